@@ -1,0 +1,55 @@
+#include "base/budget.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+static atomic_size_t used[BUDGET_KINDS], total;
+static size_t limit_soft = SIZE_MAX, limit_hard = SIZE_MAX;
+
+void
+budget_limits(size_t soft, size_t hard)
+{
+    limit_soft = soft;
+    limit_hard = hard;
+}
+
+void
+budget_force(enum budget_kind kind, size_t bytes)
+{
+    atomic_fetch_add(&total, bytes);
+    atomic_fetch_add(&used[kind], bytes);
+}
+
+enum result
+budget_take(enum budget_kind kind, size_t bytes, struct fault *f)
+{
+    if (atomic_load(&total) > limit_hard || bytes > limit_hard - atomic_load(&total))
+        return fault_set(f, FAULT_LIMIT, "memory budget: %zu more octets refused", bytes);
+    budget_force(kind, bytes);
+    return R_OK;
+}
+
+void
+budget_give(enum budget_kind kind, size_t bytes)
+{
+    must(atomic_fetch_sub(&used[kind], bytes) >= bytes);
+    atomic_fetch_sub(&total, bytes);
+}
+
+size_t
+budget_used(enum budget_kind kind)
+{
+    return atomic_load(&used[kind]);
+}
+
+size_t
+budget_total(void)
+{
+    return atomic_load(&total);
+}
+
+bool
+budget_over_soft(void)
+{
+    return atomic_load(&total) > limit_soft;
+}

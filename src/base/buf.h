@@ -1,0 +1,36 @@
+#ifndef BASE_BUF_H
+#define BASE_BUF_H
+
+// A buf owns bytes and has a maximum. Putting past the maximum changes nothing and sets `over`,
+// which stays set: write many, check once.
+// Owner: the struct that embeds it (buf_init .. buf_done). Memory exists only while it holds bytes.
+
+#include "base/span.h"
+
+struct buf {
+    char *p;
+    size_t n, cap, max;
+    bool over;
+};
+
+void buf_init(struct buf *b, size_t max);
+void buf_done(struct buf *b);   // frees the memory; the buf stays usable (empty)
+void buf_reset(struct buf *b);  // n = 0 and over = false, memory kept
+
+void buf_put(struct buf *b, struct span s);
+void buf_put_str(struct buf *b, const char *cstr);
+void buf_put_char(struct buf *b, char c);
+void buf_put_u64(struct buf *b, uint64_t v);  // decimal
+void buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+// Room for n more bytes at p + n (not yet counted), or NULL and `over` when past the maximum.
+char *buf_reserve(struct buf *b, size_t n);
+void buf_consume(struct buf *b, size_t n);  // drops n bytes from the front
+
+static inline struct span
+buf_span(const struct buf *b)
+{
+    return span_of(b->p, b->n);
+}
+
+#endif

@@ -1,0 +1,43 @@
+#include "base/fault.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+
+static const struct fault_info infos[FAULT_COUNT] = {
+#define FAULT(name, imap, pop3, smtp, enhanced, jmap, level)                                   \
+    {#name, imap, pop3, smtp, enhanced, jmap, level},
+#include "base/faults.def"
+#undef FAULT
+};
+
+const struct fault_info *
+fault_info(enum fault_kind kind)
+{
+    must(kind < FAULT_COUNT);
+    return &infos[kind];
+}
+
+enum result
+fault_set(struct fault *f, enum fault_kind kind, const char *fmt, ...)
+{
+    va_list ap;
+    f->kind = kind;
+    va_start(ap, fmt);
+    vsnprintf(f->why, sizeof f->why, fmt, ap);
+    va_end(ap);
+    return R_FAIL;
+}
+
+enum result
+fault_errno(struct fault *f, enum fault_kind kind, const char *what)
+{
+    return fault_set(f, kind, "%s: %s", what, strerror(errno));
+}
+
+void
+fault_abort(const char *what, const char *file, int line)
+{
+    fprintf(stderr, "posthorn: Panic: %s:%d: must(%s)\n", file, line, what);
+    abort();
+}

@@ -1,0 +1,47 @@
+#include "base/hash.h"
+
+#include <pthread.h>
+#include <sodium.h>
+#include <xxhash.h>
+
+static unsigned char process_key[crypto_shorthash_KEYBYTES];
+static pthread_once_t process_key_once = PTHREAD_ONCE_INIT;
+
+static void
+process_key_init(void)
+{
+    must(sodium_init() >= 0);
+    randombytes_buf(process_key, sizeof process_key);
+}
+
+uint64_t
+hash64(struct span s)
+{
+    return XXH3_64bits(s.p, s.n);
+}
+
+uint64_t
+hash_keyed(struct span s)
+{
+    unsigned char out[crypto_shorthash_BYTES];
+    uint64_t v;
+    pthread_once(&process_key_once, process_key_init);
+    crypto_shorthash(out, (const unsigned char *)s.p, s.n, process_key);
+    memcpy(&v, out, sizeof v);
+    return v;
+}
+
+void
+random_bytes(void *p, size_t n)
+{
+    pthread_once(&process_key_once, process_key_init);
+    randombytes_buf(p, n);
+}
+
+uint64_t
+random_u64(void)
+{
+    uint64_t v;
+    random_bytes(&v, sizeof v);
+    return v;
+}

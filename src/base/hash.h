@@ -1,0 +1,14 @@
+#ifndef BASE_HASH_H
+#define BASE_HASH_H
+
+// Hashes: hash64 (XXH3) for checksums of our own bytes; hash_keyed (SipHash-2-4 with a random key of
+// this process) for every table whose keys come from outside.
+
+#include "base/span.h"
+
+uint64_t hash64(struct span s);
+uint64_t hash_keyed(struct span s);
+void random_bytes(void *p, size_t n);
+uint64_t random_u64(void);
+
+#endif
