@@ -1,0 +1,67 @@
+#ifndef IO_PREAUTH_H
+#define IO_PREAUTH_H
+
+// A preauth machine is what a service says before login: greeting, capabilities, STARTTLS, the login
+// commands. It does no I/O: the gate feeds it the connection's unread bytes and carries out what it asks.
+// One implementation per protocol (imap/preauth.c, later pop3, managesieve), found by its service row.
+// Owner: the gate's connection, also of the facts. Trust: input is raw bytes from strangers; a machine
+// keeps no input but a tag and at most LIMIT_client_id octets of ID data. Threads: one.
+//
+// The gate's loop:   while (state == PREAUTH_READING && (n = input(m, conn_input)) > 0) conn_consume(n);
+// PREAUTH_WAITING: an authentication or the TLS handshake is under way; the gate stops reading and leaves
+// unread bytes alone. PREAUTH_DONE: AUTH_OK arrived, hand over with tag, client_id and the unread bytes.
+// PREAUTH_CLOSED: close_after_output was asked for; feed nothing more.
+
+#include "io/message.h"
+
+enum preauth_state { PREAUTH_READING, PREAUTH_WAITING, PREAUTH_DONE, PREAUTH_CLOSED };
+
+// Facts of the connection, kept by the gate and true at every call; it changes them when TLS started.
+struct preauth_facts {
+    bool tls;                 // the connection is encrypted now
+    bool can_starttls;        // there is a certificate (ignored when tls)
+    bool plaintext_auth;      // passwords are accepted without TLS
+    struct span mechanisms;   // SASL mechanisms in order of preference, separated by spaces (auth_offer)
+};
+
+// What a machine asks of the gate. Spans live during the call only. None of them calls the machine back
+// before it has returned.
+struct preauth_ops {
+    void (*write)(void *gate, struct span s);
+    // Send what is queued, then handshake, then call tls_started. Bytes that the gate has read or reads
+    // before the client's first TLS record of this handshake end the connection: if conn_input is not empty
+    // (after consuming) close at once, never pass it on (STARTTLS injection).
+    void (*start_tls)(void *gate);
+    // Begin an exchange. The machine fills mechanism, has_initial, initial, user and password; the gate
+    // the rest of the message. Answer later by auth_reply.
+    void (*authenticate)(void *gate, const struct auth_start *start);
+    void (*auth_step)(void *gate, struct span response);  // answer later by auth_reply
+    void (*auth_abort)(void *gate);                       // the exchange is forgotten; no answer comes
+    void (*close_after_output)(void *gate);               // send what is queued, then close
+};
+
+enum preauth_end { PREAUTH_END_TIMEOUT, PREAUTH_END_DRAIN, PREAUTH_END_CROWDED };
+
+struct preauth;
+
+// One row per protocol.
+struct preauth_service {
+    const char *name;    // "imap"; also the service of auth_start and handover
+    const char *alpn;    // RFC 7301 protocol id, "imap"
+    size_t input_max;    // conn_input_max while this machine reads: its longest command
+
+    struct preauth *(*open)(const struct preauth_facts *facts, const struct preauth_ops *ops, void *gate);
+    void (*free)(struct preauth **m);           // sends nothing; aborting an exchange is the gate's
+    void (*greet)(struct preauth *m);           // once, when the connection (implicit TLS: the handshake) is there
+    size_t (*input)(struct preauth *m, struct span in);  // consumed octets; 0: needs more
+    void (*tls_started)(struct preauth *m);     // facts->tls is true now; all earlier state is forgotten
+    void (*auth_reply)(struct preauth *m, const struct auth_reply *reply);
+    void (*end)(struct preauth *m, enum preauth_end why);  // says the goodbye of the protocol and closes
+    enum preauth_state (*state)(const struct preauth *m);
+    struct span (*tag)(const struct preauth *m);        // for the hand-over; empty where there are no tags
+    struct span (*client_id)(const struct preauth *m);  // ID parameters as sent, without control characters
+};
+
+extern const struct preauth_service imap_preauth_service;  // imap/preauth.c
+
+#endif
