@@ -1,0 +1,58 @@
+#ifndef IO_CONN_H
+#define IO_CONN_H
+
+// A conn is a byte stream to a peer: plain socket, socketpair or TLS; servers do not see which.
+// Input collects in a buffer up to a cap set by the reader (back-pressure beyond it); output queues up to
+// LIMIT_output_high, then the writing task waits. An idle conn holds no buffers: one event and this struct.
+// Owner: the session that opened it. Threads: its loop's. Trust: input is raw bytes from the peer.
+
+#include "base/buf.h"
+#include "base/span.h"
+#include <openssl/types.h>
+
+struct conn;
+
+// Called on the loop (never inside a task of this conn's own making) when input grew, the peer closed
+// (conn_eof), or an error ended it. The handler may consume, pause, start a task, or close.
+typedef void conn_fn(struct conn *c, void *arg);
+
+struct conn *conn_new(int fd, conn_fn *on_input, void *arg);      // takes fd over; sets O_NONBLOCK, TCP_NODELAY
+// Server side TLS on fd; on_input is called after the handshake (first with empty input), or with conn_eof.
+struct conn *conn_new_tls(int fd, SSL *ssl, conn_fn *on_input, void *arg);
+void conn_close(struct conn **c);          // frees; output still queued is dropped
+void conn_finish(struct conn **c);         // frees after queued output was sent (bounded time), then closes
+
+void conn_handler(struct conn *c, conn_fn *on_input, void *arg);
+
+struct span conn_input(struct conn *c);    // unread bytes; valid until the next call on c
+void conn_consume(struct conn *c, size_t n);
+void conn_input_max(struct conn *c, size_t max);  // reading pauses while more than this is unread
+void conn_unread(struct conn *c, struct span s);  // puts bytes before the unread input (hand-over)
+void conn_read_pause(struct conn *c);
+void conn_read_resume(struct conn *c);     // calls the handler (from the loop) if unread input is there
+bool conn_eof(const struct conn *c);       // peer closed or error; unread input may remain
+bool conn_failed(const struct conn *c);    // writing is pointless
+
+// Suspends (in a task, when more than LIMIT_output_high waits) until the queue fell to LIMIT_output_low.
+// Outside a task it only queues. After conn_failed the bytes are dropped.
+void conn_write(struct conn *c, struct span s);
+void conn_write_str(struct conn *c, const char *cstr);
+void conn_printf(struct conn *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
+size_t conn_queued(const struct conn *c);
+// Room of n bytes at the end of the output queue, to be counted by conn_filled: for reading files
+// straight into the queue. n <= 256 KiB.
+char *conn_fill(struct conn *c, size_t n);
+void conn_filled(struct conn *c, size_t n);
+
+// Suspends until at least n unread bytes are there (n <= input max), or conn_eof. For literals read by a
+// command that is already running (APPEND). R_FAIL on eof or after timeout_ms without progress.
+enum result conn_wait_input(struct conn *c, size_t n, uint32_t timeout_ms) MUST_CHECK;
+
+// Gives the descriptor up (plain conns only): the queue must be empty. *unread_out gets the unread input.
+int conn_detach(struct conn **c, struct buf *unread_out);
+
+bool conn_is_tls(const struct conn *c);
+SSL *conn_ssl(struct conn *c);             // NULL when plain
+size_t conn_memory(const struct conn *c);  // bytes held now
+
+#endif

@@ -1,0 +1,45 @@
+#ifndef IO_TASK_H
+#define IO_TASK_H
+
+// A task is a stackful coroutine on its loop's thread: straight-line code that may suspend. Stacks are
+// pooled, 64 KiB with a guard page; live tasks are capped (LIMIT_tasks). Deep recursion is forbidden.
+// Threads: a task never leaves its loop; task_wake may be called from any thread.
+
+#include "base/fault.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+struct loop;
+struct task;
+typedef void task_fn(void *arg);
+
+// Starts fn(arg) on this thread's loop, at once, until its first suspension. At the cap of live tasks it
+// is queued and started when one ends; it never fails.
+void task_start(task_fn *fn, void *arg);
+struct task *task_self(void);   // NULL outside a task
+
+// Suspends until somebody calls task_wake. A wake that came before the suspend is remembered (one).
+void task_suspend(void);
+// Makes the task runnable; from its own thread at the next turn of the loop, from others by loop_post.
+// A wake of a task that is not suspended is remembered once. Waking a task that ended is a bug.
+void task_wake(struct task *t);
+
+// Suspends. Lets others run when this task had its slice (LIMIT_task_slice_ms); cheap otherwise.
+void task_yield(void);
+// Suspends for a time.
+void task_sleep(uint32_t ms);
+
+// Suspends. Runs fn(arg) on the loop `l` in a task of its own and comes back when that task is done.
+// Inline when `l` is this thread's loop. This is how an account's home is reached.
+void task_run_on(struct loop *l, task_fn *fn, void *arg);
+
+unsigned task_live(void);  // tasks of this thread
+
+// Pool: threads for calls that block (disk reads that miss the page cache, slow password hashes).
+struct pool;
+struct pool *pool_new(unsigned threads);
+void pool_free(struct pool **p);
+// Suspends. Runs fn(arg) on a pool thread; from outside a task it runs inline.
+void pool_run(struct pool *p, task_fn *fn, void *arg);
+
+#endif
