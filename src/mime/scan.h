@@ -1,0 +1,73 @@
+#ifndef MIME_SCAN_H
+#define MIME_SCAN_H
+
+// A scan finds the structure of a message in one pass: bytes are pushed in any cuts, a flat tree of parts
+// with offsets comes out (RFC 5322, 2045, 2046). Bodies are looked at, never kept.
+// Owner: the arena given to mime_scan_new; the tree borrows nothing from the bytes fed.
+// Trust: none; any bytes give a tree. Memory is bounded by LIMIT_mime_*: what is nested deeper or comes
+// later than the caps is an opaque body; longer header fields are cut for interpretation only.
+// Lines end with CRLF or bare LF; offsets and sizes are octets of the message exactly as fed.
+// Threads: one at a time per scan.
+
+#include "base/arena.h"
+#include "base/span.h"
+
+enum mime_field {
+#define FIELD(id, name) MIME_##id,
+#include "mime/fields.def"
+#undef FIELD
+    MIME_FIELDS,
+    MIME_ENVELOPE_FIELDS = MIME_REFERENCES + 1,
+};
+
+enum mime_kind { MIME_KIND_LEAF, MIME_KIND_MULTIPART, MIME_KIND_MESSAGE };
+enum mime_encoding { MIME_ENC_IDENTITY, MIME_ENC_QP, MIME_ENC_BASE64, MIME_ENC_UNKNOWN };
+
+struct mime_range {
+    uint64_t at, size;  // octets; `at` counts from the start of the message
+    uint32_t lines;  // line ends inside
+};
+
+struct mime_param {
+    struct span name, value;  // RFC 2231 pieces are joined only on demand (encoded_word.h)
+    struct mime_param *next;
+};
+
+// One occurrence of a kept field: unfolded (line ends removed, the white space after them stays), trimmed.
+struct mime_value {
+    struct span text;
+    struct mime_value *next;  // the next field of the same name
+};
+
+struct mime_envelope {
+    struct mime_value *field[MIME_ENVELOPE_FIELDS];
+};
+
+struct mime_part {
+    enum mime_kind kind;
+    enum mime_encoding encoding;
+    struct mime_range header;  // with the empty line that ends it
+    struct mime_range body;  // without the line end that belongs to a boundary
+    struct span type, subtype;  // as written; SPAN_NONE when missing or broken
+    struct mime_param *params;
+    struct span id, description, encoding_name, md5, location,
+        language;  // SPAN_NONE when missing
+    struct span disposition;
+    struct mime_param *disposition_params;
+    struct mime_envelope
+        *envelope;  // the root and the child of a message/rfc822 part; NULL elsewhere
+    struct mime_part *parent, *child,
+        *next;  // MESSAGE: its one child is the root of the nested message
+    uint32_t children;
+    bool digest;  // the direct child of a multipart/digest: default type message/rfc822
+    bool mime_version;
+};
+
+struct mime_scan;
+
+struct mime_scan *mime_scan_new(struct arena *a);
+void mime_scan_feed(struct mime_scan *s, struct span bytes);
+// Ends the message. The root part; never NULL.
+const struct mime_part *mime_scan_end(struct mime_scan *s);
+
+#endif

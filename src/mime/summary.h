@@ -1,0 +1,33 @@
+#ifndef MIME_SUMMARY_H
+#define MIME_SUMMARY_H
+
+// The summary holds what SEARCH, SORT and THREAD want of a message's header, decoded to UTF-8 (RFC 2047),
+// packed for the cache. Trust: damaged bytes give R_FAIL (FAULT_CORRUPTION).
+// Owner: spans borrow the packed bytes.
+
+#include "base/buf.h"
+#include "mime/date.h"
+#include "mime/scan.h"
+
+struct mime_summary {
+    struct span subject,
+        base_subject;  // base subject: RFC 5256 section 2.1, not case-folded
+    bool reply_or_forward;  // the subject said so (RFC 5256 section 2.1)
+    struct span from, to, cc, bcc, sender,
+        reply_to;  // whole fields, decoded, several joined with ", "
+    struct span sort_from, sort_to,
+        sort_cc;  // mailbox part of the first address (RFC 5256)
+    struct span display_from, display_to;  // display name, else mailbox@host (RFC 5957)
+    struct span
+        message_id;  // without angle brackets, normalised (RFC 5256 section 3); may be empty
+    struct span in_reply_to;  // first message id of the field
+    struct span references;  // message ids without angle brackets, one NUL between two
+    bool has_date;
+    struct mime_date date;
+};
+
+void mime_summary_put(struct buf *b, const struct mime_part *root);
+enum result mime_summary_get(struct span packed, struct mime_summary *out,
+                             struct fault *f) MUST_CHECK;
+
+#endif
