@@ -1,0 +1,92 @@
+"""A raw line connection to a mail server: bytes in, whole responses (with their literals) out."""
+import re
+import socket
+import ssl
+import time
+
+LITERAL = re.compile(rb"~?\{(\d+)\}\r\n$")
+
+
+class Closed(Exception):
+    """The server ended the connection."""
+
+
+class Timeout(Exception):
+    """Nothing came in time."""
+
+
+def client_tls():
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+class Wire:
+    def __init__(self, address, tls=False, timeout=10.0):
+        self.timeout = timeout
+        self.buffer = b""
+        self.host = address[0] if isinstance(address, tuple) else "localhost"
+        if isinstance(address, tuple):
+            self.sock = socket.create_connection(address, timeout=timeout)
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        else:
+            self.sock = socket.socket(socket.AF_UNIX)
+            self.sock.settimeout(timeout)
+            self.sock.connect(address)
+        if tls:
+            self.start_tls()
+
+    def start_tls(self):
+        self.sock = client_tls().wrap_socket(self.sock, server_hostname="localhost")
+
+    def send(self, data):
+        self.sock.settimeout(self.timeout)
+        try:
+            self.sock.sendall(data)
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise Closed(str(error)) from error
+
+    def fill(self, deadline):
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise Timeout()
+        self.sock.settimeout(left)
+        try:
+            data = self.sock.recv(65536)
+        except socket.timeout as error:
+            raise Timeout() from error
+        except (ConnectionResetError, ssl.SSLError) as error:
+            raise Closed(str(error)) from error
+        if not data:
+            raise Closed("end of input")
+        self.buffer += data
+
+    def take(self, count, deadline):
+        while len(self.buffer) < count:
+            self.fill(deadline)
+        data, self.buffer = self.buffer[:count], self.buffer[count:]
+        return data
+
+    def line(self, timeout=None):
+        """One response: a line and every literal in it, final CRLF removed."""
+        deadline = time.monotonic() + (timeout or self.timeout)
+        whole = b""
+        while True:
+            while b"\n" not in self.buffer:
+                self.fill(deadline)
+            end = self.buffer.index(b"\n") + 1
+            piece = self.take(end, deadline)
+            if not piece.endswith(b"\r\n"):
+                raise AssertionError(f"a line without CR: {piece!r}")
+            whole += piece
+            literal = LITERAL.search(piece)
+            if not literal:
+                return whole[:-2]
+            whole += self.take(int(literal[1]), deadline)
+
+    def close(self):
+        try:
+            self.sock.close()
+        except OSError:
+            pass
