@@ -1,0 +1,47 @@
+#ifndef CTL_CONFIG_H
+#define CTL_CONFIG_H
+
+// The configuration: one file (libConfuse), or only a data directory. The settings are the rows of config.def;
+// struct members, parser, `config dump` and the copy that roles get at their start all come from them.
+// Owner: the config's own arena. Trust: the file is the administrator's; a wrong setting is told with file, line
+// and the fix. Nothing secret stands in it (keys are files that only the supervisor opens).
+// Threads: any, it never changes after config_load.
+
+#include "base/arena.h"
+#include "base/buf.h"
+
+struct config_list {
+    const char **items;
+    size_t n;
+};
+
+// Kinds of config.def and the C type each has here. SIZE is octets ("100M"), TIME seconds ("30d"),
+// CHOICE one of the words of its row.
+typedef const char *config_TEXT;
+typedef const char *config_CHOICE;
+typedef struct config_list config_LIST;
+typedef bool config_BOOL;
+typedef uint64_t config_NUMBER;
+typedef uint64_t config_SIZE;
+typedef uint64_t config_TIME;
+
+struct config {
+    struct arena *arena;
+    const char *file;  // NULL when there was none
+#define SETTING(field, kind, name, normal, words, text) config_##kind field;
+#include "ctl/config.def"
+#undef SETTING
+};
+
+// Defaults, then the file (NULL: only defaults), then checks. `data` overrides the file's when not NULL.
+enum result config_load(const char *file, const char *data, struct config **c_out, struct fault *f) MUST_CHECK;
+void config_free(struct config **c);
+
+// All settings in the file's own syntax; hidden ones (test_*) only when they differ from their default.
+void config_dump(const struct config *c, struct buf *b);
+
+// The copy for a role: config_get(config_put(c)) equals c.
+void config_put(struct buf *b, const struct config *c);
+enum result config_get(struct span packed, struct config **c_out) MUST_CHECK;
+
+#endif

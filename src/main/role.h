@@ -1,0 +1,50 @@
+#ifndef MAIN_ROLE_H
+#define MAIN_ROLE_H
+
+// A role is a process of Posthorn: this binary, started again by the supervisor with one channel to it.
+// role_*_main runs in the fresh process while it is still unconfined: it opens what it will need, enters its
+// sandbox (os/sandbox.h), then starts threads, links to the supervisor, says MESSAGE_READY and runs its loop.
+// Channels to other roles arrive as MESSAGE_PEER {role, index}: again and again, whenever a peer was restarted;
+// secrets as MESSAGE_SECRET ("ticket": auth, mail; "certificate", "key": gate). They come before or after READY.
+// On MESSAGE_DRAIN, or when the supervisor's end closes, a role says its goodbyes and returns within 5 seconds.
+
+#include "ctl/config.h"
+#include "io/channel.h"
+#include "io/message.h"
+
+// What a role's process returns, and so what the supervisor does next.
+enum role_exit {
+    ROLE_EXIT_DRAINED = 0,
+    ROLE_EXIT_FAILED = 1,     // restarted, with back-off
+    ROLE_EXIT_SETTINGS = 78,  // cannot work with these settings: the supervisor ends too
+    ROLE_EXIT_REBUILD = 75,   // mail: the index is damaged; started again with rebuild = true
+};
+
+struct role_start {
+    const struct config *config;
+    unsigned index;      // which of several processes (gate)
+    int supervisor;      // descriptor of the channel to the supervisor; role_link_open takes it
+    bool rebuild;        // mail: make the index anew before serving
+};
+
+typedef int role_main_fn(const struct role_start *start);
+role_main_fn role_gate_main;
+role_main_fn role_auth_main;
+role_main_fn role_mail_main;
+
+// The link is a role's end of its channel to the supervisor: it unpacks the messages and calls these.
+// Functions that a role does not need are NULL; such a message is fatal then, as is one that does not unpack.
+struct role_link_ops {
+    void (*peer)(void *role, struct span peer_role, uint32_t index, int fd);               // owns fd
+    void (*listen)(void *role, const struct listen_socket *s, int fd);                    // owns fd
+    void (*secret)(void *role, struct span name, struct span value);                     // whole value, borrowed
+    void (*drain)(void *role);  // also when the supervisor died
+};
+
+struct role_link;
+// In the role's main loop thread.
+struct role_link *role_link_open(int fd, const struct role_link_ops *ops, void *role);
+void role_link_ready(struct role_link *l);
+void role_link_close(struct role_link **l);
+
+#endif
