@@ -60,6 +60,7 @@ struct record_added {
     struct span keywords;
     struct span content_hash;   // SHA-256 of the message
     uint32_t key_id;            // 0 = not encrypted
+    struct span thread_keys;    // u64 hashes of (message id, base subject): own first, then what it refers to
     struct mailbox_counts counts;
     struct span cache;          // structure and summary (mime/index.h, render.h); may be empty
 };

@@ -64,6 +64,13 @@ struct store_private {
 enum result store_privates(struct store *s, struct state *st, uint64_t mailbox, uint64_t user, struct arena *a,
                            struct store_private **out, size_t *n_out, struct fault *f) MUST_CHECK;
 
+// Suspends. All thread keys of the account's messages with their THREADID, oldest first (record_added.thread_keys).
+struct store_thread_key {
+    uint64_t key, threadid;
+};
+enum result store_thread_keys(struct store *s, struct state *st, struct arena *a, struct store_thread_key **out,
+                              size_t *n_out, struct fault *f) MUST_CHECK;
+
 // ---- bodies on their way in ----
 
 // A body collects a message: in memory up to LIMIT_intake_inline, then in a file of its own under data/bodies.

@@ -1,0 +1,53 @@
+#ifndef MAIL_ACCOUNT_H
+#define MAIL_ACCOUNT_H
+
+// An account has one home: the loop thread that owns its state while it is in use. All else reaches the
+// state by running a function there (account_run). This header is what sessions see; the state itself is in
+// mail/home.h, for the files of this folder.
+// Owner: counted references (one per user of the account); the account leaves memory some time after the last.
+// Threads: any loop, in a task.
+
+#include "base/arena.h"
+#include "store/store.h"
+
+struct loop;
+struct mail;
+struct account;
+
+struct mail_options {
+    struct store *store;
+    struct loop **homes;
+    unsigned home_count;
+    struct span folder_language;  // "en", "de": names of the standard folders of new accounts
+    uint64_t message_size_max;
+    // Deliberately broken builds of the fault harness only: answers before the commit.
+    bool test_ack_before_commit;
+};
+
+struct mail *mail_new(const struct mail_options *o);
+void mail_free(struct mail **m);  // all accounts closed, loops stopped
+struct store *mail_store(struct mail *m);
+uint64_t mail_size_max(const struct mail *m);
+struct loop *mail_home(struct mail *m, uint64_t account);
+unsigned mail_home_index(struct mail *m, uint64_t account);
+
+// Suspends. Opens the account; makes it (standard folders, subscribed) when it is not there and create is set,
+// else R_NONE.
+enum result account_open(struct mail *m, uint64_t id, struct span user, bool create, struct account **a_out,
+                         struct fault *f) MUST_CHECK;
+void account_close(struct account **a);  // takes NULL; does not suspend
+uint64_t account_id(const struct account *a);
+struct span account_user(const struct account *a);
+struct mail *account_mail(const struct account *a);
+
+// Suspends. Runs fn(arg) in the account's home: inline when that is this thread.
+void account_run(struct account *a, void (*fn)(void *arg), void *arg);
+
+// Ids as clients see them (RFC 8474: EMAILID, THREADID, MAILBOXID).
+enum { MAIL_ID_TEXT = 18 };
+void mail_id_text(char prefix, uint64_t id, char out[MAIL_ID_TEXT]);  // 'M', 'T', 'F'
+
+// Suspends. Drops forgotten tombstones and dead bodies of all accounts (retention).
+enum result mail_compact(struct mail *m, int64_t now_s, uint64_t *freed_out, struct fault *f) MUST_CHECK;
+
+#endif

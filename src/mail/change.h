@@ -1,0 +1,48 @@
+#ifndef MAIL_CHANGE_H
+#define MAIL_CHANGE_H
+
+// Changes of messages in a view's mailbox: STORE, COPY, MOVE, EXPUNGE. Each is one atomic commit; after R_OK it
+// is on disk and the account's other sessions have been poked. All suspend. The caller checked the command's
+// rights with mail_access or view_info; these functions check them again (one function, mail_access's).
+
+#include "mail/view.h"
+
+enum flag_op { FLAG_OP_SET, FLAG_OP_ADD, FLAG_OP_REMOVE };
+
+struct flag_change {
+    enum flag_op op;
+    uint16_t flags;               // enum message_flag
+    const struct span *keywords;  // names
+    size_t keyword_count;
+    bool has_unchangedsince;      // RFC 7162 section 3.1.3
+    uint64_t unchangedsince;
+};
+
+struct flag_result {
+    struct view_message *messages;  // the addressed messages as they are now, ascending; in the arena
+    size_t count;
+    uint32_t *modified_uids;        // failed UNCHANGEDSINCE
+    size_t modified_count;
+    bool keywords_changed;          // a keyword is new in this mailbox: FLAGS is due (RFC 9051 section 7.3.5)
+};
+
+// Expunged messages are passed over (the caller may answer NO [EXPUNGEISSUED]). A refused right (s, t, w) on part
+// of the flags: those flags are left alone (RFC 4314 section 4); FAULT_NOPERM when none is allowed.
+enum result change_flags(struct view *v, const struct seqset *set, bool by_uid, const struct flag_change *c,
+                         struct arena *a, struct flag_result *out, struct fault *f) MUST_CHECK;
+
+// Removes messages with \Deleted, of these UIDs when uids is given (UID EXPUNGE, RFC 4315). view_sync tells of them.
+enum result change_expunge(struct view *v, const struct seqset *uids, struct fault *f) MUST_CHECK;
+
+struct copy_result {
+    uint32_t uidvalidity;
+    struct seqset source, target;   // UIDs in corresponding order (COPYUID); in the arena
+    size_t count;
+};
+
+// Copies (moves) into dest, possibly of another account. EMAILID, THREADID, flags, keywords and dates are kept.
+// A move is one commit within an account; across accounts the copy is durable before the expunge.
+enum result change_copy(struct view *v, const struct seqset *set, bool by_uid, const struct mailbox_ref *dest,
+                        bool move, struct arena *a, struct copy_result *out, struct fault *f) MUST_CHECK;
+
+#endif

@@ -1,0 +1,47 @@
+#ifndef MAIL_INTAKE_H
+#define MAIL_INTAKE_H
+
+// Intake is the one way a message comes in (APPEND, LMTP, import): bytes are scanned, hashed and staged in
+// one pass, then committed. Memory is bounded by the intake budget; large bodies go to a file as they come.
+// Owner: the task that began it. All functions but begin suspend.
+
+#include "mail/user.h"
+
+struct intake;
+
+struct intake_params {
+    uint16_t flags;
+    const struct span *keywords;
+    size_t keyword_count;
+    bool has_internal_date;       // else: now, server's zone
+    int64_t internal_date;
+    int16_t zone_min;
+    uint32_t uid;                 // import keeps UIDs: 0 = next, else must be >= UIDNEXT
+    uint64_t emailid, threadid;   // 0 = new
+    int64_t save_date;            // 0 = now
+};
+
+struct intake_result {
+    uint32_t uidvalidity, uid;
+    uint64_t emailid, threadid;
+};
+
+struct intake *intake_begin(struct mail *m);
+// FAULT_TOOBIG past message_size_max (the rest may be given and is ignored).
+enum result intake_write(struct intake *in, struct span bytes, struct fault *f) MUST_CHECK;
+uint64_t intake_size(const struct intake *in);
+// Ends the message; afterwards it can be committed, also several times (LMTP: one body, many recipients).
+enum result intake_finish(struct intake *in, struct fault *f) MUST_CHECK;
+// The message is on disk in that mailbox when this is R_OK.
+enum result intake_commit(struct intake *in, const struct mailbox_ref *dest, const struct intake_params *p,
+                          struct intake_result *out, struct fault *f) MUST_CHECK;
+void intake_free(struct intake **in);
+
+// The delivery target of an account: its INBOX, or the folder `detail` when that exists and may be posted to.
+enum result intake_delivery_target(struct account *a, struct span detail, struct mailbox_ref *ref_out,
+                                   struct fault *f) MUST_CHECK;
+// Import: UIDVALIDITY and UIDNEXT of a foreign mailbox are taken over (an empty mailbox only).
+enum result intake_adopt(const struct mailbox_ref *ref, uint32_t uidvalidity, uint32_t uidnext,
+                         struct fault *f) MUST_CHECK;
+
+#endif
