@@ -25,15 +25,16 @@ struct command_literal {
 
 struct command_reader {
     size_t line_max, command_max;
-    size_t at;             // octets looked at
-    size_t line_octets;    // of them outside literals
-    size_t line_start;     // where the current line began
+    size_t at;           // octets looked at
+    size_t line_octets;  // of them outside literals
+    size_t line_start;   // where the current line began
+    size_t literal_end;  // where the current literal ends; 0 outside literals
     uint32_t literals, depth, lists, words;
-    bool quoted, escaped, utf8, in_word;
-    bool waiting;          // "+" was asked for
-    bool refused;          // the command goes on, but will be refused
-    uint8_t stream_words;  // literals after so many words are streamed; 0 none
-    struct command_literal literal;  // after COMMAND_STREAM
+    bool quoted, escaped, in_word;
+    bool rest;           // behind a streamed literal: all further literals are streamed
+    bool asked;          // "+" was asked for
+    bool refused;        // the command is read on to its end, then refused
+    struct command_literal literal;  // the last one; after COMMAND_STREAM the one to stream
     struct fault fault;              // after COMMAND_REFUSED and COMMAND_FATAL
 };
 
@@ -42,7 +43,8 @@ void command_reader_init(struct command_reader *r, size_t line_max, size_t comma
 
 // `input` begins with the command's first octet and holds at least what it held last time. A bare LF ends a line
 // too. After WHOLE and REFUSED the caller drops size_out octets and inits again. After STREAM it drops them, takes
-// the literal's octets and calls command_reader_rest; the next input begins right after the literal.
+// the literal's octets and calls command_reader_rest; the next input begins right after the literal. Literals are
+// streamed for APPEND and REPLACE, from the argument after the mailbox name on. Before login STREAM is to be refused.
 enum command_state command_reader_feed(struct command_reader *r, struct span input, size_t *size_out);
 void command_reader_rest(struct command_reader *r);
 

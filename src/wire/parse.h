@@ -16,7 +16,7 @@ struct parse {
     struct arena *arena;
     uint32_t depth;  // lists open
     bool bad;
-    bool utf8;       // UTF8=ACCEPT or rev2: quoted strings may hold UTF-8, mailbox names are UTF-8
+    bool utf8;       // UTF8=ACCEPT or rev2: mailbox names are UTF-8; modified UTF-7 otherwise
     struct fault fault;
 };
 
@@ -40,11 +40,13 @@ struct span parse_tag(struct parse *p);
 struct span parse_atom(struct parse *p);                    // 1*ATOM-CHAR
 struct span parse_word(struct parse *p);                    // atom that stops at '[' and '<' too: item names
 struct span parse_astring(struct parse *p);
-struct span parse_string(struct parse *p);                  // quoted or literal
+struct span parse_string(struct parse *p);                  // quoted (8-bit tolerated) or literal
 struct span parse_nstring(struct parse *p);                 // SPAN_NONE for NIL
 struct span parse_binary(struct parse *p);                  // nstring or literal8
 struct span parse_list_mailbox(struct parse *p);            // with wildcards, decoded to UTF-8
-struct span parse_mailbox(struct parse *p);                 // decoded to UTF-8; INBOX in any case gives "INBOX"
+// Decoded to UTF-8; INBOX in any case gives "INBOX", also before '/'. One trailing '/' is ignored (older clients append
+// it). A spelling that is no valid name is FAULT_CANNOT.
+struct span parse_mailbox(struct parse *p);
 uint32_t parse_number(struct parse *p);
 uint32_t parse_nz_number(struct parse *p);
 uint64_t parse_number64(struct parse *p);                   // 63 bits
@@ -68,12 +70,12 @@ struct section {
     uint32_t part_count;
     struct span *fields;
     uint32_t field_count;
-    struct span text;     // as written, without brackets, for the answer
+    struct span text;     // for the answer, without brackets: "1.2.HEADER.FIELDS (a b)"
 };
 struct section parse_section(struct parse *p);              // after "BODY["
 struct section parse_section_binary(struct parse *p);       // after "BINARY[": part numbers only
 // "<0.1024>"; false (and nothing taken) when there is none. Without count (as in answers) it is bad.
-bool parse_partial(struct parse *p, uint32_t *offset_out, uint32_t *count_out);
+bool parse_partial(struct parse *p, uint64_t *offset_out, uint64_t *count_out);
 
 // Takes one balanced value (atom, string, list) of an extension that is not known, for skipping.
 struct span parse_skip_value(struct parse *p);
