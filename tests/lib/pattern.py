@@ -39,13 +39,23 @@ def string_forms(data):
     return b"(?-i:(?:" + b"|".join(forms) + b"))"
 
 
-def any_order(text):
-    parts = [p.strip() for p in text.split(",")] if "," in text else text.split()
+def any_order(text, variables, names):
+    """The parts in any order. A variable in them is captured under a name of its own in each order."""
+    parts = [p.strip() for p in text.split(", ")] if ", " in text else text.split()
     if "..." in parts:
         wanted = [re.escape(p.encode()) for p in parts if p != "..."]
         heads = [rb"(?=(?:[^()]*\s)?" + w + rb"(?:[\s)]|$))" for w in wanted]
         return b"".join(heads) + rb"[^()]*"
-    orders = [rb" ".join(p) for p in itertools.permutations(compile_text(p) for p in parts)]
+    orders = []
+    for number, order in enumerate(itertools.permutations(parts)):
+        own = [] if names is not None else None
+        piece = rb" ".join(compile_text(p, None, variables, own) for p in order)
+        for name in own or ():
+            alias = f"{name}__{number}"
+            piece = piece.replace(b"(?P<%s>" % name.encode(), b"(?P<%s>" % alias.encode())
+            piece = piece.replace(b"(?P=%s)" % name.encode(), b"(?P=%s)" % alias.encode())
+            names.append(alias)
+        orders.append(piece)
     return b"(?:" + b"|".join(orders) + b")"
 
 
@@ -55,7 +65,7 @@ def compile_text(text, messages=None, variables=None, names=None):
         out += re.escape(text[at:match.start()].encode())
         at = match.end()
         if match["set"] is not None:
-            out += any_order(match["set"])
+            out += any_order(match["set"], variables, names)
         elif match["text"] is not None:
             out += string_forms(unescape(match["text"]))
         elif match["message"] is not None:
@@ -89,7 +99,8 @@ def match(text, line, messages, variables):
     found = re.fullmatch(rb"(?i:" + expression + rb")", line, re.S)
     if not found:
         return None
-    return {name: found[name].decode("utf-8", "replace") for name in names}
+    return {name.split("__")[0]: found[name].decode("utf-8", "replace")
+            for name in names if found[name] is not None}
 
 
 def unescape_wire(text):

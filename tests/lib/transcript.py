@@ -1,8 +1,10 @@
 """Transcripts: protocol tests as stories with actors. tests/transcripts/README describes the notation."""
+import base64
 import re
 import time
 
 from . import pattern
+from .view import View
 from .wire import Closed, Timeout, Wire
 
 STEP = re.compile(r"^(?:\[(?P<only>\w+)\] )?(?P<actor>[A-Z]\d?)(?P<op>>>|>\||>|<\?|<!|<=|<)(?: (?P<text>.*))?$")
@@ -107,6 +109,7 @@ class Actor:
     def __init__(self, name, wire, user):
         self.name, self.wire, self.user = name, wire, user
         self.pending, self.count = [], 0
+        self.view, self.back = View(), []
 
     def tag(self):
         self.count += 1
@@ -129,7 +132,10 @@ class Run:
         if name not in self.users:
             self.users[name] = self.server.fresh_user(name)
             self.variables[name] = self.users[name]
-            self.variables["password"] = self.server.password
+            secret = self.server.password
+            self.variables["password"] = secret
+            plain = f"\0{self.users[name]}\0{secret}".encode()
+            self.variables["plain_" + name] = base64.b64encode(plain).decode()
         return self.users[name]
 
     def open(self, name):
@@ -206,21 +212,24 @@ class Run:
             for _ in range(int(times or 1)):
                 head = f"x1 APPEND {name} {flags + ' ' if flags else ''}{{{len(data)}}}\r\n"
                 actor.wire.send(head.encode())
-                self.await_continuation(actor)
+                if not self.continued(actor):
+                    raise Failure(f"preparing {name}: {actor.back[0]!r}")
                 actor.wire.send(data + b"\r\n")
                 while not (line := actor.wire.line()).startswith(b"x1 "):
                     pass
                 if not line.upper().startswith(b"X1 OK"):
                     raise Failure(f"preparing {name}: {line!r}")
 
-    def await_continuation(self, actor):
+    def continued(self, actor):
+        """Whether the server asks for the literal; its refusal is kept for the expectations."""
         while True:
             line = actor.wire.line()
             if line.startswith(b"+"):
-                return
+                return True
             if not line.startswith(b"* "):
-                raise Failure(f"no continuation but {line!r}")
-            self.note(actor, "<", line)
+                actor.back.append(line)
+                return False
+            actor.back.append(line)
 
     # -- sending -----------------------------------------------------------------------------
     def note(self, actor, sign, data):
@@ -245,6 +254,7 @@ class Run:
         """The command with its literals, each synchronising one after the server's +."""
         lmtp = actor.name == "L" or "lmtp" in self.script.actors.get(actor.name, [])
         text = self.map(self.expand(text))
+        actor.view.sent(text)
         out = b"" if lmtp else (actor.tag() + " ").encode()
         at = 0
         for match in LITERAL.finditer(text):
@@ -256,7 +266,8 @@ class Run:
                 self.note(actor, ">", out)
                 actor.wire.send(out)
                 out = b""
-                self.await_continuation(actor)
+                if not self.continued(actor):
+                    return
             out += data
         out += pattern.unescape_wire(text[at:]) + b"\r\n"
         self.note(actor, ">", out[:-2])
@@ -290,13 +301,16 @@ class Run:
 
     def read(self, actor, step):
         try:
-            line = actor.wire.line(self.script.timeout)
+            line = actor.back.pop(0) if actor.back else actor.wire.line(self.script.timeout)
         except Timeout:
             raise Failure(self.say(step, "nothing more came")) from None
         except Closed:
             self.log.append(f"{actor.name}: closed by the server")
             raise Failure(self.say(step, "the connection was closed")) from None
         self.note(actor, "<", line)
+        wrong = actor.view.seen(line)
+        if wrong:
+            raise Failure(self.say(step, f"the view is broken: {wrong}"))
         return line
 
     def expect_line(self, actor, step):
