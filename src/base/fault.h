@@ -5,8 +5,14 @@
 // A struct fault belongs to the caller and is filled only on R_FAIL; outputs stay untouched then.
 // `kind` chooses the answer on every protocol (faults.def); `why` is for the log only.
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
+
+// The mode of access(2) would silently replace our R_OK in a file that includes unistd.h or fcntl.h later;
+// use faccessat with 4, or open the file.
+#undef R_OK
 
 enum result { R_OK = 0, R_FAIL = 1, R_NONE = 2 };
 
