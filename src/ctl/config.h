@@ -34,7 +34,8 @@ struct config {
 };
 
 // Defaults, then the file (NULL: only defaults), then checks. `data` overrides the file's when not NULL.
-enum result config_load(const char *file, const char *data, struct config **c_out, struct fault *f) MUST_CHECK;
+enum result config_load(const char *file, const char *data, struct config **c_out,
+                        struct fault *f) MUST_CHECK;
 void config_free(struct config **c);
 
 // All settings in the file's own syntax; hidden ones (test_*) only when they differ from their default.

@@ -1,0 +1,301 @@
+#include "ctl/config.h"
+#include "ctl/setting.h"
+#include "base/limits.h"
+#include "base/pack.h"
+#include <arpa/inet.h>
+#include <unistd.h>
+
+static void *
+x_new(size_t size)
+{
+    void *p = calloc(1, size);
+    must(p != NULL);
+    return p;
+}
+
+static struct config *
+config_new(void)
+{
+    struct config *c = x_new(sizeof *c);
+    c->arena = arena_new();
+    return c;
+}
+
+void
+config_free(struct config **c)
+{
+    if (*c == NULL)
+        return;
+    arena_free(&(*c)->arena);
+    free(*c);
+    *c = NULL;
+}
+
+static enum result
+check_address(const char *setting, const char *address, bool unix_too, struct fault *f)
+{
+    struct span a = span_str(address), port = a;
+    if (unix_too && span_starts(a, SPAN("unix:/")))
+        return R_OK;
+    size_t colon = a.n;
+    while (colon > 0 && a.p[colon - 1] != ':')
+        colon--;
+    port = span_skip(a, colon);
+    uint32_t number;
+    if (colon < 2 || span_to_u32(port, &number) != R_OK || number == 0 || number > 65535)
+        return fault_set(f, FAULT_BAD,
+                         "%s: '%.60s' is no address; write \"0.0.0.0:143\", \"[::]:143\"%s",
+                         setting, address, unix_too ? " or \"unix:/path\"" : "");
+    return R_OK;
+}
+
+static enum result
+check_addresses(const char *setting, const struct config_list *list, bool unix_too,
+                struct fault *f)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (check_address(setting, list->items[i], unix_too, f) != R_OK)
+            return R_FAIL;
+    return R_OK;
+}
+
+static enum result
+check_network(const char *network, struct fault *f)
+{
+    struct span rest = span_str(network), host;
+    char text[64], addr[16];
+    uint32_t bits = 0;
+    enum result r = span_next_field(&rest, '/', &host);
+    snprintf(text, sizeof text, "%.*s", SPAN_ARG(host));
+    bool v6 = inet_pton(AF_INET6, text, addr) == 1,
+         v4 = inet_pton(AF_INET, text, addr) == 1;
+    bool wrong = r != R_OK || (!v4 && !v6);
+    if (!wrong && rest.p != NULL)
+        wrong = span_to_u32(rest, &bits) != R_OK || bits > (v6 ? 128u : 32u);
+    if (wrong)
+        return fault_set(f, FAULT_BAD,
+                         "lmtp_networks: '%.60s' is no network; write \"10.0.0.0/8\"",
+                         network);
+    return R_OK;
+}
+
+static enum result
+check_networks(const struct config *c, struct fault *f)
+{
+    for (size_t i = 0; i < c->lmtp_networks.n; i++)
+        if (check_network(c->lmtp_networks.items[i], f) != R_OK)
+            return R_FAIL;
+    return R_OK;
+}
+
+static enum result
+check_tls(const struct config *c, struct fault *f)
+{
+    if (c->tls_certificate.n != c->tls_key.n)
+        return fault_set(
+            f, FAULT_BAD,
+            "tls: there are %zu certificates and %zu keys; give one key for each",
+            c->tls_certificate.n, c->tls_key.n);
+    if (c->imaps.n > 0 && c->tls_certificate.n == 0)
+        return fault_set(f, FAULT_BAD,
+                         "imaps needs tls { certificate = \"...\"  key = \"...\" }");
+    if (c->imap.n > 0 && c->tls_certificate.n == 0 && !c->plaintext_auth)
+        return fault_set(f, FAULT_BAD,
+                         "imap: nobody could log in without tls { certificate = \"...\"  "
+                         "key = \"...\" }; or set plaintext_auth = true");
+    return R_OK;
+}
+
+static enum result
+check_whole(const struct config *c, struct fault *f)
+{
+    if (c->version != 1)
+        return fault_set(
+            f, FAULT_BAD,
+            "version = %lu is from a newer Posthorn; this one knows version = 1",
+            (unsigned long)c->version);
+    if (c->data[0] != '/')
+        return fault_set(f, FAULT_BAD, "data = \"%.100s\" must be an absolute path",
+                         c->data);
+    if (c->memory_hard < c->memory_soft)
+        return fault_set(f, FAULT_BAD, "memory_hard must not be below memory_soft");
+    if (c->gate_processes > LIMIT_processes || c->mail_threads > LIMIT_processes ||
+        c->auth_threads > LIMIT_processes)
+        return fault_set(f, FAULT_BAD,
+                         "gate_processes, mail_threads and auth_threads may be %d at most",
+                         LIMIT_processes);
+    if (check_addresses("imap", &c->imap, false, f) != R_OK ||
+        check_addresses("imaps", &c->imaps, false, f) != R_OK ||
+        check_addresses("lmtp", &c->lmtp, true, f) != R_OK || check_networks(c, f) != R_OK)
+        return R_FAIL;
+    return check_tls(c, f);
+}
+
+static void
+fill_in(struct config *c)
+{
+    char name[256] = "localhost";
+    if (c->hostname[0] != '\0')
+        return;
+    if (gethostname(name, sizeof name - 1) != 0 || name[0] == '\0')
+        snprintf(name, sizeof name, "localhost");
+    c->hostname = arena_cstr(c->arena, span_str(name));
+}
+
+static enum result
+load_into(struct config *c, const char *file, const char *data, struct fault *f)
+{
+    if (setting_defaults(c, f) != R_OK)
+        return R_FAIL;
+    if (file != NULL && config_file_read(file, c, f) != R_OK)
+        return R_FAIL;
+    if (file != NULL)
+        c->file = arena_cstr(c->arena, span_str(file));
+    if (data != NULL)
+        c->data = arena_cstr(c->arena, span_str(data));
+    fill_in(c);
+    struct fault wrong;
+    if (check_whole(c, &wrong) == R_OK)
+        return R_OK;
+    return fault_set(f, FAULT_BAD, "%.60s%s%s", file ? file : "", file ? ": " : "",
+                     wrong.why);
+}
+
+enum result
+config_load(const char *file, const char *data, struct config **c_out, struct fault *f)
+{
+    struct config *c = config_new();
+    if (load_into(c, file, data, f) != R_OK) {
+        config_free(&c);
+        return R_FAIL;
+    }
+    *c_out = c;
+    return R_OK;
+}
+
+static bool
+dumped(const struct setting *s, const struct config *c)
+{
+    if (!setting_is_hidden(s))
+        return true;
+    struct buf b;
+    buf_init(&b, 4096);
+    setting_write(s, c, &b);
+    struct span now = buf_span(&b), plain = span_slice(now, 1, now.n > 0 ? now.n - 1 : 0);
+    bool same = span_eq(now, span_str(s->normal)) || span_eq(plain, span_str(s->normal));
+    buf_done(&b);
+    return !same;
+}
+
+void
+config_dump(const struct config *c, struct buf *b)
+{
+    bool inside = false;
+    for (size_t i = 0; i < settings_count; i++) {
+        const struct setting *s = &settings[i];
+        bool nested = span_starts(span_str(s->name), SPAN("tls."));
+        if (nested != inside)
+            buf_put_str(b, nested ? "tls {\n" : "}\n");
+        inside = nested;
+        if (!dumped(s, c))
+            continue;
+        const char *name = nested ? s->name + 4 : s->name;
+        buf_printf(b, "# %s\n%s = ", s->text, name);
+        setting_write(s, c, b);
+        buf_put_char(b, '\n');
+    }
+}
+
+static const void *
+place(const struct setting *s, const struct config *c)
+{
+    return (const char *)c + s->offset;
+}
+
+static void
+put_member(struct buf *b, const struct setting *s, const struct config *c)
+{
+    const void *m = place(s, c);
+    const struct config_list *list = m;
+    switch (s->kind) {
+    case SETTING_TEXT:
+    case SETTING_CHOICE:
+        pack_span(b, span_str(*(const char *const *)m));
+        break;
+    case SETTING_BOOL:
+        pack_u8(b, *(const bool *)m);
+        break;
+    case SETTING_LIST:
+        pack_var(b, list->n);
+        for (size_t i = 0; i < list->n; i++)
+            pack_span(b, span_str(list->items[i]));
+        break;
+    case SETTING_NUMBER:
+    case SETTING_SIZE:
+    case SETTING_TIME:
+        pack_u64(b, *(const uint64_t *)m);
+        break;
+    }
+}
+
+void
+config_put(struct buf *b, const struct config *c)
+{
+    pack_span(b, span_str(c->file));
+    for (size_t i = 0; i < settings_count; i++)
+        put_member(b, &settings[i], c);
+}
+
+static void
+get_list(struct unpack *u, struct config *c, struct config_list *list)
+{
+    uint64_t n = unpack_var(u);
+    if (n > LIMIT_config_list)
+        u->bad = true;
+    if (u->bad)
+        return;
+    list->n = n;
+    list->items = arena_array(c->arena, n + 1, sizeof *list->items);
+    for (size_t i = 0; i < n; i++)
+        list->items[i] = arena_cstr(c->arena, unpack_span(u));
+}
+
+static void
+get_member(struct unpack *u, const struct setting *s, struct config *c)
+{
+    void *m = (char *)c + s->offset;
+    switch (s->kind) {
+    case SETTING_TEXT:
+    case SETTING_CHOICE:
+        *(const char **)m = arena_cstr(c->arena, unpack_span(u));
+        break;
+    case SETTING_BOOL:
+        *(bool *)m = unpack_u8(u) != 0;
+        break;
+    case SETTING_LIST:
+        get_list(u, c, m);
+        break;
+    case SETTING_NUMBER:
+    case SETTING_SIZE:
+    case SETTING_TIME:
+        *(uint64_t *)m = unpack_u64(u);
+        break;
+    }
+}
+
+enum result
+config_get(struct span packed, struct config **c_out)
+{
+    struct config *c = config_new();
+    struct unpack u = unpack_of(packed);
+    struct span file = unpack_span(&u);
+    c->file = file.n > 0 ? arena_cstr(c->arena, file) : NULL;
+    for (size_t i = 0; i < settings_count; i++)
+        get_member(&u, &settings[i], c);
+    if (unpack_end(&u) != R_OK) {
+        config_free(&c);
+        return R_FAIL;
+    }
+    *c_out = c;
+    return R_OK;
+}

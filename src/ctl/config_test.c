@@ -1,0 +1,128 @@
+#include "ctl/config.h"
+#include "base/limits.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+#include <unistd.h>
+
+struct row {
+    const char *file;  // contents
+    const char *want_why;  // part of the fault's text; NULL: it loads
+};
+
+static const struct row rows[] = {
+    {"", NULL},
+    {"version = 1\nhostname = \"mail.example.org\"\ndata = \"/tmp/x\"\n", NULL},
+    {"plaintext_auth = true\nimap = { \"0.0.0.0:143\", \"[::]:143\" }\n", NULL},
+    {"plaintext_auth = true\nimap = \"127.0.0.1:143\"\n", NULL},
+    {"tls { certificate = \"/a\" key = \"/b\" }\nimaps = { \"*:993\" }\n", NULL},
+    {"retention = 30d\nmemory_soft = 10M\nmemory_hard = 2G\n", NULL},
+    {"\nimapss = { \"0.0.0.0:1\" }\n",
+     ":2: there is no setting 'imapss'; did you mean 'imaps'?"},
+    {"tls { certifikate = \"/a\" }\n",
+     ":1: there is no setting 'certifikate'; did you mean 'tls.certificate'?"},
+    {"zzzzzzzzzz = 1\n", "there is no setting 'zzzzzzzzzz'; remove it"},
+    {"\n\nplaintext_auth = maybe\n",
+     ":3: 'plaintext_auth' cannot be 'maybe'; use true or false"},
+    {"folder_language = \"fr\"\n",
+     ":1: 'folder_language' cannot be 'fr'; use one of: en de"},
+    {"retention = soon\n", "'retention' cannot be 'soon'; write it like 30m, 12h or 14d"},
+    {"message_size_max = 99999999999999999999\n", "write it like 500M or 2G"},
+    {"mail_threads = -1\n", "use a whole number"},
+    {"imaps = { \"0.0.0.0:993\" }\n", "imaps needs tls"},
+    {"imap = { \"0.0.0.0:143\" }\n", "nobody could log in"},
+    {"plaintext_auth = true\nimap = { \"143\" }\n", "imap: '143' is no address"},
+    {"lmtp_networks = { \"10.0.0.0/33\" }\n", "is no network"},
+    {"version = 2\n", "newer Posthorn"},
+    {"data = \"relative\"\n", "must be an absolute path"},
+    {"hostname = \"x\n", ":"},
+};
+
+static void
+write_file(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static void
+test_rows(void **state)
+{
+    (void)state;
+    char path[64];
+    snprintf(path, sizeof path, "/tmp/config_test.%d", getpid());
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        write_file(path, rows[i].file);
+        struct config *c = NULL;
+        struct fault f = {0};
+        enum result r = config_load(path, NULL, &c, &f);
+        if (rows[i].want_why == NULL && r != R_OK)
+            fail_msg("row %zu: %s", i, f.why);
+        if (rows[i].want_why != NULL &&
+            (r == R_OK || strstr(f.why, rows[i].want_why) == NULL))
+            fail_msg("row %zu: want '%s', got '%s'", i, rows[i].want_why, f.why);
+        config_free(&c);
+    }
+    unlink(path);
+}
+
+// A role's copy and a dump that is read again both equal the original.
+static void
+assert_same(const struct config *a, const struct config *b)
+{
+    struct buf x, y;
+    buf_init(&x, LIMIT_config_packed);
+    buf_init(&y, LIMIT_config_packed);
+    config_dump(a, &x);
+    config_dump(b, &y);
+    assert_true(span_eq(buf_span(&x), buf_span(&y)));
+    buf_done(&x);
+    buf_done(&y);
+}
+
+static void
+test_round_trips(void **state)
+{
+    (void)state;
+    char path[64];
+    snprintf(path, sizeof path, "/tmp/config_test.%d", getpid());
+    write_file(path, "hostname = \"a \\\"b\\\" \\\\ c\"\nlocal_domains = { \"a.example\", "
+                     "\"b.example\" }\n"
+                     "retention = 90m\nmessage_size_max = 1000\ntest_codec = scramble\n");
+    struct config *c, *copy, *again;
+    struct fault f;
+    assert_int_equal(config_load(path, NULL, &c, &f), R_OK);
+    assert_string_equal(c->hostname, "a \"b\" \\ c");
+    assert_int_equal(c->retention, 5400);
+    assert_int_equal(c->local_domains.n, 2);
+
+    struct buf b;
+    buf_init(&b, LIMIT_config_packed);
+    config_put(&b, c);
+    assert_int_equal(config_get(buf_span(&b), &copy), R_OK);
+    assert_int_equal(config_get(span_slice(buf_span(&b), 0, b.n - 1), &again), R_FAIL);
+    assert_same(c, copy);
+
+    buf_reset(&b);
+    config_dump(c, &b);
+    buf_put_char(&b, '\0');
+    write_file(path, b.p);
+    if (config_load(path, NULL, &again, &f) != R_OK)
+        fail_msg("dump is not read again: %s", f.why);
+    assert_same(c, again);
+    buf_done(&b);
+    config_free(&c);
+    config_free(&copy);
+    config_free(&again);
+    unlink(path);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows),
+                                       cmocka_unit_test(test_round_trips)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

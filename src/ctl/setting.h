@@ -1,0 +1,44 @@
+#ifndef CTL_SETTING_H
+#define CTL_SETTING_H
+
+// A setting is a row of config.def: how its text becomes a value of struct config and back.
+// Trust: text comes from the configuration file. Threads: any.
+
+#include "ctl/config.h"
+
+enum setting_kind {
+    SETTING_TEXT,
+    SETTING_CHOICE,
+    SETTING_LIST,
+    SETTING_BOOL,
+    SETTING_NUMBER,
+    SETTING_SIZE,
+    SETTING_TIME,
+};
+
+struct setting {
+    enum setting_kind kind;
+    const char *name;  // "tls.key"
+    size_t offset;  // of the member in struct config
+    const char *normal, *words, *text;
+};
+
+extern const struct setting settings[];
+extern const size_t settings_count;
+
+const struct setting *setting_find(struct span name);  // NULL when there is none
+const char *setting_nearest(struct span name);  // the most similar name, or NULL
+bool setting_is_hidden(const struct setting *s);
+
+// Reads one value into its member. A LIST gets the items of `values`, all other kinds exactly one.
+enum result setting_read(const struct setting *s, struct config *c, const char **values,
+                         size_t n, struct fault *f) MUST_CHECK;
+enum result setting_defaults(struct config *c, struct fault *f) MUST_CHECK;
+// The value as the file writes it.
+void setting_write(const struct setting *s, const struct config *c, struct buf *b);
+
+// The file half of config_load (config_file.c): reads `file` over the defaults in c.
+enum result config_file_read(const char *file, struct config *c,
+                             struct fault *f) MUST_CHECK;
+
+#endif
