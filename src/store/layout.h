@@ -1,0 +1,100 @@
+#ifndef STORE_LAYOUT_H
+#define STORE_LAYOUT_H
+
+// The octets of the journal's files (docs/format.md): headers of segments, records, body files and offset
+// tables, and the frames of bodies. All integers big-endian.
+// Trust: the bytes come from the disk; every get checks magic, version and checksum.
+// Threads: any (stateless).
+
+#include "store/codec.h"
+
+enum {
+    LAYOUT_SEGMENT = 64,  // octets of each header
+    LAYOUT_RECORD = 144,
+    LAYOUT_BODY = 64,
+    LAYOUT_TABLE = 64,
+    LAYOUT_SUM = 8,  // checksum after each frame
+};
+
+struct segment_header {
+    uint8_t uuid[16];  // of the store
+    uint32_t number, rewrites;
+    uint64_t first_seq;  // of its record number 0
+    uint64_t
+        nonce;  // goes into every record's checksum: bytes of other origin never replay
+    int64_t created_s;
+};
+
+enum { RECORD_BODY_EXTERNAL = 1, RECORD_BODY_DROPPED = 2 };
+
+struct record_header {
+    uint16_t type;
+    uint8_t flags, codec;
+    uint32_t key_id;
+    uint32_t meta_plain, meta_stored;
+    uint64_t body_plain,
+        body_stored;  // stored: octets in this record; 0 when external or dropped
+    uint64_t account, seq;
+    uint32_t segment, recno;
+    uint32_t batch_pos,
+        batch_count;  // the batch has sequences seq - pos .. seq - pos + count - 1
+    uint32_t group_pos;  // all before seq - group_pos was durable when this was written
+    int64_t time_ms;
+    uint64_t session, actor, txid;
+    uint64_t meta_sum, meta_nonce;  // nonce: names the metadata to the codec
+    uint64_t body_id;  // names the frames to the codec; external: the file's name
+};
+
+struct body_header {
+    uint64_t id;  // names the frames (the file may be a link under another name)
+    uint64_t plain;
+    uint32_t key_id;
+    uint8_t codec;
+};
+
+// A segment's offset table on disk: `count` offsets, then `externals` body ids (LAYOUT_TABLE + 8 each).
+struct table_header {
+    uint32_t segment, rewrites, count, externals;
+    uint64_t nonce, end;  // of the segment it belongs to
+    uint64_t offsets_sum, externals_sum;
+};
+
+uint64_t layout_u64(const char *p);
+void layout_put_u64(char *p, uint64_t v);
+
+void segment_header_put(char *out, const struct segment_header *h);
+enum result segment_header_get(struct span in, struct segment_header *h_out) MUST_CHECK;
+void record_header_put(char *out, const struct record_header *h, uint64_t nonce);
+enum result record_header_get(struct span in, uint64_t nonce,
+                              struct record_header *h_out) MUST_CHECK;
+void body_header_put(char *out, const struct body_header *h);
+enum result body_header_get(struct span in, struct body_header *h_out) MUST_CHECK;
+void table_header_put(char *out, const struct table_header *h);
+enum result table_header_get(struct span in, struct table_header *h_out) MUST_CHECK;
+
+static inline uint64_t
+record_size(const struct record_header *h)
+{
+    return LAYOUT_RECORD + (uint64_t)h->meta_stored + h->body_stored;
+}
+
+// Where the first record whose header could start with the record magic is in `s`; s.n when nowhere.
+size_t layout_find_record(struct span s);
+
+// ---- frames ----
+
+static inline uint64_t
+layout_frames(uint64_t plain)
+{
+    return (plain + CODEC_FRAME - 1) / CODEC_FRAME;
+}
+// Octets of a body of `plain` octets with its frames' checksums.
+static inline uint64_t
+layout_stored(const struct codec *c, uint64_t plain)
+{
+    return plain + layout_frames(plain) * (c->overhead + LAYOUT_SUM);
+}
+// Checksum of a stored frame, bound to its place.
+uint64_t layout_frame_sum(uint64_t body_id, uint64_t frame, struct span stored);
+
+#endif
