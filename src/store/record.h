@@ -4,7 +4,8 @@
 // The typed records of the journal: every change of an account is one of these, with absolute outcomes
 // (UID, modseq, resulting flags, counts), so that applying is mechanical, deterministic and idempotent.
 // The rules that choose the contents live in mail/. Format numbers are in record.def and never reused.
-// Spans are borrowed from the record's bytes. Trust: record_get_* checks every field.
+// Spans are borrowed from the record's bytes. Trust: record_NAME_get checks every field and every packed list;
+// record_NAME_put aborts on a list that is not ascending.
 
 #include "base/arena.h"
 #include "base/pack.h"
@@ -139,8 +140,10 @@ RECORD_CODEC(private)
 RECORD_CODEC(meta)
 RECORD_CODEC(restored)
 
-// Packed lists inside records. Writers append to a buf; readers are cursors with a sticky error
-// (R_NONE at the end, R_FAIL on damage).
+enum { RECORD_HASH_SIZE = 32, RECORD_ZONE_MAX = 99 * 60 + 99 };
+
+// Packed lists inside records: ranges, keyword numbers and rows ascend and never overlap or repeat. Writers
+// append to a buf; readers are cursors with a sticky error (R_NONE at the end, R_FAIL on damage).
 void record_ranges_add(struct buf *b, uint32_t first, uint32_t last);
 enum result record_ranges_next(struct unpack *u, uint32_t *first_out, uint32_t *last_out);
 

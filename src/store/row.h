@@ -13,6 +13,7 @@ enum message_flag {
     FLAG_FLAGGED = 4,
     FLAG_DELETED = 8,
     FLAG_DRAFT = 16,
+    FLAG_ALL = 31,
 };
 
 // 64 octets. Dates are seconds since 1970; zone_min is INTERNALDATE's offset as it was given.
