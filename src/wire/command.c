@@ -21,7 +21,8 @@ command_reader_rest(struct command_reader *r)
     next.rest = next.in_word = true;
     next.depth = r->depth;
     next.refused = r->refused;
-    next.fault = r->fault;
+    next.kind = r->kind;
+    next.why = r->why;
     *r = next;
 }
 
@@ -44,8 +45,10 @@ command_tag(struct span command)
 static void
 refuse(struct command_reader *r, enum fault_kind kind, const char *why)
 {
-    if (!r->refused)
-        (void)!fault_set(&r->fault, kind, "%s", why);
+    if (!r->refused) {
+        r->kind = kind;
+        r->why = why;
+    }
     r->refused = true;
 }
 

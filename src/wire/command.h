@@ -13,7 +13,7 @@ enum command_state {
     COMMAND_CONTINUE,  // a synchronising literal: send "+ OK", then read on
     COMMAND_WHOLE,     // size_out octets are one command, the last CRLF included
     COMMAND_STREAM,    // size_out octets end in the header of a literal that is streamed (APPEND's message)
-    COMMAND_REFUSED,   // size_out octets are to be dropped, the fault answered with the tag (BAD or NO)
+    COMMAND_REFUSED,   // size_out octets are to be dropped, `kind` answered with the tag
     COMMAND_FATAL,     // there is no way to find the next command: BYE
 };
 
@@ -35,7 +35,8 @@ struct command_reader {
     bool asked;          // "+" was asked for
     bool refused;        // the command is read on to its end, then refused
     struct command_literal literal;  // the last one; after COMMAND_STREAM the one to stream
-    struct fault fault;              // after COMMAND_REFUSED and COMMAND_FATAL
+    enum fault_kind kind;            // after COMMAND_REFUSED and COMMAND_FATAL
+    const char *why;                 // a constant text
 };
 
 // For a new command; line_max bounds the octets outside literals, command_max all.

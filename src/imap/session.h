@@ -1,0 +1,104 @@
+#ifndef IMAP_SESSION_H
+#define IMAP_SESSION_H
+
+// A session is one logged-in IMAP connection. Between commands it owns no task, no arena and no buffers: the
+// connection's handler collects input until one whole command is there, then a task runs it; IDLE is a state.
+// Commands run one after the other in the order they came, pipelined ones too.
+// Owner: itself, from imap_session_start until the connection ends. Threads: its connection's loop.
+// Trust: all input is from the peer; framing caps in wire/command.h, all other caps in limits.def.
+
+#include "imap/ext.h"
+#include "io/conn.h"
+#include "io/loop.h"
+#include "io/message.h"
+#include "mail/view.h"
+#include "wire/command.h"
+
+// What SEARCH RETURN (SAVE) left for "$" (RFC 9051 section 6.4.4.1). Gone with the selected mailbox.
+struct imap_saved {
+    struct arena *arena;  // NULL: the empty set
+    struct seqset uids;
+};
+
+enum imap_phase { IMAP_READY, IMAP_BUSY, IMAP_IDLING, IMAP_ENDING };
+
+struct imap_session {
+    struct conn *conn;
+    struct mail_user *user;
+    struct view *view;         // NULL: nothing is selected
+    uint32_t enabled;          // enum imap_enable
+    enum imap_phase phase;
+    bool poked;                // something changed while a task was running
+    uint8_t bad_commands;      // in a row
+    struct command_reader reader;
+    struct imap_command *command;  // while a task runs one
+    struct buf line;           // the answer being written; empty between commands
+    struct buf idle_tag;
+    struct imap_saved saved;
+    struct timer timer;        // autologout, keep-alive
+    uint64_t input_ms;         // when the client last said something
+    uint64_t id;               // for the log
+    uint64_t generation;       // of the keyword sets, see view_generation
+};
+
+// Takes conn and user over. Suspends. Sends the tagged OK of the LOGIN or AUTHENTICATE command and goes on with
+// the unread bytes of the hand-over.
+void imap_session_start(struct conn *conn, struct mail_user *user, const struct handover *h);
+void imap_session_drain(void);  // BYE to all sessions of this thread, between commands
+unsigned imap_session_count(void);  // of this thread
+
+static inline bool
+imap_enabled(const struct imap_session *s, uint32_t bits)
+{
+    return (s->enabled & bits) == bits;
+}
+static inline bool
+imap_utf8(const struct imap_session *s)  // may names and quoted strings hold UTF-8?
+{
+    return (s->enabled & (ENABLE_REV2 | ENABLE_UTF8)) != 0;
+}
+
+// One command while it runs; lives in its own arena.
+struct imap_command {
+    struct imap_session *session;
+    const struct imap_verb *verb;
+    struct arena *arena;       // dies with the tagged answer
+    struct span tag;
+    struct parse parse;        // where run goes on
+    bool uid;                  // the UID form
+    struct span name;          // ARGS_MAILBOX*, ARGS_NAME*
+    struct mailbox_ref ref;    // ARGS_MAILBOX*
+    struct seqset set;         // ARGS_SET*
+    bool by_uid;               // set holds UIDs: the UID form, or "$"
+    struct command_literal stream;  // valid while has_stream: the literal that comes next on the connection
+    bool has_stream, stream_open;
+    uint64_t stream_left;
+    bool untagged_only;        // no tagged answer now (IDLE)
+    struct buf answer;         // "[CODE] text" of the tagged OK; empty: "NAME completed"
+    void *own;                 // the verb's own, in the arena
+};
+
+// Sets the text of the tagged OK: imap_answer(c, "[APPENDUID %u %u] Done", ...).
+void imap_answer(struct imap_command *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+// Suspends. Resolves "$", '*' and ranges against the selected mailbox; *by_uid is in-out (true for "$").
+enum result imap_set_resolve(struct imap_session *s, struct span text, bool *by_uid, struct arena *a,
+                             struct seqset *out, struct fault *f) MUST_CHECK;
+void imap_saved_set(struct imap_session *s, const struct seqset *uids);  // copies; NULL: empty
+
+// Suspends. Tells the client what changed in the selected mailbox; `flags` as for view_sync. The dispatcher does this
+// after every command; verbs call it only when they must tell before.
+enum result imap_sync(struct imap_session *s, unsigned flags, struct arena *a, struct fault *f) MUST_CHECK;
+// Closes the selected mailbox, if any, without a word.
+void imap_unselect(struct imap_session *s);
+
+// The streamed literal (APPEND). imap_stream_accept asks for it when it is synchronising; what is not accepted or not
+// read to its end when run returns is dropped by the dispatcher.
+void imap_stream_accept(struct imap_command *c);
+// Suspends. The next octets, borrowed until the next call; R_NONE at the end; FAULT_CLOSED when the client went.
+enum result imap_stream_read(struct imap_command *c, struct span *out, struct fault *f) MUST_CHECK;
+// Suspends. After the literal's end: c->parse goes on with what follows it, up to the end of the command or the next
+// streamed literal (has_stream).
+enum result imap_stream_rest(struct imap_command *c, struct fault *f) MUST_CHECK;
+
+#endif
