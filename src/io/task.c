@@ -1,0 +1,280 @@
+#include "io/loop_inside.h"
+
+#include "base/clock.h"
+#include "base/limits.h"
+
+struct task {
+    struct fiber *fiber;
+    struct fiber *back;  // where to go on when this task stops: who switched to it
+    struct task *outer;  // the task that ran before, when this one was started inside it
+    struct task *next_ready;
+    struct loop *loop;
+    task_fn *fn;
+    void *arg;
+    uint64_t slice_us;  // when this slice began
+    bool running, ready, woken, yielding;
+};
+
+static struct task_room *
+room(void)
+{
+    struct loop *l = loop_self();
+    must(l != NULL);
+    return &l->tasks;
+}
+
+struct task *
+task_self(void)
+{
+    struct loop *l = loop_self();
+    return l ? l->tasks.current : NULL;
+}
+
+unsigned
+task_live(void)
+{
+    struct loop *l = loop_self();
+    return l ? l->tasks.live : 0;
+}
+
+static struct fiber *
+current_fiber(struct task_room *r)
+{
+    return r->current ? r->current->fiber : &r->fibers.outside;
+}
+
+// Leaves the current task for whoever switched to it.
+static void
+leave(struct task_room *r, struct task *t, bool last)
+{
+    t->running = false;
+    r->current = t->outer;
+    fiber_switch(t->fiber, t->back, last);
+}
+
+static void
+body(void)
+{
+    fiber_entered();
+    struct task_room *r = room();
+    struct task *t = r->current;
+    t->fn(t->arg);
+    t->fn = NULL;
+    leave(r, t, true);
+    abort();  // a finished task was switched to
+}
+
+static void
+resume(struct task_room *r, struct task *t)
+{
+    must(!t->running);
+    t->outer = r->current;
+    t->back = current_fiber(r);
+    t->running = true;
+    t->woken = t->woken && t->yielding;
+    t->yielding = false;
+    t->slice_us = clock_mono_us();
+    r->current = t;
+    fiber_switch(t->back, t->fiber, false);
+    if (t->fn)
+        return;
+    fiber_pool_put(&r->fibers, &t->fiber);
+    r->live--;
+    must(!t->ready);  // it ended while somebody still wakes it
+    free(t);
+}
+
+static void
+start_now(struct task_room *r, task_fn *fn, void *arg)
+{
+    struct task *t = calloc(1, sizeof *t);
+    must(t != NULL);
+    *t = (struct task){.loop = loop_self(), .fn = fn, .arg = arg};
+    t->fiber = fiber_pool_get(&r->fibers, body);
+    r->live++;
+    resume(r, t);
+}
+
+void
+task_start(task_fn *fn, void *arg)
+{
+    struct task_room *r = room();
+    if (r->live < LIMIT_tasks) {
+        start_now(r, fn, arg);
+        return;
+    }
+    struct task_waiting *w = calloc(1, sizeof *w);
+    must(w != NULL);
+    *w = (struct task_waiting){.fn = fn, .arg = arg};
+    *r->waiting_last = w;
+    r->waiting_last = &w->next;
+}
+
+static void
+make_ready(struct task_room *r, struct task *t)
+{
+    t->ready = true;
+    t->next_ready = NULL;
+    *r->ready.last = t;
+    r->ready.last = &t->next_ready;
+}
+
+void
+task_suspend(void)
+{
+    struct task_room *r = room();
+    struct task *t = r->current;
+    must(t != NULL);
+    if (t->woken) {
+        t->woken = false;
+        return;
+    }
+    leave(r, t, false);
+}
+
+static void
+wake_here(void *arg)
+{
+    struct task *t = arg;
+    if (t->running || t->yielding)
+        t->woken = true;
+    else if (!t->ready)
+        make_ready(&t->loop->tasks, t);
+}
+
+void
+task_wake(struct task *t)
+{
+    if (t->loop == loop_self())
+        wake_here(t);
+    else
+        loop_post(t->loop, wake_here, t);
+}
+
+void
+task_yield(void)
+{
+    struct task *t = task_self();
+    if (!t || clock_mono_us() - t->slice_us < LIMIT_task_slice_ms * 1000)
+        return;
+    struct task_room *r = room();
+    make_ready(r, t);
+    t->yielding = true;  // a wake that comes now is for the next suspend
+    leave(r, t, false);
+}
+
+struct nap {
+    struct task *task;
+    bool over;
+};
+
+static void
+nap_over(void *arg)
+{
+    struct nap *n = arg;
+    n->over = true;
+    task_wake(n->task);
+}
+
+void
+task_sleep(uint32_t ms)
+{
+    struct nap nap = {task_self(), false};
+    must(nap.task != NULL);
+    struct timer timer;
+    timer_init(&timer, nap_over, &nap);
+    timer_set(&timer, ms);
+    while (!nap.over)
+        task_suspend();
+}
+
+struct errand {  // lives on the stack of the task that waits for it
+    struct task *from;
+    task_fn *fn;
+    void *arg;
+    bool done;
+};
+
+static void
+errand_back(void *arg)
+{
+    struct errand *e = arg;
+    e->done = true;
+    task_wake(e->from);
+}
+
+static void
+errand_body(void *arg)
+{
+    struct errand *e = arg;
+    e->fn(e->arg);
+    loop_post(e->from->loop, errand_back, e);
+}
+
+static void
+errand_arrived(void *arg)
+{
+    task_start(errand_body, arg);
+}
+
+void
+task_run_on(struct loop *l, task_fn *fn, void *arg)
+{
+    if (l == loop_self()) {
+        fn(arg);
+        return;
+    }
+    struct errand e = {task_self(), fn, arg, false};
+    must(e.from != NULL);
+    loop_post(l, errand_arrived, &e);
+    while (!e.done)
+        task_suspend();
+}
+
+void
+task_room_init(struct task_room *r)
+{
+    r->ready.last = &r->ready.first;
+    r->waiting_last = &r->waiting;
+}
+
+void
+task_room_done(struct task_room *r)
+{
+    must(r->live == 0 && !r->waiting);
+    fiber_pool_done(&r->fibers);
+}
+
+static void
+start_waiting(struct task_room *r)
+{
+    while (r->waiting && r->live < LIMIT_tasks) {
+        struct task_waiting w = *r->waiting;
+        free(r->waiting);
+        r->waiting = w.next;
+        if (!r->waiting)
+            r->waiting_last = &r->waiting;
+        start_now(r, w.fn, w.arg);
+    }
+}
+
+void
+task_room_run(struct task_room *r)
+{
+    struct task *t = r->ready.first;
+    r->ready.first = NULL;
+    r->ready.last = &r->ready.first;
+    while (t) {
+        struct task *next = t->next_ready;
+        t->ready = false;
+        resume(r, t);
+        t = next;
+    }
+    start_waiting(r);
+}
+
+bool
+task_room_busy(const struct task_room *r)
+{
+    return r->ready.first || (r->waiting && r->live < LIMIT_tasks);
+}
