@@ -50,6 +50,9 @@ enum result conn_wait_input(struct conn *c, size_t n, uint32_t timeout_ms) MUST_
 
 // Gives the descriptor up (plain conns only): the queue must be empty. *unread_out gets the unread input.
 int conn_detach(struct conn **c, struct buf *unread_out);
+// The same for TLS, after the handshake: the caller owns the SSL and its descriptor (SSL_get_fd). Nothing is sent,
+// no SSL_shutdown. The gate's pump goes on with it.
+SSL *conn_detach_tls(struct conn **c, struct buf *unread_out);
 
 bool conn_is_tls(const struct conn *c);
 SSL *conn_ssl(struct conn *c);             // NULL when plain
