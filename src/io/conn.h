@@ -23,6 +23,9 @@ void conn_close(struct conn **c);          // frees; output still queued is drop
 void conn_finish(struct conn **c);         // frees after queued output was sent (bounded time), then closes
 
 void conn_handler(struct conn *c, conn_fn *on_input, void *arg);
+// fn(arg) runs once, when c is freed or detached: for who keeps a list of connections it does not own.
+void conn_on_end(struct conn *c, void (*fn)(void *arg), void *arg);
+void conn_hang_up(struct conn *c);         // shutdown(2) both ways: the owner soon sees conn_eof (kick)
 
 struct span conn_input(struct conn *c);    // unread bytes; valid until the next call on c
 void conn_consume(struct conn *c, size_t n);
