@@ -29,11 +29,12 @@ struct mime_range {
 };
 
 struct mime_param {
-    struct span name, value;  // RFC 2231 pieces are joined only on demand (encoded_word.h)
+    struct span name, value;  // pieces of RFC 2231 joined: name* = charset'language'text
     struct mime_param *next;
 };
 
-// One occurrence of a kept field: unfolded (line ends removed, the white space after them stays), trimmed.
+// One occurrence of a kept field: line ends removed (the white space after them stays), without
+// leading white space, NUL replaced by U+FFFD.
 struct mime_value {
     struct span text;
     struct mime_value *next;  // the next field of the same name
@@ -43,24 +44,24 @@ struct mime_envelope {
     struct mime_value *field[MIME_ENVELOPE_FIELDS];
 };
 
+// A missing or broken field is SPAN_NONE. The child of a MESSAGE part is the root of the nested message;
+// that and the root have an envelope.
 struct mime_part {
     enum mime_kind kind;
     enum mime_encoding encoding;
     struct mime_range header;  // with the empty line that ends it
-    struct mime_range body;  // without the line end that belongs to a boundary
-    struct span type, subtype;  // as written; SPAN_NONE when missing or broken
+    struct mime_range body;  // without the line end that belongs to a delimiter
+    struct span type, subtype;  // as written
     struct mime_param *params;
-    struct span id, description, encoding_name, md5, location,
-        language;  // SPAN_NONE when missing
+    struct span id, description, encoding_name, md5, location;
+    struct span language;  // tags, one NUL between two
     struct span disposition;
     struct mime_param *disposition_params;
-    struct mime_envelope
-        *envelope;  // the root and the child of a message/rfc822 part; NULL elsewhere
-    struct mime_part *parent, *child,
-        *next;  // MESSAGE: its one child is the root of the nested message
+    struct mime_envelope *envelope;
+    struct mime_part *parent, *child, *last, *next;
     uint32_t children;
-    bool digest;  // the direct child of a multipart/digest: default type message/rfc822
-    bool mime_version;
+    bool digest;  // the child of a multipart/digest: message/rfc822 when it has no type
+    bool mime;  // its Content-* fields count: RFC 2045 section 4, read tolerantly
 };
 
 struct mime_scan;

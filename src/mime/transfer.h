@@ -4,18 +4,20 @@
 // Content-transfer-decoding as a stream (RFC 2045 section 6), for BINARY (RFC 3516) and for searching.
 // Trust: none. Strict decoders fail with FAULT_UNKNOWNCTE on data that cannot be decoded; lenient ones
 // skip what is wrong. Feed in any cuts; the output is the same.
+// `out` may be past its maximum afterwards (buf.over): use a roomy one and drain it after each feed.
 
 #include "base/buf.h"
 #include "mime/scan.h"
 
 struct mime_decoder {
     enum mime_encoding encoding;
-    bool lenient, ended;
-    uint8_t have;  // base64: sextets held; QP: octets of an unfinished "=.."
-    uint32_t bits;  // base64: the sextets
-    char held[4];  // QP: "=" and what follows
-    uint32_t spaces;  // QP: white space that is dropped when a line end follows
-    struct span unused;
+    bool lenient;
+    bool ended;  // base64: padding was seen
+    bool escape;  // quoted-printable: held begins with "="
+    uint8_t have;  // base64: sextets in bits; quoted-printable: octets in held
+    uint8_t pad;  // base64: "=" still expected
+    uint32_t bits;
+    char held[80];  // quoted-printable: what the next octet decides about
 };
 
 struct mime_decoder mime_decoder_of(enum mime_encoding encoding, bool lenient);
