@@ -1,0 +1,134 @@
+#include "auth/passwd_file.h"
+#include "auth/password.h"
+
+enum { EXTRA_FIELD = 7 };
+
+static const char *const refused_fields[] = {"allow_nets", "nopassword", "allow_real_nets",
+                                             "proxy", "proxy_maybe"};
+
+static enum result
+extra_field(struct span word, struct passwd_line *out, struct fault *f)
+{
+    struct span name = span_slice(word, 0, span_find_char(word, '='));
+    if (span_ieq(name, SPAN("nologin")))
+        out->disabled = true;
+    for (size_t i = 0; i < sizeof refused_fields / sizeof refused_fields[0]; i++)
+        if (span_ieq(name, span_str(refused_fields[i])))
+            return fault_set(f, FAULT_BAD, "field %s is not supported", refused_fields[i]);
+    return R_OK;
+}
+
+static enum result
+extra_fields(struct span rest, struct passwd_line *out, struct fault *f)
+{
+    struct span field, word;
+    for (int i = 2; i < EXTRA_FIELD; i++)
+        if (span_next_field(&rest, ':', &field) != R_OK)
+            return R_OK;
+    while (span_next_field(&rest, ' ', &word) == R_OK)
+        if (extra_field(word, out, f))
+            return R_FAIL;
+    return R_OK;
+}
+
+static bool
+is_no_password(struct span s)
+{
+    return s.n == 0 || s.p[0] == '*' || s.p[0] == '!';
+}
+
+// {PLAIN} text may hold ':' no more than any other field; hashes never do.
+enum result
+passwd_line_parse(struct span line, struct passwd_line *out, struct fault *f)
+{
+    struct span rest = line, user, password;
+    if (rest.n > 0 && rest.p[rest.n - 1] == '\r')
+        rest.n--;
+    if (span_trim(rest).n == 0 || rest.p[0] == '#')
+        return R_NONE;
+    if (rest.n > LIMIT_passwd_file_line)
+        return fault_set(f, FAULT_BAD, "line is longer than %d octets",
+                         LIMIT_passwd_file_line);
+    if (span_next_field(&rest, ':', &user) != R_OK ||
+        span_next_field(&rest, ':', &password) != R_OK)
+        return fault_set(f, FAULT_BAD, "no ':' after the user name");
+    buf_reset(&out->hash);
+    out->disabled = is_no_password(password);
+    if (name_of(user, &out->name, f) || extra_fields(rest, out, f))
+        return R_FAIL;
+    return is_no_password(password) ? R_OK : password_check(password, &out->hash, f);
+}
+
+// SCRAM keys in the file serve SCRAM as they are.
+static const struct scram_keys *
+scram_in(struct span hash, struct scram_keys *keys)
+{
+    const struct span prefix = SPAN("{SCRAM-SHA-256}");
+    bool found =
+        span_istarts(hash, prefix) && scram_parse(span_skip(hash, prefix.n), keys) == R_OK;
+    return found ? keys : NULL;
+}
+
+static enum result
+store(struct userdb *db, const struct passwd_line *l, struct passwd_counts *counts,
+      struct fault *f)
+{
+    struct user known;
+    uint64_t account;
+    struct scram_keys keys;
+    struct span name = name_span(&l->name), hash = buf_span(&l->hash);
+    const struct scram_keys *scram = scram_in(hash, &keys);
+    enum result r = userdb_find(db, name, &known, f);
+    if (r == R_FAIL)
+        return R_FAIL;
+    if (r == R_OK && userdb_set(db, name, hash, scram, f))
+        return R_FAIL;
+    if (r == R_NONE && userdb_add(db, name, hash, scram, &account, f))
+        return R_FAIL;
+    counts->changed += r == R_OK;
+    counts->added += r == R_NONE;
+    return userdb_disable(db, name, l->disabled, f);
+}
+
+static void
+report_line(struct buf *report, uint64_t number, const struct fault *f)
+{
+    buf_printf(report, "line %llu: %s\n", (unsigned long long)number, f->why);
+}
+
+static enum result
+load_lines(struct userdb *db, struct span text, uint64_t number, struct buf *report,
+           struct passwd_counts *counts, struct passwd_line *l, struct fault *f)
+{
+    struct span line;
+    for (; span_next_field(&text, '\n', &line) == R_OK; number++) {
+        enum result r = passwd_line_parse(line, l, f);
+        if (r == R_FAIL) {
+            counts->lines_bad++;
+            report_line(report, number, f);
+        } else if (r == R_OK && store(db, l, counts, f)) {
+            return R_FAIL;
+        }
+    }
+    return R_OK;
+}
+
+enum result
+passwd_file_load(struct userdb *db, struct span text, uint64_t first_line,
+                 struct buf *report, struct passwd_counts *out, struct fault *f)
+{
+    struct passwd_counts counts = {0};
+    struct passwd_line l = {0};
+    if (userdb_begin(db, f))
+        return R_FAIL;
+    buf_init(&l.hash, LIMIT_password_hash);
+    enum result r = load_lines(db, text, first_line, report, &counts, &l, f);
+    buf_done(&l.hash);
+    if (r != R_OK)
+        userdb_abort(db);
+    else
+        r = userdb_commit(db, f);
+    if (r == R_OK)
+        *out = counts;
+    return r;
+}

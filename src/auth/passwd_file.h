@@ -1,0 +1,33 @@
+#ifndef AUTH_PASSWD_FILE_H
+#define AUTH_PASSWD_FILE_H
+
+// A passwd-file as Dovecot reads it: user:password:uid:gid:gecos:home:shell:extra fields. Empty lines and
+// lines that start with '#' say nothing. Of the extra fields those that would narrow who may log in are
+// refused (allow_nets, nopassword ...) unless they are understood (nologin); the others do not concern us.
+// Trust: the file comes from the administrator, its lines from anywhere.
+
+#include "auth/name.h"
+#include "auth/userdb.h"
+
+struct passwd_line {
+    struct name name;
+    struct buf hash;  // "{SCHEME}text"; max LIMIT_password_hash
+    bool disabled;  // no password, "*", "!...", or nologin
+};
+
+// R_NONE for a line that says nothing. hash must be initialised.
+enum result passwd_line_parse(struct span line, struct passwd_line *out,
+                              struct fault *f) MUST_CHECK;
+
+struct passwd_counts {
+    uint64_t added, changed, lines_bad;
+};
+
+// Loads a whole file (or a piece of one, beginning at line first_line) in one transaction: new users are
+// added, known ones get the password of the file. Lines that cannot be used are named in `report`
+// ("line 3: ...") and skipped. R_FAIL when the database failed; nothing is changed then.
+enum result passwd_file_load(struct userdb *db, struct span text, uint64_t first_line,
+                             struct buf *report, struct passwd_counts *out,
+                             struct fault *f) MUST_CHECK;
+
+#endif

@@ -1,0 +1,53 @@
+#ifndef AUTH_SASL_H
+#define AUTH_SASL_H
+
+// A sasl is one authentication exchange on the server's side: the framing of PLAIN (RFC 4616) and LOGIN
+// (draft-murchison-sasl-login), SCRAM-SHA-256 and SCRAM-SHA-256-PLUS (RFC 5802, 7677, 9266) by libgsasl.
+// It reads no database: a password to be judged and SCRAM keys are asked of the caller.
+// Owner: the auth role's exchange. Trust: responses are strangers' bytes, at most LIMIT_sasl_response.
+// Threads: one. sasl_init once per process, before the sandbox closes.
+
+#include "auth/name.h"
+#include "auth/scram.h"
+
+struct sasl;
+
+enum sasl_verdict {
+    SASL_CONTINUE,  // send `data` as the challenge
+    SASL_CHECK,  // judge `user` and `password`; the exchange itself is over
+    SASL_OK,  // `user` has proven to know the password; `data` is the final server data
+    SASL_REFUSED,  // `fault` says why
+};
+
+struct sasl_outcome {
+    enum sasl_verdict verdict;
+    struct span data;
+    struct span user, password;  // as sent; live until the next call
+};
+
+// Gives the keys of `user` (as sent), or decoy keys; never fails.
+typedef void sasl_keys_fn(void *arg, struct span user, struct scram_keys *out);
+
+struct sasl_setup {
+    struct span mechanism;  // any case
+    struct span exporter;  // tls-exporter value; empty: no channel binding
+    bool
+        plus_offered;  // SCRAM-SHA-256-PLUS was in the offer: a client's "y" flag means a downgrade
+    sasl_keys_fn *keys;
+    void *arg;
+};
+
+void sasl_init(void);
+// R_FAIL (FAULT_CANNOT) for a mechanism that is unknown or cannot work here (-PLUS without TLS).
+enum result sasl_new(const struct sasl_setup *setup, struct sasl **out,
+                     struct fault *f) MUST_CHECK;
+void sasl_free(struct sasl **s);
+
+// SPAN_NONE: the client sent no initial response. Afterwards one call per response.
+// With SASL_REFUSED *f is FAULT_AUTHFAILED, FAULT_AUTHZFAILED or FAULT_BAD (not the mechanism's form).
+struct sasl_outcome sasl_step(struct sasl *s, struct span response, struct fault *f);
+
+// The user's bytes once they are known, for the log; else empty.
+struct span sasl_user(const struct sasl *s);
+
+#endif

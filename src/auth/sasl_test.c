@@ -1,0 +1,308 @@
+#include "auth/encode.h"
+#include "auth/sasl.h"
+#include "base/limits.h"
+
+#include <gsasl.h>
+#include <setjmp.h>
+#include <sodium.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
+static struct scram_keys keys_of_pencil;
+static const char exporter[32] = "0123456789abcdef0123456789abcdef";
+
+static void
+give_keys(void *arg, struct span user, struct scram_keys *out)
+{
+    (void)arg;
+    *out = keys_of_pencil;
+    if (!span_eq(user, SPAN("user")))
+        scram_decoy(SPAN("secret"), user, &keys_of_pencil, out);
+}
+
+static struct sasl *
+open_sasl(const char *mechanism, bool tls)
+{
+    struct sasl *s = NULL;
+    struct fault f = {0};
+    const struct sasl_setup setup = {
+        .mechanism = span_str(mechanism),
+        .exporter = tls ? span_of(exporter, sizeof exporter) : SPAN_NONE,
+        .plus_offered = tls,
+        .keys = give_keys,
+    };
+    if (sasl_new(&setup, &s, &f))
+        fail_msg("%s: %s", mechanism, f.why);
+    return s;
+}
+
+// The examples of RFC 4616 section 4, and what must not pass.
+static void
+test_plain(void **state)
+{
+    (void)state;
+    static const struct {
+        struct span response;
+        enum sasl_verdict want;
+        const char *want_user, *want_password;
+        enum fault_kind want_fault;
+    } rows[] = {
+        {SPAN("\0tim\0tanstaaftanstaaf"), SASL_CHECK, "tim", "tanstaaftanstaaf", 0},
+        {SPAN("Ursel\0Kurt\0xipj3plmq"), SASL_REFUSED, 0, 0, FAULT_AUTHZFAILED},
+        {SPAN("Kurt\0kurt\0xipj3plmq"), SASL_CHECK, "kurt", "xipj3plmq", 0},
+        {SPAN("\0a\0"), SASL_CHECK, "a", "", 0},
+        {SPAN("\0\0pw"), SASL_REFUSED, 0, 0, FAULT_BAD},
+        {SPAN("\0user"), SASL_REFUSED, 0, 0, FAULT_BAD},
+        {SPAN("user"), SASL_REFUSED, 0, 0, FAULT_BAD},
+        {SPAN(""), SASL_REFUSED, 0, 0, FAULT_BAD},
+        {SPAN("\0a\0b\0c"), SASL_REFUSED, 0, 0, FAULT_BAD},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct sasl *s = open_sasl("plain", false);
+        struct fault f = {0};
+        assert_int_equal(sasl_step(s, SPAN_NONE, &f).verdict, SASL_CONTINUE);
+        struct sasl_outcome o = sasl_step(s, rows[i].response, &f);
+        assert_int_equal(o.verdict, rows[i].want);
+        if (o.verdict == SASL_CHECK) {
+            assert_true(span_eq(o.user, span_str(rows[i].want_user)));
+            assert_true(span_eq(o.password, span_str(rows[i].want_password)));
+        } else {
+            assert_int_equal(f.kind, rows[i].want_fault);
+        }
+        sasl_free(&s);
+    }
+}
+
+static void
+test_login(void **state)
+{
+    (void)state;
+    for (int initial = 0; initial < 2; initial++) {
+        struct sasl *s = open_sasl("LOGIN", false);
+        struct fault f = {0};
+        struct sasl_outcome o = {.verdict = SASL_CONTINUE};
+        if (!initial) {
+            o = sasl_step(s, SPAN_NONE, &f);
+            assert_true(span_eq(o.data, SPAN("Username:")));
+        }
+        o = sasl_step(s, SPAN("tim"), &f);
+        assert_int_equal(o.verdict, SASL_CONTINUE);
+        assert_true(span_eq(o.data, SPAN("Password:")));
+        o = sasl_step(s, SPAN("secret"), &f);
+        assert_int_equal(o.verdict, SASL_CHECK);
+        assert_true(span_eq(o.user, SPAN("tim")));
+        assert_true(span_eq(o.password, SPAN("secret")));
+        sasl_free(&s);
+    }
+}
+
+static void
+test_too_long(void **state)
+{
+    (void)state;
+    static char long_text[LIMIT_sasl_response + 1];
+    struct fault f = {0};
+    memset(long_text, 'a', sizeof long_text);
+    for (size_t n = LIMIT_user_name + 1; n <= sizeof long_text;
+         n += sizeof long_text - n > 0 ? sizeof long_text - n : 1) {
+        struct sasl *s = open_sasl("LOGIN", false);
+        assert_int_equal(sasl_step(s, span_of(long_text, n), &f).verdict, SASL_REFUSED);
+        sasl_free(&s);
+    }
+}
+
+static void
+test_unknown_mechanisms(void **state)
+{
+    (void)state;
+    static const char *const rows[] = {
+        "",          "CRAM-MD5",          "PLAINX", "SCRAM-SHA-1", "EXTERNAL",
+        "ANONYMOUS", "SCRAM-SHA-256-PLUS"};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct sasl *s = NULL;
+        struct fault f;
+        const struct sasl_setup setup = {.mechanism = span_str(rows[i]), .keys = give_keys};
+        assert_int_equal(sasl_new(&setup, &s, &f), R_FAIL);
+        assert_int_equal(f.kind, FAULT_CANNOT);
+    }
+}
+
+// What a SCRAM client is and does, for libgsasl's client half.
+struct client {
+    const char *mechanism, *user, *password, *authzid, *binding;
+};
+
+static int
+client_property(Gsasl *g, Gsasl_session *session, Gsasl_property p)
+{
+    const struct client *c = gsasl_session_hook_get(session);
+    (void)g;
+    const char *v = p == GSASL_AUTHID            ? c->user
+                    : p == GSASL_PASSWORD        ? c->password
+                    : p == GSASL_AUTHZID         ? c->authzid
+                    : p == GSASL_CB_TLS_EXPORTER ? c->binding
+                                                 : NULL;
+    return v ? gsasl_property_set(session, p, v) : GSASL_NO_CALLBACK;
+}
+
+static struct sasl_outcome
+play(size_t row, struct sasl *server, Gsasl_session *client, struct fault *f)
+{
+    struct sasl_outcome o = {.verdict = SASL_CONTINUE, .data = SPAN("")};
+    while (o.verdict == SASL_CONTINUE) {
+        char *out = NULL;
+        size_t n = 0;
+        int rc = gsasl_step(client, o.data.p, o.data.n, &out, &n);
+        if (rc != GSASL_OK && rc != GSASL_NEEDS_MORE)
+            fail_msg("row %zu: client: %s", row, gsasl_strerror(rc));
+        o = sasl_step(server, span_of(out, n), f);
+        gsasl_free(out);
+    }
+    if (o.verdict == SASL_OK) {
+        char *out = NULL;
+        size_t n = 0;
+        assert_int_equal(gsasl_step(client, o.data.p, o.data.n, &out, &n),
+                         GSASL_OK);  // server proven
+        gsasl_free(out);
+    }
+    return o;
+}
+
+static void
+test_scram(void **state)
+{
+    (void)state;
+    static const char right[] = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+    static const char other[] = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    static const struct {
+        struct client client;
+        const char *server;  // NULL: the client's mechanism
+        bool tls;
+        enum sasl_verdict want;
+        enum fault_kind want_fault;
+    } rows[] = {
+        {{"SCRAM-SHA-256", "user", "pencil", NULL, NULL}, NULL, false, SASL_OK, 0},
+        {{"SCRAM-SHA-256", "user", "pencil", NULL, NULL}, NULL, true, SASL_OK, 0},
+        {{"SCRAM-SHA-256", "user", "pencil", "user", NULL}, NULL, false, SASL_OK, 0},
+        {{"SCRAM-SHA-256", "user", "pencil", "bob", NULL},
+         NULL,
+         false,
+         SASL_REFUSED,
+         FAULT_AUTHZFAILED},
+        {{"SCRAM-SHA-256", "user", "pencl", NULL, NULL},
+         NULL,
+         false,
+         SASL_REFUSED,
+         FAULT_AUTHFAILED},
+        {{"SCRAM-SHA-256", "nobody", "pencil", NULL, NULL},
+         NULL,
+         false,
+         SASL_REFUSED,
+         FAULT_AUTHFAILED},
+        {{"SCRAM-SHA-256-PLUS", "user", "pencil", NULL, right}, NULL, true, SASL_OK, 0},
+        {{"SCRAM-SHA-256-PLUS", "user", "pencil", NULL, other},
+         NULL,
+         true,
+         SASL_REFUSED,
+         FAULT_AUTHFAILED},
+        {{"SCRAM-SHA-256-PLUS", "user", "pencl", NULL, right},
+         NULL,
+         true,
+         SASL_REFUSED,
+         FAULT_AUTHFAILED},
+        {{"SCRAM-SHA-256-PLUS", "user", "pencil", NULL, right},
+         "SCRAM-SHA-256",
+         true,
+         SASL_REFUSED,
+         FAULT_AUTHFAILED},
+        {{"SCRAM-SHA-256", "user", "pencil", NULL, NULL},
+         "SCRAM-SHA-256-PLUS",
+         true,
+         SASL_REFUSED,
+         FAULT_AUTHFAILED},
+    };
+    Gsasl *g = NULL;
+    assert_int_equal(gsasl_init(&g), GSASL_OK);
+    gsasl_callback_set(g, client_property);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        Gsasl_session *client = NULL;
+        struct fault f = {0};
+        struct sasl *server = open_sasl(
+            rows[i].server ? rows[i].server : rows[i].client.mechanism, rows[i].tls);
+        assert_int_equal(gsasl_client_start(g, rows[i].client.mechanism, &client),
+                         GSASL_OK);
+        gsasl_session_hook_set(client, (void *)&rows[i].client);
+        struct sasl_outcome o = play(i, server, client, &f);
+        if (o.verdict != rows[i].want)
+            fail_msg("row %zu: verdict %d, %s", i, o.verdict, f.why);
+        if (o.verdict == SASL_REFUSED)
+            assert_int_equal(f.kind, rows[i].want_fault);
+        else
+            assert_true(span_eq(o.user, SPAN("user")));
+        gsasl_finish(client);
+        sasl_free(&server);
+    }
+    gsasl_done(g);
+}
+
+// RFC 5802 section 6: a client that could bind but saw no -PLUS says "y"; where it was offered, somebody
+// took it out.
+static void
+test_scram_downgrade(void **state)
+{
+    (void)state;
+    struct fault f = {0};
+    struct sasl *s = open_sasl("SCRAM-SHA-256", true);
+    assert_int_equal(sasl_step(s, SPAN("y,,n=user,r=abc"), &f).verdict, SASL_REFUSED);
+    assert_int_equal(f.kind, FAULT_AUTHFAILED);
+    sasl_free(&s);
+    s = open_sasl("SCRAM-SHA-256", false);
+    assert_int_equal(sasl_step(s, SPAN("y,,n=user,r=abc"), &f).verdict, SASL_CONTINUE);
+    sasl_free(&s);
+}
+
+static void
+test_scram_broken_messages(void **state)
+{
+    (void)state;
+    static const char *const rows[] = {
+        "",
+        "x",
+        "n,,",
+        "n,,n=,r=",
+        "n,,n=user",
+        "n,,r=abc",
+        "n,,n=u=ser,r=abc",
+        "n,,m=x,n=user,r=abc",
+        ",,n=user,r=abc",
+        "p=tls-exporter,,n=user,r=abc",
+        "p=,,n=user,r=abc",
+        "n,a=b=c,n=user,r=abc",
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct sasl *s = open_sasl("SCRAM-SHA-256", true);
+        struct fault f = {0};
+        struct sasl_outcome o = sasl_step(s, span_str(rows[i]), &f);
+        if (o.verdict != SASL_REFUSED)
+            fail_msg("accepted: %s", rows[i]);
+        sasl_free(&s);
+    }
+}
+
+int
+main(void)
+{
+    struct fault f;
+    uint8_t salt[16];
+    size_t n = 0;
+    must(sodium_init() >= 0);
+    sasl_init();
+    must(decode_base64(SPAN("W22ZaJ0SNY7soEsUEjb6gQ=="), salt, sizeof salt, &n) == R_OK);
+    must(scram_derive(SPAN("pencil"), 4096, span_of(salt, n), &keys_of_pencil, &f) == R_OK);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_plain),    cmocka_unit_test(test_login),
+        cmocka_unit_test(test_too_long), cmocka_unit_test(test_unknown_mechanisms),
+        cmocka_unit_test(test_scram),    cmocka_unit_test(test_scram_broken_messages),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

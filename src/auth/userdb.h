@@ -1,0 +1,71 @@
+#ifndef AUTH_USERDB_H
+#define AUTH_USERDB_H
+
+// The user database, data/users/users.db (SQLite, WAL, synchronous FULL): what returned R_OK is on disk.
+// Owner: one process at a time: the auth role, or an admin verb that holds the lock on data/lock.
+// Trust: names pass name_of, hashes password_check, before they are written. Threads: the one that opened it.
+
+#include "auth/name.h"
+#include "auth/scram.h"
+#include "base/limits.h"
+
+struct userdb;
+
+struct user {
+    struct name name;
+    uint64_t account;  // never 0, never given again, also not after `user delete`
+    bool disabled;
+    bool has_scram;
+    struct scram_keys scram;  // when has_scram
+    size_t hash_n;
+    char hash[LIMIT_password_hash];
+};
+
+static inline struct span
+user_hash(const struct user *u)
+{
+    return span_of(u->hash, u->hash_n);
+}
+
+// dir is made when it is missing (0700). R_FAIL with FAULT_CORRUPTION when the file is no user database of
+// a version this program knows, FAULT_DISK or FAULT_UNAVAILABLE for what the disk did.
+enum result userdb_open(const char *dir, struct userdb **out, struct fault *f) MUST_CHECK;
+void userdb_close(struct userdb **db);
+
+// R_NONE when there is no such user. `name` is the normal form.
+enum result userdb_find(struct userdb *db, struct span name, struct user *out,
+                        struct fault *f) MUST_CHECK;
+enum result userdb_find_account(struct userdb *db, uint64_t account, struct user *out,
+                                struct fault *f) MUST_CHECK;
+// Some user, always the same for the same name while the users stay: stands in for an unknown name, so
+// that an answer costs what it costs for a real one. R_NONE in an empty database.
+enum result userdb_decoy(struct userdb *db, struct span name, struct user *out,
+                         struct fault *f) MUST_CHECK;
+struct span userdb_secret(const struct userdb *db);  // random, as old as the database
+
+// The new user gets an account id. FAULT_ALREADYEXISTS when the name is taken.
+enum result userdb_add(struct userdb *db, struct span name, struct span hash,
+                       const struct scram_keys *scram, uint64_t *account_out,
+                       struct fault *f) MUST_CHECK;
+// Replaces hash and keys (NULL: none). FAULT_NONEXISTENT.
+enum result userdb_set(struct userdb *db, struct span name, struct span hash,
+                       const struct scram_keys *scram, struct fault *f) MUST_CHECK;
+enum result userdb_disable(struct userdb *db, struct span name, bool disabled,
+                           struct fault *f) MUST_CHECK;
+enum result userdb_delete(struct userdb *db, struct span name, struct fault *f) MUST_CHECK;
+
+// Calls fn for each user in order of name, until it returns false.
+typedef bool userdb_each_fn(const struct user *u, void *arg);
+enum result userdb_each(struct userdb *db, userdb_each_fn *fn, void *arg,
+                        struct fault *f) MUST_CHECK;
+uint64_t userdb_count(const struct userdb *db);
+// Enabled users whose password could be used with PLAIN only (no SCRAM keys, and no plain text to make them from).
+enum result userdb_count_plain_only(struct userdb *db, uint64_t *out,
+                                    struct fault *f) MUST_CHECK;
+
+// One transaction around many changes; commit makes them durable at once.
+enum result userdb_begin(struct userdb *db, struct fault *f) MUST_CHECK;
+enum result userdb_commit(struct userdb *db, struct fault *f) MUST_CHECK;
+void userdb_abort(struct userdb *db);
+
+#endif

@@ -1,0 +1,320 @@
+#include "auth/lookup.h"
+#include "auth/passwd_file.h"
+#include "auth/password.h"
+
+#include <setjmp.h>
+#include <sodium.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+static char dir[64];
+
+static struct userdb *
+open_db(void)
+{
+    struct userdb *db = NULL;
+    struct fault f = {0};
+    if (userdb_open(dir, &db, &f))
+        fail_msg("%s", f.why);
+    return db;
+}
+
+static int
+setup(void **state)
+{
+    (void)state;
+    snprintf(dir, sizeof dir, "/tmp/userdb_test.XXXXXX");
+    return mkdtemp(dir) ? 0 : -1;
+}
+
+static int
+teardown(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"users.db", "users.db-wal", "users.db-journal"};
+    char path[128];
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, files[i]);
+        unlink(path);
+    }
+    return rmdir(dir);
+}
+
+static uint64_t
+add(struct userdb *db, const char *name, const char *hash)
+{
+    uint64_t account = 0;
+    struct fault f = {0};
+    if (userdb_add(db, span_str(name), span_str(hash), NULL, &account, &f))
+        fail_msg("%s", f.why);
+    assert_int_not_equal(account, 0);
+    return account;
+}
+
+static void
+test_life_of_a_user(void **state)
+{
+    (void)state;
+    struct userdb *db = open_db();
+    struct user u;
+    struct fault f;
+    struct scram_keys keys;
+    assert_int_equal(userdb_find(db, SPAN("ann"), &u, &f), R_NONE);
+    uint64_t account = add(db, "ann", "{PLAIN}x"), again = 0;
+    assert_int_equal(userdb_add(db, SPAN("ann"), SPAN("{PLAIN}y"), NULL, &again, &f),
+                     R_FAIL);
+    assert_int_equal(f.kind, FAULT_ALREADYEXISTS);
+    assert_int_equal(scram_new(SPAN("z"), &keys, &f), R_OK);
+    assert_int_equal(userdb_set(db, SPAN("ann"), SPAN("{PLAIN}z"), &keys, &f), R_OK);
+    assert_int_equal(userdb_disable(db, SPAN("ann"), true, &f), R_OK);
+    userdb_close(&db);
+
+    db = open_db();
+    assert_int_equal(userdb_find(db, SPAN("ann"), &u, &f), R_OK);
+    assert_true(span_eq(user_hash(&u), SPAN("{PLAIN}z")));
+    assert_int_equal(u.account, account);
+    assert_true(u.disabled && u.has_scram);
+    assert_memory_equal(u.scram.stored_key, keys.stored_key, SCRAM_KEY);
+    assert_int_equal(userdb_find_account(db, account, &u, &f), R_OK);
+    assert_string_equal(u.name.text, "ann");
+    assert_int_equal(userdb_delete(db, SPAN("ann"), &f), R_OK);
+    assert_int_equal(userdb_delete(db, SPAN("ann"), &f), R_FAIL);
+    assert_int_equal(f.kind, FAULT_NONEXISTENT);
+    assert_int_equal(userdb_set(db, SPAN("ann"), SPAN("{PLAIN}z"), NULL, &f), R_FAIL);
+    assert_int_equal(userdb_count(db), 0);
+    assert_int_not_equal(add(db, "ann", "{PLAIN}x"), account);
+    userdb_close(&db);
+}
+
+static void
+test_names_are_opaque_to_sql(void **state)
+{
+    (void)state;
+    struct userdb *db = open_db();
+    struct user u;
+    struct fault f;
+    add(db, "ann", "{PLAIN}x");
+    assert_int_equal(userdb_find(db, SPAN("x'or'1'='1"), &u, &f), R_NONE);
+    assert_int_equal(userdb_find(db, SPAN("ann%"), &u, &f), R_NONE);
+    assert_int_equal(userdb_find(db, SPAN("ANN"), &u, &f), R_NONE);
+    assert_int_equal(userdb_find(db, SPAN("ann\0x"), &u, &f), R_NONE);
+    userdb_close(&db);
+}
+
+static void
+test_transaction_can_be_dropped(void **state)
+{
+    (void)state;
+    struct userdb *db = open_db();
+    struct user u;
+    struct fault f;
+    assert_int_equal(userdb_begin(db, &f), R_OK);
+    add(db, "ann", "{PLAIN}x");
+    userdb_abort(db);
+    assert_int_equal(userdb_count(db), 0);
+    assert_int_equal(userdb_find(db, SPAN("ann"), &u, &f), R_NONE);
+    userdb_close(&db);
+}
+
+static void
+test_decoy(void **state)
+{
+    (void)state;
+    struct userdb *db = open_db();
+    struct user first, u;
+    struct fault f;
+    char name[16];
+    bool seen[8] = {false};
+    assert_int_equal(userdb_decoy(db, SPAN("who"), &u, &f), R_NONE);
+    for (int i = 0; i < 8; i++) {
+        snprintf(name, sizeof name, "user%d", i);
+        add(db, name, "{PLAIN}x");
+    }
+    assert_int_equal(userdb_decoy(db, SPAN("who"), &first, &f), R_OK);
+    for (int i = 0; i < 400; i++) {
+        snprintf(name, sizeof name, "unknown%d", i);
+        assert_int_equal(userdb_decoy(db, span_str(name), &u, &f), R_OK);
+        seen[u.name.text[4] - '0'] = true;
+    }
+    assert_int_equal(userdb_decoy(db, SPAN("who"), &u, &f), R_OK);
+    assert_string_equal(u.name.text, first.name.text);
+    int different = 0;
+    for (int i = 0; i < 8; i++)
+        different += seen[i];
+    assert_true(different >= 4);
+    userdb_close(&db);
+}
+
+static void
+test_foreign_file_is_refused(void **state)
+{
+    (void)state;
+    char path[128];
+    struct userdb *db = NULL;
+    struct fault f;
+    snprintf(path, sizeof path, "%s/users.db", dir);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    for (int i = 0; i < 400; i++)
+        fputs("this is no database ", file);
+    fclose(file);
+    assert_int_equal(userdb_open(dir, &db, &f), R_FAIL);
+    assert_int_equal(f.kind, FAULT_CORRUPTION);
+    assert_null(db);
+}
+
+static void
+test_passwd_lines(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *line;
+        enum result want;
+        const char *want_name, *want_hash;
+        bool want_disabled;
+    } rows[] = {
+        {"", R_NONE, 0, 0, false},
+        {"   ", R_NONE, 0, 0, false},
+        {"# ann:{PLAIN}x", R_NONE, 0, 0, false},
+        {"ann:{PLAIN}x", R_OK, "ann", "{PLAIN}x", false},
+        {"ann:{PLAIN}x\r", R_OK, "ann", "{PLAIN}x", false},
+        {"Ann@Example.org:{plain}x:1000:1000:Ann:/home/ann:/bin/sh:userdb_mail=maildir:~/"
+         "Maildir",
+         R_OK, "ann@example.org", "{plain}x", false},
+        {"ann:$1$CIVOuNJF$nWpOvCQq122GE9yYQGpq40::::::", R_OK, "ann",
+         "{CRYPT}$1$CIVOuNJF$nWpOvCQq122GE9yYQGpq40", false},
+        {"ann:{PLAIN}x::::::nologin", R_OK, "ann", "{PLAIN}x", true},
+        {"ann:*:", R_OK, "ann", "", true},
+        {"ann:!{PLAIN}x", R_OK, "ann", "", true},
+        {"ann::1000:1000", R_OK, "ann", "", true},
+        {"ann:{PLAIN}x::::::user_x=y allow_nets=10.0.0.0/8", R_FAIL, 0, 0, false},
+        {"ann:{PLAIN}x::::::nopassword=y", R_FAIL, 0, 0, false},
+        {"ann", R_FAIL, 0, 0, false},
+        {":{PLAIN}x", R_FAIL, 0, 0, false},
+        {"a/b:{PLAIN}x", R_FAIL, 0, 0, false},
+        {"ann:secret", R_FAIL, 0, 0, false},
+        {"ann:{MYSTERY}secret", R_FAIL, 0, 0, false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct passwd_line l = {0};
+        struct fault f = {0};
+        buf_init(&l.hash, LIMIT_password_hash);
+        enum result r = passwd_line_parse(span_str(rows[i].line), &l, &f);
+        if (r != rows[i].want)
+            fail_msg("%s: %d %s", rows[i].line, r, f.why);
+        if (r == R_OK) {
+            assert_string_equal(l.name.text, rows[i].want_name);
+            assert_true(span_eq(buf_span(&l.hash), span_str(rows[i].want_hash)));
+            assert_int_equal(l.disabled, rows[i].want_disabled);
+        }
+        buf_done(&l.hash);
+    }
+}
+
+static void
+test_passwd_file(void **state)
+{
+    (void)state;
+    struct userdb *db = open_db();
+    struct passwd_counts counts = {0};
+    struct buf report;
+    struct user u;
+    struct fault f;
+    buf_init(&report, 4096);
+    uint64_t account = add(db, "ann", "{PLAIN}old"), plain_only = 9;
+    assert_int_equal(
+        passwd_file_load(
+            db,
+            SPAN(
+                "ann:{PLAIN}new\nbad line\n# x\nbob:*\n"
+                "carol:{SHA}qUqP5cyxm6YcTAhz05Hph5gvu9M=:::::\n"
+                "dave:{SCRAM-SHA-256}4096,ktrfKy7IyoLPgNRRtECpww==,k1djuB4xPhZKTNSjXBqASHM8"
+                "NMsVtBB6l0tfAquBStE=,CasWcJCw26j9cTx5zIgUL2XxPdgiC2LpDNYVFK6VxWM="),
+            1, &report, &counts, &f),
+        R_OK);
+    assert_int_equal(counts.added, 3);
+    assert_int_equal(counts.changed, 1);
+    assert_int_equal(counts.lines_bad, 1);
+    assert_true(span_starts(buf_span(&report), SPAN("line 2: ")));
+    assert_int_equal(userdb_find(db, SPAN("ann"), &u, &f), R_OK);
+    assert_int_equal(u.account, account);
+    assert_true(span_eq(user_hash(&u), SPAN("{PLAIN}new")));
+    assert_int_equal(userdb_find(db, SPAN("bob"), &u, &f), R_OK);
+    assert_true(u.disabled);
+    assert_int_equal(userdb_find(db, SPAN("dave"), &u, &f), R_OK);
+    assert_true(u.has_scram);
+    assert_int_equal(userdb_count_plain_only(db, &plain_only, &f), R_OK);
+    assert_int_equal(plain_only, 1);
+    buf_done(&report);
+    userdb_close(&db);
+}
+
+static void
+test_lookup(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *domains, *address, *want, *want_detail;
+    } rows[] = {
+        {"example.org", "ann@example.org", "ann", ""},
+        {"example.org", "ANN@EXAMPLE.ORG", "ann", ""},
+        {"example.org", "ann+lists@example.org", "ann", "lists"},
+        {"example.org", "ann+a+b@example.org", "ann", "a+b"},
+        {"example.org", "ann", "ann", ""},
+        {"example.org", "ann+x", "ann", "x"},
+        {"example.org", "ann@example.net", NULL, NULL},
+        {"", "ann@example.net", "ann", ""},
+        {"example.org example.net", "ann@example.net", "ann", ""},
+        {"example.org", "bob@example.com", "bob@example.com", ""},
+        {"example.org", "bob+x@example.com", "bob@example.com", "x"},
+        {"example.org", "bob@example.org", NULL, NULL},
+        {"example.org", "c+d@example.com", "c+d@example.com", ""},
+        {"example.org", "c+d+e@example.com", NULL, NULL},
+        {"example.org", "off@example.org", NULL, NULL},
+        {"example.org", "+x@example.org", NULL, NULL},
+        {"example.org", "@example.org", NULL, NULL},
+        {"example.org", "", NULL, NULL},
+        {"example.org", "a b@example.org", NULL, NULL},
+    };
+    struct userdb *db = open_db();
+    struct fault f;
+    add(db, "ann", "{PLAIN}x");
+    add(db, "bob@example.com", "{PLAIN}x");
+    add(db, "c+d@example.com", "{PLAIN}x");
+    add(db, "off", "{PLAIN}x");
+    assert_int_equal(userdb_disable(db, SPAN("off"), true, &f), R_OK);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct lookup_rules rules = {span_str(rows[i].domains)};
+        struct user u;
+        struct span detail = SPAN_NONE;
+        enum result r =
+            lookup_recipient(db, &rules, span_str(rows[i].address), &u, &detail, &f);
+        assert_int_equal(r, rows[i].want ? R_OK : R_NONE);
+        if (r == R_OK) {
+            assert_string_equal(u.name.text, rows[i].want);
+            assert_true(span_eq(detail, span_str(rows[i].want_detail)));
+        }
+    }
+    userdb_close(&db);
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int
+main(void)
+{
+    password_warm();
+    const struct CMUnitTest tests[] = {
+        TEST(test_life_of_a_user),
+        TEST(test_names_are_opaque_to_sql),
+        TEST(test_transaction_can_be_dropped),
+        TEST(test_decoy),
+        TEST(test_foreign_file_is_refused),
+        TEST(test_passwd_lines),
+        TEST(test_passwd_file),
+        TEST(test_lookup),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
