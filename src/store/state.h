@@ -12,7 +12,7 @@
 // the table is loaded.
 struct keyword_sets;
 size_t keyword_sets_count(const struct keyword_sets *sets);
-// The set as sorted keyword numbers.
+// The set as sorted keyword numbers. Borrowed until the next intern.
 const uint32_t *keyword_sets_get(const struct keyword_sets *sets, uint32_t set, size_t *n_out);
 // The set with exactly these numbers (sorted, unique), made when new.
 uint32_t keyword_sets_intern(struct keyword_sets *sets, const uint32_t *numbers, size_t n);
@@ -32,7 +32,7 @@ struct mailbox_state {
     struct message_row *rows;           // ascending by uid; counts.exists of them when loaded
     uint32_t row_cap;
     bool loaded;
-    void *mail;                         // mail/'s own data for this mailbox (views); freed by mail
+    void *mail;                         // mail/'s own data for this mailbox (views); freed by mail (state_on_mailbox_gone)
 };
 
 struct subscription {
@@ -49,6 +49,7 @@ struct state {
     struct subscription *subscriptions;
     uint32_t subscription_count;
     bool gone;
+    struct state_inside *inside;
 };
 
 struct record_place {
@@ -58,8 +59,13 @@ struct record_place {
 
 struct state *state_new(uint64_t account);
 void state_free(struct state **s);
+// fn is called when a mailbox is about to leave: deleted by a record, or the account is gone, or state_free.
+// It frees mailbox_state.mail; afterwards the mailbox_state is invalid.
+typedef void state_mailbox_gone_fn(struct mailbox_state *m, void *arg);
+void state_on_mailbox_gone(struct state *s, state_mailbox_gone_fn *fn, void *arg);
 struct mailbox_state *state_mailbox(struct state *s, uint64_t id);  // NULL when there is none
-// Applies one durable record. Idempotent. R_FAIL only when the record is damaged.
+// Applies one durable record; those with place.seq <= applied do nothing. R_FAIL only when the record is damaged
+// or contradicts the table (FAULT_CORRUPTION).
 enum result state_apply(struct state *s, enum record_type type, struct span meta, struct record_place place,
                         struct fault *f) MUST_CHECK;
 // Index of the first row with row.uid >= uid (counts.exists when there is none). Table loaded.

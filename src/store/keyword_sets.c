@@ -1,0 +1,153 @@
+#include "store/state_inside.h"
+
+#include "base/hash.h"
+#include "base/limits.h"
+
+// Sets lie one after the other in `numbers`; `slots` is an open hash table of set numbers, never more
+// than half full. Set 0 is empty and not in the table.
+
+struct set_place {
+    uint32_t at, n;
+};
+
+struct keyword_sets {
+    uint32_t *numbers;
+    size_t number_count, number_cap;
+    struct set_place *sets;
+    size_t set_count, set_cap;
+    uint32_t *slots;
+    size_t slot_count;
+};
+
+static void *
+grow(void *p, size_t count, size_t size)
+{
+    void *q = reallocarray(p, count, size);
+    must(q != NULL);
+    return q;
+}
+
+struct keyword_sets *
+keyword_sets_new(void)
+{
+    struct keyword_sets *s = calloc(1, sizeof *s);
+    must(s != NULL);
+    s->set_cap = 4;
+    s->sets = grow(NULL, s->set_cap, sizeof *s->sets);
+    s->sets[0] = (struct set_place){0, 0};
+    s->set_count = 1;
+    return s;
+}
+
+void
+keyword_sets_free(struct keyword_sets **sets)
+{
+    if (!*sets)
+        return;
+    free((*sets)->numbers);
+    free((*sets)->sets);
+    free((*sets)->slots);
+    free(*sets);
+    *sets = NULL;
+}
+
+size_t
+keyword_sets_memory(const struct keyword_sets *s)
+{
+    if (!s)
+        return 0;
+    return sizeof *s + s->number_cap * sizeof *s->numbers + s->set_cap * sizeof *s->sets +
+           s->slot_count * sizeof *s->slots;
+}
+
+size_t
+keyword_sets_count(const struct keyword_sets *s)
+{
+    return s->set_count;
+}
+
+const uint32_t *
+keyword_sets_get(const struct keyword_sets *s, uint32_t set, size_t *n_out)
+{
+    must(set < s->set_count);
+    *n_out = s->sets[set].n;
+    return s->numbers + s->sets[set].at;
+}
+
+static struct span
+set_bytes(const struct keyword_sets *s, uint32_t set)
+{
+    return span_of(s->numbers + s->sets[set].at, s->sets[set].n * sizeof *s->numbers);
+}
+
+static size_t
+find_slot(const struct keyword_sets *s, struct span bytes)
+{
+    size_t at = hash_keyed(bytes) & (s->slot_count - 1);
+    while (s->slots[at] != 0 && !span_eq(set_bytes(s, s->slots[at]), bytes))
+        at = (at + 1) & (s->slot_count - 1);
+    return at;
+}
+
+static void
+grow_slots(struct keyword_sets *s)
+{
+    s->slot_count = s->slot_count > 0 ? s->slot_count * 2 : 16;
+    free(s->slots);
+    s->slots = calloc(s->slot_count, sizeof *s->slots);
+    must(s->slots != NULL);
+    for (uint32_t set = 1; set < s->set_count; set++)
+        s->slots[find_slot(s, set_bytes(s, set))] = set;
+}
+
+static uint32_t
+add_set(struct keyword_sets *s, const uint32_t *numbers, size_t n)
+{
+    if (s->number_count + n > s->number_cap) {
+        s->number_cap = (s->number_count + n) * 2;
+        s->numbers = grow(s->numbers, s->number_cap, sizeof *s->numbers);
+    }
+    if (s->set_count == s->set_cap) {
+        s->set_cap *= 2;
+        s->sets = grow(s->sets, s->set_cap, sizeof *s->sets);
+    }
+    memcpy(s->numbers + s->number_count, numbers, n * sizeof *numbers);
+    s->sets[s->set_count] = (struct set_place){(uint32_t)s->number_count, (uint32_t)n};
+    s->number_count += n;
+    return (uint32_t)s->set_count++;
+}
+
+uint32_t
+keyword_sets_intern(struct keyword_sets *s, const uint32_t *numbers, size_t n)
+{
+    if (n == 0)
+        return 0;
+    if (s->set_count * 2 >= s->slot_count)
+        grow_slots(s);
+    size_t at = find_slot(s, span_of(numbers, n * sizeof *numbers));
+    if (s->slots[at] == 0)
+        s->slots[at] = add_set(s, numbers, n);
+    return s->slots[at];
+}
+
+uint32_t
+keyword_sets_intern_packed(struct keyword_sets *s, struct span list)
+{
+    uint32_t numbers[LIMIT_keywords];
+    size_t n = 0;
+    if (list.n == 0)
+        return 0;
+    struct unpack u = unpack_of(list);
+    while (n < LIMIT_keywords && record_keywords_next(&u, &numbers[n]) == R_OK)
+        n++;
+    return keyword_sets_intern(s, numbers, n);
+}
+
+void
+keyword_sets_pack(const struct keyword_sets *s, uint32_t set, struct buf *b)
+{
+    size_t n;
+    const uint32_t *numbers = keyword_sets_get(s, set, &n);
+    for (size_t i = 0; i < n; i++)
+        record_keywords_add(b, numbers[i]);
+}

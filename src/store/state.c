@@ -1,0 +1,302 @@
+#include "store/state_inside.h"
+
+#include "base/budget.h"
+
+struct state *
+state_new(uint64_t account)
+{
+    struct state *s = calloc(1, sizeof *s);
+    must(s != NULL);
+    s->account = account;
+    s->inside = calloc(1, sizeof *s->inside);
+    must(s->inside != NULL);
+    return s;
+}
+
+struct state *
+state_new_keeping(uint64_t account)
+{
+    struct state *s = state_new(account);
+    s->inside->kept = calloc(1, sizeof *s->inside->kept);
+    must(s->inside->kept != NULL);
+    return s;
+}
+
+void
+state_on_mailbox_gone(struct state *s, state_mailbox_gone_fn *fn, void *arg)
+{
+    s->inside->gone_fn = fn;
+    s->inside->gone_arg = arg;
+}
+
+// ---- mailboxes ----
+
+struct mailbox_state *
+state_mailbox(struct state *s, uint64_t id)
+{
+    struct mailbox_entry *e;
+    HASH_FIND(hh, s->inside->by_id, &id, sizeof id, e);
+    return e ? &e->m : NULL;
+}
+
+struct mailbox_entry *
+state_mailbox_add(struct state *s, uint64_t id)
+{
+    struct mailbox_entry *e = calloc(1, sizeof *e);
+    must(e != NULL);
+    e->m.id = id;
+    if (s->mailbox_count == s->mailbox_cap) {
+        s->mailbox_cap = s->mailbox_cap > 0 ? s->mailbox_cap * 2 : 16;
+        s->mailboxes =
+            reallocarray(s->mailboxes, s->mailbox_cap, sizeof(struct mailbox_state *));
+        must(s->mailboxes != NULL);
+    }
+    e->index = s->mailbox_count;
+    s->mailboxes[s->mailbox_count++] = &e->m;
+    HASH_ADD(hh, s->inside->by_id, m.id, sizeof e->m.id, e);
+    if (s->inside->kept) {
+        struct table t = table_new(0);
+        state_table_install(&e->m, &t);
+    }
+    return e;
+}
+
+void
+state_mailbox_remove(struct state *s, struct mailbox_entry *e)
+{
+    if (s->inside->gone_fn)
+        s->inside->gone_fn(&e->m, s->inside->gone_arg);
+    state_table_drop(&e->m);
+    HASH_DELETE(hh, s->inside->by_id, e);
+    struct mailbox_state *last = s->mailboxes[--s->mailbox_count];
+    s->mailboxes[e->index] = last;
+    state_entry(last)->index = e->index;
+    for (uint32_t i = 0; i < e->m.keyword_count; i++)
+        free((char *)(uintptr_t)e->m.keywords[i].p);
+    free(e->m.keywords);
+    free((char *)(uintptr_t)e->m.name.p);
+    free(e);
+}
+
+static void
+clear_values(struct state_inside *in)
+{
+    struct value_entry *v, *next;
+    HASH_ITER(hh, in->values, v, next)
+    {
+        HASH_DELETE(hh, in->values, v);
+        buf_done(&v->key);
+        buf_done(&v->value);
+        free(v);
+    }
+}
+
+static void
+clear_subscriptions(struct state *s)
+{
+    struct subscription_entry *e, *next;
+    HASH_ITER(hh, s->inside->by_name, e, next)
+    {
+        HASH_DELETE(hh, s->inside->by_name, e);
+        free(e);
+    }
+    free(s->subscriptions);
+    s->subscriptions = NULL;
+    s->subscription_count = 0;
+}
+
+void
+state_clear(struct state *s)
+{
+    while (s->mailbox_count > 0)
+        state_mailbox_remove(s, state_entry(s->mailboxes[s->mailbox_count - 1]));
+    clear_values(s->inside);
+    clear_subscriptions(s);
+    if (s->inside->kept) {
+        free(s->inside->kept->tombstones);
+        free(s->inside->kept->privates);
+        *s->inside->kept = (struct kept){0};
+    }
+}
+
+void
+state_free(struct state **s)
+{
+    if (!*s)
+        return;
+    state_clear(*s);
+    free((*s)->inside->kept);
+    free((*s)->inside);
+    free((*s)->mailboxes);
+    free((char *)(uintptr_t)(*s)->user.p);
+    free(*s);
+    *s = NULL;
+}
+
+// ---- tables ----
+
+struct table
+table_new(uint32_t expected)
+{
+    struct table t = {.sets = keyword_sets_new(), .cap = expected > 16 ? expected : 16};
+    t.rows = calloc(t.cap, sizeof *t.rows);
+    must(t.rows != NULL);
+    return t;
+}
+
+void
+table_done(struct table *t)
+{
+    free(t->rows);
+    keyword_sets_free(&t->sets);
+    *t = (struct table){0};
+}
+
+static uint32_t
+more_rows(uint32_t cap)
+{
+    return cap < UINT32_MAX / 2 ? cap + cap / 4 + 16 : UINT32_MAX;
+}
+
+enum result
+table_append(struct table *t, const struct message_row *row, struct span keywords)
+{
+    if (t->count > 0 && t->rows[t->count - 1].uid >= row->uid)
+        return R_FAIL;
+    if (t->count == t->cap) {
+        t->cap = more_rows(t->cap);
+        t->rows = reallocarray(t->rows, t->cap, sizeof *t->rows);
+        must(t->rows != NULL);
+    }
+    t->rows[t->count] = *row;
+    t->rows[t->count++].keywords = keyword_sets_intern_packed(t->sets, keywords);
+    return R_OK;
+}
+
+size_t
+state_table_memory(const struct mailbox_state *m)
+{
+    return m->row_cap * sizeof *m->rows + keyword_sets_memory(m->sets);
+}
+
+void
+state_recharge(struct mailbox_entry *e)
+{
+    size_t now = e->m.loaded ? state_table_memory(&e->m) : 0;
+    if (now > e->charged)
+        budget_force(BUDGET_TABLES, now - e->charged);
+    else
+        budget_give(BUDGET_TABLES, e->charged - now);
+    e->charged = now;
+}
+
+void
+state_table_install(struct mailbox_state *m, struct table *t)
+{
+    state_table_drop(m);
+    m->rows = t->rows;
+    m->row_cap = t->cap;
+    m->sets = t->sets;
+    m->loaded = true;
+    state_entry(m)->count = t->count;
+    *t = (struct table){0};
+    state_recharge(state_entry(m));
+}
+
+void
+state_table_drop(struct mailbox_state *m)
+{
+    free(m->rows);
+    m->rows = NULL;
+    m->row_cap = 0;
+    keyword_sets_free(&m->sets);
+    m->loaded = false;
+    state_entry(m)->count = 0;
+    state_recharge(state_entry(m));
+}
+
+enum result
+state_table_check(struct mailbox_state *m, struct fault *f)
+{
+    uint32_t count = state_entry(m)->count;
+    if (count == m->counts.exists)
+        return R_OK;
+    state_table_drop(m);
+    return fault_set(f, FAULT_CORRUPTION, "mailbox %llu has %u rows, its header says %u",
+                     (unsigned long long)m->id, count, m->counts.exists);
+}
+
+// First row in [from, count) with row.uid >= uid.
+static uint32_t
+row_from(const struct mailbox_entry *e, uint32_t from, uint32_t uid)
+{
+    uint32_t low = from, high = e->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (e->m.rows[middle].uid < uid)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+uint32_t
+state_row_at(const struct mailbox_state *m, uint32_t uid)
+{
+    return row_from((const struct mailbox_entry *)(const void *)m, 0, uid);
+}
+
+void
+state_row_insert(struct mailbox_entry *e, const struct message_row *row,
+                 struct span keywords)
+{
+    struct mailbox_state *m = &e->m;
+    uint32_t at = e->count;
+    if (at > 0 && m->rows[at - 1].uid >= row->uid)
+        at = row_from(e, 0, row->uid);
+    if (at < e->count && m->rows[at].uid == row->uid)
+        return;
+    if (e->count == m->row_cap) {
+        m->row_cap = more_rows(m->row_cap);
+        m->rows = reallocarray(m->rows, m->row_cap, sizeof *m->rows);
+        must(m->rows != NULL);
+        state_recharge(e);
+    }
+    memmove(m->rows + at + 1, m->rows + at, (e->count - at) * sizeof *m->rows);
+    m->rows[at] = *row;
+    m->rows[at].keywords = keyword_sets_intern_packed(m->sets, keywords);
+    e->count++;
+}
+
+// ---- values ----
+
+enum result
+state_meta_find(struct state *s, uint64_t mailbox, struct span key, struct span *value_out)
+{
+    struct value_entry *v;
+    struct buf full;
+    buf_init(&full, SIZE_MAX);
+    pack_u64(&full, mailbox);
+    buf_put(&full, key);
+    HASH_FIND(hh, s->inside->values, full.p, full.n, v);
+    buf_done(&full);
+    if (!v)
+        return R_NONE;
+    *value_out = buf_span(&v->value);
+    return R_OK;
+}
+
+// ---- records ----
+
+enum result
+state_apply(struct state *s, enum record_type type, struct span meta,
+            struct record_place place, struct fault *f)
+{
+    if (place.seq <= s->applied)
+        return R_OK;
+    if (apply_record(&state_rows, s, type, meta, place, f) != R_OK)
+        return R_FAIL;
+    s->applied = place.seq;
+    return R_OK;
+}

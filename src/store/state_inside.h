@@ -1,0 +1,99 @@
+#ifndef STORE_STATE_INSIDE_H
+#define STORE_STATE_INSIDE_H
+
+// The inside of struct state, for the files of this folder.
+// Threads: the account's home; a struct table belongs to the thread that fills it until it is installed.
+
+#include "store/apply.h"
+
+#include <uthash.h>
+
+struct keyword_sets *keyword_sets_new(void);
+void keyword_sets_free(struct keyword_sets **sets);
+size_t keyword_sets_memory(const struct keyword_sets *sets);
+// The set of a packed list (record_keywords_*) that was checked.
+uint32_t keyword_sets_intern_packed(struct keyword_sets *sets, struct span list);
+// The set as a packed list.
+void keyword_sets_pack(const struct keyword_sets *sets, uint32_t set, struct buf *b);
+
+// A message table on its way into a mailbox.
+struct table {
+    struct message_row *rows;
+    uint32_t count, cap;
+    struct keyword_sets *sets;
+};
+struct table table_new(uint32_t expected);
+void table_done(struct table *t);
+// uid above all that are there, or R_FAIL.
+enum result table_append(struct table *t, const struct message_row *row, struct span keywords) MUST_CHECK;
+
+struct mailbox_entry {
+    struct mailbox_state m;   // first: a mailbox_state is the start of its entry
+    UT_hash_handle hh;
+    uint32_t index;           // in state.mailboxes
+    uint32_t count;           // of rows; counts.exists except in the middle of a record
+    size_t charged;           // octets in the budget
+};
+
+struct value_entry {
+    UT_hash_handle hh;
+    struct buf key;           // mailbox id and name
+    struct buf value;
+};
+
+struct subscription_entry {
+    UT_hash_handle hh;
+    uint32_t index;
+    uint32_t n;
+    char name[];
+};
+
+// What a state that keeps everything holds besides (engine mem, tests): tombstones and private rows.
+struct kept_row {
+    uint64_t mailbox, modseq;
+    int64_t when_s;
+    struct message_row row;
+};
+struct kept {
+    struct kept_row *tombstones;
+    size_t tombstone_count, tombstone_cap;
+    struct record_private *privates;
+    size_t private_count, private_cap;
+};
+
+struct state_inside {
+    struct mailbox_entry *by_id;
+    struct value_entry *values;
+    struct subscription_entry *by_name;
+    int64_t created_s;
+    bool exists;              // an ACCOUNT record was applied
+    state_mailbox_gone_fn *gone_fn;
+    void *gone_arg;
+    struct kept *kept;        // NULL in ordinary states
+};
+
+// A state that keeps tombstones and private rows, with every table loaded from the start.
+struct state *state_new_keeping(uint64_t account);
+
+extern const struct store_rows state_rows;  // target: struct state *
+
+static inline struct mailbox_entry *
+state_entry(struct mailbox_state *m)
+{
+    return (struct mailbox_entry *)(void *)m;
+}
+struct mailbox_entry *state_mailbox_add(struct state *s, uint64_t id);
+void state_mailbox_remove(struct state *s, struct mailbox_entry *e);
+void state_clear(struct state *s);  // all mailboxes, values and subscriptions
+void state_row_insert(struct mailbox_entry *e, const struct message_row *row, struct span keywords);
+void state_recharge(struct mailbox_entry *e);
+
+// Installs a table read at some position; the account's later records up to state.applied are then replayed
+// with state_table_replay and checked against the header with state_table_check.
+void state_table_install(struct mailbox_state *m, struct table *t);
+enum result state_table_replay(struct state *s, struct mailbox_state *m, enum record_type type, struct span meta,
+                               struct record_place place, struct fault *f) MUST_CHECK;
+// FAULT_CORRUPTION (and the table is dropped) when the header counts other rows.
+enum result state_table_check(struct mailbox_state *m, struct fault *f) MUST_CHECK;
+
+#endif

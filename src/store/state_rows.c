@@ -1,0 +1,462 @@
+#include "store/state_inside.h"
+
+// The fold's target in memory. Rows of tables that are not loaded are left alone.
+
+static struct span
+copy_of(struct span s)
+{
+    char *p = calloc(1, s.n + 1);
+    must(p != NULL);
+    if (s.n > 0)
+        memcpy(p, s.p, s.n);
+    return span_of(p, s.n);
+}
+
+// Owned strings of the state are replaced only when they differ: the source may be the string itself.
+static void
+replace(struct span *owned, struct span now)
+{
+    if (owned->p && span_eq(*owned, now))
+        return;
+    struct span copy = copy_of(now);
+    free((char *)(uintptr_t)owned->p);
+    *owned = copy;
+}
+
+static enum result
+account_get(void *t, struct account_row *out, struct fault *f)
+{
+    (void)f;
+    struct state *s = t;
+    if (!s->inside->exists)
+        return R_NONE;
+    *out = (struct account_row){s->user, s->inside->created_s, s->modseq};
+    return R_OK;
+}
+
+static enum result
+account_put(void *t, const struct account_row *a, struct fault *f)
+{
+    (void)f;
+    struct state *s = t;
+    replace(&s->user, a->user);
+    s->inside->created_s = a->created_s;
+    s->modseq = a->modseq;
+    s->inside->exists = true;
+    s->gone = false;
+    return R_OK;
+}
+
+static enum result
+account_gone(void *t, struct fault *f)
+{
+    (void)f;
+    struct state *s = t;
+    state_clear(s);
+    s->gone = true;
+    s->inside->exists = false;
+    return R_OK;
+}
+
+static enum result
+mailbox_get(void *t, uint64_t id, struct mailbox_row *out, struct fault *f)
+{
+    (void)f;
+    struct mailbox_state *m = state_mailbox(t, id);
+    if (!m)
+        return R_NONE;
+    *out = (struct mailbox_row){
+        .id = m->id,
+        .parent = m->parent,
+        .name = m->name,
+        .uidvalidity = m->uidvalidity,
+        .special_use = m->special_use,
+        .flags = m->flags,
+        .recent_mark = m->recent_mark,
+        .created_modseq = m->created_modseq,
+        .horizon = m->horizon,
+        .counts = m->counts,
+    };
+    return R_OK;
+}
+
+static enum result
+mailbox_put(void *t, const struct mailbox_row *row, struct fault *f)
+{
+    struct mailbox_state *m = state_mailbox(t, row->id);
+    if (!m)
+        m = &state_mailbox_add(t, row->id)->m;
+    m->parent = row->parent;
+    replace(&m->name, row->name);
+    m->uidvalidity = row->uidvalidity;
+    m->special_use = row->special_use;
+    m->flags = row->flags;
+    m->recent_mark = row->recent_mark;
+    m->created_modseq = row->created_modseq;
+    m->horizon = row->horizon;
+    m->counts = row->counts;
+    return m->loaded ? state_table_check(m, f) : R_OK;
+}
+
+static struct kept_row *
+add_tombstone(struct kept *k)
+{
+    if (k->tombstone_count == k->tombstone_cap) {
+        k->tombstone_cap = k->tombstone_cap > 0 ? k->tombstone_cap * 2 : 64;
+        k->tombstones =
+            reallocarray(k->tombstones, k->tombstone_cap, sizeof *k->tombstones);
+        must(k->tombstones != NULL);
+    }
+    return &k->tombstones[k->tombstone_count++];
+}
+
+static void
+bury(struct kept *k, const struct mailbox_entry *e, uint32_t from, uint32_t to,
+     const struct rows_edit *edit)
+{
+    for (uint32_t i = from; k && i < to; i++)
+        *add_tombstone(k) = (struct kept_row){.mailbox = e->m.id,
+                                              .modseq = edit->modseq,
+                                              .when_s = edit->when_s,
+                                              .row = e->m.rows[i]};
+}
+
+static void
+forget_values(struct state_inside *in, uint64_t mailbox)
+{
+    struct value_entry *v, *next;
+    HASH_ITER(hh, in->values, v, next)
+    {
+        struct unpack u = unpack_of(buf_span(&v->key));
+        if (unpack_u64(&u) != mailbox)
+            continue;
+        HASH_DELETE(hh, in->values, v);
+        buf_done(&v->key);
+        buf_done(&v->value);
+        free(v);
+    }
+}
+
+static enum result
+mailbox_gone(void *t, const struct record_mailbox_gone *g, struct fault *f)
+{
+    (void)f;
+    struct state *s = t;
+    struct mailbox_entry *e = state_entry(state_mailbox(s, g->id));
+    struct rows_edit edit = {.modseq = g->modseq, .when_s = g->when_s};
+    bury(s->inside->kept, e, 0, e->count, &edit);
+    forget_values(s->inside, g->id);
+    state_mailbox_remove(s, e);
+    return R_OK;
+}
+
+static enum result
+mailbox_ids(void *t, uint64_t **ids_out, size_t *n_out, struct fault *f)
+{
+    (void)f;
+    const struct state *s = t;
+    uint64_t *ids = calloc(s->mailbox_count + 1, sizeof *ids);
+    must(ids != NULL);
+    for (uint32_t i = 0; i < s->mailbox_count; i++)
+        ids[i] = s->mailboxes[i]->id;
+    *ids_out = ids;
+    *n_out = s->mailbox_count;
+    return R_OK;
+}
+
+static enum result
+keyword_put(void *t, const struct record_keyword *k, struct fault *f)
+{
+    (void)f;
+    struct mailbox_state *m = state_mailbox(t, k->mailbox);
+    if (k->index >= m->keyword_count) {
+        m->keywords = reallocarray(m->keywords, k->index + 1, sizeof *m->keywords);
+        must(m->keywords != NULL);
+        memset(m->keywords + m->keyword_count, 0,
+               (k->index + 1 - m->keyword_count) * sizeof *m->keywords);
+        m->keyword_count = k->index + 1;
+    }
+    replace(&m->keywords[k->index], k->name);
+    return R_OK;
+}
+
+static enum result
+row_add(void *t, uint64_t mailbox, const struct record_row *row, struct fault *f)
+{
+    (void)f;
+    struct mailbox_state *m = state_mailbox(t, mailbox);
+    if (m->loaded)
+        state_row_insert(state_entry(m), &row->row, row->keywords);
+    return R_OK;
+}
+
+// Index of the first row at or after `from` with this uid or a higher one. Gallops: ranges ascend, so the
+// next one is usually near.
+static uint32_t
+seek(const struct mailbox_entry *e, uint32_t from, uint32_t uid)
+{
+    uint32_t step = 1, low = from;
+    while (low < e->count && e->m.rows[low].uid < uid) {
+        from = low + 1;
+        low = step < e->count - low ? low + step : e->count;
+        step *= 2;
+    }
+    while (from < low) {
+        uint32_t middle = from + (low - from) / 2;
+        if (e->m.rows[middle].uid < uid)
+            from = middle + 1;
+        else
+            low = middle;
+    }
+    return low;
+}
+
+static void
+edit_rows(struct mailbox_entry *e, struct span ranges, const struct rows_edit *edit)
+{
+    struct unpack u = unpack_of(ranges);
+    uint32_t first = 0, last = 0, at = 0;
+    uint32_t set = edit->kind == EDIT_FLAGS
+                       ? keyword_sets_intern_packed(e->m.sets, edit->keywords)
+                       : 0;
+    while (record_ranges_next(&u, &first, &last) == R_OK) {
+        for (at = seek(e, at, first); at < e->count && e->m.rows[at].uid <= last; at++) {
+            struct message_row *row = &e->m.rows[at];
+            if (row->modseq >= edit->modseq)
+                continue;
+            row->modseq = edit->modseq;
+            if (edit->kind == EDIT_FLAGS) {
+                row->flags = edit->flags;
+                row->keywords = set;
+            }
+        }
+    }
+}
+
+// One sweep: the rows between two ranges move down once.
+static void
+expunge_rows(struct state *s, struct mailbox_entry *e, struct span ranges,
+             const struct rows_edit *edit)
+{
+    struct unpack u = unpack_of(ranges);
+    struct message_row *rows = e->m.rows;
+    uint32_t first = 0, last = 0, from = 0, to = 0;
+    while (record_ranges_next(&u, &first, &last) == R_OK) {
+        uint32_t start = seek(e, from, first);
+        if (to != from)
+            memmove(rows + to, rows + from, (start - from) * sizeof *rows);
+        to += start - from;
+        for (from = start; from < e->count && rows[from].uid <= last; from++) {
+            if (rows[from].modseq >= edit->modseq)
+                rows[to++] = rows[from];
+            else
+                bury(s->inside->kept, e, from, from + 1, edit);
+        }
+    }
+    if (to != from)
+        memmove(rows + to, rows + from, (e->count - from) * sizeof *rows);
+    e->count -= from - to;
+}
+
+static enum result
+rows_edit(void *t, uint64_t mailbox, struct span ranges, const struct rows_edit *edit,
+          struct fault *f)
+{
+    (void)f;
+    struct mailbox_state *m = state_mailbox(t, mailbox);
+    if (!m->loaded)
+        return R_OK;
+    if (edit->kind == EDIT_EXPUNGE)
+        expunge_rows(t, state_entry(m), ranges, edit);
+    else
+        edit_rows(state_entry(m), ranges, edit);
+    return R_OK;
+}
+
+static enum result
+forget(void *t, uint64_t mailbox, uint64_t up_to_modseq, struct fault *f)
+{
+    (void)f;
+    struct kept *k = ((struct state *)t)->inside->kept;
+    size_t to = 0;
+    for (size_t i = 0; k && i < k->tombstone_count; i++)
+        if (k->tombstones[i].mailbox != mailbox || k->tombstones[i].modseq > up_to_modseq)
+            k->tombstones[to++] = k->tombstones[i];
+    if (k)
+        k->tombstone_count = to;
+    return R_OK;
+}
+
+static enum result
+private_put(void *t, const struct record_private *p, struct fault *f)
+{
+    (void)f;
+    struct kept *k = ((struct state *)t)->inside->kept;
+    if (!k)
+        return R_OK;
+    for (size_t i = 0; i < k->private_count; i++) {
+        struct record_private *old = &k->privates[i];
+        if (old->mailbox == p->mailbox && old->user == p->user && old->uid == p->uid) {
+            if (old->modseq < p->modseq)
+                *old = *p;
+            return R_OK;
+        }
+    }
+    if (k->private_count == k->private_cap) {
+        k->private_cap = k->private_cap > 0 ? k->private_cap * 2 : 16;
+        k->privates = reallocarray(k->privates, k->private_cap, sizeof *k->privates);
+        must(k->privates != NULL);
+    }
+    k->privates[k->private_count++] = *p;
+    return R_OK;
+}
+
+static enum result
+meta_put(void *t, const struct record_meta *m, struct fault *f)
+{
+    (void)f;
+    struct state_inside *in = ((struct state *)t)->inside;
+    struct value_entry *v = calloc(1, sizeof *v), *old;
+    must(v != NULL);
+    buf_init(&v->key, SIZE_MAX);
+    buf_init(&v->value, SIZE_MAX);
+    pack_u64(&v->key, m->mailbox);
+    buf_put(&v->key, m->key);
+    buf_put(&v->value, m->value);
+    HASH_FIND(hh, in->values, v->key.p, v->key.n, old);
+    if (old) {
+        HASH_DELETE(hh, in->values, old);
+        buf_done(&old->key);
+        buf_done(&old->value);
+        free(old);
+    }
+    if (m->value.n > 0) {
+        HASH_ADD_KEYPTR(hh, in->values, v->key.p, v->key.n, v);
+        return R_OK;
+    }
+    buf_done(&v->key);
+    buf_done(&v->value);
+    free(v);
+    return R_OK;
+}
+
+static void
+unsubscribe(struct state *s, struct subscription_entry *e)
+{
+    struct subscription last = s->subscriptions[--s->subscription_count];
+    struct subscription_entry *moved;
+    HASH_FIND(hh, s->inside->by_name, last.name.p, last.name.n, moved);
+    moved->index = e->index;
+    s->subscriptions[e->index] = last;
+    HASH_DELETE(hh, s->inside->by_name, e);
+    free(e);
+}
+
+static enum result
+subscribe(void *t, const struct record_subscribe *r, struct fault *f)
+{
+    (void)f;
+    struct state *s = t;
+    struct subscription_entry *e;
+    HASH_FIND(hh, s->inside->by_name, r->name.p, r->name.n, e);
+    if (e && !r->on)
+        unsubscribe(s, e);
+    if (e || !r->on)
+        return R_OK;
+    e = calloc(1, sizeof *e + r->name.n);
+    must(e != NULL);
+    memcpy(e->name, r->name.p, r->name.n);
+    e->n = (uint32_t)r->name.n;
+    e->index = s->subscription_count++;
+    HASH_ADD_KEYPTR(hh, s->inside->by_name, e->name, e->n, e);
+    s->subscriptions =
+        reallocarray(s->subscriptions, s->subscription_count, sizeof *s->subscriptions);
+    must(s->subscriptions != NULL);
+    s->subscriptions[e->index].name = span_of(e->name, e->n);
+    return R_OK;
+}
+
+static enum result
+cache_put(void *t, uint64_t blob, struct span cache, struct fault *f)
+{
+    (void)t, (void)blob, (void)cache, (void)f;
+    return R_OK;
+}
+
+const struct store_rows state_rows = {
+    .account_get = account_get,
+    .account_put = account_put,
+    .account_gone = account_gone,
+    .mailbox_get = mailbox_get,
+    .mailbox_put = mailbox_put,
+    .mailbox_gone = mailbox_gone,
+    .mailbox_ids = mailbox_ids,
+    .keyword_put = keyword_put,
+    .row_add = row_add,
+    .rows_edit = rows_edit,
+    .forget = forget,
+    .private_put = private_put,
+    .meta_put = meta_put,
+    .subscribe = subscribe,
+    .cache_put = cache_put,
+};
+
+// ---- a table alone, behind a header that is further already ----
+
+struct table_target {
+    struct state *s;
+    struct mailbox_state *m;
+};
+
+static enum result
+table_account_get(void *t, struct account_row *out, struct fault *f)
+{
+    (void)t, (void)out, (void)f;
+    return R_NONE;
+}
+
+static enum result
+table_mailbox_get(void *t, uint64_t id, struct mailbox_row *out, struct fault *f)
+{
+    const struct table_target *a = t;
+    return a->m->id == id ? mailbox_get(a->s, id, out, f) : R_NONE;
+}
+
+static enum result
+table_mailbox_put(void *t, const struct mailbox_row *m, struct fault *f)
+{
+    (void)t, (void)m, (void)f;
+    return R_OK;
+}
+
+static enum result
+table_row_add(void *t, uint64_t mailbox, const struct record_row *row, struct fault *f)
+{
+    return row_add(((struct table_target *)t)->s, mailbox, row, f);
+}
+
+static enum result
+table_rows_edit(void *t, uint64_t mailbox, struct span ranges, const struct rows_edit *edit,
+                struct fault *f)
+{
+    return rows_edit(((struct table_target *)t)->s, mailbox, ranges, edit, f);
+}
+
+enum result
+state_table_replay(struct state *s, struct mailbox_state *m, enum record_type type,
+                   struct span meta, struct record_place place, struct fault *f)
+{
+    static const struct store_rows table_rows = {
+        .account_get = table_account_get,
+        .mailbox_get = table_mailbox_get,
+        .mailbox_put = table_mailbox_put,
+        .row_add = table_row_add,
+        .rows_edit = table_rows_edit,
+        .cache_put = cache_put,
+    };
+    if (type != RECORD_ADDED && type != RECORD_COPIED && type != RECORD_FLAGS &&
+        type != RECORD_EXPUNGED)
+        return R_OK;
+    struct table_target target = {s, m};
+    return apply_record(&table_rows, &target, type, meta, place, f);
+}
