@@ -1,6 +1,7 @@
 #include "wire/base64.h"
 
-static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char alphabet[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 static int
 digit_value(char c)
@@ -25,7 +26,8 @@ base64_encode(struct span in, struct buf *out)
         if (left > 2)
             v |= (unsigned char)in.p[i + 2];
         char four[4] = {alphabet[v >> 18], alphabet[v >> 12 & 63],
-                        left > 1 ? alphabet[v >> 6 & 63] : '=', left > 2 ? alphabet[v & 63] : '='};
+                        left > 1 ? alphabet[v >> 6 & 63] : '=',
+                        left > 2 ? alphabet[v & 63] : '='};
         buf_put(out, span_of(four, 4));
     }
 }

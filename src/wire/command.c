@@ -38,7 +38,8 @@ command_tag(struct span command)
     size_t n = 0;
     while (n < command.n && tag_char(command.p[n]))
         n++;
-    bool ends = n < command.n && (command.p[n] == ' ' || command.p[n] == '\r' || command.p[n] == '\n');
+    bool ends = n < command.n &&
+                (command.p[n] == ' ' || command.p[n] == '\r' || command.p[n] == '\n');
     return n > 0 && ends ? span_of(command.p, n) : SPAN("*");
 }
 

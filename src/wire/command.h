@@ -9,34 +9,34 @@
 #include "base/span.h"
 
 enum command_state {
-    COMMAND_MORE,      // not whole yet: read on, keep the bytes
+    COMMAND_MORE,  // not whole yet: read on, keep the bytes
     COMMAND_CONTINUE,  // a synchronising literal: send "+ OK", then read on
-    COMMAND_WHOLE,     // size_out octets are one command, the last CRLF included
-    COMMAND_STREAM,    // size_out octets end in the header of a literal that is streamed (APPEND's message)
-    COMMAND_REFUSED,   // size_out octets are to be dropped, `kind` answered with the tag
-    COMMAND_FATAL,     // there is no way to find the next command: BYE
+    COMMAND_WHOLE,  // size_out octets are one command, the last CRLF included
+    COMMAND_STREAM,  // size_out octets end in the header of a literal that is streamed (APPEND's message)
+    COMMAND_REFUSED,  // size_out octets are to be dropped, `kind` answered with the tag
+    COMMAND_FATAL,  // there is no way to find the next command: BYE
 };
 
 struct command_literal {
     uint64_t size;
-    bool sync;     // the client waits for "+"
-    bool literal8; // ~{n}
+    bool sync;  // the client waits for "+"
+    bool literal8;  // ~{n}
 };
 
 struct command_reader {
     size_t line_max, command_max;
-    size_t at;           // octets looked at
+    size_t at;  // octets looked at
     size_t line_octets;  // of them outside literals
-    size_t line_start;   // where the current line began
+    size_t line_start;  // where the current line began
     size_t literal_end;  // where the current literal ends; 0 outside literals
     uint32_t literals, depth, lists, words;
     bool quoted, escaped, in_word;
-    bool rest;           // behind a streamed literal: all further literals are streamed
-    bool asked;          // "+" was asked for
-    bool refused;        // the command is read on to its end, then refused
+    bool rest;  // behind a streamed literal: all further literals are streamed
+    bool asked;  // "+" was asked for
+    bool refused;  // the command is read on to its end, then refused
     struct command_literal literal;  // the last one; after COMMAND_STREAM the one to stream
-    enum fault_kind kind;            // after COMMAND_REFUSED and COMMAND_FATAL
-    const char *why;                 // a constant text
+    enum fault_kind kind;  // after COMMAND_REFUSED and COMMAND_FATAL
+    const char *why;  // a constant text
 };
 
 // For a new command; line_max bounds the octets outside literals, command_max all.
@@ -46,7 +46,8 @@ void command_reader_init(struct command_reader *r, size_t line_max, size_t comma
 // too. After WHOLE and REFUSED the caller drops size_out octets and inits again. After STREAM it drops them, takes
 // the literal's octets and calls command_reader_rest; the next input begins right after the literal. Literals are
 // streamed for APPEND and REPLACE, from the argument after the mailbox name on. Before login STREAM is to be refused.
-enum command_state command_reader_feed(struct command_reader *r, struct span input, size_t *size_out);
+enum command_state command_reader_feed(struct command_reader *r, struct span input,
+                                       size_t *size_out);
 void command_reader_rest(struct command_reader *r);
 
 // The tag at the front of a command, for answering what cannot be parsed; "*" when there is none.

@@ -116,7 +116,7 @@ take_time(struct span *s, int *seconds_out)
     int second = take_char(s, ':') ? take_digits(s, 2) : -1;
     if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 60)
         return R_FAIL;
-    *seconds_out = hour * 3600 + minute * 60 + second;
+    *seconds_out = hour * 3600 + minute * 60 + (second == 60 ? 59 : second);
     return R_OK;
 }
 
@@ -140,8 +140,9 @@ date_time_parse(struct span s, struct date_time *t_out)
     int32_t day;
     int seconds, zone;
     take_char(&s, ' ');
-    if (take_date(&s, &day) != R_OK || !take_char(&s, ' ') || take_time(&s, &seconds) != R_OK ||
-        !take_char(&s, ' ') || take_zone(&s, &zone) != R_OK || s.n != 0)
+    if (take_date(&s, &day) != R_OK || !take_char(&s, ' ') ||
+        take_time(&s, &seconds) != R_OK || !take_char(&s, ' ') ||
+        take_zone(&s, &zone) != R_OK || s.n != 0)
         return R_FAIL;
     t_out->utc_s = (int64_t)day * 86400 + seconds - (int64_t)zone * 60;
     t_out->zone_min = (int16_t)zone;

@@ -8,7 +8,7 @@
 #include "base/buf.h"
 
 struct date_time {
-    int64_t utc_s;     // seconds since 1970-01-01 00:00:00 UTC
+    int64_t utc_s;  // seconds since 1970-01-01 00:00:00 UTC
     int16_t zone_min;  // minutes east of UTC, for showing it as it came
 };
 
@@ -16,12 +16,13 @@ struct date_time {
 enum result date_parse(struct span s, int32_t *day_out) MUST_CHECK;
 void date_print(struct buf *b, int32_t day);
 
-// " 7-Feb-1994 21:52:25 -0800", without quotes. "7-Feb" with one digit is accepted, second 60 too.
+// " 7-Feb-1994 21:52:25 -0800", without quotes. "7-Feb" with one digit is accepted; second 60 counts as 59.
 enum result date_time_parse(struct span s, struct date_time *t_out) MUST_CHECK;
 void date_time_print(struct buf *b, struct date_time t);  // 26 octets, without quotes
 
 int32_t date_from_civil(int year, int month, int day);  // month 1-12
 void date_to_civil(int32_t day, int *year_out, int *month_out, int *day_out);
-int32_t date_local_day(struct date_time t);  // the day its own zone shows (SEARCH ON, SINCE, BEFORE)
+int32_t date_local_day(
+    struct date_time t);  // the day its own zone shows (SEARCH ON, SINCE, BEFORE)
 
 #endif

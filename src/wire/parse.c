@@ -41,7 +41,8 @@ bool
 parse_at_end(const struct parse *p)
 {
     struct span left = rest(p);
-    return !p->bad && (left.n == 0 || span_eq(left, SPAN("\r\n")) || span_eq(left, SPAN("\n")));
+    return !p->bad &&
+           (left.n == 0 || span_eq(left, SPAN("\r\n")) || span_eq(left, SPAN("\n")));
 }
 
 enum result
@@ -305,7 +306,8 @@ decode_name(struct parse *p, struct span s)
 struct span
 parse_list_mailbox(struct parse *p)
 {
-    return decode_name(p, string_next(p) ? parse_string(p) : take_while(p, list_char, "no pattern"));
+    return decode_name(p, string_next(p) ? parse_string(p)
+                                         : take_while(p, list_char, "no pattern"));
 }
 
 struct span

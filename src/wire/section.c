@@ -57,8 +57,10 @@ static const struct {
     const char *word;
     enum section_kind kind;
 } kinds[] = {
-    {"HEADER.FIELDS.NOT", SECTION_FIELDS_NOT}, {"HEADER.FIELDS", SECTION_FIELDS},
-    {"HEADER", SECTION_HEADER},                {"TEXT", SECTION_TEXT},
+    {"HEADER.FIELDS.NOT", SECTION_FIELDS_NOT},
+    {"HEADER.FIELDS", SECTION_FIELDS},
+    {"HEADER", SECTION_HEADER},
+    {"TEXT", SECTION_TEXT},
     {"MIME", SECTION_MIME},
 };
 

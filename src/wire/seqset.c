@@ -177,8 +177,8 @@ size_t
 seqset_span(struct span text)
 {
     size_t n = 0;
-    while (n < text.n && (ascii_is_digit(text.p[n]) || text.p[n] == ':' || text.p[n] == ',' ||
-                          text.p[n] == '*'))
+    while (n < text.n && (ascii_is_digit(text.p[n]) || text.p[n] == ':' ||
+                          text.p[n] == ',' || text.p[n] == '*'))
         n++;
     return n;
 }
@@ -272,7 +272,8 @@ seqset_get(struct unpack *u, struct arena *a, struct seqset *s_out)
         if (u->bad || touching || gap > UINT32_MAX || width > UINT32_MAX ||
             end + gap + width > UINT32_MAX)
             return R_FAIL;
-        s.ranges[s.count++] = (struct seqset_range){(uint32_t)(end + gap), (uint32_t)(end + gap + width)};
+        s.ranges[s.count++] =
+            (struct seqset_range){(uint32_t)(end + gap), (uint32_t)(end + gap + width)};
         end += gap + width;
     }
     *s_out = s;

@@ -24,15 +24,15 @@ void seqset_init(struct seqset *s, struct arena *a);  // empty
 // Parses the whole of `text`. `star` is what '*' means: EXISTS, or the highest UID of the mailbox. With
 // star == 0 (empty mailbox) a range with '*' names nothing. 0, leading zeros, overflow and anything else
 // outside the grammar is FAULT_BAD; too many ranges FAULT_LIMIT. The caller recognises "$".
-enum result seqset_parse(struct span text, uint32_t star, struct arena *a, struct seqset *s_out,
-                         struct fault *f) MUST_CHECK;
+enum result seqset_parse(struct span text, uint32_t star, struct arena *a,
+                         struct seqset *s_out, struct fault *f) MUST_CHECK;
 // Octets at the front of `text` that can belong to a sequence set (digits, ':', ',', '*').
 size_t seqset_span(struct span text);
 
 void seqset_add(struct seqset *s, uint32_t n);  // constant time when numbers rise
 void seqset_add_range(struct seqset *s, uint32_t first, uint32_t last);
 bool seqset_contains(const struct seqset *s, uint32_t n);
-uint64_t seqset_size(const struct seqset *s);   // numbers in the set
+uint64_t seqset_size(const struct seqset *s);  // numbers in the set
 void seqset_copy(struct seqset *to, struct arena *a, const struct seqset *from);
 
 // Iteration in rising order: struct seqset_iter i = {0}; while (seqset_next(s, &i, &n)) ...
