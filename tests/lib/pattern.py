@@ -3,6 +3,7 @@
     ...             anything
     $name           first use: captures one word; later uses: must be the same
     $_              any one word
+    $$              a dollar sign
     {"text"}        a string, in whatever form the server chose (quoted, literal, literal8); \\r\\n escapes
     {message}       the same, with the named message as its text
     {{a b c}}       these words in any order; with commas, these groups of words
@@ -12,7 +13,7 @@ import itertools
 import re
 
 TOKEN = re.compile(r'\{\{(?P<set>[^{}]*)\}\}|\{"(?P<text>(?:[^"\\]|\\.)*)"\}|\{(?P<message>[A-Za-z][\w.-]*)\}'
-                   r'|\$(?P<var>\w+)|(?P<any>\.\.\.)')
+                   r'|(?P<dollar>\$\$)|\$(?P<var>\w+)|(?P<any>\.\.\.)')
 WORD = rb'[^\s()\[\]"{}]+'
 
 
@@ -43,7 +44,7 @@ def any_order(text, variables, names):
     """The parts in any order. A variable in them is captured under a name of its own in each order."""
     parts = [p.strip() for p in text.split(", ")] if ", " in text else text.split()
     if "..." in parts:
-        wanted = [re.escape(p.encode()) for p in parts if p != "..."]
+        wanted = [compile_text(p, None, variables) for p in parts if p != "..."]
         heads = [rb"(?=(?:[^()]*\s)?" + w + rb"(?:[\s)]|$))" for w in wanted]
         return b"".join(heads) + rb"[^()]*"
     orders = []
@@ -72,6 +73,8 @@ def compile_text(text, messages=None, variables=None, names=None):
             if messages is None or match["message"] not in messages:
                 raise ValueError(f"no message named {match['message']}")
             out += string_forms(messages[match["message"]])
+        elif match["dollar"]:
+            out += rb"\$"
         elif match["any"]:
             out += rb"[\s\S]*?"
         else:

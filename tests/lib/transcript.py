@@ -1,6 +1,7 @@
 """Transcripts: protocol tests as stories with actors. tests/transcripts/README describes the notation."""
 import base64
 import re
+import ssl
 import time
 
 from . import pattern
@@ -9,7 +10,7 @@ from .wire import Closed, Timeout, Wire
 
 STEP = re.compile(r"^(?:\[(?P<only>\w+)\] )?(?P<actor>[A-Z]\d?)(?P<op>>>|>\||>|<\?|<!|<=|<)(?: (?P<text>.*))?$")
 COLUMN = re.compile(r"\s{2,}(?=[A-Z]\d?(?:>>|>\||>|<\?|<!|<=|<) )")
-TAGGED = re.compile(r"^(ok|no|bad)\b ?(.*)$")
+TAGGED = re.compile(r"^(ok|no|bad|done)\b ?(.*)$")
 LITERAL = re.compile(r'(~?)\{(?:"((?:[^"\\]|\\.)*)"|([A-Za-z][\w.-]*))(\+?)\}')
 WORDS = ("message", "mailbox", "needs", "preauth", "on", "actor", "wait", "close", "starttls",
          "server", "timeout", "variant", "let")
@@ -125,7 +126,7 @@ class Run:
         self.script, self.server = script, server
         self.map = mapper or (lambda text: text)
         self.actors, self.log = {}, []
-        self.users, self.variables = {}, {}
+        self.users, self.variables, self.over = {}, {}, False
 
     # -- connections -------------------------------------------------------------------------
     def user(self, name):
@@ -135,7 +136,10 @@ class Run:
             secret = self.server.password
             self.variables["password"] = secret
             plain = f"\0{self.users[name]}\0{secret}".encode()
+            for key, text in ((name, self.users[name]), ("password", secret)):
+                self.variables[key + "_base64"] = base64.b64encode(text.encode()).decode()
             self.variables["plain_" + name] = base64.b64encode(plain).decode()
+            self.variables[f"plain_{name}_as_bob"] = base64.b64encode(b"bob" + plain).decode()
         return self.users[name]
 
     def open(self, name):
@@ -295,7 +299,7 @@ class Run:
             self.expect_tagged(actor, steps, tagged)
         elif lmtp:
             for step in steps:
-                self.expect_line(actor, step)
+                self.expect_reply(actor, step)
         else:
             self.expect_lines(actor, steps)
 
@@ -313,9 +317,13 @@ class Run:
             raise Failure(self.say(step, f"the view is broken: {wrong}"))
         return line
 
-    def expect_line(self, actor, step):
-        line = self.read(actor, step)
-        if not self.matches(step, line):
+    def expect_reply(self, actor, step):
+        """One LMTP reply, however many lines: the pattern is for its last line or for the whole."""
+        lines = [self.read(actor, step)]
+        while lines[-1][3:4] == b"-":
+            lines.append(self.read(actor, step))
+        line = b"\r\n".join(lines)
+        if not self.matches(step, lines[-1]) and not self.matches(step, line):
             raise Failure(self.say(step, f"instead of {line!r}"))
 
     def expect_end(self, actor, steps):
@@ -343,7 +351,8 @@ class Run:
             if word not in (b"*", b"+"):
                 raise Failure(self.say(steps[-1], f"an answer for another command: {line!r}"))
             lines.append(line)
-        answer = f"{tag} {tagged[1]}" + (f" {tagged[2]}" if tagged[2] else " ...")
+        word = "$_" if tagged[1] == "done" else tagged[1]
+        answer = f"{tag} {word}" + (f" {tagged[2]}" if tagged[2] else " ...")
         if tagged[2].startswith("[") and tagged[2].endswith("]"):
             answer += "..."
         if not self.matches(steps[-1], line, answer):
@@ -415,7 +424,7 @@ class Run:
 
     def play(self, steps):
         at = 0
-        while at < len(steps):
+        while at < len(steps) and not self.over:
             step = steps[at]
             if step.word.startswith("<"):
                 end = at + 1
@@ -427,6 +436,16 @@ class Run:
             else:
                 self.act(step)
                 at += 1
+
+    def start_tls(self, step):
+        """starttls ACTOR [or-closed]: or-closed allows the server to have ended the connection instead."""
+        name, _, mercy = step.text.partition(" ")
+        try:
+            self.get(name).wire.start_tls()
+        except (OSError, ssl.SSLError) as error:
+            if mercy != "or-closed":
+                raise Failure(self.say(step, f"no TLS: {error}")) from None
+            self.over = True
 
     def act(self, step):
         if step.word == ">":
@@ -440,7 +459,7 @@ class Run:
         elif step.word == "close":
             self.actors.pop(step.text).wire.close()
         elif step.word == "starttls":
-            self.get(step.text).wire.start_tls()
+            self.start_tls(step)
         elif step.word == "let":
             name, _, value = step.text.partition(" ")
             self.variables[name] = self.expand(value)
