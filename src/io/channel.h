@@ -5,6 +5,8 @@
 // A message is {u16 type, fields packed by base/pack.h}, at most LIMIT_channel_message octets; what does not
 // fit in the socket now is queued. Trust: the other role may be taken over; a message that does not unpack
 // to its last byte is fatal for the channel.
+// A channel ends (on_end, once, from the loop) when the other side closed, sent a message that is too long,
+// too short or has two descriptors, or left LIMIT_channel_queue octets unread. Nothing is sent after that.
 // Threads: the loop that opened it.
 
 #include "base/pack.h"
@@ -15,6 +17,7 @@ struct channel;
 typedef void channel_fn(struct channel *c, uint16_t type, struct span body, int fd, void *arg);
 typedef void channel_end_fn(struct channel *c, void *arg);  // the other side is gone; close it
 
+// channel_close is safe inside on_message and on_end.
 struct channel *channel_new(int fd, channel_fn *on_message, channel_end_fn *on_end, void *arg);
 void channel_close(struct channel **c);
 // Sends {type, body}; fd (or -1) is duplicated by the kernel and closed here afterwards. Never blocks.

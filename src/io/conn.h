@@ -12,15 +12,20 @@
 
 struct conn;
 
-// Called on the loop (never inside a task of this conn's own making) when input grew, the peer closed
-// (conn_eof), or an error ended it. The handler may consume, pause, start a task, or close.
+// Called from the loop (never inside a conn_ call) when input grew, the peer closed (conn_eof), or an
+// error ended it (conn_failed); not while reading is paused, and not while a task waits in conn_write or
+// conn_wait_input: it is made up for afterwards. The handler may consume, pause, start a task, or close.
 typedef void conn_fn(struct conn *c, void *arg);
 
 struct conn *conn_new(int fd, conn_fn *on_input, void *arg);      // takes fd over; sets O_NONBLOCK, TCP_NODELAY
 // Server side TLS on fd; on_input is called after the handshake (first with empty input), or with conn_eof.
 struct conn *conn_new_tls(int fd, SSL *ssl, conn_fn *on_input, void *arg);
-void conn_close(struct conn **c);          // frees; output still queued is dropped
-void conn_finish(struct conn **c);         // frees after queued output was sent (bounded time), then closes
+// Frees; output still queued is dropped. Safe inside the handler. Closing while a task waits in conn_write
+// or conn_wait_input is a bug: call conn_fail, which sends that task on its way, and let it close.
+void conn_close(struct conn **c);
+void conn_fail(struct conn *c);            // as if the peer had failed: drops output, wakes tasks, calls the handler
+// Sends what is queued, says the end, discards input until the peer closes; all within LIMIT_linger_ms.
+void conn_finish(struct conn **c);
 
 void conn_handler(struct conn *c, conn_fn *on_input, void *arg);
 // fn(arg) runs once, when c is freed or detached: for who keeps a list of connections it does not own.
@@ -37,18 +42,21 @@ bool conn_eof(const struct conn *c);       // peer closed or error; unread input
 bool conn_failed(const struct conn *c);    // writing is pointless
 
 // Suspends (in a task, when more than LIMIT_output_high waits) until the queue fell to LIMIT_output_low.
-// Outside a task it only queues. After conn_failed the bytes are dropped.
+// Outside a task it only queues. Small writes of one loop turn leave together. A peer that takes nothing
+// for LIMIT_output_stall_ms fails. After conn_failed the bytes are dropped.
 void conn_write(struct conn *c, struct span s);
 void conn_write_str(struct conn *c, const char *cstr);
 void conn_printf(struct conn *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
 size_t conn_queued(const struct conn *c);
 // Room of n bytes at the end of the output queue, to be counted by conn_filled: for reading files
-// straight into the queue. n <= 256 KiB.
+// straight into the queue; the caller may suspend between the two. n <= 256 KiB, conn_filled(c, 0) gives
+// the room back. One at a time.
 char *conn_fill(struct conn *c, size_t n);
 void conn_filled(struct conn *c, size_t n);
 
 // Suspends until at least n unread bytes are there (n <= input max), or conn_eof. For literals read by a
 // command that is already running (APPEND). R_FAIL on eof or after timeout_ms without progress.
+// Reading is best paused then: waiting goes on in spite of it, and the handler keeps out.
 enum result conn_wait_input(struct conn *c, size_t n, uint32_t timeout_ms) MUST_CHECK;
 
 // Gives the descriptor up (plain conns only): the queue must be empty. *unread_out gets the unread input.
@@ -59,6 +67,12 @@ SSL *conn_detach_tls(struct conn **c, struct buf *unread_out);
 
 bool conn_is_tls(const struct conn *c);
 SSL *conn_ssl(struct conn *c);             // NULL when plain
-size_t conn_memory(const struct conn *c);  // bytes held now
+int conn_fd(const struct conn *c);         // borrowed, for getpeername and the like
+size_t conn_memory(const struct conn *c);  // bytes held now, OpenSSL's apart
+const char *conn_why(const struct conn *c);  // for the log, why it failed; "" when it did not
+
+// For tests, process-wide: input is read and output written one octet at a time.
+void conn_test_split(bool one_byte_reads, bool one_byte_writes);
+void conn_test_stall(uint32_t stall_ms);   // instead of LIMIT_output_stall_ms
 
 #endif

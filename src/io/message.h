@@ -22,6 +22,7 @@ enum message_type {
     MESSAGE_SECRET,          // supervisor -> any   struct secret: certificates, keys, ticket MAC key
     MESSAGE_READY,           // any -> supervisor: sandboxed and serving
     MESSAGE_DRAIN,           // supervisor -> any: stop accepting, say BYE, end
+    MESSAGE_AUTH_OFFER,      // auth -> gate   struct auth_offer: at the start and when it changes
 };
 
 enum tls_kind { TLS_NONE, TLS_STARTTLS, TLS_IMPLICIT };

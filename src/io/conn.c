@@ -1,0 +1,370 @@
+#include "io/conn_inside.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/ssl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static void destroy(struct conn *c);
+
+// ---- what the loop tells ----
+
+static void
+enter(struct conn *c)
+{
+    c->depth++;
+}
+
+static void
+leave(struct conn *c)
+{
+    c->depth--;
+    if (c->is.dead && c->depth == 0)
+        free(c);
+    else if (!c->is.dead)
+        conn_arm(c);
+}
+
+static void
+call_handler(struct conn *c)
+{
+    if (c->is.dead || c->is.paused || !c->fn)
+        return;
+    if (c->reader || c->writer || c->filling)  // the session's task is at it
+        return;
+    c->is.call_due = false;
+    c->fn(c, c->arg);
+}
+
+void
+conn_deliver(struct conn *c)
+{
+    c->is.call_due = true;
+    if (c->reader)
+        task_wake(c->reader);
+    else
+        call_handler(c);
+}
+
+static void
+handshake(struct conn *c)
+{
+    ssize_t done = stream_handshake(c);
+    if (done == STREAM_BLOCKED)
+        return;
+    if (done != 1) {
+        conn_error(c, "TLS handshake failed");
+        return;
+    }
+    c->is.handshake = false;
+    conn_work_later(c);  // for what was queued meanwhile
+    conn_deliver(c);
+}
+
+// Input after the peer may send no more (RFC 1122 section 4.2.2.13): closing with unread input would make the
+// kernel reset the connection and throw away output on its way.
+static void
+drain(struct conn *c)
+{
+    char scratch[4096];
+    for (int i = 0; i < 16; i++) {
+        ssize_t n = recv(c->fd, scratch, sizeof scratch, 0);
+        if (n > 0)
+            continue;
+        if (n == 0 || (errno != EAGAIN && errno != EINTR))
+            destroy(c);
+        return;
+    }
+}
+
+static void
+advance(struct conn *c, bool readable, bool writable)
+{
+    if (c->is.draining) {
+        drain(c);
+        return;
+    }
+    if (c->is.handshake)
+        handshake(c);
+    if (c->is.dead || c->is.handshake || c->is.failed)
+        return;
+    if (c->out_n > 0 && (writable || (readable && c->is.write_wants_read)))
+        conn_flush(c);
+    if (conn_reading(c) && (readable || c->is.read_wants_write))
+        conn_read_some(c);
+}
+
+static void
+on_event(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    struct conn *c = arg;
+    enter(c);
+    advance(c, what & EV_READ, what & EV_WRITE);
+    leave(c);
+}
+
+static void
+on_work(struct deferred *d)
+{
+    struct conn *c = (struct conn *)((char *)d - offsetof(struct conn, work));
+    enter(c);
+    bool inside = c->ssl && (c->is.handshake || SSL_has_pending(c->ssl));
+    advance(c, inside, !c->is.write_blocked);
+    if (c->is.call_due)
+        call_handler(c);
+    leave(c);
+}
+
+void
+conn_work_later(struct conn *c)
+{
+    loop_defer(&c->work, on_work);
+}
+
+static short
+events_wanted(const struct conn *c)
+{
+    if (c->is.failed)
+        return 0;
+    if (c->is.handshake)
+        return c->is.read_wants_write ? EV_WRITE : EV_READ;
+    bool read = conn_reading(c) || c->is.write_wants_read || c->is.draining;
+    bool write = (c->is.write_blocked && !c->is.write_wants_read) || c->is.read_wants_write;
+    return (short)((read ? EV_READ : 0) | (write ? EV_WRITE : 0));
+}
+
+void
+conn_arm(struct conn *c)
+{
+    short wanted = events_wanted(c);
+    if (wanted == c->armed)
+        return;
+    if (c->armed)
+        event_del(&c->event);
+    c->armed = wanted;
+    if (!wanted)
+        return;
+    must(event_assign(&c->event, loop_base(loop_self()), c->fd,
+                      (short)(wanted | EV_PERSIST), on_event, c) == 0);
+    must(event_add(&c->event, NULL) == 0);
+}
+
+// ---- ends ----
+
+void
+conn_error(struct conn *c, const char *why)
+{
+    if (c->is.failed)
+        return;
+    if (!c->why)
+        c->why = why;
+    c->is.failed = c->is.eof = c->is.call_due = true;
+    c->is.write_blocked = c->is.write_wants_read = c->is.read_wants_write = false;
+    conn_output_drop(c);
+    timer_clear(&c->timer);
+    conn_arm(c);
+    if (c->reader)
+        task_wake(c->reader);
+    if (c->writer)
+        task_wake(c->writer);
+    if (c->is.finishing)
+        destroy(c);
+    else
+        conn_work_later(c);
+}
+
+void
+conn_fail(struct conn *c)
+{
+    conn_error(c, "ended by the server");
+}
+
+static void
+destroy(struct conn *c)
+{
+    must(!c->reader && !c->writer && !c->filling);
+    if (c->armed)
+        event_del(&c->event);
+    loop_undefer(&c->work);
+    loop_undefer(&c->at_end);
+    timer_clear(&c->timer);
+    if (c->fd >= 0) {
+        if (!c->is.draining)
+            stream_shutdown(c);
+        close(c->fd);
+    }
+    SSL_free(c->ssl);
+    conn_output_drop(c);
+    budget_give(BUDGET_INTAKE, c->in_charged);
+    buf_done(&c->in);
+    c->is.dead = true;
+    if (c->depth == 0)
+        free(c);
+}
+
+void
+conn_close(struct conn **cp)
+{
+    struct conn *c = *cp;
+    if (!c)
+        return;
+    *cp = NULL;
+    destroy(c);
+}
+
+void
+conn_output_gone(struct conn *c)
+{
+    if (!c->is.finishing)
+        return;
+    stream_shutdown(c);
+    c->is.draining = true;
+}
+
+static void
+on_loop_end(struct deferred *d)
+{
+    destroy((struct conn *)((char *)d - offsetof(struct conn, at_end)));
+}
+
+void
+conn_finish(struct conn **cp)
+{
+    struct conn *c = *cp;
+    if (!c)
+        return;
+    *cp = NULL;
+    must(!c->reader && !c->writer && !c->filling);
+    if (c->is.failed || c->is.handshake || (c->is.eof && c->out_n == 0)) {
+        destroy(c);
+        return;
+    }
+    c->fn = NULL;
+    c->is.finishing = c->is.paused = true;
+    loop_at_end(&c->at_end, on_loop_end);
+    timer_set(&c->timer, LIMIT_linger_ms);
+    if (c->out_n == 0)
+        conn_output_gone(c);
+    conn_work_later(c);
+}
+
+static void
+on_timer(void *arg)
+{
+    struct conn *c = arg;
+    if (c->is.finishing)
+        destroy(c);
+    else
+        conn_error(c, "the peer takes no output");
+}
+
+// ---- making ----
+
+struct conn *
+conn_new(int fd, conn_fn *on_input, void *arg)
+{
+    static const int on = 1;
+    struct conn *c = calloc(1, sizeof *c);
+    must(c != NULL && fd >= 0);
+    c->fd = fd;
+    c->fn = on_input;
+    c->arg = arg;
+    c->in_max = LIMIT_line;
+    buf_init(&c->in, SIZE_MAX / 2);  // in_max is what bounds it
+    timer_init(&c->timer, on_timer, c);
+    must(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) == 0);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on,
+                     sizeof on);  // fails on what is not TCP
+    conn_arm(c);
+    return c;
+}
+
+struct conn *
+conn_new_tls(int fd, SSL *ssl, conn_fn *on_input, void *arg)
+{
+    SSL_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+                          SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    must(SSL_set_fd(ssl, fd) == 1);
+    if (SSL_is_server(ssl))
+        SSL_set_accept_state(ssl);
+    else
+        SSL_set_connect_state(ssl);
+    struct conn *c = conn_new(fd, on_input, arg);
+    c->ssl = ssl;
+    c->is.handshake = true;
+    conn_work_later(c);
+    return c;
+}
+
+void
+conn_handler(struct conn *c, conn_fn *on_input, void *arg)
+{
+    c->fn = on_input;
+    c->arg = arg;
+}
+
+int
+conn_detach(struct conn **cp, struct buf *unread_out)
+{
+    struct conn *c = *cp;
+    must(!c->ssl && !c->is.failed);
+    if (c->out_n > 0)
+        conn_flush(c);
+    must(c->out_n == 0);
+    buf_put(unread_out, conn_input(c));
+    if (c->armed)
+        event_del(&c->event);
+    c->armed = 0;
+    int fd = c->fd;
+    c->fd = -1;
+    conn_close(cp);
+    return fd;
+}
+
+// ---- asking ----
+
+bool
+conn_eof(const struct conn *c)
+{
+    return c->is.eof;
+}
+
+bool
+conn_failed(const struct conn *c)
+{
+    return c->is.failed;
+}
+
+const char *
+conn_why(const struct conn *c)
+{
+    return c->is.failed && c->why ? c->why : "";
+}
+
+bool
+conn_is_tls(const struct conn *c)
+{
+    return c->ssl != NULL;
+}
+
+SSL *
+conn_ssl(struct conn *c)
+{
+    return c->ssl;
+}
+
+int
+conn_fd(const struct conn *c)
+{
+    return c->fd;
+}
+
+size_t
+conn_memory(const struct conn *c)
+{
+    return sizeof *c + c->in.cap + c->out_memory;
+}

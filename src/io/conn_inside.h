@@ -1,0 +1,78 @@
+#ifndef IO_CONN_INSIDE_H
+#define IO_CONN_INSIDE_H
+
+// The inside of a conn, for src/io/conn*.c and stream.c only.
+// Input lies in one buf, of which in_skip octets were consumed; output in a list of chunks.
+// Every entry from the loop holds `depth`, so that a conn closed by its handler is freed on the way out.
+
+#include "base/budget.h"
+#include "base/limits.h"
+#include "io/conn.h"
+#include "io/loop_inside.h"
+
+#include <event2/event_struct.h>
+
+struct chunk {
+    struct chunk *next;
+    size_t start, end, cap;
+    char bytes[];
+};
+
+struct conn_flags {
+    bool eof, failed, paused, handshake, finishing, draining, dead;
+    bool call_due;  // the handler must be told something
+    bool write_blocked;  // wait for the descriptor before writing again
+    bool write_wants_read, read_wants_write;  // TLS
+};
+
+struct conn {
+    struct event event;
+    struct deferred work, at_end;
+    struct timer timer;  // the peer takes no output; or the linger is over
+    SSL *ssl;
+    conn_fn *fn;
+    void *arg;
+    struct buf in;
+    size_t in_skip, in_max, in_charged;
+    struct chunk *out_first, *out_last;
+    struct chunk *filling;  // between conn_fill and conn_filled
+    size_t out_n, out_memory;
+    struct task *writer, *reader;
+    size_t reader_wants;
+    const char *why;
+    int fd;
+    short armed;  // EV_READ | EV_WRITE
+    unsigned short depth;
+    struct conn_flags is;
+};
+
+// What one attempt to read or write came to, when it moved no octets.
+enum stream_end { STREAM_BLOCKED = 0, STREAM_EOF = -1, STREAM_FAILED = -2 };
+
+// Octets moved (> 0) or an enum stream_end; sets the wants_ flags and why.
+ssize_t stream_read(struct conn *c, char *p, size_t n);
+ssize_t stream_write(struct conn *c);  // from the output chunks
+ssize_t stream_handshake(struct conn *c);  // 1 when done
+void stream_shutdown(struct conn *c);
+bool stream_split_reads(void);
+bool stream_split_writes(void);
+
+void conn_arm(struct conn *c);  // waits for what this conn needs now
+void conn_read_some(struct conn *c);
+void conn_read_poke(struct conn *c);  // goes on reading after something made that possible
+bool conn_reading(const struct conn *c);
+void conn_flush(struct conn *c);
+void conn_output_drop(struct conn *c);
+void conn_deliver(struct conn *c);  // wakes the reader or calls the handler
+void conn_work_later(struct conn *c);
+void conn_error(struct conn *c, const char *why);
+void conn_output_gone(struct conn *c);  // the last octet was written
+uint32_t conn_stall_ms(void);
+
+static inline size_t
+conn_unread_count(const struct conn *c)
+{
+    return c->in.n - c->in_skip;
+}
+
+#endif

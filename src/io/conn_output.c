@@ -1,0 +1,223 @@
+#include "io/conn_inside.h"
+
+#include <stdarg.h>
+
+enum { CHUNK_FIRST = 2048, CHUNK_NEXT = 16384, PIECE = 65536, FILL_MAX = 262144 };
+
+static struct chunk *
+chunk_new(struct conn *c, size_t cap)
+{
+    struct chunk *k = reallocarray(NULL, 1, sizeof *k + cap);
+    must(k != NULL);
+    *k = (struct chunk){.cap = cap};
+    c->out_memory += sizeof *k + cap;
+    budget_force(BUDGET_OUTPUT, sizeof *k + cap);
+    return k;
+}
+
+static void
+chunk_free(struct conn *c, struct chunk *k)
+{
+    c->out_memory -= sizeof *k + k->cap;
+    budget_give(BUDGET_OUTPUT, sizeof *k + k->cap);
+    free(k);
+}
+
+static void
+append(struct conn *c, struct chunk *k)
+{
+    if (c->out_last)
+        c->out_last->next = k;
+    else
+        c->out_first = k;
+    c->out_last = k;
+}
+
+static void
+drop_first(struct conn *c)
+{
+    struct chunk *k = c->out_first;
+    c->out_first = k->next;
+    if (!c->out_first)
+        c->out_last = NULL;
+    c->out_n -= k->end - k->start;
+    chunk_free(c, k);
+}
+
+void
+conn_output_drop(struct conn *c)
+{
+    while (c->out_first)
+        drop_first(c);
+}
+
+static void
+sent(struct conn *c, size_t n)
+{
+    while (n > 0) {
+        struct chunk *k = c->out_first;
+        size_t part = k->end - k->start < n ? k->end - k->start : n;
+        k->start += part;
+        c->out_n -= part;
+        n -= part;
+        if (k->start == k->end)
+            drop_first(c);
+    }
+}
+
+static void
+watch_for_stall(struct conn *c, bool progress)
+{
+    if (c->is.finishing)
+        return;
+    if (!c->is.write_blocked)
+        timer_clear(&c->timer);
+    else if (progress || !timer_is_set(&c->timer))
+        timer_set(&c->timer, conn_stall_ms());
+}
+
+void
+conn_flush(struct conn *c)
+{
+    size_t before = c->out_n;
+    ssize_t n = 1;
+    while (c->out_n > 0 && n > 0) {
+        n = stream_write(c);
+        if (n > 0)
+            sent(c, (size_t)n);
+        if (stream_split_writes())
+            break;
+    }
+    if (n < 0) {
+        conn_error(c, "write failed");
+        return;
+    }
+    c->is.write_blocked = c->out_n > 0;
+    watch_for_stall(c, c->out_n < before);
+    if (c->writer && c->out_n <= LIMIT_output_low)
+        task_wake(c->writer);
+    if (c->out_n == 0)
+        conn_output_gone(c);
+    if (!c->is.dead)
+        conn_arm(c);
+}
+
+static void
+wait_for_room(struct conn *c)
+{
+    must(!c->writer);
+    c->writer = task_self();
+    while (c->out_n > LIMIT_output_low && !c->is.failed)
+        task_suspend();
+    c->writer = NULL;
+    if (c->is.call_due)
+        conn_work_later(c);
+}
+
+static void
+queued(struct conn *c, struct chunk *k, size_t n)
+{
+    k->end += n;
+    c->out_n += n;
+    bool waiting = c->is.write_blocked || c->is.handshake;
+    if (!waiting && c->out_n < PIECE)
+        conn_work_later(c);
+    if (waiting || c->out_n < PIECE)
+        return;
+    conn_flush(c);
+    task_yield();  // a peer that takes everything at once would keep its task running
+}
+
+static void
+may_wait(struct conn *c)
+{
+    if (c->out_n > LIMIT_output_high && task_self() && !c->is.failed)
+        wait_for_room(c);
+}
+
+// The chunk for the next octets: what is left of the last one, or a new one.
+static struct chunk *
+chunk_for(struct conn *c, size_t n)
+{
+    struct chunk *k = c->out_last;
+    if (k && k->cap > k->end)
+        return k;
+    size_t usual = k ? CHUNK_NEXT : CHUNK_FIRST;
+    k = chunk_new(c, n < usual ? usual : n < PIECE ? n : PIECE);
+    append(c, k);
+    return k;
+}
+
+void
+conn_write(struct conn *c, struct span s)
+{
+    while (s.n > 0 && !c->is.failed) {
+        struct chunk *k = chunk_for(c, s.n);
+        struct span piece = span_slice(s, 0, k->cap - k->end);
+        memcpy(k->bytes + k->end, piece.p, piece.n);
+        s = span_skip(s, piece.n);
+        queued(c, k, piece.n);
+        may_wait(c);
+    }
+}
+
+void
+conn_write_str(struct conn *c, const char *cstr)
+{
+    conn_write(c, span_str(cstr));
+}
+
+void
+conn_printf(struct conn *c, const char *fmt, ...)
+{
+    struct buf b;
+    va_list ap, again;
+    va_start(ap, fmt);
+    va_copy(again, ap);
+    char small[512];
+    int n = vsnprintf(small, sizeof small, fmt, ap);
+    va_end(ap);
+    must(n >= 0);
+    buf_init(&b, (size_t)n + 1);
+    if ((size_t)n < sizeof small) {
+        conn_write(c, span_of(small, (size_t)n));
+    } else {
+        char *all = buf_reserve(&b, (size_t)n + 1);
+        vsnprintf(all, (size_t)n + 1, fmt, again);
+        conn_write(c, span_of(all, (size_t)n));
+    }
+    va_end(again);
+    buf_done(&b);
+}
+
+size_t
+conn_queued(const struct conn *c)
+{
+    return c->out_n;
+}
+
+// The room stands apart from the queue until it is filled, since the caller may suspend meanwhile.
+char *
+conn_fill(struct conn *c, size_t n)
+{
+    must(n > 0 && n <= FILL_MAX && !c->filling);
+    c->filling = chunk_new(c, n);
+    return c->filling->bytes;
+}
+
+void
+conn_filled(struct conn *c, size_t n)
+{
+    struct chunk *k = c->filling;
+    must(k != NULL && n <= k->cap);
+    c->filling = NULL;
+    if (c->is.call_due)
+        conn_work_later(c);
+    if (n == 0 || c->is.failed) {
+        chunk_free(c, k);
+        return;
+    }
+    append(c, k);
+    queued(c, k, n);
+    may_wait(c);
+}
