@@ -1,0 +1,102 @@
+#include "gate/crowd.h"
+#include "base/hash.h"
+#include <netinet/in.h>
+
+#define HASH_FUNCTION(key, size, value)                                                    \
+    ((value) = (unsigned)hash_keyed(span_of((key), (size))))
+#include <uthash.h>
+#include <utlist.h>
+
+struct crowd_key {
+    uint16_t family;
+    unsigned char octets[8];
+};
+
+struct crowd_place {
+    struct crowd_key key;
+    struct crowd_member *members;  // oldest first
+    unsigned count;
+    UT_hash_handle hh;
+};
+
+static struct crowd_key
+key_of(const struct sockaddr *address)
+{
+    struct crowd_key k;
+    memset(&k, 0, sizeof k);  // padding is hashed too
+    k.family = address->sa_family;
+    const struct sockaddr_in *v4 = (const void *)address;
+    const struct sockaddr_in6 *v6 = (const void *)address;
+    if (k.family == AF_INET)
+        memcpy(k.octets, &v4->sin_addr, 4);
+    else if (k.family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
+        memcpy(k.octets, v6->sin6_addr.s6_addr + 12, 4);
+    else if (k.family == AF_INET6)
+        memcpy(k.octets, v6->sin6_addr.s6_addr, 8);
+    if (k.family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
+        k.family = AF_INET;
+    return k;
+}
+
+static struct crowd_place *
+place_find(const struct crowd *c, const struct sockaddr *address)
+{
+    struct crowd_key k = key_of(address);
+    struct crowd_place *p;
+    HASH_FIND(hh, c->places, &k, sizeof k, p);
+    return p;
+}
+
+static struct crowd_place *
+place_get(struct crowd *c, const struct sockaddr *address)
+{
+    struct crowd_place *p = place_find(c, address);
+    if (p != NULL)
+        return p;
+    p = calloc(1, sizeof *p);
+    must(p != NULL);
+    p->key = key_of(address);
+    HASH_ADD(hh, c->places, key, sizeof p->key, p);
+    return p;
+}
+
+void
+crowd_init(struct crowd *c, unsigned max, unsigned per_address_max)
+{
+    *c = (struct crowd){.max = max, .per_address_max = per_address_max};
+}
+
+void
+crowd_join(struct crowd *c, struct crowd_member *m, const struct sockaddr *address)
+{
+    m->place = place_get(c, address);
+    m->place->count++;
+    c->count++;
+    DL_APPEND2(m->place->members, m, place_older, place_newer);
+    DL_APPEND2(c->oldest, m, older, newer);
+}
+
+void
+crowd_leave(struct crowd *c, struct crowd_member *m)
+{
+    struct crowd_place *p = m->place;
+    if (p == NULL)
+        return;
+    m->place = NULL;
+    DL_DELETE2(p->members, m, place_older, place_newer);
+    DL_DELETE2(c->oldest, m, older, newer);
+    c->count--;
+    if (--p->count > 0)
+        return;
+    HASH_DEL(c->places, p);
+    free(p);
+}
+
+struct crowd_member *
+crowd_surplus(const struct crowd *c, const struct sockaddr *address)
+{
+    struct crowd_place *p = place_find(c, address);
+    if (p != NULL && p->count >= c->per_address_max)
+        return p->members;
+    return c->count >= c->max ? c->oldest : NULL;
+}

@@ -1,0 +1,260 @@
+#include "gate/inside.h"
+#include "base/clock.h"
+#include "base/limits.h"
+#include <sys/socket.h>
+
+enum { FLUSH_TICK_MS = 1 };
+
+static void on_input(struct conn *c, void *arg);
+static void on_handshake(struct conn *c, void *arg);
+
+static struct span
+offered(const struct gate *g)
+{
+    return g->mechanisms.n > 0 ? buf_span(&g->mechanisms) : SPAN("PLAIN LOGIN");
+}
+
+// Facts that may have changed since the machine's last call.
+static void
+refresh(struct front *f)
+{
+    f->facts.mechanisms = offered(f->gate);
+    f->facts.can_starttls = f->gate->tls != NULL;
+}
+
+static void
+on_deadline(void *arg)
+{
+    struct front *f = arg;
+    f->story.why = "Inactivity";
+    front_end(f, PREAUTH_END_TIMEOUT);
+}
+
+static void
+on_tick(void *arg)
+{
+    front_settle(arg);
+}
+
+struct front *
+front_new(struct gate *g, const struct preauth_service *service, enum tls_kind tls)
+{
+    struct front *f = calloc(1, sizeof *f);
+    must(f != NULL);
+    f->gate = g;
+    f->service = service;
+    f->tls = tls;
+    f->session = random_u64();
+    f->facts.plaintext_auth = g->options.plaintext_auth;
+    f->story.start_ms = clock_mono_ms();
+    buf_init(&f->story.user, LIMIT_user_name);
+    buf_init(&f->login.ticket, LIMIT_channel_message);
+    buf_init(&f->login.data, LIMIT_channel_message);
+    timer_init(&f->deadline, on_deadline, f);
+    timer_init(&f->tick, on_tick, f);
+    timer_set(&f->deadline, LIMIT_preauth_ms);
+    refresh(f);
+    return f;
+}
+
+void
+front_free(struct front **fp)
+{
+    struct front *f = *fp;
+    if (f == NULL)
+        return;
+    struct gate *g = f->gate;
+    exchange_drop(f, true);
+    timer_clear(&f->deadline);
+    timer_clear(&f->tick);
+    crowd_leave(&g->crowd, &f->member);
+    if (f->machine != NULL)
+        f->service->free(&f->machine);
+    conn_close(&f->conn);
+    buf_done(&f->story.user);
+    buf_done(&f->login.ticket);
+    buf_done(&f->login.data);
+    free(f);
+    *fp = NULL;
+    gate_check_drained(g);
+}
+
+// Ends f; what is queued is still sent.
+static void
+close_front(struct front *f)
+{
+    login_log_ended(f);
+    if (f->conn != NULL && !conn_failed(f->conn))
+        conn_finish(&f->conn);
+    front_free(&f);
+}
+
+void
+front_end(struct front *f, enum preauth_end why)
+{
+    if (f->machine == NULL || f->conn == NULL || f->after == AFTER_TLS) {
+        close_front(f);  // in a handshake: there is nobody to say goodbye to
+        return;
+    }
+    exchange_drop(f, true);
+    f->after = AFTER_CLOSE;
+    refresh(f);
+    f->service->end(f->machine, why);
+    front_settle(f);
+}
+
+static void
+greet(struct front *f)
+{
+    f->machine = f->service->open(&f->facts, &front_ops, f);
+    conn_input_max(f->conn, f->service->input_max);
+    f->service->greet(f->machine);
+    on_input(f->conn, f);
+}
+
+// The handshake is done: of implicit TLS or of STARTTLS.
+static void
+on_handshake(struct conn *c, void *arg)
+{
+    struct front *f = arg;
+    if (conn_eof(c)) {
+        f->story.why = "TLS handshake failed";
+        close_front(f);
+        return;
+    }
+    f->facts.tls = true;
+    f->after = AFTER_NOTHING;
+    conn_handler(c, on_input, f);
+    if (f->machine == NULL) {
+        greet(f);
+        return;
+    }
+    refresh(f);
+    f->service->tls_started(f->machine);
+    on_input(c, f);
+}
+
+void
+front_open(struct front *f, int fd)
+{
+    if (f->tls == TLS_IMPLICIT) {
+        SSL *ssl = tls_set_accept(f->gate->tls, f->service->alpn);
+        f->conn = conn_new_tls(fd, ssl, on_handshake, f);
+        return;
+    }
+    f->conn = conn_new(fd, on_input, f);
+    greet(f);
+}
+
+void
+front_resume(struct front *f, int fd, SSL *ssl, struct span unread)
+{
+    struct sockaddr_storage peer = {0};
+    socklen_t n = sizeof peer;
+    (void)getpeername(fd, (struct sockaddr *)&peer,
+                      &n);  // gone already: counts as an address of its own
+    crowd_join(&f->gate->crowd, &f->member, (const struct sockaddr *)&peer);
+    f->conn = ssl != NULL ? conn_new_tls(fd, ssl, on_input, f) : conn_new(fd, on_input, f);
+    f->facts.tls = ssl != NULL;
+    f->machine = f->service->open(&f->facts, &front_ops, f);
+    conn_input_max(f->conn, f->service->input_max);
+    conn_unread(f->conn, unread);
+    on_input(f->conn, f);
+}
+
+static void
+feed(struct front *f)
+{
+    while (f->after == AFTER_NOTHING && f->service->state(f->machine) == PREAUTH_READING) {
+        struct span in = conn_input(f->conn);
+        size_t n = in.n > 0 ? f->service->input(f->machine, in) : 0;
+        if (n == 0)
+            return;
+        conn_consume(f->conn, n);
+    }
+}
+
+static void
+on_input(struct conn *c, void *arg)
+{
+    struct front *f = arg;
+    refresh(f);
+    feed(f);
+    if (conn_eof(c) && f->after == AFTER_NOTHING)
+        f->after = AFTER_CLOSE;
+    if (conn_failed(c))
+        close_front(f);
+    else
+        front_settle(f);
+}
+
+void
+front_answer(struct front *f, const struct auth_reply *r)
+{
+    if (r->user.n > 0) {
+        buf_reset(&f->story.user);
+        buf_put(&f->story.user, span_slice(r->user, 0, f->story.user.max));
+    }
+    if (r->verdict == AUTH_OK) {
+        f->login.account = r->account;
+        buf_put(&f->login.ticket, r->ticket);
+        buf_put(&f->login.data, r->data);
+    }
+    refresh(f);
+    f->service->auth_reply(f->machine, r);
+    on_input(f->conn, f);
+}
+
+// Plaintext that came with or after STARTTLS was not for inside TLS: it ends the connection (injection).
+static void
+start_tls(struct front *f)
+{
+    struct buf unread;
+    buf_init(&unread, LIMIT_line_preauth * 2);
+    int fd = conn_detach(&f->conn, &unread);
+    bool injected = unread.n > 0 || unread.over;
+    buf_done(&unread);
+    if (injected) {
+        close(fd);
+        f->story.why = "Bytes before the TLS handshake";
+        close_front(f);
+        return;
+    }
+    SSL *ssl = tls_set_accept(f->gate->tls, f->service->alpn);
+    f->tls = TLS_STARTTLS;
+    f->paused = false;
+    f->conn = conn_new_tls(fd, ssl, on_handshake, f);
+}
+
+// While an answer or a handshake is awaited nothing is read: what comes then belongs to what comes after.
+static void
+pause_input(struct front *f)
+{
+    bool reading =
+        f->after == AFTER_NOTHING && f->service->state(f->machine) == PREAUTH_READING;
+    if (reading == !f->paused)
+        return;
+    f->paused = !reading;
+    if (reading)
+        conn_read_resume(f->conn);
+    else
+        conn_read_pause(f->conn);
+}
+
+void
+front_settle(struct front *f)
+{
+    if (f->after == AFTER_NOTHING && f->service->state(f->machine) == PREAUTH_DONE)
+        f->after = AFTER_LOGIN;
+    pause_input(f);
+    if (f->after == AFTER_NOTHING)
+        return;
+    if (f->after == AFTER_CLOSE || conn_failed(f->conn))
+        close_front(f);
+    else if (conn_queued(f->conn) > 0 || (f->after == AFTER_LOGIN && !passage_ready(f)))
+        timer_set(&f->tick, FLUSH_TICK_MS);
+    else if (f->after == AFTER_TLS)
+        start_tls(f);
+    else
+        passage_hand_over(f);
+}

@@ -1,0 +1,32 @@
+#ifndef GATE_GATE_H
+#define GATE_GATE_H
+
+// The gate faces clients: it accepts, drives the pre-login machine of the service (io/preauth.h), does TLS, asks
+// auth, and hands a logged-in connection to the account's home thread in the mail role. For TLS connections it
+// stays in between as a pump.
+// Owner: the gate role. Threads: its one loop. Trust: all input is from strangers; the gate holds no mail, no
+// password hash and no file.
+
+#include "io/message.h"
+
+struct gate_options {
+    bool plaintext_auth;
+    unsigned mail_threads;  // home of an account: account % mail_threads
+    unsigned preauth_max;  // connections before login, in this process
+    void (*on_drained)(void *arg);  // after gate_drain, when the last connection is gone
+    void *arg;
+};
+
+struct gate;
+struct gate *gate_new(const struct gate_options *o);
+void gate_free(struct gate **g);  // closes everything at once
+
+// What the supervisor sends. Descriptors become the gate's.
+void gate_peer(struct gate *g, struct span role, uint32_t index, int fd);
+void gate_listen(struct gate *g, const struct listen_socket *s, int fd);
+// "certificate" and "key" in pairs, then "session" (keys of TLS session tickets, TICKET_KEYS octets), which
+// puts them all into use.
+void gate_secret(struct gate *g, struct span name, struct span value);
+void gate_drain(struct gate *g);
+
+#endif

@@ -1,0 +1,136 @@
+#ifndef GATE_INSIDE_H
+#define GATE_INSIDE_H
+
+// The inside of the gate, for src/gate only: the gate, its connections before login (fronts), what they wait for.
+// Owner: the gate owns fronts, exchanges and pumps; each frees itself through its own file. Threads: one loop.
+
+#include "gate/crowd.h"
+#include "gate/gate.h"
+#include "gate/pump.h"
+#include "gate/tls.h"
+#include "base/hash.h"
+#include "io/channel.h"
+#include "io/conn.h"
+#include "io/loop.h"
+#include "io/preauth.h"
+
+// Keys of these tables come from outside.
+#define HASH_FUNCTION(key, size, value)                                                    \
+    ((value) = (unsigned)hash_keyed(span_of((key), (size))))
+#include <uthash.h>
+
+struct listener;  // listener.c
+
+// One SASL exchange or LOGIN: kept until auth answered, packed when auth is away just now.
+struct exchange {
+    uint64_t id;
+    struct front *front;
+    struct buf waiting;  // the message to send when auth is back; empty when it was sent
+    UT_hash_handle hh;
+};
+
+// A logged-in TLS connection.
+struct passage {
+    uint64_t session;
+    struct gate *gate;
+    struct pump *pump;
+    struct front *returning;  // where the connection goes when mail gave it back
+    struct buf unread;
+    UT_hash_handle hh;
+};
+
+struct gate {
+    struct gate_options options;
+    struct tls_set *tls, *tls_next;  // in use; being filled by secrets
+    struct buf chain;  // of the certificate whose key comes next
+    struct listener *listeners;
+    struct channel *auth;
+    struct channel **mail;  // one per mail thread, NULL while away
+    struct buf mechanisms;  // auth's last offer
+    struct exchange *exchanges;  // by id
+    struct passage *passages;  // by session
+    struct crowd crowd;
+    struct timer auth_wait;
+    uint64_t exchange_last;
+    bool draining;
+    char scratch[PUMP_BUFFER];  // of all pumps
+};
+
+// What the machine asked for and waits until its output is sent.
+enum front_after { AFTER_NOTHING, AFTER_CLOSE, AFTER_TLS, AFTER_LOGIN };
+
+// What the log tells of a connection's login attempts.
+struct front_story {
+    uint64_t start_ms;
+    unsigned attempts;
+    const char *why;  // "Inactivity", ...; NULL
+    char method[24];
+    struct buf user;
+};
+
+// With AUTH_OK, until the hand-over is on its way.
+struct front_login {
+    uint64_t account;
+    struct buf ticket, data;
+};
+
+struct front {
+    struct gate *gate;
+    struct crowd_member member;
+    const struct preauth_service *service;
+    struct preauth *machine;
+    struct conn *conn;
+    struct preauth_facts facts;
+    struct exchange *exchange;
+    struct timer deadline, tick;
+    enum tls_kind tls;
+    enum front_after after;
+    bool paused;  // nothing is read from conn
+    uint64_t session;
+    struct front_story story;
+    struct front_login login;
+    char remote[46], local[46];
+};
+
+// front.c
+struct front *front_new(struct gate *g, const struct preauth_service *service,
+                        enum tls_kind tls);
+void front_open(struct front *f, int fd);  // a fresh connection: handshake or greeting
+// One that mail gave back: with its finished TLS, or NULL.
+void front_resume(struct front *f, int fd, SSL *ssl, struct span unread);
+void front_free(struct front **f);  // drops the connection at once
+void front_end(struct front *f, enum preauth_end why);  // with the protocol's goodbye
+void front_answer(struct front *f, const struct auth_reply *r);  // auth's answer
+void
+front_settle(struct front *f);  // carries out `after`, may free f: last call of every event
+
+// front_ops.c
+extern const struct preauth_ops front_ops;
+
+// exchange.c
+void exchange_start(struct front *f, struct auth_start *start);
+void exchange_step(struct front *f, struct span response);
+void exchange_drop(struct front *f, bool tell_auth);
+void exchange_auth_back(struct gate *g);  // sends what waited
+void exchange_auth_gone(struct gate *g);  // what was sent fails, what comes waits
+void exchange_reply(struct gate *g, const struct auth_reply *r);
+
+// passage.c
+bool passage_ready(struct front *f);  // the account's home can be reached
+void passage_hand_over(struct front *f);  // ends f
+void passage_give_back(struct gate *g, const struct handover *h, int fd);
+void passage_free_all(struct gate *g);
+
+// listener.c
+void listener_add(struct gate *g, const struct listen_socket *s, int fd);
+void listener_close_all(struct gate *g);
+
+// gate.c
+const struct preauth_service *gate_service(struct span name);
+void gate_check_drained(struct gate *g);
+
+// login_log.c
+void login_log_done(const struct front *f);  // "Login: ..."
+void login_log_ended(const struct front *f);  // "Disconnected ...": with f->story.why
+
+#endif

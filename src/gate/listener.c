@@ -1,0 +1,128 @@
+#include "gate/inside.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+enum { ACCEPTS_PER_TURN = 64, PAUSE_MS = 200 };
+
+struct listener {
+    struct listener *next;
+    struct gate *gate;
+    const struct preauth_service *service;
+    enum tls_kind tls;
+    int fd;
+    struct event *event;
+    struct timer pause;  // while there are no descriptors left
+};
+
+static void
+address_text(const struct sockaddr *a, char out[46])
+{
+    const struct sockaddr_in *v4 = (const void *)a;
+    const struct sockaddr_in6 *v6 = (const void *)a;
+    snprintf(out, 46, "local");
+    if (a->sa_family == AF_INET)
+        inet_ntop(AF_INET, &v4->sin_addr, out, 46);
+    else if (a->sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
+        inet_ntop(AF_INET, v6->sin6_addr.s6_addr + 12, out, 46);
+    else if (a->sa_family == AF_INET6)
+        inet_ntop(AF_INET6, &v6->sin6_addr, out, 46);
+}
+
+static void
+make_room(struct gate *g, const struct sockaddr *address)
+{
+    struct crowd_member *m = crowd_surplus(&g->crowd, address);
+    if (m == NULL)
+        return;
+    struct front *f = (struct front *)((char *)m - offsetof(struct front, member));
+    crowd_leave(&g->crowd, m);
+    f->story.why = "Too many connections before login";
+    front_end(f, PREAUTH_END_CROWDED);
+}
+
+static void
+admit(struct listener *l, int fd, const struct sockaddr *peer)
+{
+    struct gate *g = l->gate;
+    if (l->tls == TLS_IMPLICIT && g->tls == NULL) {
+        close(fd);
+        return;
+    }
+    make_room(g, peer);
+    struct sockaddr_storage own = {0};
+    socklen_t own_n = sizeof own;
+    (void)getsockname(fd, (struct sockaddr *)&own,
+                      &own_n);  // an unspecified family reads "local"
+    struct front *f = front_new(g, l->service, l->tls);
+    crowd_join(&g->crowd, &f->member, peer);
+    address_text(peer, f->remote);
+    address_text((const struct sockaddr *)&own, f->local);
+    front_open(f, fd);
+}
+
+static void
+on_pause_over(void *arg)
+{
+    struct listener *l = arg;
+    event_add(l->event, NULL);
+}
+
+static void
+on_accept(evutil_socket_t fd, short what, void *arg)
+{
+    struct listener *l = arg;
+    (void)what;
+    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+        struct sockaddr_storage peer = {0};
+        socklen_t n = sizeof peer;
+        int client =
+            accept4(fd, (struct sockaddr *)&peer, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (client >= 0) {
+            admit(l, client, (const struct sockaddr *)&peer);
+            continue;
+        }
+        if (errno == EAGAIN || errno == EWOULDBLOCK)
+            return;
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            log_warning("gate", "accept: %m; waiting");
+            event_del(l->event);
+            timer_set(&l->pause, PAUSE_MS);
+            return;
+        }
+    }
+}
+
+void
+listener_add(struct gate *g, const struct listen_socket *s, int fd)
+{
+    const struct preauth_service *service = gate_service(s->service);
+    if (service == NULL || g->draining) {
+        close(fd);
+        return;
+    }
+    struct listener *l = calloc(1, sizeof *l);
+    must(l != NULL);
+    *l = (struct listener){g->listeners, g, service, s->tls, fd, NULL, {0}};
+    timer_init(&l->pause, on_pause_over, l);
+    l->event = event_new(loop_base(loop_self()), fd, EV_READ | EV_PERSIST, on_accept, l);
+    must(l->event != NULL && event_add(l->event, NULL) == 0);
+    g->listeners = l;
+}
+
+void
+listener_close_all(struct gate *g)
+{
+    while (g->listeners != NULL) {
+        struct listener *l = g->listeners;
+        g->listeners = l->next;
+        timer_clear(&l->pause);
+        event_free(l->event);
+        close(l->fd);
+        free(l);
+    }
+}

@@ -1,0 +1,293 @@
+#include "gate/tls.h"
+#include "base/limits.h"
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+
+// One SSL_CTX per set of names; its certificates differ in key type.
+struct tls_names {
+    SSL_CTX *ctx;
+    X509 *leaf;  // borrowed from ctx: the first certificate, whose names count
+};
+
+struct tls_set {
+    struct tls_names names[LIMIT_certificates];
+    size_t n;
+    unsigned char session_keys[TICKET_KEYS];
+    bool has_session_keys;
+    unsigned users;  // its owner and every SSL that may still be choosing a certificate
+};
+
+static int users_index = -1;
+
+static void
+drop_user(struct tls_set *t)
+{
+    if (--t->users > 0)
+        return;
+    for (size_t i = 0; i < t->n; i++)
+        SSL_CTX_free(t->names[i].ctx);
+    OPENSSL_cleanse(t, sizeof *t);
+    free(t);
+}
+
+static void
+on_ssl_free(void *ssl, void *set, CRYPTO_EX_DATA *data, int index, long argl, void *argp)
+{
+    (void)ssl, (void)data, (void)index, (void)argl, (void)argp;
+    if (set != NULL)
+        drop_user(set);
+}
+
+static enum result
+tls_fault(struct fault *f, const char *what)
+{
+    char text[120];
+    ERR_error_string_n(ERR_peek_error(), text, sizeof text);
+    ERR_clear_error();
+    return fault_set(f, FAULT_BAD, "%s: %s", what, text);
+}
+
+struct tls_set *
+tls_set_new(void)
+{
+    struct tls_set *t = calloc(1, sizeof *t);
+    must(t != NULL);
+    t->users = 1;
+    if (users_index < 0)
+        users_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, on_ssl_free);
+    must(users_index >= 0);
+    return t;
+}
+
+void
+tls_set_free(struct tls_set **t)
+{
+    if (*t != NULL)
+        drop_user(*t);
+    *t = NULL;
+}
+
+bool
+tls_set_ready(const struct tls_set *t)
+{
+    return t->n > 0;
+}
+
+// The client must mean this protocol: a browser tricked into talking to us is refused (ALPACA).
+static int
+choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n,
+            const unsigned char *in, unsigned in_n, void *arg)
+{
+    (void)arg;
+    struct span want = span_str(SSL_get_app_data(ssl));
+    for (unsigned i = 0; i < in_n && i + 1 + in[i] <= in_n; i += 1u + in[i]) {
+        if (span_eq(want, span_of(in + i + 1, in[i]))) {
+            *out = in + i + 1;
+            *out_n = in[i];
+            return SSL_TLSEXT_ERR_OK;
+        }
+    }
+    return SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+static bool
+names_match(const struct tls_names *n, struct span host)
+{
+    return X509_check_host(n->leaf, host.p, host.n, 0, NULL) == 1;
+}
+
+// The one host_name of a server_name extension (RFC 6066 section 3), or SPAN_NONE.
+static struct span
+hello_server_name(SSL *ssl)
+{
+    const unsigned char *p;
+    size_t n;
+    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &p, &n) != 1)
+        return SPAN_NONE;
+    struct unpack u = unpack_of(span_of(p, n));
+    uint16_t list = unpack_u16(&u);
+    uint8_t type = unpack_u8(&u);
+    uint16_t size = unpack_u16(&u);
+    if (u.bad || list != n - 2 || type != TLSEXT_NAMETYPE_host_name || size != u.rest.n)
+        return SPAN_NONE;
+    return size > 0 && size <= TLSEXT_MAXLEN_host_name ? u.rest : SPAN_NONE;
+}
+
+static int
+choose_certificate(SSL *ssl, int *alert, void *arg)
+{
+    (void)alert;
+    struct tls_set *t = arg;
+    struct span host = hello_server_name(ssl);
+    for (size_t i = 0; host.n > 0 && i < t->n; i++) {
+        if (names_match(&t->names[i], host)) {
+            SSL_set_SSL_CTX(ssl, t->names[i].ctx);
+            break;
+        }
+    }
+    return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+// Makes the client's name known to SSL_get_servername.
+static int
+accept_server_name(SSL *ssl, int *alert, void *arg)
+{
+    (void)ssl;
+    (void)alert;
+    (void)arg;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+static SSL_CTX *
+context_new(struct tls_set *t)
+{
+    SSL_CTX *c = SSL_CTX_new(TLS_server_method());
+    must(c != NULL);
+    must(SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION) == 1);
+    SSL_CTX_set_options(c, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                               SSL_OP_CIPHER_SERVER_PREFERENCE |
+                               SSL_OP_IGNORE_UNEXPECTED_EOF);
+    SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+                            SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
+    must(SSL_CTX_set_session_id_context(c, (const unsigned char *)"posthorn", 8) == 1);
+    must(SSL_CTX_set_num_tickets(c, 1) == 1);
+    must(SSL_CTX_set_max_early_data(c, 0) == 1);
+    SSL_CTX_set_alpn_select_cb(c, choose_alpn, NULL);
+    SSL_CTX_set_client_hello_cb(c, choose_certificate, t);
+    SSL_CTX_set_tlsext_servername_callback(c, accept_server_name);
+    if (t->has_session_keys)
+        SSL_CTX_set_tlsext_ticket_keys(c, t->session_keys, TICKET_KEYS);
+    return c;
+}
+
+void
+tls_set_session_keys(struct tls_set *t, struct span keys)
+{
+    if (keys.n != TICKET_KEYS)
+        return;
+    memcpy(t->session_keys, keys.p, TICKET_KEYS);
+    t->has_session_keys = true;
+    for (size_t i = 0; i < t->n; i++)
+        SSL_CTX_set_tlsext_ticket_keys(t->names[i].ctx, t->session_keys, TICKET_KEYS);
+}
+
+static enum result
+use_chain(SSL_CTX *ctx, X509 *leaf, BIO *rest)
+{
+    if (SSL_CTX_use_certificate(ctx, leaf) != 1)
+        return R_FAIL;
+    X509 *issuer;
+    while ((issuer = PEM_read_bio_X509(rest, NULL, NULL, NULL)) != NULL)
+        if (SSL_CTX_add0_chain_cert(ctx, issuer) != 1)
+            return R_FAIL;
+    ERR_clear_error();  // the end of the file is an error to PEM_read
+    return R_OK;
+}
+
+static bool
+same_names(const X509 *a, const X509 *b)
+{
+    GENERAL_NAMES *x = X509_get_ext_d2i(a, NID_subject_alt_name, NULL, NULL);
+    GENERAL_NAMES *y = X509_get_ext_d2i(b, NID_subject_alt_name, NULL, NULL);
+    bool same = x != NULL && y != NULL && sk_GENERAL_NAME_num(x) == sk_GENERAL_NAME_num(y);
+    for (int i = 0; same && i < sk_GENERAL_NAME_num(x); i++)
+        same =
+            GENERAL_NAME_cmp(sk_GENERAL_NAME_value(x, i), sk_GENERAL_NAME_value(y, i)) == 0;
+    GENERAL_NAMES_free(x);
+    GENERAL_NAMES_free(y);
+    return same;
+}
+
+static int
+key_type(const X509 *cert)
+{
+    EVP_PKEY *k = X509_get0_pubkey(cert);
+    return k != NULL ? EVP_PKEY_get_base_id(k) : 0;
+}
+
+// Where a certificate goes: beside one of the same names and another key type, or to a context of its own.
+static struct tls_names *
+names_for(struct tls_set *t, X509 *leaf)
+{
+    for (size_t i = 0; i < t->n; i++)
+        if (same_names(t->names[i].leaf, leaf) &&
+            key_type(t->names[i].leaf) != key_type(leaf))
+            return &t->names[i];
+    t->names[t->n] = (struct tls_names){context_new(t), leaf};
+    return &t->names[t->n++];
+}
+
+static enum result
+add_pair(struct tls_set *t, X509 *leaf, BIO *rest, EVP_PKEY *key, struct fault *f)
+{
+    if (X509_check_private_key(leaf, key) != 1)
+        return fault_set(f, FAULT_BAD, "the key does not belong to the certificate");
+    if (t->n == LIMIT_certificates)
+        return fault_set(f, FAULT_LIMIT, "more than %d certificates", LIMIT_certificates);
+    struct tls_names *n = names_for(t, leaf);
+    bool first = n->leaf == leaf;
+    if (use_chain(n->ctx, leaf, rest) != R_OK || SSL_CTX_use_PrivateKey(n->ctx, key) != 1)
+        return tls_fault(f, "certificate");
+    if (first)
+        n->leaf = SSL_CTX_get0_certificate(n->ctx);
+    return R_OK;
+}
+
+enum result
+tls_set_add(struct tls_set *t, struct span chain, struct span key, struct fault *f)
+{
+    BIO *c = BIO_new_mem_buf(chain.p, (int)chain.n),
+        *k = BIO_new_mem_buf(key.p, (int)key.n);
+    must(c != NULL && k != NULL);
+    X509 *leaf = PEM_read_bio_X509_AUX(c, NULL, NULL, NULL);
+    EVP_PKEY *pkey = PEM_read_bio_PrivateKey(k, NULL, NULL, NULL);
+    enum result r = leaf == NULL || pkey == NULL
+                        ? tls_fault(f, leaf == NULL ? "no certificate in PEM form"
+                                                    : "no key in PEM form")
+                        : add_pair(t, leaf, c, pkey, f);
+    X509_free(leaf);
+    EVP_PKEY_free(pkey);
+    BIO_free(c);
+    BIO_free(k);
+    return r;
+}
+
+SSL *
+tls_set_accept(struct tls_set *t, const char *alpn)
+{
+    SSL *ssl = SSL_new(t->names[0].ctx);
+    must(ssl != NULL);
+    SSL_set_app_data(ssl, (void *)(uintptr_t)alpn);
+    SSL_set_accept_state(ssl);
+    must(SSL_set_ex_data(ssl, users_index, t) == 1);
+    t->users++;
+    return ssl;
+}
+
+// RFC 9266: label EXPORTER-Channel-Binding, an empty context, 32 octets. On TLS 1.2 only with the extended
+// master secret (section 4.2), else two connections could share the value.
+static struct span
+exporter_of(SSL *ssl, unsigned char out[TLS_EXPORTER])
+{
+    static const char label[] = "EXPORTER-Channel-Binding";
+    if (SSL_version(ssl) < TLS1_3_VERSION && SSL_get_extms_support(ssl) != 1)
+        return SPAN_NONE;
+    if (SSL_export_keying_material(ssl, out, TLS_EXPORTER, label, sizeof label - 1,
+                                   (const unsigned char *)"", 0, 1) != 1)
+        return SPAN_NONE;
+    return span_of(out, TLS_EXPORTER);
+}
+
+struct tls_facts
+tls_facts_of(SSL *ssl, enum tls_kind kind, unsigned char exporter[TLS_EXPORTER])
+{
+    return (struct tls_facts){
+        .kind = (uint8_t)kind,
+        .protocol = span_str(SSL_get_version(ssl)),
+        .cipher = span_str(SSL_get_cipher_name(ssl)),
+        .exporter = exporter_of(ssl, exporter),
+        .server_name = span_str(SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name)),
+    };
+}

@@ -1,0 +1,32 @@
+#ifndef GATE_TLS_H
+#define GATE_TLS_H
+
+// A tls_set is the server's certificates ready for use: TLS 1.2 and 1.3, no renegotiation, compression, session
+// cache or 0-RTT; certificates of several names and key types, chosen by SNI (RFC 6066) and the client's ciphers.
+// Owner: the gate. Threads: its loop. Trust: PEM bytes are the administrator's, the handshake is a stranger's.
+
+#include "base/buf.h"
+#include "base/span.h"
+#include "io/message.h"
+#include <openssl/ssl.h>
+
+enum { TICKET_KEYS = 80, TLS_EXPORTER = 32 };
+
+struct tls_set;
+struct tls_set *tls_set_new(void);
+void tls_set_free(struct tls_set **t);
+// A chain (leaf first) and its key, both PEM. FAULT_BAD: not readable, or they do not belong together; the set is
+// good only for tls_set_free then.
+enum result tls_set_add(struct tls_set *t, struct span chain, struct span key,
+                        struct fault *f) MUST_CHECK;
+void tls_set_session_keys(struct tls_set *t, struct span keys);
+bool tls_set_ready(const struct tls_set *t);  // has a certificate
+
+// A connection's TLS, server side, that insists on `alpn` (RFC 7301) when the client offers any.
+SSL *tls_set_accept(struct tls_set *t, const char *alpn);
+
+// Facts of a finished handshake. Spans are into the SSL or `exporter`.
+struct tls_facts tls_facts_of(SSL *ssl, enum tls_kind kind,
+                              unsigned char exporter[TLS_EXPORTER]);
+
+#endif
