@@ -14,21 +14,22 @@ struct mime_index_part {
     enum mime_encoding encoding;
     uint32_t depth;  // 0 = root
     struct mime_range header, body;
-    struct span type, subtype, charset,
-        name;  // lower case type; charset and file name as written
-    // Header and text of the message that this part is (root) or holds (message/rfc822); section.h words
-    // HEADER and TEXT. `message` is false for every other part.
+    struct span type, subtype;  // lower case
+    struct span charset, name;  // as written; file name in UTF-8
+    // Header and text of the message that was asked for (no numbers) or that the part holds
+    // (message/rfc822): what HEADER and TEXT mean. `message` is false for every other part.
     bool message;
     struct mime_range message_header, message_text;
     bool attachment;  // Content-Disposition: attachment
     bool root;  // the root of the message or of a nested message
+    bool whole;  // found by no numbers: the message itself, not its part 1
 };
 
 enum mime_section {
     MIME_SECTION_ALL,
     MIME_SECTION_HEADER,
     MIME_SECTION_TEXT,
-    MIME_SECTION_MIME
+    MIME_SECTION_MIME,
 };
 
 void mime_index_put(struct buf *b, const struct mime_part *root);

@@ -1,0 +1,246 @@
+#include "mime/summary.h"
+#include "base/limits.h"
+#include "base/pack.h"
+#include "mime/address.h"
+#include "mime/charset.h"
+#include "mime/encoded_word.h"
+#include "mime/subject.h"
+
+enum { VERSION = 1, FLAG_REPLY = 1, FLAG_DATE = 2 };
+
+// Cuts at a character.
+static struct span
+cut(struct span utf8)
+{
+    if (utf8.n <= LIMIT_mime_summary)
+        return utf8;
+    size_t n = LIMIT_mime_summary;
+    while (n > 0 && ((unsigned char)utf8.p[n] & 0xC0) == 0x80)
+        n--;
+    return span_slice(utf8, 0, n);
+}
+
+static void
+put_cut(struct buf *b, struct buf *text)
+{
+    pack_span(b, cut(buf_span(text)));
+    buf_reset(text);
+}
+
+static void
+decode_field(struct buf *text, const struct mime_value *value)
+{
+    bool first = true;
+
+    for (; value && text->n < LIMIT_mime_summary; value = value->next) {
+        if (!first)
+            buf_put(text, SPAN(", "));
+        first = false;
+        mime_decode_words(text, value->text);
+    }
+}
+
+// Decoded, tabs and runs of white space as one space (RFC 5256 section 2.1 step 1).
+static void
+decode_subject(struct buf *text, const struct mime_value *value)
+{
+    struct buf raw;
+    bool space = false;
+
+    buf_init(&raw, text->max);
+    while (value && value->next)
+        value = value->next;
+    if (value)
+        mime_decode_words(&raw, value->text);
+    for (size_t i = 0; i < raw.n; i++) {
+        if (ascii_is_space(raw.p[i])) {
+            space = text->n > 0;
+            continue;
+        }
+        if (space)
+            buf_put_char(text, ' ');
+        space = false;
+        buf_put_char(text, raw.p[i]);
+    }
+    buf_done(&raw);
+}
+
+static const struct mime_address *
+first_address(struct arena *a, const struct mime_value *value)
+{
+    const struct mime_address *address = NULL;
+
+    for (; value && !address; value = value->next)
+        address = mime_address_parse(a, value->text);
+    return address;
+}
+
+static void
+put_sort_address(struct buf *b, struct buf *text, const struct mime_address *address)
+{
+    if (address)
+        mime_utf8_clean(text, address->mailbox);
+    put_cut(b, text);
+}
+
+// RFC 5957 section 3: the display name, else mailbox@host; of a group its name.
+static void
+put_display(struct buf *b, struct buf *text, const struct mime_address *address)
+{
+    if (address && address->name.n > 0) {
+        mime_decode_words(text, address->name);
+    } else if (address && address->kind == MIME_GROUP_START) {
+        mime_decode_words(text, address->mailbox);
+    } else if (address) {
+        mime_utf8_clean(text, address->mailbox);
+        buf_put_char(text, '@');
+        mime_utf8_clean(text, address->host);
+    }
+    put_cut(b, text);
+}
+
+// Takes the next "<id>" off the text and appends the id: without white space and quotes (RFC 5256
+// section 3: <"a"@b> is <a@b>).
+static bool
+take_message_id(struct span *text, struct buf *out)
+{
+    size_t from = span_find_char(*text, '<');
+    size_t n = span_find_char(span_skip(*text, from), '>');
+
+    if (from == text->n || from + n >= text->n) {
+        *text = SPAN_NONE;
+        return false;
+    }
+    for (size_t i = from + 1; i < from + n; i++) {
+        char c = text->p[i];
+        if (!ascii_is_space(c) && c != '"' && c != '\\')
+            buf_put_char(out, c);
+    }
+    *text = span_skip(*text, from + n + 1);
+    return true;
+}
+
+static struct span
+last_text(const struct mime_value *value)
+{
+    while (value && value->next)
+        value = value->next;
+    return value ? value->text : SPAN_NONE;
+}
+
+static void
+put_message_id(struct buf *b, struct buf *text, struct span value, bool bare)
+{
+    struct span rest = value;
+
+    if (!take_message_id(&rest, text) && bare)
+        buf_put(text, span_trim(value));
+    put_cut(b, text);
+}
+
+// All ids of the field; when they are too many the first and the last ones tell most, so the last stay.
+static void
+put_references(struct buf *b, struct buf *text, struct span value)
+{
+    while (value.n > 0) {
+        size_t before = text->n;
+        if (before > 0)
+            buf_put_char(text, '\0');
+        if (!take_message_id(&value, text))
+            text->n = before;
+    }
+    struct span ids = buf_span(text);
+    if (ids.n > LIMIT_mime_summary) {
+        ids = span_skip(ids, ids.n - LIMIT_mime_summary);
+        size_t id = span_find_char(ids, '\0');
+        ids = span_skip(ids, id + 1);
+    }
+    pack_span(b, ids);
+    buf_reset(text);
+}
+
+static void
+put_date(struct buf *b, const struct mime_date *date)
+{
+    pack_u64(b, (uint64_t)date->utc_s);
+    pack_u32(b, (uint32_t)date->local_day);
+    pack_u16(b, (uint16_t)date->zone_min);
+}
+
+static void
+put_head(struct buf *b, struct buf *text, const struct mime_envelope *e)
+{
+    struct mime_date date = {0};
+    bool dated = mime_date_parse(last_text(e->field[MIME_DATE]), &date) == R_OK;
+    bool reply;
+
+    decode_subject(text, e->field[MIME_SUBJECT]);
+    struct span subject = cut(buf_span(text));
+    struct span base = mime_subject_base(subject, &reply);
+    pack_u8(b, VERSION);
+    pack_u8(b, (dated ? FLAG_DATE : 0) | (reply ? FLAG_REPLY : 0));
+    put_date(b, &date);
+    pack_span(b, subject);
+    pack_span(b, base);
+    buf_reset(text);
+}
+
+static void
+put_addresses(struct buf *b, struct buf *text, const struct mime_envelope *e)
+{
+    struct arena *a = arena_new();
+    const struct mime_address *from = first_address(a, e->field[MIME_FROM]);
+    const struct mime_address *to = first_address(a, e->field[MIME_TO]);
+
+    put_sort_address(b, text, from);
+    put_sort_address(b, text, to);
+    put_sort_address(b, text, first_address(a, e->field[MIME_CC]));
+    put_display(b, text, from);
+    put_display(b, text, to);
+    arena_free(&a);
+}
+
+void
+mime_summary_put(struct buf *b, const struct mime_part *root)
+{
+    static const enum mime_field fields[] = {MIME_FROM, MIME_TO,     MIME_CC,
+                                             MIME_BCC,  MIME_SENDER, MIME_REPLY_TO};
+    const struct mime_envelope *e = root->envelope;
+    struct buf text;
+
+    buf_init(&text, (size_t)LIMIT_mime_header * 4);
+    put_head(b, &text, e);
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        decode_field(&text, e->field[fields[i]]);
+        put_cut(b, &text);
+    }
+    put_addresses(b, &text, e);
+    put_message_id(b, &text, last_text(e->field[MIME_MESSAGE_ID]), true);
+    put_message_id(b, &text, last_text(e->field[MIME_IN_REPLY_TO]), false);
+    put_references(b, &text, last_text(e->field[MIME_REFERENCES]));
+    buf_done(&text);
+}
+
+enum result
+mime_summary_get(struct span packed, struct mime_summary *out, struct fault *f)
+{
+    struct unpack u = unpack_of(packed);
+    struct mime_summary s = {0};
+    struct span *spans[] = {&s.subject,    &s.base_subject, &s.from,        &s.to,
+                            &s.cc,         &s.bcc,          &s.sender,      &s.reply_to,
+                            &s.sort_from,  &s.sort_to,      &s.sort_cc,     &s.display_from,
+                            &s.display_to, &s.message_id,   &s.in_reply_to, &s.references};
+
+    uint8_t version = unpack_u8(&u), flags = unpack_u8(&u);
+    s.has_date = flags & FLAG_DATE;
+    s.reply_or_forward = flags & FLAG_REPLY;
+    s.date.utc_s = (int64_t)unpack_u64(&u);
+    s.date.local_day = (int32_t)unpack_u32(&u);
+    s.date.zone_min = (int16_t)unpack_u16(&u);
+    for (size_t i = 0; i < sizeof(spans) / sizeof(spans[0]); i++)
+        *spans[i] = unpack_span(&u);
+    if (unpack_end(&u) != R_OK || version != VERSION)
+        return fault_set(f, FAULT_CORRUPTION, "MIME summary is damaged");
+    *out = s;
+    return R_OK;
+}
