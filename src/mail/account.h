@@ -18,7 +18,8 @@ struct mail_options {
     struct store *store;
     struct loop **homes;
     unsigned home_count;
-    struct span folder_language;  // "en", "de": names of the standard folders of new accounts
+    struct span
+        folder_language;  // "en", "de": names of the standard folders of new accounts
     uint64_t message_size_max;
     // Deliberately broken builds of the fault harness only: answers before the commit.
     bool test_ack_before_commit;
@@ -33,8 +34,8 @@ unsigned mail_home_index(struct mail *m, uint64_t account);
 
 // Suspends. Opens the account; makes it (standard folders, subscribed) when it is not there and create is set,
 // else R_NONE.
-enum result account_open(struct mail *m, uint64_t id, struct span user, bool create, struct account **a_out,
-                         struct fault *f) MUST_CHECK;
+enum result account_open(struct mail *m, uint64_t id, struct span user, bool create,
+                         struct account **a_out, struct fault *f) MUST_CHECK;
 void account_close(struct account **a);  // takes NULL; does not suspend
 uint64_t account_id(const struct account *a);
 struct span account_user(const struct account *a);
@@ -48,6 +49,7 @@ enum { MAIL_ID_TEXT = 18 };
 void mail_id_text(char prefix, uint64_t id, char out[MAIL_ID_TEXT]);  // 'M', 'T', 'F'
 
 // Suspends. Drops forgotten tombstones and dead bodies of all accounts (retention).
-enum result mail_compact(struct mail *m, int64_t now_s, uint64_t *freed_out, struct fault *f) MUST_CHECK;
+enum result mail_compact(struct mail *m, int64_t now_s, uint64_t *freed_out,
+                         struct fault *f) MUST_CHECK;
 
 #endif

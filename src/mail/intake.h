@@ -13,12 +13,12 @@ struct intake_params {
     uint16_t flags;
     const struct span *keywords;
     size_t keyword_count;
-    bool has_internal_date;       // else: now, server's zone
+    bool has_internal_date;  // else: now, server's zone
     int64_t internal_date;
     int16_t zone_min;
-    uint32_t uid;                 // import keeps UIDs: 0 = next, else must be >= UIDNEXT
-    uint64_t emailid, threadid;   // 0 = new
-    int64_t save_date;            // 0 = now
+    uint32_t uid;  // import keeps UIDs: 0 = next, else must be >= UIDNEXT
+    uint64_t emailid, threadid;  // 0 = new
+    int64_t save_date;  // 0 = now
 };
 
 struct intake_result {
@@ -33,15 +33,16 @@ uint64_t intake_size(const struct intake *in);
 // Ends the message; afterwards it can be committed, also several times (LMTP: one body, many recipients).
 enum result intake_finish(struct intake *in, struct fault *f) MUST_CHECK;
 // The message is on disk in that mailbox when this is R_OK.
-enum result intake_commit(struct intake *in, const struct mailbox_ref *dest, const struct intake_params *p,
-                          struct intake_result *out, struct fault *f) MUST_CHECK;
+enum result intake_commit(struct intake *in, const struct mailbox_ref *dest,
+                          const struct intake_params *p, struct intake_result *out,
+                          struct fault *f) MUST_CHECK;
 void intake_free(struct intake **in);
 
 // The delivery target of an account: its INBOX, or the folder `detail` when that exists and may be posted to.
-enum result intake_delivery_target(struct account *a, struct span detail, struct mailbox_ref *ref_out,
-                                   struct fault *f) MUST_CHECK;
+enum result intake_delivery_target(struct account *a, struct span detail,
+                                   struct mailbox_ref *ref_out, struct fault *f) MUST_CHECK;
 // Import: UIDVALIDITY and UIDNEXT of a foreign mailbox are taken over (an empty mailbox only).
-enum result intake_adopt(const struct mailbox_ref *ref, uint32_t uidvalidity, uint32_t uidnext,
-                         struct fault *f) MUST_CHECK;
+enum result intake_adopt(const struct mailbox_ref *ref, uint32_t uidvalidity,
+                         uint32_t uidnext, struct fault *f) MUST_CHECK;
 
 #endif

@@ -7,35 +7,38 @@
 #include "mail/user.h"
 
 struct tree_entry {
-    struct span name;           // full, UTF-8
-    uint64_t mailbox;           // 0 when nothing of that name exists (a subscription, or a mount's parent level)
+    struct span name;  // full, UTF-8
+    uint64_t
+        mailbox;  // 0 when nothing of that name exists (a subscription, or a mount's parent level)
     struct mailbox_counts counts;
     uint32_t uidvalidity, recent;
     uint32_t rights;
     uint8_t special_use;
-    bool noselect;              // \NoSelect: exists only as a level
-    bool nonexistent;           // \NonExistent
+    bool noselect;  // \NoSelect: exists only as a level
+    bool nonexistent;  // \NonExistent
     bool has_children, subscribed;
 };
 
 // All entries the user may look up, and subscriptions whose mailbox is missing; sorted by name, a parent
 // right before its children, INBOX first. Allocated in the arena.
-enum result tree_list(struct mail_user *u, struct arena *a, struct tree_entry **out, size_t *n_out,
-                      struct fault *f) MUST_CHECK;
+enum result tree_list(struct mail_user *u, struct arena *a, struct tree_entry **out,
+                      size_t *n_out, struct fault *f) MUST_CHECK;
 
 // Makes missing parents too. FAULT_ALREADYEXISTS, FAULT_CANNOT, FAULT_LIMIT, FAULT_NOPERM, FAULT_USEATTR (the
 // special use cannot be given, or another mailbox has it). use = USE_NONE for a plain CREATE.
-enum result tree_create(struct mail_user *u, struct span name, enum special_use use, struct mailbox_ref *ref_out,
-                        struct fault *f) MUST_CHECK;
+enum result tree_create(struct mail_user *u, struct span name, enum special_use use,
+                        struct mailbox_ref *ref_out, struct fault *f) MUST_CHECK;
 // FAULT_CANNOT for INBOX; with children the mailbox becomes \NoSelect (RFC 9051 section 6.3.5);
 // FAULT_HASCHILDREN when it already was \NoSelect and has children.
 enum result tree_delete(struct mail_user *u, struct span name, struct fault *f) MUST_CHECK;
 // Children move along; INBOX: its messages move, INBOX stays (RFC 9051 section 6.3.6). UIDVALIDITY and UIDs stay.
-enum result tree_rename(struct mail_user *u, struct span from, struct span to, struct fault *f) MUST_CHECK;
-enum result tree_subscribe(struct mail_user *u, struct span name, bool on, struct fault *f) MUST_CHECK;
-// One mailbox with its counts.
-enum result tree_status(struct mail_user *u, struct arena *a, struct span name, struct tree_entry *out,
+enum result tree_rename(struct mail_user *u, struct span from, struct span to,
                         struct fault *f) MUST_CHECK;
+enum result tree_subscribe(struct mail_user *u, struct span name, bool on,
+                           struct fault *f) MUST_CHECK;
+// One mailbox with its counts.
+enum result tree_status(struct mail_user *u, struct arena *a, struct span name,
+                        struct tree_entry *out, struct fault *f) MUST_CHECK;
 
 // Names for a special use in this language ("Gesendet"), and the special use that a foreign name means
 // ("Sent Items", "INBOX.Sent", "[Gmail]/Sent Mail"): for new accounts and imports.

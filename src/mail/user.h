@@ -10,17 +10,17 @@
 
 // RFC 4314 section 2.1
 enum right {
-    RIGHT_LOOKUP = 1,        // l
-    RIGHT_READ = 2,          // r
-    RIGHT_SEEN = 4,          // s
-    RIGHT_WRITE = 8,         // w
-    RIGHT_INSERT = 16,       // i
-    RIGHT_POST = 32,         // p
-    RIGHT_CREATE = 64,       // k
-    RIGHT_DELETE = 128,      // x
-    RIGHT_DELETED = 256,     // t
-    RIGHT_EXPUNGE = 512,     // e
-    RIGHT_ADMIN = 1024,      // a
+    RIGHT_LOOKUP = 1,  // l
+    RIGHT_READ = 2,  // r
+    RIGHT_SEEN = 4,  // s
+    RIGHT_WRITE = 8,  // w
+    RIGHT_INSERT = 16,  // i
+    RIGHT_POST = 32,  // p
+    RIGHT_CREATE = 64,  // k
+    RIGHT_DELETE = 128,  // x
+    RIGHT_DELETED = 256,  // t
+    RIGHT_EXPUNGE = 512,  // e
+    RIGHT_ADMIN = 1024,  // a
     RIGHTS_ALL = 2047,
 };
 
@@ -36,25 +36,26 @@ struct mailbox_ref {
 struct mail_user;
 
 // Suspends.
-enum result mail_user_open(struct mail *m, uint64_t account, struct span name, struct mail_user **u_out,
-                           struct fault *f) MUST_CHECK;
+enum result mail_user_open(struct mail *m, uint64_t account, struct span name,
+                           struct mail_user **u_out, struct fault *f) MUST_CHECK;
 void mail_user_close(struct mail_user **u);
 struct account *mail_user_account(struct mail_user *u);
 struct span mail_user_name(const struct mail_user *u);
 // Suspends. Mounts another account's tree at prefix ("Shared/bob") with a fixed grant.
-enum result mail_user_mount(struct mail_user *u, struct span prefix, uint64_t account, struct span owner,
-                            uint32_t rights, struct fault *f) MUST_CHECK;
+enum result mail_user_mount(struct mail_user *u, struct span prefix, uint64_t account,
+                            struct span owner, uint32_t rights, struct fault *f) MUST_CHECK;
 // Prefixes of the mounted trees, for NAMESPACE ("Shared/" of "Shared/bob").
 size_t mail_user_mounts(const struct mail_user *u);
 struct span mail_user_mount_prefix(const struct mail_user *u, size_t i);
 
 // Is the name one that may exist? FAULT_CANNOT: control characters, empty or too many levels, "." and "..",
 // not UTF-8; LIMIT_mailbox_name. One trailing separator is taken off (QUIRKS.md, Thunderbird).
-enum result mail_name_check(struct arena *a, struct span name, struct span *clean_out, struct fault *f) MUST_CHECK;
+enum result mail_name_check(struct arena *a, struct span name, struct span *clean_out,
+                            struct fault *f) MUST_CHECK;
 
 // Suspends. THE access check. FAULT_NONEXISTENT when there is no such mailbox or no RIGHT_LOOKUP on it;
 // FAULT_NOPERM when it may be seen but `need` is not granted in full. need 0: existence only.
-enum result mail_access(struct mail_user *u, struct span name, uint32_t need, struct mailbox_ref *ref_out,
-                        struct fault *f) MUST_CHECK;
+enum result mail_access(struct mail_user *u, struct span name, uint32_t need,
+                        struct mailbox_ref *ref_out, struct fault *f) MUST_CHECK;
 
 #endif

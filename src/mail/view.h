@@ -16,8 +16,8 @@ struct view_info {
     uint64_t mailbox;
     uint32_t uidvalidity, uidnext;
     uint32_t exists, recent;
-    uint32_t first_unseen;      // sequence number, 0 when all are seen
-    uint64_t modseq;            // HIGHESTMODSEQ
+    uint32_t first_unseen;  // sequence number, 0 when all are seen
+    uint64_t modseq;  // HIGHESTMODSEQ
     uint32_t rights;
     bool read_only;
 };
@@ -25,58 +25,68 @@ struct view_info {
 struct view_message {
     uint32_t seq;
     bool recent;
-    bool expunged;              // elsewhere, and not yet told: the message is still readable
-    struct message_row row;     // row.keywords: for view_keywords, valid within one generation
+    bool expunged;  // elsewhere, and not yet told: the message is still readable
+    struct message_row row;  // row.keywords: for view_keywords, valid within one generation
 };
 
 // Called on the loop that opened the view when something changed (empty, coalesced).
 typedef void view_poke_fn(void *arg);
 
 // A read-write open takes \Recent (RFC 3501 section 2.3.2). The poke function may be NULL.
-enum result view_open(struct mail_user *u, const struct mailbox_ref *ref, bool read_only, view_poke_fn *poke,
-                      void *arg, struct view **v_out, struct fault *f) MUST_CHECK;
+enum result view_open(struct mail_user *u, const struct mailbox_ref *ref, bool read_only,
+                      view_poke_fn *poke, void *arg, struct view **v_out,
+                      struct fault *f) MUST_CHECK;
 void view_close(struct view **v);  // takes NULL; does not suspend
 void view_info(const struct view *v, struct view_info *out);
 uint32_t view_exists(const struct view *v);
 struct account *view_account(const struct view *v);
-bool view_gone(const struct view *v);  // the mailbox was deleted (RFC 9051: [CLOSED], or NO)
+bool
+view_gone(const struct view *v);  // the mailbox was deleted (RFC 9051: [CLOSED], or NO)
 
 // Names of all keywords of the mailbox, for FLAGS and PERMANENTFLAGS. In the arena.
-enum result view_keyword_list(struct view *v, struct arena *a, struct span **names_out, size_t *n_out,
-                              struct fault *f) MUST_CHECK;
+enum result view_keyword_list(struct view *v, struct arena *a, struct span **names_out,
+                              size_t *n_out, struct fault *f) MUST_CHECK;
 // Names of one keyword set. Sets are numbered anew when *generation differs from the last call's.
-enum result view_keywords(struct view *v, uint32_t set, struct arena *a, struct span **names_out, size_t *n_out,
+enum result view_keywords(struct view *v, uint32_t set, struct arena *a,
+                          struct span **names_out, size_t *n_out,
                           struct fault *f) MUST_CHECK;
 uint64_t view_generation(const struct view *v);
+
+// Suspends. What '*' means in a sequence set: EXISTS, or the highest UID of the view (0 when it is empty).
+enum result view_star(struct view *v, bool by_uid, uint32_t *star_out,
+                      struct fault *f) MUST_CHECK;
 
 // A cursor over the messages of a set, ascending. The set must outlive it. Sequence numbers beyond the view:
 // R_FAIL with FAULT_BAD (RFC 9051 section 9: seq-number); UIDs that do not exist are passed over.
 struct view_cursor {
     struct view *view;
-    const struct seqset *set;   // NULL: all messages
+    const struct seqset *set;  // NULL: all messages
     bool by_uid;
-    uint32_t next_seq;          // position; internal
+    uint32_t next_seq;  // position; internal
     uint32_t range;
 };
-enum result view_cursor_init(struct view_cursor *c, struct view *v, const struct seqset *set, bool by_uid,
+enum result view_cursor_init(struct view_cursor *c, struct view *v,
+                             const struct seqset *set, bool by_uid,
                              struct fault *f) MUST_CHECK;
 // Up to max messages; R_NONE at the end. Between calls the sequence numbers stay (only view_sync moves them).
-enum result view_next(struct view_cursor *c, struct view_message *out, size_t max, size_t *n_out,
-                      struct fault *f) MUST_CHECK;
+enum result view_next(struct view_cursor *c, struct view_message *out, size_t max,
+                      size_t *n_out, struct fault *f) MUST_CHECK;
 
 // What changed since the last sync; the view advances.
 struct view_delta {
-    uint32_t *expunged;         // sequence numbers in the order to be announced (each counts after the one before)
+    uint32_t *
+        expunged;  // sequence numbers in the order to be announced (each counts after the one before)
     uint32_t *expunged_uids;
     size_t expunged_count;
-    struct view_message *changed;  // flags changed by others (or this session's non-silent changes elsewhere)
+    struct view_message *
+        changed;  // flags changed by others (or this session's non-silent changes elsewhere)
     size_t changed_count;
-    uint32_t exists, recent;    // after the above
+    uint32_t exists, recent;  // after the above
     bool exists_changed, keywords_changed, gone;
 };
-enum { VIEW_EXPUNGE = 1 };      // telling of expunges is allowed now
-enum result view_sync(struct view *v, unsigned flags, struct arena *a, struct view_delta *out,
-                      struct fault *f) MUST_CHECK;
+enum { VIEW_EXPUNGE = 1 };  // telling of expunges is allowed now
+enum result view_sync(struct view *v, unsigned flags, struct arena *a,
+                      struct view_delta *out, struct fault *f) MUST_CHECK;
 bool view_pending(const struct view *v);  // cheap: may view_sync have something to tell?
 
 #endif

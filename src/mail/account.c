@@ -1,0 +1,333 @@
+#include "mail/home.h"
+
+#include "base/budget.h"
+#include "base/clock.h"
+#include "base/limits.h"
+#include "mail/folders.h"
+
+struct home {
+    struct loop *loop;
+    struct account *accounts;
+};
+
+struct mail {
+    struct mail_options options;
+    struct home *homes;
+};
+
+struct opener {
+    struct opener *next;
+    struct task *task;
+};
+
+struct mail *
+mail_new(const struct mail_options *o)
+{
+    struct mail *m = calloc(1, sizeof *m);
+    must(m != NULL && o->home_count > 0);
+    m->options = *o;
+    m->homes = calloc(o->home_count, sizeof *m->homes);
+    must(m->homes != NULL);
+    for (unsigned i = 0; i < o->home_count; i++)
+        m->homes[i].loop = o->homes[i];
+    return m;
+}
+
+static void
+account_free(struct account *a)
+{
+    for (uint32_t i = 0; a->state && i < a->state->mailbox_count; i++) {
+        struct mailbox *m = a->state->mailboxes[i]->mail;
+        if (!m)
+            continue;
+        m->state = NULL;
+        mailbox_release(a, m);
+    }
+    threads_free(a);
+    timer_clear(&a->idle);
+    state_free(&a->state);
+    arena_free(&a->batch_arena);
+    free((char *)a->user.p);
+    free(a);
+}
+
+void
+mail_free(struct mail **mp)
+{
+    struct mail *m = *mp;
+    if (!m)
+        return;
+    for (unsigned i = 0; i < m->options.home_count; i++) {
+        struct account *a, *tmp;
+        HASH_ITER(hh, m->homes[i].accounts, a, tmp)
+        {
+            HASH_DEL(m->homes[i].accounts, a);
+            account_free(a);
+        }
+    }
+    free(m->homes);
+    free(m);
+    *mp = NULL;
+}
+
+struct store *
+mail_store(struct mail *m)
+{
+    return m->options.store;
+}
+
+uint64_t
+mail_size_max(const struct mail *m)
+{
+    return m->options.message_size_max;
+}
+
+const struct mail_options *
+mail_options_get(const struct mail *m)
+{
+    return &m->options;
+}
+
+unsigned
+mail_home_index(struct mail *m, uint64_t account)
+{
+    return (unsigned)(account % m->options.home_count);
+}
+
+struct loop *
+mail_home(struct mail *m, uint64_t account)
+{
+    return m->homes[mail_home_index(m, account)].loop;
+}
+
+// ---- opening ----
+
+static void
+forget(void *arg)
+{
+    struct account *a = arg;
+    if (a->refs > 0 || a->opening || a->committing)
+        return;
+    HASH_DEL(a->home->accounts, a);
+    store_state_closed(a->mail->options.store, a->id);
+    account_free(a);
+}
+
+static struct account *
+account_new(struct mail *m, uint64_t id, struct span user)
+{
+    struct account *a = calloc(1, sizeof *a);
+    char *name = malloc(user.n + 1);
+    must(a != NULL && name != NULL);
+    memcpy(name, user.p, user.n);
+    a->id = id;
+    a->user = span_of(name, user.n);
+    a->mail = m;
+    a->home = &m->homes[mail_home_index(m, id)];
+    a->waiting_end = &a->waiting;
+    a->batch_arena = arena_new();
+    timer_init(&a->idle, forget, a);
+    HASH_ADD(hh, a->home->accounts, id, sizeof a->id, a);
+    return a;
+}
+
+static enum result
+load(struct account *a, bool create, struct fault *f)
+{
+    enum result r = store_state_load(a->mail->options.store, a->id, &a->state, f);
+    if (r == R_NONE && create) {
+        a->state = state_new(a->id);
+        r = folders_create(a, a->mail->options.folder_language, f);
+    }
+    if (r == R_OK)
+        a->next_modseq = a->state->modseq;
+    return r;
+}
+
+struct open_call {
+    struct mail *mail;
+    uint64_t id;
+    struct span user;
+    bool create;
+    struct account *account;
+    struct fault *fault;
+    enum result result;
+};
+
+static void
+openers_wake(struct account *a)
+{
+    for (struct opener *o = a->openers, *next; o; o = next) {
+        next = o->next;
+        task_wake(o->task);
+    }
+    a->openers = NULL;
+}
+
+// Loads the account, or waits for the task that does.
+static enum result
+open_at_home(struct open_call *c)
+{
+    struct account *a;
+    struct home *h = &c->mail->homes[mail_home_index(c->mail, c->id)];
+    for (;;) {
+        HASH_FIND(hh, h->accounts, &c->id, sizeof c->id, a);
+        if (!a || !a->opening)
+            break;
+        struct opener me = {a->openers, task_self()};
+        a->openers = &me;
+        task_suspend();
+    }
+    if (!a) {
+        a = account_new(c->mail, c->id, c->user);
+        a->opening = true;
+        enum result r = load(a, c->create, c->fault);
+        a->opening = false;
+        openers_wake(a);
+        if (r != R_OK) {
+            HASH_DEL(h->accounts, a);
+            account_free(a);
+            return r;
+        }
+    }
+    a->refs++;
+    timer_clear(&a->idle);
+    c->account = a;
+    return R_OK;
+}
+
+static void
+open_run(void *arg)
+{
+    struct open_call *c = arg;
+    c->result = open_at_home(c);
+}
+
+enum result
+account_open(struct mail *m, uint64_t id, struct span user, bool create,
+             struct account **a_out, struct fault *f)
+{
+    struct open_call c = {m, id, user, create, NULL, f, R_FAIL};
+    task_run_on(mail_home(m, id), open_run, &c);
+    if (c.result == R_OK)
+        *a_out = c.account;
+    return c.result;
+}
+
+static void
+unref(void *arg)
+{
+    struct account *a = arg;
+    must(a->refs > 0);
+    if (--a->refs == 0)
+        timer_set(&a->idle, LIMIT_account_idle_ms);
+}
+
+void
+account_close(struct account **a)
+{
+    if (*a)
+        loop_post((*a)->home->loop, unref, *a);
+    *a = NULL;
+}
+
+uint64_t
+account_id(const struct account *a)
+{
+    return a->id;
+}
+
+struct span
+account_user(const struct account *a)
+{
+    return a->user;
+}
+
+struct mail *
+account_mail(const struct account *a)
+{
+    return a->mail;
+}
+
+void
+account_run(struct account *a, void (*fn)(void *arg), void *arg)
+{
+    task_run_on(a->home->loop, fn, arg);
+}
+
+void
+mail_id_text(char prefix, uint64_t id, char out[MAIL_ID_TEXT])
+{
+    snprintf(out, MAIL_ID_TEXT, "%c%016llx", prefix, (unsigned long long)id);
+}
+
+// ---- mailboxes ----
+
+struct mailbox *
+mailbox_of(struct account *a, uint64_t id)
+{
+    struct mailbox_state *s = state_mailbox(a->state, id);
+    if (!s)
+        return NULL;
+    if (!s->mail) {
+        struct mailbox *m = calloc(1, sizeof *m);
+        must(m != NULL);
+        m->id = id;
+        m->state = s;
+        m->events_from = s->counts.modseq;
+        s->mail = m;
+    }
+    return s->mail;
+}
+
+void
+mailbox_release(struct account *a, struct mailbox *m)
+{
+    (void)a;
+    if (m->state || m->views)
+        return;
+    free(m->ghosts);
+    free(m->events);
+    free(m);
+}
+
+// Drops the tables that were not used for the longest time, while the ledger is over its soft limit.
+static void
+evict(struct home *h, const struct mailbox *keep)
+{
+    uint64_t now = clock_mono_ms();
+    struct account *a, *tmp;
+    HASH_ITER(hh, h->accounts, a, tmp)
+    {
+        for (uint32_t i = 0; a->state && i < a->state->mailbox_count; i++) {
+            struct mailbox_state *s = a->state->mailboxes[i];
+            struct mailbox *m = s->mail;
+            if (!budget_over_soft())
+                return;
+            if (s->loaded && m != keep && (!m || (m->pins == 0 && now - m->used_ms > 100)))
+                state_table_drop(s);
+        }
+    }
+}
+
+enum result
+mailbox_load(struct account *a, struct mailbox *m, struct fault *f)
+{
+    m->used_ms = clock_mono_ms();
+    if (!m->state)
+        return fault_set(f, FAULT_NONEXISTENT, "mailbox is gone");
+    if (m->state->loaded)
+        return R_OK;
+    m->pins++;
+    enum result r = store_table_load(a->mail->options.store, a->state, m->id, f);
+    m->pins--;
+    if (r == R_NONE || (r == R_OK && !m->state))
+        return fault_set(f, FAULT_NONEXISTENT, "mailbox is gone");
+    if (r != R_OK)
+        return r;
+    m->generation++;
+    m->used_ms = clock_mono_ms();
+    if (budget_over_soft())
+        evict(a->home, m);
+    return R_OK;
+}

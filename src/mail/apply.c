@@ -1,0 +1,197 @@
+#include "mail/home.h"
+
+#include "base/budget.h"
+#include "base/clock.h"
+#include "base/limits.h"
+
+static void
+poke_run(void *arg)
+{
+    struct poke *p = arg;
+    atomic_store(&p->posted, false);
+    if (p->fn)
+        p->fn(p->arg);
+    if (atomic_fetch_sub(&p->refs, 1) == 1)
+        free(p);
+}
+
+void
+mailbox_poke(struct mailbox *m)
+{
+    for (struct view *v = m->views; v; v = v->next) {
+        atomic_store(&v->pending, true);
+        if (atomic_exchange(&v->poke->posted, true))
+            continue;
+        atomic_fetch_add(&v->poke->refs, 1);
+        loop_post(v->poke->loop, poke_run, v->poke);
+    }
+}
+
+// ---- expunged rows that views still show ----
+
+static void
+ghost_add(struct mailbox *m, const struct message_row *row)
+{
+    if (m->ghost_count == m->ghost_cap) {
+        m->ghost_cap = m->ghost_cap > 0 ? m->ghost_cap * 2 : 16;
+        m->ghosts = realloc(m->ghosts, m->ghost_cap * sizeof *m->ghosts);
+        must(m->ghosts != NULL);
+    }
+    m->ghosts[m->ghost_count++] = (struct ghost){++m->version, *row};
+    budget_force(BUDGET_TABLES, sizeof(struct ghost));
+}
+
+void
+mailbox_trim(struct mailbox *m)
+{
+    uint64_t oldest = m->version;
+    size_t told = 0;
+    for (const struct view *v = m->views; v; v = v->next)
+        if (v->version < oldest)
+            oldest = v->version;
+    while (told < m->ghost_count && m->ghosts[told].version <= oldest)
+        told++;
+    if (told == 0)
+        return;
+    m->ghost_count -= told;
+    memmove(m->ghosts, m->ghosts + told, m->ghost_count * sizeof *m->ghosts);
+    budget_give(BUDGET_TABLES, told * sizeof(struct ghost));
+}
+
+static void
+keep_ghosts(struct mailbox *m, struct span uids)
+{
+    struct unpack u = unpack_of(uids);
+    uint32_t first, last;
+    must(m->state->loaded);
+    while (record_ranges_next(&u, &first, &last) == R_OK)
+        for (uint32_t i = state_row_at(m->state, first);
+             i < m->state->counts.exists && m->state->rows[i].uid <= last; i++)
+            ghost_add(m, &m->state->rows[i]);
+}
+
+static void
+before_expunge(struct account *a, struct span meta)
+{
+    struct record_expunged r;
+    must(record_expunged_get(meta, &r) == R_OK);
+    struct mailbox *m = mailbox_of(a, r.mailbox);
+    must(m != NULL);
+    m->seen_known = false;
+    if (m->views)
+        keep_ghosts(m, r.uids);
+}
+
+static void
+before_gone(struct account *a, struct span meta)
+{
+    struct record_mailbox_gone r;
+    must(record_mailbox_gone_get(meta, &r) == R_OK);
+    struct mailbox *m = mailbox_of(a, r.id);
+    if (!m)
+        return;
+    for (struct view *v = m->views; v; v = v->next)
+        v->gone = true;
+    mailbox_poke(m);
+    m->state->mail = NULL;
+    m->state = NULL;
+    mailbox_release(a, m);
+}
+
+// ---- flag changes ----
+
+static void
+event_add(struct mailbox *m, uint64_t modseq, uint32_t uid, const struct view *origin)
+{
+    if (!m->events) {
+        m->events = calloc(LIMIT_flag_events, sizeof *m->events);
+        must(m->events != NULL);
+    }
+    if (m->event_count == LIMIT_flag_events) {
+        m->events_from = m->events[m->event_at].modseq;
+        m->event_at = (m->event_at + 1) % LIMIT_flag_events;
+        m->event_count--;
+    }
+    m->events[(m->event_at + m->event_count++) % LIMIT_flag_events] =
+        (struct flag_event){modseq, uid, origin};
+}
+
+// Remembers which UIDs changed; a change of very many makes views look at the table instead.
+static void
+group_events(struct mailbox *m, uint64_t modseq, struct span ranges,
+             const struct view *origin)
+{
+    struct unpack u = unpack_of(ranges);
+    uint32_t first, last;
+    while (record_ranges_next(&u, &first, &last) == R_OK) {
+        if (last - first >= LIMIT_flag_events / 2) {
+            m->event_count = 0;
+            m->events_from = modseq;
+            continue;
+        }
+        for (uint32_t uid = first; uid <= last && uid >= first; uid++)
+            event_add(m, modseq, uid, origin);
+    }
+}
+
+static void
+flags_changed(struct account *a, struct span meta)
+{
+    struct record_flags r;
+    struct record_group g;
+    must(record_flags_get(meta, &r) == R_OK);
+    struct mailbox *m = mailbox_of(a, r.mailbox);
+    must(m != NULL);
+    m->seen_known = false;
+    struct unpack u = unpack_of(r.groups);
+    while (m->views && record_groups_next(&u, &g) == R_OK)
+        group_events(m, r.modseq, g.ranges, a->origin);
+    if (!m->views) {
+        m->event_count = 0;
+        m->events_from = r.modseq;
+    }
+}
+
+static void
+added(struct account *a, struct span meta)
+{
+    struct record_added r;
+    must(record_added_get(meta, &r) == R_OK);
+    thread_remember(a, r.thread_keys, r.row.threadid);
+}
+
+// Every record's first field is the mailbox (or its id), but for the few that have none.
+static struct mailbox *
+mailbox_of_record(struct account *a, enum record_type type, struct span meta)
+{
+    struct unpack u = unpack_of(meta);
+    switch (type) {
+    case RECORD_KEYWORD:
+    case RECORD_ADDED:
+    case RECORD_COPIED:
+    case RECORD_FLAGS:
+    case RECORD_EXPUNGED:
+        return mailbox_of(a, unpack_var(&u));
+    default:
+        return NULL;
+    }
+}
+
+void
+account_apply(struct account *a, enum record_type type, struct span meta,
+              struct record_place place)
+{
+    struct fault f;
+    if (type == RECORD_EXPUNGED)
+        before_expunge(a, meta);
+    if (type == RECORD_MAILBOX_GONE)
+        before_gone(a, meta);
+    must(state_apply(a->state, type, meta, place, &f) == R_OK);
+    if (type == RECORD_FLAGS)
+        flags_changed(a, meta);
+    if (type == RECORD_ADDED)
+        added(a, meta);
+    struct mailbox *m = mailbox_of_record(a, type, meta);
+    if (m)
+        mailbox_poke(m);
+}

@@ -1,0 +1,319 @@
+#include "mail/change.h"
+
+#include "base/limits.h"
+#include "mail/select.h"
+
+struct flags_call {
+    struct view *view;
+    const struct seqset *set;
+    bool by_uid;
+    const struct flag_change *change;
+    struct arena *arena;
+    struct flag_result *result_out;
+    struct fault *fault;
+    enum result result;
+    uint16_t flags;  // what the rights allow of the change
+    bool keywords_allowed;
+    uint32_t *uids;  // addressed, in order
+    size_t uid_count;
+};
+
+// One group of the record under way: rows that end up with the same flags and keywords.
+struct group {
+    uint16_t flags;
+    const uint32_t *keywords;
+    size_t keyword_count;
+    struct buf ranges;
+    uint32_t first, last;  // the open range; first = 0: none
+};
+
+// RFC 4314 section 4: flags whose right is missing are left alone.
+static enum result
+allow(struct flags_call *c)
+{
+    uint32_t rights = c->view->rights;
+    uint16_t may = 0;
+    if (rights & RIGHT_SEEN)
+        may |= FLAG_SEEN;
+    if (rights & RIGHT_DELETED)
+        may |= FLAG_DELETED;
+    if (rights & RIGHT_WRITE)
+        may |= FLAG_ANSWERED | FLAG_FLAGGED | FLAG_DRAFT;
+    c->flags = may;
+    c->keywords_allowed = rights & RIGHT_WRITE;
+    bool asks =
+        c->change->flags & may || (c->keywords_allowed && c->change->keyword_count > 0);
+    if (may == 0 || (!asks && (c->change->flags || c->change->keyword_count > 0)))
+        return fault_set(c->fault, FAULT_NOPERM, "no right to change these flags");
+    return R_OK;
+}
+
+static uint16_t
+outcome(const struct flags_call *c, uint16_t now)
+{
+    uint16_t asked = c->change->flags & c->flags;
+    switch (c->change->op) {
+    case FLAG_OP_ADD:
+        return now | asked;
+    case FLAG_OP_REMOVE:
+        return now & (uint16_t)~asked;
+    default:
+        return (uint16_t)((now & ~c->flags) | asked);
+    }
+}
+
+// Union, difference or replacement of two sorted lists of keyword numbers.
+static size_t
+merge(enum flag_op op, const struct row_flags *now, const uint32_t *asked, size_t n,
+      uint32_t *out)
+{
+    size_t i = 0, k = 0, count = 0;
+    while (i < now->keyword_count || k < n) {
+        bool mine = i < now->keyword_count && (k == n || now->keywords[i] <= asked[k]);
+        bool both = mine && k < n && now->keywords[i] == asked[k];
+        uint32_t number = mine ? now->keywords[i] : asked[k];
+        bool keep =
+            op == FLAG_OP_ADD || (op == FLAG_OP_REMOVE ? mine && !both : !mine || both);
+        if (keep)
+            out[count++] = number;
+        i += mine;
+        k += both || !mine;
+    }
+    return count;
+}
+
+static bool
+same_keywords(const uint32_t *a, size_t na, const uint32_t *b, size_t nb)
+{
+    return na == nb && (na == 0 || memcmp(a, b, na * sizeof *a) == 0);
+}
+
+// ---- groups ----
+
+static void
+group_close_range(struct group *g)
+{
+    if (g->first > 0)
+        record_ranges_add(&g->ranges, g->first, g->last);
+    g->first = 0;
+}
+
+static void
+group_flush(struct group *g, struct buf *groups)
+{
+    struct buf list;
+    group_close_range(g);
+    if (g->ranges.n == 0)
+        return;
+    buf_init(&list, LIMIT_keywords * 5);
+    for (size_t i = 0; i < g->keyword_count; i++)
+        record_keywords_add(&list, g->keywords[i]);
+    struct record_group r = {g->flags, buf_span(&list), buf_span(&g->ranges)};
+    record_groups_add(groups, &r);
+    buf_reset(&g->ranges);
+    buf_done(&list);
+}
+
+// Rows come ascending; `gap` tells whether a row that was not touched lies between.
+static void
+group_add(struct group *g, struct buf *groups, uint32_t uid, const struct row_flags *now,
+          bool gap)
+{
+    if (g->flags != now->flags ||
+        !same_keywords(g->keywords, g->keyword_count, now->keywords, now->keyword_count)) {
+        group_flush(g, groups);
+        g->flags = now->flags;
+        g->keywords = now->keywords;
+        g->keyword_count = now->keyword_count;
+    }
+    if (gap)
+        group_close_range(g);
+    if (g->first == 0)
+        g->first = uid;
+    g->last = uid;
+}
+
+static void
+recount(struct mailbox_counts *c, uint16_t before, uint16_t after)
+{
+    c->unseen += (uint32_t)(!(after & FLAG_SEEN)) - (uint32_t)(!(before & FLAG_SEEN));
+    c->deleted +=
+        (uint32_t)(!!(after & FLAG_DELETED)) - (uint32_t)(!!(before & FLAG_DELETED));
+}
+
+struct pass {
+    struct flags_call *call;
+    struct mailbox *mailbox;
+    const uint32_t *asked;
+    size_t asked_count, touched;
+    bool overlay;
+    struct group group;
+    struct buf groups;
+    uint32_t last_row;
+};
+
+// One row: R_NONE when nothing changes.
+static void
+change_row(struct account *a, struct pass *p, uint32_t index)
+{
+    const struct message_row *row = &p->mailbox->state->rows[index];
+    struct flags_call *c = p->call;
+    struct row_flags before, after;
+    must(pending_get(a, p->mailbox, row, &before) == R_OK);
+    uint32_t *keywords = NULL;
+    after =
+        (struct row_flags){outcome(c, before.flags), before.keywords, before.keyword_count};
+    if (c->keywords_allowed && (p->asked_count > 0 || (c->change->op == FLAG_OP_SET &&
+                                                       before.keyword_count > 0))) {
+        keywords = arena_array(a->batch_arena, before.keyword_count + p->asked_count,
+                               sizeof *keywords);
+        after.keyword_count =
+            merge(c->change->op, &before, p->asked, p->asked_count, keywords);
+        after.keywords = keywords;
+    }
+    if (after.flags == before.flags && same_keywords(before.keywords, before.keyword_count,
+                                                     after.keywords, after.keyword_count))
+        return;
+    group_add(&p->group, &p->groups, row->uid, &after,
+              p->touched == 0 || p->last_row + 1 != index);
+    recount(mailbox_next(a, p->mailbox), before.flags, after.flags);
+    if (p->overlay)
+        pending_set(a, p->mailbox, row->uid, &after);
+    p->last_row = index;
+    p->touched++;
+}
+
+static void
+put_record(struct account *a, struct store_batch *b, struct pass *p)
+{
+    struct mailbox_counts *next = mailbox_next(a, p->mailbox);
+    struct buf meta;
+    group_flush(&p->group, &p->groups);
+    if (p->touched == 0)
+        return;
+    next->modseq = change_modseq(a);
+    struct record_flags r = {p->mailbox->id, next->modseq, *next, buf_span(&p->groups)};
+    buf_init(&meta, LIMIT_record_meta);
+    record_flags_put(&meta, &r);
+    must(!meta.over);
+    store_batch_add(b, RECORD_FLAGS, buf_span(&meta), NULL);
+    buf_done(&meta);
+}
+
+static void
+modified(struct flags_call *c, uint32_t uid)
+{
+    struct flag_result *out = c->result_out;
+    if (!out->modified_uids)
+        out->modified_uids =
+            arena_array(c->arena, c->view->mailbox->state->counts.exists, sizeof(uint32_t));
+    out->modified_uids[out->modified_count++] = uid;
+}
+
+static void
+change_rows(struct account *a, struct pass *p, const uint32_t *rows, size_t n)
+{
+    struct flags_call *c = p->call;
+    c->uids = arena_array(c->arena, n, sizeof *c->uids);
+    c->uid_count = 0;
+    c->result_out->modified_count = 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct message_row *row = &p->mailbox->state->rows[rows[i]];
+        if (c->change->has_unchangedsince && row->modseq > c->change->unchangedsince) {
+            modified(c, row->uid);
+            continue;
+        }
+        c->uids[c->uid_count++] = row->uid;
+        change_row(a, p, rows[i]);
+    }
+}
+
+static enum result
+flags_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
+{
+    struct flags_call *c = arg;
+    struct mailbox *m = c->view->mailbox;
+    struct pass p = {.call = c, .mailbox = m};
+    uint32_t *rows, *asked, before;
+    size_t n;
+    if (mailbox_load(a, m, f) != R_OK)
+        return R_FAIL;
+    if (select_ready(a, m) == R_NONE ||
+        (c->change->has_unchangedsince && store_batch_count(b) > 0))
+        return R_NONE;
+    select_rows(c->view, c->set, c->by_uid, a->batch_arena, &rows, &n);
+    before = m->next_keywords;
+    struct store_batch *new_names = c->change->op == FLAG_OP_REMOVE ? NULL : b;
+    if (n > 0 && c->keywords_allowed &&
+        keyword_numbers(a, m, new_names, c->change->keywords, c->change->keyword_count,
+                        &asked, &p.asked_count, f) != R_OK)
+        return R_FAIL;
+    p.asked = n > 0 && c->keywords_allowed ? asked : NULL;
+    p.overlay = n <= LIMIT_overlay_rows;
+    buf_init(&p.groups, LIMIT_record_meta);
+    buf_init(&p.group.ranges, LIMIT_record_meta);
+    change_rows(a, &p, rows, n);
+    put_record(a, b, &p);
+    select_touched(m, p.touched);
+    c->result_out->keywords_changed = m->next_keywords != before;
+    buf_done(&p.groups);
+    buf_done(&p.group.ranges);
+    return R_OK;
+}
+
+// The addressed messages as they are after the commit.
+static enum result
+collect(struct flags_call *c)
+{
+    struct flag_result *out = c->result_out;
+    struct view *v = c->view;
+    if (v->gone || mailbox_load(v->account, v->mailbox, c->fault) != R_OK)
+        return v->gone ? fault_set(c->fault, FAULT_NONEXISTENT, "mailbox was deleted")
+                       : R_FAIL;
+    const struct mailbox_state *s = v->mailbox->state;
+    v->generation = v->mailbox->generation;
+    view_ghosts(v);
+    out->messages = arena_array(c->arena, c->uid_count, sizeof *out->messages);
+    for (size_t i = 0; i < c->uid_count; i++) {
+        uint32_t row = state_row_at(s, c->uids[i]);
+        if (row < s->counts.exists && s->rows[row].uid == c->uids[i])
+            select_message(v, row, &out->messages[out->count++]);
+    }
+    return R_OK;
+}
+
+static void
+flags_run(void *arg)
+{
+    struct flags_call *c = arg;
+    c->result = R_FAIL;
+    if (c->view->gone) {
+        fault_set(c->fault, FAULT_NONEXISTENT, "mailbox was deleted");
+        return;
+    }
+    if (account_change(c->view->account, flags_change, c, 0, c->view, c->fault) == R_OK)
+        c->result = collect(c);
+}
+
+enum result
+change_flags(struct view *v, const struct seqset *set, bool by_uid,
+             const struct flag_change *change, struct arena *a, struct flag_result *out,
+             struct fault *f)
+{
+    struct flag_result result = {0};
+    struct flags_call c = {.view = v,
+                           .set = set,
+                           .by_uid = by_uid,
+                           .change = change,
+                           .arena = a,
+                           .result_out = &result,
+                           .fault = f};
+    if (v->read_only)
+        return fault_set(f, FAULT_NOPERM, "mailbox is open read-only");
+    if (allow(&c) != R_OK)
+        return R_FAIL;
+    account_run(v->account, flags_run, &c);
+    if (c.result == R_OK)
+        *out = result;
+    return c.result;
+}

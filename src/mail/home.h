@@ -1,0 +1,205 @@
+#ifndef MAIL_HOME_H
+#define MAIL_HOME_H
+
+// Inside an account: what its home thread owns. Only files of mail/ include this.
+// A change runs as a function of the commit task: the changes that wait are run in order, each adds records
+// with absolute outcomes computed from `next` (the state as it will be), the records are committed as one
+// batch, then applied, and the callers go on. Nothing is visible before it is durable.
+// Threads: the account's home only, except where said.
+
+#include "io/loop.h"
+#include "io/task.h"
+#include "mail/account.h"
+#include "mail/view.h"
+
+#include <stdatomic.h>
+#include <uthash.h>
+
+struct home;
+
+// A row as it will be when the batch that is being built is applied.
+struct pending_row {
+    UT_hash_handle hh;
+    struct pending_key {
+        uint64_t mailbox;
+        uint64_t uid;
+    } key;
+    bool expunged;
+    uint16_t flags;
+    uint32_t *keywords;  // numbers, sorted
+    size_t keyword_count;
+};
+
+// An expunged row that some view still shows.
+struct ghost {
+    uint64_t version;
+    struct message_row row;
+};
+
+// A flag change, for views that were told shortly before it.
+struct flag_event {
+    uint64_t modseq;
+    uint32_t uid;
+    const struct view *origin;
+};
+
+// mail's part of a mailbox (mailbox_state.mail).
+struct mailbox {
+    uint64_t id;
+    struct mailbox_state *state;  // NULL once the mailbox is gone
+    struct view *views;
+    uint64_t version;  // counts expunged rows; position in the ghost log
+    struct ghost *ghosts;  // ghosts[0].version .. version
+    size_t ghost_count, ghost_cap;
+    struct flag_event *events;  // ring of LIMIT_flag_events
+    size_t event_at, event_count;
+    uint64_t events_from;  // events tell of every change with modseq > events_from
+    uint64_t generation;  // of keyword set numbers: rises with each load of the table
+    uint64_t used_ms;
+    unsigned pins;  // a change under way uses the table
+    uint32_t seen_uid, seen_seq;  // first unseen, when seen_known
+    bool seen_known;
+    uint64_t next_batch;  // batch for which `next` holds
+    struct mailbox_counts next;
+    uint32_t next_keywords;
+    struct span *new_keywords;  // named in this batch; arena of the batch
+    uint32_t burned;  // UIDs below this were given out, also by commits that failed
+    uint32_t
+        recent_taken;  // the \Recent mark as sessions have taken it, ahead of the state's
+    bool rows_dirty;  // this batch changes too many rows to overlay
+};
+
+struct thread_entry {
+    UT_hash_handle hh;
+    uint64_t key, threadid;
+};
+
+struct change;
+
+struct account {
+    UT_hash_handle hh;
+    uint64_t id;
+    struct span user;
+    struct mail *mail;
+    struct home *home;
+    struct state *state;
+    unsigned refs;
+    bool opening, dead;
+    struct opener *openers;  // tasks that wait for the load
+    struct timer idle;
+    // changes
+    struct change *waiting, **waiting_end;
+    bool committing;
+    uint64_t batch_number;
+    uint64_t next_modseq;
+    struct arena *batch_arena;
+    struct pending_row *pending;
+    const struct view *origin;  // of the change that is being applied
+    struct thread_entry *threads, *next_threads;
+    bool threads_loaded;
+};
+
+// R_NONE: not in this batch, call again in the next one (only when the batch is not empty).
+typedef enum result change_fn(struct account *a, struct store_batch *b, void *arg,
+                              struct fault *f);
+enum { CHANGE_ALONE = 1 };  // only as the first and last of a batch: changes of the tree
+
+// Suspends. In the home, in a task. R_OK: fn's records are on disk and applied.
+// origin: the view whose session asked, or NULL; it is not told of its own flag changes again.
+enum result account_change(struct account *a, change_fn *fn, void *arg, unsigned flags,
+                           const struct view *origin, struct fault *f) MUST_CHECK;
+uint64_t change_modseq(struct account *a);  // a fresh modseq
+
+struct mailbox *mailbox_of(struct account *a, uint64_t id);  // NULL when there is none
+// Suspends. The table is there when this is R_OK, until the next suspension (or while pinned).
+enum result mailbox_load(struct account *a, struct mailbox *m, struct fault *f) MUST_CHECK;
+void mailbox_release(struct account *a,
+                     struct mailbox *m);  // frees mail's part when nothing needs it
+// The counts as they will be; changes edit them and put them into their record.
+struct mailbox_counts *mailbox_next(struct account *a, struct mailbox *m);
+// FAULT_LIMIT when the mailbox ran out of UIDs.
+enum result mailbox_next_uid(struct account *a, struct mailbox *m, uint32_t *uid_out,
+                             struct fault *f) MUST_CHECK;
+
+// The row's flags as they will be. R_NONE when it will be expunged.
+struct row_flags {
+    uint16_t flags;
+    const uint32_t *keywords;
+    size_t keyword_count;
+};
+enum result pending_get(struct account *a, struct mailbox *m, const struct message_row *row,
+                        struct row_flags *out);
+void pending_set(struct account *a, struct mailbox *m, uint32_t uid,
+                 const struct row_flags *now);
+void pending_expunge(struct account *a, struct mailbox *m, uint32_t uid);
+
+// Numbers of keyword names in the mailbox as it will be, sorted and unique; new names get KEYWORD records, or are
+// passed over when b is NULL. FAULT_LIMIT before anything was put.
+enum result keyword_numbers(struct account *a, struct mailbox *m, struct store_batch *b,
+                            const struct span *names, size_t n, uint32_t **numbers_out,
+                            size_t *n_out, struct fault *f) MUST_CHECK;
+// Names of the numbers of a set, borrowed from the state.
+struct span keyword_name(const struct mailbox *m, uint32_t number);
+
+// Suspends (first use). The thread that a message with these keys joins, or a new id; remembered.
+enum result thread_assign(struct account *a, const uint64_t *keys, size_t n,
+                          uint64_t *threadid_out, struct fault *f) MUST_CHECK;
+void thread_remember(struct account *a, struct span packed_keys, uint64_t threadid);
+void threads_free(struct account *a);
+void
+threads_settle(struct account *
+                   a);  // the batch is over; what was committed was remembered when applied
+
+// Applies one committed record and lets views know (apply.c).
+void account_apply(struct account *a, enum record_type type, struct span meta,
+                   struct record_place place);
+void mailbox_poke(struct mailbox *m);
+void mailbox_trim(struct mailbox *m);  // ghosts that every view was told of
+
+// A view, as the home sees it. `poke` outlives the view: it belongs to both threads (refs).
+struct poke {
+    atomic_uint refs;
+    atomic_bool posted;
+    struct loop *loop;
+    view_poke_fn *fn;  // NULL once the view is closed (session's thread)
+    void *arg;
+};
+
+struct uid_range {
+    uint32_t first, last;
+};
+
+struct view {
+    struct view *next, **prev;  // in its mailbox
+    struct account *account;
+    struct mailbox *mailbox;
+    struct poke *poke;
+    atomic_bool pending;
+    bool read_only, gone;
+    uint32_t rights;
+    uint64_t mailbox_id;
+    uint32_t uidvalidity, uidnext;
+    uint32_t exists, recent, first_unseen;
+    uint32_t last_uid;  // rows above were not told
+    uint32_t keywords_told;
+    uint64_t modseq;  // told up to here
+    uint64_t version;  // ghosts up to here were told
+    uint64_t generation;
+    struct uid_range *recents;  // UIDs that are \Recent in this session
+    size_t recent_ranges;
+    struct message_row *ghosts;  // not told of: ascending by uid
+    uint32_t *ghost_seqs;
+    size_t ghost_count;
+    uint64_t ghosts_version;  // of the mailbox, when `ghosts` was made
+};
+
+// In the home, table loaded: which message has this sequence number in the view, and the reverse.
+void view_ghosts(struct view *v);  // brings v->ghosts up to date
+void view_at(struct view *v, uint32_t seq, struct view_message *out);
+uint32_t view_seq_from(struct view *v,
+                       uint32_t uid);  // lowest seq whose uid >= uid; exists + 1 when none
+// Suspends. Messages not told yet become \Recent in this view where the mark allows.
+enum result view_take_recent(struct view *v, struct fault *f) MUST_CHECK;
+bool view_is_recent(const struct view *v, uint32_t uid);
+
+#endif

@@ -1,0 +1,113 @@
+#include "mail/message.h"
+
+#include "base/limits.h"
+#include "mail/scan_cache.h"
+#include "mime/index.h"
+#include "mime/render.h"
+#include "mime/summary.h"
+
+enum { READ_PIECE = 65536 };
+
+void
+message_cache_put(struct buf *b, const struct message_cache *c)
+{
+    pack_span(b, c->envelope);
+    pack_span(b, c->body);
+    pack_span(b, c->bodystructure);
+    pack_span(b, c->index);
+    pack_span(b, c->summary);
+}
+
+enum result
+message_cache_get(struct span packed, struct message_cache *c_out)
+{
+    struct unpack u = unpack_of(packed);
+    struct message_cache c = {0};
+    c.envelope = unpack_span(&u);
+    c.body = unpack_span(&u);
+    c.bodystructure = unpack_span(&u);
+    c.index = unpack_span(&u);
+    c.summary = unpack_span(&u);
+    if (unpack_end(&u) != R_OK)
+        return R_FAIL;
+    *c_out = c;
+    return R_OK;
+}
+
+// Appends one rendering to the buffer; its extent, to be made a span once the buffer stands still.
+struct extent {
+    size_t at, end;
+};
+
+static struct span
+extent_span(const struct buf *b, struct extent e)
+{
+    return span_of(b->p + e.at, e.end - e.at);
+}
+
+void
+scan_cache(const struct mime_part *root, struct arena *a, struct message_cache *out)
+{
+    struct buf *b = ARENA_NEW(a, struct buf);
+    struct extent e[5];
+    buf_init(b, LIMIT_record_meta);
+    arena_on_end(a, scan_cache_done, b);
+    e[0].at = b->n;
+    mime_render_envelope(b, root, false);
+    e[0].end = e[1].at = b->n;
+    mime_render_body(b, root, false, false);
+    e[1].end = e[2].at = b->n;
+    mime_render_body(b, root, true, false);
+    e[2].end = e[3].at = b->n;
+    mime_index_put(b, root);
+    e[3].end = e[4].at = b->n;
+    mime_summary_put(b, root);
+    e[4].end = b->n;
+    *out = (struct message_cache){extent_span(b, e[0]), extent_span(b, e[1]),
+                                  extent_span(b, e[2]), extent_span(b, e[3]),
+                                  extent_span(b, e[4])};
+}
+
+void
+scan_cache_done(void *arg)
+{
+    buf_done(arg);
+}
+
+static enum result
+scan_body(struct mail *m, const struct message_row *row, struct arena *a,
+          struct message_cache *out, struct fault *f)
+{
+    struct mime_scan *scan = mime_scan_new(a);
+    char *piece = arena_alloc(a, READ_PIECE);
+    for (uint64_t at = 0; at < row->size;) {
+        size_t n = row->size - at < READ_PIECE ? (size_t)(row->size - at) : READ_PIECE;
+        if (message_read(m, row, at, n, piece, f) != R_OK)
+            return R_FAIL;
+        mime_scan_feed(scan, span_of(piece, n));
+        at += n;
+    }
+    scan_cache(mime_scan_end(scan), a, out);
+    return R_OK;
+}
+
+enum result
+message_cache_load(struct mail *m, const struct message_row *row, struct arena *a,
+                   struct message_cache *out, struct fault *f)
+{
+    struct store_cache_reader *r = store_cache_begin(mail_store(m));
+    struct span packed, copy = SPAN_NONE;
+    if (store_cache_find(r, row->blob, &packed) == R_OK)
+        copy = arena_dup(a, packed);
+    store_cache_end(&r);
+    if (copy.p && message_cache_get(copy, out) == R_OK)
+        return R_OK;
+    return scan_body(m, row, a, out, f);
+}
+
+enum result
+message_read(struct mail *m, const struct message_row *row, uint64_t offset, size_t len,
+             char *dst, struct fault *f)
+{
+    return store_blob_read(mail_store(m), row->blob, offset, len, dst, f);
+}

@@ -1,0 +1,102 @@
+#include "mail/rows.h"
+
+#include "base/clock.h"
+#include "base/limits.h"
+
+void
+rows_put_copied(struct store_batch *b, uint64_t id, const struct mailbox_counts *counts,
+                struct span rows)
+{
+    struct record_copied r = {id, *counts, rows};
+    struct buf meta;
+    buf_init(&meta, LIMIT_record_meta);
+    record_copied_put(&meta, &r);
+    must(!meta.over);
+    store_batch_add(b, RECORD_COPIED, buf_span(&meta), NULL);
+    buf_done(&meta);
+}
+
+void
+rows_add(struct buf *rows, const struct message_row *row, const struct row_flags *now,
+         const uint32_t *keywords, size_t keyword_count)
+{
+    struct record_row r = {.row = *row};
+    struct buf list;
+    r.row.flags = now->flags;
+    r.row.keywords = 0;
+    buf_init(&list, LIMIT_keywords * 5);
+    for (size_t i = 0; i < keyword_count; i++)
+        record_keywords_add(&list, keywords[i]);
+    r.keywords = buf_span(&list);
+    record_rows_add(rows, &r);
+    buf_done(&list);
+}
+
+void
+rows_count(struct mailbox_counts *c, const struct message_row *row, uint16_t flags,
+           int sign)
+{
+    c->exists += (uint32_t)sign;
+    c->size += (uint64_t)sign * row->size;
+    c->unseen += flags & FLAG_SEEN ? 0 : (uint32_t)sign;
+    c->deleted += flags & FLAG_DELETED ? (uint32_t)sign : 0;
+}
+
+void
+rows_put_expunged(struct account *a, struct store_batch *b, struct mailbox *m,
+                  const struct seqset *uids)
+{
+    struct mailbox_counts *next = mailbox_next(a, m);
+    struct buf ranges, meta;
+    buf_init(&ranges, LIMIT_record_meta);
+    buf_init(&meta, LIMIT_record_meta);
+    next->modseq = change_modseq(a);
+    for (uint32_t i = 0; i < uids->count; i++)
+        record_ranges_add(&ranges, uids->ranges[i].first, uids->ranges[i].last);
+    struct record_expunged r = {m->id, next->modseq, clock_wall_s(), *next,
+                                buf_span(&ranges)};
+    record_expunged_put(&meta, &r);
+    must(!meta.over);
+    store_batch_add(b, RECORD_EXPUNGED, buf_span(&meta), NULL);
+    buf_done(&ranges);
+    buf_done(&meta);
+}
+
+static void
+put_keyword(struct store_batch *b, uint64_t mailbox, uint32_t index, struct span name)
+{
+    struct record_keyword r = {mailbox, index, name};
+    struct buf meta;
+    buf_init(&meta, LIMIT_record_meta);
+    record_keyword_put(&meta, &r);
+    store_batch_add(b, RECORD_KEYWORD, buf_span(&meta), NULL);
+    buf_done(&meta);
+}
+
+void
+rows_move_all(struct account *a, struct store_batch *b, struct mailbox *m, uint64_t target)
+{
+    struct mailbox_counts counts = {.uidnext = 1, .modseq = change_modseq(a)};
+    struct seqset uids;
+    struct buf rows;
+    buf_init(&rows, LIMIT_record_meta);
+    seqset_init(&uids, a->batch_arena);
+    for (uint32_t i = 0; i < m->state->keyword_count; i++)
+        put_keyword(b, target, i, m->state->keywords[i]);
+    for (uint32_t i = 0; i < m->state->counts.exists; i++) {
+        struct message_row row = m->state->rows[i];
+        struct row_flags now;
+        must(pending_get(a, m, &row, &now) == R_OK);
+        seqset_add(&uids, row.uid);
+        rows_count(mailbox_next(a, m), &row, now.flags, -1);
+        rows_count(&counts, &row, now.flags, 1);
+        row.uid = counts.uidnext++;
+        row.modseq = counts.modseq;
+        rows_add(&rows, &row, &now, now.keywords, now.keyword_count);
+    }
+    if (counts.exists > 0) {
+        rows_put_copied(b, target, &counts, buf_span(&rows));
+        rows_put_expunged(a, b, m, &uids);
+    }
+    buf_done(&rows);
+}

@@ -1,0 +1,26 @@
+#ifndef MAIL_ROWS_H
+#define MAIL_ROWS_H
+
+// Records about message rows, as changes make them. Only files of mail/ include this. In the home.
+
+#include "mail/home.h"
+#include "wire/seqset.h"
+
+// Puts a COPIED record: rows as they will be in mailbox `id`.
+void rows_put_copied(struct store_batch *b, uint64_t id,
+                     const struct mailbox_counts *counts, struct span rows);
+// Adds one row of `m` as it will be (pending flags), under a new UID and modseq, to a packed list; keyword
+// numbers are those of the target.
+void rows_add(struct buf *rows, const struct message_row *row, const struct row_flags *now,
+              const uint32_t *keywords, size_t keyword_count);
+// Counts a row in (sign 1) or out (sign -1).
+void rows_count(struct mailbox_counts *c, const struct message_row *row, uint16_t flags,
+                int sign);
+// Puts an EXPUNGED record for these UIDs, which pending_expunge already knows; counts are the mailbox's next.
+void rows_put_expunged(struct account *a, struct store_batch *b, struct mailbox *m,
+                       const struct seqset *uids);
+// RENAME INBOX: all messages of m become messages 1..n of the new mailbox `target` (made in this batch).
+void rows_move_all(struct account *a, struct store_batch *b, struct mailbox *m,
+                   uint64_t target);
+
+#endif

@@ -1,0 +1,82 @@
+#include "mail/select.h"
+
+#include "base/limits.h"
+
+static uint32_t
+seq_of_row(const struct view *v, uint32_t row)
+{
+    uint32_t seq = row + 1, uid = v->mailbox->state->rows[row].uid;
+    for (size_t i = 0; i < v->ghost_count && v->ghosts[i].uid < uid; i++)
+        seq++;
+    return seq;
+}
+
+void
+select_message(struct view *v, uint32_t row, struct view_message *out)
+{
+    view_at(v, seq_of_row(v, row), out);
+}
+
+static void
+take(struct view *v, uint32_t row, uint32_t *rows, size_t *n)
+{
+    struct row_flags now;
+    if (pending_get(v->account, v->mailbox, &v->mailbox->state->rows[row], &now) == R_OK)
+        rows[(*n)++] = row;
+}
+
+// Rows with first <= uid <= last that the view was told of.
+static void
+take_uids(struct view *v, uint32_t first, uint32_t last, uint32_t *rows, size_t *n)
+{
+    const struct mailbox_state *s = v->mailbox->state;
+    if (last > v->last_uid)
+        last = v->last_uid;
+    for (uint32_t i = state_row_at(s, first);
+         i < s->counts.exists && s->rows[i].uid <= last; i++)
+        take(v, i, rows, n);
+}
+
+static void
+take_seqs(struct view *v, uint32_t first, uint32_t last, uint32_t *rows, size_t *n)
+{
+    struct view_message msg;
+    const struct mailbox_state *s = v->mailbox->state;
+    for (uint32_t seq = first; seq <= last && seq <= v->exists; seq++) {
+        view_at(v, seq, &msg);
+        if (!msg.expunged)
+            take(v, (uint32_t)state_row_at(s, msg.row.uid), rows, n);
+    }
+}
+
+void
+select_rows(struct view *v, const struct seqset *set, bool by_uid, struct arena *a,
+            uint32_t **rows_out, size_t *n_out)
+{
+    uint32_t *rows = arena_array(a, v->mailbox->state->counts.exists, sizeof *rows);
+    size_t n = 0;
+    view_ghosts(v);
+    if (!set)
+        take_uids(v, 1, UINT32_MAX, rows, &n);
+    for (uint32_t i = 0; set && i < set->count; i++)
+        if (by_uid)
+            take_uids(v, set->ranges[i].first, set->ranges[i].last, rows, &n);
+        else
+            take_seqs(v, set->ranges[i].first, set->ranges[i].last, rows, &n);
+    *rows_out = rows;
+    *n_out = n;
+}
+
+enum result
+select_ready(struct account *a, struct mailbox *m)
+{
+    mailbox_next(a, m);
+    return m->rows_dirty ? R_NONE : R_OK;
+}
+
+void
+select_touched(struct mailbox *m, size_t n)
+{
+    if (n > LIMIT_overlay_rows)
+        m->rows_dirty = true;
+}

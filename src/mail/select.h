@@ -1,0 +1,20 @@
+#ifndef MAIL_SELECT_H
+#define MAIL_SELECT_H
+
+// The messages a change addresses, resolved in the home when the change runs. Only files of mail/ include this.
+
+#include "mail/rows.h"
+
+// Rows of the view's mailbox named by the set that still exist and are not about to be expunged. Indices into
+// the table, ascending. Table loaded. seqs_out may be NULL.
+void select_rows(struct view *v, const struct seqset *set, bool by_uid, struct arena *a,
+                 uint32_t **rows_out, size_t *n_out);
+// The message as the view shows it.
+void select_message(struct view *v, uint32_t row, struct view_message *out);
+// R_NONE when an earlier change of this batch touches too many rows of the mailbox.
+enum result select_ready(struct account *a, struct mailbox *m);
+void select_touched(struct mailbox *m, size_t n);
+// The UIDs are gone for later changes of this batch.
+void expunge_pending(struct account *a, struct mailbox *m, const struct seqset *uids);
+
+#endif

@@ -1,0 +1,280 @@
+#include "mail/tree.h"
+
+#include "base/limits.h"
+#include "mail/home.h"
+#include "mail/mount.h"
+#include "mail/name.h"
+
+// ---- listing ----
+
+struct list_call {
+    struct mount *mount;
+    struct arena *arena;
+    struct tree_entry *entries;
+    size_t n;
+    struct fault *fault;
+    enum result result;
+};
+
+static struct span
+prefixed(struct arena *a, struct span prefix, struct span name)
+{
+    if (!prefix.p)
+        return name;
+    char *p = arena_alloc(a, prefix.n + 1 + name.n);
+    memcpy(p, prefix.p, prefix.n);
+    p[prefix.n] = '/';
+    memcpy(p + prefix.n + 1, name.p, name.n);
+    return span_of(p, prefix.n + 1 + name.n);
+}
+
+static int
+subscription_order(const void *a, const void *b)
+{
+    const struct subscription *x = a, *y = b;
+    if (name_is_inbox(x->name) && name_is_inbox(y->name))
+        return 0;
+    return span_cmp(x->name, y->name);
+}
+
+// The account's subscriptions, sorted, so that a list of many mailboxes stays quick.
+static const struct subscription *
+sorted_subscriptions(struct arena *a, const struct state *s)
+{
+    struct subscription *all = arena_array(a, s->subscription_count + 1, sizeof *all);
+    if (s->subscription_count > 0)
+        memcpy(all, s->subscriptions, s->subscription_count * sizeof *all);
+    qsort(all, s->subscription_count, sizeof *all, subscription_order);
+    return all;
+}
+
+static bool
+is_subscribed(const struct subscription *sorted, uint32_t n, struct span name)
+{
+    struct subscription key = {name_is_inbox(name) ? SPAN("INBOX") : name};
+    return bsearch(&key, sorted, n, sizeof *sorted, subscription_order) != NULL;
+}
+
+// \Recent of a mailbox that is not selected: messages at or above the mark (RFC 3501 section 2.3.2).
+static enum result
+count_recent(struct account *a, struct mailbox_state *s, uint32_t *out, struct fault *f)
+{
+    *out = 0;
+    if (s->recent_mark >= s->counts.uidnext || s->counts.exists == 0)
+        return R_OK;
+    if (s->recent_mark <= 1) {
+        *out = s->counts.exists;
+        return R_OK;
+    }
+    struct mailbox *m = mailbox_of(a, s->id);
+    if (mailbox_load(a, m, f) != R_OK)
+        return R_FAIL;
+    *out = m->state->counts.exists - state_row_at(m->state, m->state->recent_mark);
+    return R_OK;
+}
+
+static void
+entry_fill(struct tree_entry *e, const struct mount *mount, const struct mailbox_state *s)
+{
+    e->mailbox = s->id;
+    e->counts = s->counts;
+    e->uidvalidity = s->uidvalidity;
+    e->rights = mount->rights;
+    e->special_use = s->special_use;
+    e->noselect = s->flags & MAILBOX_NOSELECT;
+}
+
+static void
+list_subscribed_only(struct list_call *c)
+{
+    struct state *s = c->mount->account->state;
+    for (uint32_t i = 0; i < s->subscription_count; i++) {
+        struct span name = s->subscriptions[i].name;
+        if (name_find(s, name))
+            continue;
+        struct tree_entry *e = &c->entries[c->n++];
+        e->name = prefixed(c->arena, c->mount->prefix, arena_dup(c->arena, name));
+        e->nonexistent = e->subscribed = true;
+        e->rights = c->mount->rights;
+    }
+}
+
+static void
+list_run(void *arg)
+{
+    struct list_call *c = arg;
+    struct account *a = c->mount->account;
+    struct state *s = a->state;
+    if (!(c->mount->rights & RIGHT_LOOKUP))
+        return;
+    c->entries =
+        arena_array(c->arena, s->mailbox_count + s->subscription_count, sizeof *c->entries);
+    const struct subscription *subscriptions = sorted_subscriptions(c->arena, s);
+    for (uint32_t i = 0; i < s->mailbox_count; i++) {
+        struct tree_entry *e = &c->entries[c->n++];
+        struct span name = name_full(c->arena, s, s->mailboxes[i]);
+        entry_fill(e, c->mount, s->mailboxes[i]);
+        e->subscribed = is_subscribed(subscriptions, s->subscription_count, name);
+        e->name = prefixed(c->arena, c->mount->prefix, name);
+    }
+    list_subscribed_only(c);
+    uint32_t count = s->mailbox_count;
+    for (uint32_t i = 0; i < count && c->result == R_OK; i++) {
+        struct mailbox_state *m =
+            state_mailbox(s, c->entries[i].mailbox);  // loading may suspend
+        if (m)
+            c->result = count_recent(a, m, &c->entries[i].recent, c->fault);
+    }
+}
+
+// Parents sort right before their children: '/' counts below every other octet. INBOX is first.
+static int
+name_order(struct span a, struct span b)
+{
+    size_t n = a.n < b.n ? a.n : b.n;
+    for (size_t i = 0; i < n; i++) {
+        unsigned x = a.p[i] == '/' ? 0 : (unsigned char)a.p[i];
+        unsigned y = b.p[i] == '/' ? 0 : (unsigned char)b.p[i];
+        if (x != y)
+            return x < y ? -1 : 1;
+    }
+    return (a.n > b.n) - (a.n < b.n);
+}
+
+static bool
+under_inbox(struct span name)
+{
+    return span_istarts(name, SPAN("INBOX")) && (name.n == 5 || name.p[5] == '/');
+}
+
+static int
+entry_order(const void *pa, const void *pb)
+{
+    const struct tree_entry *a = pa, *b = pb;
+    bool ia = under_inbox(a->name), ib = under_inbox(b->name);
+    if (ia != ib)
+        return ia ? -1 : 1;
+    return name_order(a->name, b->name);
+}
+
+static bool
+is_child_of(struct span name, struct span parent)
+{
+    return name.n > parent.n && name.p[parent.n] == '/' && span_starts(name, parent);
+}
+
+// In the sorted list a mailbox has children when an existing entry below it follows.
+static void
+mark_children(struct tree_entry *e, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = i + 1; j < n && is_child_of(e[j].name, e[i].name); j++)
+            if (!e[j].nonexistent) {
+                e[i].has_children = true;
+                break;
+            }
+}
+
+// A mount's levels above its tree ("Shared" of "Shared/bob") exist as levels only; the mount itself is INBOX's name.
+static size_t
+list_mount_levels(struct mail_user *u, struct arena *a, struct tree_entry *out)
+{
+    size_t n = 0;
+    for (struct mount *m = u->own.next; m; m = m->next) {
+        if (!(m->rights & RIGHT_LOOKUP))
+            continue;
+        for (size_t i = 1; i <= m->prefix.n; i++) {
+            if (i < m->prefix.n && m->prefix.p[i] != '/')
+                continue;
+            struct span level = arena_dup(a, span_slice(m->prefix, 0, i));
+            bool have = false;
+            for (size_t k = 0; k < n && !have; k++)
+                have = span_eq(out[k].name, level);
+            if (!have)
+                out[n++] = (struct tree_entry){
+                    .name = level, .noselect = true, .rights = RIGHT_LOOKUP};
+        }
+    }
+    return n;
+}
+
+enum result
+tree_list(struct mail_user *u, struct arena *a, struct tree_entry **out, size_t *n_out,
+          struct fault *f)
+{
+    size_t total = LIMIT_mailbox_depth * (1 + mail_user_mounts(u)), n = 0,
+           calls = 1 + mail_user_mounts(u), k = 0;
+    struct list_call *call = arena_array(a, calls, sizeof *call);
+    for (struct mount *m = &u->own; m; m = m->next, k++) {
+        call[k] = (struct list_call){.mount = m, .arena = a, .fault = f};
+        account_run(m->account, list_run, &call[k]);
+        if (call[k].result != R_OK)
+            return R_FAIL;
+        total += call[k].n;
+    }
+    struct tree_entry *all = arena_array(a, total, sizeof *all);
+    n = list_mount_levels(u, a, all);
+    for (k = 0; k < calls; k++) {
+        if (call[k].n > 0)
+            memcpy(all + n, call[k].entries, call[k].n * sizeof *all);
+        n += call[k].n;
+    }
+    qsort(all, n, sizeof *all, entry_order);
+    mark_children(all, n);
+    *out = all;
+    *n_out = n;
+    return R_OK;
+}
+
+// ---- STATUS ----
+
+struct status_call {
+    struct arena *arena;
+    struct mount *mount;
+    struct span inside;
+    struct tree_entry *entry;
+    struct fault *fault;
+    enum result result;
+};
+
+static void
+status_run(void *arg)
+{
+    struct status_call *c = arg;
+    struct account *a = c->mount->account;
+    struct mailbox_state *s = name_find(a->state, c->inside);
+    if (!s || (s->flags & MAILBOX_NOSELECT)) {
+        c->result = fault_set(c->fault, FAULT_NONEXISTENT, "no such mailbox");
+        return;
+    }
+    uint64_t id = s->id;
+    c->result = count_recent(a, s, &c->entry->recent, c->fault);
+    s = state_mailbox(a->state, id);
+    if (!s && c->result == R_OK)
+        c->result = fault_set(c->fault, FAULT_NONEXISTENT, "no such mailbox");
+    if (c->result != R_OK)
+        return;
+    entry_fill(c->entry, c->mount, s);
+    c->entry->has_children = name_has_children(a->state, id);
+    const struct subscription *sorted = sorted_subscriptions(c->arena, a->state);
+    c->entry->subscribed = is_subscribed(sorted, a->state->subscription_count, c->inside);
+}
+
+enum result
+tree_status(struct mail_user *u, struct arena *a, struct span name, struct tree_entry *out,
+            struct fault *f)
+{
+    struct tree_entry entry = {0};
+    struct status_call c = {.arena = a, .entry = &entry, .fault = f};
+    if (mail_name_check(a, name, &name, f) != R_OK)
+        return R_FAIL;
+    c.mount = mount_find(u, name, &c.inside);
+    if (!(c.mount->rights & RIGHT_LOOKUP))
+        return access_check(c.mount, 0, f);
+    account_run(c.mount->account, status_run, &c);
+    if (c.result != R_OK || access_check(c.mount, RIGHT_READ, f) != R_OK)
+        return R_FAIL;
+    entry.name = name;
+    *out = entry;
+    return R_OK;
+}

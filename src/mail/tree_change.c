@@ -1,0 +1,366 @@
+#include "mail/tree.h"
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "mail/mount.h"
+#include "mail/name.h"
+#include "mail/rows.h"
+#include "mail/tree_record.h"
+
+// One change of the tree; runs alone in its batch, so the state is what it looks like.
+struct tree_call {
+    struct mount *mount;
+    struct span name, target;  // inside the mount
+    enum special_use use;
+    bool on;
+    uint64_t id;
+    struct arena *arena;
+    struct fault *fault;
+    enum result result;
+    change_fn *change;
+};
+
+static void
+tree_run(void *arg)
+{
+    struct tree_call *c = arg;
+    c->result =
+        account_change(c->mount->account, c->change, c, CHANGE_ALONE, NULL, c->fault);
+}
+
+static enum result
+tree_commit(struct tree_call *c, change_fn *change)
+{
+    c->change = change;
+    account_run(c->mount->account, tree_run, c);
+    return c->result;
+}
+
+static struct span
+parent_of(struct span name)
+{
+    size_t n = name.n;
+    while (n > 0 && name.p[n - 1] != '/')
+        n--;
+    return span_slice(name, 0, n > 0 ? n - 1 : 0);
+}
+
+// ---- CREATE ----
+
+static unsigned
+levels_of(struct span name)
+{
+    unsigned n = 1;
+    for (size_t i = 0; i < name.n; i++)
+        n += name.p[i] == '/';
+    return n;
+}
+
+static enum result
+use_free(struct state *s, enum special_use use, struct fault *f)
+{
+    if (use == USE_NONE)
+        return R_OK;
+    if (use == USE_ALL || use == USE_FLAGGED || use == USE_IMPORTANT)
+        return fault_set(f, FAULT_USEATTR, "special use is not offered");
+    for (uint32_t i = 0; i < s->mailbox_count; i++)
+        if (s->mailboxes[i]->special_use == use)
+            return fault_set(f, FAULT_USEATTR, "another mailbox has this special use");
+    return R_OK;
+}
+
+static uint64_t
+put_level(struct account *a, struct store_batch *b, uint64_t parent, struct span level,
+          enum special_use use)
+{
+    struct record_mailbox r = {.id = store_id_next(mail_store(a->mail)),
+                               .parent = parent,
+                               .modseq = change_modseq(a),
+                               .name = level,
+                               .uidvalidity = tree_uidvalidity(a, b),
+                               .special_use = (uint8_t)use};
+    tree_put_mailbox(b, &r);
+    return r.id;
+}
+
+// A \NoSelect level becomes a mailbox again: same id and name, a new UIDVALIDITY.
+static void
+put_revived(struct account *a, struct store_batch *b, const struct mailbox_state *m,
+            enum special_use use)
+{
+    struct record_mailbox r = {
+        m->id,        m->parent, change_modseq(a), m->name, tree_uidvalidity(a, b),
+        (uint8_t)use, 0};
+    tree_put_mailbox(b, &r);
+}
+
+static enum result
+room_for(const struct account *a, struct span name, struct fault *f)
+{
+    if (a->state->mailbox_count + levels_of(name) > LIMIT_mailboxes)
+        return fault_set(f, FAULT_LIMIT, "too many mailboxes");
+    return R_OK;
+}
+
+// Makes the levels of `name` that are missing; the last one's id.
+static uint64_t
+put_levels(struct account *a, struct store_batch *b, struct span name, enum special_use use)
+{
+    uint64_t parent = 0;
+    bool made = false;
+    struct span rest = name, level;
+    while (span_next_field(&rest, '/', &level) == R_OK) {
+        struct mailbox_state *m = made ? NULL : name_find_level(a->state, parent, level);
+        made = !m;
+        parent = m ? m->id : put_level(a, b, parent, level, rest.p ? USE_NONE : use);
+    }
+    return parent;
+}
+
+static enum result
+create_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
+{
+    struct tree_call *c = arg;
+    struct mailbox_state *m = name_find(a->state, c->name);
+    if (m && !(m->flags & MAILBOX_NOSELECT))
+        return fault_set(f, FAULT_ALREADYEXISTS, "mailbox exists");
+    if (use_free(a->state, c->use, f) != R_OK || room_for(a, c->name, f) != R_OK)
+        return R_FAIL;
+    if (m)
+        put_revived(a, b, m, c->use);
+    c->id = m ? m->id : put_levels(a, b, c->name, c->use);
+    return R_OK;
+}
+
+static enum result
+inside_check(struct tree_call *c)
+{
+    if (c->name.n == 0)
+        return fault_set(c->fault, FAULT_CANNOT, "the name of a mounted tree");
+    return R_OK;
+}
+
+enum result
+tree_create(struct mail_user *u, struct span name, enum special_use use,
+            struct mailbox_ref *ref_out, struct fault *f)
+{
+    struct arena *arena = arena_new();
+    struct tree_call c = {.use = use, .arena = arena, .fault = f};
+    enum result r = mail_name_check(arena, name, &name, f);
+    if (r == R_OK) {
+        c.mount = mount_find(u, name, &c.name);
+        r = access_check(c.mount, RIGHT_CREATE, f);
+    }
+    if (r == R_OK && inside_check(&c) != R_OK)
+        r = R_FAIL;
+    if (r == R_OK)
+        r = tree_commit(&c, create_change);
+    if (r == R_OK)
+        *ref_out = (struct mailbox_ref){c.mount->account, c.id, c.mount->rights};
+    arena_free(&arena);
+    return r;
+}
+
+// ---- DELETE ----
+
+static enum result
+delete_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
+{
+    struct tree_call *c = arg;
+    struct mailbox_state *m = name_find(a->state, c->name);
+    if (!m)
+        return fault_set(f, FAULT_NONEXISTENT, "no such mailbox");
+    bool children = name_has_children(a->state, m->id);
+    if (m->flags & MAILBOX_NOSELECT && children)
+        return fault_set(f, FAULT_HASCHILDREN, "a level with children");
+    struct record_mailbox_gone r = {m->id, change_modseq(a), clock_wall_s()};
+    struct record_mailbox level = {
+        .parent = m->parent, .name = m->name, .flags = MAILBOX_NOSELECT};
+    uint64_t old = m->id;
+    if (!children) {
+        tree_put_gone(b, &r);
+        return R_OK;
+    }
+    // The name stays as a level: a new mailbox id takes the children over.
+    level.id = store_id_next(mail_store(a->mail));
+    level.modseq = change_modseq(a);
+    level.uidvalidity = tree_uidvalidity(a, b);
+    tree_put_mailbox(b, &level);
+    for (uint32_t i = 0; i < a->state->mailbox_count; i++) {
+        struct mailbox_state *k = a->state->mailboxes[i];
+        struct record_mailbox child = {k->id,   level.id,       change_modseq(a),
+                                       k->name, k->uidvalidity, k->special_use,
+                                       k->flags};
+        if (k->parent == old)
+            tree_put_mailbox(b, &child);
+    }
+    tree_put_gone(b, &r);
+    return R_OK;
+}
+
+enum result
+tree_delete(struct mail_user *u, struct span name, struct fault *f)
+{
+    struct arena *arena = arena_new();
+    struct tree_call c = {.arena = arena, .fault = f};
+    enum result r = mail_name_check(arena, name, &name, f);
+    if (r == R_OK) {
+        c.mount = mount_find(u, name, &c.name);
+        r = access_check(c.mount, RIGHT_DELETE, f);
+    }
+    if (r == R_OK && name_is_inbox(c.name))
+        r = fault_set(f, FAULT_CANNOT, "INBOX cannot be deleted");
+    if (r == R_OK)
+        r = tree_commit(&c, delete_change);
+    arena_free(&arena);
+    return r;
+}
+
+// ---- RENAME ----
+
+static bool
+is_below(struct state *s, uint64_t id, uint64_t ancestor)
+{
+    for (unsigned depth = 0; id != 0 && depth <= LIMIT_mailbox_depth; depth++) {
+        if (id == ancestor)
+            return true;
+        struct mailbox_state *m = state_mailbox(s, id);
+        id = m ? m->parent : 0;
+    }
+    return false;
+}
+
+static unsigned
+depth_below(struct state *s, uint64_t id)
+{
+    unsigned deepest = 0;
+    for (uint32_t i = 0; i < s->mailbox_count; i++)
+        if (s->mailboxes[i]->parent == id) {
+            unsigned d = 1 + depth_below(s, s->mailboxes[i]->id);
+            deepest = d > deepest ? d : deepest;
+        }
+    return deepest;
+}
+
+static enum result
+rename_check(struct account *a, struct tree_call *c, struct mailbox_state *from,
+             struct fault *f)
+{
+    struct mailbox_state *to = name_find(a->state, c->target);
+    if (to && to != from)
+        return fault_set(f, FAULT_ALREADYEXISTS, "target exists");
+    struct mailbox_state *parent = name_find(a->state, parent_of(c->target));
+    if (to != from && parent && is_below(a->state, parent->id, from->id))
+        return fault_set(f, FAULT_CANNOT, "a mailbox cannot move below itself");
+    if (levels_of(c->target) + depth_below(a->state, from->id) > LIMIT_mailbox_depth)
+        return fault_set(f, FAULT_LIMIT, "too many levels");
+    return R_OK;
+}
+
+static enum result
+rename_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
+{
+    struct tree_call *c = arg;
+    struct mailbox_state *m = name_find(a->state, c->name);
+    struct span above = parent_of(c->target);
+    uint64_t parent = 0;
+    if (!m)
+        return fault_set(f, FAULT_NONEXISTENT, "no such mailbox");
+    if (rename_check(a, c, m, f) != R_OK)
+        return R_FAIL;
+    // A target below the old name ("a" to "a/b") was refused only where the old mailbox is its own parent.
+    if (above.n > 0 && span_starts(above, c->name) &&
+        (above.n == c->name.n || above.p[c->name.n] == '/'))
+        return fault_set(f, FAULT_CANNOT, "a mailbox cannot move below itself");
+    if (room_for(a, c->target, f) != R_OK)
+        return R_FAIL;
+    if (above.n > 0)
+        parent = put_levels(a, b, above, USE_NONE);
+    struct span last = span_skip(c->target, above.n > 0 ? above.n + 1 : 0);
+    struct record_mailbox r = {m->id,          parent,         change_modseq(a), last,
+                               m->uidvalidity, m->special_use, m->flags};
+    tree_put_mailbox(b, &r);
+    return R_OK;
+}
+
+// RENAME INBOX: its messages move to a new mailbox; INBOX stays, empty, and keeps its children.
+static enum result
+rename_inbox_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
+{
+    struct tree_call *c = arg;
+    struct mailbox_state *inbox = name_find(a->state, SPAN("INBOX"));
+    if (!inbox)
+        return fault_set(f, FAULT_NONEXISTENT, "no INBOX");
+    if (name_find(a->state, c->target))
+        return fault_set(f, FAULT_ALREADYEXISTS, "target exists");
+    struct mailbox *m = mailbox_of(a, inbox->id);
+    if (mailbox_load(a, m, f) != R_OK)
+        return R_FAIL;
+    if (room_for(a, c->target, f) != R_OK)
+        return R_FAIL;
+    rows_move_all(a, b, m, put_levels(a, b, c->target, USE_NONE));
+    return R_OK;
+}
+
+static enum result
+rename_inside(struct tree_call *c)
+{
+    if (c->name.n == 0 || c->target.n == 0)
+        return fault_set(c->fault, FAULT_CANNOT, "the name of a mounted tree");
+    if (name_is_inbox(c->target))
+        return fault_set(c->fault, FAULT_ALREADYEXISTS, "INBOX exists");
+    return tree_commit(c, name_is_inbox(c->name) ? rename_inbox_change : rename_change);
+}
+
+enum result
+tree_rename(struct mail_user *u, struct span from, struct span to, struct fault *f)
+{
+    struct arena *arena = arena_new();
+    struct tree_call c = {.arena = arena, .fault = f};
+    enum result r = mail_name_check(arena, from, &from, f);
+    if (r == R_OK)
+        r = mail_name_check(arena, to, &to, f);
+    if (r == R_OK) {
+        struct mount *target = mount_find(u, to, &c.target);
+        c.mount = mount_find(u, from, &c.name);
+        r = access_check(c.mount, RIGHT_DELETE, f);
+        if (r == R_OK)
+            r = access_check(target, RIGHT_CREATE, f);
+        if (r == R_OK && target != c.mount)
+            r = fault_set(f, FAULT_CANNOT, "a mailbox cannot move to another account");
+    }
+    if (r == R_OK)
+        r = rename_inside(&c);
+    arena_free(&arena);
+    return r;
+}
+
+// ---- SUBSCRIBE ----
+
+static enum result
+subscribe_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
+{
+    struct tree_call *c = arg;
+    if (c->on && a->state->subscription_count >= LIMIT_mailboxes)
+        return fault_set(f, FAULT_LIMIT, "too many subscriptions");
+    tree_put_subscribe(b, name_is_inbox(c->name) ? SPAN("INBOX") : c->name, c->on);
+    return R_OK;
+}
+
+enum result
+tree_subscribe(struct mail_user *u, struct span name, bool on, struct fault *f)
+{
+    struct arena *arena = arena_new();
+    struct tree_call c = {.on = on, .arena = arena, .fault = f};
+    enum result r = mail_name_check(arena, name, &name, f);
+    if (r == R_OK) {
+        c.mount = mount_find(u, name, &c.name);
+        r = access_check(c.mount, 0, f);
+    }
+    if (r == R_OK && inside_check(&c) != R_OK)
+        r = R_FAIL;
+    if (r == R_OK)
+        r = tree_commit(&c, subscribe_change);
+    arena_free(&arena);
+    return r;
+}

@@ -1,0 +1,171 @@
+#include "mail/user.h"
+
+#include "base/limits.h"
+#include "mail/home.h"
+#include "mail/mount.h"
+#include "mail/name.h"
+
+static const char letters[] = "lrswipkxtea";
+
+enum result
+rights_from_text(struct span text, uint32_t *rights_out)
+{
+    uint32_t rights = 0;
+    for (size_t i = 0; i < text.n; i++) {
+        const char *at = text.p[i] ? strchr(letters, text.p[i]) : NULL;
+        if (!at)
+            return R_FAIL;
+        rights |= 1u << (at - letters);
+    }
+    *rights_out = rights;
+    return R_OK;
+}
+
+void
+rights_to_text(uint32_t rights, char out[12])
+{
+    for (size_t i = 0; letters[i]; i++)
+        if (rights & (1u << i))
+            *out++ = letters[i];
+    *out = '\0';
+}
+
+enum result
+mail_user_open(struct mail *m, uint64_t account, struct span name, struct mail_user **u_out,
+               struct fault *f)
+{
+    struct account *a;
+    enum result r = account_open(m, account, name, true, &a, f);
+    if (r != R_OK)
+        return r;
+    struct mail_user *u = calloc(1, sizeof *u);
+    must(u != NULL);
+    u->arena = arena_new();
+    u->name = arena_dup(u->arena, name);
+    u->own = (struct mount){SPAN_NONE, a, RIGHTS_ALL, NULL};
+    *u_out = u;
+    return R_OK;
+}
+
+void
+mail_user_close(struct mail_user **up)
+{
+    struct mail_user *u = *up;
+    if (!u)
+        return;
+    for (struct mount *m = &u->own; m; m = m->next)
+        account_close(&m->account);
+    arena_free(&u->arena);
+    free(u);
+    *up = NULL;
+}
+
+struct account *
+mail_user_account(struct mail_user *u)
+{
+    return u->own.account;
+}
+
+struct span
+mail_user_name(const struct mail_user *u)
+{
+    return u->name;
+}
+
+enum result
+mail_user_mount(struct mail_user *u, struct span prefix, uint64_t account,
+                struct span owner, uint32_t rights, struct fault *f)
+{
+    struct account *a;
+    if (account_open(account_mail(u->own.account), account, owner, true, &a, f) != R_OK)
+        return R_FAIL;
+    struct mount *m = ARENA_NEW(u->arena, struct mount);
+    *m = (struct mount){arena_dup(u->arena, prefix), a, rights, u->own.next};
+    u->own.next = m;
+    return R_OK;
+}
+
+size_t
+mail_user_mounts(const struct mail_user *u)
+{
+    size_t n = 0;
+    for (const struct mount *m = u->own.next; m; m = m->next)
+        n++;
+    return n;
+}
+
+struct span
+mail_user_mount_prefix(const struct mail_user *u, size_t i)
+{
+    const struct mount *m = u->own.next;
+    while (i-- > 0)
+        m = m->next;
+    struct span p = m->prefix;
+    size_t slash = p.n;
+    while (slash > 0 && p.p[slash - 1] != '/')
+        slash--;
+    return span_slice(p, 0, slash);
+}
+
+struct mount *
+mount_find(struct mail_user *u, struct span name, struct span *inside_out)
+{
+    for (struct mount *m = u->own.next; m; m = m->next) {
+        if (!span_starts(name, m->prefix))
+            continue;
+        struct span rest = span_skip(name, m->prefix.n);
+        if (rest.n > 0 && rest.p[0] != '/')
+            continue;
+        *inside_out = rest.n > 0 ? span_skip(rest, 1) : SPAN("");
+        return m;
+    }
+    *inside_out = name;
+    return &u->own;
+}
+
+struct find_call {
+    struct mount *mount;
+    struct span name;
+    uint64_t id;
+    bool noselect;
+};
+
+static void
+find_run(void *arg)
+{
+    struct find_call *c = arg;
+    struct mailbox_state *m = name_find(c->mount->account->state, c->name);
+    c->id = m ? m->id : 0;
+    c->noselect = m && (m->flags & MAILBOX_NOSELECT);
+}
+
+enum result
+access_check(const struct mount *m, uint32_t need, struct fault *f)
+{
+    if (!(m->rights & RIGHT_LOOKUP))
+        return fault_set(f, FAULT_NONEXISTENT, "no such mailbox");
+    if ((m->rights & need) != need)
+        return fault_set(f, FAULT_NOPERM, "right missing");
+    return R_OK;
+}
+
+enum result
+mail_access(struct mail_user *u, struct span name, uint32_t need,
+            struct mailbox_ref *ref_out, struct fault *f)
+{
+    struct find_call c = {0};
+    struct arena *arena = arena_new();
+    enum result r = R_FAIL;
+    if (mail_name_check(arena, name, &name, f) == R_OK) {
+        c.mount = mount_find(u, name, &c.name);
+        account_run(c.mount->account, find_run, &c);
+        if (c.id == 0 || (c.noselect && need != 0))
+            fault_set(f, FAULT_NONEXISTENT, "no such mailbox");
+        else
+            r = access_check(c.mount, need, f);
+    }
+    arena_free(&arena);
+    if (r == R_OK)
+        *ref_out = (struct mailbox_ref){c.mount->account, c.id, c.mount->rights};
+    return r;
+}

@@ -1,0 +1,317 @@
+#include "mail/view.h"
+
+#include "mail/home.h"
+
+// ---- sequence numbers, in the home ----
+
+static int
+ghost_order(const void *a, const void *b)
+{
+    const struct message_row *x = a, *y = b;
+    return x->uid < y->uid ? -1 : x->uid > y->uid;
+}
+
+// Visible rows of the table itself: those with uid <= last_uid.
+static uint32_t
+rows_visible(const struct view *v)
+{
+    return v->last_uid == UINT32_MAX ? v->mailbox->state->counts.exists
+                                     : state_row_at(v->mailbox->state, v->last_uid + 1);
+}
+
+void
+view_ghosts(struct view *v)
+{
+    struct mailbox *m = v->mailbox;
+    if (v->ghosts_version == m->version &&
+        (v->ghost_count == 0) == (v->version == m->version))
+        return;
+    size_t n = 0;
+    free(v->ghosts);
+    free(v->ghost_seqs);
+    v->ghosts = m->ghost_count > 0 ? calloc(m->ghost_count, sizeof *v->ghosts) : NULL;
+    v->ghost_seqs =
+        m->ghost_count > 0 ? calloc(m->ghost_count, sizeof *v->ghost_seqs) : NULL;
+    must(m->ghost_count == 0 || (v->ghosts && v->ghost_seqs));
+    for (size_t i = 0; i < m->ghost_count; i++)
+        if (m->ghosts[i].version > v->version && m->ghosts[i].row.uid <= v->last_uid)
+            v->ghosts[n++] = m->ghosts[i].row;
+    if (n > 1)
+        qsort(v->ghosts, n, sizeof *v->ghosts, ghost_order);
+    for (size_t i = 0; i < n; i++)
+        v->ghost_seqs[i] = state_row_at(m->state, v->ghosts[i].uid) + (uint32_t)i + 1;
+    v->ghost_count = n;
+    v->ghosts_version = m->version;
+}
+
+// How many ghosts have a sequence number below seq; *exact when seq is a ghost itself.
+static size_t
+ghosts_before(const struct view *v, uint32_t seq, bool *exact)
+{
+    size_t low = 0, high = v->ghost_count;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        if (v->ghost_seqs[mid] < seq)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    *exact = low < v->ghost_count && v->ghost_seqs[low] == seq;
+    return low;
+}
+
+bool
+view_is_recent(const struct view *v, uint32_t uid)
+{
+    for (size_t i = 0; i < v->recent_ranges; i++)
+        if (uid >= v->recents[i].first && uid <= v->recents[i].last)
+            return true;
+    return false;
+}
+
+void
+view_at(struct view *v, uint32_t seq, struct view_message *out)
+{
+    bool ghost = false;
+    size_t before = v->ghost_count > 0 ? ghosts_before(v, seq, &ghost) : 0;
+    out->seq = seq;
+    out->expunged = ghost;
+    out->row = ghost ? v->ghosts[before] : v->mailbox->state->rows[seq - 1 - before];
+    if (ghost)
+        out->row.keywords = 0;
+    out->recent = v->recent_ranges > 0 && view_is_recent(v, out->row.uid);
+}
+
+uint32_t
+view_seq_from(struct view *v, uint32_t uid)
+{
+    uint32_t at = state_row_at(v->mailbox->state, uid), visible = rows_visible(v);
+    uint32_t seq = (at < visible ? at : visible) + 1;
+    for (size_t i = 0; i < v->ghost_count && v->ghosts[i].uid < uid; i++)
+        seq++;
+    return seq;
+}
+
+// ---- what the session calls ----
+
+struct call {
+    struct view *view;
+    void *arg;
+    struct fault *fault;
+    enum result result;
+    enum result (*fn)(struct view *v, void *arg, struct fault *f);
+};
+
+static void
+call_run(void *arg)
+{
+    struct call *c = arg;
+    c->result = c->fn(c->view, c->arg, c->fault);
+}
+
+static enum result
+at_home(struct view *v, enum result (*fn)(struct view *v, void *arg, struct fault *f),
+        void *arg, struct fault *f)
+{
+    struct call c = {v, arg, f, R_FAIL, fn};
+    account_run(v->account, call_run, &c);
+    return c.result;
+}
+
+static enum result
+table(struct view *v, struct fault *f)
+{
+    if (v->gone || mailbox_load(v->account, v->mailbox, f) != R_OK)
+        return v->gone ? fault_set(f, FAULT_NONEXISTENT, "mailbox was deleted") : R_FAIL;
+    v->generation = v->mailbox->generation;
+    view_ghosts(v);
+    return R_OK;
+}
+
+static enum result
+star(struct view *v, void *arg, struct fault *f)
+{
+    struct view_message last;
+    uint32_t *out = arg;
+    if (table(v, f) != R_OK)
+        return R_FAIL;
+    *out = 0;
+    if (v->exists > 0) {
+        view_at(v, v->exists, &last);
+        *out = last.row.uid;
+    }
+    return R_OK;
+}
+
+enum result
+view_star(struct view *v, bool by_uid, uint32_t *star_out, struct fault *f)
+{
+    if (by_uid)
+        return at_home(v, star, star_out, f);
+    *star_out = v->exists;
+    return R_OK;
+}
+
+enum result
+view_cursor_init(struct view_cursor *c, struct view *v, const struct seqset *set,
+                 bool by_uid, struct fault *f)
+{
+    if (set && !by_uid && set->count > 0 && set->ranges[set->count - 1].last > v->exists)
+        return fault_set(f, FAULT_BAD, "no such sequence number");
+    *c = (struct view_cursor){v, set, by_uid, 1, 0};
+    return R_OK;
+}
+
+struct next_call {
+    struct view_cursor *cursor;
+    struct view_message *out;
+    size_t max, n;
+};
+
+// One range of the set, from the cursor's position; false when `out` is full before its end.
+static bool
+next_range(struct view *v, struct next_call *n, uint32_t first, uint32_t last)
+{
+    struct view_cursor *c = n->cursor;
+    uint32_t from = c->by_uid ? view_seq_from(v, first) : first;
+    if (c->next_seq < from)
+        c->next_seq = from;
+    while (c->next_seq <= v->exists) {
+        if (!c->by_uid && c->next_seq > last)
+            return true;
+        if (n->n == n->max)
+            return false;
+        view_at(v, c->next_seq, &n->out[n->n]);
+        if (c->by_uid && n->out[n->n].row.uid > last)
+            return true;
+        n->n++;
+        c->next_seq++;
+    }
+    return true;
+}
+
+static enum result
+next(struct view *v, void *arg, struct fault *f)
+{
+    struct next_call *n = arg;
+    struct view_cursor *c = n->cursor;
+    if (table(v, f) != R_OK)
+        return R_FAIL;
+    if (!c->set) {
+        next_range(v, n, 1, UINT32_MAX);
+        return R_OK;
+    }
+    for (; c->range < c->set->count; c->range++)
+        if (!next_range(v, n, c->set->ranges[c->range].first,
+                        c->set->ranges[c->range].last))
+            break;
+    return R_OK;
+}
+
+enum result
+view_next(struct view_cursor *c, struct view_message *out, size_t max, size_t *n_out,
+          struct fault *f)
+{
+    struct next_call n = {c, out, max, 0};
+    task_yield();
+    if (c->next_seq > c->view->exists || (c->set && c->range >= c->set->count))
+        return R_NONE;
+    if (at_home(c->view, next, &n, f) != R_OK)
+        return R_FAIL;
+    *n_out = n.n;
+    return n.n > 0 ? R_OK : R_NONE;
+}
+
+// ---- keywords ----
+
+struct names_call {
+    uint32_t set;
+    bool all;
+    struct arena *arena;
+    struct span *names;
+    size_t n;
+};
+
+static enum result
+names(struct view *v, void *arg, struct fault *f)
+{
+    struct names_call *c = arg;
+    struct mailbox *m = v->mailbox;
+    const uint32_t *numbers = NULL;
+    if (c->all ? v->gone : table(v, f) != R_OK)
+        return fault_set(f, FAULT_NONEXISTENT, "mailbox was deleted");
+    if (c->all) {
+        c->n = m->state->keyword_count;
+        v->keywords_told = m->state->keyword_count;
+    } else {
+        numbers = keyword_sets_get(m->state->sets, c->set, &c->n);
+    }
+    c->names = arena_array(c->arena, c->n, sizeof *c->names);
+    for (size_t i = 0; i < c->n; i++)
+        c->names[i] = arena_dup(c->arena, m->state->keywords[numbers ? numbers[i] : i]);
+    return R_OK;
+}
+
+enum result
+view_keyword_list(struct view *v, struct arena *a, struct span **names_out, size_t *n_out,
+                  struct fault *f)
+{
+    struct names_call c = {.all = true, .arena = a};
+    if (at_home(v, names, &c, f) != R_OK)
+        return R_FAIL;
+    *names_out = c.names;
+    *n_out = c.n;
+    return R_OK;
+}
+
+enum result
+view_keywords(struct view *v, uint32_t set, struct arena *a, struct span **names_out,
+              size_t *n_out, struct fault *f)
+{
+    struct names_call c = {.set = set, .arena = a};
+    if (at_home(v, names, &c, f) != R_OK)
+        return R_FAIL;
+    *names_out = c.names;
+    *n_out = c.n;
+    return R_OK;
+}
+
+uint64_t
+view_generation(const struct view *v)
+{
+    return v->generation;
+}
+
+// ---- small answers, from the session's copy ----
+
+void
+view_info(const struct view *v, struct view_info *out)
+{
+    *out = (struct view_info){v->mailbox_id, v->uidvalidity, v->uidnext,
+                              v->exists,     v->recent,      v->first_unseen,
+                              v->modseq,     v->rights,      v->read_only};
+}
+
+uint32_t
+view_exists(const struct view *v)
+{
+    return v->exists;
+}
+
+struct account *
+view_account(const struct view *v)
+{
+    return v->account;
+}
+
+bool
+view_gone(const struct view *v)
+{
+    return v->gone;
+}
+
+bool
+view_pending(const struct view *v)
+{
+    return atomic_load(&v->pending);
+}

@@ -1,0 +1,252 @@
+#include "mail/home.h"
+#include "mail/tree_record.h"
+
+#include "base/limits.h"
+#include "base/log.h"
+
+struct open_call {
+    struct account *account;
+    const struct mailbox_ref *ref;
+    struct view *view;
+    struct fault *fault;
+    enum result result;
+};
+
+static enum result
+recent_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
+{
+    struct record_recent *r = arg;
+    struct buf meta;
+    (void)f;
+    if (!state_mailbox(a->state, r->mailbox))
+        return R_OK;
+    buf_init(&meta, LIMIT_record_meta);
+    record_recent_put(&meta, r);
+    store_batch_add(b, RECORD_RECENT, buf_span(&meta), NULL);
+    buf_done(&meta);
+    return R_OK;
+}
+
+struct recent_job {
+    struct account *account;
+    struct record_recent record;
+};
+
+// Nobody waits for this: after a crash a message may be recent once more.
+static void
+recent_task(void *arg)
+{
+    struct recent_job *job = arg;
+    struct fault f;
+    if (account_change(job->account, recent_change, &job->record, 0, NULL, &f) != R_OK)
+        log_warning("mail", "recent mark of %.*s not kept: %s",
+                    SPAN_ARG(job->account->user), f.why);
+    free(job);
+}
+
+static void
+recent_advance(struct account *a, struct mailbox *m, uint32_t mark)
+{
+    struct recent_job *job = calloc(1, sizeof *job);
+    must(job != NULL);
+    job->account = a;
+    job->record = (struct record_recent){m->id, mark};
+    m->recent_taken = mark;
+    task_start(recent_task, job);
+}
+
+static void
+range_add(struct view *v, uint32_t first, uint32_t last)
+{
+    if (v->recent_ranges > 0 && v->recents[v->recent_ranges - 1].last + 1 == first) {
+        v->recents[v->recent_ranges - 1].last = last;
+        return;
+    }
+    v->recents = realloc(v->recents, (v->recent_ranges + 1) * sizeof *v->recents);
+    must(v->recents != NULL);
+    v->recents[v->recent_ranges++] = (struct uid_range){first, last};
+}
+
+// How many messages of [first, last] exist now. Table loaded, or the range is empty.
+static uint32_t
+rows_between(const struct mailbox *m, uint32_t first, uint32_t last)
+{
+    uint32_t from = state_row_at(m->state, first);
+    uint32_t to =
+        last == UINT32_MAX ? m->state->counts.exists : state_row_at(m->state, last + 1);
+    return to - from;
+}
+
+// The messages the view is about to be told of, from the mark on, are \Recent here, and nowhere else when this
+// session may take them.
+enum result
+view_take_recent(struct view *v, struct fault *f)
+{
+    struct mailbox *m = v->mailbox;
+    uint32_t uidnext = m->state->counts.uidnext;
+    uint32_t mark =
+        m->recent_taken > m->state->recent_mark ? m->recent_taken : m->state->recent_mark;
+    if (mark == 0)
+        mark = 1;
+    if (mark >= uidnext)
+        return R_OK;
+    if (mailbox_load(v->account, m, f) != R_OK)
+        return R_FAIL;
+    uint32_t n = rows_between(m, mark, uidnext - 1);
+    if (n > 0)
+        range_add(v, mark, uidnext - 1);
+    v->recent += n;
+    if (!v->read_only)
+        recent_advance(v->account, m, uidnext);
+    return R_OK;
+}
+
+// Sequence number of the first unseen message, 0 when all are seen; remembered until flags change.
+static enum result
+first_unseen(struct view *v, struct fault *f)
+{
+    struct mailbox *m = v->mailbox;
+    v->first_unseen = 0;
+    if (m->state->counts.unseen == 0)
+        return R_OK;
+    if (!m->seen_known) {
+        if (mailbox_load(v->account, m, f) != R_OK)
+            return R_FAIL;
+        uint32_t i = 0;
+        while (i < m->state->counts.exists && (m->state->rows[i].flags & FLAG_SEEN))
+            i++;
+        m->seen_seq = i < m->state->counts.exists ? i + 1 : 0;
+        m->seen_known = true;
+    }
+    v->first_unseen = m->seen_seq;
+    return R_OK;
+}
+
+static void
+link_view(struct view *v, struct mailbox *m)
+{
+    v->mailbox = m;
+    v->next = m->views;
+    v->prev = &m->views;
+    if (m->views)
+        m->views->prev = &v->next;
+    m->views = v;
+}
+
+static void
+unlink_view(struct view *v)
+{
+    *v->prev = v->next;
+    if (v->next)
+        v->next->prev = v->prev;
+}
+
+static void
+begin_here(struct view *v)
+{
+    struct mailbox *m = v->mailbox;
+    v->mailbox_id = m->id;
+    v->uidvalidity = m->state->uidvalidity;
+    v->uidnext = m->state->counts.uidnext;
+    v->exists = m->state->counts.exists;
+    v->last_uid = v->uidnext - 1;
+    v->modseq = m->state->counts.modseq;
+    v->version = v->ghosts_version = m->version;
+    v->keywords_told = m->state->keyword_count;
+}
+
+static enum result
+open_view(struct open_call *c)
+{
+    struct view *v = c->view;
+    struct mailbox *m = mailbox_of(c->account, c->ref->mailbox);
+    if (!m)
+        return fault_set(c->fault, FAULT_NONEXISTENT, "no such mailbox");
+    link_view(v, m);
+    c->account->refs++;
+    // Loading suspends: what is read afterwards is read in one go.
+    enum result r = first_unseen(v, c->fault);
+    if (r == R_OK && !v->gone)
+        r = view_take_recent(v, c->fault);
+    if (r == R_OK && v->gone)
+        r = fault_set(c->fault, FAULT_NONEXISTENT, "mailbox was deleted");
+    if (r == R_OK)
+        begin_here(v);
+    return r;
+}
+
+static void
+open_run(void *arg)
+{
+    struct open_call *c = arg;
+    c->result = open_view(c);
+}
+
+static struct poke *
+poke_new(view_poke_fn *fn, void *arg)
+{
+    struct poke *p = calloc(1, sizeof *p);
+    must(p != NULL);
+    atomic_store(&p->refs, 1);
+    p->loop = loop_self();
+    p->fn = fn;
+    p->arg = arg;
+    return p;
+}
+
+enum result
+view_open(struct mail_user *u, const struct mailbox_ref *ref, bool read_only,
+          view_poke_fn *poke, void *arg, struct view **v_out, struct fault *f)
+{
+    struct view *v = calloc(1, sizeof *v);
+    must(v != NULL);
+    (void)u;
+    v->account = ref->account;
+    v->read_only = read_only;
+    v->rights = ref->rights;
+    v->poke = poke_new(poke, arg);
+    struct open_call c = {ref->account, ref, v, f, R_FAIL};
+    account_run(ref->account, open_run, &c);
+    if (c.result == R_OK)
+        *v_out = v;
+    else if (v->prev)
+        view_close(&v);
+    else {
+        free(v->poke);
+        free(v);
+    }
+    return c.result;
+}
+
+static void
+close_run(void *arg)
+{
+    struct view *v = arg;
+    struct mailbox *m = v->mailbox;
+    struct account *a = v->account;
+    unlink_view(v);
+    for (size_t i = 0; i < m->event_count; i++) {
+        struct flag_event *e = &m->events[(m->event_at + i) % LIMIT_flag_events];
+        if (e->origin == v)
+            e->origin = NULL;
+    }
+    mailbox_trim(m);
+    mailbox_release(a, m);
+    if (atomic_fetch_sub(&v->poke->refs, 1) == 1)
+        free(v->poke);
+    free(v->recents);
+    free(v->ghosts);
+    free(v->ghost_seqs);
+    free(v);
+    account_close(&a);
+}
+
+void
+view_close(struct view **v)
+{
+    if (!*v)
+        return;
+    (*v)->poke->fn = NULL;
+    loop_post(mail_home((*v)->account->mail, (*v)->account->id), close_run, *v);
+    *v = NULL;
+}

@@ -1,0 +1,190 @@
+#include "mail/home.h"
+
+#include "base/limits.h"
+
+struct sync_call {
+    struct view *view;
+    unsigned flags;
+    struct arena *arena;
+    struct view_delta *delta;
+    struct fault *fault;
+    enum result result;
+};
+
+// ---- expunges ----
+
+// Descending, so that no number depends on one announced before it.
+static void
+tell_expunged(struct view *v, struct arena *a, struct view_delta *d)
+{
+    size_t n = v->ghost_count;
+    d->expunged = arena_array(a, n, sizeof *d->expunged);
+    d->expunged_uids = arena_array(a, n, sizeof *d->expunged_uids);
+    d->expunged_count = n;
+    for (size_t i = 0; i < n; i++) {
+        d->expunged[i] = v->ghost_seqs[n - 1 - i];
+        d->expunged_uids[i] = v->ghosts[n - 1 - i].uid;
+        v->recent -= view_is_recent(v, v->ghosts[n - 1 - i].uid);
+    }
+    v->exists -= (uint32_t)n;
+    v->version = v->ghosts_version = v->mailbox->version;
+    v->ghost_count = 0;
+    mailbox_trim(v->mailbox);
+}
+
+// ---- flags ----
+
+static void
+put_changed(struct view *v, struct view_delta *d, uint32_t row)
+{
+    const struct mailbox_state *s = v->mailbox->state;
+    uint32_t seq = row + 1;
+    for (size_t i = 0; i < v->ghost_count && v->ghosts[i].uid < s->rows[row].uid; i++)
+        seq++;
+    view_at(v, seq, &d->changed[d->changed_count++]);
+}
+
+static int
+uid_order(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+// The remembered events reach back to what the view was told: only those rows are looked at.
+static void
+changed_by_events(struct view *v, struct arena *a, struct view_delta *d)
+{
+    struct mailbox *m = v->mailbox;
+    uint32_t *uids = arena_array(a, m->event_count, sizeof *uids);
+    size_t n = 0;
+    for (size_t i = 0; i < m->event_count; i++) {
+        const struct flag_event *e = &m->events[(m->event_at + i) % LIMIT_flag_events];
+        if (e->modseq > v->modseq && e->origin != v && e->uid <= v->last_uid)
+            uids[n++] = e->uid;
+    }
+    if (n > 1)
+        qsort(uids, n, sizeof *uids, uid_order);
+    d->changed = arena_array(a, n, sizeof *d->changed);
+    for (size_t i = 0; i < n; i++) {
+        uint32_t row = state_row_at(m->state, uids[i]);
+        bool again = i > 0 && uids[i] == uids[i - 1];
+        if (!again && row < m->state->counts.exists && m->state->rows[row].uid == uids[i])
+            put_changed(v, d, row);
+    }
+}
+
+static void
+changed_by_scan(struct view *v, struct arena *a, struct view_delta *d)
+{
+    const struct mailbox_state *s = v->mailbox->state;
+    size_t n = 0;
+    for (uint32_t i = 0; i < s->counts.exists && s->rows[i].uid <= v->last_uid; i++)
+        n += s->rows[i].modseq > v->modseq;
+    d->changed = arena_array(a, n, sizeof *d->changed);
+    for (uint32_t i = 0; i < s->counts.exists && s->rows[i].uid <= v->last_uid; i++)
+        if (s->rows[i].modseq > v->modseq)
+            put_changed(v, d, i);
+}
+
+static bool
+has_events(const struct view *v)
+{
+    const struct mailbox *m = v->mailbox;
+    for (size_t i = m->event_count; i > 0; i--) {
+        const struct flag_event *e = &m->events[(m->event_at + i - 1) % LIMIT_flag_events];
+        if (e->modseq <= v->modseq)
+            return false;
+        if (e->origin != v && e->uid <= v->last_uid)
+            return true;
+    }
+    return false;
+}
+
+// ---- the whole ----
+
+static bool
+needs_table(const struct view *v)
+{
+    const struct mailbox *m = v->mailbox;
+    return v->version != m->version || m->events_from > v->modseq || has_events(v);
+}
+
+// Everything that was missed, while the table is there; nothing here suspends.
+static void
+sync_rows(struct sync_call *c)
+{
+    struct view *v = c->view;
+    v->generation = v->mailbox->generation;
+    view_ghosts(v);
+    if (c->flags & VIEW_EXPUNGE)
+        tell_expunged(v, c->arena, c->delta);
+    if (v->mailbox->events_from > v->modseq)
+        changed_by_scan(v, c->arena, c->delta);
+    else
+        changed_by_events(v, c->arena, c->delta);
+}
+
+static void
+tell_new(struct view *v, struct view_delta *d)
+{
+    struct mailbox *m = v->mailbox;
+    uint32_t told = v->exists;
+    v->uidnext = m->state->counts.uidnext;
+    v->last_uid = v->uidnext - 1;
+    if (v->version != m->version) {
+        v->ghosts_version = UINT64_MAX;  // expunged ones among the new are ghosts too now
+        view_ghosts(v);
+    }
+    v->exists = m->state->counts.exists + (uint32_t)v->ghost_count;
+    d->exists_changed = v->exists != told;
+    v->modseq = m->state->counts.modseq;
+}
+
+static enum result
+sync_view(struct sync_call *c)
+{
+    struct view *v = c->view;
+    struct mailbox *m = v->mailbox;
+    atomic_store(&v->pending, false);
+    if (v->gone) {
+        c->delta->gone = true;
+        return R_OK;
+    }
+    bool rows = needs_table(v), fresh = m->state->counts.uidnext != v->uidnext;
+    if ((rows || fresh) && mailbox_load(v->account, m, c->fault) != R_OK)
+        return v->gone ? R_OK : R_FAIL;
+    if (m->state->counts.uidnext != v->uidnext && view_take_recent(v, c->fault) != R_OK)
+        return R_FAIL;
+    if (needs_table(v))
+        sync_rows(c);
+    tell_new(v, c->delta);
+    if (v->version != m->version)
+        atomic_store(&v->pending, true);
+    c->delta->keywords_changed = v->keywords_told != m->state->keyword_count;
+    c->delta->exists = v->exists;
+    c->delta->recent = v->recent;
+    return R_OK;
+}
+
+static void
+sync_run(void *arg)
+{
+    struct sync_call *c = arg;
+    c->result = sync_view(c);
+}
+
+enum result
+view_sync(struct view *v, unsigned flags, struct arena *a, struct view_delta *out,
+          struct fault *f)
+{
+    struct view_delta delta = {.exists = v->exists, .recent = v->recent};
+    struct sync_call c = {v, flags, a, &delta, f, R_FAIL};
+    if (atomic_load(&v->pending) || v->gone) {
+        account_run(v->account, sync_run, &c);
+        if (c.result != R_OK)
+            return R_FAIL;
+    }
+    *out = delta;
+    return R_OK;
+}
