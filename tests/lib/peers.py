@@ -170,6 +170,12 @@ class Dovecot:
     def message(self, name):
         return read_message(name)
 
+    def for_script(self, script):
+        return self
+
+    def check_reports(self):
+        pass
+
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         try:
@@ -197,6 +203,12 @@ class Remote:
 
     def message(self, name):
         return read_message(name)
+
+    def for_script(self, script):
+        return self
+
+    def check_reports(self):
+        pass
 
     def stop(self):
         pass

@@ -486,7 +486,9 @@ def run_file(path, server, mapper=None):
     if verdict == "skip":
         return "skip", reason
     try:
-        Run(script, server, mapper).run()
+        chosen = server.for_script(script)
+        Run(script, chosen, mapper).run()
+        chosen.check_reports()
     except Skip as skip:
         return "skip", str(skip)
     except Failure:

@@ -1,0 +1,38 @@
+// Whole messages: any octets give a tree, the same for two halves; everything made of it holds.
+
+#include "mime/index.h"
+#include "mime/render.h"
+#include "mime/summary.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void
+describe(struct buf *out, struct arena *a, struct span message, size_t cut)
+{
+    struct mime_scan *s = mime_scan_new(a);
+    mime_scan_feed(s, span_slice(message, 0, cut));
+    mime_scan_feed(s, span_skip(message, cut));
+    const struct mime_part *root = mime_scan_end(s);
+    mime_render_envelope(out, root, cut % 2);
+    mime_render_body(out, root, true, cut % 2);
+    must(!memchr(out->p, '\0', out->n));
+    mime_index_put(out, root);
+    mime_summary_put(out, root);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct span message = span_of(data, size);
+    struct arena *a = arena_new();
+    struct buf one, two;
+    buf_init(&one, 1 << 26);
+    buf_init(&two, 1 << 26);
+    describe(&one, a, message, 0);
+    describe(&two, a, message, size / 4 * 2);
+    must(span_eq(buf_span(&one), buf_span(&two)));
+    buf_done(&one);
+    buf_done(&two);
+    arena_free(&a);
+    return 0;
+}

@@ -1,0 +1,168 @@
+"""./check: builds, runs every part, sums up. A part that fails does not hide the others."""
+import argparse
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+PYTHON = "/usr/bin/python3"
+JOBS = str(os.cpu_count() or 2)
+BUILDS = {
+    "asan": ["-Db_sanitize=address,undefined", "-Db_lundef=false"],
+    "tsan": ["-Db_sanitize=thread", "-Db_lundef=false"],
+    "release": ["--buildtype=release", "-Dhardening=true"],
+    "fuzz": ["-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dfuzz=true", "-Dc_args=-fsanitize=fuzzer-no-link"],
+}
+
+
+class Tally:
+    def __init__(self):
+        self.passed, self.failed, self.parts = 0, 0, []
+
+    def add(self, name, passed, failed, seconds):
+        self.passed += passed
+        self.failed += failed
+        self.parts.append((name, passed, failed, seconds))
+        print(f"-- {name}: {passed} passed, {failed} failed ({seconds:.0f} s)", flush=True)
+
+
+def run(*words, env=None, show=False):
+    """Runs a command in the root; returns its code and output, shown only when asked for or when it fails."""
+    done = subprocess.run([str(w) for w in words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          env={**os.environ, **(env or {})}, check=False)
+    text = done.stdout.decode(errors="replace")
+    if show or done.returncode:
+        print(text, flush=True)
+    return done.returncode, text
+
+
+def build(name):
+    """Configures and builds build/NAME; returns whether it did."""
+    folder = ROOT / "build" / name
+    if not (folder / "build.ninja").exists():
+        env = {"CC": "clang"} if name == "fuzz" else {}
+        if run("meson", "setup", folder, *BUILDS[name], env=env)[0]:
+            return False
+    return run("ninja", "-C", folder, "-j", JOBS, "-k", "0")[0] == 0
+
+
+def part_build(_):
+    done = [build("asan"), build("release")]
+    return done.count(True), done.count(False)
+
+
+def counts(text):
+    """The last "N passed, N failed" of a text."""
+    found = re.findall(r"^(\d+) passed, (\d+) failed$", text, re.M)
+    return (int(found[-1][0]), int(found[-1][1])) if found else (0, 1)
+
+
+def part_house(_):
+    passed = failed = 0
+    for script in sorted((ROOT / "tests/house").glob("check_*.py")):
+        code, text = run(PYTHON, script)
+        good, bad = counts(text)
+        passed, failed = passed + good, failed + max(bad, 1 if code else 0)
+    return passed, failed
+
+
+def part_tidy(options):
+    code, text = run(PYTHON, "tests/house/tidy.py", *(["--all"] if options.long else []))
+    good, bad = counts(text)
+    return good, max(bad, 1 if code else 0)
+
+
+def meson_test(name, suite):
+    code, text = run("meson", "test", "-C", f"build/{name}", "--suite", suite, "--print-errorlogs", "-t", "4",
+                     "--num-processes", JOBS)
+    found = {word: int(n) for word, n in re.findall(r"^(Ok|Expected Fail|Fail|Unexpected Pass|Timeout):\s+(\d+)", text, re.M)}
+    good, bad = found.get("Ok", 0), found.get("Fail", 0) + found.get("Timeout", 0) + found.get("Unexpected Pass", 0)
+    return good, max(bad, 1 if code or not good else 0)
+
+
+def part_unit(_):
+    return meson_test("asan", "unit")
+
+
+def part_threads(_):
+    built = build("tsan")
+    good, bad = meson_test("tsan", "threads")
+    return good, bad + (0 if built else 1)
+
+
+def part_fuzz(options):
+    built = build("fuzz")
+    code, text = run(PYTHON, "tests/house/fuzz.py", "--seconds", "120" if options.long else "6")
+    good, bad = counts(text)
+    return good + (1 if built else 0), max(bad, 1 if code else 0) + (0 if built else 1)
+
+
+def pytest(*words, env=None):
+    code, text = run(PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", *words, env=env)
+    last = text.strip().split("\n")[-1] if text.strip() else ""
+    found = {word: int(n) for n, word in re.findall(r"(\d+) (passed|failed|error|skipped)", last)}
+    bad = found.get("failed", 0) + found.get("error", 0)
+    return found.get("passed", 0), max(bad, 1 if code else 0)
+
+
+def part_runner(_):
+    return pytest("tests/test_runner.py")
+
+
+def part_transcripts(_):
+    return pytest("tests/test_transcripts.py", "-k", "test_transcript[")
+
+
+def part_variants(_):
+    return pytest("tests/test_transcripts.py", "-k", "test_split or test_mounted")
+
+
+def part_dovecot(_):
+    return pytest("tests/test_transcripts.py", "-k", "test_dovecot")
+
+
+def part_clients(_):
+    return pytest("tests/clients")
+
+
+def part_corpus(options):
+    return pytest("tests/corpus", env={"POSTHORN_LONG": "1"} if options.long else None)
+
+
+def part_faults(options):
+    return pytest("tests/faults", env={"POSTHORN_LONG": "1"} if options.long else None)
+
+
+PARTS = {name[5:]: function for name, function in list(globals().items()) if name.startswith("part_")}
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="./check", description=f"parts: {' '.join(PARTS)}")
+    parser.add_argument("--long", action="store_true", help="longer fuzzing, more kill -9, everything under clang-tidy")
+    parser.add_argument("parts", nargs="*", metavar="PART")
+    options = parser.parse_args()
+    unknown = [p for p in options.parts if p not in PARTS]
+    if unknown:
+        parser.error(f"no part named {' '.join(unknown)}; there are {' '.join(PARTS)}")
+    tally = Tally()
+    for name, function in PARTS.items():
+        if options.parts and name not in options.parts and name != "build":
+            continue
+        began = time.monotonic()
+        try:
+            good, bad = function(options)
+        except Exception as error:  # a part that breaks is a failure, and the next ones still run
+            print(f"{name}: {error!r}", flush=True)
+            good, bad = 0, 1
+        tally.add(name, good, bad, time.monotonic() - began)
+    print()
+    for name, good, bad, seconds in tally.parts:
+        print(f"   {name:12} {good:5} passed {bad:4} failed {seconds:6.0f} s")
+    print(f"{tally.passed} passed, {tally.failed} failed")
+    return 1 if tally.failed else 0
+
+
+sys.exit(main())

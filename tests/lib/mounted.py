@@ -1,0 +1,39 @@
+"""The mount variant: every mailbox name of a transcript becomes one of a mounted tree."""
+import re
+
+NAME = r'("(?:[^"\\]|\\.)*"|[^\s()]+)'
+ONE = re.compile(r"^(select|examine|create|delete|status|append|subscribe|unsubscribe) " + NAME, re.I)
+TWO = re.compile(r"^(rename) " + NAME + " " + NAME, re.I)
+COPY = re.compile(r"^((?:uid )?(?:copy|move) \S+) " + NAME, re.I)
+SEEN = re.compile(r'^(\* (?:STATUS|LIST \([^)]*\) \S+|LSUB \([^)]*\) \S+)) ' + NAME)
+
+
+def mapper(prefix):
+    """A function that puts the prefix before the names in a command or an expected line."""
+    def put(name):
+        if name.startswith("{"):
+            return name
+        if name.upper() == "INBOX":
+            name = "INBOX"
+        return f'"{prefix}{name[1:]}' if name.startswith('"') else prefix + name
+
+    def apply(text):
+        for rule in (ONE, COPY, SEEN):
+            found = rule.match(text)
+            if found:
+                return f"{found[1]} {put(found[2])}{text[found.end():]}"
+        found = TWO.match(text)
+        if found:
+            return f"{found[1]} {put(found[2])} {put(found[3])}{text[found.end():]}"
+        return text
+
+    return apply
+
+
+def suits(script):
+    """Whether a transcript is about mailboxes as such: no patterns, no literals as names, no other states."""
+    if script.preauth or script.variants == ["plain"]:
+        return False
+    text = "\n".join(step.text for step in script.steps)
+    return not re.search(r"^(list|lsub|namespace|create|rename|delete|subscribe|unsubscribe|idle)\b"
+                         r"|SPECIAL|\bL[<>]|Sent|Junk|select \{|rev2", text, re.I | re.M)

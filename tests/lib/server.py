@@ -1,0 +1,206 @@
+"""Posthorn under test: its own data directory and ports, fails on sanitizer reports, can be killed and restarted."""
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+from .peers import free_ports, make_certificate, read_message, wait_port
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+PASSWORD = "secret"
+REPORT = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:|SUMMARY: \w+Sanitizer|\bmust\b.*failed")
+USERS = ("alice", "bob", "carol")
+
+
+def binary():
+    return os.environ.get("POSTHORN_BINARY", str(ROOT / "build/asan/src/main/posthorn"))
+
+
+def environment():
+    env = dict(os.environ)
+    env["ASAN_OPTIONS"] = "detect_leaks=0:abort_on_error=0:handle_abort=1:detect_stack_use_after_return=0"
+    env["UBSAN_OPTIONS"] = "print_stacktrace=1:halt_on_error=1"
+    env["TSAN_OPTIONS"] = "halt_on_error=0"
+    return env
+
+
+def run_verb(*words, stdin=b"", timeout=60):
+    """One admin verb; returns its output, raises with everything it said when it fails."""
+    done = subprocess.run([binary(), *map(str, words)], input=stdin, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, env=environment(), timeout=timeout, check=False)
+    if done.returncode:
+        raise RuntimeError(f"posthorn {' '.join(map(str, words))}: {done.returncode}\n"
+                           f"{done.stdout.decode(errors='replace')}{done.stderr.decode(errors='replace')}")
+    return done.stdout
+
+
+_template = None
+
+
+def template():
+    """A data directory with alice, bob and carol, made once for each run of the tests."""
+    global _template
+    if _template is None:
+        _template = pathlib.Path(tempfile.mkdtemp(prefix="posthorn-template-")) / "data"
+        for name in USERS:
+            run_verb("user", "add", name, "--data", _template, stdin=PASSWORD.encode() + b"\n")
+    return _template
+
+
+class Server:
+    name = "posthorn"
+    password = PASSWORD
+
+    def __init__(self, settings=None, data=None, plaintext=True, start=True):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="posthorn-test-"))
+        os.chmod(self.dir, 0o755)
+        self.data = pathlib.Path(data) if data else self.dir / "data"
+        if data is None:
+            shutil.copytree(template(), self.data, symlinks=True, ignore=shutil.ignore_patterns("*.sock", "admin"))
+        self.ports = dict(zip(("imap", "imaps", "lmtp"), free_ports(3)))
+        self.settings = {"plaintext_auth": plaintext, "auth_penalty": False, "mail_threads": 2,
+                         "gate_processes": 1, **(settings or {})}
+        self.users, self.process, self.reported = 0, None, 0
+        make_certificate(self.dir)
+        self.write_config()
+        if start:
+            self.start()
+
+    def write_config(self):
+        lines = ["version = 1", 'hostname = "localhost"', f'data = "{self.data}"']
+        lines += [f'{name} = {{ "127.0.0.1:{port}" }}' for name, port in self.ports.items()]
+        if os.getuid() == 0:
+            lines.append('user = "root"')
+        for name, value in self.settings.items():
+            text = str(value).lower() if isinstance(value, bool) else value if isinstance(value, int) else f'"{value}"'
+            lines.append(f"{name} = {text}")
+        lines.append(f'tls {{ certificate = "{self.dir}/cert.pem"  key = "{self.dir}/key.pem" }}')
+        self.config = self.dir / "posthorn.conf"
+        self.config.write_text("\n".join(lines) + "\n")
+
+    # -- life --------------------------------------------------------------------------------
+    def start(self):
+        began = time.monotonic()
+        self.log = open(self.dir / "stderr", "ab")
+        self.process = subprocess.Popen([binary(), "serve", "-c", str(self.config)], stdin=subprocess.DEVNULL,
+                                        stdout=self.log, stderr=self.log, env=environment(), start_new_session=True)
+        try:
+            wait_port(self.ports["imap"], self.process, 30)
+            wait_port(self.ports["lmtp"], self.process, 30)
+        except RuntimeError as error:
+            raise RuntimeError(f"{error}\n{self.stderr()[-4000:]}") from None
+        self.start_seconds = time.monotonic() - began
+
+    def family(self):
+        """The pids of the server and all its roles."""
+        parents = {}
+        for entry in pathlib.Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+                    parents.setdefault(int(fields[1]), []).append(int(entry.name))
+                except OSError:
+                    pass
+        found, left = [], [self.process.pid]
+        while left:
+            pid = left.pop()
+            found.append(pid)
+            left += parents.get(pid, [])
+        return found
+
+    def kill(self):
+        """kill -9 of the whole tree at once."""
+        for pid in self.family():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        self.process.wait()
+        self.process = None
+        self.log.close()
+
+    def stop(self):
+        """A clean end; raises when it was not clean or a sanitizer had something to say."""
+        code = 0
+        if self.process:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                code = self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.kill()
+                code = "still running 20 s after SIGTERM"
+            self.process = None
+        self.check_reports()
+        if code:
+            raise RuntimeError(f"the server ended with {code}\n{self.stderr()[-4000:]}")
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def restart(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(20)
+        self.start()
+
+    def stderr(self):
+        return (self.dir / "stderr").read_text(errors="replace")
+
+    def check_reports(self):
+        """Raises for every sanitizer report since the last call."""
+        text = self.stderr()
+        new, self.reported = text[self.reported:], len(text)
+        if REPORT.search(new):
+            raise AssertionError("the server reported:\n" + new[-8000:])
+
+    # -- what transcripts need ---------------------------------------------------------------
+    def address(self, service):
+        return ("127.0.0.1", self.ports[service]) if service in self.ports else None
+
+    def user_add(self, name, password=PASSWORD):
+        run_verb("user", "add", name, "--data", self.data, stdin=password.encode() + b"\n")
+
+    def fresh_user(self, name):
+        self.users += 1
+        fresh = f"{name}{self.users}"
+        self.user_add(fresh)
+        return fresh
+
+    def message(self, name):
+        return read_message(name)
+
+    def for_script(self, script):
+        return self
+
+
+VARIANTS = {
+    "plain": {},
+    "split": {"test_split_io": True},
+    "mount": {"test_mount": "bob lrswipkxte"},
+}
+
+
+class Fleet:
+    """The servers a run of transcripts needs, started when first asked for."""
+    name = "posthorn"
+
+    def __init__(self, variant="plain"):
+        self.variant, self.servers = variant, {}
+
+    def for_script(self, script):
+        kind = script.server
+        if kind not in self.servers:
+            settings = dict(VARIANTS[self.variant])
+            self.servers[kind] = Server(settings, plaintext=kind != "tls")
+        return self.servers[kind]
+
+    def stop(self):
+        errors = []
+        for server in self.servers.values():
+            try:
+                server.stop()
+            except (RuntimeError, AssertionError) as error:
+                errors.append(str(error))
+        if errors:
+            raise RuntimeError("\n".join(errors))

@@ -1,0 +1,42 @@
+"""Every transcript: on Posthorn as it is, cut into single octets, on a mounted tree; and on Dovecot, to test the test."""
+import pathlib
+
+import pytest
+
+from lib import mounted, server, transcript
+
+HERE = pathlib.Path(__file__).resolve().parent
+FILES = sorted((HERE / "transcripts").glob("*.txt"))
+SCRIPTS = {path.stem: transcript.Script(path) for path in FILES}
+NAMES = sorted(SCRIPTS)
+MOUNTED = [name for name in NAMES if mounted.suits(SCRIPTS[name])]
+
+
+def play(name, fleet, mapper=None):
+    verdict, reason = transcript.run_file(HERE / "transcripts" / f"{name}.txt", fleet, mapper)
+    if verdict == "skip":
+        pytest.skip(reason)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_transcript(name, plain_fleet):
+    play(name, plain_fleet)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_split(name, split_fleet):
+    play(name, split_fleet)
+
+
+@pytest.mark.parametrize("name", MOUNTED)
+def test_mounted(name):
+    fleet = server.Fleet("mount")
+    try:
+        play(name, fleet, mounted.mapper("Shared/bob/"))
+    finally:
+        fleet.stop()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_dovecot(name, dovecot):
+    play(name, dovecot)
