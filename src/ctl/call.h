@@ -1,0 +1,28 @@
+#ifndef CTL_CALL_H
+#define CTL_CALL_H
+
+// Both ends of the admin socket, for src/ctl and the mail role.
+
+#include "ctl/frame.h"
+#include "ctl/verb.h"
+
+// Serves one admin connection: one request. Takes fd; everything frees itself when it ends; on_end(arg) then (may
+// be NULL). Threads: the loop it is called on. `host` must live as long.
+void call_serve(int fd, const struct verb_host *host, void (*on_end)(void *arg), void *arg);
+
+// The command's side: blocks until the verb's status came; returns the exit code.
+int call_run(int fd, const struct verb *v, const char *const *args, size_t n);
+
+// Runs the verb in this process, with a store of its own; returns the exit code.
+int call_run_here(const struct config *c, const struct verb *v, const char *const *args,
+                  size_t n);
+
+// Connects to data/admin.sock: R_NONE when no server listens there.
+enum result call_connect(const char *data, int *fd_out, struct fault *f) MUST_CHECK;
+// The store's options as the settings say.
+struct store_options;
+void call_store_options(const struct config *c, struct store_options *o);
+
+const struct verb *verb_find(struct span words);
+
+#endif

@@ -1,0 +1,217 @@
+#include "ctl/call.h"
+#include "base/limits.h"
+#include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+enum { PIECE = 32768 };
+
+struct verb_client {
+    int fd;
+    const struct verb *verb;
+    const char *const *args;
+    size_t arg_count;
+    struct buf in;
+    bool over;  // the status came, or nothing more will
+    int code;
+    void *state;
+};
+
+struct span
+verb_client_arg(const struct verb_client *c, size_t i)
+{
+    return i < c->arg_count ? span_str(c->args[i]) : SPAN_NONE;
+}
+
+void **
+verb_client_state(struct verb_client *c)
+{
+    return &c->state;
+}
+
+static void
+complain(struct verb_client *c, struct span text)
+{
+    fprintf(stderr, "posthorn: %.*s\n", SPAN_ARG(text));
+    c->over = true;
+    c->code = 1;
+}
+
+static enum result
+sink_stdout(struct verb_client *c, struct span bytes, struct fault *f)
+{
+    (void)c;
+    if (fwrite(bytes.p, 1, bytes.n, stdout) == bytes.n && fflush(stdout) == 0)
+        return R_OK;
+    return fault_errno(f, FAULT_DISK, "standard output");
+}
+
+static void
+sink(struct verb_client *c, struct span bytes)
+{
+    struct fault f;
+    verb_sink_fn *fn = c->verb->sink ? c->verb->sink : sink_stdout;
+    if (fn(c, bytes, &f) != R_OK)
+        complain(c, span_str(f.why));
+}
+
+static void
+take_status(struct verb_client *c, struct span payload)
+{
+    struct unpack u = unpack_of(payload);
+    bool failed = unpack_u8(&u) != 0;
+    if (failed)
+        complain(c, u.rest);
+    c->over = true;
+}
+
+static void
+take(struct verb_client *c, const struct frame *frame)
+{
+    switch (frame->kind) {
+    case FRAME_OUTPUT:
+        sink(c, frame->payload);
+        return;
+    case FRAME_NOTE:
+        fprintf(stderr, "%.*s", SPAN_ARG(frame->payload));
+        return;
+    case FRAME_STATUS:
+        take_status(c, frame->payload);
+        return;
+    case FRAME_REQUEST:
+    case FRAME_INPUT:
+    case FRAME_INPUT_END:
+        break;
+    }
+    complain(c, SPAN("the server's answer is malformed"));
+}
+
+// Reads what is there and acts on the whole frames.
+static void
+receive(struct verb_client *c)
+{
+    char *room = buf_reserve(&c->in, PIECE);
+    must(room != NULL);
+    ssize_t n = recv(c->fd, room, PIECE, 0);
+    if (n < 0 && (errno == EINTR || errno == EAGAIN))
+        return;
+    if (n <= 0) {
+        complain(c, SPAN("the server closed the connection"));
+        return;
+    }
+    c->in.n += (size_t)n;
+    struct frame frame;
+    enum result r = R_NONE;
+    while (!c->over && (r = frame_get(buf_span(&c->in), &frame)) == R_OK) {
+        take(c, &frame);
+        buf_consume(&c->in, frame.size);
+    }
+    if (r == R_FAIL && !c->over)
+        complain(c, SPAN("the server's answer is malformed"));
+}
+
+// Sends all of s; answers are taken meanwhile, so that neither side waits for the other.
+static enum result
+send_all(struct verb_client *c, struct span s, struct fault *f)
+{
+    while (s.n > 0 && !c->over) {
+        struct pollfd p = {c->fd, POLLIN | POLLOUT, 0};
+        if (poll(&p, 1, -1) < 0 && errno != EINTR)
+            return fault_errno(f, FAULT_CLOSED, "poll");
+        if (p.revents & (POLLIN | POLLHUP | POLLERR))
+            receive(c);
+        if (!(p.revents & POLLOUT) || c->over)
+            continue;
+        ssize_t n = send(c->fd, s.p, s.n, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n > 0)
+            s = span_skip(s, (size_t)n);
+    }
+    return c->over ? fault_set(f, FAULT_CLOSED, "the verb ended") : R_OK;
+}
+
+static enum result
+send_frame(struct verb_client *c, enum frame_kind kind, struct span payload,
+           struct fault *f)
+{
+    struct buf b;
+    buf_init(&b, FRAME_MAX + FRAME_HEAD);
+    frame_put(&b, kind, payload);
+    enum result r = send_all(c, buf_span(&b), f);
+    buf_done(&b);
+    return r;
+}
+
+enum result
+verb_client_put(struct verb_client *c, struct span bytes, struct fault *f)
+{
+    for (; bytes.n > 0; bytes = span_skip(bytes, PIECE))
+        if (send_frame(c, FRAME_INPUT, span_slice(bytes, 0, PIECE), f) != R_OK)
+            return R_FAIL;
+    return R_OK;
+}
+
+static enum result
+send_request(struct verb_client *c, struct fault *f)
+{
+    struct buf b;
+    buf_init(&b, FRAME_MAX - 1);
+    pack_span(&b, span_str(c->verb->words));
+    for (size_t i = 0; i < c->arg_count; i++)
+        pack_span(&b, span_str(c->args[i]));
+    enum result r = b.over ? fault_set(f, FAULT_BAD, "the arguments are too long")
+                           : send_frame(c, FRAME_REQUEST, buf_span(&b), f);
+    buf_done(&b);
+    return r;
+}
+
+static void
+converse(struct verb_client *c)
+{
+    struct fault f;
+    enum result r = send_request(c, &f);
+    if (r == R_OK && c->verb->feed != NULL)
+        r = c->verb->feed(c, &f);
+    if (r == R_OK && c->verb->feed != NULL)
+        r = send_frame(c, FRAME_INPUT_END, SPAN_NONE, &f);
+    if (r != R_OK && !c->over)
+        complain(c, span_str(f.why));
+    while (!c->over)
+        receive(c);
+    if (c->code == 0)
+        sink(c, SPAN_NONE);
+}
+
+int
+call_run(int fd, const struct verb *v, const char *const *args, size_t n)
+{
+    struct verb_client c = {.fd = fd, .verb = v, .args = args, .arg_count = n};
+    buf_init(&c.in, FRAME_MAX + FRAME_HEAD + PIECE);
+    converse(&c);
+    buf_done(&c.in);
+    close(fd);
+    return c.code;
+}
+
+enum result
+call_connect(const char *data, int *fd_out, struct fault *f)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    int n = snprintf(a.sun_path, sizeof a.sun_path, "%s/admin.sock", data);
+    if (n < 0 || (size_t)n >= sizeof a.sun_path)
+        return fault_set(f, FAULT_BAD,
+                         "the data directory's path is too long for a socket");
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return fault_errno(f, FAULT_UNAVAILABLE, "socket");
+    if (connect(fd, (const struct sockaddr *)&a, sizeof a) == 0) {
+        *fd_out = fd;
+        return R_OK;
+    }
+    int error = errno;
+    close(fd);
+    errno = error;
+    if (error == ENOENT || error == ECONNREFUSED || error == ENOTDIR)
+        return R_NONE;
+    return fault_errno(f, FAULT_UNAVAILABLE, a.sun_path);
+}

@@ -1,0 +1,101 @@
+#include "ctl/verbs.h"
+#include "base/limits.h"
+#include <errno.h>
+#include <termios.h>
+
+// ---- a password: one line of standard input, without echo on a terminal ----
+
+static enum result
+read_password(char *out, size_t size, size_t *n_out, struct fault *f)
+{
+    struct termios was, quiet;
+    bool terminal = tcgetattr(STDIN_FILENO, &was) == 0;
+    if (terminal) {
+        quiet = was;
+        quiet.c_lflag &= ~(tcflag_t)ECHO;
+        fprintf(stderr, "Password: ");
+        tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
+    }
+    char *line = fgets(out, (int)size, stdin);
+    if (terminal) {
+        tcsetattr(STDIN_FILENO, TCSAFLUSH, &was);
+        fputc('\n', stderr);
+    }
+    if (line == NULL)
+        return fault_set(f, FAULT_BAD, "no password on standard input");
+    size_t n = strcspn(out, "\r\n");
+    if (n == strlen(out) && n == size - 1)
+        return fault_set(f, FAULT_TOOBIG, "a password may have %d octets", LIMIT_password);
+    if (n == 0)
+        return fault_set(f, FAULT_BAD, "the password is empty");
+    *n_out = n;
+    return R_OK;
+}
+
+enum result
+feed_password(struct verb_client *c, struct fault *f)
+{
+    char line[LIMIT_password + 3];
+    size_t n;
+    enum result r = read_password(line, sizeof line, &n, f);
+    if (r == R_OK)
+        r = verb_client_put(c, span_of(line, n), f);
+    explicit_bzero(line, sizeof line);
+    return r;
+}
+
+// ---- a file: the last argument, "-" for the standard streams ----
+
+static FILE *
+open_argument(struct verb_client *c, const char *mode, FILE *standard)
+{
+    struct span name = SPAN_NONE;
+    for (size_t i = 0; verb_client_arg(c, i).p != NULL; i++)
+        name = verb_client_arg(c, i);
+    return span_eq(name, SPAN("-")) ? standard
+                                    : fopen(name.p, mode);  // arguments are C strings
+}
+
+enum result
+feed_file(struct verb_client *c, struct fault *f)
+{
+    char piece[32768];
+    size_t n;
+    FILE *file = open_argument(c, "re", stdin);
+    if (file == NULL)
+        return fault_errno(f, FAULT_BAD, "the file cannot be opened");
+    enum result r = R_OK;
+    while (r == R_OK && (n = fread(piece, 1, sizeof piece, file)) > 0)
+        r = verb_client_put(c, span_of(piece, n), f);
+    if (r == R_OK && ferror(file))
+        r = fault_errno(f, FAULT_DISK, "the file cannot be read");
+    if (file != stdin)
+        fclose(file);
+    return r;
+}
+
+static enum result
+sink_end(FILE *file, struct fault *f)
+{
+    bool wrong = fflush(file) != 0;
+    if (file != stdout) {
+        wrong = wrong || fsync(fileno(file)) != 0;
+        wrong = fclose(file) != 0 || wrong;
+    }
+    return wrong ? fault_errno(f, FAULT_DISK, "the file cannot be written") : R_OK;
+}
+
+enum result
+sink_file(struct verb_client *c, struct span bytes, struct fault *f)
+{
+    FILE **file = (FILE **)verb_client_state(c);
+    if (*file == NULL)
+        *file = open_argument(c, "wxe", stdout);  // never over an older backup
+    if (*file == NULL)
+        return fault_errno(f, FAULT_BAD, "the file cannot be made");
+    if (bytes.p == NULL)
+        return sink_end(*file, f);
+    if (fwrite(bytes.p, 1, bytes.n, *file) == bytes.n)
+        return R_OK;
+    return fault_errno(f, FAULT_DISK, "the file cannot be written");
+}

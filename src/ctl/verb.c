@@ -1,0 +1,226 @@
+#include "ctl/call.h"
+#include "ctl/nearest.h"
+#include "ctl/verbs.h"
+
+#define LOCAL(words, usage, least, most, fn, help)                                         \
+    {words, usage, least, most, VERB_LOCAL, NULL, fn, NULL, NULL, help},
+#define OFFLINE(words, usage, least, most, fn, help)                                       \
+    {words, usage, least, most, VERB_OFFLINE, NULL, fn, NULL, NULL, help},
+#define STORE(words, usage, least, most, run, feed, sink, help)                            \
+    {words, usage, least, most, VERB_STORE, run, NULL, feed, sink, help},
+#define SERVER(words, usage, least, most, run, feed, sink, help)                           \
+    {words, usage, least, most, VERB_SERVER, run, NULL, feed, sink, help},
+const struct verb verbs[] = {
+#include "ctl/verbs.def"
+};
+#undef LOCAL
+#undef OFFLINE
+#undef STORE
+#undef SERVER
+const size_t verbs_count = sizeof verbs / sizeof verbs[0];
+
+enum { EXIT_USAGE = 2, WORDS_MAX = 32 };
+
+struct line {
+    struct verb_options options;
+    const char *words[WORDS_MAX];
+    size_t n;
+    bool version, help;
+};
+
+struct option_row {
+    const char *name;
+    size_t offset;
+};
+
+static const struct option_row option_rows[] = {
+    {"-c", offsetof(struct verb_options, file)},
+    {"--data", offsetof(struct verb_options, data)},
+    {"--offset", offsetof(struct verb_options, offset)},
+    {"--password", offsetof(struct verb_options, password)},
+};
+
+const struct verb *
+verb_find(struct span words)
+{
+    for (size_t i = 0; i < verbs_count; i++)
+        if (span_eq(words, span_str(verbs[i].words)))
+            return &verbs[i];
+    return NULL;
+}
+
+// "--data DIR" and "--data=DIR"; how many arguments it took, 0: no option of ours.
+static int
+read_option(struct line *l, int argc, char **argv, int i)
+{
+    for (size_t k = 0; k < sizeof option_rows / sizeof option_rows[0]; k++) {
+        struct span name = span_str(option_rows[k].name), arg = span_str(argv[i]);
+        const char **slot = (const char **)((char *)&l->options + option_rows[k].offset);
+        if (span_eq(arg, name) && i + 1 < argc) {
+            *slot = argv[i + 1];
+            return 2;
+        }
+        if (span_starts(arg, name) && arg.n > name.n && arg.p[name.n] == '=') {
+            *slot = argv[i] + name.n + 1;
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static bool
+read_line(struct line *l, int argc, char **argv)
+{
+    for (int i = 1; i < argc;) {
+        struct span arg = span_str(argv[i]);
+        bool dashed = arg.n > 1 && arg.p[0] == '-';
+        int took = read_option(l, argc, argv, i);
+        l->version |= span_eq(arg, SPAN("--version"));
+        l->help |= span_eq(arg, SPAN("--help")) || span_eq(arg, SPAN("-h"));
+        bool known = took > 0 || l->version || l->help;
+        if ((dashed && !known) || l->n == WORDS_MAX) {
+            fprintf(stderr, "posthorn: '%s' is not understood; see `posthorn help`\n",
+                    argv[i]);
+            return false;
+        }
+        if (!dashed)
+            l->words[l->n++] = argv[i];
+        i += took > 0 ? took : 1;
+    }
+    return true;
+}
+
+// The longest row that the first words name; *used_out words.
+static const struct verb *
+row_of(const struct line *l, size_t *used_out)
+{
+    char two[128];
+    if (l->n >= 2) {
+        snprintf(two, sizeof two, "%s %s", l->words[0], l->words[1]);
+        *used_out = 2;
+        const struct verb *v = verb_find(span_str(two));
+        if (v != NULL)
+            return v;
+    }
+    *used_out = 1;
+    return l->n >= 1 ? verb_find(span_str(l->words[0])) : NULL;
+}
+
+static int
+unknown_verb(const struct line *l)
+{
+    char typed[128];
+    snprintf(typed, sizeof typed, "%s%s%s", l->words[0], l->n > 1 ? " " : "",
+             l->n > 1 ? l->words[1] : "");
+    struct nearest near = nearest_start(span_str(typed)),
+                   first = nearest_start(span_str(l->words[0]));
+    for (size_t i = 0; i < verbs_count; i++) {
+        nearest_offer(&near, verbs[i].words);
+        nearest_offer(&first, verbs[i].words);
+        if (span_starts(span_str(verbs[i].words), span_str(l->words[0])))
+            fprintf(stderr, "  posthorn %s %s\n", verbs[i].words, verbs[i].usage);
+    }
+    const char *best =
+        nearest_answer(&near) ? nearest_answer(&near) : nearest_answer(&first);
+    fprintf(stderr, "posthorn: there is no verb '%s'", typed);
+    if (best != NULL)
+        fprintf(stderr, "; did you mean '%s'?\n", best);
+    else
+        fprintf(stderr, "; `posthorn help` lists them\n");
+    return EXIT_USAGE;
+}
+
+static int
+wrong_arguments(const struct verb *v)
+{
+    fprintf(stderr, "usage: posthorn %s %s\n  %s\n", v->words, v->usage, v->help);
+    return EXIT_USAGE;
+}
+
+static int
+fail(const struct fault *f)
+{
+    fprintf(stderr, "posthorn: %s\n", f->why);
+    return 1;
+}
+
+static int
+run_on_store(const struct verb *v, const struct config *c, const char *const *args,
+             size_t n)
+{
+    struct fault f;
+    int fd;
+    switch (call_connect(c->data, &fd, &f)) {
+    case R_OK:
+        return call_run(fd, v, args, n);
+    case R_FAIL:
+        return fail(&f);
+    case R_NONE:
+        break;
+    }
+    if (v->where == VERB_SERVER) {
+        fprintf(stderr, "posthorn: no server runs on %s\n", c->data);
+        return 1;
+    }
+    return call_run_here(c, v, args, n);
+}
+
+static int
+run(const struct verb *v, const struct verb_options *o, const char *const *args, size_t n)
+{
+    if (v->local != NULL)
+        return v->local(o, args, n);
+    struct config *c;
+    struct fault f;
+    if (verb_config(o, &c, &f) != R_OK)
+        return fail(&f);
+    int code = run_on_store(v, c, args, n);
+    config_free(&c);
+    return code;
+}
+
+int
+verb_main(int argc, char **argv)
+{
+    struct line l = {0};
+    size_t used;
+    if (!read_line(&l, argc, argv))
+        return EXIT_USAGE;
+    if (l.version) {
+        printf("posthorn %s\n", POSTHORN_VERSION);
+        return 0;
+    }
+    if (l.n == 0 || (l.help && l.n == 0))
+        return verb_help(&l.options, NULL, 0);
+    const struct verb *v = row_of(&l, &used);
+    if (l.help)
+        return verb_help(&l.options, l.words, l.n);
+    if (v == NULL)
+        return unknown_verb(&l);
+    size_t n = l.n - used;
+    if (n < v->args_min || n > v->args_max)
+        return wrong_arguments(v);
+    return run(v, &l.options, l.words + used, n);
+}
+
+static void
+print_row(const struct verb *v)
+{
+    char head[64];
+    snprintf(head, sizeof head, "%s %s", v->words, v->usage);
+    printf("  %-38s %s\n", head, v->help);
+}
+
+int
+verb_help(const struct verb_options *o, const char *const *args, size_t n)
+{
+    (void)o;
+    printf("posthorn %s, a mail server\n\n", POSTHORN_VERSION);
+    for (size_t i = 0; i < verbs_count; i++)
+        if (n == 0 || span_starts(span_str(verbs[i].words), span_str(args[0])))
+            print_row(&verbs[i]);
+    printf("\nVerbs take -c FILE (default /etc/posthorn/posthorn.conf) or --data DIR; "
+           "while a server runs on that\n"
+           "data they reach it, else they work on the data themselves.\n");
+    return 0;
+}

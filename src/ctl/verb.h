@@ -1,0 +1,91 @@
+#ifndef CTL_VERB_H
+#define CTL_VERB_H
+
+// A verb is a row of verbs.def: `posthorn NOUN VERB ARGUMENTS`. Its run function works on an open store and is the
+// same whether a server runs (then in the mail role, reached by data/admin.sock) or not (then in the command's own
+// process, under data/lock). What needs the person's files or terminal happens on the command's side: a feed makes
+// the verb's input, a sink takes its output.
+// Trust: arguments come from root or the service user.
+
+#include "ctl/config.h"
+#include "base/span.h"
+
+struct mail;
+struct verb_call;
+
+// What a running verb may use besides the store. Functions marked "Suspends." are called in a task.
+struct verb_host {
+    const struct config *config;
+    struct mail *mail;
+    void *arg;
+    // Suspends. A user verb, carried out by auth; text for the person is put into `text`.
+    enum result (*users)(void *arg, struct span verb, const struct span *args, size_t n,
+                         struct buf *text, struct fault *f);
+    // Suspends. R_NONE: no such user.
+    enum result (*find_user)(void *arg, struct span name, uint64_t *account_out,
+                             struct buf *user_out, struct fault *f);
+    // NULL where no server runs. One line per session; ends the sessions of a user ("": all), tells how many.
+    void (*who)(void *arg, struct buf *lines);
+    unsigned (*kick)(void *arg, struct span user);
+};
+
+// A verb at work: one task in the process that holds the store.
+typedef enum result verb_run_fn(struct verb_call *c, struct fault *f);
+const struct verb_host *verb_host(const struct verb_call *c);
+size_t verb_arg_count(const struct verb_call *c);
+struct span verb_arg(const struct verb_call *c, size_t i);  // SPAN_NONE past the last
+// Suspends (all three).
+void verb_out(struct verb_call *c, struct span s);
+void verb_printf(struct verb_call *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void verb_note(struct verb_call *c, const char *fmt, ...)
+    PRINTF_LIKE(2, 3);  // progress, warnings
+// Suspends. Up to len octets of what the feed sent; *n_out 0: there is no more.
+enum result verb_in(struct verb_call *c, char *dst, size_t len, size_t *n_out,
+                    struct fault *f) MUST_CHECK;
+
+// The command's side. A feed sends the verb's input piece by piece; a sink takes its output.
+struct verb_client;
+typedef enum result verb_feed_fn(struct verb_client *c, struct fault *f);
+typedef enum result verb_sink_fn(struct verb_client *c, struct span bytes, struct fault *f);
+// R_FAIL: the verb ended already; its status tells why. Blocks.
+enum result verb_client_put(struct verb_client *c, struct span bytes,
+                            struct fault *f) MUST_CHECK;
+struct span verb_client_arg(const struct verb_client *c, size_t i);
+void **verb_client_state(
+    struct verb_client
+        *c);  // for feed and sink; the sink is called with SPAN_NONE at the end
+
+enum verb_where {
+    VERB_LOCAL,  // neither store nor server: `local` runs in the command's process
+    VERB_STORE,  // in the server when one runs, else here
+    VERB_SERVER,  // only in a server
+    VERB_OFFLINE,  // only while no server runs; opens the store itself (rebuild, restore)
+};
+
+struct verb_options {
+    const char *file, *data;  // -c FILE, --data DIR
+    const char *offset, *password;  // demo
+};
+
+// A VERB_LOCAL or VERB_OFFLINE verb: returns the exit code.
+typedef int verb_local_fn(const struct verb_options *o, const char *const *args, size_t n);
+
+struct verb {
+    const char *words;  // "user add"
+    const char *usage;  // "NAME"
+    unsigned args_min, args_max;
+    enum verb_where where;
+    verb_run_fn *run;
+    verb_local_fn *local;
+    verb_feed_fn *feed;
+    verb_sink_fn *sink;  // NULL: standard output
+    const char *help;
+};
+
+extern const struct verb verbs[];
+extern const size_t verbs_count;
+
+// The whole command line: finds the row, does it, returns the exit code (0 done, 1 failed, 2 wrong usage).
+int verb_main(int argc, char **argv);
+
+#endif

@@ -1,0 +1,19 @@
+#ifndef CTL_VERBS_H
+#define CTL_VERBS_H
+
+// The functions that the rows of verbs.def name. verb_serve and verb_demo are in src/main.
+
+#include "ctl/verb.h"
+
+// The configuration that -c and --data (or their absence) mean.
+enum result verb_config(const struct verb_options *o, struct config **c_out,
+                        struct fault *f) MUST_CHECK;
+
+verb_local_fn verb_demo, verb_serve, verb_help, verb_rebuild, verb_restore,
+    verb_capabilities, verb_config_check, verb_config_dump, verb_doctor;
+verb_run_fn verb_users, verb_user_load, verb_mailbox_list, verb_verify, verb_backup,
+    verb_who, verb_kick;
+verb_feed_fn feed_password, feed_file;
+verb_sink_fn sink_file;
+
+#endif
