@@ -13,6 +13,7 @@
 
 struct loop;
 struct task;
+struct volume;
 
 struct batch_record {
     enum record_type type;
@@ -41,8 +42,7 @@ struct store_batch {
 };
 
 // Suspends (links of external bodies). Encodes and checksums. FAULT_TOOBIG over LIMIT_record_meta.
-enum result batch_seal(struct store_batch *b, const struct codec *codec,
-                       struct fault *f) MUST_CHECK;
+enum result batch_seal(struct store_batch *b, struct volume *v, struct fault *f) MUST_CHECK;
 // Where a batch goes.
 struct batch_position {
     uint64_t seq, nonce;

@@ -35,7 +35,8 @@ struct journal_recovery {
     char why[160];  // for the log; empty when nothing was cut
 };
 
-// Finds the end, cuts a torn tail, starts the thread. FAULT_CORRUPTION when damage is not a torn tail.
+// Finds the end, cuts a torn tail, removes body files that no record names, starts the thread.
+// FAULT_CORRUPTION when damage is not a torn tail.
 enum result journal_open(const struct journal_options *o, struct journal **j_out,
                          struct journal_recovery *r_out, struct fault *f) MUST_CHECK;
 void journal_close(struct journal **j);  // commits what is queued
@@ -78,10 +79,6 @@ enum result journal_blob_read(struct journal *j, uint64_t blob, uint64_t offset,
 void journal_blob_readahead(struct journal *j, uint64_t blob);
 
 // ---- keeping ----
-
-// Removes body files that no record names. Before the first body_new; blocks.
-enum result journal_sweep(struct journal *j, uint64_t *removed_out,
-                          struct fault *f) MUST_CHECK;
 
 struct journal_segment {
     uint32_t number;

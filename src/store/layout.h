@@ -10,7 +10,7 @@
 
 enum {
     LAYOUT_SEGMENT = 64,  // octets of each header
-    LAYOUT_RECORD = 144,
+    LAYOUT_RECORD = 136,
     LAYOUT_BODY = 64,
     LAYOUT_TABLE = 64,
     LAYOUT_SUM = 8,  // checksum after each frame
@@ -78,7 +78,7 @@ record_size(const struct record_header *h)
     return LAYOUT_RECORD + (uint64_t)h->meta_stored + h->body_stored;
 }
 
-// Where the first record whose header could start with the record magic is in `s`; s.n when nowhere.
+// Where the next record could begin (its magic stands there); s.n when nowhere.
 size_t layout_find_record(struct span s);
 
 // ---- frames ----

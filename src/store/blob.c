@@ -1,0 +1,297 @@
+#include "store/journal_inside.h"
+
+#include "io/task.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+// One read of a range of a body. R_NONE on the way means: not in the page cache (with nowait), or the
+// file ends too early.
+struct blob_read {
+    struct journal *j;
+    uint64_t blob, offset;
+    size_t len;
+    char *dst;
+    bool nowait;
+    enum result result;
+    struct fault *f;
+};
+
+// Where a body's frames are.
+struct source {
+    struct handle *segment, *file;
+    int fd;
+    uint64_t base;
+    struct body_header body;
+};
+
+static enum result
+body_file_open(struct journal *j, uint64_t id, struct handle **h_out, struct fault *f)
+{
+    char name[VOLUME_NAME], text[LAYOUT_BODY];
+    volume_body_name(name, id);
+    int fd = openat(j->v.bodies_fd, name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return fault_set(f, FAULT_CORRUPTION, "body file %s is missing", name);
+    if (fd < 0)
+        return fault_errno(f, FAULT_DISK, name);
+    struct handle *h = handle_new(HANDLE_BODY, id, fd);
+    enum result r = disk_read(fd, 0, text, sizeof text, false, f);
+    if (r == R_NONE ||
+        (r == R_OK && body_header_get(span_of(text, sizeof text), &h->body) != R_OK))
+        r = fault_set(f, FAULT_CORRUPTION, "the header of body file %s is damaged", name);
+    if (r == R_OK)
+        *h_out = h;
+    else
+        handle_unpin(&j->segments.handles, &h);
+    return r;
+}
+
+enum result
+journal_body_pin(struct journal *j, uint64_t id, bool nowait, struct handle **h_out,
+                 struct fault *f)
+{
+    struct handles *cache = &j->segments.handles;
+    struct handle *h = handles_pin(cache, HANDLE_BODY, id);
+    if (!h) {
+        if (nowait)
+            return R_NONE;
+        if (body_file_open(j, id, &h, f) != R_OK)
+            return R_FAIL;
+        handles_keep(cache, h);
+    }
+    *h_out = h;
+    return R_OK;
+}
+
+static enum result
+damaged(const struct blob_read *b, const char *what)
+{
+    return fault_set(b->f, FAULT_CORRUPTION, "body of record %u in segment %u: %s",
+                     (uint32_t)b->blob, (unsigned)(b->blob >> 32), what);
+}
+
+// ---- frames ----
+
+static enum result
+frame_verify(const struct source *s, uint64_t frame, struct span stored, const char *sum)
+{
+    return layout_u64(sum) == layout_frame_sum(s->body.id, frame, stored) ? R_OK : R_FAIL;
+}
+
+// A whole frame of an identity body goes straight to where it is wanted.
+static enum result
+frame_direct(struct blob_read *b, const struct source *s, uint64_t frame, size_t n,
+             char *dst)
+{
+    char sum[LAYOUT_SUM];
+    uint64_t at = s->base + frame * (CODEC_FRAME + LAYOUT_SUM);
+    struct iovec iov[2] = {{dst, n}, {sum, sizeof sum}};
+    ssize_t got = preadv2(s->fd, iov, 2, (off_t)at, b->nowait ? RWF_NOWAIT : 0);
+    if (got != (ssize_t)(n + sizeof sum)) {
+        if (b->nowait)
+            return R_NONE;
+        enum result r = disk_read(s->fd, at, dst, n, false, b->f);
+        if (r == R_OK)
+            r = disk_read(s->fd, at + n, sum, sizeof sum, false, b->f);
+        if (r != R_OK)
+            return r;
+    }
+    return frame_verify(s, frame, span_of(dst, n), sum) == R_OK
+               ? R_OK
+               : damaged(b, "a checksum is wrong");
+}
+
+// Octets [from, from + len) of a frame of n octets, by way of a buffer.
+struct part {
+    uint64_t frame;
+    size_t n, from, len;
+};
+
+static enum result
+part_decode(struct blob_read *b, const struct source *s, const struct part *p,
+            struct span stored, char *dst)
+{
+    const struct codec *codec = codec_find(s->body.codec);
+    struct codec_context ctx = {
+        .key_id = s->body.key_id, .a = s->body.id, .b = 1 + p->frame};
+    struct buf plain;
+    if (codec->overhead == 0) {
+        memcpy(dst, stored.p + p->from, p->len);
+        return R_OK;
+    }
+    buf_init(&plain, CODEC_FRAME);
+    char *room = buf_reserve(&plain, p->n);
+    must(room != NULL);
+    enum result r = codec->decode(&ctx, stored, room);
+    if (r == R_OK)
+        memcpy(dst, room + p->from, p->len);
+    buf_done(&plain);
+    return r == R_OK ? R_OK : damaged(b, "it cannot be decoded");
+}
+
+static enum result
+frame_part(struct blob_read *b, const struct source *s, const struct part *p, char *dst)
+{
+    size_t overhead = codec_find(s->body.codec)->overhead, stored = p->n + overhead;
+    uint64_t at = s->base + p->frame * (CODEC_FRAME + overhead + LAYOUT_SUM);
+    struct buf text;
+    buf_init(&text, stored + LAYOUT_SUM);
+    char *room = buf_reserve(&text, stored + LAYOUT_SUM);
+    must(room != NULL);
+    enum result r = disk_read(s->fd, at, room, stored + LAYOUT_SUM, b->nowait, b->f);
+    if (r == R_OK &&
+        frame_verify(s, p->frame, span_of(room, stored), room + stored) != R_OK)
+        r = damaged(b, "a checksum is wrong");
+    if (r == R_OK)
+        r = part_decode(b, s, p, span_of(room, stored), dst);
+    buf_done(&text);
+    return r;
+}
+
+static enum result
+frames_read(struct blob_read *b, const struct source *s)
+{
+    bool direct = codec_find(s->body.codec)->overhead == 0;
+    uint64_t at = b->offset, end = b->offset + b->len;
+    char *dst = b->dst;
+    while (at < end) {
+        struct part p = {.frame = at / CODEC_FRAME, .from = (size_t)(at % CODEC_FRAME)};
+        uint64_t left = s->body.plain - p.frame * CODEC_FRAME;
+        p.n = left < CODEC_FRAME ? (size_t)left : CODEC_FRAME;
+        p.len = end - at < p.n - p.from ? (size_t)(end - at) : p.n - p.from;
+        enum result r = direct && p.len == p.n ? frame_direct(b, s, p.frame, p.n, dst)
+                                               : frame_part(b, s, &p, dst);
+        if (r != R_OK)
+            return r;
+        at += p.len;
+        dst += p.len;
+    }
+    return R_OK;
+}
+
+// ---- the record ----
+
+// R_NONE also when another record stands there: the table is wrong.
+static enum result
+header_read(struct blob_read *b, struct handle *segment, uint64_t at,
+            struct record_header *h)
+{
+    char text[LAYOUT_RECORD];
+    enum result r = disk_read(segment->fd, at, text, sizeof text, b->nowait, b->f);
+    if (r != R_OK)
+        return r;
+    if (record_header_get(span_of(text, sizeof text), segment->segment.nonce, h) != R_OK ||
+        h->recno != (uint32_t)b->blob || h->segment != b->blob >> 32)
+        return R_NONE;
+    return R_OK;
+}
+
+static enum result
+source_fill(struct blob_read *b, const struct record_header *h, uint64_t at,
+            struct source *s)
+{
+    if (h->flags & RECORD_BODY_DROPPED)
+        return damaged(b, "it was compacted away");
+    if (b->offset > h->body_plain || b->len > h->body_plain - b->offset)
+        return damaged(b, "it ends before the wanted range");
+    if (!(h->flags & RECORD_BODY_EXTERNAL)) {
+        s->fd = s->segment->fd;
+        s->base = at + LAYOUT_RECORD + h->meta_stored;
+        s->body = (struct body_header){.id = h->body_id,
+                                       .plain = h->body_plain,
+                                       .key_id = h->key_id,
+                                       .codec = h->codec};
+        return R_OK;
+    }
+    enum result r = journal_body_pin(b->j, h->body_id, b->nowait, &s->file, b->f);
+    if (r != R_OK)
+        return r;
+    s->fd = s->file->fd;
+    s->base = LAYOUT_BODY;
+    s->body = s->file->body;
+    return s->body.plain == h->body_plain ? R_OK : damaged(b, "its file has another size");
+}
+
+static enum result
+source_find(struct blob_read *b, struct source *s)
+{
+    struct record_header h;
+    uint64_t at;
+    enum result r =
+        segments_locate(&b->j->segments, b->blob, b->nowait, &s->segment, &at, b->f);
+    if (r == R_OK)
+        r = header_read(b, s->segment, at, &h);
+    if (r == R_OK)
+        r = source_fill(b, &h, at, s);
+    return r;
+}
+
+static void
+source_done(struct blob_read *b, struct source *s)
+{
+    handle_unpin(&b->j->segments.handles, &s->segment);
+    handle_unpin(&b->j->segments.handles, &s->file);
+}
+
+static enum result
+attempt(struct blob_read *b)
+{
+    struct source s = {0};
+    enum result r = source_find(b, &s);
+    if (r == R_OK)
+        r = frames_read(b, &s);
+    source_done(b, &s);
+    return r;
+}
+
+static void
+read_run(void *arg)
+{
+    struct blob_read *b = arg;
+    b->nowait = false;
+    b->result = attempt(b);
+    if (b->result != R_NONE)
+        return;
+    uint32_t number = (uint32_t)(b->blob >> 32);  // perhaps only its table is wrong
+    if (number < journal_segment_count(b->j)) {
+        b->result = segments_table_rebuild(&b->j->segments, number, b->f);
+        if (b->result == R_OK)
+            b->result = attempt(b);
+    }
+    if (b->result == R_NONE)
+        b->result = damaged(b, "the record is damaged");
+}
+
+enum result
+journal_blob_read(struct journal *j, uint64_t blob, uint64_t offset, size_t len, char *dst,
+                  struct fault *f)
+{
+    struct blob_read b = {.j = j,
+                          .blob = blob,
+                          .offset = offset,
+                          .len = len,
+                          .dst = dst,
+                          .nowait = true,
+                          .f = f};
+    enum result r = attempt(&b);
+    if (r != R_NONE)
+        return r;
+    volume_run(&j->v, read_run, &b);
+    return b.result;
+}
+
+void
+journal_blob_readahead(struct journal *j, uint64_t blob)
+{
+    enum { AHEAD = 1 << 20 };
+    struct fault ignored;
+    struct blob_read b = {.j = j, .blob = blob, .nowait = true, .f = &ignored};
+    struct source s = {0};
+    uint64_t at;
+    enum result r = segments_locate(&j->segments, blob, true, &s.segment, &at, &ignored);
+    if (r == R_OK)
+        posix_fadvise(s.segment->fd, (off_t)at, AHEAD, POSIX_FADV_WILLNEED);
+    source_done(&b, &s);
+}

@@ -1,0 +1,191 @@
+#include "store/walk.h"
+
+#include "base/hash.h"
+#include "base/limits.h"
+#include "store/disk.h"
+
+#include <unistd.h>
+
+enum { WINDOW = 262144 };
+
+void
+walk_init(struct walk *w, int fd, uint64_t size, const struct segment_header *segment)
+{
+    *w = (struct walk){.fd = fd, .size = size, .segment = *segment};
+    buf_init(&w->window, (size_t)2 * LIMIT_record_meta);
+    walk_seek(w, LAYOUT_SEGMENT, segment->first_seq);
+}
+
+void
+walk_done(struct walk *w)
+{
+    buf_done(&w->window);
+}
+
+void
+walk_seek(struct walk *w, uint64_t offset, uint64_t seq)
+{
+    w->offset = offset;
+    w->seq = seq;
+    w->batch_count = 0;
+}
+
+// The octets [offset, offset + n) of the file; R_NONE when it ends before.
+static enum result
+window_get(struct walk *w, uint64_t offset, size_t n, struct span *out, struct fault *f)
+{
+    if (offset > w->size || n > w->size - offset)
+        return R_NONE;
+    if (offset < w->window_at || offset + n > w->window_at + w->window.n) {
+        uint64_t want = w->size - offset < WINDOW ? w->size - offset : WINDOW;
+        want = want < n ? n : want;
+        buf_reset(&w->window);
+        char *room = buf_reserve(&w->window, (size_t)want);
+        if (!room)
+            return R_NONE;  // no record is as large as that
+        enum result r = disk_read(w->fd, offset, room, (size_t)want, false, f);
+        if (r != R_OK)
+            return r;
+        w->window.n = (size_t)want;
+        w->window_at = offset;
+    }
+    *out = span_of(w->window.p + (offset - w->window_at), n);
+    return R_OK;
+}
+
+static bool
+is_expected(const struct walk *w, const struct record_header *h)
+{
+    if (h->segment != w->segment.number || h->seq != w->seq ||
+        h->recno != h->seq - w->segment.first_seq || record_size(h) > w->size - w->offset)
+        return false;
+    if (w->batch_count == 0)
+        return true;
+    return w->batch_pos + 1 < w->batch_count
+               ? h->batch_pos == w->batch_pos + 1 && h->batch_count == w->batch_count
+               : h->batch_pos == 0;
+}
+
+enum result
+walk_next(struct walk *w, struct record_header *h_out, struct fault *f)
+{
+    struct span s;
+    struct record_header h;
+    enum result r = window_get(w, w->offset, LAYOUT_RECORD, &s, f);
+    if (r != R_OK)
+        return r;
+    if (record_header_get(s, w->segment.nonce, &h) != R_OK || !is_expected(w, &h))
+        return R_NONE;
+    w->at = w->offset;
+    w->offset += record_size(&h);
+    w->seq++;
+    w->batch_pos = h.batch_pos;
+    w->batch_count = h.batch_count;
+    *h_out = h;
+    return R_OK;
+}
+
+// Where data begins at or behind `from`: skips the unwritten part of a preallocated segment.
+static uint64_t
+data_from(const struct walk *w, uint64_t from)
+{
+    off_t at = lseek(w->fd, (off_t)from, SEEK_DATA);
+    return at < 0 ? w->size : (uint64_t)at;
+}
+
+static bool
+is_later(const struct walk *w, const struct record_header *h, uint64_t seq_min)
+{
+    return h->segment == w->segment.number && h->seq >= seq_min &&
+           h->recno == h->seq - w->segment.first_seq;
+}
+
+enum result
+walk_find(struct walk *w, uint64_t from, uint64_t seq_min, uint64_t *offset_out,
+          struct record_header *h_out, struct fault *f)
+{
+    uint64_t at = from < w->size ? data_from(w, from) : w->size;
+    while (at + LAYOUT_RECORD <= w->size) {
+        struct span s;
+        struct record_header h;
+        uint64_t n = w->size - at < WINDOW ? w->size - at : WINDOW;
+        enum result r = window_get(w, at, (size_t)n, &s, f);
+        if (r != R_OK)
+            return r;
+        size_t hit = layout_find_record(s);
+        if (hit + LAYOUT_RECORD > s.n) {  // none that is whole in this window
+            uint64_t next = at + (hit == s.n ? s.n - 3 : hit);
+            at = next > at ? next : at + 1;
+            at = hit == s.n ? data_from(w, at) : at;
+            continue;
+        }
+        at += hit;
+        if (record_header_get(span_skip(s, hit), w->segment.nonce, &h) == R_OK &&
+            is_later(w, &h, seq_min)) {
+            *offset_out = at;
+            *h_out = h;
+            return R_OK;
+        }
+        at++;
+    }
+    return R_NONE;
+}
+
+enum result
+walk_meta(struct walk *w, const struct record_header *h, struct span *stored_out,
+          struct fault *f)
+{
+    struct span s;
+    enum result r = window_get(w, w->at + LAYOUT_RECORD, h->meta_stored, &s, f);
+    if (r != R_OK)
+        return r;
+    if (hash64(s) != h->meta_sum)
+        return R_NONE;
+    *stored_out = s;
+    return R_OK;
+}
+
+static enum result
+frame_check(const struct body_header *b, uint64_t frame, struct span s, char *plain)
+{
+    const struct codec *codec = codec_find(b->codec);
+    struct codec_context ctx = {.key_id = b->key_id, .a = b->id, .b = 1 + frame};
+    struct span stored = span_slice(s, 0, s.n - LAYOUT_SUM);
+    if (layout_u64(s.p + stored.n) != layout_frame_sum(b->id, frame, stored))
+        return R_NONE;
+    return codec->decode(&ctx, stored, plain) == R_OK ? R_OK : R_NONE;
+}
+
+enum result
+walk_frames(int fd, uint64_t offset, const struct body_header *b, struct fault *f)
+{
+    size_t extra = codec_find(b->codec)->overhead + LAYOUT_SUM;
+    struct buf frame, plain;
+    enum result r = R_OK;
+    buf_init(&frame, CODEC_FRAME + extra);
+    buf_init(&plain, CODEC_FRAME);
+    char *room = buf_reserve(&frame, CODEC_FRAME + extra),
+         *text = buf_reserve(&plain, CODEC_FRAME);
+    uint64_t left = b->plain;
+    for (uint64_t i = 0; r == R_OK && left > 0; i++) {
+        size_t n = left < CODEC_FRAME ? (size_t)left : CODEC_FRAME;
+        r = disk_read(fd, offset, room, n + extra, false, f);
+        if (r == R_OK)
+            r = frame_check(b, i, span_of(room, n + extra), text);
+        offset += n + extra;
+        left -= n;
+    }
+    buf_done(&frame);
+    buf_done(&plain);
+    return r;
+}
+
+enum result
+walk_body(struct walk *w, const struct record_header *h, struct fault *f)
+{
+    struct body_header b = {
+        .id = h->body_id, .plain = h->body_plain, .key_id = h->key_id, .codec = h->codec};
+    if (h->body_stored == 0)
+        return R_OK;
+    return walk_frames(w->fd, w->at + LAYOUT_RECORD + h->meta_stored, &b, f);
+}
