@@ -22,6 +22,7 @@ mime_field_of(struct span name)
     return MIME_FIELDS;
 }
 
+// type "/" subtype; without both the field is as good as missing (RFC 2045 section 5.2).
 static void
 apply_type(struct arena *a, struct mime_part *part, struct span value)
 {
@@ -36,14 +37,15 @@ apply_type(struct arena *a, struct mime_part *part, struct span value)
     if (mime_lex_space(&l) == LEX_MORE && mime_lex_token(&l, &type) == LEX_MORE &&
         *l.p == '/') {
         l.p++;
-        got = mime_lex_space(&l);
-        got = got == LEX_MORE ? mime_lex_token(&l, &subtype) : LEX_BAD;
-        if (l.p < l.end || subtype.n > 0)
-            part->subtype = arena_dup(a, buf_span(&subtype));
+        if (mime_lex_space(&l) == LEX_MORE)
+            got = mime_lex_token(&l, &subtype);
     }
-    part->type = arena_dup(a, buf_span(&type));
-    if (got != LEX_BAD)
-        part->params = mime_param_parse(a, &l);
+    if (type.n > 0 && subtype.n > 0) {
+        part->type = arena_dup(a, buf_span(&type));
+        part->subtype = arena_dup(a, buf_span(&subtype));
+        if (got != LEX_BAD)
+            part->params = mime_param_parse(a, &l);
+    }
     buf_done(&type);
     buf_done(&subtype);
 }
@@ -73,7 +75,8 @@ apply_disposition(struct arena *a, struct mime_part *part, struct span value)
     if (part->disposition_params)
         return;
     buf_init(&name, LIMIT_mime_header);
-    if (mime_lex_space(&l) != LEX_BAD && mime_lex_token(&l, &name) != LEX_BAD) {
+    if (mime_lex_space(&l) == LEX_MORE && mime_lex_token(&l, &name) != LEX_BAD &&
+        name.n > 0) {
         part->disposition = arena_dup(a, buf_span(&name));
         part->disposition_params = mime_param_parse(a, &l);
     }

@@ -52,9 +52,11 @@ skip_comment(struct mime_lex *l)
             put_run(l->comment, from, l->p);
             from = ++l->p;
             if (l->p == l->end)
-                return LEX_BAD;
+                break;
         }
     }
+    if (l->comment)
+        buf_reset(l->comment);
     return LEX_BAD;
 }
 

@@ -17,7 +17,9 @@ struct mime_lex {
 static inline struct mime_lex
 mime_lex_of(struct span text)
 {
-    return (struct mime_lex){text.p, text.p + text.n, NULL};
+    const char *p = text.p ? text.p : "";
+
+    return (struct mime_lex){p, p + text.n, NULL};
 }
 
 // The next octet, or NUL at the end (a NUL inside the text stops every rule as well).
