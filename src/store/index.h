@@ -1,0 +1,137 @@
+#ifndef STORE_INDEX_H
+#define STORE_INDEX_H
+
+// The index: the fold of the journal in LMDB, data/index/0/ (one environment; the number of environments stands
+// in its format). Disposable: losing it loses nothing, index_open then begins an empty one at position 0.
+// Keys hold only ids and hashes, never names; values pass the codec. Long readers make the file grow, so a
+// reader lives for one scan and never over a suspension.
+// Owner: struct store. Threads: readers any; one writer at a time (struct index_fold: the checkpoint thread).
+// Errors: FAULT_CORRUPTION (the next open makes the index anew), FAULT_DISK.
+
+#include "base/arena.h"
+#include "store/codec.h"
+#include "store/state_inside.h"
+#include "store/store.h"
+
+#include <lmdb.h>
+
+enum { INDEX_FORMAT = 1, INDEX_ENVIRONMENTS = 1, INDEX_OPS = 8192, INDEX_CACHE_CONTEXT = 'C' };
+
+// Rows: account (8 octets), a letter, and what the letter needs. All numbers big-endian, so that order is meaning.
+enum index_letter {
+    INDEX_ACCOUNT = 'A',
+    INDEX_MAILBOX = 'B',    // mailbox
+    INDEX_DELETED = 'D',    // mailbox: deleted, its rows are tombstones of one modseq
+    INDEX_KEYWORD = 'K',    // mailbox, number (4)
+    INDEX_VALUE = 'M',      // mailbox, hash of the name (16)
+    INDEX_PRIVATE = 'P',    // mailbox, user, uid (4)
+    INDEX_ROW = 'R',        // mailbox, uid (4)
+    INDEX_SUBSCRIBED = 'S', // hash of the name (16)
+    INDEX_TOMBSTONE = 'X',  // mailbox, modseq, uid (4)
+};
+
+struct index_key {
+    uint8_t n;
+    char p[39];
+};
+struct index_key index_key(uint64_t account, enum index_letter letter);
+void index_key_u64(struct index_key *k, uint64_t v);
+void index_key_u32(struct index_key *k, uint32_t v);
+void index_key_hash(struct index_key *k, struct span name);
+uint64_t index_key_get_u64(struct span key, size_t at);
+uint32_t index_key_get_u32(struct span key, size_t at);
+
+struct index {
+    MDB_env *env;
+    MDB_dbi rows, caches, meta;
+    const struct codec *codec;
+    char *path;  // data/index
+};
+
+struct index_position {
+    uint64_t seq;              // all records up to here are folded
+    uint64_t part_seq;         // of this record only some rows are; 0 = none
+    uint64_t part_account;
+    uint64_t max_id;
+};
+
+// FAULT_CORRUPTION: damaged, of another store, codec or format; f->why tells. index_remove, then open again.
+enum result index_open(const char *folder, const uint8_t uuid[16], const struct codec *codec, struct index **ix_out,
+                       struct fault *f) MUST_CHECK;
+void index_close(struct index **ix);
+enum result index_remove(const char *folder, struct fault *f) MUST_CHECK;
+// Leaves a mark: the next index_open says FAULT_CORRUPTION. Safe in a signal handler.
+void index_distrust(const char *folder);
+// The fault of an LMDB return code; damage is distrusted at once.
+enum result index_fault(struct index *ix, int rc, const char *what, struct fault *f);
+
+// ---- reading ----
+
+// A reader: one transaction and a place to decode into. Between begin and end nothing may suspend.
+struct index_reader {
+    struct index *ix;
+    MDB_txn *txn;
+    MDB_cursor *cursor;   // on rows
+    struct buf scratch;
+};
+enum result index_read_begin(struct index *ix, struct index_reader *r, struct fault *f) MUST_CHECK;
+void index_read_end(struct index_reader *r);
+enum result index_read_position(struct index_reader *r, struct index_position *out, struct fault *f) MUST_CHECK;
+// First entry at or after the key. Key and (decoded) value are valid until the next call; R_NONE when there is none
+// that begins with prefix.
+enum result index_seek(struct index_reader *r, const struct index_key *from, struct span prefix, struct span *key_out,
+                       struct span *value_out, struct fault *f) MUST_CHECK;
+enum result index_next(struct index_reader *r, struct span prefix, struct span *key_out, struct span *value_out,
+                       struct fault *f) MUST_CHECK;
+
+struct index_row {
+    struct message_row row;
+    struct span keywords;  // packed
+};
+enum { INDEX_ROW_SIZE = 64 };
+_Static_assert(sizeof(struct message_row) == INDEX_ROW_SIZE, "rows are stored as they are in memory");
+enum result index_row_get(struct span value, struct index_row *out) MUST_CHECK;
+
+struct index_account {
+    struct account_row row;
+    uint64_t last_seq;     // of the last record of this account that was folded
+};
+enum result index_account_get(struct span value, struct index_account *out) MUST_CHECK;
+enum result index_mailbox_get(struct span value, struct mailbox_row *out) MUST_CHECK;
+void index_account_put(struct buf *b, const struct index_account *a);
+void index_mailbox_put(struct buf *b, const struct mailbox_row *m);
+
+// ---- scans (index_scan.c); each is one reader ----
+
+// R_NONE: no such account in the index; then only *p_out is set.
+enum result index_load_state(struct index *ix, uint64_t account, struct state **out, struct index_position *p_out,
+                             struct fault *f) MUST_CHECK;
+// The table as it was at *p_out; *last_seq_out as in index_account, a partly folded record counts.
+enum result index_load_table(struct index *ix, uint64_t account, uint64_t mailbox, uint32_t expected,
+                             struct table *out, struct index_position *p_out, uint64_t *last_seq_out,
+                             struct fault *f) MUST_CHECK;
+enum result index_accounts(struct index *ix, uint64_t **ids_out, size_t *n_out, struct fault *f) MUST_CHECK;
+enum result index_tombstones(struct index *ix, uint64_t account, uint64_t mailbox, uint64_t since,
+                             struct store_tombstone **out, size_t *n_out, struct fault *f) MUST_CHECK;
+enum result index_privates(struct index *ix, uint64_t account, uint64_t mailbox, uint64_t user,
+                           struct store_private **out, size_t *n_out, struct fault *f) MUST_CHECK;
+
+// ---- writing (index_rows.c) ----
+
+// The fold's target: transactions of at most INDEX_OPS operations, headers kept from one to the next.
+struct index_fold;
+struct index_fold *index_fold_new(struct index *ix);
+void index_fold_free(struct index_fold **w);  // what is not committed is lost
+// Applies one record, which follows the one before. with_cache: the body is there, so keep its cache.
+enum result index_fold_record(struct index_fold *w, uint64_t account, enum record_type type, struct span meta,
+                              struct record_place place, bool with_cache, struct fault *f) MUST_CHECK;
+bool index_fold_full(const struct index_fold *w);
+enum result index_fold_commit(struct index_fold *w, struct fault *f) MUST_CHECK;
+// After a fault: back to what is on disk.
+void index_fold_abort(struct index_fold *w);
+uint64_t index_fold_position(const struct index_fold *w);
+uint64_t index_fold_max_id(const struct index_fold *w);
+// Caches of bodies that were dropped. A transaction of its own.
+enum result index_caches_drop(struct index *ix, const uint64_t *blobs, size_t n, struct fault *f) MUST_CHECK;
+
+#endif

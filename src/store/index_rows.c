@@ -1,0 +1,447 @@
+#include "store/index_fold.h"
+
+// The fold's row operations in an LMDB transaction.
+
+// Deletes all entries that begin with the prefix, up to the key `last` when given.
+static enum result
+delete_range(struct index_fold *w, const struct index_key *prefix,
+             const struct index_key *last, struct fault *f)
+{
+    struct span begins = span_of(prefix->p, prefix->n);
+    for (;;) {
+        MDB_val k = {prefix->n, (void *)(uintptr_t)prefix->p}, v;
+        MDB_cursor *cursor;
+        struct index_key found = {0};
+        int rc = mdb_cursor_open(w->txn, w->ix->rows, &cursor);
+        if (rc != 0)
+            return index_fault(w->ix, rc, "cursor", f);
+        rc = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
+        struct span key = rc == 0 ? span_of(k.mv_data, k.mv_size) : SPAN_NONE;
+        if (rc == 0 && key.n <= sizeof found.p) {
+            memcpy(found.p, key.p, key.n);
+            found.n = (uint8_t)key.n;
+        }
+        mdb_cursor_close(cursor);
+        if (rc != 0 && rc != MDB_NOTFOUND)
+            return index_fault(w->ix, rc, "range", f);
+        key = span_of(found.p, found.n);
+        if (rc != 0 || !span_starts(key, begins) ||
+            (last && span_cmp(key, span_of(last->p, last->n)) > 0))
+            return R_OK;
+        if (fold_make_room(w, f) != R_OK || fold_delete(w, &found, f) != R_OK)
+            return R_FAIL;
+    }
+}
+
+static enum result
+delete_mailbox_range(struct index_fold *w, enum index_letter letter, uint64_t mailbox,
+                     struct fault *f)
+{
+    struct index_key prefix = index_key(w->account, letter);
+    index_key_u64(&prefix, mailbox);
+    return delete_range(w, &prefix, NULL, f);
+}
+
+static struct index_key
+row_key(const struct index_fold *w, uint64_t mailbox, uint32_t uid)
+{
+    struct index_key key = index_key(w->account, INDEX_ROW);
+    index_key_u64(&key, mailbox);
+    index_key_u32(&key, uid);
+    return key;
+}
+
+static enum result
+chunk_add(struct index_fold *w, struct span key, MDB_val v, struct fault *f)
+{
+    struct chunk *c = &w->chunk;
+    struct index_row row;
+    struct span value;
+    if (fold_decode(w, key, v, &value, f) != R_OK)
+        return R_FAIL;
+    if (index_row_get(value, &row) != R_OK)
+        return index_fault(w->ix, MDB_CORRUPTED, "row", f);
+    c->keywords_at[c->n] = c->keywords.n;
+    buf_put(&c->keywords, row.keywords);
+    c->rows[c->n++] = row;
+    return R_OK;
+}
+
+static void
+chunk_complete(struct chunk *c)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        size_t at = c->keywords_at[i];
+        c->rows[i].keywords =
+            span_slice(buf_span(&c->keywords), at, at + c->rows[i].keywords.n);
+    }
+}
+
+// The next rows with first <= uid <= last; none: c->n = 0.
+static enum result
+chunk_read(struct index_fold *w, uint64_t mailbox, uint32_t first, uint32_t last,
+           struct fault *f)
+{
+    struct index_key from = row_key(w, mailbox, first), to = row_key(w, mailbox, last);
+    MDB_val k = {from.n, from.p}, v;
+    MDB_cursor *cursor;
+    w->chunk.n = 0;
+    buf_reset(&w->chunk.keywords);
+    int rc = mdb_cursor_open(w->txn, w->ix->rows, &cursor);
+    if (rc != 0)
+        return index_fault(w->ix, rc, "cursor", f);
+    enum result r = R_OK;
+    rc = mdb_cursor_get(cursor, &k, &v, first == last ? MDB_SET_KEY : MDB_SET_RANGE);
+    while (rc == 0 && r == R_OK && w->chunk.n < INDEX_CHUNK) {
+        struct span key = span_of(k.mv_data, k.mv_size);
+        if (span_cmp(key, span_of(to.p, to.n)) > 0)
+            break;
+        r = chunk_add(w, key, v, f);
+        rc = first == last ? MDB_NOTFOUND : mdb_cursor_get(cursor, &k, &v, MDB_NEXT);
+    }
+    mdb_cursor_close(cursor);
+    if (r == R_OK && rc != 0 && rc != MDB_NOTFOUND)
+        r = index_fault(w->ix, rc, "rows", f);
+    chunk_complete(&w->chunk);
+    return r;
+}
+
+static enum result
+put_row(struct index_fold *w, const struct index_key *key, const struct message_row *row,
+        struct span keywords, unsigned flags, struct fault *f)
+{
+    struct message_row stored = *row;
+    struct buf b;
+    buf_init(&b, SIZE_MAX);
+    stored.keywords = 0;
+    buf_put(&b, span_of(&stored, sizeof stored));
+    buf_put(&b, keywords);
+    enum result r = fold_put(w, key, buf_span(&b), flags, f);
+    buf_done(&b);
+    return r;
+}
+
+static enum result
+bury(struct index_fold *w, uint64_t mailbox, const struct index_row *row,
+     const struct rows_edit *e, struct fault *f)
+{
+    struct index_key key = index_key(w->account, INDEX_TOMBSTONE), old;
+    struct message_row stored = row->row;
+    struct buf b;
+    index_key_u64(&key, mailbox);
+    index_key_u64(&key, e->modseq);
+    index_key_u32(&key, row->row.uid);
+    old = row_key(w, mailbox, row->row.uid);
+    buf_init(&b, SIZE_MAX);
+    buf_put(&b, span_of(&stored, sizeof stored));
+    pack_u64(&b, (uint64_t)e->when_s);
+    buf_put(&b, row->keywords);
+    enum result r = fold_put(w, &key, buf_span(&b), 0, f);
+    buf_done(&b);
+    return r == R_OK ? fold_delete(w, &old, f) : R_FAIL;
+}
+
+static enum result
+edit_row(struct index_fold *w, uint64_t mailbox, const struct index_row *row,
+         const struct rows_edit *e, struct fault *f)
+{
+    if (row->row.modseq >= e->modseq)
+        return R_OK;
+    if (fold_make_room(w, f) != R_OK)
+        return R_FAIL;
+    if (e->kind == EDIT_EXPUNGE)
+        return bury(w, mailbox, row, e, f);
+    struct index_key key = row_key(w, mailbox, row->row.uid);
+    struct message_row now = row->row;
+    now.modseq = e->modseq;
+    if (e->kind == EDIT_FLAGS)
+        now.flags = e->flags;
+    return put_row(w, &key, &now, e->kind == EDIT_FLAGS ? e->keywords : row->keywords, 0,
+                   f);
+}
+
+static enum result
+edit_range(struct index_fold *w, uint64_t mailbox, uint32_t first, uint32_t last,
+           const struct rows_edit *e, struct fault *f)
+{
+    for (;;) {
+        if (chunk_read(w, mailbox, first, last, f) != R_OK)
+            return R_FAIL;
+        for (size_t i = 0; i < w->chunk.n; i++)
+            if (edit_row(w, mailbox, &w->chunk.rows[i], e, f) != R_OK)
+                return R_FAIL;
+        if (w->chunk.n < INDEX_CHUNK || w->chunk.rows[INDEX_CHUNK - 1].row.uid >= last)
+            return R_OK;
+        first = w->chunk.rows[INDEX_CHUNK - 1].row.uid + 1;
+    }
+}
+
+// ---- the operations ----
+
+static enum result
+account_get(void *t, struct account_row *out, struct fault *f)
+{
+    struct header *h;
+    if (fold_header_get(t, 0, &h, f) != R_OK)
+        return R_FAIL;
+    if (!h->exists)
+        return R_NONE;
+    *out = h->account.row;
+    return R_OK;
+}
+
+static enum result
+account_put(void *t, const struct account_row *a, struct fault *f)
+{
+    struct header *h;
+    if (fold_header_get(t, 0, &h, f) != R_OK)
+        return R_FAIL;
+    h->account.row = *a;
+    fold_header_name(h, a->user);
+    h->exists = h->dirty = true;
+    return R_OK;
+}
+
+static enum result
+account_gone(void *t, struct fault *f)
+{
+    struct index_fold *w = t;
+    struct index_key all = {0};
+    struct header *h, *next;
+    index_key_u64(&all, w->account);
+    HASH_ITER(hh, w->headers, h, next)
+    {
+        if (h->key.account == w->account)
+            fold_header_drop(w, h);
+    }
+    return delete_range(w, &all, NULL, f);
+}
+
+static enum result
+mailbox_get(void *t, uint64_t id, struct mailbox_row *out, struct fault *f)
+{
+    struct header *h;
+    if (fold_header_get(t, id, &h, f) != R_OK)
+        return R_FAIL;
+    if (!h->exists)
+        return R_NONE;
+    *out = h->mailbox;
+    return R_OK;
+}
+
+static enum result
+mailbox_put(void *t, const struct mailbox_row *m, struct fault *f)
+{
+    struct header *h;
+    if (fold_header_get(t, m->id, &h, f) != R_OK)
+        return R_FAIL;
+    h->mailbox = *m;
+    fold_header_name(h, m->name);
+    h->exists = h->dirty = true;
+    return R_OK;
+}
+
+// The rows stay where they are: the mark says that they are tombstones.
+static enum result
+mailbox_gone(void *t, const struct record_mailbox_gone *g, struct fault *f)
+{
+    struct index_fold *w = t;
+    struct index_key key = index_key(w->account, INDEX_DELETED), header;
+    struct header *h;
+    struct buf b;
+    index_key_u64(&key, g->id);
+    if (delete_mailbox_range(w, INDEX_VALUE, g->id, f) != R_OK ||
+        fold_header_get(w, g->id, &h, f) != R_OK)
+        return R_FAIL;
+    header = fold_header_place(&h->key);
+    fold_header_drop(w, h);
+    buf_init(&b, 64);
+    pack_u64(&b, g->modseq);
+    pack_u64(&b, (uint64_t)g->when_s);
+    enum result r = fold_put(w, &key, buf_span(&b), 0, f);
+    buf_done(&b);
+    return r == R_OK ? fold_delete(w, &header, f) : R_FAIL;
+}
+
+static enum result
+row_add(void *t, uint64_t mailbox, const struct record_row *row, struct fault *f)
+{
+    struct index_fold *w = t;
+    struct index_key key = row_key(w, mailbox, row->row.uid);
+    if (fold_make_room(w, f) != R_OK)
+        return R_FAIL;
+    enum result r = put_row(w, &key, &row->row, row->keywords, MDB_NOOVERWRITE, f);
+    return r == R_NONE ? R_OK : r;
+}
+
+static enum result
+rows_edit(void *t, uint64_t mailbox, struct span ranges, const struct rows_edit *e,
+          struct fault *f)
+{
+    struct unpack u = unpack_of(ranges);
+    uint32_t first = 0, last = 0;
+    while (record_ranges_next(&u, &first, &last) == R_OK)
+        if (edit_range(t, mailbox, first, last, e, f) != R_OK)
+            return R_FAIL;
+    return R_OK;
+}
+
+static enum result
+mailbox_ids(void *t, uint64_t **ids_out, size_t *n_out, struct fault *f)
+{
+    struct index_fold *w = t;
+    struct index_key from = index_key(w->account, INDEX_MAILBOX);
+    MDB_val k = {from.n, from.p}, v;
+    MDB_cursor *cursor;
+    uint64_t *ids = NULL;
+    size_t n = 0;
+    // Headers of mailboxes made in this transaction are not in LMDB yet.
+    if (fold_headers_write(w, f) == R_FAIL)
+        return R_FAIL;
+    int rc = mdb_cursor_open(w->txn, w->ix->rows, &cursor);
+    if (rc != 0)
+        return index_fault(w->ix, rc, "cursor", f);
+    rc = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
+    while (rc == 0 && span_starts(span_of(k.mv_data, k.mv_size), span_of(from.p, from.n))) {
+        ids = reallocarray(ids, n + 1, sizeof *ids);
+        must(ids != NULL);
+        ids[n++] = index_key_get_u64(span_of(k.mv_data, k.mv_size), 9);
+        rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT);
+    }
+    mdb_cursor_close(cursor);
+    *ids_out = ids;
+    *n_out = n;
+    return R_OK;
+}
+
+static enum result
+keyword_put(void *t, const struct record_keyword *k, struct fault *f)
+{
+    struct index_fold *w = t;
+    struct index_key key = index_key(w->account, INDEX_KEYWORD);
+    index_key_u64(&key, k->mailbox);
+    index_key_u32(&key, k->index);
+    return fold_put(w, &key, k->name, 0, f);
+}
+
+static enum result
+deleted_get(struct index_fold *w, uint64_t mailbox, uint64_t *modseq_out, struct fault *f)
+{
+    struct index_key key = index_key(w->account, INDEX_DELETED);
+    struct span value;
+    index_key_u64(&key, mailbox);
+    enum result r = fold_get(w, &key, &value, f);
+    if (r != R_OK)
+        return r;
+    struct unpack u = unpack_of(value);
+    *modseq_out = unpack_u64(&u);
+    return u.bad ? index_fault(w->ix, MDB_CORRUPTED, "deleted mailbox", f) : R_OK;
+}
+
+static enum result
+forget(void *t, uint64_t mailbox, uint64_t up_to_modseq, struct fault *f)
+{
+    static const enum index_letter all[] = {INDEX_ROW, INDEX_TOMBSTONE, INDEX_PRIVATE,
+                                            INDEX_KEYWORD, INDEX_DELETED};
+    struct index_fold *w = t;
+    uint64_t deleted = 0;
+    enum result r = deleted_get(w, mailbox, &deleted, f);
+    for (size_t i = 0;
+         r == R_OK && deleted <= up_to_modseq && i < sizeof all / sizeof all[0]; i++)
+        r = delete_mailbox_range(w, all[i], mailbox, f);
+    if (r == R_FAIL)
+        return R_FAIL;
+    struct index_key prefix = index_key(w->account, INDEX_TOMBSTONE), last;
+    index_key_u64(&prefix, mailbox);
+    last = prefix;
+    index_key_u64(&last, up_to_modseq);
+    index_key_u32(&last, UINT32_MAX);
+    return delete_range(w, &prefix, &last, f);
+}
+
+static enum result
+private_put(void *t, const struct record_private *p, struct fault *f)
+{
+    struct index_fold *w = t;
+    struct index_key key = index_key(w->account, INDEX_PRIVATE);
+    struct span value;
+    index_key_u64(&key, p->mailbox);
+    index_key_u64(&key, p->user);
+    index_key_u32(&key, p->uid);
+    enum result r = fold_get(w, &key, &value, f);
+    if (r == R_FAIL)
+        return R_FAIL;
+    struct unpack u = unpack_of(r == R_OK ? value : SPAN_NONE);
+    if (r == R_OK && unpack_u64(&u) >= p->modseq)
+        return R_OK;
+    struct buf b;
+    buf_init(&b, 64);
+    pack_u64(&b, p->modseq);
+    pack_u16(&b, p->flags);
+    r = fold_put(w, &key, buf_span(&b), 0, f);
+    buf_done(&b);
+    return r;
+}
+
+static enum result
+meta_put(void *t, const struct record_meta *m, struct fault *f)
+{
+    struct index_fold *w = t;
+    struct index_key key = index_key(w->account, INDEX_VALUE);
+    index_key_u64(&key, m->mailbox);
+    index_key_hash(&key, m->key);
+    if (m->value.n == 0)
+        return fold_delete(w, &key, f);
+    struct buf b;
+    buf_init(&b, SIZE_MAX);
+    pack_u64(&b, m->modseq);
+    pack_span(&b, m->key);
+    pack_span(&b, m->value);
+    enum result r = fold_put(w, &key, buf_span(&b), 0, f);
+    buf_done(&b);
+    return r;
+}
+
+static enum result
+subscribe(void *t, const struct record_subscribe *s, struct fault *f)
+{
+    struct index_key key = index_key(((struct index_fold *)t)->account, INDEX_SUBSCRIBED);
+    index_key_hash(&key, s->name);
+    return s->on ? fold_put(t, &key, s->name, 0, f) : fold_delete(t, &key, f);
+}
+
+static enum result
+cache_put(void *t, uint64_t blob, struct span cache, struct fault *f)
+{
+    struct index_fold *w = t;
+    const struct codec *c = w->ix->codec;
+    uint64_t big = __builtin_bswap64(blob);
+    MDB_val k = {sizeof big, &big}, v = {cache.n + c->overhead, NULL};
+    if (!w->with_cache)
+        return R_OK;
+    int rc = mdb_put(w->txn, w->ix->caches, &k, &v, MDB_RESERVE);
+    w->ops++;
+    if (rc != 0)
+        return index_fault(w->ix, rc, "cache", f);
+    c->encode(&(struct codec_context){.a = blob, .b = INDEX_CACHE_CONTEXT}, cache,
+              v.mv_data);
+    return R_OK;
+}
+
+const struct store_rows index_fold_rows = {
+    .account_get = account_get,
+    .account_put = account_put,
+    .account_gone = account_gone,
+    .mailbox_get = mailbox_get,
+    .mailbox_put = mailbox_put,
+    .mailbox_gone = mailbox_gone,
+    .mailbox_ids = mailbox_ids,
+    .keyword_put = keyword_put,
+    .row_add = row_add,
+    .rows_edit = rows_edit,
+    .forget = forget,
+    .private_put = private_put,
+    .meta_put = meta_put,
+    .subscribe = subscribe,
+    .cache_put = cache_put,
+};

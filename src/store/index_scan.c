@@ -1,0 +1,346 @@
+#include "store/index.h"
+
+// What is read from the index in one go.
+
+struct scan {
+    struct index_reader r;
+    struct index_key prefix;
+    struct span key, value;
+    enum result now;
+};
+
+static struct span
+prefix_of(const struct scan *s)
+{
+    return span_of(s->prefix.p, s->prefix.n);
+}
+
+// Walks all entries that begin with `prefix`, from `from` on: for (first(..); s.now == R_OK; next(..)).
+static void
+first(struct scan *s, struct index_key prefix, const struct index_key *from,
+      struct fault *f)
+{
+    s->prefix = prefix;
+    s->now = index_seek(&s->r, from ? from : &prefix, prefix_of(s), &s->key, &s->value, f);
+}
+
+static void
+next(struct scan *s, struct fault *f)
+{
+    s->now = index_next(&s->r, prefix_of(s), &s->key, &s->value, f);
+}
+
+static enum result
+damaged(struct scan *s, const char *what, struct fault *f)
+{
+    return index_fault(s->r.ix, MDB_CORRUPTED, what, f);
+}
+
+// ---- a state ----
+
+static enum result
+load_mailboxes(struct scan *s, struct state *st, struct fault *f)
+{
+    for (first(s, index_key(st->account, INDEX_MAILBOX), NULL, f); s->now == R_OK;
+         next(s, f)) {
+        struct mailbox_row m;
+        if (index_mailbox_get(s->value, &m) != R_OK || m.id != index_key_get_u64(s->key, 9))
+            return damaged(s, "mailbox", f);
+        if (state_rows.mailbox_put(st, &m, f) != R_OK)
+            return R_FAIL;
+    }
+    return s->now;
+}
+
+static enum result
+load_keywords(struct scan *s, struct state *st, struct fault *f)
+{
+    for (first(s, index_key(st->account, INDEX_KEYWORD), NULL, f); s->now == R_OK;
+         next(s, f)) {
+        struct record_keyword k = {.mailbox = index_key_get_u64(s->key, 9),
+                                   .index = index_key_get_u32(s->key, 17),
+                                   .name = s->value};
+        if (state_mailbox(st, k.mailbox) && state_rows.keyword_put(st, &k, f) != R_OK)
+            return R_FAIL;
+    }
+    return s->now;
+}
+
+static enum result
+load_values(struct scan *s, struct state *st, struct fault *f)
+{
+    for (first(s, index_key(st->account, INDEX_VALUE), NULL, f); s->now == R_OK;
+         next(s, f)) {
+        struct unpack u = unpack_of(s->value);
+        struct record_meta m = {.mailbox = index_key_get_u64(s->key, 9),
+                                .modseq = unpack_u64(&u)};
+        m.key = unpack_span(&u);
+        m.value = unpack_span(&u);
+        if (unpack_end(&u) != R_OK)
+            return damaged(s, "value", f);
+        if (state_rows.meta_put(st, &m, f) != R_OK)
+            return R_FAIL;
+    }
+    return s->now;
+}
+
+static enum result
+load_subscriptions(struct scan *s, struct state *st, struct fault *f)
+{
+    for (first(s, index_key(st->account, INDEX_SUBSCRIBED), NULL, f); s->now == R_OK;
+         next(s, f)) {
+        struct record_subscribe r = {.name = s->value, .on = true};
+        if (state_rows.subscribe(st, &r, f) != R_OK)
+            return R_FAIL;
+    }
+    return s->now;
+}
+
+static enum result
+load_all(struct scan *s, struct state *st, struct fault *f)
+{
+    struct index_account a;
+    first(s, index_key(st->account, INDEX_ACCOUNT), NULL, f);
+    if (s->now != R_OK)
+        return s->now;
+    if (index_account_get(s->value, &a) != R_OK)
+        return damaged(s, "account", f);
+    if (state_rows.account_put(st, &a.row, f) != R_OK ||
+        load_mailboxes(s, st, f) == R_FAIL || load_keywords(s, st, f) == R_FAIL ||
+        load_values(s, st, f) == R_FAIL)
+        return R_FAIL;
+    return load_subscriptions(s, st, f) == R_FAIL ? R_FAIL : R_OK;
+}
+
+enum result
+index_load_state(struct index *ix, uint64_t account, struct state **out,
+                 struct index_position *p_out, struct fault *f)
+{
+    struct scan s;
+    *p_out = (struct index_position){0};
+    if (index_read_begin(ix, &s.r, f) != R_OK)
+        return R_FAIL;
+    struct state *st = state_new(account);
+    enum result r = index_read_position(&s.r, p_out, f);
+    if (r == R_OK)
+        r = load_all(&s, st, f);
+    index_read_end(&s.r);
+    st->applied = p_out->seq;
+    if (r == R_OK)
+        *out = st;
+    else
+        state_free(&st);
+    return r;
+}
+
+// ---- a table ----
+
+static enum result
+load_last_seq(struct scan *s, uint64_t account, const struct index_position *p,
+              uint64_t *out, struct fault *f)
+{
+    struct index_account a = {0};
+    first(s, index_key(account, INDEX_ACCOUNT), NULL, f);
+    if (s->now == R_FAIL)
+        return R_FAIL;
+    if (s->now == R_OK && index_account_get(s->value, &a) != R_OK)
+        return damaged(s, "account", f);
+    *out = p->part_seq != 0 && p->part_account == account ? p->part_seq : a.last_seq;
+    return R_OK;
+}
+
+static enum result
+load_rows(struct scan *s, uint64_t account, uint64_t mailbox, struct table *t,
+          struct fault *f)
+{
+    struct index_key prefix = index_key(account, INDEX_ROW);
+    index_key_u64(&prefix, mailbox);
+    for (first(s, prefix, NULL, f); s->now == R_OK; next(s, f)) {
+        struct index_row row;
+        if (index_row_get(s->value, &row) != R_OK ||
+            row.row.uid != index_key_get_u32(s->key, 17) ||
+            table_append(t, &row.row, row.keywords) != R_OK)
+            return damaged(s, "row", f);
+    }
+    return s->now;
+}
+
+enum result
+index_load_table(struct index *ix, uint64_t account, uint64_t mailbox, uint32_t expected,
+                 struct table *out, struct index_position *p_out, uint64_t *last_seq_out,
+                 struct fault *f)
+{
+    struct scan s;
+    if (index_read_begin(ix, &s.r, f) != R_OK)
+        return R_FAIL;
+    struct table t = table_new(expected);
+    enum result r = index_read_position(&s.r, p_out, f);
+    if (r == R_OK)
+        r = load_last_seq(&s, account, p_out, last_seq_out, f);
+    if (r == R_OK)
+        r = load_rows(&s, account, mailbox, &t, f) == R_FAIL ? R_FAIL : R_OK;
+    index_read_end(&s.r);
+    if (r == R_OK)
+        *out = t;
+    else
+        table_done(&t);
+    return r;
+}
+
+// ---- lists ----
+
+static void *
+list_add(void *list, size_t n, size_t size)
+{
+    // Doubles at powers of two.
+    if (n >= 16 && (n & (n - 1)) != 0)
+        return list;
+    if (n > 0 && n < 16)
+        return list;
+    list = reallocarray(list, n < 16 ? 16 : n * 2, size);
+    must(list != NULL);
+    return list;
+}
+
+enum result
+index_accounts(struct index *ix, uint64_t **ids_out, size_t *n_out, struct fault *f)
+{
+    struct scan s;
+    uint64_t *ids = NULL, account = 0;
+    size_t n = 0;
+    if (index_read_begin(ix, &s.r, f) != R_OK)
+        return R_FAIL;
+    for (;;) {
+        struct index_key from = index_key(account, INDEX_ACCOUNT);
+        first(&s, (struct index_key){0}, &from, f);
+        if (s.now != R_OK)
+            break;
+        account = index_key_get_u64(s.key, 0);
+        if (s.key.n == 9 && s.key.p[8] == INDEX_ACCOUNT) {
+            ids = list_add(ids, n, sizeof *ids);
+            ids[n++] = account;
+        }
+        if (account == UINT64_MAX)
+            break;
+        account++;
+    }
+    index_read_end(&s.r);
+    if (s.now == R_FAIL) {
+        free(ids);
+        return R_FAIL;
+    }
+    *ids_out = ids;
+    *n_out = n;
+    return R_OK;
+}
+
+struct tombstones {
+    struct store_tombstone *list;
+    size_t n;
+};
+
+static void
+add_tombstone(struct tombstones *t, const struct message_row *row, uint64_t modseq,
+              int64_t when_s)
+{
+    t->list = list_add(t->list, t->n, sizeof *t->list);
+    t->list[t->n++] =
+        (struct store_tombstone){.row = *row, .modseq = modseq, .when_s = when_s};
+}
+
+static enum result
+scan_tombstones(struct scan *s, uint64_t account, uint64_t mailbox, uint64_t since,
+                struct tombstones *t, struct fault *f)
+{
+    struct index_key prefix = index_key(account, INDEX_TOMBSTONE), from;
+    index_key_u64(&prefix, mailbox);
+    from = prefix;
+    index_key_u64(&from, since + 1);
+    for (first(s, prefix, &from, f); s->now == R_OK; next(s, f)) {
+        struct index_row row;
+        if (index_row_get(s->value, &row) != R_OK)
+            return damaged(s, "tombstone", f);
+        struct unpack u = unpack_of(row.keywords);
+        add_tombstone(t, &row.row, index_key_get_u64(s->key, 17), (int64_t)unpack_u64(&u));
+        if (u.bad)
+            return damaged(s, "tombstone", f);
+    }
+    return s->now == R_FAIL ? R_FAIL : R_OK;
+}
+
+// The rows of a deleted mailbox are tombstones of its last modseq.
+static enum result
+scan_deleted(struct scan *s, uint64_t account, uint64_t mailbox, uint64_t since,
+             struct tombstones *t, struct fault *f)
+{
+    struct index_key mark = index_key(account, INDEX_DELETED);
+    index_key_u64(&mark, mailbox);
+    first(s, mark, NULL, f);
+    if (s->now != R_OK)
+        return s->now == R_FAIL ? R_FAIL : R_OK;
+    struct unpack u = unpack_of(s->value);
+    uint64_t modseq = unpack_u64(&u);
+    int64_t when_s = (int64_t)unpack_u64(&u);
+    struct index_key prefix = index_key(account, INDEX_ROW);
+    index_key_u64(&prefix, mailbox);
+    if (modseq <= since)
+        return R_OK;
+    for (first(s, prefix, NULL, f); s->now == R_OK; next(s, f)) {
+        struct index_row row;
+        if (index_row_get(s->value, &row) != R_OK)
+            return damaged(s, "row", f);
+        add_tombstone(t, &row.row, modseq, when_s);
+    }
+    return s->now == R_FAIL ? R_FAIL : R_OK;
+}
+
+enum result
+index_tombstones(struct index *ix, uint64_t account, uint64_t mailbox, uint64_t since,
+                 struct store_tombstone **out, size_t *n_out, struct fault *f)
+{
+    struct scan s;
+    struct tombstones t = {0};
+    if (index_read_begin(ix, &s.r, f) != R_OK)
+        return R_FAIL;
+    enum result r = scan_tombstones(&s, account, mailbox, since, &t, f);
+    if (r == R_OK)
+        r = scan_deleted(&s, account, mailbox, since, &t, f);
+    index_read_end(&s.r);
+    if (r != R_OK) {
+        free(t.list);
+        return R_FAIL;
+    }
+    *out = t.list;
+    *n_out = t.n;
+    return R_OK;
+}
+
+enum result
+index_privates(struct index *ix, uint64_t account, uint64_t mailbox, uint64_t user,
+               struct store_private **out, size_t *n_out, struct fault *f)
+{
+    struct scan s;
+    struct index_key prefix = index_key(account, INDEX_PRIVATE);
+    struct store_private *list = NULL;
+    size_t n = 0;
+    index_key_u64(&prefix, mailbox);
+    index_key_u64(&prefix, user);
+    if (index_read_begin(ix, &s.r, f) != R_OK)
+        return R_FAIL;
+    for (first(&s, prefix, NULL, f); s.now == R_OK; next(&s, f)) {
+        struct unpack u = unpack_of(s.value);
+        struct store_private p = {.uid = index_key_get_u32(s.key, 25),
+                                  .modseq = unpack_u64(&u)};
+        p.flags = unpack_u16(&u);
+        list = list_add(list, n, sizeof *list);
+        list[n++] = p;
+    }
+    index_read_end(&s.r);
+    if (s.now == R_FAIL) {
+        free(list);
+        return R_FAIL;
+    }
+    *out = list;
+    *n_out = n;
+    return R_OK;
+}

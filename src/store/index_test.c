@@ -1,0 +1,263 @@
+#include "store/generator.h"
+#include "store/index_fold.h"
+
+#include <ftw.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const uint8_t uuid[16] = "0123456789abcde";
+static char folder[64];
+
+static int
+remove_one(const char *name, const struct stat *st, int flag, struct FTW *ftw)
+{
+    (void)st, (void)flag, (void)ftw;
+    return remove(name);
+}
+
+static int
+make_folder(void **unused)
+{
+    (void)unused;
+    must(snprintf(folder, sizeof folder, "/tmp/index_test.XXXXXX") > 0);
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int
+drop_folder(void **unused)
+{
+    (void)unused;
+    return nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static struct index *
+open_index(const char *codec)
+{
+    struct index *ix;
+    struct fault f;
+    if (index_open(folder, uuid, codec_by_name(codec), &ix, &f) != R_OK)
+        fail_msg("%s", f.why);
+    return ix;
+}
+
+static void
+fold_one(struct index_fold *w, const struct generator *g, uint64_t seq)
+{
+    struct fault f;
+    struct record_place place = {.seq = seq, .blob = 1ull << 32 | seq};
+    if (index_fold_record(w, g->state->account, g->type, buf_span(&g->meta), place, true,
+                          &f) != R_OK)
+        fail_msg("%s", f.why);
+}
+
+static void
+load_tables(struct index *ix, struct state *st)
+{
+    struct fault f;
+    for (uint32_t i = 0; i < st->mailbox_count; i++) {
+        struct table t;
+        struct index_position p;
+        uint64_t last;
+        assert_int_equal(
+            index_load_table(ix, st->account, st->mailboxes[i]->id, 0, &t, &p, &last, &f),
+            R_OK);
+        state_table_install(st->mailboxes[i], &t);
+        assert_int_equal(state_table_check(st->mailboxes[i], &f), R_OK);
+    }
+}
+
+static int
+by_place(const void *a, const void *b)
+{
+    const struct kept_row *x = a, *y = b;
+    if (x->modseq != y->modseq)
+        return x->modseq < y->modseq ? -1 : 1;
+    return (x->row.uid > y->row.uid) - (x->row.uid < y->row.uid);
+}
+
+// Tombstones of a mailbox in the index are those the model kept.
+static void
+expect_tombstones(struct index *ix, struct state *model, uint64_t mailbox)
+{
+    struct kept *k = model->inside->kept;
+    struct store_tombstone *list;
+    size_t n, at = 0;
+    struct fault f;
+    assert_int_equal(index_tombstones(ix, model->account, mailbox, 0, &list, &n, &f), R_OK);
+    qsort(k->tombstones, k->tombstone_count, sizeof *k->tombstones, by_place);
+    for (size_t i = 0; i < k->tombstone_count; i++) {
+        if (k->tombstones[i].mailbox != mailbox)
+            continue;
+        assert_true(at < n);
+        assert_int_equal(list[at].row.uid, k->tombstones[i].row.uid);
+        assert_int_equal(list[at].modseq, k->tombstones[i].modseq);
+        assert_int_equal(list[at].when_s, k->tombstones[i].when_s);
+        assert_int_equal(list[at].row.blob, k->tombstones[i].row.blob);
+        at++;
+    }
+    assert_int_equal(at, n);
+    free(list);
+}
+
+static void
+expect_equal(struct index *ix, struct state *model)
+{
+    struct state *st;
+    struct index_position p;
+    struct fault f;
+    struct buf want, got;
+    if (index_load_state(ix, model->account, &st, &p, &f) != R_OK)
+        fail_msg("state not loaded");
+    load_tables(ix, st);
+    buf_init(&want, SIZE_MAX);
+    buf_init(&got, SIZE_MAX);
+    generator_dump(model, true, &want);
+    generator_dump(st, true, &got);
+    buf_put_char(&want, '\0');
+    buf_put_char(&got, '\0');
+    assert_string_equal(got.p, want.p);
+    buf_done(&want);
+    buf_done(&got);
+    for (uint64_t id = 1; id < 20; id++)
+        expect_tombstones(ix, model, model->account << 40 | id);
+    state_free(&st);
+}
+
+// Random records of two accounts, transactions of every size (also in the middle of records), some lost.
+static void
+fold_random(const char *codec, size_t ops_max, uint64_t seed)
+{
+    struct fault f;
+    struct generator g[2];
+    assert_int_equal(index_remove(folder, &f), R_OK);
+    struct index *ix = open_index(codec);
+    struct index_fold *w = index_fold_new(ix);
+    w->ops_max = ops_max;
+    generator_init(&g[0], 7, seed);
+    generator_init(&g[1], 8, seed + 12);
+    for (uint64_t seq = 1; seq < 1200; seq++) {
+        struct generator *one = &g[seq % 3 == 0];
+        generator_next(one);
+        fold_one(w, one, seq);
+        if (generator_random(one, 20) == 0)
+            assert_int_equal(index_fold_commit(w, &f), R_OK);
+        // What a crash in the middle of the record leaves, folded again.
+        if (index_fold_position(w) == seq - 1 && generator_random(one, 2) == 0) {
+            index_fold_abort(w);
+            fold_one(w, one, seq);
+        }
+        generator_apply(one, (struct record_place){.seq = seq, .blob = 1ull << 32 | seq});
+    }
+    assert_int_equal(index_fold_commit(w, &f), R_OK);
+    assert_int_equal(index_fold_position(w), 1199);
+    index_fold_free(&w);
+    expect_equal(ix, g[0].state);
+    expect_equal(ix, g[1].state);
+    index_close(&ix);
+    generator_done(&g[0]);
+    generator_done(&g[1]);
+}
+
+static void
+test_fold_is_state(void **unused)
+{
+    (void)unused;
+    fold_random("identity", INDEX_OPS, 11);
+    fold_random("identity", 3, 977);
+    fold_random("identity", 7, 31337);
+    fold_random("scramble", 20, 4711);
+}
+
+static void
+test_accounts(void **unused)
+{
+    (void)unused;
+    struct fault f;
+    assert_int_equal(index_remove(folder, &f), R_OK);
+    struct index *ix = open_index("identity");
+    struct index_fold *w = index_fold_new(ix);
+    struct buf meta;
+    buf_init(&meta, 1024);
+    record_account_put(&meta, &(struct record_account){SPAN("user"), 1, 1});
+    uint64_t seq = 0;
+    for (uint64_t id = 100; id > 0; id--)
+        assert_int_equal(index_fold_record(w, id * 3, RECORD_ACCOUNT, buf_span(&meta),
+                                           (struct record_place){++seq, 0}, true, &f),
+                         R_OK);
+    assert_int_equal(index_fold_record(w, 30, RECORD_ACCOUNT_GONE, SPAN_NONE,
+                                       (struct record_place){++seq, 0}, true, &f),
+                     R_OK);
+    assert_int_equal(index_fold_commit(w, &f), R_OK);
+    uint64_t *ids;
+    size_t n;
+    assert_int_equal(index_accounts(ix, &ids, &n, &f), R_OK);
+    assert_int_equal(n, 99);
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(ids[i], (i < 9 ? i + 1 : i + 2) * 3);
+    free(ids);
+    index_fold_free(&w);
+    index_close(&ix);
+    buf_done(&meta);
+}
+
+static void
+damage(off_t at, bool cut)
+{
+    char name[128];
+    assert_true(snprintf(name, sizeof name, "%s/0/data.mdb", folder) > 0);
+    int fd = open(name, O_RDWR);
+    assert_true(fd >= 0);
+    if (cut)
+        assert_int_equal(ftruncate(fd, at), 0);
+    else
+        assert_int_equal(pwrite(fd, "garbage garbage garbage garbage ", 32, at), 32);
+    close(fd);
+}
+
+static void
+refused(const uint8_t id[16], const char *codec)
+{
+    struct index *ix;
+    struct fault f = {0};
+    assert_int_equal(index_open(folder, id, codec_by_name(codec), &ix, &f), R_FAIL);
+    assert_int_equal(f.kind, FAULT_CORRUPTION);
+    assert_true(f.why[0] != '\0');
+    assert_int_equal(index_remove(folder, &f), R_OK);
+    ix = open_index("identity");
+    index_close(&ix);
+}
+
+static void
+test_refused(void **unused)
+{
+    (void)unused;
+    static const uint8_t other[16] = "another";
+    fold_random("identity", 50, 5);
+    refused(other, "identity");
+    fold_random("identity", 50, 5);
+    refused(uuid, "scramble");
+    fold_random("identity", 50, 5);
+    damage(20000, true);
+    refused(uuid, "identity");
+    fold_random("identity", 50, 5);
+    damage(0, false);
+    damage(4096, false);
+    refused(uuid, "identity");
+    index_distrust(folder);
+    refused(uuid, "identity");
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_fold_is_state),
+        cmocka_unit_test(test_accounts),
+        cmocka_unit_test(test_refused),
+    };
+    return cmocka_run_group_tests(tests, make_folder, drop_folder);
+}
