@@ -181,6 +181,12 @@ VARIANTS = {
 }
 
 
+# What a transcript's line `server KIND` asks for.
+KINDS = {
+    "readonly-mount": {"test_mount": "bob lr"},
+}
+
+
 class Fleet:
     """The servers a run of transcripts needs, started when first asked for."""
     name = "posthorn"
@@ -191,8 +197,7 @@ class Fleet:
     def for_script(self, script):
         kind = script.server
         if kind not in self.servers:
-            settings = dict(VARIANTS[self.variant])
-            self.servers[kind] = Server(settings, plaintext=kind != "tls")
+            self.servers[kind] = Server({**VARIANTS[self.variant], **KINDS.get(kind, {})}, plaintext=kind != "tls")
         return self.servers[kind]
 
     def stop(self):

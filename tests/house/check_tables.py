@@ -1,0 +1,118 @@
+"""What the tables promise has a transcript: verbs, words, capabilities, response codes, and the RFCs' own examples."""
+import re
+
+import source
+
+VERB = re.compile(r'\{\s*(?:\.name\s*=\s*)?"([A-Z][A-Z0-9 -]*)"\s*,\s*(?:\.args\s*=\s*)?ARGS_')
+WORD = re.compile(r'\{\s*(?:\.slot\s*=\s*)?(SLOT_\w+)\s*,\s*(?:\.name\s*=\s*)?"([^"]+)"')
+
+
+def transcripts(root):
+    return {p.stem: p.read_text() for p in sorted((root / "tests/transcripts").glob("*.txt"))}
+
+
+def rows(root, pattern):
+    for path in source.files(root, ".c", ".def"):
+        if path.relative_to(root / "src").parts[0] == "imap":
+            yield from ((path.relative_to(root), found) for found in pattern.findall(path.read_text()))
+
+
+def sent(root):
+    """Everything clients say in transcripts, upper case."""
+    lines = []
+    for text in transcripts(root).values():
+        lines += re.findall(r"[A-Z]\d?>[>|]? ([^\n]*)", text)
+    return "\n".join(lines).upper()
+
+
+def verbs(root):
+    said = sent(root)
+    for path, name in rows(root, VERB):
+        if not re.search(rf"(^|\b|\\N|[ ]){re.escape(name)}\b", said, re.M):
+            yield f"{path}: no transcript says {name}"
+
+
+def words(root):
+    said = sent(root)
+    for path, (slot, name) in rows(root, WORD):
+        if not re.search(rf"(?<![A-Z0-9.]){re.escape(name.upper())}(?![A-Z0-9])", said):
+            yield f"{path}: no transcript uses {slot} {name}"
+
+
+def extensions(root):
+    text = "\n".join(transcripts(root).values())
+    for name in re.findall(r"^EXT\((\w+)\)", (root / "src/imap/ext.def").read_text(), re.M):
+        found = [p for p in (root / f"src/imap/base/{name}.c", root / f"src/imap/ext/{name}.c") if p.exists()]
+        if not found:
+            yield f"ext.def: no file for {name}"
+            continue
+        code = found[0].read_text()
+        if not re.search(r"RFC \d{4}", code):
+            yield f"{found[0].relative_to(root)}: names no RFC"
+        for capability in re.findall(r'\.capability\s*=\s*"([^"]+)"', code):
+            for token in capability.split():
+                if not re.search(rf"(?<![\w=-]){re.escape(token)}(?![\w])", text):
+                    yield f"{found[0].relative_to(root)}: no transcript needs {token}"
+
+
+def elsewhere(root):
+    """codes-elsewhere.txt: CODE FILE: the test outside the transcripts that provokes it."""
+    path = root / "tests/house/codes-elsewhere.txt"
+    table = {}
+    for line in path.read_text().split("\n") if path.exists() else []:
+        if line.strip() and not line.startswith("#"):
+            code, where = line.split()
+            table[code] = where
+    return table
+
+
+def codes(root):
+    text = "\n".join(transcripts(root).values())
+    other = elsewhere(root)
+    seen = set()
+    for code in re.findall(r'^FAULT\(\w+,\s*"([^"]*)"', (root / "src/base/faults.def").read_text(), re.M):
+        if not code or code in seen:
+            continue
+        seen.add(code)
+        if f"[{code}" in text:
+            continue
+        where = other.get(code)
+        if not where:
+            yield f"faults.def: no transcript provokes [{code}]"
+        elif not (root / where).exists() or code not in (root / where).read_text():
+            yield f"codes-elsewhere.txt: {where} does not mention {code}"
+
+
+def examples(root):
+    """tests/rfc-examples.txt: every example of RFC 3501 and RFC 9051 -> the transcripts that tell it."""
+    told = transcripts(root)
+    path = root / "tests/rfc-examples.txt"
+    counts = {"RFC3501": 0, "RFC9051": 0}
+    for line in path.read_text().split("\n") if path.exists() else []:
+        if not line.strip() or line.startswith("#"):
+            continue
+        rfc, section, rest = line.split(" ", 2)
+        counts[rfc] = counts.get(rfc, 0) + 1
+        told_by = rest.split(" -> ")[1]
+        names = [] if told_by.startswith("never-sent: ") else told_by.split()
+        for name in names:
+            if name not in told:
+                yield f"rfc-examples.txt: {rfc} {section}: no transcript {name}"
+            elif section not in told[name]:
+                yield f"{name}: does not name section {section}"
+    for rfc, want in (("RFC3501", 44), ("RFC9051", 115)):
+        if counts[rfc] != want:
+            yield f"rfc-examples.txt: {counts[rfc]} examples of {rfc}, the text has {want}"
+
+
+SAMPLE = {
+    "src/imap/ext.def": "EXT(idle)\nEXT(lost)\n",
+    "src/imap/ext/idle.c": 'x[] = {{"IDLE", ARGS_NONE}};\n w[] = {{SLOT_FETCH, "UID", 0}};\n .capability = "IDLE"\n',
+    "src/base/faults.def": 'FAULT(LIMIT, "LIMIT")\n',
+    "tests/transcripts/a.txt": "# a\nA> noop\n",
+    "tests/rfc-examples.txt": "RFC3501 6.1.1 C: x -> nothing\n",
+}
+source.main({
+    "verbs": (verbs, SAMPLE), "words": (words, SAMPLE), "extensions": (extensions, SAMPLE),
+    "response codes": (codes, SAMPLE), "RFC examples": (examples, SAMPLE),
+})
