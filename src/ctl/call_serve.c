@@ -38,6 +38,18 @@ verb_arg(const struct verb_call *c, size_t i)
     return i < c->arg_count ? c->args[i] : SPAN_NONE;
 }
 
+struct span
+verb_words(const struct verb_call *c)
+{
+    return span_str(c->verb->words);
+}
+
+bool
+verb_has_feed(const struct verb_call *c)
+{
+    return c->verb->feed != NULL;
+}
+
 static void
 send_frame(struct verb_call *c, enum frame_kind kind, struct span payload)
 {

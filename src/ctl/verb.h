@@ -34,6 +34,8 @@ typedef enum result verb_run_fn(struct verb_call *c, struct fault *f);
 const struct verb_host *verb_host(const struct verb_call *c);
 size_t verb_arg_count(const struct verb_call *c);
 struct span verb_arg(const struct verb_call *c, size_t i);  // SPAN_NONE past the last
+struct span verb_words(const struct verb_call *c);  // "user add"
+bool verb_has_feed(const struct verb_call *c);
 // Suspends (all three).
 void verb_out(struct verb_call *c, struct span s);
 void verb_printf(struct verb_call *c, const char *fmt, ...) PRINTF_LIKE(2, 3);

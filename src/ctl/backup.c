@@ -1,0 +1,193 @@
+#include "ctl/backup.h"
+#include "ctl/call.h"
+#include "ctl/users.h"
+#include "ctl/verbs.h"
+#include "base/pack.h"
+#include "store/store.h"
+
+const struct span backup_magic = SPAN("posthorn backup 1\n");
+
+static void
+put_piece(struct verb_call *c, enum backup_kind kind, struct span bytes)
+{
+    struct buf b;
+    buf_init(&b, BACKUP_PIECE_MAX + 16);
+    pack_u8(&b, (uint8_t)kind);
+    pack_u32(&b, (uint32_t)bytes.n);
+    buf_put(&b, bytes);
+    verb_out(c, buf_span(&b));
+    buf_done(&b);
+}
+
+void
+backup_put(struct verb_call *c, enum backup_kind kind, struct span bytes)
+{
+    for (; bytes.n > BACKUP_PIECE_MAX; bytes = span_skip(bytes, BACKUP_PIECE_MAX))
+        put_piece(c, kind, span_slice(bytes, 0, BACKUP_PIECE_MAX));
+    put_piece(c, kind, bytes);
+}
+
+// ---- restore: the command's own process, no server running ----
+
+struct restore {
+    FILE *file;
+    enum backup_kind kind;
+    size_t left;  // of the piece being read
+    struct buf users;
+};
+
+static enum result
+cut_short(struct restore *r, struct fault *f)
+{
+    if (ferror(r->file))
+        return fault_errno(f, FAULT_DISK, "the backup cannot be read");
+    return fault_set(f, FAULT_CORRUPTION, "the backup is cut short");
+}
+
+static enum result
+next_piece(struct restore *r, struct fault *f)
+{
+    char head[5];
+    if (fread(head, 1, sizeof head, r->file) != sizeof head)
+        return cut_short(r, f);
+    struct unpack u = unpack_of(span_of(head, sizeof head));
+    uint8_t kind = unpack_u8(&u);
+    uint32_t n = unpack_u32(&u);
+    if (kind > BACKUP_STORE || n > BACKUP_PIECE_MAX)
+        return fault_set(f, FAULT_CORRUPTION, "the backup is damaged");
+    r->kind = kind;
+    r->left = n;
+    return R_OK;
+}
+
+static enum result
+read_users(struct restore *r, struct fault *f)
+{
+    char piece[BACKUP_PIECE_MAX];
+    while (r->kind == BACKUP_USERS) {
+        if (fread(piece, 1, r->left, r->file) != r->left)
+            return cut_short(r, f);
+        buf_put(&r->users, span_of(piece, r->left));
+        if (next_piece(r, f) != R_OK)
+            return R_FAIL;
+    }
+    return r->users.over ? fault_set(f, FAULT_TOOBIG, "too many users") : R_OK;
+}
+
+static enum result
+store_source(char *dst, size_t len, size_t *n_out, void *arg, struct fault *f)
+{
+    struct restore *r = arg;
+    while (r->left == 0 && r->kind == BACKUP_STORE)
+        if (next_piece(r, f) != R_OK)
+            return R_FAIL;
+    if (r->kind != BACKUP_STORE) {
+        *n_out = 0;
+        return R_OK;
+    }
+    size_t n = fread(dst, 1, len < r->left ? len : r->left, r->file);
+    if (n == 0)
+        return cut_short(r, f);
+    r->left -= n;
+    *n_out = n;
+    return R_OK;
+}
+
+static enum result
+restore_all(struct restore *r, const struct config *c, struct fault *f)
+{
+    char magic[32];
+    struct store_options o;
+    call_store_options(c, &o);
+    if (fread(magic, 1, backup_magic.n, r->file) != backup_magic.n ||
+        !span_eq(span_of(magic, backup_magic.n), backup_magic))
+        return fault_set(f, FAULT_BAD, "this is no backup of Posthorn");
+    if (next_piece(r, f) != R_OK || read_users(r, f) != R_OK)
+        return R_FAIL;
+    if (store_restore(&o, store_source, r, f) != R_OK)
+        return R_FAIL;
+    if (r->kind != BACKUP_END)
+        return fault_set(f, FAULT_CORRUPTION, "the backup has pieces behind its end");
+    return users_restore(c->data, buf_span(&r->users), f);
+}
+
+static int
+finish(enum result r, const struct fault *f)
+{
+    if (r == R_OK)
+        return 0;
+    fprintf(stderr, "posthorn: %s\n", f->why);
+    return 1;
+}
+
+static enum result
+no_server(const struct config *c, struct fault *f)
+{
+    int fd;
+    enum result r = call_connect(c->data, &fd, f);
+    if (r != R_OK)
+        return r == R_NONE ? R_OK : R_FAIL;
+    close(fd);
+    return fault_set(f, FAULT_INUSE, "a server runs on %.100s; stop it first", c->data);
+}
+
+static enum result
+restore(const struct verb_options *o, const char *name, struct fault *f)
+{
+    struct restore r = {.file =
+                            span_eq(span_str(name), SPAN("-")) ? stdin : fopen(name, "re")};
+    struct config *c;
+    if (r.file == NULL)
+        return fault_errno(f, FAULT_BAD, name);
+    buf_init(&r.users, BACKUP_USERS_MAX);
+    enum result done = verb_config(o, &c, f);
+    if (done == R_OK) {
+        done = no_server(c, f);
+        if (done == R_OK)
+            done = restore_all(&r, c, f);
+        config_free(&c);
+    }
+    buf_done(&r.users);
+    if (r.file != stdin)
+        fclose(r.file);
+    return done;
+}
+
+int
+verb_restore(const struct verb_options *o, const char *const *args, size_t n)
+{
+    struct fault f;
+    (void)n;
+    return finish(restore(o, args[0], &f), &f);
+}
+
+static void
+report(const char *line, void *arg)
+{
+    (void)arg;
+    printf("%s\n", line);
+}
+
+static enum result
+rebuild(const struct config *c, struct fault *f)
+{
+    struct store_options o;
+    call_store_options(c, &o);
+    if (no_server(c, f) != R_OK)
+        return R_FAIL;
+    return store_rebuild(&o, report, NULL, f);
+}
+
+int
+verb_rebuild(const struct verb_options *o, const char *const *args, size_t n)
+{
+    struct fault f;
+    struct config *c;
+    (void)args, (void)n;
+    enum result r = verb_config(o, &c, &f);
+    if (r == R_OK) {
+        r = rebuild(c, &f);
+        config_free(&c);
+    }
+    return finish(r, &f);
+}

@@ -1,0 +1,230 @@
+#include "ctl/verbs.h"
+#include "base/limits.h"
+#include "os/sandbox.h"
+#include <errno.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <pwd.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+
+enum finding { FINE, WARN, WRONG };
+
+// One row per thing to look at; `text` says what was found and, when it is not fine, what to do.
+struct check {
+    const char *name;
+    enum finding (*look)(const struct config *c, struct buf *text);
+};
+
+static enum finding
+look_data(const struct config *c, struct buf *text)
+{
+    struct stat st;
+    if (stat(c->data, &st) != 0) {
+        buf_printf(text, "%s: %s; the server makes it at its first start", c->data,
+                   strerror(errno));
+        return WARN;
+    }
+    if (!S_ISDIR(st.st_mode)) {
+        buf_printf(text, "%s is no directory", c->data);
+        return WRONG;
+    }
+    if (st.st_mode & 077) {
+        buf_printf(text, "%s can be read by others; run: chmod 700 %s", c->data, c->data);
+        return WRONG;
+    }
+    buf_printf(text, "%s", c->data);
+    return FINE;
+}
+
+static enum finding
+look_owner(const struct config *c, struct buf *text)
+{
+    struct stat st;
+    struct passwd *p = getpwnam(c->user);
+    if (stat(c->data, &st) != 0) {
+        buf_put_str(text, "no data directory yet");
+        return FINE;
+    }
+    if (p == NULL) {
+        buf_printf(text,
+                   "there is no user '%s' on this machine; the data belongs to uid %u",
+                   c->user, st.st_uid);
+        return WARN;
+    }
+    if (p->pw_uid != st.st_uid) {
+        buf_printf(text, "%s belongs to uid %u; run: chown -R %s %s", c->data, st.st_uid,
+                   c->user, c->data);
+        return WRONG;
+    }
+    buf_printf(text, "%s", c->user);
+    return FINE;
+}
+
+static enum finding
+look_space(const struct config *c, struct buf *text)
+{
+    struct statvfs v;
+    if (statvfs(c->data, &v) != 0) {
+        buf_put_str(text, "no data directory yet");
+        return FINE;
+    }
+    uint64_t free_mib = (uint64_t)v.f_bavail * v.f_frsize >> 20;
+    buf_printf(text, "%lu MiB free, %lu free inodes", (unsigned long)free_mib,
+               (unsigned long)v.f_favail);
+    if (free_mib < 64)
+        return WRONG;
+    return free_mib < 1024 || (v.f_files > 0 && v.f_favail < 10000) ? WARN : FINE;
+}
+
+static enum finding
+look_files(const struct config *c, struct buf *text)
+{
+    struct rlimit r;
+    (void)c;
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0)
+        return WARN;
+    buf_printf(text, "%lu open files allowed", (unsigned long)r.rlim_max);
+    if (r.rlim_max >= 65536)
+        return FINE;
+    buf_put_str(text,
+                "; a connection takes up to three: raise it with LimitNOFILE= in the unit");
+    return WARN;
+}
+
+static enum finding
+look_sandbox(const struct config *c, struct buf *text)
+{
+    int abi = sandbox_landlock_abi();
+    if (abi > 0) {
+        buf_printf(text, "Landlock ABI %d, seccomp", abi);
+        return FINE;
+    }
+    buf_put_str(text, "this kernel has no Landlock: roles are kept apart by seccomp and "
+                      "descriptors only");
+    return span_eq(span_str(c->sandbox), SPAN("required")) ? WRONG : WARN;
+}
+
+static X509 *
+read_certificate(const char *path)
+{
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return NULL;
+    X509 *x = PEM_read_X509(file, NULL, NULL, NULL);
+    fclose(file);
+    return x;
+}
+
+static enum finding
+look_dates(const X509 *x, const char *path, struct buf *text)
+{
+    int days = 0, seconds = 0;
+    if (ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(x)) != 1)
+        return WRONG;
+    if (days < 0 || seconds < 0) {
+        buf_printf(text, "%s has run out; renew it", path);
+        return WRONG;
+    }
+    buf_printf(text, "%s is good for %d days", path, days);
+    return days < 14 ? WARN : FINE;
+}
+
+static enum finding
+look_one_certificate(const struct config *c, const char *path, struct buf *text)
+{
+    X509 *x = read_certificate(path);
+    if (x == NULL) {
+        buf_printf(text, "%s is missing, not readable for you, or no PEM certificate",
+                   path);
+        return WRONG;
+    }
+    enum finding worst = look_dates(x, path, text);
+    if (X509_check_host(x, c->hostname, 0, 0, NULL) != 1 && worst == FINE) {
+        buf_printf(text, "; it does not name %s", c->hostname);
+        worst = WARN;
+    }
+    X509_free(x);
+    return worst;
+}
+
+static enum finding
+look_certificates(const struct config *c, struct buf *text)
+{
+    enum finding worst = FINE;
+    if (c->tls_certificate.n == 0)
+        buf_put_str(text, "none configured");
+    for (size_t i = 0; i < c->tls_certificate.n; i++) {
+        buf_put_str(text, i ? "; " : "");
+        enum finding one = look_one_certificate(c, c->tls_certificate.items[i], text);
+        worst = one > worst ? one : worst;
+    }
+    return worst;
+}
+
+static enum finding
+look_keys(const struct config *c, struct buf *text)
+{
+    struct stat st;
+    for (size_t i = 0; i < c->tls_key.n; i++) {
+        if (stat(c->tls_key.items[i], &st) != 0) {
+            buf_printf(text, "%s: %s", c->tls_key.items[i], strerror(errno));
+            return WRONG;
+        }
+        if (st.st_mode & 07) {
+            buf_printf(text, "%s can be read by everybody; run: chmod o= %s",
+                       c->tls_key.items[i], c->tls_key.items[i]);
+            return WRONG;
+        }
+    }
+    buf_printf(text, "%zu", c->tls_key.n);
+    return FINE;
+}
+
+static enum finding
+look_clock(const struct config *c, struct buf *text)
+{
+    (void)c;
+    struct tm tm;
+    time_t now = time(NULL);
+    char stamp[40];
+    gmtime_r(&now, &tm);
+    strftime(stamp, sizeof stamp, "%Y-%m-%d %H:%M:%S UTC", &tm);
+    buf_put_str(text, stamp);
+    return tm.tm_year + 1900 < 2025 ? WRONG : FINE;
+}
+
+static const struct check checks[] = {
+    {"data directory", look_data}, {"owner", look_owner},
+    {"disk space", look_space},    {"open files", look_files},
+    {"sandbox", look_sandbox},     {"certificates", look_certificates},
+    {"keys", look_keys},           {"clock", look_clock},
+};
+
+int
+verb_doctor(const struct verb_options *o, const char *const *args, size_t n)
+{
+    static const char *const words[] = {"ok", "warning", "WRONG"};
+    struct config *c;
+    struct fault f;
+    bool wrong = false;
+    (void)args, (void)n;
+    if (verb_config(o, &c, &f) != R_OK) {
+        printf("%-16s %-8s %s\n", "configuration", words[WRONG], f.why);
+        return 1;
+    }
+    printf("%-16s %-8s %s\n", "configuration", words[FINE], c->file ? c->file : "defaults");
+    for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
+        struct buf text;
+        buf_init(&text, 65536);
+        enum finding found = checks[i].look(c, &text);
+        printf("%-16s %-8s %.*s\n", checks[i].name, words[found],
+               SPAN_ARG(buf_span(&text)));
+        wrong |= found == WRONG;
+        buf_done(&text);
+    }
+    config_free(&c);
+    return wrong ? 1 : 0;
+}

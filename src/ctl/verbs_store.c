@@ -1,0 +1,146 @@
+#include "ctl/backup.h"
+#include "ctl/call.h"
+#include "ctl/verbs.h"
+#include "base/limits.h"
+#include "mail/tree.h"
+#include "mail/user.h"
+#include "store/store.h"
+
+void
+call_store_options(const struct config *c, struct store_options *o)
+{
+    *o = (struct store_options){
+        .path = c->data,
+        .engine = c->test_engine,
+        .codec = c->test_codec,
+        .segment_size = c->test_segment_size,
+        .retention_s = (uint32_t)(c->retention < UINT32_MAX ? c->retention : UINT32_MAX),
+    };
+}
+
+static void
+report(const char *line, void *arg)
+{
+    verb_printf(arg, "%s\n", line);
+}
+
+enum result
+verb_verify(struct verb_call *c, struct fault *f)
+{
+    struct store_verify_result r;
+    if (store_verify(mail_store(verb_host(c)->mail), report, c, &r, f) != R_OK)
+        return R_FAIL;
+    verb_printf(
+        c,
+        "%lu records, %lu accounts, %lu mailboxes, %lu messages, %lu bodies: %lu errors\n",
+        (unsigned long)r.records, (unsigned long)r.accounts, (unsigned long)r.mailboxes,
+        (unsigned long)r.messages, (unsigned long)r.bodies, (unsigned long)r.errors);
+    if (r.errors > 0)
+        return fault_set(f, FAULT_CORRUPTION, "%lu errors were found",
+                         (unsigned long)r.errors);
+    return R_OK;
+}
+
+static enum result
+backup_piece(struct span bytes, void *arg, struct fault *f)
+{
+    (void)f;
+    backup_put(arg, BACKUP_STORE, bytes);
+    return R_OK;
+}
+
+static enum result
+backup_users(struct verb_call *c, struct fault *f)
+{
+    const struct verb_host *h = verb_host(c);
+    struct buf text;
+    buf_init(&text, BACKUP_USERS_MAX);
+    enum result r = h->users(h->arg, SPAN("user dump"), NULL, 0, &text, f);
+    if (r == R_OK)
+        backup_put(c, BACKUP_USERS, buf_span(&text));
+    buf_done(&text);
+    return r;
+}
+
+enum result
+verb_backup(struct verb_call *c, struct fault *f)
+{
+    verb_out(c, backup_magic);
+    if (backup_users(c, f) != R_OK)
+        return R_FAIL;
+    if (store_backup(mail_store(verb_host(c)->mail), backup_piece, c, f) != R_OK)
+        return R_FAIL;
+    backup_put(c, BACKUP_END, SPAN_NONE);
+    return R_OK;
+}
+
+static void
+print_mailbox(struct verb_call *c, const struct tree_entry *e)
+{
+    if (e->noselect || e->nonexistent) {
+        verb_printf(c, "%.*s\t-\n", SPAN_ARG(e->name));
+        return;
+    }
+    verb_printf(c, "%.*s\texists=%u unseen=%u uidnext=%u uidvalidity=%u%s%s%s\n",
+                SPAN_ARG(e->name), e->counts.exists, e->counts.unseen, e->counts.uidnext,
+                e->uidvalidity, e->special_use ? " " : "", special_use_text(e->special_use),
+                e->subscribed ? " subscribed" : "");
+}
+
+static enum result
+list_mailboxes(struct verb_call *c, struct mail_user *u, struct fault *f)
+{
+    struct arena *a = arena_new();
+    struct tree_entry *entries;
+    size_t n;
+    enum result r = tree_list(u, a, &entries, &n, f);
+    for (size_t i = 0; r == R_OK && i < n; i++)
+        print_mailbox(c, &entries[i]);
+    arena_free(&a);
+    return r;
+}
+
+enum result
+verb_mailbox_list(struct verb_call *c, struct fault *f)
+{
+    const struct verb_host *h = verb_host(c);
+    uint64_t account;
+    struct buf name;
+    struct mail_user *u;
+    buf_init(&name, LIMIT_user_name);
+    enum result r = h->find_user(h->arg, verb_arg(c, 0), &account, &name, f);
+    if (r == R_NONE)
+        r = fault_set(f, FAULT_NONEXISTENT, "there is no user '%.*s'",
+                      SPAN_ARG(verb_arg(c, 0)));
+    if (r == R_OK)
+        r = mail_user_open(h->mail, account, buf_span(&name), &u, f);
+    buf_done(&name);
+    if (r != R_OK)
+        return R_FAIL;
+    r = list_mailboxes(c, u, f);
+    mail_user_close(&u);
+    return r;
+}
+
+enum result
+verb_who(struct verb_call *c, struct fault *f)
+{
+    (void)f;
+    const struct verb_host *h = verb_host(c);
+    struct buf lines;
+    buf_init(&lines, SIZE_MAX);
+    h->who(h->arg, &lines);
+    verb_out(c, buf_span(&lines));
+    buf_done(&lines);
+    return R_OK;
+}
+
+enum result
+verb_kick(struct verb_call *c, struct fault *f)
+{
+    (void)f;
+    const struct verb_host *h = verb_host(c);
+    unsigned n = h->kick(h->arg, verb_arg(c, 0));
+    verb_printf(c, "%u sessions ended\n", n);
+    return R_OK;
+}

@@ -1,0 +1,132 @@
+#include "ctl/verbs.h"
+#include "base/limits.h"
+
+enum {
+    LOAD_PIECE = 12000
+};  // of a passwd-file, in one message to auth: below LIMIT_channel_message
+
+static enum result
+ask(struct verb_call *c, struct span verb, const struct span *args, size_t n,
+    struct fault *f)
+{
+    const struct verb_host *h = verb_host(c);
+    struct buf text;
+    buf_init(&text, SIZE_MAX);
+    enum result r = h->users(h->arg, verb, args, n, &text, f);
+    if (r == R_OK)
+        verb_out(c, buf_span(&text));
+    buf_done(&text);
+    return r;
+}
+
+// Everything that the feed sends, up to b->max.
+static enum result
+read_all(struct verb_call *c, struct buf *b, struct fault *f)
+{
+    char piece[1024];
+    for (;;) {
+        size_t n;
+        if (verb_in(c, piece, sizeof piece, &n, f) != R_OK)
+            return R_FAIL;
+        if (n == 0)
+            break;
+        buf_put(b, span_of(piece, n));
+    }
+    explicit_bzero(piece, sizeof piece);
+    return b->over
+               ? fault_set(f, FAULT_TOOBIG, "the input is larger than %zu octets", b->max)
+               : R_OK;
+}
+
+// The row's words are the verb that auth knows; a password from the feed is the last argument.
+enum result
+verb_users(struct verb_call *c, struct fault *f)
+{
+    struct span args[8];
+    size_t n = 0;
+    struct buf password;
+    buf_init(&password, LIMIT_password);
+    while (n < verb_arg_count(c) && n < 7) {
+        args[n] = verb_arg(c, n);
+        n++;
+    }
+    enum result r = R_OK;
+    if (verb_has_feed(c))
+        r = read_all(c, &password, f);
+    if (verb_has_feed(c))
+        args[n++] = buf_span(&password);
+    if (r == R_OK)
+        r = ask(c, verb_words(c), args, n, f);
+    if (password.p != NULL)
+        explicit_bzero(password.p, password.n);
+    buf_done(&password);
+    return r;
+}
+
+static uint64_t
+lines_of(struct span s)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < s.n; i++)
+        n += s.p[i] == '\n';
+    return n;
+}
+
+// The whole lines at the front of b, at most a piece; a last line without its end counts when `over`.
+static struct span
+whole_lines(const struct buf *b, bool over)
+{
+    struct span s = span_slice(buf_span(b), 0, LOAD_PIECE);
+    if (over && s.n == b->n)
+        return s;
+    while (s.n > 0 && s.p[s.n - 1] != '\n')
+        s.n--;
+    return s;
+}
+
+static enum result
+load_piece(struct verb_call *c, struct buf *b, bool over, uint64_t *line, struct fault *f)
+{
+    struct span s = whole_lines(b, over);
+    char number[24];
+    if (s.n == 0)
+        return fault_set(f, FAULT_TOOBIG, "line %lu is too long", (unsigned long)*line);
+    snprintf(number, sizeof number, "%lu", (unsigned long)*line);
+    struct span args[] = {span_str(number), s};
+    if (ask(c, SPAN("user load"), args, 2, f) != R_OK)
+        return R_FAIL;
+    *line += lines_of(s);
+    buf_consume(b, s.n);
+    return R_OK;
+}
+
+// Sends all of b that makes whole pieces; the last piece too when there is no more input.
+static enum result
+load_pieces(struct verb_call *c, struct buf *b, bool over, uint64_t *line, struct fault *f)
+{
+    while (over ? b->n > 0 : b->n >= LOAD_PIECE)
+        if (load_piece(c, b, over, line, f) != R_OK)
+            return R_FAIL;
+    return R_OK;
+}
+
+enum result
+verb_user_load(struct verb_call *c, struct fault *f)
+{
+    struct buf b;
+    uint64_t line = 1;
+    size_t n = 1;
+    enum result r = R_OK;
+    buf_init(&b, LOAD_PIECE * 2);
+    while (r == R_OK && n > 0) {
+        char *room = buf_reserve(&b, 4096);
+        must(room != NULL);
+        r = verb_in(c, room, 4096, &n, f);
+        if (r != R_OK)
+            break;
+        b.n += n;
+        r = load_pieces(c, &b, n == 0, &line, f);
+    }
+    buf_done(&b);
+    return r;
+}
