@@ -125,7 +125,7 @@ apply_added(const struct target *a, struct span meta, struct fault *f)
     row.row.blob = a->place.blob;
     if (a->rows->row_add(a->t, r.mailbox, &row, f) != R_OK)
         return R_FAIL;
-    if (r.cache.n > 0 && a->rows->cache_put(a->t, a->place.blob, r.cache, f) != R_OK)
+    if (a->rows->body_put(a->t, a->place.blob, &r, f) != R_OK)
         return R_FAIL;
     return put_counts(a, &m, &r.counts, f);
 }

@@ -57,7 +57,8 @@ struct store_rows {
     enum result (*private_put)(void *t, const struct record_private *p, struct fault *f);
     enum result (*meta_put)(void *t, const struct record_meta *m, struct fault *f);
     enum result (*subscribe)(void *t, const struct record_subscribe *s, struct fault *f);
-    enum result (*cache_put)(void *t, uint64_t blob, struct span cache, struct fault *f);
+    // What goes with a new body: its cache and thread keys.
+    enum result (*body_put)(void *t, uint64_t blob, const struct record_added *r, struct fault *f);
 };
 
 // FAULT_CORRUPTION when the record is damaged. Records of a mailbox that is gone do nothing.

@@ -103,6 +103,7 @@ make_added(struct generator *g, struct mailbox_state *m)
     r.counts.uidnext = r.row.uid + 1;
     r.counts.modseq = g->modseq;
     count(&r.counts, &r.row, 1);
+    r.thread_keys = SPAN("8 octets16octets");
     r.cache = generator_random(g, 4) > 0 ? SPAN("(\"envelope\" \"structure\")") : SPAN_NONE;
     g->type = RECORD_ADDED;
     record_added_put(&g->meta, &r);

@@ -27,6 +27,7 @@ enum index_letter {
     INDEX_PRIVATE = 'P',    // mailbox, user, uid (4)
     INDEX_ROW = 'R',        // mailbox, uid (4)
     INDEX_SUBSCRIBED = 'S', // hash of the name (16)
+    INDEX_THREAD = 'T',     // blob: THREADID and thread keys of a message
     INDEX_TOMBSTONE = 'X',  // mailbox, modseq, uid (4)
 };
 
@@ -115,6 +116,24 @@ enum result index_tombstones(struct index *ix, uint64_t account, uint64_t mailbo
                              struct store_tombstone **out, size_t *n_out, struct fault *f) MUST_CHECK;
 enum result index_privates(struct index *ix, uint64_t account, uint64_t mailbox, uint64_t user,
                            struct store_private **out, size_t *n_out, struct fault *f) MUST_CHECK;
+enum result index_thread_keys(struct index *ix, uint64_t account, struct store_thread_key **out, size_t *n_out,
+                              struct fault *f) MUST_CHECK;
+
+// ---- caches (index_cache.c) ----
+
+// One transaction and a cursor on the caches. Spans are valid until end; nothing may suspend in between.
+struct index_cache_reader {
+    struct index *ix;
+    MDB_txn *txn;
+    MDB_cursor *cursor;
+    bool placed;         // the cursor stands on an entry
+    bool plain;          // values need no decoding
+    struct arena *arena; // decoded values; made when the codec needs it
+};
+enum result index_cache_begin(struct index *ix, struct index_cache_reader *r, struct fault *f) MUST_CHECK;
+// Quickest for ascending blobs.
+enum result index_cache_find(struct index_cache_reader *r, uint64_t blob, struct span *cache_out) MUST_CHECK;
+void index_cache_end(struct index_cache_reader *r);
 
 // ---- writing (index_rows.c) ----
 
@@ -122,16 +141,19 @@ enum result index_privates(struct index *ix, uint64_t account, uint64_t mailbox,
 struct index_fold;
 struct index_fold *index_fold_new(struct index *ix);
 void index_fold_free(struct index_fold **w);  // what is not committed is lost
-// Applies one record, which follows the one before. with_cache: the body is there, so keep its cache.
+// Applies one record, which follows the one before. with_body: the body is there, so keep its cache and thread keys.
 enum result index_fold_record(struct index_fold *w, uint64_t account, enum record_type type, struct span meta,
-                              struct record_place place, bool with_cache, struct fault *f) MUST_CHECK;
+                              struct record_place place, bool with_body, struct fault *f) MUST_CHECK;
 bool index_fold_full(const struct index_fold *w);
 enum result index_fold_commit(struct index_fold *w, struct fault *f) MUST_CHECK;
 // After a fault: back to what is on disk.
 void index_fold_abort(struct index_fold *w);
 uint64_t index_fold_position(const struct index_fold *w);
 uint64_t index_fold_max_id(const struct index_fold *w);
-// Caches of bodies that were dropped. A transaction of its own.
-enum result index_caches_drop(struct index *ix, const uint64_t *blobs, size_t n, struct fault *f) MUST_CHECK;
+// Caches and thread keys of bodies that were dropped. Transactions of its own.
+struct index_body {
+    uint64_t account, blob;
+};
+enum result index_bodies_drop(struct index *ix, const struct index_body *bodies, size_t n, struct fault *f) MUST_CHECK;
 
 #endif

@@ -304,13 +304,13 @@ read_done(struct index_fold *w, struct fault *f)
 
 enum result
 index_fold_record(struct index_fold *w, uint64_t account, enum record_type type,
-                  struct span meta, struct record_place place, bool with_cache,
+                  struct span meta, struct record_place place, bool with_body,
                   struct fault *f)
 {
     struct header *h;
     w->account = account;
     w->seq = place.seq;
-    w->with_cache = with_cache;
+    w->with_body = with_body;
     if (begin(w, f) != R_OK || read_done(w, f) != R_OK)
         return R_FAIL;
     if (place.seq <= w->done)

@@ -38,7 +38,7 @@ struct index_fold {
     uint64_t account, seq;      // of the record that is being applied
     uint64_t done, committed;   // positions
     uint64_t max_id, committed_id;
-    bool with_cache;
+    bool with_body;
     struct header *headers;
     struct buf scratch;
     struct chunk chunk;

@@ -411,21 +411,39 @@ subscribe(void *t, const struct record_subscribe *s, struct fault *f)
 }
 
 static enum result
-cache_put(void *t, uint64_t blob, struct span cache, struct fault *f)
+cache_put(struct index_fold *w, uint64_t blob, struct span cache, struct fault *f)
 {
-    struct index_fold *w = t;
     const struct codec *c = w->ix->codec;
     uint64_t big = __builtin_bswap64(blob);
     MDB_val k = {sizeof big, &big}, v = {cache.n + c->overhead, NULL};
-    if (!w->with_cache)
-        return R_OK;
     int rc = mdb_put(w->txn, w->ix->caches, &k, &v, MDB_RESERVE);
     w->ops++;
     if (rc != 0)
         return index_fault(w->ix, rc, "cache", f);
-    c->encode(&(struct codec_context){.a = blob, .b = INDEX_CACHE_CONTEXT}, cache,
-              v.mv_data);
+    struct codec_context ctx = {.a = blob, .b = INDEX_CACHE_CONTEXT};
+    c->encode(&ctx, cache, v.mv_data);
     return R_OK;
+}
+
+static enum result
+body_put(void *t, uint64_t blob, const struct record_added *r, struct fault *f)
+{
+    struct index_fold *w = t;
+    struct index_key key = index_key(w->account, INDEX_THREAD);
+    if (!w->with_body)
+        return R_OK;
+    if (r->cache.n > 0 && cache_put(w, blob, r->cache, f) != R_OK)
+        return R_FAIL;
+    if (r->thread_keys.n == 0)
+        return R_OK;
+    struct buf b;
+    buf_init(&b, SIZE_MAX);
+    index_key_u64(&key, blob);
+    pack_u64(&b, r->row.threadid);
+    buf_put(&b, r->thread_keys);
+    enum result put = fold_put(w, &key, buf_span(&b), 0, f);
+    buf_done(&b);
+    return put;
 }
 
 const struct store_rows index_fold_rows = {
@@ -443,5 +461,5 @@ const struct store_rows index_fold_rows = {
     .private_put = private_put,
     .meta_put = meta_put,
     .subscribe = subscribe,
-    .cache_put = cache_put,
+    .body_put = body_put,
 };

@@ -344,3 +344,30 @@ index_privates(struct index *ix, uint64_t account, uint64_t mailbox, uint64_t us
     *n_out = n;
     return R_OK;
 }
+
+enum result
+index_thread_keys(struct index *ix, uint64_t account, struct store_thread_key **out,
+                  size_t *n_out, struct fault *f)
+{
+    struct scan s;
+    struct store_thread_key *list = NULL;
+    size_t n = 0;
+    if (index_read_begin(ix, &s.r, f) != R_OK)
+        return R_FAIL;
+    for (first(&s, index_key(account, INDEX_THREAD), NULL, f); s.now == R_OK; next(&s, f)) {
+        struct unpack u = unpack_of(s.value);
+        uint64_t threadid = unpack_u64(&u);
+        while (u.rest.n >= 8) {
+            list = list_add(list, n, sizeof *list);
+            list[n++] = (struct store_thread_key){unpack_u64(&u), threadid};
+        }
+    }
+    index_read_end(&s.r);
+    if (s.now == R_FAIL) {
+        free(list);
+        return R_FAIL;
+    }
+    *out = list;
+    *n_out = n;
+    return R_OK;
+}

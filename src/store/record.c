@@ -406,6 +406,8 @@ record_added_put(struct buf *b, const struct record_added *r)
     pack_list(b, r->keywords, keywords_good);
     pack_span(b, r->content_hash);
     pack_var(b, r->key_id);
+    must(r->thread_keys.n % 8 == 0);
+    pack_span(b, r->thread_keys);
     put_counts(b, &r->counts);
     pack_span(b, r->cache);
 }
@@ -419,9 +421,11 @@ record_added_get(struct span meta, struct record_added *r_out)
     r.keywords = unpack_list(&u, keywords_good);
     r.content_hash = unpack_capped(&u, 0, RECORD_HASH_SIZE);
     r.key_id = unpack_max32(&u, 0, UINT32_MAX);
+    r.thread_keys = unpack_capped(&u, 0, LIMIT_thread_keys * 8);
     r.counts = get_counts(&u);
     r.cache = unpack_capped(&u, 0, LIMIT_cache_value);
-    if (r.content_hash.n != 0 && r.content_hash.n != RECORD_HASH_SIZE)
+    if ((r.content_hash.n != 0 && r.content_hash.n != RECORD_HASH_SIZE) ||
+        r.thread_keys.n % 8 != 0)
         return R_FAIL;
     GET_END(u, r, r_out);
 }

@@ -129,6 +129,7 @@ test_message_records(void **unused)
                              .keywords = span_of(keywords, 3),
                              .content_hash = SPAN("0123456789abcdef0123456789abcdef"),
                              .key_id = 2,
+                             .thread_keys = SPAN("8 octets"),
                              .counts = sample_counts(),
                              .cache = SPAN("structure")};
     ROUND_TRIP(added, a, a2);
@@ -136,7 +137,7 @@ test_message_records(void **unused)
     assert_memory_equal(&a.counts, &a2.counts, sizeof a.counts);
     assert_true(span_eq(a.cache, a2.cache) && span_eq(a.keywords, a2.keywords));
     assert_true(span_eq(a.content_hash, a2.content_hash) && a2.key_id == 2 &&
-                a2.mailbox == 1);
+                span_eq(a.thread_keys, a2.thread_keys) && a2.mailbox == 1);
     buf_done(&b_added);
 
     struct buf list;

@@ -377,9 +377,9 @@ subscribe(void *t, const struct record_subscribe *r, struct fault *f)
 }
 
 static enum result
-cache_put(void *t, uint64_t blob, struct span cache, struct fault *f)
+body_put(void *t, uint64_t blob, const struct record_added *r, struct fault *f)
 {
-    (void)t, (void)blob, (void)cache, (void)f;
+    (void)t, (void)blob, (void)r, (void)f;
     return R_OK;
 }
 
@@ -398,7 +398,7 @@ const struct store_rows state_rows = {
     .private_put = private_put,
     .meta_put = meta_put,
     .subscribe = subscribe,
-    .cache_put = cache_put,
+    .body_put = body_put,
 };
 
 // ---- a table alone, behind a header that is further already ----
@@ -452,7 +452,7 @@ state_table_replay(struct state *s, struct mailbox_state *m, enum record_type ty
         .mailbox_put = table_mailbox_put,
         .row_add = table_row_add,
         .rows_edit = table_rows_edit,
-        .cache_put = cache_put,
+        .body_put = body_put,
     };
     if (type != RECORD_ADDED && type != RECORD_COPIED && type != RECORD_FLAGS &&
         type != RECORD_EXPUNGED)
