@@ -1,0 +1,24 @@
+#ifndef OS_PEER_H
+#define OS_PEER_H
+
+// Who is at the other end of a socket: SO_PEERCRED for unix sockets, addresses as text for all.
+// Trust: from the kernel. Threads: any.
+
+#include "base/buf.h"
+
+#include <sys/types.h>
+
+struct peer_ids {
+    pid_t pid;
+    uid_t uid;
+    gid_t gid;
+};
+
+enum result peer_ids_get(int fd, struct peer_ids *ids_out, struct fault *f) MUST_CHECK;
+bool peer_is_owner(int fd);  // root, or the user this process runs as
+
+// "192.0.2.1:993", "[2001:db8::1]:993", "unix"; IPv4 in IPv6 as IPv4. Nothing is put on failure.
+void peer_remote_text(int fd, struct buf *b);
+void peer_local_text(int fd, struct buf *b);
+
+#endif

@@ -1,0 +1,27 @@
+#ifndef OS_SANDBOX_H
+#define OS_SANDBOX_H
+
+// The sandbox takes from this process what its role does not need, for good: no_new_privs, not dumpable, dies
+// with its parent, resource limits, stray descriptors, capabilities, Landlock, seccomp; in that order.
+// Call it before the first thread and before the first octet from outside; open before it what will be
+// needed (time zone, name service, certificates), since afterwards only the role's places can be opened.
+// Threads: the only one.
+
+#include "os/role.h"
+
+struct sandbox_paths {
+    const char *data;            // the data directory; NULL for a role without places in it
+    const uint16_t *ports;       // TCP ports that a ROLE_CONFIGURED role may connect to
+    size_t port_count;
+    int close_from;              // descriptors from this number on are closed; 0: none
+    uint64_t memory_max;         // RLIMIT_DATA in octets; 0: none
+};
+
+// R_NONE: all but Landlock is in force, since this kernel has none (or not enough of it); f->why says so and
+// the caller warns, or refuses to go on when `sandbox = required`. R_FAIL: the process must end.
+enum result sandbox_apply(const struct role *r, const struct sandbox_paths *paths, struct fault *f) MUST_CHECK;
+
+// For `doctor`: Landlock's ABI here, 0 when there is none.
+int sandbox_landlock_abi(void);
+
+#endif
