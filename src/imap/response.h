@@ -15,8 +15,8 @@ void imap_line_flush(struct imap_session *s);  // sends what is collected so far
 void imap_untagged(struct imap_session *s, const char *fmt, ...) PRINTF_LIKE(2, 3);  // "* " and CRLF are added
 void imap_tagged_ok(struct imap_command *c);
 void imap_tagged_fault(struct imap_command *c, const struct fault *f);
-// The same without a command, for what could not be parsed. "NO [CODE] text" or "BAD [CODE] text".
-void imap_fault_send(struct imap_session *s, struct span tag, const struct fault *f);
+// The same without a command, for what could not be framed: always BAD.
+void imap_refused_send(struct imap_session *s, struct span tag, enum fault_kind kind);
 void imap_bye(struct imap_session *s, const char *text);  // and ends the session
 
 // "(\Seen \Recent $Forwarded)".

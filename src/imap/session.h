@@ -20,15 +20,16 @@ struct imap_saved {
     struct seqset uids;
 };
 
-enum imap_phase { IMAP_READY, IMAP_BUSY, IMAP_IDLING, IMAP_ENDING };
-
 struct imap_session {
     struct conn *conn;
     struct mail_user *user;
     struct view *view;         // NULL: nothing is selected
     uint32_t enabled;          // enum imap_enable
-    enum imap_phase phase;
-    bool poked;                // something changed while a task was running
+    bool busy;                 // a task runs for it
+    bool idling;               // between IDLE and DONE
+    bool poked;                // idling, and something changed
+    bool ending;               // BYE was said
+    bool draining;             // BYE is to be said after the command
     uint8_t bad_commands;      // in a row
     struct command_reader reader;
     struct imap_command *command;  // while a task runs one
@@ -38,7 +39,7 @@ struct imap_session {
     struct timer timer;        // autologout, keep-alive
     uint64_t input_ms;         // when the client last said something
     uint64_t id;               // for the log
-    uint64_t generation;       // of the keyword sets, see view_generation
+    struct imap_session *next, **at;  // all sessions of this thread
 };
 
 // Takes conn and user over. Suspends. Sends the tagged OK of the LOGIN or AUTHENTICATE command and goes on with
@@ -46,6 +47,7 @@ struct imap_session {
 void imap_session_start(struct conn *conn, struct mail_user *user, const struct handover *h);
 void imap_session_drain(void);  // BYE to all sessions of this thread, between commands
 unsigned imap_session_count(void);  // of this thread
+void imap_session_poke(void *session);  // a view_poke_fn: tells an idling client what changed
 
 static inline bool
 imap_enabled(const struct imap_session *s, uint32_t bits)
@@ -67,12 +69,14 @@ struct imap_command {
     struct parse parse;        // where run goes on
     bool uid;                  // the UID form
     struct span name;          // ARGS_MAILBOX*, ARGS_NAME*
+    struct span spelled;       // the same as the client wrote it, in UTF-8
     struct mailbox_ref ref;    // ARGS_MAILBOX*
     struct seqset set;         // ARGS_SET*
     bool by_uid;               // set holds UIDs: the UID form, or "$"
     struct command_literal stream;  // valid while has_stream: the literal that comes next on the connection
     bool has_stream, stream_open;
-    uint64_t stream_left;
+    uint64_t stream_left;      // octets of it not yet read
+    size_t stream_taken;       // octets that the last imap_stream_read lent
     bool untagged_only;        // no tagged answer now (IDLE)
     struct buf answer;         // "[CODE] text" of the tagged OK; empty: "NAME completed"
     void *own;                 // the verb's own, in the arena
@@ -92,6 +96,9 @@ enum result imap_sync(struct imap_session *s, unsigned flags, struct arena *a, s
 // Closes the selected mailbox, if any, without a word.
 void imap_unselect(struct imap_session *s);
 
+// Runs s->command to its tagged answer; called by the session's task. Suspends.
+void imap_dispatch(struct imap_session *s);
+
 // The streamed literal (APPEND). imap_stream_accept asks for it when it is synchronising; what is not accepted or not
 // read to its end when run returns is dropped by the dispatcher.
 void imap_stream_accept(struct imap_command *c);
@@ -100,5 +107,7 @@ enum result imap_stream_read(struct imap_command *c, struct span *out, struct fa
 // Suspends. After the literal's end: c->parse goes on with what follows it, up to the end of the command or the next
 // streamed literal (has_stream).
 enum result imap_stream_rest(struct imap_command *c, struct fault *f) MUST_CHECK;
+// Suspends. Drops what run left unread of the command, for the dispatcher.
+void imap_stream_drop(struct imap_command *c);
 
 #endif

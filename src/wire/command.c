@@ -18,6 +18,7 @@ void
 command_reader_rest(struct command_reader *r)
 {
     struct command_reader next = {.line_max = r->line_max, .command_max = r->command_max};
+    next.nonsync_max = r->nonsync_max;
     next.rest = next.in_word = true;
     next.depth = r->depth;
     next.refused = r->refused;
@@ -153,6 +154,8 @@ take_literal(struct command_reader *r, struct span input)
         return COMMAND_REFUSED;
     if (!r->refused && is_streamed(r, input))
         return COMMAND_STREAM;
+    if (r->nonsync_max > 0 && !r->literal.sync && r->literal.size > r->nonsync_max)
+        return refuse_literal(r, FAULT_TOOBIG, "non-synchronising literal too large");
     if (r->literal.size > r->command_max || r->at + r->literal.size > r->command_max)
         return refuse_literal(r, FAULT_TOOBIG, "literal too large");
     if (++r->literals > LIMIT_literals)

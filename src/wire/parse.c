@@ -314,6 +314,7 @@ struct span
 parse_mailbox(struct parse *p)
 {
     struct span name = decode_name(p, parse_astring(p));
+    p->spelled = name;
     if (name.n > 1 && name.p[name.n - 1] == '/')
         name.n--;
     bool inbox = span_istarts(name, SPAN("INBOX")) && (name.n == 5 || name.p[5] == '/');

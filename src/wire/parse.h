@@ -17,6 +17,7 @@ struct parse {
     uint32_t depth;  // lists open
     bool bad;
     bool utf8;  // UTF8=ACCEPT or rev2: mailbox names are UTF-8; modified UTF-7 otherwise
+    struct span spelled;  // by parse_mailbox: the name as it was written, in UTF-8
     struct fault fault;
 };
 

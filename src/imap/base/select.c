@@ -1,0 +1,149 @@
+// SELECT, EXAMINE, CLOSE, UNSELECT: RFC 9051 sections 6.3.2, 6.3.3, 6.4.1, 6.4.2, RFC 3691.
+#include "imap/list.h"
+#include "imap/response.h"
+#include "mail/change.h"
+#include "mail/tree.h"
+
+// "(CONDSTORE)": select-param of RFC 4466.
+static void
+params_parse(struct imap_command *c)
+{
+    struct parse *p = &c->parse;
+    if (!parse_try(p, ' '))
+        return;
+    parse_list_open(p);
+    while (parse_list_next(p)) {
+        const struct imap_word *w = imap_word_find(SLOT_SELECT, parse_atom(p));
+        if (!w)
+            parse_fail(p, "unknown parameter");
+        else if (w->as.param && w->as.param->parse)
+            w->as.param->parse(c, p);
+    }
+}
+
+// A session that may change nothing has the mailbox read-only, RFC 4314 section 5.2.
+static bool
+is_read_only(bool examine, uint32_t rights)
+{
+    return examine || !(rights & (RIGHT_SEEN | RIGHT_WRITE | RIGHT_INSERT | RIGHT_DELETED |
+                                  RIGHT_EXPUNGE));
+}
+
+static void
+tell_numbers(struct imap_session *s, const struct view_info *v)
+{
+    bool rev2 = imap_enabled(s, ENABLE_REV2);
+    imap_untagged(s, "%u EXISTS", v->exists);
+    if (!rev2) {
+        imap_untagged(s, "%u RECENT", v->recent);
+        if (v->first_unseen > 0)
+            imap_untagged(s, "OK [UNSEEN %u] First unseen message", v->first_unseen);
+    }
+    imap_untagged(s, "OK [UIDVALIDITY %u] UIDs valid", v->uidvalidity);
+    imap_untagged(s, "OK [UIDNEXT %u] Predicted next UID", v->uidnext);
+}
+
+// RFC 9051 section 6.3.2: LIST is due on rev2 sessions.
+static enum result
+tell_list(struct imap_command *c, struct fault *f)
+{
+    struct tree_entry e;
+    if (!imap_enabled(c->session, ENABLE_REV2))
+        return R_OK;
+    if (tree_status(c->session->user, c->arena, c->name, &e, f) != R_OK)
+        return R_FAIL;
+    imap_list_send(c->session, &e, c->spelled);
+    return R_OK;
+}
+
+static enum result
+tell_selected(struct imap_command *c, struct fault *f)
+{
+    struct view_info v;
+    view_info(c->session->view, &v);
+    if (imap_flags_send(c->session, true, c->arena, f) != R_OK)
+        return R_FAIL;
+    tell_numbers(c->session, &v);
+    if (tell_list(c, f) != R_OK)
+        return R_FAIL;
+    for (const struct imap_ext *const *e = imap_exts; *e; e++)
+        if ((*e)->on_select)
+            (*e)->on_select(c, &v);
+    imap_answer(c, "[%s] Selected", v.read_only ? "READ-ONLY" : "READ-WRITE");
+    return R_OK;
+}
+
+static enum result
+open_mailbox(struct imap_command *c, bool examine, struct fault *f)
+{
+    struct imap_session *s = c->session;
+    if (mail_access(s->user, c->name, RIGHT_READ, &c->ref, f) != R_OK ||
+        view_open(s->user, &c->ref, is_read_only(examine, c->ref.rights), imap_session_poke,
+                  s, &s->view, f) != R_OK)
+        return R_FAIL;
+    if (tell_selected(c, f) == R_OK)
+        return R_OK;
+    imap_unselect(s);
+    return R_FAIL;
+}
+
+// The mailbox selected before is left even when the new one cannot be opened, RFC 9051 section 6.3.2.
+static enum result
+select_mailbox(struct imap_command *c, bool examine, struct fault *f)
+{
+    params_parse(c);
+    if (parse_end(&c->parse, f) != R_OK)
+        return R_FAIL;
+    if (c->session->view) {
+        imap_unselect(c->session);
+        imap_untagged(c->session, "OK [CLOSED] Previous mailbox is now closed");
+    }
+    return open_mailbox(c, examine, f);
+}
+
+static enum result
+run_select(struct imap_command *c, struct fault *f)
+{
+    return select_mailbox(c, false, f);
+}
+
+static enum result
+run_examine(struct imap_command *c, struct fault *f)
+{
+    return select_mailbox(c, true, f);
+}
+
+static enum result
+run_close(struct imap_command *c, struct fault *f)
+{
+    struct view_info v;
+    view_info(c->session->view, &v);
+    bool expunge = !v.read_only && (v.rights & RIGHT_EXPUNGE);
+    if (expunge && change_expunge(c->session->view, NULL, f) != R_OK)
+        return R_FAIL;
+    imap_unselect(c->session);
+    return R_OK;
+}
+
+static enum result
+run_unselect(struct imap_command *c, struct fault *f)
+{
+    (void)f;
+    imap_unselect(c->session);
+    return R_OK;
+}
+
+static const struct imap_verb verbs[] = {
+    {"SELECT", ARGS_NAME_MORE, IMAP_ANY, VERB_QUIET, 0, run_select},
+    {"EXAMINE", ARGS_NAME_MORE, IMAP_ANY, VERB_QUIET, 0, run_examine},
+    {"CLOSE", ARGS_NONE, IMAP_SELECTED, VERB_QUIET, 0, run_close},
+    {"UNSELECT", ARGS_NONE, IMAP_SELECTED, VERB_QUIET, 0, run_unselect},
+    {.name = NULL},
+};
+
+const struct imap_ext imap_ext_select = {
+    .name = "select",
+    .rfc = "RFC 3691",
+    .capability = "UNSELECT",
+    .verbs = verbs,
+};

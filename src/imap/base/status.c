@@ -1,0 +1,154 @@
+#include "imap/status.h"
+#include "imap/list.h"
+#include "imap/response.h"
+
+static uint64_t
+messages(const struct tree_entry *e)
+{
+    return e->counts.exists;
+}
+
+static uint64_t
+recent(const struct tree_entry *e)
+{
+    return e->recent;
+}
+
+static uint64_t
+uidnext(const struct tree_entry *e)
+{
+    return e->counts.uidnext;
+}
+
+static uint64_t
+uidvalidity(const struct tree_entry *e)
+{
+    return e->uidvalidity;
+}
+
+static uint64_t
+unseen(const struct tree_entry *e)
+{
+    return e->counts.unseen;
+}
+
+static uint64_t
+deleted(const struct tree_entry *e)
+{
+    return e->counts.deleted;
+}
+
+static uint64_t
+size(const struct tree_entry *e)
+{
+    return e->counts.size;
+}
+
+struct imap_status *
+imap_status_parse(struct imap_command *c, struct parse *p)
+{
+    struct imap_status *st = ARENA_NEW(c->arena, struct imap_status);
+    parse_list_open(p);
+    while (parse_list_next(p)) {
+        const struct imap_word *w = imap_word_find(SLOT_STATUS, parse_atom(p));
+        bool again = false;
+        for (unsigned i = 0; i < st->count; i++)
+            again |= st->items[i] == w;
+        if (!w || st->count == STATUS_ITEMS_MAX)
+            parse_fail(p, "unknown STATUS item");
+        else if (!again)
+            st->items[st->count++] = w;
+    }
+    if (st->count == 0)
+        parse_fail(p, "no STATUS item");
+    return st;
+}
+
+void
+imap_status_send(struct imap_session *s, const struct imap_status *st,
+                 const struct tree_entry *e)
+{
+    struct buf *b = imap_line(s);
+    buf_put_str(b, "* STATUS ");
+    imap_put_mailbox(s, b, e->name);
+    for (unsigned i = 0; i < st->count; i++) {
+        buf_put_str(b, i == 0 ? " (" : " ");
+        buf_put_str(b, st->items[i]->name);
+        buf_put_char(b, ' ');
+        buf_put_u64(b, st->items[i]->as.status->value(e));
+    }
+    buf_put_char(b, ')');
+    imap_line_send(s);
+}
+
+static enum result
+run_status(struct imap_command *c, struct fault *f)
+{
+    struct tree_entry e;
+    parse_sp(&c->parse);
+    struct imap_status *st = imap_status_parse(c, &c->parse);
+    if (parse_end(&c->parse, f) != R_OK ||
+        tree_status(c->session->user, c->arena, c->name, &e, f) != R_OK)
+        return R_FAIL;
+    if (e.noselect || e.nonexistent)
+        return fault_set(f, FAULT_NONEXISTENT, "only a level of hierarchy");
+    imap_status_send(c->session, st, &e);
+    return R_OK;
+}
+
+// LIST RETURN (STATUS (...)), RFC 5819.
+static void
+return_parse(struct imap_command *c, struct parse *p)
+{
+    struct imap_list *l = c->own;
+    parse_sp(p);
+    l->status = imap_status_parse(c, p);
+}
+
+static enum result
+return_put(struct imap_command *c, const struct tree_entry *e, struct fault *f)
+{
+    (void)f;
+    struct imap_list *l = c->own;
+    if (!e->noselect && !e->nonexistent && (e->rights & RIGHT_READ))
+        imap_status_send(c->session, l->status, e);
+    return R_OK;
+}
+
+static const struct imap_verb verbs[] = {
+    {"STATUS", ARGS_MAILBOX_MORE, IMAP_ANY, 0, RIGHT_READ, run_status},
+    {.name = NULL},
+};
+
+static const struct imap_list_option list_return = {.parse = return_parse,
+                                                    .put = return_put};
+
+#define ITEM(name, fn)                                                                     \
+    {                                                                                      \
+        SLOT_STATUS, name, 0,                                                              \
+        {                                                                                  \
+            .status = &(const struct imap_status_item)                                     \
+            {                                                                              \
+                fn                                                                         \
+            }                                                                              \
+        }                                                                                  \
+    }
+static const struct imap_word words[] = {
+    ITEM("MESSAGES", messages),
+    ITEM("RECENT", recent),
+    ITEM("UIDNEXT", uidnext),
+    ITEM("UIDVALIDITY", uidvalidity),
+    ITEM("UNSEEN", unseen),
+    ITEM("DELETED", deleted),
+    ITEM("SIZE", size),
+    {SLOT_LIST_RETURN, "STATUS", LIST_NEEDS_READ, {.list = &list_return}},
+    {.name = NULL},
+};
+
+const struct imap_ext imap_ext_status = {
+    .name = "status",
+    .rfc = "RFC 8438, RFC 5819",
+    .capability = "STATUS=SIZE LIST-STATUS",
+    .verbs = verbs,
+    .words = words,
+};

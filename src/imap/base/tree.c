@@ -1,0 +1,105 @@
+// CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE: RFC 9051 sections 6.3.4 to 6.3.8. The rights on parents and on the
+// two names of RENAME are checked by mail/tree.
+#include "imap/tree.h"
+#include "imap/list.h"
+#include "imap/response.h"
+
+// RFC 9051 section 6.3.9.7: a name that was made another by normalising is told, on rev2 sessions.
+static enum result
+tell_normalised(struct imap_command *c, struct span name, struct span spelled,
+                struct fault *f)
+{
+    struct span clean;
+    struct tree_entry e;
+    if (!imap_enabled(c->session, ENABLE_REV2))
+        return R_OK;
+    if (mail_name_check(c->arena, name, &clean, f) != R_OK)
+        return R_FAIL;
+    if (span_eq(clean, spelled))
+        return R_OK;
+    if (tree_status(c->session->user, c->arena, clean, &e, f) != R_OK)
+        return R_FAIL;
+    imap_list_send(c->session, &e, spelled);
+    return R_OK;
+}
+
+static void
+params_parse(struct imap_command *c)
+{
+    struct parse *p = &c->parse;
+    if (!parse_try(p, ' '))
+        return;
+    parse_list_open(p);
+    while (parse_list_next(p)) {
+        const struct imap_word *w = imap_word_find(SLOT_CREATE, parse_atom(p));
+        if (w)
+            w->as.param->parse(c, p);
+        else
+            parse_fail(p, "unknown parameter");
+    }
+}
+
+static enum result
+run_create(struct imap_command *c, struct fault *f)
+{
+    struct imap_create create = {.use = USE_NONE};
+    struct mailbox_ref ref;
+    c->own = &create;
+    params_parse(c);
+    if (parse_end(&c->parse, f) != R_OK ||
+        tree_create(c->session->user, c->name, create.use, &ref, f) != R_OK)
+        return R_FAIL;
+    return tell_normalised(c, c->name, c->spelled, f);
+}
+
+static enum result
+run_delete(struct imap_command *c, struct fault *f)
+{
+    struct imap_session *s = c->session;
+    if (tree_delete(s->user, c->name, f) != R_OK)
+        return R_FAIL;
+    if (s->view && view_gone(s->view)) {
+        imap_unselect(s);
+        imap_untagged(s, "OK [CLOSED] The selected mailbox was deleted");
+    }
+    return R_OK;
+}
+
+static enum result
+run_rename(struct imap_command *c, struct fault *f)
+{
+    parse_sp(&c->parse);
+    struct span to = parse_mailbox(&c->parse);
+    struct span spelled = c->parse.spelled;
+    if (parse_end(&c->parse, f) != R_OK ||
+        tree_rename(c->session->user, c->name, to, f) != R_OK)
+        return R_FAIL;
+    return tell_normalised(c, to, spelled, f);
+}
+
+static enum result
+run_subscribe(struct imap_command *c, struct fault *f)
+{
+    return tree_subscribe(c->session->user, c->name, true, f);
+}
+
+static enum result
+run_unsubscribe(struct imap_command *c, struct fault *f)
+{
+    return tree_subscribe(c->session->user, c->name, false, f);
+}
+
+static const struct imap_verb verbs[] = {
+    {"CREATE", ARGS_NAME_MORE, IMAP_ANY, 0, 0, run_create},
+    {"DELETE", ARGS_NAME, IMAP_ANY, 0, 0, run_delete},
+    {"RENAME", ARGS_NAME_MORE, IMAP_ANY, 0, 0, run_rename},
+    {"SUBSCRIBE", ARGS_NAME, IMAP_ANY, 0, 0, run_subscribe},
+    {"UNSUBSCRIBE", ARGS_NAME, IMAP_ANY, 0, 0, run_unsubscribe},
+    {.name = NULL},
+};
+
+const struct imap_ext imap_ext_tree = {
+    .name = "tree",
+    .rfc = "RFC 9051",
+    .verbs = verbs,
+};

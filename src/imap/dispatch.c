@@ -1,0 +1,166 @@
+// The dispatcher: the one place that checks what verb rows say, and that answers for a command.
+#include "imap/response.h"
+
+#include "base/limits.h"
+#include "base/log.h"
+
+static enum result
+head_parse(struct imap_command *c, struct fault *f)
+{
+    struct parse *p = &c->parse;
+    struct span tag = parse_tag(p);
+    parse_sp(p);
+    c->uid = parse_try_word(p, "UID");
+    if (c->uid)
+        parse_sp(p);
+    struct span name = parse_atom(p);
+    if (p->bad) {
+        *f = p->fault;
+        return R_FAIL;
+    }
+    c->tag = tag;
+    c->verb = imap_verb_find(name);
+    if (!c->verb || (c->uid && !(c->verb->flags & VERB_UID)))
+        return fault_set(f, FAULT_BAD, "unknown command %.*s",
+                         SPAN_ARG(span_slice(name, 0, 40)));
+    return R_OK;
+}
+
+static enum result
+state_check(const struct imap_command *c, struct fault *f)
+{
+    uint8_t state = c->session->view ? IMAP_SELECTED : IMAP_AUTH;
+    if (!(c->verb->states & state))
+        return fault_set(f, FAULT_CLIENTBUG, "%s in the wrong state", c->verb->name);
+    return R_OK;
+}
+
+// The arguments that the row names. For the *_MORE kinds and ARGS_OWN the verb parses on.
+static enum result
+args_parse(struct imap_command *c, struct fault *f)
+{
+    struct parse *p = &c->parse;
+    struct span set = SPAN_NONE;
+    switch (c->verb->args) {
+    case ARGS_OWN:
+        return R_OK;
+    case ARGS_NONE:
+        return parse_end(p, f);
+    case ARGS_MAILBOX:
+    case ARGS_MAILBOX_MORE:
+    case ARGS_NAME:
+    case ARGS_NAME_MORE:
+        parse_sp(p);
+        c->name = parse_mailbox(p);
+        c->spelled = p->spelled;
+        break;
+    case ARGS_SET:
+    case ARGS_SET_MORE:
+        parse_sp(p);
+        set = parse_seqset(p);
+        break;
+    }
+    bool whole = c->verb->args == ARGS_MAILBOX || c->verb->args == ARGS_NAME ||
+                 c->verb->args == ARGS_SET;
+    if (whole && parse_end(p, f) != R_OK)
+        return R_FAIL;
+    if (p->bad) {
+        *f = p->fault;
+        return R_FAIL;
+    }
+    c->by_uid = c->uid;
+    return set.p ? imap_set_resolve(c->session, set, &c->by_uid, c->arena, &c->set, f)
+                 : R_OK;
+}
+
+// RFC 9051 section 6.3.12: TRYCREATE only for a name that CREATE would take.
+static enum result
+missing_mailbox(struct imap_command *c, struct fault *f)
+{
+    struct span clean;
+    if (f->kind != FAULT_NONEXISTENT || !(c->verb->flags & VERB_TRYCREATE))
+        return R_FAIL;
+    if (mail_name_check(c->arena, c->name, &clean, f) == R_OK)
+        f->kind = FAULT_TRYCREATE;
+    return R_FAIL;
+}
+
+static enum result
+rights_check(struct imap_command *c, struct fault *f)
+{
+    const struct imap_verb *v = c->verb;
+    if (v->args == ARGS_MAILBOX || v->args == ARGS_MAILBOX_MORE) {
+        enum result r = mail_access(c->session->user, c->name, v->rights, &c->ref, f);
+        return r == R_OK ? R_OK : missing_mailbox(c, f);
+    }
+    struct view_info info;
+    if (!c->session->view || (v->rights == 0 && !(v->flags & VERB_CHANGES)))
+        return R_OK;
+    view_info(c->session->view, &info);
+    if ((v->flags & VERB_CHANGES) && info.read_only)
+        return fault_set(f, FAULT_NOPERM, "mailbox is open read-only");
+    if ((info.rights & v->rights) != v->rights)
+        return fault_set(f, FAULT_NOPERM, "missing right");
+    return R_OK;
+}
+
+static enum result
+command_run(struct imap_command *c, struct fault *f)
+{
+    if (head_parse(c, f) != R_OK || state_check(c, f) != R_OK || args_parse(c, f) != R_OK ||
+        rights_check(c, f) != R_OK)
+        return R_FAIL;
+    return c->verb->run(c, f);
+}
+
+static void
+fault_log(const struct imap_command *c, const struct fault *f)
+{
+    struct span user = mail_user_name(c->session->user);
+    log_line(fault_info(f->kind)->level, "imap", "%s: user=<%.*s>, session=<%llx>: %s",
+             c->verb ? c->verb->name : "?", SPAN_ARG(user),
+             (unsigned long long)c->session->id, f->why);
+}
+
+// Untagged updates before the tagged answer, RFC 9051 sections 5.2 and 7.5.1.
+static void
+tell_changes(struct imap_command *c)
+{
+    struct fault f;
+    if (c->verb && (c->verb->flags & VERB_QUIET))
+        return;
+    bool by_number = c->verb && (c->verb->flags & VERB_SEQ) && !c->uid;
+    if (imap_sync(c->session, by_number ? 0 : VIEW_EXPUNGE, c->arena, &f) != R_OK)
+        fault_log(c, &f);
+}
+
+static void
+bad_count(struct imap_session *s, bool bad)
+{
+    s->bad_commands = bad ? s->bad_commands + 1 : 0;
+    if (s->bad_commands >= LIMIT_bad_commands)
+        imap_bye(s, "Too many bad commands");
+}
+
+void
+imap_dispatch(struct imap_session *s)
+{
+    struct imap_command *c = s->command;
+    struct fault f = {.kind = FAULT_SERVERBUG};
+    enum result r = command_run(c, &f);
+    if (r != R_OK)
+        fault_log(c, &f);
+    imap_stream_drop(c);
+    if (conn_failed(s->conn) || (r != R_OK && f.kind == FAULT_CLOSED)) {
+        imap_bye(s, "Connection lost");
+        return;
+    }
+    if (r == R_OK && c->untagged_only)
+        return;
+    tell_changes(c);
+    if (r == R_OK)
+        imap_tagged_ok(c);
+    else
+        imap_tagged_fault(c, &f);
+    bad_count(s, r != R_OK && (f.kind == FAULT_BAD || f.kind == FAULT_CLIENTBUG));
+}

@@ -1,0 +1,63 @@
+// RFC 2971: ID. What the client tells goes to the log only.
+#include "imap/response.h"
+
+#include "base/limits.h"
+#include "base/log.h"
+
+static void
+put_field(struct buf *text, struct span field, struct span value)
+{
+    if (text->n > 0)
+        buf_put_str(text, ", ");
+    buf_put(text, field);
+    buf_put_char(text, '=');
+    buf_put(text, value);
+}
+
+static void
+fields_parse(struct parse *p, struct buf *text)
+{
+    unsigned count = 0;
+    parse_list_open(p);
+    while (parse_list_next(p)) {
+        struct span field = parse_string(p);
+        parse_sp(p);
+        struct span value = parse_nstring(p);
+        if (++count > LIMIT_id_fields || field.n > LIMIT_id_value ||
+            value.n > LIMIT_id_value)
+            parse_fail(p, "ID too long");
+        if (!p->bad)
+            put_field(text, field, value);
+    }
+}
+
+static enum result
+run_id(struct imap_command *c, struct fault *f)
+{
+    struct buf text;
+    buf_init(&text, LIMIT_id_value);
+    parse_sp(&c->parse);
+    if (!parse_try_word(&c->parse, "NIL"))
+        fields_parse(&c->parse, &text);
+    enum result r = parse_end(&c->parse, f);
+    if (r == R_OK && text.n > 0)
+        log_info("imap", "ID sent: session=<%llx>: %.*s",
+                 (unsigned long long)c->session->id, SPAN_ARG(buf_span(&text)));
+    buf_done(&text);
+    if (r == R_OK)
+        imap_untagged(c->session,
+                      "ID (\"name\" \"Posthorn\" \"version\" \"" POSTHORN_VERSION "\")");
+    return r;
+}
+
+static const struct imap_verb verbs[] = {
+    {"ID", ARGS_OWN, IMAP_ANY, 0, 0, run_id},
+    {.name = NULL},
+};
+
+const struct imap_ext imap_ext_id = {
+    .name = "id",
+    .rfc = "RFC 2971",
+    .capability = "ID",
+    .verbs = verbs,
+};

@@ -1,0 +1,43 @@
+#include "imap/ext.h"
+
+const struct imap_ext *const imap_exts[] = {
+#define EXT(name) &imap_ext_##name,
+#include "imap/ext.def"
+#undef EXT
+    NULL,
+};
+
+const struct imap_verb *
+imap_verb_find(struct span name)
+{
+    for (const struct imap_ext *const *e = imap_exts; *e; e++)
+        for (const struct imap_verb *v = (*e)->verbs; v && v->name; v++)
+            if (span_ieq(name, span_str(v->name)))
+                return v;
+    return NULL;
+}
+
+const struct imap_word *
+imap_word_find(enum imap_slot slot, struct span name)
+{
+    for (const struct imap_ext *const *e = imap_exts; *e; e++)
+        for (const struct imap_word *w = (*e)->words; w && w->name; w++)
+            if (w->slot == slot && span_ieq(name, span_str(w->name)))
+                return w;
+    return NULL;
+}
+
+void
+imap_capabilities_put(struct buf *b)
+{
+    bool first = true;
+    for (const struct imap_ext *const *e = imap_exts; *e; e++) {
+        if ((*e)->capability) {
+            buf_put_str(b, first ? "" : " ");
+            buf_put_str(b, (*e)->capability);
+            first = false;
+        }
+        if ((*e)->capability_put)
+            (*e)->capability_put(b);
+    }
+}

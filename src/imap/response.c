@@ -1,0 +1,152 @@
+#include "imap/response.h"
+
+#include "wire/quote.h"
+
+#include <stdarg.h>
+
+// The words of a failure; the codes are faults.def's.
+static const char *const fault_texts[FAULT_COUNT] = {
+    [FAULT_BAD] = "Syntax error or unknown command",
+    [FAULT_CLIENTBUG] = "Not allowed in this state",
+    [FAULT_NONEXISTENT] = "No such mailbox",
+    [FAULT_TRYCREATE] = "No such mailbox",
+    [FAULT_ALREADYEXISTS] = "Mailbox exists already",
+    [FAULT_CANNOT] = "This cannot be done",
+    [FAULT_HASCHILDREN] = "Mailbox has children",
+    [FAULT_USEATTR] = "Special use cannot be given",
+    [FAULT_NOPERM] = "Permission denied",
+    [FAULT_OVERQUOTA] = "Quota exceeded",
+    [FAULT_LIMIT] = "Too many or too much",
+    [FAULT_TOOBIG] = "Too big",
+    [FAULT_AUTHFAILED] = "Authentication failed",
+    [FAULT_AUTHZFAILED] = "Authorization failed",
+    [FAULT_PRIVACY] = "Encryption required",
+    [FAULT_UNAVAILABLE] = "Temporarily unavailable",
+    [FAULT_INUSE] = "In use",
+    [FAULT_EXPUNGEISSUED] = "Some messages have been expunged",
+    [FAULT_CORRUPTION] = "Stored data is damaged",
+    [FAULT_SERVERBUG] = "Internal error",
+    [FAULT_UNKNOWNCTE] = "Unknown content transfer encoding",
+    [FAULT_BADCHARSET] = "Character set not supported",
+    [FAULT_NOTSAVED] = "Search result not saved",
+    [FAULT_DISK] = "Storage failure",
+    [FAULT_CLOSED] = "Connection is closing",
+};
+
+struct buf *
+imap_line(struct imap_session *s)
+{
+    buf_reset(&s->line);
+    return &s->line;
+}
+
+void
+imap_line_flush(struct imap_session *s)
+{
+    if (s->line.over)
+        imap_bye(s, "Answer too long");
+    else
+        conn_write(s->conn, buf_span(&s->line));
+    buf_reset(&s->line);
+}
+
+void
+imap_line_send(struct imap_session *s)
+{
+    buf_put_str(&s->line, "\r\n");
+    imap_line_flush(s);
+}
+
+// Appends the text of a format; over the buffer's maximum it becomes `over`.
+static void
+put_format(struct buf *b, const char *fmt, va_list args)
+{
+    va_list again;
+    va_copy(again, args);
+    int n = vsnprintf(NULL, 0, fmt, again);
+    va_end(again);
+    must(n >= 0);
+    char *room = buf_reserve(b, (size_t)n + 1);
+    if (!room)
+        return;
+    vsnprintf(room, (size_t)n + 1, fmt, args);
+    b->n += (size_t)n;
+}
+
+void
+imap_untagged(struct imap_session *s, const char *fmt, ...)
+{
+    struct buf *b = imap_line(s);
+    va_list args;
+    buf_put_str(b, "* ");
+    va_start(args, fmt);
+    put_format(b, fmt, args);
+    va_end(args);
+    imap_line_send(s);
+}
+
+void
+imap_answer(struct imap_command *c, const char *fmt, ...)
+{
+    va_list args;
+    buf_reset(&c->answer);
+    va_start(args, fmt);
+    put_format(&c->answer, fmt, args);
+    va_end(args);
+}
+
+void
+imap_tagged_ok(struct imap_command *c)
+{
+    struct buf *b = imap_line(c->session);
+    buf_put(b, c->tag);
+    buf_put_str(b, " OK ");
+    if (c->answer.n > 0)
+        buf_put(b, buf_span(&c->answer));
+    else
+        buf_printf(b, "%s%s completed", c->uid ? "UID " : "", c->verb->name);
+    imap_line_send(c->session);
+}
+
+static void
+send_fault(struct imap_session *s, struct span tag, const char *word, enum fault_kind kind)
+{
+    const char *code = fault_info(kind)->imap_code;
+    struct buf *b = imap_line(s);
+    buf_put(b, tag);
+    buf_printf(b, " %s ", word);
+    if (*code)
+        buf_printf(b, "[%s] ", code);
+    buf_put_str(b, fault_texts[kind] ? fault_texts[kind] : "Failed");
+    imap_line_send(s);
+}
+
+void
+imap_tagged_fault(struct imap_command *c, const struct fault *f)
+{
+    bool bad = f->kind == FAULT_BAD || f->kind == FAULT_CLIENTBUG;
+    send_fault(c->session, c->tag, bad ? "BAD" : "NO", f->kind);
+}
+
+void
+imap_refused_send(struct imap_session *s, struct span tag, enum fault_kind kind)
+{
+    send_fault(s, tag, "BAD", kind);
+}
+
+void
+imap_bye(struct imap_session *s, const char *text)
+{
+    if (s->ending)
+        return;
+    s->ending = true;
+    conn_write_str(s->conn, "* BYE ");
+    conn_write_str(s->conn, text);
+    conn_write_str(s->conn, "\r\n");
+}
+
+void
+imap_put_mailbox(const struct imap_session *s, struct buf *b, struct span name)
+{
+    quote_mailbox(b, name, imap_utf8(s));
+}

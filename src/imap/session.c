@@ -1,0 +1,300 @@
+#include "imap/response.h"
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "io/task.h"
+
+// DESIGN.md section 5: an idle connection is one event and a small struct.
+_Static_assert(sizeof(struct imap_session) <= 600, "sessions are small");
+
+static _Thread_local struct imap_session *sessions;
+static _Thread_local unsigned session_count;
+
+static void
+link_session(struct imap_session *s)
+{
+    s->next = sessions;
+    s->at = &sessions;
+    if (sessions)
+        sessions->at = &s->next;
+    sessions = s;
+    session_count++;
+}
+
+static void
+unlink_session(struct imap_session *s)
+{
+    *s->at = s->next;
+    if (s->next)
+        s->next->at = s->at;
+    session_count--;
+}
+
+unsigned
+imap_session_count(void)
+{
+    return session_count;
+}
+
+static void
+reader_reset(struct imap_session *s)
+{
+    command_reader_init(&s->reader, LIMIT_line, LIMIT_command);
+}
+
+static void
+session_end(struct imap_session *s)
+{
+    struct span user = mail_user_name(s->user);
+    log_info("imap", "Disconnected: %s: user=<%.*s>, session=<%llx>",
+             s->ending ? "Logged out" : "Connection closed", SPAN_ARG(user),
+             (unsigned long long)s->id);
+    for (const struct imap_ext *const *e = imap_exts; *e; e++)
+        if ((*e)->on_end)
+            (*e)->on_end(s);
+    unlink_session(s);
+    timer_clear(&s->timer);
+    imap_unselect(s);
+    mail_user_close(&s->user);
+    buf_done(&s->line);
+    buf_done(&s->idle_tag);
+    conn_finish(&s->conn);
+    free(s);
+}
+
+// Moves one framed command from the connection's input into an arena of its own.
+static void
+command_new(struct imap_session *s, size_t size, bool has_stream)
+{
+    struct arena *a = arena_new();
+    struct imap_command *c = ARENA_NEW(a, struct imap_command);
+    struct span text = arena_dup(a, span_slice(conn_input(s->conn), 0, size));
+    *c = (struct imap_command){.session = s, .arena = a, .has_stream = has_stream};
+    c->tag = command_tag(text);
+    c->stream = s->reader.literal;
+    c->stream_left = has_stream ? c->stream.size : 0;
+    buf_init(&c->answer, LIMIT_answer_line);
+    parse_init(&c->parse, text, a, imap_utf8(s));
+    conn_consume(s->conn, size);
+    s->command = c;
+}
+
+static void
+command_free(struct imap_session *s)
+{
+    struct imap_command *c = s->command;
+    s->command = NULL;
+    buf_done(&c->answer);
+    arena_free(&(struct arena *){c->arena});
+    reader_reset(s);
+}
+
+// A line while idling: DONE ends it, RFC 2177. False when there is no whole line.
+static bool
+idle_take(struct imap_session *s)
+{
+    struct span in = conn_input(s->conn);
+    size_t end = span_find_char(in, '\n');
+    if (end == in.n && in.n > LIMIT_line)
+        imap_bye(s, "Line too long");
+    if (end == in.n)
+        return false;
+    bool done = span_ieq(span_trim(span_slice(in, 0, end)), SPAN("DONE"));
+    conn_consume(s->conn, end + 1);
+    s->idling = false;
+    conn_write(s->conn, buf_span(&s->idle_tag));
+    conn_write_str(s->conn, done ? " OK IDLE completed\r\n" : " BAD DONE expected\r\n");
+    buf_done(&s->idle_tag);
+    return true;
+}
+
+static void
+refuse(struct imap_session *s, size_t size)
+{
+    struct span tag = command_tag(conn_input(s->conn));
+    struct buf copy;  // the input moves when it is consumed
+    buf_init(&copy, LIMIT_line);
+    buf_put(&copy, tag);
+    imap_refused_send(s, buf_span(&copy), s->reader.kind);
+    buf_done(&copy);
+    conn_consume(s->conn, size);
+    reader_reset(s);
+    if (++s->bad_commands >= LIMIT_bad_commands)
+        imap_bye(s, "Too many bad commands");
+}
+
+// Takes the next whole command off the input into s->command; false when there is none (yet).
+static bool
+command_take(struct imap_session *s)
+{
+    size_t size = 0;
+    while (!s->ending) {
+        if (s->idling) {
+            if (!idle_take(s))
+                return false;
+            continue;
+        }
+        enum command_state state =
+            command_reader_feed(&s->reader, conn_input(s->conn), &size);
+        switch (state) {
+        case COMMAND_MORE:
+            return false;
+        case COMMAND_CONTINUE:
+            conn_write_str(s->conn, "+ OK\r\n");
+            break;
+        case COMMAND_WHOLE:
+        case COMMAND_STREAM:
+            command_new(s, size, state == COMMAND_STREAM);
+            return true;
+        case COMMAND_REFUSED:
+            refuse(s, size);
+            break;
+        case COMMAND_FATAL:
+            imap_bye(s, s->reader.kind == FAULT_TOOBIG ? "[TOOBIG] Command too large"
+                                                       : "Command too large");
+            return false;
+        }
+    }
+    return false;
+}
+
+// Nothing is to be done: give memory back and wait, or end.
+static void
+session_rest(struct imap_session *s)
+{
+    if (s->draining)
+        imap_bye(s, "Server shutting down");
+    if (s->ending || conn_eof(s->conn)) {
+        session_end(s);
+        return;
+    }
+    size_t literal = s->reader.literal_end;
+    buf_done(&s->line);
+    conn_input_max(s->conn, literal + LIMIT_line + 2);
+    timer_set(&s->timer, s->idling ? LIMIT_idle_notify_ms : LIMIT_idle_ms);
+}
+
+// Tells an idling client what changed.
+static void
+idle_tell(struct imap_session *s)
+{
+    struct fault f;
+    struct arena *a = arena_new();
+    s->poked = false;
+    if (imap_sync(s, VIEW_EXPUNGE, a, &f) != R_OK)
+        log_line(fault_info(f.kind)->level, "imap", "IDLE: session=<%llx>: %s",
+                 (unsigned long long)s->id, f.why);
+    arena_free(&a);
+}
+
+static void
+session_task(void *arg)
+{
+    struct imap_session *s = arg;
+    do {
+        if (s->command) {
+            imap_dispatch(s);
+            command_free(s);
+        }
+        if (s->idling && s->poked)
+            idle_tell(s);
+        task_yield();
+    } while (!s->draining && (command_take(s) || (!s->ending && s->idling && s->poked)));
+    s->busy = false;
+    session_rest(s);
+}
+
+static void
+start_task(struct imap_session *s)
+{
+    s->busy = true;
+    timer_clear(&s->timer);
+    task_start(session_task, s);
+}
+
+static void
+on_input(struct conn *conn, void *arg)
+{
+    struct imap_session *s = arg;
+    (void)conn;
+    s->input_ms = clock_mono_ms();
+    if (s->busy)
+        return;
+    if (command_take(s))
+        start_task(s);
+    else
+        session_rest(s);
+}
+
+static void
+on_timer(void *arg)
+{
+    struct imap_session *s = arg;
+    bool silent = clock_mono_ms() - s->input_ms >= LIMIT_idle_ms;
+    if (silent)
+        imap_bye(s, "Autologout; idle for too long");
+    else if (s->idling &&
+             conn_queued(s->conn) == 0)  // QUIRKS.md, Outlook: keeps NAT entries alive
+        conn_write_str(s->conn, "* OK Still here\r\n");
+    session_rest(s);
+}
+
+void
+imap_session_poke(void *arg)
+{
+    struct imap_session *s = arg;
+    if (!s->idling)
+        return;
+    s->poked = true;
+    if (!s->busy)
+        start_task(s);
+}
+
+static void
+greet(struct imap_session *s, struct span tag)
+{
+    struct buf *b = imap_line(s);
+    buf_put(b, tag);
+    buf_put_str(b, " OK [CAPABILITY ");
+    imap_capabilities_put(b);
+    buf_put_str(b, "] Logged in");
+    imap_line_send(s);
+}
+
+void
+imap_session_start(struct conn *conn, struct mail_user *user, const struct handover *h)
+{
+    struct imap_session *s = calloc(1, sizeof *s);
+    must(s != NULL);
+    s->conn = conn;
+    s->user = user;
+    s->id = h->session;
+    s->input_ms = clock_mono_ms();
+    s->busy = true;  // until the answer is out
+    reader_reset(s);
+    buf_init(&s->line, LIMIT_answer_line);
+    buf_init(&s->idle_tag, LIMIT_line);
+    timer_init(&s->timer, on_timer, s);
+    link_session(s);
+    conn_handler(conn, on_input, s);
+    conn_unread(conn, h->unread);
+    greet(s, h->tag);
+    s->busy = false;
+    timer_set(&s->timer, LIMIT_idle_ms);
+    conn_input_max(conn, LIMIT_line + 2);
+    conn_read_resume(
+        conn);  // the handler runs from the loop: this is a task of the caller's
+}
+
+void
+imap_session_drain(void)
+{
+    struct imap_session *next;
+    for (struct imap_session *s = sessions; s; s = next) {
+        next = s->next;
+        s->draining = true;
+        if (!s->busy)
+            session_rest(s);
+    }
+}

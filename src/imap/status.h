@@ -1,0 +1,23 @@
+#ifndef IMAP_STATUS_H
+#define IMAP_STATUS_H
+
+// STATUS items (RFC 9051 section 6.3.11): what SLOT_STATUS words stand for.
+// Owner: static tables; a parsed list belongs to the command.
+
+#include "imap/session.h"
+#include "mail/tree.h"
+
+struct imap_status_item {
+    uint64_t (*value)(const struct tree_entry *e);
+};
+enum { STATUS_ITEMS_MAX = 16 };
+
+struct imap_status {
+    const struct imap_word *items[STATUS_ITEMS_MAX];
+    unsigned count;
+};
+
+struct imap_status *imap_status_parse(struct imap_command *c, struct parse *p);  // "(MESSAGES UNSEEN)"
+void imap_status_send(struct imap_session *s, const struct imap_status *st, const struct tree_entry *e);
+
+#endif

@@ -1,0 +1,106 @@
+// Literals that are not collected but read as they come (APPEND).
+#include "imap/response.h"
+
+#include "base/limits.h"
+
+void
+imap_stream_accept(struct imap_command *c)
+{
+    if (c->stream_open)
+        return;
+    c->stream_open = true;
+    if (c->stream.sync)
+        conn_write_str(c->session->conn, "+ OK\r\n");
+}
+
+static void
+give_back(struct imap_command *c)
+{
+    conn_consume(c->session->conn, c->stream_taken);
+    c->stream_taken = 0;
+}
+
+enum result
+imap_stream_read(struct imap_command *c, struct span *out, struct fault *f)
+{
+    struct conn *conn = c->session->conn;
+    give_back(c);
+    if (c->stream_left == 0)
+        return R_NONE;
+    if (conn_input(conn).n == 0 && conn_wait_input(conn, 1, LIMIT_stream_ms) != R_OK)
+        return fault_set(f, FAULT_CLOSED, "literal cut short");
+    struct span in = conn_input(conn);
+    *out = in.n > c->stream_left ? span_of(in.p, (size_t)c->stream_left) : in;
+    c->stream_taken = out->n;
+    c->stream_left -= out->n;
+    return R_OK;
+}
+
+// Reads on until the reader has decided about the next part of the command.
+static enum command_state
+read_part(struct imap_session *s, size_t *size_out)
+{
+    for (;;) {
+        size_t have = conn_input(s->conn).n;
+        enum command_state state =
+            command_reader_feed(&s->reader, conn_input(s->conn), size_out);
+        if (state == COMMAND_CONTINUE)
+            conn_write_str(s->conn, "+ OK\r\n");
+        else if (state != COMMAND_MORE)
+            return state;
+        else if (conn_wait_input(s->conn, have + 1, LIMIT_stream_ms) != R_OK)
+            return COMMAND_FATAL;
+    }
+}
+
+enum result
+imap_stream_rest(struct imap_command *c, struct fault *f)
+{
+    struct imap_session *s = c->session;
+    size_t size = 0;
+    give_back(c);
+    must(c->stream_left == 0);
+    command_reader_rest(&s->reader);
+    enum command_state state = read_part(s, &size);
+    c->has_stream = c->stream_open = false;
+    if (state == COMMAND_FATAL) {
+        imap_bye(s, "Cannot follow this command");
+        return fault_set(f, FAULT_CLOSED, "command cut short");
+    }
+    struct span part = arena_dup(c->arena, span_slice(conn_input(s->conn), 0, size));
+    conn_consume(s->conn, size);
+    if (state == COMMAND_REFUSED)
+        return fault_set(f, s->reader.kind, "%s", s->reader.why);
+    c->has_stream = state == COMMAND_STREAM;
+    c->stream = s->reader.literal;
+    c->stream_left = c->has_stream ? c->stream.size : 0;
+    parse_init(&c->parse, part, c->arena, imap_utf8(s));
+    return R_OK;
+}
+
+// A synchronising literal that was never asked for will not come, nor anything after it.
+static bool
+will_come(const struct imap_command *c)
+{
+    return c->has_stream && (c->stream_open || !c->stream.sync);
+}
+
+void
+imap_stream_drop(struct imap_command *c)
+{
+    struct fault f;
+    struct span bytes;
+    while (will_come(c)) {
+        if (c->stream_left > LIMIT_stream_discard) {
+            imap_bye(c->session, "[TOOBIG] Message too large");
+            return;
+        }
+        enum result r;
+        while ((r = imap_stream_read(c, &bytes, &f)) == R_OK)
+            ;
+        if (r == R_FAIL || (imap_stream_rest(c, &f) != R_OK && f.kind == FAULT_CLOSED)) {
+            imap_bye(c->session, "Connection lost");
+            return;
+        }
+    }
+}
