@@ -3,8 +3,13 @@
 #     tests/house/install.sh LIST...
 set -eu
 missing=
-for package in $(cat "$@"); do
-    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
+# A line: PACKAGE, or PACKAGE COMMAND where any other source of that command will do as well.
+for list in "$@"; do
+    while read -r package command; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' && continue
+        [ -n "$command" ] && command -v "$command" >/dev/null && continue
+        missing="$missing $package"
+    done < "$list"
 done
 [ -n "$missing" ] || exit 0
 [ "$(id -u)" = 0 ] || { echo "missing packages (install them as root):$missing" >&2; exit 1; }
