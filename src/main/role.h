@@ -11,20 +11,25 @@
 #include "ctl/config.h"
 #include "io/channel.h"
 #include "io/message.h"
+#include "os/role.h"
+#include "os/user.h"
 
 // What a role's process returns, and so what the supervisor does next.
 enum role_exit {
     ROLE_EXIT_DRAINED = 0,
-    ROLE_EXIT_FAILED = 1,     // restarted, with back-off
+    ROLE_EXIT_FAILED = 1,  // restarted, with back-off
     ROLE_EXIT_SETTINGS = 78,  // cannot work with these settings: the supervisor ends too
-    ROLE_EXIT_REBUILD = 75,   // mail: the index is damaged; started again with rebuild = true
+    ROLE_EXIT_REBUILD =
+        75,  // mail: the index is damaged; started again with rebuild = true
 };
 
 struct role_start {
+    const struct role *role;  // row of os/roles.def
     const struct config *config;
-    unsigned index;      // which of several processes (gate)
-    int supervisor;      // descriptor of the channel to the supervisor; role_link_open takes it
-    bool rebuild;        // mail: make the index anew before serving
+    struct user_ids ids;  // the process is this user already
+    unsigned index;  // which of several processes (gate)
+    int supervisor;  // descriptor of the channel to the supervisor; role_link_open takes it
+    bool rebuild;  // mail: make the index anew before serving
 };
 
 typedef int role_main_fn(const struct role_start *start);
@@ -32,12 +37,17 @@ role_main_fn role_gate_main;
 role_main_fn role_auth_main;
 role_main_fn role_mail_main;
 
+// Enters the sandbox of the role's row, with the data directory as its root of places. Before the first thread. R_FAIL was logged:
+// return ROLE_EXIT_SETTINGS. Descriptors from close_from on are closed (0: none).
+enum result role_confine(const struct role_start *start, int close_from) MUST_CHECK;
+
 // The link is a role's end of its channel to the supervisor: it unpacks the messages and calls these.
 // Functions that a role does not need are NULL; such a message is fatal then, as is one that does not unpack.
 struct role_link_ops {
-    void (*peer)(void *role, struct span peer_role, uint32_t index, int fd);               // owns fd
-    void (*listen)(void *role, const struct listen_socket *s, int fd);                    // owns fd
-    void (*secret)(void *role, struct span name, struct span value);                     // whole value, borrowed
+    void (*peer)(void *role, struct span peer_role, uint32_t index, int fd);  // owns fd
+    void (*listen)(void *role, const struct listen_socket *s, int fd);  // owns fd
+    void (*secret)(void *role, struct span name,
+                   struct span value);  // whole value, borrowed
     void (*drain)(void *role);  // also when the supervisor died
 };
 

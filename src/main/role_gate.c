@@ -1,0 +1,101 @@
+#include "main/role.h"
+#include "main/threads.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "gate/gate.h"
+#include "io/conn.h"
+#include "io/loop.h"
+#include <sys/resource.h>
+
+enum { DRAIN_MS = 5000 };
+
+struct role_gate {
+    const struct role_start *start;
+    struct loop *loop;
+    struct gate *gate;
+    struct role_link *link;
+    struct timer patience;  // of the drain
+};
+
+static void
+on_peer(void *role, struct span peer, uint32_t index, int fd)
+{
+    struct role_gate *r = role;
+    gate_peer(r->gate, peer, index, fd);
+}
+
+static void
+on_listen(void *role, const struct listen_socket *s, int fd)
+{
+    struct role_gate *r = role;
+    gate_listen(r->gate, s, fd);
+}
+
+static void
+on_secret(void *role, struct span name, struct span value)
+{
+    struct role_gate *r = role;
+    gate_secret(r->gate, name, value);
+}
+
+static void
+stop(void *arg)
+{
+    struct role_gate *r = arg;
+    loop_stop(r->loop);
+}
+
+static void
+on_drain(void *role)
+{
+    struct role_gate *r = role;
+    timer_set(&r->patience, DRAIN_MS);
+    gate_drain(r->gate);
+}
+
+static const struct role_link_ops link_ops = {on_peer, on_listen, on_secret, on_drain};
+
+// A logged-in TLS connection takes two descriptors and one is kept for each before login.
+static unsigned
+preauth_max(void)
+{
+    struct rlimit r = {0};
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur / 2 >= LIMIT_preauth_total)
+        return LIMIT_preauth_total;
+    return (unsigned)(r.rlim_cur / 2);
+}
+
+static void
+begin(void *arg)
+{
+    struct role_gate *r = arg;
+    const struct config *c = r->start->config;
+    struct gate_options o = {
+        .plaintext_auth = c->plaintext_auth,
+        .mail_threads = threads_of(c->mail_threads),
+        .preauth_max = preauth_max(),
+        .on_drained = stop,
+        .arg = r,
+    };
+    r->gate = gate_new(&o);
+    timer_init(&r->patience, stop, r);
+    r->link = role_link_open(r->start->supervisor, &link_ops, r);
+    role_link_ready(r->link);
+}
+
+int
+role_gate_main(const struct role_start *start)
+{
+    struct role_gate r = {.start = start};
+    conn_test_split(start->config->test_split_io, start->config->test_split_io);
+    if (role_confine(start, start->supervisor + 1) != R_OK)
+        return ROLE_EXIT_SETTINGS;
+    r.loop = loop_new();
+    loop_post(r.loop, begin, &r);
+    loop_run(r.loop);
+    timer_clear(&r.patience);
+    role_link_close(&r.link);
+    gate_free(&r.gate);
+    loop_free(&r.loop);
+    return ROLE_EXIT_DRAINED;
+}

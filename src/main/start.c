@@ -1,0 +1,152 @@
+#include "main/start.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "os/sandbox.h"
+#include <errno.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <time.h>
+
+enum { START_CHANNEL = SPAWN_FIRST_FD, START_SETTINGS = SPAWN_FIRST_FD + 1, START_FDS = 2 };
+
+struct role_row {
+    const char *name;
+    role_main_fn *main;
+};
+
+static const struct role_row rows[] = {
+    {"gate", role_gate_main},
+    {"auth", role_auth_main},
+    {"mail", role_mail_main},
+};
+
+static enum result
+pack_start(const struct role_start *s, int *fd_out, struct fault *f)
+{
+    struct buf b;
+    buf_init(&b, LIMIT_config_packed);
+    pack_u32(&b, s->index);
+    pack_u8(&b, s->rebuild);
+    pack_u32(&b, s->ids.uid);
+    pack_u32(&b, s->ids.gid);
+    config_put(&b, s->config);
+    int fd = memfd_create("posthorn-settings", MFD_CLOEXEC);
+    bool written = fd >= 0 && !b.over && write(fd, b.p, b.n) == (ssize_t)b.n &&
+                   lseek(fd, 0, SEEK_SET) == 0;
+    buf_done(&b);
+    if (written) {
+        *fd_out = fd;
+        return R_OK;
+    }
+    fault_errno(f, FAULT_UNAVAILABLE, "settings for a role");
+    if (fd >= 0)
+        close(fd);
+    return R_FAIL;
+}
+
+enum result
+start_role(const struct role_start *start, struct spawned *out, int *channel_out,
+           struct fault *f)
+{
+    int pair[2], settings;
+    if (channel_pair(pair, f) != R_OK)
+        return R_FAIL;
+    enum result r = pack_start(start, &settings, f);
+    if (r == R_OK) {
+        r = spawn_role(start->role, (const int[]){pair[1], settings}, START_FDS, out, f);
+        close(settings);
+    }
+    close(pair[1]);
+    if (r == R_OK)
+        *channel_out = pair[0];
+    else
+        close(pair[0]);
+    return r;
+}
+
+static enum result
+read_settings(struct buf *b)
+{
+    for (;;) {
+        char *room = buf_reserve(b, 65536);
+        ssize_t n = room ? read(START_SETTINGS, room, 65536) : -1;
+        if (n == 0)
+            break;
+        if (n < 0)
+            return R_FAIL;
+        b->n += (size_t)n;
+    }
+    close(START_SETTINGS);
+    return R_OK;
+}
+
+static enum result
+unpack_start(struct span packed, struct role_start *s, struct config **c_out)
+{
+    struct unpack u = unpack_of(packed);
+    s->index = unpack_u32(&u);
+    s->rebuild = unpack_u8(&u) != 0;
+    s->ids.uid = unpack_u32(&u);
+    s->ids.gid = unpack_u32(&u);
+    return u.bad ? R_FAIL : config_get(u.rest, c_out);
+}
+
+static int
+run(const struct role *r, struct role_start *s)
+{
+    struct fault f;
+    log_open(r->name, s->config->log_level[0]);
+    if (r->user == ROLE_SERVICE && s->ids.uid != 0 && user_drop(&s->ids, &f) != R_OK) {
+        log_error("main", "%s: %s", r->name, f.why);
+        return ROLE_EXIT_SETTINGS;
+    }
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (span_eq(span_str(rows[i].name), span_str(r->name)))
+            return rows[i].main(s);
+    return ROLE_EXIT_SETTINGS;
+}
+
+int
+start_as(const struct role *r)
+{
+    struct role_start s = {.role = r, .supervisor = START_CHANNEL};
+    struct config *c = NULL;
+    struct buf b;
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGINT, SIG_IGN);  // a terminal's Ctrl-C reaches all; the supervisor drains us
+    tzset();  // the time zone file is out of reach later
+    buf_init(&b, LIMIT_config_packed + 65536);
+    enum result read = read_settings(&b);
+    if (read == R_OK)
+        read = unpack_start(buf_span(&b), &s, &c);
+    buf_done(&b);
+    if (read != R_OK) {
+        fprintf(stderr, "posthorn: %s: its settings did not arrive\n", r->name);
+        return ROLE_EXIT_FAILED;
+    }
+    s.config = c;
+    int code = run(r, &s);
+    config_free(&c);
+    return code;
+}
+
+enum result
+role_confine(const struct role_start *start, int close_from)
+{
+    struct fault f;
+    struct sandbox_paths paths = {.data = start->config->data, .close_from = close_from};
+    bool required = span_eq(span_str(start->config->sandbox), SPAN("required"));
+    switch (sandbox_apply(start->role, &paths, &f)) {
+    case R_OK:
+        return R_OK;
+    case R_NONE:
+        if (required)
+            break;
+        log_warning("main", "%s: %s", start->role->name, f.why);
+        return R_OK;
+    case R_FAIL:
+        break;
+    }
+    log_error("main", "%s: no sandbox: %s", start->role->name, f.why);
+    return R_FAIL;
+}

@@ -1,0 +1,16 @@
+#ifndef MAIN_START_H
+#define MAIN_START_H
+
+// How a role's process comes to life: the supervisor packs what it needs into a memfd, the new process unpacks it,
+// becomes the service user and calls the role's main.
+
+#include "main/role.h"
+#include "os/spawn.h"
+
+// Starts one process. *channel_out is the supervisor's end.
+enum result start_role(const struct role_start *start, struct spawned *out,
+                       int *channel_out, struct fault *f) MUST_CHECK;
+// In the new process: what main returns.
+int start_as(const struct role *r);
+
+#endif
