@@ -1,0 +1,100 @@
+#include "main/process.h"
+#include "base/log.h"
+#include <errno.h>
+#include <limits.h>
+#include <sys/stat.h>
+
+static enum result
+make_directory(const char *path, struct fault *f)
+{
+    if (mkdir(path, 0700) == 0 || errno == EEXIST)
+        return R_OK;
+    return fault_errno(f, FAULT_DISK, path);
+}
+
+// May this user pass through every directory above the path? By the mode bits, as the kernel does.
+static bool
+can_reach(const struct user_ids *ids, const char *path)
+{
+    char above[PATH_MAX];
+    snprintf(above, sizeof above, "%s", path);
+    for (size_t n = strlen(above); n > 1; n--) {
+        struct stat st;
+        if (above[n] != '/')
+            continue;
+        above[n] = '\0';
+        if (stat(above, &st) != 0)
+            return false;
+        mode_t bit = st.st_uid == ids->uid   ? S_IXUSR
+                     : st.st_gid == ids->gid ? S_IXGRP
+                                             : S_IXOTH;
+        if (!(st.st_mode & bit))
+            return false;
+    }
+    return true;
+}
+
+// The demo runs wherever it is tried: as the service user, as the directory's owner, as nobody, as root at last.
+static void
+choose_demo_user(struct supervisor *s, uid_t owner, gid_t group)
+{
+    const char *data = s->options.config->data;
+    struct user_ids found[3] = {{0, 0}, {owner, group}, {0, 0}};
+    struct fault none;
+    (void)!user_find(s->options.config->user, &found[0],
+                     &none);  // stays root when there is none
+    (void)!user_find("nobody", &found[2], &none);
+    for (size_t i = 0; i < 3; i++) {
+        if (found[i].uid != 0 && can_reach(&found[i], data)) {
+            s->ids = found[i];
+            return;
+        }
+    }
+    log_warning("main", "no other user can reach %s: the demo runs as root", data);
+}
+
+static enum result
+choose_user(struct supervisor *s, const struct stat *st, struct fault *f)
+{
+    const struct config *c = s->options.config;
+    s->ids = (struct user_ids){geteuid(), getegid()};
+    if (geteuid() != 0)
+        return R_OK;
+    if (s->options.demo) {
+        choose_demo_user(s, st->st_uid, st->st_gid);
+        return R_OK;
+    }
+    if (user_find(c->user, &s->ids, f) != R_OK)
+        return fault_set(f, FAULT_NONEXISTENT,
+                         "there is no user '%.40s' to run as; make one (adduser --system "
+                         "--group %.40s) or set "
+                         "user = \"...\"",
+                         c->user, c->user);
+    if (s->ids.uid == 0)
+        return fault_set(f, FAULT_BAD,
+                         "user = \"root\": the server must run as somebody else");
+    return R_OK;
+}
+
+enum result
+home_prepare(struct supervisor *s, struct fault *f)
+{
+    const char *data = s->options.config->data;
+    struct stat st;
+    if (make_directory(data, f) != R_OK)
+        return R_FAIL;
+    if (stat(data, &st) != 0)
+        return fault_errno(f, FAULT_DISK, data);
+    if (choose_user(s, &st, f) != R_OK)
+        return R_FAIL;
+    bool ours = st.st_uid == s->ids.uid;
+    if (!ours && st.st_uid != 0)
+        return fault_set(f, FAULT_NOPERM,
+                         "%.100s belongs to uid %u, not to uid %u who runs the server",
+                         data, st.st_uid, s->ids.uid);
+    if (!ours && chown(data, s->ids.uid, s->ids.gid) != 0)
+        return fault_errno(f, FAULT_NOPERM, data);
+    if ((st.st_mode & 077) && chmod(data, 0700) != 0)
+        return fault_errno(f, FAULT_NOPERM, data);
+    return R_OK;
+}

@@ -1,0 +1,143 @@
+#include "main/process.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include <event2/event.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+enum { RESTART_MS = 100, RESTART_MAX_MS = 30000, QUICK_MS = 10000 };
+
+bool
+process_running(const struct process *p)
+{
+    return p->child.pid > 0;
+}
+
+static void
+forget(struct process *p)
+{
+    event_free(p->exit_event);
+    p->exit_event = NULL;
+    close(p->child.pidfd);
+    p->child = (struct spawned){0, -1};
+    channel_close(&p->channel);
+    p->ready = false;
+}
+
+static void
+on_restart(void *arg)
+{
+    process_start(arg);
+}
+
+// At once when it had worked for a while, later and later when it dies as soon as it lives.
+static void
+restart_later(struct process *p)
+{
+    bool quick = clock_mono_ms() - p->started_ms < QUICK_MS;
+    p->quick_deaths = quick ? p->quick_deaths + 1 : 0;
+    unsigned doubled = p->quick_deaths < 9 ? p->quick_deaths : 9;
+    uint32_t delay = RESTART_MS << doubled;
+    timer_init(&p->restart, on_restart, p);
+    timer_set(&p->restart, delay < RESTART_MAX_MS ? delay : RESTART_MAX_MS);
+}
+
+static void
+tell_death(const struct process *p, int status)
+{
+    if (WIFSIGNALED(status))
+        log_error("main", "%s %u (pid %d) was ended by signal %d, %s", p->role->name,
+                  p->index, p->child.pid, WTERMSIG(status), strsignal(WTERMSIG(status)));
+    else
+        log_error("main", "%s %u (pid %d) ended with code %d", p->role->name, p->index,
+                  p->child.pid, WEXITSTATUS(status));
+}
+
+static void
+on_exit_event(evutil_socket_t fd, short what, void *arg)
+{
+    struct process *p = arg;
+    int status = 0;
+    (void)fd, (void)what;
+    if (waitpid(p->child.pid, &status, WNOHANG) != p->child.pid)
+        return;
+    bool drained = p->supervisor->draining && WIFEXITED(status) &&
+                   WEXITSTATUS(status) == ROLE_EXIT_DRAINED;
+    if (!drained)
+        tell_death(p, status);
+    p->rebuild = WIFEXITED(status) && WEXITSTATUS(status) == ROLE_EXIT_REBUILD;
+    forget(p);
+    supervisor_on_exit(p, status);
+    if (!p->supervisor->draining)
+        restart_later(p);
+}
+
+static void
+on_message(struct channel *c, uint16_t type, struct span body, int fd, void *arg)
+{
+    struct process *p = arg;
+    (void)c;
+    if (fd >= 0)
+        close(fd);
+    if (type != MESSAGE_READY || body.n > 0 || fd >= 0) {
+        log_error("main", "%s %u sent message %u, which is not its to send", p->role->name,
+                  p->index, type);
+        process_kill(p);
+        return;
+    }
+    p->ready = p->was_ready = true;
+    supervisor_on_ready(p);
+}
+
+// It is dying; its exit tells the rest.
+static void
+on_end(struct channel *c, void *arg)
+{
+    struct process *p = arg;
+    (void)c;
+    channel_close(&p->channel);
+}
+
+void
+process_start(struct process *p)
+{
+    struct supervisor *s = p->supervisor;
+    struct fault f;
+    int channel;
+    if (s->draining)
+        return;
+    struct role_start start = {.role = p->role,
+                               .config = s->options.config,
+                               .ids = s->ids,
+                               .index = p->index,
+                               .rebuild = p->rebuild};
+    p->started_ms = clock_mono_ms();
+    if (start_role(&start, &p->child, &channel, &f) != R_OK) {
+        log_error("main", "%s cannot be started: %s", p->role->name, f.why);
+        p->child = (struct spawned){0, -1};
+        restart_later(p);
+        return;
+    }
+    p->channel = channel_new(channel, on_message, on_end, p);
+    p->exit_event = event_new(loop_base(s->loop), p->child.pidfd, EV_READ | EV_PERSIST,
+                              on_exit_event, p);
+    must(p->exit_event != NULL && event_add(p->exit_event, NULL) == 0);
+    log_debug("main", "%s %u is pid %d", p->role->name, p->index, p->child.pid);
+    wiring_introduce(p);
+}
+
+void
+process_drain(struct process *p)
+{
+    timer_clear(&p->restart);
+    if (p->channel != NULL)
+        channel_send(p->channel, MESSAGE_DRAIN, SPAN_NONE, -1);
+}
+
+void
+process_kill(struct process *p)
+{
+    if (process_running(p))
+        (void)kill(p->child.pid,
+                   SIGKILL);  // fails only when it is gone, which is what is wanted
+}

@@ -1,0 +1,75 @@
+#include "main/process.h"
+#include "base/hash.h"
+#include "base/limits.h"
+#include "gate/tls.h"
+
+static enum result
+read_file(const char *path, struct buf *b, struct fault *f)
+{
+    buf_init(b, LIMIT_certificate);
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return fault_errno(f, FAULT_BAD, path);
+    char *room = buf_reserve(b, LIMIT_certificate);
+    must(room != NULL);
+    b->n = fread(room, 1, LIMIT_certificate, file);
+    bool wrong = ferror(file) != 0 || (b->n == LIMIT_certificate && fgetc(file) != EOF);
+    fclose(file);
+    return wrong ? fault_set(f, FAULT_BAD,
+                             "%.120s cannot be read, or is larger than %d octets", path,
+                             LIMIT_certificate)
+                 : R_OK;
+}
+
+// Tries them as a gate will, so that a wrong file is told now and by name.
+static enum result
+try_pair(struct tls_set *t, const struct config *c, struct secrets *s, size_t i,
+         struct fault *f)
+{
+    struct fault why;
+    if (read_file(c->tls_certificate.items[i], &s->chains[i], f) != R_OK ||
+        read_file(c->tls_key.items[i], &s->keys[i], f) != R_OK)
+        return R_FAIL;
+    if (tls_set_add(t, buf_span(&s->chains[i]), buf_span(&s->keys[i]), &why) == R_OK)
+        return R_OK;
+    return fault_set(f, FAULT_BAD, "%.80s: %.100s", c->tls_certificate.items[i], why.why);
+}
+
+static enum result
+read_certificates(const struct config *c, struct secrets *s, struct fault *f)
+{
+    struct tls_set *t = tls_set_new();
+    enum result r = R_OK;
+    for (size_t i = 0; r == R_OK && i < s->certificates; i++)
+        r = try_pair(t, c, s, i, f);
+    tls_set_free(&t);
+    return r;
+}
+
+enum result
+secrets_read(struct supervisor *sup, struct fault *f)
+{
+    const struct config *c = sup->options.config;
+    struct secrets *s = &sup->secrets;
+    random_bytes(s->ticket, sizeof s->ticket);
+    random_bytes(s->session, sizeof s->session);
+    s->certificates = c->tls_certificate.n;
+    s->chains = calloc(s->certificates + 1, sizeof *s->chains);
+    s->keys = calloc(s->certificates + 1, sizeof *s->keys);
+    must(s->chains != NULL && s->keys != NULL);
+    return read_certificates(c, s, f);
+}
+
+void
+secrets_free(struct secrets *s)
+{
+    for (size_t i = 0; i < s->certificates; i++) {
+        if (s->keys[i].p != NULL)
+            explicit_bzero(s->keys[i].p, s->keys[i].cap);
+        buf_done(&s->keys[i]);
+        buf_done(&s->chains[i]);
+    }
+    free(s->chains);
+    free(s->keys);
+    explicit_bzero(s, sizeof *s);
+}

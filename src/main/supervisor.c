@@ -1,0 +1,201 @@
+#include "main/process.h"
+#include "main/threads.h"
+#include "base/log.h"
+#include <event2/event.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+enum { PATIENCE_MS = 7000 };
+
+static void
+check_over(struct supervisor *s)
+{
+    for (size_t i = 0; i < s->process_count; i++)
+        if (process_running(&s->processes[i]))
+            return;
+    loop_stop(s->loop);
+}
+
+static bool
+is_auth(const struct process *p)
+{
+    return span_eq(span_str(p->role->name), SPAN("auth"));
+}
+
+// Auth goes last: sessions that are still saying goodbye may need it.
+static void
+drain_auth(struct supervisor *s)
+{
+    for (size_t i = 0; i < s->process_count; i++)
+        if (!is_auth(&s->processes[i]) && process_running(&s->processes[i]))
+            return;
+    for (size_t i = 0; i < s->process_count; i++)
+        if (is_auth(&s->processes[i]))
+            process_drain(&s->processes[i]);
+}
+
+static void
+kill_all(void *arg)
+{
+    struct supervisor *s = arg;
+    for (size_t i = 0; i < s->process_count; i++)
+        process_kill(&s->processes[i]);
+    check_over(s);
+}
+
+static void
+drain(struct supervisor *s, int code)
+{
+    if (s->draining) {
+        kill_all(s);
+        return;
+    }
+    s->draining = true;
+    s->code = code;
+    timer_set(&s->patience, PATIENCE_MS);
+    for (size_t i = 0; i < s->process_count; i++) {
+        timer_clear(&s->processes[i].restart);
+        if (!is_auth(&s->processes[i]))
+            process_drain(&s->processes[i]);
+    }
+    drain_auth(s);
+    check_over(s);
+}
+
+void
+supervisor_on_exit(struct process *p, int status)
+{
+    struct supervisor *s = p->supervisor;
+    bool settings = WIFEXITED(status) && WEXITSTATUS(status) == ROLE_EXIT_SETTINGS;
+    if (s->draining) {
+        drain_auth(s);
+        check_over(s);
+    } else if (settings || !p->was_ready) {
+        log_error("main", "%s cannot work like this: the server ends", p->role->name);
+        drain(s, 1);
+    }
+}
+
+void
+supervisor_on_ready(struct process *p)
+{
+    struct supervisor *s = p->supervisor;
+    struct fault f;
+    for (size_t i = 0; i < s->process_count; i++)
+        if (!s->processes[i].ready)
+            return;
+    if (s->said_ready)
+        return;
+    s->said_ready = true;
+    if (s->options.on_ready == NULL || s->options.on_ready(s->options.arg, &f) == R_OK)
+        return;
+    log_error("main", "%s", f.why);
+    drain(s, 1);
+}
+
+static void
+on_signal(evutil_socket_t signal, short what, void *arg)
+{
+    (void)what;
+    log_info("main", "signal %d: draining", (int)signal);
+    drain(arg, 0);
+}
+
+static void
+on_hangup(evutil_socket_t signal, short what, void *arg)
+{
+    (void)signal, (void)what, (void)arg;
+    log_warning(
+        "main",
+        "SIGHUP: this version reads its configuration at the start only; restart it");
+}
+
+static struct event *
+watch_signal(struct supervisor *s, int signal, event_callback_fn fn)
+{
+    struct event *e = evsignal_new(loop_base(s->loop), signal, fn, s);
+    must(e != NULL && event_add(e, NULL) == 0);
+    return e;
+}
+
+static void
+add_process(struct supervisor *s, const char *role, unsigned index)
+{
+    struct process *p = &s->processes[s->process_count++];
+    *p = (struct process){
+        .supervisor = s, .role = role_find(span_str(role)), .index = index};
+    must(p->role != NULL);
+    p->child.pidfd = -1;
+    timer_init(&p->restart, NULL, NULL);
+}
+
+static void
+begin(void *arg)
+{
+    struct supervisor *s = arg;
+    unsigned gates = threads_of(s->options.config->gate_processes);
+    s->processes = calloc(gates + 2, sizeof *s->processes);
+    must(s->processes != NULL);
+    timer_init(&s->patience, kill_all, s);
+    s->signals[0] = watch_signal(s, SIGTERM, on_signal);
+    s->signals[1] = watch_signal(s, SIGINT, on_signal);
+    s->signals[2] = watch_signal(s, SIGHUP, on_hangup);
+    add_process(s, "auth", 0);
+    add_process(s, "mail", 0);
+    for (unsigned i = 0; i < gates; i++)
+        add_process(s, "gate", i);
+    for (size_t i = 0; i < s->process_count; i++)
+        process_start(&s->processes[i]);
+}
+
+// Roles lower it to what their row says; what they may have is what the supervisor has.
+static void
+raise_limits(void)
+{
+    struct rlimit r;
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0)
+        return;
+    r.rlim_cur = r.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &r);  // then it stays as it was
+}
+
+static enum result
+prepare(struct supervisor *s, struct fault *f)
+{
+    if (home_prepare(s, f) != R_OK || secrets_read(s, f) != R_OK)
+        return R_FAIL;
+    return sockets_open(s, f);
+}
+
+static void
+finish(struct supervisor *s)
+{
+    for (size_t i = 0; i < 3; i++)
+        if (s->signals[i] != NULL)
+            event_free(s->signals[i]);
+    timer_clear(&s->patience);
+    sockets_close(s);
+    secrets_free(&s->secrets);
+    free(s->processes);
+}
+
+int
+supervisor_run(const struct supervisor_options *o)
+{
+    struct supervisor s = {.options = *o};
+    struct fault f;
+    signal(SIGPIPE, SIG_IGN);
+    raise_limits();
+    if (prepare(&s, &f) != R_OK) {
+        log_error("main", "%s", f.why);
+        finish(&s);
+        return 1;
+    }
+    s.loop = loop_new();
+    loop_post(s.loop, begin, &s);
+    loop_run(s.loop);
+    finish(&s);
+    loop_free(&s.loop);
+    return s.code;
+}

@@ -1,0 +1,136 @@
+#include "main/process.h"
+#include "main/threads.h"
+#include "base/limits.h"
+#include "base/log.h"
+
+enum { SECRET_PIECE = 8192 };
+
+// Which roles talk to each other, by a channel per thread of the second role's side `mail`.
+struct wire {
+    const char *one, *other;
+    bool per_mail_thread;
+};
+
+static const struct wire wires[] = {
+    {"gate", "auth", false},
+    {"gate", "mail", true},
+    {"auth", "mail", true},
+};
+
+static bool
+is(const struct process *p, const char *role)
+{
+    return span_eq(span_str(p->role->name), span_str(role));
+}
+
+static void
+send_packed(struct process *p, enum message_type type, struct buf *b, int fd)
+{
+    must(!b->over);
+    channel_send(p->channel, (uint16_t)type, buf_span(b), fd);
+    buf_done(b);
+}
+
+static void
+send_secret(struct process *p, const char *name, struct span value)
+{
+    do {
+        struct span piece = span_slice(value, 0, SECRET_PIECE);
+        value = span_skip(value, piece.n);
+        struct secret s = {span_str(name), piece, value.n > 0};
+        struct buf b;
+        buf_init(&b, LIMIT_channel_message);
+        secret_put(&b, &s);
+        send_packed(p, MESSAGE_SECRET, &b, -1);
+    } while (value.n > 0);
+}
+
+static void
+send_secrets(struct process *p)
+{
+    const struct secrets *s = &p->supervisor->secrets;
+    if (is(p, "auth") || is(p, "mail"))
+        send_secret(p, "ticket", span_of(s->ticket, sizeof s->ticket));
+    if (!is(p, "gate") || s->certificates == 0)
+        return;
+    for (size_t i = 0; i < s->certificates; i++) {
+        send_secret(p, "certificate", buf_span(&s->chains[i]));
+        send_secret(p, "key", buf_span(&s->keys[i]));
+    }
+    send_secret(p, "session", span_of(s->session, sizeof s->session));
+}
+
+static void
+send_sockets(struct process *p)
+{
+    const struct supervisor *s = p->supervisor;
+    for (size_t i = 0; i < s->socket_count; i++) {
+        const struct socket_row *row = &s->sockets[i];
+        if (!is(p, row->role))
+            continue;
+        int fd = fcntl(row->fd, F_DUPFD_CLOEXEC, 0);
+        if (fd < 0) {
+            log_error("main", "no descriptor for %s", row->address);
+            continue;
+        }
+        struct listen_socket l = {span_str(row->service), row->tls, span_str(row->address)};
+        struct buf b;
+        buf_init(&b, LIMIT_channel_message);
+        listen_socket_put(&b, &l);
+        send_packed(p, MESSAGE_LISTEN, &b, fd);
+    }
+}
+
+static void
+send_peer(struct process *to, const char *role, unsigned index, int fd)
+{
+    struct peer peer = {span_str(role), index};
+    struct buf b;
+    buf_init(&b, LIMIT_channel_message);
+    peer_put(&b, &peer);
+    send_packed(to, MESSAGE_PEER, &b, fd);
+}
+
+// Each side learns the other's role. Between a process and a mail thread the index is the thread's on both sides:
+// mail knows where the channel belongs, the other which home it reaches. Else it is the other process's own.
+static void
+connect_pair(struct process *a, struct process *b, int thread)
+{
+    struct fault f;
+    int pair[2];
+    if (channel_pair(pair, &f) != R_OK) {
+        log_error("main", "no channel between %s and %s: %s", a->role->name, b->role->name,
+                  f.why);
+        return;
+    }
+    send_peer(a, b->role->name, thread >= 0 ? (unsigned)thread : b->index, pair[0]);
+    send_peer(b, a->role->name, thread >= 0 ? (unsigned)thread : a->index, pair[1]);
+}
+
+static void
+connect_by(const struct wire *w, struct process *p, struct process *q)
+{
+    bool forward = is(p, w->one) && is(q, w->other),
+         backward = is(q, w->one) && is(p, w->other);
+    if (!forward && !backward)
+        return;
+    unsigned threads = threads_of(p->supervisor->options.config->mail_threads);
+    for (unsigned i = 0; w->per_mail_thread && i < threads; i++)
+        connect_pair(p, q, (int)i);
+    if (!w->per_mail_thread)
+        connect_pair(p, q, -1);
+}
+
+void
+wiring_introduce(struct process *p)
+{
+    struct supervisor *s = p->supervisor;
+    send_secrets(p);
+    for (size_t i = 0; i < s->process_count; i++) {
+        struct process *q = &s->processes[i];
+        for (size_t k = 0;
+             q != p && q->channel != NULL && k < sizeof wires / sizeof wires[0]; k++)
+            connect_by(&wires[k], p, q);
+    }
+    send_sockets(p);
+}
