@@ -383,6 +383,77 @@ test_finish_sends_everything(void **state)
 }
 
 static void
+quit(void *arg)
+{
+    (void)arg;
+    stop();
+}
+
+// The peer neither reads nor closes, and the loop ends while the conn lingers.
+static void
+play_linger(struct stage *s)
+{
+    conn_read_pause(s->far);
+    conn_write(s->near, span_of(sample, sizeof sample));
+    conn_finish(&s->near);
+    assert_null(s->near);
+    timer_init(&s->timer, quit, s);
+    timer_set(&s->timer, 20);
+}
+
+static void
+test_loop_ends_while_lingering(void **state)
+{
+    (void)state;
+    for (int tls = 0; tls < 2; tls++) {
+        struct stage s = {.tls = tls};
+        stage_run(&s, play_linger);
+        buf_done(&s.got);
+    }
+}
+
+static void
+ended_task(void *arg)
+{
+    struct stage *s = arg;
+    assert_int_equal(conn_wait_input(s->near, 10, 60000), R_FAIL);
+    assert_true(conn_failed(s->near));
+    conn_write_str(s->near, "dropped");
+    assert_int_equal(conn_queued(s->near), 0);
+    memcpy(conn_fill(s->near, 4), "lost", 4);
+    conn_filled(s->near, 4);
+    s->task_over = true;
+    conn_close(&s->near);
+}
+
+static void
+end_from_outside(void *arg)
+{
+    struct stage *s = arg;
+    conn_fail(s->near);
+    assert_false(s->task_over);  // it is woken, not run from here
+}
+
+static void
+play_fail(struct stage *s)
+{
+    task_start(ended_task, s);
+    timer_init(&s->timer, end_from_outside, s);
+    timer_set(&s->timer, 10);
+}
+
+static void
+test_fail_from_outside(void **state)
+{
+    (void)state;
+    struct stage s = {0};
+    stage_run(&s, play_fail);
+    assert_true(s.task_over);
+    assert_int_equal(s.near_calls, 0);
+    buf_done(&s.got);
+}
+
+static void
 garbage_end(struct conn *c, void *arg)
 {
     struct stage *s = arg;
@@ -513,6 +584,8 @@ main(void)
         cmocka_unit_test(test_wait_input),
         cmocka_unit_test(test_close_inside_handler),
         cmocka_unit_test(test_finish_sends_everything),
+        cmocka_unit_test(test_loop_ends_while_lingering),
+        cmocka_unit_test(test_fail_from_outside),
         cmocka_unit_test(test_garbage_instead_of_tls),
         cmocka_unit_test(test_detach_and_unread),
     };

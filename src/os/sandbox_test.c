@@ -1,7 +1,10 @@
 #include "os/probe.h"
 #include "os/sandbox.h"
 
+#include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -368,6 +371,92 @@ test_threads_before_are_refused(void **state)
 }
 #endif
 
+// ---- rows that are to come: a relay that may only connect to configured ports, a helper that may exec ----
+
+static int
+loopback_listener(uint16_t *port_out)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof a;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_true(fd >= 0 && bind(fd, (struct sockaddr *)&a, n) == 0 && listen(fd, 4) == 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &n), 0);
+    *port_out = ntohs(a.sin_port);
+    return fd;
+}
+
+static int
+connect_to(uint16_t port)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    NEED(fd >= 0);
+    int failed = connect(fd, (struct sockaddr *)&a, sizeof a) == 0 ? 0 : errno;
+    close(fd);
+    return failed;
+}
+
+static uint16_t allowed_port, other_port;
+
+static void
+relay_connects(const char *name)
+{
+    struct fault f;
+    const struct role relay = {name,
+                               ROLE_SERVICE,
+                               ROLE_CONFIGURED,
+                               false,
+                               CALLS_BASE | CALLS_SOCKETS | CALLS_CONNECT,
+                               100};
+    const struct sandbox_paths paths = {.ports = &allowed_port, .port_count = 1};
+    NEED(sandbox_apply(&relay, &paths, &f) == R_OK);
+    NEED(connect_to(allowed_port) == 0);
+    NEED(connect_to(other_port) == EACCES);
+    NEED(socket(AF_UNIX, SOCK_STREAM, 0) < 0 && errno == EPERM);
+    NEED(open("/etc/hostname", O_RDONLY) < 0);
+}
+
+static void
+test_connect_only_where_configured(void **state)
+{
+    (void)state;
+    int allowed = loopback_listener(&allowed_port), other = loopback_listener(&other_port);
+    if (sandbox_landlock_abi() >= 4)
+        assert_int_equal(in_child(relay_connects, "relay"), 0);
+    close(allowed);
+    close(other);
+}
+
+static void
+helper_forks(const char *name)
+{
+    struct fault f;
+    const struct role helper = {
+        name, ROLE_SERVICE, ROLE_NOTHING, true, CALLS_BASE | CALLS_FILES | CALLS_EXEC, 100};
+    const struct sandbox_paths paths = {0};
+    char *argv[] = {"true", NULL};
+    NEED(sandbox_apply(&helper, &paths, &f) == R_OK);
+    pid_t pid = fork();
+    NEED(pid >= 0);
+    if (pid == 0) {
+        execve("/bin/true", argv, NULL);
+        _exit(errno == EACCES ? 3 : 4);  // Landlock: its row names no place to exec from
+    }
+    int status;
+    NEED(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 3);
+    NEED(socket(AF_INET, SOCK_STREAM, 0) < 0 && errno == EPERM);
+}
+
+static void
+test_exec_is_a_grant_of_its_own(void **state)
+{
+    (void)state;
+    if (landlock_is_here())
+        assert_int_equal(in_child(helper_forks, "helper"), 0);
+}
+
 static void
 test_roles_are_rows(void **state)
 {
@@ -393,6 +482,8 @@ main(void)
         cmocka_unit_test(test_process_flags),
         cmocka_unit_test(test_work_goes_on),
         cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_connect_only_where_configured),
+        cmocka_unit_test(test_exec_is_a_grant_of_its_own),
 #if !defined(__SANITIZE_THREAD__)
         cmocka_unit_test(test_threads_before_are_refused),
 #endif
