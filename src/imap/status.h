@@ -8,7 +8,7 @@
 #include "mail/tree.h"
 
 struct imap_status_item {
-    uint64_t (*value)(const struct tree_entry *e);
+    void (*put)(struct buf *b, const struct tree_entry *e);  // the value
 };
 enum { STATUS_ITEMS_MAX = 16 };
 

@@ -2,46 +2,46 @@
 #include "imap/list.h"
 #include "imap/response.h"
 
-static uint64_t
-messages(const struct tree_entry *e)
+static void
+messages(struct buf *b, const struct tree_entry *e)
 {
-    return e->counts.exists;
+    buf_put_u64(b, e->counts.exists);
 }
 
-static uint64_t
-recent(const struct tree_entry *e)
+static void
+recent(struct buf *b, const struct tree_entry *e)
 {
-    return e->recent;
+    buf_put_u64(b, e->recent);
 }
 
-static uint64_t
-uidnext(const struct tree_entry *e)
+static void
+uidnext(struct buf *b, const struct tree_entry *e)
 {
-    return e->counts.uidnext;
+    buf_put_u64(b, e->counts.uidnext);
 }
 
-static uint64_t
-uidvalidity(const struct tree_entry *e)
+static void
+uidvalidity(struct buf *b, const struct tree_entry *e)
 {
-    return e->uidvalidity;
+    buf_put_u64(b, e->uidvalidity);
 }
 
-static uint64_t
-unseen(const struct tree_entry *e)
+static void
+unseen(struct buf *b, const struct tree_entry *e)
 {
-    return e->counts.unseen;
+    buf_put_u64(b, e->counts.unseen);
 }
 
-static uint64_t
-deleted(const struct tree_entry *e)
+static void
+deleted(struct buf *b, const struct tree_entry *e)
 {
-    return e->counts.deleted;
+    buf_put_u64(b, e->counts.deleted);
 }
 
-static uint64_t
-size(const struct tree_entry *e)
+static void
+size(struct buf *b, const struct tree_entry *e)
 {
-    return e->counts.size;
+    buf_put_u64(b, e->counts.size);
 }
 
 struct imap_status *
@@ -75,7 +75,7 @@ imap_status_send(struct imap_session *s, const struct imap_status *st,
         buf_put_str(b, i == 0 ? " (" : " ");
         buf_put_str(b, st->items[i]->name);
         buf_put_char(b, ' ');
-        buf_put_u64(b, st->items[i]->as.status->value(e));
+        st->items[i]->as.status->put(b, e);
     }
     buf_put_char(b, ')');
     imap_line_send(s);
