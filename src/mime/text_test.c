@@ -1,0 +1,450 @@
+// Dates, subjects, encoded words, transfer encodings, charsets, header filters and text search.
+
+#include "mime/mail_test.h"
+
+#include "mime/charset.h"
+#include "mime/date.h"
+#include "mime/encoded_word.h"
+#include "mime/header.h"
+#include "mime/subject.h"
+#include "mime/text.h"
+#include "mime/transfer.h"
+
+#define ROWS(rows) (sizeof(rows) / sizeof((rows)[0]))
+
+static void
+check_span(struct span got, const char *want)
+{
+    if (!span_eq(got, span_str(want)))
+        fail_msg("got \"%.*s\", want \"%s\"", SPAN_ARG(got), want);
+}
+
+static void
+test_date_parse(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        enum result want;
+        int64_t want_utc;
+        int want_day, want_zone;
+    } rows[] = {
+        {"Thu, 01 Jan 1970 00:00:00 +0000", R_OK, 0, 0, 0},
+        {"1 Jan 1970 02:00 +0200", R_OK, 0, 0, 120},
+        {"Fri, 21 Nov 1997 09:55:06 -0600", R_OK, 880127706, 10186, -360},
+        {"Thu,\r\n 13\r\n Feb\r\n 1969\r\n 23:32\r\n -0330 (Newfoundland)", R_OK, -27723480,
+         -322, -210},
+        {"21 Nov 97 09(comment):  55  :  06 -0600", R_OK, 880070400, 10186, 0},
+        {"21 Nov 97 09:55:06 EST", R_OK, 880124106, 10186, -300},
+        {"21 Nov 97 09:55:06 Z", R_OK, 880106106, 10186, 0},
+        {"Wed Nov 25 21:45:43 2026", R_OK, 1795643143, 20782, 0},
+        {"Wed Nov 25 21:45:43 UTC 2026", R_OK, 1795643143, 20782, 0},
+        {"2026-11-25 21:45:43 +01:00", R_OK, 1795639543, 20782, 60},
+        {"25-Nov-2026 9:45:43 PM", R_OK, 1795643143, 20782, 0},
+        {"Mon, 29 Feb 2000 10:00:00+0100", R_OK, 951814800, 11016, 60},
+        {"29 Feb 1900 10:00:00 +0000", R_NONE, 0, 0, 0},
+        {"31 Apr 2000 10:00:00 +0000", R_NONE, 0, 0, 0},
+        {"1 Jan 100 10:00:00 +0000", R_OK, 946720800, 10957, 0},
+        {"yesterday", R_NONE, 0, 0, 0},
+        {"", R_NONE, 0, 0, 0},
+        {"99999999999 Jan 99999999999", R_NONE, 0, 0, 0},
+    };
+
+    for (size_t i = 0; i < ROWS(rows); i++) {
+        struct mime_date got = {0};
+        enum result result = mime_date_parse(span_str(rows[i].text), &got);
+        if (result != rows[i].want || got.utc_s != rows[i].want_utc ||
+            got.local_day != rows[i].want_day || got.zone_min != rows[i].want_zone)
+            fail_msg("%s: %d %lld day %d zone %d", rows[i].text, result,
+                     (long long)got.utc_s, got.local_day, got.zone_min);
+    }
+}
+
+// RFC 5256 section 2.1.
+static void
+test_subject_base(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *subject, *want;
+        bool want_reply;
+    } rows[] = {
+        {"a", "a", false},
+        {"Re: a", "a", true},
+        {"re:a", "a", true},
+        {"Re[2]: a", "a", true},
+        {"Re [2] : a", "a", true},
+        {"Fwd: FW: a", "a", true},
+        {"[b] a", "a", false},
+        {"[b] Re: a", "a", true},
+        {"Re: [b] [c] a", "a", true},
+        {"[b]", "[b]", false},
+        {"[a][b]", "[b]", false},
+        {"a (fwd) (FWD) ", "a", true},
+        {"[Fwd: a]", "a", true},
+        {"[Fwd: Re: [b] a (fwd)]", "a", true},
+        {"Re:", "", true},
+        {"", "", false},
+        {"[fwd:]", "", true},
+        {"Reply: a", "Reply: a", false},
+        {"[unclosed a", "[unclosed a", false},
+    };
+
+    for (size_t i = 0; i < ROWS(rows); i++) {
+        bool reply;
+        check_span(mime_subject_base(span_str(rows[i].subject), &reply), rows[i].want);
+        assert_int_equal(reply, rows[i].want_reply);
+    }
+}
+
+static void
+test_encoded_word_decode(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *want;
+    } rows[] = {
+        {"plain text", "plain text"},
+        {"=?utf-8?Q?a_b=21?=", "a b!"},
+        {"=?UTF-8?b?w7w=?=", "\xC3\xBC"},
+        {"=?iso-8859-1?q?J=F6rg?= <x>", "J\xC3\xB6rg <x>"},
+        {"=?utf-8?Q?a?= =?utf-8?Q?b?=", "ab"},
+        {"=?utf-8?Q?a?=\r\n =?iso-8859-1?Q?=FC?= c", "a\xC3\xBC c"},
+        {"=?utf-8?Q?a?= b =?utf-8?Q?c?=", "a b c"},
+        {"=?utf-8?B?4oI=?= =?utf-8?B?rA==?=", "\xE2\x82\xAC"},
+        {"=?utf-8?Q?=E2=82?=", "\xEF\xBF\xBD"},
+        {"=?us-ascii*en?Q?x?=", "x"},
+        {"=?nowhere?Q?x=41?=", "=?nowhere?Q?x=41?="},
+        {"=?utf-8?X?x?=", "=?utf-8?X?x?="},
+        {"=?utf-8?Q?open", "=?utf-8?Q?open"},
+        {"=?utf-8?Q?why?"
+         "?= z",
+         "why? z"},
+        {"=?utf-8?Q?=zz=4?=", "=zz=4"},
+        {"x\xFFy", "x\xEF\xBF\xBDy"},
+        {"=?iso-2022-jp?B?GyRCJDMbKEI=?=", "\xE3\x81\x93"},
+    };
+
+    for (size_t i = 0; i < ROWS(rows); i++) {
+        struct buf got;
+        buf_init(&got, 4096);
+        mime_decode_words(&got, span_str(rows[i].text));
+        check_span(buf_span(&got), rows[i].want);
+        buf_done(&got);
+    }
+}
+
+// decode(encode(x)) = x for valid UTF-8, and no 8-bit octet or long word is written.
+static void
+test_encoded_word_round_trip(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "Gr\xC3\xBC\xC3\x9F"
+        "e aus K\xC3\xB6ln",
+        "a b \xC3\xA4 c \xC3\xA4 d",
+        "\xF0\x9F\x98\x80",
+        "\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4"
+        "\xC3\xA4",
+        "=_?\xC3\xA4?_=",
+    };
+
+    for (size_t i = 0; i < ROWS(texts); i++) {
+        struct buf coded, got;
+        buf_init(&coded, 4096);
+        buf_init(&got, 4096);
+        mime_encode_words(&coded, span_str(texts[i]));
+        struct span rest = buf_span(&coded), word;
+        while (span_next_field(&rest, ' ', &word) == R_OK)
+            assert_true(word.n <= 75);
+        for (size_t at = 0; at < coded.n; at++)
+            assert_false(coded.p[at] & 0x80);
+        mime_decode_words(&got, buf_span(&coded));
+        check_span(buf_span(&got), texts[i]);
+        buf_done(&coded);
+        buf_done(&got);
+    }
+}
+
+static void
+test_param_find(void **state)
+{
+    (void)state;
+    struct mime_param plain = {SPAN("name"), SPAN("=?utf-8?Q?=C3=A4?=.txt"), NULL};
+    struct mime_param star = {SPAN("Name*"), SPAN("iso-8859-1'de'%e4%zz.txt"), &plain};
+    struct mime_param bare = {SPAN("name*"), SPAN("no quotes%41"), NULL};
+    struct buf got;
+
+    buf_init(&got, 4096);
+    assert_int_equal(mime_param_find(&plain, SPAN("name"), &got), R_OK);
+    check_span(buf_span(&got), "\xC3\xA4.txt");
+    buf_reset(&got);
+    assert_int_equal(mime_param_find(&star, SPAN("name"), &got), R_OK);
+    check_span(buf_span(&got), "\xC3\xA4%zz.txt");
+    buf_reset(&got);
+    assert_int_equal(mime_param_find(&bare, SPAN("name"), &got), R_OK);
+    check_span(buf_span(&got), "no quotesA");
+    assert_int_equal(mime_param_find(&plain, SPAN("other"), &got), R_NONE);
+    buf_done(&got);
+}
+
+static enum result
+decode(struct buf *out, enum mime_encoding encoding, struct span in, size_t cut,
+       bool lenient)
+{
+    struct mime_decoder d = mime_decoder_of(encoding, lenient);
+    struct fault f;
+
+    for (; in.n > 0; in = span_skip(in, cut))
+        if (mime_decoder_feed(&d, span_slice(in, 0, cut), out, &f) != R_OK)
+            return R_FAIL;
+    return mime_decoder_end(&d, out, &f);
+}
+
+static void
+test_transfer_decode(void **state)
+{
+    (void)state;
+    enum { B = MIME_ENC_BASE64, Q = MIME_ENC_QP, U = MIME_ENC_UNKNOWN };
+    static const struct {
+        int encoding;
+        const char *text;
+        enum result want_strict;
+        const char *want;
+    } rows[] = {
+        {B, "SGVsbG8=\r\n", R_OK, "Hello"},
+        {B, "SGVs\r\n bG8gdw==", R_OK, "Hello w"},
+        {B, "", R_OK, ""},
+        {B, "SGV*sbG8=", R_FAIL, "Hello"},
+        {B, "SGVsbG8", R_FAIL, "Hello"},
+        {B, "SGVsbG8=SGVs", R_FAIL, "HelloHel"},
+        {B, "SGVsbA=", R_FAIL, "Hell"},
+        {B, "=", R_FAIL, ""},
+        {B, "S", R_FAIL, ""},
+        {Q, "a=3Db\r\n", R_OK, "a=b\r\n"},
+        {Q, "soft=\r\nbreak", R_OK, "softbreak"},
+        {Q, "soft= \t\r\nbreak", R_OK, "softbreak"},
+        {Q, "trail \t \r\nx  ", R_OK, "trail\r\nx"},
+        {Q, "a b  c\n", R_OK, "a b  c\n"},
+        {Q, "a=zz", R_FAIL, "a=zz"},
+        {Q, "=e4=E4", R_OK, "\xE4\xE4"},
+        {Q, "a=4", R_FAIL, "a=4"},
+        {Q, "a==41", R_FAIL, "a=A"},
+        {Q, "a= b", R_FAIL, "a= b"},
+        {Q, "end=", R_OK, "end"},
+        {U, "x", R_FAIL, "x"},
+    };
+
+    for (size_t i = 0; i < ROWS(rows); i++) {
+        for (size_t cut = 1; cut < 12; cut++) {
+            struct buf got;
+            buf_init(&got, 4096);
+            enum mime_encoding encoding = (enum mime_encoding)rows[i].encoding;
+            struct span text = span_str(rows[i].text);
+            assert_int_equal(decode(&got, encoding, text, cut, true), R_OK);
+            check_span(buf_span(&got), rows[i].want);
+            buf_reset(&got);
+            assert_int_equal(decode(&got, encoding, text, cut, false), rows[i].want_strict);
+            buf_done(&got);
+        }
+    }
+}
+
+static void
+test_charset_to_utf8(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *label, *text;
+        enum result want;
+        const char *want_text;
+    } rows[] = {
+        {"iso-8859-1", "\xFC", R_OK, "\xC3\xBC"},
+        {"\"ISO-8859-15\"", "\xA4", R_OK, "\xE2\x82\xAC"},
+        {"utf8", "\xC3\xBC\xC3", R_OK, "\xC3\xBC\xEF\xBF\xBD"},
+        {"us-ascii", "a\xFF", R_OK, "a\xEF\xBF\xBD"},
+        {"utf-8", "\xED\xA0\x80", R_OK, "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD"},
+        {"utf-8", "\xF4\x90\x80\x80\xC0\xAF", R_OK,
+         "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD"},
+        {"unicode-1-1-utf-7", "+Jjo-", R_OK, "\xE2\x98\xBA"},
+        {"ks_c_5601-1987", "\xB1\xA4", R_OK, "\xEA\xB4\x91"},
+        {"gb2312", "\xC4\xE3", R_OK, "\xE4\xBD\xA0"},
+        {"shift-jis", "\x82\xB1", R_OK, "\xE3\x81\x93"},
+        {"koi8-r", "\xC1", R_OK, "\xD0\xB0"},
+        {"x-nowhere", "a", R_FAIL, ""},
+        {"../../etc/passwd", "a", R_FAIL, ""},
+    };
+
+    for (size_t i = 0; i < ROWS(rows); i++) {
+        struct buf got;
+        struct fault f;
+        buf_init(&got, 4096);
+        enum result result =
+            mime_charset_to_utf8(span_str(rows[i].label), span_str(rows[i].text), &got, &f);
+        assert_int_equal(result, rows[i].want);
+        check_span(buf_span(&got), rows[i].want_text);
+        buf_done(&got);
+    }
+}
+
+// RFC 5051 section 2: titlecase comes before the decomposition, so a ligature is not its capital letters.
+static void
+test_fold(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *one, *other;
+        bool want_equal;
+    } rows[] = {
+        {"hello", "HeLLo", true},
+        {"gr\xC3\xBC", "GR\xC3\x9C", true},
+        {"\xC3\xBC", "u\xCC\x88", true},  // composed, decomposed
+        {"\xEF\xAC\x81", "fi", false},  // the ligature fi
+        {"\xD0\xB4", "\xD0\x94", true},  // Cyrillic
+        {"\xEF\xBC\xA1", "A", true},  // full width
+        {"a", "b", false},
+    };
+
+    for (size_t i = 0; i < ROWS(rows); i++) {
+        struct buf one, other;
+        buf_init(&one, 256);
+        buf_init(&other, 256);
+        mime_fold(&one, span_str(rows[i].one));
+        mime_fold(&other, span_str(rows[i].other));
+        assert_int_equal(span_eq(buf_span(&one), buf_span(&other)), rows[i].want_equal);
+        assert_true(mime_utf8_valid(buf_span(&one)));
+        buf_done(&one);
+        buf_done(&other);
+    }
+}
+
+static void
+test_header_filter(void **state)
+{
+    (void)state;
+    static const char block[] =
+        "From: a@b\r\nTo: x,\r\n y\r\nSubject : s\r\nno colon\r\nto: z\r\n\r\nTo: body\r\n";
+    struct span names[] = {SPAN("TO"), SPAN("Subject")};
+    struct buf got;
+
+    buf_init(&got, 4096);
+    mime_header_filter(&got, span_str(block), names, 2, false);
+    check_span(buf_span(&got), "To: x,\r\n y\r\nSubject : s\r\nto: z\r\n\r\n");
+    buf_reset(&got);
+    mime_header_filter(&got, span_str(block), names, 2, true);
+    check_span(buf_span(&got), "From: a@b\r\n\r\n");
+    buf_reset(&got);
+    mime_header_filter(&got, SPAN("To: cut"), names, 2, false);
+    check_span(buf_span(&got), "To: cut\r\n\r\n");
+    buf_reset(&got);
+    mime_header_unfold(&got, SPAN(" a\r\n\t b\n c "));
+    check_span(buf_span(&got), "a\t b c");
+    buf_done(&got);
+}
+
+static bool
+occurs(const char *needle, enum mime_encoding encoding, const char *charset,
+       const char *body, size_t cut)
+{
+    struct span needles[] = {span_str(needle), SPAN("")};
+    struct mime_text_search *s = mime_text_search_new(needles, 2);
+    struct mime_index_part part = {.encoding = encoding, .charset = span_str(charset)};
+    struct span rest = span_str(body);
+
+    mime_text_begin(s, &part);
+    for (; rest.n > 0; rest = span_skip(rest, cut))
+        mime_text_feed(s, span_slice(rest, 0, cut));
+    mime_text_end(s);
+    bool found = mime_text_found(s, 0);
+    assert_true(mime_text_found(s, 1));
+    assert_int_equal(mime_text_found_all(s), found);
+    mime_text_search_free(&s);
+    return found;
+}
+
+static void
+test_text_search(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *needle;
+        enum mime_encoding encoding;
+        const char *charset, *body;
+        bool want;
+    } rows[] = {
+        {"world", MIME_ENC_IDENTITY, "", "Hello WORLD\r\n", true},
+        {"worlds", MIME_ENC_IDENTITY, "", "Hello WORLD\r\n", false},
+        {"M\xC3\x9CLLER", MIME_ENC_QP, "iso-8859-1", "Herr M=FCl=\r\nler", true},
+        {"m\xC3\xBCller", MIME_ENC_BASE64, "utf-8", "SGVyciBNw7xs\r\nbGVy", true},
+        {"m\xC3\xBCller", MIME_ENC_BASE64, "utf-8", "SGVyciBNdWxs\r\nbGVy", false},
+        {"\xE3\x81\x93", MIME_ENC_IDENTITY, "iso-2022-jp", "\x1b$B$3\x1b(B", true},
+        {"abc", MIME_ENC_IDENTITY, "no-such-charset", "xxabc", true},
+        {"aab", MIME_ENC_IDENTITY, "", "aaab", true},
+    };
+
+    for (size_t i = 0; i < ROWS(rows); i++)
+        for (size_t cut = 1; cut < 9; cut++)
+            if (occurs(rows[i].needle, rows[i].encoding, rows[i].charset, rows[i].body,
+                       cut) != rows[i].want)
+                fail_msg("row %zu cut %zu", i, cut);
+}
+
+// A needle anywhere in a long text, also across the borders of what is searched at once.
+static void
+test_text_search_borders(void **state)
+{
+    (void)state;
+    struct buf body;
+
+    buf_init(&body, 1 << 20);
+    for (size_t at = 4080; at < 4110; at++) {
+        buf_reset(&body);
+        for (size_t i = 0; i < 3 * 4096; i++)
+            buf_put_char(&body, i == at ? '#' : 'x');
+        buf_put_char(&body, '\0');
+        assert_true(occurs("xX#xx", MIME_ENC_IDENTITY, "", body.p, 1000));
+        assert_false(occurs("#xx#", MIME_ENC_IDENTITY, "", body.p, 4096));
+    }
+    buf_done(&body);
+}
+
+static void
+test_text_search_headers(void **state)
+{
+    (void)state;
+    static const char block[] =
+        "Subject: =?utf-8?Q?Gr=C3=BC=C3=9Fe?=\r\n from here\r\nX: end\r\n\r\n";
+    static const struct {
+        const char *needle;
+        bool want;
+    } rows[] = {{"GR\xC3\x9C", true}, {"e from", true}, {"subject: gr", true},
+                {"here\r\nX", false}, {"utf-8", false}, {"X: END", true}};
+
+    for (size_t i = 0; i < ROWS(rows); i++) {
+        struct span needle = span_str(rows[i].needle);
+        struct mime_text_search *s = mime_text_search_new(&needle, 1);
+        mime_text_header(s, span_str(block));
+        assert_int_equal(mime_text_found(s, 0), rows[i].want);
+        mime_text_search_free(&s);
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_date_parse),
+        cmocka_unit_test(test_subject_base),
+        cmocka_unit_test(test_encoded_word_decode),
+        cmocka_unit_test(test_encoded_word_round_trip),
+        cmocka_unit_test(test_param_find),
+        cmocka_unit_test(test_transfer_decode),
+        cmocka_unit_test(test_charset_to_utf8),
+        cmocka_unit_test(test_fold),
+        cmocka_unit_test(test_header_filter),
+        cmocka_unit_test(test_text_search),
+        cmocka_unit_test(test_text_search_borders),
+        cmocka_unit_test(test_text_search_headers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
