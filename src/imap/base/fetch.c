@@ -1,0 +1,371 @@
+#include "imap/fetch.h"
+
+#include "base/limits.h"
+#include "mail/change.h"
+#include "wire/quote.h"
+
+// RFC 9051 section 6.4.5, RFC 3501 section 6.4.5: the verb. The items are in fetch_items.c and fetch_body.c.
+
+enum { BATCH = 64, LINE_FULL = 49152 };
+
+static const char *const macros[][6] = {
+    {"ALL", "FLAGS", "INTERNALDATE", "RFC822.SIZE", "ENVELOPE"},
+    {"FAST", "FLAGS", "INTERNALDATE", "RFC822.SIZE"},
+    {"FULL", "FLAGS", "INTERNALDATE", "RFC822.SIZE", "ENVELOPE", "BODY"},
+};
+
+// ---- parsing ----
+
+struct wants {
+    struct imap_fetch_want *all;
+    size_t n, cap;
+};
+
+static struct imap_fetch_want *
+want_add(struct wants *w, struct arena *a, const struct imap_word *word)
+{
+    if (w->n == w->cap) {
+        size_t cap = w->cap > 0 ? w->cap * 2 : 8;
+        struct imap_fetch_want *all = arena_array(a, cap, sizeof *all);
+        if (w->n > 0)
+            memcpy(all, w->all, w->n * sizeof *all);
+        w->all = all;
+        w->cap = cap;
+    }
+    struct imap_fetch_want *want = &w->all[w->n++];
+    want->item = word->as.fetch;
+    want->value = word->value;
+    want->needs = word->as.fetch->needs;
+    return want;
+}
+
+static void
+parse_item(struct imap_command *c, struct wants *w)
+{
+    struct span name = parse_word(&c->parse);
+    const struct imap_word *word = imap_word_find(SLOT_FETCH, name);
+    if (!word || w->n >= LIMIT_list_items) {
+        parse_fail(&c->parse, "unknown FETCH item");
+        return;
+    }
+    struct imap_fetch_want *want = want_add(w, c->arena, word);
+    if (want->item->parse)
+        want->item->parse(&c->parse, want);
+}
+
+static bool
+parse_macro(struct imap_command *c, struct wants *w)
+{
+    for (size_t m = 0; m < sizeof macros / sizeof macros[0]; m++) {
+        if (!parse_try_word(&c->parse, macros[m][0]))
+            continue;
+        for (size_t i = 1; i < 6 && macros[m][i]; i++)
+            want_add(w, c->arena, imap_word_find(SLOT_FETCH, span_str(macros[m][i])));
+        return true;
+    }
+    return false;
+}
+
+static enum result
+parse_wants(struct imap_command *c, struct wants *w, struct fault *f)
+{
+    parse_sp(&c->parse);
+    if (parse_peek(&c->parse) == '(') {
+        parse_list_open(&c->parse);
+        while (parse_list_next(&c->parse))
+            parse_item(c, w);
+        if (w->n == 0)
+            parse_fail(&c->parse, "no FETCH items");
+    } else if (!parse_macro(c, w)) {
+        parse_item(c, w);
+    }
+    return parse_end(&c->parse, f);
+}
+
+// ---- one message ----
+
+static void
+line_begin(struct imap_fetch_run *run)
+{
+    buf_put(run->line, SPAN("* "));
+    buf_put_u64(run->line, run->message->seq);
+    buf_put(run->line, SPAN(" FETCH ("));
+}
+
+static enum result
+put_items(struct imap_fetch_run *run, bool flags_too, struct fault *f)
+{
+    for (size_t i = 0; i < run->want_count; i++) {
+        if (i > 0)
+            buf_put_char(run->line, ' ');
+        if (run->wants[i].item->put(run, &run->wants[i], f) != R_OK)
+            return R_FAIL;
+    }
+    if (flags_too && !run->has_flags) {
+        buf_put_char(run->line, ' ');
+        return imap_fetch_put_flags(run, f);
+    }
+    return R_OK;
+}
+
+static void
+remember_fault(struct imap_fetch_run *run, const struct fault *f)
+{
+    if (!run->failed)
+        run->fault = *f;
+    run->failed = true;
+}
+
+// A message read from the body: its line leaves piece by piece.
+static enum result
+send_heavy(struct imap_fetch_run *run, bool flags_too)
+{
+    struct fault f;
+    enum result r = R_OK;
+    arena_reset(run->scratch);
+    run->streamed = false;
+    run->line = imap_line(run->session);
+    if (message_cache_load(run->mail, &run->message->row, run->scratch, &run->cache, &f) !=
+        R_OK)
+        r = R_FAIL;
+    if (r == R_OK) {
+        line_begin(run);
+        r = put_items(run, flags_too, &f);
+    }
+    if (r == R_OK) {
+        buf_put_char(run->line, ')');
+        imap_line_send(run->session);
+        return R_OK;
+    }
+    buf_reset(run->line);
+    remember_fault(run, &f);
+    if (!run->streamed)
+        return R_OK;
+    imap_bye(run->session, "A message could not be read to its end.");
+    return R_FAIL;
+}
+
+// ---- a batch of messages whose items need the row and the cache only ----
+
+struct light {
+    struct imap_fetch_run *run;
+    struct store_cache_reader *reader;
+};
+
+static void
+reader_end(struct light *l)
+{
+    if (l->reader)
+        store_cache_end(&l->reader);
+}
+
+static enum result
+find_cache(struct light *l, const struct message_row *row, struct fault *f)
+{
+    struct imap_fetch_run *run = l->run;
+    struct span packed;
+    if (!(run->needs & FETCH_CACHE))
+        return R_OK;
+    if (!l->reader)
+        l->reader = store_cache_begin(mail_store(run->mail));
+    if (store_cache_find(l->reader, row->blob, &packed) == R_OK &&
+        message_cache_get(packed, &run->cache) == R_OK)
+        return R_OK;
+    reader_end(l);
+    arena_reset(run->scratch);
+    return message_cache_load(run->mail, row, run->scratch, &run->cache, f);
+}
+
+static void
+put_light(struct light *l, bool flags_too)
+{
+    struct imap_fetch_run *run = l->run;
+    size_t start = run->line->n;
+    struct fault f;
+    if (start > 0)
+        buf_put(run->line, SPAN("\r\n"));
+    if (find_cache(l, &run->message->row, &f) == R_OK) {
+        line_begin(run);
+        if (put_items(run, flags_too, &f) == R_OK) {
+            buf_put_char(run->line, ')');
+            return;
+        }
+    }
+    run->line->n = start;
+    remember_fault(run, &f);
+}
+
+static enum result
+send_light(struct imap_fetch_run *run, const struct view_message *messages,
+           const bool *flags_too, size_t n)
+{
+    struct light l = {run, NULL};
+    run->line = imap_line(run->session);
+    for (size_t i = 0; i < n; i++) {
+        run->message = &messages[i];
+        put_light(&l, flags_too[i]);
+        if (run->line->n < LINE_FULL)
+            continue;
+        reader_end(&l);
+        imap_line_send(run->session);
+        run->line = imap_line(run->session);
+    }
+    reader_end(&l);
+    if (run->line->n > 0)
+        imap_line_send(run->session);
+    return R_OK;
+}
+
+// ---- \Seen ----
+
+// Messages whose text is about to be read become \Seen first; flags_too tells which of them.
+static enum result
+mark_seen(struct imap_fetch_run *run, struct view_message *messages, bool *flags_too,
+          size_t n, struct fault *f)
+{
+    struct seqset uids;
+    struct flag_result result;
+    struct flag_change change = {.op = FLAG_OP_ADD, .flags = FLAG_SEEN};
+    seqset_init(&uids, run->c->arena);
+    for (size_t i = 0; i < n; i++)
+        if (!messages[i].expunged && !(messages[i].row.flags & FLAG_SEEN))
+            seqset_add(&uids, messages[i].row.uid);
+    if (uids.count == 0)
+        return R_OK;
+    if (change_flags(run->session->view, &uids, true, &change, run->c->arena, &result, f) !=
+        R_OK)
+        return R_FAIL;
+    size_t k = 0;
+    for (size_t i = 0; i < n && k < result.count; i++)
+        if (messages[i].row.uid == result.messages[k].row.uid) {
+            messages[i].row = result.messages[k++].row;
+            flags_too[i] = true;
+        }
+    return R_OK;
+}
+
+// ---- the whole ----
+
+static enum result
+send_batch(struct imap_fetch_run *run, struct view_message *messages, size_t n,
+           struct fault *f)
+{
+    bool flags_too[BATCH] = {false};
+    if (run->sets_seen && mark_seen(run, messages, flags_too, n, f) != R_OK)
+        return R_FAIL;
+    if (!(run->needs & FETCH_BODY))
+        return send_light(run, messages, flags_too, n);
+    for (size_t i = 0; i < n; i++) {
+        run->message = &messages[i];
+        if (conn_failed(run->session->conn))
+            return fault_set(f, FAULT_CLOSED, "client went");
+        if (send_heavy(run, flags_too[i]) != R_OK)
+            return fault_set(f, FAULT_CORRUPTION, "message damaged while it was sent");
+    }
+    return R_OK;
+}
+
+static bool
+may_set_seen(const struct imap_session *s)
+{
+    struct view_info info;
+    view_info(s->view, &info);
+    return !info.read_only && (info.rights & RIGHT_SEEN);
+}
+
+static void
+run_begin(struct imap_fetch_run *run)
+{
+    bool seen = false;
+    for (size_t i = 0; i < run->want_count; i++) {
+        const struct imap_fetch_want *w = &run->wants[i];
+        run->needs |= w->needs;
+        seen |= (w->needs & FETCH_SEEN) && !w->peek;
+        run->has_flags |= w->item == imap_word_find(SLOT_FETCH, SPAN("FLAGS"))->as.fetch;
+    }
+    run->sets_seen = seen && may_set_seen(run->session);
+}
+
+static void
+run_done(struct imap_fetch_run *run)
+{
+    for (size_t i = 0; i < run->flag_text_count; i++)
+        buf_done(&run->flag_texts[i]);
+    free(run->flag_texts);
+    arena_free(&run->scratch);
+}
+
+static enum result
+run_all(struct imap_fetch_run *run, const struct seqset *set, bool by_uid, struct fault *f)
+{
+    struct view_cursor cursor;
+    struct view_message messages[BATCH];
+    size_t n;
+    enum result r;
+    if (view_cursor_init(&cursor, run->session->view, set, by_uid, f) != R_OK)
+        return R_FAIL;
+    while ((r = view_next(&cursor, messages, BATCH, &n, f)) == R_OK)
+        if (send_batch(run, messages, n, f) != R_OK)
+            return R_FAIL;
+    return r == R_NONE ? R_OK : R_FAIL;
+}
+
+enum result
+imap_fetch(struct imap_command *c, const struct seqset *set, bool by_uid,
+           struct imap_fetch_want *wants, size_t count, struct fault *f)
+{
+    struct imap_fetch_run *run = ARENA_NEW(c->arena, struct imap_fetch_run);
+    run->c = c;
+    run->session = c->session;
+    run->mail = account_mail(view_account(c->session->view));
+    run->wants = wants;
+    run->want_count = count;
+    run->scratch = arena_new();
+    run_begin(run);
+    enum result r = run_all(run, set, by_uid, f);
+    if (r == R_OK && run->failed) {
+        *f = run->fault;
+        r = R_FAIL;
+    }
+    run_done(run);
+    return r;
+}
+
+static bool
+has_uid(const struct wants *w)
+{
+    for (size_t i = 0; i < w->n; i++)
+        if (w->all[i].item == imap_word_find(SLOT_FETCH, SPAN("UID"))->as.fetch)
+            return true;
+    return false;
+}
+
+// The client's order of items is kept; UID FETCH puts UID in front when the client did not name it.
+static enum result
+fetch_run(struct imap_command *c, struct fault *f)
+{
+    struct wants w = {0};
+    if (parse_wants(c, &w, f) != R_OK)
+        return R_FAIL;
+    if (c->uid && !has_uid(&w)) {
+        want_add(&w, c->arena, imap_word_find(SLOT_FETCH, SPAN("UID")));
+        struct imap_fetch_want uid = w.all[w.n - 1];
+        memmove(w.all + 1, w.all, (w.n - 1) * sizeof *w.all);
+        w.all[0] = uid;
+    }
+    return imap_fetch(c, &c->set, c->by_uid, w.all, w.n, f);
+}
+
+extern const struct imap_word imap_fetch_words[];
+
+static const struct imap_verb verbs[] = {
+    {"FETCH", ARGS_SET_MORE, IMAP_SELECTED, VERB_SEQ | VERB_UID, RIGHT_READ, fetch_run},
+    {0},
+};
+
+const struct imap_ext imap_ext_fetch = {
+    .name = "fetch",
+    .rfc = "RFC 9051 section 6.4.5",
+    .verbs = verbs,
+    .words = imap_fetch_words,
+};

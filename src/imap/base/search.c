@@ -1,0 +1,172 @@
+#include "imap/search.h"
+
+#include "base/limits.h"
+#include "imap/response.h"
+#include "mime/charset.h"
+#include "wire/quote.h"
+
+// RFC 9051 section 6.4.4 and RFC 3501 section 6.4.4: the verb and its answers; ESEARCH (RFC 4731) when RETURN is given or
+// IMAP4rev2 is enabled; SAVE (RFC 5182).
+
+// ---- arguments ----
+
+static void
+parse_return(struct imap_search *s, struct parse *p)
+{
+    parse_sp(p);
+    parse_list_open(p);
+    s->has_return = true;
+    while (parse_list_next(p)) {
+        const struct imap_word *word = imap_word_find(SLOT_SEARCH_RETURN, parse_atom(p));
+        if (!word) {
+            parse_fail(p, "unknown search return option");
+            return;
+        }
+        s->returns |= word->value;
+        if (word->as.param)
+            word->as.param->parse(s->c, p);
+    }
+    if (s->returns == 0)  // "RETURN ()" is RETURN (ALL)
+        s->returns = RETURN_ALL;
+    parse_sp(p);
+}
+
+static void
+parse_charset(struct imap_search *s, struct parse *p)
+{
+    parse_sp(p);
+    s->charset = parse_astring(p);
+    if (!p->bad && !mime_charset_known(s->charset))
+        s->failed = fault_set(&s->fault, FAULT_BADCHARSET, "unknown charset") == R_FAIL;
+    if (span_ieq(s->charset, SPAN("UTF-8")) || span_ieq(s->charset, SPAN("US-ASCII")) ||
+        s->failed)
+        s->charset = SPAN_NONE;
+    parse_sp(p);
+}
+
+static enum result
+parse_search(struct imap_search *s, struct fault *f)
+{
+    struct parse *p = &s->c->parse;
+    struct query *last;
+    parse_sp(p);
+    if (parse_try_word(p, "RETURN"))
+        parse_return(s, p);
+    if (parse_try_word(p, "CHARSET"))
+        parse_charset(s, p);
+    s->query = ARENA_NEW(s->c->arena, struct query);
+    s->query->op = QUERY_AND;
+    s->query->first = last = imap_search_parse_key(s, p);
+    while (parse_try(p, ' '))
+        last = last->next = imap_search_parse_key(s, p);
+    if (parse_end(p, f) != R_OK)
+        return R_FAIL;
+    if (s->failed)
+        *f = s->fault;
+    return s->failed ? R_FAIL : R_OK;
+}
+
+// ---- answers ----
+
+static void
+put_search(struct imap_search *s, const struct seqset *found)
+{
+    struct buf *b = imap_line(s->c->session);
+    struct seqset_iter i = {0};
+    uint32_t n;
+    buf_put(b, SPAN("* SEARCH"));
+    while (seqset_next(found, &i, &n)) {
+        buf_put_char(b, ' ');
+        buf_put_u64(b, n);
+        if (b->n > LIMIT_output_low) {  // a long answer leaves in pieces
+            imap_line_flush(s->c->session);
+            b = imap_line(s->c->session);
+        }
+    }
+    imap_line_send(s->c->session);
+}
+
+static void
+put_number(struct buf *b, const char *name, uint64_t n)
+{
+    buf_printf(b, " %s %llu", name, (unsigned long long)n);
+}
+
+static void
+put_esearch(struct imap_search *s, const struct seqset *found)
+{
+    struct buf *b = imap_line(s->c->session);
+    uint32_t wants = s->has_return ? s->returns : RETURN_ALL;
+    buf_put(b, SPAN("* ESEARCH (TAG "));
+    quote_string(b, s->c->tag, false);
+    buf_put_str(b, s->c->uid ? ") UID" : ")");
+    if ((wants & RETURN_MIN) && found->count > 0)
+        put_number(b, "MIN", found->ranges[0].first);
+    if ((wants & RETURN_MAX) && found->count > 0)
+        put_number(b, "MAX", found->ranges[found->count - 1].last);
+    if ((wants & RETURN_ALL) && found->count > 0) {
+        buf_put(b, SPAN(" ALL "));
+        seqset_print(found, b);
+    }
+    if (wants & RETURN_COUNT)
+        put_number(b, "COUNT", seqset_size(found));
+    imap_line_send(s->c->session);
+}
+
+// RFC 5182 section 2.4: with MIN or MAX alone (or both), only those are saved.
+static void
+save(struct imap_search *s)
+{
+    struct seqset kept;
+    const struct seqset *all = &s->uids;
+    uint32_t ends = s->returns & (RETURN_MIN | RETURN_MAX);
+    if (!ends || (s->returns & (RETURN_ALL | RETURN_COUNT)) || all->count == 0) {
+        imap_saved_set(s->c->session, all);
+        return;
+    }
+    seqset_init(&kept, s->c->arena);
+    if (ends & RETURN_MIN)
+        seqset_add(&kept, all->ranges[0].first);
+    if (ends & RETURN_MAX)
+        seqset_add(&kept, all->ranges[all->count - 1].last);
+    imap_saved_set(s->c->session, &kept);
+}
+
+static void
+answer(struct imap_search *s)
+{
+    const struct seqset *found = s->c->uid ? &s->uids : &s->seqs;
+    if (s->returns & RETURN_SAVE)
+        save(s);
+    if (!s->has_return && !imap_enabled(s->c->session, ENABLE_REV2))
+        put_search(s, found);
+    else if (s->returns != RETURN_SAVE)
+        put_esearch(s, found);
+}
+
+static enum result
+search_run(struct imap_command *c, struct fault *f)
+{
+    struct imap_search s = {.c = c};
+    enum result r = parse_search(&s, f);
+    if (r == R_OK)
+        r = imap_search_find(&s, f);
+    if (r == R_OK)
+        answer(&s);
+    else if ((s.returns & RETURN_SAVE) && f->kind != FAULT_BAD)
+        imap_saved_set(c->session,
+                       NULL);  // RFC 9051 section 6.4.4.4: NO empties "$", BAD leaves it
+    return r;
+}
+
+static const struct imap_verb verbs[] = {
+    {"SEARCH", ARGS_OWN, IMAP_SELECTED, VERB_SEQ | VERB_UID, RIGHT_READ, search_run},
+    {0},
+};
+
+const struct imap_ext imap_ext_search = {
+    .name = "search",
+    .rfc = "RFC 9051 section 6.4.4",
+    .verbs = verbs,
+    .words = imap_search_words,
+};

@@ -1,0 +1,245 @@
+#include "imap/search.h"
+
+#include "base/limits.h"
+#include "io/task.h"
+#include "mail/message.h"
+#include "mime/index.h"
+
+// Finding: rows first, in batches; then cached summaries; headers and bodies only of the messages that are still open.
+
+enum { BATCH = 256, PIECE = 65536 };
+
+struct find {
+    struct imap_search *search;
+    struct mail *mail;
+    struct view *view;
+    struct query_texts *texts;  // NULL: the query asks for no texts
+    struct arena *scratch;  // of one message
+    struct arena *names;  // keyword names of the sets met so far
+    struct set_names {
+        struct span *names;
+        size_t n;
+        bool known;
+    } * sets;
+    size_t set_count;
+    uint64_t generation;
+};
+
+// ---- keywords of a row, looked up before its query is evaluated ----
+
+static enum result
+learn_set(struct find *d, uint32_t set, struct fault *f)
+{
+    if (d->generation != view_generation(d->view)) {
+        d->set_count = 0;
+        d->generation = view_generation(d->view);
+    }
+    if (set >= d->set_count) {
+        struct set_names *more = arena_array(d->names, set + 64, sizeof *more);
+        if (d->set_count > 0)
+            memcpy(more, d->sets, d->set_count * sizeof *more);
+        d->sets = more;
+        d->set_count = set + 64;
+    }
+    struct set_names *s = &d->sets[set];
+    if (s->known || set == 0)
+        return R_OK;
+    s->known = true;
+    return view_keywords(d->view, set, d->names, &s->names, &s->n, f);
+}
+
+static bool
+has_keyword(void *arg, uint32_t set, struct span name)
+{
+    const struct find *d = arg;
+    for (size_t i = 0; set > 0 && i < d->sets[set].n; i++)
+        if (span_ieq(d->sets[set].names[i], name))
+            return true;
+    return false;
+}
+
+// ---- texts ----
+
+static enum result
+feed_part(struct find *d, const struct message_row *row, const struct mime_index_part *part,
+          struct fault *f)
+{
+    char *piece = arena_alloc(d->scratch, PIECE);
+    uint64_t at = part->body.at, end = part->body.at + part->body.size;
+    query_texts_part_begin(d->texts, part);
+    while (at < end && !query_texts_done(d->texts)) {
+        size_t n = end - at < PIECE ? (size_t)(end - at) : PIECE;
+        if (message_read(d->mail, row, at, n, piece, f) != R_OK)
+            return R_FAIL;
+        query_texts_part_feed(d->texts, span_of(piece, n));
+        task_yield();
+        at += n;
+    }
+    query_texts_part_end(d->texts);
+    return R_OK;
+}
+
+static enum result
+read_block(struct find *d, const struct message_row *row, struct mime_range r,
+           struct span *out, struct fault *f)
+{
+    size_t n = r.size < LIMIT_mime_headers ? (size_t)r.size : LIMIT_mime_headers;
+    char *p = arena_alloc(d->scratch, n + 1);
+    if (n > 0 && message_read(d->mail, row, r.at, n, p, f) != R_OK)
+        return R_FAIL;
+    *out = span_of(p, n);
+    return R_OK;
+}
+
+static enum result
+feed_parts(struct find *d, const struct message_row *row, struct span index,
+           struct fault *f)
+{
+    struct mime_index_iter it;
+    struct mime_index_part part;
+    struct span block;
+    enum result r = mime_index_begin(&it, index, f);
+    while (r == R_OK && (r = mime_index_next(&it, &part, f)) == R_OK &&
+           !query_texts_done(d->texts)) {
+        if (part.root && part.depth > 0) {
+            if (read_block(d, row, part.header, &block, f) != R_OK)
+                return R_FAIL;
+            query_texts_nested_header(d->texts, block);
+        }
+        if (part.kind == MIME_KIND_LEAF && mime_text_searchable(&part) &&
+            feed_part(d, row, &part, f) != R_OK)
+            return R_FAIL;
+    }
+    return r == R_FAIL ? R_FAIL : R_OK;
+}
+
+static enum result
+search_texts(struct find *d, const struct message_row *row,
+             const struct message_cache *cache, struct fault *f)
+{
+    struct mime_index_part root;
+    struct span header;
+    query_texts_begin(d->texts);
+    if (mime_index_find(cache->index, NULL, 0, &root, f) != R_OK ||
+        read_block(d, row, root.header, &header, f) != R_OK)
+        return R_FAIL;
+    query_texts_header(d->texts, header);
+    return query_texts_want_body(d->texts) ? feed_parts(d, row, cache->index, f) : R_OK;
+}
+
+// ---- one message, whatever it takes ----
+
+static enum result
+look_closer(struct find *d, struct query_message *m, enum query_answer *answer,
+            struct fault *f)
+{
+    struct message_cache cache;
+    struct mime_summary summary;
+    arena_reset(d->scratch);
+    if (message_cache_load(d->mail, m->row, d->scratch, &cache, f) != R_OK ||
+        mime_summary_get(cache.summary, &summary, f) != R_OK)
+        return R_FAIL;
+    m->summary = &summary;
+    *answer = query_match(d->search->query, m);
+    if (*answer == QUERY_UNKNOWN) {
+        if (search_texts(d, m->row, &cache, f) != R_OK)
+            return R_FAIL;
+        m->found = query_texts_found(d->texts);
+        *answer = query_match(d->search->query, m);
+    }
+    return R_OK;
+}
+
+static void
+hit(struct find *d, const struct view_message *v)
+{
+    seqset_add(&d->search->seqs, v->seq);
+    seqset_add(&d->search->uids, v->row.uid);
+}
+
+// Answers by the summary as far as the cache has it, without suspending; the rest stays open.
+static void
+match_cached(struct find *d, const struct view_message *v, struct query_message *q,
+             enum query_answer *answers, size_t n)
+{
+    struct store_cache_reader *reader = store_cache_begin(mail_store(d->mail));
+    for (size_t i = 0; i < n; i++) {
+        struct span packed;
+        struct message_cache cache;
+        struct mime_summary summary;
+        struct fault ignored;
+        if (answers[i] != QUERY_UNKNOWN ||
+            store_cache_find(reader, v[i].row.blob, &packed) != R_OK ||
+            message_cache_get(packed, &cache) != R_OK ||
+            mime_summary_get(cache.summary, &summary, &ignored) != R_OK)
+            continue;
+        q[i].summary = &summary;
+        answers[i] = query_match(d->search->query, &q[i]);
+        q[i].summary = NULL;
+    }
+    store_cache_end(&reader);
+}
+
+static bool
+any_open(const enum query_answer *answers, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (answers[i] == QUERY_UNKNOWN)
+            return true;
+    return false;
+}
+
+static enum result
+match_batch(struct find *d, const struct view_message *v, size_t n, struct fault *f)
+{
+    struct query_message q[BATCH];
+    enum query_answer answers[BATCH];
+    for (size_t i = 0; i < n; i++) {
+        if (learn_set(d, v[i].row.keywords, f) != R_OK)
+            return R_FAIL;
+        q[i] = (struct query_message){v[i].seq, v[i].recent, &v[i].row, NULL,
+                                      NULL,     has_keyword, d};
+        answers[i] = query_match(d->search->query, &q[i]);
+    }
+    if (any_open(answers, n))
+        match_cached(d, v, q, answers, n);
+    for (size_t i = 0; i < n; i++) {
+        if (answers[i] == QUERY_UNKNOWN && look_closer(d, &q[i], &answers[i], f) != R_OK)
+            return R_FAIL;
+        if (answers[i] == QUERY_YES)
+            hit(d, &v[i]);
+    }
+    return R_OK;
+}
+
+static enum result
+find_all(struct find *d, struct fault *f)
+{
+    struct view_cursor cursor;
+    struct view_message *batch = arena_array(d->search->c->arena, BATCH, sizeof *batch);
+    size_t n;
+    enum result r;
+    if (view_cursor_init(&cursor, d->view, NULL, true, f) != R_OK)
+        return R_FAIL;
+    while ((r = view_next(&cursor, batch, BATCH, &n, f)) == R_OK)
+        if (match_batch(d, batch, n, f) != R_OK)
+            return R_FAIL;
+    return r == R_NONE ? R_OK : R_FAIL;
+}
+
+enum result
+imap_search_find(struct imap_search *s, struct fault *f)
+{
+    struct view *view = s->c->session->view;
+    struct find d = {.search = s, .view = view, .mail = account_mail(view_account(view))};
+    d.scratch = arena_new();
+    d.names = arena_new();
+    query_prepare(s->query, s->c->arena);
+    d.texts = query_texts_new(s->query, s->c->arena);
+    seqset_init(&s->seqs, s->c->arena);
+    seqset_init(&s->uids, s->c->arena);
+    enum result r = find_all(&d, f);
+    arena_free(&d.scratch);
+    arena_free(&d.names);
+    return r;
+}

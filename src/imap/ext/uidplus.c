@@ -1,0 +1,25 @@
+#include "imap/session.h"
+
+#include "mail/change.h"
+
+// RFC 4315, RFC 9051 section 6.4.9: UID EXPUNGE. APPENDUID and COPYUID are in append.c and copy.c.
+
+static enum result
+uid_expunge_run(struct imap_command *c, struct fault *f)
+{
+    if (change_expunge(c->session->view, &c->set, f) != R_OK)
+        return R_FAIL;
+    return imap_sync(c->session, VIEW_EXPUNGE, c->arena, f);
+}
+
+static const struct imap_verb verbs[] = {
+    {"UID EXPUNGE", ARGS_SET, IMAP_SELECTED, VERB_CHANGES, RIGHT_EXPUNGE, uid_expunge_run},
+    {0},
+};
+
+const struct imap_ext imap_ext_uidplus = {
+    .name = "uidplus",
+    .rfc = "RFC 4315, RFC 9051 section 6.4.9",
+    .capability = "UIDPLUS",
+    .verbs = verbs,
+};

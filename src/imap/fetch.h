@@ -1,0 +1,73 @@
+#ifndef IMAP_FETCH_H
+#define IMAP_FETCH_H
+
+// FETCH and its items (RFC 9051 section 6.4.5). Messages are taken in batches; items that need only the row and the
+// cache are written many messages at a time, those that read the body message by message.
+// A new item is a word of SLOT_FETCH with one struct imap_fetch_item.
+// Owner: the command's arena. Threads: the session's loop.
+
+#include "imap/response.h"
+#include "mail/message.h"
+
+struct imap_fetch_item;
+struct imap_fetch_run;
+
+// One item as the client asked for it.
+struct imap_fetch_want {
+    const struct imap_fetch_item *item;
+    unsigned needs;  // the item's; parse may change them
+    uint32_t value;  // of the word
+    struct section section;
+    bool has_section, peek;
+    bool has_partial;
+    uint64_t partial_at, partial_count;
+};
+
+enum imap_fetch_need {
+    FETCH_CACHE = 1,  // the message's cached structure
+    FETCH_BODY = 2,  // reads the body: puts its own octets, may suspend
+    FETCH_SEEN = 4,  // sets \Seen unless peeked
+};
+
+struct imap_fetch_item {
+    unsigned needs;  // enum imap_fetch_need
+    // Reads what follows the name ("[1.2]<0.10>"); NULL when nothing does.
+    void (*parse)(struct parse *p, struct imap_fetch_want *w);
+    // Puts the item's name and value into run->line, or (FETCH_BODY) through the session's output. R_FAIL leaves the
+    // message out, and the command ends in NO.
+    enum result (*put)(struct imap_fetch_run *run, const struct imap_fetch_want *w,
+                       struct fault *f);
+};
+
+struct imap_fetch_run {
+    struct imap_command *c;
+    struct imap_session *session;
+    struct mail *mail;
+    struct imap_fetch_want *wants;
+    size_t want_count;
+    unsigned needs;  // of all wants
+    bool sets_seen, has_flags;
+    struct buf *line;
+    const struct view_message *message;
+    struct message_cache cache;  // valid with FETCH_CACHE or FETCH_BODY
+    struct arena *scratch;  // of the message
+    bool streamed;  // octets of this message's line have left already
+    struct buf *flag_texts;  // keyword set -> rendered names, for one generation
+    size_t flag_text_count;
+    uint64_t generation;
+    struct fault fault;  // the first message that failed
+    bool failed;
+};
+
+// Suspends. FETCH (UID FETCH) of these messages with these items, answers included. by_uid answers carry UID.
+enum result imap_fetch(struct imap_command *c, const struct seqset *set, bool by_uid,
+                       struct imap_fetch_want *wants, size_t count,
+                       struct fault *f) MUST_CHECK;
+// " FLAGS (...)" of run->message into run->line.
+enum result imap_fetch_put_flags(struct imap_fetch_run *run, struct fault *f) MUST_CHECK;
+
+// Streams octets [at, at + size) of the message as a literal; NUL octets leave as 0x80.
+enum result imap_fetch_stream(struct imap_fetch_run *run, uint64_t at, uint64_t size,
+                              struct fault *f) MUST_CHECK;
+
+#endif

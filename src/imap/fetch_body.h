@@ -1,0 +1,16 @@
+#ifndef IMAP_FETCH_BODY_H
+#define IMAP_FETCH_BODY_H
+
+// FETCH items that read the message: BODY[...], RFC822*, BINARY (RFC 9051 section 6.4.5, RFC 3516).
+
+#include "imap/fetch.h"
+#include "mime/index.h"
+
+extern const struct imap_fetch_item imap_item_body, imap_item_body_peek, imap_item_rfc822,
+    imap_item_rfc822_header, imap_item_rfc822_text;
+
+// Finds the part of a section. R_NONE: the message has no such part.
+enum result fetch_find_part(struct imap_fetch_run *run, const struct section *s,
+                            struct mime_index_part *out, struct fault *f) MUST_CHECK;
+
+#endif

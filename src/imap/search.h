@@ -1,0 +1,49 @@
+#ifndef IMAP_SEARCH_H
+#define IMAP_SEARCH_H
+
+// SEARCH: its keys and return options as words (RFC 9051 section 6.4.4). A new key is a word of SLOT_SEARCH with one
+// struct imap_search_key; a new return option a word of SLOT_SEARCH_RETURN.
+
+#include "imap/session.h"
+#include "search/query.h"
+
+struct imap_search;
+
+struct imap_search_key {
+    enum query_op op;
+    bool negated;  // UNSEEN is NOT SEEN
+    uint32_t number;  // of a flag
+    // Reads the key's arguments, from the space on, into the query; NULL when it has none.
+    void (*parse)(struct imap_search *s, struct parse *p, struct query *q);
+};
+
+enum imap_search_return {
+    RETURN_MIN = 1,
+    RETURN_MAX = 2,
+    RETURN_ALL = 4,
+    RETURN_COUNT = 8,
+    RETURN_SAVE = 16
+};
+
+struct imap_search {
+    struct imap_command *c;
+    struct query *query;
+    struct span charset;  // SPAN_NONE: UTF-8
+    uint32_t returns;  // enum imap_search_return
+    bool has_return;
+    uint32_t depth, keys;
+    struct seqset seqs, uids;
+    struct fault fault;  // of a key's argument: bad charset, "$"
+    bool failed;
+};
+
+// Text arguments, converted from the charset to UTF-8.
+struct span imap_search_text(struct imap_search *s, struct parse *p);
+// One key (a word, a sequence set, or a list in parentheses).
+struct query *imap_search_parse_key(struct imap_search *s, struct parse *p);
+// Suspends. Finds the messages: fills seqs and uids.
+enum result imap_search_find(struct imap_search *s, struct fault *f) MUST_CHECK;
+
+extern const struct imap_word imap_search_words[];
+
+#endif

@@ -1,0 +1,165 @@
+#include "search/query.h"
+
+#include "base/limits.h"
+#include "mime/charset.h"
+#include "wire/date.h"
+
+// ---- preparing ----
+
+static struct span
+folded(struct arena *a, struct span text)
+{
+    struct buf b;
+    buf_init(&b, LIMIT_record_meta);
+    mime_fold(&b, text);
+    struct span s = arena_dup(a, buf_span(&b));
+    buf_done(&b);
+    return s;
+}
+
+static void
+prepare(struct query *q, struct arena *a, uint32_t *slots)
+{
+    if (q->op >= QUERY_SUBJECT && q->op <= QUERY_BCC)
+        q->text = folded(a, q->text);
+    if (q->op >= QUERY_HEADER)
+        q->slot = (*slots)++;
+    for (struct query *k = q->first; k; k = k->next)
+        prepare(k, a, slots);
+}
+
+void
+query_prepare(struct query *q, struct arena *a)
+{
+    uint32_t slots = 0;
+    prepare(q, a, &slots);
+}
+
+// ---- matching ----
+
+static enum query_answer
+answer(bool yes)
+{
+    return yes ? QUERY_YES : QUERY_NO;
+}
+
+static enum query_answer
+match_day(const struct query *q, enum query_op before, int32_t day)
+{
+    int32_t want = (int32_t)q->number;
+    if (q->op == before)
+        return answer(day < want);
+    return answer(q->op == before + 1 ? day == want : day >= want);
+}
+
+static enum query_answer
+match_sent(const struct query *q, const struct mime_summary *s)
+{
+    if (!s)
+        return QUERY_UNKNOWN;
+    return s->has_date ? match_day(q, QUERY_SENT_BEFORE, s->date.local_day) : QUERY_NO;
+}
+
+static struct span
+summary_field(enum query_op op, const struct mime_summary *s)
+{
+    switch (op) {
+    case QUERY_SUBJECT:
+        return s->subject;
+    case QUERY_FROM:
+        return s->from;
+    case QUERY_TO:
+        return s->to;
+    case QUERY_CC:
+        return s->cc;
+    default:
+        return s->bcc;
+    }
+}
+
+static enum query_answer
+match_field(const struct query *q, const struct mime_summary *s)
+{
+    if (!s)
+        return QUERY_UNKNOWN;
+    struct span field = summary_field(q->op, s);
+    if (q->text.n == 0)
+        return answer(field.n > 0);
+    struct buf b;
+    buf_init(&b, LIMIT_record_meta);
+    mime_fold(&b, field);
+    bool hit = span_find(buf_span(&b), q->text) < b.n;
+    buf_done(&b);
+    return answer(hit);
+}
+
+static enum query_answer
+match_row(const struct query *q, const struct query_message *m)
+{
+    struct date_time t = {m->row->internal_date, m->row->zone_min};
+    switch (q->op) {
+    case QUERY_ALL:
+        return QUERY_YES;
+    case QUERY_FLAG:
+        return answer((m->row->flags & q->number) == q->number);
+    case QUERY_KEYWORD:
+        return answer(m->has_keyword(m->arg, m->row->keywords, q->text));
+    case QUERY_RECENT:
+        return answer(m->recent);
+    case QUERY_SEQS:
+        return answer(seqset_contains(q->set, m->seq));
+    case QUERY_UIDS:
+        return answer(seqset_contains(q->set, m->row->uid));
+    case QUERY_LARGER:
+        return answer(m->row->size > q->number);
+    case QUERY_SMALLER:
+        return answer(m->row->size < q->number);
+    default:
+        return match_day(q, QUERY_DATE_BEFORE, date_local_day(t));
+    }
+}
+
+// Stops at the first operand that decides; an unknown one leaves the answer open unless another decides.
+static enum query_answer
+match_all(const struct query *q, const struct query_message *m, enum query_answer decisive)
+{
+    enum query_answer open = decisive == QUERY_NO ? QUERY_YES : QUERY_NO;
+    for (const struct query *k = q->first; k; k = k->next) {
+        enum query_answer r = query_match(k, m);
+        if (r == decisive)
+            return r;
+        if (r == QUERY_UNKNOWN)
+            open = r;
+    }
+    return open;
+}
+
+static enum query_answer
+match_not(const struct query *q, const struct query_message *m)
+{
+    enum query_answer r = query_match(q->first, m);
+    return r == QUERY_UNKNOWN ? r : answer(r == QUERY_NO);
+}
+
+enum query_answer
+query_match(const struct query *q, const struct query_message *m)
+{
+    switch (q->op) {
+    case QUERY_AND:
+        return match_all(q, m, QUERY_NO);
+    case QUERY_OR:
+        return match_all(q, m, QUERY_YES);
+    case QUERY_NOT:
+        return match_not(q, m);
+    case QUERY_HEADER:
+    case QUERY_BODY:
+    case QUERY_TEXT:
+        return m->found ? answer(m->found[q->slot]) : QUERY_UNKNOWN;
+    case QUERY_SENT_BEFORE:
+    case QUERY_SENT_ON:
+    case QUERY_SENT_SINCE:
+        return match_sent(q, m->summary);
+    default:
+        return q->op >= QUERY_SUBJECT ? match_field(q, m->summary) : match_row(q, m);
+    }
+}

@@ -1,0 +1,87 @@
+#ifndef SEARCH_QUERY_H
+#define SEARCH_QUERY_H
+
+// A query is a tree of search keys over messages (RFC 9051 section 6.4.4), without the protocol that asked. It is
+// answered in steps, cheapest first: from the row, from the cached summary, and only where those do not
+// decide from the header or body. Owner: an arena. Threads: one at a time.
+
+#include "base/arena.h"
+#include "mime/summary.h"
+#include "mime/text.h"
+#include "store/row.h"
+#include "wire/seqset.h"
+
+enum query_op {
+    QUERY_ALL,
+    QUERY_AND,
+    QUERY_OR,
+    QUERY_NOT,
+    QUERY_FLAG,  // flags, all of them set
+    QUERY_KEYWORD,
+    QUERY_RECENT,  // text; -
+    QUERY_SEQS,
+    QUERY_UIDS,  // set
+    QUERY_LARGER,
+    QUERY_SMALLER,  // number
+    QUERY_DATE_BEFORE,
+    QUERY_DATE_ON,
+    QUERY_DATE_SINCE,  // day of INTERNALDATE, in its own zone
+    QUERY_SENT_BEFORE,
+    QUERY_SENT_ON,
+    QUERY_SENT_SINCE,  // day of the Date field
+    QUERY_SUBJECT,
+    QUERY_FROM,
+    QUERY_TO,
+    QUERY_CC,
+    QUERY_BCC,  // text in the decoded field
+    QUERY_HEADER,  // name, text
+    QUERY_BODY,
+    QUERY_TEXT,  // text
+};
+
+struct query {
+    enum query_op op;
+    struct query *first, *next;  // operands of AND, OR, NOT; the next operand
+    uint64_t number;
+    struct span name,
+        text;  // UTF-8; text is folded by query_prepare where it is compared folded
+    const struct seqset *set;
+    uint32_t slot;  // of HEADER, BODY, TEXT: place in search_texts.found
+};
+
+enum query_answer { QUERY_NO, QUERY_YES, QUERY_UNKNOWN };
+
+// What is known of a message so far.
+struct query_message {
+    uint32_t seq;
+    bool recent;
+    const struct message_row *row;
+    const struct mime_summary *summary;  // NULL: not looked at yet
+    const bool *found;  // NULL: texts not searched yet; one per slot
+    bool (*has_keyword)(void *arg, uint32_t set, struct span name);
+    void *arg;
+};
+
+// Folds texts, numbers the slots. Once, after the tree is built.
+void query_prepare(struct query *q, struct arena *a);
+// UNKNOWN: more of the message must be looked at (summary first, then texts).
+enum query_answer query_match(const struct query *q, const struct query_message *m);
+
+// The text half: searches headers and bodies for all needles of a query at once.
+struct query_texts;
+struct query_texts *
+query_texts_new(const struct query *q,
+                struct arena *a);  // NULL when the query has none; ends with the arena
+void query_texts_begin(struct query_texts *t);  // the next message
+bool query_texts_want_body(const struct query_texts *t);
+void query_texts_header(struct query_texts *t,
+                        struct span block);  // the message's own header
+void query_texts_nested_header(struct query_texts *t, struct span block);
+void query_texts_part_begin(struct query_texts *t, const struct mime_index_part *part);
+void query_texts_part_feed(struct query_texts *t, struct span raw);
+void query_texts_part_end(struct query_texts *t);
+bool query_texts_done(
+    const struct query_texts *t);  // all needles found: nothing more needs to be read
+const bool *query_texts_found(struct query_texts *t);  // for query_message.found
+
+#endif

@@ -1,0 +1,204 @@
+#include "search/query.h"
+
+#include "mime/header.h"
+
+// The needles of one kind (BODY, TEXT) are looked for together; a HEADER key has a search of its own.
+struct header_key {
+    struct span name;
+    struct mime_text_search *search;
+    uint32_t slot;
+    bool present;
+    bool any;  // empty text: the field must only be there
+};
+
+struct needles {
+    struct mime_text_search *search;  // NULL when there are none
+    uint32_t *slots;
+    size_t n;
+};
+
+struct query_texts {
+    struct needles body, text;
+    struct header_key *headers;
+    size_t header_count;
+    bool *found;
+    uint32_t slots;
+};
+
+static size_t
+count(const struct query *q, enum query_op op)
+{
+    size_t n = q->op == op;
+    for (const struct query *k = q->first; k; k = k->next)
+        n += count(k, op);
+    return n;
+}
+
+static void
+collect(const struct query *q, enum query_op op, const struct query **out, size_t *n)
+{
+    if (q->op == op)
+        out[(*n)++] = q;
+    for (const struct query *k = q->first; k; k = k->next)
+        collect(k, op, out, n);
+}
+
+static void
+search_free(void *arg)
+{
+    struct mime_text_search *s = arg;
+    mime_text_search_free(&s);
+}
+
+static struct mime_text_search *
+search_new(struct arena *a, const struct span *needles, size_t n)
+{
+    struct mime_text_search *s = mime_text_search_new(needles, n);
+    arena_on_end(a, search_free, s);
+    return s;
+}
+
+static void
+needles_init(struct needles *k, const struct query *q, enum query_op op, struct arena *a)
+{
+    size_t n = count(q, op), have = 0;
+    if (n == 0)
+        return;
+    const struct query **keys = arena_array(a, n, sizeof *keys);
+    struct span *texts = arena_array(a, n, sizeof *texts);
+    collect(q, op, keys, &have);
+    k->slots = arena_array(a, n, sizeof *k->slots);
+    k->n = n;
+    for (size_t i = 0; i < n; i++) {
+        texts[i] = keys[i]->text;
+        k->slots[i] = keys[i]->slot;
+    }
+    k->search = search_new(a, texts, n);
+}
+
+static void
+headers_init(struct query_texts *t, const struct query *q, struct arena *a)
+{
+    size_t n = count(q, QUERY_HEADER), have = 0;
+    const struct query **keys = arena_array(a, n, sizeof *keys);
+    collect(q, QUERY_HEADER, keys, &have);
+    t->headers = arena_array(a, n, sizeof *t->headers);
+    t->header_count = n;
+    for (size_t i = 0; i < n; i++)
+        t->headers[i] = (struct header_key){keys[i]->name, search_new(a, &keys[i]->text, 1),
+                                            keys[i]->slot, false, keys[i]->text.n == 0};
+}
+
+struct query_texts *
+query_texts_new(const struct query *q, struct arena *a)
+{
+    size_t n = count(q, QUERY_BODY) + count(q, QUERY_TEXT) + count(q, QUERY_HEADER);
+    if (n == 0)
+        return NULL;
+    struct query_texts *t = ARENA_NEW(a, struct query_texts);
+    t->slots = (uint32_t)n;
+    t->found = arena_array(a, n, sizeof *t->found);
+    needles_init(&t->body, q, QUERY_BODY, a);
+    needles_init(&t->text, q, QUERY_TEXT, a);
+    headers_init(t, q, a);
+    return t;
+}
+
+void
+query_texts_begin(struct query_texts *t)
+{
+    memset(t->found, 0, t->slots * sizeof *t->found);
+    if (t->body.search)
+        mime_text_reset(t->body.search);
+    if (t->text.search)
+        mime_text_reset(t->text.search);
+    for (size_t i = 0; i < t->header_count; i++) {
+        mime_text_reset(t->headers[i].search);
+        t->headers[i].present = false;
+    }
+}
+
+bool
+query_texts_want_body(const struct query_texts *t)
+{
+    return t->body.search || (t->text.search && !mime_text_found_all(t->text.search));
+}
+
+void
+query_texts_header(struct query_texts *t, struct span block)
+{
+    struct mime_header h;
+    if (t->text.search)
+        mime_text_header(t->text.search, block);
+    for (size_t i = 0; i < t->header_count; i++) {
+        struct mime_header_iter it = mime_header_begin(block);
+        while (mime_header_next(&it, &h) == R_OK) {
+            if (!span_ieq(h.name, t->headers[i].name))
+                continue;
+            t->headers[i].present = true;
+            mime_text_value(t->headers[i].search, h.value);
+        }
+    }
+}
+
+void
+query_texts_nested_header(struct query_texts *t, struct span block)
+{
+    if (t->text.search)
+        mime_text_header(t->text.search, block);
+    if (t->body.search)
+        mime_text_header(t->body.search, block);
+}
+
+void
+query_texts_part_begin(struct query_texts *t, const struct mime_index_part *part)
+{
+    if (t->text.search)
+        mime_text_begin(t->text.search, part);
+    if (t->body.search)
+        mime_text_begin(t->body.search, part);
+}
+
+void
+query_texts_part_feed(struct query_texts *t, struct span raw)
+{
+    if (t->text.search)
+        mime_text_feed(t->text.search, raw);
+    if (t->body.search)
+        mime_text_feed(t->body.search, raw);
+}
+
+void
+query_texts_part_end(struct query_texts *t)
+{
+    if (t->text.search)
+        mime_text_end(t->text.search);
+    if (t->body.search)
+        mime_text_end(t->body.search);
+}
+
+bool
+query_texts_done(const struct query_texts *t)
+{
+    return (!t->text.search || mime_text_found_all(t->text.search)) &&
+           (!t->body.search || mime_text_found_all(t->body.search));
+}
+
+static void
+needles_found(const struct needles *k, bool *found)
+{
+    for (size_t i = 0; i < k->n; i++)
+        found[k->slots[i]] = mime_text_found(k->search, i);
+}
+
+const bool *
+query_texts_found(struct query_texts *t)
+{
+    needles_found(&t->body, t->found);
+    needles_found(&t->text, t->found);
+    for (size_t i = 0; i < t->header_count; i++) {
+        const struct header_key *h = &t->headers[i];
+        t->found[h->slot] = h->present && (h->any || mime_text_found(h->search, 0));
+    }
+    return t->found;
+}
