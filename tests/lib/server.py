@@ -51,6 +51,15 @@ def template():
     return _template
 
 
+def setting(value):
+    """A value in the configuration's syntax."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return "{ " + ", ".join(setting(v) for v in value) + " }"
+    return str(value) if isinstance(value, int) else f'"{value}"'
+
+
 class Server:
     name = "posthorn"
     password = PASSWORD
@@ -76,8 +85,7 @@ class Server:
         if os.getuid() == 0:
             lines.append('user = "root"')
         for name, value in self.settings.items():
-            text = str(value).lower() if isinstance(value, bool) else value if isinstance(value, int) else f'"{value}"'
-            lines.append(f"{name} = {text}")
+            lines.append(f"{name} = {setting(value)}")
         lines.append(f'tls {{ certificate = "{self.dir}/cert.pem"  key = "{self.dir}/key.pem" }}')
         self.config = self.dir / "posthorn.conf"
         self.config.write_text("\n".join(lines) + "\n")

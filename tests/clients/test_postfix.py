@@ -1,0 +1,116 @@
+"""Postfix delivers by LMTP: a private instance with its own configuration, queue and port."""
+import os
+import shutil
+import smtplib
+import subprocess
+import time
+
+import pytest
+
+from lib import client
+from lib.peers import free_ports, wait_port
+
+MAIN = """
+compatibility_level = 3.6
+queue_directory = {dir}/queue
+data_directory = {dir}/data
+mail_owner = postfix
+setgid_group = postdrop
+myhostname = mx.example.test
+mydestination =
+alias_maps =
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+mynetworks = 127.0.0.0/8
+virtual_mailbox_domains = example.test
+virtual_mailbox_maps = static:ok
+virtual_transport = lmtp:inet:127.0.0.1:{lmtp}
+lmtp_destination_recipient_limit = 50
+minimal_backoff_time = 2s
+queue_run_delay = 2s
+maillog_file = {dir}/log
+maillog_file_prefixes = {dir}
+smtputf8_enable = yes
+"""
+
+MASTER = """
+{port}    inet  n  -  n  -  -  smtpd
+cleanup   unix  n  -  n  -  0  cleanup
+qmgr      unix  n  -  n  300 1 qmgr
+rewrite   unix  -  -  n  -  -  trivial-rewrite
+bounce    unix  -  -  n  -  0  bounce
+defer     unix  -  -  n  -  0  bounce
+trace     unix  -  -  n  -  0  bounce
+verify    unix  -  -  n  -  1  verify
+lmtp      unix  -  -  n  -  -  lmtp
+smtp      unix  -  -  n  -  -  smtp
+error     unix  -  -  n  -  -  error
+retry     unix  -  -  n  -  -  error
+anvil     unix  -  -  n  -  1  anvil
+scache    unix  -  -  n  -  1  scache
+proxymap  unix  -  -  n  -  -  proxymap
+tlsmgr    unix  -  -  n  1000? 1 tlsmgr
+postlog   unix-dgram n - n  -  1  postlogd
+"""
+
+
+@pytest.fixture
+def postfix(where, tmp_path_factory):
+    """The port of a Postfix whose mail for example.test goes to the server's LMTP."""
+    if os.getuid() != 0:
+        pytest.fail("Postfix can only be started by root")
+    folder = tmp_path_factory.mktemp("postfix")
+    os.chmod(folder, 0o755)
+    for parent in folder.parents[:3]:
+        os.chmod(parent, os.stat(parent).st_mode | 0o055)
+    port = free_ports(1)[0]
+    etc = folder / "etc"
+    for name in ("etc", "queue", "data"):
+        (folder / name).mkdir()
+    shutil.chown(folder / "data", "postfix", "postfix")
+    (etc / "main.cf").write_text(MAIN.format(dir=folder, lmtp=where.address("lmtp")[1]))
+    (etc / "master.cf").write_text(MASTER.format(port=port).lstrip())
+    started = subprocess.run(["postfix", "-c", str(etc), "start"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    assert started.returncode == 0, started.stdout.decode()
+    wait_port(port, Still())
+    yield port, folder / "log"
+    subprocess.run(["postfix", "-c", str(etc), "stop"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+
+
+class Still:
+    """Stands for a process that is not ours to ask."""
+    returncode = 0
+
+    @staticmethod
+    def poll():
+        return None
+
+
+def wait_messages(where, user, count, log):
+    end = time.monotonic() + 30
+    found = -1
+    while time.monotonic() < end:
+        connection = client.Imap(where.address("imap"), user, where.password)
+        found = connection.select("INBOX")["EXISTS"]
+        if found >= count:
+            return connection
+        connection.close()
+        time.sleep(0.3)
+    raise AssertionError(f"{found} of {count} messages came\n" + log.read_text()[-3000:])
+
+
+def test_postfix(where, user, postfix):
+    port, log = postfix
+    other = where.fresh_user("u")
+    if where.name == "dovecot":
+        user, other = user + "@example.test", other + "@example.test"
+    plain = [name.split("@")[0] + "@example.test" for name in (user, other)]
+    with smtplib.SMTP("127.0.0.1", port) as smtp:
+        for number in range(20):
+            smtp.sendmail("sender@example.test", plain, f"Subject: number {number}\r\n\r\n.dot\r\ntext {number}\r\n")
+    for name in (user, other):
+        connection = wait_messages(where, name, 20, log)
+        rows = connection.fetch("1:20", "(BODY.PEEK[TEXT])")
+        texts = sorted(values["BODY[TEXT]"] for values in rows.values())
+        assert texts == sorted(b".dot\r\ntext %d\r\n" % n for n in range(20))
+        connection.close()
