@@ -25,7 +25,7 @@ struct stage {
     void (*play)(struct stage *s);
     bool tls, split_reads, split_writes;
     int near_calls, near_ends;
-    int64_t near_consumed;
+    bool far_failed;
     struct timer timer;
     bool task_over;
     size_t memory_peak;
@@ -50,6 +50,7 @@ collect(struct conn *c, void *arg)
     struct stage *s = arg;
     struct span in = conn_input(c);
     buf_put(&s->got, in);
+    s->far_failed = conn_failed(c);
     conn_consume(c, in.n);
     if (conn_eof(c) || (s->want > 0 && s->got.n >= s->want))
         stop();
@@ -136,6 +137,27 @@ test_echo_however_cut(void **state)
     }
 }
 
+// One record or segment that the far side takes in many small bites: nothing more arrives to remind it.
+static void
+play_pour(struct stage *s)
+{
+    conn_input_max(s->far, 700);
+    conn_write(s->near, span_of(sample, s->want));
+}
+
+static void
+test_small_bites(void **state)
+{
+    (void)state;
+    for (int row = 0; row < 4; row++) {
+        struct stage s = {.tls = row & 1, .split_reads = row & 2, .want = 9000};
+        stage_run(&s, play_pour);
+        assert_int_equal(s.got.n, s.want);
+        assert_memory_equal(s.got.p, sample, s.want);
+        buf_done(&s.got);
+    }
+}
+
 static void
 after_echo(void *arg)
 {
@@ -190,6 +212,7 @@ flood_look(void *arg)
 {
     struct stage *s = arg;
     assert_false(s->task_over);
+    assert_int_equal(s->near_calls, 0);  // kept out while the task waits, in spite of input
     assert_true(conn_queued(s->near) > LIMIT_output_low);
     assert_true(conn_memory(s->near) < LIMIT_output_high + 128 * 1024);
     assert_true(conn_input(s->far).n <= LIMIT_line);
@@ -199,8 +222,9 @@ flood_look(void *arg)
 static void
 play_flood(struct stage *s)
 {
-    s->want = FLOOD;
+    s->want = FLOOD + 1;
     conn_read_pause(s->far);
+    conn_write_str(s->far, "x");
     task_start(flood_task, s);
     timer_init(&s->timer, flood_look, s);
     timer_set(&s->timer, 100);
@@ -213,7 +237,8 @@ test_peer_that_reads_late(void **state)
     for (int tls = 0; tls < 2; tls++) {
         struct stage s = {.tls = tls};
         stage_run(&s, play_flood);
-        assert_int_equal(s.got.n, FLOOD);
+        assert_int_equal(s.got.n, FLOOD + 1);
+        assert_int_equal(s.got.p[FLOOD], 'x');  // made up for afterwards
         for (size_t at = 0; at < FLOOD; at += sizeof sample)
             assert_memory_equal(s.got.p + at, sample,
                                 FLOOD - at < sizeof sample ? FLOOD - at : sizeof sample);
@@ -378,6 +403,7 @@ test_finish_sends_everything(void **state)
         stage_run(&s, play_finish);
         assert_int_equal(s.got.n, sizeof sample);
         assert_memory_equal(s.got.p, sample, sizeof sample);
+        assert_false(s.far_failed);
         buf_done(&s.got);
     }
 }
@@ -577,6 +603,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_echo_however_cut),
+        cmocka_unit_test(test_small_bites),
         cmocka_unit_test(test_idle_holds_nothing),
         cmocka_unit_test(test_peer_that_reads_late),
         cmocka_unit_test(test_peer_that_never_reads),
