@@ -117,6 +117,7 @@ struct admin_reply {
     uint64_t request;
     uint8_t failed;             // 0 or 1
     struct span text;           // lines for the person
+    uint8_t more;               // 1: another piece of the text follows in the next reply
 };
 
 struct listen_socket {
