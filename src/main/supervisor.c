@@ -71,7 +71,7 @@ supervisor_on_exit(struct process *p, int status)
     if (s->draining) {
         drain_auth(s);
         check_over(s);
-    } else if (settings || !p->was_ready) {
+    } else if (settings || (!p->was_ready && !p->rebuild)) {
         log_error("main", "%s cannot work like this: the server ends", p->role->name);
         drain(s, 1);
     }

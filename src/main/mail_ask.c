@@ -1,0 +1,174 @@
+#include "main/mail_role.h"
+#include "base/hash.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "io/task.h"
+#include <uthash.h>
+
+enum { AWAY_STEP_MS = 50 };
+
+// A question under way: lives on the stack of the task that waits for its answer.
+struct ask {
+    uint64_t id;
+    struct task *task;
+    bool done, failed;
+    uint8_t found;
+    uint64_t account;
+    struct buf *user, *detail, *text;
+    UT_hash_handle hh;
+};
+
+static void
+finish(struct home *h, struct ask *a)
+{
+    HASH_DEL(h->asks, a);
+    a->done = true;
+    task_wake(a->task);
+}
+
+static void
+on_end(struct channel *c, void *arg)
+{
+    struct home *h = arg;
+    struct ask *a, *next;
+    (void)c;
+    channel_close(&h->auth);
+    HASH_ITER(hh, h->asks, a, next)
+    {
+        a->failed = true;
+        finish(h, a);
+    }
+}
+
+static void
+take_lookup(struct home *h, const struct lookup_reply *r)
+{
+    struct ask *a;
+    HASH_FIND(hh, h->asks, &r->request, sizeof r->request, a);
+    if (a == NULL || a->user == NULL)
+        return;
+    a->found = r->found;
+    a->account = r->account;
+    buf_put(a->user, r->user);
+    if (a->detail != NULL)
+        buf_put(a->detail, r->detail);
+    finish(h, a);
+}
+
+static void
+take_admin(struct home *h, const struct admin_reply *r)
+{
+    struct ask *a;
+    HASH_FIND(hh, h->asks, &r->request, sizeof r->request, a);
+    if (a == NULL || a->text == NULL)
+        return;
+    buf_put(a->text, r->text);
+    a->found = r->failed ? 0 : 1;
+    if (!r->more)
+        finish(h, a);
+}
+
+static void
+on_message(struct channel *c, uint16_t type, struct span body, int fd, void *arg)
+{
+    struct lookup_reply lookup;
+    struct admin_reply admin;
+    if (fd < 0 && type == MESSAGE_LOOKUP_REPLY && lookup_reply_get(body, &lookup) == R_OK) {
+        take_lookup(arg, &lookup);
+        return;
+    }
+    if (fd < 0 && type == MESSAGE_ADMIN_REPLY && admin_reply_get(body, &admin) == R_OK) {
+        take_admin(arg, &admin);
+        return;
+    }
+    log_error("mail", "a message from auth is malformed");
+    if (fd >= 0)
+        close(fd);
+    on_end(c, arg);
+}
+
+void
+mail_ask_link(struct home *h, int fd)
+{
+    mail_ask_close(h);
+    h->auth = channel_new(fd, on_message, on_end, h);
+}
+
+void
+mail_ask_close(struct home *h)
+{
+    if (h->auth != NULL)
+        on_end(h->auth, h);
+}
+
+// Auth is started again within a second when it died: that is worth waiting for.
+static enum result
+await_auth(struct home *h, struct fault *f)
+{
+    for (unsigned waited = 0; h->auth == NULL && waited < LIMIT_auth_wait_ms;
+         waited += AWAY_STEP_MS)
+        task_sleep(AWAY_STEP_MS);
+    return h->auth != NULL ? R_OK : fault_set(f, FAULT_UNAVAILABLE, "auth is away");
+}
+
+static enum result
+ask(struct home *h, struct ask *a, enum message_type type, struct buf *message,
+    struct fault *f)
+{
+    if (message->over)
+        return fault_set(f, FAULT_TOOBIG, "the question to auth is too long");
+    a->task = task_self();
+    HASH_ADD(hh, h->asks, id, sizeof a->id, a);
+    channel_send(h->auth, (uint16_t)type, buf_span(message), -1);
+    while (!a->done)
+        task_suspend();
+    return a->failed ? fault_set(f, FAULT_UNAVAILABLE, "auth went away") : R_OK;
+}
+
+enum result
+mail_ask_user(struct home *h, struct span address, uint64_t *account_out,
+              struct buf *user_out, struct buf *detail_out, struct fault *f)
+{
+    if (await_auth(h, f) != R_OK)
+        return R_FAIL;
+    struct ask a = {.id = ++h->ask_last, .user = user_out, .detail = detail_out};
+    struct buf b;
+    buf_init(&b, LIMIT_channel_message);
+    lookup_put(&b, &(struct lookup){a.id, address});
+    enum result r = ask(h, &a, MESSAGE_LOOKUP, &b, f);
+    buf_done(&b);
+    if (r != R_OK)
+        return R_FAIL;
+    if (a.found == 0)
+        return R_NONE;
+    if (a.found != 1)
+        return fault_set(f, FAULT_UNAVAILABLE, "the user database cannot be read now");
+    *account_out = a.account;
+    return R_OK;
+}
+
+enum result
+mail_ask_admin(struct home *h, struct span verb, const struct span *args, size_t n,
+               struct buf *text, struct fault *f)
+{
+    if (await_auth(h, f) != R_OK)
+        return R_FAIL;
+    struct ask a = {.id = ++h->ask_last, .text = text};
+    struct buf b, packed;
+    buf_init(&b, LIMIT_channel_message);
+    buf_init(&packed, LIMIT_channel_message);
+    for (size_t i = 0; i < n; i++)
+        pack_span(&packed, args[i]);
+    admin_request_put(&b, &(struct admin_request){a.id, verb, buf_span(&packed)});
+    b.over |= packed.over;
+    enum result r = ask(h, &a, MESSAGE_ADMIN, &b, f);
+    if (packed.p != NULL)
+        explicit_bzero(packed.p, packed.n);
+    if (b.p != NULL)
+        explicit_bzero(b.p, b.n);
+    buf_done(&packed);
+    buf_done(&b);
+    if (r == R_OK && a.found == 0)
+        r = fault_set(f, FAULT_BAD, "%.*s", SPAN_ARG(span_trim(buf_span(text))));
+    return r;
+}

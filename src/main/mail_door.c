@@ -1,0 +1,73 @@
+#include "main/mail_role.h"
+#include "base/log.h"
+#include <errno.h>
+#include <event2/event.h>
+#include <sys/socket.h>
+
+enum { ACCEPTS_PER_TURN = 32 };
+
+static const struct door_row rows[] = {
+    {"admin", false, mail_admin_accept},
+};
+
+static const struct door_row *
+row_find(struct span service)
+{
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (span_eq(service, span_str(rows[i].service)))
+            return &rows[i];
+    return NULL;
+}
+
+static void
+on_accept(evutil_socket_t fd, short what, void *arg)
+{
+    struct door *d = arg;
+    (void)what;
+    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+        int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (client < 0)
+            return;
+        d->row->accept(d->home, client);
+    }
+}
+
+static void
+open_here(void *arg)
+{
+    struct door *d = arg;
+    d->event = event_new(loop_base(loop_self()), d->fd, EV_READ | EV_PERSIST, on_accept, d);
+    must(d->event != NULL && event_add(d->event, NULL) == 0);
+    d->next = d->home->doors;
+    d->home->doors = d;
+}
+
+void
+mail_door_open(struct mail_role *r, const struct listen_socket *s, int fd)
+{
+    const struct door_row *row = row_find(s->service);
+    unsigned n = row == NULL ? 0 : row->every_thread ? r->home_count : 1;
+    if (row == NULL)
+        log_error("mail", "nobody serves '%.*s' here", SPAN_ARG(s->service));
+    for (unsigned i = 0; i < n; i++) {
+        struct door *d = calloc(1, sizeof *d);
+        must(d != NULL);
+        *d = (struct door){
+            .home = &r->homes[i], .row = row, .fd = fcntl(fd, F_DUPFD_CLOEXEC, 0)};
+        must(d->fd >= 0);
+        loop_post(d->home->loop, open_here, d);
+    }
+    close(fd);
+}
+
+void
+mail_door_close_all(struct home *h)
+{
+    while (h->doors != NULL) {
+        struct door *d = h->doors;
+        h->doors = d->next;
+        event_free(d->event);
+        close(d->fd);
+        free(d);
+    }
+}

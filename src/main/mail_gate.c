@@ -1,0 +1,234 @@
+#include "main/mail_role.h"
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "imap/session.h"
+#include "io/task.h"
+#include <utlist.h>
+
+enum { TICKET_LIFE_MS = 31000 };  // a little more than a ticket is good for
+
+// A ticket's serial, remembered until the ticket itself has run out.
+struct serial {
+    struct serial *prev, *next;
+    uint64_t serial, until_ms;
+};
+
+// A connection on its way from a gate: owns the descriptor and a copy of the message.
+struct arrival {
+    struct home *home;
+    struct buf message;
+    struct handover handover;  // into the copy
+    struct ticket ticket;  // the same
+    int fd;
+};
+
+// One row per service: starts its session (owns conn and user), or says no and ends the connection.
+struct service_row {
+    const char *name;
+    void (*start)(struct conn *conn, struct mail_user *user, const struct handover *h);
+    void (*refuse)(struct conn *conn, const struct handover *h, const struct fault *f);
+};
+
+// RFC 5530: the code tells the client whether to ask its user for another password.
+static void
+imap_refuse(struct conn *conn, const struct handover *h, const struct fault *f)
+{
+    const char *code = fault_info(f->kind)->imap_code;
+    conn_printf(conn, "%.*s NO [%s] Your mail cannot be opened now\r\n", SPAN_ARG(h->tag),
+                code[0] ? code : "UNAVAILABLE");
+    conn_write_str(conn, "* BYE Try again later\r\n");
+}
+
+static const struct service_row services[] = {{"imap", imap_session_start, imap_refuse}};
+
+static const struct service_row *
+service_find(struct span name)
+{
+    for (size_t i = 0; i < sizeof services / sizeof services[0]; i++)
+        if (span_eq(name, span_str(services[i].name)))
+            return &services[i];
+    return NULL;
+}
+
+static void
+forget_old(struct home *h, uint64_t now)
+{
+    while (h->serials != NULL && h->serials->until_ms < now) {
+        struct serial *s = h->serials;
+        DL_DELETE(h->serials, s);
+        free(s);
+    }
+}
+
+// Every ticket of an account comes to this thread, so that its serials are known here.
+static enum result
+use_serial(struct home *h, uint64_t serial)
+{
+    uint64_t now = clock_mono_ms();
+    forget_old(h, now);
+    for (struct serial *s = h->serials; s != NULL; s = s->next)
+        if (s->serial == serial)
+            return R_FAIL;
+    struct serial *s = calloc(1, sizeof *s);
+    must(s != NULL);
+    s->serial = serial;
+    s->until_ms = now + TICKET_LIFE_MS;
+    DL_APPEND(h->serials, s);
+    return R_OK;
+}
+
+static enum result
+check_ticket(struct arrival *a, struct fault *f)
+{
+    struct home *h = a->home;
+    struct mail_role *r = h->role;
+    struct span key = span_of(r->ticket_key, sizeof r->ticket_key);
+    if (!r->has_ticket_key ||
+        ticket_open(a->handover.ticket, key, clock_wall_ms(), &a->ticket) != R_OK)
+        return fault_set(f, FAULT_AUTHFAILED,
+                         "a gate sent a ticket that is forged or too old");
+    if (a->ticket.session != a->handover.session ||
+        a->ticket.account % r->home_count != h->index)
+        return fault_set(f, FAULT_AUTHFAILED, "a gate sent a ticket of another session");
+    if (use_serial(h, a->ticket.serial) != R_OK)
+        return fault_set(f, FAULT_AUTHFAILED, "a gate sent a ticket twice");
+    return R_OK;
+}
+
+// The test switch of the foundation's transcripts: another account's tree, with a fixed grant.
+static enum result
+mount_for_test(struct arrival *a, struct mail_user *u, struct fault *f)
+{
+    struct span rest = span_str(a->home->role->start->config->test_mount), owner, letters;
+    if (rest.n == 0 || span_next_field(&rest, ' ', &owner) != R_OK)
+        return R_OK;
+    uint32_t rights;
+    uint64_t account;
+    struct buf name, prefix;
+    letters = rest;
+    if (rights_from_text(letters, &rights) != R_OK)
+        return fault_set(f, FAULT_BAD, "test_mount: \"user rights\"");
+    buf_init(&name, LIMIT_user_name);
+    buf_init(&prefix, LIMIT_user_name + 8);
+    buf_printf(&prefix, "Shared/%.*s",
+               SPAN_ARG(span_slice(owner, 0, span_find_char(owner, '@'))));
+    enum result r = mail_ask_user(a->home, owner, &account, &name, NULL, f);
+    if (r == R_OK && account != a->ticket.account)
+        r = mail_user_mount(u, buf_span(&prefix), account, buf_span(&name), rights, f);
+    buf_done(&name);
+    buf_done(&prefix);
+    return r == R_NONE ? R_OK : r;
+}
+
+static enum result
+open_user(struct arrival *a, struct mail_user **u_out, struct fault *f)
+{
+    struct mail_user *u;
+    if (mail_user_open(a->home->role->mail, a->ticket.account, a->ticket.user, &u, f) !=
+        R_OK)
+        return R_FAIL;
+    if (mount_for_test(a, u, f) != R_OK) {
+        mail_user_close(&u);
+        return R_FAIL;
+    }
+    *u_out = u;
+    return R_OK;
+}
+
+static void
+arrival_free(struct arrival *a)
+{
+    buf_done(&a->message);
+    free(a);
+}
+
+static void
+admit(struct arrival *a, const struct service_row *row)
+{
+    struct fault f = {.kind = FAULT_UNAVAILABLE};
+    struct conn *conn = conn_new(a->fd, NULL, NULL);
+    struct mail_user *u = NULL;
+    enum result r = check_ticket(a, &f);
+    if (r == R_OK)
+        r = open_user(a, &u, &f);
+    if (r == R_OK && a->home->draining)
+        r = fault_set(&f, FAULT_UNAVAILABLE, "the server is ending");
+    if (r == R_OK)
+        r = session_open(a->home, conn, &a->handover, a->ticket.account, a->ticket.user,
+                         &f);
+    if (r == R_OK) {
+        row->start(conn, u, &a->handover);
+        return;
+    }
+    log_warning("mail", "login of session %016lx is refused: %s",
+                (unsigned long)a->handover.session, f.why);
+    mail_user_close(&u);
+    row->refuse(conn, &a->handover, &f);
+    conn_finish(&conn);
+}
+
+static void
+run_arrival(void *arg)
+{
+    struct arrival *a = arg;
+    const struct service_row *row = service_find(a->handover.service);
+    if (row != NULL) {
+        admit(a, row);
+    } else {
+        log_error("mail", "a gate handed over service '%.*s'",
+                  SPAN_ARG(a->handover.service));
+        close(a->fd);
+    }
+    arrival_free(a);
+}
+
+static void
+on_end(struct channel *c, void *arg)
+{
+    struct gate_link *g = arg;
+    (void)c;
+    DL_DELETE(g->home->gates, g);
+    channel_close(&g->channel);
+    free(g);
+}
+
+static void
+on_message(struct channel *c, uint16_t type, struct span body, int fd, void *arg)
+{
+    struct gate_link *g = arg;
+    struct arrival *a = calloc(1, sizeof *a);
+    must(a != NULL);
+    a->home = g->home;
+    a->fd = fd;
+    buf_init(&a->message, LIMIT_channel_message);
+    buf_put(&a->message, body);
+    if (fd >= 0 && type == MESSAGE_HANDOVER &&
+        handover_get(buf_span(&a->message), &a->handover) == R_OK) {
+        task_start(run_arrival, a);
+        return;
+    }
+    arrival_free(a);
+    if (fd >= 0)
+        close(fd);
+    log_error("mail", "a message from a gate is malformed");
+    on_end(c, g);
+}
+
+void
+mail_gate_link(struct home *h, int fd)
+{
+    struct gate_link *g = calloc(1, sizeof *g);
+    must(g != NULL);
+    g->home = h;
+    g->channel = channel_new(fd, on_message, on_end, g);
+    DL_APPEND(h->gates, g);
+}
+
+void
+mail_gate_close(struct home *h)
+{
+    while (h->gates != NULL)
+        on_end(h->gates->channel, h->gates);
+    forget_old(h, UINT64_MAX);
+}

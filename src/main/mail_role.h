@@ -1,0 +1,114 @@
+#ifndef MAIN_MAIL_ROLE_H
+#define MAIN_MAIL_ROLE_H
+
+// The inside of the mail role: its home threads, the doors through which connections come in, what it asks auth.
+// Owner: the process. Threads: each struct home is touched by its own thread only; struct mail_role does not change
+// after its threads run, but for `draining`, which is posted to each.
+
+#include "main/role.h"
+#include "ctl/verb.h"
+#include "io/conn.h"
+#include "io/loop.h"
+#include "mail/user.h"
+#include <pthread.h>
+
+struct event;
+struct mail_role;
+struct ask;
+struct serial;
+
+// A channel to a gate.
+struct gate_link {
+    struct gate_link *prev, *next;
+    struct home *home;
+    struct channel *channel;
+};
+
+// A listening socket that this thread accepts on.
+struct door {
+    struct door *next;
+    struct home *home;
+    const struct door_row *row;
+    struct event *event;
+    int fd;
+};
+
+// A connection of a user, for who, kick, caps and the drain.
+struct session {
+    struct session *prev, *next;
+    struct home *home;
+    struct conn *conn;
+    uint64_t account, id;
+    int64_t since_s;
+    const char *service;
+    char *user, *remote;
+    bool tls;
+};
+
+// A thread that is the home of accounts.
+struct home {
+    struct mail_role *role;
+    unsigned index;
+    pthread_t thread;
+    struct loop *loop;
+    struct gate_link *gates;
+    struct channel *auth;
+    struct ask *asks;  // by request id
+    uint64_t ask_last;
+    struct serial *serials;  // tickets seen, oldest first
+    struct session *sessions;
+    unsigned session_count;
+    struct door *doors;
+    struct timer patience;  // of the drain
+    unsigned drain_steps;
+    bool draining;
+};
+
+struct mail_role {
+    const struct role_start *start;
+    struct role_link *link;
+    struct store *store;
+    struct mail *mail;
+    struct home *homes;
+    unsigned home_count;
+    struct verb_host host;
+    struct timer keeping;  // retention and compaction
+    unsigned char ticket_key[32];
+    bool has_ticket_key;
+};
+
+// mail_gate.c: connections that gates hand over
+void mail_gate_link(struct home *h, int fd);
+void mail_gate_close(struct home *h);
+
+// mail_ask.c: what mail asks of auth. Suspend, in a task of the home's thread.
+void mail_ask_link(struct home *h, int fd);
+void mail_ask_close(struct home *h);
+// R_NONE: no such user. FAULT_UNAVAILABLE: auth is away.
+enum result mail_ask_user(struct home *h, struct span address, uint64_t *account_out,
+                          struct buf *user_out, struct buf *detail_out,
+                          struct fault *f) MUST_CHECK;
+enum result mail_ask_admin(struct home *h, struct span verb, const struct span *args,
+                           size_t n, struct buf *text, struct fault *f) MUST_CHECK;
+
+// mail_session.c
+// R_FAIL (FAULT_LIMIT) when the user has too many. The session ends with its conn.
+enum result session_open(struct home *h, struct conn *conn, const struct handover *ho,
+                         uint64_t account, struct span user, struct fault *f) MUST_CHECK;
+void session_who(struct home *h, struct buf *lines);
+unsigned session_kick(struct home *h, struct span user);  // "": everybody
+
+// mail_door.c: listening sockets. One row per service that mail itself accepts.
+struct door_row {
+    const char *service;
+    bool every_thread;  // else only the first
+    void (*accept)(struct home *h, int fd);  // owns fd; not in a task
+};
+void mail_door_open(struct mail_role *r, const struct listen_socket *s, int fd);
+void mail_door_close_all(struct home *h);
+
+// mail_admin.c
+void mail_admin_accept(struct home *h, int fd);
+void mail_admin_host(struct mail_role *r);  // fills r->host
+
+#endif

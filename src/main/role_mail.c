@@ -1,0 +1,263 @@
+#include "main/mail_role.h"
+#include "main/threads.h"
+#include "base/budget.h"
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "ctl/call.h"
+#include "imap/session.h"
+#include "io/task.h"
+#include "mail/account.h"
+#include "store/store.h"
+
+enum { DRAIN_MS = 4000, HANG_UP_MS = 800, DRAIN_STEP_MS = 50, KEEPING_MS = 3600 * 1000 };
+
+// Set only in the deliberately broken build that the fault harness must catch (-Dbroken=ack).
+#ifndef TEST_ACK_BEFORE_COMMIT
+#define TEST_ACK_BEFORE_COMMIT false
+#endif
+
+// ---- what the supervisor sends ----
+
+// A descriptor on its way to the thread it belongs to.
+struct delivery {
+    struct home *home;
+    void (*take)(struct home *h, int fd);
+    int fd;
+};
+
+static void
+deliver(void *arg)
+{
+    struct delivery *d = arg;
+    d->take(d->home, d->fd);
+    free(d);
+}
+
+static void
+on_peer(void *role, struct span peer, uint32_t index, int fd)
+{
+    struct mail_role *r = role;
+    bool gate = span_eq(peer, SPAN("gate")), auth = span_eq(peer, SPAN("auth"));
+    if (index >= r->home_count || (!gate && !auth)) {
+        log_error("mail", "a channel to %.*s %u is of no use here", SPAN_ARG(peer), index);
+        close(fd);
+        return;
+    }
+    struct delivery *d = calloc(1, sizeof *d);
+    must(d != NULL);
+    *d = (struct delivery){&r->homes[index], gate ? mail_gate_link : mail_ask_link, fd};
+    loop_post(d->home->loop, deliver, d);
+}
+
+static void
+on_listen(void *role, const struct listen_socket *s, int fd)
+{
+    mail_door_open(role, s, fd);
+}
+
+// Comes before the first gate's channel, and never changes while the process lives.
+static void
+on_secret(void *role, struct span name, struct span value)
+{
+    struct mail_role *r = role;
+    if (!span_eq(name, SPAN("ticket")) || value.n != sizeof r->ticket_key)
+        return;
+    memcpy(r->ticket_key, value.p, value.n);
+    r->has_ticket_key = true;
+}
+
+// ---- the drain ----
+
+static void
+stop_home(struct home *h)
+{
+    mail_gate_close(h);
+    mail_ask_close(h);
+    loop_stop(h->loop);
+}
+
+// Looks again and again until the sessions are gone; those that will not go are hung up, then left.
+static void
+on_patience(void *arg)
+{
+    struct home *h = arg;
+    static const unsigned polite = DRAIN_MS / DRAIN_STEP_MS,
+                          last = (DRAIN_MS + HANG_UP_MS) / DRAIN_STEP_MS;
+    h->drain_steps++;
+    if (h->drain_steps == polite)
+        (void)!session_kick(h, SPAN_NONE);
+    if (h->drain_steps >= last || (h->session_count == 0 && task_live() == 0))
+        stop_home(h);
+    else
+        timer_set(&h->patience, DRAIN_STEP_MS);
+}
+
+static void
+drain_home(void *arg)
+{
+    struct home *h = arg;
+    if (h->draining)
+        return;
+    h->draining = true;
+    mail_door_close_all(h);
+    imap_session_drain();
+    timer_init(&h->patience, on_patience, h);
+    timer_set(&h->patience, DRAIN_STEP_MS);
+}
+
+static void
+on_drain(void *role)
+{
+    struct mail_role *r = role;
+    timer_clear(&r->keeping);
+    for (unsigned i = r->home_count; i-- > 0;)
+        loop_post(r->homes[i].loop, drain_home, &r->homes[i]);
+}
+
+static const struct role_link_ops link_ops = {on_peer, on_listen, on_secret, on_drain};
+
+// ---- keeping: what retention has released ----
+
+static void
+keep(void *arg)
+{
+    struct mail_role *r = arg;
+    struct fault f;
+    uint64_t freed = 0;
+    if (mail_compact(r->mail, clock_wall_s(), &freed, &f) != R_OK)
+        log_error("mail", "compaction: %s", f.why);
+    else if (freed > 0)
+        log_info("mail", "compaction freed %lu octets", (unsigned long)freed);
+    if (!r->homes[0].draining)
+        timer_set(&r->keeping, KEEPING_MS);
+}
+
+static void
+on_keeping(void *arg)
+{
+    task_start(keep, arg);
+}
+
+// ---- beginning and end ----
+
+static void
+begin(void *arg)
+{
+    struct mail_role *r = arg;
+    r->link = role_link_open(r->start->supervisor, &link_ops, r);
+    timer_init(&r->keeping, on_keeping, r);
+    timer_set(&r->keeping, KEEPING_MS);
+    role_link_ready(r->link);
+}
+
+static void
+report(const char *line, void *arg)
+{
+    (void)arg;
+    log_info("mail", "rebuild: %s", line);
+}
+
+static int
+open_store(struct mail_role *r)
+{
+    struct store_options o;
+    struct fault f;
+    call_store_options(r->start->config, &o);
+    if (r->start->rebuild) {
+        log_warning("mail", "the index is damaged: it is made anew from the journal");
+        if (store_rebuild(&o, report, NULL, &f) != R_OK) {
+            log_error("mail", "rebuild: %s", f.why);
+            return ROLE_EXIT_SETTINGS;
+        }
+    }
+    if (store_open(&o, &r->store, &f) == R_OK)
+        return 0;
+    log_error("mail", "the store cannot be opened: %s", f.why);
+    return f.kind == FAULT_CORRUPTION && !r->start->rebuild ? ROLE_EXIT_REBUILD
+                                                            : ROLE_EXIT_SETTINGS;
+}
+
+static void
+open_mail(struct mail_role *r)
+{
+    const struct config *c = r->start->config;
+    struct loop *loops[LIMIT_processes];
+    for (unsigned i = 0; i < r->home_count; i++)
+        loops[i] = r->homes[i].loop;
+    struct mail_options m = {
+        .store = r->store,
+        .homes = loops,
+        .home_count = r->home_count,
+        .folder_language = span_str(c->folder_language),
+        .message_size_max = c->message_size_max,
+        .test_ack_before_commit = TEST_ACK_BEFORE_COMMIT,
+    };
+    r->mail = mail_new(&m);
+}
+
+static void *
+run_home(void *arg)
+{
+    struct home *h = arg;
+    loop_run(h->loop);
+    return NULL;
+}
+
+static void
+make_homes(struct mail_role *r)
+{
+    r->home_count = threads_of(r->start->config->mail_threads);
+    r->homes = calloc(r->home_count, sizeof *r->homes);
+    must(r->homes != NULL);
+    for (unsigned i = 0; i < r->home_count; i++)
+        r->homes[i] = (struct home){.role = r, .index = i, .loop = loop_new()};
+}
+
+// The first home is this thread; it also listens to the supervisor.
+static void
+run_homes(struct mail_role *r)
+{
+    for (unsigned i = 1; i < r->home_count; i++)
+        must(pthread_create(&r->homes[i].thread, NULL, run_home, &r->homes[i]) == 0);
+    loop_post(r->homes[0].loop, begin, r);
+    loop_run(r->homes[0].loop);
+    for (unsigned i = 1; i < r->home_count; i++)
+        pthread_join(r->homes[i].thread, NULL);
+}
+
+// A session that would not end still holds its account: then the process just ends, as after a kill, which loses
+// nothing that was acknowledged.
+static void
+close_all(struct mail_role *r)
+{
+    for (unsigned i = 0; i < r->home_count; i++)
+        if (r->homes[i].session_count > 0)
+            return;
+    mail_free(&r->mail);
+    store_close(&r->store);
+    role_link_close(&r->link);
+    for (unsigned i = 0; i < r->home_count; i++)
+        loop_free(&r->homes[i].loop);
+    free(r->homes);
+}
+
+int
+role_mail_main(const struct role_start *start)
+{
+    struct mail_role r = {.start = start};
+    const struct config *c = start->config;
+    conn_test_split(c->test_split_io, c->test_split_io);
+    budget_limits(c->memory_soft, c->memory_hard);
+    if (role_confine(start, start->supervisor + 1) != R_OK)
+        return ROLE_EXIT_SETTINGS;
+    int code = open_store(&r);
+    if (code != 0)
+        return code;
+    make_homes(&r);
+    open_mail(&r);
+    mail_admin_host(&r);
+    run_homes(&r);
+    close_all(&r);
+    return ROLE_EXIT_DRAINED;
+}
