@@ -2,8 +2,8 @@
 #include "base/limits.h"
 #include "mime/token.h"
 
-// IMAP needs a host for everything that is not a group (RFC 9051 section 7.5.2), so what is missing gets a
-// word in its place; these are the words other servers use.
+// IMAP needs a host for everything that is not a group (RFC 9051 section 7.5.2), so what is
+// missing gets a word in its place; these are the words other servers use.
 #define NO_MAILBOX SPAN("MISSING_MAILBOX")
 #define NO_HOST SPAN("MISSING_DOMAIN")
 #define BAD_HOST SPAN("SYNTAX_ERROR")

@@ -73,8 +73,8 @@ static const struct {
     {"win-1251", "windows-1251"},
 };
 
-// The ICU name for a label; "" for UTF-8. Only names that ICU lists are ever opened, so that no label
-// reaches the file system.
+// The ICU name for a label; "" for UTF-8. Only names that ICU lists are ever opened, so that no
+// label reaches the file system.
 static bool
 find_name(struct span label, const char **name_out, char copy[LABEL_SIZE])
 {

@@ -1,6 +1,7 @@
 #include "mime/encoded_word.h"
 #include "base/limits.h"
 #include "mime/charset.h"
+#include "mime/token.h"
 #include "mime/transfer.h"
 
 // Encoded words have at most 75 octets by the RFC; mailers write longer ones.
@@ -45,25 +46,16 @@ read_word(struct span at, struct word *out)
     return true;
 }
 
-static int
-hex_digit(char c)
-{
-    if (ascii_is_digit(c))
-        return c - '0';
-    c = ascii_upper(c);
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 // `escape` and two hexadecimal digits are an octet; the underscore of Q is a space.
 static void
 put_escaped(struct buf *out, struct span text, char escape)
 {
     for (size_t i = 0; i < text.n; i++) {
         char c = text.p[i];
-        bool pair = c == escape && i + 2 < text.n && hex_digit(text.p[i + 1]) >= 0 &&
-                    hex_digit(text.p[i + 2]) >= 0;
+        bool pair = c == escape && i + 2 < text.n && mime_hex_digit(text.p[i + 1]) >= 0 &&
+                    mime_hex_digit(text.p[i + 2]) >= 0;
         if (pair) {
-            c = (char)(hex_digit(text.p[i + 1]) << 4 | hex_digit(text.p[i + 2]));
+            c = (char)(mime_hex_digit(text.p[i + 1]) << 4 | mime_hex_digit(text.p[i + 2]));
             i += 2;
         } else if (c == '_' && escape == '=') {
             c = ' ';

@@ -1,20 +1,20 @@
 #ifndef MIME_ENCODED_WORD_H
 #define MIME_ENCODED_WORD_H
 
-// Encoded words (RFC 2047) and encoded parameters (RFC 2231) to UTF-8. Broken octets become U+FFFD; what
-// is not an encoded word, or has an unknown charset, stays as it is. Linear; the buf bounds the output.
-// Trust: none.
+// Encoded words (RFC 2047) and encoded parameters (RFC 2231) to UTF-8. Broken octets become
+// U+FFFD; what is not an encoded word, or has an unknown charset, stays as it is. Linear; the
+// buf bounds the output. Trust: none.
 
 #include "base/buf.h"
 #include "mime/scan.h"
 
 void mime_decode_words(struct buf *b, struct span text);
-// The reverse, for clients without UTF-8: 8-bit words become encoded words, as utf-8 when the whole text
-// is valid, else as unknown-8bit (RFC 1428).
+// The reverse, for clients without UTF-8: 8-bit words become encoded words, as utf-8 when the
+// whole text is valid, else as unknown-8bit (RFC 1428).
 void mime_encode_words(struct buf *b, struct span text);
 
-// The value of parameter `name` in UTF-8: name* decoded (RFC 2231), else name, in which encoded words
-// are decoded too, as mailers put them there. R_NONE when there is none.
+// The value of parameter `name` in UTF-8: name* decoded (RFC 2231), else name, in which encoded
+// words are decoded too, as mailers put them there. R_NONE when there is none.
 enum result mime_param_find(const struct mime_param *params, struct span name,
                             struct buf *out) MUST_CHECK;
 

@@ -34,8 +34,8 @@ enum result mime_header_find(struct span block, struct span name,
 // Puts the value on one line: line ends are removed, white space after them stays, ends trimmed.
 void mime_header_unfold(struct buf *b, struct span value);
 
-// Puts the fields whose names are (invert: are not) among names, octet for octet, then the empty line
-// that ends a header (always, RFC 9051 section 6.4.5). Linear in block times names.
+// Puts the fields whose names are (invert: are not) among names, octet for octet, then the
+// empty line that ends a header (always, RFC 9051 section 6.4.5). Linear in block times names.
 void mime_header_filter(struct buf *b, struct span block, const struct span *names,
                         size_t n, bool invert);
 

@@ -3,8 +3,8 @@
 #include "base/pack.h"
 #include "mime/encoded_word.h"
 
-// Layout: version, count, then the parts in the order of the message. A part's children follow it with
-// its depth plus one; the body follows the header.
+// Layout: version, count, then the parts in the order of the message. A part's children follow
+// it with its depth plus one; the body follows the header.
 enum { VERSION = 1, NAME_MAX_PUT = 255 };
 enum { FLAG_ROOT = 1, FLAG_ATTACHMENT = 2 };
 
@@ -186,8 +186,8 @@ read_child(struct reader *r, struct mime_index_part *part, uint32_t k, struct fa
     return got;
 }
 
-// One step of a section path. `as_part`: the part itself is meant, not the message that it is the root
-// of; in a message that is not a multipart, number 1 goes from the one to the other.
+// One step of a section path. `as_part`: the part itself is meant, not the message that it is
+// the root of; in a message that is not a multipart, number 1 goes from the one to the other.
 static enum result
 step(struct reader *r, struct mime_index_part *part, uint32_t number, bool *as_part,
      struct fault *f)

@@ -1,10 +1,11 @@
 #ifndef MIME_INDEX_H
 #define MIME_INDEX_H
 
-// The index is the part tree in few bytes, for the cache: where each section of a message lies, so that
-// BODY[1.2.MIME] or BINARY[2] are answered without scanning again. Reading copies nothing.
-// Trust: damaged bytes give R_FAIL (FAULT_CORRUPTION) or harmless numbers; check ranges against the size.
-// Owner: the caller owns the bytes; spans in struct mime_index_part borrow them.
+// The index is the part tree in few bytes, for the cache: where each section of a message lies,
+// so that BODY[1.2.MIME] or BINARY[2] are answered without scanning again. Reading copies
+// nothing. Trust: damaged bytes give R_FAIL (FAULT_CORRUPTION) or harmless numbers; check
+// ranges against the size. Owner: the caller owns the bytes; spans in struct mime_index_part
+// borrow them.
 
 #include "base/buf.h"
 #include "mime/scan.h"
@@ -38,8 +39,9 @@ void mime_index_put(struct buf *b, const struct mime_part *root);
 // A message that is not a multipart has the one part 1. R_NONE: no such part.
 enum result mime_index_find(struct span index, const uint32_t *numbers, size_t n,
                             struct mime_index_part *out, struct fault *f) MUST_CHECK;
-// Where the octets of a section of that part are: ALL = BODY[n] (of the root: everything), MIME = its MIME
-// header. R_NONE when the part has no such section (HEADER of a text part, MIME of the root).
+// Where the octets of a section of that part are: ALL = BODY[n] (of the root: everything), MIME
+// = its MIME header. R_NONE when the part has no such section (HEADER of a text part, MIME of
+// the root).
 enum result mime_index_section(const struct mime_index_part *part,
                                enum mime_section section,
                                struct mime_range *out) MUST_CHECK;

@@ -12,7 +12,8 @@ struct pieces {
     size_t n;
 };
 
-// One `; name=value`, LEX_END at the end of the value, LEX_BAD at something else (which the caller skips).
+// One `; name=value`, LEX_END at the end of the value, LEX_BAD at something else (which the
+// caller skips).
 static enum lex
 read_param(struct mime_lex *l, struct buf *name, struct buf *value)
 {

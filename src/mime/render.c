@@ -301,8 +301,8 @@ put_type(struct render *r, const struct mime_part *part, bool text)
     put_params(r, part->params, text);
 }
 
-// A leaf, or a message with its envelope and structure. message/global is shown as a message only to
-// clients that know it (RFC 9051); RFC 3501 knows message/rfc822 alone.
+// A leaf, or a message with its envelope and structure. message/global is shown as a message
+// only to clients that know it (RFC 9051); RFC 3501 knows message/rfc822 alone.
 static void
 put_single(struct render *r, const struct mime_part *part)
 {

@@ -1,9 +1,9 @@
 #ifndef MIME_RENDER_H
 #define MIME_RENDER_H
 
-// The exact IMAP text of ENVELOPE, BODY and BODYSTRUCTURE (RFC 3501 and 9051 section 7.5.2), without the
-// item's name. `utf8` (UTF8=ACCEPT or IMAP4rev2) leaves valid UTF-8 of header values as it is; without it
-// 8-bit octets become RFC 2047 encoded-words. NUL is never written.
+// The exact IMAP text of ENVELOPE, BODY and BODYSTRUCTURE (RFC 3501 and 9051 section 7.5.2),
+// without the item's name. `utf8` (UTF8=ACCEPT or IMAP4rev2) leaves valid UTF-8 of header
+// values as it is; without it 8-bit octets become RFC 2047 encoded-words. NUL is never written.
 // `message` is a part with an envelope (the root, or the child of a message/rfc822 part).
 
 #include "base/buf.h"

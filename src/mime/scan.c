@@ -309,7 +309,8 @@ is_exact(struct span text, size_t boundary_n)
     return after.n == 0 || span_eq(after, SPAN("--"));
 }
 
-// The boundary that begins the line after "--": an exact one first, else the longest; inner before outer.
+// The boundary that begins the line after "--": an exact one first, else the longest; inner
+// before outer.
 static struct boundary *
 find_boundary(struct mime_scan *s, struct span text)
 {

@@ -4,7 +4,8 @@
 #include "mime/render.h"
 #include "mime/summary.h"
 
-// "multipart/mixed 0+80 80+120(text/plain ...)": type, header at+size, body at+size/lines, children.
+// "multipart/mixed 0+80 80+120(text/plain ...)": type, header at+size, body at+size/lines,
+// children.
 static void
 dump(struct buf *b, const struct mime_part *part)
 {

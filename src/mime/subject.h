@@ -5,8 +5,8 @@
 
 #include "base/span.h"
 
-// `subject` is decoded and has single spaces. The base is a part of it; *reply_out: something was removed
-// that says reply or forward.
+// `subject` is decoded and has single spaces. The base is a part of it; *reply_out: something
+// was removed that says reply or forward.
 struct span mime_subject_base(struct span subject, bool *reply_out);
 
 #endif

@@ -138,7 +138,8 @@ put_message_id(struct buf *b, struct buf *text, struct span value, bool bare)
     put_cut(b, text);
 }
 
-// All ids of the field; when they are too many the first and the last ones tell most, so the last stay.
+// All ids of the field; when they are too many the first and the last ones tell most, so the
+// last stay.
 static void
 put_references(struct buf *b, struct buf *text, struct span value)
 {

@@ -1,8 +1,8 @@
 #ifndef MIME_SUMMARY_H
 #define MIME_SUMMARY_H
 
-// The summary holds what SEARCH, SORT and THREAD want of a message's header, decoded to UTF-8 (RFC 2047),
-// packed for the cache. Each field is cut at LIMIT_mime_summary octets.
+// The summary holds what SEARCH, SORT and THREAD want of a message's header, decoded to UTF-8
+// (RFC 2047), packed for the cache. Each field is cut at LIMIT_mime_summary octets.
 // Trust: damaged bytes give R_FAIL (FAULT_CORRUPTION).
 // Owner: spans borrow the packed bytes.
 

@@ -1,21 +1,23 @@
 #ifndef MIME_TEXT_H
 #define MIME_TEXT_H
 
-// A text search asks of parts and headers, pushed in any cuts, which of its needles occur: transfer-decoded,
-// converted to UTF-8, compared by i;unicode-casemap (RFC 5051). Memory does not grow with the text.
-// Trust: none. Threads: one at a time. Owner: mime_text_search_new .. mime_text_search_free.
+// A text search asks of parts and headers, pushed in any cuts, which of its needles occur:
+// transfer-decoded, converted to UTF-8, compared by i;unicode-casemap (RFC 5051). Memory does
+// not grow with the text. Trust: none. Threads: one at a time. Owner: mime_text_search_new ..
+// mime_text_search_free.
 
 #include "base/span.h"
 #include "mime/index.h"
 
 struct mime_text_search;
 
-// Needles are UTF-8, not yet folded; an empty needle is always found. At most 64 (LIMIT_mime_needles).
+// Needles are UTF-8, not yet folded; an empty needle is always found. At most 64
+// (LIMIT_mime_needles).
 struct mime_text_search *mime_text_search_new(const struct span *needles, size_t n);
 void mime_text_search_free(struct mime_text_search **s);
 
-// Whether the body of this part is searched: text/* and the like. (Headers of nested messages are parts
-// with `root` set: give their header range to mime_text_header.)
+// Whether the body of this part is searched: text/* and the like. (Headers of nested messages
+// are parts with `root` set: give their header range to mime_text_header.)
 bool mime_text_searchable(const struct mime_index_part *part);
 
 // Begin a part, feed its raw body octets, end it. Matches never cross from one part to another.

@@ -287,7 +287,8 @@ test_charset_to_utf8(void **state)
     }
 }
 
-// RFC 5051 section 2: titlecase comes before the decomposition, so a ligature is not its capital letters.
+// RFC 5051 section 2: titlecase comes before the decomposition, so a ligature is not its
+// capital letters.
 static void
 test_fold(void **state)
 {

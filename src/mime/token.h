@@ -1,9 +1,10 @@
 #ifndef MIME_TOKEN_H
 #define MIME_TOKEN_H
 
-// A lexer over one unfolded header value: the words of RFC 5322 section 3.2 and RFC 2045 section 5.1, read
-// tolerantly and with comments skipped. Private to this folder. Trust: none; every call ends in [p, end].
-// Words are appended to `out`. LEX_BAD: not such a word, or cut short; LEX_END: the value ended after it.
+// A lexer over one unfolded header value: the words of RFC 5322 section 3.2 and RFC 2045
+// section 5.1, read tolerantly and with comments skipped. Private to this folder. Trust: none;
+// every call ends in [p, end]. Words are appended to `out`. LEX_BAD: not such a word, or cut
+// short; LEX_END: the value ended after it.
 
 #include "base/buf.h"
 
@@ -27,6 +28,15 @@ static inline char
 mime_lex_peek(const struct mime_lex *l)
 {
     return l->p < l->end ? *l->p : '\0';
+}
+
+static inline int
+mime_hex_digit(char c)
+{
+    if (ascii_is_digit(c))
+        return c - '0';
+    c = ascii_upper(c);
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
 bool mime_is_atext(char c);

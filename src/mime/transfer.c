@@ -1,4 +1,5 @@
 #include "mime/transfer.h"
+#include "mime/token.h"
 
 enum mime_encoding
 mime_encoding_of(struct span name)
@@ -148,15 +149,6 @@ base64_end(struct mime_decoder *d, struct buf *out, struct fault *f)
 
 // Quoted-printable (RFC 2045 section 6.7)
 
-static int
-hex_digit(char c)
-{
-    if (ascii_is_digit(c))
-        return c - '0';
-    c = ascii_upper(c);
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 static bool
 is_blank(char c)
 {
@@ -170,8 +162,8 @@ qp_put_held(struct mime_decoder *d, struct buf *out)
     d->have = 0;
 }
 
-// Text that may end a line is held until the next octet tells. White space before a line end goes; a run
-// of more than fits is text (a line has at most 76 octets).
+// Text that may end a line is held until the next octet tells. White space before a line end
+// goes; a run of more than fits is text (a line has at most 76 octets).
 static void
 qp_hold_blank(struct mime_decoder *d, char c, struct buf *out)
 {
@@ -201,10 +193,10 @@ qp_escape(struct mime_decoder *d, char c, struct buf *out, struct fault *f, bool
         d->escape = false;
     } else if (is_blank(c) && (d->have == 1 || blank) && d->have < sizeof(d->held)) {
         d->held[d->have++] = c;
-    } else if (hex_digit(c) >= 0 && !blank) {
+    } else if (mime_hex_digit(c) >= 0 && !blank) {
         d->held[d->have++] = c;
         if (d->have == 3) {
-            buf_put_char(out, (char)(hex_digit(d->held[1]) << 4 | hex_digit(c)));
+            buf_put_char(out, (char)(mime_hex_digit(d->held[1]) << 4 | mime_hex_digit(c)));
             d->have = 0;
             d->escape = false;
         }
@@ -270,7 +262,8 @@ qp_feed(struct mime_decoder *d, struct span in, struct buf *out, struct fault *f
     return R_OK;
 }
 
-// White space at the very end is dropped, as before a line end; so is a soft break without its line end.
+// White space at the very end is dropped, as before a line end; so is a soft break without its
+// line end.
 static enum result
 qp_end(struct mime_decoder *d, struct buf *out, struct fault *f)
 {

@@ -11,7 +11,8 @@ struct mime_utf8 {
     uint8_t n;
 };
 
-// Octets of the valid sequence at p (1-4), 0 when broken, -1 when it is a valid beginning cut short.
+// Octets of the valid sequence at p (1-4), 0 when broken, -1 when it is a valid beginning cut
+// short.
 int mime_utf8_sequence(struct span at);
 void mime_utf8_feed(struct mime_utf8 *u, struct span in, struct buf *out);
 void mime_utf8_end(struct mime_utf8 *u, struct buf *out);
