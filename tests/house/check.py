@@ -89,7 +89,7 @@ def part_unit(_):
 
 def part_threads(_):
     built = build("tsan")
-    good, bad = meson_test("tsan", "threads")
+    good, bad = meson_test("tsan", "unit")
     return good, bad + (0 if built else 1)
 
 
@@ -117,7 +117,7 @@ def part_transcripts(_):
 
 
 def part_variants(_):
-    return pytest("tests/test_transcripts.py", "-k", "test_split or test_mounted")
+    return pytest("tests/test_transcripts.py", "tests/test_rights.py", "-k", "test_split or test_mounted or test_one_right")
 
 
 def part_dovecot(_):

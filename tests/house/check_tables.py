@@ -70,8 +70,9 @@ def codes(root):
     text = "\n".join(transcripts(root).values())
     other = elsewhere(root)
     seen = set()
-    for code in re.findall(r'^FAULT\(\w+,\s*"([^"]*)"', (root / "src/base/faults.def").read_text(), re.M):
-        if not code or code in seen:
+    sources = "\n".join(p.read_text() for p in source.files(root, ".c"))
+    for fault, code in re.findall(r'^FAULT\((\w+),\s*"([^"]*)"', (root / "src/base/faults.def").read_text(), re.M):
+        if not code or code in seen or not re.search(rf"(?<!\[)\bFAULT_{fault}\b(?!\])", sources):
             continue
         seen.add(code)
         if f"[{code}" in text:
@@ -109,6 +110,7 @@ SAMPLE = {
     "src/imap/ext.def": "EXT(idle)\nEXT(lost)\n",
     "src/imap/ext/idle.c": 'x[] = {{"IDLE", ARGS_NONE}};\n w[] = {{SLOT_FETCH, "UID", 0}};\n .capability = "IDLE"\n',
     "src/base/faults.def": 'FAULT(LIMIT, "LIMIT")\n',
+    "src/base/fault.c": "int x = FAULT_LIMIT;\n",
     "tests/transcripts/a.txt": "# a\nA> noop\n",
     "tests/rfc-examples.txt": "RFC3501 6.1.1 C: x -> nothing\n",
 }
