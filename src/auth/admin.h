@@ -10,10 +10,11 @@
 #include "auth/userdb.h"
 
 // Lines for the person are put into text, on R_FAIL too (f->why is one line). FAULT_BAD: unknown verb, wrong arguments.
-enum result admin_users(struct userdb *db, struct span verb, const struct span *args, size_t n, struct buf *text,
-                        struct fault *f) MUST_CHECK;
+enum result admin_users(struct userdb *db, struct span verb, const struct span *args,
+                        size_t n, struct buf *text, struct fault *f) MUST_CHECK;
 
 // Makes the database in `dir` from an image of "user dump". FAULT_ALREADYEXISTS when there is one.
-enum result admin_users_restore(const char *dir, struct span image, struct fault *f) MUST_CHECK;
+enum result admin_users_restore(const char *dir, struct span image,
+                                struct fault *f) MUST_CHECK;
 
 #endif

@@ -300,9 +300,13 @@ main(void)
     must(decode_base64(SPAN("W22ZaJ0SNY7soEsUEjb6gQ=="), salt, sizeof salt, &n) == R_OK);
     must(scram_derive(SPAN("pencil"), 4096, span_of(salt, n), &keys_of_pencil, &f) == R_OK);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain),    cmocka_unit_test(test_login),
-        cmocka_unit_test(test_too_long), cmocka_unit_test(test_unknown_mechanisms),
-        cmocka_unit_test(test_scram),    cmocka_unit_test(test_scram_broken_messages),
+        cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_login),
+        cmocka_unit_test(test_too_long),
+        cmocka_unit_test(test_unknown_mechanisms),
+        cmocka_unit_test(test_scram),
+        cmocka_unit_test(test_scram_downgrade),
+        cmocka_unit_test(test_scram_broken_messages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -253,23 +253,67 @@ refuse_taken(struct userdb *db, struct span name, struct fault *f)
     return r == R_NONE ? R_OK : R_FAIL;
 }
 
-enum result
-userdb_add(struct userdb *db, struct span name, struct span hash,
-           const struct scram_keys *scram, uint64_t *account_out, struct fault *f)
+static enum result
+insert(struct userdb *db, struct span name, uint64_t account, struct span hash,
+       const struct scram_keys *scram, struct fault *f)
 {
-    uint64_t id = 0;
     must(hash.n <= LIMIT_password_hash);
-    if (refuse_taken(db, name, f) || account_new(db, &id, f))
-        return R_FAIL;
     bind_text(db, SQL_ADD, 1, name);
-    bind_u64(db, SQL_ADD, 2, id);
+    bind_u64(db, SQL_ADD, 2, account);
     bind_text(db, SQL_ADD, 3, hash);
     bind_scram(db, SQL_ADD, 4, scram);
     if (change_one(db, SQL_ADD, f))
         return R_FAIL;
     db->count++;
+    return R_OK;
+}
+
+enum result
+userdb_add(struct userdb *db, struct span name, struct span hash,
+           const struct scram_keys *scram, uint64_t *account_out, struct fault *f)
+{
+    uint64_t id = 0;
+    if (refuse_taken(db, name, f) || account_new(db, &id, f) ||
+        insert(db, name, id, hash, scram, f))
+        return R_FAIL;
     *account_out = id;
     return R_OK;
+}
+
+static enum result
+refuse_used(struct userdb *db, uint64_t account, struct fault *f)
+{
+    bind_u64(db, SQL_USED, 1, account);
+    enum result r = step(db, SQL_USED, f);
+    settle(db, SQL_USED);
+    if (r == R_OK)
+        return fault_set(f, FAULT_ALREADYEXISTS, "account id is used already");
+    return r == R_NONE ? R_OK : R_FAIL;
+}
+
+enum result
+userdb_restore(struct userdb *db, const struct user *u, struct fault *f)
+{
+    struct span name = name_span(&u->name);
+    if (u->account == 0 || u->account > INT64_MAX)
+        return fault_set(f, FAULT_BAD, "account id out of range");
+    if (refuse_taken(db, name, f) || refuse_used(db, u->account, f) ||
+        insert(db, name, u->account, user_hash(u), u->has_scram ? &u->scram : NULL, f))
+        return R_FAIL;
+    return u->disabled ? userdb_disable(db, name, true, f) : R_OK;
+}
+
+enum result
+userdb_restore_retired(struct userdb *db, struct span name, uint64_t account,
+                       struct fault *f)
+{
+    if (account == 0 || account > INT64_MAX)
+        return fault_set(f, FAULT_BAD, "account id out of range");
+    if (refuse_used(db, account, f))
+        return R_FAIL;
+    bind_u64(db, SQL_RETIRE_AS, 1, account);
+    bind_text(db, SQL_RETIRE_AS, 2, name);
+    return change_one(db, SQL_RETIRE_AS, f);
 }
 
 enum result
@@ -327,6 +371,17 @@ userdb_each(struct userdb *db, userdb_each_fn *fn, void *arg, struct fault *f)
         if ((r = read_user(db->statements[SQL_EACH], &u, f)) != R_OK || !fn(&u, arg))
             break;
     settle(db, SQL_EACH);
+    return r == R_FAIL ? R_FAIL : R_OK;
+}
+
+enum result
+userdb_each_retired(struct userdb *db, userdb_retired_fn *fn, void *arg, struct fault *f)
+{
+    sqlite3_stmt *s = db->statements[SQL_RETIRED];
+    enum result r;
+    while ((r = step(db, SQL_RETIRED, f)) == R_OK)
+        fn(column_text(s, 0), (uint64_t)sqlite3_column_int64(s, 1), arg);
+    settle(db, SQL_RETIRED);
     return r == R_FAIL ? R_FAIL : R_OK;
 }
 
@@ -493,4 +548,16 @@ userdb_close(struct userdb **db)
     must(sqlite3_close((*db)->sqlite) == SQLITE_OK);
     free(*db);
     *db = NULL;
+}
+
+enum result
+userdb_image(struct userdb *db, struct buf *out, struct fault *f)
+{
+    sqlite3_int64 n = 0;
+    unsigned char *image = sqlite3_serialize(db->sqlite, "main", &n, 0);
+    if (!image)
+        return failed(db, f);
+    buf_put(out, span_of(image, (size_t)n));
+    sqlite3_free(image);
+    return out->over ? fault_set(f, FAULT_TOOBIG, "the user database is too large") : R_OK;
 }

@@ -47,6 +47,11 @@ struct span userdb_secret(const struct userdb *db);  // random, as old as the da
 enum result userdb_add(struct userdb *db, struct span name, struct span hash,
                        const struct scram_keys *scram, uint64_t *account_out,
                        struct fault *f) MUST_CHECK;
+// The same with the account id of a backup; retired ids come back as such. FAULT_ALREADYEXISTS.
+enum result userdb_restore(struct userdb *db, const struct user *u,
+                           struct fault *f) MUST_CHECK;
+enum result userdb_restore_retired(struct userdb *db, struct span name, uint64_t account,
+                                   struct fault *f) MUST_CHECK;
 // Replaces hash and keys (NULL: none). FAULT_NONEXISTENT.
 enum result userdb_set(struct userdb *db, struct span name, struct span hash,
                        const struct scram_keys *scram, struct fault *f) MUST_CHECK;
@@ -58,10 +63,16 @@ enum result userdb_delete(struct userdb *db, struct span name, struct fault *f) 
 typedef bool userdb_each_fn(const struct user *u, void *arg);
 enum result userdb_each(struct userdb *db, userdb_each_fn *fn, void *arg,
                         struct fault *f) MUST_CHECK;
+typedef void userdb_retired_fn(struct span name, uint64_t account, void *arg);
+enum result userdb_each_retired(struct userdb *db, userdb_retired_fn *fn, void *arg,
+                                struct fault *f) MUST_CHECK;
 uint64_t userdb_count(const struct userdb *db);
 // Enabled users whose password could be used with PLAIN only (no SCRAM keys, and no plain text to make them from).
 enum result userdb_count_plain_only(struct userdb *db, uint64_t *out,
                                     struct fault *f) MUST_CHECK;
+
+// The whole database as one consistent file image, for a backup.
+enum result userdb_image(struct userdb *db, struct buf *out, struct fault *f) MUST_CHECK;
 
 // One transaction around many changes; commit makes them durable at once.
 enum result userdb_begin(struct userdb *db, struct fault *f) MUST_CHECK;

@@ -1,6 +1,7 @@
 #include "auth/lookup.h"
 #include "auth/passwd_file.h"
 #include "auth/password.h"
+#include "auth/verbs.h"
 
 #include <setjmp.h>
 #include <sodium.h>
@@ -300,6 +301,63 @@ test_lookup(void **state)
     userdb_close(&db);
 }
 
+static enum result
+verb(struct userdb *db, const char *words, const char *a, const char *b, struct buf *text,
+     struct fault *f)
+{
+    const struct span args[] = {span_str(a), span_str(b)};
+    buf_reset(text);
+    return verbs_run(db, span_str(words), args, b ? 2 : a ? 1 : 0, text, f);
+}
+
+static void
+test_verbs(void **state)
+{
+    (void)state;
+    struct userdb *db = open_db();
+    struct buf text, dump;
+    struct user before, after;
+    struct fault f = {0};
+    buf_init(&text, 65536);
+    buf_init(&dump, 65536);
+    assert_int_equal(verb(db, "user add", "Ann", "se cret", &text, &f), R_OK);
+    assert_int_equal(verb(db, "user add", "ann", "x", &text, &f), R_FAIL);
+    assert_int_equal(f.kind, FAULT_ALREADYEXISTS);
+    assert_int_equal(verb(db, "user add", "a/b", "x", &text, &f), R_FAIL);
+    assert_int_equal(verb(db, "user add", "bob", "", &text, &f), R_FAIL);
+    assert_int_equal(verb(db, "user add", "bob", NULL, &text, &f), R_FAIL);
+    assert_int_equal(verb(db, "user add", "bob", "x", &text, &f), R_OK);
+    assert_int_equal(verb(db, "user passwd", "carol", "x", &text, &f), R_FAIL);
+    assert_int_equal(f.kind, FAULT_NONEXISTENT);
+    assert_int_equal(
+        verb(db, "user load", "1", "carol:{PLAIN}pass word\ndave:*\nx\n", &text, &f), R_OK);
+    assert_true(span_ends(buf_span(&text), SPAN("2 added, 0 changed, 1 lines not used\n")));
+    assert_int_equal(verb(db, "user delete", "bob", NULL, &text, &f), R_OK);
+    assert_int_equal(verb(db, "user list", NULL, NULL, &text, &f), R_OK);
+    assert_true(span_eq(buf_span(&text), SPAN("ann\ncarol\ndave\tdisabled\n")));
+    assert_int_equal(verb(db, "user frob", NULL, NULL, &text, &f), R_FAIL);
+    assert_int_equal(userdb_find(db, SPAN("ann"), &before, &f), R_OK);
+    assert_true(before.has_scram && password_is_own(user_hash(&before)));
+    assert_int_equal(password_verify(user_hash(&before), SPAN("se cret"), &f), R_OK);
+
+    assert_int_equal(verb(db, "user dump", NULL, NULL, &dump, &f), R_OK);
+    assert_int_equal(verbs_restore(db, buf_span(&dump), &f), R_FAIL);  // not empty
+    userdb_close(&db);
+    teardown(NULL);
+    setup(NULL);
+    db = open_db();
+    assert_int_equal(verbs_restore(db, buf_span(&dump), &f), R_OK);
+    assert_int_equal(userdb_count(db), 3);
+    assert_int_equal(userdb_find(db, SPAN("ann"), &after, &f), R_OK);
+    assert_memory_equal(&before, &after, sizeof before);
+    assert_int_equal(verb(db, "user dump", NULL, NULL, &text, &f), R_OK);
+    assert_true(span_eq(buf_span(&text), buf_span(&dump)));
+    assert_int_equal(verbs_restore(db, SPAN("U\tx\n"), &f), R_FAIL);
+    userdb_close(&db);
+    buf_done(&text);
+    buf_done(&dump);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int
@@ -315,6 +373,7 @@ main(void)
         TEST(test_passwd_lines),
         TEST(test_passwd_file),
         TEST(test_lookup),
+        TEST(test_verbs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,26 @@
+#ifndef AUTH_VERBS_H
+#define AUTH_VERBS_H
+
+// The user verbs of the admin socket and of the command line, on an open user database:
+//   user add NAME PASSWORD | user passwd NAME PASSWORD | user list | user delete NAME
+//   user load FIRST-LINE TEXT (a piece of a passwd-file) | user dump (what verbs_restore reads back)
+// Trust: arguments come from root or the service user; names and hashes are checked all the same.
+// Threads: the database's.
+
+#include "auth/userdb.h"
+
+// argon2id hash and SCRAM keys of a new password, about 35 ms. *has_scram_out is false for a password that
+// SASLprep forbids: such a user logs in with PLAIN only. Threads: any.
+enum result verbs_credentials(struct span password, struct buf *hash_out,
+                              struct scram_keys *scram_out, bool *has_scram_out,
+                              struct fault *f) MUST_CHECK;
+
+// Text for the person goes to `text`. R_FAIL: FAULT_BAD (wrong arguments), FAULT_NONEXISTENT,
+// FAULT_ALREADYEXISTS or what the database says.
+enum result verbs_run(struct userdb *db, struct span verb, const struct span *args,
+                      size_t n, struct buf *text, struct fault *f) MUST_CHECK;
+
+// Puts the users of a `user dump` into an empty database, with their account ids.
+enum result verbs_restore(struct userdb *db, struct span dump, struct fault *f) MUST_CHECK;
+
+#endif
