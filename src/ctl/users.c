@@ -1,0 +1,76 @@
+#include "ctl/users.h"
+#include "auth/admin.h"
+#include "auth/lookup.h"
+#include "base/limits.h"
+
+struct users {
+    struct userdb *db;
+    struct buf domains;
+};
+
+static void
+directory(const char *data, char out[4200])
+{
+    snprintf(out, 4200, "%s/users", data);
+}
+
+enum result
+users_open(const struct config *c, struct users **u_out, struct fault *f)
+{
+    char dir[4200];
+    struct userdb *db;
+    directory(c->data, dir);
+    if (userdb_open(dir, &db, f) != R_OK)
+        return R_FAIL;
+    struct users *u = calloc(1, sizeof *u);
+    must(u != NULL);
+    u->db = db;
+    buf_init(&u->domains, SIZE_MAX);
+    for (size_t i = 0; i < c->local_domains.n; i++)
+        buf_printf(&u->domains, "%s%s", i ? " " : "", c->local_domains.items[i]);
+    *u_out = u;
+    return R_OK;
+}
+
+void
+users_close(struct users **u)
+{
+    if (*u == NULL)
+        return;
+    userdb_close(&(*u)->db);
+    buf_done(&(*u)->domains);
+    free(*u);
+    *u = NULL;
+}
+
+enum result
+users_do(void *arg, struct span verb, const struct span *args, size_t n, struct buf *text,
+         struct fault *f)
+{
+    struct users *u = arg;
+    return admin_users(u->db, verb, args, n, text, f);
+}
+
+enum result
+users_find(void *arg, struct span name, uint64_t *account_out, struct buf *user_out,
+           struct fault *f)
+{
+    struct users *u = arg;
+    struct lookup_rules rules = {buf_span(&u->domains)};
+    struct user found;
+    struct span detail;
+    enum result r = lookup_recipient(u->db, &rules, name, &found, &detail, f);
+    if (r != R_OK)
+        return r;
+    *account_out = found.account;
+    buf_put(user_out, name_span(&found.name));
+    return R_OK;
+}
+
+enum result
+users_restore(const char *data, struct span dump, struct fault *f)
+{
+    char dir[4200];
+    directory(data, dir);
+    return admin_users_restore(dir, dump, f);
+}
