@@ -1,6 +1,6 @@
 #include "ctl/users.h"
-#include "auth/admin.h"
 #include "auth/lookup.h"
+#include "auth/verbs.h"
 #include "base/limits.h"
 
 struct users {
@@ -48,7 +48,7 @@ users_do(void *arg, struct span verb, const struct span *args, size_t n, struct 
          struct fault *f)
 {
     struct users *u = arg;
-    return admin_users(u->db, verb, args, n, text, f);
+    return verbs_run(u->db, verb, args, n, text, f);
 }
 
 enum result
@@ -71,6 +71,11 @@ enum result
 users_restore(const char *data, struct span dump, struct fault *f)
 {
     char dir[4200];
+    struct userdb *db;
     directory(data, dir);
-    return admin_users_restore(dir, dump, f);
+    if (userdb_open(dir, &db, f) != R_OK)
+        return R_FAIL;
+    enum result r = verbs_restore(db, dump, f);
+    userdb_close(&db);
+    return r;
 }
