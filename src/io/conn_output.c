@@ -114,6 +114,20 @@ wait_for_room(struct conn *c)
         conn_work_later(c);
 }
 
+// A peer that takes everything at once would keep its task running. While others have their turn the task
+// counts as writing, so that the handler keeps out and the conn stays.
+static void
+yield(struct conn *c)
+{
+    if (c->writer || !task_self())
+        return;
+    c->writer = task_self();
+    task_yield();
+    c->writer = NULL;
+    if (c->is.call_due)
+        conn_work_later(c);
+}
+
 static void
 queued(struct conn *c, struct chunk *k, size_t n)
 {
@@ -125,7 +139,7 @@ queued(struct conn *c, struct chunk *k, size_t n)
     if (waiting || c->out_n < PIECE)
         return;
     conn_flush(c);
-    task_yield();  // a peer that takes everything at once would keep its task running
+    yield(c);
 }
 
 static void

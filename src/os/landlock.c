@@ -99,7 +99,18 @@ place_path(const struct role_place *p, const char *data, char path[PATH_MAX],
                      p->path);
     if (n < 0 || n >= PATH_MAX)
         return fault_set(f, FAULT_UNAVAILABLE, "path too long: %.80s", path);
-    return absolute ? R_OK : place_make(p, path, f);
+    return absolute || !p->writes ? R_OK : place_make(p, path, f);
+}
+
+static uint64_t
+place_access(const struct role *r, const struct role_place *p)
+{
+    uint64_t access = fs_read | (p->writes ? fs_write : 0);
+    if (r->may_exec)
+        access |= LANDLOCK_ACCESS_FS_EXECUTE;
+    if (p->kind == ROLE_LIST)
+        return LANDLOCK_ACCESS_FS_READ_DIR;
+    return p->kind == ROLE_FILE ? access & fs_of_files : access;
 }
 
 static enum result
@@ -109,9 +120,7 @@ allow_places(int ruleset, const struct role *r, const char *data, uint64_t handl
     const struct role_place *p;
     char path[PATH_MAX];
     for (size_t at = 0; (p = role_place_next(r, &at)) != NULL;) {
-        uint64_t access = fs_read | (p->writes ? fs_write : 0);
-        access |= r->may_exec ? LANDLOCK_ACCESS_FS_EXECUTE : 0;
-        access &= handled & (p->kind == ROLE_FILE ? fs_of_files : UINT64_MAX);
+        uint64_t access = place_access(r, p) & handled;
         if (place_path(p, data, path, f) != R_OK)
             return R_FAIL;
         if (ruleset >= 0 && allow_path(ruleset, path, access, f) != R_OK)

@@ -12,7 +12,7 @@ enum role_user { ROLE_KEEP, ROLE_SERVICE };  // stays who it is; drops to the se
 // ROLE_CONFIGURED: TCP to the ports in struct sandbox_paths, which Landlock enforces (ABI 4), sockets of the
 // internet families only. ROLE_ANY: not restricted.
 enum role_connect { ROLE_NOTHING, ROLE_CONFIGURED, ROLE_ANY };
-enum role_place_kind { ROLE_DIR, ROLE_FILE };
+enum role_place_kind { ROLE_DIR, ROLE_FILE, ROLE_LIST };
 
 enum role_calls {  // bits: the sets of calls.def
     CALLS_BASE = 1,

@@ -4,7 +4,8 @@
 // The sandbox takes from this process what its role does not need, for good: no_new_privs, not dumpable, dies
 // with its parent, resource limits, stray descriptors, capabilities, Landlock, seccomp; in that order.
 // Call it before the first thread and before the first octet from outside; open before it what will be
-// needed (time zone, name service, certificates), since afterwards only the role's places can be opened.
+// needed (time zone, name service, certificates, OpenSSL's configuration, iconv's modules), since afterwards
+// only the role's places can be opened and no code can be mapped.
 // Threads: the only one.
 
 #include "os/role.h"

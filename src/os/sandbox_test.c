@@ -38,11 +38,23 @@ file_make(char *path, size_t size, const char *dir, const char *name)
     close(fd);
 }
 
+static void
+plain_file_make(const char *name)
+{
+    char path[64];
+    snprintf(path, sizeof path, "%s/%s", data, name);
+    int fd = open(path, O_CREAT | O_WRONLY, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+}
+
 static int
 setup(void **state)
 {
     (void)state;
     assert_non_null(mkdtemp(data));
+    plain_file_make("format");
+    plain_file_make("uuid");
     file_make(secret, sizeof secret, "users", "hashes");
     file_make(record, sizeof record, "journal", "1");
     return 0;
@@ -276,6 +288,21 @@ use_journal(void)
     NEED(fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0);
 }
 
+// The data directory itself: opened and listed, its small files read, nothing made or changed there.
+static void
+use_data_directory(void)
+{
+    int at = open(data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    NEED(at >= 0);
+    NEED(openat(at, "format", O_RDONLY | O_CLOEXEC) >= 0);
+    NEED(openat(at, "journal", O_RDONLY | O_DIRECTORY | O_CLOEXEC) >= 0);
+    NEED(openat(at, "format", O_RDWR | O_CLOEXEC) < 0 && errno == EACCES);
+    NEED(openat(at, "new", O_RDWR | O_CREAT | O_CLOEXEC, 0600) < 0 && errno == EACCES);
+    NEED(openat(at, "users/hashes", O_RDONLY | O_CLOEXEC) < 0 && errno == EACCES);
+    NEED(renameat(at, "users/hashes", at, "journal/stolen") != 0);
+    NEED(linkat(at, "users/hashes", at, "journal/stolen", 0) != 0);
+}
+
 static void
 use_what_mail_needs(const char *role)
 {
@@ -286,6 +313,8 @@ use_what_mail_needs(const char *role)
     use_sockets(fds);
     use_memory();
     use_journal();
+    if (sandbox_landlock_abi() > 0)
+        use_data_directory();
 }
 
 static void
