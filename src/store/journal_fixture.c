@@ -38,7 +38,11 @@ fixture_open(struct fixture *x)
     struct journal_options o = {.path = x->path,
                                 .codec = codec_by_name(x->codec),
                                 .segment_size = x->segment_size,
-                                .known_seq = x->known_seq};
+                                .known_seq = x->known_seq,
+                                .inspect = x->inspect,
+                                .on_durable = x->on_durable,
+                                .arg = x->arg,
+                                .pool = x->pool};
     return journal_open(&o, &x->j, &x->recovery, &x->fault);
 }
 

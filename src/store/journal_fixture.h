@@ -10,6 +10,10 @@ struct fixture {
     char path[64];
     const char *codec;
     uint64_t segment_size, known_seq;
+    bool inspect;
+    void (*on_durable)(struct store_batch *b, void *arg);
+    void *arg;
+    struct pool *pool;
     struct journal *j;
     struct journal_recovery recovery;
     struct fault fault;

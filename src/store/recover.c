@@ -259,7 +259,7 @@ enum result
 journal_recover(struct journal *j, uint64_t known_seq, struct journal_recovery *r_out,
                 struct fault *f)
 {
-    uint32_t count;
+    uint32_t count = 0;
     if (segments_count(j, &count, f) != R_OK)
         return R_FAIL;
     for (uint32_t i = 1; i <= count; i++)

@@ -30,27 +30,42 @@ walk_seek(struct walk *w, uint64_t offset, uint64_t seq)
     w->batch_count = 0;
 }
 
-// The octets [offset, offset + n) of the file; R_NONE when it ends before.
 static enum result
-window_get(struct walk *w, uint64_t offset, size_t n, struct span *out, struct fault *f)
+window_fill(struct walk *w, uint64_t offset, size_t n, struct fault *f)
 {
-    if (offset > w->size || n > w->size - offset)
-        return R_NONE;
-    if (offset < w->window_at || offset + n > w->window_at + w->window.n) {
-        uint64_t want = w->size - offset < WINDOW ? w->size - offset : WINDOW;
-        want = want < n ? n : want;
-        buf_reset(&w->window);
-        char *room = buf_reserve(&w->window, (size_t)want);
-        if (!room)
-            return R_NONE;  // no record is as large as that
-        enum result r = disk_read(w->fd, offset, room, (size_t)want, false, f);
-        if (r != R_OK)
-            return r;
+    uint64_t want = w->size - offset < WINDOW ? w->size - offset : WINDOW;
+    want = want < n ? n : want;
+    buf_reset(&w->window);
+    char *room = buf_reserve(&w->window, (size_t)want);
+    if (!room)
+        return R_NONE;  // no record is as large as that
+    enum result r = disk_read(w->fd, offset, room, (size_t)want, false, f);
+    if (r == R_OK) {
         w->window.n = (size_t)want;
         w->window_at = offset;
     }
-    *out = span_of(w->window.p + (offset - w->window_at), n);
-    return R_OK;
+    return r;
+}
+
+// The octets [offset, offset + n) of the file; R_NONE when it ends before. A segment that is sealed meanwhile
+// becomes shorter, but never by its records.
+static enum result
+window_get(struct walk *w, uint64_t offset, size_t n, struct span *out, struct fault *f)
+{
+    enum result r = R_OK;
+    if (offset > w->size || n > w->size - offset)
+        return R_NONE;
+    if (offset < w->window_at || offset + n > w->window_at + w->window.n)
+        r = window_fill(w, offset, n, f);
+    if (r == R_NONE) {
+        uint64_t before = w->size;
+        if (disk_size(w->fd, &w->size, f) != R_OK)
+            return R_FAIL;
+        return w->size < before ? window_get(w, offset, n, out, f) : R_NONE;
+    }
+    if (r == R_OK)
+        *out = span_of(w->window.p + (offset - w->window_at), n);
+    return r;
 }
 
 static bool
