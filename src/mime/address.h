@@ -2,7 +2,8 @@
 #define MIME_ADDRESS_H
 
 // Address lists (RFC 5322 section 3.4 and 4.4, RFC 6532) read tolerantly. Bounded by
-// LIMIT_mime_addresses: the rest is left out. Linear, no recursion. Trust: none.
+// LIMIT_mime_addresses: the rest is left out. Linear, no recursion.
+// Trust: none.
 // Owner: the arena.
 
 #include "base/arena.h"

@@ -2,8 +2,9 @@
 #define MIME_CHARSET_H
 
 // Charsets: any label seen in mail to UTF-8 (ICU, with the labels of the wild), and the
-// canonical form in which text is compared (i;unicode-casemap, RFC 5051). Trust: none; broken
-// input becomes U+FFFD. Threads: a converter belongs to one thread at a time.
+// canonical form in which text is compared (i;unicode-casemap, RFC 5051).
+// Trust: none; broken input becomes U+FFFD.
+// Threads: a converter belongs to one thread at a time.
 
 #include "base/buf.h"
 #include "base/span.h"

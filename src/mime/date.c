@@ -93,7 +93,7 @@ read_time(struct reading *r, struct span word, char separator)
         *fields[i] = number(span_slice(part, 0, 2));
 }
 
-// Two and three digits: RFC 5322 section 4.3.
+// Two and three digits: RFC 5322 section 4.3. "0102" is what mailers made of 2002.
 static void
 read_year(struct reading *r, struct span word)
 {
@@ -101,7 +101,7 @@ read_year(struct reading *r, struct span word)
 
     if (word.n <= 2 && year >= 0)
         year += year < 50 ? 2000 : 1900;
-    else if (word.n == 3)
+    else if (year >= 0 && year < 1000)
         year += 1900;
     r->year = year;
 }

@@ -3,7 +3,8 @@
 
 // Encoded words (RFC 2047) and encoded parameters (RFC 2231) to UTF-8. Broken octets become
 // U+FFFD; what is not an encoded word, or has an unknown charset, stays as it is. Linear; the
-// buf bounds the output. Trust: none.
+// buf bounds the output.
+// Trust: none.
 
 #include "base/buf.h"
 #include "mime/scan.h"

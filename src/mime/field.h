@@ -1,7 +1,9 @@
 #ifndef MIME_FIELD_H
 #define MIME_FIELD_H
 
-// What one header field says about a part. Private to this folder. Trust: none. Owner: the arena.
+// What one header field says about a part. Private to this folder.
+// Trust: none.
+// Owner: the arena.
 
 #include "mime/scan.h"
 

@@ -35,22 +35,38 @@ put_folded(struct buf *out, const UNormalizer2 *nfkd, UChar32 c)
     }
 }
 
+// The ASCII at the front of `in`, in capitals; returns how many octets that were.
+static size_t
+put_ascii(struct buf *out, struct span in)
+{
+    size_t n = 0;
+
+    while (n < in.n && !(in.p[n] & 0x80))
+        n++;
+    char *room = n > 0 ? buf_reserve(out, n) : NULL;
+    if (!room)
+        return n;
+    for (size_t i = 0; i < n; i++)
+        room[i] = ascii_upper(in.p[i]);
+    out->n += n;
+    return n;
+}
+
 void
 mime_fold(struct buf *out, struct span utf8)
 {
     UErrorCode error = U_ZERO_ERROR;
     const UNormalizer2 *nfkd = unorm2_getNFKDInstance(&error);
 
-    for (size_t i = 0; i < utf8.n;) {
-        if (!(utf8.p[i] & 0x80)) {
-            buf_put_char(out, ascii_upper(utf8.p[i++]));
-            continue;
-        }
-        size_t n = utf8.n - i < 4 ? utf8.n - i : 4;
+    while (utf8.n > 0) {
+        size_t ascii = put_ascii(out, utf8);
+        utf8 = span_skip(utf8, ascii);
+        if (utf8.n == 0)
+            break;
         int32_t at = 0;
         UChar32 c;
-        U8_NEXT((const uint8_t *)utf8.p + i, at, (int32_t)n, c);
+        U8_NEXT((const uint8_t *)utf8.p, at, (int32_t)(utf8.n < 4 ? utf8.n : 4), c);
         put_folded(out, nfkd, c < 0 ? 0xFFFD : c);
-        i += (size_t)at;
+        utf8 = span_skip(utf8, (size_t)at);
     }
 }

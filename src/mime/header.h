@@ -1,8 +1,10 @@
 #ifndef MIME_HEADER_H
 #define MIME_HEADER_H
 
-// Walking over a header block and choosing fields from it (HEADER.FIELDS, RFC 9051 section 6.4.5).
-// Trust: none; lines without a colon that continue nothing are skipped by next and by the filter.
+// Walking over a header block and choosing fields from it (HEADER.FIELDS, RFC 9051 section
+// 6.4.5).
+// Trust: none; lines without a colon that continue nothing are skipped by next and by the
+// filter.
 // Owner: all spans borrow the block.
 
 #include "base/buf.h"

@@ -3,9 +3,10 @@
 
 // The index is the part tree in few bytes, for the cache: where each section of a message lies,
 // so that BODY[1.2.MIME] or BINARY[2] are answered without scanning again. Reading copies
-// nothing. Trust: damaged bytes give R_FAIL (FAULT_CORRUPTION) or harmless numbers; check
-// ranges against the size. Owner: the caller owns the bytes; spans in struct mime_index_part
-// borrow them.
+// nothing.
+// Trust: damaged bytes give R_FAIL (FAULT_CORRUPTION) or harmless numbers; check ranges against
+// the size.
+// Owner: the caller owns the bytes; spans in struct mime_index_part borrow them.
 
 #include "base/buf.h"
 #include "mime/scan.h"

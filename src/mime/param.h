@@ -4,7 +4,9 @@
 // Parameters of Content-Type and Content-Disposition (RFC 2045 section 5.1) with the pieces of
 // RFC 2231 joined: name*0*, name*1 become one parameter name* whose value is
 // charset'language'text, still escaped. Private to this folder. Linear (one sort); at most
-// LIMIT_mime_params. Trust: none. Owner: the arena.
+// LIMIT_mime_params.
+// Trust: none.
+// Owner: the arena.
 
 #include "mime/scan.h"
 #include "mime/token.h"

@@ -4,11 +4,12 @@
 // A scan finds the structure of a message in one pass: bytes are pushed in any cuts, a flat
 // tree of parts with offsets comes out (RFC 5322, 2045, 2046). Bodies are looked at, never
 // kept.
-// Owner: the arena given to mime_scan_new; the tree borrows nothing from the bytes fed. Trust:
-// none; any bytes give a tree. Memory is bounded by LIMIT_mime_*: what is nested deeper or
-// comes later than the caps is an opaque body; longer header fields are cut for interpretation
-// only. Lines end with CRLF or bare LF; offsets and sizes are octets of the message exactly as
-// fed. Threads: one at a time per scan.
+// Owner: the arena given to mime_scan_new; the tree borrows nothing from the bytes fed.
+// Trust: none; any bytes give a tree. Memory is bounded by LIMIT_mime_*: what is nested deeper
+// or comes later than the caps is an opaque body; longer header fields are cut for
+// interpretation only. Lines end with CRLF or bare LF; offsets and sizes are octets of the
+// message exactly as fed.
+// Threads: one at a time per scan.
 
 #include "base/arena.h"
 #include "base/span.h"

@@ -1,7 +1,8 @@
 #ifndef MIME_SUBJECT_H
 #define MIME_SUBJECT_H
 
-// The base subject of RFC 5256 section 2.1. Private to this folder. Linear. Trust: none.
+// The base subject of RFC 5256 section 2.1. Private to this folder. Linear.
+// Trust: none.
 
 #include "base/span.h"
 

@@ -3,8 +3,10 @@
 
 // A text search asks of parts and headers, pushed in any cuts, which of its needles occur:
 // transfer-decoded, converted to UTF-8, compared by i;unicode-casemap (RFC 5051). Memory does
-// not grow with the text. Trust: none. Threads: one at a time. Owner: mime_text_search_new ..
-// mime_text_search_free.
+// not grow with the text.
+// Trust: none.
+// Threads: one at a time.
+// Owner: mime_text_search_new .. mime_text_search_free.
 
 #include "base/span.h"
 #include "mime/index.h"

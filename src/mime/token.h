@@ -2,9 +2,9 @@
 #define MIME_TOKEN_H
 
 // A lexer over one unfolded header value: the words of RFC 5322 section 3.2 and RFC 2045
-// section 5.1, read tolerantly and with comments skipped. Private to this folder. Trust: none;
-// every call ends in [p, end]. Words are appended to `out`. LEX_BAD: not such a word, or cut
-// short; LEX_END: the value ended after it.
+// section 5.1, read tolerantly and with comments skipped. Private to this folder.
+// Trust: none; every call ends in [p, end]. Words are appended to `out`. LEX_BAD: not such a
+// word, or cut short; LEX_END: the value ended after it.
 
 #include "base/buf.h"
 

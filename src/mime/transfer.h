@@ -2,10 +2,10 @@
 #define MIME_TRANSFER_H
 
 // Content-transfer-decoding as a stream (RFC 2045 section 6), for BINARY (RFC 3516) and for
-// searching. Trust: none. Strict decoders fail with FAULT_UNKNOWNCTE on data that cannot be
-// decoded; lenient ones skip what is wrong. Feed in any cuts; the output is the same.
-// `out` may be past its maximum afterwards (buf.over): use a roomy one and drain it after each
-// feed.
+// searching.
+// Trust: none. Strict decoders fail with FAULT_UNKNOWNCTE on data that cannot be decoded;
+// lenient ones skip what is wrong. Feed in any cuts; the output is the same. `out` may be past
+// its maximum afterwards (buf.over): use a roomy one and drain it after each feed.
 
 #include "base/buf.h"
 #include "mime/scan.h"

@@ -2,7 +2,8 @@
 #define MIME_UTF8_H
 
 // A stream of octets made valid UTF-8 (RFC 3629): each broken sequence becomes one U+FFFD.
-// Private to this folder. Trust: none. Feed in any cuts.
+// Private to this folder.
+// Trust: none. Feed in any cuts.
 
 #include "base/buf.h"
 
