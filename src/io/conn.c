@@ -202,6 +202,8 @@ destroy(struct conn *c)
     budget_give(BUDGET_INTAKE, c->in_charged);
     buf_done(&c->in);
     c->is.dead = true;
+    if (c->on_end)
+        c->on_end(c->on_end_arg);
     if (c->depth == 0)
         free(c);
 }
@@ -307,14 +309,32 @@ conn_handler(struct conn *c, conn_fn *on_input, void *arg)
     c->arg = arg;
 }
 
-int
-conn_detach(struct conn **cp, struct buf *unread_out)
+void
+conn_on_end(struct conn *c, void (*fn)(void *arg), void *arg)
 {
-    struct conn *c = *cp;
-    must(!c->ssl && !c->is.failed);
+    c->on_end = fn;
+    c->on_end_arg = arg;
+}
+
+void
+conn_hang_up(struct conn *c)
+{
+    shutdown(c->fd, SHUT_RDWR);
+}
+
+static void
+send_rest(struct conn *c)
+{
     if (c->out_n > 0)
         conn_flush(c);
     must(c->out_n == 0);
+}
+
+// Frees c without its descriptor.
+static int
+give_up(struct conn **cp, struct buf *unread_out)
+{
+    struct conn *c = *cp;
     buf_put(unread_out, conn_input(c));
     if (c->armed)
         event_del(&c->event);
@@ -323,6 +343,25 @@ conn_detach(struct conn **cp, struct buf *unread_out)
     c->fd = -1;
     conn_close(cp);
     return fd;
+}
+
+int
+conn_detach(struct conn **c, struct buf *unread_out)
+{
+    must(!(*c)->ssl);
+    send_rest(*c);
+    return give_up(c, unread_out);
+}
+
+SSL *
+conn_detach_tls(struct conn **c, struct buf *unread_out)
+{
+    SSL *ssl = (*c)->ssl;
+    must(ssl != NULL && !(*c)->is.handshake);
+    send_rest(*c);
+    (*c)->ssl = NULL;
+    (void)give_up(c, unread_out);
+    return ssl;
 }
 
 // ---- asking ----

@@ -60,6 +60,7 @@ void conn_filled(struct conn *c, size_t n);
 enum result conn_wait_input(struct conn *c, size_t n, uint32_t timeout_ms) MUST_CHECK;
 
 // Gives the descriptor up (plain conns only): the queue must be empty. *unread_out gets the unread input.
+// (Ask conn_queued first: a peer that reads nothing keeps it from becoming empty.)
 int conn_detach(struct conn **c, struct buf *unread_out);
 // The same for TLS, after the handshake: the caller owns the SSL and its descriptor (SSL_get_fd). Nothing is sent,
 // no SSL_shutdown. The gate's pump goes on with it.

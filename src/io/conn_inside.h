@@ -32,6 +32,8 @@ struct conn {
     SSL *ssl;
     conn_fn *fn;
     void *arg;
+    void (*on_end)(void *arg);
+    void *on_end_arg;
     struct buf in;
     size_t in_skip, in_max, in_charged;
     struct chunk *out_first, *out_last;

@@ -556,6 +556,68 @@ test_detach_and_unread(void **state)
     buf_done(&s.got);
 }
 
+static void
+note_end(void *arg)
+{
+    ((struct stage *)arg)->task_over = true;
+}
+
+static void
+detach_tls_inside(struct conn *c, void *arg)
+{
+    struct stage *s = arg;
+    struct buf unread;
+    if (conn_input(c).n == 0)
+        return;
+    buf_init(&unread, 100);
+    conn_write_str(c, "last;");
+    SSL *ssl = conn_detach_tls(&s->near, &unread);
+    assert_true(s->task_over);
+    assert_true(span_eq(buf_span(&unread), SPAN("hello")));
+    assert_int_equal(SSL_write(ssl, "pumped", 6), 6);  // the stream goes on
+    close(SSL_get_fd(ssl));
+    SSL_free(ssl);
+    buf_done(&unread);
+}
+
+static void
+play_detach_tls(struct stage *s)
+{
+    s->want = 11;
+    conn_handler(s->near, detach_tls_inside, s);
+    conn_on_end(s->near, note_end, s);
+    conn_write_str(s->far, "hello");
+}
+
+static void
+test_detach_tls(void **state)
+{
+    (void)state;
+    struct stage s = {.tls = true};
+    stage_run(&s, play_detach_tls);
+    assert_true(span_eq(buf_span(&s.got), SPAN("last;pumped")));
+    buf_done(&s.got);
+}
+
+static void
+play_hang_up(struct stage *s)
+{
+    conn_handler(s->near, close_inside, s);
+    conn_on_end(s->near, note_end, s);
+    conn_hang_up(s->near);
+}
+
+static void
+test_hang_up(void **state)
+{
+    (void)state;
+    struct stage s = {0};
+    stage_run(&s, play_hang_up);
+    assert_int_equal(s.near_calls, 1);  // with conn_eof
+    assert_true(s.task_over);
+    buf_done(&s.got);
+}
+
 // ---- certificates ----
 
 static void
@@ -615,6 +677,8 @@ main(void)
         cmocka_unit_test(test_fail_from_outside),
         cmocka_unit_test(test_garbage_instead_of_tls),
         cmocka_unit_test(test_detach_and_unread),
+        cmocka_unit_test(test_detach_tls),
+        cmocka_unit_test(test_hang_up),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
