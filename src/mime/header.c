@@ -82,13 +82,10 @@ mime_header_unfold(struct buf *b, struct span value)
     }
 }
 
-static bool
-is_among(struct span name, const struct span *names, size_t n)
+static int
+by_name(const void *left, const void *right)
 {
-    for (size_t i = 0; i < n; i++)
-        if (span_ieq(names[i], name))
-            return true;
-    return false;
+    return span_icmp(*(const struct span *)left, *(const struct span *)right);
 }
 
 void
@@ -97,14 +94,21 @@ mime_header_filter(struct buf *b, struct span block, const struct span *names, s
 {
     struct mime_header_iter it = mime_header_begin(block);
     struct mime_header header;
+    struct span *sorted = calloc(n + 1, sizeof(*sorted));
 
+    must(sorted != NULL);
+    for (size_t i = 0; i < n; i++)
+        sorted[i] = names[i];
+    qsort(sorted, n, sizeof(*sorted), by_name);
     while (mime_header_next(&it, &header) == R_OK) {
-        if (is_among(header.name, names, n) == invert)
+        bool among = bsearch(&header.name, sorted, n, sizeof(*sorted), by_name) != NULL;
+        if (among == invert)
             continue;
         buf_put(b, header.raw);
         if (header.raw.p[header.raw.n - 1] != '\n')
             buf_put(b, SPAN("\r\n"));
     }
+    free(sorted);
     buf_put(
         b,
         SPAN("\r\n"));  // RFC 9051 section 6.4.5: the delimiting blank line is always there

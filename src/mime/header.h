@@ -37,7 +37,7 @@ enum result mime_header_find(struct span block, struct span name,
 void mime_header_unfold(struct buf *b, struct span value);
 
 // Puts the fields whose names are (invert: are not) among names, octet for octet, then the
-// empty line that ends a header (always, RFC 9051 section 6.4.5). Linear in block times names.
+// empty line that ends a header (always, RFC 9051 section 6.4.5).
 void mime_header_filter(struct buf *b, struct span block, const struct span *names,
                         size_t n, bool invert);
 

@@ -186,6 +186,17 @@ read_child(struct reader *r, struct mime_index_part *part, uint32_t k, struct fa
     return got;
 }
 
+// A multipart without parts is shown with one empty text part (render.c), so there is one.
+static void
+make_empty_child(struct mime_index_part *part)
+{
+    *part = (struct mime_index_part){.depth = part->depth + 1,
+                                     .header = {.at = part->body.at},
+                                     .body = {.at = part->body.at},
+                                     .type = SPAN("text"),
+                                     .subtype = SPAN("plain")};
+}
+
 // One step of a section path. `as_part`: the part itself is meant, not the message that it is
 // the root of; in a message that is not a multipart, number 1 goes from the one to the other.
 static enum result
@@ -201,7 +212,11 @@ step(struct reader *r, struct mime_index_part *part, uint32_t number, bool *as_p
     }
     if (part->kind == MIME_KIND_MULTIPART) {
         *as_part = true;
-        return read_child(r, part, number, f);
+        enum result got = read_child(r, part, number, f);
+        if (got != R_NONE || number != 1)
+            return got;
+        make_empty_child(part);
+        return R_OK;
     }
     if (*as_part || number != 1)
         return R_NONE;

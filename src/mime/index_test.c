@@ -125,6 +125,14 @@ test_index_single_parts(void **state)
         {{1, 1, 1}, 3, MIME_SECTION_ALL, NULL},
     };
 
+    static const struct row empty[] = {
+        {{1}, 1, MIME_SECTION_ALL, ""},
+        {{1}, 1, MIME_SECTION_MIME, ""},
+        {{2}, 1, MIME_SECTION_ALL, NULL},
+        {{1, 1}, 2, MIME_SECTION_ALL, NULL},
+    };
+
+    check_rows("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b--\r\n", empty, 4);
     check_rows("A: b\r\n\r\ntext", plain, 5);
     check_rows("Content-Type: message/rfc822\r\n\r\nSubject: in\r\n\r\ninner", message, 7);
 }

@@ -5,7 +5,8 @@
 #include "mime/header.h"
 #include "mime/transfer.h"
 
-enum { SLICE = 4096, SLICE_DECODED = SLICE * 8 + 256 };
+// One slice of raw octets on its way; folding makes at most 11 octets of one (U+FDFA).
+enum { SLICE = 4096, SLICE_DECODED = SLICE * 8 + 256, FOLD_GROWTH = 16 };
 
 struct needle {
     struct span text;  // folded
@@ -35,6 +36,7 @@ set_needles(struct mime_text_search *s, const struct span *needles, size_t n)
         mime_fold(&s->folded_needles, needles[i]);
         ends[i + 1] = s->folded_needles.n;
     }
+    must(!s->folded_needles.over);
     for (size_t i = 0; i < n; i++) {
         s->needles[i].text = span_slice(buf_span(&s->folded_needles), ends[i], ends[i + 1]);
         if (s->needles[i].text.n > s->longest)
@@ -48,15 +50,15 @@ mime_text_search_new(const struct span *needles, size_t n)
 {
     struct mime_text_search *s = calloc(1, sizeof(*s));
 
-    must(s != NULL && n <= LIMIT_mime_needles);
+    must(s != NULL && n <= LIMIT_search_keys);
     s->n = n;
     s->needles = calloc(n + 1, sizeof(*s->needles));
     must(s->needles != NULL);
-    buf_init(&s->folded_needles, (size_t)LIMIT_mime_needle * LIMIT_mime_needles);
+    buf_init(&s->folded_needles, (size_t)LIMIT_command * FOLD_GROWTH);
     buf_init(&s->octets, SLICE_DECODED);
     buf_init(&s->utf8, (size_t)SLICE_DECODED * 4);
     set_needles(s, needles, n);
-    buf_init(&s->window, 2 * s->longest + (size_t)SLICE_DECODED * 80);
+    buf_init(&s->window, 2 * s->longest + (size_t)SLICE_DECODED * 4 * FOLD_GROWTH);
     mime_text_reset(s);
     return s;
 }
@@ -200,7 +202,7 @@ search_field(struct mime_text_search *s, struct span name, struct span raw_value
 
     buf_init(&unfolded, LIMIT_mime_header);
     buf_init(&decoded, (size_t)LIMIT_mime_header * 4);
-    buf_init(&folded, (size_t)LIMIT_mime_header * 16);
+    buf_init(&folded, (size_t)LIMIT_mime_header * 4 * FOLD_GROWTH);
     if (name.p) {
         mime_utf8_clean(&decoded, span_slice(name, 0, LIMIT_mime_header));
         buf_put(&decoded, SPAN(": "));

@@ -13,8 +13,8 @@
 
 struct mime_text_search;
 
-// Needles are UTF-8, not yet folded; an empty needle is always found. At most 64
-// (LIMIT_mime_needles).
+// Needles are UTF-8, not yet folded, at most LIMIT_search_keys, together at most LIMIT_command
+// octets (as they come in one command). An empty needle is always found.
 struct mime_text_search *mime_text_search_new(const struct span *needles, size_t n);
 void mime_text_search_free(struct mime_text_search **s);
 
