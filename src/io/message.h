@@ -113,11 +113,12 @@ struct admin_request {
     struct span args;           // packed spans
 };
 
+enum admin_verdict { ADMIN_DONE, ADMIN_FAILED, ADMIN_MORE };  // MORE: the text goes on in the next reply
+
 struct admin_reply {
     uint64_t request;
-    uint8_t failed;             // 0 or 1
+    uint8_t failed;             // enum admin_verdict
     struct span text;           // lines for the person
-    uint8_t more;               // 1: another piece of the text follows in the next reply
 };
 
 struct listen_socket {
