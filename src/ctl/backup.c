@@ -1,5 +1,6 @@
 #include "ctl/backup.h"
 #include "ctl/call.h"
+#include "ctl/owner.h"
 #include "ctl/users.h"
 #include "ctl/verbs.h"
 #include "base/pack.h"
@@ -144,6 +145,8 @@ restore(const struct verb_options *o, const char *name, struct fault *f)
     if (done == R_OK) {
         done = no_server(c, f);
         if (done == R_OK)
+            done = owner_become(c, f);
+        if (done == R_OK)
             done = restore_all(&r, c, f);
         config_free(&c);
     }
@@ -173,7 +176,7 @@ rebuild(const struct config *c, struct fault *f)
 {
     struct store_options o;
     call_store_options(c, &o);
-    if (no_server(c, f) != R_OK)
+    if (no_server(c, f) != R_OK || owner_become(c, f) != R_OK)
         return R_FAIL;
     return store_rebuild(&o, report, NULL, f);
 }

@@ -1,15 +1,16 @@
 #include "ctl/call.h"
+#include "ctl/owner.h"
 #include "ctl/users.h"
 #include "io/loop.h"
 #include "io/task.h"
 #include "mail/account.h"
 #include "store/store.h"
-#include <pthread.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
-// The verb's task runs on a thread with the store; the command's side talks to it by a socketpair, as it would
-// to a server.
+// The verb's task runs in a child process with the store, which belongs to the data's owner; the command's side
+// stays who it is, for the person's files, and talks to it by a socketpair, as it would to a server.
 struct here {
     const struct config *config;
     int fd;
@@ -24,6 +25,8 @@ open_all(struct here *h, struct fault *f)
 {
     struct store_options o;
     call_store_options(h->config, &o);
+    if (owner_become(h->config, f) != R_OK)
+        return R_FAIL;
     if (store_open(&o, &h->store, f) != R_OK)
         return R_FAIL;
     if (users_open(h->config, &h->users, f) != R_OK) {
@@ -76,16 +79,15 @@ send_failure(int fd, const struct fault *f)
     buf_done(&frame);
 }
 
-static void *
-run(void *arg)
+static void
+run(struct here *h)
 {
-    struct here *h = arg;
     struct fault f;
     h->loop = loop_new();
     if (open_all(h, &f) != R_OK) {
         send_failure(h->fd, &f);
         loop_free(&h->loop);
-        return NULL;
+        return;
     }
     loop_post(h->loop, start, h);
     loop_run(h->loop);
@@ -93,7 +95,6 @@ run(void *arg)
     store_close(&h->store);
     users_close(&h->users);
     loop_free(&h->loop);
-    return NULL;
 }
 
 int
@@ -101,17 +102,27 @@ call_run_here(const struct config *c, const struct verb *v, const char *const *a
               size_t n)
 {
     int ends[2];
-    pthread_t thread;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
         perror("posthorn: socketpair");
         return 1;
     }
-    struct here h = {.config = c, .fd = ends[1]};
-    if (pthread_create(&thread, NULL, run, &h) != 0) {
-        perror("posthorn: thread");
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(ends[0]);
+        signal(SIGPIPE, SIG_IGN);
+        signal(SIGINT,
+               SIG_IGN);  // the command's side ends; then the verb fails at its next word
+        struct here h = {.config = c, .fd = ends[1]};
+        run(&h);
+        _exit(0);
+    }
+    close(ends[1]);
+    if (pid < 0) {
+        perror("posthorn: fork");
+        close(ends[0]);
         return 1;
     }
     int code = call_run(ends[0], v, args, n);
-    pthread_join(thread, NULL);
+    (void)waitpid(pid, NULL, 0);  // the status came by the socket
     return code;
 }

@@ -63,8 +63,8 @@ take_admin(struct home *h, const struct admin_reply *r)
     if (a == NULL || a->text == NULL)
         return;
     buf_put(a->text, r->text);
-    a->found = r->failed ? 0 : 1;
-    if (!r->more)
+    a->found = r->failed != ADMIN_FAILED;
+    if (r->failed != ADMIN_MORE)
         finish(h, a);
 }
 

@@ -1,0 +1,35 @@
+#include "ctl/owner.h"
+#include "os/user.h"
+#include <errno.h>
+#include <sys/stat.h>
+
+static enum result
+make_directory(const struct config *c, struct fault *f)
+{
+    struct user_ids ids;
+    struct fault none;
+    if (mkdir(c->data, 0700) != 0)
+        return errno == EEXIST ? R_OK : fault_errno(f, FAULT_DISK, c->data);
+    if (geteuid() != 0 || user_find(c->user, &ids, &none) != R_OK)
+        return R_OK;
+    return chown(c->data, ids.uid, ids.gid) == 0 ? R_OK
+                                                 : fault_errno(f, FAULT_DISK, c->data);
+}
+
+enum result
+owner_become(const struct config *c, struct fault *f)
+{
+    struct stat st;
+    umask(077);
+    if (make_directory(c, f) != R_OK)
+        return R_FAIL;
+    if (stat(c->data, &st) != 0)
+        return fault_errno(f, FAULT_DISK, c->data);
+    if (geteuid() != 0 && st.st_uid != geteuid())
+        return fault_set(f, FAULT_NOPERM, "%.120s belongs to another user (uid %u)",
+                         c->data, st.st_uid);
+    if (geteuid() != 0 || st.st_uid == 0)
+        return R_OK;
+    struct user_ids ids = {st.st_uid, st.st_gid};
+    return user_drop(&ids, f);
+}

@@ -1,0 +1,14 @@
+#ifndef CTL_OWNER_H
+#define CTL_OWNER_H
+
+// Whose the data is: a verb that works on it without a server, started by root, becomes that user first, so that
+// it leaves no file behind that the server could not open.
+// Threads: the only one.
+
+#include "ctl/config.h"
+
+// Makes the data directory when it is missing (for the service user, when there is one) and becomes its owner for
+// good. Not root: only checks that it can be used.
+enum result owner_become(const struct config *c, struct fault *f) MUST_CHECK;
+
+#endif

@@ -1,0 +1,197 @@
+#include "main/self_signed.h"
+#include "main/supervisor.h"
+#include "base/hash.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "ctl/call.h"
+#include "ctl/verbs.h"
+#include <errno.h>
+#include <stdarg.h>
+#include <sys/stat.h>
+
+// Everything on loopback, at offset + the standard port.
+struct service {
+    const char *name;
+    size_t member;  // in struct config
+    unsigned port;
+};
+
+static const struct service services[] = {
+    {"IMAP (STARTTLS)", offsetof(struct config, imap), 143},
+    {"IMAP (TLS)", offsetof(struct config, imaps), 993},
+    {"LMTP", offsetof(struct config, lmtp), 24},
+};
+
+struct demo {
+    struct config *config;
+    uint32_t offset;
+    char password[LIMIT_password + 1];
+};
+
+static const char account[] = "demo@localhost";
+
+static struct config_list
+list_of(struct arena *a, const char *item)
+{
+    struct config_list list = {arena_array(a, 1, sizeof *list.items), 1};
+    list.items[0] = item;
+    return list;
+}
+
+static const char *text_of(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+static const char *
+text_of(struct arena *a, const char *fmt, ...)
+{
+    char text[4352];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    return arena_cstr(a, span_str(text));
+}
+
+// What a file given with -c says of listening and certificates is replaced; the rest of it holds.
+static enum result
+settle(struct demo *d, struct fault *f)
+{
+    struct config *c = d->config;
+    struct arena *a = c->arena;
+    for (size_t i = 0; i < sizeof services / sizeof services[0]; i++) {
+        const char *address = text_of(a, "127.0.0.1:%u", d->offset + services[i].port);
+        *(struct config_list *)((char *)c + services[i].member) = list_of(a, address);
+    }
+    c->hostname = "localhost";
+    c->local_domains = list_of(a, "localhost");
+    c->plaintext_auth = true;  // on loopback there is nobody between
+    const char *certificate = text_of(a, "%s/demo-cert.pem", c->data);
+    const char *key = text_of(a, "%s/demo-key.pem", c->data);
+    c->tls_certificate = list_of(a, certificate);
+    c->tls_key = list_of(a, key);
+    if (mkdir(c->data, 0700) != 0 && errno != EEXIST)
+        return fault_errno(f, FAULT_DISK, c->data);
+    return self_signed_make(certificate, key, f);
+}
+
+// ---- the password: given, or that of the last time, or a new one; kept beside the data ----
+
+static enum result
+keep_password(const struct demo *d, const char *path, struct fault *f)
+{
+    FILE *file = fopen(path, "we");
+    bool kept = file != NULL && fchmod(fileno(file), 0600) == 0 &&
+                fprintf(file, "%s\n", d->password) > 0;
+    kept = file != NULL && fclose(file) == 0 && kept;
+    return kept ? R_OK : fault_errno(f, FAULT_DISK, path);
+}
+
+static bool
+last_password(struct demo *d, const char *path)
+{
+    FILE *file = fopen(path, "re");
+    bool found = file != NULL && fgets(d->password, sizeof d->password, file) != NULL;
+    if (file != NULL)
+        fclose(file);
+    d->password[strcspn(d->password, "\r\n")] = '\0';
+    return found && d->password[0] != '\0';
+}
+
+static enum result
+choose_password(struct demo *d, const char *given, struct fault *f)
+{
+    static const char letters[] = "abcdefghjkmnpqrstuvwxyz23456789";
+    const char *path = text_of(d->config->arena, "%s/demo-password", d->config->data);
+    if (given != NULL) {
+        if (strlen(given) > LIMIT_password || given[0] == '\0')
+            return fault_set(f, FAULT_BAD, "a password has 1 to %d octets", LIMIT_password);
+        snprintf(d->password, sizeof d->password, "%s", given);
+    } else if (!last_password(d, path)) {
+        for (size_t i = 0; i < 12; i++)
+            d->password[i] = letters[random_u64() % (sizeof letters - 1)];
+        d->password[12] = '\0';
+    }
+    return keep_password(d, path, f);
+}
+
+// ---- when the server runs: the account, its mail, the lines to paste ----
+
+static const char *demo_password;  // for the feed, which has no argument of ours
+
+static enum result
+feed_demo_password(struct verb_client *c, struct fault *f)
+{
+    return verb_client_put(c, span_str(demo_password), f);
+}
+
+static enum result
+make_account(const struct demo *d, struct fault *f)
+{
+    struct verb v = *verb_find(SPAN("demo account"));
+    const char *args[] = {account};
+    int fd;
+    v.feed = feed_demo_password;
+    demo_password = d->password;
+    if (call_connect(d->config->data, &fd, f) != R_OK)
+        return fault_set(f, FAULT_UNAVAILABLE, "the admin socket does not answer");
+    return call_run(fd, &v, args, 1) == 0
+               ? R_OK
+               : fault_set(f, FAULT_UNAVAILABLE, "the demo account cannot be made");
+}
+
+static enum result
+on_ready(void *arg, struct fault *f)
+{
+    const struct demo *d = arg;
+    if (make_account(d, f) != R_OK)
+        return R_FAIL;
+    printf("\nPosthorn %s is running; the data is in %s\n\n  user      %s (or demo)\n  "
+           "password  %s\n\n",
+           POSTHORN_VERSION, d->config->data, account, d->password);
+    for (size_t i = 0; i < sizeof services / sizeof services[0]; i++)
+        printf("  %-16s 127.0.0.1:%u\n", services[i].name, d->offset + services[i].port);
+    printf("\nTry it:\n"
+           "  curl --user 'demo:%s' --insecure 'imaps://localhost:%u/INBOX;MAILINDEX=1'\n"
+           "  mutt -f 'imaps://demo@localhost:%u/'\n"
+           "  posthorn user add ann --data %s\n"
+           "Stop it with Ctrl-C.\n\n",
+           d->password, d->offset + 993, d->offset + 993, d->config->data);
+    fflush(stdout);
+    return R_OK;
+}
+
+static enum result
+prepare(struct demo *d, const struct verb_options *o, struct fault *f)
+{
+    struct verb_options with = *o;
+    with.data = o->data ? o->data : "demo";
+    d->offset = 1000;
+    if (o->offset != NULL &&
+        (span_to_u32(span_str(o->offset), &d->offset) != R_OK || d->offset > 60000))
+        return fault_set(f, FAULT_BAD, "--offset %.20s: use a number from 0 to 60000",
+                         o->offset);
+    if (verb_config(&with, &d->config, f) != R_OK)
+        return R_FAIL;
+    if (settle(d, f) != R_OK)
+        return R_FAIL;
+    return choose_password(d, o->password, f);
+}
+
+int
+verb_demo(const struct verb_options *o, const char *const *args, size_t n)
+{
+    struct demo d = {0};
+    struct fault f;
+    int code = 1;
+    (void)args, (void)n;
+    if (prepare(&d, o, &f) == R_OK) {
+        log_open("supervisor", d.config->log_level[0]);
+        struct supervisor_options s = {
+            .config = d.config, .on_ready = on_ready, .arg = &d, .demo = true};
+        code = supervisor_run(&s);
+    } else {
+        fprintf(stderr, "posthorn: %s\n", f.why);
+    }
+    config_free(&d.config);
+    explicit_bzero(d.password, sizeof d.password);
+    return code;
+}
