@@ -1,0 +1,236 @@
+#include "lmtp/session.h"
+
+#include "base/limits.h"
+#include "base/log.h"
+
+// RFC 2033 section 4, RFC 5321 section 4.1.
+
+typedef void command_fn(struct lmtp_session *s, struct span args);
+
+static void
+lhlo(struct lmtp_session *s, struct span args)
+{
+    if (args.n == 0) {
+        lmtp_say(s, 501, "5.5.4", "Syntax: LHLO hostname");
+        return;
+    }
+    lmtp_reset(s);
+    s->client = arena_dup(s->lifetime, span_slice(args, 0, 255));
+    s->greeted = true;
+    conn_printf(s->conn,
+                "250-%s\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-"
+                "CHUNKING\r\n250-ENHANCEDSTATUSCODES\r\n"
+                "250-DSN\r\n250 SIZE %llu\r\n",
+                s->host->hostname, (unsigned long long)mail_size_max(s->host->mail));
+}
+
+// RFC 2033 section 4.1: HELO and EHLO are not LMTP.
+static void
+helo(struct lmtp_session *s, struct span args)
+{
+    (void)args;
+    lmtp_say(s, 500, "5.5.1", "This is LMTP: say LHLO");
+}
+
+static bool
+param_known(const struct smtp_param *p, const char *const *names)
+{
+    for (; *names; names++)
+        if (span_ieq(p->name, span_str(*names)))
+            return true;
+    return false;
+}
+
+static bool
+params_known(struct lmtp_session *s, const struct smtp_envelope *e,
+             const char *const *names)
+{
+    for (unsigned i = 0; i < e->param_count; i++)
+        if (!param_known(&e->params[i], names)) {
+            lmtp_say(s, 555, "5.5.4", "Unknown parameter");
+            return false;
+        }
+    return true;
+}
+
+static bool
+size_fits(struct lmtp_session *s, const struct smtp_envelope *e)
+{
+    const struct smtp_param *p = smtp_param_find(e, "SIZE");
+    uint64_t size = 0;
+    if (p && span_to_u64(p->value, &size) != R_OK) {
+        lmtp_say(s, 501, "5.5.4", "Bad SIZE");
+        return false;
+    }
+    if (size > mail_size_max(s->host->mail)) {
+        lmtp_say(s, 552, "5.3.4", "Message too large");
+        return false;
+    }
+    return true;
+}
+
+static bool
+body_good(struct lmtp_session *s, const struct smtp_envelope *e)
+{
+    const struct smtp_param *p = smtp_param_find(e, "BODY");
+    if (!p || span_ieq(p->value, SPAN("7BIT")) || span_ieq(p->value, SPAN("8BITMIME")))
+        return true;
+    lmtp_say(s, 501, "5.5.4", "Bad BODY");
+    return false;
+}
+
+static void
+mail(struct lmtp_session *s, struct span args)
+{
+    static const char *const known[] = {"SIZE",  "BODY", "SMTPUTF8", "RET",
+                                        "ENVID", "AUTH", NULL};
+    struct smtp_envelope e;
+    struct fault f;
+    if (!s->greeted || s->has_sender) {
+        lmtp_say(s, 503, "5.5.1", s->greeted ? "Sender already given" : "Say LHLO first");
+        return;
+    }
+    if (smtp_envelope_parse(args, "FROM", s->arena, &e, &f) != R_OK) {
+        lmtp_say(s, 501, "5.5.4", "Syntax: MAIL FROM:<address>");
+        return;
+    }
+    if (!params_known(s, &e, known) || !body_good(s, &e) || !size_fits(s, &e))
+        return;
+    if (e.path.utf8 && !smtp_param_find(&e, "SMTPUTF8")) {
+        lmtp_say(s, 553, "5.6.7", "Address needs SMTPUTF8");
+        return;
+    }
+    s->sender = arena_dup(s->arena, e.path.null ? SPAN("") : e.path.address);
+    s->has_sender = true;
+    lmtp_say(s, 250, "2.1.0", "OK");
+}
+
+static enum result
+find_recipient(struct lmtp_session *s, struct span address, struct fault *f)
+{
+    struct buf user, detail;
+    uint64_t account;
+    buf_init(&user, LIMIT_user_name);
+    buf_init(&detail, LIMIT_mailbox_name);
+    enum result r = s->host->find_user(s->host->arg, address, &account, &user, &detail, f);
+    if (r == R_OK) {
+        struct lmtp_recipient *rcpt = ARENA_NEW(s->arena, struct lmtp_recipient);
+        rcpt->account = account;
+        rcpt->address = arena_dup(s->arena, address);
+        rcpt->user = arena_dup(s->arena, buf_span(&user));
+        rcpt->detail = arena_dup(s->arena, buf_span(&detail));
+        *s->recipients_end = rcpt;
+        s->recipients_end = &rcpt->next;
+        s->recipient_count++;
+    }
+    if (r == R_NONE)
+        r = fault_set(f, FAULT_NONEXISTENT, "no such user");
+    buf_done(&user);
+    buf_done(&detail);
+    return r;
+}
+
+static void
+rcpt(struct lmtp_session *s, struct span args)
+{
+    static const char *const known[] = {"NOTIFY", "ORCPT", NULL};
+    struct smtp_envelope e;
+    struct fault f;
+    if (!s->has_sender) {
+        lmtp_say(s, 503, "5.5.1", "MAIL first");
+        return;
+    }
+    if (smtp_envelope_parse(args, "TO", s->arena, &e, &f) != R_OK || e.path.null) {
+        lmtp_say(s, 501, "5.5.4", "Syntax: RCPT TO:<address>");
+        return;
+    }
+    if (!params_known(s, &e, known))
+        return;
+    if (s->recipient_count >= LIMIT_recipients) {
+        lmtp_say(s, 452, "4.5.3", "Too many recipients");
+        return;
+    }
+    if (find_recipient(s, e.path.address, &f) != R_OK)
+        lmtp_say_fault(s, &f, e.path.address);
+    else
+        lmtp_say(s, 250, "2.1.5", "OK");
+}
+
+static void
+data(struct lmtp_session *s, struct span args)
+{
+    if (args.n > 0)
+        lmtp_say(s, 501, "5.5.4", "DATA takes no argument");
+    else if (s->intake)
+        lmtp_say(s, 503, "5.5.1", "BDAT is under way");
+    else if (!s->recipients)  // RFC 2033 section 4.2
+        lmtp_say(s, 503, "5.5.1", "No valid recipients");
+    else
+        lmtp_data(s);
+}
+
+static void
+rset(struct lmtp_session *s, struct span args)
+{
+    (void)args;
+    lmtp_reset(s);
+    lmtp_say(s, 250, "2.0.0", "OK");
+}
+
+static void
+noop(struct lmtp_session *s, struct span args)
+{
+    (void)args;
+    lmtp_say(s, 250, "2.0.0", "OK");
+}
+
+static void
+vrfy(struct lmtp_session *s, struct span args)
+{
+    (void)args;
+    lmtp_say(s, 252, "2.5.0", "Try RCPT TO");
+}
+
+static void
+quit(struct lmtp_session *s, struct span args)
+{
+    (void)args;
+    lmtp_say(s, 221, "2.0.0", "Bye");
+    s->quitting = true;
+}
+
+static const struct {
+    const char *verb;
+    command_fn *run;
+} rows[] = {
+    {"LHLO", lhlo}, {"HELO", helo}, {"EHLO", helo},      {"MAIL", mail},
+    {"RCPT", rcpt}, {"DATA", data}, {"BDAT", lmtp_bdat}, {"RSET", rset},
+    {"NOOP", noop}, {"VRFY", vrfy}, {"QUIT", quit},
+};
+
+static void
+unknown(struct lmtp_session *s)
+{
+    lmtp_say(s, 500, "5.5.2", "Unknown command");
+    if (++s->bad < LIMIT_bad_commands)
+        return;
+    lmtp_say(s, 421, "4.7.0", "Too many bad commands");
+    s->quitting = true;
+}
+
+void
+lmtp_command(struct lmtp_session *s, struct span line)
+{
+    struct smtp_command c;
+    if (smtp_command_parse(line, &c) != R_OK) {
+        unknown(s);
+        return;
+    }
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (span_ieq(c.verb, span_str(rows[i].verb))) {
+            s->bad = 0;
+            rows[i].run(s, c.args);
+            return;
+        }
+    unknown(s);
+}

@@ -1,0 +1,205 @@
+#include "lmtp/session.h"
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/limits.h"
+#include "base/log.h"
+
+#include <time.h>
+
+// The message: DATA (RFC 5321 section 4.1.1.4) and BDAT (RFC 3030), then one answer per recipient (RFC 2033 section 4.2).
+
+enum { TIMEOUT_MS = 300000 };
+
+static void
+put_date(struct buf *b)
+{
+    char text[64];
+    time_t now = (time_t)clock_wall_s();
+    struct tm tm;
+    localtime_r(&now, &tm);
+    strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S %z", &tm);
+    buf_put_str(b, text);
+}
+
+// Trace fields (RFC 5321 section 4.4; Delivered-To: RFC 9228, for one recipient only, so that all share one body).
+static void
+put_trace(struct lmtp_session *s, struct buf *b)
+{
+    buf_printf(b, "Return-Path: <%.*s>\r\n", SPAN_ARG(s->sender));
+    if (s->recipient_count == 1)
+        buf_printf(b, "Delivered-To: %.*s\r\n", SPAN_ARG(s->recipients->address));
+    buf_printf(b, "Received: from %.*s", SPAN_ARG(s->client));
+    if (s->remote.n > 0)
+        buf_printf(b, " ([%.*s])", SPAN_ARG(s->remote));
+    buf_printf(b, "\r\n\tby %s with LMTP id %016llx", s->host->hostname,
+               (unsigned long long)random_u64());
+    if (s->recipient_count == 1)
+        buf_printf(b, "\r\n\tfor <%.*s>", SPAN_ARG(s->recipients->address));
+    buf_put_str(b, "; ");
+    put_date(b);
+    buf_put_str(b, "\r\n");
+}
+
+static void
+fail(struct lmtp_session *s, const struct fault *f)
+{
+    if (!s->intake_failed)
+        s->intake_fault = *f;
+    s->intake_failed = true;
+}
+
+static void
+begin(struct lmtp_session *s)
+{
+    struct buf trace;
+    struct fault f;
+    buf_init(&trace, LIMIT_smtp_line * 4);
+    put_trace(s, &trace);
+    s->intake = intake_begin(s->host->mail);
+    if (intake_write(s->intake, buf_span(&trace), &f) != R_OK)
+        fail(s, &f);
+    buf_done(&trace);
+}
+
+// A message that failed is read on to its end.
+static void
+take(struct lmtp_session *s, struct span bytes)
+{
+    struct fault f;
+    if (!s->intake_failed && bytes.n > 0 && intake_write(s->intake, bytes, &f) != R_OK)
+        fail(s, &f);
+}
+
+// ---- delivery ----
+
+static enum result
+deliver(struct lmtp_session *s, const struct lmtp_recipient *r, struct intake_result *out,
+        struct fault *f)
+{
+    struct account *a;
+    struct mailbox_ref target;
+    struct intake_params p = {0};
+    enum result result = account_open(s->host->mail, r->account, r->user, true, &a, f);
+    if (result != R_OK)
+        return R_FAIL;
+    result = intake_delivery_target(a, r->detail, &target, f);
+    if (result == R_OK)
+        result = intake_commit(s->intake, &target, &p, out, f);
+    account_close(&a);
+    return result;
+}
+
+static void
+answer(struct lmtp_session *s, const struct lmtp_recipient *r)
+{
+    struct fault f = s->intake_fault;
+    struct intake_result result;
+    if (s->intake_failed || deliver(s, r, &result, &f) != R_OK) {
+        lmtp_say_fault(s, &f, r->address);
+        return;
+    }
+    log_info("lmtp", "from=<%.*s>, to=<%.*s>, user=<%.*s>, size=%llu: saved, uid=%u",
+             SPAN_ARG(s->sender), SPAN_ARG(r->address), SPAN_ARG(r->user),
+             (unsigned long long)intake_size(s->intake), result.uid);
+    conn_printf(s->conn, "250 2.0.0 <%.*s> Saved\r\n", SPAN_ARG(r->address));
+}
+
+static void
+finish(struct lmtp_session *s)
+{
+    struct fault f;
+    if (!s->intake_failed && intake_finish(s->intake, &f) != R_OK)
+        fail(s, &f);
+    for (const struct lmtp_recipient *r = s->recipients; r; r = r->next)
+        answer(s, r);
+    lmtp_reset(s);
+}
+
+// ---- DATA ----
+
+static enum result
+wait_more(struct lmtp_session *s)
+{
+    return conn_input(s->conn).n > 0 ? R_OK : conn_wait_input(s->conn, 1, TIMEOUT_MS);
+}
+
+void
+lmtp_data(struct lmtp_session *s)
+{
+    struct smtp_data scan;
+    smtp_data_init(&scan);
+    begin(s);
+    lmtp_say(s, 354, "", "Go ahead, end with CRLF.CRLF");
+    while (!scan.done) {
+        if (wait_more(s) != R_OK) {
+            lmtp_reset(s);
+            s->quitting = true;
+            return;
+        }
+        struct span in = conn_input(s->conn), piece;
+        size_t used = 0;
+        while (used < in.n && !scan.done) {
+            used += smtp_data_next(&scan, span_skip(in, used), &piece);
+            take(s, piece);
+            in = conn_input(s->conn);  // taking may suspend
+        }
+        conn_consume(s->conn, used);
+    }
+    finish(s);
+}
+
+// ---- BDAT ----
+
+static enum result
+chunk_size(struct span args, uint64_t *size_out, bool *last_out)
+{
+    size_t at = span_find_char(args, ' ');
+    struct span rest = span_trim(span_skip(args, at));
+    *last_out = span_ieq(rest, SPAN("LAST"));
+    if (rest.n > 0 && !*last_out)
+        return R_FAIL;
+    return span_to_u64(span_slice(args, 0, at), size_out);
+}
+
+// The octets come whatever the answer will be (RFC 3030 section 2).
+static enum result
+read_chunk(struct lmtp_session *s, uint64_t size, bool keep)
+{
+    while (size > 0) {
+        if (wait_more(s) != R_OK)
+            return R_FAIL;
+        struct span in = conn_input(s->conn);
+        size_t n = in.n < size ? in.n : (size_t)size;
+        if (keep)
+            take(s, span_slice(in, 0, n));
+        conn_consume(s->conn, n);
+        size -= n;
+    }
+    return R_OK;
+}
+
+void
+lmtp_bdat(struct lmtp_session *s, struct span args)
+{
+    uint64_t size;
+    bool last, good = s->recipients != NULL;
+    if (chunk_size(args, &size, &last) != R_OK) {
+        lmtp_say(s, 501, "5.5.4", "Syntax: BDAT size [LAST]");
+        s->quitting = true;  // there is no telling where the next command begins
+        return;
+    }
+    if (good && !s->intake)
+        begin(s);
+    if (read_chunk(s, size, good) != R_OK) {
+        lmtp_reset(s);
+        s->quitting = true;
+    } else if (!good) {
+        lmtp_say(s, 503, "5.5.1", "No valid recipients");
+    } else if (last) {
+        finish(s);
+    } else {
+        conn_printf(s->conn, "250 2.0.0 %llu octets received\r\n",
+                    (unsigned long long)size);
+    }
+}

@@ -1,0 +1,171 @@
+#include "lmtp/session.h"
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "io/task.h"
+
+#include <utlist.h>
+
+enum { INPUT_MAX = 65536, TIMEOUT_MS = 300000 };
+
+static _Thread_local struct lmtp_session *sessions;
+static _Thread_local unsigned session_count;
+
+void
+lmtp_say(struct lmtp_session *s, int code, const char *enhanced, const char *text)
+{
+    conn_printf(s->conn, "%d %s%s%s\r\n", code, enhanced, *enhanced ? " " : "", text);
+}
+
+// Texts for people; what exactly went wrong is in the log.
+static const char *
+fault_text(enum fault_kind kind)
+{
+    switch (kind) {
+    case FAULT_NONEXISTENT:
+        return "No such user here";
+    case FAULT_TOOBIG:
+        return "Message too large";
+    case FAULT_OVERQUOTA:
+        return "Mailbox is full";
+    case FAULT_NOPERM:
+        return "Not allowed";
+    case FAULT_DISK:
+        return "Cannot store mail now, try again later";
+    case FAULT_BAD:
+        return "Syntax error in parameters";
+    default:
+        return "Temporary failure, try again later";
+    }
+}
+
+void
+lmtp_say_fault(struct lmtp_session *s, const struct fault *f, struct span address)
+{
+    const struct fault_info *info = fault_info(f->kind);
+    log_line(info->level, "lmtp", "to=<%.*s>: %d %s %s", SPAN_ARG(address), info->smtp_code,
+             info->smtp_enhanced, f->why);
+    if (address.p)
+        conn_printf(s->conn, "%d %s <%.*s> %s\r\n", info->smtp_code, info->smtp_enhanced,
+                    SPAN_ARG(address), fault_text(f->kind));
+    else
+        lmtp_say(s, info->smtp_code, info->smtp_enhanced, fault_text(f->kind));
+}
+
+void
+lmtp_reset(struct lmtp_session *s)
+{
+    intake_free(&s->intake);
+    arena_reset(s->arena);
+    s->has_sender = false;
+    s->recipients = NULL;
+    s->recipients_end = &s->recipients;
+    s->recipient_count = 0;
+    s->intake_failed = false;
+}
+
+static void
+session_free(struct lmtp_session *s)
+{
+    lmtp_reset(s);
+    DL_DELETE(sessions, s);
+    session_count--;
+    arena_free(&s->arena);
+    conn_finish(&s->conn);
+    struct arena *lifetime = s->lifetime;
+    arena_free(&lifetime);
+}
+
+// Runs commands while whole lines are there. An endless line ends the session.
+static void
+run_lines(struct lmtp_session *s)
+{
+    while (!s->quitting && !conn_failed(s->conn)) {
+        struct span in = conn_input(s->conn);
+        size_t n = smtp_line(in);
+        if (n == 0 && in.n > LIMIT_smtp_line) {
+            lmtp_say(s, 500, "5.5.2", "Line too long");
+            s->quitting = true;
+        }
+        if (n == 0)
+            return;
+        if (n > LIMIT_smtp_line) {
+            conn_consume(s->conn, n);
+            lmtp_say(s, 500, "5.5.2", "Line too long");
+            continue;
+        }
+        struct arena *a = arena_new();
+        struct span line = arena_dup(a, span_slice(in, 0, n));
+        conn_consume(s->conn, n);
+        lmtp_command(s, line);
+        arena_free(&a);
+        task_yield();
+    }
+}
+
+static void
+run(void *arg)
+{
+    struct lmtp_session *s = arg;
+    conn_read_pause(s->conn);
+    run_lines(s);
+    s->busy = false;
+    if (s->quitting || conn_eof(s->conn)) {
+        session_free(s);
+        return;
+    }
+    conn_read_resume(s->conn);
+}
+
+static void
+on_input(struct conn *c, void *arg)
+{
+    struct lmtp_session *s = arg;
+    struct span in = conn_input(c);
+    if (s->busy)
+        return;
+    if (smtp_line(in) > 0 || in.n > LIMIT_smtp_line) {
+        s->busy = true;
+        task_start(run, s);
+    } else if (conn_eof(c)) {
+        session_free(s);
+    }
+}
+
+void
+lmtp_session_start(struct conn *conn, const struct lmtp_host *host, struct span remote)
+{
+    struct arena *lifetime = arena_new();
+    struct lmtp_session *s = ARENA_NEW(lifetime, struct lmtp_session);
+    s->lifetime = lifetime;
+    s->conn = conn;
+    s->host = host;
+    s->arena = arena_new();
+    s->remote = arena_dup(lifetime, remote);
+    lmtp_reset(s);
+    DL_APPEND(sessions, s);
+    session_count++;
+    conn_input_max(conn, INPUT_MAX);
+    conn_printf(conn, "220 %s LMTP Posthorn ready\r\n", host->hostname);
+    conn_handler(conn, on_input, s);
+}
+
+void
+lmtp_session_drain(void)
+{
+    struct lmtp_session *s, *tmp;
+    DL_FOREACH_SAFE(sessions, s, tmp)
+    {
+        s->quitting = true;
+        if (s->busy)
+            continue;
+        lmtp_say(s, 421, "4.3.2", "Shutting down");
+        session_free(s);
+    }
+}
+
+unsigned
+lmtp_session_count(void)
+{
+    return session_count;
+}
