@@ -1,0 +1,86 @@
+#ifndef MAIN_AUTH_INSIDE_H
+#define MAIN_AUTH_INSIDE_H
+
+// The inside of the auth role: its channels to gates and mail, and the logins under way.
+// Owner: the role's process. Trust: messages come from gates, which face strangers and may be taken over; what a
+// stranger sent is in them unchecked. Threads: the loop's; a password hash runs on the pool.
+
+#include "auth/lookup.h"
+#include "auth/sasl.h"
+#include "auth/throttle.h"
+#include "io/channel.h"
+#include "io/loop.h"
+#include "io/message.h"
+#include "io/task.h"
+#include "main/role.h"
+
+#include <uthash.h>
+
+struct auth_channel;
+
+struct auth_role {
+    const struct role_start *start;
+    struct loop *loop;
+    struct role_link *link;
+    struct userdb *db;
+    struct throttle *throttle;
+    struct pool *pool;
+    struct buf ticket_key, domains;
+    struct auth_channel *channels;
+    struct buf decoy_hash;  // judged for unknown names in an empty database
+    unsigned hashing;  // logins at or waiting for the pool
+    bool scram;  // SCRAM works for every user, so it is offered
+    bool draining;
+    struct timer patience;  // of the drain
+};
+
+struct auth_channel {
+    struct auth_role *role;
+    struct channel *channel;
+    struct auth_channel *next;
+    bool to_mail;  // else to a gate
+    struct login *logins;  // hash table by exchange
+};
+
+enum login_state {
+    LOGIN_CLIENT,  // waits for the client's next response
+    LOGIN_DELAY,  // waits before the password or the proof is looked at
+    LOGIN_HASHING,  // on the pool: must not be freed
+    LOGIN_FINAL,  // SCRAM: the client has to acknowledge the server's proof
+    LOGIN_REFUSAL,  // waits before the refusal is sent
+};
+
+// One login attempt.
+struct login {
+    UT_hash_handle hh;
+    uint64_t exchange;
+    struct auth_channel *at;  // NULL: the gate or the client has gone
+    struct auth_role *role;
+    enum login_state state;
+    struct timer timer;
+    struct sasl *sasl;  // NULL for LOGIN-command style
+    uint64_t session;
+    bool final_has_place;  // the protocol sends SCRAM's last data with its success
+    bool has_attempt;
+    struct attempt attempt;
+    struct buf remote, sent_user, password, response;
+    struct user user;  // the one that is judged: the real or the decoy
+    bool known;  // it is the real one
+    enum fault_kind refusal;
+    enum result verdict;
+    struct fault fault;
+};
+
+void login_start(struct auth_channel *at, const struct auth_start *start);
+void login_step(struct auth_channel *at, const struct auth_step *step);
+void login_abort(struct auth_channel *at, uint64_t exchange);
+void login_abort_all(struct auth_channel *at);
+
+// After the password of `name` was right: better hashes than `hash` are made on the pool and written.
+void login_upgrade(struct auth_role *role, const struct user *user, struct span password);
+
+void auth_reply_send(struct auth_channel *at, const struct auth_reply *reply);
+void
+auth_offer_update(struct auth_role *role);  // tells the gates when the offer has changed
+
+#endif

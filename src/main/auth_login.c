@@ -1,0 +1,505 @@
+#include "main/auth_inside.h"
+#include "auth/password.h"
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/limits.h"
+#include "base/log.h"
+
+enum { TICKET_MS = 30000 };
+
+static void
+wipe(struct buf *b)
+{
+    if (b->p != NULL)
+        explicit_bzero(b->p, b->cap);
+    buf_done(b);
+}
+
+static void
+unhook(struct login *l)
+{
+    if (l->at == NULL)
+        return;
+    HASH_DEL(l->at->logins, l);
+    l->at = NULL;
+}
+
+static void
+login_free(struct login *l)
+{
+    unhook(l);
+    timer_clear(&l->timer);
+    if (l->has_attempt)
+        throttle_cancel(l->role->throttle, &l->attempt);
+    sasl_free(&l->sasl);
+    buf_done(&l->remote);
+    buf_done(&l->sent_user);
+    wipe(&l->password);
+    wipe(&l->response);
+    free(l);
+}
+
+static void
+send_and_free(struct login *l, const struct auth_reply *reply)
+{
+    auth_reply_send(l->at, reply);
+    login_free(l);
+}
+
+static void
+send_refusal(struct login *l)
+{
+    struct auth_reply r = {
+        .exchange = l->exchange, .verdict = AUTH_REFUSED, .fault = (uint8_t)l->refusal};
+    send_and_free(l, &r);
+}
+
+static void
+log_refusal(const struct login *l, const char *why)
+{
+    char level = fault_info(l->refusal)->level;
+    struct span user = l->sasl ? sasl_user(l->sasl) : buf_span(&l->sent_user);
+    log_line(level == 'd' ? 'i' : level, "auth",
+             "Refused: user=<%.*s>, rip=%.*s, session=<%llx>: %s", SPAN_ARG(user),
+             SPAN_ARG(buf_span(&l->remote)), (unsigned long long)l->session, why);
+}
+
+static bool
+counts_as_guess(enum fault_kind kind)
+{
+    return kind == FAULT_AUTHFAILED || kind == FAULT_AUTHZFAILED;
+}
+
+static void
+set_timer(struct login *l, loop_fn *fn, uint32_t delay_ms)
+{
+    timer_clear(&l->timer);
+    timer_init(&l->timer, fn, l);
+    timer_set(&l->timer, delay_ms);
+}
+
+static void
+on_refusal_due(void *arg)
+{
+    send_refusal(arg);
+}
+
+static void
+refuse(struct login *l, const struct fault *f)
+{
+    uint32_t delay_ms = 0;
+    l->refusal = f->kind;
+    log_refusal(l, f->why);
+    if (l->has_attempt && counts_as_guess(f->kind)) {
+        delay_ms = throttle_failure(l->role->throttle, &l->attempt, clock_mono_ms());
+        l->has_attempt = false;
+    }
+    l->state = LOGIN_REFUSAL;
+    if (delay_ms == 0)
+        send_refusal(l);
+    else
+        set_timer(l, on_refusal_due, delay_ms);
+}
+
+static void
+refuse_because(struct login *l, enum fault_kind kind, const char *why)
+{
+    struct fault f;
+    fault_set(&f, kind, "%s", why);
+    refuse(l, &f);
+}
+
+static void
+on_exchange_timeout(void *arg)
+{
+    refuse_because(arg, FAULT_UNAVAILABLE, "the client took too long");
+}
+
+static void
+challenge(struct login *l, enum login_state state, struct span data)
+{
+    struct auth_reply r = {.exchange = l->exchange, .verdict = AUTH_CONTINUE, .data = data};
+    l->state = state;
+    set_timer(l, on_exchange_timeout, LIMIT_auth_exchange_ms);
+    auth_reply_send(l->at, &r);
+}
+
+static void
+grant(struct login *l, struct span final)
+{
+    struct auth_reply r = {.exchange = l->exchange,
+                           .verdict = AUTH_OK,
+                           .data = final,
+                           .account = l->user.account};
+    struct ticket t = {
+        .account = l->user.account,
+        .session = l->session,
+        .expiry_ms = clock_wall_ms() + TICKET_MS,
+        .serial = random_u64(),
+        .user = name_span(&l->user.name),
+    };
+    struct buf sealed;
+    buf_init(&sealed, LIMIT_channel_message);
+    ticket_seal(&sealed, &t, buf_span(&l->role->ticket_key));
+    r.user = t.user;
+    r.ticket = buf_span(&sealed);
+    auth_reply_send(l->at, &r);
+    buf_done(&sealed);
+    login_free(l);
+}
+
+static void
+succeed(struct login *l, struct span final)
+{
+    if (l->role->ticket_key.n == 0) {
+        refuse_because(l, FAULT_UNAVAILABLE, "no ticket key yet");
+        return;
+    }
+    if (l->has_attempt)
+        throttle_success(l->role->throttle, &l->attempt, clock_mono_ms());
+    l->has_attempt = false;
+    // IMAP, POP3 and SMTP have no place for data with success: it is one more challenge (RFC 4422 section 3.6).
+    if (final.n > 0 && !l->final_has_place)
+        challenge(l, LOGIN_FINAL, final);
+    else
+        grant(l, final);
+}
+
+// The user of a login name: as sent, or with the first of our domains when it has none.
+static enum result
+find_user(struct auth_role *role, struct span sent, struct user *out, struct fault *f)
+{
+    struct name name;
+    struct span rest = buf_span(&role->domains), domain = SPAN_NONE;
+    if (name_of(sent, &name, f))
+        return R_NONE;
+    enum result r = userdb_find(role->db, name_span(&name), out, f);
+    if (r != R_NONE || span_find_char(sent, '@') < sent.n ||
+        span_next_field(&rest, ' ', &domain) != R_OK || domain.n == 0)
+        return r;
+    struct buf full;
+    buf_init(&full, LIMIT_user_name);
+    buf_printf(&full, "%.*s@%.*s", SPAN_ARG(name_span(&name)), SPAN_ARG(domain));
+    r = full.over || name_of(buf_span(&full), &name, f)
+            ? R_NONE
+            : userdb_find(role->db, name_span(&name), out, f);
+    buf_done(&full);
+    return r;
+}
+
+// Somebody to judge in place of a user who is not there or may not log in.
+static enum result
+find_decoy(struct auth_role *role, struct span sent, struct user *out, struct fault *f)
+{
+    enum result r = userdb_decoy(role->db, sent, out, f);
+    if (r == R_FAIL || (r == R_OK && out->hash_n > 0))
+        return r;
+    memset(out, 0, sizeof *out);
+    out->hash_n = role->decoy_hash.n;
+    memcpy(out->hash, role->decoy_hash.p, role->decoy_hash.n);
+    return R_OK;
+}
+
+static enum result
+find_judged(struct login *l, struct span sent, struct fault *f)
+{
+    enum result r = find_user(l->role, sent, &l->user, f);
+    l->known = r == R_OK && !l->user.disabled;
+    if (r == R_NONE || (r == R_OK && l->user.hash_n == 0))
+        r = find_decoy(l->role, sent, &l->user, f);
+    return r;
+}
+
+static void
+judged(struct login *l)
+{
+    struct user user = l->user;
+    if (l->verdict != R_OK && l->fault.kind != FAULT_AUTHFAILED) {
+        log_error("auth", "user=<%s>: %s", user.name.text, l->fault.why);
+        refuse_because(l, FAULT_UNAVAILABLE, "the password could not be judged");
+    } else if (l->verdict != R_OK || !l->known) {
+        refuse_because(l, FAULT_AUTHFAILED,
+                       l->known ? "wrong password" : "unknown or disabled user");
+    } else {
+        login_upgrade(l->role, &user, buf_span(&l->password));
+        succeed(l, SPAN_NONE);
+    }
+}
+
+static void
+hash_on_pool(void *arg)
+{
+    struct login *l = arg;
+    l->verdict = password_verify(user_hash(&l->user), buf_span(&l->password), &l->fault);
+}
+
+static void
+after_hash(void *arg)
+{
+    struct login *l = arg;
+    l->role->hashing--;
+    if (l->at == NULL)
+        login_free(l);
+    else
+        judged(l);
+}
+
+static void
+hash_task(void *arg)
+{
+    struct login *l = arg;
+    pool_run(l->role->pool, hash_on_pool, l);
+    loop_post(l->role->loop, after_hash, l);  // SQLite wants more stack than a task has
+}
+
+static void
+judge(struct login *l)
+{
+    if (password_cost(user_hash(&l->user)) == PASSWORD_FAST) {
+        hash_on_pool(l);
+        judged(l);
+    } else if (l->role->hashing >= LIMIT_auth_queue) {
+        refuse_because(l, FAULT_UNAVAILABLE, "too many logins wait for a password hash");
+    } else {
+        l->state = LOGIN_HASHING;
+        l->role->hashing++;
+        task_start(hash_task, l);
+    }
+}
+
+static void
+on_judge_due(void *arg)
+{
+    judge(arg);
+}
+
+static uint32_t
+begin_attempt(struct login *l, struct span user)
+{
+    if (l->has_attempt)
+        return 0;
+    l->has_attempt = true;
+    return throttle_start(l->role->throttle, buf_span(&l->remote), user, clock_mono_ms(),
+                          &l->attempt);
+}
+
+static void
+check_password(struct login *l, struct span user, struct span password)
+{
+    struct fault f;
+    buf_put(&l->sent_user, user);
+    buf_put(&l->password, password);
+    if (l->sent_user.over || l->password.over) {
+        refuse_because(l, FAULT_AUTHFAILED, "user name or password too long");
+        return;
+    }
+    if (find_judged(l, user, &f) != R_OK) {
+        log_error("auth", "%s", f.why);
+        refuse_because(l, FAULT_UNAVAILABLE, "the user database cannot be read");
+        return;
+    }
+    uint32_t delay_ms = begin_attempt(l, user);
+    l->state = LOGIN_DELAY;
+    if (delay_ms == 0)
+        judge(l);
+    else
+        set_timer(l, on_judge_due, delay_ms);
+}
+
+// A {PLAIN} user gets SCRAM keys when they are first asked for.
+static bool
+make_keys(struct auth_role *role, struct user *u)
+{
+    struct span plain;
+    struct fault f;
+    if (u->has_scram)
+        return true;
+    if (!password_is_plain(user_hash(u), &plain) || scram_new(plain, &u->scram, &f))
+        return false;
+    if (userdb_set(role->db, name_span(&u->name), user_hash(u), &u->scram, &f))
+        log_error("auth", "SCRAM keys of <%s> could not be stored: %s", u->name.text,
+                  f.why);
+    u->has_scram = true;
+    return true;
+}
+
+static void
+give_keys(void *arg, struct span user, struct scram_keys *out)
+{
+    struct login *l = arg;
+    struct scram_keys like = {.iterations = SCRAM_ITERATIONS, .salt_n = 16};
+    struct fault f;
+    if (find_judged(l, user, &f) != R_OK)
+        log_error("auth", "%s", f.why);
+    else if (l->known && make_keys(l->role, &l->user)) {
+        *out = l->user.scram;
+        return;
+    } else if (l->user.has_scram)
+        like = l->user.scram;
+    l->known = false;
+    scram_decoy(userdb_secret(l->role->db), user, &like, out);
+}
+
+static void
+take_outcome(struct login *l, const struct sasl_outcome *o, const struct fault *f)
+{
+    switch (o->verdict) {
+    case SASL_CONTINUE:
+        challenge(l, LOGIN_CLIENT, o->data);
+        break;
+    case SASL_CHECK:
+        check_password(l, o->user, o->password);
+        break;
+    case SASL_OK:
+        if (l->known)
+            succeed(l, o->data);
+        else
+            refuse_because(l, FAULT_AUTHFAILED, "unknown or disabled user");
+        break;
+    default:
+        refuse(l, f);
+    }
+}
+
+static void
+respond(struct login *l, struct span response)
+{
+    struct fault f = {0};
+    struct sasl_outcome o = sasl_step(l->sasl, response, &f);
+    take_outcome(l, &o, &f);
+}
+
+static void
+on_response_due(void *arg)
+{
+    struct login *l = arg;
+    respond(l, l->response.n > 0 ? buf_span(&l->response) : SPAN(""));
+}
+
+// Once the user is known (SCRAM's proof, LOGIN's password), a penalty is served before it is looked at.
+static void
+take_response(struct login *l, struct span response)
+{
+    struct span user = sasl_user(l->sasl);
+    uint32_t delay_ms = user.n > 0 ? begin_attempt(l, user) : 0;
+    if (delay_ms == 0) {
+        respond(l, response);
+        return;
+    }
+    l->state = LOGIN_DELAY;
+    buf_reset(&l->response);
+    buf_put(&l->response, response);
+    set_timer(l, on_response_due, delay_ms);
+}
+
+static struct login *
+login_new(struct auth_channel *at, const struct auth_start *start)
+{
+    struct login *l = calloc(1, sizeof *l);
+    must(l != NULL);
+    l->exchange = start->exchange;
+    l->at = at;
+    l->role = at->role;
+    l->session = start->session;
+    l->final_has_place = span_eq(start->service, SPAN("managesieve"));
+    buf_init(&l->remote, 64);
+    buf_init(&l->sent_user, LIMIT_user_name);
+    buf_init(&l->password, LIMIT_password);
+    buf_init(&l->response, LIMIT_sasl_response);
+    buf_put(&l->remote, start->remote);
+    timer_init(&l->timer, on_exchange_timeout, l);
+    HASH_ADD(hh, at->logins, exchange, sizeof l->exchange, l);
+    return l;
+}
+
+static void
+start_sasl(struct login *l, const struct auth_start *start)
+{
+    struct fault f;
+    const struct sasl_setup setup = {
+        .mechanism = start->mechanism,
+        .exporter = start->tls.exporter,
+        .plus_offered = l->role->scram,
+        .keys = give_keys,
+        .arg = l,
+    };
+    if (sasl_new(&setup, &l->sasl, &f))
+        refuse(l, &f);
+    else if (start->has_initial)
+        respond(l, start->initial.n > 0 ? start->initial : SPAN(""));
+    else
+        respond(l, SPAN_NONE);
+}
+
+static struct login *
+login_find(struct auth_channel *at, uint64_t exchange)
+{
+    struct login *l = NULL;
+    HASH_FIND(hh, at->logins, &exchange, sizeof exchange, l);
+    return l;
+}
+
+static void
+refuse_start(struct auth_channel *at, const struct auth_start *start, enum fault_kind kind)
+{
+    struct auth_reply r = {
+        .exchange = start->exchange, .verdict = AUTH_REFUSED, .fault = (uint8_t)kind};
+    auth_reply_send(at, &r);
+}
+
+void
+login_start(struct auth_channel *at, const struct auth_start *start)
+{
+    if (login_find(at, start->exchange) != NULL ||
+        HASH_COUNT(at->logins) >= LIMIT_auth_exchanges) {
+        refuse_start(at, start, FAULT_LIMIT);
+        return;
+    }
+    struct login *l = login_new(at, start);
+    if (start->mechanism.n > 0)
+        start_sasl(l, start);
+    else
+        check_password(l, start->user, start->password);
+}
+
+void
+login_step(struct auth_channel *at, const struct auth_step *step)
+{
+    struct login *l = login_find(at, step->exchange);
+    struct span response = step->response.n > 0 ? step->response : SPAN("");
+    if (l == NULL)
+        return;  // it timed out, and its refusal is on the way
+    if (l->state == LOGIN_CLIENT) {
+        timer_clear(&l->timer);
+        take_response(l, response);
+    } else if (l->state == LOGIN_FINAL && response.n == 0) {
+        grant(l, SPAN_NONE);
+    } else if (l->state == LOGIN_FINAL) {
+        refuse_because(l, FAULT_BAD, "data after the server's proof");
+    }
+}
+
+static void
+drop(struct login *l)
+{
+    if (l->state == LOGIN_HASHING)
+        unhook(l);
+    else
+        login_free(l);
+}
+
+void
+login_abort(struct auth_channel *at, uint64_t exchange)
+{
+    struct login *l = login_find(at, exchange);
+    if (l != NULL)
+        drop(l);
+}
+
+void
+login_abort_all(struct auth_channel *at)
+{
+    struct login *l, *next;
+    HASH_ITER(hh, at->logins, l, next)
+    drop(l);
+}

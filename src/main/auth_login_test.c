@@ -1,0 +1,313 @@
+#include "main/auth_inside.h"
+#include "auth/password.h"
+#include "auth/verbs.h"
+#include "base/clock.h"
+#include "base/limits.h"
+
+#include <gsasl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+// The role's logins on a real database and loop; what would go to the gate is kept here.
+static struct {
+    unsigned count;
+    struct auth_reply last;
+    char data[1024], user[256], ticket[1024];
+} got;
+static struct auth_role role;
+static struct auth_channel gate;
+static char dir[64];
+static const char ticket_key[32] = "0123456789abcdef0123456789abcdef";
+
+void
+auth_reply_send(struct auth_channel *at, const struct auth_reply *r)
+{
+    assert_ptr_equal(at, &gate);
+    got.count++;
+    got.last = *r;
+    memcpy(got.data, r->data.p ? r->data.p : "", r->data.n);
+    memcpy(got.user, r->user.p ? r->user.p : "", r->user.n);
+    memcpy(got.ticket, r->ticket.p ? r->ticket.p : "", r->ticket.n);
+    got.last.data = span_of(got.data, r->data.n);
+    got.last.user = span_of(got.user, r->user.n);
+    got.last.ticket = span_of(got.ticket, r->ticket.n);
+}
+
+void
+auth_offer_update(struct auth_role *r)
+{
+    (void)r;
+}
+
+static uint64_t deadline_ms;
+static unsigned wanted_count;
+static struct timer tick;
+
+static void
+on_tick(void *arg)
+{
+    (void)arg;
+    if (got.count < wanted_count || role.hashing > 0) {
+        assert_true(clock_mono_ms() < deadline_ms);
+        timer_set(&tick, 5);
+    } else {
+        loop_stop(role.loop);
+    }
+}
+
+// Runs the loop until n replies came and no hash is under way.
+static void
+wait_replies(unsigned n)
+{
+    wanted_count = n;
+    deadline_ms = clock_mono_ms() + 10000;
+    timer_init(&tick, on_tick, NULL);
+    loop_post(role.loop, on_tick, NULL);
+    loop_run(role.loop);
+}
+
+static struct auth_start next_start;
+
+static void
+do_start(void *arg)
+{
+    (void)arg;
+    login_start(&gate, &next_start);
+}
+
+static void
+start(uint64_t exchange, const char *mechanism, struct span initial, const char *user,
+      const char *password)
+{
+    next_start = (struct auth_start){
+        .exchange = exchange,
+        .service = SPAN("imap"),
+        .mechanism = span_str(mechanism),
+        .has_initial = initial.p != NULL,
+        .initial = initial,
+        .user = span_str(user),
+        .password = span_str(password),
+        .remote = SPAN("127.0.0.1"),
+    };
+    loop_post(role.loop, do_start, NULL);
+    wait_replies(got.count + 1);
+}
+
+static struct auth_step next_step;
+
+static void
+do_step(void *arg)
+{
+    (void)arg;
+    login_step(&gate, &next_step);
+}
+
+static void
+step(uint64_t exchange, struct span response)
+{
+    next_step = (struct auth_step){exchange, response};
+    loop_post(role.loop, do_step, NULL);
+    wait_replies(got.count + 1);
+}
+
+static void
+load(const char *lines)
+{
+    struct buf text;
+    struct fault f;
+    const struct span args[] = {SPAN("1"), span_str(lines)};
+    buf_init(&text, 4096);
+    assert_int_equal(verbs_run(role.db, SPAN("user load"), args, 2, &text, &f), R_OK);
+    buf_done(&text);
+}
+
+static int
+setup(void **state)
+{
+    (void)state;
+    struct fault f;
+    memset(&role, 0, sizeof role);
+    memset(&got, 0, sizeof got);
+    snprintf(dir, sizeof dir, "/tmp/auth_login_test.XXXXXX");
+    if (!mkdtemp(dir) || userdb_open(dir, &role.db, &f) ||
+        throttle_new(true, SPAN("127.0.0.0/8"), &role.throttle, &f))
+        return -1;
+    buf_init(&role.ticket_key, 64);
+    buf_init(&role.domains, 64);
+    buf_init(&role.decoy_hash, LIMIT_password_hash);
+    buf_put(&role.ticket_key, span_of(ticket_key, sizeof ticket_key));
+    buf_put_str(&role.domains, "example.org");
+    role.loop = loop_new();
+    role.pool = pool_new(2);
+    gate = (struct auth_channel){.role = &role};
+    return password_new(SPAN("x"), &role.decoy_hash, &f) == R_OK ? 0 : -1;
+}
+
+static int
+teardown(void **state)
+{
+    (void)state;
+    char command[128];
+    login_abort_all(&gate);
+    userdb_close(&role.db);
+    throttle_free(&role.throttle);
+    pool_free(&role.pool);
+    loop_free(&role.loop);
+    buf_done(&role.ticket_key);
+    buf_done(&role.domains);
+    buf_done(&role.decoy_hash);
+    snprintf(command, sizeof command, "rm -r %s", dir);
+    return system(command);
+}
+
+static void
+test_passwords(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *mechanism;
+        struct span initial;
+        const char *user, *password;
+        enum auth_verdict want;
+        enum fault_kind want_fault;
+        const char *want_user;
+    } rows[] = {
+        {"", SPAN_NONE, "ann", "secret", AUTH_OK, 0, "ann"},
+        {"", SPAN_NONE, "ANN", "secret", AUTH_OK, 0, "ann"},
+        {"", SPAN_NONE, "ann", "Secret", AUTH_REFUSED, FAULT_AUTHFAILED, 0},
+        {"", SPAN_NONE, "ann", "", AUTH_REFUSED, FAULT_AUTHFAILED, 0},
+        {"", SPAN_NONE, "nobody", "secret", AUTH_REFUSED, FAULT_AUTHFAILED, 0},
+        {"", SPAN_NONE, "a/b", "secret", AUTH_REFUSED, FAULT_AUTHFAILED, 0},
+        {"", SPAN_NONE, "off", "secret", AUTH_REFUSED, FAULT_AUTHFAILED, 0},
+        {"", SPAN_NONE, "none", "secret", AUTH_REFUSED, FAULT_AUTHFAILED, 0},
+        {"", SPAN_NONE, "eve", "secret", AUTH_OK, 0, "eve@example.org"},
+        {"", SPAN_NONE, "slow", "pass word", AUTH_OK, 0, "slow"},
+        {"", SPAN_NONE, "slow", "pass", AUTH_REFUSED, FAULT_AUTHFAILED, 0},
+        {"PLAIN", SPAN("\0ann\0secret"), 0, 0, AUTH_OK, 0, "ann"},
+        {"PLAIN", SPAN("bob\0ann\0secret"), 0, 0, AUTH_REFUSED, FAULT_AUTHZFAILED, 0},
+        {"PLAIN", SPAN("x"), 0, 0, AUTH_REFUSED, FAULT_BAD, 0},
+        {"CRAM-MD5", SPAN_NONE, 0, 0, AUTH_REFUSED, FAULT_CANNOT, 0},
+    };
+    load("ann:{PLAIN}secret\noff:{PLAIN}secret::::::nologin\nnone:*\neve@example.org:{"
+         "PLAIN}secret\n"
+         "slow:{SHA256-CRYPT}$5$FPOFLBnWrDc.rWAY$agrQo1zh6d/"
+         "pQd7KY2MlrOB9yP.fkXQiHYjQ923A2O2");
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct ticket t;
+        start(i + 1, rows[i].mechanism, rows[i].initial, rows[i].user, rows[i].password);
+        assert_int_equal(got.last.verdict, rows[i].want);
+        assert_int_equal(got.last.exchange, i + 1);
+        if (rows[i].want == AUTH_OK) {
+            assert_true(span_eq(got.last.user, span_str(rows[i].want_user)));
+            assert_int_equal(
+                ticket_open(got.last.ticket, span_of(ticket_key, 32), clock_wall_ms(), &t),
+                R_OK);
+            assert_int_equal(t.account, got.last.account);
+        } else {
+            assert_int_equal(got.last.fault, rows[i].want_fault);
+            assert_int_equal(got.last.ticket.n, 0);
+        }
+        assert_int_equal(HASH_COUNT(gate.logins), 0);
+    }
+}
+
+static void
+test_foreign_hash_is_upgraded(void **state)
+{
+    (void)state;
+    struct user u;
+    struct fault f;
+    load("slow:{SHA256-CRYPT}$5$FPOFLBnWrDc.rWAY$agrQo1zh6d/"
+         "pQd7KY2MlrOB9yP.fkXQiHYjQ923A2O2\nann:{PLAIN}secret");
+    start(1, "", SPAN_NONE, "slow", "pass word");
+    start(2, "", SPAN_NONE, "ann", "secret");
+    assert_int_equal(userdb_find(role.db, SPAN("slow"), &u, &f), R_OK);
+    assert_true(password_is_own(user_hash(&u)) && u.has_scram);
+    assert_int_equal(userdb_find(role.db, SPAN("ann"), &u, &f), R_OK);
+    assert_true(span_eq(user_hash(&u), SPAN("{PLAIN}secret")));
+    start(3, "", SPAN_NONE, "slow", "pass word");
+    assert_int_equal(got.last.verdict, AUTH_OK);
+}
+
+static int
+client_property(Gsasl *g, Gsasl_session *session, Gsasl_property p)
+{
+    (void)g;
+    if (p == GSASL_AUTHID)
+        return gsasl_property_set(session, p, "ann");
+    return p == GSASL_PASSWORD ? gsasl_property_set(session, p, "secret")
+                               : GSASL_NO_CALLBACK;
+}
+
+static void
+test_scram_has_a_last_challenge(void **state)
+{
+    (void)state;
+    Gsasl *g = NULL;
+    Gsasl_session *client = NULL;
+    char *out = NULL;
+    size_t n = 0;
+    load("ann:{PLAIN}secret");
+    assert_int_equal(gsasl_init(&g), GSASL_OK);
+    gsasl_callback_set(g, client_property);
+    assert_int_equal(gsasl_client_start(g, "SCRAM-SHA-256", &client), GSASL_OK);
+    assert_int_equal(gsasl_step(client, "", 0, &out, &n), GSASL_NEEDS_MORE);
+    start(1, "SCRAM-SHA-256", span_of(out, n), NULL, NULL);
+    gsasl_free(out);
+    assert_int_equal(got.last.verdict, AUTH_CONTINUE);
+    assert_int_equal(gsasl_step(client, got.data, got.last.data.n, &out, &n),
+                     GSASL_NEEDS_MORE);
+    step(1, span_of(out, n));
+    gsasl_free(out);
+    assert_int_equal(got.last.verdict, AUTH_CONTINUE);
+    assert_int_equal(gsasl_step(client, got.data, got.last.data.n, &out, &n), GSASL_OK);
+    gsasl_free(out);
+    step(1, SPAN_NONE);
+    assert_int_equal(got.last.verdict, AUTH_OK);
+    assert_true(span_eq(got.last.user, SPAN("ann")));
+    gsasl_finish(client);
+    gsasl_done(g);
+}
+
+static void
+abort_two(void *arg)
+{
+    (void)arg;
+    login_start(&gate, &next_start);
+    login_abort(&gate, next_start.exchange);
+}
+
+static void
+test_aborted_exchanges_are_freed(void **state)
+{
+    (void)state;
+    load("slow:{SHA256-CRYPT}$5$FPOFLBnWrDc.rWAY$agrQo1zh6d/"
+         "pQd7KY2MlrOB9yP.fkXQiHYjQ923A2O2");
+    for (uint64_t i = 0; i < 20; i++) {
+        next_start = (struct auth_start){.exchange = i,
+                                         .mechanism = i % 2 ? SPAN("LOGIN") : SPAN("")};
+        next_start.user = SPAN("slow");
+        next_start.password = SPAN("x");
+        loop_post(role.loop, abort_two, NULL);
+        wait_replies(0);
+        assert_int_equal(HASH_COUNT(gate.logins), 0);
+    }
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int
+main(void)
+{
+    password_warm();
+    sasl_init();
+    const struct CMUnitTest tests[] = {
+        TEST(test_passwords),
+        TEST(test_foreign_hash_is_upgraded),
+        TEST(test_scram_has_a_last_challenge),
+        TEST(test_aborted_exchanges_are_freed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,345 @@
+#include "main/auth_inside.h"
+#include "main/threads.h"
+#include "auth/password.h"
+#include "auth/verbs.h"
+#include "base/limits.h"
+#include "base/log.h"
+
+enum {
+    DRAIN_MS = 5000,
+    VERB_ARGS_MAX = 8,
+    VERB_TEXT_MAX = 1 << 30,
+    VERB_PIECE = 12000,  // of an answer, in one message
+    LOOKUP_GONE = 0,
+    LOOKUP_FOUND = 1,
+    LOOKUP_LATER = 2,
+};
+
+static const struct span scram_offer = SPAN("SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN");
+static const struct span plain_offer = SPAN("PLAIN LOGIN");
+
+void
+auth_reply_send(struct auth_channel *at, const struct auth_reply *reply)
+{
+    struct buf b;
+    buf_init(&b, LIMIT_channel_message);
+    auth_reply_put(&b, reply);
+    must(!b.over);
+    channel_send(at->channel, MESSAGE_AUTH_REPLY, buf_span(&b), -1);
+    buf_done(&b);
+}
+
+static void
+send_offer(struct auth_channel *at)
+{
+    struct auth_offer offer = {at->role->scram ? scram_offer : plain_offer};
+    struct buf b;
+    if (at->to_mail)
+        return;
+    buf_init(&b, LIMIT_channel_message);
+    auth_offer_put(&b, &offer);
+    channel_send(at->channel, MESSAGE_AUTH_OFFER, buf_span(&b), -1);
+    buf_done(&b);
+}
+
+// A client that sees SCRAM tries nothing else, so it is offered only when it can work for everyone.
+static bool
+scram_works(struct auth_role *role)
+{
+    struct fault f;
+    uint64_t plain_only = 0;
+    if (userdb_count_plain_only(role->db, &plain_only, &f)) {
+        log_error("auth", "%s", f.why);
+        return false;
+    }
+    return plain_only == 0;
+}
+
+void
+auth_offer_update(struct auth_role *role)
+{
+    bool scram = scram_works(role);
+    if (scram == role->scram)
+        return;
+    role->scram = scram;
+    for (struct auth_channel *c = role->channels; c != NULL; c = c->next)
+        send_offer(c);
+}
+
+static void
+answer_lookup(struct auth_channel *at, const struct lookup *m)
+{
+    struct lookup_rules rules = {buf_span(&at->role->domains)};
+    struct user user;
+    struct span detail = SPAN_NONE;
+    struct fault f;
+    struct buf b;
+    enum result r = lookup_recipient(at->role->db, &rules, m->address, &user, &detail, &f);
+    struct lookup_reply reply = {.request = m->request, .found = LOOKUP_GONE};
+    if (r == R_FAIL) {
+        log_error("auth", "%s", f.why);
+        reply.found = LOOKUP_LATER;
+    } else if (r == R_OK) {
+        reply.found = LOOKUP_FOUND;
+        reply.account = user.account;
+        reply.user = name_span(&user.name);
+        reply.detail = detail;
+    }
+    buf_init(&b, LIMIT_channel_message);
+    lookup_reply_put(&b, &reply);
+    channel_send(at->channel, MESSAGE_LOOKUP_REPLY, buf_span(&b), -1);
+    buf_done(&b);
+}
+
+static void
+send_verb_piece(struct auth_channel *at, const struct admin_reply *reply)
+{
+    struct buf b;
+    buf_init(&b, LIMIT_channel_message);
+    admin_reply_put(&b, reply);
+    channel_send(at->channel, MESSAGE_ADMIN_REPLY, buf_span(&b), -1);
+    buf_done(&b);
+}
+
+static void
+send_verb_text(struct auth_channel *at, uint64_t request, struct span text, bool failed)
+{
+    while (text.n > VERB_PIECE) {
+        struct admin_reply part = {request, ADMIN_MORE, span_slice(text, 0, VERB_PIECE)};
+        send_verb_piece(at, &part);
+        text = span_skip(text, VERB_PIECE);
+    }
+    struct admin_reply last = {request, failed ? ADMIN_FAILED : ADMIN_DONE, text};
+    send_verb_piece(at, &last);
+}
+
+static enum result
+read_args(struct span packed, struct span args[VERB_ARGS_MAX], size_t *n_out)
+{
+    struct unpack u = unpack_of(packed);
+    size_t n = 0;
+    while (u.rest.n > 0 && !u.bad && n < VERB_ARGS_MAX)
+        args[n++] = unpack_span(&u);
+    if (unpack_end(&u))
+        return R_FAIL;
+    *n_out = n;
+    return R_OK;
+}
+
+static enum result
+answer_verb(struct auth_channel *at, const struct admin_request *m)
+{
+    struct span args[VERB_ARGS_MAX];
+    size_t n = 0;
+    struct buf text;
+    struct fault f;
+    if (read_args(m->args, args, &n))
+        return R_FAIL;
+    buf_init(&text, VERB_TEXT_MAX);
+    if (verbs_run(at->role->db, m->verb, args, n, &text, &f))
+        send_verb_text(at, m->request, span_str(f.why), true);
+    else
+        send_verb_text(at, m->request, buf_span(&text), false);
+    buf_done(&text);
+    auth_offer_update(at->role);
+    return R_OK;
+}
+
+// Each peer may say what its role has to say, no more: a gate that was taken over adds no users.
+static enum result
+from_gate(struct auth_channel *at, uint16_t type, struct span body)
+{
+    struct auth_start start;
+    struct auth_step step;
+    if (type == MESSAGE_AUTH_START && auth_start_get(body, &start) == R_OK)
+        login_start(at, &start);
+    else if (type == MESSAGE_AUTH_STEP && auth_step_get(body, &step) == R_OK)
+        login_step(at, &step);
+    else if (type == MESSAGE_AUTH_ABORT && auth_step_get(body, &step) == R_OK)
+        login_abort(at, step.exchange);
+    else
+        return R_FAIL;
+    return R_OK;
+}
+
+static enum result
+from_mail(struct auth_channel *at, uint16_t type, struct span body)
+{
+    struct lookup lookup;
+    struct admin_request request;
+    if (type == MESSAGE_LOOKUP && lookup_get(body, &lookup) == R_OK)
+        answer_lookup(at, &lookup);
+    else if (type == MESSAGE_ADMIN && admin_request_get(body, &request) == R_OK)
+        return answer_verb(at, &request);
+    else
+        return R_FAIL;
+    return R_OK;
+}
+
+static void
+stop_when_drained(struct auth_role *role)
+{
+    if (role->draining && role->channels == NULL)
+        loop_stop(role->loop);
+}
+
+static void
+channel_drop(struct auth_channel *at)
+{
+    struct auth_role *role = at->role;
+    struct auth_channel **p = &role->channels;
+    while (*p != at)
+        p = &(*p)->next;
+    *p = at->next;
+    login_abort_all(at);
+    channel_close(&at->channel);
+    free(at);
+    stop_when_drained(role);
+}
+
+static void
+on_message(struct channel *c, uint16_t type, struct span body, int fd, void *arg)
+{
+    struct auth_channel *at = arg;
+    (void)c;
+    enum result r = fd >= 0       ? R_FAIL
+                    : at->to_mail ? from_mail(at, type, body)
+                                  : from_gate(at, type, body);
+    if (r == R_OK)
+        return;
+    if (fd >= 0)
+        close(fd);
+    log_error("auth", "message %u of %s is malformed", type,
+              at->to_mail ? "mail" : "a gate");
+    channel_drop(at);
+}
+
+static void
+on_end(struct channel *c, void *arg)
+{
+    (void)c;
+    channel_drop(arg);
+}
+
+static void
+on_peer(void *arg, struct span peer, uint32_t index, int fd)
+{
+    struct auth_role *role = arg;
+    struct auth_channel *at = calloc(1, sizeof *at);
+    (void)index;
+    must(at != NULL);
+    at->role = role;
+    at->to_mail = span_eq(peer, SPAN("mail"));
+    at->channel = channel_new(fd, on_message, on_end, at);
+    at->next = role->channels;
+    role->channels = at;
+    send_offer(at);
+}
+
+static void
+on_secret(void *arg, struct span name, struct span value)
+{
+    struct auth_role *role = arg;
+    if (!span_eq(name, SPAN("ticket")))
+        return;
+    buf_reset(&role->ticket_key);
+    buf_put(&role->ticket_key, value);
+    must(!role->ticket_key.over);
+}
+
+static void
+stop(void *arg)
+{
+    struct auth_role *role = arg;
+    loop_stop(role->loop);
+}
+
+// Gates and mail go first: their logins and recipients still need answers.
+static void
+on_drain(void *arg)
+{
+    struct auth_role *role = arg;
+    role->draining = true;
+    timer_set(&role->patience, DRAIN_MS);
+    stop_when_drained(role);
+}
+
+static const struct role_link_ops link_ops = {on_peer, NULL, on_secret, on_drain};
+
+static void
+begin(void *arg)
+{
+    struct auth_role *role = arg;
+    timer_init(&role->patience, stop, role);
+    role->pool = pool_new(threads_of(role->start->config->auth_threads));
+    role->link = role_link_open(role->start->supervisor, &link_ops, role);
+    role_link_ready(role->link);
+}
+
+static enum result
+open_users(struct auth_role *role, struct fault *f)
+{
+    const struct config *c = role->start->config;
+    char dir[4096];
+    int n = snprintf(dir, sizeof dir, "%s/users", c->data);
+    if (n < 0 || (size_t)n >= sizeof dir)
+        return fault_set(f, FAULT_DISK, "path of the data directory is too long");
+    for (size_t i = 0; i < c->local_domains.n; i++) {
+        buf_put_str(&role->domains, i > 0 ? " " : "");
+        buf_put_str(&role->domains, c->local_domains.items[i]);
+    }
+    if (throttle_new(c->auth_penalty, SPAN("127.0.0.0/8 ::1/128"), &role->throttle, f) ||
+        password_new(SPAN("nobody's password"), &role->decoy_hash, f))
+        return R_FAIL;
+    return userdb_open(dir, &role->db, f);
+}
+
+// What needs files goes before the sandbox: ICU's data, OpenSSL's settings, the user database.
+static enum result
+prepare(struct auth_role *role)
+{
+    struct fault f;
+    closefrom(role->start->supervisor + 1);
+    password_warm();
+    name_warm();
+    sasl_init();
+    if (open_users(role, &f) != R_OK) {
+        log_error("auth", "%s", f.why);
+        return R_FAIL;
+    }
+    role->scram = scram_works(role);
+    return role_confine(role->start, 0);
+}
+
+static void
+finish(struct auth_role *role)
+{
+    timer_clear(&role->patience);
+    role->draining = false;
+    while (role->channels != NULL)
+        channel_drop(role->channels);
+    role_link_close(&role->link);
+    userdb_close(&role->db);
+    throttle_free(&role->throttle);
+    explicit_bzero(role->ticket_key.p, role->ticket_key.cap);
+    buf_done(&role->ticket_key);
+    buf_done(&role->domains);
+    buf_done(&role->decoy_hash);
+}
+
+int
+role_auth_main(const struct role_start *start)
+{
+    struct auth_role role = {.start = start};
+    buf_init(&role.ticket_key, 64);
+    buf_init(&role.domains, 65536);
+    buf_init(&role.decoy_hash, LIMIT_password_hash);
+    if (prepare(&role) != R_OK)
+        return ROLE_EXIT_SETTINGS;
+    role.loop = loop_new();
+    loop_post(role.loop, begin, &role);
+    loop_run(role.loop);
+    // Hashes still on the pool belong to clients that are gone: the process ends with them.
+    finish(&role);
+    return ROLE_EXIT_DRAINED;
+}
