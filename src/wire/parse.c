@@ -303,11 +303,18 @@ decode_name(struct parse *p, struct span s)
     return name;
 }
 
+// A pattern in no valid spelling matches nothing and is no error (RFC 9051 section 6.3.9): it becomes one that no
+// name can match.
 struct span
 parse_list_mailbox(struct parse *p)
 {
-    return decode_name(p, string_next(p) ? parse_string(p)
-                                         : take_while(p, list_char, "no pattern"));
+    struct span raw = string_next(p) ? parse_string(p) : take_while(p, list_char, "no pattern");
+    bool was_bad = p->bad;
+    struct span pattern = decode_name(p, raw);
+    if (was_bad || !p->bad)
+        return pattern;
+    p->bad = false;
+    return SPAN("\x01");
 }
 
 struct span

@@ -86,7 +86,7 @@ test_mailboxes(void **unused)
     CHECK(parse_mailbox, true, {SPAN("\"\xC3\xA4&\"\r\n"), "\xC3\xA4&"},
           {SPAN("\"\xC3\"\r\n"), NULL});
     CHECK(parse_list_mailbox, false, {SPAN("a/%*\r\n"), "a/%*"}, {SPAN("\"\"\r\n"), ""},
-          {SPAN("&APw-%\r\n"), "\xC3\xBC%"});
+          {SPAN("&APw-%\r\n"), "\xC3\xBC%"}, {SPAN("&AGE-\r\n"), "\x01"});
 }
 
 static struct span
