@@ -249,7 +249,7 @@ test_hostile_delimiters(void **state)
     for (int i = 0; i < 99; i++)
         buf_printf(&b, "Content-Type: multipart/mixed; boundary=%c%c\r\n\r\n--%c%c\r\n",
                    'A' + i % 26, 'a' + i / 26, 'A' + i % 26, 'a' + i / 26);
-    put_times(&b, "\r\n--?x\r\n--\r\n", 1000000);
+    put_times(&b, "\r\n--?x\r\n--\r\n", 200000);
     run(a, buf_span(&b));
     buf_done(&b);
     arena_free(&a);
