@@ -7,12 +7,18 @@ const struct imap_ext *const imap_exts[] = {
     NULL,
 };
 
+static bool
+has_form(const struct imap_verb *v, bool uid)
+{
+    return uid ? v->flags & (VERB_UID | VERB_ONLY_UID) : !(v->flags & VERB_ONLY_UID);
+}
+
 const struct imap_verb *
-imap_verb_find(struct span name)
+imap_verb_find(struct span name, bool uid)
 {
     for (const struct imap_ext *const *e = imap_exts; *e; e++)
         for (const struct imap_verb *v = (*e)->verbs; v && v->name; v++)
-            if (span_ieq(name, span_str(v->name)))
+            if (has_form(v, uid) && span_ieq(name, span_str(v->name)))
                 return v;
     return NULL;
 }
