@@ -168,75 +168,77 @@ play(size_t row, struct sasl *server, Gsasl_session *client, struct fault *f)
     return o;
 }
 
+static const char right[] = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+static const char other[] = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+static const struct {
+    struct client client;
+    const char *server;  // NULL: the client's mechanism
+    bool tls;
+    enum sasl_verdict want;
+    enum fault_kind want_fault;
+} scram_rows[] = {
+    {{"SCRAM-SHA-256", "user", "pencil", NULL, NULL}, NULL, false, SASL_OK, 0},
+    {{"SCRAM-SHA-256", "user", "pencil", NULL, NULL}, NULL, true, SASL_OK, 0},
+    {{"SCRAM-SHA-256", "user", "pencil", "user", NULL}, NULL, false, SASL_OK, 0},
+    {{"SCRAM-SHA-256", "user", "pencil", "bob", NULL},
+     NULL,
+     false,
+     SASL_REFUSED,
+     FAULT_AUTHZFAILED},
+    {{"SCRAM-SHA-256", "user", "pencl", NULL, NULL},
+     NULL,
+     false,
+     SASL_REFUSED,
+     FAULT_AUTHFAILED},
+    {{"SCRAM-SHA-256", "nobody", "pencil", NULL, NULL},
+     NULL,
+     false,
+     SASL_REFUSED,
+     FAULT_AUTHFAILED},
+    {{"SCRAM-SHA-256-PLUS", "user", "pencil", NULL, right}, NULL, true, SASL_OK, 0},
+    {{"SCRAM-SHA-256-PLUS", "user", "pencil", NULL, other},
+     NULL,
+     true,
+     SASL_REFUSED,
+     FAULT_AUTHFAILED},
+    {{"SCRAM-SHA-256-PLUS", "user", "pencl", NULL, right},
+     NULL,
+     true,
+     SASL_REFUSED,
+     FAULT_AUTHFAILED},
+    {{"SCRAM-SHA-256-PLUS", "user", "pencil", NULL, right},
+     "SCRAM-SHA-256",
+     true,
+     SASL_REFUSED,
+     FAULT_AUTHFAILED},
+    {{"SCRAM-SHA-256", "user", "pencil", NULL, NULL},
+     "SCRAM-SHA-256-PLUS",
+     true,
+     SASL_REFUSED,
+     FAULT_AUTHFAILED},
+};
+
 static void
 test_scram(void **state)
 {
     (void)state;
-    static const char right[] = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
-    static const char other[] = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
-    static const struct {
-        struct client client;
-        const char *server;  // NULL: the client's mechanism
-        bool tls;
-        enum sasl_verdict want;
-        enum fault_kind want_fault;
-    } rows[] = {
-        {{"SCRAM-SHA-256", "user", "pencil", NULL, NULL}, NULL, false, SASL_OK, 0},
-        {{"SCRAM-SHA-256", "user", "pencil", NULL, NULL}, NULL, true, SASL_OK, 0},
-        {{"SCRAM-SHA-256", "user", "pencil", "user", NULL}, NULL, false, SASL_OK, 0},
-        {{"SCRAM-SHA-256", "user", "pencil", "bob", NULL},
-         NULL,
-         false,
-         SASL_REFUSED,
-         FAULT_AUTHZFAILED},
-        {{"SCRAM-SHA-256", "user", "pencl", NULL, NULL},
-         NULL,
-         false,
-         SASL_REFUSED,
-         FAULT_AUTHFAILED},
-        {{"SCRAM-SHA-256", "nobody", "pencil", NULL, NULL},
-         NULL,
-         false,
-         SASL_REFUSED,
-         FAULT_AUTHFAILED},
-        {{"SCRAM-SHA-256-PLUS", "user", "pencil", NULL, right}, NULL, true, SASL_OK, 0},
-        {{"SCRAM-SHA-256-PLUS", "user", "pencil", NULL, other},
-         NULL,
-         true,
-         SASL_REFUSED,
-         FAULT_AUTHFAILED},
-        {{"SCRAM-SHA-256-PLUS", "user", "pencl", NULL, right},
-         NULL,
-         true,
-         SASL_REFUSED,
-         FAULT_AUTHFAILED},
-        {{"SCRAM-SHA-256-PLUS", "user", "pencil", NULL, right},
-         "SCRAM-SHA-256",
-         true,
-         SASL_REFUSED,
-         FAULT_AUTHFAILED},
-        {{"SCRAM-SHA-256", "user", "pencil", NULL, NULL},
-         "SCRAM-SHA-256-PLUS",
-         true,
-         SASL_REFUSED,
-         FAULT_AUTHFAILED},
-    };
     Gsasl *g = NULL;
     assert_int_equal(gsasl_init(&g), GSASL_OK);
     gsasl_callback_set(g, client_property);
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    for (size_t i = 0; i < sizeof scram_rows / sizeof scram_rows[0]; i++) {
         Gsasl_session *client = NULL;
         struct fault f = {0};
         struct sasl *server = open_sasl(
-            rows[i].server ? rows[i].server : rows[i].client.mechanism, rows[i].tls);
-        assert_int_equal(gsasl_client_start(g, rows[i].client.mechanism, &client),
+            scram_rows[i].server ? scram_rows[i].server : scram_rows[i].client.mechanism,
+            scram_rows[i].tls);
+        assert_int_equal(gsasl_client_start(g, scram_rows[i].client.mechanism, &client),
                          GSASL_OK);
-        gsasl_session_hook_set(client, (void *)&rows[i].client);
+        gsasl_session_hook_set(client, (void *)&scram_rows[i].client);
         struct sasl_outcome o = play(i, server, client, &f);
-        if (o.verdict != rows[i].want)
+        if (o.verdict != scram_rows[i].want)
             fail_msg("row %zu: verdict %d, %s", i, o.verdict, f.why);
         if (o.verdict == SASL_REFUSED)
-            assert_int_equal(f.kind, rows[i].want_fault);
+            assert_int_equal(f.kind, scram_rows[i].want_fault);
         else
             assert_true(span_eq(o.user, SPAN("user")));
         gsasl_finish(client);

@@ -549,15 +549,3 @@ userdb_close(struct userdb **db)
     free(*db);
     *db = NULL;
 }
-
-enum result
-userdb_image(struct userdb *db, struct buf *out, struct fault *f)
-{
-    sqlite3_int64 n = 0;
-    unsigned char *image = sqlite3_serialize(db->sqlite, "main", &n, 0);
-    if (!image)
-        return failed(db, f);
-    buf_put(out, span_of(image, (size_t)n));
-    sqlite3_free(image);
-    return out->over ? fault_set(f, FAULT_TOOBIG, "the user database is too large") : R_OK;
-}

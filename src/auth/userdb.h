@@ -71,9 +71,6 @@ uint64_t userdb_count(const struct userdb *db);
 enum result userdb_count_plain_only(struct userdb *db, uint64_t *out,
                                     struct fault *f) MUST_CHECK;
 
-// The whole database as one consistent file image, for a backup.
-enum result userdb_image(struct userdb *db, struct buf *out, struct fault *f) MUST_CHECK;
-
 // One transaction around many changes; commit makes them durable at once.
 enum result userdb_begin(struct userdb *db, struct fault *f) MUST_CHECK;
 enum result userdb_commit(struct userdb *db, struct fault *f) MUST_CHECK;

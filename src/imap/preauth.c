@@ -1,318 +1,5 @@
-#include "imap/preauth.h"
-#include "base/limits.h"
+#include "imap/preauth_inside.h"
 #include "wire/base64.h"
-#include "wire/command.h"
-#include "wire/parse.h"
-
-enum { REPLY_MAX = 1024, ID_PAIRS_MAX = 30 };  // RFC 2971 section 3.3
-
-struct preauth {
-    const struct preauth_facts *facts;
-    const struct preauth_ops *ops;
-    void *gate;
-    enum preauth_state state;
-    bool in_sasl;  // the next line is a SASL response
-    bool is_login;  // the exchange under way came from LOGIN
-    unsigned bad;
-    struct command_reader reader;
-    size_t tag_n;
-    char tag[LIMIT_tag];
-    struct buf client_id;
-};
-
-// Answers.
-
-static void
-say(struct preauth *m, const char *status, const char *text)
-{
-    struct buf b;
-    buf_init(&b, REPLY_MAX);
-    buf_put(&b, span_of(m->tag, m->tag_n));
-    buf_printf(&b, " %s %s\r\n", status, text);
-    m->ops->write(m->gate, buf_span(&b));
-    buf_done(&b);
-}
-
-static void
-say_line(struct preauth *m, const char *line)
-{
-    m->ops->write(m->gate, span_str(line));
-}
-
-static void
-finish(struct preauth *m)
-{
-    m->state = PREAUTH_CLOSED;
-    m->ops->close_after_output(m->gate);
-}
-
-static void
-count_bad(struct preauth *m)
-{
-    if (++m->bad < LIMIT_bad_preauth)
-        return;
-    say_line(m, "* BYE Too many bad commands.\r\n");
-    finish(m);
-}
-
-static void
-say_bad(struct preauth *m, const char *text)
-{
-    say(m, "BAD", text);
-    count_bad(m);
-}
-
-// Capabilities.
-
-static bool
-may_log_in(const struct preauth *m)
-{
-    return m->facts->tls || m->facts->plaintext_auth;
-}
-
-static void
-put_mechanisms(const struct preauth *m, struct buf *b)
-{
-    struct span rest = m->facts->mechanisms, word;
-    while (span_next_field(&rest, ' ', &word) == R_OK) {
-        // Channel binding needs a channel.
-        if (word.n == 0 || (!m->facts->tls && span_ends(word, SPAN("-PLUS"))))
-            continue;
-        buf_put_str(b, " AUTH=");
-        buf_put(b, word);
-    }
-}
-
-static void
-put_capabilities(const struct preauth *m, struct buf *b)
-{
-    buf_put_str(b, "CAPABILITY IMAP4rev1 IMAP4rev2 SASL-IR LITERAL- ID ENABLE");
-    if (m->facts->can_starttls && !m->facts->tls)
-        buf_put_str(b, " STARTTLS");
-    if (may_log_in(m))
-        put_mechanisms(m, b);
-    else
-        buf_put_str(b, " LOGINDISABLED");
-}
-
-static void
-greet(struct preauth *m)
-{
-    struct buf b;
-    buf_init(&b, REPLY_MAX);
-    buf_put_str(&b, "* OK [");
-    put_capabilities(m, &b);
-    buf_put_str(&b, "] Posthorn ready.\r\n");
-    m->ops->write(m->gate, buf_span(&b));
-    buf_done(&b);
-}
-
-// Commands. Each reads its arguments, checks their end, acts and answers.
-
-static bool
-ends(struct preauth *m, struct parse *p)
-{
-    struct fault f;
-    if (parse_end(p, &f) == R_OK)
-        return true;
-    say_bad(m, "Invalid arguments.");
-    return false;
-}
-
-static void
-run_capability(struct preauth *m, struct parse *p)
-{
-    struct buf b;
-    if (!ends(m, p))
-        return;
-    buf_init(&b, REPLY_MAX);
-    buf_put_str(&b, "* ");
-    put_capabilities(m, &b);
-    buf_put_str(&b, "\r\n");
-    m->ops->write(m->gate, buf_span(&b));
-    buf_done(&b);
-    say(m, "OK", "Capability completed.");
-}
-
-static void
-run_noop(struct preauth *m, struct parse *p)
-{
-    if (ends(m, p))
-        say(m, "OK", "NOOP completed.");
-}
-
-static void
-run_logout(struct preauth *m, struct parse *p)
-{
-    if (!ends(m, p))
-        return;
-    say_line(m, "* BYE Logging out.\r\n");
-    say(m, "OK", "Logout completed.");
-    finish(m);
-}
-
-static void
-keep_id_text(struct buf *b, struct span s)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        bool control = (unsigned char)s.p[i] < ' ' || s.p[i] == 0x7f;
-        buf_put_char(b, control || s.p[i] == '"' ? '?' : s.p[i]);
-    }
-}
-
-// The pair is kept whole or not at all.
-static void
-keep_id_pair(struct buf *b, struct span name, struct span value)
-{
-    struct buf pair;
-    buf_init(&pair, LIMIT_client_id);
-    if (b->n > 0)
-        buf_put_char(&pair, ' ');
-    buf_put_char(&pair, '"');
-    keep_id_text(&pair, name);
-    buf_put_str(&pair, value.p ? "\" \"" : "\" NIL");
-    if (value.p) {
-        keep_id_text(&pair, value);
-        buf_put_char(&pair, '"');
-    }
-    if (!pair.over)
-        buf_put(b, buf_span(&pair));
-    buf_done(&pair);
-}
-
-static void
-read_id(struct preauth *m, struct parse *p)
-{
-    unsigned pairs = 0;
-    if (parse_try_word(p, "NIL"))
-        return;
-    parse_list_open(p);
-    while (parse_list_next(p)) {
-        struct span name = parse_string(p);
-        parse_sp(p);
-        struct span value = parse_nstring(p);
-        if (++pairs > ID_PAIRS_MAX)
-            parse_fail(p, "more than 30 pairs");
-        if (!p->bad)
-            keep_id_pair(&m->client_id, name, value);
-    }
-}
-
-static void
-run_id(struct preauth *m, struct parse *p)
-{
-    buf_reset(&m->client_id);
-    parse_sp(p);
-    read_id(m, p);
-    if (!ends(m, p)) {
-        buf_done(&m->client_id);
-        return;
-    }
-    say_line(m, "* ID (\"name\" \"Posthorn\" \"version\" \"" POSTHORN_VERSION "\")\r\n");
-    say(m, "OK", "ID completed.");
-}
-
-static void
-run_starttls(struct preauth *m, struct parse *p)
-{
-    if (!ends(m, p))
-        return;
-    if (m->facts->tls || !m->facts->can_starttls) {
-        say_bad(m, m->facts->tls ? "TLS is active already." : "TLS is not available.");
-        return;
-    }
-    say(m, "OK", "Begin TLS negotiation now.");
-    m->state = PREAUTH_WAITING;
-    m->ops->start_tls(m->gate);
-}
-
-static bool
-is_private(struct preauth *m)
-{
-    if (may_log_in(m))
-        return true;
-    say(m, "NO", "[PRIVACYREQUIRED] Passwords are accepted under TLS only.");
-    return false;
-}
-
-static void
-run_login(struct preauth *m, struct parse *p)
-{
-    struct auth_start start = {0};
-    parse_sp(p);
-    start.user = parse_astring(p);
-    parse_sp(p);
-    start.password = parse_astring(p);
-    if (!ends(m, p) || !is_private(m))
-        return;
-    m->state = PREAUTH_WAITING;
-    m->is_login = true;
-    m->ops->authenticate(m->gate, &start);
-}
-
-// RFC 4959: "=" is an empty initial response.
-static enum result
-decode_initial(struct span text, struct buf *out)
-{
-    return span_eq(text, SPAN("=")) ? R_OK : base64_decode(text, out);
-}
-
-static void
-start_exchange(struct preauth *m, struct span mechanism, struct span initial)
-{
-    struct buf decoded;
-    buf_init(&decoded, LIMIT_sasl_response);
-    if (initial.p && decode_initial(initial, &decoded)) {
-        say_bad(m, "Invalid base64 in the initial response.");
-    } else {
-        struct auth_start start = {.mechanism = mechanism,
-                                   .has_initial = initial.p != NULL};
-        start.initial = decoded.n > 0 ? buf_span(&decoded) : SPAN("");
-        m->state = PREAUTH_WAITING;
-        m->is_login = false;
-        m->ops->authenticate(m->gate, &start);
-    }
-    buf_done(&decoded);
-}
-
-static void
-run_authenticate(struct preauth *m, struct parse *p)
-{
-    struct span initial = SPAN_NONE;
-    parse_sp(p);
-    struct span mechanism = parse_atom(p);
-    if (!p->bad && !parse_at_end(p)) {
-        parse_sp(p);
-        initial = parse_atom(p);
-    }
-    if (ends(m, p) && is_private(m))
-        start_exchange(m, mechanism, initial);
-}
-
-static const struct {
-    const char *name;
-    void (*run)(struct preauth *m, struct parse *p);
-} verbs[] = {
-    {"CAPABILITY", run_capability},
-    {"NOOP", run_noop},
-    {"LOGOUT", run_logout},
-    {"ID", run_id},
-    {"STARTTLS", run_starttls},
-    {"LOGIN", run_login},
-    {"AUTHENTICATE", run_authenticate},
-};
-
-static void
-dispatch(struct preauth *m, struct span verb, struct parse *p)
-{
-    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
-        if (span_ieq(verb, span_str(verbs[i].name))) {
-            verbs[i].run(m, p);
-            return;
-        }
-    }
-    say_bad(m, "Unknown command, or not before login.");
-}
 
 // Framing.
 
@@ -358,17 +45,17 @@ run_command(struct preauth *m, struct span command)
     parse_sp(&p);
     struct span verb = parse_atom(&p);
     if (p.bad || span_eq(span_of(m->tag, m->tag_n), SPAN("*")))
-        say_bad(m, "Not a command.");
+        preauth_say_bad(m, "Not a command.");
     else
-        dispatch(m, verb, &p);
+        preauth_dispatch(m, verb, &p);
     arena_free(&arena);
 }
 
 static void
 give_up(struct preauth *m, const char *bye)
 {
-    say_line(m, bye);
-    finish(m);
+    preauth_say_line(m, bye);
+    preauth_finish(m);
 }
 
 // What came with STARTTLS in one piece was put there to be answered inside TLS (RFC 9051 section 6.2.1).
@@ -389,7 +76,7 @@ whole_command(struct preauth *m, struct span in, size_t size)
     else if (size > LIMIT_line_preauth)
         give_up(m, "* BYE [TOOBIG] Command too long.\r\n");
     else if (is_injected(command, span_skip(in, size)))
-        finish(m);
+        preauth_finish(m);
     else
         run_command(m, command);
     return size;
@@ -401,7 +88,7 @@ refused_command(struct preauth *m, struct span in, size_t size)
     bool big = m->reader.kind == FAULT_TOOBIG;
     keep_tag(m, span_slice(in, 0, size));
     next_command(m);
-    say_bad(m, big ? "[TOOBIG] Literal too large." : "Invalid command.");
+    preauth_say_bad(m, big ? "[TOOBIG] Literal too large." : "Invalid command.");
     return size;
 }
 
@@ -431,7 +118,7 @@ command_input(struct preauth *m, struct span in)
     size_t size = 0;
     enum command_state state = command_reader_feed(&m->reader, in, &size);
     while (state == COMMAND_CONTINUE) {
-        say_line(m, "+ OK\r\n");
+        preauth_say_line(m, "+ OK\r\n");
         state = command_reader_feed(&m->reader, in, &size);
     }
     switch (state) {
@@ -452,7 +139,7 @@ static void
 cancel(struct preauth *m, const char *text)
 {
     m->ops->auth_abort(m->gate);
-    say_bad(m, text);
+    preauth_say_bad(m, text);
 }
 
 static void
@@ -567,9 +254,9 @@ refuse(struct preauth *m, enum fault_kind kind)
     while (i < REFUSALS - 1 && refusals[i].kind != kind)
         i++;
     m->state = PREAUTH_READING;
-    say(m, refusals[i].status, refusals[i].text);
+    preauth_say(m, refusals[i].status, refusals[i].text);
     if (refusals[i].kind == FAULT_BAD)
-        count_bad(m);
+        preauth_count_bad(m);
 }
 
 static void
@@ -619,7 +306,7 @@ const struct preauth_service imap_preauth_service = {
     .input_max = LIMIT_line_preauth + 1,
     .open = preauth_open,
     .free = preauth_free,
-    .greet = greet,
+    .greet = preauth_greet,
     .input = input,
     .tls_started = tls_started,
     .auth_reply = auth_reply,
