@@ -20,7 +20,7 @@ raise_modseq(const struct target *a, uint64_t modseq, struct fault *f)
 {
     struct account_row row = {0};
     enum result r = a->rows->account_get(a->t, &row, f);
-    if (r == R_FAIL || (r == R_OK && row.modseq >= modseq))
+    if (r != R_OK || row.modseq >= modseq)
         return r;
     row.modseq = modseq;
     return a->rows->account_put(a->t, &row, f);

@@ -85,6 +85,14 @@ index_distrust(const char *folder)
         close(fd);
 }
 
+bool
+index_distrusted(const struct index *ix)
+{
+    char mark[PATH_MAX];
+    file_name(mark, ix->path, distrusted);
+    return access(mark, F_OK) == 0;
+}
+
 static bool
 is_damage(int rc)
 {

@@ -63,6 +63,7 @@ void index_close(struct index **ix);
 enum result index_remove(const char *folder, struct fault *f) MUST_CHECK;
 // Leaves a mark: the next index_open says FAULT_CORRUPTION. Safe in a signal handler.
 void index_distrust(const char *folder);
+bool index_distrusted(const struct index *ix);
 // The fault of an LMDB return code; damage is distrusted at once.
 enum result index_fault(struct index *ix, int rc, const char *what, struct fault *f);
 
@@ -109,7 +110,7 @@ enum result index_load_state(struct index *ix, uint64_t account, struct state **
                              struct fault *f) MUST_CHECK;
 // The table as it was at *p_out; *last_seq_out as in index_account, a partly folded record counts.
 enum result index_load_table(struct index *ix, uint64_t account, uint64_t mailbox, uint32_t expected,
-                             struct table *out, struct index_position *p_out, uint64_t *last_seq_out,
+                             struct message_table *out, struct index_position *p_out, uint64_t *last_seq_out,
                              struct fault *f) MUST_CHECK;
 enum result index_accounts(struct index *ix, uint64_t **ids_out, size_t *n_out, struct fault *f) MUST_CHECK;
 enum result index_tombstones(struct index *ix, uint64_t account, uint64_t mailbox, uint64_t since,
@@ -134,6 +135,10 @@ enum result index_cache_begin(struct index *ix, struct index_cache_reader *r, st
 // Quickest for ascending blobs.
 enum result index_cache_find(struct index_cache_reader *r, uint64_t blob, struct span *cache_out) MUST_CHECK;
 void index_cache_end(struct index_cache_reader *r);
+// Tells of every cache of `full` that is missing or different in `ix`.
+typedef void index_cache_differs_fn(uint64_t blob, void *arg);
+enum result index_caches_compare(struct index *ix, struct index *full, index_cache_differs_fn *differs, void *arg,
+                                 struct fault *f) MUST_CHECK;
 
 // ---- writing (index_rows.c) ----
 

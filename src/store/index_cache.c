@@ -64,6 +64,48 @@ index_cache_find(struct index_cache_reader *r, uint64_t blob, struct span *cache
     return R_OK;
 }
 
+static enum result
+compare_all(struct index_cache_reader *r, struct index_cache_reader *full,
+            index_cache_differs_fn *differs, void *arg, struct fault *f)
+{
+    MDB_cursor *cursor;
+    MDB_val k, v;
+    int rc = mdb_cursor_open(full->txn, full->ix->caches, &cursor);
+    if (rc != 0)
+        return index_fault(full->ix, rc, "cursor", f);
+    for (rc = mdb_cursor_get(cursor, &k, &v, MDB_FIRST); rc == 0;
+         rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT)) {
+        uint64_t blob = index_key_get_u64(span_of(k.mv_data, k.mv_size), 0);
+        struct span want, got;
+        if (index_cache_find(full, blob, &want) != R_OK ||
+            index_cache_find(r, blob, &got) != R_OK || !span_eq(want, got))
+            differs(blob, arg);
+        if (r->arena)
+            arena_reset(r->arena);
+        if (full->arena)
+            arena_reset(full->arena);
+    }
+    mdb_cursor_close(cursor);
+    return rc == MDB_NOTFOUND ? R_OK : index_fault(full->ix, rc, "caches", f);
+}
+
+enum result
+index_caches_compare(struct index *ix, struct index *full, index_cache_differs_fn *differs,
+                     void *arg, struct fault *f)
+{
+    struct index_cache_reader a, b;
+    if (index_cache_begin(ix, &a, f) != R_OK)
+        return R_FAIL;
+    if (index_cache_begin(full, &b, f) != R_OK) {
+        index_cache_end(&a);
+        return R_FAIL;
+    }
+    enum result r = compare_all(&a, &b, differs, arg, f);
+    index_cache_end(&a);
+    index_cache_end(&b);
+    return r;
+}
+
 static int
 drop_one(struct index *ix, MDB_txn *txn, const struct index_body *body)
 {

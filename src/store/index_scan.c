@@ -150,7 +150,7 @@ load_last_seq(struct scan *s, uint64_t account, const struct index_position *p,
 }
 
 static enum result
-load_rows(struct scan *s, uint64_t account, uint64_t mailbox, struct table *t,
+load_rows(struct scan *s, uint64_t account, uint64_t mailbox, struct message_table *t,
           struct fault *f)
 {
     struct index_key prefix = index_key(account, INDEX_ROW);
@@ -159,7 +159,7 @@ load_rows(struct scan *s, uint64_t account, uint64_t mailbox, struct table *t,
         struct index_row row;
         if (index_row_get(s->value, &row) != R_OK ||
             row.row.uid != index_key_get_u32(s->key, 17) ||
-            table_append(t, &row.row, row.keywords) != R_OK)
+            message_table_append(t, &row.row, row.keywords) != R_OK)
             return damaged(s, "row", f);
     }
     return s->now;
@@ -167,13 +167,13 @@ load_rows(struct scan *s, uint64_t account, uint64_t mailbox, struct table *t,
 
 enum result
 index_load_table(struct index *ix, uint64_t account, uint64_t mailbox, uint32_t expected,
-                 struct table *out, struct index_position *p_out, uint64_t *last_seq_out,
-                 struct fault *f)
+                 struct message_table *out, struct index_position *p_out,
+                 uint64_t *last_seq_out, struct fault *f)
 {
     struct scan s;
     if (index_read_begin(ix, &s.r, f) != R_OK)
         return R_FAIL;
-    struct table t = table_new(expected);
+    struct message_table t = message_table_new(expected);
     enum result r = index_read_position(&s.r, p_out, f);
     if (r == R_OK)
         r = load_last_seq(&s, account, p_out, last_seq_out, f);
@@ -183,7 +183,7 @@ index_load_table(struct index *ix, uint64_t account, uint64_t mailbox, uint32_t 
     if (r == R_OK)
         *out = t;
     else
-        table_done(&t);
+        message_table_done(&t);
     return r;
 }
 

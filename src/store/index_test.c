@@ -59,7 +59,7 @@ load_tables(struct index *ix, struct state *st)
 {
     struct fault f;
     for (uint32_t i = 0; i < st->mailbox_count; i++) {
-        struct table t;
+        struct message_table t;
         struct index_position p;
         uint64_t last;
         assert_int_equal(

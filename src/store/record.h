@@ -29,8 +29,8 @@ struct record_mailbox {
     uint64_t id, parent, modseq;
     struct span name;
     uint32_t uidvalidity;
-    uint8_t special_use;     // enum special_use
-    uint8_t flags;           // MAILBOX_*
+    uint8_t special_use;  // enum special_use
+    uint8_t flags;  // MAILBOX_*
 };
 enum { MAILBOX_NOSELECT = 1 };  // a level that exists only for its children
 
@@ -57,27 +57,29 @@ struct record_keyword {
 // keywords: packed list of keyword numbers (record_keywords_*).
 struct record_added {
     uint64_t mailbox;
-    struct message_row row;     // keywords and blob unused here: the list below, and this record's place
+    struct message_row
+        row;  // keywords and blob unused here: the list below, and this record's place
     struct span keywords;
-    struct span content_hash;   // SHA-256 of the message
-    uint32_t key_id;            // 0 = not encrypted
-    struct span thread_keys;    // u64 hashes of (message id, base subject): own first, then what it refers to
+    struct span content_hash;  // SHA-256 of the message
+    uint32_t key_id;  // 0 = not encrypted
+    struct span
+        thread_keys;  // u64 hashes of (message id, base subject): own first, then what it refers to
     struct mailbox_counts counts;
-    struct span cache;          // structure and summary (mime/index.h, render.h); may be empty
+    struct span cache;  // structure and summary (mime/index.h, render.h); may be empty
 };
 
 // COPIED: memberships of messages whose bodies are there already (COPY, MOVE, undelete).
 struct record_copied {
     uint64_t mailbox;
     struct mailbox_counts counts;
-    struct span rows;           // packed; see record_rows_*
+    struct span rows;  // packed; see record_rows_*
 };
 
 // FLAGS: groups of messages with the same resulting flags and keywords.
 struct record_flags {
     uint64_t mailbox, modseq;
     struct mailbox_counts counts;
-    struct span groups;         // packed; see record_groups_*
+    struct span groups;  // packed; see record_groups_*
 };
 
 // EXPUNGED: these UIDs are gone; the rows become tombstones with this modseq.
@@ -85,7 +87,7 @@ struct record_expunged {
     uint64_t mailbox, modseq;
     int64_t when_s;
     struct mailbox_counts counts;
-    struct span uids;           // packed ranges; see record_ranges_*
+    struct span uids;  // packed ranges; see record_ranges_*
 };
 
 // FORGOTTEN: tombstones up to this modseq are dropped (retention over); the VANISHED horizon moves.
@@ -121,9 +123,10 @@ struct record_restored {
     int64_t when_s;
 };
 
-#define RECORD_CODEC(name)                                                                     \
-    void record_##name##_put(struct buf *b, const struct record_##name *r);                    \
-    enum result record_##name##_get(struct span meta, struct record_##name *r_out) MUST_CHECK;
+#define RECORD_CODEC(name)                                                                 \
+    void record_##name##_put(struct buf *b, const struct record_##name *r);                \
+    enum result record_##name##_get(struct span meta, struct record_##name *r_out)         \
+        MUST_CHECK;
 
 RECORD_CODEC(account)
 RECORD_CODEC(mailbox)
@@ -154,7 +157,7 @@ enum result record_keywords_next(struct unpack *u, uint32_t *index_out);
 struct record_group {
     uint16_t flags;
     struct span keywords;  // record_keywords list
-    struct span ranges;    // record_ranges list
+    struct span ranges;  // record_ranges list
 };
 void record_groups_add(struct buf *b, const struct record_group *g);
 enum result record_groups_next(struct unpack *u, struct record_group *g_out);

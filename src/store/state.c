@@ -55,7 +55,7 @@ state_mailbox_add(struct state *s, uint64_t id)
     s->mailboxes[s->mailbox_count++] = &e->m;
     HASH_ADD(hh, s->inside->by_id, m.id, sizeof e->m.id, e);
     if (s->inside->kept) {
-        struct table t = table_new(0);
+        struct message_table t = message_table_new(0);
         state_table_install(&e->m, &t);
     }
     return e;
@@ -135,21 +135,22 @@ state_free(struct state **s)
 
 // ---- tables ----
 
-struct table
-table_new(uint32_t expected)
+struct message_table
+message_table_new(uint32_t expected)
 {
-    struct table t = {.sets = keyword_sets_new(), .cap = expected > 16 ? expected : 16};
+    struct message_table t = {.sets = keyword_sets_new(),
+                              .cap = expected > 16 ? expected : 16};
     t.rows = calloc(t.cap, sizeof *t.rows);
     must(t.rows != NULL);
     return t;
 }
 
 void
-table_done(struct table *t)
+message_table_done(struct message_table *t)
 {
     free(t->rows);
     keyword_sets_free(&t->sets);
-    *t = (struct table){0};
+    *t = (struct message_table){0};
 }
 
 static uint32_t
@@ -159,7 +160,8 @@ more_rows(uint32_t cap)
 }
 
 enum result
-table_append(struct table *t, const struct message_row *row, struct span keywords)
+message_table_append(struct message_table *t, const struct message_row *row,
+                     struct span keywords)
 {
     if (t->count > 0 && t->rows[t->count - 1].uid >= row->uid)
         return R_FAIL;
@@ -191,7 +193,7 @@ state_recharge(struct mailbox_entry *e)
 }
 
 void
-state_table_install(struct mailbox_state *m, struct table *t)
+state_table_install(struct mailbox_state *m, struct message_table *t)
 {
     state_table_drop(m);
     m->rows = t->rows;
@@ -199,7 +201,7 @@ state_table_install(struct mailbox_state *m, struct table *t)
     m->sets = t->sets;
     m->loaded = true;
     state_entry(m)->count = t->count;
-    *t = (struct table){0};
+    *t = (struct message_table){0};
     state_recharge(state_entry(m));
 }
 

@@ -2,7 +2,7 @@
 #define STORE_STATE_INSIDE_H
 
 // The inside of struct state, for the files of this folder.
-// Threads: the account's home; a struct table belongs to the thread that fills it until it is installed.
+// Threads: the account's home; a struct message_table belongs to the thread that fills it until it is installed.
 
 #include "store/apply.h"
 
@@ -17,15 +17,15 @@ uint32_t keyword_sets_intern_packed(struct keyword_sets *sets, struct span list)
 void keyword_sets_pack(const struct keyword_sets *sets, uint32_t set, struct buf *b);
 
 // A message table on its way into a mailbox.
-struct table {
+struct message_table {
     struct message_row *rows;
     uint32_t count, cap;
     struct keyword_sets *sets;
 };
-struct table table_new(uint32_t expected);
-void table_done(struct table *t);
+struct message_table message_table_new(uint32_t expected);
+void message_table_done(struct message_table *t);
 // uid above all that are there, or R_FAIL.
-enum result table_append(struct table *t, const struct message_row *row, struct span keywords) MUST_CHECK;
+enum result message_table_append(struct message_table *t, const struct message_row *row, struct span keywords) MUST_CHECK;
 
 struct mailbox_entry {
     struct mailbox_state m;   // first: a mailbox_state is the start of its entry
@@ -90,7 +90,7 @@ void state_recharge(struct mailbox_entry *e);
 
 // Installs a table read at some position; the account's later records up to state.applied are then replayed
 // with state_table_replay and checked against the header with state_table_check.
-void state_table_install(struct mailbox_state *m, struct table *t);
+void state_table_install(struct mailbox_state *m, struct message_table *t);
 enum result state_table_replay(struct state *s, struct mailbox_state *m, enum record_type type, struct span meta,
                                struct record_place place, struct fault *f) MUST_CHECK;
 // FAULT_CORRUPTION (and the table is dropped) when the header counts other rows.

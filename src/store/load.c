@@ -1,0 +1,254 @@
+#include "store/embedded.h"
+
+#include "io/task.h"
+
+// What homes read: the index at a position, read on the pool, plus the account's unfolded records after it,
+// replayed in the home.
+
+struct job {
+    struct index *index;
+    uint64_t account, mailbox, user, since;
+    uint32_t expected;
+    struct index_position position;
+    uint64_t last_seq;
+    struct state *state;
+    struct message_table table;
+    void *list;
+    size_t n;
+    enum result result;
+    struct fault fault;
+};
+
+static enum result
+run(struct store *s, task_fn *fn, struct job *job, struct fault *f)
+{
+    job->index = s->index;
+    pool_run(s->pool, fn, job);
+    if (job->result == R_FAIL)
+        *f = job->fault;
+    return job->result;
+}
+
+// ---- states ----
+
+static void
+load_state(void *arg)
+{
+    struct job *j = arg;
+    j->result = index_load_state(j->index, j->account, &j->state, &j->position, &j->fault);
+}
+
+static enum result
+replay_all(struct store *s, struct state *st, struct fault *f)
+{
+    struct unfolded **list;
+    size_t n;
+    enum result r = R_OK;
+    fold_list(s->fold, st->account, &list, &n);
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = 0; k < unfolded_count(list[i]) && r == R_OK; k++) {
+            const struct unfolded_record *u = unfolded_get(list[i], k);
+            r = state_apply(st, u->type, u->meta, u->place, f);
+        }
+    }
+    free(list);
+    return r;
+}
+
+static enum result
+load_and_replay(struct store *s, uint64_t account, struct state **out, struct fault *f)
+{
+    struct job job = {.account = account};
+    enum result r = run(s, load_state, &job, f);
+    if (r == R_FAIL)
+        return R_FAIL;
+    if (r == R_NONE) {
+        job.state = state_new(account);
+        job.state->applied = job.position.seq;
+    }
+    r = replay_all(s, job.state, f);
+    if (r == R_OK && !job.state->inside->exists)
+        r = R_NONE;
+    if (r == R_OK)
+        *out = job.state;
+    else
+        state_free(&job.state);
+    return r;
+}
+
+enum result
+embedded_state_load(struct store *s, uint64_t account, struct state **out, struct fault *f)
+{
+    fold_pin(s->fold, account);
+    enum result r = load_and_replay(s, account, out, f);
+    fold_unpin(s->fold, account);
+    return r;
+}
+
+// ---- tables ----
+
+static void
+load_table(void *arg)
+{
+    struct job *j = arg;
+    j->result = index_load_table(j->index, j->account, j->mailbox, j->expected, &j->table,
+                                 &j->position, &j->last_seq, &j->fault);
+}
+
+// Brings a table from the index's position to where the state is.
+static enum result
+catch_up(struct store *s, struct state *st, struct mailbox_state *m, uint64_t position,
+         struct fault *f)
+{
+    struct unfolded **list;
+    size_t n;
+    enum result r = R_OK;
+    fold_list(s->fold, st->account, &list, &n);
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = 0; k < unfolded_count(list[i]) && r == R_OK; k++) {
+            const struct unfolded_record *u = unfolded_get(list[i], k);
+            if (u->place.seq > position && u->place.seq <= st->applied)
+                r = state_table_replay(st, m, u->type, u->meta, u->place, f);
+        }
+    }
+    free(list);
+    return r == R_OK ? state_table_check(m, f) : r;
+}
+
+// R_NONE: the index has folded records that the home has not applied yet: again, soon.
+static enum result
+try_table(struct store *s, struct state *st, uint64_t mailbox, struct fault *f)
+{
+    struct mailbox_state *m = state_mailbox(st, mailbox);
+    if (!m)
+        return fault_set(f, FAULT_NONEXISTENT, "the mailbox is gone");
+    if (m->loaded)
+        return R_OK;
+    struct job job = {
+        .account = st->account, .mailbox = mailbox, .expected = m->counts.exists};
+    if (run(s, load_table, &job, f) != R_OK)
+        return R_FAIL;
+    m = state_mailbox(st, mailbox);
+    if (!m || m->loaded || job.last_seq > st->applied) {
+        message_table_done(&job.table);
+        return m && m->loaded ? R_OK : R_NONE;
+    }
+    state_table_install(m, &job.table);
+    enum result r = catch_up(s, st, m, job.position.seq, f);
+    if (r != R_OK)
+        state_table_drop(m);
+    return r;
+}
+
+enum result
+embedded_table_load(struct store *s, struct state *st, uint64_t mailbox, struct fault *f)
+{
+    uint64_t account = st->account;
+    enum result r;
+    fold_pin(s->fold, account);
+    while ((r = try_table(s, st, mailbox, f)) == R_NONE) {
+        if (!task_self()) {
+            r = fault_set(f, FAULT_SERVERBUG, "a committed batch was not applied");
+            break;
+        }
+        task_sleep(1);
+    }
+    fold_unpin(s->fold, account);
+    return r;
+}
+
+// ---- lists, which come from the index alone ----
+
+static void
+load_accounts(void *arg)
+{
+    struct job *j = arg;
+    uint64_t *list = NULL;
+    j->result = index_accounts(j->index, &list, &j->n, &j->fault);
+    j->list = list;
+}
+
+static void
+load_tombstones(void *arg)
+{
+    struct job *j = arg;
+    struct store_tombstone *list = NULL;
+    j->result = index_tombstones(j->index, j->account, j->mailbox, j->since, &list, &j->n,
+                                 &j->fault);
+    j->list = list;
+}
+
+static void
+load_privates(void *arg)
+{
+    struct job *j = arg;
+    struct store_private *list = NULL;
+    j->result =
+        index_privates(j->index, j->account, j->mailbox, j->user, &list, &j->n, &j->fault);
+    j->list = list;
+}
+
+static void
+load_thread_keys(void *arg)
+{
+    struct job *j = arg;
+    struct store_thread_key *list = NULL;
+    j->result = index_thread_keys(j->index, j->account, &list, &j->n, &j->fault);
+    j->list = list;
+}
+
+// The account's unfolded records are folded first.
+static enum result
+run_list(struct store *s, task_fn *fn, struct job *job, struct fault *f)
+{
+    if (fold_flush(s->fold, job->account, f) != R_OK)
+        return R_FAIL;
+    return run(s, fn, job, f);
+}
+
+enum result
+embedded_accounts(struct store *s, uint64_t **out, size_t *n_out, struct fault *f)
+{
+    struct job job = {0};
+    if (run_list(s, load_accounts, &job, f) != R_OK)
+        return R_FAIL;
+    *out = job.list;
+    *n_out = job.n;
+    return R_OK;
+}
+
+enum result
+embedded_tombstones(struct store *s, struct state *st, uint64_t mailbox, uint64_t since,
+                    struct store_tombstone **out, size_t *n_out, struct fault *f)
+{
+    struct job job = {.account = st->account, .mailbox = mailbox, .since = since};
+    if (run_list(s, load_tombstones, &job, f) != R_OK)
+        return R_FAIL;
+    *out = job.list;
+    *n_out = job.n;
+    return R_OK;
+}
+
+enum result
+embedded_privates(struct store *s, struct state *st, uint64_t mailbox, uint64_t user,
+                  struct store_private **out, size_t *n_out, struct fault *f)
+{
+    struct job job = {.account = st->account, .mailbox = mailbox, .user = user};
+    if (run_list(s, load_privates, &job, f) != R_OK)
+        return R_FAIL;
+    *out = job.list;
+    *n_out = job.n;
+    return R_OK;
+}
+
+enum result
+embedded_thread_keys(struct store *s, struct state *st, struct store_thread_key **out,
+                     size_t *n_out, struct fault *f)
+{
+    struct job job = {.account = st->account};
+    if (run_list(s, load_thread_keys, &job, f) != R_OK)
+        return R_FAIL;
+    *out = job.list;
+    *n_out = job.n;
+    return R_OK;
+}

@@ -1,0 +1,126 @@
+#include "store/embedded.h"
+
+#include "base/clock.h"
+#include "base/limits.h"
+
+#include <limits.h>
+
+// Offline verbs: the index made anew, and a whole store put back from a backup. A client may have seen a future
+// that the backup does not know, so every account gets a RESTORED record before anybody is served.
+
+enum { UID_JUMP = 1 << 20 };
+static const uint64_t modseq_jump = 1ull << 32, id_jump = 1ull << 32;
+
+static enum result
+remove_index(const struct store_options *o, struct fault *f)
+{
+    struct folder folder;
+    char index[PATH_MAX];
+    if (folder_open(o->path, false, &folder, f) != R_OK)
+        return R_FAIL;
+    embedded_index_folder(index, sizeof index, o->path, "index");
+    enum result r = index_remove(index, f);
+    folder_close(&folder);
+    return r;
+}
+
+enum result
+store_rebuild(const struct store_options *o, store_report_fn *report, void *arg,
+              struct fault *f)
+{
+    struct store_options with = *o;
+    struct store *s = NULL;
+    with.report = report;
+    with.report_arg = arg;
+    if (remove_index(o, f) != R_OK || store_open(&with, &s, f) != R_OK)
+        return R_FAIL;
+    store_close(&s);
+    return R_OK;
+}
+
+// A mailbox whose UIDs would not fit after the jump begins a new UIDVALIDITY instead.
+static void
+put_new_validity(struct store_batch *b, const struct mailbox_state *m, uint64_t modseq,
+                 int64_t now_s)
+{
+    struct record_mailbox r = {.id = m->id,
+                               .parent = m->parent,
+                               .modseq = modseq,
+                               .name = m->name,
+                               .uidvalidity = (uint32_t)now_s,
+                               .special_use = m->special_use,
+                               .flags = m->flags};
+    struct buf meta;
+    if (r.uidvalidity <= m->uidvalidity)
+        r.uidvalidity = m->uidvalidity < UINT32_MAX ? m->uidvalidity + 1 : 1;
+    buf_init(&meta, LIMIT_record_meta);
+    record_mailbox_put(&meta, &r);
+    store_batch_add(b, RECORD_MAILBOX, buf_span(&meta), NULL);
+    buf_done(&meta);
+}
+
+static enum result
+commit_jump(struct store *s, const struct state *st, int64_t now_s, struct fault *f)
+{
+    struct store_batch *b = store_batch_new(s, st->account, 0, 0);
+    struct record_restored r = {.uid_jump = UID_JUMP,
+                                .modseq_jump = modseq_jump,
+                                .id_jump = id_jump,
+                                .when_s = now_s};
+    struct buf meta;
+    for (uint32_t i = 0; i < st->mailbox_count; i++)
+        if (st->mailboxes[i]->counts.uidnext > UINT32_MAX - UID_JUMP)
+            put_new_validity(b, st->mailboxes[i], st->modseq, now_s);
+    buf_init(&meta, LIMIT_record_meta);
+    record_restored_put(&meta, &r);
+    store_batch_add(b, RECORD_RESTORED, buf_span(&meta), NULL);
+    enum result result = store_commit(s, b, f);
+    buf_done(&meta);
+    store_batch_free(&b);
+    return result;
+}
+
+static enum result
+jump_account(struct store *s, uint64_t account, int64_t now_s, struct fault *f)
+{
+    struct state *st;
+    enum result r = store_state_load(s, account, &st, f);
+    if (r != R_OK)
+        return r;
+    r = commit_jump(s, st, now_s, f);
+    state_free(&st);
+    return r;
+}
+
+static enum result
+jump_all(struct store *s, struct fault *f)
+{
+    struct arena *a = arena_new();
+    uint64_t *ids;
+    size_t n = 0;
+    int64_t now_s = clock_wall_s();
+    enum result r = store_accounts(s, a, &ids, &n, f);
+    for (size_t i = 0; i < n && r != R_FAIL; i++)
+        r = jump_account(s, ids[i], now_s, f);
+    arena_free(&a);
+    return r == R_FAIL ? R_FAIL : store_checkpoint(s, f);
+}
+
+enum result
+store_restore(const struct store_options *o, store_source_fn *source, void *arg,
+              struct fault *f)
+{
+    struct store *s = NULL;
+    struct folder folder;
+    if (folder_open(o->path, false, &folder, f) != R_OK)
+        return R_FAIL;
+    enum result r = folder_restore_begin(o->path, f);
+    if (r == R_OK)
+        r = journal_restore(o->path, source, arg, f);
+    folder_close(&folder);
+    if (r != R_OK || store_open_restoring(o, &s, f) != R_OK)
+        return R_FAIL;
+    r = jump_all(s, f);
+    store_close(&s);
+    return r == R_OK ? folder_restore_end(o->path, f) : R_FAIL;
+}
