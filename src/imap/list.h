@@ -20,28 +20,29 @@ enum { LIST_OPTIONS_MAX = 16 };
 // Values of the words, collected in `modes`.
 enum imap_list_mode {
     LIST_RECURSIVE = 1,
-    LIST_SUBSCRIBED = 2,        // lists subscriptions, also those whose mailbox is missing
+    LIST_SUBSCRIBED = 2,  // lists subscriptions, also those whose mailbox is missing
     LIST_REMOTE = 4,
-    LIST_NEEDS_READ = 8,        // tells what needs the read right
+    LIST_NEEDS_READ = 8,  // tells what needs the read right
     LIST_TELL_SUBSCRIBED = 16,  // \Subscribed is due
 };
 
 // c->own while LIST or LSUB runs.
 struct imap_list {
     bool lsub, extended;
-    bool empty_pattern, percent_last;                  // of the last pattern
-    uint32_t modes;                                    // enum imap_list_mode
+    bool empty_pattern, percent_last;  // of the last pattern
+    uint32_t modes;  // enum imap_list_mode
     const struct imap_word *selects[LIST_OPTIONS_MAX];
     const struct imap_word *returns[LIST_OPTIONS_MAX];
     unsigned select_count, return_count;
     struct span reference;
     struct list_pattern **patterns;
     unsigned pattern_count;
-    void *status;                                      // RETURN (STATUS): base/status.c's
+    void *status;  // RETURN (STATUS): base/status.c's
 };
 
 // "* LIST (attributes) "/" name", with OLDNAME when the client's spelling is another than the name.
-void imap_list_send(struct imap_session *s, const struct tree_entry *e, struct span spelled);
+void imap_list_send(struct imap_session *s, const struct tree_entry *e,
+                    struct span spelled);
 
 // A pattern of LIST, compiled: matching costs name length times pattern length / 64, whatever the wildcards.
 // NULL when longer than LIMIT_mailbox_name (it matches nothing then). INBOX matches in any case.

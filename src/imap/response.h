@@ -10,9 +10,12 @@
 // The empty line buffer: put "* ..." into it, then imap_line_send, which adds CRLF. Suspends.
 struct buf *imap_line(struct imap_session *s);
 void imap_line_send(struct imap_session *s);
-void imap_line_flush(struct imap_session *s);  // sends what is collected so far, without CRLF (before streamed octets)
+void imap_line_flush(
+    struct imap_session
+        *s);  // sends what is collected so far, without CRLF (before streamed octets)
 
-void imap_untagged(struct imap_session *s, const char *fmt, ...) PRINTF_LIKE(2, 3);  // "* " and CRLF are added
+void imap_untagged(struct imap_session *s, const char *fmt, ...)
+    PRINTF_LIKE(2, 3);  // "* " and CRLF are added
 void imap_tagged_ok(struct imap_command *c);
 void imap_tagged_fault(struct imap_command *c, const struct fault *f);
 // The same without a command, for what could not be framed: always BAD.
@@ -20,12 +23,14 @@ void imap_refused_send(struct imap_session *s, struct span tag, enum fault_kind 
 void imap_bye(struct imap_session *s, const char *text);  // and ends the session
 
 // "(\Seen \Recent $Forwarded)".
-void imap_put_flags(struct buf *b, uint16_t flags, bool recent, const struct span *keywords, size_t keyword_count);
+void imap_put_flags(struct buf *b, uint16_t flags, bool recent, const struct span *keywords,
+                    size_t keyword_count);
 void imap_put_mailbox(const struct imap_session *s, struct buf *b, struct span name);
 // Suspends. "* FLAGS (...)" and, when permanent, "* OK [PERMANENTFLAGS (...)]".
-enum result imap_flags_send(struct imap_session *s, bool permanent, struct arena *a, struct fault *f) MUST_CHECK;
+enum result imap_flags_send(struct imap_session *s, bool permanent, struct arena *a,
+                            struct fault *f) MUST_CHECK;
 // Suspends. "* 3 FETCH (UID 7 FLAGS (...))" of changed messages: UID and MODSEQ as the session's modes ask for.
-enum result imap_fetch_flags_send(struct imap_session *s, const struct view_message *m, struct arena *a,
-                                  struct fault *f) MUST_CHECK;
+enum result imap_fetch_flags_send(struct imap_session *s, const struct view_message *m,
+                                  struct arena *a, struct fault *f) MUST_CHECK;
 
 #endif

@@ -17,7 +17,9 @@ struct imap_status {
     unsigned count;
 };
 
-struct imap_status *imap_status_parse(struct imap_command *c, struct parse *p);  // "(MESSAGES UNSEEN)"
-void imap_status_send(struct imap_session *s, const struct imap_status *st, const struct tree_entry *e);
+struct imap_status *imap_status_parse(struct imap_command *c,
+                                      struct parse *p);  // "(MESSAGES UNSEEN)"
+void imap_status_send(struct imap_session *s, const struct imap_status *st,
+                      const struct tree_entry *e);
 
 #endif

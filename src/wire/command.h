@@ -25,7 +25,8 @@ struct command_literal {
 
 struct command_reader {
     size_t line_max, command_max;
-    size_t nonsync_max;  // set after init: larger non-synchronising literals are FATAL (LITERAL-); 0: no cap of their own
+    size_t
+        nonsync_max;  // set after init: larger non-synchronising literals are FATAL (LITERAL-); 0: no cap of their own
     size_t at;  // octets looked at
     size_t line_octets;  // of them outside literals
     size_t line_start;  // where the current line began

@@ -308,7 +308,8 @@ decode_name(struct parse *p, struct span s)
 struct span
 parse_list_mailbox(struct parse *p)
 {
-    struct span raw = string_next(p) ? parse_string(p) : take_while(p, list_char, "no pattern");
+    struct span raw =
+        string_next(p) ? parse_string(p) : take_while(p, list_char, "no pattern");
     bool was_bad = p->bad;
     struct span pattern = decode_name(p, raw);
     if (was_bad || !p->bad)

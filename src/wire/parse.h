@@ -46,7 +46,8 @@ struct span parse_astring(struct parse *p);
 struct span parse_string(struct parse *p);  // quoted (8-bit tolerated) or literal
 struct span parse_nstring(struct parse *p);  // SPAN_NONE for NIL
 struct span parse_binary(struct parse *p);  // nstring or literal8
-struct span parse_list_mailbox(struct parse *p);  // with wildcards, decoded to UTF-8; wrong spellings match nothing
+struct span parse_list_mailbox(
+    struct parse *p);  // with wildcards, decoded to UTF-8; wrong spellings match nothing
 // Decoded to UTF-8; INBOX in any case gives "INBOX", also before '/'. One trailing '/' is ignored (older clients append
 // it). A spelling that is no valid name is FAULT_CANNOT.
 struct span parse_mailbox(struct parse *p);
