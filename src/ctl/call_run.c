@@ -42,7 +42,8 @@ static enum result
 sink_stdout(struct verb_client *c, struct span bytes, struct fault *f)
 {
     (void)c;
-    if (fwrite(bytes.p, 1, bytes.n, stdout) == bytes.n && fflush(stdout) == 0)
+    bool written = bytes.n == 0 || fwrite(bytes.p, 1, bytes.n, stdout) == bytes.n;
+    if (written && fflush(stdout) == 0)
         return R_OK;
     return fault_errno(f, FAULT_DISK, "standard output");
 }
