@@ -2,7 +2,7 @@
 #include "ctl/setting.h"
 #include "base/limits.h"
 #include "base/pack.h"
-#include <arpa/inet.h>
+#include "os/network.h"
 #include <unistd.h>
 
 static void *
@@ -60,23 +60,13 @@ check_addresses(const char *setting, const struct config_list *list, bool unix_t
 }
 
 static enum result
-check_network(const char *network, struct fault *f)
+check_network(const char *text, struct fault *f)
 {
-    struct span rest = span_str(network), host;
-    char text[64], addr[16];
-    uint32_t bits = 0;
-    enum result r = span_next_field(&rest, '/', &host);
-    snprintf(text, sizeof text, "%.*s", SPAN_ARG(host));
-    bool v6 = inet_pton(AF_INET6, text, addr) == 1,
-         v4 = inet_pton(AF_INET, text, addr) == 1;
-    bool wrong = r != R_OK || (!v4 && !v6);
-    if (!wrong && rest.p != NULL)
-        wrong = span_to_u32(rest, &bits) != R_OK || bits > (v6 ? 128u : 32u);
-    if (wrong)
-        return fault_set(f, FAULT_BAD,
-                         "lmtp_networks: '%.60s' is no network; write \"10.0.0.0/8\"",
-                         network);
-    return R_OK;
+    struct network n;
+    struct fault why;
+    if (network_parse(span_str(text), &n, &why) == R_OK)
+        return R_OK;
+    return fault_set(f, FAULT_BAD, "lmtp_networks: %.120s; write \"10.0.0.0/8\"", why.why);
 }
 
 static enum result

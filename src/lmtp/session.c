@@ -6,7 +6,7 @@
 
 #include <utlist.h>
 
-enum { INPUT_MAX = 65536, TIMEOUT_MS = 300000 };
+enum { INPUT_MAX = 65536 };
 
 static _Thread_local struct lmtp_session *sessions;
 static _Thread_local unsigned session_count;
@@ -110,6 +110,8 @@ run(void *arg)
     conn_read_pause(s->conn);
     run_lines(s);
     s->busy = false;
+    if (s->draining)
+        lmtp_say(s, 421, "4.3.2", "Shutting down");
     if (s->quitting || conn_eof(s->conn)) {
         session_free(s);
         return;
@@ -156,7 +158,7 @@ lmtp_session_drain(void)
     struct lmtp_session *s, *tmp;
     DL_FOREACH_SAFE(sessions, s, tmp)
     {
-        s->quitting = true;
+        s->quitting = s->draining = true;
         if (s->busy)
             continue;
         lmtp_say(s, 421, "4.3.2", "Shutting down");

@@ -20,7 +20,7 @@ struct lmtp_session {
     struct arena *arena;  // of the transaction
     struct span remote, client;  // address; name given with LHLO
     struct arena *lifetime;
-    bool busy, quitting, greeted;
+    bool busy, quitting, draining, greeted;
     uint8_t bad;  // commands in a row
     bool has_sender;
     struct span sender;  // "" for <>

@@ -8,6 +8,7 @@ enum { ACCEPTS_PER_TURN = 32 };
 
 static const struct door_row rows[] = {
     {"admin", false, mail_admin_accept},
+    {"lmtp", true, mail_lmtp_accept},
 };
 
 static const struct door_row *

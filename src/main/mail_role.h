@@ -9,6 +9,7 @@
 #include "ctl/verb.h"
 #include "io/conn.h"
 #include "io/loop.h"
+#include "lmtp/lmtp.h"
 #include "mail/user.h"
 #include <pthread.h>
 
@@ -59,9 +60,11 @@ struct home {
     struct session *sessions;
     unsigned session_count;
     struct door *doors;
+    struct lmtp_host lmtp;
     struct timer patience;  // of the drain
     unsigned drain_steps;
     bool draining;
+    bool unfinished;  // the drain ended with sessions left
 };
 
 struct mail_role {
@@ -106,6 +109,10 @@ struct door_row {
 };
 void mail_door_open(struct mail_role *r, const struct listen_socket *s, int fd);
 void mail_door_close_all(struct home *h);
+
+// mail_lmtp.c
+void mail_lmtp_accept(struct home *h, int fd);
+void mail_lmtp_host(struct home *h);  // fills h->lmtp
 
 // mail_admin.c
 void mail_admin_accept(struct home *h, int fd);

@@ -8,6 +8,7 @@
 #include "imap/session.h"
 #include "io/task.h"
 #include "mail/account.h"
+#include "store/folder.h"
 #include "store/store.h"
 
 enum { DRAIN_MS = 4000, HANG_UP_MS = 800, DRAIN_STEP_MS = 50, KEEPING_MS = 3600 * 1000 };
@@ -72,6 +73,7 @@ on_secret(void *role, struct span name, struct span value)
 static void
 stop_home(struct home *h)
 {
+    h->unfinished = h->session_count + lmtp_session_count() > 0;
     mail_gate_close(h);
     mail_ask_close(h);
     loop_stop(h->loop);
@@ -87,7 +89,8 @@ on_patience(void *arg)
     h->drain_steps++;
     if (h->drain_steps == polite)
         (void)!session_kick(h, SPAN_NONE);
-    if (h->drain_steps >= last || (h->session_count == 0 && task_live() == 0))
+    if (h->drain_steps >= last ||
+        (h->session_count + lmtp_session_count() == 0 && task_live() == 0))
         stop_home(h);
     else
         timer_set(&h->patience, DRAIN_STEP_MS);
@@ -102,6 +105,7 @@ drain_home(void *arg)
     h->draining = true;
     mail_door_close_all(h);
     imap_session_drain();
+    lmtp_session_drain();
     timer_init(&h->patience, on_patience, h);
     timer_set(&h->patience, DRAIN_STEP_MS);
 }
@@ -156,6 +160,20 @@ report(const char *line, void *arg)
 {
     (void)arg;
     log_info("mail", "rebuild: %s", line);
+}
+
+// A fresh data directory gets its own files now: in the sandbox nothing can be made beside the store's folders.
+static enum result
+make_folder(const struct config *c)
+{
+    struct folder folder;
+    struct fault f;
+    if (folder_open(c->data, false, &folder, &f) == R_OK) {
+        folder_close(&folder);
+        return R_OK;
+    }
+    log_error("mail", "%s", f.why);
+    return R_FAIL;
 }
 
 static int
@@ -232,7 +250,7 @@ static void
 close_all(struct mail_role *r)
 {
     for (unsigned i = 0; i < r->home_count; i++)
-        if (r->homes[i].session_count > 0)
+        if (r->homes[i].unfinished)
             return;
     mail_free(&r->mail);
     store_close(&r->store);
@@ -249,7 +267,7 @@ role_mail_main(const struct role_start *start)
     const struct config *c = start->config;
     conn_test_split(c->test_split_io, c->test_split_io);
     budget_limits(c->memory_soft, c->memory_hard);
-    if (role_confine(start, start->supervisor + 1) != R_OK)
+    if (make_folder(c) != R_OK || role_confine(start, start->supervisor + 1) != R_OK)
         return ROLE_EXIT_SETTINGS;
     int code = open_store(&r);
     if (code != 0)
@@ -257,6 +275,8 @@ role_mail_main(const struct role_start *start)
     make_homes(&r);
     open_mail(&r);
     mail_admin_host(&r);
+    for (unsigned i = 0; i < r.home_count; i++)
+        mail_lmtp_host(&r.homes[i]);
     run_homes(&r);
     close_all(&r);
     return ROLE_EXIT_DRAINED;

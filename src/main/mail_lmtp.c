@@ -1,0 +1,86 @@
+#include "main/mail_role.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "lmtp/lmtp.h"
+#include "os/network.h"
+#include "os/peer.h"
+#include <sys/socket.h>
+
+static enum result
+find_user(void *home, struct span address, uint64_t *account_out, struct buf *user_out,
+          struct buf *detail_out, struct fault *f)
+{
+    return mail_ask_user(home, address, account_out, user_out, detail_out, f);
+}
+
+void
+mail_lmtp_host(struct home *h)
+{
+    h->lmtp = (struct lmtp_host){
+        .mail = h->role->mail,
+        .hostname = h->role->start->config->hostname,
+        .find_user = find_user,
+        .arg = h,
+    };
+}
+
+// Unix sockets are kept by their mode.
+static bool
+may_deliver(const struct config *c, int fd)
+{
+    unsigned char address[16];
+    enum result r = network_peer(fd, address);
+    for (size_t i = 0; r == R_OK && i < c->lmtp_networks.n; i++) {
+        struct network n;
+        struct fault f;
+        if (network_parse(span_str(c->lmtp_networks.items[i]), &n, &f) == R_OK &&
+            network_has(&n, address))
+            return true;
+    }
+    return r == R_NONE;
+}
+
+// The address as Received lines have it (RFC 5321 section 4.1.3): no port, "IPv6:" before its kind; nothing for unix.
+static void
+put_address_literal(struct buf *b, struct span remote)
+{
+    size_t port = remote.n;
+    while (port > 0 && remote.p[port - 1] != ':')
+        port--;
+    if (port == 0)
+        return;
+    struct span address = span_slice(remote, 0, port - 1);
+    if (address.n > 2 && address.p[0] == '[') {
+        buf_put(b, SPAN("IPv6:"));
+        address = span_slice(address, 1, address.n - 1);
+    }
+    buf_put(b, address);
+}
+
+static void
+refuse(int fd, struct span remote, const char *line, const char *why)
+{
+    log_warning("lmtp", "%.*s: %s", SPAN_ARG(remote), why);
+    if (line != NULL)
+        (void)!send(fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT);
+    close(fd);
+}
+
+void
+mail_lmtp_accept(struct home *h, int fd)
+{
+    struct buf remote, literal;
+    buf_init(&remote, 128);
+    buf_init(&literal, 128);
+    peer_remote_text(fd, &remote);
+    put_address_literal(&literal, buf_span(&remote));
+    if (!may_deliver(h->role->start->config, fd))
+        refuse(fd, buf_span(&remote), NULL, "not in lmtp_networks, closed");
+    else if (lmtp_session_count() >= LIMIT_lmtp_sessions)
+        refuse(fd, buf_span(&remote), "421 4.3.2 Too many connections\r\n",
+               "too many connections");
+    else
+        lmtp_session_start(conn_new(fd, NULL, NULL), &h->lmtp, buf_span(&literal));
+    buf_done(&literal);
+    buf_done(&remote);
+}
