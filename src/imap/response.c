@@ -137,9 +137,9 @@ imap_refused_send(struct imap_session *s, struct span tag, enum fault_kind kind)
 void
 imap_bye(struct imap_session *s, const char *text)
 {
-    if (s->ending)
+    if (s->bye)
         return;
-    s->ending = true;
+    s->bye = text;
     conn_write_str(s->conn, "* BYE ");
     conn_write_str(s->conn, text);
     conn_write_str(s->conn, "\r\n");

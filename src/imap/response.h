@@ -20,7 +20,8 @@ void imap_tagged_ok(struct imap_command *c);
 void imap_tagged_fault(struct imap_command *c, const struct fault *f);
 // The same without a command, for what could not be framed: always BAD.
 void imap_refused_send(struct imap_session *s, struct span tag, enum fault_kind kind);
-void imap_bye(struct imap_session *s, const char *text);  // and ends the session
+void imap_bye(struct imap_session *s,
+              const char *text);  // a constant text; ends the session
 
 // "(\Seen \Recent $Forwarded)".
 void imap_put_flags(struct buf *b, uint16_t flags, bool recent, const struct span *keywords,

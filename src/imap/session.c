@@ -48,7 +48,7 @@ session_end(struct imap_session *s)
 {
     struct span user = mail_user_name(s->user);
     log_info("imap", "Disconnected: %s: user=<%.*s>, session=<%llx>",
-             s->ending ? "Logged out" : "Connection closed", SPAN_ARG(user),
+             s->bye ? s->bye : "Connection closed", SPAN_ARG(user),
              (unsigned long long)s->id);
     for (const struct imap_ext *const *e = imap_exts; *e; e++)
         if ((*e)->on_end)
@@ -129,7 +129,7 @@ static bool
 command_take(struct imap_session *s)
 {
     size_t size = 0;
-    while (!s->ending) {
+    while (!s->bye) {
         if (s->idling) {
             if (!idle_take(s))
                 return false;
@@ -165,7 +165,7 @@ session_rest(struct imap_session *s)
 {
     if (s->draining)
         imap_bye(s, "Server shutting down");
-    if (s->ending || conn_eof(s->conn)) {
+    if (s->bye || conn_eof(s->conn)) {
         session_end(s);
         return;
     }
@@ -200,7 +200,7 @@ session_task(void *arg)
         if (s->idling && s->poked)
             idle_tell(s);
         task_yield();
-    } while (!s->draining && (command_take(s) || (!s->ending && s->idling && s->poked)));
+    } while (!s->draining && (command_take(s) || (!s->bye && s->idling && s->poked)));
     s->busy = false;
     session_rest(s);
 }

@@ -23,12 +23,12 @@ struct imap_saved {
 struct imap_session {
     struct conn *conn;
     struct mail_user *user;
+    const char *bye;  // what BYE said: the session is ending; NULL before
     struct view *view;  // NULL: nothing is selected
     uint32_t enabled;  // enum imap_enable
     bool busy;  // a task runs for it
     bool idling;  // between IDLE and DONE
     bool poked;  // idling, and something changed
-    bool ending;  // BYE was said
     bool draining;  // BYE is to be said after the command
     uint8_t bad_commands;  // in a row
     struct command_reader reader;

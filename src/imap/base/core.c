@@ -25,7 +25,7 @@ static enum result
 run_logout(struct imap_command *c, struct fault *f)
 {
     (void)f;
-    imap_bye(c->session, "Logging out");
+    imap_bye(c->session, "Logged out");
     return R_OK;
 }
 
