@@ -69,7 +69,7 @@ class Server:
         os.chmod(self.dir, 0o755)
         self.data = pathlib.Path(data) if data else self.dir / "data"
         if data is None:
-            shutil.copytree(template(), self.data, symlinks=True, ignore=shutil.ignore_patterns("*.sock", "admin"))
+            subprocess.run(["cp", "-a", "--sparse=always", str(template()), str(self.data)], check=True)
         self.ports = dict(zip(("imap", "imaps", "lmtp"), free_ports(3)))
         self.settings = {"plaintext_auth": plaintext, "auth_penalty": False, "mail_threads": 2,
                          "gate_processes": 1, **(settings or {})}
@@ -83,7 +83,8 @@ class Server:
         lines = ["version = 1", 'hostname = "localhost"', f'data = "{self.data}"']
         lines += [f'{name} = {{ "127.0.0.1:{port}" }}' for name, port in self.ports.items()]
         if os.getuid() == 0:
-            lines.append('user = "root"')
+            lines.append('user = "nobody"')
+            subprocess.run(["chown", "-R", "nobody", str(self.data)], check=True)
         for name, value in self.settings.items():
             lines.append(f"{name} = {setting(value)}")
         lines.append(f'tls {{ certificate = "{self.dir}/cert.pem"  key = "{self.dir}/key.pem" }}')
