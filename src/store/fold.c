@@ -4,6 +4,8 @@
 #include "io/loop.h"
 #include "io/task.h"
 
+#include <signal.h>
+
 enum { UNFOLDED_MAX = 64 << 20, FOLD_DELAY_MS = 500, RETRY_MS = 1000 };
 
 struct fold *
@@ -217,7 +219,11 @@ fold_replay_end(struct fold *fold, struct fault *f)
 void
 fold_start(struct fold *fold)
 {
+    sigset_t all, old;
+    sigfillset(&all);
+    must(pthread_sigmask(SIG_BLOCK, &all, &old) == 0);
     must(pthread_create(&fold->thread, NULL, checkpoint_thread, fold) == 0);
+    must(pthread_sigmask(SIG_SETMASK, &old, NULL) == 0);
     fold->started = true;
 }
 

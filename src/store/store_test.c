@@ -1,10 +1,6 @@
-#include "store/embedded.h"
-#include "store/generator.h"
-
-#include "base/limits.h"
+#include "store/scene.h"
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
@@ -12,205 +8,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static char folder[64], copy[64];
-static char last_report[512];
-static int reports;
-
-static int
-remove_one(const char *name, const struct stat *st, int flag, struct FTW *ftw)
-{
-    (void)st, (void)flag, (void)ftw;
-    return remove(name);
-}
-
-static void
-clean(char *name)
-{
-    nftw(name, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-static int
-set_up(void **unused)
-{
-    (void)unused;
-    must(snprintf(folder, sizeof folder, "/tmp/store_test.XXXXXX") > 0);
-    must(snprintf(copy, sizeof copy, "/tmp/store_test.XXXXXX") > 0);
-    reports = 0;
-    return mkdtemp(folder) && mkdtemp(copy) ? 0 : -1;
-}
-
-static int
-tear_down(void **unused)
-{
-    (void)unused;
-    clean(folder);
-    clean(copy);
-    return 0;
-}
-
-static void
-note(const char *line, void *arg)
-{
-    (void)arg;
-    reports++;
-    must(snprintf(last_report, sizeof last_report, "%s", line) >= 0);
-}
-
-static struct store_options
-options(const char *engine, const char *codec)
-{
-    return (struct store_options){.path = folder,
-                                  .engine = engine,
-                                  .codec = codec,
-                                  .segment_size = 1 << 20,
-                                  .retention_s = 1000,
-                                  .io_threads = 1,
-                                  .report = note};
-}
-
-static struct store *
-open_store(const struct store_options *o)
-{
-    struct store *s;
-    struct fault f;
-    if (store_open(o, &s, &f) != R_OK)
-        fail_msg("%s", f.why);
-    return s;
-}
-
-static struct store_body *
-message_body(struct store *s, uint64_t number)
-{
-    char text[64];
-    struct fault f;
-    struct store_body *b = store_body_new(s);
-    int n = snprintf(text, sizeof text, "Subject: message %llu\r\n\r\n",
-                     (unsigned long long)number);
-    for (int i = 0; i < 10; i++)
-        assert_int_equal(store_body_write(b, span_of(text, (size_t)n), &f), R_OK);
-    assert_int_equal(store_body_finish(b, &f), R_OK);
-    return b;
-}
-
-// Gives the model's rows the places that the commit gave their bodies.
-static void
-settle(struct state *model, const struct store_batch *b)
-{
-    struct kept *k = model->inside->kept;
-    for (uint32_t i = 0; i < model->mailbox_count; i++)
-        for (uint32_t row = 0; row < model->mailboxes[i]->counts.exists; row++) {
-            uint64_t *blob = &model->mailboxes[i]->rows[row].blob;
-            if (*blob >> 62 != 0)
-                *blob = store_batch_place(b, *blob & 0xffff).blob;
-        }
-    for (size_t i = 0; i < k->tombstone_count; i++)
-        if (k->tombstones[i].row.blob >> 62 != 0)
-            k->tombstones[i].row.blob =
-                store_batch_place(b, k->tombstones[i].row.blob & 0xffff).blob;
-}
-
-// Commits up to `most` generated records as one batch; the model and the home's state (if any) follow. A COPIED
-// record is the first of its batch, since it names bodies that are on disk.
-static void
-commit_some(struct store *s, struct generator *g, struct state *home, size_t most)
-{
-    struct fault f;
-    struct store_batch *b = store_batch_new(s, g->state->account, 1, 2);
-    struct store_body *bodies[16] = {0};
-    size_t n = 1 + generator_random(g, most), i;
-    must(n <= 16);
-    for (i = 0; i < n; i++) {
-        struct generator before = *g;
-        generator_next(g);
-        if (g->type == RECORD_COPIED && i > 0) {
-            g->seed = before.seed;
-            g->modseq = before.modseq;
-            g->id = before.id;
-            break;
-        }
-        if (g->type == RECORD_ADDED)
-            bodies[i] = message_body(s, g->id);
-        store_batch_add(b, g->type, buf_span(&g->meta), bodies[i]);
-        generator_apply(g, (struct record_place){g->state->applied + 1, 1ull << 62 | i});
-    }
-    n = i;
-    if (store_commit(s, b, &f) != R_OK)
-        fail_msg("%s", f.why);
-    settle(g->state, b);
-    for (i = 0; i < n; i++) {
-        struct record_place place = store_batch_place(b, i);
-        if (home && state_apply(home, store_batch_type(b, i), store_batch_meta(b, i), place,
-                                &f) != R_OK)
-            fail_msg("%s", f.why);
-        store_body_free(&bodies[i]);
-    }
-    store_batch_free(&b);
-}
-
-static void
-load_tables(struct store *s, struct state *st)
-{
-    struct fault f;
-    for (uint32_t i = 0; i < st->mailbox_count; i++)
-        if (store_table_load(s, st, st->mailboxes[i]->id, &f) != R_OK)
-            fail_msg("%s", f.why);
-}
-
-static void
-dump(struct state *st, struct buf *out)
-{
-    buf_init(out, SIZE_MAX);
-    generator_dump(st, true, out);
-    buf_put_char(out, '\0');
-}
-
-static void
-expect_model(struct store *s, struct generator *g)
-{
-    struct state *st, *model = g->state;
-    struct fault f = {0};
-    struct buf want, got;
-    if (store_state_load(s, model->account, &st, &f) != R_OK)
-        fail_msg("not loaded: %s", f.why);
-    load_tables(s, st);
-    dump(model, &want);
-    dump(st, &got);
-    assert_string_equal(got.p, want.p);
-    buf_done(&want);
-    buf_done(&got);
-    for (uint64_t id = 1; id < 30; id++) {
-        struct arena *a = arena_new();
-        struct store_tombstone *list;
-        size_t n, kept = 0;
-        uint64_t mailbox = model->account << 40 | id;
-        assert_int_equal(store_tombstones(s, st, mailbox, 0, a, &list, &n, &f), R_OK);
-        for (size_t i = 0; i < model->inside->kept->tombstone_count; i++)
-            kept += model->inside->kept->tombstones[i].mailbox == mailbox;
-        assert_int_equal(n, kept);
-        arena_free(&a);
-    }
-    state_free(&st);
-    store_state_closed(s, model->account);
-}
-
-static void
-expect_verified(struct store *s, uint64_t errors)
-{
-    struct store_verify_result r = {0};
-    struct fault f;
-    if (store_verify(s, note, NULL, &r, &f) != R_OK)
-        fail_msg("%s", f.why);
-    if (errors == 0 && r.errors > 0)
-        fail_msg("%llu errors: %s", (unsigned long long)r.errors, last_report);
-    assert_true(r.errors >= errors);
-}
-
 // Random batches with tables dropped and loaded, states dropped and loaded, stores closed and opened.
 static void
 run_random(const char *engine, const char *codec, uint64_t seed)
 {
-    struct store_options o = options(engine, codec);
-    struct store *s = open_store(&o);
+    struct store_options o = scene_options(engine, codec);
+    struct store *s = scene_open(&o);
     struct generator g[2];
     struct state *home = NULL;
     struct fault f;
@@ -219,10 +22,10 @@ run_random(const char *engine, const char *codec, uint64_t seed)
     generator_init(&g[1], 9, seed + 1);
     for (int round = 0; round < 200; round++) {
         struct generator *one = &g[round % 3 == 0];
-        commit_some(s, one, one == g ? home : NULL, 12);
+        scene_commit(s, one, one == g ? home : NULL, 12);
         uint64_t dice = generator_random(one, 20);
         if (dice < 3 && home) {
-            load_tables(s, home);
+            scene_load_tables(s, home);
         } else if (dice < 6 && home && home->mailbox_count > 0) {
             state_table_drop(home->mailboxes[generator_random(one, home->mailbox_count)]);
         } else if (dice < 8) {
@@ -234,17 +37,17 @@ run_random(const char *engine, const char *codec, uint64_t seed)
         } else if (dice < 10 && persists) {
             state_free(&home);
             store_close(&s);
-            s = open_store(&o);
+            s = scene_open(&o);
         }
     }
-    expect_model(s, &g[0]);
-    expect_model(s, &g[1]);
-    expect_verified(s, 0);
+    scene_expect_model(s, &g[0]);
+    scene_expect_model(s, &g[1]);
+    scene_expect_verified(s, 0);
     if (home) {
-        load_tables(s, home);
+        scene_load_tables(s, home);
         struct buf want, got;
-        dump(g[0].state, &want);
-        dump(home, &got);
+        scene_dump(g[0].state, &want);
+        scene_dump(home, &got);
         assert_string_equal(got.p, want.p);
         buf_done(&want);
         buf_done(&got);
@@ -252,11 +55,11 @@ run_random(const char *engine, const char *codec, uint64_t seed)
     }
     store_close(&s);
     if (persists) {
-        assert_int_equal(store_rebuild(&o, note, NULL, &f), R_OK);
-        s = open_store(&o);
-        expect_model(s, &g[0]);
-        expect_model(s, &g[1]);
-        expect_verified(s, 0);
+        assert_int_equal(store_rebuild(&o, scene_note, NULL, &f), R_OK);
+        s = scene_open(&o);
+        scene_expect_model(s, &g[0]);
+        scene_expect_model(s, &g[1]);
+        scene_expect_verified(s, 0);
         store_close(&s);
     }
     generator_done(&g[0]);
@@ -289,17 +92,18 @@ static void
 test_killed(void **unused)
 {
     (void)unused;
-    struct store_options o = options("embedded", "identity");
+    struct store_options o = scene_options("embedded", "identity");
     for (uint64_t seed = 1; seed < 4; seed++) {
         struct generator g;
-        clean(folder);  // so that the bodies' places are those of the engine mem
+        scene_clean(
+            scene_folder);  // so that the bodies' places are those of the engine mem
         generator_init(&g, 100 + seed, seed * 77);
         pid_t child = fork();
         if (child == 0) {
-            struct store *s = open_store(&o);
+            struct store *s = scene_open(&o);
             struct fault f;
             for (int i = 0; i < 30; i++) {
-                commit_some(s, &g, NULL, 8);
+                scene_commit(s, &g, NULL, 8);
                 if (i == (int)seed * 7)
                     must(store_checkpoint(s, &f) == R_OK);
             }
@@ -308,15 +112,15 @@ test_killed(void **unused)
         int status = 0;
         assert_int_equal(waitpid(child, &status, 0), child);
         assert_int_equal(status, 0);
-        struct store *s = open_store(&o);
+        struct store *s = scene_open(&o);
         struct store *scratch;
-        struct store_options mem = options("mem", "identity");
+        struct store_options mem = scene_options("mem", "identity");
         assert_int_equal(store_open(&mem, &scratch, &(struct fault){0}), R_OK);
         for (int i = 0; i < 30; i++)
-            commit_some(scratch, &g, NULL, 8);
+            scene_commit(scratch, &g, NULL, 8);
         store_close(&scratch);
-        expect_model(s, &g);
-        expect_verified(s, 0);
+        scene_expect_model(s, &g);
+        scene_expect_verified(s, 0);
         store_close(&s);
         generator_done(&g);
     }
@@ -325,17 +129,17 @@ test_killed(void **unused)
 static void
 fill(const struct store_options *o, struct generator *g)
 {
-    struct store *s = open_store(o);
+    struct store *s = scene_open(o);
     generator_init(g, 5, 99);
     for (int i = 0; i < 60; i++)
-        commit_some(s, g, NULL, 8);
+        scene_commit(s, g, NULL, 8);
     store_close(&s);
 }
 
 static void
 file_of(char out[160], const char *name)
 {
-    must(snprintf(out, 160, "%s/%s", folder, name) < 160);
+    must(snprintf(out, 160, "%s/%s", scene_folder, name) < 160);
 }
 
 static void
@@ -346,7 +150,7 @@ test_damaged_index(void **unused)
         const char *what;
         off_t cut, overwrite;
     } rows[] = {{"cut short", 9000, -1}, {"empty", 0, -1}, {"both meta pages", -1, 0}};
-    struct store_options o = options("embedded", "identity");
+    struct store_options o = scene_options("embedded", "identity");
     struct generator g;
     char name[160];
     fill(&o, &g);
@@ -361,18 +165,18 @@ test_damaged_index(void **unused)
             assert_int_equal(pwrite(fd, garbage, sizeof garbage, rows[i].overwrite),
                              sizeof garbage);
         close(fd);
-        reports = 0;
-        struct store *s = open_store(&o);
-        assert_true(reports > 0);
-        expect_model(s, &g);
-        expect_verified(s, 0);
+        scene_reports = 0;
+        struct store *s = scene_open(&o);
+        assert_true(scene_reports > 0);
+        scene_expect_model(s, &g);
+        scene_expect_verified(s, 0);
         store_close(&s);
     }
-    store_index_distrust(folder);
-    reports = 0;
-    struct store *s = open_store(&o);
-    assert_true(reports > 0);
-    expect_model(s, &g);
+    store_index_distrust(scene_folder);
+    scene_reports = 0;
+    struct store *s = scene_open(&o);
+    assert_true(scene_reports > 0);
+    scene_expect_model(s, &g);
     store_close(&s);
     generator_done(&g);
 }
@@ -382,7 +186,7 @@ static void
 test_verify_finds(void **unused)
 {
     (void)unused;
-    struct store_options o = options("embedded", "identity");
+    struct store_options o = scene_options("embedded", "identity");
     struct generator g;
     struct folder f;
     struct fault why;
@@ -393,7 +197,7 @@ test_verify_finds(void **unused)
         struct index *ix;
         MDB_txn *txn;
         MDB_cursor *cursor;
-        assert_int_equal(folder_open(folder, false, &f, &why), R_OK);
+        assert_int_equal(folder_open(scene_folder, false, &f, &why), R_OK);
         assert_int_equal(index_open(name, f.uuid, codec_by_name("identity"), &ix, &why),
                          R_OK);
         struct index_key prefix = index_key(5, INDEX_ROW);
@@ -415,12 +219,12 @@ test_verify_finds(void **unused)
         assert_int_equal(mdb_txn_commit(txn), 0);
         index_close(&ix);
         folder_close(&f);
-        struct store *s = open_store(&o);
-        expect_verified(s, 1);
+        struct store *s = scene_open(&o);
+        scene_expect_verified(s, 1);
         store_close(&s);
-        assert_int_equal(store_rebuild(&o, note, NULL, &why), R_OK);
-        s = open_store(&o);
-        expect_verified(s, 0);
+        assert_int_equal(store_rebuild(&o, scene_note, NULL, &why), R_OK);
+        s = scene_open(&o);
+        scene_expect_verified(s, 0);
         store_close(&s);
     }
     generator_done(&g);
@@ -451,24 +255,24 @@ static void
 test_restore(void **unused)
 {
     (void)unused;
-    struct store_options o = options("embedded", "identity");
+    struct store_options o = scene_options("embedded", "identity");
     struct generator g;
     struct fault f;
     struct buf stream;
     buf_init(&stream, SIZE_MAX);
     fill(&o, &g);
-    struct store *s = open_store(&o);
+    struct store *s = scene_open(&o);
     uint64_t id = store_id_next(s);
     assert_int_equal(store_backup(s, sink, &stream, &f), R_OK);
     store_close(&s);
     struct span rest = buf_span(&stream);
     assert_int_equal(store_restore(&o, source, &rest, &f), R_FAIL);
     assert_int_equal(f.kind, FAULT_ALREADYEXISTS);
-    o.path = copy;
+    o.path = scene_copy;
     rest = buf_span(&stream);
     if (store_restore(&o, source, &rest, &f) != R_OK)
         fail_msg("%s", f.why);
-    s = open_store(&o);
+    s = scene_open(&o);
     struct state *st;
     assert_int_equal(store_state_load(s, 5, &st, &f), R_OK);
     assert_true(st->modseq == g.state->modseq + (1ull << 32));
@@ -478,9 +282,9 @@ test_restore(void **unused)
         assert_int_equal(st->mailboxes[i]->counts.exists, m->counts.exists);
         assert_int_equal(st->mailboxes[i]->uidvalidity, m->uidvalidity);
     }
-    load_tables(s, st);
+    scene_load_tables(s, st);
     assert_true(store_id_next(s) >= id + (1ull << 32));
-    expect_verified(s, 0);
+    scene_expect_verified(s, 0);
     state_free(&st);
     store_close(&s);
     buf_done(&stream);
@@ -529,16 +333,16 @@ readable(struct store *s, struct state *st)
 static void
 compact_engine(const char *engine)
 {
-    struct store_options o = options(engine, "identity");
+    struct store_options o = scene_options(engine, "identity");
     o.segment_size = 65536;
-    struct store *s = open_store(&o);
+    struct store *s = scene_open(&o);
     struct generator g;
     struct fault f;
     struct state *st;
     uint64_t freed = 0, again = 1;
     generator_init(&g, 5, 99);
     for (int i = 0; i < 300; i++)
-        commit_some(s, &g, NULL, 8);
+        scene_commit(s, &g, NULL, 8);
     struct forgetter forgetter = {.s = s};
     assert_int_equal(store_compact(s, 1ll << 40, forget, NULL, &forgetter, &freed, &f),
                      R_OK);
@@ -547,17 +351,17 @@ compact_engine(const char *engine)
                      R_OK);
     assert_int_equal(again, 0);
     assert_int_equal(store_state_load(s, 5, &st, &f), R_OK);
-    load_tables(s, st);
+    scene_load_tables(s, st);
     assert_true(readable(s, st) > 0);
-    expect_verified(s, 0);
+    scene_expect_verified(s, 0);
     state_free(&st);
     store_close(&s);
     generator_done(&g);
     if (strcmp(engine, "mem") == 0)
         return;
-    assert_int_equal(store_rebuild(&o, note, NULL, &f), R_OK);
-    s = open_store(&o);
-    expect_verified(s, 0);
+    assert_int_equal(store_rebuild(&o, scene_note, NULL, &f), R_OK);
+    s = scene_open(&o);
+    scene_expect_verified(s, 0);
     store_close(&s);
 }
 
@@ -574,19 +378,19 @@ static void
 test_caches(void **unused)
 {
     (void)unused;
-    struct store_options o = options("embedded", "scramble");
-    struct store *s = open_store(&o);
+    struct store_options o = scene_options("embedded", "scramble");
+    struct store *s = scene_open(&o);
     struct generator g;
     struct fault f;
     struct state *st;
     generator_init(&g, 5, 7);
     for (int i = 0; i < 50; i++) {
-        commit_some(s, &g, NULL, 8);
+        scene_commit(s, &g, NULL, 8);
         if (i == 25)
             assert_int_equal(store_checkpoint(s, &f), R_OK);
     }
     assert_int_equal(store_state_load(s, 5, &st, &f), R_OK);
-    load_tables(s, st);
+    scene_load_tables(s, st);
     struct store_cache_reader *r = store_cache_begin(s);
     uint64_t found = 0, missing = 0;
     for (uint32_t i = 0; i < st->mailbox_count; i++)
@@ -616,8 +420,8 @@ static void
 test_folder(void **unused)
 {
     (void)unused;
-    struct store_options o = options("embedded", "identity");
-    struct store *s = open_store(&o), *second;
+    struct store_options o = scene_options("embedded", "identity");
+    struct store *s = scene_open(&o), *second;
     struct fault f;
     char name[160];
     assert_int_equal(store_open(&o, &second, &f), R_FAIL);
@@ -634,7 +438,7 @@ test_folder(void **unused)
 int
 main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, scene_begin, scene_end)
     const struct CMUnitTest tests[] = {
         TEST(test_folder),       TEST(test_mem),     TEST(test_embedded),
         TEST(test_scramble),     TEST(test_killed),  TEST(test_restore),
