@@ -19,28 +19,6 @@ imap_unselect(struct imap_session *s)
     imap_saved_set(s, NULL);
 }
 
-// What '*' means: the last sequence number or the highest UID.
-static enum result
-star_value(struct imap_session *s, bool by_uid, struct arena *a, uint32_t *star_out,
-           struct fault *f)
-{
-    *star_out = view_exists(s->view);
-    if (!by_uid || *star_out == 0)
-        return R_OK;
-    struct seqset last;
-    struct view_cursor cursor;
-    struct view_message m;
-    size_t n = 0;
-    seqset_init(&last, a);
-    seqset_add(&last, *star_out);
-    if (view_cursor_init(&cursor, s->view, &last, false, f) != R_OK)
-        return R_FAIL;
-    enum result r = view_next(&cursor, &m, 1, &n, f);
-    if (r == R_OK && n == 1)
-        *star_out = m.row.uid;
-    return r == R_FAIL ? R_FAIL : R_OK;
-}
-
 enum result
 imap_set_resolve(struct imap_session *s, struct span text, bool *by_uid, struct arena *a,
                  struct seqset *out, struct fault *f)
@@ -55,7 +33,7 @@ imap_set_resolve(struct imap_session *s, struct span text, bool *by_uid, struct 
     }
     uint32_t star = 0;
     bool has_star = span_find_char(text, '*') < text.n;
-    if (has_star && star_value(s, *by_uid, a, &star, f) != R_OK)
+    if (has_star && view_star(s->view, *by_uid, &star, f) != R_OK)
         return R_FAIL;
     return seqset_parse(text, star, a, out, f);
 }
