@@ -94,6 +94,18 @@ store_source(char *dst, size_t len, size_t *n_out, void *arg, struct fault *f)
     return R_OK;
 }
 
+// The store knows the end of its own stream; then the backup's end must follow.
+static enum result
+expect_end(struct restore *r, struct fault *f)
+{
+    char more;
+    size_t n;
+    if (store_source(&more, 1, &n, r, f) != R_OK)
+        return R_FAIL;
+    return n == 0 ? R_OK
+                  : fault_set(f, FAULT_CORRUPTION, "the backup has pieces behind its end");
+}
+
 static enum result
 restore_all(struct restore *r, const struct config *c, struct fault *f)
 {
@@ -107,8 +119,8 @@ restore_all(struct restore *r, const struct config *c, struct fault *f)
         return R_FAIL;
     if (store_restore(&o, store_source, r, f) != R_OK)
         return R_FAIL;
-    if (r->kind != BACKUP_END)
-        return fault_set(f, FAULT_CORRUPTION, "the backup has pieces behind its end");
+    if (expect_end(r, f) != R_OK)
+        return R_FAIL;
     return users_restore(c->data, buf_span(&r->users), f);
 }
 

@@ -36,6 +36,9 @@ size_t verb_arg_count(const struct verb_call *c);
 struct span verb_arg(const struct verb_call *c, size_t i);  // SPAN_NONE past the last
 struct span verb_words(const struct verb_call *c);  // "user add"
 bool verb_has_feed(const struct verb_call *c);
+// Suspends. The user that a person names: as it is, or in one of our domains. FAULT_NONEXISTENT.
+enum result verb_find_user(struct verb_call *c, struct span name, uint64_t *account_out,
+                           struct buf *user_out, struct fault *f) MUST_CHECK;
 // Suspends (all three).
 void verb_out(struct verb_call *c, struct span s);
 void verb_printf(struct verb_call *c, const char *fmt, ...) PRINTF_LIKE(2, 3);

@@ -108,10 +108,7 @@ verb_mailbox_list(struct verb_call *c, struct fault *f)
     struct buf name;
     struct mail_user *u;
     buf_init(&name, LIMIT_user_name);
-    enum result r = h->find_user(h->arg, verb_arg(c, 0), &account, &name, f);
-    if (r == R_NONE)
-        r = fault_set(f, FAULT_NONEXISTENT, "there is no user '%.*s'",
-                      SPAN_ARG(verb_arg(c, 0)));
+    enum result r = verb_find_user(c, verb_arg(c, 0), &account, &name, f);
     if (r == R_OK)
         r = mail_user_open(h->mail, account, buf_span(&name), &u, f);
     buf_done(&name);
