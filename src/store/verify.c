@@ -305,7 +305,7 @@ verify_job(void *arg)
 {
     struct verification *v = arg;
     char folder[PATH_MAX];
-    embedded_index_folder(folder, sizeof folder, v->s->path, "verify");
+    embedded_index_folder(folder, sizeof folder, v->s->path, "index/verify");
     v->bodies = blob_set_new(v->s->journal);
     v->result = open_second(v, folder, &v->fault);
     if (v->result == R_OK)
