@@ -1,6 +1,38 @@
 #include "ctl/verbs.h"
 #include "base/limits.h"
 
+// "ann" means ann@example.org too, where that is a domain of ours: so she may log in.
+static enum result
+find_in_domains(const struct verb_host *h, struct span name, uint64_t *account_out,
+                struct buf *user_out, struct fault *f)
+{
+    const struct config_list *domains = &h->config->local_domains;
+    enum result r = R_NONE;
+    for (size_t i = 0; r == R_NONE && i < domains->n; i++) {
+        struct buf full;
+        buf_init(&full, LIMIT_user_name);
+        buf_printf(&full, "%.*s@%s", SPAN_ARG(name), domains->items[i]);
+        if (!full.over)
+            r = h->find_user(h->arg, buf_span(&full), account_out, user_out, f);
+        buf_done(&full);
+    }
+    return r;
+}
+
+enum result
+verb_find_user(struct verb_call *c, struct span name, uint64_t *account_out,
+               struct buf *user_out, struct fault *f)
+{
+    const struct verb_host *h = verb_host(c);
+    enum result r = h->find_user(h->arg, name, account_out, user_out, f);
+    if (r == R_NONE && span_find_char(name, '@') == name.n)
+        r = find_in_domains(h, name, account_out, user_out, f);
+    if (r == R_NONE)
+        return fault_set(f, FAULT_NONEXISTENT, "there is no user '%.*s'",
+                         SPAN_ARG(span_slice(name, 0, 100)));
+    return r;
+}
+
 enum {
     LOAD_PIECE = 12000
 };  // of a passwd-file, in one message to auth: below LIMIT_channel_message
