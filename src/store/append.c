@@ -116,8 +116,13 @@ journal_roll(struct journal *j, uint64_t first_seq, uint64_t room, struct fault 
         j->segment_size > LAYOUT_SEGMENT + room ? j->segment_size : LAYOUT_SEGMENT + room;
     int fd;
     memcpy(h.uuid, j->uuid, sizeof h.uuid);
-    if (segment_create(s, &h, size, &fd, f) != R_OK)
+    if (segment_create(s, &h, size, &fd, f) != R_OK) {
+        if (segment_exists(
+                s,
+                h.number))  // perhaps also after a crash: then nothing may follow in the old one
+            journal_stop(j);
         return R_FAIL;
+    }
     enum result r = j->fd >= 0 ? segment_seal(j, &s->open, f) : R_OK;
     if (r != R_OK) {
         journal_stop(j);

@@ -9,12 +9,11 @@
 enum result
 disk_folder_open(int at, const char *name, int *fd_out, struct fault *f)
 {
-    if (mkdirat(at, name, 0700) == 0) {
-        if (at != AT_FDCWD && disk_sync(at, f) != R_OK)
-            return R_FAIL;
-    } else if (errno != EEXIST) {
+    if (mkdirat(at, name, 0700) != 0 && errno != EEXIST)
         return fault_errno(f, FAULT_DISK, name);
-    }
+    if (at != AT_FDCWD &&
+        disk_sync(at, f) != R_OK)  // whoever made it may not have come so far
+        return R_FAIL;
     int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return fault_errno(f, FAULT_DISK, name);

@@ -9,7 +9,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-// Opens the folder, making it (and syncing its parent) when missing.
+// Opens the folder, making it when missing; its entry in the parent is durable.
 enum result disk_folder_open(int at, const char *name, int *fd_out,
                              struct fault *f) MUST_CHECK;
 // New file for writing; it must not exist.

@@ -11,8 +11,10 @@
 // The disk fails: these stand in front of libc's and fail on demand.
 
 static struct {
-    atomic_int fdatasync, pwritev, ftruncate, renameat;  // errno to fail with; 0: works
+    atomic_int fdatasync, pwritev, ftruncate, renameat,
+        fsync;  // errno to fail with; 0: works
     atomic_int short_octets;  // of a failing pwritev, written nevertheless
+    atomic_int fsync_after;  // so many fsyncs work before one fails
     atomic_int syncs;
 } disk;
 
@@ -52,6 +54,16 @@ ftruncate(int fd, off_t size)
 }
 
 int
+fsync(int fd)
+{
+    if (disk.fsync != 0 && disk.fsync_after-- <= 0) {
+        errno = disk.fsync;
+        return -1;
+    }
+    return (int)syscall(SYS_fsync, fd);
+}
+
+int
 renameat(int from, const char *old_name, int to, const char *new_name)
 {
     if (disk.renameat != 0) {
@@ -64,7 +76,7 @@ renameat(int from, const char *old_name, int to, const char *new_name)
 static void
 disk_works(void)
 {
-    disk.fdatasync = disk.pwritev = disk.ftruncate = disk.renameat = 0;
+    disk.fdatasync = disk.pwritev = disk.ftruncate = disk.renameat = disk.fsync = 0;
 }
 
 enum { SEGMENT = 256 << 10 };
@@ -165,6 +177,33 @@ test_no_next_segment(void **state)
     fixture_done(&x);
 }
 
+// Rolling fails at its first fsync (the new file: goes on), its second (the folder: the new segment may be
+// there after a crash or not: stops) or its third (the sealed segment: stops).
+static void
+test_roll_fsync_fails(void **state)
+{
+    (void)state;
+    for (int after = 0; after < 3; after++) {
+        struct fixture x;
+        uint64_t n = 0;
+        fixture_init(&x, "identity", SEGMENT);
+        assert_int_equal(fixture_open(&x), R_OK);
+        for (; n < 6; n++)  // none has a body file; number 18 below needs half a segment
+            assert_int_equal(fixture_commit(x.j, n + 1, NULL, &x.fault), R_OK);
+        disk.fsync_after = after;
+        disk.fsync = EIO;
+        assert_int_equal(journal_segment_count(x.j), 1);
+        while (n < 18 && fixture_commit(x.j, 18, NULL, &x.fault) == R_OK)
+            n++;
+        assert_int_equal(x.fault.kind, FAULT_DISK);
+        assert_int_equal(journal_stopped(x.j), after > 0);
+        disk_works();
+        journal_close(&x.j);
+        assert_int_equal(fixture_open(&x), R_OK);
+        fixture_done(&x);
+    }
+}
+
 // A body file that cannot be synced is no body.
 static void
 test_body_file_fails(void **state)
@@ -193,6 +232,7 @@ main(void)
         cmocka_unit_test(test_failed_sync_stops_for_ever),
         cmocka_unit_test(test_failing_writes),
         cmocka_unit_test(test_no_next_segment),
+        cmocka_unit_test(test_roll_fsync_fails),
         cmocka_unit_test(test_body_file_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

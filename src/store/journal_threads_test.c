@@ -184,9 +184,66 @@ test_all_at_once(void **state)
     pool_free(&w.pool);
 }
 
+// ---- reads that miss the page cache ----
+
+enum { COLD = 25 };
+
+struct cold {
+    struct fixture x;
+    struct loop *loop;
+    uint64_t blobs[COLD + 1];
+};
+
+static void
+read_task(void *arg)
+{
+    struct cold *c = arg;
+    for (uint64_t i = 1; i <= COLD; i++) {
+        journal_blob_readahead(c->x.j, c->blobs[i]);
+        must(fixture_blob_good(c->x.j, c->blobs[i], i));
+    }
+    loop_stop(c->loop);
+}
+
+static void
+read_start(void *arg)
+{
+    task_start(read_task, arg);
+}
+
+// Nothing is cached: the task suspends while the pool reads.
+static void
+test_cold_reads(void **state)
+{
+    static const char *codecs[] = {"identity", "scramble"};
+    char command[256];
+    (void)state;
+    for (size_t k = 0; k < 2; k++) {
+        struct cold c = {.loop = loop_new()};
+        fixture_init(&c.x, codecs[k], SEGMENT);
+        assert_int_equal(fixture_open(&c.x), R_OK);
+        for (uint64_t i = 1; i <= COLD; i++)
+            assert_int_equal(fixture_commit(c.x.j, i, &c.blobs[i], &c.x.fault), R_OK);
+        journal_close(&c.x.j);
+        c.x.pool = pool_new(2);
+        assert_int_equal(fixture_open(&c.x), R_OK);
+        snprintf(command, sizeof command,
+                 "sync; find %s -type f -exec dd of={} oflag=nocache "
+                 "conv=notrunc,fdatasync count=0 status=none \\;",
+                 c.x.path);
+        assert_int_equal(system(command), 0);
+        loop_post(c.loop, read_start, &c);
+        loop_run(c.loop);
+        loop_free(&c.loop);
+        fixture_done(&c.x);
+        pool_free(&c.x.pool);
+    }
+}
+
 int
 main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_all_at_once)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_all_at_once),
+                                       cmocka_unit_test(test_cold_reads)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

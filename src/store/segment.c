@@ -99,6 +99,14 @@ segment_create(struct segments *s, const struct segment_header *h, uint64_t size
     return R_OK;
 }
 
+bool
+segment_exists(struct segments *s, uint32_t number)
+{
+    char name[SEGMENT_NAME];
+    segment_name(name, number, "seg");
+    return faccessat(s->v->journal_fd, name, F_OK, 0) == 0 || errno != ENOENT;
+}
+
 void
 segments_push(struct segments *s, uint64_t first_seq)
 {

@@ -41,6 +41,7 @@ enum result segment_open(struct segments *s, uint32_t number, int flags,
 // A new segment file, durable with its folder; *fd_out is open for writing.
 enum result segment_create(struct segments *s, const struct segment_header *h,
                            uint64_t size, int *fd_out, struct fault *f) MUST_CHECK;
+bool segment_exists(struct segments *s, uint32_t number);
 void segments_push(struct segments *s, uint64_t first_seq);
 // First sequence of the segment behind this one, or the durable end.
 uint64_t segments_stop(struct segments *s, uint32_t number);

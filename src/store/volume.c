@@ -78,11 +78,14 @@ folder_make(struct volume *v, uint64_t id, struct fault *f)
 {
     char name[VOLUME_NAME];
     int fd;
+    if (atomic_load(&v->folders[id & 0xff]))
+        return R_OK;
     volume_body_name(name, id);
     name[2] = '\0';
     if (disk_folder_open(v->bodies_fd, name, &fd, f) != R_OK)
         return R_FAIL;
     close(fd);
+    atomic_store(&v->folders[id & 0xff], true);
     return R_OK;
 }
 

@@ -17,6 +17,7 @@ struct volume {
     const struct codec *codec;
     struct pool *pool;
     _Atomic uint64_t last_id;
+    atomic_bool folders[256];  // data/bodies/xx is known to be durable
 };
 
 enum result volume_open(struct volume *v, const char *path, const struct codec *codec,
