@@ -8,6 +8,7 @@ from . import pattern
 from .view import View
 from .wire import Closed, Timeout, Wire
 
+ONLY = re.compile(r"^\[(\w+)\] (?=[a-z])")
 STEP = re.compile(r"^(?:\[(?P<only>\w+)\] )?(?P<actor>[A-Z]\d?)(?P<op>>>|>\||>|<\?|<!|<=|<)(?: (?P<text>.*))?$")
 COLUMN = re.compile(r"\s{2,}(?=[A-Z]\d?(?:>>|>\||>|<\?|<!|<=|<) )")
 TAGGED = re.compile(r"^(ok|no|bad|done)\b ?(.*)$")
@@ -79,7 +80,8 @@ class Script:
         if step:
             self.steps.append(Step(number, step["op"], step["text"] or "", step["actor"], step["only"]))
             return
-        word, _, rest = line.partition(" ")
+        only = ONLY.match(line)
+        word, _, rest = (line[only.end():] if only else line).partition(" ")
         if word not in WORDS:
             raise ValueError(f"{self.path}:{number}: not understood: {line}")
         if word == "needs":
@@ -103,7 +105,7 @@ class Script:
         elif word == "mailbox":
             self.mailboxes.append((number, rest))
         else:
-            self.steps.append(Step(number, word, rest))
+            self.steps.append(Step(number, word, rest, only=only[1] if only else None))
 
 
 class Actor:
@@ -199,7 +201,7 @@ class Run:
 
     def check_needs(self, have):
         for need in self.script.needs:
-            if need.upper() in have:
+            if any(cap == need.upper() or cap.startswith(need.upper() + "=") for cap in have):
                 continue
             if self.server.name == "posthorn":
                 raise Failure(f"the server does not have {need}: {' '.join(have)}")
@@ -210,7 +212,11 @@ class Run:
         name, rest = re.match(r'("(?:[^"\\]|\\.)*"|\S+)\s*(.*)', text).groups()
         name = self.map("status " + name + " ()")[7:-3]
         if name.strip('"').upper() != "INBOX" and name.strip('"').split("/")[-1].upper() != "INBOX":
-            self.quiet(actor, b"CREATE " + name.encode())
+            try:
+                self.quiet(actor, b"CREATE " + name.encode())
+            except Failure as failure:
+                if "[ALREADYEXISTS]" not in str(failure):
+                    raise
         for word, flags, times in re.findall(r"([\w.-]+)(\([^)]*\))?(?:\*(\d+))?", rest):
             data = self.script.messages.get(word) or self.server.message(word)
             for _ in range(int(times or 1)):
