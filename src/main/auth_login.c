@@ -60,7 +60,7 @@ log_refusal(const struct login *l, const char *why)
     char level = fault_info(l->refusal)->level;
     struct span user = l->sasl ? sasl_user(l->sasl) : buf_span(&l->sent_user);
     log_line(level == 'd' ? 'i' : level, "auth",
-             "Refused: user=<%.*s>, rip=%.*s, session=<%llx>: %s", SPAN_ARG(user),
+             "Refused: user=<%.*s>, rip=%.*s, session=<%016llx>: %s", SPAN_ARG(user),
              SPAN_ARG(buf_span(&l->remote)), (unsigned long long)l->session, why);
 }
 
