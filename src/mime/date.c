@@ -22,9 +22,9 @@ month_of(struct span word)
 
     if (word.n < 3)
         return -1;
-    for (int i = 0; i < 12; i++)
+    for (size_t i = 0; i < 12; i++)
         if (span_ieq(span_slice(word, 0, 3), span_of(names + 3 * i, 3)))
-            return i + 1;
+            return (int)i + 1;
     return -1;
 }
 
@@ -238,6 +238,6 @@ mime_date_parse(struct span text, struct mime_date *out)
 
     out->local_day = (int32_t)day;
     out->zone_min = (int16_t)r.zone_min;
-    out->utc_s = day * 86400 + seconds - r.zone_min * 60;
+    out->utc_s = day * 86400 + seconds - (int64_t)r.zone_min * 60;
     return R_OK;
 }

@@ -55,7 +55,7 @@ put_escaped(struct buf *out, struct span text, char escape)
         bool pair = c == escape && i + 2 < text.n && mime_hex_digit(text.p[i + 1]) >= 0 &&
                     mime_hex_digit(text.p[i + 2]) >= 0;
         if (pair) {
-            c = (char)(mime_hex_digit(text.p[i + 1]) << 4 | mime_hex_digit(text.p[i + 2]));
+            c = mime_hex_octet(text.p + i + 1);
             i += 2;
         } else if (c == '_' && escape == '=') {
             c = ' ';
@@ -126,7 +126,7 @@ mime_decode_words(struct buf *b, struct span text)
     struct word word;
     size_t plain = 0;  // where the plain text before `at` begins
 
-    buf_init(&run.octets, LIMIT_mime_header * 2);
+    buf_init(&run.octets, (size_t)LIMIT_mime_header * 2);
     for (size_t at = 0; at < text.n;) {
         at += span_find(span_skip(text, at), SPAN("=?"));
         if (at >= text.n)

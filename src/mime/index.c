@@ -98,7 +98,8 @@ mime_index_put(struct buf *b, const struct mime_part *root)
 static enum result
 damaged(struct fault *f)
 {
-    return fault_set(f, FAULT_CORRUPTION, "MIME index is damaged");
+    (void)fault_set(f, FAULT_CORRUPTION, "MIME index is damaged");
+    return R_FAIL;
 }
 
 static enum result

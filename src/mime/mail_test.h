@@ -33,7 +33,9 @@ read_file(struct buf *b, const char *path)
     char chunk[4096];
     size_t n;
 
-    assert_non_null(in);
+    if (!in)
+        fail_msg("cannot open %s", path);
+    must(in != NULL);
     buf_reset(b);
     while ((n = fread(chunk, 1, sizeof(chunk), in)) > 0)
         buf_put(b, span_of(chunk, n));

@@ -351,8 +351,8 @@ render_begin(struct buf *out, bool extended, bool utf8)
 {
     struct render r = {.out = out, .extended = extended, .utf8 = utf8};
 
-    buf_init(&r.text, LIMIT_mime_header * 4);
-    buf_init(&r.encoded, LIMIT_mime_header * 16);
+    buf_init(&r.text, (size_t)LIMIT_mime_header * 4);
+    buf_init(&r.encoded, (size_t)LIMIT_mime_header * 16);
     return r;
 }
 

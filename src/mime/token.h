@@ -39,6 +39,14 @@ mime_hex_digit(char c)
     return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
+// The octet of two hexadecimal digits.
+static inline char
+mime_hex_octet(const char digits[2])
+{
+    return (char)((unsigned)mime_hex_digit(digits[0]) << 4 |
+                  (unsigned)mime_hex_digit(digits[1]));
+}
+
 bool mime_is_atext(char c);
 enum lex mime_lex_space(struct mime_lex *l);  // white space and comments
 enum lex mime_lex_token(struct mime_lex *l, struct buf *out);  // MIME token, may be empty

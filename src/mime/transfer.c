@@ -196,7 +196,7 @@ qp_escape(struct mime_decoder *d, char c, struct buf *out, struct fault *f, bool
     } else if (mime_hex_digit(c) >= 0 && !blank) {
         d->held[d->have++] = c;
         if (d->have == 3) {
-            buf_put_char(out, (char)(mime_hex_digit(d->held[1]) << 4 | mime_hex_digit(c)));
+            buf_put_char(out, mime_hex_octet(d->held + 1));
             d->have = 0;
             d->escape = false;
         }
