@@ -96,17 +96,23 @@ report_line(struct buf *report, uint64_t number, const struct fault *f)
     buf_printf(report, "line %llu: %s\n", (unsigned long long)number, f->why);
 }
 
+struct load {
+    struct userdb *db;
+    struct buf *report;
+    struct passwd_counts counts;
+    struct passwd_line line;
+};
+
 static enum result
-load_lines(struct userdb *db, struct span text, uint64_t number, struct buf *report,
-           struct passwd_counts *counts, struct passwd_line *l, struct fault *f)
+load_lines(struct load *l, struct span text, uint64_t number, struct fault *f)
 {
     struct span line;
     for (; span_next_field(&text, '\n', &line) == R_OK; number++) {
-        enum result r = passwd_line_parse(line, l, f);
+        enum result r = passwd_line_parse(line, &l->line, f);
         if (r == R_FAIL) {
-            counts->lines_bad++;
-            report_line(report, number, f);
-        } else if (r == R_OK && store(db, l, counts, f)) {
+            l->counts.lines_bad++;
+            report_line(l->report, number, f);
+        } else if (r == R_OK && store(l->db, &l->line, &l->counts, f)) {
             return R_FAIL;
         }
     }
@@ -117,18 +123,17 @@ enum result
 passwd_file_load(struct userdb *db, struct span text, uint64_t first_line,
                  struct buf *report, struct passwd_counts *out, struct fault *f)
 {
-    struct passwd_counts counts = {0};
-    struct passwd_line l = {0};
+    struct load l = {.db = db, .report = report};
     if (userdb_begin(db, f))
         return R_FAIL;
-    buf_init(&l.hash, LIMIT_password_hash);
-    enum result r = load_lines(db, text, first_line, report, &counts, &l, f);
-    buf_done(&l.hash);
+    buf_init(&l.line.hash, LIMIT_password_hash);
+    enum result r = load_lines(&l, text, first_line, f);
+    buf_done(&l.line.hash);
     if (r != R_OK)
         userdb_abort(db);
     else
         r = userdb_commit(db, f);
     if (r == R_OK)
-        *out = counts;
+        *out = l.counts;
     return r;
 }

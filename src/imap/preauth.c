@@ -247,8 +247,8 @@ static const struct {
 };
 enum { REFUSALS = sizeof refusals / sizeof refusals[0] };
 
-static void
-refuse(struct preauth *m, enum fault_kind kind)
+void
+preauth_refuse(struct preauth *m, enum fault_kind kind)
 {
     size_t i = 0;
     while (i < REFUSALS - 1 && refusals[i].kind != kind)
@@ -268,7 +268,7 @@ auth_reply(struct preauth *m, const struct auth_reply *reply)
     else if (reply->verdict == AUTH_CONTINUE && !m->is_login)
         challenge(m, reply->data);
     else
-        refuse(m, reply->verdict == AUTH_CONTINUE ? FAULT_SERVERBUG : reply->fault);
+        preauth_refuse(m, reply->verdict == AUTH_CONTINUE ? FAULT_SERVERBUG : reply->fault);
 }
 
 static void

@@ -28,6 +28,8 @@ void preauth_say(struct preauth *m, const char *status,
 void preauth_say_line(struct preauth *m, const char *line);
 void preauth_say_bad(struct preauth *m, const char *text);  // and counts it
 void preauth_count_bad(struct preauth *m);  // the last one ends the connection
+void preauth_refuse(struct preauth *m,
+                    enum fault_kind kind);  // a login, worded by preauth_reply.def
 void preauth_finish(struct preauth *m);
 void preauth_greet(struct preauth *m);
 // Runs the command whose tag and verb are read.

@@ -216,7 +216,7 @@ is_private(struct preauth *m)
 {
     if (may_log_in(m))
         return true;
-    preauth_say(m, "NO", "[PRIVACYREQUIRED] Passwords are accepted under TLS only.");
+    preauth_refuse(m, FAULT_PRIVACY);
     return false;
 }
 
