@@ -276,7 +276,7 @@ index_remove(const char *folder, struct fault *f)
 enum result
 index_read_begin(struct index *ix, struct index_reader *r, struct fault *f)
 {
-    *r = (struct index_reader){.ix = ix};
+    *r = (struct index_reader){.ix = ix, .plain = ix->codec == codec_by_name("identity")};
     int rc = mdb_txn_begin(ix->env, NULL, MDB_RDONLY, &r->txn);
     if (rc != 0)
         return index_fault(ix, rc, "read", f);
@@ -328,6 +328,10 @@ decode(struct index_reader *r, MDB_val key, MDB_val value, struct span *value_ou
                 v = span_of(value.mv_data, value.mv_size);
     if (v.n < c->overhead || k.n < 9)
         return index_fault(r->ix, MDB_CORRUPTED, "value", f);
+    if (r->plain) {
+        *value_out = v;
+        return R_OK;
+    }
     size_t n = v.n - c->overhead;
     buf_reset(&r->scratch);
     char *plain = buf_reserve(&r->scratch, n);

@@ -74,6 +74,7 @@ struct index_reader {
     struct index *ix;
     MDB_txn *txn;
     MDB_cursor *cursor;   // on rows
+    bool plain;           // values need no decoding
     struct buf scratch;
 };
 enum result index_read_begin(struct index *ix, struct index_reader *r, struct fault *f) MUST_CHECK;
