@@ -13,10 +13,22 @@ imap_stream_accept(struct imap_command *c)
         conn_write_str(c->session->conn, "+ OK\r\n");
 }
 
+// A piece is lent out of the connection's input: who writes it to disk may suspend, so nothing is read meanwhile.
+static void
+lend(struct imap_command *c, size_t n)
+{
+    conn_read_pause(c->session->conn);
+    c->stream_taken = n;
+    c->stream_left -= n;
+}
+
 static void
 give_back(struct imap_command *c)
 {
+    if (c->stream_taken == 0)
+        return;
     conn_consume(c->session->conn, c->stream_taken);
+    conn_read_resume(c->session->conn);
     c->stream_taken = 0;
 }
 
@@ -31,8 +43,7 @@ imap_stream_read(struct imap_command *c, struct span *out, struct fault *f)
         return fault_set(f, FAULT_CLOSED, "literal cut short");
     struct span in = conn_input(conn);
     *out = in.n > c->stream_left ? span_of(in.p, (size_t)c->stream_left) : in;
-    c->stream_taken = out->n;
-    c->stream_left -= out->n;
+    lend(c, out->n);
     return R_OK;
 }
 
