@@ -2,14 +2,31 @@
 #include "base/limits.h"
 
 static void
+forget_start(struct exchange *e)
+{
+    if (e->start.p != NULL)
+        explicit_bzero(e->start.p, e->start.n);  // may hold a password
+    buf_done(&e->start);
+}
+
+static void
 exchange_free(struct gate *g, struct exchange *e)
 {
     HASH_DEL(g->exchanges, e);
     e->front->exchange = NULL;
-    if (e->waiting.p != NULL)
-        explicit_bzero(e->waiting.p, e->waiting.n);  // may hold a password
-    buf_done(&e->waiting);
+    forget_start(e);
     free(e);
+}
+
+// Sends the first message, or waits for auth to come back.
+static void
+send_start(struct gate *g, struct exchange *e)
+{
+    e->sent = g->auth != NULL;
+    if (e->sent)
+        channel_send(g->auth, MESSAGE_AUTH_START, buf_span(&e->start), -1);
+    else if (!timer_is_set(&g->auth_wait))
+        timer_set(&g->auth_wait, LIMIT_auth_wait_ms);
 }
 
 void
@@ -22,12 +39,9 @@ exchange_start(struct front *f, struct auth_start *start)
     e->front = f;
     f->exchange = e;
     HASH_ADD(hh, g->exchanges, id, sizeof e->id, e);
-    buf_init(&e->waiting, LIMIT_channel_message);
-    auth_start_put(&e->waiting, start);
-    if (g->auth != NULL)
-        exchange_auth_back(g);
-    else if (!timer_is_set(&g->auth_wait))
-        timer_set(&g->auth_wait, LIMIT_auth_wait_ms);
+    buf_init(&e->start, LIMIT_channel_message);
+    auth_start_put(&e->start, start);
+    send_start(g, e);
 }
 
 static void
@@ -55,7 +69,7 @@ exchange_drop(struct front *f, bool tell_auth)
 {
     if (f->exchange == NULL)
         return;
-    if (tell_auth && f->exchange->waiting.n == 0)
+    if (tell_auth && f->exchange->sent)
         send_step(f->gate, MESSAGE_AUTH_ABORT,
                   &(struct auth_step){f->exchange->id, SPAN_NONE});
     exchange_free(f->gate, f->exchange);
@@ -68,11 +82,7 @@ exchange_auth_back(struct gate *g)
     timer_clear(&g->auth_wait);
     HASH_ITER(hh, g->exchanges, e, next)
     {
-        if (e->waiting.n == 0)
-            continue;
-        channel_send(g->auth, MESSAGE_AUTH_START, buf_span(&e->waiting), -1);
-        explicit_bzero(e->waiting.p, e->waiting.n);
-        buf_done(&e->waiting);
+        send_start(g, e);
     }
 }
 
@@ -85,15 +95,17 @@ fail(struct gate *g, struct exchange *e)
                  &(struct auth_reply){.verdict = AUTH_REFUSED, .fault = FAULT_UNAVAILABLE});
 }
 
-// Called when auth died, and when it did not come back in time (then what waits fails too).
+// Called when auth died: what it had answered once cannot be taken up by its successor. And again when none came
+// in time: then nothing waits any longer.
 void
 exchange_auth_gone(struct gate *g)
 {
-    bool too_long = !timer_is_set(&g->auth_wait) && g->auth == NULL;
+    bool too_long = !timer_is_set(&g->auth_wait);
     struct exchange *e, *next;
     HASH_ITER(hh, g->exchanges, e, next)
     {
-        if (e->waiting.n == 0 || too_long)
+        e->sent = false;
+        if (e->start.n == 0 || too_long)
             fail(g, e);
     }
 }
@@ -106,6 +118,7 @@ exchange_reply(struct gate *g, const struct auth_reply *r)
     if (e == NULL)
         return;  // aborted meanwhile
     struct front *f = e->front;
+    forget_start(e);
     if (r->verdict != AUTH_CONTINUE)
         exchange_free(g, e);
     front_answer(f, r);

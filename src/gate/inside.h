@@ -21,11 +21,13 @@
 
 struct listener;  // listener.c
 
-// One SASL exchange or LOGIN: kept until auth answered, packed when auth is away just now.
+// One SASL exchange or LOGIN, until auth's verdict. Its first message is kept until auth has answered once: when
+// auth dies before, it is asked again.
 struct exchange {
     uint64_t id;
     struct front *front;
-    struct buf waiting;  // the message to send when auth is back; empty when it was sent
+    struct buf start;  // empty after the first answer
+    bool sent;
     UT_hash_handle hh;
 };
 

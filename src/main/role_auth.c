@@ -330,7 +330,9 @@ finish(struct auth_role *role)
 int
 role_auth_main(const struct role_start *start)
 {
-    struct auth_role role = {.start = start};
+    static struct auth_role
+        role;  // a hash still on the pool may come back to it until the process is gone
+    role.start = start;
     buf_init(&role.ticket_key, 64);
     buf_init(&role.domains, 65536);
     buf_init(&role.decoy_hash, LIMIT_password_hash);
