@@ -288,16 +288,18 @@ conn_new(int fd, conn_fn *on_input, void *arg)
 struct conn *
 conn_new_tls(int fd, SSL *ssl, conn_fn *on_input, void *arg)
 {
+    bool fresh = !SSL_is_init_finished(ssl);  // a detached one comes back finished
     SSL_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                           SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    must(SSL_set_fd(ssl, fd) == 1);
-    if (SSL_is_server(ssl))
+    if (fresh)
+        must(SSL_set_fd(ssl, fd) == 1);
+    if (fresh && SSL_is_server(ssl))
         SSL_set_accept_state(ssl);
-    else
+    else if (fresh)
         SSL_set_connect_state(ssl);
     struct conn *c = conn_new(fd, on_input, arg);
     c->ssl = ssl;
-    c->is.handshake = true;
+    c->is.handshake = fresh;
     conn_work_later(c);
     return c;
 }

@@ -18,7 +18,7 @@ struct conn;
 typedef void conn_fn(struct conn *c, void *arg);
 
 struct conn *conn_new(int fd, conn_fn *on_input, void *arg);      // takes fd over; sets O_NONBLOCK, TCP_NODELAY
-// Server side TLS on fd; on_input is called after the handshake (first with empty input), or with conn_eof.
+// Server side TLS on fd (or TLS that goes on, from conn_detach_tls); on_input is called after the handshake (first with empty input), or with conn_eof.
 struct conn *conn_new_tls(int fd, SSL *ssl, conn_fn *on_input, void *arg);
 // Frees; output still queued is dropped. Safe inside the handler. Closing while a task waits in conn_write
 // or conn_wait_input is a bug: call conn_fail, which sends that task on its way, and let it close.
