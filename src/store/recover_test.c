@@ -118,14 +118,19 @@ ignore_record(const struct journal_record *r, void *arg, struct fault *f)
     return R_OK;
 }
 
-// Densely where headers are, sparsely inside bodies.
+// Densely where batches begin, sparsely inside bodies.
 static uint64_t
 flip_step(const struct image *m, uint64_t at)
 {
-    for (size_t i = 0; i <= BATCHES; i++)
-        if (at + 40 > m->ends[i] && at < m->ends[i] + 400)
-            return 11;
-    return 2003;
+    uint64_t step = 2003;
+    for (size_t i = 0; i <= BATCHES; i++) {
+        uint64_t from = m->ends[i] - 40, to = m->ends[i] + 300;
+        if (at >= from && at < to)
+            return 13;
+        if (at < from && from - at < step)
+            step = from - at;
+    }
+    return step;
 }
 
 // One flipped bit: either it is reported, or it was in the last batch, which could be a torn write.
