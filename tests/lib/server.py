@@ -38,6 +38,21 @@ def run_verb(*words, stdin=b"", timeout=60):
     return done.stdout
 
 
+FRAME = re.compile(r"\((/[^()+]*posthorn)\+(0x[0-9a-f]+)\)")
+
+
+def symbolize(text):
+    """The sandbox keeps the roles from starting a symbolizer: done here, afterwards."""
+    found = FRAME.findall(text)
+    if not found:
+        return text
+    program, offsets = found[0][0], list(dict.fromkeys(offset for _, offset in found))
+    done = subprocess.run(["addr2line", "-f", "-e", program, *offsets], stdout=subprocess.PIPE, check=False)
+    lines = done.stdout.decode().split("\n")
+    names = {o: f"{lines[2 * i]} {lines[2 * i + 1].replace(str(ROOT), '')}" for i, o in enumerate(offsets) if 2 * i + 1 < len(lines)}
+    return FRAME.sub(lambda m: names.get(m[2], m[0]), text)
+
+
 _template = None
 
 
@@ -161,7 +176,8 @@ class Server:
         text = self.stderr()
         new, self.reported = text[self.reported:], len(text)
         if REPORT.search(new):
-            raise AssertionError("the server reported:\n" + new[-8000:])
+            at = max(REPORT.search(new).start() - 200, 0)
+            raise AssertionError("the server reported:\n" + symbolize(new[at:at + 5000]))
 
     # -- what transcripts need ---------------------------------------------------------------
     def address(self, service):
