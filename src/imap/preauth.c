@@ -18,6 +18,7 @@ next_command(struct preauth *m)
 {
     command_reader_init(&m->reader, LIMIT_line_preauth, LIMIT_line_preauth);
     m->reader.nonsync_max = LIMIT_literal_nonsync;
+    m->reader.buffered = true;
 }
 
 // A browser that was sent here by somebody else's page (ALPACA) must not get a second line in.
@@ -102,12 +103,10 @@ fatal_command(struct preauth *m, struct span in)
     return in.n;
 }
 
-// Nothing before login takes a streamed literal (APPEND); one that is on its way already cannot be skipped.
+// Nothing before login takes a streamed literal (APPEND): it is not asked for.
 static size_t
 streamed_command(struct preauth *m, struct span in, size_t size)
 {
-    if (!m->reader.literal.sync)
-        return fatal_command(m, in);
     m->reader.kind = FAULT_BAD;
     return refused_command(m, in, size);
 }

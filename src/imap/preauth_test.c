@@ -191,8 +191,8 @@ static const struct {
     {TLS, SPAN("a LOGIN {-1}\r\n"), "", "a BAD Invalid arguments.\r\n", PREAUTH_READING},
     {TLS, SPAN("a APPEND INBOX {10}\r\n"), "", "a BAD Invalid command.\r\n",
      PREAUTH_READING},
-    {TLS, SPAN("a APPEND INBOX {10+}\r\n"), "",
-     "* BYE [TOOBIG] Command too long.\r\n<close>", PREAUTH_CLOSED},
+    {TLS, SPAN("a APPEND INBOX {3+}\r\nabc\r\n"), "",
+     "a BAD Unknown command, or not before login.\r\n", PREAUTH_READING},
     // AUTHENTICATE
     {TLS, SPAN("a AUTHENTICATE PLAIN\r\nAGFubgB4\r\n"), "c+",
      "<auth PLAIN   >+ bW9yZQ==\r\n<step \0", PREAUTH_DONE},

@@ -152,7 +152,8 @@ take_literal(struct command_reader *r, struct span input)
 {
     if (r->refused && r->literal.sync)
         return COMMAND_REFUSED;
-    if (!r->refused && is_streamed(r, input))
+    bool may_stream = !r->refused && !(r->buffered && !r->literal.sync);
+    if (may_stream && is_streamed(r, input))
         return COMMAND_STREAM;
     if (r->nonsync_max > 0 && !r->literal.sync && r->literal.size > r->nonsync_max)
         return refuse_literal(r, FAULT_TOOBIG, "non-synchronising literal too large");

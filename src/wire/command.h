@@ -26,13 +26,15 @@ struct command_literal {
 struct command_reader {
     size_t line_max, command_max;
     size_t
-        nonsync_max;  // set after init: larger non-synchronising literals are FATAL (LITERAL-); 0: no cap of their own
+        nonsync_max;  // set after init: larger literals without "+" are FATAL (LITERAL-); 0: no cap
     size_t at;  // octets looked at
     size_t line_octets;  // of them outside literals
     size_t line_start;  // where the current line began
     size_t literal_end;  // where the current literal ends; 0 outside literals
     uint32_t literals, depth, lists, words;
     bool quoted, escaped, in_word;
+    bool
+        buffered;  // set after init: only what must be asked for is streamed (before login)
     bool rest;  // behind a streamed literal: all further literals are streamed
     bool asked;  // "+" was asked for
     bool refused;  // the command is read on to its end, then refused
@@ -47,7 +49,7 @@ void command_reader_init(struct command_reader *r, size_t line_max, size_t comma
 // `input` begins with the command's first octet and holds at least what it held last time. A bare LF ends a line
 // too. After WHOLE and REFUSED the caller drops size_out octets and inits again. After STREAM it drops them, takes
 // the literal's octets and calls command_reader_rest; the next input begins right after the literal. Literals are
-// streamed for APPEND and REPLACE, from the argument after the mailbox name on. Before login STREAM is to be refused.
+// streamed for APPEND and REPLACE, from the argument after the mailbox name on.
 enum command_state command_reader_feed(struct command_reader *r, struct span input,
                                        size_t *size_out);
 void command_reader_rest(struct command_reader *r);
