@@ -36,7 +36,7 @@ enum result
 feed_password(struct verb_client *c, struct fault *f)
 {
     char line[LIMIT_password + 3];
-    size_t n;
+    size_t n = 0;
     enum result r = read_password(line, sizeof line, &n, f);
     if (r == R_OK)
         r = verb_client_put(c, span_of(line, n), f);
