@@ -49,8 +49,8 @@ static void
 fold(struct index_fold *w, enum record_type type, const struct buf *meta, uint64_t seq)
 {
     struct fault f;
-    struct record_place place = {seq, 1ull << 32 | seq};
-    must(index_fold_record(w, 1, type, buf_span(meta), place, true, &f) == R_OK);
+    struct index_record r = {1, type, buf_span(meta), {seq, 1ull << 32 | seq}, true};
+    must(index_fold_record(w, &r, &f) == R_OK);
     if (index_fold_full(w))
         must(index_fold_commit(w, &f) == R_OK);
 }
@@ -112,14 +112,12 @@ fold_added(struct index_fold *w, struct buf *meta, uint64_t *seq)
 static void
 load_table(struct index *ix)
 {
-    struct message_table t;
-    struct index_position p;
-    uint64_t last;
+    struct index_table t = {.expected = ROWS};
     struct fault f;
     begin();
-    must(index_load_table(ix, 1, 1, ROWS, &t, &p, &last, &f) == R_OK && t.count == ROWS);
+    must(index_load_table(ix, 1, 1, &t, &f) == R_OK && t.table.count == ROWS);
     end("table load: single rows", ROWS);
-    message_table_done(&t);
+    message_table_done(&t.table);
 }
 
 static void

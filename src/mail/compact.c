@@ -48,5 +48,6 @@ forget(uint64_t account, uint64_t mailbox, uint64_t up_to_modseq, void *arg)
 enum result
 mail_compact(struct mail *m, int64_t now_s, uint64_t *freed_out, struct fault *f)
 {
-    return store_compact(mail_store(m), now_s, forget, NULL, m, freed_out, f);
+    struct store_compaction how = {.now_s = now_s, .forget = forget, .arg = m};
+    return store_compact(mail_store(m), &how, freed_out, f);
 }

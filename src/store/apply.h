@@ -32,9 +32,9 @@ enum rows_edit_kind { EDIT_FLAGS, EDIT_EXPUNGE, EDIT_RESTORE };
 struct rows_edit {
     enum rows_edit_kind kind;
     uint64_t modseq;
-    uint16_t flags;          // EDIT_FLAGS
-    struct span keywords;    // EDIT_FLAGS: packed list
-    int64_t when_s;          // EDIT_EXPUNGE: the rows become tombstones
+    uint16_t flags;  // EDIT_FLAGS
+    struct span keywords;  // EDIT_FLAGS: packed list
+    int64_t when_s;  // EDIT_EXPUNGE: the rows become tombstones
 };
 
 // All return R_FAIL with the fault on trouble of the target's own; *_get R_NONE when there is nothing.
@@ -43,27 +43,34 @@ struct store_rows {
     enum result (*account_get)(void *t, struct account_row *out, struct fault *f);
     enum result (*account_put)(void *t, const struct account_row *a, struct fault *f);
     enum result (*account_gone)(void *t, struct fault *f);
-    enum result (*mailbox_get)(void *t, uint64_t id, struct mailbox_row *out, struct fault *f);
+    enum result (*mailbox_get)(void *t, uint64_t id, struct mailbox_row *out,
+                               struct fault *f);
     enum result (*mailbox_put)(void *t, const struct mailbox_row *m, struct fault *f);
     // The header goes; the rows stay as tombstones of that modseq.
-    enum result (*mailbox_gone)(void *t, const struct record_mailbox_gone *g, struct fault *f);
+    enum result (*mailbox_gone)(void *t, const struct record_mailbox_gone *g,
+                                struct fault *f);
     // Ids of all mailboxes, in any order; the caller frees.
     enum result (*mailbox_ids)(void *t, uint64_t **ids_out, size_t *n_out, struct fault *f);
     enum result (*keyword_put)(void *t, const struct record_keyword *k, struct fault *f);
     // A new row, unless there is one of this UID.
-    enum result (*row_add)(void *t, uint64_t mailbox, const struct record_row *row, struct fault *f);
-    enum result (*rows_edit)(void *t, uint64_t mailbox, struct span ranges, const struct rows_edit *e, struct fault *f);
-    enum result (*forget)(void *t, uint64_t mailbox, uint64_t up_to_modseq, struct fault *f);
+    enum result (*row_add)(void *t, uint64_t mailbox, const struct record_row *row,
+                           struct fault *f);
+    enum result (*rows_edit)(void *t, uint64_t mailbox, struct span ranges,
+                             const struct rows_edit *e, struct fault *f);
+    enum result (*forget)(void *t, uint64_t mailbox, uint64_t up_to_modseq,
+                          struct fault *f);
     enum result (*private_put)(void *t, const struct record_private *p, struct fault *f);
     enum result (*meta_put)(void *t, const struct record_meta *m, struct fault *f);
     enum result (*subscribe)(void *t, const struct record_subscribe *s, struct fault *f);
     // What goes with a new body: its cache and thread keys.
-    enum result (*body_put)(void *t, uint64_t blob, const struct record_added *r, struct fault *f);
+    enum result (*body_put)(void *t, uint64_t blob, const struct record_added *r,
+                            struct fault *f);
 };
 
 // FAULT_CORRUPTION when the record is damaged. Records of a mailbox that is gone do nothing.
-enum result apply_record(const struct store_rows *rows, void *t, enum record_type type, struct span meta,
-                         struct record_place place, struct fault *f) MUST_CHECK;
+enum result apply_record(const struct store_rows *rows, void *t, enum record_type type,
+                         struct span meta, struct record_place place,
+                         struct fault *f) MUST_CHECK;
 
 // The highest id (MAILBOXID, EMAILID, THREADID) that the record makes known, 0 when none; RESTORED adds to `id`.
 uint64_t apply_max_id(enum record_type type, struct span meta, uint64_t id);

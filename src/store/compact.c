@@ -307,17 +307,18 @@ run(struct compaction *c, task_fn *fn, struct fault *f)
 }
 
 enum result
-embedded_compact(struct store *s, int64_t now_s, store_forget_fn *forget,
-                 store_blob_in_use_fn *in_use, void *arg, uint64_t *freed_out,
+embedded_compact(struct store *s, const struct store_compaction *how, uint64_t *freed_out,
                  struct fault *f)
 {
-    struct compaction c = {
-        .s = s, .before_s = now_s - s->retention_s, .in_use = in_use, .arg = arg};
+    struct compaction c = {.s = s,
+                           .before_s = how->now_s - s->retention_s,
+                           .in_use = how->in_use,
+                           .arg = how->arg};
     enum result r = fold_flush(s->fold, 0, f);
     if (r == R_OK)
         r = run(&c, find_forgettable, f);
     if (r == R_OK)
-        r = forget_all(&c, forget, f);
+        r = forget_all(&c, how->forget, f);
     if (r == R_OK)
         r = run(&c, rewrite_segments, f);
     if (r == R_OK)

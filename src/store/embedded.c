@@ -15,9 +15,13 @@ embedded_index_folder(char *out, size_t size, const char *path, const char *name
 static enum result
 replay_one(const struct journal_record *r, void *arg, struct fault *f)
 {
-    bool with_body = (r->header.flags & RECORD_BODY_DROPPED) == 0;
-    return fold_replay(arg, r->header.account, (enum record_type)r->header.type, r->meta,
-                       r->place, with_body, f);
+    struct index_record record = {.account = r->header.account,
+                                  .type = (enum record_type)r->header.type,
+                                  .meta = r->meta,
+                                  .place = r->place,
+                                  .with_body =
+                                      (r->header.flags & RECORD_BODY_DROPPED) == 0};
+    return fold_replay(arg, &record, f);
 }
 
 enum result

@@ -14,22 +14,28 @@ enum { EMBEDDED_IO_THREADS = 4 };
 // The folder of the index in a data directory.
 void embedded_index_folder(char *out, size_t size, const char *path, const char *name);
 // Folds the journal from the index's position to sequence `to` (0 = the end) into the fold. Blocks.
-enum result embedded_replay(struct journal *j, struct fold *fold, uint64_t to, struct fault *f) MUST_CHECK;
+enum result embedded_replay(struct journal *j, struct fold *fold, uint64_t to,
+                            struct fault *f) MUST_CHECK;
 
 // load.c
-enum result embedded_state_load(struct store *s, uint64_t account, struct state **out, struct fault *f);
-enum result embedded_table_load(struct store *s, struct state *st, uint64_t mailbox, struct fault *f);
-enum result embedded_accounts(struct store *s, uint64_t **out, size_t *n_out, struct fault *f);
-enum result embedded_tombstones(struct store *s, struct state *st, uint64_t mailbox, uint64_t since,
-                                struct store_tombstone **out, size_t *n_out, struct fault *f);
-enum result embedded_privates(struct store *s, struct state *st, uint64_t mailbox, uint64_t user,
-                              struct store_private **out, size_t *n_out, struct fault *f);
-enum result embedded_thread_keys(struct store *s, struct state *st, struct store_thread_key **out, size_t *n_out,
+enum result embedded_state_load(struct store *s, uint64_t account, struct state **out,
+                                struct fault *f);
+enum result embedded_table_load(struct store *s, struct state *st, uint64_t mailbox,
+                                struct fault *f);
+enum result embedded_accounts(struct store *s, uint64_t **out, size_t *n_out,
+                              struct fault *f);
+enum result embedded_tombstones(struct store *s, struct state *st, uint64_t mailbox,
+                                uint64_t since, struct store_tombstones *out,
+                                struct fault *f);
+enum result embedded_privates(struct store *s, struct state *st, uint64_t mailbox,
+                              uint64_t user, struct store_privates *out, struct fault *f);
+enum result embedded_thread_keys(struct store *s, struct state *st,
+                                 struct store_thread_key **out, size_t *n_out,
                                  struct fault *f);
 // compact.c, verify.c
-enum result embedded_compact(struct store *s, int64_t now_s, store_forget_fn *forget, store_blob_in_use_fn *in_use,
-                             void *arg, uint64_t *freed_out, struct fault *f);
-enum result embedded_verify(struct store *s, store_report_fn *report, void *arg, struct store_verify_result *out,
-                            struct fault *f);
+enum result embedded_compact(struct store *s, const struct store_compaction *how,
+                             uint64_t *freed_out, struct fault *f);
+enum result embedded_verify(struct store *s, store_report_fn *report, void *arg,
+                            struct store_verify_result *out, struct fault *f);
 
 #endif

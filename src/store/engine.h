@@ -20,27 +20,34 @@ struct engine {
     const char *name;
     enum result (*open)(struct store *s, const struct store_options *o, struct fault *f);
     void (*close)(struct store *s);
-    enum result (*state_load)(struct store *s, uint64_t account, struct state **out, struct fault *f);
-    enum result (*table_load)(struct store *s, struct state *st, uint64_t mailbox, struct fault *f);
+    enum result (*state_load)(struct store *s, uint64_t account, struct state **out,
+                              struct fault *f);
+    enum result (*table_load)(struct store *s, struct state *st, uint64_t mailbox,
+                              struct fault *f);
     // Lists are allocated for the caller, who frees them.
-    enum result (*accounts)(struct store *s, uint64_t **out, size_t *n_out, struct fault *f);
-    enum result (*tombstones)(struct store *s, struct state *st, uint64_t mailbox, uint64_t since,
-                              struct store_tombstone **out, size_t *n_out, struct fault *f);
-    enum result (*privates)(struct store *s, struct state *st, uint64_t mailbox, uint64_t user,
-                            struct store_private **out, size_t *n_out, struct fault *f);
-    enum result (*thread_keys)(struct store *s, struct state *st, struct store_thread_key **out, size_t *n_out,
+    enum result (*accounts)(struct store *s, uint64_t **out, size_t *n_out,
+                            struct fault *f);
+    enum result (*tombstones)(struct store *s, struct state *st, uint64_t mailbox,
+                              uint64_t since, struct store_tombstones *out,
+                              struct fault *f);
+    enum result (*privates)(struct store *s, struct state *st, uint64_t mailbox,
+                            uint64_t user, struct store_privates *out, struct fault *f);
+    enum result (*thread_keys)(struct store *s, struct state *st,
+                               struct store_thread_key **out, size_t *n_out,
                                struct fault *f);
     enum result (*commit)(struct store *s, struct store_batch *b, struct fault *f);
-    enum result (*blob_read)(struct store *s, uint64_t blob, uint64_t offset, size_t len, char *dst, struct fault *f);
+    enum result (*blob_read)(struct store *s, uint64_t blob, uint64_t offset, size_t len,
+                             char *dst, struct fault *f);
     void (*blob_readahead)(struct store *s, uint64_t blob);
     void (*cache_begin)(struct store_cache_reader *r);
-    enum result (*cache_find)(struct store_cache_reader *r, uint64_t blob, struct span *cache_out);
+    enum result (*cache_find)(struct store_cache_reader *r, uint64_t blob,
+                              struct span *cache_out);
     void (*cache_end)(struct store_cache_reader *r);
-    enum result (*verify)(struct store *s, store_report_fn *report, void *arg, struct store_verify_result *out,
-                          struct fault *f);
+    enum result (*verify)(struct store *s, store_report_fn *report, void *arg,
+                          struct store_verify_result *out, struct fault *f);
     enum result (*backup)(struct store *s, store_sink_fn *sink, void *arg, struct fault *f);
-    enum result (*compact)(struct store *s, int64_t now_s, store_forget_fn *forget, store_blob_in_use_fn *in_use,
-                           void *arg, uint64_t *freed_out, struct fault *f);
+    enum result (*compact)(struct store *s, const struct store_compaction *c,
+                           uint64_t *freed_out, struct fault *f);
     enum result (*checkpoint)(struct store *s, struct fault *f);
     void (*stats)(struct store *s, struct store_stats *out);
 };
@@ -72,7 +79,8 @@ struct store_cache_reader {
 };
 
 // As store_open; also a directory whose restore is not complete.
-enum result store_open_restoring(const struct store_options *o, struct store **s_out, struct fault *f) MUST_CHECK;
+enum result store_open_restoring(const struct store_options *o, struct store **s_out,
+                                 struct fault *f) MUST_CHECK;
 void store_report(struct store *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 #endif

@@ -104,9 +104,7 @@ fold_some(struct fold *fold, const struct unfolded *u, struct fault *f)
 {
     for (; u && !index_fold_full(fold->writer); u = next_of(fold, u)) {
         for (size_t i = 0; i < u->count; i++) {
-            const struct unfolded_record *r = &u->records[i];
-            if (index_fold_record(fold->writer, u->account, r->type, r->meta, r->place,
-                                  r->with_body, f) != R_OK)
+            if (index_fold_record(fold->writer, &u->records[i], f) != R_OK)
                 return R_FAIL;
         }
     }
@@ -191,10 +189,9 @@ checkpoint_thread(void *arg)
 }
 
 enum result
-fold_replay(struct fold *fold, uint64_t account, enum record_type type, struct span meta,
-            struct record_place place, bool with_body, struct fault *f)
+fold_replay(struct fold *fold, const struct index_record *r, struct fault *f)
 {
-    if (index_fold_record(fold->writer, account, type, meta, place, with_body, f) != R_OK)
+    if (index_fold_record(fold->writer, r, f) != R_OK)
         return R_FAIL;
     return index_fold_full(fold->writer) ? index_fold_commit(fold->writer, f) : R_OK;
 }

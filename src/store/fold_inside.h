@@ -34,7 +34,7 @@ struct unfolded {
     size_t octets, count;
     unsigned refs;  // the lists' one, and those of cache readers
     bool folded;
-    struct unfolded_record *records;
+    struct index_record *records;
     struct cached *cached;  // one per record; cache empty when there is none
     char *bytes;
 };
@@ -60,7 +60,7 @@ struct fold {
     struct unfolded *head, **tail;
     size_t octets;
     uint64_t position, max_id;
-    struct fault fault;           // when broken or failing
+    struct fault fault;  // when broken or failing
     struct waiter *waiters;
     struct cached *caches;
     atomic_size_t cache_count;

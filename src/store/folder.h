@@ -19,7 +19,8 @@ struct folder {
 };
 // FAULT_INUSE when another process has the lock, FAULT_CORRUPTION for a newer or unreadable format, and for a
 // restore that was not finished, unless `restoring`.
-enum result folder_open(const char *path, bool restoring, struct folder *out, struct fault *f) MUST_CHECK;
+enum result folder_open(const char *path, bool restoring, struct folder *out,
+                        struct fault *f) MUST_CHECK;
 // Between begin and end the directory holds a restore that is not complete. FAULT_ALREADYEXISTS when there is mail.
 enum result folder_restore_begin(const char *path, struct fault *f) MUST_CHECK;
 enum result folder_restore_end(const char *path, struct fault *f) MUST_CHECK;

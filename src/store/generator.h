@@ -8,10 +8,10 @@
 #include "store/state_inside.h"
 
 struct generator {
-    struct state *state;      // the model: what all records so far fold to
+    struct state *state;  // the model: what all records so far fold to
     uint64_t seed, modseq, id;
     uint32_t mailboxes_max;
-    enum record_type type;    // the record made last
+    enum record_type type;  // the record made last
     struct buf meta;
 };
 

@@ -342,12 +342,14 @@ decode(struct index_reader *r, MDB_val key, MDB_val value, struct span *value_ou
     return R_OK;
 }
 
+// From `key` on; without a key, on from where the cursor is.
 static enum result
-move(struct index_reader *r, MDB_val key, MDB_cursor_op op, struct span prefix,
-     struct span *key_out, struct span *value_out, struct fault *f)
+move(struct index_reader *r, MDB_val key, struct span prefix, struct span *key_out,
+     struct span *value_out, struct fault *f)
 {
     MDB_val value;
-    int rc = mdb_cursor_get(r->cursor, &key, &value, op);
+    int rc =
+        mdb_cursor_get(r->cursor, &key, &value, key.mv_size > 0 ? MDB_SET_RANGE : MDB_NEXT);
     if (rc == MDB_NOTFOUND)
         return R_NONE;
     if (rc != 0)
@@ -366,14 +368,14 @@ index_seek(struct index_reader *r, const struct index_key *from, struct span pre
            struct span *key_out, struct span *value_out, struct fault *f)
 {
     MDB_val key = {from->n, (void *)(uintptr_t)from->p};
-    return move(r, key, MDB_SET_RANGE, prefix, key_out, value_out, f);
+    return move(r, key, prefix, key_out, value_out, f);
 }
 
 enum result
 index_next(struct index_reader *r, struct span prefix, struct span *key_out,
            struct span *value_out, struct fault *f)
 {
-    return move(r, (MDB_val){0}, MDB_NEXT, prefix, key_out, value_out, f);
+    return move(r, (MDB_val){0}, prefix, key_out, value_out, f);
 }
 
 // ---- values ----

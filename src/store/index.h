@@ -15,19 +15,24 @@
 
 #include <lmdb.h>
 
-enum { INDEX_FORMAT = 1, INDEX_ENVIRONMENTS = 1, INDEX_OPS = 8192, INDEX_CACHE_CONTEXT = 'C' };
+enum {
+    INDEX_FORMAT = 1,
+    INDEX_ENVIRONMENTS = 1,
+    INDEX_OPS = 8192,
+    INDEX_CACHE_CONTEXT = 'C'
+};
 
 // Rows: account (8 octets), a letter, and what the letter needs. All numbers big-endian, so that order is meaning.
 enum index_letter {
     INDEX_ACCOUNT = 'A',
-    INDEX_MAILBOX = 'B',    // mailbox
-    INDEX_DELETED = 'D',    // mailbox: deleted, its rows are tombstones of one modseq
-    INDEX_KEYWORD = 'K',    // mailbox, number (4)
-    INDEX_VALUE = 'M',      // mailbox, hash of the name (16)
-    INDEX_PRIVATE = 'P',    // mailbox, user, uid (4)
-    INDEX_ROW = 'R',        // mailbox, uid (4)
-    INDEX_SUBSCRIBED = 'S', // hash of the name (16)
-    INDEX_THREAD = 'T',     // blob: THREADID and thread keys of a message
+    INDEX_MAILBOX = 'B',  // mailbox
+    INDEX_DELETED = 'D',  // mailbox: deleted, its rows are tombstones of one modseq
+    INDEX_KEYWORD = 'K',  // mailbox, number (4)
+    INDEX_VALUE = 'M',  // mailbox, hash of the name (16)
+    INDEX_PRIVATE = 'P',  // mailbox, user, uid (4)
+    INDEX_ROW = 'R',  // mailbox, uid (4)
+    INDEX_SUBSCRIBED = 'S',  // hash of the name (16)
+    INDEX_THREAD = 'T',  // blob: THREADID and thread keys of a message
     INDEX_TOMBSTONE = 'X',  // mailbox, modseq, uid (4)
 };
 
@@ -50,14 +55,15 @@ struct index {
 };
 
 struct index_position {
-    uint64_t seq;              // all records up to here are folded
-    uint64_t part_seq;         // of this record only some rows are; 0 = none
+    uint64_t seq;  // all records up to here are folded
+    uint64_t part_seq;  // of this record only some rows are; 0 = none
     uint64_t part_account;
     uint64_t max_id;
 };
 
 // FAULT_CORRUPTION: damaged, of another store, codec or format; f->why tells. index_remove, then open again.
-enum result index_open(const char *folder, const uint8_t uuid[16], const struct codec *codec, struct index **ix_out,
+enum result index_open(const char *folder, const uint8_t uuid[16],
+                       const struct codec *codec, struct index **ix_out,
                        struct fault *f) MUST_CHECK;
 void index_close(struct index **ix);
 enum result index_remove(const char *folder, struct fault *f) MUST_CHECK;
@@ -73,31 +79,35 @@ enum result index_fault(struct index *ix, int rc, const char *what, struct fault
 struct index_reader {
     struct index *ix;
     MDB_txn *txn;
-    MDB_cursor *cursor;   // on rows
-    bool plain;           // values need no decoding
+    MDB_cursor *cursor;  // on rows
+    bool plain;  // values need no decoding
     struct buf scratch;
 };
-enum result index_read_begin(struct index *ix, struct index_reader *r, struct fault *f) MUST_CHECK;
+enum result index_read_begin(struct index *ix, struct index_reader *r,
+                             struct fault *f) MUST_CHECK;
 void index_read_end(struct index_reader *r);
-enum result index_read_position(struct index_reader *r, struct index_position *out, struct fault *f) MUST_CHECK;
+enum result index_read_position(struct index_reader *r, struct index_position *out,
+                                struct fault *f) MUST_CHECK;
 // First entry at or after the key. Key and (decoded) value are valid until the next call; R_NONE when there is none
 // that begins with prefix.
-enum result index_seek(struct index_reader *r, const struct index_key *from, struct span prefix, struct span *key_out,
-                       struct span *value_out, struct fault *f) MUST_CHECK;
-enum result index_next(struct index_reader *r, struct span prefix, struct span *key_out, struct span *value_out,
+enum result index_seek(struct index_reader *r, const struct index_key *from,
+                       struct span prefix, struct span *key_out, struct span *value_out,
                        struct fault *f) MUST_CHECK;
+enum result index_next(struct index_reader *r, struct span prefix, struct span *key_out,
+                       struct span *value_out, struct fault *f) MUST_CHECK;
 
 struct index_row {
     struct message_row row;
     struct span keywords;  // packed
 };
 enum { INDEX_ROW_SIZE = 64 };
-_Static_assert(sizeof(struct message_row) == INDEX_ROW_SIZE, "rows are stored as they are in memory");
+_Static_assert(sizeof(struct message_row) == INDEX_ROW_SIZE,
+               "rows are stored as they are in memory");
 enum result index_row_get(struct span value, struct index_row *out) MUST_CHECK;
 
 struct index_account {
     struct account_row row;
-    uint64_t last_seq;     // of the last record of this account that was folded
+    uint64_t last_seq;  // of the last record of this account that was folded
 };
 enum result index_account_get(struct span value, struct index_account *out) MUST_CHECK;
 enum result index_mailbox_get(struct span value, struct mailbox_row *out) MUST_CHECK;
@@ -107,18 +117,27 @@ void index_mailbox_put(struct buf *b, const struct mailbox_row *m);
 // ---- scans (index_scan.c); each is one reader ----
 
 // R_NONE: no such account in the index; then only *p_out is set.
-enum result index_load_state(struct index *ix, uint64_t account, struct state **out, struct index_position *p_out,
+enum result index_load_state(struct index *ix, uint64_t account, struct state **out,
+                             struct index_position *p_out, struct fault *f) MUST_CHECK;
+struct index_table {
+    uint32_t expected;  // in: rows to make room for
+    struct message_table table;
+    struct index_position position;
+    uint64_t last_seq;  // as in index_account; a record that is folded in part counts
+};
+// The table as it was at t->position.
+enum result index_load_table(struct index *ix, uint64_t account, uint64_t mailbox,
+                             struct index_table *t, struct fault *f) MUST_CHECK;
+enum result index_accounts(struct index *ix, uint64_t **ids_out, size_t *n_out,
+                           struct fault *f) MUST_CHECK;
+enum result index_tombstones(struct index *ix, uint64_t account, uint64_t mailbox,
+                             uint64_t since, struct store_tombstones *out,
                              struct fault *f) MUST_CHECK;
-// The table as it was at *p_out; *last_seq_out as in index_account, a partly folded record counts.
-enum result index_load_table(struct index *ix, uint64_t account, uint64_t mailbox, uint32_t expected,
-                             struct message_table *out, struct index_position *p_out, uint64_t *last_seq_out,
-                             struct fault *f) MUST_CHECK;
-enum result index_accounts(struct index *ix, uint64_t **ids_out, size_t *n_out, struct fault *f) MUST_CHECK;
-enum result index_tombstones(struct index *ix, uint64_t account, uint64_t mailbox, uint64_t since,
-                             struct store_tombstone **out, size_t *n_out, struct fault *f) MUST_CHECK;
-enum result index_privates(struct index *ix, uint64_t account, uint64_t mailbox, uint64_t user,
-                           struct store_private **out, size_t *n_out, struct fault *f) MUST_CHECK;
-enum result index_thread_keys(struct index *ix, uint64_t account, struct store_thread_key **out, size_t *n_out,
+enum result index_privates(struct index *ix, uint64_t account, uint64_t mailbox,
+                           uint64_t user, struct store_privates *out,
+                           struct fault *f) MUST_CHECK;
+enum result index_thread_keys(struct index *ix, uint64_t account,
+                              struct store_thread_key **out, size_t *n_out,
                               struct fault *f) MUST_CHECK;
 
 // ---- caches (index_cache.c) ----
@@ -128,17 +147,20 @@ struct index_cache_reader {
     struct index *ix;
     MDB_txn *txn;
     MDB_cursor *cursor;
-    bool placed;         // the cursor stands on an entry
-    bool plain;          // values need no decoding
-    struct arena *arena; // decoded values; made when the codec needs it
+    bool placed;  // the cursor stands on an entry
+    bool plain;  // values need no decoding
+    struct arena *arena;  // decoded values; made when the codec needs it
 };
-enum result index_cache_begin(struct index *ix, struct index_cache_reader *r, struct fault *f) MUST_CHECK;
+enum result index_cache_begin(struct index *ix, struct index_cache_reader *r,
+                              struct fault *f) MUST_CHECK;
 // Quickest for ascending blobs.
-enum result index_cache_find(struct index_cache_reader *r, uint64_t blob, struct span *cache_out) MUST_CHECK;
+enum result index_cache_find(struct index_cache_reader *r, uint64_t blob,
+                             struct span *cache_out) MUST_CHECK;
 void index_cache_end(struct index_cache_reader *r);
 // Tells of every cache of `full` that is missing or different in `ix`.
 typedef void index_cache_differs_fn(uint64_t blob, void *arg);
-enum result index_caches_compare(struct index *ix, struct index *full, index_cache_differs_fn *differs, void *arg,
+enum result index_caches_compare(struct index *ix, struct index *full,
+                                 index_cache_differs_fn *differs, void *arg,
                                  struct fault *f) MUST_CHECK;
 
 // ---- writing (index_rows.c) ----
@@ -147,9 +169,16 @@ enum result index_caches_compare(struct index *ix, struct index *full, index_cac
 struct index_fold;
 struct index_fold *index_fold_new(struct index *ix);
 void index_fold_free(struct index_fold **w);  // what is not committed is lost
+struct index_record {
+    uint64_t account;
+    enum record_type type;
+    struct span meta;
+    struct record_place place;
+    bool with_body;
+};
 // Applies one record, which follows the one before. with_body: the body is there, so keep its cache and thread keys.
-enum result index_fold_record(struct index_fold *w, uint64_t account, enum record_type type, struct span meta,
-                              struct record_place place, bool with_body, struct fault *f) MUST_CHECK;
+enum result index_fold_record(struct index_fold *w, const struct index_record *r,
+                              struct fault *f) MUST_CHECK;
 bool index_fold_full(const struct index_fold *w);
 enum result index_fold_commit(struct index_fold *w, struct fault *f) MUST_CHECK;
 // After a fault: back to what is on disk.
@@ -160,6 +189,7 @@ uint64_t index_fold_max_id(const struct index_fold *w);
 struct index_body {
     uint64_t account, blob;
 };
-enum result index_bodies_drop(struct index *ix, const struct index_body *bodies, size_t n, struct fault *f) MUST_CHECK;
+enum result index_bodies_drop(struct index *ix, const struct index_body *bodies, size_t n,
+                              struct fault *f) MUST_CHECK;
 
 #endif

@@ -303,24 +303,22 @@ read_done(struct index_fold *w, struct fault *f)
 }
 
 enum result
-index_fold_record(struct index_fold *w, uint64_t account, enum record_type type,
-                  struct span meta, struct record_place place, bool with_body,
-                  struct fault *f)
+index_fold_record(struct index_fold *w, const struct index_record *r, struct fault *f)
 {
     struct header *h;
-    w->account = account;
-    w->seq = place.seq;
-    w->with_body = with_body;
+    w->account = r->account;
+    w->seq = r->place.seq;
+    w->with_body = r->with_body;
     if (begin(w, f) != R_OK || read_done(w, f) != R_OK)
         return R_FAIL;
-    if (place.seq <= w->done)
+    if (r->place.seq <= w->done)
         return R_OK;
-    if (apply_record(&index_fold_rows, w, type, meta, place, f) != R_OK ||
+    if (apply_record(&index_fold_rows, w, r->type, r->meta, r->place, f) != R_OK ||
         fold_header_get(w, 0, &h, f) != R_OK)
         return R_FAIL;
-    h->account.last_seq = place.seq;
+    h->account.last_seq = r->place.seq;
     h->dirty = true;
-    w->done = place.seq;
-    w->max_id = apply_max_id(type, meta, w->max_id);
+    w->done = r->place.seq;
+    w->max_id = apply_max_id(r->type, r->meta, w->max_id);
     return R_OK;
 }

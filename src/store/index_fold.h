@@ -35,8 +35,8 @@ struct index_fold {
     struct index *ix;
     MDB_txn *txn;
     size_t ops, ops_max;
-    uint64_t account, seq;      // of the record that is being applied
-    uint64_t done, committed;   // positions
+    uint64_t account, seq;  // of the record that is being applied
+    uint64_t done, committed;  // positions
     uint64_t max_id, committed_id;
     bool with_body;
     struct header *headers;
@@ -47,21 +47,23 @@ struct index_fold {
 extern const struct store_rows index_fold_rows;  // target: struct index_fold *
 
 // The header of this account, also one that does not exist (yet). Stays until the record is applied.
-enum result fold_header_get(struct index_fold *w, uint64_t mailbox, struct header **h_out, struct fault *f) MUST_CHECK;
+enum result fold_header_get(struct index_fold *w, uint64_t mailbox, struct header **h_out,
+                            struct fault *f) MUST_CHECK;
 void fold_header_drop(struct index_fold *w, struct header *h);
 void fold_header_name(struct header *h, struct span name);
 struct index_key fold_header_place(const struct header_key *k);
 enum result fold_headers_write(struct index_fold *w, struct fault *f) MUST_CHECK;
 
 // R_NONE: flags had MDB_NOOVERWRITE and there is one.
-enum result fold_put(struct index_fold *w, const struct index_key *key, struct span value, unsigned flags,
-                     struct fault *f) MUST_CHECK;
-enum result fold_delete(struct index_fold *w, const struct index_key *key, struct fault *f) MUST_CHECK;
-// Decoded; valid until the next get.
-enum result fold_get(struct index_fold *w, const struct index_key *key, struct span *value_out,
-                     struct fault *f) MUST_CHECK;
-enum result fold_decode(struct index_fold *w, struct span key, MDB_val v, struct span *value_out,
+enum result fold_put(struct index_fold *w, const struct index_key *key, struct span value,
+                     unsigned flags, struct fault *f) MUST_CHECK;
+enum result fold_delete(struct index_fold *w, const struct index_key *key,
                         struct fault *f) MUST_CHECK;
+// Decoded; valid until the next get.
+enum result fold_get(struct index_fold *w, const struct index_key *key,
+                     struct span *value_out, struct fault *f) MUST_CHECK;
+enum result fold_decode(struct index_fold *w, struct span key, MDB_val v,
+                        struct span *value_out, struct fault *f) MUST_CHECK;
 // Before each operation inside a record: a transaction that is full ends here.
 enum result fold_make_room(struct index_fold *w, struct fault *f) MUST_CHECK;
 

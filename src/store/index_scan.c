@@ -166,24 +166,21 @@ load_rows(struct scan *s, uint64_t account, uint64_t mailbox, struct message_tab
 }
 
 enum result
-index_load_table(struct index *ix, uint64_t account, uint64_t mailbox, uint32_t expected,
-                 struct message_table *out, struct index_position *p_out,
-                 uint64_t *last_seq_out, struct fault *f)
+index_load_table(struct index *ix, uint64_t account, uint64_t mailbox,
+                 struct index_table *t, struct fault *f)
 {
     struct scan s;
     if (index_read_begin(ix, &s.r, f) != R_OK)
         return R_FAIL;
-    struct message_table t = message_table_new(expected);
-    enum result r = index_read_position(&s.r, p_out, f);
+    t->table = message_table_new(t->expected);
+    enum result r = index_read_position(&s.r, &t->position, f);
     if (r == R_OK)
-        r = load_last_seq(&s, account, p_out, last_seq_out, f);
+        r = load_last_seq(&s, account, &t->position, &t->last_seq, f);
     if (r == R_OK)
-        r = load_rows(&s, account, mailbox, &t, f) == R_FAIL ? R_FAIL : R_OK;
+        r = load_rows(&s, account, mailbox, &t->table, f) == R_FAIL ? R_FAIL : R_OK;
     index_read_end(&s.r);
-    if (r == R_OK)
-        *out = t;
-    else
-        message_table_done(&t);
+    if (r != R_OK)
+        message_table_done(&t->table);
     return r;
 }
 
@@ -296,7 +293,7 @@ scan_deleted(struct scan *s, uint64_t account, uint64_t mailbox, uint64_t since,
 
 enum result
 index_tombstones(struct index *ix, uint64_t account, uint64_t mailbox, uint64_t since,
-                 struct store_tombstone **out, size_t *n_out, struct fault *f)
+                 struct store_tombstones *out, struct fault *f)
 {
     struct scan s;
     struct tombstones t = {0};
@@ -310,14 +307,14 @@ index_tombstones(struct index *ix, uint64_t account, uint64_t mailbox, uint64_t 
         free(t.list);
         return R_FAIL;
     }
-    *out = t.list;
-    *n_out = t.n;
+    out->list = t.list;
+    out->n = t.n;
     return R_OK;
 }
 
 enum result
 index_privates(struct index *ix, uint64_t account, uint64_t mailbox, uint64_t user,
-               struct store_private **out, size_t *n_out, struct fault *f)
+               struct store_privates *out, struct fault *f)
 {
     struct scan s;
     struct index_key prefix = index_key(account, INDEX_PRIVATE);
@@ -340,8 +337,8 @@ index_privates(struct index *ix, uint64_t account, uint64_t mailbox, uint64_t us
         free(list);
         return R_FAIL;
     }
-    *out = list;
-    *n_out = n;
+    out->list = list;
+    out->n = n;
     return R_OK;
 }
 

@@ -48,9 +48,12 @@ static void
 fold_one(struct index_fold *w, const struct generator *g, uint64_t seq)
 {
     struct fault f;
-    struct record_place place = {.seq = seq, .blob = 1ull << 32 | seq};
-    if (index_fold_record(w, g->state->account, g->type, buf_span(&g->meta), place, true,
-                          &f) != R_OK)
+    struct index_record r = {.account = g->state->account,
+                             .type = g->type,
+                             .meta = buf_span(&g->meta),
+                             .place = {.seq = seq, .blob = 1ull << 32 | seq},
+                             .with_body = true};
+    if (index_fold_record(w, &r, &f) != R_OK)
         fail_msg("%s", f.why);
 }
 
@@ -59,13 +62,10 @@ load_tables(struct index *ix, struct state *st)
 {
     struct fault f;
     for (uint32_t i = 0; i < st->mailbox_count; i++) {
-        struct message_table t;
-        struct index_position p;
-        uint64_t last;
-        assert_int_equal(
-            index_load_table(ix, st->account, st->mailboxes[i]->id, 0, &t, &p, &last, &f),
-            R_OK);
-        state_table_install(st->mailboxes[i], &t);
+        struct index_table t = {0};
+        assert_int_equal(index_load_table(ix, st->account, st->mailboxes[i]->id, &t, &f),
+                         R_OK);
+        state_table_install(st->mailboxes[i], &t.table);
         assert_int_equal(state_table_check(st->mailboxes[i], &f), R_OK);
     }
 }
@@ -84,23 +84,23 @@ static void
 expect_tombstones(struct index *ix, struct state *model, uint64_t mailbox)
 {
     struct kept *k = model->inside->kept;
-    struct store_tombstone *list;
-    size_t n, at = 0;
+    struct store_tombstones found = {0};
+    size_t at = 0;
     struct fault f;
-    assert_int_equal(index_tombstones(ix, model->account, mailbox, 0, &list, &n, &f), R_OK);
+    assert_int_equal(index_tombstones(ix, model->account, mailbox, 0, &found, &f), R_OK);
     qsort(k->tombstones, k->tombstone_count, sizeof *k->tombstones, by_place);
     for (size_t i = 0; i < k->tombstone_count; i++) {
         if (k->tombstones[i].mailbox != mailbox)
             continue;
-        assert_true(at < n);
-        assert_int_equal(list[at].row.uid, k->tombstones[i].row.uid);
-        assert_int_equal(list[at].modseq, k->tombstones[i].modseq);
-        assert_int_equal(list[at].when_s, k->tombstones[i].when_s);
-        assert_int_equal(list[at].row.blob, k->tombstones[i].row.blob);
+        assert_true(at < found.n);
+        assert_int_equal(found.list[at].row.uid, k->tombstones[i].row.uid);
+        assert_int_equal(found.list[at].modseq, k->tombstones[i].modseq);
+        assert_int_equal(found.list[at].when_s, k->tombstones[i].when_s);
+        assert_int_equal(found.list[at].row.blob, k->tombstones[i].row.blob);
         at++;
     }
-    assert_int_equal(at, n);
-    free(list);
+    assert_int_equal(at, found.n);
+    free(found.list);
 }
 
 static void
@@ -184,13 +184,15 @@ test_accounts(void **unused)
     buf_init(&meta, 1024);
     record_account_put(&meta, &(struct record_account){SPAN("user"), 1, 1});
     uint64_t seq = 0;
-    for (uint64_t id = 100; id > 0; id--)
-        assert_int_equal(index_fold_record(w, id * 3, RECORD_ACCOUNT, buf_span(&meta),
-                                           (struct record_place){++seq, 0}, true, &f),
-                         R_OK);
-    assert_int_equal(index_fold_record(w, 30, RECORD_ACCOUNT_GONE, SPAN_NONE,
-                                       (struct record_place){++seq, 0}, true, &f),
-                     R_OK);
+    struct index_record r = {.type = RECORD_ACCOUNT, .meta = buf_span(&meta)};
+    for (uint64_t id = 100; id > 0; id--) {
+        r.account = id * 3;
+        r.place.seq = ++seq;
+        assert_int_equal(index_fold_record(w, &r, &f), R_OK);
+    }
+    r = (struct index_record){
+        .account = 30, .type = RECORD_ACCOUNT_GONE, .place.seq = ++seq};
+    assert_int_equal(index_fold_record(w, &r, &f), R_OK);
     assert_int_equal(index_fold_commit(w, &f), R_OK);
     uint64_t *ids;
     size_t n;

@@ -8,11 +8,9 @@
 struct job {
     struct index *index;
     uint64_t account, mailbox, user, since;
-    uint32_t expected;
     struct index_position position;
-    uint64_t last_seq;
     struct state *state;
-    struct message_table table;
+    struct index_table table;
     void *list;
     size_t n;
     enum result result;
@@ -47,7 +45,7 @@ replay_all(struct store *s, struct state *st, struct fault *f)
     fold_list(s->fold, st->account, &list, &n);
     for (size_t i = 0; i < n; i++) {
         for (size_t k = 0; k < unfolded_count(list[i]) && r == R_OK; k++) {
-            const struct unfolded_record *u = unfolded_get(list[i], k);
+            const struct index_record *u = unfolded_get(list[i], k);
             r = state_apply(st, u->type, u->meta, u->place, f);
         }
     }
@@ -91,8 +89,7 @@ static void
 load_table(void *arg)
 {
     struct job *j = arg;
-    j->result = index_load_table(j->index, j->account, j->mailbox, j->expected, &j->table,
-                                 &j->position, &j->last_seq, &j->fault);
+    j->result = index_load_table(j->index, j->account, j->mailbox, &j->table, &j->fault);
 }
 
 // Brings a table from the index's position to where the state is.
@@ -106,7 +103,7 @@ catch_up(struct store *s, struct state *st, struct mailbox_state *m, uint64_t po
     fold_list(s->fold, st->account, &list, &n);
     for (size_t i = 0; i < n; i++) {
         for (size_t k = 0; k < unfolded_count(list[i]) && r == R_OK; k++) {
-            const struct unfolded_record *u = unfolded_get(list[i], k);
+            const struct index_record *u = unfolded_get(list[i], k);
             if (u->place.seq > position && u->place.seq <= st->applied)
                 r = state_table_replay(st, m, u->type, u->meta, u->place, f);
         }
@@ -125,16 +122,16 @@ try_table(struct store *s, struct state *st, uint64_t mailbox, struct fault *f)
     if (m->loaded)
         return R_OK;
     struct job job = {
-        .account = st->account, .mailbox = mailbox, .expected = m->counts.exists};
+        .account = st->account, .mailbox = mailbox, .table.expected = m->counts.exists};
     if (run(s, load_table, &job, f) != R_OK)
         return R_FAIL;
     m = state_mailbox(st, mailbox);
-    if (!m || m->loaded || job.last_seq > st->applied) {
-        message_table_done(&job.table);
+    if (!m || m->loaded || job.table.last_seq > st->applied) {
+        message_table_done(&job.table.table);
         return m && m->loaded ? R_OK : R_NONE;
     }
-    state_table_install(m, &job.table);
-    enum result r = catch_up(s, st, m, job.position.seq, f);
+    state_table_install(m, &job.table.table);
+    enum result r = catch_up(s, st, m, job.table.position.seq, f);
     if (r != R_OK)
         state_table_drop(m);
     return r;
@@ -172,20 +169,22 @@ static void
 load_tombstones(void *arg)
 {
     struct job *j = arg;
-    struct store_tombstone *list = NULL;
-    j->result = index_tombstones(j->index, j->account, j->mailbox, j->since, &list, &j->n,
-                                 &j->fault);
-    j->list = list;
+    struct store_tombstones found = {0};
+    j->result =
+        index_tombstones(j->index, j->account, j->mailbox, j->since, &found, &j->fault);
+    j->list = found.list;
+    j->n = found.n;
 }
 
 static void
 load_privates(void *arg)
 {
     struct job *j = arg;
-    struct store_private *list = NULL;
+    struct store_privates found = {0};
     j->result =
-        index_privates(j->index, j->account, j->mailbox, j->user, &list, &j->n, &j->fault);
-    j->list = list;
+        index_privates(j->index, j->account, j->mailbox, j->user, &found, &j->fault);
+    j->list = found.list;
+    j->n = found.n;
 }
 
 static void
@@ -219,25 +218,25 @@ embedded_accounts(struct store *s, uint64_t **out, size_t *n_out, struct fault *
 
 enum result
 embedded_tombstones(struct store *s, struct state *st, uint64_t mailbox, uint64_t since,
-                    struct store_tombstone **out, size_t *n_out, struct fault *f)
+                    struct store_tombstones *out, struct fault *f)
 {
     struct job job = {.account = st->account, .mailbox = mailbox, .since = since};
     if (run_list(s, load_tombstones, &job, f) != R_OK)
         return R_FAIL;
-    *out = job.list;
-    *n_out = job.n;
+    out->list = job.list;
+    out->n = job.n;
     return R_OK;
 }
 
 enum result
 embedded_privates(struct store *s, struct state *st, uint64_t mailbox, uint64_t user,
-                  struct store_private **out, size_t *n_out, struct fault *f)
+                  struct store_privates *out, struct fault *f)
 {
     struct job job = {.account = st->account, .mailbox = mailbox, .user = user};
     if (run_list(s, load_privates, &job, f) != R_OK)
         return R_FAIL;
-    *out = job.list;
-    *n_out = job.n;
+    out->list = job.list;
+    out->n = job.n;
     return R_OK;
 }
 

@@ -245,7 +245,7 @@ mem_accounts(struct store *s, uint64_t **out, size_t *n_out, struct fault *f)
 
 static enum result
 mem_tombstones(struct store *s, struct state *st, uint64_t mailbox, uint64_t since,
-               struct store_tombstone **out, size_t *n_out, struct fault *f)
+               struct store_tombstones *out, struct fault *f)
 {
     struct state *whole;
     if (replay_keeping(s, st, &whole, f) != R_OK)
@@ -260,14 +260,14 @@ mem_tombstones(struct store *s, struct state *st, uint64_t mailbox, uint64_t sin
             list[n++] = (struct store_tombstone){t->row, t->modseq, t->when_s};
     }
     state_free(&whole);
-    *out = list;
-    *n_out = n;
+    out->list = list;
+    out->n = n;
     return R_OK;
 }
 
 static enum result
 mem_privates(struct store *s, struct state *st, uint64_t mailbox, uint64_t user,
-             struct store_private **out, size_t *n_out, struct fault *f)
+             struct store_privates *out, struct fault *f)
 {
     struct state *whole;
     if (replay_keeping(s, st, &whole, f) != R_OK)
@@ -286,8 +286,8 @@ mem_privates(struct store *s, struct state *st, uint64_t mailbox, uint64_t user,
         list[at] = (struct store_private){p->uid, p->flags, p->modseq};
     }
     state_free(&whole);
-    *out = list;
-    *n_out = n;
+    out->list = list;
+    out->n = n;
     return R_OK;
 }
 
@@ -479,8 +479,8 @@ drop_dead(struct mem *m, const bool *live, size_t n, store_blob_in_use_fn *in_us
 }
 
 static enum result
-mem_compact(struct store *s, int64_t now_s, store_forget_fn *forget,
-            store_blob_in_use_fn *in_use, void *arg, uint64_t *freed_out, struct fault *f)
+mem_compact(struct store *s, const struct store_compaction *c, uint64_t *freed_out,
+            struct fault *f)
 {
     uint64_t *ids = NULL;
     size_t n = 0, records = count_records(s->mem);
@@ -492,14 +492,14 @@ mem_compact(struct store *s, int64_t now_s, store_forget_fn *forget,
         r = whole_state(s, ids[i % n], &st, f);
         if (r != R_OK)
             break;
-        if (i < n && forget_old(s, st, now_s, forget, arg) == R_FAIL)
+        if (i < n && forget_old(s, st, c->now_s, c->forget, c->arg) == R_FAIL)
             r = fault_set(f, FAULT_UNAVAILABLE, "tombstones could not be forgotten");
         else if (i >= n)
             mark(st, live, records);
         state_free(&st);
     }
     if (r == R_OK)
-        *freed_out = drop_dead(s->mem, live, records, in_use, arg);
+        *freed_out = drop_dead(s->mem, live, records, c->in_use, c->arg);
     free(ids);
     free(live);
     return r;

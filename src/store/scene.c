@@ -181,13 +181,13 @@ scene_expect_model(struct store *s, struct generator *g)
     buf_done(&got);
     for (uint64_t id = 1; id < 30; id++) {
         struct arena *a = arena_new();
-        struct store_tombstone *list;
-        size_t n, kept = 0;
+        struct store_tombstones found = {.a = a};
+        size_t kept = 0;
         uint64_t mailbox = model->account << 40 | id;
-        must(store_tombstones(s, st, mailbox, 0, a, &list, &n, &f) == R_OK);
+        must(store_tombstones(s, st, mailbox, 0, &found, &f) == R_OK);
         for (size_t i = 0; i < model->inside->kept->tombstone_count; i++)
             kept += model->inside->kept->tombstones[i].mailbox == mailbox;
-        must(n == kept);
+        must(found.n == kept);
         arena_free(&a);
     }
     state_free(&st);

@@ -13,7 +13,7 @@ extern int scene_reports;
 
 int scene_begin(void **unused);  // cmocka set-up and tear-down
 int scene_end(void **unused);
-void scene_clean(char *name);    // removes a directory
+void scene_clean(char *name);  // removes a directory
 _Noreturn void scene_fail(const char *why);
 void scene_note(const char *line, void *arg);  // store_report_fn
 struct store_options scene_options(const char *engine, const char *codec);
@@ -23,7 +23,8 @@ struct store *scene_open(const struct store_options *o);
 // record is the first of its batch, since it names bodies that are on disk.
 void scene_commit(struct store *s, struct generator *g, struct state *home, size_t most);
 void scene_load_tables(struct store *s, struct state *st);
-void scene_dump(struct state *st, struct buf *out);  // initialises out, which ends with a NUL
+void scene_dump(struct state *st,
+                struct buf *out);  // initialises out, which ends with a NUL
 // The account as the store loads it is the model, tombstones too.
 void scene_expect_model(struct store *s, struct generator *g);
 void scene_expect_verified(struct store *s, uint64_t errors);

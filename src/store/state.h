@@ -13,26 +13,28 @@
 struct keyword_sets;
 size_t keyword_sets_count(const struct keyword_sets *sets);
 // The set as sorted keyword numbers. Borrowed until the next intern.
-const uint32_t *keyword_sets_get(const struct keyword_sets *sets, uint32_t set, size_t *n_out);
+const uint32_t *keyword_sets_get(const struct keyword_sets *sets, uint32_t set,
+                                 size_t *n_out);
 // The set with exactly these numbers (sorted, unique), made when new.
 uint32_t keyword_sets_intern(struct keyword_sets *sets, const uint32_t *numbers, size_t n);
 
 struct mailbox_state {
     uint64_t id, parent;
-    struct span name;                   // one level, UTF-8
+    struct span name;  // one level, UTF-8
     uint32_t uidvalidity;
     uint8_t special_use, flags;
     uint32_t recent_mark;
     uint64_t created_modseq;
-    uint64_t horizon;                   // tombstones at or below this modseq are forgotten
+    uint64_t horizon;  // tombstones at or below this modseq are forgotten
     struct mailbox_counts counts;
-    struct span *keywords;              // keyword number -> name
+    struct span *keywords;  // keyword number -> name
     uint32_t keyword_count;
-    struct keyword_sets *sets;          // NULL while the table is not loaded
-    struct message_row *rows;           // ascending by uid; counts.exists of them when loaded
+    struct keyword_sets *sets;  // NULL while the table is not loaded
+    struct message_row *rows;  // ascending by uid; counts.exists of them when loaded
     uint32_t row_cap;
     bool loaded;
-    void *mail;                         // mail/'s own data for this mailbox (views); freed by mail (state_on_mailbox_gone)
+    void *
+        mail;  // mail/'s own data for this mailbox (views); freed by mail (state_on_mailbox_gone)
 };
 
 struct subscription {
@@ -42,9 +44,9 @@ struct subscription {
 struct state {
     uint64_t account;
     struct span user;
-    uint64_t modseq;                    // highest of the account
-    uint64_t applied;                   // sequence of the last record applied
-    struct mailbox_state **mailboxes;   // unordered; deleted ones are removed
+    uint64_t modseq;  // highest of the account
+    uint64_t applied;  // sequence of the last record applied
+    struct mailbox_state **mailboxes;  // unordered; deleted ones are removed
     uint32_t mailbox_count, mailbox_cap;
     struct subscription *subscriptions;
     uint32_t subscription_count;
@@ -53,7 +55,7 @@ struct state {
 };
 
 struct record_place {
-    uint64_t seq;   // of the whole journal, strictly rising
+    uint64_t seq;  // of the whole journal, strictly rising
     uint64_t blob;  // segment << 32 | record number
 };
 
@@ -63,16 +65,18 @@ void state_free(struct state **s);
 // It frees mailbox_state.mail; afterwards the mailbox_state is invalid.
 typedef void state_mailbox_gone_fn(struct mailbox_state *m, void *arg);
 void state_on_mailbox_gone(struct state *s, state_mailbox_gone_fn *fn, void *arg);
-struct mailbox_state *state_mailbox(struct state *s, uint64_t id);  // NULL when there is none
+struct mailbox_state *state_mailbox(struct state *s,
+                                    uint64_t id);  // NULL when there is none
 // Applies one durable record; those with place.seq <= applied do nothing. R_FAIL only when the record is damaged
 // or contradicts the table (FAULT_CORRUPTION).
-enum result state_apply(struct state *s, enum record_type type, struct span meta, struct record_place place,
-                        struct fault *f) MUST_CHECK;
+enum result state_apply(struct state *s, enum record_type type, struct span meta,
+                        struct record_place place, struct fault *f) MUST_CHECK;
 // Index of the first row with row.uid >= uid (counts.exists when there is none). Table loaded.
 uint32_t state_row_at(const struct mailbox_state *m, uint32_t uid);
 void state_table_drop(struct mailbox_state *m);
 size_t state_table_memory(const struct mailbox_state *m);
 // R_NONE when there is no such value. Borrowed until the next apply.
-enum result state_meta_find(struct state *s, uint64_t mailbox, struct span key, struct span *value_out) MUST_CHECK;
+enum result state_meta_find(struct state *s, uint64_t mailbox, struct span key,
+                            struct span *value_out) MUST_CHECK;
 
 #endif

@@ -25,19 +25,20 @@ struct message_table {
 struct message_table message_table_new(uint32_t expected);
 void message_table_done(struct message_table *t);
 // uid above all that are there, or R_FAIL.
-enum result message_table_append(struct message_table *t, const struct message_row *row, struct span keywords) MUST_CHECK;
+enum result message_table_append(struct message_table *t, const struct message_row *row,
+                                 struct span keywords) MUST_CHECK;
 
 struct mailbox_entry {
-    struct mailbox_state m;   // first: a mailbox_state is the start of its entry
+    struct mailbox_state m;  // first: a mailbox_state is the start of its entry
     UT_hash_handle hh;
-    uint32_t index;           // in state.mailboxes
-    uint32_t count;           // of rows; counts.exists except in the middle of a record
-    size_t charged;           // octets in the budget
+    uint32_t index;  // in state.mailboxes
+    uint32_t count;  // of rows; counts.exists except in the middle of a record
+    size_t charged;  // octets in the budget
 };
 
 struct value_entry {
     UT_hash_handle hh;
-    struct buf key;           // mailbox id and name
+    struct buf key;  // mailbox id and name
     struct buf value;
 };
 
@@ -66,10 +67,10 @@ struct state_inside {
     struct value_entry *values;
     struct subscription_entry *by_name;
     int64_t created_s;
-    bool exists;              // an ACCOUNT record was applied
+    bool exists;  // an ACCOUNT record was applied
     state_mailbox_gone_fn *gone_fn;
     void *gone_arg;
-    struct kept *kept;        // NULL in ordinary states
+    struct kept *kept;  // NULL in ordinary states
 };
 
 // A state that keeps tombstones and private rows, with every table loaded from the start.
@@ -85,13 +86,15 @@ state_entry(struct mailbox_state *m)
 struct mailbox_entry *state_mailbox_add(struct state *s, uint64_t id);
 void state_mailbox_remove(struct state *s, struct mailbox_entry *e);
 void state_clear(struct state *s);  // all mailboxes, values and subscriptions
-void state_row_insert(struct mailbox_entry *e, const struct message_row *row, struct span keywords);
+void state_row_insert(struct mailbox_entry *e, const struct message_row *row,
+                      struct span keywords);
 void state_recharge(struct mailbox_entry *e);
 
 // Installs a table read at some position; the account's later records up to state.applied are then replayed
 // with state_table_replay and checked against the header with state_table_check.
 void state_table_install(struct mailbox_state *m, struct message_table *t);
-enum result state_table_replay(struct state *s, struct mailbox_state *m, enum record_type type, struct span meta,
+enum result state_table_replay(struct state *s, struct mailbox_state *m,
+                               enum record_type type, struct span meta,
                                struct record_place place, struct fault *f) MUST_CHECK;
 // FAULT_CORRUPTION (and the table is dropped) when the header counts other rows.
 enum result state_table_check(struct mailbox_state *m, struct fault *f) MUST_CHECK;

@@ -146,30 +146,27 @@ store_accounts(struct store *s, struct arena *a, uint64_t **ids_out, size_t *n_o
 
 enum result
 store_tombstones(struct store *s, struct state *st, uint64_t mailbox, uint64_t since,
-                 struct arena *a, struct store_tombstone **out, size_t *n_out,
-                 struct fault *f)
+                 struct store_tombstones *out, struct fault *f)
 {
-    struct store_tombstone *list = NULL;
-    size_t n = 0;
-    if (s->engine->tombstones(s, st, mailbox, since, &list, &n, f) != R_OK)
+    struct store_tombstones found = {0};
+    if (s->engine->tombstones(s, st, mailbox, since, &found, f) != R_OK)
         return R_FAIL;
-    while (n > 0 && list[n - 1].modseq > st->modseq)
-        n--;  // durable, but not applied at the home yet
-    *out = to_arena(a, list, n, sizeof *list);
-    *n_out = n;
+    while (found.n > 0 && found.list[found.n - 1].modseq > st->modseq)
+        found.n--;  // durable, but not applied at the home yet
+    out->list = to_arena(out->a, found.list, found.n, sizeof *found.list);
+    out->n = found.n;
     return R_OK;
 }
 
 enum result
 store_privates(struct store *s, struct state *st, uint64_t mailbox, uint64_t user,
-               struct arena *a, struct store_private **out, size_t *n_out, struct fault *f)
+               struct store_privates *out, struct fault *f)
 {
-    struct store_private *list = NULL;
-    size_t n = 0;
-    if (s->engine->privates(s, st, mailbox, user, &list, &n, f) != R_OK)
+    struct store_privates found = {0};
+    if (s->engine->privates(s, st, mailbox, user, &found, f) != R_OK)
         return R_FAIL;
-    *out = to_arena(a, list, n, sizeof *list);
-    *n_out = n;
+    out->list = to_arena(out->a, found.list, found.n, sizeof *found.list);
+    out->n = found.n;
     return R_OK;
 }
 
@@ -255,10 +252,10 @@ store_backup(struct store *s, store_sink_fn *sink, void *arg, struct fault *f)
 }
 
 enum result
-store_compact(struct store *s, int64_t now_s, store_forget_fn *forget,
-              store_blob_in_use_fn *in_use, void *arg, uint64_t *freed_out, struct fault *f)
+store_compact(struct store *s, const struct store_compaction *c, uint64_t *freed_out,
+              struct fault *f)
 {
-    return s->engine->compact(s, now_s, forget, in_use, arg, freed_out, f);
+    return s->engine->compact(s, c, freed_out, f);
 }
 
 enum result

@@ -67,19 +67,30 @@ struct store_tombstone {
     uint64_t modseq;  // of the expunge
     int64_t when_s;
 };
+struct store_tombstones {
+    struct arena *a;  // the caller's; the list is allocated there
+    struct store_tombstone *list;
+    size_t n;
+};
 // Suspends. Tombstones of a mailbox with modseq > since, ascending by modseq; also of a deleted mailbox.
 enum result store_tombstones(struct store *s, struct state *st, uint64_t mailbox,
-                             uint64_t since, struct arena *a, struct store_tombstone **out,
-                             size_t *n_out, struct fault *f) MUST_CHECK;
-// Suspends. A user's private rows of a shared mailbox, ascending by uid.
+                             uint64_t since, struct store_tombstones *out,
+                             struct fault *f) MUST_CHECK;
+
 struct store_private {
     uint32_t uid;
     uint16_t flags;
     uint64_t modseq;
 };
+struct store_privates {
+    struct arena *a;  // the caller's; the list is allocated there
+    struct store_private *list;
+    size_t n;
+};
+// Suspends. A user's private rows of a shared mailbox, ascending by uid.
 enum result store_privates(struct store *s, struct state *st, uint64_t mailbox,
-                           uint64_t user, struct arena *a, struct store_private **out,
-                           size_t *n_out, struct fault *f) MUST_CHECK;
+                           uint64_t user, struct store_privates *out,
+                           struct fault *f) MUST_CHECK;
 
 // Suspends. All thread keys of the account's messages with their THREADID, oldest first (record_added.thread_keys).
 struct store_thread_key {
@@ -168,9 +179,14 @@ enum result store_restore(const struct store_options *o, store_source_fn *source
 // gives, so that homes stay the only writers), then rewrites segments with enough dead bodies. *freed_out octets.
 typedef enum result store_forget_fn(uint64_t account, uint64_t mailbox,
                                     uint64_t up_to_modseq, void *arg);
-enum result store_compact(struct store *s, int64_t now_s, store_forget_fn *forget,
-                          store_blob_in_use_fn *in_use, void *arg, uint64_t *freed_out,
-                          struct fault *f) MUST_CHECK;
+struct store_compaction {
+    int64_t now_s;
+    store_forget_fn *forget;
+    store_blob_in_use_fn *in_use;  // called in a pool thread; may be NULL
+    void *arg;  // of both
+};
+enum result store_compact(struct store *s, const struct store_compaction *c,
+                          uint64_t *freed_out, struct fault *f) MUST_CHECK;
 // Suspends. Folds everything into the index now (tests, shutdown, before copying).
 enum result store_checkpoint(struct store *s, struct fault *f) MUST_CHECK;
 

@@ -344,11 +344,10 @@ compact_engine(const char *engine)
     for (int i = 0; i < 300; i++)
         scene_commit(s, &g, NULL, 8);
     struct forgetter forgetter = {.s = s};
-    assert_int_equal(store_compact(s, 1ll << 40, forget, NULL, &forgetter, &freed, &f),
-                     R_OK);
+    struct store_compaction how = {.now_s = 1ll << 40, .forget = forget, .arg = &forgetter};
+    assert_int_equal(store_compact(s, &how, &freed, &f), R_OK);
     assert_true(freed > 10000 && forgetter.count > 0);
-    assert_int_equal(store_compact(s, 1ll << 40, forget, NULL, &forgetter, &again, &f),
-                     R_OK);
+    assert_int_equal(store_compact(s, &how, &again, &f), R_OK);
     assert_int_equal(again, 0);
     assert_int_equal(store_state_load(s, 5, &st, &f), R_OK);
     scene_load_tables(s, st);

@@ -114,7 +114,8 @@ keeper_task(void *arg)
         struct fault f;
         uint64_t freed;
         scene_expect_verified(s, 0);
-        if (store_compact(s, 0, no_forget, NULL, NULL, &freed, &f) != R_OK ||
+        if (store_compact(s, &(struct store_compaction){.forget = no_forget}, &freed, &f) !=
+                R_OK ||
             store_checkpoint(s, &f) != R_OK)
             scene_fail(f.why);
         task_sleep(5);

@@ -80,11 +80,12 @@ unfolded_new(const struct store_batch *b)
 static void
 copy_record(struct unfolded *u, size_t i, const struct store_batch *b, char *at)
 {
-    struct unfolded_record *r = &u->records[i];
+    struct index_record *r = &u->records[i];
     struct span meta = store_batch_meta(b, i);
     struct record_added added;
     if (meta.n > 0)
         memcpy(at, meta.p, meta.n);
+    r->account = b->account;
     r->type = store_batch_type(b, i);
     r->meta = span_of(at, meta.n);
     r->with_body = true;
@@ -205,7 +206,7 @@ unfolded_count(const struct unfolded *u)
     return u->count;
 }
 
-const struct unfolded_record *
+const struct index_record *
 unfolded_get(const struct unfolded *u, size_t i)
 {
     return &u->records[i];

@@ -56,15 +56,19 @@ static enum result
 note_record(const struct journal_record *r, void *arg, struct fault *f)
 {
     struct verification *v = arg;
-    bool has_body = (r->header.flags & RECORD_BODY_DROPPED) == 0;
+    struct index_record record = {.account = r->header.account,
+                                  .type = (enum record_type)r->header.type,
+                                  .meta = r->meta,
+                                  .place = r->place,
+                                  .with_body =
+                                      (r->header.flags & RECORD_BODY_DROPPED) == 0};
     struct fault why;
     v->found.records++;
-    if (r->header.type == RECORD_ADDED && has_body) {
+    if (record.type == RECORD_ADDED && record.with_body) {
         v->found.bodies++;
         blob_set_add(&v->bodies, r->place.blob);
     }
-    if (fold_replay(v->fold, r->header.account, (enum record_type)r->header.type, r->meta,
-                    r->place, has_body, &why) == R_OK)
+    if (fold_replay(v->fold, &record, &why) == R_OK)
         return R_OK;
     if (why.kind == FAULT_DISK) {
         *f = why;
