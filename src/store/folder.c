@@ -118,7 +118,7 @@ open_folder(const char *path, int *at_out, struct fault *f)
 enum result
 folder_restore_begin(const char *path, struct fault *f)
 {
-    int at;
+    int at = -1;
     if (open_folder(path, &at, f) != R_OK)
         return R_FAIL;
     bool used =
@@ -133,7 +133,7 @@ folder_restore_begin(const char *path, struct fault *f)
 enum result
 folder_restore_end(const char *path, struct fault *f)
 {
-    int at;
+    int at = -1;
     if (open_folder(path, &at, f) != R_OK)
         return R_FAIL;
     enum result r = unlinkat(at, "restoring", 0) == 0 && fsync(at) == 0
@@ -147,7 +147,7 @@ enum result
 folder_open(const char *path, bool restoring, struct folder *out, struct fault *f)
 {
     struct folder found = {.lock_fd = -1};
-    int at;
+    int at = -1;
     if (open_folder(path, &at, f) != R_OK)
         return R_FAIL;
     enum result r = take_lock(at, &found.lock_fd, f);
