@@ -5,7 +5,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-enum { RESTART_MS = 100, RESTART_MAX_MS = 30000, QUICK_MS = 10000 };
+enum { RESTART_MS = 100, RESTART_MAX_MS = 30000, QUICK_MS = 10000, REBUILD_DEATHS = 3 };
 
 bool
 process_running(const struct process *p)
@@ -53,6 +53,15 @@ tell_death(const struct process *p, int status)
                   p->child.pid, WEXITSTATUS(status));
 }
 
+// Asked for by code; or it dies by a signal again and again, which a damaged index can cause (LMDB asserts).
+static bool
+wants_rebuild(const struct process *p, int status)
+{
+    if (WIFEXITED(status))
+        return WEXITSTATUS(status) == ROLE_EXIT_REBUILD;
+    return p->quick_deaths == REBUILD_DEATHS;
+}
+
 static void
 on_exit_event(evutil_socket_t fd, short what, void *arg)
 {
@@ -65,7 +74,7 @@ on_exit_event(evutil_socket_t fd, short what, void *arg)
                    WEXITSTATUS(status) == ROLE_EXIT_DRAINED;
     if (!drained)
         tell_death(p, status);
-    p->rebuild = WIFEXITED(status) && WEXITSTATUS(status) == ROLE_EXIT_REBUILD;
+    p->rebuild = wants_rebuild(p, status);
     forget(p);
     supervisor_on_exit(p, status);
     if (!p->supervisor->draining)

@@ -11,6 +11,8 @@
 #include "store/folder.h"
 #include "store/store.h"
 
+#include <signal.h>
+
 enum { DRAIN_MS = 4000, HANG_UP_MS = 800, DRAIN_STEP_MS = 50, KEEPING_MS = 3600 * 1000 };
 
 // Set only in the deliberately broken build that the fault harness must catch (-Dbroken=ack).
@@ -159,7 +161,16 @@ static void
 report(const char *line, void *arg)
 {
     (void)arg;
-    log_info("mail", "rebuild: %s", line);
+    log_info("mail", "store: %s", line);
+}
+
+// In the checkpoint thread: nothing was lost, but nothing more can be folded.
+static void
+on_broken(const struct fault *f, void *arg)
+{
+    (void)arg;
+    log_error("mail", "the index is damaged: %s", f->why);
+    _exit(ROLE_EXIT_REBUILD);
 }
 
 // A fresh data directory gets its own files now: in the sandbox nothing can be made beside the store's folders.
@@ -182,6 +193,8 @@ open_store(struct mail_role *r)
     struct store_options o;
     struct fault f;
     call_store_options(r->start->config, &o);
+    o.report = report;
+    o.broken = on_broken;
     if (r->start->rebuild) {
         log_warning("mail", "the index is damaged: it is made anew from the journal");
         if (store_rebuild(&o, report, NULL, &f) != R_OK) {
@@ -260,11 +273,28 @@ close_all(struct mail_role *r)
     free(r->homes);
 }
 
+static const char *data_path;  // for the signal handler
+
+// The index is a memory map: a page of it that the disk cannot give (a truncated file, EIO) ends in SIGBUS. All of
+// it can be made anew from the journal, so that is what the supervisor is asked for.
+static void
+on_bus_error(int signal)
+{
+    static const char line[] = "posthorn mail: a page of the index cannot be read "
+                               "(SIGBUS): it will be made anew\n";
+    (void)signal;
+    store_index_distrust(data_path);
+    (void)!write(STDERR_FILENO, line, sizeof line - 1);
+    _exit(ROLE_EXIT_REBUILD);
+}
+
 int
 role_mail_main(const struct role_start *start)
 {
     struct mail_role r = {.start = start};
     const struct config *c = start->config;
+    data_path = c->data;
+    (void)signal(SIGBUS, on_bus_error);
     conn_test_split(c->test_split_io, c->test_split_io);
     budget_limits(c->memory_soft, c->memory_hard);
     if (make_folder(c) != R_OK || role_confine(start, start->supervisor + 1) != R_OK)
