@@ -60,6 +60,7 @@ run_random(const char *engine, const char *codec, uint64_t seed)
         scene_expect_model(s, &g[0]);
         scene_expect_model(s, &g[1]);
         scene_expect_verified(s, 0);
+        assert_true(store_id_next(s) > (9ull << 40 | g[1].id));  // no id of a record again
         store_close(&s);
     }
     generator_done(&g[0]);
@@ -227,6 +228,62 @@ test_verify_finds(void **unused)
         scene_expect_verified(s, 0);
         store_close(&s);
     }
+    generator_done(&g);
+}
+
+static int broken_calls;
+
+static void
+note_broken(const struct fault *f, void *arg)
+{
+    (void)arg;
+    broken_calls += f->kind == FAULT_CORRUPTION;
+}
+
+// Damage that shows while the store is in use: commits fail, and the next start makes the index anew.
+static void
+test_damage_in_use(void **unused)
+{
+    (void)unused;
+    struct store_options o = scene_options("embedded", "identity");
+    struct generator g;
+    struct folder folder;
+    struct fault f = {0};
+    struct index *ix;
+    MDB_txn *txn;
+    char name[160];
+    fill(&o, &g);
+    file_of(name, "index");
+    assert_int_equal(folder_open(scene_folder, false, &folder, &f), R_OK);
+    assert_int_equal(index_open(name, folder.uuid, codec_by_name("identity"), &ix, &f),
+                     R_OK);
+    struct index_key key = index_key(5, INDEX_ACCOUNT);
+    MDB_val k = {key.n, key.p}, v = {7, "garbage"};
+    assert_int_equal(mdb_txn_begin(ix->env, NULL, 0, &txn), 0);
+    assert_int_equal(mdb_put(txn, ix->rows, &k, &v, 0), 0);
+    assert_int_equal(mdb_txn_commit(txn), 0);
+    index_close(&ix);
+    folder_close(&folder);
+    o.broken = note_broken;
+    struct store *s = scene_open(&o);
+    struct state *st;
+    assert_int_equal(store_state_load(s, 5, &st, &f), R_FAIL);
+    assert_int_equal(f.kind, FAULT_CORRUPTION);
+    scene_commit(s, &g, NULL, 1);  // durable: the journal is whole
+    assert_int_equal(store_checkpoint(s, &f), R_FAIL);
+    assert_int_equal(f.kind, FAULT_CORRUPTION);
+    assert_int_equal(broken_calls, 1);
+    struct store_batch *b = store_batch_new(s, 5, 0, 0);
+    store_batch_add(b, g.type, buf_span(&g.meta), NULL);
+    assert_int_equal(store_commit(s, b, &f), R_FAIL);
+    store_batch_free(&b);
+    store_close(&s);
+    scene_reports = 0;
+    s = scene_open(&o);
+    assert_true(scene_reports > 0);
+    scene_expect_model(s, &g);
+    scene_expect_verified(s, 0);
+    store_close(&s);
     generator_done(&g);
 }
 
@@ -439,10 +496,10 @@ main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scene_begin, scene_end)
     const struct CMUnitTest tests[] = {
-        TEST(test_folder),       TEST(test_mem),     TEST(test_embedded),
-        TEST(test_scramble),     TEST(test_killed),  TEST(test_restore),
-        TEST(test_caches),       TEST(test_compact), TEST(test_damaged_index),
-        TEST(test_verify_finds),
+        TEST(test_folder),       TEST(test_mem),           TEST(test_embedded),
+        TEST(test_scramble),     TEST(test_killed),        TEST(test_restore),
+        TEST(test_caches),       TEST(test_compact),       TEST(test_damaged_index),
+        TEST(test_verify_finds), TEST(test_damage_in_use),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
