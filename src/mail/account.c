@@ -126,6 +126,7 @@ account_new(struct mail *m, uint64_t id, struct span user)
     a->home = &m->homes[mail_home_index(m, id)];
     a->waiting_end = &a->waiting;
     a->batch_arena = arena_new();
+    a->batch_number = 1;  // 0 in a mailbox: never part of a batch
     timer_init(&a->idle, forget, a);
     HASH_ADD(hh, a->home->accounts, id, sizeof a->id, a);
     return a;
