@@ -106,7 +106,7 @@ def test_structure_as_dovecot(shared_server, mail, delivered, dovecot):
     theirs = everything(dovecot, user, "ENVELOPE BODYSTRUCTURE")
     known, unlisted, met = listed(), [], set()
     for name, _ in mail:
-        for item, form in (("ENVELOPE", lambda v: v), ("BODYSTRUCTURE", structure.body)):
+        for item, form in (("ENVELOPE", structure.raw), ("BODYSTRUCTURE", structure.body)):
             mine, other = form(ours[name][item]), form(theirs[name][item])
             if mine == other:
                 continue

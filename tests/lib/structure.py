@@ -1,4 +1,19 @@
 """ENVELOPE and BODYSTRUCTURE made comparable: what RFC 3501 calls case-insensitive or unordered is brought to one form."""
+import quopri
+import re
+
+
+WORDS = re.compile(rb"=\?unknown-8bit\?Q\?([^?]*)\?=(?:[ \t]+(?==\?unknown-8bit\?))?")
+
+
+def raw(value):
+    """An ENVELOPE with our unknown-8bit words (RFC 1428 section 3: 8-bit header text must not stand raw) as the octets
+    they stand for."""
+    if isinstance(value, list):
+        return [raw(v) for v in value]
+    if not isinstance(value, bytes):
+        return value
+    return WORDS.sub(lambda m: quopri.decodestring(m[1], header=True), value)
 
 
 def fold(value):
@@ -6,10 +21,11 @@ def fold(value):
 
 
 def params(value):
-    """A parameter list: names folded, sorted."""
+    """A parameter list: names folded, sorted; the names of charsets too (RFC 2046 section 4.1.2)."""
     if not isinstance(value, list):
         return value
     pairs = [(fold(value[i]), value[i + 1]) for i in range(0, len(value) - 1, 2)]
+    pairs = [(name, fold(text) if name == b"CHARSET" else text) for name, text in pairs]
     return sorted(pairs, key=repr)
 
 
