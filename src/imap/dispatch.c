@@ -35,6 +35,21 @@ state_check(const struct imap_command *c, struct fault *f)
     return R_OK;
 }
 
+// RFC 9051 section 9, seq-number: a number above EXISTS is BAD, and so is '*' in an empty mailbox.
+static enum result
+numbers_check(const struct imap_command *c, struct span text, struct fault *f)
+{
+    const struct seqset *set = &c->set;
+    uint32_t exists = view_exists(c->session->view);
+    bool has_star = span_find_char(text, '*') < text.n;
+    if (c->by_uid)
+        return R_OK;
+    if ((set->count > 0 && set->ranges[set->count - 1].last > exists) ||
+        (has_star && exists == 0))
+        return fault_set(f, FAULT_BAD, "no such sequence number");
+    return R_OK;
+}
+
 // The arguments that the row names. For the *_MORE kinds and ARGS_OWN the verb parses on.
 static enum result
 args_parse(struct imap_command *c, struct fault *f)
@@ -69,8 +84,11 @@ args_parse(struct imap_command *c, struct fault *f)
         return R_FAIL;
     }
     c->by_uid = c->uid;
-    return set.p ? imap_set_resolve(c->session, set, &c->by_uid, c->arena, &c->set, f)
-                 : R_OK;
+    if (!set.p)
+        return R_OK;
+    if (imap_set_resolve(c->session, set, &c->by_uid, c->arena, &c->set, f) != R_OK)
+        return R_FAIL;
+    return numbers_check(c, set, f);
 }
 
 // RFC 9051 section 6.3.12: TRYCREATE only for a name that CREATE would take.
