@@ -207,6 +207,62 @@ test_accounts(void **unused)
 }
 
 static void
+fold_span(struct index_fold *w, enum record_type type, const struct buf *meta, uint64_t seq)
+{
+    struct fault f;
+    struct index_record r = {.account = 1,
+                             .type = type,
+                             .meta = buf_span(meta),
+                             .place = {seq, 1},
+                             .with_body = true};
+    assert_int_equal(index_fold_record(w, &r, &f), R_OK);
+}
+
+// A row is touched only by what is younger than it, and a long record is spread over transactions.
+static void
+test_rules(void **unused)
+{
+    (void)unused;
+    struct fault f;
+    struct buf meta, rows;
+    struct index_reader reader;
+    struct index_position p;
+    struct index_table t = {0};
+    assert_int_equal(index_remove(folder, &f), R_OK);
+    struct index *ix = open_index("identity");
+    struct index_fold *w = index_fold_new(ix);
+    w->ops_max = 4;
+    buf_init(&meta, 4096);
+    buf_init(&rows, 4096);
+    record_mailbox_put(
+        &meta, &(struct record_mailbox){.id = 1, .name = SPAN("a"), .uidvalidity = 1});
+    fold_span(w, RECORD_MAILBOX, &meta, 1);
+    for (uint32_t uid = 1; uid <= 10; uid++)
+        record_rows_add(&rows, &(struct record_row){.row = {.uid = uid, .modseq = 5}});
+    buf_reset(&meta);
+    struct mailbox_counts counts = {.uidnext = 11, .exists = 10, .modseq = 5};
+    record_copied_put(&meta, &(struct record_copied){1, counts, buf_span(&rows)});
+    fold_span(w, RECORD_COPIED, &meta, 2);
+    assert_int_equal(index_read_begin(ix, &reader, &f), R_OK);
+    assert_int_equal(index_read_position(&reader, &p, &f), R_OK);
+    index_read_end(&reader);
+    assert_true(p.seq == 1 && p.part_seq == 2 && p.part_account == 1);
+    buf_reset(&meta);
+    struct record_expunged e = {
+        .mailbox = 1, .modseq = 5, .counts = counts, .uids = SPAN("\1\4")};
+    record_expunged_put(&meta, &e);
+    fold_span(w, RECORD_EXPUNGED, &meta, 3);
+    assert_int_equal(index_fold_commit(w, &f), R_OK);
+    assert_int_equal(index_load_table(ix, 1, 1, &t, &f), R_OK);
+    assert_true(t.table.count == 10 && t.position.seq == 3 && t.position.part_seq == 0);
+    message_table_done(&t.table);
+    index_fold_free(&w);
+    index_close(&ix);
+    buf_done(&meta);
+    buf_done(&rows);
+}
+
+static void
 damage(off_t at, bool cut)
 {
     char name[128];
@@ -259,6 +315,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fold_is_state),
         cmocka_unit_test(test_accounts),
+        cmocka_unit_test(test_rules),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, make_folder, drop_folder);

@@ -199,6 +199,24 @@ test_restored(void **unused)
     state_free(&s);
 }
 
+// A row is touched only by what is younger than it.
+static void
+test_older_edit(void **unused)
+{
+    (void)unused;
+    struct state *s = state_new_keeping(1);
+    struct fault f;
+    static const enum rows_edit_kind kinds[] = {EDIT_FLAGS, EDIT_EXPUNGE, EDIT_RESTORE};
+    add_rows(s, 3, 1);
+    for (size_t i = 0; i < 3; i++) {
+        struct rows_edit e = {.kind = kinds[i], .modseq = 2, .flags = FLAG_SEEN};
+        assert_int_equal(state_rows.rows_edit(s, 1, SPAN("\1\2"), &e, &f), R_OK);
+        assert_int_equal(state_entry(state_mailbox(s, 1))->count, 3);
+        assert_int_equal(state_mailbox(s, 1)->rows[0].flags, 0);
+    }
+    state_free(&s);
+}
+
 static void
 test_keyword_sets(void **unused)
 {
@@ -254,6 +272,7 @@ main(void)
         cmocka_unit_test(test_replay),        cmocka_unit_test(test_expunge_sweep),
         cmocka_unit_test(test_contradiction), cmocka_unit_test(test_restored),
         cmocka_unit_test(test_keyword_sets),  cmocka_unit_test(test_mailbox_gone),
+        cmocka_unit_test(test_older_edit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -231,6 +231,49 @@ test_verify_finds(void **unused)
     generator_done(&g);
 }
 
+// A table that the index has further than the home: it is not handed out before the home has applied the batch.
+static void
+test_home_behind(void **unused)
+{
+    (void)unused;
+    struct store_options o = scene_options("embedded", "identity");
+    struct generator g;
+    struct fault f;
+    struct state *st;
+    fill(&o, &g);
+    struct store *s = scene_open(&o);
+    assert_int_equal(store_state_load(s, 5, &st, &f), R_OK);
+    struct mailbox_state *m = st->mailboxes[0];
+    struct record_added a = {.mailbox = m->id, .counts = m->counts};
+    struct store_body *body = store_body_new(s);
+    struct store_batch *b = store_batch_new(s, 5, 0, 0);
+    struct buf meta;
+    assert_int_equal(store_body_finish(body, &f), R_OK);
+    a.row = (struct message_row){.uid = m->counts.uidnext++, .modseq = st->modseq + 1};
+    a.counts.uidnext++;
+    a.counts.exists++;
+    a.counts.unseen++;
+    a.counts.modseq = a.row.modseq;
+    buf_init(&meta, 4096);
+    record_added_put(&meta, &a);
+    store_batch_add(b, RECORD_ADDED, buf_span(&meta), body);
+    assert_int_equal(store_commit(s, b, &f), R_OK);
+    assert_int_equal(store_checkpoint(s, &f), R_OK);
+    assert_int_equal(store_table_load(s, st, m->id, &f),
+                     R_FAIL);  // outside a task it cannot wait
+    assert_int_equal(f.kind, FAULT_SERVERBUG);
+    assert_int_equal(
+        state_apply(st, RECORD_ADDED, buf_span(&meta), store_batch_place(b, 0), &f), R_OK);
+    assert_int_equal(store_table_load(s, st, m->id, &f), R_OK);
+    assert_int_equal(m->rows[m->counts.exists - 1].uid, a.row.uid);
+    state_free(&st);
+    store_batch_free(&b);
+    store_body_free(&body);
+    buf_done(&meta);
+    store_close(&s);
+    generator_done(&g);
+}
+
 static int broken_calls;
 
 static void
@@ -499,7 +542,7 @@ main(void)
         TEST(test_folder),       TEST(test_mem),           TEST(test_embedded),
         TEST(test_scramble),     TEST(test_killed),        TEST(test_restore),
         TEST(test_caches),       TEST(test_compact),       TEST(test_damaged_index),
-        TEST(test_verify_finds), TEST(test_damage_in_use),
+        TEST(test_verify_finds), TEST(test_damage_in_use), TEST(test_home_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
