@@ -14,7 +14,7 @@ COLUMN = re.compile(r"\s{2,}(?=[A-Z]\d?(?:>>|>\||>|<\?|<!|<=|<) )")
 TAGGED = re.compile(r"^(ok|no|bad|done)\b ?(.*)$")
 LITERAL = re.compile(r'(~?)\{(?:"((?:[^"\\]|\\.)*)"|([A-Za-z][\w.-]*))(\+?)\}')
 WORDS = ("message", "mailbox", "needs", "preauth", "on", "actor", "wait", "close", "starttls",
-         "server", "timeout", "variant", "let")
+         "server", "timeout", "let")
 
 
 class Failure(AssertionError):
@@ -39,7 +39,6 @@ class Script:
         self.messages, self.steps, self.mailboxes = {}, [], []
         self.needs, self.actors, self.on = [], {}, {}
         self.preauth, self.server, self.timeout = False, "default", 10.0
-        self.variants = None
         text = text if text is not None else open(path, encoding="utf-8").read()
         self.lines = text.split("\n")
         self.parse()
@@ -100,8 +99,6 @@ class Script:
             self.server = rest
         elif word == "timeout":
             self.timeout = float(rest)
-        elif word == "variant":
-            self.variants = rest.split()
         elif word == "mailbox":
             self.mailboxes.append((number, rest))
         else:

@@ -1,0 +1,124 @@
+"""A role that dies is started again; what clients of the other roles notice is a wait at most."""
+import imaplib
+import os
+import pathlib
+import signal
+import socket
+import ssl
+import time
+
+import pytest
+
+from lib import server as posthorn
+
+UNVERIFIED = ssl._create_unverified_context()
+
+
+@pytest.fixture
+def server():
+    own = posthorn.Server()
+    yield own
+    own.stop()
+
+
+def pids(server, role):
+    found = []
+    for pid in server.family():
+        words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()
+        if words == f"posthorn: {role}":
+            found.append(pid)
+    return found
+
+
+def kill(server, role):
+    victims = pids(server, role)
+    assert victims
+    for pid in victims:
+        os.kill(pid, signal.SIGKILL)
+
+
+def login(server, name, tls=False):
+    session = (imaplib.IMAP4_SSL("127.0.0.1", server.ports["imaps"], ssl_context=UNVERIFIED) if tls
+               else imaplib.IMAP4("127.0.0.1", server.ports["imap"]))
+    session.login(name, posthorn.PASSWORD)
+    return session
+
+
+def test_auth_dies_before_a_login(server):
+    name = server.fresh_user("ann")
+    waiting = imaplib.IMAP4("127.0.0.1", server.ports["imap"])
+    kill(server, "auth")
+    assert waiting.login(name, posthorn.PASSWORD)[0] == "OK"
+
+
+def test_mail_dies_and_logins_wait(server):
+    name = server.fresh_user("ann")
+    session = login(server, name)
+    session.append("INBOX", None, None, b"Subject: kept\r\n\r\nx\r\n")
+    kill(server, "mail")
+    with pytest.raises((imaplib.IMAP4.abort, OSError)):
+        session.noop()
+    assert login(server, name, tls=True).select() == ("OK", [b"1"])
+
+
+def test_gate_dies_and_plaintext_sessions_go_on(server):
+    name = server.fresh_user("ann")
+    plain, tls = login(server, name), login(server, name, tls=True)
+    kill(server, "gate")
+    with pytest.raises((imaplib.IMAP4.abort, OSError)):
+        tls.noop()
+    assert plain.noop()[0] == "OK"
+    for _ in range(50):
+        try:
+            assert login(server, name, tls=True).noop()[0] == "OK"
+            return
+        except OSError:
+            time.sleep(0.1)
+    pytest.fail("the gate did not come back")
+
+
+def test_damaged_index_is_made_anew(server):
+    name = server.fresh_user("ann")
+    session = login(server, name)
+    for _ in range(3):
+        session.append("INBOX", None, None, b"Subject: kept\r\n\r\nx\r\n")
+    uids = session.select() and session.uid("SEARCH", "ALL")
+    session.logout()
+    index = pathlib.Path(server.data) / "index/0/data.mdb"
+    server.restart()
+    os.truncate(index, 4096)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            session = login(server, name)
+            assert session.select() == ("OK", [b"3"])
+            assert session.uid("SEARCH", "ALL") == uids
+            return
+        except (imaplib.IMAP4.abort, OSError):
+            time.sleep(0.2)
+    pytest.fail("the index was not made anew")
+
+
+def test_sigterm_says_bye_to_everybody(server):
+    name = server.fresh_user("ann")
+    session = login(server, name, tls=True)
+    stranger = socket.create_connection(("127.0.0.1", server.ports["imap"]))
+    stranger.recv(1000)
+    began = time.monotonic()
+    server.process.send_signal(signal.SIGTERM)
+    assert session.readline().startswith(b"* BYE")
+    assert stranger.recv(1000).startswith(b"* BYE")
+    assert server.process.wait(10) == 0
+    assert time.monotonic() - began < 6
+    server.start()
+
+
+def test_kick_and_who(server):
+    ann, bob = server.fresh_user("ann"), server.fresh_user("bob")
+    first, second = login(server, ann), login(server, bob, tls=True)
+    listed = posthorn.run_verb("who", "--data", server.data)
+    assert ann in str(listed) and bob in str(listed)
+    posthorn.run_verb("kick", ann, "--data", server.data)
+    with pytest.raises((imaplib.IMAP4.abort, OSError)):
+        first.noop()
+    assert second.noop()[0] == "OK"
