@@ -117,7 +117,7 @@ static struct account *
 account_new(struct mail *m, uint64_t id, struct span user)
 {
     struct account *a = calloc(1, sizeof *a);
-    char *name = malloc(user.n + 1);
+    char *name = calloc(1, user.n + 1);
     must(a != NULL && name != NULL);
     memcpy(name, user.p, user.n);
     a->id = id;
@@ -300,6 +300,8 @@ evict(struct home *h, const struct mailbox *keep)
     struct account *a, *tmp;
     HASH_ITER(hh, h->accounts, a, tmp)
     {
+        if (a->committing)  // its changes count on the tables they looked at
+            continue;
         for (uint32_t i = 0; a->state && i < a->state->mailbox_count; i++) {
             struct mailbox_state *s = a->state->mailboxes[i];
             struct mailbox *m = s->mail;

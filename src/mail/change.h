@@ -7,6 +7,13 @@
 
 #include "mail/view.h"
 
+// Which messages: sequence numbers of the view or UIDs; set NULL is all of them.
+struct selection {
+    struct view *view;
+    const struct seqset *set;
+    bool by_uid;
+};
+
 enum flag_op { FLAG_OP_SET, FLAG_OP_ADD, FLAG_OP_REMOVE };
 
 struct flag_change {
@@ -30,9 +37,8 @@ struct flag_result {
 
 // Expunged messages are passed over (the caller may answer NO [EXPUNGEISSUED]). A refused right (s, t, w) on part
 // of the flags: those flags are left alone (RFC 4314 section 4); FAULT_NOPERM when none is allowed.
-enum result change_flags(struct view *v, const struct seqset *set, bool by_uid,
-                         const struct flag_change *c, struct arena *a,
-                         struct flag_result *out, struct fault *f) MUST_CHECK;
+enum result change_flags(const struct selection *sel, const struct flag_change *change,
+                         struct arena *a, struct flag_result *out, struct fault *f) MUST_CHECK;
 
 // Removes messages with \Deleted, of these UIDs when uids is given (UID EXPUNGE, RFC 4315). view_sync tells of them.
 enum result change_expunge(struct view *v, const struct seqset *uids,
@@ -46,8 +52,7 @@ struct copy_result {
 
 // Copies (moves) into dest, possibly of another account. EMAILID, THREADID, flags, keywords and dates are kept.
 // A move is one commit within an account; across accounts the copy is durable before the expunge.
-enum result change_copy(struct view *v, const struct seqset *set, bool by_uid,
-                        const struct mailbox_ref *dest, bool move, struct arena *a,
-                        struct copy_result *out, struct fault *f) MUST_CHECK;
+enum result change_copy(const struct selection *sel, const struct mailbox_ref *dest, bool move,
+                        struct arena *a, struct copy_result *out, struct fault *f) MUST_CHECK;
 
 #endif

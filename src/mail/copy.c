@@ -8,8 +8,8 @@
 // one commit, and (MOVE) expunged here afterwards: at worst a duplicate for a moment, never a loss.
 struct copy_call {
     struct view *view;
-    const struct seqset *set;
-    bool by_uid, move;
+    const struct selection *selection;
+    bool move;
     const struct mailbox_ref *dest;
     struct arena *arena;
     struct copy_result *out;
@@ -22,6 +22,15 @@ struct copy_call {
     size_t count;
 };
 
+// One copy under way, within an account.
+struct copying {
+    struct mailbox *from, *to;
+    struct store_batch *batch;
+    uint32_t *rows;  // of `from`
+    struct row_flags *flags;  // with the target's keyword numbers
+    size_t n;
+};
+
 static bool
 same_account(const struct copy_call *c)
 {
@@ -30,21 +39,21 @@ same_account(const struct copy_call *c)
 
 // Keyword numbers of the source as numbers of the target mailbox, by name.
 static enum result
-translate(struct account *a, struct mailbox *from, struct mailbox *to,
-          struct store_batch *b, const struct row_flags *now, struct row_flags *out,
-          struct fault *f)
+translate(struct account *a, const struct copying *c, const struct row_flags *now,
+          struct row_flags *out, struct fault *f)
 {
-    struct span *names = arena_array(a->batch_arena, now->keyword_count, sizeof *names);
-    uint32_t *numbers = NULL;
+    struct span *all = arena_array(a->batch_arena, now->keyword_count, sizeof *all);
+    struct keyword_names names = {all, now->keyword_count};
+    struct keyword_list numbers;
     *out = *now;
-    if (from == to || now->keyword_count == 0)
+    if (c->from == c->to || names.n == 0)
         return R_OK;
-    for (size_t i = 0; i < now->keyword_count; i++)
-        names[i] = keyword_name(from, now->keywords[i]);
-    if (keyword_numbers(a, to, b, names, now->keyword_count, &numbers, &out->keyword_count,
-                        f) != R_OK)
+    for (size_t i = 0; i < names.n; i++)
+        all[i] = keyword_name(c->from, now->keywords[i]);
+    if (keyword_numbers(a, c->to, c->batch, &names, &numbers, f) != R_OK)
         return R_FAIL;
-    out->keywords = numbers;
+    out->keywords = numbers.numbers;
+    out->keyword_count = numbers.n;
     return R_OK;
 }
 
@@ -76,21 +85,19 @@ put_row(struct account *a, struct mailbox *to, const struct message_row *from,
 // ---- within the account ----
 
 static enum result
-translate_all(struct account *a, struct mailbox *from, struct mailbox *to,
-              struct store_batch *b, const uint32_t *rows, size_t n, struct row_flags *out,
-              struct fault *f)
+translate_all(struct account *a, struct copying *c, struct fault *f)
 {
-    for (size_t i = 0; i < n; i++) {
+    const struct message_row *rows = c->from->state->rows;
+    c->flags = arena_array(a->batch_arena, c->n, sizeof *c->flags);
+    for (size_t i = 0; i < c->n; i++) {
         struct row_flags now;
-        must(pending_get(a, from, &from->state->rows[rows[i]], &now) == R_OK);
-        bool same = i > 0 &&
-                    from->state->rows[rows[i]].keywords ==
-                        from->state->rows[rows[i - 1]].keywords &&
-                    !a->pending;
+        must(pending_get(a, c->from, &rows[c->rows[i]], &now) == R_OK);
+        bool same = i > 0 && !a->pending &&
+                    rows[c->rows[i]].keywords == rows[c->rows[i - 1]].keywords;
         if (same) {
-            out[i] = out[i - 1];
-            out[i].flags = now.flags;
-        } else if (translate(a, from, to, b, &now, &out[i], f) != R_OK) {
+            c->flags[i] = c->flags[i - 1];
+            c->flags[i].flags = now.flags;
+        } else if (translate(a, c, &now, &c->flags[i], f) != R_OK) {
             return R_FAIL;
         }
     }
@@ -98,16 +105,14 @@ translate_all(struct account *a, struct mailbox *from, struct mailbox *to,
 }
 
 static void
-put_rows(struct account *a, struct store_batch *b, struct copy_call *c, struct mailbox *to,
-         const uint32_t *rows, const struct row_flags *flags, size_t n)
+put_rows(struct account *a, const struct copying *c, struct copy_result *out)
 {
-    struct mailbox *from = c->view->mailbox;
     struct buf packed;
     buf_init(&packed, LIMIT_record_meta);
-    mailbox_next(a, to)->modseq = change_modseq(a);
-    for (size_t i = 0; i < n; i++)
-        put_row(a, to, &from->state->rows[rows[i]], &flags[i], &packed, c->out);
-    rows_put_copied(b, to->id, mailbox_next(a, to), buf_span(&packed));
+    mailbox_next(a, c->to)->modseq = change_modseq(a);
+    for (size_t i = 0; i < c->n; i++)
+        put_row(a, c->to, &c->from->state->rows[c->rows[i]], &c->flags[i], &packed, out);
+    rows_put_copied(c->batch, c->to->id, mailbox_next(a, c->to), buf_span(&packed));
     buf_done(&packed);
 }
 
@@ -132,29 +137,24 @@ put_source_gone(struct account *a, struct store_batch *b, struct copy_call *c,
 static enum result
 copy_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
 {
-    struct copy_call *c = arg;
-    struct mailbox *from = c->view->mailbox, *to = mailbox_of(a, c->dest->mailbox);
-    uint32_t *rows;
-    size_t n;
-    if (!to)
+    struct copy_call *call = arg;
+    struct copying c = {.from = call->view->mailbox, .batch = b};
+    if (mailbox_load(a, c.from, f) != R_OK)
+        return R_FAIL;
+    c.to = mailbox_of(a, call->dest->mailbox);
+    if (!c.to)
         return fault_set(f, FAULT_TRYCREATE, "target mailbox is gone");
-    if (mailbox_load(a, from, f) != R_OK)
-        return R_FAIL;
-    if (select_ready(a, from) == R_NONE || (store_batch_count(b) > 0 && from == to))
+    if (select_ready(a, c.from) == R_NONE || (store_batch_count(b) > 0 && c.from == c.to))
         return R_NONE;
-    select_rows(c->view, c->set, c->by_uid, a->batch_arena, &rows, &n);
-    c->out->uidvalidity = to->state->uidvalidity;
-    if (n == 0)
+    select_rows(call->selection, a->batch_arena, &c.rows, &c.n);
+    call->out->uidvalidity = c.to->state->uidvalidity;
+    if (c.n == 0)
         return R_OK;
-    struct row_flags *flags = arena_array(a->batch_arena, n, sizeof *flags);
-    if (room_for_uids(a, to, n, f) != R_OK)
+    if (room_for_uids(a, c.to, c.n, f) != R_OK || translate_all(a, &c, f) != R_OK)
         return R_FAIL;
-    // New keyword names may be put before a later one fails; then the batch keeps unused names, nothing else.
-    if (translate_all(a, from, to, b, rows, n, flags, f) != R_OK)
-        return R_FAIL;
-    put_rows(a, b, c, to, rows, flags, n);
-    if (c->move)
-        put_source_gone(a, b, c, rows, n);
+    put_rows(a, &c, call->out);
+    if (call->move)
+        put_source_gone(a, b, call, c.rows, c.n);
     return R_OK;
 }
 
@@ -174,7 +174,7 @@ read_run(void *arg)
     }
     if (mailbox_load(v->account, v->mailbox, c->fault) != R_OK)
         return;
-    select_rows(v, c->set, c->by_uid, c->arena, &rows, &c->count);
+    select_rows(c->selection, c->arena, &rows, &c->count);
     c->messages = arena_array(c->arena, c->count, sizeof *c->messages);
     c->flags = arena_array(c->arena, c->count, sizeof *c->flags);
     c->names = arena_array(c->arena, c->count, sizeof *c->names);
@@ -205,11 +205,12 @@ arrive_change(struct account *a, struct store_batch *b, void *arg, struct fault 
     if (room_for_uids(a, to, c->count, f) != R_OK)
         return R_FAIL;
     for (size_t i = 0; i < c->count; i++) {
-        uint32_t *numbers;
-        if (keyword_numbers(a, to, b, c->names[i], c->flags[i].keyword_count, &numbers,
-                            &c->flags[i].keyword_count, f) != R_OK)
+        struct keyword_names names = {c->names[i], c->flags[i].keyword_count};
+        struct keyword_list numbers;
+        if (keyword_numbers(a, to, b, &names, &numbers, f) != R_OK)
             return R_FAIL;
-        c->flags[i].keywords = numbers;
+        c->flags[i].keywords = numbers.numbers;
+        c->flags[i].keyword_count = numbers.n;
     }
     buf_init(&packed, LIMIT_record_meta);
     mailbox_next(a, to)->modseq = change_modseq(a);
@@ -233,7 +234,8 @@ leave_change(struct account *a, struct store_batch *b, void *arg, struct fault *
         return R_FAIL;
     if (select_ready(a, from) == R_NONE)
         return R_NONE;
-    select_rows(c->view, &c->out->source, true, a->batch_arena, &rows, &n);
+    select_rows(&(struct selection){c->view, &c->out->source, true}, a->batch_arena, &rows,
+                &n);
     if (n > 0)
         put_source_gone(a, b, c, rows, n);
     return R_OK;
@@ -278,14 +280,12 @@ allowed(const struct copy_call *c)
 }
 
 enum result
-change_copy(struct view *v, const struct seqset *set, bool by_uid,
-            const struct mailbox_ref *dest, bool move, struct arena *a,
-            struct copy_result *out, struct fault *f)
+change_copy(const struct selection *sel, const struct mailbox_ref *dest, bool move,
+            struct arena *a, struct copy_result *out, struct fault *f)
 {
     struct copy_result result = {0};
-    struct copy_call c = {.view = v,
-                          .set = set,
-                          .by_uid = by_uid,
+    struct copy_call c = {.view = sel->view,
+                          .selection = sel,
                           .move = move,
                           .dest = dest,
                           .arena = a,
@@ -296,13 +296,13 @@ change_copy(struct view *v, const struct seqset *set, bool by_uid,
     if (allowed(&c) != R_OK)
         return R_FAIL;
     if (same_account(&c)) {
-        account_run(v->account, within_run, &c);
+        account_run(c.view->account, within_run, &c);
     } else {
-        account_run(v->account, read_run, &c);
+        account_run(c.view->account, read_run, &c);
         if (c.result == R_OK)
             account_run(dest->account, arrive_run, &c);
         if (c.result == R_OK && move && c.count > 0)
-            account_run(v->account, leave_run, &c);
+            account_run(c.view->account, leave_run, &c);
     }
     if (c.result == R_OK)
         *out = result;

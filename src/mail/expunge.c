@@ -23,7 +23,7 @@ expunge_change(struct account *a, struct store_batch *b, void *arg, struct fault
     if (select_ready(a, m) == R_NONE)
         return R_NONE;
     seqset_init(&gone, a->batch_arena);
-    select_rows(c->view, c->uids, true, a->batch_arena, &rows, &n);
+    select_rows(&(struct selection){c->view, c->uids, true}, a->batch_arena, &rows, &n);
     for (size_t i = 0; i < n; i++) {
         const struct message_row *row = &m->state->rows[rows[i]];
         must(pending_get(a, m, row, &now) == R_OK);

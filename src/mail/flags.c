@@ -5,8 +5,7 @@
 
 struct flags_call {
     struct view *view;
-    const struct seqset *set;
-    bool by_uid;
+    const struct selection *selection;
     const struct flag_change *change;
     struct arena *arena;
     struct flag_result *result_out;
@@ -144,8 +143,8 @@ recount(struct mailbox_counts *c, uint16_t before, uint16_t after)
 struct pass {
     struct flags_call *call;
     struct mailbox *mailbox;
-    const uint32_t *asked;
-    size_t asked_count, touched;
+    struct keyword_list asked;
+    size_t touched;
     bool overlay;
     struct group group;
     struct buf groups;
@@ -163,12 +162,12 @@ change_row(struct account *a, struct pass *p, uint32_t index)
     uint32_t *keywords = NULL;
     after =
         (struct row_flags){outcome(c, before.flags), before.keywords, before.keyword_count};
-    if (c->keywords_allowed && (p->asked_count > 0 || (c->change->op == FLAG_OP_SET &&
-                                                       before.keyword_count > 0))) {
-        keywords = arena_array(a->batch_arena, before.keyword_count + p->asked_count,
+    if (c->keywords_allowed &&
+        (p->asked.n > 0 || (c->change->op == FLAG_OP_SET && before.keyword_count > 0))) {
+        keywords = arena_array(a->batch_arena, before.keyword_count + p->asked.n,
                                sizeof *keywords);
         after.keyword_count =
-            merge(c->change->op, &before, p->asked, p->asked_count, keywords);
+            merge(c->change->op, &before, p->asked.numbers, p->asked.n, keywords);
         after.keywords = keywords;
     }
     if (after.flags == before.flags && same_keywords(before.keywords, before.keyword_count,
@@ -234,21 +233,20 @@ flags_change(struct account *a, struct store_batch *b, void *arg, struct fault *
     struct flags_call *c = arg;
     struct mailbox *m = c->view->mailbox;
     struct pass p = {.call = c, .mailbox = m};
-    uint32_t *rows, *asked, before;
+    uint32_t *rows, before;
     size_t n;
     if (mailbox_load(a, m, f) != R_OK)
         return R_FAIL;
     if (select_ready(a, m) == R_NONE ||
         (c->change->has_unchangedsince && store_batch_count(b) > 0))
         return R_NONE;
-    select_rows(c->view, c->set, c->by_uid, a->batch_arena, &rows, &n);
+    select_rows(c->selection, a->batch_arena, &rows, &n);
     before = m->next_keywords;
+    struct keyword_names names = {c->change->keywords, c->change->keyword_count};
     struct store_batch *new_names = c->change->op == FLAG_OP_REMOVE ? NULL : b;
     if (n > 0 && c->keywords_allowed &&
-        keyword_numbers(a, m, new_names, c->change->keywords, c->change->keyword_count,
-                        &asked, &p.asked_count, f) != R_OK)
+        keyword_numbers(a, m, new_names, &names, &p.asked, f) != R_OK)
         return R_FAIL;
-    p.asked = n > 0 && c->keywords_allowed ? asked : NULL;
     p.overlay = n <= LIMIT_overlay_rows;
     buf_init(&p.groups, LIMIT_record_meta);
     buf_init(&p.group.ranges, LIMIT_record_meta);
@@ -296,23 +294,21 @@ flags_run(void *arg)
 }
 
 enum result
-change_flags(struct view *v, const struct seqset *set, bool by_uid,
-             const struct flag_change *change, struct arena *a, struct flag_result *out,
-             struct fault *f)
+change_flags(const struct selection *sel, const struct flag_change *change, struct arena *a,
+             struct flag_result *out, struct fault *f)
 {
     struct flag_result result = {0};
-    struct flags_call c = {.view = v,
-                           .set = set,
-                           .by_uid = by_uid,
+    struct flags_call c = {.view = sel->view,
+                           .selection = sel,
                            .change = change,
                            .arena = a,
                            .result_out = &result,
                            .fault = f};
-    if (v->read_only)
+    if (sel->view->read_only)
         return fault_set(f, FAULT_NOPERM, "mailbox is open read-only");
     if (allow(&c) != R_OK)
         return R_FAIL;
-    account_run(v->account, flags_run, &c);
+    account_run(sel->view->account, flags_run, &c);
     if (c.result == R_OK)
         *out = result;
     return c.result;

@@ -135,9 +135,17 @@ void pending_expunge(struct account *a, struct mailbox *m, uint32_t uid);
 
 // Numbers of keyword names in the mailbox as it will be, sorted and unique; new names get KEYWORD records, or are
 // passed over when b is NULL. FAULT_LIMIT before anything was put.
+struct keyword_names {
+    const struct span *names;
+    size_t n;
+};
+struct keyword_list {
+    uint32_t *numbers;
+    size_t n;
+};
 enum result keyword_numbers(struct account *a, struct mailbox *m, struct store_batch *b,
-                            const struct span *names, size_t n, uint32_t **numbers_out,
-                            size_t *n_out, struct fault *f) MUST_CHECK;
+                            const struct keyword_names *names, struct keyword_list *out,
+                            struct fault *f) MUST_CHECK;
 // Names of the numbers of a set, borrowed from the state.
 struct span keyword_name(const struct mailbox *m, uint32_t number);
 

@@ -49,6 +49,13 @@ intake_size(const struct intake *in)
     return in->size;
 }
 
+struct span
+intake_hash(const struct intake *in)
+{
+    must(in->finished);
+    return span_of(in->hash, HASH_SIZE);
+}
+
 enum result
 intake_write(struct intake *in, struct span bytes, struct fault *f)
 {
@@ -197,8 +204,8 @@ intake_change(struct account *a, struct store_batch *b, void *arg, struct fault 
     const struct intake_params *p = c->params;
     struct mailbox *m = mailbox_of(a, c->dest->mailbox);
     struct message_row row = {0};
-    uint32_t *numbers;
-    size_t n;
+    struct keyword_names names = {p->keywords, p->keyword_count};
+    struct keyword_list numbers;
     struct buf keywords;
     if (!m || (m->state->flags & MAILBOX_NOSELECT))
         return fault_set(f, FAULT_TRYCREATE, "mailbox is gone");
@@ -207,14 +214,14 @@ intake_change(struct account *a, struct store_batch *b, void *arg, struct fault 
         thread_assign(a, c->intake->keys, c->intake->key_count, &row.threadid, f) != R_OK)
         return R_FAIL;
     if (pick_uid(a, m, p->uid, &row.uid, f) != R_OK ||
-        keyword_numbers(a, m, b, p->keywords, p->keyword_count, &numbers, &n, f) != R_OK)
+        keyword_numbers(a, m, b, &names, &numbers, f) != R_OK)
         return R_FAIL;
     struct mailbox_counts *next = mailbox_next(a, m);
     row.modseq = next->modseq = change_modseq(a);
     rows_count(next, &row, row.flags, 1);
     buf_init(&keywords, LIMIT_keywords * 5);
-    for (size_t i = 0; i < n; i++)
-        record_keywords_add(&keywords, numbers[i]);
+    for (size_t i = 0; i < numbers.n; i++)
+        record_keywords_add(&keywords, numbers.numbers[i]);
     put_added(c, b, m, &row, buf_span(&keywords), next);
     buf_done(&keywords);
     *c->out =
@@ -318,7 +325,9 @@ adopt_change(struct account *a, struct store_batch *b, void *arg, struct fault *
     struct mailbox *m = mailbox_of(a, c->ref->mailbox);
     if (!m)
         return fault_set(f, FAULT_NONEXISTENT, "mailbox is gone");
-    if (m->state->counts.exists > 0 || m->state->counts.uidnext > 1)
+    bool ours = m->state->uidvalidity == c->uidvalidity,
+         fresh = m->state->counts.exists == 0 && m->state->counts.uidnext <= 1;
+    if (!ours && !fresh)
         return fault_set(f, FAULT_CANNOT, "mailbox has had messages already");
     struct record_mailbox r = {m->id,          m->state->parent, change_modseq(a),
                                m->state->name, c->uidvalidity,   m->state->special_use,

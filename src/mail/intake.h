@@ -32,6 +32,8 @@ enum result intake_write(struct intake *in, struct span bytes, struct fault *f) 
 uint64_t intake_size(const struct intake *in);
 // Ends the message; afterwards it can be committed, also several times (LMTP: one body, many recipients).
 enum result intake_finish(struct intake *in, struct fault *f) MUST_CHECK;
+// SHA-256 of the finished message.
+struct span intake_hash(const struct intake *in);
 // The message is on disk in that mailbox when this is R_OK.
 enum result intake_commit(struct intake *in, const struct mailbox_ref *dest,
                           const struct intake_params *p, struct intake_result *out,
@@ -41,7 +43,8 @@ void intake_free(struct intake **in);
 // The delivery target of an account: its INBOX, or the folder `detail` when that exists and may be posted to.
 enum result intake_delivery_target(struct account *a, struct span detail,
                                    struct mailbox_ref *ref_out, struct fault *f) MUST_CHECK;
-// Import: UIDVALIDITY and UIDNEXT of a foreign mailbox are taken over (an empty mailbox only).
+// Import: UIDVALIDITY and UIDNEXT of a foreign mailbox are taken over by one that never had a message; one that has
+// that UIDVALIDITY already only raises its UIDNEXT.
 enum result intake_adopt(const struct mailbox_ref *ref, uint32_t uidvalidity,
                          uint32_t uidnext, struct fault *f) MUST_CHECK;
 

@@ -39,11 +39,11 @@ add(struct account *a, struct mailbox *m, struct store_batch *b, struct span nam
 }
 
 static enum result
-room_for(const struct mailbox *m, const struct span *names, size_t n, struct fault *f)
+room_for(const struct mailbox *m, const struct keyword_names *names, struct fault *f)
 {
     size_t unknown = 0;
-    for (size_t i = 0; i < n; i++)
-        unknown += find(m, names[i]) == m->next_keywords;
+    for (size_t i = 0; i < names->n; i++)
+        unknown += find(m, names->names[i]) == m->next_keywords;
     if (m->next_keywords + unknown > LIMIT_keywords)
         return fault_set(f, FAULT_LIMIT, "too many keywords in the mailbox");
     return R_OK;
@@ -64,23 +64,22 @@ insert_sorted(uint32_t *numbers, size_t *n, uint32_t number)
 
 enum result
 keyword_numbers(struct account *a, struct mailbox *m, struct store_batch *b,
-                const struct span *names, size_t n, uint32_t **numbers_out, size_t *n_out,
+                const struct keyword_names *names, struct keyword_list *out,
                 struct fault *f)
 {
     mailbox_next(a, m);
-    uint32_t *numbers = arena_array(a->batch_arena, n, sizeof *numbers);
-    size_t count = 0;
-    if (b && room_for(m, names, n, f) != R_OK)
+    struct keyword_list list = {arena_array(a->batch_arena, names->n, sizeof *list.numbers),
+                                0};
+    if (b && room_for(m, names, f) != R_OK)
         return R_FAIL;
-    for (size_t i = 0; i < n; i++) {
-        uint32_t number = find(m, names[i]);
+    for (size_t i = 0; i < names->n; i++) {
+        uint32_t number = find(m, names->names[i]);
         if (number == m->next_keywords && !b)
             continue;
         if (number == m->next_keywords)
-            add(a, m, b, names[i]);
-        insert_sorted(numbers, &count, number);
+            add(a, m, b, names->names[i]);
+        insert_sorted(list.numbers, &list.n, number);
     }
-    *numbers_out = numbers;
-    *n_out = count;
+    *out = list;
     return R_OK;
 }

@@ -146,7 +146,7 @@ message_back(struct fixture *x)
     size_t n;
     struct arena *a = arena_new();
     append(x, &inbox, hello, FLAG_SEEN, "Work");
-    assert_int_equal(view_open(u, &inbox, false, NULL, NULL, &v, &f), R_OK);
+    assert_int_equal(view_open(&inbox, false, NULL, NULL, &v, &f), R_OK);
     assert_int_equal(view_cursor_init(&c, v, NULL, true, &f), R_OK);
     assert_int_equal(view_next(&c, &m, 1, &n, &f), R_OK);
     assert_int_equal(m.row.size, sizeof hello - 1);
@@ -179,11 +179,12 @@ to_another_account(struct fixture *x)
         mail_user_mount(alice, SPAN("Shared/bob"), 8, SPAN("bob"), RIGHTS_ALL, &f), R_OK);
     struct mailbox_ref mine = ref(alice, "INBOX"), his = ref(alice, "Shared/bob/INBOX");
     struct intake_result first = append(x, &mine, hello, FLAG_FLAGGED, "Work");
-    assert_int_equal(view_open(alice, &mine, false, NULL, NULL, &v, &f), R_OK);
-    assert_int_equal(view_open(alice, &his, false, NULL, NULL, &w, &f), R_OK);
+    assert_int_equal(view_open(&mine, false, NULL, NULL, &v, &f), R_OK);
+    assert_int_equal(view_open(&his, false, NULL, NULL, &w, &f), R_OK);
     seqset_init(&all, a);
     seqset_add(&all, 1);
-    assert_int_equal(change_copy(v, &all, false, &his, true, a, &moved, &f), R_OK);
+    assert_int_equal(
+        change_copy(&(struct selection){v, &all, false}, &his, true, a, &moved, &f), R_OK);
     assert_int_equal(moved.count, 1);
     assert_int_equal(view_sync(v, VIEW_EXPUNGE, a, &delta, &f), R_OK);
     assert_int_equal(delta.expunged_count, 1);
@@ -338,7 +339,9 @@ op_store(struct model *m, struct client *c)
                                  .keywords = &work,
                                  .keyword_count = pick(m, 2)};
     pick_set(m, c, a, &set);
-    assert_int_equal(change_flags(c->view, &set, false, &change, a, &result, &f), R_OK);
+    assert_int_equal(
+        change_flags(&(struct selection){c->view, &set, false}, &change, a, &result, &f),
+        R_OK);
     for (uint32_t seq = 1; seq <= c->exists; seq++) {
         struct model_row *r =
             seqset_contains(&set, seq) ? model_find(m, c->uids[seq - 1]) : NULL;
@@ -378,7 +381,8 @@ op_copy(struct model *m, struct client *c)
     if (m->count < 100) {
         pick_set(m, c, a, &set);
         bool move = pick(m, 2);
-        assert_int_equal(change_copy(c->view, &set, false, &m->ref, move, a, &result, &f),
+        assert_int_equal(change_copy(&(struct selection){c->view, &set, false}, &m->ref,
+                                     move, a, &result, &f),
                          R_OK);
         struct seqset_iter i = {0}, k = {0};
         uint32_t from, to;
@@ -430,7 +434,7 @@ sessions(struct fixture *x)
     m->uidnext = 1;
     m->seed = 42;
     for (int i = 0; i < VIEWS; i++)
-        assert_int_equal(view_open(u, &m->ref, false, NULL, NULL, &m->clients[i].view, &f),
+        assert_int_equal(view_open(&m->ref, false, NULL, NULL, &m->clients[i].view, &f),
                          R_OK);
     for (int i = 0; i < STEPS; i++)
         step(m);

@@ -50,16 +50,18 @@ take_seqs(struct view *v, uint32_t first, uint32_t last, uint32_t *rows, size_t 
 }
 
 void
-select_rows(struct view *v, const struct seqset *set, bool by_uid, struct arena *a,
-            uint32_t **rows_out, size_t *n_out)
+select_rows(const struct selection *sel, struct arena *a, uint32_t **rows_out,
+            size_t *n_out)
 {
+    struct view *v = sel->view;
+    const struct seqset *set = sel->set;
     uint32_t *rows = arena_array(a, v->mailbox->state->counts.exists, sizeof *rows);
     size_t n = 0;
     view_ghosts(v);
     if (!set)
         take_uids(v, 1, UINT32_MAX, rows, &n);
     for (uint32_t i = 0; set && i < set->count; i++)
-        if (by_uid)
+        if (sel->by_uid)
             take_uids(v, set->ranges[i].first, set->ranges[i].last, rows, &n);
         else
             take_seqs(v, set->ranges[i].first, set->ranges[i].last, rows, &n);

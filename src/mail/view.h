@@ -33,9 +33,8 @@ struct view_message {
 typedef void view_poke_fn(void *arg);
 
 // A read-write open takes \Recent (RFC 3501 section 2.3.2). The poke function may be NULL.
-enum result view_open(struct mail_user *u, const struct mailbox_ref *ref, bool read_only,
-                      view_poke_fn *poke, void *arg, struct view **v_out,
-                      struct fault *f) MUST_CHECK;
+enum result view_open(const struct mailbox_ref *ref, bool read_only, view_poke_fn *poke, void *arg,
+                      struct view **v_out, struct fault *f) MUST_CHECK;
 void view_close(struct view **v);  // takes NULL; does not suspend
 void view_info(const struct view *v, struct view_info *out);
 uint32_t view_exists(const struct view *v);

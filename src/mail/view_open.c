@@ -195,12 +195,11 @@ poke_new(view_poke_fn *fn, void *arg)
 }
 
 enum result
-view_open(struct mail_user *u, const struct mailbox_ref *ref, bool read_only,
-          view_poke_fn *poke, void *arg, struct view **v_out, struct fault *f)
+view_open(const struct mailbox_ref *ref, bool read_only, view_poke_fn *poke, void *arg,
+          struct view **v_out, struct fault *f)
 {
     struct view *v = calloc(1, sizeof *v);
     must(v != NULL);
-    (void)u;
     v->account = ref->account;
     v->read_only = read_only;
     v->rights = ref->rights;

@@ -45,8 +45,8 @@ imap_copy(struct imap_command *c, bool move, struct fault *f)
     struct copy_result r;
     if (parse_target(c, &target, f) != R_OK)
         return R_FAIL;
-    if (change_copy(c->session->view, &c->set, c->by_uid, &target, move, c->arena, &r, f) !=
-        R_OK)
+    if (change_copy(&(struct selection){c->session->view, &c->set, c->by_uid}, &target,
+                    move, c->arena, &r, f) != R_OK)
         return R_FAIL;
     if (r.count == 0)
         return R_OK;

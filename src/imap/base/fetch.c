@@ -232,8 +232,8 @@ mark_seen(struct imap_fetch_run *run, struct view_message *messages, bool *flags
             seqset_add(&uids, messages[i].row.uid);
     if (uids.count == 0)
         return R_OK;
-    if (change_flags(run->session->view, &uids, true, &change, run->c->arena, &result, f) !=
-        R_OK)
+    if (change_flags(&(struct selection){run->session->view, &uids, true}, &change,
+                     run->c->arena, &result, f) != R_OK)
         return R_FAIL;
     size_t k = 0;
     for (size_t i = 0; i < n && k < result.count; i++)

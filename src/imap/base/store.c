@@ -64,8 +64,8 @@ store_run(struct imap_command *c, struct fault *f)
     struct flag_result result;
     if (parse_store(c, &s, f) != R_OK)
         return R_FAIL;
-    if (change_flags(c->session->view, &c->set, c->by_uid, &s.change, c->arena, &result,
-                     f) != R_OK)
+    if (change_flags(&(struct selection){c->session->view, &c->set, c->by_uid}, &s.change,
+                     c->arena, &result, f) != R_OK)
         return R_FAIL;
     if (result.keywords_changed && imap_flags_send(c->session, true, c->arena, f) != R_OK)
         return R_FAIL;

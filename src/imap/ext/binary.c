@@ -15,15 +15,6 @@ struct decoded {
     struct buf out;
 };
 
-static enum result
-decode_piece(struct imap_fetch_run *run, struct mime_decoder *d, uint64_t at, size_t n,
-             char *piece, struct buf *out, struct fault *f)
-{
-    if (message_read(run->mail, &run->message->row, at, n, piece, f) != R_OK)
-        return R_FAIL;
-    return mime_decoder_feed(d, span_of(piece, n), out, f);
-}
-
 typedef void sink_fn(struct imap_fetch_run *run, struct decoded *d);
 
 static void
@@ -60,7 +51,9 @@ decode(struct imap_fetch_run *run, const struct mime_index_part *part, struct de
     buf_init(&d->out, PIECE * 2 + 1024);
     while (r == R_OK && at < end) {
         size_t n = end - at < PIECE ? (size_t)(end - at) : PIECE;
-        r = decode_piece(run, &decoder, at, n, piece, &d->out, f);
+        r = message_read(run->mail, &run->message->row, at, n, piece, f);
+        if (r == R_OK)
+            r = mime_decoder_feed(&decoder, span_of(piece, n), &d->out, f);
         sink(run, d);
         buf_reset(&d->out);
         at += n;

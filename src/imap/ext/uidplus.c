@@ -13,7 +13,8 @@ uid_expunge_run(struct imap_command *c, struct fault *f)
 }
 
 static const struct imap_verb verbs[] = {
-    {"EXPUNGE", ARGS_SET, IMAP_SELECTED, VERB_CHANGES | VERB_ONLY_UID, RIGHT_EXPUNGE, uid_expunge_run},
+    {"EXPUNGE", ARGS_SET, IMAP_SELECTED, VERB_CHANGES | VERB_ONLY_UID, RIGHT_EXPUNGE,
+     uid_expunge_run},
     {0},
 };
 
