@@ -99,7 +99,7 @@ static enum result
 expect_end(struct restore *r, struct fault *f)
 {
     char more;
-    size_t n;
+    size_t n = 0;
     if (store_source(&more, 1, &n, r, f) != R_OK)
         return R_FAIL;
     return n == 0 ? R_OK
@@ -109,7 +109,7 @@ expect_end(struct restore *r, struct fault *f)
 static enum result
 restore_all(struct restore *r, const struct config *c, struct fault *f)
 {
-    char magic[32];
+    char magic[32] = {0};
     struct store_options o;
     call_store_options(c, &o);
     if (fread(magic, 1, backup_magic.n, r->file) != backup_magic.n ||

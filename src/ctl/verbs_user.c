@@ -149,7 +149,7 @@ verb_user_load(struct verb_call *c, struct fault *f)
     uint64_t line = 1;
     size_t n = 1;
     enum result r = R_OK;
-    buf_init(&b, LOAD_PIECE * 2);
+    buf_init(&b, (size_t)LOAD_PIECE * 2);
     while (r == R_OK && n > 0) {
         char *room = buf_reserve(&b, 4096);
         must(room != NULL);

@@ -39,6 +39,7 @@ key_of(const struct sockaddr *address)
 }
 
 static struct crowd_place *
+// NOLINTNEXTLINE(readability-function-size): uthash
 place_find(const struct crowd *c, const struct sockaddr *address)
 {
     struct crowd_key k = key_of(address);
@@ -48,6 +49,7 @@ place_find(const struct crowd *c, const struct sockaddr *address)
 }
 
 static struct crowd_place *
+// NOLINTNEXTLINE(readability-function-size): uthash
 place_get(struct crowd *c, const struct sockaddr *address)
 {
     struct crowd_place *p = place_find(c, address);

@@ -18,6 +18,22 @@ exchange_free(struct gate *g, struct exchange *e)
     free(e);
 }
 
+static void
+// NOLINTNEXTLINE(readability-function-size): uthash
+exchange_add(struct gate *g, struct exchange *e)
+{
+    HASH_ADD(hh, g->exchanges, id, sizeof e->id, e);
+}
+
+static struct exchange *
+// NOLINTNEXTLINE(readability-function-size): uthash
+exchange_find(struct gate *g, uint64_t id)
+{
+    struct exchange *e;
+    HASH_FIND(hh, g->exchanges, &id, sizeof id, e);
+    return e;
+}
+
 // Sends the first message, or waits for auth to come back.
 static void
 send_start(struct gate *g, struct exchange *e)
@@ -38,7 +54,7 @@ exchange_start(struct front *f, struct auth_start *start)
     e->id = start->exchange = ++g->exchange_last;
     e->front = f;
     f->exchange = e;
-    HASH_ADD(hh, g->exchanges, id, sizeof e->id, e);
+    exchange_add(g, e);
     buf_init(&e->start, LIMIT_channel_message);
     auth_start_put(&e->start, start);
     send_start(g, e);
@@ -113,8 +129,7 @@ exchange_auth_gone(struct gate *g)
 void
 exchange_reply(struct gate *g, const struct auth_reply *r)
 {
-    struct exchange *e;
-    HASH_FIND(hh, g->exchanges, &r->exchange, sizeof r->exchange, e);
+    struct exchange *e = exchange_find(g, r->exchange);
     if (e == NULL)
         return;  // aborted meanwhile
     struct front *f = e->front;

@@ -210,7 +210,7 @@ static void
 start_tls(struct front *f)
 {
     struct buf unread;
-    buf_init(&unread, LIMIT_line_preauth * 2);
+    buf_init(&unread, (size_t)LIMIT_line_preauth * 2);
     int fd = conn_detach(&f->conn, &unread);
     bool injected = unread.n > 0 || unread.over;
     buf_done(&unread);

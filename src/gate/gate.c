@@ -26,7 +26,7 @@ gate_new(const struct gate_options *o)
     struct gate *g = calloc(1, sizeof *g);
     must(g != NULL && o->mail_threads > 0);
     g->options = *o;
-    g->mail = calloc(o->mail_threads, sizeof *g->mail);
+    g->mail = calloc(o->mail_threads, sizeof(struct channel *));
     must(g->mail != NULL);
     crowd_init(&g->crowd, o->preauth_max, LIMIT_preauth_per_ip);
     buf_init(&g->chain, LIMIT_certificate);

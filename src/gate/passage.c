@@ -16,6 +16,22 @@ passage_ready(struct front *f)
 }
 
 static void
+// NOLINTNEXTLINE(readability-function-size): uthash
+passage_add(struct gate *g, struct passage *w)
+{
+    HASH_ADD(hh, g->passages, session, sizeof w->session, w);
+}
+
+static struct passage *
+// NOLINTNEXTLINE(readability-function-size): uthash
+passage_find(struct gate *g, uint64_t session)
+{
+    struct passage *w;
+    HASH_FIND(hh, g->passages, &session, sizeof session, w);
+    return w;
+}
+
+static void
 on_pump_end(struct pump *p, void *arg)
 {
     struct passage *w = arg;
@@ -46,7 +62,7 @@ start_pump(struct front *f, struct buf *unread)
     buf_init(&w->unread, SIZE_MAX);
     SSL *ssl = conn_detach_tls(&f->conn, unread);
     w->pump = pump_new(ssl, ends[0], g->scratch, on_pump_end, w);
-    HASH_ADD(hh, g->passages, session, sizeof w->session, w);
+    passage_add(g, w);
     return ends[1];
 }
 
@@ -110,8 +126,7 @@ front_of(struct gate *g, const struct handover *h)
 static void
 give_back_tls(struct gate *g, const struct handover *h, int fd)
 {
-    struct passage *w;
-    HASH_FIND(hh, g->passages, &h->session, sizeof h->session, w);
+    struct passage *w = passage_find(g, h->session);
     if (w == NULL || w->returning != NULL) {  // the client went meanwhile
         close(fd);
         return;
@@ -133,15 +148,21 @@ passage_give_back(struct gate *g, const struct handover *h, int fd)
 }
 
 void
+// NOLINTNEXTLINE(readability-function-size): uthash
 passage_free_all(struct gate *g)
 {
-    struct passage *w, *next;
-    HASH_ITER(hh, g->passages, w, next)
-    {
-        HASH_DEL(g->passages, w);
+    struct passage *w, *next = g->passages;
+    while ((w = next) != NULL) {
+        next = w->hh.next;
         front_free(&w->returning);
         pump_free(&w->pump);
         buf_done(&w->unread);
+    }
+    // NOLINTNEXTLINE(clang-analyzer-unix.Malloc): uthash has let go of w before it is freed
+    HASH_ITER(hh, g->passages, w, next)
+    {
+        // NOLINTNEXTLINE(clang-analyzer-unix.Malloc): as above
+        HASH_DEL(g->passages, w);
         free(w);
     }
 }

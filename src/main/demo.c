@@ -6,7 +6,6 @@
 #include "ctl/call.h"
 #include "ctl/verbs.h"
 #include <errno.h>
-#include <stdarg.h>
 #include <sys/stat.h>
 
 // Everything on loopback, at offset + the standard port.
@@ -38,17 +37,20 @@ list_of(struct arena *a, const char *item)
     return list;
 }
 
-static const char *text_of(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
+static const char *
+loopback(struct arena *a, unsigned port)
+{
+    char text[32];
+    snprintf(text, sizeof text, "127.0.0.1:%u", port);
+    return arena_cstr(a, span_str(text));
+}
 
 static const char *
-text_of(struct arena *a, const char *fmt, ...)
+file_in(struct config *c, const char *name)
 {
     char text[4352];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    return arena_cstr(a, span_str(text));
+    snprintf(text, sizeof text, "%s/%s", c->data, name);
+    return arena_cstr(c->arena, span_str(text));
 }
 
 // What a file given with -c says of listening and certificates is replaced; the rest of it holds.
@@ -58,14 +60,14 @@ settle(struct demo *d, struct fault *f)
     struct config *c = d->config;
     struct arena *a = c->arena;
     for (size_t i = 0; i < sizeof services / sizeof services[0]; i++) {
-        const char *address = text_of(a, "127.0.0.1:%u", d->offset + services[i].port);
+        const char *address = loopback(a, d->offset + services[i].port);
         *(struct config_list *)((char *)c + services[i].member) = list_of(a, address);
     }
     c->hostname = "localhost";
     c->local_domains = list_of(a, "localhost");
     c->plaintext_auth = true;  // on loopback there is nobody between
-    const char *certificate = text_of(a, "%s/demo-cert.pem", c->data);
-    const char *key = text_of(a, "%s/demo-key.pem", c->data);
+    const char *certificate = file_in(c, "demo-cert.pem");
+    const char *key = file_in(c, "demo-key.pem");
     c->tls_certificate = list_of(a, certificate);
     c->tls_key = list_of(a, key);
     if (mkdir(c->data, 0700) != 0 && errno != EEXIST)
@@ -100,7 +102,7 @@ static enum result
 choose_password(struct demo *d, const char *given, struct fault *f)
 {
     static const char letters[] = "abcdefghjkmnpqrstuvwxyz23456789";
-    const char *path = text_of(d->config->arena, "%s/demo-password", d->config->data);
+    const char *path = file_in(d->config, "demo-password");
     if (given != NULL) {
         if (strlen(given) > LIMIT_password || given[0] == '\0')
             return fault_set(f, FAULT_BAD, "a password has 1 to %d octets", LIMIT_password);

@@ -41,6 +41,7 @@ on_end(struct channel *c, void *arg)
 }
 
 static void
+// NOLINTNEXTLINE(readability-function-size): uthash
 take_lookup(struct home *h, const struct lookup_reply *r)
 {
     struct ask *a;
@@ -56,6 +57,7 @@ take_lookup(struct home *h, const struct lookup_reply *r)
 }
 
 static void
+// NOLINTNEXTLINE(readability-function-size): uthash
 take_admin(struct home *h, const struct admin_reply *r)
 {
     struct ask *a;
@@ -112,6 +114,7 @@ await_auth(struct home *h, struct fault *f)
 }
 
 static enum result
+// NOLINTNEXTLINE(readability-function-size): uthash
 ask(struct home *h, struct ask *a, enum message_type type, struct buf *message,
     struct fault *f)
 {

@@ -228,7 +228,8 @@ mail_gate_link(struct home *h, int fd)
 void
 mail_gate_close(struct home *h)
 {
-    while (h->gates != NULL)
-        on_end(h->gates->channel, h->gates);
+    struct gate_link *g, *next;
+    DL_FOREACH_SAFE(h->gates, g, next)
+    on_end(g->channel, g);
     forget_old(h, UINT64_MAX);
 }

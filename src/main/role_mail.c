@@ -283,6 +283,7 @@ on_bus_error(int signal)
     static const char line[] = "posthorn mail: a page of the index cannot be read "
                                "(SIGBUS): it will be made anew\n";
     (void)signal;
+    // NOLINTNEXTLINE(bugprone-signal-handler,cert-sig30-c): store.h says that it may
     store_index_distrust(data_path);
     (void)!write(STDERR_FILENO, line, sizeof line - 1);
     _exit(ROLE_EXIT_REBUILD);

@@ -45,7 +45,7 @@ give_away(const char *address, struct user_ids ids, struct fault *f)
     struct span a = span_str(address), prefix = SPAN("unix:");
     if (geteuid() != 0 || !span_starts(a, prefix))
         return R_OK;
-    const char *path = a.p + prefix.n;
+    const char *path = address + prefix.n;
     return chown(path, ids.uid, ids.gid) == 0 ? R_OK
                                               : fault_errno(f, FAULT_UNAVAILABLE, path);
 }
