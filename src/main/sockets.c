@@ -43,6 +43,7 @@ static enum result
 give_away(const char *address, struct user_ids ids, struct fault *f)
 {
     static const char prefix[] = "unix:";
+    must(address != NULL);
     if (geteuid() != 0 || strncmp(address, prefix, sizeof prefix - 1) != 0)
         return R_OK;
     const char *path = address + sizeof prefix - 1;
