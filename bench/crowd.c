@@ -1,0 +1,211 @@
+#include "bench/crowd.h"
+
+#include "base/clock.h"
+
+#include <sys/epoll.h>
+
+enum { EVENTS = 256, PATIENCE_MS = 60000 };
+
+static void
+watch_events(struct crowd *c, struct session *s, int how)
+{
+    struct epoll_event e = {.events = EPOLLIN | (s->wants_out ? EPOLLOUT : 0u),
+                            .data.ptr = s};
+    must(epoll_ctl(c->epoll, how, s->fd, &e) == 0);
+}
+
+enum result
+crowd_connect(struct crowd *c, struct session *s)
+{
+    bool delivers = c->l->op->kind == OP_EXISTS && s->index == c->l->sessions;
+    uint64_t port = delivers ? c->l->lmtp : c->l->port;
+    s->phase = PHASE_GREETING;
+    s->started_us = clock_mono_us();
+    if (session_connect(s, (uint16_t)port, delivers ? NULL : c->tls, c->f) != R_OK)
+        return R_FAIL;
+    watch_events(c, s, EPOLL_CTL_ADD);
+    return c->tls != NULL ? crowd_go(c, s) : R_OK;
+}
+
+static bool
+whole_sessions(const struct crowd *c)
+{
+    return c->l->op->kind == OP_LOGIN || c->l->op->kind == OP_SHAKE;
+}
+
+static bool
+may_begin(const struct crowd *c)
+{
+    return c->begun < c->l->count;
+}
+
+static enum result
+next_turn(struct crowd *c, struct session *s)
+{
+    if (!may_begin(c)) {
+        s->phase = PHASE_DONE;
+        s->await = AWAIT_NOTHING;
+        c->done++;
+        return R_OK;
+    }
+    c->begun++;
+    s->started_us = clock_mono_us();
+    turn_begin(c->l, s);
+    return crowd_go(c, s);
+}
+
+static enum result
+reconnect(struct crowd *c, struct session *s)
+{
+    session_close(s);
+    s->user =
+        (unsigned)(c->l->first + (s->user - c->l->first + c->l->sessions) % c->l->users);
+    if (!may_begin(c)) {
+        s->phase = PHASE_DONE;
+        c->done++;
+        return R_OK;
+    }
+    c->begun++;
+    return crowd_connect(c, s);
+}
+
+static enum result
+end_turn(struct crowd *c, struct session *s)
+{
+    tally_add(&c->m->tally, clock_mono_us() - s->started_us);
+    c->m->count++;
+    if (whole_sessions(c))
+        return reconnect(c, s);
+    if (c->l->serial == 0)
+        return next_turn(c, s);
+    s->phase = PHASE_DONE;
+    s->await = AWAIT_NOTHING;
+    c->done++;
+    return s->index + 1 < c->n ? next_turn(c, s + 1) : R_OK;
+}
+
+static enum result
+answer_ready(struct crowd *c, struct session *s)
+{
+    c->ready++;
+    if (c->l->op->kind == OP_LOGIN) {
+        turn_begin(c->l, s);
+        return crowd_go(c, s);
+    }
+    return R_OK;
+}
+
+static enum result
+answer(struct crowd *c, struct session *s)
+{
+    if (c->l->op->kind == OP_EXISTS || c->l->op->kind == OP_IDLE)
+        return watch_answer(c, s);
+    if (c->l->op->kind == OP_SHAKE)
+        return end_turn(c, s);
+    if (s->phase == PHASE_BUSY || s->phase == PHASE_DATA)
+        return turn_step(c->l, s) ? end_turn(c, s) : crowd_go(c, s);
+    turn_prepare(c->l, s);
+    return s->phase == PHASE_READY ? answer_ready(c, s) : crowd_go(c, s);
+}
+
+enum result
+crowd_go(struct crowd *c, struct session *s)
+{
+    uint64_t received = s->received;
+    bool wanted = s->wants_out;
+    enum progress p = session_go(s);
+    c->m->received += s->received - received;
+    if (p == PROGRESS_BROKEN)
+        return fault_set(c->f, FAULT_UNAVAILABLE, "session %u, phase %u: %.*s", s->index,
+                         s->phase, (int)s->head_n, s->head);
+    if (s->wants_out != wanted)
+        watch_events(c, s, EPOLL_CTL_MOD);
+    return p == PROGRESS_ANSWER ? answer(c, s) : R_OK;
+}
+
+enum result
+crowd_wait(struct crowd *c, const size_t *counter, size_t goal)
+{
+    struct epoll_event events[EVENTS];
+    while (*counter < goal) {
+        int n = epoll_wait(c->epoll, events, EVENTS, PATIENCE_MS);
+        if (n == 0)
+            return fault_set(c->f, FAULT_UNAVAILABLE, "silent for %d s",
+                             PATIENCE_MS / 1000);
+        for (int i = 0; i < n; i++)
+            if (((struct session *)events[i].data.ptr)->fd >= 0 &&
+                crowd_go(c, events[i].data.ptr) != R_OK)
+                return R_FAIL;
+    }
+    return R_OK;
+}
+
+static enum result
+connect_all(struct crowd *c)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        c->all[i].index = (unsigned)i;
+        c->all[i].user = (unsigned)(c->l->first + i % c->l->users);
+        c->begun += whole_sessions(c);
+        if (crowd_connect(c, &c->all[i]) != R_OK)
+            return R_FAIL;
+        // A server's backlog is short; let it accept before the next.
+        if (!whole_sessions(c) && crowd_wait(c, &c->ready, i > 16 ? i - 16 : 0) != R_OK)
+            return R_FAIL;
+    }
+    return R_OK;
+}
+
+static enum result
+run_turns(struct crowd *c)
+{
+    size_t first = c->l->serial ? 1 : c->n;
+    for (size_t i = 0; i < first; i++)
+        if (next_turn(c, &c->all[i]) != R_OK)
+            return R_FAIL;
+    return crowd_wait(c, &c->done, c->n);
+}
+
+static enum result
+run(struct crowd *c)
+{
+    struct measured *m = c->m;
+    m->before = tree_read((pid_t)c->l->tree, c->l->folder);
+    uint64_t start = clock_mono_us();
+    enum result r = connect_all(c);
+    if (r == R_OK && whole_sessions(c)) {
+        r = crowd_wait(c, &c->done, c->n);
+    } else if (r == R_OK) {
+        r = crowd_wait(c, &c->ready, c->n);
+        if (c->l->op->kind != OP_IDLE)
+            m->before = tree_read((pid_t)c->l->tree, c->l->folder);
+        m->received = 0;
+        start = clock_mono_us();
+        if (r == R_OK)
+            r = c->l->op->kind == OP_EXISTS || c->l->op->kind == OP_IDLE ? watch_run(c)
+                                                                         : run_turns(c);
+    }
+    m->us = clock_mono_us() - start;
+    m->after = tree_read((pid_t)c->l->tree, c->l->folder);
+    return r;
+}
+
+enum result
+crowd_run(const struct load *l, struct measured *m, struct fault *f)
+{
+    struct crowd c = {
+        .l = l, .m = m, .f = f, .n = l->sessions + (l->op->kind == OP_EXISTS)};
+    c.all = calloc(c.n, sizeof *c.all);
+    c.epoll = epoll_create1(EPOLL_CLOEXEC);
+    c.tls = l->tls ? SSL_CTX_new(TLS_client_method()) : NULL;
+    must(c.all != NULL && c.epoll >= 0);
+    for (size_t i = 0; i < c.n; i++)
+        c.all[i].fd = -1;
+    enum result r = run(&c);
+    for (size_t i = 0; i < c.n; i++)
+        session_close(&c.all[i]);
+    free(c.all);
+    close(c.epoll);
+    SSL_CTX_free(c.tls);
+    return r;
+}

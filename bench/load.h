@@ -1,0 +1,40 @@
+#ifndef BENCH_LOAD_H
+#define BENCH_LOAD_H
+
+// What one run of the load generator does, and what it measured. Threads: one.
+
+#include "bench/corpus.h"
+#include "bench/tally.h"
+#include "bench/tree.h"
+
+enum op_kind { OP_COMMAND, OP_APPEND, OP_LMTP, OP_LOGIN, OP_SHAKE, OP_IDLE, OP_EXISTS };
+
+struct op {
+    const char *name;
+    enum op_kind kind;
+    const char *prepare, *command, *what;
+};
+
+// The row of ops.def, or NULL.
+const struct op *op_find(const char *name);
+void op_list(void);
+
+// Options of the command line; see options.def.
+struct load {
+#define OPTION(name, type, value, what) type name;
+#include "bench/options.def"
+#undef OPTION
+    const struct op *op;
+    struct corpus *corpus;
+};
+
+struct measured {
+    struct tally tally;
+    uint64_t us, received, count;
+    struct tree before, after;
+};
+
+// Runs the operation; R_FAIL says what the server refused.
+enum result crowd_run(const struct load *l, struct measured *m, struct fault *f) MUST_CHECK;
+
+#endif

@@ -1,0 +1,121 @@
+#include "bench/turn.h"
+
+static void
+put_word(const struct load *l, struct session *s, char letter)
+{
+    struct buf *b = &s->out;
+    switch (letter) {
+    case 'm':
+        buf_put_str(b, l->mailbox);
+        break;
+    case 'd':
+        buf_put_str(b, l->target);
+        break;
+    case 's':
+        buf_put_char(b, s->turns % 2 == 0 ? '+' : '-');
+        break;
+    case 'r':
+        buf_put_u64(b, ((s->turns / 2) * 7919 + s->index * 104729) % l->range + 1);
+        break;
+    case 'n':
+        buf_put_u64(b, s->turns);
+        break;
+    default:
+        buf_put_char(b, letter);
+    }
+}
+
+static void
+put_words(const struct load *l, struct session *s, const char *text)
+{
+    if (strcmp(text, "%p") == 0 || strcmp(text, "%c") == 0)
+        text = text[1] == 'p' ? l->prepare : l->command;
+    for (; *text != '\0'; text++) {
+        if (*text == '%' && text[1] != '\0')
+            put_word(l, s, *++text);
+        else
+            buf_put_char(&s->out, *text);
+    }
+}
+
+static void
+put_command(const struct load *l, struct session *s, const char *text)
+{
+    session_tag(s);
+    put_words(l, s, text);
+    buf_put_str(&s->out, "\r\n");
+}
+
+static void
+greet(const struct load *l, struct session *s)
+{
+    if (l->op->kind == OP_LMTP) {
+        buf_put_str(&s->out, "LHLO bench.example\r\n");
+        s->await = AWAIT_CODES;
+        s->codes = 1;
+        s->phase = PHASE_PREPARE;
+        return;
+    }
+    session_tag(s);
+    buf_printf(&s->out, "LOGIN u%u %s\r\n", s->user, l->password);
+    s->phase = PHASE_LOGIN;
+}
+
+void
+turn_prepare(const struct load *l, struct session *s)
+{
+    if (s->phase == PHASE_GREETING) {
+        greet(l, s);
+    } else if (s->phase == PHASE_LOGIN && l->op->prepare[0] != '\0') {
+        put_command(l, s, l->op->prepare);
+        s->phase = PHASE_PREPARE;
+    } else {
+        s->phase = PHASE_READY;
+        s->await = AWAIT_NOTHING;
+    }
+}
+
+static void
+begin_append(const struct load *l, struct session *s)
+{
+    struct span mail = corpus_next(l->corpus);
+    session_tag(s);
+    put_words(l, s, l->op->command);
+    buf_printf(&s->out, " {%zu+}\r\n", mail.n);
+    buf_put(&s->out, mail);
+    buf_put_str(&s->out, "\r\n");
+}
+
+static void
+begin_delivery(struct session *s)
+{
+    buf_printf(&s->out, "MAIL FROM:<sender@example.org>\r\nRCPT TO:<u%u>\r\nDATA\r\n",
+               s->user);
+    s->await = AWAIT_CODES;
+    s->codes = 3;
+}
+
+void
+turn_begin(const struct load *l, struct session *s)
+{
+    s->phase = PHASE_BUSY;
+    if (l->op->kind == OP_APPEND)
+        begin_append(l, s);
+    else if (l->op->kind == OP_LMTP)
+        begin_delivery(s);
+    else
+        put_command(l, s, l->op->command);
+    s->turns++;
+}
+
+bool
+turn_step(const struct load *l, struct session *s)
+{
+    if (l->op->kind != OP_LMTP || s->phase == PHASE_DATA)
+        return true;
+    buf_put(&s->out, corpus_next(l->corpus));
+    buf_put_str(&s->out, ".\r\n");
+    s->codes = 1;
+    s->phase = PHASE_DATA;
+    return false;
+}
