@@ -3,13 +3,15 @@
 #include "ctl/verbs.h"
 
 #define LOCAL(words, usage, least, most, fn, help)                                         \
-    {words, usage, least, most, VERB_LOCAL, NULL, fn, NULL, NULL, help},
+    {words, usage, least, most, VERB_LOCAL, NULL, fn, NULL, NULL, help, false},
 #define OFFLINE(words, usage, least, most, fn, help)                                       \
-    {words, usage, least, most, VERB_OFFLINE, NULL, fn, NULL, NULL, help},
+    {words, usage, least, most, VERB_OFFLINE, NULL, fn, NULL, NULL, help, false},
 #define STORE(words, usage, least, most, run, feed, sink, help)                            \
-    {words, usage, least, most, VERB_STORE, run, NULL, feed, sink, help},
+    {words, usage, least, most, VERB_STORE, run, NULL, feed, sink, help, false},
 #define SERVER(words, usage, least, most, run, feed, sink, help)                           \
-    {words, usage, least, most, VERB_SERVER, run, NULL, feed, sink, help},
+    {words, usage, least, most, VERB_SERVER, run, NULL, feed, sink, help, false},
+#define CARRY(words, usage, least, most, run, feed, sink, help)                            \
+    {words, usage, least, most, VERB_STORE, run, NULL, feed, sink, help, true},
 const struct verb verbs[] = {
 #include "ctl/verbs.def"
 };
@@ -17,6 +19,7 @@ const struct verb verbs[] = {
 #undef OFFLINE
 #undef STORE
 #undef SERVER
+#undef CARRY
 const size_t verbs_count = sizeof verbs / sizeof verbs[0];
 
 enum { EXIT_USAGE = 2, WORDS_MAX = 32 };
@@ -38,6 +41,8 @@ static const struct option_row option_rows[] = {
     {"--data", offsetof(struct verb_options, data)},
     {"--offset", offsetof(struct verb_options, offset)},
     {"--password", offsetof(struct verb_options, password)},
+    {"-u", offsetof(struct verb_options, user)},
+    {"--folder", offsetof(struct verb_options, folder)},
 };
 
 const struct verb *
@@ -165,6 +170,15 @@ run_on_store(const struct verb *v, const struct config *c, const char *const *ar
     return call_run_here(c, v, args, n);
 }
 
+// FORMAT PATH and then the options.
+static int
+run_for_user(const struct verb *v, const struct config *c, const struct verb_options *o,
+             const char *const *args)
+{
+    const char *all[] = {args[0], args[1], o->user, o->folder ? o->folder : ""};
+    return run_on_store(v, c, all, 4);
+}
+
 static int
 run(const struct verb *v, const struct verb_options *o, const char *const *args, size_t n)
 {
@@ -174,7 +188,7 @@ run(const struct verb *v, const struct verb_options *o, const char *const *args,
     struct fault f;
     if (verb_config(o, &c, &f) != R_OK)
         return fail(&f);
-    int code = run_on_store(v, c, args, n);
+    int code = v->for_user ? run_for_user(v, c, o, args) : run_on_store(v, c, args, n);
     config_free(&c);
     return code;
 }
@@ -198,7 +212,7 @@ verb_main(int argc, char **argv)
     if (v == NULL)
         return unknown_verb(&l);
     size_t n = l.n - used;
-    if (n < v->args_min || n > v->args_max)
+    if (n < v->args_min || n > v->args_max || (v->for_user && (n != 2 || !l.options.user)))
         return wrong_arguments(v);
     return run(v, &l.options, l.words + used, n);
 }

@@ -70,6 +70,7 @@ enum verb_where {
 struct verb_options {
     const char *file, *data;  // -c FILE, --data DIR
     const char *offset, *password;  // demo
+    const char *user, *folder;  // import, export
 };
 
 // A VERB_LOCAL or VERB_OFFLINE verb: returns the exit code.
@@ -85,6 +86,7 @@ struct verb {
     verb_feed_fn *feed;
     verb_sink_fn *sink;  // NULL: standard output
     const char *help;
+    bool for_user;  // -u USER and --folder NAME become its last arguments
 };
 
 extern const struct verb verbs[];

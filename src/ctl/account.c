@@ -1,0 +1,15 @@
+#include "ctl/account.h"
+#include "base/limits.h"
+
+enum result
+account_of(struct verb_call *c, struct span name, struct mail_user **u_out, struct fault *f)
+{
+    uint64_t account;
+    struct buf canonical;
+    buf_init(&canonical, LIMIT_user_name);
+    enum result r = verb_find_user(c, name, &account, &canonical, f);
+    if (r == R_OK)
+        r = mail_user_open(verb_host(c)->mail, account, buf_span(&canonical), u_out, f);
+    buf_done(&canonical);
+    return r;
+}

@@ -1,0 +1,15 @@
+#ifndef CTL_ACCOUNT_H
+#define CTL_ACCOUNT_H
+
+// The account that a verb names: for import and export, whose arguments are FORMAT PATH USER FOLDER.
+
+#include "ctl/verb.h"
+#include "mail/user.h"
+
+enum { ARG_FORMAT, ARG_PATH, ARG_USER, ARG_FOLDER };
+
+// Suspends. FAULT_NONEXISTENT: there is no such user. Close it with mail_user_close.
+enum result account_of(struct verb_call *c, struct span name, struct mail_user **u_out,
+                       struct fault *f) MUST_CHECK;
+
+#endif

@@ -1,0 +1,52 @@
+#ifndef CTL_FEED_H
+#define CTL_FEED_H
+
+// The command's side of `import`: finds the mailboxes under a path, reads them and sends parcels.
+// Owner: feed_import's stack. Trust: whatever lies under the path; symbolic links are not followed.
+
+#include "ctl/parcel.h"
+#include "ctl/verb.h"
+
+struct feed_folder {
+    const char *path;  // under the root
+    struct span stored;  // as it is called there
+    struct span
+        name;  // where it goes, before the account's special-use folders are looked at
+};
+
+struct feed {
+    struct verb_client *client;
+    struct span path, folder;  // --folder, or empty
+    struct arena *arena;
+    int root;
+    struct buf out;
+    struct feed_folder *folders;
+    size_t count, cap;
+    // progress
+    bool terminal;
+    struct span mailbox;
+    uint64_t messages, of, shown_ms;
+};
+
+// A mailbox that was found; its stored name's levels are separated by `separator`. FAULT_LIMIT past LIMIT_mailboxes.
+enum result feed_folder_add(struct feed *fd, const char *path, struct span stored,
+                            char separator, struct fault *f) MUST_CHECK;
+// The account's name for a name of the source (--folder goes before it).
+struct span feed_name(const struct feed *fd, struct span name);
+
+// Sends what waits when it is much.
+enum result feed_flush(struct feed *fd, bool all, struct fault *f) MUST_CHECK;
+enum result feed_send(struct feed *fd, enum parcel_kind kind, struct span payload,
+                      struct fault *f) MUST_CHECK;
+enum result feed_mailbox(struct feed *fd, const struct parcel_mailbox *m,
+                         struct fault *f) MUST_CHECK;
+enum result feed_message(struct feed *fd, const struct parcel_message *m,
+                         struct fault *f) MUST_CHECK;
+// Something is left out; goes on.
+void feed_problem(struct feed *fd, const char *where, const char *why);
+
+// feed_maildir.c, feed_mbox.c
+enum result feed_maildir(struct feed *fd, struct fault *f) MUST_CHECK;
+enum result feed_mbox(struct feed *fd, struct fault *f) MUST_CHECK;
+
+#endif

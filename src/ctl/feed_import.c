@@ -1,0 +1,159 @@
+#include "ctl/account.h"
+#include "ctl/feed.h"
+#include "ctl/uidlist.h"
+#include "ctl/verbs.h"
+#include "base/clock.h"
+#include "base/limits.h"
+#include <fcntl.h>
+
+enum { FLUSH_AT = 65536, SHOW_MS = 200 };
+
+// ---- folders ----
+
+struct span
+feed_name(const struct feed *fd, struct span name)
+{
+    struct buf b;
+    if (fd->folder.n == 0)
+        return name;
+    if (span_ieq(name, SPAN("INBOX")))
+        return fd->folder;
+    buf_init(&b, LIMIT_mailbox_name * 8);
+    buf_put(&b, fd->folder);
+    buf_put_char(&b, '/');
+    buf_put(&b, name);
+    struct span whole = arena_dup(fd->arena, buf_span(&b));
+    buf_done(&b);
+    return whole;
+}
+
+static struct feed_folder *
+room_for_folder(struct feed *fd)
+{
+    if (fd->count == fd->cap) {
+        fd->cap = fd->cap ? fd->cap * 2 : 64;
+        struct feed_folder *grown = arena_array(fd->arena, fd->cap, sizeof *grown);
+        if (fd->count > 0)
+            memcpy(grown, fd->folders, fd->count * sizeof *grown);
+        fd->folders = grown;
+    }
+    return &fd->folders[fd->count++];
+}
+
+enum result
+feed_folder_add(struct feed *fd, const char *path, struct span stored, char separator,
+                struct fault *f)
+{
+    struct buf name;
+    struct fault why;
+    if (fd->count >= LIMIT_mailboxes)
+        return fault_set(f, FAULT_LIMIT, "more than %d mailboxes", LIMIT_mailboxes);
+    buf_init(&name, LIMIT_mailbox_name * 4);
+    if (storage_name_decode(stored, separator, &name, &why) == R_OK) {
+        struct feed_folder *folder = room_for_folder(fd);
+        folder->path = arena_cstr(fd->arena, span_str(path));
+        folder->stored = arena_dup(fd->arena, stored);
+        folder->name = feed_name(fd, arena_dup(fd->arena, buf_span(&name)));
+    } else {
+        feed_problem(fd, path, why.why);
+    }
+    buf_done(&name);
+    return R_OK;
+}
+
+// ---- parcels ----
+
+enum result
+feed_flush(struct feed *fd, bool all, struct fault *f)
+{
+    if (fd->out.n < (all ? 1 : FLUSH_AT))
+        return R_OK;
+    must(!fd->out.over);
+    enum result r = verb_client_put(fd->client, buf_span(&fd->out), f);
+    buf_reset(&fd->out);
+    return r;
+}
+
+enum result
+feed_send(struct feed *fd, enum parcel_kind kind, struct span payload, struct fault *f)
+{
+    parcel_put(&fd->out, kind, payload);
+    return feed_flush(fd, false, f);
+}
+
+static void
+show(struct feed *fd, bool last)
+{
+    uint64_t now = clock_mono_ms();
+    if (!fd->terminal || (!last && now < fd->shown_ms + SHOW_MS))
+        return;
+    fd->shown_ms = now;
+    fprintf(stderr, "\r\033[K%.*s %llu/%llu%s", SPAN_ARG(span_slice(fd->mailbox, 0, 60)),
+            (unsigned long long)fd->messages, (unsigned long long)fd->of, last ? "\n" : "");
+}
+
+enum result
+feed_mailbox(struct feed *fd, const struct parcel_mailbox *m, struct fault *f)
+{
+    if (fd->mailbox.p != NULL)
+        show(fd, true);
+    fd->mailbox = m->name;
+    fd->messages = 0;
+    fd->of = m->messages;
+    parcel_put_mailbox(&fd->out, m);
+    return feed_flush(fd, false, f);
+}
+
+enum result
+feed_message(struct feed *fd, const struct parcel_message *m, struct fault *f)
+{
+    fd->messages++;
+    if (fd->of < fd->messages)
+        fd->of = fd->messages;
+    show(fd, false);
+    parcel_put_message(&fd->out, m);
+    return feed_flush(fd, false, f);
+}
+
+void
+feed_problem(struct feed *fd, const char *where, const char *why)
+{
+    char text[1024];
+    snprintf(text, sizeof text, "%.500s: %.400s", where, why);
+    parcel_put(&fd->out, PARCEL_PROBLEM, span_str(text));
+}
+
+// ---- the feed ----
+
+static enum result
+feed_by_format(struct feed *fd, struct span format, struct fault *f)
+{
+    if (span_eq(format, SPAN("maildir")))
+        return feed_maildir(fd, f);
+    if (span_eq(format, SPAN("mbox")))
+        return feed_mbox(fd, f);
+    return fault_set(f, FAULT_BAD, "the format is maildir or mbox, not '%.*s'",
+                     SPAN_ARG(span_slice(format, 0, 40)));
+}
+
+enum result
+feed_import(struct verb_client *c, struct fault *f)
+{
+    struct feed fd = {.client = c,
+                      .path = verb_client_arg(c, ARG_PATH),
+                      .folder = verb_client_arg(c, ARG_FOLDER),
+                      .arena = arena_new(),
+                      .root = -1,
+                      .terminal = isatty(STDERR_FILENO) == 1};
+    buf_init(&fd.out, FLUSH_AT * 2 + (PARCEL_MAX + PARCEL_HEAD) * 2);
+    enum result r = feed_by_format(&fd, verb_client_arg(c, ARG_FORMAT), f);
+    if (r == R_OK)
+        r = feed_flush(&fd, true, f);
+    if (fd.mailbox.p != NULL)
+        show(&fd, true);
+    if (fd.root >= 0)
+        close(fd.root);
+    buf_done(&fd.out);
+    arena_free(&fd.arena);
+    return r;
+}

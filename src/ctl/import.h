@@ -1,0 +1,75 @@
+#ifndef CTL_IMPORT_H
+#define CTL_IMPORT_H
+
+// The inside of the verb `import`: parcels come in, messages are staged one after the other and committed many at a
+// time, in order. What the person should know is collected as lines and counts.
+// Owner: the verb's task; commits run in tasks of their own and only touch what is said here.
+
+#include "ctl/import_have.h"
+#include "ctl/import_names.h"
+#include "ctl/parcel.h"
+#include "ctl/verb.h"
+#include "io/task.h"
+#include "mail/intake.h"
+
+struct import_message {
+    struct import_message *next;  // deferred
+    struct import *import;
+    struct arena *arena;
+    struct parcel_message head;  // in the arena
+    struct intake *intake;  // NULL: it is there already
+    struct intake_params params;
+    bool failed;
+    struct fault fault;
+};
+
+struct import_counts {
+    uint64_t mailboxes, messages, octets, present, left_out, renumbered;
+};
+
+struct import {
+    struct verb_call *call;
+    struct mail_user *user;
+    struct arena *arena;
+    struct import_names names;
+    bool mapped, subscriptions;  // the source has a list of subscriptions
+    struct import_counts counts;
+    struct buf notes;  // lines for the person
+    // the mailbox
+    struct arena *mailbox_arena;
+    struct parcel_mailbox source;
+    struct span target;  // SPAN_NONE: it cannot be made, its messages are left out
+    struct mailbox_ref ref;
+    bool keep_uids;
+    uint32_t uidnext;  // UIDs below were given out
+    struct import_have *have;
+    struct import_message *deferred, **deferred_end;
+    unsigned deferred_count;
+    struct import_message *message;  // coming in
+    // commits under way
+    unsigned flying;
+    struct task *waiter;
+};
+
+// import_mailbox.c. Suspend.
+// After the last name was announced.
+enum result import_map(struct import *im, struct fault *f) MUST_CHECK;
+enum result import_mailbox_begin(struct import *im, const struct parcel_mailbox *m,
+                                 struct fault *f) MUST_CHECK;
+enum result import_mailbox_end(struct import *im, struct fault *f) MUST_CHECK;
+// import_message.c. Suspend; a message that fails is left out, R_FAIL is for what ends the import.
+enum result import_message_begin(struct import *im, struct span payload,
+                                 struct fault *f) MUST_CHECK;
+void import_message_octets(struct import *im, struct span octets);
+enum result import_message_end(struct import *im, struct fault *f) MUST_CHECK;
+void import_message_abort(struct import *im, struct span why);
+// Commits the messages that waited for the end of their mailbox, under new UIDs.
+enum result import_deferred_commit(struct import *im, struct fault *f) MUST_CHECK;
+void import_message_free(struct import_message **m);
+// Until at most n commits are under way.
+void import_wait(struct import *im, unsigned n);
+
+// One more was left out.
+void import_leave_out(struct import *im, struct span where, struct span why);
+
+#endif

@@ -1,0 +1,107 @@
+#include "ctl/import.h"
+#include "base/limits.h"
+
+enum result
+import_map(struct import *im, struct fault *f)
+{
+    struct tree_entry *entries;
+    size_t n;
+    if (im->mapped)
+        return R_OK;
+    if (tree_list(im->user, im->arena, &entries, &n, f) != R_OK)
+        return R_FAIL;
+    import_names_map(&im->names, entries, n);
+    im->mapped = true;
+    return R_OK;
+}
+
+// Makes the mailbox where it is missing, or a level that holds no messages yet.
+static enum result
+find_or_make(struct import *im, struct span name, struct tree_entry *entry, struct fault *f)
+{
+    enum result r = mail_access(im->user, name, RIGHT_INSERT, &im->ref, f);
+    bool missing = r == R_FAIL && f->kind == FAULT_NONEXISTENT;
+    if (r == R_FAIL && !missing)
+        return R_FAIL;
+    if (!missing && tree_status(im->user, im->mailbox_arena, name, entry, f) != R_OK)
+        return R_FAIL;
+    if (!missing && !entry->noselect)
+        return R_OK;
+    if (tree_create(im->user, name, USE_NONE, &im->ref, f) != R_OK)
+        return R_FAIL;
+    if (!im->subscriptions && tree_subscribe(im->user, name, true, f) != R_OK)
+        return R_FAIL;
+    return tree_status(im->user, im->mailbox_arena, name, entry, f);
+}
+
+// Takes UIDVALIDITY over where nothing speaks against it. UIDNEXT follows at the end, so that every UID can be given.
+static enum result
+adopt(struct import *im, struct tree_entry *entry, struct fault *f)
+{
+    uint32_t theirs = im->source.uidvalidity;
+    bool fresh = entry->counts.exists == 0 && entry->counts.uidnext <= 1;
+    im->uidnext = entry->counts.uidnext > 0 ? entry->counts.uidnext : 1;
+    im->keep_uids = theirs > 0 && theirs == entry->uidvalidity;
+    if (theirs == 0 || im->keep_uids)
+        return R_OK;
+    if (!fresh) {
+        buf_printf(&im->notes,
+                   "%.*s: has had mail already, so what is added gets new UIDs\n",
+                   SPAN_ARG(im->target));
+        return R_OK;
+    }
+    if (intake_adopt(&im->ref, theirs, 1, f) != R_OK)
+        return R_FAIL;
+    im->keep_uids = true;
+    return R_OK;
+}
+
+static enum result
+open_mailbox(struct import *im, struct fault *f)
+{
+    struct arena *a = im->mailbox_arena;
+    struct tree_entry entry;
+    struct span name = import_names_target(&im->names, im->source.name, a);
+    if (mail_name_check(a, name, &name, f) != R_OK ||
+        find_or_make(im, name, &entry, f) != R_OK)
+        return R_FAIL;
+    im->target = name;
+    if (adopt(im, &entry, f) != R_OK || import_have_load(&im->ref, &im->have, f) != R_OK)
+        return R_FAIL;
+    if (!span_eq(name, im->source.name))
+        buf_printf(&im->notes, "%.*s goes to %.*s\n", SPAN_ARG(im->source.name),
+                   SPAN_ARG(name));
+    im->counts.mailboxes++;
+    return R_OK;
+}
+
+enum result
+import_mailbox_begin(struct import *im, const struct parcel_mailbox *m, struct fault *f)
+{
+    struct fault why;
+    if (import_mailbox_end(im, f) != R_OK || import_map(im, f) != R_OK)
+        return R_FAIL;
+    im->source = *m;
+    im->source.name = arena_dup(im->mailbox_arena, m->name);
+    if (open_mailbox(im, &why) == R_OK)
+        return R_OK;
+    import_leave_out(im, im->source.name, span_str(why.why));
+    im->target = SPAN_NONE;
+    return R_OK;
+}
+
+enum result
+import_mailbox_end(struct import *im, struct fault *f)
+{
+    enum result r = R_OK;
+    import_wait(im, 0);
+    if (im->target.p != NULL && im->keep_uids && im->source.uidnext > im->uidnext)
+        r = intake_adopt(&im->ref, im->source.uidvalidity, im->source.uidnext, f);
+    if (r == R_OK)
+        r = import_deferred_commit(im, f);
+    import_have_free(&im->have);
+    arena_reset(im->mailbox_arena);
+    im->target = SPAN_NONE;
+    im->keep_uids = false;
+    return r;
+}

@@ -1,0 +1,31 @@
+#ifndef CTL_IMPORT_NAMES_H
+#define CTL_IMPORT_NAMES_H
+
+// Where the mailboxes of an import go: by their own name, but a foreign "Sent Items" or "Gesendet" goes to the account's
+// own \Sent (and its children beneath it) instead of becoming a twin. Each special-use folder takes one foreign mailbox
+// at most: the one of its own name when there is one, else the first; others stay as they are.
+// Owner: the arena.
+
+#include "mail/tree.h"
+
+struct import_names {
+    struct arena *arena;
+    struct span *names;
+    size_t count, cap;
+    struct {
+        struct span from, to;
+    } maps[USE_COUNT];
+    size_t map_count;
+};
+
+void import_names_init(struct import_names *n, struct arena *a);
+// FAULT_LIMIT past LIMIT_mailboxes.
+enum result import_names_add(struct import_names *n, struct span name,
+                             struct fault *f) MUST_CHECK;
+// After the last add. `entries` is the account's tree.
+void import_names_map(struct import_names *n, const struct tree_entry *entries,
+                      size_t count);
+struct span import_names_target(const struct import_names *n, struct span name,
+                                struct arena *a);
+
+#endif

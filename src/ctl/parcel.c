@@ -1,0 +1,104 @@
+#include "ctl/parcel.h"
+#include "base/limits.h"
+#include "base/pack.h"
+
+void
+parcel_put(struct buf *b, enum parcel_kind kind, struct span payload)
+{
+    must(payload.n <= PARCEL_MAX);
+    pack_u8(b, (uint8_t)kind);
+    pack_u32(b, (uint32_t)payload.n);
+    buf_put(b, payload);
+}
+
+static void
+put_packed(struct buf *b, enum parcel_kind kind, struct buf *payload)
+{
+    if (payload->over)
+        b->over = true;
+    else
+        parcel_put(b, kind, buf_span(payload));
+    buf_done(payload);
+}
+
+void
+parcel_put_mailbox(struct buf *b, const struct parcel_mailbox *m)
+{
+    struct buf p;
+    buf_init(&p, PARCEL_MAX);
+    pack_span(&p, m->name);
+    pack_u32(&p, m->uidvalidity);
+    pack_u32(&p, m->uidnext);
+    pack_u32(&p, m->messages);
+    put_packed(b, PARCEL_MAILBOX, &p);
+}
+
+void
+parcel_put_message(struct buf *b, const struct parcel_message *m)
+{
+    struct buf p;
+    buf_init(&p, PARCEL_MAX);
+    pack_u32(&p, m->uid);
+    pack_u16(&p, m->flags);
+    pack_u8(&p, m->has_date);
+    pack_u64(&p, (uint64_t)m->date);
+    pack_u16(&p, (uint16_t)m->zone_min);
+    pack_span(&p, m->where);
+    pack_var(&p, m->keyword_count);
+    for (size_t i = 0; i < m->keyword_count; i++)
+        pack_span(&p, m->keywords[i]);
+    put_packed(b, PARCEL_MESSAGE, &p);
+}
+
+enum result
+parcel_get(struct span in, struct parcel *out, struct fault *f)
+{
+    struct unpack u = unpack_of(in);
+    if (in.n < PARCEL_HEAD)
+        return R_NONE;
+    uint8_t kind = unpack_u8(&u);
+    uint32_t n = unpack_u32(&u);
+    if (kind == 0 || kind >= PARCEL_KINDS || n > PARCEL_MAX)
+        return fault_set(f, FAULT_BAD, "a parcel of kind %u, %u octets", kind, n);
+    if (u.rest.n < n)
+        return R_NONE;
+    *out = (struct parcel){kind, span_slice(u.rest, 0, n), PARCEL_HEAD + (size_t)n};
+    return R_OK;
+}
+
+enum result
+parcel_get_mailbox(struct span payload, struct parcel_mailbox *out)
+{
+    struct unpack u = unpack_of(payload);
+    struct parcel_mailbox m = {.name = unpack_span(&u)};
+    m.uidvalidity = unpack_u32(&u);
+    m.uidnext = unpack_u32(&u);
+    m.messages = unpack_u32(&u);
+    if (unpack_end(&u) != R_OK)
+        return R_FAIL;
+    *out = m;
+    return R_OK;
+}
+
+enum result
+parcel_get_message(struct span payload, struct arena *a, struct parcel_message *out)
+{
+    struct unpack u = unpack_of(payload);
+    struct parcel_message m = {.uid = unpack_u32(&u)};
+    m.flags = unpack_u16(&u);
+    m.has_date = unpack_u8(&u) != 0;
+    m.date = (int64_t)unpack_u64(&u);
+    m.zone_min = (int16_t)unpack_u16(&u);
+    m.where = unpack_span(&u);
+    uint64_t n = unpack_var(&u);
+    if (u.bad || n > LIMIT_keywords)
+        return R_FAIL;
+    m.keyword_count = n;
+    m.keywords = arena_array(a, n + 1, sizeof *m.keywords);
+    for (size_t i = 0; i < n; i++)
+        m.keywords[i] = unpack_span(&u);
+    if (unpack_end(&u) != R_OK)
+        return R_FAIL;
+    *out = m;
+    return R_OK;
+}

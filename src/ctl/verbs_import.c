@@ -1,0 +1,164 @@
+#include "ctl/account.h"
+#include "ctl/import.h"
+#include "ctl/verbs.h"
+#include "base/limits.h"
+
+enum { PIECE = 16384, NOTES_MAX = 1 << 20 };
+
+static void
+say_notes(struct import *im)
+{
+    struct span line, rest = buf_span(&im->notes);
+    while (rest.n > 0 && span_next_field(&rest, '\n', &line) == R_OK)
+        verb_note(im->call, "%.*s\n", SPAN_ARG(line));
+    buf_reset(&im->notes);
+}
+
+static enum result
+subscribe(struct import *im, struct span name, struct fault *f)
+{
+    struct span clean, target;
+    struct fault why;
+    im->subscriptions = true;
+    if (import_map(im, f) != R_OK)
+        return R_FAIL;
+    target = import_names_target(&im->names, name, im->arena);
+    if (mail_name_check(im->arena, target, &clean, &why) != R_OK) {
+        import_leave_out(im, name, span_str(why.why));
+        return R_OK;
+    }
+    return tree_subscribe(im->user, clean, true, f);
+}
+
+static enum result
+take_mailbox(struct import *im, struct span payload, struct fault *f)
+{
+    struct parcel_mailbox m;
+    if (parcel_get_mailbox(payload, &m) != R_OK)
+        return fault_set(f, FAULT_BAD, "a mailbox's head is malformed");
+    return import_mailbox_begin(im, &m, f);
+}
+
+static enum result
+take(struct import *im, const struct parcel *p, struct fault *f)
+{
+    bool of_message =
+        p->kind == PARCEL_OCTETS || p->kind == PARCEL_END || p->kind == PARCEL_ABORT;
+    if (of_message != (im->message != NULL))
+        return fault_set(f, FAULT_BAD, "a parcel of kind %u at the wrong place", p->kind);
+    switch (p->kind) {
+    case PARCEL_ANNOUNCE:
+        return import_names_add(&im->names, p->payload, f);
+    case PARCEL_SUBSCRIBED:
+        return subscribe(im, p->payload, f);
+    case PARCEL_MAILBOX:
+        return take_mailbox(im, p->payload, f);
+    case PARCEL_MESSAGE:
+        return import_message_begin(im, p->payload, f);
+    case PARCEL_OCTETS:
+        import_message_octets(im, p->payload);
+        return R_OK;
+    case PARCEL_END:
+        return import_message_end(im, f);
+    case PARCEL_ABORT:
+        import_message_abort(im, p->payload);
+        return R_OK;
+    case PARCEL_PROBLEM:
+        import_leave_out(im, SPAN("source"), p->payload);
+        return R_OK;
+    case PARCEL_DONE:
+    case PARCEL_KINDS:
+        break;
+    }
+    return fault_set(f, FAULT_BAD, "a parcel of an unknown kind");
+}
+
+// Takes the whole parcels off the front of `in`.
+static enum result
+take_all(struct import *im, struct buf *in, struct fault *f)
+{
+    struct parcel p;
+    enum result r;
+    size_t used = 0;
+    while ((r = parcel_get(span_skip(buf_span(in), used), &p, f)) == R_OK) {
+        if (take(im, &p, f) != R_OK)
+            return R_FAIL;
+        used += p.size;
+        say_notes(im);
+    }
+    buf_consume(in, used);
+    return r == R_NONE ? R_OK : R_FAIL;
+}
+
+static enum result
+read_all(struct import *im, struct fault *f)
+{
+    struct buf in;
+    size_t n = 1;
+    enum result r = R_OK;
+    buf_init(&in, PARCEL_MAX + PARCEL_HEAD + PIECE);
+    while (r == R_OK && n > 0) {
+        char *room = buf_reserve(&in, PIECE);
+        must(room != NULL);
+        r = verb_in(im->call, room, PIECE, &n, f);
+        if (r == R_OK) {
+            in.n += n;
+            r = take_all(im, &in, f);
+        }
+    }
+    if (r == R_OK && (in.n > 0 || im->message != NULL))
+        r = fault_set(f, FAULT_BAD, "the input is cut short");
+    buf_done(&in);
+    return r;
+}
+
+static void
+report(struct import *im)
+{
+    const struct import_counts *c = &im->counts;
+    verb_printf(im->call,
+                "imported %llu messages (%llu octets) into %llu mailboxes; %llu were there "
+                "already, %llu got a new UID, %llu left out\n",
+                (unsigned long long)c->messages, (unsigned long long)c->octets,
+                (unsigned long long)c->mailboxes, (unsigned long long)c->present,
+                (unsigned long long)c->renumbered, (unsigned long long)c->left_out);
+}
+
+static enum result
+import(struct import *im, struct fault *f)
+{
+    enum result r = read_all(im, f);
+    import_message_free(&im->message);
+    import_wait(im, 0);
+    struct fault late;
+    enum result end = import_mailbox_end(im, &late);
+    if (r == R_OK && end != R_OK) {
+        *f = late;
+        r = R_FAIL;
+    }
+    say_notes(im);
+    report(im);
+    if (r == R_OK && im->counts.left_out > 0)
+        r = fault_set(f, FAULT_CANNOT, "%llu were left out",
+                      (unsigned long long)im->counts.left_out);
+    return r;
+}
+
+enum result
+verb_import(struct verb_call *c, struct fault *f)
+{
+    struct mail_user *user;
+    if (account_of(c, verb_arg(c, ARG_USER), &user, f) != R_OK)
+        return R_FAIL;
+    struct import im = {
+        .call = c, .user = user, .arena = arena_new(), .mailbox_arena = arena_new()};
+    im.deferred_end = &im.deferred;
+    buf_init(&im.notes, NOTES_MAX);
+    import_names_init(&im.names, im.arena);
+    enum result r = import(&im, f);
+    buf_done(&im.notes);
+    arena_free(&im.mailbox_arena);
+    arena_free(&im.arena);
+    mail_user_close(&user);
+    return r;
+}
