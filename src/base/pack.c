@@ -93,6 +93,11 @@ uint64_t
 unpack_var(struct unpack *u)
 {
     uint64_t v = 0;
+    if (!u->bad && u->rest.n > 0 && (unsigned char)*u->rest.p < 0x80) {
+        v = (unsigned char)*u->rest.p++;
+        u->rest.n--;
+        return v;
+    }
     for (unsigned shift = 0; shift < 64; shift += 7) {
         uint8_t byte = unpack_u8(u);
         if (u->bad || (shift == 63 && byte > 1))
@@ -113,8 +118,8 @@ unpack_span(struct unpack *u)
         u->bad = true;
         return SPAN_NONE;
     }
-    struct span s = span_slice(u->rest, 0, (size_t)n);
-    u->rest = span_skip(u->rest, (size_t)n);
+    struct span s = {u->rest.p, (size_t)n};
+    u->rest = span_of(u->rest.p + n, u->rest.n - n);
     return s;
 }
 

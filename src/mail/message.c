@@ -6,31 +6,45 @@
 #include "mime/render.h"
 #include "mime/summary.h"
 
-enum { READ_PIECE = 65536 };
+// A cache of another version is not read: the body is scanned instead.
+enum { READ_PIECE = 65536, CACHE_VERSION = 2, CACHE_PARTS = 5 };
 
+// The lengths stand in front, so that finding one value does not read its way through the others.
 void
 message_cache_put(struct buf *b, const struct message_cache *c)
 {
-    pack_span(b, c->envelope);
-    pack_span(b, c->body);
-    pack_span(b, c->bodystructure);
-    pack_span(b, c->index);
-    pack_span(b, c->summary);
+    const struct span parts[] = {c->summary, c->envelope, c->bodystructure, c->index,
+                                 c->body};
+    pack_u8(b, CACHE_VERSION);
+    for (size_t i = 0; i < CACHE_PARTS; i++)
+        pack_var(b, parts[i].n);
+    for (size_t i = 0; i < CACHE_PARTS; i++)
+        buf_put(b, parts[i]);
 }
 
 enum result
 message_cache_get(struct span packed, struct message_cache *c_out)
 {
     struct unpack u = unpack_of(packed);
-    struct message_cache c = {0};
-    c.envelope = unpack_span(&u);
-    c.body = unpack_span(&u);
-    c.bodystructure = unpack_span(&u);
-    c.index = unpack_span(&u);
-    c.summary = unpack_span(&u);
+    struct span parts[CACHE_PARTS];
+    uint64_t n[CACHE_PARTS];
+    if (unpack_u8(&u) != CACHE_VERSION)
+        return R_FAIL;
+    for (size_t i = 0; i < CACHE_PARTS; i++)
+        n[i] = unpack_var(&u);
+    for (size_t i = 0; i < CACHE_PARTS; i++) {
+        if (u.bad || n[i] > u.rest.n)
+            return R_FAIL;
+        parts[i] = span_of(u.rest.p, (size_t)n[i]);
+        u.rest = span_skip(u.rest, (size_t)n[i]);
+    }
     if (unpack_end(&u) != R_OK)
         return R_FAIL;
-    *c_out = c;
+    *c_out = (struct message_cache){.summary = parts[0],
+                                    .envelope = parts[1],
+                                    .bodystructure = parts[2],
+                                    .index = parts[3],
+                                    .body = parts[4]};
     return R_OK;
 }
 

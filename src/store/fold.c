@@ -116,7 +116,7 @@ is_due(const struct fold *fold)
 {
     if (!fold->head || fold->pauses > 0 || fold->broken)
         return false;
-    return fold->closing || fold->flushes > 0 || fold->octets > fold->o.unfolded_max / 8 ||
+    return fold->closing || fold->flushes > 0 || fold_is_heavy(fold) ||
            clock_mono_ms() >= fold->head->since_ms + FOLD_DELAY_MS;
 }
 

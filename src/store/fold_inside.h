@@ -66,6 +66,13 @@ struct fold {
     atomic_size_t cache_count;
 };
 
+// So much is unfolded that the checkpoint thread does not wait for more. Under the mutex.
+static inline bool
+fold_is_heavy(const struct fold *fold)
+{
+    return fold->octets > fold->o.unfolded_max / 8;
+}
+
 uint64_t unfolded_last_seq(const struct unfolded *u);
 // What the index has now leaves the lists.
 void unfolded_trim(struct fold *fold);

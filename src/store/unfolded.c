@@ -142,6 +142,7 @@ fold_durable(struct store_batch *b, void *arg)
     u->since_ms = clock_mono_ms();
     budget_force(BUDGET_RECORDS, u->octets);
     pthread_mutex_lock(&fold->mutex);
+    bool wake = !fold->head;  // else the thread sleeps for a time, or works
     u->of = account_of(fold, u->account);
     *u->of->tail = u;
     u->of->tail = &u->next_of;
@@ -156,8 +157,10 @@ fold_durable(struct store_batch *b, void *arg)
         HASH_ADD(hh, fold->caches, blob, sizeof c->blob, c);
         atomic_fetch_add(&fold->cache_count, 1);
     }
-    pthread_cond_signal(&fold->work);
+    wake |= fold_is_heavy(fold);
     pthread_mutex_unlock(&fold->mutex);
+    if (wake)
+        pthread_cond_signal(&fold->work);
 }
 
 // ---- an account's unfolded records ----

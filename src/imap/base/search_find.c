@@ -22,7 +22,6 @@ struct find {
         bool known;
     } * sets;
     size_t set_count;
-    uint64_t generation;
 };
 
 // ---- keywords of a row, looked up before its query is evaluated ----
@@ -30,16 +29,13 @@ struct find {
 static enum result
 learn_set(struct find *d, uint32_t set, struct fault *f)
 {
-    if (d->generation != view_generation(d->view)) {
-        d->set_count = 0;
-        d->generation = view_generation(d->view);
-    }
     if (set >= d->set_count) {
-        struct set_names *more = arena_array(d->names, set + 64, sizeof *more);
+        size_t count = set * (size_t)2 + 64;
+        struct set_names *more = arena_array(d->names, count, sizeof *more);
         if (d->set_count > 0)
             memcpy(more, d->sets, d->set_count * sizeof *more);
         d->sets = more;
-        d->set_count = set + 64;
+        d->set_count = count;
     }
     struct set_names *s = &d->sets[set];
     if (s->known || set == 0)
@@ -163,14 +159,18 @@ match_cached(struct find *d, const struct view_message *v, struct query_message 
              enum query_answer *answers, size_t n)
 {
     struct store_cache_reader *reader = store_cache_begin(mail_store(d->mail));
+    struct span packed[BATCH];
     for (size_t i = 0; i < n; i++) {
-        struct span packed;
+        if (answers[i] != QUERY_UNKNOWN ||
+            store_cache_find(reader, v[i].row.blob, &packed[i]) != R_OK)
+            packed[i] = SPAN_NONE;
+        __builtin_prefetch(packed[i].p);  // they lie all over memory
+    }
+    for (size_t i = 0; i < n; i++) {
         struct message_cache cache;
         struct mime_summary summary;
         struct fault ignored;
-        if (answers[i] != QUERY_UNKNOWN ||
-            store_cache_find(reader, v[i].row.blob, &packed) != R_OK ||
-            message_cache_get(packed, &cache) != R_OK ||
+        if (!packed[i].p || message_cache_get(packed[i], &cache) != R_OK ||
             mime_summary_get(cache.summary, &summary, &ignored) != R_OK)
             continue;
         q[i].summary = &summary;
