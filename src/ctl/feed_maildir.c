@@ -244,11 +244,11 @@ on_problem(void *arg, const char *why)
 static enum result
 send_folder(struct feed *fd, const struct feed_folder *folder, struct fault *f)
 {
-    struct maildir m;
+    struct problem_at at = {fd, folder->path};
+    struct maildir m = {.problem = on_problem, .problem_arg = &at};
     struct fault why;
     struct arena *a = arena_new();
-    struct problem_at at = {fd, folder->path};
-    enum result r = maildir_open(fd->root, folder->path, a, on_problem, &at, &m, &why);
+    enum result r = maildir_open(fd->root, folder->path, a, &m, &why);
     if (r != R_OK) {
         feed_problem(fd, folder->path, why.why);
         arena_free(&a);

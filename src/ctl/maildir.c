@@ -129,8 +129,7 @@ drop_twins(struct maildir *m)
 }
 
 static enum result
-read_uids(struct maildir *m, struct arena *a, maildir_problem_fn *problem, void *arg,
-          struct uidlist *uids)
+read_uids(struct maildir *m, struct arena *a, struct uidlist *uids)
 {
     struct span text;
     struct fault f;
@@ -138,14 +137,14 @@ read_uids(struct maildir *m, struct arena *a, maildir_problem_fn *problem, void 
     if (r == R_OK)
         r = uidlist_parse(text, a, uids, &f);
     if (r == R_FAIL)
-        problem(arg, f.why);
+        m->problem(m->problem_arg, f.why);
     if (r == R_OK && uids->bad_lines > 0)
-        problem(arg, "dovecot-uidlist has lines that make no sense");
+        m->problem(m->problem_arg, "dovecot-uidlist has lines that make no sense");
     return r;
 }
 
 static void
-read_keywords(struct maildir *m, struct arena *a, maildir_problem_fn *problem, void *arg)
+read_keywords(struct maildir *m, struct arena *a)
 {
     struct span text;
     struct fault f;
@@ -153,7 +152,7 @@ read_keywords(struct maildir *m, struct arena *a, maildir_problem_fn *problem, v
     if (r == R_OK)
         keyword_file_parse(text, a, m->keywords);
     if (r == R_FAIL)
-        problem(arg, f.why);
+        m->problem(m->problem_arg, f.why);
 }
 
 bool
@@ -167,28 +166,26 @@ maildir_is(int at, const char *path)
 }
 
 enum result
-maildir_open(int at, const char *path, struct arena *a, maildir_problem_fn *problem,
-             void *arg, struct maildir *out, struct fault *f)
+maildir_open(int at, const char *path, struct arena *a, struct maildir *m, struct fault *f)
 {
-    struct maildir m = {.fd = openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
     struct uidlist uids = {0};
-    if (m.fd < 0)
+    m->fd = openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (m->fd < 0)
         return fault_errno(f, FAULT_BAD, path);
-    arena_on_end(a, close_fd, (void *)(intptr_t)m.fd);
-    if (!maildir_is(m.fd, "."))
+    arena_on_end(a, close_fd, (void *)(intptr_t)m->fd);
+    if (!maildir_is(m->fd, "."))
         return fault_set(f, FAULT_BAD, "%.150s is no Maildir: it has no cur", path);
-    if (read_uids(&m, a, problem, arg, &uids) == R_OK) {
-        m.uidvalidity = uids.uidvalidity;
-        m.uidnext = uids.uidnext;
+    if (read_uids(m, a, &uids) == R_OK) {
+        m->uidvalidity = uids.uidvalidity;
+        m->uidnext = uids.uidnext;
     }
-    read_keywords(&m, a, problem, arg);
-    struct listing l = {&m, &uids, a, 0};
+    read_keywords(m, a);
+    struct listing l = {m, &uids, a, 0};
     if (list_dir(&l, "new", f) != R_OK || list_dir(&l, "cur", f) != R_OK)
         return R_FAIL;
-    if (m.count > 0)
-        qsort(m.messages, m.count, sizeof *m.messages, by_uid);
-    drop_twins(&m);
-    *out = m;
+    if (m->count > 0)
+        qsort(m->messages, m->count, sizeof *m->messages, by_uid);
+    drop_twins(m);
     return R_OK;
 }
 

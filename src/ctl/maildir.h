@@ -14,7 +14,11 @@ struct maildir_message {
     int16_t zone_min;
 };
 
+typedef void maildir_problem_fn(void *arg, const char *why);
+
 struct maildir {
+    maildir_problem_fn *problem;  // set by the caller
+    void *problem_arg;
     int fd;  // of the folder, closed with the arena
     uint32_t uidvalidity, uidnext;
     struct span keywords[MAILDIR_LETTERS];
@@ -22,11 +26,8 @@ struct maildir {
     size_t count;
 };
 
-typedef void maildir_problem_fn(void *arg, const char *why);
-
 // FAULT_BAD when `path` under `at` is no Maildir folder (has no cur/).
-enum result maildir_open(int at, const char *path, struct arena *a,
-                         maildir_problem_fn *problem, void *arg, struct maildir *out,
+enum result maildir_open(int at, const char *path, struct arena *a, struct maildir *m,
                          struct fault *f) MUST_CHECK;
 bool maildir_is(int at, const char *path);
 // Opens the message's file, where it was or where it went meanwhile (new/ to cur/, other flags).

@@ -1,0 +1,219 @@
+"""import and export: a Maildir that Dovecot made, an mbox, a run that was killed; what comes out is what went in."""
+import mailbox
+import os
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+
+from lib import client, peers, server as posthorn
+
+# A literal holds no NUL (RFC 9051 section 9), and Dovecot refuses a message of no octets.
+NAMES = [n for n in sorted(p.stem for p in peers.MAIL.glob("*.eml")) if b"\0" not in peers.read_message(n) != b""]
+
+
+@pytest.fixture(scope="module")
+def dovecot():
+    peer = peers.Dovecot()
+    yield peer
+    peer.stop()
+
+
+@pytest.fixture
+def server():
+    own = posthorn.Server()
+    yield own
+    own.check_reports()
+    own.stop()
+
+
+def verb(where, *words, want=0):
+    """An admin verb on this server's data; returns what it said."""
+    done = subprocess.run([posthorn.binary(), *map(str, words), "-c", str(where.config)], stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, env=posthorn.environment(), timeout=120, check=False)
+    assert done.returncode == want, done.stdout.decode()
+    return done.stdout.decode()
+
+
+def state(where, user):
+    """{mailbox: (UIDVALIDITY, UIDNEXT, {uid: (flags, date, octets)})}"""
+    connection = client.Imap(where.address("imap"), user, where.password)
+    lines, _ = connection.command('LIST "" "*"')
+    found = {}
+    for name in sorted(re.search(rb'" "?([^"]*)"?$', line)[1].decode() for line in lines):
+        known = connection.select(name)
+        rows = {}
+        if known["EXISTS"]:
+            for values in connection.fetch("1:*", "(UID FLAGS INTERNALDATE BODY.PEEK[])").values():
+                flags = frozenset(str(f) for f in values["FLAGS"]) - {"\\Recent"}
+                rows[values["UID"]] = (flags, values["INTERNALDATE"].strip().zfill(26), values["BODY[]"])
+        found[name] = (known["UIDVALIDITY"], known["UIDNEXT"], rows)
+    connection.close()
+    return found
+
+
+def fill(where, user):
+    """Some of everything: keywords, gaps in the UIDs, a UIDNEXT above all, children, a name beyond ASCII."""
+    connection = client.Imap(where.address("imap"), user, where.password)
+    lines, _ = connection.command('LIST "" "Archive"')
+    for name in ("Lists", "Lists/C&AOQ-") + (() if lines else ("Archive",)):
+        connection.command(f'CREATE "{name}"')
+    uids = []
+    for i, name in enumerate(NAMES):
+        flags = ("", "\\Seen", "\\Flagged $Label1", "\\Answered NonJunk \\Seen", "\\Draft", "$Forwarded")[i % 6]
+        connection.command(f'APPEND INBOX ({flags}) "{1 + i % 28:2d}-Feb-2004 10:11:12 +0000"', peers.read_message(name))
+        uids.append(i + 1)
+    connection.append("Lists/C&AOQ-", peers.read_message("plain"), "\\Deleted")
+    connection.append("Sent", peers.read_message("utf8"), "\\Seen")
+    connection.select("INBOX")
+    connection.command(f"STORE 3,7,{len(uids)} +FLAGS (\\Deleted)")
+    connection.command("EXPUNGE")
+    connection.close()
+
+
+def assert_same(was, now, numbers=True):
+    """Every mailbox that held mail, or was numbered, is the same."""
+    for name, (validity, uidnext, rows) in was.items():
+        assert now[name][2] == rows, name
+        if numbers and (rows or uidnext > 1):
+            assert now[name][:2] == (validity, uidnext), name
+
+
+def test_maildir_of_dovecot(dovecot, server):
+    user = dovecot.fresh_user("import")
+    fill(dovecot, user)
+    was = state(dovecot, user)
+    maildir = dovecot.dir / "home" / user / "Maildir"
+    said = verb(server, "import", "maildir", maildir, "-u", "alice")
+    assert " 0 left out" in said
+    assert_same(was, state(server, "alice"))
+    again = verb(server, "import", "maildir", maildir, "-u", "alice")
+    assert "imported 0 messages" in again
+    assert_same(was, state(server, "alice"))
+
+
+@pytest.mark.parametrize("form", ["maildir", "mbox"])
+def test_round_trip(server, tmp_path, form):
+    fill(server, "alice")
+    was = state(server, "alice")
+    verb(server, "export", form, tmp_path / "out", "-u", "alice")
+    verb(server, "import", form, tmp_path / "out", "-u", "bob")
+    assert_same(was, state(server, "bob"))
+    assert "not empty" in verb(server, "export", form, tmp_path / "out", "-u", "alice", want=1)
+
+
+def test_export_for_dovecot(dovecot, server, tmp_path):
+    """Dovecot shows the exported Maildir as we do, but for messages with line ends that it would change."""
+    fill(server, "alice")
+    was = state(server, "alice")
+    user = dovecot.fresh_user("export")
+    home = dovecot.dir / "home" / user
+    home.mkdir()
+    verb(server, "export", "maildir", home / "Maildir", "-u", "alice")
+    owner = (dovecot.dir / "home").stat()
+    for path in [home, *home.rglob("*")]:
+        os.chown(path, owner.st_uid, owner.st_gid)
+    now = state(dovecot, user)
+    for name, (validity, uidnext, rows) in was.items():
+        assert now[name][0] == validity and now[name][1] == uidnext, name
+        assert {u: r[:2] for u, r in rows.items()} == {u: r[:2] for u, r in now[name][2].items()}, name
+        for uid, (_, _, octets) in rows.items():
+            if octets.count(b"\n") == octets.count(b"\r\n"):
+                assert now[name][2][uid][2] == octets
+
+
+def test_mbox_of_python(server, tmp_path):
+    """As Python writes one: Status headers, From lines quoted, LF line ends."""
+    box = mailbox.mbox(str(tmp_path / "box"))
+    for i in range(3):
+        message = mailbox.mboxMessage(f"From: a@example.org\nSubject: {i}\n\nFrom me\nto you\n".encode())
+        message.set_from("a@example.org", time.gmtime(1_000_000_000 + i))
+        message.set_flags(("", "RO", "ROFA")[i])
+        box.add(message)
+    box.close()
+    verb(server, "import", "mbox", tmp_path / "box", "-u", "alice", "--folder", "Old/Box")
+    rows = state(server, "alice")["Old/Box"][2]
+    assert [r[0] for r in rows.values()] == [set(), {"\\Seen"}, {"\\Seen", "\\Flagged", "\\Answered"}]
+    assert [r[2] for r in rows.values()] == [b"From: a@example.org\r\nSubject: %d\r\n\r\nFrom me\r\nto you\r\n" % i
+                                             for i in range(3)]
+    assert "imported 0 messages" in verb(server, "import", "mbox", tmp_path / "box", "-u", "alice", "--folder", "Old/Box")
+
+
+def make_maildir(path, count, folder=None):
+    for part in ("cur", "new", "tmp"):
+        (path / part).mkdir(parents=True)
+    for i in range(count):
+        file = path / "cur" / f"{1000000000 + i}.M{i}.host:2,S"
+        file.write_bytes(b"Subject: %d\n\nbody %d\n" % (i, i) + b"x" * 70 * (i % 50) + b"\n")
+    return path
+
+
+def test_special_use(server, tmp_path):
+    make_maildir(tmp_path / "md", 0)
+    for name in (".Sent Items", ".Sent Items.2004", ".Gel&APY-schte Elemente", ".[Gmail].Spam", ".Sent Messages"):
+        make_maildir(tmp_path / "md" / name, 1)
+    said = verb(server, "import", "maildir", tmp_path / "md", "-u", "alice")
+    assert "Sent Items goes to Sent" in said
+    now = state(server, "alice")
+    assert len(now["Sent"][2]) == len(now["Sent/2004"][2]) == 1
+    assert "Sent Items" not in now
+
+
+def test_damaged(server, tmp_path):
+    """What cannot be read is told and does not stop the rest; when it can be read it is added."""
+    path = make_maildir(tmp_path / "md", 4)
+    lines = "".join(f"{i + 1} :{1000000000 + i}.M{i}.host\n" for i in range(4))
+    (path / "dovecot-uidlist").write_text("3 V77 N9 Gx\n" + lines)
+    hidden = path / "cur" / "1000000001.M1.host:2,S"
+    data, times = hidden.read_bytes(), (hidden.stat().st_atime, hidden.stat().st_mtime)
+    hidden.unlink()
+    hidden.mkdir()
+    said = verb(server, "import", "maildir", path, "-u", "alice", want=1)
+    assert "M1.host" in said and "imported 3 messages" in said
+    assert sorted(state(server, "alice")["INBOX"][2]) == [1, 3, 4]
+    hidden.rmdir()
+    hidden.write_bytes(data)
+    os.utime(hidden, times)
+    assert "imported 1 messages" in verb(server, "import", "maildir", path, "-u", "alice")
+    validity, uidnext, rows = state(server, "alice")["INBOX"]
+    assert (validity, uidnext, sorted(rows)) == (77, 10, [1, 3, 4, 9])
+    assert "imported 0 messages" in verb(server, "import", "maildir", path, "-u", "alice")
+
+
+@pytest.mark.parametrize("victim", ["command", "server"])
+@pytest.mark.parametrize("uids", [True, False])
+def test_resume_after_kill(server, tmp_path, victim, uids):
+    count = 1500
+    path = make_maildir(tmp_path / "md", count)
+    if uids:
+        lines = "".join(f"{2 * i + 1} :{1000000000 + i}.M{i}.host\n" for i in range(count))
+        (path / "dovecot-uidlist").write_text("3 V77 N5000 Gx\n" + lines)
+    running = subprocess.Popen([posthorn.binary(), "import", "maildir", str(path), "-u", "alice", "-c",
+                                str(server.config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                               env=posthorn.environment())
+    time.sleep(0.5)
+    if victim == "server":
+        server.kill()
+    else:
+        running.send_signal(signal.SIGKILL)
+    running.wait()
+    if victim == "server":
+        server.start()
+    time.sleep(0.5)
+    verb(server, "import", "maildir", path, "-u", "alice")
+    validity, uidnext, rows = state(server, "alice")["INBOX"]
+    assert sorted(r[2] for r in rows.values()) == sorted(
+        p.read_bytes().replace(b"\n", b"\r\n") for p in (path / "cur").iterdir())
+    if uids:
+        assert (validity, uidnext, sorted(rows)) == (77, 5000, [2 * i + 1 for i in range(count)])
+
+
+def test_without_a_server(tmp_path):
+    data = tmp_path / "data"
+    posthorn.run_verb("user", "add", "alice", "--data", data, stdin=b"secret\n")
+    path = make_maildir(tmp_path / "md", 20)
+    posthorn.run_verb("import", "maildir", path, "-u", "alice", "--data", data)
+    posthorn.run_verb("export", "mbox", tmp_path / "out", "-u", "alice", "--data", data)
+    assert len(mailbox.mbox(str(tmp_path / "out" / "INBOX.mbox"))) == 20
