@@ -32,7 +32,7 @@ static const struct row rows[] = {
     {"imaps = { \"0.0.0.0:993\" }\n", "imaps needs tls"},
     {"imap = { \"0.0.0.0:143\" }\n", "nobody could log in"},
     {"plaintext_auth = true\nimap = { \"143\" }\n", "imap: '143' is no address"},
-    {"lmtp_networks = { \"10.0.0.0/33\" }\n", "is no network"},
+    {"lmtp_networks = { \"10.0.0.0/33\" }\n", "a prefix has 0 to 32 bits"},
     {"version = 2\n", "newer Posthorn"},
     {"data = \"relative\"\n", "must be an absolute path"},
     {"hostname = \"x\n", ":"},
