@@ -14,8 +14,8 @@ enum {
 struct corpus {
     struct buf bytes;
     struct item {
-        size_t at, n,
-            number;  // number: where the digits of the Message-ID stand, 0 for none
+        // number: where the digits of the Message-ID stand, 0 for none
+        size_t at, n, number;
     } * items;
     size_t count, next;
     uint64_t sent, random;
@@ -128,7 +128,8 @@ put_message(struct corpus *c, struct item *m, size_t number, size_t size)
 static size_t
 spread(size_t i, size_t n)
 {
-    return (size_t)(SIZE_LEAST * pow((double)SIZE_MOST / SIZE_LEAST, (double)i / (double)n));
+    return (size_t)(SIZE_LEAST *
+                    pow((double)SIZE_MOST / SIZE_LEAST, (double)i / (double)n));
 }
 
 struct corpus *

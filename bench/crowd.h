@@ -15,8 +15,8 @@ struct crowd {
     int epoll;
     SSL_CTX *tls;
     uint64_t begun, deliveries;  // turns begun; deliveries of `exists`
-    uint64_t told_us,
-        heard_us;  // `exists`: when the delivery was answered, when the idler was told
+    // `exists`: when the delivery was answered, when the idler was told
+    uint64_t told_us, heard_us;
 };
 
 enum result crowd_connect(struct crowd *c, struct session *s) MUST_CHECK;

@@ -13,17 +13,17 @@
 enum await {
     AWAIT_NOTHING,
     AWAIT_GREETING,  // one line
-    AWAIT_TAG,  // the tagged answer
-    AWAIT_PLUS,  // a continuation
-    AWAIT_CODES,  // `codes` final lines with a code (LMTP)
-    AWAIT_EXISTS,  // an untagged EXISTS, any time
-    AWAIT_CLOSE,  // the end of the connection
+    AWAIT_TAG,       // the tagged answer
+    AWAIT_PLUS,      // a continuation
+    AWAIT_CODES,     // `codes` final lines with a code (LMTP)
+    AWAIT_EXISTS,    // an untagged EXISTS, any time
+    AWAIT_CLOSE,     // the end of the connection
 };
 
 enum progress {
-    PROGRESS_MORE,  // still waiting
+    PROGRESS_MORE,    // still waiting
     PROGRESS_ANSWER,  // what was awaited has come
-    PROGRESS_BROKEN  // refused or ended: `head` tells
+    PROGRESS_BROKEN   // refused or ended: `head` tells
 };
 
 struct session {

@@ -141,8 +141,8 @@ crypts_crypt_judge(struct span hash, struct span password, struct fault *f)
     // crypt would stop at a NUL: "secret\0anything" must not be "secret".
     if (password.n > CRYPT_PASSWORD_MAX || memchr(password.p, '\0', password.n))
         return wrong(f);
-    struct crypt_data *data =
-        calloc(1, sizeof *data);  // 32 KiB: too much for a task's stack
+    // 32 KiB: too much for a task's stack
+    struct crypt_data *data = calloc(1, sizeof *data);
     must(data != NULL);
     memcpy(text, password.p, password.n);
     text[password.n] = '\0';

@@ -9,8 +9,8 @@
 #include "auth/userdb.h"
 
 struct lookup_rules {
-    struct span
-        domains;  // ours, separated by spaces; empty: any domain's local part may be a bare user name
+    // ours, separated by spaces; empty: any domain's local part may be a bare user name
+    struct span domains;
 };
 
 // R_NONE when there is no such user or it is disabled. *detail_out is borrowed from `address`, or empty.

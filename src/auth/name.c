@@ -72,8 +72,8 @@ lower(const struct units *in, struct units *out)
 static bool
 is_allowed(UChar32 c)
 {
-    const uint32_t refused =
-        U_GC_C_MASK | U_GC_Z_MASK;  // control, format, unassigned; spaces
+    // control, format, unassigned; spaces
+    const uint32_t refused = U_GC_C_MASK | U_GC_Z_MASK;
     return c != '/' && !(U_GET_GC_MASK(c) & refused);
 }
 

@@ -16,7 +16,7 @@ test_names(void **state)
         {SPAN("ann"), "ann"},
         {SPAN("Ann.O'Neil@Example.ORG"), "ann.o'neil@example.org"},
         {SPAN("\xc3\x84nne"), "\xc3\xa4nne"},
-        {SPAN("A\xcc\x88nne"), "\xc3\xa4nne"},  // NFD in, NFC out
+        {SPAN("A\xcc\x88nne"), "\xc3\xa4nne"},                  // NFD in, NFC out
         {SPAN("\xef\xbc\xa1\xef\xbd\x8e\xef\xbd\x8e"), "ann"},  // full width
         {SPAN("x' OR 1=1--"), NULL},
         {SPAN("*)(uid=*"), "*)(uid=*"},

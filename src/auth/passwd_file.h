@@ -12,7 +12,7 @@
 struct passwd_line {
     struct name name;
     struct buf hash;  // "{SCHEME}text"; max LIMIT_password_hash
-    bool disabled;  // no password, "*", "!...", or nologin
+    bool disabled;    // no password, "*", "!...", or nologin
 };
 
 // R_NONE for a line that says nothing. hash must be initialised.

@@ -14,7 +14,7 @@ struct sasl;
 
 enum sasl_verdict {
     SASL_CONTINUE,  // send `data` as the challenge
-    SASL_CHECK,  // judge `user` and `password`; the exchange itself is over
+    SASL_CHECK,     // judge `user` and `password`; the exchange itself is over
     SASL_OK,  // `user` has proven to know the password; `data` is the final server data
     SASL_REFUSED,  // `fault` says why
 };
@@ -30,9 +30,9 @@ typedef void sasl_keys_fn(void *arg, struct span user, struct scram_keys *out);
 
 struct sasl_setup {
     struct span mechanism;  // any case
-    struct span exporter;  // tls-exporter value; empty: no channel binding
-    bool
-        plus_offered;  // SCRAM-SHA-256-PLUS was in the offer: a client's "y" flag means a downgrade
+    struct span exporter;   // tls-exporter value; empty: no channel binding
+    // SCRAM-SHA-256-PLUS was in the offer: a client's "y" flag means a downgrade
+    bool plus_offered;
     sasl_keys_fn *keys;
     void *arg;
 };

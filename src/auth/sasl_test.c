@@ -161,8 +161,8 @@ play(size_t row, struct sasl *server, Gsasl_session *client, struct fault *f)
     if (o.verdict == SASL_OK) {
         char *out = NULL;
         size_t n = 0;
-        assert_int_equal(gsasl_step(client, o.data.p, o.data.n, &out, &n),
-                         GSASL_OK);  // server proven
+        // server proven
+        assert_int_equal(gsasl_step(client, o.data.p, o.data.n, &out, &n), GSASL_OK);
         gsasl_free(out);
     }
     return o;

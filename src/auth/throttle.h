@@ -30,7 +30,7 @@ uint32_t throttle_start(struct throttle *t, struct span address, struct span use
 void throttle_success(struct throttle *t, const struct attempt *a, uint64_t now_ms);
 // Milliseconds to wait before the refusal is sent.
 uint32_t throttle_failure(struct throttle *t, const struct attempt *a, uint64_t now_ms);
-void throttle_cancel(struct throttle *t,
-                     const struct attempt *a);  // no outcome: aborted, server fault
+// no outcome: aborted, server fault
+void throttle_cancel(struct throttle *t, const struct attempt *a);
 
 #endif

@@ -69,7 +69,8 @@ arena_alloc(struct arena *a, size_t size)
     must(size < SIZE_MAX / 2);
     size = (size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
     a->used += size;
-    if (size > BLOCK_SIZE / 4) {  // large ones get a block of their own, behind the current one
+    // large ones get a block of their own, behind the current one
+    if (size > BLOCK_SIZE / 4) {
         struct block *own = block_new(size);
         own->used = size;
         own->next = a->blocks ? a->blocks->next : NULL;

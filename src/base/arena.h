@@ -12,10 +12,10 @@ struct arena *arena_new(void);
 void arena_free(struct arena **a);  // runs the on_end functions, last first; takes NULL
 void arena_reset(struct arena *a);  // the same, but the arena can be used again
 
-void *arena_alloc(struct arena *a, size_t size);                 // zeroed, aligned to 16
-void *arena_array(struct arena *a, size_t count, size_t size);   // zeroed, checked product
+void *arena_alloc(struct arena *a, size_t size);                // zeroed, aligned to 16
+void *arena_array(struct arena *a, size_t count, size_t size);  // zeroed, checked product
 struct span arena_dup(struct arena *a, struct span s);
-char *arena_cstr(struct arena *a, struct span s);                // NUL-terminated copy
+char *arena_cstr(struct arena *a, struct span s);  // NUL-terminated copy
 size_t arena_used(const struct arena *a);
 
 // Ties an outside resource to the arena: fn(arg) runs when it ends.

@@ -9,12 +9,20 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum budget_kind { BUDGET_TABLES, BUDGET_RECORDS, BUDGET_INTAKE, BUDGET_OUTPUT, BUDGET_STACKS, BUDGET_KINDS };
+enum budget_kind {
+    BUDGET_TABLES,
+    BUDGET_RECORDS,
+    BUDGET_INTAKE,
+    BUDGET_OUTPUT,
+    BUDGET_STACKS,
+    BUDGET_KINDS
+};
 
 void budget_limits(size_t soft, size_t hard);
 // R_FAIL (FAULT_LIMIT) when the hard limit would be passed; nothing is taken then.
 enum result budget_take(enum budget_kind kind, size_t bytes, struct fault *f) MUST_CHECK;
-void budget_force(enum budget_kind kind, size_t bytes);  // takes without asking, for what already exists
+// takes without asking, for what already exists
+void budget_force(enum budget_kind kind, size_t bytes);
 void budget_give(enum budget_kind kind, size_t bytes);
 size_t budget_used(enum budget_kind kind);
 size_t budget_total(void);

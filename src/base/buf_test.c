@@ -35,9 +35,12 @@ test_span_numbers(void **state)
         enum result want;
         uint32_t want_value;
     } rows[] = {
-        {"0", R_OK, 0},           {"4294967295", R_OK, UINT32_MAX},
-        {"4294967296", R_FAIL, 0}, {"18446744073709551617", R_FAIL, 0},
-        {"", R_FAIL, 0},          {"-1", R_FAIL, 0},
+        {"0", R_OK, 0},
+        {"4294967295", R_OK, UINT32_MAX},
+        {"4294967296", R_FAIL, 0},
+        {"18446744073709551617", R_FAIL, 0},
+        {"", R_FAIL, 0},
+        {"-1", R_FAIL, 0},
         {"1x", R_FAIL, 0},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

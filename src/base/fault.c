@@ -5,7 +5,7 @@
 #include <string.h>
 
 static const struct fault_info infos[FAULT_COUNT] = {
-#define FAULT(name, imap, pop3, smtp, enhanced, jmap, level)                                   \
+#define FAULT(name, imap, pop3, smtp, enhanced, jmap, level)                               \
     {#name, imap, pop3, smtp, enhanced, jmap, level},
 #include "base/faults.def"
 #undef FAULT

@@ -35,18 +35,19 @@ struct fault {
 // One row of faults.def. Empty strings where a protocol has no code.
 struct fault_info {
     const char *name;
-    const char *imap_code;   // "NOPERM", without brackets (RFC 5530, 9051 section 7.1)
-    const char *pop3_code;   // "SYS/TEMP" (RFC 2449, 3206)
-    int smtp_code;           // 550
+    const char *imap_code;      // "NOPERM", without brackets (RFC 5530, 9051 section 7.1)
+    const char *pop3_code;      // "SYS/TEMP" (RFC 2449, 3206)
+    int smtp_code;              // 550
     const char *smtp_enhanced;  // "5.1.1" (RFC 3463)
-    const char *jmap_type;   // "forbidden" (RFC 8620)
-    char level;              // 'd' debug, 'i' info, 'w' warning, 'e' error
+    const char *jmap_type;      // "forbidden" (RFC 8620)
+    char level;                 // 'd' debug, 'i' info, 'w' warning, 'e' error
 };
 
 const struct fault_info *fault_info(enum fault_kind kind);
 
 // Fills *f and returns R_FAIL, so that a guard reads `return fault_set(f, FAULT_NOPERM, "...")`.
-enum result fault_set(struct fault *f, enum fault_kind kind, const char *fmt, ...) PRINTF_LIKE(3, 4);
+enum result fault_set(struct fault *f, enum fault_kind kind, const char *fmt, ...)
+    PRINTF_LIKE(3, 4);
 // The same with strerror(errno) appended.
 enum result fault_errno(struct fault *f, enum fault_kind kind, const char *what);
 

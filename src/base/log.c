@@ -60,8 +60,8 @@ log_line(char level, const char *part, const char *fmt, ...)
     struct tm tm;
     localtime_r(&now, &tm);
     strftime(stamp, sizeof stamp, "%b %d %H:%M:%S", &tm);
-    int head = snprintf(line, sizeof line, "%s posthorn %s(%s): %s: ", stamp, part, log_role,
-                        level_name(level));
+    int head = snprintf(line, sizeof line, "%s posthorn %s(%s): %s: ", stamp, part,
+                        log_role, level_name(level));
     size_t n = (size_t)head;
     n += escape(line + n, sizeof line - n - 1, text);
     line[n++] = '\n';

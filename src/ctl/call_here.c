@@ -110,8 +110,8 @@ call_run_here(const struct config *c, const struct verb *v, const char *const *a
     if (pid == 0) {
         close(ends[0]);
         signal(SIGPIPE, SIG_IGN);
-        signal(SIGINT,
-               SIG_IGN);  // the command's side ends; then the verb fails at its next word
+        // the command's side ends; then the verb fails at its next word
+        signal(SIGINT, SIG_IGN);
         struct here h = {.config = c, .fd = ends[1]};
         run(&h);
         _exit(0);

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 struct row {
-    const char *file;  // contents
+    const char *file;      // contents
     const char *want_why;  // part of the fault's text; NULL: it loads
 };
 

@@ -8,10 +8,10 @@
 #include "ctl/verb.h"
 
 struct feed_folder {
-    const char *path;  // under the root
+    const char *path;    // under the root
     struct span stored;  // as it is called there
-    struct span
-        name;  // where it goes, before the account's special-use folders are looked at
+    // where it goes, before the account's special-use folders are looked at
+    struct span name;
 };
 
 struct feed {

@@ -52,8 +52,8 @@ open_argument(struct verb_client *c, const char *mode, FILE *standard)
     struct span name = SPAN_NONE;
     for (size_t i = 0; verb_client_arg(c, i).p != NULL; i++)
         name = verb_client_arg(c, i);
-    return span_eq(name, SPAN("-")) ? standard
-                                    : fopen(name.p, mode);  // arguments are C strings
+    // arguments are C strings
+    return span_eq(name, SPAN("-")) ? standard : fopen(name.p, mode);
 }
 
 enum result

@@ -14,7 +14,7 @@ enum frame_kind {
     FRAME_INPUT,
     FRAME_INPUT_END,
     FRAME_OUTPUT,  // for standard output or the verb's file
-    FRAME_NOTE,  // lines for the person, standard error
+    FRAME_NOTE,    // lines for the person, standard error
     FRAME_STATUS,  // u8: 0 done, 1 failed; then text
 };
 
@@ -25,7 +25,7 @@ void frame_put(struct buf *b, enum frame_kind kind, struct span payload);
 struct frame {
     enum frame_kind kind;
     struct span payload;  // borrowed from the input
-    size_t size;  // octets of the input it took
+    size_t size;          // octets of the input it took
 };
 // R_NONE: not whole yet. R_FAIL: no frame of ours.
 enum result frame_get(struct span in, struct frame *out) MUST_CHECK;

@@ -17,7 +17,7 @@ struct import_message {
     struct import *import;
     struct arena *arena;
     struct parcel_message head;  // in the arena
-    struct intake *intake;  // NULL: it is there already
+    struct intake *intake;       // NULL: it is there already
     struct intake_params params;
     bool failed;
     struct fault fault;

@@ -8,7 +8,7 @@
 
 struct maildir_message {
     struct span file, base;
-    bool fresh;  // in new/
+    bool fresh;    // in new/
     uint32_t uid;  // 0: none yet
     bool has_zone;
     int16_t zone_min;

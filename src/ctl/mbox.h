@@ -15,9 +15,9 @@ struct mbox_message {
     int64_t date;  // of the From line
     int16_t zone_min;
     bool has_date;
-    uint32_t uid;  // 0: none
-    uint16_t flags;  // enum message_flag
-    struct span keywords;  // separated by spaces, borrowed until begin returns
+    uint32_t uid;                    // 0: none
+    uint16_t flags;                  // enum message_flag
+    struct span keywords;            // separated by spaces, borrowed until begin returns
     uint32_t uidvalidity, uid_last;  // of X-IMAPbase, 0: none
     bool internal;  // "DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA": no mail
     uint64_t line;  // number of its From line
@@ -33,14 +33,14 @@ struct mbox_ops {
 struct mbox {
     const struct mbox_ops *ops;
     void *arg;
-    struct buf line;  // up to its LF; longer ones come in pieces
+    struct buf line;    // up to its LF; longer ones come in pieces
     struct buf header;  // of the message that begins
     struct mbox_message message;
     uint64_t lines;
     bool inside, in_header, internal;
-    bool line_start,
-        after_empty;  // the next octet begins a line; the line before was empty
-    bool held;  // an empty line: it belongs to the message unless a From line follows
+    // the next octet begins a line; the line before was empty
+    bool line_start, after_empty;
+    bool held;     // an empty line: it belongs to the message unless a From line follows
     bool held_cr;  // it was CRLF
     bool keep_ends, no_final_end, no_body;  // X-Posthorn
     bool last_lf_held, last_cr;  // no_final_end: the line end waits for what follows

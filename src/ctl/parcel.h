@@ -12,27 +12,27 @@
 
 enum parcel_kind {
     PARCEL_ANNOUNCE = 1,  // name
-    PARCEL_SUBSCRIBED,  // name
+    PARCEL_SUBSCRIBED,    // name
     PARCEL_MAILBOX,
     PARCEL_MESSAGE,
-    PARCEL_OCTETS,  // of the message
-    PARCEL_END,  // the message is whole
-    PARCEL_ABORT,  // it is not: why
+    PARCEL_OCTETS,   // of the message
+    PARCEL_END,      // the message is whole
+    PARCEL_ABORT,    // it is not: why
     PARCEL_PROBLEM,  // something else had to be left out: why
-    PARCEL_DONE,  // export: nothing follows
+    PARCEL_DONE,     // export: nothing follows
     PARCEL_KINDS,
 };
 
 enum { PARCEL_MAX = 1 << 20, PARCEL_HEAD = 5, PARCEL_PIECE = 32000 };
 
 struct parcel_mailbox {
-    struct span name;  // UTF-8, levels separated by '/'
+    struct span name;               // UTF-8, levels separated by '/'
     uint32_t uidvalidity, uidnext;  // 0: not known
-    uint32_t messages;  // about so many follow
+    uint32_t messages;              // about so many follow
 };
 
 struct parcel_message {
-    uint32_t uid;  // 0: not known
+    uint32_t uid;    // 0: not known
     uint16_t flags;  // enum message_flag
     bool has_date;
     int64_t date;
@@ -49,7 +49,7 @@ void parcel_put_message(struct buf *b, const struct parcel_message *m);
 struct parcel {
     enum parcel_kind kind;
     struct span payload;  // borrowed from the input
-    size_t size;  // octets of the input it took
+    size_t size;          // octets of the input it took
 };
 // R_NONE: not whole yet. FAULT_BAD: no parcel.
 enum result parcel_get(struct span in, struct parcel *out, struct fault *f) MUST_CHECK;

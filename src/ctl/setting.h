@@ -19,7 +19,7 @@ enum setting_kind {
 struct setting {
     enum setting_kind kind;
     const char *name;  // "tls.key"
-    size_t offset;  // of the member in struct config
+    size_t offset;     // of the member in struct config
     const char *normal, *words, *text;
 };
 
@@ -27,7 +27,7 @@ extern const struct setting settings[];
 extern const size_t settings_count;
 
 const struct setting *setting_find(struct span name);  // NULL when there is none
-const char *setting_nearest(struct span name);  // the most similar name, or NULL
+const char *setting_nearest(struct span name);         // the most similar name, or NULL
 bool setting_is_hidden(const struct setting *s);
 
 // Reads one value into its member. A LIST gets the items of `values`, all other kinds exactly one.

@@ -34,7 +34,7 @@ typedef enum result verb_run_fn(struct verb_call *c, struct fault *f);
 const struct verb_host *verb_host(const struct verb_call *c);
 size_t verb_arg_count(const struct verb_call *c);
 struct span verb_arg(const struct verb_call *c, size_t i);  // SPAN_NONE past the last
-struct span verb_words(const struct verb_call *c);  // "user add"
+struct span verb_words(const struct verb_call *c);          // "user add"
 bool verb_has_feed(const struct verb_call *c);
 // Suspends. The user that a person names: as it is, or in one of our domains. FAULT_NONEXISTENT.
 enum result verb_find_user(struct verb_call *c, struct span name, uint64_t *account_out,
@@ -42,8 +42,8 @@ enum result verb_find_user(struct verb_call *c, struct span name, uint64_t *acco
 // Suspends (all three).
 void verb_out(struct verb_call *c, struct span s);
 void verb_printf(struct verb_call *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
-void verb_note(struct verb_call *c, const char *fmt, ...)
-    PRINTF_LIKE(2, 3);  // progress, warnings
+// progress, warnings
+void verb_note(struct verb_call *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
 // Suspends. Up to len octets of what the feed sent; *n_out 0: there is no more.
 enum result verb_in(struct verb_call *c, char *dst, size_t len, size_t *n_out,
                     struct fault *f) MUST_CHECK;
@@ -56,21 +56,20 @@ typedef enum result verb_sink_fn(struct verb_client *c, struct span bytes, struc
 enum result verb_client_put(struct verb_client *c, struct span bytes,
                             struct fault *f) MUST_CHECK;
 struct span verb_client_arg(const struct verb_client *c, size_t i);
-void **verb_client_state(
-    struct verb_client
-        *c);  // for feed and sink; the sink is called with SPAN_NONE at the end
+// for feed and sink; the sink is called with SPAN_NONE at the end
+void **verb_client_state(struct verb_client *c);
 
 enum verb_where {
-    VERB_LOCAL,  // neither store nor server: `local` runs in the command's process
-    VERB_STORE,  // in the server when one runs, else here
-    VERB_SERVER,  // only in a server
+    VERB_LOCAL,    // neither store nor server: `local` runs in the command's process
+    VERB_STORE,    // in the server when one runs, else here
+    VERB_SERVER,   // only in a server
     VERB_OFFLINE,  // only while no server runs; opens the store itself (rebuild, restore)
 };
 
 struct verb_options {
-    const char *file, *data;  // -c FILE, --data DIR
+    const char *file, *data;        // -c FILE, --data DIR
     const char *offset, *password;  // demo
-    const char *user, *folder;  // import, export
+    const char *user, *folder;      // import, export
 };
 
 // A VERB_LOCAL or VERB_OFFLINE verb: returns the exit code.

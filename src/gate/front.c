@@ -151,8 +151,8 @@ front_resume(struct front *f, int fd, SSL *ssl, struct span unread)
 {
     struct sockaddr_storage peer = {0};
     socklen_t n = sizeof peer;
-    (void)getpeername(fd, (struct sockaddr *)&peer,
-                      &n);  // gone already: counts as an address of its own
+    // gone already: counts as an address of its own
+    (void)getpeername(fd, (struct sockaddr *)&peer, &n);
     crowd_join(&f->gate->crowd, &f->member, (const struct sockaddr *)&peer);
     f->conn = ssl != NULL ? conn_new_tls(fd, ssl, on_input, f) : conn_new(fd, on_input, f);
     f->facts.tls = ssl != NULL;

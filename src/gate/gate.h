@@ -11,8 +11,8 @@
 
 struct gate_options {
     bool plaintext_auth;
-    unsigned mail_threads;  // home of an account: account % mail_threads
-    unsigned preauth_max;  // connections before login, in this process
+    unsigned mail_threads;          // home of an account: account % mail_threads
+    unsigned preauth_max;           // connections before login, in this process
     void (*on_drained)(void *arg);  // after gate_drain, when the last connection is gone
     void *arg;
 };

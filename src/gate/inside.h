@@ -44,13 +44,13 @@ struct passage {
 struct gate {
     struct gate_options options;
     struct tls_set *tls, *tls_next;  // in use; being filled by secrets
-    struct buf chain;  // of the certificate whose key comes next
+    struct buf chain;                // of the certificate whose key comes next
     struct listener *listeners;
     struct channel *auth;
-    struct channel **mail;  // one per mail thread, NULL while away
-    struct buf mechanisms;  // auth's last offer
+    struct channel **mail;       // one per mail thread, NULL while away
+    struct buf mechanisms;       // auth's last offer
     struct exchange *exchanges;  // by id
-    struct passage *passages;  // by session
+    struct passage *passages;    // by session
     struct crowd crowd;
     struct timer auth_wait;
     uint64_t exchange_last;
@@ -100,11 +100,11 @@ struct front *front_new(struct gate *g, const struct preauth_service *service,
 void front_open(struct front *f, int fd);  // a fresh connection: handshake or greeting
 // One that mail gave back: with its finished TLS, or NULL.
 void front_resume(struct front *f, int fd, SSL *ssl, struct span unread);
-void front_free(struct front **f);  // drops the connection at once
+void front_free(struct front **f);                      // drops the connection at once
 void front_end(struct front *f, enum preauth_end why);  // with the protocol's goodbye
 void front_answer(struct front *f, const struct auth_reply *r);  // auth's answer
-void
-front_settle(struct front *f);  // carries out `after`, may free f: last call of every event
+// carries out `after`, may free f: last call of every event
+void front_settle(struct front *f);
 
 // front_ops.c
 extern const struct preauth_ops front_ops;
@@ -118,7 +118,7 @@ void exchange_auth_gone(struct gate *g);  // what was sent fails, what comes wai
 void exchange_reply(struct gate *g, const struct auth_reply *r);
 
 // passage.c
-bool passage_ready(struct front *f);  // the account's home can be reached
+bool passage_ready(struct front *f);      // the account's home can be reached
 void passage_hand_over(struct front *f);  // ends f
 void passage_give_back(struct gate *g, const struct handover *h, int fd);
 void passage_free_all(struct gate *g);
@@ -132,7 +132,7 @@ const struct preauth_service *gate_service(struct span name);
 void gate_check_drained(struct gate *g);
 
 // login_log.c
-void login_log_done(const struct front *f);  // "Login: ..."
+void login_log_done(const struct front *f);   // "Login: ..."
 void login_log_ended(const struct front *f);  // "Disconnected ...": with f->story.why
 
 #endif

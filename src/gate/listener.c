@@ -56,8 +56,8 @@ admit(struct listener *l, int fd, const struct sockaddr *peer)
     make_room(g, peer);
     struct sockaddr_storage own = {0};
     socklen_t own_n = sizeof own;
-    (void)getsockname(fd, (struct sockaddr *)&own,
-                      &own_n);  // an unspecified family reads "local"
+    // an unspecified family reads "local"
+    (void)getsockname(fd, (struct sockaddr *)&own, &own_n);
     struct front *f = front_new(g, l->service, l->tls);
     crowd_join(&g->crowd, &f->member, peer);
     address_text(peer, f->remote);

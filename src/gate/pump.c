@@ -30,8 +30,8 @@ struct pump {
     struct event client_event, end_event;
     short client_mask, end_mask;
     enum wait up, down;
-    char *
-        spill;  // up bytes that the socketpair did not take although it had room (see push_up)
+    // up bytes that the socketpair did not take although it had room (see push_up)
+    char *spill;
     size_t spill_n;
     bool over, returning;
     pump_end_fn *on_end;

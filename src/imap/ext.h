@@ -17,23 +17,23 @@ struct view_info;
 enum imap_state { IMAP_AUTH = 1, IMAP_SELECTED = 2, IMAP_ANY = 3 };
 
 enum imap_args {
-    ARGS_NONE,  // nothing follows the verb
-    ARGS_OWN,  // run parses everything, the first space included
-    ARGS_MAILBOX,  // a mailbox name, then the end: c->name, c->ref
+    ARGS_NONE,          // nothing follows the verb
+    ARGS_OWN,           // run parses everything, the first space included
+    ARGS_MAILBOX,       // a mailbox name, then the end: c->name, c->ref
     ARGS_MAILBOX_MORE,  // a mailbox name: c->name, c->ref; run parses the rest from the space on
-    ARGS_NAME,  // a mailbox name that need not exist, then the end: c->name
+    ARGS_NAME,          // a mailbox name that need not exist, then the end: c->name
     ARGS_NAME_MORE,  // the same, and run parses the rest
-    ARGS_SET,  // a sequence set, then the end: c->set, c->by_uid
-    ARGS_SET_MORE,  // the same, and run parses the rest from the space on
+    ARGS_SET,        // a sequence set, then the end: c->set, c->by_uid
+    ARGS_SET_MORE,   // the same, and run parses the rest from the space on
 };
 
 enum imap_verb_flag {
-    VERB_SEQ =
-        1,  // without UID: no EXPUNGE is told before its tagged answer (RFC 9051 section 7.5.1)
-    VERB_UID = 2,  // has a UID form too
+    // without UID: no EXPUNGE is told before its tagged answer (RFC 9051 section 7.5.1)
+    VERB_SEQ = 1,
+    VERB_UID = 2,        // has a UID form too
     VERB_ONLY_UID = 32,  // this row is the UID form alone (UID EXPUNGE)
     VERB_CHANGES = 4,  // changes the selected mailbox: refused when it was opened read-only
-    VERB_QUIET = 8,  // no untagged updates before its tagged answer
+    VERB_QUIET = 8,    // no untagged updates before its tagged answer
     VERB_TRYCREATE = 16,  // a mailbox that is not there answers [TRYCREATE]
 };
 
@@ -43,8 +43,8 @@ typedef enum result imap_run_fn(struct imap_command *c, struct fault *f);
 struct imap_verb {
     const char *name;
     enum imap_args args;
-    uint8_t states;  // enum imap_state; 0: never after login
-    uint8_t flags;  // enum imap_verb_flag
+    uint8_t states;   // enum imap_state; 0: never after login
+    uint8_t flags;    // enum imap_verb_flag
     uint32_t rights;  // enum right
     imap_run_fn *run;
 };
@@ -65,14 +65,14 @@ enum imap_slot {
 struct imap_word {
     enum imap_slot slot;
     const char *name;  // upper case
-    uint32_t value;  // for the slot's owner: an enum or bit
+    uint32_t value;    // for the slot's owner: an enum or bit
     union {
-        const struct imap_fetch_item *fetch;  // imap/fetch.h
-        const struct imap_search_key *search;  // imap/search.h
-        const struct imap_list_option *list;  // imap/list.h
+        const struct imap_fetch_item *fetch;    // imap/fetch.h
+        const struct imap_search_key *search;   // imap/search.h
+        const struct imap_list_option *list;    // imap/list.h
         const struct imap_status_item *status;  // imap/status.h
-        const struct imap_param *
-            param;  // SLOT_STORE, SLOT_SELECT, SLOT_APPEND, SLOT_CREATE, SLOT_SEARCH_RETURN
+        // SLOT_STORE, SLOT_SELECT, SLOT_APPEND, SLOT_CREATE, SLOT_SEARCH_RETURN
+        const struct imap_param *param;
     } as;
 };
 // A parameter of a command: `parse` reads its value (from the space on, if it has one) into the command.
@@ -90,18 +90,18 @@ enum imap_enable {
 };
 
 struct imap_ext {
-    const char *name;  // as in ext.def
-    const char *rfc;  // "RFC 9051 section 6.3.13"
+    const char *name;        // as in ext.def
+    const char *rfc;         // "RFC 9051 section 6.3.13"
     const char *capability;  // "UIDPLUS", several separated by spaces; NULL for none
     void (*capability_put)(
-        struct buf *b);  // for texts with values: puts " APPENDLIMIT=35651584"
-    const char *enable;  // ENABLE argument; NULL for none
-    uint32_t enable_bits;  // what it enables, with what it implies
+        struct buf *b);             // for texts with values: puts " APPENDLIMIT=35651584"
+    const char *enable;             // ENABLE argument; NULL for none
+    uint32_t enable_bits;           // what it enables, with what it implies
     const struct imap_verb *verbs;  // ended by a row without a name
     const struct imap_word *words;  // the same
     void (*on_select)(
         struct imap_command *c,
-        const struct view_info *v);  // untagged answers of SELECT; may be NULL
+        const struct view_info *v);          // untagged answers of SELECT; may be NULL
     void (*on_end)(struct imap_session *s);  // the session ends; may be NULL
 };
 
@@ -113,9 +113,9 @@ struct imap_ext {
 extern const struct imap_ext *const imap_exts[];
 
 const struct imap_verb *imap_verb_find(struct span name, bool uid);  // NULL when unknown
-const struct imap_word *imap_word_find(enum imap_slot slot,
-                                       struct span name);  // NULL when unknown
-void imap_capabilities_put(
-    struct buf *b);  // "IMAP4rev1 IMAP4rev2 ...": what is offered after login
+// NULL when unknown
+const struct imap_word *imap_word_find(enum imap_slot slot, struct span name);
+// "IMAP4rev1 IMAP4rev2 ...": what is offered after login
+void imap_capabilities_put(struct buf *b);
 
 #endif

@@ -25,8 +25,8 @@ struct imap_fetch_want {
 
 enum imap_fetch_need {
     FETCH_CACHE = 1,  // the message's cached structure
-    FETCH_BODY = 2,  // reads the body: puts its own octets, may suspend
-    FETCH_SEEN = 4,  // sets \Seen unless peeked
+    FETCH_BODY = 2,   // reads the body: puts its own octets, may suspend
+    FETCH_SEEN = 4,   // sets \Seen unless peeked
 };
 
 struct imap_fetch_item {
@@ -50,9 +50,9 @@ struct imap_fetch_run {
     struct buf *line;
     const struct view_message *message;
     struct message_cache cache;  // valid with FETCH_CACHE or FETCH_BODY
-    struct arena *scratch;  // of the message
-    bool streamed;  // octets of this message's line have left already
-    struct buf *flag_texts;  // keyword set -> rendered names, for one generation
+    struct arena *scratch;       // of the message
+    bool streamed;               // octets of this message's line have left already
+    struct buf *flag_texts;      // keyword set -> rendered names, for one generation
     size_t flag_text_count;
     uint64_t generation;
     struct fault fault;  // the first message that failed

@@ -7,7 +7,7 @@
 #include "wire/parse.h"
 
 struct imap_flags {
-    uint16_t flags;  // enum message_flag
+    uint16_t flags;         // enum message_flag
     struct span *keywords;  // in the parse's arena
     size_t keyword_count;
 };

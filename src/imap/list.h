@@ -22,7 +22,7 @@ enum imap_list_mode {
     LIST_RECURSIVE = 1,
     LIST_SUBSCRIBED = 2,  // lists subscriptions, also those whose mailbox is missing
     LIST_REMOTE = 4,
-    LIST_NEEDS_READ = 8,  // tells what needs the read right
+    LIST_NEEDS_READ = 8,        // tells what needs the read right
     LIST_TELL_SUBSCRIBED = 16,  // \Subscribed is due
 };
 
@@ -30,7 +30,7 @@ enum imap_list_mode {
 struct imap_list {
     bool lsub, extended;
     bool empty_pattern, percent_last;  // of the last pattern
-    uint32_t modes;  // enum imap_list_mode
+    uint32_t modes;                    // enum imap_list_mode
     const struct imap_word *selects[LIST_OPTIONS_MAX];
     const struct imap_word *returns[LIST_OPTIONS_MAX];
     unsigned select_count, return_count;

@@ -7,10 +7,10 @@ enum { WORDS_MAX = LIMIT_mailbox_name / 64 + 1 };
 
 // State i: the first i elements of the pattern are matched. A wildcard state keeps itself.
 struct list_pattern {
-    size_t words;  // of 64 states
-    size_t last;  // the accepting state
-    uint64_t star[WORDS_MAX];  // states before '*'
-    uint64_t percent[WORDS_MAX];  // states before '%'
+    size_t words;                   // of 64 states
+    size_t last;                    // the accepting state
+    uint64_t star[WORDS_MAX];       // states before '*'
+    uint64_t percent[WORDS_MAX];    // states before '%'
     uint64_t (*octets)[WORDS_MAX];  // [256]: states before this octet
 };
 

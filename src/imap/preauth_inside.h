@@ -14,7 +14,7 @@ struct preauth {
     const struct preauth_ops *ops;
     void *gate;
     enum preauth_state state;
-    bool in_sasl;  // the next line is a SASL response
+    bool in_sasl;   // the next line is a SASL response
     bool is_login;  // the exchange under way came from LOGIN
     unsigned bad;
     struct command_reader reader;
@@ -23,13 +23,13 @@ struct preauth {
     struct buf client_id;
 };
 
-void preauth_say(struct preauth *m, const char *status,
-                 const char *text);  // with the command's tag
+// with the command's tag
+void preauth_say(struct preauth *m, const char *status, const char *text);
 void preauth_say_line(struct preauth *m, const char *line);
 void preauth_say_bad(struct preauth *m, const char *text);  // and counts it
 void preauth_count_bad(struct preauth *m);  // the last one ends the connection
-void preauth_refuse(struct preauth *m,
-                    enum fault_kind kind);  // a login, worded by preauth_reply.def
+// a login, worded by preauth_reply.def
+void preauth_refuse(struct preauth *m, enum fault_kind kind);
 void preauth_finish(struct preauth *m);
 void preauth_greet(struct preauth *m);
 // Runs the command whose tag and verb are read.

@@ -10,18 +10,17 @@
 // The empty line buffer: put "* ..." into it, then imap_line_send, which adds CRLF. Suspends.
 struct buf *imap_line(struct imap_session *s);
 void imap_line_send(struct imap_session *s);
-void imap_line_flush(
-    struct imap_session
-        *s);  // sends what is collected so far, without CRLF (before streamed octets)
+// sends what is collected so far, without CRLF (before streamed octets)
+void imap_line_flush(struct imap_session *s);
 
-void imap_untagged(struct imap_session *s, const char *fmt, ...)
-    PRINTF_LIKE(2, 3);  // "* " and CRLF are added
+// "* " and CRLF are added
+void imap_untagged(struct imap_session *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void imap_tagged_ok(struct imap_command *c);
 void imap_tagged_fault(struct imap_command *c, const struct fault *f);
 // The same without a command, for what could not be framed: always BAD.
 void imap_refused_send(struct imap_session *s, struct span tag, enum fault_kind kind);
-void imap_bye(struct imap_session *s,
-              const char *text);  // a constant text; ends the session
+// a constant text; ends the session
+void imap_bye(struct imap_session *s, const char *text);
 
 // "(\Seen \Recent $Forwarded)".
 void imap_put_flags(struct buf *b, uint16_t flags, bool recent, const struct span *keywords,

@@ -11,7 +11,7 @@ struct imap_search;
 
 struct imap_search_key {
     enum query_op op;
-    bool negated;  // UNSEEN is NOT SEEN
+    bool negated;     // UNSEEN is NOT SEEN
     uint32_t number;  // of a flag
     // Reads the key's arguments, from the space on, into the query; NULL when it has none.
     void (*parse)(struct imap_search *s, struct parse *p, struct query *q);
@@ -29,7 +29,7 @@ struct imap_search {
     struct imap_command *c;
     struct query *query;
     struct span charset;  // SPAN_NONE: UTF-8
-    uint32_t returns;  // enum imap_search_return
+    uint32_t returns;     // enum imap_search_return
     bool has_return;
     uint32_t depth, keys;
     struct seqset seqs, uids;

@@ -283,8 +283,8 @@ imap_session_start(struct conn *conn, struct mail_user *user, const struct hando
     s->busy = false;
     timer_set(&s->timer, LIMIT_idle_ms);
     conn_input_max(conn, LIMIT_line + 2);
-    conn_read_resume(
-        conn);  // the handler runs from the loop: this is a task of the caller's
+    // the handler runs from the loop: this is a task of the caller's
+    conn_read_resume(conn);
 }
 
 void

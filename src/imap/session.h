@@ -23,22 +23,22 @@ struct imap_saved {
 struct imap_session {
     struct conn *conn;
     struct mail_user *user;
-    const char *bye;  // what BYE said: the session is ending; NULL before
-    struct view *view;  // NULL: nothing is selected
-    uint32_t enabled;  // enum imap_enable
-    bool busy;  // a task runs for it
-    bool idling;  // between IDLE and DONE
-    bool poked;  // idling, and something changed
-    bool draining;  // BYE is to be said after the command
+    const char *bye;       // what BYE said: the session is ending; NULL before
+    struct view *view;     // NULL: nothing is selected
+    uint32_t enabled;      // enum imap_enable
+    bool busy;             // a task runs for it
+    bool idling;           // between IDLE and DONE
+    bool poked;            // idling, and something changed
+    bool draining;         // BYE is to be said after the command
     uint8_t bad_commands;  // in a row
     struct command_reader reader;
     struct imap_command *command;  // while a task runs one
-    struct buf line;  // the answer being written; empty between commands
+    struct buf line;               // the answer being written; empty between commands
     struct buf idle_tag;
     struct imap_saved saved;
-    struct timer timer;  // autologout, keep-alive
-    uint64_t input_ms;  // when the client last said something
-    uint64_t id;  // for the log
+    struct timer timer;               // autologout, keep-alive
+    uint64_t input_ms;                // when the client last said something
+    uint64_t id;                      // for the log
     struct imap_session *next, **at;  // all sessions of this thread
 };
 
@@ -46,10 +46,10 @@ struct imap_session {
 // the unread bytes of the hand-over.
 void imap_session_start(struct conn *conn, struct mail_user *user,
                         const struct handover *h);
-void imap_session_drain(void);  // BYE to all sessions of this thread, between commands
+void imap_session_drain(void);      // BYE to all sessions of this thread, between commands
 unsigned imap_session_count(void);  // of this thread
-void
-imap_session_poke(void *session);  // a view_poke_fn: tells an idling client what changed
+// a view_poke_fn: tells an idling client what changed
+void imap_session_poke(void *session);
 
 static inline bool
 imap_enabled(const struct imap_session *s, uint32_t bits)
@@ -68,21 +68,21 @@ struct imap_command {
     const struct imap_verb *verb;
     struct arena *arena;  // dies with the tagged answer
     struct span tag;
-    struct parse parse;  // where run goes on
-    bool uid;  // the UID form
-    struct span name;  // ARGS_MAILBOX*, ARGS_NAME*
-    struct span spelled;  // the same as the client wrote it, in UTF-8
+    struct parse parse;      // where run goes on
+    bool uid;                // the UID form
+    struct span name;        // ARGS_MAILBOX*, ARGS_NAME*
+    struct span spelled;     // the same as the client wrote it, in UTF-8
     struct mailbox_ref ref;  // ARGS_MAILBOX*
-    struct seqset set;  // ARGS_SET*
-    bool by_uid;  // set holds UIDs: the UID form, or "$"
-    struct command_literal
-        stream;  // valid while has_stream: the literal that comes next on the connection
+    struct seqset set;       // ARGS_SET*
+    bool by_uid;             // set holds UIDs: the UID form, or "$"
+    // valid while has_stream: the literal that comes next on the connection
+    struct command_literal stream;
     bool has_stream, stream_open;
     uint64_t stream_left;  // octets of it not yet read
-    size_t stream_taken;  // octets that the last imap_stream_read lent
-    bool untagged_only;  // no tagged answer now (IDLE)
-    struct buf answer;  // "[CODE] text" of the tagged OK; empty: "NAME completed"
-    void *own;  // the verb's own, in the arena
+    size_t stream_taken;   // octets that the last imap_stream_read lent
+    bool untagged_only;    // no tagged answer now (IDLE)
+    struct buf answer;     // "[CODE] text" of the tagged OK; empty: "NAME completed"
+    void *own;             // the verb's own, in the arena
 };
 
 // Sets the text of the tagged OK: imap_answer(c, "[APPENDUID %u %u] Done", ...).
@@ -92,8 +92,8 @@ void imap_answer(struct imap_command *c, const char *fmt, ...) PRINTF_LIKE(2, 3)
 enum result imap_set_resolve(struct imap_session *s, struct span text, bool *by_uid,
                              struct arena *a, struct seqset *out,
                              struct fault *f) MUST_CHECK;
-void imap_saved_set(struct imap_session *s,
-                    const struct seqset *uids);  // copies; NULL: empty
+// copies; NULL: empty
+void imap_saved_set(struct imap_session *s, const struct seqset *uids);
 
 // Suspends. Tells the client what changed in the selected mailbox; `flags` as for view_sync. The dispatcher does this
 // after every command; verbs call it only when they must tell before.

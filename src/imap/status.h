@@ -17,8 +17,8 @@ struct imap_status {
     unsigned count;
 };
 
-struct imap_status *imap_status_parse(struct imap_command *c,
-                                      struct parse *p);  // "(MESSAGES UNSEEN)"
+// "(MESSAGES UNSEEN)"
+struct imap_status *imap_status_parse(struct imap_command *c, struct parse *p);
 void imap_status_send(struct imap_session *s, const struct imap_status *st,
                       const struct tree_entry *e);
 

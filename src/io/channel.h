@@ -14,11 +14,14 @@
 struct channel;
 
 // fd is -1 or a descriptor that the handler now owns. `body` holds the fields after the type.
-typedef void channel_fn(struct channel *c, uint16_t type, struct span body, int fd, void *arg);
-typedef void channel_end_fn(struct channel *c, void *arg);  // the other side is gone; close it
+typedef void channel_fn(struct channel *c, uint16_t type, struct span body, int fd,
+                        void *arg);
+// the other side is gone; close it
+typedef void channel_end_fn(struct channel *c, void *arg);
 
 // channel_close is safe inside on_message and on_end.
-struct channel *channel_new(int fd, channel_fn *on_message, channel_end_fn *on_end, void *arg);
+struct channel *channel_new(int fd, channel_fn *on_message, channel_end_fn *on_end,
+                            void *arg);
 void channel_close(struct channel **c);
 // Sends {type, body}; fd (or -1) is duplicated by the kernel and closed here afterwards. Never blocks.
 void channel_send(struct channel *c, uint16_t type, struct span body, int fd);

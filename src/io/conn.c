@@ -279,8 +279,8 @@ conn_new(int fd, conn_fn *on_input, void *arg)
     buf_init(&c->in, SIZE_MAX / 2);  // in_max is what bounds it
     timer_init(&c->timer, on_timer, c);
     must(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) == 0);
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on,
-                     sizeof on);  // fails on what is not TCP
+    // fails on what is not TCP
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     conn_arm(c);
     return c;
 }

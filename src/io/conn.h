@@ -17,29 +17,35 @@ struct conn;
 // conn_wait_input: it is made up for afterwards. The handler may consume, pause, start a task, or close.
 typedef void conn_fn(struct conn *c, void *arg);
 
-struct conn *conn_new(int fd, conn_fn *on_input, void *arg);      // takes fd over; sets O_NONBLOCK, TCP_NODELAY
+// takes fd over; sets O_NONBLOCK, TCP_NODELAY
+struct conn *conn_new(int fd, conn_fn *on_input, void *arg);
 // Server side TLS on fd (or TLS that goes on, from conn_detach_tls); on_input is called after the handshake (first with empty input), or with conn_eof.
 struct conn *conn_new_tls(int fd, SSL *ssl, conn_fn *on_input, void *arg);
 // Frees; output still queued is dropped. Safe inside the handler. Closing while a task waits in conn_write
 // or conn_wait_input is a bug: call conn_fail, which sends that task on its way, and let it close.
 void conn_close(struct conn **c);
-void conn_fail(struct conn *c);            // as if the peer had failed: drops output, wakes tasks, calls the handler
+// as if the peer had failed: drops output, wakes tasks, calls the handler
+void conn_fail(struct conn *c);
 // Sends what is queued, says the end, discards input until the peer closes; all within LIMIT_linger_ms.
 void conn_finish(struct conn **c);
 
 void conn_handler(struct conn *c, conn_fn *on_input, void *arg);
 // fn(arg) runs once, when c is freed or detached: for who keeps a list of connections it does not own.
 void conn_on_end(struct conn *c, void (*fn)(void *arg), void *arg);
-void conn_hang_up(struct conn *c);         // shutdown(2) both ways: the owner soon sees conn_eof (kick)
+// shutdown(2) both ways: the owner soon sees conn_eof (kick)
+void conn_hang_up(struct conn *c);
 
-struct span conn_input(struct conn *c);    // unread bytes; valid until the next call on c
+struct span conn_input(struct conn *c);  // unread bytes; valid until the next call on c
 void conn_consume(struct conn *c, size_t n);
-void conn_input_max(struct conn *c, size_t max);  // reading pauses while more than this is unread
-void conn_unread(struct conn *c, struct span s);  // puts bytes before the unread input (hand-over)
+// reading pauses while more than this is unread
+void conn_input_max(struct conn *c, size_t max);
+// puts bytes before the unread input (hand-over)
+void conn_unread(struct conn *c, struct span s);
 void conn_read_pause(struct conn *c);
-void conn_read_resume(struct conn *c);     // calls the handler (from the loop) if unread input is there
-bool conn_eof(const struct conn *c);       // peer closed or error; unread input may remain
-bool conn_failed(const struct conn *c);    // writing is pointless
+// calls the handler (from the loop) if unread input is there
+void conn_read_resume(struct conn *c);
+bool conn_eof(const struct conn *c);     // peer closed or error; unread input may remain
+bool conn_failed(const struct conn *c);  // writing is pointless
 
 // Suspends (in a task, when more than LIMIT_output_high waits) until the queue fell to LIMIT_output_low.
 // Outside a task it only queues. Small writes of one loop turn leave together. A peer that takes nothing
@@ -70,10 +76,11 @@ bool conn_is_tls(const struct conn *c);
 SSL *conn_ssl(struct conn *c);             // NULL when plain
 int conn_fd(const struct conn *c);         // borrowed, for getpeername and the like
 size_t conn_memory(const struct conn *c);  // bytes held now, OpenSSL's apart
-const char *conn_why(const struct conn *c);  // for the log, why it failed; "" when it did not
+// for the log, why it failed; "" when it did not
+const char *conn_why(const struct conn *c);
 
 // For tests, process-wide: input is read and output written one octet at a time.
 void conn_test_split(bool one_byte_reads, bool one_byte_writes);
-void conn_test_stall(uint32_t stall_ms);   // instead of LIMIT_output_stall_ms
+void conn_test_stall(uint32_t stall_ms);  // instead of LIMIT_output_stall_ms
 
 #endif

@@ -20,7 +20,7 @@ struct chunk {
 
 struct conn_flags {
     bool eof, failed, paused, handshake, finishing, draining, dead;
-    bool call_due;  // the handler must be told something
+    bool call_due;       // the handler must be told something
     bool write_blocked;  // wait for the descriptor before writing again
     bool write_wants_read, read_wants_write;  // TLS
 };
@@ -53,7 +53,7 @@ enum stream_end { STREAM_BLOCKED = 0, STREAM_EOF = -1, STREAM_FAILED = -2 };
 
 // Octets moved (> 0) or an enum stream_end; sets the wants_ flags and why.
 ssize_t stream_read(struct conn *c, char *p, size_t n);
-ssize_t stream_write(struct conn *c);  // from the output chunks
+ssize_t stream_write(struct conn *c);      // from the output chunks
 ssize_t stream_handshake(struct conn *c);  // 1 when done
 void stream_shutdown(struct conn *c);
 bool stream_split_reads(void);

@@ -21,7 +21,7 @@ static SSL_CTX *server_ctx, *client_ctx;
 struct stage {
     struct conn *near, *far;
     struct buf got;  // what far received
-    size_t want;  // stop when got has that many octets
+    size_t want;     // stop when got has that many octets
     void (*play)(struct stage *s);
     bool tls, split_reads, split_writes;
     int near_calls, near_ends;

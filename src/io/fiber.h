@@ -15,11 +15,11 @@ typedef void fiber_fn(void);
 
 struct fiber {
     void *stack_pointer;  // while it does not run
-    struct fiber *next;  // in the pool
-    const void *bottom;  // of the stack, without the guard page
+    struct fiber *next;   // in the pool
+    const void *bottom;   // of the stack, without the guard page
     size_t size;
-    void *shadow;  // AddressSanitizer's fake stack while it does not run
-    void *thread;  // ThreadSanitizer's fiber
+    void *shadow;   // AddressSanitizer's fake stack while it does not run
+    void *thread;   // ThreadSanitizer's fiber
     void *context;  // ucontext_t, where there is no switch.S
 };
 

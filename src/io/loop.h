@@ -15,9 +15,9 @@ typedef void loop_fn(void *arg);
 
 struct loop *loop_new(void);
 void loop_free(struct loop **l);
-void loop_run(struct loop *l);   // until loop_stop; makes l this thread's loop
+void loop_run(struct loop *l);  // until loop_stop; makes l this thread's loop
 void loop_stop(struct loop *l);
-struct loop *loop_self(void);    // this thread's loop, NULL outside one
+struct loop *loop_self(void);  // this thread's loop, NULL outside one
 struct event_base *loop_base(struct loop *l);
 
 // Runs fn(arg) in the loop's thread, in the order posted. Never blocks, never fails.

@@ -17,7 +17,7 @@ enum { WHEEL_SLOTS = 4096, WHEEL_TICK_MS = 8 };
 struct wheel {
     struct timer *slots[WHEEL_SLOTS];
     uint64_t filled[WHEEL_SLOTS / 64];  // a bit per slot that may hold timers
-    uint64_t tick;  // the next tick to be looked at
+    uint64_t tick;                      // the next tick to be looked at
 };
 
 // Work embedded in its owner that runs once, at the end of this turn.
@@ -70,9 +70,9 @@ struct loop {
     bool stopped;
     int wake_fd;
     pthread_mutex_t lock;
-    struct post_list posted;  // under lock
+    struct post_list posted;    // under lock
     struct post_list draining;  // the loop's thread only
-    bool signalled;  // under lock: wake_fd was written and not yet read
+    bool signalled;             // under lock: wake_fd was written and not yet read
 };
 
 void loop_defer(struct deferred *d, void (*fn)(struct deferred *d));

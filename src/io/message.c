@@ -8,7 +8,7 @@ enum field_kind { FIELD_U8, FIELD_BOOL, FIELD_U32, FIELD_U64, FIELD_I64, FIELD_S
 struct field {
     enum field_kind kind;
     uint8_t max;  // of FIELD_U8
-    size_t at;  // offset in the struct
+    size_t at;    // offset in the struct
 };
 
 static void

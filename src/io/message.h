@@ -9,137 +9,146 @@
 enum message_type {
     MESSAGE_AUTH_START = 1,  // gate -> auth   struct auth_start
     MESSAGE_AUTH_STEP,       // gate -> auth   struct auth_step: the client's next response
-    MESSAGE_AUTH_ABORT,      // gate -> auth   struct auth_step without data: the client went or sent "*"
-    MESSAGE_AUTH_REPLY,      // auth -> gate   struct auth_reply
-    MESSAGE_HANDOVER,        // gate -> mail   struct handover, with the client's descriptor
-    MESSAGE_GIVEBACK,        // mail -> gate   struct handover, with the descriptor (UNAUTHENTICATE)
-    MESSAGE_LOOKUP,          // mail -> auth   struct lookup: an LMTP recipient
-    MESSAGE_LOOKUP_REPLY,    // auth -> mail   struct lookup_reply
-    MESSAGE_ADMIN,           // mail -> auth   struct admin_request: user verbs of the admin socket
-    MESSAGE_ADMIN_REPLY,     // auth -> mail   struct admin_reply
-    MESSAGE_LISTEN,          // supervisor -> gate, mail   struct listen_socket, with the listening descriptor
-    MESSAGE_PEER,            // supervisor -> any   struct peer, with a channel descriptor to another role
-    MESSAGE_SECRET,          // supervisor -> any   struct secret: certificates, keys, ticket MAC key
-    MESSAGE_READY,           // any -> supervisor: sandboxed and serving
-    MESSAGE_DRAIN,           // supervisor -> any: stop accepting, say BYE, end
-    MESSAGE_AUTH_OFFER,      // auth -> gate   struct auth_offer: at the start and when it changes
+    MESSAGE_AUTH_ABORT,  // gate -> auth   struct auth_step without data: the client went or sent "*"
+    MESSAGE_AUTH_REPLY,  // auth -> gate   struct auth_reply
+    MESSAGE_HANDOVER,    // gate -> mail   struct handover, with the client's descriptor
+    MESSAGE_GIVEBACK,  // mail -> gate   struct handover, with the descriptor (UNAUTHENTICATE)
+    MESSAGE_LOOKUP,    // mail -> auth   struct lookup: an LMTP recipient
+    MESSAGE_LOOKUP_REPLY,  // auth -> mail   struct lookup_reply
+    MESSAGE_ADMIN,  // mail -> auth   struct admin_request: user verbs of the admin socket
+    MESSAGE_ADMIN_REPLY,  // auth -> mail   struct admin_reply
+    MESSAGE_LISTEN,  // supervisor -> gate, mail   struct listen_socket, with the listening descriptor
+    MESSAGE_PEER,  // supervisor -> any   struct peer, with a channel descriptor to another role
+    MESSAGE_SECRET,  // supervisor -> any   struct secret: certificates, keys, ticket MAC key
+    MESSAGE_READY,   // any -> supervisor: sandboxed and serving
+    MESSAGE_DRAIN,   // supervisor -> any: stop accepting, say BYE, end
+    MESSAGE_AUTH_OFFER,  // auth -> gate   struct auth_offer: at the start and when it changes
 };
 
 enum tls_kind { TLS_NONE, TLS_STARTTLS, TLS_IMPLICIT };
 
 // What is known of the connection's TLS; in every authentication from the first version.
 struct tls_facts {
-    uint8_t kind;               // enum tls_kind
-    struct span protocol;       // "TLSv1.3"
+    uint8_t kind;          // enum tls_kind
+    struct span protocol;  // "TLSv1.3"
     struct span cipher;
-    struct span exporter;       // RFC 9266 tls-exporter, 32 octets, empty without TLS
-    struct span certificate;    // the client certificate's subject, verified; empty without one
-    struct span server_name;    // SNI
+    struct span exporter;  // RFC 9266 tls-exporter, 32 octets, empty without TLS
+    // the client certificate's subject, verified; empty without one
+    struct span certificate;
+    struct span server_name;  // SNI
 };
 
 struct auth_start {
-    uint64_t exchange;          // chosen by the gate; unique on its channel
-    struct span service;        // "imap", "pop3", ...
-    struct span mechanism;      // "PLAIN", "LOGIN", "SCRAM-SHA-256", ...; "" for LOGIN command style
+    uint64_t exchange;    // chosen by the gate; unique on its channel
+    struct span service;  // "imap", "pop3", ...
+    // "PLAIN", "LOGIN", "SCRAM-SHA-256", ...; "" for LOGIN command style
+    struct span mechanism;
     bool has_initial;
-    struct span initial;        // decoded
-    struct span user, password; // only when mechanism is ""
-    struct span remote, local;  // addresses as text
-    uint64_t session;           // session id for the log
+    struct span initial;         // decoded
+    struct span user, password;  // only when mechanism is ""
+    struct span remote, local;   // addresses as text
+    uint64_t session;            // session id for the log
     struct tls_facts tls;
 };
 
 struct auth_step {
     uint64_t exchange;
-    struct span response;       // decoded
+    struct span response;  // decoded
 };
 
 // The SASL mechanisms that work for every user now (users without SCRAM keys withdraw SCRAM). A gate
 // that has none yet offers "PLAIN LOGIN".
 struct auth_offer {
-    struct span mechanisms;     // in order of preference, separated by spaces
+    struct span mechanisms;  // in order of preference, separated by spaces
 };
 
 enum auth_verdict { AUTH_CONTINUE, AUTH_OK, AUTH_REFUSED };
 
 struct auth_reply {
     uint64_t exchange;
-    uint8_t verdict;            // enum auth_verdict
-    uint8_t fault;              // enum fault_kind when refused
-    struct span data;           // challenge; with AUTH_OK the final server data, only for services that have
-                                // a place for it (managesieve; the others get it in a last challenge)
-    struct span user;           // normalised user name, with AUTH_OK
-    struct span ticket;         // sealed ticket, with AUTH_OK
-    uint64_t account;           // with AUTH_OK: tells the gate which mail thread is the account's home
+    uint8_t verdict;  // enum auth_verdict
+    uint8_t fault;    // enum fault_kind when refused
+    // challenge; with AUTH_OK the final server data, only for services that have
+    struct span data;
+    // a place for it (managesieve; the others get it in a last challenge)
+    struct span user;    // normalised user name, with AUTH_OK
+    struct span ticket;  // sealed ticket, with AUTH_OK
+    // with AUTH_OK: tells the gate which mail thread is the account's home
+    uint64_t account;
 };
 
 // A connection on its way to (or back from) the mail role.
 struct handover {
-    struct span service;        // "imap"
-    struct span ticket;         // checked by mail: MAC, expiry, single use
+    struct span service;  // "imap"
+    struct span ticket;   // checked by mail: MAC, expiry, single use
     uint64_t session;
-    struct span tag;            // the LOGIN or AUTHENTICATE command's tag: mail sends its tagged OK
+    struct span tag;  // the LOGIN or AUTHENTICATE command's tag: mail sends its tagged OK
     struct span remote, local;
     struct tls_facts tls;
-    struct span client_id;      // ID command's parameters as sent, for the log
-    struct span unread;         // bytes read but not consumed
-    struct span sasl_final;     // final server data to be sent with success, where the protocol has a place
+    struct span client_id;  // ID command's parameters as sent, for the log
+    struct span unread;     // bytes read but not consumed
+    // final server data to be sent with success, where the protocol has a place
+    struct span sasl_final;
 };
 
 struct ticket {
     uint64_t account;
-    uint64_t rights;            // reserved, 0
+    uint64_t rights;  // reserved, 0
     uint64_t session;
-    int64_t expiry_ms;          // CLOCK_REALTIME, 30 s after issue
-    uint64_t serial;            // single use
+    int64_t expiry_ms;  // CLOCK_REALTIME, 30 s after issue
+    uint64_t serial;    // single use
     struct span user;
 };
 
 struct lookup {
     uint64_t request;
-    struct span address;        // "user+detail@domain", after RFC 5321 unquoting
+    struct span address;  // "user+detail@domain", after RFC 5321 unquoting
 };
 
 struct lookup_reply {
     uint64_t request;
-    uint8_t found;              // 0 no such user, 1 found, 2 temporary failure
+    uint8_t found;  // 0 no such user, 1 found, 2 temporary failure
     uint64_t account;
     struct span user, detail;
 };
 
 struct admin_request {
     uint64_t request;
-    struct span verb;           // "user add", "user list", ...
-    struct span args;           // packed spans
+    struct span verb;  // "user add", "user list", ...
+    struct span args;  // packed spans
 };
 
-enum admin_verdict { ADMIN_DONE, ADMIN_FAILED, ADMIN_MORE };  // MORE: the text goes on in the next reply
+enum admin_verdict {
+    ADMIN_DONE,
+    ADMIN_FAILED,
+    ADMIN_MORE
+};  // MORE: the text goes on in the next reply
 
 struct admin_reply {
     uint64_t request;
-    uint8_t failed;             // enum admin_verdict
-    struct span text;           // lines for the person
+    uint8_t failed;    // enum admin_verdict
+    struct span text;  // lines for the person
 };
 
 struct listen_socket {
-    struct span service;        // "imap", "imaps", "lmtp", "admin", ...
-    uint8_t tls;                // enum tls_kind offered
-    struct span address;        // as configured, for the log
+    struct span service;  // "imap", "imaps", "lmtp", "admin", ...
+    uint8_t tls;          // enum tls_kind offered
+    struct span address;  // as configured, for the log
 };
 
 struct peer {
-    struct span role;           // "auth", "mail"
-    uint32_t index;             // which process or mail thread of it
+    struct span role;  // "auth", "mail"
+    uint32_t index;    // which process or mail thread of it
 };
 
 struct secret {
-    struct span name;           // "certificate", "key", "ticket"; values may come in several pieces
+    struct span name;  // "certificate", "key", "ticket"; values may come in several pieces
     struct span value;
-    uint8_t more;               // 1: another piece of the same name follows
+    uint8_t more;  // 1: another piece of the same name follows
 };
 
-#define MESSAGE_CODEC(name)                                                                    \
-    void name##_put(struct buf *b, const struct name *m);                                      \
+#define MESSAGE_CODEC(name)                                                                \
+    void name##_put(struct buf *b, const struct name *m);                                  \
     enum result name##_get(struct span body, struct name *m_out) MUST_CHECK;
 
 MESSAGE_CODEC(auth_start)
@@ -159,6 +168,7 @@ MESSAGE_CODEC(secret)
 // A sealed ticket is the packed ticket followed by a 32-octet HMAC-SHA-256 under the ticket key.
 void ticket_seal(struct buf *b, const struct ticket *t, struct span key);
 // R_FAIL when the MAC, the form or the expiry is wrong. Single use is the receiver's table.
-enum result ticket_open(struct span sealed, struct span key, int64_t now_ms, struct ticket *t_out) MUST_CHECK;
+enum result ticket_open(struct span sealed, struct span key, int64_t now_ms,
+                        struct ticket *t_out) MUST_CHECK;
 
 #endif

@@ -15,7 +15,7 @@ struct pool {
     pthread_mutex_t lock;
     pthread_cond_t filled;
     struct job *first, **last;  // under lock
-    bool ending;  // under lock
+    bool ending;                // under lock
     unsigned count;
     pthread_t threads[];
 };
@@ -60,7 +60,8 @@ start_threads(struct pool *p, unsigned threads)
 {
     sigset_t all, old;
     sigfillset(&all);
-    sigdelset(&all, SIGBUS);  // a page of a map that cannot be read: its handler must run here too
+    // a page of a map that cannot be read: its handler must run here too
+    sigdelset(&all, SIGBUS);
     must(pthread_sigmask(SIG_BLOCK, &all, &old) == 0);
     for (; p->count < threads; p->count++)
         must(pthread_create(&p->threads[p->count], NULL, work, p) == 0);

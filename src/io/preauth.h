@@ -18,11 +18,11 @@ enum preauth_state { PREAUTH_READING, PREAUTH_WAITING, PREAUTH_DONE, PREAUTH_CLO
 
 // Facts of the connection, kept by the gate and true at every call; it changes them when TLS started.
 struct preauth_facts {
-    bool tls;  // the connection is encrypted now
-    bool can_starttls;  // there is a certificate (ignored when tls)
+    bool tls;             // the connection is encrypted now
+    bool can_starttls;    // there is a certificate (ignored when tls)
     bool plaintext_auth;  // passwords are accepted without TLS
-    struct span
-        mechanisms;  // SASL mechanisms in order of preference, separated by spaces (auth_offer)
+    // SASL mechanisms in order of preference, separated by spaces (auth_offer)
+    struct span mechanisms;
 };
 
 // What a machine asks of the gate. Spans live during the call only. None of them calls the machine back
@@ -37,7 +37,7 @@ struct preauth_ops {
     // the rest of the message. Answer later by auth_reply.
     void (*authenticate)(void *gate, const struct auth_start *start);
     void (*auth_step)(void *gate, struct span response);  // answer later by auth_reply
-    void (*auth_abort)(void *gate);  // the exchange is forgotten; no answer comes
+    void (*auth_abort)(void *gate);          // the exchange is forgotten; no answer comes
     void (*close_after_output)(void *gate);  // send what is queued, then close
 };
 
@@ -54,20 +54,19 @@ struct preauth_service {
     struct preauth *(*open)(const struct preauth_facts *facts,
                             const struct preauth_ops *ops, void *gate);
     void (*free)(struct preauth **m);  // sends nothing; aborting an exchange is the gate's
-    void (*greet)(
-        struct preauth
-            *m);  // once, when the connection (implicit TLS: the handshake) is there
+    // once, when the connection (implicit TLS: the handshake) is there
+    void (*greet)(struct preauth *m);
     size_t (*input)(struct preauth *m, struct span in);  // consumed octets; 0: needs more
-    void (*tls_started)(
-        struct preauth *m);  // facts->tls is true now; all earlier state is forgotten
+    // facts->tls is true now; all earlier state is forgotten
+    void (*tls_started)(struct preauth *m);
     void (*auth_reply)(struct preauth *m, const struct auth_reply *reply);
-    void (*end)(struct preauth *m,
-                enum preauth_end why);  // says the goodbye of the protocol and closes
+    // says the goodbye of the protocol and closes
+    void (*end)(struct preauth *m, enum preauth_end why);
     enum preauth_state (*state)(const struct preauth *m);
-    struct span (*tag)(
-        const struct preauth *m);  // for the hand-over; empty where there are no tags
-    struct span (*client_id)(
-        const struct preauth *m);  // ID parameters as sent, without control characters
+    // for the hand-over; empty where there are no tags
+    struct span (*tag)(const struct preauth *m);
+    // ID parameters as sent, without control characters
+    struct span (*client_id)(const struct preauth *m);
 };
 
 extern const struct preauth_service imap_preauth_service;  // imap/preauth.c

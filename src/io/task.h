@@ -16,7 +16,7 @@ typedef void task_fn(void *arg);
 // Starts fn(arg) on this thread's loop, at once, until its first suspension. At the cap of live tasks it
 // is queued and started when one ends; it never fails.
 void task_start(task_fn *fn, void *arg);
-struct task *task_self(void);   // NULL outside a task
+struct task *task_self(void);  // NULL outside a task
 
 // Suspends until somebody calls task_wake. A wake that came before the suspend is remembered (one).
 void task_suspend(void);

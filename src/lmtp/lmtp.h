@@ -21,7 +21,7 @@ struct lmtp_host {
 // Takes conn over; host and remote must outlive it (remote is copied).
 void lmtp_session_start(struct conn *conn, const struct lmtp_host *host,
                         struct span remote);
-void lmtp_session_drain(void);  // 421 to all sessions of this thread, between commands
+void lmtp_session_drain(void);      // 421 to all sessions of this thread, between commands
 unsigned lmtp_session_count(void);  // of this thread
 
 #endif

@@ -17,7 +17,7 @@ struct lmtp_session {
     struct lmtp_session *prev, *next;
     struct conn *conn;
     const struct lmtp_host *host;
-    struct arena *arena;  // of the transaction
+    struct arena *arena;         // of the transaction
     struct span remote, client;  // address; name given with LHLO
     struct arena *lifetime;
     bool busy, quitting, draining, greeted;

@@ -18,8 +18,8 @@ struct mail_options {
     struct store *store;
     struct loop **homes;
     unsigned home_count;
-    struct span
-        folder_language;  // "en", "de": names of the standard folders of new accounts
+    // "en", "de": names of the standard folders of new accounts
+    struct span folder_language;
     uint64_t message_size_max;
     // Deliberately broken builds of the fault harness only: answers before the commit.
     bool test_ack_before_commit;

@@ -187,8 +187,8 @@ account_apply(struct account *a, enum record_type type, struct span meta,
     if (type == RECORD_MAILBOX_GONE)
         before_gone(a, meta);
     if (state_apply(a->state, type, meta, place, &f) != R_OK)
-        fault_abort(f.why, __FILE__,
-                    __LINE__);  // acknowledged on disk, and cannot be served
+        // acknowledged on disk, and cannot be served
+        fault_abort(f.why, __FILE__, __LINE__);
     if (type == RECORD_FLAGS)
         flags_changed(a, meta);
     if (type == RECORD_ADDED)

@@ -18,7 +18,7 @@ enum flag_op { FLAG_OP_SET, FLAG_OP_ADD, FLAG_OP_REMOVE };
 
 struct flag_change {
     enum flag_op op;
-    uint16_t flags;  // enum message_flag
+    uint16_t flags;               // enum message_flag
     const struct span *keywords;  // names
     size_t keyword_count;
     bool has_unchangedsince;  // RFC 7162 section 3.1.3
@@ -26,19 +26,20 @@ struct flag_change {
 };
 
 struct flag_result {
-    struct view_message
-        *messages;  // the addressed messages as they are now, ascending; in the arena
+    // the addressed messages as they are now, ascending; in the arena
+    struct view_message *messages;
     size_t count;
     uint32_t *modified_uids;  // failed UNCHANGEDSINCE
     size_t modified_count;
-    bool
-        keywords_changed;  // a keyword is new in this mailbox: FLAGS is due (RFC 9051 section 7.3.5)
+    // a keyword is new in this mailbox: FLAGS is due (RFC 9051 section 7.3.5)
+    bool keywords_changed;
 };
 
 // Expunged messages are passed over (the caller may answer NO [EXPUNGEISSUED]). A refused right (s, t, w) on part
 // of the flags: those flags are left alone (RFC 4314 section 4); FAULT_NOPERM when none is allowed.
 enum result change_flags(const struct selection *sel, const struct flag_change *change,
-                         struct arena *a, struct flag_result *out, struct fault *f) MUST_CHECK;
+                         struct arena *a, struct flag_result *out,
+                         struct fault *f) MUST_CHECK;
 
 // Removes messages with \Deleted, of these UIDs when uids is given (UID EXPUNGE, RFC 4315). view_sync tells of them.
 enum result change_expunge(struct view *v, const struct seqset *uids,
@@ -52,7 +53,8 @@ struct copy_result {
 
 // Copies (moves) into dest, possibly of another account. EMAILID, THREADID, flags, keywords and dates are kept.
 // A move is one commit within an account; across accounts the copy is durable before the expunge.
-enum result change_copy(const struct selection *sel, const struct mailbox_ref *dest, bool move,
-                        struct arena *a, struct copy_result *out, struct fault *f) MUST_CHECK;
+enum result change_copy(const struct selection *sel, const struct mailbox_ref *dest,
+                        bool move, struct arena *a, struct copy_result *out,
+                        struct fault *f) MUST_CHECK;
 
 #endif

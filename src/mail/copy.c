@@ -26,7 +26,7 @@ struct copy_call {
 struct copying {
     struct mailbox *from, *to;
     struct store_batch *batch;
-    uint32_t *rows;  // of `from`
+    uint32_t *rows;           // of `from`
     struct row_flags *flags;  // with the target's keyword numbers
     size_t n;
 };

@@ -48,15 +48,15 @@ struct mailbox {
     uint64_t id;
     struct mailbox_state *state;  // NULL once the mailbox is gone
     struct view *views;
-    uint64_t version;  // counts expunged rows; position in the ghost log
+    uint64_t version;      // counts expunged rows; position in the ghost log
     struct ghost *ghosts;  // ghosts[0].version .. version
     size_t ghost_count, ghost_cap;
     struct flag_event *events;  // ring of LIMIT_flag_events
     size_t event_at, event_count;
     uint64_t events_from;  // events tell of every change with modseq > events_from
-    uint64_t generation;  // of keyword set numbers: rises with each load of the table
+    uint64_t generation;   // of keyword set numbers: rises with each load of the table
     uint64_t used_ms;
-    unsigned pins;  // a change under way uses the table
+    unsigned pins;                // a change under way uses the table
     uint32_t seen_uid, seen_seq;  // first unseen, when seen_known
     bool seen_known;
     uint64_t next_batch;  // batch for which `next` holds
@@ -64,8 +64,8 @@ struct mailbox {
     uint32_t next_keywords;
     struct span *new_keywords;  // named in this batch; arena of the batch
     uint32_t burned;  // UIDs below this were given out, also by commits that failed
-    uint32_t
-        recent_taken;  // the \Recent mark as sessions have taken it, ahead of the state's
+    // the \Recent mark as sessions have taken it, ahead of the state's
+    uint32_t recent_taken;
     bool rows_dirty;  // this batch changes too many rows to overlay
 };
 
@@ -113,8 +113,8 @@ uint64_t change_modseq(struct account *a);  // a fresh modseq
 struct mailbox *mailbox_of(struct account *a, uint64_t id);  // NULL when there is none
 // Suspends. The table is there when this is R_OK, until the next suspension (or while pinned).
 enum result mailbox_load(struct account *a, struct mailbox *m, struct fault *f) MUST_CHECK;
-void mailbox_release(struct account *a,
-                     struct mailbox *m);  // frees mail's part when nothing needs it
+// frees mail's part when nothing needs it
+void mailbox_release(struct account *a, struct mailbox *m);
 // The counts as they will be; changes edit them and put them into their record.
 struct mailbox_counts *mailbox_next(struct account *a, struct mailbox *m);
 // FAULT_LIMIT when the mailbox ran out of UIDs.
@@ -154,9 +154,8 @@ enum result thread_assign(struct account *a, const uint64_t *keys, size_t n,
                           uint64_t *threadid_out, struct fault *f) MUST_CHECK;
 void thread_remember(struct account *a, struct span packed_keys, uint64_t threadid);
 void threads_free(struct account *a);
-void
-threads_settle(struct account *
-                   a);  // the batch is over; what was committed was remembered when applied
+// the batch is over; what was committed was remembered when applied
+void threads_settle(struct account *a);
 
 // Applies one committed record and lets views know (apply.c).
 void account_apply(struct account *a, enum record_type type, struct span meta,
@@ -190,7 +189,7 @@ struct view {
     uint32_t exists, recent, first_unseen;
     uint32_t last_uid;  // rows above were not told
     uint32_t keywords_told;
-    uint64_t modseq;  // told up to here
+    uint64_t modseq;   // told up to here
     uint64_t version;  // ghosts up to here were told
     uint64_t generation;
     struct uid_range *recents;  // UIDs that are \Recent in this session
@@ -204,8 +203,8 @@ struct view {
 // In the home, table loaded: which message has this sequence number in the view, and the reverse.
 void view_ghosts(struct view *v);  // brings v->ghosts up to date
 void view_at(struct view *v, uint32_t seq, struct view_message *out);
-uint32_t view_seq_from(struct view *v,
-                       uint32_t uid);  // lowest seq whose uid >= uid; exists + 1 when none
+// lowest seq whose uid >= uid; exists + 1 when none
+uint32_t view_seq_from(struct view *v, uint32_t uid);
 // Suspends. Messages not told yet become \Recent in this view where the mark allows.
 enum result view_take_recent(struct view *v, struct fault *f) MUST_CHECK;
 bool view_is_recent(const struct view *v, uint32_t uid);

@@ -16,9 +16,9 @@ struct intake_params {
     bool has_internal_date;  // else: now, server's zone
     int64_t internal_date;
     int16_t zone_min;
-    uint32_t uid;  // import keeps UIDs: 0 = next, else must be >= UIDNEXT
+    uint32_t uid;                // import keeps UIDs: 0 = next, else must be >= UIDNEXT
     uint64_t emailid, threadid;  // 0 = new
-    int64_t save_date;  // 0 = now
+    int64_t save_date;           // 0 = now
 };
 
 struct intake_result {

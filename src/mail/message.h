@@ -7,11 +7,11 @@
 
 // The cache value of record_added.cache: rendered once at intake.
 struct message_cache {
-    struct span envelope;  // IMAP text of ENVELOPE, 8-bit headers encoded (RFC 2047)
-    struct span body;  // IMAP text of BODY
+    struct span envelope;       // IMAP text of ENVELOPE, 8-bit headers encoded (RFC 2047)
+    struct span body;           // IMAP text of BODY
     struct span bodystructure;  // IMAP text of BODYSTRUCTURE
-    struct span index;  // mime/index.h part table
-    struct span summary;  // mime/index.h summary: values for SEARCH and SORT
+    struct span index;          // mime/index.h part table
+    struct span summary;        // mime/index.h summary: values for SEARCH and SORT
 };
 void message_cache_put(struct buf *b, const struct message_cache *c);
 enum result message_cache_get(struct span packed, struct message_cache *c_out) MUST_CHECK;

@@ -6,8 +6,8 @@
 #include "mail/user.h"
 
 struct mount {
-    struct span
-        prefix;  // "Shared/bob"; SPAN_NONE for the own tree. The prefix alone is a level, not a mailbox
+    // "Shared/bob"; SPAN_NONE for the own tree. The prefix alone is a level, not a mailbox
+    struct span prefix;
     struct account *account;
     uint32_t rights;
     struct mount *next;

@@ -10,7 +10,7 @@ struct span name_compose(struct arena *a, struct span name);  // NFC
 bool name_same(struct span a, struct span b);
 bool name_is_inbox(struct span name);
 struct mailbox_state *name_find_level(struct state *s, uint64_t parent,
-                                      struct span level);  // NULL: none
+                                      struct span level);            // NULL: none
 struct mailbox_state *name_find(struct state *s, struct span name);  // NULL: none
 struct span name_full(struct arena *a, struct state *s, const struct mailbox_state *m);
 bool name_has_children(const struct state *s, uint64_t id);

@@ -8,7 +8,8 @@
 
 // Rows of the view's mailbox named by the set that still exist and are not about to be expunged. Indices into
 // the table, ascending. Table loaded.
-void select_rows(const struct selection *sel, struct arena *a, uint32_t **rows_out, size_t *n_out);
+void select_rows(const struct selection *sel, struct arena *a, uint32_t **rows_out,
+                 size_t *n_out);
 // The message as the view shows it.
 void select_message(struct view *v, uint32_t row, struct view_message *out);
 // R_NONE when an earlier change of this batch touches too many rows of the mailbox.

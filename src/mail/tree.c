@@ -120,8 +120,8 @@ list_run(void *arg)
     list_subscribed_only(c);
     uint32_t count = s->mailbox_count;
     for (uint32_t i = 0; i < count && c->result == R_OK; i++) {
-        struct mailbox_state *m =
-            state_mailbox(s, c->entries[i].mailbox);  // loading may suspend
+        // loading may suspend
+        struct mailbox_state *m = state_mailbox(s, c->entries[i].mailbox);
         if (m)
             c->result = count_recent(a, m, &c->entries[i].recent, c->fault);
     }

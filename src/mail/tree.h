@@ -8,13 +8,13 @@
 
 struct tree_entry {
     struct span name;  // full, UTF-8
-    uint64_t
-        mailbox;  // 0 when nothing of that name exists (a subscription, or a mount's parent level)
+    // 0 when nothing of that name exists (a subscription, or a mount's parent level)
+    uint64_t mailbox;
     struct mailbox_counts counts;
     uint32_t uidvalidity, recent;
     uint32_t rights;
     uint8_t special_use;
-    bool noselect;  // \NoSelect: exists only as a level
+    bool noselect;     // \NoSelect: exists only as a level
     bool nonexistent;  // \NonExistent
     bool has_children, subscribed;
 };

@@ -10,17 +10,17 @@
 
 // RFC 4314 section 2.1
 enum right {
-    RIGHT_LOOKUP = 1,  // l
-    RIGHT_READ = 2,  // r
-    RIGHT_SEEN = 4,  // s
-    RIGHT_WRITE = 8,  // w
-    RIGHT_INSERT = 16,  // i
-    RIGHT_POST = 32,  // p
-    RIGHT_CREATE = 64,  // k
-    RIGHT_DELETE = 128,  // x
+    RIGHT_LOOKUP = 1,     // l
+    RIGHT_READ = 2,       // r
+    RIGHT_SEEN = 4,       // s
+    RIGHT_WRITE = 8,      // w
+    RIGHT_INSERT = 16,    // i
+    RIGHT_POST = 32,      // p
+    RIGHT_CREATE = 64,    // k
+    RIGHT_DELETE = 128,   // x
     RIGHT_DELETED = 256,  // t
     RIGHT_EXPUNGE = 512,  // e
-    RIGHT_ADMIN = 1024,  // a
+    RIGHT_ADMIN = 1024,   // a
     RIGHTS_ALL = 2047,
 };
 

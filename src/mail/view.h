@@ -17,7 +17,7 @@ struct view_info {
     uint32_t uidvalidity, uidnext;
     uint32_t exists, recent;
     uint32_t first_unseen;  // sequence number, 0 when all are seen
-    uint64_t modseq;  // HIGHESTMODSEQ
+    uint64_t modseq;        // HIGHESTMODSEQ
     uint32_t rights;
     bool read_only;
 };
@@ -25,7 +25,7 @@ struct view_info {
 struct view_message {
     uint32_t seq;
     bool recent;
-    bool expunged;  // elsewhere, and not yet told: the message is still readable
+    bool expunged;           // elsewhere, and not yet told: the message is still readable
     struct message_row row;  // row.keywords: for view_keywords, valid within one generation
 };
 
@@ -33,14 +33,14 @@ struct view_message {
 typedef void view_poke_fn(void *arg);
 
 // A read-write open takes \Recent (RFC 3501 section 2.3.2). The poke function may be NULL.
-enum result view_open(const struct mailbox_ref *ref, bool read_only, view_poke_fn *poke, void *arg,
-                      struct view **v_out, struct fault *f) MUST_CHECK;
+enum result view_open(const struct mailbox_ref *ref, bool read_only, view_poke_fn *poke,
+                      void *arg, struct view **v_out, struct fault *f) MUST_CHECK;
 void view_close(struct view **v);  // takes NULL; does not suspend
 void view_info(const struct view *v, struct view_info *out);
 uint32_t view_exists(const struct view *v);
 struct account *view_account(const struct view *v);
-bool
-view_gone(const struct view *v);  // the mailbox was deleted (RFC 9051: [CLOSED], or NO)
+// the mailbox was deleted (RFC 9051: [CLOSED], or NO)
+bool view_gone(const struct view *v);
 
 // Names of all keywords of the mailbox, for FLAGS and PERMANENTFLAGS. In the arena.
 enum result view_keyword_list(struct view *v, struct arena *a, struct span **names_out,
@@ -73,12 +73,12 @@ enum result view_next(struct view_cursor *c, struct view_message *out, size_t ma
 
 // What changed since the last sync; the view advances.
 struct view_delta {
-    uint32_t *
-        expunged;  // sequence numbers in the order to be announced (each counts after the one before)
+    // sequence numbers in the order to be announced (each counts after the one before)
+    uint32_t *expunged;
     uint32_t *expunged_uids;
     size_t expunged_count;
-    struct view_message *
-        changed;  // flags changed by others (or this session's non-silent changes elsewhere)
+    // flags changed by others (or this session's non-silent changes elsewhere)
+    struct view_message *changed;
     size_t changed_count;
     uint32_t exists, recent;  // after the above
     bool exists_changed, keywords_changed, gone;

@@ -28,8 +28,8 @@ struct auth_role {
     struct buf ticket_key, domains;
     struct auth_channel *channels;
     struct buf decoy_hash;  // judged for unknown names in an empty database
-    unsigned hashing;  // logins at or waiting for the pool
-    bool scram;  // SCRAM works for every user, so it is offered
+    unsigned hashing;       // logins at or waiting for the pool
+    bool scram;             // SCRAM works for every user, so it is offered
     bool draining;
     struct timer patience;  // of the drain
 };
@@ -38,15 +38,15 @@ struct auth_channel {
     struct auth_role *role;
     struct channel *channel;
     struct auth_channel *next;
-    bool to_mail;  // else to a gate
+    bool to_mail;          // else to a gate
     struct login *logins;  // hash table by exchange
 };
 
 enum login_state {
-    LOGIN_CLIENT,  // waits for the client's next response
-    LOGIN_DELAY,  // waits before the password or the proof is looked at
+    LOGIN_CLIENT,   // waits for the client's next response
+    LOGIN_DELAY,    // waits before the password or the proof is looked at
     LOGIN_HASHING,  // on the pool: must not be freed
-    LOGIN_FINAL,  // SCRAM: the client has to acknowledge the server's proof
+    LOGIN_FINAL,    // SCRAM: the client has to acknowledge the server's proof
     LOGIN_REFUSAL,  // waits before the refusal is sent
 };
 
@@ -65,7 +65,7 @@ struct login {
     struct attempt attempt;
     struct buf remote, sent_user, password, response;
     struct user user;  // the one that is judged: the real or the decoy
-    bool known;  // it is the real one
+    bool known;        // it is the real one
     enum fault_kind refusal;
     enum result verdict;
     struct fault fault;
@@ -80,7 +80,7 @@ void login_abort_all(struct auth_channel *at);
 void login_upgrade(struct auth_role *role, const struct user *user, struct span password);
 
 void auth_reply_send(struct auth_channel *at, const struct auth_reply *reply);
-void
-auth_offer_update(struct auth_role *role);  // tells the gates when the offer has changed
+// tells the gates when the offer has changed
+void auth_offer_update(struct auth_role *role);
 
 #endif

@@ -41,8 +41,8 @@ choose_demo_user(struct supervisor *s, uid_t owner, gid_t group)
     const char *data = s->options.config->data;
     struct user_ids found[3] = {{0, 0}, {owner, group}, {0, 0}};
     struct fault none;
-    (void)!user_find(s->options.config->user, &found[0],
-                     &none);  // stays root when there is none
+    // stays root when there is none
+    (void)!user_find(s->options.config->user, &found[0], &none);
     (void)!user_find("nobody", &found[2], &none);
     for (size_t i = 0; i < 3; i++) {
         if (found[i].uid != 0 && can_reach(&found[i], data)) {

@@ -19,7 +19,7 @@ struct arrival {
     struct home *home;
     struct buf message;
     struct handover handover;  // into the copy
-    struct ticket ticket;  // the same
+    struct ticket ticket;      // the same
     int fd;
 };
 

@@ -104,7 +104,7 @@ unsigned session_kick(struct home *h, struct span user);  // "": everybody
 // mail_door.c: listening sockets. One row per service that mail itself accepts.
 struct door_row {
     const char *service;
-    bool every_thread;  // else only the first
+    bool every_thread;                       // else only the first
     void (*accept)(struct home *h, int fd);  // owns fd; not in a task
 };
 void mail_door_open(struct mail_role *r, const struct listen_socket *s, int fd);

@@ -147,6 +147,6 @@ void
 process_kill(struct process *p)
 {
     if (process_running(p))
-        (void)kill(p->child.pid,
-                   SIGKILL);  // fails only when it is gone, which is what is wanted
+        // fails only when it is gone, which is what is wanted
+        (void)kill(p->child.pid, SIGKILL);
 }

@@ -29,7 +29,7 @@ struct process {
 // A listening socket, kept for processes to come.
 struct socket_row {
     const char *service;  // "imap", "lmtp", "admin"
-    const char *role;  // who accepts on it
+    const char *role;     // who accepts on it
     uint8_t tls;
     const char *address;
     int fd;
@@ -38,7 +38,7 @@ struct socket_row {
 struct secrets {
     struct buf *chains, *keys;  // PEM, one each per certificate
     size_t certificates;
-    unsigned char ticket[32];  // MAC key of hand-over tickets: auth and mail only
+    unsigned char ticket[32];   // MAC key of hand-over tickets: auth and mail only
     unsigned char session[80];  // TLS session tickets, the same for all gates
 };
 

@@ -17,19 +17,19 @@
 // What a role's process returns, and so what the supervisor does next.
 enum role_exit {
     ROLE_EXIT_DRAINED = 0,
-    ROLE_EXIT_FAILED = 1,  // restarted, with back-off
+    ROLE_EXIT_FAILED = 1,     // restarted, with back-off
     ROLE_EXIT_SETTINGS = 78,  // cannot work with these settings: the supervisor ends too
-    ROLE_EXIT_REBUILD =
-        75,  // mail: the index is damaged; started again with rebuild = true
+    // mail: the index is damaged; started again with rebuild = true
+    ROLE_EXIT_REBUILD = 75,
 };
 
 struct role_start {
     const struct role *role;  // row of os/roles.def
     const struct config *config;
     struct user_ids ids;  // the process is this user already
-    unsigned index;  // which of several processes (gate)
+    unsigned index;       // which of several processes (gate)
     int supervisor;  // descriptor of the channel to the supervisor; role_link_open takes it
-    bool rebuild;  // mail: make the index anew before serving
+    bool rebuild;    // mail: make the index anew before serving
 };
 
 typedef int role_main_fn(const struct role_start *start);
@@ -45,9 +45,9 @@ enum result role_confine(const struct role_start *start, int close_from) MUST_CH
 // Functions that a role does not need are NULL; such a message is fatal then, as is one that does not unpack.
 struct role_link_ops {
     void (*peer)(void *role, struct span peer_role, uint32_t index, int fd);  // owns fd
-    void (*listen)(void *role, const struct listen_socket *s, int fd);  // owns fd
-    void (*secret)(void *role, struct span name,
-                   struct span value);  // whole value, borrowed
+    void (*listen)(void *role, const struct listen_socket *s, int fd);        // owns fd
+    // whole value, borrowed
+    void (*secret)(void *role, struct span name, struct span value);
     void (*drain)(void *role);  // also when the supervisor died
 };
 

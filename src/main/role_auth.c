@@ -330,8 +330,8 @@ finish(struct auth_role *role)
 int
 role_auth_main(const struct role_start *start)
 {
-    static struct auth_role
-        role;  // a hash still on the pool may come back to it until the process is gone
+    // a hash still on the pool may come back to it until the process is gone
+    static struct auth_role role;
     role.start = start;
     buf_init(&role.ticket_key, 64);
     buf_init(&role.domains, 65536);

@@ -14,8 +14,8 @@ enum mime_address_kind { MIME_ADDRESS, MIME_GROUP_START, MIME_GROUP_END };
 // Spans are unquoted and still RFC 2047 encoded; p is NULL where the part is missing (IMAP NIL).
 struct mime_address {
     enum mime_address_kind kind;
-    struct span name;  // display name, or a trailing comment
-    struct span route;  // obsolete source route "@a,@b"
+    struct span name;     // display name, or a trailing comment
+    struct span route;    // obsolete source route "@a,@b"
     struct span mailbox;  // local part; of MIME_GROUP_START the group's name
     struct span host;
     struct mime_address *next;

@@ -17,8 +17,8 @@ bool mime_charset_known(struct span label);
 // mime_charset_open(SPAN("utf-8")).
 enum result mime_charset_open(struct span label, struct mime_charset **out) MUST_CHECK;
 void mime_charset_feed(struct mime_charset *c, struct span in, struct buf *out);
-void mime_charset_end(struct mime_charset *c,
-                      struct buf *out);  // flushes; ready for new text
+// flushes; ready for new text
+void mime_charset_end(struct mime_charset *c, struct buf *out);
 void mime_charset_free(struct mime_charset **c);
 
 // Whole text; an unknown label is R_FAIL (FAULT_BADCHARSET): SEARCH CHARSET.

@@ -8,8 +8,8 @@
 
 struct mime_date {
     int64_t utc_s;  // seconds since 1970
-    int32_t
-        local_day;  // days since 1970 of the date as written (SENTON ignores time and zone)
+    // days since 1970 of the date as written (SENTON ignores time and zone)
+    int32_t local_day;
     int16_t zone_min;  // minutes east of UTC
 };
 

@@ -10,7 +10,7 @@ enum { WORD_MAX = 75, WORD_READ_MAX = 2048 };
 struct word {
     struct span charset, text;
     char encoding;  // 'B' or 'Q'
-    size_t size;  // octets of "=?...?="
+    size_t size;    // octets of "=?...?="
 };
 
 // A run of encoded words of one charset, so that a character may be cut between two of them.

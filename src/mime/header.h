@@ -11,8 +11,8 @@
 #include "base/span.h"
 
 struct mime_header {
-    struct span raw;  // the whole field with its line ends
-    struct span name;  // without trailing white space
+    struct span raw;    // the whole field with its line ends
+    struct span name;   // without trailing white space
     struct span value;  // after the colon, folded as it is, without the last line end
 };
 

@@ -23,8 +23,8 @@ struct mime_index_part {
     bool message;
     struct mime_range message_header, message_text;
     bool attachment;  // Content-Disposition: attachment
-    bool root;  // the root of the message or of a nested message
-    bool whole;  // found by no numbers: the message itself, not its part 1
+    bool root;        // the root of the message or of a nested message
+    bool whole;       // found by no numbers: the message itself, not its part 1
 };
 
 enum mime_section {

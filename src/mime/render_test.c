@@ -81,8 +81,8 @@ test_render_body(void **state)
          "(\"TEXT\" \"Html\" (\"Charset\" \"x\" \"a\" \"b c\") NIL NIL \"7bit\" 0 0)",
          NULL},
         {"Content-Type: nonsense\r\n\r\nx", TEXT "1 0)", NULL},
-        {"Content-Transfer-Encoding: base64\r\n\r\nx", TEXT "1 0)",
-         NULL},  // no MIME-Version
+        // no MIME-Version
+        {"Content-Transfer-Encoding: base64\r\n\r\nx", TEXT "1 0)", NULL},
         {V "Content-Transfer-Encoding: BASE64\r\n\r\nx",
          "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"BASE64\" 1 0)", NULL},
         {"Content-Type: image/png\r\nContent-ID: <i>\r\nContent-Description: d\r\n"

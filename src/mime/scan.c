@@ -28,12 +28,12 @@ struct mime_scan {
     struct boundary stack[LIMIT_mime_depth];
     size_t boundaries;
 
-    uint64_t at;  // octets taken
+    uint64_t at;       // octets taken
     uint64_t line_at;  // where the current line begins
-    uint32_t lines;  // line ends taken
-    uint8_t eol;  // octets of the line end before line_at
-    char last;  // the octet before `at`
-    bool in_line;  // its head has been judged
+    uint32_t lines;    // line ends taken
+    uint8_t eol;       // octets of the line end before line_at
+    char last;         // the octet before `at`
+    bool in_line;      // its head has been judged
     enum line line;
     size_t line_skip;  // octets of the line before the field's value
 
@@ -241,8 +241,8 @@ kind_of(const struct mime_part *part)
         return MIME_KIND_LEAF;
     if (span_ieq(part->subtype, SPAN("rfc822")))
         return MIME_KIND_MESSAGE;
-    bool plain =
-        part->encoding == MIME_ENC_IDENTITY;  // RFC 6532 section 3.7: may be encoded
+    // RFC 6532 section 3.7: may be encoded
+    bool plain = part->encoding == MIME_ENC_IDENTITY;
     return span_ieq(part->subtype, SPAN("global")) && plain ? MIME_KIND_MESSAGE
                                                             : MIME_KIND_LEAF;
 }

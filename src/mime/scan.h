@@ -27,7 +27,7 @@ enum mime_encoding { MIME_ENC_IDENTITY, MIME_ENC_QP, MIME_ENC_BASE64, MIME_ENC_U
 
 struct mime_range {
     uint64_t at, size;  // octets; `at` counts from the start of the message
-    uint32_t lines;  // line ends inside
+    uint32_t lines;     // line ends inside
 };
 
 struct mime_param {
@@ -51,8 +51,8 @@ struct mime_envelope {
 struct mime_part {
     enum mime_kind kind;
     enum mime_encoding encoding;
-    struct mime_range header;  // with the empty line that ends it
-    struct mime_range body;  // without the line end that belongs to a delimiter
+    struct mime_range header;   // with the empty line that ends it
+    struct mime_range body;     // without the line end that belongs to a delimiter
     struct span type, subtype;  // as written
     struct mime_param *params;
     struct span id, description, encoding_name, md5, location;
@@ -63,7 +63,7 @@ struct mime_part {
     struct mime_part *parent, *child, *last, *next;
     uint32_t children;
     bool digest;  // the child of a multipart/digest: message/rfc822 when it has no type
-    bool mime;  // its Content-* fields count: RFC 2045 section 4, read tolerantly
+    bool mime;    // its Content-* fields count: RFC 2045 section 4, read tolerantly
 };
 
 struct mime_scan;

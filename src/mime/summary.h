@@ -12,17 +12,17 @@
 
 struct mime_summary {
     struct span subject,
-        base_subject;  // base subject: RFC 5256 section 2.1, not case-folded
+        base_subject;       // base subject: RFC 5256 section 2.1, not case-folded
     bool reply_or_forward;  // the subject said so (RFC 5256 section 2.1)
-    struct span from, to, cc, bcc, sender,
-        reply_to;  // whole fields, decoded, several joined with ", "
+    // whole fields, decoded, several joined with ", "
+    struct span from, to, cc, bcc, sender, reply_to;
     struct span sort_from, sort_to,
-        sort_cc;  // mailbox part of the first address (RFC 5256)
+        sort_cc;                           // mailbox part of the first address (RFC 5256)
     struct span display_from, display_to;  // display name, else mailbox@host (RFC 5957)
-    struct span
-        message_id;  // without angle brackets, normalised (RFC 5256 section 3); may be empty
+    // without angle brackets, normalised (RFC 5256 section 3); may be empty
+    struct span message_id;
     struct span in_reply_to;  // first message id of the field
-    struct span references;  // message ids without angle brackets, one NUL between two
+    struct span references;   // message ids without angle brackets, one NUL between two
     bool has_date;
     struct mime_date date;
 };

@@ -21,9 +21,9 @@ struct mime_text_search {
 
     struct mime_decoder decoder;
     struct mime_charset *charset;  // NULL between parts
-    struct buf octets, utf8;  // one slice on its way
+    struct buf octets, utf8;       // one slice on its way
     struct buf window;  // folded text: what was searched but its end, and what was not
-    size_t searched;  // octets of the window that were searched
+    size_t searched;    // octets of the window that were searched
 };
 
 static void

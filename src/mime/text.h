@@ -33,7 +33,7 @@ void mime_text_value(struct mime_text_search *s, struct span raw_value);
 
 bool mime_text_found(const struct mime_text_search *s, size_t needle);
 bool mime_text_found_all(const struct mime_text_search *s);  // nothing left to look for
-void
-mime_text_reset(struct mime_text_search *s);  // forget what was found: the next message
+// forget what was found: the next message
+void mime_text_reset(struct mime_text_search *s);
 
 #endif

@@ -300,9 +300,9 @@ test_fold(void **state)
         {"hello", "HeLLo", true},
         {"gr\xC3\xBC", "GR\xC3\x9C", true},
         {"\xC3\xBC", "u\xCC\x88", true},  // composed, decomposed
-        {"\xEF\xAC\x81", "fi", false},  // the ligature fi
-        {"\xD0\xB4", "\xD0\x94", true},  // Cyrillic
-        {"\xEF\xBC\xA1", "A", true},  // full width
+        {"\xEF\xAC\x81", "fi", false},    // the ligature fi
+        {"\xD0\xB4", "\xD0\x94", true},   // Cyrillic
+        {"\xEF\xBC\xA1", "A", true},      // full width
         {"a", "b", false},
     };
 

@@ -48,11 +48,11 @@ mime_hex_octet(const char digits[2])
 }
 
 bool mime_is_atext(char c);
-enum lex mime_lex_space(struct mime_lex *l);  // white space and comments
+enum lex mime_lex_space(struct mime_lex *l);                   // white space and comments
 enum lex mime_lex_token(struct mime_lex *l, struct buf *out);  // MIME token, may be empty
 enum lex mime_lex_atom(struct mime_lex *l, struct buf *out);
-enum lex mime_lex_dot_atom(struct mime_lex *l,
-                           struct buf *out);  // white space around dots goes
+// white space around dots goes
+enum lex mime_lex_dot_atom(struct mime_lex *l, struct buf *out);
 // A dot-atom with dots anywhere, as real mailboxes have them.
 enum lex mime_lex_local_part(struct mime_lex *l, struct buf *out);
 enum lex mime_lex_quoted(struct mime_lex *l, struct buf *out);  // at '"'; quotes removed

@@ -13,10 +13,10 @@
 struct mime_decoder {
     enum mime_encoding encoding;
     bool lenient;
-    bool ended;  // base64: padding was seen
-    bool escape;  // quoted-printable: held begins with "="
+    bool ended;    // base64: padding was seen
+    bool escape;   // quoted-printable: held begins with "="
     uint8_t have;  // base64: sextets in bits; quoted-printable: octets in held
-    uint8_t pad;  // base64: "=" still expected
+    uint8_t pad;   // base64: "=" still expected
     uint32_t bits;
     char held[80];  // quoted-printable: what the next octet decides about
 };

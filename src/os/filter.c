@@ -67,8 +67,8 @@ add_clone3(scmp_filter_ctx ctx, struct fault *f)
 static enum result
 load(scmp_filter_ctx ctx, struct fault *f)
 {
-    (void)seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE,
-                           2);  // a binary tree; slower without
+    // a binary tree; slower without
+    (void)seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
     int failed = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
     if (failed == 0)
         failed = seccomp_load(ctx);

@@ -10,12 +10,12 @@
 #include <unistd.h>
 
 // What the headers of Debian 12 do not name yet.
-#define FS_TRUNCATE (1ULL << 14)  // ABI 3
+#define FS_TRUNCATE (1ULL << 14)   // ABI 3
 #define FS_IOCTL_DEV (1ULL << 15)  // ABI 5
-#define NET_BIND_TCP (1ULL << 0)  // ABI 4
+#define NET_BIND_TCP (1ULL << 0)   // ABI 4
 #define NET_CONNECT_TCP (1ULL << 1)
 #define SCOPE_ABSTRACT (1ULL << 0)  // ABI 6: abstract unix sockets outside
-#define SCOPE_SIGNAL (1ULL << 1)  // ABI 6: signals to processes outside
+#define SCOPE_SIGNAL (1ULL << 1)    // ABI 6: signals to processes outside
 enum { RULE_NET_PORT = 2 };
 
 struct ruleset_attr {

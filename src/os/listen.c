@@ -42,8 +42,8 @@ remove_stale(const struct sockaddr_un *a, struct fault *f)
 static enum result
 listen_unix(int fd, const struct sockaddr_un *a, unsigned mode, struct fault *f)
 {
-    mode_t before =
-        umask(0777 & ~mode);  // never more open than it shall be, not even for a moment
+    // never more open than it shall be, not even for a moment
+    mode_t before = umask(0777 & ~mode);
     enum result r = bind_and_listen(fd, (const struct sockaddr *)a, sizeof *a, f);
     umask(before);
     if (r == R_OK && chmod(a->sun_path, mode) != 0)

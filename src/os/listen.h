@@ -9,6 +9,7 @@
 // Binds and listens on "host:port", "[v6]:port" or "unix:/path"; the descriptor is non-blocking and
 // close-on-exec. "[::]:port" takes IPv6 only, so that both families can be named. A unix socket gets `mode`;
 // one left behind is replaced, unless somebody answers there (FAULT_INUSE, as for a port in use).
-enum result listen_open(struct span address, unsigned mode, int *fd_out, struct fault *f) MUST_CHECK;
+enum result listen_open(struct span address, unsigned mode, int *fd_out,
+                        struct fault *f) MUST_CHECK;
 
 #endif

@@ -85,8 +85,8 @@ test_unix_socket(void **state)
     assert_int_equal(listen_open(span_str(address), 0620, &fd, &f), R_OK);
     assert_int_equal(stat(path, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0620);
-    assert_int_equal(listen_open(span_str(address), 0600, &other, &f),
-                     R_FAIL);  // we serve it
+    // we serve it
+    assert_int_equal(listen_open(span_str(address), 0600, &other, &f), R_FAIL);
     assert_int_equal(f.kind, FAULT_INUSE);
     close(fd);
     assert_int_equal(listen_open(span_str(address), 0600, &fd, &f), R_OK);  // stale

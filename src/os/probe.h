@@ -9,7 +9,8 @@
 #include "base/buf.h"
 
 struct probe_targets {
-    const char *foreign;     // a file that exists and that no role needs, such as /etc/hostname
+    // a file that exists and that no role needs, such as /etc/hostname
+    const char *foreign;
     const char *other_role;  // a file of another role, NULL for none
     uint16_t port;           // on loopback, where somebody may listen
 };

@@ -35,7 +35,7 @@ struct role {
 
 struct role_place {
     const char *role;
-    const char *path;    // below the data directory, unless it starts with "/"
+    const char *path;  // below the data directory, unless it starts with "/"
     enum role_place_kind kind;
     bool writes;
 };

@@ -79,8 +79,8 @@ drop_capabilities(struct fault *f)
 {
     struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
     struct __user_cap_data_struct none[2] = {{0}};
-    (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0,
-                0);  // absent on old kernels
+    // absent on old kernels
+    (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
     if (syscall(SYS_capset, &head, none) != 0)
         return fault_errno(f, FAULT_UNAVAILABLE, "capset");
     return R_OK;

@@ -11,16 +11,17 @@
 #include "os/role.h"
 
 struct sandbox_paths {
-    const char *data;            // the data directory; NULL for a role without places in it
-    const uint16_t *ports;       // TCP ports that a ROLE_CONFIGURED role may connect to
+    const char *data;       // the data directory; NULL for a role without places in it
+    const uint16_t *ports;  // TCP ports that a ROLE_CONFIGURED role may connect to
     size_t port_count;
-    int close_from;              // descriptors from this number on are closed; 0: none
-    uint64_t memory_max;         // RLIMIT_DATA in octets; 0: none
+    int close_from;       // descriptors from this number on are closed; 0: none
+    uint64_t memory_max;  // RLIMIT_DATA in octets; 0: none
 };
 
 // R_NONE: all but Landlock is in force, since this kernel has none (or not enough of it); f->why says so and
 // the caller warns, or refuses to go on when `sandbox = required`. R_FAIL: the process must end.
-enum result sandbox_apply(const struct role *r, const struct sandbox_paths *paths, struct fault *f) MUST_CHECK;
+enum result sandbox_apply(const struct role *r, const struct sandbox_paths *paths,
+                          struct fault *f) MUST_CHECK;
 
 // For `doctor`: Landlock's ABI here, 0 when there is none.
 int sandbox_landlock_abi(void);

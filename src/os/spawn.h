@@ -18,8 +18,8 @@ struct spawned {
 };
 
 // The descriptors stay open here.
-enum result spawn_role(const struct role *r, const int *fds, size_t count, struct spawned *out,
-                       struct fault *f) MUST_CHECK;
+enum result spawn_role(const struct role *r, const int *fds, size_t count,
+                       struct spawned *out, struct fault *f) MUST_CHECK;
 // For main: the role that argv[0] names, NULL when this is not a spawned role.
 const struct role *spawn_role_of(const char *argv0);
 

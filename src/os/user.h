@@ -15,7 +15,8 @@ struct user_ids {
 };
 
 // R_FAIL (FAULT_NONEXISTENT) when there is no such user.
-enum result user_find(const char *name, struct user_ids *ids_out, struct fault *f) MUST_CHECK;
+enum result user_find(const char *name, struct user_ids *ids_out,
+                      struct fault *f) MUST_CHECK;
 // Becomes that user and group, without other groups, and makes sure that there is no way back.
 // Does nothing when the process is not root.
 enum result user_drop(const struct user_ids *ids, struct fault *f) MUST_CHECK;

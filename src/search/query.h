@@ -33,7 +33,7 @@ enum query_op {
     QUERY_FROM,
     QUERY_TO,
     QUERY_CC,
-    QUERY_BCC,  // text in the decoded field
+    QUERY_BCC,     // text in the decoded field
     QUERY_HEADER,  // name, text
     QUERY_BODY,
     QUERY_TEXT,  // text
@@ -43,8 +43,8 @@ struct query {
     enum query_op op;
     struct query *first, *next;  // operands of AND, OR, NOT; the next operand
     uint64_t number;
-    struct span name,
-        text;  // UTF-8; text is folded by query_prepare where it is compared folded
+    // UTF-8; text is folded by query_prepare where it is compared folded
+    struct span name, text;
     const struct seqset *set;
     uint32_t slot;  // of HEADER, BODY, TEXT: place in search_texts.found
 };
@@ -57,7 +57,7 @@ struct query_message {
     bool recent;
     const struct message_row *row;
     const struct mime_summary *summary;  // NULL: not looked at yet
-    const bool *found;  // NULL: texts not searched yet; one per slot
+    const bool *found;                   // NULL: texts not searched yet; one per slot
     bool (*has_keyword)(void *arg, uint32_t set, struct span name);
     void *arg;
 };
@@ -69,19 +69,18 @@ enum query_answer query_match(const struct query *q, const struct query_message 
 
 // The text half: searches headers and bodies for all needles of a query at once.
 struct query_texts;
-struct query_texts *
-query_texts_new(const struct query *q,
-                struct arena *a);  // NULL when the query has none; ends with the arena
+// NULL when the query has none; ends with the arena
+struct query_texts *query_texts_new(const struct query *q, struct arena *a);
 void query_texts_begin(struct query_texts *t);  // the next message
 bool query_texts_want_body(const struct query_texts *t);
-void query_texts_header(struct query_texts *t,
-                        struct span block);  // the message's own header
+// the message's own header
+void query_texts_header(struct query_texts *t, struct span block);
 void query_texts_nested_header(struct query_texts *t, struct span block);
 void query_texts_part_begin(struct query_texts *t, const struct mime_index_part *part);
 void query_texts_part_feed(struct query_texts *t, struct span raw);
 void query_texts_part_end(struct query_texts *t);
-bool query_texts_done(
-    const struct query_texts *t);  // all needles found: nothing more needs to be read
+// all needles found: nothing more needs to be read
+bool query_texts_done(const struct query_texts *t);
 const bool *query_texts_found(struct query_texts *t);  // for query_message.found
 
 #endif

@@ -217,8 +217,8 @@ group_write(struct journal *j, struct group *g, struct fault *f)
         group_rewind(j, err, f);
         return R_FAIL;
     }
-    if (fdatasync(j->fd) !=
-        0) {  // what is on disk is unknown now: never again (STORE.md rule 4)
+    // what is on disk is unknown now: never again (STORE.md rule 4)
+    if (fdatasync(j->fd) != 0) {
         fault_errno(f, FAULT_DISK, "journal: fdatasync");
         journal_stop(j);
         return R_FAIL;

@@ -32,9 +32,9 @@ enum rows_edit_kind { EDIT_FLAGS, EDIT_EXPUNGE, EDIT_RESTORE };
 struct rows_edit {
     enum rows_edit_kind kind;
     uint64_t modseq;
-    uint16_t flags;  // EDIT_FLAGS
+    uint16_t flags;        // EDIT_FLAGS
     struct span keywords;  // EDIT_FLAGS: packed list
-    int64_t when_s;  // EDIT_EXPUNGE: the rows become tombstones
+    int64_t when_s;        // EDIT_EXPUNGE: the rows become tombstones
 };
 
 // All return R_FAIL with the fault on trouble of the target's own; *_get R_NONE when there is nothing.

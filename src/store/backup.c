@@ -52,7 +52,7 @@ struct backup {
     uint64_t end_seq, end_offset;  // of the journal when the lease was taken
     uint32_t segments;
     uint64_t chain;
-    struct buf ids;  // of the external bodies
+    struct buf ids;   // of the external bodies
     struct buf data;  // one chunk with its header
     struct fault *f;
     enum result result;  // of a job on the pool

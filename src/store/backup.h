@@ -18,8 +18,8 @@ struct backup_chunk {
     uint64_t chain;
 };
 
-void backup_chunk_put(char *out, struct backup_chunk *c, uint64_t chain,
-                      struct span data);  // sets c->chain
+// sets c->chain
+void backup_chunk_put(char *out, struct backup_chunk *c, uint64_t chain, struct span data);
 void backup_chunk_get(const char *in, struct backup_chunk *c_out);
 enum result backup_chunk_check(const struct backup_chunk *c, uint64_t chain,
                                struct span data) MUST_CHECK;

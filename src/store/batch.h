@@ -18,8 +18,8 @@ struct volume;
 struct batch_record {
     enum record_type type;
     uint32_t meta_n;
-    size_t at;  // of the metadata in `bytes`
-    struct store_body *body;  // borrowed; NULL when none
+    size_t at;                    // of the metadata in `bytes`
+    struct store_body *body;      // borrowed; NULL when none
     struct record_header header;  // complete after batch_place
     struct record_place place;
 };
@@ -30,12 +30,12 @@ struct store_batch {
     uint32_t count, cap;
     struct buf bytes;  // per record: room for the header, then the metadata as it was given
     struct buf coded;  // the same as stored, when the codec is not identity
-    uint64_t stored;  // octets in the journal, after batch_seal
-    size_t iovs;  // iovecs it needs at most
-    void *unfolded;  // the fold's own node, prepared before the commit
+    uint64_t stored;   // octets in the journal, after batch_seal
+    size_t iovs;       // iovecs it needs at most
+    void *unfolded;    // the fold's own node, prepared before the commit
 
     struct store_batch *next;  // the journal's queue
-    struct loop *loop;  // whom to tell; NULL: a thread waits
+    struct loop *loop;         // whom to tell; NULL: a thread waits
     struct task *task;
     bool done, failed;  // done is set in the waiter's thread (or under the journal's lock)
     struct fault fault;

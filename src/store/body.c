@@ -10,11 +10,11 @@ enum { INLINE_FRAMES = LIMIT_intake_inline / CODEC_FRAME };
 
 struct store_body {
     struct volume *v;  // NULL: engine mem
-    struct buf mem;  // the octets, or the last unwritten ones of a file
+    struct buf mem;    // the octets, or the last unwritten ones of a file
     struct buf coded;  // a frame on its way to the file, or all of an inline body as stored
     char sums[INLINE_FRAMES][LAYOUT_SUM];
     uint64_t id, size, written;  // written: frames in the file
-    size_t charged;  // octets taken from the budget
+    size_t charged;              // octets taken from the budget
     int fd;
     bool spills, external, finished;
     bool named;  // a record names the file

@@ -23,7 +23,7 @@ enum result body_plain(const struct store_body *b, struct span *plain_out) MUST_
 enum result body_claim(struct store_body *b, struct record_header *h,
                        struct fault *f) MUST_CHECK;
 void body_unclaim(struct store_body *b, const struct record_header *h);
-enum { BODY_IOVS = 4 };  // at most
+enum { BODY_IOVS = 4 };                                     // at most
 size_t body_iovs(struct store_body *b, struct iovec *iov);  // 0 when external
 
 #endif

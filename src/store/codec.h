@@ -19,11 +19,11 @@ struct codec_context {
 
 struct codec {
     const char *name;
-    uint8_t id;  // stands in record headers
+    uint8_t id;         // stands in record headers
     uint32_t overhead;  // octets that encode adds to a value or frame
     void (*encode)(const struct codec_context *ctx, struct span in, char *out);
-    enum result (*decode)(const struct codec_context *ctx, struct span in,
-                          char *out);  // R_FAIL: damaged
+    // R_FAIL: damaged
+    enum result (*decode)(const struct codec_context *ctx, struct span in, char *out);
 };
 
 const struct codec *codec_find(uint8_t id);  // NULL when unknown

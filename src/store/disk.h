@@ -14,8 +14,8 @@ enum result disk_folder_open(int at, const char *name, int *fd_out,
                              struct fault *f) MUST_CHECK;
 // New file for writing; it must not exist.
 enum result disk_create(int at, const char *name, int *fd_out, struct fault *f) MUST_CHECK;
-enum result disk_sync(int fd,
-                      struct fault *f) MUST_CHECK;  // with metadata; also for folders
+// with metadata; also for folders
+enum result disk_sync(int fd, struct fault *f) MUST_CHECK;
 enum result disk_write(int fd, uint64_t offset, struct span s, struct fault *f) MUST_CHECK;
 // Changes the iovecs. *errno_out says why it failed.
 enum result disk_writev(int fd, uint64_t offset, struct iovec *iov, size_t n,

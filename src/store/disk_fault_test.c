@@ -12,9 +12,9 @@
 
 static struct {
     atomic_int fdatasync, pwritev, ftruncate, renameat,
-        fsync;  // errno to fail with; 0: works
+        fsync;                // errno to fail with; 0: works
     atomic_int short_octets;  // of a failing pwritev, written nevertheless
-    atomic_int fsync_after;  // so many fsyncs work before one fails
+    atomic_int fsync_after;   // so many fsyncs work before one fails
     atomic_int syncs;
 } disk;
 
@@ -114,8 +114,8 @@ test_failed_sync_stops_for_ever(void **state)
     assert_int_equal(disk.syncs, syncs);
     assert_int_equal(fixture_batches(x.j), 2);
     journal_close(&x.j);
-    assert_int_equal(fixture_open(&x),
-                     R_OK);  // the unknown batch is there or not, but never half
+    // the unknown batch is there or not, but never half
+    assert_int_equal(fixture_open(&x), R_OK);
     uint64_t n = fixture_batches(x.j);
     assert_true(n == 2 || n == 3);
     fixture_done(&x);

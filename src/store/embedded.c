@@ -170,8 +170,8 @@ struct cache_reader {
 static void
 embedded_cache_begin(struct store_cache_reader *r)
 {
-    struct fault
-        ignored;  // no cache means that the body is scanned, which finds what is wrong
+    // no cache means that the body is scanned, which finds what is wrong
+    struct fault ignored;
     struct cache_reader *c = calloc(1, sizeof *c);
     must(c != NULL);
     c->open = index_cache_begin(r->store->index, &c->index, &ignored) == R_OK;

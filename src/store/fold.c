@@ -218,9 +218,8 @@ fold_start(struct fold *fold)
 {
     sigset_t all, old;
     sigfillset(&all);
-    sigdelset(
-        &all,
-        SIGBUS);  // a page of a map that cannot be read: its handler must run here too
+    // a page of a map that cannot be read: its handler must run here too
+    sigdelset(&all, SIGBUS);
     must(pthread_sigmask(SIG_BLOCK, &all, &old) == 0);
     must(pthread_create(&fold->thread, NULL, checkpoint_thread, fold) == 0);
     must(pthread_sigmask(SIG_SETMASK, &old, NULL) == 0);

@@ -18,7 +18,7 @@ struct pool;
 struct fold_options {
     struct index *index;  // owned by the caller; no other writer
     struct pool *pool;
-    uint64_t unfolded_max;  // octets
+    uint64_t unfolded_max;                             // octets
     void (*broken)(const struct fault *f, void *arg);  // in the checkpoint thread
     void *arg;
 };
@@ -30,7 +30,7 @@ enum result fold_replay(struct fold *fold, const struct index_record *r,
                         struct fault *f) MUST_CHECK;
 enum result fold_replay_end(struct fold *fold, struct fault *f) MUST_CHECK;
 void fold_start(struct fold *fold);  // the checkpoint thread
-void fold_stop(struct fold *fold);  // folds what is there, ends the thread
+void fold_stop(struct fold *fold);   // folds what is there, ends the thread
 
 uint64_t fold_position(struct fold *fold);
 uint64_t fold_max_id(struct fold *fold);

@@ -27,7 +27,7 @@ struct account_list {
 };
 
 struct unfolded {
-    struct unfolded *next;  // of all
+    struct unfolded *next;     // of all
     struct unfolded *next_of;  // of the account
     struct account_list *of;
     uint64_t account, since_ms;
@@ -45,7 +45,7 @@ struct waiter {
     struct loop *loop;
     struct task *task;
     uint64_t seq;  // until this is folded; 0: until there is room
-    bool done;  // set in the waiter's thread, or under the mutex when there is no loop
+    bool done;     // set in the waiter's thread, or under the mutex when there is no loop
 };
 
 struct fold {

@@ -13,9 +13,9 @@ enum handle_kind { HANDLE_SEGMENT = 1, HANDLE_BODY };
 
 struct handle {
     enum handle_kind kind;
-    uint64_t id;  // segment number or body id
-    int fd, table_fd;  // table_fd -1: the segment is not sealed
-    uint64_t size;  // when it was opened
+    uint64_t id;                    // segment number or body id
+    int fd, table_fd;               // table_fd -1: the segment is not sealed
+    uint64_t size;                  // when it was opened
     struct segment_header segment;  // of the kind that it is
     struct table_header table;
     struct body_header body;
@@ -32,12 +32,12 @@ struct handles {
 
 void handles_init(struct handles *c);
 void handles_done(struct handles *c);
-struct handle *handle_new(enum handle_kind kind, uint64_t id,
-                          int fd);  // pinned once, owns fd
-struct handle *handles_pin(struct handles *c, enum handle_kind kind,
-                           uint64_t id);  // NULL: not open
-void handles_keep(struct handles *c,
-                  struct handle *h);  // puts it into the cache; the caller's pin stays
+// pinned once, owns fd
+struct handle *handle_new(enum handle_kind kind, uint64_t id, int fd);
+// NULL: not open
+struct handle *handles_pin(struct handles *c, enum handle_kind kind, uint64_t id);
+// puts it into the cache; the caller's pin stays
+void handles_keep(struct handles *c, struct handle *h);
 void handles_forget(struct handles *c, enum handle_kind kind, uint64_t id);
 void handle_unpin(struct handles *c, struct handle **h);
 

@@ -25,15 +25,15 @@ enum {
 // Rows: account (8 octets), a letter, and what the letter needs. All numbers big-endian, so that order is meaning.
 enum index_letter {
     INDEX_ACCOUNT = 'A',
-    INDEX_MAILBOX = 'B',  // mailbox
-    INDEX_DELETED = 'D',  // mailbox: deleted, its rows are tombstones of one modseq
-    INDEX_KEYWORD = 'K',  // mailbox, number (4)
-    INDEX_VALUE = 'M',  // mailbox, hash of the name (16)
-    INDEX_PRIVATE = 'P',  // mailbox, user, uid (4)
-    INDEX_ROW = 'R',  // mailbox, uid (4)
+    INDEX_MAILBOX = 'B',     // mailbox
+    INDEX_DELETED = 'D',     // mailbox: deleted, its rows are tombstones of one modseq
+    INDEX_KEYWORD = 'K',     // mailbox, number (4)
+    INDEX_VALUE = 'M',       // mailbox, hash of the name (16)
+    INDEX_PRIVATE = 'P',     // mailbox, user, uid (4)
+    INDEX_ROW = 'R',         // mailbox, uid (4)
     INDEX_SUBSCRIBED = 'S',  // hash of the name (16)
-    INDEX_THREAD = 'T',  // blob: THREADID and thread keys of a message
-    INDEX_TOMBSTONE = 'X',  // mailbox, modseq, uid (4)
+    INDEX_THREAD = 'T',      // blob: THREADID and thread keys of a message
+    INDEX_TOMBSTONE = 'X',   // mailbox, modseq, uid (4)
 };
 
 struct index_key {
@@ -55,7 +55,7 @@ struct index {
 };
 
 struct index_position {
-    uint64_t seq;  // all records up to here are folded
+    uint64_t seq;       // all records up to here are folded
     uint64_t part_seq;  // of this record only some rows are; 0 = none
     uint64_t part_account;
     uint64_t max_id;
@@ -80,7 +80,7 @@ struct index_reader {
     struct index *ix;
     MDB_txn *txn;
     MDB_cursor *cursor;  // on rows
-    bool plain;  // values need no decoding
+    bool plain;          // values need no decoding
     struct buf scratch;
 };
 enum result index_read_begin(struct index *ix, struct index_reader *r,
@@ -147,8 +147,8 @@ struct index_cache_reader {
     struct index *ix;
     MDB_txn *txn;
     MDB_cursor *cursor;
-    bool placed;  // the cursor stands on an entry
-    bool plain;  // values need no decoding
+    bool placed;          // the cursor stands on an entry
+    bool plain;           // values need no decoding
     struct arena *arena;  // decoded values; made when the codec needs it
 };
 enum result index_cache_begin(struct index *ix, struct index_cache_reader *r,

@@ -35,7 +35,7 @@ struct index_fold {
     struct index *ix;
     MDB_txn *txn;
     size_t ops, ops_max;
-    uint64_t account, seq;  // of the record that is being applied
+    uint64_t account, seq;     // of the record that is being applied
     uint64_t done, committed;  // positions
     uint64_t max_id, committed_id;
     bool with_body;

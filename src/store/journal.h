@@ -17,12 +17,12 @@ struct pool;
 struct journal_options {
     const char *path;  // the data directory; journal/ and bodies/ are made when missing
     const struct codec
-        *codec;  // of what is written from now on; old records name their own
+        *codec;             // of what is written from now on; old records name their own
     uint64_t segment_size;  // 0 = 64 MiB
-    uint64_t
-        known_seq;  // the index has folded up to here: a journal that ends before is damaged
-    bool
-        inspect;  // read only, nothing cut, damage is left to journal_scan (offline verify)
+    // the index has folded up to here: a journal that ends before is damaged
+    uint64_t known_seq;
+    // read only, nothing cut, damage is left to journal_scan (offline verify)
+    bool inspect;
     struct pool *pool;  // for files and page-cache misses; NULL: inline
     // In the journal thread, in order of sequence, after fdatasync and before anybody hears of it.
     void (*on_durable)(struct store_batch *b, void *arg);
@@ -32,7 +32,7 @@ struct journal_options {
 // What opening found at the tail.
 struct journal_recovery {
     uint64_t cut_octets;  // of a torn group: never acknowledged
-    char why[160];  // for the log; empty when nothing was cut
+    char why[160];        // for the log; empty when nothing was cut
 };
 
 // Finds the end, cuts a torn tail, removes body files that no record names, starts the thread.
@@ -60,7 +60,7 @@ struct journal_record {
 struct journal_scan {
     uint64_t from, to;  // sequences [from, to); to 0 = the end now
     bool headers_only;  // metadata is neither read nor checked
-    bool bodies;  // read every body and check it (also external files)
+    bool bodies;        // read every body and check it (also external files)
     // R_FAIL stops the scan with this result.
     enum result (*record)(const struct journal_record *r, void *arg, struct fault *f);
     // NULL: damage ends the scan with FAULT_CORRUPTION. Else it is told and the scan goes on behind it.

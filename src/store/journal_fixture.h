@@ -22,8 +22,8 @@ struct fixture {
 void fixture_init(struct fixture *x, const char *codec, uint64_t segment_size);
 void fixture_done(struct fixture *x);  // closes and removes
 enum result fixture_open(struct fixture *x) MUST_CHECK;
-void fixture_copy(const struct fixture *from,
-                  struct fixture *to);  // the files, into a new directory
+// the files, into a new directory
+void fixture_copy(const struct fixture *from, struct fixture *to);
 void fixture_path(const struct fixture *x, const char *file, char path[128]);
 
 // Text number `seed` of n octets: starts with "Subject: secret <seed>".

@@ -16,8 +16,8 @@ struct journal {
     void (*on_durable)(struct store_batch *b, void *arg);
     void *arg;
 
-    int fd;  // of the open segment; -1: read only
-    uint64_t end;  // offset behind its last durable record
+    int fd;                        // of the open segment; -1: read only
+    uint64_t end;                  // offset behind its last durable record
     struct segment_header header;  // of the open segment
     pthread_t thread;
     bool running;

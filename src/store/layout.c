@@ -5,9 +5,9 @@
 
 enum { LAYOUT_VERSION = 1 };
 static const uint32_t MAGIC_SEGMENT = 0x50485347u;  // "PHSG"
-static const uint32_t MAGIC_RECORD = 0xa5504852u;  // "\xa5PHR": not UTF-8, rare in text
-static const uint32_t MAGIC_BODY = 0x50484244u;  // "PHBD"
-static const uint32_t MAGIC_TABLE = 0x50485442u;  // "PHTB"
+static const uint32_t MAGIC_RECORD = 0xa5504852u;   // "\xa5PHR": not UTF-8, rare in text
+static const uint32_t MAGIC_BODY = 0x50484244u;     // "PHBD"
+static const uint32_t MAGIC_TABLE = 0x50485442u;    // "PHTB"
 
 // A cursor over the fixed fields of a header.
 struct fields {

@@ -20,8 +20,8 @@ struct segment_header {
     uint8_t uuid[16];  // of the store
     uint32_t number, rewrites;
     uint64_t first_seq;  // of its record number 0
-    uint64_t
-        nonce;  // goes into every record's checksum: bytes of other origin never replay
+    // goes into every record's checksum: bytes of other origin never replay
+    uint64_t nonce;
     int64_t created_s;
 };
 
@@ -32,12 +32,12 @@ struct record_header {
     uint8_t flags, codec;
     uint32_t key_id;
     uint32_t meta_plain, meta_stored;
-    uint64_t body_plain,
-        body_stored;  // stored: octets in this record; 0 when external or dropped
+    // stored: octets in this record; 0 when external or dropped
+    uint64_t body_plain, body_stored;
     uint64_t account, seq;
     uint32_t segment, recno;
     uint32_t batch_pos,
-        batch_count;  // the batch has sequences seq - pos .. seq - pos + count - 1
+        batch_count;     // the batch has sequences seq - pos .. seq - pos + count - 1
     uint32_t group_pos;  // all before seq - group_pos was durable when this was written
     int64_t time_ms;
     uint64_t session, actor, txid;

@@ -30,7 +30,7 @@ struct record_mailbox {
     struct span name;
     uint32_t uidvalidity;
     uint8_t special_use;  // enum special_use
-    uint8_t flags;  // MAILBOX_*
+    uint8_t flags;        // MAILBOX_*
 };
 enum { MAILBOX_NOSELECT = 1 };  // a level that exists only for its children
 
@@ -57,13 +57,13 @@ struct record_keyword {
 // keywords: packed list of keyword numbers (record_keywords_*).
 struct record_added {
     uint64_t mailbox;
-    struct message_row
-        row;  // keywords and blob unused here: the list below, and this record's place
+    // keywords and blob unused here: the list below, and this record's place
+    struct message_row row;
     struct span keywords;
     struct span content_hash;  // SHA-256 of the message
-    uint32_t key_id;  // 0 = not encrypted
-    struct span
-        thread_keys;  // u64 hashes of (message id, base subject): own first, then what it refers to
+    uint32_t key_id;           // 0 = not encrypted
+    // u64 hashes of (message id, base subject): own first, then what it refers to
+    struct span thread_keys;
     struct mailbox_counts counts;
     struct span cache;  // structure and summary (mime/index.h, render.h); may be empty
 };
@@ -157,7 +157,7 @@ enum result record_keywords_next(struct unpack *u, uint32_t *index_out);
 struct record_group {
     uint16_t flags;
     struct span keywords;  // record_keywords list
-    struct span ranges;  // record_ranges list
+    struct span ranges;    // record_ranges list
 };
 void record_groups_add(struct buf *b, const struct record_group *g);
 enum result record_groups_next(struct unpack *u, struct record_group *g_out);

@@ -220,7 +220,7 @@ test_inspect(void **state)
     (void)state;
     image_make(&m);
     fixture_init(&x, "scramble", SEGMENT);
-    m.bytes.p[m.ends[2] + 20] ^= 1;  // a header of batch 3
+    m.bytes.p[m.ends[2] + 20] ^= 1;    // a header of batch 3
     m.bytes.p[m.ends[5] - 3000] ^= 1;  // the body of batch 4 or 5
     image_put(&x, buf_span(&m.bytes));
     assert_int_equal(fixture_open(&x), R_FAIL);
@@ -234,8 +234,8 @@ test_inspect(void **state)
                              .arg = &c};
     assert_int_equal(journal_scan(x.j, &s, &x.fault), R_OK);
     assert_true(c.lines >= 2);
-    assert_int_equal(c.records, 2 + 3 + 1 + 2 + 3 + 1 + 2 -
-                                    1);  // all but the one whose header is damaged
+    // all but the one whose header is damaged
+    assert_int_equal(c.records, 2 + 3 + 1 + 2 + 3 + 1 + 2 - 1);
     buf_init(&after, 8 << 20);
     fixture_path(&x, "journal/00000001.seg", path);
     file_read(path, &after);

@@ -14,8 +14,8 @@ struct rewrite {
     void *arg;
     struct walk w;  // of the old file
     struct segment_header header;
-    int fd;  // of the new file
-    uint64_t end;  // octets written and buffered
+    int fd;                // of the new file
+    uint64_t end;          // octets written and buffered
     struct buf out, dead;  // dead: ids of body files to remove
     struct table table;
     uint64_t freed;
@@ -73,8 +73,9 @@ file_size(struct rewrite *r, uint64_t id)
     struct fault ignored;
     uint64_t size = 0;
     if (journal_body_pin(r->j, id, false, &h, &ignored) != R_OK ||
+        // it is gone already
         disk_size(h->fd, &size, &ignored) != R_OK)
-        size = 0;  // it is gone already
+        size = 0;
     handle_unpin(&r->j->segments.handles, &h);
     return size;
 }

@@ -45,8 +45,8 @@ check_rewritten(struct fixture *x, const uint64_t *blobs)
 {
     uint64_t sealed = journal_segment_count(x->j);
     char c;
-    assert_int_equal(fixture_batches(x->j),
-                     BATCHES);  // every record is there, with its sequence
+    // every record is there, with its sequence
+    assert_int_equal(fixture_batches(x->j), BATCHES);
     for (uint64_t i = 1; i <= BATCHES; i++) {
         bool dead = i % 2 == 0 && blobs[i] >> 32 < sealed && fixture_body_size(i) > 0;
         if (!dead) {
@@ -178,16 +178,16 @@ test_backup_and_restore(void **state)
     assert_int_equal(restore(&s, &y), R_OK);
     assert_int_equal(fixture_open(&y), R_OK);
     assert_int_equal(y.recovery.cut_octets, 0);
-    assert_int_equal(fixture_batches(y.j),
-                     BATCHES);  // what was durable at the call, no more
+    // what was durable at the call, no more
+    assert_int_equal(fixture_batches(y.j), BATCHES);
     for (uint64_t i = 1; i <= BATCHES; i++)
         assert_true(fixture_blob_good(y.j, blobs[i], i));
     assert_int_equal(fixture_commit(y.j, BATCHES + 1, NULL, &y.fault), R_OK);
     assert_int_equal(fixture_batches(y.j), BATCHES + 1);
     s.read = 0;
     journal_close(&y.j);
-    assert_int_equal(journal_restore(y.path, source, &s, &y.fault),
-                     R_FAIL);  // only into an empty one
+    // only into an empty one
+    assert_int_equal(journal_restore(y.path, source, &s, &y.fault), R_FAIL);
     assert_int_equal(y.fault.kind, FAULT_ALREADYEXISTS);
     fixture_done(&y);
     uint64_t freed;

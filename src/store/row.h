@@ -21,9 +21,9 @@ enum message_flag {
 // and threadid, also into another account.
 struct message_row {
     uint32_t uid;
-    uint32_t size;  // RFC822.SIZE, octets
+    uint32_t size;      // RFC822.SIZE, octets
     uint32_t keywords;  // index into the mailbox's keyword sets; 0 = none
-    uint16_t flags;  // enum message_flag
+    uint16_t flags;     // enum message_flag
     int16_t zone_min;
     uint64_t modseq;
     int64_t internal_date;

@@ -23,8 +23,8 @@ struct store *scene_open(const struct store_options *o);
 // record is the first of its batch, since it names bodies that are on disk.
 void scene_commit(struct store *s, struct generator *g, struct state *home, size_t most);
 void scene_load_tables(struct store *s, struct state *st);
-void scene_dump(struct state *st,
-                struct buf *out);  // initialises out, which ends with a NUL
+// initialises out, which ends with a NUL
+void scene_dump(struct state *st, struct buf *out);
 // The account as the store loads it is the model, tombstones too.
 void scene_expect_model(struct store *s, struct generator *g);
 void scene_expect_verified(struct store *s, uint64_t errors);

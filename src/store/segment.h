@@ -24,10 +24,10 @@ struct segments {
     pthread_mutex_t lock;  // of what follows
     uint64_t *first_seqs;  // [number - 1]
     uint32_t count, cap;
-    struct table open;  // of the last segment
+    struct table open;             // of the last segment
     uint64_t end_offset, end_seq;  // what is durable
-    pthread_mutex_t
-        tables_lock;  // one table is written at a time; also held while a segment is replaced
+    // one table is written at a time; also held while a segment is replaced
+    pthread_mutex_t tables_lock;
 };
 
 void segments_init(struct segments *s, struct volume *v);
@@ -45,8 +45,8 @@ bool segment_exists(struct segments *s, uint32_t number);
 void segments_push(struct segments *s, uint64_t first_seq);
 // First sequence of the segment behind this one, or the durable end.
 uint64_t segments_stop(struct segments *s, uint32_t number);
-uint32_t segments_find(struct segments *s,
-                       uint64_t seq);  // number of the segment that holds it; 0: none
+// number of the segment that holds it; 0: none
+uint32_t segments_find(struct segments *s, uint64_t seq);
 
 // Writes the table of a segment as NNNNNNNN.idx.
 enum result segments_table_write(struct segments *s, const struct segment_header *h,

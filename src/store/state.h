@@ -30,11 +30,11 @@ struct mailbox_state {
     struct span *keywords;  // keyword number -> name
     uint32_t keyword_count;
     struct keyword_sets *sets;  // NULL while the table is not loaded
-    struct message_row *rows;  // ascending by uid; counts.exists of them when loaded
+    struct message_row *rows;   // ascending by uid; counts.exists of them when loaded
     uint32_t row_cap;
     bool loaded;
-    void *
-        mail;  // mail/'s own data for this mailbox (views); freed by mail (state_on_mailbox_gone)
+    // mail/'s own data for this mailbox (views); freed by mail (state_on_mailbox_gone)
+    void *mail;
 };
 
 struct subscription {
@@ -44,8 +44,8 @@ struct subscription {
 struct state {
     uint64_t account;
     struct span user;
-    uint64_t modseq;  // highest of the account
-    uint64_t applied;  // sequence of the last record applied
+    uint64_t modseq;                   // highest of the account
+    uint64_t applied;                  // sequence of the last record applied
     struct mailbox_state **mailboxes;  // unordered; deleted ones are removed
     uint32_t mailbox_count, mailbox_cap;
     struct subscription *subscriptions;
@@ -55,7 +55,7 @@ struct state {
 };
 
 struct record_place {
-    uint64_t seq;  // of the whole journal, strictly rising
+    uint64_t seq;   // of the whole journal, strictly rising
     uint64_t blob;  // segment << 32 | record number
 };
 
@@ -65,8 +65,8 @@ void state_free(struct state **s);
 // It frees mailbox_state.mail; afterwards the mailbox_state is invalid.
 typedef void state_mailbox_gone_fn(struct mailbox_state *m, void *arg);
 void state_on_mailbox_gone(struct state *s, state_mailbox_gone_fn *fn, void *arg);
-struct mailbox_state *state_mailbox(struct state *s,
-                                    uint64_t id);  // NULL when there is none
+// NULL when there is none
+struct mailbox_state *state_mailbox(struct state *s, uint64_t id);
 // Applies one durable record; those with place.seq <= applied do nothing. R_FAIL only when the record is damaged
 // or contradicts the table (FAULT_CORRUPTION).
 enum result state_apply(struct state *s, enum record_type type, struct span meta,

@@ -116,8 +116,8 @@ void
 store_state_closed(struct store *s, uint64_t account)
 {
     (void)s,
-        (void)
-            account;  // unfolded records are trimmed by the fold, whoever uses the account
+        // unfolded records are trimmed by the fold, whoever uses the account
+        (void)account;
 }
 
 // Moves a list into the arena.

@@ -18,13 +18,13 @@ struct store;
 typedef void store_report_fn(const char *line, void *arg);
 
 struct store_options {
-    const char *path;  // the data directory
-    const char *engine;  // "embedded" or "mem"
-    const char *codec;  // "identity", "scramble"
+    const char *path;       // the data directory
+    const char *engine;     // "embedded" or "mem"
+    const char *codec;      // "identity", "scramble"
     uint64_t segment_size;  // journal segments, octets (0 = 64 MiB)
     uint64_t unfolded_max;  // octets of records kept before commits wait (0 = 64 MiB)
-    uint32_t retention_s;  // how long expunged bodies stay
-    unsigned io_threads;  // 0 = 4
+    uint32_t retention_s;   // how long expunged bodies stay
+    unsigned io_threads;    // 0 = 4
     // What opening found and did (a cut tail, an index made anew), a line each; may be NULL.
     store_report_fn *report;
     void *report_arg;
@@ -124,8 +124,8 @@ void store_batch_add(struct store_batch *b, enum record_type type, struct span m
 size_t store_batch_count(const struct store_batch *b);
 enum record_type store_batch_type(const struct store_batch *b, size_t i);
 struct span store_batch_meta(const struct store_batch *b, size_t i);
-struct record_place store_batch_place(const struct store_batch *b,
-                                      size_t i);  // after the commit
+// after the commit
+struct record_place store_batch_place(const struct store_batch *b, size_t i);
 void store_batch_free(struct store_batch **b);
 // Suspends. All records of the batch on disk, or none: after R_FAIL none of it will ever be seen, also not after
 // a restart (unless the volume stopped: then the outcome is unknown until the restart, and nothing is answered OK).
@@ -183,7 +183,7 @@ struct store_compaction {
     int64_t now_s;
     store_forget_fn *forget;
     store_blob_in_use_fn *in_use;  // called in a pool thread; may be NULL
-    void *arg;  // of both
+    void *arg;                     // of both
 };
 enum result store_compact(struct store *s, const struct store_compaction *c,
                           uint64_t *freed_out, struct fault *f) MUST_CHECK;

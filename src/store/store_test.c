@@ -96,8 +96,8 @@ test_killed(void **unused)
     struct store_options o = scene_options("embedded", "identity");
     for (uint64_t seed = 1; seed < 4; seed++) {
         struct generator g;
-        scene_clean(
-            scene_folder);  // so that the bodies' places are those of the engine mem
+        // so that the bodies' places are those of the engine mem
+        scene_clean(scene_folder);
         generator_init(&g, 100 + seed, seed * 77);
         pid_t child = fork();
         if (child == 0) {
@@ -259,8 +259,8 @@ test_home_behind(void **unused)
     store_batch_add(b, RECORD_ADDED, buf_span(&meta), body);
     assert_int_equal(store_commit(s, b, &f), R_OK);
     assert_int_equal(store_checkpoint(s, &f), R_OK);
-    assert_int_equal(store_table_load(s, st, m->id, &f),
-                     R_FAIL);  // outside a task it cannot wait
+    // outside a task it cannot wait
+    assert_int_equal(store_table_load(s, st, m->id, &f), R_FAIL);
     assert_int_equal(f.kind, FAULT_SERVERBUG);
     assert_int_equal(
         state_apply(st, RECORD_ADDED, buf_span(&meta), store_batch_place(b, 0), &f), R_OK);

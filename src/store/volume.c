@@ -117,6 +117,6 @@ volume_body_unlink(struct volume *v, uint64_t id)
 {
     char name[VOLUME_NAME];
     volume_body_name(name, id);
-    unlinkat(v->bodies_fd, name,
-             0);  // what stays is removed by the sweep at the next start
+    // what stays is removed by the sweep at the next start
+    unlinkat(v->bodies_fd, name, 0);
 }

@@ -12,9 +12,9 @@ struct walk {
     int fd;
     uint64_t size;  // of the file
     struct segment_header segment;
-    uint64_t offset;  // of the record after the current one
-    uint64_t seq;  // its expected sequence
-    uint64_t at;  // of the current record
+    uint64_t offset;                  // of the record after the current one
+    uint64_t seq;                     // its expected sequence
+    uint64_t at;                      // of the current record
     uint32_t batch_pos, batch_count;  // of the current record; count 0: nothing is known
     struct buf window;
     uint64_t window_at;

@@ -9,38 +9,38 @@
 #include "base/span.h"
 
 enum command_state {
-    COMMAND_MORE,  // not whole yet: read on, keep the bytes
+    COMMAND_MORE,      // not whole yet: read on, keep the bytes
     COMMAND_CONTINUE,  // a synchronising literal: send "+ OK", then read on
-    COMMAND_WHOLE,  // size_out octets are one command, the last CRLF included
+    COMMAND_WHOLE,     // size_out octets are one command, the last CRLF included
     COMMAND_STREAM,  // size_out octets end in the header of a literal that is streamed (APPEND's message)
     COMMAND_REFUSED,  // size_out octets are to be dropped, `kind` answered with the tag
-    COMMAND_FATAL,  // there is no way to find the next command: BYE
+    COMMAND_FATAL,    // there is no way to find the next command: BYE
 };
 
 struct command_literal {
     uint64_t size;
-    bool sync;  // the client waits for "+"
+    bool sync;      // the client waits for "+"
     bool literal8;  // ~{n}
 };
 
 struct command_reader {
     size_t line_max, command_max;
-    size_t
-        nonsync_max;  // set after init: larger literals without "+" are FATAL (LITERAL-); 0: no cap
-    size_t at;  // octets looked at
+    // set after init: larger literals without "+" are FATAL (LITERAL-); 0: no cap
+    size_t nonsync_max;
+    size_t at;           // octets looked at
     size_t line_octets;  // of them outside literals
-    size_t line_start;  // where the current line began
+    size_t line_start;   // where the current line began
     size_t literal_end;  // where the current literal ends; 0 outside literals
     uint32_t literals, depth, lists, words;
     bool quoted, escaped, in_word;
-    bool
-        buffered;  // set after init: only what must be asked for is streamed (before login)
-    bool rest;  // behind a streamed literal: all further literals are streamed
-    bool asked;  // "+" was asked for
+    // set after init: only what must be asked for is streamed (before login)
+    bool buffered;
+    bool rest;     // behind a streamed literal: all further literals are streamed
+    bool asked;    // "+" was asked for
     bool refused;  // the command is read on to its end, then refused
     struct command_literal literal;  // the last one; after COMMAND_STREAM the one to stream
-    enum fault_kind kind;  // after COMMAND_REFUSED and COMMAND_FATAL
-    const char *why;  // a constant text
+    enum fault_kind kind;            // after COMMAND_REFUSED and COMMAND_FATAL
+    const char *why;                 // a constant text
 };
 
 // For a new command; line_max bounds the octets outside literals, command_max all.

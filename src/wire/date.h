@@ -8,7 +8,7 @@
 #include "base/buf.h"
 
 struct date_time {
-    int64_t utc_s;  // seconds since 1970-01-01 00:00:00 UTC
+    int64_t utc_s;     // seconds since 1970-01-01 00:00:00 UTC
     int16_t zone_min;  // minutes east of UTC, for showing it as it came
 };
 
@@ -22,7 +22,7 @@ void date_time_print(struct buf *b, struct date_time t);  // 26 octets, without 
 
 int32_t date_from_civil(int year, int month, int day);  // month 1-12
 void date_to_civil(int32_t day, int *year_out, int *month_out, int *day_out);
-int32_t date_local_day(
-    struct date_time t);  // the day its own zone shows (SEARCH ON, SINCE, BEFORE)
+// the day its own zone shows (SEARCH ON, SINCE, BEFORE)
+int32_t date_local_day(struct date_time t);
 
 #endif

@@ -28,44 +28,44 @@ void parse_fail(struct parse *p, const char *why);  // FAULT_BAD here
 void parse_fail_kind(struct parse *p, enum fault_kind kind, const char *why);
 
 // Peeks and keywords. Words are given in upper case and compared without case.
-char parse_peek(const struct parse *p);  // next octet, 0 at the end or when bad
+char parse_peek(const struct parse *p);    // next octet, 0 at the end or when bad
 bool parse_at_end(const struct parse *p);  // only CRLF is left
-bool parse_try(struct parse *p, char c);  // takes c if it is next
+bool parse_try(struct parse *p, char c);   // takes c if it is next
 void parse_char(struct parse *p, char c);  // must be next
-void parse_sp(struct parse *p);  // one space
-bool parse_try_word(struct parse *p,
-                    const char *word);  // an atom equal to word (not a longer one)
-bool parse_try_text(struct parse *p,
-                    const char *text);  // these octets, whatever follows ("BODY[")
+void parse_sp(struct parse *p);            // one space
+// an atom equal to word (not a longer one)
+bool parse_try_word(struct parse *p, const char *word);
+// these octets, whatever follows ("BODY[")
+bool parse_try_text(struct parse *p, const char *text);
 
 // Tokens.
 struct span parse_tag(struct parse *p);
 struct span parse_atom(struct parse *p);  // 1*ATOM-CHAR
 struct span parse_word(struct parse *p);  // atom that stops at '[' and '<' too: item names
 struct span parse_astring(struct parse *p);
-struct span parse_string(struct parse *p);  // quoted (8-bit tolerated) or literal
+struct span parse_string(struct parse *p);   // quoted (8-bit tolerated) or literal
 struct span parse_nstring(struct parse *p);  // SPAN_NONE for NIL
-struct span parse_binary(struct parse *p);  // nstring or literal8
-struct span parse_list_mailbox(
-    struct parse *p);  // with wildcards, decoded to UTF-8; wrong spellings match nothing
+struct span parse_binary(struct parse *p);   // nstring or literal8
+// with wildcards, decoded to UTF-8; wrong spellings match nothing
+struct span parse_list_mailbox(struct parse *p);
 // Decoded to UTF-8; INBOX in any case gives "INBOX", also before '/'. One trailing '/' is ignored (older clients append
 // it). A spelling that is no valid name is FAULT_CANNOT.
 struct span parse_mailbox(struct parse *p);
 uint32_t parse_number(struct parse *p);
 uint32_t parse_nz_number(struct parse *p);
-uint64_t parse_number64(struct parse *p);  // 63 bits
-uint64_t parse_mod_sequence(struct parse *p);  // 63 bits, 0 allowed
-struct span parse_seqset(struct parse *p);  // text for seqset_parse, or "$"
-struct span parse_flag(struct parse *p);  // "\Seen", "$Forwarded", "word"
-int32_t parse_date(struct parse *p);  // date, quoted or not
+uint64_t parse_number64(struct parse *p);           // 63 bits
+uint64_t parse_mod_sequence(struct parse *p);       // 63 bits, 0 allowed
+struct span parse_seqset(struct parse *p);          // text for seqset_parse, or "$"
+struct span parse_flag(struct parse *p);            // "\Seen", "$Forwarded", "word"
+int32_t parse_date(struct parse *p);                // date, quoted or not
 struct date_time parse_date_time(struct parse *p);  // quoted
 // The header of a streamed literal, at the end of the input: {n} or ~{n}.
 struct command_literal parse_stream(struct parse *p);
 
 // Lists: parse_list_open(p); while (parse_list_next(p)) item; reads "(a b c)" with single spaces, also "()".
 void parse_list_open(struct parse *p);
-bool
-parse_list_next(struct parse *p);  // takes the space before, or the ')' and gives false
+// takes the space before, or the ')' and gives false
+bool parse_list_next(struct parse *p);
 
 // The inside of BODY[...]: part numbers, then what of the part, then header names; up to and with ']'.
 enum section_kind {
@@ -84,7 +84,7 @@ struct section {
     uint32_t field_count;
     struct span text;  // for the answer, without brackets: "1.2.HEADER.FIELDS (a b)"
 };
-struct section parse_section(struct parse *p);  // after "BODY["
+struct section parse_section(struct parse *p);         // after "BODY["
 struct section parse_section_binary(struct parse *p);  // after "BINARY[": part numbers only
 // "<0.1024>"; false (and nothing taken) when there is none. Without count (as in answers) it is bad.
 bool parse_partial(struct parse *p, uint64_t *offset_out, uint64_t *count_out);

@@ -7,7 +7,7 @@
 
 #include "base/buf.h"
 
-void quote_string(struct buf *b, struct span s, bool utf8);  // quoted or literal
+void quote_string(struct buf *b, struct span s, bool utf8);   // quoted or literal
 void quote_astring(struct buf *b, struct span s, bool utf8);  // atom where possible
 void quote_nstring(struct buf *b, struct span s, bool utf8);  // NIL when s.p is NULL
 // A mailbox name, held as UTF-8: as it is in UTF-8 mode, as modified UTF-7 otherwise. Always quoted or literal

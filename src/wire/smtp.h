@@ -12,7 +12,7 @@
 size_t smtp_line(struct span input);
 
 struct smtp_param {
-    struct span name;  // as written, compare without case
+    struct span name;   // as written, compare without case
     struct span value;  // SPAN_NONE without '='
 };
 
@@ -20,11 +20,11 @@ enum { SMTP_PARAMS_MAX = 16 };
 
 struct smtp_path {
     struct span local;  // unquoted
-    struct span
-        domain;  // empty for "<>" and for "<postmaster>"; address literals keep their brackets
+    // empty for "<>" and for "<postmaster>"; address literals keep their brackets
+    struct span domain;
     struct span address;  // local@domain as one span: the name of the recipient
-    bool null;  // "<>"
-    bool utf8;  // needs SMTPUTF8
+    bool null;            // "<>"
+    bool utf8;            // needs SMTPUTF8
 };
 
 struct smtp_command {
@@ -46,8 +46,8 @@ struct smtp_envelope {  // MAIL FROM:<path> params, RCPT TO:<path> params
 enum result smtp_envelope_parse(struct span args, const char *keyword, struct arena *a,
                                 struct smtp_envelope *e_out, struct fault *f) MUST_CHECK;
 const struct smtp_param *smtp_param_find(const struct smtp_envelope *e, const char *name);
-enum result smtp_xtext_decode(struct span in,
-                              struct buf *out) MUST_CHECK;  // RFC 3461 section 4
+// RFC 3461 section 4
+enum result smtp_xtext_decode(struct span in, struct buf *out) MUST_CHECK;
 
 // The DATA scanner: only CRLF "." CRLF ends a message. A dot at the start of a line (after CRLF only) is taken off.
 // Bare CR and bare LF are data and never end a line. Any cut of the input gives the same result.

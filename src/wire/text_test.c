@@ -72,10 +72,10 @@ test_mutf7(void **unused)
         {"&AC8-", NULL},  // "/"
         {"a&", NULL},
         {"&AOQ", NULL},
-        {"&AOR-", NULL},  // surplus bits
-        {"&AOQA-", NULL},  // a surplus digit
+        {"&AOR-", NULL},       // surplus bits
+        {"&AOQA-", NULL},      // a surplus digit
         {"&AOQ-&AOQ-", NULL},  // two runs where one would do
-        {"&2D0-", NULL},  // half a surrogate pair
+        {"&2D0-", NULL},       // half a surrogate pair
         {"&3gA-", NULL},
         {"&2D0AYQ-", NULL},
         {"&AAA-", NULL},

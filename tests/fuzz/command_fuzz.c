@@ -11,7 +11,8 @@ frame(struct span in, size_t cut, size_t *size_out)
     command_reader_init(&r, LIMIT_line, LIMIT_command);
     enum command_state state = COMMAND_MORE;
     for (size_t n = cut; state == COMMAND_MORE && n <= in.n; n = n < in.n ? in.n : n + 1)
-        while ((state = command_reader_feed(&r, span_slice(in, 0, n), size_out)) == COMMAND_CONTINUE)
+        while ((state = command_reader_feed(&r, span_slice(in, 0, n), size_out)) ==
+               COMMAND_CONTINUE)
             ;
     return state;
 }

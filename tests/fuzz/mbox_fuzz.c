@@ -7,8 +7,8 @@ static enum result
 on_begin(void *arg, const struct mbox_message *m, struct fault *f)
 {
     (void)f;
-    buf_printf(arg, "\n[%lld %d %u %u %u <%.*s>]\n", (long long)m->date, m->zone_min, m->uid, m->flags,
-               m->uidvalidity, SPAN_ARG(m->keywords));
+    buf_printf(arg, "\n[%lld %d %u %u %u <%.*s>]\n", (long long)m->date, m->zone_min,
+               m->uid, m->flags, m->uidvalidity, SPAN_ARG(m->keywords));
     return R_OK;
 }
 
@@ -50,7 +50,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct buf one, all;
     buf_init(&one, SIZE_MAX);
     buf_init(&all, SIZE_MAX);
-    must(read_in(span_of(data, size), 1, &one) == read_in(span_of(data, size), size + 1, &all));
+    must(read_in(span_of(data, size), 1, &one) ==
+         read_in(span_of(data, size), size + 1, &all));
     must(span_eq(buf_span(&one), buf_span(&all)));
     buf_done(&one);
     buf_done(&all);

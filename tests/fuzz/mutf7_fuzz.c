@@ -21,7 +21,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     buf_reset(&wire);
     if (utf8_valid(in) && span_find_char(in, '\0') == in.n) {
         mutf7_from_utf8(in, &wire);
-        must(mutf7_to_utf8(buf_span(&wire), &utf8, &f) == R_OK && span_eq(buf_span(&utf8), in));
+        must(mutf7_to_utf8(buf_span(&wire), &utf8, &f) == R_OK &&
+             span_eq(buf_span(&utf8), in));
     }
     buf_done(&utf8);
     buf_done(&wire);

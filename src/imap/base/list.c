@@ -9,10 +9,10 @@
 // A name of the tree, or a level that no mailbox stands for (then `entry` says so).
 struct item {
     struct tree_entry *entry;
-    size_t parent;  // index + 1; 0 at the root
-    bool matches;  // a pattern
-    bool selected;  // by the selection options
-    bool below;  // a descendant is selected
+    size_t parent;      // index + 1; 0 at the root
+    bool matches;       // a pattern
+    bool selected;      // by the selection options
+    bool below;         // a descendant is selected
     bool below_hidden;  // and does not match a pattern: the client learns of it only here
 };
 

@@ -154,8 +154,8 @@ search_run(struct imap_command *c, struct fault *f)
     if (r == R_OK)
         answer(&s);
     else if ((s.returns & RETURN_SAVE) && f->kind != FAULT_BAD)
-        imap_saved_set(c->session,
-                       NULL);  // RFC 9051 section 6.4.4.4: NO empties "$", BAD leaves it
+        // RFC 9051 section 6.4.4.4: NO empties "$", BAD leaves it
+        imap_saved_set(c->session, NULL);
     return r;
 }
 

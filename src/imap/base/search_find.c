@@ -14,8 +14,8 @@ struct find {
     struct mail *mail;
     struct view *view;
     struct query_texts *texts;  // NULL: the query asks for no texts
-    struct arena *scratch;  // of one message
-    struct arena *names;  // keyword names of the sets met so far
+    struct arena *scratch;      // of one message
+    struct arena *names;        // keyword names of the sets met so far
     struct set_names {
         struct span *names;
         size_t n;

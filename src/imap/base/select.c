@@ -78,8 +78,8 @@ open_mailbox(struct imap_command *c, bool examine, struct fault *f)
 {
     struct imap_session *s = c->session;
     if (mail_access(s->user, c->name, RIGHT_READ, &c->ref, f) != R_OK ||
-        view_open(&c->ref, is_read_only(examine, c->ref.rights), imap_session_poke,
-                  s, &s->view, f) != R_OK)
+        view_open(&c->ref, is_read_only(examine, c->ref.rights), imap_session_poke, s,
+                  &s->view, f) != R_OK)
         return R_FAIL;
     if (tell_selected(c, f) == R_OK)
         return R_OK;

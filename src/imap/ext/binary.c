@@ -10,7 +10,7 @@ enum { PIECE = 32768 };
 
 struct decoded {
     uint64_t skip, left;  // of the decoded octets: not wanted, still to be sent
-    uint64_t size;  // all decoded octets
+    uint64_t size;        // all decoded octets
     bool nul;
     struct buf out;
 };
