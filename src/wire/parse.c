@@ -421,6 +421,7 @@ void
 parse_list_open(struct parse *p)
 {
     parse_char(p, '(');
+    p->list_begins = true;
     if (++p->depth > LIMIT_list_depth)
         parse_fail_kind(p, FAULT_LIMIT, "lists too deep");
 }
@@ -430,11 +431,13 @@ parse_list_next(struct parse *p)
 {
     if (p->bad)
         return false;
+    bool first = p->list_begins;
+    p->list_begins = false;
     if (parse_try(p, ')')) {
         p->depth--;
         return false;
     }
-    if (p->in.p[p->at - 1] != '(')
+    if (!first)
         parse_sp(p);
     return !p->bad;
 }

@@ -14,7 +14,8 @@ struct parse {
     struct span in;
     size_t at;
     struct arena *arena;
-    uint32_t depth;  // lists open
+    uint32_t depth;    // lists open
+    bool list_begins;  // the list has no member yet
     bool bad;
     bool utf8;  // UTF8=ACCEPT or rev2: mailbox names are UTF-8; modified UTF-7 otherwise
     struct span spelled;  // by parse_mailbox: the name as it was written, in UTF-8
