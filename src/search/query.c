@@ -17,9 +17,23 @@ folded(struct arena *a, struct span text)
     return s;
 }
 
+// Every message that has the field matches the empty string: that is a question to its header.
+static void
+ask_presence(struct query *q)
+{
+    static const char *const fields[] = {
+        [QUERY_SUBJECT] = "Subject", [QUERY_FROM] = "From", [QUERY_TO] = "To",
+        [QUERY_CC] = "Cc",           [QUERY_BCC] = "Bcc",
+    };
+    q->name = span_str(fields[q->op]);
+    q->op = QUERY_HEADER;
+}
+
 static void
 prepare(struct query *q, struct arena *a, uint32_t *slots)
 {
+    if (q->op >= QUERY_SUBJECT && q->op <= QUERY_BCC && q->text.n == 0)
+        ask_presence(q);
     if (q->op >= QUERY_SUBJECT && q->op <= QUERY_BCC)
         q->text = folded(a, q->text);
     if (q->op >= QUERY_HEADER)
@@ -83,8 +97,6 @@ match_field(const struct query *q, const struct mime_summary *s)
     if (!s)
         return QUERY_UNKNOWN;
     struct span field = summary_field(q->op, s);
-    if (q->text.n == 0)
-        return answer(field.n > 0);
     struct buf b;
     buf_init(&b, LIMIT_record_meta);
     mime_fold(&b, field);
