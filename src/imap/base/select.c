@@ -77,6 +77,10 @@ static enum result
 open_mailbox(struct imap_command *c, bool examine, struct fault *f)
 {
     struct imap_session *s = c->session;
+    if (c->parse.bad) {  // a name that no mailbox can have
+        *f = c->parse.fault;
+        return R_FAIL;
+    }
     if (mail_access(s->user, c->name, RIGHT_READ, &c->ref, f) != R_OK ||
         view_open(&c->ref, is_read_only(examine, c->ref.rights), imap_session_poke, s,
                   &s->view, f) != R_OK)
@@ -87,12 +91,15 @@ open_mailbox(struct imap_command *c, bool examine, struct fault *f)
     return R_FAIL;
 }
 
-// The mailbox selected before is left even when the new one cannot be opened, RFC 9051 section 6.3.2.
+// The mailbox selected before is left even when the new one cannot be opened, RFC 9051 section 6.3.2, but not by BAD.
 static enum result
 select_mailbox(struct imap_command *c, bool examine, struct fault *f)
 {
+    parse_sp(&c->parse);
+    c->name = parse_mailbox(&c->parse);
+    c->spelled = c->parse.spelled;
     params_parse(c);
-    if (parse_end(&c->parse, f) != R_OK)
+    if (parse_end(&c->parse, f) != R_OK && f->kind == FAULT_BAD)
         return R_FAIL;
     if (c->session->view) {
         imap_unselect(c->session);
@@ -119,7 +126,8 @@ run_close(struct imap_command *c, struct fault *f)
     struct view_info v;
     view_info(c->session->view, &v);
     bool expunge = !v.read_only && (v.rights & RIGHT_EXPUNGE);
-    if (expunge && change_expunge(c->session->view, NULL, f) != R_OK)
+    if (expunge && !view_gone(c->session->view) &&
+        change_expunge(c->session->view, NULL, f) != R_OK)
         return R_FAIL;
     imap_unselect(c->session);
     return R_OK;
@@ -134,8 +142,8 @@ run_unselect(struct imap_command *c, struct fault *f)
 }
 
 static const struct imap_verb verbs[] = {
-    {"SELECT", ARGS_NAME_MORE, IMAP_ANY, VERB_QUIET, 0, run_select},
-    {"EXAMINE", ARGS_NAME_MORE, IMAP_ANY, VERB_QUIET, 0, run_examine},
+    {"SELECT", ARGS_OWN, IMAP_ANY, VERB_QUIET, 0, run_select},
+    {"EXAMINE", ARGS_OWN, IMAP_ANY, VERB_QUIET, 0, run_examine},
     {"CLOSE", ARGS_NONE, IMAP_SELECTED, VERB_QUIET, 0, run_close},
     {"UNSELECT", ARGS_NONE, IMAP_SELECTED, VERB_QUIET, 0, run_unselect},
     {.name = NULL},
