@@ -44,6 +44,13 @@ struct imap_list {
 void imap_list_send(struct imap_session *s, const struct tree_entry *e,
                     struct span spelled);
 
+// RFC 9051 section 6.3.9.7: a name that was made another by normalising is told, on rev2 sessions. Does the name that
+// `name` stands for differ from what was given?
+bool imap_name_changed(struct imap_command *c, struct span name, struct span given);
+// Suspends. LIST of the mailbox (\NonExistent when it is gone) with the old name.
+enum result imap_oldname_send(struct imap_command *c, struct span name, struct span old,
+                              struct fault *f) MUST_CHECK;
+
 // A pattern of LIST, compiled: matching costs name length times pattern length / 64, whatever the wildcards.
 // NULL when longer than LIMIT_mailbox_name (it matches nothing then). INBOX matches in any case.
 struct list_pattern *list_pattern_new(struct arena *a, struct span pattern);

@@ -1,4 +1,5 @@
 #include "imap/flags.h"
+#include "imap/list.h"
 #include "imap/response.h"
 
 #include "base/limits.h"
@@ -82,8 +83,12 @@ append_message(struct imap_command *c, const struct append_args *a, struct intak
                               .zone_min = a->date.zone_min};
     if (receive(c, in, f) != R_OK || intake_commit(in, &c->ref, &p, &result, f) != R_OK)
         return R_FAIL;
-    imap_answer(c, "[APPENDUID %u %u] Appended", result.uidvalidity, result.uid);
-    return R_OK;
+    // RFC 4315 section 3: no word about a mailbox that may not be read.
+    if (c->ref.rights & RIGHT_READ)
+        imap_answer(c, "[APPENDUID %u %u] Appended", result.uidvalidity, result.uid);
+    if (!imap_name_changed(c, c->name, c->name))
+        return R_OK;
+    return imap_oldname_send(c, c->name, c->spelled, f);
 }
 
 static enum result

@@ -3,7 +3,8 @@
 #include "imap/response.h"
 #include "mail/change.h"
 
-// RFC 9051 sections 6.4.7 and 6.4.8; COPYUID: RFC 4315 section 3. Nothing copied: no COPYUID.
+// RFC 9051 sections 6.4.7 and 6.4.8; COPYUID: RFC 4315 section 3. Nothing copied, or a target that may not be read: no
+// COPYUID.
 
 static enum result
 parse_target(struct imap_command *c, struct mailbox_ref *ref, struct fault *f)
@@ -48,15 +49,16 @@ imap_copy(struct imap_command *c, bool move, struct fault *f)
     if (change_copy(&(struct selection){c->session->view, &c->set, c->by_uid}, &target,
                     move, c->arena, &r, f) != R_OK)
         return R_FAIL;
-    if (r.count == 0)
-        return R_OK;
-    if (move) {  // RFC 6851 section 4.3: COPYUID comes before the EXPUNGEs
-        tell_move(c->session, &r);
-        return imap_sync(c->session, VIEW_EXPUNGE, c->arena, f);
+    bool tell = r.count > 0 && (target.rights & RIGHT_READ);
+    if (tell && !move) {
+        put_copyuid(&c->answer, &r);
+        buf_put(&c->answer, SPAN(" Copied"));
     }
-    put_copyuid(&c->answer, &r);
-    buf_put(&c->answer, SPAN(" Copied"));
-    return R_OK;
+    if (!move)
+        return R_OK;
+    if (tell)  // RFC 6851 section 4.3: COPYUID comes before the EXPUNGEs
+        tell_move(c->session, &r);
+    return imap_sync(c->session, VIEW_EXPUNGE, c->arena, f);
 }
 
 static enum result

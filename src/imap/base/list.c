@@ -4,6 +4,7 @@
 
 #include "base/limits.h"
 #include "io/task.h"
+#include "mail/name.h"
 #include "wire/quote.h"
 
 // A name of the tree, or a level that no mailbox stands for (then `entry` says so).
@@ -143,7 +144,8 @@ pattern_parse(struct imap_command *c, struct imap_list *l)
     buf_put(&whole, text);
     l->empty_pattern = text.n == 0;
     l->percent_last = span_ends(text, SPAN("%"));
-    struct list_pattern *pattern = list_pattern_new(c->arena, buf_span(&whole));
+    struct list_pattern *pattern =
+        list_pattern_new(c->arena, name_compose(c->arena, buf_span(&whole)));
     if (pattern && text.n > 0)
         l->patterns[l->pattern_count++] = pattern;
     buf_done(&whole);

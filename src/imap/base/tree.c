@@ -4,22 +4,25 @@
 #include "imap/list.h"
 #include "imap/response.h"
 
-// RFC 9051 section 6.3.9.7: a name that was made another by normalising is told, on rev2 sessions.
-static enum result
-tell_normalised(struct imap_command *c, struct span name, struct span spelled,
-                struct fault *f)
+bool
+imap_name_changed(struct imap_command *c, struct span name, struct span given)
 {
     struct span clean;
+    struct fault f;
+    return imap_enabled(c->session, ENABLE_REV2) &&
+           mail_name_check(c->arena, name, &clean, &f) == R_OK && !span_eq(clean, given);
+}
+
+enum result
+imap_oldname_send(struct imap_command *c, struct span name, struct span old,
+                  struct fault *f)
+{
     struct tree_entry e;
-    if (!imap_enabled(c->session, ENABLE_REV2))
-        return R_OK;
-    if (mail_name_check(c->arena, name, &clean, f) != R_OK)
+    if (mail_name_check(c->arena, name, &name, f) != R_OK)
         return R_FAIL;
-    if (span_eq(clean, spelled))
-        return R_OK;
-    if (tree_status(c->session->user, c->arena, clean, &e, f) != R_OK)
-        return R_FAIL;
-    imap_list_send(c->session, &e, spelled);
+    if (tree_status(c->session->user, c->arena, name, &e, f) != R_OK)
+        e = (struct tree_entry){.name = name, .nonexistent = true};
+    imap_list_send(c->session, &e, old);
     return R_OK;
 }
 
@@ -49,7 +52,9 @@ run_create(struct imap_command *c, struct fault *f)
     if (parse_end(&c->parse, f) != R_OK ||
         tree_create(c->session->user, c->name, create.use, &ref, f) != R_OK)
         return R_FAIL;
-    return tell_normalised(c, c->name, c->spelled, f);
+    if (!imap_name_changed(c, c->name, c->spelled))
+        return R_OK;
+    return imap_oldname_send(c, c->name, c->spelled, f);
 }
 
 static enum result
@@ -62,7 +67,9 @@ run_delete(struct imap_command *c, struct fault *f)
         imap_unselect(s);
         imap_untagged(s, "OK [CLOSED] The selected mailbox was deleted");
     }
-    return R_OK;
+    if (!imap_name_changed(c, c->name, c->name))
+        return R_OK;
+    return imap_oldname_send(c, c->name, c->spelled, f);
 }
 
 static enum result
@@ -74,7 +81,9 @@ run_rename(struct imap_command *c, struct fault *f)
     if (parse_end(&c->parse, f) != R_OK ||
         tree_rename(c->session->user, c->name, to, f) != R_OK)
         return R_FAIL;
-    return tell_normalised(c, to, spelled, f);
+    if (!imap_name_changed(c, c->name, c->name) && !imap_name_changed(c, to, spelled))
+        return R_OK;
+    return imap_oldname_send(c, to, c->spelled, f);
 }
 
 static enum result
