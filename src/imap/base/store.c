@@ -57,6 +57,15 @@ tell(struct imap_command *c, const struct flag_result *result, struct fault *f)
     return R_OK;
 }
 
+// RFC 2180 section 4.2: the others were changed and told, but not all that was asked was done.
+static enum result
+check_expunged(const struct imap_command *c, const struct flag_result *r, struct fault *f)
+{
+    if (!c->by_uid && r->count + r->modified_count < seqset_size(&c->set))
+        return fault_set(f, FAULT_EXPUNGEISSUED, "expunged elsewhere");
+    return R_OK;
+}
+
 static enum result
 store_run(struct imap_command *c, struct fault *f)
 {
@@ -69,7 +78,9 @@ store_run(struct imap_command *c, struct fault *f)
         return R_FAIL;
     if (result.keywords_changed && imap_flags_send(c->session, true, c->arena, f) != R_OK)
         return R_FAIL;
-    return s.silent ? R_OK : tell(c, &result, f);
+    if (s.silent)
+        return R_OK;
+    return tell(c, &result, f) == R_OK ? check_expunged(c, &result, f) : R_FAIL;
 }
 
 static const struct imap_verb verbs[] = {
