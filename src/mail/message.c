@@ -7,7 +7,7 @@
 #include "mime/summary.h"
 
 // A cache of another version is not read: the body is scanned instead.
-enum { READ_PIECE = 65536, CACHE_VERSION = 2, CACHE_PARTS = 5 };
+enum { READ_PIECE = 65536, CACHE_VERSION = 3, CACHE_PARTS = 5 };
 
 // The lengths stand in front, so that finding one value does not read its way through the others.
 void

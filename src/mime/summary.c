@@ -6,7 +6,7 @@
 #include "mime/encoded_word.h"
 #include "mime/subject.h"
 
-enum { VERSION = 1, FLAG_REPLY = 1, FLAG_DATE = 2 };
+enum { VERSION = 2, FIELDS = 16, FLAG_REPLY = 1, FLAG_DATE = 2 };
 
 // Cuts at a character.
 static struct span
@@ -169,7 +169,7 @@ put_date(struct buf *b, const struct mime_date *date)
 }
 
 static void
-put_head(struct buf *b, struct buf *text, const struct mime_envelope *e)
+put_head(struct buf *b, struct buf *fields, struct buf *text, const struct mime_envelope *e)
 {
     struct mime_date date = {0};
     bool dated = mime_date_parse(last_text(e->field[MIME_DATE]), &date) == R_OK;
@@ -181,9 +181,21 @@ put_head(struct buf *b, struct buf *text, const struct mime_envelope *e)
     pack_u8(b, VERSION);
     pack_u8(b, (dated ? FLAG_DATE : 0) | (reply ? FLAG_REPLY : 0));
     put_date(b, &date);
-    pack_span(b, subject);
-    pack_span(b, base);
+    pack_span(fields, subject);
+    pack_span(fields, base);
     buf_reset(text);
+}
+
+// The lengths of all fields first, so that reading one does not touch the others.
+static void
+put_fields(struct buf *b, const struct buf *packed)
+{
+    struct unpack lengths = unpack_of(buf_span(packed)), texts = lengths;
+    for (size_t i = 0; i < FIELDS; i++)
+        pack_var(b, unpack_span(&lengths).n);
+    for (size_t i = 0; i < FIELDS; i++)
+        buf_put(b, unpack_span(&texts));
+    must(unpack_end(&lengths) == R_OK);
 }
 
 static void
@@ -207,19 +219,34 @@ mime_summary_put(struct buf *b, const struct mime_part *root)
     static const enum mime_field fields[] = {MIME_FROM, MIME_TO,     MIME_CC,
                                              MIME_BCC,  MIME_SENDER, MIME_REPLY_TO};
     const struct mime_envelope *e = root->envelope;
-    struct buf text;
+    struct buf text, packed;
 
     buf_init(&text, (size_t)LIMIT_mime_header * 4);
-    put_head(b, &text, e);
+    buf_init(&packed, (size_t)LIMIT_mime_summary * FIELDS * 2);
+    put_head(b, &packed, &text, e);
     for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
         decode_field(&text, e->field[fields[i]]);
-        put_cut(b, &text);
+        put_cut(&packed, &text);
     }
-    put_addresses(b, &text, e);
-    put_message_id(b, &text, last_text(e->field[MIME_MESSAGE_ID]), true);
-    put_message_id(b, &text, last_text(e->field[MIME_IN_REPLY_TO]), false);
-    put_references(b, &text, last_text(e->field[MIME_REFERENCES]));
+    put_addresses(&packed, &text, e);
+    put_message_id(&packed, &text, last_text(e->field[MIME_MESSAGE_ID]), true);
+    put_message_id(&packed, &text, last_text(e->field[MIME_IN_REPLY_TO]), false);
+    put_references(&packed, &text, last_text(e->field[MIME_REFERENCES]));
+    put_fields(b, &packed);
+    buf_done(&packed);
     buf_done(&text);
+}
+
+static struct span
+take(struct unpack *u, uint64_t n)
+{
+    if (u->bad || n > u->rest.n) {
+        u->bad = true;
+        return SPAN_NONE;
+    }
+    struct span s = span_of(u->rest.p, (size_t)n);
+    u->rest = span_of(s.p + s.n, u->rest.n - s.n);
+    return s;
 }
 
 enum result
@@ -227,10 +254,12 @@ mime_summary_get(struct span packed, struct mime_summary *out, struct fault *f)
 {
     struct unpack u = unpack_of(packed);
     struct mime_summary s = {0};
-    struct span *spans[] = {&s.subject,    &s.base_subject, &s.from,        &s.to,
-                            &s.cc,         &s.bcc,          &s.sender,      &s.reply_to,
-                            &s.sort_from,  &s.sort_to,      &s.sort_cc,     &s.display_from,
-                            &s.display_to, &s.message_id,   &s.in_reply_to, &s.references};
+    struct span *const spans[FIELDS] = {
+        &s.subject,    &s.base_subject, &s.from,        &s.to,
+        &s.cc,         &s.bcc,          &s.sender,      &s.reply_to,
+        &s.sort_from,  &s.sort_to,      &s.sort_cc,     &s.display_from,
+        &s.display_to, &s.message_id,   &s.in_reply_to, &s.references};
+    uint64_t n[FIELDS];
 
     uint8_t version = unpack_u8(&u), flags = unpack_u8(&u);
     s.has_date = flags & FLAG_DATE;
@@ -238,8 +267,10 @@ mime_summary_get(struct span packed, struct mime_summary *out, struct fault *f)
     s.date.utc_s = (int64_t)unpack_u64(&u);
     s.date.local_day = (int32_t)unpack_u32(&u);
     s.date.zone_min = (int16_t)unpack_u16(&u);
-    for (size_t i = 0; i < sizeof(spans) / sizeof(spans[0]); i++)
-        *spans[i] = unpack_span(&u);
+    for (size_t i = 0; i < FIELDS; i++)
+        n[i] = unpack_var(&u);
+    for (size_t i = 0; i < FIELDS; i++)
+        *spans[i] = take(&u, n[i]);
     if (unpack_end(&u) != R_OK || version != VERSION)
         return fault_set(f, FAULT_CORRUPTION, "MIME summary is damaged");
     *out = s;
