@@ -37,7 +37,7 @@ ssl_cert = <{dir}/cert.pem
 ssl_key = <{dir}/key.pem
 disable_plaintext_auth = no
 mail_location = {format}:~/mail
-mail_fsync = optimized
+mail_fsync = {fsync}
 mail_home = {dir}/home/%u
 mail_uid = nobody
 mail_gid = nogroup
@@ -158,15 +158,15 @@ class Posthorn(Server):
 class Dovecot(Server):
     name = "Dovecot"
 
-    def __init__(self, folder, mail_format):
-        self.format = mail_format
+    def __init__(self, folder, mail_format, fsync="optimized"):
+        self.format, self.fsync = mail_format, fsync
         super().__init__(folder)
 
     def prepare(self):
         for name in ("run", "state", "home"):
             (self.dir / name).mkdir()
             os.chown(self.dir / name, 65534, 65534)
-        text = DOVECOT.format(dir=self.dir, format=self.format, **self.ports)
+        text = DOVECOT.format(dir=self.dir, format=self.format, fsync=self.fsync, **self.ports)
         (self.dir / "dovecot.conf").write_text(text)
 
     def command(self):
