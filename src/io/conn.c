@@ -33,7 +33,8 @@ call_handler(struct conn *c)
 {
     if (c->is.dead || c->is.paused || !c->fn)
         return;
-    if (c->reader || c->writer || c->filling)  // the session's task is at it
+    if (c->waiting.reader || c->waiting.writer ||
+        c->filling)  // the session's task is at it
         return;
     c->is.call_due = false;
     c->fn(c, c->arg);
@@ -43,8 +44,8 @@ void
 conn_deliver(struct conn *c)
 {
     c->is.call_due = true;
-    if (c->reader)
-        task_wake(c->reader);
+    if (c->waiting.reader)
+        task_wake(c->waiting.reader);
     else
         call_handler(c);
 }
@@ -167,10 +168,10 @@ conn_error(struct conn *c, const char *why)
     conn_output_drop(c);
     timer_clear(&c->timer);
     conn_arm(c);
-    if (c->reader)
-        task_wake(c->reader);
-    if (c->writer)
-        task_wake(c->writer);
+    if (c->waiting.reader)
+        task_wake(c->waiting.reader);
+    if (c->waiting.writer)
+        task_wake(c->waiting.writer);
     if (c->is.finishing)
         destroy(c);
     else
@@ -186,7 +187,7 @@ conn_fail(struct conn *c)
 static void
 destroy(struct conn *c)
 {
-    must(!c->reader && !c->writer && !c->filling);
+    must(!c->waiting.reader && !c->waiting.writer && !c->filling);
     if (c->armed)
         event_del(&c->event);
     loop_undefer(&c->work);
@@ -240,7 +241,7 @@ conn_finish(struct conn **cp)
     if (!c)
         return;
     *cp = NULL;
-    must(!c->reader && !c->writer && !c->filling);
+    must(!c->waiting.reader && !c->waiting.writer && !c->filling);
     if (c->is.failed || c->is.handshake || (c->is.eof && c->out_n == 0)) {
         destroy(c);
         return;

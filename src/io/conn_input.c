@@ -24,8 +24,8 @@ conn_reading(const struct conn *c)
 {
     if (c->is.eof || c->is.handshake || c->is.finishing)
         return false;
-    if (c->reader)
-        return conn_unread_count(c) < c->reader_wants;
+    if (c->waiting.reader)
+        return conn_unread_count(c) < c->waiting.octets;
     return !c->is.paused && conn_unread_count(c) < c->in_max;
 }
 
@@ -41,7 +41,7 @@ compact(struct conn *c)
 static ssize_t
 read_once(struct conn *c, size_t room, bool *more_out)
 {
-    bool direct = c->reader && conn_unread_count(c) + SCRATCH <= c->reader_wants;
+    bool direct = c->waiting.reader && conn_unread_count(c) + SCRATCH <= c->waiting.octets;
     size_t most = direct ? READ_AT_ONCE : SCRATCH;
     size_t asked = room < most ? room : most;
     char *at = direct ? buf_reserve(&c->in, asked) : scratch;
@@ -191,13 +191,13 @@ wait_progress(struct conn *c, size_t n, uint32_t timeout_ms)
 enum result
 conn_wait_input(struct conn *c, size_t n, uint32_t timeout_ms)
 {
-    must(task_self() != NULL && n <= c->in_max && !c->reader);
+    must(task_self() != NULL && n <= c->in_max && !c->waiting.reader);
     if (conn_unread_count(c) >= n)
         return R_OK;
-    c->reader = task_self();
-    c->reader_wants = n;
+    c->waiting.reader = task_self();
+    c->waiting.octets = n;
     enum result r = wait_progress(c, n, timeout_ms);
-    c->reader = NULL;
+    c->waiting.reader = NULL;
     if (c->is.call_due)
         conn_work_later(c);
     conn_read_poke(c);

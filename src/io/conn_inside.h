@@ -25,6 +25,11 @@ struct conn_flags {
     bool write_wants_read, read_wants_write;  // TLS
 };
 
+struct conn_waiting {
+    struct task *writer, *reader;
+    size_t octets;  // that the reader wants
+};
+
 struct conn {
     struct event event;
     struct deferred work, at_end;
@@ -39,8 +44,7 @@ struct conn {
     struct chunk *out_first, *out_last;
     struct chunk *filling;  // between conn_fill and conn_filled
     size_t out_n, out_memory;
-    struct task *writer, *reader;
-    size_t reader_wants;
+    struct conn_waiting waiting;
     const char *why;
     int fd;
     short armed;  // EV_READ | EV_WRITE

@@ -94,8 +94,8 @@ conn_flush(struct conn *c)
     }
     c->is.write_blocked = c->out_n > 0;
     watch_for_stall(c, c->out_n < before);
-    if (c->writer && c->out_n <= LIMIT_output_low)
-        task_wake(c->writer);
+    if (c->waiting.writer && c->out_n <= LIMIT_output_low)
+        task_wake(c->waiting.writer);
     if (c->out_n == 0)
         conn_output_gone(c);
     if (!c->is.dead)
@@ -105,11 +105,11 @@ conn_flush(struct conn *c)
 static void
 wait_for_room(struct conn *c)
 {
-    must(!c->writer);
-    c->writer = task_self();
+    must(!c->waiting.writer);
+    c->waiting.writer = task_self();
     while (c->out_n > LIMIT_output_low && !c->is.failed)
         task_suspend();
-    c->writer = NULL;
+    c->waiting.writer = NULL;
     if (c->is.call_due)
         conn_work_later(c);
 }
@@ -119,11 +119,11 @@ wait_for_room(struct conn *c)
 static void
 yield(struct conn *c)
 {
-    if (c->writer || !task_self())
+    if (c->waiting.writer || !task_self())
         return;
-    c->writer = task_self();
+    c->waiting.writer = task_self();
     task_yield();
-    c->writer = NULL;
+    c->waiting.writer = NULL;
     if (c->is.call_due)
         conn_work_later(c);
 }
