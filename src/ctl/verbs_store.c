@@ -1,6 +1,7 @@
 #include "ctl/backup.h"
 #include "ctl/call.h"
 #include "ctl/verbs.h"
+#include "base/clock.h"
 #include "base/limits.h"
 #include "mail/tree.h"
 #include "mail/user.h"
@@ -38,6 +39,16 @@ verb_verify(struct verb_call *c, struct fault *f)
     if (r.errors > 0)
         return fault_set(f, FAULT_CORRUPTION, "%lu errors were found",
                          (unsigned long)r.errors);
+    return R_OK;
+}
+
+enum result
+verb_compact(struct verb_call *c, struct fault *f)
+{
+    uint64_t freed = 0;
+    if (mail_compact(verb_host(c)->mail, clock_wall_s(), &freed, f) != R_OK)
+        return R_FAIL;
+    verb_printf(c, "%lu octets were given back\n", (unsigned long)freed);
     return R_OK;
 }
 

@@ -72,11 +72,11 @@ segment_add(struct journal *j, uint32_t number, struct fault *f)
 // The tail as the walk leaves it.
 struct tail {
     struct walk w;
-    uint32_t group_first;      // record number where the last group begins
+    uint32_t group_first;  // record number where the last group begins
     uint32_t group_externals;  // external bodies named before it
-    uint32_t batch_first;      // record number where the last batch begins
+    uint32_t batch_first;  // record number where the last batch begins
     uint32_t batch_externals;  // external bodies named before it
-    bool batch_open;           // its last records are missing
+    bool batch_open;  // its last records are missing
     uint32_t keep, keep_externals;
     uint64_t later_seq;  // highest valid record behind the damage, when inspecting
 };
@@ -195,6 +195,8 @@ garbage_count(int fd, uint64_t end, uint64_t size, uint64_t *n_out, struct fault
     return R_OK;
 }
 
+// What a killed process had written is valid but perhaps only in memory. From now on it will be shown and folded, so it
+// is synced, also when nothing is cut.
 static enum result
 tail_cut(struct journal *j, uint64_t end, uint64_t size, struct fault *f)
 {
@@ -223,8 +225,10 @@ tail_settle(struct journal *j, struct tail *t, struct journal_recovery *out,
         snprintf(out->why, sizeof out->why,
                  "journal: cut %llu octets of an unfinished write behind record %llu",
                  (unsigned long long)out->cut_octets, (unsigned long long)(s->end_seq - 1));
-    if (j->inspect || (out->cut_octets == 0 && t->w.size >= j->segment_size))
+    if (j->inspect)
         return R_OK;
+    if (out->cut_octets == 0 && t->w.size >= j->segment_size)
+        return disk_sync(j->fd, f);
     return tail_cut(j, end, t->w.size, f);
 }
 
@@ -261,6 +265,9 @@ journal_recover(struct journal *j, uint64_t known_seq, struct journal_recovery *
 {
     uint32_t count = 0;
     if (segments_count(j, &count, f) != R_OK)
+        return R_FAIL;
+    if (!j->inspect &&
+        disk_sync(j->v.journal_fd, f) != R_OK)  // names as well: see tail_cut
         return R_FAIL;
     for (uint32_t i = 1; i <= count; i++)
         if (segment_add(j, i, f) != R_OK)

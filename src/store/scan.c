@@ -126,6 +126,20 @@ records_walk(struct scan *c, uint64_t from, uint64_t stop)
     return R_OK;
 }
 
+// A table is never synced, so a power cut may leave anything in it: where no such record is, the walk begins at the
+// segment's start.
+static enum result
+offset_check(struct scan *c, uint64_t offset, uint64_t seq, uint64_t first_seq)
+{
+    struct record_header h;
+    enum result r = walk_next(&c->w, &h, c->f);
+    if (r == R_OK)
+        walk_seek(&c->w, offset, seq);
+    else if (r == R_NONE)
+        walk_seek(&c->w, LAYOUT_SEGMENT, first_seq);
+    return r == R_FAIL ? R_FAIL : R_OK;
+}
+
 // Opens the segment and puts the walk at the record with sequence `from`, or before it.
 static enum result
 segment_begin(struct scan *c, uint32_t number, uint64_t from, struct handle **h_out)
@@ -151,7 +165,10 @@ segment_begin(struct scan *c, uint32_t number, uint64_t from, struct handle **h_
         return r;
     walk_init(&c->w, (*h_out)->fd, size, &(*h_out)->segment);
     walk_seek(&c->w, offset, from);
-    return R_OK;
+    r = offset == LAYOUT_SEGMENT ? R_OK : offset_check(c, offset, from, g.first_seq);
+    if (r != R_OK)
+        walk_done(&c->w);
+    return r;
 }
 
 static enum result

@@ -1,0 +1,133 @@
+"""Power cuts: the events of a real load are replayed to a disk that loses, tears and reorders what was not synced; each
+state must open, verify and hold what had been acknowledged at that moment."""
+import os
+import pathlib
+import random
+import shutil
+import tempfile
+import threading
+import time
+
+import pytest
+
+import disk
+import eventlog
+import ledger
+import listing
+import timeline
+from eventlog import release_binary  # noqa: F401
+
+LONG = "POSTHORN_LONG" in os.environ
+SEGMENT = 256 << 10  # small: many are sealed, compacted and begun
+LOAD_SECONDS = 4.0 if LONG else 0.8
+CUTS = 20000 if LONG else 240
+MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+
+class Run:
+    """A load on a server, its events, and the disk before the first of them."""
+
+    def __init__(self, pretend=()):
+        self.random = random.Random(int(os.environ.get("POSTHORN_SEED", "1")))
+        self.server = eventlog.Server({"test_segment_size": SEGMENT, "retention": 0}, logged=False)
+        self.members = self.crew()
+        self.end()
+        self.disk = disk.Disk(self.server.data, ignored=("users",), pretend=pretend)
+        self.server.logged = True
+        self.load()
+        self.events = list(self.server.event_log.events())
+        self.server.stop()
+
+    def crew(self):
+        server = self.server
+        workers = [timeline.Worker(server, server.fresh_user("worker"), seed) for seed in range(3)]
+        couriers = [timeline.Courier(server, server.fresh_user("courier"))]
+        for member in workers + couriers:
+            member.prepare()
+        return workers + couriers
+
+    def end(self):
+        self.server.process.terminate()
+        self.server.process.wait(20)
+
+    def load(self):
+        """Work with compactions, kill -9 in the middle of it, judgement, and work again until kill -9."""
+        self.starts = []
+        for _ in range(3):
+            self.starts.append(self.server.event_log.position())
+            self.server.start()
+            for member in self.members:
+                member.judge()
+            threads = [threading.Thread(target=member.work) for member in self.members]
+            for thread in threads:
+                thread.start()
+            for _ in range(3):
+                time.sleep(LOAD_SECONDS / 4)
+                eventlog.posthorn.run_verb("compact", "--data", self.server.data)
+            time.sleep(LOAD_SECONDS / 4)
+            self.server.kill()
+            for thread in threads:
+                thread.join(60)
+        assert all(member.acknowledged > 5 for member in self.members)
+
+    # -- cuts ----------------------------------------------------------------------------------
+    def places(self, count):
+        """Indexes of events: a third at random, a third around names and syncs, a third behind a start."""
+        special = [i for i, e in enumerate(self.events) if e.kind in (eventlog.RENAME, eventlog.LINK, eventlog.UNLINK,
+                                                                     eventlog.CREATE, eventlog.TRUNCATE, eventlog.SYNC)]
+        starts = [next(i for i, e in enumerate(self.events) if e.at >= start) for start in self.starts]
+        chosen = [self.random.choice(special) + self.random.randint(0, 1) for _ in range(count // 3)]
+        chosen += [self.random.choice(starts) + self.random.randint(0, 40) for _ in range(count // 3)]
+        chosen += [self.random.randint(0, len(self.events)) for _ in range(count - len(chosen))]
+        return sorted(min(place, len(self.events)) for place in chosen)
+
+    def cut(self, count):
+        """Judges so many states; returns how many. Raises at the first that is wrong."""
+        lister, fed, fates = listing.Lister(SEGMENT), 0, disk.fates(self.random)
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="posthorn-cut-", dir=MEMORY))
+        try:
+            for place in self.places(count):
+                for event in self.events[fed:place]:
+                    self.disk.feed(event)
+                fed = place
+                fate = next(fates)
+                self.disk.save(folder / "data", fate)
+                self.judge(lister.list(folder / "data"), place, fate)
+            return count
+        except ledger.Lost:
+            keep = os.environ.get("POSTHORN_KEEP")  # for a closer look
+            if keep:
+                shutil.copytree(folder, keep, dirs_exist_ok=True)
+            raise
+        finally:
+            lister.close()
+            shutil.rmtree(folder)
+
+    def judge(self, found, place, fate):
+        position = self.events[place - 1].at if place else 0
+        try:
+            if found.fault or found.errors != 0:
+                raise ledger.Lost(f"{found.fault}, {found.errors} errors, {found.reports}")
+            for member in self.members:
+                member.judge_cut(found, position, certain=fate.names == fate.data == 0)
+        except ledger.Lost as lost:
+            raise ledger.Lost(f"cut at event {place} (position {position}), names {fate.names:.1f}, data {fate.data:.1f}, "
+                              f"torn {fate.torn:.1f}: {lost}") from None
+
+
+def test_power_cuts(capsys):
+    run = Run()
+    kinds = {e.kind for e in run.events}
+    assert {eventlog.RENAME, eventlog.LINK, eventlog.UNLINK, eventlog.CREATE, eventlog.SYNC_ONE} <= kinds, kinds
+    began = time.monotonic()
+    count = run.cut(CUTS)
+    with capsys.disabled():
+        print(f"\npower cuts: {count} states of {len(run.events)} events, "
+              f"{sum(m.acknowledged for m in run.members)} acknowledged, {time.monotonic() - began:.0f} s")
+
+
+def test_without_syncs_it_fails():
+    """The proof that the harness can fail: a disk whose syncs do nothing, as a build without fdatasync."""
+    run = Run(pretend={eventlog.SYNC})
+    with pytest.raises(ledger.Lost):
+        run.cut(40)
