@@ -107,11 +107,14 @@ class Server:
         self.config.write_text("\n".join(lines) + "\n")
 
     # -- life --------------------------------------------------------------------------------
+    def environment(self):
+        return environment()
+
     def start(self):
         began = time.monotonic()
         self.log = open(self.dir / "stderr", "ab")
         self.process = subprocess.Popen([binary(), "serve", "-c", str(self.config)], stdin=subprocess.DEVNULL,
-                                        stdout=self.log, stderr=self.log, env=environment(), start_new_session=True)
+                                        stdout=self.log, stderr=self.log, env=self.environment(), start_new_session=True)
         try:
             wait_port(self.ports["imap"], self.process, 30)
             wait_port(self.ports["lmtp"], self.process, 30)
@@ -209,6 +212,7 @@ VARIANTS = {
 # What a transcript's line `server KIND` asks for.
 KINDS = {
     "readonly-mount": {"test_mount": "bob lr"},
+    "dropbox-mount": {"test_mount": "bob li"},
 }
 
 
