@@ -149,6 +149,10 @@ take_response(struct preauth *m, struct span line)
         cancel(m, "Authentication cancelled.");
         return;
     }
+    if (m->is_lost) {
+        preauth_refuse(m, m->lost_to);
+        return;
+    }
     buf_init(&decoded, LIMIT_sasl_response);
     if (base64_decode(line, &decoded)) {
         cancel(m, "Invalid base64.");
@@ -233,7 +237,16 @@ challenge(struct preauth *m, struct span data)
     m->ops->write(m->gate, buf_span(&b));
     buf_done(&b);
     m->in_sasl = true;
+    m->is_lost = false;
     m->state = PREAUTH_READING;
+}
+
+// The exchange ended while the client has the word: auth died or lost patience. It is told with its next line.
+static void
+lose(struct preauth *m, const struct auth_reply *reply)
+{
+    m->is_lost = true;
+    m->lost_to = reply->verdict == AUTH_REFUSED ? reply->fault : FAULT_SERVERBUG;
 }
 
 static const struct {
@@ -261,6 +274,10 @@ preauth_refuse(struct preauth *m, enum fault_kind kind)
 static void
 auth_reply(struct preauth *m, const struct auth_reply *reply)
 {
+    if (m->state == PREAUTH_READING && m->in_sasl) {
+        lose(m, reply);
+        return;
+    }
     must(m->state == PREAUTH_WAITING);
     if (reply->verdict == AUTH_OK)
         m->state = PREAUTH_DONE;

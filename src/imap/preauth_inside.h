@@ -14,7 +14,9 @@ struct preauth {
     const struct preauth_ops *ops;
     void *gate;
     enum preauth_state state;
-    bool in_sasl;   // the next line is a SASL response
+    bool in_sasl;  // the next line is a SASL response
+    bool is_lost;  // and there is no exchange any more
+    enum fault_kind lost_to;
     bool is_login;  // the exchange under way came from LOGIN
     unsigned bad;
     struct command_reader reader;

@@ -383,6 +383,24 @@ test_id_is_capped(void **state)
     buf_done(&in);
 }
 
+// Auth dies or times out while the client has the word: it is told with its next line, which is no command.
+static void
+test_exchange_lost(void **unused)
+{
+    (void)unused;
+    struct gate g;
+    const struct auth_reply gone = {.verdict = AUTH_REFUSED, .fault = FAULT_UNAVAILABLE};
+    open_gate(&g, "c+", true, false);
+    feed(&g, SPAN("a AUTHENTICATE PLAIN\r\n"), 0);
+    imap_preauth_service.auth_reply(g.m, &gone);
+    buf_reset(&g.said);
+    feed(&g, SPAN("AAAA\r\n"), 0);
+    assert_true(span_starts(buf_span(&g.said), SPAN("a NO [UNAVAILABLE]")));
+    feed(&g, SPAN("b LOGIN x y\r\n"), 0);
+    assert_int_equal(imap_preauth_service.state(g.m), PREAUTH_DONE);
+    close_gate(&g);
+}
+
 static void
 test_ends(void **state)
 {
@@ -407,6 +425,7 @@ main(void)
         cmocka_unit_test(test_endless_input_ends),
         cmocka_unit_test(test_id),
         cmocka_unit_test(test_id_is_capped),
+        cmocka_unit_test(test_exchange_lost),
         cmocka_unit_test(test_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

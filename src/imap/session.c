@@ -169,9 +169,11 @@ session_rest(struct imap_session *s)
         session_end(s);
         return;
     }
-    size_t literal = s->reader.literal_end;
+    // What was looked at stays in the input until the command is whole: room for a line comes on top of that.
+    size_t held =
+        s->reader.literal_end > s->reader.at ? s->reader.literal_end : s->reader.at;
     buf_done(&s->line);
-    conn_input_max(s->conn, literal + LIMIT_line + 2);
+    conn_input_max(s->conn, held + LIMIT_line + 2);
     timer_set(&s->timer, s->idling ? LIMIT_idle_notify_ms : LIMIT_idle_ms);
 }
 

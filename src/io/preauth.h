@@ -59,6 +59,7 @@ struct preauth_service {
     size_t (*input)(struct preauth *m, struct span in);  // consumed octets; 0: needs more
     // facts->tls is true now; all earlier state is forgotten
     void (*tls_started)(struct preauth *m);
+    // Expected while PREAUTH_WAITING; a refusal may come while the client has the word, too (auth is gone).
     void (*auth_reply)(struct preauth *m, const struct auth_reply *reply);
     // says the goodbye of the protocol and closes
     void (*end)(struct preauth *m, enum preauth_end why);
