@@ -15,7 +15,8 @@ lhlo(struct lmtp_session *s, struct span args)
         return;
     }
     lmtp_reset(s);
-    s->client = arena_dup(s->lifetime, span_slice(args, 0, 255));
+    buf_reset(&s->client);
+    buf_put(&s->client, span_slice(args, 0, s->client.max));
     s->greeted = true;
     conn_printf(s->conn,
                 "250-%s\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-"
@@ -90,7 +91,7 @@ mail(struct lmtp_session *s, struct span args)
         lmtp_say(s, 503, "5.5.1", s->greeted ? "Sender already given" : "Say LHLO first");
         return;
     }
-    if (smtp_envelope_parse(args, "FROM", s->arena, &e, &f) != R_OK) {
+    if (smtp_envelope_parse(args, "FROM", s->scratch, &e, &f) != R_OK) {
         lmtp_say(s, 501, "5.5.4", "Syntax: MAIL FROM:<address>");
         return;
     }
@@ -140,7 +141,12 @@ rcpt(struct lmtp_session *s, struct span args)
         lmtp_say(s, 503, "5.5.1", "MAIL first");
         return;
     }
-    if (smtp_envelope_parse(args, "TO", s->arena, &e, &f) != R_OK || e.path.null) {
+    if (s->recipient_tries++ >= LIMIT_recipient_tries) {  // somebody guesses names
+        lmtp_say(s, 421, "4.7.0", "Too many recipients tried");
+        s->quitting = true;
+        return;
+    }
+    if (smtp_envelope_parse(args, "TO", s->scratch, &e, &f) != R_OK || e.path.null) {
         lmtp_say(s, 501, "5.5.4", "Syntax: RCPT TO:<address>");
         return;
     }
@@ -218,11 +224,21 @@ unknown(struct lmtp_session *s)
     s->quitting = true;
 }
 
+// No control character belongs in a line, a bare CR or LF least of all.
+static bool
+is_clean(struct span line)
+{
+    for (size_t i = 0; i + 2 < line.n; i++)
+        if ((unsigned char)line.p[i] < ' ' || line.p[i] == 0x7F)
+            return false;
+    return true;
+}
+
 void
 lmtp_command(struct lmtp_session *s, struct span line)
 {
     struct smtp_command c;
-    if (smtp_command_parse(line, &c) != R_OK) {
+    if (!is_clean(line) || smtp_command_parse(line, &c) != R_OK) {
         unknown(s);
         return;
     }

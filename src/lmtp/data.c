@@ -9,8 +9,6 @@
 
 // The message: DATA (RFC 5321 section 4.1.1.4) and BDAT (RFC 3030), then one answer per recipient (RFC 2033 section 4.2).
 
-enum { TIMEOUT_MS = 300000 };
-
 static void
 put_date(struct buf *b)
 {
@@ -29,7 +27,7 @@ put_trace(struct lmtp_session *s, struct buf *b)
     buf_printf(b, "Return-Path: <%.*s>\r\n", SPAN_ARG(s->sender));
     if (s->recipient_count == 1)
         buf_printf(b, "Delivered-To: %.*s\r\n", SPAN_ARG(s->recipients->address));
-    buf_printf(b, "Received: from %.*s", SPAN_ARG(s->client));
+    buf_printf(b, "Received: from %.*s", SPAN_ARG(buf_span(&s->client)));
     if (s->remote.n > 0)
         buf_printf(b, " ([%.*s])", SPAN_ARG(s->remote));
     buf_printf(b, "\r\n\tby %s with LMTP id %016llx", s->host->hostname,
@@ -121,7 +119,7 @@ finish(struct lmtp_session *s)
 static enum result
 wait_more(struct lmtp_session *s)
 {
-    return conn_input(s->conn).n > 0 ? R_OK : conn_wait_input(s->conn, 1, TIMEOUT_MS);
+    return conn_input(s->conn).n > 0 ? R_OK : conn_wait_input(s->conn, 1, LIMIT_lmtp_ms);
 }
 
 void

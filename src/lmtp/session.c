@@ -60,7 +60,7 @@ lmtp_reset(struct lmtp_session *s)
     s->has_sender = false;
     s->recipients = NULL;
     s->recipients_end = &s->recipients;
-    s->recipient_count = 0;
+    s->recipient_count = s->recipient_tries = 0;
     s->intake_failed = false;
 }
 
@@ -70,7 +70,9 @@ session_free(struct lmtp_session *s)
     lmtp_reset(s);
     DL_DELETE(sessions, s);
     session_count--;
+    timer_clear(&s->silence);
     arena_free(&s->arena);
+    buf_done(&s->client);
     conn_finish(&s->conn);
     struct arena *lifetime = s->lifetime;
     arena_free(&lifetime);
@@ -94,11 +96,11 @@ run_lines(struct lmtp_session *s)
             lmtp_say(s, 500, "5.5.2", "Line too long");
             continue;
         }
-        struct arena *a = arena_new();
-        struct span line = arena_dup(a, span_slice(in, 0, n));
+        s->scratch = arena_new();
+        struct span line = arena_dup(s->scratch, span_slice(in, 0, n));
         conn_consume(s->conn, n);
         lmtp_command(s, line);
-        arena_free(&a);
+        arena_free(&s->scratch);
         task_yield();
     }
 }
@@ -116,7 +118,17 @@ run(void *arg)
         session_free(s);
         return;
     }
+    timer_set(&s->silence, LIMIT_lmtp_ms);
     conn_read_resume(s->conn);
+}
+
+// RFC 5321 section 4.5.3.2.7.
+static void
+on_silence(void *arg)
+{
+    struct lmtp_session *s = arg;
+    lmtp_say(s, 421, "4.4.2", "No command for too long");
+    session_free(s);
 }
 
 static void
@@ -128,6 +140,7 @@ on_input(struct conn *c, void *arg)
         return;
     if (smtp_line(in) > 0 || in.n > LIMIT_smtp_line) {
         s->busy = true;
+        timer_clear(&s->silence);
         task_start(run, s);
     } else if (conn_eof(c)) {
         session_free(s);
@@ -144,6 +157,9 @@ lmtp_session_start(struct conn *conn, const struct lmtp_host *host, struct span 
     s->host = host;
     s->arena = arena_new();
     s->remote = arena_dup(lifetime, remote);
+    buf_init(&s->client, 255);
+    timer_init(&s->silence, on_silence, s);
+    timer_set(&s->silence, LIMIT_lmtp_ms);
     lmtp_reset(s);
     DL_APPEND(sessions, s);
     session_count++;

@@ -4,6 +4,7 @@
 // The inside of an LMTP session. Only files of lmtp/ include this.
 
 #include "lmtp/lmtp.h"
+#include "io/loop.h"
 #include "mail/intake.h"
 #include "wire/smtp.h"
 
@@ -17,15 +18,18 @@ struct lmtp_session {
     struct lmtp_session *prev, *next;
     struct conn *conn;
     const struct lmtp_host *host;
-    struct arena *arena;         // of the transaction
-    struct span remote, client;  // address; name given with LHLO
+    struct arena *arena;    // of the transaction
+    struct arena *scratch;  // of the command under way
+    struct timer silence;   // between commands
+    struct span remote;     // address
+    struct buf client;      // name given with LHLO
     struct arena *lifetime;
     bool busy, quitting, draining, greeted;
     uint8_t bad;  // commands in a row
     bool has_sender;
     struct span sender;  // "" for <>
     struct lmtp_recipient *recipients, **recipients_end;
-    unsigned recipient_count;
+    unsigned recipient_count, recipient_tries;
     struct intake *intake;  // while BDAT chunks come in
     bool intake_failed;
     struct fault intake_fault;

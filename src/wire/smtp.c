@@ -5,8 +5,12 @@
 size_t
 smtp_line(struct span input)
 {
-    size_t at = span_find_char(input, '\n');
-    return at < input.n ? at + 1 : 0;
+    for (size_t at = 0; at < input.n; at++) {
+        at += span_find_char(span_skip(input, at), '\n');
+        if (at > 0 && at < input.n && input.p[at - 1] == '\r')
+            return at + 1;
+    }
+    return 0;
 }
 
 static struct span

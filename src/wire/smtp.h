@@ -8,7 +8,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 
-// Octets of the first line with its line end (CRLF, or bare LF), or 0 when it is not whole yet.
+// Octets of the first line with its line end, or 0 when it is not whole yet. Only CRLF ends one (RFC 5321 section 2.3.8).
 size_t smtp_line(struct span input);
 
 struct smtp_param {

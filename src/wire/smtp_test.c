@@ -71,6 +71,8 @@ test_commands(void **unused)
     assert_int_equal(smtp_command_parse(SPAN("RSET\0\r\n"), &c), R_FAIL);
     assert_int_equal(smtp_line(SPAN("QUIT\r\nx")), 6);
     assert_int_equal(smtp_line(SPAN("QUIT\r")), 0);
+    assert_int_equal(smtp_line(SPAN("\nQUIT\n")), 0);
+    assert_int_equal(smtp_line(SPAN("A\nB\rC\r\nD\r\n")), 7);
 }
 
 static void
