@@ -52,7 +52,7 @@ front_new(struct gate *g, const struct preauth_service *service, enum tls_kind t
     buf_init(&f->login.data, LIMIT_channel_message);
     timer_init(&f->deadline, on_deadline, f);
     timer_init(&f->tick, on_tick, f);
-    timer_set(&f->deadline, LIMIT_preauth_ms);
+    timer_set(&f->deadline, g->options.preauth_ms);
     refresh(f);
     return f;
 }

@@ -13,6 +13,7 @@ struct gate_options {
     bool plaintext_auth;
     unsigned mail_threads;          // home of an account: account % mail_threads
     unsigned preauth_max;           // connections before login, in this process
+    uint32_t preauth_ms;            // time from connect to login
     void (*on_drained)(void *arg);  // after gate_drain, when the last connection is gone
     void *arg;
 };

@@ -4,7 +4,7 @@
 #include <event2/event.h>
 #include <sys/socket.h>
 
-enum { ACCEPTS_PER_TURN = 32 };
+enum { ACCEPTS_PER_TURN = 32, PAUSE_MS = 200 };
 
 static const struct door_row rows[] = {
     {"admin", false, mail_admin_accept},
@@ -21,15 +21,35 @@ row_find(struct span service)
 }
 
 static void
+on_pause_over(void *arg)
+{
+    struct door *d = arg;
+    must(event_add(d->event, NULL) == 0);
+}
+
+// Without descriptors the socket stays readable: it is left alone for a while.
+static void
+pause_accepting(struct door *d)
+{
+    log_warning("mail", "accept: %m; waiting");
+    event_del(d->event);
+    timer_set(&d->pause, PAUSE_MS);
+}
+
+static void
 on_accept(evutil_socket_t fd, short what, void *arg)
 {
     struct door *d = arg;
     (void)what;
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
         int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (client < 0)
-            return;
-        d->row->accept(d->home, client);
+        if (client >= 0) {
+            d->row->accept(d->home, client);
+            continue;
+        }
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+            pause_accepting(d);
+        return;
     }
 }
 
@@ -56,6 +76,7 @@ mail_door_open(struct mail_role *r, const struct listen_socket *s, int fd)
         *d = (struct door){
             .home = &r->homes[i], .row = row, .fd = fcntl(fd, F_DUPFD_CLOEXEC, 0)};
         must(d->fd >= 0);
+        timer_init(&d->pause, on_pause_over, d);
         loop_post(d->home->loop, open_here, d);
     }
     close(fd);
@@ -67,6 +88,7 @@ mail_door_close_all(struct home *h)
     while (h->doors != NULL) {
         struct door *d = h->doors;
         h->doors = d->next;
+        timer_clear(&d->pause);
         event_free(d->event);
         close(d->fd);
         free(d);

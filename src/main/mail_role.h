@@ -31,6 +31,7 @@ struct door {
     struct home *home;
     const struct door_row *row;
     struct event *event;
+    struct timer pause;  // while there are no descriptors left
     int fd;
 };
 

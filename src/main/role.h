@@ -41,6 +41,9 @@ role_main_fn role_mail_main;
 // return ROLE_EXIT_SETTINGS. Descriptors from close_from on are closed (0: none).
 enum result role_confine(const struct role_start *start, int close_from) MUST_CHECK;
 
+// With test_probe: tries what a taken-over process would, and logs what came of it, a line each.
+void role_probe(const struct role_start *start);
+
 // The link is a role's end of its channel to the supervisor: it unpacks the messages and calls these.
 // Functions that a role does not need are NULL; such a message is fatal then, as is one that does not unpack.
 struct role_link_ops {

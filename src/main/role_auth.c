@@ -274,6 +274,7 @@ begin(void *arg)
     role->pool = pool_new(threads_of(role->start->config->auth_threads));
     role->link = role_link_open(role->start->supervisor, &link_ops, role);
     role_link_ready(role->link);
+    role_probe(role->start);
 }
 
 static enum result
@@ -321,7 +322,8 @@ finish(struct auth_role *role)
     role_link_close(&role->link);
     userdb_close(&role->db);
     throttle_free(&role->throttle);
-    explicit_bzero(role->ticket_key.p, role->ticket_key.cap);
+    if (role->ticket_key.p != NULL)  // it may never have arrived
+        explicit_bzero(role->ticket_key.p, role->ticket_key.cap);
     buf_done(&role->ticket_key);
     buf_done(&role->domains);
     buf_done(&role->decoy_hash);

@@ -74,6 +74,8 @@ begin(void *arg)
         .plaintext_auth = c->plaintext_auth,
         .mail_threads = threads_of(c->mail_threads),
         .preauth_max = preauth_max(),
+        .preauth_ms = c->test_preauth_time > 0 ? (uint32_t)c->test_preauth_time * 1000
+                                               : LIMIT_preauth_ms,
         .on_drained = stop,
         .arg = r,
     };
@@ -81,6 +83,7 @@ begin(void *arg)
     timer_init(&r->patience, stop, r);
     r->link = role_link_open(r->start->supervisor, &link_ops, r);
     role_link_ready(r->link);
+    role_probe(r->start);
 }
 
 int

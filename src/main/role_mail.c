@@ -155,6 +155,7 @@ begin(void *arg)
     timer_init(&r->keeping, on_keeping, r);
     timer_set(&r->keeping, KEEPING_MS);
     role_link_ready(r->link);
+    role_probe(r->start);
 }
 
 static void

@@ -1,6 +1,7 @@
 #include "main/start.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "os/probe.h"
 #include "os/sandbox.h"
 #include <errno.h>
 #include <signal.h>
@@ -151,4 +152,35 @@ role_confine(const struct role_start *start, int close_from)
     }
     log_error("main", "%s: no sandbox: %s", start->role->name, f.why);
     return R_FAIL;
+}
+
+// Something in the data directory that the role has no business with.
+static void
+put_other_place(const struct role_start *start, struct buf *b)
+{
+    bool auth = span_eq(span_str(start->role->name), SPAN("auth"));
+    buf_printf(b, "%s/%s", start->config->data, auth ? "journal" : "users/users.db");
+    buf_put_char(b, '\0');
+}
+
+void
+role_probe(const struct role_start *start)
+{
+    struct buf place, report;
+    struct span rest, line;
+    if (!start->config->test_probe)
+        return;
+    buf_init(&place, 4096);
+    buf_init(&report, 65536);
+    put_other_place(start, &place);
+    must(!place.over);
+    struct probe_targets t = {.foreign = "/etc/hostname", .other_role = place.p, .port = 1};
+    bool holds = probe_run(start->role, &t, &report);
+    rest = buf_span(&report);
+    while (span_next_field(&rest, '\n', &line) == R_OK)
+        if (line.n > 0)
+            log_info("main", "probe: %.*s", SPAN_ARG(line));
+    log_info("main", "probe: the sandbox %s", holds ? "holds" : "DOES NOT HOLD");
+    buf_done(&place);
+    buf_done(&report);
 }
