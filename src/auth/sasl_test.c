@@ -80,7 +80,7 @@ test_login(void **state)
     for (int initial = 0; initial < 2; initial++) {
         struct sasl *s = open_sasl("LOGIN", false);
         struct fault f = {0};
-        struct sasl_outcome o = {.verdict = SASL_CONTINUE};
+        struct sasl_outcome o;
         if (!initial) {
             o = sasl_step(s, SPAN_NONE, &f);
             assert_true(span_eq(o.data, SPAN("Username:")));

@@ -11,6 +11,9 @@ static const struct fault_info infos[FAULT_COUNT] = {
 #undef FAULT
 };
 
+#undef fault_set  // the analyzer's
+#undef fault_errno
+
 const struct fault_info *
 fault_info(enum fault_kind kind)
 {

@@ -51,6 +51,18 @@ enum result fault_set(struct fault *f, enum fault_kind kind, const char *fmt, ..
 // The same with strerror(errno) appended.
 enum result fault_errno(struct fault *f, enum fault_kind kind, const char *what);
 
+// The analyzer does not see other files, and would follow guards that go on after a fault.
+#ifdef __clang_analyzer__
+static inline enum result
+fault_is_set(enum result r)
+{
+    (void)r;
+    return R_FAIL;
+}
+#define fault_set(...) fault_is_set((fault_set)(__VA_ARGS__))
+#define fault_errno(...) fault_is_set((fault_errno)(__VA_ARGS__))
+#endif
+
 // Aborts with a line on stderr: for bugs, never for what a peer, the disk or the network can cause.
 #define must(x) ((x) ? (void)0 : fault_abort(#x, __FILE__, __LINE__))
 _Noreturn void fault_abort(const char *what, const char *file, int line);

@@ -4,7 +4,7 @@
 
 #define HASH_FUNCTION(key, size, value)                                                    \
     ((value) = (unsigned)hash_keyed(span_of((key), (size))))
-#include <uthash.h>
+#include "base/table.h"
 #include <utlist.h>
 
 struct crowd_key {
@@ -39,7 +39,6 @@ key_of(const struct sockaddr *address)
 }
 
 static struct crowd_place *
-// NOLINTNEXTLINE(readability-function-size): uthash
 place_find(const struct crowd *c, const struct sockaddr *address)
 {
     struct crowd_key k = key_of(address);
@@ -49,7 +48,6 @@ place_find(const struct crowd *c, const struct sockaddr *address)
 }
 
 static struct crowd_place *
-// NOLINTNEXTLINE(readability-function-size): uthash
 place_get(struct crowd *c, const struct sockaddr *address)
 {
     struct crowd_place *p = place_find(c, address);

@@ -19,14 +19,12 @@ exchange_free(struct gate *g, struct exchange *e)
 }
 
 static void
-// NOLINTNEXTLINE(readability-function-size): uthash
 exchange_add(struct gate *g, struct exchange *e)
 {
     HASH_ADD(hh, g->exchanges, id, sizeof e->id, e);
 }
 
 static struct exchange *
-// NOLINTNEXTLINE(readability-function-size): uthash
 exchange_find(struct gate *g, uint64_t id)
 {
     struct exchange *e;

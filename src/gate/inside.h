@@ -17,7 +17,7 @@
 // Keys of these tables come from outside.
 #define HASH_FUNCTION(key, size, value)                                                    \
     ((value) = (unsigned)hash_keyed(span_of((key), (size))))
-#include <uthash.h>
+#include "base/table.h"
 
 struct listener;  // listener.c
 

@@ -16,14 +16,12 @@ passage_ready(struct front *f)
 }
 
 static void
-// NOLINTNEXTLINE(readability-function-size): uthash
 passage_add(struct gate *g, struct passage *w)
 {
     HASH_ADD(hh, g->passages, session, sizeof w->session, w);
 }
 
 static struct passage *
-// NOLINTNEXTLINE(readability-function-size): uthash
 passage_find(struct gate *g, uint64_t session)
 {
     struct passage *w;
@@ -148,7 +146,6 @@ passage_give_back(struct gate *g, const struct handover *h, int fd)
 }
 
 void
-// NOLINTNEXTLINE(readability-function-size): uthash
 passage_free_all(struct gate *g)
 {
     struct passage *w, *next = g->passages;
@@ -158,7 +155,6 @@ passage_free_all(struct gate *g)
         pump_free(&w->pump);
         buf_done(&w->unread);
     }
-    // NOLINTNEXTLINE(clang-analyzer-unix.Malloc): uthash has let go of w before it is freed
     HASH_ITER(hh, g->passages, w, next)
     {
         // NOLINTNEXTLINE(clang-analyzer-unix.Malloc): as above

@@ -13,7 +13,7 @@
 #include "mail/view.h"
 
 #include <stdatomic.h>
-#include <uthash.h>
+#include "base/table.h"
 
 struct home;
 

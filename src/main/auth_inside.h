@@ -14,7 +14,7 @@
 #include "io/task.h"
 #include "main/role.h"
 
-#include <uthash.h>
+#include "base/table.h"
 
 struct auth_channel;
 

@@ -3,7 +3,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "io/task.h"
-#include <uthash.h>
+#include "base/table.h"
 
 enum { AWAY_STEP_MS = 50 };
 
@@ -41,7 +41,6 @@ on_end(struct channel *c, void *arg)
 }
 
 static void
-// NOLINTNEXTLINE(readability-function-size): uthash
 take_lookup(struct home *h, const struct lookup_reply *r)
 {
     struct ask *a;
@@ -57,7 +56,6 @@ take_lookup(struct home *h, const struct lookup_reply *r)
 }
 
 static void
-// NOLINTNEXTLINE(readability-function-size): uthash
 take_admin(struct home *h, const struct admin_reply *r)
 {
     struct ask *a;
@@ -114,7 +112,6 @@ await_auth(struct home *h, struct fault *f)
 }
 
 static enum result
-// NOLINTNEXTLINE(readability-function-size): uthash
 ask(struct home *h, struct ask *a, enum message_type type, struct buf *message,
     struct fault *f)
 {

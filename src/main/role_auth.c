@@ -317,8 +317,10 @@ finish(struct auth_role *role)
 {
     timer_clear(&role->patience);
     role->draining = false;
-    while (role->channels != NULL)
-        channel_drop(role->channels);
+    for (struct auth_channel *at = role->channels, *next; at != NULL; at = next) {
+        next = at->next;
+        channel_drop(at);
+    }
     role_link_close(&role->link);
     userdb_close(&role->db);
     throttle_free(&role->throttle);

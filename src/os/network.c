@@ -75,11 +75,11 @@ enum result
 network_peer(int fd, unsigned char address_out[16])
 {
     union {
+        struct sockaddr_storage space;
         struct sockaddr any;
         struct sockaddr_in v4;
         struct sockaddr_in6 v6;
-        struct sockaddr_storage space;
-    } a;
+    } a = {0};
     socklen_t n = sizeof a;
     if (getpeername(fd, &a.any, &n) != 0)
         return R_FAIL;

@@ -45,10 +45,10 @@ put_v6(struct buf *b, const struct sockaddr_in6 *a)
 }
 
 union address {
+    struct sockaddr_storage space;
     struct sockaddr any;
     struct sockaddr_in v4;
     struct sockaddr_in6 v6;
-    struct sockaddr_storage space;
 };
 
 static void
@@ -65,7 +65,7 @@ put_address(struct buf *b, const union address *a)
 void
 peer_remote_text(int fd, struct buf *b)
 {
-    union address a;
+    union address a = {0};
     socklen_t n = sizeof a;
     if (getpeername(fd, &a.any, &n) == 0)
         put_address(b, &a);
@@ -74,7 +74,7 @@ peer_remote_text(int fd, struct buf *b)
 void
 peer_local_text(int fd, struct buf *b)
 {
-    union address a;
+    union address a = {0};
     socklen_t n = sizeof a;
     if (getsockname(fd, &a.any, &n) == 0)
         put_address(b, &a);

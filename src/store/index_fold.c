@@ -160,7 +160,7 @@ static enum result
 read_header(struct index_fold *w, struct header *h, struct fault *f)
 {
     struct index_key key = fold_header_place(&h->key);
-    struct span value;
+    struct span value = SPAN_NONE;
     enum result r = fold_get(w, &key, &value, f);
     if (r != R_OK)
         return r;

@@ -487,7 +487,7 @@ mem_compact(struct store *s, const struct store_compaction *c, uint64_t *freed_o
     enum result r = mem_accounts(s, &ids, &n, f);
     bool *live = calloc(records + 1, sizeof *live);
     must(live != NULL);
-    for (size_t i = 0; i < 2 * n && r == R_OK; i++) {
+    for (size_t i = 0; n > 0 && i < 2 * n && r == R_OK; i++) {
         struct state *st;
         r = whole_state(s, ids[i % n], &st, f);
         if (r != R_OK)

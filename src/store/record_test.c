@@ -56,7 +56,7 @@ check_cuts(const struct buf *b, get_fn *get)
     buf_init(&b_##name, 65536);                                                            \
     record_##name##_put(&b_##name, &(value));                                              \
     struct record_##name got;                                                              \
-    assert_int_equal(record_##name##_get(buf_span(&b_##name), &got), R_OK);                \
+    assert_int_equal(record_##name##_get(buf_span(&b_##name), &(got)), R_OK);              \
     check_cuts(&b_##name, cut_##name)
 
 #define CUT(name)                                                                          \

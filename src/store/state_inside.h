@@ -6,7 +6,7 @@
 
 #include "store/apply.h"
 
-#include <uthash.h>
+#include "base/table.h"
 
 struct keyword_sets *keyword_sets_new(void);
 void keyword_sets_free(struct keyword_sets **sets);
