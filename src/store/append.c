@@ -8,7 +8,11 @@
 #include <errno.h>
 #include <unistd.h>
 
-enum { GROUP_OCTETS = 16 << 20 };  // one write: more waits for the next one
+enum {
+    GROUP_OCTETS = 16 << 20,  // one write: more waits for the next one
+    ZERO_GROUP = 32 << 10,    // larger groups write no zeros
+    ZERO_AHEAD = 256 << 10,
+};
 
 // Batches that are written and synced together.
 struct group {
@@ -135,6 +139,7 @@ journal_roll(struct journal *j, uint64_t first_seq, uint64_t room, struct fault 
         close(j->fd);
     j->fd = fd;
     j->end = LAYOUT_SEGMENT;
+    j->zeroed = 0;
     j->header = h;
     return R_OK;
 }
@@ -201,6 +206,23 @@ group_rewind(struct journal *j, int err, struct fault *f)
     bool space = err == ENOSPC || err == EDQUOT || err == EFBIG;
     if (!space || ftruncate(j->fd, (off_t)j->end) != 0 || disk_sync(j->fd, &sync) != R_OK)
         journal_stop(j);
+    j->zeroed = 0;
+}
+
+// A sync of blocks that were never written makes the file system commit its own journal too, which costs more than the
+// record when groups are small. Then the room of the next ones is written as zeros, synced together with this one;
+// large groups do without, since it doubles what is written. Recovery reads zeros there in any case.
+static void
+group_zero_ahead(struct journal *j, const struct group *g)
+{
+    static char zeros[ZERO_AHEAD];
+    struct fault
+        ignored;  // this group is written; should the disk be failing, its sync tells
+    uint64_t end = j->end + g->octets;
+    if (g->octets > ZERO_GROUP || end <= j->zeroed || end + ZERO_AHEAD > j->segment_size)
+        return;
+    if (disk_write(j->fd, end, span_of(zeros, sizeof zeros), &ignored) == R_OK)
+        j->zeroed = end + ZERO_AHEAD;
 }
 
 static enum result
@@ -217,6 +239,7 @@ group_write(struct journal *j, struct group *g, struct fault *f)
         group_rewind(j, err, f);
         return R_FAIL;
     }
+    group_zero_ahead(j, g);
     // what is on disk is unknown now: never again (STORE.md rule 4)
     if (fdatasync(j->fd) != 0) {
         fault_errno(f, FAULT_DISK, "journal: fdatasync");
