@@ -52,9 +52,8 @@ struct imap_fetch_run {
     struct message_cache cache;  // valid with FETCH_CACHE or FETCH_BODY
     struct arena *scratch;       // of the message
     bool streamed;               // octets of this message's line have left already
-    struct buf *flag_texts;      // keyword set -> rendered names, for one generation
+    struct buf *flag_texts;      // keyword set -> rendered names
     size_t flag_text_count;
-    uint64_t generation;
     struct fault fault;  // the first message that failed
     bool failed;
 };

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "mail/folders.h"
+#include "mail/name.h"
 
 struct home {
     struct loop *loop;
@@ -44,6 +45,7 @@ account_free(struct account *a)
         mailbox_release(a, m);
     }
     threads_free(a);
+    names_free(a);
     timer_clear(&a->idle);
     state_free(&a->state);
     arena_free(&a->batch_arena);
@@ -215,13 +217,18 @@ account_open(struct mail *m, uint64_t id, struct span user, bool create,
     return c.result;
 }
 
-static void
-unref(void *arg)
+void
+account_unref(struct account *a)
 {
-    struct account *a = arg;
     must(a->refs > 0);
     if (--a->refs == 0)
         timer_set(&a->idle, LIMIT_account_idle_ms);
+}
+
+static void
+unref(void *arg)
+{
+    account_unref(arg);
 }
 
 void
@@ -285,11 +292,22 @@ void
 mailbox_release(struct account *a, struct mailbox *m)
 {
     (void)a;
-    if (m->state || m->views)
+    if (m->state || m->views || m->pins > 0)
         return;
+    budget_give(BUDGET_TABLES, m->ghost_count * sizeof *m->ghosts);
     free(m->ghosts);
     free(m->events);
     free(m);
+}
+
+// Views may hold set numbers of the rows they read.
+static void
+drop_table(struct mailbox_state *s)
+{
+    const struct mailbox *m = s->mail;
+    state_table_drop(s);
+    if (!m || !m->views)
+        state_sets_drop(s);
 }
 
 // Drops the tables that were not used for the longest time, while the ledger is over its soft limit.
@@ -308,8 +326,9 @@ evict(struct home *h, const struct mailbox *keep)
             if (!budget_over_soft())
                 return;
             if (s->loaded && m != keep && (!m || (m->pins == 0 && now - m->used_ms > 100)))
-                state_table_drop(s);
+                drop_table(s);
         }
+        threads_free(a);
     }
 }
 
@@ -324,11 +343,12 @@ mailbox_load(struct account *a, struct mailbox *m, struct fault *f)
     m->pins++;
     enum result r = store_table_load(a->mail->options.store, a->state, m->id, f);
     m->pins--;
-    if (r == R_NONE || (r == R_OK && !m->state))
+    if (!m->state) {  // deleted meanwhile
+        mailbox_release(a, m);
         return fault_set(f, FAULT_NONEXISTENT, "mailbox is gone");
+    }
     if (r != R_OK)
         return r;
-    m->generation++;
     m->used_ms = clock_mono_ms();
     if (budget_over_soft())
         evict(a->home, m);

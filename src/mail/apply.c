@@ -3,6 +3,7 @@
 #include "base/budget.h"
 #include "base/clock.h"
 #include "base/limits.h"
+#include "mail/name.h"
 
 static void
 poke_run(void *arg)
@@ -100,19 +101,42 @@ before_gone(struct account *a, struct span meta)
 
 // ---- flag changes ----
 
+// The ring gets twice the room, in order.
+static void
+events_grow(struct mailbox *m)
+{
+    size_t cap = m->event_cap > 0 ? m->event_cap * 2 : 64;
+    struct flag_event *more = calloc(cap, sizeof *more);
+    must(more != NULL);
+    for (size_t i = 0; i < m->event_count; i++)
+        more[i] = m->events[(m->event_at + i) % m->event_cap];
+    free(m->events);
+    m->events = more;
+    m->event_at = 0;
+    m->event_cap = cap;
+}
+
+void
+mailbox_forget_events(struct mailbox *m)
+{
+    free(m->events);
+    m->events = NULL;
+    m->event_at = m->event_count = m->event_cap = 0;
+    if (m->state)
+        m->events_from = m->state->counts.modseq;
+}
+
 static void
 event_add(struct mailbox *m, uint64_t modseq, uint32_t uid, const struct view *origin)
 {
-    if (!m->events) {
-        m->events = calloc(LIMIT_flag_events, sizeof *m->events);
-        must(m->events != NULL);
-    }
-    if (m->event_count == LIMIT_flag_events) {
+    if (m->event_count == m->event_cap && m->event_cap < LIMIT_flag_events)
+        events_grow(m);
+    if (m->event_count == m->event_cap) {
         m->events_from = m->events[m->event_at].modseq;
-        m->event_at = (m->event_at + 1) % LIMIT_flag_events;
+        m->event_at = (m->event_at + 1) % m->event_cap;
         m->event_count--;
     }
-    m->events[(m->event_at + m->event_count++) % LIMIT_flag_events] =
+    m->events[(m->event_at + m->event_count++) % m->event_cap] =
         (struct flag_event){modseq, uid, origin};
 }
 
@@ -146,10 +170,8 @@ flags_changed(struct account *a, struct span meta)
     struct unpack u = unpack_of(r.groups);
     while (m->views && record_groups_next(&u, &g) == R_OK)
         group_events(m, r.modseq, g.ranges, a->origin);
-    if (!m->views) {
-        m->event_count = 0;
+    if (!m->views)
         m->events_from = r.modseq;
-    }
 }
 
 static void
@@ -177,6 +199,16 @@ mailbox_of_record(struct account *a, enum record_type type, struct span meta)
     }
 }
 
+static void
+tree_changed(struct account *a, enum record_type type, struct span meta)
+{
+    struct unpack u = unpack_of(meta);
+    if (type == RECORD_MAILBOX || type == RECORD_MAILBOX_GONE)
+        name_changed(a, unpack_var(&u));
+    if (type == RECORD_ACCOUNT_GONE)
+        names_free(a);
+}
+
 void
 account_apply(struct account *a, enum record_type type, struct span meta,
               struct record_place place)
@@ -189,6 +221,7 @@ account_apply(struct account *a, enum record_type type, struct span meta,
     if (state_apply(a->state, type, meta, place, &f) != R_OK)
         // acknowledged on disk, and cannot be served
         fault_abort(f.why, __FILE__, __LINE__);
+    tree_changed(a, type, meta);
     if (type == RECORD_FLAGS)
         flags_changed(a, meta);
     if (type == RECORD_ADDED)

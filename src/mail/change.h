@@ -35,7 +35,7 @@ struct flag_result {
     bool keywords_changed;
 };
 
-// Expunged messages are passed over (the caller may answer NO [EXPUNGEISSUED]). A refused right (s, t, w) on part
+// Expunged messages are passed over (the caller answers NO [EXPUNGEISSUED]). A refused right (s, t, w) on part
 // of the flags: those flags are left alone (RFC 4314 section 4); FAULT_NOPERM when none is allowed.
 enum result change_flags(const struct selection *sel, const struct flag_change *change,
                          struct arena *a, struct flag_result *out,
@@ -52,6 +52,7 @@ struct copy_result {
 };
 
 // Copies (moves) into dest, possibly of another account. EMAILID, THREADID, flags, keywords and dates are kept.
+// FAULT_EXPUNGEISSUED, and nothing copied, when a sequence number stands for an expunged message.
 // A move is one commit within an account; across accounts the copy is durable before the expunge.
 enum result change_copy(const struct selection *sel, const struct mailbox_ref *dest,
                         bool move, struct arena *a, struct copy_result *out,

@@ -28,6 +28,15 @@ change_modseq(struct account *a)
     return ++a->next_modseq;
 }
 
+enum result
+change_room(const struct store_batch *b, bool first, size_t octets, struct fault *f)
+{
+    if (octets < LIMIT_record_meta - LIMIT_batch_octets / 4 &&
+        store_batch_octets(b) + octets < LIMIT_record_meta - LIMIT_batch_octets / 4)
+        return R_OK;
+    return first ? fault_set(f, FAULT_LIMIT, "too many messages for one change") : R_NONE;
+}
+
 // ---- what will be ----
 
 struct mailbox_counts *
@@ -132,11 +141,15 @@ collect(struct batch_run *run)
     struct account *a = run->account;
     for (unsigned n = 0; a->waiting && n < LIMIT_batch_changes; n++) {
         struct change *c = a->waiting;
+        if (store_batch_octets(run->batch) > LIMIT_batch_octets)
+            return;
         size_t before = store_batch_count(run->batch);
         bool empty = before == 0;
         if ((c->flags & CHANGE_ALONE) && !empty)
             return;
         c->result = c->fn(a, run->batch, c->arg, c->fault);
+        if (c->result == R_FAIL && (c->flags & CHANGE_ALONE))
+            store_batch_cut(run->batch, before);
         if (c->result == R_NONE && !empty)
             return;
         must(c->result != R_NONE);
@@ -251,6 +264,6 @@ account_change(struct account *a, change_fn *fn, void *arg, unsigned flags,
     }
     while (!c.done)
         task_suspend();
-    a->refs--;
+    account_unref(a);
     return c.result;
 }

@@ -16,19 +16,23 @@ struct copy_call {
     struct fault *fault;
     enum result result;
     // across accounts
-    struct view_message *messages;
+    struct message_row *rows;
     struct row_flags *flags;
-    struct span **names;
+    struct keyword_names names;  // by the source's numbers
     size_t count;
 };
 
-// One copy under way, within an account.
+// Rows on their way into a mailbox.
 struct copying {
-    struct mailbox *from, *to;
+    struct mailbox *from, *to;  // from NULL: another account's
     struct store_batch *batch;
-    uint32_t *rows;           // of `from`
-    struct row_flags *flags;  // with the target's keyword numbers
+    bool first;                  // the batch was empty
+    struct keyword_names names;  // of the source's numbers
+    uint32_t *map;               // source's number -> target's number + 1, where known
+    struct message_row *rows;
+    struct row_flags *flags;  // with the source's numbers, then with the target's
     size_t n;
+    struct buf packed;
 };
 
 static bool
@@ -37,23 +41,63 @@ same_account(const struct copy_call *c)
     return c->view->account == c->dest->account;
 }
 
+static enum result
+translate_number(struct account *a, struct copying *c, uint32_t number, uint32_t *out,
+                 struct fault *f)
+{
+    if (c->map[number] == 0) {
+        struct keyword_names name = {&c->names.names[number], 1};
+        struct keyword_list in_target;
+        if (keyword_numbers(a, c->to, c->batch, &name, &in_target, f) != R_OK)
+            return R_FAIL;
+        c->map[number] = in_target.numbers[0] + 1;
+    }
+    *out = c->map[number] - 1;
+    return R_OK;
+}
+
+static int
+number_order(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return x < y ? -1 : x > y;
+}
+
 // Keyword numbers of the source as numbers of the target mailbox, by name.
 static enum result
-translate(struct account *a, const struct copying *c, const struct row_flags *now,
-          struct row_flags *out, struct fault *f)
+translate(struct account *a, struct copying *c, struct row_flags *now, struct fault *f)
 {
-    struct span *all = arena_array(a->batch_arena, now->keyword_count, sizeof *all);
-    struct keyword_names names = {all, now->keyword_count};
-    struct keyword_list numbers;
-    *out = *now;
-    if (c->from == c->to || names.n == 0)
+    size_t n = now->keyword_count;
+    uint32_t *numbers = arena_array(a->batch_arena, n, sizeof *numbers);
+    for (size_t i = 0; i < n; i++)
+        if (translate_number(a, c, now->keywords[i], &numbers[i], f) != R_OK)
+            return R_FAIL;
+    if (n > 1)
+        qsort(numbers, n, sizeof *numbers, number_order);
+    now->keywords = numbers;
+    return R_OK;
+}
+
+// Neighbours that share a list of numbers share the translated one.
+static enum result
+translate_all(struct account *a, struct copying *c, struct fault *f)
+{
+    const uint32_t *before = NULL, *after = NULL;
+    if (c->from == c->to)
         return R_OK;
-    for (size_t i = 0; i < names.n; i++)
-        all[i] = keyword_name(c->from, now->keywords[i]);
-    if (keyword_numbers(a, c->to, c->batch, &names, &numbers, f) != R_OK)
-        return R_FAIL;
-    out->keywords = numbers.numbers;
-    out->keyword_count = numbers.n;
+    c->map = arena_array(a->batch_arena, c->names.n, sizeof *c->map);
+    for (size_t i = 0; i < c->n; i++) {
+        struct row_flags *now = &c->flags[i];
+        const uint32_t *numbers = now->keywords;
+        if (now->keyword_count == 0)
+            continue;
+        if (numbers == before)
+            now->keywords = after;
+        else if (translate(a, c, now, f) != R_OK)
+            return R_FAIL;
+        before = numbers;
+        after = now->keywords;
+    }
     return R_OK;
 }
 
@@ -67,54 +111,58 @@ room_for_uids(struct account *a, struct mailbox *to, size_t n, struct fault *f)
 
 // Puts one message into the target's rows under the next UID.
 static void
-put_row(struct account *a, struct mailbox *to, const struct message_row *from,
-        const struct row_flags *now, struct buf *rows, struct copy_result *out)
+put_row(struct account *a, struct copying *c, size_t i, struct copy_result *out)
 {
     struct fault f;
-    struct message_row row = *from;
-    must(mailbox_next_uid(a, to, &row.uid, &f) == R_OK);
-    row.modseq = mailbox_next(a, to)->modseq;
+    struct message_row row = c->rows[i];
+    const struct row_flags *now = &c->flags[i];
+    must(mailbox_next_uid(a, c->to, &row.uid, &f) == R_OK);
+    row.modseq = mailbox_next(a, c->to)->modseq;
     row.save_date = clock_wall_s();
-    rows_count(mailbox_next(a, to), &row, now->flags, 1);
-    rows_add(rows, &row, now, now->keywords, now->keyword_count);
-    seqset_add(&out->source, from->uid);
+    rows_count(mailbox_next(a, c->to), &row, now->flags, 1);
+    rows_add(&c->packed, &row, now, now->keywords, now->keyword_count);
+    seqset_add(&out->source, c->rows[i].uid);
     seqset_add(&out->target, row.uid);
     out->count++;
 }
 
-// ---- within the account ----
+// The counts go back when the rows are too many for the batch; the UIDs do not.
+static enum result
+put_rows(struct account *a, struct copying *c, struct copy_result *out, struct fault *f)
+{
+    struct mailbox_counts *next = mailbox_next(a, c->to), before = *next;
+    next->modseq = change_modseq(a);
+    for (size_t i = 0; i < c->n && !c->packed.over; i++)
+        put_row(a, c, i, out);
+    size_t octets = c->packed.over ? SIZE_MAX : c->packed.n;
+    enum result r = change_room(c->batch, c->first, octets, f);
+    before.uidnext = next->uidnext;
+    if (r == R_OK)
+        rows_put_copied(c->batch, c->to->id, next, buf_span(&c->packed));
+    else
+        *next = before;
+    return r;
+}
 
 static enum result
-translate_all(struct account *a, struct copying *c, struct fault *f)
+copy_rows(struct account *a, struct copying *c, struct copy_result *out, struct fault *f)
 {
-    const struct message_row *rows = c->from->state->rows;
-    c->flags = arena_array(a->batch_arena, c->n, sizeof *c->flags);
-    for (size_t i = 0; i < c->n; i++) {
-        struct row_flags now;
-        must(pending_get(a, c->from, &rows[c->rows[i]], &now) == R_OK);
-        bool same = i > 0 && !a->pending &&
-                    rows[c->rows[i]].keywords == rows[c->rows[i - 1]].keywords;
-        if (same) {
-            c->flags[i] = c->flags[i - 1];
-            c->flags[i].flags = now.flags;
-        } else if (translate(a, c, &now, &c->flags[i], f) != R_OK) {
-            return R_FAIL;
-        }
-    }
-    return R_OK;
+    struct copy_result made = {.uidvalidity = c->to->state->uidvalidity};
+    seqset_init(&made.source, out->source.arena);
+    seqset_init(&made.target, out->target.arena);
+    enum result r = R_OK;
+    if (room_for_uids(a, c->to, c->n, f) != R_OK || translate_all(a, c, f) != R_OK)
+        return R_FAIL;
+    buf_init(&c->packed, LIMIT_record_meta);
+    if (c->n > 0)
+        r = put_rows(a, c, &made, f);
+    buf_done(&c->packed);
+    if (r == R_OK)
+        *out = made;
+    return r;
 }
 
-static void
-put_rows(struct account *a, const struct copying *c, struct copy_result *out)
-{
-    struct buf packed;
-    buf_init(&packed, LIMIT_record_meta);
-    mailbox_next(a, c->to)->modseq = change_modseq(a);
-    for (size_t i = 0; i < c->n; i++)
-        put_row(a, c->to, &c->from->state->rows[c->rows[i]], &c->flags[i], &packed, out);
-    rows_put_copied(c->batch, c->to->id, mailbox_next(a, c->to), buf_span(&packed));
-    buf_done(&packed);
-}
+// ---- within the account ----
 
 static void
 put_source_gone(struct account *a, struct store_batch *b, struct copy_call *c,
@@ -134,31 +182,74 @@ put_source_gone(struct account *a, struct store_batch *b, struct copy_call *c,
     rows_put_expunged(a, b, from, &gone);
 }
 
+static struct keyword_names
+names_of(struct arena *arena, const struct mailbox *m, uint32_t n)
+{
+    struct span *names = arena_array(arena, n, sizeof *names);
+    for (uint32_t i = 0; i < n; i++)
+        names[i] = keyword_name(m, i);
+    return (struct keyword_names){names, n};
+}
+
+static void
+take_rows(struct account *a, struct copying *c, const uint32_t *rows)
+{
+    c->rows = arena_array(a->batch_arena, c->n, sizeof *c->rows);
+    c->flags = arena_array(a->batch_arena, c->n, sizeof *c->flags);
+    for (size_t i = 0; i < c->n; i++) {
+        c->rows[i] = c->from->state->rows[rows[i]];
+        must(pending_get(a, c->from, &c->rows[i], &c->flags[i]) == R_OK);
+    }
+    c->names = names_of(a->batch_arena, c->from, c->from->next_keywords);
+}
+
 static enum result
 copy_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
 {
     struct copy_call *call = arg;
     struct copying c = {.from = call->view->mailbox, .batch = b};
+    uint32_t *rows;
     if (mailbox_load(a, c.from, f) != R_OK)
         return R_FAIL;
     c.to = mailbox_of(a, call->dest->mailbox);
+    c.first = store_batch_count(b) == 0;
     if (!c.to)
         return fault_set(f, FAULT_TRYCREATE, "target mailbox is gone");
-    if (select_ready(a, c.from) == R_NONE || (store_batch_count(b) > 0 && c.from == c.to))
+    if (select_ready(a, c.from) == R_NONE || (!c.first && c.from == c.to))
         return R_NONE;
-    select_rows(call->selection, a->batch_arena, &c.rows, &c.n);
-    call->out->uidvalidity = c.to->state->uidvalidity;
-    if (c.n == 0)
-        return R_OK;
-    if (room_for_uids(a, c.to, c.n, f) != R_OK || translate_all(a, &c, f) != R_OK)
+    select_rows(call->selection, a->batch_arena, &rows, &c.n);
+    if (select_complete(call->selection, c.n, f) != R_OK)
         return R_FAIL;
-    put_rows(a, &c, call->out);
-    if (call->move)
-        put_source_gone(a, b, call, c.rows, c.n);
-    return R_OK;
+    take_rows(a, &c, rows);
+    enum result r = copy_rows(a, &c, call->out, f);
+    if (r == R_OK && call->move && c.n > 0)
+        put_source_gone(a, b, call, rows, c.n);
+    return r;
 }
 
 // ---- into another account ----
+
+static void
+read_rows(struct copy_call *c, const uint32_t *rows)
+{
+    const struct mailbox *m = c->view->mailbox;
+    const uint32_t *set = NULL, *copied = NULL;
+    c->rows = arena_array(c->arena, c->count, sizeof *c->rows);
+    c->flags = arena_array(c->arena, c->count, sizeof *c->flags);
+    for (size_t i = 0; i < c->count; i++) {
+        size_t n;
+        c->rows[i] = m->state->rows[rows[i]];
+        const uint32_t *numbers = keyword_sets_get(m->state->sets, c->rows[i].keywords, &n);
+        uint32_t *mine = NULL;
+        if (n > 0 && numbers != set) {
+            mine = arena_array(c->arena, n, sizeof *mine);
+            memcpy(mine, numbers, n * sizeof *mine);
+            set = numbers;
+            copied = mine;
+        }
+        c->flags[i] = (struct row_flags){c->rows[i].flags, n > 0 ? copied : NULL, n};
+    }
+}
 
 // In the source's home: rows, flags and keyword names, copied out.
 static void
@@ -175,50 +266,33 @@ read_run(void *arg)
     if (mailbox_load(v->account, v->mailbox, c->fault) != R_OK)
         return;
     select_rows(c->selection, c->arena, &rows, &c->count);
-    c->messages = arena_array(c->arena, c->count, sizeof *c->messages);
-    c->flags = arena_array(c->arena, c->count, sizeof *c->flags);
-    c->names = arena_array(c->arena, c->count, sizeof *c->names);
-    for (size_t i = 0; i < c->count; i++) {
-        size_t n;
-        select_message(v, rows[i], &c->messages[i]);
-        const uint32_t *numbers =
-            keyword_sets_get(v->mailbox->state->sets, c->messages[i].row.keywords, &n);
-        c->flags[i] = (struct row_flags){c->messages[i].row.flags, NULL, n};
-        c->names[i] = arena_array(c->arena, n, sizeof **c->names);
-        for (size_t k = 0; k < n; k++)
-            c->names[i][k] = arena_dup(c->arena, keyword_name(v->mailbox, numbers[k]));
-    }
+    if (select_complete(c->selection, c->count, c->fault) != R_OK)
+        return;
+    read_rows(c, rows);
+    uint32_t n = v->mailbox->state->keyword_count;
+    struct span *names = arena_array(c->arena, n, sizeof *names);
+    for (uint32_t i = 0; i < n; i++)
+        names[i] = arena_dup(c->arena, v->mailbox->state->keywords[i]);
+    c->names = (struct keyword_names){names, n};
     c->result = R_OK;
 }
 
 static enum result
 arrive_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
 {
-    struct copy_call *c = arg;
-    struct mailbox *to = mailbox_of(a, c->dest->mailbox);
-    struct buf packed;
-    if (!to)
+    struct copy_call *call = arg;
+    struct copying c = {.to = mailbox_of(a, call->dest->mailbox),
+                        .batch = b,
+                        .first = store_batch_count(b) == 0,
+                        .names = call->names,
+                        .rows = call->rows,
+                        .n = call->count};
+    if (!c.to)
         return fault_set(f, FAULT_TRYCREATE, "target mailbox is gone");
-    c->out->uidvalidity = to->state->uidvalidity;
-    if (c->count == 0)
-        return R_OK;
-    if (room_for_uids(a, to, c->count, f) != R_OK)
-        return R_FAIL;
-    for (size_t i = 0; i < c->count; i++) {
-        struct keyword_names names = {c->names[i], c->flags[i].keyword_count};
-        struct keyword_list numbers;
-        if (keyword_numbers(a, to, b, &names, &numbers, f) != R_OK)
-            return R_FAIL;
-        c->flags[i].keywords = numbers.numbers;
-        c->flags[i].keyword_count = numbers.n;
-    }
-    buf_init(&packed, LIMIT_record_meta);
-    mailbox_next(a, to)->modseq = change_modseq(a);
-    for (size_t i = 0; i < c->count; i++)
-        put_row(a, to, &c->messages[i].row, &c->flags[i], &packed, c->out);
-    rows_put_copied(b, to->id, mailbox_next(a, to), buf_span(&packed));
-    buf_done(&packed);
-    return R_OK;
+    c.flags = arena_array(a->batch_arena, c.n, sizeof *c.flags);
+    if (c.n > 0)
+        memcpy(c.flags, call->flags, c.n * sizeof *c.flags);
+    return copy_rows(a, &c, call->out, f);
 }
 
 static enum result

@@ -145,7 +145,8 @@ struct pass {
     struct mailbox *mailbox;
     struct keyword_list asked;
     size_t touched;
-    bool overlay;
+    bool overlay, first;
+    struct mailbox_counts counts;  // before
     struct group group;
     struct buf groups;
     uint32_t last_row;
@@ -182,21 +183,32 @@ change_row(struct account *a, struct pass *p, uint32_t index)
     p->touched++;
 }
 
-static void
-put_record(struct account *a, struct store_batch *b, struct pass *p)
+// What does not fit into the batch leaves no trace; rows that are overlaid always fit (LIMIT_overlay_rows).
+static enum result
+put_record(struct account *a, struct store_batch *b, struct pass *p, struct fault *f)
 {
     struct mailbox_counts *next = mailbox_next(a, p->mailbox);
     struct buf meta;
     group_flush(&p->group, &p->groups);
     if (p->touched == 0)
-        return;
+        return R_OK;
+    bool over = p->groups.over || p->group.ranges.over;
+    enum result r = change_room(b, p->first, over ? SIZE_MAX : p->groups.n, f);
+    if (r != R_OK) {
+        *next = p->counts;
+        return r;
+    }
     next->modseq = change_modseq(a);
-    struct record_flags r = {p->mailbox->id, next->modseq, *next, buf_span(&p->groups)};
+    struct record_flags record = {p->mailbox->id, next->modseq, *next,
+                                  buf_span(&p->groups)};
     buf_init(&meta, LIMIT_record_meta);
-    record_flags_put(&meta, &r);
+    record_flags_put(&meta, &record);
     must(!meta.over);
     store_batch_add(b, RECORD_FLAGS, buf_span(&meta), NULL);
     buf_done(&meta);
+    // Later changes of this batch must see the outcome: in the overlay, or by waiting.
+    p->mailbox->rows_dirty |= !p->overlay;
+    return R_OK;
 }
 
 static void
@@ -232,7 +244,7 @@ flags_change(struct account *a, struct store_batch *b, void *arg, struct fault *
 {
     struct flags_call *c = arg;
     struct mailbox *m = c->view->mailbox;
-    struct pass p = {.call = c, .mailbox = m};
+    struct pass p = {.call = c, .mailbox = m, .first = store_batch_count(b) == 0};
     uint32_t *rows, before;
     size_t n;
     if (mailbox_load(a, m, f) != R_OK)
@@ -250,13 +262,13 @@ flags_change(struct account *a, struct store_batch *b, void *arg, struct fault *
     p.overlay = n <= LIMIT_overlay_rows;
     buf_init(&p.groups, LIMIT_record_meta);
     buf_init(&p.group.ranges, LIMIT_record_meta);
+    p.counts = *mailbox_next(a, m);
     change_rows(a, &p, rows, n);
-    put_record(a, b, &p);
-    select_touched(m, p.touched);
+    enum result r = put_record(a, b, &p, f);
     c->result_out->keywords_changed = m->next_keywords != before;
     buf_done(&p.groups);
     buf_done(&p.group.ranges);
-    return R_OK;
+    return r;
 }
 
 // The addressed messages as they are after the commit.
@@ -269,7 +281,6 @@ collect(struct flags_call *c)
         return v->gone ? fault_set(c->fault, FAULT_NONEXISTENT, "mailbox was deleted")
                        : R_FAIL;
     const struct mailbox_state *s = v->mailbox->state;
-    v->generation = v->mailbox->generation;
     view_ghosts(v);
     out->messages = arena_array(c->arena, c->uid_count, sizeof *out->messages);
     for (size_t i = 0; i < c->uid_count; i++) {

@@ -51,10 +51,9 @@ struct mailbox {
     uint64_t version;      // counts expunged rows; position in the ghost log
     struct ghost *ghosts;  // ghosts[0].version .. version
     size_t ghost_count, ghost_cap;
-    struct flag_event *events;  // ring of LIMIT_flag_events
-    size_t event_at, event_count;
+    struct flag_event *events;  // ring, of up to LIMIT_flag_events
+    size_t event_at, event_count, event_cap;
     uint64_t events_from;  // events tell of every change with modseq > events_from
-    uint64_t generation;   // of keyword set numbers: rises with each load of the table
     uint64_t used_ms;
     unsigned pins;                // a change under way uses the table
     uint32_t seen_uid, seen_seq;  // first unseen, when seen_known
@@ -97,6 +96,7 @@ struct account {
     const struct view *origin;  // of the change that is being applied
     struct thread_entry *threads, *next_threads;
     bool threads_loaded;
+    struct name_entry *names, *names_by_id;  // of all mailboxes, once one was looked up
 };
 
 // R_NONE: not in this batch, call again in the next one (only when the batch is not empty).
@@ -109,6 +109,11 @@ enum { CHANGE_ALONE = 1 };  // only as the first and last of a batch: changes of
 enum result account_change(struct account *a, change_fn *fn, void *arg, unsigned flags,
                            const struct view *origin, struct fault *f) MUST_CHECK;
 uint64_t change_modseq(struct account *a);  // a fresh modseq
+// May this change add so many octets of records? R_NONE: not in this batch, but alone in the next one (`first`: the
+// batch was empty when the change began). FAULT_LIMIT: never.
+enum result change_room(const struct store_batch *b, bool first, size_t octets,
+                        struct fault *f) MUST_CHECK;
+void account_unref(struct account *a);  // in the home: one user less
 
 struct mailbox *mailbox_of(struct account *a, uint64_t id);  // NULL when there is none
 // Suspends. The table is there when this is R_OK, until the next suspension (or while pinned).
@@ -161,7 +166,8 @@ void threads_settle(struct account *a);
 void account_apply(struct account *a, enum record_type type, struct span meta,
                    struct record_place place);
 void mailbox_poke(struct mailbox *m);
-void mailbox_trim(struct mailbox *m);  // ghosts that every view was told of
+void mailbox_forget_events(struct mailbox *m);  // nobody will ask for them
+void mailbox_trim(struct mailbox *m);           // ghosts that every view was told of
 
 // A view, as the home sees it. `poke` outlives the view: it belongs to both threads (refs).
 struct poke {
@@ -182,16 +188,16 @@ struct view {
     struct mailbox *mailbox;
     struct poke *poke;
     atomic_bool pending;
-    bool read_only, gone;
+    atomic_bool gone;
+    bool read_only;
     uint32_t rights;
     uint64_t mailbox_id;
     uint32_t uidvalidity, uidnext;
     uint32_t exists, recent, first_unseen;
     uint32_t last_uid;  // rows above were not told
     uint32_t keywords_told;
-    uint64_t modseq;   // told up to here
-    uint64_t version;  // ghosts up to here were told
-    uint64_t generation;
+    uint64_t modseq;            // told up to here
+    uint64_t version;           // ghosts up to here were told
     struct uid_range *recents;  // UIDs that are \Recent in this session
     size_t recent_ranges;
     struct message_row *ghosts;  // not told of: ascending by uid
@@ -203,10 +209,11 @@ struct view {
 // In the home, table loaded: which message has this sequence number in the view, and the reverse.
 void view_ghosts(struct view *v);  // brings v->ghosts up to date
 void view_at(struct view *v, uint32_t seq, struct view_message *out);
+size_t view_ghosts_below(const struct view *v, uint32_t uid);
 // lowest seq whose uid >= uid; exists + 1 when none
 uint32_t view_seq_from(struct view *v, uint32_t uid);
-// Suspends. Messages not told yet become \Recent in this view where the mark allows.
-enum result view_take_recent(struct view *v, struct fault *f) MUST_CHECK;
+// Messages not told yet become \Recent in this view where the mark allows. Table loaded, unless all messages are.
+void view_take_recent(struct view *v);
 bool view_is_recent(const struct view *v, uint32_t uid);
 
 #endif

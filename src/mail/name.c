@@ -1,6 +1,7 @@
 #include "mail/user.h"
 
 #include "base/limits.h"
+#include "mail/home.h"
 #include "mail/name.h"
 
 #include <unicode/unorm2.h>
@@ -30,6 +31,24 @@ utf8_good(struct span s)
     return e == U_BUFFER_OVERFLOW_ERROR || U_SUCCESS(e);
 }
 
+// RFC 5198 section 2: no C1 controls, no line or paragraph separators, no byte order mark in front.
+static bool
+net_unicode(struct span s)
+{
+    if (span_starts(s, SPAN("\xef\xbb\xbf")))
+        return false;
+    for (size_t i = 0; i < s.n; i++) {
+        struct span rest = span_skip(s, i);
+        if (span_starts(rest, SPAN("\xe2\x80\xa8")) ||
+            span_starts(rest, SPAN("\xe2\x80\xa9")))
+            return false;
+        if (rest.n > 1 && span_starts(rest, SPAN("\xc2")) &&
+            (unsigned char)rest.p[1] < 0xa0)
+            return false;
+    }
+    return true;
+}
+
 enum result
 mail_name_check(struct arena *a, struct span name, struct span *clean_out, struct fault *f)
 {
@@ -37,9 +56,12 @@ mail_name_check(struct arena *a, struct span name, struct span *clean_out, struc
         name.n--;
     if (name.n == 0 || name.n > LIMIT_mailbox_name)
         return fault_set(f, FAULT_CANNOT, "mailbox name is empty or too long");
-    if (!octets_good(name) || !utf8_good(name))
+    if (!octets_good(name) || !utf8_good(name) || !net_unicode(name))
         return fault_set(f, FAULT_CANNOT,
                          "mailbox name has control characters or is not UTF-8");
+    name = name_compose(a, name);
+    if (name.n > LIMIT_mailbox_name)
+        return fault_set(f, FAULT_CANNOT, "mailbox name is too long in NFC");
     struct span rest = name, level;
     unsigned depth = 0;
     while (span_next_field(&rest, '/', &level) == R_OK)
@@ -81,43 +103,105 @@ name_compose(struct arena *a, struct span name)
 }
 
 bool
-name_same(struct span a, struct span b)
-{
-    if (is_ascii(a) || is_ascii(b))
-        return span_eq(a, b);
-    struct arena *arena = arena_new();
-    bool same = span_eq(name_compose(arena, a), name_compose(arena, b));
-    arena_free(&arena);
-    return same;
-}
-
-bool
 name_is_inbox(struct span name)
 {
     return span_ieq(name, SPAN("INBOX"));
 }
 
-struct mailbox_state *
-name_find_level(struct state *s, uint64_t parent, struct span level)
+// ---- the index of names: (parent, level in NFC) -> mailbox ----
+
+struct name_entry {
+    UT_hash_handle by_name, by_id;
+    uint64_t id;
+    size_t n;
+    char key[];
+};
+
+static struct span
+key_of(struct arena *arena, uint64_t parent, struct span level)
 {
-    bool inbox = parent == 0 && name_is_inbox(level);
-    for (uint32_t i = 0; i < s->mailbox_count; i++) {
-        struct mailbox_state *m = s->mailboxes[i];
-        if (m->parent != parent)
-            continue;
-        if (inbox ? name_is_inbox(m->name) : name_same(m->name, level))
-            return m;
-    }
-    return NULL;
+    struct span name =
+        parent == 0 && name_is_inbox(level) ? SPAN("INBOX") : name_compose(arena, level);
+    char *key = arena_alloc(arena, sizeof parent + name.n);
+    memcpy(key, &parent, sizeof parent);
+    memcpy(key + sizeof parent, name.p, name.n);
+    return span_of(key, sizeof parent + name.n);
+}
+
+static void
+forget(struct account *a, struct name_entry *e)
+{
+    HASH_DELETE(by_name, a->names, e);
+    HASH_DELETE(by_id, a->names_by_id, e);
+    free(e);
+}
+
+static void
+put(struct account *a, struct arena *arena, const struct mailbox_state *m)
+{
+    struct span key = key_of(arena, m->parent, m->name);
+    struct name_entry *e = calloc(1, sizeof *e + key.n);
+    must(e != NULL);
+    e->id = m->id;
+    e->n = key.n;
+    memcpy(e->key, key.p, key.n);
+    HASH_ADD(by_name, a->names, key, e->n, e);
+    HASH_ADD(by_id, a->names_by_id, id, sizeof e->id, e);
+}
+
+void
+name_changed(struct account *a, uint64_t id)
+{
+    struct name_entry *e;
+    if (!a->names)
+        return;
+    HASH_FIND(by_id, a->names_by_id, &id, sizeof id, e);
+    if (e)
+        forget(a, e);
+    const struct mailbox_state *m = state_mailbox(a->state, id);
+    struct arena *arena = arena_new();
+    if (m)
+        put(a, arena, m);
+    arena_free(&arena);
+}
+
+void
+names_free(struct account *a)
+{
+    struct name_entry *e, *next;
+    HASH_ITER(by_name, a->names, e, next)
+    forget(a, e);
+}
+
+static void
+make(struct account *a)
+{
+    struct arena *arena = arena_new();
+    for (uint32_t i = 0; i < a->state->mailbox_count; i++)
+        put(a, arena, a->state->mailboxes[i]);
+    arena_free(&arena);
 }
 
 struct mailbox_state *
-name_find(struct state *s, struct span name)
+name_find_level(struct account *a, uint64_t parent, struct span level)
+{
+    struct name_entry *e;
+    if (!a->names)
+        make(a);
+    struct arena *arena = arena_new();
+    struct span key = key_of(arena, parent, level);
+    HASH_FIND(by_name, a->names, key.p, key.n, e);
+    arena_free(&arena);
+    return e ? state_mailbox(a->state, e->id) : NULL;
+}
+
+struct mailbox_state *
+name_find(struct account *a, struct span name)
 {
     struct mailbox_state *m = NULL;
     struct span rest = name, level;
     while (span_next_field(&rest, '/', &level) == R_OK) {
-        m = name_find_level(s, m ? m->id : 0, level);
+        m = name_find_level(a, m ? m->id : 0, level);
         if (!m)
             return NULL;
     }

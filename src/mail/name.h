@@ -1,17 +1,19 @@
 #ifndef MAIL_NAME_H
 #define MAIL_NAME_H
 
-// Names of mailboxes inside one account's tree: levels are stored verbatim and compared in NFC (a name and
+// Names of mailboxes inside one account's tree: new levels are in NFC and all are compared in NFC (a name and
 // its decomposed twin are the same); INBOX of the top level in any case. Threads: the account's home.
 
 #include "mail/user.h"
 
 struct span name_compose(struct arena *a, struct span name);  // NFC
-bool name_same(struct span a, struct span b);
 bool name_is_inbox(struct span name);
-struct mailbox_state *name_find_level(struct state *s, uint64_t parent,
-                                      struct span level);            // NULL: none
-struct mailbox_state *name_find(struct state *s, struct span name);  // NULL: none
+struct mailbox_state *name_find_level(struct account *a, uint64_t parent,
+                                      struct span level);              // NULL: none
+struct mailbox_state *name_find(struct account *a, struct span name);  // NULL: none
+// The mailbox was made, named or deleted by a record that is applied now.
+void name_changed(struct account *a, uint64_t id);
+void names_free(struct account *a);
 struct span name_full(struct arena *a, struct state *s, const struct mailbox_state *m);
 bool name_has_children(const struct state *s, uint64_t id);
 

@@ -73,30 +73,41 @@ put_keyword(struct store_batch *b, uint64_t mailbox, uint32_t index, struct span
     buf_done(&meta);
 }
 
-void
-rows_move_all(struct account *a, struct store_batch *b, struct mailbox *m, uint64_t target)
+static void
+pack_all(struct account *a, struct mailbox *m, struct mailbox_counts *counts,
+         struct seqset *uids, struct buf *rows)
+{
+    for (uint32_t i = 0; i < m->state->counts.exists && !rows->over; i++) {
+        struct message_row row = m->state->rows[i];
+        struct row_flags now;
+        must(pending_get(a, m, &row, &now) == R_OK);
+        seqset_add(uids, row.uid);
+        rows_count(counts, &row, now.flags, 1);
+        row.uid = counts->uidnext++;
+        row.modseq = counts->modseq;
+        rows_add(rows, &row, &now, now.keywords, now.keyword_count);
+    }
+}
+
+enum result
+rows_move_all(struct account *a, struct store_batch *b, struct mailbox *m, uint64_t target,
+              struct fault *f)
 {
     struct mailbox_counts counts = {.uidnext = 1, .modseq = change_modseq(a)};
+    struct mailbox_counts *next = mailbox_next(a, m);
     struct seqset uids;
     struct buf rows;
     buf_init(&rows, LIMIT_record_meta);
     seqset_init(&uids, a->batch_arena);
-    for (uint32_t i = 0; i < m->state->keyword_count; i++)
+    pack_all(a, m, &counts, &uids, &rows);
+    enum result r = change_room(b, true, rows.over ? SIZE_MAX : rows.n, f);
+    for (uint32_t i = 0; r == R_OK && i < m->state->keyword_count; i++)
         put_keyword(b, target, i, m->state->keywords[i]);
-    for (uint32_t i = 0; i < m->state->counts.exists; i++) {
-        struct message_row row = m->state->rows[i];
-        struct row_flags now;
-        must(pending_get(a, m, &row, &now) == R_OK);
-        seqset_add(&uids, row.uid);
-        rows_count(mailbox_next(a, m), &row, now.flags, -1);
-        rows_count(&counts, &row, now.flags, 1);
-        row.uid = counts.uidnext++;
-        row.modseq = counts.modseq;
-        rows_add(&rows, &row, &now, now.keywords, now.keyword_count);
-    }
-    if (counts.exists > 0) {
+    if (r == R_OK && counts.exists > 0) {
+        *next = (struct mailbox_counts){.uidnext = next->uidnext};
         rows_put_copied(b, target, &counts, buf_span(&rows));
         rows_put_expunged(a, b, m, &uids);
     }
     buf_done(&rows);
+    return r;
 }

@@ -20,7 +20,8 @@ void rows_count(struct mailbox_counts *c, const struct message_row *row, uint16_
 void rows_put_expunged(struct account *a, struct store_batch *b, struct mailbox *m,
                        const struct seqset *uids);
 // RENAME INBOX: all messages of m become messages 1..n of the new mailbox `target` (made in this batch).
-void rows_move_all(struct account *a, struct store_batch *b, struct mailbox *m,
-                   uint64_t target);
+// FAULT_LIMIT when they are too many.
+enum result rows_move_all(struct account *a, struct store_batch *b, struct mailbox *m,
+                          uint64_t target, struct fault *f) MUST_CHECK;
 
 #endif

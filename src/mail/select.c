@@ -5,10 +5,7 @@
 static uint32_t
 seq_of_row(const struct view *v, uint32_t row)
 {
-    uint32_t seq = row + 1, uid = v->mailbox->state->rows[row].uid;
-    for (size_t i = 0; i < v->ghost_count && v->ghosts[i].uid < uid; i++)
-        seq++;
-    return seq;
+    return row + 1 + (uint32_t)view_ghosts_below(v, v->mailbox->state->rows[row].uid);
 }
 
 void
@@ -49,13 +46,20 @@ take_seqs(struct view *v, uint32_t first, uint32_t last, uint32_t *rows, size_t 
     }
 }
 
+static size_t
+most(const struct view *v, const struct seqset *set)
+{
+    size_t exists = v->mailbox->state->counts.exists;
+    return set && seqset_size(set) < exists ? (size_t)seqset_size(set) : exists;
+}
+
 void
 select_rows(const struct selection *sel, struct arena *a, uint32_t **rows_out,
             size_t *n_out)
 {
     struct view *v = sel->view;
     const struct seqset *set = sel->set;
-    uint32_t *rows = arena_array(a, v->mailbox->state->counts.exists, sizeof *rows);
+    uint32_t *rows = arena_array(a, most(v, set), sizeof *rows);
     size_t n = 0;
     view_ghosts(v);
     if (!set)
@@ -67,6 +71,14 @@ select_rows(const struct selection *sel, struct arena *a, uint32_t **rows_out,
             take_seqs(v, set->ranges[i].first, set->ranges[i].last, rows, &n);
     *rows_out = rows;
     *n_out = n;
+}
+
+enum result
+select_complete(const struct selection *sel, size_t n, struct fault *f)
+{
+    if (!sel->by_uid && sel->set && n < seqset_size(sel->set))
+        return fault_set(f, FAULT_EXPUNGEISSUED, "expunged elsewhere");
+    return R_OK;
 }
 
 enum result

@@ -10,6 +10,8 @@
 // the table, ascending. Table loaded.
 void select_rows(const struct selection *sel, struct arena *a, uint32_t **rows_out,
                  size_t *n_out);
+// RFC 2180 section 4.4.1: FAULT_EXPUNGEISSUED when a number of the set stands for an expunged message; n: rows found.
+enum result select_complete(const struct selection *sel, size_t n, struct fault *f);
 // The message as the view shows it.
 void select_message(struct view *v, uint32_t row, struct view_message *out);
 // R_NONE when an earlier change of this batch touches too many rows of the mailbox.

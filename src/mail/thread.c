@@ -1,5 +1,7 @@
 #include "mail/home.h"
 
+#include "base/budget.h"
+
 // Threads: a message joins the thread of the first message it refers to (its own Message-ID, In-Reply-To or
 // References) that has the same base subject; keys are hashes of both. The map is made from the store when
 // the account's first message comes in.
@@ -12,6 +14,7 @@ threads_free(struct account *a)
     {
         HASH_DEL(a->threads, e);
         free(e);
+        budget_give(BUDGET_TABLES, sizeof *e);
     }
     a->threads_loaded = false;
 }
@@ -35,6 +38,7 @@ remember(struct account *a, uint64_t key, uint64_t threadid)
     e->key = key;
     e->threadid = threadid;
     HASH_ADD(hh, a->threads, key, sizeof e->key, e);
+    budget_force(BUDGET_TABLES, sizeof *e);
 }
 
 void

@@ -12,8 +12,6 @@ struct list_call {
     struct arena *arena;
     struct tree_entry *entries;
     size_t n;
-    struct fault *fault;
-    enum result result;
 };
 
 static struct span
@@ -28,49 +26,10 @@ prefixed(struct arena *a, struct span prefix, struct span name)
     return span_of(p, prefix.n + 1 + name.n);
 }
 
-static int
-subscription_order(const void *a, const void *b)
-{
-    const struct subscription *x = a, *y = b;
-    if (name_is_inbox(x->name) && name_is_inbox(y->name))
-        return 0;
-    return span_cmp(x->name, y->name);
-}
-
-// The account's subscriptions, sorted, so that a list of many mailboxes stays quick.
-static const struct subscription *
-sorted_subscriptions(struct arena *a, const struct state *s)
-{
-    struct subscription *all = arena_array(a, s->subscription_count + 1, sizeof *all);
-    if (s->subscription_count > 0)
-        memcpy(all, s->subscriptions, s->subscription_count * sizeof *all);
-    qsort(all, s->subscription_count, sizeof *all, subscription_order);
-    return all;
-}
-
 static bool
-is_subscribed(const struct subscription *sorted, uint32_t n, struct span name)
+is_subscribed(const struct state *s, struct span name)
 {
-    struct subscription key = {name_is_inbox(name) ? SPAN("INBOX") : name};
-    return bsearch(&key, sorted, n, sizeof *sorted, subscription_order) != NULL;
-}
-
-// \Recent of a mailbox that is not selected: messages at or above the mark (RFC 3501 section 2.3.2).
-static enum result
-count_recent(struct account *a, struct mailbox_state *s, uint32_t *out, struct fault *f)
-{
-    *out = 0;
-    if (s->recent_mark >= s->counts.uidnext || s->counts.exists == 0)
-        return R_OK;
-    if (s->recent_mark <= 1) {
-        *out = s->counts.exists;
-        return R_OK;
-    }
-    struct mailbox *m = mailbox_of(a, s->id);
-    if (mailbox_load(a, m, f) != R_OK)
-        return R_FAIL;
-    *out = m->state->counts.exists - state_row_at(m->state, m->state->recent_mark);
-    return R_OK;
+    return state_subscribed(s, name_is_inbox(name) ? SPAN("INBOX") : name);
 }
 
 static void
@@ -87,10 +46,11 @@ entry_fill(struct tree_entry *e, const struct mount *mount, const struct mailbox
 static void
 list_subscribed_only(struct list_call *c)
 {
-    struct state *s = c->mount->account->state;
+    struct account *a = c->mount->account;
+    const struct state *s = a->state;
     for (uint32_t i = 0; i < s->subscription_count; i++) {
         struct span name = s->subscriptions[i].name;
-        if (name_find(s, name))
+        if (name_find(a, name))
             continue;
         struct tree_entry *e = &c->entries[c->n++];
         e->name = prefixed(c->arena, c->mount->prefix, arena_dup(c->arena, name));
@@ -103,28 +63,19 @@ static void
 list_run(void *arg)
 {
     struct list_call *c = arg;
-    struct account *a = c->mount->account;
-    struct state *s = a->state;
+    struct state *s = c->mount->account->state;
     if (!(c->mount->rights & RIGHT_LOOKUP))
         return;
     c->entries =
         arena_array(c->arena, s->mailbox_count + s->subscription_count, sizeof *c->entries);
-    const struct subscription *subscriptions = sorted_subscriptions(c->arena, s);
     for (uint32_t i = 0; i < s->mailbox_count; i++) {
         struct tree_entry *e = &c->entries[c->n++];
         struct span name = name_full(c->arena, s, s->mailboxes[i]);
         entry_fill(e, c->mount, s->mailboxes[i]);
-        e->subscribed = is_subscribed(subscriptions, s->subscription_count, name);
+        e->subscribed = is_subscribed(s, name);
         e->name = prefixed(c->arena, c->mount->prefix, name);
     }
     list_subscribed_only(c);
-    uint32_t count = s->mailbox_count;
-    for (uint32_t i = 0; i < count && c->result == R_OK; i++) {
-        // loading may suspend
-        struct mailbox_state *m = state_mailbox(s, c->entries[i].mailbox);
-        if (m)
-            c->result = count_recent(a, m, &c->entries[i].recent, c->fault);
-    }
 }
 
 // Parents sort right before their children: '/' counts below every other octet. INBOX is first.
@@ -202,14 +153,13 @@ enum result
 tree_list(struct mail_user *u, struct arena *a, struct tree_entry **out, size_t *n_out,
           struct fault *f)
 {
+    (void)f;  // headers are always in memory
     size_t total = LIMIT_mailbox_depth * (1 + mail_user_mounts(u)), n = 0,
            calls = 1 + mail_user_mounts(u), k = 0;
     struct list_call *call = arena_array(a, calls, sizeof *call);
     for (struct mount *m = &u->own; m; m = m->next, k++) {
-        call[k] = (struct list_call){.mount = m, .arena = a, .fault = f};
+        call[k] = (struct list_call){.mount = m, .arena = a};
         account_run(m->account, list_run, &call[k]);
-        if (call[k].result != R_OK)
-            return R_FAIL;
         total += call[k].n;
     }
     struct tree_entry *all = arena_array(a, total, sizeof *all);
@@ -229,7 +179,6 @@ tree_list(struct mail_user *u, struct arena *a, struct tree_entry **out, size_t 
 // ---- STATUS ----
 
 struct status_call {
-    struct arena *arena;
     struct mount *mount;
     struct span inside;
     struct tree_entry *entry;
@@ -242,22 +191,15 @@ status_run(void *arg)
 {
     struct status_call *c = arg;
     struct account *a = c->mount->account;
-    struct mailbox_state *s = name_find(a->state, c->inside);
+    struct mailbox_state *s = name_find(a, c->inside);
     if (!s || (s->flags & MAILBOX_NOSELECT)) {
         c->result = fault_set(c->fault, FAULT_NONEXISTENT, "no such mailbox");
         return;
     }
-    uint64_t id = s->id;
-    c->result = count_recent(a, s, &c->entry->recent, c->fault);
-    s = state_mailbox(a->state, id);
-    if (!s && c->result == R_OK)
-        c->result = fault_set(c->fault, FAULT_NONEXISTENT, "no such mailbox");
-    if (c->result != R_OK)
-        return;
     entry_fill(c->entry, c->mount, s);
-    c->entry->has_children = name_has_children(a->state, id);
-    const struct subscription *sorted = sorted_subscriptions(c->arena, a->state);
-    c->entry->subscribed = is_subscribed(sorted, a->state->subscription_count, c->inside);
+    c->entry->has_children = name_has_children(a->state, s->id);
+    c->entry->subscribed = is_subscribed(a->state, c->inside);
+    c->result = R_OK;
 }
 
 enum result
@@ -265,7 +207,7 @@ tree_status(struct mail_user *u, struct arena *a, struct span name, struct tree_
             struct fault *f)
 {
     struct tree_entry entry = {0};
-    struct status_call c = {.arena = a, .entry = &entry, .fault = f};
+    struct status_call c = {.entry = &entry, .fault = f};
     if (mail_name_check(a, name, &name, f) != R_OK)
         return R_FAIL;
     c.mount = mount_find(u, name, &c.inside);
@@ -277,4 +219,34 @@ tree_status(struct mail_user *u, struct arena *a, struct span name, struct tree_
     entry.name = name;
     *out = entry;
     return R_OK;
+}
+
+// \Recent of a mailbox that is not selected: messages at or above the mark (RFC 3501 section 2.3.2).
+static void
+recent_run(void *arg)
+{
+    struct status_call *c = arg;
+    struct account *a = c->mount->account;
+    struct mailbox *m = mailbox_of(a, c->entry->mailbox);
+    uint32_t *out = &c->entry->recent;
+    *out = 0;
+    c->result = R_OK;
+    if (!m || m->state->recent_mark >= m->state->counts.uidnext)
+        return;
+    if (m->state->recent_mark > 1) {
+        c->result = mailbox_load(a, m, c->fault);
+        if (c->result == R_OK)
+            *out = m->state->counts.exists - state_row_at(m->state, m->state->recent_mark);
+    } else {
+        *out = m->state->counts.exists;
+    }
+}
+
+enum result
+tree_recent(struct mail_user *u, struct tree_entry *e, struct fault *f)
+{
+    struct status_call c = {.entry = e, .fault = f};
+    c.mount = mount_find(u, e->name, &c.inside);
+    account_run(c.mount->account, recent_run, &c);
+    return c.result == R_OK || f->kind == FAULT_NONEXISTENT ? R_OK : R_FAIL;
 }

@@ -11,7 +11,8 @@ struct tree_entry {
     // 0 when nothing of that name exists (a subscription, or a mount's parent level)
     uint64_t mailbox;
     struct mailbox_counts counts;
-    uint32_t uidvalidity, recent;
+    uint32_t uidvalidity;
+    uint32_t recent;  // after tree_recent
     uint32_t rights;
     uint8_t special_use;
     bool noselect;     // \NoSelect: exists only as a level
@@ -39,6 +40,9 @@ enum result tree_subscribe(struct mail_user *u, struct span name, bool on,
 // One mailbox with its counts.
 enum result tree_status(struct mail_user *u, struct arena *a, struct span name,
                         struct tree_entry *out, struct fault *f) MUST_CHECK;
+// Counts the \Recent messages of an entry: apart, since it may need the mailbox's table.
+enum result tree_recent(struct mail_user *u, struct tree_entry *e,
+                        struct fault *f) MUST_CHECK;
 
 // Names for a special use in this language ("Gesendet"), and the special use that a foreign name means
 // ("Sent Items", "INBOX.Sent", "[Gmail]/Sent Mail"): for new accounts and imports.

@@ -110,7 +110,7 @@ put_levels(struct account *a, struct store_batch *b, struct span name, enum spec
     bool made = false;
     struct span rest = name, level;
     while (span_next_field(&rest, '/', &level) == R_OK) {
-        struct mailbox_state *m = made ? NULL : name_find_level(a->state, parent, level);
+        struct mailbox_state *m = made ? NULL : name_find_level(a, parent, level);
         made = !m;
         parent = m ? m->id : put_level(a, b, parent, level, rest.p ? USE_NONE : use);
     }
@@ -121,7 +121,7 @@ static enum result
 create_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
 {
     struct tree_call *c = arg;
-    struct mailbox_state *m = name_find(a->state, c->name);
+    struct mailbox_state *m = name_find(a, c->name);
     if (m && !(m->flags & MAILBOX_NOSELECT))
         return fault_set(f, FAULT_ALREADYEXISTS, "mailbox exists");
     if (use_free(a->state, c->use, f) != R_OK || room_for(a, c->name, f) != R_OK)
@@ -167,7 +167,7 @@ static enum result
 delete_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
 {
     struct tree_call *c = arg;
-    struct mailbox_state *m = name_find(a->state, c->name);
+    struct mailbox_state *m = name_find(a, c->name);
     if (!m)
         return fault_set(f, FAULT_NONEXISTENT, "no such mailbox");
     bool children = name_has_children(a->state, m->id);
@@ -231,14 +231,19 @@ is_below(struct state *s, uint64_t id, uint64_t ancestor)
 }
 
 static unsigned
-depth_below(struct state *s, uint64_t id)
+depth_below(struct state *s, uint64_t ancestor)
 {
     unsigned deepest = 0;
-    for (uint32_t i = 0; i < s->mailbox_count; i++)
-        if (s->mailboxes[i]->parent == id) {
-            unsigned d = 1 + depth_below(s, s->mailboxes[i]->id);
-            deepest = d > deepest ? d : deepest;
+    for (uint32_t i = 0; i < s->mailbox_count; i++) {
+        const struct mailbox_state *m = s->mailboxes[i];
+        unsigned d = 0;
+        while (m && m->id != ancestor && d <= LIMIT_mailbox_depth) {
+            m = m->parent ? state_mailbox(s, m->parent) : NULL;
+            d++;
         }
+        if (m && d > deepest)
+            deepest = d;
+    }
     return deepest;
 }
 
@@ -246,11 +251,10 @@ static enum result
 rename_check(struct account *a, struct tree_call *c, struct mailbox_state *from,
              struct fault *f)
 {
-    struct mailbox_state *to = name_find(a->state, c->target);
-    if (to && to != from)
+    if (name_find(a, c->target))
         return fault_set(f, FAULT_ALREADYEXISTS, "target exists");
-    struct mailbox_state *parent = name_find(a->state, parent_of(c->target));
-    if (to != from && parent && is_below(a->state, parent->id, from->id))
+    struct mailbox_state *parent = name_find(a, parent_of(c->target));
+    if (parent && is_below(a->state, parent->id, from->id))
         return fault_set(f, FAULT_CANNOT, "a mailbox cannot move below itself");
     if (levels_of(c->target) + depth_below(a->state, from->id) > LIMIT_mailbox_depth)
         return fault_set(f, FAULT_LIMIT, "too many levels");
@@ -261,7 +265,7 @@ static enum result
 rename_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
 {
     struct tree_call *c = arg;
-    struct mailbox_state *m = name_find(a->state, c->name);
+    struct mailbox_state *m = name_find(a, c->name);
     struct span above = parent_of(c->target);
     uint64_t parent = 0;
     if (!m)
@@ -288,18 +292,17 @@ static enum result
 rename_inbox_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
 {
     struct tree_call *c = arg;
-    struct mailbox_state *inbox = name_find(a->state, SPAN("INBOX"));
+    struct mailbox_state *inbox = name_find(a, SPAN("INBOX"));
     if (!inbox)
         return fault_set(f, FAULT_NONEXISTENT, "no INBOX");
-    if (name_find(a->state, c->target))
+    if (name_find(a, c->target))
         return fault_set(f, FAULT_ALREADYEXISTS, "target exists");
     struct mailbox *m = mailbox_of(a, inbox->id);
     if (mailbox_load(a, m, f) != R_OK)
         return R_FAIL;
     if (room_for(a, c->target, f) != R_OK)
         return R_FAIL;
-    rows_move_all(a, b, m, put_levels(a, b, c->target, USE_NONE));
-    return R_OK;
+    return rows_move_all(a, b, m, put_levels(a, b, c->target, USE_NONE), f);
 }
 
 static enum result

@@ -134,7 +134,7 @@ static void
 find_run(void *arg)
 {
     struct find_call *c = arg;
-    struct mailbox_state *m = name_find(c->mount->account->state, c->name);
+    struct mailbox_state *m = name_find(c->mount->account, c->name);
     c->id = m ? m->id : 0;
     c->noselect = m && (m->flags & MAILBOX_NOSELECT);
 }

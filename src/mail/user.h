@@ -49,7 +49,8 @@ size_t mail_user_mounts(const struct mail_user *u);
 struct span mail_user_mount_prefix(const struct mail_user *u, size_t i);
 
 // Is the name one that may exist? FAULT_CANNOT: control characters, empty or too many levels, "." and "..",
-// not UTF-8; LIMIT_mailbox_name. One trailing separator is taken off (QUIRKS.md, Thunderbird).
+// not Net-Unicode (RFC 5198); LIMIT_mailbox_name. One trailing separator is taken off (QUIRKS.md, Thunderbird), and the
+// name is brought to NFC (RFC 9051 section 5.1).
 enum result mail_name_check(struct arena *a, struct span name, struct span *clean_out,
                             struct fault *f) MUST_CHECK;
 

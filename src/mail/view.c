@@ -63,10 +63,29 @@ ghosts_before(const struct view *v, uint32_t seq, bool *exact)
 bool
 view_is_recent(const struct view *v, uint32_t uid)
 {
-    for (size_t i = 0; i < v->recent_ranges; i++)
-        if (uid >= v->recents[i].first && uid <= v->recents[i].last)
-            return true;
-    return false;
+    size_t low = 0, high = v->recent_ranges;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        if (v->recents[mid].last < uid)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < v->recent_ranges && v->recents[low].first <= uid;
+}
+
+size_t
+view_ghosts_below(const struct view *v, uint32_t uid)
+{
+    size_t low = 0, high = v->ghost_count;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        if (v->ghosts[mid].uid < uid)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
 }
 
 void
@@ -86,10 +105,7 @@ uint32_t
 view_seq_from(struct view *v, uint32_t uid)
 {
     uint32_t at = state_row_at(v->mailbox->state, uid), visible = rows_visible(v);
-    uint32_t seq = (at < visible ? at : visible) + 1;
-    for (size_t i = 0; i < v->ghost_count && v->ghosts[i].uid < uid; i++)
-        seq++;
-    return seq;
+    return (at < visible ? at : visible) + 1 + (uint32_t)view_ghosts_below(v, uid);
 }
 
 // ---- what the session calls ----
@@ -123,7 +139,6 @@ table(struct view *v, struct fault *f)
 {
     if (v->gone || mailbox_load(v->account, v->mailbox, f) != R_OK)
         return v->gone ? fault_set(f, FAULT_NONEXISTENT, "mailbox was deleted") : R_FAIL;
-    v->generation = v->mailbox->generation;
     view_ghosts(v);
     return R_OK;
 }
@@ -274,12 +289,6 @@ view_keywords(struct view *v, uint32_t set, struct arena *a, struct span **names
     *names_out = c.names;
     *n_out = c.n;
     return R_OK;
-}
-
-uint64_t
-view_generation(const struct view *v)
-{
-    return v->generation;
 }
 
 // ---- small answers, from the session's copy ----

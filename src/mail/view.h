@@ -26,7 +26,7 @@ struct view_message {
     uint32_t seq;
     bool recent;
     bool expunged;           // elsewhere, and not yet told: the message is still readable
-    struct message_row row;  // row.keywords: for view_keywords, valid within one generation
+    struct message_row row;  // row.keywords: for view_keywords
 };
 
 // Called on the loop that opened the view when something changed (empty, coalesced).
@@ -45,11 +45,10 @@ bool view_gone(const struct view *v);
 // Names of all keywords of the mailbox, for FLAGS and PERMANENTFLAGS. In the arena.
 enum result view_keyword_list(struct view *v, struct arena *a, struct span **names_out,
                               size_t *n_out, struct fault *f) MUST_CHECK;
-// Names of one keyword set. Sets are numbered anew when *generation differs from the last call's.
+// Names of one keyword set. A set keeps its number as long as the view is open.
 enum result view_keywords(struct view *v, uint32_t set, struct arena *a,
                           struct span **names_out, size_t *n_out,
                           struct fault *f) MUST_CHECK;
-uint64_t view_generation(const struct view *v);
 
 // Suspends. What '*' means in a sequence set: EXISTS, or the highest UID of the view (0 when it is empty).
 enum result view_star(struct view *v, bool by_uid, uint32_t *star_out,

@@ -41,6 +41,7 @@ recent_task(void *arg)
     if (account_change(job->account, recent_change, &job->record, 0, NULL, &f) != R_OK)
         log_warning("mail", "recent mark of %.*s not kept: %s",
                     SPAN_ARG(job->account->user), f.why);
+    account_unref(job->account);
     free(job);
 }
 
@@ -52,6 +53,7 @@ recent_advance(struct account *a, struct mailbox *m, uint32_t mark)
     job->account = a;
     job->record = (struct record_recent){m->id, mark};
     m->recent_taken = mark;
+    a->refs++;  // the task may have to wait for its turn
     task_start(recent_task, job);
 }
 
@@ -77,41 +79,42 @@ rows_between(const struct mailbox *m, uint32_t first, uint32_t last)
     return to - from;
 }
 
-// The messages the view is about to be told of, from the mark on, are \Recent here, and nowhere else when this
-// session may take them.
-enum result
-view_take_recent(struct view *v, struct fault *f)
+// From this UID on messages the view was not told of are \Recent in it.
+static uint32_t
+recent_from(const struct view *v)
 {
-    struct mailbox *m = v->mailbox;
-    uint32_t uidnext = m->state->counts.uidnext;
+    const struct mailbox *m = v->mailbox;
     uint32_t mark =
         m->recent_taken > m->state->recent_mark ? m->recent_taken : m->state->recent_mark;
-    if (mark == 0)
-        mark = 1;
-    if (mark >= uidnext)
-        return R_OK;
-    if (mailbox_load(v->account, m, f) != R_OK)
-        return R_FAIL;
-    uint32_t n = rows_between(m, mark, uidnext - 1);
+    // A read-only view leaves the mark where it is.
+    return mark > v->last_uid ? mark : v->last_uid + 1;
+}
+
+// The messages the view is about to be told of, from the mark on, are \Recent here, and nowhere else when this
+// session may take them.
+void
+view_take_recent(struct view *v)
+{
+    struct mailbox *m = v->mailbox;
+    uint32_t uidnext = m->state->counts.uidnext, first = recent_from(v);
+    if (first >= uidnext)
+        return;
+    uint32_t n = first == 1 ? m->state->counts.exists : rows_between(m, first, uidnext - 1);
     if (n > 0)
-        range_add(v, mark, uidnext - 1);
+        range_add(v, first, uidnext - 1);
     v->recent += n;
     if (!v->read_only)
         recent_advance(v->account, m, uidnext);
-    return R_OK;
 }
 
 // Sequence number of the first unseen message, 0 when all are seen; remembered until flags change.
-static enum result
-first_unseen(struct view *v, struct fault *f)
+static void
+first_unseen(struct view *v)
 {
     struct mailbox *m = v->mailbox;
-    v->first_unseen = 0;
     if (m->state->counts.unseen == 0)
-        return R_OK;
+        return;
     if (!m->seen_known) {
-        if (mailbox_load(v->account, m, f) != R_OK)
-            return R_FAIL;
         uint32_t i = 0;
         while (i < m->state->counts.exists && (m->state->rows[i].flags & FLAG_SEEN))
             i++;
@@ -119,7 +122,15 @@ first_unseen(struct view *v, struct fault *f)
         m->seen_known = true;
     }
     v->first_unseen = m->seen_seq;
-    return R_OK;
+}
+
+static bool
+opening_needs_table(const struct view *v)
+{
+    const struct mailbox *m = v->mailbox;
+    uint32_t first = recent_from(v);
+    return (m->state->counts.unseen > 0 && !m->seen_known) ||
+           (first > 1 && first < m->state->counts.uidnext);
 }
 
 static void
@@ -165,14 +176,15 @@ open_view(struct open_call *c)
     link_view(v, m);
     c->account->refs++;
     // Loading suspends: what is read afterwards is read in one go.
-    enum result r = first_unseen(v, c->fault);
-    if (r == R_OK && !v->gone)
-        r = view_take_recent(v, c->fault);
-    if (r == R_OK && v->gone)
-        r = fault_set(c->fault, FAULT_NONEXISTENT, "mailbox was deleted");
-    if (r == R_OK)
-        begin_here(v);
-    return r;
+    while (!v->gone && !m->state->loaded && opening_needs_table(v))
+        if (mailbox_load(c->account, m, c->fault) != R_OK)
+            return R_FAIL;
+    if (v->gone)
+        return fault_set(c->fault, FAULT_NONEXISTENT, "mailbox was deleted");
+    first_unseen(v);
+    view_take_recent(v);
+    begin_here(v);
+    return R_OK;
 }
 
 static void
@@ -225,11 +237,15 @@ close_run(void *arg)
     struct account *a = v->account;
     unlink_view(v);
     for (size_t i = 0; i < m->event_count; i++) {
-        struct flag_event *e = &m->events[(m->event_at + i) % LIMIT_flag_events];
+        struct flag_event *e = &m->events[(m->event_at + i) % m->event_cap];
         if (e->origin == v)
             e->origin = NULL;
     }
     mailbox_trim(m);
+    if (!m->views)
+        mailbox_forget_events(m);
+    if (!m->views && m->state)
+        state_sets_drop(m->state);
     mailbox_release(a, m);
     if (atomic_fetch_sub(&v->poke->refs, 1) == 1)
         free(v->poke);

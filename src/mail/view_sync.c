@@ -38,9 +38,7 @@ static void
 put_changed(struct view *v, struct view_delta *d, uint32_t row)
 {
     const struct mailbox_state *s = v->mailbox->state;
-    uint32_t seq = row + 1;
-    for (size_t i = 0; i < v->ghost_count && v->ghosts[i].uid < s->rows[row].uid; i++)
-        seq++;
+    uint32_t seq = row + 1 + (uint32_t)view_ghosts_below(v, s->rows[row].uid);
     view_at(v, seq, &d->changed[d->changed_count++]);
 }
 
@@ -59,7 +57,7 @@ changed_by_events(struct view *v, struct arena *a, struct view_delta *d)
     uint32_t *uids = arena_array(a, m->event_count, sizeof *uids);
     size_t n = 0;
     for (size_t i = 0; i < m->event_count; i++) {
-        const struct flag_event *e = &m->events[(m->event_at + i) % LIMIT_flag_events];
+        const struct flag_event *e = &m->events[(m->event_at + i) % m->event_cap];
         if (e->modseq > v->modseq && e->origin != v && e->uid <= v->last_uid)
             uids[n++] = e->uid;
     }
@@ -92,7 +90,7 @@ has_events(const struct view *v)
 {
     const struct mailbox *m = v->mailbox;
     for (size_t i = m->event_count; i > 0; i--) {
-        const struct flag_event *e = &m->events[(m->event_at + i - 1) % LIMIT_flag_events];
+        const struct flag_event *e = &m->events[(m->event_at + i - 1) % m->event_cap];
         if (e->modseq <= v->modseq)
             return false;
         if (e->origin != v && e->uid <= v->last_uid)
@@ -115,7 +113,6 @@ static void
 sync_rows(struct sync_call *c)
 {
     struct view *v = c->view;
-    v->generation = v->mailbox->generation;
     view_ghosts(v);
     if (c->flags & VIEW_EXPUNGE)
         tell_expunged(v, c->arena, c->delta);
@@ -152,10 +149,12 @@ sync_view(struct sync_call *c)
         return R_OK;
     }
     bool rows = needs_table(v), fresh = m->state->counts.uidnext != v->uidnext;
-    if ((rows || fresh) && mailbox_load(v->account, m, c->fault) != R_OK)
+    if ((rows || fresh) && mailbox_load(v->account, m, c->fault) != R_OK) {
+        c->delta->gone = v->gone;
         return v->gone ? R_OK : R_FAIL;
-    if (m->state->counts.uidnext != v->uidnext && view_take_recent(v, c->fault) != R_OK)
-        return R_FAIL;
+    }
+    if (m->state->counts.uidnext != v->uidnext)
+        view_take_recent(v);
     if (needs_table(v))
         sync_rows(c);
     tell_new(v, c->delta);

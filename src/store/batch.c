@@ -58,6 +58,22 @@ store_batch_count(const struct store_batch *b)
     return b->count;
 }
 
+size_t
+store_batch_octets(const struct store_batch *b)
+{
+    return b->bytes.over ? SIZE_MAX : b->bytes.n;
+}
+
+void
+store_batch_cut(struct store_batch *b, size_t count)
+{
+    if (count >= b->count)
+        return;
+    b->bytes.n = b->records[count].at - LAYOUT_RECORD;
+    b->bytes.over = false;
+    b->count = (uint32_t)count;
+}
+
 enum record_type
 store_batch_type(const struct store_batch *b, size_t i)
 {

@@ -67,6 +67,7 @@ state_mailbox_remove(struct state *s, struct mailbox_entry *e)
     if (s->inside->gone_fn)
         s->inside->gone_fn(&e->m, s->inside->gone_arg);
     state_table_drop(&e->m);
+    state_sets_drop(&e->m);
     HASH_DELETE(hh, s->inside->by_id, e);
     struct mailbox_state *last = s->mailboxes[--s->mailbox_count];
     s->mailboxes[e->index] = last;
@@ -184,7 +185,7 @@ state_table_memory(const struct mailbox_state *m)
 void
 state_recharge(struct mailbox_entry *e)
 {
-    size_t now = e->m.loaded ? state_table_memory(&e->m) : 0;
+    size_t now = state_table_memory(&e->m);
     if (now > e->charged)
         budget_force(BUDGET_TABLES, now - e->charged);
     else
@@ -192,13 +193,33 @@ state_recharge(struct mailbox_entry *e)
     e->charged = now;
 }
 
+// Sets that were given out keep their numbers: the table's sets join those that are there.
+static void
+sets_join(struct mailbox_state *m, struct message_table *t)
+{
+    size_t count = keyword_sets_count(t->sets), n;
+    uint32_t *map = calloc(count, sizeof *map);
+    must(map != NULL);
+    for (uint32_t set = 1; set < count; set++) {
+        const uint32_t *numbers = keyword_sets_get(t->sets, set, &n);
+        map[set] = keyword_sets_intern(m->sets, numbers, n);
+    }
+    for (uint32_t i = 0; i < t->count; i++)
+        t->rows[i].keywords = map[t->rows[i].keywords];
+    free(map);
+    keyword_sets_free(&t->sets);
+}
+
 void
 state_table_install(struct mailbox_state *m, struct message_table *t)
 {
     state_table_drop(m);
+    if (m->sets)
+        sets_join(m, t);
+    else
+        m->sets = t->sets;
     m->rows = t->rows;
     m->row_cap = t->cap;
-    m->sets = t->sets;
     m->loaded = true;
     state_entry(m)->count = t->count;
     *t = (struct message_table){0};
@@ -211,9 +232,17 @@ state_table_drop(struct mailbox_state *m)
     free(m->rows);
     m->rows = NULL;
     m->row_cap = 0;
-    keyword_sets_free(&m->sets);
     m->loaded = false;
     state_entry(m)->count = 0;
+    state_recharge(state_entry(m));
+}
+
+void
+state_sets_drop(struct mailbox_state *m)
+{
+    if (m->loaded)
+        return;
+    keyword_sets_free(&m->sets);
     state_recharge(state_entry(m));
 }
 
@@ -269,6 +298,14 @@ state_row_insert(struct mailbox_entry *e, const struct message_row *row,
     m->rows[at] = *row;
     m->rows[at].keywords = keyword_sets_intern_packed(m->sets, keywords);
     e->count++;
+}
+
+bool
+state_subscribed(const struct state *s, struct span name)
+{
+    struct subscription_entry *e;
+    HASH_FIND(hh, s->inside->by_name, name.p, name.n, e);
+    return e != NULL;
 }
 
 // ---- values ----

@@ -8,8 +8,8 @@
 
 #include "store/record.h"
 
-// Distinct sets of keyword numbers of one mailbox's rows; set 0 is empty. Sets are never removed while
-// the table is loaded.
+// Distinct sets of keyword numbers of one mailbox's rows; set 0 is empty. Sets keep their numbers, also when the
+// table is dropped and loaded again, until state_sets_drop.
 struct keyword_sets;
 size_t keyword_sets_count(const struct keyword_sets *sets);
 // The set as sorted keyword numbers. Borrowed until the next intern.
@@ -29,7 +29,7 @@ struct mailbox_state {
     struct mailbox_counts counts;
     struct span *keywords;  // keyword number -> name
     uint32_t keyword_count;
-    struct keyword_sets *sets;  // NULL while the table is not loaded
+    struct keyword_sets *sets;  // NULL until the table is loaded
     struct message_row *rows;   // ascending by uid; counts.exists of them when loaded
     uint32_t row_cap;
     bool loaded;
@@ -74,7 +74,10 @@ enum result state_apply(struct state *s, enum record_type type, struct span meta
 // Index of the first row with row.uid >= uid (counts.exists when there is none). Table loaded.
 uint32_t state_row_at(const struct mailbox_state *m, uint32_t uid);
 void state_table_drop(struct mailbox_state *m);
+// nobody has set numbers any more; unless the table is loaded
+void state_sets_drop(struct mailbox_state *m);
 size_t state_table_memory(const struct mailbox_state *m);
+bool state_subscribed(const struct state *s, struct span name);
 // R_NONE when there is no such value. Borrowed until the next apply.
 enum result state_meta_find(struct state *s, uint64_t mailbox, struct span key,
                             struct span *value_out) MUST_CHECK;

@@ -122,6 +122,11 @@ struct store_batch *store_batch_new(struct store *s, uint64_t account, uint64_t 
 void store_batch_add(struct store_batch *b, enum record_type type, struct span meta,
                      struct store_body *body);
 size_t store_batch_count(const struct store_batch *b);
+size_t
+store_batch_octets(const struct store_batch
+                       *b);  // of metadata; at most LIMIT_record_meta can be committed
+// drops the records from there on
+void store_batch_cut(struct store_batch *b, size_t count);
 enum record_type store_batch_type(const struct store_batch *b, size_t i);
 struct span store_batch_meta(const struct store_batch *b, size_t i);
 // after the commit

@@ -13,13 +13,8 @@ keyword_text(struct imap_fetch_run *run, uint32_t set, struct span *out, struct 
     struct span *names;
     size_t n;
     struct buf *b;
-    if (run->generation != view_generation(run->session->view)) {
-        for (size_t i = 0; i < run->flag_text_count; i++)
-            buf_reset(&run->flag_texts[i]);
-        run->generation = view_generation(run->session->view);
-    }
     if (set >= run->flag_text_count) {
-        size_t count = set + 16;
+        size_t count = set * (size_t)2 + 16;
         run->flag_texts = realloc(run->flag_texts, count * sizeof *run->flag_texts);
         must(run->flag_texts != NULL);
         for (size_t i = run->flag_text_count; i < count; i++)

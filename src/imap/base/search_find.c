@@ -58,9 +58,8 @@ has_keyword(void *arg, uint32_t set, struct span name)
 
 static enum result
 feed_part(struct find *d, const struct message_row *row, const struct mime_index_part *part,
-          struct fault *f)
+          char piece[PIECE], struct fault *f)
 {
-    char *piece = arena_alloc(d->scratch, PIECE);
     uint64_t at = part->body.at, end = part->body.at + part->body.size;
     query_texts_part_begin(d->texts, part);
     while (at < end && !query_texts_done(d->texts)) {
@@ -94,6 +93,7 @@ feed_parts(struct find *d, const struct message_row *row, struct span index,
     struct mime_index_iter it;
     struct mime_index_part part;
     struct span block;
+    char *piece = arena_alloc(d->scratch, PIECE);  // of all parts: there may be thousands
     enum result r = mime_index_begin(&it, index, f);
     while (r == R_OK && (r = mime_index_next(&it, &part, f)) == R_OK &&
            !query_texts_done(d->texts)) {
@@ -103,7 +103,7 @@ feed_parts(struct find *d, const struct message_row *row, struct span index,
             query_texts_nested_header(d->texts, block);
         }
         if (part.kind == MIME_KIND_LEAF && mime_text_searchable(&part) &&
-            feed_part(d, row, &part, f) != R_OK)
+            feed_part(d, row, &part, piece, f) != R_OK)
             return R_FAIL;
     }
     return r == R_FAIL ? R_FAIL : R_OK;

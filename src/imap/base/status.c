@@ -81,6 +81,17 @@ imap_status_send(struct imap_session *s, const struct imap_status *st,
     imap_line_send(s);
 }
 
+// RECENT is counted only where it is asked for.
+static enum result
+count_recent(struct imap_session *s, const struct imap_status *st, struct tree_entry *e,
+             struct fault *f)
+{
+    for (unsigned i = 0; i < st->count; i++)
+        if (st->items[i]->as.status->put == recent)
+            return tree_recent(s->user, e, f);
+    return R_OK;
+}
+
 static enum result
 run_status(struct imap_command *c, struct fault *f)
 {
@@ -92,6 +103,8 @@ run_status(struct imap_command *c, struct fault *f)
         return R_FAIL;
     if (e.noselect || e.nonexistent)
         return fault_set(f, FAULT_NONEXISTENT, "only a level of hierarchy");
+    if (count_recent(c->session, st, &e, f) != R_OK)
+        return R_FAIL;
     imap_status_send(c->session, st, &e);
     return R_OK;
 }
@@ -108,10 +121,13 @@ return_parse(struct imap_command *c, struct parse *p)
 static enum result
 return_put(struct imap_command *c, const struct tree_entry *e, struct fault *f)
 {
-    (void)f;
     struct imap_list *l = c->own;
-    if (!e->noselect && !e->nonexistent && (e->rights & RIGHT_READ))
-        imap_status_send(c->session, l->status, e);
+    struct tree_entry counted = *e;
+    if (e->noselect || e->nonexistent || !(e->rights & RIGHT_READ))
+        return R_OK;
+    if (count_recent(c->session, l->status, &counted, f) != R_OK)
+        return R_FAIL;
+    imap_status_send(c->session, l->status, &counted);
     return R_OK;
 }
 
