@@ -365,6 +365,8 @@ password_new(struct span password, struct buf *stored_out, struct fault *f)
     struct buf form;
     if (password.n > LIMIT_password)
         return fault_set(f, FAULT_BAD, "password is longer than %d octets", LIMIT_password);
+    if (span_find_char(password, '\0') < password.n)  // nobody could log in with it
+        return fault_set(f, FAULT_BAD, "password with a NUL octet");
     buf_init(&form, 4 * LIMIT_password);
     name_opaque(password, &form);
     enum result r = new_argon2(buf_span(&form), stored_out, f);

@@ -147,8 +147,8 @@ load_into(struct config *c, const char *file, const char *data, struct fault *f)
     struct fault wrong;
     if (check_whole(c, &wrong) == R_OK)
         return R_OK;
-    return fault_set(f, FAULT_BAD, "%.60s%s%s", file ? file : "", file ? ": " : "",
-                     wrong.why);
+    return fault_set(f, FAULT_BAD, "%s%s%s", file ? setting_short_path(file) : "",
+                     file ? ": " : "", wrong.why);
 }
 
 enum result

@@ -1,9 +1,12 @@
 #include "ctl/setting.h"
 #include "base/limits.h"
 #include <confuse.h>
+#include <errno.h>
+#include <sys/stat.h>
 
 // libConfuse reports by callback without an argument; one file is read at a time, on one thread.
 struct reading {
+    const char *file;
     struct config *config;
     struct fault *fault;
     bool failed;
@@ -55,7 +58,7 @@ on_error(cfg_t *cfg, const char *fmt, va_list ap)
     struct span said = span_str(text), unknown = SPAN("no such option '");
     struct buf b;
     buf_init(&b, 512);
-    buf_printf(&b, "%.80s:%d: ", cfg->filename ? cfg->filename : "?", cfg->line);
+    buf_printf(&b, "%s:%d: ", setting_short_path(reading->file), cfg->line);
     if (span_starts(said, unknown)) {
         struct span name = span_skip(said, unknown.n);
         advise_unknown(&b, cfg, span_slice(name, 0, span_find_char(name, '\'')));
@@ -110,12 +113,26 @@ opts_fill(struct opts *o)
     o->top[o->top_n] = end;
 }
 
+// A folder or a device would make libConfuse's scanner end the process.
+static enum result
+check_file(const char *file, struct fault *f)
+{
+    struct stat st;
+    if (stat(file, &st) != 0)
+        return fault_errno(f, FAULT_BAD, file);
+    if (S_ISREG(st.st_mode) || S_ISFIFO(st.st_mode))
+        return R_OK;
+    return fault_set(f, FAULT_BAD, "%s is no file", setting_short_path(file));
+}
+
 enum result
 config_file_read(const char *file, struct config *c, struct fault *f)
 {
     struct opts o;
+    if (check_file(file, f) != R_OK)
+        return R_FAIL;
     opts_fill(&o);
-    struct reading r = {c, f, false};
+    struct reading r = {file, c, f, false};
     cfg_t *cfg = cfg_init(o.top, CFGF_NONE);
     must(cfg != NULL);
     cfg_set_error_function(cfg, on_error);
@@ -126,6 +143,6 @@ config_file_read(const char *file, struct config *c, struct fault *f)
     if (rc == CFG_FILE_ERROR)
         return fault_errno(f, FAULT_BAD, file);
     if (rc == CFG_PARSE_ERROR && !r.failed)
-        return fault_set(f, FAULT_BAD, "%.80s: is not understood", file);
+        return fault_set(f, FAULT_BAD, "%s: is not understood", setting_short_path(file));
     return rc == CFG_SUCCESS && !r.failed ? R_OK : R_FAIL;
 }

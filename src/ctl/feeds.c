@@ -16,6 +16,7 @@ read_password(char *out, size_t size, size_t *n_out, struct fault *f)
         fprintf(stderr, "Password: ");
         tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
     }
+    memset(out, '\n', size);  // shows how far fgets wrote, should there be a NUL
     char *line = fgets(out, (int)size, stdin);
     if (terminal) {
         tcsetattr(STDIN_FILENO, TCSAFLUSH, &was);
@@ -26,6 +27,8 @@ read_password(char *out, size_t size, size_t *n_out, struct fault *f)
     size_t n = strcspn(out, "\r\n");
     if (n == strlen(out) && n == size - 1)
         return fault_set(f, FAULT_TOOBIG, "a password may have %d octets", LIMIT_password);
+    if (n == strlen(out) && out[n + 1] != '\n')
+        return fault_set(f, FAULT_BAD, "a password has no NUL octet");
     if (n == 0)
         return fault_set(f, FAULT_BAD, "the password is empty");
     *n_out = n;

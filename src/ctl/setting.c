@@ -3,6 +3,8 @@
 #include "base/limits.h"
 #include <stddef.h>
 
+enum { PATH_SHOWN = 90 };
+
 const struct setting settings[] = {
 #define SETTING(field, kind, name, normal, words, text)                                    \
     {SETTING_##kind, name, offsetof(struct config, field), normal, words, text},
@@ -123,6 +125,13 @@ read_list(struct config *c, const char **values, size_t n, struct config_list *o
     return R_OK;
 }
 
+const char *
+setting_short_path(const char *path)
+{
+    size_t n = strlen(path);
+    return n > PATH_SHOWN ? path + n - PATH_SHOWN : path;
+}
+
 enum result
 setting_read(const struct setting *s, struct config *c, const char **values, size_t n,
              struct fault *f)
@@ -147,6 +156,9 @@ setting_read(const struct setting *s, struct config *c, const char **values, siz
     case SETTING_LIST:
         break;
     }
+    if (strlen(value) > LIMIT_config_text)
+        return fault_set(f, FAULT_BAD, "'%s' may have %d octets", s->name,
+                         LIMIT_config_text);
     *(const char **)member(s, c) = value;
     return R_OK;
 }

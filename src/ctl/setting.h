@@ -28,6 +28,7 @@ extern const size_t settings_count;
 
 const struct setting *setting_find(struct span name);  // NULL when there is none
 const char *setting_nearest(struct span name);         // the most similar name, or NULL
+const char *setting_short_path(const char *path);  // its end, so that a message has room for the advice
 bool setting_is_hidden(const struct setting *s);
 
 // Reads one value into its member. A LIST gets the items of `values`, all other kinds exactly one.
