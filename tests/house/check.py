@@ -137,6 +137,10 @@ def part_faults(options):
     return pytest("tests/faults", env={"POSTHORN_LONG": "1"} if options.long else None)
 
 
+def part_hostile(options):
+    return pytest("tests/hostile", env={"POSTHORN_LONG": "1"} if options.long else None)
+
+
 PARTS = {name[5:]: function for name, function in list(globals().items()) if name.startswith("part_")}
 
 

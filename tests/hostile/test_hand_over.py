@@ -1,0 +1,157 @@
+"""From the gate to mail and back: nothing is lost, nothing is doubled, nothing is used twice."""
+import base64
+import hashlib
+import hmac
+import threading
+import time
+
+import pytest
+
+from lib.wire import Closed
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("pieces", [1, 7, 0])
+def test_commands_behind_login(target, tls, pieces):
+    """Pipelined behind LOGIN, in one segment or octet by octet, a literal among them."""
+    wire = target.raw("imaps" if tls else "imap", tls=tls)
+    text = (b"a LOGIN alice secret\r\nb NOOP\r\nc CREATE {5+}\r\nhello\r\nd SELECT INBOX\r\n"
+            b"e APPEND INBOX {17+}\r\nSubject: x\r\n\r\nx\r\n\r\nf DELETE hello\r\ng LOGOUT\r\n")
+    size = max(len(text) // pieces, 1) if pieces else 1
+    for at in range(0, len(text), size):
+        wire.send(text[at:at + size])
+    tags = []
+    while b"g" not in tags:
+        line = wire.line()
+        if not line.startswith((b"* ", b"+ ")):
+            assert line[2:4] == b"OK", line
+            tags.append(line[:1])
+    assert tags == [b"a", b"b", b"c", b"d", b"e", b"f", b"g"]
+    wire.close()
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_much_behind_login(target, tls):
+    """More than the gate reads ahead, sent before the login is through."""
+    wire = target.raw("imaps" if tls else "imap", tls=tls)
+    wire.send(b"a LOGIN alice secret\r\nb APPEND Trash {300000+}\r\nSubject: x\r\n\r\n" + b"x" * 299986 + b"\r\nc NOOP\r\n" * 1)
+    while not (line := wire.line()).startswith(b"c "):
+        assert line[2:4] == b"OK" or line[:1] == b"*", line
+    wire.close()
+
+
+def test_literals_of_the_login(target):
+    wire = target.raw()
+    wire.send(b"a LOGIN {5}\r\n")
+    assert wire.line().startswith(b"+")
+    wire.send(b"alice {6}\r\n")
+    assert wire.line().startswith(b"+")
+    wire.send(b"secret\r\nb NOOP\r\n")
+    assert wire.line().startswith(b"a OK")
+    assert wire.line().startswith(b"b OK")
+    wire.close()
+
+
+def scram(wire, tag, user, password):
+    """RFC 7677, as a client."""
+    nonce = base64.b64encode(hashlib.sha256(str(time.time()).encode()).digest())[:20].decode()
+    bare = f"n={user},r={nonce}"
+    wire.send(f"{tag} AUTHENTICATE SCRAM-SHA-256 {base64.b64encode(('n,,' + bare).encode()).decode()}\r\n".encode())
+    line = wire.line()
+    assert line.startswith(b"+ "), line
+    server = base64.b64decode(line[2:]).decode()
+    said = dict(part.split("=", 1) for part in server.split(","))
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(said["s"]), int(said["i"]))
+    key = hmac.digest(salted, b"Client Key", "sha256")
+    final = f"c=biws,r={said['r']}"
+    message = f"{bare},{server},{final}".encode()
+    signature = hmac.digest(hashlib.sha256(key).digest(), message, "sha256")
+    proof = base64.b64encode(bytes(a ^ b for a, b in zip(key, signature))).decode()
+    wire.send(base64.b64encode(f"{final},p={proof}".encode()) + b"\r\n")
+    line = wire.line()
+    if not line.startswith(b"+ "):
+        return line
+    own = hmac.digest(hmac.digest(salted, b"Server Key", "sha256"), message, "sha256")
+    assert base64.b64decode(line[2:]) == b"v=" + base64.b64encode(own)
+    wire.send(b"\r\n")
+    return wire.line()
+
+
+def plain(wire, tag, user, password):
+    wire.send(f"{tag} AUTHENTICATE PLAIN {base64.b64encode(f'{chr(0)}{user}{chr(0)}{password}'.encode()).decode()}\r\n".encode())
+    return wire.line()
+
+
+def login(wire, tag, user, password):
+    wire.send(f"{tag} LOGIN {user} {password}\r\n".encode())
+    return wire.line()
+
+
+@pytest.mark.parametrize("how", [scram, plain, login])
+@pytest.mark.parametrize("tls", [False, True])
+def test_quick_logins(target, how, tls):
+    count = 30 if target.sanitized else 100  # both TLS and not: 200 of each
+    with target.unharmed(memory=24 << 20):
+        began = time.monotonic()
+        for _ in range(count):
+            wire = target.raw("imaps" if tls else "imap", tls=tls)
+            assert how(wire, "a", "alice", "secret").startswith(b"a OK")
+            wire.send(b"b NOOP\r\n")
+            assert wire.line().startswith(b"b OK")
+            wire.close()
+        assert time.monotonic() - began < count * 0.25
+
+
+@pytest.mark.parametrize("how", [scram, plain, login])
+def test_wrong_passwords(target, how):
+    wire = target.raw()
+    assert how(wire, "a", "alice", "wrong").startswith(b"a NO [AUTHENTICATIONFAILED]")
+    assert how(wire, "b", "nobody-here", "wrong").startswith(b"b NO [AUTHENTICATIONFAILED]")
+    assert how(wire, "c", "alice", "secret").startswith(b"c OK")
+    wire.close()
+
+
+def test_client_goes_in_the_middle(target):
+    """Gone after LOGIN, before its answer: no session is left behind."""
+    user = target.fresh_user("gone")
+    with target.unharmed(memory=24 << 20):
+        for i in range(120):
+            wire = target.raw("imaps" if i % 2 else "imap", tls=bool(i % 2))
+            wire.send(f"a LOGIN {user} secret\r\nb SELECT INBOX\r\n".encode())
+            if i % 3:
+                time.sleep(0.003 * (i % 5))
+            wire.close()
+        time.sleep(1)
+        client = target.imap(user)
+        assert client.select("INBOX")["EXISTS"] == 0
+        from lib import server as posthorn
+        listed = posthorn.run_verb("who", "--data", target.data).decode()
+        assert listed.count(user) == 1, listed
+        client.close()
+
+
+def test_tls_bytes_in_both_directions(target):
+    """8 MiB up and down at once through the pump, byte-exact."""
+    user = target.fresh_user("pump")
+    client = target.imap(user, tls=True, timeout=60)
+    body = b"Subject: pump\r\n\r\n" + b"".join(b"%016x\r\n" % i for i in range(450_000))
+    client.append("INBOX", body)
+    client.select("INBOX")
+    fetched = []
+    reader = threading.Thread(target=lambda: fetched.append(client.fetch(1, "(BODY.PEEK[])")))
+    reader.start()
+    reader.join()
+    assert body in bytes(str(fetched[0]), "latin-1") or list(fetched[0][1].values())[0] == body
+    client.close()
+
+
+def test_closing_one_side(target):
+    """A client that shuts down its sending side still gets its answers."""
+    import socket
+    sock = target.open()
+    sock.sendall(b"a LOGIN alice secret\r\nb LIST \"\" *\r\nc LOGOUT\r\n")
+    sock.shutdown(socket.SHUT_WR)
+    got = b""
+    while data := sock.recv(65536):
+        got += data
+    assert b"a OK" in got and b"b OK" in got and b"c OK" in got

@@ -1,0 +1,204 @@
+"""Crowds of connections before login, and slow ones (HOSTILE.md A: slow loris)."""
+import contextlib
+import os
+import resource
+import socket
+import threading
+import time
+
+import pytest
+
+from .conftest import Target, rest_of
+
+# Enough loopback addresses that the cap per address (LIMIT_preauth_per_ip) is not in the way.
+PER_ADDRESS = 180
+
+
+@pytest.fixture
+def own():
+    server = Target()
+    yield server
+    server.stop()
+
+
+def crowd(target, count, service="imap"):
+    """So many silent connections, from 127.1.0.x."""
+    socks = []
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    for i in range(count):
+        sock = socket.socket()
+        sock.bind((f"127.1.{i // PER_ADDRESS // 250}.{i // PER_ADDRESS % 250 + 1}", 0))
+        sock.settimeout(10)
+        sock.connect(target.address(service))
+        socks.append(sock)
+    for sock in socks:
+        if service == "imap":
+            assert sock.recv(4096).startswith(b"* OK")
+    return socks
+
+
+def gate_memory(target):
+    total = 0
+    for pid in target.role_pids("gate"):
+        with open(f"/proc/{pid}/status") as status:
+            total += sum(int(line.split()[1]) * 1024 for line in status if line.startswith(("VmRSS:", "VmPTE:")))
+    return total
+
+
+@pytest.mark.parametrize("sends", [b"", b"a", b"a LOGIN alice {6}\r\n"])
+def test_idle_connections_before_login(own, long_form, sends):
+    """At most 16 KiB each (twice that with redzones), and honest logins as quick as ever."""
+    count = 10_000 if long_form else 2_000
+    own.imap("alice").close()
+    first = crowd(own, 50)
+    before = gate_memory(own)
+    socks = crowd(own, count)
+    for sock in socks:
+        if sends:
+            sock.sendall(sends)
+    began = time.monotonic()
+    for _ in range(20):
+        own.imap("alice").close()
+    assert time.monotonic() - began < 4
+    each = (gate_memory(own) - before) / count
+    print(f"{each / 1024:.1f} KiB per connection before login")
+    assert each <= (16 << 10) * (2 if own.sanitized else 1), f"{each:.0f} octets each"
+    for sock in first + socks:
+        sock.close()
+    time.sleep(0.2)
+    with own.unharmed():
+        own.imap("bob").close()
+
+
+def test_idle_tls_connections_before_login(own, long_form):
+    """TCP only, on the TLS port: the handshake never comes."""
+    count = 10_000 if long_form else 1_000
+    own.imap("alice", tls=True).close()
+    before = gate_memory(own)
+    socks = crowd(own, count, "imaps")
+    deadline = time.monotonic() + 10
+    own.imap("alice", tls=True).close()
+    assert time.monotonic() < deadline - 8
+    each = (gate_memory(own) - before) / count
+    print(f"{each / 1024:.1f} KiB per silent connection to the TLS port")
+    assert each <= (16 << 10) * (2 if own.sanitized else 1), f"{each:.0f} octets each"
+    for sock in socks:
+        sock.close()
+
+
+def test_one_address_cannot_crowd_out_others(own):
+    """Over the cap of one address its own oldest goes, with a word; others stay."""
+    other = socket.create_connection(own.address("imap"), source_address=("127.9.0.1", 0))
+    other.recv(4096)
+    socks = []
+    for _ in range(260):
+        sock = socket.create_connection(own.address("imap"), source_address=("127.9.0.2", 0), timeout=5)
+        socks.append(sock)
+    got, closed = rest_of(socks[0], 2)
+    assert closed and b"BYE" in got
+    other.sendall(b"a NOOP\r\n")
+    assert other.recv(4096).startswith(b"a OK")
+    assert socks[-1].recv(4096).startswith(b"* OK")
+    for sock in socks:
+        sock.close()
+    other.close()
+
+
+@pytest.mark.parametrize("service", ["imap", "imaps"])
+def test_slow_senders_meet_the_deadline(service):
+    """The deadline counts from the connection's start, not from its last octet."""
+    target = Target({"test_preauth_time": "2s"})
+    try:
+        sock = target.open(service)
+        began = time.monotonic()
+        with contextlib.suppress(OSError):
+            while time.monotonic() - began < 8:
+                sock.sendall(b"\x16" if service == "imaps" and time.monotonic() - began < 0.2 else b"a")
+                time.sleep(0.25)
+                sock.settimeout(0.01)
+                with contextlib.suppress(socket.timeout):
+                    if not sock.recv(4096):
+                        break
+        assert time.monotonic() - began < 4
+        # Who logged in is not met by it.
+        session = target.imap("alice", tls=service == "imaps")
+        time.sleep(2.5)
+        session.command("NOOP")
+        session.close()
+    finally:
+        target.stop()
+
+
+def test_deadline_reaches_sasl_and_starttls():
+    target = Target({"test_preauth_time": "2s"})
+    try:
+        for opening in (b"a AUTHENTICATE PLAIN\r\n", b"a STARTTLS\r\n", b"a LOGIN alice {6}\r\n"):
+            sock = target.open()
+            sock.sendall(opening)
+            began = time.monotonic()
+            _, closed = rest_of(sock, 6)
+            assert closed and time.monotonic() - began < 4, opening
+    finally:
+        target.stop()
+
+
+def test_stranger_who_reads_nothing():
+    """Output before login is bounded and ends with the deadline."""
+    target = Target({"test_preauth_time": "3s"})
+    try:
+        with target.unharmed(memory=24 << 20):
+            socks = []
+            for _ in range(20):
+                sock = socket.socket()
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                sock.connect(target.address("imap"))
+                sock.setblocking(False)
+                socks.append(sock)
+            until = time.monotonic() + 2
+            while time.monotonic() < until:
+                for sock in socks:
+                    with contextlib.suppress(OSError):
+                        sock.send(b"a CAPABILITY\r\n" * 1000)
+            time.sleep(2)
+            for sock in socks:
+                sock.close()
+    finally:
+        target.stop()
+
+
+def test_no_descriptors_left():
+    """The gate that has no descriptors left waits, does not spin, and recovers."""
+    target = Target()
+    try:
+        pids = target.role_pids("gate") + target.role_pids("mail")
+        for pid in pids:
+            open_now = len(os.listdir(f"/proc/{pid}/fd"))
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (open_now + 12, open_now + 12))
+        socks = []
+        for service in ("imap", "lmtp"):
+            for _ in range(40):
+                sock = socket.socket()
+                sock.settimeout(2)
+                sock.connect(target.address(service))
+                socks.append(sock)
+        time.sleep(0.3)
+        used = cpu_seconds(pids)
+        time.sleep(1)
+        spent = cpu_seconds(pids) - used
+        for sock in socks:
+            sock.close()
+        assert spent < 0.3, f"{spent} s of CPU in one second of waiting"
+        time.sleep(0.6)
+        target.imap("alice").close()
+        assert target.open("lmtp").recv(100).startswith(b"220")
+    finally:
+        target.stop()
+
+
+def cpu_seconds(pids):
+    total = 0
+    for pid in pids:
+        fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
