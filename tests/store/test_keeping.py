@@ -1,0 +1,199 @@
+"""The store as its keeper sees it: backup and restore, rebuild, verify, the codec on disk, compaction."""
+import pathlib
+import re
+import subprocess
+import time
+
+import pytest
+
+from lib import server as posthorn
+from lib.client import Imap
+
+NUMBERS = ("UIDVALIDITY", "UIDNEXT", "MESSAGES")
+SMALL = b"From: a@example.org\r\nSubject: Zebrafinch %d\r\nMessage-ID: <%d@x>\r\n\r\nUnmistakable pelican %d\r\n"
+
+
+def small(n):
+    return SMALL % (n, n, n)
+
+
+def large(n, size=400_000):
+    line = b"Unmistakable pelican %d " % n + b"x" * 50 + b"\r\n"
+    return b"Subject: Zebrafinch %d\r\n\r\n" % n + line * (size // len(line))
+
+
+def session(server, user="alice"):
+    return Imap(server.address("imap"), user, server.password)
+
+
+def fill(server):
+    c = session(server)
+    c.command('CREATE "Projects/2026"')
+    for n in range(6):
+        c.append("INBOX", small(n), "\\Seen" if n % 2 else "$Work")
+    c.append("Projects/2026", large(1))
+    c.select("INBOX")
+    c.command("STORE 2 +FLAGS (\\Deleted)")
+    c.command("EXPUNGE")
+    c.command("STORE 1 +FLAGS (\\Flagged $Later)")
+    c.close()
+
+
+def picture(server, user="alice"):
+    """{mailbox: (UIDVALIDITY, UIDNEXT, {UID: (flags, body)})}"""
+    c = session(server, user)
+    found = {}
+    lines, _ = c.command('LIST "" "*"')
+    for line in lines:
+        name = re.search(rb'"/" "?([^"]+)"?$', line)[1].decode()
+        status = c.command(f'STATUS "{name}" (UIDVALIDITY UIDNEXT MESSAGES)')[0][0]
+        numbers = {k: int(re.search(rb"%s (\d+)" % k.encode(), status)[1])
+                   for k in NUMBERS}
+        rows = {}
+        if numbers["MESSAGES"]:
+            c.command(f'EXAMINE "{name}"')
+            for items in c.fetch("1:*", "(UID FLAGS BODY.PEEK[])").values():
+                flags = frozenset(f for f in map(str, items["FLAGS"]) if f.lower() != "\\recent")
+                rows[items["UID"]] = (flags, bytes(items["BODY[]"]))
+        found[name] = (numbers["UIDVALIDITY"], numbers["UIDNEXT"], rows)
+    c.close()
+    return found
+
+
+def verb(server, *words, good=True, **how):
+    if server.process is None or server.process.poll() is not None:
+        subprocess.run(["chown", "-R", "nobody:nogroup", str(server.data)], check=False)
+    done = subprocess.run([posthorn.binary(), *words, "-c", str(server.config)], stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, env=posthorn.environment(), timeout=60, check=False, **how)
+    if good:
+        assert done.returncode == 0, done.stdout.decode(errors="replace")
+    return done
+
+
+def pause(server):
+    """The server ends; its data stays."""
+    server.process.terminate()
+    assert server.process.wait(20) == 0
+    server.check_reports()
+
+
+@pytest.fixture(name="make")
+def make_servers():
+    made = []
+
+    def make(**how):
+        made.append(posthorn.Server(**how))
+        return made[-1]
+    yield make
+    for server in made:
+        server.stop()
+
+
+def test_backup_restore(make, tmp_path):
+    server = make()
+    fill(server)
+    before = picture(server)
+    verb(server, "backup", str(tmp_path / "all"))
+    session(server).append("INBOX", small(99))  # after the backup: not in it
+    tmp_path.chmod(0o755)
+    again = make(start=False)
+    subprocess.run(["rm", "-rf", str(again.data)], check=True)
+    verb(again, "restore", str(tmp_path / "all"))
+    users = again.data / "users"
+    if not users.exists():
+        subprocess.run(["cp", "-a", str(server.data / "users"), str(users)], check=True)
+    again.write_config()
+    again.start()
+    verb(again, "verify")
+    after = picture(again)
+    assert set(after) == set(before)
+    for name, (validity, uidnext, rows) in before.items():
+        restored = after[name]
+        assert restored[0] == validity
+        assert restored[1] == uidnext + 2 ** 20, name
+        assert restored[2] == rows
+    c = session(again)
+    assert c.append("INBOX", small(7)) >= before["INBOX"][1] + 2 ** 20
+    c.close()
+
+
+def test_rebuild(make):
+    server = make()
+    fill(server)
+    before = picture(server)
+    done = verb(server, "rebuild", good=False)
+    assert done.returncode != 0  # refused while the server runs
+    pause(server)
+    subprocess.run(["rm", "-rf", str(server.data / "index")], check=True)
+    verb(server, "rebuild")
+    server.write_config()
+    server.start()
+    assert picture(server) == before
+    verb(server, "verify")
+
+
+def test_flipped_bit(make):
+    server = make()
+    fill(server)
+    pause(server)
+    verb(server, "verify")
+    segment = sorted((server.data / "journal").glob("*.seg"))[0]
+    with open(segment, "r+b") as f:
+        text = f.read()
+        at = text.index(b"Unmistakable pelican 4")
+        f.seek(at)
+        f.write(bytes([text[at] ^ 0x10]))
+    done = verb(server, "verify", good=False)
+    assert done.returncode != 0
+    assert segment.stem.lstrip("0") in done.stdout.decode()
+    with open(segment, "r+b") as f:
+        f.seek(at)
+        f.write(text[at:at + 1])
+    verb(server, "verify")
+    server.write_config()
+    server.start()
+
+
+def test_scrambled(make):
+    server = make(settings={"test_codec": "scramble"})
+    fill(server)
+    assert len(picture(server)["INBOX"][2]) == 5
+    verb(server, "verify")
+    server.restart()
+    before = picture(server)
+    assert before["INBOX"][2][1][1] == small(0)
+    pause(server)
+    for secret in ("Zebrafinch", "pelican", "Projects"):
+        hits = subprocess.run(["grep", "-rlaF", secret, str(server.data)], stdout=subprocess.PIPE, check=False).stdout
+        assert hits == b"", secret
+    server.write_config()
+    server.start()
+
+
+def octets(data):
+    used = 0
+    for part in ("journal", "bodies"):
+        used += sum(p.stat().st_blocks * 512 for p in pathlib.Path(data, part).rglob("*") if p.is_file())
+    return used
+
+
+def test_compaction(make):
+    server = make(settings={"retention": 1})
+    c = session(server)
+    for n in range(3):
+        c.append("INBOX", large(n, 8_000_000))
+    c.append_all("INBOX", [large(n, 120_000) for n in range(600)])  # more than a segment
+    c.append("INBOX", small(5))
+    assert c.select("INBOX")["EXISTS"] == 604
+    full = octets(server.data)
+    c.command("STORE 1:603 +FLAGS.SILENT (\\Deleted)")
+    c.command("EXPUNGE")
+    c.close()
+    time.sleep(2.5)
+    verb(server, "compact")
+    assert octets(server.data) < full - 80_000_000
+    rows = picture(server)["INBOX"][2]
+    assert [r[1] for r in rows.values()] == [small(5)]
+    server.restart()
+    assert [r[1] for r in picture(server)["INBOX"][2].values()] == [small(5)]
+    verb(server, "verify")
