@@ -133,6 +133,10 @@ def part_corpus(options):
     return pytest("tests/corpus", env={"POSTHORN_LONG": "1"} if options.long else None)
 
 
+def part_store(_):
+    return pytest("tests/store")
+
+
 def part_faults(options):
     return pytest("tests/faults", env={"POSTHORN_LONG": "1"} if options.long else None)
 
