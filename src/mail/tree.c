@@ -26,12 +26,6 @@ prefixed(struct arena *a, struct span prefix, struct span name)
     return span_of(p, prefix.n + 1 + name.n);
 }
 
-static bool
-is_subscribed(const struct state *s, struct span name)
-{
-    return state_subscribed(s, name_is_inbox(name) ? SPAN("INBOX") : name);
-}
-
 static void
 entry_fill(struct tree_entry *e, const struct mount *mount, const struct mailbox_state *s)
 {
@@ -44,38 +38,19 @@ entry_fill(struct tree_entry *e, const struct mount *mount, const struct mailbox
 }
 
 static void
-list_subscribed_only(struct list_call *c)
-{
-    struct account *a = c->mount->account;
-    const struct state *s = a->state;
-    for (uint32_t i = 0; i < s->subscription_count; i++) {
-        struct span name = s->subscriptions[i].name;
-        if (name_find(a, name))
-            continue;
-        struct tree_entry *e = &c->entries[c->n++];
-        e->name = prefixed(c->arena, c->mount->prefix, arena_dup(c->arena, name));
-        e->nonexistent = e->subscribed = true;
-        e->rights = c->mount->rights;
-    }
-}
-
-static void
 list_run(void *arg)
 {
     struct list_call *c = arg;
     struct state *s = c->mount->account->state;
     if (!(c->mount->rights & RIGHT_LOOKUP))
         return;
-    c->entries =
-        arena_array(c->arena, s->mailbox_count + s->subscription_count, sizeof *c->entries);
+    c->entries = arena_array(c->arena, s->mailbox_count, sizeof *c->entries);
     for (uint32_t i = 0; i < s->mailbox_count; i++) {
         struct tree_entry *e = &c->entries[c->n++];
         struct span name = name_full(c->arena, s, s->mailboxes[i]);
         entry_fill(e, c->mount, s->mailboxes[i]);
-        e->subscribed = is_subscribed(s, name);
         e->name = prefixed(c->arena, c->mount->prefix, name);
     }
-    list_subscribed_only(c);
 }
 
 // Parents sort right before their children: '/' counts below every other octet. INBOX is first.
@@ -149,6 +124,63 @@ list_mount_levels(struct mail_user *u, struct arena *a, struct tree_entry *out)
     return n;
 }
 
+// ---- subscriptions: the user's own, to mailboxes of mounted trees too ----
+
+struct subscribed_call {
+    struct mail_user *user;
+    struct arena *arena;
+    struct tree_entry *entries;  // sorted
+    size_t n;
+    struct tree_entry *missing;  // subscribed names without a mailbox
+    size_t missing_n;
+};
+
+static void
+mark_run(void *arg)
+{
+    struct subscribed_call *c = arg;
+    const struct state *s = c->user->own.account->state;
+    for (size_t i = 0; i < c->n; i++) {
+        struct span name = c->entries[i].name;
+        c->entries[i].subscribed =
+            state_subscribed(s, name_is_inbox(name) ? SPAN("INBOX") : name);
+    }
+}
+
+static void
+missing_run(void *arg)
+{
+    struct subscribed_call *c = arg;
+    const struct state *s = c->user->own.account->state;
+    struct span inside;
+    c->missing = arena_array(c->arena, s->subscription_count, sizeof *c->missing);
+    for (uint32_t i = 0; i < s->subscription_count; i++) {
+        struct tree_entry e = {.name = s->subscriptions[i].name};
+        if (bsearch(&e, c->entries, c->n, sizeof e, entry_order))
+            continue;
+        e.name = arena_dup(c->arena, e.name);
+        e.nonexistent = e.subscribed = true;
+        e.rights = mount_find(c->user, e.name, &inside)->rights;
+        c->missing[c->missing_n++] = e;
+    }
+}
+
+// Marks what is subscribed and adds the subscribed names that no mailbox has; sorted afterwards.
+static void
+list_subscriptions(struct mail_user *u, struct arena *a, struct tree_entry **all, size_t *n)
+{
+    struct subscribed_call c = {.user = u, .arena = a, .entries = *all, .n = *n};
+    account_run(u->own.account, mark_run, &c);
+    account_run(u->own.account, missing_run, &c);
+    if (c.missing_n == 0)
+        return;
+    *all = arena_array(a, *n + c.missing_n, sizeof **all);
+    memcpy(*all, c.entries, *n * sizeof **all);
+    memcpy(*all + *n, c.missing, c.missing_n * sizeof **all);
+    *n += c.missing_n;
+    qsort(*all, *n, sizeof **all, entry_order);
+}
+
 enum result
 tree_list(struct mail_user *u, struct arena *a, struct tree_entry **out, size_t *n_out,
           struct fault *f)
@@ -170,6 +202,7 @@ tree_list(struct mail_user *u, struct arena *a, struct tree_entry **out, size_t 
         n += call[k].n;
     }
     qsort(all, n, sizeof *all, entry_order);
+    list_subscriptions(u, a, &all, &n);
     mark_children(all, n);
     *out = all;
     *n_out = n;
@@ -198,7 +231,6 @@ status_run(void *arg)
     }
     entry_fill(c->entry, c->mount, s);
     c->entry->has_children = name_has_children(a->state, s->id);
-    c->entry->subscribed = is_subscribed(a->state, c->inside);
     c->result = R_OK;
 }
 
@@ -217,6 +249,8 @@ tree_status(struct mail_user *u, struct arena *a, struct span name, struct tree_
     if (c.result != R_OK || access_check(c.mount, RIGHT_READ, f) != R_OK)
         return R_FAIL;
     entry.name = name;
+    account_run(u->own.account, mark_run,
+                &(struct subscribed_call){.user = u, .entries = &entry, .n = 1});
     *out = entry;
     return R_OK;
 }

@@ -20,6 +20,7 @@ struct tree_entry {
     bool has_children, subscribed;
 };
 
+// Subscriptions are the user's own, to mailboxes of mounted trees too.
 // All entries the user may look up, and subscriptions whose mailbox is missing; sorted by name, a parent
 // right before its children, INBOX first. Allocated in the arena.
 enum result tree_list(struct mail_user *u, struct arena *a, struct tree_entry **out,

@@ -350,6 +350,17 @@ subscribe_change(struct account *a, struct store_batch *b, void *arg, struct fau
     return R_OK;
 }
 
+// Subscriptions are the user's own, whoever owns the mailbox.
+static void
+subscribe_at_home(struct tree_call *c, struct mail_user *u, struct span name)
+{
+    bool foreign_inbox = c->mount != &u->own && name_is_inbox(c->name);
+    c->mount = &u->own;
+    c->name = arena_dup(c->arena, name);
+    if (foreign_inbox)
+        memcpy((char *)c->name.p + name.n - 5, "INBOX", 5);
+}
+
 enum result
 tree_subscribe(struct mail_user *u, struct span name, bool on, struct fault *f)
 {
@@ -362,8 +373,10 @@ tree_subscribe(struct mail_user *u, struct span name, bool on, struct fault *f)
     }
     if (r == R_OK && inside_check(&c) != R_OK)
         r = R_FAIL;
-    if (r == R_OK)
+    if (r == R_OK) {
+        subscribe_at_home(&c, u, name);
         r = tree_commit(&c, subscribe_change);
+    }
     arena_free(&arena);
     return r;
 }
