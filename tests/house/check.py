@@ -51,7 +51,7 @@ def build(name, *targets):
 
 
 def part_build(_):
-    done = [build("asan"), build("release")]
+    done = [build("asan"), run("./run", "--build")[0] == 0, build("release")]
     return done.count(True), done.count(False)
 
 
@@ -109,6 +109,10 @@ def pytest(*words, env=None):
     return found.get("passed", 0), max(bad, 1 if code else 0)
 
 
+def part_first(_):
+    return pytest("tests/test_first_minute.py")
+
+
 def part_runner(_):
     return pytest("tests/test_runner.py")
 
@@ -143,6 +147,13 @@ def part_faults(options):
 
 def part_hostile(options):
     return pytest("tests/hostile", env={"POSTHORN_LONG": "1"} if options.long else None)
+
+
+def part_rest(_):
+    """Whatever is in tests/ and in no part above, so that nothing new is forgotten."""
+    named = ["tests/test_first_minute.py", "tests/test_runner.py", "tests/test_transcripts.py", "tests/test_rights.py",
+             "tests/clients", "tests/corpus", "tests/faults", "tests/hostile", "tests/store"]
+    return pytest("tests", *(f"--ignore={path}" for path in named))
 
 
 PARTS = {name[5:]: function for name, function in list(globals().items()) if name.startswith("part_")}

@@ -114,15 +114,17 @@ put_esearch(struct imap_search *s, const struct seqset *found)
 }
 
 // RFC 5182 section 2.4: with MIN or MAX alone (or both), only those are saved.
-static void
-save(struct imap_search *s)
+static enum result
+save(struct imap_search *s, struct fault *f)
 {
     struct seqset kept;
     const struct seqset *all = &s->uids;
     uint32_t ends = s->returns & (RETURN_MIN | RETURN_MAX);
     if (!ends || (s->returns & (RETURN_ALL | RETURN_COUNT)) || all->count == 0) {
+        if (all->count > LIMIT_saved_ranges)  // RFC 9051 section 6.4.4.3
+            return fault_set(f, FAULT_NOTSAVED, "%u ranges found", all->count);
         imap_saved_set(s->c->session, all);
-        return;
+        return R_OK;
     }
     seqset_init(&kept, s->c->arena);
     if (ends & RETURN_MIN)
@@ -130,14 +132,13 @@ save(struct imap_search *s)
     if (ends & RETURN_MAX)
         seqset_add(&kept, all->ranges[all->count - 1].last);
     imap_saved_set(s->c->session, &kept);
+    return R_OK;
 }
 
 static void
 answer(struct imap_search *s)
 {
     const struct seqset *found = s->c->uid ? &s->uids : &s->seqs;
-    if (s->returns & RETURN_SAVE)
-        save(s);
     if (!s->has_return && !imap_enabled(s->c->session, ENABLE_REV2))
         put_search(s, found);
     else if (s->returns != RETURN_SAVE)
@@ -151,6 +152,8 @@ search_run(struct imap_command *c, struct fault *f)
     enum result r = parse_search(&s, f);
     if (r == R_OK)
         r = imap_search_find(&s, f);
+    if (r == R_OK && (s.returns & RETURN_SAVE))
+        r = save(&s, f);
     if (r == R_OK)
         answer(&s);
     else if ((s.returns & RETURN_SAVE) && f->kind != FAULT_BAD)
