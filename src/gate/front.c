@@ -1,7 +1,9 @@
 #include "gate/inside.h"
 #include "base/clock.h"
 #include "base/limits.h"
+#include <event2/event.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 enum { FLUSH_TICK_MS = 1 };
 
@@ -70,6 +72,11 @@ front_free(struct front **fp)
     crowd_leave(&g->crowd, &f->member);
     if (f->machine != NULL)
         f->service->free(&f->machine);
+    if (f->hello != NULL) {
+        int fd = event_get_fd(f->hello);
+        event_free(f->hello);
+        close(fd);
+    }
     conn_close(&f->conn);
     buf_done(&f->story.user);
     buf_done(&f->login.ticket);
@@ -134,12 +141,30 @@ on_handshake(struct conn *c, void *arg)
     on_input(c, f);
 }
 
+static void
+on_hello(evutil_socket_t fd, short what, void *arg)
+{
+    struct front *f = arg;
+    (void)what;
+    event_free(f->hello);
+    f->hello = NULL;
+    SSL *ssl = tls_set_accept(f->gate->tls, f->service->alpn);
+    f->conn = conn_new_tls(fd, ssl, on_handshake, f);
+}
+
+// OpenSSL takes some 40 KB from the start; who says nothing gets none of it.
+static void
+await_hello(struct front *f, int fd)
+{
+    f->hello = event_new(loop_base(loop_self()), fd, EV_READ, on_hello, f);
+    must(f->hello != NULL && event_add(f->hello, NULL) == 0);
+}
+
 void
 front_open(struct front *f, int fd)
 {
     if (f->tls == TLS_IMPLICIT) {
-        SSL *ssl = tls_set_accept(f->gate->tls, f->service->alpn);
-        f->conn = conn_new_tls(fd, ssl, on_handshake, f);
+        await_hello(f, fd);
         return;
     }
     f->conn = conn_new(fd, on_input, f);

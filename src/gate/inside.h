@@ -19,6 +19,7 @@
     ((value) = (unsigned)hash_keyed(span_of((key), (size))))
 #include "base/table.h"
 
+struct event;
 struct listener;  // listener.c
 
 // One SASL exchange or LOGIN, until auth's verdict. Its first message is kept until auth has answered once: when
@@ -78,6 +79,7 @@ struct front_login {
 
 struct front {
     struct gate *gate;
+    struct event *hello;  // until the first octet of implicit TLS: it has the descriptor
     struct crowd_member member;
     const struct preauth_service *service;
     struct preauth *machine;
