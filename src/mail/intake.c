@@ -119,7 +119,7 @@ intake_finish(struct intake *in, struct fault *f)
     if (in->too_big)
         return fault_set(f, FAULT_TOOBIG, "message is too large");
     must(EVP_DigestFinal_ex(in->sha, in->hash, NULL) == 1);
-    scan_cache(mime_scan_end(in->scan), in->arena, &cache);
+    scan_cache(mime_scan_end(in->scan), in->arena, false, &cache);
     buf_init(&packed, LIMIT_cache_value);
     message_cache_put(&packed, &cache);
     in->cache = packed.over ? SPAN_NONE : arena_dup(in->arena, buf_span(&packed));

@@ -60,18 +60,19 @@ extent_span(const struct buf *b, struct extent e)
 }
 
 void
-scan_cache(const struct mime_part *root, struct arena *a, struct message_cache *out)
+scan_cache(const struct mime_part *root, struct arena *a, bool utf8,
+           struct message_cache *out)
 {
     struct buf *b = ARENA_NEW(a, struct buf);
     struct extent e[5];
     buf_init(b, LIMIT_record_meta);
     arena_on_end(a, scan_cache_done, b);
     e[0].at = b->n;
-    mime_render_envelope(b, root, false);
+    mime_render_envelope(b, root, utf8);
     e[0].end = e[1].at = b->n;
-    mime_render_body(b, root, false, false);
+    mime_render_body(b, root, false, utf8);
     e[1].end = e[2].at = b->n;
-    mime_render_body(b, root, true, false);
+    mime_render_body(b, root, true, utf8);
     e[2].end = e[3].at = b->n;
     mime_index_put(b, root);
     e[3].end = e[4].at = b->n;
@@ -89,7 +90,7 @@ scan_cache_done(void *arg)
 }
 
 static enum result
-scan_body(struct mail *m, const struct message_row *row, struct arena *a,
+scan_body(struct mail *m, const struct message_row *row, struct arena *a, bool utf8,
           struct message_cache *out, struct fault *f)
 {
     struct mime_scan *scan = mime_scan_new(a);
@@ -101,7 +102,7 @@ scan_body(struct mail *m, const struct message_row *row, struct arena *a,
         mime_scan_feed(scan, span_of(piece, n));
         at += n;
     }
-    scan_cache(mime_scan_end(scan), a, out);
+    scan_cache(mime_scan_end(scan), a, utf8, out);
     return R_OK;
 }
 
@@ -116,7 +117,14 @@ message_cache_load(struct mail *m, const struct message_row *row, struct arena *
     store_cache_end(&r);
     if (copy.p && message_cache_get(copy, out) == R_OK)
         return R_OK;
-    return scan_body(m, row, a, out, f);
+    return scan_body(m, row, a, false, out, f);
+}
+
+enum result
+message_cache_utf8(struct mail *m, const struct message_row *row, struct arena *a,
+                   struct message_cache *out, struct fault *f)
+{
+    return scan_body(m, row, a, true, out, f);
 }
 
 enum result

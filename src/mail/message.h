@@ -20,6 +20,10 @@ enum result message_cache_get(struct span packed, struct message_cache *c_out) M
 enum result message_cache_load(struct mail *m, const struct message_row *row,
                                struct arena *a, struct message_cache *out,
                                struct fault *f) MUST_CHECK;
+// Suspends. The same for clients that take UTF-8 and know message/global (RFC 9051): always scans the body.
+enum result message_cache_utf8(struct mail *m, const struct message_row *row,
+                               struct arena *a, struct message_cache *out,
+                               struct fault *f) MUST_CHECK;
 // Suspends. len octets at offset of the message.
 enum result message_read(struct mail *m, const struct message_row *row, uint64_t offset,
                          size_t len, char *dst, struct fault *f) MUST_CHECK;

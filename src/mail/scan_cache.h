@@ -6,7 +6,9 @@
 #include "mail/message.h"
 #include "mime/scan.h"
 
-void scan_cache(const struct mime_part *root, struct arena *a, struct message_cache *out);
+// utf8: for clients that take UTF-8 and know message/global.
+void scan_cache(const struct mime_part *root, struct arena *a, bool utf8,
+                struct message_cache *out);
 void scan_cache_done(void *buf);  // ends with the arena
 
 #endif

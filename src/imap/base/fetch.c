@@ -116,18 +116,35 @@ remember_fault(struct imap_fetch_run *run, const struct fault *f)
     run->failed = true;
 }
 
+// RFC 9051 section 9, media-message: message/global has an envelope and a structure, as message/rfc822 has. RFC 3501 does
+// not know it, and the cache is made for all.
+static bool
+lacks_global(const struct imap_fetch_run *run)
+{
+    struct span structure = run->cache.bodystructure;
+    return imap_enabled(run->session, ENABLE_REV2) &&
+           span_ifind(structure, SPAN("\"message\" \"global\"")) < structure.n;
+}
+
+static enum result
+load_cache(struct imap_fetch_run *run, const struct message_row *row, struct fault *f)
+{
+    arena_reset(run->scratch);
+    if (message_cache_load(run->mail, row, run->scratch, &run->cache, f) != R_OK)
+        return R_FAIL;
+    if (!lacks_global(run))
+        return R_OK;
+    return message_cache_utf8(run->mail, row, run->scratch, &run->cache, f);
+}
+
 // A message read from the body: its line leaves piece by piece.
 static enum result
 send_heavy(struct imap_fetch_run *run, bool flags_too)
 {
     struct fault f;
-    enum result r = R_OK;
-    arena_reset(run->scratch);
     run->streamed = false;
     run->line = imap_line(run->session);
-    if (message_cache_load(run->mail, &run->message->row, run->scratch, &run->cache, &f) !=
-        R_OK)
-        r = R_FAIL;
+    enum result r = load_cache(run, &run->message->row, &f);
     if (r == R_OK) {
         line_begin(run);
         r = put_items(run, flags_too, &f);
@@ -169,11 +186,10 @@ find_cache(struct light *l, const struct message_row *row, struct fault *f)
     if (!l->reader)
         l->reader = store_cache_begin(mail_store(run->mail));
     if (store_cache_find(l->reader, row->blob, &packed) == R_OK &&
-        message_cache_get(packed, &run->cache) == R_OK)
+        message_cache_get(packed, &run->cache) == R_OK && !lacks_global(run))
         return R_OK;
     reader_end(l);
-    arena_reset(run->scratch);
-    return message_cache_load(run->mail, row, run->scratch, &run->cache, f);
+    return load_cache(run, row, f);
 }
 
 static void
