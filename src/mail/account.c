@@ -115,15 +115,23 @@ forget(void *arg)
     account_free(a);
 }
 
+static struct span
+name_copy(struct span user)
+{
+    char *name = calloc(1, user.n + 1);
+    must(name != NULL);
+    if (user.n > 0)
+        memcpy(name, user.p, user.n);
+    return span_of(name, user.n);
+}
+
 static struct account *
 account_new(struct mail *m, uint64_t id, struct span user)
 {
     struct account *a = calloc(1, sizeof *a);
-    char *name = calloc(1, user.n + 1);
-    must(a != NULL && name != NULL);
-    memcpy(name, user.p, user.n);
+    must(a != NULL);
     a->id = id;
-    a->user = span_of(name, user.n);
+    a->user = name_copy(user);
     a->mail = m;
     a->home = &m->homes[mail_home_index(m, id)];
     a->waiting_end = &a->waiting;
@@ -134,6 +142,16 @@ account_new(struct mail *m, uint64_t id, struct span user)
     return a;
 }
 
+// Keeping opens accounts by their number alone.
+static void
+take_name(struct account *a)
+{
+    if (a->user.n > 0)
+        return;
+    free((char *)a->user.p);
+    a->user = name_copy(a->state->user);
+}
+
 static enum result
 load(struct account *a, bool create, struct fault *f)
 {
@@ -142,9 +160,11 @@ load(struct account *a, bool create, struct fault *f)
         a->state = state_new(a->id);
         r = folders_create(a, a->mail->options.folder_language, f);
     }
-    if (r == R_OK)
-        a->next_modseq = a->state->modseq;
-    return r;
+    if (r != R_OK)
+        return r;
+    a->next_modseq = a->state->modseq;
+    take_name(a);
+    return R_OK;
 }
 
 struct open_call {
