@@ -28,7 +28,8 @@ extern const size_t settings_count;
 
 const struct setting *setting_find(struct span name);  // NULL when there is none
 const char *setting_nearest(struct span name);         // the most similar name, or NULL
-const char *setting_short_path(const char *path);  // its end, so that a message has room for the advice
+// its end, so that a message has room for the advice
+const char *setting_short_path(const char *path);
 bool setting_is_hidden(const struct setting *s);
 
 // Reads one value into its member. A LIST gets the items of `values`, all other kinds exactly one.

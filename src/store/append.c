@@ -216,8 +216,8 @@ static void
 group_zero_ahead(struct journal *j, const struct group *g)
 {
     static char zeros[ZERO_AHEAD];
-    struct fault
-        ignored;  // this group is written; should the disk be failing, its sync tells
+    // this group is written; should the disk be failing, its sync tells
+    struct fault ignored;
     uint64_t end = j->end + g->octets;
     if (g->octets > ZERO_GROUP || end <= j->zeroed || end + ZERO_AHEAD > j->segment_size)
         return;

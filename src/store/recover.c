@@ -72,11 +72,11 @@ segment_add(struct journal *j, uint32_t number, struct fault *f)
 // The tail as the walk leaves it.
 struct tail {
     struct walk w;
-    uint32_t group_first;  // record number where the last group begins
+    uint32_t group_first;      // record number where the last group begins
     uint32_t group_externals;  // external bodies named before it
-    uint32_t batch_first;  // record number where the last batch begins
+    uint32_t batch_first;      // record number where the last batch begins
     uint32_t batch_externals;  // external bodies named before it
-    bool batch_open;  // its last records are missing
+    bool batch_open;           // its last records are missing
     uint32_t keep, keep_externals;
     uint64_t later_seq;  // highest valid record behind the damage, when inspecting
 };
