@@ -215,7 +215,8 @@ receive(struct channel *c, struct arrival *a)
         return R_FAIL;
     a->n = (size_t)n;
     take_descriptors(&m, a);
-    a->bad |= n < 2 || (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0;
+    bool lost = (m.msg_flags & MSG_CTRUNC) != 0 && a->fd < 0;  // no descriptor is free
+    a->bad |= n < 2 || (m.msg_flags & (lost ? MSG_TRUNC : MSG_TRUNC | MSG_CTRUNC)) != 0;
     if (a->bad && a->fd >= 0)
         close(a->fd);
     return a->bad ? R_FAIL : R_OK;

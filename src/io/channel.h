@@ -13,7 +13,8 @@
 
 struct channel;
 
-// fd is -1 or a descriptor that the handler now owns. `body` holds the fields after the type.
+// fd is -1 or a descriptor that the handler now owns; also -1 when one came but this process may not open more: it is
+// closed then. `body` holds the fields after the type.
 typedef void channel_fn(struct channel *c, uint16_t type, struct span body, int fd,
                         void *arg);
 // the other side is gone; close it

@@ -209,6 +209,10 @@ on_message(struct channel *c, uint16_t type, struct span body, int fd, void *arg
         return;
     }
     arrival_free(a);
+    if (fd < 0 && type == MESSAGE_HANDOVER) {
+        log_error("mail", "a login is lost: no descriptor is left for its connection");
+        return;
+    }
     if (fd >= 0)
         close(fd);
     log_error("mail", "a message from a gate is malformed");

@@ -1,5 +1,5 @@
-// Preloaded under the server, it works in the mail role only: it writes every change of a file and every sync to a
-// log, and does what the control page says: fail, end the process at the Nth event, shift the clock.
+// Preloaded under the server, it shifts the clock of all roles; in the mail role it writes every change of a file and every sync to a
+// log, and does what the control page says: fail, end the process at the Nth event, forget writes.
 // The log is a shared mapping made before the sandbox: it needs no descriptor and no system call, survives kill -9,
 // and the test reads and writes it while the server runs. Layout of an event and of the control page: eventlog.py.
 
@@ -49,6 +49,7 @@ struct control {
     _Atomic int64_t allocations;  // this many-th allocation fails; 0: none
     _Atomic uint64_t counted;  // allocations so far
     _Atomic uint64_t starts;  // of the mail role
+    _Atomic int64_t forgetting;  // writes do nothing and say that all is well
 };
 
 struct event {
@@ -57,7 +58,8 @@ struct event {
     uint32_t n, m;  // octets behind: data, or two names
 };
 
-static struct control *control;
+static struct control *control;  // in the mail role
+static struct control *shared;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 __attribute__((constructor)) static void
@@ -65,7 +67,7 @@ begin(int argc, char **argv)
 {
     const char *name = getenv("POWERCUT_LOG");
     struct stat st;
-    if (argc != 1 || !name || strcmp(argv[0], "posthorn: mail") != 0)
+    if (argc < 1 || !name || strncmp(argv[0], "posthorn: ", 10) != 0)
         return;
     int fd = open(name, O_RDWR | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) != 0)
@@ -74,6 +76,9 @@ begin(int argc, char **argv)
     if (map == MAP_FAILED)
         abort();
     close(fd);
+    shared = map;
+    if (strcmp(argv[0], "posthorn: mail") != 0)
+        return;
     control = map;
     control->capacity = (uint64_t)st.st_size;
     atomic_fetch_add(&control->starts, 1);
@@ -185,6 +190,15 @@ put_iov(uint64_t ino, const struct iovec *iov, int n, uint64_t offset)
 }
 
 static ssize_t
+total(const struct iovec *iov, int n)
+{
+    ssize_t octets = 0;
+    for (int i = 0; i < n; i++)
+        octets += (ssize_t)iov[i].iov_len;
+    return octets;
+}
+
+static ssize_t
 written(int fd, uint64_t ino, ssize_t result, int flags, uint64_t since)
 {
     if (result >= 0 && (flags & RWF_DSYNC || fcntl(fd, F_GETFL) & O_DSYNC))
@@ -198,6 +212,8 @@ pwritev2(int fd, const struct iovec *iov, int n, off_t offset, int flags)
     uint64_t ino = ino_of(fd), since = ino ? atomic_load(&control->tail) : 0;
     if (ino && fails(WRITE, ino))
         return -1;
+    if (ino && atomic_load(&control->forgetting))
+        return total(iov, n);
     if (ino)
         put_iov(ino, iov, n, (uint64_t)offset);
     ssize_t r = syscall(SYS_pwritev2, fd, iov, n, offset, 0, flags);
@@ -421,8 +437,8 @@ int
 clock_gettime(clockid_t clock, struct timespec *t)
 {
     int r = (int)syscall(SYS_clock_gettime, clock, t);
-    if (r == 0 && control && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE))
-        t->tv_sec += atomic_load(&control->clock_s);
+    if (r == 0 && shared && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE))
+        t->tv_sec += atomic_load(&shared->clock_s);
     return r;
 }
 
