@@ -25,6 +25,7 @@ def long_form():
 class Target(posthorn.Server):
     """A server whose memory can be measured: the sanitizer's quarantine of freed blocks is kept small."""
     sanitized = SANITIZED
+    bystander = None
 
     def environment(self):
         env = super().environment()
@@ -74,17 +75,27 @@ class Target(posthorn.Server):
     def imap(self, user="alice", tls=False, timeout=30):
         return Imap(self.address("imaps" if tls else "imap"), user, posthorn.PASSWORD, tls=tls, timeout=timeout)
 
+    def stop(self):
+        if self.bystander is not None:
+            self.bystander.close()
+        super().stop()
+
+    def witness(self):
+        """A bystander's session, kept from test to test."""
+        if self.bystander is None:
+            self.bystander = self.imap("carol")
+        return self.bystander
+
     @contextlib.contextmanager
     def unharmed(self, memory=64 << 20, peak=128 << 20, noop=1.0):
         """What is done inside costs at most so much memory, afterwards and on the way, and leaves a bystander unharmed."""
-        witness = self.imap("carol")
+        witness = self.witness()
         before, pids = self.memory(), self.family()
         self.forget_peaks()
         yield
         began = time.monotonic()
         witness.command("NOOP")
         assert time.monotonic() - began < noop, "a bystander's NOOP was slow"
-        witness.close()
         assert sorted(self.family()) == sorted(pids), "a process died\n" + self.stderr()[-3000:]
         self.check_reports()
         grown = self.memory() - before

@@ -11,10 +11,18 @@ from lib.client import Refused
 from lib.wire import Closed, Timeout
 
 
+@pytest.fixture(scope="module")
+def users():
+    """Of the test functions, one each: all rows of one share it."""
+    return {}
+
+
 @pytest.fixture
-def session(target):
-    client = target.imap(target.fresh_user("mallory"), timeout=30)
-    client.command("NOOP")
+def session(target, users, request):
+    name = request.node.originalname
+    if name not in users:
+        users[name] = target.fresh_user("mallory")
+    client = target.imap(users[name], timeout=30)
     yield client
     client.close()
 
@@ -135,7 +143,7 @@ def test_list_blow_up(target, session):
 # -- numbers ---------------------------------------------------------------------------------------
 @pytest.fixture
 def selected(session):
-    for i in range(3):
+    for i in range(session.select("INBOX")["EXISTS"], 3):
         session.append("INBOX", b"Subject: %d\r\n\r\nbody\r\n" % i)
     session.command("SELECT INBOX")
     return session

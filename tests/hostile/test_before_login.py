@@ -39,10 +39,10 @@ def test_starttls_injection(target, cut):
     try:
         sock.settimeout(3)
         tls = start_tls_after_ok(sock)
+        tls.sendall(b"b NOOP\r\nc LOGOUT\r\n")
     except (ssl.SSLError, ConnectionError, OSError):
         return
-    tls.sendall(b"b NOOP\r\n")
-    answer, _ = rest_of(tls, 0.5)
+    answer, _ = rest_of(tls, 3)
     assert b"inj" not in answer, answer
 
 
@@ -97,17 +97,17 @@ SIZES = ["4294967296", "99999999999999999999", "18446744073709551617", "40000000
          "9223372036854775807", "9223372036854775808", "", "+", "1 ", "0x10", "99999999999999999999999999+"]
 
 
-@pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("command", ["LOGIN", "ID (", "AUTHENTICATE PLAIN", "APPEND x"])
-def test_literal_sizes(target, size, command):
+def test_literal_sizes(target, command):
     with target.unharmed(memory=8 << 20):
-        wire = target.raw()
-        began = time.monotonic()
-        wire.send(b"a %s {%s}\r\n" % (command.encode(), size.encode()))
-        line = wire.line(2)
-        assert line.startswith((b"a BAD", b"a NO", b"* BYE")), line
-        assert time.monotonic() - began < 1
-        wire.close()
+        for size in SIZES:
+            wire = target.raw()
+            began = time.monotonic()
+            wire.send(b"a %s {%s}\r\n" % (command.encode(), size.encode()))
+            line = wire.line(2)
+            assert line.startswith((b"a BAD", b"a NO", b"* BYE")), (size, line)
+            assert time.monotonic() - began < 1
+            wire.close()
 
 
 def test_literal_with_leading_zeros_is_a_number(target):

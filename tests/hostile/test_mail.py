@@ -228,7 +228,7 @@ def test_lmtp_endless_lines(target):
 @pytest.mark.parametrize("size", [b"18446744073709551617", b"-1", b"99999999999", b"4294967296 LAST", b"x", b"1 2 3", b""])
 def test_bdat_sizes(target, size):
     with target.unharmed(memory=8 << 20):
-        lmtp = Lmtp(target.address("lmtp"), timeout=5)
+        lmtp = Lmtp(target.address("lmtp"), timeout=1)
         lmtp.wire.send(b"MAIL FROM:<a@b>\r\nRCPT TO:<alice>\r\nBDAT " + size + b"\r\n")
         try:
             for _ in range(3):
