@@ -16,10 +16,11 @@ struct mailbox_sum {
     struct mailbox_counts want, got;
 };
 
+enum { LINES_MAX = 1 << 20 };
+
 struct verification {
     struct store *s;
-    store_report_fn *report;
-    void *report_arg;
+    struct buf lines;  // what is wrong, each ends with a NUL; told by the caller's thread
     struct store_verify_result found;
     struct fold *fold;  // of the second index
     struct index *index;
@@ -40,8 +41,7 @@ error(struct verification *v, const char *fmt, ...)
     vsnprintf(line, sizeof line, fmt, ap);
     va_end(ap);
     v->found.errors++;
-    if (v->report)
-        v->report(line, v->report_arg);
+    buf_put(&v->lines, span_of(line, strlen(line) + 1));  // what is too much is only counted
 }
 
 // ---- the journal ----
@@ -326,14 +326,24 @@ verify_job(void *arg)
     }
 }
 
+static void
+tell(const struct buf *lines, store_report_fn *report, void *arg)
+{
+    for (size_t at = 0; report && at < lines->n; at += strlen(lines->p + at) + 1)
+        report(lines->p + at, arg);
+}
+
 enum result
 embedded_verify(struct store *s, store_report_fn *report, void *arg,
                 struct store_verify_result *out, struct fault *f)
 {
-    struct verification v = {.s = s, .report = report, .report_arg = arg};
+    struct verification v = {.s = s};
     if (fold_flush(s->fold, 0, f) != R_OK)
         return R_FAIL;
+    buf_init(&v.lines, LINES_MAX);
     pool_run(s->pool, verify_job, &v);
+    tell(&v.lines, report, arg);
+    buf_done(&v.lines);
     if (v.result != R_OK) {
         *f = v.fault;
         return R_FAIL;

@@ -229,16 +229,23 @@ def test_no_memory():
     try:
         worker = ledger.Worker(server, server.fresh_user("worker"), 1)
         worker.prepare()
-        for number in (3, 40, 700):
+        ended = 0
+        for number in (3, 41, 400, 1501):
             starts = server.event_log.get("starts")
             server.event_log.set(allocations=number)
-            worker.work()
+            worker.connection.wire.sock.settimeout(5)
+            try:
+                while server.event_log.get("allocations") > 0:
+                    worker.step()
+            except (*ledger.GONE, client.Refused):
+                pass
             eventually(lambda: login(server, worker.user))
-            assert server.event_log.get("starts") > starts
+            ended += server.event_log.get("starts") - starts
             worker.judge()
             server.kill()  # so that the supervisor does not wait longer each time
             server.start()
-        assert "mail 0" in server.stderr()
+            worker.judge()
+        assert ended >= 2, "no allocation failed where it matters"
     finally:
         server.stop()
 
