@@ -127,7 +127,7 @@ mailbox_forget_events(struct mailbox *m)
 }
 
 static void
-event_add(struct mailbox *m, uint64_t modseq, uint32_t uid, const struct view *origin)
+event_add(struct mailbox *m, const struct flag_event *e)
 {
     if (m->event_count == m->event_cap && m->event_cap < LIMIT_flag_events)
         events_grow(m);
@@ -136,26 +136,18 @@ event_add(struct mailbox *m, uint64_t modseq, uint32_t uid, const struct view *o
         m->event_at = (m->event_at + 1) % m->event_cap;
         m->event_count--;
     }
-    m->events[(m->event_at + m->event_count++) % m->event_cap] =
-        (struct flag_event){modseq, uid, origin};
+    m->events[(m->event_at + m->event_count++) % m->event_cap] = *e;
 }
 
-// Remembers which UIDs changed; a change of very many makes views look at the table instead.
+// Remembers which UIDs changed.
 static void
 group_events(struct mailbox *m, uint64_t modseq, struct span ranges,
              const struct view *origin)
 {
     struct unpack u = unpack_of(ranges);
-    uint32_t first, last;
-    while (record_ranges_next(&u, &first, &last) == R_OK) {
-        if (last - first >= LIMIT_flag_events / 2) {
-            m->event_count = 0;
-            m->events_from = modseq;
-            continue;
-        }
-        for (uint32_t uid = first; uid <= last && uid >= first; uid++)
-            event_add(m, modseq, uid, origin);
-    }
+    struct flag_event e = {.modseq = modseq, .origin = origin};
+    while (record_ranges_next(&u, &e.first, &e.last) == R_OK)
+        event_add(m, &e);
 }
 
 static void

@@ -36,10 +36,10 @@ struct ghost {
     struct message_row row;
 };
 
-// A flag change, for views that were told shortly before it.
+// A flag change of a range of UIDs, for views that were told shortly before it.
 struct flag_event {
     uint64_t modseq;
-    uint32_t uid;
+    uint32_t first, last;
     const struct view *origin;
 };
 

@@ -210,6 +210,40 @@ to_another_account(struct fixture *x)
     mail_user_close(&bob);
 }
 
+// A session is not told of its own change again, however many messages it touches; the others are.
+static void
+large_change_is_told_once(struct fixture *x)
+{
+    struct mail_user *u = user(x, 8, "bob");
+    struct mailbox_ref inbox = ref(u, "INBOX");
+    struct view *mine, *other;
+    struct view_delta d;
+    struct copy_result copied;
+    struct flag_result stored;
+    struct flag_change change = {.op = FLAG_OP_ADD, .flags = FLAG_FLAGGED};
+    struct fault f = {0};
+    struct arena *a = arena_new();
+    append(x, &inbox, hello, 0, NULL);
+    assert_int_equal(view_open(&inbox, false, NULL, NULL, &mine, &f), R_OK);
+    for (int i = 0; i < 13; i++) {
+        struct selection all = {mine, NULL, true};
+        assert_int_equal(change_copy(&all, &inbox, false, a, &copied, &f), R_OK);
+        assert_int_equal(view_sync(mine, VIEW_EXPUNGE, a, &d, &f), R_OK);
+    }
+    assert_int_equal(view_open(&inbox, false, NULL, NULL, &other, &f), R_OK);
+    struct selection all = {mine, NULL, true};
+    assert_int_equal(change_flags(&all, &change, a, &stored, &f), R_OK);
+    assert_int_equal(stored.count, 8192);
+    assert_int_equal(view_sync(mine, VIEW_EXPUNGE, a, &d, &f), R_OK);
+    assert_int_equal(d.changed_count, 0);
+    assert_int_equal(view_sync(other, VIEW_EXPUNGE, a, &d, &f), R_OK);
+    assert_int_equal(d.changed_count, 8192);
+    arena_free(&a);
+    view_close(&mine);
+    view_close(&other);
+    mail_user_close(&u);
+}
+
 // ---- sessions against a small model ----
 
 enum { VIEWS = 3, MODEL_MAX = 400, STEPS = 3000 };
@@ -463,15 +497,20 @@ TEST(names)
 TEST(threads)
 TEST(message_back)
 TEST(to_another_account)
+TEST(large_change_is_told_once)
 TEST(sessions)
 
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_new_account),  cmocka_unit_test(test_tree_changes),
-        cmocka_unit_test(test_names),        cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_message_back), cmocka_unit_test(test_to_another_account),
+        cmocka_unit_test(test_new_account),
+        cmocka_unit_test(test_tree_changes),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_message_back),
+        cmocka_unit_test(test_to_another_account),
+        cmocka_unit_test(test_large_change_is_told_once),
         cmocka_unit_test(test_sessions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,8 +16,9 @@ struct view_info {
     uint64_t mailbox;
     uint32_t uidvalidity, uidnext;
     uint32_t exists, recent;
-    uint32_t first_unseen;  // sequence number, 0 when all are seen
-    uint64_t modseq;        // HIGHESTMODSEQ
+    uint32_t
+        first_unseen;  // sequence number, 0 when all are seen (or a large mailbox's table is not loaded)
+    uint64_t modseq;  // HIGHESTMODSEQ
     uint32_t rights;
     bool read_only;
 };

@@ -112,7 +112,7 @@ static void
 first_unseen(struct view *v)
 {
     struct mailbox *m = v->mailbox;
-    if (m->state->counts.unseen == 0)
+    if (m->state->counts.unseen == 0 || (!m->seen_known && !m->state->loaded))
         return;
     if (!m->seen_known) {
         uint32_t i = 0;
@@ -129,7 +129,8 @@ opening_needs_table(const struct view *v)
 {
     const struct mailbox *m = v->mailbox;
     uint32_t first = recent_from(v);
-    return (m->state->counts.unseen > 0 && !m->seen_known) ||
+    bool unseen = m->state->counts.unseen > 0 && !m->seen_known;
+    return (unseen && m->state->counts.exists <= LIMIT_unseen_scan) ||
            (first > 1 && first < m->state->counts.uidnext);
 }
 

@@ -42,33 +42,42 @@ put_changed(struct view *v, struct view_delta *d, uint32_t row)
     view_at(v, seq, &d->changed[d->changed_count++]);
 }
 
-static int
-uid_order(const void *a, const void *b)
+// UIDs that others changed since the view was told, as far as the remembered events know.
+static void
+changed_uids(const struct view *v, struct seqset *out)
 {
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return x < y ? -1 : x > y;
+    const struct mailbox *m = v->mailbox;
+    for (size_t i = 0; i < m->event_count; i++) {
+        const struct flag_event *e = &m->events[(m->event_at + i) % m->event_cap];
+        if (e->modseq > v->modseq && e->origin != v && e->first <= v->last_uid)
+            seqset_add_range(out, e->first, e->last < v->last_uid ? e->last : v->last_uid);
+    }
+}
+
+static uint32_t
+rows_of(const struct mailbox_state *s, const struct seqset_range *r, uint32_t *first_out)
+{
+    *first_out = state_row_at(s, r->first);
+    uint32_t end = r->last == UINT32_MAX ? s->counts.exists : state_row_at(s, r->last + 1);
+    return end - *first_out;
 }
 
 // The remembered events reach back to what the view was told: only those rows are looked at.
 static void
 changed_by_events(struct view *v, struct arena *a, struct view_delta *d)
 {
-    struct mailbox *m = v->mailbox;
-    uint32_t *uids = arena_array(a, m->event_count, sizeof *uids);
-    size_t n = 0;
-    for (size_t i = 0; i < m->event_count; i++) {
-        const struct flag_event *e = &m->events[(m->event_at + i) % m->event_cap];
-        if (e->modseq > v->modseq && e->origin != v && e->uid <= v->last_uid)
-            uids[n++] = e->uid;
-    }
-    if (n > 1)
-        qsort(uids, n, sizeof *uids, uid_order);
-    d->changed = arena_array(a, n, sizeof *d->changed);
-    for (size_t i = 0; i < n; i++) {
-        uint32_t row = state_row_at(m->state, uids[i]);
-        bool again = i > 0 && uids[i] == uids[i - 1];
-        if (!again && row < m->state->counts.exists && m->state->rows[row].uid == uids[i])
-            put_changed(v, d, row);
+    const struct mailbox_state *s = v->mailbox->state;
+    struct seqset uids;
+    uint32_t first, n, total = 0;
+    seqset_init(&uids, a);
+    changed_uids(v, &uids);
+    for (uint32_t i = 0; i < uids.count; i++)
+        total += rows_of(s, &uids.ranges[i], &first);
+    d->changed = arena_array(a, total, sizeof *d->changed);
+    for (uint32_t i = 0; i < uids.count; i++) {
+        n = rows_of(s, &uids.ranges[i], &first);
+        for (uint32_t k = 0; k < n; k++)
+            put_changed(v, d, first + k);
     }
 }
 
@@ -93,7 +102,7 @@ has_events(const struct view *v)
         const struct flag_event *e = &m->events[(m->event_at + i - 1) % m->event_cap];
         if (e->modseq <= v->modseq)
             return false;
-        if (e->origin != v && e->uid <= v->last_uid)
+        if (e->origin != v && e->first <= v->last_uid)
             return true;
     }
     return false;
