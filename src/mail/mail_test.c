@@ -216,7 +216,7 @@ large_change_is_told_once(struct fixture *x)
 {
     struct mail_user *u = user(x, 8, "bob");
     struct mailbox_ref inbox = ref(u, "INBOX");
-    struct view *mine, *other;
+    struct view *mine, *theirs;
     struct view_delta d;
     struct copy_result copied;
     struct flag_result stored;
@@ -230,17 +230,17 @@ large_change_is_told_once(struct fixture *x)
         assert_int_equal(change_copy(&all, &inbox, false, a, &copied, &f), R_OK);
         assert_int_equal(view_sync(mine, VIEW_EXPUNGE, a, &d, &f), R_OK);
     }
-    assert_int_equal(view_open(&inbox, false, NULL, NULL, &other, &f), R_OK);
+    assert_int_equal(view_open(&inbox, false, NULL, NULL, &theirs, &f), R_OK);
     struct selection all = {mine, NULL, true};
     assert_int_equal(change_flags(&all, &change, a, &stored, &f), R_OK);
     assert_int_equal(stored.count, 8192);
     assert_int_equal(view_sync(mine, VIEW_EXPUNGE, a, &d, &f), R_OK);
     assert_int_equal(d.changed_count, 0);
-    assert_int_equal(view_sync(other, VIEW_EXPUNGE, a, &d, &f), R_OK);
+    assert_int_equal(view_sync(theirs, VIEW_EXPUNGE, a, &d, &f), R_OK);
     assert_int_equal(d.changed_count, 8192);
     arena_free(&a);
     view_close(&mine);
-    view_close(&other);
+    view_close(&theirs);
     mail_user_close(&u);
 }
 
