@@ -139,12 +139,12 @@ note_fault(struct fold *fold, const struct fault *f)
     fold->fault = *f;
     fold->broken = f->kind != FAULT_DISK;
     fold->failing = true;
-    wake_waiters(fold);
     if (fold->broken && fold->o.broken) {
         pthread_mutex_unlock(&fold->mutex);
         fold->o.broken(f, fold->o.arg);
         pthread_mutex_lock(&fold->mutex);
     }
+    wake_waiters(fold);
 }
 
 static void

@@ -20,7 +20,7 @@ from eventlog import release_binary  # noqa: F401
 LONG = "POSTHORN_LONG" in os.environ
 SEGMENT = 256 << 10  # small: many are sealed, compacted and begun
 LOAD_SECONDS = 4.0 if LONG else 0.8
-CUTS = 20000 if LONG else 240
+CUTS = 20000 if LONG else 160
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
