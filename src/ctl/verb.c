@@ -22,7 +22,7 @@ const struct verb verbs[] = {
 #undef CARRY
 const size_t verbs_count = sizeof verbs / sizeof verbs[0];
 
-enum { EXIT_USAGE = 2, WORDS_MAX = 32 };
+enum { EXIT_USAGE = 2, WORDS_MAX = 32, HELP_COLUMN = 30 };
 
 struct line {
     struct verb_options options;
@@ -222,7 +222,10 @@ print_row(const struct verb *v)
 {
     char head[64];
     snprintf(head, sizeof head, "%s %s", v->words, v->usage);
-    printf("  %-38s %s\n", head, v->help);
+    if (strlen(head) > HELP_COLUMN)
+        printf("  %s\n  %-*s %s\n", head, HELP_COLUMN, "", v->help);
+    else
+        printf("  %-*s %s\n", HELP_COLUMN, head, v->help);
 }
 
 int
