@@ -1,5 +1,7 @@
-"""Runs every fuzz target for a while over its corpus. Findings are kept in tests/.work/fuzz to become regression files."""
+"""Runs every fuzz target for a while over its corpus, as many at a time as there are processors. Findings are kept in tests/.work/fuzz to become regression files."""
 import argparse
+import concurrent.futures
+import os
 import pathlib
 import subprocess
 import sys
@@ -29,7 +31,9 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=int, default=6)
     options = parser.parse_args()
-    results = [fuzz(source, options.seconds) for source in sorted((ROOT / "tests/fuzz").glob("*_fuzz.c"))]
+    targets = sorted((ROOT / "tests/fuzz").glob("*_fuzz.c"))
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = list(pool.map(lambda target: fuzz(target, options.seconds), targets))
     print(f"{results.count(True)} passed, {results.count(False)} failed")
     return 0 if results and all(results) else 1
 
