@@ -28,7 +28,7 @@ data_end(const struct fixture *x)
 static void
 file_read(const char *path, struct buf *out)
 {
-    struct stat st;
+    struct stat st = {0};
     int fd = open(path, O_RDONLY);
     assert_true(fd >= 0 && fstat(fd, &st) == 0);
     char *room = buf_reserve(out, (size_t)st.st_size);

@@ -444,7 +444,7 @@ compact_engine(const char *engine)
     for (int i = 0; i < 300; i++)
         scene_commit(s, &g, NULL, 8);
     struct forgetter forgetter = {.s = s};
-    struct store_compaction how = {.now_s = 1ll << 40, .forget = forget, .arg = &forgetter};
+    struct store_compaction how = {.now_s = 1LL << 40, .forget = forget, .arg = &forgetter};
     assert_int_equal(store_compact(s, &how, &freed, &f), R_OK);
     assert_true(freed > 10000 && forgetter.count > 0);
     assert_int_equal(store_compact(s, &how, &again, &f), R_OK);

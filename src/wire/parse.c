@@ -325,7 +325,8 @@ parse_mailbox(struct parse *p)
     p->spelled = name;
     if (name.n > 1 && name.p[name.n - 1] == '/')
         name.n--;
-    bool inbox = span_istarts(name, SPAN("INBOX")) && (name.n == 5 || name.p[5] == '/');
+    bool inbox = span_istarts(name, SPAN("INBOX")) &&
+                 (name.n == 5 || (name.n > 5 && name.p[5] == '/'));
     if (!inbox)
         return name;
     struct span upper = arena_dup(p->arena, name);
