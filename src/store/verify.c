@@ -41,7 +41,8 @@ error(struct verification *v, const char *fmt, ...)
     vsnprintf(line, sizeof line, fmt, ap);
     va_end(ap);
     v->found.errors++;
-    buf_put(&v->lines, span_of(line, strlen(line) + 1));  // what is too much is only counted
+    buf_put(&v->lines,
+            span_of(line, strlen(line) + 1));  // what is too much is only counted
 }
 
 // ---- the journal ----
