@@ -136,14 +136,15 @@ static void
 note_fault(struct fold *fold, const struct fault *f)
 {
     index_fold_abort(fold->writer);
-    fold->fault = *f;
-    fold->broken = f->kind != FAULT_DISK;
-    fold->failing = true;
-    if (fold->broken && fold->o.broken) {
+    bool broken = f->kind != FAULT_DISK;
+    if (broken && fold->o.broken) {
         pthread_mutex_unlock(&fold->mutex);
         fold->o.broken(f, fold->o.arg);
         pthread_mutex_lock(&fold->mutex);
     }
+    fold->fault = *f;  // last: who waits for the fold goes on with this
+    fold->broken = broken;
+    fold->failing = true;
     wake_waiters(fold);
 }
 
