@@ -71,7 +71,8 @@ supervisor_on_exit(struct process *p, int status)
     if (s->draining) {
         drain_auth(s);
         check_over(s);
-    } else if (settings || (!p->was_ready && !p->rebuild)) {
+    } else if (!p->was_ready &&
+               (settings || !p->rebuild)) {  // what once worked is tried again
         log_error("main", "%s cannot work like this: the server ends", p->role->name);
         drain(s, 1);
     }
