@@ -57,6 +57,8 @@ enum result import_map(struct import *im, struct fault *f) MUST_CHECK;
 enum result import_mailbox_begin(struct import *im, const struct parcel_mailbox *m,
                                  struct fault *f) MUST_CHECK;
 enum result import_mailbox_end(struct import *im, struct fault *f) MUST_CHECK;
+// The source broke off: what came is kept, nothing is settled, so that the next run finds the UIDs still free.
+void import_mailbox_drop(struct import *im);
 // import_message.c. Suspend; a message that fails is left out, R_FAIL is for what ends the import.
 enum result import_message_begin(struct import *im, struct span payload,
                                  struct fault *f) MUST_CHECK;

@@ -90,6 +90,15 @@ import_mailbox_begin(struct import *im, const struct parcel_mailbox *m, struct f
     return R_OK;
 }
 
+static void
+forget_mailbox(struct import *im)
+{
+    import_have_free(&im->have);
+    arena_reset(im->mailbox_arena);
+    im->target = SPAN_NONE;
+    im->keep_uids = false;
+}
+
 enum result
 import_mailbox_end(struct import *im, struct fault *f)
 {
@@ -99,9 +108,20 @@ import_mailbox_end(struct import *im, struct fault *f)
         r = intake_adopt(&im->ref, im->source.uidvalidity, im->source.uidnext, f);
     if (r == R_OK)
         r = import_deferred_commit(im, f);
-    import_have_free(&im->have);
-    arena_reset(im->mailbox_arena);
-    im->target = SPAN_NONE;
-    im->keep_uids = false;
+    forget_mailbox(im);
     return r;
+}
+
+void
+import_mailbox_drop(struct import *im)
+{
+    import_wait(im, 0);
+    while (im->deferred != NULL) {
+        struct import_message *m = im->deferred;
+        im->deferred = m->next;
+        import_message_free(&m);
+    }
+    im->deferred_end = &im->deferred;
+    im->deferred_count = 0;
+    forget_mailbox(im);
 }

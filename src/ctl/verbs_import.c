@@ -2,8 +2,15 @@
 #include "ctl/import.h"
 #include "ctl/verbs.h"
 #include "base/limits.h"
+#include <pthread.h>
 
-enum { PIECE = 16384, NOTES_MAX = 1 << 20 };
+enum {
+    PIECE = 16384,
+    NOTES_MAX = 1 << 20,
+    IMPORTS_MAX = 64,
+    CLAIM_MS = 100,
+    CLAIM_TRIES = 600
+};
 
 static void
 say_notes(struct import *im)
@@ -129,13 +136,10 @@ import(struct import *im, struct fault *f)
 {
     enum result r = read_all(im, f);
     import_message_free(&im->message);
-    import_wait(im, 0);
-    struct fault late;
-    enum result end = import_mailbox_end(im, &late);
-    if (r == R_OK && end != R_OK) {
-        *f = late;
-        r = R_FAIL;
-    }
+    if (r == R_OK)
+        r = import_mailbox_end(im, f);
+    else
+        import_mailbox_drop(im);
     say_notes(im);
     report(im);
     if (r == R_OK && im->counts.left_out > 0)
@@ -144,12 +148,52 @@ import(struct import *im, struct fault *f)
     return r;
 }
 
+// ---- one import into an account at a time: what is there already is looked up once, at the start ----
+
+static pthread_mutex_t claims_lock = PTHREAD_MUTEX_INITIALIZER;
+static uint64_t claims[IMPORTS_MAX];
+
+static bool
+claim(uint64_t from, uint64_t to)
+{
+    pthread_mutex_lock(&claims_lock);
+    uint64_t *free_one = NULL;
+    bool taken = false;
+    for (size_t i = 0; i < IMPORTS_MAX; i++) {
+        taken |= to != 0 && claims[i] == to;
+        if (claims[i] == from)
+            free_one = &claims[i];
+    }
+    bool done = free_one != NULL && !taken;
+    if (done)
+        *free_one = to;
+    pthread_mutex_unlock(&claims_lock);
+    return done;
+}
+
+// A run whose command was killed ends soon after; the next one waits for it.
+static enum result
+claim_wait(uint64_t account, struct fault *f)
+{
+    for (unsigned i = 0; i < CLAIM_TRIES; i++) {
+        if (claim(0, account))
+            return R_OK;
+        task_sleep(CLAIM_MS);
+    }
+    return fault_set(f, FAULT_INUSE, "another import into this account is running");
+}
+
 enum result
 verb_import(struct verb_call *c, struct fault *f)
 {
     struct mail_user *user;
     if (account_of(c, verb_arg(c, ARG_USER), &user, f) != R_OK)
         return R_FAIL;
+    uint64_t account = account_id(mail_user_account(user));
+    if (claim_wait(account, f) != R_OK) {
+        mail_user_close(&user);
+        return R_FAIL;
+    }
     struct import im = {
         .call = c, .user = user, .arena = arena_new(), .mailbox_arena = arena_new()};
     im.deferred_end = &im.deferred;
@@ -159,6 +203,7 @@ verb_import(struct verb_call *c, struct fault *f)
     buf_done(&im.notes);
     arena_free(&im.mailbox_arena);
     arena_free(&im.arena);
+    must(claim(account, 0));
     mail_user_close(&user);
     return r;
 }
