@@ -178,6 +178,7 @@ front_resume(struct front *f, int fd, SSL *ssl, struct span unread)
     socklen_t n = sizeof peer;
     // gone already: counts as an address of its own
     (void)getpeername(fd, (struct sockaddr *)&peer, &n);
+    listener_make_room(f->gate, (const struct sockaddr *)&peer);
     crowd_join(&f->gate->crowd, &f->member, (const struct sockaddr *)&peer);
     f->conn = ssl != NULL ? conn_new_tls(fd, ssl, on_input, f) : conn_new(fd, on_input, f);
     f->facts.tls = ssl != NULL;

@@ -114,7 +114,10 @@ static void
 on_mail_message(struct channel *c, uint16_t type, struct span body, int fd, void *arg)
 {
     struct handover h;
-    if (fd >= 0 && type == MESSAGE_GIVEBACK && handover_get(body, &h) == R_OK)
+    // a pump sees mail's end closed and ends, too
+    if (fd < 0 && type == MESSAGE_GIVEBACK)
+        log_error("gate", "a connection is lost: no descriptor is left to take it back");
+    else if (fd >= 0 && type == MESSAGE_GIVEBACK && handover_get(body, &h) == R_OK)
         passage_give_back(arg, &h, fd);
     else
         distrust(c, arg, fd);

@@ -128,6 +128,8 @@ void passage_free_all(struct gate *g);
 // listener.c
 void listener_add(struct gate *g, const struct listen_socket *s, int fd);
 void listener_close_all(struct gate *g);
+// for one more connection before login from there: ends the oldest when there are too many
+void listener_make_room(struct gate *g, const struct sockaddr *address);
 
 // gate.c
 const struct preauth_service *gate_service(struct span name);

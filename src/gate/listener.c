@@ -33,8 +33,8 @@ address_text(const struct sockaddr *a, char out[46])
         inet_ntop(AF_INET6, &v6->sin6_addr, out, 46);
 }
 
-static void
-make_room(struct gate *g, const struct sockaddr *address)
+void
+listener_make_room(struct gate *g, const struct sockaddr *address)
 {
     struct crowd_member *m = crowd_surplus(&g->crowd, address);
     if (m == NULL)
@@ -53,7 +53,7 @@ admit(struct listener *l, int fd, const struct sockaddr *peer)
         close(fd);
         return;
     }
-    make_room(g, peer);
+    listener_make_room(g, peer);
     struct sockaddr_storage own = {0};
     socklen_t own_n = sizeof own;
     // an unspecified family reads "local"

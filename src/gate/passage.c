@@ -36,7 +36,9 @@ on_pump_end(struct pump *p, void *arg)
     struct gate *g = w->gate;
     struct front *f = w->returning;
     HASH_DEL(g->passages, w);
-    if (f != NULL) {
+    if (f != NULL && g->draining) {
+        front_free(&f);
+    } else if (f != NULL) {
         SSL *ssl = pump_detach(p);
         front_resume(f, SSL_get_fd(ssl), ssl, buf_span(&w->unread));
     }

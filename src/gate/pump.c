@@ -270,10 +270,10 @@ pump_give_back(struct pump *p, int mails_end, struct buf *unread_out)
 {
     p->returning = true;
     p->up = WAIT_NEVER;
-    buf_put(unread_out, span_of(p->spill, p->spill_n));
     ssize_t got;
     while ((got = recv(mails_end, p->scratch, PUMP_BUFFER, MSG_DONTWAIT)) > 0)
         buf_put(unread_out, span_of(p->scratch, (size_t)got));
+    buf_put(unread_out, span_of(p->spill, p->spill_n));  // came last
     close(mails_end);
     set_events(p);
 }

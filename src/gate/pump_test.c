@@ -24,6 +24,7 @@ struct scene {
     char scratch[PUMP_BUFFER];
     int ended;
     bool given_back;
+    struct span sent;  // by the client, unread by mail when it gives back
     SSL *detached;
     int client_fd, mail_fd;
     SSL *client;
@@ -270,7 +271,7 @@ give_back(void *arg)
     must(send(mails_end, "bye", 3, 0) == 3);
     s->mail_fd = dup(0);
     pump_give_back(s->pump, mails_end, &unread);
-    must(span_eq(buf_span(&unread), SPAN("next")));
+    must(span_eq(buf_span(&unread), s->sent));
     buf_done(&unread);
 }
 
@@ -282,15 +283,27 @@ wait_for_input(void *arg)
     loop_post(s->loop, poll(&p, 1, 0) == 1 ? give_back : wait_for_input, s);
 }
 
+struct give_row {
+    size_t n;
+    bool spills;
+};
+static struct give_row few = {4, false}, many = {12000, true};
+
 // RFC 8437: what mail wrote goes out, what it did not read comes back, and the TLS lives on.
 static void
 test_give_back(void **state)
 {
-    (void)state;
     struct scene *s = calloc(1, sizeof *s);
-    char in[16];
+    const struct give_row *row = *state;
+    char in[16], sent[12000];
+    int small = 1;  // the kernel makes it some 4 KiB: the rest is spilled
     scene_open(s);
-    must(SSL_write(s->client, "next", 4) == 4);
+    if (row->spills)
+        must(setsockopt(s->ended, SOL_SOCKET, SO_SNDBUF, &small, sizeof small) == 0);
+    for (size_t i = 0; i < sizeof sent; i++)
+        sent[i] = (char)(i / 7);
+    s->sent = span_of(sent, row->n);
+    must(SSL_write(s->client, sent, (int)row->n) == (int)row->n);
     loop_post(s->loop, start_pump, s);
     loop_post(s->loop, wait_for_input, s);
     loop_run(s->loop);
@@ -313,6 +326,7 @@ main(void)
 {
     signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_both_ways),
-                                       cmocka_unit_test(test_give_back)};
+                                       cmocka_unit_test_prestate(test_give_back, &few),
+                                       cmocka_unit_test_prestate(test_give_back, &many)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,7 +19,7 @@ head_parse(struct imap_command *c, struct fault *f)
         return R_FAIL;
     }
     c->tag = tag;
-    c->verb = imap_verb_find(name, c->uid);
+    c->verb = imap_verb_find(c->session, name, c->uid);
     if (!c->verb)
         return fault_set(f, FAULT_BAD, "unknown command %.*s",
                          SPAN_ARG(span_slice(name, 0, 40)));

@@ -94,7 +94,9 @@ struct imap_ext {
     const char *rfc;         // "RFC 9051 section 6.3.13"
     const char *capability;  // "UIDPLUS", several separated by spaces; NULL for none
     void (*capability_put)(
-        struct buf *b);             // for texts with values: puts " APPENDLIMIT=35651584"
+        struct buf *b);  // for texts with values: puts " APPENDLIMIT=35651584"
+    // NULL: always. When false, the capability is not told and the verbs are unknown.
+    bool (*offered)(const struct imap_session *s);
     const char *enable;             // ENABLE argument; NULL for none
     uint32_t enable_bits;           // what it enables, with what it implies
     const struct imap_verb *verbs;  // ended by a row without a name
@@ -112,10 +114,12 @@ struct imap_ext {
 // All descriptors, ended by NULL.
 extern const struct imap_ext *const imap_exts[];
 
-const struct imap_verb *imap_verb_find(struct span name, bool uid);  // NULL when unknown
+// NULL when unknown in this session
+const struct imap_verb *imap_verb_find(const struct imap_session *s, struct span name,
+                                       bool uid);
 // NULL when unknown
 const struct imap_word *imap_word_find(enum imap_slot slot, struct span name);
 // "IMAP4rev1 IMAP4rev2 ...": what is offered after login
-void imap_capabilities_put(struct buf *b);
+void imap_capabilities_put(const struct imap_session *s, struct buf *b);
 
 #endif

@@ -8,17 +8,23 @@ const struct imap_ext *const imap_exts[] = {
 };
 
 static bool
+is_offered(const struct imap_ext *e, const struct imap_session *s)
+{
+    return !e->offered || e->offered(s);
+}
+
+static bool
 has_form(const struct imap_verb *v, bool uid)
 {
     return uid ? v->flags & (VERB_UID | VERB_ONLY_UID) : !(v->flags & VERB_ONLY_UID);
 }
 
 const struct imap_verb *
-imap_verb_find(struct span name, bool uid)
+imap_verb_find(const struct imap_session *s, struct span name, bool uid)
 {
     for (const struct imap_ext *const *e = imap_exts; *e; e++)
         for (const struct imap_verb *v = (*e)->verbs; v && v->name; v++)
-            if (has_form(v, uid) && span_ieq(name, span_str(v->name)))
+            if (is_offered(*e, s) && has_form(v, uid) && span_ieq(name, span_str(v->name)))
                 return v;
     return NULL;
 }
@@ -34,10 +40,12 @@ imap_word_find(enum imap_slot slot, struct span name)
 }
 
 void
-imap_capabilities_put(struct buf *b)
+imap_capabilities_put(const struct imap_session *s, struct buf *b)
 {
     bool first = true;
     for (const struct imap_ext *const *e = imap_exts; *e; e++) {
+        if (!is_offered(*e, s))
+            continue;
         if ((*e)->capability) {
             buf_put_str(b, first ? "" : " ");
             buf_put_str(b, (*e)->capability);

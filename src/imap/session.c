@@ -8,6 +8,8 @@
 // DESIGN.md section 5: an idle connection is one event and a small struct.
 _Static_assert(sizeof(struct imap_session) <= 600, "sessions are small");
 
+enum { SENT_TICK_MAX_MS = 64 };
+
 static _Thread_local struct imap_session *sessions;
 static _Thread_local unsigned session_count;
 
@@ -43,13 +45,11 @@ reader_reset(struct imap_session *s)
     command_reader_init(&s->reader, LIMIT_line, LIMIT_command);
 }
 
-static void
-session_end(struct imap_session *s)
+// Frees the session; what is left of it is its connection.
+static struct conn *
+session_close(struct imap_session *s)
 {
-    struct span user = mail_user_name(s->user);
-    log_info("imap", "Disconnected: %s: user=<%.*s>, session=<%llx>",
-             s->bye ? s->bye : "Connection closed", SPAN_ARG(user),
-             (unsigned long long)s->id);
+    struct conn *conn = s->conn;
     for (const struct imap_ext *const *e = imap_exts; *e; e++)
         if ((*e)->on_end)
             (*e)->on_end(s);
@@ -59,8 +59,31 @@ session_end(struct imap_session *s)
     mail_user_close(&s->user);
     buf_done(&s->line);
     buf_done(&s->idle_tag);
-    conn_finish(&s->conn);
     free(s);
+    return conn;
+}
+
+static void
+session_end(struct imap_session *s)
+{
+    struct span user = mail_user_name(s->user);
+    log_info("imap", "Disconnected: %s: user=<%.*s>, session=<%llx>",
+             s->bye ? s->bye : "Connection closed", SPAN_ARG(user),
+             (unsigned long long)s->id);
+    struct conn *conn = session_close(s);
+    conn_finish(&conn);
+}
+
+// RFC 8437: the next user of the connection finds nothing of this one.
+static void
+session_leave(struct imap_session *s)
+{
+    struct imap_host host = s->host;
+    struct span user = mail_user_name(s->user);
+    log_info("imap", "Unauthenticated: user=<%.*s>, session=<%llx>", SPAN_ARG(user),
+             (unsigned long long)s->id);
+    struct conn *conn = session_close(s);
+    host.give_back(&conn, host.arg);
 }
 
 // Moves one framed command from the connection's input into an arena of its own.
@@ -165,7 +188,11 @@ session_rest(struct imap_session *s)
 {
     if (s->draining)
         imap_bye(s, "Server shutting down");
-    if (s->bye || conn_eof(s->conn)) {
+    if (s->leaving && !s->bye && !conn_failed(s->conn)) {
+        session_leave(s);
+        return;
+    }
+    if (s->bye || s->leaving || conn_eof(s->conn)) {
         session_end(s);
         return;
     }
@@ -190,6 +217,17 @@ idle_tell(struct imap_session *s)
     arena_free(&a);
 }
 
+// A descriptor that is given away takes no queue along.
+static void
+await_sent(struct imap_session *s)
+{
+    uint32_t ms = 1;
+    while (conn_queued(s->conn) > 0 && !conn_failed(s->conn)) {
+        task_sleep(ms);
+        ms = ms < SENT_TICK_MAX_MS ? ms * 2 : ms;
+    }
+}
+
 static void
 session_task(void *arg)
 {
@@ -202,7 +240,10 @@ session_task(void *arg)
         if (s->idling && s->poked)
             idle_tell(s);
         task_yield();
-    } while (!s->draining && (command_take(s) || (!s->bye && s->idling && s->poked)));
+    } while (!s->draining && !s->leaving &&
+             (command_take(s) || (!s->bye && s->idling && s->poked)));
+    if (s->leaving)
+        await_sent(s);
     s->busy = false;
     session_rest(s);
 }
@@ -259,18 +300,20 @@ greet(struct imap_session *s, struct span tag)
     struct buf *b = imap_line(s);
     buf_put(b, tag);
     buf_put_str(b, " OK [CAPABILITY ");
-    imap_capabilities_put(b);
+    imap_capabilities_put(s, b);
     buf_put_str(b, "] Logged in");
     imap_line_send(s);
 }
 
 void
-imap_session_start(struct conn *conn, struct mail_user *user, const struct handover *h)
+imap_session_start(struct conn *conn, struct mail_user *user, const struct handover *h,
+                   const struct imap_host *host)
 {
     struct imap_session *s = calloc(1, sizeof *s);
     must(s != NULL);
     s->conn = conn;
     s->user = user;
+    s->host = *host;
     s->id = h->session;
     s->input_ms = clock_mono_ms();
     s->busy = true;  // until the answer is out

@@ -4,7 +4,7 @@
 // A session is one logged-in IMAP connection. Between commands it owns no task, no arena and no buffers: the
 // connection's handler collects input until one whole command is there, then a task runs it; IDLE is a state.
 // Commands run one after the other in the order they came, pipelined ones too.
-// Owner: itself, from imap_session_start until the connection ends. Threads: its connection's loop.
+// Owner: itself, from imap_session_start until the connection ends or goes back to the host. Threads: its connection's loop.
 // Trust: all input is from the peer; framing caps in wire/command.h, all other caps in limits.def.
 
 #include "imap/ext.h"
@@ -20,15 +20,25 @@ struct imap_saved {
     struct seqset uids;
 };
 
+// What a session asks of who started it.
+struct imap_host {
+    // Takes a connection, whose output is sent, back to where it was before login. NULL: this is not done here.
+    void (*give_back)(struct conn **conn, void *arg);
+    bool (*can_give_back)(void *arg);
+    void *arg;
+};
+
 struct imap_session {
     struct conn *conn;
     struct mail_user *user;
+    struct imap_host host;
     const char *bye;       // what BYE said: the session is ending; NULL before
     struct view *view;     // NULL: nothing is selected
     uint32_t enabled;      // enum imap_enable
     bool busy;             // a task runs for it
     bool idling;           // between IDLE and DONE
     bool poked;            // idling, and something changed
+    bool leaving;          // the connection goes back to the host after the command
     bool draining;         // BYE is to be said after the command
     uint8_t bad_commands;  // in a row
     struct command_reader reader;
@@ -44,8 +54,8 @@ struct imap_session {
 
 // Takes conn and user over. Suspends. Sends the tagged OK of the LOGIN or AUTHENTICATE command and goes on with
 // the unread bytes of the hand-over.
-void imap_session_start(struct conn *conn, struct mail_user *user,
-                        const struct handover *h);
+void imap_session_start(struct conn *conn, struct mail_user *user, const struct handover *h,
+                        const struct imap_host *host);
 void imap_session_drain(void);      // BYE to all sessions of this thread, between commands
 unsigned imap_session_count(void);  // of this thread
 // a view_poke_fn: tells an idling client what changed

@@ -2,7 +2,6 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
-#include "imap/session.h"
 #include "io/task.h"
 #include <utlist.h>
 
@@ -17,6 +16,7 @@ struct serial {
 // A connection on its way from a gate: owns the descriptor and a copy of the message.
 struct arrival {
     struct home *home;
+    uint64_t gate;
     struct buf message;
     struct handover handover;  // into the copy
     struct ticket ticket;      // the same
@@ -26,7 +26,8 @@ struct arrival {
 // One row per service: starts its session (owns conn and user), or says no and ends the connection.
 struct service_row {
     const char *name;
-    void (*start)(struct conn *conn, struct mail_user *user, const struct handover *h);
+    void (*start)(struct conn *conn, struct mail_user *user, const struct handover *h,
+                  const struct imap_host *host);
     void (*refuse)(struct conn *conn, const struct handover *h, const struct fault *f);
 };
 
@@ -149,16 +150,18 @@ admit(struct arrival *a, const struct service_row *row)
     struct fault f = {.kind = FAULT_UNAVAILABLE};
     struct conn *conn = conn_new(a->fd, NULL, NULL);
     struct mail_user *u = NULL;
+    struct session *s = NULL;
     enum result r = check_ticket(a, &f);
     if (r == R_OK)
         r = open_user(a, &u, &f);
     if (r == R_OK && a->home->draining)
         r = fault_set(&f, FAULT_UNAVAILABLE, "the server is ending");
     if (r == R_OK)
-        r = session_open(a->home, conn, &a->handover, a->ticket.account, a->ticket.user,
-                         &f);
+        r = session_open(a->home, conn, &a->handover, &a->ticket, &s, &f);
     if (r == R_OK) {
-        row->start(conn, u, &a->handover);
+        s->gate = a->gate;
+        struct imap_host host = session_host(s);
+        row->start(conn, u, &a->handover, &host);
         return;
     }
     log_warning("mail", "login of session %016lx is refused: %s",
@@ -200,6 +203,7 @@ on_message(struct channel *c, uint16_t type, struct span body, int fd, void *arg
     struct arrival *a = calloc(1, sizeof *a);
     must(a != NULL);
     a->home = g->home;
+    a->gate = g->id;
     a->fd = fd;
     buf_init(&a->message, LIMIT_channel_message);
     buf_put(&a->message, body);
@@ -225,8 +229,18 @@ mail_gate_link(struct home *h, int fd)
     struct gate_link *g = calloc(1, sizeof *g);
     must(g != NULL);
     g->home = h;
+    g->id = ++h->gate_last;
     g->channel = channel_new(fd, on_message, on_end, g);
     DL_APPEND(h->gates, g);
+}
+
+struct gate_link *
+mail_gate_find(struct home *h, uint64_t id)
+{
+    struct gate_link *g = h->gates;
+    while (g != NULL && g->id != id)
+        g = g->next;
+    return g;
 }
 
 void

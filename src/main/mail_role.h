@@ -7,6 +7,7 @@
 
 #include "main/role.h"
 #include "ctl/verb.h"
+#include "imap/session.h"
 #include "io/conn.h"
 #include "io/loop.h"
 #include "lmtp/lmtp.h"
@@ -23,6 +24,7 @@ struct gate_link {
     struct gate_link *prev, *next;
     struct home *home;
     struct channel *channel;
+    uint64_t id;  // never used again in this home
 };
 
 // A listening socket that this thread accepts on.
@@ -43,8 +45,9 @@ struct session {
     uint64_t account, id;
     int64_t since_s;
     const char *service;
-    char *user, *remote;
-    bool tls;
+    char *user, *remote, *local;
+    uint8_t tls;    // enum tls_kind
+    uint64_t gate;  // id of the link that it came by
 };
 
 // A thread that is the home of accounts.
@@ -54,6 +57,7 @@ struct home {
     pthread_t thread;
     struct loop *loop;
     struct gate_link *gates;
+    uint64_t gate_last;
     struct channel *auth;
     struct ask *asks;  // by request id
     uint64_t ask_last;
@@ -84,6 +88,7 @@ struct mail_role {
 // mail_gate.c: connections that gates hand over
 void mail_gate_link(struct home *h, int fd);
 void mail_gate_close(struct home *h);
+struct gate_link *mail_gate_find(struct home *h, uint64_t id);  // NULL: gone
 
 // mail_ask.c: what mail asks of auth. Suspend, in a task of the home's thread.
 void mail_ask_link(struct home *h, int fd);
@@ -98,7 +103,10 @@ enum result mail_ask_admin(struct home *h, struct span verb, const struct span *
 // mail_session.c
 // R_FAIL (FAULT_LIMIT) when the user has too many. The session ends with its conn.
 enum result session_open(struct home *h, struct conn *conn, const struct handover *ho,
-                         uint64_t account, struct span user, struct fault *f) MUST_CHECK;
+                         const struct ticket *t, struct session **s_out,
+                         struct fault *f) MUST_CHECK;
+// For its server: the way back to the gate (RFC 8437), closed by the setting "unauthenticate".
+struct imap_host session_host(struct session *s);
 void session_who(struct home *h, struct buf *lines);
 unsigned session_kick(struct home *h, struct span user);  // "": everybody
 

@@ -21,6 +21,7 @@ on_conn_end(void *arg)
     h->session_count--;
     free(s->user);
     free(s->remote);
+    free(s->local);
     free(s);
 }
 
@@ -35,29 +36,72 @@ count_of(const struct home *h, uint64_t account)
 }
 
 enum result
-session_open(struct home *h, struct conn *conn, const struct handover *ho, uint64_t account,
-             struct span user, struct fault *f)
+session_open(struct home *h, struct conn *conn, const struct handover *ho,
+             const struct ticket *t, struct session **s_out, struct fault *f)
 {
-    if (count_of(h, account) >= LIMIT_sessions_per_user)
-        return fault_set(f, FAULT_LIMIT, "%.*s has %d connections", SPAN_ARG(user),
+    if (count_of(h, t->account) >= LIMIT_sessions_per_user)
+        return fault_set(f, FAULT_LIMIT, "%.*s has %d connections", SPAN_ARG(t->user),
                          LIMIT_sessions_per_user);
     struct session *s = calloc(1, sizeof *s);
     must(s != NULL);
     *s = (struct session){
         .home = h,
         .conn = conn,
-        .account = account,
+        .account = t->account,
         .id = ho->session,
         .since_s = clock_wall_s(),
         .service = "imap",
-        .user = text_new(user),
+        .user = text_new(t->user),
         .remote = text_new(ho->remote),
-        .tls = ho->tls.kind != TLS_NONE,
+        .local = text_new(ho->local),
+        .tls = ho->tls.kind,
     };
     DL_APPEND(h->sessions, s);
     h->session_count++;
     conn_on_end(conn, on_conn_end, s);
+    *s_out = s;
     return R_OK;
+}
+
+static bool
+can_give_back(void *arg)
+{
+    struct session *s = arg;
+    return mail_gate_find(s->home, s->gate) != NULL;
+}
+
+// The session ends with the detach, so its facts are packed before.
+static void
+give_back(struct conn **conn, void *arg)
+{
+    struct session *s = arg;
+    struct gate_link *g = mail_gate_find(s->home, s->gate);
+    struct buf b, unread;
+    struct handover h = {
+        .service = span_str(s->service),
+        .session = s->id,
+        .remote = span_str(s->remote),
+        .local = span_str(s->local),
+        .tls.kind = s->tls,  // the gate has the TLS itself
+        .unread = conn_input(*conn),
+    };
+    buf_init(&b, LIMIT_channel_message);
+    buf_init(&unread, SIZE_MAX);
+    handover_put(&b, &h);
+    int fd = conn_detach(conn, &unread);
+    if (g != NULL && !b.over)
+        channel_send(g->channel, MESSAGE_GIVEBACK, buf_span(&b), fd);
+    else
+        close(fd);
+    buf_done(&b);
+    buf_done(&unread);
+}
+
+struct imap_host
+session_host(struct session *s)
+{
+    bool allowed = s->home->role->start->config->unauthenticate;
+    return (struct imap_host){allowed ? give_back : NULL, can_give_back, s};
 }
 
 void
@@ -70,7 +114,7 @@ session_who(struct home *h, struct buf *lines)
         localtime_r(&since, &tm);
         strftime(stamp, sizeof stamp, "%Y-%m-%d %H:%M:%S", &tm);
         buf_printf(lines, "%s\t%s\t%s\t%s\tsince %s\tsession=<%016lx>\n", s->user,
-                   s->service, s->remote, s->tls ? "TLS" : "plain", stamp,
+                   s->service, s->remote, s->tls != TLS_NONE ? "TLS" : "plain", stamp,
                    (unsigned long)s->id);
     }
 }

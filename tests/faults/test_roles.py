@@ -10,6 +10,7 @@ import time
 import pytest
 
 from lib import server as posthorn
+from lib.wire import Closed, Wire
 
 UNVERIFIED = ssl._create_unverified_context()
 
@@ -75,6 +76,26 @@ def test_gate_dies_and_plaintext_sessions_go_on(server):
         except OSError:
             time.sleep(0.1)
     pytest.fail("the gate did not come back")
+
+
+def test_gate_dies_before_unauthenticate(server):
+    """RFC 8437 section 3: no NO; where the connection cannot go back it ends by BYE."""
+    name = server.fresh_user("ann")
+    wire = Wire(server.address("imap"))
+    wire.line()
+    wire.send(f"a LOGIN {name} {posthorn.PASSWORD}\r\n".encode())
+    assert wire.line().startswith(b"a OK")
+    kill(server, "gate")
+    for _ in range(100):
+        wire.send(b"b NOOP\r\n")
+        assert wire.line().startswith(b"b OK")
+        if pids(server, "gate"):
+            break
+        time.sleep(0.1)
+    wire.send(b"c UNAUTHENTICATE\r\n")
+    assert wire.line().startswith(b"* BYE [UNAVAILABLE]")
+    with pytest.raises(Closed):
+        wire.line()
 
 
 def test_damaged_index_is_made_anew(server):

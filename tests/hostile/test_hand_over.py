@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from lib.wire import Closed
+from lib import server
+from lib.wire import Closed, Wire
 
 
 @pytest.mark.parametrize("tls", [False, True])
@@ -155,3 +156,68 @@ def test_closing_one_side(target):
     while data := sock.recv(65536):
         got += data
     assert b"a OK" in got and b"b OK" in got and b"c OK" in got
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_back_and_forth(target, tls):
+    """RFC 8437: the same connection, logged in again and again, all of it pipelined."""
+    wire = target.raw("imaps" if tls else "imap", tls=tls)
+    for n in range(20):
+        user = b"alice" if n % 2 else b"bob"
+        wire.send(b"l%d LOGIN %s secret\r\nn%d SELECT INBOX\r\nu%d UNAUTHENTICATE\r\n" % (n, user, n, n))
+    tags = []
+    while len(tags) < 60:
+        line = wire.line()
+        if not line.startswith(b"* "):
+            assert line.split()[1] == b"OK", line
+            tags.append(line.split()[0])
+    assert tags == [b"%s%d" % (letter, n) for n in range(20) for letter in (b"l", b"n", b"u")]
+    wire.close()
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_much_behind_unauthenticate(target, tls):
+    """More than the gate would hold before a login: answered or ended, never half taken."""
+    wire = target.raw("imaps" if tls else "imap", tls=tls)
+    wire.send(b"a LOGIN alice secret\r\n")
+    wire.line()
+    wire.send(b"b UNAUTHENTICATE\r\n" + b"c NOOP\r\n" * 20000)
+    try:
+        while True:
+            assert wire.line()[:4] in (b"b OK", b"c OK", b"* BY")
+    except (Closed, ConnectionError):
+        pass
+    again = target.raw("imaps" if tls else "imap", tls=tls)
+    again.send(b"a LOGIN alice secret\r\n")
+    assert again.line().startswith(b"a OK")
+    again.close()
+
+
+def test_unauthenticate_unread(target):
+    """A client that does not read: the OK goes out before the descriptor does, however late."""
+    wire = target.raw("imap")
+    wire.send(b"a LOGIN alice secret\r\n")
+    wire.line()
+    wire.send(b"b CAPABILITY\r\n" * 3000)
+    wire.send(b"c UNAUTHENTICATE\r\nd LOGIN bob secret\r\ne NOOP\r\n")
+    time.sleep(0.5)
+    while not (line := wire.line()).startswith(b"e "):
+        assert line.startswith(b"* CAPABILITY") or line[2:4] == b"OK", line
+    wire.close()
+
+
+def test_unauthenticate_switched_off():
+    """RFC 8437 section 8: there is a way to disable it. It is neither told nor known then."""
+    own = server.Server({"unauthenticate": False})
+    try:
+        name = own.fresh_user("ann")
+        wire = Wire(own.address("imap"))
+        wire.line()
+        wire.send(f"a LOGIN {name} {own.password}\r\nb UNAUTHENTICATE\r\nc NOOP\r\n".encode())
+        line = wire.line()
+        assert line.startswith(b"a OK") and b"UNAUTHENTICATE" not in line
+        assert wire.line().startswith(b"b BAD")
+        assert wire.line().startswith(b"c OK")
+        wire.close()
+    finally:
+        own.stop()

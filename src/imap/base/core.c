@@ -7,7 +7,7 @@ run_capability(struct imap_command *c, struct fault *f)
     (void)f;
     struct buf *b = imap_line(c->session);
     buf_put_str(b, "* CAPABILITY ");
-    imap_capabilities_put(b);
+    imap_capabilities_put(c->session, b);
     imap_line_send(c->session);
     return R_OK;
 }
