@@ -320,6 +320,64 @@ list_commit(struct journal *j, struct store_batch *list)
     }
 }
 
+// ---- sealing on request ----
+
+// Lives on the stack of who waits; under the lock.
+struct sealing {
+    struct sealing *next;
+    uint32_t number;
+    bool done;
+    enum result result;
+    struct fault fault;
+};
+
+// An empty segment stays as it is.
+static void
+seal_one(struct journal *j, struct sealing *s)
+{
+    s->result = R_OK;
+    if (j->header.number != s->number || j->end == LAYOUT_SEGMENT)
+        return;
+    if (journal_stopped(j))
+        s->result = fault_set(&s->fault, FAULT_DISK, "journal: stopped after a disk error");
+    else
+        s->result = journal_roll(j, j->segments.end_seq, 0, &s->fault);
+}
+
+static void
+seal_all(struct journal *j, struct sealing *list)
+{
+    for (struct sealing *s = list; s; s = s->next)
+        seal_one(j, s);
+    pthread_mutex_lock(&j->lock);
+    for (struct sealing *s = list, *next; s; s = next) {
+        next = s->next;
+        s->done = true;
+    }
+    pthread_cond_broadcast(&j->done);
+    pthread_mutex_unlock(&j->lock);
+}
+
+enum result
+journal_seal(struct journal *j, uint32_t number, struct fault *f)
+{
+    struct sealing s = {.number = number};
+    pthread_mutex_lock(&j->lock);
+    if (j->stopped || j->closing || !j->running) {
+        pthread_mutex_unlock(&j->lock);
+        return fault_set(f, FAULT_DISK, "journal: stopped");
+    }
+    s.next = j->sealing;
+    j->sealing = &s;
+    pthread_cond_signal(&j->work);
+    while (!s.done)
+        pthread_cond_wait(&j->done, &j->lock);
+    pthread_mutex_unlock(&j->lock);
+    if (s.result != R_OK)
+        *f = s.fault;
+    return s.result;
+}
+
 // ---- the thread ----
 
 static void *
@@ -327,16 +385,21 @@ thread_main(void *arg)
 {
     struct journal *j = arg;
     pthread_mutex_lock(&j->lock);
-    while (j->queue || !j->closing) {
+    while (j->queue || j->sealing || !j->closing) {
         struct store_batch *list = j->queue;
-        if (!list) {
+        struct sealing *sealing = j->sealing;
+        if (!list && !sealing) {
             pthread_cond_wait(&j->work, &j->lock);
             continue;
         }
         j->queue = NULL;
         j->queue_end = &j->queue;
+        j->sealing = NULL;
         pthread_mutex_unlock(&j->lock);
-        list_commit(j, list);
+        if (list)
+            list_commit(j, list);
+        if (sealing)
+            seal_all(j, sealing);
         pthread_mutex_lock(&j->lock);
     }
     pthread_mutex_unlock(&j->lock);

@@ -6,7 +6,8 @@
 // Retention and compaction: tombstones that are old enough are forgotten (by records, through mail), then
 // segments with many dead bodies are rewritten without them.
 
-enum { DEAD_PERCENT = 30 };
+// OPEN_DEAD: dead octets for which the open segment is ended, so that it can be rewritten too
+enum { DEAD_PERCENT = 30, OPEN_DEAD = 1 << 20 };
 
 struct forgettable {
     uint64_t account, mailbox, modseq;
@@ -235,6 +236,15 @@ drop_from_index(struct compaction *c, struct fault *f)
     return r;
 }
 
+// Of the segment that was weighed.
+static bool
+is_worth_it(const struct compaction *c, bool sealed)
+{
+    if (!sealed && c->dead < OPEN_DEAD)
+        return false;
+    return c->dead > 0 && c->dead * 100 >= c->octets * DEAD_PERCENT;
+}
+
 static enum result
 compact_segment(struct compaction *c, uint32_t number, struct fault *f)
 {
@@ -245,7 +255,7 @@ compact_segment(struct compaction *c, uint32_t number, struct fault *f)
                                 .record = weigh,
                                 .arg = c};
     uint64_t freed = 0;
-    if (!g.sealed || g.records == 0)
+    if (g.records == 0)
         return R_OK;
     c->first_seq = g.first_seq;
     c->octets = g.octets;
@@ -253,8 +263,10 @@ compact_segment(struct compaction *c, uint32_t number, struct fault *f)
     c->candidate_count = 0;
     if (journal_scan(c->s->journal, &scan, f) != R_OK)
         return R_FAIL;
-    if (c->dead == 0 || c->dead * 100 < c->octets * DEAD_PERCENT)
+    if (!is_worth_it(c, g.sealed))
         return R_OK;
+    if (!g.sealed && journal_seal(c->s->journal, number, f) != R_OK)
+        return R_FAIL;
     if (journal_rewrite(c->s->journal, number, keep_body, c, &freed, f) != R_OK)
         return R_FAIL;
     c->freed += freed;

@@ -87,6 +87,8 @@ struct journal_segment {
 };
 uint32_t journal_segment_count(struct journal *j);  // numbers are 1 .. count, without gaps
 struct journal_segment journal_segment_get(struct journal *j, uint32_t number);
+// Blocks. Ends the open segment if that is still this one, so that it can be rewritten; in the journal thread.
+enum result journal_seal(struct journal *j, uint32_t number, struct fault *f) MUST_CHECK;
 // Blocks. Rewrites a sealed segment under the same number, without the bodies that live() does not want.
 // Records, sequences and metadata stay. Safe against a crash at any point. FAULT_INUSE during a backup.
 typedef bool journal_live_fn(uint64_t blob, void *arg);

@@ -27,7 +27,8 @@ struct journal {
     pthread_cond_t work, done;  // to the journal thread; to threads without a loop
     struct store_batch *queue, **queue_end;
     bool closing, stopped;
-    unsigned leases;  // backups under way
+    struct sealing *sealing;  // who waits for the end of the open segment
+    unsigned leases;          // backups under way
     bool rewriting;
     struct journal_stats stats;
 };

@@ -82,6 +82,33 @@ test_rewrite(void **state)
     fixture_done(&x);
 }
 
+// The open segment is ended when it is asked for by its number, once, and never when it is empty.
+static void
+test_seal(void **state)
+{
+    uint64_t blobs[BATCHES + 1], freed = 0;
+    struct fixture x;
+    (void)state;
+    fixture_init(&x, "identity", 64 << 20);
+    assert_int_equal(fixture_open(&x), R_OK);
+    assert_int_equal(journal_seal(x.j, 1, &x.fault), R_OK);
+    assert_int_equal(journal_segment_count(x.j), 1);
+    fill(&x, blobs);
+    assert_int_equal(journal_segment_count(x.j), 1);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(journal_seal(x.j, 1, &x.fault), R_OK);
+    assert_int_equal(journal_segment_count(x.j), 2);
+    assert_true(journal_segment_get(x.j, 1).sealed);
+    assert_int_equal(journal_rewrite(x.j, 1, is_live, blobs, &freed, &x.fault), R_OK);
+    assert_true(freed > 500000);
+    check_rewritten(&x, blobs);
+    assert_int_equal(fixture_commit(x.j, BATCHES + 1, NULL, &x.fault), R_OK);
+    journal_close(&x.j);
+    assert_int_equal(fixture_open(&x), R_OK);
+    assert_int_equal(fixture_batches(x.j), BATCHES + 1);
+    fixture_done(&x);
+}
+
 // Each state that a crash can leave: a half new file, a new segment with the old table, and the reverse.
 static void
 test_rewrite_crashes(void **state)
@@ -231,9 +258,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rewrite),
-        cmocka_unit_test(test_rewrite_crashes),
-        cmocka_unit_test(test_backup_and_restore),
+        cmocka_unit_test(test_rewrite),         cmocka_unit_test(test_seal),
+        cmocka_unit_test(test_rewrite_crashes), cmocka_unit_test(test_backup_and_restore),
         cmocka_unit_test(test_damaged_streams),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
