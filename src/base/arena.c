@@ -1,6 +1,6 @@
 #include "base/arena.h"
 
-enum { BLOCK_SIZE = 4096 - 64, ALIGN = 16 };
+enum { BLOCK_SIZE = 4096 - 64, SMALL_BLOCK = 128 - 48, ALIGN = 16 };
 
 struct block {
     struct block *next;
@@ -18,6 +18,7 @@ struct arena {
     struct block *blocks;
     struct on_end *ends;
     size_t used;
+    size_t next_block;
 };
 
 static struct block *
@@ -34,6 +35,15 @@ arena_new(void)
 {
     struct arena *a = calloc(1, sizeof *a);
     must(a != NULL);
+    a->next_block = BLOCK_SIZE;
+    return a;
+}
+
+struct arena *
+arena_new_small(void)
+{
+    struct arena *a = arena_new();
+    a->next_block = SMALL_BLOCK;
     return a;
 }
 
@@ -70,7 +80,7 @@ arena_alloc(struct arena *a, size_t size)
     size = (size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
     a->used += size;
     // large ones get a block of their own, behind the current one
-    if (size > BLOCK_SIZE / 4) {
+    if (size > a->next_block / 4) {
         struct block *own = block_new(size);
         own->used = size;
         own->next = a->blocks ? a->blocks->next : NULL;
@@ -81,7 +91,8 @@ arena_alloc(struct arena *a, size_t size)
         return memset(own->data, 0, size);
     }
     if (!a->blocks || a->blocks->size - a->blocks->used < size) {
-        struct block *b = block_new(BLOCK_SIZE);
+        struct block *b = block_new(a->next_block);
+        a->next_block = BLOCK_SIZE;
         b->next = a->blocks;
         a->blocks = b;
     }

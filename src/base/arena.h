@@ -9,8 +9,9 @@
 struct arena;
 
 struct arena *arena_new(void);
-void arena_free(struct arena **a);  // runs the on_end functions, last first; takes NULL
-void arena_reset(struct arena *a);  // the same, but the arena can be used again
+struct arena *arena_new_small(void);  // begins with a small block: long-lived, few octets
+void arena_free(struct arena **a);    // runs the on_end functions, last first; takes NULL
+void arena_reset(struct arena *a);    // the same, but the arena can be used again
 
 void *arena_alloc(struct arena *a, size_t size);                // zeroed, aligned to 16
 void *arena_array(struct arena *a, size_t count, size_t size);  // zeroed, checked product

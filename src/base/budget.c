@@ -1,5 +1,6 @@
 #include "base/budget.h"
 
+#include <malloc.h>
 #include <stdatomic.h>
 #include <stdint.h>
 
@@ -52,4 +53,10 @@ bool
 budget_over_soft(void)
 {
     return atomic_load(&total) > limit_soft;
+}
+
+void
+budget_trim(void)
+{
+    (void)malloc_trim(0);
 }

@@ -7,6 +7,12 @@
 
 #include <uthash.h>
 
+// Most tables hold a few entries (an account's mailboxes); they grow from here.
+#undef HASH_INITIAL_NUM_BUCKETS
+#undef HASH_INITIAL_NUM_BUCKETS_LOG2
+#define HASH_INITIAL_NUM_BUCKETS 4U
+#define HASH_INITIAL_NUM_BUCKETS_LOG2 2U
+
 // The analyzer follows the macros into their buckets, loses the thread there and takes every entry that is freed
 // after its removal for one still in the table. What it needs to know is that the pointers may change.
 #ifdef __clang_analyzer__

@@ -8,7 +8,7 @@ imap_saved_set(struct imap_session *s, const struct seqset *uids)
     s->saved = (struct imap_saved){.arena = NULL};
     if (!uids || uids->count == 0)
         return;
-    s->saved.arena = arena_new();
+    s->saved.arena = arena_new_small();
     seqset_copy(&s->saved.uids, s->saved.arena, uids);
 }
 

@@ -6,9 +6,13 @@
 #include "mail/folders.h"
 #include "mail/name.h"
 
+enum { REST_MS = 10000 };
+
 struct home {
     struct loop *loop;
+    struct store *store;
     struct account *accounts;
+    struct timer resting;  // while it has accounts
 };
 
 struct mail {
@@ -21,6 +25,8 @@ struct opener {
     struct task *task;
 };
 
+static void rest(void *home);
+
 struct mail *
 mail_new(const struct mail_options *o)
 {
@@ -29,8 +35,11 @@ mail_new(const struct mail_options *o)
     m->options = *o;
     m->homes = calloc(o->home_count, sizeof *m->homes);
     must(m->homes != NULL);
-    for (unsigned i = 0; i < o->home_count; i++)
+    for (unsigned i = 0; i < o->home_count; i++) {
         m->homes[i].loop = o->homes[i];
+        m->homes[i].store = o->store;
+        timer_init(&m->homes[i].resting, rest, &m->homes[i]);
+    }
     return m;
 }
 
@@ -66,6 +75,7 @@ mail_free(struct mail **mp)
             HASH_DEL(m->homes[i].accounts, a);
             account_free(a);
         }
+        timer_clear(&m->homes[i].resting);
     }
     free(m->homes);
     free(m);
@@ -139,6 +149,8 @@ account_new(struct mail *m, uint64_t id, struct span user)
     a->batch_number = 1;  // 0 in a mailbox: never part of a batch
     timer_init(&a->idle, forget, a);
     HASH_ADD(hh, a->home->accounts, id, sizeof a->id, a);
+    if (!timer_is_set(&a->home->resting))
+        timer_set(&a->home->resting, REST_MS);
     return a;
 }
 
@@ -350,6 +362,42 @@ evict(struct home *h, const struct mailbox *keep)
         }
         threads_free(a);
     }
+}
+
+static void
+account_rest(struct account *a, uint64_t now_ms)
+{
+    for (uint32_t i = 0; i < a->state->mailbox_count; i++) {
+        struct mailbox_state *s = a->state->mailboxes[i];
+        const struct mailbox *m = s->mail;
+        if (s->loaded &&
+            (!m || (m->pins == 0 && now_ms - m->used_ms > LIMIT_table_idle_ms)))
+            drop_table(s);
+    }
+    if (!a->looked_up) {
+        names_free(a);
+        threads_free(a);
+    }
+    a->looked_up = false;
+}
+
+// What the home's accounts have not used for a while is dropped, and made anew when it is needed: idle sessions are
+// many, and cost little.
+static void
+rest(void *home)
+{
+    struct home *h = home;
+    struct account *a, *tmp;
+    uint64_t now_ms = clock_mono_ms();
+    HASH_ITER(hh, h->accounts, a, tmp)
+    {
+        if (a->state && !a->opening && !a->committing)
+            account_rest(a, now_ms);
+    }
+    if (store_rest(h->store))
+        budget_trim();
+    if (h->accounts)
+        timer_set(&h->resting, REST_MS);
 }
 
 enum result

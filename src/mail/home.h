@@ -84,6 +84,7 @@ struct account {
     struct state *state;
     unsigned refs;
     bool opening, dead;
+    bool looked_up;          // names or threads, since the home's timer came by
     struct opener *openers;  // tasks that wait for the load
     struct timer idle;
     // changes

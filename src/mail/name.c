@@ -7,6 +7,8 @@
 #include <unicode/unorm2.h>
 #include <unicode/ustring.h>
 
+enum { FEW_MAILBOXES = 16 };
+
 static bool
 level_good(struct span level)
 {
@@ -182,17 +184,38 @@ make(struct account *a)
     arena_free(&arena);
 }
 
+static struct mailbox_state *
+look_up(struct account *a, struct span key)
+{
+    struct name_entry *e;
+    a->looked_up = true;
+    if (!a->names)
+        make(a);
+    HASH_FIND(by_name, a->names, key.p, key.n, e);
+    return e ? state_mailbox(a->state, e->id) : NULL;
+}
+
+// Few mailboxes need no index.
+static struct mailbox_state *
+look_through(struct account *a, struct arena *arena, uint64_t parent, struct span key)
+{
+    for (uint32_t i = 0; i < a->state->mailbox_count; i++) {
+        struct mailbox_state *m = a->state->mailboxes[i];
+        if (m->parent == parent && span_eq(key_of(arena, parent, m->name), key))
+            return m;
+    }
+    return NULL;
+}
+
 struct mailbox_state *
 name_find_level(struct account *a, uint64_t parent, struct span level)
 {
-    struct name_entry *e;
-    if (!a->names)
-        make(a);
     struct arena *arena = arena_new();
     struct span key = key_of(arena, parent, level);
-    HASH_FIND(by_name, a->names, key.p, key.n, e);
+    bool few = !a->names && a->state->mailbox_count <= FEW_MAILBOXES;
+    struct mailbox_state *m = few ? look_through(a, arena, parent, key) : look_up(a, key);
     arena_free(&arena);
-    return e ? state_mailbox(a->state, e->id) : NULL;
+    return m;
 }
 
 struct mailbox_state *

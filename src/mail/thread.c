@@ -81,6 +81,7 @@ enum result
 thread_assign(struct account *a, const uint64_t *keys, size_t n, uint64_t *threadid_out,
               struct fault *f)
 {
+    a->looked_up = true;
     if (!a->threads_loaded && load(a, f) != R_OK)
         return R_FAIL;
     const struct thread_entry *hit = NULL;

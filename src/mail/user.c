@@ -40,7 +40,7 @@ mail_user_open(struct mail *m, uint64_t account, struct span name, struct mail_u
         return r;
     struct mail_user *u = calloc(1, sizeof *u);
     must(u != NULL);
-    u->arena = arena_new();
+    u->arena = arena_new_small();
     u->name = arena_dup(u->arena, name);
     u->own = (struct mount){SPAN_NONE, a, RIGHTS_ALL, NULL};
     *u_out = u;

@@ -236,6 +236,12 @@ embedded_stats(struct store *s, struct store_stats *out)
                                 .segments = j.segments};
 }
 
+static bool
+rest(struct store *s)
+{
+    return index_rest(s->index);
+}
+
 const struct engine embedded_engine = {
     .name = "embedded",
     .open = embedded_open,
@@ -255,6 +261,7 @@ const struct engine embedded_engine = {
     .verify = embedded_verify,
     .backup = embedded_backup,
     .compact = embedded_compact,
+    .rest = rest,
     .checkpoint = embedded_checkpoint,
     .stats = embedded_stats,
 };

@@ -48,6 +48,7 @@ struct engine {
     enum result (*backup)(struct store *s, store_sink_fn *sink, void *arg, struct fault *f);
     enum result (*compact)(struct store *s, const struct store_compaction *c,
                            uint64_t *freed_out, struct fault *f);
+    bool (*rest)(struct store *s);  // may be NULL
     enum result (*checkpoint)(struct store *s, struct fault *f);
     void (*stats)(struct store *s, struct store_stats *out);
 };

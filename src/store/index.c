@@ -1,5 +1,6 @@
 #include "store/index.h"
 
+#include "base/clock.h"
 #include "base/hash.h"
 
 #include <errno.h>
@@ -8,6 +9,8 @@
 #include <sodium.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum { QUIET_MS = 5000 };
 
 // ---- keys ----
 
@@ -192,6 +195,7 @@ try_open(struct index *ix, const char *folder, size_t map_size)
     int rc = mdb_env_create(&ix->env);
     if (rc != 0)
         return rc;
+    ix->map_size = map_size;
     mdb_env_set_mapsize(ix->env, map_size);
     mdb_env_set_maxdbs(ix->env, 4);
     mdb_env_set_maxreaders(ix->env, 512);
@@ -234,6 +238,7 @@ index_open(const char *folder, const uint8_t uuid[16], const struct codec *codec
         return R_FAIL;
     struct index *ix = calloc(1, sizeof *ix);
     must(ix != NULL);
+    must(pthread_mutex_init(&ix->lock, NULL) == 0);
     ix->codec = codec;
     ix->path = strdup(folder);
     must(ix->path != NULL);
@@ -253,6 +258,7 @@ index_close(struct index **ix)
         return;
     if ((*ix)->env)
         mdb_env_close((*ix)->env);
+    pthread_mutex_destroy(&(*ix)->lock);
     free((*ix)->path);
     free(*ix);
     *ix = NULL;
@@ -271,18 +277,64 @@ index_remove(const char *folder, struct fault *f)
     return R_OK;
 }
 
+// ---- resting ----
+
+void
+index_enter(struct index *ix)
+{
+    pthread_mutex_lock(&ix->lock);
+    ix->users++;
+    ix->uses++;
+    ix->rested = false;
+    pthread_mutex_unlock(&ix->lock);
+}
+
+void
+index_leave(struct index *ix)
+{
+    pthread_mutex_lock(&ix->lock);
+    must(ix->users > 0);
+    ix->users--;
+    pthread_mutex_unlock(&ix->lock);
+}
+
+// Each page that is touched brings its neighbours into the process, and they stay: with many idle sessions that
+// is most of its memory. Setting the size maps the file anew (lmdb.h: only without transactions).
+bool
+index_rest(struct index *ix)
+{
+    uint64_t now_ms = clock_mono_ms();
+    pthread_mutex_lock(&ix->lock);
+    bool due = now_ms >= ix->seen_ms + QUIET_MS;
+    bool quiet = due && ix->users == 0 && ix->uses == ix->uses_seen && !ix->rested;
+    if (due) {
+        ix->uses_seen = ix->uses;
+        ix->seen_ms = now_ms;
+    }
+    if (quiet) {
+        must(mdb_env_set_mapsize(ix->env, ix->map_size) == 0);
+        ix->rested = true;
+    }
+    pthread_mutex_unlock(&ix->lock);
+    return quiet;
+}
+
 // ---- reading ----
 
 enum result
 index_read_begin(struct index *ix, struct index_reader *r, struct fault *f)
 {
     *r = (struct index_reader){.ix = ix, .plain = ix->codec == codec_by_name("identity")};
+    index_enter(ix);
     int rc = mdb_txn_begin(ix->env, NULL, MDB_RDONLY, &r->txn);
-    if (rc != 0)
+    if (rc != 0) {
+        index_leave(ix);
         return index_fault(ix, rc, "read", f);
+    }
     rc = mdb_cursor_open(r->txn, ix->rows, &r->cursor);
     if (rc != 0) {
         mdb_txn_abort(r->txn);
+        index_leave(ix);
         return index_fault(ix, rc, "cursor", f);
     }
     buf_init(&r->scratch, SIZE_MAX);
@@ -294,6 +346,7 @@ index_read_end(struct index_reader *r)
 {
     mdb_cursor_close(r->cursor);
     mdb_txn_abort(r->txn);
+    index_leave(r->ix);
     buf_done(&r->scratch);
 }
 

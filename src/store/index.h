@@ -14,6 +14,7 @@
 #include "store/store.h"
 
 #include <lmdb.h>
+#include <pthread.h>
 
 enum {
     INDEX_FORMAT = 1,
@@ -52,6 +53,11 @@ struct index {
     MDB_dbi rows, caches, meta;
     const struct codec *codec;
     char *path;  // data/index
+    size_t map_size;
+    pthread_mutex_t lock;  // of what follows
+    unsigned users;        // transactions that are open
+    uint64_t uses, uses_seen, seen_ms;
+    bool rested;
 };
 
 struct index_position {
@@ -70,6 +76,12 @@ enum result index_remove(const char *folder, struct fault *f) MUST_CHECK;
 // Leaves a mark: the next index_open says FAULT_CORRUPTION. Safe in a signal handler.
 void index_distrust(const char *folder);
 bool index_distrusted(const struct index *ix);
+// Around every transaction, so that none is open when the map is renewed.
+void index_enter(struct index *ix);
+void index_leave(struct index *ix);
+// Takes the file's pages out of the process when nothing was read or written for some seconds; they stay in the page
+// cache. True when that was done now. Call it now and then.
+bool index_rest(struct index *ix);
 // The fault of an LMDB return code; damage is distrusted at once.
 enum result index_fault(struct index *ix, int rc, const char *what, struct fault *f);
 

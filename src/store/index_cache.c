@@ -5,12 +5,16 @@ index_cache_begin(struct index *ix, struct index_cache_reader *r, struct fault *
 {
     *r = (struct index_cache_reader){.ix = ix,
                                      .plain = ix->codec == codec_by_name("identity")};
+    index_enter(ix);
     int rc = mdb_txn_begin(ix->env, NULL, MDB_RDONLY, &r->txn);
-    if (rc != 0)
+    if (rc != 0) {
+        index_leave(ix);
         return index_fault(ix, rc, "read", f);
+    }
     rc = mdb_cursor_open(r->txn, ix->caches, &r->cursor);
     if (rc != 0) {
         mdb_txn_abort(r->txn);
+        index_leave(ix);
         return index_fault(ix, rc, "cursor", f);
     }
     return R_OK;
@@ -21,6 +25,7 @@ index_cache_end(struct index_cache_reader *r)
 {
     mdb_cursor_close(r->cursor);
     mdb_txn_abort(r->txn);
+    index_leave(r->ix);
     arena_free(&r->arena);
 }
 
@@ -121,9 +126,8 @@ drop_one(struct index *ix, MDB_txn *txn, const struct index_body *body)
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
-enum result
-index_bodies_drop(struct index *ix, const struct index_body *bodies, size_t n,
-                  struct fault *f)
+static enum result
+drop_all(struct index *ix, const struct index_body *bodies, size_t n, struct fault *f)
 {
     for (size_t i = 0; i < n;) {
         MDB_txn *txn;
@@ -140,4 +144,14 @@ index_bodies_drop(struct index *ix, const struct index_body *bodies, size_t n,
             return index_fault(ix, rc, "drop", f);
     }
     return R_OK;
+}
+
+enum result
+index_bodies_drop(struct index *ix, const struct index_body *bodies, size_t n,
+                  struct fault *f)
+{
+    index_enter(ix);
+    enum result r = drop_all(ix, bodies, n, f);
+    index_leave(ix);
+    return r;
 }

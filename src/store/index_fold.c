@@ -37,8 +37,10 @@ drop_headers(struct index_fold *w)
 void
 index_fold_abort(struct index_fold *w)
 {
-    if (w->txn)
+    if (w->txn) {
         mdb_txn_abort(w->txn);
+        index_leave(w->ix);
+    }
     w->txn = NULL;
     w->ops = 0;
     w->done = w->committed;
@@ -228,9 +230,11 @@ begin(struct index_fold *w, struct fault *f)
 {
     if (w->txn)
         return R_OK;
+    index_enter(w->ix);
     int rc = mdb_txn_begin(w->ix->env, NULL, 0, &w->txn);
     if (rc != 0) {
         w->txn = NULL;
+        index_leave(w->ix);
         return index_fault(w->ix, rc, "begin", f);
     }
     return R_OK;
@@ -260,6 +264,7 @@ commit(struct index_fold *w, uint64_t part_seq, struct fault *f)
     w->txn = NULL;
     w->ops = 0;
     int rc = mdb_txn_commit(txn);
+    index_leave(w->ix);
     if (rc != 0)
         return index_fault(w->ix, rc, "commit", f);
     w->committed = w->done;

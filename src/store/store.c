@@ -258,6 +258,12 @@ store_compact(struct store *s, const struct store_compaction *c, uint64_t *freed
     return s->engine->compact(s, c, freed_out, f);
 }
 
+bool
+store_rest(struct store *s)
+{
+    return s->engine->rest && s->engine->rest(s);
+}
+
 enum result
 store_checkpoint(struct store *s, struct fault *f)
 {

@@ -192,6 +192,8 @@ struct store_compaction {
 };
 enum result store_compact(struct store *s, const struct store_compaction *c,
                           uint64_t *freed_out, struct fault *f) MUST_CHECK;
+// Call it every few seconds: gives back memory that a store at rest needs not. True when it did so now.
+bool store_rest(struct store *s);
 // Suspends. Folds everything into the index now (tests, shutdown, before copying).
 enum result store_checkpoint(struct store *s, struct fault *f) MUST_CHECK;
 
