@@ -252,12 +252,19 @@ start_tls(struct front *f)
     f->conn = conn_new_tls(fd, ssl, on_handshake, f);
 }
 
+// Outside a task conn_write only queues: who does not read his answers is not read either.
+static bool
+is_stuffed(const struct front *f)
+{
+    return f->after == AFTER_NOTHING && f->conn && conn_queued(f->conn) > LIMIT_output_low;
+}
+
 // While an answer or a handshake is awaited nothing is read: what comes then belongs to what comes after.
 static void
 pause_input(struct front *f)
 {
-    bool reading =
-        f->after == AFTER_NOTHING && f->service->state(f->machine) == PREAUTH_READING;
+    bool reading = f->after == AFTER_NOTHING && !is_stuffed(f) &&
+                   f->service->state(f->machine) == PREAUTH_READING;
     if (reading == !f->paused)
         return;
     f->paused = !reading;
@@ -272,7 +279,11 @@ front_settle(struct front *f)
 {
     if (f->after == AFTER_NOTHING && f->service->state(f->machine) == PREAUTH_DONE)
         f->after = AFTER_LOGIN;
+    if (f->conn && conn_failed(f->conn))
+        f->after = AFTER_CLOSE;
     pause_input(f);
+    if (is_stuffed(f))
+        timer_set(&f->tick, FLUSH_TICK_MS);
     if (f->after == AFTER_NOTHING)
         return;
     if (f->after == AFTER_CLOSE || conn_failed(f->conn))
