@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from lib import client, corpus, structure
+from lib import client, corpus, server as posthorn, structure
 
 HERE = pathlib.Path(__file__).resolve().parent
 DIFFERENCES = HERE / "differences.txt"
@@ -84,6 +84,37 @@ def test_append_octets(shared_server, mail):
         for number, (name, data) in enumerate(part, first + 1):
             assert got[number]["BODY[]"] == data, name
             assert got[number]["BODY[HEADER]"] + got[number]["BODY[TEXT]"] == data, name
+
+
+def test_import_octets(shared_server, mail, tmp_path):
+    """A Maildir as other servers keep it, with LF: all of it comes out as it would have come by the wire."""
+    cur = tmp_path / "md" / "cur"
+    for folder in ("cur", "new", "tmp"):
+        (tmp_path / "md" / folder).mkdir(parents=True)
+    for number, (name, data) in enumerate(mail):
+        text = b"X-Corpus: " + name.encode() + b"\r\n" + data
+        (cur / f"{1000000000 + number}.M{number}.host:2,").write_bytes(text.replace(b"\r\n", b"\n"))
+    user = shared_server.fresh_user("import")
+    said = posthorn.run_verb("import", "maildir", tmp_path / "md", "-u", user, "-c", shared_server.config, timeout=300)
+    assert f"imported {len(mail)} messages".encode() in said
+    found = everything(shared_server, user, "BODY.PEEK[]")
+    assert len(found) == len(mail)
+    for name, data in mail:
+        assert found[name]["BODY[]"] == b"X-Corpus: " + name.encode() + b"\r\n" + data, name
+
+
+@pytest.mark.parametrize("form", ["maildir", "mbox"])
+def test_export_and_import_octets(shared_server, mail, delivered, tmp_path, form):
+    user = shared_server.fresh_user(form)
+    config = shared_server.config
+    posthorn.run_verb("export", form, tmp_path / "out", "-u", delivered, "-c", config, timeout=300)
+    posthorn.run_verb("import", form, tmp_path / "out", "-u", user, "-c", config, timeout=300)
+    was = everything(shared_server, delivered, "BODY.PEEK[] INTERNALDATE")
+    now = everything(shared_server, user, "BODY.PEEK[] INTERNALDATE")
+    assert len(now) == len(mail) and now.keys() == was.keys()
+    for name, values in was.items():
+        assert now[name]["BODY[]"] == values["BODY[]"], name
+        assert now[name]["INTERNALDATE"] == values["INTERNALDATE"], name
 
 
 def listed():
