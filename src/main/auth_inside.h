@@ -58,6 +58,7 @@ struct login {
     struct auth_role *role;
     enum login_state state;
     struct timer timer;
+    uint64_t asked_ms;  // when the client last said something
     struct sasl *sasl;  // NULL for LOGIN-command style
     uint64_t session;
     bool final_has_place;  // the protocol sends SCRAM's last data with its success
