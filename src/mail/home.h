@@ -152,6 +152,8 @@ struct keyword_list {
 enum result keyword_numbers(struct account *a, struct mailbox *m, struct store_batch *b,
                             const struct keyword_names *names, struct keyword_list *out,
                             struct fault *f) MUST_CHECK;
+// Puts a KEYWORD record.
+void keyword_put(struct store_batch *b, uint64_t mailbox, uint32_t index, struct span name);
 // Names of the numbers of a set, borrowed from the state.
 struct span keyword_name(const struct mailbox *m, uint32_t number);
 

@@ -21,6 +21,17 @@ find(const struct mailbox *m, struct span name)
     return i;
 }
 
+void
+keyword_put(struct store_batch *b, uint64_t mailbox, uint32_t index, struct span name)
+{
+    struct record_keyword r = {mailbox, index, name};
+    struct buf meta;
+    buf_init(&meta, LIMIT_record_meta);
+    record_keyword_put(&meta, &r);
+    store_batch_add(b, RECORD_KEYWORD, buf_span(&meta), NULL);
+    buf_done(&meta);
+}
+
 static void
 add(struct account *a, struct mailbox *m, struct store_batch *b, struct span name)
 {
@@ -30,12 +41,7 @@ add(struct account *a, struct mailbox *m, struct store_batch *b, struct span nam
         memcpy(grown, m->new_keywords, added * sizeof *grown);
     grown[added] = arena_dup(a->batch_arena, name);
     m->new_keywords = grown;
-    struct record_keyword r = {m->id, m->next_keywords++, name};
-    struct buf meta;
-    buf_init(&meta, LIMIT_record_meta);
-    record_keyword_put(&meta, &r);
-    store_batch_add(b, RECORD_KEYWORD, buf_span(&meta), NULL);
-    buf_done(&meta);
+    keyword_put(b, m->id, m->next_keywords++, name);
 }
 
 static enum result

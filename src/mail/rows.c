@@ -63,17 +63,6 @@ rows_put_expunged(struct account *a, struct store_batch *b, struct mailbox *m,
 }
 
 static void
-put_keyword(struct store_batch *b, uint64_t mailbox, uint32_t index, struct span name)
-{
-    struct record_keyword r = {mailbox, index, name};
-    struct buf meta;
-    buf_init(&meta, LIMIT_record_meta);
-    record_keyword_put(&meta, &r);
-    store_batch_add(b, RECORD_KEYWORD, buf_span(&meta), NULL);
-    buf_done(&meta);
-}
-
-static void
 pack_all(struct account *a, struct mailbox *m, struct mailbox_counts *counts,
          struct seqset *uids, struct buf *rows)
 {
@@ -102,7 +91,7 @@ rows_move_all(struct account *a, struct store_batch *b, struct mailbox *m, uint6
     pack_all(a, m, &counts, &uids, &rows);
     enum result r = change_room(b, true, rows.over ? SIZE_MAX : rows.n, f);
     for (uint32_t i = 0; r == R_OK && i < m->state->keyword_count; i++)
-        put_keyword(b, target, i, m->state->keywords[i]);
+        keyword_put(b, target, i, m->state->keywords[i]);
     if (r == R_OK && counts.exists > 0) {
         *next = (struct mailbox_counts){.uidnext = next->uidnext};
         rows_put_copied(b, target, &counts, buf_span(&rows));
