@@ -39,6 +39,23 @@ def run_verb(*words, stdin=b"", timeout=60):
     return done.stdout
 
 
+def wait_gone(pids, seconds=20):
+    """Waits until none of the processes runs; the kernel ends a killed one some time after the signal."""
+    deadline = time.monotonic() + seconds
+    for pid in pids:
+        while runs(pid):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"process {pid} still runs {seconds} s after SIGKILL")
+            time.sleep(0.002)
+
+
+def runs(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
 FRAME = re.compile(r"\((/[^()+]*posthorn)\+(0x[0-9a-f]+)\)")
 
 
@@ -141,13 +158,15 @@ class Server:
         return found
 
     def kill(self):
-        """kill -9 of the whole tree at once."""
-        for pid in self.family():
+        """kill -9 of the whole tree at once; nothing of it listens any more when this returns."""
+        family = self.family()
+        for pid in family:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
         self.process.wait()
+        wait_gone(family)
         self.process = None
         self.log.close()
 
