@@ -289,3 +289,40 @@ config_get(struct span packed, struct config **c_out)
     *c_out = c;
     return R_OK;
 }
+
+// ---- reload ----
+
+static void
+name_it(struct buf *b, const char *name)
+{
+    buf_put_str(b, b->n > 0 ? ", " : "");
+    buf_put_str(b, name);
+}
+
+static void
+follow_member(struct config *next, const struct config *now, const struct setting *s,
+              struct buf *live, struct buf *restart)
+{
+    struct buf before, after;
+    buf_init(&before, LIMIT_config_packed);
+    buf_init(&after, LIMIT_config_packed);
+    put_member(&before, s, now);
+    put_member(&after, s, next);
+    if (!span_eq(buf_span(&before), buf_span(&after))) {
+        name_it(s->change == SETTING_LIVE ? live : restart, s->name);
+        struct unpack u = unpack_of(buf_span(&before));
+        if (s->change == SETTING_RESTART)
+            get_member(&u, s, next);
+        must(!u.bad);
+    }
+    buf_done(&before);
+    buf_done(&after);
+}
+
+void
+config_follow(struct config *next, const struct config *now, struct buf *live,
+              struct buf *restart)
+{
+    for (size_t i = 0; i < settings_count; i++)
+        follow_member(next, now, &settings[i], live, restart);
+}

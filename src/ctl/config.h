@@ -28,7 +28,7 @@ typedef uint64_t config_TIME;
 struct config {
     struct arena *arena;
     const char *file;  // NULL when there was none
-#define SETTING(field, kind, name, normal, words, text) config_##kind field;
+#define SETTING(field, kind, change, name, normal, words, text) config_##kind field;
 #include "ctl/config.def"
 #undef SETTING
 };
@@ -40,6 +40,11 @@ void config_free(struct config **c);
 
 // All settings in the file's own syntax; hidden ones (test_*) only when they differ from their default.
 void config_dump(const struct config *c, struct buf *b);
+
+// For a reload: `next` takes over from `now` what needs a restart to change. Names of what differs are put into
+// `live` and `restart` ("imap, tls.key").
+void config_follow(struct config *next, const struct config *now, struct buf *live,
+                   struct buf *restart);
 
 // The copy for a role: config_get(config_put(c)) equals c.
 void config_put(struct buf *b, const struct config *c);

@@ -119,10 +119,62 @@ test_round_trips(void **state)
     unlink(path);
 }
 
+static struct config *
+load_text(const char *text)
+{
+    char path[64];
+    struct config *c;
+    struct fault f;
+    snprintf(path, sizeof path, "/tmp/config_test.%d", getpid());
+    write_file(path, text);
+    if (config_load(path, NULL, &c, &f) != R_OK)
+        fail_msg("%s", f.why);
+    unlink(path);
+    return c;
+}
+
+struct follow_row {
+    const char *now, *next;
+    const char *want_live, *want_restart;
+};
+
+static const struct follow_row follow_rows[] = {
+    {"", "", "", ""},
+    {"retention = 1d\n", "retention = 24h\n", "", ""},
+    {"", "log_level = debug\nretention = 1d\n", "retention, log_level", ""},
+    {"data = \"/a\"\n", "data = \"/b\"\nuser = \"x\"\n", "", "data, user"},
+    {"local_domains = { \"a\", \"b\" }\n", "local_domains = { \"ab\" }\nmail_threads = 3\n",
+     "local_domains", "mail_threads"},
+};
+
+static void
+test_follow(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof follow_rows / sizeof follow_rows[0]; i++) {
+        const struct follow_row *row = &follow_rows[i];
+        struct config *now = load_text(row->now), *next = load_text(row->next);
+        struct buf live, restart;
+        buf_init(&live, 4096);
+        buf_init(&restart, 4096);
+        config_follow(next, now, &live, &restart);
+        assert_true(span_eq(buf_span(&live), span_str(row->want_live)));
+        assert_true(span_eq(buf_span(&restart), span_str(row->want_restart)));
+        assert_string_equal(next->data, now->data);
+        assert_int_equal(next->mail_threads, now->mail_threads);
+        buf_done(&live);
+        buf_done(&restart);
+        config_free(&now);
+        assert_true(next->data[0] == '/');  // its own copy
+        config_free(&next);
+    }
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows),
-                                       cmocka_unit_test(test_round_trips)};
+                                       cmocka_unit_test(test_round_trips),
+                                       cmocka_unit_test(test_follow)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

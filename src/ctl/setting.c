@@ -6,8 +6,14 @@
 enum { PATH_SHOWN = 90 };
 
 const struct setting settings[] = {
-#define SETTING(field, kind, name, normal, words, text)                                    \
-    {SETTING_##kind, name, offsetof(struct config, field), normal, words, text},
+#define SETTING(field, kind, change, name, normal, words, text)                            \
+    {SETTING_##kind,                                                                       \
+     SETTING_##change,                                                                     \
+     name,                                                                                 \
+     offsetof(struct config, field),                                                       \
+     normal,                                                                               \
+     words,                                                                                \
+     text},
 #include "ctl/config.def"
 #undef SETTING
 };

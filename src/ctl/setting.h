@@ -16,8 +16,12 @@ enum setting_kind {
     SETTING_TIME,
 };
 
+// When a new value takes effect: with a reload, or when the server is started again.
+enum setting_change { SETTING_LIVE, SETTING_RESTART };
+
 struct setting {
     enum setting_kind kind;
+    enum setting_change change;
     const char *name;  // "tls.key"
     size_t offset;     // of the member in struct config
     const char *normal, *words, *text;
