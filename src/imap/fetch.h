@@ -52,6 +52,7 @@ struct imap_fetch_run {
     struct message_cache cache;  // valid with FETCH_CACHE or FETCH_BODY
     struct arena *scratch;       // of the message
     bool streamed;               // octets of this message's line have left already
+    bool in_literal;             // the last of them are part of a literal that is not whole
     struct buf *flag_texts;      // keyword set -> rendered names
     size_t flag_text_count;
     struct fault fault;  // the first message that failed

@@ -96,10 +96,13 @@ static enum result
 put_items(struct imap_fetch_run *run, bool flags_too, struct fault *f)
 {
     for (size_t i = 0; i < run->want_count; i++) {
+        size_t start = run->line->n;
         if (i > 0)
             buf_put_char(run->line, ' ');
-        if (run->wants[i].item->put(run, &run->wants[i], f) != R_OK)
+        if (run->wants[i].item->put(run, &run->wants[i], f) != R_OK) {
+            run->line->n = run->in_literal ? 0 : start;
             return R_FAIL;
+        }
     }
     if (flags_too && !run->has_flags) {
         buf_put_char(run->line, ' ');
@@ -137,12 +140,29 @@ load_cache(struct imap_fetch_run *run, const struct message_row *row, struct fau
     return message_cache_utf8(run->mail, row, run->scratch, &run->cache, f);
 }
 
+// A message that could not be read: no line; or, when the line has begun, it ends before the damaged item.
+static enum result
+send_broken(struct imap_fetch_run *run)
+{
+    if (run->in_literal) {
+        imap_bye(run->session, "A message could not be read to its end.");
+        return R_FAIL;
+    }
+    if (!run->streamed) {
+        buf_reset(run->line);
+        return R_OK;
+    }
+    buf_put_char(run->line, ')');
+    imap_line_send(run->session);
+    return R_OK;
+}
+
 // A message read from the body: its line leaves piece by piece.
 static enum result
 send_heavy(struct imap_fetch_run *run, bool flags_too)
 {
     struct fault f;
-    run->streamed = false;
+    run->streamed = run->in_literal = false;
     run->line = imap_line(run->session);
     enum result r = load_cache(run, &run->message->row, &f);
     if (r == R_OK) {
@@ -154,12 +174,8 @@ send_heavy(struct imap_fetch_run *run, bool flags_too)
         imap_line_send(run->session);
         return R_OK;
     }
-    buf_reset(run->line);
     remember_fault(run, &f);
-    if (!run->streamed)
-        return R_OK;
-    imap_bye(run->session, "A message could not be read to its end.");
-    return R_FAIL;
+    return send_broken(run);
 }
 
 // ---- a batch of messages whose items need the row and the cache only ----

@@ -25,16 +25,30 @@ read_piece(struct imap_fetch_run *run, uint64_t at, size_t n, char *dst, struct 
     return R_OK;
 }
 
-// After the first piece nothing can be taken back: read it before the literal is announced.
+// Once the literal is announced nothing can be taken back: all of it is read before, the first piece last, so that
+// a damaged message costs its own answer and not the session.
+static enum result
+check_large(struct imap_fetch_run *run, uint64_t at, uint64_t end, char *piece,
+            struct fault *f)
+{
+    for (uint64_t next = at + PIECE; next < end; next += PIECE) {
+        size_t n = end - next < PIECE ? (size_t)(end - next) : PIECE;
+        if (message_read(run->mail, &run->message->row, next, n, piece, f) != R_OK)
+            return R_FAIL;
+        task_yield();
+    }
+    return read_piece(run, at, PIECE, piece, f);
+}
+
 static enum result
 stream_large(struct imap_fetch_run *run, uint64_t at, uint64_t size, struct fault *f)
 {
     struct conn *conn = run->session->conn;
     char *first = arena_alloc(run->scratch, PIECE);
     uint64_t end = at + size;
-    if (read_piece(run, at, PIECE, first, f) != R_OK)
+    if (check_large(run, at, end, first, f) != R_OK)
         return R_FAIL;
-    run->streamed = true;
+    run->streamed = run->in_literal = true;
     imap_line_flush(run->session);
     conn_write(conn, span_of(first, PIECE));
     for (at += PIECE; at < end && !conn_failed(conn);) {
@@ -47,6 +61,7 @@ stream_large(struct imap_fetch_run *run, uint64_t at, uint64_t size, struct faul
         at += n;
         task_yield();
     }
+    run->in_literal = false;
     run->line = imap_line(run->session);
     return R_OK;
 }

@@ -1,6 +1,7 @@
 #include "imap/fetch_body.h"
 
 #include "base/limits.h"
+#include "io/task.h"
 #include "mime/transfer.h"
 
 // RFC 3516, RFC 9051 section 6.4.5: BINARY[n], BINARY.PEEK[n], BINARY.SIZE[n]. literal8 in APPEND is read by the command
@@ -57,6 +58,7 @@ decode(struct imap_fetch_run *run, const struct mime_index_part *part, struct de
         sink(run, d);
         buf_reset(&d->out);
         at += n;
+        task_yield();
     }
     if (r == R_OK)
         r = mime_decoder_end(&decoder, &d->out, f);
@@ -118,9 +120,10 @@ put_binary(struct imap_fetch_run *run, const struct imap_fetch_want *w, struct f
         return R_FAIL;
     struct decoded d = window(w, &all);
     buf_printf(run->line, "%s{%llu}\r\n", all.nul ? "~" : "", (unsigned long long)d.left);
-    run->streamed = true;
+    run->streamed = run->in_literal = true;
     imap_line_flush(run->session);
     r = decode(run, &part, &d, send_sink, f);
+    run->in_literal = r != R_OK;
     run->line = imap_line(run->session);
     return r;
 }
