@@ -118,7 +118,7 @@ put_row(struct account *a, struct copying *c, size_t i, struct copy_result *out)
     const struct row_flags *now = &c->flags[i];
     must(mailbox_next_uid(a, c->to, &row.uid, &f) == R_OK);
     row.modseq = mailbox_next(a, c->to)->modseq;
-    row.save_date = clock_wall_s();
+    row.save_date = (uint32_t)clock_wall_s();
     rows_count(mailbox_next(a, c->to), &row, now->flags, 1);
     rows_add(&c->packed, &row, now, now->keywords, now->keyword_count);
     seqset_add(&out->source, c->rows[i].uid);

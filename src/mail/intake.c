@@ -27,6 +27,7 @@ struct intake {
     uint64_t keys[LIMIT_thread_refs + 2];
     size_t key_count;
     struct span packed_keys;
+    uint16_t sent;  // as in message_row
 };
 
 struct intake *
@@ -127,6 +128,7 @@ intake_finish(struct intake *in, struct fault *f)
     if (mime_summary_get(cache.summary, &summary, f) != R_OK)
         return R_FAIL;
     thread_keys(in, &summary);
+    in->sent = row_sent(summary.has_date, summary.date.local_day);
     in->finished = true;
     return store_body_finish(in->body, f);
 }
@@ -159,9 +161,10 @@ row_fill(struct commit_call *c, struct message_row *row)
     row->flags = p->flags;
     row->internal_date = p->has_internal_date ? p->internal_date : now;
     row->zone_min = p->has_internal_date ? p->zone_min : zone_now((time_t)now);
-    row->save_date = p->save_date ? p->save_date : now;
+    row->save_date = p->save_date ? p->save_date : (uint32_t)now;
     row->emailid = p->emailid ? p->emailid : store_id_next(mail_store(c->intake->mail));
     row->threadid = p->threadid;
+    row->sent = c->intake->sent;
 }
 
 static enum result

@@ -18,7 +18,7 @@ struct intake_params {
     int16_t zone_min;
     uint32_t uid;                // import keeps UIDs: 0 = next, else must be >= UIDNEXT
     uint64_t emailid, threadid;  // 0 = new
-    int64_t save_date;           // 0 = now
+    uint32_t save_date;          // 0 = now
 };
 
 struct intake_result {

@@ -67,8 +67,13 @@ match_day(const struct query *q, enum query_op before, int32_t day)
 }
 
 static enum query_answer
-match_sent(const struct query *q, const struct mime_summary *s)
+match_sent(const struct query *q, const struct query_message *m)
 {
+    const struct mime_summary *s = m->summary;
+    if (m->row->sent == SENT_NONE)
+        return QUERY_NO;
+    if (m->row->sent != SENT_UNKNOWN)
+        return match_day(q, QUERY_SENT_BEFORE, m->row->sent - SENT_DAY);
     if (!s)
         return QUERY_UNKNOWN;
     return s->has_date ? match_day(q, QUERY_SENT_BEFORE, s->date.local_day) : QUERY_NO;
@@ -170,7 +175,7 @@ query_match(const struct query *q, const struct query_message *m)
     case QUERY_SENT_BEFORE:
     case QUERY_SENT_ON:
     case QUERY_SENT_SINCE:
-        return match_sent(q, m->summary);
+        return match_sent(q, m);
     default:
         return q->op >= QUERY_SUBJECT ? match_field(q, m->summary) : match_row(q, m);
     }

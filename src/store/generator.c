@@ -98,6 +98,7 @@ make_added(struct generator *g, struct mailbox_state *m)
                              .modseq = ++g->modseq,
                              .internal_date = (int64_t)generator_random(g, 2000000000),
                              .save_date = 1700000000,
+                             .sent = (uint16_t)generator_random(g, 3),
                              .emailid = next_id(g),
                              .threadid = next_id(g)};
     r.counts.uidnext = r.row.uid + 1;
@@ -313,9 +314,9 @@ dump_rows(const struct mailbox_state *m, struct buf *out)
 {
     for (uint32_t i = 0; i < m->counts.exists; i++) {
         const struct message_row *r = &m->rows[i];
-        buf_printf(out, "  %u %u %x %d %lld %lld %lld %llu %llu %llu [", r->uid, r->size,
+        buf_printf(out, "  %u %u %x %d %lld %lld %u %u %llu %llu %llu [", r->uid, r->size,
                    r->flags, r->zone_min, (long long)r->modseq, (long long)r->internal_date,
-                   (long long)r->save_date, (unsigned long long)r->emailid,
+                   r->save_date, r->sent, (unsigned long long)r->emailid,
                    (unsigned long long)r->threadid, (unsigned long long)r->blob);
         size_t n;
         const uint32_t *numbers = keyword_sets_get(m->sets, r->keywords, &n);

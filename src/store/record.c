@@ -19,6 +19,15 @@ unpack_signed(struct unpack *u)
     return (int64_t)(v >> 1) ^ -(int64_t)(v & 1);
 }
 
+static int64_t
+unpack_within(struct unpack *u, int64_t least, int64_t most)
+{
+    int64_t v = unpack_signed(u);
+    if (v < least || v > most)
+        u->bad = true;
+    return u->bad ? 0 : v;
+}
+
 static uint64_t
 unpack_max(struct unpack *u, uint64_t min, uint64_t max)
 {
@@ -136,18 +145,23 @@ record_groups_next(struct unpack *u, struct record_group *g_out)
     return R_OK;
 }
 
+// Beside the flags of a row: its `sent` stands at the end. Rows of older stores have none.
+enum { ROW_SENT = 32 };
+
 static void
 put_row(struct buf *b, const struct message_row *r)
 {
     pack_var(b, r->uid);
     pack_var(b, r->size);
-    pack_var(b, r->flags);
+    pack_var(b, r->flags | (r->sent != SENT_UNKNOWN ? ROW_SENT : 0u));
     pack_signed(b, r->zone_min);
     pack_var(b, r->modseq);
     pack_signed(b, r->internal_date);
     pack_signed(b, r->save_date);
     pack_var(b, r->emailid);
     pack_var(b, r->threadid);
+    if (r->sent != SENT_UNKNOWN)
+        pack_var(b, r->sent);
 }
 
 static struct message_row
@@ -155,16 +169,16 @@ get_row(struct unpack *u)
 {
     struct message_row r = {.uid = unpack_max32(u, 1, UINT32_MAX)};
     r.size = unpack_max32(u, 0, UINT32_MAX);
-    r.flags = unpack_flags(u);
-    int64_t zone = unpack_signed(u);
-    if (zone < -RECORD_ZONE_MAX || zone > RECORD_ZONE_MAX)
-        u->bad = true;
-    r.zone_min = (int16_t)(u->bad ? 0 : zone);
+    uint64_t flags = unpack_max(u, 0, ROW_SENT | FLAG_ALL);
+    r.flags = (uint16_t)(flags & FLAG_ALL);
+    r.zone_min = (int16_t)unpack_within(u, -RECORD_ZONE_MAX, RECORD_ZONE_MAX);
     r.modseq = unpack_modseq(u);
     r.internal_date = unpack_signed(u);
-    r.save_date = unpack_signed(u);
+    r.save_date = (uint32_t)unpack_within(u, 0, UINT32_MAX);
     r.emailid = unpack_var(u);
     r.threadid = unpack_var(u);
+    if (flags & ROW_SENT)
+        r.sent = (uint16_t)unpack_max(u, SENT_NONE, UINT16_MAX);
     return r;
 }
 

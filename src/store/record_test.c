@@ -32,6 +32,7 @@ sample_row(uint32_t uid)
                                 .modseq = 99,
                                 .internal_date = -5,
                                 .save_date = 1700000000,
+                                .sent = (uint16_t)(uid % 3 == 0 ? 0 : SENT_NONE + uid),
                                 .emailid = 1ull << 60,
                                 .threadid = 7};
 }

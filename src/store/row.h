@@ -16,6 +16,15 @@ enum message_flag {
     FLAG_ALL = 31,
 };
 
+// message_row.sent: the day of the Date field as it was written, so that SEARCH reads no summary.
+enum {
+    // ask the summary: an older row, or a day outside of 1970 to 2149
+    SENT_UNKNOWN = 0,
+    SENT_NONE = 1,     // no date can be read
+    SENT_DAY = 2,      // + days since 1970
+    SENT_DAYS = 65534  // that have a number
+};
+
 // 64 octets. Dates are seconds since 1970; zone_min is INTERNALDATE's offset as it was given.
 // blob = segment << 32 | record number: where the body is (journal.h). COPY and MOVE keep blob, emailid
 // and threadid, also into another account.
@@ -27,10 +36,19 @@ struct message_row {
     int16_t zone_min;
     uint64_t modseq;
     int64_t internal_date;
-    int64_t save_date;
+    uint32_t save_date;
+    uint16_t sent, unused;
     uint64_t emailid, threadid;
     uint64_t blob;
 };
+
+static inline uint16_t
+row_sent(bool dated, int32_t day)
+{
+    if (!dated)
+        return SENT_NONE;
+    return (uint16_t)(day >= 0 && day < SENT_DAYS ? SENT_DAY + day : SENT_UNKNOWN);
+}
 
 // Absolute values, written with every record that changes a mailbox (STORE.md rule 5).
 struct mailbox_counts {
