@@ -1,5 +1,6 @@
 #include "auth/passwd_file.h"
 #include "auth/password.h"
+#include "base/field.h"
 
 enum { EXTRA_FIELD = 7 };
 
@@ -93,7 +94,9 @@ store(struct userdb *db, const struct passwd_line *l, struct passwd_counts *coun
 static void
 report_line(struct buf *report, uint64_t number, const struct fault *f)
 {
-    buf_printf(report, "line %llu: %s\n", (unsigned long long)number, f->why);
+    field_put_row(report, SPAN("problem"), SPAN_NONE,
+                  FIELDS(field_number("line", "line %", number),
+                         field_str("message", ": %", f->why)));
 }
 
 struct load {

@@ -25,7 +25,7 @@ struct passwd_counts {
 
 // Loads a whole file (or a piece of one, beginning at line first_line) in one transaction: new users are
 // added, known ones get the password of the file. Lines that cannot be used are named in `report`
-// ("line 3: ...") and skipped. R_FAIL when the database failed; nothing is changed then.
+// (a row each, field_put_row) and skipped. R_FAIL when the database failed; nothing is changed then.
 enum result passwd_file_load(struct userdb *db, struct span text, uint64_t first_line,
                              struct buf *report, struct passwd_counts *out,
                              struct fault *f) MUST_CHECK;

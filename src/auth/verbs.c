@@ -1,6 +1,7 @@
 #include "auth/verbs.h"
 #include "auth/passwd_file.h"
 #include "auth/password.h"
+#include "base/field.h"
 
 enum result
 verbs_credentials(struct span password, struct buf *hash_out, struct scram_keys *scram_out,
@@ -30,8 +31,16 @@ read_credentials(const struct span *args, struct credentials *c, struct fault *f
     return verbs_credentials(args[1], &c->hash, &c->keys, &c->has_scram, f);
 }
 
+static void
+put_change(struct buf *rows, const char *change, const struct name *name)
+{
+    field_put_row(rows, SPAN("user"), SPAN_NONE,
+                  FIELDS(field_str("change", "%", change),
+                         field_text("name", " %", name_span(name))));
+}
+
 static enum result
-run_add(struct userdb *db, const struct span *args, struct buf *text, struct fault *f)
+run_add(struct userdb *db, const struct span *args, struct buf *rows, struct fault *f)
 {
     struct credentials c = {0};
     uint64_t account = 0;
@@ -40,13 +49,13 @@ run_add(struct userdb *db, const struct span *args, struct buf *text, struct fau
         r = userdb_add(db, name_span(&c.name), buf_span(&c.hash),
                        c.has_scram ? &c.keys : NULL, &account, f);
     if (r == R_OK)
-        buf_printf(text, "added %s\n", c.name.text);
+        put_change(rows, "added", &c.name);
     buf_done(&c.hash);
     return r;
 }
 
 static enum result
-run_passwd(struct userdb *db, const struct span *args, struct buf *text, struct fault *f)
+run_passwd(struct userdb *db, const struct span *args, struct buf *rows, struct fault *f)
 {
     struct credentials c = {0};
     enum result r = read_credentials(args, &c, f);
@@ -54,7 +63,7 @@ run_passwd(struct userdb *db, const struct span *args, struct buf *text, struct 
         r = userdb_set(db, name_span(&c.name), buf_span(&c.hash),
                        c.has_scram ? &c.keys : NULL, f);
     if (r == R_OK)
-        buf_printf(text, "changed %s\n", c.name.text);
+        put_change(rows, "changed", &c.name);
     buf_done(&c.hash);
     return r;
 }
@@ -62,43 +71,45 @@ run_passwd(struct userdb *db, const struct span *args, struct buf *text, struct 
 static bool
 list_one(const struct user *u, void *arg)
 {
-    struct buf *text = arg;
-    buf_put(text, name_span(&u->name));
-    buf_put_str(text, u->disabled ? "\tdisabled\n" : "\n");
-    return !text->over;
+    struct buf *rows = arg;
+    field_put_row(rows, SPAN("user"), SPAN_NONE,
+                  FIELDS(field_text("name", "%", name_span(&u->name)),
+                         field_flag("disabled", "\tdisabled", u->disabled)));
+    return !rows->over;
 }
 
 static enum result
-run_list(struct userdb *db, const struct span *args, struct buf *text, struct fault *f)
+run_list(struct userdb *db, const struct span *args, struct buf *rows, struct fault *f)
 {
     (void)args;
-    return userdb_each(db, list_one, text, f);
+    return userdb_each(db, list_one, rows, f);
 }
 
 static enum result
-run_delete(struct userdb *db, const struct span *args, struct buf *text, struct fault *f)
+run_delete(struct userdb *db, const struct span *args, struct buf *rows, struct fault *f)
 {
     struct name name;
     if (name_of(args[0], &name, f) || userdb_delete(db, name_span(&name), f))
         return R_FAIL;
-    buf_printf(text, "deleted %s\n", name.text);
+    put_change(rows, "deleted", &name);
     return R_OK;
 }
 
 static enum result
-run_load(struct userdb *db, const struct span *args, struct buf *text, struct fault *f)
+run_load(struct userdb *db, const struct span *args, struct buf *rows, struct fault *f)
 {
     struct passwd_counts counts = {0};
     uint64_t line = 0;
     if (span_to_u64(args[0], &line))
         return fault_set(f, FAULT_BAD, "not a line number");
-    if (passwd_file_load(db, args[1], line, text, &counts, f))
+    if (passwd_file_load(db, args[1], line, rows, &counts, f))
         return R_FAIL;
-    buf_printf(text, "%llu added, %llu changed", (unsigned long long)counts.added,
-               (unsigned long long)counts.changed);
-    if (counts.lines_bad > 0)
-        buf_printf(text, ", %llu lines not used", (unsigned long long)counts.lines_bad);
-    buf_put_char(text, '\n');
+    field_put_row(
+        rows, SPAN("loaded"), SPAN_NONE,
+        FIELDS(field_number("added", "% added", counts.added),
+               field_number("changed", ", % changed", counts.changed),
+               field_number("unused", counts.lines_bad ? ", % lines not used" : "",
+                            counts.lines_bad)));
     return R_OK;
 }
 

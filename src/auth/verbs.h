@@ -15,7 +15,7 @@ enum result verbs_credentials(struct span password, struct buf *hash_out,
                               struct scram_keys *scram_out, bool *has_scram_out,
                               struct fault *f) MUST_CHECK;
 
-// Text for the person goes to `text`. R_FAIL: FAULT_BAD (wrong arguments), FAULT_NONEXISTENT,
+// Rows for the person (field_put_row) go to `text`; of `user dump` its text. R_FAIL: FAULT_BAD (wrong arguments), FAULT_NONEXISTENT,
 // FAULT_ALREADYEXISTS or what the database says.
 enum result verbs_run(struct userdb *db, struct span verb, const struct span *args,
                       size_t n, struct buf *text, struct fault *f) MUST_CHECK;

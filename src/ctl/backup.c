@@ -1,5 +1,6 @@
 #include "ctl/backup.h"
 #include "ctl/call.h"
+#include "ctl/output.h"
 #include "ctl/owner.h"
 #include "ctl/users.h"
 #include "ctl/verbs.h"
@@ -129,8 +130,7 @@ finish(enum result r, const struct fault *f)
 {
     if (r == R_OK)
         return 0;
-    fprintf(stderr, "posthorn: %s\n", f->why);
-    return 1;
+    return output_fault(f, 1);
 }
 
 static enum result
@@ -180,7 +180,7 @@ static void
 report(const char *line, void *arg)
 {
     (void)arg;
-    printf("%s\n", line);
+    output_row("finding", FIELDS(field_str("message", "%", line)));
 }
 
 static enum result

@@ -1,4 +1,5 @@
 #include "ctl/call.h"
+#include "ctl/output.h"
 #include "ctl/owner.h"
 #include "ctl/users.h"
 #include "io/loop.h"
@@ -70,8 +71,7 @@ send_failure(int fd, const struct fault *f)
     struct buf status, frame;
     buf_init(&status, 1024);
     buf_init(&frame, 2048);
-    pack_u8(&status, 1);
-    buf_put_str(&status, f->why);
+    frame_put_status(&status, R_FAIL, f);
     frame_put(&frame, FRAME_STATUS, buf_span(&status));
     (void)!send(fd, frame.p, frame.n, MSG_NOSIGNAL);  // the command's side ends in any case
     close(fd);
@@ -102,9 +102,10 @@ call_run_here(const struct config *c, const struct verb *v, const char *const *a
               size_t n)
 {
     int ends[2];
+    struct fault f;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
-        perror("posthorn: socketpair");
-        return 1;
+        fault_errno(&f, FAULT_UNAVAILABLE, "socketpair");
+        return output_fault(&f, 1);
     }
     pid_t pid = fork();
     if (pid == 0) {
@@ -118,9 +119,9 @@ call_run_here(const struct config *c, const struct verb *v, const char *const *a
     }
     close(ends[1]);
     if (pid < 0) {
-        perror("posthorn: fork");
+        fault_errno(&f, FAULT_UNAVAILABLE, "fork");
         close(ends[0]);
-        return 1;
+        return output_fault(&f, 1);
     }
     int code = call_run(ends[0], v, args, n);
     (void)waitpid(pid, NULL, 0);  // the status came by the socket

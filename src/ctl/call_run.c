@@ -1,4 +1,5 @@
 #include "ctl/call.h"
+#include "ctl/output.h"
 #include "base/limits.h"
 #include <errno.h>
 #include <poll.h>
@@ -31,40 +32,50 @@ verb_client_state(struct verb_client *c)
 }
 
 static void
-complain(struct verb_client *c, struct span text)
+complain(struct verb_client *c, const struct fault *f)
 {
-    fprintf(stderr, "posthorn: %.*s\n", SPAN_ARG(text));
     c->over = true;
-    c->code = 1;
+    c->code = output_fault(f, 1);
 }
 
-static enum result
-sink_stdout(struct verb_client *c, struct span bytes, struct fault *f)
+static void
+malformed(struct verb_client *c)
 {
-    (void)c;
-    bool written = bytes.n == 0 || fwrite(bytes.p, 1, bytes.n, stdout) == bytes.n;
-    if (written && fflush(stdout) == 0)
-        return R_OK;
-    return fault_errno(f, FAULT_DISK, "standard output");
+    struct fault f;
+    fault_set(&f, FAULT_SERVERBUG, "the server's answer is malformed");
+    complain(c, &f);
 }
 
 static void
 sink(struct verb_client *c, struct span bytes)
 {
     struct fault f;
-    verb_sink_fn *fn = c->verb->sink ? c->verb->sink : sink_stdout;
-    if (fn(c, bytes, &f) != R_OK)
-        complain(c, span_str(f.why));
+    if (c->verb->sink == NULL && bytes.n > 0)
+        malformed(c);
+    else if (c->verb->sink != NULL && c->verb->sink(c, bytes, &f) != R_OK)
+        complain(c, &f);
+}
+
+static void
+take_row(struct verb_client *c, struct span payload, bool note)
+{
+    struct field_row row;
+    if (field_get_row(&payload, &row) == R_OK && payload.n == 0)
+        output_foreign(&row, note);
+    else
+        malformed(c);
 }
 
 static void
 take_status(struct verb_client *c, struct span payload)
 {
-    struct unpack u = unpack_of(payload);
-    bool failed = unpack_u8(&u) != 0;
-    if (failed)
-        complain(c, u.rest);
+    struct fault f;
+    bool failed;
     c->over = true;
+    if (frame_get_status(payload, &failed, &f) != R_OK)
+        malformed(c);
+    else if (failed)
+        complain(c, &f);
 }
 
 static void
@@ -74,8 +85,9 @@ take(struct verb_client *c, const struct frame *frame)
     case FRAME_OUTPUT:
         sink(c, frame->payload);
         return;
+    case FRAME_ROW:
     case FRAME_NOTE:
-        fprintf(stderr, "%.*s", SPAN_ARG(frame->payload));
+        take_row(c, frame->payload, frame->kind == FRAME_NOTE);
         return;
     case FRAME_STATUS:
         take_status(c, frame->payload);
@@ -85,20 +97,22 @@ take(struct verb_client *c, const struct frame *frame)
     case FRAME_INPUT_END:
         break;
     }
-    complain(c, SPAN("the server's answer is malformed"));
+    malformed(c);
 }
 
 // Reads what is there and acts on the whole frames.
 static void
 receive(struct verb_client *c)
 {
+    struct fault f;
     char *room = buf_reserve(&c->in, PIECE);
     must(room != NULL);
     ssize_t n = recv(c->fd, room, PIECE, 0);
     if (n < 0 && (errno == EINTR || errno == EAGAIN))
         return;
     if (n <= 0) {
-        complain(c, SPAN("the server closed the connection"));
+        fault_set(&f, FAULT_CLOSED, "the server closed the connection");
+        complain(c, &f);
         return;
     }
     c->in.n += (size_t)n;
@@ -108,8 +122,9 @@ receive(struct verb_client *c)
         take(c, &frame);
         buf_consume(&c->in, frame.size);
     }
+    fflush(stdout);  // output_close tells when that fails
     if (r == R_FAIL && !c->over)
-        complain(c, SPAN("the server's answer is malformed"));
+        malformed(c);
 }
 
 // Sends all of s; answers are taken meanwhile, so that neither side waits for the other.
@@ -176,7 +191,7 @@ converse(struct verb_client *c)
     if (r == R_OK && c->verb->feed != NULL)
         r = send_frame(c, FRAME_INPUT_END, SPAN_NONE, &f);
     if (r != R_OK && !c->over)
-        complain(c, span_str(f.why));
+        complain(c, &f);
     while (!c->over)
         receive(c);
     if (c->code == 0)

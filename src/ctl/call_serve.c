@@ -3,7 +3,6 @@
 #include "base/limits.h"
 #include "io/conn.h"
 #include "io/task.h"
-#include <stdarg.h>
 
 enum { PIECE = 32768 };
 
@@ -67,32 +66,60 @@ verb_out(struct verb_call *c, struct span s)
         send_frame(c, FRAME_OUTPUT, span_slice(s, 0, PIECE));
 }
 
-__attribute__((format(printf, 3, 0))) static void
-send_text(struct verb_call *c, enum frame_kind kind, const char *fmt, va_list ap)
+// Values that came from outside (a source's paths, names) are cut to what a row may carry.
+static void
+send_row(struct verb_call *c, enum frame_kind kind, const char *type,
+         const struct field *fields, size_t n)
 {
-    char text[4096];
-    // NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): both callers started it
-    int n = vsnprintf(text, sizeof text, fmt, ap);
-    if (n > 0)
-        send_frame(c, kind, span_of(text, strlen(text)));
+    struct field cut[FIELDS_MAX];
+    struct buf b;
+    must(n <= FIELDS_MAX);
+    for (size_t i = 0; i < n; i++) {
+        cut[i] = fields[i];
+        cut[i].text = span_slice(fields[i].text, 0, LIMIT_admin_value);
+    }
+    buf_init(&b, FRAME_MAX - 1);
+    field_put_row(&b, span_str(type), SPAN_NONE, cut, n);
+    must(!b.over);
+    send_frame(c, kind, buf_span(&b));
+    buf_done(&b);
 }
 
 void
-verb_printf(struct verb_call *c, const char *fmt, ...)
+verb_row(struct verb_call *c, const char *type, const struct field *fields, size_t n)
 {
-    va_list ap;
-    va_start(ap, fmt);
-    send_text(c, FRAME_OUTPUT, fmt, ap);
-    va_end(ap);
+    send_row(c, FRAME_ROW, type, fields, n);
 }
 
 void
-verb_note(struct verb_call *c, const char *fmt, ...)
+verb_note(struct verb_call *c, const char *type, const struct field *fields, size_t n)
 {
-    va_list ap;
-    va_start(ap, fmt);
-    send_text(c, FRAME_NOTE, fmt, ap);
-    va_end(ap);
+    send_row(c, FRAME_NOTE, type, fields, n);
+}
+
+static enum result
+send_rows(struct verb_call *c, enum frame_kind kind, struct span rows, struct fault *f)
+{
+    struct field_row row;
+    for (struct span rest = rows; rest.n > 0;) {
+        struct span from = rest;
+        if (field_get_row(&rest, &row) != R_OK || from.n - rest.n >= FRAME_MAX)
+            return fault_set(f, FAULT_SERVERBUG, "the rows of another role are malformed");
+        send_frame(c, kind, span_slice(from, 0, from.n - rest.n));
+    }
+    return R_OK;
+}
+
+enum result
+verb_rows(struct verb_call *c, struct span rows, struct fault *f)
+{
+    return send_rows(c, FRAME_ROW, rows, f);
+}
+
+enum result
+verb_notes(struct verb_call *c, struct span rows, struct fault *f)
+{
+    return send_rows(c, FRAME_NOTE, rows, f);
 }
 
 // Reads the head of the next INPUT frame.
@@ -150,9 +177,7 @@ send_status(struct verb_call *c, enum result r, const struct fault *f)
 {
     struct buf b;
     buf_init(&b, 1024);
-    pack_u8(&b, r != R_OK);
-    if (r != R_OK)
-        buf_put_str(&b, f->why[0] ? f->why : fault_info(f->kind)->name);
+    frame_put_status(&b, r, f);
     send_frame(c, FRAME_STATUS, buf_span(&b));
     buf_done(&b);
 }

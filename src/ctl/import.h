@@ -2,7 +2,7 @@
 #define CTL_IMPORT_H
 
 // The inside of the verb `import`: parcels come in, messages are staged one after the other and committed many at a
-// time, in order. What the person should know is collected as lines and counts.
+// time, in order. What the person should know is collected as rows and counts.
 // Owner: the verb's task; commits run in tasks of their own and only touch what is said here.
 
 #include "ctl/import_have.h"
@@ -34,7 +34,7 @@ struct import {
     struct import_names names;
     bool mapped, subscriptions;  // the source has a list of subscriptions
     struct import_counts counts;
-    struct buf notes;  // lines for the person
+    struct buf notes;  // rows for the person
     // the mailbox
     struct arena *mailbox_arena;
     struct parcel_mailbox source;
@@ -71,6 +71,8 @@ void import_message_free(struct import_message **m);
 // Until at most n commits are under way.
 void import_wait(struct import *im, unsigned n);
 
+// A row for the person; not kept when there are very many.
+void import_note(struct import *im, const char *type, const struct field *fields, size_t n);
 // One more was left out.
 void import_leave_out(struct import *im, struct span where, struct span why);
 

@@ -45,9 +45,11 @@ adopt(struct import *im, struct tree_entry *entry, struct fault *f)
     if (theirs == 0 || im->keep_uids)
         return R_OK;
     if (!fresh) {
-        buf_printf(&im->notes,
-                   "%.*s: has had mail already, so what is added gets new UIDs\n",
-                   SPAN_ARG(im->target));
+        import_note(
+            im, "new_uids",
+            FIELDS(field_text("mailbox",
+                              "%: has had mail already, so what is added gets new UIDs",
+                              im->target)));
         return R_OK;
     }
     if (intake_adopt(&im->ref, theirs, 1, f) != R_OK)
@@ -69,8 +71,9 @@ open_mailbox(struct import *im, struct fault *f)
     if (adopt(im, &entry, f) != R_OK || import_have_load(&im->ref, &im->have, f) != R_OK)
         return R_FAIL;
     if (!span_eq(name, im->source.name))
-        buf_printf(&im->notes, "%.*s goes to %.*s\n", SPAN_ARG(im->source.name),
-                   SPAN_ARG(name));
+        import_note(im, "renamed",
+                    FIELDS(field_text("source", "%", im->source.name),
+                           field_text("mailbox", " goes to %", name)));
     im->counts.mailboxes++;
     return R_OK;
 }

@@ -13,10 +13,23 @@ import_message_free(struct import_message **m)
 }
 
 void
+import_note(struct import *im, const char *type, const struct field *fields, size_t n)
+{
+    struct buf row;
+    buf_init(&row, SIZE_MAX);
+    field_put_row(&row, span_str(type), SPAN_NONE, fields, n);
+    buf_put(&im->notes, buf_span(&row));
+    buf_done(&row);
+}
+
+void
 import_leave_out(struct import *im, struct span where, struct span why)
 {
     im->counts.left_out++;
-    buf_printf(&im->notes, "%.*s: %.*s\n", SPAN_ARG(where), SPAN_ARG(why));
+    import_note(
+        im, "problem",
+        FIELDS(field_text("where", "%", span_slice(where, 0, LIMIT_admin_value)),
+               field_text("message", ": %", span_slice(why, 0, LIMIT_admin_value))));
 }
 
 static void

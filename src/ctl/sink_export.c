@@ -1,4 +1,5 @@
 #include "ctl/account.h"
+#include "ctl/output.h"
 #include "ctl/sink.h"
 #include "ctl/verbs.h"
 #include "base/limits.h"
@@ -13,7 +14,8 @@ void
 sink_problem(struct sink *s, struct span where, const char *why)
 {
     s->problems++;
-    fprintf(stderr, "posthorn: %.*s: %s\n", SPAN_ARG(where), why);
+    output_note("problem", FIELDS(field_text("where", "posthorn: %", where),
+                                  field_str("message", ": %", why)));
 }
 
 // Makes the directory, or takes an empty one: never between files that are there already.

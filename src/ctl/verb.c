@@ -1,5 +1,6 @@
 #include "ctl/call.h"
 #include "ctl/nearest.h"
+#include "ctl/output.h"
 #include "ctl/verbs.h"
 
 #define LOCAL(words, usage, least, most, fn, help)                                         \
@@ -29,6 +30,7 @@ struct line {
     const char *words[WORDS_MAX];
     size_t n;
     bool version, help;
+    const char *wrong;  // the first word that is not understood
 };
 
 struct option_row {
@@ -73,7 +75,7 @@ read_option(struct line *l, int argc, char **argv, int i)
     return 0;
 }
 
-static bool
+static void
 read_line(struct line *l, int argc, char **argv)
 {
     for (int i = 1; i < argc;) {
@@ -81,18 +83,15 @@ read_line(struct line *l, int argc, char **argv)
         bool dashed = arg.n > 1 && arg.p[0] == '-';
         int took = read_option(l, argc, argv, i);
         l->version |= span_eq(arg, SPAN("--version"));
+        l->options.json |= span_eq(arg, SPAN("--json"));
         l->help |= span_eq(arg, SPAN("--help")) || span_eq(arg, SPAN("-h"));
-        bool known = took > 0 || l->version || l->help;
-        if ((dashed && !known) || l->n == WORDS_MAX) {
-            fprintf(stderr, "posthorn: '%s' is not understood; see `posthorn help`\n",
-                    argv[i]);
-            return false;
-        }
-        if (!dashed)
+        bool known = took > 0 || l->version || l->help || span_eq(arg, SPAN("--json"));
+        if ((dashed && !known) || l->n == WORDS_MAX)
+            l->wrong = l->wrong ? l->wrong : argv[i];
+        if (!dashed && l->n < WORDS_MAX)
             l->words[l->n++] = argv[i];
         i += took > 0 ? took : 1;
     }
-    return true;
 }
 
 // The longest row that the first words name; *used_out words.
@@ -112,9 +111,18 @@ row_of(const struct line *l, size_t *used_out)
 }
 
 static int
+not_understood(const char *word)
+{
+    struct fault f;
+    fault_set(&f, FAULT_BAD, "'%.100s' is not understood; see `posthorn help`", word);
+    return output_fault(&f, EXIT_USAGE);
+}
+
+static int
 unknown_verb(const struct line *l)
 {
     char typed[128];
+    struct fault f;
     snprintf(typed, sizeof typed, "%s%s%s", l->words[0], l->n > 1 ? " " : "",
              l->n > 1 ? l->words[1] : "");
     struct nearest near = nearest_start(span_str(typed)),
@@ -123,30 +131,30 @@ unknown_verb(const struct line *l)
         nearest_offer(&near, verbs[i].words);
         nearest_offer(&first, verbs[i].words);
         if (span_starts(span_str(verbs[i].words), span_str(l->words[0])))
-            fprintf(stderr, "  posthorn %s %s\n", verbs[i].words, verbs[i].usage);
+            output_note("verb", FIELDS(field_str("verb", "  posthorn %", verbs[i].words),
+                                       field_str("usage", " %", verbs[i].usage)));
     }
     const char *best =
         nearest_answer(&near) ? nearest_answer(&near) : nearest_answer(&first);
-    fprintf(stderr, "posthorn: there is no verb '%s'", typed);
     if (best != NULL)
-        fprintf(stderr, "; did you mean '%s'?\n", best);
+        fault_set(&f, FAULT_BAD, "there is no verb '%.60s'; did you mean '%s'?", typed,
+                  best);
     else
-        fprintf(stderr, "; `posthorn help` lists them\n");
-    return EXIT_USAGE;
+        fault_set(&f, FAULT_BAD, "there is no verb '%.60s'; `posthorn help` lists them",
+                  typed);
+    return output_fault(&f, EXIT_USAGE);
 }
 
 static int
 wrong_arguments(const struct verb *v)
 {
-    fprintf(stderr, "usage: posthorn %s %s\n  %s\n", v->words, v->usage, v->help);
+    output_note("error", FIELDS(field_str("code", "", fault_info(FAULT_BAD)->name),
+                                field_str("message", "", "wrong arguments"),
+                                field_number("exit", "", EXIT_USAGE),
+                                field_str("verb", "usage: posthorn %", v->words),
+                                field_str("usage", " %", v->usage),
+                                field_str("help", "\n  %", v->help)));
     return EXIT_USAGE;
-}
-
-static int
-fail(const struct fault *f)
-{
-    fprintf(stderr, "posthorn: %s\n", f->why);
-    return 1;
 }
 
 static int
@@ -159,13 +167,13 @@ run_on_store(const struct verb *v, const struct config *c, const char *const *ar
     case R_OK:
         return call_run(fd, v, args, n);
     case R_FAIL:
-        return fail(&f);
+        return output_fault(&f, 1);
     case R_NONE:
         break;
     }
     if (v->where == VERB_SERVER) {
-        fprintf(stderr, "posthorn: no server runs on %s\n", c->data);
-        return 1;
+        fault_set(&f, FAULT_UNAVAILABLE, "no server runs on %.150s", c->data);
+        return output_fault(&f, 1);
     }
     return call_run_here(c, v, args, n);
 }
@@ -187,57 +195,76 @@ run(const struct verb *v, const struct verb_options *o, const char *const *args,
     struct config *c;
     struct fault f;
     if (verb_config(o, &c, &f) != R_OK)
-        return fail(&f);
+        return output_fault(&f, 1);
     int code = v->for_user ? run_for_user(v, c, o, args) : run_on_store(v, c, args, n);
     config_free(&c);
     return code;
+}
+
+static int
+say_version(void)
+{
+    output_row("version", FIELDS(field_str("version", "posthorn %", POSTHORN_VERSION)));
+    return 0;
+}
+
+static int
+follow(const struct line *l)
+{
+    size_t used;
+    if (l->wrong != NULL)
+        return not_understood(l->wrong);
+    if (l->version)
+        return say_version();
+    if (l->n == 0 || l->help)
+        return verb_help(&l->options, l->words, l->n);
+    const struct verb *v = row_of(l, &used);
+    if (v == NULL)
+        return unknown_verb(l);
+    size_t n = l->n - used;
+    if (n < v->args_min || n > v->args_max || (v->for_user && (n != 2 || !l->options.user)))
+        return wrong_arguments(v);
+    return run(v, &l->options, l->words + used, n);
 }
 
 int
 verb_main(int argc, char **argv)
 {
     struct line l = {0};
-    size_t used;
-    if (!read_line(&l, argc, argv))
-        return EXIT_USAGE;
-    if (l.version) {
-        printf("posthorn %s\n", POSTHORN_VERSION);
-        return 0;
-    }
-    if (l.n == 0 || (l.help && l.n == 0))
-        return verb_help(&l.options, NULL, 0);
-    const struct verb *v = row_of(&l, &used);
-    if (l.help)
-        return verb_help(&l.options, l.words, l.n);
-    if (v == NULL)
-        return unknown_verb(&l);
-    size_t n = l.n - used;
-    if (n < v->args_min || n > v->args_max || (v->for_user && (n != 2 || !l.options.user)))
-        return wrong_arguments(v);
-    return run(v, &l.options, l.words + used, n);
+    read_line(&l, argc, argv);
+    output_open(l.options.json);
+    return output_close(follow(&l));
+}
+
+// The help stands in a column of its own, or below a long usage.
+static void
+print_verb(const struct verb *v)
+{
+    bool fits = strlen(v->words) + 1 + strlen(v->usage) <= HELP_COLUMN;
+    output_row("verb", FIELDS(field_str("verb", "  %", v->words),
+                              field_str("usage", v->usage[0] ? " %" : "", v->usage),
+                              field_str("help", fits ? "@33%" : "\n@33%", v->help)));
 }
 
 static void
-print_row(const struct verb *v)
+print_words(const char *words)
 {
-    char head[64];
-    snprintf(head, sizeof head, "%s %s", v->words, v->usage);
-    if (strlen(head) > HELP_COLUMN)
-        printf("  %s\n  %-*s %s\n", head, HELP_COLUMN, "", v->help);
-    else
-        printf("  %-*s %s\n", HELP_COLUMN, head, v->help);
+    output_row("text", FIELDS(field_str(NULL, "%", words)));
 }
 
 int
 verb_help(const struct verb_options *o, const char *const *args, size_t n)
 {
     (void)o;
-    printf("posthorn %s, a mail server\n\n", POSTHORN_VERSION);
+    print_words("posthorn " POSTHORN_VERSION ", a mail server\n");
     for (size_t i = 0; i < verbs_count; i++)
         if (n == 0 || span_starts(span_str(verbs[i].words), span_str(args[0])))
-            print_row(&verbs[i]);
-    printf("\nVerbs take -c FILE (default /etc/posthorn/posthorn.conf) or --data DIR; "
-           "while a server runs on that\n"
-           "data they reach it, else they work on the data themselves.\n");
+            print_verb(&verbs[i]);
+    print_words(
+        "\nVerbs take -c FILE (default /etc/posthorn/posthorn.conf) or --data DIR; "
+        "while a server runs on that\n"
+        "data they reach it, else they work on the data themselves.\n"
+        "--json: one JSON object per line, errors too (on standard error). Exit code: 0 "
+        "done, 1 failed, 2 wrong usage.");
     return 0;
 }

@@ -8,7 +8,7 @@
 // Trust: arguments come from root or the service user.
 
 #include "ctl/config.h"
-#include "base/span.h"
+#include "base/field.h"
 
 struct mail;
 struct verb_call;
@@ -18,14 +18,14 @@ struct verb_host {
     const struct config *config;
     struct mail *mail;
     void *arg;
-    // Suspends. A user verb, carried out by auth; text for the person is put into `text`.
+    // Suspends. A user verb, carried out by auth; its rows (field_put_row) are put into `rows`.
     enum result (*users)(void *arg, struct span verb, const struct span *args, size_t n,
-                         struct buf *text, struct fault *f);
+                         struct buf *rows, struct fault *f);
     // Suspends. R_NONE: no such user.
     enum result (*find_user)(void *arg, struct span name, uint64_t *account_out,
                              struct buf *user_out, struct fault *f);
-    // NULL where no server runs. One line per session; ends the sessions of a user ("": all), tells how many.
-    void (*who)(void *arg, struct buf *lines);
+    // NULL where no server runs. One row per session; ends the sessions of a user ("": all), tells how many.
+    void (*who)(void *arg, struct buf *rows);
     unsigned (*kick)(void *arg, struct span user);
 };
 
@@ -39,11 +39,16 @@ bool verb_has_feed(const struct verb_call *c);
 // Suspends. The user that a person names: as it is, or in one of our domains. FAULT_NONEXISTENT.
 enum result verb_find_user(struct verb_call *c, struct span name, uint64_t *account_out,
                            struct buf *user_out, struct fault *f) MUST_CHECK;
-// Suspends (all three).
-void verb_out(struct verb_call *c, struct span s);
-void verb_printf(struct verb_call *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
+// What a verb says is a row: a type ("mailbox") and fields; the command's side makes text or JSON of it.
+// Suspends (all five).
+void verb_row(struct verb_call *c, const char *type, const struct field *fields, size_t n);
+// rows of field_put_row; FAULT_SERVERBUG when they are none
+enum result verb_rows(struct verb_call *c, struct span rows, struct fault *f) MUST_CHECK;
+enum result verb_notes(struct verb_call *c, struct span rows, struct fault *f) MUST_CHECK;
 // progress, warnings
-void verb_note(struct verb_call *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void verb_note(struct verb_call *c, const char *type, const struct field *fields, size_t n);
+// octets for the row's sink: a backup, an export
+void verb_out(struct verb_call *c, struct span s);
 // Suspends. Up to len octets of what the feed sent; *n_out 0: there is no more.
 enum result verb_in(struct verb_call *c, char *dst, size_t len, size_t *n_out,
                     struct fault *f) MUST_CHECK;
@@ -70,6 +75,7 @@ struct verb_options {
     const char *file, *data;        // -c FILE, --data DIR
     const char *offset, *password;  // demo
     const char *user, *folder;      // import, export
+    bool json;                      // --json: output_open heard it already
 };
 
 // A VERB_LOCAL or VERB_OFFLINE verb: returns the exit code.

@@ -1,4 +1,7 @@
+#include "ctl/output.h"
+#include "ctl/setting.h"
 #include "ctl/verbs.h"
+#include "base/pack.h"
 #include "base/limits.h"
 #include "imap/ext.h"
 
@@ -43,8 +46,7 @@ load(const struct verb_options *o, struct config **c)
     struct fault f;
     if (verb_config(o, c, &f) == R_OK)
         return 0;
-    fprintf(stderr, "posthorn: %s\n", f.why);
-    return 1;
+    return output_fault(&f, 1);
 }
 
 int
@@ -54,9 +56,45 @@ verb_config_check(const struct verb_options *o, const char *const *args, size_t 
     (void)args, (void)n;
     if (load(o, &c) != 0)
         return 1;
-    printf("%s: no mistakes found\n", c->file ? c->file : "the defaults");
+    output_row("configuration", FIELDS(field_str("file", "", c->file ? c->file : ""),
+                                       field_str(NULL, "%: no mistakes found",
+                                                 c->file ? c->file : "the defaults")));
     config_free(&c);
     return 0;
+}
+
+static struct field
+value_of(const struct setting *s, const struct config *c, struct buf *packed)
+{
+    const void *m = (const char *)c + s->offset;
+    const struct config_list *list = m;
+    switch (s->kind) {
+    case SETTING_TEXT:
+    case SETTING_CHOICE:
+        break;
+    case SETTING_BOOL:
+        return field_flag("value", "", *(const bool *)m);
+    case SETTING_LIST:
+        for (size_t i = 0; i < list->n; i++)
+            pack_span(packed, span_str(list->items[i]));
+        return field_list("value", "", buf_span(packed));
+    case SETTING_NUMBER:
+    case SETTING_SIZE:
+    case SETTING_TIME:
+        return field_number("value", "", *(const uint64_t *)m);
+    }
+    return field_str("value", "", *(const char *const *)m);
+}
+
+// The text form of the settings is a configuration file; as rows they are for programs only.
+static void
+show_setting(const struct setting *s, const struct config *c)
+{
+    struct buf packed;
+    buf_init(&packed, LIMIT_config_packed);
+    output_row("setting", FIELDS(field_str("name", "", s->name), value_of(s, c, &packed),
+                                 field_str("help", "", s->text)));
+    buf_done(&packed);
 }
 
 int
@@ -69,8 +107,11 @@ verb_config_dump(const struct verb_options *o, const char *const *args, size_t n
     struct buf b;
     buf_init(&b, LIMIT_config_packed);
     config_dump(c, &b);
-    printf("%.*s", SPAN_ARG(buf_span(&b)));
+    output_row("file", FIELDS(field_text(NULL, "%", span_trim(buf_span(&b)))));
     buf_done(&b);
+    for (size_t i = 0; i < settings_count; i++)
+        if (!setting_is_hidden(&settings[i]))
+            show_setting(&settings[i], c);
     config_free(&c);
     return 0;
 }
@@ -87,7 +128,9 @@ verb_capabilities(const struct verb_options *o, const char *const *args, size_t 
         if (e->capability_put != NULL)
             e->capability_put(&text);
         struct span words = span_trim(buf_span(&text));
-        printf("%-14s %-30.*s %s\n", e->name, SPAN_ARG(words), e->rfc);
+        output_row("extension", FIELDS(field_str("name", "%", e->name),
+                                       field_text("capability", "@15%", words),
+                                       field_str("rfc", "@46%", e->rfc)));
         buf_done(&text);
     }
     return 0;

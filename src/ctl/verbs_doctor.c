@@ -1,3 +1,4 @@
+#include "ctl/output.h"
 #include "ctl/verbs.h"
 #include "base/limits.h"
 #include "os/sandbox.h"
@@ -203,25 +204,32 @@ static const struct check checks[] = {
     {"keys", look_keys},           {"clock", look_clock},
 };
 
+static void
+tell(const char *name, enum finding found, struct span text)
+{
+    static const char *const words[] = {"ok", "warning", "WRONG"};
+    output_row("check", FIELDS(field_str("name", "%", name),
+                               field_str("finding", "@17%", words[found]),
+                               field_text("message", "@26%", text)));
+}
+
 int
 verb_doctor(const struct verb_options *o, const char *const *args, size_t n)
 {
-    static const char *const words[] = {"ok", "warning", "WRONG"};
     struct config *c;
     struct fault f;
     bool wrong = false;
     (void)args, (void)n;
     if (verb_config(o, &c, &f) != R_OK) {
-        printf("%-16s %-8s %s\n", "configuration", words[WRONG], f.why);
+        tell("configuration", WRONG, span_str(f.why));
         return 1;
     }
-    printf("%-16s %-8s %s\n", "configuration", words[FINE], c->file ? c->file : "defaults");
+    tell("configuration", FINE, span_str(c->file ? c->file : "defaults"));
     for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
         struct buf text;
         buf_init(&text, 65536);
         enum finding found = checks[i].look(c, &text);
-        printf("%-16s %-8s %.*s\n", checks[i].name, words[found],
-               SPAN_ARG(buf_span(&text)));
+        tell(checks[i].name, found, buf_span(&text));
         wrong |= found == WRONG;
         buf_done(&text);
     }

@@ -6,8 +6,7 @@
 #include "mail/tree.h"
 #include "mail/view.h"
 
-struct export
-{
+struct export_run {
     struct verb_call *call;
     struct mail_user *user;
     struct span folder;  // with its children; empty: all
@@ -16,7 +15,7 @@ struct export
 };
 
 static void
-put(struct export *x, enum parcel_kind kind, struct span payload)
+put(struct export_run *x, enum parcel_kind kind, struct span payload)
 {
     struct buf b;
     buf_init(&b, PARCEL_MAX + PARCEL_HEAD);
@@ -26,7 +25,7 @@ put(struct export *x, enum parcel_kind kind, struct span payload)
 }
 
 static bool
-wanted(const struct export *x, const struct tree_entry *e)
+wanted(const struct export_run *x, const struct tree_entry *e)
 {
     struct span f = x->folder;
     return f.n == 0 || span_ieq(e->name, f) ||
@@ -36,7 +35,7 @@ wanted(const struct export *x, const struct tree_entry *e)
 // ---- messages ----
 
 static enum result
-put_octets(struct export *x, const struct message_row *row, struct fault *f)
+put_octets(struct export_run *x, const struct message_row *row, struct fault *f)
 {
     char piece[16384];
     for (uint64_t at = 0; at < row->size; at += sizeof piece) {
@@ -50,14 +49,16 @@ put_octets(struct export *x, const struct message_row *row, struct fault *f)
 }
 
 static void
-left_out(struct export *x, struct span mailbox, uint32_t uid, const struct fault *f)
+left_out(struct export_run *x, struct span mailbox, uint32_t uid, const struct fault *f)
 {
     x->left_out++;
-    verb_note(x->call, "%.*s: UID %u: %s\n", SPAN_ARG(mailbox), uid, f->why);
+    verb_note(x->call, "problem",
+              FIELDS(field_text("where", "%", mailbox), field_number("uid", ": UID %", uid),
+                     field_str("message", ": %", f->why)));
 }
 
 static enum result
-put_message(struct export *x, struct view *v, struct span mailbox,
+put_message(struct export_run *x, struct view *v, struct span mailbox,
             const struct view_message *m, struct fault *f)
 {
     struct parcel_message head = {.uid = m->row.uid,
@@ -94,7 +95,7 @@ put_message(struct export *x, struct view *v, struct span mailbox,
 enum { BATCH = 16 };
 
 static enum result
-put_messages(struct export *x, struct view *v, struct span mailbox, struct fault *f)
+put_messages(struct export_run *x, struct view *v, struct span mailbox, struct fault *f)
 {
     struct view_message messages[BATCH];
     struct view_cursor cursor;
@@ -107,7 +108,7 @@ put_messages(struct export *x, struct view *v, struct span mailbox, struct fault
 }
 
 static enum result
-put_mailbox(struct export *x, const struct tree_entry *e, struct fault *f)
+put_mailbox(struct export_run *x, const struct tree_entry *e, struct fault *f)
 {
     struct mailbox_ref ref;
     struct view *v;
@@ -128,36 +129,48 @@ put_mailbox(struct export *x, const struct tree_entry *e, struct fault *f)
     return r;
 }
 
-static enum result export(struct export *x, struct fault *f) {
-    struct tree_entry *entries; size_t n;
-    if (tree_list(x->user, x->arena, &entries, &n, f) != R_OK) return R_FAIL;
-    for (size_t i = 0; i < n; i++) if (entries[i].subscribed && wanted(x, &entries[i]))
-        put(x, PARCEL_SUBSCRIBED, entries[i].name);
-    for (size_t i = 0; i < n;
-         i++) if (entries[i].mailbox != 0 && !entries[i].noselect &&
-                  wanted(x, &entries[i]) &&
-                  put_mailbox(x, &entries[i], f) != R_OK) return R_FAIL;
-    if (x->mailboxes == 0) return fault_set(f, FAULT_NONEXISTENT,
-                                            "there is no such mailbox");
-    put(x, PARCEL_DONE, SPAN_NONE);
-    verb_note(x->call,
-              "exported %llu messages (%llu octets) of %llu mailboxes; %llu left out\n",
-              (unsigned long long)x->messages, (unsigned long long)x->octets,
-              (unsigned long long)x->mailboxes, (unsigned long long)x->left_out);
-    if (x->left_out > 0) return fault_set(f, FAULT_CORRUPTION,
-                                          "%llu messages cannot be read",
-                                          (unsigned long long)x->left_out);
+static enum result
+report(struct export_run *x, struct fault *f)
+{
+    verb_note(x->call, "exported",
+              FIELDS(field_number("messages", "exported % messages", x->messages),
+                     field_number("octets", " (% octets)", x->octets),
+                     field_number("mailboxes", " of % mailboxes", x->mailboxes),
+                     field_number("left_out", "; % left out", x->left_out)));
+    if (x->left_out > 0)
+        return fault_set(f, FAULT_CORRUPTION, "%llu messages cannot be read",
+                         (unsigned long long)x->left_out);
     return R_OK;
+}
+
+static enum result
+put_all(struct export_run *x, struct fault *f)
+{
+    struct tree_entry *entries;
+    size_t n;
+    if (tree_list(x->user, x->arena, &entries, &n, f) != R_OK)
+        return R_FAIL;
+    for (size_t i = 0; i < n; i++)
+        if (entries[i].subscribed && wanted(x, &entries[i]))
+            put(x, PARCEL_SUBSCRIBED, entries[i].name);
+    for (size_t i = 0; i < n; i++)
+        if (entries[i].mailbox != 0 && !entries[i].noselect && wanted(x, &entries[i]) &&
+            put_mailbox(x, &entries[i], f) != R_OK)
+            return R_FAIL;
+    if (x->mailboxes == 0)
+        return fault_set(f, FAULT_NONEXISTENT, "there is no such mailbox");
+    put(x, PARCEL_DONE, SPAN_NONE);
+    return report(x, f);
 }
 
 enum result
 verb_export(struct verb_call *c, struct fault *f)
 {
-    struct export x = {.call = c, .folder = verb_arg(c, ARG_FOLDER)};
+    struct export_run x = {.call = c, .folder = verb_arg(c, ARG_FOLDER)};
     if (account_of(c, verb_arg(c, ARG_USER), &x.user, f) != R_OK)
         return R_FAIL;
     x.arena = arena_new();
-    enum result r = export(&x, f);
+    enum result r = put_all(&x, f);
     arena_free(&x.arena);
     mail_user_close(&x.user);
     return r;

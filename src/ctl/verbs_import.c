@@ -15,9 +15,9 @@ enum {
 static void
 say_notes(struct import *im)
 {
-    struct span line, rest = buf_span(&im->notes);
-    while (rest.n > 0 && span_next_field(&rest, '\n', &line) == R_OK)
-        verb_note(im->call, "%.*s\n", SPAN_ARG(line));
+    struct fault f;
+    enum result r = verb_notes(im->call, buf_span(&im->notes), &f);
+    must(r == R_OK);  // they are import_note's
     buf_reset(&im->notes);
 }
 
@@ -123,12 +123,13 @@ static void
 report(struct import *im)
 {
     const struct import_counts *c = &im->counts;
-    verb_printf(im->call,
-                "imported %llu messages (%llu octets) into %llu mailboxes; %llu were there "
-                "already, %llu got a new UID, %llu left out\n",
-                (unsigned long long)c->messages, (unsigned long long)c->octets,
-                (unsigned long long)c->mailboxes, (unsigned long long)c->present,
-                (unsigned long long)c->renumbered, (unsigned long long)c->left_out);
+    verb_row(im->call, "imported",
+             FIELDS(field_number("messages", "imported % messages", c->messages),
+                    field_number("octets", " (% octets)", c->octets),
+                    field_number("mailboxes", " into % mailboxes", c->mailboxes),
+                    field_number("present", "; % were there already", c->present),
+                    field_number("renumbered", ", % got a new UID", c->renumbered),
+                    field_number("left_out", ", % left out", c->left_out)));
 }
 
 static enum result

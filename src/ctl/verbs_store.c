@@ -22,7 +22,7 @@ call_store_options(const struct config *c, struct store_options *o)
 static void
 report(const char *line, void *arg)
 {
-    verb_printf(arg, "%s\n", line);
+    verb_row(arg, "finding", FIELDS(field_str("message", "%", line)));
 }
 
 enum result
@@ -31,11 +31,13 @@ verb_verify(struct verb_call *c, struct fault *f)
     struct store_verify_result r;
     if (store_verify(mail_store(verb_host(c)->mail), report, c, &r, f) != R_OK)
         return R_FAIL;
-    verb_printf(
-        c,
-        "%lu records, %lu accounts, %lu mailboxes, %lu messages, %lu bodies: %lu errors\n",
-        (unsigned long)r.records, (unsigned long)r.accounts, (unsigned long)r.mailboxes,
-        (unsigned long)r.messages, (unsigned long)r.bodies, (unsigned long)r.errors);
+    verb_row(c, "verified",
+             FIELDS(field_number("records", "% records", r.records),
+                    field_number("accounts", ", % accounts", r.accounts),
+                    field_number("mailboxes", ", % mailboxes", r.mailboxes),
+                    field_number("messages", ", % messages", r.messages),
+                    field_number("bodies", ", % bodies", r.bodies),
+                    field_number("errors", ": % errors", r.errors)));
     if (r.errors > 0)
         return fault_set(f, FAULT_CORRUPTION, "%lu errors were found",
                          (unsigned long)r.errors);
@@ -48,7 +50,8 @@ verb_compact(struct verb_call *c, struct fault *f)
     uint64_t freed = 0;
     if (mail_compact(verb_host(c)->mail, clock_wall_s(), &freed, f) != R_OK)
         return R_FAIL;
-    verb_printf(c, "%lu octets were given back\n", (unsigned long)freed);
+    verb_row(c, "compacted",
+             FIELDS(field_number("octets", "% octets were given back", freed)));
     return R_OK;
 }
 
@@ -88,14 +91,19 @@ verb_backup(struct verb_call *c, struct fault *f)
 static void
 print_mailbox(struct verb_call *c, const struct tree_entry *e)
 {
-    if (e->noselect || e->nonexistent) {
-        verb_printf(c, "%.*s\t-\n", SPAN_ARG(e->name));
-        return;
-    }
-    verb_printf(c, "%.*s\texists=%u unseen=%u uidnext=%u uidvalidity=%u%s%s%s\n",
-                SPAN_ARG(e->name), e->counts.exists, e->counts.unseen, e->counts.uidnext,
-                e->uidvalidity, e->special_use ? " " : "", special_use_text(e->special_use),
-                e->subscribed ? " subscribed" : "");
+    const char *use = special_use_text(e->special_use);
+    bool empty = e->noselect || e->nonexistent;
+    verb_row(
+        c, "mailbox",
+        FIELDS(
+            field_text("name", "%", e->name), field_flag("selectable", "", !empty),
+            field_str(NULL, empty ? "\t-" : "", ""),
+            field_if(!empty, field_number("exists", "\texists=%", e->counts.exists)),
+            field_if(!empty, field_number("unseen", " unseen=%", e->counts.unseen)),
+            field_if(!empty, field_number("uidnext", " uidnext=%", e->counts.uidnext)),
+            field_if(!empty, field_number("uidvalidity", " uidvalidity=%", e->uidvalidity)),
+            field_if(!empty && e->special_use, field_str("special_use", " %", use)),
+            field_if(!empty, field_flag("subscribed", " subscribed", e->subscribed))));
 }
 
 static enum result
@@ -133,14 +141,13 @@ verb_mailbox_list(struct verb_call *c, struct fault *f)
 enum result
 verb_who(struct verb_call *c, struct fault *f)
 {
-    (void)f;
     const struct verb_host *h = verb_host(c);
-    struct buf lines;
-    buf_init(&lines, SIZE_MAX);
-    h->who(h->arg, &lines);
-    verb_out(c, buf_span(&lines));
-    buf_done(&lines);
-    return R_OK;
+    struct buf rows;
+    buf_init(&rows, SIZE_MAX);
+    h->who(h->arg, &rows);
+    enum result r = verb_rows(c, buf_span(&rows), f);
+    buf_done(&rows);
+    return r;
 }
 
 enum result
@@ -149,6 +156,6 @@ verb_kick(struct verb_call *c, struct fault *f)
     (void)f;
     const struct verb_host *h = verb_host(c);
     unsigned n = h->kick(h->arg, verb_arg(c, 0));
-    verb_printf(c, "%u sessions ended\n", n);
+    verb_row(c, "kicked", FIELDS(field_number("sessions", "% sessions ended", n)));
     return R_OK;
 }

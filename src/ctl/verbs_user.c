@@ -42,12 +42,12 @@ ask(struct verb_call *c, struct span verb, const struct span *args, size_t n,
     struct fault *f)
 {
     const struct verb_host *h = verb_host(c);
-    struct buf text;
-    buf_init(&text, SIZE_MAX);
-    enum result r = h->users(h->arg, verb, args, n, &text, f);
+    struct buf rows;
+    buf_init(&rows, SIZE_MAX);
+    enum result r = h->users(h->arg, verb, args, n, &rows, f);
     if (r == R_OK)
-        verb_out(c, buf_span(&text));
-    buf_done(&text);
+        r = verb_rows(c, buf_span(&rows), f);
+    buf_done(&rows);
     return r;
 }
 

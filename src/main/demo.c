@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "ctl/call.h"
+#include "ctl/output.h"
 #include "ctl/verbs.h"
 #include <errno.h>
 #include <sys/stat.h>
@@ -140,23 +141,40 @@ make_account(const struct demo *d, struct fault *f)
                : fault_set(f, FAULT_UNAVAILABLE, "the demo account cannot be made");
 }
 
+static void
+tell_more(const struct demo *d)
+{
+    struct buf b;
+    buf_init(&b, 16384);
+    buf_printf(
+        &b,
+        "\nTry it:\n"
+        "  curl --user 'demo:%s' --insecure 'imaps://localhost:%u/INBOX;MAILINDEX=1'\n"
+        "  mutt -f 'imaps://demo@localhost:%u/'\n"
+        "  posthorn user add ann --data %s\n"
+        "Stop it with Ctrl-C.\n",
+        d->password, d->offset + 993, d->offset + 993, d->config->data);
+    output_row("text", FIELDS(field_text(NULL, "%", buf_span(&b))));
+    buf_done(&b);
+}
+
 static enum result
 on_ready(void *arg, struct fault *f)
 {
     const struct demo *d = arg;
     if (make_account(d, f) != R_OK)
         return R_FAIL;
-    printf("\nPosthorn %s is running; the data is in %s\n\n  user      %s (or demo)\n  "
-           "password  %s\n\n",
-           POSTHORN_VERSION, d->config->data, account, d->password);
+    output_row("demo",
+               FIELDS(field_str("version", "\nPosthorn % is running", POSTHORN_VERSION),
+                      field_str("data", "; the data is in %\n\n", d->config->data),
+                      field_str("user", "  user      % (or demo)\n", account),
+                      field_str("password", "  password  %\n", d->password)));
     for (size_t i = 0; i < sizeof services / sizeof services[0]; i++)
-        printf("  %-16s 127.0.0.1:%u\n", services[i].name, d->offset + services[i].port);
-    printf("\nTry it:\n"
-           "  curl --user 'demo:%s' --insecure 'imaps://localhost:%u/INBOX;MAILINDEX=1'\n"
-           "  mutt -f 'imaps://demo@localhost:%u/'\n"
-           "  posthorn user add ann --data %s\n"
-           "Stop it with Ctrl-C.\n\n",
-           d->password, d->offset + 993, d->offset + 993, d->config->data);
+        output_row("service",
+                   FIELDS(field_str("name", "  %", services[i].name),
+                          field_str("address", "@19%", "127.0.0.1"),
+                          field_number("port", ":%", d->offset + services[i].port)));
+    tell_more(d);
     fflush(stdout);
     return R_OK;
 }
@@ -191,7 +209,7 @@ verb_demo(const struct verb_options *o, const char *const *args, size_t n)
             .config = d.config, .on_ready = on_ready, .arg = &d, .demo = true};
         code = supervisor_run(&s);
     } else {
-        fprintf(stderr, "posthorn: %s\n", f.why);
+        output_fault(&f, code);
     }
     config_free(&d.config);
     explicit_bzero(d.password, sizeof d.password);

@@ -27,7 +27,7 @@ host_find_user(void *role, struct span name, uint64_t *account_out, struct buf *
 // What a question about sessions carries to each home and back.
 struct round {
     struct home *home;
-    struct buf *lines;
+    struct buf *rows;
     struct span user;
     unsigned kicked;
 };
@@ -36,7 +36,7 @@ static void
 who_here(void *arg)
 {
     struct round *r = arg;
-    session_who(r->home, r->lines);
+    session_who(r->home, r->rows);
 }
 
 static void
@@ -56,9 +56,9 @@ ask_homes(struct mail_role *role, struct round *r, task_fn *fn)
 }
 
 static void
-host_who(void *role, struct buf *lines)
+host_who(void *role, struct buf *rows)
 {
-    struct round r = {.lines = lines};
+    struct round r = {.rows = rows};
     ask_homes(role, &r, who_here);
 }
 

@@ -147,6 +147,17 @@ mail_ask_user(struct home *h, struct span address, uint64_t *account_out,
     return R_OK;
 }
 
+// What auth says when it failed: u8 enum fault_kind, why.
+static enum result
+take_fault(struct span said, struct fault *f)
+{
+    struct unpack u = unpack_of(said);
+    uint8_t kind = unpack_u8(&u);
+    if (u.bad || kind >= FAULT_COUNT)
+        return fault_set(f, FAULT_SERVERBUG, "an answer of auth is malformed");
+    return fault_set(f, kind, "%.*s", SPAN_ARG(u.rest));
+}
+
 enum result
 mail_ask_admin(struct home *h, struct span verb, const struct span *args, size_t n,
                struct buf *text, struct fault *f)
@@ -169,6 +180,6 @@ mail_ask_admin(struct home *h, struct span verb, const struct span *args, size_t
     buf_done(&packed);
     buf_done(&b);
     if (r == R_OK && a.found == 0)
-        r = fault_set(f, FAULT_BAD, "%.*s", SPAN_ARG(span_trim(buf_span(text))));
+        r = take_fault(buf_span(text), f);
     return r;
 }

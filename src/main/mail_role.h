@@ -107,7 +107,7 @@ enum result session_open(struct home *h, struct conn *conn, const struct handove
                          struct fault *f) MUST_CHECK;
 // For its server: the way back to the gate (RFC 8437), closed by the setting "unauthenticate".
 struct imap_host session_host(struct session *s);
-void session_who(struct home *h, struct buf *lines);
+void session_who(struct home *h, struct buf *rows);
 unsigned session_kick(struct home *h, struct span user);  // "": everybody
 
 // mail_door.c: listening sockets. One row per service that mail itself accepts.

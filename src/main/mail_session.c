@@ -105,7 +105,7 @@ session_host(struct session *s)
 }
 
 void
-session_who(struct home *h, struct buf *lines)
+session_who(struct home *h, struct buf *rows)
 {
     for (const struct session *s = h->sessions; s != NULL; s = s->next) {
         char stamp[32];
@@ -113,9 +113,15 @@ session_who(struct home *h, struct buf *lines)
         time_t since = (time_t)s->since_s;
         localtime_r(&since, &tm);
         strftime(stamp, sizeof stamp, "%Y-%m-%d %H:%M:%S", &tm);
-        buf_printf(lines, "%s\t%s\t%s\t%s\tsince %s\tsession=<%016lx>\n", s->user,
-                   s->service, s->remote, s->tls != TLS_NONE ? "TLS" : "plain", stamp,
-                   (unsigned long)s->id);
+        bool tls = s->tls != TLS_NONE;
+        field_put_row(
+            rows, SPAN("session"), SPAN_NONE,
+            FIELDS(field_str("user", "%", s->user), field_str("service", "\t%", s->service),
+                   field_str("rip", "\t%", s->remote), field_str("lip", "", s->local),
+                   field_flag("tls", "\tTLS", tls),
+                   field_str(NULL, tls ? "" : "\tplain", ""),
+                   field_str("since", "\tsince %", stamp),
+                   field_id("session", "\tsession=<%>", s->id)));
     }
 }
 

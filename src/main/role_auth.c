@@ -136,10 +136,13 @@ answer_verb(struct auth_channel *at, const struct admin_request *m)
     if (read_args(m->args, args, &n))
         return R_FAIL;
     buf_init(&text, VERB_TEXT_MAX);
-    if (verbs_run(at->role->db, m->verb, args, n, &text, &f))
-        send_verb_text(at, m->request, span_str(f.why), true);
-    else
-        send_verb_text(at, m->request, buf_span(&text), false);
+    enum result r = verbs_run(at->role->db, m->verb, args, n, &text, &f);
+    if (r != R_OK) {
+        buf_reset(&text);
+        pack_u8(&text, (uint8_t)f.kind);
+        buf_put_str(&text, f.why);
+    }
+    send_verb_text(at, m->request, buf_span(&text), r != R_OK);
     buf_done(&text);
     auth_offer_update(at->role);
     return R_OK;

@@ -1,5 +1,6 @@
 #include "main/supervisor.h"
 #include "base/log.h"
+#include "ctl/output.h"
 #include "ctl/verbs.h"
 
 static enum result
@@ -16,10 +17,8 @@ verb_serve(const struct verb_options *o, const char *const *args, size_t n)
     struct config *c;
     struct fault f;
     (void)args, (void)n;
-    if (verb_config(o, &c, &f) != R_OK) {
-        fprintf(stderr, "posthorn: %s\n", f.why);
-        return 1;
-    }
+    if (verb_config(o, &c, &f) != R_OK)
+        return output_fault(&f, 1);
     log_open("supervisor", c->log_level[0]);
     if (c->imap.n + c->imaps.n + c->lmtp.n == 0)
         log_warning("main", "no imap, imaps or lmtp addresses are configured: only the "
