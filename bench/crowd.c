@@ -1,5 +1,7 @@
 #include "bench/crowd.h"
 
+#include "bench/tls.h"
+
 #include "base/clock.h"
 
 #include <sys/epoll.h>
@@ -33,16 +35,16 @@ whole_sessions(const struct crowd *c)
     return c->l->op->kind == OP_LOGIN || c->l->op->kind == OP_SHAKE;
 }
 
-static bool
-may_begin(const struct crowd *c)
+bool
+crowd_may_begin(const struct crowd *c)
 {
-    return c->begun < c->l->count;
+    return c->begun < c->l->count && (c->l->limit == 0 || clock_mono_us() < c->deadline_us);
 }
 
 static enum result
 next_turn(struct crowd *c, struct session *s)
 {
-    if (!may_begin(c)) {
+    if (!crowd_may_begin(c)) {
         s->phase = PHASE_DONE;
         s->await = AWAIT_NOTHING;
         c->done++;
@@ -58,9 +60,8 @@ static enum result
 reconnect(struct crowd *c, struct session *s)
 {
     session_close(s);
-    s->user =
-        (unsigned)(c->l->first + (s->user - c->l->first + c->l->sessions) % c->l->users);
-    if (!may_begin(c)) {
+    s->user = (unsigned)(c->l->first + c->begun % c->l->users);
+    if (!crowd_may_begin(c)) {
         s->phase = PHASE_DONE;
         c->done++;
         return R_OK;
@@ -81,7 +82,7 @@ end_turn(struct crowd *c, struct session *s)
     s->phase = PHASE_DONE;
     s->await = AWAIT_NOTHING;
     c->done++;
-    return s->index + 1 < c->n ? next_turn(c, s + 1) : R_OK;
+    return s->index + 1 < c->l->sessions ? next_turn(c, s + 1) : R_OK;
 }
 
 static enum result
@@ -102,6 +103,10 @@ answer(struct crowd *c, struct session *s)
         return watch_answer(c, s);
     if (c->l->op->kind == OP_SHAKE)
         return end_turn(c, s);
+    if (s->stands_by && s->phase == PHASE_BUSY) {
+        standby_answer(c, s);
+        return R_OK;
+    }
     if (s->phase == PHASE_BUSY || s->phase == PHASE_DATA)
         return turn_step(c->l, s) ? end_turn(c, s) : crowd_go(c, s);
     turn_prepare(c->l, s);
@@ -128,14 +133,16 @@ crowd_wait(struct crowd *c, const size_t *counter, size_t goal)
 {
     struct epoll_event events[EVENTS];
     while (*counter < goal) {
-        int n = epoll_wait(c->epoll, events, EVENTS, PATIENCE_MS);
-        if (n == 0)
+        int n = epoll_wait(c->epoll, events, EVENTS, c->standing_by ? 1 : PATIENCE_MS);
+        if (n == 0 && !c->standing_by)
             return fault_set(c->f, FAULT_UNAVAILABLE, "silent for %d s",
                              PATIENCE_MS / 1000);
         for (int i = 0; i < n; i++)
             if (((struct session *)events[i].data.ptr)->fd >= 0 &&
                 crowd_go(c, events[i].data.ptr) != R_OK)
                 return R_FAIL;
+        if (standby_tick(c) != R_OK)
+            return R_FAIL;
     }
     return R_OK;
 }
@@ -144,8 +151,6 @@ static enum result
 connect_all(struct crowd *c)
 {
     for (size_t i = 0; i < c->n; i++) {
-        c->all[i].index = (unsigned)i;
-        c->all[i].user = (unsigned)(c->l->first + i % c->l->users);
         c->begun += whole_sessions(c);
         if (crowd_connect(c, &c->all[i]) != R_OK)
             return R_FAIL;
@@ -159,11 +164,14 @@ connect_all(struct crowd *c)
 static enum result
 run_turns(struct crowd *c)
 {
-    size_t first = c->l->serial ? 1 : c->n;
+    size_t first = c->l->serial ? 1 : c->l->sessions;
+    c->standing_by = c->l->noop > 0;
     for (size_t i = 0; i < first; i++)
         if (next_turn(c, &c->all[i]) != R_OK)
             return R_FAIL;
-    return crowd_wait(c, &c->done, c->n);
+    enum result r = crowd_wait(c, &c->done, c->l->sessions);
+    standby_end(c);
+    return r;
 }
 
 static enum result
@@ -172,6 +180,7 @@ run(struct crowd *c)
     struct measured *m = c->m;
     m->before = tree_read((pid_t)c->l->tree, c->l->folder);
     uint64_t start = clock_mono_us();
+    c->deadline_us = start + c->l->limit * 1000000;
     enum result r = connect_all(c);
     if (r == R_OK && whole_sessions(c)) {
         r = crowd_wait(c, &c->done, c->n);
@@ -181,6 +190,7 @@ run(struct crowd *c)
             m->before = tree_read((pid_t)c->l->tree, c->l->folder);
         m->received = 0;
         start = clock_mono_us();
+        c->deadline_us = start + c->l->limit * 1000000;
         if (r == R_OK)
             r = c->l->op->kind == OP_EXISTS || c->l->op->kind == OP_IDLE ? watch_run(c)
                                                                          : run_turns(c);
@@ -190,22 +200,34 @@ run(struct crowd *c)
     return r;
 }
 
+static void
+place_all(struct crowd *c)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        c->all[i].fd = -1;
+        c->all[i].index = (unsigned)i;
+        c->all[i].user = (unsigned)(c->l->first + i % c->l->users);
+    }
+    standby_place(c);
+}
+
 enum result
 crowd_run(const struct load *l, struct measured *m, struct fault *f)
 {
     struct crowd c = {
-        .l = l, .m = m, .f = f, .n = l->sessions + (l->op->kind == OP_EXISTS)};
+        .l = l, .m = m, .f = f, .n = l->sessions + (l->op->kind == OP_EXISTS) + l->noop};
     c.all = calloc(c.n, sizeof *c.all);
     c.epoll = epoll_create1(EPOLL_CLOEXEC);
-    c.tls = l->tls ? SSL_CTX_new(TLS_client_method()) : NULL;
+    c.tls = l->tls ? tls_new(l->resume > 0) : NULL;
     must(c.all != NULL && c.epoll >= 0);
-    for (size_t i = 0; i < c.n; i++)
-        c.all[i].fd = -1;
+    place_all(&c);
     enum result r = run(&c);
-    for (size_t i = 0; i < c.n; i++)
+    for (size_t i = 0; i < c.n; i++) {
+        m->resumed += c.all[i].resumed;
         session_close(&c.all[i]);
+    }
     free(c.all);
     close(c.epoll);
-    SSL_CTX_free(c.tls);
+    tls_free(&c.tls);
     return r;
 }

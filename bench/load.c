@@ -3,6 +3,8 @@
 
 #include "bench/load.h"
 
+#include "bench/tls.h"
+
 static const struct op ops[] = {
 #define OP(name, kind, prepare, command, what) {name, OP_##kind, prepare, command, what},
 #include "bench/ops.def"
@@ -54,6 +56,24 @@ set_option(struct load *l, const char *name, const char *value)
     return false;
 }
 
+// The growth of a figure, for each of n.
+static double
+growth(uint64_t before, uint64_t after, double n)
+{
+    return ((double)after - (double)before) / n;
+}
+
+static void
+report_tree(const struct measured *m, double n)
+{
+    const struct tree *a = &m->before, *b = &m->after;
+    double tables = growth(a->page_tables_kb, b->page_tables_kb, n);
+    printf(" cpu=%.1f written=%.0f memory=%.2f rss=%.2f processes=%lu",
+           growth(a->cpu_us, b->cpu_us, n), growth(a->written, b->written, n),
+           growth(a->pss_kb, b->pss_kb, n) + tables,
+           growth(a->rss_kb, b->rss_kb, n) + tables, (unsigned long)b->processes);
+}
+
 static void
 report(const struct load *l, struct measured *m)
 {
@@ -62,14 +82,15 @@ report(const struct load *l, struct measured *m)
            (unsigned long)m->count, n / seconds, n * (double)l->range / seconds,
            (double)m->received / 1e6 / seconds, tally_ms(&m->tally, 50),
            tally_ms(&m->tally, 99));
+    if (l->op->kind == OP_EXISTS)
+        printf(" data_p50=%.3f data_p99=%.3f", tally_ms(&m->data, 50),
+               tally_ms(&m->data, 99));
+    if (l->noop > 0)
+        printf(" noop=%.3f noops=%zu", tally_ms(&m->noop, 100), m->noop.n);
+    if (l->resume > 0)
+        printf(" resumed=%lu", (unsigned long)m->resumed);
     if (l->tree > 0)
-        printf(" cpu=%.1f written=%.0f memory=%.1f processes=%lu",
-               (double)(m->after.cpu_us - m->before.cpu_us) / n,
-               ((double)m->after.written - (double)m->before.written) / n,
-               ((double)(m->after.rss_kb + m->after.page_tables_kb) -
-                (double)(m->before.rss_kb + m->before.page_tables_kb)) /
-                   n,
-               (unsigned long)m->after.processes);
+        report_tree(m, n);
     printf("\n");
 }
 
@@ -98,6 +119,10 @@ main(int argc, char **argv)
             return usage(argv[i]);
     if (l.sessions == 0 || l.users == 0 || l.pool == 0 || l.range == 0)
         return usage("a count is 0");
+    if (l.op->kind == OP_OPENSSL) {
+        handshake_measure(l.count);
+        return 0;
+    }
     if (l.mbox[0] == '\0')
         l.corpus = corpus_new(l.seed, l.pool, l.size);
     else if (corpus_read(l.mbox, &l.corpus, &f) != R_OK)
@@ -108,6 +133,8 @@ main(int argc, char **argv)
     else
         fprintf(stderr, "load: %s: %s\n", l.op->name, f.why);
     tally_done(&m.tally);
+    tally_done(&m.data);
+    tally_done(&m.noop);
     corpus_free(&l.corpus);
     return r == R_OK ? 0 : 1;
 }

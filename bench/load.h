@@ -7,7 +7,16 @@
 #include "bench/tally.h"
 #include "bench/tree.h"
 
-enum op_kind { OP_COMMAND, OP_APPEND, OP_LMTP, OP_LOGIN, OP_SHAKE, OP_IDLE, OP_EXISTS };
+enum op_kind {
+    OP_COMMAND,
+    OP_APPEND,
+    OP_LMTP,
+    OP_LOGIN,
+    OP_SHAKE,
+    OP_IDLE,
+    OP_EXISTS,
+    OP_OPENSSL
+};
 
 struct op {
     const char *name;
@@ -30,7 +39,9 @@ struct load {
 
 struct measured {
     struct tally tally;
-    uint64_t us, received, count;
+    // `exists`: from the end of DATA; NOOPs of sessions that stand by
+    struct tally data, noop;
+    uint64_t us, received, count, resumed;
     struct tree before, after;
 };
 

@@ -1,149 +1,136 @@
-"""What is measured: one row each, with issue-level goals as the factor over the peer."""
+"""What is measured. A row is one load; its lines are the figures of it that have a goal, against the better peer or a number."""
 import dataclasses
-import os
-import re
-import statistics
-import subprocess
-import sys
+from typing import Callable, Optional
+
+
+@dataclasses.dataclass
+class Line:
+    title: str
+    figure: str            # of the load's line, or one of Bench's
+    factor: float = 0      # to reach over the better peer
+    most: float = 0        # to stay below
+    low: bool = False      # the smaller figure is the better
+    scale: float = 1       # of the figure, for the table
 
 
 @dataclasses.dataclass
 class Row:
     name: str
-    title: str
-    load: str             # operation and options of bench/load; {big} and {bodies} are sizes of mailboxes
-    unit: str             # which figure of load's line: rate, messages, mb, p50, memory
-    goal: float           # the factor to reach over the peer
+    load: str              # operation and options of bench/load; {words} are sizes
+    lines: tuple
     count: tuple = (1, 1)  # --count: quick, full
-    before: tuple = ()    # commands sent first (not measured), each a session of its own
+    fill: tuple = ()       # what must be there first: methods of Fill
+    before: tuple = ()     # commands sent first (not measured), each a session of its own
     after: tuple = ()
-    cold: bool = False    # the server is restarted and its files leave the page cache
-    once: bool = False    # only the first run means anything
-    flags: bool = False   # of STORE: the peer has to sync flags too (mail_fsync = always)
+    cold: bool = False     # the server is restarted and its files leave the page cache
+    once: bool = False     # only the first run means anything
+    way: str = ""          # the peer's configuration: servers.WAYS
+    only: tuple = ()       # these servers alone
     port: str = "imap"
     user: int = 1
-    peaks: tuple = ()     # absolute goals for Posthorn: (figure, at most)
+    minus: str = ""        # a load whose CPU is taken off: figure `net`
+    disk: bool = False     # run once more on a disk of its own: figure `written`
 
 
-LOW = ("p50", "memory")  # figures that are better when smaller
-BIG, BODIES = "--mailbox Big --range {big}", "--mailbox Bodies --range {bodies}"
+def rate(title, factor, figure="rate"):
+    return Line(title, figure, factor)
+
+
+def cpu(title, factor):
+    return Line(title, "cpu", factor, low=True)
+
+
+def p99(title, most):
+    return Line(title, "p99", most=most, low=True)
+
+
+def written(title, most=0):
+    return Line(title, "written", most=most, low=True, scale=1 / 1000)
+
+
+def milliseconds(title, factor, most=0):
+    return Line(title, "p50", factor, most, low=True)
+
+
+def seconds(title, factor):
+    return Line(title, "p50", factor, low=True, scale=1 / 1000)
+
+
+def idle(title, most):
+    return (Line(title, "memory", 1, most, low=True),
+            Line("the same as RSS (shared pages counted in each process)", "rss", 0, most, low=True))
+
+
+BIG, BODIES, MILLION = "--mailbox Big --range {big}", "--mailbox Bodies --range {bodies}", "--mailbox Million --range {million}"
+IDLE = "idle --sessions {idle} --users {idle} --hold {hold}"
+MANY = "--sessions 32 --users 32"
 
 ROWS = [
-    Row("append-1", "durable APPEND 5 KB, 1 session, /s", "append --size 5000", "rate", 2.4, (600, 8000), user=10),
-    Row("append-32", "the same, 32 sessions of 32 users, /s", "append --size 5000 --sessions 32 --users 32", "rate", 5, (4000, 40000),
-        user=100, peaks=(("p99", 5),)),
-    Row("append-32-one", "the same, 32 sessions of one user, /s", "append --size 5000 --sessions 32", "rate", 8, (3000, 40000),
-        user=200, peaks=(("p99", 5),)),
-    Row("append-50k", "APPEND 50 KB, 32 sessions, /s", "append --size 50000 --sessions 32 --users 32", "rate", 3, (1000, 10000), user=300),
-    Row("lmtp-1", "LMTP 5 KB, 1 session, /s", "lmtp --size 5000", "rate", 4, (300, 4000), port="lmtp", user=400),
-    Row("lmtp-32", "LMTP 5 KB, 32 sessions, /s", "lmtp --size 5000 --sessions 32 --users 32", "rate", 6, (2000, 20000), port="lmtp", user=500),
-    Row("select-cold", "SELECT of the big mailbox, cold, ms", f"select {BIG}", "p50", 1, cold=True),
-    Row("select-new", "the same, a new session, ms", f"select --sessions 20 --serial 1 {BIG}", "p50", 1, (20, 20)),
-    Row("select-same", "the same, again in one session, ms", f"select {BIG}", "p50", 1, (1000, 10000)),
-    Row("flags-cold", "first FETCH 1:* FLAGS, cold, messages/s", f"fetch-flags {BIG}", "messages", 1, cold=True),
-    Row("flags", "FETCH 1:* FLAGS, messages/s", f"fetch-flags {BIG}", "messages", 2, (20, 50)),
-    Row("structure-first", "ENVELOPE BODYSTRUCTURE, very first, cold, messages/s", f"fetch-structure {BODIES}", "messages", 1, cold=True, once=True),
-    Row("structure", "the same, warm, messages/s", f"fetch-structure {BODIES}", "messages", 2.5, (20, 50)),
-    Row("bodies", "bodies, plain, MB/s", f"fetch-bodies {BODIES}", "mb", 3, (5, 5)),
-    Row("bodies-tls", "bodies, TLS, MB/s", f"fetch-bodies --tls 1 {BODIES}", "mb", 3, (5, 5), port="imaps"),
-    Row("bodies-cold", "bodies, cold pages, MB/s", f"fetch-bodies {BODIES}", "mb", 3, cold=True),
-    Row("store-1", "STORE on one message, 1 session, /s", f"store-one {BIG}", "rate", 2, (600, 10000), flags=True),
-    Row("store-32", "the same, 32 sessions, /s", f"store-one --sessions 32 {BIG}", "rate", 4, (3000, 30000), flags=True),
-    Row("store-all", "STORE 1:* of the big mailbox, ms", f"store-all {BIG}", "p50", 1, (6, 10), flags=True),
-    Row("copy", "COPY of the big mailbox, messages/s", f"copy-all {BIG}", "messages", 6, before=("DELETE Copies", "CREATE Copies")),
-    Row("move", "MOVE of as many, messages/s", "move-all --mailbox Copies --target Moved --range {big}", "messages", 9,
-        before=("DELETE Copies", "CREATE Copies", "DELETE Moved", "CREATE Moved", "SELECT Big;COPY 1:* Copies"), after=("DELETE Moved",)),
-    Row("expunge", "EXPUNGE of as many, messages/s", "expunge-all --mailbox Copies --range {big}", "messages", 2.5,
-        before=("DELETE Copies", "CREATE Copies", "SELECT Big;COPY 1:* Copies", "SELECT Copies;STORE 1:* +FLAGS.SILENT (\\Deleted)")),
-    Row("search-flag", "SEARCH FLAGGED, ms", f"search-flag {BIG}", "p50", 2, (50, 100)),
-    Row("search-date", "SEARCH SENTSINCE, ms", f"search-date {BIG}", "p50", 2, (10, 20)),
-    Row("search-subject-first", "SEARCH SUBJECT, first, cold, ms", f"search-subject {BIG}", "p50", 1, cold=True, once=True),
-    Row("search-subject", "SEARCH SUBJECT, ms", f"search-subject {BIG}", "p50", 2, (5, 10)),
-    Row("idle", "memory of an idle session, plain, KB", "idle --sessions {idle} --users {idle} --hold {hold}", "memory", 1, user=1000, cold=True,
-        peaks=(("memory", 4),)),
-    Row("idle-tls", "memory of an idle session, TLS, KB", "idle --sessions {idle} --users {idle} --hold {hold} --tls 1", "memory", 1,
-        port="imaps", user=1000, cold=True, peaks=(("memory", 21),)),
-    Row("exists", "EXISTS at an idler after the 250, ms", "exists --sessions {idle} --users {idle}", "p50", 1, (10, 1000), user=1000,
-        peaks=(("p50", 1), ("p99", 5))),
-    Row("login", "LOGIN and LOGOUT, /s", "login --sessions 8 --users 8", "rate", 8, (1000, 10000), user=600),
-    Row("handshake", "TLS connection and greeting, /s", "handshake --sessions 8 --tls 1", "rate", 1, (1000, 5000), port="imaps"),
+    Row("append-1", "append --size 5000", (
+        rate("durable APPEND 5 KB, 1 session, /s", 2.4), cpu("its CPU, us", 4), written("its bytes written, KB", 11)),
+        (600, 8000), user=10, disk=True),
+    Row("append-32", f"append --size 5000 {MANY}", (
+        rate("durable APPEND 5 KB, 32 sessions of 32 users, /s", 5), p99("its p99, ms", 5), cpu("its CPU, us", 4),
+        written("its bytes written, KB", 7)), (4000, 40000), user=100, disk=True),
+    Row("append-32-one", "append --size 5000 --sessions 32", (
+        rate("durable APPEND 5 KB, 32 sessions of one user, /s", 8), p99("its p99, ms", 5), cpu("its CPU, us", 4),
+        written("its bytes written, KB", 7)), (3000, 40000), user=200, disk=True),
+    Row("append-50k", f"append --size 50000 {MANY}", (
+        rate("durable APPEND 50 KB, 32 sessions, /s", 3), written("its bytes written, KB")), (1000, 10000), user=300, disk=True),
+    Row("lmtp-1", "lmtp --size 5000", (
+        rate("LMTP 5 KB, 1 session, /s", 4), cpu("its CPU, us", 6), written("its bytes written, KB")),
+        (300, 4000), port="lmtp", user=400, disk=True),
+    Row("lmtp-32", f"lmtp --size 5000 {MANY}", (
+        rate("LMTP 5 KB, 32 sessions, /s", 6), cpu("its CPU, us", 6), written("its bytes written, KB")),
+        (2000, 20000), port="lmtp", user=500, disk=True),
+    Row("select-cold", f"select {BIG}", (milliseconds("SELECT of {big:,} messages, cold, ms", 1),), fill=("big",), cold=True),
+    Row("select-new", f"select --sessions 20 --serial 1 {BIG}", (milliseconds("the same, a new session, ms", 1),), (20, 20), ("big",)),
+    Row("select-same", f"select {BIG}", (milliseconds("the same, again in one session, ms", 1),), (1000, 10000), ("big",)),
+    Row("select-small", "select --mailbox Small", (
+        milliseconds("SELECT of 1,000 messages, again in one session, ms", 1),), (1000, 10000), ("small",)),
+    Row("flags-million", f"fetch-flags --noop 4 {MILLION}", (
+        milliseconds("first FETCH 1:* FLAGS of {million:,}, cold, ms", 1, 150),
+        Line("NOOP of four other sessions meanwhile, the longest, ms", "noop", 0, 20, low=True)), fill=("million",), cold=True, user=2),
+    Row("flags", f"fetch-flags {BIG}", (rate("FETCH 1:* FLAGS, messages/s", 2, "messages"),), (20, 50), ("big",)),
+    Row("structure-first", f"fetch-structure {BODIES}", (
+        rate("ENVELOPE BODYSTRUCTURE, very first, cold, messages/s", 1, "messages"),), fill=("bodies",), cold=True, once=True),
+    Row("structure", f"fetch-structure {BODIES}", (rate("the same, warm, messages/s", 2.5, "messages"),), (20, 50), ("bodies",)),
+    Row("bodies", f"fetch-bodies {BODIES}", (rate("{bodies:,} bodies, plain, MB/s", 3, "mb"),), (5, 5), ("bodies",)),
+    Row("bodies-tls", f"fetch-bodies --tls 1 {BODIES}", (
+        rate("{bodies:,} bodies, TLS, MB/s", 3, "mb"),), (5, 5), ("bodies",), port="imaps"),
+    Row("bodies-cold", f"fetch-bodies {BODIES}", (rate("{bodies:,} bodies, cold pages, MB/s", 3, "mb"),), fill=("bodies",), cold=True),
+    Row("store-1", f"store-one {BIG}", (
+        rate("STORE on one message, 1 session, /s", 2), written("its bytes written, KB")), (600, 10000), ("big",), way="sync"),
+    Row("store-32", f"store-one --sessions 32 {BIG}", (
+        rate("STORE on one message, 32 sessions, /s", 4),), (3000, 30000), ("big",), way="sync"),
+    Row("store-all", f"store-all {BIG}", (milliseconds("STORE 1:{big}, ms", 1),), (6, 10), ("big",), way="sync"),
+    Row("copy", "copy-all --mailbox Half --range {half}", (seconds("COPY of {half:,}, s", 6),), fill=("half",),
+        before=("DELETE Copies", "CREATE Copies")),
+    Row("move", "move-all --mailbox Copies --target Moved --range {half}", (seconds("MOVE of {half:,}, s", 9),), fill=("half",),
+        before=("DELETE Copies", "CREATE Copies", "DELETE Moved", "CREATE Moved", "SELECT Half;COPY 1:* Copies"), after=("DELETE Moved",)),
+    Row("expunge", "expunge-all --mailbox Copies --range {half}", (seconds("EXPUNGE of {half:,}, s", 2.5),), fill=("half",),
+        before=("DELETE Copies", "CREATE Copies", "SELECT Half;COPY 1:* Copies", "SELECT Copies;STORE 1:* +FLAGS.SILENT (\\Deleted)")),
+    Row("search-flag", f"search-flag {BIG}", (milliseconds("SEARCH FLAGGED over {big:,}, ms", 2),), (50, 100), ("big",)),
+    Row("search-date", f"search-date {BIG}", (milliseconds("SEARCH SENTSINCE over {big:,}, ms", 2),), (10, 20), ("big",)),
+    Row("search-subject-first", f"search-subject {BIG}", (
+        milliseconds("SEARCH SUBJECT over {big:,}, the first, cold, ms", 1),), fill=("big",), cold=True, once=True),
+    Row("search-subject", f"search-subject {BIG}", (milliseconds("SEARCH SUBJECT over {big:,}, ms", 2),), (5, 10), ("big",)),
+    Row("idle", IDLE, idle("memory of an idle session, KB", 4), fill=("idle",), user=1000, cold=True, once=True),
+    Row("idle-tls", f"{IDLE} --tls 1", idle("memory of an idle TLS session, KB", 21), fill=("idle",),
+        port="imaps", user=1000, cold=True, once=True),
+    Row("idle-hibernated", IDLE, (Line("memory of an idle session, Dovecot hibernating, KB", "memory", 0, low=True),), fill=("idle",),
+        user=1000, cold=True, once=True, way="hibernate", only=("Dovecot",)),
+    Row("exists", "exists --sessions {idlers} --users {idlers}", (
+        milliseconds("EXISTS at one of {idlers:,} idlers after the delivery's 250, ms", 0, 1), p99("its p99, ms", 5),
+        Line("EXISTS after the end of DATA, ms", "data_p50", 1, low=True), Line("its p99, ms", "data_p99", 1, low=True)),
+        (10, 100), ("idle",), user=1000),
+    Row("login", "login --sessions 8 --users 8", (rate("LOGIN and LOGOUT, /s", 8), cpu("its CPU, us", 8)), (1000, 10000), user=600),
+    Row("connect", "handshake --sessions 8", (rate("connection and greeting, plain, /s", 1), cpu("its CPU, us", 1)), (1000, 5000)),
+    Row("handshake", "handshake --sessions 8 --tls 1", (
+        rate("TLS connection and greeting, /s", 1),
+        Line("CPU of the handshake alone (less a plain connection's), us", "net", 1, 220, low=True)),
+        (1000, 5000), port="imaps", minus="handshake --sessions 8"),
+    Row("handshake-resumed", "handshake --sessions 8 --tls 1 --resume 1", (
+        rate("the same, resumed, /s", 1), Line("its handshake's CPU, us", "net", 1, 0, low=True)),
+        (1000, 5000), port="imaps", minus="handshake --sessions 8"),
 ]
-
-
-def words_of(text):
-    """Options of a load line; the values here hold no blanks."""
-    return text.split()
-
-
-class Bench:
-    def __init__(self, servers, chosen):
-        self.servers, self.chosen = servers, chosen
-        self.load = chosen.build / "bench/load"
-        quick = chosen.quick
-        self.sizes = {"big": 16000 if quick else 128000, "bodies": 2000 if quick else 10000,
-                      "idle": 200 if quick else 1000, "hold": 3 if quick else 60}
-        self.filled = set()
-
-    def run(self, server, words, port="imap"):
-        """One line of bench/load as a dictionary."""
-        command = [self.load, *words, "--port", server.ports[port], "--lmtp", server.ports["lmtp"], "--tree", server.process.pid,
-                   "--folder", server.dir]
-        done = subprocess.run([str(w) for w in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
-        if done.returncode:
-            raise RuntimeError(f"{server.name}: {done.stderr}")
-        found = dict(re.findall(r"(\S+)=(\S+)", done.stdout))
-        return {k: float(v) if k != "op" else v for k, v in found.items()}
-
-    def command(self, server, text, must=True):
-        prepare, _, command = text.rpartition(";")
-        try:
-            self.run(server, ["command", "--prepare", prepare or "NOOP", "--command", command])
-        except RuntimeError:
-            if must:
-                raise
-
-    def fill_big(self, server):
-        """1,000 messages, doubled by COPY."""
-        self.command(server, "CREATE Big")
-        self.run(server, words_of("append --size 2000 --pool 1000 --count 1000 --sessions 4 --mailbox Big"))
-        for _ in range((self.sizes["big"] // 1000).bit_length() - 1):
-            self.command(server, "SELECT Big;COPY 1:* Big")
-        self.command(server, "SELECT Big;STORE 1:1000 +FLAGS.SILENT (\\Flagged)")
-
-    def fill_bodies(self, server):
-        self.command(server, "CREATE Bodies")
-        self.run(server, words_of(f"append --size 0 --pool 500 --count {self.sizes['bodies']} --sessions 4 --mailbox Bodies"))
-
-    def fill(self, row):
-        for name in ("big", "bodies"):
-            if "{" + name + "}" in row.load and name not in self.filled:
-                self.filled.add(name)
-                for server in self.servers:
-                    getattr(self, f"fill_{name}")(server)
-
-    def once(self, row, server, count):
-        for text in row.before:
-            self.command(server, text, must=not text.startswith("DELETE"))
-        if row.cold:
-            server.restart(cold=True)
-        words = words_of(row.load.format(**self.sizes))
-        found = self.run(server, [*words, "--count", count, "--first", row.user], row.port)
-        for text in row.after:
-            self.command(server, text, must=False)
-        return found
-
-    def measure(self, row):
-        """{server's name: medians}, run in turns."""
-        self.fill(row)
-        count = row.count[0 if self.chosen.quick else 1]
-        if not row.once and count >= 100:
-            for server in self.servers:
-                self.once(row, server, count // 10)
-        found = {server.name: [] for server in self.servers}
-        for _ in range(1 if row.once else self.chosen.runs):
-            for server in self.servers:
-                found[server.name].append(self.once(row, server, count))
-        medians = {name: {k: statistics.median(run[k] for run in runs) for k in runs[0] if k != "op"} for name, runs in found.items()}
-        print(row.name, f"load {os.getloadavg()[0]:.1f}", {n: {k: m[k] for k in (row.unit, "p99", "cpu", "written")} for n, m in medians.items()},
-              file=sys.stderr, flush=True)
-        return medians

@@ -3,7 +3,7 @@
 
 // A session is one connection to the server under load, never blocking: bytes wait to be sent, and lines that came are
 // held against what is awaited. Lines are read to their first HEAD_MAX bytes; literals are lines like all others, since the
-// corpus has no line that begins with a tag.
+// corpus has no line that begins with a tag; where a line within a chunk announces one, it is passed over unseen.
 // Owner: the crowd. Trust: the server is believed. Threads: one.
 
 #include "base/buf.h"
@@ -31,14 +31,16 @@ struct session {
     SSL *tls;
     bool shaken;  // the TLS handshake is over
     bool wants_out;
+    bool stands_by;  // sends NOOP while others work
     struct buf out;
     enum await await;
     unsigned codes, tag;
     char head[96];
     size_t head_n;
     uint64_t received, started_us;
+    uint64_t skip;  // bytes of a literal that need no look
     unsigned index, user, phase;
-    uint64_t turns;
+    uint64_t turns, piece, resumed;
 };
 
 enum result session_connect(struct session *s, uint16_t port, SSL_CTX *tls,

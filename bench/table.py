@@ -1,57 +1,97 @@
-"""The figures as Markdown."""
+"""The figures as Markdown: a line for each goal."""
 import os
 import platform
 import re
 import subprocess
 import time
 
-from rows import LOW
+import cyrus
+import measure
+import servers
+from rows import ROWS
+
+BEGIN, END = "<!-- bench/compare writes from here -->", "<!-- to here -->"
 
 
 def figure(value):
+    if value is None:
+        return "-"
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"
 
 
-def ratio(row, ours, peer):
-    a, b = ours[row.unit], peer[row.unit]
-    if a <= 0 or b <= 0:
+def value_of(line, found, name):
+    value = found.get(name, {}).get(line.figure)
+    return None if value is None else value * line.scale
+
+
+def cell(line, found, name):
+    return "failed" if "failed" in found.get(name, {}) else figure(value_of(line, found, name))
+
+
+def ratio(line, found, peers):
+    """How many times ours is better than the better peer; None when there is no telling."""
+    ours = value_of(line, found, "Posthorn")
+    theirs = [v for v in (value_of(line, found, name) for name in peers) if v is not None and v > 0]
+    if not ours or ours < 0 or not theirs:
         return None
-    return b / a if row.unit in LOW else a / b
+    return min(theirs) / ours if line.low else ours / max(theirs)
 
 
-def verdict(row, ours, factor):
-    misses = [f"{name} {figure(ours[name])} > {most}" for name, most in row.peaks if ours[name] > most]
-    if factor is not None and factor < row.goal:
-        misses.insert(0, f"{factor:.2g} of {row.goal:g}")
-    return "short: " + ", ".join(misses) if misses else "yes"
+def goal(line):
+    parts = [f"{line.factor:g}x"] * (line.factor > 0) + [f"<= {line.most:g}"] * (line.most > 0)
+    return ", ".join(parts) or "-"
 
 
-def line(row, found, servers):
-    ours = found[servers[0].name]
-    peer = found[servers[1].name] if len(servers) > 1 else None
-    factor = ratio(row, ours, peer) if peer else None
-    cells = [row.title]
-    for m in (ours, peer):
-        if m:
-            cells += [figure(m[row.unit]), figure(m["p99"]), figure(m["cpu"]), figure(max(m["written"], 0) / 1000)]
-    cells += [f"{factor:.1f}" if factor else "-", f"{row.goal:g}", verdict(row, ours, factor)]
+def verdict(line, ours, factor, peers):
+    if ours is None or goal(line) == "-":
+        return "-"
+    short = line.most > 0 and ours > line.most
+    if line.factor > 0 and peers:
+        short = short or (factor is not None and factor < line.factor) or (factor is None and not (line.low and ours <= 0))
+    return "short" if short else "yes"
+
+
+def row_line(line, found, names, sizes):
+    peers = names[1:]
+    factor = ratio(line, found, peers)
+    cells = [line.title.format(**sizes), *(cell(line, found, name) for name in names)]
+    cells += [f"{factor:.1f}" if factor else "-", goal(line), verdict(line, value_of(line, found, "Posthorn"), factor, peers)]
     return "| " + " | ".join(cells) + " |"
 
 
-def table(results, servers):
-    heads = ["row"]
-    for server in servers:
-        heads += [server.name, "p99 ms", "CPU us/op", "KB written/op"]
-    heads += ["ratio", "goal", "reached"]
+def table(kept, quick):
+    names = [k.name for k in servers.ALL]
+    heads = ["row", *names, "ratio", "goal", "reached"]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-    return "\n".join(lines + [line(row, found, servers) for row, found in results])
+    sizes = measure.QUICK if quick else measure.FULL
+    for row in ROWS:
+        if row.name in kept:
+            lines += [row_line(line, kept[row.name], names, sizes) for line in row.lines]
+    return "\n".join(lines)
 
 
-def machine(chosen):
+def machine(kept, chosen):
     cpu = re.search(r"model name\s*: (.*)", open("/proc/cpuinfo", encoding="ascii").read())
     dovecot = subprocess.run(["/usr/sbin/dovecot", "--version"], stdout=subprocess.PIPE, text=True, check=False).stdout.split()
-    return (f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores of {cpu[1] if cpu else 'an unknown CPU'}, Linux {platform.release()}, "
-            f"Dovecot {dovecot[0] if dovecot else '?'} ({chosen.format}); "
-            f"{'quick form, ' if chosen.quick else ''}{chosen.runs} runs each, load average {os.getloadavg()[0]:.1f} at the end.")
+    text = (f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores of {cpu[1] if cpu else 'an unknown CPU'}, Linux {platform.release()}, "
+            f"Dovecot {dovecot[0] if dovecot else '?'} ({chosen.format}), Cyrus {cyrus.version()}; "
+            f"{'quick form, ' if chosen.quick else ''}{chosen.runs} runs each.")
+    loads = [kept[row.name]["load"] for row in ROWS if row.name in kept and "load" in kept[row.name]]
+    if loads:
+        text += f" Load average before the rows {min(loads):.1f} to {max(loads):.1f}, the bench's own included."
+    if "openssl" in kept:
+        one = kept["openssl"]
+        text += (f" OpenSSL alone, without a socket, takes {one['full']:.0f} us for the server's side of a handshake (ECDSA P-256), "
+                 f"{one['resumed']:.0f} us resumed.")
+    return text
+
+
+def put(path, text):
+    """Between the marks of a document."""
+    whole = path.read_text()
+    if BEGIN not in whole or END not in whole:
+        raise RuntimeError(f"{path} has no marks for the table")
+    head, rest = whole.split(BEGIN, 1)
+    path.write_text(f"{head}{BEGIN}\n{text}\n{END}{rest.split(END, 1)[1]}")

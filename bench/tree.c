@@ -96,6 +96,7 @@ add(struct tree *t, const struct process *p)
     struct span status = read_text(p->pid, "status", text);
     t->rss_kb += number_of(status, SPAN("VmRSS:"));
     t->page_tables_kb += number_of(status, SPAN("VmPTE:"));
+    t->pss_kb += number_of(read_text(p->pid, "smaps_rollup", text), SPAN("\nPss:"));
 }
 
 // Sectors written are the 7th field (Documentation/admin-guide/iostats.rst).

@@ -38,6 +38,32 @@ put_words(const struct load *l, struct session *s, const char *text)
     }
 }
 
+// The next of the commands of `account`; false after the last. APPEND takes a message along.
+static bool
+put_piece(const struct load *l, struct session *s)
+{
+    struct span rest = span_str(l->command), piece = SPAN_NONE;
+    for (uint64_t i = 0; i <= s->piece; i++)
+        if (span_next_field(&rest, ';', &piece) != R_OK)
+            return false;
+    s->piece++;
+    session_tag(s);
+    buf_put(&s->out, piece);
+    if (span_starts(piece, SPAN("APPEND"))) {
+        struct span mail = corpus_next(l->corpus);
+        buf_printf(&s->out, " {%zu+}\r\n", mail.n);
+        buf_put(&s->out, mail);
+    }
+    buf_put_str(&s->out, "\r\n");
+    return true;
+}
+
+static bool
+in_pieces(const struct load *l)
+{
+    return l->op->kind == OP_LOGIN && strcmp(l->op->command, "%c") == 0;
+}
+
 static void
 put_command(const struct load *l, struct session *s, const char *text)
 {
@@ -64,10 +90,11 @@ greet(const struct load *l, struct session *s)
 void
 turn_prepare(const struct load *l, struct session *s)
 {
+    const char *prepare = s->stands_by ? "SELECT INBOX" : l->op->prepare;
     if (s->phase == PHASE_GREETING) {
         greet(l, s);
-    } else if (s->phase == PHASE_LOGIN && l->op->prepare[0] != '\0') {
-        put_command(l, s, l->op->prepare);
+    } else if (s->phase == PHASE_LOGIN && prepare[0] != '\0') {
+        put_command(l, s, prepare);
         s->phase = PHASE_PREPARE;
     } else {
         s->phase = PHASE_READY;
@@ -99,18 +126,23 @@ void
 turn_begin(const struct load *l, struct session *s)
 {
     s->phase = PHASE_BUSY;
+    s->piece = 0;
     if (l->op->kind == OP_APPEND)
         begin_append(l, s);
     else if (l->op->kind == OP_LMTP)
         begin_delivery(s);
+    else if (in_pieces(l))
+        (void)put_piece(l, s);
     else
-        put_command(l, s, l->op->command);
+        put_command(l, s, s->stands_by ? "NOOP" : l->op->command);
     s->turns++;
 }
 
 bool
 turn_step(const struct load *l, struct session *s)
 {
+    if (in_pieces(l))
+        return !put_piece(l, s);
     if (l->op->kind != OP_LMTP || s->phase == PHASE_DATA)
         return true;
     buf_put(&s->out, corpus_next(l->corpus));

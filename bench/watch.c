@@ -16,6 +16,7 @@ settle(struct crowd *c)
     if (c->told_us == 0 || c->heard_us == 0)
         return;
     tally_add(&c->m->tally, c->heard_us > c->told_us ? c->heard_us - c->told_us : 0);
+    tally_add(&c->m->data, c->heard_us > c->data_us ? c->heard_us - c->data_us : 0);
     c->told_us = c->heard_us = 0;
     c->m->count++;
     c->deliveries++;
@@ -37,6 +38,7 @@ deliverer_answer(struct crowd *c, struct session *s)
         buf_put_str(&s->out, ".\r\n");
         s->codes = 1;
         s->phase = PHASE_DATA;
+        c->data_us = clock_mono_us();
         return crowd_go(c, s);
     }
     c->ready += s->phase == PHASE_PREPARE;
@@ -94,7 +96,7 @@ watch_run(struct crowd *c)
         c->m->count = c->l->sessions;
         return R_OK;
     }
-    for (size_t i = 1; i <= c->l->count; i++) {
+    for (size_t i = 1; i <= c->l->count && crowd_may_begin(c); i++) {
         if (deliver(c, &c->all[c->l->sessions]) != R_OK ||
             crowd_wait(c, &c->deliveries, i) != R_OK)
             return R_FAIL;

@@ -1,4 +1,4 @@
-"""Another server to test the tests: a private Debian Dovecot on loopback, its own configuration, ended by its own pid."""
+"""Other servers, private, on loopback: to test the tests, and (bench/servers.py) to measure beside."""
 import os
 import pathlib
 import shutil
@@ -10,7 +10,8 @@ import time
 
 MAIL = pathlib.Path(__file__).resolve().parent.parent / "mail"
 
-CONFIG = """
+# Debian's Dovecot on loopback, all of it as one user, one password for whoever comes. Settings of `more` override these.
+DOVECOT = """
 protocols = imap lmtp
 listen = 127.0.0.1
 base_dir = {dir}/run
@@ -20,8 +21,6 @@ ssl = yes
 ssl_cert = <{dir}/cert.pem
 ssl_key = <{dir}/key.pem
 disable_plaintext_auth = no
-auth_mechanisms = plain login
-mail_location = maildir:~/Maildir
 mail_home = {dir}/home/%u
 mail_uid = {uid}
 mail_gid = {gid}
@@ -31,12 +30,8 @@ first_valid_gid = 1
 default_internal_user = {owner}
 default_login_user = {owner}
 default_internal_group = {group}
-mail_max_userip_connections = 100
+mail_max_userip_connections = 10000
 hostname = localhost
-recipient_delimiter = +
-maildir_stat_dirs = yes
-imap_idle_notify_interval = 2 mins
-imap_capability = +{extra}
 passdb {{
   driver = static
   args = password={password}
@@ -48,30 +43,9 @@ userdb {{
 namespace inbox {{
   inbox = yes
   separator = /
-  mailbox Drafts {{
-    auto = subscribe
-    special_use = \\Drafts
-  }}
-  mailbox Sent {{
-    auto = subscribe
-    special_use = \\Sent
-  }}
-  mailbox Junk {{
-    auto = subscribe
-    special_use = \\Junk
-  }}
-  mailbox Trash {{
-    auto = subscribe
-    special_use = \\Trash
-  }}
-  mailbox Archive {{
-    auto = subscribe
-    special_use = \\Archive
-  }}
 }}
 service imap-login {{
   chroot =
-  client_limit = 200
   process_min_avail = 1
   service_count = 0
   inet_listener imap {{
@@ -94,13 +68,30 @@ service lmtp {{
     port = {lmtp}
   }}
 }}
-service imap {{
-  process_limit = 200
-}}
 protocol lmtp {{
   postmaster_address = postmaster@localhost
 }}
 """
+
+# What the transcripts and the clients expect of it.
+TESTED = """
+auth_mechanisms = plain login
+mail_location = maildir:~/Maildir
+recipient_delimiter = +
+maildir_stat_dirs = yes
+imap_idle_notify_interval = 2 mins
+service imap-login {
+  client_limit = 200
+}
+service imap {
+  process_limit = 200
+}
+namespace inbox {
+""" + "".join(f"""  mailbox {name} {{
+    auto = subscribe
+    special_use = \\{name}
+  }}
+""" for name in ("Drafts", "Sent", "Junk", "Trash", "Archive")) + "}\n"
 
 
 def free_ports(count):
@@ -134,37 +125,64 @@ def wait_port(port, process, seconds=10.0):
     raise RuntimeError(f"port {port} does not answer")
 
 
-class Dovecot:
-    name = "dovecot"
+class Private:
+    """A server in a folder of its own, on ports of its own, ended by its pid. Others say prepare() and command()."""
     password = "secret"
+    apart = False  # in a process group of its own, since it ends its whole group
 
-    def __init__(self):
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="posthorn-dovecot-"))
+    def __init__(self, folder=None):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix=f"posthorn-{self.name}-", dir=folder))
         os.chmod(self.dir, 0o755)
+        make_certificate(self.dir)
         self.ports = dict(zip(("imap", "imaps", "lmtp"), free_ports(3)))
-        self.users = 0
+        self.prepare()
         self.start()
 
     def start(self):
+        with open(self.dir / "stderr", "ab") as log:
+            self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            start_new_session=self.apart)
+        for port in self.ports.values():
+            wait_port(port, self.process, 30)
+
+    def end(self):
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def stop(self):
+        self.end()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+class Dovecot(Private):
+    name = "dovecot"
+    more = TESTED
+
+    def prepare(self):
         root = os.getuid() == 0
-        owner, group = ("nobody", "nogroup") if root else (os.getlogin(), "")
+        owner, group = ("nobody", "nogroup") if root else (os.getlogin(), os.getlogin())
         uid, gid = (65534, 65534) if root else (os.getuid(), os.getgid())
         for name in ("run", "state", "home"):
             (self.dir / name).mkdir()
             os.chown(self.dir / name, uid, gid)
-        make_certificate(self.dir)
-        text = CONFIG.format(dir=self.dir, uid=uid, gid=gid, owner=owner, group=group or owner,
-                             password=self.password, extra="", **self.ports)
-        (self.dir / "dovecot.conf").write_text(text.replace("imap_capability = +\n", ""))
-        self.process = subprocess.Popen(["/usr/sbin/dovecot", "-F", "-c", str(self.dir / "dovecot.conf")],
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_port(self.ports["imap"], self.process)
+        self.config = DOVECOT.format(dir=self.dir, uid=uid, gid=gid, owner=owner, group=group, password=self.password, **self.ports)
+        self.configure()
+
+    def configure(self, more=""):
+        (self.dir / "dovecot.conf").write_text(self.config + self.more + more)
+
+    def command(self):
+        return ["/usr/sbin/dovecot", "-F", "-c", str(self.dir / "dovecot.conf")]
 
     def address(self, service):
         return ("127.0.0.1", self.ports[service]) if service in self.ports else None
 
     def fresh_user(self, name):
-        self.users += 1
+        self.users = getattr(self, "users", 0) + 1
         return f"{name}{self.users}"
 
     def message(self, name):
@@ -175,15 +193,6 @@ class Dovecot:
 
     def check_reports(self):
         pass
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        shutil.rmtree(self.dir, ignore_errors=True)
 
 
 class Remote:

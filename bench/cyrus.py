@@ -1,0 +1,103 @@
+"""Debian's Cyrus, unpacked into a folder of its own (its packages and Dovecot's conflict), run as nobody."""
+import os
+import re
+import subprocess
+
+from lib import peers
+
+from place import ROOT
+
+PACKAGES = ("cyrus-imapd", "cyrus-common")
+UNPACKED = ROOT / "build/cyrus"
+DEPENDS = re.compile(r"^ [ |](?:Pre)?Depends: (lib[^\s<]+)", re.M)
+
+# Durable as it comes. A login is believed without a look at the password; INBOX is made at the first login or delivery.
+IMAPD = """
+configdirectory: {dir}/conf
+partition-default: {dir}/spool
+defaultpartition: default
+sievedir: {dir}/sieve
+cyrus_user: nobody
+cyrus_group: nogroup
+servername: localhost
+allowplaintext: yes
+sasl_pwcheck_method: alwaystrue
+sasl_mech_list: PLAIN LOGIN
+autocreate_quota: 0
+autocreate_post: yes
+tls_server_cert: {dir}/cert.pem
+tls_server_key: {dir}/key.pem
+"""
+
+CYRUS = """
+START {{
+  recover cmd="{bin}/ctl_cyrusdb -C {dir}/imapd.conf -r"
+}}
+SERVICES {{
+  imap cmd="{bin}/imapd -C {dir}/imapd.conf" listen="127.0.0.1:{imap}" prefork=4 maxchild=6000
+  imaps cmd="{bin}/imapd -C {dir}/imapd.conf -s" listen="127.0.0.1:{imaps}" prefork=4 maxchild=6000
+  lmtp cmd="{bin}/lmtpd -C {dir}/imapd.conf -a" listen="127.0.0.1:{lmtp}" prefork=1 maxchild=100
+}}
+DAEMON {{
+  idled cmd="{bin}/idled -C {dir}/imapd.conf"
+}}
+"""
+
+
+def said(*words, **more):
+    return subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True, **more).stdout
+
+
+def installed(package):
+    done = subprocess.run(["dpkg-query", "-W", "-f", "${db:Status-Status}", package], stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL, text=True, check=False)
+    return done.stdout == "installed"
+
+
+def wanted():
+    """The packages, and the libraries they need that this machine lacks."""
+    found, left = [], list(PACKAGES)
+    while left:
+        package = left.pop()
+        if package not in found and not installed(package):
+            found.append(package)
+            left += DEPENDS.findall(said("apt-cache", "depends", package))
+    return found
+
+
+def unpack():
+    """Once: later runs need no network."""
+    if (UNPACKED / "done").exists():
+        return
+    UNPACKED.mkdir(parents=True, exist_ok=True)
+    said("apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *wanted(), cwd=UNPACKED)
+    main = next(UNPACKED.glob(f"{PACKAGES[0]}_*.deb")).name.split("_")[1]
+    for package in UNPACKED.glob("*.deb"):
+        said("dpkg", "-x", package, UNPACKED / "root")
+        package.unlink()
+    (UNPACKED / "done").write_text(main)
+
+
+def version():
+    unpack()
+    return (UNPACKED / "done").read_text()
+
+
+class Cyrus(peers.Private):
+    name = "Cyrus"
+    apart = True
+    bin = UNPACKED / "root/usr/lib/cyrus/bin"
+
+    def prepare(self):
+        unpack()
+        for name in ("", "spool", "sieve", "conf", *(f"conf/{n}" for n in ("db", "proc", "socket", "lock", "msg", "log"))):
+            (self.dir / name).mkdir(exist_ok=True)
+        (self.dir / "imapd.conf").write_text(IMAPD.format(dir=self.dir))
+        (self.dir / "cyrus.conf").write_text(CYRUS.format(dir=self.dir, bin=self.bin, **self.ports))
+        for path in (self.dir, *self.dir.rglob("*")):
+            os.chown(path, 65534, 65534)
+
+    def command(self):
+        libraries = next((UNPACKED / "root/usr/lib").glob("*-linux-gnu"))
+        return ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "env", f"LD_LIBRARY_PATH={libraries}",
+                self.bin / "master", "-l", "1024", "-C", self.dir / "imapd.conf", "-M", self.dir / "cyrus.conf", "-p", self.dir / "pid"]
