@@ -6,7 +6,7 @@
 
 #include <sys/epoll.h>
 
-enum { EVENTS = 256, PATIENCE_MS = 60000 };
+enum { EVENTS = 256, PATIENCE_MS = 600000 };
 
 static void
 watch_events(struct crowd *c, struct session *s, int how)

@@ -23,7 +23,7 @@ struct crowd {
 
 enum result crowd_connect(struct crowd *c, struct session *s) MUST_CHECK;
 enum result crowd_go(struct crowd *c, struct session *s) MUST_CHECK;
-// Until `*counter` reaches `goal`; R_FAIL after 60 silent seconds too.
+// Until `*counter` reaches `goal`; R_FAIL after 600 silent seconds too.
 enum result crowd_wait(struct crowd *c, const size_t *counter, size_t goal) MUST_CHECK;
 // Answers for sessions of `exists` and `idle`, in watch.c.
 enum result watch_answer(struct crowd *c, struct session *s) MUST_CHECK;
