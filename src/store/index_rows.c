@@ -410,13 +410,17 @@ subscribe(void *t, const struct record_subscribe *s, struct fault *f)
     return s->on ? fold_put(t, &key, s->name, 0, f) : fold_delete(t, &key, f);
 }
 
+// Blobs ascend, so nearly every cache goes behind the last one: MDB_APPEND fills a page before the next is begun, where
+// splitting in the middle would leave most pages with one cache.
 static enum result
 cache_put(struct index_fold *w, uint64_t blob, struct span cache, struct fault *f)
 {
     const struct codec *c = w->ix->codec;
     uint64_t big = __builtin_bswap64(blob);
     MDB_val k = {sizeof big, &big}, v = {cache.n + c->overhead, NULL};
-    int rc = mdb_put(w->txn, w->ix->caches, &k, &v, MDB_RESERVE);
+    int rc = mdb_put(w->txn, w->ix->caches, &k, &v, MDB_RESERVE | MDB_APPEND);
+    if (rc == MDB_KEYEXIST)
+        rc = mdb_put(w->txn, w->ix->caches, &k, &v, MDB_RESERVE);
     w->ops++;
     if (rc != 0)
         return index_fault(w->ix, rc, "cache", f);
