@@ -500,6 +500,30 @@ TEST(to_another_account)
 TEST(large_change_is_told_once)
 TEST(sessions)
 
+// Caches written before hold BODY itself.
+static void
+test_cache_versions(void **state)
+{
+    (void)state;
+    static const char old[] = "\3\1\1\2\1\3sebbixyz";
+    static const char new[] = "\4\1\1\2\1\2sebbi\1\1";
+    struct message_cache c;
+    struct fault f;
+    struct buf body;
+    buf_init(&body, 64);
+    assert_int_equal(message_cache_get(span_of(old, sizeof old - 1), &c), R_OK);
+    assert_int_equal(message_cache_body(&body, &c, &f), R_OK);
+    assert_true(span_eq(buf_span(&body), SPAN("xyz")));
+    buf_reset(&body);
+    assert_int_equal(message_cache_get(span_of(new, sizeof new - 1), &c), R_OK);
+    assert_int_equal(message_cache_body(&body, &c, &f), R_OK);
+    assert_true(span_eq(buf_span(&body), SPAN("b")));
+    c.extensions = SPAN("\1\2");
+    assert_int_equal(message_cache_body(&body, &c, &f), R_FAIL);
+    assert_int_equal(message_cache_get(SPAN("\5\0\0\0\0\0"), &c), R_FAIL);
+    buf_done(&body);
+}
+
 int
 main(void)
 {
@@ -512,6 +536,7 @@ main(void)
         cmocka_unit_test(test_to_another_account),
         cmocka_unit_test(test_large_change_is_told_once),
         cmocka_unit_test(test_sessions),
+        cmocka_unit_test(test_cache_versions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,15 +6,16 @@
 #include "mime/render.h"
 #include "mime/summary.h"
 
-// A cache of another version is not read: the body is scanned instead.
-enum { READ_PIECE = 65536, CACHE_VERSION = 3, CACHE_PARTS = 5 };
+// A cache of an unknown version is not read: the body is scanned instead. Version 3 has BODY itself, version 4 what it leaves
+// out of BODYSTRUCTURE.
+enum { READ_PIECE = 65536, CACHE_WITH_BODY = 3, CACHE_VERSION = 4, CACHE_PARTS = 5 };
 
 // The lengths stand in front, so that finding one value does not read its way through the others.
 void
 message_cache_put(struct buf *b, const struct message_cache *c)
 {
     const struct span parts[] = {c->summary, c->envelope, c->bodystructure, c->index,
-                                 c->body};
+                                 c->extensions};
     pack_u8(b, CACHE_VERSION);
     for (size_t i = 0; i < CACHE_PARTS; i++)
         pack_var(b, parts[i].n);
@@ -28,7 +29,8 @@ message_cache_get(struct span packed, struct message_cache *c_out)
     struct unpack u = unpack_of(packed);
     struct span parts[CACHE_PARTS];
     uint64_t n[CACHE_PARTS];
-    if (unpack_u8(&u) != CACHE_VERSION)
+    uint8_t version = unpack_u8(&u);
+    if (version != CACHE_VERSION && version != CACHE_WITH_BODY)
         return R_FAIL;
     for (size_t i = 0; i < CACHE_PARTS; i++)
         n[i] = unpack_var(&u);
@@ -43,8 +45,22 @@ message_cache_get(struct span packed, struct message_cache *c_out)
     *c_out = (struct message_cache){.summary = parts[0],
                                     .envelope = parts[1],
                                     .bodystructure = parts[2],
-                                    .index = parts[3],
-                                    .body = parts[4]};
+                                    .index = parts[3]};
+    if (version == CACHE_WITH_BODY)
+        c_out->body = parts[4];
+    else
+        c_out->extensions = parts[4];
+    return R_OK;
+}
+
+enum result
+message_cache_body(struct buf *b, const struct message_cache *c, struct fault *f)
+{
+    if (c->body.n > 0)
+        buf_put(b, c->body);
+    else if (mime_render_body_of(b, c->bodystructure, c->extensions) != R_OK)
+        return fault_set(f, FAULT_CORRUPTION,
+                         "the cached structure of a message is damaged");
     return R_OK;
 }
 
@@ -63,24 +79,28 @@ void
 scan_cache(const struct mime_part *root, struct arena *a, bool utf8,
            struct message_cache *out)
 {
-    struct buf *b = ARENA_NEW(a, struct buf);
+    struct buf *b = ARENA_NEW(a, struct buf), extensions;
     struct extent e[5];
+    buf_init(&extensions, LIMIT_record_meta);
     buf_init(b, LIMIT_record_meta);
     arena_on_end(a, scan_cache_done, b);
     e[0].at = b->n;
     mime_render_envelope(b, root, utf8);
     e[0].end = e[1].at = b->n;
-    mime_render_body(b, root, false, utf8);
+    mime_render_structure(b, &extensions, root, utf8);
     e[1].end = e[2].at = b->n;
-    mime_render_body(b, root, true, utf8);
-    e[2].end = e[3].at = b->n;
     mime_index_put(b, root);
-    e[3].end = e[4].at = b->n;
+    e[2].end = e[3].at = b->n;
     mime_summary_put(b, root);
+    e[3].end = e[4].at = b->n;
+    buf_put(b, buf_span(&extensions));
     e[4].end = b->n;
-    *out = (struct message_cache){extent_span(b, e[0]), extent_span(b, e[1]),
-                                  extent_span(b, e[2]), extent_span(b, e[3]),
-                                  extent_span(b, e[4])};
+    buf_done(&extensions);
+    *out = (struct message_cache){.envelope = extent_span(b, e[0]),
+                                  .bodystructure = extent_span(b, e[1]),
+                                  .index = extent_span(b, e[2]),
+                                  .summary = extent_span(b, e[3]),
+                                  .extensions = extent_span(b, e[4])};
 }
 
 void

@@ -7,14 +7,19 @@
 
 // The cache value of record_added.cache: rendered once at intake.
 struct message_cache {
-    struct span envelope;       // IMAP text of ENVELOPE, 8-bit headers encoded (RFC 2047)
-    struct span body;           // IMAP text of BODY
+    struct span envelope;  // IMAP text of ENVELOPE, 8-bit headers encoded (RFC 2047)
+    // IMAP text of BODY; empty when it is to be made (message_cache_body)
+    struct span body;
+    struct span extensions;     // what of BODYSTRUCTURE is not in BODY (mime/render.h)
     struct span bodystructure;  // IMAP text of BODYSTRUCTURE
     struct span index;          // mime/index.h part table
     struct span summary;        // mime/index.h summary: values for SEARCH and SORT
 };
 void message_cache_put(struct buf *b, const struct message_cache *c);
 enum result message_cache_get(struct span packed, struct message_cache *c_out) MUST_CHECK;
+// Appends the IMAP text of BODY.
+enum result message_cache_body(struct buf *b, const struct message_cache *c,
+                               struct fault *f) MUST_CHECK;
 
 // Suspends. The cache of one message in the arena; scans the body when there is none stored.
 enum result message_cache_load(struct mail *m, const struct message_row *row,

@@ -1,5 +1,6 @@
 #include "mime/render.h"
 #include "base/limits.h"
+#include "base/pack.h"
 #include "mime/address.h"
 #include "mime/charset.h"
 #include "mime/encoded_word.h"
@@ -9,6 +10,8 @@ struct render {
     struct buf text;  // a string on its way
     struct buf encoded;
     bool extended, utf8;
+    struct buf *extensions;  // where extension data stands; may be NULL
+    size_t told;             // end of the last one
 };
 
 static void
@@ -238,6 +241,17 @@ put_languages(struct render *r, struct span tags)
     buf_put_char(r->out, ')');
 }
 
+// What stands in the output since `from` is extension data.
+static void
+tell_extension(struct render *r, size_t from)
+{
+    if (!r->extensions)
+        return;
+    pack_var(r->extensions, from - r->told);
+    pack_var(r->extensions, r->out->n - from);
+    r->told = r->out->n;
+}
+
 // Disposition, language and location, which end every extended structure.
 static void
 put_extension(struct render *r, const struct mime_part *part)
@@ -260,27 +274,36 @@ put_extension(struct render *r, const struct mime_part *part)
 
 static void put_part(struct render *r, const struct mime_part *part);
 
+// RFC 9051 has no multipart without parts.
+static void
+put_no_parts(struct render *r)
+{
+    buf_put(r->out,
+            SPAN("(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0"));
+    size_t from = r->out->n;
+    if (r->extended) {
+        buf_put(r->out, SPAN(" NIL NIL NIL NIL"));
+        tell_extension(r, from);
+    }
+    buf_put_char(r->out, ')');
+}
+
 static void
 put_multipart(struct render *r, const struct mime_part *part)
 {
     for (const struct mime_part *child = part->child; child; child = child->next)
         put_part(r, child);
-    // RFC 9051 has no multipart without parts.
-    if (!part->child && r->extended)
-        buf_put(r->out,
-                SPAN("(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0 "
-                     "NIL NIL NIL NIL)"));
-    else if (!part->child)
-        buf_put(
-            r->out,
-            SPAN("(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0)"));
+    if (!part->child)
+        put_no_parts(r);
     space(r);
     put_text(r, part->subtype.p ? part->subtype : SPAN("x-unknown"));
     if (!r->extended)
         return;
+    size_t from = r->out->n;
     space(r);
     put_params(r, part->params, false);
     put_extension(r, part);
+    tell_extension(r, from);
 }
 
 static void
@@ -329,9 +352,11 @@ put_single(struct render *r, const struct mime_part *part)
         buf_printf(r->out, " %u", part->body.lines);
     if (!r->extended)
         return;
+    size_t from = r->out->n;
     space(r);
     put_ntext(r, part->md5);
     put_extension(r, part);
+    tell_extension(r, from);
 }
 
 // Recursion is bounded by LIMIT_mime_depth.
@@ -380,4 +405,35 @@ mime_render_body(struct buf *b, const struct mime_part *root, bool extended, boo
 
     put_part(&r, root);
     render_end(&r);
+}
+
+void
+mime_render_structure(struct buf *b, struct buf *extensions, const struct mime_part *root,
+                      bool utf8)
+{
+    struct render r = render_begin(b, true, utf8);
+
+    r.extensions = extensions;
+    r.told = b->n;
+    put_part(&r, root);
+    render_end(&r);
+}
+
+enum result
+mime_render_body_of(struct buf *b, struct span structure, struct span extensions)
+{
+    struct unpack u = unpack_of(extensions);
+    size_t start = b->n;
+
+    while (u.rest.n > 0 && !u.bad) {
+        uint64_t keep = unpack_var(&u), skip = unpack_var(&u);
+        if (u.bad || keep > structure.n || skip > structure.n - keep) {
+            b->n = start;
+            return R_FAIL;
+        }
+        buf_put(b, span_slice(structure, 0, (size_t)keep));
+        structure = span_skip(structure, (size_t)(keep + skip));
+    }
+    buf_put(b, structure);
+    return R_OK;
 }

@@ -12,5 +12,11 @@
 void mime_render_envelope(struct buf *b, const struct mime_part *message, bool utf8);
 void mime_render_body(struct buf *b, const struct mime_part *root, bool extended,
                       bool utf8);
+// BODYSTRUCTURE; `extensions` tells what of it BODY does not have: packed pairs of octets to keep and to leave out.
+void mime_render_structure(struct buf *b, struct buf *extensions,
+                           const struct mime_part *root, bool utf8);
+// BODY of such a BODYSTRUCTURE. R_FAIL: they do not belong together; nothing was put.
+enum result mime_render_body_of(struct buf *b, struct span structure,
+                                struct span extensions) MUST_CHECK;
 
 #endif

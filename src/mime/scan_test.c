@@ -68,6 +68,35 @@ test_scan_finds_parts(void **state)
     }
 }
 
+// BODY is BODYSTRUCTURE without its extensions; other octets than the right ones are refused or cut, never read behind.
+static void
+check_body(const struct mime_part *root, bool utf8)
+{
+    struct buf want, structure, extensions, got;
+
+    buf_init(&want, 1 << 26);
+    buf_init(&structure, 1 << 26);
+    buf_init(&extensions, 1 << 26);
+    buf_init(&got, 1 << 26);
+    mime_render_body(&got, root, true, utf8);
+    buf_put(&structure, SPAN("before"));
+    mime_render_structure(&structure, &extensions, root, utf8);
+    struct span whole = span_skip(buf_span(&structure), 6);
+    assert_true(span_eq(whole, buf_span(&got)));
+    buf_reset(&got);
+    mime_render_body(&want, root, false, utf8);
+    assert_int_equal(mime_render_body_of(&got, whole, buf_span(&extensions)), R_OK);
+    assert_true(span_eq(buf_span(&want), buf_span(&got)));
+    buf_reset(&got);
+    assert_int_equal(
+        mime_render_body_of(&got, span_slice(whole, 0, 5), buf_span(&extensions)), R_FAIL);
+    assert_int_equal(got.n, 0);
+    buf_done(&want);
+    buf_done(&structure);
+    buf_done(&extensions);
+    buf_done(&got);
+}
+
 // All that is made of a message.
 static void
 describe(struct buf *b, struct span message, size_t cut)
@@ -79,6 +108,7 @@ describe(struct buf *b, struct span message, size_t cut)
     for (int utf8 = 0; utf8 < 2; utf8++) {
         mime_render_envelope(b, root, utf8);
         mime_render_body(b, root, true, utf8);
+        check_body(root, utf8);
     }
     assert_null(memchr(b->p, '\0', b->n));
     mime_index_put(b, root);

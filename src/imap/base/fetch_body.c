@@ -205,8 +205,7 @@ put_body(struct imap_fetch_run *run, const struct imap_fetch_want *w, struct fau
 {
     if (!w->has_section) {
         buf_put(run->line, SPAN("BODY "));
-        buf_put(run->line, run->cache.body);
-        return R_OK;
+        return message_cache_body(run->line, &run->cache, f);
     }
     put_label(run, w);
     return put_section_value(run, w, f);
