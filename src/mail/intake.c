@@ -6,6 +6,7 @@
 #include "mail/name.h"
 #include "mail/rows.h"
 #include "mail/scan_cache.h"
+#include "mail/scan_charge.h"
 #include "mail/tree_record.h"
 #include "mime/summary.h"
 
@@ -18,6 +19,7 @@ struct intake {
     struct mail *mail;
     struct arena *arena;
     struct mime_scan *scan;
+    struct scan_charge *charge;
     EVP_MD_CTX *sha;
     struct store_body *body;
     uint64_t size;
@@ -37,6 +39,7 @@ intake_begin(struct mail *m)
     must(in != NULL);
     in->mail = m;
     in->arena = arena_new();
+    in->charge = scan_charge_new(in->arena);
     in->scan = mime_scan_new(in->arena);
     in->sha = EVP_MD_CTX_new();
     must(in->sha != NULL && EVP_DigestInit_ex(in->sha, EVP_sha256(), NULL) == 1);
@@ -68,6 +71,8 @@ intake_write(struct intake *in, struct span bytes, struct fault *f)
     }
     in->size += bytes.n;
     mime_scan_feed(in->scan, bytes);
+    if (scan_charge_grow(in->charge, f) != R_OK)
+        return R_FAIL;
     must(EVP_DigestUpdate(in->sha, bytes.p, bytes.n) == 1);
     return store_body_write(in->body, bytes, f);
 }
@@ -125,7 +130,8 @@ intake_finish(struct intake *in, struct fault *f)
     message_cache_put(&packed, &cache);
     in->cache = packed.over ? SPAN_NONE : arena_dup(in->arena, buf_span(&packed));
     buf_done(&packed);
-    if (mime_summary_get(cache.summary, &summary, f) != R_OK)
+    if (scan_charge_grow(in->charge, f) != R_OK ||
+        mime_summary_get(cache.summary, &summary, f) != R_OK)
         return R_FAIL;
     thread_keys(in, &summary);
     in->sent = row_sent(summary.has_date, summary.date.local_day);

@@ -27,7 +27,7 @@ struct intake_result {
 };
 
 struct intake *intake_begin(struct mail *m);
-// FAULT_TOOBIG past message_size_max (the rest may be given and is ignored).
+// FAULT_TOOBIG past message_size_max (the rest may be given and is ignored). FAULT_LIMIT: no memory for it now.
 enum result intake_write(struct intake *in, struct span bytes, struct fault *f) MUST_CHECK;
 uint64_t intake_size(const struct intake *in);
 // Ends the message; afterwards it can be committed, also several times (LMTP: one body, many recipients).

@@ -1,3 +1,4 @@
+#include "base/budget.h"
 #include "mail/change.h"
 #include "mail/fixture.h"
 #include "mail/intake.h"
@@ -48,6 +49,37 @@ static const char answer[] =
     "Message-ID: <2@a>\r\nIn-Reply-To: <1@a>\r\nSubject: Re: Hello\r\n\r\nbody\r\n";
 static const char other[] =
     "Message-ID: <3@a>\r\nReferences: <1@a>\r\nSubject: Another matter\r\n\r\nbody\r\n";
+
+// ---- memory of mail on its way in ----
+
+// The body is a small part of what the parts of this message take.
+static void
+put_many_parts(struct buf *b)
+{
+    buf_put_str(b, "Content-Type: multipart/mixed; boundary=x\r\n\r\n");
+    for (int i = 0; i < 5000; i++)
+        buf_put_str(b, "--x\r\n\r\n");
+}
+
+// A scan that outgrows the budget is refused, and what it took comes back.
+static void
+hostile_structure(struct fixture *x)
+{
+    struct intake *in = intake_begin(x->mail);
+    struct buf b;
+    struct fault f = {0};
+    size_t before = budget_used(BUDGET_INTAKE);
+    buf_init(&b, 1 << 20);
+    put_many_parts(&b);
+    budget_limits(SIZE_MAX, budget_total() + (1 << 20));
+    enum result r = intake_write(in, buf_span(&b), &f);
+    budget_limits(SIZE_MAX, SIZE_MAX);
+    assert_int_equal(r, R_FAIL);
+    assert_int_equal(f.kind, FAULT_LIMIT);
+    intake_free(&in);
+    assert_int_equal(budget_used(BUDGET_INTAKE), before);
+    buf_done(&b);
+}
 
 // ---- accounts and the tree ----
 
@@ -491,6 +523,7 @@ sessions(struct fixture *x)
         (void)state;                                                                       \
         fixture_run(NULL, name);                                                           \
     }
+TEST(hostile_structure)
 TEST(new_account)
 TEST(tree_changes)
 TEST(names)
@@ -528,6 +561,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_hostile_structure),
         cmocka_unit_test(test_new_account),
         cmocka_unit_test(test_tree_changes),
         cmocka_unit_test(test_names),

@@ -1,7 +1,9 @@
 #include "mail/message.h"
 
 #include "base/limits.h"
+#include "io/task.h"
 #include "mail/scan_cache.h"
+#include "mail/scan_charge.h"
 #include "mime/index.h"
 #include "mime/render.h"
 #include "mime/summary.h"
@@ -113,6 +115,7 @@ static enum result
 scan_body(struct mail *m, const struct message_row *row, struct arena *a, bool utf8,
           struct message_cache *out, struct fault *f)
 {
+    struct scan_charge *charge = scan_charge_new(a);
     struct mime_scan *scan = mime_scan_new(a);
     char *piece = arena_alloc(a, READ_PIECE);
     for (uint64_t at = 0; at < row->size;) {
@@ -120,7 +123,10 @@ scan_body(struct mail *m, const struct message_row *row, struct arena *a, bool u
         if (message_read(m, row, at, n, piece, f) != R_OK)
             return R_FAIL;
         mime_scan_feed(scan, span_of(piece, n));
+        if (scan_charge_grow(charge, f) != R_OK)
+            return R_FAIL;
         at += n;
+        task_yield();
     }
     scan_cache(mime_scan_end(scan), a, utf8, out);
     return R_OK;
