@@ -12,6 +12,8 @@ QUICK = {"big": 16000, "half": 8000, "million": 64000, "bodies": 2000, "idle": 2
 FULL = {"big": 100000, "half": 50000, "million": 1000000, "bodies": 10000, "idle": 5000, "idlers": 1000, "hold": 60, "limit": 20}
 # A peer has a process for each session: what one costs does not change with their number, and 5,000 do not fit.
 PEER_IDLE = 1000
+# In one COPY; beyond that Dovecot ends at its own limit of memory.
+COPY_MOST = 100000
 
 
 def words_of(text):
@@ -63,10 +65,13 @@ class Fill:
         self.loads = loads
 
     def __call__(self, name, server):
-        done = server.__dict__.setdefault("filled", set())
-        if name not in done:
-            done.add(name)
+        state = server.__dict__.setdefault("filled", {})
+        if name not in state:
+            state[name] = "broken off"
             getattr(self, name)(server, self.loads.sizes_for(server))
+            state[name] = "full"
+        if state[name] != "full":
+            raise RuntimeError(f"{server.name}: {name} was {state[name]}")
 
     def grown(self, server, mailbox, count, user=1):
         """1,000 messages appended, then copied until there are `count`."""
@@ -74,7 +79,7 @@ class Fill:
         self.loads.run(server, words_of(f"append --size 2000 --pool 1000 --count 1000 --sessions 4 --mailbox {mailbox} --first {user}"))
         there = 1000
         while there < count:
-            more = min(there, count - there)
+            more = min(there, count - there, COPY_MOST)
             self.loads.command(server, f"SELECT {mailbox};COPY 1:{more} {mailbox}", user=user)
             there += more
         self.loads.command(server, f"SELECT {mailbox};STORE 1:1000 +FLAGS.SILENT (\\Flagged)", user=user)
