@@ -132,6 +132,12 @@ throttle_new(bool enabled, struct span networks, struct throttle **out, struct f
 }
 
 void
+throttle_enable(struct throttle *t, bool enabled)
+{
+    t->enabled = enabled;
+}
+
+void
 throttle_free(struct throttle **t)
 {
     if (!*t)

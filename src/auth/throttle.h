@@ -16,6 +16,7 @@ struct throttle;
 // networks: "127.0.0.0/8 ::1 ..." that are exempt. R_FAIL (FAULT_BAD) names the one that is none.
 enum result throttle_new(bool enabled, struct span networks, struct throttle **out,
                          struct fault *f) MUST_CHECK;
+void throttle_enable(struct throttle *t, bool enabled);
 void throttle_free(struct throttle **t);
 
 // One attempt, from its start to its outcome.

@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 static atomic_size_t used[BUDGET_KINDS], total;
-static size_t limit_soft = SIZE_MAX, limit_hard = SIZE_MAX;
+static atomic_size_t limit_soft = SIZE_MAX, limit_hard = SIZE_MAX;
 
 void
 budget_limits(size_t soft, size_t hard)
@@ -24,7 +24,8 @@ budget_force(enum budget_kind kind, size_t bytes)
 enum result
 budget_take(enum budget_kind kind, size_t bytes, struct fault *f)
 {
-    if (atomic_load(&total) > limit_hard || bytes > limit_hard - atomic_load(&total))
+    size_t now = atomic_load(&total), most = limit_hard;
+    if (now > most || bytes > most - now)
         return fault_set(f, FAULT_LIMIT, "memory budget: %zu more octets refused", bytes);
     budget_force(kind, bytes);
     return R_OK;

@@ -7,7 +7,7 @@
 enum { LINE_MAX_LOG = 2048 };
 
 static const char *log_role = "main";
-static char log_min = 'i';
+static _Atomic char log_min = 'i';
 
 static int
 rank(char level)

@@ -38,7 +38,7 @@ open_all(struct here *h, struct fault *f)
         .store = h->store,
         .homes = &h->loop,
         .home_count = 1,
-        .folder_language = span_str(h->config->folder_language),
+        .folder_language = h->config->folder_language,
         .message_size_max = h->config->message_size_max,
     };
     h->host = (struct verb_host){

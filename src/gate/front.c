@@ -21,7 +21,7 @@ static void
 refresh(struct front *f)
 {
     f->facts.mechanisms = offered(f->gate);
-    f->facts.can_starttls = f->gate->tls != NULL;
+    f->facts.can_starttls = f->gate->tls != NULL && !f->gate->tls_withdrawn;
 }
 
 static void

@@ -145,6 +145,19 @@ gate_listen(struct gate *g, const struct listen_socket *s, int fd)
     listener_add(g, s, fd);
 }
 
+void
+gate_unlisten(struct gate *g, const struct listen_socket *s)
+{
+    listener_remove(g, s);
+}
+
+void
+gate_settings(struct gate *g, bool plaintext_auth, uint32_t preauth_ms)
+{
+    g->options.plaintext_auth = plaintext_auth;
+    g->options.preauth_ms = preauth_ms;
+}
+
 static void
 take_key(struct gate *g, struct span key)
 {
@@ -154,6 +167,7 @@ take_key(struct gate *g, struct span key)
     if (tls_set_add(g->tls_next, buf_span(&g->chain), key, &f) != R_OK) {
         log_error("gate", "certificate: %s", f.why);
         tls_set_free(&g->tls_next);
+        g->tls_failed = true;
     }
     buf_done(&g->chain);
 }
@@ -161,7 +175,14 @@ take_key(struct gate *g, struct span key)
 static void
 take_session_keys(struct gate *g, struct span keys)
 {
-    if (g->tls_next == NULL || !tls_set_ready(g->tls_next))
+    bool failed = g->tls_failed;
+    g->tls_failed = false;
+    if (failed) {  // the supervisor has tried them, so this is our own fault: the old ones stay
+        tls_set_free(&g->tls_next);
+        return;
+    }
+    g->tls_withdrawn = g->tls_next == NULL;
+    if (g->tls_withdrawn)  // what was promised already still gets it
         return;
     tls_set_session_keys(g->tls_next, keys);
     tls_set_free(&g->tls);  // connections hold their own reference to what they use

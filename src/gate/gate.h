@@ -28,6 +28,10 @@ void gate_listen(struct gate *g, const struct listen_socket *s, int fd);
 // "certificate" and "key" in pairs, then "session" (keys of TLS session tickets, TICKET_KEYS octets), which
 // puts them all into use.
 void gate_secret(struct gate *g, struct span name, struct span value);
+// Accepts no more there; connections stay.
+void gate_unlisten(struct gate *g, const struct listen_socket *s);
+// Of connections to come.
+void gate_settings(struct gate *g, bool plaintext_auth, uint32_t preauth_ms);
 void gate_drain(struct gate *g);
 
 #endif

@@ -45,6 +45,8 @@ struct passage {
 struct gate {
     struct gate_options options;
     struct tls_set *tls, *tls_next;  // in use; being filled by secrets
+    bool tls_failed;                 // one of the pairs did not fit
+    bool tls_withdrawn;              // not offered any more
     struct buf chain;                // of the certificate whose key comes next
     struct listener *listeners;
     struct channel *auth;
@@ -127,6 +129,7 @@ void passage_free_all(struct gate *g);
 
 // listener.c
 void listener_add(struct gate *g, const struct listen_socket *s, int fd);
+void listener_remove(struct gate *g, const struct listen_socket *s);
 void listener_close_all(struct gate *g);
 // for one more connection before login from there: ends the oldest when there are too many
 void listener_make_room(struct gate *g, const struct sockaddr *address);

@@ -17,6 +17,7 @@ struct listener {
     int fd;
     struct event *event;
     struct timer pause;  // while there are no descriptors left
+    char *address;       // as configured
 };
 
 static void
@@ -107,22 +108,43 @@ listener_add(struct gate *g, const struct listen_socket *s, int fd)
     }
     struct listener *l = calloc(1, sizeof *l);
     must(l != NULL);
-    *l = (struct listener){g->listeners, g, service, s->tls, fd, NULL, {0}};
+    *l = (struct listener){g->listeners, g, service, s->tls, fd, NULL, {0}, NULL};
+    l->address = strndup(s->address.p, s->address.n);
+    must(l->address != NULL);
     timer_init(&l->pause, on_pause_over, l);
     l->event = event_new(loop_base(loop_self()), fd, EV_READ | EV_PERSIST, on_accept, l);
     must(l->event != NULL && event_add(l->event, NULL) == 0);
     g->listeners = l;
 }
 
+static void
+listener_close(struct listener **at)
+{
+    struct listener *l = *at;
+    *at = l->next;
+    timer_clear(&l->pause);
+    event_free(l->event);
+    close(l->fd);
+    free(l->address);
+    free(l);
+}
+
+void
+listener_remove(struct gate *g, const struct listen_socket *s)
+{
+    for (struct listener **at = &g->listeners; *at != NULL; at = &(*at)->next) {
+        const struct listener *l = *at;
+        if (l->tls == s->tls && span_eq(span_str(l->address), s->address) &&
+            span_eq(span_str(l->service->name), s->service)) {
+            listener_close(at);
+            return;
+        }
+    }
+}
+
 void
 listener_close_all(struct gate *g)
 {
-    while (g->listeners != NULL) {
-        struct listener *l = g->listeners;
-        g->listeners = l->next;
-        timer_clear(&l->pause);
-        event_free(l->event);
-        close(l->fd);
-        free(l);
-    }
+    while (g->listeners != NULL)
+        listener_close(&g->listeners);
 }

@@ -23,6 +23,12 @@ enum message_type {
     MESSAGE_READY,   // any -> supervisor: sandboxed and serving
     MESSAGE_DRAIN,   // supervisor -> any: stop accepting, say BYE, end
     MESSAGE_AUTH_OFFER,  // auth -> gate   struct auth_offer: at the start and when it changes
+    MESSAGE_SETTINGS,  // supervisor -> any   struct secret, in pieces: the configuration after a reload
+    MESSAGE_UNLISTEN,  // supervisor -> gate, mail   struct listen_socket: accept no more there
+    MESSAGE_PING,      // supervisor -> any   struct ping
+    MESSAGE_PONG,  // any -> supervisor   struct ping: all messages before that PING are done
+    MESSAGE_RELOAD,    // mail -> supervisor   struct ping: somebody asks for a reload
+    MESSAGE_RELOADED,  // supervisor -> mail   struct admin_reply
 };
 
 enum tls_kind { TLS_NONE, TLS_STARTTLS, TLS_IMPLICIT };
@@ -147,6 +153,11 @@ struct secret {
     uint8_t more;  // 1: another piece of the same name follows
 };
 
+struct ping {
+    uint64_t
+        serial;  // of PING and PONG; of RELOAD its number, which comes back in RELOADED
+};
+
 #define MESSAGE_CODEC(name)                                                                \
     void name##_put(struct buf *b, const struct name *m);                                  \
     enum result name##_get(struct span body, struct name *m_out) MUST_CHECK;
@@ -164,6 +175,7 @@ MESSAGE_CODEC(admin_reply)
 MESSAGE_CODEC(listen_socket)
 MESSAGE_CODEC(peer)
 MESSAGE_CODEC(secret)
+MESSAGE_CODEC(ping)
 
 // A sealed ticket is the packed ticket followed by a 32-octet HMAC-SHA-256 under the ticket key.
 void ticket_seal(struct buf *b, const struct ticket *t, struct span key);

@@ -22,6 +22,7 @@ union any {
     struct listen_socket listen_socket;
     struct peer peer;
     struct secret secret;
+    struct ping ping;
 };
 
 #define ADAPT(type)                                                                        \
@@ -45,6 +46,7 @@ ADAPT(admin_reply)
 ADAPT(listen_socket)
 ADAPT(peer)
 ADAPT(secret)
+ADAPT(ping)
 
 #define ROW(type)                                                                          \
     {                                                                                      \
@@ -58,6 +60,7 @@ static const struct {
     ROW(auth_start),  ROW(auth_step),     ROW(auth_reply),   ROW(handover),
     ROW(ticket),      ROW(lookup),        ROW(lookup_reply), ROW(admin_request),
     ROW(admin_reply), ROW(listen_socket), ROW(peer),         ROW(secret),
+    ROW(ping),
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
 

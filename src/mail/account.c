@@ -17,6 +17,9 @@ struct home {
 
 struct mail {
     struct mail_options options;
+    // from the options, then as mail_settings says
+    _Atomic(const char *) folder_language;
+    _Atomic uint64_t message_size_max;
     struct home *homes;
 };
 
@@ -33,6 +36,7 @@ mail_new(const struct mail_options *o)
     struct mail *m = calloc(1, sizeof *m);
     must(m != NULL && o->home_count > 0);
     m->options = *o;
+    mail_settings(m, o->folder_language, o->message_size_max);
     m->homes = calloc(o->home_count, sizeof *m->homes);
     must(m->homes != NULL);
     for (unsigned i = 0; i < o->home_count; i++) {
@@ -41,6 +45,13 @@ mail_new(const struct mail_options *o)
         timer_init(&m->homes[i].resting, rest, &m->homes[i]);
     }
     return m;
+}
+
+void
+mail_settings(struct mail *m, const char *folder_language, uint64_t message_size_max)
+{
+    m->folder_language = folder_language;
+    m->message_size_max = message_size_max;
 }
 
 static void
@@ -91,7 +102,7 @@ mail_store(struct mail *m)
 uint64_t
 mail_size_max(const struct mail *m)
 {
-    return m->options.message_size_max;
+    return m->message_size_max;
 }
 
 const struct mail_options *
@@ -170,7 +181,7 @@ load(struct account *a, bool create, struct fault *f)
     enum result r = store_state_load(a->mail->options.store, a->id, &a->state, f);
     if (r == R_NONE && create) {
         a->state = state_new(a->id);
-        r = folders_create(a, a->mail->options.folder_language, f);
+        r = folders_create(a, span_str(a->mail->folder_language), f);
     }
     if (r != R_OK)
         return r;

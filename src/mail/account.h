@@ -19,13 +19,15 @@ struct mail_options {
     struct loop **homes;
     unsigned home_count;
     // "en", "de": names of the standard folders of new accounts
-    struct span folder_language;
+    const char *folder_language;
     uint64_t message_size_max;
     // Deliberately broken builds of the fault harness only: answers before the commit.
     bool test_ack_before_commit;
 };
 
 struct mail *mail_new(const struct mail_options *o);
+// What may change while it works, from any thread. `folder_language` must live as long as the mail.
+void mail_settings(struct mail *m, const char *folder_language, uint64_t message_size_max);
 void mail_free(struct mail **m);  // all accounts closed, loops stopped
 struct store *mail_store(struct mail *m);
 uint64_t mail_size_max(const struct mail *m);

@@ -53,7 +53,7 @@ fixture_run(const char *path, void (*test)(struct fixture *x))
     struct mail_options mo = {.store = r.fixture.store,
                               .homes = r.loops,
                               .home_count = HOMES,
-                              .folder_language = SPAN("en"),
+                              .folder_language = "en",
                               .message_size_max = 1 << 20};
     r.fixture.mail = mail_new(&mo);
     for (int i = 0; i < HOMES; i++)

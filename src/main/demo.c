@@ -25,6 +25,7 @@ static const struct service services[] = {
 struct demo {
     struct config *config;
     uint32_t offset;
+    const struct verb_options *options;
     char password[LIMIT_password + 1];
 };
 
@@ -179,17 +180,31 @@ on_ready(void *arg, struct fault *f)
     return R_OK;
 }
 
+// A reload of the file given with -c, if any.
+static enum result
+load(void *arg, struct config **c_out, struct fault *f)
+{
+    struct demo *d = arg, again = *d;
+    if (verb_config(d->options, &again.config, f) != R_OK)
+        return R_FAIL;
+    if (settle(&again, f) != R_OK) {
+        config_free(&again.config);
+        return R_FAIL;
+    }
+    *c_out = again.config;
+    return R_OK;
+}
+
 static enum result
 prepare(struct demo *d, const struct verb_options *o, struct fault *f)
 {
-    struct verb_options with = *o;
-    with.data = o->data ? o->data : "demo";
+    d->options = o;
     d->offset = 1000;
     if (o->offset != NULL &&
         (span_to_u32(span_str(o->offset), &d->offset) != R_OK || d->offset > 60000))
         return fault_set(f, FAULT_BAD, "--offset %.20s: use a number from 0 to 60000",
                          o->offset);
-    if (verb_config(&with, &d->config, f) != R_OK)
+    if (verb_config(o, &d->config, f) != R_OK)
         return R_FAIL;
     if (settle(d, f) != R_OK)
         return R_FAIL;
@@ -200,13 +215,21 @@ int
 verb_demo(const struct verb_options *o, const char *const *args, size_t n)
 {
     struct demo d = {0};
+    struct verb_options with = *o;
     struct fault f;
     int code = 1;
     (void)args, (void)n;
-    if (prepare(&d, o, &f) == R_OK) {
+    with.data = o->data ? o->data : "demo";
+    if (prepare(&d, &with, &f) == R_OK) {
         log_open("supervisor", d.config->log_level[0]);
         struct supervisor_options s = {
-            .config = d.config, .on_ready = on_ready, .arg = &d, .demo = true};
+            .config = d.config,
+            .on_ready = on_ready,
+            .arg = &d,
+            .load = load,
+            .load_arg = &d,
+            .demo = true,
+        };
         code = supervisor_run(&s);
     } else {
         output_fault(&f, code);

@@ -70,6 +70,12 @@ host_kick(void *role, struct span user)
     return r.kicked;
 }
 
+static enum result
+host_reload(void *role, struct buf *text, struct fault *f)
+{
+    return mail_reload_ask(role, text, f);
+}
+
 void
 mail_admin_host(struct mail_role *r)
 {
@@ -81,6 +87,7 @@ mail_admin_host(struct mail_role *r)
         .find_user = host_find_user,
         .who = host_who,
         .kick = host_kick,
+        .reload = host_reload,
     };
 }
 

@@ -63,6 +63,14 @@ open_here(void *arg)
     d->home->doors = d;
 }
 
+static char *
+text_of(struct span s)
+{
+    char *p = strndup(s.p, s.n);
+    must(p != NULL);
+    return p;
+}
+
 void
 mail_door_open(struct mail_role *r, const struct listen_socket *s, int fd)
 {
@@ -74,7 +82,11 @@ mail_door_open(struct mail_role *r, const struct listen_socket *s, int fd)
         struct door *d = calloc(1, sizeof *d);
         must(d != NULL);
         *d = (struct door){
-            .home = &r->homes[i], .row = row, .fd = fcntl(fd, F_DUPFD_CLOEXEC, 0)};
+            .home = &r->homes[i],
+            .row = row,
+            .fd = fcntl(fd, F_DUPFD_CLOEXEC, 0),
+            .address = text_of(s->address),
+        };
         must(d->fd >= 0);
         timer_init(&d->pause, on_pause_over, d);
         loop_post(d->home->loop, open_here, d);
@@ -82,15 +94,54 @@ mail_door_open(struct mail_role *r, const struct listen_socket *s, int fd)
     close(fd);
 }
 
+static void
+door_close(struct door **at)
+{
+    struct door *d = *at;
+    *at = d->next;
+    timer_clear(&d->pause);
+    event_free(d->event);
+    close(d->fd);
+    free(d->address);
+    free(d);
+}
+
+// What a removal carries to a home.
+struct removal {
+    struct home *home;
+    const struct door_row *row;
+    char *address;
+};
+
+static void
+remove_here(void *arg)
+{
+    struct removal *m = arg;
+    for (struct door **at = &m->home->doors; *at != NULL; at = &(*at)->next) {
+        if ((*at)->row == m->row &&
+            span_eq(span_str((*at)->address), span_str(m->address))) {
+            door_close(at);
+            break;
+        }
+    }
+    free(m->address);
+    free(m);
+}
+
+void
+mail_door_close(struct mail_role *r, const struct listen_socket *s)
+{
+    for (unsigned i = 0; i < r->home_count; i++) {
+        struct removal *m = calloc(1, sizeof *m);
+        must(m != NULL);
+        *m = (struct removal){&r->homes[i], row_find(s->service), text_of(s->address)};
+        loop_post(m->home->loop, remove_here, m);
+    }
+}
+
 void
 mail_door_close_all(struct home *h)
 {
-    while (h->doors != NULL) {
-        struct door *d = h->doors;
-        h->doors = d->next;
-        timer_clear(&d->pause);
-        event_free(d->event);
-        close(d->fd);
-        free(d);
-    }
+    while (h->doors != NULL)
+        door_close(&h->doors);
 }

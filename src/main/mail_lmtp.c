@@ -18,7 +18,7 @@ mail_lmtp_host(struct home *h)
 {
     h->lmtp = (struct lmtp_host){
         .mail = h->role->mail,
-        .hostname = h->role->start->config->hostname,
+        .hostname = h->config->hostname,
         .find_user = find_user,
         .arg = h,
     };
@@ -74,7 +74,7 @@ mail_lmtp_accept(struct home *h, int fd)
     buf_init(&literal, 128);
     peer_remote_text(fd, &remote);
     put_address_literal(&literal, buf_span(&remote));
-    if (!may_deliver(h->role->start->config, fd))
+    if (!may_deliver(h->config, fd))
         refuse(fd, buf_span(&remote), NULL, "not in lmtp_networks, closed");
     else if (lmtp_session_count() >= LIMIT_lmtp_sessions)
         refuse(fd, buf_span(&remote), "421 4.3.2 Too many connections\r\n",

@@ -35,6 +35,7 @@ struct door {
     struct event *event;
     struct timer pause;  // while there are no descriptors left
     int fd;
+    char *address;  // as configured
 };
 
 // A connection of a user, for who, kick, caps and the drain.
@@ -66,7 +67,8 @@ struct home {
     unsigned session_count;
     struct door *doors;
     struct lmtp_host lmtp;
-    struct timer patience;  // of the drain
+    const struct config *config;  // as of the last reload
+    struct timer patience;        // of the drain
     unsigned drain_steps;
     bool draining;
     bool unfinished;  // the drain ended with sessions left
@@ -80,6 +82,9 @@ struct mail_role {
     struct home *homes;
     unsigned home_count;
     struct verb_host host;
+    struct mail_ping *pings;     // on their way through the homes
+    struct reload_ask *reloads;  // verbs that wait for the supervisor
+    uint64_t reload_last;
     struct timer keeping;  // retention and compaction
     unsigned char ticket_key[32];
     bool has_ticket_key;
@@ -117,7 +122,17 @@ struct door_row {
     void (*accept)(struct home *h, int fd);  // owns fd; not in a task
 };
 void mail_door_open(struct mail_role *r, const struct listen_socket *s, int fd);
+void mail_door_close(struct mail_role *r, const struct listen_socket *s);
 void mail_door_close_all(struct home *h);
+
+// mail_reload.c: what a reload and the supervisor's pings ask of the role
+void mail_reload_settings(struct mail_role *r, const struct config *c);
+void mail_reload_ping(struct mail_role *r, uint64_t serial);
+void mail_reload_ping_free(struct mail_role *r);
+// Suspends, in the first home. Text for the person.
+enum result mail_reload_ask(struct mail_role *r, struct buf *text,
+                            struct fault *f) MUST_CHECK;
+void mail_reload_answer(struct mail_role *r, const struct admin_reply *reply);
 
 // mail_lmtp.c
 void mail_lmtp_accept(struct home *h, int fd);

@@ -100,7 +100,7 @@ give_back(struct conn **conn, void *arg)
 struct imap_host
 session_host(struct session *s)
 {
-    bool allowed = s->home->role->start->config->unauthenticate;
+    bool allowed = s->home->config->unauthenticate;
     return (struct imap_host){allowed ? give_back : NULL, can_give_back, s};
 }
 

@@ -21,7 +21,7 @@ forget(struct process *p)
     close(p->child.pidfd);
     p->child = (struct spawned){0, -1};
     channel_close(&p->channel);
-    p->ready = false;
+    p->ready = p->hung = false;
 }
 
 static void
@@ -81,21 +81,59 @@ on_exit_event(evutil_socket_t fd, short what, void *arg)
         restart_later(p);
 }
 
+static enum result
+take_pong(struct process *p, struct span body)
+{
+    struct ping ping;
+    if (ping_get(body, &ping) != R_OK || ping.serial > p->supervisor->pinged)
+        return R_FAIL;
+    p->ponged = ping.serial;
+    p->missed = 0;
+    reload_check(p->supervisor);
+    return R_OK;
+}
+
+// Only mail has the admin socket.
+static enum result
+take_reload(struct process *p, struct span body)
+{
+    struct ping ping;
+    if (!span_eq(span_str(p->role->name), SPAN("mail")) || ping_get(body, &ping) != R_OK)
+        return R_FAIL;
+    reload_ask(p->supervisor, ping.serial);
+    return R_OK;
+}
+
+static enum result
+take(struct process *p, uint16_t type, struct span body)
+{
+    switch (type) {
+    case MESSAGE_PONG:
+        return take_pong(p, body);
+    case MESSAGE_RELOAD:
+        return take_reload(p, body);
+    case MESSAGE_READY:
+        p->ready = p->was_ready = true;
+        p->ponged = p->supervisor->pinged;
+        supervisor_on_ready(p);
+        return body.n == 0 ? R_OK : R_FAIL;
+    default:
+        return R_FAIL;
+    }
+}
+
 static void
 on_message(struct channel *c, uint16_t type, struct span body, int fd, void *arg)
 {
     struct process *p = arg;
     (void)c;
+    if (fd < 0 && take(p, type, body) == R_OK)
+        return;
     if (fd >= 0)
         close(fd);
-    if (type != MESSAGE_READY || body.n > 0 || fd >= 0) {
-        log_error("main", "%s %u sent message %u, which is not its to send", p->role->name,
-                  p->index, type);
-        process_kill(p);
-        return;
-    }
-    p->ready = p->was_ready = true;
-    supervisor_on_ready(p);
+    log_error("main", "%s %u sent message %u, which is not its to send", p->role->name,
+              p->index, type);
+    process_kill(p);
 }
 
 // It is dying; its exit tells the rest.

@@ -8,6 +8,7 @@
 #include "main/supervisor.h"
 #include "io/channel.h"
 #include "io/loop.h"
+#include "os/notify.h"
 
 struct event;
 struct supervisor;
@@ -24,15 +25,44 @@ struct process {
     uint64_t started_ms;
     unsigned quick_deaths;  // in a row
     bool ready, was_ready, rebuild;
+    uint64_t ponged;  // the last ping it answered
+    unsigned missed;  // rounds of the watch without an answer
+    bool hung;        // it was killed for that
+};
+
+// What can be listened for.
+struct service_row {
+    const char *name;     // "imaps"
+    const char *service;  // as roles call it: "imap"
+    const char *role;     // who accepts
+    uint8_t tls;          // enum tls_kind
+    size_t list;          // of its addresses in struct config
 };
 
 // A listening socket, kept for processes to come.
 struct socket_row {
-    const char *service;  // "imap", "lmtp", "admin"
-    const char *role;     // who accepts on it
-    uint8_t tls;
-    const char *address;
+    const struct service_row *service;
+    char *address;
     int fd;
+    bool given;  // by the service manager: no configuration closes it
+    bool fresh;  // opened by a plan that is not committed yet
+};
+
+struct socket_table {
+    struct socket_row *rows;
+    size_t n, max;
+};
+
+enum { RELOADS_WAITING = 16 };
+
+// A reload under way: done when every role has answered the ping that was sent behind it.
+struct reload {
+    bool running, again;  // again: somebody asked meanwhile
+    uint64_t serial;
+    uint64_t asked
+        [RELOADS_WAITING];  // request numbers of mail's verbs: those of this one, then of the next
+    size_t asked_now, asked_count;
+    struct buf text;  // what the verb prints
 };
 
 struct secrets {
@@ -48,8 +78,12 @@ struct supervisor {
     struct loop *loop;
     struct process *processes;
     size_t process_count;
-    struct socket_row *sockets;
-    size_t socket_count;
+    struct socket_table sockets;
+    struct config *owned;  // options.config after a reload
+    struct reload reload;
+    struct notify notify;
+    struct timer watch;
+    uint64_t pinged;  // serial of the last ping
     struct secrets secrets;
     struct event *signals[3];
     struct timer patience;  // of the drain
@@ -65,14 +99,44 @@ bool process_running(const struct process *p);
 
 // wiring.c: everything a fresh process is told; what its peers are told of it
 void wiring_introduce(struct process *p);
+// What running processes are told by a reload.
+void wiring_settings(struct supervisor *s);
+void wiring_certificates(struct supervisor *s);
+void wiring_listen(struct supervisor *s, const struct socket_row *row);
+void wiring_unlisten(struct supervisor *s, const struct socket_row *row);
 
 // sockets.c
 enum result sockets_open(struct supervisor *s, struct fault *f) MUST_CHECK;
+// Opens what c wants and is not open. Then commit tells the roles and closes what is left over, or discard.
+enum result sockets_plan(const struct supervisor *s, const struct config *c,
+                         struct socket_table *next, struct fault *f) MUST_CHECK;
+void sockets_commit(struct supervisor *s, struct socket_table *next);
+void sockets_discard(struct socket_table *next);
 void sockets_close(struct supervisor *s);
 
 // secrets.c
 enum result secrets_read(struct supervisor *s, struct fault *f) MUST_CHECK;
+// The certificates that c names, into *s; the other secrets are `now`'s, but for the keys of TLS session tickets
+// when a certificate has changed.
+enum result secrets_follow(struct secrets *s, const struct config *c,
+                           const struct secrets *now, bool *changed_out,
+                           struct fault *f) MUST_CHECK;
 void secrets_free(struct secrets *s);
+
+// reload.c
+void reload_start(struct supervisor *s);
+void reload_ask(struct supervisor *s, uint64_t request);  // by mail
+void reload_check(struct supervisor *s);   // after a pong or an exit: is it done?
+void reload_forget(struct supervisor *s);  // mail died, and with it who asked
+void reload_refuse(struct supervisor *s);  // the server ends
+void reload_free(struct supervisor *s);
+
+// watch.c: is every role alive, and does the service manager know?
+void watch_open(struct supervisor *s);
+void watch_begin(struct supervisor *s);
+void watch_ping(struct process *p);
+void watch_tell(struct supervisor *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void watch_close(struct supervisor *s);
 
 // home.c: the data directory and whose it is
 enum result home_prepare(struct supervisor *s, struct fault *f) MUST_CHECK;

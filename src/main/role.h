@@ -6,6 +6,8 @@
 // sandbox (os/sandbox.h), then starts threads, links to the supervisor, says MESSAGE_READY and runs its loop.
 // Channels to other roles arrive as MESSAGE_PEER {role, index}: again and again, whenever a peer was restarted;
 // secrets as MESSAGE_SECRET ("ticket": auth, mail; "certificate", "key": gate). They come before or after READY.
+// MESSAGE_SETTINGS brings a new configuration, MESSAGE_UNLISTEN takes a socket back, MESSAGE_PING wants to know whether
+// the role still works and has done what was sent before.
 // On MESSAGE_DRAIN, or when the supervisor's end closes, a role says its goodbyes and returns within 5 seconds.
 
 #include "ctl/config.h"
@@ -52,12 +54,21 @@ struct role_link_ops {
     // whole value, borrowed
     void (*secret)(void *role, struct span name, struct span value);
     void (*drain)(void *role);  // also when the supervisor died
+    void (*unlisten)(void *role, const struct listen_socket *s);
+    // The new configuration; it and all earlier ones live until role_link_close.
+    void (*settings)(void *role, const struct config *c);
+    // NULL: answered at once; else the role calls role_link_pong when all its threads have come round.
+    void (*ping)(void *role, uint64_t serial);
+    void (*reloaded)(void *role, const struct admin_reply *r);
 };
 
 struct role_link;
-// In the role's main loop thread.
-struct role_link *role_link_open(int fd, const struct role_link_ops *ops, void *role);
+// In the role's main loop thread. Takes the descriptor of start->supervisor.
+struct role_link *role_link_open(const struct role_start *start,
+                                 const struct role_link_ops *ops, void *role);
 void role_link_ready(struct role_link *l);
+void role_link_pong(struct role_link *l, uint64_t serial);
+void role_link_reload(struct role_link *l, uint64_t request);  // mail: asks for a reload
 void role_link_close(struct role_link **l);
 
 #endif

@@ -267,7 +267,30 @@ on_drain(void *arg)
     stop_when_drained(role);
 }
 
-static const struct role_link_ops link_ops = {on_peer, NULL, on_secret, on_drain};
+static void
+take_domains(struct auth_role *role, const struct config *c)
+{
+    buf_reset(&role->domains);
+    for (size_t i = 0; i < c->local_domains.n; i++) {
+        buf_put_str(&role->domains, i > 0 ? " " : "");
+        buf_put_str(&role->domains, c->local_domains.items[i]);
+    }
+}
+
+static void
+on_settings(void *arg, const struct config *c)
+{
+    struct auth_role *role = arg;
+    take_domains(role, c);
+    throttle_enable(role->throttle, c->auth_penalty);
+}
+
+static const struct role_link_ops link_ops = {
+    .peer = on_peer,
+    .secret = on_secret,
+    .drain = on_drain,
+    .settings = on_settings,
+};
 
 static void
 begin(void *arg)
@@ -275,7 +298,7 @@ begin(void *arg)
     struct auth_role *role = arg;
     timer_init(&role->patience, stop, role);
     role->pool = pool_new(threads_of(role->start->config->auth_threads));
-    role->link = role_link_open(role->start->supervisor, &link_ops, role);
+    role->link = role_link_open(role->start, &link_ops, role);
     role_link_ready(role->link);
     role_probe(role->start);
 }
@@ -288,10 +311,7 @@ open_users(struct auth_role *role, struct fault *f)
     int n = snprintf(dir, sizeof dir, "%s/users", c->data);
     if (n < 0 || (size_t)n >= sizeof dir)
         return fault_set(f, FAULT_DISK, "path of the data directory is too long");
-    for (size_t i = 0; i < c->local_domains.n; i++) {
-        buf_put_str(&role->domains, i > 0 ? " " : "");
-        buf_put_str(&role->domains, c->local_domains.items[i]);
-    }
+    take_domains(role, c);
     if (throttle_new(c->auth_penalty, SPAN("127.0.0.0/8 ::1/128"), &role->throttle, f) ||
         password_new(SPAN("nobody's password"), &role->decoy_hash, f))
         return R_FAIL;

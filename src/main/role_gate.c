@@ -53,7 +53,35 @@ on_drain(void *role)
     gate_drain(r->gate);
 }
 
-static const struct role_link_ops link_ops = {on_peer, on_listen, on_secret, on_drain};
+static uint32_t
+preauth_ms(const struct config *c)
+{
+    return c->test_preauth_time > 0 ? (uint32_t)c->test_preauth_time * 1000
+                                    : LIMIT_preauth_ms;
+}
+
+static void
+on_unlisten(void *role, const struct listen_socket *s)
+{
+    struct role_gate *r = role;
+    gate_unlisten(r->gate, s);
+}
+
+static void
+on_settings(void *role, const struct config *c)
+{
+    struct role_gate *r = role;
+    gate_settings(r->gate, c->plaintext_auth, preauth_ms(c));
+}
+
+static const struct role_link_ops link_ops = {
+    .peer = on_peer,
+    .listen = on_listen,
+    .secret = on_secret,
+    .drain = on_drain,
+    .unlisten = on_unlisten,
+    .settings = on_settings,
+};
 
 // A logged-in TLS connection takes two descriptors and one is kept for each before login.
 static unsigned
@@ -74,14 +102,13 @@ begin(void *arg)
         .plaintext_auth = c->plaintext_auth,
         .mail_threads = threads_of(c->mail_threads),
         .preauth_max = preauth_max(),
-        .preauth_ms = c->test_preauth_time > 0 ? (uint32_t)c->test_preauth_time * 1000
-                                               : LIMIT_preauth_ms,
+        .preauth_ms = preauth_ms(c),
         .on_drained = stop,
         .arg = r,
     };
     r->gate = gate_new(&o);
     timer_init(&r->patience, stop, r);
-    r->link = role_link_open(r->start->supervisor, &link_ops, r);
+    r->link = role_link_open(r->start, &link_ops, r);
     role_link_ready(r->link);
     role_probe(r->start);
 }

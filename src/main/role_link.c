@@ -2,8 +2,16 @@
 #include "base/limits.h"
 #include "base/log.h"
 
+// Configurations are kept: another thread's session may still read an old one. A reload without a change sends none.
+struct adopted {
+    struct adopted *next;
+    struct config *config;
+};
+
 struct role_link {
     struct channel *channel;
+    const char *role_name;
+    struct adopted *adopted;
     const struct role_link_ops *ops;
     void *role;
     struct buf name, value;  // of a secret that comes in pieces
@@ -36,11 +44,12 @@ wipe(struct buf *b)
     buf_done(b);
 }
 
+// R_NONE: more pieces are to come. R_OK: l->name and l->value are whole.
 static enum result
-take_secret(struct role_link *l, struct span body)
+take_piece(struct role_link *l, struct span body)
 {
     struct secret s;
-    if (l->ops->secret == NULL || secret_get(body, &s) != R_OK)
+    if (secret_get(body, &s) != R_OK)
         return R_FAIL;
     if (l->name.n > 0 && !span_eq(buf_span(&l->name), s.name))
         return R_FAIL;
@@ -49,11 +58,46 @@ take_secret(struct role_link *l, struct span body)
     buf_put(&l->value, s.value);
     if (l->value.over || l->name.over)
         return R_FAIL;
-    if (s.more)
-        return R_OK;
-    l->ops->secret(l->role, buf_span(&l->name), buf_span(&l->value));
+    return s.more ? R_NONE : R_OK;
+}
+
+static void
+forget_pieces(struct role_link *l)
+{
     wipe(&l->value);
     buf_reset(&l->name);
+}
+
+static enum result
+take_secret(struct role_link *l, struct span body)
+{
+    enum result r = l->ops->secret != NULL ? take_piece(l, body) : R_FAIL;
+    if (r != R_OK)
+        return r == R_NONE ? R_OK : R_FAIL;
+    l->ops->secret(l->role, buf_span(&l->name), buf_span(&l->value));
+    forget_pieces(l);
+    return R_OK;
+}
+
+static enum result
+take_settings(struct role_link *l, struct span body)
+{
+    enum result r = take_piece(l, body);
+    if (r != R_OK)
+        return r == R_NONE ? R_OK : R_FAIL;
+    struct adopted *a = calloc(1, sizeof *a);
+    must(a != NULL);
+    r = config_get(buf_span(&l->value), &a->config);
+    forget_pieces(l);
+    if (r != R_OK) {
+        free(a);
+        return R_FAIL;
+    }
+    a->next = l->adopted;
+    l->adopted = a;
+    log_open(l->role_name, a->config->log_level[0]);
+    if (l->ops->settings != NULL)
+        l->ops->settings(l->role, a->config);
     return R_OK;
 }
 
@@ -78,6 +122,62 @@ take_listen(struct role_link *l, struct span body, int fd)
 }
 
 static enum result
+take_unlisten(struct role_link *l, struct span body)
+{
+    struct listen_socket s;
+    if (l->ops->unlisten == NULL || listen_socket_get(body, &s) != R_OK)
+        return R_FAIL;
+    l->ops->unlisten(l->role, &s);
+    return R_OK;
+}
+
+static enum result
+take_ping(struct role_link *l, struct span body)
+{
+    struct ping p;
+    if (ping_get(body, &p) != R_OK)
+        return R_FAIL;
+    if (l->ops->ping != NULL)
+        l->ops->ping(l->role, p.serial);
+    else
+        role_link_pong(l, p.serial);
+    return R_OK;
+}
+
+static enum result
+take_reloaded(struct role_link *l, struct span body)
+{
+    struct admin_reply r;
+    if (l->ops->reloaded == NULL || admin_reply_get(body, &r) != R_OK)
+        return R_FAIL;
+    l->ops->reloaded(l->role, &r);
+    return R_OK;
+}
+
+// Messages without a descriptor.
+static enum result
+take_plain(struct role_link *l, uint16_t type, struct span body)
+{
+    switch (type) {
+    case MESSAGE_SECRET:
+        return take_secret(l, body);
+    case MESSAGE_SETTINGS:
+        return take_settings(l, body);
+    case MESSAGE_UNLISTEN:
+        return take_unlisten(l, body);
+    case MESSAGE_PING:
+        return take_ping(l, body);
+    case MESSAGE_RELOADED:
+        return take_reloaded(l, body);
+    case MESSAGE_DRAIN:
+        drain(l);
+        return R_OK;
+    default:
+        return R_FAIL;
+    }
+}
+
+static enum result
 take(struct role_link *l, uint16_t type, struct span body, int fd)
 {
     switch (type) {
@@ -85,13 +185,8 @@ take(struct role_link *l, uint16_t type, struct span body, int fd)
         return take_peer(l, body, fd);
     case MESSAGE_LISTEN:
         return take_listen(l, body, fd);
-    case MESSAGE_SECRET:
-        return fd < 0 ? take_secret(l, body) : R_FAIL;
-    case MESSAGE_DRAIN:
-        drain(l);
-        return R_OK;
     default:
-        return R_FAIL;
+        return fd < 0 ? take_plain(l, type, body) : R_FAIL;
     }
 }
 
@@ -107,15 +202,16 @@ on_message(struct channel *c, uint16_t type, struct span body, int fd, void *arg
 }
 
 struct role_link *
-role_link_open(int fd, const struct role_link_ops *ops, void *role)
+role_link_open(const struct role_start *start, const struct role_link_ops *ops, void *role)
 {
     struct role_link *l = calloc(1, sizeof *l);
     must(l != NULL);
     l->ops = ops;
     l->role = role;
+    l->role_name = start->role->name;
     buf_init(&l->name, 64);
-    buf_init(&l->value, LIMIT_certificate);
-    l->channel = channel_new(fd, on_message, on_end, l);
+    buf_init(&l->value, LIMIT_config_packed);  // more than LIMIT_certificate
+    l->channel = channel_new(start->supervisor, on_message, on_end, l);
     return l;
 }
 
@@ -126,6 +222,31 @@ role_link_ready(struct role_link *l)
         channel_send(l->channel, MESSAGE_READY, SPAN_NONE, -1);
 }
 
+static void
+send_number(struct role_link *l, enum message_type type, uint64_t serial)
+{
+    struct ping p = {serial};
+    struct buf b;
+    if (l->channel == NULL)
+        return;
+    buf_init(&b, 64);
+    ping_put(&b, &p);
+    channel_send(l->channel, (uint16_t)type, buf_span(&b), -1);
+    buf_done(&b);
+}
+
+void
+role_link_pong(struct role_link *l, uint64_t serial)
+{
+    send_number(l, MESSAGE_PONG, serial);
+}
+
+void
+role_link_reload(struct role_link *l, uint64_t request)
+{
+    send_number(l, MESSAGE_RELOAD, request);
+}
+
 void
 role_link_close(struct role_link **lp)
 {
@@ -133,6 +254,11 @@ role_link_close(struct role_link **lp)
     if (l == NULL)
         return;
     channel_close(&l->channel);
+    for (struct adopted *a = l->adopted, *next; a != NULL; a = next) {
+        next = a->next;
+        config_free(&a->config);
+        free(a);
+    }
     wipe(&l->value);
     buf_done(&l->name);
     free(l);

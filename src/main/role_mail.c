@@ -121,7 +121,40 @@ on_drain(void *role)
         loop_post(r->homes[i].loop, drain_home, &r->homes[i]);
 }
 
-static const struct role_link_ops link_ops = {on_peer, on_listen, on_secret, on_drain};
+static void
+on_unlisten(void *role, const struct listen_socket *s)
+{
+    mail_door_close(role, s);
+}
+
+static void
+on_settings(void *role, const struct config *c)
+{
+    mail_reload_settings(role, c);
+}
+
+static void
+on_ping(void *role, uint64_t serial)
+{
+    mail_reload_ping(role, serial);
+}
+
+static void
+on_reloaded(void *role, const struct admin_reply *r)
+{
+    mail_reload_answer(role, r);
+}
+
+static const struct role_link_ops link_ops = {
+    .peer = on_peer,
+    .listen = on_listen,
+    .secret = on_secret,
+    .drain = on_drain,
+    .unlisten = on_unlisten,
+    .settings = on_settings,
+    .ping = on_ping,
+    .reloaded = on_reloaded,
+};
 
 // ---- keeping: what retention has released ----
 
@@ -151,7 +184,7 @@ static void
 begin(void *arg)
 {
     struct mail_role *r = arg;
-    r->link = role_link_open(r->start->supervisor, &link_ops, r);
+    r->link = role_link_open(r->start, &link_ops, r);
     timer_init(&r->keeping, on_keeping, r);
     timer_set(&r->keeping, KEEPING_MS);
     role_link_ready(r->link);
@@ -221,7 +254,7 @@ open_mail(struct mail_role *r)
         .store = r->store,
         .homes = loops,
         .home_count = r->home_count,
-        .folder_language = span_str(c->folder_language),
+        .folder_language = c->folder_language,
         .message_size_max = c->message_size_max,
         .test_ack_before_commit = TEST_ACK_BEFORE_COMMIT,
     };
@@ -243,7 +276,8 @@ make_homes(struct mail_role *r)
     r->homes = calloc(r->home_count, sizeof *r->homes);
     must(r->homes != NULL);
     for (unsigned i = 0; i < r->home_count; i++)
-        r->homes[i] = (struct home){.role = r, .index = i, .loop = loop_new()};
+        r->homes[i] = (struct home){
+            .role = r, .index = i, .loop = loop_new(), .config = r->start->config};
 }
 
 // The first home is this thread; it also listens to the supervisor.
@@ -269,6 +303,7 @@ close_all(struct mail_role *r)
     mail_free(&r->mail);
     store_close(&r->store);
     role_link_close(&r->link);
+    mail_reload_ping_free(r);
     for (unsigned i = 0; i < r->home_count; i++)
         loop_free(&r->homes[i].loop);
     free(r->homes);

@@ -46,18 +46,49 @@ read_certificates(const struct config *c, struct secrets *s, struct fault *f)
     return r;
 }
 
-enum result
-secrets_read(struct supervisor *sup, struct fault *f)
+static enum result
+read_all(struct secrets *s, const struct config *c, struct fault *f)
 {
-    const struct config *c = sup->options.config;
-    struct secrets *s = &sup->secrets;
-    random_bytes(s->ticket, sizeof s->ticket);
-    random_bytes(s->session, sizeof s->session);
     s->certificates = c->tls_certificate.n;
     s->chains = calloc(s->certificates + 1, sizeof *s->chains);
     s->keys = calloc(s->certificates + 1, sizeof *s->keys);
     must(s->chains != NULL && s->keys != NULL);
     return read_certificates(c, s, f);
+}
+
+enum result
+secrets_read(struct supervisor *s, struct fault *f)
+{
+    random_bytes(s->secrets.ticket, sizeof s->secrets.ticket);
+    random_bytes(s->secrets.session, sizeof s->secrets.session);
+    return read_all(&s->secrets, s->options.config, f);
+}
+
+static bool
+same_certificates(const struct secrets *a, const struct secrets *b)
+{
+    bool same = a->certificates == b->certificates;
+    for (size_t i = 0; same && i < a->certificates; i++)
+        same = span_eq(buf_span(&a->chains[i]), buf_span(&b->chains[i])) &&
+               span_eq(buf_span(&a->keys[i]), buf_span(&b->keys[i]));
+    return same;
+}
+
+enum result
+secrets_follow(struct secrets *s, const struct config *c, const struct secrets *now,
+               bool *changed_out, struct fault *f)
+{
+    *s = (struct secrets){0};
+    memcpy(s->ticket, now->ticket, sizeof s->ticket);
+    memcpy(s->session, now->session, sizeof s->session);
+    if (read_all(s, c, f) != R_OK) {
+        secrets_free(s);
+        return R_FAIL;
+    }
+    *changed_out = !same_certificates(s, now);
+    if (*changed_out)
+        random_bytes(s->session, sizeof s->session);
+    return R_OK;
 }
 
 void

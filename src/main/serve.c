@@ -11,6 +11,12 @@ say_ready(void *arg, struct fault *f)
     return R_OK;
 }
 
+static enum result
+load(void *arg, struct config **c_out, struct fault *f)
+{
+    return verb_config(arg, c_out, f);
+}
+
 int
 verb_serve(const struct verb_options *o, const char *const *args, size_t n)
 {
@@ -20,10 +26,9 @@ verb_serve(const struct verb_options *o, const char *const *args, size_t n)
     if (verb_config(o, &c, &f) != R_OK)
         return output_fault(&f, 1);
     log_open("supervisor", c->log_level[0]);
-    if (c->imap.n + c->imaps.n + c->lmtp.n == 0)
-        log_warning("main", "no imap, imaps or lmtp addresses are configured: only the "
-                            "admin socket is served");
-    struct supervisor_options s = {.config = c, .on_ready = say_ready};
+    struct verb_options again = *o;
+    struct supervisor_options s = {
+        .config = c, .on_ready = say_ready, .load = load, .load_arg = &again};
     int code = supervisor_run(&s);
     config_free(&c);
     return code;

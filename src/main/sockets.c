@@ -1,104 +1,283 @@
 #include "main/process.h"
 #include "base/limits.h"
+#include "base/log.h"
+#include "os/activation.h"
 #include "os/listen.h"
 #include <pwd.h>
 #include <sys/stat.h>
 
 enum { MODE_OWNER = 0600, MODE_GROUP = 0660 };
 
-static enum result
-open_one(struct supervisor *s, struct socket_row row, unsigned mode, struct fault *f)
+// Names as in the configuration, and of FileDescriptorName= in a socket unit.
+static const struct service_row services[] = {
+    {"imap", "imap", "gate", TLS_STARTTLS, offsetof(struct config, imap)},
+    {"imaps", "imap", "gate", TLS_IMPLICIT, offsetof(struct config, imaps)},
+    {"lmtp", "lmtp", "mail", TLS_NONE, offsetof(struct config, lmtp)},
+};
+enum { SERVICES = sizeof services / sizeof services[0] };
+static const struct service_row admin = {"admin", "admin", "mail", TLS_NONE, 0};
+
+static const struct config_list *
+list_of(const struct config *c, const struct service_row *service)
 {
-    struct fault why;
-    if (listen_open(span_str(row.address), mode, &row.fd, &why) != R_OK)
-        return fault_set(f, why.kind, "%s: %.80s: %.90s", row.service, row.address,
-                         why.why);
-    s->sockets[s->socket_count++] = row;
-    return R_OK;
+    return (const struct config_list *)((const char *)c + service->list);
 }
 
-static enum result
-open_list(struct supervisor *s, const struct config_list *list, struct socket_row row,
-          struct fault *f)
+static struct socket_row *
+add_row(struct socket_table *t, const struct service_row *service, const char *address,
+        int fd)
 {
-    for (size_t i = 0; i < list->n; i++) {
-        row.address = list->items[i];
-        if (open_one(s, row, geteuid() == 0 ? MODE_OWNER : MODE_GROUP, f) != R_OK)
-            return R_FAIL;
-    }
-    return R_OK;
+    must(t->n < t->max);
+    struct socket_row *row = &t->rows[t->n++];
+    *row = (struct socket_row){.service = service, .address = strdup(address), .fd = fd};
+    must(row->address != NULL);
+    return row;
+}
+
+static void
+table_init(struct socket_table *t, const struct config *c)
+{
+    *t = (struct socket_table){.max = ACTIVATION_MAX + 1};
+    for (size_t i = 0; i < SERVICES; i++)
+        t->max += list_of(c, &services[i])->n;
+    t->rows = calloc(t->max, sizeof *t->rows);
+    must(t->rows != NULL);
+}
+
+static struct socket_row *
+find_address(const struct socket_table *t, const char *address)
+{
+    for (size_t i = 0; i < t->n; i++)
+        if (span_eq(span_str(t->rows[i].address), span_str(address)))
+            return &t->rows[i];
+    return NULL;
+}
+
+static const char *
+unix_path(const char *address)
+{
+    struct span prefix = SPAN("unix:");
+    return span_starts(span_str(address), prefix) ? address + prefix.n : NULL;
 }
 
 // Whose LMTP's unix sockets are: who is configured, or Postfix, or we.
 static struct user_ids
-lmtp_owner(const struct supervisor *s)
+lmtp_owner(const struct supervisor *s, const struct config *c)
 {
-    const char *name = s->options.config->lmtp_user;
     struct user_ids ids;
     struct fault none;
-    return user_find(name[0] ? name : "postfix", &ids, &none) == R_OK ? ids : s->ids;
+    const char *name = c->lmtp_user[0] ? c->lmtp_user : "postfix";
+    return user_find(name, &ids, &none) == R_OK ? ids : s->ids;
 }
 
 static enum result
-give_away(const char *address, struct user_ids ids, struct fault *f)
+give_away(const struct supervisor *s, const struct config *c, const struct socket_row *row,
+          struct fault *f)
 {
-    static const char prefix[] = "unix:";
-    must(address != NULL);
-    if (geteuid() != 0 || strncmp(address, prefix, sizeof prefix - 1) != 0)
+    const char *path = unix_path(row->address);
+    if (geteuid() != 0 || path == NULL)
         return R_OK;
-    const char *path = address + sizeof prefix - 1;
+    bool lmtp = span_eq(span_str(row->service->name), SPAN("lmtp"));
+    struct user_ids ids = lmtp ? lmtp_owner(s, c) : s->ids;
     return chown(path, ids.uid, ids.gid) == 0 ? R_OK
                                               : fault_errno(f, FAULT_UNAVAILABLE, path);
 }
 
 static enum result
-give_all_away(struct supervisor *s, struct fault *f)
+open_one(const struct supervisor *s, const struct config *c, struct socket_table *next,
+         const struct service_row *service, const char *address, struct fault *f)
 {
-    for (size_t i = 0; i < s->socket_count; i++) {
-        const struct socket_row *row = &s->sockets[i];
-        bool lmtp = span_eq(span_str(row->service), SPAN("lmtp"));
-        if (give_away(row->address, lmtp ? lmtp_owner(s) : s->ids, f) != R_OK)
-            return R_FAIL;
-    }
+    bool own = service == &admin || geteuid() == 0;
+    struct fault why;
+    int fd;
+    if (listen_open(span_str(address), own ? MODE_OWNER : MODE_GROUP, &fd, &why) != R_OK)
+        return fault_set(f, why.kind, "%s: %.80s: %.90s", service->name, address, why.why);
+    struct socket_row *row = add_row(next, service, address, fd);
+    row->fresh = true;
+    return give_away(s, c, row, f);
+}
+
+// An address that is open stays open, also when another service takes it over.
+static enum result
+plan_one(const struct supervisor *s, const struct config *c, struct socket_table *next,
+         const struct service_row *service, const char *address, struct fault *f)
+{
+    const struct socket_row *twice = find_address(next, address),
+                            *now = find_address(&s->sockets, address);
+    if (twice != NULL && twice->given && twice->service == service)
+        return R_OK;
+    if (twice != NULL)
+        return fault_set(f, FAULT_BAD, "%s: %.100s is used by %s already", service->name,
+                         address, twice->service->name);
+    if (now == NULL)
+        return open_one(s, c, next, service, address, f);
+    add_row(next, service, address, now->fd);
     return R_OK;
 }
 
 static enum result
-open_admin(struct supervisor *s, struct fault *f)
+plan_service(const struct supervisor *s, const struct config *c, struct socket_table *next,
+             const struct service_row *service, struct fault *f)
 {
-    static char address[4200];
-    snprintf(address, sizeof address, "unix:%s/admin.sock", s->options.config->data);
-    return open_one(s, (struct socket_row){"admin", "mail", TLS_NONE, address, -1},
-                    MODE_OWNER, f);
+    const struct config_list *list = list_of(c, service);
+    for (size_t i = 0; i < list->n; i++)
+        if (plan_one(s, c, next, service, list->items[i], f) != R_OK)
+            return R_FAIL;
+    return R_OK;
+}
+
+// What no configuration names: the admin socket, and those of the service manager.
+static void
+keep_standing(const struct supervisor *s, struct socket_table *next)
+{
+    for (size_t i = 0; i < s->sockets.n; i++) {
+        const struct socket_row *row = &s->sockets.rows[i];
+        if (row->given || row->service == &admin)
+            add_row(next, row->service, row->address, row->fd)->given = row->given;
+    }
+}
+
+static enum result
+check_certificate(const struct config *c, const struct socket_table *t, struct fault *f)
+{
+    for (size_t i = 0; i < t->n; i++)
+        if (t->rows[i].service->tls == TLS_IMPLICIT && c->tls_certificate.n == 0)
+            return fault_set(f, FAULT_BAD, "%s on %.100s needs tls { certificate = ... }",
+                             t->rows[i].service->name, t->rows[i].address);
+    return R_OK;
+}
+
+enum result
+sockets_plan(const struct supervisor *s, const struct config *c, struct socket_table *next,
+             struct fault *f)
+{
+    table_init(next, c);
+    keep_standing(s, next);
+    enum result r = check_certificate(c, next, f);
+    for (size_t i = 0; r == R_OK && i < SERVICES; i++)
+        r = plan_service(s, c, next, &services[i], f);
+    if (r != R_OK)
+        sockets_discard(next);
+    return r;
+}
+
+static void
+close_row(const struct socket_row *row)
+{
+    const char *path = unix_path(row->address);
+    close(row->fd);
+    if (path != NULL && !row->given)
+        (void)unlink(path);  // a stale one is replaced at the next start
+}
+
+static void
+free_table(struct socket_table *t)
+{
+    for (size_t i = 0; i < t->n; i++)
+        free(t->rows[i].address);
+    free(t->rows);
+    *t = (struct socket_table){0};
+}
+
+void
+sockets_discard(struct socket_table *next)
+{
+    for (size_t i = 0; i < next->n; i++)
+        if (next->rows[i].fresh)
+            close_row(&next->rows[i]);
+    free_table(next);
+}
+
+static bool
+same_service(const struct socket_row *a, const struct socket_row *b)
+{
+    return a != NULL && b != NULL && a->service == b->service;
+}
+
+void
+sockets_commit(struct supervisor *s, struct socket_table *next)
+{
+    for (size_t i = 0; i < s->sockets.n; i++) {
+        const struct socket_row *row = &s->sockets.rows[i],
+                                *stays = find_address(next, row->address);
+        if (!same_service(stays, row))
+            wiring_unlisten(s, row);
+        if (stays == NULL)
+            close_row(row);
+    }
+    for (size_t i = 0; i < next->n; i++) {
+        struct socket_row *row = &next->rows[i];
+        row->fresh = false;
+        if (!same_service(find_address(&s->sockets, row->address), row))
+            wiring_listen(s, row);
+    }
+    free_table(&s->sockets);
+    s->sockets = *next;
+}
+
+static enum result
+open_admin(struct supervisor *s, const struct config *c, struct fault *f)
+{
+    char address[4200];
+    snprintf(address, sizeof address, "unix:%s/admin.sock", c->data);
+    return open_one(s, c, &s->sockets, &admin, address, f);
+}
+
+static const struct service_row *
+service_find(const char *name)
+{
+    for (size_t i = 0; i < SERVICES; i++)
+        if (span_eq(span_str(name), span_str(services[i].name)))
+            return &services[i];
+    return NULL;
+}
+
+// All are taken into the table, so that a refusal closes all; then they are judged.
+static enum result
+take_given(struct supervisor *s, struct fault *f)
+{
+    static struct activated given[ACTIVATION_MAX];
+    size_t n = 0;
+    enum result r = R_OK;
+    if (activation_take(given, &n, f) != R_OK)
+        return R_FAIL;
+    for (size_t i = 0; i < n; i++) {
+        const struct service_row *service = service_find(given[i].name);
+        if (service == NULL && r == R_OK)
+            r = fault_set(f, FAULT_BAD,
+                          "LISTEN_FDNAMES: there is no service '%.40s'; use "
+                          "FileDescriptorName=imap, imaps or lmtp",
+                          given[i].name);
+        add_row(&s->sockets, service ? service : &services[0], given[i].address,
+                given[i].fd)
+            ->given = true;
+        if (r == R_OK)
+            log_info("main", "%s on %s comes from the service manager", given[i].name,
+                     given[i].address);
+    }
+    return r;
 }
 
 enum result
 sockets_open(struct supervisor *s, struct fault *f)
 {
     const struct config *c = s->options.config;
-    s->sockets = calloc(c->imap.n + c->imaps.n + c->lmtp.n + 1, sizeof *s->sockets);
-    must(s->sockets != NULL);
-    if (open_admin(s, f) != R_OK ||
-        open_list(s, &c->imap, (struct socket_row){"imap", "gate", TLS_STARTTLS, "", -1},
-                  f) != R_OK ||
-        open_list(s, &c->imaps, (struct socket_row){"imap", "gate", TLS_IMPLICIT, "", -1},
-                  f) != R_OK ||
-        open_list(s, &c->lmtp, (struct socket_row){"lmtp", "mail", TLS_NONE, "", -1}, f) !=
-            R_OK)
+    struct socket_table next;
+    table_init(&s->sockets, c);
+    if (take_given(s, f) != R_OK || open_admin(s, c, f) != R_OK ||
+        sockets_plan(s, c, &next, f) != R_OK)
         return R_FAIL;
-    return give_all_away(s, f);
+    sockets_commit(s, &next);
+    if (s->sockets.n == 1)
+        log_warning("main", "no imap, imaps or lmtp addresses are configured: only the "
+                            "admin socket is served");
+    return R_OK;
 }
 
 void
 sockets_close(struct supervisor *s)
 {
-    for (size_t i = 0; i < s->socket_count; i++) {
-        struct span a = span_str(s->sockets[i].address), prefix = SPAN("unix:");
-        close(s->sockets[i].fd);
-        if (span_starts(a, prefix))
-            (void)unlink(a.p + prefix.n);  // a stale one is replaced at the next start
-    }
-    free(s->sockets);
-    s->sockets = NULL;
-    s->socket_count = 0;
+    for (size_t i = 0; i < s->sockets.n; i++)
+        close_row(&s->sockets.rows[i]);
+    free_table(&s->sockets);
 }

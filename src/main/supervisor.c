@@ -53,6 +53,8 @@ drain(struct supervisor *s, int code)
     }
     s->draining = true;
     s->code = code;
+    watch_tell(s, "STOPPING=1\nSTATUS=saying goodbye");
+    reload_refuse(s);
     timer_set(&s->patience, PATIENCE_MS);
     for (size_t i = 0; i < s->process_count; i++) {
         timer_clear(&s->processes[i].restart);
@@ -68,6 +70,9 @@ supervisor_on_exit(struct process *p, int status)
 {
     struct supervisor *s = p->supervisor;
     bool settings = WIFEXITED(status) && WEXITSTATUS(status) == ROLE_EXIT_SETTINGS;
+    if (span_eq(span_str(p->role->name), SPAN("mail")))
+        reload_forget(s);
+    reload_check(s);
     if (s->draining) {
         drain_auth(s);
         check_over(s);
@@ -89,8 +94,11 @@ supervisor_on_ready(struct process *p)
     if (s->said_ready)
         return;
     s->said_ready = true;
-    if (s->options.on_ready == NULL || s->options.on_ready(s->options.arg, &f) == R_OK)
+    if (s->options.on_ready == NULL || s->options.on_ready(s->options.arg, &f) == R_OK) {
+        watch_tell(s, "READY=1\nSTATUS=serving");
+        reload_check(s);
         return;
+    }
     log_error("main", "%s", f.why);
     drain(s, 1);
 }
@@ -106,10 +114,9 @@ on_signal(evutil_socket_t signal, short what, void *arg)
 static void
 on_hangup(evutil_socket_t signal, short what, void *arg)
 {
-    (void)signal, (void)what, (void)arg;
-    log_warning(
-        "main",
-        "SIGHUP: this version reads its configuration at the start only; restart it");
+    (void)signal, (void)what;
+    log_info("main", "SIGHUP: reloading");
+    reload_start(arg);
 }
 
 static struct event *
@@ -148,6 +155,7 @@ begin(void *arg)
         add_process(s, "gate", i);
     for (size_t i = 0; i < s->process_count; i++)
         process_start(&s->processes[i]);
+    watch_begin(s);
 }
 
 // Roles lower it to what their row says; what they may have is what the supervisor has.
@@ -176,6 +184,8 @@ finish(struct supervisor *s)
         if (s->signals[i] != NULL)
             event_free(s->signals[i]);
     timer_clear(&s->patience);
+    watch_close(s);
+    reload_free(s);
     sockets_close(s);
     secrets_free(&s->secrets);
     free(s->processes);
@@ -188,6 +198,7 @@ supervisor_run(const struct supervisor_options *o)
     struct fault f;
     signal(SIGPIPE, SIG_IGN);
     raise_limits();
+    watch_open(&s);
     if (prepare(&s, &f) != R_OK) {
         log_error("main", "%s", f.why);
         finish(&s);

@@ -32,7 +32,7 @@ send_packed(struct process *p, enum message_type type, struct buf *b, int fd)
 }
 
 static void
-send_secret(struct process *p, const char *name, struct span value)
+send_pieces(struct process *p, enum message_type type, const char *name, struct span value)
 {
     do {
         struct span piece = span_slice(value, 0, SECRET_PIECE);
@@ -41,18 +41,20 @@ send_secret(struct process *p, const char *name, struct span value)
         struct buf b;
         buf_init(&b, LIMIT_channel_message);
         secret_put(&b, &s);
-        send_packed(p, MESSAGE_SECRET, &b, -1);
+        send_packed(p, type, &b, -1);
     } while (value.n > 0);
 }
 
 static void
-send_secrets(struct process *p)
+send_secret(struct process *p, const char *name, struct span value)
+{
+    send_pieces(p, MESSAGE_SECRET, name, value);
+}
+
+static void
+send_certificates(struct process *p)
 {
     const struct secrets *s = &p->supervisor->secrets;
-    if (is(p, "auth") || is(p, "mail"))
-        send_secret(p, "ticket", span_of(s->ticket, sizeof s->ticket));
-    if (!is(p, "gate") || s->certificates == 0)
-        return;
     for (size_t i = 0; i < s->certificates; i++) {
         send_secret(p, "certificate", buf_span(&s->chains[i]));
         send_secret(p, "key", buf_span(&s->keys[i]));
@@ -61,24 +63,44 @@ send_secrets(struct process *p)
 }
 
 static void
+send_secrets(struct process *p)
+{
+    const struct secrets *s = &p->supervisor->secrets;
+    if (is(p, "auth") || is(p, "mail"))
+        send_secret(p, "ticket", span_of(s->ticket, sizeof s->ticket));
+    if (is(p, "gate") && s->certificates > 0)
+        send_certificates(p);
+}
+
+static void
+send_socket(struct process *p, enum message_type type, const struct socket_row *row, int fd)
+{
+    struct listen_socket l = {span_str(row->service->service), row->service->tls,
+                              span_str(row->address)};
+    struct buf b;
+    buf_init(&b, LIMIT_channel_message);
+    listen_socket_put(&b, &l);
+    send_packed(p, type, &b, fd);
+}
+
+static void
+send_listen(struct process *p, const struct socket_row *row)
+{
+    if (!is(p, row->service->role))
+        return;
+    int fd = fcntl(row->fd, F_DUPFD_CLOEXEC, 0);
+    if (fd >= 0)
+        send_socket(p, MESSAGE_LISTEN, row, fd);
+    else
+        log_error("main", "no descriptor for %s", row->address);
+}
+
+static void
 send_sockets(struct process *p)
 {
-    const struct supervisor *s = p->supervisor;
-    for (size_t i = 0; i < s->socket_count; i++) {
-        const struct socket_row *row = &s->sockets[i];
-        if (!is(p, row->role))
-            continue;
-        int fd = fcntl(row->fd, F_DUPFD_CLOEXEC, 0);
-        if (fd < 0) {
-            log_error("main", "no descriptor for %s", row->address);
-            continue;
-        }
-        struct listen_socket l = {span_str(row->service), row->tls, span_str(row->address)};
-        struct buf b;
-        buf_init(&b, LIMIT_channel_message);
-        listen_socket_put(&b, &l);
-        send_packed(p, MESSAGE_LISTEN, &b, fd);
-    }
+    const struct socket_table *t = &p->supervisor->sockets;
+    for (size_t i = 0; i < t->n; i++)
+        send_listen(p, &t->rows[i]);
 }
 
 static void
@@ -133,4 +155,57 @@ wiring_introduce(struct process *p)
             connect_by(&wires[k], p, q);
     }
     send_sockets(p);
+}
+
+// ---- reload ----
+
+// The next that runs, from *at on.
+static struct process *
+next_running(struct supervisor *s, size_t *at)
+{
+    while (*at < s->process_count) {
+        struct process *p = &s->processes[(*at)++];
+        if (p->channel != NULL)
+            return p;
+    }
+    return NULL;
+}
+
+void
+wiring_settings(struct supervisor *s)
+{
+    struct buf b;
+    buf_init(&b, LIMIT_config_packed);
+    config_put(&b, s->options.config);
+    must(!b.over);
+    size_t at = 0;
+    for (struct process *p; (p = next_running(s, &at)) != NULL;)
+        send_pieces(p, MESSAGE_SETTINGS, "settings", buf_span(&b));
+    buf_done(&b);
+}
+
+void
+wiring_certificates(struct supervisor *s)
+{
+    size_t at = 0;
+    for (struct process *p; (p = next_running(s, &at)) != NULL;)
+        if (is(p, "gate"))
+            send_certificates(p);
+}
+
+void
+wiring_listen(struct supervisor *s, const struct socket_row *row)
+{
+    size_t at = 0;
+    for (struct process *p; (p = next_running(s, &at)) != NULL;)
+        send_listen(p, row);
+}
+
+void
+wiring_unlisten(struct supervisor *s, const struct socket_row *row)
+{
+    size_t at = 0;
+    for (struct process *p; (p = next_running(s, &at)) != NULL;)
+        if (is(p, row->service->role))
+            send_socket(p, MESSAGE_UNLISTEN, row, -1);
 }

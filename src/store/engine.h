@@ -59,7 +59,7 @@ struct store {
     const struct engine *engine;
     const struct codec *codec;
     char *path;
-    uint32_t retention_s;
+    _Atomic uint32_t retention_s;
     bool restoring;
     _Atomic uint64_t last_id;
     store_report_fn *report;

@@ -71,6 +71,12 @@ store_open_restoring(const struct store_options *o, struct store **s_out, struct
 }
 
 void
+store_retention(struct store *s, uint32_t seconds)
+{
+    s->retention_s = seconds;
+}
+
+void
 store_close(struct store **s)
 {
     if (!*s)

@@ -38,6 +38,7 @@ struct store_options {
 // data/lock; FAULT_INUSE when another process has it.
 enum result store_open(const struct store_options *o, struct store **s_out,
                        struct fault *f) MUST_CHECK;
+void store_retention(struct store *s, uint32_t seconds);  // from any thread
 void store_close(struct store **s);  // checkpoints and closes; no task may be inside
 // The index in this data directory is not to be trusted: the next store_open makes it anew from the journal.
 // For the handler of SIGBUS, SIGSEGV and SIGABRT (async-signal-safe).

@@ -1,0 +1,299 @@
+"""Reload: what the new configuration says holds for what comes, what runs goes on, and a wrong one changes nothing."""
+import os
+import signal
+import socket
+import ssl
+import threading
+import time
+
+import pytest
+
+from lib.client import Imap, Lmtp, Refused
+from lib.peers import free_ports, make_certificate
+from lib.server import PASSWORD, run_verb
+from lib.wire import Closed, Wire
+
+from .manager import Managed
+
+MAIL = b"From: a@example.org\r\nSubject: x\r\n\r\nhello\r\n"
+
+
+@pytest.fixture
+def server():
+    own = Managed()
+    own.wait_log("is ready")
+    yield own
+    own.stop()
+
+
+def reload(server):
+    return run_verb("reload", "--data", server.data).decode()
+
+
+def refused(server):
+    """What the verb says when the reload is refused."""
+    with pytest.raises(RuntimeError) as error:
+        reload(server)
+    return str(error.value)
+
+
+def login(server, tls=False):
+    return Imap(("127.0.0.1", server.ports["imaps" if tls else "imap"]), "alice", PASSWORD, tls=tls)
+
+
+def certificate(server):
+    return ssl.get_server_certificate(("127.0.0.1", server.ports["imaps"]))
+
+
+def capabilities(server):
+    wire = Wire(("127.0.0.1", server.ports["imap"]))
+    wire.line()
+    wire.send(b"a CAPABILITY\r\n")
+    line = wire.line()
+    wire.close()
+    return line
+
+
+def lists(server, service):
+    """Whether somebody accepts on the service's port."""
+    try:
+        socket.create_connection(("127.0.0.1", server.ports[service]), timeout=5).close()
+        return True
+    except ConnectionRefusedError:
+        return False
+
+
+def test_nothing_changed(server):
+    assert "nothing" in reload(server)
+
+
+def test_new_certificate_and_old_sessions(server):
+    before = certificate(server)
+    session, plain = login(server, tls=True), login(server)
+    old = session.wire.sock.getpeercert(binary_form=True)
+    make_certificate(server.dir)
+    assert reload(server) == "reloaded: other certificates\n"
+    assert certificate(server) != before
+    assert certificate(server) == (server.dir / "cert.pem").read_text()
+    session.command("NOOP")
+    plain.append("INBOX", MAIL)
+    assert session.select("INBOX")["EXISTS"] == 1
+    assert session.wire.sock.getpeercert(binary_form=True) == old
+    session.close()
+    plain.close()
+
+
+def test_handshake_under_way_and_starttls(server):
+    """Connections that were opened before the reload and ask for TLS after it."""
+    silent = socket.create_connection(("127.0.0.1", server.ports["imaps"]))
+    greeted = Wire(("127.0.0.1", server.ports["imap"]))
+    greeted.line()
+    make_certificate(server.dir)
+    reload(server)
+    new = ssl.PEM_cert_to_DER_cert((server.dir / "cert.pem").read_text())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with context.wrap_socket(silent, server_hostname="localhost") as late:
+        assert late.getpeercert(binary_form=True) == new
+        assert late.recv(10).startswith(b"* OK")
+    greeted.send(b"a STARTTLS\r\n")
+    assert greeted.line().startswith(b"a OK")
+    greeted.start_tls()
+    assert greeted.sock.getpeercert(binary_form=True) == new
+    greeted.close()
+
+
+def test_signal(server):
+    make_certificate(server.dir)
+    server.process.send_signal(signal.SIGHUP)
+    server.wait_log("reloaded: other certificates")
+    assert certificate(server) == (server.dir / "cert.pem").read_text()
+
+
+@pytest.mark.parametrize("line, why", [
+    ("plaintext_auth = maybe", "posthorn.conf:LAST: 'plaintext_auth' cannot be 'maybe'"),
+    ("retentoin = 3d", "posthorn.conf:LAST: there is no setting 'retentoin'; did you mean 'retention'?"),
+    ("memory_soft = 5G", "memory_hard must not be below memory_soft"),
+    ('tls { certificate = "/nowhere.pem"  key = "/nowhere.pem" }', "/nowhere.pem"),
+    ('imaps = { "127.0.0.1:1", "127.0.0.1:1" }', "is used by imaps already"),
+])
+def test_wrong_configuration_changes_nothing(server, line, why):
+    text = server.config.read_text() + 'message_size_max = "1M"\nhostname = "other"\n' + line + "\n"
+    server.config.write_text(text)
+    why = why.replace("LAST", str(text.count("\n")))
+    session = login(server)
+    before = capabilities(server)
+    said = refused(server)
+    assert "the old configuration stays" in said and why in said, said
+    server.wait_log("reload: the old configuration stays")
+    assert capabilities(server) == before
+    session.command("NOOP")
+    session.close()
+    for service in ("imap", "imaps", "lmtp"):
+        assert lists(server, service)
+
+
+def test_wrong_certificate_changes_nothing(server):
+    before = certificate(server)
+    (server.dir / "key.pem").write_text("nonsense")
+    assert "cert.pem: no key in PEM form" in refused(server)
+    assert certificate(server) == before
+    make_certificate(server.dir)
+    reload(server)
+    assert certificate(server) != before
+
+
+def test_settings_that_change_live(server):
+    session = login(server)
+    assert b"AUTH=PLAIN" in capabilities(server)
+    server.settings.update(plaintext_auth=False, message_size_max="5K", log_level="debug", lmtp_networks=["10.0.0.0/8"])
+    server.write_config()
+    said = reload(server)
+    assert said.split("changed ")[1] == "lmtp_networks, plaintext_auth, message_size_max, log_level\n"
+    assert b"LOGINDISABLED" in capabilities(server)
+    with pytest.raises(Refused, match="TOOBIG|LIMIT"):
+        session.append("INBOX", MAIL + b"x" * 6000)
+    with pytest.raises((Closed, Refused, OSError)):
+        Lmtp(("127.0.0.1", server.ports["lmtp"]))
+    session.close()
+    server.settings.update(plaintext_auth=True, message_size_max="1M", log_level="info", lmtp_networks=["127.0.0.0/8"])
+    server.write_config()
+    reload(server)
+    again = login(server)
+    again.append("INBOX", MAIL + b"x" * 6000)
+    Lmtp(("127.0.0.1", server.ports["lmtp"])).close()
+    again.close()
+
+
+def test_local_domains(server):
+    server.user_add("dora@example.org")
+    with pytest.raises(Refused):
+        Imap(("127.0.0.1", server.ports["imap"]), "dora", PASSWORD)
+    server.settings["local_domains"] = ["example.org"]
+    server.write_config()
+    assert "local_domains" in reload(server)
+    Imap(("127.0.0.1", server.ports["imap"]), "dora", PASSWORD).close()
+
+
+def test_listeners_come_and_go(server):
+    session = login(server)
+    old = dict(server.ports)
+    server.ports.update(dict(zip(("imap", "lmtp"), free_ports(2))))
+    server.write_config()
+    assert reload(server) == "reloaded: changed imap, lmtp\n"
+    for service in ("imap", "imaps", "lmtp"):
+        assert lists(server, service)
+    session.append("INBOX", MAIL)
+    session.close()
+    new, server.ports = server.ports, old
+    assert not lists(server, "imap") and not lists(server, "lmtp")
+    server.ports = new
+    login(server).close()
+    Lmtp(("127.0.0.1", new["lmtp"])).close()
+
+
+def test_unix_sockets_come_and_go(server):
+    path = server.dir / "lmtp.sock"
+    server.settings["lmtp"] = [f"unix:{path}"]
+    server.write_config()
+    server.config.write_text("\n".join(l for l in server.config.read_text().split("\n") if not l.startswith("lmtp = { \"127")))
+    reload(server)
+    lmtp = Lmtp(str(path))
+    del server.settings["lmtp"]
+    server.write_config()
+    reload(server)
+    assert not path.exists()
+    lmtp.deliver("alice", MAIL)
+    lmtp.close()
+
+
+def test_a_port_changes_its_service(server):
+    server.ports["imap"], server.ports["imaps"] = server.ports["imaps"], server.ports["imap"]
+    server.write_config()
+    assert "imap, imaps" in reload(server)
+    login(server).close()
+    login(server, tls=True).close()
+
+
+def test_a_port_in_use(server):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        server.config.write_text(server.config.read_text() + f'imap = {{ "127.0.0.1:{taken.getsockname()[1]}" }}\n')
+        assert "Address already in use" in refused(server)
+    login(server).close()
+
+
+def test_what_needs_a_restart_is_named(server):
+    data = server.data
+    server.data = server.dir / "elsewhere"
+    server.settings.update(mail_threads=3, retention="3d")
+    text = server.config.read_text()
+    server.config.write_text(text.replace(str(data), str(server.data)).replace("mail_threads = 2", "mail_threads = 3"))
+    server.data = data
+    said = reload(server)
+    assert "needs a restart: data, mail_threads" in said, said
+    server.wait_log("reload: needs a restart: data, mail_threads")
+    # a gate that dies now must not learn of them either
+    os.kill(server.roles()["gate"][0], signal.SIGKILL)
+    server.wait_log("was ended by signal 9")
+    end = time.monotonic() + 60
+    while True:
+        try:
+            login(server).close()
+            break
+        except (OSError, Closed, Refused):
+            assert time.monotonic() < end
+            time.sleep(0.1)
+
+
+def test_certificates_withdrawn(server):
+    text = server.config.read_text()
+    server.config.write_text("\n".join(l for l in text.split("\n") if not l.startswith(("tls", "imaps"))))
+    session = login(server, tls=True)
+    assert "other certificates" in reload(server)
+    assert b"STARTTLS" not in capabilities(server)
+    assert not lists(server, "imaps")
+    session.command("NOOP")
+    session.close()
+    server.config.write_text(text)
+    reload(server)
+    assert b"STARTTLS" in capabilities(server)
+    login(server, tls=True).close()
+
+
+def test_under_load(server):
+    """20 reloads with other certificates: no session, no login and no delivery fails."""
+    wrong, over = [], threading.Event()
+
+    def noop(tls):
+        session = login(server, tls)
+        while not over.is_set():
+            session.command("NOOP")
+        session.close()
+
+    def logins():
+        while not over.is_set():
+            login(server, True).close()
+
+    def deliveries():
+        while not over.is_set():
+            lmtp = Lmtp(("127.0.0.1", server.ports["lmtp"]))
+            lmtp.deliver("bob", MAIL)
+            lmtp.close()
+
+    def keep(fn, *args):
+        try:
+            fn(*args)
+        except Exception as error:  # what went wrong is the result
+            wrong.append(repr(error))
+
+    threads = [threading.Thread(target=keep, args=a) for a in ((noop, False), (noop, True), (logins,), (deliveries,))]
+    for t in threads:
+        t.start()
+    for _ in range(20):
+        make_certificate(server.dir)
+        assert reload(server) == "reloaded: other certificates\n"
+    over.set()
+    for t in threads:
+        t.join()
+    assert wrong == []
+    assert server.stderr().count("reloaded: other certificates") == 20
