@@ -26,6 +26,15 @@ head_parse(struct imap_command *c, struct fault *f)
     return R_OK;
 }
 
+// RFC 9586: a verb that has a UID form is not to be used without it.
+static enum result
+numbers_allowed(const struct imap_command *c, struct fault *f)
+{
+    if ((c->verb->flags & VERB_UID) && !c->uid && imap_enabled(c->session, ENABLE_UIDONLY))
+        return fault_set(f, FAULT_UIDREQUIRED, "%s without UID", c->verb->name);
+    return R_OK;
+}
+
 static enum result
 state_check(const struct imap_command *c, struct fault *f)
 {
@@ -125,7 +134,8 @@ rights_check(struct imap_command *c, struct fault *f)
 static enum result
 command_run(struct imap_command *c, struct fault *f)
 {
-    if (head_parse(c, f) != R_OK || state_check(c, f) != R_OK || args_parse(c, f) != R_OK ||
+    if (head_parse(c, f) != R_OK || state_check(c, f) != R_OK ||
+        numbers_allowed(c, f) != R_OK || args_parse(c, f) != R_OK ||
         rights_check(c, f) != R_OK)
         return R_FAIL;
     return c->verb->run(c, f);
@@ -147,7 +157,7 @@ tell_changes(struct imap_command *c)
     struct fault f;
     if (c->verb && (c->verb->flags & VERB_QUIET))
         return;
-    bool by_number = c->verb && (c->verb->flags & VERB_SEQ) && !c->uid;
+    bool by_number = c->by_number || (c->verb && (c->verb->flags & VERB_SEQ) && !c->uid);
     if (imap_sync(c->session, by_number ? 0 : VIEW_EXPUNGE, c->arena, &f) != R_OK)
         fault_log(c, &f);
 }
@@ -180,5 +190,6 @@ imap_dispatch(struct imap_session *s)
         imap_tagged_ok(c);
     else
         imap_tagged_fault(c, &f);
-    bad_count(s, r != R_OK && (f.kind == FAULT_BAD || f.kind == FAULT_CLIENTBUG));
+    bad_count(s, r != R_OK && (f.kind == FAULT_BAD || f.kind == FAULT_CLIENTBUG ||
+                               f.kind == FAULT_UIDREQUIRED));
 }

@@ -52,6 +52,7 @@ struct imap_verb {
 // Words fill slots of the commands: what stands behind `as` is defined by the file that owns the slot.
 enum imap_slot {
     SLOT_FETCH,
+    SLOT_FETCH_MODIFIER,
     SLOT_SEARCH,
     SLOT_SEARCH_RETURN,
     SLOT_STORE,
@@ -71,13 +72,16 @@ struct imap_word {
         const struct imap_search_key *search;   // imap/search.h
         const struct imap_list_option *list;    // imap/list.h
         const struct imap_status_item *status;  // imap/status.h
-        // SLOT_STORE, SLOT_SELECT, SLOT_APPEND, SLOT_CREATE, SLOT_SEARCH_RETURN
+        // SLOT_FETCH_MODIFIER, SLOT_STORE, SLOT_SELECT, SLOT_APPEND, SLOT_CREATE, SLOT_SEARCH_RETURN
         const struct imap_param *param;
     } as;
 };
-// A parameter of a command: `parse` reads its value (from the space on, if it has one) into the command.
+// A parameter of a command: `parse` reads its value (from the space on, if it has one) into the command; NULL when it
+// has none. `begin`, when the command is parsed to its end: checks what parse could not, and tells what comes
+// first; may be NULL, suspends.
 struct imap_param {
     void (*parse)(struct imap_command *c, struct parse *p);
+    enum result (*begin)(struct imap_command *c, struct fault *f);
 };
 
 // Bits of ENABLE (RFC 5161); a session tests them by imap_enabled.
@@ -101,9 +105,9 @@ struct imap_ext {
     uint32_t enable_bits;           // what it enables, with what it implies
     const struct imap_verb *verbs;  // ended by a row without a name
     const struct imap_word *words;  // the same
-    void (*on_select)(
-        struct imap_command *c,
-        const struct view_info *v);          // untagged answers of SELECT; may be NULL
+    // untagged answers of SELECT, in the order of ext.def; may be NULL. Suspends.
+    enum result (*on_select)(struct imap_command *c, const struct view_info *v,
+                             struct fault *f);
     void (*on_end)(struct imap_session *s);  // the session ends; may be NULL
 };
 

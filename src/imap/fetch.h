@@ -9,6 +9,7 @@
 #include "imap/response.h"
 #include "mail/message.h"
 
+struct imap_fetch;
 struct imap_fetch_item;
 struct imap_fetch_run;
 
@@ -24,9 +25,10 @@ struct imap_fetch_want {
 };
 
 enum imap_fetch_need {
-    FETCH_CACHE = 1,  // the message's cached structure
-    FETCH_BODY = 2,   // reads the body: puts its own octets, may suspend
-    FETCH_SEEN = 4,   // sets \Seen unless peeked
+    FETCH_CACHE = 1,   // the message's cached structure
+    FETCH_BODY = 2,    // reads the body: puts its own octets, may suspend
+    FETCH_SEEN = 4,    // sets \Seen unless peeked
+    FETCH_MODSEQ = 8,  // enables CONDSTORE
 };
 
 struct imap_fetch_item {
@@ -43,10 +45,11 @@ struct imap_fetch_run {
     struct imap_command *c;
     struct imap_session *session;
     struct mail *mail;
+    const struct imap_fetch *fetch;
     struct imap_fetch_want *wants;
     size_t want_count;
     unsigned needs;  // of all wants
-    bool sets_seen, has_flags;
+    bool sets_seen, has_flags, has_uid, has_modseq;
     struct buf *line;
     const struct view_message *message;
     struct message_cache cache;  // valid with FETCH_CACHE or FETCH_BODY
@@ -59,9 +62,20 @@ struct imap_fetch_run {
     bool failed;
 };
 
-// Suspends. FETCH (UID FETCH) of these messages with these items, answers included. by_uid answers carry UID.
-enum result imap_fetch(struct imap_command *c, const struct seqset *set, bool by_uid,
-                       struct imap_fetch_want *wants, size_t count,
+// What is asked for; c->own while FETCH runs, where its modifiers (SLOT_FETCH_MODIFIER) change it.
+struct imap_fetch {
+    const struct seqset *set;  // NULL: all messages
+    bool by_uid;
+    struct imap_fetch_want *wants;
+    size_t count, room;
+    bool has_since;  // CHANGEDSINCE
+    uint64_t since;
+};
+// Adds an item that is answered from the row, as if the client had named it; no second time.
+void imap_fetch_want_add(struct imap_command *c, struct imap_fetch *fetch,
+                         const char *name);
+// Suspends. FETCH (UID FETCH) of these messages with these items, answers included.
+enum result imap_fetch(struct imap_command *c, const struct imap_fetch *fetch,
                        struct fault *f) MUST_CHECK;
 // " FLAGS (...)" of run->message into run->line.
 enum result imap_fetch_put_flags(struct imap_fetch_run *run, struct fault *f) MUST_CHECK;

@@ -87,18 +87,32 @@ imap_fetch_flags_send(struct imap_session *s, const struct view_message *m, stru
     size_t count;
     if (view_keywords(s->view, m->row.keywords, a, &keywords, &count, f) != R_OK)
         return R_FAIL;
-    bool modseq = (s->enabled & (ENABLE_CONDSTORE | ENABLE_QRESYNC)) != 0;
+    bool modseq = imap_enabled(s, ENABLE_CONDSTORE);
     bool uid = modseq || imap_enabled(s, ENABLE_REV2) || (s->command && s->command->uid);
     struct buf *b = imap_line(s);
-    buf_printf(b, "* %u FETCH (", m->seq);
-    if (uid)
+    imap_put_fetch(s, b, m);
+    if (uid && !imap_enabled(s, ENABLE_UIDONLY))
         buf_printf(b, "UID %u ", m->row.uid);
     buf_put_str(b, "FLAGS ");
     imap_put_flags(b, m->row.flags, m->recent && !imap_enabled(s, ENABLE_REV2), keywords,
                    count);
-    if (modseq)
-        buf_printf(b, " MODSEQ (%llu)", (unsigned long long)m->row.modseq);
+    if (modseq) {
+        buf_put_char(b, ' ');
+        imap_put_modseq(s, b, m->row.modseq);
+    }
     buf_put_char(b, ')');
     imap_line_send(s);
     return R_OK;
+}
+
+void
+imap_fetch_modseq_send(struct imap_session *s, const struct view_message *m)
+{
+    struct buf *b = imap_line(s);
+    imap_put_fetch(s, b, m);
+    if (!imap_enabled(s, ENABLE_UIDONLY))
+        buf_printf(b, "UID %u ", m->row.uid);
+    imap_put_modseq(s, b, m->row.modseq);
+    buf_put_char(b, ')');
+    imap_line_send(s);
 }

@@ -8,6 +8,7 @@
 static const char *const fault_texts[FAULT_COUNT] = {
     [FAULT_BAD] = "Syntax error or unknown command",
     [FAULT_CLIENTBUG] = "Not allowed in this state",
+    [FAULT_UIDREQUIRED] = "Message numbers are not allowed, UIDONLY is enabled",
     [FAULT_NONEXISTENT] = "No such mailbox",
     [FAULT_TRYCREATE] = "No such mailbox",
     [FAULT_ALREADYEXISTS] = "Mailbox exists already",
@@ -100,7 +101,7 @@ imap_tagged_ok(struct imap_command *c)
 {
     struct buf *b = imap_line(c->session);
     buf_put(b, c->tag);
-    buf_put_str(b, " OK ");
+    buf_put_str(b, c->refused ? " NO " : " OK ");
     if (c->answer.n > 0)
         buf_put(b, buf_span(&c->answer));
     else
@@ -124,7 +125,8 @@ send_fault(struct imap_session *s, struct span tag, const char *word, enum fault
 void
 imap_tagged_fault(struct imap_command *c, const struct fault *f)
 {
-    bool bad = f->kind == FAULT_BAD || f->kind == FAULT_CLIENTBUG;
+    bool bad =
+        f->kind == FAULT_BAD || f->kind == FAULT_CLIENTBUG || f->kind == FAULT_UIDREQUIRED;
     send_fault(c->session, c->tag, bad ? "BAD" : "NO", f->kind);
 }
 
@@ -143,6 +145,40 @@ imap_bye(struct imap_session *s, const char *text)
     conn_write_str(s->conn, "* BYE ");
     conn_write_str(s->conn, text);
     conn_write_str(s->conn, "\r\n");
+}
+
+void
+imap_put_fetch(const struct imap_session *s, struct buf *b, const struct view_message *m)
+{
+    bool by_uid = imap_enabled(s, ENABLE_UIDONLY);
+    buf_put(b, SPAN("* "));
+    buf_put_u64(b, by_uid ? m->row.uid : m->seq);
+    buf_put(b, by_uid ? SPAN(" UIDFETCH (") : SPAN(" FETCH ("));
+}
+
+void
+imap_put_modseq(struct imap_session *s, struct buf *b, uint64_t modseq)
+{
+    if (modseq > s->modseq_told)
+        s->modseq_told = modseq;
+    buf_put(b, SPAN("MODSEQ ("));
+    buf_put_u64(b, modseq);
+    buf_put_char(b, ')');
+}
+
+// In lines that every client can read.
+void
+imap_vanished_send(struct imap_session *s, bool earlier, const struct seqset *uids)
+{
+    enum { RANGES = 350 };
+    for (uint32_t i = 0; i < uids->count; i += RANGES) {
+        uint32_t n = uids->count - i < RANGES ? uids->count - i : RANGES;
+        struct seqset part = {.ranges = uids->ranges + i, .count = n};
+        struct buf *b = imap_line(s);
+        buf_put_str(b, earlier ? "* VANISHED (EARLIER) " : "* VANISHED ");
+        seqset_print(&part, b);
+        imap_line_send(s);
+    }
 }
 
 void

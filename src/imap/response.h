@@ -22,6 +22,13 @@ void imap_refused_send(struct imap_session *s, struct span tag, enum fault_kind 
 // a constant text; ends the session
 void imap_bye(struct imap_session *s, const char *text);
 
+// "* 3 FETCH (", or "* 7 UIDFETCH (" (RFC 9586).
+void imap_put_fetch(const struct imap_session *s, struct buf *b,
+                    const struct view_message *m);
+// "MODSEQ (12)"
+void imap_put_modseq(struct imap_session *s, struct buf *b, uint64_t modseq);
+// "* VANISHED (EARLIER) 3:5,7"; nothing when there are none.
+void imap_vanished_send(struct imap_session *s, bool earlier, const struct seqset *uids);
 // "(\Seen \Recent $Forwarded)".
 void imap_put_flags(struct buf *b, uint16_t flags, bool recent, const struct span *keywords,
                     size_t keyword_count);
@@ -32,5 +39,7 @@ enum result imap_flags_send(struct imap_session *s, bool permanent, struct arena
 // Suspends. "* 3 FETCH (UID 7 FLAGS (...))" of changed messages: UID and MODSEQ as the session's modes ask for.
 enum result imap_fetch_flags_send(struct imap_session *s, const struct view_message *m,
                                   struct arena *a, struct fault *f) MUST_CHECK;
+// "* 3 FETCH (UID 7 MODSEQ (12))"
+void imap_fetch_modseq_send(struct imap_session *s, const struct view_message *m);
 
 #endif

@@ -32,6 +32,8 @@ struct imap_search {
     uint32_t returns;     // enum imap_search_return
     bool has_return;
     uint32_t depth, keys;
+    bool has_modseq;  // a MODSEQ key: the answer tells the highest one
+    uint64_t modseq_first, modseq_last, modseq_highest;  // of the found messages
     struct seqset seqs, uids;
     struct fault fault;  // of a key's argument: bad charset, "$"
     bool failed;

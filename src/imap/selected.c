@@ -17,6 +17,8 @@ imap_unselect(struct imap_session *s)
 {
     view_close(&s->view);
     imap_saved_set(s, NULL);
+    s->modseq_held = false;
+    s->modseq_told = 0;
 }
 
 enum result
@@ -49,11 +51,25 @@ tell_gone(struct imap_session *s)
         imap_bye(s, "The selected mailbox was deleted");
 }
 
+static void
+tell_expunged(struct imap_session *s, const struct view_delta *d, struct arena *a)
+{
+    struct seqset uids;
+    if (!imap_vanishes(s)) {
+        for (size_t i = 0; i < d->expunged_count; i++)
+            imap_untagged(s, "%u EXPUNGE", d->expunged[i]);
+        return;
+    }
+    seqset_init(&uids, a);
+    for (size_t i = d->expunged_count; i > 0; i--)
+        seqset_add(&uids, d->expunged_uids[i - 1]);
+    imap_vanished_send(s, false, &uids);
+}
+
 static enum result
 tell(struct imap_session *s, const struct view_delta *d, struct arena *a, struct fault *f)
 {
-    for (size_t i = 0; i < d->expunged_count; i++)
-        imap_untagged(s, "%u EXPUNGE", d->expunged[i]);
+    tell_expunged(s, d, a);
     if (d->keywords_changed && imap_flags_send(s, true, a, f) != R_OK)
         return R_FAIL;
     if (d->exists_changed)
@@ -66,17 +82,79 @@ tell(struct imap_session *s, const struct view_delta *d, struct arena *a, struct
     return R_OK;
 }
 
-enum result
-imap_sync(struct imap_session *s, unsigned flags, struct arena *a, struct fault *f)
+static void
+tell_highest(struct imap_session *s, uint64_t modseq)
+{
+    imap_untagged(s, "OK [HIGHESTMODSEQ %llu] Highest", (unsigned long long)modseq);
+}
+
+// RFC 7162 section 3.2: while an expunge is held back, a client that lost the connection must not begin after it.
+static void
+settle_highest(struct imap_session *s)
+{
+    struct view_info v;
+    if (!s->view || !imap_enabled(s, ENABLE_QRESYNC))
+        return;
+    view_info(s->view, &v);
+    bool hold = v.modseq < s->modseq_told;
+    if (hold || s->modseq_held)
+        tell_highest(s, v.modseq);
+    s->modseq_held = hold;
+    s->modseq_told = 0;
+}
+
+void
+imap_condstore_aware(struct imap_command *c)
+{
+    struct imap_session *s = c->session;
+    struct view_info v;
+    if (!c->aware || imap_enabled(s, ENABLE_CONDSTORE))
+        return;
+    s->enabled |= ENABLE_CONDSTORE;
+    if (!s->view)
+        return;
+    view_info(s->view, &v);
+    tell_highest(s, v.modseq);
+}
+
+// *expunged_out: how many messages were told to be gone.
+static enum result
+tell_changed(struct imap_session *s, unsigned flags, struct arena *a, size_t *expunged_out,
+             struct fault *f)
 {
     struct view_delta d = {.gone = false};
     if (!s->view || !view_pending(s->view))
         return R_OK;
     if (view_sync(s->view, flags, a, &d, f) != R_OK)
         return R_FAIL;
-    if (d.gone) {
-        tell_gone(s);
+    *expunged_out = d.expunged_count;
+    if (!d.gone)
+        return tell(s, &d, a, f);
+    tell_gone(s);
+    return R_OK;
+}
+
+enum result
+imap_sync(struct imap_session *s, unsigned flags, struct arena *a, struct fault *f)
+{
+    size_t expunged = 0;
+    enum result r = tell_changed(s, flags, a, &expunged, f);
+    settle_highest(s);
+    return r;
+}
+
+enum result
+imap_sync_expunged(struct imap_command *c, struct fault *f)
+{
+    struct imap_session *s = c->session;
+    struct view_info v;
+    size_t expunged = 0;
+    if (tell_changed(s, VIEW_EXPUNGE, c->arena, &expunged, f) != R_OK)
+        return R_FAIL;
+    if (expunged == 0 || !s->view || !imap_enabled(s, ENABLE_QRESYNC))
         return R_OK;
-    }
-    return tell(s, &d, a, f);
+    view_info(s->view, &v);
+    imap_answer(c, "[HIGHESTMODSEQ %llu] %s completed", (unsigned long long)v.modseq,
+                c->verb->name);
+    return R_OK;
 }

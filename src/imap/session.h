@@ -41,6 +41,8 @@ struct imap_session {
     bool leaving;          // the connection goes back to the host after the command
     bool draining;         // BYE is to be said after the command
     uint8_t bad_commands;  // in a row
+    bool modseq_held;      // HIGHESTMODSEQ was told lower than a MODSEQ
+    uint64_t modseq_told;  // the highest MODSEQ told since HIGHESTMODSEQ was looked at
     struct command_reader reader;
     struct imap_command *command;  // while a task runs one
     struct buf line;               // the answer being written; empty between commands
@@ -66,11 +68,24 @@ imap_enabled(const struct imap_session *s, uint32_t bits)
 {
     return (s->enabled & bits) == bits;
 }
+// Are removed messages told by UID (RFC 7162 section 3.2.10, RFC 9586)?
+static inline bool
+imap_vanishes(const struct imap_session *s)
+{
+    return (s->enabled & (ENABLE_QRESYNC | ENABLE_UIDONLY)) != 0;
+}
 static inline bool
 imap_utf8(const struct imap_session *s)  // may names and quoted strings hold UTF-8?
 {
     return (s->enabled & (ENABLE_REV2 | ENABLE_UTF8)) != 0;
 }
+
+// Parameters of a command in parentheses (RFC 4466): "(CHANGEDSINCE 17 VANISHED)".
+enum { PARAMS_MAX = 8 };
+struct imap_params {
+    const struct imap_word *words[PARAMS_MAX];
+    unsigned count;
+};
 
 // One command while it runs; lives in its own arena.
 struct imap_command {
@@ -91,12 +106,25 @@ struct imap_command {
     uint64_t stream_left;  // octets of it not yet read
     size_t stream_taken;   // octets that the last imap_stream_read lent
     bool untagged_only;    // no tagged answer now (IDLE)
-    struct buf answer;     // "[CODE] text" of the tagged OK; empty: "NAME completed"
-    void *own;             // the verb's own, in the arena
+    bool
+        by_number;  // UID SEARCH with sequence numbers: no EXPUNGE before its tagged answer
+    bool aware;     // has a word that enables CONDSTORE
+    bool refused;   // `answer` goes with NO
+    struct imap_params params;
+    struct buf answer;  // "[CODE] text" of the tagged OK; empty: "NAME completed"
+    void *own;          // the verb's own, in the arena
 };
 
 // Sets the text of the tagged OK: imap_answer(c, "[APPENDUID %u %u] Done", ...).
 void imap_answer(struct imap_command *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+// Reads a parenthesised list of parameters of this slot, each at most once.
+void imap_params_parse(struct imap_command *c, struct parse *p, enum imap_slot slot);
+// Suspends. After parse_end: what the parameters do first.
+enum result imap_params_begin(struct imap_command *c, struct fault *f) MUST_CHECK;
+
+// RFC 7162 section 3.1: a command with c->aware makes the session CONDSTORE-aware; the first one is told HIGHESTMODSEQ.
+void imap_condstore_aware(struct imap_command *c);
 
 // Suspends. Resolves "$", '*' and ranges against the selected mailbox; *by_uid is in-out (true for "$").
 enum result imap_set_resolve(struct imap_session *s, struct span text, bool *by_uid,
@@ -109,6 +137,8 @@ void imap_saved_set(struct imap_session *s, const struct seqset *uids);
 // after every command; verbs call it only when they must tell before.
 enum result imap_sync(struct imap_session *s, unsigned flags, struct arena *a,
                       struct fault *f) MUST_CHECK;
+// The same after a command that expunges; tells HIGHESTMODSEQ in its OK on QRESYNC sessions.
+enum result imap_sync_expunged(struct imap_command *c, struct fault *f) MUST_CHECK;
 // Closes the selected mailbox, if any, without a word.
 void imap_unselect(struct imap_session *s);
 

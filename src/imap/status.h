@@ -11,6 +11,7 @@ struct imap_status_item {
     void (*put)(struct buf *b, const struct tree_entry *e);  // the value
 };
 enum { STATUS_ITEMS_MAX = 16 };
+enum { STATUS_AWARE = 1 };  // value of the word: enables CONDSTORE
 
 struct imap_status {
     const struct imap_word *items[STATUS_ITEMS_MAX];

@@ -31,14 +31,14 @@ mailbox_poke(struct mailbox *m)
 // ---- expunged rows that views still show ----
 
 static void
-ghost_add(struct mailbox *m, const struct message_row *row)
+ghost_add(struct mailbox *m, const struct message_row *row, uint64_t modseq)
 {
     if (m->ghost_count == m->ghost_cap) {
         m->ghost_cap = m->ghost_cap > 0 ? m->ghost_cap * 2 : 16;
         m->ghosts = realloc(m->ghosts, m->ghost_cap * sizeof *m->ghosts);
         must(m->ghosts != NULL);
     }
-    m->ghosts[m->ghost_count++] = (struct ghost){++m->version, *row};
+    m->ghosts[m->ghost_count++] = (struct ghost){++m->version, modseq, *row};
     budget_force(BUDGET_TABLES, sizeof(struct ghost));
 }
 
@@ -60,15 +60,15 @@ mailbox_trim(struct mailbox *m)
 }
 
 static void
-keep_ghosts(struct mailbox *m, struct span uids)
+keep_ghosts(struct mailbox *m, const struct record_expunged *r)
 {
-    struct unpack u = unpack_of(uids);
+    struct unpack u = unpack_of(r->uids);
     uint32_t first, last;
     must(m->state->loaded);
     while (record_ranges_next(&u, &first, &last) == R_OK)
         for (uint32_t i = state_row_at(m->state, first);
              i < m->state->counts.exists && m->state->rows[i].uid <= last; i++)
-            ghost_add(m, &m->state->rows[i]);
+            ghost_add(m, &m->state->rows[i], r->modseq);
 }
 
 static void
@@ -80,7 +80,7 @@ before_expunge(struct account *a, struct span meta)
     must(m != NULL);
     m->seen_known = false;
     if (m->views)
-        keep_ghosts(m, r.uids);
+        keep_ghosts(m, &r);
 }
 
 static void

@@ -29,8 +29,9 @@ struct flag_result {
     // the addressed messages as they are now, ascending; in the arena
     struct view_message *messages;
     size_t count;
-    uint32_t *modified_uids;  // failed UNCHANGEDSINCE
+    struct view_message *modified;  // failed UNCHANGEDSINCE, ascending
     size_t modified_count;
+    uint64_t modseq;  // of this change; 0 when no message changed
     // a keyword is new in this mailbox: FLAGS is due (RFC 9051 section 7.3.5)
     bool keywords_changed;
 };

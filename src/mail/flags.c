@@ -15,6 +15,8 @@ struct flags_call {
     bool keywords_allowed;
     uint32_t *uids;  // addressed, in order
     size_t uid_count;
+    uint32_t *modified;  // UIDs that failed UNCHANGEDSINCE, in order
+    size_t modified_count;
 };
 
 // One group of the record under way: rows that end up with the same flags and keywords.
@@ -198,7 +200,7 @@ put_record(struct account *a, struct store_batch *b, struct pass *p, struct faul
         *next = p->counts;
         return r;
     }
-    next->modseq = change_modseq(a);
+    next->modseq = p->call->result_out->modseq = change_modseq(a);
     struct record_flags record = {p->mailbox->id, next->modseq, *next,
                                   buf_span(&p->groups)};
     buf_init(&meta, LIMIT_record_meta);
@@ -214,11 +216,10 @@ put_record(struct account *a, struct store_batch *b, struct pass *p, struct faul
 static void
 modified(struct flags_call *c, uint32_t uid)
 {
-    struct flag_result *out = c->result_out;
-    if (!out->modified_uids)
-        out->modified_uids =
+    if (!c->modified)
+        c->modified =
             arena_array(c->arena, c->view->mailbox->state->counts.exists, sizeof(uint32_t));
-    out->modified_uids[out->modified_count++] = uid;
+    c->modified[c->modified_count++] = uid;
 }
 
 static void
@@ -227,7 +228,7 @@ change_rows(struct account *a, struct pass *p, const uint32_t *rows, size_t n)
     struct flags_call *c = p->call;
     c->uids = arena_array(c->arena, n, sizeof *c->uids);
     c->uid_count = 0;
-    c->result_out->modified_count = 0;
+    c->modified_count = 0;
     for (size_t i = 0; i < n; i++) {
         const struct message_row *row = &p->mailbox->state->rows[rows[i]];
         if (c->change->has_unchangedsince && row->modseq > c->change->unchangedsince) {
@@ -271,6 +272,19 @@ flags_change(struct account *a, struct store_batch *b, void *arg, struct fault *
     return r;
 }
 
+static size_t
+messages_of(struct view *v, const uint32_t *uids, size_t n, struct view_message *out)
+{
+    const struct mailbox_state *s = v->mailbox->state;
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t row = state_row_at(s, uids[i]);
+        if (row < s->counts.exists && s->rows[row].uid == uids[i])
+            select_message(v, row, &out[count++]);
+    }
+    return count;
+}
+
 // The addressed messages as they are after the commit.
 static enum result
 collect(struct flags_call *c)
@@ -280,14 +294,11 @@ collect(struct flags_call *c)
     if (v->gone || mailbox_load(v->account, v->mailbox, c->fault) != R_OK)
         return v->gone ? fault_set(c->fault, FAULT_NONEXISTENT, "mailbox was deleted")
                        : R_FAIL;
-    const struct mailbox_state *s = v->mailbox->state;
     view_ghosts(v);
     out->messages = arena_array(c->arena, c->uid_count, sizeof *out->messages);
-    for (size_t i = 0; i < c->uid_count; i++) {
-        uint32_t row = state_row_at(s, c->uids[i]);
-        if (row < s->counts.exists && s->rows[row].uid == c->uids[i])
-            select_message(v, row, &out->messages[out->count++]);
-    }
+    out->modified = arena_array(c->arena, c->modified_count, sizeof *out->modified);
+    out->count = messages_of(v, c->uids, c->uid_count, out->messages);
+    out->modified_count = messages_of(v, c->modified, c->modified_count, out->modified);
     return R_OK;
 }
 

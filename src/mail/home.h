@@ -33,6 +33,7 @@ struct pending_row {
 // An expunged row that some view still shows.
 struct ghost {
     uint64_t version;
+    uint64_t modseq;  // of the expunge
     struct message_row row;
 };
 
@@ -185,6 +186,14 @@ struct uid_range {
     uint32_t first, last;
 };
 
+// Expunged messages a view was not told of, ascending by uid.
+struct ghost_list {
+    struct message_row *rows;
+    uint32_t *seqs;
+    size_t count;
+    uint64_t version;  // of the mailbox, when this was made
+};
+
 struct view {
     struct view *next, **prev;  // in its mailbox
     struct account *account;
@@ -199,15 +208,19 @@ struct view {
     uint32_t exists, recent, first_unseen;
     uint32_t last_uid;  // rows above were not told
     uint32_t keywords_told;
-    uint64_t modseq;            // told up to here
-    uint64_t version;           // ghosts up to here were told
+    uint64_t modseq;   // flags and arrivals were told up to here
+    uint64_t told;     // everything was, expunges too: HIGHESTMODSEQ (RFC 7162 section 3.2)
+    uint64_t version;  // ghosts up to here were told
     struct uid_range *recents;  // UIDs that are \Recent in this session
     size_t recent_ranges;
-    struct message_row *ghosts;  // not told of: ascending by uid
-    uint32_t *ghost_seqs;
-    size_t ghost_count;
-    uint64_t ghosts_version;  // of the mailbox, when `ghosts` was made
+    struct ghost_list ghosts;
 };
+
+// Suspends. Runs fn in the home.
+typedef enum result view_fn(struct view *v, void *arg, struct fault *f);
+enum result view_run(struct view *v, view_fn *fn, void *arg, struct fault *f) MUST_CHECK;
+// Suspends. In the home: the table is there and v->ghosts is up to date, until the next suspension.
+enum result view_table(struct view *v, struct fault *f) MUST_CHECK;
 
 // In the home, table loaded: which message has this sequence number in the view, and the reverse.
 void view_ghosts(struct view *v);  // brings v->ghosts up to date

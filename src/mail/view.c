@@ -2,6 +2,8 @@
 
 #include "mail/home.h"
 
+#include "base/limits.h"
+
 // ---- sequence numbers, in the home ----
 
 static int
@@ -23,40 +25,41 @@ void
 view_ghosts(struct view *v)
 {
     struct mailbox *m = v->mailbox;
-    if (v->ghosts_version == m->version &&
-        (v->ghost_count == 0) == (v->version == m->version))
+    if (v->ghosts.version == m->version &&
+        (v->ghosts.count == 0) == (v->version == m->version))
         return;
     size_t n = 0;
-    free(v->ghosts);
-    free(v->ghost_seqs);
-    v->ghosts = m->ghost_count > 0 ? calloc(m->ghost_count, sizeof *v->ghosts) : NULL;
-    v->ghost_seqs =
-        m->ghost_count > 0 ? calloc(m->ghost_count, sizeof *v->ghost_seqs) : NULL;
-    must(m->ghost_count == 0 || (v->ghosts && v->ghost_seqs));
+    free(v->ghosts.rows);
+    free(v->ghosts.seqs);
+    v->ghosts.rows =
+        m->ghost_count > 0 ? calloc(m->ghost_count, sizeof *v->ghosts.rows) : NULL;
+    v->ghosts.seqs =
+        m->ghost_count > 0 ? calloc(m->ghost_count, sizeof *v->ghosts.seqs) : NULL;
+    must(m->ghost_count == 0 || (v->ghosts.rows && v->ghosts.seqs));
     for (size_t i = 0; i < m->ghost_count; i++)
         if (m->ghosts[i].version > v->version && m->ghosts[i].row.uid <= v->last_uid)
-            v->ghosts[n++] = m->ghosts[i].row;
+            v->ghosts.rows[n++] = m->ghosts[i].row;
     if (n > 1)
-        qsort(v->ghosts, n, sizeof *v->ghosts, ghost_order);
+        qsort(v->ghosts.rows, n, sizeof *v->ghosts.rows, ghost_order);
     for (size_t i = 0; i < n; i++)
-        v->ghost_seqs[i] = state_row_at(m->state, v->ghosts[i].uid) + (uint32_t)i + 1;
-    v->ghost_count = n;
-    v->ghosts_version = m->version;
+        v->ghosts.seqs[i] = state_row_at(m->state, v->ghosts.rows[i].uid) + (uint32_t)i + 1;
+    v->ghosts.count = n;
+    v->ghosts.version = m->version;
 }
 
 // How many ghosts have a sequence number below seq; *exact when seq is a ghost itself.
 static size_t
 ghosts_before(const struct view *v, uint32_t seq, bool *exact)
 {
-    size_t low = 0, high = v->ghost_count;
+    size_t low = 0, high = v->ghosts.count;
     while (low < high) {
         size_t mid = (low + high) / 2;
-        if (v->ghost_seqs[mid] < seq)
+        if (v->ghosts.seqs[mid] < seq)
             low = mid + 1;
         else
             high = mid;
     }
-    *exact = low < v->ghost_count && v->ghost_seqs[low] == seq;
+    *exact = low < v->ghosts.count && v->ghosts.seqs[low] == seq;
     return low;
 }
 
@@ -77,10 +80,10 @@ view_is_recent(const struct view *v, uint32_t uid)
 size_t
 view_ghosts_below(const struct view *v, uint32_t uid)
 {
-    size_t low = 0, high = v->ghost_count;
+    size_t low = 0, high = v->ghosts.count;
     while (low < high) {
         size_t mid = (low + high) / 2;
-        if (v->ghosts[mid].uid < uid)
+        if (v->ghosts.rows[mid].uid < uid)
             low = mid + 1;
         else
             high = mid;
@@ -92,10 +95,10 @@ void
 view_at(struct view *v, uint32_t seq, struct view_message *out)
 {
     bool ghost = false;
-    size_t before = v->ghost_count > 0 ? ghosts_before(v, seq, &ghost) : 0;
+    size_t before = v->ghosts.count > 0 ? ghosts_before(v, seq, &ghost) : 0;
     out->seq = seq;
     out->expunged = ghost;
-    out->row = ghost ? v->ghosts[before] : v->mailbox->state->rows[seq - 1 - before];
+    out->row = ghost ? v->ghosts.rows[before] : v->mailbox->state->rows[seq - 1 - before];
     if (ghost)
         out->row.keywords = 0;
     out->recent = v->recent_ranges > 0 && view_is_recent(v, out->row.uid);
@@ -115,7 +118,7 @@ struct call {
     void *arg;
     struct fault *fault;
     enum result result;
-    enum result (*fn)(struct view *v, void *arg, struct fault *f);
+    view_fn *fn;
 };
 
 static void
@@ -125,17 +128,16 @@ call_run(void *arg)
     c->result = c->fn(c->view, c->arg, c->fault);
 }
 
-static enum result
-at_home(struct view *v, enum result (*fn)(struct view *v, void *arg, struct fault *f),
-        void *arg, struct fault *f)
+enum result
+view_run(struct view *v, view_fn *fn, void *arg, struct fault *f)
 {
     struct call c = {v, arg, f, R_FAIL, fn};
     account_run(v->account, call_run, &c);
     return c.result;
 }
 
-static enum result
-table(struct view *v, struct fault *f)
+enum result
+view_table(struct view *v, struct fault *f)
 {
     if (v->gone || mailbox_load(v->account, v->mailbox, f) != R_OK)
         return v->gone ? fault_set(f, FAULT_NONEXISTENT, "mailbox was deleted") : R_FAIL;
@@ -148,7 +150,7 @@ star(struct view *v, void *arg, struct fault *f)
 {
     struct view_message last;
     uint32_t *out = arg;
-    if (table(v, f) != R_OK)
+    if (view_table(v, f) != R_OK)
         return R_FAIL;
     *out = 0;
     if (v->exists > 0) {
@@ -162,7 +164,7 @@ enum result
 view_star(struct view *v, bool by_uid, uint32_t *star_out, struct fault *f)
 {
     if (by_uid)
-        return at_home(v, star, star_out, f);
+        return view_run(v, star, star_out, f);
     *star_out = v->exists;
     return R_OK;
 }
@@ -173,7 +175,7 @@ view_cursor_init(struct view_cursor *c, struct view *v, const struct seqset *set
 {
     if (set && !by_uid && set->count > 0 && set->ranges[set->count - 1].last > v->exists)
         return fault_set(f, FAULT_BAD, "no such sequence number");
-    *c = (struct view_cursor){v, set, by_uid, 1, 0};
+    *c = (struct view_cursor){.view = v, .set = set, .by_uid = by_uid, .next_seq = 1};
     return R_OK;
 }
 
@@ -181,9 +183,26 @@ struct next_call {
     struct view_cursor *cursor;
     struct view_message *out;
     size_t max, n;
+    size_t looks;  // rows this call may still look at
 };
 
-// One range of the set, from the cursor's position; false when `out` is full before its end.
+// Passes over rows that did not change since the cursor's modseq: a large mailbox is one look at each row. Where
+// expunged rows lie between, every row is looked at by view_at.
+static void
+skip_unchanged(struct view *v, struct next_call *n)
+{
+    struct view_cursor *c = n->cursor;
+    const struct message_row *rows = v->mailbox->state->rows;
+    if (c->since == 0 || v->ghosts.count > 0)
+        return;
+    while (n->looks > 0 && c->next_seq <= v->exists &&
+           rows[c->next_seq - 1].modseq <= c->since) {
+        c->next_seq++;
+        n->looks--;
+    }
+}
+
+// One range of the set, from the cursor's position; false when the call ends before the range.
 static bool
 next_range(struct view *v, struct next_call *n, uint32_t first, uint32_t last)
 {
@@ -191,18 +210,19 @@ next_range(struct view *v, struct next_call *n, uint32_t first, uint32_t last)
     uint32_t from = c->by_uid ? view_seq_from(v, first) : first;
     if (c->next_seq < from)
         c->next_seq = from;
-    while (c->next_seq <= v->exists) {
-        if (!c->by_uid && c->next_seq > last)
+    for (;; c->next_seq++) {
+        skip_unchanged(v, n);
+        if (c->next_seq > v->exists || (!c->by_uid && c->next_seq > last))
             return true;
-        if (n->n == n->max)
+        if (n->n == n->max || n->looks == 0)
             return false;
-        view_at(v, c->next_seq, &n->out[n->n]);
-        if (c->by_uid && n->out[n->n].row.uid > last)
+        struct view_message *m = &n->out[n->n];
+        view_at(v, c->next_seq, m);
+        if (c->by_uid && m->row.uid > last)
             return true;
-        n->n++;
-        c->next_seq++;
+        n->n += m->row.modseq > c->since;
+        n->looks--;
     }
-    return true;
 }
 
 static enum result
@@ -210,7 +230,7 @@ next(struct view *v, void *arg, struct fault *f)
 {
     struct next_call *n = arg;
     struct view_cursor *c = n->cursor;
-    if (table(v, f) != R_OK)
+    if (view_table(v, f) != R_OK)
         return R_FAIL;
     if (!c->set) {
         next_range(v, n, 1, UINT32_MAX);
@@ -227,14 +247,17 @@ enum result
 view_next(struct view_cursor *c, struct view_message *out, size_t max, size_t *n_out,
           struct fault *f)
 {
-    struct next_call n = {c, out, max, 0};
-    task_yield();
-    if (c->next_seq > c->view->exists || (c->set && c->range >= c->set->count))
-        return R_NONE;
-    if (at_home(c->view, next, &n, f) != R_OK)
-        return R_FAIL;
+    struct next_call n = {c, out, max, 0, 0};
+    while (n.n == 0) {
+        task_yield();
+        if (c->next_seq > c->view->exists || (c->set && c->range >= c->set->count))
+            return R_NONE;
+        n.looks = LIMIT_rows_looked_at;
+        if (view_run(c->view, next, &n, f) != R_OK)
+            return R_FAIL;
+    }
     *n_out = n.n;
-    return n.n > 0 ? R_OK : R_NONE;
+    return R_OK;
 }
 
 // ---- keywords ----
@@ -253,7 +276,7 @@ names(struct view *v, void *arg, struct fault *f)
     struct names_call *c = arg;
     struct mailbox *m = v->mailbox;
     const uint32_t *numbers = NULL;
-    if (c->all ? v->gone : table(v, f) != R_OK)
+    if (c->all ? v->gone : view_table(v, f) != R_OK)
         return fault_set(f, FAULT_NONEXISTENT, "mailbox was deleted");
     if (c->all) {
         c->n = m->state->keyword_count;
@@ -272,7 +295,7 @@ view_keyword_list(struct view *v, struct arena *a, struct span **names_out, size
                   struct fault *f)
 {
     struct names_call c = {.all = true, .arena = a};
-    if (at_home(v, names, &c, f) != R_OK)
+    if (view_run(v, names, &c, f) != R_OK)
         return R_FAIL;
     *names_out = c.names;
     *n_out = c.n;
@@ -284,7 +307,7 @@ view_keywords(struct view *v, uint32_t set, struct arena *a, struct span **names
               size_t *n_out, struct fault *f)
 {
     struct names_call c = {.set = set, .arena = a};
-    if (at_home(v, names, &c, f) != R_OK)
+    if (view_run(v, names, &c, f) != R_OK)
         return R_FAIL;
     *names_out = c.names;
     *n_out = c.n;
@@ -298,7 +321,7 @@ view_info(const struct view *v, struct view_info *out)
 {
     *out = (struct view_info){v->mailbox_id, v->uidvalidity, v->uidnext,
                               v->exists,     v->recent,      v->first_unseen,
-                              v->modseq,     v->rights,      v->read_only};
+                              v->told,       v->rights,      v->read_only};
 }
 
 uint32_t

@@ -18,7 +18,7 @@ struct view_info {
     uint32_t exists, recent;
     uint32_t
         first_unseen;  // sequence number, 0 when all are seen (or a large mailbox's table is not loaded)
-    uint64_t modseq;  // HIGHESTMODSEQ
+    uint64_t modseq;  // HIGHESTMODSEQ: everything up to it was told
     uint32_t rights;
     bool read_only;
 };
@@ -61,6 +61,7 @@ struct view_cursor {
     struct view *view;
     const struct seqset *set;  // NULL: all messages
     bool by_uid;
+    uint64_t since;     // only messages with a higher modseq; set after init
     uint32_t next_seq;  // position; internal
     uint32_t range;
 };
@@ -70,6 +71,11 @@ enum result view_cursor_init(struct view_cursor *c, struct view *v,
 // Up to max messages; R_NONE at the end. Between calls the sequence numbers stay (only view_sync moves them).
 enum result view_next(struct view_cursor *c, struct view_message *out, size_t max,
                       size_t *n_out, struct fault *f) MUST_CHECK;
+
+// Suspends. UIDs out of `uids` (NULL: all below UIDNEXT) that were expunged after `since`. Where the tombstones do not
+// reach back that far: all that are not there (RFC 7162 section 3.2.6). What view_sync has yet to tell is left out.
+enum result view_vanished(struct view *v, uint64_t since, const struct seqset *uids,
+                          struct arena *a, struct seqset *out, struct fault *f) MUST_CHECK;
 
 // What changed since the last sync; the view advances.
 struct view_delta {

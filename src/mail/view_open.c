@@ -162,8 +162,8 @@ begin_here(struct view *v)
     v->uidnext = m->state->counts.uidnext;
     v->exists = m->state->counts.exists;
     v->last_uid = v->uidnext - 1;
-    v->modseq = m->state->counts.modseq;
-    v->version = v->ghosts_version = m->version;
+    v->modseq = v->told = m->state->counts.modseq;
+    v->version = v->ghosts.version = m->version;
     v->keywords_told = m->state->keyword_count;
 }
 
@@ -251,8 +251,8 @@ close_run(void *arg)
     if (atomic_fetch_sub(&v->poke->refs, 1) == 1)
         free(v->poke);
     free(v->recents);
-    free(v->ghosts);
-    free(v->ghost_seqs);
+    free(v->ghosts.rows);
+    free(v->ghosts.seqs);
     free(v);
     account_close(&a);
 }

@@ -17,18 +17,18 @@ struct sync_call {
 static void
 tell_expunged(struct view *v, struct arena *a, struct view_delta *d)
 {
-    size_t n = v->ghost_count;
+    size_t n = v->ghosts.count;
     d->expunged = arena_array(a, n, sizeof *d->expunged);
     d->expunged_uids = arena_array(a, n, sizeof *d->expunged_uids);
     d->expunged_count = n;
     for (size_t i = 0; i < n; i++) {
-        d->expunged[i] = v->ghost_seqs[n - 1 - i];
-        d->expunged_uids[i] = v->ghosts[n - 1 - i].uid;
-        v->recent -= view_is_recent(v, v->ghosts[n - 1 - i].uid);
+        d->expunged[i] = v->ghosts.seqs[n - 1 - i];
+        d->expunged_uids[i] = v->ghosts.rows[n - 1 - i].uid;
+        v->recent -= view_is_recent(v, v->ghosts.rows[n - 1 - i].uid);
     }
     v->exists -= (uint32_t)n;
-    v->version = v->ghosts_version = v->mailbox->version;
-    v->ghost_count = 0;
+    v->version = v->ghosts.version = v->mailbox->version;
+    v->ghosts.count = 0;
     mailbox_trim(v->mailbox);
 }
 
@@ -131,6 +131,18 @@ sync_rows(struct sync_call *c)
         changed_by_events(v, c->arena, c->delta);
 }
 
+// RFC 7162 section 3.2: while an expunge is held back, nothing from it on counts as told.
+static uint64_t
+told_modseq(const struct view *v)
+{
+    const struct mailbox *m = v->mailbox;
+    uint64_t told = v->modseq;
+    for (size_t i = 0; i < m->ghost_count; i++)
+        if (m->ghosts[i].version > v->version && m->ghosts[i].modseq <= told)
+            told = m->ghosts[i].modseq - 1;
+    return told;
+}
+
 static void
 tell_new(struct view *v, struct view_delta *d)
 {
@@ -139,12 +151,13 @@ tell_new(struct view *v, struct view_delta *d)
     v->uidnext = m->state->counts.uidnext;
     v->last_uid = v->uidnext - 1;
     if (v->version != m->version) {
-        v->ghosts_version = UINT64_MAX;  // expunged ones among the new are ghosts too now
+        v->ghosts.version = UINT64_MAX;  // expunged ones among the new are ghosts too now
         view_ghosts(v);
     }
-    v->exists = m->state->counts.exists + (uint32_t)v->ghost_count;
+    v->exists = m->state->counts.exists + (uint32_t)v->ghosts.count;
     d->exists_changed = v->exists != told;
     v->modseq = m->state->counts.modseq;
+    v->told = told_modseq(v);
 }
 
 static enum result

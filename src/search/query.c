@@ -131,6 +131,8 @@ match_row(const struct query *q, const struct query_message *m)
         return answer(m->row->size > q->number);
     case QUERY_SMALLER:
         return answer(m->row->size < q->number);
+    case QUERY_MODSEQ:
+        return answer(m->row->modseq >= q->number);
     default:
         return match_day(q, QUERY_DATE_BEFORE, date_local_day(t));
     }

@@ -22,7 +22,8 @@ enum query_op {
     QUERY_SEQS,
     QUERY_UIDS,  // set
     QUERY_LARGER,
-    QUERY_SMALLER,  // number
+    QUERY_SMALLER,
+    QUERY_MODSEQ,  // number: this or higher
     QUERY_DATE_BEFORE,
     QUERY_DATE_ON,
     QUERY_DATE_SINCE,  // day of INTERNALDATE, in its own zone

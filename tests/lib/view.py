@@ -4,12 +4,15 @@ import re
 EXISTS = re.compile(rb"\* (\d+) EXISTS$", re.I)
 EXPUNGE = re.compile(rb"\* (\d+) EXPUNGE$", re.I)
 FETCH = re.compile(rb"\* (\d+) FETCH \(", re.I)
+VANISHED = re.compile(rb"\* VANISHED ([0-9:,]+)$", re.I)
+UIDFETCH = re.compile(rb"\* (\d+) UIDFETCH \(", re.I)
 UID = re.compile(rb"[ (]UID (\d+)[ )]", re.I)
 
 
 class View:
     """RFC 3501 section 7.3.1, 7.4.1: EXISTS never shrinks, an EXPUNGE names a message that is there and moves those
-    after it, a sequence number keeps its UID in between, UIDs rise with sequence numbers."""
+    after it, a sequence number keeps its UID in between, UIDs rise with sequence numbers. RFC 7162 section 3.2.10, RFC 9586:
+    VANISHED and UIDFETCH name only what is there."""
 
     def __init__(self):
         self.uids = None
@@ -25,7 +28,33 @@ class View:
             found = rule.match(line)
             if found:
                 return act(int(found[1]), line)
+        for rule, act in ((VANISHED, self.vanished), (UIDFETCH, self.uidfetch)):
+            found = rule.match(line)
+            if found:
+                return act(found[1])
         return None
+
+    def place(self, uid):
+        """Where this UID is, or the first of the places where it may be; None when it cannot be there."""
+        if uid in self.uids:
+            return self.uids.index(uid)
+        below = max((i for i, u in enumerate(self.uids) if u is not None and u < uid), default=-1)
+        return below + 1 if below + 1 < len(self.uids) and self.uids[below + 1] is None else None
+
+    def vanished(self, uids):
+        for part in uids.decode().split(","):
+            first, _, last = part.partition(":")
+            for uid in range(int(first), int(last or first) + 1):
+                at = self.place(uid) if self.uids is not None else None
+                if at is None:
+                    return f"VANISHED {uid} of {self.uids}"
+                del self.uids[at]
+        return None
+
+    def uidfetch(self, uid):
+        if self.uids is None or self.place(int(uid)) is not None:
+            return None
+        return f"UIDFETCH {int(uid)} of {self.uids}"
 
     def exists(self, count, _):
         if self.uids is None:

@@ -58,7 +58,7 @@ imap_copy(struct imap_command *c, bool move, struct fault *f)
         return R_OK;
     if (tell)  // RFC 6851 section 4.3: COPYUID comes before the EXPUNGEs
         tell_move(c->session, &r);
-    return imap_sync(c->session, VIEW_EXPUNGE, c->arena, f);
+    return imap_sync_expunged(c, f);
 }
 
 static enum result

@@ -9,7 +9,7 @@ expunge_run(struct imap_command *c, struct fault *f)
 {
     if (change_expunge(c->session->view, NULL, f) != R_OK)
         return R_FAIL;
-    return imap_sync(c->session, VIEW_EXPUNGE, c->arena, f);
+    return imap_sync_expunged(c, f);
 }
 
 static const struct imap_verb verbs[] = {

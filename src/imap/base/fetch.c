@@ -16,45 +16,58 @@ static const char *const macros[][6] = {
 
 // ---- parsing ----
 
-struct wants {
-    struct imap_fetch_want *all;
-    size_t n, cap;
-};
-
 static struct imap_fetch_want *
-want_add(struct wants *w, struct arena *a, const struct imap_word *word)
+want_add(struct imap_fetch *w, struct arena *a, const struct imap_word *word)
 {
-    if (w->n == w->cap) {
-        size_t cap = w->cap > 0 ? w->cap * 2 : 8;
-        struct imap_fetch_want *all = arena_array(a, cap, sizeof *all);
-        if (w->n > 0)
-            memcpy(all, w->all, w->n * sizeof *all);
-        w->all = all;
-        w->cap = cap;
+    if (w->count == w->room) {
+        size_t room = w->room > 0 ? w->room * 2 : 8;
+        struct imap_fetch_want *all = arena_array(a, room, sizeof *all);
+        if (w->count > 0)
+            memcpy(all, w->wants, w->count * sizeof *all);
+        w->wants = all;
+        w->room = room;
     }
-    struct imap_fetch_want *want = &w->all[w->n++];
+    struct imap_fetch_want *want = &w->wants[w->count++];
     want->item = word->as.fetch;
     want->value = word->value;
     want->needs = word->as.fetch->needs;
     return want;
 }
 
+static bool
+has_want(const struct imap_fetch *w, const struct imap_fetch_item *item)
+{
+    for (size_t i = 0; i < w->count; i++)
+        if (w->wants[i].item == item)
+            return true;
+    return false;
+}
+
+void
+imap_fetch_want_add(struct imap_command *c, struct imap_fetch *fetch, const char *name)
+{
+    const struct imap_word *word = imap_word_find(SLOT_FETCH, span_str(name));
+    if (!has_want(fetch, word->as.fetch))
+        want_add(fetch, c->arena, word);
+}
+
 static void
-parse_item(struct imap_command *c, struct wants *w)
+parse_item(struct imap_command *c, struct imap_fetch *w)
 {
     struct span name = parse_word(&c->parse);
     const struct imap_word *word = imap_word_find(SLOT_FETCH, name);
-    if (!word || w->n >= LIMIT_list_items) {
+    if (!word || w->count >= LIMIT_list_items) {
         parse_fail(&c->parse, "unknown FETCH item");
         return;
     }
     struct imap_fetch_want *want = want_add(w, c->arena, word);
     if (want->item->parse)
         want->item->parse(&c->parse, want);
+    c->aware |= (want->needs & FETCH_MODSEQ) != 0;
 }
 
 static bool
-parse_macro(struct imap_command *c, struct wants *w)
+parse_macro(struct imap_command *c, struct imap_fetch *w)
 {
     for (size_t m = 0; m < sizeof macros / sizeof macros[0]; m++) {
         if (!parse_try_word(&c->parse, macros[m][0]))
@@ -67,18 +80,20 @@ parse_macro(struct imap_command *c, struct wants *w)
 }
 
 static enum result
-parse_wants(struct imap_command *c, struct wants *w, struct fault *f)
+parse_wants(struct imap_command *c, struct imap_fetch *w, struct fault *f)
 {
     parse_sp(&c->parse);
     if (parse_peek(&c->parse) == '(') {
         parse_list_open(&c->parse);
         while (parse_list_next(&c->parse))
             parse_item(c, w);
-        if (w->n == 0)
+        if (w->count == 0)
             parse_fail(&c->parse, "no FETCH items");
     } else if (!parse_macro(c, w)) {
         parse_item(c, w);
     }
+    if (parse_try(&c->parse, ' '))
+        imap_params_parse(c, &c->parse, SLOT_FETCH_MODIFIER);
     return parse_end(&c->parse, f);
 }
 
@@ -87,9 +102,29 @@ parse_wants(struct imap_command *c, struct wants *w, struct fault *f)
 static void
 line_begin(struct imap_fetch_run *run)
 {
-    buf_put(run->line, SPAN("* "));
-    buf_put_u64(run->line, run->message->seq);
-    buf_put(run->line, SPAN(" FETCH ("));
+    imap_put_fetch(run->session, run->line, run->message);
+}
+
+// \Seen was set: FLAGS, and what RFC 7162 section 3.2.4 adds on CONDSTORE-aware sessions.
+static enum result
+put_seen(struct imap_fetch_run *run, struct fault *f)
+{
+    struct imap_session *s = run->session;
+    bool aware = imap_enabled(s, ENABLE_CONDSTORE);
+    if (!run->has_flags) {
+        buf_put_char(run->line, ' ');
+        if (imap_fetch_put_flags(run, f) != R_OK)
+            return R_FAIL;
+    }
+    if (aware && !run->has_uid && !imap_enabled(s, ENABLE_UIDONLY)) {
+        buf_put(run->line, SPAN(" UID "));
+        buf_put_u64(run->line, run->message->row.uid);
+    }
+    if (aware && !run->has_modseq) {
+        buf_put_char(run->line, ' ');
+        imap_put_modseq(s, run->line, run->message->row.modseq);
+    }
+    return R_OK;
 }
 
 static enum result
@@ -104,11 +139,7 @@ put_items(struct imap_fetch_run *run, bool flags_too, struct fault *f)
             return R_FAIL;
         }
     }
-    if (flags_too && !run->has_flags) {
-        buf_put_char(run->line, ' ');
-        return imap_fetch_put_flags(run, f);
-    }
-    return R_OK;
+    return flags_too ? put_seen(run, f) : R_OK;
 }
 
 static void
@@ -305,6 +336,12 @@ may_set_seen(const struct imap_session *s)
     return !info.read_only && (info.rights & RIGHT_SEEN);
 }
 
+static bool
+has_item(const struct imap_fetch *fetch, const char *name)
+{
+    return has_want(fetch, imap_word_find(SLOT_FETCH, span_str(name))->as.fetch);
+}
+
 static void
 run_begin(struct imap_fetch_run *run)
 {
@@ -313,8 +350,10 @@ run_begin(struct imap_fetch_run *run)
         const struct imap_fetch_want *w = &run->wants[i];
         run->needs |= w->needs;
         seen |= (w->needs & FETCH_SEEN) && !w->peek;
-        run->has_flags |= w->item == imap_word_find(SLOT_FETCH, SPAN("FLAGS"))->as.fetch;
+        run->has_modseq |= (w->needs & FETCH_MODSEQ) != 0;
     }
+    run->has_flags = has_item(run->fetch, "FLAGS");
+    run->has_uid = has_item(run->fetch, "UID");
     run->sets_seen = seen && may_set_seen(run->session);
 }
 
@@ -328,14 +367,16 @@ run_done(struct imap_fetch_run *run)
 }
 
 static enum result
-run_all(struct imap_fetch_run *run, const struct seqset *set, bool by_uid, struct fault *f)
+run_all(struct imap_fetch_run *run, struct fault *f)
 {
+    const struct imap_fetch *fetch = run->fetch;
     struct view_cursor cursor;
     struct view_message messages[BATCH];
     size_t n;
     enum result r;
-    if (view_cursor_init(&cursor, run->session->view, set, by_uid, f) != R_OK)
+    if (view_cursor_init(&cursor, run->session->view, fetch->set, fetch->by_uid, f) != R_OK)
         return R_FAIL;
+    cursor.since = fetch->since;
     while ((r = view_next(&cursor, messages, BATCH, &n, f)) == R_OK)
         if (send_batch(run, messages, n, f) != R_OK)
             return R_FAIL;
@@ -343,18 +384,18 @@ run_all(struct imap_fetch_run *run, const struct seqset *set, bool by_uid, struc
 }
 
 enum result
-imap_fetch(struct imap_command *c, const struct seqset *set, bool by_uid,
-           struct imap_fetch_want *wants, size_t count, struct fault *f)
+imap_fetch(struct imap_command *c, const struct imap_fetch *fetch, struct fault *f)
 {
     struct imap_fetch_run *run = ARENA_NEW(c->arena, struct imap_fetch_run);
     run->c = c;
     run->session = c->session;
     run->mail = account_mail(view_account(c->session->view));
-    run->wants = wants;
-    run->want_count = count;
+    run->fetch = fetch;
+    run->wants = fetch->wants;
+    run->want_count = fetch->count;
     run->scratch = arena_new();
     run_begin(run);
-    enum result r = run_all(run, set, by_uid, f);
+    enum result r = run_all(run, f);
     if (r == R_OK && run->failed) {
         *f = run->fault;
         r = R_FAIL;
@@ -363,29 +404,29 @@ imap_fetch(struct imap_command *c, const struct seqset *set, bool by_uid,
     return r;
 }
 
-static bool
-has_uid(const struct wants *w)
+// The client's order of items is kept; UID FETCH puts UID in front when the client did not name it. A UIDFETCH line
+// begins with it anyway (RFC 9586).
+static void
+add_uid(struct imap_command *c, struct imap_fetch *w)
 {
-    for (size_t i = 0; i < w->n; i++)
-        if (w->all[i].item == imap_word_find(SLOT_FETCH, SPAN("UID"))->as.fetch)
-            return true;
-    return false;
+    if (!c->uid || imap_enabled(c->session, ENABLE_UIDONLY) || has_item(w, "UID"))
+        return;
+    imap_fetch_want_add(c, w, "UID");
+    struct imap_fetch_want uid = w->wants[w->count - 1];
+    memmove(w->wants + 1, w->wants, (w->count - 1) * sizeof *w->wants);
+    w->wants[0] = uid;
 }
 
-// The client's order of items is kept; UID FETCH puts UID in front when the client did not name it.
 static enum result
 fetch_run(struct imap_command *c, struct fault *f)
 {
-    struct wants w = {0};
-    if (parse_wants(c, &w, f) != R_OK)
+    struct imap_fetch w = {.set = &c->set, .by_uid = c->by_uid};
+    c->own = &w;
+    if (parse_wants(c, &w, f) != R_OK || imap_params_begin(c, f) != R_OK)
         return R_FAIL;
-    if (c->uid && !has_uid(&w)) {
-        want_add(&w, c->arena, imap_word_find(SLOT_FETCH, SPAN("UID")));
-        struct imap_fetch_want uid = w.all[w.n - 1];
-        memmove(w.all + 1, w.all, (w.n - 1) * sizeof *w.all);
-        w.all[0] = uid;
-    }
-    return imap_fetch(c, &c->set, c->by_uid, w.all, w.n, f);
+    imap_condstore_aware(c);
+    add_uid(c, &w);
+    return imap_fetch(c, &w, f);
 }
 
 extern const struct imap_word imap_fetch_words[];

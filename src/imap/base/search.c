@@ -63,6 +63,8 @@ parse_search(struct imap_search *s, struct fault *f)
         return R_FAIL;
     if (s->failed)
         *f = s->fault;
+    if (!s->failed && s->c->by_number && imap_enabled(s->c->session, ENABLE_UIDONLY))
+        return fault_set(f, FAULT_UIDREQUIRED, "sequence numbers in UID SEARCH");
     return s->failed ? R_FAIL : R_OK;
 }
 
@@ -83,6 +85,8 @@ put_search(struct imap_search *s, const struct seqset *found)
             b = imap_line(s->c->session);
         }
     }
+    if (s->has_modseq && found->count > 0)
+        buf_printf(b, " (MODSEQ %llu)", (unsigned long long)s->modseq_highest);
     imap_line_send(s->c->session);
 }
 
@@ -90,6 +94,18 @@ static void
 put_number(struct buf *b, const char *name, uint64_t n)
 {
     buf_printf(b, " %s %llu", name, (unsigned long long)n);
+}
+
+// RFC 4731 section 3.2: with MIN or MAX alone, of those messages.
+static uint64_t
+esearch_modseq(const struct imap_search *s, uint32_t wants)
+{
+    bool min = wants & RETURN_MIN, max = wants & RETURN_MAX;
+    if ((!min && !max) || (wants & (RETURN_ALL | RETURN_COUNT)))
+        return s->modseq_highest;
+    if (min && max)
+        return s->modseq_first > s->modseq_last ? s->modseq_first : s->modseq_last;
+    return min ? s->modseq_first : s->modseq_last;
 }
 
 static void
@@ -110,6 +126,8 @@ put_esearch(struct imap_search *s, const struct seqset *found)
     }
     if (wants & RETURN_COUNT)
         put_number(b, "COUNT", seqset_size(found));
+    if (s->has_modseq && found->count > 0)
+        put_number(b, "MODSEQ", esearch_modseq(s, wants));
     imap_line_send(s->c->session);
 }
 
@@ -150,6 +168,8 @@ search_run(struct imap_command *c, struct fault *f)
 {
     struct imap_search s = {.c = c};
     enum result r = parse_search(&s, f);
+    if (r == R_OK)
+        imap_condstore_aware(c);
     if (r == R_OK)
         r = imap_search_find(&s, f);
     if (r == R_OK && (s.returns & RETURN_SAVE))

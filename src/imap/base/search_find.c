@@ -149,8 +149,14 @@ look_closer(struct find *d, struct query_message *m, enum query_answer *answer,
 static void
 hit(struct find *d, const struct view_message *v)
 {
-    seqset_add(&d->search->seqs, v->seq);
-    seqset_add(&d->search->uids, v->row.uid);
+    struct imap_search *s = d->search;
+    if (s->seqs.count == 0)
+        s->modseq_first = v->row.modseq;
+    s->modseq_last = v->row.modseq;
+    if (v->row.modseq > s->modseq_highest)
+        s->modseq_highest = v->row.modseq;
+    seqset_add(&s->seqs, v->seq);
+    seqset_add(&s->uids, v->row.uid);
 }
 
 // Answers by the summary as far as the cache has it, without suspending; the rest stays open.

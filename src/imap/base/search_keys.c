@@ -156,6 +156,7 @@ parse_set(struct imap_search *s, struct parse *p)
         imap_set_resolve(s->c->session, text, &by_uid, s->c->arena, set, &s->fault) != R_OK)
         s->failed = true;
     q->op = by_uid ? QUERY_UIDS : QUERY_SEQS;
+    s->c->by_number |= !by_uid;
     q->set = set;
     return q;
 }

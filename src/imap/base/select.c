@@ -4,23 +4,6 @@
 #include "mail/change.h"
 #include "mail/tree.h"
 
-// "(CONDSTORE)": select-param of RFC 4466.
-static void
-params_parse(struct imap_command *c)
-{
-    struct parse *p = &c->parse;
-    if (!parse_try(p, ' '))
-        return;
-    parse_list_open(p);
-    while (parse_list_next(p)) {
-        const struct imap_word *w = imap_word_find(SLOT_SELECT, parse_atom(p));
-        if (!w)
-            parse_fail(p, "unknown parameter");
-        else if (w->as.param && w->as.param->parse)
-            w->as.param->parse(c, p);
-    }
-}
-
 // A session that may change nothing has the mailbox read-only, RFC 4314 section 5.2.
 static bool
 is_read_only(bool examine, uint32_t rights)
@@ -36,7 +19,7 @@ tell_numbers(struct imap_session *s, const struct view_info *v)
     imap_untagged(s, "%u EXISTS", v->exists);
     if (!rev2) {
         imap_untagged(s, "%u RECENT", v->recent);
-        if (v->first_unseen > 0)
+        if (v->first_unseen > 0 && !imap_enabled(s, ENABLE_UIDONLY))
             imap_untagged(s, "OK [UNSEEN %u] First unseen message", v->first_unseen);
     }
     imap_untagged(s, "OK [UIDVALIDITY %u] UIDs valid", v->uidvalidity);
@@ -67,8 +50,8 @@ tell_selected(struct imap_command *c, struct fault *f)
     if (tell_list(c, f) != R_OK)
         return R_FAIL;
     for (const struct imap_ext *const *e = imap_exts; *e; e++)
-        if ((*e)->on_select)
-            (*e)->on_select(c, &v);
+        if ((*e)->on_select && (*e)->on_select(c, &v, f) != R_OK)
+            return R_FAIL;
     imap_answer(c, "[%s] Selected", v.read_only ? "READ-ONLY" : "READ-WRITE");
     return R_OK;
 }
@@ -98,8 +81,10 @@ select_mailbox(struct imap_command *c, bool examine, struct fault *f)
     parse_sp(&c->parse);
     c->name = parse_mailbox(&c->parse);
     c->spelled = c->parse.spelled;
-    params_parse(c);
-    if (parse_end(&c->parse, f) != R_OK && f->kind == FAULT_BAD)
+    if (parse_try(&c->parse, ' '))
+        imap_params_parse(c, &c->parse, SLOT_SELECT);
+    if ((parse_end(&c->parse, f) != R_OK && f->kind == FAULT_BAD) ||
+        imap_params_begin(c, f) != R_OK)
         return R_FAIL;
     if (c->session->view) {
         imap_unselect(c->session);

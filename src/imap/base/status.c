@@ -58,6 +58,7 @@ imap_status_parse(struct imap_command *c, struct parse *p)
             parse_fail(p, "unknown STATUS item");
         else if (!again)
             st->items[st->count++] = w;
+        c->aware |= w && (w->value & STATUS_AWARE);
     }
     if (st->count == 0)
         parse_fail(p, "no STATUS item");
@@ -105,6 +106,7 @@ run_status(struct imap_command *c, struct fault *f)
         return fault_set(f, FAULT_NONEXISTENT, "only a level of hierarchy");
     if (count_recent(c->session, st, &e, f) != R_OK)
         return R_FAIL;
+    imap_condstore_aware(c);
     imap_status_send(c->session, st, &e);
     return R_OK;
 }
@@ -127,6 +129,7 @@ return_put(struct imap_command *c, const struct tree_entry *e, struct fault *f)
         return R_OK;
     if (count_recent(c->session, l->status, &counted, f) != R_OK)
         return R_FAIL;
+    imap_condstore_aware(c);
     imap_status_send(c->session, l->status, &counted);
     return R_OK;
 }

@@ -28,8 +28,10 @@ run_enable(struct imap_command *c, struct fault *f)
     } while (!p->bad && !parse_at_end(p));
     if (parse_end(p, f) != R_OK)
         return R_FAIL;
-    s->enabled = enabled;
     imap_line_send(s);
+    c->aware = (enabled & ENABLE_CONDSTORE) != 0;
+    imap_condstore_aware(c);
+    s->enabled = enabled;
     return R_OK;
 }
 

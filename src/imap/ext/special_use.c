@@ -23,7 +23,7 @@ has_special_use(const struct tree_entry *e)
     return e->special_use != USE_NONE && !e->nonexistent;
 }
 
-static const struct imap_param use = {use_parse};
+static const struct imap_param use = {use_parse, NULL};
 static const struct imap_list_option select_option = {.selects = has_special_use};
 static const struct imap_list_option return_option = {.selects = NULL};  // always returned
 
