@@ -173,7 +173,7 @@ take_key(struct gate *g, struct span key)
 }
 
 static void
-take_session_keys(struct gate *g, struct span keys)
+take_ticket_seed(struct gate *g, struct span seed)
 {
     bool failed = g->tls_failed;
     g->tls_failed = false;
@@ -184,7 +184,7 @@ take_session_keys(struct gate *g, struct span keys)
     g->tls_withdrawn = g->tls_next == NULL;
     if (g->tls_withdrawn)  // what was promised already still gets it
         return;
-    tls_set_session_keys(g->tls_next, keys);
+    tls_set_ticket_seed(g->tls_next, seed);
     tls_set_free(&g->tls);  // connections hold their own reference to what they use
     g->tls = g->tls_next;
     g->tls_next = NULL;
@@ -199,7 +199,7 @@ gate_secret(struct gate *g, struct span name, struct span value)
     } else if (span_eq(name, SPAN("key"))) {
         take_key(g, value);
     } else if (span_eq(name, SPAN("session"))) {
-        take_session_keys(g, value);
+        take_ticket_seed(g, value);
     }
 }
 

@@ -25,7 +25,7 @@ void gate_free(struct gate **g);  // closes everything at once
 // What the supervisor sends. Descriptors become the gate's.
 void gate_peer(struct gate *g, struct span role, uint32_t index, int fd);
 void gate_listen(struct gate *g, const struct listen_socket *s, int fd);
-// "certificate" and "key" in pairs, then "session" (keys of TLS session tickets, TICKET_KEYS octets), which
+// "certificate" and "key" in pairs, then "session" (the seed of TLS session tickets, TICKET_SEED octets), which
 // puts them all into use.
 void gate_secret(struct gate *g, struct span name, struct span value);
 // Accepts no more there; connections stay.

@@ -33,6 +33,8 @@ struct pump {
     // up bytes that the socketpair did not take although it had room (see push_up)
     char *spill;
     size_t spill_n;
+    char *held;  // down bytes of a record that TLS has begun and the client does not take
+    size_t held_n;
     bool over, returning;
     pump_end_fn *on_end;
     void *arg;
@@ -166,32 +168,56 @@ write_blocked(struct pump *p, int error)
     return WAIT_NEVER;
 }
 
-// Peeks, encrypts what the client takes, and only then takes it out of the socketpair. A record that TLS has begun
-// is offered again with the same first bytes, as SSL_write wants it.
+// TLS wants the rest of a record offered again.
+static void
+hold(struct pump *p, const char *bytes, size_t n)
+{
+    char *rest = NULL;
+    if (n > 0) {
+        rest = calloc(1, n);
+        must(rest != NULL);
+        memcpy(rest, bytes, n);
+    }
+    free(p->held);
+    p->held = rest;
+    p->held_n = n;
+}
+
+static enum wait
+push_down(struct pump *p, const char *bytes, size_t n)
+{
+    while (n > 0) {
+        ERR_clear_error();
+        int done = SSL_write(p->ssl, bytes, (int)n);
+        if (done <= 0) {
+            enum wait w = write_blocked(p, SSL_get_error(p->ssl, done));
+            hold(p, bytes, n);
+            return w;
+        }
+        bytes += done;
+        n -= (size_t)done;
+    }
+    hold(p, NULL, 0);
+    return WAIT_NOTHING;
+}
+
+// Record by record: what the client does not take stays in the socketpair.
 static enum wait
 move_down(struct pump *p)
 {
-    ssize_t got = recv(p->end, p->scratch, PUMP_BUFFER, MSG_PEEK | MSG_DONTWAIT);
-    if (got < 0 && (errno == EAGAIN || errno == EINTR))
-        return WAIT_END_READ;
-    if (got <= 0) {
-        stop(p);
-        return WAIT_NEVER;
-    }
-    ssize_t done = 0;
-    int error = SSL_ERROR_NONE;
-    while (done < got) {
-        ERR_clear_error();
-        int n = SSL_write(p->ssl, p->scratch + done, (int)(got - done));
-        if (n <= 0) {
-            error = SSL_get_error(p->ssl, n);
-            break;
+    enum wait w = p->held_n > 0 ? push_down(p, p->held, p->held_n) : WAIT_NOTHING;
+    for (size_t moved = 0; w == WAIT_NOTHING && moved < PUMP_BUFFER;) {
+        ssize_t got = recv(p->end, p->scratch, SSL3_RT_MAX_PLAIN_LENGTH, MSG_DONTWAIT);
+        if (got < 0 && (errno == EAGAIN || errno == EINTR))
+            return WAIT_END_READ;
+        if (got <= 0) {
+            stop(p);
+            return WAIT_NEVER;
         }
-        done += n;
+        w = push_down(p, p->scratch, (size_t)got);
+        moved += (size_t)got;
     }
-    if (done > 0)
-        must(recv(p->end, p->scratch, (size_t)done, MSG_DONTWAIT) == done);
-    return error == SSL_ERROR_NONE ? WAIT_NOTHING : write_blocked(p, error);
+    return w;
 }
 
 static void
@@ -261,6 +287,7 @@ pump_free(struct pump **pp)
     }
     close(p->end);
     free(p->spill);
+    free(p->held);
     free(p);
     *pp = NULL;
 }

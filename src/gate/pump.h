@@ -2,8 +2,9 @@
 #define GATE_PUMP_H
 
 // A pump carries the bytes of a logged-in TLS connection between the client and the mail role's socketpair. It
-// owns no buffers: what cannot go on stays in the kernel's (TCP one way, the socketpair's the other way), so that
-// back-pressure reaches both ends; one scratch buffer of PUMP_BUFFER octets serves all pumps of a gate.
+// owns no buffers but the TLS record that a client does not take: what cannot go on stays in the kernel's (TCP one way,
+// the socketpair's the other way), so that back-pressure reaches both ends; one scratch buffer of PUMP_BUFFER octets
+// serves all pumps of a gate.
 // Owner: the gate. Threads: its loop. Trust: bytes pass uninterpreted.
 
 #include "base/buf.h"

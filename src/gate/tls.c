@@ -1,4 +1,5 @@
 #include "gate/tls.h"
+#include "base/clock.h"
 #include "base/limits.h"
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -13,8 +14,7 @@ struct tls_names {
 struct tls_set {
     struct tls_names names[LIMIT_certificates];
     size_t n;
-    unsigned char session_keys[TICKET_KEYS];
-    bool has_session_keys;
+    struct ticket_keys *ticket_keys;
     unsigned users;  // its owner and every SSL that may still be choosing a certificate
 };
 
@@ -27,7 +27,7 @@ drop_user(struct tls_set *t)
         return;
     for (size_t i = 0; i < t->n; i++)
         SSL_CTX_free(t->names[i].ctx);
-    OPENSSL_cleanse(t, sizeof *t);
+    ticket_keys_free(&t->ticket_keys);
     free(t);
 }
 
@@ -52,8 +52,11 @@ struct tls_set *
 tls_set_new(void)
 {
     struct tls_set *t = calloc(1, sizeof *t);
+    unsigned char seed[TICKET_SEED];
     must(t != NULL);
     t->users = 1;
+    ticket_seed_new(seed, clock_wall_s());  // its own, until all gates' comes
+    t->ticket_keys = ticket_keys_new(seed);
     if (users_index < 0)
         users_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, on_ssl_free);
     must(users_index >= 0);
@@ -120,7 +123,7 @@ choose_certificate(SSL *ssl, int *alert, void *arg)
     (void)alert;
     struct tls_set *t = arg;
     struct span host = hello_server_name(ssl);
-    for (size_t i = 0; host.n > 0 && i < t->n; i++) {
+    for (size_t i = 0; host.n > 0 && t->n > 1 && i < t->n; i++) {
         if (names_match(&t->names[i], host)) {
             SSL_set_SSL_CTX(ssl, t->names[i].ctx);
             break;
@@ -145,8 +148,21 @@ static void
 set_algorithms(SSL_CTX *c)
 {
     must(SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION) == 1);
+    must(SSL_CTX_set_ciphersuites(c, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:"
+                                     "TLS_CHACHA20_POLY1305_SHA256") == 1);
     must(SSL_CTX_set_cipher_list(c, "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:!AESCCM") == 1);
     must(SSL_CTX_set1_groups_list(c, "X25519:P-256:P-384:P-521") == 1);
+}
+
+static int
+on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
+          EVP_MAC_CTX *mac, int sealing)
+{
+    struct tls_set *t = SSL_get_ex_data(ssl, users_index);
+    int64_t now = clock_wall_s();
+    if (sealing)
+        return ticket_keys_seal(t->ticket_keys, now, name, iv, cipher, mac);
+    return ticket_keys_open(t->ticket_keys, now, name, iv, cipher, mac);
 }
 
 static SSL_CTX *
@@ -160,27 +176,26 @@ context_new(struct tls_set *t)
                                SSL_OP_IGNORE_UNEXPECTED_EOF);
     SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                             SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_read_ahead(c, 1);  // a record's head and body in one read
     SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
     must(SSL_CTX_set_session_id_context(c, (const unsigned char *)"posthorn", 8) == 1);
     must(SSL_CTX_set_num_tickets(c, 1) == 1);
+    SSL_CTX_set_timeout(c, TICKET_HOUR_S);  // for so long its key is kept
+    must(SSL_CTX_set_tlsext_ticket_key_evp_cb(c, on_ticket) == 1);
     must(SSL_CTX_set_max_early_data(c, 0) == 1);
     SSL_CTX_set_alpn_select_cb(c, choose_alpn, NULL);
     SSL_CTX_set_client_hello_cb(c, choose_certificate, t);
     SSL_CTX_set_tlsext_servername_callback(c, accept_server_name);
-    if (t->has_session_keys)
-        SSL_CTX_set_tlsext_ticket_keys(c, t->session_keys, TICKET_KEYS);
     return c;
 }
 
 void
-tls_set_session_keys(struct tls_set *t, struct span keys)
+tls_set_ticket_seed(struct tls_set *t, struct span seed)
 {
-    if (keys.n != TICKET_KEYS)
+    if (seed.n != TICKET_SEED)
         return;
-    memcpy(t->session_keys, keys.p, TICKET_KEYS);
-    t->has_session_keys = true;
-    for (size_t i = 0; i < t->n; i++)
-        SSL_CTX_set_tlsext_ticket_keys(t->names[i].ctx, t->session_keys, TICKET_KEYS);
+    ticket_keys_free(&t->ticket_keys);
+    t->ticket_keys = ticket_keys_new((const unsigned char *)seed.p);
 }
 
 static enum result

@@ -7,10 +7,11 @@
 
 #include "base/buf.h"
 #include "base/span.h"
+#include "gate/ticket_keys.h"
 #include "io/message.h"
 #include <openssl/ssl.h>
 
-enum { TICKET_KEYS = 80, TLS_EXPORTER = 32 };
+enum { TLS_EXPORTER = 32 };
 
 struct tls_set;
 struct tls_set *tls_set_new(void);
@@ -19,7 +20,8 @@ void tls_set_free(struct tls_set **t);
 // good only for tls_set_free then.
 enum result tls_set_add(struct tls_set *t, struct span chain, struct span key,
                         struct fault *f) MUST_CHECK;
-void tls_set_session_keys(struct tls_set *t, struct span keys);
+// TICKET_SEED octets, the same for all gates: what one seals the others open.
+void tls_set_ticket_seed(struct tls_set *t, struct span seed);
 bool tls_set_ready(const struct tls_set *t);  // has a certificate
 
 // A connection's TLS, server side, that insists on `alpn` (RFC 7301) when the client offers any.

@@ -51,18 +51,29 @@ conn_deliver(struct conn *c)
 }
 
 static void
-handshake(struct conn *c)
+handshake_done(struct conn *c)
 {
-    ssize_t done = stream_handshake(c);
-    if (done == STREAM_BLOCKED)
-        return;
-    if (done != 1) {
-        conn_error(c, "TLS handshake failed");
-        return;
-    }
     c->is.handshake = false;
     conn_work_later(c);  // for what was queued meanwhile
     conn_deliver(c);
+    if (!c->is.dead && c->out_n > 0)
+        conn_flush(c);
+}
+
+// The end of the handshake, session tickets and what the handler then says leave as one segment.
+static void
+handshake(struct conn *c)
+{
+    bool last = SSL_is_server(c->ssl) && SSL_get_state(c->ssl) != TLS_ST_BEFORE;
+    if (last)
+        stream_cork(c, true);
+    ssize_t done = stream_handshake(c);
+    if (done == 1)
+        handshake_done(c);
+    else if (done != STREAM_BLOCKED)
+        conn_error(c, "TLS handshake failed");
+    if (last && !c->is.dead)
+        stream_cork(c, false);
 }
 
 // Input after the peer may send no more (RFC 1122 section 4.2.2.13): closing with unread input would make the
@@ -362,6 +373,8 @@ conn_detach_tls(struct conn **c, struct buf *unread_out)
     SSL *ssl = (*c)->ssl;
     must(ssl != NULL && !(*c)->is.handshake);
     send_rest(*c);
+    if ((*c)->is.corked)
+        stream_cork(*c, false);
     (*c)->ssl = NULL;
     (void)give_up(c, unread_out);
     return ssl;

@@ -23,6 +23,7 @@ struct conn_flags {
     bool call_due;       // the handler must be told something
     bool write_blocked;  // wait for the descriptor before writing again
     bool write_wants_read, read_wants_write;  // TLS
+    bool corked;
 };
 
 struct conn_waiting {
@@ -60,6 +61,7 @@ ssize_t stream_read(struct conn *c, char *p, size_t n);
 ssize_t stream_write(struct conn *c);      // from the output chunks
 ssize_t stream_handshake(struct conn *c);  // 1 when done
 void stream_shutdown(struct conn *c);
+void stream_cork(struct conn *c, bool on);  // whether less than a segment waits for more
 bool stream_split_reads(void);
 bool stream_split_writes(void);
 

@@ -1,6 +1,8 @@
 #include "io/conn_inside.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdatomic.h>
@@ -130,6 +132,15 @@ stream_handshake(struct conn *c)
     errno = 0;
     int done = SSL_do_handshake(c->ssl);
     return done == 1 ? 1 : tls_end(c, done, &c->is.read_wants_write, SSL_ERROR_WANT_WRITE);
+}
+
+// What is not TCP has no such thing.
+void
+stream_cork(struct conn *c, bool on)
+{
+    int value = on;
+    c->is.corked = on;
+    (void)setsockopt(c->fd, IPPROTO_TCP, TCP_CORK, &value, sizeof value);
 }
 
 // ---- either ----

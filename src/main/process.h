@@ -6,6 +6,7 @@
 
 #include "main/start.h"
 #include "main/supervisor.h"
+#include "gate/ticket_keys.h"
 #include "io/channel.h"
 #include "io/loop.h"
 #include "os/notify.h"
@@ -68,8 +69,9 @@ struct reload {
 struct secrets {
     struct buf *chains, *keys;  // PEM, one each per certificate
     size_t certificates;
-    unsigned char ticket[32];   // MAC key of hand-over tickets: auth and mail only
-    unsigned char session[80];  // TLS session tickets, the same for all gates
+    unsigned char ticket[32];  // MAC key of hand-over tickets: auth and mail only
+    // TLS session tickets, the same for all gates; an hour behind
+    unsigned char session[TICKET_SEED];
 };
 
 struct supervisor {

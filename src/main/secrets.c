@@ -1,4 +1,5 @@
 #include "main/process.h"
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/limits.h"
 #include "gate/tls.h"
@@ -60,7 +61,7 @@ enum result
 secrets_read(struct supervisor *s, struct fault *f)
 {
     random_bytes(s->secrets.ticket, sizeof s->secrets.ticket);
-    random_bytes(s->secrets.session, sizeof s->secrets.session);
+    ticket_seed_new(s->secrets.session, clock_wall_s());
     return read_all(&s->secrets, s->options.config, f);
 }
 
@@ -87,7 +88,7 @@ secrets_follow(struct secrets *s, const struct config *c, const struct secrets *
     }
     *changed_out = !same_certificates(s, now);
     if (*changed_out)
-        random_bytes(s->session, sizeof s->session);
+        ticket_seed_new(s->session, clock_wall_s());
     return R_OK;
 }
 

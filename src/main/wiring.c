@@ -1,5 +1,6 @@
 #include "main/process.h"
 #include "main/threads.h"
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
 
@@ -54,11 +55,12 @@ send_secret(struct process *p, const char *name, struct span value)
 static void
 send_certificates(struct process *p)
 {
-    const struct secrets *s = &p->supervisor->secrets;
+    struct secrets *s = &p->supervisor->secrets;
     for (size_t i = 0; i < s->certificates; i++) {
         send_secret(p, "certificate", buf_span(&s->chains[i]));
         send_secret(p, "key", buf_span(&s->keys[i]));
     }
+    ticket_seed_advance(s->session, clock_wall_s());
     send_secret(p, "session", span_of(s->session, sizeof s->session));
 }
 

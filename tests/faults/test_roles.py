@@ -25,7 +25,10 @@ def server():
 def pids(server, role):
     found = []
     for pid in server.family():
-        words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()
+        try:
+            words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has just ended
         if words == f"posthorn: {role}":
             found.append(pid)
     return found
@@ -143,3 +146,32 @@ def test_kick_and_who(server):
     with pytest.raises((imaplib.IMAP4.abort, OSError)):
         first.noop()
     assert second.noop()[0] == "OK"
+
+
+def tls_session(server, version, session=None):
+    """The session of a new TLS connection, and whether the one given was resumed."""
+    context = ssl._create_unverified_context()
+    context.minimum_version = context.maximum_version = version
+    context = session[0] if session else context
+    with socket.create_connection(("127.0.0.1", server.ports["imaps"]), 20) as plain:
+        with context.wrap_socket(plain, session=session[1] if session else None) as tls:
+            assert tls.recv(4096).startswith(b"* OK")  # TLS 1.3 tickets come before that
+            return (context, tls.session), tls.session_reused
+
+
+@pytest.mark.parametrize("version", (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3))
+def test_any_gate_resumes_a_tls_session(server, version):
+    """RFC 8446 section 2.2, RFC 5077: also one that has started after the ticket was made."""
+    session, resumed = tls_session(server, version)
+    assert not resumed
+    assert all(tls_session(server, version, session)[1] for _ in range(12))
+    before = pids(server, "gate")
+    kill(server, "gate")
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        now = pids(server, "gate")
+        if len(now) == len(before) and not set(now) & set(before):
+            break
+        time.sleep(0.05)
+    for _ in range(8):
+        assert tls_session(server, version, session)[1]
