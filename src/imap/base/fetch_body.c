@@ -6,7 +6,7 @@
 
 // RFC 9051 section 6.4.5: BODY[section]<partial>, and RFC 3501's RFC822 items, from the offsets in the cache.
 
-enum { INLINE_MAX = 16384, PIECE = 65536 };
+enum { INLINE_MAX = 16384, PIECE = 65536, DIRECT_MIN = 4096, AFTERWARDS = 64 };
 
 // A NUL cannot stand in a literal (RFC 9051: CHAR8); it leaves as 0x80.
 static void
@@ -66,6 +66,25 @@ stream_large(struct imap_fetch_run *run, uint64_t at, uint64_t size, struct faul
     return R_OK;
 }
 
+// The line so far and the literal are put together in the output queue: a literal is copied by the kernel only. What
+// ends the line finds room behind it.
+static enum result
+stream_direct(struct imap_fetch_run *run, uint64_t at, size_t size, struct fault *f)
+{
+    struct conn *conn = run->session->conn;
+    size_t head = run->line->n;
+    char *dst = conn_fill(conn, head + size + AFTERWARDS);
+    memcpy(dst, run->line->p, head);
+    if (read_piece(run, at, size, dst + head, f) != R_OK) {
+        conn_filled(conn, 0);
+        return R_FAIL;
+    }
+    run->streamed = true;
+    buf_reset(run->line);
+    conn_filled(conn, head + size);
+    return R_OK;
+}
+
 enum result
 imap_fetch_stream(struct imap_fetch_run *run, uint64_t at, uint64_t size, struct fault *f)
 {
@@ -74,6 +93,8 @@ imap_fetch_stream(struct imap_fetch_run *run, uint64_t at, uint64_t size, struct
     buf_put(run->line, SPAN("}\r\n"));
     if (size > INLINE_MAX + PIECE)
         return stream_large(run, at, size, f);
+    if (size >= DIRECT_MIN && run->line->n <= PIECE)
+        return stream_direct(run, at, (size_t)size, f);
     if (size == 0)
         return R_OK;
     char *room = buf_reserve(run->line, (size_t)size);
