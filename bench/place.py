@@ -9,14 +9,26 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 BYTES = 24 << 30
 
 
+def files(folder):
+    """Each once, however many links it has (a peer's COPY makes links)."""
+    seen, left = set(), [folder]
+    while left:
+        with os.scandir(left.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    left.append(entry.path)
+                elif entry.is_file(follow_symlinks=False) and entry.inode() not in seen:
+                    seen.add(entry.inode())
+                    yield entry.path
+
+
 def drop_pages(folder):
     """Writes the folder's files back and drops them from the page cache."""
     os.sync()
-    for path in folder.rglob("*"):
-        if path.is_file() and not path.is_symlink():
-            fd = os.open(path, os.O_RDONLY)
-            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-            os.close(fd)
+    for path in files(folder):
+        fd = os.open(path, os.O_RDONLY)
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(fd)
 
 
 class Disk:
