@@ -7,7 +7,7 @@
 
 // Finding: rows first, in batches; then cached summaries; headers and bodies only of the messages that are still open.
 
-enum { BATCH = 256, PIECE = 65536 };
+enum { BATCH = 256, PIECE = 65536, HEADER_PIECE = 16384 };
 
 struct find {
     struct imap_search *search;
@@ -86,6 +86,33 @@ read_block(struct find *d, const struct message_row *row, struct mime_range r,
     return R_OK;
 }
 
+// At least HEADER_PIECE octets of a header, to the end of a field.
+static struct span
+header_piece(struct span block)
+{
+    size_t n = HEADER_PIECE;
+    while (n < block.n) {
+        const char *end = memchr(block.p + n, '\n', block.n - n);
+        n = end ? (size_t)(end - block.p) + 1 : block.n;
+        if (n < block.n && block.p[n] != ' ' && block.p[n] != '\t')
+            return span_slice(block, 0, n);
+    }
+    return block;
+}
+
+// There may be half a million fields.
+static void
+feed_header(struct find *d, struct span block,
+            void feed(struct query_texts *t, struct span block))
+{
+    while (block.n > 0) {
+        struct span piece = header_piece(block);
+        feed(d->texts, piece);
+        block = span_skip(block, piece.n);
+        task_yield();
+    }
+}
+
 static enum result
 feed_parts(struct find *d, const struct message_row *row, struct span index,
            struct fault *f)
@@ -100,7 +127,7 @@ feed_parts(struct find *d, const struct message_row *row, struct span index,
         if (part.root && part.depth > 0) {
             if (read_block(d, row, part.header, &block, f) != R_OK)
                 return R_FAIL;
-            query_texts_nested_header(d->texts, block);
+            feed_header(d, block, query_texts_nested_header);
         }
         if (part.kind == MIME_KIND_LEAF && mime_text_searchable(&part) &&
             feed_part(d, row, &part, piece, f) != R_OK)
@@ -119,7 +146,7 @@ search_texts(struct find *d, const struct message_row *row,
     if (mime_index_find(cache->index, NULL, 0, &root, f) != R_OK ||
         read_block(d, row, root.header, &header, f) != R_OK)
         return R_FAIL;
-    query_texts_header(d->texts, header);
+    feed_header(d, header, query_texts_header);
     return query_texts_want_body(d->texts) ? feed_parts(d, row, cache->index, f) : R_OK;
 }
 
