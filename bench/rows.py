@@ -100,7 +100,7 @@ ROWS = [
         rate("{bodies:,} bodies, TLS, MB/s", 3, "mb"),), (5, 5), ("bodies",), port="imaps"),
     Row("bodies-cold", f"fetch-bodies {BODIES}", (rate("{bodies:,} bodies, cold pages, MB/s", 3, "mb"),), fill=("bodies",), cold=True),
     Row("store-1", f"store-one {BIG}", (
-        rate("STORE on one message, 1 session, /s", 2), written("its bytes written, KB")), (600, 10000), ("big",), way="sync"),
+        rate("STORE on one message, 1 session, /s", 2), written("its bytes written, KB")), (600, 10000), ("big",), way="sync", disk=True),
     Row("store-32", f"store-one --sessions 32 {BIG}", (
         rate("STORE on one message, 32 sessions, /s", 4),), (3000, 30000), ("big",), way="sync"),
     Row("store-all", f"store-all {BIG}", (milliseconds("STORE 1:{big}, ms", 1),), (6, 10), ("big",), way="sync"),

@@ -44,42 +44,44 @@ def goal(line):
     return ", ".join(parts) or "-"
 
 
-def verdict(line, ours, factor, peers):
-    if ours is None or goal(line) == "-":
-        return "-"
-    short = line.most > 0 and ours > line.most
-    if line.factor > 0 and peers:
-        short = short or (factor is not None and factor < line.factor) or (factor is None and not (line.low and ours <= 0))
-    return "short" if short else "yes"
+def verdict(line, ours, factor):
+    """"-" where nothing could be judged: no goal, no figure of ours, or no peer's."""
+    judged = []
+    if ours is not None and line.most > 0:
+        judged.append(ours <= line.most)
+    if ours is not None and line.factor > 0 and (factor is not None or (line.low and ours <= 0)):
+        judged.append(factor is None or factor >= line.factor)
+    return ("yes" if all(judged) else "short") if judged else "-"
 
 
 def row_line(line, found, names, sizes):
     peers = names[1:]
     factor = ratio(line, found, peers)
     cells = [line.title.format(**sizes), *(cell(line, found, name) for name in names)]
-    cells += [f"{factor:.1f}" if factor else "-", goal(line), verdict(line, value_of(line, found, "Posthorn"), factor, peers)]
+    cells += [f"{factor:.1f}" if factor else "-", goal(line), verdict(line, value_of(line, found, "Posthorn"), factor)]
     return "| " + " | ".join(cells) + " |"
 
 
-def table(kept, quick):
+def table(kept):
     names = [k.name for k in servers.ALL]
     heads = ["row", *names, "ratio", "goal", "reached"]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-    sizes = measure.QUICK if quick else measure.FULL
     for row in ROWS:
         if row.name in kept:
-            lines += [row_line(line, kept[row.name], names, sizes) for line in row.lines]
+            lines += [row_line(line, kept[row.name], names, kept[row.name]["sizes"]) for line in row.lines]
     return "\n".join(lines)
 
 
 def machine(kept, chosen):
     cpu = re.search(r"model name\s*: (.*)", open("/proc/cpuinfo", encoding="ascii").read())
     dovecot = subprocess.run(["/usr/sbin/dovecot", "--version"], stdout=subprocess.PIPE, text=True, check=False).stdout.split()
+    rows = [kept[row.name] for row in ROWS if row.name in kept]
+    quick = "quick form, " if any(row["sizes"]["big"] == measure.QUICK["big"] for row in rows) else ""
     text = (f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores of {cpu[1] if cpu else 'an unknown CPU'}, Linux {platform.release()}, "
             f"Dovecot {dovecot[0] if dovecot else '?'} ({chosen.format}), Cyrus {cyrus.version()}; "
-            f"{'quick form, ' if chosen.quick else ''}{chosen.runs} runs each.")
-    loads = [kept[row.name]["load"] for row in ROWS if row.name in kept and "load" in kept[row.name]]
-    if loads:
+            f"{quick}{min((row['runs'] for row in rows), default=0)} runs each.")
+    if rows:
+        loads = [row["load"] for row in rows]
         text += f" Load average before the rows {min(loads):.1f} to {max(loads):.1f}, the bench's own included."
     if "openssl" in kept:
         one = kept["openssl"]

@@ -21,7 +21,8 @@ def found(ours, dovecot, cyrus):
     (rows.Line("", "x", 4, low=True), (10, 40, 80), 4, "yes"),
     (rows.Line("", "x", 4, low=True), (10, 400, 39), 3.9, "short"),
     (rows.Line("", "x", 2), (40, None, 20), 2, "yes"),
-    (rows.Line("", "x", 2), (40, None, None), None, "short"),
+    (rows.Line("", "x", 2), (40, None, None), None, "-"),
+    (rows.Line("", "x", 2, 5, low=True), (6, None, None), None, "short"),
     (rows.Line("", "x", 2), (None, 10, 20), None, "-"),
     (rows.Line("", "x", most=5, low=True), (5, 1, 1), 0.2, "yes"),
     (rows.Line("", "x", most=5, low=True), (5.1, 90, 90), 90 / 5.1, "short"),
@@ -32,7 +33,7 @@ def found(ours, dovecot, cyrus):
 def test_verdict(line, figures, factor, verdict):
     figures = found(*figures)
     assert table.ratio(line, figures, PEERS) == pytest.approx(factor) if factor else table.ratio(line, figures, PEERS) is None
-    assert table.verdict(line, table.value_of(line, figures, "Posthorn"), table.ratio(line, figures, PEERS), PEERS) == verdict
+    assert table.verdict(line, table.value_of(line, figures, "Posthorn"), table.ratio(line, figures, PEERS)) == verdict
 
 
 def test_a_failed_server_is_shown():
