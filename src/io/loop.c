@@ -85,8 +85,11 @@ loop_post(struct loop *l, loop_fn *fn, void *arg)
         must(p->at != NULL);
     }
     p->at[p->n++] = (struct post){fn, arg};
-    bool signal_it = !l->signalled;
-    l->signalled = true;
+    // its own thread comes by before it waits: no need to wake it
+    bool own = l == self, signal_it = !own && !l->signalled;
+    if (own)
+        l->posted_here = true;
+    l->signalled |= signal_it;
     // Written under the lock: after it the loop may run the last function of its life and be freed.
     if (signal_it)
         must(write(l->wake_fd, &one, sizeof one) == sizeof one);
@@ -109,6 +112,7 @@ static void
 run_posted(struct loop *l)
 {
     pthread_mutex_lock(&l->lock);
+    l->posted_here = false;
     struct post_list batch = l->posted;
     l->posted = l->draining;
     l->signalled = false;
@@ -177,7 +181,7 @@ run_deferred(struct deferred_list *list)
 static bool
 work_left(struct loop *l)
 {
-    return l->stopped || l->deferred.first || task_room_busy(&l->tasks);
+    return l->stopped || l->posted_here || l->deferred.first || task_room_busy(&l->tasks);
 }
 
 static void

@@ -73,6 +73,7 @@ struct loop {
     struct post_list posted;    // under lock
     struct post_list draining;  // the loop's thread only
     bool signalled;             // under lock: wake_fd was written and not yet read
+    bool posted_here;           // by its own thread, not run yet
 };
 
 void loop_defer(struct deferred *d, void (*fn)(struct deferred *d));
