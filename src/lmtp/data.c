@@ -4,6 +4,7 @@
 #include "base/hash.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "io/task.h"
 
 #include <time.h>
 
@@ -71,21 +72,40 @@ take(struct lmtp_session *s, struct span bytes)
 
 // ---- delivery ----
 
+struct delivery {
+    struct lmtp_session *session;
+    const struct lmtp_recipient *recipient;
+    struct intake_result *out;
+    struct fault *fault;
+    enum result result;
+};
+
+// In the account's home: one way there and back for all of it.
+static void
+deliver_run(void *arg)
+{
+    struct delivery *d = arg;
+    const struct lmtp_recipient *r = d->recipient;
+    struct account *a;
+    struct mailbox_ref target;
+    struct intake_params p = {0};
+    d->result =
+        account_open(d->session->host->mail, r->account, r->user, true, &a, d->fault);
+    if (d->result != R_OK)
+        return;
+    d->result = intake_delivery_target(a, r->detail, &target, d->fault);
+    if (d->result == R_OK)
+        d->result = intake_commit(d->session->intake, &target, &p, d->out, d->fault);
+    account_close(&a);
+}
+
 static enum result
 deliver(struct lmtp_session *s, const struct lmtp_recipient *r, struct intake_result *out,
         struct fault *f)
 {
-    struct account *a;
-    struct mailbox_ref target;
-    struct intake_params p = {0};
-    enum result result = account_open(s->host->mail, r->account, r->user, true, &a, f);
-    if (result != R_OK)
-        return R_FAIL;
-    result = intake_delivery_target(a, r->detail, &target, f);
-    if (result == R_OK)
-        result = intake_commit(s->intake, &target, &p, out, f);
-    account_close(&a);
-    return result;
+    struct delivery d = {s, r, out, f, R_FAIL};
+    task_run_on(mail_home(s->host->mail, r->account), deliver_run, &d);
+    return d.result == R_OK ? R_OK : R_FAIL;
 }
 
 static void

@@ -277,7 +277,9 @@ unref(void *arg)
 void
 account_close(struct account **a)
 {
-    if (*a)
+    if (*a && (*a)->home->loop == loop_self())
+        account_unref(*a);
+    else if (*a)
         loop_post((*a)->home->loop, unref, *a);
     *a = NULL;
 }
