@@ -28,3 +28,38 @@ def test_unix_socket_is_trusted_by_its_mode(tmp_path):
         assert "user=<alice>" in server.stderr()
     finally:
         server.stop()
+
+
+def recipient(relay, address):
+    relay.rset()
+    relay.mail("a@example.org")
+    return relay.rcpt(address)[0]
+
+
+def test_a_known_recipient_is_forgotten_with_its_user():
+    """Recipients are remembered for a while: not across a change of the users, on no connection and thread, and not the account."""
+    server = posthorn.Server()
+    try:
+        relays = [smtplib.LMTP(*server.address("lmtp")) for _ in range(6)]
+        for name in ("nina", "olaf"):  # of neighbouring accounts: one in each thread
+            server.user_add(name)
+        for _ in range(3):
+            for name in ("nina", "olaf"):
+                for relay in relays:
+                    relay.ehlo_or_helo_if_needed()
+                    assert recipient(relay, name) == 250
+                    assert recipient(relay, name + "+Lists") == 250
+                relays[0].rset()
+                relays[0].sendmail("a@example.org", [name], b"Subject: x\r\n\r\nhello\r\n")
+            for name in ("nina", "olaf"):
+                posthorn.run_verb("user", "delete", name, "--data", server.data)
+                for relay in relays:
+                    assert recipient(relay, name) == 550, "a deleted user took mail"
+                    assert recipient(relay, name + "+Lists") == 550
+            for name in ("nina", "olaf"):
+                server.user_add(name)  # another account of the same name
+        assert len(set(re.findall(r"user=<nina>.*?saved, uid=(\d+)", server.stderr()))) == 1, "mail went to the account before"
+        for relay in relays:
+            relay.close()
+    finally:
+        server.stop()

@@ -33,6 +33,7 @@ on_end(struct channel *c, void *arg)
     struct ask *a, *next;
     (void)c;
     channel_close(&h->auth);
+    mail_users_changed(h->role);
     HASH_ITER(hh, h->asks, a, next)
     {
         a->failed = true;
@@ -97,6 +98,7 @@ mail_ask_link(struct home *h, int fd)
 void
 mail_ask_close(struct home *h)
 {
+    mail_known_forget(h);
     if (h->auth != NULL)
         on_end(h->auth, h);
 }
@@ -173,6 +175,7 @@ mail_ask_admin(struct home *h, struct span verb, const struct span *args, size_t
     admin_request_put(&b, &(struct admin_request){a.id, verb, buf_span(&packed)});
     b.over |= packed.over;
     enum result r = ask(h, &a, MESSAGE_ADMIN, &b, f);
+    mail_users_changed(h->role);  // whatever became of it, before the operator hears of it
     if (packed.p != NULL)
         explicit_bzero(packed.p, packed.n);
     if (b.p != NULL)

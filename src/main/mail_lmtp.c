@@ -10,7 +10,7 @@ static enum result
 find_user(void *home, struct span address, uint64_t *account_out, struct buf *user_out,
           struct buf *detail_out, struct fault *f)
 {
-    return mail_ask_user(home, address, account_out, user_out, detail_out, f);
+    return mail_known_user(home, address, account_out, user_out, detail_out, f);
 }
 
 void

@@ -20,6 +20,7 @@ change_here(void *arg)
     struct change *c = arg;
     c->home->config = c->config;
     mail_lmtp_host(c->home);
+    mail_known_forget(c->home);  // perhaps other domains are ours now
     free(c);
 }
 

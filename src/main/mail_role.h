@@ -3,7 +3,7 @@
 
 // The inside of the mail role: its home threads, the doors through which connections come in, what it asks auth.
 // Owner: the process. Threads: each struct home is touched by its own thread only; struct mail_role does not change
-// after its threads run, but for `draining`, which is posted to each.
+// after its threads run, but for `draining`, which is posted to each, and `users_generation`.
 
 #include "main/role.h"
 #include "ctl/verb.h"
@@ -13,10 +13,12 @@
 #include "lmtp/lmtp.h"
 #include "mail/user.h"
 #include <pthread.h>
+#include <stdatomic.h>
 
 struct event;
 struct mail_role;
 struct ask;
+struct known;
 struct serial;
 
 // A channel to a gate.
@@ -62,6 +64,7 @@ struct home {
     struct channel *auth;
     struct ask *asks;  // by request id
     uint64_t ask_last;
+    struct known *known;     // recipients, by address
     struct serial *serials;  // tickets seen, oldest first
     struct session *sessions;
     unsigned session_count;
@@ -88,6 +91,7 @@ struct mail_role {
     struct timer keeping;  // retention and compaction
     unsigned char ticket_key[32];
     bool has_ticket_key;
+    _Atomic uint64_t users_generation;  // rises when the users may have changed
 };
 
 // mail_gate.c: connections that gates hand over
@@ -104,6 +108,14 @@ enum result mail_ask_user(struct home *h, struct span address, uint64_t *account
                           struct fault *f) MUST_CHECK;
 enum result mail_ask_admin(struct home *h, struct span verb, const struct span *args,
                            size_t n, struct buf *text, struct fault *f) MUST_CHECK;
+
+// mail_known.c: recipients that auth has found, remembered for LIMIT_recipient_known_ms, and only until any verb
+// has been to the user database (mail_users_changed), or auth has gone. Suspends as mail_ask_user.
+enum result mail_known_user(struct home *h, struct span address, uint64_t *account_out,
+                            struct buf *user_out, struct buf *detail_out,
+                            struct fault *f) MUST_CHECK;
+void mail_known_forget(struct home *h);
+void mail_users_changed(struct mail_role *r);  // any thread
 
 // mail_session.c
 // R_FAIL (FAULT_LIMIT) when the user has too many. The session ends with its conn.
