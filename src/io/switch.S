@@ -1,7 +1,8 @@
 // void fiber_swap(void **save, void *to)
 // Saves what the calling convention lets a callee keep, stores the stack pointer in *save, takes `to` as
 // stack pointer and gives back what was saved there. fiber.c lays out the first frame by hand.
-// No CET property note: a shadow stack cannot follow these switches, so the linker must clear the mark.
+// It is marked for indirect branch tracking only: a shadow stack cannot follow these switches, so the linker must clear
+// that mark.
 
     .text
     .globl fiber_swap
@@ -10,6 +11,7 @@
 fiber_swap:
     .cfi_startproc
 #if defined(__x86_64__)
+    endbr64
     pushq %rbp
     pushq %rbx
     pushq %r12
@@ -56,3 +58,10 @@ fiber_swap:
     .cfi_endproc
     .size fiber_swap, .-fiber_swap
     .section .note.GNU-stack, "", %progbits
+#if defined(__x86_64__) && defined(__CET__) && (__CET__ & 1)
+    .section .note.gnu.property, "a"
+    .p2align 3
+    .long 4, 16, 5
+    .asciz "GNU"
+    .long 0xc0000002, 4, 1, 0 // GNU_PROPERTY_X86_FEATURE_1_AND: IBT
+#endif
