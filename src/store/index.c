@@ -395,6 +395,18 @@ decode(struct index_reader *r, MDB_val key, MDB_val value, struct span *value_ou
     return R_OK;
 }
 
+bool
+index_key_good(struct span key)
+{
+    static const uint8_t lengths['X' + 1] = {
+        [INDEX_ACCOUNT] = 9,   [INDEX_MAILBOX] = 17,    [INDEX_DELETED] = 17,
+        [INDEX_KEYWORD] = 21,  [INDEX_VALUE] = 33,      [INDEX_PRIVATE] = 29,
+        [INDEX_ROW] = 21,      [INDEX_SUBSCRIBED] = 25, [INDEX_THREAD] = 17,
+        [INDEX_TOMBSTONE] = 29};
+    uint8_t letter = key.n > 8 ? (uint8_t)key.p[8] : 0;
+    return letter < sizeof lengths && lengths[letter] != 0 && key.n == lengths[letter];
+}
+
 // From `key` on; without a key, on from where the cursor is.
 static enum result
 move(struct index_reader *r, MDB_val key, struct span prefix, struct span *key_out,
@@ -410,6 +422,8 @@ move(struct index_reader *r, MDB_val key, struct span prefix, struct span *key_o
     struct span k = span_of(key.mv_data, key.mv_size);
     if (!span_starts(k, prefix))
         return R_NONE;
+    if (!index_key_good(k))
+        return index_fault(r->ix, MDB_CORRUPTED, "key", f);
     if (decode(r, key, value, value_out, f) != R_OK)
         return R_FAIL;
     *key_out = k;

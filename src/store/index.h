@@ -47,6 +47,8 @@ void index_key_u32(struct index_key *k, uint32_t v);
 void index_key_hash(struct index_key *k, struct span name);
 uint64_t index_key_get_u64(struct span key, size_t at);
 uint32_t index_key_get_u32(struct span key, size_t at);
+// A key is as long as its letter says; anything else is damage.
+bool index_key_good(struct span key);
 
 struct index {
     MDB_env *env;

@@ -302,13 +302,19 @@ mailbox_ids(void *t, uint64_t **ids_out, size_t *n_out, struct fault *f)
     if (rc != 0)
         return index_fault(w->ix, rc, "cursor", f);
     rc = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
-    while (rc == 0 && span_starts(span_of(k.mv_data, k.mv_size), span_of(from.p, from.n))) {
+    while (rc == 0 && span_starts(span_of(k.mv_data, k.mv_size), span_of(from.p, from.n)) &&
+           index_key_good(span_of(k.mv_data, k.mv_size))) {
         ids = reallocarray(ids, n + 1, sizeof *ids);
         must(ids != NULL);
         ids[n++] = index_key_get_u64(span_of(k.mv_data, k.mv_size), 9);
         rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT);
     }
+    bool damaged = rc == 0 && !index_key_good(span_of(k.mv_data, k.mv_size));
     mdb_cursor_close(cursor);
+    if (damaged) {
+        free(ids);
+        return index_fault(w->ix, MDB_CORRUPTED, "key", f);
+    }
     *ids_out = ids;
     *n_out = n;
     return R_OK;

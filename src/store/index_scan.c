@@ -1,5 +1,7 @@
 #include "store/index.h"
 
+#include "base/limits.h"
+
 // What is read from the index in one go.
 
 struct scan {
@@ -60,6 +62,8 @@ load_keywords(struct scan *s, struct state *st, struct fault *f)
         struct record_keyword k = {.mailbox = index_key_get_u64(s->key, 9),
                                    .index = index_key_get_u32(s->key, 17),
                                    .name = s->value};
+        if (k.index >= LIMIT_keywords)
+            return damaged(s, "keyword", f);
         if (state_mailbox(st, k.mailbox) && state_rows.keyword_put(st, &k, f) != R_OK)
             return R_FAIL;
     }

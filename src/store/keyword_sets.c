@@ -71,7 +71,7 @@ keyword_sets_get(const struct keyword_sets *s, uint32_t set, size_t *n_out)
 {
     must(set < s->set_count);
     *n_out = s->sets[set].n;
-    return s->numbers + s->sets[set].at;
+    return s->numbers ? s->numbers + s->sets[set].at : NULL;
 }
 
 static struct span
