@@ -1,4 +1,5 @@
-// parse(print(parse(x))) = parse(x) for both kinds of dates.
+// parse(print(parse(x))) = parse(x) for IMAP's two kinds of dates. A Date field gives a day of its own zone.
+#include "mime/date.h"
 #include "wire/date.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -9,8 +10,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct span in = span_of(data, size);
     struct date_time t, t_back;
     int32_t day, day_back;
+    struct mime_date sent;
     struct buf b;
     buf_init(&b, 64);
+    if (mime_date_parse(in, &sent) == R_OK) {
+        int64_t local = sent.utc_s + sent.zone_min * 60,
+                from = sent.local_day * (int64_t)86400;
+        must(local >= from && local <= from + 86400);  // 23:59:60 is the next day's first
+    }
     if (date_parse(in, &day) == R_OK) {
         date_print(&b, day);
         must(date_parse(buf_span(&b), &day_back) == R_OK && day_back == day);

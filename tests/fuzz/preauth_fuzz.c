@@ -1,47 +1,134 @@
-// IMAP before login: no crash, nothing consumed beyond what was given. The first octet chooses auth's answers.
+// IMAP before login: nothing is consumed beyond what was given, the same octets in other pieces get the same answers, and
+// only auth's OK lets anybody in. The first two octets choose the connection's facts and auth's answers.
 #include "imap/preauth.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+struct gate {
+    struct preauth *m;
+    struct preauth_facts facts;
+    struct buf said;
+    unsigned answers;
+    bool starts_tls;
+};
+
 static void
-on_span(void *gate, struct span s)
+on_write(void *arg, struct span s)
 {
-    *(size_t *)gate += s.n;
+    struct gate *g = arg;
+    buf_put(&g->said, s);
 }
 
 static void
-on_nothing(void *gate)
+on_close(void *arg)
 {
-    (void)gate;
+    on_write(arg, SPAN("[close]"));
 }
 
 static void
-on_start(void *gate, const struct auth_start *s)
+on_starttls(void *arg)
 {
-    *(size_t *)gate += s->user.n + s->password.n + s->initial.n;
+    struct gate *g = arg;
+    g->starts_tls = true;
+}
+
+static void
+on_abort(void *arg)
+{
+    on_write(arg, SPAN("[abort]"));
+}
+
+static void
+on_start(void *arg, const struct auth_start *s)
+{
+    struct gate *g = arg;
+    buf_printf(&g->said, "[%.*s %.*s %.*s %.*s]", SPAN_ARG(s->mechanism), SPAN_ARG(s->user),
+               SPAN_ARG(s->password), SPAN_ARG(s->initial));
+}
+
+static void
+on_step(void *arg, struct span s)
+{
+    struct gate *g = arg;
+    buf_printf(&g->said, "[step %.*s]", SPAN_ARG(s));
+}
+
+// Auth's and the handshake's turn.
+static void
+answer(struct gate *g)
+{
+    static const uint8_t faults[] = {FAULT_AUTHFAILED, FAULT_UNAVAILABLE, FAULT_BAD,
+                                     FAULT_LIMIT};
+    struct auth_reply reply = {.verdict = (uint8_t)((g->answers & 3) % 3),
+                               .fault = faults[g->answers >> 2 & 3],
+                               .data = SPAN("challenge")};
+    g->answers = g->answers >> 2 | g->answers << 6;
+    if (g->starts_tls) {
+        g->starts_tls = false;
+        g->facts.tls = true;
+        imap_preauth_service.tls_started(g->m);
+    } else {
+        imap_preauth_service.auth_reply(g->m, &reply);
+        must((imap_preauth_service.state(g->m) == PREAUTH_DONE) ==
+             (reply.verdict == AUTH_OK));
+    }
+}
+
+static void
+play(struct span in, size_t step, unsigned how, unsigned answers, struct buf *out)
+{
+    static const struct preauth_ops ops = {.write = on_write,
+                                           .start_tls = on_starttls,
+                                           .authenticate = on_start,
+                                           .auth_step = on_step,
+                                           .auth_abort = on_abort,
+                                           .close_after_output = on_close};
+    const struct preauth_service *imap = &imap_preauth_service;
+    struct gate g = {.answers = answers,
+                     .facts = {.tls = how & 1,
+                               .can_starttls = how & 2,
+                               .plaintext_auth = how & 4,
+                               .mechanisms = how & 8
+                                                 ? SPAN("SCRAM-SHA-256-PLUS PLAIN LOGIN")
+                                                 : SPAN("")}};
+    size_t given = 0, n;
+    buf_init(&g.said, SIZE_MAX);
+    g.m = imap->open(&g.facts, &ops, &g);
+    imap->greet(g.m);
+    while (imap->state(g.m) == PREAUTH_READING && given < in.n) {
+        given = given + step < in.n ? given + step : in.n;
+        while (imap->state(g.m) == PREAUTH_READING &&
+               (n = imap->input(g.m, span_slice(in, 0, given))) > 0) {
+            must(n <= given);
+            in = span_skip(in, n);
+            given -= n;
+            if (imap->state(g.m) == PREAUTH_WAITING)
+                answer(&g);
+        }
+    }
+    if (imap->state(g.m) == PREAUTH_READING)
+        imap->end(g.m, (enum preauth_end)(how >> 4 & 1));
+    buf_put(out, buf_span(&g.said));
+    buf_put(out, imap->client_id(g.m));
+    buf_put(out, imap->tag(g.m));
+    imap->free(&g.m);
+    buf_done(&g.said);
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct preauth_ops ops = {on_span, on_nothing, on_start,
-                                           on_span, on_nothing, on_nothing};
-    struct preauth_facts facts = {
-        .can_starttls = true, .plaintext_auth = true, .mechanisms = SPAN("PLAIN")};
-    const struct preauth_service *imap = &imap_preauth_service;
-    size_t sum = 0, n = 1, answers = size ? data[0] : 0;
-    struct span in = span_skip(span_of(data, size), 1);
-    struct preauth *m = imap->open(&facts, &ops, &sum);
-    for (imap->greet(m); n > 0 && imap->state(m) == PREAUTH_READING;
-         answers = answers >> 2 | answers << 6) {
-        n = imap->input(m, in);
-        must(n <= in.n);
-        in = span_skip(in, n);
-        struct auth_reply reply = {.verdict = answers & 2 ? AUTH_CONTINUE : AUTH_REFUSED,
-                                   .fault = FAULT_AUTHFAILED};
-        if (imap->state(m) == PREAUTH_WAITING)
-            imap->auth_reply(m, &reply);
-    }
-    imap->free(&m);
+    struct buf whole, cut;
+    if (size < 2)
+        return 0;
+    buf_init(&whole, SIZE_MAX);
+    buf_init(&cut, SIZE_MAX);
+    struct span in = span_of(data + 2, size - 2);
+    play(in, in.n + 1, data[0], data[1], &whole);
+    play(in, 1, data[0], data[1], &cut);
+    if (span_ifind(in, SPAN("STARTTLS")) == in.n)  // what comes with it ends the connection
+        must(span_eq(buf_span(&whole), buf_span(&cut)));
+    buf_done(&whole);
+    buf_done(&cut);
     return 0;
 }

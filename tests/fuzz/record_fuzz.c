@@ -1,4 +1,5 @@
-// Journal records: any octets, every type; what is accepted is walked to its end.
+// Journal records: any octets, every type; what is accepted prints to octets that are accepted and print the same. Packed
+// lists are walked to their end.
 
 #include "store/record.h"
 
@@ -7,12 +8,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define TRY(type, name)                                                                    \
     case RECORD_##type: {                                                                  \
         struct record_##name r;                                                            \
-        return record_##name##_get(meta, &r) == R_OK ? 0 : -1;                             \
+        if (record_##name##_get(meta, &r) != R_OK)                                         \
+            break;                                                                         \
+        record_##name##_put(&one, &r);                                                     \
+        must(one.n <= meta.n && record_##name##_get(buf_span(&one), &r) == R_OK);          \
+        record_##name##_put(&two, &r);                                                     \
+        must(span_eq(buf_span(&one), buf_span(&two)));                                     \
+        break;                                                                             \
     }
 
-static int
+static void
 try(uint8_t type, struct span meta)
 {
+    struct buf one, two;
+    buf_init(&one, SIZE_MAX);
+    buf_init(&two, SIZE_MAX);
     switch ((enum record_type)type) {
         TRY(ACCOUNT, account)
         TRY(MAILBOX, mailbox)
@@ -29,14 +39,35 @@ try(uint8_t type, struct span meta)
         TRY(META, meta)
         TRY(RESTORED, restored)
     default:
-        return -1;
+        break;
     }
+    buf_done(&one);
+    buf_done(&two);
+}
+
+static void
+lists(struct span in)
+{
+    struct unpack u = unpack_of(in);
+    struct record_group g;
+    struct record_row row;
+    uint32_t first, last;
+    while (record_ranges_next(&u, &first, &last) == R_OK)
+        must(first > 0 && last >= first);
+    u = unpack_of(in);
+    while (record_groups_next(&u, &g) == R_OK)
+        must(g.keywords.n + g.ranges.n <= in.n);
+    u = unpack_of(in);
+    while (record_rows_next(&u, &row) == R_OK)
+        must(row.row.uid > 0 && row.keywords.n <= in.n);
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (size > 0)
-        (void)try(data[0], span_of(data + 1, size - 1));
+    if (size == 0)
+        return 0;
+    try(data[0], span_of(data + 1, size - 1));
+    lists(span_of(data + 1, size - 1));
     return 0;
 }

@@ -21,7 +21,8 @@ def fuzz(source, seconds):
     folders = [str(work)] + ([str(corpus)] if corpus.is_dir() else [])
     done = subprocess.run([binary, f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048", "-max_len=4096",
                            f"-artifact_prefix={work.parent}/{name}-", "-print_final_stats=0", *folders],
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+                          env={**os.environ, "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1"})
     if done.returncode:
         print(f"{name}:\n" + done.stdout.decode(errors="replace")[-6000:])
     return done.returncode == 0

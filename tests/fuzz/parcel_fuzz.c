@@ -1,0 +1,79 @@
+// Parcels and frames of the admin socket: a front of one is never taken for a whole one, what is accepted prints again
+// as it was, and nothing lies outside what was given.
+#include "ctl/frame.h"
+#include "ctl/parcel.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void
+payload(const struct parcel *p, struct arena *a)
+{
+    struct parcel_mailbox box, box_back;
+    struct parcel_message m, m_back;
+    struct parcel back;
+    struct fault f;
+    struct buf b, again;
+    buf_init(&b, SIZE_MAX);
+    buf_init(&again, SIZE_MAX);
+    if (p->kind == PARCEL_MAILBOX && parcel_get_mailbox(p->payload, &box) == R_OK) {
+        parcel_put_mailbox(&b, &box);
+        must(parcel_get(buf_span(&b), &back, &f) == R_OK && back.size == b.n);
+        must(parcel_get_mailbox(back.payload, &box_back) == R_OK);
+        must(span_eq(box.name, box_back.name) && box.uidnext == box_back.uidnext);
+    }
+    if (p->kind == PARCEL_MESSAGE && parcel_get_message(p->payload, a, &m) == R_OK) {
+        parcel_put_message(&b, &m);
+        must(parcel_get(buf_span(&b), &back, &f) == R_OK && back.size == b.n);
+        must(parcel_get_message(back.payload, a, &m_back) == R_OK);
+        must(m_back.keyword_count == m.keyword_count && m_back.date == m.date);
+        parcel_put_message(&again, &m_back);
+        must(span_eq(buf_span(&b), buf_span(&again)));
+    }
+    buf_done(&b);
+    buf_done(&again);
+}
+
+static void
+parcels(struct span in, struct arena *a)
+{
+    struct parcel p, cut;
+    struct fault f;
+    while (parcel_get(in, &p, &f) == R_OK) {
+        struct buf b;
+        must(p.size <= in.n && p.payload.n + PARCEL_HEAD == p.size);
+        must(parcel_get(span_slice(in, 0, p.size - 1), &cut, &f) == R_NONE);
+        must(parcel_get(span_slice(in, 0, PARCEL_HEAD - 1), &cut, &f) == R_NONE);
+        buf_init(&b, SIZE_MAX);
+        parcel_put(&b, p.kind, p.payload);
+        must(span_eq(buf_span(&b), span_slice(in, 0, p.size)));
+        buf_done(&b);
+        payload(&p, a);
+        in = span_skip(in, p.size);
+    }
+}
+
+static void
+frames(struct span in)
+{
+    struct frame p, cut;
+    while (frame_get(in, &p) == R_OK) {
+        struct buf b;
+        must(p.size <= in.n && p.payload.n + FRAME_HEAD == p.size);
+        must(frame_get(span_slice(in, 0, p.size - 1), &cut) == R_NONE);
+        buf_init(&b, SIZE_MAX);
+        frame_put(&b, p.kind, p.payload);
+        must(span_eq(buf_span(&b), span_slice(in, 0, p.size)));
+        buf_done(&b);
+        in = span_skip(in, p.size);
+    }
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct arena *a = arena_new();
+    parcels(span_of(data, size), a);
+    frames(span_of(data, size));
+    arena_free(&a);
+    return 0;
+}
