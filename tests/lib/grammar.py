@@ -1,0 +1,394 @@
+"""The responses of IMAP as RFC 9051 section 9 (with RFC 3501's) writes them, read strictly and independently of the
+server: `check(response)` raises Wrong where an octet does not fit."""
+import re
+
+RESP_SPECIALS = rb'(){ %*"\\\]'
+ATOM = re.compile(rb'[^\x00-\x20(){%*"\\\]\x7f-\xff]+')
+ASTRING = re.compile(rb'[^\x00-\x20(){%*"\\\x7f-\xff]+')
+TAG = re.compile(rb'[^\x00-\x20(){%*"\\+\x7f-\xff]+')
+NUMBER = re.compile(rb"0|[1-9]\d*")
+SET = re.compile(rb"[1-9]\d*(?::[1-9]\d*)?(?:,[1-9]\d*(?::[1-9]\d*)?)*")
+QUOTED = re.compile(rb'"(?:[^"\\\r\n\x00]|\\["\\])*"')
+LITERAL = re.compile(rb"(~?)\{(\d+)\}\r\n")
+TEXT = re.compile(rb"[^\r\n\x00]+")
+FLAG = re.compile(rb'\\\*|\\?[^\x00-\x20(){%*"\\\]\x7f-\xff]+')
+DATE = re.compile(rb'"[ \d]\d-(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)-\d{4} \d\d:\d\d:\d\d [+-]\d{4}"')
+SECTION = re.compile(rb"(?:[1-9]\d*(?:\.[1-9]\d*)*)?(?:\.?(?:HEADER\.FIELDS(?:\.NOT)?|HEADER|TEXT|MIME))?", re.I)
+STATUS_ITEMS = {b"MESSAGES", b"RECENT", b"UIDNEXT", b"UIDVALIDITY", b"UNSEEN", b"DELETED", b"SIZE", b"APPENDLIMIT"}
+PLAIN_CODES = {b"ALERT", b"PARSE", b"READ-ONLY", b"READ-WRITE", b"TRYCREATE", b"UIDNOTSTICKY", b"CLOSED",
+               b"ALREADYEXISTS", b"AUTHENTICATIONFAILED", b"AUTHORIZATIONFAILED", b"CANNOT", b"CLIENTBUG", b"CONTACTADMIN",
+               b"CORRUPTION", b"EXPIRED", b"EXPUNGEISSUED", b"HASCHILDREN", b"INUSE", b"LIMIT", b"NONEXISTENT", b"NOPERM",
+               b"NOTSAVED", b"OVERQUOTA", b"PRIVACYREQUIRED", b"SERVERBUG", b"UNAVAILABLE", b"UNKNOWN-CTE", b"TOOBIG",
+               b"USEATTR", b"BADCHARSET"}
+
+
+class Wrong(AssertionError):
+    pass
+
+
+class Reader:
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def fail(self, what):
+        raise Wrong(f"{what} expected at {self.at}: {self.data[max(self.at - 60, 0):self.at]!r} <here> "
+                    f"{self.data[self.at:self.at + 60]!r}")
+
+    def at_end(self):
+        return self.at == len(self.data)
+
+    def peek(self, text):
+        return self.data[self.at:self.at + len(text)].upper() == text
+
+    def take(self, text):
+        if not self.peek(text):
+            return False
+        self.at += len(text)
+        return True
+
+    def need(self, text):
+        if not self.take(text):
+            self.fail(repr(text))
+
+    def rule(self, rule, what):
+        found = rule.match(self.data, self.at)
+        if not found or not found[0]:
+            self.fail(what)
+        self.at = found.end()
+        return found[0]
+
+    def end(self):
+        if not self.at_end():
+            self.fail("the end")
+
+    # -- tokens
+    def number(self, most=2 ** 32 - 1):
+        value = int(self.rule(NUMBER, "a number"))
+        if value > most:
+            self.fail("a smaller number")
+        return value
+
+    def literal(self, binary=False):
+        found = LITERAL.match(self.data, self.at)
+        if not found or (found[1] and not binary) or found.end() + int(found[2]) > len(self.data):
+            self.fail("a literal")
+        self.at = found.end() + int(found[2])
+        text = self.data[found.end():self.at]
+        if b"\0" in text and not found[1]:
+            self.fail("a literal without NUL")
+
+    def string(self, binary=False):
+        if self.peek(b'"'):
+            self.rule(QUOTED, "a quoted string")
+        else:
+            self.literal(binary)
+
+    def nstring(self, binary=False):
+        if not self.take(b"NIL"):
+            self.string(binary)
+
+    def astring(self):
+        if self.data[self.at:self.at + 1] in (b'"', b"{"):
+            self.string()
+        else:
+            self.rule(ASTRING, "an astring")
+
+    def listed(self, item, empty=True):
+        self.need(b"(")
+        if empty and self.take(b")"):
+            return 0
+        count = 1
+        item()
+        while not self.take(b")"):
+            self.need(b" ")
+            item()
+            count += 1
+        return count
+
+    def flag(self):
+        self.rule(FLAG, "a flag")
+
+    def sequence(self):
+        self.rule(SET, "a sequence set")
+
+    # -- addresses and bodies
+    def address(self):
+        self.need(b"(")
+        for i in range(4):
+            if i:
+                self.need(b" ")
+            self.nstring()
+        self.need(b")")
+
+    def addresses(self):
+        if self.take(b"NIL"):
+            return
+        self.need(b"(")
+        self.address()
+        while not self.take(b")"):
+            self.address()
+
+    def envelope(self):
+        self.need(b"(")
+        self.nstring()
+        self.need(b" ")
+        self.nstring()
+        for _ in range(6):
+            self.need(b" ")
+            self.addresses()
+        for _ in range(2):
+            self.need(b" ")
+            self.nstring()
+        self.need(b")")
+
+    def params(self):
+        if self.take(b"NIL"):
+            return
+        if self.listed(self.string, empty=False) % 2:
+            self.fail("a value for each parameter")
+
+    def disposition(self):
+        if self.take(b"NIL"):
+            return
+        self.need(b"(")
+        self.string()
+        self.need(b" ")
+        self.params()
+        self.need(b")")
+
+    def language(self):
+        if self.peek(b"("):
+            self.listed(self.string, empty=False)
+        else:
+            self.nstring()
+
+    def extensions(self, *rules):
+        for rule in rules:
+            if not self.take(b" "):
+                return
+            rule()
+
+    def body(self, depth=0):
+        if depth > 200:
+            self.fail("less depth")
+        self.need(b"(")
+        if self.peek(b"("):
+            while self.peek(b"("):
+                self.body(depth + 1)
+            self.need(b" ")
+            self.string()
+            self.extensions(self.params, self.disposition, self.language, self.nstring)
+        else:
+            self.single(depth)
+        self.need(b")")
+
+    def single(self, depth):
+        begin = self.at
+        self.string()
+        self.need(b" ")
+        self.string()
+        kind = self.data[begin:self.at].upper()
+        for rule in (self.params, self.nstring, self.nstring, self.string, self.number):
+            self.need(b" ")
+            rule()
+        if kind in (b'"MESSAGE" "RFC822"', b'"MESSAGE" "GLOBAL"') and self.data[self.at:self.at + 2] == b" (":
+            for rule in (self.envelope, lambda: self.body(depth + 1), self.number):
+                self.need(b" ")
+                rule()
+        elif kind.startswith(b'"TEXT" '):
+            self.need(b" ")
+            self.number()
+        self.extensions(self.nstring, self.disposition, self.language, self.nstring)
+
+    # -- FETCH
+    def section(self):
+        found = SECTION.match(self.data, self.at)
+        self.at = found.end()
+        if b"FIELDS" in found[0].upper():
+            self.need(b" ")
+            self.listed(self.astring, empty=False)
+        self.need(b"]")
+        if self.take(b"<"):
+            self.number()
+            self.need(b">")
+
+    def fetch_item(self):
+        simple = {b"FLAGS ": lambda: self.listed(self.flag), b"UID ": self.number, b"ENVELOPE ": self.envelope,
+                  b"INTERNALDATE ": lambda: self.rule(DATE, "a date"), b"RFC822.SIZE ": lambda: self.number(2 ** 63 - 1),
+                  b"BODYSTRUCTURE ": self.body, b"BODY ": self.body, b"RFC822.HEADER ": self.nstring,
+                  b"RFC822.TEXT ": self.nstring, b"RFC822 ": self.nstring}
+        for name, rule in simple.items():
+            if self.take(name):
+                return rule()
+        if self.take(b"BODY["):
+            self.section()
+            self.need(b" ")
+            return self.nstring()
+        if self.take(b"BINARY.SIZE["):
+            self.section()
+            self.need(b" ")
+            return self.number()
+        self.need(b"BINARY[")
+        self.section()
+        self.need(b" ")
+        return self.nstring(binary=True)
+
+    # -- the others
+    def mailbox(self):
+        self.listed(self.flag)
+        self.need(b" ")
+        self.nstring()
+        self.need(b" ")
+        self.astring()
+        if self.take(b" "):
+            self.listed(self.list_item, empty=False)
+
+    def list_item(self):
+        self.astring()
+        self.need(b" ")
+        self.value()
+
+    def value(self):
+        if self.peek(b"("):
+            self.listed(self.value)
+        else:
+            self.astring()
+
+    def status_item(self):
+        word = self.rule(ATOM, "a status item").upper()
+        if word not in STATUS_ITEMS:
+            self.fail("a status item")
+        self.need(b" ")
+        if not (word == b"APPENDLIMIT" and self.take(b"NIL")):
+            self.number(2 ** 63 - 1)
+
+    def status(self):
+        self.astring()
+        self.need(b" ")
+        self.listed(self.status_item)
+
+    def search(self):
+        while self.take(b" "):
+            self.number()
+
+    def esearch(self):
+        if self.take(b" ("):
+            self.need(b"TAG ")
+            self.string()
+            self.need(b")")
+        self.take(b" UID")
+        while self.take(b" "):
+            word = self.rule(ATOM, "a result").upper()
+            self.need(b" ")
+            if word == b"ALL":
+                self.sequence()
+            elif word in (b"MIN", b"MAX", b"COUNT"):
+                self.number()
+            else:
+                self.fail("a result")
+
+    def namespace(self):
+        for i in range(3):
+            if i:
+                self.need(b" ")
+            if not self.take(b"NIL"):
+                self.need(b"(")
+                self.one_namespace()
+                while not self.take(b")"):
+                    self.one_namespace()
+
+    def one_namespace(self):
+        self.need(b"(")
+        self.string()
+        self.need(b" ")
+        self.nstring()
+        self.need(b")")
+
+    def words(self):
+        while self.take(b" "):
+            self.rule(ATOM, "an atom")
+
+    def identity(self):
+        if not self.take(b"NIL"):
+            self.listed(self.nstring)
+
+    def code(self):
+        word = self.rule(ATOM, "a code").upper()
+        if word == b"CAPABILITY":
+            self.words()
+        elif word == b"PERMANENTFLAGS":
+            self.need(b" ")
+            self.listed(self.flag)
+        elif word in (b"UIDNEXT", b"UIDVALIDITY", b"UNSEEN"):
+            self.need(b" ")
+            self.number()
+        elif word == b"APPENDUID":
+            self.need(b" ")
+            self.number()
+            self.need(b" ")
+            self.sequence()
+        elif word == b"COPYUID":
+            for rule in (self.number, self.sequence, self.sequence):
+                self.need(b" ")
+                rule()
+        elif word == b"BADCHARSET" and self.take(b" "):
+            self.listed(self.astring, empty=False)
+        elif word not in PLAIN_CODES:
+            self.fail("a known code")
+
+    def text(self):
+        if self.take(b"["):
+            self.code()
+            self.need(b"]")
+            self.need(b" ")
+        self.rule(TEXT, "a text")
+        self.end()
+
+    def numbered(self):
+        number = self.number()
+        self.need(b" ")
+        if self.take(b"FETCH "):
+            self.listed(self.fetch_item, empty=False)
+        elif not self.take(b"EXISTS") and not self.take(b"RECENT"):
+            self.need(b"EXPUNGE")
+            if number == 0:
+                self.fail("a message")
+
+    def untagged(self):
+        rules = {b"FLAGS ": lambda: self.listed(self.flag), b"LIST ": self.mailbox, b"LSUB ": self.mailbox,
+                 b"STATUS ": self.status, b"SEARCH": self.search, b"ESEARCH": self.esearch, b"CAPABILITY": self.words,
+                 b"ENABLED": self.words, b"NAMESPACE ": self.namespace, b"ID ": self.identity}
+        for name, rule in rules.items():
+            if self.take(name):
+                rule()
+                return self.end()
+        for name in (b"OK ", b"NO ", b"BAD ", b"BYE ", b"PREAUTH "):
+            if self.take(name):
+                return self.text()
+        self.numbered()
+        return self.end()
+
+
+def check(response):
+    """One response without its last CRLF, literals inside."""
+    r = Reader(response)
+    if r.take(b"+"):
+        if not r.at_end():
+            r.need(b" ")
+            r.at = len(response)
+    elif r.take(b"* "):
+        r.untagged()
+    else:
+        r.rule(TAG, "a tag")
+        r.need(b" ")
+        if not (r.take(b"OK ") or r.take(b"NO ")):
+            r.need(b"BAD ")
+        r.text()
+
+
+LMTP = re.compile(rb"[2-5]\d\d[ -][\x20-\x7e\x80-\xff]*")
+
+
+def check_lmtp(line):
+    if not LMTP.fullmatch(line):
+        raise Wrong(f"no reply of LMTP's: {line!r}")
