@@ -101,9 +101,18 @@ def part_threads(_):
 
 def part_fuzz(options):
     built = build("fuzz", "fuzz")
-    code, text = run(PYTHON, "tests/house/fuzz.py", "--seconds", "120" if options.long else "6")
+    code, text = run(PYTHON, "tests/house/fuzz.py", "--seconds", "120" if options.long else "4")
     good, bad = counts(text)
     return good + (1 if built else 0), max(bad, 1 if code else 0) + (0 if built else 1)
+
+
+def part_coverage(options):
+    """A build of its own, therefore only in the long form or when it is asked for."""
+    if not options.long and "coverage" not in options.parts:
+        return 0, 0
+    code, text = run(PYTHON, "tests/house/coverage.py", show=True)
+    good, bad = counts(text)
+    return good, max(bad, 1 if code else 0)
 
 
 def pytest(*words, env=None):

@@ -1,0 +1,117 @@
+"""How much of the parsers the fuzz targets' corpora reach: builds the targets with clang's coverage, runs every corpus once,
+and prints regions and branches of each parser. Fails where less than FLOOR percent of all parsers' edges (branches taken
+either way) are reached. --show NAME (or all) lists the branches of a file that are not."""
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+FLOOR = 85  # percent of the branches of all parsers together
+EACH = 50   # and of every one: some of the files also hold what a corpus cannot bring about (faults of the disk)
+PARSERS = """
+    wire/command.c wire/parse.c wire/section.c wire/quote.c wire/seqset.c wire/date.c wire/mutf7.c wire/utf8.c wire/smtp.c
+    wire/base64.c mime/address.c mime/charset.c mime/date.c mime/encoded_word.c mime/field.c mime/fold.c mime/header.c
+    mime/index.c mime/param.c mime/render.c mime/scan.c mime/subject.c mime/summary.c mime/token.c mime/transfer.c mime/utf8.c
+    base/pack.c io/message.c store/record.c store/index_scan.c imap/base/search_keys.c imap/base/fetch_items.c
+    imap/pattern.c imap/preauth.c imap/preauth_verbs.c lmtp/command.c lmtp/data.c auth/passwd_file.c auth/sasl.c mail/name.c
+    ctl/config_file.c ctl/setting.c ctl/frame.c ctl/parcel.c ctl/mbox_read.c ctl/mbox_from.c ctl/uidlist.c ctl/import_names.c
+    ctl/feed_maildir.c ctl/feed_mbox.c ctl/maildir.c""".split()
+
+
+def run(*words, **more):
+    done = subprocess.run([str(w) for w in words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, check=False, **more)
+    if done.returncode:
+        raise SystemExit(f"{words}:\n{(done.stdout + done.stderr).decode(errors='replace')[-3000:]}\n0 passed, 1 failed")
+    return done.stdout
+
+
+def build(folder):
+    if not (folder / "build.ninja").exists():
+        run("meson", "setup", folder, "-Dfuzz=true", "--buildtype=debug", "-Doptimization=0", "-Dwerror=false",
+            "-Dc_args=-fprofile-instr-generate -fcoverage-mapping", "-Dc_link_args=-fprofile-instr-generate",
+            env={**os.environ, "CC": "clang"})
+    run("ninja", "-C", folder, "fuzz")
+
+
+def profile(folder, corpora):
+    """Every corpus once; the merged profile and the binaries."""
+    raw, binaries = [], []
+    for source in sorted((ROOT / "tests/fuzz").glob("*_fuzz.c")):
+        name = source.stem
+        binary, out = folder / "tests/fuzz" / name, folder / f"{name}.profraw"
+        binaries.append(binary)
+        inputs = [c / name.removesuffix("_fuzz") for c in corpora if (c / name.removesuffix("_fuzz")).is_dir()]
+        run(binary, "-runs=0", "-timeout=60", *inputs, env={**os.environ, "LLVM_PROFILE_FILE": str(out)})
+        raw.append(out)
+    merged = folder / "fuzz.profdata"
+    run("llvm-profdata", "merge", "-sparse", "-o", merged, *raw)
+    return merged, binaries
+
+
+def cov(command, merged, binaries, *more):
+    objects = [w for b in binaries[1:] for w in ("-object", b)]
+    return run("llvm-cov", command, binaries[0], *objects, f"-instr-profile={merged}", *more)
+
+
+def named(file):
+    """wire/parse.c, or the path of what is not ours."""
+    return os.path.normpath(file["filename"]).removeprefix(str(ROOT / "src") + "/")
+
+
+def show(wanted, merged, binaries):
+    """The branches that were never taken, or in one way only. Instances of a branch (macros, inline functions) count as
+    one."""
+    for file in json.loads(cov("export", merged, binaries))["data"][0]["files"]:
+        name = named(file)
+        if name not in wanted:
+            continue
+        taken, text = {}, (ROOT / "src" / name).read_text().split("\n")
+        for line, column, _, _, yes, no, *_ in file["branches"]:
+            was = taken.get((line, column), (0, 0))
+            taken[line, column] = (was[0] + yes, was[1] + no)
+        for (line, column), (yes, no) in sorted(taken.items()):
+            if not yes or not no:
+                way = "reached" if not yes and not no else "true" if not yes else "false"
+                print(f"{name}:{line}:{column}: never {way}: {text[line - 1].strip()[:100]}")
+
+
+def report(merged, binaries):
+    data = json.loads(cov("export", merged, binaries, "-summary-only"))["data"][0]["files"]
+    rows = {named(f): f["summary"] for f in data}
+    gone = sorted(set(PARSERS) - set(rows))
+    total, reached, low = 0, 0, []
+    print(f"{'':28}{'regions':>16}{'branches':>18}")
+    for name in PARSERS:
+        if name in gone:
+            continue
+        r, b = rows[name]["regions"], rows[name]["branches"]
+        total, reached = total + b["count"], reached + b["covered"]
+        print(f"{name:28}{r['covered']:6}/{r['count']:<5}{r['percent']:4.0f}%{b['covered']:8}/{b['count']:<5}{b['percent']:4.0f}%")
+        if b["count"] and b["percent"] < EACH:
+            low.append(name)
+    percent = 100 * reached / total
+    print(f"all parsers: {reached} of {total} branches, {percent:.1f} % (at least {FLOOR})")
+    for name in gone + low:
+        print(f"{name}: {'not in the build' if name in gone else f'below {EACH} %'}")
+    return percent >= FLOOR and not gone and not low
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/cover")
+    parser.add_argument("--corpus", type=pathlib.Path, action="append", help="besides tests/fuzz/corpus")
+    parser.add_argument("--show", metavar="FILE", action="append", default=[])
+    options = parser.parse_args()
+    build(options.build)
+    merged, binaries = profile(options.build, [ROOT / "tests/fuzz/corpus", *(options.corpus or [])])
+    good = report(merged, binaries)
+    if options.show:
+        show(PARSERS if options.show == ["all"] else options.show, merged, binaries)
+    print(f"{int(good)} passed, {int(not good)} failed")
+    return 0 if good else 1
+
+
+sys.exit(main())
