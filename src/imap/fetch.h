@@ -10,6 +10,7 @@
 #include "mail/message.h"
 
 struct imap_fetch;
+struct imap_partial;
 struct imap_fetch_item;
 struct imap_fetch_run;
 
@@ -68,7 +69,8 @@ struct imap_fetch {
     bool by_uid;
     struct imap_fetch_want *wants;
     size_t count, room;
-    bool has_since;  // CHANGEDSINCE
+    struct imap_partial *partial;  // RFC 9394; NULL: none
+    bool has_since;                // CHANGEDSINCE
     uint64_t since;
 };
 // Adds an item that is answered from the row, as if the client had named it; no second time.

@@ -22,8 +22,20 @@ enum imap_search_return {
     RETURN_MAX = 2,
     RETURN_ALL = 4,
     RETURN_COUNT = 8,
-    RETURN_SAVE = 16
+    RETURN_SAVE = 16,
+    RETURN_PARTIAL = 32
 };
+
+// RFC 9394: from the lowest UID on (1 is the first), or backwards from the highest.
+struct imap_partial {
+    uint32_t first, last;  // first <= last
+    bool backwards;
+    struct span text;  // as the client gave it
+};
+void imap_partial_parse(struct parse *p, struct imap_partial *out);
+// The members of `all`, ascending, that are in the range.
+void imap_partial_of(const struct imap_partial *range, const struct seqset *all,
+                     struct arena *a, struct seqset *out);
 
 struct imap_search {
     struct imap_command *c;
@@ -31,6 +43,7 @@ struct imap_search {
     struct span charset;  // SPAN_NONE: UTF-8
     uint32_t returns;     // enum imap_search_return
     bool has_return;
+    struct imap_partial partial;  // RETURN_PARTIAL
     uint32_t depth, keys;
     bool has_modseq;  // a MODSEQ key: the answer tells the highest one
     uint64_t modseq_first, modseq_last, modseq_highest;  // of the found messages

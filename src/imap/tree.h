@@ -11,4 +11,7 @@ struct imap_create {
     enum special_use use;  // USE (\Sent), RFC 6154 section 3
 };
 
+// RFC 8474 section 4.1: the OK of CREATE tells MAILBOXID.
+void imap_created_answer(struct imap_command *c, const struct mailbox_ref *ref);
+
 #endif

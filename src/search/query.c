@@ -133,6 +133,19 @@ match_row(const struct query *q, const struct query_message *m)
         return answer(m->row->size < q->number);
     case QUERY_MODSEQ:
         return answer(m->row->modseq >= q->number);
+    case QUERY_EMAILID:
+        return answer(m->row->emailid == q->number);
+    case QUERY_THREADID:
+        return answer(m->row->threadid == q->number);
+    case QUERY_OLDER:
+        return answer(m->row->internal_date <= (int64_t)q->number);
+    case QUERY_YOUNGER:
+        return answer(m->row->internal_date >= (int64_t)q->number);
+    case QUERY_SAVED_BEFORE:
+    case QUERY_SAVED_ON:
+    case QUERY_SAVED_SINCE:
+        return match_day(q, QUERY_SAVED_BEFORE,
+                         date_local_day((struct date_time){m->row->save_date, 0}));
     default:
         return match_day(q, QUERY_DATE_BEFORE, date_local_day(t));
     }

@@ -24,6 +24,13 @@ enum query_op {
     QUERY_LARGER,
     QUERY_SMALLER,
     QUERY_MODSEQ,  // number: this or higher
+    QUERY_EMAILID,
+    QUERY_THREADID,  // number
+    QUERY_OLDER,
+    QUERY_YOUNGER,  // number: seconds since 1970 of INTERNALDATE, this moment included
+    QUERY_SAVED_BEFORE,
+    QUERY_SAVED_ON,
+    QUERY_SAVED_SINCE,  // day of the save date, UTC
     QUERY_DATE_BEFORE,
     QUERY_DATE_ON,
     QUERY_DATE_SINCE,  // day of INTERNALDATE, in its own zone

@@ -22,10 +22,14 @@ parse_return(struct imap_search *s, struct parse *p)
             parse_fail(p, "unknown search return option");
             return;
         }
+        if (s->returns & word->value & RETURN_PARTIAL)
+            parse_fail(p, "PARTIAL twice");
         s->returns |= word->value;
         if (word->as.param)
             word->as.param->parse(s->c, p);
     }
+    if ((s->returns & RETURN_ALL) && (s->returns & RETURN_PARTIAL))  // RFC 9394 section 3.1
+        parse_fail(p, "ALL and PARTIAL");
     if (s->returns == 0)  // "RETURN ()" is RETURN (ALL)
         s->returns = RETURN_ALL;
     parse_sp(p);
@@ -101,11 +105,26 @@ static uint64_t
 esearch_modseq(const struct imap_search *s, uint32_t wants)
 {
     bool min = wants & RETURN_MIN, max = wants & RETURN_MAX;
-    if ((!min && !max) || (wants & (RETURN_ALL | RETURN_COUNT)))
+    if ((!min && !max) || (wants & (RETURN_ALL | RETURN_COUNT | RETURN_PARTIAL)))
         return s->modseq_highest;
     if (min && max)
         return s->modseq_first > s->modseq_last ? s->modseq_first : s->modseq_last;
     return min ? s->modseq_first : s->modseq_last;
+}
+
+static void
+put_partial(struct buf *b, const struct imap_search *s, const struct seqset *found)
+{
+    struct seqset part;
+    imap_partial_of(&s->partial, found, s->c->arena, &part);
+    buf_put(b, SPAN(" PARTIAL ("));
+    buf_put(b, s->partial.text);
+    buf_put_char(b, ' ');
+    if (part.count > 0)
+        seqset_print(&part, b);
+    else
+        buf_put(b, SPAN("NIL"));
+    buf_put_char(b, ')');
 }
 
 static void
@@ -124,6 +143,8 @@ put_esearch(struct imap_search *s, const struct seqset *found)
         buf_put(b, SPAN(" ALL "));
         seqset_print(found, b);
     }
+    if (wants & RETURN_PARTIAL)
+        put_partial(b, s, found);
     if (wants & RETURN_COUNT)
         put_number(b, "COUNT", seqset_size(found));
     if (s->has_modseq && found->count > 0)
@@ -131,23 +152,26 @@ put_esearch(struct imap_search *s, const struct seqset *found)
     imap_line_send(s->c->session);
 }
 
-// RFC 5182 section 2.4: with MIN or MAX alone (or both), only those are saved.
+// RFC 5182 section 2.4, RFC 9394 section 3.2: with MIN, MAX or PARTIAL and nothing else, only those are saved.
 static enum result
 save(struct imap_search *s, struct fault *f)
 {
     struct seqset kept;
     const struct seqset *all = &s->uids;
-    uint32_t ends = s->returns & (RETURN_MIN | RETURN_MAX);
-    if (!ends || (s->returns & (RETURN_ALL | RETURN_COUNT)) || all->count == 0) {
+    uint32_t some = s->returns & (RETURN_MIN | RETURN_MAX | RETURN_PARTIAL);
+    if (!some || (s->returns & (RETURN_ALL | RETURN_COUNT)) || all->count == 0) {
         if (all->count > LIMIT_saved_ranges)  // RFC 9051 section 6.4.4.3
             return fault_set(f, FAULT_NOTSAVED, "%u ranges found", all->count);
         imap_saved_set(s->c->session, all);
         return R_OK;
     }
-    seqset_init(&kept, s->c->arena);
-    if (ends & RETURN_MIN)
+    if (some & RETURN_PARTIAL)
+        imap_partial_of(&s->partial, all, s->c->arena, &kept);
+    else
+        seqset_init(&kept, s->c->arena);
+    if (some & RETURN_MIN)
         seqset_add(&kept, all->ranges[0].first);
-    if (ends & RETURN_MAX)
+    if (some & RETURN_MAX)
         seqset_add(&kept, all->ranges[all->count - 1].last);
     imap_saved_set(s->c->session, &kept);
     return R_OK;
@@ -167,6 +191,7 @@ static enum result
 search_run(struct imap_command *c, struct fault *f)
 {
     struct imap_search s = {.c = c};
+    c->own = &s;
     enum result r = parse_search(&s, f);
     if (r == R_OK)
         imap_condstore_aware(c);

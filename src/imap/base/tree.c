@@ -52,6 +52,7 @@ run_create(struct imap_command *c, struct fault *f)
     if (parse_end(&c->parse, f) != R_OK ||
         tree_create(c->session->user, c->name, create.use, &ref, f) != R_OK)
         return R_FAIL;
+    imap_created_answer(c, &ref);
     if (!imap_name_changed(c, c->name, c->spelled))
         return R_OK;
     return imap_oldname_send(c, c->name, c->spelled, f);
