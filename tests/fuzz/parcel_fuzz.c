@@ -68,12 +68,29 @@ frames(struct span in)
     }
 }
 
+static void
+status(struct span in)
+{
+    struct fault f = {0}, back = {0};
+    bool failed;
+    struct buf b;
+    if (frame_get_status(in, &failed, &f) != R_OK)
+        return;
+    buf_init(&b, SIZE_MAX);
+    frame_put_status(&b, failed ? R_FAIL : R_OK, &f);
+    must(frame_get_status(buf_span(&b), &failed, &back) == R_OK);
+    must(!failed || (back.kind == f.kind &&
+                     (!f.why[0] || span_eq(span_str(back.why), span_str(f.why)))));
+    buf_done(&b);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct arena *a = arena_new();
     parcels(span_of(data, size), a);
     frames(span_of(data, size));
+    status(span_of(data, size));
     arena_free(&a);
     return 0;
 }
