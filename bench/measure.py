@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import servers
-from place import Disk
+from place import Disk, Raised
 
 QUICK = {"big": 16000, "half": 8000, "million": 64000, "bodies": 2000, "idle": 200, "idlers": 200, "hold": 10, "limit": 6}
 FULL = {"big": 100000, "half": 50000, "million": 1000000, "bodies": 10000, "idle": 5000, "idlers": 1000, "hold": 60, "limit": 20}
@@ -118,8 +118,10 @@ class Bench:
         self.kinds = [k for k in servers.ALL if k.name in chosen.servers]
         self.running, self.disks = [], {}
         self.disk_refused = False
+        self.limit = None
 
     def start(self):
+        self.limit = Raised("/proc/sys/fs/inotify/max_user_instances", 20000)
         for kind in self.kinds:
             self.running.append(kind(self.chosen.folder, self.chosen))
 
@@ -130,6 +132,8 @@ class Bench:
             if server:
                 server.stop()
             disk.stop()
+        if self.limit:
+            self.limit.stop()
 
     def once(self, row, server, count, disk=False):
         for text in row.before:
