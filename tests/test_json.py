@@ -30,7 +30,7 @@ CALLS = {
     "export": ["mbox", "{new}", "-u", "alice"], "verify": [], "compact": [], "rebuild": [], "capabilities": [],
     "config check": [], "config dump": [], "doctor": [], "help": [],
 }
-SERVED = {"who": [], "kick": ["alice"]}  # `demo` has a test of its own
+SERVED = {"who": [], "kick": ["alice"], "reload": []}  # `demo` has a test of its own
 # Members that only the JSON form has: (type, name).
 ONLY_JSON = {("mailbox", "selectable"), ("session", "lip"), ("error", "code"), ("error", "exit"), ("configuration", "file")}
 
@@ -259,7 +259,7 @@ def test_served(server):
     """The same by the server; and what only a server can tell."""
     imap = client.Imap(("127.0.0.1", server.ports["imap"]), "alice", posthorn.PASSWORD)
     at = ("--data", server.data)
-    for words in (("who",), ("user", "list"), ("mailbox", "list", "alice"), ("verify",)):
+    for words in (("who",), ("user", "list"), ("mailbox", "list", "alice"), ("verify",), ("reload",)):
         plain, dressed = run(*words, *at), run(*words, *at, "--json")
         assert plain[0] == dressed[0] == 0
         compare(plain[1].replace(b"\tTLS\t", b"\ttls\t"), objects(dressed[1]))

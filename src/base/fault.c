@@ -1,4 +1,4 @@
-#include "base/fault.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -41,6 +41,8 @@ fault_errno(struct fault *f, enum fault_kind kind, const char *what)
 void
 fault_abort(const char *what, const char *file, int line)
 {
-    fprintf(stderr, "posthorn: Panic: %s:%d: must(%s)\n", file, line, what);
+    log_error("main", "Panic", field_str("file", ": %", file),
+              field_number("line", ":%", (uint64_t)line),
+              field_str("error", ": must(%)", what));
     abort();
 }

@@ -100,10 +100,10 @@ put_json_list(struct buf *b, struct span packed)
 }
 
 static bool
-put_json_value(struct buf *b, const struct field *f, size_t room)
+put_json_value(struct buf *b, const struct field *f, size_t max)
 {
     if (f->kind == FIELD_TEXT)
-        return json_put_string(b, f->text, room);
+        return json_put_string(b, f->text, max);
     if (f->kind == FIELD_NUMBER)
         buf_put_u64(b, f->number);
     else if (f->kind == FIELD_ID)
@@ -117,28 +117,33 @@ put_json_value(struct buf *b, const struct field *f, size_t room)
 
 // False: cut, or left out.
 static bool
-put_member(struct buf *b, const struct field *f, size_t max)
+put_member(struct buf *b, const struct field *f, const struct field_room *room)
 {
-    size_t start = b->n;
-    if (b->n > 0 && b->p[b->n - 1] != '{')
-        buf_put_char(b, ',');
-    json_put_string(b, f->name, LIST_MAX);
-    buf_put_char(b, ':');
-    bool whole = b->n + 2 <= max && put_json_value(b, f, max - b->n);
-    if (b->over || b->n > max || b->p[b->n - 1] == ':') {
-        b->n = start;
-        return false;
-    }
+    struct buf member;
+    buf_init(&member, SIZE_MAX);
+    buf_put_str(&member, b->n > 0 && b->p[b->n - 1] != '{' ? "," : "");
+    json_put_string(&member, f->name, LIST_MAX);
+    buf_put_char(&member, ':');
+    size_t head = b->n + member.n;
+    size_t left = room->all > head ? room->all - head : 0;
+    bool whole = put_json_value(&member, f, left < room->value ? left : room->value);
+    if (b->n + member.n <= room->all)
+        buf_put(b, buf_span(&member));
+    else
+        whole = false;
+    buf_done(&member);
     return whole;
 }
 
 bool
-fields_json(struct buf *b, const struct field *fields, size_t n, size_t max)
+fields_json(struct buf *b, const struct field *fields, size_t n,
+            const struct field_room *room)
 {
+    static const struct field_room endless = {SIZE_MAX, SIZE_MAX};
     bool whole = true;
     for (size_t i = 0; i < n; i++)
         if (fields[i].kind != FIELD_ABSENT && fields[i].name.n > 0)
-            whole &= put_member(b, &fields[i], max);
+            whole &= put_member(b, &fields[i], room ? room : &endless);
     return whole;
 }
 

@@ -75,9 +75,14 @@ field_if(bool there, struct field f)
 
 // Appends the event and the fields as text, without an end of line.
 void fields_text(struct buf *b, struct span event, const struct field *fields, size_t n);
-// Appends `,"name":value` for each field, or without the comma behind a '{'. Not more than `max` octets in b: values
-// are cut and fields left out for it, then false.
-bool fields_json(struct buf *b, const struct field *fields, size_t n, size_t max);
+// Octets that b may hold in all, and that one text may take; NULL where there is no bound.
+struct field_room {
+    size_t all, value;
+};
+// Appends `,"name":value` for each field, or without the comma behind a '{'. Texts are cut and fields left out to keep
+// within `room`, then false.
+bool fields_json(struct buf *b, const struct field *fields, size_t n,
+                 const struct field_room *room);
 
 // Rows of fields on their way between processes: a type, the row's event, the fields. field_get borrows from the
 // input and takes one row off its front.

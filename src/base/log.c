@@ -1,70 +1,138 @@
 #include "base/log.h"
+#include "base/json.h"
+#include "base/limits.h"
 
-#include <stdarg.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { LINE_MAX_LOG = 2048 };
-
 static const char *log_role = "main";
 static _Atomic char log_min = 'i';
+static _Atomic enum log_form log_as = LOG_TEXT;
 
-static int
-rank(char level)
-{
-    static const char order[] = "diwe";
-    const char *at = strchr(order, level);
-    return at ? (int)(at - order) : 0;
-}
+struct level {
+    char letter;
+    const char *text, *json;
+};
 
-static const char *
-level_name(char level)
+static const struct level *
+level_of(char letter)
 {
-    static const char *const names[] = {"Debug", "Info", "Warning", "Error"};
-    return names[rank(level)];
+    static const struct level levels[] = {{'d', "Debug", "debug"},
+                                          {'i', "Info", "info"},
+                                          {'w', "Warning", "warning"},
+                                          {'e', "Error", "error"}};
+    for (size_t i = 1; i < sizeof levels / sizeof levels[0]; i++)
+        if (levels[i].letter == letter)
+            return &levels[i];
+    return &levels[0];
 }
 
 void
-log_open(const char *role, char min_level)
+log_open(const char *role, char min_level, enum log_form form)
 {
     log_role = role;
     log_min = min_level;
+    log_as = form;
 }
 
+// ---- the text form ----
+
 // Escapes what could forge a line or drive a terminal; UTF-8 stays as it is.
-static size_t
-escape(char *out, size_t size, const char *in)
+static void
+put_escaped(struct buf *b, struct span s, size_t max)
 {
-    size_t n = 0;
-    for (; *in && n + 5 < size; in++) {
-        unsigned char c = (unsigned char)*in;
+    for (size_t i = 0; i < s.n && b->n + 4 <= max; i++) {
+        unsigned char c = (unsigned char)s.p[i];
         if (c >= 0x20 && c != 0x7f)
-            out[n++] = *in;
+            buf_put_char(b, s.p[i]);
         else
-            n += (size_t)snprintf(out + n, size - n, "\\x%02x", c);
+            buf_printf(b, "\\x%02x", c);
     }
-    return n;
+}
+
+static void
+put_text(struct buf *line, const struct level *level, const char *service,
+         const char *event, const struct field *fields, size_t n)
+{
+    char stamp[32];
+    struct tm tm;
+    struct buf text;
+    time_t now = time(NULL);
+    localtime_r(&now, &tm);
+    strftime(stamp, sizeof stamp, "%b %d %H:%M:%S", &tm);
+    buf_init(&text, SIZE_MAX);
+    buf_printf(line, "%s posthorn %s(%s): %s: ", stamp, service, log_role, level->text);
+    fields_text(&text, span_str(event), fields, n);
+    put_escaped(line, buf_span(&text), LIMIT_log_line - 1);
+    buf_put_char(line, '\n');
+    buf_done(&text);
+}
+
+// ---- JSON ----
+
+// RFC 3339, local time with its zone.
+static void
+time_text(char out[48])
+{
+    struct timespec now;
+    struct tm tm;
+    char day[24], zone[8];
+    clock_gettime(CLOCK_REALTIME, &now);
+    localtime_r(&now.tv_sec, &tm);
+    strftime(day, sizeof day, "%Y-%m-%dT%H:%M:%S", &tm);
+    strftime(zone, sizeof zone, "%z", &tm);
+    snprintf(out, 48, "%s.%06ld%.3s:%.2s", day, now.tv_nsec / 1000, zone, zone + 3);
+}
+
+// Texts come last, so that one that is long costs no other fact.
+static size_t
+texts_last(const struct field *fields, size_t n, struct field out[FIELDS_MAX])
+{
+    size_t at = 0;
+    must(n <= FIELDS_MAX);
+    for (int texts = 0; texts <= 1; texts++)
+        for (size_t i = 0; i < n; i++)
+            if ((fields[i].kind == FIELD_TEXT || fields[i].kind == FIELD_LIST) == texts)
+                out[at++] = fields[i];
+    return at;
+}
+
+static void
+put_json(struct buf *line, const struct level *level, const char *service,
+         const char *event, const struct field *fields, size_t n)
+{
+    static const struct span cut = SPAN(",\"truncated\":true");
+    const struct field_room room = {LIMIT_log_line - cut.n - 2, LIMIT_log_value};
+    struct field ordered[FIELDS_MAX];
+    char stamp[48];
+    time_text(stamp);
+    buf_put_char(line, '{');
+    bool whole = fields_json(
+        line,
+        FIELDS(field_str("time", "", stamp), field_str("level", "", level->json),
+               field_str("role", "", log_role), field_str("service", "", service),
+               field_str("event", "", event)),
+        &room);
+    whole &= fields_json(line, ordered, texts_last(fields, n, ordered), &room);
+    buf_put(line, whole ? SPAN_NONE : cut);
+    buf_put_str(line, "}\n");
 }
 
 void
-log_line(char level, const char *part, const char *fmt, ...)
+log_put(char letter, const char *service, const char *event, const struct field *fields,
+        size_t n)
 {
-    char text[LINE_MAX_LOG], line[LINE_MAX_LOG * 4 + 128], stamp[32];
-    if (rank(level) < rank(log_min))
+    const struct level *level = level_of(letter);
+    struct buf line;
+    if (level < level_of(log_min))
         return;
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    time_t now = time(NULL);
-    struct tm tm;
-    localtime_r(&now, &tm);
-    strftime(stamp, sizeof stamp, "%b %d %H:%M:%S", &tm);
-    int head = snprintf(line, sizeof line, "%s posthorn %s(%s): %s: ", stamp, part,
-                        log_role, level_name(level));
-    size_t n = (size_t)head;
-    n += escape(line + n, sizeof line - n - 1, text);
-    line[n++] = '\n';
-    if (write(STDERR_FILENO, line, n) < 0)
-        return;  // nowhere left to say so
+    buf_init(&line, LIMIT_log_line);
+    if (log_as == LOG_JSON)
+        put_json(&line, level, service, event, fields, n);
+    else
+        put_text(&line, level, service, event, fields, n);
+    must(!line.over);
+    if (write(STDERR_FILENO, line.p, line.n) < 0)
+        line.n = 0;  // nowhere left to say so
+    buf_done(&line);
 }

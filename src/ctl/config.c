@@ -1,6 +1,7 @@
 #include "ctl/config.h"
 #include "ctl/setting.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/pack.h"
 #include "os/network.h"
 #include <unistd.h>
@@ -325,4 +326,11 @@ config_follow(struct config *next, const struct config *now, struct buf *live,
 {
     for (size_t i = 0; i < settings_count; i++)
         follow_member(next, now, &settings[i], live, restart);
+}
+
+void
+config_log_open(const struct config *c, const char *role)
+{
+    bool json = span_eq(span_str(c->log_format), SPAN("json"));
+    log_open(role, c->log_level[0], json ? LOG_JSON : LOG_TEXT);
 }

@@ -37,6 +37,8 @@ struct config {
 enum result config_load(const char *file, const char *data, struct config **c_out,
                         struct fault *f) MUST_CHECK;
 void config_free(struct config **c);
+// Opens the log of this process as the settings say.
+void config_log_open(const struct config *c, const char *role);
 
 // All settings in the file's own syntax; hidden ones (test_*) only when they differ from their default.
 void config_dump(const struct config *c, struct buf *b);

@@ -29,9 +29,9 @@ put_json(struct buf *b, struct span type, const struct field *fields, size_t n)
 {
     const struct field head = {.kind = FIELD_TEXT, .name = SPAN("type"), .text = type};
     buf_put_char(b, '{');
-    fields_json(b, &head, 1, SIZE_MAX);
+    fields_json(b, &head, 1, NULL);
     size_t bare = b->n;
-    fields_json(b, fields, n, SIZE_MAX);
+    fields_json(b, fields, n, NULL);
     if (b->n == bare)
         buf_reset(b);
     else

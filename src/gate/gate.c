@@ -134,7 +134,8 @@ gate_peer(struct gate *g, struct span role, uint32_t index, int fd)
         channel_close(&g->mail[index]);
         g->mail[index] = channel_new(fd, on_mail_message, on_channel_end, g);
     } else {
-        log_error("gate", "a channel to %.*s %u is of no use here", SPAN_ARG(role), index);
+        log_error("gate", "a channel is of no use here", field_text("peer", "peer=%", role),
+                  field_number("index", "index=%", index));
         close(fd);
     }
 }
@@ -165,7 +166,7 @@ take_key(struct gate *g, struct span key)
     if (g->tls_next == NULL)
         g->tls_next = tls_set_new();
     if (tls_set_add(g->tls_next, buf_span(&g->chain), key, &f) != R_OK) {
-        log_error("gate", "certificate: %s", f.why);
+        log_error("gate", "certificate", log_fault(&f));
         tls_set_free(&g->tls_next);
         g->tls_failed = true;
     }

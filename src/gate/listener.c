@@ -90,7 +90,7 @@ on_accept(evutil_socket_t fd, short what, void *arg)
         if (errno == EAGAIN || errno == EWOULDBLOCK)
             return;
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-            log_warning("gate", "accept: %m; waiting");
+            log_warning("gate", "accept failed; waiting", log_why(strerror(errno)));
             event_del(l->event);
             timer_set(&l->pause, PAUSE_MS);
             return;

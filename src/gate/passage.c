@@ -102,9 +102,9 @@ passage_hand_over(struct front *f)
         login_log_done(f);
         channel_send(home, MESSAGE_HANDOVER, buf_span(&b), fd);
     } else {
-        log_error("gate", "login of %.*s cannot be handed over: %s",
-                  SPAN_ARG(buf_span(&f->story.user)),
-                  fd < 0 ? "no descriptors left" : "its message is too large");
+        log_error("gate", "a login cannot be handed over",
+                  log_user(buf_span(&f->story.user)), log_session(f->session),
+                  log_why(fd < 0 ? "no descriptors left" : "its message is too large"));
         if (fd >= 0)
             close(fd);
     }

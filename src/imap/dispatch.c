@@ -145,9 +145,9 @@ static void
 fault_log(const struct imap_command *c, const struct fault *f)
 {
     struct span user = mail_user_name(c->session->user);
-    log_line(fault_info(f->kind)->level, "imap", "%s: user=<%.*s>, session=<%llx>: %s",
-             c->verb ? c->verb->name : "?", SPAN_ARG(user),
-             (unsigned long long)c->session->id, f->why);
+    log_line(fault_info(f->kind)->level, "imap", "command failed",
+             field_str("command", "command=%", c->verb ? c->verb->name : "?"),
+             log_user(user), log_session(c->session->id), log_fault(f));
 }
 
 // Untagged updates before the tagged answer, RFC 9051 sections 5.2 and 7.5.1.

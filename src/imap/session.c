@@ -67,9 +67,9 @@ static void
 session_end(struct imap_session *s)
 {
     struct span user = mail_user_name(s->user);
-    log_info("imap", "Disconnected: %s: user=<%.*s>, session=<%llx>",
-             s->bye ? s->bye : "Connection closed", SPAN_ARG(user),
-             (unsigned long long)s->id);
+    log_info("imap", "Disconnected",
+             field_str("reason", ": %", s->bye ? s->bye : "Connection closed"),
+             log_user(user), log_session(s->id));
     struct conn *conn = session_close(s);
     conn_finish(&conn);
 }
@@ -80,8 +80,7 @@ session_leave(struct imap_session *s)
 {
     struct imap_host host = s->host;
     struct span user = mail_user_name(s->user);
-    log_info("imap", "Unauthenticated: user=<%.*s>, session=<%llx>", SPAN_ARG(user),
-             (unsigned long long)s->id);
+    log_info("imap", "Unauthenticated", log_user(user), log_session(s->id));
     struct conn *conn = session_close(s);
     host.give_back(&conn, host.arg);
 }
@@ -212,8 +211,8 @@ idle_tell(struct imap_session *s)
     struct arena *a = arena_new();
     s->poked = false;
     if (imap_sync(s, VIEW_EXPUNGE, a, &f) != R_OK)
-        log_line(fault_info(f.kind)->level, "imap", "IDLE: session=<%llx>: %s",
-                 (unsigned long long)s->id, f.why);
+        log_line(fault_info(f.kind)->level, "imap", "IDLE", log_session(s->id),
+                 log_fault(&f));
     arena_free(&a);
 }
 

@@ -117,9 +117,10 @@ answer(struct lmtp_session *s, const struct lmtp_recipient *r)
         lmtp_say_fault(s, &f, r->address);
         return;
     }
-    log_info("lmtp", "from=<%.*s>, to=<%.*s>, user=<%.*s>, size=%llu: saved, uid=%u",
-             SPAN_ARG(s->sender), SPAN_ARG(r->address), SPAN_ARG(r->user),
-             (unsigned long long)intake_size(s->intake), result.uid);
+    log_info("lmtp", "saved", field_text("from", "from=<%>", s->sender),
+             field_text("to", "to=<%>", r->address), log_user(r->user),
+             field_number("size", "size=%", intake_size(s->intake)),
+             field_number("uid", "uid=%", result.uid));
     conn_printf(s->conn, "250 2.0.0 <%.*s> Saved\r\n", SPAN_ARG(r->address));
 }
 

@@ -43,8 +43,10 @@ void
 lmtp_say_fault(struct lmtp_session *s, const struct fault *f, struct span address)
 {
     const struct fault_info *info = fault_info(f->kind);
-    log_line(info->level, "lmtp", "to=<%.*s>: %d %s %s", SPAN_ARG(address), info->smtp_code,
-             info->smtp_enhanced, f->why);
+    log_line(info->level, "lmtp", "Refused", field_text("to", "to=<%>", address),
+             field_number("status", ": %", (uint64_t)info->smtp_code),
+             field_str("enhanced", " %", info->smtp_enhanced),
+             field_str("code", "", info->name), field_str("error", " %", f->why));
     if (address.p)
         conn_printf(s->conn, "%d %s <%.*s> %s\r\n", info->smtp_code, info->smtp_enhanced,
                     SPAN_ARG(address), fault_text(f->kind));

@@ -39,8 +39,8 @@ recent_task(void *arg)
     struct recent_job *job = arg;
     struct fault f;
     if (account_change(job->account, recent_change, &job->record, 0, NULL, &f) != R_OK)
-        log_warning("mail", "recent mark of %.*s not kept: %s",
-                    SPAN_ARG(job->account->user), f.why);
+        log_warning("mail", "recent mark not kept", log_user(job->account->user),
+                    log_fault(&f));
     account_unref(job->account);
     free(job);
 }

@@ -60,9 +60,9 @@ log_refusal(const struct login *l, const char *why)
 {
     char level = fault_info(l->refusal)->level;
     struct span user = l->sasl ? sasl_user(l->sasl) : buf_span(&l->sent_user);
-    log_line(level == 'd' ? 'i' : level, "auth",
-             "Refused: user=<%.*s>, rip=%.*s, session=<%016llx>: %s", SPAN_ARG(user),
-             SPAN_ARG(buf_span(&l->remote)), (unsigned long long)l->session, why);
+    log_line(level == 'd' ? 'i' : level, "auth", "Refused", log_user(user),
+             field_text("rip", "rip=%", buf_span(&l->remote)), log_session(l->session),
+             field_str("code", "", fault_info(l->refusal)->name), log_why(why));
 }
 
 static bool
@@ -219,7 +219,8 @@ judged(struct login *l)
 {
     struct user user = l->user;
     if (l->verdict != R_OK && l->fault.kind != FAULT_AUTHFAILED) {
-        log_error("auth", "user=<%s>: %s", user.name.text, l->fault.why);
+        log_error("auth", "a password cannot be judged", log_user(name_span(&user.name)),
+                  log_session(l->session), log_fault(&l->fault));
         refuse_because(l, FAULT_UNAVAILABLE, "the password could not be judged");
     } else if (l->verdict != R_OK || !l->known) {
         refuse_because(l, FAULT_AUTHFAILED,
@@ -298,7 +299,8 @@ check_password(struct login *l, struct span user, struct span password)
         return;
     }
     if (find_judged(l, user, &f) != R_OK) {
-        log_error("auth", "%s", f.why);
+        log_error("auth", "the user database failed", log_session(l->session),
+                  log_fault(&f));
         refuse_because(l, FAULT_UNAVAILABLE, "the user database cannot be read");
         return;
     }
@@ -321,8 +323,8 @@ make_keys(struct auth_role *role, struct user *u)
     if (!password_is_plain(user_hash(u), &plain) || scram_new(plain, &u->scram, &f))
         return false;
     if (userdb_set(role->db, name_span(&u->name), user_hash(u), &u->scram, &f))
-        log_error("auth", "SCRAM keys of <%s> could not be stored: %s", u->name.text,
-                  f.why);
+        log_error("auth", "SCRAM keys could not be stored", log_user(name_span(&u->name)),
+                  log_fault(&f));
     u->has_scram = true;
     return true;
 }
@@ -334,7 +336,8 @@ give_keys(void *arg, struct span user, struct scram_keys *out)
     struct scram_keys like = {.iterations = SCRAM_ITERATIONS, .salt_n = 16};
     struct fault f;
     if (find_judged(l, user, &f) != R_OK)
-        log_error("auth", "%s", f.why);
+        log_error("auth", "the user database failed", log_session(l->session),
+                  log_fault(&f));
     else if (l->known && make_keys(l->role, &l->user)) {
         *out = l->user.scram;
         return;

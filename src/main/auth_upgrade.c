@@ -51,8 +51,8 @@ after_make(void *arg)
     struct upgrade *u = arg;
     u->role->hashing--;
     if (u->made != R_OK || write_back(u, &u->fault) != R_OK)
-        log_warning("auth", "password hash of <%s> stays as it is: %s", u->user.name.text,
-                    u->fault.why);
+        log_warning("auth", "a password hash stays as it is",
+                    log_user(name_span(&u->user.name)), log_fault(&u->fault));
     else
         auth_offer_update(u->role);
     upgrade_free(u);

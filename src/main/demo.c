@@ -221,7 +221,7 @@ verb_demo(const struct verb_options *o, const char *const *args, size_t n)
     (void)args, (void)n;
     with.data = o->data ? o->data : "demo";
     if (prepare(&d, &with, &f) == R_OK) {
-        log_open("supervisor", d.config->log_level[0]);
+        config_log_open(d.config, "supervisor");
         struct supervisor_options s = {
             .config = d.config,
             .on_ready = on_ready,

@@ -50,7 +50,8 @@ choose_demo_user(struct supervisor *s, uid_t owner, gid_t group)
             return;
         }
     }
-    log_warning("main", "no other user can reach %s: the demo runs as root", data);
+    log_warning("main", "no other user can reach the data: the demo runs as root",
+                field_str("data", "data=%", data));
 }
 
 static enum result

@@ -31,7 +31,7 @@ on_pause_over(void *arg)
 static void
 pause_accepting(struct door *d)
 {
-    log_warning("mail", "accept: %m; waiting");
+    log_warning("mail", "accept failed; waiting", log_why(strerror(errno)));
     event_del(d->event);
     timer_set(&d->pause, PAUSE_MS);
 }
@@ -77,7 +77,8 @@ mail_door_open(struct mail_role *r, const struct listen_socket *s, int fd)
     const struct door_row *row = row_find(s->service);
     unsigned n = row == NULL ? 0 : row->every_thread ? r->home_count : 1;
     if (row == NULL)
-        log_error("mail", "nobody serves '%.*s' here", SPAN_ARG(s->service));
+        log_error("mail", "nobody serves that here",
+                  field_text("listener", "listener=%", s->service));
     for (unsigned i = 0; i < n; i++) {
         struct door *d = calloc(1, sizeof *d);
         must(d != NULL);

@@ -164,8 +164,8 @@ admit(struct arrival *a, const struct service_row *row)
         row->start(conn, u, &a->handover, &host);
         return;
     }
-    log_warning("mail", "login of session %016lx is refused: %s",
-                (unsigned long)a->handover.session, f.why);
+    log_warning("mail", "a login is refused", log_session(a->handover.session),
+                log_fault(&f));
     mail_user_close(&u);
     row->refuse(conn, &a->handover, &f);
     conn_finish(&conn);
@@ -179,8 +179,8 @@ run_arrival(void *arg)
     if (row != NULL) {
         admit(a, row);
     } else {
-        log_error("mail", "a gate handed over service '%.*s'",
-                  SPAN_ARG(a->handover.service));
+        log_error("mail", "a gate handed over an unknown service",
+                  field_text("listener", "listener=%", a->handover.service));
         close(a->fd);
     }
     arrival_free(a);

@@ -60,7 +60,7 @@ put_address_literal(struct buf *b, struct span remote)
 static void
 refuse(int fd, struct span remote, const char *line, const char *why)
 {
-    log_warning("lmtp", "%.*s: %s", SPAN_ARG(remote), why);
+    log_warning("lmtp", "Refused", field_text("rip", "rip=%", remote), log_why(why));
     if (line != NULL)
         (void)!send(fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT);
     close(fd);

@@ -46,11 +46,12 @@ static void
 tell_death(const struct process *p, int status)
 {
     if (WIFSIGNALED(status))
-        log_error("main", "%s %u (pid %d) was ended by signal %d, %s", p->role->name,
-                  p->index, p->child.pid, WTERMSIG(status), strsignal(WTERMSIG(status)));
+        log_error("main", "a role died", PROCESS_FIELDS(p),
+                  field_number("signal", "signal=%", (uint64_t)WTERMSIG(status)),
+                  log_why(strsignal(WTERMSIG(status))));
     else
-        log_error("main", "%s %u (pid %d) ended with code %d", p->role->name, p->index,
-                  p->child.pid, WEXITSTATUS(status));
+        log_error("main", "a role ended", PROCESS_FIELDS(p),
+                  field_number("exit", "exit=%", (uint64_t)WEXITSTATUS(status)));
 }
 
 // Asked for by code; or it dies by a signal again and again, which a damaged index can cause (LMDB asserts).
@@ -131,8 +132,8 @@ on_message(struct channel *c, uint16_t type, struct span body, int fd, void *arg
         return;
     if (fd >= 0)
         close(fd);
-    log_error("main", "%s %u sent message %u, which is not its to send", p->role->name,
-              p->index, type);
+    log_error("main", "a role sent a message that is not its to send", PROCESS_FIELDS(p),
+              field_number("message", "message=%", type));
     process_kill(p);
 }
 
@@ -160,7 +161,7 @@ process_start(struct process *p)
                                .rebuild = p->rebuild};
     p->started_ms = clock_mono_ms();
     if (start_role(&start, &p->child, &channel, &f) != R_OK) {
-        log_error("main", "%s cannot be started: %s", p->role->name, f.why);
+        log_error("main", "a role cannot be started", PROCESS_FIELDS(p), log_fault(&f));
         p->child = (struct spawned){0, -1};
         restart_later(p);
         return;
@@ -169,7 +170,7 @@ process_start(struct process *p)
     p->exit_event = event_new(loop_base(s->loop), p->child.pidfd, EV_READ | EV_PERSIST,
                               on_exit_event, p);
     must(p->exit_event != NULL && event_add(p->exit_event, NULL) == 0);
-    log_debug("main", "%s %u is pid %d", p->role->name, p->index, p->child.pid);
+    log_debug("main", "a role started", PROCESS_FIELDS(p));
     wiring_introduce(p);
 }
 

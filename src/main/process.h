@@ -147,4 +147,10 @@ enum result home_prepare(struct supervisor *s, struct fault *f) MUST_CHECK;
 void supervisor_on_ready(struct process *p);
 void supervisor_on_exit(struct process *p, int status);
 
+// Which process it is, as fields of the log.
+#define PROCESS_FIELDS(p)                                                                  \
+    field_str("name", "name=%", (p)->role->name),                                          \
+        field_number("index", "index=%", (p)->index),                                      \
+        field_number("pid", "pid=%", (uint64_t)(p)->child.pid)
+
 #endif

@@ -88,7 +88,7 @@ plan_commit(struct supervisor *s, struct plan *p)
     config_free(&s->owned);
     s->options.config = s->owned = p->config;
     p->config = NULL;
-    log_open("supervisor", s->options.config->log_level[0]);
+    config_log_open(s->options.config, "supervisor");
     secrets_free(&s->secrets);
     s->secrets = p->secrets;
     if (p->live.n > 0)
@@ -113,9 +113,11 @@ static void
 plan_tell(const struct plan *p, struct buf *text)
 {
     struct span live = buf_span(&p->live), restart = buf_span(&p->restart);
-    log_info("main", "reloaded: %s%.*s", outcome(p), SPAN_ARG(live));
+    log_info("main", "reloaded", field_str("outcome", ": %", outcome(p)),
+             field_text("changed", "%", live));
     if (restart.n > 0)
-        log_warning("main", "reload: needs a restart: %.*s", SPAN_ARG(restart));
+        log_warning("main", "reload",
+                    field_text("restart", ": needs a restart: %", restart));
     pack_u8(text, p->certificates);
     pack_span(text, live);
     pack_span(text, restart);
@@ -138,7 +140,7 @@ finish(struct supervisor *s, bool failed)
 static void
 fail(struct supervisor *s, const struct fault *f)
 {
-    log_error("main", "reload: the old configuration stays: %s", f->why);
+    log_error("main", "reload: the old configuration stays", log_fault(f));
     buf_printf(&s->reload.text, "the old configuration stays: %s", f->why);
     finish(s, true);
 }

@@ -49,7 +49,7 @@ scram_works(struct auth_role *role)
     struct fault f;
     uint64_t plain_only = 0;
     if (userdb_count_plain_only(role->db, &plain_only, &f)) {
-        log_error("auth", "%s", f.why);
+        log_error("auth", "the user database failed", log_fault(&f));
         return false;
     }
     return plain_only == 0;
@@ -77,7 +77,7 @@ answer_lookup(struct auth_channel *at, const struct lookup *m)
     enum result r = lookup_recipient(at->role->db, &rules, m->address, &user, &detail, &f);
     struct lookup_reply reply = {.request = m->request, .found = LOOKUP_GONE};
     if (r == R_FAIL) {
-        log_error("auth", "%s", f.why);
+        log_error("auth", "the user database failed", log_fault(&f));
         reply.found = LOOKUP_LATER;
     } else if (r == R_OK) {
         reply.found = LOOKUP_FOUND;
@@ -212,8 +212,8 @@ on_message(struct channel *c, uint16_t type, struct span body, int fd, void *arg
         return;
     if (fd >= 0)
         close(fd);
-    log_error("auth", "message %u of %s is malformed", type,
-              at->to_mail ? "mail" : "a gate");
+    log_error("auth", "a message is malformed", field_number("message", "message=%", type),
+              field_str("peer", "peer=%", at->to_mail ? "mail" : "gate"));
     channel_drop(at);
 }
 
@@ -328,7 +328,7 @@ prepare(struct auth_role *role)
     name_warm();
     sasl_init();
     if (open_users(role, &f) != R_OK) {
-        log_error("auth", "%s", f.why);
+        log_error("auth", "the user database failed", log_fault(&f));
         return R_FAIL;
     }
     role->scram = scram_works(role);

@@ -95,7 +95,7 @@ take_settings(struct role_link *l, struct span body)
     }
     a->next = l->adopted;
     l->adopted = a;
-    log_open(l->role_name, a->config->log_level[0]);
+    config_log_open(a->config, l->role_name);
     if (l->ops->settings != NULL)
         l->ops->settings(l->role, a->config);
     return R_OK;
@@ -197,7 +197,8 @@ on_message(struct channel *c, uint16_t type, struct span body, int fd, void *arg
     (void)c;
     if (take(arg, type, body, fd) == R_OK)
         return;
-    log_error("main", "message %u of the supervisor is malformed", type);
+    log_error("main", "a message of the supervisor is malformed",
+              field_number("message", "message=%", type));
     must(!"well-formed message of the supervisor");
 }
 

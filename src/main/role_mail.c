@@ -43,7 +43,8 @@ on_peer(void *role, struct span peer, uint32_t index, int fd)
     struct mail_role *r = role;
     bool gate = span_eq(peer, SPAN("gate")), auth = span_eq(peer, SPAN("auth"));
     if (index >= r->home_count || (!gate && !auth)) {
-        log_error("mail", "a channel to %.*s %u is of no use here", SPAN_ARG(peer), index);
+        log_error("mail", "a channel is of no use here", field_text("peer", "peer=%", peer),
+                  field_number("index", "index=%", index));
         close(fd);
         return;
     }
@@ -165,9 +166,9 @@ keep(void *arg)
     struct fault f;
     uint64_t freed = 0;
     if (mail_compact(r->mail, clock_wall_s(), &freed, &f) != R_OK)
-        log_error("mail", "compaction: %s", f.why);
+        log_error("mail", "compaction", log_fault(&f));
     else if (freed > 0)
-        log_info("mail", "compaction freed %lu octets", (unsigned long)freed);
+        log_info("mail", "compaction", field_number("octets", " freed % octets", freed));
     if (!r->homes[0].draining)
         timer_set(&r->keeping, KEEPING_MS);
 }
@@ -195,7 +196,7 @@ static void
 report(const char *line, void *arg)
 {
     (void)arg;
-    log_info("mail", "store: %s", line);
+    log_info("mail", "store", field_str("finding", ": %", line));
 }
 
 // In the checkpoint thread: nothing was lost, but nothing more can be folded.
@@ -203,7 +204,7 @@ static void
 on_broken(const struct fault *f, void *arg)
 {
     (void)arg;
-    log_error("mail", "the index is damaged: %s", f->why);
+    log_error("mail", "the index is damaged", log_fault(f));
     _exit(ROLE_EXIT_REBUILD);
 }
 
@@ -217,7 +218,7 @@ make_folder(const struct config *c)
         folder_close(&folder);
         return R_OK;
     }
-    log_error("mail", "%s", f.why);
+    log_error("mail", "the data directory cannot be used", log_fault(&f));
     return R_FAIL;
 }
 
@@ -232,13 +233,13 @@ open_store(struct mail_role *r)
     if (r->start->rebuild) {
         log_warning("mail", "the index is damaged: it is made anew from the journal");
         if (store_rebuild(&o, report, NULL, &f) != R_OK) {
-            log_error("mail", "rebuild: %s", f.why);
+            log_error("mail", "rebuild", log_fault(&f));
             return ROLE_EXIT_SETTINGS;
         }
     }
     if (store_open(&o, &r->store, &f) == R_OK)
         return 0;
-    log_error("mail", "the store cannot be opened: %s", f.why);
+    log_error("mail", "the store cannot be opened", log_fault(&f));
     return f.kind == FAULT_CORRUPTION && !r->start->rebuild ? ROLE_EXIT_REBUILD
                                                             : ROLE_EXIT_SETTINGS;
 }

@@ -7,7 +7,8 @@ static enum result
 say_ready(void *arg, struct fault *f)
 {
     (void)arg, (void)f;
-    log_info("main", "Posthorn %s is ready", POSTHORN_VERSION);
+    log_info("main", "Posthorn is ready",
+             field_str("version", "version=%", POSTHORN_VERSION));
     return R_OK;
 }
 
@@ -25,7 +26,7 @@ verb_serve(const struct verb_options *o, const char *const *args, size_t n)
     (void)args, (void)n;
     if (verb_config(o, &c, &f) != R_OK)
         return output_fault(&f, 1);
-    log_open("supervisor", c->log_level[0]);
+    config_log_open(c, "supervisor");
     struct verb_options again = *o;
     struct supervisor_options s = {
         .config = c, .on_ready = say_ready, .load = load, .load_arg = &again};

@@ -252,8 +252,9 @@ take_given(struct supervisor *s, struct fault *f)
                 given[i].fd)
             ->given = true;
         if (r == R_OK)
-            log_info("main", "%s on %s comes from the service manager", given[i].name,
-                     given[i].address);
+            log_info("main", "a socket comes from the service manager",
+                     field_str("listener", "listener=%", given[i].name),
+                     field_str("address", "address=%", given[i].address));
     }
     return r;
 }

@@ -96,9 +96,9 @@ static int
 run(const struct role *r, struct role_start *s)
 {
     struct fault f;
-    log_open(r->name, s->config->log_level[0]);
+    config_log_open(s->config, r->name);
     if (r->user == ROLE_SERVICE && s->ids.uid != 0 && user_drop(&s->ids, &f) != R_OK) {
-        log_error("main", "%s: %s", r->name, f.why);
+        log_error("main", "the role cannot become its user", log_fault(&f));
         return ROLE_EXIT_SETTINGS;
     }
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
@@ -145,12 +145,12 @@ role_confine(const struct role_start *start, int close_from)
     case R_NONE:
         if (required)
             break;
-        log_warning("main", "%s: %s", start->role->name, f.why);
+        log_warning("main", "the sandbox is not whole", log_fault(&f));
         return R_OK;
     case R_FAIL:
         break;
     }
-    log_error("main", "%s: no sandbox: %s", start->role->name, f.why);
+    log_error("main", "no sandbox", log_fault(&f));
     return R_FAIL;
 }
 
@@ -179,8 +179,9 @@ role_probe(const struct role_start *start)
     rest = buf_span(&report);
     while (span_next_field(&rest, '\n', &line) == R_OK)
         if (line.n > 0)
-            log_info("main", "probe: %.*s", SPAN_ARG(line));
-    log_info("main", "probe: the sandbox %s", holds ? "holds" : "DOES NOT HOLD");
+            log_info("main", "probe", field_text("finding", ": %", line));
+    log_info("main", "probe",
+             field_str("finding", ": the sandbox %", holds ? "holds" : "DOES NOT HOLD"));
     buf_done(&place);
     buf_done(&report);
 }

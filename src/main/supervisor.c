@@ -78,7 +78,8 @@ supervisor_on_exit(struct process *p, int status)
         check_over(s);
     } else if (!p->was_ready &&
                (settings || !p->rebuild)) {  // what once worked is tried again
-        log_error("main", "%s cannot work like this: the server ends", p->role->name);
+        log_error("main", "a role cannot work like this: the server ends",
+                  field_str("name", "name=%", p->role->name));
         drain(s, 1);
     }
 }
@@ -99,7 +100,7 @@ supervisor_on_ready(struct process *p)
         reload_check(s);
         return;
     }
-    log_error("main", "%s", f.why);
+    log_error("main", "the server cannot go on", log_fault(&f));
     drain(s, 1);
 }
 
@@ -107,7 +108,7 @@ static void
 on_signal(evutil_socket_t signal, short what, void *arg)
 {
     (void)what;
-    log_info("main", "signal %d: draining", (int)signal);
+    log_info("main", "draining", field_number("signal", "signal=%", (uint64_t)signal));
     drain(arg, 0);
 }
 
@@ -200,7 +201,7 @@ supervisor_run(const struct supervisor_options *o)
     raise_limits();
     watch_open(&s);
     if (prepare(&s, &f) != R_OK) {
-        log_error("main", "%s", f.why);
+        log_error("main", "the server cannot go on", log_fault(&f));
         finish(&s);
         return 1;
     }

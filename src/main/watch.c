@@ -39,7 +39,7 @@ watch_tell(struct supervisor *s, const char *fmt, ...)
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     if (notify_send(&s->notify, text, &f) != R_OK)
-        log_warning("main", "the service manager cannot be told: %s", f.why);
+        log_warning("main", "the service manager cannot be told", log_fault(&f));
 }
 
 void
@@ -64,10 +64,9 @@ is_late(const struct process *p)
 static void
 end_hung(struct process *p)
 {
-    log_error("main",
-              "%s %u (pid %d) has not answered for %llu s: it is ended and started again",
-              p->role->name, p->index, p->child.pid,
-              (unsigned long long)late_ms(p->supervisor) / 1000);
+    log_error("main", "a role has not answered: it is ended and started again",
+              PROCESS_FIELDS(p),
+              field_number("seconds", "seconds=%", late_ms(p->supervisor) / 1000));
     p->hung = true;
     process_kill(p);
 }
@@ -107,7 +106,7 @@ watch_open(struct supervisor *s)
 {
     struct fault f;
     if (notify_open(&s->notify, &f) != R_OK)
-        log_warning("main", "the service manager will not be told: %s", f.why);
+        log_warning("main", "the service manager will not be told", log_fault(&f));
     watch_tell(s, "STATUS=starting");
 }
 

@@ -94,7 +94,8 @@ send_listen(struct process *p, const struct socket_row *row)
     if (fd >= 0)
         send_socket(p, MESSAGE_LISTEN, row, fd);
     else
-        log_error("main", "no descriptor for %s", row->address);
+        log_error("main", "no descriptor for a listener",
+                  field_str("listener", "listener=%", row->address));
 }
 
 static void
@@ -123,8 +124,9 @@ connect_pair(struct process *a, struct process *b, int thread)
     struct fault f;
     int pair[2];
     if (channel_pair(pair, &f) != R_OK) {
-        log_error("main", "no channel between %s and %s: %s", a->role->name, b->role->name,
-                  f.why);
+        log_error("main", "no channel between roles",
+                  field_str("name", "name=%", a->role->name),
+                  field_str("peer", "peer=%", b->role->name), log_fault(&f));
         return;
     }
     send_peer(a, b->role->name, thread >= 0 ? (unsigned)thread : b->index, pair[0]);

@@ -65,9 +65,9 @@ def test_a_hung_role_is_replaced(abstract, role):
     session = Imap(("127.0.0.1", server.ports["imap"]), "alice", PASSWORD) if role == "auth" else None
     os.kill(before, signal.SIGSTOP)
     began = time.monotonic()
-    server.wait_log("has not answered for 2 s: it is ended and started again")
+    server.wait_log("a role has not answered: it is ended and started again: name=")
     assert time.monotonic() - began >= 1.4
-    server.wait_log(f"{role} 0 (pid {before}) was ended by signal 9")
+    server.wait_log(f"a role died: name={role}, index=0, pid={before}, signal=9")
     if session:
         session.command("NOOP")
         session.close()

@@ -234,7 +234,7 @@ def test_what_needs_a_restart_is_named(server):
     server.wait_log("reload: needs a restart: data, mail_threads")
     # a gate that dies now must not learn of them either
     os.kill(server.roles()["gate"][0], signal.SIGKILL)
-    server.wait_log("was ended by signal 9")
+    server.wait_log("signal=9")
     end = time.monotonic() + 60
     while True:
         try:

@@ -41,8 +41,8 @@ run_id(struct imap_command *c, struct fault *f)
         fields_parse(&c->parse, &text);
     enum result r = parse_end(&c->parse, f);
     if (r == R_OK && text.n > 0)
-        log_info("imap", "ID sent: session=<%llx>: %.*s",
-                 (unsigned long long)c->session->id, SPAN_ARG(buf_span(&text)));
+        log_info("imap", "ID sent", log_session(c->session->id),
+                 field_text("id", ": %", buf_span(&text)));
     buf_done(&text);
     if (r == R_OK)
         imap_untagged(c->session,
