@@ -1,5 +1,6 @@
-"""The responses of IMAP as RFC 9051 section 9 (with RFC 3501's) writes them, read strictly and independently of the
-server: `check(response)` raises Wrong where an octet does not fit."""
+"""The responses of IMAP as RFC 9051 section 9 (with RFC 3501's) writes them and as extensions add to them (RFC 7162, 8474,
+8514, 9394, 9586, 10022), read strictly and independently of the server: `check(response)` raises Wrong where an octet does
+not fit. A new extension's responses are added here."""
 import re
 
 RESP_SPECIALS = rb'(){ %*"\\\]'
@@ -14,12 +15,16 @@ TEXT = re.compile(rb"[^\r\n\x00]+")
 FLAG = re.compile(rb'\\\*|\\?[^\x00-\x20(){%*"\\\]\x7f-\xff]+')
 DATE = re.compile(rb'"[ \d]\d-(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)-\d{4} \d\d:\d\d:\d\d [+-]\d{4}"')
 SECTION = re.compile(rb"(?:[1-9]\d*(?:\.[1-9]\d*)*)?(?:\.?(?:HEADER\.FIELDS(?:\.NOT)?|HEADER|TEXT|MIME))?", re.I)
-STATUS_ITEMS = {b"MESSAGES", b"RECENT", b"UIDNEXT", b"UIDVALIDITY", b"UNSEEN", b"DELETED", b"SIZE", b"APPENDLIMIT"}
+PARTIAL = re.compile(rb"[1-9]\d*:[1-9]\d*|-[1-9]\d*:-[1-9]\d*")
+OBJECT_ID = re.compile(rb"[A-Za-z0-9_-]{1,255}")
+MODSEQ_MAX = 2 ** 63 - 1
+STATUS_ITEMS = {b"MESSAGES", b"RECENT", b"UIDNEXT", b"UIDVALIDITY", b"UNSEEN", b"DELETED", b"SIZE", b"APPENDLIMIT",
+                b"HIGHESTMODSEQ", b"MAILBOXID"}
 PLAIN_CODES = {b"ALERT", b"PARSE", b"READ-ONLY", b"READ-WRITE", b"TRYCREATE", b"UIDNOTSTICKY", b"CLOSED",
                b"ALREADYEXISTS", b"AUTHENTICATIONFAILED", b"AUTHORIZATIONFAILED", b"CANNOT", b"CLIENTBUG", b"CONTACTADMIN",
                b"CORRUPTION", b"EXPIRED", b"EXPUNGEISSUED", b"HASCHILDREN", b"INUSE", b"LIMIT", b"NONEXISTENT", b"NOPERM",
                b"NOTSAVED", b"OVERQUOTA", b"PRIVACYREQUIRED", b"SERVERBUG", b"UNAVAILABLE", b"UNKNOWN-CTE", b"TOOBIG",
-               b"USEATTR", b"BADCHARSET"}
+               b"USEATTR", b"BADCHARSET", b"NOMODSEQ", b"NOTIFICATIONOVERFLOW", b"UIDREQUIRED"}
 
 
 class Wrong(AssertionError):
@@ -216,7 +221,10 @@ class Reader:
         simple = {b"FLAGS ": lambda: self.listed(self.flag), b"UID ": self.number, b"ENVELOPE ": self.envelope,
                   b"INTERNALDATE ": lambda: self.rule(DATE, "a date"), b"RFC822.SIZE ": lambda: self.number(2 ** 63 - 1),
                   b"BODYSTRUCTURE ": self.body, b"BODY ": self.body, b"RFC822.HEADER ": self.nstring,
-                  b"RFC822.TEXT ": self.nstring, b"RFC822 ": self.nstring}
+                  b"RFC822.TEXT ": self.nstring, b"RFC822 ": self.nstring,
+                  b"MODSEQ ": lambda: self.listed(lambda: self.number(MODSEQ_MAX), empty=False),
+                  b"EMAILID ": lambda: self.listed(self.object_id, empty=False), b"PREVIEW ": self.nstring,
+                  b"THREADID ": self.thread_id, b"SAVEDATE ": lambda: self.take(b"NIL") or self.rule(DATE, "a date")}
         for name, rule in simple.items():
             if self.take(name):
                 return rule()
@@ -232,6 +240,13 @@ class Reader:
         self.section()
         self.need(b" ")
         return self.nstring(binary=True)
+
+    def object_id(self):
+        self.rule(OBJECT_ID, "an id")
+
+    def thread_id(self):
+        if not self.take(b"NIL"):
+            self.listed(self.object_id, empty=False)
 
     # -- the others
     def mailbox(self):
@@ -259,7 +274,9 @@ class Reader:
         if word not in STATUS_ITEMS:
             self.fail("a status item")
         self.need(b" ")
-        if not (word == b"APPENDLIMIT" and self.take(b"NIL")):
+        if word == b"MAILBOXID":
+            self.listed(self.object_id, empty=False)
+        elif not (word == b"APPENDLIMIT" and self.take(b"NIL")):
             self.number(2 ** 63 - 1)
 
     def status(self):
@@ -269,7 +286,22 @@ class Reader:
 
     def search(self):
         while self.take(b" "):
+            if self.take(b"(MODSEQ "):  # RFC 7162 section 3.1.5, the last
+                self.number(MODSEQ_MAX)
+                self.need(b")")
+                return
             self.number()
+
+    def batches(self):
+        self.need(b"(TAG ")
+        self.string()
+        self.need(b")")
+        if self.take(b" "):
+            self.sequence()
+
+    def vanished(self):
+        self.take(b"(EARLIER) ")
+        self.sequence()
 
     def esearch(self):
         if self.take(b" ("):
@@ -284,6 +316,15 @@ class Reader:
                 self.sequence()
             elif word in (b"MIN", b"MAX", b"COUNT"):
                 self.number()
+            elif word == b"MODSEQ":
+                self.number(MODSEQ_MAX)
+            elif word == b"PARTIAL":  # RFC 9394 section 3.1
+                self.need(b"(")
+                self.rule(PARTIAL, "a range")
+                self.need(b" ")
+                if not self.take(b"NIL"):
+                    self.sequence()
+                self.need(b")")
             else:
                 self.fail("a result")
 
@@ -322,6 +363,15 @@ class Reader:
         elif word in (b"UIDNEXT", b"UIDVALIDITY", b"UNSEEN"):
             self.need(b" ")
             self.number()
+        elif word == b"HIGHESTMODSEQ":
+            self.need(b" ")
+            self.number(MODSEQ_MAX)
+        elif word == b"MODIFIED":
+            self.need(b" ")
+            self.sequence()
+        elif word == b"MAILBOXID":
+            self.need(b" ")
+            self.listed(self.object_id, empty=False)
         elif word == b"APPENDUID":
             self.need(b" ")
             self.number()
@@ -347,7 +397,7 @@ class Reader:
     def numbered(self):
         number = self.number()
         self.need(b" ")
-        if self.take(b"FETCH "):
+        if self.take(b"FETCH ") or self.take(b"UIDFETCH "):
             self.listed(self.fetch_item, empty=False)
         elif not self.take(b"EXISTS") and not self.take(b"RECENT"):
             self.need(b"EXPUNGE")
@@ -357,7 +407,8 @@ class Reader:
     def untagged(self):
         rules = {b"FLAGS ": lambda: self.listed(self.flag), b"LIST ": self.mailbox, b"LSUB ": self.mailbox,
                  b"STATUS ": self.status, b"SEARCH": self.search, b"ESEARCH": self.esearch, b"CAPABILITY": self.words,
-                 b"ENABLED": self.words, b"NAMESPACE ": self.namespace, b"ID ": self.identity}
+                 b"ENABLED": self.words, b"NAMESPACE ": self.namespace, b"ID ": self.identity,
+                 b"VANISHED ": self.vanished, b"UIDBATCHES ": self.batches}
         for name, rule in rules.items():
             if self.take(name):
                 rule()
