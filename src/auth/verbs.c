@@ -14,23 +14,6 @@ verbs_credentials(struct span password, struct buf *hash_out, struct scram_keys 
     return R_OK;
 }
 
-struct credentials {
-    struct name name;
-    struct buf hash;
-    struct scram_keys keys;
-    bool has_scram;
-};
-
-// The two arguments NAME PASSWORD; c->hash is to be freed in any case.
-static enum result
-read_credentials(const struct span *args, struct credentials *c, struct fault *f)
-{
-    buf_init(&c->hash, LIMIT_password_hash);
-    if (name_of(args[0], &c->name, f))
-        return R_FAIL;
-    return verbs_credentials(args[1], &c->hash, &c->keys, &c->has_scram, f);
-}
-
 static void
 put_change(struct buf *rows, const char *change, const struct name *name)
 {
@@ -39,33 +22,33 @@ put_change(struct buf *rows, const char *change, const struct name *name)
                          field_text("name", " %", name_span(name))));
 }
 
-static enum result
-run_add(struct userdb *db, const struct span *args, struct buf *rows, struct fault *f)
+static const struct scram_keys *
+keys_of(const struct verbs_call *c)
 {
-    struct credentials c = {0};
-    uint64_t account = 0;
-    enum result r = read_credentials(args, &c, f);
-    if (r == R_OK)
-        r = userdb_add(db, name_span(&c.name), buf_span(&c.hash),
-                       c.has_scram ? &c.keys : NULL, &account, f);
-    if (r == R_OK)
-        put_change(rows, "added", &c.name);
-    buf_done(&c.hash);
-    return r;
+    return c->has_scram ? &c->scram : NULL;
 }
 
 static enum result
-run_passwd(struct userdb *db, const struct span *args, struct buf *rows, struct fault *f)
+run_add(struct userdb *db, const struct verbs_call *c, struct buf *rows, struct fault *f)
 {
-    struct credentials c = {0};
-    enum result r = read_credentials(args, &c, f);
-    if (r == R_OK)
-        r = userdb_set(db, name_span(&c.name), buf_span(&c.hash),
-                       c.has_scram ? &c.keys : NULL, f);
-    if (r == R_OK)
-        put_change(rows, "changed", &c.name);
-    buf_done(&c.hash);
-    return r;
+    struct name name;
+    uint64_t account = 0;
+    if (name_of(c->args[0], &name, f) ||
+        userdb_add(db, name_span(&name), buf_span(&c->hash), keys_of(c), &account, f))
+        return R_FAIL;
+    put_change(rows, "added", &name);
+    return R_OK;
+}
+
+static enum result
+run_passwd(struct userdb *db, const struct verbs_call *c, struct buf *rows, struct fault *f)
+{
+    struct name name;
+    if (name_of(c->args[0], &name, f) ||
+        userdb_set(db, name_span(&name), buf_span(&c->hash), keys_of(c), f))
+        return R_FAIL;
+    put_change(rows, "changed", &name);
+    return R_OK;
 }
 
 static bool
@@ -79,30 +62,30 @@ list_one(const struct user *u, void *arg)
 }
 
 static enum result
-run_list(struct userdb *db, const struct span *args, struct buf *rows, struct fault *f)
+run_list(struct userdb *db, const struct verbs_call *c, struct buf *rows, struct fault *f)
 {
-    (void)args;
+    (void)c;
     return userdb_each(db, list_one, rows, f);
 }
 
 static enum result
-run_delete(struct userdb *db, const struct span *args, struct buf *rows, struct fault *f)
+run_delete(struct userdb *db, const struct verbs_call *c, struct buf *rows, struct fault *f)
 {
     struct name name;
-    if (name_of(args[0], &name, f) || userdb_delete(db, name_span(&name), f))
+    if (name_of(c->args[0], &name, f) || userdb_delete(db, name_span(&name), f))
         return R_FAIL;
     put_change(rows, "deleted", &name);
     return R_OK;
 }
 
 static enum result
-run_load(struct userdb *db, const struct span *args, struct buf *rows, struct fault *f)
+run_load(struct userdb *db, const struct verbs_call *c, struct buf *rows, struct fault *f)
 {
     struct passwd_counts counts = {0};
     uint64_t line = 0;
-    if (span_to_u64(args[0], &line))
+    if (span_to_u64(c->args[0], &line))
         return fault_set(f, FAULT_BAD, "not a line number");
-    if (passwd_file_load(db, args[1], line, rows, &counts, f))
+    if (passwd_file_load(db, c->args[1], line, rows, &counts, f))
         return R_FAIL;
     field_put_row(
         rows, SPAN("loaded"), SPAN_NONE,
@@ -136,29 +119,29 @@ dump_retired(struct span name, uint64_t account, void *arg)
 }
 
 static enum result
-run_dump(struct userdb *db, const struct span *args, struct buf *text, struct fault *f)
+run_dump(struct userdb *db, const struct verbs_call *c, struct buf *text, struct fault *f)
 {
-    (void)args;
+    (void)c;
     if (userdb_each(db, dump_one, text, f) ||
         userdb_each_retired(db, dump_retired, text, f))
         return R_FAIL;
     return R_OK;
 }
 
-static const struct {
+static const struct row {
     const char *words;
     size_t args;
-    enum result (*run)(struct userdb *db, const struct span *args, struct buf *text,
+    bool has_password;  // the second
+    enum result (*run)(struct userdb *db, const struct verbs_call *c, struct buf *text,
                        struct fault *f);
 } rows[] = {
-    {"user add", 2, run_add},   {"user passwd", 2, run_passwd},
-    {"user list", 0, run_list}, {"user delete", 1, run_delete},
-    {"user load", 2, run_load}, {"user dump", 0, run_dump},
+    {"user add", 2, true, run_add},    {"user passwd", 2, true, run_passwd},
+    {"user list", 0, false, run_list}, {"user delete", 1, false, run_delete},
+    {"user load", 2, false, run_load}, {"user dump", 0, false, run_dump},
 };
 
-enum result
-verbs_run(struct userdb *db, struct span verb, const struct span *args, size_t n,
-          struct buf *text, struct fault *f)
+static enum result
+row_find(struct span verb, size_t n, const struct row **out, struct fault *f)
 {
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         if (!span_eq(verb, span_str(rows[i].words)))
@@ -166,12 +149,55 @@ verbs_run(struct userdb *db, struct span verb, const struct span *args, size_t n
         if (n != rows[i].args)
             return fault_set(f, FAULT_BAD, "%s takes %zu arguments", rows[i].words,
                              rows[i].args);
-        if (rows[i].run(db, args, text, f))
-            return R_FAIL;
-        return text->over ? fault_set(f, FAULT_TOOBIG, "too many users for one answer")
-                          : R_OK;
+        *out = &rows[i];
+        return R_OK;
     }
     return fault_set(f, FAULT_BAD, "unknown verb %.*s", SPAN_ARG(verb));
+}
+
+bool
+verbs_slow(struct span verb)
+{
+    struct fault ignored;
+    const struct row *row;
+    return row_find(verb, 2, &row, &ignored) == R_OK && row->has_password;
+}
+
+enum result
+verbs_make(struct verbs_call *c, struct fault *f)
+{
+    const struct row *row;
+    struct name name;
+    buf_init(&c->hash, LIMIT_password_hash);
+    if (row_find(c->verb, c->n, &row, f) != R_OK)
+        return R_FAIL;
+    if (!row->has_password)
+        return R_OK;
+    if (name_of(c->args[0], &name, f))
+        return R_FAIL;
+    return verbs_credentials(c->args[1], &c->hash, &c->scram, &c->has_scram, f);
+}
+
+enum result
+verbs_apply(struct userdb *db, const struct verbs_call *c, struct buf *text,
+            struct fault *f)
+{
+    const struct row *row;
+    if (row_find(c->verb, c->n, &row, f) != R_OK || row->run(db, c, text, f) != R_OK)
+        return R_FAIL;
+    return text->over ? fault_set(f, FAULT_TOOBIG, "too many users for one answer") : R_OK;
+}
+
+enum result
+verbs_run(struct userdb *db, struct span verb, const struct span *args, size_t n,
+          struct buf *text, struct fault *f)
+{
+    struct verbs_call c = {.verb = verb, .args = args, .n = n};
+    enum result r = verbs_make(&c, f);
+    if (r == R_OK)
+        r = verbs_apply(db, &c, text, f);
+    buf_done(&c.hash);
+    return r;
 }
 
 static enum result

@@ -20,6 +20,21 @@ enum result verbs_credentials(struct span password, struct buf *hash_out,
 enum result verbs_run(struct userdb *db, struct span verb, const struct span *args,
                       size_t n, struct buf *text, struct fault *f) MUST_CHECK;
 
+// The same in two steps, for whose loop must not wait: verbs_make turns a password into hash and keys (35 ms when
+// verbs_slow; any thread), then verbs_apply makes the change. Free hash in any case.
+struct verbs_call {
+    struct span verb;
+    const struct span *args;
+    size_t n;
+    struct buf hash;
+    struct scram_keys scram;
+    bool has_scram;
+};
+bool verbs_slow(struct span verb);
+enum result verbs_make(struct verbs_call *c, struct fault *f) MUST_CHECK;
+enum result verbs_apply(struct userdb *db, const struct verbs_call *c, struct buf *text,
+                        struct fault *f) MUST_CHECK;
+
 // Puts the users of a `user dump` into an empty database, with their account ids.
 enum result verbs_restore(struct userdb *db, struct span dump, struct fault *f) MUST_CHECK;
 

@@ -27,9 +27,10 @@ struct auth_role {
     struct pool *pool;
     struct buf ticket_key, domains;
     struct auth_channel *channels;
-    struct buf decoy_hash;  // judged for unknown names in an empty database
-    unsigned hashing;       // logins at or waiting for the pool
-    bool scram;             // SCRAM works for every user, so it is offered
+    struct verb_job *verbs;  // admin verbs whose password is being hashed
+    struct buf decoy_hash;   // judged for unknown names in an empty database
+    unsigned hashing;        // logins at or waiting for the pool
+    bool scram;              // SCRAM works for every user, so it is offered
     bool draining;
     struct timer patience;  // of the drain
 };
@@ -79,6 +80,10 @@ void login_abort_all(struct auth_channel *at);
 
 // After the password of `name` was right: better hashes than `hash` are made on the pool and written.
 void login_upgrade(struct auth_role *role, const struct user *user, struct span password);
+
+// auth_verb.c: answers, later when a password is to be hashed. R_FAIL: malformed.
+enum result auth_verb(struct auth_channel *at, const struct admin_request *m) MUST_CHECK;
+void auth_verb_forget(struct auth_channel *at);  // it goes: nobody is answered
 
 void auth_reply_send(struct auth_channel *at, const struct auth_reply *reply);
 // tells the gates when the offer has changed

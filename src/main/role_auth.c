@@ -7,9 +7,6 @@
 
 enum {
     DRAIN_MS = 5000,
-    VERB_ARGS_MAX = 8,
-    VERB_TEXT_MAX = 1 << 30,
-    VERB_PIECE = 12000,  // of an answer, in one message
     LOOKUP_GONE = 0,
     LOOKUP_FOUND = 1,
     LOOKUP_LATER = 2,
@@ -91,63 +88,6 @@ answer_lookup(struct auth_channel *at, const struct lookup *m)
     buf_done(&b);
 }
 
-static void
-send_verb_piece(struct auth_channel *at, const struct admin_reply *reply)
-{
-    struct buf b;
-    buf_init(&b, LIMIT_channel_message);
-    admin_reply_put(&b, reply);
-    channel_send(at->channel, MESSAGE_ADMIN_REPLY, buf_span(&b), -1);
-    buf_done(&b);
-}
-
-static void
-send_verb_text(struct auth_channel *at, uint64_t request, struct span text, bool failed)
-{
-    while (text.n > VERB_PIECE) {
-        struct admin_reply part = {request, ADMIN_MORE, span_slice(text, 0, VERB_PIECE)};
-        send_verb_piece(at, &part);
-        text = span_skip(text, VERB_PIECE);
-    }
-    struct admin_reply last = {request, failed ? ADMIN_FAILED : ADMIN_DONE, text};
-    send_verb_piece(at, &last);
-}
-
-static enum result
-read_args(struct span packed, struct span args[VERB_ARGS_MAX], size_t *n_out)
-{
-    struct unpack u = unpack_of(packed);
-    size_t n = 0;
-    while (u.rest.n > 0 && !u.bad && n < VERB_ARGS_MAX)
-        args[n++] = unpack_span(&u);
-    if (unpack_end(&u))
-        return R_FAIL;
-    *n_out = n;
-    return R_OK;
-}
-
-static enum result
-answer_verb(struct auth_channel *at, const struct admin_request *m)
-{
-    struct span args[VERB_ARGS_MAX];
-    size_t n = 0;
-    struct buf text;
-    struct fault f;
-    if (read_args(m->args, args, &n))
-        return R_FAIL;
-    buf_init(&text, VERB_TEXT_MAX);
-    enum result r = verbs_run(at->role->db, m->verb, args, n, &text, &f);
-    if (r != R_OK) {
-        buf_reset(&text);
-        pack_u8(&text, (uint8_t)f.kind);
-        buf_put_str(&text, f.why);
-    }
-    send_verb_text(at, m->request, buf_span(&text), r != R_OK);
-    buf_done(&text);
-    auth_offer_update(at->role);
-    return R_OK;
-}
-
 // Each peer may say what its role has to say, no more: a gate that was taken over adds no users.
 static enum result
 from_gate(struct auth_channel *at, uint16_t type, struct span body)
@@ -173,7 +113,7 @@ from_mail(struct auth_channel *at, uint16_t type, struct span body)
     if (type == MESSAGE_LOOKUP && lookup_get(body, &lookup) == R_OK)
         answer_lookup(at, &lookup);
     else if (type == MESSAGE_ADMIN && admin_request_get(body, &request) == R_OK)
-        return answer_verb(at, &request);
+        return auth_verb(at, &request);
     else
         return R_FAIL;
     return R_OK;
@@ -195,6 +135,7 @@ channel_drop(struct auth_channel *at)
         p = &(*p)->next;
     *p = at->next;
     login_abort_all(at);
+    auth_verb_forget(at);
     channel_close(&at->channel);
     free(at);
     stop_when_drained(role);

@@ -1,0 +1,138 @@
+#include "main/auth_inside.h"
+#include "auth/verbs.h"
+#include "base/limits.h"
+#include <utlist.h>
+
+enum {
+    VERB_ARGS_MAX = 8,
+    VERB_TEXT_MAX = 1 << 30,
+    VERB_PIECE = 12000,  // of an answer, in one message
+};
+
+// One request until it is answered. It owns a copy of the message, which is gone before the password is hashed.
+struct verb_job {
+    struct verb_job *prev, *next;
+    struct auth_role *role;
+    struct auth_channel *at;  // NULL: it has gone
+    uint64_t request;
+    struct buf verb, packed;
+    struct span args[VERB_ARGS_MAX];
+    struct verbs_call call;
+    enum result result;
+    struct fault fault;
+};
+
+static void
+send_piece(struct auth_channel *at, const struct admin_reply *reply)
+{
+    struct buf b;
+    buf_init(&b, LIMIT_channel_message);
+    admin_reply_put(&b, reply);
+    channel_send(at->channel, MESSAGE_ADMIN_REPLY, buf_span(&b), -1);
+    buf_done(&b);
+}
+
+static void
+send_text(struct auth_channel *at, uint64_t request, struct span text, bool failed)
+{
+    while (text.n > VERB_PIECE) {
+        struct admin_reply part = {request, ADMIN_MORE, span_slice(text, 0, VERB_PIECE)};
+        send_piece(at, &part);
+        text = span_skip(text, VERB_PIECE);
+    }
+    struct admin_reply last = {request, failed ? ADMIN_FAILED : ADMIN_DONE, text};
+    send_piece(at, &last);
+}
+
+static enum result
+read_args(struct verb_job *j)
+{
+    struct unpack u = unpack_of(buf_span(&j->packed));
+    while (u.rest.n > 0 && !u.bad && j->call.n < VERB_ARGS_MAX)
+        j->args[j->call.n++] = unpack_span(&u);
+    j->call.args = j->args;
+    return unpack_end(&u);
+}
+
+static void
+job_free(struct verb_job *j)
+{
+    DL_DELETE(j->role->verbs, j);
+    if (j->packed.cap > 0)
+        explicit_bzero(j->packed.p, j->packed.cap);  // there may be a password in it
+    buf_done(&j->packed);
+    buf_done(&j->verb);
+    buf_done(&j->call.hash);
+    free(j);
+}
+
+static void
+make(void *arg)
+{
+    struct verb_job *j = arg;
+    j->result = verbs_make(&j->call, &j->fault);
+}
+
+static void
+answer(void *arg)
+{
+    struct verb_job *j = arg;
+    struct buf text;
+    buf_init(&text, VERB_TEXT_MAX);
+    if (j->result == R_OK)
+        j->result = verbs_apply(j->role->db, &j->call, &text, &j->fault);
+    if (j->result != R_OK) {
+        buf_reset(&text);
+        pack_u8(&text, (uint8_t)j->fault.kind);
+        buf_put_str(&text, j->fault.why);
+    }
+    if (j->at != NULL)
+        send_text(j->at, j->request, buf_span(&text), j->result != R_OK);
+    buf_done(&text);
+    auth_offer_update(j->role);
+    job_free(j);
+}
+
+static void
+make_on_pool(void *arg)
+{
+    struct verb_job *j = arg;
+    pool_run(j->role->pool, make, j);
+    loop_post(j->role->loop, answer, j);
+}
+
+enum result
+auth_verb(struct auth_channel *at, const struct admin_request *m)
+{
+    struct verb_job *j = calloc(1, sizeof *j);
+    must(j != NULL);
+    j->role = at->role;
+    j->at = at;
+    j->request = m->request;
+    DL_APPEND(at->role->verbs, j);
+    buf_init(&j->verb, LIMIT_channel_message);
+    buf_init(&j->packed, LIMIT_channel_message);
+    buf_put(&j->verb, m->verb);
+    j->call.verb = buf_span(&j->verb);
+    buf_put(&j->packed, m->args);
+    if (read_args(j) != R_OK) {
+        job_free(j);
+        return R_FAIL;
+    }
+    if (verbs_slow(m->verb)) {
+        task_start(make_on_pool, j);
+        return R_OK;
+    }
+    make(j);
+    answer(j);
+    return R_OK;
+}
+
+void
+auth_verb_forget(struct auth_channel *at)
+{
+    struct verb_job *j;
+    DL_FOREACH(at->role->verbs, j)
+    if (j->at == at)
+        j->at = NULL;
+}
