@@ -181,6 +181,15 @@ command_take(struct imap_session *s)
     return false;
 }
 
+// The next "Still here" of IDLE, or the end of the silence that ends the session.
+static void
+set_timer(struct imap_session *s)
+{
+    uint64_t silent = clock_mono_ms() - s->input_ms;
+    uint32_t left = silent < s->host.idle_ms ? s->host.idle_ms - (uint32_t)silent : 1;
+    timer_set(&s->timer, s->idling && s->host.notify_ms < left ? s->host.notify_ms : left);
+}
+
 // Nothing is to be done: give memory back and wait, or end.
 static void
 session_rest(struct imap_session *s)
@@ -200,7 +209,7 @@ session_rest(struct imap_session *s)
         s->reader.literal_end > s->reader.at ? s->reader.literal_end : s->reader.at;
     buf_done(&s->line);
     conn_input_max(s->conn, held + LIMIT_line + 2);
-    timer_set(&s->timer, s->idling ? LIMIT_idle_notify_ms : LIMIT_idle_ms);
+    set_timer(s);
 }
 
 // Tells an idling client what changed.
@@ -273,7 +282,7 @@ static void
 on_timer(void *arg)
 {
     struct imap_session *s = arg;
-    bool silent = clock_mono_ms() - s->input_ms >= LIMIT_idle_ms;
+    bool silent = clock_mono_ms() - s->input_ms >= s->host.idle_ms;
     if (silent)
         imap_bye(s, "Autologout; idle for too long");
     else if (s->idling &&
@@ -313,6 +322,10 @@ imap_session_start(struct conn *conn, struct mail_user *user, const struct hando
     s->conn = conn;
     s->user = user;
     s->host = *host;
+    if (s->host.idle_ms == 0)
+        s->host.idle_ms = LIMIT_idle_ms;
+    if (s->host.notify_ms == 0)
+        s->host.notify_ms = LIMIT_idle_notify_ms;
     s->id = h->session;
     s->input_ms = clock_mono_ms();
     s->busy = true;  // until the answer is out
@@ -325,7 +338,7 @@ imap_session_start(struct conn *conn, struct mail_user *user, const struct hando
     conn_unread(conn, h->unread);
     greet(s, h->tag);
     s->busy = false;
-    timer_set(&s->timer, LIMIT_idle_ms);
+    set_timer(s);
     conn_input_max(conn, LIMIT_line + 2);
     // the handler runs from the loop: this is a task of the caller's
     conn_read_resume(conn);

@@ -26,6 +26,8 @@ struct imap_host {
     void (*give_back)(struct conn **conn, void *arg);
     bool (*can_give_back)(void *arg);
     void *arg;
+    uint32_t idle_ms,
+        notify_ms;  // LIMIT_idle_ms and LIMIT_idle_notify_ms, or less in tests; 0: these
 };
 
 struct imap_session {

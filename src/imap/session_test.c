@@ -37,8 +37,7 @@ client_new(struct fixture *x)
     c.conn = conn_new(fds[0], on_input, NULL);
     assert_int_equal(mail_user_open(x->mail, 7, SPAN("alice"), &user, &f), R_OK);
     struct handover h = {.tag = SPAN("t"), .unread = SPAN("u noop\r\n")};
-    imap_session_start(conn_new(fds[1], on_input, NULL), user, &h,
-                       &(struct imap_host){NULL, NULL, NULL});
+    imap_session_start(conn_new(fds[1], on_input, NULL), user, &h, &(struct imap_host){0});
     return c;
 }
 

@@ -100,8 +100,12 @@ give_back(struct conn **conn, void *arg)
 struct imap_host
 session_host(struct session *s)
 {
-    bool allowed = s->home->config->unauthenticate;
-    return (struct imap_host){allowed ? give_back : NULL, can_give_back, s};
+    const struct config *c = s->home->config;
+    return (struct imap_host){.give_back = c->unauthenticate ? give_back : NULL,
+                              .can_give_back = can_give_back,
+                              .arg = s,
+                              .idle_ms = (uint32_t)c->test_idle_time * 1000,
+                              .notify_ms = (uint32_t)c->test_notify_time * 1000};
 }
 
 void
