@@ -22,7 +22,7 @@ def binary():
 
 def environment():
     env = dict(os.environ)
-    env["ASAN_OPTIONS"] = ("detect_leaks=0:abort_on_error=0:handle_abort=1:detect_stack_use_after_return=0:"
+    env["ASAN_OPTIONS"] = ("detect_leaks=1:abort_on_error=0:handle_abort=1:detect_stack_use_after_return=0:"
                            "quarantine_size_mb=16")  # freed memory that is kept would count as the server's
     env["UBSAN_OPTIONS"] = "print_stacktrace=1:halt_on_error=1"
     env["TSAN_OPTIONS"] = "halt_on_error=0"

@@ -63,10 +63,16 @@ class Wire:
         self.buffer += data
 
     def take(self, count, deadline):
-        while len(self.buffer) < count:
+        """So many octets; a large literal is not copied for each piece of it that comes."""
+        pieces, have = [self.buffer], len(self.buffer)
+        while have < count:
+            self.buffer = b""
             self.fill(deadline)
-        data, self.buffer = self.buffer[:count], self.buffer[count:]
-        return data
+            pieces.append(self.buffer)
+            have += len(self.buffer)
+        data = b"".join(pieces)
+        self.buffer = data[count:]
+        return data[:count]
 
     def line(self, timeout=None):
         """One response: a line and every literal in it, final CRLF removed."""
