@@ -1,12 +1,14 @@
-"""Servers under attack. Each test says what it sends; `target` watches the rest: the server lives, another session's
-NOOP is answered within a second, memory stays bounded.
-POSTHORN_LONG=1 (./check --long) runs the forms that
-take minutes."""
+"""Servers under attack. Each test says what it sends; `target` watches the rest: the server lives, other sessions' NOOPs
+are answered in time, memory stays bounded.
+POSTHORN_LONG=1 (./check --long) runs the forms that take minutes; with a release build it also holds the other sessions'
+NOOPs to NOOP_SECONDS, which a machine busy with other tests cannot keep."""
 import contextlib
+import json
 import os
 import pathlib
 import socket
-import time
+import subprocess
+import sys
 
 import pytest
 
@@ -14,12 +16,39 @@ from lib import server as posthorn
 from lib.client import Imap
 from lib.wire import Wire
 
+LONG = bool(os.environ.get("POSTHORN_LONG"))
+NOOP_SECONDS = 0.020
 SANITIZED = b"__asan_init" in pathlib.Path(posthorn.binary()).read_bytes() if os.path.exists(posthorn.binary()) else False
+
+
+# "Answered within a second" is held to the letter by the long form; beside other work, and with redzones, by five.
+PATIENCE = 1 if LONG and not SANITIZED else 5
 
 
 @pytest.fixture(scope="session")
 def long_form():
-    return bool(os.environ.get("POSTHORN_LONG"))
+    return LONG
+
+
+class Witness:
+    """Sessions of two users, one for each home thread of the mail role, kept from test to test (witness.py)."""
+
+    def __init__(self, port, mail):
+        script = pathlib.Path(__file__).resolve().parent / "witness.py"
+        self.process = subprocess.Popen([sys.executable, script, str(port), str(mail), posthorn.PASSWORD, "bob", "carol"],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout.readline() == "ready\n"
+
+    def ask(self):
+        print(file=self.process.stdin, flush=True)
+        answer = self.process.stdout.readline()
+        assert answer, "a bystander's session died"
+        return json.loads(answer)
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait(20)
 
 
 class Target(posthorn.Server):
@@ -77,25 +106,27 @@ class Target(posthorn.Server):
 
     def stop(self):
         if self.bystander is not None:
-            self.bystander.close()
+            self.bystander.end()
         super().stop()
 
     def witness(self):
-        """A bystander's session, kept from test to test."""
         if self.bystander is None:
-            self.bystander = self.imap("carol")
+            self.bystander = Witness(self.ports["imap"], *self.role_pids("mail"))
         return self.bystander
 
     @contextlib.contextmanager
-    def unharmed(self, memory=64 << 20, peak=128 << 20, noop=1.0):
-        """What is done inside costs at most so much memory, afterwards and on the way, and leaves a bystander unharmed."""
+    def unharmed(self, memory=64 << 20, peak=128 << 20):
+        """What is done inside costs at most so much memory, afterwards and on the way, and leaves bystanders unharmed."""
         witness = self.witness()
         before, pids = self.memory(), self.family()
         self.forget_peaks()
+        witness.ask()
         yield
-        began = time.monotonic()
-        witness.command("NOOP")
-        assert time.monotonic() - began < noop, "a bystander's NOOP was slow"
+        waited = witness.ask()
+        assert waited["most"] < PATIENCE, f"a bystander's NOOP was slow: {waited}"
+        if LONG and not SANITIZED:
+            print(f"other sessions' NOOP: {waited}")
+            assert waited["p99"] < NOOP_SECONDS, f"bystanders waited: {waited}"
         assert sorted(self.family()) == sorted(pids), "a process died\n" + self.stderr()[-3000:]
         self.check_reports()
         grown = self.memory() - before

@@ -9,6 +9,7 @@ import pytest
 
 from lib import server
 from lib.wire import Closed, Wire
+from .conftest import PATIENCE
 
 
 @pytest.mark.parametrize("tls", [False, True])
@@ -92,15 +93,17 @@ def login(wire, tag, user, password):
 @pytest.mark.parametrize("tls", [False, True])
 def test_quick_logins(target, how, tls):
     count = 30 if target.sanitized else 100  # both TLS and not: 200 of each
+    took = []
     with target.unharmed(memory=24 << 20):
-        began = time.monotonic()
         for _ in range(count):
+            began = time.monotonic()
             wire = target.raw("imaps" if tls else "imap", tls=tls)
             assert how(wire, "a", "alice", "secret").startswith(b"a OK")
             wire.send(b"b NOOP\r\n")
             assert wire.line().startswith(b"b OK")
             wire.close()
-        assert time.monotonic() - began < count * 0.25
+            took.append(time.monotonic() - began)
+    assert sorted(took)[count // 4] < 0.25 * PATIENCE, took  # a stall would meet them all; a busy machine some
 
 
 @pytest.mark.parametrize("how", [scram, plain, login])

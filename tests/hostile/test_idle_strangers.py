@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from .conftest import Target, rest_of
+from lib.wire import client_tls
+from .conftest import PATIENCE, Target, rest_of
 
 # Enough loopback addresses that the cap per address (LIMIT_preauth_per_ip) is not in the way.
 PER_ADDRESS = 180
@@ -40,30 +41,29 @@ def crowd(target, count, service="imap"):
     return socks
 
 
-def gate_memory(target):
-    total = 0
-    for pid in target.role_pids("gate"):
-        with open(f"/proc/{pid}/status") as status:
-            total += sum(int(line.split()[1]) * 1024 for line in status if line.startswith(("VmRSS:", "VmPTE:")))
-    return total
+def login_seconds(target, tls=False):
+    """A usual login: of 20, that which is slower than most."""
+    took = []
+    for _ in range(20):
+        began = time.monotonic()
+        target.imap("alice", tls=tls).close()
+        took.append(time.monotonic() - began)
+    return sorted(took)[14]
 
 
 @pytest.mark.parametrize("sends", [b"", b"a", b"a LOGIN alice {6}\r\n"])
 def test_idle_connections_before_login(own, long_form, sends):
     """At most 16 KiB each (twice that with redzones), and honest logins as quick as ever."""
     count = 10_000 if long_form else 2_000
-    own.imap("alice").close()
+    usual = login_seconds(own)
     first = crowd(own, 50)
-    before = gate_memory(own)
+    before = own.memory()
     socks = crowd(own, count)
     for sock in socks:
         if sends:
             sock.sendall(sends)
-    began = time.monotonic()
-    for _ in range(20):
-        own.imap("alice").close()
-    assert time.monotonic() - began < 4
-    each = (gate_memory(own) - before) / count
+    assert login_seconds(own) < 3 * usual + 1
+    each = (own.memory() - before) / count
     print(f"{each / 1024:.1f} KiB per connection before login")
     assert each <= (16 << 10) * (2 if own.sanitized else 1), f"{each:.0f} octets each"
     for sock in first + socks:
@@ -76,14 +76,42 @@ def test_idle_connections_before_login(own, long_form, sends):
 def test_idle_tls_connections_before_login(own, long_form):
     """TCP only, on the TLS port: the handshake never comes."""
     count = 10_000 if long_form else 1_000
-    own.imap("alice", tls=True).close()
-    before = gate_memory(own)
+    usual = login_seconds(own, tls=True)
+    before = own.memory()
     socks = crowd(own, count, "imaps")
-    deadline = time.monotonic() + 10
-    own.imap("alice", tls=True).close()
-    assert time.monotonic() < deadline - 8
-    each = (gate_memory(own) - before) / count
+    assert login_seconds(own, tls=True) < 3 * usual + 1
+    each = (own.memory() - before) / count
     print(f"{each / 1024:.1f} KiB per silent connection to the TLS port")
+    assert each <= (16 << 10) * (2 if own.sanitized else 1), f"{each:.0f} octets each"
+    for sock in socks:
+        sock.close()
+
+
+@pytest.mark.parametrize("service", ["imaps", "imap"])
+def test_idle_connections_after_the_handshake(long_form, service):
+    """The handshake done, nothing said inside: OpenSSL's state comes on top."""
+    count = 10_000 if long_form else 600
+    own = Target({"test_preauth_time": "10m"})  # so many handshakes take their time
+    try:
+        measure_after_the_handshake(own, count, service)
+    finally:
+        own.stop()
+
+
+def measure_after_the_handshake(own, count, service):
+    usual = login_seconds(own, tls=True)
+    context, socks = client_tls(), []
+    raw = crowd(own, count, service)  # before the measuring: what is here is counted by the tests above
+    before = own.memory()
+    for sock in raw:
+        if service == "imap":
+            sock.sendall(b"a STARTTLS\r\n")
+            assert sock.recv(100).startswith(b"a OK")
+        socks.append(context.wrap_socket(sock, server_hostname="localhost"))
+    assert socks[0].version() == "TLSv1.3"
+    assert login_seconds(own, tls=True) < 3 * usual + 1
+    each = (own.memory() - before) / count
+    print(f"{each / 1024:.1f} KiB per idle connection after the handshake")
     assert each <= (16 << 10) * (2 if own.sanitized else 1), f"{each:.0f} octets each"
     for sock in socks:
         sock.close()
@@ -115,14 +143,14 @@ def test_slow_senders_meet_the_deadline(service):
         sock = target.open(service)
         began = time.monotonic()
         with contextlib.suppress(OSError):
-            while time.monotonic() - began < 8:
+            while time.monotonic() - began < 20:
                 sock.sendall(b"\x16" if service == "imaps" and time.monotonic() - began < 0.2 else b"a")
                 time.sleep(0.25)
                 sock.settimeout(0.01)
                 with contextlib.suppress(socket.timeout):
                     if not sock.recv(4096):
                         break
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 2 + PATIENCE
         # Who logged in is not met by it.
         session = target.imap("alice", tls=service == "imaps")
         time.sleep(1.2)
@@ -139,8 +167,8 @@ def test_deadline_reaches_sasl_and_starttls():
             sock = target.open()
             sock.sendall(opening)
             began = time.monotonic()
-            _, closed = rest_of(sock, 6)
-            assert closed and time.monotonic() - began < 4, opening
+            _, closed = rest_of(sock, 20)
+            assert closed and time.monotonic() - began < 3 + PATIENCE, opening
     finally:
         target.stop()
 

@@ -6,6 +6,7 @@ import pytest
 
 from lib.client import Lmtp, Refused
 from lib.wire import Wire
+from .conftest import PATIENCE
 
 ITEMS = "(ENVELOPE BODYSTRUCTURE BODY RFC822.SIZE INTERNALDATE FLAGS BODY.PEEK[HEADER] BODY.PEEK[1] BODY.PEEK[HEADER.FIELDS (FROM SUBJECT)])"
 
@@ -69,11 +70,29 @@ def deliver(target, user, message, way):
     lmtp.close()
 
 
+def test_references(target, long_form):
+    """One chain of References through all messages, then circles: the last cost what the first did."""
+    count, user, took = 20_000 if long_form else 1_000, target.fresh_user("thread"), []
+    with target.unharmed(memory=96 << 20):
+        client = target.imap(user)
+        for first in range(0, count, count // 10):
+            began = time.monotonic()
+            client.append_all("INBOX", [b"Message-ID: <%d@x>\r\nReferences: <%d@x>\r\nIn-Reply-To: <%d@x>\r\nSubject: Re: x\r\n\r\nx\r\n"
+                                        % (i, i - 1, i - 1) for i in range(first, first + count // 10)])
+            took.append(time.monotonic() - began)
+        for i in range(100):
+            many = b" ".join(b"<%d@x>" % ((i * 7 + k) % count) for k in range(1000))
+            client.append("INBOX", b"Message-ID: <%d@x>\r\nReferences: %s <%d@x>\r\n\r\nx\r\n" % (i, many, i))
+        assert client.select("INBOX")["EXISTS"] == count + 100
+        client.close()
+    assert took[-1] < 5 * min(took[:3]) + 1, took
+
+
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_bombs(target, bomb):
     """Delivered or refused; the mailbox stays readable, by every item, and by SEARCH."""
     message = BOMBS[bomb]()
-    slow = 8 if target.sanitized else 1
+    slow = 8 if target.sanitized else PATIENCE
     user = target.fresh_user("victim")
     began = time.monotonic()
     with target.unharmed(memory=64 << 20):
@@ -129,6 +148,36 @@ def test_smuggling(target, ending):
     else:
         assert exists == 0
     client.close()
+
+
+@pytest.mark.parametrize("ending", [*ENDINGS, b"\r\n.\r\n"])
+def test_smuggling_in_pieces(target, ending):
+    """The same, wherever TCP cuts it: one message for each end CRLF . CRLF, whatever else looks like one."""
+    user, sent = target.fresh_user("smug"), 0
+    wire = Wire(target.address("lmtp"))
+    wire.line()
+    wire.send(b"LHLO x\r\n")
+    while not wire.line().startswith(b"250 "):
+        pass
+    for cut in range(1, len(ending) + 1):
+        wire.send(b"MAIL FROM:<a@b>\r\nRCPT TO:<%s>\r\nDATA\r\n" % user.encode())
+        while not wire.line().startswith(b"354"):
+            pass
+        wire.send(b"Subject: outer\r\n\r\nbody" + ending[:cut])
+        time.sleep(0.003)
+        wire.send(ending[cut:])
+        if ending != b"\r\n.\r\n":
+            time.sleep(0.003)
+            wire.send(b"RSET\r\n.\r\n")
+        answer = wire.line()
+        assert answer.startswith((b"250", b"550", b"554")), (cut, answer)
+        sent += answer.startswith(b"250")
+    wire.send(b"NOOP again\r\n")
+    assert wire.line().startswith(b"250 2.0.0"), "an answer too many"
+    client = target.imap(user)
+    assert client.select("INBOX")["EXISTS"] == sent
+    client.close()
+    wire.close()
 
 
 BAD_RECIPIENTS = [b'<""@example.org>', b'<"">', b"<a@b\0>", b"<a\rb@c>", b"<a b@c>", b"<a@b> NOTIFY=", b"<a@b> NOTIFY=\rRCPT", b"<a@b>x", b"a@b",
