@@ -10,8 +10,8 @@ import ledger
 from lib import client, server as posthorn
 
 LONG = "POSTHORN_LONG" in os.environ
-ROUNDS = 100 if LONG else 10
-START_SECONDS = 1.0
+ROUNDS = 300 if LONG else 10
+FRESH = 20  # rounds of one crew
 
 
 def crew(server):
@@ -42,19 +42,25 @@ def judge(members):
         member.judge()
 
 
-def test_kill9():
+def test_kill9(capsys):
     server = posthorn.Server()
     try:
-        members = crew(server)
+        members, acknowledged = [], 0
         chance = random.Random(int(os.environ.get("POSTHORN_SEED", "1")))
-        slowest = 0.0
-        for _ in range(ROUNDS):
+        took = []
+        for i in range(ROUNDS):
+            if i % FRESH == 0:  # judging a crew takes the longer the more it has done
+                acknowledged += sum(m.acknowledged for m in members)
+                members = crew(server)
             crash(server, members, chance.uniform(0.2, 2.0))
-            slowest = max(slowest, server.start_seconds)
+            took.append(server.start_seconds)
             server.check_reports()
             judge(members)
-        assert all(m.acknowledged > ROUNDS for m in members), [m.acknowledged for m in members]
-        assert slowest < START_SECONDS, f"start took {slowest:.2f} s"
+        assert all(m.acknowledged > 10 for m in members), [m.acknowledged for m in members]
+        ledger.check_starts(took)
+        acknowledged += sum(m.acknowledged for m in members)
+        with capsys.disabled():
+            print(f"\nkill -9: {ROUNDS} rounds, {acknowledged} acknowledged, starts of {sorted(took)[ROUNDS // 2]:.2f} s, {max(took):.2f} s at most")
     finally:
         server.stop()
 
