@@ -303,12 +303,6 @@ compare_values(struct value_entry *a, struct value_entry *b)
     return span_cmp(buf_span(&a->key), buf_span(&b->key));
 }
 
-static int
-compare_names(struct subscription_entry *a, struct subscription_entry *b)
-{
-    return span_cmp(span_of(a->name, a->n), span_of(b->name, b->n));
-}
-
 static void
 dump_rows(const struct mailbox_state *m, struct buf *out)
 {
@@ -360,7 +354,6 @@ generator_dump(struct state *s, bool tables, struct buf *out)
         buf_printf(out, "value %d %.*s = %.*s\n", (unsigned char)v->key.p[7],
                    SPAN_ARG(span_skip(buf_span(&v->key), 8)),
                    SPAN_ARG(buf_span(&v->value)));
-    HASH_SORT(s->inside->by_name, compare_names);
-    for (struct subscription_entry *e = s->inside->by_name; e; e = e->hh.next)
-        buf_printf(out, "subscribed %.*s\n", (int)e->n, e->name);
+    for (uint32_t i = 0; i < s->subscription_count; i++)
+        buf_printf(out, "subscribed %.*s\n", SPAN_ARG(s->subscriptions[i].name));
 }

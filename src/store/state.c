@@ -31,12 +31,26 @@ state_on_mailbox_gone(struct state *s, state_mailbox_gone_fn *fn, void *arg)
 
 // ---- mailboxes ----
 
+// Where the mailbox is, or belongs.
+static uint32_t
+mailbox_at(const struct state *s, uint64_t id)
+{
+    uint32_t low = 0, high = s->mailbox_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (s->mailboxes[middle]->id < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 struct mailbox_state *
 state_mailbox(struct state *s, uint64_t id)
 {
-    struct mailbox_entry *e;
-    HASH_FIND(hh, s->inside->by_id, &id, sizeof id, e);
-    return e ? &e->m : NULL;
+    uint32_t at = mailbox_at(s, id);
+    return at < s->mailbox_count && s->mailboxes[at]->id == id ? s->mailboxes[at] : NULL;
 }
 
 struct mailbox_entry *
@@ -46,14 +60,16 @@ state_mailbox_add(struct state *s, uint64_t id)
     must(e != NULL);
     e->m.id = id;
     if (s->mailbox_count == s->mailbox_cap) {
-        s->mailbox_cap = s->mailbox_cap > 0 ? s->mailbox_cap * 2 : 16;
+        s->mailbox_cap = s->mailbox_cap > 0 ? s->mailbox_cap * 2 : 6;
         s->mailboxes =
             reallocarray(s->mailboxes, s->mailbox_cap, sizeof(struct mailbox_state *));
         must(s->mailboxes != NULL);
     }
-    e->index = s->mailbox_count;
-    s->mailboxes[s->mailbox_count++] = &e->m;
-    HASH_ADD(hh, s->inside->by_id, m.id, sizeof e->m.id, e);
+    uint32_t at = mailbox_at(s, id);
+    memmove(s->mailboxes + at + 1, s->mailboxes + at,
+            (s->mailbox_count - at) * sizeof *s->mailboxes);
+    s->mailboxes[at] = &e->m;
+    s->mailbox_count++;
     if (s->inside->kept) {
         struct message_table t = message_table_new(0);
         state_table_install(&e->m, &t);
@@ -68,10 +84,9 @@ state_mailbox_remove(struct state *s, struct mailbox_entry *e)
         s->inside->gone_fn(&e->m, s->inside->gone_arg);
     state_table_drop(&e->m);
     state_sets_drop(&e->m);
-    HASH_DELETE(hh, s->inside->by_id, e);
-    struct mailbox_state *last = s->mailboxes[--s->mailbox_count];
-    s->mailboxes[e->index] = last;
-    state_entry(last)->index = e->index;
+    uint32_t at = mailbox_at(s, e->m.id);
+    memmove(s->mailboxes + at, s->mailboxes + at + 1,
+            (--s->mailbox_count - at) * sizeof *s->mailboxes);
     for (uint32_t i = 0; i < e->m.keyword_count; i++)
         free((char *)(uintptr_t)e->m.keywords[i].p);
     free(e->m.keywords);
@@ -95,12 +110,8 @@ clear_values(struct state_inside *in)
 static void
 clear_subscriptions(struct state *s)
 {
-    struct subscription_entry *e, *next;
-    HASH_ITER(hh, s->inside->by_name, e, next)
-    {
-        HASH_DELETE(hh, s->inside->by_name, e);
-        free(e);
-    }
+    for (uint32_t i = 0; i < s->subscription_count; i++)
+        free((char *)(uintptr_t)s->subscriptions[i].name.p);
     free(s->subscriptions);
     s->subscriptions = NULL;
     s->subscription_count = 0;
@@ -301,11 +312,25 @@ state_row_insert(struct mailbox_entry *e, const struct message_row *row,
 }
 
 bool
+state_subscription_find(const struct state *s, struct span name, uint32_t *at_out)
+{
+    uint32_t low = 0, high = s->subscription_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (span_cmp(s->subscriptions[middle].name, name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *at_out = low;
+    return low < s->subscription_count && span_eq(s->subscriptions[low].name, name);
+}
+
+bool
 state_subscribed(const struct state *s, struct span name)
 {
-    struct subscription_entry *e;
-    HASH_FIND(hh, s->inside->by_name, name.p, name.n, e);
-    return e != NULL;
+    uint32_t at;
+    return state_subscription_find(s, name, &at);
 }
 
 // ---- values ----

@@ -46,9 +46,9 @@ struct state {
     struct span user;
     uint64_t modseq;                   // highest of the account
     uint64_t applied;                  // sequence of the last record applied
-    struct mailbox_state **mailboxes;  // unordered; deleted ones are removed
+    struct mailbox_state **mailboxes;  // ascending by id; deleted ones are removed
     uint32_t mailbox_count, mailbox_cap;
-    struct subscription *subscriptions;
+    struct subscription *subscriptions;  // ascending by name
     uint32_t subscription_count;
     bool gone;
     struct state_inside *inside;

@@ -30,23 +30,14 @@ enum result message_table_append(struct message_table *t, const struct message_r
 
 struct mailbox_entry {
     struct mailbox_state m;  // first: a mailbox_state is the start of its entry
-    UT_hash_handle hh;
-    uint32_t index;  // in state.mailboxes
-    uint32_t count;  // of rows; counts.exists except in the middle of a record
-    size_t charged;  // octets in the budget
+    uint32_t count;          // of rows; counts.exists except in the middle of a record
+    size_t charged;          // octets in the budget
 };
 
 struct value_entry {
     UT_hash_handle hh;
     struct buf key;  // mailbox id and name
     struct buf value;
-};
-
-struct subscription_entry {
-    UT_hash_handle hh;
-    uint32_t index;
-    uint32_t n;
-    char name[];
 };
 
 // What a state that keeps everything holds besides (engine mem, tests): tombstones and private rows.
@@ -63,9 +54,7 @@ struct kept {
 };
 
 struct state_inside {
-    struct mailbox_entry *by_id;
     struct value_entry *values;
-    struct subscription_entry *by_name;
     int64_t created_s;
     bool exists;  // an ACCOUNT record was applied
     state_mailbox_gone_fn *gone_fn;
@@ -85,6 +74,8 @@ state_entry(struct mailbox_state *m)
 }
 struct mailbox_entry *state_mailbox_add(struct state *s, uint64_t id);
 void state_mailbox_remove(struct state *s, struct mailbox_entry *e);
+// Where the name is among the subscriptions, or belongs.
+bool state_subscription_find(const struct state *s, struct span name, uint32_t *at_out);
 void state_clear(struct state *s);  // all mailboxes, values and subscriptions
 void state_row_insert(struct mailbox_entry *e, const struct message_row *row,
                       struct span keywords);

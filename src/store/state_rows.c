@@ -341,15 +341,11 @@ meta_put(void *t, const struct record_meta *m, struct fault *f)
 }
 
 static void
-unsubscribe(struct state *s, struct subscription_entry *e)
+unsubscribe(struct state *s, uint32_t at)
 {
-    struct subscription last = s->subscriptions[--s->subscription_count];
-    struct subscription_entry *moved;
-    HASH_FIND(hh, s->inside->by_name, last.name.p, last.name.n, moved);
-    moved->index = e->index;
-    s->subscriptions[e->index] = last;
-    HASH_DELETE(hh, s->inside->by_name, e);
-    free(e);
+    free((char *)(uintptr_t)s->subscriptions[at].name.p);
+    memmove(s->subscriptions + at, s->subscriptions + at + 1,
+            (--s->subscription_count - at) * sizeof *s->subscriptions);
 }
 
 static enum result
@@ -357,22 +353,19 @@ subscribe(void *t, const struct record_subscribe *r, struct fault *f)
 {
     (void)f;
     struct state *s = t;
-    struct subscription_entry *e;
-    HASH_FIND(hh, s->inside->by_name, r->name.p, r->name.n, e);
-    if (e && !r->on)
-        unsubscribe(s, e);
-    if (e || !r->on)
+    uint32_t at;
+    bool there = state_subscription_find(s, r->name, &at);
+    if (there && !r->on)
+        unsubscribe(s, at);
+    if (there || !r->on)
         return R_OK;
-    e = calloc(1, sizeof *e + r->name.n);
-    must(e != NULL);
-    memcpy(e->name, r->name.p, r->name.n);
-    e->n = (uint32_t)r->name.n;
-    e->index = s->subscription_count++;
-    HASH_ADD_KEYPTR(hh, s->inside->by_name, e->name, e->n, e);
     s->subscriptions =
-        reallocarray(s->subscriptions, s->subscription_count, sizeof *s->subscriptions);
+        reallocarray(s->subscriptions, s->subscription_count + 1, sizeof *s->subscriptions);
     must(s->subscriptions != NULL);
-    s->subscriptions[e->index].name = span_of(e->name, e->n);
+    memmove(s->subscriptions + at + 1, s->subscriptions + at,
+            (s->subscription_count++ - at) * sizeof *s->subscriptions);
+    s->subscriptions[at].name = SPAN_NONE;
+    replace(&s->subscriptions[at].name, r->name);
     return R_OK;
 }
 
