@@ -4,15 +4,17 @@
 #include "ctl/verbs.h"
 
 #define LOCAL(words, usage, least, most, fn, help)                                         \
-    {words, usage, least, most, VERB_LOCAL, NULL, fn, NULL, NULL, help, false},
+    {words, usage, least, most, VERB_LOCAL, NULL, fn, NULL, NULL, help, CARRIES_NOTHING},
 #define OFFLINE(words, usage, least, most, fn, help)                                       \
-    {words, usage, least, most, VERB_OFFLINE, NULL, fn, NULL, NULL, help, false},
+    {words, usage, least, most, VERB_OFFLINE, NULL, fn, NULL, NULL, help, CARRIES_NOTHING},
 #define STORE(words, usage, least, most, run, feed, sink, help)                            \
-    {words, usage, least, most, VERB_STORE, run, NULL, feed, sink, help, false},
+    {words, usage, least, most, VERB_STORE, run, NULL, feed, sink, help, CARRIES_NOTHING},
 #define SERVER(words, usage, least, most, run, feed, sink, help)                           \
-    {words, usage, least, most, VERB_SERVER, run, NULL, feed, sink, help, false},
+    {words, usage, least, most, VERB_SERVER, run, NULL, feed, sink, help, CARRIES_NOTHING},
 #define CARRY(words, usage, least, most, run, feed, sink, help)                            \
-    {words, usage, least, most, VERB_STORE, run, NULL, feed, sink, help, true},
+    {words, usage, least, most, VERB_STORE, run, NULL, feed, sink, help, CARRIES_USER},
+#define SINCE(words, usage, least, most, run, feed, sink, help)                            \
+    {words, usage, least, most, VERB_STORE, run, NULL, feed, sink, help, CARRIES_SINCE},
 const struct verb verbs[] = {
 #include "ctl/verbs.def"
 };
@@ -21,6 +23,7 @@ const struct verb verbs[] = {
 #undef STORE
 #undef SERVER
 #undef CARRY
+#undef SINCE
 const size_t verbs_count = sizeof verbs / sizeof verbs[0];
 
 enum { EXIT_USAGE = 2, WORDS_MAX = 32, HELP_COLUMN = 30 };
@@ -45,6 +48,7 @@ static const struct option_row option_rows[] = {
     {"--password", offsetof(struct verb_options, password)},
     {"-u", offsetof(struct verb_options, user)},
     {"--folder", offsetof(struct verb_options, folder)},
+    {"--since", offsetof(struct verb_options, since)},
 };
 
 const struct verb *
@@ -75,6 +79,21 @@ read_option(struct line *l, int argc, char **argv, int i)
     return 0;
 }
 
+static const struct option_row switch_rows[] = {
+    {"--dry-run", offsetof(struct verb_options, dry_run)},
+};
+
+static bool
+read_switch(struct line *l, struct span arg)
+{
+    for (size_t k = 0; k < sizeof switch_rows / sizeof switch_rows[0]; k++)
+        if (span_eq(arg, span_str(switch_rows[k].name))) {
+            *(bool *)((char *)&l->options + switch_rows[k].offset) = true;
+            return true;
+        }
+    return false;
+}
+
 static void
 read_line(struct line *l, int argc, char **argv)
 {
@@ -85,7 +104,8 @@ read_line(struct line *l, int argc, char **argv)
         l->version |= span_eq(arg, SPAN("--version"));
         l->options.json |= span_eq(arg, SPAN("--json"));
         l->help |= span_eq(arg, SPAN("--help")) || span_eq(arg, SPAN("-h"));
-        bool known = took > 0 || l->version || l->help || span_eq(arg, SPAN("--json"));
+        bool known = took > 0 || read_switch(l, arg) || l->version || l->help ||
+                     span_eq(arg, SPAN("--json"));
         if ((dashed && !known) || l->n == WORDS_MAX)
             l->wrong = l->wrong ? l->wrong : argv[i];
         if (!dashed && l->n < WORDS_MAX)
@@ -187,6 +207,27 @@ run_for_user(const struct verb *v, const struct config *c, const struct verb_opt
     return run_on_store(v, c, all, 4);
 }
 
+// USER and then the options.
+static int
+run_since(const struct verb *v, const struct config *c, const struct verb_options *o,
+          const char *const *args)
+{
+    const char *all[] = {args[0], o->since ? o->since : "", o->folder ? o->folder : "",
+                         o->dry_run ? "dry-run" : ""};
+    return run_on_store(v, c, all, 4);
+}
+
+static int
+run_carrying(const struct verb *v, const struct config *c, const struct verb_options *o,
+             const char *const *args, size_t n)
+{
+    if (v->carries == CARRIES_USER)
+        return run_for_user(v, c, o, args);
+    if (v->carries == CARRIES_SINCE)
+        return run_since(v, c, o, args);
+    return run_on_store(v, c, args, n);
+}
+
 static int
 run(const struct verb *v, const struct verb_options *o, const char *const *args, size_t n)
 {
@@ -196,7 +237,7 @@ run(const struct verb *v, const struct verb_options *o, const char *const *args,
     struct fault f;
     if (verb_config(o, &c, &f) != R_OK)
         return output_fault(&f, 1);
-    int code = v->for_user ? run_for_user(v, c, o, args) : run_on_store(v, c, args, n);
+    int code = run_carrying(v, c, o, args, n);
     config_free(&c);
     return code;
 }
@@ -206,6 +247,15 @@ say_version(void)
 {
     output_row("version", FIELDS(field_str("version", "posthorn %", POSTHORN_VERSION)));
     return 0;
+}
+
+// The options fill what the words leave open.
+static bool
+are_carried(const struct verb *v, const struct line *l, size_t n)
+{
+    if (v->carries == CARRIES_USER)
+        return n == 2 && l->options.user;
+    return v->carries != CARRIES_SINCE || n == 1;
 }
 
 static int
@@ -222,7 +272,7 @@ follow(const struct line *l)
     if (v == NULL)
         return unknown_verb(l);
     size_t n = l->n - used;
-    if (n < v->args_min || n > v->args_max || (v->for_user && (n != 2 || !l->options.user)))
+    if (n < v->args_min || n > v->args_max || !are_carried(v, l, n))
         return wrong_arguments(v);
     return run(v, &l->options, l->words + used, n);
 }

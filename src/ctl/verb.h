@@ -78,10 +78,19 @@ struct verb_options {
     const char *offset, *password;  // demo
     const char *user, *folder;      // import, export
     bool json;                      // --json: output_open heard it already
+    const char *since;              // mailbox undelete
+    bool dry_run;
 };
 
 // A VERB_LOCAL or VERB_OFFLINE verb: returns the exit code.
 typedef int verb_local_fn(const struct verb_options *o, const char *const *args, size_t n);
+
+// Options that become its last arguments.
+enum verb_carries {
+    CARRIES_NOTHING,
+    CARRIES_USER,   // -u USER, --folder NAME
+    CARRIES_SINCE,  // --since TIME, --folder NAME, --dry-run
+};
 
 struct verb {
     const char *words;  // "user add"
@@ -93,7 +102,7 @@ struct verb {
     verb_feed_fn *feed;
     verb_sink_fn *sink;  // NULL: standard output
     const char *help;
-    bool for_user;  // -u USER and --folder NAME become its last arguments
+    enum verb_carries carries;
 };
 
 extern const struct verb verbs[];

@@ -185,6 +185,7 @@ mailbox_of_record(struct account *a, enum record_type type, struct span meta)
     case RECORD_COPIED:
     case RECORD_FLAGS:
     case RECORD_EXPUNGED:
+    case RECORD_MOVED:
         return mailbox_of(a, unpack_var(&u));
     default:
         return NULL;
@@ -206,7 +207,7 @@ account_apply(struct account *a, enum record_type type, struct span meta,
               struct record_place place)
 {
     struct fault f;
-    if (type == RECORD_EXPUNGED)
+    if (type == RECORD_EXPUNGED || type == RECORD_MOVED)
         before_expunge(a, meta);
     if (type == RECORD_MAILBOX_GONE)
         before_gone(a, meta);

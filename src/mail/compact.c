@@ -1,4 +1,4 @@
-#include "mail/home.h"
+#include "mail/undelete_inside.h"
 
 // Retention runs over accounts that may not be in memory; the forgetting itself is a change in each home.
 
@@ -23,6 +23,8 @@ forget_change(struct account *a, struct store_batch *b, void *arg, struct fault 
     record_forgotten_put(&meta, &c->record);
     store_batch_add(b, RECORD_FORGOTTEN, buf_span(&meta), NULL);
     buf_done(&meta);
+    if (!m)
+        undelete_forget(a, b, c->record.mailbox, c->record.up_to_modseq);
     return R_OK;
 }
 

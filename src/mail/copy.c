@@ -179,7 +179,7 @@ put_source_gone(struct account *a, struct store_batch *b, struct copy_call *c,
         seqset_add(&gone, row->uid);
     }
     expunge_pending(a, from, &gone);
-    rows_put_expunged(a, b, from, &gone);
+    rows_put_expunged(a, b, from, RECORD_MOVED, &gone);
 }
 
 static struct keyword_names

@@ -34,7 +34,7 @@ expunge_change(struct account *a, struct store_batch *b, void *arg, struct fault
     }
     if (gone.count > 0) {
         expunge_pending(a, m, &gone);
-        rows_put_expunged(a, b, m, &gone);
+        rows_put_expunged(a, b, m, RECORD_EXPUNGED, &gone);
     }
     return R_OK;
 }

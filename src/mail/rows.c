@@ -44,7 +44,7 @@ rows_count(struct mailbox_counts *c, const struct message_row *row, uint16_t fla
 
 void
 rows_put_expunged(struct account *a, struct store_batch *b, struct mailbox *m,
-                  const struct seqset *uids)
+                  enum record_type type, const struct seqset *uids)
 {
     struct mailbox_counts *next = mailbox_next(a, m);
     struct buf ranges, meta;
@@ -57,7 +57,7 @@ rows_put_expunged(struct account *a, struct store_batch *b, struct mailbox *m,
                                 buf_span(&ranges)};
     record_expunged_put(&meta, &r);
     must(!meta.over);
-    store_batch_add(b, RECORD_EXPUNGED, buf_span(&meta), NULL);
+    store_batch_add(b, type, buf_span(&meta), NULL);
     buf_done(&ranges);
     buf_done(&meta);
 }
@@ -95,7 +95,7 @@ rows_move_all(struct account *a, struct store_batch *b, struct mailbox *m, uint6
     if (r == R_OK && counts.exists > 0) {
         *next = (struct mailbox_counts){.uidnext = next->uidnext};
         rows_put_copied(b, target, &counts, buf_span(&rows));
-        rows_put_expunged(a, b, m, &uids);
+        rows_put_expunged(a, b, m, RECORD_MOVED, &uids);
     }
     buf_done(&rows);
     return r;

@@ -16,9 +16,9 @@ void rows_add(struct buf *rows, const struct message_row *row, const struct row_
 // Counts a row in (sign 1) or out (sign -1).
 void rows_count(struct mailbox_counts *c, const struct message_row *row, uint16_t flags,
                 int sign);
-// Puts an EXPUNGED record for these UIDs, which pending_expunge already knows; counts are the mailbox's next.
+// Puts an EXPUNGED (or MOVED) record for these UIDs, which pending_expunge already knows; counts are the mailbox's next.
 void rows_put_expunged(struct account *a, struct store_batch *b, struct mailbox *m,
-                       const struct seqset *uids);
+                       enum record_type type, const struct seqset *uids);
 // RENAME INBOX: all messages of m become messages 1..n of the new mailbox `target` (made in this batch).
 // FAULT_LIMIT when they are too many.
 enum result rows_move_all(struct account *a, struct store_batch *b, struct mailbox *m,

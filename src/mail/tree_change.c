@@ -47,76 +47,6 @@ parent_of(struct span name)
 
 // ---- CREATE ----
 
-static unsigned
-levels_of(struct span name)
-{
-    unsigned n = 1;
-    for (size_t i = 0; i < name.n; i++)
-        n += name.p[i] == '/';
-    return n;
-}
-
-static enum result
-use_free(struct state *s, enum special_use use, struct fault *f)
-{
-    if (use == USE_NONE)
-        return R_OK;
-    if (use == USE_ALL || use == USE_FLAGGED || use == USE_IMPORTANT)
-        return fault_set(f, FAULT_USEATTR, "special use is not offered");
-    for (uint32_t i = 0; i < s->mailbox_count; i++)
-        if (s->mailboxes[i]->special_use == use)
-            return fault_set(f, FAULT_USEATTR, "another mailbox has this special use");
-    return R_OK;
-}
-
-static uint64_t
-put_level(struct account *a, struct store_batch *b, uint64_t parent, struct span level,
-          enum special_use use)
-{
-    struct record_mailbox r = {.id = store_id_next(mail_store(a->mail)),
-                               .parent = parent,
-                               .modseq = change_modseq(a),
-                               .name = level,
-                               .uidvalidity = tree_uidvalidity(a, b),
-                               .special_use = (uint8_t)use};
-    tree_put_mailbox(b, &r);
-    return r.id;
-}
-
-// A \NoSelect level becomes a mailbox again: same id and name, a new UIDVALIDITY.
-static void
-put_revived(struct account *a, struct store_batch *b, const struct mailbox_state *m,
-            enum special_use use)
-{
-    struct record_mailbox r = {
-        m->id,        m->parent, change_modseq(a), m->name, tree_uidvalidity(a, b),
-        (uint8_t)use, 0};
-    tree_put_mailbox(b, &r);
-}
-
-static enum result
-room_for(const struct account *a, struct span name, struct fault *f)
-{
-    if (a->state->mailbox_count + levels_of(name) > LIMIT_mailboxes)
-        return fault_set(f, FAULT_LIMIT, "too many mailboxes");
-    return R_OK;
-}
-
-// Makes the levels of `name` that are missing; the last one's id.
-static uint64_t
-put_levels(struct account *a, struct store_batch *b, struct span name, enum special_use use)
-{
-    uint64_t parent = 0;
-    bool made = false;
-    struct span rest = name, level;
-    while (span_next_field(&rest, '/', &level) == R_OK) {
-        struct mailbox_state *m = made ? NULL : name_find_level(a, parent, level);
-        made = !m;
-        parent = m ? m->id : put_level(a, b, parent, level, rest.p ? USE_NONE : use);
-    }
-    return parent;
-}
-
 static enum result
 create_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
 {
@@ -124,11 +54,11 @@ create_change(struct account *a, struct store_batch *b, void *arg, struct fault 
     struct mailbox_state *m = name_find(a, c->name);
     if (m && !(m->flags & MAILBOX_NOSELECT))
         return fault_set(f, FAULT_ALREADYEXISTS, "mailbox exists");
-    if (use_free(a->state, c->use, f) != R_OK || room_for(a, c->name, f) != R_OK)
+    if (tree_use_free(a->state, c->use, f) != R_OK || tree_room_for(a, c->name, f) != R_OK)
         return R_FAIL;
     if (m)
-        put_revived(a, b, m, c->use);
-    c->id = m ? m->id : put_levels(a, b, c->name, c->use);
+        tree_put_revived(a, b, m, c->use);
+    c->id = m ? m->id : tree_put_levels(a, b, c->name, c->use);
     return R_OK;
 }
 
@@ -256,7 +186,7 @@ rename_check(struct account *a, struct tree_call *c, struct mailbox_state *from,
     struct mailbox_state *parent = name_find(a, parent_of(c->target));
     if (parent && is_below(a->state, parent->id, from->id))
         return fault_set(f, FAULT_CANNOT, "a mailbox cannot move below itself");
-    if (levels_of(c->target) + depth_below(a->state, from->id) > LIMIT_mailbox_depth)
+    if (tree_levels_of(c->target) + depth_below(a->state, from->id) > LIMIT_mailbox_depth)
         return fault_set(f, FAULT_LIMIT, "too many levels");
     return R_OK;
 }
@@ -276,10 +206,10 @@ rename_change(struct account *a, struct store_batch *b, void *arg, struct fault 
     if (above.n > 0 && span_starts(above, c->name) &&
         (above.n == c->name.n || above.p[c->name.n] == '/'))
         return fault_set(f, FAULT_CANNOT, "a mailbox cannot move below itself");
-    if (room_for(a, c->target, f) != R_OK)
+    if (tree_room_for(a, c->target, f) != R_OK)
         return R_FAIL;
     if (above.n > 0)
-        parent = put_levels(a, b, above, USE_NONE);
+        parent = tree_put_levels(a, b, above, USE_NONE);
     struct span last = span_skip(c->target, above.n > 0 ? above.n + 1 : 0);
     struct record_mailbox r = {m->id,          parent,         change_modseq(a), last,
                                m->uidvalidity, m->special_use, m->flags};
@@ -300,9 +230,9 @@ rename_inbox_change(struct account *a, struct store_batch *b, void *arg, struct 
     struct mailbox *m = mailbox_of(a, inbox->id);
     if (mailbox_load(a, m, f) != R_OK)
         return R_FAIL;
-    if (room_for(a, c->target, f) != R_OK)
+    if (tree_room_for(a, c->target, f) != R_OK)
         return R_FAIL;
-    return rows_move_all(a, b, m, put_levels(a, b, c->target, USE_NONE), f);
+    return rows_move_all(a, b, m, tree_put_levels(a, b, c->target, USE_NONE), f);
 }
 
 static enum result

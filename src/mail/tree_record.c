@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "mail/name.h"
 
 #define PUT(b, TYPE, put, r)                                                               \
     do {                                                                                   \
@@ -75,4 +76,75 @@ tree_uidvalidity(struct account *a, struct store_batch *b)
     tree_put_meta(b, &r);
     buf_done(&value);
     return mine;
+}
+
+// ---- levels ----
+
+unsigned
+tree_levels_of(struct span name)
+{
+    unsigned n = 1;
+    for (size_t i = 0; i < name.n; i++)
+        n += name.p[i] == '/';
+    return n;
+}
+
+enum result
+tree_use_free(struct state *s, enum special_use use, struct fault *f)
+{
+    if (use == USE_NONE)
+        return R_OK;
+    if (use == USE_ALL || use == USE_FLAGGED || use == USE_IMPORTANT)
+        return fault_set(f, FAULT_USEATTR, "special use is not offered");
+    for (uint32_t i = 0; i < s->mailbox_count; i++)
+        if (s->mailboxes[i]->special_use == use)
+            return fault_set(f, FAULT_USEATTR, "another mailbox has this special use");
+    return R_OK;
+}
+
+static uint64_t
+put_level(struct account *a, struct store_batch *b, uint64_t parent, struct span level,
+          enum special_use use)
+{
+    struct record_mailbox r = {.id = store_id_next(mail_store(a->mail)),
+                               .parent = parent,
+                               .modseq = change_modseq(a),
+                               .name = level,
+                               .uidvalidity = tree_uidvalidity(a, b),
+                               .special_use = (uint8_t)use};
+    tree_put_mailbox(b, &r);
+    return r.id;
+}
+
+void
+tree_put_revived(struct account *a, struct store_batch *b, const struct mailbox_state *m,
+                 enum special_use use)
+{
+    struct record_mailbox r = {
+        m->id,        m->parent, change_modseq(a), m->name, tree_uidvalidity(a, b),
+        (uint8_t)use, 0};
+    tree_put_mailbox(b, &r);
+}
+
+enum result
+tree_room_for(const struct account *a, struct span name, struct fault *f)
+{
+    if (a->state->mailbox_count + tree_levels_of(name) > LIMIT_mailboxes)
+        return fault_set(f, FAULT_LIMIT, "too many mailboxes");
+    return R_OK;
+}
+
+uint64_t
+tree_put_levels(struct account *a, struct store_batch *b, struct span name,
+                enum special_use use)
+{
+    uint64_t parent = 0;
+    bool made = false;
+    struct span rest = name, level;
+    while (span_next_field(&rest, '/', &level) == R_OK) {
+        struct mailbox_state *m = made ? NULL : name_find_level(a, parent, level);
+        made = !m;
+        parent = m ? m->id : put_level(a, b, parent, level, rest.p ? USE_NONE : use);
+    }
+    return parent;
 }

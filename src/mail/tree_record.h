@@ -14,4 +14,18 @@ void tree_put_meta(struct store_batch *b, const struct record_meta *r);
 // META record of the account in the same batch.
 uint32_t tree_uidvalidity(struct account *a, struct store_batch *b);
 
+unsigned tree_levels_of(struct span name);
+// FAULT_USEATTR: not offered, or another mailbox has it.
+enum result tree_use_free(struct state *s, enum special_use use,
+                          struct fault *f) MUST_CHECK;
+// FAULT_LIMIT: too many mailboxes with the levels of this name.
+enum result tree_room_for(const struct account *a, struct span name,
+                          struct fault *f) MUST_CHECK;
+// Makes the levels of `name` that are missing; the last one's id.
+uint64_t tree_put_levels(struct account *a, struct store_batch *b, struct span name,
+                         enum special_use use);
+// A \NoSelect level becomes a mailbox again: same id and name, a new UIDVALIDITY.
+void tree_put_revived(struct account *a, struct store_batch *b,
+                      const struct mailbox_state *m, enum special_use use);
+
 #endif

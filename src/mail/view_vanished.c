@@ -75,12 +75,12 @@ static enum result
 vanished(struct view *v, void *arg, struct fault *f)
 {
     struct vanished_call *c = arg;
-    struct store_tombstones t = {.a = c->arena};
+    struct store_tombstones t = {.a = c->arena, .modseq = c->since, .uid = UINT32_MAX};
     if (v->gone)
         return fault_set(f, FAULT_NONEXISTENT, "mailbox was deleted");
     if (c->since >= v->mailbox->state->horizon &&
-        store_tombstones(mail_store(v->account->mail), v->account->state, v->mailbox_id,
-                         c->since, &t, f) != R_OK)
+        store_tombstones(mail_store(v->account->mail), v->account->state, v->mailbox_id, &t,
+                         f) != R_OK)
         return R_FAIL;
     if (view_table(v, f) != R_OK)
         return R_FAIL;

@@ -172,7 +172,7 @@ apply_flags(const struct target *a, struct span meta, struct fault *f)
 }
 
 static enum result
-apply_expunged(const struct target *a, struct span meta, struct fault *f)
+expunge(const struct target *a, struct span meta, bool moved, struct fault *f)
 {
     struct record_expunged r;
     struct mailbox_row m;
@@ -181,10 +181,23 @@ apply_expunged(const struct target *a, struct span meta, struct fault *f)
     enum result found = find_mailbox(a, r.mailbox, &m, f);
     if (found != R_OK)
         return found;
-    struct rows_edit e = {.kind = EDIT_EXPUNGE, .modseq = r.modseq, .when_s = r.when_s};
+    struct rows_edit e = {
+        .kind = EDIT_EXPUNGE, .modseq = r.modseq, .when_s = r.when_s, .moved = moved};
     if (a->rows->rows_edit(a->t, r.mailbox, r.uids, &e, f) != R_OK)
         return R_FAIL;
     return put_counts(a, &m, &r.counts, f);
+}
+
+static enum result
+apply_expunged(const struct target *a, struct span meta, struct fault *f)
+{
+    return expunge(a, meta, false, f);
+}
+
+static enum result
+apply_moved(const struct target *a, struct span meta, struct fault *f)
+{
+    return expunge(a, meta, true, f);
 }
 
 static enum result
@@ -327,6 +340,7 @@ apply_record(const struct store_rows *rows, void *t, enum record_type type,
         [RECORD_RESTORED] = apply_restored,
         [RECORD_ACCOUNT_GONE] = apply_account_gone,
         [RECORD_IMAGE] = apply_image,
+        [RECORD_MOVED] = apply_moved,
     };
     size_t i = (size_t)type;
     if (i >= sizeof table / sizeof table[0] || !table[i])

@@ -35,6 +35,7 @@ struct rows_edit {
     uint16_t flags;        // EDIT_FLAGS
     struct span keywords;  // EDIT_FLAGS: packed list
     int64_t when_s;        // EDIT_EXPUNGE: the rows become tombstones
+    bool moved;            // EDIT_EXPUNGE: by MOVE
 };
 
 // All return R_FAIL with the fault on trouble of the target's own; *_get R_NONE when there is nothing.

@@ -25,8 +25,11 @@ enum result embedded_table_load(struct store *s, struct state *st, uint64_t mail
 enum result embedded_accounts(struct store *s, uint64_t **out, size_t *n_out,
                               struct fault *f);
 enum result embedded_tombstones(struct store *s, struct state *st, uint64_t mailbox,
-                                uint64_t since, struct store_tombstones *out,
-                                struct fault *f);
+                                struct store_tombstones *out, struct fault *f);
+enum result embedded_deleted(struct store *s, struct state *st, struct store_deleted *out,
+                             struct fault *f);
+enum result embedded_keywords(struct store *s, struct state *st, uint64_t mailbox,
+                              struct store_keywords *out, struct fault *f);
 enum result embedded_privates(struct store *s, struct state *st, uint64_t mailbox,
                               uint64_t user, struct store_privates *out, struct fault *f);
 enum result embedded_thread_keys(struct store *s, struct state *st,

@@ -27,9 +27,13 @@ struct engine {
     // Lists are allocated for the caller, who frees them.
     enum result (*accounts)(struct store *s, uint64_t **out, size_t *n_out,
                             struct fault *f);
+    // These three allocate in the caller's arena.
     enum result (*tombstones)(struct store *s, struct state *st, uint64_t mailbox,
-                              uint64_t since, struct store_tombstones *out,
-                              struct fault *f);
+                              struct store_tombstones *out, struct fault *f);
+    enum result (*deleted)(struct store *s, struct state *st, struct store_deleted *out,
+                           struct fault *f);
+    enum result (*keywords)(struct store *s, struct state *st, uint64_t mailbox,
+                            struct store_keywords *out, struct fault *f);
     enum result (*privates)(struct store *s, struct state *st, uint64_t mailbox,
                             uint64_t user, struct store_privates *out, struct fault *f);
     enum result (*thread_keys)(struct store *s, struct state *st,

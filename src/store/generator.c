@@ -190,7 +190,7 @@ make_expunged(struct generator *g, struct mailbox_state *m)
         i = end;
     }
     r.uids = buf_span(&ranges);
-    g->type = RECORD_EXPUNGED;
+    g->type = r.when_s % 2 ? RECORD_MOVED : RECORD_EXPUNGED;
     record_expunged_put(&g->meta, &r);
     buf_done(&ranges);
 }

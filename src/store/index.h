@@ -17,7 +17,7 @@
 #include <pthread.h>
 
 enum {
-    INDEX_FORMAT = 1,
+    INDEX_FORMAT = 2,
     INDEX_ENVIRONMENTS = 1,
     INDEX_OPS = 8192,
     INDEX_CACHE_CONTEXT = 'C'
@@ -26,8 +26,9 @@ enum {
 // Rows: account (8 octets), a letter, and what the letter needs. All numbers big-endian, so that order is meaning.
 enum index_letter {
     INDEX_ACCOUNT = 'A',
-    INDEX_MAILBOX = 'B',     // mailbox
-    INDEX_DELETED = 'D',     // mailbox: deleted, its rows are tombstones of one modseq
+    INDEX_MAILBOX = 'B',  // mailbox
+    INDEX_DELETED =
+        'D',  // mailbox: deleted, its rows are tombstones of one modseq; its header as it was
     INDEX_KEYWORD = 'K',     // mailbox, number (4)
     INDEX_VALUE = 'M',       // mailbox, hash of the name (16)
     INDEX_PRIVATE = 'P',     // mailbox, user, uid (4)
@@ -110,6 +111,8 @@ enum result index_seek(struct index_reader *r, const struct index_key *from,
 enum result index_next(struct index_reader *r, struct span prefix, struct span *key_out,
                        struct span *value_out, struct fault *f) MUST_CHECK;
 
+// In the flags of a tombstone's row: a MOVED record made it.
+enum { INDEX_MOVED = 0x8000 };
 struct index_row {
     struct message_row row;
     struct span keywords;  // packed
@@ -144,9 +147,13 @@ enum result index_load_table(struct index *ix, uint64_t account, uint64_t mailbo
                              struct index_table *t, struct fault *f) MUST_CHECK;
 enum result index_accounts(struct index *ix, uint64_t **ids_out, size_t *n_out,
                            struct fault *f) MUST_CHECK;
+// out->modseq, uid, max and the arena say which; nobody else uses the arena meanwhile.
 enum result index_tombstones(struct index *ix, uint64_t account, uint64_t mailbox,
-                             uint64_t since, struct store_tombstones *out,
-                             struct fault *f) MUST_CHECK;
+                             struct store_tombstones *out, struct fault *f) MUST_CHECK;
+enum result index_deleted(struct index *ix, uint64_t account, struct store_deleted *out,
+                          struct fault *f) MUST_CHECK;
+enum result index_keywords(struct index *ix, uint64_t account, uint64_t mailbox,
+                           struct store_keywords *out, struct fault *f) MUST_CHECK;
 enum result index_privates(struct index *ix, uint64_t account, uint64_t mailbox,
                            uint64_t user, struct store_privates *out,
                            struct fault *f) MUST_CHECK;

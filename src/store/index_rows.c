@@ -128,6 +128,7 @@ bury(struct index_fold *w, uint64_t mailbox, const struct index_row *row,
     struct index_key key = index_key(w->account, INDEX_TOMBSTONE), old;
     struct message_row stored = row->row;
     struct buf b;
+    stored.flags |= e->moved ? INDEX_MOVED : 0;
     index_key_u64(&key, mailbox);
     index_key_u64(&key, e->modseq);
     index_key_u32(&key, row->row.uid);
@@ -254,10 +255,11 @@ mailbox_gone(void *t, const struct record_mailbox_gone *g, struct fault *f)
         fold_header_get(w, g->id, &h, f) != R_OK)
         return R_FAIL;
     header = fold_header_place(&h->key);
-    fold_header_drop(w, h);
-    buf_init(&b, 64);
+    buf_init(&b, SIZE_MAX);
     pack_u64(&b, g->modseq);
     pack_u64(&b, (uint64_t)g->when_s);
+    index_mailbox_put(&b, &h->mailbox);
+    fold_header_drop(w, h);
     enum result r = fold_put(w, &key, buf_span(&b), 0, f);
     buf_done(&b);
     return r == R_OK ? fold_delete(w, &header, f) : R_FAIL;

@@ -235,44 +235,71 @@ index_accounts(struct index *ix, uint64_t **ids_out, size_t *n_out, struct fault
     return R_OK;
 }
 
-struct tombstones {
-    struct store_tombstone *list;
-    size_t n;
-};
+// ---- what was deleted ----
+
+static bool
+is_full(const struct store_tombstones *t)
+{
+    return t->max > 0 && t->n == t->max;
+}
 
 static void
-add_tombstone(struct tombstones *t, const struct message_row *row, uint64_t modseq,
-              int64_t when_s)
+make_room(struct store_tombstones *t, size_t *cap)
 {
-    t->list = list_add(t->list, t->n, sizeof *t->list);
-    t->list[t->n++] =
-        (struct store_tombstone){.row = *row, .modseq = modseq, .when_s = when_s};
+    if (t->n < *cap)
+        return;
+    *cap = *cap > 0 ? *cap * 2 : 64;
+    struct store_tombstone *more = arena_array(t->a, *cap, sizeof *more);
+    if (t->n > 0)
+        memcpy(more, t->list, t->n * sizeof *more);
+    t->list = more;
+}
+
+// Neighbours often have the same keywords: they share one list.
+static void
+add_tombstone(struct store_tombstones *t, size_t *cap, const struct store_tombstone *one)
+{
+    make_room(t, cap);
+    struct store_tombstone *now = &t->list[t->n];
+    *now = *one;
+    now->moved = one->row.flags & INDEX_MOVED;
+    now->row.flags &= FLAG_ALL;
+    if (t->n > 0 && span_eq(now->keywords, t->list[t->n - 1].keywords))
+        now->keywords = t->list[t->n - 1].keywords;
+    else
+        now->keywords = arena_dup(t->a, now->keywords);
+    t->n++;
 }
 
 static enum result
-scan_tombstones(struct scan *s, uint64_t account, uint64_t mailbox, uint64_t since,
-                struct tombstones *t, struct fault *f)
+scan_tombstones(struct scan *s, uint64_t account, uint64_t mailbox,
+                struct store_tombstones *t, size_t *cap, struct fault *f)
 {
     struct index_key prefix = index_key(account, INDEX_TOMBSTONE), from;
     index_key_u64(&prefix, mailbox);
     from = prefix;
-    index_key_u64(&from, since + 1);
-    for (first(s, prefix, &from, f); s->now == R_OK; next(s, f)) {
+    index_key_u64(&from, t->modseq + (t->uid == UINT32_MAX));
+    index_key_u32(&from, t->uid + 1);
+    for (first(s, prefix, &from, f); s->now == R_OK && !is_full(t); next(s, f)) {
         struct index_row row;
         if (index_row_get(s->value, &row) != R_OK)
             return damaged(s, "tombstone", f);
         struct unpack u = unpack_of(row.keywords);
-        add_tombstone(t, &row.row, index_key_get_u64(s->key, 17), (int64_t)unpack_u64(&u));
+        struct store_tombstone one = {.row = row.row,
+                                      .modseq = index_key_get_u64(s->key, 17),
+                                      .when_s = (int64_t)unpack_u64(&u)};
+        one.keywords = u.rest;
         if (u.bad)
             return damaged(s, "tombstone", f);
+        add_tombstone(t, cap, &one);
     }
     return s->now == R_FAIL ? R_FAIL : R_OK;
 }
 
 // The rows of a deleted mailbox are tombstones of its last modseq.
 static enum result
-scan_deleted(struct scan *s, uint64_t account, uint64_t mailbox, uint64_t since,
-             struct tombstones *t, struct fault *f)
+scan_deleted(struct scan *s, uint64_t account, uint64_t mailbox, struct store_tombstones *t,
+             size_t *cap, struct fault *f)
 {
     struct index_key mark = index_key(account, INDEX_DELETED);
     index_key_u64(&mark, mailbox);
@@ -280,40 +307,110 @@ scan_deleted(struct scan *s, uint64_t account, uint64_t mailbox, uint64_t since,
     if (s->now != R_OK)
         return s->now == R_FAIL ? R_FAIL : R_OK;
     struct unpack u = unpack_of(s->value);
-    uint64_t modseq = unpack_u64(&u);
-    int64_t when_s = (int64_t)unpack_u64(&u);
-    struct index_key prefix = index_key(account, INDEX_ROW);
+    struct store_tombstone one = {.modseq = unpack_u64(&u)};
+    one.when_s = (int64_t)unpack_u64(&u);
+    struct index_key prefix = index_key(account, INDEX_ROW), from;
     index_key_u64(&prefix, mailbox);
-    if (modseq <= since)
+    from = prefix;
+    if (one.modseq < t->modseq || (one.modseq == t->modseq && t->uid == UINT32_MAX))
         return R_OK;
-    for (first(s, prefix, NULL, f); s->now == R_OK; next(s, f)) {
+    index_key_u32(&from, one.modseq == t->modseq ? t->uid + 1 : 0);
+    for (first(s, prefix, &from, f); s->now == R_OK && !is_full(t); next(s, f)) {
         struct index_row row;
         if (index_row_get(s->value, &row) != R_OK)
             return damaged(s, "row", f);
-        add_tombstone(t, &row.row, modseq, when_s);
+        one.row = row.row;
+        one.keywords = row.keywords;
+        add_tombstone(t, cap, &one);
     }
     return s->now == R_FAIL ? R_FAIL : R_OK;
 }
 
 enum result
-index_tombstones(struct index *ix, uint64_t account, uint64_t mailbox, uint64_t since,
+index_tombstones(struct index *ix, uint64_t account, uint64_t mailbox,
                  struct store_tombstones *out, struct fault *f)
 {
     struct scan s;
-    struct tombstones t = {0};
+    size_t cap = 0;
     if (index_read_begin(ix, &s.r, f) != R_OK)
         return R_FAIL;
-    enum result r = scan_tombstones(&s, account, mailbox, since, &t, f);
-    if (r == R_OK)
-        r = scan_deleted(&s, account, mailbox, since, &t, f);
+    out->list = NULL;
+    out->n = 0;
+    enum result r = scan_tombstones(&s, account, mailbox, out, &cap, f);
+    if (r == R_OK && !is_full(out))
+        r = scan_deleted(&s, account, mailbox, out, &cap, f);
     index_read_end(&s.r);
-    if (r != R_OK) {
-        free(t.list);
+    return r;
+}
+
+// NULL: it cannot be read.
+static struct store_deleted_mailbox *
+deleted_get(struct scan *s, struct arena *a)
+{
+    struct unpack u = unpack_of(s->value);
+    struct store_deleted_mailbox *d = ARENA_NEW(a, struct store_deleted_mailbox);
+    struct mailbox_row m;
+    d->modseq = unpack_u64(&u);
+    d->when_s = (int64_t)unpack_u64(&u);
+    if (u.bad || index_mailbox_get(u.rest, &m) != R_OK)
+        return NULL;
+    d->id = m.id;
+    d->parent = m.parent;
+    d->created_modseq = m.created_modseq;
+    d->name = arena_dup(a, m.name);
+    d->special_use = m.special_use;
+    d->flags = m.flags;
+    d->counts = m.counts;
+    return d;
+}
+
+enum result
+index_deleted(struct index *ix, uint64_t account, struct store_deleted *out,
+              struct fault *f)
+{
+    struct scan s;
+    struct store_deleted_mailbox **end = &out->first;
+    enum result r = R_OK;
+    *end = NULL;
+    out->n = 0;
+    if (index_read_begin(ix, &s.r, f) != R_OK)
         return R_FAIL;
+    for (first(&s, index_key(account, INDEX_DELETED), NULL, f); s.now == R_OK;
+         next(&s, f)) {
+        if (out->n++ == out->max)
+            r = fault_set(f, FAULT_LIMIT, "too many deleted mailboxes");
+        else if ((*end = deleted_get(&s, out->a)) == NULL)
+            r = damaged(&s, "deleted mailbox", f);
+        if (r != R_OK)
+            break;
+        end = &(*end)->next;
     }
-    out->list = t.list;
-    out->n = t.n;
-    return R_OK;
+    index_read_end(&s.r);
+    return s.now == R_FAIL ? R_FAIL : r;
+}
+
+enum result
+index_keywords(struct index *ix, uint64_t account, uint64_t mailbox,
+               struct store_keywords *out, struct fault *f)
+{
+    struct scan s;
+    struct index_key prefix = index_key(account, INDEX_KEYWORD);
+    index_key_u64(&prefix, mailbox);
+    if (index_read_begin(ix, &s.r, f) != R_OK)
+        return R_FAIL;
+    out->names = arena_array(out->a, LIMIT_keywords, sizeof *out->names);
+    out->n = 0;
+    for (first(&s, prefix, NULL, f); s.now == R_OK; next(&s, f)) {
+        uint32_t number = index_key_get_u32(s.key, 17);
+        if (number >= LIMIT_keywords) {
+            index_read_end(&s.r);
+            return damaged(&s, "keyword", f);
+        }
+        out->names[number] = arena_dup(out->a, s.value);
+        out->n = number + 1;
+    }
+    index_read_end(&s.r);
+    return s.now == R_FAIL ? R_FAIL : R_OK;
 }
 
 enum result

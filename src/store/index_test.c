@@ -79,15 +79,64 @@ by_place(const void *a, const void *b)
     return (x->row.uid > y->row.uid) - (x->row.uid < y->row.uid);
 }
 
+// Page by page they are the same.
+static void
+expect_pages(struct index *ix, uint64_t account, uint64_t mailbox,
+             const struct store_tombstones *all)
+{
+    struct store_tombstones page = {.a = all->a, .max = 3};
+    struct fault f;
+    for (size_t at = 0; at < all->n; at += page.n) {
+        assert_int_equal(index_tombstones(ix, account, mailbox, &page, &f), R_OK);
+        assert_true(page.n > 0 && page.n <= 3 && at + page.n <= all->n);
+        for (size_t i = 0; i < page.n; i++) {
+            assert_int_equal(page.list[i].row.uid, all->list[at + i].row.uid);
+            assert_int_equal(page.list[i].modseq, all->list[at + i].modseq);
+        }
+        page.modseq = page.list[page.n - 1].modseq;
+        page.uid = page.list[page.n - 1].row.uid;
+    }
+    assert_int_equal(index_tombstones(ix, account, mailbox, &page, &f), R_OK);
+    assert_true(all->n == 0 || page.n == 0);
+}
+
+// Mailboxes that are deleted and not forgotten, with their names and keywords.
+static void
+expect_deleted(struct index *ix, struct state *model)
+{
+    const struct kept *k = model->inside->kept;
+    struct store_deleted found = {.a = arena_new(), .max = 1000};
+    struct fault f;
+    assert_int_equal(index_deleted(ix, model->account, &found, &f), R_OK);
+    assert_int_equal(found.n, k->deleted_count);
+    for (const struct store_deleted_mailbox *d = found.first; d; d = d->next) {
+        size_t i = 0;
+        while (i < k->deleted_count && k->deleted[i].row.id != d->id)
+            i++;
+        assert_true(i < k->deleted_count);
+        const struct kept_mailbox *want = &k->deleted[i];
+        struct store_keywords names = {.a = found.a};
+        assert_true(span_eq(d->name, want->row.name));
+        assert_true(d->parent == want->row.parent && d->modseq == want->modseq &&
+                    d->when_s == want->when_s &&
+                    d->counts.exists == want->row.counts.exists);
+        assert_int_equal(index_keywords(ix, model->account, d->id, &names, &f), R_OK);
+        assert_int_equal(names.n, want->keyword_count);
+        for (size_t n = 0; n < names.n; n++)
+            assert_true(span_eq(names.names[n], want->keywords[n]));
+    }
+    arena_free(&found.a);
+}
+
 // Tombstones of a mailbox in the index are those the model kept.
 static void
 expect_tombstones(struct index *ix, struct state *model, uint64_t mailbox)
 {
     struct kept *k = model->inside->kept;
-    struct store_tombstones found = {0};
+    struct store_tombstones found = {.a = arena_new()};
     size_t at = 0;
     struct fault f;
-    assert_int_equal(index_tombstones(ix, model->account, mailbox, 0, &found, &f), R_OK);
+    assert_int_equal(index_tombstones(ix, model->account, mailbox, &found, &f), R_OK);
     qsort(k->tombstones, k->tombstone_count, sizeof *k->tombstones, by_place);
     for (size_t i = 0; i < k->tombstone_count; i++) {
         if (k->tombstones[i].mailbox != mailbox)
@@ -97,10 +146,14 @@ expect_tombstones(struct index *ix, struct state *model, uint64_t mailbox)
         assert_int_equal(found.list[at].modseq, k->tombstones[i].modseq);
         assert_int_equal(found.list[at].when_s, k->tombstones[i].when_s);
         assert_int_equal(found.list[at].row.blob, k->tombstones[i].row.blob);
+        assert_int_equal(found.list[at].row.flags, k->tombstones[i].row.flags);
+        assert_int_equal(found.list[at].moved, k->tombstones[i].moved);
+        assert_true(span_eq(found.list[at].keywords, k->tombstones[i].keywords));
         at++;
     }
     assert_int_equal(at, found.n);
-    free(found.list);
+    expect_pages(ix, model->account, mailbox, &found);
+    arena_free(&found.a);
 }
 
 static void
@@ -124,6 +177,7 @@ expect_equal(struct index *ix, struct state *model)
     buf_done(&got);
     for (uint64_t id = 1; id < 20; id++)
         expect_tombstones(ix, model, model->account << 40 | id);
+    expect_deleted(ix, model);
     state_free(&st);
 }
 

@@ -7,12 +7,13 @@
 
 struct job {
     struct index *index;
-    uint64_t account, mailbox, user, since;
+    uint64_t account, mailbox, user;
     struct index_position position;
     struct state *state;
     struct index_table table;
     void *list;
     size_t n;
+    void *out;  // what is asked for and found: the caller's
     enum result result;
     struct fault fault;
 };
@@ -169,11 +170,21 @@ static void
 load_tombstones(void *arg)
 {
     struct job *j = arg;
-    struct store_tombstones found = {0};
-    j->result =
-        index_tombstones(j->index, j->account, j->mailbox, j->since, &found, &j->fault);
-    j->list = found.list;
-    j->n = found.n;
+    j->result = index_tombstones(j->index, j->account, j->mailbox, j->out, &j->fault);
+}
+
+static void
+load_deleted(void *arg)
+{
+    struct job *j = arg;
+    j->result = index_deleted(j->index, j->account, j->out, &j->fault);
+}
+
+static void
+load_keywords(void *arg)
+{
+    struct job *j = arg;
+    j->result = index_keywords(j->index, j->account, j->mailbox, j->out, &j->fault);
 }
 
 static void
@@ -217,15 +228,27 @@ embedded_accounts(struct store *s, uint64_t **out, size_t *n_out, struct fault *
 }
 
 enum result
-embedded_tombstones(struct store *s, struct state *st, uint64_t mailbox, uint64_t since,
+embedded_tombstones(struct store *s, struct state *st, uint64_t mailbox,
                     struct store_tombstones *out, struct fault *f)
 {
-    struct job job = {.account = st->account, .mailbox = mailbox, .since = since};
-    if (run_list(s, load_tombstones, &job, f) != R_OK)
-        return R_FAIL;
-    out->list = job.list;
-    out->n = job.n;
-    return R_OK;
+    struct job job = {.account = st->account, .mailbox = mailbox, .out = out};
+    return run_list(s, load_tombstones, &job, f);
+}
+
+enum result
+embedded_deleted(struct store *s, struct state *st, struct store_deleted *out,
+                 struct fault *f)
+{
+    struct job job = {.account = st->account, .out = out};
+    return run_list(s, load_deleted, &job, f);
+}
+
+enum result
+embedded_keywords(struct store *s, struct state *st, uint64_t mailbox,
+                  struct store_keywords *out, struct fault *f)
+{
+    struct job job = {.account = st->account, .mailbox = mailbox, .out = out};
+    return run_list(s, load_keywords, &job, f);
 }
 
 enum result

@@ -244,24 +244,76 @@ mem_accounts(struct store *s, uint64_t **out, size_t *n_out, struct fault *f)
 }
 
 static enum result
-mem_tombstones(struct store *s, struct state *st, uint64_t mailbox, uint64_t since,
+mem_tombstones(struct store *s, struct state *st, uint64_t mailbox,
                struct store_tombstones *out, struct fault *f)
 {
     struct state *whole;
     if (replay_keeping(s, st, &whole, f) != R_OK)
         return R_FAIL;
     const struct kept *k = whole->inside->kept;
-    struct store_tombstone *list = calloc(k->tombstone_count + 1, sizeof *list);
-    size_t n = 0;
-    must(list != NULL);
+    out->list = arena_array(out->a, k->tombstone_count, sizeof *out->list);
+    out->n = 0;
     for (size_t i = 0; i < k->tombstone_count; i++) {
         const struct kept_row *t = &k->tombstones[i];
-        if (t->mailbox == mailbox && t->modseq > since)
-            list[n++] = (struct store_tombstone){t->row, t->modseq, t->when_s};
+        bool behind =
+            t->modseq > out->modseq || (t->modseq == out->modseq && t->row.uid > out->uid);
+        if (t->mailbox == mailbox && behind && (out->max == 0 || out->n < out->max))
+            out->list[out->n++] = (struct store_tombstone){
+                t->row, t->modseq, t->when_s, t->moved, arena_dup(out->a, t->keywords)};
     }
     state_free(&whole);
-    out->list = list;
-    out->n = n;
+    return R_OK;
+}
+
+static enum result
+mem_deleted(struct store *s, struct state *st, struct store_deleted *out, struct fault *f)
+{
+    struct state *whole;
+    struct store_deleted_mailbox **end = &out->first;
+    if (replay_keeping(s, st, &whole, f) != R_OK)
+        return R_FAIL;
+    const struct kept *k = whole->inside->kept;
+    *end = NULL;
+    out->n = k->deleted_count;
+    for (size_t i = 0; i < k->deleted_count; i++) {
+        const struct mailbox_row *m = &k->deleted[i].row;
+        struct store_deleted_mailbox *d = ARENA_NEW(out->a, struct store_deleted_mailbox);
+        *d = (struct store_deleted_mailbox){NULL,
+                                            m->id,
+                                            m->parent,
+                                            m->created_modseq,
+                                            k->deleted[i].modseq,
+                                            k->deleted[i].when_s,
+                                            arena_dup(out->a, m->name),
+                                            m->special_use,
+                                            m->flags,
+                                            m->counts};
+        *end = d;
+        end = &d->next;
+    }
+    state_free(&whole);
+    return out->n > out->max ? fault_set(f, FAULT_LIMIT, "too many deleted mailboxes")
+                             : R_OK;
+}
+
+static enum result
+mem_keywords(struct store *s, struct state *st, uint64_t mailbox,
+             struct store_keywords *out, struct fault *f)
+{
+    struct state *whole;
+    out->n = 0;
+    if (replay_keeping(s, st, &whole, f) != R_OK)
+        return R_FAIL;
+    const struct kept *k = whole->inside->kept;
+    for (size_t i = 0; i < k->deleted_count; i++) {
+        const struct kept_mailbox *d = &k->deleted[i];
+        if (d->row.id != mailbox)
+            continue;
+        out->names = arena_array(out->a, d->keyword_count, sizeof *out->names);
+        for (; out->n < d->keyword_count; out->n++)
+            out->names[out->n] = arena_dup(out->a, d->keywords[out->n]);
+    }
+    state_free(&whole);
     return R_OK;
 }
 
@@ -528,6 +580,8 @@ const struct engine mem_engine = {
     .table_load = mem_table_load,
     .accounts = mem_accounts,
     .tombstones = mem_tombstones,
+    .deleted = mem_deleted,
+    .keywords = mem_keywords,
     .privates = mem_privates,
     .thread_keys = mem_thread_keys,
     .commit = mem_commit,

@@ -82,7 +82,8 @@ struct record_flags {
     struct span groups;  // packed; see record_groups_*
 };
 
-// EXPUNGED: these UIDs are gone; the rows become tombstones with this modseq.
+// EXPUNGED: these UIDs are gone; the rows become tombstones with this modseq. MOVED has the same fields: the
+// messages went to another mailbox, so that undelete leaves these tombstones alone.
 struct record_expunged {
     uint64_t mailbox, modseq;
     int64_t when_s;

@@ -184,7 +184,7 @@ scene_expect_model(struct store *s, struct generator *g)
         struct store_tombstones found = {.a = a};
         size_t kept = 0;
         uint64_t mailbox = model->account << 40 | id;
-        must(store_tombstones(s, st, mailbox, 0, &found, &f) == R_OK);
+        must(store_tombstones(s, st, mailbox, &found, &f) == R_OK);
         for (size_t i = 0; i < model->inside->kept->tombstone_count; i++)
             kept += model->inside->kept->tombstones[i].mailbox == mailbox;
         must(found.n == kept);

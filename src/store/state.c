@@ -124,11 +124,8 @@ state_clear(struct state *s)
         state_mailbox_remove(s, state_entry(s->mailboxes[s->mailbox_count - 1]));
     clear_values(s->inside);
     clear_subscriptions(s);
-    if (s->inside->kept) {
-        free(s->inside->kept->tombstones);
-        free(s->inside->kept->privates);
-        *s->inside->kept = (struct kept){0};
-    }
+    if (s->inside->kept)
+        state_kept_done(s->inside->kept);
 }
 
 void

@@ -40,15 +40,27 @@ struct value_entry {
     struct buf value;
 };
 
-// What a state that keeps everything holds besides (engine mem, tests): tombstones and private rows.
+// What a state that keeps everything holds besides (engine mem, tests): tombstones,
+// deleted mailboxes and private rows.
 struct kept_row {
     uint64_t mailbox, modseq;
     int64_t when_s;
+    bool moved;
     struct message_row row;
+    struct span keywords;  // packed
+};
+struct kept_mailbox {
+    struct mailbox_row row;
+    uint64_t modseq;
+    int64_t when_s;
+    struct span *keywords;
+    uint32_t keyword_count;
 };
 struct kept {
     struct kept_row *tombstones;
     size_t tombstone_count, tombstone_cap;
+    struct kept_mailbox *deleted;
+    size_t deleted_count;
     struct record_private *privates;
     size_t private_count, private_cap;
 };
@@ -61,6 +73,8 @@ struct state_inside {
     void *gone_arg;
     struct kept *kept;  // NULL in ordinary states
 };
+
+void state_kept_done(struct kept *k);  // it is empty afterwards
 
 // A state that keeps tombstones and private rows, with every table loaded from the start.
 struct state *state_new_keeping(uint64_t account);

@@ -114,11 +114,64 @@ static void
 bury(struct kept *k, const struct mailbox_entry *e, uint32_t from, uint32_t to,
      const struct rows_edit *edit)
 {
-    for (uint32_t i = from; k && i < to; i++)
-        *add_tombstone(k) = (struct kept_row){.mailbox = e->m.id,
-                                              .modseq = edit->modseq,
-                                              .when_s = edit->when_s,
-                                              .row = e->m.rows[i]};
+    for (uint32_t i = from; k && i < to; i++) {
+        struct kept_row *t = add_tombstone(k);
+        struct buf list;
+        buf_init(&list, SIZE_MAX);
+        keyword_sets_pack(e->m.sets, e->m.rows[i].keywords, &list);
+        *t = (struct kept_row){.mailbox = e->m.id,
+                               .modseq = edit->modseq,
+                               .when_s = edit->when_s,
+                               .moved = edit->moved,
+                               .row = e->m.rows[i],
+                               .keywords = copy_of(buf_span(&list))};
+        buf_done(&list);
+    }
+}
+
+static void
+kept_row_done(struct kept_row *t)
+{
+    free((char *)(uintptr_t)t->keywords.p);
+}
+
+static void
+kept_mailbox_done(struct kept_mailbox *m)
+{
+    for (uint32_t i = 0; i < m->keyword_count; i++)
+        free((char *)(uintptr_t)m->keywords[i].p);
+    free(m->keywords);
+    free((char *)(uintptr_t)m->row.name.p);
+}
+
+void
+state_kept_done(struct kept *k)
+{
+    for (size_t i = 0; i < k->tombstone_count; i++)
+        kept_row_done(&k->tombstones[i]);
+    for (size_t i = 0; i < k->deleted_count; i++)
+        kept_mailbox_done(&k->deleted[i]);
+    free(k->tombstones);
+    free(k->deleted);
+    free(k->privates);
+    *k = (struct kept){0};
+}
+
+// What stays known of a mailbox that is deleted.
+static void
+keep_mailbox(struct kept *k, const struct mailbox_state *m, const struct mailbox_row *row,
+             const struct record_mailbox_gone *g)
+{
+    k->deleted = reallocarray(k->deleted, k->deleted_count + 1, sizeof *k->deleted);
+    must(k->deleted != NULL);
+    struct kept_mailbox *d = &k->deleted[k->deleted_count++];
+    *d = (struct kept_mailbox){.row = *row, .modseq = g->modseq, .when_s = g->when_s};
+    d->row.name = copy_of(row->name);
+    d->keyword_count = m->keyword_count;
+    d->keywords = calloc(m->keyword_count + 1, sizeof *d->keywords);
+    must(d->keywords != NULL);
+    for (uint32_t i = 0; i < m->keyword_count; i++)
+        d->keywords[i] = copy_of(m->keywords[i]);
 }
 
 static void
@@ -140,10 +193,12 @@ forget_values(struct state_inside *in, uint64_t mailbox)
 static enum result
 mailbox_gone(void *t, const struct record_mailbox_gone *g, struct fault *f)
 {
-    (void)f;
     struct state *s = t;
     struct mailbox_entry *e = state_entry(state_mailbox(s, g->id));
     struct rows_edit edit = {.modseq = g->modseq, .when_s = g->when_s};
+    struct mailbox_row row;
+    if (s->inside->kept && mailbox_get(t, g->id, &row, f) == R_OK)
+        keep_mailbox(s->inside->kept, &e->m, &row, g);
     bury(s->inside->kept, e, 0, e->count, &edit);
     forget_values(s->inside, g->id);
     state_mailbox_remove(s, e);
@@ -282,8 +337,18 @@ forget(void *t, uint64_t mailbox, uint64_t up_to_modseq, struct fault *f)
     for (size_t i = 0; k && i < k->tombstone_count; i++)
         if (k->tombstones[i].mailbox != mailbox || k->tombstones[i].modseq > up_to_modseq)
             k->tombstones[to++] = k->tombstones[i];
-    if (k)
-        k->tombstone_count = to;
+        else
+            kept_row_done(&k->tombstones[i]);
+    if (!k)
+        return R_OK;
+    k->tombstone_count = to;
+    to = 0;
+    for (size_t i = 0; i < k->deleted_count; i++)
+        if (k->deleted[i].row.id != mailbox || k->deleted[i].modseq > up_to_modseq)
+            k->deleted[to++] = k->deleted[i];
+        else
+            kept_mailbox_done(&k->deleted[i]);
+    k->deleted_count = to;
     return R_OK;
 }
 
@@ -448,7 +513,7 @@ state_table_replay(struct state *s, struct mailbox_state *m, enum record_type ty
         .body_put = body_put,
     };
     if (type != RECORD_ADDED && type != RECORD_COPIED && type != RECORD_FLAGS &&
-        type != RECORD_EXPUNGED)
+        type != RECORD_EXPUNGED && type != RECORD_MOVED)
         return R_OK;
     struct table_target target = {s, m};
     return apply_record(&table_rows, &target, type, meta, place, f);

@@ -151,17 +151,27 @@ store_accounts(struct store *s, struct arena *a, uint64_t **ids_out, size_t *n_o
 }
 
 enum result
-store_tombstones(struct store *s, struct state *st, uint64_t mailbox, uint64_t since,
+store_tombstones(struct store *s, struct state *st, uint64_t mailbox,
                  struct store_tombstones *out, struct fault *f)
 {
-    struct store_tombstones found = {0};
-    if (s->engine->tombstones(s, st, mailbox, since, &found, f) != R_OK)
+    if (s->engine->tombstones(s, st, mailbox, out, f) != R_OK)
         return R_FAIL;
-    while (found.n > 0 && found.list[found.n - 1].modseq > st->modseq)
-        found.n--;  // durable, but not applied at the home yet
-    out->list = to_arena(out->a, found.list, found.n, sizeof *found.list);
-    out->n = found.n;
+    while (out->n > 0 && out->list[out->n - 1].modseq > st->modseq)
+        out->n--;  // durable, but not applied at the home yet
     return R_OK;
+}
+
+enum result
+store_deleted(struct store *s, struct state *st, struct store_deleted *out, struct fault *f)
+{
+    return s->engine->deleted(s, st, out, f);
+}
+
+enum result
+store_keywords(struct store *s, struct state *st, uint64_t mailbox,
+               struct store_keywords *out, struct fault *f)
+{
+    return s->engine->keywords(s, st, mailbox, out, f);
 }
 
 enum result

@@ -67,16 +67,50 @@ struct store_tombstone {
     struct message_row row;
     uint64_t modseq;  // of the expunge
     int64_t when_s;
+    bool moved;            // by MOVE: the message is in another mailbox
+    struct span keywords;  // packed list of the mailbox's numbers
 };
 struct store_tombstones {
-    struct arena *a;  // the caller's; the list is allocated there
+    struct arena *a;  // the caller's; what is found is allocated there
+    // in: those behind this place
+    uint64_t modseq;
+    uint32_t uid;
+    size_t max;  // in: no more than this; 0 = all
     struct store_tombstone *list;
     size_t n;
 };
-// Suspends. Tombstones of a mailbox with modseq > since, ascending by modseq; also of a deleted mailbox.
+// Suspends. Tombstones of a mailbox, ascending by modseq and UID; also of a deleted mailbox: what it held has the
+// modseq of its deletion.
 enum result store_tombstones(struct store *s, struct state *st, uint64_t mailbox,
-                             uint64_t since, struct store_tombstones *out,
-                             struct fault *f) MUST_CHECK;
+                             struct store_tombstones *out, struct fault *f) MUST_CHECK;
+
+// A deleted mailbox that is not forgotten, as it was.
+struct store_deleted_mailbox {
+    struct store_deleted_mailbox *next;
+    uint64_t id, parent, created_modseq;
+    uint64_t modseq;  // of the deletion
+    int64_t when_s;
+    struct span name;
+    uint8_t special_use, flags;
+    struct mailbox_counts counts;
+};
+struct store_deleted {
+    struct arena *a;
+    size_t max;  // in; FAULT_LIMIT when there are more
+    struct store_deleted_mailbox *first;
+    size_t n;
+};
+// Suspends. By id.
+enum result store_deleted(struct store *s, struct state *st, struct store_deleted *out,
+                          struct fault *f) MUST_CHECK;
+struct store_keywords {
+    struct arena *a;
+    struct span *names;  // by number
+    size_t n;
+};
+// Suspends. Keywords of a deleted mailbox.
+enum result store_keywords(struct store *s, struct state *st, uint64_t mailbox,
+                           struct store_keywords *out, struct fault *f) MUST_CHECK;
 
 struct store_private {
     uint32_t uid;

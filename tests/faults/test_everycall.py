@@ -24,6 +24,14 @@ def server():
     own.stop()
 
 
+@pytest.fixture(scope="module")
+def keeper(server):  # pylint: disable=unused-argument
+    """A server that keeps what is deleted."""
+    own = eventlog.Server({"test_segment_size": 64 << 10})
+    yield own
+    own.stop()
+
+
 class Account:
     """A user of the test's own, in a known state: three messages in INBOX, a folder `box` with one below it."""
 
@@ -77,6 +85,14 @@ def bury(account):
     session.append_all("box/below", [SMALL + b"z" * 30000] * 4)
 
 
+def lose(account):
+    """A tree is deleted, what is in INBOX is expunged."""
+    account.session.append("box", SMALL, "\\Flagged $Word")
+    account.session.append("box/below", LARGE, "\\Seen")
+    for command in ("DELETE box/below", "DELETE box", "STORE 1:* +FLAGS.SILENT (\\Deleted)", "EXPUNGE"):
+        account.session.command(command)
+
+
 def maildir(account):
     folder = account.server.dir / account.name
     for name in ("cur", "new", "tmp"):
@@ -101,6 +117,7 @@ CHANGES = {
     "checkpoint": (None, None, False),
     "compact": (bury, verb("compact"), True),
     "import": (maildir, None, True),
+    "undelete": (lose, verb("mailbox", "undelete", "USER"), True),
 }
 
 
@@ -171,7 +188,8 @@ def is_between(before, seen, after):
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_every_call(server, name, capsys):
+def test_every_call(server, keeper, name, capsys):
+    server = keeper if name == "undelete" else server
     calls, was, will = calls_of(server, name)
     assert calls >= 2, f"{name} makes {calls} calls"
     chosen = sorted({1 + i * (calls - 1) // max(min(calls, MOST) - 1, 1) for i in range(min(calls, MOST))})

@@ -51,7 +51,10 @@ read_all(void)
     struct state *st = NULL;
     struct index_position p;
     struct index_table t = {.expected = 4};
-    struct store_tombstones dead = {0};
+    struct arena *arena = arena_new();
+    struct store_tombstones dead = {.a = arena};
+    struct store_deleted gone = {.a = arena, .max = 1000};
+    struct store_keywords names = {.a = arena};
     struct store_privates own = {0};
     struct store_thread_key *keys = NULL;
     uint64_t *ids = NULL;
@@ -65,11 +68,13 @@ read_all(void)
         must(t.table.rows[i - 1].uid < t.table.rows[i].uid);
     if (r == R_OK)
         message_table_done(&t.table);
-    fine(index_tombstones(ix, ACCOUNT, MAILBOX, 0, &dead, &f), &f);
+    fine(index_tombstones(ix, ACCOUNT, MAILBOX, &dead, &f), &f);
+    fine(index_deleted(ix, ACCOUNT, &gone, &f), &f);
+    fine(index_keywords(ix, ACCOUNT, MAILBOX, &names, &f), &f);
     fine(index_privates(ix, ACCOUNT, MAILBOX, 1, &own, &f), &f);
     fine(index_thread_keys(ix, ACCOUNT, &keys, &n, &f), &f);
     fine(index_accounts(ix, &ids, &n, &f), &f);
-    free(dead.list);
+    arena_free(&arena);
     free(own.list);
     free(keys);
     free(ids);
