@@ -72,7 +72,8 @@ struct imap_word {
         const struct imap_search_key *search;   // imap/search.h
         const struct imap_list_option *list;    // imap/list.h
         const struct imap_status_item *status;  // imap/status.h
-        // SLOT_FETCH_MODIFIER, SLOT_STORE, SLOT_SELECT, SLOT_APPEND, SLOT_CREATE, SLOT_SEARCH_RETURN
+        const struct imap_append_data *append;  // imap/append.h
+        // SLOT_FETCH_MODIFIER, SLOT_STORE, SLOT_SELECT, SLOT_CREATE, SLOT_SEARCH_RETURN
         const struct imap_param *param;
     } as;
 };

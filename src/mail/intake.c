@@ -1,6 +1,5 @@
-#include "mail/intake.h"
+#include "mail/intake_inside.h"
 
-#include "base/clock.h"
 #include "base/hash.h"
 #include "base/limits.h"
 #include "mail/name.h"
@@ -9,28 +8,6 @@
 #include "mail/scan_charge.h"
 #include "mail/tree_record.h"
 #include "mime/summary.h"
-
-#include <openssl/evp.h>
-#include <time.h>
-
-enum { HASH_SIZE = 32 };
-
-struct intake {
-    struct mail *mail;
-    struct arena *arena;
-    struct mime_scan *scan;
-    struct scan_charge *charge;
-    EVP_MD_CTX *sha;
-    struct store_body *body;
-    uint64_t size;
-    bool too_big, finished;
-    unsigned char hash[HASH_SIZE];
-    struct span cache;  // packed; empty when over LIMIT_cache_value
-    uint64_t keys[LIMIT_thread_refs + 2];
-    size_t key_count;
-    struct span packed_keys;
-    uint16_t sent;  // as in message_row
-};
 
 struct intake *
 intake_begin(struct mail *m)
@@ -53,11 +30,17 @@ intake_size(const struct intake *in)
     return in->size;
 }
 
+void
+intake_spill(struct intake *in)
+{
+    store_body_spill(in->body);
+}
+
 struct span
 intake_hash(const struct intake *in)
 {
     must(in->finished);
-    return span_of(in->hash, HASH_SIZE);
+    return span_of(in->hash, INTAKE_HASH);
 }
 
 enum result
@@ -139,142 +122,19 @@ intake_finish(struct intake *in, struct fault *f)
     return store_body_finish(in->body, f);
 }
 
-// ---- commit ----
-
-struct commit_call {
-    struct intake *intake;
-    const struct mailbox_ref *dest;
-    const struct intake_params *params;
-    struct intake_result *out;
-    struct fault *fault;
-    enum result result;
-};
-
-static int16_t
-zone_now(time_t at)
-{
-    struct tm tm;
-    localtime_r(&at, &tm);
-    return (int16_t)(tm.tm_gmtoff / 60);
-}
-
-static void
-row_fill(struct commit_call *c, struct message_row *row)
-{
-    const struct intake_params *p = c->params;
-    int64_t now = clock_wall_s();
-    row->size = (uint32_t)c->intake->size;
-    row->flags = p->flags;
-    row->internal_date = p->has_internal_date ? p->internal_date : now;
-    row->zone_min = p->has_internal_date ? p->zone_min : zone_now((time_t)now);
-    row->save_date = p->save_date ? p->save_date : (uint32_t)now;
-    row->emailid = p->emailid ? p->emailid : store_id_next(mail_store(c->intake->mail));
-    row->threadid = p->threadid;
-    row->sent = c->intake->sent;
-}
-
-static enum result
-pick_uid(struct account *a, struct mailbox *m, uint32_t wanted, uint32_t *uid_out,
-         struct fault *f)
-{
-    struct mailbox_counts *next = mailbox_next(a, m);
-    if (wanted > 0 && wanted < next->uidnext)
-        return fault_set(f, FAULT_CANNOT, "UID %u is not above UIDNEXT", wanted - 1);
-    if (wanted > 0)
-        next->uidnext = wanted;
-    return mailbox_next_uid(a, m, uid_out, f);
-}
-
-static void
-put_added(struct commit_call *c, struct store_batch *b, struct mailbox *m,
-          const struct message_row *row, struct span keywords,
-          const struct mailbox_counts *counts)
-{
-    struct intake *in = c->intake;
-    struct record_added r = {.mailbox = m->id,
-                             .row = *row,
-                             .keywords = keywords,
-                             .content_hash = span_of(in->hash, HASH_SIZE),
-                             .thread_keys = in->packed_keys,
-                             .counts = *counts,
-                             .cache = in->cache};
-    struct buf meta;
-    buf_init(&meta, LIMIT_record_meta);
-    record_added_put(&meta, &r);
-    must(!meta.over);
-    store_batch_add(b, RECORD_ADDED, buf_span(&meta), in->body);
-    buf_done(&meta);
-}
-
-static enum result
-intake_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
-{
-    struct commit_call *c = arg;
-    const struct intake_params *p = c->params;
-    struct mailbox *m = mailbox_of(a, c->dest->mailbox);
-    struct message_row row = {0};
-    struct keyword_names names = {p->keywords, p->keyword_count};
-    struct keyword_list numbers;
-    struct buf keywords;
-    if (!m || (m->state->flags & MAILBOX_NOSELECT))
-        return fault_set(f, FAULT_TRYCREATE, "mailbox is gone");
-    row_fill(c, &row);
-    if (row.threadid == 0 &&
-        thread_assign(a, c->intake->keys, c->intake->key_count, &row.threadid, f) != R_OK)
-        return R_FAIL;
-    if (pick_uid(a, m, p->uid, &row.uid, f) != R_OK ||
-        keyword_numbers(a, m, b, &names, &numbers, f) != R_OK)
-        return R_FAIL;
-    struct mailbox_counts *next = mailbox_next(a, m);
-    row.modseq = next->modseq = change_modseq(a);
-    rows_count(next, &row, row.flags, 1);
-    buf_init(&keywords, LIMIT_keywords * 5);
-    for (size_t i = 0; i < numbers.n; i++)
-        record_keywords_add(&keywords, numbers.numbers[i]);
-    put_added(c, b, m, &row, buf_span(&keywords), next);
-    buf_done(&keywords);
-    *c->out =
-        (struct intake_result){m->state->uidvalidity, row.uid, row.emailid, row.threadid};
-    return R_OK;
-}
-
-static void
-commit_run(void *arg)
-{
-    struct commit_call *c = arg;
-    c->result = account_change(c->dest->account, intake_change, c, 0, NULL, c->fault);
-}
-
-// Flags whose right is missing are not set (RFC 4314 section 4).
-static struct intake_params
-allowed_params(const struct mailbox_ref *dest, const struct intake_params *p)
-{
-    struct intake_params mine = *p;
-    if (!(dest->rights & RIGHT_SEEN))
-        mine.flags &= (uint16_t)~FLAG_SEEN;
-    if (!(dest->rights & RIGHT_DELETED))
-        mine.flags &= (uint16_t)~FLAG_DELETED;
-    if (!(dest->rights & RIGHT_WRITE)) {
-        mine.flags &= FLAG_SEEN | FLAG_DELETED;
-        mine.keyword_count = 0;
-    }
-    return mine;
-}
-
 enum result
-intake_commit(struct intake *in, const struct mailbox_ref *dest,
-              const struct intake_params *p, struct intake_result *out, struct fault *f)
+intake_pack(struct intake *in, struct fault *f)
 {
-    struct intake_params mine = allowed_params(dest, p);
-    struct intake_result result;
-    struct commit_call c = {in, dest, &mine, &result, f, R_FAIL};
+    struct arena *kept = arena_new_small();
+    struct scan_charge *charge = scan_charge_new(kept);
     must(in->finished);
-    if (!(dest->rights & RIGHT_INSERT))
-        return fault_set(f, FAULT_NOPERM, "no right to insert");
-    account_run(dest->account, commit_run, &c);
-    if (c.result == R_OK)
-        *out = result;
-    return c.result;
+    in->cache = arena_dup(kept, in->cache);
+    in->packed_keys = arena_dup(kept, in->packed_keys);
+    arena_free(&in->arena);
+    in->arena = kept;
+    in->charge = charge;
+    in->scan = NULL;
+    return scan_charge_grow(charge, f);
 }
 
 void

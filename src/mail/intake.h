@@ -5,7 +5,7 @@
 // one pass, then committed. Memory is bounded by the intake budget; large bodies go to a file as they come.
 // Owner: the task that began it. All functions but begin suspend.
 
-#include "mail/user.h"
+#include "mail/change.h"
 
 struct intake;
 
@@ -30,14 +30,35 @@ struct intake *intake_begin(struct mail *m);
 // FAULT_TOOBIG past message_size_max (the rest may be given and is ignored). FAULT_LIMIT: no memory for it now.
 enum result intake_write(struct intake *in, struct span bytes, struct fault *f) MUST_CHECK;
 uint64_t intake_size(const struct intake *in);
+// The body goes to a file, however small it is: before the first octet. For one of many messages.
+void intake_spill(struct intake *in);
 // Ends the message; afterwards it can be committed, also several times (LMTP: one body, many recipients).
 enum result intake_finish(struct intake *in, struct fault *f) MUST_CHECK;
+// After finish: gives the memory of the scan back and keeps what a commit needs. For one of many messages.
+enum result intake_pack(struct intake *in, struct fault *f) MUST_CHECK;
 // SHA-256 of the finished message.
 struct span intake_hash(const struct intake *in);
 // The message is on disk in that mailbox when this is R_OK.
 enum result intake_commit(struct intake *in, const struct mailbox_ref *dest,
                           const struct intake_params *p, struct intake_result *out,
                           struct fault *f) MUST_CHECK;
+
+// Several messages as one commit, in this order, with UIDs that follow one another: all are there, or none. out: n of
+// them. FAULT_LIMIT when they are too many for one commit.
+// `replaced` (may be NULL): the one message that goes in the same commit, or, in another account, right after it
+// (RFC 8508). FAULT_EXPUNGEISSUED, and nothing is done, when it is not there.
+struct intake_item {
+    struct intake *intake;
+    struct intake_params params;
+};
+struct intake_batch {
+    const struct intake_item *items;
+    size_t n;
+    const struct selection *replaced;
+};
+enum result intake_commit_all(const struct intake_batch *batch,
+                              const struct mailbox_ref *dest, struct intake_result *out,
+                              struct fault *f) MUST_CHECK;
 void intake_free(struct intake **in);
 
 // The delivery target of an account: its INBOX, or the folder `detail` when that exists and may be posted to.

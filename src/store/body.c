@@ -39,6 +39,13 @@ store_body_size(const struct store_body *b)
     return b->size;
 }
 
+void
+store_body_spill(struct store_body *b)
+{
+    must(b->size == 0);
+    b->spills = b->v != NULL;
+}
+
 enum result
 body_plain(const struct store_body *b, struct span *plain_out)
 {

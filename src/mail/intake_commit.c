@@ -1,0 +1,359 @@
+#include "mail/intake_inside.h"
+
+#include "base/clock.h"
+#include "mail/rows.h"
+#include "mail/select.h"
+
+#include <strings.h>
+#include <time.h>
+
+// What can refuse a batch is looked at before the first UID is given and the first record put.
+
+struct commit_call {
+    const struct intake_item *items;
+    size_t n;
+    const struct mailbox_ref *dest;
+    const struct selection *replaced;  // in dest's account; NULL: none
+    struct intake_result *out;         // n
+    struct fault *fault;
+    enum result result;
+};
+
+static int16_t
+zone_now(time_t at)
+{
+    struct tm tm;
+    localtime_r(&at, &tm);
+    return (int16_t)(tm.tm_gmtoff / 60);
+}
+
+static void
+row_fill(const struct intake_item *item, struct message_row *row)
+{
+    const struct intake_params *p = &item->params;
+    int64_t now = clock_wall_s();
+    row->size = (uint32_t)item->intake->size;
+    row->flags = p->flags;
+    row->internal_date = p->has_internal_date ? p->internal_date : now;
+    row->zone_min = p->has_internal_date ? p->zone_min : zone_now((time_t)now);
+    row->save_date = p->save_date ? p->save_date : (uint32_t)now;
+    row->emailid = p->emailid ? p->emailid : store_id_next(mail_store(item->intake->mail));
+    row->threadid = p->threadid;
+    row->sent = item->intake->sent;
+}
+
+static enum result
+assign_threads(struct account *a, const struct commit_call *c, struct message_row *rows,
+               struct fault *f)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        const struct intake *in = c->items[i].intake;
+        row_fill(&c->items[i], &rows[i]);
+        if (rows[i].threadid == 0 &&
+            thread_assign(a, in->keys, in->key_count, &rows[i].threadid, f) != R_OK)
+            return R_FAIL;
+    }
+    return R_OK;
+}
+
+// ---- what can refuse ----
+
+static enum result
+check_uids(struct account *a, struct mailbox *m, const struct commit_call *c,
+           struct fault *f)
+{
+    uint64_t next = mailbox_next(a, m)->uidnext;
+    for (size_t i = 0; i < c->n; i++, next++) {
+        uint32_t wanted = c->items[i].params.uid;
+        if (wanted > 0 && wanted < next)
+            return fault_set(f, FAULT_CANNOT, "UID %u is not above UIDNEXT", wanted - 1);
+        if (wanted > 0)
+            next = wanted;
+        if (next >= UINT32_MAX)
+            return fault_set(f, FAULT_LIMIT, "mailbox has no UIDs left");
+    }
+    return R_OK;
+}
+
+// One message always has room.
+static enum result
+check_room(const struct commit_call *c, const struct store_batch *b, struct fault *f)
+{
+    enum { FIXED = 512, PER_KEYWORD = LIMIT_keyword + 64 };
+    size_t octets = 0;
+    if (c->n == 1)
+        return R_OK;
+    for (size_t i = 0; i < c->n; i++) {
+        const struct intake *in = c->items[i].intake;
+        octets += FIXED + in->cache.n + in->packed_keys.n +
+                  c->items[i].params.keyword_count * PER_KEYWORD;
+    }
+    return change_room(b, store_batch_count(b) == 0, octets, f);
+}
+
+static int
+name_order(const void *x, const void *y)
+{
+    const struct span *a = x, *b = y;
+    size_t n = a->n < b->n ? a->n : b->n;
+    int order = n > 0 ? strncasecmp(a->p, b->p, n) : 0;
+    return order != 0 ? order : (a->n > b->n) - (a->n < b->n);
+}
+
+// The keywords of all messages, each once.
+static struct keyword_names
+all_names(struct arena *arena, const struct commit_call *c)
+{
+    size_t total = 0, unique = 0;
+    for (size_t i = 0; i < c->n; i++)
+        total += c->items[i].params.keyword_count;
+    struct span *names = arena_array(arena, total, sizeof *names);
+    total = 0;
+    for (size_t i = 0; i < c->n; i++)
+        for (size_t k = 0; k < c->items[i].params.keyword_count; k++)
+            names[total++] = c->items[i].params.keywords[k];
+    if (total > 1)
+        qsort(names, total, sizeof *names, name_order);
+    for (size_t i = 0; i < total; i++)
+        if (unique == 0 || !span_ieq(names[unique - 1], names[i]))
+            names[unique++] = names[i];
+    return (struct keyword_names){names, unique};
+}
+
+// Afterwards every keyword of the messages has its number.
+static enum result
+name_keywords(struct account *a, struct mailbox *m, struct store_batch *b,
+              const struct commit_call *c, struct fault *f)
+{
+    struct keyword_list numbers;
+    struct keyword_names names = all_names(a->batch_arena, c);
+    return keyword_numbers(a, m, b, &names, &numbers, f);
+}
+
+// ---- the message that goes ----
+
+static enum result
+find_replaced(struct account *a, const struct selection *sel, uint32_t *row_out,
+              struct fault *f)
+{
+    struct mailbox *m = sel->view->mailbox;
+    uint32_t *rows;
+    size_t n;
+    if (sel->view->gone)
+        return fault_set(f, FAULT_NONEXISTENT, "mailbox was deleted");
+    if (mailbox_load(a, m, f) != R_OK)
+        return R_FAIL;
+    if (select_ready(a, m) == R_NONE)
+        return R_NONE;
+    select_rows(sel, a->batch_arena, &rows, &n);
+    if (select_complete(sel, n, f) != R_OK)
+        return R_FAIL;
+    if (n != 1)
+        return fault_set(f, FAULT_EXPUNGEISSUED, "no such message");
+    *row_out = rows[0];
+    return R_OK;
+}
+
+static void
+put_gone(struct account *a, struct store_batch *b, struct mailbox *m, uint32_t at)
+{
+    const struct message_row *row = &m->state->rows[at];
+    struct seqset gone;
+    struct row_flags now;
+    seqset_init(&gone, a->batch_arena);
+    seqset_add(&gone, row->uid);
+    must(pending_get(a, m, row, &now) == R_OK);
+    rows_count(mailbox_next(a, m), row, now.flags, -1);
+    expunge_pending(a, m, &gone);
+    rows_put_expunged(a, b, m, RECORD_EXPUNGED, &gone);
+}
+
+// ---- the messages that come ----
+
+static void
+put_added(const struct intake *in, struct store_batch *b, const struct mailbox *m,
+          const struct message_row *row, struct span keywords,
+          const struct mailbox_counts *counts)
+{
+    struct record_added r = {.mailbox = m->id,
+                             .row = *row,
+                             .keywords = keywords,
+                             .content_hash = span_of(in->hash, INTAKE_HASH),
+                             .thread_keys = in->packed_keys,
+                             .counts = *counts,
+                             .cache = in->cache};
+    struct buf meta;
+    buf_init(&meta, LIMIT_record_meta);
+    record_added_put(&meta, &r);
+    must(!meta.over);
+    store_batch_add(b, RECORD_ADDED, buf_span(&meta), in->body);
+    buf_done(&meta);
+}
+
+static void
+put_message(struct account *a, struct store_batch *b, struct mailbox *m,
+            const struct intake_item *item, struct message_row *row)
+{
+    struct fault f;
+    struct keyword_names names = {item->params.keywords, item->params.keyword_count};
+    struct keyword_list numbers;
+    struct buf keywords;
+    struct mailbox_counts *next = mailbox_next(a, m);
+    if (item->params.uid > 0)
+        next->uidnext = item->params.uid;
+    must(mailbox_next_uid(a, m, &row->uid, &f) == R_OK);
+    must(keyword_numbers(a, m, b, &names, &numbers, &f) == R_OK);
+    row->modseq = next->modseq;
+    rows_count(next, row, row->flags, 1);
+    buf_init(&keywords, LIMIT_keywords * 5);
+    for (size_t i = 0; i < numbers.n; i++)
+        record_keywords_add(&keywords, numbers.numbers[i]);
+    put_added(item->intake, b, m, row, buf_span(&keywords), next);
+    buf_done(&keywords);
+}
+
+static enum result
+intake_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
+{
+    struct commit_call *c = arg;
+    struct mailbox *m = mailbox_of(a, c->dest->mailbox);
+    struct message_row *rows;
+    uint32_t gone = 0;
+    enum result r;
+    if (!m || (m->state->flags & MAILBOX_NOSELECT))
+        return fault_set(f, FAULT_TRYCREATE, "mailbox is gone");
+    if ((r = check_room(c, b, f)) != R_OK || (r = check_uids(a, m, c, f)) != R_OK)
+        return r;
+    rows = arena_array(a->batch_arena, c->n, sizeof *rows);
+    if (assign_threads(a, c, rows, f) != R_OK)
+        return R_FAIL;
+    if (c->replaced && (r = find_replaced(a, c->replaced, &gone, f)) != R_OK)
+        return r;
+    if (name_keywords(a, m, b, c, f) != R_OK)
+        return R_FAIL;
+    mailbox_next(a, m)->modseq = change_modseq(a);
+    for (size_t i = 0; i < c->n; i++) {
+        put_message(a, b, m, &c->items[i], &rows[i]);
+        c->out[i] = (struct intake_result){m->state->uidvalidity, rows[i].uid,
+                                           rows[i].emailid, rows[i].threadid};
+    }
+    if (c->replaced)
+        put_gone(a, b, c->replaced->view->mailbox, gone);
+    return R_OK;
+}
+
+static void
+commit_run(void *arg)
+{
+    struct commit_call *c = arg;
+    const struct view *origin = c->replaced ? c->replaced->view : NULL;
+    c->result = account_change(c->dest->account, intake_change, c, 0, origin, c->fault);
+}
+
+// ---- a message of another account that goes ----
+
+struct leave_call {
+    const struct selection *selection;
+    bool look;  // only whether it is there
+    struct fault *fault;
+    enum result result;
+};
+
+static enum result
+leave_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
+{
+    struct leave_call *c = arg;
+    uint32_t row;
+    enum result r = find_replaced(a, c->selection, &row, f);
+    if (r == R_OK && !c->look)
+        put_gone(a, b, c->selection->view->mailbox, row);
+    return r;
+}
+
+static void
+leave_run(void *arg)
+{
+    struct leave_call *c = arg;
+    const struct view *v = c->selection->view;
+    c->result = account_change(v->account, leave_change, c, 0, v, c->fault);
+}
+
+static enum result
+leave(const struct selection *sel, bool look, struct fault *f)
+{
+    struct leave_call c = {sel, look, f, R_FAIL};
+    account_run(sel->view->account, leave_run, &c);
+    return c.result;
+}
+
+// Flags whose right is missing are not set (RFC 4314 section 4).
+static struct intake_params
+allowed_params(const struct mailbox_ref *dest, const struct intake_params *p)
+{
+    struct intake_params mine = *p;
+    if (!(dest->rights & RIGHT_SEEN))
+        mine.flags &= (uint16_t)~FLAG_SEEN;
+    if (!(dest->rights & RIGHT_DELETED))
+        mine.flags &= (uint16_t)~FLAG_DELETED;
+    if (!(dest->rights & RIGHT_WRITE)) {
+        mine.flags &= FLAG_SEEN | FLAG_DELETED;
+        mine.keyword_count = 0;
+    }
+    return mine;
+}
+
+static enum result
+allowed(const struct intake_batch *batch, const struct mailbox_ref *dest, struct fault *f)
+{
+    const uint32_t removing = RIGHT_DELETED | RIGHT_EXPUNGE;
+    const struct view *from = batch->replaced ? batch->replaced->view : NULL;
+    if (!(dest->rights & RIGHT_INSERT))
+        return fault_set(f, FAULT_NOPERM, "no right to insert");
+    if (from && (from->read_only || (from->rights & removing) != removing))
+        return fault_set(f, FAULT_NOPERM, "no right to remove here");
+    return R_OK;
+}
+
+// Across accounts what comes is durable before the other goes: at worst both are there, never none.
+static enum result
+commit(struct commit_call *c, const struct selection *elsewhere, struct fault *f)
+{
+    if (elsewhere && leave(elsewhere, true, f) != R_OK)
+        return R_FAIL;
+    account_run(c->dest->account, commit_run, c);
+    if (c->result == R_OK && elsewhere && leave(elsewhere, false, f) != R_OK)
+        return f->kind == FAULT_EXPUNGEISSUED ? R_OK : R_FAIL;
+    return c->result;
+}
+
+enum result
+intake_commit_all(const struct intake_batch *batch, const struct mailbox_ref *dest,
+                  struct intake_result *out, struct fault *f)
+{
+    const struct selection *replaced = batch->replaced;
+    bool here = replaced && view_account(replaced->view) == dest->account;
+    if (allowed(batch, dest, f) != R_OK)
+        return R_FAIL;
+    struct arena *arena = arena_new_small();
+    struct intake_item *items = arena_array(arena, batch->n, sizeof *items);
+    struct intake_result *done = arena_array(arena, batch->n, sizeof *done);
+    for (size_t i = 0; i < batch->n; i++) {
+        must(batch->items[i].intake->finished);
+        items[i].intake = batch->items[i].intake;
+        items[i].params = allowed_params(dest, &batch->items[i].params);
+    }
+    struct commit_call c = {items, batch->n, dest, here ? replaced : NULL, done, f, R_FAIL};
+    enum result r = commit(&c, here ? NULL : replaced, f);
+    if (r == R_OK)
+        memcpy(out, done, batch->n * sizeof *out);
+    arena_free(&arena);
+    return r;
+}
+
+enum result
+intake_commit(struct intake *in, const struct mailbox_ref *dest,
+              const struct intake_params *p, struct intake_result *out, struct fault *f)
+{
+    struct intake_item item = {in, *p};
+    return intake_commit_all(&(struct intake_batch){&item, 1, NULL}, dest, out, f);
+}
