@@ -13,6 +13,7 @@ struct home {
     struct store *store;
     struct account *accounts;
     struct timer resting;  // while it has accounts
+    size_t dropped;        // octets of tables, since the heap was trimmed
 };
 
 struct mail {
@@ -377,21 +378,26 @@ evict(struct home *h, const struct mailbox *keep)
     }
 }
 
-static void
+// Returns the octets of the tables that went.
+static size_t
 account_rest(struct account *a, uint64_t now_ms)
 {
+    size_t dropped = 0;
     for (uint32_t i = 0; i < a->state->mailbox_count; i++) {
         struct mailbox_state *s = a->state->mailboxes[i];
         const struct mailbox *m = s->mail;
         if (s->loaded &&
-            (!m || (m->pins == 0 && now_ms - m->used_ms > LIMIT_table_idle_ms)))
+            (!m || (m->pins == 0 && now_ms - m->used_ms > LIMIT_table_idle_ms))) {
+            dropped += state_table_memory(s);
             drop_table(s);
+        }
     }
     if (!a->looked_up) {
         names_free(a);
         threads_free(a);
     }
     a->looked_up = false;
+    return dropped;
 }
 
 // What the home's accounts have not used for a while is dropped, and made anew when it is needed: idle sessions are
@@ -402,13 +408,19 @@ rest(void *home)
     struct home *h = home;
     struct account *a, *tmp;
     uint64_t now_ms = clock_mono_ms();
+    size_t dropped = 0;
     HASH_ITER(hh, h->accounts, a, tmp)
     {
         if (a->state && !a->opening && !a->committing)
-            account_rest(a, now_ms);
+            dropped += account_rest(a, now_ms);
     }
-    if (store_rest(h->store))
+    // Much went, or what went was the last for now.
+    h->dropped += dropped;
+    bool trim = h->dropped > LIMIT_untrimmed || (dropped == 0 && h->dropped > 0);
+    if (store_rest(h->store) || trim) {
         budget_trim();
+        h->dropped = 0;
+    }
     if (h->accounts)
         timer_set(&h->resting, REST_MS);
 }
