@@ -146,6 +146,18 @@ on_end(struct channel *c, void *arg)
     channel_close(&p->channel);
 }
 
+// What has never worked is not tried again and again: the service manager would wait for nothing.
+static void
+cannot_start(struct process *p, const struct fault *f)
+{
+    log_error("main", "a role cannot be started", PROCESS_FIELDS(p), log_fault(f));
+    p->child = (struct spawned){0, -1};
+    if (p->was_ready)
+        restart_later(p);
+    else
+        supervisor_give_up(p);
+}
+
 void
 process_start(struct process *p)
 {
@@ -161,9 +173,7 @@ process_start(struct process *p)
                                .rebuild = p->rebuild};
     p->started_ms = clock_mono_ms();
     if (start_role(&start, &p->child, &channel, &f) != R_OK) {
-        log_error("main", "a role cannot be started", PROCESS_FIELDS(p), log_fault(&f));
-        p->child = (struct spawned){0, -1};
-        restart_later(p);
+        cannot_start(p, &f);
         return;
     }
     p->channel = channel_new(channel, on_message, on_end, p);

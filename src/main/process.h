@@ -146,6 +146,7 @@ enum result home_prepare(struct supervisor *s, struct fault *f) MUST_CHECK;
 // supervisor.c
 void supervisor_on_ready(struct process *p);
 void supervisor_on_exit(struct process *p, int status);
+void supervisor_give_up(const struct process *p);  // it cannot work: the server ends
 
 // Which process it is, as fields of the log.
 #define PROCESS_FIELDS(p)                                                                  \

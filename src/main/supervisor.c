@@ -66,6 +66,14 @@ drain(struct supervisor *s, int code)
 }
 
 void
+supervisor_give_up(const struct process *p)
+{
+    log_error("main", "a role cannot work like this: the server ends",
+              field_str("name", "name=%", p->role->name));
+    drain(p->supervisor, 1);
+}
+
+void
 supervisor_on_exit(struct process *p, int status)
 {
     struct supervisor *s = p->supervisor;
@@ -78,9 +86,7 @@ supervisor_on_exit(struct process *p, int status)
         check_over(s);
     } else if (!p->was_ready &&
                (settings || !p->rebuild)) {  // what once worked is tried again
-        log_error("main", "a role cannot work like this: the server ends",
-                  field_str("name", "name=%", p->role->name));
-        drain(s, 1);
+        supervisor_give_up(p);
     }
 }
 

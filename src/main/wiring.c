@@ -116,6 +116,7 @@ send_peer(struct process *to, const char *role, unsigned index, int fd)
     send_packed(to, MESSAGE_PEER, &b, fd);
 }
 
+// `a` is the fresh one: without a channel it could only wait, so it is ended, and started again if it ever worked.
 // Each side learns the other's role. Between a process and a mail thread the index is the thread's on both sides:
 // mail knows where the channel belongs, the other which home it reaches. Else it is the other process's own.
 static void
@@ -127,6 +128,7 @@ connect_pair(struct process *a, struct process *b, int thread)
         log_error("main", "no channel between roles",
                   field_str("name", "name=%", a->role->name),
                   field_str("peer", "peer=%", b->role->name), log_fault(&f));
+        process_kill(a);
         return;
     }
     send_peer(a, b->role->name, thread >= 0 ? (unsigned)thread : b->index, pair[0]);

@@ -9,7 +9,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { CALLS_DANGEROUS = 0 };
+enum {
+    CALLS_DANGEROUS = 0,
+    API_KILL_PROCESS = 3  // libseccomp's level for a kernel that lets us end a process
+};
 
 // One row of calls.def; mask 0 with value 0 means any use.
 struct call {
@@ -82,6 +85,9 @@ enum result
 filter_apply(const struct role *r, struct fault *f)
 {
     bool any = r->calls & CALLS_ANY;
+    if (seccomp_api_get() < API_KILL_PROCESS)
+        return fault_set(f, FAULT_UNAVAILABLE,
+                         "seccomp: not in this kernel, or forbidden by a filter around us");
     scmp_filter_ctx ctx = seccomp_init(any ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EPERM));
     if (!ctx)
         return fault_set(f, FAULT_UNAVAILABLE, "seccomp is not available");
