@@ -112,7 +112,7 @@ PLAY(test_framing,
      {"a NOOP\r\nb NOOP\r\n", "a OK\nb OK\n"},
      {"c SELECT {5}\r\n", "+ \n"},
      {"inbox\r\n", "* FLAGS\n* OK [PERMANENTFLAGS\n* 0 EXISTS\n* 0 RECENT\n* OK [UIDVALIDITY\n"
-                   "* OK [UIDNEXT 1]\nc OK [READ-WRITE]\n"},
+                   "* OK [UIDNEXT 1]\n* OK [HIGHESTMODSEQ\n* OK [MAILBOXID (M\nc OK [READ-WRITE]\n"},
      {"\r\n", "* BAD\n"},
      {"e FOO\r\nf LOGIN a b\r\n", "e BAD\nf BAD [CLIENTBUG]\n"},
      {"g FOO {4294967296}\r\nh NOOP\r\n", "g BAD [TOOBIG]\nh OK\n"},
@@ -124,7 +124,7 @@ PLAY(test_dropped_streams,
      {"e LOGOUT\r\n", "* BYE\ne OK\n(end)\n"})
 
 PLAY(test_idle,
-     {"a SELECT INBOX\r\n", "* FLAGS\n* OK\n* 0 EXISTS\n* 0 RECENT\n* OK\n* OK\na OK\n"},
+     {"a SELECT INBOX\r\n", "* FLAGS\n* OK\n* 0 EXISTS\n* 0 RECENT\n* OK\n* OK\n* OK\n* OK\na OK\n"},
      {"b IDLE\r\n", "+ idling\n"},
      {"DONE\r\nc NOOP\r\nd IDLE\r\n", "b OK\nc OK\n+ idling\n"},
      {"enough\r\ne NOOP\r\n", "d BAD\ne OK\n"})
@@ -144,7 +144,7 @@ PLAY(test_list,
 PLAY(test_tree,
      {"a CREATE one/\r\nb CREATE one\r\n", "a OK\nb NO [ALREADYEXISTS]\n"},
      {"c RENAME one two\r\nd STATUS two (SIZE RECENT)\r\n", "c OK\n* STATUS two (SIZE 0 RECENT 0)\nd OK\n"},
-     {"e SELECT two\r\n", "* FLAGS\n* OK\n* 0 EXISTS\n* 0 RECENT\n* OK\n* OK\ne OK\n"},
+     {"e SELECT two\r\n", "* FLAGS\n* OK\n* 0 EXISTS\n* 0 RECENT\n* OK\n* OK\n* OK\n* OK\ne OK\n"},
      {"f DELETE two\r\ng NOOP\r\n", "* OK [CLOSED]\nf OK\ng OK\n"},
      {"h CREATE x (USE (\\Nonsense))\r\ni CREATE x (FOO)\r\n", "h NO [USEATTR]\ni BAD\n"},
      {"j DELETE INBOX\r\nk STATUS none (MESSAGES)\r\n", "j NO [CANNOT]\nk NO [NONEXISTENT]\n"})
@@ -153,7 +153,7 @@ PLAY(test_rev2,
      {"a ENABLE foo IMAP4rev2\r\n", "* ENABLED IMAP4rev2\na OK\n"},
      {"b ENABLE IMAP4rev2\r\n", "* ENABLED\nb OK\n"},
      {"c EXAMINE inbox\r\n", "* FLAGS\n* OK [PERMANENTFLAGS ()]\n* 0 EXISTS\n* OK [UIDVALIDITY\n* OK [UIDNEXT\n"
-                             "* LIST (\\Subscribed \\HasNoChildren) \"/\" INBOX (\"OLDNAME\" (inbox))\nc OK [READ-ONLY]\n"},
+                             "* LIST (\\Subscribed \\HasNoChildren) \"/\" INBOX (\"OLDNAME\" (inbox))\n* OK [HIGHESTMODSEQ\n* OK [MAILBOXID\nc OK [READ-ONLY]\n"},
      {"d SELECT none\r\ne CLOSE\r\n", "* OK [CLOSED]\nd NO [NONEXISTENT]\ne BAD [CLIENTBUG]\n"})
 // clang-format on
 
