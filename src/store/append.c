@@ -6,12 +6,14 @@
 #include "io/task.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 enum {
     GROUP_OCTETS = 16 << 20,  // one write: more waits for the next one
     ZERO_GROUP = 32 << 10,    // larger groups write no zeros
     ZERO_AHEAD = 256 << 10,
+    ROOM_FIRST = 1 << 20,  // of the first segment; it doubles
 };
 
 // Batches that are written and synced together.
@@ -108,6 +110,16 @@ segment_seal(struct journal *j, const struct table *t, struct fault *f)
     return R_OK;
 }
 
+// Small servers should not show 64 MiB: the first segment grows with what it holds.
+static uint64_t
+room_for(const struct journal *j, uint32_t number, uint64_t end)
+{
+    uint64_t room = end * 2 > ROOM_FIRST ? end * 2 : ROOM_FIRST;
+    if (number > 1 || room > j->segment_size)
+        room = j->segment_size;
+    return room > end ? room : end;
+}
+
 enum result
 journal_roll(struct journal *j, uint64_t first_seq, uint64_t room, struct fault *f)
 {
@@ -116,8 +128,7 @@ journal_roll(struct journal *j, uint64_t first_seq, uint64_t room, struct fault 
                                .first_seq = first_seq,
                                .nonce = random_u64(),
                                .created_s = clock_wall_s()};
-    uint64_t size =
-        j->segment_size > LAYOUT_SEGMENT + room ? j->segment_size : LAYOUT_SEGMENT + room;
+    uint64_t size = room_for(j, h.number, LAYOUT_SEGMENT + room);
     int fd;
     memcpy(h.uuid, j->uuid, sizeof h.uuid);
     if (segment_create(s, &h, size, &fd, f) != R_OK) {
@@ -140,6 +151,7 @@ journal_roll(struct journal *j, uint64_t first_seq, uint64_t room, struct fault 
     j->fd = fd;
     j->end = LAYOUT_SEGMENT;
     j->zeroed = 0;
+    j->room = size;
     j->header = h;
     return R_OK;
 }
@@ -207,6 +219,21 @@ group_rewind(struct journal *j, int err, struct fault *f)
     if (!space || ftruncate(j->fd, (off_t)j->end) != 0 || disk_sync(j->fd, &sync) != R_OK)
         journal_stop(j);
     j->zeroed = 0;
+    j->room = j->end;
+}
+
+// Room for a group and the zeros behind it, also after it was given back. Without it the write extends the file or fails.
+static void
+group_room(struct journal *j, const struct group *g)
+{
+    uint64_t end = j->end + g->octets;
+    if (end + ZERO_AHEAD <= j->segment_size)
+        end += ZERO_AHEAD;
+    if (end <= j->room)
+        return;
+    uint64_t room = room_for(j, j->header.number, end);
+    if (fallocate(j->fd, 0, 0, (off_t)room) == 0)
+        j->room = room;
 }
 
 // A sync of blocks that were never written makes the file system commit its own journal too, which costs more than the
@@ -233,6 +260,7 @@ group_write(struct journal *j, struct group *g, struct fault *f)
     struct iovec *iov = calloc(g->iovs, sizeof *iov);
     must(iov != NULL);
     group_place(j, g, iov, &n);
+    group_room(j, g);
     enum result r = disk_writev(j->fd, j->end, iov, n, &err);
     free(iov);
     if (r != R_OK) {

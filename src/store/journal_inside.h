@@ -19,6 +19,7 @@ struct journal {
     int fd;                        // of the open segment; -1: read only
     uint64_t end;                  // offset behind its last durable record
     uint64_t zeroed;               // up to here its blocks were written before
+    uint64_t room;                 // up to here it has blocks
     struct segment_header header;  // of the open segment
     pthread_t thread;
     bool running;

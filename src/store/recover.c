@@ -198,13 +198,11 @@ garbage_count(int fd, uint64_t end, uint64_t size, uint64_t *n_out, struct fault
 // What a killed process had written is valid but perhaps only in memory. From now on it will be shown and folded, so it
 // is synced, also when nothing is cut.
 static enum result
-tail_cut(struct journal *j, uint64_t end, uint64_t size, struct fault *f)
+tail_cut(struct journal *j, uint64_t end, struct fault *f)
 {
     if (ftruncate(j->fd, (off_t)end) != 0)
         return fault_errno(f, FAULT_DISK, "journal: cutting the torn tail");
-    uint64_t room = size > j->segment_size ? size : j->segment_size;
-    if (room > end && fallocate(j->fd, 0, 0, (off_t)room) != 0 && errno == EIO)
-        return fault_errno(f, FAULT_DISK, "fallocate");
+    j->room = end;
     return disk_sync(j->fd, f);
 }
 
@@ -227,9 +225,8 @@ tail_settle(struct journal *j, struct tail *t, struct journal_recovery *out,
                  (unsigned long long)out->cut_octets, (unsigned long long)(s->end_seq - 1));
     if (j->inspect)
         return R_OK;
-    if (out->cut_octets == 0 && t->w.size >= j->segment_size)
-        return disk_sync(j->fd, f);
-    return tail_cut(j, end, t->w.size, f);
+    j->room = t->w.size;
+    return out->cut_octets == 0 ? disk_sync(j->fd, f) : tail_cut(j, end, f);
 }
 
 static enum result

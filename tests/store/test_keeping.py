@@ -215,3 +215,27 @@ def test_compaction_of_the_open_segment(make):
     server.restart()
     assert [r[1] for r in picture(server)["INBOX"][2].values()] == [small(5)]
     verb(server, "verify")
+
+
+def blocks(server):
+    """Octets that the journal takes on the disk, and those it shows."""
+    found = [path.stat() for path in (server.data / "journal").iterdir()]
+    return sum(s.st_blocks * 512 for s in found), sum(s.st_size for s in found)
+
+
+def test_a_small_server_takes_little_room():
+    """The first segment grows with what it holds: du of a fresh server is not 64 MiB."""
+    server = posthorn.Server()
+    try:
+        assert max(blocks(server)) < 3 << 20, blocks(server)
+        c = session(server)
+        for n in range(60):
+            c.append("INBOX", large(n, 60_000))
+        c.close()
+        taken, shown = blocks(server)
+        assert 3 << 20 < taken < 12 << 20 and 3 << 20 < shown < 12 << 20, (taken, shown)
+        server.kill()
+        server.start()
+        assert session(server).select("INBOX")
+    finally:
+        server.stop()
