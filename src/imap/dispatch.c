@@ -93,6 +93,7 @@ args_parse(struct imap_command *c, struct fault *f)
         return R_FAIL;
     }
     c->by_uid = c->uid;
+    c->set_text = set;
     if (!set.p)
         return R_OK;
     if (imap_set_resolve(c->session, set, &c->by_uid, c->arena, &c->set, f) != R_OK)

@@ -101,6 +101,7 @@ struct imap_command {
     struct span spelled;     // the same as the client wrote it, in UTF-8
     struct mailbox_ref ref;  // ARGS_MAILBOX*
     struct seqset set;       // ARGS_SET*
+    struct span set_text;    // the same as the client wrote it
     bool by_uid;             // set holds UIDs: the UID form, or "$"
     // valid while has_stream: the literal that comes next on the connection
     struct command_literal stream;

@@ -163,15 +163,28 @@ on_select(struct imap_command *c, const struct view_info *v, struct fault *f)
 
 // ---- UID FETCH (CHANGEDSINCE n VANISHED), section 3.2.6 ----
 
+// Clients ask for 1:*, and the newest message may be among the expunged: '*' reaches up to UIDNEXT here.
+static enum result
+vanished_set(struct imap_command *c, struct seqset *out, struct fault *f)
+{
+    *out = c->set;
+    if (span_find_char(c->set_text, '*') == c->set_text.n)
+        return R_OK;
+    return seqset_parse(c->set_text, UINT32_MAX, c->arena, out, f);
+}
+
 static enum result
 vanished_begin(struct imap_command *c, struct fault *f)
 {
     const struct imap_fetch *fetch = c->own;
+    struct seqset uids;
     if (need_enabled(c->session, f) != R_OK)
         return R_FAIL;
     if (!c->uid || !fetch->has_since)
         return fault_set(f, FAULT_BAD, "VANISHED is for UID FETCH with CHANGEDSINCE");
-    return tell_vanished(c, fetch->since, &c->set, f);
+    if (vanished_set(c, &uids, f) != R_OK)
+        return R_FAIL;
+    return tell_vanished(c, fetch->since, &uids, f);
 }
 
 static const struct imap_param select_qresync = {select_parse, select_begin},
