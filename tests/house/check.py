@@ -155,6 +155,16 @@ def part_store(_):
     return pytest("tests/store")
 
 
+def part_model(options):
+    """The long form also builds the server with one seeded fault after the other, and expects each to be noticed."""
+    good, bad = pytest("tests/model", env={"POSTHORN_LONG": "1"} if options.long else None)
+    if not options.long:
+        return good, bad
+    code, text = run(PYTHON, "-m", "model.faults", env={"PYTHONPATH": str(ROOT / "tests")}, show=True)
+    more, missed = counts(text)
+    return good + more, bad + max(missed, 1 if code else 0)
+
+
 def part_faults(options):
     return pytest("tests/faults", env={"POSTHORN_LONG": "1"} if options.long else None)
 
@@ -166,7 +176,7 @@ def part_hostile(options):
 def part_rest(_):
     """Whatever is in tests/ and in no part above, so that nothing new is forgotten."""
     named = ["tests/test_first_minute.py", "tests/test_runner.py", "tests/test_transcripts.py", "tests/test_rights.py",
-             "tests/clients", "tests/corpus", "tests/faults", "tests/hostile", "tests/store"]
+             "tests/clients", "tests/corpus", "tests/faults", "tests/hostile", "tests/model", "tests/store"]
     return pytest("tests", *(f"--ignore={path}" for path in named))
 
 
