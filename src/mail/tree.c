@@ -1,6 +1,7 @@
 #include "mail/tree.h"
 
 #include "base/limits.h"
+#include "io/task.h"
 #include "mail/home.h"
 #include "mail/mount.h"
 #include "mail/name.h"
@@ -53,12 +54,22 @@ list_run(void *arg)
     }
 }
 
+// Whole words that both begin with: names of one level are alike for long.
+static size_t
+common_octets(const char *a, const char *b, size_t n)
+{
+    size_t i = 0;
+    while (i + 8 <= n && memcmp(a + i, b + i, 8) == 0)
+        i += 8;
+    return i;
+}
+
 // Parents sort right before their children: '/' counts below every other octet. INBOX is first.
 static int
 name_order(struct span a, struct span b)
 {
     size_t n = a.n < b.n ? a.n : b.n;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = common_octets(a.p, b.p, n); i < n; i++) {
         unsigned x = a.p[i] == '/' ? 0 : (unsigned char)a.p[i];
         unsigned y = b.p[i] == '/' ? 0 : (unsigned char)b.p[i];
         if (x != y)
@@ -194,6 +205,7 @@ tree_list(struct mail_user *u, struct arena *a, struct tree_entry **out, size_t 
         call[k] = (struct list_call){.mount = m, .arena = a};
         account_run(m->account, list_run, &call[k]);
         total += call[k].n;
+        task_yield();
     }
     struct tree_entry *all = arena_array(a, total, sizeof *all);
     n = list_mount_levels(u, a, all);
@@ -202,8 +214,11 @@ tree_list(struct mail_user *u, struct arena *a, struct tree_entry **out, size_t 
             memcpy(all + n, call[k].entries, call[k].n * sizeof *all);
         n += call[k].n;
     }
+    task_yield();
     qsort(all, n, sizeof *all, entry_order);
+    task_yield();
     list_subscriptions(u, a, &all, &n);
+    task_yield();
     mark_children(all, n);
     *out = all;
     *n_out = n;

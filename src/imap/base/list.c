@@ -7,6 +7,8 @@
 #include "mail/name.h"
 #include "wire/quote.h"
 
+enum { YIELD_EVERY = 256 };
+
 // A name of the tree, or a level that no mailbox stands for (then `entry` says so).
 struct item {
     struct tree_entry *entry;
@@ -275,7 +277,7 @@ items_select(struct items *list, const struct imap_list *l)
         struct item *it = &list->p[i];
         it->selected = is_selected(l, it->entry);
         it->matches = is_matched(l, it->entry->name);
-        if (i % 256 == 0)
+        if (i % YIELD_EVERY == 0)
             task_yield();
     }
     for (size_t i = list->n; i-- > 0;) {
@@ -363,9 +365,12 @@ run_list(struct imap_command *c, struct fault *f)
     }
     if (list_items(c, &l, &list, f) != R_OK)
         return R_FAIL;
-    for (size_t i = 0; i < list.n; i++)
+    for (size_t i = 0; i < list.n; i++) {
         if (send_item(c, &l, &list.p[i], f) != R_OK)
             return R_FAIL;
+        if (i % YIELD_EVERY == 0)
+            task_yield();
+    }
     return R_OK;
 }
 
@@ -401,8 +406,11 @@ run_lsub(struct imap_command *c, struct fault *f)
     }
     if (list_items(c, &l, &list, f) != R_OK)
         return R_FAIL;
-    for (size_t i = 0; i < list.n; i++)
+    for (size_t i = 0; i < list.n; i++) {
         send_lsub(c, &l, &list.p[i]);
+        if (i % YIELD_EVERY == 0)
+            task_yield();
+    }
     return R_OK;
 }
 
