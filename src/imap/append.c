@@ -3,7 +3,9 @@
 #include "base/limits.h"
 #include "imap/flags.h"
 
-static bool refuse_8bit;
+#include <stdatomic.h>
+
+static atomic_bool refuse_8bit;
 
 void
 imap_append_8bit_refuse(bool refuse)

@@ -2,6 +2,7 @@
 #include "base/budget.h"
 #include "base/limits.h"
 #include "ctl/call.h"
+#include "imap/append.h"
 #include "io/task.h"
 #include "mail/account.h"
 #include "store/store.h"
@@ -25,12 +26,19 @@ change_here(void *arg)
 }
 
 void
+mail_imap_settings(const struct config *c)
+{
+    imap_append_8bit_refuse(strcmp(c->append_8bit, "refuse") == 0);
+}
+
+void
 mail_reload_settings(struct mail_role *r, const struct config *c)
 {
     struct store_options o;
     call_store_options(c, &o);
     budget_limits(c->memory_soft, c->memory_hard);
     mail_settings(r->mail, c->folder_language, c->message_size_max);
+    mail_imap_settings(c);
     store_retention(r->store, o.retention_s);
     r->host.config = c;
     for (unsigned i = 0; i < r->home_count; i++) {

@@ -260,6 +260,7 @@ open_mail(struct mail_role *r)
         .test_ack_before_commit = TEST_ACK_BEFORE_COMMIT,
     };
     r->mail = mail_new(&m);
+    mail_imap_settings(c);
 }
 
 static void *

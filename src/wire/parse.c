@@ -205,6 +205,8 @@ take_quoted(struct parse *p)
     }
     p->at += i + 1;
     struct span inside = span_slice(left, 1, i);
+    if (p->utf8 && !utf8_valid(inside))
+        parse_fail(p, "quoted string is not UTF-8");
     return escapes ? unescape(p, inside) : inside;
 }
 

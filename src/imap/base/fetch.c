@@ -151,13 +151,14 @@ remember_fault(struct imap_fetch_run *run, const struct fault *f)
 }
 
 // RFC 9051 section 9, media-message: message/global has an envelope and a structure, as message/rfc822 has. RFC 3501 does
-// not know it, and the cache is made for all.
+// not know it, and the cache is made for all. In it a mailbox of an address in UTF-8 is an encoded word, which is no address.
 static bool
-lacks_global(const struct imap_fetch_run *run)
+lacks_utf8(const struct imap_fetch_run *run)
 {
-    struct span structure = run->cache.bodystructure;
-    return imap_enabled(run->session, ENABLE_REV2) &&
-           span_ifind(structure, SPAN("\"message\" \"global\"")) < structure.n;
+    struct span structure = run->cache.bodystructure, envelope = run->cache.envelope;
+    return imap_utf8(run->session) &&
+           (span_ifind(structure, SPAN("\"message\" \"global\"")) < structure.n ||
+            span_find(envelope, SPAN(" NIL \"=?utf-8?Q?")) < envelope.n);
 }
 
 static enum result
@@ -166,7 +167,7 @@ load_cache(struct imap_fetch_run *run, const struct message_row *row, struct fau
     arena_reset(run->scratch);
     if (message_cache_load(run->mail, row, run->scratch, &run->cache, f) != R_OK)
         return R_FAIL;
-    if (!lacks_global(run))
+    if (!lacks_utf8(run))
         return R_OK;
     return message_cache_utf8(run->mail, row, run->scratch, &run->cache, f);
 }
@@ -233,7 +234,7 @@ find_cache(struct light *l, const struct message_row *row, struct fault *f)
     if (!l->reader)
         l->reader = store_cache_begin(mail_store(run->mail));
     if (store_cache_find(l->reader, row->blob, &packed) == R_OK &&
-        message_cache_get(packed, &run->cache) == R_OK && !lacks_global(run))
+        message_cache_get(packed, &run->cache) == R_OK && !lacks_utf8(run))
         return R_OK;
     reader_end(l);
     return load_cache(run, row, f);

@@ -38,6 +38,8 @@ parse_return(struct imap_search *s, struct parse *p)
 static void
 parse_charset(struct imap_search *s, struct parse *p)
 {
+    if (imap_enabled(s->c->session, ENABLE_UTF8))  // RFC 9755 section 3
+        parse_fail(p, "CHARSET after ENABLE UTF8=ACCEPT");
     parse_sp(p);
     s->charset = parse_astring(p);
     if (!p->bad && !mime_charset_known(s->charset))
