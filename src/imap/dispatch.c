@@ -113,14 +113,19 @@ missing_mailbox(struct imap_command *c, struct fault *f)
     return R_FAIL;
 }
 
+enum result
+imap_mailbox_access(struct imap_command *c, uint32_t rights, struct fault *f)
+{
+    enum result r = mail_access(c->session->user, c->name, rights, &c->ref, f);
+    return r == R_OK ? R_OK : missing_mailbox(c, f);
+}
+
 static enum result
 rights_check(struct imap_command *c, struct fault *f)
 {
     const struct imap_verb *v = c->verb;
-    if (v->args == ARGS_MAILBOX || v->args == ARGS_MAILBOX_MORE) {
-        enum result r = mail_access(c->session->user, c->name, v->rights, &c->ref, f);
-        return r == R_OK ? R_OK : missing_mailbox(c, f);
-    }
+    if (v->args == ARGS_MAILBOX || v->args == ARGS_MAILBOX_MORE)
+        return imap_mailbox_access(c, v->rights, f);
     struct view_info info;
     if (!c->session->view || (v->rights == 0 && !(v->flags & VERB_CHANGES)))
         return R_OK;

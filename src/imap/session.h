@@ -121,6 +121,10 @@ struct imap_command {
 // Sets the text of the tagged OK: imap_answer(c, "[APPENDUID %u %u] Done", ...).
 void imap_answer(struct imap_command *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
+// Suspends. c->name to c->ref, for verbs that parse their mailbox themselves.
+enum result imap_mailbox_access(struct imap_command *c, uint32_t rights,
+                                struct fault *f) MUST_CHECK;
+
 // Reads a parenthesised list of parameters of this slot, each at most once.
 void imap_params_parse(struct imap_command *c, struct parse *p, enum imap_slot slot);
 // Suspends. After parse_end: what the parameters do first.

@@ -4,7 +4,8 @@ import re
 NAME = r'("(?:[^"\\]|\\.)*"|[^\s()]+)'
 ONE = re.compile(r"^(select|examine|create|delete|status|append|subscribe|unsubscribe) " + NAME, re.I)
 TWO = re.compile(r"^(rename) " + NAME + " " + NAME, re.I)
-COPY = re.compile(r"^((?:uid )?(?:copy|move) \S+) " + NAME, re.I)
+COPY = re.compile(r"^((?:uid )?(?:copy|move|replace) \S+) " + NAME, re.I)
+URL = re.compile(r'((?:URL "?|BADURL )/)(?=[^/ ])')
 SEEN = re.compile(r'^(\* (?:STATUS|LIST \([^)]*\) \S+|LSUB \([^)]*\) \S+)) ' + NAME)
 
 
@@ -18,6 +19,7 @@ def mapper(prefix):
         return f'"{prefix}{name[1:]}' if name.startswith('"') else prefix + name
 
     def apply(text):
+        text = URL.sub(lambda found: found[1] + prefix, text)
         for rule in (ONE, COPY, SEEN):
             found = rule.match(text)
             if found:
