@@ -31,6 +31,7 @@ static const char *const fault_texts[FAULT_COUNT] = {
     [FAULT_SERVERBUG] = "Internal error",
     [FAULT_UNKNOWNCTE] = "Unknown content transfer encoding",
     [FAULT_BADCHARSET] = "Character set not supported",
+    [FAULT_BADURL] = "No such message or part",
     [FAULT_NOTSAVED] = "Search result not saved",
     [FAULT_DISK] = "Storage failure",
     [FAULT_CLOSED] = "Connection is closing",
@@ -127,6 +128,11 @@ send_fault(struct imap_session *s, struct span tag, const char *word, enum fault
 void
 imap_tagged_fault(struct imap_command *c, const struct fault *f)
 {
+    if (f->kind == FAULT_BADURL && c->answer.n > 0) {  // tells which one
+        c->refused = true;
+        imap_tagged_ok(c);
+        return;
+    }
     bool bad =
         f->kind == FAULT_BAD || f->kind == FAULT_CLIENTBUG || f->kind == FAULT_UIDREQUIRED;
     send_fault(c->session, c->tag, bad ? "BAD" : "NO", f->kind);

@@ -181,8 +181,8 @@ put_fields(struct imap_fetch_run *run, const struct imap_fetch_want *w,
     return r;
 }
 
-static enum mime_section
-mime_section_of(enum section_kind kind)
+enum mime_section
+fetch_mime_section(enum section_kind kind)
 {
     switch (kind) {
     case SECTION_ALL:
@@ -207,7 +207,7 @@ put_section_value(struct imap_fetch_run *run, const struct imap_fetch_want *w,
     if (s->kind != SECTION_ALL || s->part_count > 0) {
         enum result r = fetch_find_part(run, s, &part, f);
         if (r == R_OK)
-            r = mime_index_section(&part, mime_section_of(s->kind), &range);
+            r = mime_index_section(&part, fetch_mime_section(s->kind), &range);
         if (r == R_FAIL)
             return R_FAIL;
         if (r == R_NONE) {

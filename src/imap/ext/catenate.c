@@ -1,0 +1,124 @@
+// RFC 4469: CATENATE: a message put together from literals and from parts of messages that are here, by relative URL.
+#include "imap/append.h"
+#include "imap/url.h"
+
+#include "base/limits.h"
+
+// The answer of the whole command: the first URL that stands for nothing.
+static enum result
+bad_url(struct imap_command *c, struct span url, struct fault *f)
+{
+    buf_reset(&c->answer);
+    buf_put_str(&c->answer, "[BADURL ");
+    url_put_safe(&c->answer, span_slice(url, 0, LIMIT_url));
+    buf_put_str(&c->answer, "] No such message or part");
+    return fault_set(f, FAULT_BADURL, "no such message or part");
+}
+
+static enum result
+copy_url(struct imap_append *a, struct imap_url *u, struct fault *f)
+{
+    struct span piece;
+    enum result r;
+    if (imap_append_room(a, u->size, f) != R_OK)
+        return R_FAIL;
+    while ((r = imap_url_read(u, &piece, f)) == R_OK)
+        if (imap_append_write(a, piece, f) != R_OK)
+            return R_FAIL;
+    return r == R_NONE ? R_OK : R_FAIL;
+}
+
+static enum result
+add_url(struct imap_append *a, struct span url, struct fault *f)
+{
+    struct imap_url u;
+    enum result r = imap_url_open(a->c->session, url, &u, f);
+    if (r == R_NONE)
+        return bad_url(a->c, url, f);
+    if (r != R_OK)
+        return R_FAIL;
+    r = copy_url(a, &u, f);
+    imap_url_close(&u);
+    return r;
+}
+
+// A URL that comes as a literal.
+static enum result
+read_literal(struct imap_command *c, struct span *url, struct fault *f)
+{
+    struct span piece;
+    struct buf b;
+    enum result r;
+    parse_stream(&c->parse);
+    if (c->parse.bad)
+        return parse_end(&c->parse, f);
+    if (!c->has_stream || c->stream.size > LIMIT_url)
+        return fault_set(f, FAULT_LIMIT, "URL of too many octets");
+    imap_stream_accept(c);
+    buf_init(&b, LIMIT_url);
+    while ((r = imap_stream_read(c, &piece, f)) == R_OK)
+        buf_put(&b, piece);
+    *url = arena_dup(c->arena, buf_span(&b));
+    buf_done(&b);
+    return r == R_NONE ? imap_stream_rest(c, f) : R_FAIL;
+}
+
+static enum result
+receive_url(struct imap_append *a, struct fault *f)
+{
+    struct imap_command *c = a->c;
+    struct parse *p = &c->parse;
+    struct span url = SPAN_NONE;
+    if (parse_peek(p) == '{') {
+        if (read_literal(c, &url, f) != R_OK)
+            return R_FAIL;
+    } else {
+        url = parse_astring(p);
+        if (p->bad)
+            return parse_end(p, f);
+    }
+    return add_url(a, url, f);
+}
+
+static enum result
+receive_part(struct imap_append *a, struct fault *f)
+{
+    struct parse *p = &a->c->parse;
+    bool text = parse_try_word(p, "TEXT");
+    if (!text && !parse_try_word(p, "URL"))
+        parse_fail(p, "TEXT or URL expected");
+    parse_sp(p);
+    if (p->bad)
+        return parse_end(p, f);
+    return text ? imap_append_literal(a, f) : receive_url(a, f);
+}
+
+static enum result
+receive_catenate(struct imap_append *a, struct fault *f)
+{
+    struct parse *p = &a->c->parse;
+    unsigned parts = 0;
+    parse_sp(p);
+    parse_char(p, '(');
+    do {
+        if (++parts > LIMIT_catenate_parts)
+            return fault_set(f, FAULT_LIMIT, "too many parts of a message");
+        if (receive_part(a, f) != R_OK)
+            return R_FAIL;
+    } while (parse_try(p, ' '));
+    parse_char(p, ')');
+    return p->bad ? parse_end(p, f) : R_OK;
+}
+
+static const struct imap_append_data data = {receive_catenate};
+static const struct imap_word words[] = {
+    {SLOT_APPEND, "CATENATE", 0, {.append = &data}},
+    {.name = NULL},
+};
+
+const struct imap_ext imap_ext_catenate = {
+    .name = "catenate",
+    .rfc = "RFC 4469, RFC 5550 section 3.5",
+    .capability = "CATENATE URL-PARTIAL",
+    .words = words,
+};

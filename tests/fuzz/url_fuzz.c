@@ -1,0 +1,36 @@
+// IMAP URLs: what is taken keeps its bounds, and its text as told in BADURL cannot leave the response code.
+#include "wire/url.h"
+
+#include "base/limits.h"
+#include "wire/utf8.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void
+check(const struct url *u)
+{
+    must(u->uid > 0 && utf8_valid(u->mailbox));
+    must(u->mailbox.n == 0 || memchr(u->mailbox.p, '\0', u->mailbox.n) == NULL);
+    must(u->section.part_count == 0 || u->section.parts != NULL);
+    must(u->has_partial ? u->at <= INT64_MAX && u->count > 0 : u->at == 0 && u->count == 0);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct span text = span_of(data, size);
+    struct arena *a = arena_new();
+    struct url u;
+    struct fault f = {0};
+    struct buf b;
+    if (size <= LIMIT_line && url_parse(text, a, &u, &f) == R_OK)
+        check(&u);
+    buf_init(&b, 3 * size + 1);
+    url_put_safe(&b, text);
+    must(!b.over && ascii_only(buf_span(&b)));
+    for (size_t i = 0; i < b.n; i++)
+        must(b.p[i] > ' ' && b.p[i] != ']' && b.p[i] != '\\');
+    buf_done(&b);
+    arena_free(&a);
+    return 0;
+}
