@@ -3,7 +3,7 @@
 
 #include <stdint.h>
 
-// The largest message that APPEND takes, in octets (RFC 7889). Set once, before the first session.
+// The largest message that APPEND takes, in octets (RFC 7889). From any thread.
 void imap_appendlimit_set(uint64_t octets);
 
 #endif

@@ -3,6 +3,7 @@
 #include "base/limits.h"
 #include "ctl/call.h"
 #include "imap/append.h"
+#include "imap/appendlimit.h"
 #include "io/task.h"
 #include "mail/account.h"
 #include "store/store.h"
@@ -28,6 +29,7 @@ change_here(void *arg)
 void
 mail_imap_settings(const struct config *c)
 {
+    imap_appendlimit_set(c->message_size_max);
     imap_append_8bit_refuse(strcmp(c->append_8bit, "refuse") == 0);
 }
 

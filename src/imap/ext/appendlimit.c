@@ -4,9 +4,9 @@
 #include "imap/ext.h"
 #include "imap/status.h"
 
-// RFC 7889: the same limit for every mailbox, told in CAPABILITY and STATUS.
+// RFC 7889 section 2 (a): the same limit for every mailbox, message_size_max, told in CAPABILITY and STATUS.
 
-static uint64_t limit = LIMIT_message_size;
+static _Atomic uint64_t limit = LIMIT_message_size;
 
 void
 imap_appendlimit_set(uint64_t octets)
