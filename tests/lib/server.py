@@ -50,10 +50,12 @@ def wait_gone(pids, seconds=20):
 
 
 def runs(pid):
+    """Does any thread? The first may be gone while others still hold the sockets."""
     try:
-        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+        states = [stat.read_text() for stat in pathlib.Path(f"/proc/{pid}/task").glob("*/stat")]
     except OSError:
-        return False
+        return pathlib.Path(f"/proc/{pid}/task").exists()
+    return any(state.rsplit(")", 1)[1].split()[0] not in "ZX" for state in states)
 
 
 FRAME = re.compile(r"\((/[^()+]*posthorn)\+(0x[0-9a-f]+)\)")

@@ -76,7 +76,7 @@ class Actor:
         """Nothing is selected."""
         self.view, self.box, self.idle = View(), None, None
         self.cache, self.told, self.highest, self.batch, self.code = {}, {}, None, 0, None
-        self.begun, self.synchronising = None, True
+        self.begun, self.synchronising, self.read_only, self.covered = None, True, False, 0
 
     # -- the wire ----------------------------------------------------------------------------
     def send(self, text, data=None):
@@ -232,4 +232,14 @@ class Actor:
     def keep(self):
         """The connection goes: what is cached."""
         if self.box and self.resyncs and self.highest is not None:
-            self.pictures[self.box.name] = (dict(self.cache), self.highest)
+            upto = self.covered if self.synchronising else self.without_gap()
+            self.pictures[self.box.name] = ({u: f for u, f in self.cache.items() if u <= upto}, self.highest)
+
+    def without_gap(self):
+        """The UID up to which it has every message; what is above is fetched anew next time."""
+        upto = 0
+        for uid in self.view.uids or []:
+            if uid not in self.cache:
+                break
+            upto = uid
+        return upto

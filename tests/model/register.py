@@ -4,23 +4,27 @@ search with memory): one message's flags as a set, and its mod-sequence, which r
 
 class Operation:
     """Between two times of one clock. kind: "+", "-", "=" with the asked flags, or "read", which saw (flags, modseq).
-    `once`: the operation that this one comes after."""
+    `once`: the operation that this one comes after. `limit`: UNCHANGEDSINCE, and whether the server refused."""
 
-    def __init__(self, began, ended, kind, asked=(), saw=None, once=None):
+    def __init__(self, began, ended, kind, asked=(), saw=None, once=None, limit=None, refused=False):
         self.began, self.ended, self.kind, self.asked, self.saw, self.once = began, ended, kind, frozenset(asked), saw, once
+        self.limit, self.refused = limit, refused
 
     def __repr__(self):
         saw = f"{sorted(self.saw[0])} {self.saw[1]}" if self.saw else ""
-        return f"[{self.began:.6f} {self.ended:.6f}] {self.kind} {','.join(sorted(self.asked))}{saw}"
+        return f"[{self.began:.6f} {self.ended:.6f}] {self.kind} {','.join(sorted(self.asked))}{saw}" + (
+            "" if self.limit is None else f" UNCHANGEDSINCE {self.limit} {'refused' if self.refused else 'done'}")
 
 
 def read(began, ended, saw):
     return [Operation(began, ended, "read", saw=saw)]
 
 
-def store(began, ended, kind, asked, saw):
-    """STORE changes, and tells then what there is, which may be somebody's later change already."""
-    write = Operation(began, ended, kind, asked)
+def store(began, ended, kind, asked, saw, limit=None):
+    """STORE changes, and tells then what there is, which may be somebody's later change already. saw: None when refused."""
+    write = Operation(began, ended, kind, asked, limit=limit, refused=saw is None)
+    if saw is None:
+        return [write]
     return [write, Operation(began, ended, "read", saw=saw, once=write)]
 
 
@@ -32,6 +36,12 @@ def after(operation, state):
         told, number = operation.saw
         fits = told == flags and (number > modseq if changed else number == modseq)
         return (flags, number, False) if fits else None
+    if operation.limit is not None:
+        least = modseq + 1 if changed else modseq
+        if operation.refused:
+            return state if changed or modseq > operation.limit else None
+        if least > operation.limit:
+            return None
     new = {"+": flags | operation.asked, "-": flags - operation.asked, "=": operation.asked}[operation.kind]
     return (new, modseq, changed or new != flags)
 

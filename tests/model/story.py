@@ -3,7 +3,7 @@ import collections
 import random
 import re
 
-from lib.client import Imap, Refused
+from lib.client import Imap, Lmtp, Refused
 from lib.imapdata import fetched
 from lib.wire import Timeout
 
@@ -23,18 +23,17 @@ def lower(flags):
 
 
 class Story:
-    def __init__(self, server, seed, kinds, compact=None, deviations=()):
-        self.deviations = deviations
-        self.server, self.seed, self.dice, self.compact = server, seed, random.Random(seed), compact
+    def __init__(self, server, seed, kinds, compact=None, restart=None, deviations=()):
+        self.server, self.seed, self.dice, self.deviations = server, seed, random.Random(seed), deviations
+        self.compact, self.restart = compact, restart
         self.lines, self.step, self.plain_fetch = collections.deque(maxlen=80), 0, False
         self.seen = collections.Counter()  # what happened, so that a story that does nothing is noticed
         self.user = server.fresh_user("alice")
-        self.observer = Imap(server.address("imap"), self.user, server.password)
+        self.observe()
         self.observer.command("CREATE Other")
-        self.observer.command("ENABLE CONDSTORE")
         self.boxes = {name: Mailbox(name) for name in ("INBOX", "Other")}
         self.fence()
-        self.actors = [Actor(self, f"{kind}", kind) for kind in kinds]
+        self.actors = [Actor(self, f"{n}:{kind}", kind) for n, kind in enumerate(kinds)]
 
     def strict(self, deviation):
         """Is this server not known to differ here? What is known must happen, or it is to be struck off the list."""
@@ -47,6 +46,10 @@ class Story:
         self.lines.append(f"{self.step} {text}")
 
     # -- the observer ------------------------------------------------------------------------
+    def observe(self):
+        self.observer = Imap(self.server.address("imap"), self.user, self.server.password)
+        self.observer.command("ENABLE CONDSTORE")
+
     def fence(self):
         """After every command: the counts, and HIGHESTMODSEQ, which marks the changes so far."""
         for box in self.boxes.values():
@@ -78,7 +81,6 @@ class Story:
     def play(self, actor, text, data=None, effect=None, drop=False):
         """Sends a command, lets the model do its effect(lines, tagged), and the client read the answer, or only the
         beginning of it. Returns (lines, tagged)."""
-        stale = self.stale(actor)
         lines, tagged = actor.answer(actor.send(text, data))
         if tagged.split(b" ")[1] == b"BAD":
             raise Broken(f"{tagged} for {text}")
@@ -90,7 +92,6 @@ class Story:
             self.lost(actor)
             return lines, tagged
         actor.take(text, lines, tagged)
-        self.stale_before = stale
         return lines, tagged
 
     def stale(self, actor):
@@ -100,6 +101,7 @@ class Story:
     def lost(self, actor):
         """The connection is gone; sooner or later the client comes again."""
         self.seen["dropped"] += 1
+        self.log(f"{actor.name} is cut off")
         box = actor.box
         actor.keep()
         actor.imap.close()
@@ -118,7 +120,8 @@ class Story:
         actor.box = box
         if picture and self.dice.random() < 0.9:
             return self.resync(actor, box, *picture)
-        words = f"SELECT {box.name}"
+        actor.read_only = self.dice.random() < 0.15
+        words = f"{'EXAMINE' if actor.read_only else 'SELECT'} {box.name}"
         if actor.aware and self.dice.random() < 0.3:
             words += " (CONDSTORE)"
         lines, tagged = self.play(actor, words)
@@ -143,20 +146,25 @@ class Story:
 
     def resync(self, actor, box, cache, highest):
         """RFC 7162 section 6, in one of the ways clients have. The outcome must be what one has that fetched everything."""
-        actor.cache, actor.told, actor.highest = dict(cache), {}, highest
+        actor.cache, actor.told, actor.highest, actor.covered = dict(cache), {}, highest, max(cache, default=0)
         way = self.dice.choice(["plain", "known", "match", "match", "fetch", "fetch-all"])
         if actor.uidonly and way == "match":
             way = "known"
         self.seen[f"resync {way}"] += 1
         known = set_of(cache) if cache else "1"
         more = {"known": f" {known}", "match": self.match(cache)}.get(way, "")
-        words = f"SELECT {box.name}" + ("" if way.startswith("fetch") else f" (QRESYNC ({box.uidvalidity} {highest}{more}))")
+        actor.read_only = self.dice.random() < 0.15
+        words = f"{'EXAMINE' if actor.read_only else 'SELECT'} {box.name}"
+        if not way.startswith("fetch"):
+            words += f" (QRESYNC ({box.uidvalidity} {highest}{more}))"
         drop = self.dice.random() < 0.05
         everything = known if more.startswith(f" {known}") else None
-        since = lambda lines, _: self.earlier(actor, lines, highest, everything, way == "match")
+
+        def since(lines, _):
+            self.earlier(actor, lines, highest, everything, way == "match")
+        lines, tagged = self.play(actor, words, effect=None if way.startswith("fetch") else since, drop=drop)
         if drop:
-            return self.play(actor, words, effect=None if way.startswith("fetch") else since, drop=True)
-        lines, tagged = self.play(actor, words, effect=None if way.startswith("fetch") else since)
+            return None
         self.opened(actor, box, lines, tagged)
         if way.startswith("fetch"):
             everything = known if way == "fetch" else None
@@ -289,6 +297,8 @@ class Story:
         box, living, failed = actor.box, [u for u in uids if u in actor.box.living], set()
 
         def effect(lines, tagged):
+            if self.refused(actor, tagged):
+                return
             found = MODIFIED.search(tagged)
             names = set(uids_of(found[1])) if found else set()
             failed.update(names if by_uid else {actor.view.uids[n - 1] for n in names})
@@ -308,6 +318,12 @@ class Story:
         self.play(actor, f"{'UID ' if by_uid else ''}STORE {text} {since}{sign.strip('=')}FLAGS{silent} ({' '.join(flags)})",
                   effect=effect, drop=self.maybe_drop(actor))
         self.seen["MODIFIED"] += bool(failed)
+
+    def refused(self, actor, tagged):
+        """A read-only session may change nothing."""
+        if actor.read_only and tagged.split(b" ")[1] != b"NO" and self.strict("read-only says OK"):
+            raise Broken(f"{tagged} in a mailbox opened by EXAMINE")
+        return actor.read_only
 
     def modseq(self, actor, uids):
         """A mod-sequence at a border where it matters."""
@@ -330,7 +346,7 @@ class Story:
 
         def effect(lines, _):
             told = self.named(actor, lines)
-            if "BODY[]" in items:
+            if "BODY[]" in items and not actor.read_only:
                 read = self.named(actor, [line for line in lines if b"BODY[]" in line])
                 box.store([u for u in living if since is None or u in read], "+", frozenset(["\\seen"]))
             elif since is not None:
@@ -352,13 +368,14 @@ class Story:
         key = ("" if wanted else "UN") + flag[1:].upper()
         low = self.modseq(actor, actor.view.uids) if actor.aware and dice.random() < 0.5 else None
         by_uid = actor.uidonly or dice.random() < 0.5
-        found = []
+        numbers = "" if actor.uidonly or dice.random() < 0.7 else "1:* "
+        found, shown = [], [u for u in actor.view.uids if u]
 
         def effect(lines, _):
             found.extend(self.found(actor, lines, by_uid, low is not None))
-        self.play(actor, f"{'UID ' if by_uid else ''}SEARCH {key}{'' if low is None else f' MODSEQ {low}'}", effect=effect,
+        self.play(actor, f"{'UID ' if by_uid else ''}SEARCH {numbers}{key}{'' if low is None else f' MODSEQ {low}'}", effect=effect,
                   drop=self.maybe_drop(actor))
-        for uid in self.in_view_before:
+        for uid in shown:
             message = box.living.get(uid)
             if message is None:
                 continue
@@ -371,7 +388,6 @@ class Story:
 
     def found(self, actor, lines, by_uid, modseq):
         box, uids, highest, met = actor.box, actor.view.uids, None, 0
-        self.in_view_before = [u for u in uids if u]
         for line in lines:
             old, new = SEARCH.match(line), ESEARCH.match(line)
             if old or new:
@@ -390,7 +406,7 @@ class Story:
     def copy(self, actor, move=False):
         if move and not self.strict("move loses mail"):
             self.noop(actor)
-        if not actor.view.uids:
+        if not actor.view.uids or (move and actor.read_only and not self.strict("read-only moves copy")):
             return None
         by_uid, text, uids = self.addressed(actor)
         here, there = actor.box, self.dice.choice(list(self.boxes.values()))
@@ -398,6 +414,8 @@ class Story:
             return self.noop(actor)
 
         def effect(lines, tagged):
+            if move and self.refused(actor, tagged):
+                return
             codes = [c for c in map(COPYUID.search, [*lines, tagged]) if c]
             if not codes:
                 if tagged.split(b" ")[1] == b"OK" and any(u in here.living for u in uids):
@@ -432,8 +450,12 @@ class Story:
             chosen = chosen[a:b + 1]
             text = f"UID EXPUNGE {chosen[0]}:{chosen[-1]}"
         self.seen["EXPUNGE"] += 1
-        self.play(actor, text, drop=self.maybe_drop(actor), effect=lambda *_: box.expunge(
-            [u for u in chosen if u in box.living and "\\deleted" in box.living[u].flags]))
+
+        def effect(_, tagged):
+            if actor.read_only if close else self.refused(actor, tagged):
+                return
+            box.expunge([u for u in chosen if u in box.living and "\\deleted" in box.living[u].flags])
+        self.play(actor, text, effect=effect, drop=self.maybe_drop(actor))
 
     def close(self, actor):
         how = self.dice.choice(["CLOSE", "UNSELECT"])
@@ -489,8 +511,44 @@ class Story:
         self.log("compacted")
         self.seen["compacted"] += 1
 
+    def status(self, actor):
+        """Of any mailbox, also the selected one: as it is, not as the session was told."""
+        box = self.dice.choice(list(self.boxes.values()))
+        lines, _ = self.play(actor, f"STATUS {box.name} (MESSAGES UIDNEXT)")
+        want = b"* STATUS %s (MESSAGES %d UIDNEXT %d)" % (box.name.encode(), len(box.living), box.uidnext)
+        if want not in lines and self.strict("status tells what it told"):
+            raise Broken(f"{lines}, not {want}")
+
+    # -- the server goes away ----------------------------------------------------------------
+    def start_again(self):
+        """What was acknowledged is there after a restart or a crash, with its mod-sequences, and so are the tombstones."""
+        how = self.dice.choice(["stop", "kill"])
+        self.log(f"the server goes: {how}")
+        self.restart(how)
+        self.seen[f"restart by {how}"] += 1
+        self.observe()
+        self.fence()
+        for actor in self.actors:
+            self.lost(actor)
+        self.everything()
+
+    def deliver(self, _):
+        """Mail from outside."""
+        box = self.boxes["INBOX"]
+        if self.restart is None or len(box.living) >= MOST:
+            return
+        self.log("LMTP")
+        door = Lmtp(self.server.address("lmtp"))
+        door.deliver(f"{self.user}@localhost", MESSAGE)
+        door.close()
+        line = self.observer.command("STATUS INBOX (UIDNEXT)")[0][-1]
+        box.add(int(re.search(rb"UIDNEXT (\d+)", line)[1]) - 1, (), box.change())
+        self.fence()
+        self.seen["delivered"] += 1
+
     # -- the story ---------------------------------------------------------------------------
-    COMMANDS = ("store",) * 6 + ("fetch",) * 3 + ("search",) * 2 + ("expunge", "expunge", "copy", "move", "noop", "noop", "idle")
+    COMMANDS = ("store",) * 6 + ("fetch",) * 3 + ("search",) * 2 + (
+        "expunge", "expunge", "copy", "move", "noop", "noop", "idle", "deliver", "status")
 
     def act(self):
         actor, dice = self.dice.choice(self.actors), self.dice
@@ -523,6 +581,8 @@ class Story:
             self.everything()
         if self.compact and self.step % 400 == 0:
             self.forget_old()
+        if self.restart and self.step % 300 == 0:
+            self.start_again()
 
     def run(self, more):
         """Steps as long as more(step) says so; what is wrong is told with the seed and the last lines."""

@@ -48,6 +48,16 @@ def watch(mirror, end, failed):
         failed.append(error)
 
 
+def forget(server, end, failed):
+    """The horizon moves on under them."""
+    try:
+        while time.monotonic() < end:
+            posthorn.run_verb("compact", "-c", server.config)
+            time.sleep(0.5)
+    except Exception as error:  # of a thread: told by the test
+        failed.append(error)
+
+
 def truth(server, user):
     imap = client.Imap(server.address("imap"), user, server.password)
     there = imap.select("INBOX")["EXISTS"]
@@ -56,13 +66,14 @@ def truth(server, user):
 
 
 def test_mirrors_end_with_everything():
-    server, failed = posthorn.Server(), []
+    server, failed = posthorn.Server(settings={"retention": 1}), []
     try:
         user = server.fresh_user("alice")
         mirrors = [Mirror(server, user, random.Random(f"{SEED} mirror {n}")) for n in range(4)]
         end = time.monotonic() + SECONDS
         threads = [threading.Thread(target=others, args=(server, user, n, end, failed), daemon=True) for n in range(4)]
         threads += [threading.Thread(target=watch, args=(m, end, failed), daemon=True) for m in mirrors]
+        threads.append(threading.Thread(target=forget, args=(server, end, failed), daemon=True))
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -22,11 +22,21 @@ def compactor(server):
     return compact
 
 
+def restarter(server):
+    def restart(how):
+        if how == "kill":
+            server.kill()
+            server.start()
+        else:
+            server.restart()
+    return restart
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_story(seed):
     server = posthorn.Server(settings={"retention": 1})
     try:
-        story = Story(server, seed, [k for k in KINDS for _ in range(1 + (k == "qresync"))], compactor(server))
+        story = Story(server, seed, [k for k in KINDS for _ in range(1 + (k == "qresync"))], compactor(server), restarter(server))
         end = time.monotonic() + SECONDS
         seen = story.run(lambda _: time.monotonic() < end)
         print(f"seed {seed}: {story.step} steps, {dict(seen)}")
@@ -38,6 +48,9 @@ def test_story(seed):
 DOVECOT = {
     "fetch tells the old modseq": "FETCH BODY[] that sets \\Seen and has MODSEQ tells new flags with the old mod-sequence",
     "move loses mail": "MOVE within a mailbox from which others have expunged says NO [EXPUNGEISSUED], and all of the set is gone",
+    "read-only moves copy": "MOVE from a mailbox opened by EXAMINE tells COPYUID and EXPUNGE, copies, and takes nothing away",
+    "status tells what it told": "STATUS of the selected mailbox tells the numbers that the session was told last",
+    "read-only says OK": "EXPUNGE in a mailbox opened by EXAMINE is OK, and does nothing",
     "searches what it told": "SEARCH looks at flags as the session was told them last, not as they are",
     "store tells nothing": "a STORE that changes nothing has no FETCH (RFC 9051 section 6.4.6 wants one)",
 }

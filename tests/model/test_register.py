@@ -23,6 +23,7 @@ class Person(threading.Thread):
     def __init__(self, server, user, name, writes):
         super().__init__(daemon=True)
         self.dice, self.writes, self.failed = random.Random(f"{SEED} {name}"), writes, None
+        self.known = {}  # the last modseq of every message
         self.imap = client.Imap(server.address("imap"), user, server.password)
         self.imap.command("ENABLE CONDSTORE")
         self.imap.command("SELECT INBOX")
@@ -41,26 +42,28 @@ class Person(threading.Thread):
             self.failed = error
 
     def once(self):
-        uid, kind, asked = self.dice.randint(1, MESSAGES), "read", []
-        text = f"UID FETCH {uid} (UID FLAGS MODSEQ)"
-        if self.writes:
-            kind, asked = self.dice.choice("++-="), self.dice.sample(FLAGS, self.dice.randint(1, 2))
-            text = f"UID STORE {uid} {kind.strip('=')}FLAGS ({' '.join(asked)})"
-        began = time.monotonic()
-        rows = self.own(text)
-        ended = time.monotonic()
-        items = rows[uid]
-        saw = plain_flags(items["FLAGS"]), items["MODSEQ"][0]
-        self.seen[uid] += store(began, ended, kind, [f.lower() for f in asked], saw) if self.writes else read(began, ended, saw)
+        uid = self.dice.randint(1, MESSAGES)
+        if not self.writes:
+            began, rows, _, ended = self.play(f"UID FETCH {uid} (UID FLAGS MODSEQ)")
+            self.seen[uid] += read(began, ended, rows[uid])
+            return
+        kind, asked = self.dice.choice("++-="), self.dice.sample(FLAGS, self.dice.randint(1, 2))
+        limit = self.known.get(uid) if self.dice.random() < 0.5 else None
+        since = "" if limit is None else f"(UNCHANGEDSINCE {limit}) "
+        began, rows, tagged, ended = self.play(f"UID STORE {uid} {since}{kind.strip('=')}FLAGS ({' '.join(asked)})")
+        saw = None if b"[MODIFIED" in tagged else rows[uid]
+        self.seen[uid] += store(began, ended, kind, [f.lower() for f in asked], saw, limit)
 
-    def own(self, text):
+    def play(self, text):
         """The answer to the command itself comes first; what others changed is told after it."""
-        rows = {}
-        for line in self.imap.command(text)[0]:
-            found = client.fetched(line)
-            if found:
-                rows.setdefault(found[1]["UID"], found[1])
-        return rows
+        rows, began = {}, time.monotonic()
+        lines, tagged = self.imap.command(text)
+        ended = time.monotonic()
+        for _, items in filter(None, map(client.fetched, lines)):
+            saw = plain_flags(items["FLAGS"]), items["MODSEQ"][0]
+            rows.setdefault(items["UID"], saw)
+            self.known[items["UID"]] = saw[1]
+        return began, rows, tagged, ended
 
 
 def histories(server):
@@ -111,6 +114,9 @@ NONE, RED, BLUE = frozenset(), frozenset(["red"]), frozenset(["blue"])
     (False, store(0, 1, "+", RED, (RED, 6)) + store(0, 1, "+", BLUE, (BLUE, 7))),  # a lost update
     (False, store(0, 9, "+", RED, (RED, 6)) + read(1, 2, (RED, 6)) + read(3, 4, (NONE, 5))),  # back in time
     (False, store(0, 1, "+", RED, (RED, 6)) + store(2, 3, "+", RED, (RED, 7))),  # raised without a change
+    (True, store(0, 1, "+", RED, (RED, 6)) + store(0, 1, "+", BLUE, None, limit=5)),
+    (False, store(0, 1, "+", RED, (RED, 6), limit=5) + store(0, 1, "+", BLUE, (RED | BLUE, 7), limit=5)),  # both of two
+    (False, store(0, 1, "+", RED, None, limit=5)),  # refused without a reason
     (False, store(0, 1, "+", RED, (NONE, 5))),  # its own change not told
 ])
 def test_the_checker(good, history):
