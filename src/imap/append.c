@@ -2,6 +2,7 @@
 
 #include "base/limits.h"
 #include "imap/flags.h"
+#include "io/task.h"
 
 #include <stdatomic.h>
 
@@ -23,8 +24,10 @@ void
 imap_append_done(struct imap_append *a)
 {
     intake_free(&a->in);
-    for (size_t i = 0; i < a->count; i++)
+    for (size_t i = 0; i < a->count; i++) {
         intake_free(&a->items[i].intake);
+        task_yield();
+    }
     a->count = 0;
 }
 
@@ -188,7 +191,10 @@ imap_append_message(struct imap_append *a, struct fault *f)
     a->line_empty = true;
     if (a->octets_inline > LIMIT_append_inline)
         intake_spill(a->in);
-    return receive_data(a, f) == R_OK ? message_end(a, &params, f) : R_FAIL;
+    if (receive_data(a, f) != R_OK || message_end(a, &params, f) != R_OK)
+        return R_FAIL;
+    task_yield();  // the next one may lie in the input already
+    return R_OK;
 }
 
 void

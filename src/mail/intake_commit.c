@@ -52,6 +52,8 @@ assign_threads(struct account *a, const struct commit_call *c, struct message_ro
         if (rows[i].threadid == 0 &&
             thread_assign(a, in->keys, in->key_count, &rows[i].threadid, f) != R_OK)
             return R_FAIL;
+        if (c->n > 1)
+            task_yield();
     }
     return R_OK;
 }
@@ -233,6 +235,8 @@ intake_change(struct account *a, struct store_batch *b, void *arg, struct fault 
         return R_FAIL;
     mailbox_next(a, m)->modseq = change_modseq(a);
     for (size_t i = 0; i < c->n; i++) {
+        if (c->n > 1)
+            task_yield();  // only the commit task changes what will be
         put_message(a, b, m, &c->items[i], &rows[i]);
         c->out[i] = (struct intake_result){m->state->uidvalidity, rows[i].uid,
                                            rows[i].emailid, rows[i].threadid};
