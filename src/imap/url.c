@@ -7,7 +7,13 @@
 
 enum { PIECE = 65536 };
 
-// Names that may not be read and names that are not there are one.
+// Names that may not be read, that are not there, and that cannot be, are one.
+static bool
+names_nothing(enum fault_kind kind)
+{
+    return kind == FAULT_NONEXISTENT || kind == FAULT_NOPERM || kind == FAULT_CANNOT;
+}
+
 static enum result
 open_mailbox(struct imap_session *s, const struct url *url, struct imap_url *u,
              struct fault *f)
@@ -20,7 +26,7 @@ open_mailbox(struct imap_session *s, const struct url *url, struct imap_url *u,
         view_info(s->view, &info);
         ref = (struct mailbox_ref){view_account(s->view), info.mailbox, info.rights};
     } else if (mail_access(s->user, url->mailbox, RIGHT_READ, &ref, f) != R_OK) {
-        return f->kind == FAULT_NONEXISTENT || f->kind == FAULT_NOPERM ? R_NONE : R_FAIL;
+        return names_nothing(f->kind) ? R_NONE : R_FAIL;
     }
     if (!(ref.rights & RIGHT_READ))
         return R_NONE;
