@@ -228,6 +228,12 @@ class Actor:
         if wrong:
             raise Broken(f"{self.name} {wrong}")
         self.view.uids = sorted(self.box.living)
+        self.told.update({uid: self.box.living[uid].now.change for uid in self.cache})
+
+    def stale(self):
+        """What changed since it was told, be it that it is now as it was then."""
+        living = self.box.living if self.box else {}
+        return {u for u in self.cache if u not in living or self.told.get(u, 0) < living[u].now.change}
 
     def keep(self):
         """The connection goes: what is cached."""
