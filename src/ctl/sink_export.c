@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static const struct sink_format *const formats[] = {&sink_maildir, &sink_mbox};
 
@@ -56,6 +57,18 @@ sink_open(struct verb_client *c, struct sink **out, struct fault *f)
         return R_FAIL;
     s->state = s->format->open(s);
     return R_OK;
+}
+
+static void
+sink_free(struct sink **s)
+{
+    if (*s == NULL)
+        return;
+    close((*s)->root);
+    buf_done(&(*s)->in);
+    arena_free(&(*s)->arena);
+    free(*s);
+    *s = NULL;
 }
 
 static enum result
@@ -158,8 +171,10 @@ sink_export(struct verb_client *c, struct span bytes, struct fault *f)
     struct parcel p;
     enum result r;
     size_t used = 0;
-    if (bytes.p == NULL)
-        return R_OK;  // DONE came before
+    if (bytes.p == NULL) {  // DONE came before
+        sink_free(s);
+        return R_OK;
+    }
     if (*s == NULL && sink_open(c, s, f) != R_OK)
         return R_FAIL;
     buf_put(&(*s)->in, bytes);
