@@ -443,20 +443,30 @@ userdb_abort(struct userdb *db)
 }
 
 static enum result
-create_or_check(struct userdb *db, struct fault *f)
+check_version(struct userdb *db, bool *fresh_out, struct fault *f)
 {
     int64_t version = 0, id = 0;
     if (pragma_number(db, "PRAGMA user_version", &version, f) ||
         pragma_number(db, "PRAGMA application_id", &id, f))
         return R_FAIL;
-    if (version == 0 && id == 0)
-        return run(db, "BEGIN IMMEDIATE", f) || run(db, schema, f) || run(db, "COMMIT", f)
-                   ? R_FAIL
-                   : R_OK;
-    if (id != APPLICATION_ID || version != SCHEMA_VERSION)
+    *fresh_out = version == 0 && id == 0;
+    if (id == APPLICATION_ID && version > SCHEMA_VERSION)
+        return fault_set(f, FAULT_CORRUPTION,
+                         "the user database has format %lld, this program knows up to %d: "
+                         "use a newer one",
+                         (long long)version, SCHEMA_VERSION);
+    if (!*fresh_out && (id != APPLICATION_ID || version != SCHEMA_VERSION))
         return fault_set(f, FAULT_CORRUPTION, "user database of unknown version %lld",
                          (long long)version);
     return R_OK;
+}
+
+static enum result
+create(struct userdb *db, struct fault *f)
+{
+    return run(db, "BEGIN IMMEDIATE", f) || run(db, schema, f) || run(db, "COMMIT", f)
+               ? R_FAIL
+               : R_OK;
 }
 
 static enum result
@@ -492,15 +502,17 @@ load_secret(struct userdb *db, struct fault *f)
 }
 
 // EXCLUSIVE: one process owns the file, so WAL needs no shared memory and the sandbox no mmap of files.
+static const char locking[] = "PRAGMA locking_mode = EXCLUSIVE;";
 static const char pragmas[] =
-    "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
     "PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; PRAGMA secure_delete = ON;";
 
 static enum result
 start(struct userdb *db, struct fault *f)
 {
-    if (run(db, pragmas, f) || create_or_check(db, f) || prepare_all(db, f) ||
-        load_secret(db, f))
+    bool fresh = false;
+    if (run(db, locking, f) || check_version(db, &fresh, f) || run(db, pragmas, f) ||
+        (fresh && create(db, f)) || prepare_all(db, f) || load_secret(db, f))
         return R_FAIL;
     return count(db, SQL_COUNT, &db->count, f);
 }

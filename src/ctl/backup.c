@@ -108,14 +108,26 @@ expect_end(struct restore *r, struct fault *f)
 }
 
 static enum result
-restore_all(struct restore *r, const struct config *c, struct fault *f)
+check_magic(struct restore *r, struct fault *f)
 {
     char magic[32] = {0};
+    must(backup_magic.n <= sizeof magic);
+    size_t n = fread(magic, 1, backup_magic.n, r->file);
+    if (span_eq(span_of(magic, n), backup_magic))
+        return R_OK;
+    if (span_starts(span_of(magic, n), SPAN("posthorn backup ")))
+        return fault_set(f, FAULT_BAD,
+                         "this backup has a newer format than 1: use a newer program");
+    return fault_set(f, FAULT_BAD, "this is no backup of Posthorn");
+}
+
+static enum result
+restore_all(struct restore *r, const struct config *c, struct fault *f)
+{
     struct store_options o;
     call_store_options(c, &o);
-    if (fread(magic, 1, backup_magic.n, r->file) != backup_magic.n ||
-        !span_eq(span_of(magic, backup_magic.n), backup_magic))
-        return fault_set(f, FAULT_BAD, "this is no backup of Posthorn");
+    if (check_magic(r, f) != R_OK)
+        return R_FAIL;
     if (next_piece(r, f) != R_OK || read_users(r, f) != R_OK)
         return R_FAIL;
     if (store_restore(&o, store_source, r, f) != R_OK)

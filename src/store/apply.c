@@ -315,7 +315,8 @@ static enum result
 apply_image(const struct target *a, struct span meta, struct fault *f)
 {
     (void)meta;
-    return fault_set(f, FAULT_CORRUPTION, "record %llu is an account image: a newer format",
+    return fault_set(f, FAULT_UNAVAILABLE,
+                     "record %llu is an account image: a newer format",
                      (unsigned long long)a->place.seq);
 }
 
@@ -344,7 +345,8 @@ apply_record(const struct store_rows *rows, void *t, enum record_type type,
     };
     size_t i = (size_t)type;
     if (i >= sizeof table / sizeof table[0] || !table[i])
-        return fault_set(f, FAULT_CORRUPTION, "record %llu has the unknown type %zu",
+        return fault_set(f, FAULT_UNAVAILABLE,
+                         "record %llu has the unknown type %zu: a newer format",
                          (unsigned long long)place.seq, i);
     struct target a = {.rows = rows, .t = t, .place = place};
     return table[i](&a, meta, f) == R_FAIL ? R_FAIL : R_OK;

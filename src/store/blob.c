@@ -29,7 +29,7 @@ struct source {
 static enum result
 body_file_open(struct journal *j, uint64_t id, struct handle **h_out, struct fault *f)
 {
-    char name[VOLUME_NAME], text[LAYOUT_BODY];
+    char name[VOLUME_NAME], text[LAYOUT_BODY] = {0};
     volume_body_name(name, id);
     int fd = openat(j->v.bodies_fd, name, O_RDONLY | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT)
@@ -40,7 +40,7 @@ body_file_open(struct journal *j, uint64_t id, struct handle **h_out, struct fau
     enum result r = disk_read(fd, 0, text, sizeof text, false, f);
     if (r == R_NONE ||
         (r == R_OK && body_header_get(span_of(text, sizeof text), &h->body) != R_OK))
-        r = fault_set(f, FAULT_CORRUPTION, "the header of body file %s is damaged", name);
+        r = layout_header_fault(span_of(text, sizeof text), "body file", name, f);
     if (r == R_OK)
         *h_out = h;
     else

@@ -132,6 +132,25 @@ agree(struct index *ix, MDB_txn *txn, const char *name, struct span want, struct
     return rc == 0 ? R_OK : index_fault(ix, rc, name, f);
 }
 
+// A newer program's index stays as it is. From format 3 on its checksum follows, so that damage is not taken for one.
+static enum result
+refuse_newer(struct index *ix, MDB_txn *txn, struct fault *f)
+{
+    MDB_val key = {6, (void *)(uintptr_t) "format"}, there;
+    if (mdb_get(txn, ix->meta, &key, &there) != 0)
+        return R_OK;
+    struct span s = span_of(there.mv_data, there.mv_size);
+    struct span head = span_slice(s, 0, s.n > 8 ? s.n - 8 : 0);
+    struct unpack u = unpack_of(s), sum = unpack_of(span_skip(s, head.n));
+    uint32_t format = unpack_u32(&u);
+    if (u.bad || format <= INDEX_FORMAT || unpack_u64(&sum) != hash64(head) || sum.bad)
+        return R_OK;
+    return fault_set(f, FAULT_UNAVAILABLE,
+                     "index: it has format %u, this program knows up to %d: use a newer "
+                     "one, or make it anew with `posthorn rebuild`",
+                     format, INDEX_FORMAT);
+}
+
 static enum result
 check_meta(struct index *ix, MDB_txn *txn, const uint8_t uuid[16], struct fault *f)
 {
@@ -142,7 +161,9 @@ check_meta(struct index *ix, MDB_txn *txn, const uint8_t uuid[16], struct fault 
     pack_u32(&format, INDEX_ENVIRONMENTS);
     buf_put(&format, span_of(&order, sizeof order));
     pack_u8(&format, ix->codec->id);
-    enum result r = agree(ix, txn, "format", buf_span(&format), f);
+    enum result r = refuse_newer(ix, txn, f);
+    if (r == R_OK)
+        r = agree(ix, txn, "format", buf_span(&format), f);
     if (r == R_OK)
         r = agree(ix, txn, "uuid", span_of(uuid, 16), f);
     buf_done(&format);

@@ -3,7 +3,6 @@
 #include "base/hash.h"
 #include "base/limits.h"
 
-enum { LAYOUT_VERSION = 1 };
 static const uint32_t MAGIC_SEGMENT = 0x50485347u;  // "PHSG"
 static const uint32_t MAGIC_RECORD = 0xa5504852u;   // "\xa5PHR": not UTF-8, rare in text
 static const uint32_t MAGIC_BODY = 0x50484244u;     // "PHBD"
@@ -307,6 +306,21 @@ table_header_get(struct span in, struct table_header *h_out)
     h_out->offsets_sum = get64(&c);
     h_out->externals_sum = get64(&c);
     return R_OK;
+}
+
+enum result
+layout_header_fault(struct span in, const char *kind, const char *name, struct fault *f)
+{
+    struct fields c = {0};
+    bool whole = header_check(&c, in, LAYOUT_SEGMENT, MAGIC_SEGMENT, 0) == R_OK ||
+                 header_check(&c, in, LAYOUT_BODY, MAGIC_BODY, 0) == R_OK;
+    uint16_t version = whole ? get16(&c) : 0;
+    if (version > LAYOUT_VERSION)
+        return fault_set(
+            f, FAULT_UNAVAILABLE,
+            "%s %s has format %u, this program knows up to %d: use a newer one", kind, name,
+            version, LAYOUT_VERSION);
+    return fault_set(f, FAULT_CORRUPTION, "the header of %s %s is damaged", kind, name);
 }
 
 size_t

@@ -16,6 +16,8 @@ enum {
     LAYOUT_SUM = 8,  // checksum after each frame
 };
 
+enum { LAYOUT_VERSION = 1 };  // of segments, body files and offset tables
+
 struct segment_header {
     uint8_t uuid[16];  // of the store
     uint32_t number, rewrites;
@@ -71,6 +73,11 @@ void body_header_put(char *out, const struct body_header *h);
 enum result body_header_get(struct span in, struct body_header *h_out) MUST_CHECK;
 void table_header_put(char *out, const struct table_header *h);
 enum result table_header_get(struct span in, struct table_header *h_out) MUST_CHECK;
+
+// Says why the header of a segment or body file could not be used: FAULT_CORRUPTION when damaged, FAULT_UNAVAILABLE
+// when it is of a newer version, so that nobody repairs it.
+enum result layout_header_fault(struct span in, const char *kind, const char *name,
+                                struct fault *f);
 
 static inline uint64_t
 record_size(const struct record_header *h)

@@ -114,7 +114,12 @@ stream_read(struct restore *r)
     struct span data;
     if (source_get(r, magic, sizeof magic) != R_OK)
         return R_FAIL;
-    if (!span_eq(span_of(magic, sizeof magic), SPAN(BACKUP_MAGIC)))
+    struct span s = span_of(magic, sizeof magic), want = SPAN(BACKUP_MAGIC);
+    if (!span_eq(s, want) && span_starts(s, span_slice(want, 0, want.n - 1)))
+        return fault_set(
+            r->f, FAULT_CORRUPTION,
+            "restore: the store's part has a newer format: use a newer program");
+    if (!span_eq(s, want))
         return fault_set(r->f, FAULT_CORRUPTION,
                          "restore: this is no backup of this program");
     for (;;) {

@@ -37,7 +37,7 @@ enum result
 segment_open(struct segments *s, uint32_t number, int flags, struct handle **h_out,
              struct fault *f)
 {
-    char name[SEGMENT_NAME], text[LAYOUT_SEGMENT];
+    char name[SEGMENT_NAME], text[LAYOUT_SEGMENT] = {0};
     segment_name(name, number, "seg");
     int fd = openat(s->v->journal_fd, name, flags | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT)
@@ -51,8 +51,7 @@ segment_open(struct segments *s, uint32_t number, int flags, struct handle **h_o
     if (r == R_NONE || (r == R_OK && (segment_header_get(span_of(text, sizeof text),
                                                          &h->segment) != R_OK ||
                                       h->segment.number != number)))
-        r = fault_set(f, FAULT_CORRUPTION, "journal: the header of segment %s is damaged",
-                      name);
+        r = layout_header_fault(span_of(text, sizeof text), "segment", name, f);
     if (r == R_OK)
         *h_out = h;
     else
