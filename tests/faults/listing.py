@@ -34,21 +34,28 @@ class Listing:
 class Lister:
     """One process that lists one store after another."""
 
-    def __init__(self, segment_size=0):
-        self.process = subprocess.Popen([eventlog.release("src/store/store_list"), str(segment_size)],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    def __init__(self, segment_size=0, program=None, everything=False):
+        self.process = subprocess.Popen([program or eventlog.release("src/store/store_list"), str(segment_size),
+                                         *(["all"] if everything else [])], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
-    def list(self, path):
+    def lines(self, path):
+        """All lines about one store, as store_list.c says them."""
         self.process.stdin.write(f"{path}\n".encode())
         self.process.stdin.flush()
-        found = Listing()
+        said = []
         while True:
             line = self.process.stdout.readline().decode(errors="replace")
             if not line:
-                raise AssertionError(f"store_list ended with {self.process.wait()} after {found.reports}")
+                raise AssertionError(f"store_list ended with {self.process.wait()} after {said[-20:]}")
             if line == "end\n":
-                return found
-            self.take(found, line.rstrip("\n"))
+                return said
+            said.append(line.rstrip("\n"))
+
+    def list(self, path):
+        found = Listing()
+        for line in self.lines(path):
+            self.take(found, line)
+        return found
 
     def take(self, found, line):
         word, _, rest = line.partition(" ")
