@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from lib import client, server as posthorn
+from lib import client, peers, server as posthorn
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 ROWS = re.findall(r'^(?:LOCAL|OFFLINE|STORE|CARRY|SERVER)\(\s*"([^"]+)"', (ROOT / "src/ctl/verbs.def").read_text(), re.M)
@@ -271,6 +271,30 @@ def test_served(server):
     assert objects(dressed[1]) == [{"type": "kicked", "sessions": 1}]
     assert run("kick", "alice", *at)[1] == b"0 sessions ended\n"
     imap.wire.close()
+
+
+def test_reload(server):
+    """What changed, what needs a restart and why one is refused: the same facts in both forms."""
+    def change(plaintext):
+        peers.make_certificate(server.dir)
+        server.settings.update(plaintext_auth=plaintext, mail_threads=3, log_level="info")
+        server.write_config()
+
+    call = ("reload", "--data", server.data)
+    change(False)
+    plain = run(*call)
+    change(True)
+    dressed = run(*call, "--json")
+    assert plain[0] == dressed[0] == 0 and plain[2] == dressed[2] == b""
+    assert objects(dressed[1]) == [{"type": "reloaded", "changed": "plaintext_auth", "certificates": True},
+                                   {"type": "needs_restart", "settings": "mail_threads"}]
+    compare(plain[1].replace(b"other certificates", b"certificates"), objects(dressed[1]))
+    server.config.write_text(server.config.read_text() + "nonsense = 1\n")
+    plain, dressed = run(*call), run(*call, "--json")
+    assert plain[:2] == dressed[:2] == (1, b"")
+    row = objects(dressed[2])[-1]
+    assert (row["type"], row["exit"]) == ("error", 1) and "there is no setting 'nonsense'" in row["message"]
+    compare(plain[2], objects(dressed[2]))
 
 
 def free_offset():

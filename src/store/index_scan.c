@@ -377,13 +377,17 @@ index_deleted(struct index *ix, uint64_t account, struct store_deleted *out,
         return R_FAIL;
     for (first(&s, index_key(account, INDEX_DELETED), NULL, f); s.now == R_OK;
          next(&s, f)) {
-        if (out->n++ == out->max)
+        if (out->n++ == out->max) {
             r = fault_set(f, FAULT_LIMIT, "too many deleted mailboxes");
-        else if ((*end = deleted_get(&s, out->a)) == NULL)
-            r = damaged(&s, "deleted mailbox", f);
-        if (r != R_OK)
             break;
-        end = &(*end)->next;
+        }
+        struct store_deleted_mailbox *d = deleted_get(&s, out->a);
+        if (d == NULL) {
+            r = damaged(&s, "deleted mailbox", f);
+            break;
+        }
+        *end = d;
+        end = &d->next;
     }
     index_read_end(&s.r);
     return s.now == R_FAIL ? R_FAIL : r;

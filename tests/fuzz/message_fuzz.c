@@ -5,6 +5,19 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+enum { MESSAGES = 14 };
+#define MESSAGE(name) +1
+#define END
+#define U8(type, member, most)
+#define U32(type, member)
+#define U64(type, member)
+#define I64(type, member)
+#define BOOL(type, member)
+#define TEXT(type, member)
+_Static_assert(
+#include "io/message.def"
+    == MESSAGES, "every message has a row");
+
 // Printing may be shorter than what came (a varint has spellings), but what was printed is final.
 #define ROUND_TRIP(number, type)                                                           \
     case number: {                                                                         \
@@ -39,6 +52,7 @@ one_message(unsigned type, struct span body)
         ROUND_TRIP(10, peer)
         ROUND_TRIP(11, secret)
         ROUND_TRIP(12, auth_offer)
+        ROUND_TRIP(13, ping)
     }
     buf_done(&b);
     buf_done(&again);
@@ -67,7 +81,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct span body = span_skip(span_of(data, size), 1);
-    one_message(size > 0 ? data[0] % 13 : 0, body);
+    one_message(size > 0 ? data[0] % MESSAGES : 0, body);
     one_ticket(body);
     return 0;
 }
