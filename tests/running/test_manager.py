@@ -127,15 +127,16 @@ def given_server(names, sockets, keep=()):
 
 
 def test_given_sockets(abstract):
-    imap, imaps = socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0))
+    imap, imaps, more = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
     path = abstract.folder / "given.sock"
     lmtp = socket.socket(socket.AF_UNIX)
     lmtp.bind(str(path))
     lmtp.listen()
-    server = given_server("imap:imaps:lmtp", [imap, imaps, lmtp])
+    server = given_server("lmtp:imaps:imap:imap", [lmtp, imaps, more, imap])
     server.wait_log("is ready")
     server.ports = {"imap": imap.getsockname()[1], "imaps": imaps.getsockname()[1]}
     Imap(("127.0.0.1", server.ports["imap"]), "alice", PASSWORD).close()
+    Imap(more.getsockname(), "alice", PASSWORD).close()
     Imap(("127.0.0.1", server.ports["imaps"]), "alice", PASSWORD, tls=True).close()
     session = Lmtp(str(path))
     session.deliver("alice", b"Subject: given\r\n\r\nx\r\n")
@@ -149,7 +150,7 @@ def test_given_sockets(abstract):
     server.stop()
     assert path.exists(), "a given socket belongs to the manager"
     path.unlink()
-    for s in (imap, imaps, lmtp):
+    for s in (imap, imaps, more, lmtp):
         s.close()
 
 

@@ -1,5 +1,6 @@
 """Reload: what the new configuration says holds for what comes, what runs goes on, and a wrong one changes nothing."""
 import os
+import pathlib
 import signal
 import socket
 import ssl
@@ -13,7 +14,7 @@ from lib.peers import free_ports, make_certificate
 from lib.server import PASSWORD, run_verb
 from lib.wire import Closed, Wire
 
-from .manager import Managed
+from .manager import Ear, Managed
 
 MAIL = b"From: a@example.org\r\nSubject: x\r\n\r\nhello\r\n"
 
@@ -83,6 +84,58 @@ def test_new_certificate_and_old_sessions(server):
     plain.close()
 
 
+def stand_still(pid):
+    os.kill(pid, signal.SIGSTOP)
+    end = time.monotonic() + 60
+    while pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "T":
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_every_gate():
+    """Who answers is not ours to choose, so gates are stopped until one is left."""
+    server = Managed({"gate_processes": 3, "role_timeout": "0s"})
+    server.wait_log("is ready")
+    gates = server.roles()["gate"]
+    assert len(gates) == 3
+    make_certificate(server.dir)
+    server.settings["plaintext_auth"] = False
+    server.write_config()
+    reload(server)
+    for chosen in gates:
+        os.kill(chosen, signal.SIGCONT)
+        for pid in set(gates) - {chosen}:
+            stand_still(pid)
+        assert certificate(server) == (server.dir / "cert.pem").read_text()
+        assert b"LOGINDISABLED" in capabilities(server)
+    for pid in gates:
+        os.kill(pid, signal.SIGCONT)
+    server.stop()
+
+
+@pytest.mark.parametrize("role", ["auth", "gate"])
+def test_done_means_done_everywhere(role):
+    """While one role has not taken it, neither the verb ends nor is the manager told."""
+    ear = Ear(True)
+    server = Managed({"role_timeout": "0s"}, ear=ear)
+    ear.wait("READY")
+    pid = server.roles()[role][0]
+    stand_still(pid)
+    make_certificate(server.dir)
+    said = []
+    verb = threading.Thread(target=lambda: said.append(reload(server)))
+    verb.start()
+    ear.wait("RELOADING")
+    verb.join(2)
+    assert verb.is_alive() and len(ear.times("READY")) == 1
+    os.kill(pid, signal.SIGCONT)
+    verb.join()
+    assert said == ["reloaded: other certificates\n"] and ear.wait("READY", 2)
+    assert certificate(server) == (server.dir / "cert.pem").read_text()
+    server.stop()
+    ear.close()
+
+
 def test_handshake_under_way_and_starttls(server):
     """Connections that were opened before the reload and ask for TLS after it."""
     silent = socket.create_connection(("127.0.0.1", server.ports["imaps"]))
@@ -118,7 +171,7 @@ def test_signal(server):
     ('imaps = { "127.0.0.1:1", "127.0.0.1:1" }', "is used by imaps already"),
 ])
 def test_wrong_configuration_changes_nothing(server, line, why):
-    text = server.config.read_text() + 'message_size_max = "1M"\nhostname = "other"\n' + line + "\n"
+    text = server.config.read_text() + 'hostname = "other"\nplaintext_auth = false\n' + line + "\n"
     server.config.write_text(text)
     why = why.replace("LAST", str(text.count("\n")))
     session = login(server)
@@ -129,6 +182,7 @@ def test_wrong_configuration_changes_nothing(server, line, why):
     assert capabilities(server) == before
     session.command("NOOP")
     session.close()
+    login(server).close()
     for service in ("imap", "imaps", "lmtp"):
         assert lists(server, service)
 
