@@ -22,6 +22,8 @@ OPERATIONS = {
     "move-out": (["SELECT {box}", "MOVE 1 INBOX"], "lrte"),
     "append": (["APPEND {box} () {{{size}+}}\r\n{message}"], "li"),
     "copy-in": (["SELECT INBOX", "COPY 1 {box}"], "li"),
+    "entries": (["SETMETADATA {box} (/private/comment \"x\" /shared/comment \"y\")", "GETMETADATA {box} /shared/comment"], "l"),
+    "special-use": (["SETMETADATA {box} (/private/specialuse \"\\\\Archive\")"], "lk"),
     "create": (["CREATE {box}/new"], "lk"),
     "delete": (["DELETE {box}"], "lx"),
 }

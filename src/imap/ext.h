@@ -91,7 +91,8 @@ enum imap_enable {
     ENABLE_UTF8 = 2,
     ENABLE_CONDSTORE = 4,
     ENABLE_QRESYNC = 8,
-    ENABLE_UIDONLY = 16
+    ENABLE_UIDONLY = 16,
+    ENABLE_METADATA = 32
 };
 
 struct imap_ext {
@@ -109,6 +110,8 @@ struct imap_ext {
     // untagged answers of SELECT, in the order of ext.def; may be NULL. Suspends.
     enum result (*on_select)(struct imap_command *c, const struct view_info *v,
                              struct fault *f);
+    // untagged answers about what is not the selected mailbox, where these may be; may be NULL. Suspends.
+    void (*on_sync)(struct imap_session *s, struct arena *a);
     void (*on_end)(struct imap_session *s);  // the session ends; may be NULL
 };
 

@@ -27,6 +27,7 @@ static const char *const fault_texts[FAULT_COUNT] = {
     [FAULT_UNAVAILABLE] = "Temporarily unavailable",
     [FAULT_INUSE] = "In use",
     [FAULT_EXPUNGEISSUED] = "Some messages have been expunged",
+    [FAULT_METADATATOOMANY] = "Too many entries",
     [FAULT_CORRUPTION] = "Stored data is damaged",
     [FAULT_SERVERBUG] = "Internal error",
     [FAULT_UNKNOWNCTE] = "Unknown content transfer encoding",

@@ -134,12 +134,21 @@ tell_changed(struct imap_session *s, unsigned flags, struct arena *a, size_t *ex
     return R_OK;
 }
 
+static void
+tell_elsewhere(struct imap_session *s, struct arena *a)
+{
+    for (const struct imap_ext *const *e = imap_exts; *e; e++)
+        if ((*e)->on_sync)
+            (*e)->on_sync(s, a);
+}
+
 enum result
 imap_sync(struct imap_session *s, unsigned flags, struct arena *a, struct fault *f)
 {
     size_t expunged = 0;
     enum result r = tell_changed(s, flags, a, &expunged, f);
     settle_highest(s);
+    tell_elsewhere(s, a);
     return r;
 }
 

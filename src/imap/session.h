@@ -50,6 +50,7 @@ struct imap_session {
     struct buf line;               // the answer being written; empty between commands
     struct buf idle_tag;
     struct imap_saved saved;
+    struct metadata_watch *metadata;  // ENABLE METADATA: who is told of changed entries
     struct timer timer;               // autologout, keep-alive
     uint64_t input_ms;                // when the client last said something
     uint64_t id;                      // for the log

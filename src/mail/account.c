@@ -21,6 +21,7 @@ struct mail {
     // from the options, then as mail_settings says
     _Atomic(const char *) folder_language;
     _Atomic uint64_t message_size_max;
+    _Atomic(const char *) server_comment, server_admin;
     struct home *homes;
 };
 
@@ -38,6 +39,7 @@ mail_new(const struct mail_options *o)
     must(m != NULL && o->home_count > 0);
     m->options = *o;
     mail_settings(m, o->folder_language, o->message_size_max);
+    mail_server_entries(m, o->server_comment, o->server_admin);
     m->homes = calloc(o->home_count, sizeof *m->homes);
     must(m->homes != NULL);
     for (unsigned i = 0; i < o->home_count; i++) {
@@ -53,6 +55,25 @@ mail_settings(struct mail *m, const char *folder_language, uint64_t message_size
 {
     m->folder_language = folder_language;
     m->message_size_max = message_size_max;
+}
+
+void
+mail_server_entries(struct mail *m, const char *comment, const char *admin)
+{
+    m->server_comment = comment ? comment : "";
+    m->server_admin = admin ? admin : "";
+}
+
+const char *
+mail_server_comment(const struct mail *m)
+{
+    return m->server_comment;
+}
+
+const char *
+mail_server_admin(const struct mail *m)
+{
+    return m->server_admin;
 }
 
 static void

@@ -21,6 +21,7 @@ struct mail_options {
     // "en", "de": names of the standard folders of new accounts
     const char *folder_language;
     uint64_t message_size_max;
+    const char *server_comment, *server_admin;  // of METADATA; "" or NULL: none
     // Deliberately broken builds of the fault harness only: answers before the commit.
     bool test_ack_before_commit;
 };
@@ -28,6 +29,10 @@ struct mail_options {
 struct mail *mail_new(const struct mail_options *o);
 // What may change while it works, from any thread. `folder_language` must live as long as the mail.
 void mail_settings(struct mail *m, const char *folder_language, uint64_t message_size_max);
+// The same, with the same life; "" or NULL: none.
+void mail_server_entries(struct mail *m, const char *comment, const char *admin);
+const char *mail_server_comment(const struct mail *m);
+const char *mail_server_admin(const struct mail *m);
 void mail_free(struct mail **m);  // all accounts closed, loops stopped
 struct store *mail_store(struct mail *m);
 uint64_t mail_size_max(const struct mail *m);

@@ -12,8 +12,35 @@ poke_run(void *arg)
     atomic_store(&p->posted, false);
     if (p->fn)
         p->fn(p->arg);
+    poke_unref(p);
+}
+
+struct poke *
+poke_new(view_poke_fn *fn, void *arg)
+{
+    struct poke *p = calloc(1, sizeof *p);
+    must(p != NULL);
+    atomic_store(&p->refs, 1);
+    p->loop = loop_self();
+    p->fn = fn;
+    p->arg = arg;
+    return p;
+}
+
+void
+poke_unref(struct poke *p)
+{
     if (atomic_fetch_sub(&p->refs, 1) == 1)
         free(p);
+}
+
+void
+poke_post(struct poke *p)
+{
+    if (atomic_exchange(&p->posted, true))
+        return;
+    atomic_fetch_add(&p->refs, 1);
+    loop_post(p->loop, poke_run, p);
 }
 
 void
@@ -21,10 +48,7 @@ mailbox_poke(struct mailbox *m)
 {
     for (struct view *v = m->views; v; v = v->next) {
         atomic_store(&v->pending, true);
-        if (atomic_exchange(&v->poke->posted, true))
-            continue;
-        atomic_fetch_add(&v->poke->refs, 1);
-        loop_post(v->poke->loop, poke_run, v->poke);
+        poke_post(v->poke);
     }
 }
 
@@ -184,6 +208,7 @@ mailbox_of_record(struct account *a, enum record_type type, struct span meta)
     case RECORD_ADDED:
     case RECORD_COPIED:
     case RECORD_FLAGS:
+    case RECORD_META:
     case RECORD_EXPUNGED:
     case RECORD_MOVED:
         return mailbox_of(a, unpack_var(&u));

@@ -76,6 +76,12 @@ special_use_from(struct span attribute)
     return USE_NONE;
 }
 
+bool
+special_use_offered(enum special_use use)
+{
+    return use != USE_ALL && use != USE_FLAGGED && use != USE_IMPORTANT;
+}
+
 struct span
 tree_folder_name(struct span language, enum special_use use)
 {

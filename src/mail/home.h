@@ -84,7 +84,7 @@ struct account {
     struct home *home;
     struct state *state;
     unsigned refs;
-    bool opening, dead;
+    bool opening;
     bool looked_up;          // names or threads, since the home's timer came by
     struct opener *openers;  // tasks that wait for the load
     struct timer idle;
@@ -99,6 +99,7 @@ struct account {
     struct thread_entry *threads, *next_threads;
     bool threads_loaded;
     struct name_entry *names, *names_by_id;  // of all mailboxes, once one was looked up
+    struct metadata_log *metadata;           // while a session watches entries
 };
 
 // R_NONE: not in this batch, call again in the next one (only when the batch is not empty).
@@ -181,6 +182,11 @@ struct poke {
     view_poke_fn *fn;  // NULL once the view is closed (session's thread)
     void *arg;
 };
+
+struct poke *poke_new(view_poke_fn *fn, void *arg);
+void
+poke_post(struct poke *p);  // the function runs in its loop, once for any number of these
+void poke_unref(struct poke *p);
 
 struct uid_range {
     uint32_t first, last;

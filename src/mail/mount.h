@@ -21,6 +21,8 @@ struct mail_user {
 
 // Which tree the name belongs to, and the name inside it.
 struct mount *mount_find(struct mail_user *u, struct span name, struct span *inside_out);
+// The reverse.
+struct span mount_name(struct arena *a, const struct mount *m, struct span inside);
 // The rights half of mail_access, for names that do not exist yet (CREATE, RENAME).
 enum result access_check(const struct mount *m, uint32_t need, struct fault *f) MUST_CHECK;
 

@@ -15,18 +15,6 @@ struct list_call {
     size_t n;
 };
 
-static struct span
-prefixed(struct arena *a, struct span prefix, struct span name)
-{
-    if (!prefix.p)
-        return name;
-    char *p = arena_alloc(a, prefix.n + 1 + name.n);
-    memcpy(p, prefix.p, prefix.n);
-    p[prefix.n] = '/';
-    memcpy(p + prefix.n + 1, name.p, name.n);
-    return span_of(p, prefix.n + 1 + name.n);
-}
-
 static void
 entry_fill(struct tree_entry *e, const struct mount *mount, const struct mailbox_state *s)
 {
@@ -50,7 +38,7 @@ list_run(void *arg)
         struct tree_entry *e = &c->entries[c->n++];
         struct span name = name_full(c->arena, s, s->mailboxes[i]);
         entry_fill(e, c->mount, s->mailboxes[i]);
-        e->name = prefixed(c->arena, c->mount->prefix, name);
+        e->name = mount_name(c->arena, c->mount, name);
     }
 }
 

@@ -52,5 +52,7 @@ enum special_use tree_guess_use(struct span foreign_name);
 // IMAP attribute of a special use ("\\Sent"); "" for USE_NONE. And back; USE_NONE when unknown.
 const char *special_use_text(enum special_use use);
 enum special_use special_use_from(struct span attribute);
+// May a mailbox be given it? The others would need messages of their own.
+bool special_use_offered(enum special_use use);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "mail/metadata_log.h"
 #include "mail/mount.h"
 #include "mail/name.h"
 #include "mail/rows.h"
@@ -232,7 +233,10 @@ rename_inbox_change(struct account *a, struct store_batch *b, void *arg, struct 
         return R_FAIL;
     if (tree_room_for(a, c->target, f) != R_OK)
         return R_FAIL;
-    return rows_move_all(a, b, m, tree_put_levels(a, b, c->target, USE_NONE), f);
+    uint64_t target = tree_put_levels(a, b, c->target, USE_NONE);
+    if (metadata_put_copies(a, b, inbox->id, target, f) != R_OK)
+        return R_FAIL;
+    return rows_move_all(a, b, m, target, f);
 }
 
 static enum result

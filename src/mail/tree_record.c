@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "mail/name.h"
+#include "mail/tree.h"
 
 #define PUT(b, TYPE, put, r)                                                               \
     do {                                                                                   \
@@ -94,7 +95,7 @@ tree_use_free(struct state *s, enum special_use use, struct fault *f)
 {
     if (use == USE_NONE)
         return R_OK;
-    if (use == USE_ALL || use == USE_FLAGGED || use == USE_IMPORTANT)
+    if (!special_use_offered(use))
         return fault_set(f, FAULT_USEATTR, "special use is not offered");
     for (uint32_t i = 0; i < s->mailbox_count; i++)
         if (s->mailboxes[i]->special_use == use)

@@ -123,6 +123,18 @@ mount_find(struct mail_user *u, struct span name, struct span *inside_out)
     return &u->own;
 }
 
+struct span
+mount_name(struct arena *a, const struct mount *m, struct span inside)
+{
+    if (!m->prefix.p)
+        return inside;
+    char *p = arena_alloc(a, m->prefix.n + 1 + inside.n);
+    memcpy(p, m->prefix.p, m->prefix.n);
+    p[m->prefix.n] = '/';
+    memcpy(p + m->prefix.n + 1, inside.p, inside.n);
+    return span_of(p, m->prefix.n + 1 + inside.n);
+}
+
 struct find_call {
     struct mount *mount;
     struct span name;

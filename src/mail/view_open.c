@@ -195,18 +195,6 @@ open_run(void *arg)
     c->result = open_view(c);
 }
 
-static struct poke *
-poke_new(view_poke_fn *fn, void *arg)
-{
-    struct poke *p = calloc(1, sizeof *p);
-    must(p != NULL);
-    atomic_store(&p->refs, 1);
-    p->loop = loop_self();
-    p->fn = fn;
-    p->arg = arg;
-    return p;
-}
-
 enum result
 view_open(const struct mailbox_ref *ref, bool read_only, view_poke_fn *poke, void *arg,
           struct view **v_out, struct fault *f)
@@ -248,8 +236,7 @@ close_run(void *arg)
     if (!m->views && m->state)
         state_sets_drop(m->state);
     mailbox_release(a, m);
-    if (atomic_fetch_sub(&v->poke->refs, 1) == 1)
-        free(v->poke);
+    poke_unref(v->poke);
     free(v->recents);
     free(v->ghosts.rows);
     free(v->ghosts.seqs);

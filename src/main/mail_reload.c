@@ -41,6 +41,7 @@ mail_reload_settings(struct mail_role *r, const struct config *c)
     budget_limits(c->memory_soft, c->memory_hard);
     mail_settings(r->mail, c->folder_language, c->message_size_max);
     mail_imap_settings(c);
+    mail_server_entries(r->mail, c->server_comment, c->server_admin);
     store_retention(r->store, o.retention_s);
     r->host.config = c;
     for (unsigned i = 0; i < r->home_count; i++) {

@@ -257,6 +257,8 @@ open_mail(struct mail_role *r)
         .home_count = r->home_count,
         .folder_language = c->folder_language,
         .message_size_max = c->message_size_max,
+        .server_comment = c->server_comment,
+        .server_admin = c->server_admin,
         .test_ack_before_commit = TEST_ACK_BEFORE_COMMIT,
     };
     r->mail = mail_new(&m);

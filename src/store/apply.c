@@ -259,6 +259,11 @@ apply_meta(const struct target *a, struct span meta, struct fault *f)
         return found;
     if (a->rows->meta_put(a->t, &r, f) != R_OK)
         return R_FAIL;
+    if (r.mailbox != 0 && m.counts.modseq < r.modseq) {
+        m.counts.modseq = r.modseq;
+        if (a->rows->mailbox_put(a->t, &m, f) != R_OK)
+            return R_FAIL;
+    }
     return raise_modseq(a, r.modseq, f);
 }
 

@@ -110,7 +110,7 @@ struct record_private {
 };
 
 // META: a named value of the account (mailbox 0) or of a mailbox: ACL, METADATA, settings, Sieve scripts.
-// An empty value deletes.
+// An empty value deletes. A mailbox's HIGHESTMODSEQ rises to modseq (RFC 7162 section 3.2).
 struct record_meta {
     uint64_t mailbox, modseq;
     struct span key, value;

@@ -348,6 +348,17 @@ state_meta_find(struct state *s, uint64_t mailbox, struct span key, struct span 
     return R_OK;
 }
 
+void
+state_meta_each(const struct state *s, state_meta_fn *fn, void *arg)
+{
+    const struct value_entry *v;
+    for (v = s->inside->values; v; v = v->hh.next) {
+        struct unpack u = unpack_of(buf_span(&v->key));
+        uint64_t mailbox = unpack_u64(&u);
+        fn(mailbox, u.rest, buf_span(&v->value), arg);
+    }
+}
+
 // ---- records ----
 
 enum result

@@ -81,5 +81,8 @@ bool state_subscribed(const struct state *s, struct span name);
 // R_NONE when there is no such value. Borrowed until the next apply.
 enum result state_meta_find(struct state *s, uint64_t mailbox, struct span key,
                             struct span *value_out) MUST_CHECK;
+// Calls fn for every value of the account and of its mailboxes, in no order.
+typedef void state_meta_fn(uint64_t mailbox, struct span key, struct span value, void *arg);
+void state_meta_each(const struct state *s, state_meta_fn *fn, void *arg);
 
 #endif

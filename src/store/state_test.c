@@ -265,6 +265,50 @@ test_mailbox_gone(void **unused)
     buf_done(&meta);
 }
 
+static void
+count_value(uint64_t mailbox, struct span key, struct span value, void *arg)
+{
+    int *n = arg;
+    n[0] += mailbox == 1 && span_eq(key, SPAN("/a")) && span_eq(value, SPAN("x"));
+    n[1] += mailbox == 0 && span_eq(key, SPAN("/b")) && span_eq(value, SPAN("y"));
+    n[2]++;
+}
+
+static void
+put_value(struct state *s, uint64_t seq, const struct record_meta *r)
+{
+    struct buf meta;
+    struct fault f;
+    buf_init(&meta, 256);
+    record_meta_put(&meta, r);
+    assert_int_equal(
+        state_apply(s, RECORD_META, buf_span(&meta), (struct record_place){seq, 0}, &f),
+        R_OK);
+    buf_done(&meta);
+}
+
+// A value of a mailbox raises its HIGHESTMODSEQ, one of the account does not; the removal of none does, too.
+static void
+test_values(void **unused)
+{
+    (void)unused;
+    int n[3] = {0};
+    struct state *s = state_new_keeping(1);
+    add_rows(s, 3, 1);
+    const struct mailbox_state *m = state_mailbox(s, 1);
+    uint64_t before = m->counts.modseq;
+    put_value(s, 10, &(struct record_meta){0, 40, SPAN("/b"), SPAN("y")});
+    assert_true(m->counts.modseq == before);
+    put_value(s, 11, &(struct record_meta){1, 50, SPAN("/a"), SPAN("x")});
+    assert_true(m->counts.modseq == 50);
+    put_value(s, 12, &(struct record_meta){1, 60, SPAN("/none"), SPAN_NONE});
+    assert_true(m->counts.modseq == 60);
+    put_value(s, 13, &(struct record_meta){9, 70, SPAN("/a"), SPAN("x")});
+    state_meta_each(s, count_value, n);
+    assert_true(n[0] == 1 && n[1] == 1 && n[2] == 2);
+    state_free(&s);
+}
+
 int
 main(void)
 {
@@ -272,7 +316,7 @@ main(void)
         cmocka_unit_test(test_replay),        cmocka_unit_test(test_expunge_sweep),
         cmocka_unit_test(test_contradiction), cmocka_unit_test(test_restored),
         cmocka_unit_test(test_keyword_sets),  cmocka_unit_test(test_mailbox_gone),
-        cmocka_unit_test(test_older_edit),
+        cmocka_unit_test(test_older_edit),    cmocka_unit_test(test_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

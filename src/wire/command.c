@@ -6,7 +6,7 @@
 static const struct {
     const char *verb;
     uint32_t words;  // up to and with the mailbox name
-} streamed[] = {{"APPEND ", 3}, {"REPLACE ", 4}, {"UID REPLACE ", 5}};
+} streamed[] = {{"APPEND ", 3}, {"REPLACE ", 4}, {"UID REPLACE ", 5}, {"SETMETADATA ", 3}};
 
 void
 command_reader_init(struct command_reader *r, size_t line_max, size_t command_max)

@@ -49,7 +49,7 @@ void command_reader_init(struct command_reader *r, size_t line_max, size_t comma
 // `input` begins with the command's first octet and holds at least what it held last time. A bare LF ends a line
 // too. After WHOLE and REFUSED the caller drops size_out octets and inits again. After STREAM it drops them, takes
 // the literal's octets and calls command_reader_rest; the next input begins right after the literal. Literals are
-// streamed for APPEND and REPLACE, from the argument after the mailbox name on.
+// streamed for APPEND, REPLACE and SETMETADATA, from the argument after the mailbox name on.
 enum command_state command_reader_feed(struct command_reader *r, struct span input,
                                        size_t *size_out);
 void command_reader_rest(struct command_reader *r);

@@ -1,5 +1,5 @@
-"""The responses of IMAP as RFC 9051 section 9 (with RFC 3501's) writes them and as extensions add to them (RFC 7162, 8474,
-8514, 9394, 9586, 10022), read strictly and independently of the server: `check(response)` raises Wrong where an octet does
+"""The responses of IMAP as RFC 9051 section 9 (with RFC 3501's) writes them and as extensions add to them (RFC 5464, 7162,
+8474, 8514, 9394, 9586, 10022), read strictly and independently of the server: `check(response)` raises Wrong where an octet does
 not fit. A new extension's responses are added here."""
 import re
 
@@ -303,6 +303,28 @@ class Reader:
         self.take(b"(EARLIER) ")
         self.sequence()
 
+    def entry(self):
+        start = self.at
+        self.astring()
+        if not self.data[start:self.at].lower().lstrip(b'"').startswith((b"/shared", b"/private")):
+            self.fail("an entry name")
+
+    def metadata(self):
+        self.astring()
+        self.need(b" ")
+        if not self.take(b"("):  # RFC 5464 section 4.4.2: names only
+            self.entry()
+            while self.take(b" "):
+                self.entry()
+            return
+        while True:
+            self.entry()
+            self.need(b" ")
+            self.nstring(binary=True)
+            if self.take(b")"):
+                return
+            self.need(b" ")
+
     def esearch(self):
         if self.take(b" ("):
             self.need(b"TAG ")
@@ -383,6 +405,11 @@ class Reader:
                 rule()
         elif word == b"BADCHARSET" and self.take(b" "):
             self.listed(self.astring, empty=False)
+        elif word == b"METADATA":  # RFC 5464 section 5
+            if not self.take(b" TOOMANY") and not self.take(b" NOPRIVATE"):
+                if not self.take(b" LONGENTRIES "):
+                    self.need(b" MAXSIZE ")
+                self.number()
         elif word not in PLAIN_CODES:
             self.fail("a known code")
 
@@ -408,7 +435,7 @@ class Reader:
         rules = {b"FLAGS ": lambda: self.listed(self.flag), b"LIST ": self.mailbox, b"LSUB ": self.mailbox,
                  b"STATUS ": self.status, b"SEARCH": self.search, b"ESEARCH": self.esearch, b"CAPABILITY": self.words,
                  b"ENABLED": self.words, b"NAMESPACE ": self.namespace, b"ID ": self.identity,
-                 b"VANISHED ": self.vanished, b"UIDBATCHES ": self.batches}
+                 b"VANISHED ": self.vanished, b"METADATA ": self.metadata, b"UIDBATCHES ": self.batches}
         for name, rule in rules.items():
             if self.take(name):
                 rule()

@@ -2,11 +2,12 @@
 import re
 
 NAME = r'("(?:[^"\\]|\\.)*"|[^\s()]+)'
-ONE = re.compile(r"^(select|examine|create|delete|status|append|subscribe|unsubscribe) " + NAME, re.I)
+ONE = re.compile(r"^(select|examine|create|delete|status|append|subscribe|unsubscribe|setmetadata"
+                 r"|getmetadata(?: \([^)]*\))?) " + NAME, re.I)
 TWO = re.compile(r"^(rename) " + NAME + " " + NAME, re.I)
 COPY = re.compile(r"^((?:uid )?(?:copy|move|replace) \S+) " + NAME, re.I)
 URL = re.compile(r'((?:URL "?|BADURL )/)(?=[^/ ])')
-SEEN = re.compile(r'^(\* (?:STATUS|LIST \([^)]*\) \S+|LSUB \([^)]*\) \S+)) ' + NAME)
+SEEN = re.compile(r'^(\* (?:STATUS|METADATA|LIST \([^)]*\) \S+|LSUB \([^)]*\) \S+)) ' + NAME)
 
 
 def mapper(prefix):
@@ -38,4 +39,4 @@ def suits(script):
         return False
     text = "\n".join(step.text for step in script.steps)
     return not re.search(r"^(list|lsub|namespace|create|rename|delete|subscribe|unsubscribe|idle)\b"
-                         r"|SPECIAL|Sent|Junk|select \{|rev2", text, re.I | re.M)
+                         r"|SPECIAL|Sent|Junk|select \{|metadata (?:\([^)]*\) )?\{|rev2", text, re.I | re.M)

@@ -235,6 +235,7 @@ VARIANTS = {
 KINDS = {
     "readonly-mount": {"test_mount": "bob lr"},
     "dropbox-mount": {"test_mount": "bob li"},
+    "entries": {"server_comment": "A note for all", "server_admin": "mailto:postmaster@example.org"},
 }
 
 

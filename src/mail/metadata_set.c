@@ -1,0 +1,336 @@
+// SETMETADATA: the change, what it may hold, and the special use that is an entry too.
+#include "mail/metadata_log.h"
+
+#include "base/limits.h"
+#include "mail/mount.h"
+#include "mail/name.h"
+#include "mail/tree.h"
+#include "mail/tree_record.h"
+
+enum { VALUE_FIRST = 1 };  // the first octet of a stored value
+
+struct set_call {
+    const struct metadata_place *place;
+    struct metadata_change *change;
+    struct arena *arena;
+    struct span *keys;  // of the entries; SPAN_NONE: nothing to do
+    bool *changed;      // per entry, by the records that were put
+    bool has_use;
+    enum special_use use;
+    uint64_t robbed;
+    bool use_changed;
+    uint64_t modseq;
+    struct fault *fault;
+    enum result result;
+};
+
+// ---- what is asked for ----
+
+// RFC 6154 section 4: NIL, or attributes as LIST shows them; a mailbox has one here.
+static enum result
+use_parse(struct span value, enum special_use *use_out, struct fault *f)
+{
+    struct span text = span_trim(value);
+    *use_out = USE_NONE;
+    if (text.n == 0)
+        return R_OK;
+    enum special_use use = special_use_from(text);
+    if (use == USE_NONE || !special_use_offered(use))
+        return fault_set(f, FAULT_USEATTR, "special use cannot be given");
+    *use_out = use;
+    return R_OK;
+}
+
+// What others see of a mailbox is set by those who may change what is in it.
+static enum result
+allowed(const struct metadata_place *p, struct span name, struct fault *f)
+{
+    if (span_starts(name, SPAN("/private")))
+        return R_OK;
+    if (p->mailbox == 0)
+        return fault_set(f, FAULT_NOPERM, "the server's entries are settings");
+    if (!(p->rights & (RIGHT_WRITE | RIGHT_INSERT | RIGHT_POST)))
+        return fault_set(f, FAULT_NOPERM, "no right to set shared entries");
+    return R_OK;
+}
+
+static bool
+named_later(const struct metadata_change *change, size_t i)
+{
+    for (size_t k = i + 1; k < change->n; k++)
+        if (span_eq(change->entries[k].name, change->entries[i].name))
+            return true;
+    return false;
+}
+
+static enum result
+use_asked(struct set_call *c, struct span value, struct fault *f)
+{
+    if (!(c->place->rights & RIGHT_CREATE))
+        return fault_set(f, FAULT_NOPERM, "no right to set a special use");
+    c->has_use = true;
+    return use_parse(value, &c->use, f);
+}
+
+static enum result
+entries_check(struct set_call *c, struct fault *f)
+{
+    for (size_t i = 0; i < c->change->n; i++) {
+        const struct metadata_entry *e = &c->change->entries[i];
+        if (allowed(c->place, e->name, f) != R_OK)
+            return R_FAIL;
+        if (e->value.n > LIMIT_metadata_value)
+            return fault_set(f, FAULT_TOOBIG, "value of %zu octets", e->value.n);
+        if (named_later(c->change, i))
+            continue;
+        if (c->place->mailbox == 0 || !span_eq(e->name, SPAN("/private/specialuse")))
+            c->keys[i] = metadata_key(c->arena, c->place->user, e->name);
+        else if (use_asked(c, e->value, f) != R_OK)
+            return R_FAIL;
+    }
+    return R_OK;
+}
+
+// ---- room ----
+
+struct sums {
+    const struct metadata_place *place;
+    struct arena *arena;
+    // [1]: the user's private ones
+    size_t entries[2];  // of the mailbox
+    size_t octets[2];   // of the account
+};
+
+static size_t
+cost(struct span key, size_t value)
+{
+    return key.n + value + LIMIT_metadata_entry;
+}
+
+static void
+sum_each(uint64_t mailbox, struct span key, struct span value, void *arg)
+{
+    struct sums *s = arg;
+    if (key.p[0] != '/')
+        return;
+    struct span name = metadata_key_name(s->arena, s->place->user, key);
+    if (!name.p)
+        return;
+    bool private = span_starts(name, SPAN("/private"));
+    s->entries[private] += mailbox == s->place->mailbox;
+    s->octets[private] += cost(key, value.n);
+}
+
+static void
+sum_up(struct account *a, struct sums *s)
+{
+    s->arena = arena_new();
+    state_meta_each(a->state, sum_each, s);
+    arena_free(&s->arena);
+}
+
+static enum result
+room_check(struct set_call *c, struct account *a, struct fault *f)
+{
+    struct sums was = {.place = c->place};
+    sum_up(a, &was);
+    struct sums will = was;
+    for (size_t i = 0; i < c->change->n; i++) {
+        const struct metadata_entry *e = &c->change->entries[i];
+        bool private = span_starts(e->name, SPAN("/private"));
+        struct span old;
+        if (!c->keys[i].p)
+            continue;
+        if (state_meta_find(a->state, c->place->mailbox, c->keys[i], &old) == R_OK) {
+            will.entries[private]--;
+            will.octets[private] -= cost(c->keys[i], old.n);
+        }
+        if (e->value.p) {
+            will.entries[private]++;
+            will.octets[private] += cost(c->keys[i], e->value.n + 1);
+        }
+    }
+    for (int k = 0; k < 2; k++) {
+        if (will.entries[k] > was.entries[k] && will.entries[k] > LIMIT_metadata_entries)
+            return fault_set(f, FAULT_METADATATOOMANY, "too many entries");
+        if (will.octets[k] > was.octets[k] && will.octets[k] > LIMIT_metadata_octets)
+            return fault_set(f, FAULT_OVERQUOTA, "entries are too large together");
+    }
+    return R_OK;
+}
+
+// ---- records ----
+
+static void
+put_value(struct store_batch *b, const struct record_meta *where, struct span value)
+{
+    struct record_meta r = *where;
+    struct buf stored;
+    buf_init(&stored, LIMIT_metadata_value + 1);
+    if (value.p) {
+        buf_put_char(&stored, VALUE_FIRST);
+        buf_put(&stored, value);
+    }
+    r.value = buf_span(&stored);
+    tree_put_meta(b, &r);
+    buf_done(&stored);
+}
+
+static bool
+differs(struct account *a, uint64_t mailbox, struct span key, struct span value)
+{
+    struct span stored;
+    if (state_meta_find(a->state, mailbox, key, &stored) != R_OK)
+        return value.p != NULL;
+    return !value.p || !span_eq(span_skip(stored, 1), value);
+}
+
+static void
+put_entries(struct set_call *c, struct account *a, struct store_batch *b)
+{
+    for (size_t i = 0; i < c->change->n; i++) {
+        struct span value = c->change->entries[i].value;
+        c->changed[i] = c->keys[i].p && differs(a, c->place->mailbox, c->keys[i], value);
+        struct record_meta where = {c->place->mailbox, c->modseq, c->keys[i], SPAN_NONE};
+        if (c->changed[i])
+            put_value(b, &where, value);
+    }
+}
+
+// The removal of what is not there raises HIGHESTMODSEQ alone.
+static void
+put_use(struct set_call *c, struct store_batch *b, const struct mailbox_state *m,
+        enum special_use use)
+{
+    struct record_mailbox r = {m->id,          m->parent,    c->modseq, m->name,
+                               m->uidvalidity, (uint8_t)use, m->flags};
+    struct record_meta touch = {m->id, c->modseq, SPAN("/specialuse"), SPAN_NONE};
+    tree_put_mailbox(b, &r);
+    tree_put_meta(b, &touch);
+}
+
+static enum result
+put_uses(struct set_call *c, struct account *a, struct store_batch *b, struct fault *f)
+{
+    const struct mailbox_state *m = state_mailbox(a->state, c->place->mailbox);
+    if (!c->has_use || m->special_use == (uint8_t)c->use)
+        return R_OK;
+    if (m->flags & MAILBOX_NOSELECT)
+        return fault_set(f, FAULT_CANNOT, "a level has no special use");
+    for (uint32_t i = 0; c->use != USE_NONE && i < a->state->mailbox_count; i++) {
+        const struct mailbox_state *other = a->state->mailboxes[i];
+        if (other->special_use != (uint8_t)c->use)
+            continue;
+        c->robbed = other->id;
+        put_use(c, b, other, USE_NONE);
+    }
+    c->use_changed = true;
+    put_use(c, b, m, c->use);
+    return R_OK;
+}
+
+static enum result
+set_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
+{
+    struct set_call *c = arg;
+    if (c->place->mailbox != 0 && !state_mailbox(a->state, c->place->mailbox))
+        return fault_set(f, FAULT_NONEXISTENT, "mailbox is gone");
+    if (room_check(c, a, f) != R_OK)
+        return R_FAIL;
+    c->modseq = change_modseq(a);
+    put_entries(c, a, b);
+    return put_uses(c, a, b, f);
+}
+
+// ---- the whole ----
+
+static void
+tell(struct set_call *c, struct account *a)
+{
+    const struct metadata_watch *origin = c->change->origin;
+    struct span use = metadata_key(c->arena, c->place->user, SPAN("/private/specialuse"));
+    for (size_t i = 0; i < c->change->n; i++)
+        if (c->changed[i])
+            metadata_log_add(a, c->place->mailbox, c->keys[i], origin);
+    if (c->use_changed)
+        metadata_log_add(a, c->place->mailbox, use, origin);
+    if (c->robbed)
+        metadata_log_add(a, c->robbed, use, origin);
+}
+
+static void
+set_run(void *arg)
+{
+    struct set_call *c = arg;
+    struct account *a = c->place->account;
+    c->result = account_change(a, set_change, c, CHANGE_ALONE, NULL, c->fault);
+    if (c->result != R_OK)
+        return;
+    tell(c, a);
+    const struct mailbox_state *m = c->robbed ? state_mailbox(a->state, c->robbed) : NULL;
+    struct mount mount = {.prefix = c->place->prefix};
+    if (m)
+        c->change->robbed = mount_name(c->arena, &mount, name_full(c->arena, a->state, m));
+}
+
+enum result
+metadata_set(const struct metadata_place *p, struct metadata_change *change,
+             struct arena *a, struct fault *f)
+{
+    struct set_call c = {.place = p, .change = change, .arena = a, .fault = f};
+    change->robbed = SPAN_NONE;
+    c.keys = arena_array(a, change->n, sizeof *c.keys);
+    c.changed = arena_array(a, change->n, sizeof *c.changed);
+    if (entries_check(&c, f) != R_OK)
+        return R_FAIL;
+    account_run(p->account, set_run, &c);
+    return c.result;
+}
+
+// ---- RENAME INBOX ----
+
+struct copies {
+    struct arena *arena;
+    struct record_meta *records;
+    size_t n, room;
+    uint64_t from;
+    size_t octets, all;
+};
+
+static void
+copy_each(uint64_t mailbox, struct span key, struct span value, void *arg)
+{
+    struct copies *c = arg;
+    if (key.p[0] != '/')
+        return;
+    c->all += cost(key, value.n);
+    if (mailbox != c->from)
+        return;
+    if (c->n == c->room) {
+        size_t room = c->room ? c->room * 2 : 16;
+        struct record_meta *more = arena_array(c->arena, room, sizeof *more);
+        if (c->n)
+            memcpy(more, c->records, c->n * sizeof *more);
+        c->records = more;
+        c->room = room;
+    }
+    c->records[c->n++] = (struct record_meta){.key = key, .value = value};
+    c->octets += cost(key, value.n);
+}
+
+enum result
+metadata_put_copies(struct account *a, struct store_batch *b, uint64_t from, uint64_t to,
+                    struct fault *f)
+{
+    struct copies c = {.arena = a->batch_arena, .from = from};
+    state_meta_each(a->state, copy_each, &c);
+    if (c.n > 0 && c.all + c.octets > LIMIT_metadata_octets)
+        return fault_set(f, FAULT_OVERQUOTA, "entries are too large together");
+    uint64_t modseq = c.n > 0 ? change_modseq(a) : 0;
+    for (size_t i = 0; i < c.n; i++) {
+        c.records[i].mailbox = to;
+        c.records[i].modseq = modseq;
+        tree_put_meta(b, &c.records[i]);
+    }
+    return R_OK;
+}
