@@ -37,7 +37,8 @@ struct imap_list {
     struct span reference;
     struct list_pattern **patterns;
     unsigned pattern_count;
-    void *status;  // RETURN (STATUS): base/status.c's
+    void *status;    // RETURN (STATUS): base/status.c's
+    void *metadata;  // RETURN (METADATA): ext/list_metadata.c's
 };
 
 // "* LIST (attributes) "/" name", with OLDNAME when the client's spelling is another than the name.
