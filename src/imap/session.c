@@ -208,6 +208,8 @@ session_rest(struct imap_session *s)
     size_t held =
         s->reader.literal_end > s->reader.at ? s->reader.literal_end : s->reader.at;
     buf_done(&s->line);
+    if (s->idling)
+        conn_rest(s->conn);
     conn_input_max(s->conn, held + LIMIT_line + 2);
     set_timer(s);
 }
@@ -236,6 +238,15 @@ await_sent(struct imap_session *s)
     }
 }
 
+// RFC 8437 section 5: compression ends behind the tagged OK.
+static void
+make_ready(struct imap_session *s)
+{
+    if (conn_is_compressed(s->conn) && conn_uncompress(s->conn) != R_OK)
+        imap_bye(s, "Compression did not end behind UNAUTHENTICATE");
+    await_sent(s);
+}
+
 static void
 session_task(void *arg)
 {
@@ -251,7 +262,7 @@ session_task(void *arg)
     } while (!s->draining && !s->leaving &&
              (command_take(s) || (!s->bye && s->idling && s->poked)));
     if (s->leaving)
-        await_sent(s);
+        make_ready(s);
     s->busy = false;
     session_rest(s);
 }

@@ -1,4 +1,4 @@
-#include "io/conn_inside.h"
+#include "io/conn_zip.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -56,7 +56,7 @@ handshake_done(struct conn *c)
     c->is.handshake = false;
     conn_work_later(c);  // for what was queued meanwhile
     conn_deliver(c);
-    if (!c->is.dead && c->out_n > 0)
+    if (!c->is.dead && conn_queued(c) > 0)
         conn_flush(c);
 }
 
@@ -103,7 +103,7 @@ advance(struct conn *c, bool readable, bool writable)
         handshake(c);
     if (c->is.dead || c->is.handshake || c->is.failed)
         return;
-    if (c->out_n > 0 && (writable || (readable && c->is.write_wants_read)))
+    if (conn_queued(c) > 0 && (writable || (readable && c->is.write_wants_read)))
         conn_flush(c);
     if (conn_reading(c) && (readable || c->is.read_wants_write))
         conn_read_some(c);
@@ -124,7 +124,7 @@ on_work(struct deferred *d)
 {
     struct conn *c = (struct conn *)((char *)d - offsetof(struct conn, work));
     enter(c);
-    bool inside = c->ssl && (c->is.handshake || SSL_has_pending(c->ssl));
+    bool inside = (c->ssl && c->is.handshake) || conn_pending(c);
     advance(c, inside, !c->is.write_blocked);
     if (c->is.call_due)
         call_handler(c);
@@ -211,6 +211,8 @@ destroy(struct conn *c)
     }
     SSL_free(c->ssl);
     conn_output_drop(c);
+    if (c->zip)
+        zip_free(c);
     budget_give(BUDGET_INTAKE, c->in_charged);
     buf_done(&c->in);
     c->is.dead = true;
@@ -253,7 +255,7 @@ conn_finish(struct conn **cp)
         return;
     *cp = NULL;
     must(!c->waiting.reader && !c->waiting.writer && !c->filling);
-    if (c->is.failed || c->is.handshake || (c->is.eof && c->out_n == 0)) {
+    if (c->is.failed || c->is.handshake || (c->is.eof && conn_queued(c) == 0)) {
         destroy(c);
         return;
     }
@@ -261,7 +263,7 @@ conn_finish(struct conn **cp)
     c->is.finishing = c->is.paused = true;
     loop_at_end(&c->at_end, on_loop_end);
     timer_set(&c->timer, LIMIT_linger_ms);
-    if (c->out_n == 0)
+    if (conn_queued(c) == 0)
         conn_output_gone(c);
     conn_work_later(c);
 }
@@ -362,7 +364,7 @@ give_up(struct conn **cp, struct buf *unread_out)
 int
 conn_detach(struct conn **c, struct buf *unread_out)
 {
-    must(!(*c)->ssl);
+    must(!(*c)->ssl && !(*c)->zip);
     send_rest(*c);
     return give_up(c, unread_out);
 }
@@ -371,7 +373,7 @@ SSL *
 conn_detach_tls(struct conn **c, struct buf *unread_out)
 {
     SSL *ssl = (*c)->ssl;
-    must(ssl != NULL && !(*c)->is.handshake);
+    must(ssl != NULL && !(*c)->is.handshake && !(*c)->zip);
     send_rest(*c);
     if ((*c)->is.corked)
         stream_cork(*c, false);
@@ -421,5 +423,5 @@ conn_fd(const struct conn *c)
 size_t
 conn_memory(const struct conn *c)
 {
-    return sizeof *c + c->in.cap + c->out_memory;
+    return sizeof *c + c->in.cap + c->out_memory + (c->zip ? zip_memory(c) : 0);
 }

@@ -65,6 +65,20 @@ void conn_filled(struct conn *c, size_t n);
 // Reading is best paused then: waiting goes on in spite of it, and the handler keeps out.
 enum result conn_wait_input(struct conn *c, size_t n, uint32_t timeout_ms) MUST_CHECK;
 
+// From here on both directions are compressed (raw DEFLATE, RFC 4978); unread input is taken as compressed already. Each
+// loop turn's output is flushed. Where the peer flushed, `holds` is asked with the unread octets: while it says true what
+// follows stays packed, until conn_input_max or conn_wait_input ask for more, or conn_uncompress takes it as it is.
+typedef bool conn_holds_fn(struct span unread);
+void conn_compress(struct conn *c, conn_holds_fn *holds);
+bool conn_is_compressed(const struct conn *c);
+// gives back what memory compression can do without until there is something to say
+void conn_rest(struct conn *c);
+// Suspends until the peer's last block is whole; ends the output's stream. R_FAIL when the peer does not end its own
+// within LIMIT_linger_ms or says more.
+enum result conn_uncompress(struct conn *c) MUST_CHECK;
+// octets read and not consumed, packed ones as they are
+size_t conn_held(struct conn *c);
+
 // Gives the descriptor up (plain conns only): the queue must be empty. *unread_out gets the unread input.
 // (Ask conn_queued first: a peer that reads nothing keeps it from becoming empty.)
 int conn_detach(struct conn **c, struct buf *unread_out);

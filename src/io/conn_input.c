@@ -1,4 +1,4 @@
-#include "io/conn_inside.h"
+#include "io/conn_zip.h"
 
 #include <openssl/ssl.h>
 
@@ -24,6 +24,8 @@ conn_reading(const struct conn *c)
 {
     if (c->is.eof || c->is.handshake || c->is.finishing)
         return false;
+    if (c->zip && zip_held(c))
+        return false;
     if (c->waiting.reader)
         return conn_unread_count(c) < c->waiting.octets;
     return !c->is.paused && conn_unread_count(c) < c->in_max;
@@ -46,8 +48,8 @@ read_once(struct conn *c, size_t room, bool *more_out)
     size_t asked = room < most ? room : most;
     char *at = direct ? buf_reserve(&c->in, asked) : scratch;
     must(at != NULL);
-    ssize_t n = stream_read(c, at, asked);
-    *more_out = n > 0 && !stream_split_reads() && (c->ssl || (size_t)n == asked);
+    ssize_t n = c->zip ? zip_read(c, at, asked) : stream_read(c, at, asked);
+    *more_out = n > 0 && !stream_split_reads() && (c->ssl || c->zip || (size_t)n == asked);
     if (n > 0 && direct)
         c->in.n += (size_t)n;
     else if (n > 0)
@@ -81,13 +83,19 @@ conn_read_some(struct conn *c)
         conn_read_poke(c);
 }
 
-// What OpenSSL has read already does not make the descriptor readable again.
+bool
+conn_pending(const struct conn *c)
+{
+    return (c->ssl && SSL_has_pending(c->ssl)) || (c->zip && zip_pending(c));
+}
+
+// What OpenSSL has read already, or what is packed, does not make the descriptor readable again.
 void
 conn_read_poke(struct conn *c)
 {
     if (!conn_reading(c))
         return;
-    if (c->ssl && SSL_has_pending(c->ssl))
+    if (conn_pending(c))
         conn_work_later(c);
     if (!(c->armed & EV_READ))
         conn_arm(c);
@@ -117,6 +125,8 @@ conn_input_max(struct conn *c, size_t max)
 {
     must(max > 0 && max <= SIZE_MAX / 4);
     c->in_max = max;
+    if (c->zip)
+        zip_release(c);
     conn_read_poke(c);
 }
 
@@ -136,6 +146,14 @@ conn_unread(struct conn *c, struct span s)
     charge(c);
     c->is.call_due = true;
     conn_work_later(c);
+}
+
+void
+conn_input_add(struct conn *c, struct span s)
+{
+    buf_put(&c->in, s);
+    charge(c);
+    c->is.call_due |= s.n > 0;
 }
 
 // The descriptor stays armed until it is next readable: most pauses are over by then.
@@ -196,6 +214,8 @@ conn_wait_input(struct conn *c, size_t n, uint32_t timeout_ms)
         return R_OK;
     c->waiting.reader = task_self();
     c->waiting.octets = n;
+    if (c->zip)
+        zip_release(c);
     enum result r = wait_progress(c, n, timeout_ms);
     c->waiting.reader = NULL;
     if (c->is.call_due)

@@ -31,6 +31,8 @@ struct conn_waiting {
     size_t octets;  // that the reader wants
 };
 
+struct zip;  // io/conn_zip.h
+
 struct conn {
     struct event event;
     struct deferred work, at_end;
@@ -43,6 +45,7 @@ struct conn {
     struct buf in;
     size_t in_skip, in_max, in_charged;
     struct chunk *out_first, *out_last;
+    struct zip *zip;        // NULL: not compressed
     struct chunk *filling;  // between conn_fill and conn_filled
     size_t out_n, out_memory;
     struct conn_waiting waiting;
@@ -69,8 +72,13 @@ void conn_arm(struct conn *c);  // waits for what this conn needs now
 void conn_read_some(struct conn *c);
 void conn_read_poke(struct conn *c);  // goes on reading after something made that possible
 bool conn_reading(const struct conn *c);
+bool conn_pending(const struct conn *c);  // input that the descriptor does not tell of
+void conn_input_add(struct conn *c, struct span s);  // behind the unread input
 void conn_flush(struct conn *c);
 void conn_output_drop(struct conn *c);
+// Room at the end of the queue, best for n octets, and its use: never suspends, sends nothing.
+char *conn_output_room(struct conn *c, size_t n, size_t *room_out);
+void conn_output_add(struct conn *c, size_t n);
 void conn_deliver(struct conn *c);  // wakes the reader or calls the handler
 void conn_work_later(struct conn *c);
 void conn_error(struct conn *c, const char *why);

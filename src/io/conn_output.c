@@ -1,4 +1,4 @@
-#include "io/conn_inside.h"
+#include "io/conn_zip.h"
 
 #include <stdarg.h>
 
@@ -79,6 +79,8 @@ watch_for_stall(struct conn *c, bool progress)
 void
 conn_flush(struct conn *c)
 {
+    if (c->zip)
+        zip_sync(c);
     size_t before = c->out_n;
     ssize_t n = 1;
     while (c->out_n > 0 && n > 0) {
@@ -129,10 +131,8 @@ yield(struct conn *c)
 }
 
 static void
-queued(struct conn *c, struct chunk *k, size_t n)
+pushed(struct conn *c)
 {
-    k->end += n;
-    c->out_n += n;
     bool waiting = c->is.write_blocked || c->is.handshake;
     if (!waiting && c->out_n < PIECE)
         conn_work_later(c);
@@ -140,6 +140,14 @@ queued(struct conn *c, struct chunk *k, size_t n)
         return;
     conn_flush(c);
     yield(c);
+}
+
+static void
+queued(struct conn *c, struct chunk *k, size_t n)
+{
+    k->end += n;
+    c->out_n += n;
+    pushed(c);
 }
 
 static void
@@ -162,9 +170,43 @@ chunk_for(struct conn *c, size_t n)
     return k;
 }
 
+char *
+conn_output_room(struct conn *c, size_t n, size_t *room_out)
+{
+    struct chunk *k = chunk_for(c, n);
+    *room_out = k->cap - k->end;
+    return k->bytes + k->end;
+}
+
+void
+conn_output_add(struct conn *c, size_t n)
+{
+    c->out_last->end += n;
+    c->out_n += n;
+}
+
+// What is pressed to nothing costs time as well: others have their turn by what goes in.
+static void
+write_packed(struct conn *c, struct span s)
+{
+    while (s.n > 0 && !c->is.failed) {
+        struct span piece = span_slice(s, 0, PIECE);
+        s = span_skip(s, piece.n);
+        zip_write(c, piece);
+        pushed(c);
+        if (piece.n == PIECE && !c->is.failed)
+            yield(c);
+        may_wait(c);
+    }
+}
+
 void
 conn_write(struct conn *c, struct span s)
 {
+    if (c->zip) {
+        write_packed(c, s);
+        return;
+    }
     while (s.n > 0 && !c->is.failed) {
         struct chunk *k = chunk_for(c, s.n);
         struct span piece = span_slice(s, 0, k->cap - k->end);
@@ -207,7 +249,7 @@ conn_printf(struct conn *c, const char *fmt, ...)
 size_t
 conn_queued(const struct conn *c)
 {
-    return c->out_n;
+    return c->out_n + (c->zip && zip_dirty(c));
 }
 
 // The room stands apart from the queue until it is filled, since the caller may suspend meanwhile.
@@ -228,6 +270,11 @@ conn_filled(struct conn *c, size_t n)
     if (c->is.call_due)
         conn_work_later(c);
     if (n == 0 || c->is.failed) {
+        chunk_free(c, k);
+        return;
+    }
+    if (c->zip) {
+        write_packed(c, span_of(k->bytes, n));
         chunk_free(c, k);
         return;
     }

@@ -14,7 +14,7 @@ COLUMN = re.compile(r"\s{2,}(?=[A-Z]\d?(?:>>|>\||>|<\?|<!|<=|<) )")
 TAGGED = re.compile(r"^(ok|no|bad|done)\b ?(.*)$")
 LITERAL = re.compile(r'(~?)\{(?:"((?:[^"\\]|\\.)*)"|([A-Za-z][\w.-]*))(\+?)\}')
 WORDS = ("message", "mailbox", "needs", "preauth", "on", "actor", "wait", "close", "starttls",
-         "server", "timeout", "let")
+         "server", "timeout", "let", "compress", "uncompress")
 
 
 class Failure(AssertionError):
@@ -463,6 +463,10 @@ class Run:
             self.actors.pop(step.text).wire.close()
         elif step.word == "starttls":
             self.start_tls(step)
+        elif step.word == "compress":
+            self.get(step.text).wire.compress()
+        elif step.word == "uncompress":
+            self.get(step.text).wire.uncompress()
         elif step.word == "let":
             name, _, value = step.text.partition(" ")
             self.variables[name] = self.expand(value)

@@ -3,6 +3,7 @@ import re
 import socket
 import ssl
 import time
+import zlib
 
 LITERAL = re.compile(rb"~?\{(\d+)\}\r\n$")
 
@@ -26,6 +27,8 @@ class Wire:
     def __init__(self, address, tls=False, timeout=10.0):
         self.timeout = timeout
         self.buffer = b""
+        self.packer = self.unpacker = None
+        self.last_packed = False
         self.host = address[0] if isinstance(address, tuple) else "localhost"
         if isinstance(address, tuple):
             self.sock = socket.create_connection(address, timeout=timeout)
@@ -40,8 +43,31 @@ class Wire:
     def start_tls(self):
         self.sock = client_tls().wrap_socket(self.sock, server_hostname="localhost")
 
+    def compress(self):
+        """From here on both directions are compressed (RFC 4978)."""
+        self.packer, self.unpacker = zlib.compressobj(wbits=-15), zlib.decompressobj(-15)
+        early, self.buffer = self.buffer, b""
+        self.received(early)
+
+    def uncompress(self):
+        """The next octets sent are the last compressed ones. The server ends its stream by itself."""
+        self.last_packed = True
+
+    def received(self, data):
+        if self.unpacker:
+            self.buffer += self.unpacker.decompress(data)
+            if self.unpacker.eof:
+                data, self.unpacker = self.unpacker.unused_data, None
+                self.buffer += data
+        else:
+            self.buffer += data
+
     def send(self, data):
         self.sock.settimeout(self.timeout)
+        if self.packer:
+            data = self.packer.compress(data) + self.packer.flush(zlib.Z_FINISH if self.last_packed else zlib.Z_SYNC_FLUSH)
+            if self.last_packed:
+                self.packer, self.last_packed = None, False
         try:
             self.sock.sendall(data)
         except (BrokenPipeError, ConnectionResetError) as error:
@@ -60,7 +86,7 @@ class Wire:
             raise Closed(str(error)) from error
         if not data:
             raise Closed("end of input")
-        self.buffer += data
+        self.received(data)
 
     def take(self, count, deadline):
         """So many octets; a large literal is not copied for each piece of it that comes."""

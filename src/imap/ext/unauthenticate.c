@@ -16,7 +16,7 @@ run_unauthenticate(struct imap_command *c, struct fault *f)
 {
     struct imap_session *s = c->session;
     conn_read_pause(s->conn);  // what comes now is for the gate
-    if (conn_input(s->conn).n > LIMIT_line_preauth) {
+    if (conn_held(s->conn) > LIMIT_line_preauth) {
         imap_bye(s, "Too much behind UNAUTHENTICATE");
         return fault_set(f, FAULT_CLOSED, "too much behind UNAUTHENTICATE");
     }
