@@ -55,6 +55,7 @@ struct imap_fetch_run {
     const struct view_message *message;
     struct message_cache cache;  // valid with FETCH_CACHE or FETCH_BODY
     struct arena *scratch;       // of the message
+    uint64_t preview_ms;         // spent on previews (RFC 8970 section 4)
     bool streamed;               // octets of this message's line have left already
     bool in_literal;             // the last of them are part of a literal that is not whole
     struct buf *flag_texts;      // keyword set -> rendered names

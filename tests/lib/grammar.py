@@ -223,7 +223,8 @@ class Reader:
                   b"BODYSTRUCTURE ": self.body, b"BODY ": self.body, b"RFC822.HEADER ": self.nstring,
                   b"RFC822.TEXT ": self.nstring, b"RFC822 ": self.nstring,
                   b"MODSEQ ": lambda: self.listed(lambda: self.number(MODSEQ_MAX), empty=False),
-                  b"EMAILID ": lambda: self.listed(self.object_id, empty=False), b"PREVIEW ": self.nstring,
+                  b"EMAILID ": lambda: self.listed(self.object_id, empty=False), b"PREVIEW ": self.preview,
+                  b"SNIPPET ": self.preview,
                   b"THREADID ": self.thread_id, b"SAVEDATE ": lambda: self.take(b"NIL") or self.rule(DATE, "a date")}
         for name, rule in simple.items():
             if self.take(name):
@@ -240,6 +241,13 @@ class Reader:
         self.section()
         self.need(b" ")
         return self.nstring(binary=True)
+
+    def preview(self):
+        if self.take(b"(FUZZY "):  # the old drafts' form
+            self.nstring()
+            self.need(b")")
+        else:
+            self.nstring()
 
     def object_id(self):
         self.rule(OBJECT_ID, "an id")
@@ -432,7 +440,7 @@ class Reader:
                 self.fail("a message")
 
     def untagged(self):
-        rules = {b"FLAGS ": lambda: self.listed(self.flag), b"LIST ": self.mailbox, b"LSUB ": self.mailbox,
+        rules = {b"FLAGS ": lambda: self.listed(self.flag), b"LIST ": self.mailbox, b"LSUB ": self.mailbox, b"XLIST ": self.mailbox,
                  b"STATUS ": self.status, b"SEARCH": self.search, b"ESEARCH": self.esearch, b"CAPABILITY": self.words,
                  b"ENABLED": self.words, b"NAMESPACE ": self.namespace, b"ID ": self.identity,
                  b"VANISHED ": self.vanished, b"METADATA ": self.metadata, b"UIDBATCHES ": self.batches}
