@@ -28,7 +28,7 @@ enum imap_list_mode {
 
 // c->own while LIST or LSUB runs.
 struct imap_list {
-    bool lsub, extended;
+    bool lsub, xlist, extended;
     bool empty_pattern, percent_last;  // of the last pattern
     uint32_t modes;                    // enum imap_list_mode
     const struct imap_word *selects[LIST_OPTIONS_MAX];

@@ -47,7 +47,23 @@ put_attributes(struct buf *b, const struct tree_entry *e, bool subscribed, bool 
     put_attribute(b, e->has_children ? "\\HasChildren" : "\\HasNoChildren");
     if (e->special_use != USE_NONE)  // always, QUIRKS.md: iPhone, Outlook 2013
         put_attribute(b, special_use_text(e->special_use));
-    buf_put_str(b, ") \"/\" ");
+    buf_put_char(b, ')');
+}
+
+// XLIST came before RFC 6154: INBOX has an attribute, and some uses had other names.
+static void
+put_xlist(struct buf *b, const struct tree_entry *e)
+{
+    b->n--;  // ')'
+    if (span_eq(e->name, SPAN("INBOX")))
+        put_attribute(b, "\\Inbox");
+    else if (e->special_use == USE_ALL)
+        put_attribute(b, "\\AllMail");
+    else if (e->special_use == USE_JUNK)
+        put_attribute(b, "\\Spam");
+    else if (e->special_use == USE_FLAGGED)
+        put_attribute(b, "\\Starred");
+    buf_put_char(b, ')');
 }
 
 void
@@ -56,6 +72,7 @@ imap_list_send(struct imap_session *s, const struct tree_entry *e, struct span s
     struct buf *b = imap_line(s);
     buf_put_str(b, "* LIST ");
     put_attributes(b, e, true, false);
+    buf_put_str(b, " \"/\" ");
     imap_put_mailbox(s, b, e->name);
     if (!span_eq(spelled, e->name)) {
         buf_put_str(b, " (\"OLDNAME\" (");
@@ -317,8 +334,11 @@ send_item(struct imap_command *c, const struct imap_list *l, const struct item *
     if ((l->modes & LIST_NEEDS_READ) && !(e.rights & RIGHT_READ) && !e.nonexistent)
         e.noselect = true;
     struct buf *b = imap_line(c->session);
-    buf_put_str(b, "* LIST ");
+    buf_printf(b, "* %s ", c->verb->name);
     put_attributes(b, &e, l->modes & (LIST_SUBSCRIBED | LIST_TELL_SUBSCRIBED), false);
+    if (l->xlist)
+        put_xlist(b, &e);
+    buf_put_str(b, " \"/\" ");
     imap_put_mailbox(c->session, b, e.name);
     if (recursive && it->below)
         put_childinfo(b, l);
@@ -332,7 +352,7 @@ send_root(struct imap_command *c, const struct imap_list *l)
 {
     struct buf *b = imap_line(c->session);
     size_t level = span_find_char(l->reference, '/');
-    buf_put_str(b, l->lsub ? "* LSUB (\\Noselect) \"/\" " : "* LIST (\\Noselect) \"/\" ");
+    buf_printf(b, "* %s (\\Noselect) \"/\" ", c->verb->name);
     imap_put_mailbox(c->session, b,
                      level < l->reference.n && level == 0 ? SPAN("/") : SPAN(""));
     imap_line_send(c->session);
@@ -354,7 +374,7 @@ list_items(struct imap_command *c, const struct imap_list *l, struct items *list
 static enum result
 run_list(struct imap_command *c, struct fault *f)
 {
-    struct imap_list l = {.lsub = false};
+    struct imap_list l = {.xlist = span_eq(span_str(c->verb->name), SPAN("XLIST"))};
     struct items list = {.n = 0};
     c->own = &l;
     if (args_parse(c, &l, f) != R_OK)
@@ -388,6 +408,7 @@ send_lsub(struct imap_command *c, const struct imap_list *l, const struct item *
     struct buf *b = imap_line(c->session);
     buf_put_str(b, "* LSUB ");
     put_attributes(b, &e, false, true);
+    buf_put_str(b, " \"/\" ");
     imap_put_mailbox(c->session, b, e.name);
     imap_line_send(c->session);
 }
@@ -422,6 +443,7 @@ is_subscribed(const struct tree_entry *e)
 
 static const struct imap_verb verbs[] = {
     {"LIST", ARGS_OWN, IMAP_ANY, 0, 0, run_list},
+    {"XLIST", ARGS_OWN, IMAP_ANY, 0, 0, run_list},
     {"LSUB", ARGS_OWN, IMAP_ANY, 0, 0, run_lsub},
     {.name = NULL},
 };
