@@ -51,7 +51,7 @@ served_run(void (*test)(struct served *s), void *arg)
         .path = "", .engine = "mem", .codec = "identity", .retention_s = 1000};
     struct store *store;
     struct fault f;
-    log_open("fuzz", 'e');
+    log_open("fuzz", 'e', LOG_TEXT);
     must(r.served.loop != NULL && store_open(&so, &store, &f) == R_OK);
     struct mail_options mo = {.store = store,
                               .homes = &r.served.loop,
