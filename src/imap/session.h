@@ -108,6 +108,7 @@ struct imap_command {
     struct command_literal stream;
     bool has_stream, stream_open;
     uint64_t stream_left;  // octets of it not yet read
+    size_t parts;          // octets between and behind its literals so far
     size_t stream_taken;   // octets that the last imap_stream_read lent
     bool untagged_only;    // no tagged answer now (IDLE)
     bool

@@ -74,9 +74,11 @@ imap_stream_rest(struct imap_command *c, struct fault *f)
     command_reader_rest(&s->reader);
     enum command_state state = read_part(s, &size);
     c->has_stream = c->stream_open = false;
-    if (state == COMMAND_FATAL) {
-        imap_bye(s, "Cannot follow this command");
-        return fault_set(f, FAULT_CLOSED, "command cut short");
+    c->parts += size;
+    if (state == COMMAND_FATAL || c->parts > LIMIT_command) {
+        imap_bye(s, state == COMMAND_FATAL ? "Cannot follow this command"
+                                           : "[TOOBIG] Command too large");
+        return fault_set(f, FAULT_CLOSED, "command cut short or without end");
     }
     struct span part = arena_dup(c->arena, span_slice(conn_input(s->conn), 0, size));
     conn_consume(s->conn, size);

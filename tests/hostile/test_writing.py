@@ -52,6 +52,18 @@ def test_many_that_fill_memory(target, session):
         assert several(session, messages).startswith(b"OK [APPENDUID")
 
 
+@pytest.mark.parametrize("mailbox", ["INBOX", "nowhere"])
+def test_without_end(target, session, mailbox):
+    """What stands between the literals is bounded too, also of a command that is refused already."""
+    part = b" (" + b"k" * 200 + b" a" * 20000 + b") {1+}\r\nx"
+    with target.unharmed(memory=24 * MIB, peak=32 * MIB):
+        session.wire.send(b"a APPEND " + mailbox.encode() + b" {1+}\r\nx" + part * 40)
+        answers = []
+        while not (answers and (answers[-1].startswith(b"* BYE [TOOBIG]") or answers[-1].startswith(b"a "))):
+            answers.append(session.wire.line(120))
+        assert answers[-1].startswith(b"* BYE [TOOBIG]"), answers
+
+
 def test_many_structures(target, session):
     """Each small, its structure large: what is kept of one is given back before the next one comes."""
     parts = b"Content-Type: multipart/mixed; boundary=x\r\n\r\n" + b"--x\r\n\r\n" * 4000
