@@ -4,7 +4,7 @@
 #include "io/conn.h"
 #include "io/task.h"
 
-enum { PIECE = 32768 };
+enum { PIECE = 32768, DRAIN_MS = 5 };
 
 struct verb_call {
     struct conn *conn;
@@ -165,11 +165,11 @@ end(struct verb_call *c)
 {
     void (*on_end)(void *arg) = c->on_end;
     void *arg = c->on_end_arg;
+    if (on_end != NULL)
+        conn_on_end(c->conn, on_end, arg);
     conn_finish(&c->conn);
     arena_free(&c->arena);
     free(c);
-    if (on_end != NULL)
-        on_end(arg);
 }
 
 static void
@@ -189,6 +189,8 @@ run(void *arg)
     struct fault f = {.kind = FAULT_SERVERBUG};
     enum result r = c->verb->run(c, &f);
     send_status(c, r, &f);
+    while (conn_queued(c->conn) > 0 && !conn_failed(c->conn))
+        task_sleep(DRAIN_MS);  // conn_finish would not wait for a slow reader
     end(c);
 }
 

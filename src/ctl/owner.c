@@ -16,6 +16,16 @@ make_directory(const struct config *c, struct fault *f)
                                                  : fault_errno(f, FAULT_DISK, c->data);
 }
 
+// A directory that root made and gave to the service user has root's group still.
+static void
+take_group(const struct config *c, struct user_ids *ids)
+{
+    struct user_ids named;
+    struct fault none;
+    if (ids->gid == 0 && user_find(c->user, &named, &none) == R_OK && named.uid == ids->uid)
+        ids->gid = named.gid;
+}
+
 enum result
 owner_become(const struct config *c, struct fault *f)
 {
@@ -31,5 +41,6 @@ owner_become(const struct config *c, struct fault *f)
     if (geteuid() != 0 || st.st_uid == 0)
         return R_OK;
     struct user_ids ids = {st.st_uid, st.st_gid};
+    take_group(c, &ids);
     return user_drop(&ids, f);
 }
