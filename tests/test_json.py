@@ -16,7 +16,7 @@ import pytest
 from lib import client, peers, server as posthorn
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-ROWS = re.findall(r'^(?:LOCAL|OFFLINE|STORE|CARRY|SERVER)\(\s*"([^"]+)"', (ROOT / "src/ctl/verbs.def").read_text(), re.M)
+ROWS = re.findall(r'^[A-Z]+\(\s*"([^"]+)"', (ROOT / "src/ctl/verbs.def").read_text(), re.M)
 PASSWD_FILE = "dora:{PLAIN}x\nbroken line\nalice:{PLAIN}secret\n"
 MESSAGE = b"From: a@example.org\r\nSubject: one\r\n\r\nbody\r\n"
 HOSTILE = "a\"b\\c ü \u2028 d"  # a mailbox name
@@ -28,11 +28,14 @@ CALLS = {
     "user add": ["erna"], "user passwd": ["alice"], "user list": [], "user delete": ["bob"], "user load": ["{passwd}"],
     "mailbox list": ["alice"], "import": ["maildir", "{maildir}", "-u", "alice", "--folder", "Got"],
     "export": ["mbox", "{new}", "-u", "alice"], "verify": [], "compact": [], "rebuild": [], "capabilities": [],
+    "mailbox undelete": ["alice", "--dry-run"],
     "config check": [], "config dump": [], "doctor": [], "help": [],
 }
 SERVED = {"who": [], "kick": ["alice"], "reload": []}  # `demo` has a test of its own
 # Members that only the JSON form has: (type, name).
-ONLY_JSON = {("mailbox", "selectable"), ("session", "lip"), ("error", "code"), ("error", "exit"), ("configuration", "file")}
+COUNTS = ("present", "moved", "over", "keywords_left_out", "new_emailids", "left_out")  # plain only when there are some
+ONLY_JSON = {*((row, name) for row in ("undeleted", "restored") for name in COUNTS), ("total", "dry_run"),
+             ("mailbox", "selectable"), ("session", "lip"), ("error", "code"), ("error", "exit"), ("configuration", "file")}
 
 
 def run(*words, stdin=b"", cwd=None):
@@ -177,6 +180,17 @@ def test_same_facts(copies, verb):
 def test_silent(copies, verb):
     plain, dressed = copies.call(verb, SILENT[verb]), copies.call(verb, SILENT[verb], "--json")
     assert plain == dressed == (0, b"", b"")
+
+
+def test_restore_of_a_folder(copies):
+    """The other form of restore, which is not silent."""
+    args = ["{backup}", "--user", "alice", "--folder", "INBOX", "--to", "Back", "--data", "{data}"]
+    plain, dressed = copies.call("restore", args), copies.call("restore", args, "--json")
+    assert plain[0] == dressed[0] == 0, (plain, dressed)
+    compare(plain[1], objects(dressed[1]))
+    assert [r["type"] for r in objects(dressed[1])] == ["restored", "total"] and plain[2] == dressed[2] == b""
+    assert objects(dressed[1])[0] == {"type": "restored", "folder": "Back", "messages": 3, "octets": 3 * len(MESSAGE), "present": 0,
+                                      "new_emailids": 0, "left_out": 0}
 
 
 def test_mailboxes(copies):

@@ -4,8 +4,10 @@
 #include "ctl/owner.h"
 #include "ctl/users.h"
 #include "ctl/verbs.h"
+#include "base/hash.h"
 #include "base/pack.h"
 #include "store/store.h"
+#include <sys/socket.h>
 
 const struct span backup_magic = SPAN("posthorn backup 1\n");
 
@@ -36,6 +38,8 @@ struct restore {
     enum backup_kind kind;
     size_t left;  // of the piece being read
     struct buf users;
+    bool part;
+    int watch;
 };
 
 static enum result
@@ -46,16 +50,25 @@ cut_short(struct restore *r, struct fault *f)
     return fault_set(f, FAULT_CORRUPTION, "the backup is cut short");
 }
 
+static bool
+is_given_up(const struct restore *r)
+{
+    char more;
+    return r->part && recv(r->watch, &more, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 static enum result
 next_piece(struct restore *r, struct fault *f)
 {
     char head[5];
+    if (is_given_up(r))
+        return fault_set(f, FAULT_CLOSED, "the command went away");
     if (fread(head, 1, sizeof head, r->file) != sizeof head)
         return cut_short(r, f);
     struct unpack u = unpack_of(span_of(head, sizeof head));
     uint8_t kind = unpack_u8(&u);
     uint32_t n = unpack_u32(&u);
-    if (kind > BACKUP_STORE || n > BACKUP_PIECE_MAX)
+    if (kind > BACKUP_USERS_SUM || n > BACKUP_PIECE_MAX)
         return fault_set(f, FAULT_CORRUPTION, "the backup is damaged");
     r->kind = kind;
     r->left = n;
@@ -74,6 +87,23 @@ read_users(struct restore *r, struct fault *f)
             return R_FAIL;
     }
     return r->users.over ? fault_set(f, FAULT_TOOBIG, "too many users") : R_OK;
+}
+
+// Older backups have no checksum there.
+static enum result
+check_users(struct restore *r, struct fault *f)
+{
+    char sum[8];
+    if (r->kind != BACKUP_USERS_SUM)
+        return R_OK;
+    if (r->left != sizeof sum)
+        return fault_set(f, FAULT_CORRUPTION, "the backup is damaged");
+    if (fread(sum, 1, sizeof sum, r->file) != sizeof sum)
+        return cut_short(r, f);
+    struct unpack u = unpack_of(span_of(sum, sizeof sum));
+    if (unpack_u64(&u) != hash64(buf_span(&r->users)))
+        return fault_set(f, FAULT_CORRUPTION, "the users' checksum in the backup is wrong");
+    return next_piece(r, f);
 }
 
 static enum result
@@ -103,8 +133,9 @@ expect_end(struct restore *r, struct fault *f)
     size_t n = 0;
     if (store_source(&more, 1, &n, r, f) != R_OK)
         return R_FAIL;
-    return n == 0 ? R_OK
-                  : fault_set(f, FAULT_CORRUPTION, "the backup has pieces behind its end");
+    if (n == 0 && r->left == 0 && fgetc(r->file) == EOF)
+        return R_OK;
+    return fault_set(f, FAULT_CORRUPTION, "the backup has octets behind its end");
 }
 
 static enum result
@@ -126,11 +157,12 @@ restore_all(struct restore *r, const struct config *c, struct fault *f)
 {
     struct store_options o;
     call_store_options(c, &o);
-    if (check_magic(r, f) != R_OK)
+    if (check_magic(r, f) != R_OK || next_piece(r, f) != R_OK || read_users(r, f) != R_OK ||
+        check_users(r, f) != R_OK)
         return R_FAIL;
-    if (next_piece(r, f) != R_OK || read_users(r, f) != R_OK)
-        return R_FAIL;
-    if (store_restore(&o, store_source, r, f) != R_OK)
+    enum result done = r->part ? store_unpack(&o, store_source, r, f)
+                               : store_restore(&o, store_source, r, f);
+    if (done != R_OK)
         return R_FAIL;
     if (expect_end(r, f) != R_OK)
         return R_FAIL;
@@ -156,36 +188,45 @@ no_server(const struct config *c, struct fault *f)
     return fault_set(f, FAULT_INUSE, "a server runs on %.100s; stop it first", c->data);
 }
 
-static enum result
-restore(const struct verb_options *o, const char *name, struct fault *f)
+enum result
+backup_unpack(FILE *file, const struct config *c, bool part, int watch, struct fault *f)
 {
-    struct restore r = {.file =
-                            span_eq(span_str(name), SPAN("-")) ? stdin : fopen(name, "re")};
-    struct config *c;
-    if (r.file == NULL)
-        return fault_errno(f, FAULT_BAD, name);
+    struct restore r = {.file = file, .part = part, .watch = watch};
     buf_init(&r.users, BACKUP_USERS_MAX);
-    enum result done = verb_config(o, &c, f);
-    if (done == R_OK) {
-        done = no_server(c, f);
-        if (done == R_OK)
-            done = owner_become(c, f);
-        if (done == R_OK)
-            done = restore_all(&r, c, f);
-        config_free(&c);
-    }
+    enum result done = restore_all(&r, c, f);
     buf_done(&r.users);
-    if (r.file != stdin)
-        fclose(r.file);
     return done;
+}
+
+static enum result
+restore_whole(FILE *file, const struct config *c, struct fault *f)
+{
+    if (no_server(c, f) != R_OK || owner_become(c, f) != R_OK)
+        return R_FAIL;
+    return backup_unpack(file, c, false, -1, f);
 }
 
 int
 verb_restore(const struct verb_options *o, const char *const *args, size_t n)
 {
     struct fault f;
+    struct config *c;
+    bool standard = span_eq(span_str(args[0]), SPAN("-"));
+    FILE *file = standard ? stdin : fopen(args[0], "re");
     (void)n;
-    return finish(restore(o, args[0], &f), &f);
+    if (file == NULL) {
+        fault_errno(&f, FAULT_BAD, args[0]);
+        return output_fault(&f, 1);
+    }
+    int code = finish(verb_config(o, &c, &f), &f);
+    if (code == 0) {
+        code = o->user != NULL ? restore_part(file, c, o)
+                               : finish(restore_whole(file, c, &f), &f);
+        config_free(&c);
+    }
+    if (!standard)
+        fclose(file);
+    return code;
 }
 
 static void

@@ -17,6 +17,19 @@ int call_run(int fd, const struct verb *v, const char *const *args, size_t n);
 int call_run_here(const struct config *c, const struct verb *v, const char *const *args,
                   size_t n);
 
+// In the server when one runs, else here.
+int call_run_on_store(const struct config *c, const struct verb *v, const char *const *args,
+                      size_t n);
+
+// For a feed whose input is another verb's output: the row's sink finds `state`, what goes wrong is told in f.
+enum result call_ask(int fd, const struct verb *v, const char *const *args, size_t n,
+                     void *state, struct fault *f) MUST_CHECK;
+// The other end of it, in a child process of its own: one octet tells that the store of c is open (CALL_READY) or
+// cannot be (CALL_REFUSED, and a status follows); then one request is served.
+enum { CALL_READY = 'R', CALL_REFUSED = 'F' };
+void call_serve_here(const struct config *c, int fd);
+void call_refuse(int fd, const struct fault *f);
+
 // Connects to data/admin.sock: R_NONE when no server listens there.
 enum result call_connect(const char *data, int *fd_out, struct fault *f) MUST_CHECK;
 // The store's options as the settings say.

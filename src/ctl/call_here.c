@@ -15,6 +15,7 @@
 struct here {
     const struct config *config;
     int fd;
+    bool announced;  // an octet goes before all else
     struct loop *loop;
     struct store *store;
     struct verb_host host;
@@ -79,22 +80,53 @@ send_failure(int fd, const struct fault *f)
     buf_done(&frame);
 }
 
+// Where nobody listens any more the first word of the verb fails.
+static void
+announce(int fd, char what)
+{
+    (void)!send(fd, &what, 1, MSG_NOSIGNAL);
+}
+
+static void
+refuse(struct here *h, const struct fault *f)
+{
+    if (h->announced)
+        announce(h->fd, CALL_REFUSED);
+    send_failure(h->fd, f);
+}
+
 static void
 run(struct here *h)
 {
     struct fault f;
     h->loop = loop_new();
     if (open_all(h, &f) != R_OK) {
-        send_failure(h->fd, &f);
+        refuse(h, &f);
         loop_free(&h->loop);
         return;
     }
+    if (h->announced)
+        announce(h->fd, CALL_READY);
     loop_post(h->loop, start, h);
     loop_run(h->loop);
     mail_free(&h->host.mail);
     store_close(&h->store);
     users_close(&h->users);
     loop_free(&h->loop);
+}
+
+void
+call_serve_here(const struct config *c, int fd)
+{
+    struct here h = {.config = c, .fd = fd, .announced = true};
+    run(&h);
+}
+
+void
+call_refuse(int fd, const struct fault *f)
+{
+    struct here h = {.fd = fd, .announced = true};
+    refuse(&h, f);
 }
 
 int
@@ -126,4 +158,25 @@ call_run_here(const struct config *c, const struct verb *v, const char *const *a
     int code = call_run(ends[0], v, args, n);
     (void)waitpid(pid, NULL, 0);  // the status came by the socket
     return code;
+}
+
+int
+call_run_on_store(const struct config *c, const struct verb *v, const char *const *args,
+                  size_t n)
+{
+    struct fault f;
+    int fd;
+    switch (call_connect(c->data, &fd, &f)) {
+    case R_OK:
+        return call_run(fd, v, args, n);
+    case R_FAIL:
+        return output_fault(&f, 1);
+    case R_NONE:
+        break;
+    }
+    if (v->where == VERB_SERVER) {
+        fault_set(&f, FAULT_UNAVAILABLE, "no server runs on %.150s", c->data);
+        return output_fault(&f, 1);
+    }
+    return call_run_here(c, v, args, n);
 }

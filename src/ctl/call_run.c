@@ -17,6 +17,7 @@ struct verb_client {
     bool over;  // the status came, or nothing more will
     int code;
     void *state;
+    struct fault *fault;  // takes what went wrong; NULL: it is printed
 };
 
 struct span
@@ -35,7 +36,11 @@ static void
 complain(struct verb_client *c, const struct fault *f)
 {
     c->over = true;
-    c->code = output_fault(f, 1);
+    c->code = 1;
+    if (c->fault != NULL)
+        *c->fault = *f;
+    else
+        c->code = output_fault(f, 1);
 }
 
 static void
@@ -198,15 +203,30 @@ converse(struct verb_client *c)
         sink(c, SPAN_NONE);
 }
 
+static int
+run(struct verb_client *c)
+{
+    buf_init(&c->in, FRAME_MAX + FRAME_HEAD + PIECE);
+    converse(c);
+    buf_done(&c->in);
+    close(c->fd);
+    return c->code;
+}
+
 int
 call_run(int fd, const struct verb *v, const char *const *args, size_t n)
 {
     struct verb_client c = {.fd = fd, .verb = v, .args = args, .arg_count = n};
-    buf_init(&c.in, FRAME_MAX + FRAME_HEAD + PIECE);
-    converse(&c);
-    buf_done(&c.in);
-    close(fd);
-    return c.code;
+    return run(&c);
+}
+
+enum result
+call_ask(int fd, const struct verb *v, const char *const *args, size_t n, void *state,
+         struct fault *f)
+{
+    struct verb_client c = {
+        .fd = fd, .verb = v, .args = args, .arg_count = n, .state = state, .fault = f};
+    return run(&c) == 0 ? R_OK : R_FAIL;
 }
 
 enum result

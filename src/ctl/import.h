@@ -1,7 +1,7 @@
 #ifndef CTL_IMPORT_H
 #define CTL_IMPORT_H
 
-// The inside of the verb `import`: parcels come in, messages are staged one after the other and committed many at a
+// The inside of the verbs `import` and `restore` (of one folder or message): parcels come in, messages are staged one after the other and committed many at a
 // time, in order. What the person should know is collected as rows and counts.
 // Owner: the verb's task; commits run in tasks of their own and only touch what is said here.
 
@@ -12,12 +12,24 @@
 #include "io/task.h"
 #include "mail/intake.h"
 
+// What restore adds: messages of a backup of this very store keep their EMAILID and THREADID.
+struct import_restore {
+    bool dry_run;
+    bool known;         // this store has a uuid
+    uint8_t store[16];  // of store_uuid
+    uint64_t id_end;    // ids below were given out by this store
+    struct emailids *ids;
+    uint64_t new_ids;                                  // messages that got a new EMAILID
+    uint64_t messages, octets, present, left, others;  // at the mailbox's begin
+};
+
 struct import_message {
     struct import_message *next;  // deferred
     struct import *import;
     struct arena *arena;
     struct parcel_message head;  // in the arena
-    struct intake *intake;       // NULL: it is there already
+    struct parcel_origin origin;
+    struct intake *intake;  // NULL: it is there already
     struct intake_params params;
     bool failed;
     struct fault fault;
@@ -30,6 +42,7 @@ struct import_counts {
 struct import {
     struct verb_call *call;
     struct mail_user *user;
+    struct import_restore *restore;  // NULL: import
     struct arena *arena;
     struct import_names names;
     bool mapped, subscriptions;  // the source has a list of subscriptions
@@ -62,6 +75,8 @@ void import_mailbox_drop(struct import *im);
 // import_message.c. Suspend; a message that fails is left out, R_FAIL is for what ends the import.
 enum result import_message_begin(struct import *im, struct span payload,
                                  struct fault *f) MUST_CHECK;
+enum result import_message_origin(struct import *im, struct span payload,
+                                  struct fault *f) MUST_CHECK;
 void import_message_octets(struct import *im, struct span octets);
 enum result import_message_end(struct import *im, struct fault *f) MUST_CHECK;
 void import_message_abort(struct import *im, struct span why);
@@ -70,6 +85,19 @@ enum result import_deferred_commit(struct import *im, struct fault *f) MUST_CHEC
 void import_message_free(struct import_message **m);
 // Until at most n commits are under way.
 void import_wait(struct import *im, unsigned n);
+
+// verbs_import.c. Suspends. Takes the parcels of the verb's feed; r NULL: of an import.
+enum result import_run(struct verb_call *c, struct span user, struct import_restore *r,
+                       struct fault *f) MUST_CHECK;
+// import_restore.c. Suspend.
+enum result import_restore_begin(struct import *im, struct fault *f) MUST_CHECK;
+void import_restore_end(struct import *im);
+// Ids and dates for a message that is to be committed.
+enum result import_restore_ids(struct import_message *m, struct fault *f) MUST_CHECK;
+void import_restore_mailbox_begin(struct import *im);
+// A row for the mailbox, and one for all.
+void import_restore_mailbox_end(struct import *im);
+void import_restore_report(struct import *im);
 
 // A row for the person; not kept when there are very many.
 void import_note(struct import *im, const char *type, const struct field *fields, size_t n);

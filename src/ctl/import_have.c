@@ -1,14 +1,13 @@
 #include "ctl/import_have.h"
 #include "mail/message.h"
 #include "mail/view.h"
-#include <openssl/evp.h>
 
-enum { HASH_SIZE = 32, BATCH = 64, PIECE = 16384 };
+enum { BATCH = 64 };
 
 struct have_row {
     struct message_row row;
     bool used, hashed;
-    unsigned char hash[HASH_SIZE];
+    unsigned char hash[MESSAGE_HASH];
 };
 
 struct size_row {
@@ -108,20 +107,7 @@ import_have_uid(struct import_have *h, uint32_t uid, int64_t date)
 static enum result
 hash_row(struct import_have *h, struct have_row *row, struct fault *f)
 {
-    char piece[PIECE];
-    enum result r = R_OK;
-    EVP_MD_CTX *sha = EVP_MD_CTX_new();
-    must(sha != NULL && EVP_DigestInit_ex(sha, EVP_sha256(), NULL) == 1);
-    for (uint64_t at = 0; r == R_OK && at < row->row.size; at += sizeof piece) {
-        uint64_t left = row->row.size - at;
-        size_t n = left < sizeof piece ? (size_t)left : sizeof piece;
-        r = message_read(h->mail, &row->row, at, n, piece, f);
-        if (r == R_OK)
-            must(EVP_DigestUpdate(sha, piece, n) == 1);
-    }
-    if (r == R_OK)
-        must(EVP_DigestFinal_ex(sha, row->hash, NULL) == 1);
-    EVP_MD_CTX_free(sha);
+    enum result r = message_hash(h->mail, &row->row, row->hash, f);
     row->hashed = r == R_OK;
     return r;
 }
@@ -153,7 +139,7 @@ import_have_octets(struct import_have *h, uint64_t size, struct span sha256,
             continue;
         if (!row->hashed && hash_row(h, row, f) != R_OK)
             return R_FAIL;
-        if (!span_eq(span_of(row->hash, HASH_SIZE), sha256))
+        if (!span_eq(span_of(row->hash, MESSAGE_HASH), sha256))
             continue;
         row->used = true;
         return R_OK;

@@ -15,7 +15,7 @@ import_map(struct import *im, struct fault *f)
     return R_OK;
 }
 
-// Makes the mailbox where it is missing, or a level that holds no messages yet.
+// Makes the mailbox where it is missing, or a level that holds no messages yet. R_NONE: it would be made.
 static enum result
 find_or_make(struct import *im, struct span name, struct tree_entry *entry, struct fault *f)
 {
@@ -27,6 +27,8 @@ find_or_make(struct import *im, struct span name, struct tree_entry *entry, stru
         return R_FAIL;
     if (!missing && !entry->noselect)
         return R_OK;
+    if (im->restore != NULL && im->restore->dry_run)
+        return R_NONE;
     if (tree_create(im->user, name, USE_NONE, &im->ref, f) != R_OK)
         return R_FAIL;
     if (!im->subscriptions && tree_subscribe(im->user, name, true, f) != R_OK)
@@ -64,11 +66,14 @@ open_mailbox(struct import *im, struct fault *f)
     struct arena *a = im->mailbox_arena;
     struct tree_entry entry;
     struct span name = import_names_target(&im->names, im->source.name, a);
-    if (mail_name_check(a, name, &name, f) != R_OK ||
-        find_or_make(im, name, &entry, f) != R_OK)
+    if (mail_name_check(a, name, &name, f) != R_OK)
+        return R_FAIL;
+    enum result r = find_or_make(im, name, &entry, f);
+    if (r == R_FAIL)
         return R_FAIL;
     im->target = name;
-    if (adopt(im, &entry, f) != R_OK || import_have_load(&im->ref, &im->have, f) != R_OK)
+    if (r == R_OK &&
+        (adopt(im, &entry, f) != R_OK || import_have_load(&im->ref, &im->have, f) != R_OK))
         return R_FAIL;
     if (!span_eq(name, im->source.name))
         import_note(im, "renamed",
@@ -86,8 +91,14 @@ import_mailbox_begin(struct import *im, const struct parcel_mailbox *m, struct f
         return R_FAIL;
     im->source = *m;
     im->source.name = arena_dup(im->mailbox_arena, m->name);
+    if (im->restore != NULL)
+        import_restore_mailbox_begin(im);
     if (open_mailbox(im, &why) == R_OK)
         return R_OK;
+    if (im->restore != NULL) {
+        im->target = SPAN_NONE;
+        return fault_set(f, why.kind, "%.150s", why.why);
+    }
     import_leave_out(im, im->source.name, span_str(why.why));
     im->target = SPAN_NONE;
     return R_OK;
@@ -111,6 +122,8 @@ import_mailbox_end(struct import *im, struct fault *f)
         r = intake_adopt(&im->ref, im->source.uidvalidity, im->source.uidnext, f);
     if (r == R_OK)
         r = import_deferred_commit(im, f);
+    if (r == R_OK && im->restore != NULL && im->target.p != NULL)
+        import_restore_mailbox_end(im);
     forget_mailbox(im);
     return r;
 }

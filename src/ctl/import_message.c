@@ -81,7 +81,7 @@ import_message_begin(struct import *im, struct span payload, struct fault *f)
     }
     take_keywords(m);
     m->params = (struct intake_params){
-        .flags = h->flags & FLAG_ALL,
+        .flags = (uint16_t)(h->flags & (im->restore ? FLAG_ALL & ~FLAG_DELETED : FLAG_ALL)),
         .keywords = h->keywords,
         .keyword_count = h->keyword_count,
         .has_internal_date = h->has_date,
@@ -89,6 +89,14 @@ import_message_begin(struct import *im, struct span payload, struct fault *f)
         .zone_min = h->zone_min,
     };
     m->intake = intake_begin(verb_host(im->call)->mail);
+    return R_OK;
+}
+
+enum result
+import_message_origin(struct import *im, struct span payload, struct fault *f)
+{
+    if (parcel_get_origin(payload, &im->message->origin) != R_OK)
+        return fault_set(f, FAULT_BAD, "a message's origin is malformed");
     return R_OK;
 }
 
@@ -178,7 +186,7 @@ is_present(struct import_message *m, struct fault *f)
 {
     struct import *im = m->import;
     enum result r = R_NONE;
-    if (import_have_count(im->have) > 0)
+    if (im->have != NULL && import_have_count(im->have) > 0)
         r = import_have_octets(im->have, intake_size(m->intake), intake_hash(m->intake), f);
     im->counts.present += r == R_OK;
     return r;
@@ -189,6 +197,14 @@ static uint32_t
 uid_behind(const struct import *im)
 {
     return im->uidnext > im->source.uidnext ? im->uidnext : im->source.uidnext;
+}
+
+static enum result
+only_count(const struct import_message *m)
+{
+    m->import->counts.messages++;
+    m->import->counts.octets += intake_size(m->intake);
+    return R_OK;
 }
 
 static enum result
@@ -204,6 +220,10 @@ place(struct import_message *m, struct fault *f)
         return R_OK;
     }
     enum result r = is_present(m, f);
+    if (r == R_NONE && im->restore != NULL && import_restore_ids(m, f) != R_OK)
+        r = R_FAIL;
+    if (r == R_NONE && im->restore != NULL && im->restore->dry_run)
+        r = only_count(m);
     if (r == R_NONE)
         start_commit(m, im->keep_uids ? uid_behind(im) : 0);
     else

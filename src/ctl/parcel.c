@@ -50,6 +50,18 @@ parcel_put_message(struct buf *b, const struct parcel_message *m)
     put_packed(b, PARCEL_MESSAGE, &p);
 }
 
+void
+parcel_put_origin(struct buf *b, const struct parcel_origin *o)
+{
+    struct buf p;
+    buf_init(&p, PARCEL_MAX);
+    pack_span(&p, span_of((const char *)o->store, sizeof o->store));
+    pack_u64(&p, o->emailid);
+    pack_u64(&p, o->threadid);
+    pack_u32(&p, o->save_date);
+    put_packed(b, PARCEL_ORIGIN, &p);
+}
+
 enum result
 parcel_get(struct span in, struct parcel *out, struct fault *f)
 {
@@ -100,5 +112,20 @@ parcel_get_message(struct span payload, struct arena *a, struct parcel_message *
     if (unpack_end(&u) != R_OK)
         return R_FAIL;
     *out = m;
+    return R_OK;
+}
+
+enum result
+parcel_get_origin(struct span payload, struct parcel_origin *out)
+{
+    struct unpack u = unpack_of(payload);
+    struct span store = unpack_span(&u);
+    struct parcel_origin o = {.emailid = unpack_u64(&u)};
+    o.threadid = unpack_u64(&u);
+    o.save_date = unpack_u32(&u);
+    if (unpack_end(&u) != R_OK || store.n != sizeof o.store)
+        return R_FAIL;
+    memcpy(o.store, store.p, sizeof o.store);
+    *out = o;
     return R_OK;
 }

@@ -20,6 +20,7 @@ enum parcel_kind {
     PARCEL_ABORT,    // it is not: why
     PARCEL_PROBLEM,  // something else had to be left out: why
     PARCEL_DONE,     // export: nothing follows
+    PARCEL_ORIGIN,   // restore: after MESSAGE
     PARCEL_KINDS,
 };
 
@@ -42,9 +43,17 @@ struct parcel_message {
     size_t keyword_count;
 };
 
+// Where a message of a backup comes from.
+struct parcel_origin {
+    uint8_t store[16];  // store_uuid
+    uint64_t emailid, threadid;
+    uint32_t save_date;
+};
+
 void parcel_put(struct buf *b, enum parcel_kind kind, struct span payload);
 void parcel_put_mailbox(struct buf *b, const struct parcel_mailbox *m);
 void parcel_put_message(struct buf *b, const struct parcel_message *m);
+void parcel_put_origin(struct buf *b, const struct parcel_origin *o);
 
 struct parcel {
     enum parcel_kind kind;
@@ -57,5 +66,6 @@ enum result parcel_get(struct span in, struct parcel *out, struct fault *f) MUST
 enum result parcel_get_mailbox(struct span payload, struct parcel_mailbox *out) MUST_CHECK;
 enum result parcel_get_message(struct span payload, struct arena *a,
                                struct parcel_message *out) MUST_CHECK;
+enum result parcel_get_origin(struct span payload, struct parcel_origin *out) MUST_CHECK;
 
 #endif

@@ -15,6 +15,8 @@
     {words, usage, least, most, VERB_STORE, run, NULL, feed, sink, help, CARRIES_USER},
 #define SINCE(words, usage, least, most, run, feed, sink, help)                            \
     {words, usage, least, most, VERB_STORE, run, NULL, feed, sink, help, CARRIES_SINCE},
+#define BOTH(words, usage, least, most, fn, run, feed, help)                               \
+    {words, usage, least, most, VERB_OFFLINE, run, fn, feed, NULL, help, CARRIES_PART},
 const struct verb verbs[] = {
 #include "ctl/verbs.def"
 };
@@ -24,6 +26,7 @@ const struct verb verbs[] = {
 #undef SERVER
 #undef CARRY
 #undef SINCE
+#undef BOTH
 const size_t verbs_count = sizeof verbs / sizeof verbs[0];
 
 enum { EXIT_USAGE = 2, WORDS_MAX = 32, HELP_COLUMN = 30 };
@@ -49,6 +52,11 @@ static const struct option_row option_rows[] = {
     {"-u", offsetof(struct verb_options, user)},
     {"--folder", offsetof(struct verb_options, folder)},
     {"--since", offsetof(struct verb_options, since)},
+    {"--user", offsetof(struct verb_options, user)},
+    {"--to", offsetof(struct verb_options, to)},
+    {"--uid", offsetof(struct verb_options, uid)},
+    {"--message-id", offsetof(struct verb_options, message_id)},
+    {"--emailid", offsetof(struct verb_options, emailid)},
 };
 
 const struct verb *
@@ -177,34 +185,13 @@ wrong_arguments(const struct verb *v)
     return EXIT_USAGE;
 }
 
-static int
-run_on_store(const struct verb *v, const struct config *c, const char *const *args,
-             size_t n)
-{
-    struct fault f;
-    int fd;
-    switch (call_connect(c->data, &fd, &f)) {
-    case R_OK:
-        return call_run(fd, v, args, n);
-    case R_FAIL:
-        return output_fault(&f, 1);
-    case R_NONE:
-        break;
-    }
-    if (v->where == VERB_SERVER) {
-        fault_set(&f, FAULT_UNAVAILABLE, "no server runs on %.150s", c->data);
-        return output_fault(&f, 1);
-    }
-    return call_run_here(c, v, args, n);
-}
-
 // FORMAT PATH and then the options.
 static int
 run_for_user(const struct verb *v, const struct config *c, const struct verb_options *o,
              const char *const *args)
 {
     const char *all[] = {args[0], args[1], o->user, o->folder ? o->folder : ""};
-    return run_on_store(v, c, all, 4);
+    return call_run_on_store(c, v, all, 4);
 }
 
 // USER and then the options.
@@ -214,7 +201,7 @@ run_since(const struct verb *v, const struct config *c, const struct verb_option
 {
     const char *all[] = {args[0], o->since ? o->since : "", o->folder ? o->folder : "",
                          o->dry_run ? "dry-run" : ""};
-    return run_on_store(v, c, all, 4);
+    return call_run_on_store(c, v, all, 4);
 }
 
 static int
@@ -225,7 +212,7 @@ run_carrying(const struct verb *v, const struct config *c, const struct verb_opt
         return run_for_user(v, c, o, args);
     if (v->carries == CARRIES_SINCE)
         return run_since(v, c, o, args);
-    return run_on_store(v, c, args, n);
+    return call_run_on_store(c, v, args, n);
 }
 
 static int
@@ -249,12 +236,24 @@ say_version(void)
     return 0;
 }
 
+// One message at most, a UID in its folder, and all of it of a user.
+static bool
+is_part(const struct verb_options *o)
+{
+    int selectors = (o->uid != NULL) + (o->message_id != NULL) + (o->emailid != NULL);
+    if (o->user == NULL)
+        return selectors == 0 && o->folder == NULL && o->to == NULL && !o->dry_run;
+    return selectors <= 1 && (o->folder != NULL || (selectors == 1 && o->uid == NULL));
+}
+
 // The options fill what the words leave open.
 static bool
 are_carried(const struct verb *v, const struct line *l, size_t n)
 {
     if (v->carries == CARRIES_USER)
         return n == 2 && l->options.user;
+    if (v->carries == CARRIES_PART)
+        return n == 1 && is_part(&l->options);
     return v->carries != CARRIES_SINCE || n == 1;
 }
 

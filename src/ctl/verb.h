@@ -67,10 +67,11 @@ struct span verb_client_arg(const struct verb_client *c, size_t i);
 void **verb_client_state(struct verb_client *c);
 
 enum verb_where {
-    VERB_LOCAL,    // neither store nor server: `local` runs in the command's process
-    VERB_STORE,    // in the server when one runs, else here
-    VERB_SERVER,   // only in a server
-    VERB_OFFLINE,  // only while no server runs; opens the store itself (rebuild, restore)
+    VERB_LOCAL,   // neither store nor server: `local` runs in the command's process
+    VERB_STORE,   // in the server when one runs, else here
+    VERB_SERVER,  // only in a server
+    // only while no server runs; opens the store itself (rebuild, restore without --user)
+    VERB_OFFLINE,
 };
 
 struct verb_options {
@@ -80,6 +81,7 @@ struct verb_options {
     bool json;                      // --json: output_open heard it already
     const char *since;              // mailbox undelete
     bool dry_run;
+    const char *to, *uid, *message_id, *emailid;  // restore
 };
 
 // A VERB_LOCAL or VERB_OFFLINE verb: returns the exit code.
@@ -90,6 +92,7 @@ enum verb_carries {
     CARRIES_NOTHING,
     CARRIES_USER,   // -u USER, --folder NAME
     CARRIES_SINCE,  // --since TIME, --folder NAME, --dry-run
+    CARRIES_PART,  // its local function reads them: --user, --folder, --to, --dry-run, which message
 };
 
 struct verb {

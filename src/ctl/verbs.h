@@ -5,6 +5,19 @@
 
 #include "ctl/verb.h"
 
+// Arguments of the verb `restore` where a store is: "read" out of the backup's, or "write" into the account.
+enum restore_arg {
+    RESTORE_MODE,
+    RESTORE_USER,
+    RESTORE_FOLDER,
+    RESTORE_UID,
+    RESTORE_MESSAGE_ID,
+    RESTORE_EMAILID,
+    RESTORE_TO,
+    RESTORE_DRY_RUN,
+    RESTORE_ARGS
+};
+
 // The configuration that -c and --data (or their absence) mean.
 enum result verb_config(const struct verb_options *o, struct config **c_out,
                         struct fault *f) MUST_CHECK;
@@ -13,8 +26,8 @@ verb_local_fn verb_demo, verb_serve, verb_help, verb_rebuild, verb_restore,
     verb_capabilities, verb_config_check, verb_config_dump, verb_doctor;
 verb_run_fn verb_users, verb_user_load, verb_mailbox_list, verb_mailbox_undelete,
     verb_verify, verb_compact, verb_backup, verb_demo_mail, verb_demo_account, verb_who,
-    verb_kick, verb_reload, verb_import, verb_export;
-verb_feed_fn feed_password, feed_file, feed_import;
+    verb_kick, verb_reload, verb_import, verb_export, verb_restore_part;
+verb_feed_fn feed_password, feed_file, feed_import, feed_restore;
 verb_sink_fn sink_file, sink_nothing, sink_export;
 
 #endif

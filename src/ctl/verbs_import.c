@@ -49,8 +49,8 @@ take_mailbox(struct import *im, struct span payload, struct fault *f)
 static enum result
 take(struct import *im, const struct parcel *p, struct fault *f)
 {
-    bool of_message =
-        p->kind == PARCEL_OCTETS || p->kind == PARCEL_END || p->kind == PARCEL_ABORT;
+    bool of_message = p->kind == PARCEL_OCTETS || p->kind == PARCEL_END ||
+                      p->kind == PARCEL_ABORT || p->kind == PARCEL_ORIGIN;
     if (of_message != (im->message != NULL))
         return fault_set(f, FAULT_BAD, "a parcel of kind %u at the wrong place", p->kind);
     switch (p->kind) {
@@ -73,6 +73,8 @@ take(struct import *im, const struct parcel *p, struct fault *f)
     case PARCEL_PROBLEM:
         import_leave_out(im, SPAN("source"), p->payload);
         return R_OK;
+    case PARCEL_ORIGIN:
+        return import_message_origin(im, p->payload, f);
     case PARCEL_DONE:
     case PARCEL_KINDS:
         break;
@@ -142,7 +144,10 @@ import(struct import *im, struct fault *f)
     else
         import_mailbox_drop(im);
     say_notes(im);
-    report(im);
+    if (im->restore == NULL)
+        report(im);
+    else if (r == R_OK)
+        import_restore_report(im);
     if (r == R_OK && im->counts.left_out > 0)
         r = fault_set(f, FAULT_CANNOT, "%llu were left out",
                       (unsigned long long)im->counts.left_out);
@@ -184,27 +189,49 @@ claim_wait(uint64_t account, struct fault *f)
     return fault_set(f, FAULT_INUSE, "another import into this account is running");
 }
 
+static enum result
+import_or_restore(struct import *im, struct fault *f)
+{
+    if (im->restore == NULL)
+        return import(im, f);
+    if (import_restore_begin(im, f) != R_OK)
+        return R_FAIL;
+    enum result r = import(im, f);
+    import_restore_end(im);
+    return r;
+}
+
 enum result
-verb_import(struct verb_call *c, struct fault *f)
+import_run(struct verb_call *c, struct span name, struct import_restore *restore,
+           struct fault *f)
 {
     struct mail_user *user;
-    if (account_of(c, verb_arg(c, ARG_USER), &user, f) != R_OK)
+    if (account_of(c, name, &user, f) != R_OK)
         return R_FAIL;
     uint64_t account = account_id(mail_user_account(user));
     if (claim_wait(account, f) != R_OK) {
         mail_user_close(&user);
         return R_FAIL;
     }
-    struct import im = {
-        .call = c, .user = user, .arena = arena_new(), .mailbox_arena = arena_new()};
+    struct import im = {.call = c,
+                        .user = user,
+                        .restore = restore,
+                        .arena = arena_new(),
+                        .mailbox_arena = arena_new()};
     im.deferred_end = &im.deferred;
     buf_init(&im.notes, NOTES_MAX);
     import_names_init(&im.names, im.arena);
-    enum result r = import(&im, f);
+    enum result r = import_or_restore(&im, f);
     buf_done(&im.notes);
     arena_free(&im.mailbox_arena);
     arena_free(&im.arena);
     must(claim(account, 0));
     mail_user_close(&user);
     return r;
+}
+
+enum result
+verb_import(struct verb_call *c, struct fault *f)
+{
+    return import_run(c, verb_arg(c, ARG_USER), NULL, f);
 }

@@ -2,6 +2,7 @@
 #include "ctl/call.h"
 #include "ctl/verbs.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/limits.h"
 #include "mail/tree.h"
 #include "mail/user.h"
@@ -67,11 +68,16 @@ static enum result
 backup_users(struct verb_call *c, struct fault *f)
 {
     const struct verb_host *h = verb_host(c);
-    struct buf text;
+    struct buf text, sum;
     buf_init(&text, BACKUP_USERS_MAX);
     enum result r = h->users(h->arg, SPAN("user dump"), NULL, 0, &text, f);
-    if (r == R_OK)
+    if (r == R_OK) {
         backup_put(c, BACKUP_USERS, buf_span(&text));
+        buf_init(&sum, 8);
+        pack_u64(&sum, hash64(buf_span(&text)));
+        backup_put(c, BACKUP_USERS_SUM, buf_span(&sum));
+        buf_done(&sum);
+    }
     buf_done(&text);
     return r;
 }

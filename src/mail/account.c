@@ -336,6 +336,21 @@ mail_id_text(char prefix, uint64_t id, char out[MAIL_ID_TEXT])
     snprintf(out, MAIL_ID_TEXT, "%c%016llx", prefix, (unsigned long long)id);
 }
 
+uint64_t
+mail_id_from(char prefix, struct span text)
+{
+    uint64_t id = 0;
+    if (text.n < 2 || text.n > 17 || text.p[0] != prefix || text.p[1] == '0')
+        return 0;
+    for (size_t i = 1; i < text.n; i++) {
+        char c = text.p[i];
+        if (!ascii_is_digit(c) && (c < 'a' || c > 'f'))
+            return 0;
+        id = id << 4 | (uint64_t)(ascii_is_digit(c) ? c - '0' : c - 'a' + 10);
+    }
+    return id;
+}
+
 // ---- mailboxes ----
 
 struct mailbox *

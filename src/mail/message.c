@@ -8,9 +8,17 @@
 #include "mime/render.h"
 #include "mime/summary.h"
 
+#include <openssl/evp.h>
+
 // A cache of an unknown version is not read: the body is scanned instead. Version 3 has BODY itself, version 4 what it leaves
 // out of BODYSTRUCTURE.
-enum { READ_PIECE = 65536, CACHE_WITH_BODY = 3, CACHE_VERSION = 4, CACHE_PARTS = 5 };
+enum {
+    READ_PIECE = 65536,
+    HASH_PIECE = 16384,
+    CACHE_WITH_BODY = 3,
+    CACHE_VERSION = 4,
+    CACHE_PARTS = 5
+};
 
 // The lengths stand in front, so that finding one value does not read its way through the others.
 void
@@ -158,4 +166,25 @@ message_read(struct mail *m, const struct message_row *row, uint64_t offset, siz
              char *dst, struct fault *f)
 {
     return store_blob_read(mail_store(m), row->blob, offset, len, dst, f);
+}
+
+enum result
+message_hash(struct mail *m, const struct message_row *row, unsigned char out[MESSAGE_HASH],
+             struct fault *f)
+{
+    char piece[HASH_PIECE];
+    enum result r = R_OK;
+    EVP_MD_CTX *sha = EVP_MD_CTX_new();
+    must(sha != NULL && EVP_DigestInit_ex(sha, EVP_sha256(), NULL) == 1);
+    for (uint64_t at = 0; r == R_OK && at < row->size; at += sizeof piece) {
+        uint64_t left = row->size - at;
+        size_t n = left < sizeof piece ? (size_t)left : sizeof piece;
+        r = message_read(m, row, at, n, piece, f);
+        if (r == R_OK)
+            must(EVP_DigestUpdate(sha, piece, n) == 1);
+    }
+    if (r == R_OK)
+        must(EVP_DigestFinal_ex(sha, out, NULL) == 1);
+    EVP_MD_CTX_free(sha);
+    return r;
 }

@@ -32,5 +32,9 @@ enum result message_cache_utf8(struct mail *m, const struct message_row *row,
 // Suspends. len octets at offset of the message.
 enum result message_read(struct mail *m, const struct message_row *row, uint64_t offset,
                          size_t len, char *dst, struct fault *f) MUST_CHECK;
+// Suspends. SHA-256 of the whole message.
+enum { MESSAGE_HASH = 32 };
+enum result message_hash(struct mail *m, const struct message_row *row,
+                         unsigned char out[MESSAGE_HASH], struct fault *f) MUST_CHECK;
 
 #endif

@@ -77,6 +77,12 @@ journal_stopped(struct journal *j)
     return stopped;
 }
 
+void
+journal_uuid(const struct journal *j, uint8_t out[16])
+{
+    memcpy(out, j->uuid, sizeof j->uuid);
+}
+
 uint64_t
 journal_end(struct journal *j)
 {

@@ -47,6 +47,8 @@ enum result journal_commit(struct journal *j, struct store_batch *b,
                            struct fault *f) MUST_CHECK;
 bool journal_stopped(struct journal *j);
 
+void journal_uuid(const struct journal *j, uint8_t out[16]);
+
 // The end of what is durable: sequence of the next record (first is 1).
 uint64_t journal_end(struct journal *j);
 

@@ -106,11 +106,9 @@ jump_all(struct store *s, struct fault *f)
     return r == R_FAIL ? R_FAIL : store_checkpoint(s, f);
 }
 
-enum result
-store_restore(const struct store_options *o, store_source_fn *source, void *arg,
-              struct fault *f)
+static enum result
+fill(const struct store_options *o, store_source_fn *source, void *arg, struct fault *f)
 {
-    struct store *s = NULL;
     struct folder folder;
     if (folder_open(o->path, false, &folder, f) != R_OK)
         return R_FAIL;
@@ -118,9 +116,24 @@ store_restore(const struct store_options *o, store_source_fn *source, void *arg,
     if (r == R_OK)
         r = journal_restore(o->path, source, arg, f);
     folder_close(&folder);
-    if (r != R_OK || store_open_restoring(o, &s, f) != R_OK)
+    return r;
+}
+
+enum result
+store_unpack(const struct store_options *o, store_source_fn *source, void *arg,
+             struct fault *f)
+{
+    return fill(o, source, arg, f) == R_OK ? folder_restore_end(o->path, f) : R_FAIL;
+}
+
+enum result
+store_restore(const struct store_options *o, store_source_fn *source, void *arg,
+              struct fault *f)
+{
+    struct store *s = NULL;
+    if (fill(o, source, arg, f) != R_OK || store_open_restoring(o, &s, f) != R_OK)
         return R_FAIL;
-    r = jump_all(s, f);
+    enum result r = jump_all(s, f);
     store_close(&s);
     return r == R_OK ? folder_restore_end(o->path, f) : R_FAIL;
 }

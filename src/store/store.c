@@ -3,6 +3,7 @@
 #include "store/body.h"
 #include "store/folder.h"
 #include "store/index.h"
+#include "store/journal.h"
 
 #include <limits.h>
 #include <stdarg.h>
@@ -101,6 +102,15 @@ uint64_t
 store_id_next(struct store *s)
 {
     return atomic_fetch_add(&s->last_id, 1) + 1;
+}
+
+enum result
+store_uuid(const struct store *s, uint8_t out[STORE_UUID])
+{
+    if (s->journal == NULL)
+        return R_NONE;
+    journal_uuid(s->journal, out);
+    return R_OK;
 }
 
 // ---- states ----

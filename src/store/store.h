@@ -47,6 +47,10 @@ void store_index_distrust(const char *path);
 // A new id, unique on this server for ever (EMAILID, THREADID, MAILBOXID share the space). Never 0.
 uint64_t store_id_next(struct store *s);
 
+// Whose journal this is: a backup, and what is restored from it, have the same. R_NONE: the engine has none (mem).
+enum { STORE_UUID = 16 };
+enum result store_uuid(const struct store *s, uint8_t out[STORE_UUID]);
+
 // ---- an account's state ----
 
 // Suspends. The account's headers: rows at the checkpoint plus its unfolded records. R_NONE: no such account.
@@ -216,6 +220,10 @@ typedef enum result store_source_fn(char *dst, size_t len, size_t *n_out, void *
                                     struct fault *f);  // *n_out 0 = end
 enum result store_restore(const struct store_options *o, store_source_fn *source, void *arg,
                           struct fault *f) MUST_CHECK;
+
+// The same, but nothing jumps: to look into a backup, never to serve it.
+enum result store_unpack(const struct store_options *o, store_source_fn *source, void *arg,
+                         struct fault *f) MUST_CHECK;
 
 // Suspends. Forgets tombstones whose retention is over (commits FORGOTTEN records through forget(), which mail/
 // gives, so that homes stay the only writers), then rewrites segments with enough dead bodies. *freed_out octets.

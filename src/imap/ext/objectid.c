@@ -11,22 +11,6 @@ put_id(struct buf *b, char kind, uint64_t id)
     buf_printf(b, "(%c%llx)", kind, (unsigned long long)id);
 }
 
-// The number of an id as put_id wrote it; 0, which no id is, for any other.
-static uint64_t
-id_from(struct span text, char kind)
-{
-    uint64_t id = 0;
-    if (text.n < 2 || text.n > 17 || text.p[0] != kind || text.p[1] == '0')
-        return 0;
-    for (size_t i = 1; i < text.n; i++) {
-        char c = text.p[i];
-        if (!ascii_is_digit(c) && (c < 'a' || c > 'f'))
-            return 0;
-        id = id << 4 | (uint64_t)(ascii_is_digit(c) ? c - '0' : c - 'a' + 10);
-    }
-    return id;
-}
-
 static enum result
 on_select(struct imap_command *c, const struct view_info *v, struct fault *f)
 {
@@ -78,7 +62,7 @@ parse_emailid(struct imap_search *s, struct parse *p, struct query *q)
 {
     (void)s;
     parse_sp(p);
-    q->number = id_from(parse_atom(p), 'E');
+    q->number = mail_id_from('E', parse_atom(p));
 }
 
 static void
@@ -86,7 +70,7 @@ parse_threadid(struct imap_search *s, struct parse *p, struct query *q)
 {
     (void)s;
     parse_sp(p);
-    q->number = id_from(parse_atom(p), 'T');
+    q->number = mail_id_from('T', parse_atom(p));
 }
 
 static const struct imap_fetch_item emailid = {0, NULL, put_emailid},
