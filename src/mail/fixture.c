@@ -66,3 +66,38 @@ fixture_run(const char *path, void (*test)(struct fixture *x))
     for (int i = 0; i < HOMES; i++)
         loop_free(&r.loops[i]);
 }
+
+struct mail_user *
+fixture_user(struct fixture *x, uint64_t account, const char *name)
+{
+    struct mail_user *u;
+    struct fault f;
+    must(mail_user_open(x->mail, account, span_str(name), &u, &f) == R_OK);
+    return u;
+}
+
+struct mailbox_ref
+fixture_ref(struct mail_user *u, const char *name)
+{
+    struct mailbox_ref r;
+    struct fault f;
+    must(mail_access(u, span_str(name), 0, &r, &f) == R_OK);
+    return r;
+}
+
+struct intake_result
+fixture_append(struct fixture *x, const struct mailbox_ref *to, const char *text,
+               uint16_t flags, const char *keyword)
+{
+    struct intake *in = intake_begin(x->mail);
+    struct intake_result result;
+    struct fault f;
+    struct span name = span_str(keyword);
+    struct intake_params p = {
+        .flags = flags, .keywords = &name, .keyword_count = keyword != NULL};
+    must(intake_write(in, span_str(text), &f) == R_OK);
+    must(intake_finish(in, &f) == R_OK);
+    must(intake_commit(in, to, &p, &result, &f) == R_OK);
+    intake_free(&in);
+    return result;
+}

@@ -11,19 +11,6 @@
 
 // Several messages as one commit; and one in the place of another.
 
-static const char hello[] = "Message-ID: <1@a>\r\nSubject: Hello\r\n\r\nbody\r\n";
-static const char answer[] =
-    "Message-ID: <2@a>\r\nIn-Reply-To: <1@a>\r\nSubject: Re: Hello\r\n\r\nbody\r\n";
-
-static struct mail_user *
-user(struct fixture *x, uint64_t account, const char *name)
-{
-    struct mail_user *u;
-    struct fault f;
-    assert_int_equal(mail_user_open(x->mail, account, span_str(name), &u, &f), R_OK);
-    return u;
-}
-
 static struct mailbox_ref
 inbox_of(struct mail_user *u)
 {
@@ -120,11 +107,11 @@ keywords(const struct mailbox_ref *to, struct intake_item items[3])
 static void
 many_at_once(struct fixture *x)
 {
-    struct mail_user *u = user(x, 1, "alice");
+    struct mail_user *u = fixture_user(x, 1, "alice");
     struct mailbox_ref inbox = inbox_of(u);
-    struct intake_item items[3] = {{.intake = taken(x, hello, false)},
-                                   {.intake = taken(x, answer, true)},
-                                   {.intake = taken(x, hello, false)}};
+    struct intake_item items[3] = {{.intake = taken(x, FIXTURE_HELLO, false)},
+                                   {.intake = taken(x, FIXTURE_ANSWER, true)},
+                                   {.intake = taken(x, FIXTURE_HELLO, false)}};
     struct view_info now;
     refused_uids(&inbox, items);
     keywords(&inbox, items);
@@ -140,7 +127,7 @@ static void
 too_many_at_once(struct fixture *x)
 {
     enum { MANY = 120 };
-    struct mail_user *u = user(x, 1, "alice");
+    struct mail_user *u = fixture_user(x, 1, "alice");
     struct mailbox_ref inbox = inbox_of(u);
     static struct span names[LIMIT_keywords];
     static struct intake_item items[MANY];
@@ -151,8 +138,9 @@ too_many_at_once(struct fixture *x)
     for (size_t i = 0; i < LIMIT_keywords; i++)
         names[i] = SPAN("same");
     for (size_t i = 0; i < MANY; i++)
-        items[i] = (struct intake_item){
-            taken(x, hello, false), {.keywords = names, .keyword_count = LIMIT_keywords}};
+        items[i] =
+            (struct intake_item){taken(x, FIXTURE_HELLO, false),
+                                 {.keywords = names, .keyword_count = LIMIT_keywords}};
     refused(&inbox, &batch, FAULT_LIMIT);
     for (size_t i = 0; i < MANY; i++)
         items[i].params.keyword_count = 1;
@@ -187,9 +175,9 @@ one(struct arena *a, uint32_t uid, struct seqset *out)
 static void
 replaced(struct fixture *x)
 {
-    struct mail_user *alice = user(x, 1, "alice"), *bob = user(x, 8, "bob");
+    struct mail_user *alice = fixture_user(x, 1, "alice"), *bob = fixture_user(x, 8, "bob");
     struct mailbox_ref hers = inbox_of(alice), his = inbox_of(bob);
-    struct intake_item item = {.intake = taken(x, hello, false)};
+    struct intake_item item = {.intake = taken(x, FIXTURE_HELLO, false)};
     struct intake_batch batch = {&item, 1, NULL};
     struct intake_result done;
     struct view_info info;

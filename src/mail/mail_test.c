@@ -9,47 +9,6 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
-static struct mail_user *
-user(struct fixture *x, uint64_t account, const char *name)
-{
-    struct mail_user *u;
-    struct fault f;
-    assert_int_equal(mail_user_open(x->mail, account, span_str(name), &u, &f), R_OK);
-    return u;
-}
-
-static struct mailbox_ref
-ref(struct mail_user *u, const char *name)
-{
-    struct mailbox_ref r;
-    struct fault f = {0};
-    assert_int_equal(mail_access(u, span_str(name), 0, &r, &f), R_OK);
-    return r;
-}
-
-static struct intake_result
-append(struct fixture *x, const struct mailbox_ref *to, const char *text, uint16_t flags,
-       const char *keyword)
-{
-    struct intake *in = intake_begin(x->mail);
-    struct intake_result result;
-    struct fault f = {0};
-    struct span name = span_str(keyword);
-    struct intake_params p = {
-        .flags = flags, .keywords = &name, .keyword_count = keyword != NULL};
-    assert_int_equal(intake_write(in, span_str(text), &f), R_OK);
-    assert_int_equal(intake_finish(in, &f), R_OK);
-    assert_int_equal(intake_commit(in, to, &p, &result, &f), R_OK);
-    intake_free(&in);
-    return result;
-}
-
-static const char hello[] = "Message-ID: <1@a>\r\nSubject: Hello\r\n\r\nbody\r\n";
-static const char answer[] =
-    "Message-ID: <2@a>\r\nIn-Reply-To: <1@a>\r\nSubject: Re: Hello\r\n\r\nbody\r\n";
-static const char other[] =
-    "Message-ID: <3@a>\r\nReferences: <1@a>\r\nSubject: Another matter\r\n\r\nbody\r\n";
-
 // ---- memory of mail on its way in ----
 
 // The body is a small part of what the parts of this message take.
@@ -86,7 +45,7 @@ hostile_structure(struct fixture *x)
 static void
 new_account(struct fixture *x)
 {
-    struct mail_user *u = user(x, 7, "alice");
+    struct mail_user *u = fixture_user(x, 7, "alice");
     struct arena *a = arena_new();
     struct tree_entry *e;
     size_t n;
@@ -103,18 +62,18 @@ new_account(struct fixture *x)
 static void
 tree_changes(struct fixture *x)
 {
-    struct mail_user *u = user(x, 7, "alice");
+    struct mail_user *u = fixture_user(x, 7, "alice");
     struct mailbox_ref r, again;
     struct fault f = {0};
     assert_int_equal(tree_create(u, SPAN("a/b/c"), USE_NONE, &r, &f), R_OK);
     assert_int_equal(tree_create(u, SPAN("a/b"), USE_NONE, &again, &f), R_FAIL);
     assert_int_equal(f.kind, FAULT_ALREADYEXISTS);
     assert_int_equal(tree_rename(u, SPAN("a/b"), SPAN("x/y"), &f), R_OK);
-    assert_true(ref(u, "x/y/c").mailbox == r.mailbox);
+    assert_true(fixture_ref(u, "x/y/c").mailbox == r.mailbox);
     assert_int_equal(tree_rename(u, SPAN("x"), SPAN("x/y/z"), &f), R_FAIL);
     assert_int_equal(f.kind, FAULT_CANNOT);
     assert_int_equal(tree_delete(u, SPAN("x/y"), &f), R_OK);
-    assert_true(ref(u, "x/y/c").mailbox == r.mailbox);
+    assert_true(fixture_ref(u, "x/y/c").mailbox == r.mailbox);
     assert_int_equal(mail_access(u, SPAN("x/y"), RIGHT_READ, &again, &f), R_FAIL);
     assert_int_equal(f.kind, FAULT_NONEXISTENT);
     assert_int_equal(tree_delete(u, SPAN("x/y"), &f), R_FAIL);
@@ -157,11 +116,11 @@ names(struct fixture *x)
 static void
 threads(struct fixture *x)
 {
-    struct mail_user *u = user(x, 7, "alice");
-    struct mailbox_ref inbox = ref(u, "inbox");
-    struct intake_result first = append(x, &inbox, hello, 0, NULL);
-    struct intake_result second = append(x, &inbox, answer, 0, NULL);
-    struct intake_result third = append(x, &inbox, other, 0, NULL);
+    struct mail_user *u = fixture_user(x, 7, "alice");
+    struct mailbox_ref inbox = fixture_ref(u, "inbox");
+    struct intake_result first = fixture_append(x, &inbox, FIXTURE_HELLO, 0, NULL);
+    struct intake_result second = fixture_append(x, &inbox, FIXTURE_ANSWER, 0, NULL);
+    struct intake_result third = fixture_append(x, &inbox, FIXTURE_OTHER, 0, NULL);
     assert_true(first.threadid == second.threadid);
     assert_true(first.threadid != third.threadid);
     assert_true(first.emailid != second.emailid);
@@ -172,24 +131,25 @@ threads(struct fixture *x)
 static void
 message_back(struct fixture *x)
 {
-    struct mail_user *u = user(x, 7, "alice");
-    struct mailbox_ref inbox = ref(u, "INBOX");
+    struct mail_user *u = fixture_user(x, 7, "alice");
+    struct mailbox_ref inbox = fixture_ref(u, "INBOX");
     struct view *v;
     struct view_cursor c;
     struct view_message m;
     struct message_cache cache;
     struct fault f = {0};
-    char text[sizeof hello];
+    char text[sizeof FIXTURE_HELLO];
     size_t n;
     struct arena *a = arena_new();
-    append(x, &inbox, hello, FLAG_SEEN, "Work");
+    fixture_append(x, &inbox, FIXTURE_HELLO, FLAG_SEEN, "Work");
     assert_int_equal(view_open(&inbox, false, NULL, NULL, &v, &f), R_OK);
     assert_int_equal(view_cursor_init(&c, v, NULL, true, &f), R_OK);
     assert_int_equal(view_next(&c, &m, 1, &n, &f), R_OK);
-    assert_int_equal(m.row.size, sizeof hello - 1);
+    assert_int_equal(m.row.size, sizeof FIXTURE_HELLO - 1);
     assert_true(m.recent);
-    assert_int_equal(message_read(x->mail, &m.row, 0, sizeof hello - 1, text, &f), R_OK);
-    assert_memory_equal(text, hello, sizeof hello - 1);
+    assert_int_equal(message_read(x->mail, &m.row, 0, sizeof FIXTURE_HELLO - 1, text, &f),
+                     R_OK);
+    assert_memory_equal(text, FIXTURE_HELLO, sizeof FIXTURE_HELLO - 1);
     assert_int_equal(message_cache_load(x->mail, &m.row, a, &cache, &f), R_OK);
     assert_true(span_find(cache.envelope, SPAN("\"Hello\"")) < cache.envelope.n);
     struct span *keywords;
@@ -204,8 +164,8 @@ message_back(struct fixture *x)
 static void
 to_another_account(struct fixture *x)
 {
-    struct mail_user *alice = user(x, 7, "alice"),
-                     *bob = user(x, 8, "bob");  // homes 1 and 0
+    struct mail_user *alice = fixture_user(x, 7, "alice"),
+                     *bob = fixture_user(x, 8, "bob");  // homes 1 and 0
     struct fault f = {0};
     struct view *v, *w;
     struct view_delta delta;
@@ -214,8 +174,10 @@ to_another_account(struct fixture *x)
     struct seqset all;
     assert_int_equal(
         mail_user_mount(alice, SPAN("Shared/bob"), 8, SPAN("bob"), RIGHTS_ALL, &f), R_OK);
-    struct mailbox_ref mine = ref(alice, "INBOX"), his = ref(alice, "Shared/bob/INBOX");
-    struct intake_result first = append(x, &mine, hello, FLAG_FLAGGED, "Work");
+    struct mailbox_ref mine = fixture_ref(alice, "INBOX"),
+                       his = fixture_ref(alice, "Shared/bob/INBOX");
+    struct intake_result first =
+        fixture_append(x, &mine, FIXTURE_HELLO, FLAG_FLAGGED, "Work");
     assert_int_equal(view_open(&mine, false, NULL, NULL, &v, &f), R_OK);
     assert_int_equal(view_open(&his, false, NULL, NULL, &w, &f), R_OK);
     seqset_init(&all, a);
@@ -246,8 +208,8 @@ to_another_account(struct fixture *x)
 static void
 large_change_is_told_once(struct fixture *x)
 {
-    struct mail_user *u = user(x, 8, "bob");
-    struct mailbox_ref inbox = ref(u, "INBOX");
+    struct mail_user *u = fixture_user(x, 8, "bob");
+    struct mailbox_ref inbox = fixture_ref(u, "INBOX");
     struct view *mine, *theirs;
     struct view_delta d;
     struct copy_result copied;
@@ -255,7 +217,7 @@ large_change_is_told_once(struct fixture *x)
     struct flag_change change = {.op = FLAG_OP_ADD, .flags = FLAG_FLAGGED};
     struct fault f = {0};
     struct arena *a = arena_new();
-    append(x, &inbox, hello, 0, NULL);
+    fixture_append(x, &inbox, FIXTURE_HELLO, 0, NULL);
     assert_int_equal(view_open(&inbox, false, NULL, NULL, &mine, &f), R_OK);
     for (int i = 0; i < 13; i++) {
         struct selection all = {mine, NULL, true};
@@ -384,7 +346,8 @@ op_append(struct model *m)
     bool work = pick(m, 4) == 0;
     if (m->count > 100)
         return;
-    struct intake_result r = append(m->x, &m->ref, hello, flags, work ? "Work" : NULL);
+    struct intake_result r =
+        fixture_append(m->x, &m->ref, FIXTURE_HELLO, flags, work ? "Work" : NULL);
     assert_int_equal(r.uid, m->uidnext++);
     m->rows[m->count++] = (struct model_row){r.uid, flags, work};
 }
@@ -498,10 +461,10 @@ static void
 sessions(struct fixture *x)
 {
     struct model *m = calloc(1, sizeof *m);
-    struct mail_user *u = user(x, 8, "bob");
+    struct mail_user *u = fixture_user(x, 8, "bob");
     struct fault f = {0};
     m->x = x;
-    m->ref = ref(u, "INBOX");
+    m->ref = fixture_ref(u, "INBOX");
     m->uidnext = 1;
     m->seed = 42;
     for (int i = 0; i < VIEWS; i++)

@@ -9,45 +9,6 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
-static struct mail_user *
-user(struct fixture *x, uint64_t account, const char *name)
-{
-    struct mail_user *u;
-    struct fault f;
-    assert_int_equal(mail_user_open(x->mail, account, span_str(name), &u, &f), R_OK);
-    return u;
-}
-
-static struct mailbox_ref
-ref(struct mail_user *u, const char *name)
-{
-    struct mailbox_ref r;
-    struct fault f = {0};
-    assert_int_equal(mail_access(u, span_str(name), 0, &r, &f), R_OK);
-    return r;
-}
-
-static struct intake_result
-append(struct fixture *x, const struct mailbox_ref *to, const char *text, uint16_t flags,
-       const char *keyword)
-{
-    struct intake *in = intake_begin(x->mail);
-    struct intake_result result;
-    struct fault f = {0};
-    struct span name = span_str(keyword);
-    struct intake_params p = {
-        .flags = flags, .keywords = &name, .keyword_count = keyword != NULL};
-    assert_int_equal(intake_write(in, span_str(text), &f), R_OK);
-    assert_int_equal(intake_finish(in, &f), R_OK);
-    assert_int_equal(intake_commit(in, to, &p, &result, &f), R_OK);
-    intake_free(&in);
-    return result;
-}
-
-static const char hello[] = "Message-ID: <1@a>\r\nSubject: Hello\r\n\r\nbody\r\n";
-static const char other[] =
-    "Message-ID: <3@a>\r\nReferences: <1@a>\r\nSubject: Another matter\r\n\r\nbody\r\n";
-
 static void
 expect_one(const struct mailbox_ref *r, struct message_row *out)
 {
@@ -94,12 +55,12 @@ expect_same(const struct message_row *a, const struct message_row *b)
 static void
 undeleted(struct fixture *x)
 {
-    struct mail_user *u = user(x, 7, "alice");
-    struct mailbox_ref inbox = ref(u, "INBOX"), made;
+    struct mail_user *u = fixture_user(x, 7, "alice");
+    struct mailbox_ref inbox = fixture_ref(u, "INBOX"), made;
     struct message_row before, after;
     struct view *v;
     struct fault f = {0};
-    append(x, &inbox, hello, FLAG_DELETED | FLAG_FLAGGED, "$Work");
+    fixture_append(x, &inbox, FIXTURE_HELLO, FLAG_DELETED | FLAG_FLAGGED, "$Work");
     expect_one(&inbox, &before);
     assert_int_equal(view_open(&inbox, false, NULL, NULL, &v, &f), R_OK);
     task_sleep(1100);  // a save date of now would be another
@@ -112,12 +73,12 @@ undeleted(struct fixture *x)
     assert_int_equal(after.flags, FLAG_FLAGGED);
     assert_int_equal(after.uid, before.uid + 1);
     assert_int_equal(tree_create(u, SPAN("a/b"), USE_NONE, &made, &f), R_OK);
-    append(x, &made, other, FLAG_DELETED, "$Work");
+    fixture_append(x, &made, FIXTURE_OTHER, FLAG_DELETED, "$Work");
     expect_one(&made, &before);
     assert_int_equal(tree_delete(u, SPAN("a/b"), &f), R_OK);
     undelete_all(u, 1);
     undelete_all(u, 0);
-    struct mailbox_ref again = ref(u, "a/b");
+    struct mailbox_ref again = fixture_ref(u, "a/b");
     expect_one(&again, &after);
     expect_same(&before, &after);
     assert_int_equal(after.flags, FLAG_DELETED);  // as it was: it was not expunged
