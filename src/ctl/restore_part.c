@@ -262,7 +262,7 @@ restore_part(FILE *file, const struct config *c, const struct verb_options *o)
                                        [RESTORE_DRY_RUN] = o->dry_run ? "dry-run" : ""};
     const char *read[RESTORE_ARGS];
     struct fault f;
-    pid_t pid;
+    pid_t pid = -1;
     memcpy(read, write, sizeof read);
     read[RESTORE_MODE] = "read";
     source.args = read;

@@ -254,12 +254,13 @@ apply_meta(const struct target *a, struct span meta, struct fault *f)
     struct mailbox_row m;
     if (record_meta_get(meta, &r) != R_OK)
         return damaged(f, a);
-    enum result found = r.mailbox != 0 ? find_mailbox(a, r.mailbox, &m, f) : R_OK;
+    bool of_mailbox = r.mailbox != 0;
+    enum result found = of_mailbox ? find_mailbox(a, r.mailbox, &m, f) : R_OK;
     if (found != R_OK)
         return found;
     if (a->rows->meta_put(a->t, &r, f) != R_OK)
         return R_FAIL;
-    if (r.mailbox != 0 && m.counts.modseq < r.modseq) {
+    if (of_mailbox && m.counts.modseq < r.modseq) {
         m.counts.modseq = r.modseq;
         if (a->rows->mailbox_put(a->t, &m, f) != R_OK)
             return R_FAIL;
