@@ -6,7 +6,7 @@ ONE = re.compile(r"^(select|examine|create|delete|status|append|subscribe|unsubs
                  r"|getmetadata(?: \([^)]*\))?) " + NAME, re.I)
 TWO = re.compile(r"^(rename) " + NAME + " " + NAME, re.I)
 COPY = re.compile(r"^((?:uid )?(?:copy|move|replace) \S+) " + NAME, re.I)
-URL = re.compile(r'((?:URL "?|BADURL )/)(?=[^/ ])')
+URL = re.compile(r'((?:URL \{?"?|BADURL )/)(?=[^/ ])')
 SEEN = re.compile(r'^(\* (?:STATUS|METADATA|LIST \([^)]*\) \S+|LSUB \([^)]*\) \S+)) ' + NAME)
 
 
