@@ -16,6 +16,7 @@ FLAG = re.compile(rb'\\\*|\\?[^\x00-\x20(){%*"\\\]\x7f-\xff]+')
 DATE = re.compile(rb'"[ \d]\d-(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)-\d{4} \d\d:\d\d:\d\d [+-]\d{4}"')
 SECTION = re.compile(rb"(?:[1-9]\d*(?:\.[1-9]\d*)*)?(?:\.?(?:HEADER\.FIELDS(?:\.NOT)?|HEADER|TEXT|MIME))?", re.I)
 PARTIAL = re.compile(rb"[1-9]\d*:[1-9]\d*|-[1-9]\d*:-[1-9]\d*")
+BAD_URL = re.compile(rb"[^\r\n\x00\]]+")
 OBJECT_ID = re.compile(rb"[A-Za-z0-9_-]{1,255}")
 MODSEQ_MAX = 2 ** 63 - 1
 STATUS_ITEMS = {b"MESSAGES", b"RECENT", b"UIDNEXT", b"UIDVALIDITY", b"UNSEEN", b"DELETED", b"SIZE", b"APPENDLIMIT",
@@ -24,7 +25,8 @@ PLAIN_CODES = {b"ALERT", b"PARSE", b"READ-ONLY", b"READ-WRITE", b"TRYCREATE", b"
                b"ALREADYEXISTS", b"AUTHENTICATIONFAILED", b"AUTHORIZATIONFAILED", b"CANNOT", b"CLIENTBUG", b"CONTACTADMIN",
                b"CORRUPTION", b"EXPIRED", b"EXPUNGEISSUED", b"HASCHILDREN", b"INUSE", b"LIMIT", b"NONEXISTENT", b"NOPERM",
                b"NOTSAVED", b"OVERQUOTA", b"PRIVACYREQUIRED", b"SERVERBUG", b"UNAVAILABLE", b"UNKNOWN-CTE", b"TOOBIG",
-               b"USEATTR", b"BADCHARSET", b"NOMODSEQ", b"NOTIFICATIONOVERFLOW", b"UIDREQUIRED"}
+               b"USEATTR", b"BADCHARSET", b"NOMODSEQ", b"NOTIFICATIONOVERFLOW", b"UIDREQUIRED",
+               b"TOOFEW", b"TOOMANY", b"COMPRESSIONACTIVE"}
 
 
 class Wrong(AssertionError):
@@ -411,6 +413,9 @@ class Reader:
             for rule in (self.number, self.sequence, self.sequence):
                 self.need(b" ")
                 rule()
+        elif word == b"BADURL":  # RFC 4469 section 5
+            self.need(b" ")
+            self.rule(BAD_URL, "a URL")
         elif word == b"BADCHARSET" and self.take(b" "):
             self.listed(self.astring, empty=False)
         elif word == b"METADATA":  # RFC 5464 section 5
