@@ -41,6 +41,10 @@ fault_errno(struct fault *f, enum fault_kind kind, const char *what)
 void
 fault_abort(const char *what, const char *file, int line)
 {
+    static _Thread_local bool again;
+    if (again)  // the log itself cannot go on
+        abort();
+    again = true;
     log_error("main", "Panic", field_str("file", ": %", file),
               field_number("line", ":%", (uint64_t)line),
               field_str("error", ": must(%)", what));

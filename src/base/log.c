@@ -5,7 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char *log_role = "main";
+static const char *_Atomic log_role = "main";
 static _Atomic char log_min = 'i';
 static _Atomic enum log_form log_as = LOG_TEXT;
 

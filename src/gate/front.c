@@ -286,7 +286,7 @@ front_settle(struct front *f)
         timer_set(&f->tick, FLUSH_TICK_MS);
     if (f->after == AFTER_NOTHING)
         return;
-    if (f->after == AFTER_CLOSE || conn_failed(f->conn))
+    if (f->after == AFTER_CLOSE)
         close_front(f);
     else if (conn_queued(f->conn) > 0 || (f->after == AFTER_LOGIN && !passage_ready(f)))
         timer_set(&f->tick, FLUSH_TICK_MS);

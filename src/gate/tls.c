@@ -71,12 +71,6 @@ tls_set_free(struct tls_set **t)
     *t = NULL;
 }
 
-bool
-tls_set_ready(const struct tls_set *t)
-{
-    return t->n > 0;
-}
-
 // The client must mean this protocol: a browser tricked into talking to us is refused (ALPACA).
 static int
 choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n,

@@ -22,7 +22,6 @@ enum result tls_set_add(struct tls_set *t, struct span chain, struct span key,
                         struct fault *f) MUST_CHECK;
 // TICKET_SEED octets, the same for all gates: what one seals the others open.
 void tls_set_ticket_seed(struct tls_set *t, struct span seed);
-bool tls_set_ready(const struct tls_set *t);  // has a certificate
 
 // A connection's TLS, server side, that insists on `alpn` (RFC 7301) when the client offers any.
 SSL *tls_set_accept(struct tls_set *t, const char *alpn);

@@ -114,10 +114,12 @@ take(struct process *p, uint16_t type, struct span body)
     case MESSAGE_RELOAD:
         return take_reload(p, body);
     case MESSAGE_READY:
+        if (body.n != 0)
+            return R_FAIL;
         p->ready = p->was_ready = true;
         p->ponged = p->supervisor->pinged;
         supervisor_on_ready(p);
-        return body.n == 0 ? R_OK : R_FAIL;
+        return R_OK;
     default:
         return R_FAIL;
     }
