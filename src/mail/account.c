@@ -333,7 +333,7 @@ account_run(struct account *a, void (*fn)(void *arg), void *arg)
 void
 mail_id_text(char prefix, uint64_t id, char out[MAIL_ID_TEXT])
 {
-    snprintf(out, MAIL_ID_TEXT, "%c%016llx", prefix, (unsigned long long)id);
+    snprintf(out, MAIL_ID_TEXT, "%c%llx", prefix, (unsigned long long)id);
 }
 
 uint64_t

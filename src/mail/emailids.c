@@ -84,20 +84,6 @@ put_row(struct emailids *e, const struct message_row *row, struct fault *f)
 
 // ---- the account, in its home ----
 
-static uint32_t
-first_above(const struct mailbox_state *m, uint32_t uid)
-{
-    uint32_t low = 0, high = m->counts.exists;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (m->rows[middle].uid <= uid)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 // R_NONE: that was the last slice. By UID, since rows move while others are served.
 static enum result
 put_slice(struct emailids *e, struct account *a, uint64_t mailbox, uint32_t *uid,
@@ -109,7 +95,7 @@ put_slice(struct emailids *e, struct account *a, uint64_t mailbox, uint32_t *uid
     if (mailbox_load(a, m, f) != R_OK)
         return f->kind == FAULT_NONEXISTENT ? R_NONE : R_FAIL;
     const struct mailbox_state *st = m->state;
-    uint32_t from = first_above(st, *uid), left = st->counts.exists - from;
+    uint32_t from = state_row_at(st, *uid + 1), left = st->counts.exists - from;
     for (uint32_t i = from; i < from + (left < SLICE ? left : SLICE); i++) {
         if (put_row(e, &st->rows[i], f) != R_OK)
             return R_FAIL;
@@ -139,10 +125,6 @@ put_tombstones(struct emailids *e, struct account *a, uint64_t mailbox, struct f
         for (size_t i = 0; r == R_OK && i < page.n; i++)
             r = put_row(e, &page.list[i].row, f);
         last = r == R_OK && page.n < PAGE;
-        if (r == R_OK && page.n > 0) {
-            page.modseq = page.list[page.n - 1].modseq;
-            page.uid = page.list[page.n - 1].row.uid;
-        }
         task_yield();
     }
     arena_free(&page.a);

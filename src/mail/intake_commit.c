@@ -97,9 +97,7 @@ static int
 name_order(const void *x, const void *y)
 {
     const struct span *a = x, *b = y;
-    size_t n = a->n < b->n ? a->n : b->n;
-    int order = n > 0 ? strncasecmp(a->p, b->p, n) : 0;
-    return order != 0 ? order : (a->n > b->n) - (a->n < b->n);
+    return span_icmp(*a, *b);
 }
 
 // The keywords of all messages, each once.

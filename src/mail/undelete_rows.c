@@ -102,10 +102,6 @@ read_page(struct bringing *b, struct fault *f)
         R_OK)
         return R_FAIL;
     b->last = b->page.n < PAGE;
-    if (b->page.n > 0) {
-        b->page.modseq = b->page.list[b->page.n - 1].modseq;
-        b->page.uid = b->page.list[b->page.n - 1].row.uid;
-    }
     return R_OK;
 }
 

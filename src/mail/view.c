@@ -186,17 +186,18 @@ struct next_call {
     size_t looks;  // rows this call may still look at
 };
 
-// Passes over rows that did not change since the cursor's modseq: a large mailbox is one look at each row. Where
+// Passes over rows of the range that did not change since the cursor's modseq: one look at each of them. Where
 // expunged rows lie between, every row is looked at by view_at.
 static void
-skip_unchanged(struct view *v, struct next_call *n)
+skip_unchanged(struct view *v, struct next_call *n, uint32_t last)
 {
     struct view_cursor *c = n->cursor;
     const struct message_row *rows = v->mailbox->state->rows;
     if (c->since == 0 || v->ghosts.count > 0)
         return;
     while (n->looks > 0 && c->next_seq <= v->exists &&
-           rows[c->next_seq - 1].modseq <= c->since) {
+           rows[c->next_seq - 1].modseq <= c->since &&
+           (c->by_uid ? rows[c->next_seq - 1].uid : c->next_seq) <= last) {
         c->next_seq++;
         n->looks--;
     }
@@ -211,7 +212,7 @@ next_range(struct view *v, struct next_call *n, uint32_t first, uint32_t last)
     if (c->next_seq < from)
         c->next_seq = from;
     for (;; c->next_seq++) {
-        skip_unchanged(v, n);
+        skip_unchanged(v, n, last);
         if (c->next_seq > v->exists || (!c->by_uid && c->next_seq > last))
             return true;
         if (n->n == n->max || n->looks == 0)

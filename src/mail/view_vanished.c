@@ -23,22 +23,52 @@ by_number(const void *a, const void *b)
     return *x < *y ? -1 : *x > *y;
 }
 
+// UIDs of the tombstones that are asked for, as they were expunged.
+struct uids {
+    uint32_t *p;
+    size_t n, room;
+};
+
 static void
-add_tombstones(const struct view *v, const struct vanished_call *c,
-               const struct store_tombstones *t)
+uids_add(struct uids *u, uint32_t uid)
 {
-    uint32_t *uids = arena_array(c->arena, t->n, sizeof *uids);
-    size_t n = 0;
-    for (size_t i = 0; i < t->n; i++) {
-        uint32_t uid = t->list[i].row.uid;
-        if (uid <= v->last_uid && (!c->uids || seqset_contains(c->uids, uid)) &&
-            !is_ghost(v, uid))
-            uids[n++] = uid;
+    if (u->n == u->room) {
+        u->room = u->room > 0 ? u->room * 2 : 256;
+        u->p = reallocarray(u->p, u->room, sizeof *u->p);
+        must(u->p != NULL);
     }
-    if (n > 1)
-        qsort(uids, n, sizeof *uids, by_number);
-    for (size_t i = 0; i < n; i++)
-        seqset_add(c->out, uids[i]);
+    u->p[u->n++] = uid;
+}
+
+// Page by page: of a million tombstones only the UIDs are kept.
+static enum result
+read_tombstones(const struct view *v, const struct vanished_call *c, struct uids *out,
+                struct fault *f)
+{
+    enum { PAGE = 1024 };
+    struct store_tombstones page = {
+        .a = arena_new(), .modseq = c->since, .uid = UINT32_MAX, .max = PAGE};
+    enum result r;
+    do {
+        arena_reset(page.a);
+        r = store_tombstones(mail_store(v->account->mail), v->account->state, v->mailbox_id,
+                             &page, f);
+        for (size_t i = 0; r == R_OK && i < page.n; i++)
+            if (!c->uids || seqset_contains(c->uids, page.list[i].row.uid))
+                uids_add(out, page.list[i].row.uid);
+    } while (r == R_OK && page.n == PAGE);
+    arena_free(&page.a);
+    return r;
+}
+
+static void
+add_tombstones(const struct view *v, const struct vanished_call *c, const struct uids *u)
+{
+    if (u->n > 1)
+        qsort(u->p, u->n, sizeof *u->p, by_number);
+    for (size_t i = 0; i < u->n; i++)
+        if (u->p[i] <= v->last_uid && !is_ghost(v, u->p[i]))
+            seqset_add(c->out, u->p[i]);
 }
 
 // What of [first, last] the view does not show.
@@ -72,23 +102,29 @@ add_all_missing(struct view *v, const struct vanished_call *c)
 
 // Tombstones may be forgotten while they are read: the horizon is looked at afterwards.
 static enum result
-vanished(struct view *v, void *arg, struct fault *f)
+find_vanished(struct view *v, const struct vanished_call *c, struct uids *u,
+              struct fault *f)
 {
-    struct vanished_call *c = arg;
-    struct store_tombstones t = {.a = c->arena, .modseq = c->since, .uid = UINT32_MAX};
-    if (v->gone)
-        return fault_set(f, FAULT_NONEXISTENT, "mailbox was deleted");
-    if (c->since >= v->mailbox->state->horizon &&
-        store_tombstones(mail_store(v->account->mail), v->account->state, v->mailbox_id, &t,
-                         f) != R_OK)
+    if (c->since >= v->mailbox->state->horizon && read_tombstones(v, c, u, f) != R_OK)
         return R_FAIL;
     if (view_table(v, f) != R_OK)
         return R_FAIL;
     if (c->since >= v->mailbox->state->horizon)
-        add_tombstones(v, c, &t);
+        add_tombstones(v, c, u);
     else
         add_all_missing(v, c);
     return R_OK;
+}
+
+static enum result
+vanished(struct view *v, void *arg, struct fault *f)
+{
+    struct uids u = {0};
+    if (v->gone)
+        return fault_set(f, FAULT_NONEXISTENT, "mailbox was deleted");
+    enum result r = find_vanished(v, arg, &u, f);
+    free(u.p);
+    return r;
 }
 
 enum result

@@ -142,16 +142,9 @@ put_html(struct buf *b, struct span text)
 static void
 to_utf8(struct buf *out, const struct mime_index_part *part, struct span octets)
 {
-    struct mime_charset *charset;
-    struct buf raw;
-    if (mime_charset_open(part->charset, &charset) != R_OK)
-        must(mime_charset_open(SPAN("utf-8"), &charset) == R_OK);
-    buf_init(&raw, SIZE_MAX / 2);
-    mime_charset_feed(charset, octets, &raw);
-    mime_charset_end(charset, &raw);
-    mime_charset_free(&charset);
-    mime_utf8_clean(out, buf_span(&raw));
-    buf_done(&raw);
+    struct fault f;
+    if (mime_charset_to_utf8(part->charset, octets, out, &f) != R_OK)
+        mime_utf8_clean(out, octets);
 }
 
 void

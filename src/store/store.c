@@ -168,6 +168,10 @@ store_tombstones(struct store *s, struct state *st, uint64_t mailbox,
         return R_FAIL;
     while (out->n > 0 && out->list[out->n - 1].modseq > st->modseq)
         out->n--;  // durable, but not applied at the home yet
+    if (out->n > 0) {
+        out->modseq = out->list[out->n - 1].modseq;
+        out->uid = out->list[out->n - 1].row.uid;
+    }
     return R_OK;
 }
 

@@ -76,7 +76,7 @@ struct store_tombstone {
 };
 struct store_tombstones {
     struct arena *a;  // the caller's; what is found is allocated there
-    // in: those behind this place
+    // in: those behind this place; out: the last one's, where a further call goes on
     uint64_t modseq;
     uint32_t uid;
     size_t max;  // in: no more than this; 0 = all

@@ -8,7 +8,9 @@
 static void
 put_id(struct buf *b, char kind, uint64_t id)
 {
-    buf_printf(b, "(%c%llx)", kind, (unsigned long long)id);
+    char text[MAIL_ID_TEXT];
+    mail_id_text(kind, id, text);
+    buf_printf(b, "(%s)", text);
 }
 
 static enum result
