@@ -196,6 +196,5 @@ imap_dispatch(struct imap_session *s)
         imap_tagged_ok(c);
     else
         imap_tagged_fault(c, &f);
-    bad_count(s, r != R_OK && (f.kind == FAULT_BAD || f.kind == FAULT_CLIENTBUG ||
-                               f.kind == FAULT_UIDREQUIRED));
+    bad_count(s, r != R_OK && imap_fault_is_bad(f.kind));
 }

@@ -47,10 +47,8 @@ struct imap_fetch_run {
     struct imap_session *session;
     struct mail *mail;
     const struct imap_fetch *fetch;
-    struct imap_fetch_want *wants;
-    size_t want_count;
     unsigned needs;  // of all wants
-    bool sets_seen, has_flags, has_uid, has_modseq;
+    bool sets_seen, has_flags, has_uid;
     struct buf *line;
     const struct view_message *message;
     struct message_cache cache;  // valid with FETCH_CACHE or FETCH_BODY

@@ -16,9 +16,7 @@ struct imap_entries {
     size_t n;
 };
 
-// An entry name; `root`: also one that only has entries below it.
-void imap_entry_parse(struct imap_command *c, bool root, struct imap_entry *out);
-// "(entry ...)" or, alone allowed, one entry.
+// "(entry ...)" or, alone allowed, one entry; `root`: also names that only have entries below them.
 void imap_entries_parse(struct imap_command *c, bool root, bool alone,
                         struct imap_entries *out);
 

@@ -126,6 +126,12 @@ send_fault(struct imap_session *s, struct span tag, const char *word, enum fault
     imap_line_send(s);
 }
 
+bool
+imap_fault_is_bad(enum fault_kind kind)
+{
+    return kind == FAULT_BAD || kind == FAULT_CLIENTBUG || kind == FAULT_UIDREQUIRED;
+}
+
 void
 imap_tagged_fault(struct imap_command *c, const struct fault *f)
 {
@@ -134,8 +140,7 @@ imap_tagged_fault(struct imap_command *c, const struct fault *f)
         imap_tagged_ok(c);
         return;
     }
-    bool bad =
-        f->kind == FAULT_BAD || f->kind == FAULT_CLIENTBUG || f->kind == FAULT_UIDREQUIRED;
+    bool bad = imap_fault_is_bad(f->kind);
     send_fault(c->session, c->tag, bad ? "BAD" : "NO", f->kind);
 }
 

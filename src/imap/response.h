@@ -16,6 +16,7 @@ void imap_line_flush(struct imap_session *s);
 // "* " and CRLF are added
 void imap_untagged(struct imap_session *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void imap_tagged_ok(struct imap_command *c);
+bool imap_fault_is_bad(enum fault_kind kind);  // answered by BAD, else by NO
 void imap_tagged_fault(struct imap_command *c, const struct fault *f);
 // The same without a command, for what could not be framed: always BAD.
 void imap_refused_send(struct imap_session *s, struct span tag, enum fault_kind kind);
@@ -27,6 +28,8 @@ void imap_put_fetch(const struct imap_session *s, struct buf *b,
                     const struct view_message *m);
 // "MODSEQ (12)"
 void imap_put_modseq(struct imap_session *s, struct buf *b, uint64_t modseq);
+// "* OK [HIGHESTMODSEQ 12] Highest"
+void imap_highest_send(struct imap_session *s, uint64_t modseq);
 // "* VANISHED (EARLIER) 3:5,7"; nothing when there are none.
 void imap_vanished_send(struct imap_session *s, bool earlier, const struct seqset *uids);
 // "(\Seen \Recent $Forwarded)".

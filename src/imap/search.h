@@ -54,6 +54,8 @@ struct imap_search {
 
 // Text arguments, converted from the charset to UTF-8.
 struct span imap_search_text(struct imap_search *s, struct parse *p);
+// " 1-Feb-1994" into q->number, as days since 1970.
+void imap_search_day(struct imap_search *s, struct parse *p, struct query *q);
 // One key (a word, a sequence set, or a list in parentheses).
 struct query *imap_search_parse_key(struct imap_search *s, struct parse *p);
 // Suspends. Finds the messages: fills seqs and uids.

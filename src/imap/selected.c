@@ -82,8 +82,8 @@ tell(struct imap_session *s, const struct view_delta *d, struct arena *a, struct
     return R_OK;
 }
 
-static void
-tell_highest(struct imap_session *s, uint64_t modseq)
+void
+imap_highest_send(struct imap_session *s, uint64_t modseq)
 {
     imap_untagged(s, "OK [HIGHESTMODSEQ %llu] Highest", (unsigned long long)modseq);
 }
@@ -98,7 +98,7 @@ settle_highest(struct imap_session *s)
     view_info(s->view, &v);
     bool hold = v.modseq < s->modseq_told;
     if (hold || s->modseq_held)
-        tell_highest(s, v.modseq);
+        imap_highest_send(s, v.modseq);
     s->modseq_held = hold;
     s->modseq_told = 0;
 }
@@ -114,7 +114,7 @@ imap_condstore_aware(struct imap_command *c)
     if (!s->view)
         return;
     view_info(s->view, &v);
-    tell_highest(s, v.modseq);
+    imap_highest_send(s, v.modseq);
 }
 
 // *expunged_out: how many messages were told to be gone.

@@ -17,7 +17,7 @@ struct url {
     uint64_t at, count;  // UINT64_MAX: to the end
 };
 
-// FAULT_BAD. `utf8` as for parse_init: how the section's header names may be written.
+// FAULT_BAD.
 enum result url_parse(struct span text, struct arena *a, struct url *out,
                       struct fault *f) MUST_CHECK;
 

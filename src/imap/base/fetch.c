@@ -120,7 +120,7 @@ put_seen(struct imap_fetch_run *run, struct fault *f)
         buf_put(run->line, SPAN(" UID "));
         buf_put_u64(run->line, run->message->row.uid);
     }
-    if (aware && !run->has_modseq) {
+    if (aware && !(run->needs & FETCH_MODSEQ)) {
         buf_put_char(run->line, ' ');
         imap_put_modseq(s, run->line, run->message->row.modseq);
     }
@@ -130,11 +130,11 @@ put_seen(struct imap_fetch_run *run, struct fault *f)
 static enum result
 put_items(struct imap_fetch_run *run, bool flags_too, struct fault *f)
 {
-    for (size_t i = 0; i < run->want_count; i++) {
+    for (size_t i = 0; i < run->fetch->count; i++) {
         size_t start = run->line->n;
         if (i > 0)
             buf_put_char(run->line, ' ');
-        if (run->wants[i].item->put(run, &run->wants[i], f) != R_OK) {
+        if (run->fetch->wants[i].item->put(run, &run->fetch->wants[i], f) != R_OK) {
             run->line->n = run->in_literal ? 0 : start;
             return R_FAIL;
         }
@@ -158,7 +158,8 @@ lacks_utf8(const struct imap_fetch_run *run)
     struct span structure = run->cache.bodystructure, envelope = run->cache.envelope;
     return imap_utf8(run->session) &&
            (span_ifind(structure, SPAN("\"message\" \"global\"")) < structure.n ||
-            span_find(envelope, SPAN(" NIL \"=?utf-8?Q?")) < envelope.n);
+            ((run->needs & FETCH_CACHE) &&
+             span_find(envelope, SPAN(" NIL \"=?utf-8?Q?")) < envelope.n));
 }
 
 static enum result
@@ -347,11 +348,10 @@ static void
 run_begin(struct imap_fetch_run *run)
 {
     bool seen = false;
-    for (size_t i = 0; i < run->want_count; i++) {
-        const struct imap_fetch_want *w = &run->wants[i];
+    for (size_t i = 0; i < run->fetch->count; i++) {
+        const struct imap_fetch_want *w = &run->fetch->wants[i];
         run->needs |= w->needs;
         seen |= (w->needs & FETCH_SEEN) && !w->peek;
-        run->has_modseq |= (w->needs & FETCH_MODSEQ) != 0;
     }
     run->has_flags = has_item(run->fetch, "FLAGS");
     run->has_uid = has_item(run->fetch, "UID");
@@ -392,8 +392,6 @@ imap_fetch(struct imap_command *c, const struct imap_fetch *fetch, struct fault 
     run->session = c->session;
     run->mail = account_mail(view_account(c->session->view));
     run->fetch = fetch;
-    run->wants = fetch->wants;
-    run->want_count = fetch->count;
     run->scratch = arena_new();
     run_begin(run);
     enum result r = run_all(run, f);

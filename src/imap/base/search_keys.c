@@ -45,8 +45,8 @@ parse_keyword(struct imap_search *s, struct parse *p, struct query *q)
     q->text = parse_atom(p);
 }
 
-static void
-parse_day(struct imap_search *s, struct parse *p, struct query *q)
+void
+imap_search_day(struct imap_search *s, struct parse *p, struct query *q)
 {
     (void)s;
     parse_sp(p);

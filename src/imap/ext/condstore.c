@@ -9,8 +9,7 @@ static enum result
 tell_highest(struct imap_command *c, const struct view_info *v, struct fault *f)
 {
     (void)f;
-    imap_untagged(c->session, "OK [HIGHESTMODSEQ %llu] Highest",
-                  (unsigned long long)v->modseq);
+    imap_highest_send(c->session, v->modseq);
     return R_OK;
 }
 

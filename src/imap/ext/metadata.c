@@ -22,8 +22,8 @@ entry_take(struct imap_command *c, bool root, struct span given, struct imap_ent
         parse_fail(&c->parse, "no entry name");
 }
 
-void
-imap_entry_parse(struct imap_command *c, bool root, struct imap_entry *out)
+static void
+entry_parse(struct imap_command *c, bool root, struct imap_entry *out)
 {
     entry_take(c, root, parse_astring(&c->parse), out);
 }
@@ -34,7 +34,7 @@ imap_entries_parse(struct imap_command *c, bool root, bool alone, struct imap_en
     struct parse *p = &c->parse;
     out->p = arena_array(c->arena, LIMIT_metadata_entries, sizeof *out->p);
     if (alone && parse_peek(p) != '(') {
-        imap_entry_parse(c, root, &out->p[out->n++]);
+        entry_parse(c, root, &out->p[out->n++]);
         return;
     }
     parse_list_open(p);
@@ -42,7 +42,7 @@ imap_entries_parse(struct imap_command *c, bool root, bool alone, struct imap_en
         if (out->n == LIMIT_metadata_entries)
             parse_fail_kind(p, FAULT_LIMIT, "too many entries asked for");
         else
-            imap_entry_parse(c, root, &out->p[out->n++]);
+            entry_parse(c, root, &out->p[out->n++]);
     }
     if (out->n == 0)
         parse_fail(p, "no entry");

@@ -13,18 +13,11 @@ put_savedate(struct imap_fetch_run *run, const struct imap_fetch_want *w, struct
     return R_OK;
 }
 
-static void
-parse_day(struct imap_search *s, struct parse *p, struct query *q)
-{
-    (void)s;
-    parse_sp(p);
-    q->number = (uint64_t)(int64_t)parse_date(p);
-}
-
 static const struct imap_fetch_item savedate = {0, NULL, put_savedate};
-static const struct imap_search_key before = {QUERY_SAVED_BEFORE, false, 0, parse_day},
-                                    on = {QUERY_SAVED_ON, false, 0, parse_day},
-                                    since = {QUERY_SAVED_SINCE, false, 0, parse_day},
+static const struct imap_search_key before = {QUERY_SAVED_BEFORE, false, 0,
+                                              imap_search_day},
+                                    on = {QUERY_SAVED_ON, false, 0, imap_search_day},
+                                    since = {QUERY_SAVED_SINCE, false, 0, imap_search_day},
                                     supported = {QUERY_ALL, false, 0, NULL};
 
 static const struct imap_word words[] = {

@@ -4,6 +4,8 @@
 #include "base/limits.h"
 #include "wire/quote.h"
 
+enum { BATCH = 64 };  // rows read at a time
+
 struct batches {
     uint32_t size;         // messages of a batch
     uint32_t first, last;  // wanted, 1 is the newest
@@ -50,7 +52,7 @@ static enum result
 find_ends(struct imap_command *c, struct batches *b, struct fault *f)
 {
     struct view_cursor cursor;
-    struct view_message m;
+    struct view_message got[BATCH];
     struct seqset seqs;
     uint32_t exists = view_exists(c->session->view);
     uint32_t from = b->first > 1 ? b->first - 1 : 1, at = b->last;
@@ -62,8 +64,9 @@ find_ends(struct imap_command *c, struct batches *b, struct fault *f)
     b->lowest = arena_array(c->arena, (size_t)b->last + 1, sizeof *b->lowest);
     if (view_cursor_init(&cursor, c->session->view, &seqs, false, f) != R_OK)
         return R_FAIL;
-    while ((r = view_next(&cursor, &m, 1, &n, f)) == R_OK)
-        b->lowest[at--] = m.row.uid;
+    while ((r = view_next(&cursor, got, BATCH, &n, f)) == R_OK)
+        for (size_t i = 0; i < n; i++)
+            b->lowest[at--] = got[i].row.uid;
     return r == R_NONE ? R_OK : R_FAIL;
 }
 
