@@ -2,6 +2,7 @@
 #include "ctl/feed.h"
 #include "ctl/uidlist.h"
 #include "ctl/verbs.h"
+#include "ctl/output.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include <fcntl.h>
@@ -144,7 +145,7 @@ feed_import(struct verb_client *c, struct fault *f)
                       .folder = verb_client_arg(c, ARG_FOLDER),
                       .arena = arena_new(),
                       .root = -1,
-                      .terminal = isatty(STDERR_FILENO) == 1};
+                      .terminal = isatty(STDERR_FILENO) == 1 && !output_is_json()};
     buf_init(&fd.out, FLUSH_AT * 2 + (PARCEL_MAX + PARCEL_HEAD) * 2);
     enum result r = feed_by_format(&fd, verb_client_arg(c, ARG_FORMAT), f);
     if (r == R_OK)

@@ -25,16 +25,24 @@ enum { DEPTH_MAX = 8 };
 
 // ---- the directory ----
 
-static void
-remove_tree(int at, const char *name, unsigned depth)
+// NULL when there is none; no link is followed.
+static DIR *
+open_dir(int at, const char *name)
 {
     int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-    if (dir == NULL) {
-        if (fd >= 0)
-            close(fd);
+    if (dir == NULL && fd >= 0)
+        close(fd);
+    return dir;
+}
+
+static void
+remove_tree(int at, const char *name, unsigned depth)
+{
+    DIR *dir = open_dir(at, name);
+    if (dir == NULL)
         return;
-    }
+    int fd = dirfd(dir);
     for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir))
         if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
             unlinkat(fd, e->d_name, 0) != 0 && depth < DEPTH_MAX)
@@ -58,13 +66,9 @@ sweep_one(int data, const char *name)
 static void
 sweep(int data)
 {
-    int fd = openat(data, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-    if (dir == NULL) {
-        if (fd >= 0)
-            close(fd);
+    DIR *dir = open_dir(data, ".");
+    if (dir == NULL)
         return;
-    }
     for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir))
         if (span_starts(span_str(e->d_name), SPAN(PREFIX)))
             sweep_one(data, e->d_name);
