@@ -201,7 +201,11 @@ class Bench:
                     print(f"{row.name}: {why}", file=sys.stderr, flush=True)
         medians = {name: {k: statistics.median(run[k] for run in runs) for k in runs[0]} for name, runs in found.items()}
         for server in ours if row.disk else ():
-            octets = None if server.name in failed else self.written(row, type(server), count)
+            try:
+                octets = None if server.name in failed else self.written(row, type(server), count)
+            except (RuntimeError, OSError) as why:  # its other figures are kept
+                print(f"{row.name}, bytes written: {why}", file=sys.stderr, flush=True)
+                octets = None
             if octets is not None:
                 medians[server.name]["written"] = octets
         self.tell(row, medians)
