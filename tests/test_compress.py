@@ -160,15 +160,14 @@ def test_large_messages_both_ways(shared_server, tls):
     assert tagged(wire, b"c").startswith(b"c OK")
     wire.send(b"d SELECT INBOX\r\n")
     assert tagged(wire, b"d").startswith(b"d OK")
-    before = wire.timeout
     wire.send(b"e FETCH 1 BODY.PEEK[]\r\n")
     line = wire.line(60)
-    assert MAIL in line and before
+    assert MAIL in line
     assert tagged(wire, b"e").startswith(b"e OK")
 
 
-def test_sessions_at_rest_are_small(shared_server):
-    """Compressed sessions in IDLE: what they add to the mail process (docs/performance.md has figures of a release build)."""
+def test_sessions_at_rest_go_on(shared_server):
+    """Compressed sessions in IDLE, whose state was given back, answer again."""
     user = shared_server.fresh_user("rest")
     wires = []
     for _ in range(20):

@@ -9,27 +9,18 @@ import time
 
 import pytest
 
-from lib.peers import free_ports, wait_port
+from lib.peers import free_offset, wait_port
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BINARY = ROOT / "build/posthorn"
 STANDARD = {"imap": 143, "imaps": 993, "lmtp": 24}
 
 
-def free_offset():
-    """An offset at which all of the demo's ports are free."""
-    for port in free_ports(20):
-        offset = port - STANDARD["imap"]
-        if offset > 1024 and port + 1000 < 65536:
-            return offset
-    raise RuntimeError("no free ports")
-
-
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
     os.chmod(folder, 0o755)
-    offset = free_offset()
+    offset = free_offset(STANDARD.values())
     with open(folder / "log", "wb") as log:
         process = subprocess.Popen([BINARY, "demo", "--data", folder / "data", "--offset", str(offset), "--password", "pw"],
                                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)

@@ -6,7 +6,6 @@ import pwd
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -311,21 +310,9 @@ def test_reload(server):
     compare(plain[2], objects(dressed[2]))
 
 
-def free_offset():
-    for offset in range(30000, 60000, 137):
-        try:
-            for port in (24, 143, 993):
-                with socket.socket() as s:
-                    s.bind(("127.0.0.1", offset + port))
-            return offset
-        except OSError:
-            continue
-    raise RuntimeError("no free ports")
-
-
 @pytest.mark.parametrize("dressed", [False, True])
 def test_demo(folder, dressed):
-    tmp_path, offset = folder, free_offset()
+    tmp_path, offset = folder, peers.free_offset((24, 143, 993))
     words = ["demo", "--data", tmp_path / "demo", "--offset", offset, "--password", "p\"w", *(["--json"] if dressed else [])]
     out = tmp_path / "out"
     with open(out, "wb") as file, open(tmp_path / "err", "wb") as err:

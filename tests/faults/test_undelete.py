@@ -56,17 +56,6 @@ def uids(session, box):
     return [r["UID"] for r in session.fetch("1:*", "(UID)").values()] if session.select(box)["EXISTS"] else []
 
 
-def names(session):
-    lines, _ = session.command('LIST "" "*"')
-    return {re.sub(rb'^\* LIST \([^)]*\) "/" "?(.*?)"?$', rb"\1", line).decode() for line in lines}
-
-
-def expunge(session, box, which="1:*"):
-    session.select(box)
-    session.command(f"STORE {which} +FLAGS.SILENT (\\Deleted)")
-    session.command("EXPUNGE")
-
-
 def fill(session, box, *numbers):
     for n in numbers:
         session.command(f'APPEND "{box}" (\\Flagged $Work Later{n}) "0{1 + n % 9}-Jan-2020 10:00:00 +0{n % 10}00"', mail(n))
@@ -78,7 +67,7 @@ def test_expunged_messages_come_back(server, user):
     one, other = login(server, user), login(server, user)
     fill(one, "INBOX", 1, 2, 3, 4)
     before = contents(one, "INBOX")
-    expunge(one, "INBOX", "2:3")
+    one.expunge("INBOX", "2:3")
     left = contents(one, "INBOX")
     other.select("INBOX")
     one.select("INBOX")
@@ -100,7 +89,7 @@ def test_again_after_it_was_expunged_again(server, user):
     for flag in ("\\Answered", "$Second"):
         session.select("INBOX")
         session.command(f"STORE 1 +FLAGS.SILENT ({flag})")
-        expunge(session, "INBOX")
+        session.expunge("INBOX")
         assert brought(undelete(server, user))[0] == 1
     (body, _, _, flags), = contents(session, "INBOX")
     assert body == mail(1) and set(flags) == {"\\Flagged", "$Work", "Later1", "\\Answered", "$Second"}
@@ -113,7 +102,7 @@ def test_what_was_moved_stays_where_it_is(server, user):
     session.command("MOVE 1 Archive")
     assert "moved to another folder" in undelete(server, user)
     assert len(uids(session, "INBOX")) == 1 and len(uids(session, "Archive")) == 1
-    expunge(session, "Archive")
+    session.expunge("Archive")
     assert brought(undelete(server, user))[0] == 1
     assert len(uids(session, "INBOX")) == 1 and len(uids(session, "Archive")) == 1
 
@@ -121,7 +110,7 @@ def test_what_was_moved_stays_where_it_is(server, user):
 def test_moved_away_after_undelete(server, user):
     session = login(server, user)
     fill(session, "INBOX", 1)
-    expunge(session, "INBOX")
+    session.expunge("INBOX")
     undelete(server, user)
     session.select("INBOX")
     session.command("MOVE 1 Archive")
@@ -134,8 +123,8 @@ def test_since_and_folder(server, user):
     session.command("CREATE box")
     fill(session, "INBOX", 1)
     fill(session, "box", 2)
-    expunge(session, "INBOX")
-    expunge(session, "box")
+    session.expunge("INBOX")
+    session.expunge("box")
     time.sleep(2.1)
     assert brought(undelete(server, user, "--since", "1s"))[0] == 0
     assert brought(undelete(server, user, "--folder", "box", "--since", "2h"))[0] == 1
@@ -168,11 +157,11 @@ def test_a_deleted_tree(server, user, order):
     session.select("INBOX")
     for box in order:
         session.command(f'DELETE "{box}"')
-    assert not any(n.startswith("tree") for n in names(session))
+    assert not any(n.startswith("tree") for n in session.names())
     assert brought(undelete(server, user)) == (6, 4, 0)
     assert {box: contents(session, box) for box in boxes} == before
     assert brought(undelete(server, user))[:2] == (0, 0)
-    assert not any(n.startswith("Restored") for n in names(session))
+    assert not any(n.startswith("Restored") for n in session.names())
 
 
 @pytest.mark.parametrize("order", [("tree/empty", "tree/a/b", "tree/a", "tree"),
@@ -191,7 +180,7 @@ def test_a_name_that_is_used_again(server, user, order):
     assert brought(undelete(server, user)) == (6, 4, 0)
     assert contents(session, "tree") == new
     assert {box: contents(session, f"Restored/{box}") for box in before} == before
-    assert "tree/a" not in names(session)
+    assert "tree/a" not in session.names()
     assert brought(undelete(server, user))[:2] == (0, 0)
 
 
@@ -218,7 +207,7 @@ def test_a_level_with_children_becomes_a_mailbox_again(server, user):
     fill(session, "up", 1)
     session.command("DELETE up")
     assert brought(undelete(server, user)) == (1, 1, 0)
-    assert [c[0] for c in contents(session, "up")] == [mail(1)] and "up/down" in names(session)
+    assert [c[0] for c in contents(session, "up")] == [mail(1)] and "up/down" in session.names()
 
 
 HOSTILE = ("&ZeVnLIqe-", "a b", "100%", "star*", "quote\\\"d", "-dash", "--folder", "~", "x" * 900, "/".join("d" * 60), "Restored")
@@ -229,7 +218,7 @@ def test_hostile_names(server, user):
     for n, name in enumerate(HOSTILE):
         session.command(f'CREATE "{name}"')
         fill(session, name, n)
-    before, all_names = {name: contents(session, name) for name in HOSTILE}, names(session)
+    before, all_names = {name: contents(session, name) for name in HOSTILE}, session.names()
     session.select("INBOX")
     levels = ["/".join("d" * n) for n in range(59, 0, -1)]
     for name in [*HOSTILE, *levels]:
@@ -237,13 +226,13 @@ def test_hostile_names(server, user):
     undelete(server, user, "--dry-run")
     assert brought(undelete(server, user))[0] == len(HOSTILE)
     assert {name: contents(session, name) for name in HOSTILE} == before
-    assert names(session) == all_names
+    assert session.names() == all_names
     session.select("INBOX")
     for name in [*HOSTILE, *levels]:
         session.command(f'DELETE "{name}"')
         session.command(f'CREATE "{name}"') if name not in levels else None
     assert brought(undelete(server, user))[0] == len(HOSTILE), "names at the limits, below Restored"
-    assert sum(len(uids(session, n)) for n in names(session)) == len(HOSTILE)
+    assert sum(len(uids(session, n)) for n in session.names()) == len(HOSTILE)
 
 
 # ---- restart, rebuild, no server ----
@@ -257,7 +246,7 @@ def test_restart_rebuild_and_a_stopped_store():
         fill(session, "INBOX", 1, 2)
         fill(session, "box", 3)
         before = contents(session, "INBOX"), contents(session, "box")
-        expunge(session, "INBOX", "1")
+        session.expunge("INBOX", "1")
         session.command("MOVE 1 Archive")
         session.command("DELETE box")
         own.kill()
@@ -287,18 +276,18 @@ def test_retention():
         session.command("CREATE box")
         fill(session, "INBOX", 1, 2)
         fill(session, "box", 3)
-        expunge(session, "INBOX", "1")
+        session.expunge("INBOX", "1")
         session.command("DELETE box")
         posthorn.run_verb("compact", "-c", own.config)
         assert brought(undelete(own, user, "--dry-run"))[0] == 2
         time.sleep(6.1)
         text = undelete(own, user)
         assert brought(text)[0] == 0 and text.count("the retention is over") == 2, text
-        expunge(session, "INBOX")
+        session.expunge("INBOX")
         posthorn.run_verb("compact", "-c", own.config)
         text = undelete(own, user)
         assert brought(text) == (1, 1, 0) and "older ones were compacted away" in text and "box" not in text
-        expunge(session, "INBOX")
+        session.expunge("INBOX")
         assert brought(undelete(own, user))[0] == 1
         time.sleep(6.1)
         posthorn.run_verb("compact", "-c", own.config)
@@ -324,7 +313,7 @@ def test_many(server, capsys):
     user = server.fresh_user("many")
     session, other = login(server, user), login(server, server.fresh_user("other"))
     session.append_all("INBOX", [mail(n) for n in range(MANY)])
-    expunge(session, "INBOX")
+    session.expunge("INBOX")
     before, waits, done = peak_kib(server), [], threading.Event()
 
     def knock():
@@ -357,9 +346,9 @@ def test_two_at_once(server, user):
     session.command("CREATE box")
     fill(session, "box", 41)
     session.command("DELETE box")
-    expunge(session, "INBOX")
+    session.expunge("INBOX")
     runs = [subprocess.Popen([posthorn.binary(), "mailbox", "undelete", user, "-c", server.config], stdout=subprocess.PIPE,
                              env=posthorn.environment()) for _ in range(4)]
     totals = [brought(run.communicate(timeout=60)[0].decode())[0] for run in runs]
     assert sum(totals) == 41 and len(uids(session, "INBOX")) == 40 and len(uids(session, "box")) == 1
-    assert not any(n.startswith("Restored") for n in names(session))
+    assert not any(n.startswith("Restored") for n in session.names())

@@ -73,6 +73,16 @@ class Imap:
                     known.update({b: int(a)} if a.isdigit() else {a: int(b)})
         return known
 
+    def names(self):
+        """All mailboxes."""
+        lines, _ = self.command('LIST "" "*"')
+        return {re.sub(rb'^\* LIST \([^)]*\) "/" "?(.*?)"?$', rb"\1", line).decode() for line in lines}
+
+    def expunge(self, mailbox, numbers="1:*"):
+        self.select(mailbox)
+        self.command(f"STORE {numbers} +FLAGS.SILENT (\\Deleted)")
+        self.command("EXPUNGE")
+
     def close(self):
         self.wire.close()
 

@@ -3,7 +3,6 @@
 not fit. A new extension's responses are added here."""
 import re
 
-RESP_SPECIALS = rb'(){ %*"\\\]'
 ATOM = re.compile(rb'[^\x00-\x20(){%*"\\\]\x7f-\xff]+')
 ASTRING = re.compile(rb'[^\x00-\x20(){%*"\\\x7f-\xff]+')
 TAG = re.compile(rb'[^\x00-\x20(){%*"\\+\x7f-\xff]+')

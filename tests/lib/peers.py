@@ -114,6 +114,24 @@ def free_ports(count):
     return ports
 
 
+def is_free(port):
+    with socket.socket() as s:
+        try:
+            s.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def free_offset(standard):
+    """An offset at which all of these ports are free."""
+    for port in free_ports(50):
+        offset = port - min(standard)
+        if offset > 1024 and offset + max(standard) < 65536 and all(is_free(offset + p) for p in standard):
+            return offset
+    raise RuntimeError("no free ports")
+
+
 def make_certificate(folder):
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
                     "-days", "30", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",

@@ -17,11 +17,10 @@ ROUNDS, EACH, MESSAGES = (60 if LONG else 4), 12, 3
 FLAGS = ["\\Seen", "\\Flagged", "kw1", "kw2"]
 
 
-class Person(threading.Thread):
+class Person:
     """One session that reads or writes; keeps what it saw of every message."""
 
     def __init__(self, server, user, name, writes):
-        super().__init__(daemon=True)
         self.dice, self.writes, self.failed = random.Random(f"{SEED} {name}"), writes, None
         self.known = {}  # the last modseq of every message
         self.imap = client.Imap(server.address("imap"), user, server.password)

@@ -97,17 +97,6 @@ def emailids(session, box):
     return [str(i).strip("()[]'") for i in column(session, box, "EMAILID")]
 
 
-def names(session):
-    lines, _ = session.command('LIST "" "*"')
-    return {re.sub(rb'^\* LIST \([^)]*\) "/" "?(.*?)"?$', rb"\1", line).decode() for line in lines}
-
-
-def expunge(session, box, which="1:*"):
-    session.select(box)
-    session.command(f"STORE {which} +FLAGS.SILENT (\\Deleted)")
-    session.command("EXPUNGE")
-
-
 def verified(server):
     assert b" 0 errors" in posthorn.run_verb("verify", "-c", server.config)
 
@@ -121,7 +110,7 @@ def test_folder_with_expunged_messages(server, user):
     fill(one, "INBOX", 5, size=LARGE)
     before, numbers = rows(one, "INBOX"), column(one, "INBOX", "UID")
     path = backup(server)
-    expunge(one, "INBOX", "2:3,5")
+    one.expunge("INBOX", "2:3,5")
     left = rows(one, "INBOX")
     other.select("INBOX")
     assert restore(server, path, user, "--folder", "inbox", "--dry-run") == (3, 1, 2)
@@ -144,7 +133,7 @@ def test_equal_messages_are_counted(server, user):
     for _ in range(3):
         fill(session, "INBOX", 1)
     path = backup(server)
-    expunge(session, "INBOX", "1:2")
+    session.expunge("INBOX", "1:2")
     assert restore(server, path, user, "--folder", "INBOX") == (2, 1, 1)
     assert len(rows(session, "INBOX")) == 3
 
@@ -161,10 +150,10 @@ def test_one_message(server, user):
             (4, ["--folder", "INBOX", "--message-id", "4@x"]), (1, ["--folder", "INBOX", "--emailid", ids[0]]),
             (1, ["--emailid", ids[0]])]
     for n, how in ways:
-        expunge(session, "INBOX")
+        session.expunge("INBOX")
         assert restore(server, path, user, *how) == (1, 1, 0)
         assert rows(session, "INBOX") == [r for r in before if b"pelican %d\r" % n in r[0]]
-    expunge(session, "INBOX")
+    session.expunge("INBOX")
     assert restore(server, path, user, "--message-id", "3@x") == (1, 2, 1), "one in each of two folders, box has its own"
     assert len(rows(session, "INBOX")) == len(rows(session, "box")) == 1
     assert restore(server, path, user, "--folder", "INBOX", "--uid", uids[0], "--to", "New/Place") == (1, 1, 0)
@@ -182,12 +171,12 @@ def test_deleted_folder_and_what_is_below(server, user):
     fill(session, "Projects/2026", 2, 3)
     fill(session, "Projects/2026/May", 4)
     fill(session, "Projects2", 5)
-    tree = [n for n in sorted(names(session)) if n.startswith("Projects/") or n == "Projects"]
+    tree = [n for n in sorted(session.names()) if n.startswith("Projects/") or n == "Projects"]
     before = {name: rows(session, name) for name in tree}
     path = backup(server)
     for name in reversed(tree):
         session.command(f'DELETE "{name}"')
-    expunge(session, "Projects2")
+    session.expunge("Projects2")
     assert restore(server, path, user, "--folder", "Projects") == (4, 4, 0)
     assert {name: rows(session, name) for name in tree} == before and not rows(session, "Projects2")
     assert restore(server, path, user, "--folder", "Projects", "--to", "Old/One") == (4, 4, 0)
@@ -202,7 +191,7 @@ def test_deleted_is_not_brought(server, user):
     session = login(server, user)
     session.command("APPEND INBOX (\\Deleted \\Seen)", mail(1))
     path = backup(server)
-    expunge(session, "INBOX")
+    session.expunge("INBOX")
     assert restore(server, path, user, "--folder", "INBOX") == (1, 1, 0)
     assert [r[2] for r in rows(session, "INBOX")] == [["\\Seen"]]
 
@@ -215,7 +204,7 @@ def test_standard_input_and_no_server():
         fill(session, "INBOX", 1, 2, 3)
         before = rows(session, "INBOX")
         path = backup(own)
-        expunge(session, "INBOX")
+        session.expunge("INBOX")
         own.kill()
         subprocess.run(["chown", "-R", "nobody:nogroup", str(own.data)], check=False)
         with open(path, "rb") as file:
@@ -287,7 +276,7 @@ def test_never_two_bodies_under_one_emailid():
         fill(theirs, "INBOX", *range(30, 40))
         assert [emailids(session, b) for b in ("box", "gone", "kept")] == [emailids(theirs, b) for b in ("box", "gone", "kept")]
         taken = {i for b in ("box", "gone", "kept", "INBOX") for i in emailids(session, b)[-1:]}
-        expunge(session, "box")
+        session.expunge("box")
         session.command("DELETE gone")
         path = backup(twin)
         code, text = call(own, path, user, "--folder", "INBOX")
@@ -327,9 +316,9 @@ def test_damaged_backup(server, user):
     fill(session, "INBOX", 1, 2)
     fill(session, "INBOX", 3, size=LARGE)
     path = backup(server)
-    expunge(session, "INBOX")
+    session.expunge("INBOX")
     session.command("DELETE Archive")
-    good, tree = path.read_bytes(), names(session)
+    good, tree = path.read_bytes(), session.names()
     bad = server.dir / "bad"
     flips = [5, 30, 60, 100, 180, len(good) // 7, len(good) // 3, len(good) // 2, len(good) - 200_000, len(good) - 40]
     versions = [good[:at] + bytes([good[at] ^ 4]) + good[at + 1:] for at in flips]
@@ -338,7 +327,7 @@ def test_damaged_backup(server, user):
         bad.write_bytes(text)
         told = refused(server, bad, user, "--folder", "INBOX")
         assert re.search(r"damaged|cut short|checksum|no backup|ends early|malformed|missing|cannot be read|not understood|behind", told), told
-        assert not rows(session, "INBOX") and names(session) == tree
+        assert not rows(session, "INBOX") and session.names() == tree
     bad.unlink()
     assert restore(server, path, user, "--folder", "INBOX") == (3, 1, 0)
     verified(server)
@@ -347,8 +336,8 @@ def test_damaged_backup(server, user):
 def test_wrong_words(server, user):
     session = login(server, user)
     fill(session, "INBOX", 1)
-    path, tree = backup(server), names(session)
-    expunge(session, "INBOX")
+    path, tree = backup(server), session.names()
+    session.expunge("INBOX")
     cases = [([], "usage:"), (["--uid", "1"], "usage:"), (["--folder", "INBOX", "--uid", "1", "--emailid", "E5"], "usage:"),
              (["--folder", "INBOX", "--uid", "0"], "--uid takes"), (["--folder", "INBOX", "--uid", "1x"], "--uid takes"),
              (["--folder", "INBOX", "--uid", "4294967296"], "--uid takes"), (["--folder", "INBOX", "--emailid", "5"], "--emailid takes"),
@@ -358,7 +347,7 @@ def test_wrong_words(server, user):
              (["--folder", "INBOX", "--to", "y" * 5000], "")]
     for more, told in cases:
         assert told in refused(server, path, user, *more), more
-        assert names(session) == tree and not rows(session, "INBOX")
+        assert session.names() == tree and not rows(session, "INBOX")
     assert "the backup has no user" in refused(server, path, "nobody-there", "--folder", "INBOX")
     assert "No such file" in refused(server, server.dir / "no-such-file", user, "--folder", "INBOX")
     later = server.fresh_user("later")
@@ -407,7 +396,7 @@ def test_killed_in_the_middle():
         partial = 0
         for turn in range(8 if LONG else 4):
             session = login(own, user)
-            expunge(session, "INBOX")
+            session.expunge("INBOX")
             run = start(own, path, user)
             session.select("INBOX")
             limit, wanted = time.monotonic() + 60, MANY * turn // 10
