@@ -130,17 +130,22 @@ keyword_sets_intern(struct keyword_sets *s, const uint32_t *numbers, size_t n)
     return s->slots[at];
 }
 
-uint32_t
-keyword_sets_intern_packed(struct keyword_sets *s, struct span list)
+static uint32_t
+intern_list(struct keyword_sets *s, struct span list)
 {
     uint32_t numbers[LIMIT_keywords];
     size_t n = 0;
-    if (list.n == 0)
-        return 0;
     struct unpack u = unpack_of(list);
     while (n < LIMIT_keywords && record_keywords_next(&u, &numbers[n]) == R_OK)
         n++;
     return keyword_sets_intern(s, numbers, n);
+}
+
+// Most rows have none: they do not pay for the room of the numbers, which the compiler sets to zero.
+uint32_t
+keyword_sets_intern_packed(struct keyword_sets *s, struct span list)
+{
+    return list.n == 0 ? 0 : intern_list(s, list);
 }
 
 void
