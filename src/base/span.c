@@ -65,6 +65,12 @@ span_starts(struct span s, struct span prefix)
 }
 
 bool
+span_within(struct span name, struct span above)
+{
+    return span_starts(name, above) && (name.n == above.n || name.p[above.n] == '/');
+}
+
+bool
 span_istarts(struct span s, struct span prefix)
 {
     return s.n >= prefix.n && span_ieq(span_slice(s, 0, prefix.n), prefix);

@@ -44,6 +44,7 @@ int span_icmp(struct span a, struct span b);
 bool span_starts(struct span s, struct span prefix);
 bool span_istarts(struct span s, struct span prefix);
 bool span_ends(struct span s, struct span suffix);
+bool span_within(struct span name, struct span above);  // itself or below it: "a/b" of "a"
 
 // Index of the first match, or s.n when there is none.
 size_t span_find_char(struct span s, char c);

@@ -54,20 +54,11 @@ read_wish(struct verb_call *c, struct reading *r, struct fault *f)
                          "--emailid takes an EMAILID as IMAP shows it: E and digits");
     if (verb_arg(c, RESTORE_MESSAGE_ID).n > 0 && r->message_id.n == 0)
         return fault_set(f, FAULT_BAD, "the Message-ID is empty");
-    return folder.n > 0 ? mail_name_check(r->arena, folder, &r->folder, f) : R_OK;
-}
-
-static bool
-is_same_name(struct span a, struct span b)
-{
-    return span_eq(a, b) || (span_ieq(a, SPAN("INBOX")) && span_ieq(b, SPAN("INBOX")));
-}
-
-static bool
-is_below(struct span name, struct span folder)
-{
-    return name.n > folder.n && name.p[folder.n] == '/' &&
-           is_same_name(span_slice(name, 0, folder.n), folder);
+    if (folder.n > 0 && mail_name_check(r->arena, folder, &r->folder, f) != R_OK)
+        return R_FAIL;
+    if (span_ieq(r->folder, SPAN("INBOX")))
+        r->folder = SPAN("INBOX");
+    return R_OK;
 }
 
 static bool
@@ -75,8 +66,8 @@ is_wanted(const struct reading *r, const struct tree_entry *e)
 {
     if (e->mailbox == 0 || e->noselect)
         return false;
-    return r->folder.n == 0 || is_same_name(e->name, r->folder) ||
-           (!is_by_message(r) && is_below(e->name, r->folder));
+    return r->folder.n == 0 || span_eq(e->name, r->folder) ||
+           (!is_by_message(r) && span_within(e->name, r->folder));
 }
 
 // The folder's own name, or --to in its place.
@@ -86,7 +77,7 @@ target_of(const struct reading *r, struct span name)
     struct buf b;
     if (r->to.n == 0)
         return name;
-    if (is_by_message(r) || is_same_name(name, r->folder))
+    if (is_by_message(r) || span_eq(name, r->folder))
         return r->to;
     buf_init(&b, r->to.n + name.n + 1);
     buf_put(&b, r->to);

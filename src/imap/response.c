@@ -100,6 +100,19 @@ imap_answer(struct imap_command *c, const char *fmt, ...)
     va_end(args);
 }
 
+enum result
+imap_answer_no(struct imap_command *c, struct fault *f, enum fault_kind kind,
+               const char *fmt, ...)
+{
+    va_list args;
+    buf_reset(&c->answer);
+    va_start(args, fmt);
+    put_format(&c->answer, fmt, args);
+    va_end(args);
+    c->refused = true;
+    return fault_set(f, kind, "%.*s", SPAN_ARG(span_slice(buf_span(&c->answer), 0, 80)));
+}
+
 void
 imap_tagged_ok(struct imap_command *c)
 {
@@ -135,8 +148,7 @@ imap_fault_is_bad(enum fault_kind kind)
 void
 imap_tagged_fault(struct imap_command *c, const struct fault *f)
 {
-    if (f->kind == FAULT_BADURL && c->answer.n > 0) {  // tells which one
-        c->refused = true;
+    if (c->refused) {
         imap_tagged_ok(c);
         return;
     }

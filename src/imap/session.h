@@ -122,6 +122,9 @@ struct imap_command {
 
 // Sets the text of the tagged OK: imap_answer(c, "[APPENDUID %u %u] Done", ...).
 void imap_answer(struct imap_command *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
+// Sets the text of the tagged NO, where the code says more than faults.def can: "[BADURL /x;UID=1] ...". R_FAIL.
+enum result imap_answer_no(struct imap_command *c, struct fault *f, enum fault_kind kind,
+                           const char *fmt, ...) PRINTF_LIKE(4, 5) MUST_CHECK;
 
 // Suspends. c->name to c->ref, for verbs that parse their mailbox themselves.
 enum result imap_mailbox_access(struct imap_command *c, uint32_t rights,

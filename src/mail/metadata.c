@@ -33,18 +33,12 @@ components(struct span name)
     return n;
 }
 
-static bool
-is_within(struct span name, struct span above)
-{
-    return span_starts(name, above) && (name.n == above.n || name.p[above.n] == '/');
-}
-
 // RFC 5464 section 3.2: at least two components, four in a vendor's name space.
 static bool
 deep_enough(struct span name)
 {
-    bool vendor =
-        is_within(name, SPAN("/shared/vendor")) || is_within(name, SPAN("/private/vendor"));
+    bool vendor = span_within(name, SPAN("/shared/vendor")) ||
+                  span_within(name, SPAN("/private/vendor"));
     return components(name) >= (vendor ? 4 : 2);
 }
 
@@ -57,7 +51,7 @@ metadata_name(struct arena *a, struct span given, bool root, struct span *out)
     for (size_t i = 0; i < given.n; i++)
         lower[i] = ascii_lower(given.p[i]);
     struct span name = span_of(lower, given.n);
-    if (!is_within(name, SPAN("/shared")) && !is_within(name, SPAN("/private")))
+    if (!span_within(name, SPAN("/shared")) && !span_within(name, SPAN("/private")))
         return R_FAIL;
     if (!root && !deep_enough(name))
         return R_FAIL;
@@ -220,7 +214,7 @@ static void
 below_add(struct below_call *c, struct span name)
 {
     struct span rest = span_skip(name, c->above.n + 1);
-    if (name.n <= c->above.n || !is_within(name, c->above) ||
+    if (name.n <= c->above.n || !span_within(name, c->above) ||
         (!c->deep && span_find_char(rest, '/') < rest.n))
         return;
     if (c->n == c->room) {

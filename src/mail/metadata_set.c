@@ -294,7 +294,6 @@ struct copies {
     struct record_meta *records;
     size_t n, room;
     uint64_t from;
-    size_t octets, all;
 };
 
 static void
@@ -303,7 +302,6 @@ copy_each(uint64_t mailbox, struct span key, struct span value, void *arg)
     struct copies *c = arg;
     if (key.p[0] != '/')
         return;
-    c->all += cost(key, value.n);
     if (mailbox != c->from)
         return;
     if (c->n == c->room) {
@@ -315,7 +313,58 @@ copy_each(uint64_t mailbox, struct span key, struct span value, void *arg)
         c->room = room;
     }
     c->records[c->n++] = (struct record_meta){.key = key, .value = value};
-    c->octets += cost(key, value.n);
+}
+
+// What an owner's entries amount to: the shared ones have one, and each user's private ones.
+struct owned {
+    struct span owner;  // what their keys begin with
+    size_t octets;
+};
+struct owners {
+    struct owned *p;
+    size_t n;
+};
+
+static struct owned *
+owned_find(struct owners *o, struct span key)
+{
+    for (size_t i = 0; i < o->n; i++)
+        if (span_within(key, o->p[i].owner))
+            return &o->p[i];
+    return NULL;
+}
+
+static void
+owned_add(struct owners *o, struct span key, struct span value)
+{
+    struct owned *mine = owned_find(o, key);
+    if (!mine) {
+        mine = &o->p[o->n++];
+        mine->owner = span_slice(key, 0, 1 + span_find_char(span_skip(key, 1), '/'));
+    }
+    mine->octets += cost(key, value.n);
+}
+
+static void
+owned_each(uint64_t mailbox, struct span key, struct span value, void *arg)
+{
+    (void)mailbox;
+    if (owned_find(arg, key))
+        owned_add(arg, key, value);
+}
+
+// Each owner has LIMIT_metadata_octets for all mailboxes, as in SETMETADATA.
+static enum result
+copies_fit(struct account *a, const struct copies *c, struct fault *f)
+{
+    struct owners o = {arena_array(c->arena, c->n, sizeof *o.p), 0};
+    for (size_t i = 0; i < c->n; i++)
+        owned_add(&o, c->records[i].key, c->records[i].value);
+    state_meta_each(a->state, owned_each, &o);
+    for (size_t i = 0; i < o.n; i++)
+        if (o.p[i].octets > LIMIT_metadata_octets)
+            return fault_set(f, FAULT_OVERQUOTA, "entries are too large together");
+    return R_OK;
 }
 
 enum result
@@ -324,8 +373,8 @@ metadata_put_copies(struct account *a, struct store_batch *b, uint64_t from, uin
 {
     struct copies c = {.arena = a->batch_arena, .from = from};
     state_meta_each(a->state, copy_each, &c);
-    if (c.n > 0 && c.all + c.octets > LIMIT_metadata_octets)
-        return fault_set(f, FAULT_OVERQUOTA, "entries are too large together");
+    if (copies_fit(a, &c, f) != R_OK)
+        return R_FAIL;
     uint64_t modseq = c.n > 0 ? change_modseq(a) : 0;
     for (size_t i = 0; i < c.n; i++) {
         c.records[i].mailbox = to;

@@ -82,19 +82,13 @@ entry_order(const void *pa, const void *pb)
     return name_order(a->name, b->name);
 }
 
-static bool
-is_child_of(struct span name, struct span parent)
-{
-    return name.n > parent.n && name.p[parent.n] == '/' && span_starts(name, parent);
-}
-
 // In the sorted list a mailbox has children when an existing entry below it follows.
 static void
 mark_children(struct tree_entry *e, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        for (size_t j = i + 1; j < n && is_child_of(e[j].name, e[i].name); j++)
-            if (!e[j].nonexistent) {
+        for (size_t j = i + 1; j < n && span_within(e[j].name, e[i].name); j++)
+            if (!e[j].nonexistent && e[j].name.n > e[i].name.n) {
                 e[i].has_children = true;
                 break;
             }

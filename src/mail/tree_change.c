@@ -204,8 +204,7 @@ rename_change(struct account *a, struct store_batch *b, void *arg, struct fault 
     if (rename_check(a, c, m, f) != R_OK)
         return R_FAIL;
     // A target below the old name ("a" to "a/b") was refused only where the old mailbox is its own parent.
-    if (above.n > 0 && span_starts(above, c->name) &&
-        (above.n == c->name.n || above.p[c->name.n] == '/'))
+    if (above.n > 0 && span_within(above, c->name))
         return fault_set(f, FAULT_CANNOT, "a mailbox cannot move below itself");
     if (tree_room_for(a, c->target, f) != R_OK)
         return R_FAIL;

@@ -111,12 +111,9 @@ struct mount *
 mount_find(struct mail_user *u, struct span name, struct span *inside_out)
 {
     for (struct mount *m = u->own.next; m; m = m->next) {
-        if (!span_starts(name, m->prefix))
+        if (!span_within(name, m->prefix))
             continue;
-        struct span rest = span_skip(name, m->prefix.n);
-        if (rest.n > 0 && rest.p[0] != '/')
-            continue;
-        *inside_out = rest.n > 0 ? span_skip(rest, 1) : SPAN("");
+        *inside_out = span_skip(name, m->prefix.n + 1);
         return m;
     }
     *inside_out = name;

@@ -58,6 +58,20 @@ def test_octets_of_all(session):
     assert lines == [b'* METADATA INBOX (/private/v0 "small")'] and b"[METADATA LONGENTRIES 65536]" in tagged
 
 
+def test_rename_inbox_of_several_owners(session):
+    """RENAME INBOX gives its entries to the new mailbox, too; what others own does not count against them."""
+    value = "v" * VALUE
+    for n in range(28):
+        session.command(f"SETMETADATA INBOX (/private/v{n} {{{VALUE}+}}\r\n{value})")
+    session.command("CREATE Box")
+    for n in range(28):
+        session.command(f"SETMETADATA Box (/shared/v{n} {{{VALUE}+}}\r\n{value})")
+    session.command("RENAME INBOX Old")
+    lines, _ = session.command("GETMETADATA (DEPTH infinity MAXSIZE 1) Old (/private /shared)")
+    assert lines == [b"* METADATA Old (/shared NIL)"]  # those of /private are there, and too long
+    assert "[OVERQUOTA]" in refusal(session, "RENAME INBOX Again")
+
+
 def test_large_values(session):
     """10 MB that nobody asked for are dropped as they come; the session goes on and nothing was set."""
     for mark in (b"", b"~"):

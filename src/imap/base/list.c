@@ -219,7 +219,7 @@ args_parse(struct imap_command *c, struct imap_list *l, struct fault *f)
 static bool
 is_below(struct span name, struct span parent)
 {
-    return name.n > parent.n && name.p[parent.n] == '/' && span_starts(name, parent);
+    return name.n > parent.n && span_within(name, parent);
 }
 
 static void

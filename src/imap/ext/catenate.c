@@ -8,11 +8,14 @@
 static enum result
 bad_url(struct imap_command *c, struct span url, struct fault *f)
 {
-    buf_reset(&c->answer);
-    buf_put_str(&c->answer, "[BADURL ");
-    url_put_safe(&c->answer, span_slice(url, 0, LIMIT_url));
-    buf_put_str(&c->answer, "] No such message or part");
-    return fault_set(f, FAULT_BADURL, "no such message or part");
+    struct buf safe;
+    buf_init(&safe, LIMIT_answer_line);
+    url_put_safe(&safe, span_slice(url, 0, LIMIT_url));
+    enum result r =
+        imap_answer_no(c, f, FAULT_BADURL, "[BADURL %.*s] No such message or part",
+                       SPAN_ARG(buf_span(&safe)));
+    buf_done(&safe);
+    return r;
 }
 
 static enum result

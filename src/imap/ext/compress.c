@@ -29,11 +29,9 @@ run_compress(struct imap_command *c, struct fault *f)
         parse_fail(p, "unknown compression");
     if (parse_end(p, f) != R_OK)
         return R_FAIL;
-    if (conn_is_compressed(s->conn)) {
-        imap_answer(c, "[COMPRESSIONACTIVE] DEFLATE is active already");
-        c->refused = true;
-        return R_OK;
-    }
+    if (conn_is_compressed(s->conn))
+        return imap_answer_no(c, f, FAULT_CANNOT,
+                              "[COMPRESSIONACTIVE] DEFLATE is active already");
     if (imap_sync(s, VIEW_EXPUNGE, c->arena, f) != R_OK)
         return R_FAIL;
     imap_answer(c, "DEFLATE active");

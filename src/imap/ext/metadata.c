@@ -348,9 +348,8 @@ run_set(struct imap_command *c, struct fault *f)
     enum result r = set_entries(c, f);
     if (r != R_FAIL || f->kind != FAULT_TOOBIG)
         return r;
-    c->refused = true;
-    imap_answer(c, "[METADATA MAXSIZE %u] Value is too large", LIMIT_metadata_value);
-    return R_OK;
+    return imap_answer_no(c, f, FAULT_TOOBIG, "[METADATA MAXSIZE %u] Value is too large",
+                          LIMIT_metadata_value);
 }
 
 // ---- what others change (section 4.4.2) ----
