@@ -56,6 +56,13 @@ budget_over_soft(void)
     return atomic_load(&total) > limit_soft;
 }
 
+bool
+budget_over_middle(void)
+{
+    size_t soft = limit_soft, hard = limit_hard;
+    return atomic_load(&total) > soft + (hard > soft ? (hard - soft) / 2 : 0);
+}
+
 void
 budget_trim(void)
 {

@@ -27,6 +27,7 @@ void budget_give(enum budget_kind kind, size_t bytes);
 size_t budget_used(enum budget_kind kind);
 size_t budget_total(void);
 bool budget_over_soft(void);
+bool budget_over_middle(void);  // between the two limits
 void budget_trim(void);  // what was freed goes back to the system; takes milliseconds
 
 #endif

@@ -1,4 +1,5 @@
 #include "ctl/config.h"
+#include "ctl/expiry.h"
 #include "ctl/setting.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -80,6 +81,17 @@ check_networks(const struct config *c, struct fault *f)
 }
 
 static enum result
+check_expire(const struct config *c, struct fault *f)
+{
+    struct span where;
+    uint64_t age_s;
+    for (size_t i = 0; i < c->expire.n; i++)
+        if (expiry_row(span_str(c->expire.items[i]), &where, &age_s, f) != R_OK)
+            return R_FAIL;
+    return R_OK;
+}
+
+static enum result
 check_tls(const struct config *c, struct fault *f)
 {
     if (c->tls_certificate.n != c->tls_key.n)
@@ -117,7 +129,8 @@ check_whole(const struct config *c, struct fault *f)
                          LIMIT_processes);
     if (check_addresses("imap", &c->imap, false, f) != R_OK ||
         check_addresses("imaps", &c->imaps, false, f) != R_OK ||
-        check_addresses("lmtp", &c->lmtp, true, f) != R_OK || check_networks(c, f) != R_OK)
+        check_addresses("lmtp", &c->lmtp, true, f) != R_OK ||
+        check_networks(c, f) != R_OK || check_expire(c, f) != R_OK)
         return R_FAIL;
     return check_tls(c, f);
 }

@@ -90,21 +90,33 @@ read_bool(const struct setting *s, const char *value, bool *out, struct fault *f
 
 // A number with at most one unit letter behind it.
 static enum result
-read_units(const struct setting *s, const char *value, const struct unit *units,
-           uint64_t *out, struct fault *f)
+from_units(struct span digits, const struct unit *u, uint64_t *out)
 {
-    struct span digits = span_str(value);
-    const struct unit *u = units;
+    uint64_t n;
     while (u->letter != 0 && (digits.n == 0 || digits.p[digits.n - 1] != u->letter))
         u++;
     if (u->letter != 0)
         digits.n--;
-    uint64_t n;
     if (span_to_u64(digits, &n) != R_OK || n > UINT64_MAX / 2 / u->factor)
-        return fault_set(f, FAULT_BAD, "'%s' cannot be '%.60s'; write it like %s", s->name,
-                         value, units == size_units ? "500M or 2G" : "30m, 12h or 14d");
+        return R_FAIL;
     *out = n * u->factor;
     return R_OK;
+}
+
+enum result
+setting_time(struct span text, uint64_t *seconds_out)
+{
+    return from_units(text, time_units, seconds_out);
+}
+
+static enum result
+read_units(const struct setting *s, const char *value, const struct unit *units,
+           uint64_t *out, struct fault *f)
+{
+    if (from_units(span_str(value), units, out) == R_OK)
+        return R_OK;
+    return fault_set(f, FAULT_BAD, "'%s' cannot be '%.60s'; write it like %s", s->name,
+                     value, units == size_units ? "500M or 2G" : "30m, 12h or 14d");
 }
 
 static enum result

@@ -15,6 +15,8 @@
     {words, usage, least, most, VERB_STORE, run, NULL, feed, sink, help, CARRIES_USER},
 #define SINCE(words, usage, least, most, run, feed, sink, help)                            \
     {words, usage, least, most, VERB_STORE, run, NULL, feed, sink, help, CARRIES_SINCE},
+#define EXPIRE(words, usage, least, most, run, feed, sink, help)                           \
+    {words, usage, least, most, VERB_STORE, run, NULL, feed, sink, help, CARRIES_EXPIRE},
 #define BOTH(words, usage, least, most, fn, run, feed, help)                               \
     {words, usage, least, most, VERB_OFFLINE, run, fn, feed, NULL, help, CARRIES_PART},
 const struct verb verbs[] = {
@@ -26,6 +28,7 @@ const struct verb verbs[] = {
 #undef SERVER
 #undef CARRY
 #undef SINCE
+#undef EXPIRE
 #undef BOTH
 const size_t verbs_count = sizeof verbs / sizeof verbs[0];
 
@@ -205,6 +208,13 @@ run_since(const struct verb *v, const struct config *c, const struct verb_option
 }
 
 static int
+run_expire(const struct verb *v, const struct config *c, const struct verb_options *o)
+{
+    const char *all[] = {o->user ? o->user : "", o->dry_run ? "dry-run" : ""};
+    return call_run_on_store(c, v, all, 2);
+}
+
+static int
 run_carrying(const struct verb *v, const struct config *c, const struct verb_options *o,
              const char *const *args, size_t n)
 {
@@ -212,6 +222,8 @@ run_carrying(const struct verb *v, const struct config *c, const struct verb_opt
         return run_for_user(v, c, o, args);
     if (v->carries == CARRIES_SINCE)
         return run_since(v, c, o, args);
+    if (v->carries == CARRIES_EXPIRE)
+        return run_expire(v, c, o);
     return call_run_on_store(c, v, args, n);
 }
 
@@ -254,6 +266,8 @@ are_carried(const struct verb *v, const struct line *l, size_t n)
         return n == 2 && l->options.user;
     if (v->carries == CARRIES_PART)
         return n == 1 && is_part(&l->options);
+    if (v->carries == CARRIES_EXPIRE)
+        return n == 0;
     return v->carries != CARRIES_SINCE || n == 1;
 }
 

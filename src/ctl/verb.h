@@ -90,8 +90,9 @@ typedef int verb_local_fn(const struct verb_options *o, const char *const *args,
 // Options that become its last arguments.
 enum verb_carries {
     CARRIES_NOTHING,
-    CARRIES_USER,   // -u USER, --folder NAME
-    CARRIES_SINCE,  // --since TIME, --folder NAME, --dry-run
+    CARRIES_USER,    // -u USER, --folder NAME
+    CARRIES_SINCE,   // --since TIME, --folder NAME, --dry-run
+    CARRIES_EXPIRE,  // --user USER, --dry-run
     CARRIES_PART,  // its local function reads them: --user, --folder, --to, --dry-run, which message
 };
 

@@ -1,6 +1,7 @@
 #include "io/loop_inside.h"
 
 #include "base/clock.h"
+#include "base/load.h"
 
 void
 timer_init(struct timer *t, loop_fn *fn, void *arg)
@@ -83,6 +84,7 @@ wheel_run(struct wheel *w, uint64_t now_ms)
     while (due) {
         struct timer *t = due;
         timer_clear(t);
+        load_timer(t->due_ms, now_ms);
         t->fn(t->arg);
     }
 }

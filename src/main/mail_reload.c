@@ -1,6 +1,7 @@
 #include "main/mail_role.h"
 #include "base/budget.h"
 #include "base/limits.h"
+#include "base/load.h"
 #include "ctl/call.h"
 #include "imap/append.h"
 #include "imap/appendlimit.h"
@@ -39,6 +40,7 @@ mail_reload_settings(struct mail_role *r, const struct config *c)
     struct store_options o;
     call_store_options(c, &o);
     budget_limits(c->memory_soft, c->memory_hard);
+    load_pretend(c->test_overload);
     mail_settings(r->mail, c->folder_language, c->message_size_max);
     mail_imap_settings(c);
     mail_server_entries(r->mail, c->server_comment, c->server_admin);

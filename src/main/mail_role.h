@@ -89,6 +89,8 @@ struct mail_role {
     struct reload_ask *reloads;  // verbs that wait for the supervisor
     uint64_t reload_last;
     struct timer keeping;  // retention and compaction
+    struct timer expiring;
+    int64_t expired_s;  // accounts whose second came later are to be expired yet
     unsigned char ticket_key[32];
     bool has_ticket_key;
     _Atomic uint64_t users_generation;  // rises when the users may have changed
@@ -147,6 +149,10 @@ void mail_reload_ping_free(struct mail_role *r);
 enum result mail_reload_ask(struct mail_role *r, struct buf *text,
                             struct fault *f) MUST_CHECK;
 void mail_reload_answer(struct mail_role *r, const struct admin_reply *reply);
+
+// mail_expire.c: expire, by the server itself; in the first home
+void mail_expire_start(struct mail_role *r);
+void mail_expire_stop(struct mail_role *r);
 
 // mail_lmtp.c
 void mail_lmtp_accept(struct home *h, int fd);

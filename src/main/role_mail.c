@@ -3,6 +3,7 @@
 #include "base/budget.h"
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/load.h"
 #include "base/log.h"
 #include "ctl/call.h"
 #include "imap/session.h"
@@ -118,6 +119,7 @@ on_drain(void *role)
 {
     struct mail_role *r = role;
     timer_clear(&r->keeping);
+    mail_expire_stop(r);
     for (unsigned i = r->home_count; i-- > 0;)
         loop_post(r->homes[i].loop, drain_home, &r->homes[i]);
 }
@@ -188,6 +190,7 @@ begin(void *arg)
     r->link = role_link_open(r->start, &link_ops, r);
     timer_init(&r->keeping, on_keeping, r);
     timer_set(&r->keeping, KEEPING_MS);
+    mail_expire_start(r);
     role_link_ready(r->link);
     role_probe(r->start);
 }
@@ -262,6 +265,7 @@ open_mail(struct mail_role *r)
         .test_ack_before_commit = TEST_ACK_BEFORE_COMMIT,
     };
     r->mail = mail_new(&m);
+    load_pretend(c->test_overload);
     mail_imap_settings(c);
 }
 
