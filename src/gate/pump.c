@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <poll.h>
@@ -35,7 +37,7 @@ struct pump {
     size_t spill_n;
     char *held;  // down bytes of a record that TLS has begun and the client does not take
     size_t held_n;
-    bool over, returning;
+    bool over, returning, corked;
     pump_end_fn *on_end;
     void *arg;
 };
@@ -201,6 +203,16 @@ push_down(struct pump *p, const char *bytes, size_t n)
     return WAIT_NOTHING;
 }
 
+// Records that follow one another leave in large segments.
+static void
+cork(struct pump *p, bool on)
+{
+    int value = on;
+    if (p->corked != on)
+        (void)setsockopt(SSL_get_fd(p->ssl), IPPROTO_TCP, TCP_CORK, &value, sizeof value);
+    p->corked = on;
+}
+
 // Record by record: what the client does not take stays in the socketpair.
 static enum wait
 move_down(struct pump *p)
@@ -214,6 +226,8 @@ move_down(struct pump *p)
             stop(p);
             return WAIT_NEVER;
         }
+        if (got == SSL3_RT_MAX_PLAIN_LENGTH)
+            cork(p, true);
         w = push_down(p, p->scratch, (size_t)got);
         moved += (size_t)got;
     }
@@ -242,6 +256,7 @@ turn(struct pump *p)
         if (p->down == WAIT_NOTHING && !p->over)
             p->down = move_down(p);
     }
+    cork(p, false);
     if (p->over)
         finish(p);
     else

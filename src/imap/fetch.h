@@ -30,6 +30,7 @@ enum imap_fetch_need {
     FETCH_BODY = 2,    // reads the body: puts its own octets, may suspend
     FETCH_SEEN = 4,    // sets \Seen unless peeked
     FETCH_MODSEQ = 8,  // enables CONDSTORE
+    FETCH_PARTS = 16,  // where the parts are, with FETCH_BODY
 };
 
 struct imap_fetch_item {
@@ -51,7 +52,7 @@ struct imap_fetch_run {
     bool sets_seen, has_flags, has_uid;
     struct buf *line;
     const struct view_message *message;
-    struct message_cache cache;  // valid with FETCH_CACHE or FETCH_BODY
+    struct message_cache cache;  // valid with FETCH_CACHE or FETCH_PARTS
     struct arena *scratch;       // of the message
     uint64_t preview_ms;         // spent on previews (RFC 8970 section 4)
     bool streamed;               // octets of this message's line have left already

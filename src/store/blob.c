@@ -6,6 +6,14 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+// The record header that this thread will want next: that of the blob it read last, or of the one behind it, which
+// came with the end of that. Messages are mostly read in order.
+static _Thread_local struct {
+    uint64_t blob, at, nonce;
+    uint32_t rewrites;
+    struct record_header header;
+} ahead;
+
 // One read of a range of a body. R_NONE on the way means: not in the page cache (with nowait), or the
 // file ends too early.
 struct blob_read {
@@ -13,7 +21,7 @@ struct blob_read {
     uint64_t blob, offset;
     size_t len;
     char *dst;
-    bool nowait;
+    bool nowait, known;  // known: the header came from `ahead`
     enum result result;
     struct fault *f;
 };
@@ -22,7 +30,7 @@ struct blob_read {
 struct source {
     struct handle *segment, *file;
     int fd;
-    uint64_t base;
+    uint64_t base, next;  // next: where the record behind begins; 0: the body has a file
     struct body_header body;
 };
 
@@ -80,16 +88,39 @@ frame_verify(const struct source *s, uint64_t frame, struct span stored, const c
     return layout_u64(sum) == layout_frame_sum(s->body.id, frame, stored) ? R_OK : R_FAIL;
 }
 
-// A whole frame of an identity body goes straight to where it is wanted.
+static void
+ahead_put(const struct handle *segment, uint64_t at, const struct record_header *h)
+{
+    ahead.blob = (uint64_t)h->segment << 32 | h->recno;
+    ahead.at = at;
+    ahead.nonce = segment->segment.nonce;
+    ahead.rewrites = segment->segment.rewrites;
+    ahead.header = *h;
+}
+
+static void
+ahead_try(const struct handle *segment, uint64_t at, const char text[LAYOUT_RECORD])
+{
+    struct record_header h;
+    if (record_header_get(span_of(text, LAYOUT_RECORD), segment->segment.nonce, &h) ==
+            R_OK &&
+        h.segment == segment->segment.number)
+        ahead_put(segment, at, &h);
+}
+
+// A whole frame of an identity body goes straight to where it is wanted, the last one with the header behind it.
 static enum result
 frame_direct(struct blob_read *b, const struct source *s, uint64_t frame, size_t n,
              char *dst)
 {
-    char sum[LAYOUT_SUM];
+    char sum[LAYOUT_SUM], behind[LAYOUT_RECORD];
     uint64_t at = s->base + frame * (CODEC_FRAME + LAYOUT_SUM);
-    struct iovec iov[2] = {{dst, n}, {sum, sizeof sum}};
-    ssize_t got = preadv2(s->fd, iov, 2, (off_t)at, b->nowait ? RWF_NOWAIT : 0);
-    if (got != (ssize_t)(n + sizeof sum)) {
+    bool last = at + n + sizeof sum == s->next;
+    struct iovec iov[3] = {{dst, n}, {sum, sizeof sum}, {behind, sizeof behind}};
+    ssize_t got = preadv2(s->fd, iov, last ? 3 : 2, (off_t)at, b->nowait ? RWF_NOWAIT : 0);
+    if (got == (ssize_t)(n + sizeof sum + sizeof behind))
+        ahead_try(s->segment, s->next, behind);
+    if (got < (ssize_t)(n + sizeof sum)) {
         if (b->nowait)
             return R_NONE;
         enum result r = disk_read(s->fd, at, dst, n, false, b->f);
@@ -199,6 +230,7 @@ source_fill(struct blob_read *b, const struct record_header *h, uint64_t at,
     if (!(h->flags & RECORD_BODY_EXTERNAL)) {
         s->fd = s->segment->fd;
         s->base = at + LAYOUT_RECORD + h->meta_stored;
+        s->next = s->base + h->body_stored;
         s->body = (struct body_header){.id = h->body_id,
                                        .plain = h->body_plain,
                                        .key_id = h->key_id,
@@ -214,15 +246,36 @@ source_fill(struct blob_read *b, const struct record_header *h, uint64_t at,
     return s->body.plain == h->body_plain ? R_OK : damaged(b, "its file has another size");
 }
 
+static bool
+ahead_find(struct blob_read *b, struct source *s)
+{
+    struct fault ignored;
+    struct segments *all = &b->j->segments;
+    if (ahead.blob != b->blob ||
+        segments_pin(all, (uint32_t)(b->blob >> 32), true, &s->segment, &ignored) != R_OK)
+        return false;
+    b->known = s->segment->segment.nonce == ahead.nonce &&
+               s->segment->segment.rewrites == ahead.rewrites;
+    if (!b->known)
+        handle_unpin(&all->handles, &s->segment);
+    return b->known;
+}
+
 static enum result
 source_find(struct blob_read *b, struct source *s)
 {
     struct record_header h;
     uint64_t at;
+    if (ahead_find(b, s)) {
+        h = ahead.header;
+        return source_fill(b, &h, ahead.at, s);
+    }
     enum result r =
         segments_locate(&b->j->segments, b->blob, b->nowait, &s->segment, &at, b->f);
     if (r == R_OK)
         r = header_read(b, s->segment, at, &h);
+    if (r == R_OK)
+        ahead_put(s->segment, at, &h);
     if (r == R_OK)
         r = source_fill(b, &h, at, s);
     return r;
@@ -236,14 +289,26 @@ source_done(struct blob_read *b, struct source *s)
 }
 
 static enum result
-attempt(struct blob_read *b)
+attempt_once(struct blob_read *b)
 {
     struct source s = {0};
+    b->known = false;
     enum result r = source_find(b, &s);
     if (r == R_OK)
         r = frames_read(b, &s);
     source_done(b, &s);
     return r;
+}
+
+// A header that was read ahead may be one whose write failed, and another stands there now.
+static enum result
+attempt(struct blob_read *b)
+{
+    enum result r = attempt_once(b);
+    if (r != R_FAIL || !b->known)
+        return r;
+    ahead.blob = 0;
+    return attempt_once(b);
 }
 
 static void

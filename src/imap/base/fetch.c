@@ -166,6 +166,8 @@ static enum result
 load_cache(struct imap_fetch_run *run, const struct message_row *row, struct fault *f)
 {
     arena_reset(run->scratch);
+    if (!(run->needs & (FETCH_CACHE | FETCH_PARTS)))
+        return R_OK;
     if (message_cache_load(run->mail, row, run->scratch, &run->cache, f) != R_OK)
         return R_FAIL;
     if (!lacks_utf8(run))

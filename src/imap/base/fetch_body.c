@@ -6,7 +6,7 @@
 
 // RFC 9051 section 6.4.5: BODY[section]<partial>, and RFC 3501's RFC822 items, from the offsets in the cache.
 
-enum { INLINE_MAX = 16384, PIECE = 65536, DIRECT_MIN = 4096, AFTERWARDS = 64 };
+enum { DIRECT_MAX = 120 << 10, PIECE = 65536, DIRECT_MIN = 4096, AFTERWARDS = 64 };
 
 // A NUL cannot stand in a literal (RFC 9051: CHAR8); it leaves as 0x80.
 static void
@@ -91,7 +91,7 @@ imap_fetch_stream(struct imap_fetch_run *run, uint64_t at, uint64_t size, struct
     buf_put_char(run->line, '{');
     buf_put_u64(run->line, size);
     buf_put(run->line, SPAN("}\r\n"));
-    if (size > INLINE_MAX + PIECE)
+    if (size > DIRECT_MAX)
         return stream_large(run, at, size, f);
     if (size >= DIRECT_MIN && run->line->n <= PIECE)
         return stream_direct(run, at, (size_t)size, f);
@@ -197,6 +197,12 @@ fetch_mime_section(enum section_kind kind)
 }
 
 // The whole message needs no structure.
+static bool
+is_whole(const struct section *s)
+{
+    return s->kind == SECTION_ALL && s->part_count == 0;
+}
+
 static enum result
 put_section_value(struct imap_fetch_run *run, const struct imap_fetch_want *w,
                   struct fault *f)
@@ -204,7 +210,7 @@ put_section_value(struct imap_fetch_run *run, const struct imap_fetch_want *w,
     const struct section *s = &w->section;
     struct mime_range range = {0, run->message->row.size, 0};
     struct mime_index_part part;
-    if (s->kind != SECTION_ALL || s->part_count > 0) {
+    if (!is_whole(s)) {
         enum result r = fetch_find_part(run, s, &part, f);
         if (r == R_OK)
             r = mime_index_section(&part, fetch_mime_section(s->kind), &range);
@@ -249,8 +255,8 @@ static void
 parse_bracket(struct parse *p, struct imap_fetch_want *w)
 {
     w->has_section = true;
-    w->needs = FETCH_BODY | FETCH_SEEN;
     w->section = parse_section(p);
+    w->needs = FETCH_BODY | FETCH_SEEN | (is_whole(&w->section) ? 0 : FETCH_PARTS);
     w->has_partial = parse_partial(p, &w->partial_at, &w->partial_count);
 }
 
@@ -272,6 +278,7 @@ parse_body_peek(struct parse *p, struct imap_fetch_want *w)
 const struct imap_fetch_item imap_item_body = {FETCH_CACHE, parse_body, put_body};
 const struct imap_fetch_item imap_item_body_peek = {FETCH_BODY, parse_body_peek, put_body};
 const struct imap_fetch_item imap_item_rfc822 = {FETCH_BODY | FETCH_SEEN, NULL, put_rfc822};
-const struct imap_fetch_item imap_item_rfc822_header = {FETCH_BODY, NULL, put_rfc822};
-const struct imap_fetch_item imap_item_rfc822_text = {FETCH_BODY | FETCH_SEEN, NULL,
-                                                      put_rfc822};
+const struct imap_fetch_item imap_item_rfc822_header = {FETCH_BODY | FETCH_PARTS, NULL,
+                                                        put_rfc822};
+const struct imap_fetch_item imap_item_rfc822_text = {FETCH_BODY | FETCH_SEEN | FETCH_PARTS,
+                                                      NULL, put_rfc822};

@@ -166,12 +166,12 @@ parse_binary_size(struct parse *p, struct imap_fetch_want *w)
     w->section = parse_section_binary(p);
 }
 
-static const struct imap_fetch_item item_binary = {FETCH_BODY | FETCH_SEEN,
+static const struct imap_fetch_item item_binary = {FETCH_BODY | FETCH_SEEN | FETCH_PARTS,
                                                    parse_binary_section, put_binary};
-static const struct imap_fetch_item item_binary_peek = {FETCH_BODY, parse_binary_peek,
-                                                        put_binary};
-static const struct imap_fetch_item item_binary_size = {FETCH_BODY, parse_binary_size,
-                                                        put_binary_size};
+static const struct imap_fetch_item item_binary_peek = {FETCH_BODY | FETCH_PARTS,
+                                                        parse_binary_peek, put_binary};
+static const struct imap_fetch_item item_binary_size = {FETCH_BODY | FETCH_PARTS,
+                                                        parse_binary_size, put_binary_size};
 
 static const struct imap_word words[] = {
     {SLOT_FETCH, "BINARY", 0, {.fetch = &item_binary}},
