@@ -2,6 +2,7 @@
 
 #include "base/limits.h"
 #include "imap/flags.h"
+#include "imap/messagelimit.h"
 #include "io/task.h"
 
 #include <stdatomic.h>
@@ -184,6 +185,8 @@ imap_append_message(struct imap_append *a, struct fault *f)
     struct intake_params params;
     if (a->count == LIMIT_append_messages)
         return fault_set(f, FAULT_LIMIT, "too many messages in one command");
+    if (imap_limit_append(a->c, a->count + 1, f) != R_OK)
+        return R_FAIL;
     parse_before_data(a, &params);
     a->in = intake_begin(account_mail(a->c->ref.account));
     a->watch_header = refuse_8bit && !imap_utf8(a->c->session);

@@ -1,4 +1,5 @@
 // The dispatcher: the one place that checks what verb rows say, and that answers for a command.
+#include "imap/messagelimit.h"
 #include "imap/response.h"
 
 #include "base/limits.h"
@@ -192,6 +193,7 @@ imap_dispatch(struct imap_session *s)
     if (r == R_OK && c->untagged_only)
         return;
     tell_changes(c);
+    imap_limit_tell(c, r == R_OK ? NULL : &f);
     if (r == R_OK)
         imap_tagged_ok(c);
     else

@@ -40,6 +40,24 @@ imap_set_resolve(struct imap_session *s, struct span text, bool *by_uid, struct 
     return seqset_parse(text, star, a, out, f);
 }
 
+enum result
+imap_uids_of(struct view *v, const struct seqset *set, bool by_uid, struct arena *a,
+             struct seqset *out, struct fault *f)
+{
+    enum { BATCH = 128 };
+    struct view_message got[BATCH];
+    struct view_cursor cursor;
+    size_t n;
+    enum result r;
+    seqset_init(out, a);
+    if (view_cursor_init(&cursor, v, set, by_uid, f) != R_OK)
+        return R_FAIL;
+    while ((r = view_next(&cursor, got, BATCH, &n, f)) == R_OK)
+        for (size_t i = 0; i < n; i++)
+            seqset_add(out, got[i].row.uid);
+    return r == R_NONE ? R_OK : R_FAIL;
+}
+
 // The mailbox was deleted elsewhere. A client that does not know CLOSED could only go on in error.
 static void
 tell_gone(struct imap_session *s)

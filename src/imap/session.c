@@ -95,7 +95,7 @@ command_new(struct imap_session *s, size_t size, bool has_stream)
     *c = (struct imap_command){.session = s, .arena = a, .has_stream = has_stream};
     c->tag = command_tag(text);
     c->stream = s->reader.literal;
-    c->stream_left = has_stream ? c->stream.size : 0;
+    c->inflow.left = has_stream ? c->stream.size : 0;
     buf_init(&c->answer, LIMIT_answer_line);
     parse_init(&c->parse, text, a, imap_utf8(s));
     conn_consume(s->conn, size);

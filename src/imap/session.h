@@ -90,6 +90,13 @@ struct imap_params {
     unsigned count;
 };
 
+// A streamed literal on its way in.
+struct imap_inflow {
+    bool open;      // it was asked for, or comes by itself
+    uint64_t left;  // octets not yet read
+    size_t taken;   // octets that the last imap_stream_read lent
+};
+
 // One command while it runs; lives in its own arena.
 struct imap_command {
     struct imap_session *session;
@@ -106,15 +113,15 @@ struct imap_command {
     bool by_uid;             // set holds UIDs: the UID form, or "$"
     // valid while has_stream: the literal that comes next on the connection
     struct command_literal stream;
-    bool has_stream, stream_open;
-    uint64_t stream_left;  // octets of it not yet read
-    size_t parts;          // octets between and behind its literals so far
-    size_t stream_taken;   // octets that the last imap_stream_read lent
-    bool untagged_only;    // no tagged answer now (IDLE)
+    bool has_stream;
+    struct imap_inflow inflow;  // of it
+    size_t parts;               // octets between and behind its literals so far
+    bool untagged_only;         // no tagged answer now (IDLE)
     bool
         by_number;  // UID SEARCH with sequence numbers: no EXPUNGE before its tagged answer
     bool aware;     // has a word that enables CONDSTORE
     bool refused;   // `answer` goes with NO
+    uint32_t limited_uid;  // RFC 9738: messages below were left out; 0: none
     struct imap_params params;
     struct buf answer;  // "[CODE] text" of the tagged OK; empty: "NAME completed"
     void *own;          // the verb's own, in the arena
@@ -142,6 +149,9 @@ void imap_condstore_aware(struct imap_command *c);
 enum result imap_set_resolve(struct imap_session *s, struct span text, bool *by_uid,
                              struct arena *a, struct seqset *out,
                              struct fault *f) MUST_CHECK;
+// Suspends. The UIDs of the messages that are there; set NULL: of all.
+enum result imap_uids_of(struct view *v, const struct seqset *set, bool by_uid,
+                         struct arena *a, struct seqset *out, struct fault *f) MUST_CHECK;
 // copies; NULL: empty
 void imap_saved_set(struct imap_session *s, const struct seqset *uids);
 

@@ -6,9 +6,9 @@
 void
 imap_stream_accept(struct imap_command *c)
 {
-    if (c->stream_open)
+    if (c->inflow.open)
         return;
-    c->stream_open = true;
+    c->inflow.open = true;
     if (c->stream.sync)
         conn_write_str(c->session->conn, "+ OK\r\n");
 }
@@ -18,18 +18,18 @@ static void
 lend(struct imap_command *c, size_t n)
 {
     conn_read_pause(c->session->conn);
-    c->stream_taken = n;
-    c->stream_left -= n;
+    c->inflow.taken = n;
+    c->inflow.left -= n;
 }
 
 static void
 give_back(struct imap_command *c)
 {
-    if (c->stream_taken == 0)
+    if (c->inflow.taken == 0)
         return;
-    conn_consume(c->session->conn, c->stream_taken);
+    conn_consume(c->session->conn, c->inflow.taken);
     conn_read_resume(c->session->conn);
-    c->stream_taken = 0;
+    c->inflow.taken = 0;
 }
 
 enum result
@@ -37,12 +37,12 @@ imap_stream_read(struct imap_command *c, struct span *out, struct fault *f)
 {
     struct conn *conn = c->session->conn;
     give_back(c);
-    if (c->stream_left == 0)
+    if (c->inflow.left == 0)
         return R_NONE;
     if (conn_input(conn).n == 0 && conn_wait_input(conn, 1, LIMIT_stream_ms) != R_OK)
         return fault_set(f, FAULT_CLOSED, "literal cut short");
     struct span in = conn_input(conn);
-    *out = in.n > c->stream_left ? span_of(in.p, (size_t)c->stream_left) : in;
+    *out = in.n > c->inflow.left ? span_of(in.p, (size_t)c->inflow.left) : in;
     lend(c, out->n);
     return R_OK;
 }
@@ -70,10 +70,10 @@ imap_stream_rest(struct imap_command *c, struct fault *f)
     struct imap_session *s = c->session;
     size_t size = 0;
     give_back(c);
-    must(c->stream_left == 0);
+    must(c->inflow.left == 0);
     command_reader_rest(&s->reader);
     enum command_state state = read_part(s, &size);
-    c->has_stream = c->stream_open = false;
+    c->has_stream = c->inflow.open = false;
     c->parts += size;
     if (state == COMMAND_FATAL || c->parts > LIMIT_command) {
         imap_bye(s, state == COMMAND_FATAL ? "Cannot follow this command"
@@ -86,7 +86,7 @@ imap_stream_rest(struct imap_command *c, struct fault *f)
         return fault_set(f, s->reader.kind, "%s", s->reader.why);
     c->has_stream = state == COMMAND_STREAM;
     c->stream = s->reader.literal;
-    c->stream_left = c->has_stream ? c->stream.size : 0;
+    c->inflow.left = c->has_stream ? c->stream.size : 0;
     parse_init(&c->parse, part, c->arena, imap_utf8(s));
     return R_OK;
 }
@@ -95,7 +95,7 @@ imap_stream_rest(struct imap_command *c, struct fault *f)
 static bool
 will_come(const struct imap_command *c)
 {
-    return c->has_stream && (c->stream_open || !c->stream.sync);
+    return c->has_stream && (c->inflow.open || !c->stream.sync);
 }
 
 void
@@ -104,7 +104,7 @@ imap_stream_drop(struct imap_command *c)
     struct fault f;
     struct span bytes;
     while (will_come(c)) {
-        if (c->stream_left > LIMIT_stream_discard) {
+        if (c->inflow.left > LIMIT_stream_discard) {
             imap_bye(c->session, "[TOOBIG] Message too large");
             return;
         }

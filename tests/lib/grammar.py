@@ -397,6 +397,11 @@ class Reader:
         elif word == b"HIGHESTMODSEQ":
             self.need(b" ")
             self.number(MODSEQ_MAX)
+        elif word == b"MESSAGELIMIT":  # RFC 9738 section 4
+            self.need(b" ")
+            self.number()
+            if self.take(b" "):
+                self.number()
         elif word == b"MODIFIED":
             self.need(b" ")
             self.sequence()

@@ -235,6 +235,8 @@ VARIANTS = {
 KINDS = {
     "readonly-mount": {"test_mount": "bob lr"},
     "dropbox-mount": {"test_mount": "bob li"},
+    "messagelimit": {"message_limit": 3, "message_limit_enforce": True},
+    "savelimit": {"message_limit": 0, "save_limit": 3},
     "entries": {"server_comment": "A note for all", "server_admin": "mailto:postmaster@example.org"},
 }
 

@@ -1,5 +1,6 @@
 #include "imap/copy.h"
 
+#include "imap/messagelimit.h"
 #include "imap/response.h"
 #include "mail/change.h"
 
@@ -45,6 +46,9 @@ imap_copy(struct imap_command *c, bool move, struct fault *f)
     struct mailbox_ref target;
     struct copy_result r;
     if (parse_target(c, &target, f) != R_OK)
+        return R_FAIL;
+    if ((move ? imap_limit_newest(c, &c->set, c->by_uid, f) : imap_limit_copy(c, f)) !=
+        R_OK)
         return R_FAIL;
     if (change_copy(&(struct selection){c->session->view, &c->set, c->by_uid}, &target,
                     move, c->arena, &r, f) != R_OK)

@@ -1,6 +1,8 @@
 #include "imap/fetch.h"
 
 #include "base/limits.h"
+#include "imap/messagelimit.h"
+#include "imap/search.h"
 #include "mail/change.h"
 #include "wire/quote.h"
 
@@ -418,12 +420,24 @@ add_uid(struct imap_command *c, struct imap_fetch *w)
     w->wants[0] = uid;
 }
 
+// RFC 9738: a page is whole or refused, of all else the newest messages are told.
+static enum result
+begin(struct imap_command *c, struct imap_fetch *w, struct fault *f)
+{
+    const struct imap_partial *page = w->partial;
+    if (page && imap_limit_page(c, (uint64_t)page->last - page->first + 1, f) != R_OK)
+        return R_FAIL;
+    if (imap_params_begin(c, f) != R_OK)
+        return R_FAIL;
+    return page ? R_OK : imap_limit_newest(c, &c->set, c->by_uid, f);
+}
+
 static enum result
 fetch_run(struct imap_command *c, struct fault *f)
 {
     struct imap_fetch w = {.set = &c->set, .by_uid = c->by_uid};
     c->own = &w;
-    if (parse_wants(c, &w, f) != R_OK || imap_params_begin(c, f) != R_OK)
+    if (parse_wants(c, &w, f) != R_OK || begin(c, &w, f) != R_OK)
         return R_FAIL;
     imap_condstore_aware(c);
     add_uid(c, &w);

@@ -1,6 +1,7 @@
 #include "imap/search.h"
 
 #include "base/limits.h"
+#include "imap/messagelimit.h"
 #include "io/task.h"
 #include "mail/message.h"
 #include "mime/index.h"
@@ -245,6 +246,55 @@ match_batch(struct find *d, const struct view_message *v, size_t n, struct fault
     return R_OK;
 }
 
+// ---- which messages are looked at ----
+
+// Is the message in the sets that all found messages are in?
+static bool
+in_sets(const struct query *q, const struct view_message *v)
+{
+    for (const struct query *k = q->first; k; k = k->next) {
+        bool out = k->op == QUERY_AND    ? !in_sets(k, v)
+                   : k->op == QUERY_UIDS ? !seqset_contains(k->set, v->row.uid)
+                   : k->op == QUERY_SEQS ? !seqset_contains(k->set, v->seq)
+                                         : false;
+        if (out)
+            return false;
+    }
+    return true;
+}
+
+static enum result
+add_in_sets(struct find *d, struct seqset *uids, struct fault *f)
+{
+    struct view_cursor cursor;
+    struct view_message *batch = arena_array(d->search->c->arena, BATCH, sizeof *batch);
+    size_t n;
+    enum result r;
+    if (view_cursor_init(&cursor, d->view, NULL, true, f) != R_OK)
+        return R_FAIL;
+    while ((r = view_next(&cursor, batch, BATCH, &n, f)) == R_OK)
+        for (size_t i = 0; i < n; i++)
+            if (in_sets(d->search->query, &batch[i]))
+                seqset_add(uids, batch[i].row.uid);
+    return r == R_NONE ? R_OK : R_FAIL;
+}
+
+// NULL: all of them. RFC 9738: those that are looked at count, whether they are found or not.
+static enum result
+choose(struct find *d, const struct seqset **uids_out, struct fault *f)
+{
+    struct imap_command *c = d->search->c;
+    *uids_out = NULL;
+    if (!imap_limit_matters(c))
+        return R_OK;
+    struct seqset *uids = ARENA_NEW(c->arena, struct seqset);
+    seqset_init(uids, c->arena);
+    if (add_in_sets(d, uids, f) != R_OK || imap_limit_newest(c, uids, true, f) != R_OK)
+        return R_FAIL;
+    *uids_out = uids;
+    return R_OK;
+}
+
 static enum result
 find_all(struct find *d, struct fault *f)
 {
@@ -252,7 +302,9 @@ find_all(struct find *d, struct fault *f)
     struct view_message *batch = arena_array(d->search->c->arena, BATCH, sizeof *batch);
     size_t n;
     enum result r;
-    if (view_cursor_init(&cursor, d->view, NULL, true, f) != R_OK)
+    const struct seqset *uids;
+    if (choose(d, &uids, f) != R_OK ||
+        view_cursor_init(&cursor, d->view, uids, true, f) != R_OK)
         return R_FAIL;
     while ((r = view_next(&cursor, batch, BATCH, &n, f)) == R_OK)
         if (match_batch(d, batch, n, f) != R_OK)

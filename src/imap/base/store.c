@@ -1,5 +1,6 @@
 #include "imap/fetch.h"
 #include "imap/flags.h"
+#include "imap/messagelimit.h"
 #include "imap/store.h"
 
 #include "mail/change.h"
@@ -93,7 +94,8 @@ store_run(struct imap_command *c, struct fault *f)
     struct imap_store s = {0};
     struct flag_result result;
     c->own = &s;
-    if (parse_store(c, &s, f) != R_OK || imap_params_begin(c, f) != R_OK)
+    if (parse_store(c, &s, f) != R_OK || imap_params_begin(c, f) != R_OK ||
+        imap_limit_newest(c, &c->set, c->by_uid, f) != R_OK)
         return R_FAIL;
     imap_condstore_aware(c);
     if (change_flags(&(struct selection){c->session->view, &c->set, c->by_uid}, &s.change,

@@ -70,28 +70,11 @@ fetch_parse(struct imap_command *c, struct parse *p)
 }
 
 static enum result
-present_uids(struct imap_command *c, struct seqset *out, struct fault *f)
-{
-    enum { BATCH = 128 };
-    struct view_message got[BATCH];
-    struct view_cursor cursor;
-    size_t n;
-    enum result r;
-    seqset_init(out, c->arena);
-    if (view_cursor_init(&cursor, c->session->view, &c->set, c->by_uid, f) != R_OK)
-        return R_FAIL;
-    while ((r = view_next(&cursor, got, BATCH, &n, f)) == R_OK)
-        for (size_t i = 0; i < n; i++)
-            seqset_add(out, got[i].row.uid);
-    return r == R_NONE ? R_OK : R_FAIL;
-}
-
-static enum result
 fetch_begin(struct imap_command *c, struct fault *f)
 {
     struct imap_fetch *fetch = c->own;
     struct seqset present, *page = ARENA_NEW(c->arena, struct seqset);
-    if (present_uids(c, &present, f) != R_OK)
+    if (imap_uids_of(c->session->view, &c->set, c->by_uid, c->arena, &present, f) != R_OK)
         return R_FAIL;
     imap_partial_of(fetch->partial, &present, c->arena, page);
     fetch->set = page;

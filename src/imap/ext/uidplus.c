@@ -1,4 +1,4 @@
-#include "imap/session.h"
+#include "imap/messagelimit.h"
 
 #include "mail/change.h"
 
@@ -7,7 +7,8 @@
 static enum result
 uid_expunge_run(struct imap_command *c, struct fault *f)
 {
-    if (change_expunge(c->session->view, &c->set, f) != R_OK)
+    if (imap_limit_newest(c, &c->set, true, f) != R_OK ||
+        change_expunge(c->session->view, &c->set, f) != R_OK)
         return R_FAIL;
     return imap_sync_expunged(c, f);
 }
