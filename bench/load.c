@@ -86,7 +86,8 @@ report(const struct load *l, struct measured *m)
         printf(" data_p50=%.3f data_p99=%.3f", tally_ms(&m->data, 50),
                tally_ms(&m->data, 99));
     if (l->noop > 0)
-        printf(" noop=%.3f noops=%zu", tally_ms(&m->noop, 100), m->noop.n);
+        printf(" noop=%.3f noop_p99=%.3f noops=%zu", tally_ms(&m->noop, 100),
+               tally_ms(&m->noop, 99), m->noop.n);
     if (l->resume > 0)
         printf(" resumed=%lu", (unsigned long)m->resumed);
     if (l->tree > 0)

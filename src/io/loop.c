@@ -204,8 +204,10 @@ set_wait(struct loop *l)
 static void
 turn(struct loop *l)
 {
+    task_room_turn(&l->tasks);
     run_posted(l);
     wheel_run(&l->wheel, clock_mono_ms());
+    run_deferred(&l->deferred);  // answers leave before others have their slices
     task_room_run(&l->tasks);
     run_deferred(&l->deferred);
     bool more = work_left(l);

@@ -5,6 +5,7 @@
 // posted functions, due timers, ready tasks, deferred work (conns write here), then the wait.
 // Threads: the loop's own, but for `lock` and what stands behind it.
 
+#include "base/table.h"
 #include "io/fiber.h"
 #include "io/loop.h"
 #include "io/task.h"
@@ -37,14 +38,31 @@ struct task_queue {
 
 struct task_waiting {  // not yet started: the cap of live tasks was reached
     struct task_waiting *next;
+    uint64_t account;
     task_fn *fn;
     void *arg;
+};
+
+// What one account, with all its tasks, has of the thread (share.c).
+struct share {
+    UT_hash_handle hh;
+    uint64_t account;  // 0: nobody's
+    uint64_t turn;     // when left_us was true
+    int64_t left_us;   // of its time in this turn; below 0 it took too much
+    struct task_queue ready;
+    unsigned tasks;
+    bool queued, resting;
+    struct share *next;          // in the queue of those that have ready tasks
+    struct share *next_resting;  // those without tasks
 };
 
 // The tasks of one loop (task.c).
 struct task_room {
     struct task *current;
-    struct task_queue ready;
+    uint64_t since_us;  // the current task, or who started it, is charged from here on
+    uint64_t turn;
+    struct share *shares, *resting;
+    struct share *queue, **queue_last;
     struct task_waiting *waiting, **waiting_last;
     struct fiber_pool fibers;
     unsigned live;
@@ -86,9 +104,19 @@ void wheel_run(struct wheel *w, uint64_t now_ms);
 uint64_t
 wheel_next_ms(const struct wheel *w);  // 0 when empty; never later than the next timer
 
+// One task more. The share stays until share_put.
+struct share *share_get(struct task_room *r, uint64_t account);
+void share_put(struct task_room *r, struct share *s);
+void share_forget_idle(struct task_room *r);
+// Has it time left in this turn?
+bool share_may_run(const struct task_room *r, struct share *s);
+void share_queue(struct task_room *r, struct share *s);  // it has ready tasks
+
 void task_room_init(struct task_room *r);
 void task_room_done(struct task_room *r);
-void task_room_run(struct task_room *r);  // every task that is ready now, once
+// Every share that has ready tasks, as long as its time for this turn lasts.
+void task_room_run(struct task_room *r);
+void task_room_turn(struct task_room *r);  // a new turn begins
 bool task_room_busy(const struct task_room *r);
 
 #endif

@@ -8,6 +8,7 @@ struct task {
     struct fiber *back;  // where to go on when this task stops: who switched to it
     struct task *outer;  // the task that ran before, when this one was started inside it
     struct task *next_ready;
+    struct share *share;
     struct loop *loop;
     task_fn *fn;
     void *arg;
@@ -64,50 +65,43 @@ body(void)
     abort();  // a finished task was switched to
 }
 
+// The time up to now is the share's.
+static void
+charge(struct task_room *r, struct share *s, uint64_t now_us)
+{
+    if (s)
+        s->left_us -= (int64_t)(now_us - r->since_us);
+    r->since_us = now_us;
+}
+
+static void
+task_free(struct task_room *r, struct task *t)
+{
+    must(!t->ready);  // it ended while somebody still wakes it
+    share_put(r, t->share);
+    fiber_pool_put(&r->fibers, &t->fiber);
+    r->live--;
+    free(t);
+}
+
 static void
 resume(struct task_room *r, struct task *t)
 {
     must(!t->running);
+    if (!t->fiber)
+        t->fiber = fiber_pool_get(&r->fibers, body);
     t->outer = r->current;
     t->back = current_fiber(r);
     t->running = true;
     t->woken = t->woken && t->yielding;
     t->yielding = false;
     t->slice_us = clock_mono_us();
+    charge(r, t->outer ? t->outer->share : NULL, t->slice_us);
     r->current = t;
     fiber_switch(t->back, t->fiber, false);
-    if (t->fn)
-        return;
-    fiber_pool_put(&r->fibers, &t->fiber);
-    r->live--;
-    must(!t->ready);  // it ended while somebody still wakes it
-    free(t);
-}
-
-static void
-start_now(struct task_room *r, task_fn *fn, void *arg)
-{
-    struct task *t = calloc(1, sizeof *t);
-    must(t != NULL);
-    *t = (struct task){.loop = loop_self(), .fn = fn, .arg = arg};
-    t->fiber = fiber_pool_get(&r->fibers, body);
-    r->live++;
-    resume(r, t);
-}
-
-void
-task_start(task_fn *fn, void *arg)
-{
-    struct task_room *r = room();
-    if (r->live < LIMIT_tasks) {
-        start_now(r, fn, arg);
-        return;
-    }
-    struct task_waiting *w = calloc(1, sizeof *w);
-    must(w != NULL);
-    *w = (struct task_waiting){.fn = fn, .arg = arg};
-    *r->waiting_last = w;
-    r->waiting_last = &w->next;
+    charge(r, t->share, clock_mono_us());
+    if (!t->fn)
+        task_free(r, t);
 }
 
 static void
@@ -115,8 +109,62 @@ make_ready(struct task_room *r, struct task *t)
 {
     t->ready = true;
     t->next_ready = NULL;
-    *r->ready.last = t;
-    r->ready.last = &t->next_ready;
+    *t->share->ready.last = t;
+    t->share->ready.last = &t->next_ready;
+    share_queue(r, t->share);
+}
+
+static struct task *
+task_new(struct task_room *r, uint64_t account, task_fn *fn, void *arg)
+{
+    struct task *t = calloc(1, sizeof *t);
+    must(t != NULL);
+    *t = (struct task){
+        .loop = loop_self(), .share = share_get(r, account), .fn = fn, .arg = arg};
+    r->live++;
+    return t;
+}
+
+static void
+wait_to_start(struct task_room *r, uint64_t account, task_fn *fn, void *arg)
+{
+    struct task_waiting *w = calloc(1, sizeof *w);
+    must(w != NULL);
+    *w = (struct task_waiting){.account = account, .fn = fn, .arg = arg};
+    *r->waiting_last = w;
+    r->waiting_last = &w->next;
+}
+
+static uint64_t
+account_of(const struct task *t)
+{
+    return t ? t->share->account : 0;
+}
+
+void
+task_start(task_fn *fn, void *arg)
+{
+    struct task_room *r = room();
+    uint64_t account = account_of(r->current);
+    if (r->live < LIMIT_tasks)
+        resume(r, task_new(r, account, fn, arg));
+    else
+        wait_to_start(r, account, fn, arg);
+}
+
+void
+task_start_for(uint64_t account, task_fn *fn, void *arg)
+{
+    struct task_room *r = room();
+    if (r->live >= LIMIT_tasks) {
+        wait_to_start(r, account, fn, arg);
+        return;
+    }
+    struct task *t = task_new(r, account, fn, arg);
+    if (!t->share->queued && share_may_run(r, t->share))
+        resume(r, t);
+    else
+        make_ready(r, t);
 }
 
 void
@@ -190,6 +238,7 @@ task_sleep(uint32_t ms)
 
 struct errand {  // lives on the stack of the task that waits for it
     struct task *from;
+    uint64_t account;
     task_fn *fn;
     void *arg;
     bool done;
@@ -214,7 +263,8 @@ errand_body(void *arg)
 static void
 errand_arrived(void *arg)
 {
-    task_start(errand_body, arg);
+    const struct errand *e = arg;
+    task_start_for(e->account, errand_body, arg);
 }
 
 void
@@ -224,7 +274,7 @@ task_run_on(struct loop *l, task_fn *fn, void *arg)
         fn(arg);
         return;
     }
-    struct errand e = {task_self(), fn, arg, false};
+    struct errand e = {task_self(), account_of(task_self()), fn, arg, false};
     must(e.from != NULL);
     loop_post(l, errand_arrived, &e);
     while (!e.done)
@@ -234,7 +284,7 @@ task_run_on(struct loop *l, task_fn *fn, void *arg)
 void
 task_room_init(struct task_room *r)
 {
-    r->ready.last = &r->ready.first;
+    r->queue_last = &r->queue;
     r->waiting_last = &r->waiting;
 }
 
@@ -242,6 +292,8 @@ void
 task_room_done(struct task_room *r)
 {
     must(r->live == 0 && !r->waiting);
+    r->turn += UINT32_MAX;  // every share has all its time again
+    share_forget_idle(r);
     fiber_pool_done(&r->fibers);
 }
 
@@ -254,21 +306,51 @@ start_waiting(struct task_room *r)
         r->waiting = w.next;
         if (!r->waiting)
             r->waiting_last = &r->waiting;
-        start_now(r, w.fn, w.arg);
+        make_ready(r, task_new(r, w.account, w.fn, w.arg));
     }
+}
+
+// The tasks that are ready now, in order, as long as the time lasts; what becomes ready meanwhile waits for the next turn.
+static void
+run_share(struct task_room *r, struct share *s)
+{
+    struct task_queue due = s->ready;
+    s->tasks++;  // it stays while its tasks end
+    s->ready.first = NULL;
+    s->ready.last = &s->ready.first;
+    while (due.first && share_may_run(r, s)) {
+        struct task *t = due.first;
+        due.first = t->next_ready;
+        t->ready = false;
+        resume(r, t);
+    }
+    if (due.first) {
+        *due.last = s->ready.first;
+        if (s->ready.first)
+            due.last = s->ready.last;
+        s->ready = due;
+        share_queue(r, s);
+    }
+    share_put(r, s);
+}
+
+void
+task_room_turn(struct task_room *r)
+{
+    r->turn++;
+    share_forget_idle(r);
 }
 
 void
 task_room_run(struct task_room *r)
 {
-    struct task *t = r->ready.first;
-    r->ready.first = NULL;
-    r->ready.last = &r->ready.first;
-    while (t) {
-        struct task *next = t->next_ready;
-        t->ready = false;
-        resume(r, t);
-        t = next;
+    struct share *s = r->queue, *next;
+    r->queue = NULL;
+    r->queue_last = &r->queue;
+    for (; s; s = next) {
+        next = s->next;
+        s->queued = false;
+        run_share(r, s);
     }
     start_waiting(r);
 }
@@ -276,5 +358,5 @@ task_room_run(struct task_room *r)
 bool
 task_room_busy(const struct task_room *r)
 {
-    return r->ready.first || (r->waiting && r->live < LIMIT_tasks);
+    return r->queue || (r->waiting && r->live < LIMIT_tasks);
 }

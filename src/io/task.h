@@ -3,6 +3,7 @@
 
 // A task is a stackful coroutine on its loop's thread: straight-line code that may suspend. Stacks are
 // pooled, 64 KiB with a guard page; live tasks are capped (LIMIT_tasks). Deep recursion is forbidden.
+// An account's tasks share a thread's time: one that has 50 busy ones gets no more of it than one that has one.
 // Threads: a task never leaves its loop; task_wake may be called from any thread.
 
 #include "base/fault.h"
@@ -16,6 +17,9 @@ typedef void task_fn(void *arg);
 // Starts fn(arg) on this thread's loop, at once, until its first suspension. At the cap of live tasks it
 // is queued and started when one ends; it never fails.
 void task_start(task_fn *fn, void *arg);
+// The same in the share of an account; what a task starts is in the share of that task otherwise. It starts at once where
+// the account has time left in this turn of the loop, else with its next share.
+void task_start_for(uint64_t account, task_fn *fn, void *arg);
 struct task *task_self(void);  // NULL outside a task
 
 // Suspends until somebody calls task_wake. A wake that came before the suspend is remembered (one).

@@ -358,6 +358,107 @@ test_pool(void **state)
     assert_null(c.pool);
 }
 
+// One account with many busy tasks, one with a single one: each has half of the time.
+enum { BUSY = 40, BUSY_ACCOUNT = 7, LONE_ACCOUNT = 8 };
+
+struct rivals {
+    struct task *waiter;
+    uint64_t busy_us, lone_us;
+    unsigned ended;
+    bool over;
+};
+
+static void
+work(uint64_t *spent_us, const bool *over)
+{
+    while (!*over) {
+        uint64_t start = clock_mono_us();
+        while (clock_mono_us() - start < 500)
+            ;
+        *spent_us += clock_mono_us() - start;
+        task_yield();
+    }
+}
+
+static void
+busy_task(void *arg)
+{
+    struct rivals *r = arg;
+    work(&r->busy_us, &r->over);
+    if (++r->ended == BUSY + 1)
+        task_wake(r->waiter);
+}
+
+static void
+lone_task(void *arg)
+{
+    struct rivals *r = arg;
+    work(&r->lone_us, &r->over);
+    if (++r->ended == BUSY + 1)
+        task_wake(r->waiter);
+}
+
+static void
+rivals_run(void *arg)
+{
+    struct rivals *r = arg;
+    r->waiter = task_self();
+    for (unsigned i = 0; i < BUSY; i++)
+        task_start_for(BUSY_ACCOUNT, busy_task, r);
+    task_start_for(LONE_ACCOUNT, lone_task, r);
+    task_sleep(400);
+    r->over = true;
+    while (r->ended < BUSY + 1)
+        task_suspend();
+}
+
+static void
+test_accounts_share_the_time(void **state)
+{
+    (void)state;
+    struct rivals r = {0};
+    on_stage(rivals_run, &r);
+    assert_true(r.lone_us > r.busy_us / 4);
+    assert_true(r.busy_us > r.lone_us / 4);
+}
+
+// Who has used his time waits; another account's task starts at once.
+struct latecomer {
+    struct rivals rivals;
+    bool started;
+};
+
+static void
+started(void *arg)
+{
+    *(bool *)arg = true;
+}
+
+static void
+latecomer_run(void *arg)
+{
+    struct latecomer *l = arg;
+    l->rivals.waiter = task_self();
+    for (unsigned i = 0; i < BUSY + 1; i++)
+        task_start_for(BUSY_ACCOUNT, busy_task, &l->rivals);
+    task_start_for(BUSY_ACCOUNT, started, &l->started);
+    assert_false(l->started);
+    task_start_for(BUSY_ACCOUNT, started, &l->started);
+    task_start_for(LONE_ACCOUNT, started, &l->started);
+    assert_true(l->started);
+    l->rivals.over = true;
+    while (l->rivals.ended < BUSY + 1)
+        task_suspend();
+}
+
+static void
+test_used_time_delays_its_account_only(void **state)
+{
+    (void)state;
+    struct latecomer l = {0};
+    on_stage(latecomer_run, &l);
+}
+
 int
 main(void)
 {
@@ -370,6 +471,8 @@ main(void)
         cmocka_unit_test(test_yield_keeps_wakes),
         cmocka_unit_test(test_run_on_another_loop),
         cmocka_unit_test(test_pool),
+        cmocka_unit_test(test_accounts_share_the_time),
+        cmocka_unit_test(test_used_time_delays_its_account_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

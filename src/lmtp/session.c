@@ -143,7 +143,7 @@ on_input(struct conn *c, void *arg)
     if (smtp_line(in) > 0 || in.n > LIMIT_smtp_line) {
         s->busy = true;
         timer_clear(&s->silence);
-        task_start(run, s);
+        task_start_for(0, run, s);
     } else if (conn_eof(c)) {
         session_free(s);
     }

@@ -209,7 +209,7 @@ on_message(struct channel *c, uint16_t type, struct span body, int fd, void *arg
     buf_put(&a->message, body);
     if (fd >= 0 && type == MESSAGE_HANDOVER &&
         handover_get(buf_span(&a->message), &a->handover) == R_OK) {
-        task_start(run_arrival, a);
+        task_start_for(0, run_arrival, a);
         return;
     }
     arrival_free(a);
