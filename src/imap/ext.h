@@ -112,6 +112,8 @@ struct imap_ext {
                              struct fault *f);
     // untagged answers about what is not the selected mailbox, where these may be; may be NULL. Suspends.
     void (*on_sync)(struct imap_session *s, struct arena *a);
+    // The command under way has taken a second more; between two lines, outside its task. May be NULL.
+    void (*on_tick)(struct imap_session *s);
     void (*on_end)(struct imap_session *s);  // the session ends; may be NULL
 };
 

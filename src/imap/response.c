@@ -46,6 +46,13 @@ imap_line(struct imap_session *s)
 }
 
 void
+imap_line_opened(struct imap_session *s, bool open)
+{
+    if (s->command)
+        s->command->progress.line_open = open;
+}
+
+void
 imap_line_flush(struct imap_session *s)
 {
     if (s->line.over)
@@ -53,6 +60,7 @@ imap_line_flush(struct imap_session *s)
     else
         conn_write(s->conn, buf_span(&s->line));
     buf_reset(&s->line);
+    imap_line_opened(s, true);
 }
 
 void
@@ -60,6 +68,7 @@ imap_line_send(struct imap_session *s)
 {
     buf_put_str(&s->line, "\r\n");
     imap_line_flush(s);
+    imap_line_opened(s, false);
 }
 
 // Appends the text of a format; over the buffer's maximum it becomes `over`.

@@ -13,6 +13,9 @@ void imap_line_send(struct imap_session *s);
 // sends what is collected so far, without CRLF (before streamed octets)
 void imap_line_flush(struct imap_session *s);
 
+// Octets of a line have left that does not end with them, or it has ended: nothing else may be said between.
+void imap_line_opened(struct imap_session *s, bool open);
+
 // "* " and CRLF are added
 void imap_untagged(struct imap_session *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void imap_tagged_ok(struct imap_command *c);

@@ -8,7 +8,7 @@
 // DESIGN.md section 5: an idle connection is one event and a small struct.
 _Static_assert(sizeof(struct imap_session) <= 600, "sessions are small");
 
-enum { SENT_TICK_MAX_MS = 64 };
+enum { SENT_TICK_MAX_MS = 64, STEP_MS = 1000 };
 
 static _Thread_local struct imap_session *sessions;
 static _Thread_local unsigned session_count;
@@ -96,6 +96,7 @@ command_new(struct imap_session *s, size_t size, bool has_stream)
     c->tag = command_tag(text);
     c->stream = s->reader.literal;
     c->inflow.left = has_stream ? c->stream.size : 0;
+    c->progress.since_ms = clock_mono_ms();
     buf_init(&c->answer, LIMIT_answer_line);
     parse_init(&c->parse, text, a, imap_utf8(s));
     conn_consume(s->conn, size);
@@ -181,13 +182,22 @@ command_take(struct imap_session *s)
     return false;
 }
 
+// Idle sessions wake the thread together, once a second, and not each at a time of its own.
+static uint32_t
+in_step(uint64_t now_ms, uint32_t delay_ms)
+{
+    uint32_t step = delay_ms / 8 < STEP_MS ? delay_ms / 8 : STEP_MS;
+    return step > 0 ? delay_ms + step - (uint32_t)((now_ms + delay_ms) % step) : delay_ms;
+}
+
 // The next "Still here" of IDLE, or the end of the silence that ends the session.
 static void
 set_timer(struct imap_session *s)
 {
-    uint64_t silent = clock_mono_ms() - s->input_ms;
+    uint64_t now = clock_mono_ms(), silent = now - s->input_ms;
     uint32_t left = silent < s->host.idle_ms ? s->host.idle_ms - (uint32_t)silent : 1;
-    timer_set(&s->timer, s->idling && s->host.notify_ms < left ? s->host.notify_ms : left);
+    bool tells = s->idling && s->host.notify_ms > 0 && s->host.notify_ms < left;
+    timer_set(&s->timer, in_step(now, tells ? s->host.notify_ms : left));
 }
 
 // Nothing is to be done: give memory back and wait, or end.
@@ -271,8 +281,8 @@ static void
 start_task(struct imap_session *s)
 {
     s->busy = true;
-    timer_clear(&s->timer);
-    task_start(session_task, s);
+    timer_set(&s->timer, s->host.progress_ms);
+    task_start_for(account_id(mail_user_account(s->user)), session_task, s);
 }
 
 static void
@@ -289,10 +299,37 @@ on_input(struct conn *conn, void *arg)
         session_rest(s);
 }
 
-static void
-on_timer(void *arg)
+// Nothing is said while the client is to send, or has not taken what it was sent, or within a line.
+static bool
+may_tell_progress(const struct imap_session *s)
 {
-    struct imap_session *s = arg;
+    const struct imap_command *c = s->command;
+    return !s->bye && !c->has_stream && !c->progress.line_open && !conn_writing(s->conn) &&
+           conn_queued(s->conn) == 0;
+}
+
+// The command under way takes long.
+static void
+tick(struct imap_session *s)
+{
+    struct imap_command *c = s->command;
+    uint64_t now = clock_mono_ms();
+    uint32_t left = s->host.progress_ms;
+    if (c && c->has_stream)
+        c->progress.since_ms = now;
+    if (c && now - c->progress.since_ms < left)
+        left -= (uint32_t)(now - c->progress.since_ms);
+    else if (c && may_tell_progress(s))
+        for (const struct imap_ext *const *e = imap_exts; *e; e++)
+            if ((*e)->on_tick)
+                (*e)->on_tick(s);
+    timer_set(&s->timer, left);
+}
+
+// While nothing is done: the client is told that its connection lives, or the session ends.
+static void
+on_silence(struct imap_session *s)
+{
     bool silent = clock_mono_ms() - s->input_ms >= s->host.idle_ms;
     if (silent)
         imap_bye(s, "Autologout; idle for too long");
@@ -300,6 +337,16 @@ on_timer(void *arg)
              conn_queued(s->conn) == 0)  // QUIRKS.md, Outlook: keeps NAT entries alive
         conn_write_str(s->conn, "* OK Still here\r\n");
     session_rest(s);
+}
+
+static void
+on_timer(void *arg)
+{
+    struct imap_session *s = arg;
+    if (s->busy)
+        tick(s);
+    else
+        on_silence(s);
 }
 
 void
@@ -335,8 +382,8 @@ imap_session_start(struct conn *conn, struct mail_user *user, const struct hando
     s->host = *host;
     if (s->host.idle_ms == 0)
         s->host.idle_ms = LIMIT_idle_ms;
-    if (s->host.notify_ms == 0)
-        s->host.notify_ms = LIMIT_idle_notify_ms;
+    if (s->host.progress_ms == 0)
+        s->host.progress_ms = LIMIT_progress_ms;
     s->id = h->session;
     s->input_ms = clock_mono_ms();
     s->busy = true;  // until the answer is out

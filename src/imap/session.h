@@ -26,8 +26,8 @@ struct imap_host {
     void (*give_back)(struct conn **conn, void *arg);
     bool (*can_give_back)(void *arg);
     void *arg;
-    uint32_t idle_ms,
-        notify_ms;  // LIMIT_idle_ms and LIMIT_idle_notify_ms, or less in tests; 0: these
+    uint32_t idle_ms, progress_ms;  // LIMIT_..., or less in tests; 0: these
+    uint32_t notify_ms;             // between the "Still here" of IDLE; 0: never
 };
 
 struct imap_session {
@@ -90,6 +90,14 @@ struct imap_params {
     unsigned count;
 };
 
+// How far a command is, for who waits for it (RFC 9585).
+struct imap_progress {
+    uint64_t since_ms;  // when it began, or last waited for its client
+    uint64_t done;      // items
+    uint64_t goal;      // 0: unknown
+    bool line_open;     // a line of its answer has left in part
+};
+
 // A streamed literal on its way in.
 struct imap_inflow {
     bool open;      // it was asked for, or comes by itself
@@ -115,8 +123,9 @@ struct imap_command {
     struct command_literal stream;
     bool has_stream;
     struct imap_inflow inflow;  // of it
-    size_t parts;               // octets between and behind its literals so far
-    bool untagged_only;         // no tagged answer now (IDLE)
+    struct imap_progress progress;
+    size_t parts;        // octets between and behind its literals so far
+    bool untagged_only;  // no tagged answer now (IDLE)
     bool
         by_number;  // UID SEARCH with sequence numbers: no EXPUNGE before its tagged answer
     bool aware;     // has a word that enables CONDSTORE
@@ -126,6 +135,14 @@ struct imap_command {
     struct buf answer;  // "[CODE] text" of the tagged OK; empty: "NAME completed"
     void *own;          // the verb's own, in the arena
 };
+
+// So many items are done, of `goal` (0: nobody knows).
+static inline void
+imap_progress(struct imap_command *c, uint64_t done, uint64_t goal)
+{
+    c->progress.done = done;
+    c->progress.goal = goal;
+}
 
 // Sets the text of the tagged OK: imap_answer(c, "[APPENDUID %u %u] Done", ...).
 void imap_answer(struct imap_command *c, const char *fmt, ...) PRINTF_LIKE(2, 3);

@@ -252,6 +252,12 @@ conn_queued(const struct conn *c)
     return c->out_n + (c->zip && zip_dirty(c));
 }
 
+bool
+conn_writing(const struct conn *c)
+{
+    return c->waiting.writer || c->filling;
+}
+
 // The room stands apart from the queue until it is filled, since the caller may suspend meanwhile.
 char *
 conn_fill(struct conn *c, size_t n)

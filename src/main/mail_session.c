@@ -105,7 +105,8 @@ session_host(struct session *s)
                               .can_give_back = can_give_back,
                               .arg = s,
                               .idle_ms = (uint32_t)c->test_idle_time * 1000,
-                              .notify_ms = (uint32_t)c->test_notify_time * 1000};
+                              .notify_ms = (uint32_t)c->idle_notify * 1000,
+                              .progress_ms = (uint32_t)c->test_progress_ms};
 }
 
 void

@@ -51,6 +51,7 @@ struct state {
     struct subscription *subscriptions;  // ascending by name
     uint32_t subscription_count;
     bool gone;
+    bool yields;  // state_apply lets other tasks run in the middle of a large record
     struct state_inside *inside;
 };
 
@@ -67,7 +68,7 @@ typedef void state_mailbox_gone_fn(struct mailbox_state *m, void *arg);
 void state_on_mailbox_gone(struct state *s, state_mailbox_gone_fn *fn, void *arg);
 // NULL when there is none
 struct mailbox_state *state_mailbox(struct state *s, uint64_t id);
-// Applies one durable record; those with place.seq <= applied do nothing. R_FAIL only when the record is damaged
+// Suspends when s->yields: the rows of the record's mailbox are then between two states. Applies one durable record; those with place.seq <= applied do nothing. R_FAIL only when the record is damaged
 // or contradicts the table (FAULT_CORRUPTION).
 enum result state_apply(struct state *s, enum record_type type, struct span meta,
                         struct record_place place, struct fault *f) MUST_CHECK;

@@ -11,7 +11,7 @@ IDLE_SECONDS, NOTIFY_SECONDS = 4, 1
 
 @pytest.fixture(scope="module")
 def own():
-    target = Target({"test_idle_time": f"{IDLE_SECONDS}s", "test_notify_time": f"{NOTIFY_SECONDS}s"})
+    target = Target({"test_idle_time": f"{IDLE_SECONDS}s", "idle_notify": f"{NOTIFY_SECONDS}s"})
     yield target
     target.stop()
 

@@ -417,6 +417,11 @@ class Reader:
             for rule in (self.number, self.sequence, self.sequence):
                 self.need(b" ")
                 rule()
+        elif word == b"INPROGRESS":  # RFC 9585 section 6
+            if self.take(b" ("):
+                if not self.take(b"NIL"):
+                    self.rule(QUOTED, "a tag")
+                self.progress()
         elif word == b"BADURL":  # RFC 4469 section 5
             self.need(b" ")
             self.rule(BAD_URL, "a URL")
@@ -429,6 +434,16 @@ class Reader:
                 self.number()
         elif word not in PLAIN_CODES:
             self.fail("a known code")
+
+    def progress(self):
+        self.need(b" ")
+        if self.take(b"NIL"):
+            return self.need(b" NIL)")
+        done = self.number()
+        self.need(b" ")
+        if not self.take(b"NIL") and self.number() <= done:
+            self.fail("a goal above the progress")
+        return self.need(b")")
 
     def text(self):
         if self.take(b"["):

@@ -371,20 +371,36 @@ run_done(struct imap_fetch_run *run)
     arena_free(&run->scratch);
 }
 
+// Messages to come, for who waits: no more than these.
+static uint64_t
+goal_of(const struct imap_fetch_run *run)
+{
+    const struct imap_fetch *fetch = run->fetch;
+    uint64_t exists = view_exists(run->session->view);
+    if (fetch->since > 0)
+        return 0;
+    return fetch->set && seqset_size(fetch->set) < exists ? seqset_size(fetch->set)
+                                                          : exists;
+}
+
 static enum result
 run_all(struct imap_fetch_run *run, struct fault *f)
 {
     const struct imap_fetch *fetch = run->fetch;
     struct view_cursor cursor;
     struct view_message messages[BATCH];
+    uint64_t goal = goal_of(run), done = 0;
     size_t n;
     enum result r;
     if (view_cursor_init(&cursor, run->session->view, fetch->set, fetch->by_uid, f) != R_OK)
         return R_FAIL;
     cursor.since = fetch->since;
-    while ((r = view_next(&cursor, messages, BATCH, &n, f)) == R_OK)
+    imap_progress(run->c, 0, goal);
+    while ((r = view_next(&cursor, messages, BATCH, &n, f)) == R_OK) {
         if (send_batch(run, messages, n, f) != R_OK)
             return R_FAIL;
+        imap_progress(run->c, done += n, goal);
+    }
     return r == R_NONE ? R_OK : R_FAIL;
 }
 

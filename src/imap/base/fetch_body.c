@@ -80,6 +80,7 @@ stream_direct(struct imap_fetch_run *run, uint64_t at, size_t size, struct fault
         return R_FAIL;
     }
     run->streamed = true;
+    imap_line_opened(run->session, true);
     buf_reset(run->line);
     conn_filled(conn, head + size);
     return R_OK;
