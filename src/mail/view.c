@@ -186,21 +186,30 @@ struct next_call {
     size_t looks;  // rows this call may still look at
 };
 
-// Passes over rows of the range that did not change since the cursor's modseq: one look at each of them. Where
-// expunged rows lie between, every row is looked at by view_at.
+static bool
+wanted(const struct view_cursor *c, const struct message_row *row)
+{
+    return (row->flags & (c->flags | c->no_flags)) == c->flags && row->modseq > c->since;
+}
+
+// Passes over rows of the range that are not wanted: one look at each of them. Where expunged rows lie between, every row
+// is looked at by view_at.
 static void
-skip_unchanged(struct view *v, struct next_call *n, uint32_t last)
+skip_unwanted(struct view *v, struct next_call *n, uint32_t last)
 {
     struct view_cursor *c = n->cursor;
-    const struct message_row *rows = v->mailbox->state->rows;
-    if (c->since == 0 || v->ghosts.count > 0)
+    uint32_t end = c->by_uid || last > v->exists ? v->exists : last;
+    bool all = c->since == 0 && (c->flags | c->no_flags) == 0;
+    if (all || v->ghosts.count > 0 || c->next_seq > end)
         return;
-    while (n->looks > 0 && c->next_seq <= v->exists &&
-           rows[c->next_seq - 1].modseq <= c->since &&
-           (c->by_uid ? rows[c->next_seq - 1].uid : c->next_seq) <= last) {
-        c->next_seq++;
-        n->looks--;
-    }
+    const struct message_row *row = v->mailbox->state->rows + c->next_seq - 1;
+    size_t left = end - c->next_seq + 1, i = 0;
+    if (left > n->looks)
+        left = n->looks;
+    while (i < left && !wanted(c, &row[i]) && (!c->by_uid || row[i].uid <= last))
+        i++;
+    c->next_seq += (uint32_t)i;
+    n->looks -= i;
 }
 
 // One range of the set, from the cursor's position; false when the call ends before the range.
@@ -212,7 +221,7 @@ next_range(struct view *v, struct next_call *n, uint32_t first, uint32_t last)
     if (c->next_seq < from)
         c->next_seq = from;
     for (;; c->next_seq++) {
-        skip_unchanged(v, n, last);
+        skip_unwanted(v, n, last);
         if (c->next_seq > v->exists || (!c->by_uid && c->next_seq > last))
             return true;
         if (n->n == n->max || n->looks == 0)
@@ -221,7 +230,7 @@ next_range(struct view *v, struct next_call *n, uint32_t first, uint32_t last)
         view_at(v, c->next_seq, m);
         if (c->by_uid && m->row.uid > last)
             return true;
-        n->n += m->row.modseq > c->since;
+        n->n += wanted(c, &m->row);
         n->looks--;
     }
 }

@@ -61,7 +61,9 @@ struct view_cursor {
     struct view *view;
     const struct seqset *set;  // NULL: all messages
     bool by_uid;
-    uint64_t since;     // only messages with a higher modseq; set after init
+    // Only messages with a higher modseq, all of these flags, and none of those; set after init.
+    uint64_t since;
+    uint16_t flags, no_flags;
     uint32_t next_seq;  // position; internal
     uint32_t range;
 };

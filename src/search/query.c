@@ -49,6 +49,25 @@ query_prepare(struct query *q, struct arena *a)
     prepare(q, a, &slots);
 }
 
+static void
+gather_flags(const struct query *q, uint16_t *with, uint16_t *without)
+{
+    if (q->op == QUERY_FLAG)
+        *with |= (uint16_t)q->number;
+    else if (q->op == QUERY_NOT && q->first->op == QUERY_FLAG &&
+             (q->first->number & (q->first->number - 1)) == 0)
+        *without |= (uint16_t)q->first->number;
+    for (const struct query *k = q->op == QUERY_AND ? q->first : NULL; k; k = k->next)
+        gather_flags(k, with, without);
+}
+
+void
+query_flags(const struct query *q, uint16_t *with_out, uint16_t *without_out)
+{
+    *with_out = *without_out = 0;
+    gather_flags(q, with_out, without_out);
+}
+
 // ---- matching ----
 
 static enum query_answer

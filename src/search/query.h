@@ -72,6 +72,8 @@ struct query_message {
 
 // Folds texts, numbers the slots. Once, after the tree is built.
 void query_prepare(struct query *q, struct arena *a);
+// Flags that every message has, and those that none has, which the query matches.
+void query_flags(const struct query *q, uint16_t *with_out, uint16_t *without_out);
 // UNKNOWN: more of the message must be looked at (summary first, then texts).
 enum query_answer query_match(const struct query *q, const struct query_message *m);
 
