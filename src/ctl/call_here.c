@@ -49,6 +49,7 @@ open_all(struct here *h, struct fault *f)
         .users = users_do,
         .find_user = users_find,
     };
+    mail_marks_set(h->host.mail, config_marks(h->config));
     return R_OK;
 }
 

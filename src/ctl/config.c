@@ -1,5 +1,6 @@
 #include "ctl/config.h"
 #include "ctl/expiry.h"
+#include "mail/marks.h"
 #include "ctl/setting.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -92,6 +93,28 @@ check_expire(const struct config *c, struct fault *f)
 }
 
 static enum result
+check_marks(const struct config *c, struct fault *f)
+{
+    for (size_t i = 0; i < c->intake_keywords.n; i++)
+        if (mark_from(span_str(c->intake_keywords.items[i])) == 0)
+            return fault_set(f, FAULT_BAD,
+                             "intake_keywords: '%.60s' is none that the server sets; it "
+                             "knows $hasattachment, $hasnoattachment, $canunsubscribe, "
+                             "$autosent and $imported",
+                             c->intake_keywords.items[i]);
+    return R_OK;
+}
+
+unsigned
+config_marks(const struct config *c)
+{
+    unsigned marks = 0;
+    for (size_t i = 0; i < c->intake_keywords.n; i++)
+        marks |= mark_from(span_str(c->intake_keywords.items[i]));
+    return marks;
+}
+
+static enum result
 check_tls(const struct config *c, struct fault *f)
 {
     if (c->tls_certificate.n != c->tls_key.n)
@@ -133,7 +156,8 @@ check_whole(const struct config *c, struct fault *f)
     if (check_addresses("imap", &c->imap, false, f) != R_OK ||
         check_addresses("imaps", &c->imaps, false, f) != R_OK ||
         check_addresses("lmtp", &c->lmtp, true, f) != R_OK ||
-        check_networks(c, f) != R_OK || check_expire(c, f) != R_OK)
+        check_networks(c, f) != R_OK || check_expire(c, f) != R_OK ||
+        check_marks(c, f) != R_OK)
         return R_FAIL;
     return check_tls(c, f);
 }

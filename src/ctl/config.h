@@ -37,6 +37,8 @@ struct config {
 enum result config_load(const char *file, const char *data, struct config **c_out,
                         struct fault *f) MUST_CHECK;
 void config_free(struct config **c);
+// The setting intake_keywords as enum mark (mail/marks.h).
+unsigned config_marks(const struct config *c);
 // Opens the log of this process as the settings say.
 void config_log_open(const struct config *c, const char *role);
 

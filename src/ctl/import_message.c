@@ -87,6 +87,7 @@ import_message_begin(struct import *im, struct span payload, struct fault *f)
         .has_internal_date = h->has_date,
         .internal_date = h->date,
         .zone_min = h->zone_min,
+        .imported = !im->restore,
     };
     m->intake = intake_begin(verb_host(im->call)->mail);
     return R_OK;

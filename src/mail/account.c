@@ -22,6 +22,7 @@ struct mail {
     _Atomic(const char *) folder_language;
     _Atomic uint64_t message_size_max;
     _Atomic(const char *) server_comment, server_admin;
+    atomic_uint marks;
     struct home *homes;
 };
 
@@ -62,6 +63,18 @@ mail_server_entries(struct mail *m, const char *comment, const char *admin)
 {
     m->server_comment = comment ? comment : "";
     m->server_admin = admin ? admin : "";
+}
+
+void
+mail_marks_set(struct mail *m, unsigned marks)
+{
+    m->marks = marks;
+}
+
+unsigned
+mail_marks(const struct mail *m)
+{
+    return m->marks;
 }
 
 const char *

@@ -31,6 +31,9 @@ struct mail *mail_new(const struct mail_options *o);
 void mail_settings(struct mail *m, const char *folder_language, uint64_t message_size_max);
 // The same, with the same life; "" or NULL: none.
 void mail_server_entries(struct mail *m, const char *comment, const char *admin);
+// Keywords that the server sets at intake: enum mark (marks.h). From any thread.
+void mail_marks_set(struct mail *m, unsigned marks);
+unsigned mail_marks(const struct mail *m);
 const char *mail_server_comment(const struct mail *m);
 const char *mail_server_admin(const struct mail *m);
 void mail_free(struct mail **m);  // all accounts closed, loops stopped

@@ -48,6 +48,9 @@ static const struct use_row uses[] = {
     {USE_ALL, "\\All", "", "", {NULL}},
     {USE_FLAGGED, "\\Flagged", "", "", {NULL}},
     {USE_IMPORTANT, "\\Important", "", "", {NULL}},
+    {USE_MEMOS, "\\Memos", "", "", {NULL}},
+    {USE_SCHEDULED, "\\Scheduled", "", "", {NULL}},
+    {USE_SNOOZED, "\\Snoozed", "", "", {NULL}},
 };
 enum { USE_ROWS = sizeof uses / sizeof uses[0], STANDARD_FOLDERS = 5 };
 
@@ -79,7 +82,7 @@ special_use_from(struct span attribute)
 bool
 special_use_offered(enum special_use use)
 {
-    return use != USE_ALL && use != USE_FLAGGED && use != USE_IMPORTANT;
+    return use != USE_ALL && use != USE_FLAGGED;
 }
 
 struct span

@@ -21,6 +21,7 @@ intake_begin(struct mail *m)
     in->sha = EVP_MD_CTX_new();
     must(in->sha != NULL && EVP_DigestInit_ex(in->sha, EVP_sha256(), NULL) == 1);
     in->body = store_body_new(mail_store(m));
+    in->wanted = mail_marks(m);
     return in;
 }
 
@@ -54,6 +55,7 @@ intake_write(struct intake *in, struct span bytes, struct fault *f)
     }
     in->size += bytes.n;
     mime_scan_feed(in->scan, bytes);
+    intake_marks_feed(in, bytes);
     if (scan_charge_grow(in->charge, f) != R_OK)
         return R_FAIL;
     must(EVP_DigestUpdate(in->sha, bytes.p, bytes.n) == 1);
@@ -108,7 +110,9 @@ intake_finish(struct intake *in, struct fault *f)
     if (in->too_big)
         return fault_set(f, FAULT_TOOBIG, "message is too large");
     must(EVP_DigestFinal_ex(in->sha, in->hash, NULL) == 1);
-    scan_cache(mime_scan_end(in->scan), in->arena, false, &cache);
+    const struct mime_part *root = mime_scan_end(in->scan);
+    scan_cache(root, in->arena, false, &cache);
+    intake_marks_end(in, root);
     buf_init(&packed, LIMIT_cache_value);
     message_cache_put(&packed, &cache);
     in->cache = packed.over ? SPAN_NONE : arena_dup(in->arena, buf_span(&packed));

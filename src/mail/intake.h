@@ -19,6 +19,7 @@ struct intake_params {
     uint32_t uid;                // import keeps UIDs: 0 = next, else must be >= UIDNEXT
     uint64_t emailid, threadid;  // 0 = new
     uint32_t save_date;          // 0 = now
+    bool imported;               // from another store (RFC 9979 $imported)
 };
 
 struct intake_result {

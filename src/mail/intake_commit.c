@@ -222,20 +222,25 @@ intake_change(struct account *a, struct store_batch *b, void *arg, struct fault 
     enum result r;
     if (!m || (m->state->flags & MAILBOX_NOSELECT))
         return fault_set(f, FAULT_TRYCREATE, "mailbox is gone");
-    if ((r = check_room(c, b, f)) != R_OK || (r = check_uids(a, m, c, f)) != R_OK)
+    struct commit_call marked = *c;
+    marked.items = intake_marked(a->batch_arena, m, c->items, c->n);
+    if ((r = check_room(&marked, b, f)) != R_OK || (r = check_uids(a, m, c, f)) != R_OK)
         return r;
     rows = arena_array(a->batch_arena, c->n, sizeof *rows);
     if (assign_threads(a, c, rows, f) != R_OK)
         return R_FAIL;
     if (c->replaced && (r = find_replaced(a, c->replaced, &gone, f)) != R_OK)
         return r;
-    if (name_keywords(a, m, b, c, f) != R_OK)
-        return R_FAIL;
+    if (name_keywords(a, m, b, &marked, f) != R_OK) {
+        marked.items = c->items;  // no room for more keywords: then without marks
+        if (f->kind != FAULT_LIMIT || name_keywords(a, m, b, &marked, f) != R_OK)
+            return R_FAIL;
+    }
     mailbox_next(a, m)->modseq = change_modseq(a);
     for (size_t i = 0; i < c->n; i++) {
         if (c->n > 1)
             task_yield();  // only the commit task changes what will be
-        put_message(a, b, m, &c->items[i], &rows[i]);
+        put_message(a, b, m, &marked.items[i], &rows[i]);
         c->out[i] = (struct intake_result){m->state->uidvalidity, rows[i].uid,
                                            rows[i].emailid, rows[i].threadid};
     }

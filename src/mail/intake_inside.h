@@ -1,9 +1,10 @@
 #ifndef MAIL_INTAKE_INSIDE_H
 #define MAIL_INTAKE_INSIDE_H
 
-// A message on its way in, as intake.c fills it and intake_commit.c commits it. Only these two include this.
+// A message on its way in, as intake.c fills it and intake_commit.c commits it. Only these and intake_marks.c include this.
 
 #include "base/limits.h"
+#include "mail/home.h"
 #include "mail/intake.h"
 #include "mail/scan_charge.h"
 #include "mime/scan.h"
@@ -26,7 +27,17 @@ struct intake {
     uint64_t keys[LIMIT_thread_refs + 2];
     size_t key_count;
     struct span packed_keys;
-    uint16_t sent;  // as in message_row
+    uint16_t sent;           // as in message_row
+    unsigned wanted, marks;  // enum mark
+    char *head;              // the first head_n octets, where marks want them
+    size_t head_n;
 };
+
+// intake_marks.c
+void intake_marks_feed(struct intake *in, struct span bytes);
+void intake_marks_end(struct intake *in, const struct mime_part *root);
+// In the home. The items with what they are to have in this mailbox: themselves, or copies in the arena.
+const struct intake_item *intake_marked(struct arena *a, const struct mailbox *m,
+                                        const struct intake_item *items, size_t n);
 
 #endif

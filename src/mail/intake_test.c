@@ -2,6 +2,7 @@
 
 #include "base/limits.h"
 #include "mail/fixture.h"
+#include "mail/marks.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -207,6 +208,37 @@ replaced(struct fixture *x)
     mail_user_close(&bob);
 }
 
+// Where the mailbox has no room for more keywords a message comes without marks: it is not refused for them.
+static void
+marks_without_room(struct fixture *x)
+{
+    static char texts[LIMIT_keywords][8];
+    static struct span names[LIMIT_keywords];
+    struct mail_user *u = fixture_user(x, 1, "alice");
+    struct mailbox_ref inbox = inbox_of(u);
+    struct intake_params p = {.keywords = names, .keyword_count = LIMIT_keywords - 1};
+    struct view_info info;
+    for (int i = 0; i < LIMIT_keywords; i++) {
+        snprintf(texts[i], sizeof texts[i], "k%d", i);
+        names[i] = span_str(texts[i]);
+    }
+    mail_marks_set(x->mail, MARK_ATTACHMENT | MARK_NO_ATTACHMENT | MARK_IMPORTED);
+    struct intake *in = taken(x, FIXTURE_HELLO, false);
+    struct intake_result done;
+    struct fault f = {0};
+    assert_int_equal(intake_commit(in, &inbox, &p, &done, &f), R_OK);
+    p = (struct intake_params){.imported = true};  // two marks, room for none
+    assert_int_equal(intake_commit(in, &inbox, &p, &done, &f), R_OK);
+    p = (struct intake_params){.keywords = names, .keyword_count = LIMIT_keywords};
+    assert_int_equal(intake_commit(in, &inbox, &p, &done, &f), R_FAIL);
+    assert_int_equal(f.kind, FAULT_LIMIT);
+    struct view *v = opened(&inbox, &info);
+    assert_int_equal(info.exists, 2);
+    view_close(&v);
+    intake_free(&in);
+    mail_user_close(&u);
+}
+
 #define TEST(name)                                                                         \
     static void test_##name(void **state)                                                  \
     {                                                                                      \
@@ -216,6 +248,7 @@ replaced(struct fixture *x)
 TEST(many_at_once)
 TEST(too_many_at_once)
 TEST(replaced)
+TEST(marks_without_room)
 
 int
 main(void)
@@ -224,6 +257,7 @@ main(void)
         cmocka_unit_test(test_many_at_once),
         cmocka_unit_test(test_too_many_at_once),
         cmocka_unit_test(test_replaced),
+        cmocka_unit_test(test_marks_without_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -32,6 +32,20 @@ keyword_put(struct store_batch *b, uint64_t mailbox, uint32_t index, struct span
     buf_done(&meta);
 }
 
+static struct span
+spelling(struct span name)
+{
+    static const struct span registered[] = {
+#define KEYWORD(name) SPAN(name),
+#include "mail/keywords.def"
+#undef KEYWORD
+    };
+    for (size_t i = 0; i < sizeof registered / sizeof registered[0]; i++)
+        if (span_ieq(name, registered[i]))
+            return registered[i];
+    return name;
+}
+
 static void
 add(struct account *a, struct mailbox *m, struct store_batch *b, struct span name)
 {
@@ -39,6 +53,7 @@ add(struct account *a, struct mailbox *m, struct store_batch *b, struct span nam
     struct span *grown = arena_array(a->batch_arena, added + 1, sizeof *grown);
     if (added > 0)
         memcpy(grown, m->new_keywords, added * sizeof *grown);
+    name = spelling(name);
     grown[added] = arena_dup(a->batch_arena, name);
     m->new_keywords = grown;
     keyword_put(b, m->id, m->next_keywords++, name);

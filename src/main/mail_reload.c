@@ -46,6 +46,7 @@ mail_reload_settings(struct mail_role *r, const struct config *c)
     load_pretend(c->test_overload);
     mail_settings(r->mail, c->folder_language, c->message_size_max);
     mail_imap_settings(c);
+    mail_marks_set(r->mail, config_marks(c));
     mail_server_entries(r->mail, c->server_comment, c->server_admin);
     store_retention(r->store, o.retention_s);
     r->host.config = c;

@@ -265,6 +265,7 @@ open_mail(struct mail_role *r)
         .test_ack_before_commit = TEST_ACK_BEFORE_COMMIT,
     };
     r->mail = mail_new(&m);
+    mail_marks_set(r->mail, config_marks(c));
     load_pretend(c->test_overload);
     mail_imap_settings(c);
 }

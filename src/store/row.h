@@ -66,6 +66,9 @@ enum special_use {
     USE_SENT,
     USE_TRASH,
     USE_IMPORTANT,
+    USE_MEMOS,  // RFC 9979
+    USE_SCHEDULED,
+    USE_SNOOZED,
     USE_COUNT
 };
 

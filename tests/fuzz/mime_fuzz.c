@@ -1,6 +1,7 @@
 // Whole messages: any octets give a tree, the same for two halves; everything made of it holds.
 
 #include "mime/index.h"
+#include "mime/marks.h"
 #include "mime/render.h"
 #include "mime/summary.h"
 
@@ -37,6 +38,9 @@ describe(struct buf *out, struct arena *a, struct span message, size_t cut)
     must(!memchr(out->p, '\0', out->n));
     mime_index_put(out, root);
     mime_summary_put(out, root);
+    struct span header = span_slice(message, 0, root->header.size);
+    buf_printf(out, "%d%d%d", mime_has_attachment(root), mime_is_one_click(header),
+               mime_is_automatic(header));
 }
 
 int

@@ -26,30 +26,15 @@ imap_oldname_send(struct imap_command *c, struct span name, struct span old,
     return R_OK;
 }
 
-static void
-params_parse(struct imap_command *c)
-{
-    struct parse *p = &c->parse;
-    if (!parse_try(p, ' '))
-        return;
-    parse_list_open(p);
-    while (parse_list_next(p)) {
-        const struct imap_word *w = imap_word_find(SLOT_CREATE, parse_atom(p));
-        if (w)
-            w->as.param->parse(c, p);
-        else
-            parse_fail(p, "unknown parameter");
-    }
-}
-
 static enum result
 run_create(struct imap_command *c, struct fault *f)
 {
     struct imap_create create = {.use = USE_NONE};
     struct mailbox_ref ref;
     c->own = &create;
-    params_parse(c);
-    if (parse_end(&c->parse, f) != R_OK ||
+    if (parse_try(&c->parse, ' '))
+        imap_params_parse(c, &c->parse, SLOT_CREATE);
+    if (parse_end(&c->parse, f) != R_OK || imap_params_begin(c, f) != R_OK ||
         tree_create(c->session->user, c->name, create.use, &ref, f) != R_OK)
         return R_FAIL;
     imap_created_answer(c, &ref);

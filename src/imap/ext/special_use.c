@@ -1,4 +1,4 @@
-// RFC 6154: special uses in LIST, and CREATE with USE.
+// RFC 6154, with the attributes of RFC 8457 and 9979: special uses in LIST, and CREATE with USE.
 #include "imap/list.h"
 #include "imap/tree.h"
 
@@ -36,7 +36,7 @@ static const struct imap_word words[] = {
 
 const struct imap_ext imap_ext_special_use = {
     .name = "special_use",
-    .rfc = "RFC 6154",
+    .rfc = "RFC 6154, RFC 8457, RFC 9979",
     .capability = "SPECIAL-USE CREATE-SPECIAL-USE",
     .words = words,
 };
