@@ -67,10 +67,27 @@ crowd_init(struct crowd *c, unsigned max, unsigned per_address_max)
 }
 
 void
+crowd_share(struct crowd *c, struct crowd_counts *counts, unsigned gate, unsigned gates)
+{
+    c->counts = counts;
+    c->gate = gate;
+    c->gates = gates;
+    crowd_counts_clear(counts, gate);
+}
+
+static void
+tell_others(struct crowd *c, const struct crowd_key *key, int sign)
+{
+    if (c->counts != NULL)
+        crowd_counts_add(c->counts, c->gate, span_of(key, sizeof *key), sign);
+}
+
+void
 crowd_join(struct crowd *c, struct crowd_member *m, const struct sockaddr *address)
 {
     m->place = place_get(c, address);
     m->place->count++;
+    tell_others(c, &m->place->key, 1);
     c->count++;
     DL_APPEND2(m->place->members, m, place_older, place_newer);
     DL_APPEND2(c->oldest, m, older, newer);
@@ -83,6 +100,7 @@ crowd_leave(struct crowd *c, struct crowd_member *m)
     if (p == NULL)
         return;
     m->place = NULL;
+    tell_others(c, &p->key, -1);
     DL_DELETE2(p->members, m, place_older, place_newer);
     DL_DELETE2(c->oldest, m, older, newer);
     c->count--;
@@ -92,11 +110,23 @@ crowd_leave(struct crowd *c, struct crowd_member *m)
     free(p);
 }
 
+static bool
+is_full(const struct crowd *c, const struct crowd_place *p)
+{
+    if (p == NULL || c->counts == NULL)
+        return p != NULL && p->count >= c->per_address_max;
+    unsigned reserve = c->per_address_max / (4 * c->gates);
+    return p->count >= (reserve > 0 ? reserve : 1) &&
+           p->count + crowd_counts_elsewhere(c->counts, c->gate, c->gates,
+                                             span_of(&p->key, sizeof p->key)) >=
+               c->per_address_max;
+}
+
 struct crowd_member *
 crowd_surplus(const struct crowd *c, const struct sockaddr *address)
 {
     struct crowd_place *p = place_find(c, address);
-    if (p != NULL && p->count >= c->per_address_max)
+    if (is_full(c, p))
         return p->members;
     return c->count >= c->max ? c->oldest : NULL;
 }

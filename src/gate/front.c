@@ -48,6 +48,7 @@ front_new(struct gate *g, const struct preauth_service *service, enum tls_kind t
     f->tls = tls;
     f->session = random_u64();
     f->facts.plaintext_auth = g->options.plaintext_auth;
+    f->facts.shed_background = g->options.shed_background;
     f->story.start_ms = clock_mono_ms();
     buf_init(&f->story.user, LIMIT_user_name);
     buf_init(&f->login.ticket, LIMIT_channel_message);

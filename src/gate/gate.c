@@ -29,6 +29,8 @@ gate_new(const struct gate_options *o)
     g->mail = calloc(o->mail_threads, sizeof(struct channel *));
     must(g->mail != NULL);
     crowd_init(&g->crowd, o->preauth_max, LIMIT_preauth_per_ip);
+    if (o->counts != NULL)
+        crowd_share(&g->crowd, o->counts, o->gate, o->gates);
     buf_init(&g->chain, LIMIT_certificate);
     buf_init(&g->mechanisms, LIMIT_channel_message);
     timer_init(&g->auth_wait, on_auth_wait, g);
@@ -153,9 +155,11 @@ gate_unlisten(struct gate *g, const struct listen_socket *s)
 }
 
 void
-gate_settings(struct gate *g, bool plaintext_auth, uint32_t preauth_ms)
+gate_settings(struct gate *g, bool plaintext_auth, bool shed_background,
+              uint32_t preauth_ms)
 {
     g->options.plaintext_auth = plaintext_auth;
+    g->options.shed_background = shed_background;
     g->options.preauth_ms = preauth_ms;
 }
 

@@ -9,11 +9,16 @@
 
 #include "io/message.h"
 
+struct crowd_counts;
+
 struct gate_options {
     bool plaintext_auth;
-    unsigned mail_threads;          // home of an account: account % mail_threads
-    unsigned preauth_max;           // connections before login, in this process
-    uint32_t preauth_ms;            // time from connect to login
+    unsigned mail_threads;        // home of an account: account % mail_threads
+    unsigned preauth_max;         // connections before login, in this process
+    uint32_t preauth_ms;          // time from connect to login
+    bool shed_background;         // preauth.h
+    struct crowd_counts *counts;  // of all gates; NULL: this is the only one
+    unsigned gate, gates;
     void (*on_drained)(void *arg);  // after gate_drain, when the last connection is gone
     void *arg;
 };
@@ -31,7 +36,8 @@ void gate_secret(struct gate *g, struct span name, struct span value);
 // Accepts no more there; connections stay.
 void gate_unlisten(struct gate *g, const struct listen_socket *s);
 // Of connections to come.
-void gate_settings(struct gate *g, bool plaintext_auth, uint32_t preauth_ms);
+void gate_settings(struct gate *g, bool plaintext_auth, bool shed_background,
+                   uint32_t preauth_ms);
 void gate_drain(struct gate *g);
 
 #endif

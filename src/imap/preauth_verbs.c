@@ -1,5 +1,7 @@
 #include "imap/preauth_inside.h"
+#include "base/load.h"
 #include "wire/base64.h"
+#include "wire/client_id.h"
 
 enum { REPLY_MAX = 1024, ID_PAIRS_MAX = 30 };  // RFC 2971 section 3.3
 
@@ -164,7 +166,7 @@ keep_id_pair(struct buf *b, struct span name, struct span value)
 }
 
 static void
-read_id(struct preauth *m, struct parse *p)
+read_id(struct preauth *m, struct parse *p, struct client_id *id)
 {
     unsigned pairs = 0;
     if (parse_try_word(p, "NIL"))
@@ -176,19 +178,26 @@ read_id(struct preauth *m, struct parse *p)
         struct span value = parse_nstring(p);
         if (++pairs > ID_PAIRS_MAX)
             parse_fail(p, "more than 30 pairs");
-        if (!p->bad)
-            keep_id_pair(&m->client_id, name, value);
+        if (p->bad)
+            return;
+        keep_id_pair(&m->client_id, name, value);
+        client_id_note(id, name, value);
     }
 }
 
 static void
 run_id(struct preauth *m, struct parse *p)
 {
+    struct client_id id = {0};
     buf_reset(&m->client_id);
     parse_sp(p);
-    read_id(m, p);
+    read_id(m, p, &id);
     if (!ends(m, p)) {
         buf_done(&m->client_id);
+        return;
+    }
+    if (m->facts->shed_background && client_id_is_background(&id) && load_is_high()) {
+        preauth_say(m, "NO", "[UNAVAILABLE] Too busy for downloads in the background.");
         return;
     }
     preauth_say_line(m, "* ID (\"name\" \"Posthorn\" \"version\" \"" POSTHORN_VERSION

@@ -21,6 +21,8 @@ struct preauth_facts {
     bool tls;             // the connection is encrypted now
     bool can_starttls;    // there is a certificate (ignored when tls)
     bool plaintext_auth;  // passwords are accepted without TLS
+    bool
+        shed_background;  // background downloads are refused while overloaded (wire/client_id.h)
     // SASL mechanisms in order of preference, separated by spaces (auth_offer)
     struct span mechanisms;
 };

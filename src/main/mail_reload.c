@@ -5,6 +5,7 @@
 #include "ctl/call.h"
 #include "imap/append.h"
 #include "imap/appendlimit.h"
+#include "imap/background.h"
 #include "imap/messagelimit.h"
 #include "io/task.h"
 #include "mail/account.h"
@@ -34,6 +35,7 @@ mail_imap_settings(const struct config *c)
     imap_appendlimit_set(c->message_size_max);
     imap_message_limits_set(&(struct imap_message_limits){
         (uint32_t)c->message_limit, c->message_limit_enforce, (uint32_t)c->save_limit});
+    imap_background_shed(c->shed_background);
     imap_append_8bit_refuse(strcmp(c->append_8bit, "refuse") == 0);
 }
 

@@ -174,7 +174,7 @@ process_start(struct process *p)
                                .index = p->index,
                                .rebuild = p->rebuild};
     p->started_ms = clock_mono_ms();
-    if (start_role(&start, &p->child, &channel, &f) != R_OK) {
+    if (start_role(&start, s->shared, &p->child, &channel, &f) != R_OK) {
         cannot_start(p, &f);
         return;
     }

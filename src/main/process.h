@@ -87,6 +87,7 @@ struct supervisor {
     struct timer watch;
     uint64_t pinged;  // serial of the last ping
     struct secrets secrets;
+    int shared;  // shared.h
     struct event *signals[3];
     struct timer patience;  // of the drain
     bool draining, said_ready;

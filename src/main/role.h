@@ -16,6 +16,8 @@
 #include "os/role.h"
 #include "os/user.h"
 
+struct shared;
+
 // What a role's process returns, and so what the supervisor does next.
 enum role_exit {
     ROLE_EXIT_DRAINED = 0,
@@ -32,6 +34,7 @@ struct role_start {
     unsigned index;       // which of several processes (gate)
     int supervisor;  // descriptor of the channel to the supervisor; role_link_open takes it
     bool rebuild;    // mail: make the index anew before serving
+    struct shared *shared;  // shared.h
 };
 
 typedef int role_main_fn(const struct role_start *start);

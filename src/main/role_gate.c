@@ -1,6 +1,8 @@
 #include "main/role.h"
+#include "main/shared.h"
 #include "main/threads.h"
 #include "base/limits.h"
+#include "base/load.h"
 #include "base/log.h"
 #include "gate/gate.h"
 #include "io/conn.h"
@@ -71,7 +73,8 @@ static void
 on_settings(void *role, const struct config *c)
 {
     struct role_gate *r = role;
-    gate_settings(r->gate, c->plaintext_auth, preauth_ms(c));
+    load_pretend(c->test_overload);
+    gate_settings(r->gate, c->plaintext_auth, c->shed_background, preauth_ms(c));
 }
 
 static const struct role_link_ops link_ops = {
@@ -103,9 +106,14 @@ begin(void *arg)
         .mail_threads = threads_of(c->mail_threads),
         .preauth_max = preauth_max(),
         .preauth_ms = preauth_ms(c),
+        .shed_background = c->shed_background,
+        .counts = &r->start->shared->crowd,
+        .gate = r->start->index,
+        .gates = threads_of(c->gate_processes),
         .on_drained = stop,
         .arg = r,
     };
+    load_pretend(c->test_overload);
     r->gate = gate_new(&o);
     timer_init(&r->patience, stop, r);
     r->link = role_link_open(r->start, &link_ops, r);

@@ -1,14 +1,21 @@
 #include "main/start.h"
 #include "base/limits.h"
+#include "base/load.h"
 #include "base/log.h"
 #include "os/probe.h"
+#include "main/shared.h"
 #include "os/sandbox.h"
 #include <errno.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <time.h>
 
-enum { START_CHANNEL = SPAWN_FIRST_FD, START_SETTINGS = SPAWN_FIRST_FD + 1, START_FDS = 2 };
+enum {
+    START_CHANNEL = SPAWN_FIRST_FD,
+    START_SETTINGS = SPAWN_FIRST_FD + 1,
+    START_SHARED = SPAWN_FIRST_FD + 2,
+    START_FDS = 3
+};
 
 struct role_row {
     const char *name;
@@ -46,15 +53,16 @@ pack_start(const struct role_start *s, int *fd_out, struct fault *f)
 }
 
 enum result
-start_role(const struct role_start *start, struct spawned *out, int *channel_out,
-           struct fault *f)
+start_role(const struct role_start *start, int shared, struct spawned *out,
+           int *channel_out, struct fault *f)
 {
     int pair[2], settings;
     if (channel_pair(pair, f) != R_OK)
         return R_FAIL;
     enum result r = pack_start(start, &settings, f);
     if (r == R_OK) {
-        r = spawn_role(start->role, (const int[]){pair[1], settings}, START_FDS, out, f);
+        r = spawn_role(start->role, (const int[]){pair[1], settings, shared}, START_FDS,
+                       out, f);
         close(settings);
     }
     close(pair[1]);
@@ -78,6 +86,17 @@ read_settings(struct buf *b)
         b->n += (size_t)n;
     }
     close(START_SETTINGS);
+    return R_OK;
+}
+
+static enum result
+take_shared(struct role_start *s)
+{
+    struct fault f;
+    if (shared_map(START_SHARED, &s->shared, &f) != R_OK)
+        return R_FAIL;
+    close(START_SHARED);
+    load_share(&s->shared->load_until_ms);
     return R_OK;
 }
 
@@ -125,6 +144,11 @@ start_as(const struct role *r)
     buf_done(&b);
     if (read != R_OK) {
         fprintf(stderr, "posthorn: %s: its settings did not arrive\n", r->name);
+        return ROLE_EXIT_FAILED;
+    }
+    if (take_shared(&s) != R_OK) {
+        fprintf(stderr, "posthorn: %s: it cannot map shared memory\n", r->name);
+        config_free(&c);
         return ROLE_EXIT_FAILED;
     }
     s.config = c;

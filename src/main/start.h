@@ -7,8 +7,8 @@
 #include "main/role.h"
 #include "os/spawn.h"
 
-// Starts one process. *channel_out is the supervisor's end.
-enum result start_role(const struct role_start *start, struct spawned *out,
+// Starts one process, with the memfd of shared.h. *channel_out is the supervisor's end.
+enum result start_role(const struct role_start *start, int shared, struct spawned *out,
                        int *channel_out, struct fault *f) MUST_CHECK;
 // In the new process: what main returns.
 int start_as(const struct role *r);

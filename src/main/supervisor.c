@@ -1,4 +1,5 @@
 #include "main/process.h"
+#include "main/shared.h"
 #include "main/threads.h"
 #include "base/log.h"
 #include <event2/event.h>
@@ -181,7 +182,7 @@ prepare(struct supervisor *s, struct fault *f)
 {
     if (home_prepare(s, f) != R_OK || secrets_read(s, f) != R_OK)
         return R_FAIL;
-    return sockets_open(s, f);
+    return shared_new(&s->shared, f) == R_OK ? sockets_open(s, f) : R_FAIL;
 }
 
 static void
@@ -195,13 +196,15 @@ finish(struct supervisor *s)
     reload_free(s);
     sockets_close(s);
     secrets_free(&s->secrets);
+    if (s->shared >= 0)
+        close(s->shared);
     free(s->processes);
 }
 
 int
 supervisor_run(const struct supervisor_options *o)
 {
-    struct supervisor s = {.options = *o};
+    struct supervisor s = {.options = *o, .shared = -1};
     struct fault f;
     signal(SIGPIPE, SIG_IGN);
     raise_limits();

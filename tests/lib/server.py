@@ -238,6 +238,7 @@ KINDS = {
     "dropbox-mount": {"test_mount": "bob li"},
     "messagelimit": {"message_limit": 3, "message_limit_enforce": True},
     "savelimit": {"message_limit": 0, "save_limit": 3},
+    "overloaded": {"test_overload": True},
     "marks": {"intake_keywords": ["$hasattachment", "$hasnoattachment", "$canunsubscribe", "$autosent", "$imported"]},
     "entries": {"server_comment": "A note for all", "server_admin": "mailto:postmaster@example.org"},
 }

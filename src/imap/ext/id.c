@@ -1,8 +1,22 @@
-// RFC 2971: ID. What the client tells goes to the log only.
+// RFC 2971: ID. What the client tells goes to the log. While the server is overloaded Apple's background downloads are
+// asked to come back another day (technote TN3189).
 #include "imap/response.h"
 
 #include "base/limits.h"
+#include "base/load.h"
 #include "base/log.h"
+#include "imap/background.h"
+#include "wire/client_id.h"
+
+#include <stdatomic.h>
+
+static atomic_bool shed;
+
+void
+imap_background_shed(bool on)
+{
+    shed = on;
+}
 
 static void
 put_field(struct buf *text, struct span field, struct span value)
@@ -15,7 +29,7 @@ put_field(struct buf *text, struct span field, struct span value)
 }
 
 static void
-fields_parse(struct parse *p, struct buf *text)
+fields_parse(struct parse *p, struct buf *text, struct client_id *id)
 {
     unsigned count = 0;
     parse_list_open(p);
@@ -26,8 +40,10 @@ fields_parse(struct parse *p, struct buf *text)
         if (++count > LIMIT_id_fields || field.n > LIMIT_id_value ||
             value.n > LIMIT_id_value)
             parse_fail(p, "ID too long");
-        if (!p->bad)
-            put_field(text, field, value);
+        if (p->bad)
+            return;
+        put_field(text, field, value);
+        client_id_note(id, field, value);
     }
 }
 
@@ -35,15 +51,18 @@ static enum result
 run_id(struct imap_command *c, struct fault *f)
 {
     struct buf text;
+    struct client_id id = {0};
     buf_init(&text, LIMIT_id_value);
     parse_sp(&c->parse);
     if (!parse_try_word(&c->parse, "NIL"))
-        fields_parse(&c->parse, &text);
+        fields_parse(&c->parse, &text, &id);
     enum result r = parse_end(&c->parse, f);
     if (r == R_OK && text.n > 0)
         log_info("imap", "ID sent", log_session(c->session->id),
                  field_text("id", ": %", buf_span(&text)));
     buf_done(&text);
+    if (r == R_OK && shed && client_id_is_background(&id) && load_is_high())
+        return fault_set(f, FAULT_UNAVAILABLE, "too busy for downloads in the background");
     if (r == R_OK)
         imap_untagged(c->session,
                       "ID (\"name\" \"Posthorn\" \"version\" \"" POSTHORN_VERSION "\")");
