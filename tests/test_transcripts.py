@@ -6,14 +6,14 @@ import pytest
 from lib import mounted, server, transcript
 
 HERE = pathlib.Path(__file__).resolve().parent
-FILES = sorted((HERE / "transcripts").glob("*.txt"))
-SCRIPTS = {path.stem: transcript.Script(path) for path in FILES}
+FOLDER = HERE / "transcripts"
+SCRIPTS = {path.relative_to(FOLDER).with_suffix("").as_posix(): transcript.Script(path) for path in FOLDER.rglob("*.txt")}
 NAMES = sorted(SCRIPTS)
 MOUNTED = [name for name in NAMES if mounted.suits(SCRIPTS[name])]
 
 
 def play(name, fleet, mapper=None):
-    verdict, reason = transcript.run_file(HERE / "transcripts" / f"{name}.txt", fleet, mapper)
+    verdict, reason = transcript.run_file(FOLDER / f"{name}.txt", fleet, mapper)
     if verdict == "skip":
         pytest.skip(reason)
 

@@ -14,7 +14,7 @@ from lib.client import Imap
 from lib.view import View
 from lib.wire import Closed, Timeout, Wire
 
-TRANSCRIPTS = sorted((posthorn.ROOT / "tests/transcripts").glob("*.txt"))
+TRANSCRIPTS = sorted((posthorn.ROOT / "tests/transcripts").rglob("*.txt"))
 LONG = bool(os.environ.get("POSTHORN_LONG"))
 SEED = os.environ.get("POSTHORN_SEED") or (str(random.randrange(10 ** 9)) if LONG else "1")
 CASES_MIN = 20

@@ -8,7 +8,8 @@ WORD = re.compile(r'\{\s*(?:\.slot\s*=\s*)?(SLOT_\w+)\s*,\s*(?:\.name\s*=\s*)?"(
 
 
 def transcripts(root):
-    return {p.stem: p.read_text() for p in sorted((root / "tests/transcripts").glob("*.txt"))}
+    folder = root / "tests/transcripts"
+    return {p.relative_to(folder).with_suffix("").as_posix(): p.read_text() for p in sorted(folder.rglob("*.txt"))}
 
 
 def rows(root, pattern):

@@ -240,6 +240,7 @@ KINDS = {
     "savelimit": {"message_limit": 0, "save_limit": 3},
     "overloaded": {"test_overload": True},
     "marks": {"intake_keywords": ["$hasattachment", "$hasnoattachment", "$canunsubscribe", "$autosent", "$imported"]},
+    "still-here": {"idle_notify": "1s"},
     "entries": {"server_comment": "A note for all", "server_admin": "mailto:postmaster@example.org"},
 }
 
