@@ -115,8 +115,8 @@ def part_coverage(options):
     return good, max(bad, 1 if code else 0)
 
 
-def pytest(*words, env=None):
-    code, text = run(PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", *words, env=env)
+def pytest(*words):
+    code, text = run(PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", *words)
     last = text.strip().split("\n")[-1] if text.strip() else ""
     found = {word: int(n) for n, word in re.findall(r"(\d+) (passed|failed|error|skipped)", last)}
     bad = found.get("failed", 0) + found.get("error", 0)
@@ -147,8 +147,8 @@ def part_clients(_):
     return pytest("tests/clients")
 
 
-def part_corpus(options):
-    return pytest("tests/corpus", env={"POSTHORN_LONG": "1"} if options.long else None)
+def part_corpus(_):
+    return pytest("tests/corpus")
 
 
 def part_store(_):
@@ -157,7 +157,7 @@ def part_store(_):
 
 def part_model(options):
     """The long form also builds the server with one seeded fault after the other, and expects each to be noticed."""
-    good, bad = pytest("tests/model", env={"POSTHORN_LONG": "1"} if options.long else None)
+    good, bad = pytest("tests/model")
     if not options.long:
         return good, bad
     code, text = run(PYTHON, "-m", "model.faults", env={"PYTHONPATH": str(ROOT / "tests")}, show=True)
@@ -165,12 +165,12 @@ def part_model(options):
     return good + more, bad + max(missed, 1 if code else 0)
 
 
-def part_faults(options):
-    return pytest("tests/faults", env={"POSTHORN_LONG": "1"} if options.long else None)
+def part_faults(_):
+    return pytest("tests/faults")
 
 
-def part_hostile(options):
-    return pytest("tests/hostile", env={"POSTHORN_LONG": "1"} if options.long else None)
+def part_hostile(_):
+    return pytest("tests/hostile")
 
 
 def part_rest(_):
@@ -191,6 +191,7 @@ def main():
     unknown = [p for p in options.parts if p not in PARTS]
     if unknown:
         parser.error(f"no part named {' '.join(unknown)}; there are {' '.join(PARTS)}")
+    os.environ["POSTHORN_LONG"] = "1" if options.long else ""  # lib/long.py: for every part
     tally = Tally()
     for name, function in PARTS.items():
         if options.parts and name not in options.parts and name != "build":

@@ -139,6 +139,17 @@ def make_certificate(folder):
                    check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
+def make_authority(folder):
+    """Replaces the server's certificate by one that an authority of its own has signed: FOLDER/authority.pem."""
+    new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30"]
+    quiet = {"check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
+    subprocess.run(["openssl", "req", "-x509", *new_key, "-subj", "/CN=Test authority", "-keyout", "authority-key.pem",
+                    "-out", "authority.pem"], **quiet)
+    subprocess.run(["openssl", "req", "-x509", *new_key, "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+                    "-addext", "basicConstraints=critical,CA:FALSE", "-CA", "authority.pem", "-CAkey", "authority-key.pem",
+                    "-keyout", "key.pem", "-out", "cert.pem"], **quiet)
+
+
 def wait_port(port, process, seconds=10.0):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
