@@ -16,6 +16,7 @@ import listing
 from eventlog import release_binary  # noqa: F401
 from lib import client
 from lib import server as posthorn
+from lib.long import LONG
 from test_disk_errors import eventually, idents, login, message
 from test_roles import pids
 
@@ -193,7 +194,7 @@ def test_every_flip_is_found(tmp_path):
         (body,) = (p.relative_to(server.data) for p in (server.data / "bodies").rglob("*") if p.is_file())
         end = len((server.data / segment).read_bytes().rstrip(b"\0"))
         lister = listing.Lister()
-        for i in range(400 if "POSTHORN_LONG" in os.environ else 60):
+        for i in range(400 if LONG else 60):
             shutil.rmtree(tmp_path / "data", ignore_errors=True)
             subprocess.run(["cp", "-a", "--sparse=always", str(server.data), str(tmp_path / "data")], check=True)
             file, most = (segment, end) if i % 3 else (body, (server.data / body).stat().st_size)

@@ -9,8 +9,8 @@ import eventlog
 import ledger
 from eventlog import release_binary  # noqa: F401
 from lib import client
+from lib.long import LONG
 
-LONG = "POSTHORN_LONG" in os.environ
 MOST = 400 if LONG else 6  # calls of one change that are tried, evenly chosen
 LARGE = b"Subject: large\r\nX-Id: large\r\n\r\n" + b"x" * 300000 + b"\r\n"
 SMALL = b"Subject: small\r\nX-Id: small\r\n\r\nx\r\n"

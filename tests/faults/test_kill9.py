@@ -8,8 +8,8 @@ import pytest
 
 import ledger
 from lib import client, server as posthorn
+from lib.long import LONG
 
-LONG = "POSTHORN_LONG" in os.environ
 ROUNDS = 300 if LONG else 10
 FRESH = 20  # rounds of one crew
 

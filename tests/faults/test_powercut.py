@@ -16,8 +16,8 @@ import ledger
 import listing
 import timeline
 from eventlog import release_binary  # noqa: F401
+from lib.long import LONG
 
-LONG = "POSTHORN_LONG" in os.environ
 SEGMENT = 256 << 10  # small: many are sealed, compacted and begun
 LOAD_SECONDS = 4.0 if LONG else 0.8
 CUTS = 20000 if LONG else 160

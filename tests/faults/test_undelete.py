@@ -1,5 +1,4 @@
 """`mailbox undelete`: what was expunged or deleted comes back, once, with all that it had, within the retention time."""
-import os
 import re
 import subprocess
 import threading
@@ -8,8 +7,8 @@ import time
 import pytest
 
 from lib import client, server as posthorn
+from lib.long import LONG
 
-LONG = "POSTHORN_LONG" in os.environ
 MANY = 100_000 if LONG else 6_000
 ITEMS = "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])"
 

@@ -14,9 +14,9 @@ import pytest
 
 from lib import server as posthorn
 from lib.client import Imap
+from lib.long import LONG
 from lib.wire import Wire
 
-LONG = bool(os.environ.get("POSTHORN_LONG"))
 NOOP_SECONDS = 0.020
 SANITIZED = b"__asan_init" in pathlib.Path(posthorn.binary()).read_bytes() if os.path.exists(posthorn.binary()) else False
 

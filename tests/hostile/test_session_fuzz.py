@@ -11,11 +11,11 @@ import pytest
 
 from lib import grammar, mutate, server as posthorn, transcript
 from lib.client import Imap
+from lib.long import LONG
 from lib.view import View
 from lib.wire import Closed, Timeout, Wire
 
 TRANSCRIPTS = sorted((posthorn.ROOT / "tests/transcripts").rglob("*.txt"))
-LONG = bool(os.environ.get("POSTHORN_LONG"))
 SEED = os.environ.get("POSTHORN_SEED") or (str(random.randrange(10 ** 9)) if LONG else "1")
 CASES_MIN = 20
 SECONDS = int(os.environ.get("POSTHORN_FUZZ_SECONDS", "0"))

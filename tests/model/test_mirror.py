@@ -5,11 +5,11 @@ import threading
 import time
 
 from lib import client, server as posthorn
+from lib.long import LONG
 
 from .actor import plain_flags
 from .mirror import Mirror
 
-LONG = bool(os.environ.get("POSTHORN_LONG"))
 SEED = int(os.environ.get("POSTHORN_SEED", "1").split()[0])
 SECONDS = 90 if LONG else 4
 FLAGS = ["\\Seen", "\\Flagged", "\\Deleted", "\\Deleted", "kw1"]

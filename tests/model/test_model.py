@@ -5,11 +5,11 @@ import time
 import pytest
 
 from lib import peers, server as posthorn
+from lib.long import LONG
 
 from .actor import KINDS
 from .story import Story
 
-LONG = bool(os.environ.get("POSTHORN_LONG"))
 SECONDS = float(os.environ.get("POSTHORN_MODEL_SECONDS", 60 if LONG else 6))
 LEAST = 150  # steps, however slow the machine is
 SEEDS = [int(s) for s in os.environ.get("POSTHORN_SEED", "1 2 3 4 5 6" if LONG else "1 2").split()]

@@ -7,11 +7,11 @@ import time
 import pytest
 
 from lib import client, server as posthorn
+from lib.long import LONG
 
 from .actor import plain_flags
 from .register import explained, read, store
 
-LONG = bool(os.environ.get("POSTHORN_LONG"))
 SEED = int(os.environ.get("POSTHORN_SEED", "1").split()[0])
 ROUNDS, EACH, MESSAGES = (60 if LONG else 4), 12, 3
 FLAGS = ["\\Seen", "\\Flagged", "kw1", "kw2"]

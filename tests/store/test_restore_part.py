@@ -10,10 +10,10 @@ import pytest
 
 from lib import server as posthorn
 from lib.client import Imap
+from lib.long import LONG
 
 ITEMS = "(UID FLAGS INTERNALDATE EMAILID THREADID BODY.PEEK[])"
 LARGE = 3_000_000
-LONG = "POSTHORN_LONG" in os.environ
 MANY = 20_000 if LONG else 1_500
 
 
