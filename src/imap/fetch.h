@@ -73,6 +73,8 @@ struct imap_fetch {
     bool has_since;                // CHANGEDSINCE
     uint64_t since;
 };
+// "(UID FLAGS)" at c->parse.
+void imap_fetch_items_parse(struct imap_command *c, struct imap_fetch *fetch);
 // Adds an item that is answered from the row, as if the client had named it; no second time.
 void imap_fetch_want_add(struct imap_command *c, struct imap_fetch *fetch,
                          const char *name);

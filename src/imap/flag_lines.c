@@ -88,7 +88,9 @@ imap_fetch_flags_send(struct imap_session *s, const struct view_message *m, stru
     if (view_keywords(s->view, m->row.keywords, a, &keywords, &count, f) != R_OK)
         return R_FAIL;
     bool modseq = imap_enabled(s, ENABLE_CONDSTORE);
-    bool uid = modseq || imap_enabled(s, ENABLE_REV2) || (s->command && s->command->uid);
+    // RFC 5465 section 5.1: UID, once NOTIFY was used
+    bool uid = modseq || imap_enabled(s, ENABLE_REV2) || s->notify ||
+               (s->command && s->command->uid);
     struct buf *b = imap_line(s);
     imap_put_fetch(s, b, m);
     if (uid && !imap_enabled(s, ENABLE_UIDONLY))

@@ -27,6 +27,7 @@ static const char *const fault_texts[FAULT_COUNT] = {
     [FAULT_UNAVAILABLE] = "Temporarily unavailable",
     [FAULT_INUSE] = "In use",
     [FAULT_EXPUNGEISSUED] = "Some messages have been expunged",
+    [FAULT_NOTIFYOVERFLOW] = "Too much to be notified of",
     [FAULT_METADATATOOMANY] = "Too many entries",
     [FAULT_CORRUPTION] = "Stored data is damaged",
     [FAULT_SERVERBUG] = "Internal error",
@@ -194,8 +195,8 @@ imap_put_fetch(const struct imap_session *s, struct buf *b, const struct view_me
 void
 imap_put_modseq(struct imap_session *s, struct buf *b, uint64_t modseq)
 {
-    if (modseq > s->modseq_told)
-        s->modseq_told = modseq;
+    if (modseq > s->modseq.told)
+        s->modseq.told = modseq;
     buf_put(b, SPAN("MODSEQ ("));
     buf_put_u64(b, modseq);
     buf_put_char(b, ')');

@@ -1,4 +1,5 @@
 // The selected mailbox of a session: untagged updates, sequence sets, the saved search result.
+#include "imap/notify.h"
 #include "imap/response.h"
 
 void
@@ -17,8 +18,10 @@ imap_unselect(struct imap_session *s)
 {
     view_close(&s->view);
     imap_saved_set(s, NULL);
-    s->modseq_held = false;
-    s->modseq_told = 0;
+    s->modseq.held = false;
+    s->modseq.told = 0;
+    if (s->notify)
+        arena_free(&s->notify->own_arena);
 }
 
 enum result
@@ -97,6 +100,8 @@ tell(struct imap_session *s, const struct view_delta *d, struct arena *a, struct
     for (size_t i = 0; i < d->changed_count; i++)
         if (imap_fetch_flags_send(s, &d->changed[i], a, f) != R_OK)
             return R_FAIL;
+    if (d->fresh_first <= d->fresh_last)
+        imap_notify_fetch(s, d->fresh_first, d->fresh_last, a);
     return R_OK;
 }
 
@@ -114,11 +119,11 @@ settle_highest(struct imap_session *s)
     if (!s->view || !imap_enabled(s, ENABLE_QRESYNC))
         return;
     view_info(s->view, &v);
-    bool hold = v.modseq < s->modseq_told;
-    if (hold || s->modseq_held)
+    bool hold = v.modseq < s->modseq.told;
+    if (hold || s->modseq.held)
         imap_highest_send(s, v.modseq);
-    s->modseq_held = hold;
-    s->modseq_told = 0;
+    s->modseq.held = hold;
+    s->modseq.told = 0;
 }
 
 void
@@ -164,10 +169,19 @@ enum result
 imap_sync(struct imap_session *s, unsigned flags, struct arena *a, struct fault *f)
 {
     size_t expunged = 0;
-    enum result r = tell_changed(s, flags, a, &expunged, f);
+    enum result r = R_OK;
+    if (!imap_notify_is_frozen(s) || (s->view && view_gone(s->view)))
+        r = tell_changed(s, flags | imap_notify_view_flags(s), a, &expunged, f);
     settle_highest(s);
     tell_elsewhere(s, a);
     return r;
+}
+
+enum result
+imap_sync_all(struct imap_session *s, struct arena *a, struct fault *f)
+{
+    size_t expunged = 0;
+    return tell_changed(s, VIEW_EXPUNGE, a, &expunged, f);
 }
 
 enum result
@@ -176,7 +190,10 @@ imap_sync_expunged(struct imap_command *c, struct fault *f)
     struct imap_session *s = c->session;
     struct view_info v;
     size_t expunged = 0;
-    if (tell_changed(s, VIEW_EXPUNGE, c->arena, &expunged, f) != R_OK)
+    unsigned hold = imap_notify_view_flags(s);
+    if (imap_notify_is_frozen(s))
+        hold |= VIEW_HOLD_NEW;
+    if (tell_changed(s, VIEW_EXPUNGE | hold, c->arena, &expunged, f) != R_OK)
         return R_FAIL;
     if (expunged == 0 || !s->view || !imap_enabled(s, ENABLE_QRESYNC))
         return R_OK;

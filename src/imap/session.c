@@ -1,3 +1,4 @@
+#include "imap/notify.h"
 #include "imap/response.h"
 
 #include "base/clock.h"
@@ -190,13 +191,20 @@ in_step(uint64_t now_ms, uint32_t delay_ms)
     return step > 0 ? delay_ms + step - (uint32_t)((now_ms + delay_ms) % step) : delay_ms;
 }
 
-// The next "Still here" of IDLE, or the end of the silence that ends the session.
+// Is the client told of changes while no command runs?
+static bool
+is_listening(const struct imap_session *s)
+{
+    return s->idling || imap_notify_pushes(s);
+}
+
+// The next "Still here" of IDLE or NOTIFY, or the end of the silence that ends the session.
 static void
 set_timer(struct imap_session *s)
 {
     uint64_t now = clock_mono_ms(), silent = now - s->input_ms;
     uint32_t left = silent < s->host.idle_ms ? s->host.idle_ms - (uint32_t)silent : 1;
-    bool tells = s->idling && s->host.notify_ms > 0 && s->host.notify_ms < left;
+    bool tells = is_listening(s) && s->host.notify_ms > 0 && s->host.notify_ms < left;
     timer_set(&s->timer, in_step(now, tells ? s->host.notify_ms : left));
 }
 
@@ -218,23 +226,38 @@ session_rest(struct imap_session *s)
     size_t held =
         s->reader.literal_end > s->reader.at ? s->reader.literal_end : s->reader.at;
     buf_done(&s->line);
-    if (s->idling)
+    if (is_listening(s))
         conn_rest(s->conn);
     conn_input_max(s->conn, held + LIMIT_line + 2);
     set_timer(s);
 }
 
-// Tells an idling client what changed.
+// RFC 5465 section 6.1.2: with SELECTED-DELAYED expunges wait for a command, or IDLE.
+static bool
+may_push_expunges(const struct imap_session *s)
+{
+    return s->idling || !s->notify->wish.delayed;
+}
+
+// Tells a client that runs no command what changed.
 static void
-idle_tell(struct imap_session *s)
+push(struct imap_session *s)
 {
     struct fault f;
     struct arena *a = arena_new();
     s->poked = false;
-    if (imap_sync(s, VIEW_EXPUNGE, a, &f) != R_OK)
-        log_line(fault_info(f.kind)->level, "imap", "IDLE", log_session(s->id),
+    if (imap_sync(s, may_push_expunges(s) ? VIEW_EXPUNGE : 0, a, &f) != R_OK)
+        log_line(fault_info(f.kind)->level, "imap", "push failed", log_session(s->id),
                  log_fault(&f));
     arena_free(&a);
+}
+
+// What the command could not tell (an expunge, after FETCH) comes right behind its answer.
+static void
+after_command(struct imap_session *s)
+{
+    if (imap_notify_pushes(s) && may_push_expunges(s) && s->view && view_pending(s->view))
+        s->poked = true;
 }
 
 // A descriptor that is given away takes no queue along.
@@ -265,12 +288,13 @@ session_task(void *arg)
         if (s->command) {
             imap_dispatch(s);
             command_free(s);
+            after_command(s);
         }
-        if (s->idling && s->poked)
-            idle_tell(s);
+        if (!s->bye && !s->leaving && s->poked && is_listening(s))
+            push(s);
         task_yield();
     } while (!s->draining && !s->leaving &&
-             (command_take(s) || (!s->bye && s->idling && s->poked)));
+             (command_take(s) || (!s->bye && s->poked && is_listening(s))));
     if (s->leaving)
         make_ready(s);
     s->busy = false;
@@ -333,7 +357,7 @@ on_silence(struct imap_session *s)
     bool silent = clock_mono_ms() - s->input_ms >= s->host.idle_ms;
     if (silent)
         imap_bye(s, "Autologout; idle for too long");
-    else if (s->idling &&
+    else if (is_listening(s) &&
              conn_queued(s->conn) == 0)  // QUIRKS.md, Outlook: keeps NAT entries alive
         conn_write_str(s->conn, "* OK Still here\r\n");
     session_rest(s);
@@ -353,7 +377,7 @@ void
 imap_session_poke(void *arg)
 {
     struct imap_session *s = arg;
-    if (!s->idling)
+    if (!is_listening(s))
         return;
     s->poked = true;
     if (!s->busy)

@@ -39,18 +39,21 @@ struct imap_session {
     uint32_t enabled;      // enum imap_enable
     bool busy;             // a task runs for it
     bool idling;           // between IDLE and DONE
-    bool poked;            // idling, and something changed
+    bool poked;            // idling or notified, and something changed
     bool leaving;          // the connection goes back to the host after the command
     bool draining;         // BYE is to be said after the command
     uint8_t bad_commands;  // in a row
-    bool modseq_held;      // HIGHESTMODSEQ was told lower than a MODSEQ
-    uint64_t modseq_told;  // the highest MODSEQ told since HIGHESTMODSEQ was looked at
+    struct {
+        bool held;      // HIGHESTMODSEQ was told lower than a MODSEQ
+        uint64_t told;  // the highest MODSEQ told since HIGHESTMODSEQ was looked at
+    } modseq;
     struct command_reader reader;
     struct imap_command *command;  // while a task runs one
     struct buf line;               // the answer being written; empty between commands
     struct buf idle_tag;
     struct imap_saved saved;
-    struct metadata_watch *metadata;  // ENABLE METADATA: who is told of changed entries
+    struct mail_watch *metadata;      // ENABLE METADATA: who is told of changed entries
+    struct imap_notify *notify;       // imap/notify.h; NULL before the first NOTIFY
     struct timer timer;               // autologout, keep-alive
     uint64_t input_ms;                // when the client last said something
     uint64_t id;                      // for the log
@@ -63,7 +66,7 @@ void imap_session_start(struct conn *conn, struct mail_user *user, const struct 
                         const struct imap_host *host);
 void imap_session_drain(void);      // BYE to all sessions of this thread, between commands
 unsigned imap_session_count(void);  // of this thread
-// a view_poke_fn: tells an idling client what changed
+// a view_poke_fn: tells a client that idles, or uses NOTIFY, what changed
 void imap_session_poke(void *session);
 
 static inline bool
@@ -176,6 +179,9 @@ void imap_saved_set(struct imap_session *s, const struct seqset *uids);
 // after every command; verbs call it only when they must tell before.
 enum result imap_sync(struct imap_session *s, unsigned flags, struct arena *a,
                       struct fault *f) MUST_CHECK;
+// Suspends. All that changed in the selected mailbox, whatever NOTIFY asks for.
+enum result imap_sync_all(struct imap_session *s, struct arena *a,
+                          struct fault *f) MUST_CHECK;
 // The same after a command that expunges; tells HIGHESTMODSEQ in its OK on QRESYNC sessions.
 enum result imap_sync_expunged(struct imap_command *c, struct fault *f) MUST_CHECK;
 // Closes the selected mailbox, if any, without a word.

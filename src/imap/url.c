@@ -24,7 +24,8 @@ open_mailbox(struct imap_session *s, const struct url *url, struct imap_url *u,
         return R_NONE;
     if (!url->mailbox.p) {
         view_info(s->view, &info);
-        ref = (struct mailbox_ref){view_account(s->view), info.mailbox, info.rights};
+        ref =
+            (struct mailbox_ref){s->user, view_account(s->view), info.mailbox, info.rights};
     } else if (mail_access(s->user, url->mailbox, RIGHT_READ, &ref, f) != R_OK) {
         return names_nothing(f->kind) ? R_NONE : R_FAIL;
     }

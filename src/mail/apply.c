@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "mail/name.h"
+#include "mail/watch_log.h"
 
 static void
 poke_run(void *arg)
@@ -185,7 +186,7 @@ flags_changed(struct account *a, struct span meta)
     m->seen_known = false;
     struct unpack u = unpack_of(r.groups);
     while (m->views && record_groups_next(&u, &g) == R_OK)
-        group_events(m, r.modseq, g.ranges, a->origin);
+        group_events(m, r.modseq, g.ranges, a->by ? a->by->view : NULL);
     if (!m->views)
         m->events_from = r.modseq;
 }
@@ -232,6 +233,9 @@ account_apply(struct account *a, enum record_type type, struct span meta,
               struct record_place place)
 {
     struct fault f;
+    struct watch_before was = {.was = false};
+    if (a->watched)
+        watch_look(a, type, meta, &was);
     if (type == RECORD_EXPUNGED || type == RECORD_MOVED)
         before_expunge(a, meta);
     if (type == RECORD_MAILBOX_GONE)
@@ -247,4 +251,6 @@ account_apply(struct account *a, enum record_type type, struct span meta,
     struct mailbox *m = mailbox_of_record(a, type, meta);
     if (m)
         mailbox_poke(m);
+    if (a->watched)
+        watch_applied(a, type, meta, &was);
 }

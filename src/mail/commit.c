@@ -8,7 +8,7 @@ struct change {
     change_fn *fn;
     void *arg;
     unsigned flags;
-    const struct view *origin;
+    const struct change_by *by;
     struct fault *fault;
     struct task *task;
     enum result result;
@@ -160,30 +160,30 @@ collect(struct batch_run *run)
     }
 }
 
-// Which view asked for each record of the batch.
-static const struct view **
+// Who asked for each record of the batch.
+static const struct change_by **
 origins(struct batch_run *run)
 {
     struct account *a = run->account;
-    const struct view **views =
-        arena_array(a->batch_arena, store_batch_count(run->batch) + 1, sizeof *views);
+    const struct change_by **by =
+        arena_array(a->batch_arena, store_batch_count(run->batch) + 1, sizeof *by);
     size_t i = 0;
     for (struct change *c = run->taken; c; c = c->next)
         for (size_t end = i + c->records; i < end; i++)
-            views[i] = c->origin;
-    return views;
+            by[i] = c->by;
+    return by;
 }
 
 static void
-apply_all(struct batch_run *run, const struct view **views)
+apply_all(struct batch_run *run, const struct change_by **by)
 {
     struct account *a = run->account;
     for (size_t i = 0; i < store_batch_count(run->batch); i++) {
-        a->origin = views[i];
+        a->by = by[i];
         account_apply(a, store_batch_type(run->batch, i), store_batch_meta(run->batch, i),
                       store_batch_place(run->batch, i));
     }
-    a->origin = NULL;
+    a->by = NULL;
 }
 
 static void
@@ -224,14 +224,14 @@ batch_once(struct account *a)
     run.taken_end = &run.taken;
     run.batch = store_batch_new(mail_store(a->mail), a->id, 0, 0);
     collect(&run);
-    const struct view **views = origins(&run);
+    const struct change_by **by = origins(&run);
     if (mail_options_get(a->mail)->test_ack_before_commit)
         answer(&run);
     enum result r = store_batch_count(run.batch) > 0
                         ? store_commit(mail_store(a->mail), run.batch, &fault)
                         : R_OK;
     if (r == R_OK)
-        apply_all(&run, views);
+        apply_all(&run, by);
     else
         fail_all(&run, &fault);
     batch_end(a);
@@ -251,9 +251,9 @@ commit_run(void *arg)
 
 enum result
 account_change(struct account *a, change_fn *fn, void *arg, unsigned flags,
-               const struct view *origin, struct fault *f)
+               const struct change_by *by, struct fault *f)
 {
-    struct change c = {NULL, fn, arg, flags, origin, f, task_self(), R_FAIL, 0, false};
+    struct change c = {NULL, fn, arg, flags, by, f, task_self(), R_FAIL, 0, false};
     must(c.task != NULL);
     a->refs++;
     *a->waiting_end = &c;

@@ -319,14 +319,16 @@ static void
 arrive_run(void *arg)
 {
     struct copy_call *c = arg;
-    c->result = account_change(c->dest->account, arrive_change, c, 0, NULL, c->fault);
+    c->result = account_change(c->dest->account, arrive_change, c, 0,
+                               &(struct change_by){.user = c->dest->user}, c->fault);
 }
 
 static void
 leave_run(void *arg)
 {
     struct copy_call *c = arg;
-    c->result = account_change(c->view->account, leave_change, c, 0, c->view, c->fault);
+    c->result =
+        account_change(c->view->account, leave_change, c, 0, &c->view->by, c->fault);
 }
 
 static void
@@ -336,7 +338,7 @@ within_run(void *arg)
     c->result =
         c->view->gone
             ? fault_set(c->fault, FAULT_NONEXISTENT, "mailbox was deleted")
-            : account_change(c->view->account, copy_change, c, 0, c->view, c->fault);
+            : account_change(c->view->account, copy_change, c, 0, &c->view->by, c->fault);
 }
 
 static enum result

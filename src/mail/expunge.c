@@ -54,10 +54,10 @@ static void
 expunge_run(void *arg)
 {
     struct expunge_call *c = arg;
-    c->result =
-        c->view->gone
-            ? fault_set(c->fault, FAULT_NONEXISTENT, "mailbox was deleted")
-            : account_change(c->view->account, expunge_change, c, 0, c->view, c->fault);
+    c->result = c->view->gone
+                    ? fault_set(c->fault, FAULT_NONEXISTENT, "mailbox was deleted")
+                    : account_change(c->view->account, expunge_change, c, 0, &c->view->by,
+                                     c->fault);
 }
 
 enum result

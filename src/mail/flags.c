@@ -311,7 +311,8 @@ flags_run(void *arg)
         fault_set(c->fault, FAULT_NONEXISTENT, "mailbox was deleted");
         return;
     }
-    if (account_change(c->view->account, flags_change, c, 0, c->view, c->fault) == R_OK)
+    if (account_change(c->view->account, flags_change, c, 0, &c->view->by, c->fault) ==
+        R_OK)
         c->result = collect(c);
 }
 

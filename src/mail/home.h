@@ -44,6 +44,13 @@ struct flag_event {
     const struct view *origin;
 };
 
+// Who makes a change: is not told of it.
+struct change_by {
+    const struct view *view;       // of its flag changes
+    const struct mail_user *user;  // of all others
+    struct span renamed_to;        // RENAME INBOX: the new mailbox
+};
+
 // mail's part of a mailbox (mailbox_state.mail).
 struct mailbox {
     uint64_t id;
@@ -95,11 +102,11 @@ struct account {
     uint64_t next_modseq;
     struct arena *batch_arena;
     struct pending_row *pending;
-    const struct view *origin;  // of the change that is being applied
+    const struct change_by *by;  // who made the change that is being applied
     struct thread_entry *threads, *next_threads;
     bool threads_loaded;
     struct name_entry *names, *names_by_id;  // of all mailboxes, once one was looked up
-    struct metadata_log *metadata;           // while a session watches entries
+    struct watch_log *watched;               // while a session watches it
 };
 
 // R_NONE: not in this batch, call again in the next one (only when the batch is not empty).
@@ -108,9 +115,9 @@ typedef enum result change_fn(struct account *a, struct store_batch *b, void *ar
 enum { CHANGE_ALONE = 1 };  // only as the first and last of a batch: changes of the tree
 
 // Suspends. In the home, in a task. R_OK: fn's records are on disk and applied.
-// origin: the view whose session asked, or NULL; it is not told of its own flag changes again.
+// by: NULL for nobody who watches.
 enum result account_change(struct account *a, change_fn *fn, void *arg, unsigned flags,
-                           const struct view *origin, struct fault *f) MUST_CHECK;
+                           const struct change_by *by, struct fault *f) MUST_CHECK;
 uint64_t change_modseq(struct account *a);  // a fresh modseq
 // May this change add so many octets of records? R_NONE: not in this batch, but alone in the next one (`first`: the
 // batch was empty when the change began). FAULT_LIMIT: never.
@@ -209,6 +216,7 @@ struct view {
     atomic_bool gone;
     bool read_only;
     uint32_t rights;
+    struct change_by by;  // its session
     uint64_t mailbox_id;
     uint32_t uidvalidity, uidnext;
     uint32_t exists, recent, first_unseen;

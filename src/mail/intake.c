@@ -179,7 +179,7 @@ intake_delivery_target(struct account *a, struct span detail, struct mailbox_ref
     account_run(a, target_run, &c);
     if (c.id == 0)
         return fault_set(f, FAULT_NONEXISTENT, "account has no INBOX");
-    *ref_out = (struct mailbox_ref){a, c.id, RIGHTS_ALL};
+    *ref_out = (struct mailbox_ref){NULL, a, c.id, RIGHTS_ALL};
     return R_OK;
 }
 

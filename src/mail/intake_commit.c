@@ -253,8 +253,9 @@ static void
 commit_run(void *arg)
 {
     struct commit_call *c = arg;
-    const struct view *origin = c->replaced ? c->replaced->view : NULL;
-    c->result = account_change(c->dest->account, intake_change, c, 0, origin, c->fault);
+    struct change_by by = {.view = c->replaced ? c->replaced->view : NULL,
+                           .user = c->dest->user};
+    c->result = account_change(c->dest->account, intake_change, c, 0, &by, c->fault);
 }
 
 // ---- a message of another account that goes ----
@@ -282,7 +283,7 @@ leave_run(void *arg)
 {
     struct leave_call *c = arg;
     const struct view *v = c->selection->view;
-    c->result = account_change(v->account, leave_change, c, 0, v, c->fault);
+    c->result = account_change(v->account, leave_change, c, 0, &v->by, c->fault);
 }
 
 static enum result

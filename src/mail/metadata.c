@@ -117,13 +117,17 @@ enum result
 metadata_place(struct mail_user *u, struct span name, struct metadata_place *out,
                struct fault *f)
 {
-    struct mailbox_ref ref = {mail_user_account(u), 0, RIGHTS_ALL};
+    struct mailbox_ref ref = {u, mail_user_account(u), 0, RIGHTS_ALL};
     if (name.n > 0 && mail_access(u, name, 0, &ref, f) != R_OK)
         return R_FAIL;
     if (!metadata_may(ref.rights))
         return fault_set(f, FAULT_NOPERM, "no right to the mailbox's entries");
-    *out = (struct metadata_place){ref.account, prefix_of(u, ref.account), ref.mailbox,
-                                   account_id(mail_user_account(u)), ref.rights};
+    *out = (struct metadata_place){u,
+                                   ref.account,
+                                   prefix_of(u, ref.account),
+                                   ref.mailbox,
+                                   account_id(mail_user_account(u)),
+                                   ref.rights};
     return R_OK;
 }
 

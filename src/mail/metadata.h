@@ -4,14 +4,15 @@
 // Entries of METADATA (RFC 5464): named values of a mailbox or of the server. They are META records of the account that
 // owns the mailbox, "/shared/x" once and "/private/x" for each user apart. The server's shared entries are settings; its
 // private ones belong to the user's own account. "/private/specialuse" of a mailbox is the tree's (RFC 6154 section 4).
-// Owner: the caller's arena; a watch: the session. Threads: the session's loop; all but names suspend.
+// Owner: the caller's arena. Threads: the session's loop; all but names suspend.
 // Trust: names and values are the client's; caps in limits.def.
 
 #include "mail/user.h"
-#include "mail/view.h"
+#include "mail/watch.h"
 
 // Where entries are: a mailbox, or the server (mailbox 0).
 struct metadata_place {
+    const struct mail_user *by;
     struct account *account;  // borrowed from the user
     struct span prefix;       // of the mounted tree, SPAN_NONE for the own one
     uint64_t mailbox;
@@ -39,7 +40,6 @@ enum result metadata_get(const struct metadata_place *p, struct span name, uint3
 void metadata_below(const struct metadata_place *p, struct span name, bool deep,
                     struct arena *a, struct span **names_out, size_t *n_out);
 
-struct metadata_watch;
 struct metadata_entry {
     struct span name;
     struct span value;  // SPAN_NONE removes
@@ -47,7 +47,6 @@ struct metadata_entry {
 struct metadata_change {
     const struct metadata_entry *entries;  // of one name the last one counts
     size_t n;
-    const struct metadata_watch *origin;  // is not told of it; may be NULL
     // out, in the arena: the mailbox that lost its special use to this one; SPAN_NONE: none
     struct span robbed;
 };
@@ -56,17 +55,14 @@ struct metadata_change {
 enum result metadata_set(const struct metadata_place *p, struct metadata_change *change,
                          struct arena *a, struct fault *f) MUST_CHECK;
 
-// A watch: what others change in the places that its user may see, from metadata_watch_open on.
-struct metadata_watch *metadata_watch_open(struct mail_user *u, view_poke_fn *poke,
-                                           void *arg);
-void metadata_watch_close(struct metadata_watch **w);  // takes NULL; does not suspend
 struct metadata_told {
     struct span mailbox;  // "" for the server
     struct span *names;   // sorted
     size_t n;
 };
-// What changed since the last time, by mailbox. Too much for LIMIT_metadata_events: all entries there are.
-void metadata_watch_take(struct metadata_watch *w, struct arena *a,
-                         struct metadata_told **out, size_t *n_out);
+// For a watch of WATCH_METADATA: what others changed since the last time, by mailbox. Too much for LIMIT_metadata_events:
+// all entries there are.
+void metadata_watch_take(struct mail_watch *w, struct arena *a, struct metadata_told **out,
+                         size_t *n_out);
 
 #endif

@@ -1,7 +1,7 @@
 #ifndef MAIL_METADATA_LOG_H
 #define MAIL_METADATA_LOG_H
 
-// Keys of entries in META records, and who is told of changes. Only files of mail/ include this. In the home.
+// Keys of entries in META records. Only files of mail/ include this. In the home.
 
 #include "mail/home.h"
 #include "mail/metadata.h"
@@ -12,9 +12,6 @@ struct span metadata_key(struct arena *a, uint64_t user, struct span name);
 struct span metadata_key_name(struct arena *a, uint64_t user, struct span key);
 bool metadata_may(uint32_t rights);  // RFC 5464 section 3.3, but for l
 
-// The entry was changed by a commit that is applied.
-void metadata_log_add(struct account *a, uint64_t mailbox, struct span key,
-                      const struct metadata_watch *origin);
 // Puts records that give the entries of mailbox `from` to `to` too (RFC 5464 section 4.1, RENAME INBOX).
 enum result metadata_put_copies(struct account *a, struct store_batch *b, uint64_t from,
                                 uint64_t to, struct fault *f) MUST_CHECK;

@@ -1,5 +1,6 @@
 // SETMETADATA: the change, what it may hold, and the special use that is an entry too.
 #include "mail/metadata_log.h"
+#include "mail/watch_log.h"
 
 #include "base/limits.h"
 #include "mail/mount.h"
@@ -247,15 +248,15 @@ set_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
 static void
 tell(struct set_call *c, struct account *a)
 {
-    const struct metadata_watch *origin = c->change->origin;
+    const struct mail_user *by = c->place->by;
     struct span use = metadata_key(c->arena, c->place->user, SPAN("/private/specialuse"));
     for (size_t i = 0; i < c->change->n; i++)
         if (c->changed[i])
-            metadata_log_add(a, c->place->mailbox, c->keys[i], origin);
+            watch_entry(a, c->place->mailbox, c->keys[i], by);
     if (c->use_changed)
-        metadata_log_add(a, c->place->mailbox, use, origin);
+        watch_entry(a, c->place->mailbox, use, by);
     if (c->robbed)
-        metadata_log_add(a, c->robbed, use, origin);
+        watch_entry(a, c->robbed, use, by);
 }
 
 static void
@@ -263,7 +264,8 @@ set_run(void *arg)
 {
     struct set_call *c = arg;
     struct account *a = c->place->account;
-    c->result = account_change(a, set_change, c, CHANGE_ALONE, NULL, c->fault);
+    c->result = account_change(a, set_change, c, CHANGE_ALONE,
+                               &(struct change_by){.user = c->place->by}, c->fault);
     if (c->result != R_OK)
         return;
     tell(c, a);

@@ -5,6 +5,7 @@
 #include "mail/home.h"
 #include "mail/mount.h"
 #include "mail/name.h"
+#include "mail/tree_inside.h"
 
 // ---- listing ----
 
@@ -15,8 +16,9 @@ struct list_call {
     size_t n;
 };
 
-static void
-entry_fill(struct tree_entry *e, const struct mount *mount, const struct mailbox_state *s)
+void
+tree_entry_fill(struct tree_entry *e, const struct mount *mount,
+                const struct mailbox_state *s)
 {
     e->mailbox = s->id;
     e->counts = s->counts;
@@ -24,6 +26,7 @@ entry_fill(struct tree_entry *e, const struct mount *mount, const struct mailbox
     e->rights = mount->rights;
     e->special_use = s->special_use;
     e->noselect = s->flags & MAILBOX_NOSELECT;
+    e->foreign = mount->prefix.p != NULL;
 }
 
 static void
@@ -37,7 +40,7 @@ list_run(void *arg)
     for (uint32_t i = 0; i < s->mailbox_count; i++) {
         struct tree_entry *e = &c->entries[c->n++];
         struct span name = name_full(c->arena, s, s->mailboxes[i]);
-        entry_fill(e, c->mount, s->mailboxes[i]);
+        tree_entry_fill(e, c->mount, s->mailboxes[i]);
         e->name = mount_name(c->arena, c->mount, name);
     }
 }
@@ -141,6 +144,13 @@ mark_run(void *arg)
     }
 }
 
+void
+tree_mark_subscribed(struct mail_user *u, struct tree_entry *entries, size_t n)
+{
+    struct subscribed_call c = {.user = u, .entries = entries, .n = n};
+    account_run(u->own.account, mark_run, &c);
+}
+
 static void
 missing_run(void *arg)
 {
@@ -227,7 +237,7 @@ status_run(void *arg)
         c->result = fault_set(c->fault, FAULT_NONEXISTENT, "no such mailbox");
         return;
     }
-    entry_fill(c->entry, c->mount, s);
+    tree_entry_fill(c->entry, c->mount, s);
     c->entry->has_children = name_has_children(a->state, s->id);
     c->result = R_OK;
 }
@@ -247,10 +257,38 @@ tree_status(struct mail_user *u, struct arena *a, struct span name, struct tree_
     if (c.result != R_OK || access_check(c.mount, RIGHT_READ, f) != R_OK)
         return R_FAIL;
     entry.name = name;
-    account_run(u->own.account, mark_run,
-                &(struct subscribed_call){.user = u, .entries = &entry, .n = 1});
+    tree_mark_subscribed(u, &entry, 1);
     *out = entry;
     return R_OK;
+}
+
+static void
+find_run(void *arg)
+{
+    struct status_call *c = arg;
+    struct account *a = c->mount->account;
+    struct mailbox_state *s = name_find(a, c->inside);
+    c->entry->nonexistent = !s;
+    if (!s)
+        return;
+    tree_entry_fill(c->entry, c->mount, s);
+    c->entry->has_children = name_has_children(a->state, s->id);
+}
+
+void
+tree_find(struct mail_user *u, struct arena *a, struct span name, struct tree_entry *out)
+{
+    struct tree_entry entry = {.name = arena_dup(a, name)};
+    struct status_call c = {.entry = &entry};
+    c.mount = mount_find(u, name, &c.inside);
+    if (!(c.mount->rights & RIGHT_LOOKUP))
+        entry.nonexistent = true;
+    else if (c.mount->prefix.p && c.inside.n == 0)
+        entry.noselect = entry.has_children = true;
+    else
+        account_run(c.mount->account, find_run, &c);
+    tree_mark_subscribed(u, &entry, 1);
+    *out = entry;
 }
 
 // \Recent of a mailbox that is not selected: messages at or above the mark (RFC 3501 section 2.3.2).

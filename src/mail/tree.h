@@ -18,6 +18,8 @@ struct tree_entry {
     bool noselect;     // \NoSelect: exists only as a level
     bool nonexistent;  // \NonExistent
     bool has_children, subscribed;
+    bool foreign;    // of a mounted tree
+    bool no_access;  // \NoAccess (RFC 5465 section 3.1): listed, but it is not watched
 };
 
 // Subscriptions are the user's own, to mailboxes of mounted trees too.
@@ -41,6 +43,9 @@ enum result tree_subscribe(struct mail_user *u, struct span name, bool on,
 // One mailbox with its counts.
 enum result tree_status(struct mail_user *u, struct arena *a, struct span name,
                         struct tree_entry *out, struct fault *f) MUST_CHECK;
+// One name as LIST shows it, also a level or one that is not there (or may not be known: the same).
+void tree_find(struct mail_user *u, struct arena *a, struct span name,
+               struct tree_entry *out);
 // Counts the \Recent messages of an entry: apart, since it may need the mailbox's table.
 enum result tree_recent(struct mail_user *u, struct tree_entry *e,
                         struct fault *f) MUST_CHECK;

@@ -10,6 +10,7 @@
 
 // One change of the tree; runs alone in its batch, so the state is what it looks like.
 struct tree_call {
+    struct mail_user *user;
     struct mount *mount;
     struct span name, target;  // inside the mount
     enum special_use use;
@@ -21,12 +22,17 @@ struct tree_call {
     change_fn *change;
 };
 
+static change_fn rename_inbox_change;
+
 static void
 tree_run(void *arg)
 {
     struct tree_call *c = arg;
+    struct change_by by = {.user = c->user};
+    if (c->change == rename_inbox_change)
+        by.renamed_to = c->target;
     c->result =
-        account_change(c->mount->account, c->change, c, CHANGE_ALONE, NULL, c->fault);
+        account_change(c->mount->account, c->change, c, CHANGE_ALONE, &by, c->fault);
 }
 
 static enum result
@@ -76,7 +82,7 @@ tree_create(struct mail_user *u, struct span name, enum special_use use,
             struct mailbox_ref *ref_out, struct fault *f)
 {
     struct arena *arena = arena_new();
-    struct tree_call c = {.use = use, .arena = arena, .fault = f};
+    struct tree_call c = {.user = u, .use = use, .arena = arena, .fault = f};
     enum result r = mail_name_check(arena, name, &name, f);
     if (r == R_OK) {
         c.mount = mount_find(u, name, &c.name);
@@ -87,7 +93,7 @@ tree_create(struct mail_user *u, struct span name, enum special_use use,
     if (r == R_OK)
         r = tree_commit(&c, create_change);
     if (r == R_OK)
-        *ref_out = (struct mailbox_ref){c.mount->account, c.id, c.mount->rights};
+        *ref_out = (struct mailbox_ref){u, c.mount->account, c.id, c.mount->rights};
     arena_free(&arena);
     return r;
 }
@@ -133,7 +139,7 @@ enum result
 tree_delete(struct mail_user *u, struct span name, struct fault *f)
 {
     struct arena *arena = arena_new();
-    struct tree_call c = {.arena = arena, .fault = f};
+    struct tree_call c = {.user = u, .arena = arena, .fault = f};
     enum result r = mail_name_check(arena, name, &name, f);
     if (r == R_OK) {
         c.mount = mount_find(u, name, &c.name);
@@ -252,7 +258,7 @@ enum result
 tree_rename(struct mail_user *u, struct span from, struct span to, struct fault *f)
 {
     struct arena *arena = arena_new();
-    struct tree_call c = {.arena = arena, .fault = f};
+    struct tree_call c = {.user = u, .arena = arena, .fault = f};
     enum result r = mail_name_check(arena, from, &from, f);
     if (r == R_OK)
         r = mail_name_check(arena, to, &to, f);
@@ -298,7 +304,7 @@ enum result
 tree_subscribe(struct mail_user *u, struct span name, bool on, struct fault *f)
 {
     struct arena *arena = arena_new();
-    struct tree_call c = {.on = on, .arena = arena, .fault = f};
+    struct tree_call c = {.user = u, .on = on, .arena = arena, .fault = f};
     enum result r = mail_name_check(arena, name, &name, f);
     if (r == R_OK) {
         c.mount = mount_find(u, name, &c.name);

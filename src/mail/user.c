@@ -132,6 +132,19 @@ mount_name(struct arena *a, const struct mount *m, struct span inside)
     return span_of(p, m->prefix.n + 1 + inside.n);
 }
 
+struct span
+mail_name_canonical(struct mail_user *u, struct arena *a, struct span name)
+{
+    struct span inside, composed = name_compose(a, name);
+    mount_find(u, composed, &inside);
+    if (!span_istarts(inside, SPAN("INBOX")) || (inside.n > 5 && inside.p[5] != '/') ||
+        span_starts(inside, SPAN("INBOX")))
+        return composed;
+    struct span upper = arena_dup(a, composed);
+    memcpy((char *)(uintptr_t)upper.p + (composed.n - inside.n), "INBOX", 5);
+    return upper;
+}
+
 struct find_call {
     struct mount *mount;
     struct span name;
@@ -175,6 +188,6 @@ mail_access(struct mail_user *u, struct span name, uint32_t need,
     }
     arena_free(&arena);
     if (r == R_OK)
-        *ref_out = (struct mailbox_ref){c.mount->account, c.id, c.mount->rights};
+        *ref_out = (struct mailbox_ref){u, c.mount->account, c.id, c.mount->rights};
     return r;
 }

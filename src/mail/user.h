@@ -27,13 +27,14 @@ enum right {
 enum result rights_from_text(struct span letters, uint32_t *rights_out);
 void rights_to_text(uint32_t rights, char out[12]);
 
+struct mail_user;
+
 struct mailbox_ref {
-    struct account *account;  // borrowed from the user
+    const struct mail_user *user;  // who asked; NULL: nobody who has a session
+    struct account *account;       // borrowed from the user
     uint64_t mailbox;
     uint32_t rights;
 };
-
-struct mail_user;
 
 // Suspends.
 enum result mail_user_open(struct mail *m, uint64_t account, struct span name,
@@ -53,6 +54,8 @@ struct span mail_user_mount_prefix(const struct mail_user *u, size_t i);
 // name is brought to NFC (RFC 9051 section 5.1).
 enum result mail_name_check(struct arena *a, struct span name, struct span *clean_out,
                             struct fault *f) MUST_CHECK;
+// The one spelling of a clean name in this user's trees: INBOX, also that of a mounted tree, in upper case, and NFC.
+struct span mail_name_canonical(struct mail_user *u, struct arena *a, struct span name);
 
 // Suspends. THE access check. FAULT_NONEXISTENT when there is no such mailbox or no RIGHT_LOOKUP on it;
 // FAULT_NOPERM when it may be seen but `need` is not granted in full. need 0: existence only.

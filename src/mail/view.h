@@ -90,8 +90,10 @@ struct view_delta {
     size_t changed_count;
     uint32_t exists, recent;  // after the above
     bool exists_changed, keywords_changed, gone;
+    uint32_t fresh_first, fresh_last;  // UIDs of what came; none when first is above last
 };
-enum { VIEW_EXPUNGE = 1 };  // telling of expunges is allowed now
+// Telling of expunges is allowed now; changes of flags, or new messages too, stay for a later time.
+enum { VIEW_EXPUNGE = 1, VIEW_HOLD_FLAGS = 2, VIEW_HOLD_NEW = 4 };
 enum result view_sync(struct view *v, unsigned flags, struct arena *a,
                       struct view_delta *out, struct fault *f) MUST_CHECK;
 bool view_pending(const struct view *v);  // cheap: may view_sync have something to tell?

@@ -204,6 +204,7 @@ view_open(const struct mailbox_ref *ref, bool read_only, view_poke_fn *poke, voi
     v->account = ref->account;
     v->read_only = read_only;
     v->rights = ref->rights;
+    v->by = (struct change_by){v, ref->user, SPAN_NONE};
     v->poke = poke_new(poke, arg);
     struct open_call c = {ref->account, ref, v, f, R_FAIL};
     account_run(ref->account, open_run, &c);

@@ -111,10 +111,16 @@ has_events(const struct view *v)
 // ---- the whole ----
 
 static bool
-needs_table(const struct view *v)
+flags_changed(const struct view *v)
 {
-    const struct mailbox *m = v->mailbox;
-    return v->version != m->version || m->events_from > v->modseq || has_events(v);
+    return v->mailbox->events_from > v->modseq || has_events(v);
+}
+
+static bool
+needs_table(const struct view *v, unsigned flags)
+{
+    return v->version != v->mailbox->version ||
+           (!(flags & VIEW_HOLD_FLAGS) && flags_changed(v));
 }
 
 // Everything that was missed, while the table is there; nothing here suspends.
@@ -125,6 +131,8 @@ sync_rows(struct sync_call *c)
     view_ghosts(v);
     if (c->flags & VIEW_EXPUNGE)
         tell_expunged(v, c->arena, c->delta);
+    if (c->flags & VIEW_HOLD_FLAGS)
+        return;
     if (v->mailbox->events_from > v->modseq)
         changed_by_scan(v, c->arena, c->delta);
     else
@@ -148,6 +156,8 @@ tell_new(struct view *v, struct view_delta *d)
 {
     struct mailbox *m = v->mailbox;
     uint32_t told = v->exists;
+    d->fresh_first = v->last_uid + 1;
+    d->fresh_last = m->state->counts.uidnext - 1;
     v->uidnext = m->state->counts.uidnext;
     v->last_uid = v->uidnext - 1;
     if (v->version != m->version) {
@@ -156,8 +166,18 @@ tell_new(struct view *v, struct view_delta *d)
     }
     v->exists = m->state->counts.exists + (uint32_t)v->ghosts.count;
     d->exists_changed = v->exists != told;
-    v->modseq = m->state->counts.modseq;
+}
+
+// Is something kept for later?
+static bool
+tell_up_to(struct view *v, unsigned flags)
+{
+    const struct mailbox *m = v->mailbox;
+    bool held = (flags & VIEW_HOLD_NEW) || ((flags & VIEW_HOLD_FLAGS) && flags_changed(v));
+    if (!held)
+        v->modseq = m->state->counts.modseq;
     v->told = told_modseq(v);
+    return held || v->version != m->version;
 }
 
 static enum result
@@ -170,17 +190,19 @@ sync_view(struct sync_call *c)
         c->delta->gone = true;
         return R_OK;
     }
-    bool rows = needs_table(v), fresh = m->state->counts.uidnext != v->uidnext;
+    bool rows = needs_table(v, c->flags);
+    bool fresh = !(c->flags & VIEW_HOLD_NEW) && m->state->counts.uidnext != v->uidnext;
     if ((rows || fresh) && mailbox_load(v->account, m, c->fault) != R_OK) {
         c->delta->gone = v->gone;
         return v->gone ? R_OK : R_FAIL;
     }
-    if (m->state->counts.uidnext != v->uidnext)
+    if (!(c->flags & VIEW_HOLD_NEW) && m->state->counts.uidnext != v->uidnext)
         view_take_recent(v);
-    if (needs_table(v))
+    if (needs_table(v, c->flags))
         sync_rows(c);
-    tell_new(v, c->delta);
-    if (v->version != m->version)
+    if (!(c->flags & VIEW_HOLD_NEW))
+        tell_new(v, c->delta);
+    if (tell_up_to(v, c->flags))
         atomic_store(&v->pending, true);
     c->delta->keywords_changed = v->keywords_told != m->state->keyword_count;
     c->delta->exists = v->exists;
@@ -199,7 +221,7 @@ enum result
 view_sync(struct view *v, unsigned flags, struct arena *a, struct view_delta *out,
           struct fault *f)
 {
-    struct view_delta delta = {.exists = v->exists, .recent = v->recent};
+    struct view_delta delta = {.exists = v->exists, .recent = v->recent, .fresh_first = 1};
     struct sync_call c = {v, flags, a, &delta, f, R_FAIL};
     if (atomic_load(&v->pending) || v->gone) {
         account_run(v->account, sync_run, &c);

@@ -425,6 +425,9 @@ class Reader:
         elif word == b"BADURL":  # RFC 4469 section 5
             self.need(b" ")
             self.rule(BAD_URL, "a URL")
+        elif word == b"BADEVENT":  # RFC 5465 section 8
+            self.need(b" ")
+            self.listed(lambda: self.rule(ATOM, "an event"), empty=False)
         elif word == b"BADCHARSET" and self.take(b" "):
             self.listed(self.astring, empty=False)
         elif word == b"METADATA":  # RFC 5464 section 5

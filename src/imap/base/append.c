@@ -1,5 +1,6 @@
 #include "imap/append.h"
 #include "imap/list.h"
+#include "imap/notify.h"
 
 // RFC 9051 section 6.3.12; APPENDUID: RFC 4315 section 3; literal8: RFC 3516 section 4.4; several messages: RFC 3502.
 // Everything that can refuse a message is checked before its literal is asked for.
@@ -25,6 +26,7 @@ append_all(struct imap_append *a, struct fault *f)
     struct intake_batch batch = {a->items, a->count, NULL};
     if (intake_commit_all(&batch, &c->ref, done, f) != R_OK)
         return R_FAIL;
+    imap_notify_own(c->session, &c->ref, done[0].uid, done[a->count - 1].uid);
     imap_append_put_uids(a, done, &c->answer);
     if (c->answer.n > 0)
         buf_put_str(&c->answer, "Appended");

@@ -1,6 +1,7 @@
 #include "imap/copy.h"
 
 #include "imap/messagelimit.h"
+#include "imap/notify.h"
 #include "imap/response.h"
 #include "mail/change.h"
 
@@ -53,6 +54,9 @@ imap_copy(struct imap_command *c, bool move, struct fault *f)
     if (change_copy(&(struct selection){c->session->view, &c->set, c->by_uid}, &target,
                     move, c->arena, &r, f) != R_OK)
         return R_FAIL;
+    for (uint32_t i = 0; i < r.target.count; i++)
+        imap_notify_own(c->session, &target, r.target.ranges[i].first,
+                        r.target.ranges[i].last);
     bool tell = r.count > 0 && (target.rights & RIGHT_READ);
     if (tell && !move) {
         put_copyuid(&c->answer, &r);

@@ -81,16 +81,22 @@ parse_macro(struct imap_command *c, struct imap_fetch *w)
     return false;
 }
 
+void
+imap_fetch_items_parse(struct imap_command *c, struct imap_fetch *fetch)
+{
+    parse_list_open(&c->parse);
+    while (parse_list_next(&c->parse))
+        parse_item(c, fetch);
+    if (fetch->count == 0)
+        parse_fail(&c->parse, "no FETCH items");
+}
+
 static enum result
 parse_wants(struct imap_command *c, struct imap_fetch *w, struct fault *f)
 {
     parse_sp(&c->parse);
     if (parse_peek(&c->parse) == '(') {
-        parse_list_open(&c->parse);
-        while (parse_list_next(&c->parse))
-            parse_item(c, w);
-        if (w->count == 0)
-            parse_fail(&c->parse, "no FETCH items");
+        imap_fetch_items_parse(c, w);
     } else if (!parse_macro(c, w)) {
         parse_item(c, w);
     }

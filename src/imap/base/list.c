@@ -42,6 +42,8 @@ put_attributes(struct buf *b, const struct tree_entry *e, bool subscribed, bool 
         put_attribute(b, "\\NonExistent");
     else if (e->noselect || e->nonexistent)
         put_attribute(b, "\\Noselect");
+    if (e->no_access)
+        put_attribute(b, "\\NoAccess");
     if (subscribed && e->subscribed)
         put_attribute(b, "\\Subscribed");
     put_attribute(b, e->has_children ? "\\HasChildren" : "\\HasNoChildren");

@@ -1,5 +1,6 @@
 // RFC 5464: METADATA, named values of mailboxes and of the server.
 #include "imap/metadata.h"
+#include "imap/notify.h"
 #include "imap/response.h"
 
 #include "base/limits.h"
@@ -333,8 +334,7 @@ set_entries(struct imap_command *c, struct fault *f)
     s.entries = arena_array(c->arena, LIMIT_metadata_entries, sizeof *s.entries);
     if (set_parse(c, &s, f) != R_OK)
         return R_FAIL;
-    struct metadata_change change = {
-        .entries = s.entries, .n = s.n, .origin = c->session->metadata};
+    struct metadata_change change = {.entries = s.entries, .n = s.n};
     if (metadata_set(&place, &change, c->arena, f) != R_OK)
         return R_FAIL;
     if (change.robbed.p)
@@ -374,19 +374,22 @@ on_sync(struct imap_session *s, struct arena *a)
 {
     struct metadata_told *told;
     size_t n;
-    if (!imap_enabled(s, ENABLE_METADATA))
+    if (!imap_notify_any_metadata(s)) {
+        mail_watch_close(&s->metadata);
         return;
+    }
     if (!s->metadata)
-        s->metadata = metadata_watch_open(s->user, imap_session_poke, s);
+        s->metadata = mail_watch_open(s->user, WATCH_METADATA, imap_session_poke, s);
     metadata_watch_take(s->metadata, a, &told, &n);
     for (size_t i = 0; i < n; i++)
-        tell(s, &told[i]);
+        if (imap_notify_metadata(s, told[i].mailbox, a))
+            tell(s, &told[i]);
 }
 
 static void
 on_end(struct imap_session *s)
 {
-    metadata_watch_close(&s->metadata);
+    mail_watch_close(&s->metadata);
 }
 
 static const struct imap_verb verbs[] = {

@@ -2,6 +2,7 @@
 // during REPLACE, so it is no VERB_SEQ verb.
 #include "imap/append.h"
 #include "imap/list.h"
+#include "imap/notify.h"
 #include "imap/response.h"
 
 // One number or "*"; no set (section 5).
@@ -65,6 +66,7 @@ replace(struct imap_append *a, struct fault *f)
     struct intake_batch batch = {a->items, a->count, &old};
     if (intake_commit_all(&batch, &c->ref, &done, f) != R_OK)
         return R_FAIL;
+    imap_notify_own(c->session, &c->ref, done.uid, done.uid);
     tell_uid(a, &done);
     if (imap_name_changed(c, c->name, c->name) &&
         imap_oldname_send(c, c->name, c->spelled, f) != R_OK)

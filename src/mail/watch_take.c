@@ -1,0 +1,183 @@
+#include "mail/watch_log.h"
+
+#include "mail/name.h"
+#include "mail/tree_inside.h"
+
+enum {
+    SAME_NAME_AMONG = 64
+};  // so many events are looked through for one of the same name
+
+struct taken {
+    struct watch_ear *ear;
+    struct arena *arena;
+    struct watch_change *changes;  // copies
+    size_t change_count;
+    struct watch_event *notes;
+    size_t note_count;
+    bool lost;
+};
+
+// ---- in the home ----
+
+static void
+take_changes(struct taken *t, const struct watch_log *log)
+{
+    const struct watch_list *l = &log->names;
+    struct mount mount = {.prefix = t->ear->prefix};
+    t->changes = arena_array(t->arena, l->count, sizeof *t->changes);
+    for (size_t i = 0; i < l->count; i++) {
+        const struct watch_change *c = &l->p[i];
+        if (c->serial <= t->ear->told || c->by == t->ear->watch->user ||
+            !(c->kind & t->ear->may))
+            continue;
+        struct watch_change *mine = &t->changes[t->change_count++];
+        bool own = c->kind == WATCH_SUBSCRIBED;  // such a name is whole already
+        *mine = *c;
+        mine->name =
+            arena_dup(t->arena, own ? c->name : mount_name(t->arena, &mount, c->name));
+        if (c->old.p)
+            mine->old = arena_dup(t->arena, mount_name(t->arena, &mount, c->old));
+    }
+}
+
+static unsigned
+note_kinds(const struct taken *t, const struct watch_note *n)
+{
+    unsigned kinds = 0;
+    for (unsigned i = 0; i < sizeof n->when / sizeof *n->when; i++)
+        if (watch_when(&n->when[i], t->ear->watch->user) > t->ear->told)
+            kinds |= 1u << i;
+    return kinds;
+}
+
+static void
+take_notes(struct taken *t, const struct watch_log *log)
+{
+    struct state *s = t->ear->account->state;
+    struct mount mount = {t->ear->prefix, t->ear->account, t->ear->rights, NULL};
+    size_t room = 0;
+    const struct watch_note *n = log->newest;
+    for (; n && n->serial > t->ear->told; n = n->older)
+        room++;
+    t->notes = arena_array(t->arena, room, sizeof *t->notes);
+    // the one that changed first is told first
+    for (n = n ? n->newer : log->oldest; n; n = n->newer) {
+        const struct mailbox_state *m = state_mailbox(s, n->mailbox);
+        unsigned kinds = note_kinds(t, n);
+        if (!m || kinds == 0 || (m->flags & MAILBOX_NOSELECT))
+            continue;
+        struct tree_entry *e = &t->notes[t->note_count].entry;
+        t->notes[t->note_count++].kinds = kinds;
+        tree_entry_fill(e, &mount, m);
+        e->name = mount_name(t->arena, &mount, name_full(t->arena, s, m));
+    }
+}
+
+static void
+take_run(void *arg)
+{
+    struct taken *t = arg;
+    const struct watch_log *log = t->ear->account->watched;
+    t->lost = t->ear->told < log->names.lost;
+    take_changes(t, log);
+    take_notes(t, log);
+    watch_told(t->ear);
+}
+
+// ---- for the session ----
+
+struct events {
+    struct mail_user *user;
+    struct arena *arena;
+    struct watch_event *p;
+    size_t n, room;
+};
+
+static struct watch_event *
+event_add(struct events *e)
+{
+    if (e->n == e->room) {
+        size_t room = e->room ? e->room * 2 : 16;
+        struct watch_event *more = arena_array(e->arena, room, sizeof *more);
+        if (e->n > 0)
+            memcpy(more, e->p, e->n * sizeof *more);
+        e->p = more;
+        e->room = room;
+    }
+    return &e->p[e->n++];
+}
+
+static void
+add_name(struct events *e, unsigned kind, struct span name, struct span old)
+{
+    size_t from = e->n > SAME_NAME_AMONG ? e->n - SAME_NAME_AMONG : 0;
+    for (size_t i = from; i < e->n; i++)
+        if (span_eq(e->p[i].entry.name, name) && (!old.p || span_eq(e->p[i].old, old))) {
+            e->p[i].kinds |= kind;
+            return;
+        }
+    struct watch_event *mine = event_add(e);
+    *mine = (struct watch_event){.kinds = kind, .old = old};
+    tree_find(e->user, e->arena, name, &mine->entry);
+}
+
+static struct span
+level_above(struct span name)
+{
+    size_t n = name.n;
+    while (n > 0 && name.p[n - 1] != '/')
+        n--;
+    return n > 1 ? span_slice(name, 0, n - 1) : SPAN_NONE;
+}
+
+// RFC 5465 section 5.4: what is made or deleted affects the level above, too.
+static void
+add_changes(struct events *e, const struct taken *t)
+{
+    for (size_t i = 0; i < t->change_count; i++) {
+        const struct watch_change *c = &t->changes[i];
+        struct span above = level_above(c->name);
+        if (c->kind == WATCH_NAME && !c->old.p && above.p)
+            add_name(e, WATCH_NAME, above, SPAN_NONE);
+        add_name(e, c->kind, c->name, c->old);
+    }
+}
+
+static void
+add_notes(struct events *e, const struct taken *t)
+{
+    struct tree_entry *entries = arena_array(e->arena, t->note_count, sizeof *entries);
+    for (size_t i = 0; i < t->note_count; i++)
+        entries[i] = t->notes[i].entry;
+    if (t->note_count > 0)
+        tree_mark_subscribed(e->user, entries, t->note_count);
+    for (size_t i = 0; i < t->note_count; i++)
+        *event_add(e) = (struct watch_event){t->notes[i].kinds, entries[i], SPAN_NONE};
+}
+
+enum result
+mail_watch_take(struct mail_watch *w, struct arena *a, struct watch_event **out,
+                size_t *n_out)
+{
+    struct events e = {.user = w->user, .arena = a};
+    struct taken *taken = arena_array(a, w->ear_count, sizeof *taken);
+    bool lost = false;
+    *out = NULL;
+    *n_out = 0;
+    if (atomic_exchange(&w->pending, 0) == 0)
+        return R_OK;
+    for (size_t i = 0; i < w->ear_count; i++) {
+        taken[i] = (struct taken){.ear = &w->ears[i], .arena = a};
+        account_run(w->ears[i].account, take_run, &taken[i]);
+        lost |= taken[i].lost;
+    }
+    if (lost)
+        return R_NONE;
+    for (size_t i = 0; i < w->ear_count; i++)
+        add_changes(&e, &taken[i]);
+    for (size_t i = 0; i < w->ear_count; i++)
+        add_notes(&e, &taken[i]);
+    *out = e.p;
+    *n_out = e.n;
+    return R_OK;
+}
