@@ -51,7 +51,7 @@ struct share {
     int64_t left_us;   // of its time in this turn; below 0 it took too much
     struct task_queue ready;
     unsigned tasks;
-    bool queued, resting;
+    bool queued, resting, running;
     struct share *next;          // in the queue of those that have ready tasks
     struct share *next_resting;  // those without tasks
 };

@@ -110,8 +110,8 @@ pool_run(struct pool *p, task_fn *fn, void *arg)
     pthread_mutex_lock(&p->lock);
     *p->last = &j;
     p->last = &j.next;
-    pthread_cond_signal(&p->filled);
     pthread_mutex_unlock(&p->lock);
+    pthread_cond_signal(&p->filled);
     while (!j.done)
         task_suspend();
 }

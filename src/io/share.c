@@ -74,7 +74,7 @@ share_may_run(const struct task_room *r, struct share *s)
 void
 share_queue(struct task_room *r, struct share *s)
 {
-    if (s->queued)
+    if (s->queued || s->running)
         return;
     s->queued = true;
     s->next = NULL;

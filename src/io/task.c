@@ -310,27 +310,23 @@ start_waiting(struct task_room *r)
     }
 }
 
-// The tasks that are ready now, in order, as long as the time lasts; what becomes ready meanwhile waits for the next turn.
+// Its ready tasks in order, and those that they wake, as long as the time lasts.
 static void
 run_share(struct task_room *r, struct share *s)
 {
-    struct task_queue due = s->ready;
     s->tasks++;  // it stays while its tasks end
-    s->ready.first = NULL;
-    s->ready.last = &s->ready.first;
-    while (due.first && share_may_run(r, s)) {
-        struct task *t = due.first;
-        due.first = t->next_ready;
+    s->running = true;
+    while (s->ready.first && share_may_run(r, s)) {
+        struct task *t = s->ready.first;
+        s->ready.first = t->next_ready;
+        if (!s->ready.first)
+            s->ready.last = &s->ready.first;
         t->ready = false;
         resume(r, t);
     }
-    if (due.first) {
-        *due.last = s->ready.first;
-        if (s->ready.first)
-            due.last = s->ready.last;
-        s->ready = due;
+    s->running = false;
+    if (s->ready.first)
         share_queue(r, s);
-    }
     share_put(r, s);
 }
 

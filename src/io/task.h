@@ -24,7 +24,8 @@ struct task *task_self(void);  // NULL outside a task
 
 // Suspends until somebody calls task_wake. A wake that came before the suspend is remembered (one).
 void task_suspend(void);
-// Makes the task runnable; from its own thread at the next turn of the loop, from others by loop_post.
+// Makes the task runnable: in this turn of the loop when its account's tasks run and have time left, else in the next;
+// from other threads by loop_post.
 // A wake of a task that is not suspended is remembered once. Waking a task that ended is a bug.
 void task_wake(struct task *t);
 

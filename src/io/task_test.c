@@ -422,6 +422,54 @@ test_accounts_share_the_time(void **state)
     assert_true(r.busy_us > r.lone_us / 4);
 }
 
+// What a task wakes runs in the same turn: before what was posted for the next one.
+struct chain {
+    struct task *first, *second;
+    int order[3];
+    size_t n;
+};
+
+static void
+chain_next_turn(void *arg)
+{
+    struct chain *c = arg;
+    c->order[c->n++] = 3;
+    task_wake(c->first);
+}
+
+static void
+chain_second(void *arg)
+{
+    struct chain *c = arg;
+    c->second = task_self();
+    task_suspend();
+    c->order[c->n++] = 2;
+}
+
+static void
+chain_first(void *arg)
+{
+    struct chain *c = arg;
+    c->first = task_self();
+    task_start(chain_second, c);
+    task_sleep(1);
+    loop_post(loop_self(), chain_next_turn, c);
+    task_wake(c->second);
+    c->order[c->n++] = 1;
+    task_suspend();
+}
+
+static void
+test_woken_in_the_same_turn(void **state)
+{
+    (void)state;
+    struct chain c = {0};
+    on_stage(chain_first, &c);
+    assert_int_equal(c.n, 3);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(c.order[i], i + 1);
+}
+
 // Who has used his time waits; another account's task starts at once.
 struct latecomer {
     struct rivals rivals;
@@ -467,6 +515,7 @@ main(void)
         cmocka_unit_test(test_ping_pong),
         cmocka_unit_test(test_start_runs_at_once),
         cmocka_unit_test(test_wake_is_remembered_once),
+        cmocka_unit_test(test_woken_in_the_same_turn),
         cmocka_unit_test(test_yield_is_fair),
         cmocka_unit_test(test_yield_keeps_wakes),
         cmocka_unit_test(test_run_on_another_loop),

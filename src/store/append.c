@@ -464,9 +464,10 @@ queue_put(struct journal *j, struct store_batch *b, struct fault *f)
     if (!refused) {
         *j->queue_end = b;
         j->queue_end = &b->next;
-        pthread_cond_signal(&j->work);
     }
     pthread_mutex_unlock(&j->lock);
+    if (!refused)
+        pthread_cond_signal(&j->work);  // not under the lock, which the thread takes first
     return refused ? fault_set(f, FAULT_DISK, "journal: stopped") : R_OK;
 }
 
