@@ -20,6 +20,7 @@ struct expire {
 struct sweep {
     struct expire *expire;
     uint64_t mailbox;
+    const struct expire_rule *rule;
     uint32_t before;  // SAVEDATE of what is old enough
     uint32_t from;    // the next UID to look at
     // what this change found
@@ -135,6 +136,8 @@ sweep_change(struct account *a, struct store_batch *b, void *arg, struct fault *
     struct seqset gone;
     if (!m)
         return fault_set(f, FAULT_NONEXISTENT, "the mailbox is gone");
+    if (rule_of(s->expire, m->state) != s->rule)
+        return fault_set(f, FAULT_NONEXISTENT, "another rule is the mailbox's now");
     if (mailbox_load(a, m, f) != R_OK)
         return R_FAIL;
     if (select_ready(a, m) == R_NONE)
@@ -158,20 +161,20 @@ add(struct expire_folder *sum, const struct expire_folder *found)
     sum->kept += found->kept;
 }
 
-// A mailbox that is deleted meanwhile is done.
+// A mailbox that is deleted meanwhile, or renamed away from its rule, is done.
 static enum result
-sweep_mailbox(struct expire *e, uint64_t mailbox, uint32_t before, struct span name)
+sweep_mailbox(struct sweep *s, struct span name)
 {
-    struct sweep s = {.expire = e, .mailbox = mailbox, .before = before};
+    struct expire *e = s->expire;
     struct expire_folder *sum = &e->folders[e->count];
     enum result r = R_OK;
     *sum = (struct expire_folder){.name = name};
-    for (s.from = 1; r == R_OK && s.from > 0 && e->left > 0; s.from = s.next) {
-        r = account_change(e->account, sweep_change, &s, 0, NULL, e->fault);
+    for (s->from = 1; r == R_OK && s->from > 0 && e->left > 0; s->from = s->next) {
+        r = account_change(e->account, sweep_change, s, 0, NULL, e->fault);
         if (r != R_OK)
             break;
-        add(sum, &s.found);
-        e->left -= s.found.messages;
+        add(sum, &s->found);
+        e->left -= s->found.messages;
         task_yield();
     }
     e->count += sum->messages + sum->kept > 0;
@@ -190,9 +193,11 @@ sweep_state(struct expire *e, const struct mailbox_state *m)
     int64_t before = e->wish->now_s - (int64_t)rule->age_s;
     if (before <= 0)
         return R_OK;
-    struct span name = name_full(e->arena, e->account->state, m);
-    return sweep_mailbox(e, m->id, before < UINT32_MAX ? (uint32_t)before : UINT32_MAX,
-                         name);
+    struct sweep s = {.expire = e,
+                      .mailbox = m->id,
+                      .rule = rule,
+                      .before = before < UINT32_MAX ? (uint32_t)before : UINT32_MAX};
+    return sweep_mailbox(&s, name_full(e->arena, e->account->state, m));
 }
 
 // The tree may change while a mailbox is swept, so the ids are read before.

@@ -182,6 +182,47 @@ in_steps(struct fixture *x)
     mail_user_close(&u);
 }
 
+struct sweeper {
+    struct mail_user *user;
+    const struct expire_policy *policy;
+    int64_t now_s;
+    struct task *waiter;
+    struct expire_folder sum;
+    bool done;
+};
+
+static void
+sweeper_run(void *arg)
+{
+    struct sweeper *s = arg;
+    s->sum = expire(s->user, s->policy, s->now_s, 0, false);
+    s->done = true;
+    task_wake(s->waiter);
+}
+
+// A mailbox that is renamed between two changes has the rule of its new name from then on.
+static void
+renamed_meanwhile(struct fixture *x)
+{
+    struct mail_user *u = fixture_user(x, 8, "alice");  // its home is this thread
+    struct expire_rule rule = {SPAN("/Old"), DAY};
+    struct expire_policy p = {.rules = &rule, .rule_count = 1};
+    struct sweeper s = {.user = u, .policy = &p, .now_s = clock_wall_s() + 2 * DAY};
+    struct mailbox_ref old;
+    struct fault f = {0};
+    assert_int_equal(tree_create(u, SPAN("Old"), USE_NONE, &old, &f), R_OK);
+    for (uint32_t i = 0; i < LIMIT_expire_step + 10; i++)
+        fixture_append(x, &old, FIXTURE_HELLO, 0, NULL);
+    s.waiter = task_self();
+    task_start(sweeper_run, &s);  // until the first change is on its way to the disk
+    assert_int_equal(tree_rename(u, SPAN("Old"), SPAN("Kept"), &f), R_OK);
+    while (!s.done)
+        task_suspend();
+    assert_int_equal(s.sum.messages, LIMIT_expire_step);
+    assert_int_equal(exists(u, "Kept"), 10);
+    mail_user_close(&u);
+}
+
 static void
 test_which_folders(void **state)
 {
@@ -210,14 +251,20 @@ test_in_steps(void **state)
     fixture_run(NULL, in_steps);
 }
 
+static void
+test_renamed_meanwhile(void **state)
+{
+    (void)state;
+    fixture_run(NULL, renamed_meanwhile);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_which_folders),
-        cmocka_unit_test(test_which_messages),
-        cmocka_unit_test(test_by_membership),
-        cmocka_unit_test(test_in_steps),
+        cmocka_unit_test(test_which_folders),     cmocka_unit_test(test_which_messages),
+        cmocka_unit_test(test_by_membership),     cmocka_unit_test(test_in_steps),
+        cmocka_unit_test(test_renamed_meanwhile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
