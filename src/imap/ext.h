@@ -55,7 +55,8 @@ enum imap_slot {
     SLOT_FETCH_MODIFIER,
     SLOT_SEARCH,
     SLOT_SEARCH_RETURN,
-    SLOT_STORE,
+    SLOT_STORE,       // modifiers
+    SLOT_STORE_ITEM,  // what is stored: FLAGS
     SLOT_SELECT,
     SLOT_APPEND,
     SLOT_LIST_SELECT,
@@ -73,6 +74,7 @@ struct imap_word {
         const struct imap_list_option *list;    // imap/list.h
         const struct imap_status_item *status;  // imap/status.h
         const struct imap_append_data *append;  // imap/append.h
+        const struct imap_store_item *store;    // imap/store.h
         // SLOT_FETCH_MODIFIER, SLOT_STORE, SLOT_SELECT, SLOT_CREATE, SLOT_SEARCH_RETURN
         const struct imap_param *param;
     } as;

@@ -26,11 +26,12 @@ struct imap_fetch_want {
 };
 
 enum imap_fetch_need {
-    FETCH_CACHE = 1,   // the message's cached structure
-    FETCH_BODY = 2,    // reads the body: puts its own octets, may suspend
-    FETCH_SEEN = 4,    // sets \Seen unless peeked
-    FETCH_MODSEQ = 8,  // enables CONDSTORE
-    FETCH_PARTS = 16,  // where the parts are, with FETCH_BODY
+    FETCH_CACHE = 1,    // the message's cached structure
+    FETCH_BODY = 2,     // reads the body: puts its own octets, may suspend
+    FETCH_SEEN = 4,     // sets \Seen unless peeked
+    FETCH_MODSEQ = 8,   // enables CONDSTORE
+    FETCH_PARTS = 16,   // where the parts are, with FETCH_BODY
+    FETCH_LABELS = 32,  // the labels of the batch (imap/labels.h)
 };
 
 struct imap_fetch_item {
@@ -59,7 +60,8 @@ struct imap_fetch_run {
     bool in_literal;             // the last of them are part of a literal that is not whole
     struct buf *flag_texts;      // keyword set -> rendered names
     size_t flag_text_count;
-    struct fault fault;  // the first message that failed
+    struct imap_labels *labels;  // with FETCH_LABELS
+    struct fault fault;          // the first message that failed
     bool failed;
 };
 

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "mail/folders.h"
+#include "mail/label_index.h"
 #include "mail/name.h"
 
 enum { REST_MS = 10000 };
@@ -101,6 +102,7 @@ account_free(struct account *a)
     }
     threads_free(a);
     names_free(a);
+    label_index_free(a);
     timer_clear(&a->idle);
     state_free(&a->state);
     arena_free(&a->batch_arena);
@@ -190,7 +192,7 @@ account_new(struct mail *m, uint64_t id, struct span user)
     a->user = name_copy(user);
     a->mail = m;
     a->home = &m->homes[mail_home_index(m, id)];
-    a->waiting_end = &a->waiting;
+    a->waiting.end = &a->waiting.first;
     a->batch_arena = arena_new();
     a->batch_number = 1;  // 0 in a mailbox: never part of a batch
     timer_init(&a->idle, forget, a);
@@ -424,6 +426,7 @@ evict(struct home *h, const struct mailbox *keep)
                 drop_table(s);
         }
         threads_free(a);
+        label_index_drop(a, now, 100);
     }
 }
 
@@ -441,6 +444,7 @@ account_rest(struct account *a, uint64_t now_ms)
             drop_table(s);
         }
     }
+    dropped += label_index_drop(a, now_ms, LIMIT_table_idle_ms);
     if (!a->looked_up) {
         names_free(a);
         threads_free(a);

@@ -3,6 +3,7 @@
 #include "base/budget.h"
 #include "base/clock.h"
 #include "base/limits.h"
+#include "mail/label_index.h"
 #include "mail/name.h"
 #include "mail/watch_log.h"
 
@@ -240,9 +241,11 @@ account_apply(struct account *a, enum record_type type, struct span meta,
         before_expunge(a, meta);
     if (type == RECORD_MAILBOX_GONE)
         before_gone(a, meta);
+    label_index_before(a, type, meta);
     if (state_apply(a->state, type, meta, place, &f) != R_OK)
         // acknowledged on disk, and cannot be served
         fault_abort(f.why, __FILE__, __LINE__);
+    label_index_after(a, type, meta);
     tree_changed(a, type, meta);
     if (type == RECORD_FLAGS)
         flags_changed(a, meta);

@@ -126,9 +126,9 @@ static void
 take(struct batch_run *run, struct change *c)
 {
     struct account *a = run->account;
-    a->waiting = c->next;
-    if (!a->waiting)
-        a->waiting_end = &a->waiting;
+    a->waiting.first = c->next;
+    if (!a->waiting.first)
+        a->waiting.end = &a->waiting.first;
     c->next = NULL;
     *run->taken_end = c;
     run->taken_end = &c->next;
@@ -139,8 +139,8 @@ static void
 collect(struct batch_run *run)
 {
     struct account *a = run->account;
-    for (unsigned n = 0; a->waiting && n < LIMIT_batch_changes; n++) {
-        struct change *c = a->waiting;
+    for (unsigned n = 0; a->waiting.first && n < LIMIT_batch_changes; n++) {
+        struct change *c = a->waiting.first;
         if (store_batch_octets(run->batch) > LIMIT_batch_octets)
             return;
         size_t before = store_batch_count(run->batch);
@@ -244,7 +244,7 @@ static void
 commit_run(void *arg)
 {
     struct account *a = arg;
-    while (a->waiting)
+    while (a->waiting.first)
         batch_once(a);
     a->committing = false;
 }
@@ -256,8 +256,8 @@ account_change(struct account *a, change_fn *fn, void *arg, unsigned flags,
     struct change c = {NULL, fn, arg, flags, by, f, task_self(), R_FAIL, 0, false};
     must(c.task != NULL);
     a->refs++;
-    *a->waiting_end = &c;
-    a->waiting_end = &c.next;
+    *a->waiting.end = &c;
+    a->waiting.end = &c.next;
     if (!a->committing) {
         a->committing = true;
         task_start_for(a->id, commit_run, a);

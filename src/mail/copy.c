@@ -203,16 +203,26 @@ take_rows(struct account *a, struct copying *c, const uint32_t *rows)
     c->names = names_of(a->batch_arena, c->from, c->from->next_keywords);
 }
 
+enum result
+rows_copy(struct account *a, struct store_batch *b, const struct rows_copy *what,
+          struct copy_result *out, struct fault *f)
+{
+    struct copying c = {
+        .from = what->from, .to = what->to, .batch = b, .first = what->first, .n = what->n};
+    mailbox_next(a, what->from);
+    take_rows(a, &c, what->rows);
+    return copy_rows(a, &c, out, f);
+}
+
 static enum result
 copy_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
 {
     struct copy_call *call = arg;
-    struct copying c = {.from = call->view->mailbox, .batch = b};
+    struct rows_copy c = {.from = call->view->mailbox, .first = store_batch_count(b) == 0};
     uint32_t *rows;
     if (mailbox_load(a, c.from, f) != R_OK)
         return R_FAIL;
     c.to = mailbox_of(a, call->dest->mailbox);
-    c.first = store_batch_count(b) == 0;
     if (!c.to)
         return fault_set(f, FAULT_TRYCREATE, "target mailbox is gone");
     if (select_ready(a, c.from) == R_NONE || (!c.first && c.from == c.to))
@@ -220,8 +230,8 @@ copy_change(struct account *a, struct store_batch *b, void *arg, struct fault *f
     select_rows(call->selection, a->batch_arena, &rows, &c.n);
     if (select_complete(call->selection, c.n, f) != R_OK)
         return R_FAIL;
-    take_rows(a, &c, rows);
-    enum result r = copy_rows(a, &c, call->out, f);
+    c.rows = rows;
+    enum result r = rows_copy(a, b, &c, call->out, f);
     if (r == R_OK && call->move && c.n > 0)
         put_source_gone(a, b, call, rows, c.n);
     return r;

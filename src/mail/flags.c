@@ -1,6 +1,7 @@
 #include "mail/change.h"
 
 #include "base/limits.h"
+#include "mail/flag_groups.h"
 #include "mail/select.h"
 
 struct flags_call {
@@ -17,15 +18,6 @@ struct flags_call {
     size_t uid_count;
     uint32_t *modified;  // UIDs that failed UNCHANGEDSINCE, in order
     size_t modified_count;
-};
-
-// One group of the record under way: rows that end up with the same flags and keywords.
-struct group {
-    uint16_t flags;
-    const uint32_t *keywords;
-    size_t keyword_count;
-    struct buf ranges;
-    uint32_t first, last;  // the open range; first = 0: none
 };
 
 // RFC 4314 section 4: flags whose right is missing are left alone.
@@ -83,75 +75,13 @@ merge(enum flag_op op, const struct row_flags *now, const uint32_t *asked, size_
     return count;
 }
 
-static bool
-same_keywords(const uint32_t *a, size_t na, const uint32_t *b, size_t nb)
-{
-    return na == nb && (na == 0 || memcmp(a, b, na * sizeof *a) == 0);
-}
-
-// ---- groups ----
-
-static void
-group_close_range(struct group *g)
-{
-    if (g->first > 0)
-        record_ranges_add(&g->ranges, g->first, g->last);
-    g->first = 0;
-}
-
-static void
-group_flush(struct group *g, struct buf *groups)
-{
-    struct buf list;
-    group_close_range(g);
-    if (g->ranges.n == 0)
-        return;
-    buf_init(&list, LIMIT_keywords * 5);
-    for (size_t i = 0; i < g->keyword_count; i++)
-        record_keywords_add(&list, g->keywords[i]);
-    struct record_group r = {g->flags, buf_span(&list), buf_span(&g->ranges)};
-    record_groups_add(groups, &r);
-    buf_reset(&g->ranges);
-    buf_done(&list);
-}
-
-// Rows come ascending; `gap` tells whether a row that was not touched lies between.
-static void
-group_add(struct group *g, struct buf *groups, uint32_t uid, const struct row_flags *now,
-          bool gap)
-{
-    if (g->flags != now->flags ||
-        !same_keywords(g->keywords, g->keyword_count, now->keywords, now->keyword_count)) {
-        group_flush(g, groups);
-        g->flags = now->flags;
-        g->keywords = now->keywords;
-        g->keyword_count = now->keyword_count;
-    }
-    if (gap)
-        group_close_range(g);
-    if (g->first == 0)
-        g->first = uid;
-    g->last = uid;
-}
-
-static void
-recount(struct mailbox_counts *c, uint16_t before, uint16_t after)
-{
-    c->unseen += (uint32_t)(!(after & FLAG_SEEN)) - (uint32_t)(!(before & FLAG_SEEN));
-    c->deleted +=
-        (uint32_t)(!!(after & FLAG_DELETED)) - (uint32_t)(!!(before & FLAG_DELETED));
-}
-
 struct pass {
     struct flags_call *call;
     struct mailbox *mailbox;
     struct keyword_list asked;
-    size_t touched;
     bool overlay, first;
     struct mailbox_counts counts;  // before
-    struct group group;
-    struct buf groups;
-    uint32_t last_row;
+    struct flag_groups groups;
 };
 
 // One row: R_NONE when nothing changes.
@@ -173,16 +103,14 @@ change_row(struct account *a, struct pass *p, uint32_t index)
             merge(c->change->op, &before, p->asked.numbers, p->asked.n, keywords);
         after.keywords = keywords;
     }
-    if (after.flags == before.flags && same_keywords(before.keywords, before.keyword_count,
-                                                     after.keywords, after.keyword_count))
+    if (after.flags == before.flags &&
+        flag_same_keywords(before.keywords, before.keyword_count, after.keywords,
+                           after.keyword_count))
         return;
-    group_add(&p->group, &p->groups, row->uid, &after,
-              p->touched == 0 || p->last_row + 1 != index);
-    recount(mailbox_next(a, p->mailbox), before.flags, after.flags);
+    flag_groups_add(&p->groups, index, row->uid, &after);
+    flag_groups_recount(mailbox_next(a, p->mailbox), before.flags, after.flags);
     if (p->overlay)
         pending_set(a, p->mailbox, row->uid, &after);
-    p->last_row = index;
-    p->touched++;
 }
 
 // What does not fit into the batch leaves no trace; rows that are overlaid always fit (LIMIT_overlay_rows).
@@ -190,24 +118,12 @@ static enum result
 put_record(struct account *a, struct store_batch *b, struct pass *p, struct fault *f)
 {
     struct mailbox_counts *next = mailbox_next(a, p->mailbox);
-    struct buf meta;
-    group_flush(&p->group, &p->groups);
-    if (p->touched == 0)
-        return R_OK;
-    bool over = p->groups.over || p->group.ranges.over;
-    enum result r = change_room(b, p->first, over ? SIZE_MAX : p->groups.n, f);
-    if (r != R_OK) {
+    enum result r = flag_groups_put(a, b, p->mailbox, &p->groups, p->first, f);
+    if (r != R_OK)
         *next = p->counts;
+    if (r != R_OK || p->groups.touched == 0)
         return r;
-    }
-    next->modseq = p->call->result_out->modseq = change_modseq(a);
-    struct record_flags record = {p->mailbox->id, next->modseq, *next,
-                                  buf_span(&p->groups)};
-    buf_init(&meta, LIMIT_record_meta);
-    record_flags_put(&meta, &record);
-    must(!meta.over);
-    store_batch_add(b, RECORD_FLAGS, buf_span(&meta), NULL);
-    buf_done(&meta);
+    p->call->result_out->modseq = next->modseq;
     // Later changes of this batch must see the outcome: in the overlay, or by waiting.
     p->mailbox->rows_dirty |= !p->overlay;
     return R_OK;
@@ -261,28 +177,13 @@ flags_change(struct account *a, struct store_batch *b, void *arg, struct fault *
         keyword_numbers(a, m, new_names, &names, &p.asked, f) != R_OK)
         return R_FAIL;
     p.overlay = n <= LIMIT_overlay_rows;
-    buf_init(&p.groups, LIMIT_record_meta);
-    buf_init(&p.group.ranges, LIMIT_record_meta);
+    flag_groups_init(&p.groups);
     p.counts = *mailbox_next(a, m);
     change_rows(a, &p, rows, n);
     enum result r = put_record(a, b, &p, f);
     c->result_out->keywords_changed = m->next_keywords != before;
-    buf_done(&p.groups);
-    buf_done(&p.group.ranges);
+    flag_groups_done(&p.groups);
     return r;
-}
-
-static size_t
-messages_of(struct view *v, const uint32_t *uids, size_t n, struct view_message *out)
-{
-    const struct mailbox_state *s = v->mailbox->state;
-    size_t count = 0;
-    for (size_t i = 0; i < n; i++) {
-        uint32_t row = state_row_at(s, uids[i]);
-        if (row < s->counts.exists && s->rows[row].uid == uids[i])
-            select_message(v, row, &out[count++]);
-    }
-    return count;
 }
 
 // The addressed messages as they are after the commit.
@@ -297,8 +198,8 @@ collect(struct flags_call *c)
     view_ghosts(v);
     out->messages = arena_array(c->arena, c->uid_count, sizeof *out->messages);
     out->modified = arena_array(c->arena, c->modified_count, sizeof *out->modified);
-    out->count = messages_of(v, c->uids, c->uid_count, out->messages);
-    out->modified_count = messages_of(v, c->modified, c->modified_count, out->modified);
+    out->count = select_messages(v, c->uids, c->uid_count, out->messages);
+    out->modified_count = select_messages(v, c->modified, c->modified_count, out->modified);
     return R_OK;
 }
 

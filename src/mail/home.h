@@ -96,7 +96,9 @@ struct account {
     struct opener *openers;  // tasks that wait for the load
     struct timer idle;
     // changes
-    struct change *waiting, **waiting_end;
+    struct change_queue {
+        struct change *first, **end;
+    } waiting;
     bool committing;
     uint64_t batch_number;
     uint64_t next_modseq;
@@ -107,6 +109,7 @@ struct account {
     bool threads_loaded;
     struct name_entry *names, *names_by_id;  // of all mailboxes, once one was looked up
     struct watch_log *watched;               // while a session watches it
+    struct label_index *labels;              // once labels were asked for
 };
 
 // R_NONE: not in this batch, call again in the next one (only when the batch is not empty).

@@ -19,6 +19,18 @@ void rows_count(struct mailbox_counts *c, const struct message_row *row, uint16_
 // Puts an EXPUNGED (or MOVED) record for these UIDs, which pending_expunge already knows; counts are the mailbox's next.
 void rows_put_expunged(struct account *a, struct store_batch *b, struct mailbox *m,
                        enum record_type type, const struct seqset *uids);
+// Puts copies of these rows (with pending flags) into another mailbox: names of keywords, then a COPIED record. R_NONE and
+// FAULT_LIMIT as change_room. out: sets begun by the caller.
+struct rows_copy {
+    struct mailbox *from, *to;
+    const uint32_t *rows;  // indices, ascending
+    size_t n;
+    bool first;  // the batch was empty
+};
+struct copy_result;
+enum result rows_copy(struct account *a, struct store_batch *b,
+                      const struct rows_copy *what, struct copy_result *out,
+                      struct fault *f) MUST_CHECK;
 // RENAME INBOX: all messages of m become messages 1..n of the new mailbox `target` (made in this batch).
 // FAULT_LIMIT when they are too many.
 enum result rows_move_all(struct account *a, struct store_batch *b, struct mailbox *m,

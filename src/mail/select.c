@@ -14,6 +14,19 @@ select_message(struct view *v, uint32_t row, struct view_message *out)
     view_at(v, seq_of_row(v, row), out);
 }
 
+size_t
+select_messages(struct view *v, const uint32_t *uids, size_t n, struct view_message *out)
+{
+    const struct mailbox_state *s = v->mailbox->state;
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t row = state_row_at(s, uids[i]);
+        if (row < s->counts.exists && s->rows[row].uid == uids[i])
+            select_message(v, row, &out[count++]);
+    }
+    return count;
+}
+
 static void
 take(struct view *v, uint32_t row, uint32_t *rows, size_t *n)
 {

@@ -14,6 +14,9 @@ void select_rows(const struct selection *sel, struct arena *a, uint32_t **rows_o
 enum result select_complete(const struct selection *sel, size_t n, struct fault *f);
 // The message as the view shows it.
 void select_message(struct view *v, uint32_t row, struct view_message *out);
+// The messages with these UIDs that are still there; how many. Table loaded, view_ghosts done.
+size_t select_messages(struct view *v, const uint32_t *uids, size_t n,
+                       struct view_message *out);
 // R_NONE when an earlier change of this batch touches too many rows of the mailbox.
 enum result select_ready(struct account *a, struct mailbox *m);
 void select_touched(struct mailbox *m, size_t n);

@@ -34,7 +34,7 @@ prepare(struct query *q, struct arena *a, uint32_t *slots)
 {
     if (q->op >= QUERY_SUBJECT && q->op <= QUERY_BCC && q->text.n == 0)
         ask_presence(q);
-    if (q->op >= QUERY_SUBJECT && q->op <= QUERY_BCC)
+    if (q->op >= QUERY_ATTACHMENT && q->op <= QUERY_BCC)
         q->text = folded(a, q->text);
     if (q->op >= QUERY_HEADER)
         q->slot = (*slots)++;
@@ -129,6 +129,34 @@ match_field(const struct query *q, const struct mime_summary *s)
     return answer(hit);
 }
 
+static bool
+names_file(const struct mime_index_part *part, struct span text)
+{
+    struct buf b;
+    if (!part->attachment && part->name.n == 0)
+        return false;
+    buf_init(&b, LIMIT_record_meta);
+    mime_fold(&b, part->name);
+    bool hit = text.n == 0 || span_find(buf_span(&b), text) < b.n;
+    buf_done(&b);
+    return hit;
+}
+
+static enum query_answer
+match_attachment(const struct query *q, const struct query_message *m)
+{
+    struct mime_index_iter it;
+    struct mime_index_part part;
+    struct fault damaged;
+    bool hit = false;
+    if (!m->parts.p)
+        return QUERY_UNKNOWN;
+    enum result r = mime_index_begin(&it, m->parts, &damaged);
+    while (r == R_OK && !hit && (r = mime_index_next(&it, &part, &damaged)) == R_OK)
+        hit = names_file(&part, q->text);
+    return answer(hit);
+}
+
 static enum query_answer
 match_row(const struct query *q, const struct query_message *m)
 {
@@ -210,6 +238,8 @@ query_match(const struct query *q, const struct query_message *m)
     case QUERY_SENT_ON:
     case QUERY_SENT_SINCE:
         return match_sent(q, m);
+    case QUERY_ATTACHMENT:
+        return match_attachment(q, m);
     default:
         return q->op >= QUERY_SUBJECT ? match_field(q, m->summary) : match_row(q, m);
     }

@@ -37,6 +37,7 @@ enum query_op {
     QUERY_SENT_BEFORE,
     QUERY_SENT_ON,
     QUERY_SENT_SINCE,  // day of the Date field
+    QUERY_ATTACHMENT,  // text in the name of one of its files; empty: it has one
     QUERY_SUBJECT,
     QUERY_FROM,
     QUERY_TO,
@@ -65,7 +66,8 @@ struct query_message {
     bool recent;
     const struct message_row *row;
     const struct mime_summary *summary;  // NULL: not looked at yet
-    const bool *found;                   // NULL: texts not searched yet; one per slot
+    struct span parts;  // mime/index.h part table; p NULL: not looked at yet
+    const bool *found;  // NULL: texts not searched yet; one per slot
     bool (*has_keyword)(void *arg, uint32_t set, struct span name);
     void *arg;
 };

@@ -225,7 +225,8 @@ class Reader:
                   b"RFC822.TEXT ": self.nstring, b"RFC822 ": self.nstring,
                   b"MODSEQ ": lambda: self.listed(lambda: self.number(MODSEQ_MAX), empty=False),
                   b"EMAILID ": lambda: self.listed(self.object_id, empty=False), b"PREVIEW ": self.preview,
-                  b"SNIPPET ": self.preview,
+                  b"SNIPPET ": self.preview, b"X-GM-MSGID ": lambda: self.number(2 ** 64 - 1),
+                  b"X-GM-THRID ": lambda: self.number(2 ** 64 - 1), b"X-GM-LABELS ": lambda: self.listed(self.astring),
                   b"THREADID ": self.thread_id, b"SAVEDATE ": lambda: self.take(b"NIL") or self.rule(DATE, "a date")}
         for name, rule in simple.items():
             if self.take(name):

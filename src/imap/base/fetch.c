@@ -1,6 +1,7 @@
 #include "imap/fetch.h"
 
 #include "base/limits.h"
+#include "imap/labels.h"
 #include "imap/messagelimit.h"
 #include "imap/search.h"
 #include "mail/change.h"
@@ -326,6 +327,8 @@ send_batch(struct imap_fetch_run *run, struct view_message *messages, size_t n,
            struct fault *f)
 {
     bool flags_too[BATCH] = {false};
+    if (run->labels && imap_labels_next(run->labels, messages, n, f) != R_OK)
+        return R_FAIL;
     if (run->sets_seen && mark_seen(run, messages, flags_too, n, f) != R_OK)
         return R_FAIL;
     if (!(run->needs & FETCH_BODY))
@@ -366,6 +369,8 @@ run_begin(struct imap_fetch_run *run)
     run->has_flags = has_item(run->fetch, "FLAGS");
     run->has_uid = has_item(run->fetch, "UID");
     run->sets_seen = seen && may_set_seen(run->session);
+    if (run->needs & FETCH_LABELS)
+        run->labels = imap_labels_new(run->c);
 }
 
 static void
@@ -374,6 +379,7 @@ run_done(struct imap_fetch_run *run)
     for (size_t i = 0; i < run->flag_text_count; i++)
         buf_done(&run->flag_texts[i]);
     free(run->flag_texts);
+    imap_labels_free(&run->labels);
     arena_free(&run->scratch);
 }
 

@@ -164,6 +164,7 @@ look_closer(struct find *d, struct query_message *m, enum query_answer *answer,
         mime_summary_get(cache.summary, &summary, f) != R_OK)
         return R_FAIL;
     m->summary = &summary;
+    m->parts = cache.index;
     *answer = query_match(d->search->query, m);
     if (*answer == QUERY_UNKNOWN) {
         if (search_texts(d, m->row, &cache, f) != R_OK)
@@ -208,8 +209,10 @@ match_cached(struct find *d, const struct view_message *v, struct query_message 
             mime_summary_get(cache.summary, &summary, &ignored) != R_OK)
             continue;
         q[i].summary = &summary;
+        q[i].parts = cache.index;
         answers[i] = query_match(d->search->query, &q[i]);
         q[i].summary = NULL;
+        q[i].parts = SPAN_NONE;
     }
     store_cache_end(&reader);
 }
@@ -231,8 +234,11 @@ match_batch(struct find *d, const struct view_message *v, size_t n, struct fault
     for (size_t i = 0; i < n; i++) {
         if (learn_set(d, v[i].row.keywords, f) != R_OK)
             return R_FAIL;
-        q[i] = (struct query_message){v[i].seq, v[i].recent, &v[i].row, NULL,
-                                      NULL,     has_keyword, d};
+        q[i] = (struct query_message){.seq = v[i].seq,
+                                      .recent = v[i].recent,
+                                      .row = &v[i].row,
+                                      .has_keyword = has_keyword,
+                                      .arg = d};
         answers[i] = query_match(d->search->query, &q[i]);
     }
     if (any_open(answers, n))

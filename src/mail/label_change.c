@@ -1,0 +1,514 @@
+#include "mail/labels.h"
+
+#include "base/limits.h"
+#include "mail/flag_groups.h"
+#include "mail/label_index.h"
+#include "mail/name.h"
+#include "mail/select.h"
+
+// STORE of labels. It runs alone in its batch, so that what the index tells is what will be.
+
+// A copy of an addressed message in a mailbox; uid 0: all its copies there.
+struct copy_at {
+    uint32_t slot, uid;
+    uint64_t emailid;
+};
+struct copies {
+    struct copy_at *list;
+    size_t n, room;
+};
+
+struct labels_call {
+    struct view *view;
+    const struct selection *selection;
+    const struct label_change *change;
+    struct arena *arena;
+    struct label_result *out;
+    struct fault *fault;
+    enum result result;
+    uint32_t *uids, *modified;  // addressed; failed UNCHANGEDSINCE
+    size_t uid_count, modified_count;
+};
+
+struct work {
+    struct labels_call *call;
+    struct account *account;
+    struct mailbox *mailbox;
+    struct store_batch *batch;
+    uint32_t *rows;  // addressed
+    size_t n;
+    bool *changed;          // which of them get or lose a label, or a flag
+    struct copies removed;  // leave their mailbox
+    struct copies kept;     // stay where they are, with other labels
+    struct keyword_list important;
+    uint32_t own_slot;
+};
+
+static void
+copies_add(struct account *a, struct copies *c, const struct label_place *p)
+{
+    if (c->n == c->room) {
+        size_t room = c->room > 0 ? c->room * 2 : 64;
+        struct copy_at *more = arena_array(a->batch_arena, room, sizeof *more);
+        if (c->n > 0)
+            memcpy(more, c->list, c->n * sizeof *more);
+        c->list = more;
+        c->room = room;
+    }
+    c->list[c->n++] = (struct copy_at){p->slot, p->count == 1 ? p->uid : 0, p->emailid};
+}
+
+static bool
+names_mailbox(const struct label_change *c, uint64_t mailbox)
+{
+    for (size_t i = 0; i < c->target_count; i++)
+        if (c->targets[i].mailbox == mailbox)
+            return true;
+    return false;
+}
+
+// ---- which mailboxes a message leaves ----
+
+static bool
+is_label(const struct work *w, uint64_t mailbox)
+{
+    const struct mailbox_state *m = state_mailbox(w->account->state, mailbox);
+    return m && !(m->flags & MAILBOX_NOSELECT) && m->special_use != USE_ALL;
+}
+
+static bool
+leaves(const struct work *w, uint64_t mailbox)
+{
+    const struct label_change *c = w->call->change;
+    if (c->op == FLAG_OP_ADD || !is_label(w, mailbox))
+        return false;
+    bool named = names_mailbox(c, mailbox);
+    return c->op == FLAG_OP_REMOVE ? named : !named && mailbox != w->mailbox->id;
+}
+
+static bool
+stays_somewhere(const struct work *w, uint64_t emailid)
+{
+    const struct account *a = w->account;
+    for (const struct label_place *p = label_places(a, emailid); p;
+         p = label_places_next(a, p)) {
+        uint64_t mailbox = label_slot_mailbox(a, p->slot);
+        const struct mailbox_state *m = state_mailbox(w->account->state, mailbox);
+        if (m && !(m->flags & MAILBOX_NOSELECT) && !leaves(w, mailbox))
+            return true;
+    }
+    return w->call->change->op != FLAG_OP_REMOVE && w->call->change->target_count > 0;
+}
+
+static enum result
+plan_removals(struct work *w, size_t i, struct fault *f)
+{
+    struct account *a = w->account;
+    uint64_t emailid = w->mailbox->state->rows[w->rows[i]].emailid;
+    for (const struct label_place *p = label_places(a, emailid); p;
+         p = label_places_next(a, p)) {
+        if (!leaves(w, label_slot_mailbox(a, p->slot)))
+            continue;
+        copies_add(a, &w->removed, p);
+        w->changed[i] = true;
+    }
+    if (w->changed[i] && !stays_somewhere(w, emailid))
+        return fault_set(f, FAULT_CANNOT, "a message would be in no mailbox");
+    return R_OK;
+}
+
+static void
+plan_kept(struct work *w, size_t i)
+{
+    struct account *a = w->account;
+    uint64_t emailid = w->mailbox->state->rows[w->rows[i]].emailid;
+    for (const struct label_place *p = label_places(a, emailid); p;
+         p = label_places_next(a, p)) {
+        uint64_t mailbox = label_slot_mailbox(a, p->slot);
+        if (mailbox != w->mailbox->id && !leaves(w, mailbox))
+            copies_add(a, &w->kept, p);
+    }
+}
+
+// ---- copies, by mailbox ----
+
+static int
+copy_order(const void *pa, const void *pb)
+{
+    const struct copy_at *a = pa, *b = pb;
+    if (a->slot != b->slot)
+        return a->slot < b->slot ? -1 : 1;
+    return a->uid < b->uid ? -1 : a->uid > b->uid;
+}
+
+static int
+emailid_order(const void *pa, const void *pb)
+{
+    const struct copy_at *a = pa, *b = pb;
+    return a->emailid < b->emailid ? -1 : a->emailid > b->emailid;
+}
+
+// Every row of the mailbox that is a copy of one of these messages.
+static void
+find_all_copies(const struct mailbox *m, struct copy_at *list, size_t n, struct seqset *out)
+{
+    qsort(list, n, sizeof *list, emailid_order);
+    for (uint32_t i = 0; i < m->state->counts.exists; i++) {
+        struct copy_at key = {.emailid = m->state->rows[i].emailid};
+        if (bsearch(&key, list, n, sizeof *list, emailid_order))
+            seqset_add(out, m->state->rows[i].uid);
+    }
+}
+
+// UIDs of the copies in one mailbox: list[0].slot's. Its table is loaded.
+static enum result
+copies_uids(struct work *w, struct copy_at *list, size_t n, struct mailbox **m_out,
+            struct seqset *out, struct fault *f)
+{
+    struct account *a = w->account;
+    struct mailbox *m = mailbox_of(a, label_slot_mailbox(a, list[0].slot));
+    must(m != NULL);
+    if (mailbox_load(a, m, f) != R_OK)
+        return R_FAIL;
+    seqset_init(out, a->batch_arena);
+    if (list[0].uid == 0)
+        find_all_copies(m, list, n, out);
+    else
+        for (size_t i = 0; i < n; i++)
+            seqset_add(out, list[i].uid);
+    *m_out = m;
+    return R_OK;
+}
+
+typedef enum result copies_fn(struct work *w, struct mailbox *m, const struct seqset *uids,
+                              struct fault *f);
+
+static enum result
+each_mailbox(struct work *w, struct copies *c, copies_fn *fn, struct fault *f)
+{
+    if (c->n > 1)
+        qsort(c->list, c->n, sizeof *c->list, copy_order);
+    for (size_t i = 0, end; i < c->n; i = end) {
+        struct mailbox *m;
+        struct seqset uids;
+        for (end = i; end < c->n && c->list[end].slot == c->list[i].slot;)
+            end++;
+        if (copies_uids(w, c->list + i, end - i, &m, &uids, f) != R_OK ||
+            fn(w, m, &uids, f) != R_OK)
+            return R_FAIL;
+        task_yield();
+    }
+    return R_OK;
+}
+
+static uint32_t
+row_of(const struct mailbox *m, uint32_t uid)
+{
+    uint32_t row = state_row_at(m->state, uid);
+    must(row < m->state->counts.exists && m->state->rows[row].uid == uid);
+    return row;
+}
+
+static enum result
+put_gone(struct work *w, struct mailbox *m, const struct seqset *uids, struct fault *f)
+{
+    enum { RANGE = 16 };
+    struct seqset_iter i = {0};
+    struct row_flags now;
+    uint32_t uid;
+    if (change_room(w->batch, true, uids->count * (size_t)RANGE, f) != R_OK)
+        return R_FAIL;
+    struct mailbox_counts *next = mailbox_next(w->account, m);
+    while (seqset_next(uids, &i, &uid)) {
+        const struct message_row *row = &m->state->rows[row_of(m, uid)];
+        must(pending_get(w->account, m, row, &now) == R_OK);
+        rows_count(next, row, now.flags, -1);
+    }
+    rows_put_expunged(w->account, w->batch, m, RECORD_MOVED, uids);
+    return R_OK;
+}
+
+// Nothing but the modseq changes.
+static enum result
+put_touched(struct work *w, struct mailbox *m, const struct seqset *uids, struct fault *f)
+{
+    struct flag_groups groups;
+    struct seqset_iter i = {0};
+    struct row_flags now;
+    uint32_t uid;
+    mailbox_next(w->account, m);
+    flag_groups_init(&groups);
+    while (seqset_next(uids, &i, &uid)) {
+        uint32_t row = row_of(m, uid);
+        must(pending_get(w->account, m, &m->state->rows[row], &now) == R_OK);
+        flag_groups_add(&groups, row, uid, &now);
+    }
+    enum result r = flag_groups_put(w->account, w->batch, m, &groups, true, f);
+    flag_groups_done(&groups);
+    return r;
+}
+
+// ---- \Starred and \Important ----
+
+static bool
+outcome(const struct label_change *c, bool named, bool now)
+{
+    if (c->op == FLAG_OP_SET)
+        return named;
+    return named ? c->op == FLAG_OP_ADD : now;
+}
+
+static bool
+has_number(const struct row_flags *now, uint32_t number)
+{
+    for (size_t i = 0; i < now->keyword_count; i++)
+        if (now->keywords[i] == number)
+            return true;
+    return false;
+}
+
+static void
+toggle_keyword(struct account *a, struct row_flags *now, uint32_t number, bool on)
+{
+    uint32_t *list = arena_array(a->batch_arena, now->keyword_count + 1, sizeof *list);
+    size_t n = 0, i = 0;
+    for (; i < now->keyword_count && now->keywords[i] < number; i++)
+        list[n++] = now->keywords[i];
+    if (on)
+        list[n++] = number;
+    for (; i < now->keyword_count; i++)
+        if (now->keywords[i] != number)
+            list[n++] = now->keywords[i];
+    now->keywords = list;
+    now->keyword_count = n;
+}
+
+// The flags a message will have; true when they are others.
+static bool
+flags_after(struct work *w, const struct message_row *row, struct row_flags *now)
+{
+    const struct label_change *c = w->call->change;
+    must(pending_get(w->account, w->mailbox, row, now) == R_OK);
+    bool starred = outcome(c, c->starred, now->flags & FLAG_FLAGGED);
+    bool other = starred != ((now->flags & FLAG_FLAGGED) != 0);
+    if (other)
+        now->flags ^= FLAG_FLAGGED;
+    if (w->important.n == 0)
+        return other;
+    uint32_t number = w->important.numbers[0];
+    bool has = has_number(now, number), will = outcome(c, c->important, has);
+    if (has != will)
+        toggle_keyword(w->account, now, number, will);
+    return other || has != will;
+}
+
+static enum result
+important_number(struct work *w, struct fault *f)
+{
+    const struct label_change *c = w->call->change;
+    struct span name = SPAN("$Important");
+    struct keyword_names names = {&name, 1};
+    bool makes = c->important && c->op != FLAG_OP_REMOVE;
+    return keyword_numbers(w->account, w->mailbox, makes ? w->batch : NULL, &names,
+                           &w->important, f);
+}
+
+// ---- the change ----
+
+static bool
+plan_adds(const struct work *w, uint64_t emailid)
+{
+    const struct label_change *c = w->call->change;
+    for (size_t i = 0; c->op != FLAG_OP_REMOVE && i < c->target_count; i++)
+        if (!label_held(w->account, emailid, c->targets[i].mailbox))
+            return true;
+    return false;
+}
+
+static enum result
+plan(struct work *w, struct fault *f)
+{
+    struct row_flags now;
+    const struct message_row *rows = w->mailbox->state->rows;
+    w->changed = arena_array(w->account->batch_arena, w->n, sizeof *w->changed);
+    for (size_t i = 0; i < w->n; i++) {
+        const struct message_row *row = &rows[w->rows[i]];
+        if (plan_removals(w, i, f) != R_OK)
+            return R_FAIL;
+        w->changed[i] |= plan_adds(w, row->emailid);
+        if (w->changed[i])
+            plan_kept(w, i);
+        if (flags_after(w, row, &now)) {
+            w->changed[i] = true;
+            pending_set(w->account, w->mailbox, row->uid, &now);
+        }
+    }
+    return R_OK;
+}
+
+// RFC 4314 section 4, of the commands that this stands for.
+static enum result
+rights_check(const struct work *w, struct fault *f)
+{
+    const uint32_t removing = RIGHT_DELETED | RIGHT_EXPUNGE;
+    const struct label_change *c = w->call->change;
+    uint32_t rights = w->call->view->rights;
+    bool flags = HASH_COUNT(w->account->pending) > 0;
+    if (w->removed.n > 0 && (rights & removing) != removing)
+        return fault_set(f, FAULT_NOPERM, "no right to remove");
+    if (flags && !(rights & RIGHT_WRITE))
+        return fault_set(f, FAULT_NOPERM, "no right to change flags");
+    for (size_t i = 0; c->op != FLAG_OP_REMOVE && i < c->target_count; i++)
+        if (!(c->targets[i].rights & RIGHT_INSERT) &&
+            c->targets[i].mailbox != w->mailbox->id)
+            return fault_set(f, FAULT_NOPERM, "no right to insert there");
+    for (size_t i = 0; c->op == FLAG_OP_REMOVE && i < c->target_count; i++)
+        if ((c->targets[i].rights & removing) != removing)
+            return fault_set(f, FAULT_NOPERM, "no right to remove there");
+    return R_OK;
+}
+
+static enum result
+put_copies(struct work *w, const struct label_target *t, struct fault *f)
+{
+    struct account *a = w->account;
+    struct mailbox *to = mailbox_of(a, t->mailbox);
+    uint32_t *rows = arena_array(a->batch_arena, w->n, sizeof *rows);
+    size_t n = 0;
+    struct copy_result done = {0};
+    if (!to || (to->state->flags & MAILBOX_NOSELECT))
+        return fault_set(f, FAULT_TRYCREATE, "label is gone");
+    for (size_t i = 0; i < w->n; i++)
+        if (!label_held(a, w->mailbox->state->rows[w->rows[i]].emailid, t->mailbox))
+            rows[n++] = w->rows[i];
+    seqset_init(&done.source, a->batch_arena);
+    seqset_init(&done.target, a->batch_arena);
+    struct rows_copy c = {w->mailbox, to, rows, n, true};
+    return n > 0 ? rows_copy(a, w->batch, &c, &done, f) : R_OK;
+}
+
+// The messages that stay here: their new flags, or the modseq alone.
+static enum result
+put_here(struct work *w, struct fault *f)
+{
+    struct seqset uids;
+    if (leaves(w, w->mailbox->id))
+        return R_OK;
+    seqset_init(&uids, w->account->batch_arena);
+    for (size_t i = 0; i < w->n; i++) {
+        const struct message_row *row = &w->mailbox->state->rows[w->rows[i]];
+        struct row_flags now;
+        if (!w->changed[i])
+            continue;
+        seqset_add(&uids, row->uid);
+        must(pending_get(w->account, w->mailbox, row, &now) == R_OK);
+        flag_groups_recount(mailbox_next(w->account, w->mailbox), row->flags, now.flags);
+    }
+    if (put_touched(w, w->mailbox, &uids, f) != R_OK)
+        return R_FAIL;
+    w->call->out->flags.modseq = mailbox_next(w->account, w->mailbox)->modseq;
+    return R_OK;
+}
+
+static enum result
+put_all(struct work *w, struct fault *f)
+{
+    const struct label_change *c = w->call->change;
+    for (size_t i = 0; c->op != FLAG_OP_REMOVE && i < c->target_count; i++)
+        if (put_copies(w, &c->targets[i], f) != R_OK)
+            return R_FAIL;
+    if (put_here(w, f) != R_OK || each_mailbox(w, &w->kept, put_touched, f) != R_OK)
+        return R_FAIL;
+    w->call->out->left = w->removed.n > 0 && leaves(w, w->mailbox->id);
+    return each_mailbox(w, &w->removed, put_gone, f);
+}
+
+// The addressed rows, without those that changed since.
+static void
+take_rows(struct work *w)
+{
+    struct labels_call *c = w->call;
+    struct account *a = w->account;
+    size_t n;
+    select_rows(c->selection, a->batch_arena, &w->rows, &n);
+    c->uids = arena_array(c->arena, n, sizeof *c->uids);
+    c->modified = arena_array(c->arena, n, sizeof *c->modified);
+    for (size_t i = 0; i < n; i++) {
+        const struct message_row *row = &w->mailbox->state->rows[w->rows[i]];
+        if (c->change->has_unchangedsince && row->modseq > c->change->unchangedsince) {
+            c->modified[c->modified_count++] = row->uid;
+            continue;
+        }
+        c->uids[c->uid_count++] = row->uid;
+        w->rows[w->n++] = w->rows[i];
+    }
+}
+
+static enum result
+labels_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
+{
+    struct labels_call *c = arg;
+    struct work w = {.call = c, .account = a, .mailbox = c->view->mailbox, .batch = b};
+    if (label_index_ready(a, f) != R_OK || mailbox_load(a, w.mailbox, f) != R_OK)
+        return R_FAIL;
+    mailbox_next(a, w.mailbox);
+    take_rows(&w);
+    uint32_t before = w.mailbox->next_keywords;
+    if (w.n == 0)
+        return R_OK;
+    if (important_number(&w, f) != R_OK || plan(&w, f) != R_OK ||
+        rights_check(&w, f) != R_OK || put_all(&w, f) != R_OK)
+        return R_FAIL;
+    c->out->flags.keywords_changed = w.mailbox->next_keywords != before;
+    return R_OK;
+}
+
+// ---- the call ----
+
+static enum result
+collect(struct labels_call *c)
+{
+    struct flag_result *out = &c->out->flags;
+    struct view *v = c->view;
+    if (view_table(v, c->fault) != R_OK)
+        return R_FAIL;
+    c->out->addressed = c->uid_count;
+    out->messages = arena_array(c->arena, c->uid_count, sizeof *out->messages);
+    out->modified = arena_array(c->arena, c->modified_count, sizeof *out->modified);
+    out->count = select_messages(v, c->uids, c->uid_count, out->messages);
+    out->modified_count = select_messages(v, c->modified, c->modified_count, out->modified);
+    return R_OK;
+}
+
+static void
+labels_run(void *arg)
+{
+    struct labels_call *c = arg;
+    c->result = R_FAIL;
+    if (c->view->gone)
+        fault_set(c->fault, FAULT_NONEXISTENT, "mailbox was deleted");
+    else if (account_change(c->view->account, labels_change, c, CHANGE_ALONE, c->view,
+                            c->fault) == R_OK)
+        c->result = collect(c);
+}
+
+enum result
+change_labels(const struct selection *sel, const struct label_change *change,
+              struct arena *a, struct label_result *out, struct fault *f)
+{
+    struct label_result result = {0};
+    struct labels_call c = {.view = sel->view,
+                            .selection = sel,
+                            .change = change,
+                            .arena = a,
+                            .out = &result,
+                            .fault = f};
+    if (sel->view->read_only)
+        return fault_set(f, FAULT_NOPERM, "mailbox is open read-only");
+    if (!(sel->view->rights & RIGHT_READ))
+        return fault_set(f, FAULT_NOPERM, "no right to read here");
+    account_run(sel->view->account, labels_run, &c);
+    if (c.result == R_OK)
+        *out = result;
+    return c.result;
+}
