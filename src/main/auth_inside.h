@@ -12,6 +12,7 @@
 #include "io/loop.h"
 #include "io/message.h"
 #include "io/task.h"
+#include "main/auth_pace.h"
 #include "main/role.h"
 
 #include "base/table.h"
@@ -30,7 +31,9 @@ struct auth_role {
     struct verb_job *verbs;  // admin verbs whose password is being hashed
     struct buf decoy_hash;   // judged for unknown names in an empty database
     unsigned hashing;        // logins at or waiting for the pool
-    bool scram;              // SCRAM works for every user, so it is offered
+    struct pace pace;
+    bool measuring;  // pace_measure is at it
+    bool scram;      // SCRAM works for every user, so it is offered
     bool draining;
     struct timer patience;  // of the drain
 };
@@ -59,7 +62,8 @@ struct login {
     struct auth_role *role;
     enum login_state state;
     struct timer timer;
-    uint64_t asked_ms;  // when the client last said something
+    uint64_t asked_ms;  // when the client last said something, or a penalty for it was over
+    uint64_t judge_ms;  // when the password's turn on the pool began
     struct sasl *sasl;  // NULL for LOGIN-command style
     uint64_t session;
     bool final_has_place;  // the protocol sends SCRAM's last data with its success

@@ -5,8 +5,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 
-// Refusals leave this long after the question, or a multiple of it: the time does not tell what was looked at.
-enum { TICKET_MS = 30000, REFUSAL_STEP_MS = 50 };
+enum { TICKET_MS = 30000 };
 
 static void
 wipe(struct buf *b)
@@ -85,6 +84,14 @@ on_refusal_due(void *arg)
     send_refusal(arg);
 }
 
+// The time from now on does not tell what was looked at; a penalty comes on top.
+static uint32_t
+rest_ms(struct login *l)
+{
+    uint64_t now_ms = clock_mono_ms(), spent_ms = now_ms - l->asked_ms;
+    return pace_leave_ms(&l->role->pace, spent_ms, now_ms) - (uint32_t)spent_ms;
+}
+
 static void
 refuse(struct login *l, const struct fault *f)
 {
@@ -96,9 +103,8 @@ refuse(struct login *l, const struct fault *f)
         l->has_attempt = false;
     }
     l->state = LOGIN_REFUSAL;
-    if (delay_ms == 0 && counts_as_guess(f->kind))
-        delay_ms =
-            REFUSAL_STEP_MS - (uint32_t)((clock_mono_ms() - l->asked_ms) % REFUSAL_STEP_MS);
+    if (counts_as_guess(f->kind))
+        delay_ms += rest_ms(l);
     if (delay_ms == 0)
         send_refusal(l);
     else
@@ -218,6 +224,8 @@ static void
 judged(struct login *l)
 {
     struct user user = l->user;
+    uint64_t now_ms = clock_mono_ms();
+    pace_learn(&l->role->pace, now_ms - l->judge_ms, now_ms);
     if (l->verdict != R_OK && l->fault.kind != FAULT_AUTHFAILED) {
         log_error("auth", "a password cannot be judged", log_user(name_span(&user.name)),
                   log_session(l->session), log_fault(&l->fault));
@@ -260,6 +268,7 @@ hash_task(void *arg)
 static void
 judge(struct login *l)
 {
+    l->judge_ms = clock_mono_ms();
     if (password_cost(user_hash(&l->user)) == PASSWORD_FAST) {
         hash_on_pool(l);
         judged(l);
@@ -275,7 +284,9 @@ judge(struct login *l)
 static void
 on_judge_due(void *arg)
 {
-    judge(arg);
+    struct login *l = arg;
+    l->asked_ms = clock_mono_ms();
+    judge(l);
 }
 
 static uint32_t
@@ -380,6 +391,7 @@ static void
 on_response_due(void *arg)
 {
     struct login *l = arg;
+    l->asked_ms = clock_mono_ms();
     respond(l, l->response.n > 0 ? buf_span(&l->response) : SPAN(""));
 }
 

@@ -296,6 +296,45 @@ test_aborted_exchanges_are_freed(void **state)
     }
 }
 
+// What was learnt holds for a window and the next one; what was measured holds.
+static void
+test_pace(void **state)
+{
+    (void)state;
+    enum { WINDOW = 120000 };
+    struct pace p = {.floor_ms = 60, .since_ms = 1000};
+    assert_int_equal(pace_leave_ms(&p, 0, 1000), 100);
+    assert_int_equal(pace_leave_ms(&p, 99, 1000), 100);
+    assert_int_equal(pace_leave_ms(&p, 100, 1000), 150);
+    pace_learn(&p, 260, 2000);
+    pace_learn(&p, 10, 3000);
+    assert_int_equal(pace_leave_ms(&p, 0, 3000), 300);
+    assert_int_equal(pace_leave_ms(&p, 420, 3000), 450);
+    assert_int_equal(pace_leave_ms(&p, 0, 1000 + WINDOW), 300);
+    pace_learn(&p, 130, 2000 + WINDOW);
+    assert_int_equal(pace_leave_ms(&p, 0, 1000 + 2 * WINDOW), 150);
+    assert_int_equal(pace_leave_ms(&p, 0, 1000 + 3 * WINDOW), 100);
+}
+
+// The slow one is refused before the fast one is asked; without that, the fast one by what was measured.
+static void
+test_refusals_take_the_same_time(void **state)
+{
+    (void)state;
+    load("slow:{SHA256-CRYPT}$5$rounds=400000$FPOFLBnWrDc.rWAY$agrQo1zh6d/"
+         "pQd7KY2MlrOB9yP.fkXQiHYjQ923A2O2\nann:{PLAIN}secret");
+    uint64_t began = clock_mono_ms();
+    start(1, "", SPAN_NONE, "slow", "wrong");
+    uint64_t slow_ms = clock_mono_ms() - began;
+    assert_true(slow_ms > 100);  // else it tells nothing
+    for (uint64_t i = 2; i < 6; i++) {
+        began = clock_mono_ms();
+        start(i, "", SPAN_NONE, i % 2 ? "ann" : "nobody", "wrong");
+        assert_int_equal(got.last.verdict, AUTH_REFUSED);
+        assert_true(clock_mono_ms() - began + 100 >= slow_ms);
+    }
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int
@@ -308,6 +347,8 @@ main(void)
         TEST(test_foreign_hash_is_upgraded),
         TEST(test_scram_has_a_last_challenge),
         TEST(test_aborted_exchanges_are_freed),
+        TEST(test_refusals_take_the_same_time),
+        cmocka_unit_test(test_pace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

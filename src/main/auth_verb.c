@@ -90,6 +90,8 @@ answer(void *arg)
         send_text(j->at, j->request, buf_span(&text), j->result != R_OK);
     buf_done(&text);
     auth_offer_update(j->role);
+    if (j->result == R_OK && span_eq(j->call.verb, SPAN("user load")))
+        pace_measure(j->role);  // perhaps of schemes that nobody had
     job_free(j);
 }
 

@@ -240,6 +240,7 @@ begin(void *arg)
     timer_init(&role->patience, stop, role);
     role->pool = pool_new(threads_of(role->start->config->auth_threads));
     role->link = role_link_open(role->start, &link_ops, role);
+    pace_measure(role);
     role_link_ready(role->link);
     role_probe(role->start);
 }

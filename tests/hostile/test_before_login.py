@@ -10,8 +10,9 @@ import time
 
 import pytest
 
+from lib.server import run_verb
 from lib.wire import Closed, Wire, client_tls
-from .conftest import PATIENCE, rest_of
+from .conftest import PATIENCE, Target, rest_of
 
 PLAIN = base64.b64encode(b"\0alice\0secret").decode()
 
@@ -492,6 +493,26 @@ def kolmogorov_smirnov(a, b):
     root = math.sqrt(len(a) * len(b) / (len(a) + len(b)))
     t = (root + 0.12 + 0.11 / root) * distance
     return max(0.0, min(1.0, 2 * sum((-1) ** (k - 1) * math.exp(-2 * k * k * t * t) for k in range(1, 101))))
+
+
+# Users whose hashes take very different times, and nobody: the refusals do not tell them apart, from the first one on.
+def test_mixed_schemes_cost_the_same():
+    server = Target()
+    try:
+        hashes = {"dear": "{BLF-CRYPT}$2b$11$xvhk7HZldEwsd9c.treje.Nk330PsgnajzgntnXw/7uPZ53/BRB82", "cheap": "{PLAIN}secret"}
+        path = server.dir / "passwd"
+        path.write_text("".join(f"{name}{i}:{text}\n" for name, text in hashes.items() for i in range(4)))
+        run_verb("user", "load", path, "-c", server.config)
+        server.restart()
+        deadline = time.monotonic() + 60
+        while login_seconds(server, "nobody")[0] < 0.1:  # until it has been measured
+            assert time.monotonic() < deadline
+        times = {name: min(login_seconds(server, f"{name}{i}")[0] for i in range(4)) for name in ("dear", "cheap", "nobody")}
+        assert times["dear"] > 0.1, "the machine is too fast for this test"
+        assert times["cheap"] > times["dear"] - 0.06, times
+        assert times["nobody"] > times["dear"] - 0.06, times
+    finally:
+        server.stop()
 
 
 def test_unknown_users_cost_the_same(target, long_form):
