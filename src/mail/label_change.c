@@ -487,7 +487,7 @@ labels_run(void *arg)
     c->result = R_FAIL;
     if (c->view->gone)
         fault_set(c->fault, FAULT_NONEXISTENT, "mailbox was deleted");
-    else if (account_change(c->view->account, labels_change, c, CHANGE_ALONE, c->view,
+    else if (account_change(c->view->account, labels_change, c, CHANGE_ALONE, &c->view->by,
                             c->fault) == R_OK)
         c->result = collect(c);
 }
