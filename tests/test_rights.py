@@ -24,6 +24,7 @@ OPERATIONS = {
     "copy-in": (["SELECT INBOX", "COPY 1 {box}"], "li"),
     "entries": (["SETMETADATA {box} (/private/comment \"x\" /shared/comment \"y\")", "GETMETADATA {box} /shared/comment"], "l"),
     "special-use": (["SETMETADATA {box} (/private/specialuse \"\\\\Archive\")"], "lk"),
+    "resetkey": (["RESETKEY {box}"], "l"),
     "create": (["CREATE {box}/new"], "lk"),
     "delete": (["DELETE {box}"], "lx"),
 }

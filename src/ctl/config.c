@@ -150,9 +150,6 @@ check_whole(const struct config *c, struct fault *f)
         return fault_set(f, FAULT_BAD,
                          "gate_processes, mail_threads and auth_threads may be %d at most",
                          LIMIT_processes);
-    if (c->message_limit > UINT32_MAX || c->save_limit > UINT32_MAX)
-        return fault_set(f, FAULT_BAD, "message_limit and save_limit may be %u at most",
-                         UINT32_MAX);
     if (check_addresses("imap", &c->imap, false, f) != R_OK ||
         check_addresses("imaps", &c->imaps, false, f) != R_OK ||
         check_addresses("lmtp", &c->lmtp, true, f) != R_OK ||

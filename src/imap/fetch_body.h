@@ -9,9 +9,4 @@
 extern const struct imap_fetch_item imap_item_body, imap_item_body_peek, imap_item_rfc822,
     imap_item_rfc822_header, imap_item_rfc822_text;
 
-// Finds the part of a section. R_NONE: the message has no such part.
-enum result fetch_find_part(struct imap_fetch_run *run, const struct section *s,
-                            struct mime_index_part *out, struct fault *f) MUST_CHECK;
-enum mime_section fetch_mime_section(enum section_kind kind);
-
 #endif

@@ -20,6 +20,7 @@ imap_unselect(struct imap_session *s)
     imap_saved_set(s, NULL);
     s->modseq.held = false;
     s->modseq.told = 0;
+    s->key_changed = false;
     if (s->notify)
         arena_free(&s->notify->own_arena);
 }

@@ -40,6 +40,16 @@ imap_session_count(void)
     return session_count;
 }
 
+void
+imap_session_others(struct imap_session *s,
+                    void (*fn)(struct imap_session *other, void *arg), void *arg)
+{
+    uint64_t account = account_id(mail_user_account(s->user));
+    for (struct imap_session *other = sessions; other; other = other->next)
+        if (other != s && account_id(mail_user_account(other->user)) == account)
+            fn(other, arg);
+}
+
 static void
 reader_reset(struct imap_session *s)
 {

@@ -20,11 +20,22 @@ struct imap_saved {
     struct seqset uids;
 };
 
+// Users other than the session's, for URLs with a server (RFC 4467). `arg` is the host's.
+struct imap_users {
+    // Suspends. Opens the user of this name, as if logged in. R_NONE: there is none, or they have never been here.
+    enum result (*open)(struct span name, struct mail_user **out, void *arg,
+                        struct fault *f);
+    // Is it this server? port 0: none was named.
+    bool (*is_here)(struct span host, uint16_t port, void *arg);
+    bool (*submits)(void *arg);  // may the session's user fetch what is to be submitted?
+};
+
 // What a session asks of who started it.
 struct imap_host {
     // Takes a connection, whose output is sent, back to where it was before login. NULL: this is not done here.
     void (*give_back)(struct conn **conn, void *arg);
     bool (*can_give_back)(void *arg);
+    const struct imap_users *users;  // NULL: no URLs with a server
     void *arg;
     uint32_t idle_ms, progress_ms;  // LIMIT_..., or less in tests; 0: these
     uint32_t notify_ms;             // between the "Still here" of IDLE; 0: never
@@ -42,6 +53,7 @@ struct imap_session {
     bool poked;            // idling or notified, and something changed
     bool leaving;          // the connection goes back to the host after the command
     bool draining;         // BYE is to be said after the command
+    bool key_changed;      // of the selected mailbox: URLMECH is to be told
     uint8_t bad_commands;  // in a row
     struct {
         bool held;      // HIGHESTMODSEQ was told lower than a MODSEQ
@@ -66,6 +78,9 @@ void imap_session_start(struct conn *conn, struct mail_user *user, const struct 
                         const struct imap_host *host);
 void imap_session_drain(void);      // BYE to all sessions of this thread, between commands
 unsigned imap_session_count(void);  // of this thread
+// Calls fn for the other sessions of the same user, which are all of this thread.
+void imap_session_others(struct imap_session *s,
+                         void (*fn)(struct imap_session *other, void *arg), void *arg);
 // a view_poke_fn: tells a client that idles, or uses NOTIFY, what changed
 void imap_session_poke(void *session);
 
@@ -199,6 +214,10 @@ enum result imap_stream_read(struct imap_command *c, struct span *out,
 // Suspends. After the literal's end: c->parse goes on with what follows it, up to the end of the command or the next
 // streamed literal (has_stream).
 enum result imap_stream_rest(struct imap_command *c, struct fault *f) MUST_CHECK;
+// Suspends. The literal that comes next, whole, at most max octets (FAULT_TOOBIG), without NUL unless it is a literal8; in the
+// arena. c->parse goes on behind it.
+enum result imap_stream_collect(struct imap_command *c, size_t max, struct span *out,
+                                struct fault *f) MUST_CHECK;
 // Suspends. Drops what run left unread of the command, for the dispatcher.
 void imap_stream_drop(struct imap_command *c);
 

@@ -91,6 +91,39 @@ imap_stream_rest(struct imap_command *c, struct fault *f)
     return R_OK;
 }
 
+static enum result
+collect(struct imap_command *c, char *room, struct fault *f)
+{
+    struct span piece;
+    enum result r;
+    imap_stream_accept(c);
+    while ((r = imap_stream_read(c, &piece, f)) == R_OK) {
+        memcpy(room, piece.p, piece.n);
+        room += piece.n;
+    }
+    return r == R_NONE ? imap_stream_rest(c, f) : R_FAIL;
+}
+
+enum result
+imap_stream_collect(struct imap_command *c, size_t max, struct span *out, struct fault *f)
+{
+    struct command_literal l = parse_stream(&c->parse);
+    if (c->parse.bad)
+        return parse_end(&c->parse, f);
+    if (!c->has_stream)
+        return fault_set(f, FAULT_BAD, "no literal");
+    if (l.size > max)
+        return fault_set(f, FAULT_TOOBIG, "literal of %llu octets",
+                         (unsigned long long)l.size);
+    char *room = arena_alloc(c->arena, (size_t)l.size + 1);
+    if (collect(c, room, f) != R_OK)
+        return R_FAIL;
+    *out = span_of(room, (size_t)l.size);
+    if (!l.literal8 && l.size > 0 && memchr(room, '\0', (size_t)l.size))
+        return fault_set(f, FAULT_BAD, "NUL in a literal");
+    return R_OK;
+}
+
 // A synchronising literal that was never asked for will not come, nor anything after it.
 static bool
 will_come(const struct imap_command *c)

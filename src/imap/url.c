@@ -1,42 +1,154 @@
 #include "imap/url.h"
 
+#include "base/clock.h"
 #include "base/limits.h"
-#include "imap/fetch_body.h"
-#include "io/task.h"
-#include "mime/header.h"
+#include "mail/urlkey.h"
 
-enum { PIECE = 65536 };
+#include <sodium.h>
 
-// Names that may not be read, that are not there, and that cannot be, are one.
-static bool
-names_nothing(enum fault_kind kind)
+// ---- who may use it, by the URL alone (RFC 4467 section 3) ----
+
+enum result
+imap_url_is_own(struct imap_session *s, struct span name, struct fault *f)
 {
-    return kind == FAULT_NONEXISTENT || kind == FAULT_NOPERM || kind == FAULT_CANNOT;
+    struct mail_user *other;
+    if (span_ieq(name, mail_user_name(s->user)))
+        return R_OK;
+    enum result r = s->host.users->open(name, &other, s->host.arg, f);
+    if (r != R_OK)
+        return r;
+    bool own =
+        account_id(mail_user_account(other)) == account_id(mail_user_account(s->user));
+    mail_user_close(&other);
+    return own ? R_OK : R_NONE;
 }
 
 static enum result
-open_mailbox(struct imap_session *s, const struct url *url, struct imap_url *u,
-             struct fault *f)
+access_allowed(struct imap_session *s, const struct url_auth *auth, struct fault *f)
 {
-    struct mailbox_ref ref;
-    struct view_info info;
-    if (!url->mailbox.p && !s->view)
+    switch (auth->access) {
+    case URL_ACCESS_NONE:
         return R_NONE;
-    if (!url->mailbox.p) {
-        view_info(s->view, &info);
-        ref =
-            (struct mailbox_ref){s->user, view_account(s->view), info.mailbox, info.rights};
-    } else if (mail_access(s->user, url->mailbox, RIGHT_READ, &ref, f) != R_OK) {
-        return names_nothing(f->kind) ? R_NONE : R_FAIL;
+    case URL_ACCESS_SUBMIT:
+        return s->host.users->submits(s->host.arg) ? R_OK : R_NONE;
+    case URL_ACCESS_USER:
+        return imap_url_is_own(s, auth->user, f);
+    case URL_ACCESS_AUTHUSER:
+    case URL_ACCESS_ANONYMOUS:
+        break;
     }
+    return R_OK;
+}
+
+// Whose mailboxes the URL is about: u->owner, or the session's user.
+static enum result
+find_owner(struct imap_session *s, const struct url *url, struct imap_url *u,
+           struct fault *f)
+{
+    const struct url_auth *auth = &url->auth;
+    bool expired = auth->has_expire && auth->expire_s < clock_wall_s();
+    if (!s->host.users || !url->user.p || expired ||
+        !s->host.users->is_here(url->host, url->port, s->host.arg))
+        return R_NONE;
+    if (!auth->token.p)
+        return auth->access == URL_ACCESS_NONE ? imap_url_is_own(s, url->user, f) : R_NONE;
+    if (!span_ieq(auth->mechanism, SPAN("INTERNAL")))
+        return R_NONE;
+    enum result r = access_allowed(s, auth, f);
+    if (r != R_OK || span_ieq(url->user, mail_user_name(s->user)))
+        return r;
+    return s->host.users->open(url->user, &u->owner, s->host.arg, f);
+}
+
+// ---- the mailbox ----
+
+enum result
+imap_url_mailbox(struct mail_user *user, const struct url *url, struct mailbox_ref *ref_out,
+                 struct view **view_out, struct fault *f)
+{
+    struct view_info info;
+    if (mail_access(user, url->mailbox, RIGHT_READ, ref_out, f) != R_OK)
+        return f->kind == FAULT_NONEXISTENT || f->kind == FAULT_CANNOT ? R_NONE : R_FAIL;
+    if (view_open(ref_out, true, NULL, NULL, view_out, f) != R_OK)
+        return f->kind == FAULT_NONEXISTENT ? R_NONE : R_FAIL;
+    view_info(*view_out, &info);
+    if (url->uidvalidity == 0 || url->uidvalidity == info.uidvalidity)
+        return R_OK;
+    view_close(view_out);
+    return R_NONE;
+}
+
+// ";UID=20" of the selected mailbox.
+static enum result
+open_selected(struct imap_session *s, const struct url *url, struct imap_url *u,
+              struct fault *f)
+{
+    struct view_info info;
+    if (!s->view)
+        return R_NONE;
+    view_info(s->view, &info);
+    struct mailbox_ref ref = {s->user, view_account(s->view), info.mailbox, info.rights};
     if (!(ref.rights & RIGHT_READ))
         return R_NONE;
-    u->mail = account_mail(ref.account);
     if (view_open(&ref, true, NULL, NULL, &u->view, f) != R_OK)
         return f->kind == FAULT_NONEXISTENT ? R_NONE : R_FAIL;
     view_info(u->view, &info);
     return url->uidvalidity == 0 || url->uidvalidity == info.uidvalidity ? R_OK : R_NONE;
 }
+
+// Takes as long where there is no mailbox and no key (RFC 4467 section 6): what is missing is made up.
+static enum result
+check_token(struct mail_user *user, const struct mailbox_ref *ref, const struct view *view,
+            const struct url_auth *auth)
+{
+    struct view_info info = {.uidvalidity = 0};
+    struct mailbox_ref nowhere = {user, mail_user_account(user), 0, 0};
+    struct urlkey key;
+    char want[URLKEY_TOKEN], given[URLKEY_TOKEN] = {0};
+    if (view)
+        view_info(view, &info);
+    enum result r = urlkey_find(user, view ? ref : &nowhere, &key);
+    urlkey_token(&key, info.uidvalidity, auth->rump, want);
+    bool whole = auth->token.n == URLKEY_TOKEN;
+    for (size_t i = 0; whole && i < URLKEY_TOKEN; i++)
+        given[i] = ascii_lower(auth->token.p[i]);
+    bool same = sodium_memcmp(want, given, URLKEY_TOKEN) == 0;
+    sodium_memzero(&key, sizeof key);
+    return r == R_OK && view && whole && same ? R_OK : R_NONE;
+}
+
+// What may not be read, what is not there, and what is not authorised are one.
+static enum result
+open_named(struct imap_session *s, const struct url *url, struct imap_url *u,
+           struct fault *f)
+{
+    struct mail_user *user = u->owner ? u->owner : s->user;
+    struct mailbox_ref ref;
+    enum result r = imap_url_mailbox(user, url, &ref, &u->view, f);
+    if (r == R_FAIL && f->kind == FAULT_NOPERM)
+        r = R_NONE;
+    if (r == R_FAIL || !url->auth.token.p)
+        return r;
+    return check_token(user, &ref, u->view, &url->auth);
+}
+
+static enum result
+open_mailbox(struct imap_session *s, const struct url *url, enum imap_url_use use,
+             struct imap_url *u, struct fault *f)
+{
+    if (use == IMAP_URL_FETCH && !url->auth.token.p)
+        return R_NONE;
+    if (url->host.p) {
+        enum result r = find_owner(s, url, u, f);
+        if (r == R_NONE && url->auth.token.p)
+            r = check_token(s->user, NULL, NULL, &url->auth);
+        if (r != R_OK)
+            return r;
+    }
+    return url->mailbox.p ? open_named(s, url, u, f) : open_selected(s, url, u, f);
+}
+
+// ---- the message ----
 
 static enum result
 find_message(const struct url *url, struct imap_url *u, struct fault *f)
@@ -53,115 +165,53 @@ find_message(const struct url *url, struct imap_url *u, struct fault *f)
     if (n == 0)
         return R_NONE;
     u->row = m.row;
-    u->size = m.row.size;
     return R_OK;
 }
 
 static enum result
-choose_fields(const struct section *s, struct imap_url *u, struct fault *f)
-{
-    struct buf out;
-    size_t n = u->size < LIMIT_mime_headers ? (size_t)u->size : LIMIT_mime_headers;
-    char *block = arena_alloc(u->arena, n + 1);
-    if (n > 0 && message_read(u->mail, &u->row, u->at, n, block, f) != R_OK)
-        return R_FAIL;
-    buf_init(&out, n + 16);
-    mime_header_filter(&out, span_of(block, n), s->fields, s->field_count,
-                       s->kind == SECTION_FIELDS_NOT);
-    u->text = arena_dup(u->arena, buf_span(&out));
-    buf_done(&out);
-    u->in_memory = true;
-    u->at = 0;
-    u->size = u->text.n;
-    return R_OK;
-}
-
-static enum result
-find_section(const struct section *s, struct imap_url *u, struct fault *f)
+find_part(const struct url *url, struct imap_url *u, struct fault *f)
 {
     struct message_cache cache;
-    struct mime_index_part part;
-    struct mime_range range;
-    if (s->kind == SECTION_ALL && s->part_count == 0)
-        return R_OK;
+    u->mail = account_mail(view_account(u->view));
+    u->section = url->section;
+    u->part = (struct imap_part){.mail = u->mail, .row = &u->row};
     if (message_cache_load(u->mail, &u->row, u->arena, &cache, f) != R_OK)
         return R_FAIL;
-    enum result r = mime_index_find(cache.index, s->parts, s->part_count, &part, f);
-    if (r == R_OK)
-        r = mime_index_section(&part, fetch_mime_section(s->kind), &range);
-    if (r != R_OK)
-        return r;
-    if (range.at > u->size || range.size > u->size - range.at)
-        return fault_set(f, FAULT_CORRUPTION, "a part beyond the end of its message");
-    u->at = range.at;
-    u->size = range.size;
-    bool fields = s->kind == SECTION_FIELDS || s->kind == SECTION_FIELDS_NOT;
-    return fields ? choose_fields(s, u, f) : R_OK;
-}
-
-// As <offset.count> of FETCH: what lies behind the end is empty.
-static void
-take_range(const struct url *url, struct imap_url *u)
-{
-    if (!url->has_partial)
-        return;
-    uint64_t skip = url->at < u->size ? url->at : u->size;
-    u->at += skip;
-    u->size -= skip;
-    if (u->size > url->count)
-        u->size = url->count;
+    enum result r = imap_part_find(&u->part, &u->section, &cache, u->arena, f);
+    if (r == R_OK && url->has_partial)
+        imap_part_clip(&u->part, url->at, url->count);
+    return r;
 }
 
 static enum result
-resolve(struct imap_session *s, struct span text, struct imap_url *u, struct fault *f)
+resolve(struct imap_session *s, struct span text, enum imap_url_use use, struct imap_url *u,
+        struct fault *f)
 {
     struct url url;
     enum result r;
     if (text.n > LIMIT_url || url_parse(text, u->arena, &url, f) != R_OK)
         return R_NONE;
-    if ((r = open_mailbox(s, &url, u, f)) != R_OK ||
-        (r = find_message(&url, u, f)) != R_OK ||
-        (r = find_section(&url.section, u, f)) != R_OK)
+    if ((r = open_mailbox(s, &url, use, u, f)) != R_OK ||
+        (r = find_message(&url, u, f)) != R_OK)
         return r;
-    take_range(&url, u);
-    return R_OK;
+    return find_part(&url, u, f);
 }
 
 enum result
-imap_url_open(struct imap_session *s, struct span text, struct imap_url *out,
-              struct fault *f)
+imap_url_open(struct imap_session *s, struct span text, enum imap_url_use use,
+              struct imap_url *out, struct fault *f)
 {
     *out = (struct imap_url){.arena = arena_new()};
-    enum result r = resolve(s, text, out, f);
+    enum result r = resolve(s, text, use, out, f);
     if (r != R_OK)
         imap_url_close(out);
     return r;
-}
-
-enum result
-imap_url_read(struct imap_url *u, struct span *out, struct fault *f)
-{
-    size_t n = u->size < PIECE ? (size_t)u->size : PIECE;
-    if (n == 0)
-        return R_NONE;
-    if (u->in_memory) {
-        *out = span_slice(u->text, (size_t)u->at, (size_t)u->at + n);
-    } else {
-        if (!u->text.p)
-            u->text = span_of(arena_alloc(u->arena, PIECE), PIECE);
-        if (message_read(u->mail, &u->row, u->at, n, (char *)u->text.p, f) != R_OK)
-            return R_FAIL;
-        *out = span_of(u->text.p, n);
-        task_yield();
-    }
-    u->at += n;
-    u->size -= n;
-    return R_OK;
 }
 
 void
 imap_url_close(struct imap_url *u)
 {
     view_close(&u->view);
+    mail_user_close(&u->owner);
     arena_free(&u->arena);
 }

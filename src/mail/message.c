@@ -120,8 +120,8 @@ scan_cache_done(void *arg)
 }
 
 static enum result
-scan_body(struct mail *m, const struct message_row *row, struct arena *a, bool utf8,
-          struct message_cache *out, struct fault *f)
+scan_body(struct mail *m, const struct message_row *row, struct arena *a,
+          const struct mime_part **root_out, struct fault *f)
 {
     struct scan_charge *charge = scan_charge_new(a);
     struct mime_scan *scan = mime_scan_new(a);
@@ -136,7 +136,18 @@ scan_body(struct mail *m, const struct message_row *row, struct arena *a, bool u
         at += n;
         task_yield();
     }
-    scan_cache(mime_scan_end(scan), a, utf8, out);
+    *root_out = mime_scan_end(scan);
+    return R_OK;
+}
+
+static enum result
+make_cache(struct mail *m, const struct message_row *row, struct arena *a, bool utf8,
+           struct message_cache *out, struct fault *f)
+{
+    const struct mime_part *root;
+    if (scan_body(m, row, a, &root, f) != R_OK)
+        return R_FAIL;
+    scan_cache(root, a, utf8, out);
     return R_OK;
 }
 
@@ -151,14 +162,65 @@ message_cache_load(struct mail *m, const struct message_row *row, struct arena *
     store_cache_end(&r);
     if (copy.p && message_cache_get(copy, out) == R_OK)
         return R_OK;
-    return scan_body(m, row, a, false, out, f);
+    return make_cache(m, row, a, false, out, f);
 }
 
 enum result
 message_cache_utf8(struct mail *m, const struct message_row *row, struct arena *a,
                    struct message_cache *out, struct fault *f)
 {
-    return scan_body(m, row, a, true, out, f);
+    return make_cache(m, row, a, true, out, f);
+}
+
+// A message that is not a multipart has the one part 1.
+static const struct mime_part *
+part_of(const struct mime_part *holder, uint32_t number)
+{
+    const struct mime_part *p = holder->child;
+    if (holder->kind != MIME_KIND_MULTIPART)
+        return number == 1 ? holder : NULL;
+    while (p && --number > 0)
+        p = p->next;
+    return p;
+}
+
+static const struct mime_part *
+part_at(const struct mime_part *root, const struct message_part *asked)
+{
+    const struct mime_part *p = root;
+    for (size_t i = 0; i < asked->count && p; i++) {
+        bool inside = i > 0 && p->kind == MIME_KIND_MESSAGE;
+        if (i > 0 && p->kind == MIME_KIND_LEAF)
+            return NULL;
+        const struct mime_part *holder = inside ? p->child : p;
+        p = holder ? part_of(holder, asked->numbers[i]) : NULL;
+    }
+    return p;
+}
+
+enum result
+message_part_structure(struct mail *m, const struct message_row *row,
+                       const struct message_part *asked, struct arena *a, struct span *out,
+                       struct fault *f)
+{
+    const struct mime_part *root;
+    struct buf b;
+    if (scan_body(m, row, a, &root, f) != R_OK)
+        return R_FAIL;
+    const struct mime_part *found = part_at(root, asked);
+    if (!found)
+        return R_NONE;
+    struct mime_part part = *found;
+    if (asked->decoded && part.kind == MIME_KIND_LEAF) {
+        part.encoding_name = SPAN("binary");
+        part.body.size = asked->decoded->size;
+        part.body.lines = asked->decoded->lines;
+    }
+    buf_init(&b, LIMIT_answer_line);
+    mime_render_body(&b, &part, true, asked->utf8);
+    *out = arena_dup(a, buf_span(&b));
+    buf_done(&b);
+    return R_OK;
 }
 
 enum result

@@ -4,6 +4,7 @@
 // Reading a message: its cached structure and its bytes. From any loop thread; nothing here needs the home.
 
 #include "mail/view.h"
+#include "mime/scan.h"
 
 // The cache value of record_added.cache: rendered once at intake.
 struct message_cache {
@@ -29,6 +30,18 @@ enum result message_cache_load(struct mail *m, const struct message_row *row,
 enum result message_cache_utf8(struct mail *m, const struct message_row *row,
                                struct arena *a, struct message_cache *out,
                                struct fault *f) MUST_CHECK;
+// A part by its numbers; none: the message.
+struct message_part {
+    const uint32_t *numbers;
+    size_t count;
+    bool utf8;
+    const struct mime_range
+        *decoded;  // its size and lines without transfer encoding; NULL: as it is
+};
+// Suspends. The IMAP text of BODYSTRUCTURE of the part: scans the body. R_NONE: no such part.
+enum result message_part_structure(struct mail *m, const struct message_row *row,
+                                   const struct message_part *part, struct arena *a,
+                                   struct span *out, struct fault *f) MUST_CHECK;
 // Suspends. len octets at offset of the message.
 enum result message_read(struct mail *m, const struct message_row *row, uint64_t offset,
                          size_t len, char *dst, struct fault *f) MUST_CHECK;

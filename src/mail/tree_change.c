@@ -114,6 +114,7 @@ delete_change(struct account *a, struct store_batch *b, void *arg, struct fault 
     struct record_mailbox level = {
         .parent = m->parent, .name = m->name, .flags = MAILBOX_NOSELECT};
     uint64_t old = m->id;
+    tree_put_key_gone(a, b, old);
     if (!children) {
         tree_put_gone(b, &r);
         return R_OK;

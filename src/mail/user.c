@@ -30,21 +30,37 @@ rights_to_text(uint32_t rights, char out[12])
     *out = '\0';
 }
 
-enum result
-mail_user_open(struct mail *m, uint64_t account, struct span name, struct mail_user **u_out,
-               struct fault *f)
+static struct mail_user *
+user_new(struct account *a, struct span name)
 {
-    struct account *a;
-    enum result r = account_open(m, account, name, true, &a, f);
-    if (r != R_OK)
-        return r;
     struct mail_user *u = calloc(1, sizeof *u);
     must(u != NULL);
     u->arena = arena_new_small();
     u->name = arena_dup(u->arena, name);
     u->own = (struct mount){SPAN_NONE, a, RIGHTS_ALL, NULL};
-    *u_out = u;
+    return u;
+}
+
+enum result
+mail_user_open(struct mail *m, uint64_t account, struct span name, struct mail_user **u_out,
+               struct fault *f)
+{
+    struct account *a;
+    if (account_open(m, account, name, true, &a, f) != R_OK)
+        return R_FAIL;
+    *u_out = user_new(a, name);
     return R_OK;
+}
+
+enum result
+mail_user_find(struct mail *m, uint64_t account, struct span name, struct mail_user **u_out,
+               struct fault *f)
+{
+    struct account *a;
+    enum result r = account_open(m, account, name, false, &a, f);
+    if (r == R_OK)
+        *u_out = user_new(a, name);
+    return r;
 }
 
 void

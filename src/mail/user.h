@@ -39,6 +39,9 @@ struct mailbox_ref {
 // Suspends.
 enum result mail_user_open(struct mail *m, uint64_t account, struct span name,
                            struct mail_user **u_out, struct fault *f) MUST_CHECK;
+// The same for a user who has been here; R_NONE: their account was never made.
+enum result mail_user_find(struct mail *m, uint64_t account, struct span name,
+                           struct mail_user **u_out, struct fault *f) MUST_CHECK;
 void mail_user_close(struct mail_user **u);
 struct account *mail_user_account(struct mail_user *u);
 struct span mail_user_name(const struct mail_user *u);

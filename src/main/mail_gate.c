@@ -98,10 +98,10 @@ check_ticket(struct arrival *a, struct fault *f)
 }
 
 // The test switch of the foundation's transcripts: another account's tree, with a fixed grant.
-static enum result
-mount_for_test(struct arrival *a, struct mail_user *u, struct fault *f)
+enum result
+mail_mount_for_test(struct home *h, struct mail_user *u, struct fault *f)
 {
-    struct span rest = span_str(a->home->role->start->config->test_mount), owner, letters;
+    struct span rest = span_str(h->role->start->config->test_mount), owner, letters;
     if (rest.n == 0 || span_next_field(&rest, ' ', &owner) != R_OK)
         return R_OK;
     uint32_t rights;
@@ -114,8 +114,8 @@ mount_for_test(struct arrival *a, struct mail_user *u, struct fault *f)
     buf_init(&prefix, LIMIT_user_name + 8);
     buf_printf(&prefix, "Shared/%.*s",
                SPAN_ARG(span_slice(owner, 0, span_find_char(owner, '@'))));
-    enum result r = mail_ask_user(a->home, owner, &account, &name, NULL, f);
-    if (r == R_OK && account != a->ticket.account)
+    enum result r = mail_ask_user(h, owner, &account, &name, NULL, f);
+    if (r == R_OK && account != account_id(mail_user_account(u)))
         r = mail_user_mount(u, buf_span(&prefix), account, buf_span(&name), rights, f);
     buf_done(&name);
     buf_done(&prefix);
@@ -129,7 +129,7 @@ open_user(struct arrival *a, struct mail_user **u_out, struct fault *f)
     if (mail_user_open(a->home->role->mail, a->ticket.account, a->ticket.user, &u, f) !=
         R_OK)
         return R_FAIL;
-    if (mount_for_test(a, u, f) != R_OK) {
+    if (mail_mount_for_test(a->home, u, f) != R_OK) {
         mail_user_close(&u);
         return R_FAIL;
     }

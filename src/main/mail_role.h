@@ -126,6 +126,10 @@ enum result session_open(struct home *h, struct conn *conn, const struct handove
                          struct fault *f) MUST_CHECK;
 // For its server: the way back to the gate (RFC 8437), closed by the setting "unauthenticate".
 struct imap_host session_host(struct session *s);
+extern const struct imap_users mail_users;  // `arg` is a struct session
+// Suspends. What test_mount says.
+enum result mail_mount_for_test(struct home *h, struct mail_user *u,
+                                struct fault *f) MUST_CHECK;
 void session_who(struct home *h, struct buf *rows);
 unsigned session_kick(struct home *h, struct span user);  // "": everybody
 

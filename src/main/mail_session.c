@@ -103,6 +103,7 @@ session_host(struct session *s)
     const struct config *c = s->home->config;
     return (struct imap_host){.give_back = c->unauthenticate ? give_back : NULL,
                               .can_give_back = can_give_back,
+                              .users = &mail_users,
                               .arg = s,
                               .idle_ms = (uint32_t)c->test_idle_time * 1000,
                               .notify_ms = (uint32_t)c->idle_notify * 1000,

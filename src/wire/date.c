@@ -149,6 +149,44 @@ date_time_parse(struct span s, struct date_time *t_out)
     return R_OK;
 }
 
+static enum result
+take_internet_zone(struct span *s, int *minutes_out)
+{
+    char zone[6];
+    *minutes_out = 0;
+    if (take_char(s, 'Z') || take_char(s, 'z'))
+        return R_OK;
+    if (s->n < 6 || s->p[3] != ':')
+        return R_FAIL;
+    memcpy(zone, s->p, 3);
+    memcpy(zone + 3, s->p + 4, 2);
+    struct span text = span_of(zone, 5);
+    *s = span_skip(*s, 6);
+    return take_zone(&text, minutes_out);
+}
+
+enum result
+date_time_parse_internet(struct span s, int64_t *utc_s_out)
+{
+    int seconds, zone;
+    int year = take_digits(&s, 4);
+    int month = take_char(&s, '-') ? take_digits(&s, 2) : -1;
+    int day = take_char(&s, '-') ? take_digits(&s, 2) : -1;
+    bool time = take_char(&s, 'T') || take_char(&s, 't');
+    if (!civil_ok(year, month, day) || !time || take_time(&s, &seconds) != R_OK)
+        return R_FAIL;
+    bool parts = take_char(&s, '.');
+    if (parts && take_digits(&s, 1) < 0)
+        return R_FAIL;
+    while (parts && take_digits(&s, 1) >= 0)
+        ;
+    if (take_internet_zone(&s, &zone) != R_OK || s.n != 0)
+        return R_FAIL;
+    *utc_s_out =
+        (int64_t)date_from_civil(year, month, day) * 86400 + seconds - (int64_t)zone * 60;
+    return R_OK;
+}
+
 static int64_t
 local_seconds(struct date_time t)
 {

@@ -18,6 +18,8 @@ void date_print(struct buf *b, int32_t day);
 
 // " 7-Feb-1994 21:52:25 -0800", without quotes. "7-Feb" with one digit is accepted; second 60 counts as 59.
 enum result date_time_parse(struct span s, struct date_time *t_out) MUST_CHECK;
+// "2026-01-31T12:00:00.5-08:00" (RFC 3339 date-time); parts of a second are dropped.
+enum result date_time_parse_internet(struct span s, int64_t *utc_s_out) MUST_CHECK;
 void date_time_print(struct buf *b, struct date_time t);  // 26 octets, without quotes
 
 int32_t date_from_civil(int year, int month, int day);  // month 1-12

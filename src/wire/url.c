@@ -1,12 +1,21 @@
 #include "wire/url.h"
 
+#include "wire/date.h"
 #include "wire/utf8.h"
 
-// The parameters in their order; each but the last ends in '/'.
-enum param { PARAM_UIDVALIDITY, PARAM_UID, PARAM_SECTION, PARAM_PARTIAL, PARAM_COUNT };
+// The parameters in their order; each but the last ends in '/', where none of the last two follows.
+enum param {
+    PARAM_UIDVALIDITY,
+    PARAM_UID,
+    PARAM_SECTION,
+    PARAM_PARTIAL,
+    PARAM_EXPIRE,
+    PARAM_URLAUTH,
+    PARAM_COUNT
+};
 
 static const char *const param_names[PARAM_COUNT] = {
-    "UIDVALIDITY=", "UID=", "SECTION=", "PARTIAL="};
+    "UIDVALIDITY=", "UID=", "SECTION=", "PARTIAL=", "EXPIRE=", "URLAUTH="};
 
 static int
 hex_digit(char c)
@@ -88,6 +97,84 @@ parse_range(struct span s, struct url *u)
     return r;
 }
 
+// ---- what authorises a URL ----
+
+static enum result
+parse_expire(struct span s, struct url *u)
+{
+    u->auth.has_expire = true;
+    return date_time_parse_internet(s, &u->auth.expire_s);
+}
+
+static const struct {
+    struct span word;
+    enum url_access access;
+    bool user;  // one follows
+} accesses[] = {
+    {SPAN("submit+"), URL_ACCESS_SUBMIT, true},
+    {SPAN("user+"), URL_ACCESS_USER, true},
+    {SPAN("authuser"), URL_ACCESS_AUTHUSER, false},
+    {SPAN("anonymous"), URL_ACCESS_ANONYMOUS, false},
+};
+
+static bool
+is_user_char(char c)
+{
+    return ascii_is_alpha(c) || ascii_is_digit(c) ||
+           (c != '\0' && strchr("-._~!$'()*+,&=%", c) != NULL);
+}
+
+static enum result
+parse_user(struct span s, struct arena *a, struct span *out, struct fault *f)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (!is_user_char(s.p[i]))
+            return fault_set(f, FAULT_BAD, "character in a user of a URL");
+    return s.n > 0 ? decode(s, a, out, f) : fault_set(f, FAULT_BAD, "no user in a URL");
+}
+
+static enum result
+parse_access(struct span s, struct arena *a, struct url_auth *auth, struct fault *f)
+{
+    for (size_t i = 0; i < sizeof accesses / sizeof *accesses; i++) {
+        struct span word = accesses[i].word;
+        auth->access = accesses[i].access;
+        if (accesses[i].user && span_istarts(s, word))
+            return parse_user(span_skip(s, word.n), a, &auth->user, f);
+        if (!accesses[i].user && span_ieq(s, word))
+            return R_OK;
+    }
+    return fault_set(f, FAULT_BAD, "unknown access identifier");
+}
+
+static enum result
+parse_token(struct span s, struct url_auth *auth)
+{
+    size_t colon = span_find_char(s, ':');
+    auth->mechanism = span_slice(s, 0, colon);
+    auth->token = span_skip(s, colon + 1);
+    for (size_t i = 0; i < auth->mechanism.n; i++) {
+        char c = auth->mechanism.p[i];
+        if (!ascii_is_alpha(c) && !ascii_is_digit(c) && c != '-' && c != '.')
+            return R_FAIL;
+    }
+    for (size_t i = 0; i < auth->token.n; i++)
+        if (hex_digit(auth->token.p[i]) < 0)
+            return R_FAIL;
+    return auth->mechanism.n > 0 && auth->token.n >= 32 ? R_OK : R_FAIL;
+}
+
+// "user+bob", or "user+bob:internal:TOKEN".
+static enum result
+parse_auth(struct span s, struct arena *a, struct url *u, struct fault *f)
+{
+    size_t colon = span_find_char(s, ':');
+    if (colon < s.n && parse_token(span_skip(s, colon + 1), &u->auth) != R_OK)
+        return fault_set(f, FAULT_BAD, "wrong token in a URL");
+    u->auth.rump.n = (size_t)(s.p + colon - u->auth.rump.p);
+    return parse_access(span_slice(s, 0, colon), a, &u->auth, f);
+}
+
 static enum result
 take_value(enum param which, struct span value, struct arena *a, struct url *u,
            struct fault *f)
@@ -105,10 +192,21 @@ take_value(enum param which, struct span value, struct arena *a, struct url *u,
     case PARAM_PARTIAL:
         r = parse_range(value, u);
         break;
+    case PARAM_EXPIRE:
+        r = parse_expire(value, u);
+        break;
+    case PARAM_URLAUTH:
+        return parse_auth(value, a, u, f);
     case PARAM_COUNT:
         break;
     }
     return r == R_OK ? R_OK : fault_set(f, FAULT_BAD, "wrong value in a URL");
+}
+
+static bool
+authorises(struct span rest)
+{
+    return span_istarts(rest, SPAN(";EXPIRE=")) || span_istarts(rest, SPAN(";URLAUTH="));
 }
 
 // Which parameter `rest` begins with, not before `from`; its value goes up to the next ';'.
@@ -126,7 +224,7 @@ next_param(struct span *rest, enum param *from, struct span *value, struct fault
     *value = span_slice(s, 0, end);
     *rest = span_skip(s, end);
     *from = (enum param)which;
-    if (rest->n == 0)
+    if (rest->n == 0 || authorises(*rest))
         return R_OK;
     if (!span_ends(*value, SPAN("/")))
         return fault_set(f, FAULT_BAD, "no / before a parameter of a URL");
@@ -160,19 +258,96 @@ parse_path(struct span path, bool slash, struct arena *a, struct url *u, struct 
     return decode(path, a, &u->mailbox, f);
 }
 
+// ---- the server ----
+
+// "ann;AUTH=*" or "ann".
+static enum result
+parse_userinfo(struct span s, struct arena *a, struct url *u, struct fault *f)
+{
+    size_t semicolon = span_find_char(s, ';');
+    struct span auth = span_skip(s, semicolon);
+    if (auth.n > 0 && (!span_istarts(auth, SPAN(";AUTH=")) || auth.n == 6))
+        return fault_set(f, FAULT_BAD, "wrong user in a URL");
+    for (size_t i = 6; i < auth.n; i++)
+        if (!is_user_char(auth.p[i]))
+            return fault_set(f, FAULT_BAD, "wrong user in a URL");
+    return parse_user(span_slice(s, 0, semicolon), a, &u->user, f);
+}
+
+static bool
+is_host(struct span s)
+{
+    bool bracket = s.n > 2 && s.p[0] == '[' && s.p[s.n - 1] == ']';
+    if (bracket)
+        s = span_slice(s, 1, s.n - 1);
+    for (size_t i = 0; i < s.n; i++)
+        if (!ascii_is_alpha(s.p[i]) && !ascii_is_digit(s.p[i]) && s.p[i] != '-' &&
+            s.p[i] != '.' && !(bracket && s.p[i] == ':'))
+            return false;
+    return s.n > 0;
+}
+
+static enum result
+parse_hostport(struct span s, struct url *u, struct fault *f)
+{
+    size_t end = s.n;
+    uint32_t port = 0;
+    while (end > 0 && ascii_is_digit(s.p[end - 1]))
+        end--;
+    bool has_port = end > 0 && s.p[end - 1] == ':' && span_find_char(s, ']') < s.n;
+    has_port |= end > 0 && s.p[end - 1] == ':' && span_find_char(s, ':') == end - 1;
+    u->host = has_port ? span_slice(s, 0, end - 1) : s;
+    if (has_port && (nz_number(span_skip(s, end), &port) != R_OK || port > UINT16_MAX))
+        return fault_set(f, FAULT_BAD, "wrong port in a URL");
+    u->port = (uint16_t)port;
+    return is_host(u->host) ? R_OK : fault_set(f, FAULT_BAD, "wrong host in a URL");
+}
+
+// "imap://ann@example.org:143" off the front of `rest`.
+static enum result
+parse_server(struct span *rest, struct arena *a, struct url *u, struct fault *f)
+{
+    struct span s = span_skip(*rest, strlen("imap://"));
+    size_t slash = span_find_char(s, '/');
+    struct span server = span_slice(s, 0, slash);
+    size_t at = span_find_char(server, '@');
+    *rest = span_skip(s, slash);
+    if (at < server.n) {
+        if (parse_userinfo(span_slice(server, 0, at), a, u, f) != R_OK)
+            return R_FAIL;
+        server = span_skip(server, at + 1);
+    }
+    if (rest->n == 0)
+        return fault_set(f, FAULT_BAD, "URL of a server");
+    return parse_hostport(server, u, f);
+}
+
+// "/Drafts/;UID=20" and what follows.
+static enum result
+parse_rest(struct span rest, struct arena *a, struct url *u, struct fault *f)
+{
+    size_t semicolon = span_find_char(rest, ';');
+    struct span path = span_slice(rest, 0, semicolon), params = span_skip(rest, semicolon);
+    if (path.n > 0 && path.p[0] != '/')
+        return fault_set(f, FAULT_BAD, "URL with another scheme, or a relative path");
+    bool validity = span_istarts(params, SPAN(";UIDVALIDITY="));
+    if (path.n > 0 && parse_path(span_skip(path, 1), !validity, a, u, f) != R_OK)
+        return R_FAIL;
+    return parse_params(params, a, u, f);
+}
+
 enum result
 url_parse(struct span text, struct arena *a, struct url *out, struct fault *f)
 {
-    struct url u = {.uid = 0};
-    size_t semicolon = span_find_char(text, ';');
-    struct span path = span_slice(text, 0, semicolon), params = span_skip(text, semicolon);
-    if (path.n > 0 && path.p[0] != '/')
-        return fault_set(f, FAULT_BAD, "URL with a scheme, or a relative path");
-    bool validity = span_istarts(params, SPAN(";UIDVALIDITY="));
-    if (path.n > 0 && parse_path(span_skip(path, 1), !validity, a, &u, f) != R_OK)
+    struct url u = {.auth.rump = text};
+    struct span rest = text;
+    if (span_istarts(text, SPAN("imap://")) && parse_server(&rest, a, &u, f) != R_OK)
         return R_FAIL;
-    if (parse_params(params, a, &u, f) != R_OK)
+    if (parse_rest(rest, a, &u, f) != R_OK)
         return R_FAIL;
+    bool authorised = u.auth.access != URL_ACCESS_NONE;
+    if ((u.auth.has_expire && !authorised) || (authorised && !u.host.p))
+        return fault_set(f, FAULT_BAD, "half of an authorised URL");
     *out = u;
     return R_OK;
 }

@@ -37,7 +37,44 @@ static const char *const bad[] = {
     "//host/INBOX/;UID=1",
     "/;UID=1",
     "INBOX/;UID=1",
-    "imap://host/INBOX/;UID=1",
+    "imap://host",
+    "imap://host/",
+    "imap://host/INBOX",
+    "imap://host/INBOX?TEXT",
+    "imap://host/;UID=1",
+    "imap:///INBOX/;UID=1",
+    "imap://@host/INBOX/;UID=1",
+    "imap://a:b@host/INBOX/;UID=1",
+    "imap://a@b@host/INBOX/;UID=1",
+    "imap://a;AUTH=@host/INBOX/;UID=1",
+    "imap://a;PLAIN@host/INBOX/;UID=1",
+    "imap://a@/INBOX/;UID=1",
+    "imap://a@h st/INBOX/;UID=1",
+    "imap://a@host:0/INBOX/;UID=1",
+    "imap://a@host:/INBOX/;UID=1",
+    "imap://a@host:65536/INBOX/;UID=1",
+    "imap://a@::1/INBOX/;UID=1",
+    "imap://a%00@host/INBOX/;UID=1",
+    "imap://a@host/INBOX/;UID=1;URLAUTH",
+    "imap://a@host/INBOX/;UID=1;URLAUTH=",
+    "imap://a@host/INBOX/;UID=1;URLAUTH=nobody",
+    "imap://a@host/INBOX/;UID=1;URLAUTH=user+",
+    "imap://a@host/INBOX/;UID=1;URLAUTH=authuser+a",
+    "imap://a@host/INBOX/;UID=1;URLAUTH=anonymous/",
+    "imap://a@host/INBOX/;UID=1/;URLAUTH=anonymous",
+    "imap://a@host/INBOX/;UID=1;URLAUTH=anonymous;EXPIRE=2026-01-31T12:00:00Z",
+    "imap://a@host/INBOX/;UID=1;EXPIRE=2026-01-31T12:00:00Z",
+    "imap://a@host/INBOX/;UID=1;EXPIRE=2026-02-30T12:00:00Z;URLAUTH=anonymous",
+    "imap://a@host/INBOX/;UID=1;EXPIRE=2026-01-31 12:00:00;URLAUTH=anonymous",
+    "imap://a@host/INBOX/;UID=1;URLAUTH=anonymous:",
+    "imap://a@host/INBOX/;UID=1;URLAUTH=anonymous:internal",
+    "imap://a@host/INBOX/;UID=1;URLAUTH=anonymous:internal:",
+    "imap://a@host/INBOX/;UID=1;URLAUTH=anonymous:internal:1234567890123456789012345678901",
+    "imap://a@host/INBOX/"
+    ";UID=1;URLAUTH=anonymous:internal:1234567890123456789012345678901g",
+    "imap://a@host/INBOX/"
+    ";UID=1;URLAUTH=anonymous:in_ternal:12345678901234567890123456789012",
+    "imap://a@host/INBOX;URLAUTH=anonymous",
     "http://host/;UID=1",
     "/INBOX/;UID=0",
     "/INBOX/;UID=01",
@@ -101,6 +138,57 @@ parse_bad(void **state)
     }
 }
 
+#define TOKEN "91354a473744909de610943775f92038"
+
+static const struct {
+    const char *text;
+    const char *want_user, *want_host;
+    uint16_t want_port;
+    enum url_access want_access;
+    const char *want_name;
+    int64_t want_expire;
+    size_t want_rump;  // 0: all of it
+} with_server[] = {
+    {"imap://host/a/;UID=1", NULL, "host", 0, URL_ACCESS_NONE, NULL, 0, 0},
+    {"IMAP://j%40x;AUTH=*@h.example:143/a/;UID=1", "j@x", "h.example", 143, URL_ACCESS_NONE,
+     NULL, 0, 0},
+    {"imap://joe@[::1]:993/a/;UID=1", "joe", "[::1]", 993, URL_ACCESS_NONE, NULL, 0, 0},
+    {"imap://joe@[::1]/a/;UID=1", "joe", "[::1]", 0, URL_ACCESS_NONE, NULL, 0, 0},
+    {"imap://joe@h/a/;uid=20/;section=1.2;urlauth=submit+fred", "joe", "h", 0,
+     URL_ACCESS_SUBMIT, "fred", 0, 0},
+    {"imap://joe@h/a/;uid=20;urlauth=user+f%40x:internal:" TOKEN, "joe", "h", 0,
+     URL_ACCESS_USER, "f@x", 0, 41},
+    {"imap://joe@h/a/"
+     ";UID=2;EXPIRE=2006-01-02T03:04:05.25-01:30;URLAUTH=authuser:INTERNAL:" TOKEN TOKEN,
+     "joe", "h", 0, URL_ACCESS_AUTHUSER, NULL, 1136176445, 74},
+    {"imap://joe@h/a;UIDVALIDITY=3/;UID=2/;PARTIAL=0.5;URLAUTH=anonymous:x-y.1:" TOKEN,
+     "joe", "h", 0, URL_ACCESS_ANONYMOUS, NULL, 0, 66},
+};
+
+static void
+parse_server(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof with_server / sizeof *with_server; i++) {
+        struct arena *a = arena_new();
+        struct span text = span_str(with_server[i].text);
+        size_t rump = with_server[i].want_rump;
+        struct url u;
+        struct fault f = {0};
+        assert_int_equal(url_parse(text, a, &u, &f), R_OK);
+        assert_true(span_eq(u.user, span_str(with_server[i].want_user)));
+        assert_true(span_eq(u.host, span_str(with_server[i].want_host)));
+        assert_int_equal(u.port, with_server[i].want_port);
+        assert_int_equal(u.auth.access, with_server[i].want_access);
+        assert_true(span_eq(u.auth.user, span_str(with_server[i].want_name)));
+        assert_int_equal(u.auth.has_expire, with_server[i].want_expire != 0);
+        assert_int_equal(u.auth.expire_s, with_server[i].want_expire);
+        assert_int_equal(u.auth.rump.n, rump > 0 ? rump : text.n);
+        assert_int_equal(u.auth.token.n > 0, rump > 0);
+        arena_free(&a);
+    }
+}
+
 static void
 safe_text(void **state)
 {
@@ -118,6 +206,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parse_good),
         cmocka_unit_test(parse_bad),
+        cmocka_unit_test(parse_server),
         cmocka_unit_test(safe_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,11 +7,15 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void
-check(const struct url *u)
+check(const struct url *u, struct span text)
 {
     must(u->uid > 0 && utf8_valid(u->mailbox));
     must(u->mailbox.n == 0 || memchr(u->mailbox.p, '\0', u->mailbox.n) == NULL);
     must(u->section.part_count == 0 || u->section.parts != NULL);
+    must(utf8_valid(u->user) && utf8_valid(u->auth.user));
+    must(u->host.p ? u->host.n > 0 && u->mailbox.n > 0 : u->auth.access == URL_ACCESS_NONE);
+    must(u->auth.token.n == 0 || u->auth.rump.n + 33 < text.n);
+    must(u->auth.rump.p == text.p && u->auth.rump.n <= text.n);
     must(u->has_partial ? u->at <= INT64_MAX && u->count > 0 : u->at == 0 && u->count == 0);
 }
 
@@ -24,7 +28,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct fault f = {0};
     struct buf b;
     if (size <= LIMIT_line && url_parse(text, a, &u, &f) == R_OK)
-        check(&u);
+        check(&u, text);
     buf_init(&b, 3 * size + 1);
     url_put_safe(&b, text);
     must(!b.over && ascii_only(buf_span(&b)));

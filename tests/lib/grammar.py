@@ -335,6 +335,37 @@ class Reader:
                 return
             self.need(b" ")
 
+    def authorised(self):  # RFC 4467 section 9
+        while True:
+            self.astring()
+            if not self.take(b" "):
+                return
+
+    def urlfetch(self):  # RFC 4467 section 9, RFC 5524 section 5
+        while True:
+            self.astring()
+            self.need(b" ")
+            if self.peek(b"("):
+                self.url_items()
+            else:
+                self.nstring()
+            if not self.take(b" "):
+                return
+
+    def url_items(self):
+        while True:
+            if self.take(b"(BODYPARTSTRUCTURE "):
+                self.body()
+            elif self.take(b"(BINARY "):
+                self.nstring(binary=True)
+            else:
+                self.need(b"(BODY ")
+                self.nstring()
+            self.need(b")")
+            if not self.peek(b" ("):
+                return
+            self.need(b" ")
+
     def esearch(self):
         if self.take(b" ("):
             self.need(b"TAG ")
@@ -398,6 +429,8 @@ class Reader:
         elif word == b"HIGHESTMODSEQ":
             self.need(b" ")
             self.number(MODSEQ_MAX)
+        elif word == b"URLMECH":  # RFC 4467 section 9; no other mechanism is here
+            self.need(b" INTERNAL")
         elif word == b"MESSAGELIMIT":  # RFC 9738 section 4
             self.need(b" ")
             self.number()
@@ -471,7 +504,8 @@ class Reader:
         rules = {b"FLAGS ": lambda: self.listed(self.flag), b"LIST ": self.mailbox, b"LSUB ": self.mailbox, b"XLIST ": self.mailbox,
                  b"STATUS ": self.status, b"SEARCH": self.search, b"ESEARCH": self.esearch, b"CAPABILITY": self.words,
                  b"ENABLED": self.words, b"NAMESPACE ": self.namespace, b"ID ": self.identity,
-                 b"VANISHED ": self.vanished, b"METADATA ": self.metadata, b"UIDBATCHES ": self.batches}
+                 b"VANISHED ": self.vanished, b"METADATA ": self.metadata, b"UIDBATCHES ": self.batches,
+                 b"GENURLAUTH ": self.authorised, b"URLFETCH ": self.urlfetch}
         for name, rule in rules.items():
             if self.take(name):
                 rule()

@@ -241,6 +241,7 @@ KINDS = {
     "overloaded": {"test_overload": True},
     "marks": {"intake_keywords": ["$hasattachment", "$hasnoattachment", "$canunsubscribe", "$autosent", "$imported"]},
     "still-here": {"idle_notify": "1s"},
+    "submit": {"submit_users": [f"carol{n}" for n in range(1, 60)], "host_names": ["mail.example.org"]},
     "entries": {"server_comment": "A note for all", "server_admin": "mailto:postmaster@example.org"},
 }
 

@@ -1,27 +1,20 @@
 #include "imap/fetch_body.h"
+#include "imap/part.h"
 
 #include "base/limits.h"
 #include "io/task.h"
-#include "mime/header.h"
 
 // RFC 9051 section 6.4.5: BODY[section]<partial>, and RFC 3501's RFC822 items, from the offsets in the cache.
 
 enum { DIRECT_MAX = 120 << 10, PIECE = 65536, DIRECT_MIN = 4096, AFTERWARDS = 64 };
 
 // A NUL cannot stand in a literal (RFC 9051: CHAR8); it leaves as 0x80.
-static void
-hide_nuls(char *p, size_t n)
-{
-    for (char *at = memchr(p, '\0', n); at; at = memchr(at, '\0', n - (size_t)(at - p)))
-        *at = (char)0x80;
-}
-
 static enum result
 read_piece(struct imap_fetch_run *run, uint64_t at, size_t n, char *dst, struct fault *f)
 {
     if (message_read(run->mail, &run->message->row, at, n, dst, f) != R_OK)
         return R_FAIL;
-    hide_nuls(dst, n);
+    imap_hide_nuls(dst, n);
     return R_OK;
 }
 
@@ -106,31 +99,7 @@ imap_fetch_stream(struct imap_fetch_run *run, uint64_t at, uint64_t size, struct
     return R_OK;
 }
 
-enum result
-fetch_find_part(struct imap_fetch_run *run, const struct section *s,
-                struct mime_index_part *out, struct fault *f)
-{
-    return mime_index_find(run->cache.index, s->parts, s->part_count, out, f);
-}
-
 // ---- what of the part ----
-
-static struct mime_range
-clip(struct mime_range r, const struct imap_fetch_want *w, uint64_t message_size)
-{
-    if (r.at > message_size)
-        r.at = message_size;
-    if (r.size > message_size - r.at)
-        r.size = message_size - r.at;
-    if (!w->has_partial)
-        return r;
-    uint64_t skip = w->partial_at < r.size ? w->partial_at : r.size;
-    r.at += skip;
-    r.size -= skip;
-    if (r.size > w->partial_count)
-        r.size = w->partial_count;
-    return r;
-}
 
 static void
 put_label(struct imap_fetch_run *run, const struct imap_fetch_want *w)
@@ -147,85 +116,35 @@ put_label(struct imap_fetch_run *run, const struct imap_fetch_want *w)
 }
 
 static enum result
-put_literal(struct imap_fetch_run *run, struct span text, const struct imap_fetch_want *w)
+put_text(struct imap_fetch_run *run, const struct imap_part *p)
 {
-    if (w->has_partial) {
-        text = span_skip(text, w->partial_at < text.n ? (size_t)w->partial_at : text.n);
-        text = span_slice(text, 0,
-                          w->partial_count < text.n ? (size_t)w->partial_count : text.n);
-    }
+    struct span text = span_slice(p->text, (size_t)p->at, (size_t)(p->at + p->size));
     buf_put_char(run->line, '{');
     buf_put_u64(run->line, text.n);
     buf_put(run->line, SPAN("}\r\n"));
+    size_t at = run->line->n;
     buf_put(run->line, text);
+    if (!run->line->over)
+        imap_hide_nuls(run->line->p + at, text.n);
     return R_OK;
-}
-
-// HEADER.FIELDS and HEADER.FIELDS.NOT.
-static enum result
-put_fields(struct imap_fetch_run *run, const struct imap_fetch_want *w,
-           struct mime_range header, struct fault *f)
-{
-    struct mime_range all =
-        clip(header, &(struct imap_fetch_want){0}, run->message->row.size);
-    struct buf out;
-    if (all.size > LIMIT_mime_headers)
-        all.size = LIMIT_mime_headers;
-    char *block = arena_alloc(run->scratch, (size_t)all.size + 1);
-    if (all.size > 0 && read_piece(run, all.at, (size_t)all.size, block, f) != R_OK)
-        return R_FAIL;
-    buf_init(&out, (size_t)all.size + 16);
-    mime_header_filter(&out, span_of(block, (size_t)all.size), w->section.fields,
-                       w->section.field_count, w->section.kind == SECTION_FIELDS_NOT);
-    enum result r = put_literal(run, buf_span(&out), w);
-    buf_done(&out);
-    return r;
-}
-
-enum mime_section
-fetch_mime_section(enum section_kind kind)
-{
-    switch (kind) {
-    case SECTION_ALL:
-        return MIME_SECTION_ALL;
-    case SECTION_TEXT:
-        return MIME_SECTION_TEXT;
-    case SECTION_MIME:
-        return MIME_SECTION_MIME;
-    default:
-        return MIME_SECTION_HEADER;
-    }
-}
-
-// The whole message needs no structure.
-static bool
-is_whole(const struct section *s)
-{
-    return s->kind == SECTION_ALL && s->part_count == 0;
 }
 
 static enum result
 put_section_value(struct imap_fetch_run *run, const struct imap_fetch_want *w,
                   struct fault *f)
 {
-    const struct section *s = &w->section;
-    struct mime_range range = {0, run->message->row.size, 0};
-    struct mime_index_part part;
-    if (!is_whole(s)) {
-        enum result r = fetch_find_part(run, s, &part, f);
-        if (r == R_OK)
-            r = mime_index_section(&part, fetch_mime_section(s->kind), &range);
-        if (r == R_FAIL)
-            return R_FAIL;
-        if (r == R_NONE) {
-            buf_put(run->line, SPAN("NIL"));
-            return R_OK;
-        }
+    struct imap_part part = {.mail = run->mail, .row = &run->message->row};
+    enum result r = imap_part_find(&part, &w->section, &run->cache, run->scratch, f);
+    if (r == R_FAIL)
+        return R_FAIL;
+    if (r == R_NONE) {
+        buf_put(run->line, SPAN("NIL"));
+        return R_OK;
     }
-    if (s->kind == SECTION_FIELDS || s->kind == SECTION_FIELDS_NOT)
-        return put_fields(run, w, range, f);
-    range = clip(range, w, run->message->row.size);
-    return imap_fetch_stream(run, range.at, range.size, f);
+    if (w->has_partial)
+        imap_part_clip(&part, w->partial_at, w->partial_count);
+    return part.in_memory ? put_text(run, &part)
+                          : imap_fetch_stream(run, part.at, part.size, f);
 }
 
 static enum result
@@ -251,6 +170,13 @@ put_rfc822(struct imap_fetch_run *run, const struct imap_fetch_want *w, struct f
 }
 
 // ---- parsing ----
+
+// The whole message needs no structure.
+static bool
+is_whole(const struct section *s)
+{
+    return s->kind == SECTION_ALL && s->part_count == 0;
+}
 
 static void
 parse_bracket(struct parse *p, struct imap_fetch_want *w)

@@ -278,7 +278,6 @@ add_in_sets(struct find *d, struct seqset *uids, struct fault *f)
     enum result r;
     if (view_cursor_init(&cursor, d->view, NULL, true, f) != R_OK)
         return R_FAIL;
-    query_flags(d->search->query, &cursor.flags, &cursor.no_flags);
     while ((r = view_next(&cursor, batch, BATCH, &n, f)) == R_OK)
         for (size_t i = 0; i < n; i++)
             if (in_sets(d->search->query, &batch[i]))

@@ -19,23 +19,25 @@ bad_url(struct imap_command *c, struct span url, struct fault *f)
 }
 
 static enum result
+copy_piece(void *arg, char *octets, size_t n, struct fault *f)
+{
+    return imap_append_write(arg, span_of(octets, n), f);
+}
+
+static enum result
 copy_url(struct imap_append *a, struct imap_url *u, struct fault *f)
 {
-    struct span piece;
-    enum result r;
-    if (imap_append_room(a, u->size, f) != R_OK)
+    struct imap_part_sink sink = {copy_piece, a};
+    if (imap_append_room(a, u->part.size, f) != R_OK)
         return R_FAIL;
-    while ((r = imap_url_read(u, &piece, f)) == R_OK)
-        if (imap_append_write(a, piece, f) != R_OK)
-            return R_FAIL;
-    return r == R_NONE ? R_OK : R_FAIL;
+    return imap_part_read(&u->part, false, u->arena, &sink, f);
 }
 
 static enum result
 add_url(struct imap_append *a, struct span url, struct fault *f)
 {
     struct imap_url u;
-    enum result r = imap_url_open(a->c->session, url, &u, f);
+    enum result r = imap_url_open(a->c->session, url, IMAP_URL_APPEND, &u, f);
     if (r == R_NONE)
         return bad_url(a->c, url, f);
     if (r != R_OK)
@@ -49,21 +51,10 @@ add_url(struct imap_append *a, struct span url, struct fault *f)
 static enum result
 read_literal(struct imap_command *c, struct span *url, struct fault *f)
 {
-    struct span piece;
-    struct buf b;
-    enum result r;
-    parse_stream(&c->parse);
-    if (c->parse.bad)
-        return parse_end(&c->parse, f);
-    if (!c->has_stream || c->stream.size > LIMIT_url)
-        return fault_set(f, FAULT_LIMIT, "URL of too many octets");
-    imap_stream_accept(c);
-    buf_init(&b, LIMIT_url);
-    while ((r = imap_stream_read(c, &piece, f)) == R_OK)
-        buf_put(&b, piece);
-    *url = arena_dup(c->arena, buf_span(&b));
-    buf_done(&b);
-    return r == R_NONE ? imap_stream_rest(c, f) : R_FAIL;
+    if (imap_stream_collect(c, LIMIT_url, url, f) == R_OK)
+        return R_OK;
+    return f->kind == FAULT_TOOBIG ? fault_set(f, FAULT_LIMIT, "URL of too many octets")
+                                   : R_FAIL;
 }
 
 static enum result

@@ -225,40 +225,15 @@ struct set {
 };
 
 static enum result
-stream_read(struct imap_command *c, char *room, struct fault *f)
-{
-    struct span piece;
-    enum result r;
-    size_t n = 0;
-    imap_stream_accept(c);
-    while ((r = imap_stream_read(c, &piece, f)) == R_OK) {
-        memcpy(room + n, piece.p, piece.n);
-        n += piece.n;
-    }
-    return r == R_NONE ? R_OK : R_FAIL;
-}
-
-static enum result
 take_literal(struct imap_command *c, struct set *s, size_t max, struct span *out,
              struct fault *f)
 {
-    struct command_literal l = parse_stream(&c->parse);
-    if (c->parse.bad || !c->has_stream)
-        return parse_end(&c->parse, f) == R_OK ? fault_set(f, FAULT_BAD, "no literal")
-                                               : R_FAIL;
-    if (l.size > max)
-        return fault_set(f, FAULT_TOOBIG, "literal of %llu octets",
-                         (unsigned long long)l.size);
-    s->octets += c->parse.in.n + (size_t)l.size;
+    uint64_t size = c->has_stream ? c->stream.size : 0;
+    if (size <= max)
+        s->octets += c->parse.in.n + (size_t)size;
     if (s->octets > LIMIT_command)
         return fault_set(f, FAULT_LIMIT, "too much in one command");
-    char *room = arena_alloc(c->arena, (size_t)l.size);
-    if (stream_read(c, room, f) != R_OK || imap_stream_rest(c, f) != R_OK)
-        return R_FAIL;
-    if (!l.literal8 && l.size > 0 && memchr(room, '\0', (size_t)l.size))
-        return fault_set(f, FAULT_BAD, "NUL in a literal");
-    *out = l.size > 0 ? span_of(room, (size_t)l.size) : SPAN("");
-    return R_OK;
+    return imap_stream_collect(c, max, out, f);
 }
 
 static bool

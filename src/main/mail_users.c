@@ -1,0 +1,83 @@
+// Users and names that URLs with a server tell (RFC 4467).
+#include "base/limits.h"
+#include "main/mail_role.h"
+
+static enum result
+open_known(struct home *h, uint64_t account, struct span user, struct mail_user **out,
+           struct fault *f)
+{
+    struct mail_user *u;
+    enum result r = mail_user_find(h->role->mail, account, user, &u, f);
+    if (r != R_OK)
+        return r;
+    if (mail_mount_for_test(h, u, f) != R_OK) {
+        mail_user_close(&u);
+        return R_FAIL;
+    }
+    *out = u;
+    return R_OK;
+}
+
+// A user's name, and no address of theirs with a detail.
+static enum result
+open_user(struct span name, struct mail_user **out, void *arg, struct fault *f)
+{
+    struct session *s = arg;
+    struct buf user, detail;
+    uint64_t account = 0;
+    buf_init(&user, LIMIT_user_name);
+    buf_init(&detail, LIMIT_line);
+    enum result r = mail_known_user(s->home, name, &account, &user, &detail, f);
+    if (r == R_OK)
+        r = detail.n > 0 ? R_NONE : open_known(s->home, account, buf_span(&user), out, f);
+    buf_done(&user);
+    buf_done(&detail);
+    return r;
+}
+
+static bool
+has_port(const struct config_list *listeners, uint16_t port)
+{
+    for (size_t i = 0; i < listeners->n; i++) {
+        struct span s = span_str(listeners->items[i]);
+        uint32_t n = 0;
+        size_t at = s.n;
+        while (at > 0 && s.p[at - 1] != ':')
+            at--;
+        if (span_to_u32(span_skip(s, at), &n) == R_OK && n == port)
+            return true;
+    }
+    return false;
+}
+
+// A port of ours: the standard ones may be a proxy's.
+static bool
+is_port(const struct config *c, uint16_t port)
+{
+    return port == 0 || port == 143 || port == 993 || has_port(&c->imap, port) ||
+           has_port(&c->imaps, port);
+}
+
+static bool
+is_here(struct span host, uint16_t port, void *arg)
+{
+    const struct session *s = arg;
+    const struct config *c = s->home->config;
+    bool ours = span_ieq(host, span_str(c->hostname));
+    for (size_t i = 0; i < c->host_names.n; i++)
+        ours |= span_ieq(host, span_str(c->host_names.items[i]));
+    return ours && is_port(c, port);
+}
+
+static bool
+submits(void *arg)
+{
+    const struct session *s = arg;
+    const struct config *c = s->home->config;
+    for (size_t i = 0; i < c->submit_users.n; i++)
+        if (span_ieq(span_str(s->user), span_str(c->submit_users.items[i])))
+            return true;
+    return false;
+}
+
+const struct imap_users mail_users = {open_user, is_here, submits};
