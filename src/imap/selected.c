@@ -20,7 +20,7 @@ imap_unselect(struct imap_session *s)
     imap_saved_set(s, NULL);
     s->modseq.held = false;
     s->modseq.told = 0;
-    s->key_changed = false;
+    s->due.key = false;
     if (s->notify)
         arena_free(&s->notify->own_arena);
 }

@@ -255,7 +255,7 @@ push(struct imap_session *s)
 {
     struct fault f;
     struct arena *a = arena_new();
-    s->poked = false;
+    s->due.poked = false;
     if (imap_sync(s, may_push_expunges(s) ? VIEW_EXPUNGE : 0, a, &f) != R_OK)
         log_line(fault_info(f.kind)->level, "imap", "push failed", log_session(s->id),
                  log_fault(&f));
@@ -267,7 +267,7 @@ static void
 after_command(struct imap_session *s)
 {
     if (imap_notify_pushes(s) && may_push_expunges(s) && s->view && view_pending(s->view))
-        s->poked = true;
+        s->due.poked = true;
 }
 
 // A descriptor that is given away takes no queue along.
@@ -300,11 +300,11 @@ session_task(void *arg)
             command_free(s);
             after_command(s);
         }
-        if (!s->bye && !s->leaving && s->poked && is_listening(s))
+        if (!s->bye && !s->leaving && s->due.poked && is_listening(s))
             push(s);
         task_yield();
     } while (!s->draining && !s->leaving &&
-             (command_take(s) || (!s->bye && s->poked && is_listening(s))));
+             (command_take(s) || (!s->bye && s->due.poked && is_listening(s))));
     if (s->leaving)
         make_ready(s);
     s->busy = false;
@@ -389,7 +389,7 @@ imap_session_poke(void *arg)
     struct imap_session *s = arg;
     if (!is_listening(s))
         return;
-    s->poked = true;
+    s->due.poked = true;
     if (!s->busy)
         start_task(s);
 }

@@ -45,15 +45,17 @@ struct imap_session {
     struct conn *conn;
     struct mail_user *user;
     struct imap_host host;
-    const char *bye;       // what BYE said: the session is ending; NULL before
-    struct view *view;     // NULL: nothing is selected
-    uint32_t enabled;      // enum imap_enable
-    bool busy;             // a task runs for it
-    bool idling;           // between IDLE and DONE
-    bool poked;            // idling or notified, and something changed
+    const char *bye;    // what BYE said: the session is ending; NULL before
+    struct view *view;  // NULL: nothing is selected
+    uint32_t enabled;   // enum imap_enable
+    bool busy;          // a task runs for it
+    bool idling;        // between IDLE and DONE
+    struct {
+        bool poked;  // idling or notified, and something changed
+        bool key;    // of the selected mailbox: URLMECH is to be told
+    } due;
     bool leaving;          // the connection goes back to the host after the command
     bool draining;         // BYE is to be said after the command
-    bool key_changed;      // of the selected mailbox: URLMECH is to be told
     uint8_t bad_commands;  // in a row
     struct {
         bool held;      // HIGHESTMODSEQ was told lower than a MODSEQ

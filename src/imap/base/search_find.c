@@ -312,6 +312,7 @@ find_all(struct find *d, struct fault *f)
     if (choose(d, &uids, f) != R_OK ||
         view_cursor_init(&cursor, d->view, uids, true, f) != R_OK)
         return R_FAIL;
+    query_flags(d->search->query, &cursor.flags, &cursor.no_flags);
     imap_progress(d->search->c, 0, view_exists(d->view));
     while ((r = view_next(&cursor, batch, BATCH, &n, f)) == R_OK) {
         if (match_batch(d, batch, n, f) != R_OK)

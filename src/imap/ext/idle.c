@@ -9,7 +9,7 @@ run_idle(struct imap_command *c, struct fault *f)
         return R_FAIL;
     buf_put(&s->idle_tag, c->tag);
     conn_write_str(s->conn, "+ idling\r\n");
-    s->idling = s->poked = true;
+    s->idling = s->due.poked = true;
     c->untagged_only = true;
     return R_OK;
 }

@@ -32,7 +32,7 @@ changed_elsewhere(struct imap_session *other, void *arg)
     view_info(other->view, &info);
     if (info.mailbox != ref->mailbox)
         return;
-    other->key_changed = true;
+    other->due.key = true;
     imap_session_poke(other);
 }
 
@@ -86,9 +86,9 @@ static void
 on_sync(struct imap_session *s, struct arena *a)
 {
     (void)a;
-    if (!s->key_changed)
+    if (!s->due.key)
         return;
-    s->key_changed = false;
+    s->due.key = false;
     send_mechanisms(s);
 }
 
