@@ -153,18 +153,24 @@ task_start(task_fn *fn, void *arg)
 }
 
 void
-task_start_for(uint64_t account, task_fn *fn, void *arg)
+task_start_helper(uint64_t account, task_fn *fn, void *arg)
 {
     struct task_room *r = room();
-    if (r->live >= LIMIT_tasks) {
-        wait_to_start(r, account, fn, arg);
-        return;
-    }
     struct task *t = task_new(r, account, fn, arg);
     if (!t->share->queued && share_may_run(r, t->share))
         resume(r, t);
     else
         make_ready(r, t);
+}
+
+void
+task_start_for(uint64_t account, task_fn *fn, void *arg)
+{
+    struct task_room *r = room();
+    if (r->live < LIMIT_tasks)
+        task_start_helper(account, fn, arg);
+    else
+        wait_to_start(r, account, fn, arg);
 }
 
 void
@@ -264,7 +270,7 @@ static void
 errand_arrived(void *arg)
 {
     const struct errand *e = arg;
-    task_start_for(e->account, errand_body, arg);
+    task_start_helper(e->account, errand_body, arg);
 }
 
 void

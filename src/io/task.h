@@ -20,6 +20,9 @@ void task_start(task_fn *fn, void *arg);
 // The same in the share of an account; what a task starts is in the share of that task otherwise. It starts at once where
 // the account has time left in this turn of the loop, else with its next share.
 void task_start_for(uint64_t account, task_fn *fn, void *arg);
+// The same for a task that others wait for: the cap does not hold it back, since they are what fills it. At most one for
+// each of them.
+void task_start_helper(uint64_t account, task_fn *fn, void *arg);
 struct task *task_self(void);  // NULL outside a task
 
 // Suspends until somebody calls task_wake. A wake that came before the suspend is remembered (one).

@@ -1,7 +1,6 @@
 #include "io/loop.h"
 #include "io/task.h"
 #include "base/clock.h"
-#include "base/limits.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -39,50 +38,6 @@ on_stage(task_fn *fn, void *arg)
     loop_post(l, stage_start, &s);
     loop_run(l);
     loop_free(&l);
-}
-
-struct crowd {
-    unsigned count, peak, ended;
-    struct task *tasks[10000];
-    struct task *starter;
-};
-
-static void
-crowd_member(void *arg)
-{
-    struct crowd *c = arg;
-    volatile char frame[3000];  // its own stack, kept over the suspension
-    memset((char *)frame, (int)(c->count & 0x7f), sizeof frame);
-    char want = frame[17];
-    c->tasks[c->count++] = task_self();
-    if (task_live() > c->peak)
-        c->peak = task_live();
-    task_suspend();
-    assert_int_equal(frame[2999], want);
-    if (++c->ended == 10000)
-        task_wake(c->starter);
-}
-
-static void
-crowd_run(void *arg)
-{
-    struct crowd *c = arg;
-    c->starter = task_self();
-    for (int i = 0; i < 10000; i++)
-        task_start(crowd_member, c);
-    for (unsigned woken = 0; c->ended < 10000; task_sleep(0))
-        while (woken < c->count)
-            task_wake(c->tasks[woken++]);
-}
-
-static void
-test_ten_thousand_tasks_under_the_cap(void **state)
-{
-    (void)state;
-    static struct crowd c;
-    on_stage(crowd_run, &c);
-    assert_int_equal(c.ended, 10000);
-    assert_int_equal(c.peak, LIMIT_tasks);
 }
 
 struct pair {
@@ -193,8 +148,8 @@ hog_body(void *arg)
 {
     struct hog *h = arg;
     int me = h->turns[0] > 0;
-    uint64_t end = clock_mono_ms() + 60;
-    while (clock_mono_ms() < end) {
+    uint64_t end = clock_mono_ms() + 10000;
+    while ((h->turns[0] < 3 || h->turns[1] < 3) && clock_mono_ms() < end) {
         uint64_t before = clock_mono_us();
         task_yield();
         if (clock_mono_us() - before > 1000)
@@ -511,7 +466,6 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ten_thousand_tasks_under_the_cap),
         cmocka_unit_test(test_ping_pong),
         cmocka_unit_test(test_start_runs_at_once),
         cmocka_unit_test(test_wake_is_remembered_once),

@@ -260,7 +260,7 @@ account_change(struct account *a, change_fn *fn, void *arg, unsigned flags,
     a->waiting.end = &c.next;
     if (!a->committing) {
         a->committing = true;
-        task_start_for(a->id, commit_run, a);
+        task_start_helper(a->id, commit_run, a);
     }
     while (!c.done)
         task_suspend();
