@@ -81,14 +81,15 @@ arena_alloc(struct arena *a, size_t size)
     a->used += size;
     // large ones get a block of their own, behind the current one
     if (size > a->next_block / 4) {
-        struct block *own = block_new(size);
-        own->used = size;
+        struct block *own = calloc(1, sizeof *own + size);  // what is large is zero already
+        must(own != NULL);
+        own->used = own->size = size;
         own->next = a->blocks ? a->blocks->next : NULL;
         if (a->blocks)
             a->blocks->next = own;
         else
             a->blocks = own;
-        return memset(own->data, 0, size);
+        return own->data;
     }
     if (!a->blocks || a->blocks->size - a->blocks->used < size) {
         struct block *b = block_new(a->next_block);

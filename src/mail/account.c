@@ -30,6 +30,7 @@ struct mail {
 struct opener {
     struct opener *next;
     struct task *task;
+    bool done;
 };
 
 static void rest(void *home);
@@ -223,6 +224,7 @@ load(struct account *a, bool create, struct fault *f)
     if (r != R_OK)
         return r;
     a->next_modseq = a->state->modseq;
+    a->state->yields = true;
     take_name(a);
     return R_OK;
 }
@@ -242,9 +244,22 @@ openers_wake(struct account *a)
 {
     for (struct opener *o = a->openers, *next; o; o = next) {
         next = o->next;
+        o->done = true;
         task_wake(o->task);
     }
     a->openers = NULL;
+}
+
+static void
+opener_wait(struct account *a)
+{
+    struct opener *me = calloc(1, sizeof *me);
+    must(me != NULL);
+    *me = (struct opener){a->openers, task_self(), false};
+    a->openers = me;
+    while (!me->done)
+        task_suspend();
+    free(me);
 }
 
 // Loads the account, or waits for the task that does.
@@ -257,9 +272,7 @@ open_at_home(struct open_call *c)
         HASH_FIND(hh, h->accounts, &c->id, sizeof c->id, a);
         if (!a || !a->opening)
             break;
-        struct opener me = {a->openers, task_self()};
-        a->openers = &me;
-        task_suspend();
+        opener_wait(a);
     }
     if (!a) {
         a = account_new(c->mail, c->id, c->user);
@@ -478,16 +491,50 @@ rest(void *home)
         timer_set(&h->resting, REST_MS);
 }
 
+void
+mailbox_apply_begin(struct account *a, struct mailbox *m)
+{
+    a->applying = m;
+    while (m && m->readers > 0)
+        opener_wait(a);
+}
+
+void
+mailbox_apply_end(struct account *a)
+{
+    a->applying = NULL;
+    openers_wake(a);
+}
+
+void
+mailbox_settle(struct account *a, struct mailbox *m)
+{
+    while (a->applying == m)
+        opener_wait(a);
+}
+
+static enum result
+load_settled(struct account *a, struct mailbox *m, struct fault *f)
+{
+    enum result r = R_OK;
+    do {
+        mailbox_settle(a, m);
+        if (m->state)
+            r = store_table_load(a->mail->options.store, a->state, m->id, f);
+    } while (r == R_OK && a->applying == m);
+    return r;
+}
+
 enum result
 mailbox_load(struct account *a, struct mailbox *m, struct fault *f)
 {
     m->used_ms = clock_mono_ms();
     if (!m->state)
         return fault_set(f, FAULT_NONEXISTENT, "mailbox is gone");
-    if (m->state->loaded)
+    if (m->state->loaded && a->applying != m)
         return R_OK;
     m->pins++;
-    enum result r = store_table_load(a->mail->options.store, a->state, m->id, f);
+    enum result r = load_settled(a, m, f);
     m->pins--;
     if (!m->state) {  // deleted meanwhile
         mailbox_release(a, m);
@@ -499,4 +546,22 @@ mailbox_load(struct account *a, struct mailbox *m, struct fault *f)
     if (budget_over_soft())
         evict(a->home, m);
     return R_OK;
+}
+
+enum result
+mailbox_read_begin(struct account *a, struct mailbox *m, struct fault *f)
+{
+    if (mailbox_load(a, m, f) != R_OK)
+        return R_FAIL;
+    m->pins++;
+    m->readers++;
+    return R_OK;
+}
+
+void
+mailbox_read_end(struct account *a, struct mailbox *m)
+{
+    m->pins--;
+    if (--m->readers == 0 && a->applying == m)
+        openers_wake(a);
 }

@@ -93,8 +93,11 @@ keep_ghosts(struct mailbox *m, const struct record_expunged *r)
     must(m->state->loaded);
     while (record_ranges_next(&u, &first, &last) == R_OK)
         for (uint32_t i = state_row_at(m->state, first);
-             i < m->state->counts.exists && m->state->rows[i].uid <= last; i++)
+             i < m->state->counts.exists && m->state->rows[i].uid <= last; i++) {
             ghost_add(m, &m->state->rows[i], r->modseq);
+            yield_at(i);
+        }
+    mailbox_trim(m);  // the views may have closed meanwhile
 }
 
 static void
@@ -219,6 +222,15 @@ mailbox_of_record(struct account *a, enum record_type type, struct span meta)
     }
 }
 
+// The one whose rows or life it is about.
+static struct mailbox *
+mailbox_touched(struct account *a, enum record_type type, struct span meta)
+{
+    struct unpack u = unpack_of(meta);
+    return type == RECORD_MAILBOX_GONE ? mailbox_of(a, unpack_var(&u))
+                                       : mailbox_of_record(a, type, meta);
+}
+
 static void
 tree_changed(struct account *a, enum record_type type, struct span meta)
 {
@@ -237,6 +249,7 @@ account_apply(struct account *a, enum record_type type, struct span meta,
     struct watch_before was = {.was = false};
     if (a->watched)
         watch_look(a, type, meta, &was);
+    mailbox_apply_begin(a, mailbox_touched(a, type, meta));
     if (type == RECORD_EXPUNGED || type == RECORD_MOVED)
         before_expunge(a, meta);
     if (type == RECORD_MAILBOX_GONE)
@@ -251,6 +264,7 @@ account_apply(struct account *a, enum record_type type, struct span meta,
         flags_changed(a, meta);
     if (type == RECORD_ADDED)
         added(a, meta);
+    mailbox_apply_end(a);
     struct mailbox *m = mailbox_of_record(a, type, meta);
     if (m)
         mailbox_poke(m);

@@ -182,6 +182,8 @@ apply_all(struct batch_run *run, const struct change_by **by)
         a->by = by[i];
         account_apply(a, store_batch_type(run->batch, i), store_batch_meta(run->batch, i),
                       store_batch_place(run->batch, i));
+        if (store_batch_type(run->batch, i) == RECORD_COPIED)
+            task_yield();  // each has a modseq of its own
     }
     a->by = NULL;
 }

@@ -35,6 +35,8 @@ struct copying {
     struct buf packed;
 };
 
+enum { COPY_ROWS = 4096 };  // in one record
+
 static bool
 same_account(const struct copy_call *c)
 {
@@ -89,6 +91,7 @@ translate_all(struct account *a, struct copying *c, struct fault *f)
     for (size_t i = 0; i < c->n; i++) {
         struct row_flags *now = &c->flags[i];
         const uint32_t *numbers = now->keywords;
+        yield_at(i);
         if (now->keyword_count == 0)
             continue;
         if (numbers == before)
@@ -126,21 +129,38 @@ put_row(struct account *a, struct copying *c, size_t i, struct copy_result *out)
     out->count++;
 }
 
-// The counts go back when the rows are too many for the batch; the UIDs do not.
+static enum result
+put_part(struct copying *c, const struct mailbox_counts *next, struct fault *f)
+{
+    size_t octets = c->packed.over ? SIZE_MAX : c->packed.n;
+    enum result r = change_room(c->batch, c->first, octets, f);
+    if (r == R_OK)
+        rows_put_copied(c->batch, c->to->id, next, buf_span(&c->packed));
+    buf_reset(&c->packed);
+    return r;
+}
+
+// A record holds as many rows as are quickly copied, hashed and applied; each has a modseq of its own, since others may see
+// the mailbox between two of them. The counts go back when the rows are too many for the batch; the UIDs do not.
 static enum result
 put_rows(struct account *a, struct copying *c, struct copy_result *out, struct fault *f)
 {
     struct mailbox_counts *next = mailbox_next(a, c->to), before = *next;
-    next->modseq = change_modseq(a);
-    for (size_t i = 0; i < c->n && !c->packed.over; i++)
+    size_t count = store_batch_count(c->batch);
+    enum result r = R_OK;
+    for (size_t i = 0; i < c->n && r == R_OK; i++) {
+        if (i % COPY_ROWS == 0)
+            next->modseq = change_modseq(a);
         put_row(a, c, i, out);
-    size_t octets = c->packed.over ? SIZE_MAX : c->packed.n;
-    enum result r = change_room(c->batch, c->first, octets, f);
-    before.uidnext = next->uidnext;
+        if (i % COPY_ROWS == COPY_ROWS - 1 || i == c->n - 1)
+            r = put_part(c, next, f);
+        yield_at(i);
+    }
     if (r == R_OK)
-        rows_put_copied(c->batch, c->to->id, next, buf_span(&c->packed));
-    else
-        *next = before;
+        return R_OK;
+    store_batch_cut(c->batch, count);
+    before.uidnext = next->uidnext;
+    *next = before;
     return r;
 }
 
@@ -177,6 +197,7 @@ put_source_gone(struct account *a, struct store_batch *b, struct copy_call *c,
         must(pending_get(a, from, row, &now) == R_OK);
         rows_count(mailbox_next(a, from), row, now.flags, -1);
         seqset_add(&gone, row->uid);
+        yield_at(i);
     }
     expunge_pending(a, from, &gone);
     rows_put_expunged(a, b, from, RECORD_MOVED, &gone);
@@ -199,6 +220,7 @@ take_rows(struct account *a, struct copying *c, const uint32_t *rows)
     for (size_t i = 0; i < c->n; i++) {
         c->rows[i] = c->from->state->rows[rows[i]];
         must(pending_get(a, c->from, &c->rows[i], &c->flags[i]) == R_OK);
+        yield_at(i);
     }
     c->names = names_of(a->batch_arena, c->from, c->from->next_keywords);
 }
@@ -248,6 +270,7 @@ read_rows(struct copy_call *c, const uint32_t *rows)
     c->flags = arena_array(c->arena, c->count, sizeof *c->flags);
     for (size_t i = 0; i < c->count; i++) {
         size_t n;
+        yield_at(i);
         c->rows[i] = m->state->rows[rows[i]];
         const uint32_t *numbers = keyword_sets_get(m->state->sets, c->rows[i].keywords, &n);
         uint32_t *mine = NULL;
@@ -261,30 +284,37 @@ read_rows(struct copy_call *c, const uint32_t *rows)
     }
 }
 
+static enum result
+read_held(struct copy_call *c)
+{
+    const struct mailbox_state *s = c->view->mailbox->state;
+    uint32_t *rows;
+    select_rows(c->selection, c->arena, &rows, &c->count);
+    if (select_complete(c->selection, c->count, c->fault) != R_OK)
+        return R_FAIL;
+    read_rows(c, rows);
+    struct span *names = arena_array(c->arena, s->keyword_count, sizeof *names);
+    for (uint32_t i = 0; i < s->keyword_count; i++)
+        names[i] = arena_dup(c->arena, s->keywords[i]);
+    c->names = (struct keyword_names){names, s->keyword_count};
+    return R_OK;
+}
+
 // In the source's home: rows, flags and keyword names, copied out.
 static void
 read_run(void *arg)
 {
     struct copy_call *c = arg;
     struct view *v = c->view;
-    uint32_t *rows;
     c->result = R_FAIL;
     if (v->gone) {
         fault_set(c->fault, FAULT_NONEXISTENT, "mailbox was deleted");
         return;
     }
-    if (mailbox_load(v->account, v->mailbox, c->fault) != R_OK)
+    if (mailbox_read_begin(v->account, v->mailbox, c->fault) != R_OK)
         return;
-    select_rows(c->selection, c->arena, &rows, &c->count);
-    if (select_complete(c->selection, c->count, c->fault) != R_OK)
-        return;
-    read_rows(c, rows);
-    uint32_t n = v->mailbox->state->keyword_count;
-    struct span *names = arena_array(c->arena, n, sizeof *names);
-    for (uint32_t i = 0; i < n; i++)
-        names[i] = arena_dup(c->arena, v->mailbox->state->keywords[i]);
-    c->names = (struct keyword_names){names, n};
-    c->result = R_OK;
+    c->result = read_held(c);
+    mailbox_read_end(v->account, v->mailbox);
 }
 
 static enum result

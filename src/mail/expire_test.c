@@ -255,7 +255,7 @@ static void
 test_renamed_meanwhile(void **state)
 {
     (void)state;
-    fixture_run(NULL, renamed_meanwhile);
+    fixture_run_on_disk(renamed_meanwhile);
 }
 
 int

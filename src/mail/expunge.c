@@ -27,6 +27,7 @@ expunge_change(struct account *a, struct store_batch *b, void *arg, struct fault
     for (size_t i = 0; i < n; i++) {
         const struct message_row *row = &m->state->rows[rows[i]];
         must(pending_get(a, m, row, &now) == R_OK);
+        yield_at(i);
         if (!(now.flags & FLAG_DELETED))
             continue;
         seqset_add(&gone, row->uid);

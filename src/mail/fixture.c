@@ -4,6 +4,7 @@
 #include "io/loop.h"
 #include "io/task.h"
 
+#include <ftw.h>
 #include <pthread.h>
 
 enum { HOMES = 2 };
@@ -65,6 +66,22 @@ fixture_run(const char *path, void (*test)(struct fixture *x))
     store_close(&r.fixture.store);
     for (int i = 0; i < HOMES; i++)
         loop_free(&r.loops[i]);
+}
+
+static int
+remove_one(const char *path, const struct stat *st, int type, struct FTW *w)
+{
+    (void)st, (void)type, (void)w;
+    return remove(path);
+}
+
+void
+fixture_run_on_disk(void (*test)(struct fixture *x))
+{
+    char path[] = "/tmp/posthorn-mail-XXXXXX";
+    must(mkdtemp(path) != NULL);
+    fixture_run(path, test);
+    nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 struct mail_user *

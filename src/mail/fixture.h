@@ -13,6 +13,8 @@ struct fixture {
 
 // Runs test(fixture) in a task on home 0 and comes back when it is done. path NULL: engine mem.
 void fixture_run(const char *path, void (*test)(struct fixture *x));
+// The same on the embedded engine, whose commits suspend, in a folder of its own.
+void fixture_run_on_disk(void (*test)(struct fixture *x));
 
 // These suspend, and abort when it cannot be done.
 struct mail_user *fixture_user(struct fixture *x, uint64_t account, const char *name);

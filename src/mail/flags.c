@@ -147,6 +147,7 @@ change_rows(struct account *a, struct pass *p, const uint32_t *rows, size_t n)
     c->modified_count = 0;
     for (size_t i = 0; i < n; i++) {
         const struct message_row *row = &p->mailbox->state->rows[rows[i]];
+        yield_at(i);
         if (c->change->has_unchangedsince && row->modseq > c->change->unchangedsince) {
             modified(c, row->uid);
             continue;
@@ -192,7 +193,7 @@ collect(struct flags_call *c)
 {
     struct flag_result *out = c->result_out;
     struct view *v = c->view;
-    if (v->gone || mailbox_load(v->account, v->mailbox, c->fault) != R_OK)
+    if (v->gone || mailbox_read_begin(v->account, v->mailbox, c->fault) != R_OK)
         return v->gone ? fault_set(c->fault, FAULT_NONEXISTENT, "mailbox was deleted")
                        : R_FAIL;
     view_ghosts(v);
@@ -200,6 +201,7 @@ collect(struct flags_call *c)
     out->modified = arena_array(c->arena, c->modified_count, sizeof *out->modified);
     out->count = select_messages(v, c->uids, c->uid_count, out->messages);
     out->modified_count = select_messages(v, c->modified, c->modified_count, out->modified);
+    mailbox_read_end(v->account, v->mailbox);
     return R_OK;
 }
 

@@ -7,6 +7,7 @@
 // batch, then applied, and the callers go on. Nothing is visible before it is durable.
 // Threads: the account's home only, except where said.
 
+#include "base/limits.h"
 #include "io/loop.h"
 #include "io/task.h"
 #include "mail/account.h"
@@ -63,8 +64,9 @@ struct mailbox {
     size_t event_at, event_count, event_cap;
     uint64_t events_from;  // events tell of every change with modseq > events_from
     uint64_t used_ms;
-    unsigned pins;                // a change under way uses the table
-    uint32_t seen_uid, seen_seq;  // first unseen, when seen_known
+    unsigned pins;     // a change under way uses the table
+    unsigned readers;  // tasks that let others run while they read it: no record is applied
+    uint32_t seen_seq;  // first unseen, when seen_known
     bool seen_known;
     uint64_t next_batch;  // batch for which `next` holds
     struct mailbox_counts next;
@@ -81,6 +83,12 @@ struct thread_entry {
     uint64_t key, threadid;
 };
 
+// By their keys, once a message came; `next`: of the batch.
+struct threads {
+    struct thread_entry *all, *next;
+    bool loaded;
+};
+
 struct change;
 
 struct account {
@@ -93,7 +101,9 @@ struct account {
     unsigned refs;
     bool opening;
     bool looked_up;          // names or threads, since the home's timer came by
-    struct opener *openers;  // tasks that wait for the load
+    struct opener *openers;  // tasks that wait for the load, or for `applying`
+    struct mailbox
+        *applying;  // its rows are between two states: a large record is being applied
     struct timer idle;
     // changes
     struct change_queue {
@@ -105,8 +115,7 @@ struct account {
     struct arena *batch_arena;
     struct pending_row *pending;
     const struct change_by *by;  // who made the change that is being applied
-    struct thread_entry *threads, *next_threads;
-    bool threads_loaded;
+    struct threads threads;
     struct name_entry *names, *names_by_id;  // of all mailboxes, once one was looked up
     struct watch_log *watched;               // while a session watches it
     struct label_index *labels;              // once labels were asked for
@@ -131,6 +140,23 @@ void account_unref(struct account *a);  // in the home: one user less
 struct mailbox *mailbox_of(struct account *a, uint64_t id);  // NULL when there is none
 // Suspends. The table is there when this is R_OK, until the next suspension (or while pinned).
 enum result mailbox_load(struct account *a, struct mailbox *m, struct fault *f) MUST_CHECK;
+// mailbox_load for who suspends while it looks at the table: rows, header and ghosts stay as they are until
+// mailbox_read_end. Between the two no mailbox_load, and no change.
+enum result mailbox_read_begin(struct account *a, struct mailbox *m,
+                               struct fault *f) MUST_CHECK;
+void mailbox_read_end(struct account *a, struct mailbox *m);
+// Suspends until no record is half applied to the mailbox; it may be gone then. For who looks at rows without mailbox_load.
+void mailbox_settle(struct account *a, struct mailbox *m);
+// Suspends. Around the apply of a record to the mailbox (NULL: to none).
+void mailbox_apply_begin(struct account *a, struct mailbox *m);
+void mailbox_apply_end(struct account *a);
+// In a loop over rows, by its counter. Suspends from time to time, so that others have their turn.
+static inline void
+yield_at(size_t i)
+{
+    if (i % LIMIT_rows_at_once == 0)
+        task_yield();
+}
 // frees mail's part when nothing needs it
 void mailbox_release(struct account *a, struct mailbox *m);
 // The counts as they will be; changes edit them and put them into their record.

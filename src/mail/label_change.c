@@ -470,13 +470,16 @@ collect(struct labels_call *c)
 {
     struct flag_result *out = &c->out->flags;
     struct view *v = c->view;
-    if (view_table(v, c->fault) != R_OK)
-        return R_FAIL;
+    if (v->gone || mailbox_read_begin(v->account, v->mailbox, c->fault) != R_OK)
+        return v->gone ? fault_set(c->fault, FAULT_NONEXISTENT, "mailbox was deleted")
+                       : R_FAIL;
+    view_ghosts(v);
     c->out->addressed = c->uid_count;
     out->messages = arena_array(c->arena, c->uid_count, sizeof *out->messages);
     out->modified = arena_array(c->arena, c->modified_count, sizeof *out->modified);
     out->count = select_messages(v, c->uids, c->uid_count, out->messages);
     out->modified_count = select_messages(v, c->modified, c->modified_count, out->modified);
+    mailbox_read_end(v->account, v->mailbox);
     return R_OK;
 }
 

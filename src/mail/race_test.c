@@ -4,10 +4,10 @@
 #include "mail/intake.h"
 #include "mail/tree.h"
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "io/task.h"
 
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
@@ -331,6 +331,95 @@ keyword_sets_stay(struct fixture *x)
     scene_done(&s);
 }
 
+// ---- a large record is applied while others read ----
+
+enum { MANY = 18 };  // doublings
+
+struct writer {
+    struct scene *scene;
+    struct view *view;
+    bool over;
+};
+
+static void
+write_run(void *arg)
+{
+    struct writer *w = arg;
+    struct fault f = {0};
+    for (unsigned round = 0; round < 6; round++) {
+        struct flag_change change = {.op = round % 2 ? FLAG_OP_REMOVE : FLAG_OP_ADD,
+                                     .flags = FLAG_DELETED};
+        struct flag_result result;
+        struct arena *a = arena_new();
+        assert_int_equal(
+            change_flags(&(struct selection){w->view, NULL, true}, &change, a, &result, &f),
+            R_OK);
+        arena_free(&a);
+    }
+    store(w->scene, w->view, NULL, FLAG_DELETED);
+    assert_int_equal(change_expunge(w->view, NULL, &f), R_OK);
+    w->over = true;
+}
+
+// Each batch is read in one go: its rows are all of one state.
+static size_t
+read_all(struct scene *s, struct view *v, struct view_message *room, size_t max)
+{
+    struct view_cursor c;
+    struct fault f = {0};
+    size_t n = 0, total = 0;
+    enum result r;
+    assert_int_equal(view_cursor_init(&c, v, NULL, true, &f), R_OK);
+    while ((r = view_next(&c, room, max, &n, &f)) == R_OK) {
+        for (size_t i = 0; i < n; i++) {
+            assert_int_equal(room[i].seq, total + i + 1);
+            assert_int_equal(room[i].row.flags, room[0].row.flags);
+            assert_int_equal(room[i].row.uid, total + i + 1);
+        }
+        total += n;
+    }
+    assert_int_equal(r, R_NONE);
+    (void)s;
+    return total;
+}
+
+// Others have a slice.
+static void
+give_way(void)
+{
+    uint64_t start = clock_mono_us();
+    while (clock_mono_us() - start < LIMIT_task_slice_ms * 1100)
+        ;
+    task_yield();
+}
+
+static void
+read_while_applied(struct fixture *x)
+{
+    struct scene s = scene_new(x, "INBOX");
+    struct view *v = fill(&s, MANY), *reader = view(&s, true);
+    struct writer w = {&s, v, false};
+    struct view_message *room = calloc(65536, sizeof *room);
+    unsigned met = 0;
+    must(room != NULL);
+    task_start(write_run, &w);
+    for (unsigned i = 0; !w.over; i++) {
+        met += s.account->applying != NULL;
+        assert_int_equal(read_all(&s, reader, room, 65536), 1u << MANY);
+        if (i % 4 == 3)
+            sync_view(&s, reader, 0);
+        give_way();
+    }
+    assert_true(met > 0);  // a record was half applied when we looked
+    struct view_delta d = sync_view(&s, reader, VIEW_EXPUNGE);
+    assert_int_equal(d.expunged_count, 1u << MANY);
+    assert_int_equal(d.exists, 0);
+    free(room);
+    view_close(&v);
+    view_close(&reader);
+    scene_done(&s);
+}
+
 // A user's account leaves memory although the last thing that used it was a change that nobody waited for.
 static void
 leaves_memory(struct fixture *x)
@@ -346,27 +435,11 @@ leaves_memory(struct fixture *x)
     assert_true(timer_is_set(&a->idle));
 }
 
-static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *w)
-{
-    (void)st, (void)type, (void)w;
-    return remove(path);
-}
-
-static void
-on_disk(void (*test)(struct fixture *x))
-{
-    char path[] = "/tmp/posthorn-race-XXXXXX";
-    assert_non_null(mkdtemp(path));
-    fixture_run(path, test);
-    nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
 #define TEST(name)                                                                         \
     static void test_##name(void **state)                                                  \
     {                                                                                      \
         (void)state;                                                                       \
-        on_disk(name);                                                                     \
+        fixture_run_on_disk(name);                                                         \
     }
 TEST(deleted_while_loading)
 TEST(two_changes_of_many)
@@ -375,6 +448,7 @@ TEST(recent_of_examine)
 TEST(recent_of_expunged)
 TEST(keyword_sets_stay)
 TEST(leaves_memory)
+TEST(read_while_applied)
 
 int
 main(void)
@@ -387,6 +461,7 @@ main(void)
         cmocka_unit_test(test_recent_of_expunged),
         cmocka_unit_test(test_keyword_sets_stay),
         cmocka_unit_test(test_leaves_memory),
+        cmocka_unit_test(test_read_while_applied),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -75,6 +75,7 @@ pack_all(struct account *a, struct mailbox *m, struct mailbox_counts *counts,
         row.uid = counts->uidnext++;
         row.modseq = counts->modseq;
         rows_add(rows, &row, &now, now.keywords, now.keyword_count);
+        yield_at(i);
     }
 }
 

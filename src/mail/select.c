@@ -19,8 +19,10 @@ select_messages(struct view *v, const uint32_t *uids, size_t n, struct view_mess
 {
     const struct mailbox_state *s = v->mailbox->state;
     size_t count = 0;
+    uint32_t row = 0;
     for (size_t i = 0; i < n; i++) {
-        uint32_t row = state_row_at(s, uids[i]);
+        yield_at(i);
+        row = state_row_from(s, row, uids[i]);
         if (row < s->counts.exists && s->rows[row].uid == uids[i])
             select_message(v, row, &out[count++]);
     }
@@ -31,6 +33,7 @@ static void
 take(struct view *v, uint32_t row, uint32_t *rows, size_t *n)
 {
     struct row_flags now;
+    yield_at(row);
     if (pending_get(v->account, v->mailbox, &v->mailbox->state->rows[row], &now) == R_OK)
         rows[(*n)++] = row;
 }

@@ -7,14 +7,15 @@
 #include "mail/rows.h"
 
 // Rows of the view's mailbox named by the set that still exist and are not about to be expunged. Indices into
-// the table, ascending. Table loaded.
+// the table, ascending. Suspends: in the commit task, or between mailbox_read_begin and _end.
 void select_rows(const struct selection *sel, struct arena *a, uint32_t **rows_out,
                  size_t *n_out);
 // RFC 2180 section 4.4.1: FAULT_EXPUNGEISSUED when a number of the set stands for an expunged message; n: rows found.
 enum result select_complete(const struct selection *sel, size_t n, struct fault *f);
 // The message as the view shows it.
 void select_message(struct view *v, uint32_t row, struct view_message *out);
-// The messages with these UIDs that are still there; how many. Table loaded, view_ghosts done.
+// The messages with these UIDs that are still there; how many. UIDs ascend. Suspends: between
+// mailbox_read_begin and _end, view_ghosts done.
 size_t select_messages(struct view *v, const uint32_t *uids, size_t n,
                        struct view_message *out);
 // R_NONE when an earlier change of this batch touches too many rows of the mailbox.

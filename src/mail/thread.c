@@ -10,13 +10,13 @@ void
 threads_free(struct account *a)
 {
     struct thread_entry *e, *tmp;
-    HASH_ITER(hh, a->threads, e, tmp)
+    HASH_ITER(hh, a->threads.all, e, tmp)
     {
-        HASH_DEL(a->threads, e);
+        HASH_DEL(a->threads.all, e);
         free(e);
         budget_give(BUDGET_TABLES, sizeof *e);
     }
-    a->threads_loaded = false;
+    a->threads.loaded = false;
 }
 
 static struct thread_entry *
@@ -31,13 +31,13 @@ find(struct thread_entry *map, uint64_t key)
 static void
 remember(struct account *a, uint64_t key, uint64_t threadid)
 {
-    if (find(a->threads, key))
+    if (find(a->threads.all, key))
         return;
     struct thread_entry *e = calloc(1, sizeof *e);
     must(e != NULL);
     e->key = key;
     e->threadid = threadid;
-    HASH_ADD(hh, a->threads, key, sizeof e->key, e);
+    HASH_ADD(hh, a->threads.all, key, sizeof e->key, e);
     budget_force(BUDGET_TABLES, sizeof *e);
 }
 
@@ -45,7 +45,7 @@ void
 thread_remember(struct account *a, struct span packed_keys, uint64_t threadid)
 {
     struct unpack u = unpack_of(packed_keys);
-    while (a->threads_loaded && u.rest.n > 0)
+    while (a->threads.loaded && u.rest.n > 0)
         remember(a, unpack_u64(&u), threadid);
 }
 
@@ -57,7 +57,7 @@ load(struct account *a, struct fault *f)
     struct arena *arena = arena_new();
     enum result r = store_thread_keys(mail_store(a->mail), a->state, arena, &keys, &n, f);
     if (r == R_OK) {
-        a->threads_loaded = true;
+        a->threads.loaded = true;
         for (size_t i = 0; i < n; i++)
             remember(a, keys[i].key, keys[i].threadid);
     }
@@ -69,12 +69,12 @@ load(struct account *a, struct fault *f)
 static void
 remember_next(struct account *a, uint64_t key, uint64_t threadid)
 {
-    if (find(a->next_threads, key))
+    if (find(a->threads.next, key))
         return;
     struct thread_entry *e = ARENA_NEW(a->batch_arena, struct thread_entry);
     e->key = key;
     e->threadid = threadid;
-    HASH_ADD(hh, a->next_threads, key, sizeof e->key, e);
+    HASH_ADD(hh, a->threads.next, key, sizeof e->key, e);
 }
 
 enum result
@@ -82,13 +82,13 @@ thread_assign(struct account *a, const uint64_t *keys, size_t n, uint64_t *threa
               struct fault *f)
 {
     a->looked_up = true;
-    if (!a->threads_loaded && load(a, f) != R_OK)
+    if (!a->threads.loaded && load(a, f) != R_OK)
         return R_FAIL;
     const struct thread_entry *hit = NULL;
     for (size_t i = 0; i < n && !hit; i++) {
-        hit = find(a->threads, keys[i]);
+        hit = find(a->threads.all, keys[i]);
         if (!hit)
-            hit = find(a->next_threads, keys[i]);
+            hit = find(a->threads.next, keys[i]);
     }
     uint64_t threadid = hit ? hit->threadid : store_id_next(mail_store(a->mail));
     for (size_t i = 0; i < n; i++)
@@ -100,5 +100,5 @@ thread_assign(struct account *a, const uint64_t *keys, size_t n, uint64_t *threa
 void
 threads_settle(struct account *a)
 {
-    HASH_CLEAR(hh, a->next_threads);
+    HASH_CLEAR(hh, a->threads.next);
 }

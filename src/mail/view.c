@@ -13,6 +13,16 @@ ghost_order(const void *a, const void *b)
     return x->uid < y->uid ? -1 : x->uid > y->uid;
 }
 
+// One expunge lists them in order.
+static bool
+ascending(const struct message_row *rows, size_t n)
+{
+    for (size_t i = 1; i < n; i++)
+        if (rows[i - 1].uid > rows[i].uid)
+            return false;
+    return true;
+}
+
 // Visible rows of the table itself: those with uid <= last_uid.
 static uint32_t
 rows_visible(const struct view *v)
@@ -29,6 +39,7 @@ view_ghosts(struct view *v)
         (v->ghosts.count == 0) == (v->version == m->version))
         return;
     size_t n = 0;
+    uint32_t at = 0;
     free(v->ghosts.rows);
     free(v->ghosts.seqs);
     v->ghosts.rows =
@@ -39,10 +50,12 @@ view_ghosts(struct view *v)
     for (size_t i = 0; i < m->ghost_count; i++)
         if (m->ghosts[i].version > v->version && m->ghosts[i].row.uid <= v->last_uid)
             v->ghosts.rows[n++] = m->ghosts[i].row;
-    if (n > 1)
+    if (!ascending(v->ghosts.rows, n))
         qsort(v->ghosts.rows, n, sizeof *v->ghosts.rows, ghost_order);
-    for (size_t i = 0; i < n; i++)
-        v->ghosts.seqs[i] = state_row_at(m->state, v->ghosts.rows[i].uid) + (uint32_t)i + 1;
+    for (size_t i = 0; i < n; i++) {
+        at = state_row_from(m->state, at, v->ghosts.rows[i].uid);
+        v->ghosts.seqs[i] = at + (uint32_t)i + 1;
+    }
     v->ghosts.count = n;
     v->ghosts.version = m->version;
 }

@@ -176,7 +176,8 @@ open_view(struct open_call *c)
         return fault_set(c->fault, FAULT_NONEXISTENT, "no such mailbox");
     link_view(v, m);
     c->account->refs++;
-    // Loading suspends: what is read afterwards is read in one go.
+    // Waiting and loading suspend: what is read afterwards is read in one go.
+    mailbox_settle(c->account, m);
     while (!v->gone && !m->state->loaded && opening_needs_table(v))
         if (mailbox_load(c->account, m, c->fault) != R_OK)
             return R_FAIL;

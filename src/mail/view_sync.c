@@ -37,6 +37,7 @@ tell_expunged(struct view *v, struct arena *a, struct view_delta *d)
 static void
 put_changed(struct view *v, struct view_delta *d, uint32_t row)
 {
+    yield_at(d->changed_count);
     const struct mailbox_state *s = v->mailbox->state;
     uint32_t seq = row + 1 + (uint32_t)view_ghosts_below(v, s->rows[row].uid);
     view_at(v, seq, &d->changed[d->changed_count++]);
@@ -86,8 +87,10 @@ changed_by_scan(struct view *v, struct arena *a, struct view_delta *d)
 {
     const struct mailbox_state *s = v->mailbox->state;
     size_t n = 0;
-    for (uint32_t i = 0; i < s->counts.exists && s->rows[i].uid <= v->last_uid; i++)
+    for (uint32_t i = 0; i < s->counts.exists && s->rows[i].uid <= v->last_uid; i++) {
         n += s->rows[i].modseq > v->modseq;
+        yield_at(i);
+    }
     d->changed = arena_array(a, n, sizeof *d->changed);
     for (uint32_t i = 0; i < s->counts.exists && s->rows[i].uid <= v->last_uid; i++)
         if (s->rows[i].modseq > v->modseq)
@@ -123,7 +126,7 @@ needs_table(const struct view *v, unsigned flags)
            (!(flags & VIEW_HOLD_FLAGS) && flags_changed(v));
 }
 
-// Everything that was missed, while the table is there; nothing here suspends.
+// Everything that was missed, while the table stays.
 static void
 sync_rows(struct sync_call *c)
 {
@@ -180,6 +183,27 @@ tell_up_to(struct view *v, unsigned flags)
     return held || v->version != m->version;
 }
 
+static bool
+is_fresh(const struct sync_call *c)
+{
+    const struct view *v = c->view;
+    return !(c->flags & VIEW_HOLD_NEW) && v->mailbox->state->counts.uidnext != v->uidnext;
+}
+
+// Is something kept for later?
+static bool
+sync_held(struct sync_call *c)
+{
+    struct view *v = c->view;
+    if (is_fresh(c))
+        view_take_recent(v);
+    if (needs_table(v, c->flags))
+        sync_rows(c);
+    if (!(c->flags & VIEW_HOLD_NEW))
+        tell_new(v, c->delta);
+    return tell_up_to(v, c->flags);
+}
+
 static enum result
 sync_view(struct sync_call *c)
 {
@@ -190,19 +214,15 @@ sync_view(struct sync_call *c)
         c->delta->gone = true;
         return R_OK;
     }
-    bool rows = needs_table(v, c->flags);
-    bool fresh = !(c->flags & VIEW_HOLD_NEW) && m->state->counts.uidnext != v->uidnext;
-    if ((rows || fresh) && mailbox_load(v->account, m, c->fault) != R_OK) {
+    bool held = needs_table(v, c->flags) || is_fresh(c);
+    if (held && mailbox_read_begin(v->account, m, c->fault) != R_OK) {
         c->delta->gone = v->gone;
         return v->gone ? R_OK : R_FAIL;
     }
-    if (!(c->flags & VIEW_HOLD_NEW) && m->state->counts.uidnext != v->uidnext)
-        view_take_recent(v);
-    if (needs_table(v, c->flags))
-        sync_rows(c);
-    if (!(c->flags & VIEW_HOLD_NEW))
-        tell_new(v, c->delta);
-    if (tell_up_to(v, c->flags))
+    bool later = sync_held(c);
+    if (held)
+        mailbox_read_end(v->account, m);
+    if (later)
         atomic_store(&v->pending, true);
     c->delta->keywords_changed = v->keywords_told != m->state->keyword_count;
     c->delta->exists = v->exists;

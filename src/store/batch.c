@@ -2,6 +2,7 @@
 
 #include "base/hash.h"
 #include "base/limits.h"
+#include "io/task.h"
 #include "store/body.h"
 #include "store/volume.h"
 
@@ -171,11 +172,13 @@ batch_seal(struct store_batch *b, struct volume *v, struct fault *f)
     b->iovs = 0;
     for (size_t i = 0; i < b->count; i++)
         b->records[i].header.body_id = 0;
-    for (size_t i = 0; i < b->count; i++)
+    for (size_t i = 0; i < b->count; i++) {
         if (record_seal(b, i, v, f) != R_OK) {
             batch_unclaim(b);
             return R_FAIL;
         }
+        task_yield();
+    }
     return R_OK;
 }
 

@@ -93,24 +93,55 @@ load_table(void *arg)
     j->result = index_load_table(j->index, j->account, j->mailbox, &j->table, &j->fault);
 }
 
-// Brings a table from the index's position to where the state is.
+// A table that nobody sees yet, on its way from the index's position to where the state is.
+struct ahead {
+    struct state *shadow;  // has this mailbox alone
+    struct mailbox_state *m;
+    uint64_t done;  // records up to here are in
+};
+
+static struct ahead
+ahead_new(uint64_t account, uint64_t mailbox, struct index_table *table)
+{
+    struct ahead a = {state_new(account), NULL, table->position.seq};
+    a.shadow->yields = true;
+    a.m = &state_mailbox_add(a.shadow, mailbox)->m;
+    state_table_install(a.m, &table->table);
+    return a;
+}
+
+// The account's records up to `to`. Suspends: there may be more of them afterwards.
 static enum result
-catch_up(struct store *s, struct state *st, struct mailbox_state *m, uint64_t position,
-         struct fault *f)
+ahead_replay(struct store *s, struct ahead *a, uint64_t to, struct fault *f)
 {
     struct unfolded **list;
     size_t n;
     enum result r = R_OK;
-    fold_list(s->fold, st->account, &list, &n);
+    fold_list(s->fold, a->shadow->account, &list, &n);
     for (size_t i = 0; i < n; i++) {
         for (size_t k = 0; k < unfolded_count(list[i]) && r == R_OK; k++) {
             const struct index_record *u = unfolded_get(list[i], k);
-            if (u->place.seq > position && u->place.seq <= st->applied)
-                r = state_table_replay(st, m, u->type, u->meta, u->place, f);
+            if (u->place.seq > a->done && u->place.seq <= to)
+                r = state_table_replay(a->shadow, a->m, u->type, u->meta, u->place, f);
+            task_yield();
         }
     }
     free(list);
-    return r == R_OK ? state_table_check(m, f) : r;
+    a->done = to;
+    return r;
+}
+
+static enum result
+ahead_install(struct store *s, struct ahead *a, struct state *st, struct fault *f)
+{
+    while (a->done < st->applied)
+        if (ahead_replay(s, a, st->applied, f) != R_OK)
+            return R_FAIL;
+    struct mailbox_state *m = state_mailbox(st, a->m->id);
+    if (!m || m->loaded)
+        return R_NONE;
+    state_table_move(a->m, m);
+    return state_table_check(m, f);
 }
 
 // R_NONE: the index has folded records that the home has not applied yet: again, soon.
@@ -126,15 +157,13 @@ try_table(struct store *s, struct state *st, uint64_t mailbox, struct fault *f)
         .account = st->account, .mailbox = mailbox, .table.expected = m->counts.exists};
     if (run(s, load_table, &job, f) != R_OK)
         return R_FAIL;
-    m = state_mailbox(st, mailbox);
-    if (!m || m->loaded || job.table.last_seq > st->applied) {
+    if (job.table.last_seq > st->applied) {
         message_table_done(&job.table.table);
-        return m && m->loaded ? R_OK : R_NONE;
+        return R_NONE;
     }
-    state_table_install(m, &job.table.table);
-    enum result r = catch_up(s, st, m, job.table.position.seq, f);
-    if (r != R_OK)
-        state_table_drop(m);
+    struct ahead a = ahead_new(st->account, mailbox, &job.table);
+    enum result r = ahead_install(s, &a, st, f);
+    state_free(&a.shadow);
     return r;
 }
 

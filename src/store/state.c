@@ -251,6 +251,19 @@ state_table_install(struct mailbox_state *m, struct message_table *t)
 }
 
 void
+state_table_move(struct mailbox_state *from, struct mailbox_state *to)
+{
+    struct message_table t = {.rows = from->rows,
+                              .count = state_entry(from)->count,
+                              .cap = from->row_cap,
+                              .sets = from->sets};
+    from->rows = NULL;
+    from->sets = NULL;
+    state_table_drop(from);
+    state_table_install(to, &t);
+}
+
+void
 state_table_drop(struct mailbox_state *m)
 {
     free(m->rows);

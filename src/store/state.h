@@ -68,12 +68,15 @@ typedef void state_mailbox_gone_fn(struct mailbox_state *m, void *arg);
 void state_on_mailbox_gone(struct state *s, state_mailbox_gone_fn *fn, void *arg);
 // NULL when there is none
 struct mailbox_state *state_mailbox(struct state *s, uint64_t id);
-// Suspends when s->yields: the rows of the record's mailbox are then between two states. Applies one durable record; those with place.seq <= applied do nothing. R_FAIL only when the record is damaged
-// or contradicts the table (FAULT_CORRUPTION).
+// Applies one durable record; those with place.seq <= applied do nothing. R_FAIL only when the record is damaged
+// or contradicts the table (FAULT_CORRUPTION). Suspends when s->yields: meanwhile the rows of the record's mailbox are
+// between two states, and its header is as before.
 enum result state_apply(struct state *s, enum record_type type, struct span meta,
                         struct record_place place, struct fault *f) MUST_CHECK;
 // Index of the first row with row.uid >= uid (counts.exists when there is none). Table loaded.
 uint32_t state_row_at(const struct mailbox_state *m, uint32_t uid);
+// The same from an index on that is not behind it; quick where it is near.
+uint32_t state_row_from(const struct mailbox_state *m, uint32_t from, uint32_t uid);
 void state_table_drop(struct mailbox_state *m);
 // nobody has set numbers any more; unless the table is loaded
 void state_sets_drop(struct mailbox_state *m);

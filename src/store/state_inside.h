@@ -98,6 +98,8 @@ void state_recharge(struct mailbox_entry *e);
 // Installs a table read at some position; the account's later records up to state.applied are then replayed
 // with state_table_replay and checked against the header with state_table_check.
 void state_table_install(struct mailbox_state *m, struct message_table *t);
+// The table of another state's mailbox, which has none afterwards.
+void state_table_move(struct mailbox_state *from, struct mailbox_state *to);
 enum result state_table_replay(struct state *s, struct mailbox_state *m,
                                enum record_type type, struct span meta,
                                struct record_place place, struct fault *f) MUST_CHECK;

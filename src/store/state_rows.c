@@ -1,5 +1,8 @@
 #include "store/state_inside.h"
 
+#include "base/limits.h"
+#include "io/task.h"
+
 // The fold's target in memory. Rows of tables that are not loaded are left alone.
 
 static struct span
@@ -235,30 +238,40 @@ keyword_put(void *t, const struct record_keyword *k, struct fault *f)
     return R_OK;
 }
 
+// After so many rows others have their turn.
+static void
+breathe(const struct state *s, uint32_t rows)
+{
+    if (s->yields && rows % LIMIT_rows_at_once == 0)
+        task_yield();
+}
+
 static enum result
 row_add(void *t, uint64_t mailbox, const struct record_row *row, struct fault *f)
 {
     (void)f;
     struct mailbox_state *m = state_mailbox(t, mailbox);
-    if (m->loaded)
-        state_row_insert(state_entry(m), &row->row, row->keywords);
+    if (!m->loaded)
+        return R_OK;
+    state_row_insert(state_entry(m), &row->row, row->keywords);
+    breathe(t, state_entry(m)->count);
     return R_OK;
 }
 
-// Index of the first row at or after `from` with this uid or a higher one. Gallops: ranges ascend, so the
-// next one is usually near.
-static uint32_t
-seek(const struct mailbox_entry *e, uint32_t from, uint32_t uid)
+// Gallops: ranges ascend, so the next one is usually near.
+uint32_t
+state_row_from(const struct mailbox_state *m, uint32_t from, uint32_t uid)
 {
+    uint32_t count = ((const struct mailbox_entry *)(const void *)m)->count;
     uint32_t step = 1, low = from;
-    while (low < e->count && e->m.rows[low].uid < uid) {
+    while (low < count && m->rows[low].uid < uid) {
         from = low + 1;
-        low = step < e->count - low ? low + step : e->count;
+        low = step < count - low ? low + step : count;
         step *= 2;
     }
     while (from < low) {
         uint32_t middle = from + (low - from) / 2;
-        if (e->m.rows[middle].uid < uid)
+        if (m->rows[middle].uid < uid)
             from = middle + 1;
         else
             low = middle;
@@ -267,7 +280,8 @@ seek(const struct mailbox_entry *e, uint32_t from, uint32_t uid)
 }
 
 static void
-edit_rows(struct mailbox_entry *e, struct span ranges, const struct rows_edit *edit)
+edit_rows(const struct state *s, struct mailbox_entry *e, struct span ranges,
+          const struct rows_edit *edit)
 {
     struct unpack u = unpack_of(ranges);
     uint32_t first = 0, last = 0, at = 0;
@@ -275,8 +289,10 @@ edit_rows(struct mailbox_entry *e, struct span ranges, const struct rows_edit *e
                        ? keyword_sets_intern_packed(e->m.sets, edit->keywords)
                        : 0;
     while (record_ranges_next(&u, &first, &last) == R_OK) {
-        for (at = seek(e, at, first); at < e->count && e->m.rows[at].uid <= last; at++) {
+        for (at = state_row_from(&e->m, at, first);
+             at < e->count && e->m.rows[at].uid <= last; at++) {
             struct message_row *row = &e->m.rows[at];
+            breathe(s, at);
             if (row->modseq >= edit->modseq)
                 continue;
             row->modseq = edit->modseq;
@@ -285,6 +301,21 @@ edit_rows(struct mailbox_entry *e, struct span ranges, const struct rows_edit *e
                 row->keywords = set;
             }
         }
+    }
+}
+
+// Rows [from, end) to `to`, below.
+static void
+move_down(const struct state *s, struct message_row *rows, uint32_t to, uint32_t from,
+          uint32_t end)
+{
+    enum { PIECE = LIMIT_rows_at_once * 16 };
+    while (to != from && from < end) {
+        uint32_t n = end - from < PIECE ? end - from : PIECE;
+        memmove(rows + to, rows + from, n * sizeof *rows);
+        from += n;
+        to += n;
+        breathe(s, 0);
     }
 }
 
@@ -297,19 +328,18 @@ expunge_rows(struct state *s, struct mailbox_entry *e, struct span ranges,
     struct message_row *rows = e->m.rows;
     uint32_t first = 0, last = 0, from = 0, to = 0;
     while (record_ranges_next(&u, &first, &last) == R_OK) {
-        uint32_t start = seek(e, from, first);
-        if (to != from)
-            memmove(rows + to, rows + from, (start - from) * sizeof *rows);
+        uint32_t start = state_row_from(&e->m, from, first);
+        move_down(s, rows, to, from, start);
         to += start - from;
         for (from = start; from < e->count && rows[from].uid <= last; from++) {
             if (rows[from].modseq >= edit->modseq)
                 rows[to++] = rows[from];
             else
                 bury(s->inside->kept, e, from, from + 1, edit);
+            breathe(s, from);
         }
     }
-    if (to != from)
-        memmove(rows + to, rows + from, (e->count - from) * sizeof *rows);
+    move_down(s, rows, to, from, e->count);
     e->count -= from - to;
 }
 
@@ -324,7 +354,7 @@ rows_edit(void *t, uint64_t mailbox, struct span ranges, const struct rows_edit 
     if (edit->kind == EDIT_EXPUNGE)
         expunge_rows(t, state_entry(m), ranges, edit);
     else
-        edit_rows(state_entry(m), ranges, edit);
+        edit_rows(t, state_entry(m), ranges, edit);
     return R_OK;
 }
 

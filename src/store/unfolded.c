@@ -2,6 +2,7 @@
 
 #include "base/budget.h"
 #include "base/clock.h"
+#include "io/task.h"
 
 // The records that are durable but not in the index yet.
 
@@ -117,6 +118,7 @@ fold_prepare(struct fold *fold, struct store_batch *b, struct fault *f)
     for (size_t i = 0; i < u->count; i++) {
         copy_record(u, i, b, u->bytes + at);
         at += u->records[i].meta.n;
+        task_yield();
     }
     b->unfolded = u;
     return R_OK;
