@@ -159,16 +159,26 @@ remember_fault(struct imap_fetch_run *run, const struct fault *f)
     run->failed = true;
 }
 
+// What is no text for people must not be an encoded word, and is one in the cache, which is made for all: a mailbox, a host
+// or an identifier in UTF-8. The first two begin behind NIL or a list, a host and the message's identifier end a list.
+static bool
+has_encoded_address(struct span envelope)
+{
+    size_t first = span_find(envelope, SPAN("\"=?utf-8?Q?")), n = envelope.n;
+    return first < n && (span_find(envelope, SPAN(" NIL \"=?utf-8?Q?")) < n ||
+                         span_find(envelope, SPAN(") \"=?utf-8?Q?")) < n ||
+                         span_find(envelope, SPAN("?=\")")) < n);
+}
+
 // RFC 9051 section 9, media-message: message/global has an envelope and a structure, as message/rfc822 has. RFC 3501 does
-// not know it, and the cache is made for all. In it a mailbox of an address in UTF-8 is an encoded word, which is no address.
+// not know it.
 static bool
 lacks_utf8(const struct imap_fetch_run *run)
 {
-    struct span structure = run->cache.bodystructure, envelope = run->cache.envelope;
+    struct span structure = run->cache.bodystructure;
     return imap_utf8(run->session) &&
            (span_ifind(structure, SPAN("\"message\" \"global\"")) < structure.n ||
-            ((run->needs & FETCH_CACHE) &&
-             span_find(envelope, SPAN(" NIL \"=?utf-8?Q?")) < envelope.n));
+            ((run->needs & FETCH_CACHE) && has_encoded_address(run->cache.envelope)));
 }
 
 static enum result
