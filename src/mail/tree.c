@@ -281,6 +281,7 @@ tree_find(struct mail_user *u, struct arena *a, struct span name, struct tree_en
     struct tree_entry entry = {.name = arena_dup(a, name)};
     struct status_call c = {.entry = &entry};
     c.mount = mount_find(u, name, &c.inside);
+    entry.foreign = c.mount->prefix.p != NULL;
     if (!(c.mount->rights & RIGHT_LOOKUP))
         entry.nonexistent = true;
     else if (c.mount->prefix.p && c.inside.n == 0)

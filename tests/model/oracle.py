@@ -80,6 +80,7 @@ class Mailbox:
     def __init__(self, name):
         self.name, self.clock, self.changes, self.fenced = name, Clock(), 0, 0
         self.living, self.dead, self.uidnext, self.uidvalidity, self.highest = {}, {}, 1, None, 0
+        self.states = []  # as STATUS told it, after each command
 
     def change(self):
         self.changes += 1

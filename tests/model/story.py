@@ -9,10 +9,11 @@ from lib.imapdata import fetched
 from .actor import FETCH, VANISHED, Actor, plain_flags, set_of, uids_of
 from .commands import FEWEST, Commands
 from .oracle import Broken, Mailbox
+from .watcher import Follower, Watcher
 
 
 class Story(Commands):
-    def __init__(self, server, seed, kinds, compact=None, restart=None, deviations=()):
+    def __init__(self, server, seed, kinds, compact=None, restart=None, deviations=(), notify=False):
         self.server, self.seed, self.dice, self.deviations = server, seed, random.Random(seed), deviations
         self.compact, self.restart = compact, restart
         self.lines, self.step, self.plain_fetch = collections.deque(maxlen=80), 0, False
@@ -23,6 +24,14 @@ class Story(Commands):
         self.boxes = {name: Mailbox(name) for name in ("INBOX", "Other")}
         self.fence()
         self.actors = [Actor(self, f"{n}:{kind}", kind) for n, kind in enumerate(kinds)]
+        self.watchers = self.listen() if notify else []
+
+    def listen(self):
+        """Sessions that use NOTIFY: of all mailboxes, of one by name, with and without mod-sequences; of the selected one."""
+        boxes = list(self.boxes)
+        return [Watcher(self, "n0:personal", "personal", boxes, True), Watcher(self, "n1:other", "mailboxes Other", boxes[1:], False),
+                Watcher(self, "n2:subtree", "subtree INBOX", boxes[:1], True),
+                *(Follower(self, f"n{n + 3}:{kind}", kind) for n, kind in enumerate(("rev1", "qresync-rev2", "uidonly")))]
 
     def strict(self, deviation):
         """Is this server not known to differ here? Where it is, that is counted, and looked away from."""
@@ -51,6 +60,7 @@ class Story(Commands):
                 raise Broken(f"{line}: UIDVALIDITY was {box.uidvalidity}")
             box.uidvalidity, box.uidnext = told["UIDVALIDITY"], told["UIDNEXT"]
             box.told_highest(told["HIGHESTMODSEQ"])
+            box.states.append(told)
 
     def everything(self):
         """One that fetches everything sees what the model has."""
@@ -256,6 +266,7 @@ class Story(Commands):
             self.observer.command(f"SELECT {box.name}")
             self.observer.command(f"UID STORE {set_of(uids)} +FLAGS.SILENT (\\Deleted)")
             box.store(uids, "+", frozenset(["\\deleted"]))
+            self.fence()
             self.observer.command("EXPUNGE")
             box.expunge([u for u, m in sorted(box.living.items()) if "\\deleted" in m.flags])
             self.observer.command("UNSELECT")
@@ -272,6 +283,8 @@ class Story(Commands):
         self.fence()
         for actor in self.actors:
             self.lost(actor)
+        for watcher in self.watchers:
+            watcher.lost()
         self.everything()
 
     # -- the story ---------------------------------------------------------------------------
@@ -302,6 +315,8 @@ class Story(Commands):
     def one(self):
         self.step += 1
         self.act()
+        if self.watchers and self.dice.random() < 0.12:
+            self.dice.choice(self.watchers).look(self.dice)
         if self.step % 40 == 0:
             for actor in self.actors:
                 if actor.box and not actor.idle:

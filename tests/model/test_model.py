@@ -37,9 +37,11 @@ def restarter(server):
 def test_story(seed):
     server = posthorn.Server(settings={"retention": 1})
     try:
-        story = Story(server, seed, [k for k in KINDS for _ in range(1 + (k == "qresync"))], compactor(server), restarter(server))
+        story = Story(server, seed, [k for k in KINDS for _ in range(1 + (k == "qresync"))], compactor(server), restarter(server),
+                      notify=True)
         end = time.monotonic() + SECONDS
         seen = story.run(lambda step: step < LEAST or time.monotonic() < end)
+        assert seen["told by NOTIFY"] and seen["told by SELECTED"]
         assert seen["compacted"] and (seen["beyond the horizon"] or not LONG)
         print(f"seed {seed}: {story.step} steps, {dict(seen)}")
     finally:
