@@ -19,7 +19,7 @@ watch_events(struct crowd *c, struct session *s, int how)
 enum result
 crowd_connect(struct crowd *c, struct session *s)
 {
-    bool delivers = c->l->op->kind == OP_EXISTS && s->index == c->l->sessions;
+    bool delivers = op_delivers(c->l->op) && s->index == c->l->sessions;
     uint64_t port = delivers ? c->l->lmtp : c->l->port;
     s->phase = PHASE_GREETING;
     s->started_us = clock_mono_us();
@@ -99,7 +99,7 @@ answer_ready(struct crowd *c, struct session *s)
 static enum result
 answer(struct crowd *c, struct session *s)
 {
-    if (c->l->op->kind == OP_EXISTS || c->l->op->kind == OP_IDLE)
+    if (op_watches(c->l->op))
         return watch_answer(c, s);
     if (c->l->op->kind == OP_SHAKE)
         return end_turn(c, s);
@@ -186,14 +186,13 @@ run(struct crowd *c)
         r = crowd_wait(c, &c->done, c->n);
     } else if (r == R_OK) {
         r = crowd_wait(c, &c->ready, c->n);
-        if (c->l->op->kind != OP_IDLE)
+        if (!op_watches(c->l->op) || op_delivers(c->l->op))
             m->before = tree_read((pid_t)c->l->tree, c->l->folder);
         m->received = 0;
         start = clock_mono_us();
         c->deadline_us = start + c->l->limit * 1000000;
         if (r == R_OK)
-            r = c->l->op->kind == OP_EXISTS || c->l->op->kind == OP_IDLE ? watch_run(c)
-                                                                         : run_turns(c);
+            r = op_watches(c->l->op) ? watch_run(c) : run_turns(c);
     }
     m->us = clock_mono_us() - start;
     m->after = tree_read((pid_t)c->l->tree, c->l->folder);
@@ -215,7 +214,7 @@ enum result
 crowd_run(const struct load *l, struct measured *m, struct fault *f)
 {
     struct crowd c = {
-        .l = l, .m = m, .f = f, .n = l->sessions + (l->op->kind == OP_EXISTS) + l->noop};
+        .l = l, .m = m, .f = f, .n = l->sessions + op_delivers(l->op) + l->noop};
     c.all = calloc(c.n, sizeof *c.all);
     c.epoll = epoll_create1(EPOLL_CLOEXEC);
     c.tls = l->tls ? tls_new(l->resume > 0) : NULL;

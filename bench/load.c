@@ -82,7 +82,7 @@ report(const struct load *l, struct measured *m)
            (unsigned long)m->count, n / seconds, n * (double)l->range / seconds,
            (double)m->received / 1e6 / seconds, tally_ms(&m->tally, 50),
            tally_ms(&m->tally, 99));
-    if (l->op->kind == OP_EXISTS)
+    if (op_delivers(l->op))
         printf(" data_p50=%.3f data_p99=%.3f", tally_ms(&m->data, 50),
                tally_ms(&m->data, 99));
     if (l->noop > 0)

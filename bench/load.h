@@ -15,6 +15,8 @@ enum op_kind {
     OP_SHAKE,
     OP_IDLE,
     OP_EXISTS,
+    OP_NOTIFY,
+    OP_STATUS,
     OP_OPENSSL
 };
 
@@ -23,6 +25,23 @@ struct op {
     enum op_kind kind;
     const char *prepare, *command, *what;
 };
+
+static inline bool
+op_notifies(const struct op *op)
+{
+    return op->kind == OP_NOTIFY || op->kind == OP_STATUS;
+}
+static inline bool
+op_delivers(const struct op *op)
+{
+    return op->kind == OP_EXISTS || op->kind == OP_STATUS;
+}
+// Its sessions are told, and ask no more.
+static inline bool
+op_watches(const struct op *op)
+{
+    return op_notifies(op) || op_delivers(op) || op->kind == OP_IDLE;
+}
 
 // The row of ops.def, or NULL.
 const struct op *op_find(const char *name);

@@ -8,8 +8,8 @@ import sys
 import servers
 from place import Disk, Raised
 
-QUICK = {"big": 16000, "half": 8000, "million": 64000, "bodies": 2000, "idle": 200, "idlers": 200, "hold": 10, "limit": 6}
-FULL = {"big": 100000, "half": 50000, "million": 1000000, "bodies": 10000, "idle": 5000, "idlers": 1000, "hold": 60, "limit": 20}
+QUICK = {"big": 16000, "half": 8000, "million": 64000, "bodies": 2000, "idle": 200, "idlers": 200, "notified": 200, "hold": 10, "limit": 6}
+FULL = {"big": 100000, "half": 50000, "million": 1000000, "bodies": 10000, "idle": 5000, "idlers": 1000, "notified": 1000, "hold": 60, "limit": 20}
 # A peer has a process for each session: what one costs does not change with their number, and 5,000 do not fit.
 PEER_IDLE = 1000
 # In one COPY; beyond that Dovecot ends at its own limit of memory.
@@ -107,6 +107,12 @@ class Fill:
         script = [f"CREATE F{n}" for n in range(1, 6)] + ["APPEND INBOX"] * 8 + ["SELECT INBOX"] + ["COPY 1:* INBOX"] * 6
         script += ["COPY 1:488 INBOX", "LOGOUT"]
         words = words_of(f"account --sessions 16 --size 2000 --first 1000 --count {sizes['idle']} --users {sizes['idle']}")
+        self.loads.run(server, [*words, "--command", ";".join(script)])
+
+    def folders(self, server, sizes):
+        """Accounts of 200 folders more: ten chains of twenty levels."""
+        script = ["CREATE " + "/".join([f"T{n}"] + ["x"] * 19) for n in range(10)] + ["LOGOUT"]
+        words = words_of(f"account --sessions 16 --first 6500 --count {sizes['notified']} --users {sizes['notified']}")
         self.loads.run(server, [*words, "--command", ";".join(script)])
 
 

@@ -124,6 +124,16 @@ ROWS = [
         milliseconds("EXISTS at one of {idlers:,} idlers after the delivery's 250, ms", 0, 1), p99("its p99, ms", 5),
         Line("EXISTS after the end of DATA, ms", "data_p50", 1, low=True), Line("its p99, ms", "data_p99", 1, low=True)),
         (10, 100), ("idle",), user=1000),
+    Row("idle-folders", "idle --sessions {notified} --users {notified} --hold {hold}",
+        idle("memory of an idle session of an account of 200 folders, KB", 45), fill=("folders",), user=6500, cold=True, once=True,
+        only=("Posthorn",)),
+    Row("notify", "notify --sessions {notified} --users {notified} --hold {hold}",
+        idle("the same with NOTIFY over all of them, KB", 50), fill=("folders",), user=6500, cold=True, once=True, only=("Posthorn",)),
+    Row("notified", "notified --sessions {notified} --users {notified}", (
+        milliseconds("STATUS at one of {notified:,} NOTIFY sessions over 200 folders after the delivery's 250, ms", 0, 1),
+        p99("its p99, ms", 5),
+        Line("STATUS after the end of DATA, ms", "data_p50", 0, 5, low=True), Line("its p99, ms", "data_p99", 0, 20, low=True)),
+        (100, 1000), ("folders",), user=6500, only=("Posthorn",)),
     Row("login", "login --sessions 8 --users 8", (rate("LOGIN and LOGOUT, /s", 8), cpu("its CPU, us", 8)), (1000, 10000), user=600),
     Row("connect", "handshake --sessions 8", (rate("connection and greeting, plain, /s", 1), cpu("its CPU, us", 1)), (1000, 5000)),
     Row("handshake", "handshake --sessions 8 --tls 1", (

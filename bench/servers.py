@@ -7,7 +7,7 @@ from lib import peers
 from cyrus import Cyrus
 from place import ROOT, drop_pages
 
-USERS = 6000
+USERS = 8000
 
 POSTHORN = """
 version = 1

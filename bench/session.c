@@ -94,6 +94,8 @@ judge(struct session *s, struct span line)
         return judge_code(s, line);
     case AWAIT_EXISTS:
         return is_exists(line) ? PROGRESS_ANSWER : PROGRESS_MORE;
+    case AWAIT_STATUS:
+        return span_starts(line, SPAN("* STATUS ")) ? PROGRESS_ANSWER : PROGRESS_MORE;
     case AWAIT_NOTHING:
     case AWAIT_CLOSE:
         return PROGRESS_MORE;

@@ -17,6 +17,7 @@ enum await {
     AWAIT_PLUS,      // a continuation
     AWAIT_CODES,     // `codes` final lines with a code (LMTP)
     AWAIT_EXISTS,    // an untagged EXISTS, any time
+    AWAIT_STATUS,    // an untagged STATUS, any time
     AWAIT_CLOSE,     // the end of the connection
 };
 

@@ -1,4 +1,4 @@
-// Sessions that idle: how long until they hear of mail, and what they cost.
+// Sessions that idle, or use NOTIFY: how long until they hear of mail, and what they cost.
 
 #include "bench/crowd.h"
 
@@ -7,7 +7,7 @@
 static bool
 is_deliverer(const struct crowd *c, const struct session *s)
 {
-    return c->l->op->kind == OP_EXISTS && s->index == c->l->sessions;
+    return op_delivers(c->l->op) && s->index == c->l->sessions;
 }
 
 static void
@@ -54,11 +54,11 @@ static enum result
 idler_answer(struct crowd *c, struct session *s)
 {
     if (s->phase == PHASE_IDLE) {
-        if (s->await == AWAIT_PLUS)
+        if (s->await == AWAIT_PLUS || s->await == AWAIT_TAG)
             c->ready++;
         else if (s->index == c->deliveries % c->l->sessions)
             c->heard_us = clock_mono_us();
-        s->await = AWAIT_EXISTS;
+        s->await = op_notifies(c->l->op) ? AWAIT_STATUS : AWAIT_EXISTS;
         settle(c);
         return R_OK;
     }
@@ -66,7 +66,7 @@ idler_answer(struct crowd *c, struct session *s)
     if (s->phase == PHASE_READY) {
         turn_begin(c->l, s);
         s->phase = PHASE_IDLE;
-        s->await = AWAIT_PLUS;
+        s->await = op_notifies(c->l->op) ? AWAIT_TAG : AWAIT_PLUS;
     }
     return crowd_go(c, s);
 }
@@ -91,7 +91,7 @@ deliver(struct crowd *c, struct session *s)
 enum result
 watch_run(struct crowd *c)
 {
-    if (c->l->op->kind == OP_IDLE) {
+    if (!op_delivers(c->l->op)) {
         sleep((unsigned)c->l->hold);
         c->m->count = c->l->sessions;
         return R_OK;

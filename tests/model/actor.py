@@ -218,6 +218,8 @@ class Actor:
         if len(self.view.uids) != len(living) or any(u not in (None, l) for u, l in zip(self.view.uids, living)):
             return f"shows {self.view.uids}, there is {living}"
         for uid, flags in self.cache.items():
+            if uid not in self.box.living:
+                return f"shows {uid}, which is gone"
             if flags != self.box.living[uid].flags:
                 return f"shows {uid} with {sorted(flags)}, it has {sorted(self.box.living[uid].flags)}"
         return None
