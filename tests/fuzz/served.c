@@ -184,6 +184,50 @@ take_response(struct span *rest)
     return response;
 }
 
+// Past a quoted string or a literal that begins at i; i when none does.
+static size_t
+skip_string(struct span s, size_t i)
+{
+    uint64_t literal;
+    size_t end = i;
+    if (s.p[i] == '"') {
+        for (end++; end < s.n && s.p[end] != '"'; end++)
+            end += s.p[end] == '\\';
+        must(end < s.n);
+        return end + 1;
+    }
+    if (s.p[i] == '{')
+        end += span_find_char(span_skip(s, i), '\n');
+    bool is = end > i + 2 && end < s.n && s.p[end - 2] == '}' &&
+              span_to_u64(span_slice(s, i + 1, end - 2), &literal) == R_OK;
+    return is ? end + 1 + literal : i;
+}
+
+// Parentheses outside strings; what OK, NO, BAD and BYE say to humans apart.
+static void
+check_balanced(struct span response)
+{
+    int depth = 0;
+    for (size_t i = 0; i < response.n; i++) {
+        size_t after = skip_string(response, i);
+        if (after > i) {
+            i = after - 1;
+            continue;
+        }
+        depth += (response.p[i] == '(') - (response.p[i] == ')');
+        must(depth >= 0);
+    }
+    must(depth == 0);
+}
+
+static bool
+is_condition(struct span response)
+{
+    return span_starts(response, SPAN("* OK ")) || span_starts(response, SPAN("* NO ")) ||
+           span_starts(response, SPAN("* BAD ")) || span_starts(response, SPAN("* BYE ")) ||
+           span_starts(response, SPAN("* PREAUTH "));
+}
+
 static void
 check_tagged(struct span response)
 {
@@ -198,7 +242,11 @@ served_check_imap(struct span out)
 {
     while (out.n > 0) {
         struct span response = take_response(&out);
-        if (!span_starts(response, SPAN("* ")) && !span_starts(response, SPAN("+ ")))
+        if (is_condition(response) || span_starts(response, SPAN("+ ")))
+            continue;
+        if (span_starts(response, SPAN("* ")))
+            check_balanced(response);
+        else
             check_tagged(response);
     }
 }

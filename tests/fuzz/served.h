@@ -28,7 +28,7 @@ void served_imap(struct served *s, struct conn *server);  // a session of accoun
 
 // What two runs may tell differently: runs of six and more digits become '#', a quoted text after INTERNALDATE too.
 void served_mask(struct span in, struct buf *out);
-// Every response of IMAP's is "* ..", "+ .." or "TAG OK|NO|BAD ..", ends in CRLF and balances its parentheses.
+// Every response of IMAP's is "* ..", "+ .." or "TAG OK|NO|BAD ..", ends in CRLF, and data balance their parentheses outside strings.
 void served_check_imap(struct span out);
 // A session that comes afterwards: the INBOX has as many messages as EXISTS tells, their UIDs rise.
 void served_check_inbox(struct served *s);
