@@ -136,7 +136,61 @@ def test_done_means_done_everywhere(role):
     ear.close()
 
 
-def test_handshake_under_way_and_starttls(server):
+class Handshake:
+    """A TLS handshake that goes on only when it is told to."""
+
+    def __init__(self, server):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        self.sock = socket.create_connection(("127.0.0.1", server.ports["imaps"]), timeout=60)
+        self.came, self.goes = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.came, self.goes, server_hostname="localhost")
+
+    def step(self):
+        """What the client says next, not sent; None when the handshake is done. May wait for the server."""
+        try:
+            self.tls.do_handshake()
+            return None
+        except ssl.SSLWantReadError:
+            return self.goes.read()
+
+    def receive(self):
+        self.came.write(self.sock.recv(65536))
+
+    def finish(self):
+        """To the end and the greeting; the certificate that was shown."""
+        while (more := self.step()) is not None:
+            self.sock.sendall(more) if more else self.receive()
+        self.sock.sendall(self.goes.read())
+        greeting = b""
+        while not greeting:
+            self.receive()
+            try:
+                greeting = self.tls.read(10)
+            except ssl.SSLWantReadError:
+                pass
+        assert greeting.startswith(b"* OK")
+        self.sock.close()
+        return self.tls.getpeercert(binary_form=True)
+
+
+def test_handshakes_under_way(server):
+    """One has sent half of its ClientHello, the other has the server's answer: both end well, each with one certificate."""
+    half, answered = Handshake(server), Handshake(server)
+    hello = half.step()
+    half.sock.sendall(hello[:len(hello) // 2])
+    answered.sock.sendall(answered.step())
+    answered.receive()
+    old = ssl.PEM_cert_to_DER_cert((server.dir / "cert.pem").read_text())
+    make_certificate(server.dir)
+    assert reload(server) == "reloaded: other certificates\n"
+    new = ssl.PEM_cert_to_DER_cert((server.dir / "cert.pem").read_text())
+    assert answered.finish() == old
+    half.sock.sendall(hello[len(hello) // 2:])
+    assert half.finish() in (old, new)
+
+
+def test_connections_of_before_and_starttls(server):
     """Connections that were opened before the reload and ask for TLS after it."""
     silent = socket.create_connection(("127.0.0.1", server.ports["imaps"]))
     greeted = Wire(("127.0.0.1", server.ports["imap"]))
