@@ -1,18 +1,15 @@
 """--json: every verb that prints says the same facts as its plain output, one JSON object per line, and its errors too."""
 import json
-import os
 import pathlib
-import pwd
 import re
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 
 import pytest
 
-from lib import client, peers, server as posthorn
+from lib import client, peers, scratch, server as posthorn
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 ROWS = re.findall(r'^[A-Z]+\(\s*"([^"]+)"', (ROOT / "src/ctl/verbs.def").read_text(), re.M)
@@ -81,9 +78,7 @@ def compare(plain, rows):
 
 def reachable():
     """A folder that the service user reaches too; pytest's own are the caller's alone."""
-    path = pathlib.Path(tempfile.mkdtemp(prefix="posthorn-json-"))
-    os.chmod(path, 0o777)
-    return path
+    return scratch.folder("json", mode=0o777)
 
 
 @pytest.fixture
@@ -103,9 +98,7 @@ def store():
     (maildir / "new" / "1.x").write_bytes(MESSAGE)
     (base / "passwd").write_text(PASSWD_FILE)
     subprocess.run(["cp", "-a", "--sparse=always", str(posthorn.template()), str(base / "data")], check=True)
-    if os.getuid() == 0:
-        nobody = pwd.getpwnam("nobody")
-        subprocess.run(["chown", "-R", f"{nobody.pw_uid}:{nobody.pw_gid}", str(base / "data")], check=True)
+    posthorn.give_to_service(base / "data")
     server = posthorn.Server(data=base / "data")
     try:
         imap = client.Imap(("127.0.0.1", server.ports["imap"]), "alice", posthorn.PASSWORD)

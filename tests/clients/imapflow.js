@@ -73,6 +73,7 @@ const scenarios = {
         for (const [name, source] of Object.entries(given.messages))
             say('appended', await c.append('INBOX', Buffer.from(source, 'latin1'), ['\\Seen', 'Label1'], new Date(Date.UTC(2020, 1, 3, 4, 5, 6)), name));
         await c.mailboxCreate('Kept');
+        await c.mailboxCreate('Labelled');
         const lock = await c.getMailboxLock('INBOX');
         const second = c.getMailboxLock('Kept'); // waits until the first is released
         say('fetched', await all(c.fetch('1:*', {
@@ -85,6 +86,8 @@ const scenarios = {
         await c.messageFlagsRemove('1', ['Label1'], { uid: true });
         await c.messageFlagsSet('3', ['\\Draft'], { uid: true });
         say('flags', await all(c.fetch('1:*', FLAGS)));
+        say('labelled', await c.messageFlagsAdd('3', ['Labelled'], { uid: true, useLabels: true }));
+        say('labels', (await all(c.fetch('1:*', { uid: true, labels: true }))).map(row => row.labels));
         for (const part of given.parts) {
             const { meta, content } = await c.download(String(part.uid), part.part, { uid: true });
             say('download', { meta, content: await read(content) });

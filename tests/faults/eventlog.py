@@ -5,11 +5,10 @@ import os
 import pathlib
 import struct
 import subprocess
-import tempfile
 
 import pytest
 
-from lib import server as posthorn
+from lib import scratch, server as posthorn
 
 HERE = pathlib.Path(__file__).resolve().parent
 CONTROL = 4096
@@ -27,8 +26,7 @@ def library():
     """powercut.so, compiled once for each run of the tests."""
     global _library
     if _library is None:
-        _library = pathlib.Path(tempfile.mkdtemp(prefix="posthorn-powercut-")) / "powercut.so"
-        os.chmod(_library.parent, 0o755)
+        _library = scratch.folder("powercut") / "powercut.so"
         subprocess.run(["cc", "-std=gnu17", "-O2", "-Wall", "-Wextra", "-Werror", "-fno-builtin", "-shared", "-fPIC",
                         "-o", _library, HERE / "powercut.c"], check=True)
     return _library

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from lib import server as posthorn
-from test_roles import login, pids
+from test_roles import login
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_auth_stays_away(server):
     waiting = imaplib.IMAP4("127.0.0.1", server.ports["imap"])
     os.kill(server.process.pid, signal.SIGSTOP)  # the supervisor: nobody starts auth again
     try:
-        for pid in pids(server, "auth"):
+        for pid in server.roles().get("auth", []):
             os.kill(pid, signal.SIGKILL)
         with pytest.raises(imaplib.IMAP4.error, match=r"\[UNAVAILABLE\]"):
             waiting.login(name, posthorn.PASSWORD)

@@ -18,7 +18,6 @@ from lib import client
 from lib import server as posthorn
 from lib.long import LONG
 from test_disk_errors import eventually, idents, login, message
-from test_roles import pids
 
 LARGE = 300000  # its body has a file of its own
 
@@ -180,7 +179,7 @@ def test_flipped_body(server):
     with pytest.raises(RuntimeError) as said:
         posthorn.run_verb("verify", "--data", server.data)
     assert "2 errors" in str(said.value), server.stderr()
-    assert len(pids(server, "mail")) == 1
+    assert len(server.roles().get("mail", [])) == 1
 
 
 def test_every_flip_is_found(tmp_path):

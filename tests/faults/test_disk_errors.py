@@ -5,7 +5,6 @@ import pathlib
 import shlex
 import socket
 import subprocess
-import tempfile
 import time
 
 import pytest
@@ -13,9 +12,7 @@ import pytest
 import eventlog
 import ledger
 from eventlog import release_binary  # noqa: F401
-from lib import client
-from lib import server as posthorn
-from test_roles import pids
+from lib import client, scratch, server as posthorn
 
 EIO, ENOSPC = 5, 28
 YEARS = 10 * 365 * 86400
@@ -106,8 +103,7 @@ def test_failed_sync_of_a_body(server):
 @pytest.fixture
 def small_disk():
     """A file system of 24 MB."""
-    tmp_path = pathlib.Path(tempfile.mkdtemp(prefix="posthorn-small-"))
-    os.chmod(tmp_path, 0o755)
+    tmp_path = scratch.folder("small")
     done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=0755", "none", tmp_path], check=False)
     if done.returncode:
         pytest.fail("a small tmpfs cannot be mounted: run this test as root")
@@ -142,7 +138,7 @@ def test_no_room(small_disk):
         uid = eventually(lambda: session.append("INBOX", message("again", 90000)), 5)
         session.command("STORE 1:5 +FLAGS (\\Deleted)")
         session.command("EXPUNGE")
-        assert len(pids(server, "mail")) == 1
+        assert len(server.roles().get("mail", [])) == 1
         found = idents(server, name)
         assert uid in found and set(kept[5:]) <= set(found)
         server.restart()
@@ -208,7 +204,7 @@ def test_no_descriptors(release_binary, few_descriptors):  # noqa: F811
             except (*ledger.GONE, client.Refused):
                 failed += 1
         assert failed == 3, "the limit did not bite"
-        mail, gate = pids(server, "mail"), pids(server, "gate")
+        mail, gate = server.roles().get("mail", []), server.roles().get("gate", [])
         waiting = [socket.create_connection(server.address(service)) for service in ("lmtp", "lmtp", "imap")]
         spent = [cpu_of(pid) for pid in mail + gate]
         time.sleep(1)
@@ -217,7 +213,7 @@ def test_no_descriptors(release_binary, few_descriptors):  # noqa: F811
         for one in inside + waiting:
             one.close()
         eventually(lambda: login(server, name, timeout=2), 10)
-        assert pids(server, "mail") == mail
+        assert server.roles().get("mail", []) == mail
         assert list(idents(server, name).values()) == ["during"]
     finally:
         server.stop()
@@ -266,7 +262,7 @@ def test_clock_jumps(server):
         login(server, name).close()
     assert validities == sorted(set(validities)), validities
     assert uids == sorted(set(uids))
-    assert len(pids(server, "mail")) == 1 and server.event_log.get("starts") == 1
+    assert len(server.roles().get("mail", [])) == 1 and server.event_log.get("starts") == 1
     log.set(clock_s=-YEARS)
     server.kill()
     server.start()

@@ -1,10 +1,8 @@
 """Power cuts: the events of a real load are replayed to a disk that loses, tears and reorders what was not synced; each
 state must open, verify and hold what had been acknowledged at that moment."""
 import os
-import pathlib
 import random
 import shutil
-import tempfile
 import threading
 import time
 
@@ -16,6 +14,7 @@ import ledger
 import listing
 import timeline
 from eventlog import release_binary  # noqa: F401
+from lib import scratch
 from lib.long import LONG
 
 SEGMENT = 256 << 10  # small: many are sealed, compacted and begun
@@ -84,7 +83,7 @@ class Run:
     def cut(self, count):
         """Judges so many states; returns how many. Raises at the first that is wrong."""
         lister, fed, fates = listing.Lister(SEGMENT), 0, disk.fates(self.random)
-        folder = pathlib.Path(tempfile.mkdtemp(prefix="posthorn-cut-", dir=MEMORY))
+        folder = scratch.folder("cut", MEMORY)
         try:
             for place in self.places(count):
                 for event in self.events[fed:place]:

@@ -22,20 +22,8 @@ def server():
     own.stop()
 
 
-def pids(server, role):
-    found = []
-    for pid in server.family():
-        try:
-            words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it has just ended
-        if words == f"posthorn: {role}":
-            found.append(pid)
-    return found
-
-
 def kill(server, role):
-    victims = pids(server, role)
+    victims = server.roles().get(role, [])
     assert victims
     for pid in victims:
         os.kill(pid, signal.SIGKILL)
@@ -92,7 +80,7 @@ def test_gate_dies_before_unauthenticate(server):
     for _ in range(100):
         wire.send(b"b NOOP\r\n")
         assert wire.line().startswith(b"b OK")
-        if pids(server, "gate"):
+        if server.roles().get("gate", []):
             break
         time.sleep(0.1)
     wire.send(b"c UNAUTHENTICATE\r\n")
@@ -165,11 +153,11 @@ def test_any_gate_resumes_a_tls_session(server, version):
     session, resumed = tls_session(server, version)
     assert not resumed
     assert all(tls_session(server, version, session)[1] for _ in range(12))
-    before = pids(server, "gate")
+    before = server.roles().get("gate", [])
     kill(server, "gate")
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        now = pids(server, "gate")
+        now = server.roles().get("gate", [])
         if len(now) == len(before) and not set(now) & set(before):
             break
         time.sleep(0.05)

@@ -249,7 +249,7 @@ def test_restart_rebuild_and_a_stopped_store():
         session.command("MOVE 1 Archive")
         session.command("DELETE box")
         own.kill()
-        subprocess.run(["chown", "-R", "nobody:nogroup", str(own.data)], check=False)
+        posthorn.give_to_service(own.data)
         posthorn.run_verb("rebuild", "-c", own.config)
         assert brought(undelete(own, user, "--dry-run")) == (2, 2, 1)
         assert brought(undelete(own, user)) == (2, 2, 1)

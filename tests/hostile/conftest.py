@@ -83,15 +83,6 @@ class Target(posthorn.Server):
                         total += int(line.split()[1]) * 1024
         return total
 
-    def role_pids(self, role):
-        found = []
-        for pid in self.family():
-            with contextlib.suppress(OSError):
-                title = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()
-                if title == f"posthorn: {role}":
-                    found.append(pid)
-        return found
-
     def raw(self, service="imap", tls=False, timeout=10.0):
         """A connection before login, its greeting read."""
         wire = Wire(self.address(service), tls=tls, timeout=timeout)
@@ -111,7 +102,7 @@ class Target(posthorn.Server):
 
     def witness(self):
         if self.bystander is None:
-            self.bystander = Witness(self.ports["imap"], *self.role_pids("mail"))
+            self.bystander = Witness(self.ports["imap"], *self.roles().get("mail", []))
         return self.bystander
 
     @contextlib.contextmanager

@@ -1,13 +1,11 @@
 """From the gate to mail and back: nothing is lost, nothing is doubled, nothing is used twice."""
 import base64
-import hashlib
-import hmac
 import threading
 import time
 
 import pytest
 
-from lib import server
+from lib import scram, server
 from lib.wire import Closed, Wire
 from .conftest import PATIENCE
 
@@ -54,31 +52,6 @@ def test_literals_of_the_login(target):
     wire.close()
 
 
-def scram(wire, tag, user, password):
-    """RFC 7677, as a client."""
-    nonce = base64.b64encode(hashlib.sha256(str(time.time()).encode()).digest())[:20].decode()
-    bare = f"n={user},r={nonce}"
-    wire.send(f"{tag} AUTHENTICATE SCRAM-SHA-256 {base64.b64encode(('n,,' + bare).encode()).decode()}\r\n".encode())
-    line = wire.line()
-    assert line.startswith(b"+ "), line
-    server = base64.b64decode(line[2:]).decode()
-    said = dict(part.split("=", 1) for part in server.split(","))
-    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(said["s"]), int(said["i"]))
-    key = hmac.digest(salted, b"Client Key", "sha256")
-    final = f"c=biws,r={said['r']}"
-    message = f"{bare},{server},{final}".encode()
-    signature = hmac.digest(hashlib.sha256(key).digest(), message, "sha256")
-    proof = base64.b64encode(bytes(a ^ b for a, b in zip(key, signature))).decode()
-    wire.send(base64.b64encode(f"{final},p={proof}".encode()) + b"\r\n")
-    line = wire.line()
-    if not line.startswith(b"+ "):
-        return line
-    own = hmac.digest(hmac.digest(salted, b"Server Key", "sha256"), message, "sha256")
-    assert base64.b64decode(line[2:]) == b"v=" + base64.b64encode(own)
-    wire.send(b"\r\n")
-    return wire.line()
-
-
 def plain(wire, tag, user, password):
     wire.send(f"{tag} AUTHENTICATE PLAIN {base64.b64encode(f'{chr(0)}{user}{chr(0)}{password}'.encode()).decode()}\r\n".encode())
     return wire.line()
@@ -89,7 +62,7 @@ def login(wire, tag, user, password):
     return wire.line()
 
 
-@pytest.mark.parametrize("how", [scram, plain, login])
+@pytest.mark.parametrize("how", [scram.login, plain, login])
 @pytest.mark.parametrize("tls", [False, True])
 def test_quick_logins(target, how, tls):
     count = 30 if target.sanitized else 100  # both TLS and not: 200 of each
@@ -106,7 +79,7 @@ def test_quick_logins(target, how, tls):
     assert sorted(took)[count // 4] < 0.25 * PATIENCE, took  # a stall would meet them all; a busy machine some
 
 
-@pytest.mark.parametrize("how", [scram, plain, login])
+@pytest.mark.parametrize("how", [scram.login, plain, login])
 def test_wrong_passwords(target, how):
     wire = target.raw()
     assert how(wire, "a", "alice", "wrong").startswith(b"a NO [AUTHENTICATIONFAILED]")

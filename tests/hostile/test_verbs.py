@@ -9,7 +9,7 @@ import tempfile
 
 import pytest
 
-from lib import server as posthorn
+from lib import scratch, server as posthorn
 from lib.peers import free_ports, make_certificate, wait_port
 from lib.wire import Wire
 
@@ -169,7 +169,7 @@ def test_passwords(tmp_path):
 @pytest.mark.skipif(os.getuid() != 0, reason="cannot become nobody")
 def test_as_nobody():
     """Every verb without root, on a data directory of one's own; and nothing of another's."""
-    base = pathlib.Path(tempfile.mkdtemp(prefix="posthorn-nobody-"))
+    base = scratch.folder("nobody")
     shutil.chown(base, "nobody")
     os.chmod(base, 0o755)
     program = base / "posthorn"

@@ -49,13 +49,14 @@ def top_level_commas(text):
     return count
 
 
-def sample(tree):
-    """A temporary source tree from {path: text}."""
-    root = pathlib.Path(tempfile.mkdtemp(prefix="posthorn-house-"))
-    for path, text in tree.items():
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text(text)
-    return root
+def caught(rule, tree):
+    """Whether the rule finds something in a source tree made of {path: text}."""
+    with tempfile.TemporaryDirectory(prefix="posthorn-house-") as folder:
+        root = pathlib.Path(folder)
+        for path, text in tree.items():
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_text(text)
+        return bool(list(rule(root)))
 
 
 def main(rules):
@@ -67,9 +68,9 @@ def main(rules):
             print(f"{name}: {problem}")
         passed, failed = passed + (not problems), failed + bool(problems)
         if broken is not None:
-            caught = bool(list(rule(sample(broken))))
-            if not caught:
+            seen = caught(rule, broken)
+            if not seen:
                 print(f"{name}: does not see the fault in its own broken sample")
-            passed, failed = passed + caught, failed + (not caught)
+            passed, failed = passed + seen, failed + (not seen)
     print(f"{passed} passed, {failed} failed")
     sys.exit(1 if failed else 0)

@@ -6,8 +6,9 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
+
+from . import scratch
 
 MAIL = pathlib.Path(__file__).resolve().parent.parent / "mail"
 
@@ -169,8 +170,7 @@ class Private:
     apart = False  # in a process group of its own, since it ends its whole group
 
     def __init__(self, folder=None):
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix=f"posthorn-{self.name}-", dir=folder))
-        os.chmod(self.dir, 0o755)
+        self.dir = scratch.folder(self.name, folder)
         make_certificate(self.dir)
         self.ports = dict(zip(("imap", "imaps", "lmtp"), free_ports(3)))
         self.prepare()

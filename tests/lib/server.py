@@ -5,9 +5,9 @@ import re
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 
+from . import scratch
 from .peers import free_ports, make_certificate, read_message, wait_port
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -80,10 +80,16 @@ def template():
     """A data directory with alice, bob and carol, made once for each run of the tests."""
     global _template
     if _template is None:
-        _template = pathlib.Path(tempfile.mkdtemp(prefix="posthorn-template-")) / "data"
+        _template = scratch.folder("template") / "data"
         for name in USERS:
             run_verb("user", "add", name, "--data", _template, stdin=PASSWORD.encode() + b"\n")
     return _template
+
+
+def give_to_service(path):
+    """The tree, if there is one, belongs to whom a server that root starts becomes."""
+    if os.getuid() == 0 and os.path.exists(path):
+        subprocess.run(["chown", "-R", "nobody:nogroup", str(path)], check=True)
 
 
 def setting(value):
@@ -100,8 +106,7 @@ class Server:
     password = PASSWORD
 
     def __init__(self, settings=None, data=None, plaintext=True, start=True):
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="posthorn-test-"))
-        os.chmod(self.dir, 0o755)
+        self.dir = scratch.folder("test")
         self.data = pathlib.Path(data) if data else self.dir / "data"
         if data is None:
             subprocess.run(["cp", "-a", "--sparse=always", str(template()), str(self.data)], check=True)
@@ -119,7 +124,7 @@ class Server:
         lines += [f'{name} = {{ "127.0.0.1:{port}" }}' for name, port in self.ports.items()]
         if os.getuid() == 0:
             lines.append('user = "nobody"')
-            subprocess.run(["chown", "-R", "nobody", str(self.data)], check=True)
+            give_to_service(self.data)
         for name, value in self.settings.items():
             lines.append(f"{name} = {setting(value)}")
         lines.append(f'tls {{ certificate = "{self.dir}/cert.pem"  key = "{self.dir}/key.pem" }}')
@@ -159,6 +164,18 @@ class Server:
             left += parents.get(pid, [])
         return found
 
+    def roles(self):
+        """{"auth": [pid], "gate": [pid, ...], "mail": [pid]}"""
+        found = {}
+        for pid in self.family():
+            try:
+                words = pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0")[0].split(": ")
+            except OSError:
+                continue  # it has just ended
+            if len(words) == 2 and words[0] == "posthorn":
+                found.setdefault(words[1], []).append(pid)
+        return found
+
     def kill(self):
         """kill -9 of the whole tree at once; nothing of it listens any more when this returns."""
         family = self.family()
@@ -183,9 +200,13 @@ class Server:
                 self.kill()
                 code = "still running 20 s after SIGTERM"
             self.process = None
-        self.check_reports()
-        if code:
-            raise RuntimeError(f"the server ended with {code}\n{self.stderr()[-4000:]}")
+        try:
+            self.check_reports()
+            if code:
+                raise RuntimeError(f"the server ended with {code}\n{self.stderr()[-4000:]}")
+        except (AssertionError, RuntimeError):
+            scratch.keep(self.dir)
+            raise
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def restart(self):

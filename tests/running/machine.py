@@ -8,10 +8,10 @@ import re
 import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 import time
 
+from lib import scratch
 from lib.server import ROOT, binary, runs
 
 # The script becomes systemd. $1: the folder, $2: the server, $3: dist.
@@ -79,7 +79,7 @@ def missing():
 class Machine:
     def __init__(self, unit=None, more=""):
         """unit: instead of the shipped one; more: a drop-in for it."""
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="posthorn-machine-"))
+        self.dir = scratch.folder("machine")
         self.cgroup = cgroup_root() / self.dir.name
         self.cgroup.mkdir()
         self.write_units(unit or unit_text(), more)

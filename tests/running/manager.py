@@ -1,13 +1,12 @@
 """A service manager for tests: a NOTIFY_SOCKET that keeps what it is told, and sockets that are given to the server."""
 import os
-import pathlib
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
+from lib import scratch
 from lib.peers import wait_port
 from lib.server import Server, binary
 
@@ -28,8 +27,7 @@ class Ear:
 
     def __init__(self, abstract):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="posthorn-ear-"))
-        self.folder.chmod(0o755)
+        self.folder = scratch.folder("ear")
         self.name = f"@posthorn-test-{os.getpid()}-{id(self)}" if abstract else str(self.folder / "notify")
         self.sock.bind(self.name.replace("@", "\0", 1) if abstract else self.name)
         self.said, self.over = [], False
@@ -96,18 +94,6 @@ class Managed(Server):
         for s in self.given:
             if s.family == socket.AF_INET:
                 wait_port(s.getsockname()[1], self.process, 60)
-
-    def roles(self):
-        """{"auth": [pid], "gate": [pid, ...], "mail": [pid]}"""
-        found = {}
-        for pid in self.family():
-            try:
-                words = pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0")[0].split(": ")
-            except OSError:
-                continue
-            if len(words) == 2 and words[0] == "posthorn":
-                found.setdefault(words[1], []).append(pid)
-        return found
 
     def wait_log(self, text, count=1, seconds=60):
         end = time.monotonic() + seconds

@@ -59,7 +59,7 @@ def kinds(server):
     server.process.terminate()
     assert server.process.wait(20) == 0
     subprocess.run(["rm", "-rf", str(server.data / "index")], check=True)
-    subprocess.run(["chown", "-R", "nobody:nogroup", str(server.data)], check=False)
+    posthorn.give_to_service(server.data)
     subprocess.run([posthorn.binary(), "rebuild", "-c", str(server.config)], env=posthorn.environment(), timeout=60,
                    check=True, stdout=subprocess.DEVNULL)
     server.start()
