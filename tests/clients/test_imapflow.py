@@ -117,7 +117,7 @@ def test_messages(where, user, modules):
     assert flags == {1: {"\\Seen", "\\Flagged", "$Forwarded"}, 2: {"\\Seen", "\\Flagged", "$Forwarded", "Label1"}, 3: {"\\Draft"}}
     ours = where.name == "posthorn"  # a label is a copy in the folder of that name; the folder that is open is not told
     assert flow.next("labelled") is ours
-    assert flow.next("labels") == ([[], [], ["Labelled"]] if ours else [None] * 3)
+    assert flow.next("labels") == ([["\\Starred"], ["\\Starred"], ["Labelled"]] if ours else [None] * 3)
     html, binary, whole = (flow.next("download") for _ in parts)
     assert html["content"] == "<b>grüße</b>\n".encode().decode("latin-1") and html["meta"]["contentType"] == "text/html"
     assert binary["content"] == "\0\1\2" and binary["meta"]["filename"] == "two.bin" and binary["meta"]["disposition"] == "attachment"
