@@ -29,6 +29,7 @@ def shown(root):
 def named(root):
     """Each transcript is in a row, and its first line says QUIRKS and which client."""
     told = {word for _, words in rows(root) for word in words}
+    yield from (f"{path.relative_to(root)}: its place is {FOLDER}" for path in root.glob("tests/transcripts/quirk*.txt"))
     for path in sorted((root / FOLDER).glob("*.txt")):
         if path.stem not in told:
             yield f"{path.relative_to(root)}: not in {PAGE}"
