@@ -104,6 +104,12 @@ from_units(struct span digits, const struct unit *u, uint64_t *out)
 }
 
 enum result
+setting_size(struct span text, uint64_t *octets_out)
+{
+    return from_units(text, size_units, octets_out);
+}
+
+enum result
 setting_time(struct span text, uint64_t *seconds_out)
 {
     return from_units(text, time_units, seconds_out);

@@ -40,6 +40,8 @@ bool setting_is_hidden(const struct setting *s);
 enum result setting_read(const struct setting *s, struct config *c, const char **values,
                          size_t n, struct fault *f) MUST_CHECK;
 enum result setting_defaults(struct config *c, struct fault *f) MUST_CHECK;
+// Octets of a SIZE: "500M", "2G".
+enum result setting_size(struct span text, uint64_t *octets_out) MUST_CHECK;
 // Seconds of a TIME: "30m", "12h", "14d".
 enum result setting_time(struct span text, uint64_t *seconds_out) MUST_CHECK;
 // The value as the file writes it.

@@ -126,7 +126,7 @@ verb_capabilities(const struct verb_options *o, const char *const *args, size_t 
         buf_init(&text, 256);
         buf_put_str(&text, e->capability ? e->capability : "");
         if (e->capability_put != NULL)
-            e->capability_put(&text);
+            e->capability_put(NULL, &text);
         struct span words = span_trim(buf_span(&text));
         output_row("extension", FIELDS(field_str("name", "%", e->name),
                                        field_text("capability", "@15%", words),

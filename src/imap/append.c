@@ -1,6 +1,7 @@
 #include "imap/append.h"
 
 #include "base/limits.h"
+#include "imap/appendlimit.h"
 #include "imap/flags.h"
 #include "imap/messagelimit.h"
 #include "io/task.h"
@@ -18,7 +19,7 @@ imap_append_8bit_refuse(bool refuse)
 void
 imap_append_init(struct imap_append *a, struct imap_command *c)
 {
-    *a = (struct imap_append){.c = c};
+    *a = (struct imap_append){.c = c, .size_max = imap_appendlimit_of(&c->ref)};
 }
 
 void
@@ -35,8 +36,7 @@ imap_append_done(struct imap_append *a)
 enum result
 imap_append_room(const struct imap_append *a, uint64_t octets, struct fault *f)
 {
-    uint64_t max = mail_size_max(account_mail(a->c->ref.account)),
-             have = intake_size(a->in);
+    uint64_t max = a->size_max, have = intake_size(a->in);
     if (octets > max || have > max - octets)
         return fault_set(f, FAULT_TOOBIG, "message of more than %llu octets",
                          (unsigned long long)max);

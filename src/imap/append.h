@@ -15,6 +15,7 @@ struct imap_append {
     struct intake_item *items;
     size_t count, room;
     struct intake *in;  // of the message that is coming
+    uint64_t size_max;  // of one message
     uint64_t octets, octets_inline;
     size_t keywords;
     bool watch_header, header_ended, line_empty;  // append_8bit
@@ -25,6 +26,7 @@ struct imap_append_data {
     enum result (*receive)(struct imap_append *a, struct fault *f);
 };
 
+// c->ref is known.
 void imap_append_init(struct imap_append *a, struct imap_command *c);
 void imap_append_done(struct imap_append *a);
 // One append-message (RFC 4466 section 2.8), from the space before it on.

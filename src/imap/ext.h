@@ -101,8 +101,8 @@ struct imap_ext {
     const char *name;        // as in ext.def
     const char *rfc;         // "RFC 9051 section 6.3.13"
     const char *capability;  // "UIDPLUS", several separated by spaces; NULL for none
-    void (*capability_put)(
-        struct buf *b);  // for texts with values: puts " APPENDLIMIT=35651584"
+    // For texts with values: puts " APPENDLIMIT=35651584". s: NULL where nobody is logged in. Suspends.
+    void (*capability_put)(const struct imap_session *s, struct buf *b);
     // NULL: always. When false, the capability is not told and the verbs are unknown.
     bool (*offered)(const struct imap_session *s);
     const char *enable;             // ENABLE argument; NULL for none

@@ -52,6 +52,6 @@ imap_capabilities_put(const struct imap_session *s, struct buf *b)
             first = false;
         }
         if ((*e)->capability_put)
-            (*e)->capability_put(b);
+            (*e)->capability_put(s, b);
     }
 }

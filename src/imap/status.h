@@ -9,6 +9,8 @@
 
 struct imap_status_item {
     void (*put)(struct buf *b, const struct tree_entry *e);  // the value
+    // Suspends. Finds what is not in every entry, when it is asked for; may be NULL.
+    enum result (*find)(struct mail_user *u, struct tree_entry *e, struct fault *f);
 };
 enum { STATUS_ITEMS_MAX = 16 };
 enum { STATUS_AWARE = 1 };  // value of the word: enables CONDSTORE

@@ -12,7 +12,8 @@ struct tree_entry {
     uint64_t mailbox;
     struct mailbox_counts counts;
     uint32_t uidvalidity;
-    uint32_t recent;  // after tree_recent
+    uint32_t recent;        // after tree_recent
+    uint64_t append_limit;  // of STATUS, where it was asked for
     uint32_t rights;
     uint8_t special_use;
     bool noselect;     // \NoSelect: exists only as a level

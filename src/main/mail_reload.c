@@ -7,6 +7,7 @@
 #include "imap/appendlimit.h"
 #include "imap/background.h"
 #include "imap/messagelimit.h"
+#include "imap/preview.h"
 #include "io/task.h"
 #include "mail/account.h"
 #include "store/store.h"
@@ -36,6 +37,7 @@ mail_imap_settings(const struct config *c)
     imap_message_limits_set(&(struct imap_message_limits){
         (uint32_t)c->message_limit, c->message_limit_enforce, (uint32_t)c->save_limit});
     imap_background_shed(c->shed_background);
+    imap_preview_late(c->test_preview_late);
     imap_append_8bit_refuse(strcmp(c->append_8bit, "refuse") == 0);
 }
 

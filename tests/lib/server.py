@@ -263,6 +263,7 @@ KINDS = {
     "marks": {"intake_keywords": ["$hasattachment", "$hasnoattachment", "$canunsubscribe", "$autosent", "$imported"]},
     "still-here": {"idle_notify": "1s"},
     "submit": {"submit_users": [f"carol{n}" for n in range(1, 60)], "host_names": ["mail.example.org"]},
+    "late-previews": {"test_preview_late": True},
     "entries": {"server_comment": "A note for all", "server_admin": "mailto:postmaster@example.org"},
 }
 

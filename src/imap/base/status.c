@@ -82,14 +82,16 @@ imap_status_send(struct imap_session *s, const struct imap_status *st,
     imap_line_send(s);
 }
 
-// RECENT is counted only where it is asked for.
+// What costs more than a look at the entry.
 static enum result
-count_recent(struct imap_session *s, const struct imap_status *st, struct tree_entry *e,
-             struct fault *f)
+find_values(struct imap_session *s, const struct imap_status *st, struct tree_entry *e,
+            struct fault *f)
 {
-    for (unsigned i = 0; i < st->count; i++)
-        if (st->items[i]->as.status->put == recent)
-            return tree_recent(s->user, e, f);
+    for (unsigned i = 0; i < st->count; i++) {
+        const struct imap_status_item *item = st->items[i]->as.status;
+        if (item->find && item->find(s->user, e, f) != R_OK)
+            return R_FAIL;
+    }
     return R_OK;
 }
 
@@ -104,7 +106,7 @@ run_status(struct imap_command *c, struct fault *f)
         return R_FAIL;
     if (e.noselect || e.nonexistent)
         return fault_set(f, FAULT_NONEXISTENT, "only a level of hierarchy");
-    if (count_recent(c->session, st, &e, f) != R_OK)
+    if (find_values(c->session, st, &e, f) != R_OK)
         return R_FAIL;
     imap_condstore_aware(c);
     imap_status_send(c->session, st, &e);
@@ -127,7 +129,7 @@ return_put(struct imap_command *c, const struct tree_entry *e, struct fault *f)
     struct tree_entry counted = *e;
     if (e->noselect || e->nonexistent || !(e->rights & RIGHT_READ))
         return R_OK;
-    if (count_recent(c->session, l->status, &counted, f) != R_OK)
+    if (find_values(c->session, l->status, &counted, f) != R_OK)
         return R_FAIL;
     imap_condstore_aware(c);
     imap_status_send(c->session, l->status, &counted);
@@ -142,24 +144,24 @@ static const struct imap_verb verbs[] = {
 static const struct imap_list_option list_return = {.parse = return_parse,
                                                     .put = return_put};
 
-#define ITEM(name, fn)                                                                     \
+#define ITEM(name, ...)                                                                    \
     {                                                                                      \
         SLOT_STATUS, name, 0,                                                              \
         {                                                                                  \
             .status = &(const struct imap_status_item)                                     \
             {                                                                              \
-                fn                                                                         \
+                __VA_ARGS__                                                                \
             }                                                                              \
         }                                                                                  \
     }
 static const struct imap_word words[] = {
-    ITEM("MESSAGES", messages),
-    ITEM("RECENT", recent),
-    ITEM("UIDNEXT", uidnext),
-    ITEM("UIDVALIDITY", uidvalidity),
-    ITEM("UNSEEN", unseen),
-    ITEM("DELETED", deleted),
-    ITEM("SIZE", size),
+    ITEM("MESSAGES", .put = messages),
+    ITEM("RECENT", .put = recent, .find = tree_recent),
+    ITEM("UIDNEXT", .put = uidnext),
+    ITEM("UIDVALIDITY", .put = uidvalidity),
+    ITEM("UNSEEN", .put = unseen),
+    ITEM("DELETED", .put = deleted),
+    ITEM("SIZE", .put = size),
     {SLOT_LIST_RETURN, "STATUS", LIST_NEEDS_READ, {.list = &list_return}},
     {.name = NULL},
 };

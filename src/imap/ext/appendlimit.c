@@ -3,8 +3,10 @@
 #include "base/limits.h"
 #include "imap/ext.h"
 #include "imap/status.h"
+#include "mail/append_limit.h"
 
-// RFC 7889 section 2 (a): the same limit for every mailbox, message_size_max, told in CAPABILITY and STATUS.
+// RFC 7889: the limit of every mailbox is message_size_max, told in CAPABILITY; where an administrator gave a mailbox its own,
+// only that there are limits is told there, and STATUS has the mailbox's.
 
 static _Atomic uint64_t limit = LIMIT_message_size;
 
@@ -14,20 +16,39 @@ imap_appendlimit_set(uint64_t octets)
     limit = octets;
 }
 
-static void
-capability_put(struct buf *b)
+uint64_t
+imap_appendlimit_of(const struct mailbox_ref *ref)
 {
-    buf_printf(b, " APPENDLIMIT=%llu", (unsigned long long)limit);
+    uint64_t own = append_limit_get(ref), all = limit;
+    return own < all ? own : all;
+}
+
+static void
+capability_put(const struct imap_session *s, struct buf *b)
+{
+    if (s && append_limit_any(s->user))
+        buf_put_str(b, " APPENDLIMIT");
+    else
+        buf_printf(b, " APPENDLIMIT=%llu", (unsigned long long)limit);
+}
+
+static enum result
+status_find(struct mail_user *u, struct tree_entry *e, struct fault *f)
+{
+    struct mailbox_ref ref;
+    if (mail_access(u, e->name, RIGHT_LOOKUP, &ref, f) != R_OK)
+        return R_FAIL;
+    e->append_limit = imap_appendlimit_of(&ref);
+    return R_OK;
 }
 
 static void
 status_put(struct buf *b, const struct tree_entry *e)
 {
-    (void)e;
-    buf_put_u64(b, limit);
+    buf_put_u64(b, e->append_limit);
 }
 
-static const struct imap_status_item item = {status_put};
+static const struct imap_status_item item = {.put = status_put, .find = status_find};
 
 static const struct imap_word words[] = {
     {SLOT_STATUS, "APPENDLIMIT", 0, {.status = &item}},

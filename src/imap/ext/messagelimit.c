@@ -33,8 +33,9 @@ save_max(void)
 }
 
 static void
-capability_put(struct buf *b)
+capability_put(const struct imap_session *s, struct buf *b)
 {
+    (void)s;
     uint32_t messages = limit_messages, saved = limit_saved;
     if (messages > 0)
         buf_printf(b, " MESSAGELIMIT=%u", messages);

@@ -77,7 +77,7 @@ parse_threadid(struct imap_search *s, struct parse *p, struct query *q)
 
 static const struct imap_fetch_item emailid = {0, NULL, put_emailid},
                                     threadid = {0, NULL, put_threadid};
-static const struct imap_status_item mailboxid = {status_put};
+static const struct imap_status_item mailboxid = {.put = status_put};
 static const struct imap_search_key by_email = {QUERY_EMAILID, false, 0, parse_emailid},
                                     by_thread = {QUERY_THREADID, false, 0, parse_threadid};
 

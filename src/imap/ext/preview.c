@@ -1,4 +1,6 @@
 // RFC 8970: PREVIEW, and its names before it was an RFC (PREVIEW (FUZZY), SNIPPET), which are answered in their own form.
+#include "imap/preview.h"
+
 #include "imap/fetch.h"
 
 #include "base/clock.h"
@@ -6,8 +8,18 @@
 #include "mime/preview.h"
 #include "wire/quote.h"
 
+#include <stdatomic.h>
+
 enum preview_form { PREVIEW_LAZY = 1, PREVIEW_FUZZY = 2, PREVIEW_SNIPPET = 4 };
 enum { PREVIEW_ROOM = 4096 };
+
+static atomic_bool always_late;
+
+void
+imap_preview_late(bool late)
+{
+    always_late = late;
+}
 
 static const struct {
     const char *word;
@@ -108,7 +120,7 @@ put_preview(struct imap_fetch_run *run, const struct imap_fetch_want *w, struct 
 {
     struct buf out;
     bool lazy = w->value & PREVIEW_LAZY, old = w->value & (PREVIEW_FUZZY | PREVIEW_SNIPPET);
-    bool late = lazy && run->preview_ms > LIMIT_preview_lazy_ms;
+    bool late = lazy && (always_late || run->preview_ms > LIMIT_preview_lazy_ms);
     buf_init(&out, PREVIEW_ROOM);
     if (!late && make(run, &out, f) != R_OK) {
         buf_done(&out);
