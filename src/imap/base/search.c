@@ -203,7 +203,7 @@ search_run(struct imap_command *c, struct fault *f)
         r = save(&s, f);
     if (r == R_OK)
         answer(&s);
-    else if ((s.returns & RETURN_SAVE) && f->kind != FAULT_BAD)
+    else if ((s.returns & RETURN_SAVE) && !imap_fault_is_bad(f->kind))
         // RFC 9051 section 6.4.4.4: NO empties "$", BAD leaves it
         imap_saved_set(c->session, NULL);
     return r;
