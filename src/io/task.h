@@ -34,6 +34,8 @@ void task_wake(struct task *t);
 
 // Suspends. Lets others run when this task had its slice (LIMIT_task_slice_ms); cheap otherwise.
 void task_yield(void);
+// For tests, process-wide: it does each time.
+void task_test_yield(bool always);
 // Suspends for a time.
 void task_sleep(uint32_t ms);
 

@@ -4,7 +4,6 @@
 #include "mail/intake.h"
 #include "mail/tree.h"
 
-#include "base/clock.h"
 #include "base/limits.h"
 #include "io/task.h"
 
@@ -331,9 +330,62 @@ keyword_sets_stay(struct fixture *x)
     scene_done(&s);
 }
 
+static void
+expunge(struct scene *s, struct view *v, uint32_t first, uint32_t last)
+{
+    struct seqset set = set_of(s, first, last);
+    struct fault f = {0};
+    store(s, v, &set, FLAG_DELETED);
+    assert_int_equal(change_expunge(v, &set, &f), R_OK);
+    sync_view(s, v, VIEW_EXPUNGE);
+}
+
+static void
+check_vanished(struct scene *s, struct view *v, uint64_t since, uint32_t first,
+               uint32_t last)
+{
+    struct seqset gone;
+    struct fault f = {0};
+    assert_int_equal(view_vanished(v, since, NULL, s->arena, &gone, &f), R_OK);
+    assert_int_equal(gone.count, 1);
+    assert_int_equal(gone.ranges[0].first, first);
+    assert_int_equal(gone.ranges[0].last, last);
+}
+
+static bool
+is_unfolded(struct scene *s)
+{
+    struct store_stats st;
+    store_stats_get(s->x->store, &st);
+    return st.unfolded_bytes > 0;
+}
+
+// What was expunged is told although it is not in the index, and nobody waits until it is.
+static void
+vanished_before_the_fold(struct fixture *x)
+{
+    struct scene s = scene_new(x, "INBOX");
+    struct view *v = fill(&s, 6);
+    struct view_info info;
+    struct fault f = {0};
+    view_info(v, &info);
+    expunge(&s, v, 1, 5);
+    uint64_t half = (view_info(v, &info), info.modseq), since = half - 1;
+    check_vanished(&s, v, since, 1, 5);
+    assert_true(is_unfolded(&s));
+    assert_int_equal(store_checkpoint(x->store, &f), R_OK);
+    check_vanished(&s, v, since, 1, 5);
+    expunge(&s, v, 6, 9);
+    check_vanished(&s, v, since, 1, 9);
+    check_vanished(&s, v, half, 6, 9);
+    assert_true(is_unfolded(&s));
+    view_close(&v);
+    scene_done(&s);
+}
+
 // ---- a large record is applied while others read ----
 
-enum { MANY = 18 };  // doublings
+enum { MANY = 13 };  // doublings
 
 struct writer {
     struct scene *scene;
@@ -383,16 +435,6 @@ read_all(struct scene *s, struct view *v, struct view_message *room, size_t max)
     return total;
 }
 
-// Others have a slice.
-static void
-give_way(void)
-{
-    uint64_t start = clock_mono_us();
-    while (clock_mono_us() - start < LIMIT_task_slice_ms * 1100)
-        ;
-    task_yield();
-}
-
 static void
 read_while_applied(struct fixture *x)
 {
@@ -402,14 +444,16 @@ read_while_applied(struct fixture *x)
     struct view_message *room = calloc(65536, sizeof *room);
     unsigned met = 0;
     must(room != NULL);
+    task_test_yield(true);
     task_start(write_run, &w);
     for (unsigned i = 0; !w.over; i++) {
         met += s.account->applying != NULL;
         assert_int_equal(read_all(&s, reader, room, 65536), 1u << MANY);
         if (i % 4 == 3)
             sync_view(&s, reader, 0);
-        give_way();
+        task_yield();
     }
+    task_test_yield(false);
     assert_true(met > 0);  // a record was half applied when we looked
     struct view_delta d = sync_view(&s, reader, VIEW_EXPUNGE);
     assert_int_equal(d.expunged_count, 1u << MANY);
@@ -449,6 +493,7 @@ TEST(recent_of_expunged)
 TEST(keyword_sets_stay)
 TEST(leaves_memory)
 TEST(read_while_applied)
+TEST(vanished_before_the_fold)
 
 int
 main(void)
@@ -462,6 +507,7 @@ main(void)
         cmocka_unit_test(test_keyword_sets_stay),
         cmocka_unit_test(test_leaves_memory),
         cmocka_unit_test(test_read_while_applied),
+        cmocka_unit_test(test_vanished_before_the_fold),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -40,19 +40,39 @@ uids_add(struct uids *u, uint32_t uid)
     u->p[u->n++] = uid;
 }
 
-// Page by page: of a million tombstones only the UIDs are kept.
+struct fresh_gone {
+    const struct vanished_call *call;
+    struct uids *out;
+};
+
+static void
+add_fresh(uint32_t first, uint32_t last, void *arg)
+{
+    const struct fresh_gone *g = arg;
+    for (uint64_t uid = first; uid <= last; uid++)
+        if (!g->call->uids || seqset_contains(g->call->uids, (uint32_t)uid))
+            uids_add(g->out, (uint32_t)uid);
+}
+
+// What is not in the index yet, and what is: nobody waits for a fold. Page by page: of a million tombstones only the
+// UIDs are kept.
 static enum result
 read_tombstones(const struct view *v, const struct vanished_call *c, struct uids *out,
                 struct fault *f)
 {
     enum { PAGE = 1024 };
-    struct store_tombstones page = {
-        .a = arena_new(), .modseq = c->since, .uid = UINT32_MAX, .max = PAGE};
+    struct store *store = mail_store(v->account->mail);
+    struct store_tombstones page = {.a = arena_new(),
+                                    .modseq = c->since,
+                                    .uid = UINT32_MAX,
+                                    .max = PAGE,
+                                    .indexed = true};
+    struct fresh_gone fresh = {c, out};
     enum result r;
+    store_gone_fresh(store, v->account->state, v->mailbox_id, c->since, add_fresh, &fresh);
     do {
         arena_reset(page.a);
-        r = store_tombstones(mail_store(v->account->mail), v->account->state, v->mailbox_id,
-                             &page, f);
+        r = store_tombstones(store, v->account->state, v->mailbox_id, &page, f);
         for (size_t i = 0; r == R_OK && i < page.n; i++)
             if (!c->uids || seqset_contains(c->uids, page.list[i].row.uid))
                 uids_add(out, page.list[i].row.uid);
@@ -66,9 +86,11 @@ add_tombstones(const struct view *v, const struct vanished_call *c, const struct
 {
     if (u->n > 1)
         qsort(u->p, u->n, sizeof *u->p, by_number);
-    for (size_t i = 0; i < u->n; i++)
-        if (u->p[i] <= v->last_uid && !is_ghost(v, u->p[i]))
+    for (size_t i = 0; i < u->n; i++) {
+        bool twice = i > 0 && u->p[i] == u->p[i - 1];
+        if (u->p[i] <= v->last_uid && !twice && !is_ghost(v, u->p[i]))
             seqset_add(c->out, u->p[i]);
+    }
 }
 
 // What of [first, last] the view does not show.

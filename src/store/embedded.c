@@ -250,6 +250,7 @@ const struct engine embedded_engine = {
     .table_load = embedded_table_load,
     .accounts = embedded_accounts,
     .tombstones = embedded_tombstones,
+    .gone_fresh = embedded_gone_fresh,
     .deleted = embedded_deleted,
     .keywords = embedded_keywords,
     .privates = embedded_privates,

@@ -26,6 +26,8 @@ enum result embedded_accounts(struct store *s, uint64_t **out, size_t *n_out,
                               struct fault *f);
 enum result embedded_tombstones(struct store *s, struct state *st, uint64_t mailbox,
                                 struct store_tombstones *out, struct fault *f);
+void embedded_gone_fresh(struct store *s, const struct state *st, uint64_t mailbox,
+                         uint64_t since, store_gone_fn *fn, void *arg);
 enum result embedded_deleted(struct store *s, struct state *st, struct store_deleted *out,
                              struct fault *f);
 enum result embedded_keywords(struct store *s, struct state *st, uint64_t mailbox,

@@ -30,6 +30,9 @@ struct engine {
     // These three allocate in the caller's arena.
     enum result (*tombstones)(struct store *s, struct state *st, uint64_t mailbox,
                               struct store_tombstones *out, struct fault *f);
+    // NULL: an expunge is among the tombstones at once
+    void (*gone_fresh)(struct store *s, const struct state *st, uint64_t mailbox,
+                       uint64_t since, store_gone_fn *fn, void *arg);
     enum result (*deleted)(struct store *s, struct state *st, struct store_deleted *out,
                            struct fault *f);
     enum result (*keywords)(struct store *s, struct state *st, uint64_t mailbox,

@@ -261,7 +261,41 @@ embedded_tombstones(struct store *s, struct state *st, uint64_t mailbox,
                     struct store_tombstones *out, struct fault *f)
 {
     struct job job = {.account = st->account, .mailbox = mailbox, .out = out};
-    return run_list(s, load_tombstones, &job, f);
+    return out->indexed ? run(s, load_tombstones, &job, f)
+                        : run_list(s, load_tombstones, &job, f);
+}
+
+static void
+tell_gone(const struct index_record *u, uint64_t mailbox, uint64_t since, store_gone_fn *fn,
+          void *arg)
+{
+    struct record_expunged r;
+    uint32_t first = 0, last = 0;
+    if ((u->type != RECORD_EXPUNGED && u->type != RECORD_MOVED) ||
+        record_expunged_get(u->meta, &r) != R_OK || r.mailbox != mailbox ||
+        r.modseq <= since)
+        return;
+    struct unpack ranges = unpack_of(r.uids);
+    while (record_ranges_next(&ranges, &first, &last) == R_OK)
+        fn(first, last, arg);
+}
+
+void
+embedded_gone_fresh(struct store *s, const struct state *st, uint64_t mailbox,
+                    uint64_t since, store_gone_fn *fn, void *arg)
+{
+    struct unfolded **list;
+    size_t n;
+    fold_pin(s->fold, st->account);
+    fold_list(s->fold, st->account, &list, &n);
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < unfolded_count(list[i]); k++) {
+            const struct index_record *u = unfolded_get(list[i], k);
+            if (u->place.seq <= st->applied)
+                tell_gone(u, mailbox, since, fn, arg);
+        }
+    free(list);
+    fold_unpin(s->fold, st->account);
 }
 
 enum result

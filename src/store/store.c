@@ -160,6 +160,14 @@ store_accounts(struct store *s, struct arena *a, uint64_t **ids_out, size_t *n_o
     return R_OK;
 }
 
+void
+store_gone_fresh(struct store *s, const struct state *st, uint64_t mailbox, uint64_t since,
+                 store_gone_fn *fn, void *arg)
+{
+    if (s->engine->gone_fresh)
+        s->engine->gone_fresh(s, st, mailbox, since, fn, arg);
+}
+
 enum result
 store_tombstones(struct store *s, struct state *st, uint64_t mailbox,
                  struct store_tombstones *out, struct fault *f)

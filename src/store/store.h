@@ -80,6 +80,8 @@ struct store_tombstones {
     uint64_t modseq;
     uint32_t uid;
     size_t max;  // in: no more than this; 0 = all
+    // in: only those that the index has already, which takes no fold; store_gone_fresh tells the others
+    bool indexed;
     struct store_tombstone *list;
     size_t n;
 };
@@ -87,6 +89,12 @@ struct store_tombstones {
 // modseq of its deletion.
 enum result store_tombstones(struct store *s, struct state *st, uint64_t mailbox,
                              struct store_tombstones *out, struct fault *f) MUST_CHECK;
+
+// Calls fn for ranges of UIDs, in no order, whose expunge after `since` is applied and may not be in the index yet. When
+// store_tombstones (indexed) is asked afterwards, the two tell of all.
+typedef void store_gone_fn(uint32_t first, uint32_t last, void *arg);
+void store_gone_fresh(struct store *s, const struct state *st, uint64_t mailbox,
+                      uint64_t since, store_gone_fn *fn, void *arg);
 
 // A deleted mailbox that is not forgotten, as it was.
 struct store_deleted_mailbox {
