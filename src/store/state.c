@@ -146,19 +146,58 @@ state_free(struct state **s)
 
 // ---- tables ----
 
-enum { HUGE_PAGE = 2 << 20 };
+enum { HUGE_PAGE = 2 << 20, OWN_PAGES = 16 << 10 };
 
-// Rows of a large table lie in huge pages: a million would cost 16,000 page faults.
-static struct message_row *
-new_rows(uint32_t cap)
+static bool
+has_own_pages(uint32_t cap)
 {
-    struct message_row *rows = calloc(cap, sizeof *rows);
-    must(rows != NULL);
-    uintptr_t begin = ((uintptr_t)rows + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1);
-    uintptr_t end = (uintptr_t)(rows + cap) & ~(uintptr_t)(HUGE_PAGE - 1);
-    if (end > begin)
-        madvise((void *)begin, end - begin, MADV_HUGEPAGE);
+    return cap * sizeof(struct message_row) >= OWN_PAGES;
+}
+
+// Rows of a large table lie in huge pages: a million would cost 16,000 page faults. All of them are advised alike, since
+// mremap takes no more than one kind.
+static struct message_row *
+advised(struct message_row *rows, uint32_t cap)
+{
+    must(rows != MAP_FAILED);
+    if (cap * sizeof *rows >= HUGE_PAGE)
+        madvise(rows, cap * sizeof *rows, MADV_HUGEPAGE);
     return rows;
+}
+
+// A table comes and goes while what was allocated after it stays: it has pages of its own, unless it is small.
+static struct message_row *
+rows_new(uint32_t cap)
+{
+    size_t n = cap * sizeof(struct message_row);
+    if (has_own_pages(cap))
+        return advised(
+            mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), cap);
+    struct message_row *rows = calloc(1, n);
+    must(rows != NULL);
+    return rows;
+}
+
+static void
+rows_free(struct message_row *rows, uint32_t cap)
+{
+    if (rows && has_own_pages(cap))
+        must(munmap(rows, cap * sizeof *rows) == 0);
+    else
+        free(rows);
+}
+
+static struct message_row *
+rows_grow(struct message_row *rows, uint32_t old, uint32_t cap)
+{
+    if (has_own_pages(old))
+        return advised(mremap(rows, old * sizeof *rows, cap * sizeof *rows, MREMAP_MAYMOVE),
+                       cap);
+    struct message_row *more = rows_new(cap);
+    if (old > 0)
+        memcpy(more, rows, old * sizeof *rows);
+    rows_free(rows, old);
+    return more;
 }
 
 struct message_table
@@ -166,14 +205,14 @@ message_table_new(uint32_t expected)
 {
     struct message_table t = {.sets = keyword_sets_new(),
                               .cap = expected > 16 ? expected : 16};
-    t.rows = new_rows(t.cap);
+    t.rows = rows_new(t.cap);
     return t;
 }
 
 void
 message_table_done(struct message_table *t)
 {
-    free(t->rows);
+    rows_free(t->rows, t->cap);
     keyword_sets_free(&t->sets);
     *t = (struct message_table){0};
 }
@@ -191,9 +230,9 @@ message_table_append(struct message_table *t, const struct message_row *row,
     if (t->count > 0 && t->rows[t->count - 1].uid >= row->uid)
         return R_FAIL;
     if (t->count == t->cap) {
-        t->cap = more_rows(t->cap);
-        t->rows = reallocarray(t->rows, t->cap, sizeof *t->rows);
-        must(t->rows != NULL);
+        uint32_t cap = more_rows(t->cap);
+        t->rows = rows_grow(t->rows, t->cap, cap);
+        t->cap = cap;
     }
     t->rows[t->count] = *row;
     t->rows[t->count++].keywords = keyword_sets_intern_packed(t->sets, keywords);
@@ -266,7 +305,7 @@ state_table_move(struct mailbox_state *from, struct mailbox_state *to)
 void
 state_table_drop(struct mailbox_state *m)
 {
-    free(m->rows);
+    rows_free(m->rows, m->row_cap);
     m->rows = NULL;
     m->row_cap = 0;
     m->loaded = false;
@@ -326,9 +365,9 @@ state_row_insert(struct mailbox_entry *e, const struct message_row *row,
     if (at < e->count && m->rows[at].uid == row->uid)
         return;
     if (e->count == m->row_cap) {
-        m->row_cap = more_rows(m->row_cap);
-        m->rows = reallocarray(m->rows, m->row_cap, sizeof *m->rows);
-        must(m->rows != NULL);
+        uint32_t cap = more_rows(m->row_cap);
+        m->rows = rows_grow(m->rows, m->row_cap, cap);
+        m->row_cap = cap;
         state_recharge(e);
     }
     memmove(m->rows + at + 1, m->rows + at, (e->count - at) * sizeof *m->rows);

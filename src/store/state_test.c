@@ -309,6 +309,25 @@ test_values(void **unused)
     state_free(&s);
 }
 
+// A table grows from the heap into pages of its own, and on over where those become huge.
+static void
+test_table_grows(void **state)
+{
+    enum { ROWS = 120000 };
+    (void)state;
+    struct message_table t = message_table_new(0);
+    for (uint32_t uid = 1; uid <= ROWS; uid++) {
+        struct message_row row = {.uid = uid, .size = uid * 7, .blob = ~(uint64_t)uid};
+        assert_int_equal(message_table_append(&t, &row, SPAN_NONE), R_OK);
+    }
+    assert_int_equal(t.count, ROWS);
+    for (uint32_t i = 0; i < ROWS; i++)
+        assert_true(t.rows[i].uid == i + 1 && t.rows[i].size == (i + 1) * 7 &&
+                    t.rows[i].blob == ~(uint64_t)(i + 1));
+    message_table_done(&t);
+    assert_null(t.rows);
+}
+
 int
 main(void)
 {
@@ -317,6 +336,7 @@ main(void)
         cmocka_unit_test(test_contradiction), cmocka_unit_test(test_restored),
         cmocka_unit_test(test_keyword_sets),  cmocka_unit_test(test_mailbox_gone),
         cmocka_unit_test(test_older_edit),    cmocka_unit_test(test_values),
+        cmocka_unit_test(test_table_grows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
