@@ -134,6 +134,31 @@ served_talk(struct served *s, served_start_fn *start, struct span in, size_t ste
     must(imap_session_count() == 0);
 }
 
+// URLs with the server "h" are of alice, and of nobody else.
+static enum result
+open_user(struct span name, struct mail_user **out, void *arg, struct fault *f)
+{
+    struct served *s = arg;
+    return span_ieq(name, SPAN("alice")) ? mail_user_find(s->mail, ALICE, name, out, f)
+                                         : R_NONE;
+}
+
+static bool
+is_here(struct span host, uint16_t port, void *arg)
+{
+    (void)arg;
+    return span_ieq(host, SPAN("h")) && port == 0;
+}
+
+static bool
+submits(void *arg)
+{
+    (void)arg;
+    return true;
+}
+
+static const struct imap_users users = {open_user, is_here, submits};
+
 void
 served_imap(struct served *s, struct conn *server)
 {
@@ -141,21 +166,31 @@ served_imap(struct served *s, struct conn *server)
     struct fault f;
     must(mail_user_open(s->mail, ALICE, SPAN("alice"), &user, &f) == R_OK);
     struct handover h = {.tag = SPAN("t")};
-    imap_session_start(server, user, &h, &(struct imap_host){0});
+    imap_session_start(server, user, &h, &(struct imap_host){.users = &users, .arg = s});
 }
 
 // ---- what came ----
 
+static bool
+is_hex(char c)
+{
+    c = ascii_lower(c);
+    return ascii_is_digit(c) || (c >= 'a' && c <= 'f');
+}
+
 void
 served_mask(struct span in, struct buf *out)
 {
-    const struct span date = SPAN("INTERNALDATE \"");
+    const struct span date = SPAN("INTERNALDATE \""), token = SPAN(":internal:");
     for (size_t i = 0, n; i < in.n; i += n) {
         struct span rest = span_skip(in, i);
         for (n = 0; n < rest.n && ascii_is_digit(rest.p[n]); n++)
             ;
         if (span_starts(rest, date))
             n = date.n + span_find_char(span_skip(rest, date.n), '"');
+        else if (span_istarts(rest, token))
+            for (n = token.n; n < rest.n && is_hex(rest.p[n]); n++)
+                ;
         else if (n < 6)
             buf_put(out, span_slice(rest, 0, n = n ? n : 1));
         if (n >= 6)

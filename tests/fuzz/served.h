@@ -26,7 +26,8 @@ void served_talk(struct served *s, served_start_fn *start, struct span in, size_
                  struct buf *out);
 void served_imap(struct served *s, struct conn *server);  // a session of account 7, a start
 
-// What two runs may tell differently: runs of six and more digits become '#', a quoted text after INTERNALDATE too.
+// What two runs may tell differently: runs of six and more digits become '#', a quoted text after INTERNALDATE and a token of
+// URLAUTH too.
 void served_mask(struct span in, struct buf *out);
 // Every response of IMAP's is "* ..", "+ .." or "TAG OK|NO|BAD ..", ends in CRLF, and data balance their parentheses outside strings.
 void served_check_imap(struct span out);
