@@ -56,3 +56,48 @@ def test_background_downloads(make):
     assert refuses(server) == (True, True)
     set_and_reload(server, test_overload=False)
     assert refuses(server) == (False, False)
+
+
+def from_address(server, source, user):
+    """LOGIN from another address of this machine; the tagged answer."""
+    wire = Wire(server.address("imap"), source=source)
+    wire.line()
+    wire.send(f"a LOGIN {user} {PASSWORD}\r\n".encode())
+    return wire, wire.line()
+
+
+# However many addresses a user comes from; and another user of the same address is not hit by it.
+def test_sessions_per_user(make):
+    server = make(sessions_per_user=3)
+    sources = [f"127.0.0.{i}" for i in range(2, 7)]
+    open_ = [from_address(server, source, "alice") for source in sources]
+    assert [line.split()[1] for _, line in open_] == [b"OK"] * 3 + [b"NO"] * 2, open_
+    assert all(line.startswith(b"a NO [LIMIT]") for _, line in open_[3:])
+    other, line = from_address(server, sources[0], "bob")
+    assert line.startswith(b"a OK")
+    set_and_reload(server, sessions_per_user=4)
+    more, line = from_address(server, sources[4], "alice")
+    assert line.startswith(b"a OK")
+    for wire in [w for w, _ in open_] + [other, more]:
+        wire.close()
+
+
+# A hundred commands of one user wait for their literals; the next one is refused, others' are not.
+def test_commands_per_user(make):
+    server = make()
+    path = server.dir / "passwd"
+    path.write_text("many:{PLAIN}" + PASSWORD + "\n")
+    run_verb("user", "load", path, "-c", server.config)
+    sessions = [login(server, "many") for _ in range(101)]
+    for session in sessions[:100]:
+        session.wire.send(b"x APPEND INBOX {9}\r\n")
+        assert session.wire.line().startswith(b"+")
+    with pytest.raises(Refused, match=r"NO \[LIMIT\]"):
+        sessions[100].command("NOOP")
+    other = login(server, "bob")
+    other.command("NOOP")
+    sessions[0].wire.send(b"Subject:x\r\n")
+    assert sessions[0].wire.line().startswith(b"x OK")
+    sessions[100].command("NOOP")
+    for session in [*sessions, other]:
+        session.wire.close()

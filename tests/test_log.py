@@ -84,13 +84,15 @@ FAIL2BAN = re.compile(r"^\w{3} \d\d \d\d:\d\d:\d\d posthorn imap-login\(gate\): 
 def test_text(served):
     imap = ("127.0.0.1", served.ports["imap"])
     talk(imap, b"a LOGIN alice wrong\r\nb LOGOUT\r\n")
+    talk(imap, b'a LOGIN "x\\">, rip=192.0.2.1, lip=<" wrong\r\nb LOGOUT\r\n')
     session = client.Imap(imap, "alice", posthorn.PASSWORD)
     session.command("LOGOUT")
     served.process.send_signal(signal.SIGTERM)
     served.process.wait(30)
     text = lines_of(served)
     served.process = None
-    assert [m[1] for m in map(FAIL2BAN.match, text) if m] == ["127.0.0.1"]
+    assert [m[1] for m in map(FAIL2BAN.match, text) if m] == ["127.0.0.1"] * 2
+    assert {m[1] for line in text if (m := re.search(r"rip=([^,]*)", line))} == {"127.0.0.1"}, text  # a loose filter
     assert any(re.search(r" posthorn imap-login\(gate\): Info: Login: user=<alice>, method=\w+, rip=127\.0\.0\.1, "
                          r"lip=127\.0\.0\.1, session=<[0-9a-f]{16}>$", line) for line in text)
     assert any(re.search(r" posthorn auth\(auth\): Info: Refused: user=<alice>, rip=127\.0\.0\.1, session=<\w{16}>: wrong password$", line)

@@ -56,6 +56,25 @@ go_to_column(struct buf *b, size_t start, struct span style)
     return style;
 }
 
+// A value between '<' and '>' cannot end there, nor look like the next "key=", whatever a client sent: filters of log
+// lines search for these.
+static void
+put_enclosed(struct buf *b, struct span value)
+{
+    for (size_t i = 0; i < value.n; i++)
+        if (value.p[i] != '\0' && strchr("<>\"=", value.p[i]))
+            buf_printf(b, "\\x%02x", (unsigned)value.p[i]);
+        else
+            buf_put_char(b, value.p[i]);
+}
+
+static bool
+is_enclosed(const struct field *f, struct span style, size_t at)
+{
+    return f->kind == FIELD_TEXT && at > 0 && style.p[at - 1] == '<' && at + 1 < style.n &&
+           style.p[at + 1] == '>';
+}
+
 static void
 put_styled(struct buf *b, size_t start, const struct field *f)
 {
@@ -64,7 +83,10 @@ put_styled(struct buf *b, size_t start, const struct field *f)
     buf_put(b, span_slice(style, 0, at));
     if (at == style.n)
         return;
-    put_value(b, f);
+    if (is_enclosed(f, style, at))
+        put_enclosed(b, f->text);
+    else
+        put_value(b, f);
     buf_put(b, span_skip(style, at + 1));
 }
 

@@ -1,4 +1,5 @@
 #include "base/json.h"
+#include "base/utf8.h"
 
 enum { REPLACEMENT = 0xfffd, UNIT_MAX = 8 };
 
@@ -8,43 +9,15 @@ struct unit {
     bool valid;
 };
 
-static bool
-in_range(uint32_t point, size_t n)
-{
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    return point >= least[n] && point <= 0x10ffff && (point < 0xd800 || point > 0xdfff);
-}
-
-static size_t
-length_of(unsigned char lead)
-{
-    if (lead < 0x80)
-        return 1;
-    if (lead >= 0xc2 && lead < 0xe0)
-        return 2;
-    if (lead >= 0xe0 && lead < 0xf0)
-        return 3;
-    return lead >= 0xf0 && lead < 0xf5 ? 4 : 0;
-}
-
-// The code point at the front of s (RFC 3629), or one octet that is none.
+// The code point at the front of s, or one octet that is none.
 static struct unit
 next_unit(struct span s)
 {
-    const unsigned char *p = (const unsigned char *)s.p;
-    const struct unit broken = {REPLACEMENT, 1, false};
-    size_t n = length_of(p[0]);
-    if (n == 0 || n > s.n)
-        return broken;
-    if (n == 1)
-        return (struct unit){p[0], 1, true};
-    uint32_t point = p[0] & (0xffU >> (n + 1));
-    for (size_t i = 1; i < n; i++) {
-        if ((p[i] & 0xc0) != 0x80)
-            return broken;
-        point = point << 6 | (p[i] & 0x3fU);
-    }
-    return in_range(point, n) ? (struct unit){point, n, true} : broken;
+    struct span rest = s;
+    uint32_t point;
+    if (utf8_next(&rest, &point) != R_OK)
+        return (struct unit){REPLACEMENT, 1, false};
+    return (struct unit){point, s.n - rest.n, true};
 }
 
 static bool

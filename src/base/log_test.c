@@ -249,6 +249,11 @@ test_text_form(void **state)
         span_ends(said, SPAN(" posthorn imap-login(gate): Info: Disconnected: Too many "
                              "(auth failed, 3 attempts in 5 secs): user=<ann>, rip=::1, "
                              "TLS, session=<000000000000001f>\n")));
+    log_info("imap-login", "Login", log_user(SPAN("a\">, rip=192.0.2.1, x=<b")),
+             field_str("rip", "rip=%", "::1"));
+    assert_true(
+        span_ends(logged(line), SPAN(": Login: user=<a\\x22\\x3e, rip\\x3d192.0.2.1, "
+                                     "x\\x3d\\x3cb>, rip=::1\n")));
     log_debug("x", "not said");
     assert_int_equal(lseek(sink, 0, SEEK_END), 0);
 }

@@ -5,6 +5,7 @@
 
 #include "ctl/frame.h"
 #include "ctl/verb.h"
+#include <sys/types.h>
 
 // Serves one admin connection: one request. Takes fd; everything frees itself when it ends; on_end(arg) then (may
 // be NULL). Threads: the loop it is called on. `host` must live as long.
@@ -20,6 +21,16 @@ int call_run_here(const struct config *c, const struct verb *v, const char *cons
 // In the server when one runs, else here.
 int call_run_on_store(const struct config *c, const struct verb *v, const char *const *args,
                       size_t n);
+
+// A child process with the other end of a socket; it ends when child returns. SIGINT ends only the command's side, and
+// the child at its next word, so that it can clean up.
+struct call_child {
+    pid_t pid;
+    int fd;
+};
+typedef void call_child_fn(int fd, void *arg);
+enum result call_fork(call_child_fn *child, void *arg, struct call_child *out,
+                      struct fault *f) MUST_CHECK;
 
 // For a feed whose input is another verb's output: the row's sink finds `state`, what goes wrong is told in f.
 enum result call_ask(int fd, const struct verb *v, const char *const *args, size_t n,

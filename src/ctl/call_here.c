@@ -130,34 +130,47 @@ call_refuse(int fd, const struct fault *f)
     refuse(&h, f);
 }
 
-int
-call_run_here(const struct config *c, const struct verb *v, const char *const *args,
-              size_t n)
+enum result
+call_fork(call_child_fn *child, void *arg, struct call_child *out, struct fault *f)
 {
     int ends[2];
-    struct fault f;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
-        fault_errno(&f, FAULT_UNAVAILABLE, "socketpair");
-        return output_fault(&f, 1);
-    }
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+        return fault_errno(f, FAULT_UNAVAILABLE, "socketpair");
     pid_t pid = fork();
     if (pid == 0) {
         close(ends[0]);
         signal(SIGPIPE, SIG_IGN);
-        // the command's side ends; then the verb fails at its next word
         signal(SIGINT, SIG_IGN);
-        struct here h = {.config = c, .fd = ends[1]};
-        run(&h);
+        child(ends[1], arg);
         _exit(0);
     }
     close(ends[1]);
     if (pid < 0) {
-        fault_errno(&f, FAULT_UNAVAILABLE, "fork");
+        fault_errno(f, FAULT_UNAVAILABLE, "fork");
         close(ends[0]);
-        return output_fault(&f, 1);
+        return R_FAIL;
     }
-    int code = call_run(ends[0], v, args, n);
-    (void)waitpid(pid, NULL, 0);  // the status came by the socket
+    *out = (struct call_child){pid, ends[0]};
+    return R_OK;
+}
+
+static void
+run_child(int fd, void *arg)
+{
+    struct here h = {.config = arg, .fd = fd};
+    run(&h);
+}
+
+int
+call_run_here(const struct config *c, const struct verb *v, const char *const *args,
+              size_t n)
+{
+    struct call_child child;
+    struct fault f;
+    if (call_fork(run_child, (void *)(uintptr_t)c, &child, &f) != R_OK)
+        return output_fault(&f, 1);
+    int code = call_run(child.fd, v, args, n);
+    (void)waitpid(child.pid, NULL, 0);  // the status came by the socket
     return code;
 }
 

@@ -16,9 +16,9 @@ output_is_json(void)
 }
 
 static void
-put_text(struct buf *b, const struct field *fields, size_t n)
+put_text(struct buf *b, struct span event, const struct field *fields, size_t n)
 {
-    fields_text(b, SPAN_NONE, fields, n);
+    fields_text(b, event, fields, n);
     if (b->n > 0)
         buf_put_char(b, '\n');
 }
@@ -39,14 +39,14 @@ put_json(struct buf *b, struct span type, const struct field *fields, size_t n)
 }
 
 static void
-print(FILE *file, struct span type, const struct field *fields, size_t n)
+print(FILE *file, struct span type, struct span event, const struct field *fields, size_t n)
 {
     struct buf b;
     buf_init(&b, SIZE_MAX);
     if (as_json)
         put_json(&b, type, fields, n);
     else
-        put_text(&b, fields, n);
+        put_text(&b, event, fields, n);
     if (b.n > 0)
         (void)!fwrite(b.p, 1, b.n, file);  // output_close asks
     buf_done(&b);
@@ -55,19 +55,19 @@ print(FILE *file, struct span type, const struct field *fields, size_t n)
 void
 output_row(const char *type, const struct field *fields, size_t n)
 {
-    print(stdout, span_str(type), fields, n);
+    print(stdout, span_str(type), SPAN_NONE, fields, n);
 }
 
 void
 output_note(const char *type, const struct field *fields, size_t n)
 {
-    print(stderr, span_str(type), fields, n);
+    print(stderr, span_str(type), SPAN_NONE, fields, n);
 }
 
 void
 output_foreign(const struct field_row *row, bool note)
 {
-    print(note ? stderr : stdout, row->type, row->fields, row->n);
+    print(note ? stderr : stdout, row->type, row->event, row->fields, row->n);
 }
 
 static const char message_style[] = "posthorn: %";

@@ -149,46 +149,25 @@ unpack(FILE *file, struct place *p, const struct config *c, int fd, struct fault
     return backup_unpack(file, &beside, true, fd, f);
 }
 
+struct child {
+    FILE *file;
+    const struct config *config;
+};
+
 static void
-child(FILE *file, const struct config *c, int fd)
+child(int fd, void *arg)
 {
+    const struct child *x = arg;
     struct place p = {.data = -1, .dir = -1};
-    struct config beside = *c;
+    struct config beside = *x->config;
     struct fault f;
-    if (unpack(file, &p, c, fd, &f) == R_OK) {
+    if (unpack(x->file, &p, x->config, fd, &f) == R_OK) {
         beside.data = p.path;
         call_serve_here(&beside, fd);
     } else {
         call_refuse(fd, &f);
     }
     place_close(&p);
-}
-
-static enum result
-child_start(FILE *file, const struct config *c, pid_t *pid_out, int *fd_out,
-            struct fault *f)
-{
-    int ends[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
-        return fault_errno(f, FAULT_UNAVAILABLE, "socketpair");
-    pid_t pid = fork();
-    if (pid == 0) {
-        close(ends[0]);
-        signal(SIGPIPE, SIG_IGN);
-        // it ends when the command does, and cleans up
-        signal(SIGINT, SIG_IGN);
-        child(file, c, ends[1]);
-        _exit(0);
-    }
-    close(ends[1]);
-    if (pid < 0) {
-        fault_errno(f, FAULT_UNAVAILABLE, "fork");
-        close(ends[0]);
-        return R_FAIL;
-    }
-    *pid_out = pid;
-    *fd_out = ends[0];
-    return R_OK;
 }
 
 // ---- the command ----
@@ -266,11 +245,13 @@ restore_part(FILE *file, const struct config *c, const struct verb_options *o)
                                        [RESTORE_DRY_RUN] = o->dry_run ? "dry-run" : ""};
     const char *read[RESTORE_ARGS];
     struct fault f;
-    pid_t pid = -1;
+    struct call_child reading;
+    struct child x = {file, c};
     memcpy(read, write, sizeof read);
     read[RESTORE_MODE] = "read";
     source.args = read;
-    if (child_start(file, c, &pid, &source.fd, &f) != R_OK)
+    if (call_fork(child, &x, &reading, &f) != R_OK)
         return output_fault(&f, 1);
-    return restore_from(pid, c, write);
+    source.fd = reading.fd;
+    return restore_from(reading.pid, c, write);
 }

@@ -1,7 +1,7 @@
 #include "ctl/uidlist.h"
 #include "base/limits.h"
 #include "wire/mutf7.h"
-#include "wire/utf8.h"
+#include "base/utf8.h"
 
 // ---- file names ----
 

@@ -27,7 +27,7 @@ struct verb_host {
     // NULL where no server runs. One row per session; ends the sessions of a user ("": all), tells how many.
     void (*who)(void *arg, struct buf *rows);
     unsigned (*kick)(void *arg, struct span user);
-    // NULL where no server runs. Suspends. Reads the configuration again; puts what came of it, packed.
+    // NULL where no server runs. Suspends. Reads the configuration again; puts what came of it: rows.
     enum result (*reload)(void *arg, struct buf *text, struct fault *f);
 };
 

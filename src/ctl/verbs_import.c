@@ -159,7 +159,8 @@ import(struct import *im, struct fault *f)
 static pthread_mutex_t claims_lock = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t claims[IMPORTS_MAX];
 
-static bool
+// R_NONE: the account is taken. R_FAIL: no room for one more.
+static enum result
 claim(uint64_t from, uint64_t to)
 {
     pthread_mutex_lock(&claims_lock);
@@ -170,23 +171,26 @@ claim(uint64_t from, uint64_t to)
         if (claims[i] == from)
             free_one = &claims[i];
     }
-    bool done = free_one != NULL && !taken;
-    if (done)
+    if (free_one != NULL && !taken)
         *free_one = to;
     pthread_mutex_unlock(&claims_lock);
-    return done;
+    if (taken)
+        return R_NONE;
+    return free_one != NULL ? R_OK : R_FAIL;
 }
 
 // A run whose command was killed ends soon after; the next one waits for it.
 static enum result
 claim_wait(uint64_t account, struct fault *f)
 {
-    for (unsigned i = 0; i < CLAIM_TRIES; i++) {
-        if (claim(0, account))
-            return R_OK;
+    enum result r = R_NONE;
+    for (unsigned i = 0; i < CLAIM_TRIES && (r = claim(0, account)) != R_OK; i++)
         task_sleep(CLAIM_MS);
-    }
-    return fault_set(f, FAULT_INUSE, "another import into this account is running");
+    if (r == R_OK)
+        return R_OK;
+    if (r == R_NONE)
+        return fault_set(f, FAULT_INUSE, "another import into this account is running");
+    return fault_set(f, FAULT_LIMIT, "%d imports are running already", IMPORTS_MAX);
 }
 
 static enum result
@@ -225,7 +229,7 @@ import_run(struct verb_call *c, struct span name, struct import_restore *restore
     buf_done(&im.notes);
     arena_free(&im.mailbox_arena);
     arena_free(&im.arena);
-    must(claim(account, 0));
+    must(claim(account, 0) == R_OK);
     mail_user_close(&user);
     return r;
 }

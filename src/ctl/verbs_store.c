@@ -166,30 +166,6 @@ verb_kick(struct verb_call *c, struct fault *f)
     return R_OK;
 }
 
-// What the supervisor has packed: u8 other certificates, names of what changed, names of what needs a restart.
-static enum result
-tell_reload(struct verb_call *c, struct span packed, struct fault *f)
-{
-    struct unpack u = unpack_of(packed);
-    bool certificates = unpack_u8(&u) != 0;
-    struct span live = unpack_span(&u), restart = unpack_span(&u);
-    if (unpack_end(&u) != R_OK)
-        return fault_set(f, FAULT_SERVERBUG, "the supervisor's answer is malformed");
-    const char *also = live.n > 0 ? "; other certificates" : "reloaded: other certificates";
-    bool nothing = live.n == 0 && !certificates;
-    verb_row(
-        c, "reloaded",
-        FIELDS(field_if(live.n > 0, field_text("changed", "reloaded: changed %", live)),
-               field_flag("certificates", also, certificates),
-               field_if(nothing, field_str(NULL, "%",
-                                           "reloaded: nothing that can change without a "
-                                           "restart has changed"))));
-    if (restart.n > 0)
-        verb_row(c, "needs_restart",
-                 FIELDS(field_text("settings", "needs a restart: %", restart)));
-    return R_OK;
-}
-
 enum result
 verb_reload(struct verb_call *c, struct fault *f)
 {
@@ -198,7 +174,7 @@ verb_reload(struct verb_call *c, struct fault *f)
     buf_init(&text, LIMIT_channel_message);
     enum result r = h->reload(h->arg, &text, f);
     if (r == R_OK)
-        r = tell_reload(c, buf_span(&text), f);
+        r = verb_rows(c, buf_span(&text), f);
     buf_done(&text);
     return r;
 }

@@ -1,4 +1,5 @@
 #include "ctl/when.h"
+#include "wire/date.h"
 #include <time.h>
 
 enum { TEXT_MAX = 64, AMOUNT_MAX = 100000000 };
@@ -111,14 +112,13 @@ read_zone(struct span *s, int *minutes_out)
 }
 
 static bool
-is_a_day(const struct tm *tm)
+is_a_day(int year, int month, int day)
 {
-    static const int lengths[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    int year = tm->tm_year + 1900;
-    bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-    if (tm->tm_mon < 0 || tm->tm_mon > 11 || tm->tm_mday < 1)
+    int y = 0, m = 0, d = 0;
+    if (month < 1 || month > 12)
         return false;
-    return tm->tm_mday <= lengths[tm->tm_mon] - (tm->tm_mon == 1 && !leap);
+    date_to_civil(date_from_civil(year, month, day), &y, &m, &d);
+    return y == year && m == month && d == day;
 }
 
 static enum result
@@ -131,11 +131,11 @@ read_iso(struct span s, int64_t *out)
         number(&s, 2, 2, &month) != R_OK || !take(&s, '-') ||
         number(&s, 2, 2, &day) != R_OK)
         return R_FAIL;
+    if (!is_a_day((int)year, (int)month, (int)day))
+        return R_FAIL;
     tm.tm_year = (int)year - 1900;
     tm.tm_mon = (int)month - 1;
     tm.tm_mday = (int)day;
-    if (!is_a_day(&tm))
-        return R_FAIL;
     if ((take(&s, 'T') || take(&s, 't') || take(&s, ' ')) && read_clock(&s, &tm) != R_OK)
         return R_FAIL;
     if (s.n == 0) {

@@ -148,6 +148,18 @@ command_run(struct imap_command *c, struct fault *f)
     return c->verb->run(c, f);
 }
 
+// One user's commands cannot take all tasks of a thread.
+static enum result
+command_take_turn(struct imap_command *c, struct fault *f)
+{
+    struct account *a = mail_user_account(c->session->user);
+    if (account_command_begin(a, f) != R_OK)
+        return R_FAIL;
+    enum result r = command_run(c, f);
+    account_command_end(a);
+    return r;
+}
+
 static void
 fault_log(const struct imap_command *c, const struct fault *f)
 {
@@ -182,7 +194,7 @@ imap_dispatch(struct imap_session *s)
 {
     struct imap_command *c = s->command;
     struct fault f = {.kind = FAULT_SERVERBUG};
-    enum result r = command_run(c, &f);
+    enum result r = command_take_turn(c, &f);
     if (r != R_OK)
         fault_log(c, &f);
     imap_stream_drop(c);

@@ -167,7 +167,7 @@ static void
 forget(void *arg)
 {
     struct account *a = arg;
-    if (a->refs > 0 || a->opening || a->committing)
+    if (a->use.refs > 0 || a->opening || a->committing)
         return;
     HASH_DEL(a->home->accounts, a);
     store_state_closed(a->mail->options.store, a->id);
@@ -286,7 +286,7 @@ open_at_home(struct open_call *c)
             return r;
         }
     }
-    a->refs++;
+    a->use.refs++;
     timer_clear(&a->idle);
     c->account = a;
     return R_OK;
@@ -313,8 +313,8 @@ account_open(struct mail *m, uint64_t id, struct span user, bool create,
 void
 account_unref(struct account *a)
 {
-    must(a->refs > 0);
-    if (--a->refs == 0)
+    must(a->use.refs > 0);
+    if (--a->use.refs == 0)
         timer_set(&a->idle, LIMIT_account_idle_ms);
 }
 
@@ -350,6 +350,24 @@ struct mail *
 account_mail(const struct account *a)
 {
     return a->mail;
+}
+
+enum result
+account_command_begin(struct account *a, struct fault *f)
+{
+    must(a->home->loop == loop_self());
+    if (a->use.commands >= LIMIT_commands_per_user)
+        return fault_set(f, FAULT_LIMIT, "%u commands of this user are at work",
+                         a->use.commands);
+    a->use.commands++;
+    return R_OK;
+}
+
+void
+account_command_end(struct account *a)
+{
+    must(a->use.commands > 0);
+    a->use.commands--;
 }
 
 void

@@ -51,6 +51,10 @@ uint64_t account_id(const struct account *a);
 struct span account_user(const struct account *a);
 struct mail *account_mail(const struct account *a);
 
+// In the home: a command of the user begins, and ends. FAULT_LIMIT: LIMIT_commands_per_user are at work already.
+enum result account_command_begin(struct account *a, struct fault *f) MUST_CHECK;
+void account_command_end(struct account *a);
+
 // Suspends. Runs fn(arg) in the account's home: inline when that is this thread.
 void account_run(struct account *a, void (*fn)(void *arg), void *arg);
 

@@ -257,7 +257,7 @@ account_change(struct account *a, change_fn *fn, void *arg, unsigned flags,
 {
     struct change c = {NULL, fn, arg, flags, by, f, task_self(), R_FAIL, 0, false};
     must(c.task != NULL);
-    a->refs++;
+    a->use.refs++;
     *a->waiting.end = &c;
     a->waiting.end = &c.next;
     if (!a->committing) {

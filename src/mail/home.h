@@ -98,7 +98,9 @@ struct account {
     struct mail *mail;
     struct home *home;
     struct state *state;
-    unsigned refs;
+    struct account_use {
+        unsigned refs, commands;  // who has it open; commands of these at work
+    } use;
     bool opening;
     bool looked_up;          // names or threads, since the home's timer came by
     struct opener *openers;  // tasks that wait for the load, or for `applying`

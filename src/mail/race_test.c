@@ -474,7 +474,7 @@ leaves_memory(struct fixture *x)
     struct account *a = s.account;
     view_close(&v);
     scene_done(&s);
-    while (a->refs > 0 || a->committing)
+    while (a->use.refs > 0 || a->committing)
         task_sleep(1);
     assert_true(timer_is_set(&a->idle));
 }

@@ -53,7 +53,7 @@ recent_advance(struct account *a, struct mailbox *m, uint32_t mark)
     job->account = a;
     job->record = (struct record_recent){m->id, mark};
     m->recent_taken = mark;
-    a->refs++;  // the task may have to wait for its turn
+    a->use.refs++;  // the task may have to wait for its turn
     task_start(recent_task, job);
 }
 
@@ -175,7 +175,7 @@ open_view(struct open_call *c)
     if (!m)
         return fault_set(c->fault, FAULT_NONEXISTENT, "no such mailbox");
     link_view(v, m);
-    c->account->refs++;
+    c->account->use.refs++;
     // Waiting and loading suspend: what is read afterwards is read in one go.
     mailbox_settle(c->account, m);
     while (!v->gone && !m->state->loaded && opening_needs_table(v))

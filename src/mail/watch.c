@@ -300,7 +300,7 @@ ear_open(void *arg)
         a->watched->names.max = LIMIT_watch_names;
         a->watched->entries.max = LIMIT_metadata_events;
     }
-    a->refs++;
+    a->use.refs++;
     e->told = a->watched->serial;
     e->next = a->watched->ears;
     e->prev = &a->watched->ears;

@@ -149,7 +149,7 @@ void mail_imap_settings(const struct config *c);
 void mail_reload_settings(struct mail_role *r, const struct config *c);
 void mail_reload_ping(struct mail_role *r, uint64_t serial);
 void mail_reload_ping_free(struct mail_role *r);
-// Suspends, in the first home. Text for the person.
+// Suspends, in the first home. Rows for the person; a text where it failed.
 enum result mail_reload_ask(struct mail_role *r, struct buf *text,
                             struct fault *f) MUST_CHECK;
 void mail_reload_answer(struct mail_role *r, const struct admin_reply *reply);

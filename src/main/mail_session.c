@@ -39,9 +39,10 @@ enum result
 session_open(struct home *h, struct conn *conn, const struct handover *ho,
              const struct ticket *t, struct session **s_out, struct fault *f)
 {
-    if (count_of(h, t->account) >= LIMIT_sessions_per_user)
-        return fault_set(f, FAULT_LIMIT, "%.*s has %d connections", SPAN_ARG(t->user),
-                         LIMIT_sessions_per_user);
+    unsigned have = count_of(h, t->account);
+    if (have >= h->config->sessions_per_user)
+        return fault_set(f, FAULT_LIMIT, "%.*s has %u connections", SPAN_ARG(t->user),
+                         have);
     struct session *s = calloc(1, sizeof *s);
     must(s != NULL);
     *s = (struct session){

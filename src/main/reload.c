@@ -98,29 +98,26 @@ plan_commit(struct supervisor *s, struct plan *p)
     sockets_commit(s, &p->sockets);
 }
 
-static const char *
-outcome(const struct plan *p)
-{
-    if (p->live.n == 0 && !p->certificates)
-        return "nothing that can change without a restart has changed";
-    if (p->live.n == 0)
-        return "other certificates";
-    return p->certificates ? "other certificates, and changed " : "changed ";
-}
-
-// For the log, and packed for the verb.
+// For the log, and as rows for the verb.
 static void
-plan_tell(const struct plan *p, struct buf *text)
+plan_tell(const struct plan *p, struct buf *rows)
 {
     struct span live = buf_span(&p->live), restart = buf_span(&p->restart);
-    log_info("main", "reloaded", field_str("outcome", ": %", outcome(p)),
-             field_text("changed", "%", live));
-    if (restart.n > 0)
-        log_warning("main", "reload",
-                    field_text("restart", ": needs a restart: %", restart));
-    pack_u8(text, p->certificates);
-    pack_span(text, live);
-    pack_span(text, restart);
+    const char *also = live.n > 0 ? "; other certificates" : ": other certificates";
+    const struct field fields[] = {
+        field_if(live.n > 0, field_text("changed", ": changed %", live)),
+        field_flag("certificates", also, p->certificates),
+        field_if(
+            live.n == 0 && !p->certificates,
+            field_str(NULL, ": nothing that can change without a restart has changed", "")),
+    };
+    const struct field needs[] = {field_text("settings", "needs a restart: %", restart)};
+    log_put('i', "main", "reloaded", fields, 3);
+    field_put_row(rows, SPAN("reloaded"), SPAN("reloaded"), fields, 3);
+    if (restart.n == 0)
+        return;
+    log_put('w', "main", "reload", needs, 1);
+    field_put_row(rows, SPAN("needs_restart"), SPAN_NONE, needs, 1);
 }
 
 static void

@@ -1,6 +1,6 @@
 #include "base/limits.h"
 #include "wire/command.h"
-#include "wire/utf8.h"
+#include "base/utf8.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 #include "wire/mutf7.h"
-#include "wire/utf8.h"
+#include "base/utf8.h"
 
 static const char alphabet[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+,";

@@ -3,7 +3,7 @@
 #include "base/limits.h"
 #include "wire/mutf7.h"
 #include "wire/seqset.h"
-#include "wire/utf8.h"
+#include "base/utf8.h"
 
 void
 parse_init(struct parse *p, struct span command, struct arena *a, bool utf8)

@@ -2,7 +2,7 @@
 
 #include "base/limits.h"
 #include "wire/mutf7.h"
-#include "wire/utf8.h"
+#include "base/utf8.h"
 
 enum { QUOTED_MAX = 1024 };  // longer strings travel as literals, so that lines stay short
 

@@ -1,6 +1,6 @@
 #include "wire/smtp.h"
 
-#include "wire/utf8.h"
+#include "base/utf8.h"
 
 size_t
 smtp_line(struct span input)

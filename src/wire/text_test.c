@@ -3,7 +3,7 @@
 #include "wire/date.h"
 #include "wire/mutf7.h"
 #include "wire/quote.h"
-#include "wire/utf8.h"
+#include "base/utf8.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

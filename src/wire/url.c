@@ -1,7 +1,7 @@
 #include "wire/url.h"
 
+#include "base/utf8.h"
 #include "wire/date.h"
-#include "wire/utf8.h"
 
 // The parameters in their order; each but the last ends in '/', where none of the last two follows.
 enum param {

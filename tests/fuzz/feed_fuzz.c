@@ -2,7 +2,7 @@
 // their order, names and messages as they are announced, and nothing from outside the folder.
 #include "ctl/feed.h"
 #include "base/limits.h"
-#include "wire/utf8.h"
+#include "base/utf8.h"
 
 #include <dirent.h>
 #include <fcntl.h>

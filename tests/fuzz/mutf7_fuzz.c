@@ -1,6 +1,6 @@
 // Every accepted spelling is the one that encoding gives; every UTF-8 name comes back.
 #include "wire/mutf7.h"
-#include "wire/utf8.h"
+#include "base/utf8.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -3,7 +3,7 @@
 #include "base/limits.h"
 #include "ctl/import_names.h"
 #include "imap/list.h"
-#include "wire/utf8.h"
+#include "base/utf8.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,7 +1,7 @@
 // Lines of LMTP: parsed paths print and parse again, xtext is bounded; DATA gives the same octets and the same end at every
 // cut, and only CRLF.CRLF (or .CRLF at once) is an end.
 #include "wire/smtp.h"
-#include "wire/utf8.h"
+#include "base/utf8.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

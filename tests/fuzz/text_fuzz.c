@@ -5,7 +5,7 @@
 #include "wire/base64.h"
 #include "wire/parse.h"
 #include "wire/quote.h"
-#include "wire/utf8.h"
+#include "base/utf8.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

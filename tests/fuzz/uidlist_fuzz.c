@@ -1,6 +1,6 @@
 // The files that Dovecot keeps beside a Maildir do not crash their readers; names survive the way out and back.
 #include "ctl/uidlist.h"
-#include "wire/utf8.h"
+#include "base/utf8.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -2,7 +2,7 @@
 #include "wire/url.h"
 
 #include "base/limits.h"
-#include "wire/utf8.h"
+#include "base/utf8.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

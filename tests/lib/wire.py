@@ -24,14 +24,14 @@ def client_tls():
 
 
 class Wire:
-    def __init__(self, address, tls=False, timeout=10.0):
+    def __init__(self, address, tls=False, timeout=10.0, source=None):
         self.timeout = timeout
         self.buffer = b""
         self.packer = self.unpacker = None
         self.last_packed = False
         self.host = address[0] if isinstance(address, tuple) else "localhost"
         if isinstance(address, tuple):
-            self.sock = socket.create_connection(address, timeout=timeout)
+            self.sock = socket.create_connection(address, timeout=timeout, source_address=(source, 0) if source else None)
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         else:
             self.sock = socket.socket(socket.AF_UNIX)

@@ -1,5 +1,5 @@
-#ifndef WIRE_UTF8_H
-#define WIRE_UTF8_H
+#ifndef BASE_UTF8_H
+#define BASE_UTF8_H
 
 // UTF-8 (RFC 3629): strict validity and one code point at a time. No overlong forms, no surrogates,
 // nothing above U+10FFFF.
