@@ -56,6 +56,11 @@ def seconds(title, factor):
     return Line(title, "p50", factor, low=True, scale=1 / 1000)
 
 
+def noops(title):
+    return (Line(f"NOOP of 16 other users while {title}, p99, ms", "noop_p99", 0, 20, low=True),
+            Line("the longest, ms", "noop", low=True))
+
+
 def idle(title, most):
     return (Line(title, "memory", 1, most, low=True),
             Line("the same as RSS (shared pages counted in each process)", "rss", 0, most, low=True))
@@ -64,6 +69,7 @@ def idle(title, most):
 BIG, BODIES, MILLION = "--mailbox Big --range {big}", "--mailbox Bodies --range {bodies}", "--mailbox Million --range {million}"
 IDLE = "idle --sessions {idle} --users {idle} --hold {hold}"
 MANY = "--sessions 32 --users 32"
+BUSY = "--sessions 32 --noop 16"
 
 ROWS = [
     Row("append-1", "append --size 5000", (
@@ -91,6 +97,9 @@ ROWS = [
     Row("flags-million", f"fetch-flags --noop 4 {MILLION}", (
         milliseconds("first FETCH 1:* FLAGS of {million:,}, cold, ms", 1, 150),
         Line("NOOP of four other sessions meanwhile, the longest, ms", "noop", 0, 20, low=True)), fill=("million",), cold=True, user=2),
+    Row("fair-fetch", f"fetch-flags {BUSY} {BIG}", noops("32 sessions FETCH FLAGS of {big:,}"), (100000, 100000), ("big",)),
+    Row("fair-search", f"search-subject {BUSY} {BIG}", noops("they SEARCH SUBJECT"), (100000, 100000), ("big",)),
+    Row("fair-store", f"store-all {BUSY} {BIG}", noops("they STORE all"), (100000, 100000), ("big",), way="sync"),
     Row("flags", f"fetch-flags {BIG}", (rate("FETCH 1:* FLAGS, messages/s", 2, "messages"),), (20, 50), ("big",)),
     Row("structure-first", f"fetch-structure {BODIES}", (
         rate("ENVELOPE BODYSTRUCTURE, very first, cold, messages/s", 1, "messages"),), fill=("bodies",), cold=True, once=True),
