@@ -7,7 +7,9 @@
 
 #include <stdatomic.h>
 
-static _Atomic uint32_t limit_messages, limit_saved;
+enum { MESSAGES = 1000 };  // what the RFC advises at least; the setting's default too
+
+static _Atomic uint32_t limit_messages = MESSAGES, limit_saved;
 static atomic_bool enforced;
 
 void
