@@ -156,6 +156,7 @@ def test_thunderbird(signed, thunderbird):
     thunderbird.wait(COUNT, 3, "Inbox")
     thunderbird.wait("return ['Sent', 'Drafts', 'Trash', 'Junk', 'Archive'].every(folder);", True)
 
+    time.sleep(10)  # it has nothing to do and idles
     push(signed, user, "pushed")
     thunderbird.wait("return header('Inbox', 'pushed') != null;", True)
 

@@ -57,9 +57,12 @@ class Imap:
             self.answer(tag)
 
     def fetch(self, numbers, items, uid=False):
-        """{sequence number: {item: value}}"""
+        """{sequence number: {item: value}}; what comes unasked beside the answers does not replace them."""
         lines, _ = self.command(f"{'UID ' if uid else ''}FETCH {numbers} {items}")
-        return dict(f for f in map(fetched, lines) if f)
+        found = {}
+        for number, values in filter(None, map(fetched, lines)):
+            found.setdefault(number, {}).update(values)
+        return found
 
     def select(self, mailbox):
         """{"EXISTS": n, "UIDVALIDITY": n, "UIDNEXT": n}"""
