@@ -19,6 +19,8 @@
     {words, usage, least, most, VERB_STORE, run, NULL, feed, sink, help, CARRIES_EXPIRE},
 #define BOTH(words, usage, least, most, fn, run, feed, help)                               \
     {words, usage, least, most, VERB_OFFLINE, run, fn, feed, NULL, help, CARRIES_PART},
+#define DRY(words, usage, least, most, run, feed, sink, help)                              \
+    {words, usage, least, most, VERB_STORE, run, NULL, feed, sink, help, CARRIES_DRY},
 const struct verb verbs[] = {
 #include "ctl/verbs.def"
 };
@@ -30,6 +32,7 @@ const struct verb verbs[] = {
 #undef SINCE
 #undef EXPIRE
 #undef BOTH
+#undef DRY
 const size_t verbs_count = sizeof verbs / sizeof verbs[0];
 
 enum { EXIT_USAGE = 2, WORDS_MAX = 32, HELP_COLUMN = 30 };
@@ -215,6 +218,14 @@ run_expire(const struct verb *v, const struct config *c, const struct verb_optio
 }
 
 static int
+run_dry(const struct verb *v, const struct config *c, const struct verb_options *o,
+        const char *const *args, size_t n)
+{
+    const char *all[] = {args[0], n > 1 ? args[1] : "", o->dry_run ? "dry-run" : ""};
+    return call_run_on_store(c, v, all, 3);
+}
+
+static int
 run_carrying(const struct verb *v, const struct config *c, const struct verb_options *o,
              const char *const *args, size_t n)
 {
@@ -224,6 +235,8 @@ run_carrying(const struct verb *v, const struct config *c, const struct verb_opt
         return run_since(v, c, o, args);
     if (v->carries == CARRIES_EXPIRE)
         return run_expire(v, c, o);
+    if (v->carries == CARRIES_DRY)
+        return run_dry(v, c, o, args, n);
     return call_run_on_store(c, v, args, n);
 }
 

@@ -93,6 +93,7 @@ enum verb_carries {
     CARRIES_USER,    // -u USER, --folder NAME
     CARRIES_SINCE,   // --since TIME, --folder NAME, --dry-run
     CARRIES_EXPIRE,  // --user USER, --dry-run
+    CARRIES_DRY,     // --dry-run, after two words
     CARRIES_PART,  // its local function reads them: --user, --folder, --to, --dry-run, which message
 };
 

@@ -216,6 +216,7 @@ mailbox_of_record(struct account *a, enum record_type type, struct span meta)
     case RECORD_META:
     case RECORD_EXPUNGED:
     case RECORD_MOVED:
+    case RECORD_FILED:
         return mailbox_of(a, unpack_var(&u));
     default:
         return NULL;

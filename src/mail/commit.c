@@ -1,5 +1,6 @@
 #include "mail/folders.h"
 #include "mail/home.h"
+#include "mail/label_mode.h"
 
 #include "base/limits.h"
 
@@ -145,17 +146,22 @@ collect(struct batch_run *run)
             return;
         size_t before = store_batch_count(run->batch);
         bool empty = before == 0;
-        if ((c->flags & CHANGE_ALONE) && !empty)
+        bool labels = label_mode(a, NULL), alone = labels || (c->flags & CHANGE_ALONE);
+        if (alone && !empty)
             return;
         c->result = c->fn(a, run->batch, c->arg, c->fault);
-        if (c->result == R_FAIL && (c->flags & CHANGE_ALONE))
+        c->records = store_batch_count(run->batch) - before;
+        if (c->result == R_OK && labels && !(c->flags & CHANGE_OF_MODE))
+            c->result = label_follow(a, run->batch, c->fault);
+        if (c->result == R_FAIL && alone) {
             store_batch_cut(run->batch, before);
+            c->records = 0;
+        }
         if (c->result == R_NONE && !empty)
             return;
         must(c->result != R_NONE);
-        c->records = store_batch_count(run->batch) - before;
         take(run, c);
-        if (c->flags & CHANGE_ALONE)
+        if (alone)
             return;
     }
 }

@@ -2,6 +2,8 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "mail/label_index.h"
+#include "mail/label_mode.h"
 #include "mail/select.h"
 
 // Within one account COPY and MOVE are one change. Into another account: the rows are read here, added there as
@@ -236,6 +238,22 @@ rows_copy(struct account *a, struct store_batch *b, const struct rows_copy *what
     return copy_rows(a, &c, out, f);
 }
 
+// In labels mode a mailbox holds a message once: those that the target has are passed over.
+static enum result
+rows_not_held(struct account *a, struct rows_copy *c, const uint32_t *rows, struct fault *f)
+{
+    uint32_t *some = arena_array(a->batch_arena, c->n, sizeof *some);
+    size_t n = 0;
+    if (label_index_ready(a, f) != R_OK)
+        return R_FAIL;
+    for (size_t i = 0; i < c->n; i++)
+        if (!label_held(a, c->from->state->rows[rows[i]].emailid, c->to->id))
+            some[n++] = rows[i];
+    c->rows = some;
+    c->n = n;
+    return R_OK;
+}
+
 static enum result
 copy_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
 {
@@ -252,10 +270,13 @@ copy_change(struct account *a, struct store_batch *b, void *arg, struct fault *f
     select_rows(call->selection, a->batch_arena, &rows, &c.n);
     if (select_complete(call->selection, c.n, f) != R_OK)
         return R_FAIL;
-    c.rows = rows;
+    size_t n = c.n;
+    if (label_mode(a, NULL) && rows_not_held(a, &c, rows, f) != R_OK)
+        return R_FAIL;
+    c.rows = c.n < n ? c.rows : rows;
     enum result r = rows_copy(a, b, &c, call->out, f);
-    if (r == R_OK && call->move && c.n > 0)
-        put_source_gone(a, b, call, rows, c.n);
+    if (r == R_OK && call->move && n > 0)
+        put_source_gone(a, b, call, rows, n);
     return r;
 }
 
@@ -318,6 +339,24 @@ read_run(void *arg)
 }
 
 static enum result
+arrivals_not_held(struct account *a, struct copying *c, struct fault *f)
+{
+    struct message_row *rows = arena_array(a->batch_arena, c->n, sizeof *rows);
+    size_t n = 0;
+    if (label_index_ready(a, f) != R_OK)
+        return R_FAIL;
+    for (size_t i = 0; i < c->n; i++) {
+        if (label_held(a, c->rows[i].emailid, c->to->id))
+            continue;
+        c->flags[n] = c->flags[i];
+        rows[n++] = c->rows[i];
+    }
+    c->rows = rows;
+    c->n = n;
+    return R_OK;
+}
+
+static enum result
 arrive_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
 {
     struct copy_call *call = arg;
@@ -332,6 +371,8 @@ arrive_change(struct account *a, struct store_batch *b, void *arg, struct fault 
     c.flags = arena_array(a->batch_arena, c.n, sizeof *c.flags);
     if (c.n > 0)
         memcpy(c.flags, call->flags, c.n * sizeof *c.flags);
+    if (label_mode(a, NULL) && arrivals_not_held(a, &c, f) != R_OK)
+        return R_FAIL;
     return copy_rows(a, &c, call->out, f);
 }
 

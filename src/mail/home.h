@@ -126,7 +126,10 @@ struct account {
 // R_NONE: not in this batch, call again in the next one (only when the batch is not empty).
 typedef enum result change_fn(struct account *a, struct store_batch *b, void *arg,
                               struct fault *f);
-enum { CHANGE_ALONE = 1 };  // only as the first and last of a batch: changes of the tree
+enum {
+    CHANGE_ALONE = 1,   // only as the first and last of a batch: changes of the tree
+    CHANGE_OF_MODE = 2  // label_follow has nothing to add to it
+};
 
 // Suspends. In the home, in a task. R_OK: fn's records are on disk and applied.
 // by: NULL for nobody who watches.

@@ -3,6 +3,7 @@
 #include "base/limits.h"
 #include "mail/flag_groups.h"
 #include "mail/label_index.h"
+#include "mail/label_mode.h"
 #include "mail/name.h"
 #include "mail/select.h"
 
@@ -41,7 +42,8 @@ struct work {
     struct copies removed;  // leave their mailbox
     struct copies kept;     // stay where they are, with other labels
     struct keyword_list important;
-    uint32_t own_slot;
+    uint64_t all;
+    bool labels;  // labels mode: the other copies follow (label_mode.h)
 };
 
 static void
@@ -336,12 +338,13 @@ plan(struct work *w, struct fault *f)
         if (plan_removals(w, i, f) != R_OK)
             return R_FAIL;
         w->changed[i] |= plan_adds(w, row->emailid);
-        if (w->changed[i])
+        if (w->changed[i] && !w->labels)
             plan_kept(w, i);
         if (flags_after(w, row, &now)) {
             w->changed[i] = true;
             pending_set(w->account, w->mailbox, row->uid, &now);
         }
+        yield_at(i);
     }
     return R_OK;
 }
@@ -362,6 +365,8 @@ rights_check(const struct work *w, struct fault *f)
         if (!(c->targets[i].rights & RIGHT_INSERT) &&
             c->targets[i].mailbox != w->mailbox->id)
             return fault_set(f, FAULT_NOPERM, "no right to insert there");
+    if (w->labels && c->op == FLAG_OP_REMOVE && names_mailbox(c, w->all))
+        return fault_set(f, FAULT_CANNOT, "every message is in this one");
     for (size_t i = 0; c->op == FLAG_OP_REMOVE && i < c->target_count; i++)
         if ((c->targets[i].rights & removing) != removing)
             return fault_set(f, FAULT_NOPERM, "no right to remove there");
@@ -392,7 +397,7 @@ static enum result
 put_here(struct work *w, struct fault *f)
 {
     struct seqset uids;
-    if (leaves(w, w->mailbox->id))
+    if (!w->labels && leaves(w, w->mailbox->id))
         return R_OK;
     seqset_init(&uids, w->account->batch_arena);
     for (size_t i = 0; i < w->n; i++) {
@@ -449,6 +454,7 @@ labels_change(struct account *a, struct store_batch *b, void *arg, struct fault 
 {
     struct labels_call *c = arg;
     struct work w = {.call = c, .account = a, .mailbox = c->view->mailbox, .batch = b};
+    w.labels = label_mode(a, &w.all);
     if (label_index_ready(a, f) != R_OK || mailbox_load(a, w.mailbox, f) != R_OK)
         return R_FAIL;
     mailbox_next(a, w.mailbox);

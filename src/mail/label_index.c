@@ -277,6 +277,12 @@ label_index_ready(struct account *a, struct fault *f)
 
 // ---- asking it ----
 
+bool
+label_index_whole(const struct account *a)
+{
+    return a->labels && a->labels->whole;
+}
+
 static const struct label_place *
 living(const struct label_index *x, uint32_t at, uint64_t emailid)
 {
@@ -348,8 +354,10 @@ rows_came(struct label_index *x, struct span meta)
     struct record_row row;
     must(record_copied_get(meta, &r) == R_OK);
     struct unpack u = unpack_of(r.rows);
-    while (record_rows_next(&u, &row) == R_OK)
+    for (size_t i = 1; record_rows_next(&u, &row) == R_OK; i++) {
         row_came(x, r.mailbox, &row.row);
+        yield_at(i);
+    }
 }
 
 static void
@@ -360,8 +368,7 @@ rows_go(struct account *a, struct span meta)
     uint32_t first, last;
     must(record_expunged_get(meta, &r) == R_OK);
     const struct mailbox_state *st = state_mailbox(a->state, r.mailbox);
-    struct slot *s = slot_find(x, r.mailbox);
-    if (!st || !s)
+    if (!st || !slot_find(x, r.mailbox))
         return;
     if (!st->loaded) {
         clear(x);
@@ -370,9 +377,12 @@ rows_go(struct account *a, struct span meta)
     struct unpack u = unpack_of(r.uids);
     while (record_ranges_next(&u, &first, &last) == R_OK)
         for (uint32_t i = state_row_at(st, first);
-             i < st->counts.exists && st->rows[i].uid <= last; i++)
+             i < st->counts.exists && st->rows[i].uid <= last; i++) {
+            struct slot *s = slot_find(x, r.mailbox);  // others made slots meanwhile
             if (st->rows[i].uid <= s->upto)
                 row_remove(x, s, &st->rows[i]);
+            yield_at(i);
+        }
 }
 
 // Its places stay, passed over, until they are too many.
@@ -401,6 +411,7 @@ void
 label_index_after(struct account *a, enum record_type type, struct span meta)
 {
     struct record_added added;
+    struct record_filed filed;
     if (!a->labels)
         return;
     switch (type) {
@@ -410,6 +421,10 @@ label_index_after(struct account *a, enum record_type type, struct span meta)
         break;
     case RECORD_COPIED:
         rows_came(a->labels, meta);
+        break;
+    case RECORD_FILED:
+        must(record_filed_get(meta, &filed) == R_OK);
+        row_came(a->labels, filed.mailbox, &filed.row);
         break;
     case RECORD_MAILBOX_GONE:
         mailbox_goes(a->labels, meta);

@@ -19,6 +19,7 @@ struct label_place {
 
 // Suspends (first use). The index is whole until the next suspension, or, in a change, until its end.
 enum result label_index_ready(struct account *a, struct fault *f) MUST_CHECK;
+bool label_index_whole(const struct account *a);
 // The places of one message, in no order; NULL after the last. Only while the index is whole.
 const struct label_place *label_places(const struct account *a, uint64_t emailid);
 const struct label_place *label_places_next(const struct account *a,

@@ -217,17 +217,14 @@ hold_ghosts(struct view *v, struct holders_call *c, uint32_t last)
     }
 }
 
-// Each is there for as long as nothing suspends: the table was, so loading it did not.
+// Loading the one may take so long that the other is dropped.
 static enum result
 index_and_table(struct view *v, struct fault *f)
 {
-    for (bool loaded = false; !loaded;) {
-        if (label_index_ready(v->account, f) != R_OK)
+    do {
+        if (label_index_ready(v->account, f) != R_OK || view_table(v, f) != R_OK)
             return R_FAIL;
-        loaded = !v->gone && v->mailbox->state->loaded;
-        if (view_table(v, f) != R_OK)
-            return R_FAIL;
-    }
+    } while (!label_index_whole(v->account));
     return R_OK;
 }
 

@@ -37,6 +37,25 @@ enum result label_of_use(struct view *v, enum special_use use, uint64_t *mailbox
 enum result label_holders(struct view *v, uint64_t mailbox, struct arena *a,
                           struct seqset *out, struct fault *f) MUST_CHECK;
 
+// ---- the account's mode ----
+
+// In folders mode (the default) copies have flags of their own. In labels mode flags belong to the message and the mailbox
+// with the special use \\All holds every message.
+struct label_switch {
+    bool was, on;  // labels mode
+    bool dry_run;
+    struct span all;          // name of that mailbox; empty: there is none
+    bool made, kept;          // it was made; it stays as an ordinary mailbox, for `alone`
+    uint64_t messages;        // of the account, each once
+    uint64_t added;           // put into \\All
+    uint64_t copies, flags;   // second copies removed; copies that got other flags
+    uint64_t removed, alone;  // taken out of \\All; in no other mailbox
+};
+// Suspends. One commit, besides the making of an empty mailbox that nobody can select yet; dry_run: nothing is done.
+// Flags and keywords of copies that differ are united. Names are in the arena.
+enum result label_switch(struct mail_user *u, bool on, bool dry_run, struct arena *a,
+                         struct label_switch *out, struct fault *f) MUST_CHECK;
+
 // ---- STORE of labels ----
 
 // +X-GM-LABELS is a copy into that mailbox, -X-GM-LABELS an expunge there; all of it is one commit. \Starred is \Flagged,

@@ -1,6 +1,7 @@
 #include "mail/fixture.h"
 #include "mail/home.h"
 #include "mail/label_index.h"
+#include "mail/label_mode.h"
 #include "mail/labels.h"
 
 #include <setjmp.h>
@@ -216,6 +217,232 @@ index_is_the_tables(struct fixture *x)
     mail_user_close(&u);
 }
 
+// ---- labels mode ----
+
+static bool
+same_words(const struct mailbox_state *m, uint32_t set, const struct mailbox_state *to,
+           uint32_t other)
+{
+    size_t n, k, hits = 0;
+    const uint32_t *mine = keyword_sets_get(m->sets, set, &n);
+    const uint32_t *theirs = keyword_sets_get(to->sets, other, &k);
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < k; j++)
+            hits += span_ieq(m->keywords[mine[i]], to->keywords[theirs[j]]);
+    return n == k && hits == n;
+}
+
+// \All has the message once, with the same flags.
+static void
+check_row(const struct mailbox_state *all, const struct mailbox_state *m, uint32_t i)
+{
+    uint32_t uid = 0, again = 0;
+    const struct message_row *row = &m->rows[i];
+    assert_int_equal(copies_in(all, row->emailid, &uid), 1);
+    assert_int_equal(copies_in(m, row->emailid, &again), 1);
+    const struct message_row *mine = &all->rows[state_row_at(all, uid)];
+    assert_int_equal(mine->flags & ~FLAG_DELETED, row->flags & ~FLAG_DELETED);
+    assert_true(same_words(m, row->keywords, all, mine->keywords));
+    assert_int_equal(mine->blob, row->blob);
+}
+
+static void
+check_counts(const struct mailbox_state *m)
+{
+    uint32_t unseen = 0, deleted = 0;
+    uint64_t size = 0;
+    for (uint32_t i = 0; i < m->counts.exists; i++) {
+        unseen += !(m->rows[i].flags & FLAG_SEEN);
+        deleted += (m->rows[i].flags & FLAG_DELETED) != 0;
+        size += m->rows[i].size;
+        assert_true(m->rows[i].modseq <= m->counts.modseq);
+    }
+    assert_int_equal(unseen, m->counts.unseen);
+    assert_int_equal(deleted, m->counts.deleted);
+    assert_int_equal(size, m->counts.size);
+}
+
+static void
+mode_run(void *arg)
+{
+    struct check *c = arg;
+    struct account *a = c->account;
+    uint64_t id;
+    assert_true(label_mode(a, &id));
+    compare_run(arg);
+    const struct mailbox_state *all = state_mailbox(a->state, id);
+    assert_non_null(all);
+    assert_int_equal(all->special_use, USE_ALL);
+    for (uint32_t i = 0; i < a->state->mailbox_count; i++) {
+        const struct mailbox_state *m = a->state->mailboxes[i];
+        check_counts(m);
+        for (uint32_t k = 0; k < m->counts.exists; k++)
+            check_row(all, m, k);
+    }
+}
+
+static void
+check_mode(struct mail_user *u)
+{
+    struct check c = {.account = mail_user_account(u)};
+    account_run(c.account, mode_run, &c);
+}
+
+static struct label_switch
+turn(struct mail_user *u, bool on, bool dry_run)
+{
+    struct label_switch done;
+    struct fault f;
+    struct arena *a = arena_new();
+    if (label_switch(u, on, dry_run, a, &done, &f) != R_OK)
+        fail_msg("switch: %s", f.why);
+    arena_free(&a);
+    return done;
+}
+
+static void
+op_flags(struct view *v, const struct seqset *set, uint32_t *seed)
+{
+    static const struct span words[] = {{"k", 1}, {"l", 1}, {"M", 1}};
+    struct flag_change change = {.op = (enum flag_op)pick(seed, 3),
+                                 .flags = (uint16_t)pick(seed, FLAG_ALL + 1),
+                                 .keywords = words,
+                                 .keyword_count = pick(seed, 4)};
+    struct flag_result done;
+    struct fault f;
+    struct arena *a = arena_new();
+    assert_int_equal(
+        change_flags(&(struct selection){v, set, false}, &change, a, &done, &f), R_OK);
+    arena_free(&a);
+}
+
+static void
+random_flags(struct mail_user *u, const char *name, uint32_t *seed)
+{
+    struct view *v = open_folder(u, name);
+    struct arena *a = arena_new();
+    struct seqset set;
+    some(v, seed, a, &set);
+    op_flags(v, &set, seed);
+    if (pick(seed, 5) == 0)
+        op_expunge(v, &set);
+    view_close(&v);
+    arena_free(&a);
+}
+
+// EMAILIDs of all messages, each once: the same before and after.
+struct census {
+    struct account *account;
+    uint64_t sum;
+    size_t messages, rows;
+};
+
+static void
+census_run(void *arg)
+{
+    struct census *c = arg;
+    struct check check = {.account = c->account};
+    compare_run(&check);
+    struct account *a = c->account;
+    for (uint32_t i = 0; i < a->state->mailbox_count; i++)
+        for (uint32_t k = 0; k < a->state->mailboxes[i]->counts.exists; k++) {
+            uint64_t emailid = a->state->mailboxes[i]->rows[k].emailid;
+            const struct label_place *first = label_places(a, emailid);
+            uint32_t slot = first->slot;
+            for (const struct label_place *p = first; p; p = label_places_next(a, p))
+                slot = p->slot < slot ? p->slot : slot;
+            c->rows++;
+            if (label_slot_mailbox(a, slot) != a->state->mailboxes[i]->id)
+                continue;
+            c->sum += emailid * 0x9e3779b97f4a7c15;
+            c->messages++;
+        }
+}
+
+static struct census
+census(struct mail_user *u)
+{
+    struct census c = {.account = mail_user_account(u)};
+    account_run(c.account, census_run, &c);
+    return c;
+}
+
+static void
+folders_story(struct fixture *x, struct mail_user *u, uint32_t *seed)
+{
+    struct mailbox_ref ref;
+    struct fault f;
+    for (size_t i = 1; i < FOLDERS; i++)
+        assert_int_equal(tree_create(u, span_str(names[i]), USE_NONE, &ref, &f), R_OK);
+    for (int i = 0; i < STEPS / 4; i++) {
+        step(x, u, seed);
+        random_flags(u, names[pick(seed, FOLDERS)], seed);
+    }
+}
+
+// Every change keeps what labels mode promises; there and back nothing is lost.
+static void
+mode_story(struct fixture *x)
+{
+    static const char *const all[] = {"INBOX", "a", "b", "c", "All Mail", "Trash"};
+    struct mail_user *u = fixture_user(x, 7, "alice");
+    uint32_t seed = 11;
+    folders_story(x, u, &seed);
+    struct census before = census(u);
+    struct label_switch dry = turn(u, true, true);
+    assert_int_equal(census(u).rows, before.rows);
+    struct label_switch done = turn(u, true, false);
+    assert_int_equal(dry.added, done.added);
+    assert_int_equal(dry.messages, done.messages);
+    assert_int_equal(done.messages, before.messages);
+    assert_int_equal(census(u).sum, before.sum);
+    check_mode(u);
+    for (int i = 0; i < STEPS; i++) {
+        step(x, u, &seed);
+        check_mode(u);
+        random_flags(u, all[pick(&seed, 6)], &seed);
+        check_mode(u);
+    }
+    before = census(u);
+    assert_true(before.messages > 10);
+    done = turn(u, false, false);
+    assert_int_equal(census(u).sum, before.sum);
+    assert_int_equal(done.kept, done.alone > 0);
+    done = turn(u, true, false);
+    assert_int_equal(census(u).sum, before.sum);
+    check_mode(u);
+    mail_user_close(&u);
+}
+
+static void
+mode_again(struct fixture *x)
+{
+    struct mail_user *u = fixture_user(x, 7, "alice");
+    struct store_verify_result r;
+    struct fault f;
+    check_mode(u);
+    assert_int_equal(store_verify(x->store, NULL, NULL, &r, &f), R_OK);
+    assert_int_equal(r.errors, 0);
+    mail_user_close(&u);
+}
+
+// On disk, after a restart, and of an index made anew from the journal.
+static void
+test_mode_survives(void **state)
+{
+    char path[] = "/tmp/posthorn-labels-XXXXXX", command[96];
+    struct store_options o = {.path = path, .engine = "embedded", .codec = "identity"};
+    struct fault f;
+    (void)state;
+    assert_non_null(mkdtemp(path));
+    fixture_run(path, mode_story);
+    fixture_run(path, mode_again);
+    assert_int_equal(store_rebuild(&o, NULL, NULL, &f), R_OK);
+    fixture_run(path, mode_again);
+    snprintf(command, sizeof command, "rm -r %s", path);
+    assert_int_equal(system(command), 0);
+}
+
 // ---- STORE of labels ----
 
 struct story {
@@ -348,6 +575,7 @@ rights(struct fixture *x)
         fixture_run(NULL, name);                                                           \
     }
 TEST(index_is_the_tables)
+TEST(mode_story)
 TEST(modseqs)
 TEST(last_label)
 TEST(rights)
@@ -356,10 +584,9 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_index_is_the_tables),
-        cmocka_unit_test(test_modseqs),
-        cmocka_unit_test(test_last_label),
-        cmocka_unit_test(test_rights),
+        cmocka_unit_test(test_index_is_the_tables), cmocka_unit_test(test_mode_story),
+        cmocka_unit_test(test_mode_survives),       cmocka_unit_test(test_modseqs),
+        cmocka_unit_test(test_last_label),          cmocka_unit_test(test_rights),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

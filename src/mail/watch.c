@@ -277,7 +277,7 @@ watch_applied(struct account *a, enum record_type type, struct span meta,
         mailbox_named(a, id, was);
     if (type == RECORD_MAILBOX_GONE && was->was)
         name_changed_to(a, id, was->name, SPAN_NONE);
-    if (type == RECORD_ADDED || type == RECORD_COPIED)
+    if (type == RECORD_ADDED || type == RECORD_COPIED || type == RECORD_FILED)
         messages_changed(a, id, WATCH_NEW);
     if (type == RECORD_EXPUNGED || type == RECORD_MOVED)
         messages_changed(a, id, WATCH_EXPUNGED);

@@ -149,6 +149,23 @@ apply_copied(const struct target *a, struct span meta, struct fault *f)
 }
 
 static enum result
+apply_filed(const struct target *a, struct span meta, struct fault *f)
+{
+    struct record_filed r;
+    struct mailbox_row m;
+    if (record_filed_get(meta, &r) != R_OK || r.back > (uint32_t)a->place.blob)
+        return damaged(f, a);
+    enum result found = find_mailbox(a, r.mailbox, &m, f);
+    if (found != R_OK)
+        return found;
+    struct record_row row = {.row = r.row, .keywords = r.keywords};
+    row.row.blob = a->place.blob - r.back;
+    if (a->rows->row_add(a->t, r.mailbox, &row, f) != R_OK)
+        return R_FAIL;
+    return put_counts(a, &m, &r.counts, f);
+}
+
+static enum result
 apply_flags(const struct target *a, struct span meta, struct fault *f)
 {
     struct record_flags r;
@@ -348,6 +365,7 @@ apply_record(const struct store_rows *rows, void *t, enum record_type type,
         [RECORD_ACCOUNT_GONE] = apply_account_gone,
         [RECORD_IMAGE] = apply_image,
         [RECORD_MOVED] = apply_moved,
+        [RECORD_FILED] = apply_filed,
     };
     size_t i = (size_t)type;
     if (i >= sizeof table / sizeof table[0] || !table[i])
@@ -381,6 +399,7 @@ apply_max_id(enum record_type type, struct span meta, uint64_t id)
     struct record_mailbox m;
     struct record_added a;
     struct record_copied c;
+    struct record_filed filed;
     struct record_restored r;
     uint64_t seen = 0;
     if (type == RECORD_MAILBOX && record_mailbox_get(meta, &m) == R_OK)
@@ -389,6 +408,8 @@ apply_max_id(enum record_type type, struct span meta, uint64_t id)
         seen = row_max_id(&a.row);
     else if (type == RECORD_COPIED && record_copied_get(meta, &c) == R_OK)
         seen = copied_max_id(&c, id);
+    else if (type == RECORD_FILED && record_filed_get(meta, &filed) == R_OK)
+        seen = row_max_id(&filed.row);
     else if (type == RECORD_RESTORED && record_restored_get(meta, &r) == R_OK)
         seen = id + r.id_jump;
     return seen > id ? seen : id;

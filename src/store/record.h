@@ -75,6 +75,15 @@ struct record_copied {
     struct span rows;  // packed; see record_rows_*
 };
 
+// FILED: the message of the ADDED record that stands `back` records before in the batch is in this mailbox too.
+struct record_filed {
+    uint64_t mailbox;
+    struct mailbox_counts counts;
+    uint32_t back;
+    struct message_row row;  // keywords and blob unused here
+    struct span keywords;
+};
+
 // FLAGS: groups of messages with the same resulting flags and keywords.
 struct record_flags {
     uint64_t mailbox, modseq;
@@ -136,6 +145,7 @@ RECORD_CODEC(subscribe)
 RECORD_CODEC(keyword)
 RECORD_CODEC(added)
 RECORD_CODEC(copied)
+RECORD_CODEC(filed)
 RECORD_CODEC(flags)
 RECORD_CODEC(expunged)
 RECORD_CODEC(forgotten)

@@ -74,6 +74,7 @@ CUT(subscribe)
 CUT(keyword)
 CUT(added)
 CUT(copied)
+CUT(filed)
 CUT(flags)
 CUT(expunged)
 CUT(forgotten)
@@ -160,6 +161,16 @@ test_message_records(void **unused)
     assert_int_equal(record_rows_next(&u, &back), R_NONE);
     buf_done(&b_copied);
     buf_done(&list);
+
+    struct record_filed filed = {.mailbox = 4,
+                                 .counts = sample_counts(),
+                                 .back = 3,
+                                 .row = sample_row(8),
+                                 .keywords = span_of(keywords, 2)};
+    ROUND_TRIP(filed, filed, filed2);
+    assert_true(filed2.mailbox == 4 && filed2.back == 3 && filed2.row.uid == 8 &&
+                span_eq(filed2.keywords, filed.keywords));
+    buf_done(&b_filed);
 }
 
 static void
@@ -273,6 +284,7 @@ test_random(void **unused)
         char room[512];
         (void)cut_flags(meta, room);
         (void)cut_copied(meta, room);
+        (void)cut_filed(meta, room);
         (void)cut_added(meta, room);
     }
 }

@@ -543,7 +543,7 @@ state_table_replay(struct state *s, struct mailbox_state *m, enum record_type ty
         .body_put = body_put,
     };
     if (type != RECORD_ADDED && type != RECORD_COPIED && type != RECORD_FLAGS &&
-        type != RECORD_EXPUNGED && type != RECORD_MOVED)
+        type != RECORD_EXPUNGED && type != RECORD_MOVED && type != RECORD_FILED)
         return R_OK;
     struct table_target target = {s, m};
     return apply_record(&table_rows, &target, type, meta, place, f);

@@ -51,7 +51,7 @@ class Account:
         session, found = self.login(), {}
         lines, _ = session.command('LIST "" "*"')
         for line in lines:
-            name = line.rsplit(b" ", 1)[1].strip(b'"').decode()
+            name = line.split(b' "/" ', 1)[1].strip(b'"').decode()
             if b"\\Noselect" in line or b"\\NonExistent" in line:
                 found[name] = None
                 continue
@@ -93,6 +93,18 @@ def lose(account):
         account.session.command(command)
 
 
+def labels_mode(account):
+    account.session.command("COPY 1 box")
+    verb("mailbox", "labels", "USER", "on")(account)
+    account.session.command("NOOP")
+
+
+def marked_in_all(account):
+    labels_mode(account)
+    for command in ("SELECT \"All Mail\"", "STORE 1:2 +FLAGS (\\Deleted)"):
+        account.session.command(command)
+
+
 def maildir(account):
     folder = account.server.dir / account.name
     for name in ("cur", "new", "tmp"):
@@ -111,6 +123,13 @@ CHANGES = {
     "copy": (None, imap("COPY 1:3 box"), False),
     "move": (None, imap("MOVE 1:2 box"), False),
     "expunge": (imap("STORE 1,3 +FLAGS.SILENT (\\Deleted)"), imap("EXPUNGE"), False),
+    "labels": (None, imap("STORE 1:3 +X-GM-LABELS (box \\Sent \\Starred)"), False),
+    "labels-away": (imap("STORE 1:3 +X-GM-LABELS (box)"), imap("STORE 1:2 -X-GM-LABELS (INBOX)"), False),
+    "labels-mode-append": (labels_mode, imap(("APPEND box (\\Seen $Word)", SMALL)), False),
+    "labels-mode-store": (labels_mode, imap("STORE 1:3 +FLAGS (\\Flagged $Word)"), False),
+    "labels-mode-expunge": (marked_in_all, imap("EXPUNGE"), False),
+    "labels-on": (imap("COPY 1 box", "STORE 1 +FLAGS (\\Flagged $Word)"), verb("mailbox", "labels", "USER", "on"), True),
+    "labels-off": (labels_mode, verb("mailbox", "labels", "USER", "off"), False),
     "create": (None, imap("CREATE new/deep"), False),
     "rename": (None, imap("RENAME box other"), False),
     "delete": (None, imap("DELETE box/below"), False),

@@ -35,7 +35,7 @@ def mapper(prefix):
 
 def suits(script):
     """Whether a transcript is about mailboxes as such: no patterns, no literals as names, no other states."""
-    if script.preauth or script.server != "default" or any(s.actor == "L" or s.word == ">|" for s in script.steps):
+    if script.preauth or script.server != "default" or any(s.actor == "L" or s.word in (">|", "labels") for s in script.steps):
         return False
     text = "\n".join(step.text for step in script.steps)
     return not re.search(r"^(list|lsub|namespace|create|rename|delete|subscribe|unsubscribe|idle)\b"

@@ -232,6 +232,9 @@ class Server:
     def user_add(self, name, password=PASSWORD):
         run_verb("user", "add", name, "--data", self.data, stdin=password.encode() + b"\n")
 
+    def labels(self, user, mode):
+        run_verb("mailbox", "labels", user, mode, "--data", self.data)
+
     def fresh_user(self, name):
         self.users += 1
         fresh = f"{name}{self.users}"

@@ -14,7 +14,7 @@ COLUMN = re.compile(r"\s{2,}(?=[A-Z]\d?(?:>>|>\||>|<\?|<!|<=|<) )")
 TAGGED = re.compile(r"^(ok|no|bad|done)\b ?(.*)$")
 LITERAL = re.compile(r'(~?)\{(?:"((?:[^"\\]|\\.)*)"|([A-Za-z][\w.-]*))(\+?)\}')
 WORDS = ("message", "mailbox", "needs", "preauth", "on", "actor", "wait", "close", "starttls",
-         "server", "timeout", "let", "compress", "uncompress")
+         "server", "timeout", "let", "compress", "uncompress", "labels")
 
 
 class Failure(AssertionError):
@@ -467,6 +467,8 @@ class Run:
             self.get(step.text).wire.compress()
         elif step.word == "uncompress":
             self.get(step.text).wire.uncompress()
+        elif step.word == "labels":
+            self.server.labels(self.user("alice"), step.text)
         elif step.word == "let":
             name, _, value = step.text.partition(" ")
             self.variables[name] = self.expand(value)
