@@ -343,31 +343,46 @@ index_rest(struct index *ix)
 // ---- reading ----
 
 enum result
-index_read_begin(struct index *ix, struct index_reader *r, struct fault *f)
+index_cursor_begin(struct index *ix, MDB_dbi table, MDB_txn **txn_out,
+                   MDB_cursor **cursor_out, struct fault *f)
 {
-    *r = (struct index_reader){.ix = ix, .plain = ix->codec == codec_by_name("identity")};
+    MDB_txn *txn;
     index_enter(ix);
-    int rc = mdb_txn_begin(ix->env, NULL, MDB_RDONLY, &r->txn);
+    int rc = mdb_txn_begin(ix->env, NULL, MDB_RDONLY, &txn);
     if (rc != 0) {
         index_leave(ix);
         return index_fault(ix, rc, "read", f);
     }
-    rc = mdb_cursor_open(r->txn, ix->rows, &r->cursor);
+    rc = mdb_cursor_open(txn, table, cursor_out);
     if (rc != 0) {
-        mdb_txn_abort(r->txn);
+        mdb_txn_abort(txn);
         index_leave(ix);
         return index_fault(ix, rc, "cursor", f);
     }
-    buf_init(&r->scratch, SIZE_MAX);
+    *txn_out = txn;
     return R_OK;
+}
+
+void
+index_cursor_end(struct index *ix, MDB_txn *txn, MDB_cursor *cursor)
+{
+    mdb_cursor_close(cursor);
+    mdb_txn_abort(txn);
+    index_leave(ix);
+}
+
+enum result
+index_read_begin(struct index *ix, struct index_reader *r, struct fault *f)
+{
+    *r = (struct index_reader){.ix = ix, .plain = ix->codec == codec_by_name("identity")};
+    buf_init(&r->scratch, SIZE_MAX);
+    return index_cursor_begin(ix, ix->rows, &r->txn, &r->cursor, f);
 }
 
 void
 index_read_end(struct index_reader *r)
 {
-    mdb_cursor_close(r->cursor);
-    mdb_txn_abort(r->txn);
-    index_leave(r->ix);
+    index_cursor_end(r->ix, r->txn, r->cursor);
     buf_done(&r->scratch);
 }
 

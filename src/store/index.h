@@ -98,6 +98,10 @@ struct index_reader {
     bool plain;          // values need no decoding
     struct buf scratch;
 };
+// A transaction that reads, with a cursor on one of the tables.
+enum result index_cursor_begin(struct index *ix, MDB_dbi table, MDB_txn **txn_out,
+                               MDB_cursor **cursor_out, struct fault *f) MUST_CHECK;
+void index_cursor_end(struct index *ix, MDB_txn *txn, MDB_cursor *cursor);
 enum result index_read_begin(struct index *ix, struct index_reader *r,
                              struct fault *f) MUST_CHECK;
 void index_read_end(struct index_reader *r);

@@ -5,27 +5,13 @@ index_cache_begin(struct index *ix, struct index_cache_reader *r, struct fault *
 {
     *r = (struct index_cache_reader){.ix = ix,
                                      .plain = ix->codec == codec_by_name("identity")};
-    index_enter(ix);
-    int rc = mdb_txn_begin(ix->env, NULL, MDB_RDONLY, &r->txn);
-    if (rc != 0) {
-        index_leave(ix);
-        return index_fault(ix, rc, "read", f);
-    }
-    rc = mdb_cursor_open(r->txn, ix->caches, &r->cursor);
-    if (rc != 0) {
-        mdb_txn_abort(r->txn);
-        index_leave(ix);
-        return index_fault(ix, rc, "cursor", f);
-    }
-    return R_OK;
+    return index_cursor_begin(ix, ix->caches, &r->txn, &r->cursor, f);
 }
 
 void
 index_cache_end(struct index_cache_reader *r)
 {
-    mdb_cursor_close(r->cursor);
-    mdb_txn_abort(r->txn);
-    index_leave(r->ix);
+    index_cursor_end(r->ix, r->txn, r->cursor);
     arena_free(&r->arena);
 }
 

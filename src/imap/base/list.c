@@ -34,8 +34,9 @@ put_attribute(struct buf *b, const char *text)
     buf_put_str(b, text);
 }
 
+// The list stays open: ')' is the caller's.
 static void
-put_attributes(struct buf *b, const struct tree_entry *e, bool subscribed, bool lsub)
+open_attributes(struct buf *b, const struct tree_entry *e, bool subscribed, bool lsub)
 {
     buf_put_char(b, '(');
     if (e->nonexistent && !lsub)
@@ -49,6 +50,12 @@ put_attributes(struct buf *b, const struct tree_entry *e, bool subscribed, bool 
     put_attribute(b, e->has_children ? "\\HasChildren" : "\\HasNoChildren");
     if (e->special_use != USE_NONE)  // always, QUIRKS.md: iPhone, Outlook 2013
         put_attribute(b, special_use_text(e->special_use));
+}
+
+static void
+put_attributes(struct buf *b, const struct tree_entry *e, bool subscribed, bool lsub)
+{
+    open_attributes(b, e, subscribed, lsub);
     buf_put_char(b, ')');
 }
 
@@ -56,7 +63,6 @@ put_attributes(struct buf *b, const struct tree_entry *e, bool subscribed, bool 
 static void
 put_xlist(struct buf *b, const struct tree_entry *e)
 {
-    b->n--;  // ')'
     if (span_eq(e->name, SPAN("INBOX")))
         put_attribute(b, "\\Inbox");
     else if (e->special_use == USE_ALL)
@@ -65,7 +71,6 @@ put_xlist(struct buf *b, const struct tree_entry *e)
         put_attribute(b, "\\Spam");
     else if (e->special_use == USE_FLAGGED)
         put_attribute(b, "\\Starred");
-    buf_put_char(b, ')');
 }
 
 void
@@ -337,10 +342,10 @@ send_item(struct imap_command *c, const struct imap_list *l, const struct item *
         e.noselect = true;
     struct buf *b = imap_line(c->session);
     buf_printf(b, "* %s ", c->verb->name);
-    put_attributes(b, &e, l->modes & (LIST_SUBSCRIBED | LIST_TELL_SUBSCRIBED), false);
+    open_attributes(b, &e, l->modes & (LIST_SUBSCRIBED | LIST_TELL_SUBSCRIBED), false);
     if (l->xlist)
         put_xlist(b, &e);
-    buf_put_str(b, " \"/\" ");
+    buf_put_str(b, ") \"/\" ");
     imap_put_mailbox(c->session, b, e.name);
     if (recursive && it->below)
         put_childinfo(b, l);
