@@ -24,13 +24,15 @@ CALLS = {
     "user add": ["erna"], "user passwd": ["alice"], "user list": [], "user delete": ["bob"], "user load": ["{passwd}"],
     "mailbox list": ["alice"], "import": ["maildir", "{maildir}", "-u", "alice", "--folder", "Got"],
     "export": ["mbox", "{new}", "-u", "alice"], "verify": [], "compact": [], "rebuild": [], "capabilities": [],
+    "mailbox appendlimit": ["alice", "INBOX"], "mailbox labels": ["alice", "on", "--dry-run"],
     "mailbox undelete": ["alice", "--dry-run"],
     "config check": [], "config dump": [], "doctor": [], "help": [],
 }
 SERVED = {"who": [], "kick": ["alice"], "reload": []}  # `demo` has a test of its own
 # Members that only the JSON form has: (type, name).
 COUNTS = ("present", "moved", "over", "keywords_left_out", "new_emailids", "left_out")  # plain only when there are some
-ONLY_JSON = {*((row, name) for row in ("undeleted", "restored") for name in COUNTS), ("total", "dry_run"),
+SWITCHED = ("dry_run", "made", "kept", "flags", "copies", "removed", "alone")  # in words, or when there are some
+ONLY_JSON = {*(("labels", name) for name in SWITCHED), *((row, name) for row in ("undeleted", "restored") for name in COUNTS), ("total", "dry_run"),
              ("mailbox", "selectable"), ("session", "lip"), ("error", "code"), ("error", "exit"), ("configuration", "file")}
 
 
