@@ -10,6 +10,7 @@ static void
 change_free(struct watch_change *c)
 {
     free((char *)(uintptr_t)c->name.p);
+    c->name = c->old = SPAN_NONE;
 }
 
 static void
@@ -122,8 +123,10 @@ trim(struct watch_log *log)
             n++;
         list_drop(lists[i], 0, n);
     }
-    while (log->oldest && log->oldest->serial <= oldest)
-        note_free(log, log->oldest);
+    for (struct watch_note *n = log->oldest, *newer; n && n->serial <= oldest; n = newer) {
+        newer = n->newer;
+        note_free(log, n);
+    }
 }
 
 void

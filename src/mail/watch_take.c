@@ -19,6 +19,12 @@ struct taken {
 
 // ---- in the home ----
 
+static unsigned
+wanted(const struct taken *t)
+{
+    return t->ear->may & atomic_load(&t->ear->watch->kinds);
+}
+
 static void
 take_changes(struct taken *t, const struct watch_log *log)
 {
@@ -28,7 +34,7 @@ take_changes(struct taken *t, const struct watch_log *log)
     for (size_t i = 0; i < l->count; i++) {
         const struct watch_change *c = &l->p[i];
         if (c->serial <= t->ear->told || c->by == t->ear->watch->user ||
-            !(c->kind & t->ear->may))
+            !(c->kind & wanted(t)))
             continue;
         struct watch_change *mine = &t->changes[t->change_count++];
         bool own = c->kind == WATCH_SUBSCRIBED;  // such a name is whole already
@@ -47,7 +53,7 @@ note_kinds(const struct taken *t, const struct watch_note *n)
     for (unsigned i = 0; i < sizeof n->when / sizeof *n->when; i++)
         if (watch_when(&n->when[i], t->ear->watch->user) > t->ear->told)
             kinds |= 1u << i;
-    return kinds;
+    return kinds & wanted(t);
 }
 
 static void
