@@ -5,6 +5,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 
 import source
 
@@ -142,9 +143,9 @@ def sample(folder, name, instead, more):
     return Program(folder / name)
 
 
-def main():
+def check_all(folder):
     passed = failed = 0
-    folder = source.sample({"sample.c": SAMPLE})
+    (folder / "sample.c").write_text(SAMPLE)
     program, good = Program(BINARY), sample(folder, "good", {}, [])
     for check, instead, more in CHECKS:
         spoiled = sample(folder, check.__name__, instead, more)
@@ -155,7 +156,12 @@ def main():
         for text in wrong:
             print(f"hardening: {check.__name__}: {text}")
     print(f"{passed} passed, {failed} failed")
-    sys.exit(failed > 0)
+    return failed
+
+
+def main():
+    with tempfile.TemporaryDirectory(prefix="posthorn-house-") as folder:
+        sys.exit(check_all(pathlib.Path(folder)) > 0)
 
 
 main()
