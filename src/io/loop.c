@@ -164,18 +164,17 @@ loop_undefer(struct deferred *d)
     d->at = NULL;
 }
 
-// Runs what is in the list now; what is added meanwhile waits for the next turn behind a mark.
+// Runs what is in the list now; what is added meanwhile waits for the next turn behind the mark.
 static void
 run_deferred(struct deferred_list *list)
 {
-    struct deferred mark = {0};
-    append_to(list, &mark, NULL);
-    while (list->first != &mark) {
+    append_to(list, &list->mark, NULL);
+    while (list->first != &list->mark) {
         struct deferred *d = list->first;
         loop_undefer(d);
         d->fn(d);
     }
-    loop_undefer(&mark);
+    loop_undefer(&list->mark);
 }
 
 static bool

@@ -30,6 +30,7 @@ struct deferred {
 
 struct deferred_list {
     struct deferred *first, **last;
+    struct deferred mark;  // while the list is run: the end of what was in it then
 };
 
 struct task_queue {
