@@ -221,6 +221,8 @@ task_yield(void)
         (!always_yields && clock_mono_us() - t->slice_us < LIMIT_task_slice_ms * 1000))
         return;
     struct task_room *r = room();
+    if (always_yields)
+        t->share->left_us = 0;  // as if its time were over: others have their turn
     make_ready(r, t);
     t->yielding = true;  // a wake that comes now is for the next suspend
     leave(r, t, false);
