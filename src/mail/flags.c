@@ -14,10 +14,7 @@ struct flags_call {
     enum result result;
     uint16_t flags;  // what the rights allow of the change
     bool keywords_allowed;
-    uint32_t *uids;  // addressed, in order
-    size_t uid_count;
-    uint32_t *modified;  // UIDs that failed UNCHANGEDSINCE, in order
-    size_t modified_count;
+    struct addressed addressed;
 };
 
 // RFC 4314 section 4: flags whose right is missing are left alone.
@@ -132,19 +129,19 @@ put_record(struct account *a, struct store_batch *b, struct pass *p, struct faul
 static void
 modified(struct flags_call *c, uint32_t uid)
 {
-    if (!c->modified)
-        c->modified =
+    if (!c->addressed.modified)
+        c->addressed.modified =
             arena_array(c->arena, c->view->mailbox->state->counts.exists, sizeof(uint32_t));
-    c->modified[c->modified_count++] = uid;
+    c->addressed.modified[c->addressed.modified_count++] = uid;
 }
 
 static void
 change_rows(struct account *a, struct pass *p, const uint32_t *rows, size_t n)
 {
     struct flags_call *c = p->call;
-    c->uids = arena_array(c->arena, n, sizeof *c->uids);
-    c->uid_count = 0;
-    c->modified_count = 0;
+    c->addressed.uids = arena_array(c->arena, n, sizeof *c->addressed.uids);
+    c->addressed.count = 0;
+    c->addressed.modified_count = 0;
     for (size_t i = 0; i < n; i++) {
         const struct message_row *row = &p->mailbox->state->rows[rows[i]];
         yield_at(i);
@@ -152,7 +149,7 @@ change_rows(struct account *a, struct pass *p, const uint32_t *rows, size_t n)
             modified(c, row->uid);
             continue;
         }
-        c->uids[c->uid_count++] = row->uid;
+        c->addressed.uids[c->addressed.count++] = row->uid;
         change_row(a, p, rows[i]);
     }
 }
@@ -187,24 +184,6 @@ flags_change(struct account *a, struct store_batch *b, void *arg, struct fault *
     return r;
 }
 
-// The addressed messages as they are after the commit.
-static enum result
-collect(struct flags_call *c)
-{
-    struct flag_result *out = c->result_out;
-    struct view *v = c->view;
-    if (v->gone || mailbox_read_begin(v->account, v->mailbox, c->fault) != R_OK)
-        return v->gone ? fault_set(c->fault, FAULT_NONEXISTENT, "mailbox was deleted")
-                       : R_FAIL;
-    view_ghosts(v);
-    out->messages = arena_array(c->arena, c->uid_count, sizeof *out->messages);
-    out->modified = arena_array(c->arena, c->modified_count, sizeof *out->modified);
-    out->count = select_messages(v, c->uids, c->uid_count, out->messages);
-    out->modified_count = select_messages(v, c->modified, c->modified_count, out->modified);
-    mailbox_read_end(v->account, v->mailbox);
-    return R_OK;
-}
-
 static void
 flags_run(void *arg)
 {
@@ -216,7 +195,8 @@ flags_run(void *arg)
     }
     if (account_change(c->view->account, flags_change, c, 0, &c->view->by, c->fault) ==
         R_OK)
-        c->result = collect(c);
+        c->result =
+            select_result(c->view, &c->addressed, c->arena, c->result_out, c->fault);
 }
 
 enum result

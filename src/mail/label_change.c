@@ -27,8 +27,7 @@ struct labels_call {
     struct label_result *out;
     struct fault *fault;
     enum result result;
-    uint32_t *uids, *modified;  // addressed; failed UNCHANGEDSINCE
-    size_t uid_count, modified_count;
+    struct addressed addressed;
 };
 
 struct work {
@@ -436,17 +435,18 @@ take_rows(struct work *w)
     struct account *a = w->account;
     size_t n;
     select_rows(c->selection, a->batch_arena, &w->rows, &n);
-    c->uids = arena_array(c->arena, n, sizeof *c->uids);
-    c->modified = arena_array(c->arena, n, sizeof *c->modified);
+    c->addressed.uids = arena_array(c->arena, n, sizeof *c->addressed.uids);
+    c->addressed.modified = arena_array(c->arena, n, sizeof *c->addressed.modified);
     for (size_t i = 0; i < n; i++) {
         const struct message_row *row = &w->mailbox->state->rows[w->rows[i]];
         if (c->change->has_unchangedsince && row->modseq > c->change->unchangedsince) {
-            c->modified[c->modified_count++] = row->uid;
+            c->addressed.modified[c->addressed.modified_count++] = row->uid;
             continue;
         }
-        c->uids[c->uid_count++] = row->uid;
+        c->addressed.uids[c->addressed.count++] = row->uid;
         w->rows[w->n++] = w->rows[i];
     }
+    c->out->addressed = c->addressed.count;
 }
 
 static enum result
@@ -471,24 +471,6 @@ labels_change(struct account *a, struct store_batch *b, void *arg, struct fault 
 
 // ---- the call ----
 
-static enum result
-collect(struct labels_call *c)
-{
-    struct flag_result *out = &c->out->flags;
-    struct view *v = c->view;
-    if (v->gone || mailbox_read_begin(v->account, v->mailbox, c->fault) != R_OK)
-        return v->gone ? fault_set(c->fault, FAULT_NONEXISTENT, "mailbox was deleted")
-                       : R_FAIL;
-    view_ghosts(v);
-    c->out->addressed = c->uid_count;
-    out->messages = arena_array(c->arena, c->uid_count, sizeof *out->messages);
-    out->modified = arena_array(c->arena, c->modified_count, sizeof *out->modified);
-    out->count = select_messages(v, c->uids, c->uid_count, out->messages);
-    out->modified_count = select_messages(v, c->modified, c->modified_count, out->modified);
-    mailbox_read_end(v->account, v->mailbox);
-    return R_OK;
-}
-
 static void
 labels_run(void *arg)
 {
@@ -498,7 +480,8 @@ labels_run(void *arg)
         fault_set(c->fault, FAULT_NONEXISTENT, "mailbox was deleted");
     else if (account_change(c->view->account, labels_change, c, CHANGE_ALONE, &c->view->by,
                             c->fault) == R_OK)
-        c->result = collect(c);
+        c->result =
+            select_result(c->view, &c->addressed, c->arena, &c->out->flags, c->fault);
 }
 
 enum result

@@ -14,8 +14,9 @@ select_message(struct view *v, uint32_t row, struct view_message *out)
     view_at(v, seq_of_row(v, row), out);
 }
 
-size_t
-select_messages(struct view *v, const uint32_t *uids, size_t n, struct view_message *out)
+// The messages with these UIDs that are still there; how many.
+static size_t
+find_messages(struct view *v, const uint32_t *uids, size_t n, struct view_message *out)
 {
     const struct mailbox_state *s = v->mailbox->state;
     size_t count = 0;
@@ -27,6 +28,23 @@ select_messages(struct view *v, const uint32_t *uids, size_t n, struct view_mess
             select_message(v, row, &out[count++]);
     }
     return count;
+}
+
+enum result
+select_result(struct view *v, const struct addressed *m, struct arena *a,
+              struct flag_result *out, struct fault *f)
+{
+    if (v->gone)
+        return fault_set(f, FAULT_NONEXISTENT, "mailbox was deleted");
+    if (mailbox_read_begin(v->account, v->mailbox, f) != R_OK)
+        return R_FAIL;
+    view_ghosts(v);
+    out->messages = arena_array(a, m->count, sizeof *out->messages);
+    out->modified = arena_array(a, m->modified_count, sizeof *out->modified);
+    out->count = find_messages(v, m->uids, m->count, out->messages);
+    out->modified_count = find_messages(v, m->modified, m->modified_count, out->modified);
+    mailbox_read_end(v->account, v->mailbox);
+    return R_OK;
 }
 
 static void

@@ -14,10 +14,16 @@ void select_rows(const struct selection *sel, struct arena *a, uint32_t **rows_o
 enum result select_complete(const struct selection *sel, size_t n, struct fault *f);
 // The message as the view shows it.
 void select_message(struct view *v, uint32_t row, struct view_message *out);
-// The messages with these UIDs that are still there; how many. UIDs ascend. Suspends: between
-// mailbox_read_begin and _end, view_ghosts done.
-size_t select_messages(struct view *v, const uint32_t *uids, size_t n,
-                       struct view_message *out);
+// What a change addressed: UIDs, ascending.
+struct addressed {
+    uint32_t *uids;
+    size_t count;
+    uint32_t *modified;  // failed UNCHANGEDSINCE
+    size_t modified_count;
+};
+// Those that are still there, as they are after the commit. Suspends.
+enum result select_result(struct view *v, const struct addressed *m, struct arena *a,
+                          struct flag_result *out, struct fault *f) MUST_CHECK;
 // R_NONE when an earlier change of this batch touches too many rows of the mailbox.
 enum result select_ready(struct account *a, struct mailbox *m);
 void select_touched(struct mailbox *m, size_t n);
