@@ -35,7 +35,8 @@ client_new(struct fixture *x)
     struct mail_user *user;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
     c.conn = conn_new(fds[0], on_input, NULL);
-    assert_int_equal(mail_user_open(x->mail, 7, SPAN("alice"), &user, &f), R_OK);
+    // 8: its home is this loop, where a session runs
+    assert_int_equal(mail_user_open(x->mail, 8, SPAN("alice"), &user, &f), R_OK);
     struct handover h = {.tag = SPAN("t"), .unread = SPAN("u noop\r\n")};
     imap_session_start(conn_new(fds[1], on_input, NULL), user, &h, &(struct imap_host){0});
     return c;
