@@ -411,7 +411,7 @@ switch_change(struct account *a, struct store_batch *b, void *arg, struct fault 
     label_mode(a, &all);
     s.all = all ? mailbox_of(a, all) : NULL;
     s.numbers = s.all ? s.all : mailbox_of(a, name_find(a, SPAN("INBOX"))->id);
-    if (!s.all && !c->out->dry_run)
+    if (!s.all && !(c->out->on && c->out->dry_run))
         return fault_set(f, FAULT_NONEXISTENT, "the mailbox with all messages is gone");
     c->out->all = s.all ? name_full(c->arena, a->state, s.all->state) : free_name(c);
     enum result r = c->out->on ? to_labels(&s) : to_folders(&s);

@@ -409,6 +409,7 @@ mode_story(struct fixture *x)
     assert_int_equal(census(u).sum, before.sum);
     assert_int_equal(done.kept, done.alone > 0);
     done = turn(u, true, false);
+    assert_false(done.was);
     assert_int_equal(census(u).sum, before.sum);
     check_mode(u);
     mail_user_close(&u);

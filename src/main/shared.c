@@ -6,7 +6,7 @@
 static enum result
 prepare(int fd, struct fault *f)
 {
-    struct shared *s;
+    struct shared *s = NULL;
     if (ftruncate(fd, sizeof *s) != 0 ||
         fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
         return fault_errno(f, FAULT_UNAVAILABLE, "shared memory");

@@ -2,9 +2,11 @@
 read again (build/tidy keeps what passed); --all reads every file."""
 import concurrent.futures
 import hashlib
+import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 
 import source
 
@@ -52,9 +54,11 @@ def one(path):
 
 def proof():
     """The checks do find a fault."""
-    path = source.sample({"broken.c": BROKEN}) / "broken.c"
-    done = subprocess.run(["clang-tidy", "--quiet", f"--config-file={source.ROOT}/.clang-tidy", str(path), "--"],
-                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+    with tempfile.TemporaryDirectory(prefix="posthorn-house-") as folder:
+        path = pathlib.Path(folder) / "broken.c"
+        path.write_text(BROKEN)
+        done = subprocess.run(["clang-tidy", "--quiet", f"--config-file={source.ROOT}/.clang-tidy", str(path), "--"],
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
     return done.returncode != 0
 
 
