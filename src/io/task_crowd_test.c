@@ -1,6 +1,5 @@
 // Many tasks: the cap of live ones, and accounts whose tasks start, yield, wake and wait for one another at random.
-#include "io/loop.h"
-#include "io/task.h"
+#include "io/stage.h"
 
 #include "base/clock.h"
 #include "base/limits.h"
@@ -12,36 +11,6 @@
 #include <stddef.h>
 #include <string.h>
 #include <cmocka.h>
-
-struct stage {
-    task_fn *fn;
-    void *arg;
-};
-
-static void
-stage_body(void *arg)
-{
-    struct stage *s = arg;
-    s->fn(s->arg);
-    loop_stop(loop_self());
-}
-
-static void
-stage_start(void *arg)
-{
-    task_start(stage_body, arg);
-}
-
-// Runs fn(arg) in a task on a fresh loop until it ends.
-static void
-on_stage(task_fn *fn, void *arg)
-{
-    struct loop *l = loop_new();
-    struct stage s = {fn, arg};
-    loop_post(l, stage_start, &s);
-    loop_run(l);
-    loop_free(&l);
-}
 
 struct crowd {
     unsigned count, peak, ended;

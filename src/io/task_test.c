@@ -1,5 +1,4 @@
-#include "io/loop.h"
-#include "io/task.h"
+#include "io/stage.h"
 #include "base/clock.h"
 
 #include <pthread.h>
@@ -9,36 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 #include <cmocka.h>
-
-struct stage {
-    task_fn *fn;
-    void *arg;
-};
-
-static void
-stage_body(void *arg)
-{
-    struct stage *s = arg;
-    s->fn(s->arg);
-    loop_stop(loop_self());
-}
-
-static void
-stage_start(void *arg)
-{
-    task_start(stage_body, arg);
-}
-
-// Runs fn(arg) in a task on a fresh loop until it ends.
-static void
-on_stage(task_fn *fn, void *arg)
-{
-    struct loop *l = loop_new();
-    struct stage s = {fn, arg};
-    loop_post(l, stage_start, &s);
-    loop_run(l);
-    loop_free(&l);
-}
 
 struct pair {
     struct task *a, *b;
