@@ -96,16 +96,31 @@ state_mailbox_remove(struct state *s, struct mailbox_entry *e)
     free(e);
 }
 
+void
+state_value_add(struct state_inside *in, struct value_entry *v)
+{
+    v->charged = sizeof *v + v->key.n + v->value.n;
+    budget_force(BUDGET_TABLES, v->charged);
+    HASH_ADD_KEYPTR(hh, in->values, v->key.p, v->key.n, v);
+}
+
+void
+state_value_remove(struct state_inside *in, struct value_entry *v)
+{
+    HASH_DELETE(hh, in->values, v);
+    budget_give(BUDGET_TABLES, v->charged);
+    buf_done(&v->key);
+    buf_done(&v->value);
+    free(v);
+}
+
 static void
 clear_values(struct state_inside *in)
 {
     struct value_entry *v, *next;
     HASH_ITER(hh, in->values, v, next)
     {
-        HASH_DELETE(hh, in->values, v);
-        buf_done(&v->key);
-        buf_done(&v->value);
-        free(v);
+        state_value_remove(in, v);
     }
 }
 

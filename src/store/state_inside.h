@@ -38,6 +38,7 @@ struct value_entry {
     UT_hash_handle hh;
     struct buf key;  // mailbox id and name
     struct buf value;
+    size_t charged;  // octets in the budget
 };
 
 // What a state that keeps everything holds besides (engine mem, tests): tombstones,
@@ -74,6 +75,8 @@ struct state_inside {
     struct kept *kept;  // NULL in ordinary states
 };
 
+void state_value_add(struct state_inside *in, struct value_entry *v);
+void state_value_remove(struct state_inside *in, struct value_entry *v);  // frees it
 void state_kept_done(struct kept *k);  // it is empty afterwards
 
 // A state that keeps tombstones and private rows, with every table loaded from the start.

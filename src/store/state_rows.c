@@ -186,10 +186,7 @@ forget_values(struct state_inside *in, uint64_t mailbox)
         struct unpack u = unpack_of(buf_span(&v->key));
         if (unpack_u64(&u) != mailbox)
             continue;
-        HASH_DELETE(hh, in->values, v);
-        buf_done(&v->key);
-        buf_done(&v->value);
-        free(v);
+        state_value_remove(in, v);
     }
 }
 
@@ -419,19 +416,11 @@ meta_put(void *t, const struct record_meta *m, struct fault *f)
     buf_put(&v->key, m->key);
     buf_put(&v->value, m->value);
     HASH_FIND(hh, in->values, v->key.p, v->key.n, old);
-    if (old) {
-        HASH_DELETE(hh, in->values, old);
-        buf_done(&old->key);
-        buf_done(&old->value);
-        free(old);
-    }
-    if (m->value.n > 0) {
-        HASH_ADD_KEYPTR(hh, in->values, v->key.p, v->key.n, v);
-        return R_OK;
-    }
-    buf_done(&v->key);
-    buf_done(&v->value);
-    free(v);
+    if (old)
+        state_value_remove(in, old);
+    state_value_add(in, v);
+    if (m->value.n == 0)
+        state_value_remove(in, v);
     return R_OK;
 }
 

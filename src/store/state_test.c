@@ -1,5 +1,6 @@
 #include "store/generator.h"
 
+#include "base/budget.h"
 #include "base/clock.h"
 
 #include <setjmp.h>
@@ -309,6 +310,28 @@ test_values(void **unused)
     state_free(&s);
 }
 
+// What values take is in the budget until they go.
+static void
+test_values_are_charged(void **unused)
+{
+    (void)unused;
+    static char text[100];
+    size_t before = budget_used(BUDGET_TABLES);
+    struct state *s = state_new_keeping(1);
+    add_rows(s, 3, 1);
+    size_t empty = budget_used(BUDGET_TABLES);
+    put_value(s, 10, &(struct record_meta){0, 40, SPAN("/b"), span_of(text, sizeof text)});
+    size_t full = budget_used(BUDGET_TABLES);
+    assert_true(full >= empty + sizeof text);
+    put_value(s, 11, &(struct record_meta){0, 41, SPAN("/b"), SPAN("y")});
+    assert_int_equal(budget_used(BUDGET_TABLES), full - sizeof text + 1);
+    put_value(s, 12, &(struct record_meta){0, 42, SPAN("/b"), SPAN_NONE});
+    assert_int_equal(budget_used(BUDGET_TABLES), empty);
+    put_value(s, 13, &(struct record_meta){0, 43, SPAN("/b"), SPAN("y")});
+    state_free(&s);
+    assert_int_equal(budget_used(BUDGET_TABLES), before);
+}
+
 // A table grows from the heap into pages of its own, and on over where those become huge.
 static void
 test_table_grows(void **state)
@@ -332,10 +355,15 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_replay),        cmocka_unit_test(test_expunge_sweep),
-        cmocka_unit_test(test_contradiction), cmocka_unit_test(test_restored),
-        cmocka_unit_test(test_keyword_sets),  cmocka_unit_test(test_mailbox_gone),
-        cmocka_unit_test(test_older_edit),    cmocka_unit_test(test_values),
+        cmocka_unit_test(test_replay),
+        cmocka_unit_test(test_expunge_sweep),
+        cmocka_unit_test(test_contradiction),
+        cmocka_unit_test(test_restored),
+        cmocka_unit_test(test_keyword_sets),
+        cmocka_unit_test(test_mailbox_gone),
+        cmocka_unit_test(test_older_edit),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_values_are_charged),
         cmocka_unit_test(test_table_grows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
