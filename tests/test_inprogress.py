@@ -1,4 +1,5 @@
 """INPROGRESS (RFC 9585) beyond its transcript: never within another answer nor while the client is to send, and at its pace."""
+import re
 import time
 
 import pytest
@@ -53,6 +54,9 @@ def put(wire, messages, copies):
     answers(wire, b"NOOP")
 
 
+OF_256 = re.compile(rb'\* OK \[INPROGRESS \("t" (?:\d+ (?:256|NIL)|NIL NIL)\)\] ')
+
+
 def is_word(line):
     return line.startswith(b"* OK [INPROGRESS ")
 
@@ -70,6 +74,7 @@ def test_not_within_an_answer(eager, way):
     for _ in range(3 if way == "tls" else 20):  # a client that is slower than the server has other lines to read
         lines = answers(wire, b"FETCH 1:* (UID BODY.PEEK[] RFC822.SIZE)")
         bodies = [line for line in lines if not is_word(line)]
+        assert all(OF_256.match(line) for line in lines if is_word(line))
         assert len(bodies) == 256
         for line in bodies:
             assert any(b"{%d}\r\n%s " % (len(m), m) in line for m in messages)
