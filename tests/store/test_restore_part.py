@@ -379,9 +379,14 @@ def test_hostile_names(server, user):
 
 # ---- killed in the middle ----
 
+def heeds_ctrl_c():
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # who runs the tests in the background may have it ignored
+
+
 def start(server, path, user):
     return subprocess.Popen([posthorn.binary(), "restore", str(path), "--user", user, "--folder", "INBOX", "-c", str(server.config)],
-                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=posthorn.environment(), start_new_session=True)
+                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=posthorn.environment(), start_new_session=True,
+                            preexec_fn=heeds_ctrl_c)
 
 
 def test_killed_in_the_middle():
