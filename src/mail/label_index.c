@@ -329,13 +329,24 @@ label_held(const struct account *a, uint64_t emailid, uint64_t mailbox)
 
 // ---- keeping it ----
 
-// The slot, when rows of this UID are in the index: a mailbox made after the index is whole from its start.
+// A mailbox made after the index is whole from its start.
+static void
+mailbox_came(struct label_index *x, uint64_t mailbox)
+{
+    if (!x->whole || slot_find(x, mailbox))
+        return;
+    if (x->slot_count > 0 && x->slots[x->slot_count - 1].mailbox > mailbox)
+        clear(x);
+    else
+        slot_add(x, mailbox, UINT32_MAX);
+}
+
+// The slot, when rows of this UID are in the index.
 static struct slot *
 slot_for(struct label_index *x, uint64_t mailbox, uint32_t uid)
 {
+    mailbox_came(x, mailbox);
     struct slot *s = slot_find(x, mailbox);
-    if (!s && x->whole)
-        s = slot_add(x, mailbox, UINT32_MAX);
     return s && uid <= s->upto ? s : NULL;
 }
 
@@ -412,9 +423,14 @@ label_index_after(struct account *a, enum record_type type, struct span meta)
 {
     struct record_added added;
     struct record_filed filed;
+    struct record_mailbox made;
     if (!a->labels)
         return;
     switch (type) {
+    case RECORD_MAILBOX:
+        must(record_mailbox_get(meta, &made) == R_OK);
+        mailbox_came(a->labels, made.id);
+        break;
     case RECORD_ADDED:
         must(record_added_get(meta, &added) == R_OK);
         row_came(a->labels, added.mailbox, &added.row);
