@@ -329,24 +329,24 @@ label_held(const struct account *a, uint64_t emailid, uint64_t mailbox)
 
 // ---- keeping it ----
 
-// A mailbox made after the index is whole from its start.
-static void
+// A mailbox made after the index is whole from its start. NULL: the index is not so far, or is forgotten.
+static struct slot *
 mailbox_came(struct label_index *x, uint64_t mailbox)
 {
-    if (!x->whole || slot_find(x, mailbox))
-        return;
-    if (x->slot_count > 0 && x->slots[x->slot_count - 1].mailbox > mailbox)
-        clear(x);
-    else
-        slot_add(x, mailbox, UINT32_MAX);
+    struct slot *s = slot_find(x, mailbox);
+    if (s || !x->whole)
+        return s;
+    if (x->slot_count == 0 || x->slots[x->slot_count - 1].mailbox < mailbox)
+        return slot_add(x, mailbox, UINT32_MAX);
+    clear(x);
+    return NULL;
 }
 
 // The slot, when rows of this UID are in the index.
 static struct slot *
 slot_for(struct label_index *x, uint64_t mailbox, uint32_t uid)
 {
-    mailbox_came(x, mailbox);
-    struct slot *s = slot_find(x, mailbox);
+    struct slot *s = mailbox_came(x, mailbox);
     return s && uid <= s->upto ? s : NULL;
 }
 
