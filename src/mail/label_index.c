@@ -134,7 +134,7 @@ slot_find(const struct label_index *x, uint64_t mailbox)
     return at < x->slot_count && x->slots[at].mailbox == mailbox ? &x->slots[at] : NULL;
 }
 
-// Ids rise, so a new mailbox comes last.
+// Ids rise within an account, so a new mailbox comes last.
 static struct slot *
 slot_add(struct label_index *x, uint64_t mailbox, uint32_t upto)
 {
@@ -329,17 +329,12 @@ label_held(const struct account *a, uint64_t emailid, uint64_t mailbox)
 
 // ---- keeping it ----
 
-// A mailbox made after the index is whole from its start. NULL: the index is not so far, or is forgotten.
+// A mailbox made after the index is whole from its start. NULL: the index is not so far.
 static struct slot *
 mailbox_came(struct label_index *x, uint64_t mailbox)
 {
     struct slot *s = slot_find(x, mailbox);
-    if (s || !x->whole)
-        return s;
-    if (x->slot_count == 0 || x->slots[x->slot_count - 1].mailbox < mailbox)
-        return slot_add(x, mailbox, UINT32_MAX);
-    clear(x);
-    return NULL;
+    return s || !x->whole ? s : slot_add(x, mailbox, UINT32_MAX);
 }
 
 // The slot, when rows of this UID are in the index.
