@@ -4,7 +4,7 @@
 #include "io/conn.h"
 #include "io/task.h"
 
-enum { PIECE = 32768, DRAIN_MS = 5 };
+enum { PIECE = 32768 };
 
 struct verb_call {
     struct conn *conn;
@@ -189,8 +189,7 @@ run(void *arg)
     struct fault f = {.kind = FAULT_SERVERBUG};
     enum result r = c->verb->run(c, &f);
     send_status(c, r, &f);
-    while (conn_queued(c->conn) > 0 && !conn_failed(c->conn))
-        task_sleep(DRAIN_MS);  // conn_finish would not wait for a slow reader
+    conn_await_sent(c->conn);  // conn_finish would not wait for a slow reader
     end(c);
 }
 

@@ -9,7 +9,7 @@
 // DESIGN.md section 5: an idle connection is one event and a small struct.
 _Static_assert(sizeof(struct imap_session) <= 600, "sessions are small");
 
-enum { SENT_TICK_MAX_MS = 64, STEP_MS = 1000 };
+enum { STEP_MS = 1000 };
 
 static _Thread_local struct imap_session *sessions;
 static _Thread_local unsigned session_count;
@@ -270,24 +270,13 @@ after_command(struct imap_session *s)
         s->due.poked = true;
 }
 
-// A descriptor that is given away takes no queue along.
-static void
-await_sent(struct imap_session *s)
-{
-    uint32_t ms = 1;
-    while (conn_queued(s->conn) > 0 && !conn_failed(s->conn)) {
-        task_sleep(ms);
-        ms = ms < SENT_TICK_MAX_MS ? ms * 2 : ms;
-    }
-}
-
-// RFC 8437 section 5: compression ends behind the tagged OK.
+// RFC 8437 section 5: compression ends behind the tagged OK. A descriptor that is given away takes no queue along.
 static void
 make_ready(struct imap_session *s)
 {
     if (conn_is_compressed(s->conn) && conn_uncompress(s->conn) != R_OK)
         imap_bye(s, "Compression did not end behind UNAUTHENTICATE");
-    await_sent(s);
+    conn_await_sent(s->conn);
 }
 
 static void

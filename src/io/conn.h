@@ -54,6 +54,8 @@ void conn_write(struct conn *c, struct span s);
 void conn_write_str(struct conn *c, const char *cstr);
 void conn_printf(struct conn *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
 size_t conn_queued(const struct conn *c);
+// Suspends until nothing is queued, or conn_failed.
+void conn_await_sent(struct conn *c);
 // a task is in the middle of conn_write, or between conn_fill and conn_filled
 bool conn_writing(const struct conn *c);
 // Room of n bytes at the end of the output queue, to be counted by conn_filled: for reading files

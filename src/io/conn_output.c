@@ -1,8 +1,10 @@
 #include "io/conn_zip.h"
+#include "io/task.h"
 
 #include <stdarg.h>
 
 enum { CHUNK_FIRST = 2048, CHUNK_NEXT = 16384, PIECE = 65536, FILL_MAX = 262144 };
+enum { SENT_TICK_MAX_MS = 64 };
 
 static struct chunk *
 chunk_new(struct conn *c, size_t cap)
@@ -250,6 +252,16 @@ size_t
 conn_queued(const struct conn *c)
 {
     return c->out_n + (c->zip && zip_dirty(c));
+}
+
+void
+conn_await_sent(struct conn *c)
+{
+    uint32_t ms = 1;
+    while (conn_queued(c) > 0 && !conn_failed(c)) {
+        task_sleep(ms);
+        ms = ms < SENT_TICK_MAX_MS ? ms * 2 : ms;
+    }
 }
 
 bool
