@@ -1,7 +1,6 @@
 #include "imap/gmail_query.h"
 
 #include "base/limits.h"
-#include "mime/charset.h"
 #include "wire/date.h"
 
 enum { DAY = 86400, MONTH_DAYS = 30, YEAR_DAYS = 365 };
@@ -39,29 +38,32 @@ nothing(struct reading *r)
 
 // ---- octets ----
 
-static bool
-is_space(char c)
-{
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
 static char
 peek(const struct reading *r)
 {
     return r->rest.n > 0 ? r->rest.p[0] : '\0';
 }
 
+// The next n octets, off the front.
+static struct span
+take(struct reading *r, size_t n)
+{
+    struct span front = span_slice(r->rest, 0, n);
+    r->rest = span_skip(r->rest, n);
+    return front;
+}
+
 static void
 skip_space(struct reading *r)
 {
-    while (r->rest.n > 0 && is_space(r->rest.p[0]))
-        r->rest = span_skip(r->rest, 1);
+    while (ascii_is_space(peek(r)))
+        take(r, 1);
 }
 
 static bool
 ends_word(char c)
 {
-    return is_space(c) || c == '(' || c == ')' || c == '{' || c == '}' || c == '"';
+    return ascii_is_space(c) || c == '(' || c == ')' || c == '{' || c == '}' || c == '"';
 }
 
 static struct span
@@ -70,19 +72,16 @@ take_word(struct reading *r)
     size_t n = 0;
     while (n < r->rest.n && !ends_word(r->rest.p[n]))
         n++;
-    struct span word = span_slice(r->rest, 0, n);
-    r->rest = span_skip(r->rest, n);
-    return word;
+    return take(r, n);
 }
 
 // Without its end, to the end.
 static struct span
 take_phrase(struct reading *r)
 {
-    r->rest = span_skip(r->rest, 1);
-    size_t n = span_find_char(r->rest, '"');
-    struct span phrase = span_slice(r->rest, 0, n);
-    r->rest = span_skip(r->rest, n < r->rest.n ? n + 1 : n);
+    take(r, 1);
+    struct span phrase = take(r, span_find_char(r->rest, '"'));
+    take(r, 1);
     return phrase;
 }
 
@@ -92,7 +91,7 @@ take_keyword(struct reading *r, struct span word)
     if (!span_starts(r->rest, word) ||
         (r->rest.n > word.n && !ends_word(r->rest.p[word.n])))
         return false;
-    r->rest = span_skip(r->rest, word.n);
+    take(r, word.n);
     return true;
 }
 
@@ -322,7 +321,7 @@ take_operator(struct reading *r)
     for (size_t i = 0; i < sizeof operators / sizeof operators[0]; i++) {
         struct span name = span_str(operators[i].name);
         if (r->rest.n > name.n && r->rest.p[name.n] == ':' && span_istarts(r->rest, name)) {
-            r->rest = span_skip(r->rest, name.n + 1);
+            take(r, name.n + 1);
             return &operators[i];
         }
     }
@@ -347,7 +346,7 @@ read_value(struct reading *r, const struct gmail_operator *o)
 {
     char c = peek(r);
     if (c == '(' || c == '{') {
-        r->rest = span_skip(r->rest, 1);
+        take(r, 1);
         return read_list(r, o, c == '(' ? ')' : '}');
     }
     if (c == '"')
@@ -364,7 +363,7 @@ read_term(struct reading *r, const struct gmail_operator *o, char close)
 {
     skip_space(r);
     while (close == '\0' && (peek(r) == ')' || peek(r) == '}')) {  // closes nothing
-        r->rest = span_skip(r->rest, 1);
+        take(r, 1);
         skip_space(r);
     }
     char c = peek(r);
@@ -372,9 +371,9 @@ read_term(struct reading *r, const struct gmail_operator *o, char close)
         return NULL;
     if (r->rest.n == 0 || r->over)
         return NULL;
-    bool minus = c == '-' && r->rest.n > 1 && !is_space(r->rest.p[1]);
+    bool minus = c == '-' && r->rest.n > 1 && !ascii_is_space(r->rest.p[1]);
     if (minus || c == '+' || c == '-')
-        r->rest = span_skip(r->rest, 1);
+        take(r, 1);
     const struct gmail_operator *inner = take_operator(r);
     struct query *q = read_value(r, inner ? inner : o);
     return minus ? negate(r, q) : q;
@@ -424,8 +423,8 @@ read_list(struct reading *r, const struct gmail_operator *o, char close)
             break;
         append(list, &end, q);
     }
-    if (close != '\0' && r->rest.n > 0)
-        r->rest = span_skip(r->rest, 1);
+    if (close != '\0')
+        take(r, 1);
     r->g->depth--;
     if (!list->first)
         list->op = QUERY_ALL;
