@@ -119,13 +119,12 @@ imap_limit_matters(const struct imap_command *c)
 static enum result
 refuse(struct imap_command *c, uint32_t max, uint32_t uid, struct fault *f)
 {
-    buf_reset(&c->answer);
-    buf_printf(&c->answer, "[MESSAGELIMIT %u", max);
     if (uid > 0)
-        buf_printf(&c->answer, " %u", uid);
-    buf_put_str(&c->answer, "] Too many messages for one command");
-    c->refused = true;
-    return fault_set(f, FAULT_TOOMANY, "more than %u messages", max);
+        return imap_answer_no(c, f, FAULT_TOOMANY,
+                              "[MESSAGELIMIT %u %u] Too many messages for one command", max,
+                              uid);
+    return imap_answer_no(c, f, FAULT_TOOMANY,
+                          "[MESSAGELIMIT %u] Too many messages for one command", max);
 }
 
 enum result
