@@ -92,9 +92,7 @@ imap_fetch_flags_send(struct imap_session *s, const struct view_message *m, stru
     bool uid = modseq || imap_enabled(s, ENABLE_REV2) || s->notify ||
                (s->command && s->command->uid);
     struct buf *b = imap_line(s);
-    imap_put_fetch(s, b, m);
-    if (uid && !imap_enabled(s, ENABLE_UIDONLY))
-        buf_printf(b, "UID %u ", m->row.uid);
+    imap_put_fetch(s, b, m, uid);
     buf_put_str(b, "FLAGS ");
     imap_put_flags(b, m->row.flags, m->recent && !imap_enabled(s, ENABLE_REV2), keywords,
                    count);
@@ -111,9 +109,7 @@ void
 imap_fetch_modseq_send(struct imap_session *s, const struct view_message *m)
 {
     struct buf *b = imap_line(s);
-    imap_put_fetch(s, b, m);
-    if (!imap_enabled(s, ENABLE_UIDONLY))
-        buf_printf(b, "UID %u ", m->row.uid);
+    imap_put_fetch(s, b, m, true);
     imap_put_modseq(s, b, m->row.modseq);
     buf_put_char(b, ')');
     imap_line_send(s);

@@ -184,12 +184,15 @@ imap_bye(struct imap_session *s, const char *text)
 }
 
 void
-imap_put_fetch(const struct imap_session *s, struct buf *b, const struct view_message *m)
+imap_put_fetch(const struct imap_session *s, struct buf *b, const struct view_message *m,
+               bool uid)
 {
     bool by_uid = imap_enabled(s, ENABLE_UIDONLY);
     buf_put(b, SPAN("* "));
     buf_put_u64(b, by_uid ? m->row.uid : m->seq);
     buf_put(b, by_uid ? SPAN(" UIDFETCH (") : SPAN(" FETCH ("));
+    if (uid && !by_uid)
+        buf_printf(b, "UID %u ", m->row.uid);
 }
 
 void

@@ -26,9 +26,9 @@ void imap_refused_send(struct imap_session *s, struct span tag, enum fault_kind 
 // a constant text; ends the session
 void imap_bye(struct imap_session *s, const char *text);
 
-// "* 3 FETCH (", or "* 7 UIDFETCH (" (RFC 9586).
+// "* 3 FETCH (", with `uid` "* 3 FETCH (UID 7 "; or "* 7 UIDFETCH (" (RFC 9586).
 void imap_put_fetch(const struct imap_session *s, struct buf *b,
-                    const struct view_message *m);
+                    const struct view_message *m, bool uid);
 // "MODSEQ (12)"
 void imap_put_modseq(struct imap_session *s, struct buf *b, uint64_t modseq);
 // "* OK [HIGHESTMODSEQ 12] Highest"

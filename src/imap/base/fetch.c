@@ -111,7 +111,7 @@ parse_wants(struct imap_command *c, struct imap_fetch *w, struct fault *f)
 static void
 line_begin(struct imap_fetch_run *run)
 {
-    imap_put_fetch(run->session, run->line, run->message);
+    imap_put_fetch(run->session, run->line, run->message, false);
 }
 
 // \Seen was set: FLAGS, and what RFC 7162 section 3.2.4 adds on CONDSTORE-aware sessions.
