@@ -14,22 +14,14 @@ static const struct {
 };
 
 static void
-put_word(struct buf *b, struct span word)
-{
-    if (b->p[b->n - 1] != '(')
-        buf_put_char(b, ' ');
-    buf_put(b, word);
-}
-
-static void
 put_flags(struct buf *b, uint16_t flags, const struct span *keywords, size_t keyword_count)
 {
     buf_put_char(b, '(');
     for (size_t i = 0; i < sizeof system_flags / sizeof *system_flags; i++)
         if (flags & system_flags[i].flag)
-            put_word(b, span_str(system_flags[i].text));
+            imap_put_word(b, span_str(system_flags[i].text));
     for (size_t i = 0; i < keyword_count; i++)
-        put_word(b, keywords[i]);
+        imap_put_word(b, keywords[i]);
 }
 
 void
@@ -38,7 +30,7 @@ imap_put_flags(struct buf *b, uint16_t flags, bool recent, const struct span *ke
 {
     put_flags(b, flags, keywords, keyword_count);
     if (recent)
-        put_word(b, SPAN("\\Recent"));
+        imap_put_word(b, SPAN("\\Recent"));
     buf_put_char(b, ')');
 }
 
@@ -55,7 +47,7 @@ put_permanent(struct buf *b, const struct view_info *v, const struct span *keywo
     buf_put_str(b, "* OK [PERMANENTFLAGS ");
     put_flags(b, flags, keywords, write ? count : 0);
     if (write && count < LIMIT_keywords)
-        put_word(b, SPAN("\\*"));
+        imap_put_word(b, SPAN("\\*"));
     buf_put_str(b, ")] Flags that can be changed");
 }
 

@@ -164,24 +164,16 @@ text_of(struct imap_labels *l, struct label *label)
     return *text;
 }
 
-static void
-put_text(struct buf *b, struct span text)
-{
-    if (b->p[b->n - 1] != '(')
-        buf_put_char(b, ' ');
-    buf_put(b, text);
-}
-
 void
 imap_labels_put(struct imap_labels *l, struct buf *b, const struct view_message *message)
 {
     const struct label_list *list = &l->found[message - l->batch];
     buf_put_char(b, '(');
     for (size_t i = 0; i < list->n; i++)
-        put_text(b, text_of(l, list->labels[i]));
+        imap_put_word(b, text_of(l, list->labels[i]));
     if (message->row.flags & FLAG_FLAGGED)
-        put_text(b, SPAN("\"\\\\Starred\""));
+        imap_put_word(b, SPAN("\"\\\\Starred\""));
     if (list->important)
-        put_text(b, SPAN("\"\\\\Important\""));
+        imap_put_word(b, SPAN("\"\\\\Important\""));
     buf_put_char(b, ')');
 }

@@ -196,6 +196,14 @@ imap_put_fetch(const struct imap_session *s, struct buf *b, const struct view_me
 }
 
 void
+imap_put_word(struct buf *b, struct span word)
+{
+    if (b->p[b->n - 1] != '(')
+        buf_put_char(b, ' ');
+    buf_put(b, word);
+}
+
+void
 imap_put_modseq(struct imap_session *s, struct buf *b, uint64_t modseq)
 {
     if (modseq > s->modseq.told)

@@ -29,6 +29,8 @@ void imap_bye(struct imap_session *s, const char *text);
 // "* 3 FETCH (", with `uid` "* 3 FETCH (UID 7 "; or "* 7 UIDFETCH (" (RFC 9586).
 void imap_put_fetch(const struct imap_session *s, struct buf *b,
                     const struct view_message *m, bool uid);
+// A member of the list that `b` ends in: its first one behind '(', or behind a space.
+void imap_put_word(struct buf *b, struct span word);
 // "MODSEQ (12)"
 void imap_put_modseq(struct imap_session *s, struct buf *b, uint64_t modseq);
 // "* OK [HIGHESTMODSEQ 12] Highest"

@@ -29,9 +29,7 @@ struct items {
 static void
 put_attribute(struct buf *b, const char *text)
 {
-    if (b->p[b->n - 1] != '(')
-        buf_put_char(b, ' ');
-    buf_put_str(b, text);
+    imap_put_word(b, span_str(text));
 }
 
 // The list stays open: ')' is the caller's.
