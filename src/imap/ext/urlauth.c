@@ -13,6 +13,16 @@ offered(const struct imap_session *s)
     return s->host.users != NULL;
 }
 
+// Does another URL come behind these n?
+static bool
+has_more(struct parse *p, size_t n)
+{
+    bool more = !p->bad && !parse_at_end(p);
+    if (more && n == LIMIT_urls)
+        parse_fail_kind(p, FAULT_LIMIT, "too many URLs in one command");
+    return more && n < LIMIT_urls;
+}
+
 static void
 parse_mechanism(struct parse *p)
 {
@@ -161,9 +171,7 @@ run_generate(struct imap_command *c, struct fault *f)
         urls[n++] = parse_astring(p);
         parse_sp(p);
         parse_mechanism(p);
-    } while (!p->bad && !parse_at_end(p) && n < LIMIT_urls);
-    if (n == LIMIT_urls && !p->bad && !parse_at_end(p))
-        return fault_set(f, FAULT_LIMIT, "too many URLs in one command");
+    } while (has_more(p, n));
     if (parse_end(p, f) != R_OK)
         return R_FAIL;
     buf_init(&line, LIMIT_answer_line);
@@ -360,9 +368,7 @@ run_fetch(struct imap_command *c, struct fault *f)
     do {
         parse_sp(p);
         parse_url(p, &urls[n++]);
-    } while (!p->bad && !parse_at_end(p) && n < LIMIT_urls);
-    if (n == LIMIT_urls && !p->bad && !parse_at_end(p))
-        return fault_set(f, FAULT_LIMIT, "too many URLs in one command");
+    } while (has_more(p, n));
     if (parse_end(p, f) != R_OK)
         return R_FAIL;
     for (size_t i = 0; i < n; i++) {
