@@ -62,20 +62,27 @@ find_owner(struct imap_session *s, const struct url *url, struct imap_url *u,
 
 // ---- the mailbox ----
 
+static enum result
+open_view(const struct mailbox_ref *ref, const struct url *url, struct view **out,
+          struct fault *f)
+{
+    struct view_info info;
+    if (view_open(ref, true, NULL, NULL, out, f) != R_OK)
+        return f->kind == FAULT_NONEXISTENT ? R_NONE : R_FAIL;
+    view_info(*out, &info);
+    if (url->uidvalidity == 0 || url->uidvalidity == info.uidvalidity)
+        return R_OK;
+    view_close(out);
+    return R_NONE;
+}
+
 enum result
 imap_url_mailbox(struct mail_user *user, const struct url *url, struct mailbox_ref *ref_out,
                  struct view **view_out, struct fault *f)
 {
-    struct view_info info;
     if (mail_access(user, url->mailbox, RIGHT_READ, ref_out, f) != R_OK)
         return f->kind == FAULT_NONEXISTENT || f->kind == FAULT_CANNOT ? R_NONE : R_FAIL;
-    if (view_open(ref_out, true, NULL, NULL, view_out, f) != R_OK)
-        return f->kind == FAULT_NONEXISTENT ? R_NONE : R_FAIL;
-    view_info(*view_out, &info);
-    if (url->uidvalidity == 0 || url->uidvalidity == info.uidvalidity)
-        return R_OK;
-    view_close(view_out);
-    return R_NONE;
+    return open_view(ref_out, url, view_out, f);
 }
 
 // ";UID=20" of the selected mailbox.
@@ -88,12 +95,7 @@ open_selected(struct imap_session *s, const struct url *url, struct imap_url *u,
         return R_NONE;
     view_info(s->view, &info);
     struct mailbox_ref ref = {s->user, view_account(s->view), info.mailbox, info.rights};
-    if (!(ref.rights & RIGHT_READ))
-        return R_NONE;
-    if (view_open(&ref, true, NULL, NULL, &u->view, f) != R_OK)
-        return f->kind == FAULT_NONEXISTENT ? R_NONE : R_FAIL;
-    view_info(u->view, &info);
-    return url->uidvalidity == 0 || url->uidvalidity == info.uidvalidity ? R_OK : R_NONE;
+    return ref.rights & RIGHT_READ ? open_view(&ref, url, &u->view, f) : R_NONE;
 }
 
 // Takes as long where there is no mailbox and no key (RFC 4467 section 6): what is missing is made up.
@@ -172,10 +174,10 @@ static enum result
 find_part(const struct url *url, struct imap_url *u, struct fault *f)
 {
     struct message_cache cache;
-    u->mail = account_mail(view_account(u->view));
+    struct mail *mail = account_mail(view_account(u->view));
     u->section = url->section;
-    u->part = (struct imap_part){.mail = u->mail, .row = &u->row};
-    if (message_cache_load(u->mail, &u->row, u->arena, &cache, f) != R_OK)
+    u->part = (struct imap_part){.mail = mail, .row = &u->row};
+    if (message_cache_load(mail, &u->row, u->arena, &cache, f) != R_OK)
         return R_FAIL;
     enum result r = imap_part_find(&u->part, &u->section, &cache, u->arena, f);
     if (r == R_OK && url->has_partial)

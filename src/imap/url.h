@@ -11,8 +11,7 @@
 struct imap_url {
     struct arena *arena;
     struct mail_user *owner;  // opened for it; NULL: the session's
-    struct mail *mail;
-    struct view *view;  // keeps the message readable
+    struct view *view;        // keeps the message readable
     struct message_row row;
     struct section section;
     struct imap_part part;  // of `row`

@@ -278,7 +278,7 @@ part_structure(struct imap_session *s, struct fetched *d, struct fault *f)
         header_structure(d);
         return R_OK;
     }
-    return message_part_structure(d->url.mail, &d->url.row, &part, d->url.arena,
+    return message_part_structure(d->url.part.mail, &d->url.row, &part, d->url.arena,
                                   &d->structure, f);
 }
 
