@@ -59,7 +59,6 @@ take_range(struct imap_part *p, struct mime_range r)
     p->size = r.size < p->row->size - p->at ? r.size : p->row->size - p->at;
 }
 
-// The whole message needs no structure.
 enum result
 imap_part_find(struct imap_part *p, const struct section *s,
                const struct message_cache *cache, struct arena *a, struct fault *f)
@@ -68,7 +67,7 @@ imap_part_find(struct imap_part *p, const struct section *s,
     struct mime_range range = {0, p->row->size, 0};
     p->encoding = MIME_ENC_IDENTITY;
     take_range(p, range);
-    if (s->kind == SECTION_ALL && s->part_count == 0)
+    if (imap_part_is_whole(s))
         return R_OK;
     enum result r = mime_index_find(cache->index, s->parts, s->part_count, &part, f);
     if (r == R_OK)

@@ -19,7 +19,15 @@ struct imap_part {
     enum mime_encoding encoding;
 };
 
-// mail and row are set. `cache`: the message's. R_NONE: it has no such part. What lies behind the message's end is not there.
+// The whole message, which needs no structure.
+static inline bool
+imap_part_is_whole(const struct section *s)
+{
+    return s->kind == SECTION_ALL && s->part_count == 0;
+}
+
+// mail and row are set. `cache`: the message's, not looked at for the whole. R_NONE: it has no such part. What lies behind the
+// message's end is not there.
 enum result imap_part_find(struct imap_part *p, const struct section *s,
                            const struct message_cache *cache, struct arena *a,
                            struct fault *f) MUST_CHECK;

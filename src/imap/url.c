@@ -173,11 +173,12 @@ find_message(const struct url *url, struct imap_url *u, struct fault *f)
 static enum result
 find_part(const struct url *url, struct imap_url *u, struct fault *f)
 {
-    struct message_cache cache;
+    struct message_cache cache = {.index = SPAN_NONE};
     struct mail *mail = account_mail(view_account(u->view));
     u->section = url->section;
     u->part = (struct imap_part){.mail = mail, .row = &u->row};
-    if (message_cache_load(mail, &u->row, u->arena, &cache, f) != R_OK)
+    if (!imap_part_is_whole(&u->section) &&
+        message_cache_load(mail, &u->row, u->arena, &cache, f) != R_OK)
         return R_FAIL;
     enum result r = imap_part_find(&u->part, &u->section, &cache, u->arena, f);
     if (r == R_OK && url->has_partial)

@@ -171,19 +171,13 @@ put_rfc822(struct imap_fetch_run *run, const struct imap_fetch_want *w, struct f
 
 // ---- parsing ----
 
-// The whole message needs no structure.
-static bool
-is_whole(const struct section *s)
-{
-    return s->kind == SECTION_ALL && s->part_count == 0;
-}
-
 static void
 parse_bracket(struct parse *p, struct imap_fetch_want *w)
 {
     w->has_section = true;
     w->section = parse_section(p);
-    w->needs = FETCH_BODY | FETCH_SEEN | (is_whole(&w->section) ? 0 : FETCH_PARTS);
+    w->needs =
+        FETCH_BODY | FETCH_SEEN | (imap_part_is_whole(&w->section) ? 0 : FETCH_PARTS);
     w->has_partial = parse_partial(p, &w->partial_at, &w->partial_count);
 }
 
