@@ -251,10 +251,10 @@ important_key(struct reading *r)
     return q;
 }
 
+// NULL for every other word.
 static struct query *
-is_key(struct reading *r, const struct gmail_operator *o, struct span value)
+mark_key(struct reading *r, struct span value)
 {
-    (void)o;
     if (span_ieq(value, SPAN("unread")))
         return flag_key(r, FLAG_SEEN, false);
     if (span_ieq(value, SPAN("read")))
@@ -263,7 +263,15 @@ is_key(struct reading *r, const struct gmail_operator *o, struct span value)
         return flag_key(r, FLAG_FLAGGED, true);
     if (span_ieq(value, SPAN("important")))
         return important_key(r);
-    return nothing(r);
+    return NULL;
+}
+
+static struct query *
+is_key(struct reading *r, const struct gmail_operator *o, struct span value)
+{
+    struct query *q = mark_key(r, value);
+    (void)o;
+    return q ? q : nothing(r);
 }
 
 static struct query *
@@ -276,13 +284,11 @@ has_key(struct reading *r, const struct gmail_operator *o, struct span value)
 static struct query *
 label_key(struct reading *r, const struct gmail_operator *o, struct span value)
 {
-    struct query *q = key_new(r, QUERY_ALL);
-    if (span_ieq(value, SPAN("starred")))
-        return flag_key(r, FLAG_FLAGGED, true);
-    if (span_ieq(value, SPAN("important")))
-        return important_key(r);
-    if (span_ieq(value, SPAN("unread")) || span_ieq(value, SPAN("read")))
-        return is_key(r, o, value);
+    struct query *q = mark_key(r, value);
+    (void)o;
+    if (q)
+        return q;
+    q = key_new(r, QUERY_ALL);
     if (!span_ieq(value, SPAN("anywhere")) && !span_ieq(value, SPAN("all")))
         r->g->label(r->g->arg, value, q);
     return q;
