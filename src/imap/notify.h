@@ -78,8 +78,7 @@ enum imap_notify_item { NOTIFY_COUNTS = 1, NOTIFY_UNSEEN = 2, NOTIFY_MODSEQ = 4 
 void imap_notify_status(struct imap_session *s, unsigned items, const struct tree_entry *e);
 // As NOTIFY NONE does.
 void imap_notify_none(struct imap_session *s);
-// Suspends. What the watch has seen, now; the on_sync of NOTIFY waits for more first.
-void imap_notify_tell(struct imap_session *s, struct arena *a);
+// Suspends. What the watch has seen, when it has waited for more.
 void imap_notify_on_sync(struct imap_session *s, struct arena *a);
 
 #endif

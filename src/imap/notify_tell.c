@@ -245,8 +245,8 @@ imap_notify_none(struct imap_session *s)
     n->names_ms = 0;
 }
 
-void
-imap_notify_tell(struct imap_session *s, struct arena *a)
+static void
+tell_seen(struct imap_session *s, struct arena *a)
 {
     struct imap_notify *n = s->notify;
     struct watch_event *events;
@@ -288,5 +288,5 @@ imap_notify_on_sync(struct imap_session *s, struct arena *a)
     if (!n || !n->watch || mail_watch_pending(n->watch) == 0)
         return;
     if (s->command || !waits(n))
-        imap_notify_tell(s, a);
+        tell_seen(s, a);
 }
