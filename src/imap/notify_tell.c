@@ -96,11 +96,7 @@ imap_notify_own(struct imap_session *s, const struct mailbox_ref *ref, uint32_t 
                 uint32_t last)
 {
     struct imap_notify *n = s->notify;
-    struct view_info v;
-    if (!n || !n->wish.fetch.p || !s->view)
-        return;
-    view_info(s->view, &v);
-    if (v.mailbox != ref->mailbox)
+    if (!n || !n->wish.fetch.p || !imap_is_selected(s, ref->mailbox))
         return;
     if (!n->own_arena) {
         n->own_arena = arena_new_small();
@@ -173,16 +169,6 @@ imap_notify_status(struct imap_session *s, unsigned items, const struct tree_ent
     imap_status_send(s, &st, e);
 }
 
-static bool
-is_selected(const struct imap_session *s, const struct tree_entry *e)
-{
-    struct view_info v;
-    if (!s->view)
-        return false;
-    view_info(s->view, &v);
-    return v.mailbox == e->mailbox;
-}
-
 static void
 tell_messages(struct imap_session *s, unsigned events, const struct watch_event *w)
 {
@@ -194,7 +180,7 @@ tell_messages(struct imap_session *s, unsigned events, const struct watch_event 
         items |= NOTIFY_COUNTS;
     if (flags)
         items |= NOTIFY_UNSEEN;
-    if ((w->kinds & kinds) && !is_selected(s, &w->entry))
+    if ((w->kinds & kinds) && !imap_is_selected(s, w->entry.mailbox))
         imap_notify_status(s, items, &w->entry);
 }
 

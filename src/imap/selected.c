@@ -13,6 +13,16 @@ imap_saved_set(struct imap_session *s, const struct seqset *uids)
     seqset_copy(&s->saved.uids, s->saved.arena, uids);
 }
 
+bool
+imap_is_selected(const struct imap_session *s, uint64_t mailbox)
+{
+    struct view_info v;
+    if (!s->view)
+        return false;
+    view_info(s->view, &v);
+    return v.mailbox == mailbox;
+}
+
 void
 imap_unselect(struct imap_session *s)
 {

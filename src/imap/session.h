@@ -201,6 +201,8 @@ enum result imap_sync_all(struct imap_session *s, struct arena *a,
                           struct fault *f) MUST_CHECK;
 // The same after a command that expunges; tells HIGHESTMODSEQ in its OK on QRESYNC sessions.
 enum result imap_sync_expunged(struct imap_command *c, struct fault *f) MUST_CHECK;
+// Is it the selected mailbox?
+bool imap_is_selected(const struct imap_session *s, uint64_t mailbox);
 // Closes the selected mailbox, if any, without a word.
 void imap_unselect(struct imap_session *s);
 

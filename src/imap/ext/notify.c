@@ -61,9 +61,6 @@ static void
 tell_mailboxes(struct imap_command *c, const struct scan *sc)
 {
     struct imap_session *s = c->session;
-    struct view_info v = {.mailbox = 0};
-    if (s->view)
-        view_info(s->view, &v);
     for (size_t i = 0; i < sc->n; i++) {
         struct tree_entry *e = &sc->entries[i];
         unsigned items = NOTIFY_COUNTS;
@@ -75,7 +72,7 @@ tell_mailboxes(struct imap_command *c, const struct scan *sc)
         if (sc->events[i] && e->no_access)
             imap_list_send(s, e, e->name);
         else if (sc->wish->status && (sc->events[i] & EVENT_MESSAGES) &&
-                 e->mailbox != v.mailbox)
+                 !imap_is_selected(s, e->mailbox))
             imap_notify_status(s, items, e);
         if (i % YIELD_EVERY == 0)
             task_yield();

@@ -36,11 +36,7 @@ static void
 changed_elsewhere(struct imap_session *other, void *arg)
 {
     const struct mailbox_ref *ref = arg;
-    struct view_info info;
-    if (!other->view || view_account(other->view) != ref->account)
-        return;
-    view_info(other->view, &info);
-    if (info.mailbox != ref->mailbox)
+    if (!imap_is_selected(other, ref->mailbox))
         return;
     other->due.key = true;
     imap_session_poke(other);
