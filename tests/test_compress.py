@@ -7,18 +7,9 @@ import zlib
 import pytest
 
 from lib import server as posthorn
-from lib.client import Imap
-from lib.wire import Closed, Wire
+from lib.wire import Closed
 
 MAIL = b"Subject: large\r\n\r\n" + b"".join(b"line %d of a message that packs well\r\n" % i for i in range(60000))
-
-
-def enter(server, user, tls=False):
-    wire = Wire(server.address("imaps" if tls else "imap"), tls=tls, timeout=30)
-    wire.line()
-    wire.send(b'a LOGIN "%s" "%s"\r\n' % (user.encode(), posthorn.PASSWORD.encode()))
-    assert b" OK" in wire.line()
-    return wire
 
 
 def tagged(wire, tag):
@@ -28,7 +19,7 @@ def tagged(wire, tag):
 
 
 def compressed(server, user, tls=False):
-    wire = enter(server, user, tls)
+    wire = server.imap(user, tls, timeout=30).wire
     wire.send(b"b COMPRESS DEFLATE\r\n")
     assert b" OK" in tagged(wire, b"b")
     wire.compress()
@@ -42,7 +33,7 @@ def flushed(text, how=zlib.Z_SYNC_FLUSH):
 
 def test_octets_behind_the_command_count_as_compressed(shared_server):
     """A client that does not wait for the OK (which it must): its next octets are compressed as RFC 4978 section 3 has it."""
-    wire = enter(shared_server, shared_server.fresh_user("early"))
+    wire = shared_server.imap(shared_server.fresh_user("early"), timeout=30).wire
     wire.send(b"b COMPRESS DEFLATE\r\n" + flushed(b"c NOOP\r\nd CAPABILITY\r\n"))
     assert b" OK" in tagged(wire, b"b")
     wire.compress()
@@ -55,7 +46,7 @@ def test_octets_behind_the_command_count_as_compressed(shared_server):
 @pytest.mark.parametrize("tls", (False, True))
 def test_next_login_pipelined_behind_unauthenticate(shared_server, split, how, tls):
     user = shared_server.fresh_user("next")
-    wire = enter(shared_server, user, tls)
+    wire = shared_server.imap(user, tls, timeout=30).wire
     wire.send(b"b COMPRESS DEFLATE\r\n")
     assert b" OK" in tagged(wire, b"b")
     wire.unpacker = zlib.decompressobj(-15)
@@ -128,7 +119,7 @@ def test_damaged_input_ends_the_connection(shared_server, data):
 
 def test_bombs_meet_the_caps_of_plain_input(shared_server):
     """A line without end, a literal over its cap and endless empty blocks cost the session, or nothing."""
-    witness = Imap(shared_server.address("imap"), shared_server.fresh_user("witness"), posthorn.PASSWORD)
+    witness = shared_server.imap(shared_server.fresh_user("witness"))
     wire = compressed(shared_server, shared_server.fresh_user("bomb"))
     wire.send(b"c NOOP " + b"x" * (64 << 20) + b"\r\n")
     with pytest.raises(Closed):
@@ -175,7 +166,7 @@ def test_sessions_at_rest_go_on(shared_server):
         wire.send(b"c IDLE\r\n")
         assert wire.line().startswith(b"+")
         wires.append(wire)
-    client = Imap(shared_server.address("imap"), user, posthorn.PASSWORD)
+    client = shared_server.imap(user)
     client.append("INBOX", b"Subject: x\r\n\r\nx\r\n")
     for wire in wires:
         wire.send(b"DONE\r\nd STATUS INBOX (MESSAGES)\r\n")

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from lib import grammar, server as posthorn
-from lib.wire import Timeout, Wire
+from lib.wire import Timeout
 
 LINE = b"line %d of a message that is fetched while the server tells how far it is\r\n"
 
@@ -21,14 +21,6 @@ def eager():
     own = posthorn.Server({"test_progress_ms": 1})
     yield own
     own.stop()
-
-
-def enter(server, user, tls=False):
-    wire = Wire(server.address("imaps" if tls else "imap"), tls=tls, timeout=60)
-    wire.line()
-    wire.send(b'a LOGIN "%s" "%s"\r\n' % (user.encode(), posthorn.PASSWORD.encode()))
-    assert b" OK" in wire.line()
-    return wire
 
 
 def answers(wire, command):
@@ -64,7 +56,7 @@ def is_word(line):
 @pytest.mark.parametrize("way", ("plain", "tls", "compressed"))
 def test_not_within_an_answer(eager, way):
     """Literals copied in one piece, streamed in several, and answers that leave in pieces."""
-    wire = enter(eager, eager.fresh_user("inside"), way == "tls")
+    wire = eager.imap(eager.fresh_user("inside"), way == "tls").wire
     if way == "compressed":
         answers(wire, b"COMPRESS DEFLATE")
         wire.compress()
@@ -90,7 +82,7 @@ def silent(wire, seconds=0.3):
 
 
 def test_not_while_the_client_is_to_send(eager):
-    wire = enter(eager, eager.fresh_user("sends"))
+    wire = eager.imap(eager.fresh_user("sends")).wire
     for start in (b"t APPEND INBOX {40}\r\n", b"t APPEND INBOX CATENATE (TEXT {40}\r\n"):
         wire.send(start)
         assert wire.line().startswith(b"+")
@@ -108,7 +100,7 @@ def test_not_while_the_client_is_to_send(eager):
 
 def test_no_more_often_than_it_may():
     own = posthorn.Server({"test_progress_ms": 100})
-    wire = enter(own, own.fresh_user("pace"))
+    wire = own.imap(own.fresh_user("pace")).wire
     put(wire, [mail(30000)], 11)
     began = time.monotonic()
     words = [line for line in answers(wire, b"SEARCH TEXT nowhere") if is_word(line)]

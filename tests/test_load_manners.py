@@ -1,7 +1,7 @@
 """How the server behaves under load, where no transcript can tell: settings, and what one user may take."""
 import pytest
 
-from lib.client import Imap, Refused
+from lib.client import Refused
 from lib.server import PASSWORD, Server, run_verb
 from lib.wire import Wire
 
@@ -20,10 +20,6 @@ def make_():
         server.stop()
 
 
-def login(server, user="alice"):
-    return Imap(server.address("imap"), user, PASSWORD)
-
-
 def set_and_reload(server, **settings):
     server.settings.update(settings)
     server.write_config()
@@ -37,7 +33,7 @@ def refuses(server):
     stranger.send(f"a {BACKGROUND}\r\n".encode())
     line = stranger.line()
     stranger.close()
-    user = login(server)
+    user = server.imap()
     try:
         user.command(BACKGROUND)
         after = False
@@ -88,13 +84,13 @@ def test_commands_per_user(make):
     path = server.dir / "passwd"
     path.write_text("many:{PLAIN}" + PASSWORD + "\n")
     run_verb("user", "load", path, "-c", server.config)
-    sessions = [login(server, "many") for _ in range(101)]
+    sessions = [server.imap("many") for _ in range(101)]
     for session in sessions[:100]:
         session.wire.send(b"x APPEND INBOX {9}\r\n")
         assert session.wire.line().startswith(b"+")
     with pytest.raises(Refused, match=r"NO \[LIMIT\]"):
         sessions[100].command("NOOP")
-    other = login(server, "bob")
+    other = server.imap("bob")
     other.command("NOOP")
     sessions[0].wire.send(b"Subject:x\r\n")
     assert sessions[0].wire.line().startswith(b"x OK")

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from lib import client, server as posthorn
+from lib import server as posthorn
 
 MESSAGE = b"Subject: x\r\n\r\nx\r\n"
 STATUS = re.compile(rb"\* STATUS (\S+) \(MESSAGES (\d+) ")
@@ -16,10 +16,6 @@ def a_server_with_a_mounted_tree():
     server = posthorn.Server({"test_mount": "bob lrswipkxte"})
     yield server
     server.stop()
-
-
-def session(server, user):
-    return client.Imap(server.address("imap"), user, server.password)
 
 
 def pushed(watcher, pattern, seconds=30):
@@ -35,10 +31,10 @@ def pushed(watcher, pattern, seconds=30):
 def test_pushed_to_many_sessions(shared):
     """Ten sessions of one user, each with names of its own: each is told of these, and of nothing else."""
     user = shared.fresh_user("alice")
-    writer = session(shared, user)
+    writer = shared.imap(user)
     for n in range(10):
         writer.command(f"CREATE box{n}")
-    watchers = [session(shared, user) for _ in range(10)]
+    watchers = [shared.imap(user) for _ in range(10)]
     for n, watcher in enumerate(watchers):
         watcher.command(f"NOTIFY SET (mailboxes (box{n} box{(n + 1) % 10}) {MESSAGES})")
     for n in range(10):
@@ -53,7 +49,7 @@ def test_pushed_to_many_sessions(shared):
 def test_burst_is_few_lines(shared):
     """A hundred deliveries to one mailbox: STATUS comes a few times, and the last one is right."""
     user = shared.fresh_user("alice")
-    writer, watcher = session(shared, user), session(shared, user)
+    writer, watcher = shared.imap(user), shared.imap(user)
     writer.command("CREATE Box")
     watcher.command(f"NOTIFY SET (personal {MESSAGES})")
     began = time.monotonic()
@@ -67,7 +63,7 @@ def test_burst_is_few_lines(shared):
 def test_half_a_command_is_no_obstacle(shared):
     """The client has sent a part of a command, or owes a literal: it is told all the same, and the command works."""
     user = shared.fresh_user("alice")
-    writer, watcher = session(shared, user), session(shared, user)
+    writer, watcher = shared.imap(user), shared.imap(user)
     writer.command("CREATE Box")
     watcher.command(f"NOTIFY SET (personal {MESSAGES})")
     watcher.wire.send(b"x1 STATUS Box (MESS")
@@ -87,7 +83,7 @@ def test_half_a_command_is_no_obstacle(shared):
 def test_nothing_is_lost_between_two_notifies(shared):
     """Deliveries while a session changes its mind again and again: in the end it knows all."""
     user = shared.fresh_user("alice")
-    writer, watcher = session(shared, user), session(shared, user)
+    writer, watcher = shared.imap(user), shared.imap(user)
     writer.command("CREATE Box")
     watcher.command(f"NOTIFY SET STATUS (personal {MESSAGES})")
     known = 0
@@ -105,7 +101,7 @@ def test_nothing_is_lost_between_two_notifies(shared):
 
 def test_mounted_tree(shared):
     """bob's tree at Shared/bob: by its own names, not as PERSONAL; his subscriptions are his own."""
-    bob, alice, other = (session(shared, n) for n in ("bob", "alice", "carol"))
+    bob, alice, other = (shared.imap(n) for n in ("bob", "alice", "carol"))
     alice.command("NOTIFY SET (personal (MailboxName SubscriptionChange MessageNew MessageExpunge FlagChange))")
     lines, _ = other.command(f"NOTIFY SET STATUS (subtree Shared (MailboxName SubscriptionChange)) "
                              f"(mailboxes Shared/bob/inbox {MESSAGES})")
@@ -119,7 +115,7 @@ def test_mounted_tree(shared):
     lines = pushed(other, rb'\* LIST \(\\HasChildren\) "/" Shared/bob/tip \("OLDNAME" \(Shared/bob/top\)\)')
     assert not any(b"Subscribed" in line for line in lines)
     other.command("SUBSCRIBE Shared/bob/tip")  # its own: not told
-    third = session(shared, "carol")
+    third = shared.imap("carol")
     third.command("UNSUBSCRIBE Shared/bob/tip")
     lines = pushed(other, rb'\* LIST \(\\HasChildren\) "/" Shared/bob/tip$')
     lines, _ = alice.command("NOOP")
@@ -130,7 +126,7 @@ def test_mounted_tree(shared):
 
 def events_of(server, rights_user):
     """What carol hears while bob does one thing of each kind; bob's own session ends the wait."""
-    bob, carol = session(server, "bob"), session(server, rights_user)
+    bob, carol = server.imap("bob"), server.imap(rights_user)
     said, _ = carol.command("NOTIFY SET STATUS (subtree Shared (MessageNew MessageExpunge FlagChange MailboxName "
                             "MailboxMetadataChange)) (mailboxes Shared/bob/INBOX (MessageNew MessageExpunge))")
     bob.command("CREATE secret")
@@ -165,7 +161,7 @@ def test_rights(rights, listed, told):
 def test_overflow(shared):
     """More names change than are kept for a session that is not told: NOTIFICATIONOVERFLOW, and NOTIFY is over."""
     user = shared.fresh_user("alice")
-    watcher, writer = session(shared, user), session(shared, user)
+    watcher, writer = shared.imap(user), shared.imap(user)
     watcher.command("NOTIFY SET (personal (MailboxName MessageNew MessageExpunge))")
     watcher.wire.send(b"x1 APPEND INBOX {%d}\r\n" % len(MESSAGE))
     pushed(watcher, rb"\+")  # a command is under way: nothing is told

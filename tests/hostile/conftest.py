@@ -13,7 +13,6 @@ import sys
 import pytest
 
 from lib import server as posthorn
-from lib.client import Imap
 from lib.long import LONG
 from lib.wire import Wire
 
@@ -93,7 +92,7 @@ class Target(posthorn.Server):
         return socket.create_connection(self.address(service), timeout=10)
 
     def imap(self, user="alice", tls=False, timeout=30):
-        return Imap(self.address("imaps" if tls else "imap"), user, posthorn.PASSWORD, tls=tls, timeout=timeout)
+        return super().imap(user, tls, timeout)
 
     def stop(self):
         if self.bystander is not None:

@@ -6,24 +6,9 @@ import itertools
 import pytest
 
 from lib import server as posthorn
-from lib.client import Imap, Refused
+from lib.client import Refused
 
 MESSAGE = b"From: a@example.org\r\nSubject: secret\r\n\r\nsecret\r\n"
-
-
-class Scene:
-    def __init__(self, settings=None):
-        self.server = posthorn.Server(settings)
-
-    def login(self, name):
-        return Imap(self.server.address("imap"), name, self.server.password)
-
-
-@pytest.fixture
-def scene():
-    s = Scene()
-    yield s
-    s.server.stop()
 
 
 def generate(session, rump):
@@ -57,9 +42,9 @@ def token(key, validity, rump):
 RUMP = "imap://alice@localhost/INBOX/;uid=1;urlauth=anonymous"
 
 
-def test_changed_urls(scene):
+def test_changed_urls(server):
     """Every digit of the token, its length, and every part of what it is about counts."""
-    alice, bob = scene.login("alice"), scene.login("bob")
+    alice, bob = server.imap("alice"), server.imap("bob")
     alice.append("INBOX", MESSAGE)
     alice.append("INBOX", MESSAGE)
     url = generate(alice, RUMP)
@@ -81,9 +66,9 @@ def test_changed_urls(scene):
     assert fetch(bob, f"{rump}:INTERNAL:{given.upper()}") == MESSAGE
 
 
-def test_no_key(scene):
+def test_no_key(server):
     """Where no key was made, or all are gone, none that could be guessed is taken."""
-    alice, bob = scene.login("alice"), scene.login("bob")
+    alice, bob = server.imap("alice"), server.imap("bob")
     alice.append("INBOX", MESSAGE)
     validity = uidvalidity(alice)
     guesses = [b"", b"\0" * 32, b"\0" * 64, b"\xff" * 32, b"INBOX", b"alice", b"urlauth/", RUMP.encode()]
@@ -106,45 +91,45 @@ def test_no_key(scene):
     assert fetch(bob, own.replace("bob", "alice")) is None
 
 
-def test_keys_last(scene):
+def test_keys_last(server):
     """A key is on disk when a URL is told, and so is its end."""
-    alice = scene.login("alice")
+    alice = server.imap("alice")
     alice.append("INBOX", MESSAGE)
     url = generate(alice, RUMP)
-    scene.server.kill()
-    scene.server.start()
-    bob = scene.login("bob")
+    server.kill()
+    server.start()
+    bob = server.imap("bob")
     assert fetch(bob, url) == MESSAGE
-    scene.login("alice").command("RESETKEY INBOX")
-    scene.server.kill()
-    scene.server.start()
-    assert fetch(scene.login("bob"), url) is None
+    server.imap("alice").command("RESETKEY INBOX")
+    server.kill()
+    server.start()
+    assert fetch(server.imap("bob"), url) is None
 
 
 def test_rights_now():
     """The right to read is the owner's at the time of use; what was authorised before is not."""
-    scene = Scene({"test_mount": "bob lr"})
+    server = posthorn.Server({"test_mount": "bob lr"})
     try:
-        scene.login("bob").append("INBOX", MESSAGE)
-        alice = scene.login("alice")
+        server.imap("bob").append("INBOX", MESSAGE)
+        alice = server.imap("alice")
         url = generate(alice, "imap://alice@localhost/Shared/bob/INBOX/;uid=1;urlauth=anonymous")
-        assert fetch(scene.login("carol"), url) == MESSAGE
+        assert fetch(server.imap("carol"), url) == MESSAGE
         for rights, told in (("bob li", None), ("bob lr", MESSAGE), ("bob r", None)):
-            scene.server.settings["test_mount"] = rights
-            scene.server.write_config()
-            scene.server.restart()
-            assert fetch(scene.login("carol"), url) == told, rights
-            assert fetch(scene.login("alice"), url) == told, rights
+            server.settings["test_mount"] = rights
+            server.write_config()
+            server.restart()
+            assert fetch(server.imap("carol"), url) == told, rights
+            assert fetch(server.imap("alice"), url) == told, rights
             if rights == "bob li":
                 with pytest.raises(Refused, match="NOPERM"):
-                    generate(scene.login("alice"), url.rsplit(":internal", 1)[0])
+                    generate(server.imap("alice"), url.rsplit(":internal", 1)[0])
     finally:
-        scene.server.stop()
+        server.stop()
 
 
-def test_nothing_leaks(scene):
+def test_nothing_leaks(server):
     """Mailboxes, users and servers that are there, and those that are not, answer alike; nobody is connected to."""
-    alice, bob = scene.login("alice"), scene.login("bob")
+    alice, bob = server.imap("alice"), server.imap("bob")
     alice.append("INBOX", MESSAGE)
     alice.command("CREATE private")
     fake = "01" + "ab" * 32
@@ -160,24 +145,24 @@ def test_nothing_leaks(scene):
             generate(alice, RUMP.replace("localhost", host))
 
 
-def test_user_gone(scene):
+def test_user_gone(server):
     """A user who was deleted authorises nothing, nor does the next one of that name."""
-    name = scene.server.fresh_user("dora")
-    dora, bob = scene.login(name), scene.login("bob")
+    name = server.fresh_user("dora")
+    dora, bob = server.imap(name), server.imap("bob")
     dora.append("INBOX", MESSAGE)
     url = generate(dora, RUMP.replace("alice", name))
     assert fetch(bob, url) == MESSAGE
     dora.close()
-    posthorn.run_verb("user", "delete", name, "--data", scene.server.data)
+    posthorn.run_verb("user", "delete", name, "--data", server.data)
     assert fetch(bob, url) is None
-    scene.server.user_add(name)
-    scene.login(name).append("INBOX", MESSAGE)
+    server.user_add(name)
+    server.imap(name).append("INBOX", MESSAGE)
     assert fetch(bob, url) is None
 
 
-def test_many(scene):
+def test_many(server):
     """As many URLs as one command may have, and one more; keys of as many mailboxes as a user may have."""
-    bob = scene.login("bob")
+    bob = server.imap("bob")
     bob.append("INBOX", MESSAGE)
     url = generate(bob, RUMP.replace("alice", "bob"))
     lines, _ = bob.command("URLFETCH" + f' "{url}"' * 500)

@@ -8,6 +8,7 @@ import subprocess
 import time
 
 from . import scratch
+from .client import Imap
 from .peers import free_ports, make_certificate, read_message, wait_port
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -163,6 +164,10 @@ class Server:
             found.append(pid)
             left += parents.get(pid, [])
         return found
+
+    def imap(self, user="alice", tls=False, timeout=60):
+        """A session of this user."""
+        return Imap(self.address("imaps" if tls else "imap"), user, self.password, tls=tls, timeout=timeout)
 
     def roles(self):
         """{"auth": [pid], "gate": [pid, ...], "mail": [pid]}"""
