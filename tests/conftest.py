@@ -39,6 +39,19 @@ def server():
     own.stop()
 
 
+@pytest.fixture(name="make")
+def make_servers():
+    """As many servers as a test asks for."""
+    made = []
+
+    def make(*words, **how):
+        made.append(posthorn.Server(*words, **how))
+        return made[-1]
+    yield make
+    for one in made:
+        one.stop()
+
+
 @pytest.fixture(scope="module")
 def shared_server():
     """One server for the tests of a module; each takes a user of its own."""

@@ -98,8 +98,8 @@ def test_not_while_the_client_is_to_send(eager):
     silent(wire)
 
 
-def test_no_more_often_than_it_may():
-    own = posthorn.Server({"test_progress_ms": 100})
+def test_no_more_often_than_it_may(make):
+    own = make({"test_progress_ms": 100})
     wire = own.imap(own.fresh_user("pace")).wire
     put(wire, [mail(30000)], 11)
     began = time.monotonic()
@@ -107,4 +107,3 @@ def test_no_more_often_than_it_may():
     assert len(words) <= (time.monotonic() - began) / 0.1
     told = [int(line.split()[4]) for line in words if b" NIL NIL" not in line]
     assert told == sorted(told)
-    own.stop()

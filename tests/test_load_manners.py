@@ -2,28 +2,10 @@
 import pytest
 
 from lib.client import Refused
-from lib.server import PASSWORD, Server, run_verb
+from lib.server import PASSWORD, run_verb
 from lib.wire import Wire
 
 BACKGROUND = 'ID ("name" "com.apple.email.maild" "event" "indexer")'
-
-
-@pytest.fixture(name="make")
-def make_():
-    made = []
-
-    def make(**settings):
-        made.append(Server(settings))
-        return made[-1]
-    yield make
-    for server in made:
-        server.stop()
-
-
-def set_and_reload(server, **settings):
-    server.settings.update(settings)
-    server.write_config()
-    run_verb("reload", "-c", server.config)
 
 
 def refuses(server):
@@ -44,13 +26,13 @@ def refuses(server):
 
 
 def test_background_downloads(make):
-    server = make(test_overload=True)
+    server = make({"test_overload": True})
     assert refuses(server) == (True, True)
-    set_and_reload(server, shed_background=False)
+    server.reload(shed_background=False)
     assert refuses(server) == (False, False)
-    set_and_reload(server, shed_background=True)
+    server.reload(shed_background=True)
     assert refuses(server) == (True, True)
-    set_and_reload(server, test_overload=False)
+    server.reload(test_overload=False)
     assert refuses(server) == (False, False)
 
 
@@ -64,14 +46,14 @@ def from_address(server, source, user):
 
 # However many addresses a user comes from; and another user of the same address is not hit by it.
 def test_sessions_per_user(make):
-    server = make(sessions_per_user=3)
+    server = make({"sessions_per_user": 3})
     sources = [f"127.0.0.{i}" for i in range(2, 7)]
     open_ = [from_address(server, source, "alice") for source in sources]
     assert [line.split()[1] for _, line in open_] == [b"OK"] * 3 + [b"NO"] * 2, open_
     assert all(line.startswith(b"a NO [LIMIT]") for _, line in open_[3:])
     other, line = from_address(server, sources[0], "bob")
     assert line.startswith(b"a OK")
-    set_and_reload(server, sessions_per_user=4)
+    server.reload(sessions_per_user=4)
     more, line = from_address(server, sources[4], "alice")
     assert line.startswith(b"a OK")
     for wire in [w for w, _ in open_] + [other, more]:

@@ -181,6 +181,12 @@ class Server:
                 found.setdefault(words[1], []).append(pid)
         return found
 
+    def reload(self, **settings):
+        """It goes on with these settings changed."""
+        self.settings.update(settings)
+        self.write_config()
+        run_verb("reload", "-c", self.config)
+
     def kill(self):
         """kill -9 of the whole tree at once; nothing of it listens any more when this returns."""
         family = self.family()

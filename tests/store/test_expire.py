@@ -5,25 +5,9 @@ Rows of --json: expire
 import json
 import time
 
-import pytest
-
-from lib.server import Server
-
 from test_keeping import pause, session, verb
 
 MAIL = b"From: a@example.org\r\nSubject: %s\r\n\r\nhello\r\n"
-
-
-@pytest.fixture(name="make")
-def make_():
-    made = []
-
-    def make(**settings):
-        made.append(Server(settings))
-        return made[-1]
-    yield make
-    for server in made:
-        server.stop()
 
 
 def append(c, folder, subject, flags=""):
@@ -50,7 +34,7 @@ def wait_for(what, seconds=30):
 
 
 def test_verb(make):
-    server = make(expire=["Trash 1s", "Work/Old 1h"])
+    server = make({"expire": ["Trash 1s", "Work/Old 1h"]})
     c = session(server)
     c.command("CREATE Work/Old")
     for folder in ("INBOX", "Trash", "Work/Old"):
@@ -83,7 +67,7 @@ def test_verb(make):
 
 
 def test_stopped_server(make):
-    server = make(expire=["Trash 1s"], expire_keep_flagged=True)
+    server = make({"expire": ["Trash 1s"], "expire_keep_flagged": True})
     c = session(server)
     append(c, "Trash", "plain")
     append(c, "Trash", "flagged", "\\Flagged")
@@ -97,7 +81,7 @@ def test_stopped_server(make):
 
 
 def test_by_save_date(make):
-    server = make(expire=["Trash 1h"])
+    server = make({"expire": ["Trash 1h"]})
     c = session(server)
     c.command("APPEND Trash \"01-Jan-2001 00:00:00 +0000\"", MAIL % b"old")
     c.close()
@@ -110,16 +94,14 @@ def test_off_and_unknown(make):
     assert said.returncode == 1 and b"expire" in said.stdout
     said = verb(server, "expire", "surplus", good=False)
     assert said.returncode == 2
-    server.settings["expire"] = ["Trash 1d"]
-    server.write_config()
-    verb(server, "reload")
+    server.reload(expire=["Trash 1d"])
     said = verb(server, "expire", "--user", "nobody-here", good=False)
     assert said.returncode == 1 and b"nobody-here" in said.stdout
 
 
 # The timer, which waits while the server is overloaded.
 def test_by_itself(make):
-    server = make(expire=["Trash 1s"], test_expire_round="1s", test_overload=True)
+    server = make({"expire": ["Trash 1s"], "test_expire_round": "1s", "test_overload": True})
     c = session(server)
     append(c, "Trash", "a")
     append(c, "INBOX", "b")
@@ -128,9 +110,7 @@ def test_by_itself(make):
     assert c.wire.line().startswith(b"+")
     time.sleep(4)
     assert count(server, "Trash") == 1
-    server.settings["test_overload"] = False
-    server.write_config()
-    verb(server, "reload")
+    server.reload(test_overload=False)
     wait_for(lambda: count(server, "Trash") == 0)
     assert c.wire.line() == b"* 1 EXPUNGE"
     c.wire.close()

@@ -42,21 +42,15 @@ def test_import(server, tmp_path):
 
 
 def test_restore_keeps_what_was(server, tmp_path):
-    server.settings["intake_keywords"] = ["imported"]
-    server.write_config()
-    verb(server, "reload")
+    server.reload(intake_keywords=["imported"])
     c = session(server)
     c.append("INBOX", PDF, "MyTag")
     verb(server, "backup", server.dir / "backup")
-    c.select("INBOX")
-    c.command("STORE 1 +FLAGS (\\Deleted)")
-    c.command("EXPUNGE")
+    c.expunge("INBOX")
     c.close()
     verb(server, "restore", server.dir / "backup", "--user", "alice", "--folder", "INBOX")
     assert flags(server, "INBOX") == [["MyTag"]]
-    server.settings["intake_keywords"] = ["$hasattachment"]
-    server.write_config()
-    verb(server, "reload")
+    server.reload(intake_keywords=["$hasattachment"])
     c = session(server)
     c.append("INBOX", PDF)
     c.append("INBOX", TEXT)

@@ -4,8 +4,6 @@ import re
 import subprocess
 import time
 
-import pytest
-
 from lib import server as posthorn
 from lib.client import Imap
 
@@ -75,18 +73,6 @@ def pause(server):
     server.process.terminate()
     assert server.process.wait(20) == 0
     server.check_reports()
-
-
-@pytest.fixture(name="make")
-def make_servers():
-    made = []
-
-    def make(**how):
-        made.append(posthorn.Server(**how))
-        return made[-1]
-    yield make
-    for server in made:
-        server.stop()
 
 
 def test_backup_restore(make, tmp_path):
