@@ -18,6 +18,16 @@ def a_server_with_a_mounted_tree():
     server.stop()
 
 
+@pytest.fixture(name="pair")
+def two_sessions_of_one_user(shared):
+    """One works, the other is told."""
+    user = shared.fresh_user("alice")
+    writer, watcher = shared.imap(user), shared.imap(user)
+    yield writer, watcher
+    watcher.close()
+    writer.close()
+
+
 def pushed(watcher, pattern, seconds=30):
     """Lines that come without a command, up to the first that fits."""
     lines, end = [], time.monotonic() + seconds
@@ -46,24 +56,20 @@ def test_pushed_to_many_sessions(shared):
     writer.close()
 
 
-def test_burst_is_few_lines(shared):
+def test_burst_is_few_lines(pair):
     """A hundred deliveries to one mailbox: STATUS comes a few times, and the last one is right."""
-    user = shared.fresh_user("alice")
-    writer, watcher = shared.imap(user), shared.imap(user)
+    writer, watcher = pair
     writer.command("CREATE Box")
     watcher.command(f"NOTIFY SET (personal {MESSAGES})")
     began = time.monotonic()
     writer.append_all("Box", [MESSAGE] * 100)
     lines = pushed(watcher, rb"\* STATUS Box \(MESSAGES 100 ")
     assert len(lines) <= 3 + 2 * (time.monotonic() - began)
-    watcher.close()
-    writer.close()
 
 
-def test_half_a_command_is_no_obstacle(shared):
+def test_half_a_command_is_no_obstacle(pair):
     """The client has sent a part of a command, or owes a literal: it is told all the same, and the command works."""
-    user = shared.fresh_user("alice")
-    writer, watcher = shared.imap(user), shared.imap(user)
+    writer, watcher = pair
     writer.command("CREATE Box")
     watcher.command(f"NOTIFY SET (personal {MESSAGES})")
     watcher.wire.send(b"x1 STATUS Box (MESS")
@@ -76,14 +82,11 @@ def test_half_a_command_is_no_obstacle(shared):
     pushed(watcher, rb"\* STATUS Box \(MESSAGES 2 ")
     watcher.wire.send(b"Box (MESSAGES)\r\n")
     assert b"* STATUS Box (MESSAGES 2)" in pushed(watcher, rb"x2 OK")
-    watcher.close()
-    writer.close()
 
 
-def test_nothing_is_lost_between_two_notifies(shared):
+def test_nothing_is_lost_between_two_notifies(pair):
     """Deliveries while a session changes its mind again and again: in the end it knows all."""
-    user = shared.fresh_user("alice")
-    writer, watcher = shared.imap(user), shared.imap(user)
+    writer, watcher = pair
     writer.command("CREATE Box")
     watcher.command(f"NOTIFY SET STATUS (personal {MESSAGES})")
     known = 0
@@ -95,8 +98,6 @@ def test_nothing_is_lost_between_two_notifies(shared):
         writer.answer(tag)
     while known < 40:
         known = int(STATUS.match(pushed(watcher, STATUS)[-1])[2])
-    watcher.close()
-    writer.close()
 
 
 def test_mounted_tree(shared):
@@ -124,9 +125,9 @@ def test_mounted_tree(shared):
         one.close()
 
 
-def events_of(server, rights_user):
-    """What carol hears while bob does one thing of each kind; bob's own session ends the wait."""
-    bob, carol = server.imap("bob"), server.imap(rights_user)
+def events_of(server):
+    """What carol is told at first, and what she hears while bob does one thing of each kind."""
+    bob, carol = server.imap("bob"), server.imap("carol")
     said, _ = carol.command("NOTIFY SET STATUS (subtree Shared (MessageNew MessageExpunge FlagChange MailboxName "
                             "MailboxMetadataChange)) (mailboxes Shared/bob/INBOX (MessageNew MessageExpunge))")
     bob.command("CREATE secret")
@@ -145,23 +146,18 @@ def events_of(server, rights_user):
 
 
 @pytest.mark.parametrize("rights,listed,told", [("lr", True, True), ("li", True, False), ("riswp", False, False), ("l", True, False)])
-def test_rights(rights, listed, told):
+def test_rights(make, rights, listed, told):
     """l and r are needed for all events; without l not even the name is known, without r it is \\NoAccess."""
-    server = posthorn.Server({"test_mount": f"bob {rights}"})
-    try:
-        said, heard = events_of(server, "carol")
-        seen = b"\n".join(said)
-        assert (b"Shared/bob/INBOX" in seen) == listed and (b"\\NoAccess" in seen) == (listed and not told)
-        assert (b"* STATUS Shared/bob/INBOX" in seen) == told
-        assert bool(heard) == told and (not told or any(b"Shared/bob/secret" in line or b"hidden" in line for line in heard))
-    finally:
-        server.stop()
+    said, heard = events_of(make({"test_mount": f"bob {rights}"}))
+    seen = b"\n".join(said)
+    assert (b"Shared/bob/INBOX" in seen) == listed and (b"\\NoAccess" in seen) == (listed and not told)
+    assert (b"* STATUS Shared/bob/INBOX" in seen) == told
+    assert bool(heard) == told and (not told or any(b"Shared/bob/secret" in line or b"hidden" in line for line in heard))
 
 
-def test_overflow(shared):
+def test_overflow(pair):
     """More names change than are kept for a session that is not told: NOTIFICATIONOVERFLOW, and NOTIFY is over."""
-    user = shared.fresh_user("alice")
-    watcher, writer = shared.imap(user), shared.imap(user)
+    writer, watcher = pair
     watcher.command("NOTIFY SET (personal (MailboxName MessageNew MessageExpunge))")
     watcher.wire.send(b"x1 APPEND INBOX {%d}\r\n" % len(MESSAGE))
     pushed(watcher, rb"\+")  # a command is under way: nothing is told
@@ -176,5 +172,3 @@ def test_overflow(shared):
     watcher.command(f"NOTIFY SET (personal {MESSAGES})")
     writer.append("INBOX", MESSAGE)
     pushed(watcher, rb"\* STATUS INBOX \(MESSAGES 3 ")
-    watcher.close()
-    writer.close()
