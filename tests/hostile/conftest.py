@@ -13,6 +13,7 @@ import sys
 import pytest
 
 from lib import server as posthorn
+from lib.client import Refused
 from lib.long import LONG
 from lib.wire import Wire
 
@@ -130,6 +131,22 @@ def target():
     own = Target()
     yield own
     own.stop()
+
+
+@pytest.fixture
+def session(target):
+    """A session of a new user, who is its `user`."""
+    user = target.fresh_user("mallory")
+    client = target.imap(user, timeout=60)
+    client.user = user
+    yield client
+    client.close()
+
+
+def refusal(session, text):
+    with pytest.raises(Refused) as refused:
+        session.command(text)
+    return str(refused.value)
 
 
 def rest_of(sock, seconds=5.0):

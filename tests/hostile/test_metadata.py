@@ -2,21 +2,9 @@
 import pytest
 
 from lib.client import Refused
+from .conftest import refusal
 
 ENTRIES, VALUE, OCTETS = 1000, 65536, 4194304
-
-
-@pytest.fixture
-def session(target, request):
-    client = target.imap(target.fresh_user("mallory"), timeout=60)
-    yield client
-    client.close()
-
-
-def refusal(session, text):
-    with pytest.raises(Refused) as refused:
-        session.command(text)
-    return str(refused.value)
 
 
 def pairs(first, last):

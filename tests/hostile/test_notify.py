@@ -1,24 +1,9 @@
 """NOTIFY bombs (RFC 5465 section 9): too many names, mailboxes and events, and clients that do not read what they asked for."""
 import pytest
 
-from lib.client import Refused
+from .conftest import refusal
 
 MESSAGE = b"Subject: x\r\n\r\nx\r\n"
-
-
-@pytest.fixture
-def session(target):
-    user = target.fresh_user("mallory")
-    client = target.imap(user, timeout=60)
-    client.user = user
-    yield client
-    client.close()
-
-
-def refusal(session, text):
-    with pytest.raises(Refused) as refused:
-        session.command(text)
-    return str(refused.value)
 
 
 def test_many_mailboxes(session):
