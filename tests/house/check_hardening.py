@@ -5,7 +5,6 @@ import pathlib
 import re
 import subprocess
 import sys
-import tempfile
 
 import source
 
@@ -145,7 +144,6 @@ def sample(folder, name, instead, more):
 
 def check_all(folder):
     passed = failed = 0
-    (folder / "sample.c").write_text(SAMPLE)
     program, good = Program(BINARY), sample(folder, "good", {}, [])
     for check, instead, more in CHECKS:
         spoiled = sample(folder, check.__name__, instead, more)
@@ -160,8 +158,8 @@ def check_all(folder):
 
 
 def main():
-    with tempfile.TemporaryDirectory(prefix="posthorn-house-") as folder:
-        sys.exit(check_all(pathlib.Path(folder)) > 0)
+    with source.sample({"sample.c": SAMPLE}) as folder:
+        sys.exit(check_all(folder) > 0)
 
 
 main()

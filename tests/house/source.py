@@ -1,4 +1,5 @@
 """What the house checks share: finding sources, reading C roughly, reporting, proving a check on a broken sample."""
+import contextlib
 import pathlib
 import re
 import sys
@@ -49,13 +50,20 @@ def top_level_commas(text):
     return count
 
 
-def caught(rule, tree):
-    """Whether the rule finds something in a source tree made of {path: text}."""
+@contextlib.contextmanager
+def sample(tree):
+    """A temporary source tree from {path: text}."""
     with tempfile.TemporaryDirectory(prefix="posthorn-house-") as folder:
         root = pathlib.Path(folder)
         for path, text in tree.items():
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).write_text(text)
+        yield root
+
+
+def caught(rule, tree):
+    """Whether the rule finds something in the tree."""
+    with sample(tree) as root:
         return bool(list(rule(root)))
 
 
