@@ -36,9 +36,7 @@ play(struct served *s)
     served_deliver(s, 7, "Subject: x\r\n\r\n", 0);
     buf_put_str(&in, "z SELECT INBOX\r\n");
     for (int i = 0; i < LAWS; i++) {
-        const char *at = strchr(laws[i], 'X');
-        buf_printf(&in, "%c %.*s%.*s%s\r\n", 'a' + i, (int)(at - laws[i]), laws[i],
-                   SPAN_ARG(x), at + 1);
+        served_put_law(&in, (char)('a' + i), laws[i], x);
         buf_put_str(&in, "y STORE 1 FLAGS (k)\r\ny NOOP\r\n");
     }
     buf_put_str(&in, "x NOTIFY NONE\r\n");

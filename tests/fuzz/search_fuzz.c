@@ -66,17 +66,8 @@ put_commands(struct buf *in, struct span x)
 {
     buf_put_str(in, "z SELECT INBOX\r\nz STORE 1 +FLAGS (\\Deleted)\r\n"
                     "z STORE 3 +FLAGS (k)\r\nz UID EXPUNGE 1\r\n");
-    for (int i = 0; i < LAWS; i++) {
-        struct span rest = span_str(laws[i].text), piece;
-        buf_printf(in, "%c ", 'a' + i);
-        for (bool first = true; span_next_field(&rest, 'X', &piece) == R_OK;
-             first = false) {
-            if (!first)
-                buf_put(in, x);
-            buf_put(in, piece);
-        }
-        buf_put_str(in, "\r\n");
-    }
+    for (int i = 0; i < LAWS; i++)
+        served_put_law(in, (char)('a' + i), laws[i].text, x);
 }
 
 static void

@@ -169,6 +169,19 @@ served_imap(struct served *s, struct conn *server)
     imap_session_start(server, user, &h, &(struct imap_host){.users = &users, .arg = s});
 }
 
+void
+served_put_law(struct buf *in, char tag, const char *law, struct span x)
+{
+    struct span rest = span_str(law), piece;
+    buf_printf(in, "%c ", tag);
+    for (bool first = true; span_next_field(&rest, 'X', &piece) == R_OK; first = false) {
+        if (!first)
+            buf_put(in, x);
+        buf_put(in, piece);
+    }
+    buf_put_str(in, "\r\n");
+}
+
 // ---- what came ----
 
 static bool

@@ -25,6 +25,8 @@ typedef void served_start_fn(struct served *s, struct conn *server);
 void served_talk(struct served *s, served_start_fn *start, struct span in, size_t step,
                  struct buf *out);
 void served_imap(struct served *s, struct conn *server);  // a session of account 7, a start
+// A command with this tag: the law, with x in place of each X.
+void served_put_law(struct buf *in, char tag, const char *law, struct span x);
 
 // What two runs may tell differently: runs of six and more digits become '#', a quoted text after INTERNALDATE and a token of
 // URLAUTH too.
