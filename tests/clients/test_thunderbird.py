@@ -99,9 +99,7 @@ class Thunderbird:
 @pytest.fixture(params=["posthorn", "dovecot"])
 def signed(request):
     """A server with a certificate of the test authority."""
-    where = peers.Dovecot() if request.param == "dovecot" else posthorn.Server(start=False)
-    if request.param == "dovecot":
-        where.end()
+    where = peers.Dovecot(start=False) if request.param == "dovecot" else posthorn.Server(start=False)
     peers.make_authority(where.dir)
     where.start()
     yield where
@@ -177,14 +175,9 @@ def test_thunderbird(signed, thunderbird):
     thunderbird.wait(COUNT, 1, "Inbox")
 
     thunderbird.script('server.rootFolder.createSubfolder("Für & wider", null);')
-    eventually(lambda: "F&APw-r &- wider" in names(witness), True)
+    eventually(lambda: "F&APw-r &- wider" in witness.names(), True)
     thunderbird.wait("return folder('Für & wider') != null;", True)
     thunderbird.script('folder("Für & wider").rename("Neu & anders", null);')
-    eventually(lambda: {"Neu &- anders", "F&APw-r &- wider"} & names(witness), {"Neu &- anders"})
+    eventually(lambda: {"Neu &- anders", "F&APw-r &- wider"} & witness.names(), {"Neu &- anders"})
     witness.close()
     thunderbird.quit()
-
-
-def names(witness):
-    lines, _ = witness.command('LIST "" "*"')
-    return {line.split(b' "/" ')[1].decode().strip('"') for line in lines if line.startswith(b"* LIST")}

@@ -171,7 +171,6 @@ def test_as_nobody():
     """Every verb without root, on a data directory of one's own; and nothing of another's."""
     base = scratch.folder("nobody")
     shutil.chown(base, "nobody")
-    os.chmod(base, 0o755)
     program = base / "posthorn"
     shutil.copy(posthorn.binary(), program)
     port = free_ports(1)[0]

@@ -169,12 +169,13 @@ class Private:
     password = "secret"
     apart = False  # in a process group of its own, since it ends its whole group
 
-    def __init__(self, folder=None):
+    def __init__(self, folder=None, start=True):
         self.dir = scratch.folder(self.name, folder)
         make_certificate(self.dir)
         self.ports = dict(zip(("imap", "imaps", "lmtp"), free_ports(3)))
         self.prepare()
-        self.start()
+        if start:
+            self.start()
 
     def start(self):
         with open(self.dir / "stderr", "ab") as log:
