@@ -424,8 +424,7 @@ edit_flags(struct follow *w, struct mailbox *m, const struct edit *e,
     if (e->rank == RANK_SET) {
         now = (struct row_flags){e->flags, e->keywords, e->keyword_count};
         now.flags = (uint16_t)((e->flags & ~FLAG_DELETED) | (had.flags & FLAG_DELETED));
-        if (e->keyword_count > 0 &&
-            label_keywords(a, w->batch, e->from, m, &now, w->fault) != R_OK)
+        if (label_keywords(a, w->batch, e->from, m, &now, w->fault) != R_OK)
             return R_FAIL;
     }
     flag_groups_recount(mailbox_next(a, m), had.flags, now.flags);

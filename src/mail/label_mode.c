@@ -30,18 +30,13 @@ label_mode_put(struct account *a, struct store_batch *b, bool on, uint64_t all)
     buf_done(&value);
 }
 
-static int
-number_order(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return x < y ? -1 : x > y;
-}
-
 enum result
 label_keywords(struct account *a, struct store_batch *b, struct mailbox *from,
                struct mailbox *to, struct row_flags *now, struct fault *f)
 {
     struct keyword_list list;
+    if (now->keyword_count == 0)
+        return R_OK;
     struct span *names = arena_array(a->batch_arena, now->keyword_count, sizeof *names);
     mailbox_next(a, from);
     for (size_t i = 0; i < now->keyword_count; i++)
@@ -49,8 +44,6 @@ label_keywords(struct account *a, struct store_batch *b, struct mailbox *from,
     struct keyword_names all = {names, now->keyword_count};
     if (keyword_numbers(a, to, b, &all, &list, f) != R_OK)
         return R_FAIL;
-    if (list.n > 1)
-        qsort(list.numbers, list.n, sizeof *list.numbers, number_order);
     now->keywords = list.numbers;
     now->keyword_count = list.n;
     return R_OK;

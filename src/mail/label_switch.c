@@ -148,8 +148,8 @@ united(struct switching *s, const struct copy_of *copies, size_t n, struct row_f
     *out = (struct row_flags){0};
     for (size_t i = 0; i < n; i++) {
         struct row_flags now = flags_of(&copies[i]);
-        if (now.keyword_count > 0 && label_keywords(s->account, s->batch, copies[i].mailbox,
-                                                    s->numbers, &now, s->fault) != R_OK)
+        if (label_keywords(s->account, s->batch, copies[i].mailbox, s->numbers, &now,
+                           s->fault) != R_OK)
             return R_FAIL;
         unite(s->account, out, &now);
     }
@@ -162,8 +162,8 @@ level(struct switching *s, const struct copy_of *c, const struct row_flags *all)
 {
     struct row_flags had = flags_of(c), now = *all;
     now.flags |= had.flags & FLAG_DELETED;
-    if (now.keyword_count > 0 && label_keywords(s->account, s->batch, s->numbers,
-                                                c->mailbox, &now, s->fault) != R_OK)
+    if (label_keywords(s->account, s->batch, s->numbers, c->mailbox, &now, s->fault) !=
+        R_OK)
         return R_FAIL;
     if (now.flags != had.flags || !flag_same_keywords(now.keywords, now.keyword_count,
                                                       had.keywords, had.keyword_count))
