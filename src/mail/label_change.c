@@ -202,31 +202,10 @@ each_mailbox(struct work *w, struct copies *c, copies_fn *fn, struct fault *f)
     return R_OK;
 }
 
-static uint32_t
-row_of(const struct mailbox *m, uint32_t uid)
-{
-    uint32_t row = state_row_at(m->state, uid);
-    must(row < m->state->counts.exists && m->state->rows[row].uid == uid);
-    return row;
-}
-
 static enum result
 put_gone(struct work *w, struct mailbox *m, const struct seqset *uids, struct fault *f)
 {
-    enum { RANGE = 16 };
-    struct seqset_iter i = {0};
-    struct row_flags now;
-    uint32_t uid;
-    if (change_room(w->batch, true, uids->count * (size_t)RANGE, f) != R_OK)
-        return R_FAIL;
-    struct mailbox_counts *next = mailbox_next(w->account, m);
-    while (seqset_next(uids, &i, &uid)) {
-        const struct message_row *row = &m->state->rows[row_of(m, uid)];
-        must(pending_get(w->account, m, row, &now) == R_OK);
-        rows_count(next, row, now.flags, -1);
-    }
-    rows_put_expunged(w->account, w->batch, m, RECORD_MOVED, uids);
-    return R_OK;
+    return rows_put_gone(w->account, w->batch, m, RECORD_MOVED, uids, f);
 }
 
 // Nothing but the modseq changes.
@@ -240,7 +219,7 @@ put_touched(struct work *w, struct mailbox *m, const struct seqset *uids, struct
     mailbox_next(w->account, m);
     flag_groups_init(&groups);
     while (seqset_next(uids, &i, &uid)) {
-        uint32_t row = row_of(m, uid);
+        uint32_t row = rows_index(m, uid);
         must(pending_get(w->account, m, &m->state->rows[row], &now) == R_OK);
         flag_groups_add(&groups, row, uid, &now);
     }

@@ -414,11 +414,9 @@ edit_flags(struct follow *w, struct mailbox *m, const struct edit *e,
            struct flag_groups *groups)
 {
     struct account *a = w->account;
-    uint32_t index = state_row_at(m->state, e->uid);
-    const struct message_row *row = &m->state->rows[index];
+    uint32_t index = rows_index(m, e->uid);
     struct row_flags had, now;
-    must(index < m->state->counts.exists && row->uid == e->uid);
-    if (pending_get(a, m, row, &had) != R_OK)
+    if (pending_get(a, m, &m->state->rows[index], &had) != R_OK)
         return R_OK;
     now = had;
     if (e->rank == RANK_SET) {
@@ -429,25 +427,6 @@ edit_flags(struct follow *w, struct mailbox *m, const struct edit *e,
     }
     flag_groups_recount(mailbox_next(a, m), had.flags, now.flags);
     flag_groups_add(groups, index, e->uid, &now);
-    return R_OK;
-}
-
-static enum result
-put_gone(struct follow *w, struct mailbox *m, const struct seqset *uids)
-{
-    enum { RANGE = 16 };
-    struct seqset_iter i = {0};
-    uint32_t uid;
-    if (uids->count == 0)
-        return R_OK;
-    if (change_room(w->batch, true, uids->count * (size_t)RANGE, w->fault) != R_OK)
-        return R_FAIL;
-    struct mailbox_counts *next = mailbox_next(w->account, m);
-    while (seqset_next(uids, &i, &uid)) {
-        const struct message_row *row = &m->state->rows[state_row_at(m->state, uid)];
-        rows_count(next, row, row->flags, -1);
-    }
-    rows_put_expunged(w->account, w->batch, m, RECORD_EXPUNGED, uids);
     return R_OK;
 }
 
@@ -476,7 +455,9 @@ put_mailbox(struct follow *w, const struct edit *e, size_t n)
     if (r == R_OK)
         r = flag_groups_put(a, w->batch, m, &groups, true, w->fault);
     flag_groups_done(&groups);
-    return r == R_OK ? put_gone(w, m, &gone) : r;
+    if (r != R_OK || gone.count == 0)
+        return r;
+    return rows_put_gone(a, w->batch, m, RECORD_EXPUNGED, &gone, w->fault);
 }
 
 static enum result

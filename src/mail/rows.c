@@ -62,6 +62,34 @@ rows_put_expunged(struct account *a, struct store_batch *b, struct mailbox *m,
     buf_done(&meta);
 }
 
+uint32_t
+rows_index(const struct mailbox *m, uint32_t uid)
+{
+    uint32_t row = state_row_at(m->state, uid);
+    must(row < m->state->counts.exists && m->state->rows[row].uid == uid);
+    return row;
+}
+
+enum result
+rows_put_gone(struct account *a, struct store_batch *b, struct mailbox *m,
+              enum record_type type, const struct seqset *uids, struct fault *f)
+{
+    enum { RANGE = 16 };
+    struct seqset_iter i = {0};
+    struct row_flags now;
+    uint32_t uid;
+    if (change_room(b, true, uids->count * (size_t)RANGE, f) != R_OK)
+        return R_FAIL;
+    struct mailbox_counts *next = mailbox_next(a, m);
+    while (seqset_next(uids, &i, &uid)) {
+        const struct message_row *row = &m->state->rows[rows_index(m, uid)];
+        must(pending_get(a, m, row, &now) == R_OK);
+        rows_count(next, row, now.flags, -1);
+    }
+    rows_put_expunged(a, b, m, type, uids);
+    return R_OK;
+}
+
 static void
 pack_all(struct account *a, struct mailbox *m, struct mailbox_counts *counts,
          struct seqset *uids, struct buf *rows)

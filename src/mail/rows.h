@@ -19,6 +19,12 @@ void rows_count(struct mailbox_counts *c, const struct message_row *row, uint16_
 // Puts an EXPUNGED (or MOVED) record for these UIDs, which pending_expunge already knows; counts are the mailbox's next.
 void rows_put_expunged(struct account *a, struct store_batch *b, struct mailbox *m,
                        enum record_type type, const struct seqset *uids);
+// The same for UIDs that nobody counted out yet, in a change that is alone in its batch. FAULT_LIMIT as change_room.
+enum result rows_put_gone(struct account *a, struct store_batch *b, struct mailbox *m,
+                          enum record_type type, const struct seqset *uids,
+                          struct fault *f) MUST_CHECK;
+// The row with this UID, which is there. Table loaded.
+uint32_t rows_index(const struct mailbox *m, uint32_t uid);
 // Puts copies of these rows (with pending flags) into another mailbox: names of keywords, then a COPIED record. R_NONE and
 // FAULT_LIMIT as change_room. out: sets begun by the caller.
 struct rows_copy {
