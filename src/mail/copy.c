@@ -238,17 +238,16 @@ rows_copy(struct account *a, struct store_batch *b, const struct rows_copy *what
     return copy_rows(a, &c, out, f);
 }
 
-// In labels mode a mailbox holds a message once: those that the target has are passed over.
-static enum result
-rows_not_held(struct account *a, struct rows_copy *c, const uint32_t *rows, struct fault *f)
+enum result
+rows_not_held(struct account *a, struct rows_copy *c, struct fault *f)
 {
     uint32_t *some = arena_array(a->batch_arena, c->n, sizeof *some);
     size_t n = 0;
     if (label_index_ready(a, f) != R_OK)
         return R_FAIL;
     for (size_t i = 0; i < c->n; i++)
-        if (!label_held(a, c->from->state->rows[rows[i]].emailid, c->to->id))
-            some[n++] = rows[i];
+        if (!label_held(a, c->from->state->rows[c->rows[i]].emailid, c->to->id))
+            some[n++] = c->rows[i];
     c->rows = some;
     c->n = n;
     return R_OK;
@@ -271,9 +270,10 @@ copy_change(struct account *a, struct store_batch *b, void *arg, struct fault *f
     if (select_complete(call->selection, c.n, f) != R_OK)
         return R_FAIL;
     size_t n = c.n;
-    if (label_mode(a, NULL) && rows_not_held(a, &c, rows, f) != R_OK)
+    c.rows = rows;
+    // in labels mode a mailbox holds a message once
+    if (label_mode(a, NULL) && rows_not_held(a, &c, f) != R_OK)
         return R_FAIL;
-    c.rows = c.n < n ? c.rows : rows;
     enum result r = rows_copy(a, b, &c, call->out, f);
     if (r == R_OK && call->move && n > 0)
         put_source_gone(a, b, call, rows, n);

@@ -356,18 +356,15 @@ put_copies(struct work *w, const struct label_target *t, struct fault *f)
 {
     struct account *a = w->account;
     struct mailbox *to = mailbox_of(a, t->mailbox);
-    uint32_t *rows = arena_array(a->batch_arena, w->n, sizeof *rows);
-    size_t n = 0;
+    struct rows_copy c = {w->mailbox, to, w->rows, w->n, true};
     struct copy_result done = {0};
     if (!to || (to->state->flags & MAILBOX_NOSELECT))
         return fault_set(f, FAULT_TRYCREATE, "label is gone");
-    for (size_t i = 0; i < w->n; i++)
-        if (!label_held(a, w->mailbox->state->rows[w->rows[i]].emailid, t->mailbox))
-            rows[n++] = w->rows[i];
+    if (rows_not_held(a, &c, f) != R_OK)
+        return R_FAIL;
     seqset_init(&done.source, a->batch_arena);
     seqset_init(&done.target, a->batch_arena);
-    struct rows_copy c = {w->mailbox, to, rows, n, true};
-    return n > 0 ? rows_copy(a, w->batch, &c, &done, f) : R_OK;
+    return c.n > 0 ? rows_copy(a, w->batch, &c, &done, f) : R_OK;
 }
 
 // The messages that stay here: their new flags, or the modseq alone.
