@@ -165,16 +165,11 @@ all_add(struct follow *w, struct mailbox *from, const struct message_row *row,
 
 static enum result
 align(struct follow *w, struct mailbox *to, const struct record_row *row,
-      struct flag_groups *groups)
+      uint32_t uid_in_all, struct flag_groups *groups)
 {
     struct account *a = w->account;
-    const struct label_place *p = label_places(a, row->row.emailid);
-    while (p && label_slot_mailbox(a, p->slot) != w->all_id)
-        p = label_places_next(a, p);
-    if (!p || p->uid == 0)
-        return R_OK;
     const struct mailbox_state *st = w->all->state;
-    const struct message_row *mine = &st->rows[state_row_at(st, p->uid)];
+    const struct message_row *mine = &st->rows[rows_index(w->all, uid_in_all)];
     struct row_flags had = unpack_flags(a, row->row.flags, row->keywords);
     struct row_flags now = {.flags = mine->flags};  // no flag is changed now: !sets
     now.keywords = keyword_sets_get(st->sets, mine->keywords, &now.keyword_count);
@@ -198,11 +193,12 @@ follow_rows(struct follow *w, struct mailbox *to, struct span rows, struct buf *
     size_t n = 0;
     while (record_rows_next(&u, &row) == R_OK) {
         uint64_t emailid = row.row.emailid;
-        bool held = label_held(w->account, emailid, w->all_id);
+        const struct label_place *held = label_place_in(w->account, emailid, w->all_id);
         struct row_flags now = unpack_flags(w->account, row.row.flags, row.keywords);
         if (!held && all_add(w, to, &row.row, now, packed) != R_OK)
             return R_FAIL;
-        if (held && !w->sets && align(w, to, &row, groups) != R_OK)
+        if (held && held->uid != 0 && !w->sets &&
+            align(w, to, &row, held->uid, groups) != R_OK)
             return R_FAIL;
         touch_copies(w, emailid, 0);
         yield_at(++n);

@@ -320,11 +320,18 @@ label_slots(const struct account *a)
     return a->labels->slot_count;
 }
 
+const struct label_place *
+label_place_in(const struct account *a, uint64_t emailid, uint64_t mailbox)
+{
+    const struct label_index *x = a->labels;
+    const struct slot *s = slot_find(x, mailbox);
+    return s && !s->gone ? place_of(x, emailid, (uint32_t)(s - x->slots)) : NULL;
+}
+
 bool
 label_held(const struct account *a, uint64_t emailid, uint64_t mailbox)
 {
-    const struct slot *s = slot_find(a->labels, mailbox);
-    return s && !s->gone && place_of(a->labels, emailid, (uint32_t)(s - a->labels->slots));
+    return label_place_in(a, emailid, mailbox) != NULL;
 }
 
 // ---- keeping it ----

@@ -26,7 +26,9 @@ const struct label_place *label_places_next(const struct account *a,
                                             const struct label_place *p);
 uint64_t label_slot_mailbox(const struct account *a, uint32_t slot);
 uint32_t label_slots(const struct account *a);
-// Is the message in this mailbox?
+// The place in this mailbox; NULL when the message is not there.
+const struct label_place *label_place_in(const struct account *a, uint64_t emailid,
+                                         uint64_t mailbox);
 bool label_held(const struct account *a, uint64_t emailid, uint64_t mailbox);
 
 // A record is about to be applied, or was.
