@@ -112,9 +112,8 @@ place_new(struct label_index *x)
 
 // ---- slots ----
 
-// The slot of a mailbox, or where it would be.
-static uint32_t
-slot_at(const struct label_index *x, uint64_t mailbox)
+static struct slot *
+slot_find(const struct label_index *x, uint64_t mailbox)
 {
     uint32_t low = 0, high = x->slot_count;
     while (low < high) {
@@ -124,14 +123,7 @@ slot_at(const struct label_index *x, uint64_t mailbox)
         else
             high = mid;
     }
-    return low;
-}
-
-static struct slot *
-slot_find(const struct label_index *x, uint64_t mailbox)
-{
-    uint32_t at = slot_at(x, mailbox);
-    return at < x->slot_count && x->slots[at].mailbox == mailbox ? &x->slots[at] : NULL;
+    return low < x->slot_count && x->slots[low].mailbox == mailbox ? &x->slots[low] : NULL;
 }
 
 // Ids rise within an account, so a new mailbox comes last.
@@ -213,16 +205,8 @@ next_mailbox(struct account *a)
     const struct slot *last = x->slot_count > 0 ? &x->slots[x->slot_count - 1] : NULL;
     if (last && !last->gone && last->upto != UINT32_MAX)
         return mailbox_of(a, last->mailbox);
-    uint32_t low = 0, high = a->state->mailbox_count;
-    while (last && low < high) {
-        uint32_t mid = low + (high - low) / 2;
-        if (a->state->mailboxes[mid]->id <= last->mailbox)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low < a->state->mailbox_count ? mailbox_of(a, a->state->mailboxes[low]->id)
-                                         : NULL;
+    uint32_t at = last ? state_mailbox_at(a->state, last->mailbox + 1) : 0;
+    return at < a->state->mailbox_count ? mailbox_of(a, a->state->mailboxes[at]->id) : NULL;
 }
 
 static void

@@ -33,9 +33,8 @@ state_on_mailbox_gone(struct state *s, state_mailbox_gone_fn *fn, void *arg)
 
 // ---- mailboxes ----
 
-// Where the mailbox is, or belongs.
-static uint32_t
-mailbox_at(const struct state *s, uint64_t id)
+uint32_t
+state_mailbox_at(const struct state *s, uint64_t id)
 {
     uint32_t low = 0, high = s->mailbox_count;
     while (low < high) {
@@ -51,7 +50,7 @@ mailbox_at(const struct state *s, uint64_t id)
 struct mailbox_state *
 state_mailbox(struct state *s, uint64_t id)
 {
-    uint32_t at = mailbox_at(s, id);
+    uint32_t at = state_mailbox_at(s, id);
     return at < s->mailbox_count && s->mailboxes[at]->id == id ? s->mailboxes[at] : NULL;
 }
 
@@ -67,7 +66,7 @@ state_mailbox_add(struct state *s, uint64_t id)
             reallocarray(s->mailboxes, s->mailbox_cap, sizeof(struct mailbox_state *));
         must(s->mailboxes != NULL);
     }
-    uint32_t at = mailbox_at(s, id);
+    uint32_t at = state_mailbox_at(s, id);
     memmove(s->mailboxes + at + 1, s->mailboxes + at,
             (s->mailbox_count - at) * sizeof *s->mailboxes);
     s->mailboxes[at] = &e->m;
@@ -86,7 +85,7 @@ state_mailbox_remove(struct state *s, struct mailbox_entry *e)
         s->inside->gone_fn(&e->m, s->inside->gone_arg);
     state_table_drop(&e->m);
     state_sets_drop(&e->m);
-    uint32_t at = mailbox_at(s, e->m.id);
+    uint32_t at = state_mailbox_at(s, e->m.id);
     memmove(s->mailboxes + at, s->mailboxes + at + 1,
             (--s->mailbox_count - at) * sizeof *s->mailboxes);
     for (uint32_t i = 0; i < e->m.keyword_count; i++)

@@ -68,6 +68,8 @@ typedef void state_mailbox_gone_fn(struct mailbox_state *m, void *arg);
 void state_on_mailbox_gone(struct state *s, state_mailbox_gone_fn *fn, void *arg);
 // NULL when there is none
 struct mailbox_state *state_mailbox(struct state *s, uint64_t id);
+// Index of the first mailbox with an id >= id (mailbox_count when there is none).
+uint32_t state_mailbox_at(const struct state *s, uint64_t id);
 // Applies one durable record; those with place.seq <= applied do nothing. R_FAIL only when the record is damaged
 // or contradicts the table (FAULT_CORRUPTION). Suspends when s->yields: meanwhile the rows of the record's mailbox are
 // between two states, and its header is as before.
