@@ -21,8 +21,7 @@ struct new_row {
     struct row_flags now;  // numbers of \All
 };
 struct new_flags {
-    struct mailbox *mailbox;
-    uint32_t index;
+    struct copy_of copy;  // first: ordered by place_order
     struct row_flags now;
 };
 
@@ -52,14 +51,21 @@ struct switching {
 // ---- all rows of the account ----
 
 static int
+place_order(const void *pa, const void *pb)
+{
+    const struct copy_of *a = pa, *b = pb;
+    if (a->mailbox->id != b->mailbox->id)
+        return a->mailbox->id < b->mailbox->id ? -1 : 1;
+    return a->index < b->index ? -1 : a->index > b->index;
+}
+
+static int
 copy_order(const void *pa, const void *pb)
 {
     const struct copy_of *a = pa, *b = pb;
     if (a->emailid != b->emailid)
         return a->emailid < b->emailid ? -1 : 1;
-    if (a->mailbox->id != b->mailbox->id)
-        return a->mailbox->id < b->mailbox->id ? -1 : 1;
-    return a->index < b->index ? -1 : a->index > b->index;
+    return place_order(a, b);
 }
 
 static enum result
@@ -74,8 +80,6 @@ load_all(struct switching *s)
             return R_FAIL;
     }
     s->copies = arena_array(a->batch_arena, total, sizeof *s->copies);
-    s->added = arena_array(a->batch_arena, total, sizeof *s->added);
-    s->flags = arena_array(a->batch_arena, total, sizeof *s->flags);
     s->removed = arena_array(a->batch_arena, total, sizeof *s->removed);
     for (uint32_t i = 0; i < a->state->mailbox_count; i++) {
         struct mailbox *m = mailbox_of(a, a->state->mailboxes[i]->id);
@@ -111,11 +115,9 @@ each_message(struct switching *s, message_fn *fn)
     for (size_t i = 0, end; i < s->n; i = end) {
         for (end = i; end < s->n && s->copies[end].emailid == s->copies[i].emailid;)
             end++;
-        s->call->out->messages++;
         if (fn(s, s->copies + i, end - i) != R_OK)
             return R_FAIL;
-        if (i % 4096 == 0)
-            task_yield();
+        yield_at(++s->call->out->messages);
     }
     return R_OK;
 }
@@ -167,7 +169,7 @@ level(struct switching *s, const struct copy_of *c, const struct row_flags *all)
         return R_FAIL;
     if (now.flags != had.flags || !flag_same_keywords(now.keywords, now.keyword_count,
                                                       had.keywords, had.keyword_count))
-        s->flags[s->flags_n++] = (struct new_flags){c->mailbox, c->index, now};
+        s->flags[s->flags_n++] = (struct new_flags){*c, now};
     return R_OK;
 }
 
@@ -228,25 +230,16 @@ put_added(struct switching *s)
     return r;
 }
 
-static int
-flags_order(const void *pa, const void *pb)
-{
-    const struct new_flags *a = pa, *b = pb;
-    if (a->mailbox->id != b->mailbox->id)
-        return a->mailbox->id < b->mailbox->id ? -1 : 1;
-    return a->index < b->index ? -1 : a->index > b->index;
-}
-
 static enum result
 put_flags_of(struct switching *s, const struct new_flags *list, size_t n)
 {
-    struct mailbox *m = list[0].mailbox;
+    struct mailbox *m = list[0].copy.mailbox;
     struct flag_groups groups;
     flag_groups_init(&groups);
     for (size_t i = 0; i < n; i++) {
-        const struct message_row *row = &m->state->rows[list[i].index];
+        const struct message_row *row = row_of(&list[i].copy);
         flag_groups_recount(mailbox_next(s->account, m), row->flags, list[i].now.flags);
-        flag_groups_add(&groups, list[i].index, row->uid, &list[i].now);
+        flag_groups_add(&groups, list[i].copy.index, row->uid, &list[i].now);
     }
     enum result r = flag_groups_put(s->account, s->batch, m, &groups, true, s->fault);
     flag_groups_done(&groups);
@@ -257,23 +250,15 @@ static enum result
 put_flags(struct switching *s)
 {
     if (s->flags_n > 1)
-        qsort(s->flags, s->flags_n, sizeof *s->flags, flags_order);
+        qsort(s->flags, s->flags_n, sizeof *s->flags, place_order);
     for (size_t i = 0, end; i < s->flags_n; i = end) {
-        for (end = i; end < s->flags_n && s->flags[end].mailbox == s->flags[i].mailbox;)
+        const struct mailbox *m = s->flags[i].copy.mailbox;
+        for (end = i; end < s->flags_n && s->flags[end].copy.mailbox == m;)
             end++;
         if (put_flags_of(s, s->flags + i, end - i) != R_OK)
             return R_FAIL;
     }
     return R_OK;
-}
-
-static int
-removed_order(const void *pa, const void *pb)
-{
-    const struct copy_of *a = pa, *b = pb;
-    if (a->mailbox->id != b->mailbox->id)
-        return a->mailbox->id < b->mailbox->id ? -1 : 1;
-    return a->index < b->index ? -1 : a->index > b->index;
 }
 
 static enum result
@@ -284,7 +269,7 @@ put_removed(struct switching *s)
     if (change_room(s->batch, true, s->removed_n * RANGE, s->fault) != R_OK)
         return R_FAIL;
     if (s->removed_n > 1)
-        qsort(s->removed, s->removed_n, sizeof *s->removed, removed_order);
+        qsort(s->removed, s->removed_n, sizeof *s->removed, place_order);
     for (size_t i = 0; i < s->removed_n;) {
         struct mailbox *m = s->removed[i].mailbox;
         seqset_init(&uids, s->account->batch_arena);
@@ -312,7 +297,11 @@ static enum result
 to_labels(struct switching *s)
 {
     struct label_switch *out = s->call->out;
-    if (load_all(s) != R_OK || each_message(s, join_message) != R_OK)
+    if (load_all(s) != R_OK)
+        return R_FAIL;
+    s->added = arena_array(s->account->batch_arena, s->n, sizeof *s->added);
+    s->flags = arena_array(s->account->batch_arena, s->n, sizeof *s->flags);
+    if (each_message(s, join_message) != R_OK)
         return R_FAIL;
     out->added = s->added_n;
     out->copies = s->removed_n;
@@ -425,7 +414,6 @@ switch_run(void *arg)
 {
     struct switch_call *c = arg;
     struct account *a = c->account;
-    struct change_by by = {0};
     uint64_t all;
     c->out->was = label_mode(a, &all);
     c->result = R_OK;
@@ -433,9 +421,9 @@ switch_run(void *arg)
         return;
     c->out->made = c->out->on && (all == 0 || !state_mailbox(a->state, all));
     if (c->out->made && !c->out->dry_run)
-        c->result = account_change(a, make_change, c, CHANGE_ALONE, &by, c->fault);
+        c->result = account_change(a, make_change, c, CHANGE_ALONE, NULL, c->fault);
     if (c->result == R_OK)
-        c->result = account_change(a, switch_change, c, CHANGE_ALONE | CHANGE_OF_MODE, &by,
+        c->result = account_change(a, switch_change, c, CHANGE_ALONE | CHANGE_OF_MODE, NULL,
                                    c->fault);
 }
 
