@@ -140,13 +140,14 @@ static void
 collect(struct batch_run *run)
 {
     struct account *a = run->account;
+    bool labels = label_mode(a, NULL);  // until what changes it is applied
     for (unsigned n = 0; a->waiting.first && n < LIMIT_batch_changes; n++) {
         struct change *c = a->waiting.first;
         if (store_batch_octets(run->batch) > LIMIT_batch_octets)
             return;
         size_t before = store_batch_count(run->batch);
         bool empty = before == 0;
-        bool labels = label_mode(a, NULL), alone = labels || (c->flags & CHANGE_ALONE);
+        bool alone = labels || (c->flags & CHANGE_ALONE);
         if (alone && !empty)
             return;
         c->result = c->fn(a, run->batch, c->arg, c->fault);
