@@ -228,41 +228,6 @@ struct status_call {
 };
 
 static void
-status_run(void *arg)
-{
-    struct status_call *c = arg;
-    struct account *a = c->mount->account;
-    struct mailbox_state *s = name_find(a, c->inside);
-    if (!s || (s->flags & MAILBOX_NOSELECT)) {
-        c->result = fault_set(c->fault, FAULT_NONEXISTENT, "no such mailbox");
-        return;
-    }
-    tree_entry_fill(c->entry, c->mount, s);
-    c->entry->has_children = name_has_children(a->state, s->id);
-    c->result = R_OK;
-}
-
-enum result
-tree_status(struct mail_user *u, struct arena *a, struct span name, struct tree_entry *out,
-            struct fault *f)
-{
-    struct tree_entry entry = {0};
-    struct status_call c = {.entry = &entry, .fault = f};
-    if (mail_name_check(a, name, &name, f) != R_OK)
-        return R_FAIL;
-    c.mount = mount_find(u, name, &c.inside);
-    if (!(c.mount->rights & RIGHT_LOOKUP))
-        return access_check(c.mount, 0, f);
-    account_run(c.mount->account, status_run, &c);
-    if (c.result != R_OK || access_check(c.mount, RIGHT_READ, f) != R_OK)
-        return R_FAIL;
-    entry.name = name;
-    tree_mark_subscribed(u, &entry, 1);
-    *out = entry;
-    return R_OK;
-}
-
-static void
 find_run(void *arg)
 {
     struct status_call *c = arg;
@@ -273,6 +238,28 @@ find_run(void *arg)
         return;
     tree_entry_fill(c->entry, c->mount, s);
     c->entry->has_children = name_has_children(a->state, s->id);
+}
+
+enum result
+tree_status(struct mail_user *u, struct arena *a, struct span name, struct tree_entry *out,
+            struct fault *f)
+{
+    struct tree_entry entry = {0};
+    struct status_call c = {.entry = &entry};
+    if (mail_name_check(a, name, &name, f) != R_OK)
+        return R_FAIL;
+    c.mount = mount_find(u, name, &c.inside);
+    if (!(c.mount->rights & RIGHT_LOOKUP))
+        return access_check(c.mount, 0, f);
+    account_run(c.mount->account, find_run, &c);
+    if (entry.nonexistent || entry.noselect)
+        return fault_set(f, FAULT_NONEXISTENT, "no such mailbox");
+    if (access_check(c.mount, RIGHT_READ, f) != R_OK)
+        return R_FAIL;
+    entry.name = name;
+    tree_mark_subscribed(u, &entry, 1);
+    *out = entry;
+    return R_OK;
 }
 
 void
