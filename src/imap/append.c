@@ -1,5 +1,6 @@
 #include "imap/append.h"
 
+#include "base/arena_grow.h"
 #include "base/limits.h"
 #include "imap/appendlimit.h"
 #include "imap/flags.h"
@@ -148,14 +149,7 @@ parse_before_data(struct imap_append *a, struct intake_params *out)
 static void
 item_add(struct imap_append *a, const struct intake_params *params)
 {
-    if (a->count == a->room) {
-        size_t room = a->room > 0 ? a->room * 2 : 1;
-        struct intake_item *more = arena_array(a->c->arena, room, sizeof *more);
-        if (a->count > 0)
-            memcpy(more, a->items, a->count * sizeof *more);
-        a->items = more;
-        a->room = room;
-    }
+    a->items = arena_grow(a->c->arena, a->items, a->count, &a->room, sizeof *a->items);
     a->items[a->count++] = (struct intake_item){a->in, *params};
     a->in = NULL;
 }

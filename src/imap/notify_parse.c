@@ -1,6 +1,7 @@
 // The grammar of NOTIFY: RFC 5465 section 8. Its examples leave the parentheses around events out; both are taken.
 #include "imap/notify.h"
 
+#include "base/arena_grow.h"
 #include "base/limits.h"
 #include "imap/fetch.h"
 
@@ -133,14 +134,8 @@ names_parse(struct imap_command *c, struct imap_wish *w, struct imap_notify_grou
 static struct imap_notify_group *
 group_add(struct imap_wish *w)
 {
-    if (w->group_count == w->group_room) {
-        size_t room = w->group_room ? w->group_room * 2 : 2;
-        struct imap_notify_group *more = arena_array(w->arena, room, sizeof *more);
-        if (w->group_count > 0)
-            memcpy(more, w->groups, w->group_count * sizeof *more);
-        w->groups = more;
-        w->group_room = room;
-    }
+    w->groups =
+        arena_grow(w->arena, w->groups, w->group_count, &w->group_room, sizeof *w->groups);
     return &w->groups[w->group_count++];
 }
 

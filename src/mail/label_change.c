@@ -1,5 +1,6 @@
 #include "mail/labels.h"
 
+#include "base/arena_grow.h"
 #include "base/limits.h"
 #include "mail/flag_groups.h"
 #include "mail/label_index.h"
@@ -48,14 +49,7 @@ struct work {
 static void
 copies_add(struct account *a, struct copies *c, const struct label_place *p)
 {
-    if (c->n == c->room) {
-        size_t room = c->room > 0 ? c->room * 2 : 64;
-        struct copy_at *more = arena_array(a->batch_arena, room, sizeof *more);
-        if (c->n > 0)
-            memcpy(more, c->list, c->n * sizeof *more);
-        c->list = more;
-        c->room = room;
-    }
+    c->list = arena_grow(a->batch_arena, c->list, c->n, &c->room, sizeof *c->list);
     c->list[c->n++] = (struct copy_at){p->slot, p->count == 1 ? p->uid : 0, p->emailid};
 }
 

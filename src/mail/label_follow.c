@@ -1,5 +1,6 @@
 #include "mail/label_mode.h"
 
+#include "base/arena_grow.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "mail/change.h"
@@ -55,14 +56,8 @@ unpack_flags(struct account *a, uint16_t flags, struct span keywords)
 static void
 edit_add(struct follow *w, const struct edit *e)
 {
-    if (w->n == w->room) {
-        size_t room = w->room > 0 ? w->room * 2 : 64;
-        struct edit *more = arena_array(w->account->batch_arena, room, sizeof *more);
-        if (w->n > 0)
-            memcpy(more, w->edits, w->n * sizeof *more);
-        w->edits = more;
-        w->room = room;
-    }
+    w->edits =
+        arena_grow(w->account->batch_arena, w->edits, w->n, &w->room, sizeof *w->edits);
     w->edits[w->n++] = *e;
 }
 

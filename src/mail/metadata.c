@@ -1,5 +1,6 @@
 #include "mail/metadata_log.h"
 
+#include "base/arena_grow.h"
 #include "base/limits.h"
 #include "mail/mount.h"
 #include "mail/tree.h"
@@ -221,14 +222,7 @@ below_add(struct below_call *c, struct span name)
     if (name.n <= c->above.n || !span_within(name, c->above) ||
         (!c->deep && span_find_char(rest, '/') < rest.n))
         return;
-    if (c->n == c->room) {
-        size_t room = c->room ? c->room * 2 : 16;
-        struct span *more = arena_array(c->arena, room, sizeof *more);
-        if (c->n)
-            memcpy(more, c->names, c->n * sizeof *more);
-        c->names = more;
-        c->room = room;
-    }
+    c->names = arena_grow(c->arena, c->names, c->n, &c->room, sizeof *c->names);
     c->names[c->n++] = arena_dup(c->arena, name);
 }
 

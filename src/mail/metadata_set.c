@@ -2,6 +2,7 @@
 #include "mail/metadata_log.h"
 #include "mail/watch_log.h"
 
+#include "base/arena_grow.h"
 #include "base/limits.h"
 #include "mail/mount.h"
 #include "mail/name.h"
@@ -306,14 +307,7 @@ copy_each(uint64_t mailbox, struct span key, struct span value, void *arg)
         return;
     if (mailbox != c->from)
         return;
-    if (c->n == c->room) {
-        size_t room = c->room ? c->room * 2 : 16;
-        struct record_meta *more = arena_array(c->arena, room, sizeof *more);
-        if (c->n)
-            memcpy(more, c->records, c->n * sizeof *more);
-        c->records = more;
-        c->room = room;
-    }
+    c->records = arena_grow(c->arena, c->records, c->n, &c->room, sizeof *c->records);
     c->records[c->n++] = (struct record_meta){.key = key, .value = value};
 }
 

@@ -1,6 +1,7 @@
 // Which entries changed, for the watches that are told (RFC 5464 section 4.4.2).
 #include "mail/metadata_log.h"
 
+#include "base/arena_grow.h"
 #include "mail/name.h"
 #include "mail/watch_log.h"
 
@@ -27,14 +28,7 @@ take_one(struct take_call *c, uint64_t mailbox, struct span key)
     struct span name = metadata_key_name(c->arena, c->user, key);
     if (!name.p)
         return;
-    if (c->n == c->room) {
-        size_t room = c->room ? c->room * 2 : 16;
-        struct found *more = arena_array(c->arena, room, sizeof *more);
-        if (c->n)
-            memcpy(more, c->found, c->n * sizeof *more);
-        c->found = more;
-        c->room = room;
-    }
+    c->found = arena_grow(c->arena, c->found, c->n, &c->room, sizeof *c->found);
     c->found[c->n++] = (struct found){mailbox, arena_dup(c->arena, name)};
 }
 

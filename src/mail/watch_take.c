@@ -1,5 +1,6 @@
 #include "mail/watch_log.h"
 
+#include "base/arena_grow.h"
 #include "mail/name.h"
 #include "mail/tree_inside.h"
 
@@ -102,14 +103,7 @@ struct events {
 static struct watch_event *
 event_add(struct events *e)
 {
-    if (e->n == e->room) {
-        size_t room = e->room ? e->room * 2 : 16;
-        struct watch_event *more = arena_array(e->arena, room, sizeof *more);
-        if (e->n > 0)
-            memcpy(more, e->p, e->n * sizeof *more);
-        e->p = more;
-        e->room = room;
-    }
+    e->p = arena_grow(e->arena, e->p, e->n, &e->room, sizeof *e->p);
     return &e->p[e->n++];
 }
 

@@ -1,5 +1,6 @@
 #include "imap/fetch.h"
 
+#include "base/arena_grow.h"
 #include "base/limits.h"
 #include "imap/labels.h"
 #include "imap/messagelimit.h"
@@ -22,14 +23,7 @@ static const char *const macros[][6] = {
 static struct imap_fetch_want *
 want_add(struct imap_fetch *w, struct arena *a, const struct imap_word *word)
 {
-    if (w->count == w->room) {
-        size_t room = w->room > 0 ? w->room * 2 : 8;
-        struct imap_fetch_want *all = arena_array(a, room, sizeof *all);
-        if (w->count > 0)
-            memcpy(all, w->wants, w->count * sizeof *all);
-        w->wants = all;
-        w->room = room;
-    }
+    w->wants = arena_grow(a, w->wants, w->count, &w->room, sizeof *w->wants);
     struct imap_fetch_want *want = &w->wants[w->count++];
     want->item = word->as.fetch;
     want->value = word->value;

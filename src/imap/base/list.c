@@ -2,6 +2,7 @@
 #include "imap/list.h"
 #include "imap/response.h"
 
+#include "base/arena_grow.h"
 #include "base/limits.h"
 #include "io/task.h"
 #include "mail/name.h"
@@ -230,14 +231,7 @@ is_below(struct span name, struct span parent)
 static void
 push(struct items *list, struct arena *a, struct tree_entry *e, size_t parent)
 {
-    if (list->n == list->room) {
-        size_t room = list->room ? list->room * 2 : 64;
-        struct item *more = arena_array(a, room, sizeof *more);
-        if (list->n)
-            memcpy(more, list->p, list->n * sizeof *more);
-        list->p = more;
-        list->room = room;
-    }
+    list->p = arena_grow(a, list->p, list->n, &list->room, sizeof *list->p);
     list->p[list->n++] = (struct item){.entry = e, .parent = parent};
 }
 
