@@ -119,7 +119,7 @@ find_gone(struct sweep *s, struct mailbox *m, const struct keyword_list *keep,
         end = at + LIMIT_rows_looked_at;
     if (most > s->expire->left)
         most = s->expire->left;
-    s->found = (struct expire_folder){.name = s->found.name};
+    s->found = (struct expire_folder){0};
     while (at < end && s->found.messages < most)
         look_at(s, m, &t->rows[at++], keep, gone);
     s->next = at < t->counts.exists ? t->rows[at].uid : 0;
