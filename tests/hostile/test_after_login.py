@@ -208,6 +208,23 @@ def test_many_items(target, selected):
             assert quick(selected, f"FETCH 1:3 ({items.strip()})", seconds=5).startswith((b"OK", b"BAD", b"NO"))
 
 
+def test_many_items_that_make_a_long_line(target, session):
+    """More in one answer than a line may hold before it is sent: it leaves piece by piece."""
+    session.append("INBOX", b"Subject: long\r\n\r\n" + (b"x" * 998 + b"\r\n") * 100)
+    session.command("SELECT INBOX")
+    with target.unharmed():
+        items = "BODY.PEEK[]<0.4000> " * 20 + "BODY.PEEK[] " * 700
+        tag = session.send(f"FETCH 1 ({items.strip()})").encode()
+        octets, tail, deadline = 0, b"", time.monotonic() + 60
+        while not tail.endswith(b"\r\n") or b")\r\n" + tag + b" OK" not in tail:
+            session.wire.fill(deadline)
+            octets += len(session.wire.buffer)
+            tail = (tail + session.wire.buffer)[-200:]
+            session.wire.buffer = b""
+        assert octets > 20 * 4000 + 700 * 100_000
+        assert quick(session, "NOOP").startswith(b"OK")
+
+
 # -- SEARCH ------------------------------------------------------------------------------------------
 SEARCHES = ["NOT " * 10_000 + "ALL", "NOT " * 50 + "ALL", "(" * 5000 + "ALL" + ")" * 5000, "(" * 40 + "ALL" + ")" * 40,
             "OR ALL " * 3000 + "ALL", "OR " * 3000 + "ALL " * 3000 + "ALL", "OR OR " * 40 + "ALL " * 81, "ALL " * 9000 + "ALL",

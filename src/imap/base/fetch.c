@@ -130,10 +130,22 @@ put_seen(struct imap_fetch_run *run, struct fault *f)
     return R_OK;
 }
 
+// Items that read the body may be many, each of them large: what there is of a long line leaves.
+static void
+send_long(struct imap_fetch_run *run)
+{
+    if (!(run->needs & FETCH_BODY) || run->line->n < LINE_FULL)
+        return;
+    run->streamed = true;
+    imap_line_flush(run->session);
+    run->line = imap_line(run->session);
+}
+
 static enum result
 put_items(struct imap_fetch_run *run, bool flags_too, struct fault *f)
 {
     for (size_t i = 0; i < run->fetch->count; i++) {
+        send_long(run);
         size_t start = run->line->n;
         if (i > 0)
             buf_put_char(run->line, ' ');
