@@ -1,14 +1,21 @@
-#include "mime/preview.h"
+#include "mime/html.h"
 
 #include <libxml/HTMLparser.h>
 
+#include "base/limits.h"
+
 // HTML by libxml2's push parser, which is linear where tree builders are not (DEPENDENCIES.md); no tree is made.
 
-enum { SLICE = 4096 };
+// The parser gets slices of exactly this size, however the text comes in, so that what it says does not depend on that; so
+// few octets that what is checked between two of them cannot grow much.
+enum { SLICE = 512 };
 
-struct page {
+struct mime_html {
+    htmlParserCtxtPtr parser;  // NULL: no text yet
     struct buf *out;
     unsigned hidden;  // elements open whose text is not shown
+    char slice[SLICE];
+    size_t n;  // octets in it
 };
 
 static bool
@@ -40,7 +47,7 @@ is_inline(const xmlChar *name)
 static void
 on_start(void *arg, const xmlChar *name, const xmlChar **attributes)
 {
-    struct page *page = arg;
+    struct mime_html *page = arg;
     (void)attributes;
     page->hidden += is_hidden(name);
     if (!is_inline(name))
@@ -50,7 +57,7 @@ on_start(void *arg, const xmlChar *name, const xmlChar **attributes)
 static void
 on_end(void *arg, const xmlChar *name)
 {
-    struct page *page = arg;
+    struct mime_html *page = arg;
     if (is_hidden(name) && page->hidden > 0)
         page->hidden--;
     if (!is_inline(name))
@@ -60,33 +67,109 @@ on_end(void *arg, const xmlChar *name)
 static void
 on_text(void *arg, const xmlChar *text, int n)
 {
-    struct page *page = arg;
+    struct mime_html *page = arg;
     if (page->hidden == 0)
         buf_put(page->out, span_of((const char *)text, (size_t)n));
 }
 
-void
-mime_html_text(struct buf *b, struct span utf8)
+static void
+open_parser(struct mime_html *h)
 {
-    struct page page = {b, 0};
     htmlSAXHandler sax = {
         .startElement = on_start,
         .endElement = on_end,
         .characters = on_text,
         .ignorableWhitespace = on_text,
     };
-    htmlParserCtxtPtr parser =
-        htmlCreatePushParserCtxt(&sax, &page, "", 0, NULL, XML_CHAR_ENCODING_UTF8);
-    must(parser != NULL);
-    (void)htmlCtxtUseOptions(parser, HTML_PARSE_RECOVER | HTML_PARSE_NOERROR |
-                                         HTML_PARSE_NOWARNING | HTML_PARSE_NONET |
-                                         HTML_PARSE_IGNORE_ENC);
-    for (size_t at = 0; at < utf8.n && !b->over; at += SLICE) {
-        struct span piece = span_slice(utf8, at, at + SLICE);
-        (void)htmlParseChunk(parser, piece.p, (int)piece.n, 0);
+    h->parser = htmlCreatePushParserCtxt(&sax, h, "", 0, NULL, XML_CHAR_ENCODING_UTF8);
+    must(h->parser != NULL);
+    (void)htmlCtxtUseOptions(h->parser, HTML_PARSE_RECOVER | HTML_PARSE_NOERROR |
+                                            HTML_PARSE_NOWARNING | HTML_PARSE_NONET |
+                                            HTML_PARSE_IGNORE_ENC);
+    h->hidden = 0;
+}
+
+static void
+close_parser(struct mime_html *h)
+{
+    if (!h->parser)
+        return;
+    if (h->parser->myDoc)
+        xmlFreeDoc(h->parser->myDoc);
+    htmlFreeParserCtxt(h->parser);
+    h->parser = NULL;
+}
+
+// An end tag looks through all open elements, a tag is kept until its end was seen, and what was read is kept as long as
+// there is nothing but tags.
+static bool
+is_out_of_hand(const struct mime_html *h)
+{
+    const xmlParserInput *input = h->parser->input;
+    return h->parser->nameNr > LIMIT_html_depth ||
+           (input && input->end - input->base > LIMIT_html_tag);
+}
+
+struct mime_html *
+mime_html_new(void)
+{
+    struct mime_html *h = calloc(1, sizeof *h);
+    must(h != NULL);
+    return h;
+}
+
+void
+mime_html_free(struct mime_html **h)
+{
+    if (!*h)
+        return;
+    close_parser(*h);
+    free(*h);
+    *h = NULL;
+}
+
+static void
+parse_slice(struct mime_html *h)
+{
+    if (!h->parser)
+        open_parser(h);
+    (void)htmlParseChunk(h->parser, h->slice, (int)h->n, 0);
+    h->n = 0;
+    if (is_out_of_hand(h))
+        close_parser(h);
+}
+
+void
+mime_html_feed(struct mime_html *h, struct span utf8, struct buf *out)
+{
+    h->out = out;
+    while (utf8.n > 0) {
+        struct span piece = span_slice(utf8, 0, SLICE - h->n);
+        memcpy(h->slice + h->n, piece.p, piece.n);
+        h->n += piece.n;
+        utf8 = span_skip(utf8, piece.n);
+        if (h->n == SLICE)
+            parse_slice(h);
     }
-    (void)htmlParseChunk(parser, "", 0, 1);
-    if (parser->myDoc)
-        xmlFreeDoc(parser->myDoc);
-    htmlFreeParserCtxt(parser);
+}
+
+void
+mime_html_end(struct mime_html *h, struct buf *out)
+{
+    h->out = out;
+    if (h->n > 0)
+        parse_slice(h);
+    if (h->parser)
+        (void)htmlParseChunk(h->parser, "", 0, 1);
+    close_parser(h);
+}
+
+void
+mime_html_text(struct buf *b, struct span utf8)
+{
+    struct mime_html *h = mime_html_new();
+    for (size_t at = 0; at < utf8.n && !b->over; at += SLICE)
+        mime_html_feed(h, span_slice(utf8, at, at + SLICE), b);
+    mime_html_end(h, b);
+    mime_html_free(&h);
 }

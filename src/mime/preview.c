@@ -2,6 +2,7 @@
 
 #include "base/limits.h"
 #include "mime/charset.h"
+#include "mime/html.h"
 #include "mime/transfer.h"
 #include "mime/utf8.h"
 

@@ -17,8 +17,4 @@ bool mime_preview_html(const struct mime_index_part *part);
 // Appends the preview of a part's raw octets (its beginning is enough); nothing when there is nothing to see.
 void mime_preview_put(struct buf *b, const struct mime_index_part *part, struct span raw);
 
-// Appends the visible text of HTML in UTF-8, elements parted by white space. Never fails: what is broken is read as a
-// browser does.
-void mime_html_text(struct buf *b, struct span utf8);
-
 #endif

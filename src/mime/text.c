@@ -1,12 +1,9 @@
 #include "mime/text.h"
 #include "base/limits.h"
 #include "mime/charset.h"
-#include "mime/encoded_word.h"
-#include "mime/header.h"
-#include "mime/transfer.h"
 
-// One slice of raw octets on its way; folding makes at most 11 octets of one (U+FDFA).
-enum { SLICE = 4096, SLICE_DECODED = SLICE * 8 + 256, FOLD_GROWTH = 16 };
+// Folding makes at most 11 octets of one (U+FDFA).
+enum { PIECE = 32768, ENOUGH = 4096, FOLD_GROWTH = 16 };
 
 struct needle {
     struct span text;  // folded
@@ -19,11 +16,11 @@ struct mime_text_search {
     size_t longest;
     struct buf folded_needles;
 
-    struct mime_decoder decoder;
-    struct mime_charset *charset;  // NULL between parts
-    struct buf octets, utf8;       // one slice on its way
-    struct buf window;  // folded text: what was searched but its end, and what was not
-    size_t searched;    // octets of the window that were searched
+    struct mime_streams *streams;
+    struct window {
+        struct buf text;  // folded: what was searched but its end, and what was not
+        size_t searched;  // octets of it that were searched
+    } windows[MIME_LANES];
 };
 
 static void
@@ -45,6 +42,10 @@ set_needles(struct mime_text_search *s, const struct span *needles, size_t n)
     free(ends);
 }
 
+static void on_begin(void *arg, unsigned lane, enum mime_zone zone);
+static void on_feed(void *arg, unsigned lane, struct span folded);
+static void on_end(void *arg, unsigned lane);
+
 struct mime_text_search *
 mime_text_search_new(const struct span *needles, size_t n)
 {
@@ -55,10 +56,11 @@ mime_text_search_new(const struct span *needles, size_t n)
     s->needles = calloc(n + 1, sizeof(*s->needles));
     must(s->needles != NULL);
     buf_init(&s->folded_needles, (size_t)LIMIT_command * FOLD_GROWTH);
-    buf_init(&s->octets, SLICE_DECODED);
-    buf_init(&s->utf8, (size_t)SLICE_DECODED * 4);
     set_needles(s, needles, n);
-    buf_init(&s->window, 2 * s->longest + (size_t)SLICE_DECODED * 4 * FOLD_GROWTH);
+    for (size_t i = 0; i < MIME_LANES; i++)
+        buf_init(&s->windows[i].text, 2 * s->longest + ENOUGH + PIECE);
+    struct mime_text_sink sink = {on_begin, on_feed, on_end, s};
+    s->streams = mime_streams_new(&sink);
     mime_text_reset(s);
     return s;
 }
@@ -68,11 +70,10 @@ mime_text_search_free(struct mime_text_search **s)
 {
     if (!*s)
         return;
-    mime_charset_free(&(*s)->charset);
+    mime_streams_free(&(*s)->streams);
     buf_done(&(*s)->folded_needles);
-    buf_done(&(*s)->octets);
-    buf_done(&(*s)->utf8);
-    buf_done(&(*s)->window);
+    for (size_t i = 0; i < MIME_LANES; i++)
+        buf_done(&(*s)->windows[i].text);
     free((*s)->needles);
     free(*s);
     *s = NULL;
@@ -100,14 +101,6 @@ mime_text_found_all(const struct mime_text_search *s)
     return s->missing == 0;
 }
 
-bool
-mime_text_searchable(const struct mime_index_part *part)
-{
-    bool text = span_eq(part->type, SPAN("text")) || span_eq(part->type, SPAN("message"));
-
-    return part->kind == MIME_KIND_LEAF && text;
-}
-
 // The window
 
 static void
@@ -126,109 +119,88 @@ search_in(struct mime_text_search *s, struct span text)
 
 // Searches when enough has come in that each octet is looked at a bounded number of times.
 static void
-search_window(struct mime_text_search *s, bool end)
+search_window(struct mime_text_search *s, struct window *w, bool end)
 {
-    size_t fresh = s->window.n - s->searched;
-    size_t enough = s->longest > SLICE ? s->longest : SLICE;
+    size_t fresh = w->text.n - w->searched;
+    size_t enough = s->longest > ENOUGH ? s->longest : ENOUGH;
 
     if (!end && fresh < enough)
         return;
-    search_in(s, buf_span(&s->window));
-    size_t keep = s->longest > 0 ? s->longest - 1 : 0;
-    if (end)
-        keep = 0;
-    if (s->window.n > keep)
-        buf_consume(&s->window, s->window.n - keep);
-    s->searched = s->window.n;
+    search_in(s, buf_span(&w->text));
+    size_t keep = s->longest > 0 && !end ? s->longest - 1 : 0;
+    if (w->text.n > keep)
+        buf_consume(&w->text, w->text.n - keep);
+    w->searched = w->text.n;
 }
 
-// Bodies
+static void
+on_begin(void *arg, unsigned lane, enum mime_zone zone)
+{
+    struct mime_text_search *s = arg;
+    (void)zone;
+    buf_reset(&s->windows[lane].text);
+    s->windows[lane].searched = 0;
+}
+
+static void
+on_feed(void *arg, unsigned lane, struct span folded)
+{
+    struct mime_text_search *s = arg;
+    struct window *w = &s->windows[lane];
+    while (folded.n > 0 && s->missing > 0) {
+        struct span piece = span_slice(folded, 0, PIECE);
+        buf_put(&w->text, piece);
+        folded = span_skip(folded, piece.n);
+        search_window(s, w, false);
+    }
+}
+
+static void
+on_end(void *arg, unsigned lane)
+{
+    struct mime_text_search *s = arg;
+    if (s->missing > 0)
+        search_window(s, &s->windows[lane], true);
+    buf_done(&s->windows[lane].text);
+}
+
+// What comes in
 
 void
 mime_text_begin(struct mime_text_search *s, const struct mime_index_part *part)
 {
-    s->decoder = mime_decoder_of(part->encoding, true);
-    mime_charset_free(&s->charset);
-    if (mime_charset_open(part->charset, &s->charset) != R_OK)
-        must(mime_charset_open(SPAN("utf-8"), &s->charset) == R_OK);
-    buf_reset(&s->window);
-    s->searched = 0;
-}
-
-static void
-pass_on(struct mime_text_search *s, bool end)
-{
-    mime_charset_feed(s->charset, buf_span(&s->octets), &s->utf8);
-    if (end)
-        mime_charset_end(s->charset, &s->utf8);
-    mime_fold(&s->window, buf_span(&s->utf8));
-    buf_reset(&s->octets);
-    buf_reset(&s->utf8);
-    search_window(s, end);
+    mime_streams_part_begin(s->streams, part);
 }
 
 void
 mime_text_feed(struct mime_text_search *s, struct span raw)
 {
-    struct fault f;
-
-    while (raw.n > 0 && s->missing > 0) {
-        struct span slice = span_slice(raw, 0, SLICE);
-        raw = span_skip(raw, slice.n);
-        must(mime_decoder_feed(&s->decoder, slice, &s->octets, &f) == R_OK);
-        pass_on(s, false);
-    }
+    if (s->missing > 0)
+        mime_streams_part_feed(s->streams, raw);
 }
 
 void
 mime_text_end(struct mime_text_search *s)
 {
-    struct fault f;
-
-    if (s->missing > 0) {
-        must(mime_decoder_end(&s->decoder, &s->octets, &f) == R_OK);
-        pass_on(s, true);
-    }
-    mime_charset_free(&s->charset);
-    buf_done(&s->window);
-}
-
-// Headers
-
-static void
-search_field(struct mime_text_search *s, struct span name, struct span raw_value)
-{
-    struct buf unfolded, decoded, folded;
-
-    buf_init(&unfolded, LIMIT_mime_header);
-    buf_init(&decoded, (size_t)LIMIT_mime_header * 4);
-    buf_init(&folded, (size_t)LIMIT_mime_header * 4 * FOLD_GROWTH);
-    if (name.p) {
-        mime_utf8_clean(&decoded, span_slice(name, 0, LIMIT_mime_header));
-        buf_put(&decoded, SPAN(": "));
-    }
-    mime_header_unfold(&unfolded, span_slice(raw_value, 0, LIMIT_mime_header));
-    mime_decode_words(&decoded, buf_span(&unfolded));
-    mime_fold(&folded, buf_span(&decoded));
-    search_in(s, buf_span(&folded));
-    buf_done(&unfolded);
-    buf_done(&decoded);
-    buf_done(&folded);
+    mime_streams_part_end(s->streams);
 }
 
 void
 mime_text_header(struct mime_text_search *s, struct span block)
 {
-    struct mime_header_iter it = mime_header_begin(block);
-    struct mime_header header;
-
-    while (s->missing > 0 && mime_header_next(&it, &header) == R_OK)
-        search_field(s, header.name, header.value);
+    if (s->missing > 0)
+        mime_streams_fields(s->streams, MIME_ZONE_HEADER, block);
 }
 
 void
 mime_text_value(struct mime_text_search *s, struct span raw_value)
 {
     if (s->missing > 0)
-        search_field(s, SPAN_NONE, raw_value);
+        mime_streams_value(s->streams, MIME_ZONE_HEADER, raw_value);
+}
+
+struct mime_streams *
+mime_text_streams(struct mime_text_search *s)
+{
+    return s->streams;
 }

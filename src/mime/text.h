@@ -3,13 +3,13 @@
 
 // A text search asks of parts and headers, pushed in any cuts, which of its needles occur:
 // transfer-decoded, converted to UTF-8, compared by i;unicode-casemap (RFC 5051). Memory does
-// not grow with the text.
+// not grow with the text. The texts are the streams of mime/streams.h.
 // Trust: none.
 // Threads: one at a time.
 // Owner: mime_text_search_new .. mime_text_search_free.
 
 #include "base/span.h"
-#include "mime/index.h"
+#include "mime/streams.h"
 
 struct mime_text_search;
 
@@ -17,10 +17,6 @@ struct mime_text_search;
 // octets (as they come in one command). An empty needle is always found.
 struct mime_text_search *mime_text_search_new(const struct span *needles, size_t n);
 void mime_text_search_free(struct mime_text_search **s);
-
-// Whether the body of this part is searched: text/* and the like. (Headers of nested messages
-// are parts with `root` set: give their header range to mime_text_header.)
-bool mime_text_searchable(const struct mime_index_part *part);
 
 // Begin a part, feed its raw body octets, end it. Matches never cross from one part to another.
 void mime_text_begin(struct mime_text_search *s, const struct mime_index_part *part);
@@ -30,6 +26,9 @@ void mime_text_end(struct mime_text_search *s);
 // Searches a header block: every field, "Name: decoded value", or one value alone.
 void mime_text_header(struct mime_text_search *s, struct span block);
 void mime_text_value(struct mime_text_search *s, struct span raw_value);
+
+// For text from elsewhere; what goes in here is searched too.
+struct mime_streams *mime_text_streams(struct mime_text_search *s);
 
 bool mime_text_found(const struct mime_text_search *s, size_t needle);
 bool mime_text_found_all(const struct mime_text_search *s);  // nothing left to look for

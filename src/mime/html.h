@@ -1,0 +1,22 @@
+#ifndef MIME_HTML_H
+#define MIME_HTML_H
+
+// The text that HTML shows: elements parted by line ends, without what is hidden (head, script, style). Pushed in any cuts.
+// Never fails: what is broken is read as a browser does.
+// Trust: none. Time is linear and memory bounded: where elements lie too deep, or a tag or comment is too long, what was open is forgotten
+// (LIMIT_html_depth, LIMIT_html_tag).
+// Owner: mime_html_new .. mime_html_free. Threads: one at a time.
+
+#include "base/buf.h"
+
+struct mime_html;
+struct mime_html *mime_html_new(void);
+void mime_html_free(struct mime_html **h);  // takes NULL
+// Appends to `out` what can be told so far; drain it after each call. It is valid UTF-8 when what is fed is.
+void mime_html_feed(struct mime_html *h, struct span utf8, struct buf *out);
+void mime_html_end(struct mime_html *h, struct buf *out);  // ready for new text
+
+// Appends the text of whole HTML in UTF-8.
+void mime_html_text(struct buf *b, struct span utf8);
+
+#endif

@@ -1,0 +1,252 @@
+#include "mime/streams.h"
+
+#include "base/limits.h"
+#include "mime/charset.h"
+#include "mime/encoded_word.h"
+#include "mime/header.h"
+#include "mime/html.h"
+#include "mime/transfer.h"
+#include "mime/utf8.h"
+
+// One slice of raw octets on its way; folding makes at most 11 octets of one (U+FDFA).
+enum { SLICE = 4096, SLICE_DECODED = SLICE * 8 + 256, FOLD_GROWTH = 16 };
+enum { SOURCE = 0, SHOWN = 1 };  // the lanes
+
+struct mime_streams {
+    struct mime_text_sink sink;
+    struct mime_decoder decoder;
+    struct mime_charset *charset;            // NULL between parts
+    struct mime_html *html;                  // NULL: no HTML part is open
+    struct mime_utf8 cut;                    // of text from elsewhere
+    struct buf octets, utf8, shown, folded;  // one slice on its way
+    struct buf unfolded, decoded, field;     // one header field on its way
+};
+
+struct mime_streams *
+mime_streams_new(const struct mime_text_sink *sink)
+{
+    struct mime_streams *s = calloc(1, sizeof *s);
+
+    must(s != NULL);
+    s->sink = *sink;
+    buf_init(&s->octets, SLICE_DECODED);
+    buf_init(&s->utf8, (size_t)SLICE_DECODED * 4);
+    buf_init(&s->shown, (size_t)SLICE_DECODED * 8 + 2 * (size_t)LIMIT_html_tag);
+    buf_init(&s->folded, ((size_t)SLICE_DECODED * 8 + LIMIT_html_tag) * FOLD_GROWTH);
+    buf_init(&s->unfolded, LIMIT_mime_header);
+    buf_init(&s->decoded, (size_t)LIMIT_mime_header * 4);
+    buf_init(&s->field, (size_t)LIMIT_mime_header * 4 * FOLD_GROWTH);
+    return s;
+}
+
+static void
+drop_buffers(struct mime_streams *s)
+{
+    struct buf *const all[] = {&s->octets,   &s->utf8,    &s->shown, &s->folded,
+                               &s->unfolded, &s->decoded, &s->field};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        buf_done(all[i]);
+}
+
+void
+mime_streams_free(struct mime_streams **s)
+{
+    if (!*s)
+        return;
+    mime_charset_free(&(*s)->charset);
+    mime_html_free(&(*s)->html);
+    drop_buffers(*s);
+    free(*s);
+    *s = NULL;
+}
+
+bool
+mime_text_searchable(const struct mime_index_part *part)
+{
+    bool text = span_eq(part->type, SPAN("text")) || span_eq(part->type, SPAN("message"));
+
+    return part->kind == MIME_KIND_LEAF && text;
+}
+
+static void
+put(struct mime_streams *s, unsigned lane, struct span utf8)
+{
+    if (utf8.n == 0)
+        return;
+    buf_reset(&s->folded);
+    mime_fold(&s->folded, utf8);
+    s->sink.feed(s->sink.arg, lane, buf_span(&s->folded));
+}
+
+// Bodies
+
+static bool
+is_html(const struct mime_index_part *part)
+{
+    return span_eq(part->type, SPAN("text")) && span_eq(part->subtype, SPAN("html"));
+}
+
+void
+mime_streams_part_begin(struct mime_streams *s, const struct mime_index_part *part)
+{
+    s->decoder = mime_decoder_of(part->encoding, true);
+    mime_charset_free(&s->charset);
+    if (mime_charset_open(part->charset, &s->charset) != R_OK)
+        must(mime_charset_open(SPAN("utf-8"), &s->charset) == R_OK);
+    mime_html_free(&s->html);
+    s->sink.begin(s->sink.arg, SOURCE, MIME_ZONE_BODY);
+    if (!is_html(part))
+        return;
+    s->html = mime_html_new();
+    s->sink.begin(s->sink.arg, SHOWN, MIME_ZONE_BODY);
+}
+
+static void
+put_shown(struct mime_streams *s)
+{
+    put(s, SHOWN, buf_span(&s->shown));
+    buf_reset(&s->shown);
+}
+
+static void
+pass_on(struct mime_streams *s)
+{
+    put(s, SOURCE, buf_span(&s->utf8));
+    if (s->html) {
+        mime_html_feed(s->html, buf_span(&s->utf8), &s->shown);
+        put_shown(s);
+    }
+    buf_reset(&s->octets);
+    buf_reset(&s->utf8);
+}
+
+void
+mime_streams_part_feed(struct mime_streams *s, struct span raw)
+{
+    struct fault f;
+
+    while (raw.n > 0) {
+        struct span slice = span_slice(raw, 0, SLICE);
+        raw = span_skip(raw, slice.n);
+        must(mime_decoder_feed(&s->decoder, slice, &s->octets, &f) == R_OK);
+        mime_charset_feed(s->charset, buf_span(&s->octets), &s->utf8);
+        pass_on(s);
+    }
+}
+
+void
+mime_streams_part_end(struct mime_streams *s)
+{
+    struct fault f;
+
+    must(mime_decoder_end(&s->decoder, &s->octets, &f) == R_OK);
+    mime_charset_feed(s->charset, buf_span(&s->octets), &s->utf8);
+    mime_charset_end(s->charset, &s->utf8);
+    pass_on(s);
+    s->sink.end(s->sink.arg, SOURCE);
+    if (s->html) {
+        mime_html_end(s->html, &s->shown);
+        put_shown(s);
+        s->sink.end(s->sink.arg, SHOWN);
+    }
+    mime_html_free(&s->html);
+    mime_charset_free(&s->charset);
+    drop_buffers(s);
+}
+
+// Headers
+
+static void
+put_field(struct mime_streams *s, enum mime_zone zone, struct span name, struct span raw)
+{
+    buf_reset(&s->unfolded);
+    buf_reset(&s->decoded);
+    buf_reset(&s->field);
+    if (name.p) {
+        mime_utf8_clean(&s->decoded, span_slice(name, 0, LIMIT_mime_header));
+        buf_put(&s->decoded, SPAN(": "));
+    }
+    mime_header_unfold(&s->unfolded, span_slice(raw, 0, LIMIT_mime_header));
+    mime_decode_words(&s->decoded, buf_span(&s->unfolded));
+    mime_fold(&s->field, buf_span(&s->decoded));
+    s->sink.begin(s->sink.arg, SOURCE, zone);
+    s->sink.feed(s->sink.arg, SOURCE, buf_span(&s->field));
+    s->sink.end(s->sink.arg, SOURCE);
+}
+
+void
+mime_streams_fields(struct mime_streams *s, enum mime_zone zone, struct span block)
+{
+    struct mime_header_iter it = mime_header_begin(block);
+    struct mime_header header;
+
+    while (mime_header_next(&it, &header) == R_OK)
+        put_field(s, zone, header.name, header.value);
+}
+
+void
+mime_streams_value(struct mime_streams *s, enum mime_zone zone, struct span raw)
+{
+    put_field(s, zone, SPAN_NONE, raw);
+}
+
+unsigned
+mime_streams_summary(struct mime_streams *s, const struct mime_summary *summary)
+{
+    const struct {
+        enum mime_zone zone;
+        struct span text;
+    } fields[] = {{MIME_ZONE_SUBJECT, summary->subject},
+                  {MIME_ZONE_FROM, summary->from},
+                  {MIME_ZONE_TO, summary->to},
+                  {MIME_ZONE_CC, summary->cc},
+                  {MIME_ZONE_BCC, summary->bcc}};
+    unsigned cut = 0;
+
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        if (fields[i].text.n + 4 > LIMIT_mime_summary)  // cut at a character
+            cut |= fields[i].zone;
+        if (fields[i].text.n == 0)
+            continue;
+        s->sink.begin(s->sink.arg, SOURCE, fields[i].zone);
+        put(s, SOURCE, fields[i].text);
+        s->sink.end(s->sink.arg, SOURCE);
+    }
+    return cut;
+}
+
+// Text from elsewhere
+
+void
+mime_streams_text_begin(struct mime_streams *s, enum mime_zone zone)
+{
+    s->cut = (struct mime_utf8){0};
+    s->sink.begin(s->sink.arg, SOURCE, zone);
+}
+
+static void
+put_clean(struct mime_streams *s)
+{
+    put(s, SOURCE, buf_span(&s->utf8));
+    buf_reset(&s->utf8);
+}
+
+void
+mime_streams_text_feed(struct mime_streams *s, struct span utf8)
+{
+    while (utf8.n > 0) {
+        struct span slice = span_slice(utf8, 0, SLICE);
+        utf8 = span_skip(utf8, slice.n);
+        mime_utf8_feed(&s->cut, slice, &s->utf8);
+        put_clean(s);
+    }
+}
+
+void
+mime_streams_text_end(struct mime_streams *s)
+{
+    mime_utf8_end(&s->cut, &s->utf8);
+    put_clean(s);
+    s->sink.end(s->sink.arg, SOURCE);
+    drop_buffers(s);
+}
