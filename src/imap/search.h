@@ -37,6 +37,12 @@ void imap_partial_parse(struct parse *p, struct imap_partial *out);
 void imap_partial_of(const struct imap_partial *range, const struct seqset *all,
                      struct arena *a, struct seqset *out);
 
+// A found message. SORT gives them in its order.
+struct imap_found {
+    uint32_t seq, uid;
+    uint64_t modseq;
+};
+
 struct imap_search {
     struct imap_command *c;
     struct query *query;
@@ -48,6 +54,11 @@ struct imap_search {
     bool has_modseq;  // a MODSEQ key: the answer tells the highest one
     uint64_t modseq_first, modseq_last, modseq_highest;  // of the found messages
     struct seqset seqs, uids;
+    // Called for each found message, ascending, not suspending; NULL: seqs and uids are enough.
+    void (*on_found)(struct imap_search *s, const struct view_message *v);
+    void *own;  // for on_found
+    const struct imap_found
+        *order;          // all of them in the order of the answer; NULL: ascending
     struct fault fault;  // of a key's argument: bad charset, "$"
     bool failed;
 };
@@ -58,8 +69,25 @@ struct span imap_search_text(struct imap_search *s, struct parse *p);
 void imap_search_day(struct imap_search *s, struct parse *p, struct query *q);
 // One key (a word, a sequence set, or a list in parentheses).
 struct query *imap_search_parse_key(struct imap_search *s, struct parse *p);
-// Suspends. Finds the messages: fills seqs and uids.
+// Behind "RETURN": " (MIN ALL) ", with the space after it. c->own must be the struct imap_search.
+void imap_search_parse_return(struct imap_search *s, struct parse *p);
+// A charset's name. One that is not known fails the command when it is parsed: NO [BADCHARSET].
+void imap_search_parse_charset(struct imap_search *s, struct parse *p);
+// key *(SP key), to the end of the command.
+enum result imap_search_parse_program(struct imap_search *s, struct parse *p,
+                                      struct fault *f) MUST_CHECK;
+// Suspends. Finds the messages: fills seqs and uids, calls on_found.
 enum result imap_search_find(struct imap_search *s, struct fault *f) MUST_CHECK;
+
+// `* ESEARCH (TAG "a1") UID`: more items may be put, then imap_line_send.
+struct buf *imap_esearch_begin(struct imap_command *c);
+// Suspends. " MIN 2 ALL 2,9 ..." of what is found, as RETURN asks (without RETURN: ALL).
+void imap_esearch_put(struct imap_search *s, struct buf *b);
+// Suspends. After parsing and finding, with their result: "$" and the answer, which is ESEARCH when there is RETURN or no
+// `plain` function.
+typedef void imap_search_plain_fn(struct imap_search *s);
+enum result imap_search_answer(struct imap_search *s, enum result found,
+                               imap_search_plain_fn *plain, struct fault *f) MUST_CHECK;
 
 extern const struct imap_word imap_search_words[];
 

@@ -186,6 +186,8 @@ hit(struct find *d, const struct view_message *v)
         s->modseq_highest = v->row.modseq;
     seqset_add(&s->seqs, v->seq);
     seqset_add(&s->uids, v->row.uid);
+    if (s->on_found)
+        s->on_found(s, v);
 }
 
 // Answers by the summary as far as the cache has it, without suspending; the rest stays open.
