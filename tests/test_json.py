@@ -239,6 +239,7 @@ def failing():
     yield ("who",), 1, "UNAVAILABLE"
     yield ("usr", "lst"), 2, "BAD"
     yield ("user", "add"), 2, "BAD"
+    yield ("mailbox", "labels", "alice", "on", "off"), 2, "BAD"
     yield ("--bogus\x01\u2028",), 2, "BAD"
     yield ("export", "tar", "/tmp/none", "-u", "alice"), 1, "BAD"
 

@@ -191,53 +191,47 @@ wrong_arguments(const struct verb *v)
     return EXIT_USAGE;
 }
 
-// FORMAT PATH and then the options.
-static int
-run_for_user(const struct verb *v, const struct config *c, const struct verb_options *o,
-             const char *const *args)
-{
-    const char *all[] = {args[0], args[1], o->user, o->folder ? o->folder : ""};
-    return call_run_on_store(c, v, all, 4);
-}
+// What becomes arguments: the verb's words, its options, and --dry-run; "" for each that was not given.
+struct carry {
+    size_t words;
+    size_t options[2];  // offsets
+    size_t option_count;
+    bool dry_run;
+};
 
-// USER and then the options.
-static int
-run_since(const struct verb *v, const struct config *c, const struct verb_options *o,
-          const char *const *args)
-{
-    const char *all[] = {args[0], o->since ? o->since : "", o->folder ? o->folder : "",
-                         o->dry_run ? "dry-run" : ""};
-    return call_run_on_store(c, v, all, 4);
-}
-
-static int
-run_expire(const struct verb *v, const struct config *c, const struct verb_options *o)
-{
-    const char *all[] = {o->user ? o->user : "", o->dry_run ? "dry-run" : ""};
-    return call_run_on_store(c, v, all, 2);
-}
-
-static int
-run_dry(const struct verb *v, const struct config *c, const struct verb_options *o,
-        const char *const *args, size_t n)
-{
-    const char *all[] = {args[0], n > 1 ? args[1] : "", o->dry_run ? "dry-run" : ""};
-    return call_run_on_store(c, v, all, 3);
-}
+static const struct carry carries[] = {
+    [CARRIES_USER] = {2,
+                      {offsetof(struct verb_options, user),
+                       offsetof(struct verb_options, folder)},
+                      2},
+    [CARRIES_SINCE] = {1,
+                       {offsetof(struct verb_options, since),
+                        offsetof(struct verb_options, folder)},
+                       2,
+                       true},
+    [CARRIES_EXPIRE] = {0, {offsetof(struct verb_options, user)}, 1, true},
+    [CARRIES_DRY] = {.words = 2, .dry_run = true},
+    [CARRIES_PART] = {.words = 1},
+};
 
 static int
 run_carrying(const struct verb *v, const struct config *c, const struct verb_options *o,
              const char *const *args, size_t n)
 {
-    if (v->carries == CARRIES_USER)
-        return run_for_user(v, c, o, args);
-    if (v->carries == CARRIES_SINCE)
-        return run_since(v, c, o, args);
-    if (v->carries == CARRIES_EXPIRE)
-        return run_expire(v, c, o);
-    if (v->carries == CARRIES_DRY)
-        return run_dry(v, c, o, args, n);
-    return call_run_on_store(c, v, args, n);
+    const struct carry *carry = &carries[v->carries];
+    const char *all[WORDS_MAX];
+    size_t k = 0;
+    if (v->carries == CARRIES_NOTHING)
+        return call_run_on_store(c, v, args, n);
+    for (; k < carry->words; k++)
+        all[k] = k < n ? args[k] : "";
+    for (size_t i = 0; i < carry->option_count; i++) {
+        const char *given = *(const char *const *)((const char *)o + carry->options[i]);
+        all[k++] = given ? given : "";
+    }
+    if (carry->dry_run)
+        all[k++] = o->dry_run ? "dry-run" : "";
+    return call_run_on_store(c, v, all, k);
 }
 
 static int
@@ -275,13 +269,11 @@ is_part(const struct verb_options *o)
 static bool
 are_carried(const struct verb *v, const struct line *l, size_t n)
 {
+    if (v->carries != CARRIES_NOTHING && n > carries[v->carries].words)
+        return false;
     if (v->carries == CARRIES_USER)
-        return n == 2 && l->options.user;
-    if (v->carries == CARRIES_PART)
-        return n == 1 && is_part(&l->options);
-    if (v->carries == CARRIES_EXPIRE)
-        return n == 0;
-    return v->carries != CARRIES_SINCE || n == 1;
+        return l->options.user;
+    return v->carries != CARRIES_PART || is_part(&l->options);
 }
 
 static int
