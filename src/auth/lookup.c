@@ -7,9 +7,7 @@ struct address {
 static struct address
 split(struct span s)
 {
-    size_t at = s.n;
-    while (at > 0 && s.p[at - 1] != '@')
-        at--;
+    size_t at = span_behind_last(s, '@');
     struct address a = {.local = at > 0 ? span_slice(s, 0, at - 1) : s};
     a.domain = at > 0 ? span_skip(s, at) : SPAN("");
     size_t plus = span_find_char(a.local, '+');

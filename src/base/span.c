@@ -90,6 +90,15 @@ span_find_char(struct span s, char c)
 }
 
 size_t
+span_behind_last(struct span s, char c)
+{
+    size_t at = s.n;
+    while (at > 0 && s.p[at - 1] != c)
+        at--;
+    return at;
+}
+
+size_t
 span_find(struct span s, struct span needle)
 {
     if (needle.n == 0)

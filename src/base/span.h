@@ -50,6 +50,8 @@ bool span_within(struct span name, struct span above);  // itself or below it: "
 size_t span_find_char(struct span s, char c);
 size_t span_find(struct span s, struct span needle);
 size_t span_ifind(struct span s, struct span needle);
+// Index behind the last match, or 0 when there is none.
+size_t span_behind_last(struct span s, char c);
 
 // Takes the bytes before the next `c` off the front of *rest (and the `c` itself); the whole rest
 // when there is no `c`. R_NONE when *rest is SPAN_NONE (nothing was left).

@@ -40,9 +40,7 @@ check_address(const char *setting, const char *address, bool unix_too, struct fa
     struct span a = span_str(address);
     if (unix_too && span_starts(a, SPAN("unix:/")))
         return R_OK;
-    size_t colon = a.n;
-    while (colon > 0 && a.p[colon - 1] != ':')
-        colon--;
+    size_t colon = span_behind_last(a, ':');
     struct span port = span_skip(a, colon);
     uint32_t number;
     if (colon < 2 || span_to_u32(port, &number) != R_OK || number == 0 || number > 65535)

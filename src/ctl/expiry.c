@@ -5,10 +5,8 @@
 enum result
 expiry_row(struct span text, struct span *where_out, uint64_t *age_s_out, struct fault *f)
 {
-    size_t at = text.n;
+    size_t at = span_behind_last(text, ' ');
     uint64_t age;
-    while (at > 0 && text.p[at - 1] != ' ')
-        at--;
     struct span where = span_trim(span_slice(text, 0, at)), age_text = span_skip(text, at);
     bool digit = age_text.n > 0 && ascii_is_digit(age_text.p[age_text.n - 1]);
     if (where.n == 0 || digit || setting_time(age_text, &age) != R_OK || age == 0)

@@ -46,9 +46,7 @@ tree_commit(struct tree_call *c, change_fn *change)
 static struct span
 parent_of(struct span name)
 {
-    size_t n = name.n;
-    while (n > 0 && name.p[n - 1] != '/')
-        n--;
+    size_t n = span_behind_last(name, '/');
     return span_slice(name, 0, n > 0 ? n - 1 : 0);
 }
 

@@ -116,11 +116,7 @@ mail_user_mount_prefix(const struct mail_user *u, size_t i)
     const struct mount *m = u->own.next;
     while (i-- > 0)
         m = m->next;
-    struct span p = m->prefix;
-    size_t slash = p.n;
-    while (slash > 0 && p.p[slash - 1] != '/')
-        slash--;
-    return span_slice(p, 0, slash);
+    return span_slice(m->prefix, 0, span_behind_last(m->prefix, '/'));
 }
 
 struct mount *

@@ -124,9 +124,7 @@ add_name(struct events *e, unsigned kind, struct span name, struct span old)
 static struct span
 level_above(struct span name)
 {
-    size_t n = name.n;
-    while (n > 0 && name.p[n - 1] != '/')
-        n--;
+    size_t n = span_behind_last(name, '/');
     return n > 1 ? span_slice(name, 0, n - 1) : SPAN_NONE;
 }
 

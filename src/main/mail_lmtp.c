@@ -44,9 +44,7 @@ may_deliver(const struct config *c, int fd)
 static void
 put_address_literal(struct buf *b, struct span remote)
 {
-    size_t port = remote.n;
-    while (port > 0 && remote.p[port - 1] != ':')
-        port--;
+    size_t port = span_behind_last(remote, ':');
     if (port == 0)
         return;
     struct span address = span_slice(remote, 0, port - 1);

@@ -41,10 +41,7 @@ has_port(const struct config_list *listeners, uint16_t port)
     for (size_t i = 0; i < listeners->n; i++) {
         struct span s = span_str(listeners->items[i]);
         uint32_t n = 0;
-        size_t at = s.n;
-        while (at > 0 && s.p[at - 1] != ':')
-            at--;
-        if (span_to_u32(span_skip(s, at), &n) == R_OK && n == port)
+        if (span_to_u32(span_skip(s, span_behind_last(s, ':')), &n) == R_OK && n == port)
             return true;
     }
     return false;

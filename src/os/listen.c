@@ -81,9 +81,7 @@ struct host_port {
 static enum result
 split_host(struct span s, struct host_port *out, struct fault *f)
 {
-    size_t colon = s.n;
-    while (colon > 0 && s.p[colon - 1] != ':')
-        colon--;
+    size_t colon = span_behind_last(s, ':');
     struct span host = span_slice(s, 0, colon > 0 ? colon - 1 : 0),
                 port = span_skip(s, colon);
     uint32_t number;

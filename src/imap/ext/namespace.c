@@ -9,9 +9,7 @@
 static struct span
 parent_of(struct span prefix)
 {
-    size_t n = prefix.n;
-    while (n > 0 && prefix.p[n - 1] != '/')
-        n--;
+    size_t n = span_behind_last(prefix, '/');
     return n > 0 ? span_of(prefix.p, n) : prefix;
 }
 
