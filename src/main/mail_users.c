@@ -56,13 +56,20 @@ is_port(const struct config *c, uint16_t port)
 }
 
 static bool
+is_among(const struct config_list *names, struct span name)
+{
+    for (size_t i = 0; i < names->n; i++)
+        if (span_ieq(name, span_str(names->items[i])))
+            return true;
+    return false;
+}
+
+static bool
 is_here(struct span host, uint16_t port, void *arg)
 {
     const struct session *s = arg;
     const struct config *c = s->home->config;
-    bool ours = span_ieq(host, span_str(c->hostname));
-    for (size_t i = 0; i < c->host_names.n; i++)
-        ours |= span_ieq(host, span_str(c->host_names.items[i]));
+    bool ours = span_ieq(host, span_str(c->hostname)) || is_among(&c->host_names, host);
     return ours && is_port(c, port);
 }
 
@@ -70,11 +77,7 @@ static bool
 submits(void *arg)
 {
     const struct session *s = arg;
-    const struct config *c = s->home->config;
-    for (size_t i = 0; i < c->submit_users.n; i++)
-        if (span_ieq(span_str(s->user), span_str(c->submit_users.items[i])))
-            return true;
-    return false;
+    return is_among(&s->home->config->submit_users, span_str(s->user));
 }
 
 const struct imap_users mail_users = {open_user, is_here, submits};
