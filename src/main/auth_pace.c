@@ -118,13 +118,11 @@ judge_samples(void *arg)
 void
 pace_measure(struct auth_role *role)
 {
-    struct measuring *m = calloc(1, sizeof *m);
     struct fault f;
-    must(m != NULL);
-    if (role->measuring) {
-        free(m);
+    if (role->measuring)
         return;
-    }
+    struct measuring *m = calloc(1, sizeof *m);
+    must(m != NULL);
     m->role = role;
     m->samples = calloc((size_t)SCHEMES * OF_EACH, sizeof *m->samples);
     must(m->samples != NULL);
