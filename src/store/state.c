@@ -347,25 +347,18 @@ state_table_check(struct mailbox_state *m, struct fault *f)
                      (unsigned long long)m->id, count, m->counts.exists);
 }
 
-// First row in [from, count) with row.uid >= uid.
-static uint32_t
-row_from(const struct mailbox_entry *e, uint32_t from, uint32_t uid)
+uint32_t
+state_row_at(const struct mailbox_state *m, uint32_t uid)
 {
-    uint32_t low = from, high = e->count;
+    uint32_t low = 0, high = ((const struct mailbox_entry *)(const void *)m)->count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (e->m.rows[middle].uid < uid)
+        if (m->rows[middle].uid < uid)
             low = middle + 1;
         else
             high = middle;
     }
     return low;
-}
-
-uint32_t
-state_row_at(const struct mailbox_state *m, uint32_t uid)
-{
-    return row_from((const struct mailbox_entry *)(const void *)m, 0, uid);
 }
 
 void
@@ -375,7 +368,7 @@ state_row_insert(struct mailbox_entry *e, const struct message_row *row,
     struct mailbox_state *m = &e->m;
     uint32_t at = e->count;
     if (at > 0 && m->rows[at - 1].uid >= row->uid)
-        at = row_from(e, 0, row->uid);
+        at = state_row_at(m, row->uid);
     if (at < e->count && m->rows[at].uid == row->uid)
         return;
     if (e->count == m->row_cap) {
