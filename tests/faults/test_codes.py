@@ -60,7 +60,7 @@ def test_auth_stays_away(server):
     waiting = imaplib.IMAP4("127.0.0.1", server.ports["imap"])
     os.kill(server.process.pid, signal.SIGSTOP)  # the supervisor: nobody starts auth again
     try:
-        for pid in server.roles().get("auth", []):
+        for pid in server.pids("auth"):
             os.kill(pid, signal.SIGKILL)
         with pytest.raises(imaplib.IMAP4.error, match=r"\[UNAVAILABLE\]"):
             waiting.login(name, posthorn.PASSWORD)

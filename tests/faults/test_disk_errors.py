@@ -138,7 +138,7 @@ def test_no_room(small_disk):
         uid = eventually(lambda: session.append("INBOX", message("again", 90000)), 5)
         session.command("STORE 1:5 +FLAGS (\\Deleted)")
         session.command("EXPUNGE")
-        assert len(server.roles().get("mail", [])) == 1
+        assert len(server.pids("mail")) == 1
         found = idents(server, name)
         assert uid in found and set(kept[5:]) <= set(found)
         server.restart()
@@ -204,7 +204,7 @@ def test_no_descriptors(release_binary, few_descriptors):  # noqa: F811
             except (*ledger.GONE, client.Refused):
                 failed += 1
         assert failed == 3, "the limit did not bite"
-        mail, gate = server.roles().get("mail", []), server.roles().get("gate", [])
+        mail, gate = server.pids("mail"), server.pids("gate")
         waiting = [socket.create_connection(server.address(service)) for service in ("lmtp", "lmtp", "imap")]
         spent = [cpu_of(pid) for pid in mail + gate]
         time.sleep(1)
@@ -213,7 +213,7 @@ def test_no_descriptors(release_binary, few_descriptors):  # noqa: F811
         for one in inside + waiting:
             one.close()
         eventually(lambda: login(server, name, timeout=2), 10)
-        assert server.roles().get("mail", []) == mail
+        assert server.pids("mail") == mail
         assert list(idents(server, name).values()) == ["during"]
     finally:
         server.stop()
@@ -262,7 +262,7 @@ def test_clock_jumps(server):
         login(server, name).close()
     assert validities == sorted(set(validities)), validities
     assert uids == sorted(set(uids))
-    assert len(server.roles().get("mail", [])) == 1 and server.event_log.get("starts") == 1
+    assert len(server.pids("mail")) == 1 and server.event_log.get("starts") == 1
     log.set(clock_s=-YEARS)
     server.kill()
     server.start()

@@ -23,7 +23,7 @@ def server():
 
 
 def kill(server, role):
-    victims = server.roles().get(role, [])
+    victims = server.pids(role)
     assert victims
     for pid in victims:
         os.kill(pid, signal.SIGKILL)
@@ -80,7 +80,7 @@ def test_gate_dies_before_unauthenticate(server):
     for _ in range(100):
         wire.send(b"b NOOP\r\n")
         assert wire.line().startswith(b"b OK")
-        if server.roles().get("gate", []):
+        if server.pids("gate"):
             break
         time.sleep(0.1)
     wire.send(b"c UNAUTHENTICATE\r\n")
@@ -153,11 +153,11 @@ def test_any_gate_resumes_a_tls_session(server, version):
     session, resumed = tls_session(server, version)
     assert not resumed
     assert all(tls_session(server, version, session)[1] for _ in range(12))
-    before = server.roles().get("gate", [])
+    before = server.pids("gate")
     kill(server, "gate")
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        now = server.roles().get("gate", [])
+        now = server.pids("gate")
         if len(now) == len(before) and not set(now) & set(before):
             break
         time.sleep(0.05)

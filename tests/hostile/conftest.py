@@ -102,7 +102,7 @@ class Target(posthorn.Server):
 
     def witness(self):
         if self.bystander is None:
-            self.bystander = Witness(self.ports["imap"], *self.roles().get("mail", []))
+            self.bystander = Witness(self.ports["imap"], *self.pids("mail"))
         return self.bystander
 
     @contextlib.contextmanager

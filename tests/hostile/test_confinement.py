@@ -57,7 +57,7 @@ def status(pid, field):
 def test_what_the_kernel_says(own):
     """no_new_privs, a filter on every thread, no capability, not root, no core, untraceable, few descriptors."""
     for role in ROLES:
-        pids = own.roles().get(role, [])
+        pids = own.pids(role)
         assert pids
         for pid in pids:
             for task in os.listdir(f"/proc/{pid}/task"):
@@ -77,7 +77,7 @@ def test_what_the_kernel_says(own):
 
 
 def kill_role(target, role):
-    pids = target.roles().get(role, [])
+    pids = target.pids(role)
     assert pids
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
@@ -87,7 +87,7 @@ def kill_role(target, role):
 def wait_new(target, role, old):
     began = time.monotonic()
     while time.monotonic() - began < 10:
-        new = target.roles().get(role, [])
+        new = target.pids(role)
         if new and not set(new) & set(old):
             return time.monotonic() - began
         time.sleep(0.02)

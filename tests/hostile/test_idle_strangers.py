@@ -207,7 +207,7 @@ def test_no_descriptors_left():
     """The gate that has no descriptors left waits, does not spin, and recovers."""
     target = Target()
     try:
-        pids = target.roles().get("gate", []) + target.roles().get("mail", [])
+        pids = target.pids("gate") + target.pids("mail")
         for pid in pids:
             open_now = len(os.listdir(f"/proc/{pid}/fd"))
             limit_descriptors(pid, open_now + 12)

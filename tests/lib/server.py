@@ -181,6 +181,9 @@ class Server:
                 found.setdefault(words[1], []).append(pid)
         return found
 
+    def pids(self, role):
+        return self.roles().get(role, [])
+
     def reload(self, **settings):
         """It goes on with these settings changed."""
         self.settings.update(settings)
