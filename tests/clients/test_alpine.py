@@ -18,7 +18,7 @@ def message(subject):
 
 STEPS = [  # keys, and what they make it show
     ("\r", "the text of first"), ("i", "third in alpine"), ("n", "2"), ("*", "Important ?"), ("\r", 'Flagged message 2 "Important"'),
-    ("s", "SAVE Msg #2 to folder"), ("Kept\r", 'Message 2 copied to folder "Kept" and deleted'), ("n", "3"),
+    ("s", "SAVE Msg #2 to folder"), ("Kept\r", "Message 2 of 3 DEL"), ("n", "3"),
 ]
 
 
