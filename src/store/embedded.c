@@ -267,4 +267,5 @@ const struct engine embedded_engine = {
     .rest = rest,
     .checkpoint = embedded_checkpoint,
     .stats = embedded_stats,
+    .derived = &derived_files,
 };

@@ -10,6 +10,8 @@
 
 #include <stdatomic.h>
 
+struct derived_engine;
+struct derived_table;
 struct fold;
 struct index;
 struct journal;
@@ -58,9 +60,11 @@ struct engine {
     bool (*rest)(struct store *s);  // may be NULL
     enum result (*checkpoint)(struct store *s, struct fault *f);
     void (*stats)(struct store *s, struct store_stats *out);
+    const struct derived_engine *derived;
 };
 
 extern const struct engine embedded_engine, mem_engine;
+extern const struct derived_engine derived_files, derived_mem;
 
 struct store {
     const struct engine *engine;
@@ -71,6 +75,7 @@ struct store {
     _Atomic uint64_t last_id;
     store_report_fn *report;
     void *report_arg;
+    struct derived_table *derived_table;
     // embedded
     struct folder folder;
     struct pool *pool;

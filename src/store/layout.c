@@ -7,6 +7,7 @@ static const uint32_t MAGIC_SEGMENT = 0x50485347u;  // "PHSG"
 static const uint32_t MAGIC_RECORD = 0xa5504852u;   // "\xa5PHR": not UTF-8, rare in text
 static const uint32_t MAGIC_BODY = 0x50484244u;     // "PHBD"
 static const uint32_t MAGIC_TABLE = 0x50485442u;    // "PHTB"
+static const uint32_t MAGIC_DERIVED = 0x50484453u;  // "PHDS"
 
 // A cursor over the fixed fields of a header.
 struct fields {
@@ -305,6 +306,46 @@ table_header_get(struct span in, struct table_header *h_out)
     h_out->end = get64(&c);
     h_out->offsets_sum = get64(&c);
     h_out->externals_sum = get64(&c);
+    return R_OK;
+}
+
+void
+derived_header_put(char *out, const struct derived_header *h)
+{
+    struct fields c;
+    header_begin(&c, out, LAYOUT_DERIVED, MAGIC_DERIVED);
+    put16(&c, LAYOUT_VERSION);
+    *c.out++ = 0;
+    *c.out++ = (char)h->codec;
+    put32(&c, h->key_id);
+    put32(&c, h->frame);
+    put64(&c, h->id);
+    put64(&c, h->plain);
+    put64(&c, h->account);
+    put64(&c, h->owner);
+    header_end(out, LAYOUT_DERIVED, 0);
+}
+
+enum result
+derived_header_get(struct span in, struct derived_header *h_out)
+{
+    struct fields c;
+    struct derived_header h;
+    if (header_check(&c, in, LAYOUT_DERIVED, MAGIC_DERIVED, 0) != R_OK ||
+        get16(&c) != LAYOUT_VERSION)
+        return R_FAIL;
+    get8(&c);
+    h.codec = get8(&c);
+    h.key_id = get32(&c);
+    h.frame = get32(&c);
+    h.id = get64(&c);
+    h.plain = get64(&c);
+    h.account = get64(&c);
+    h.owner = get64(&c);
+    if (!codec_find(h.codec) || h.frame == 0 || h.frame > LIMIT_derived_frame ||
+        h.plain > LIMIT_derived_string)
+        return R_FAIL;
+    *h_out = h;
     return R_OK;
 }
 

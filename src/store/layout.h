@@ -13,6 +13,7 @@ enum {
     LAYOUT_RECORD = 136,
     LAYOUT_BODY = 64,
     LAYOUT_TABLE = 64,
+    LAYOUT_DERIVED = 64,
     LAYOUT_SUM = 8,  // checksum after each frame
 };
 
@@ -61,6 +62,16 @@ struct table_header {
     uint64_t offsets_sum, externals_sum;
 };
 
+// A derived string (derived.h), behind it frames as those of a body.
+struct derived_header {
+    uint64_t id;  // names the frames
+    uint64_t plain, account;
+    uint64_t owner;  // hash of the store's uuid and the string's name
+    uint32_t frame;  // plain octets of each but the last
+    uint32_t key_id;
+    uint8_t codec;
+};
+
 uint64_t layout_u64(const char *p);
 void layout_put_u64(char *p, uint64_t v);
 
@@ -73,6 +84,9 @@ void body_header_put(char *out, const struct body_header *h);
 enum result body_header_get(struct span in, struct body_header *h_out) MUST_CHECK;
 void table_header_put(char *out, const struct table_header *h);
 enum result table_header_get(struct span in, struct table_header *h_out) MUST_CHECK;
+
+void derived_header_put(char *out, const struct derived_header *h);
+enum result derived_header_get(struct span in, struct derived_header *h_out) MUST_CHECK;
 
 // Says why the header of a segment or body file could not be used: FAULT_CORRUPTION when damaged, FAULT_UNAVAILABLE
 // when it is of a newer version, so that nobody repairs it.

@@ -595,4 +595,5 @@ const struct engine mem_engine = {
     .compact = mem_compact,
     .checkpoint = mem_checkpoint,
     .stats = mem_stats,
+    .derived = &derived_mem,
 };

@@ -1,3 +1,4 @@
+#include "store/derived.h"
 #include "store/embedded.h"
 
 #include "base/clock.h"
@@ -34,8 +35,9 @@ store_rebuild(const struct store_options *o, store_report_fn *report, void *arg,
     with.report_arg = arg;
     if (remove_index(o, f) != R_OK || store_open(&with, &s, f) != R_OK)
         return R_FAIL;
+    enum result r = derived_clear_all(s, f);
     store_close(&s);
-    return R_OK;
+    return r;
 }
 
 // A mailbox whose UIDs would not fit after the jump begins a new UIDVALIDITY instead.
@@ -134,6 +136,8 @@ store_restore(const struct store_options *o, store_source_fn *source, void *arg,
     if (fill(o, source, arg, f) != R_OK || store_open_restoring(o, &s, f) != R_OK)
         return R_FAIL;
     enum result r = jump_all(s, f);
+    if (r == R_OK)
+        r = derived_clear_all(s, f);  // of whatever was here before
     store_close(&s);
     return r == R_OK ? folder_restore_end(o->path, f) : R_FAIL;
 }

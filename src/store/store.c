@@ -1,6 +1,7 @@
 #include "store/engine.h"
 
 #include "store/body.h"
+#include "store/derived_inside.h"
 #include "store/folder.h"
 #include "store/index.h"
 #include "store/journal.h"
@@ -55,6 +56,7 @@ open_store(const struct store_options *o, bool restoring, struct store **s_out,
         store_close(&s);
         return R_FAIL;
     }
+    engine->derived->start(s);
     *s_out = s;
     return R_OK;
 }
@@ -82,6 +84,8 @@ store_close(struct store **s)
 {
     if (!*s)
         return;
+    if ((*s)->derived_table)
+        (*s)->engine->derived->stop(*s);
     (*s)->engine->close(*s);
     free((*s)->path);
     free(*s);

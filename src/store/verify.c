@@ -2,6 +2,7 @@
 #include "store/embedded.h"
 
 #include "io/task.h"
+#include "store/derived.h"
 
 #include <limits.h>
 #include <stdarg.h>
@@ -327,6 +328,58 @@ verify_job(void *arg)
     }
 }
 
+// ---- derived strings ----
+
+static enum result
+read_whole(struct derived *d, struct fault *f)
+{
+    enum { PIECE = 65536 };
+    enum result r = R_OK;
+    char *piece = calloc(1, PIECE);
+    must(piece != NULL);
+    for (uint64_t at = 0; at < derived_size(d) && r == R_OK; at += PIECE) {
+        uint64_t rest = derived_size(d) - at;
+        r = derived_read(d, at, piece, rest < PIECE ? (size_t)rest : PIECE, f);
+        task_yield();
+    }
+    free(piece);
+    return r;
+}
+
+// What is damaged is told; whoever uses it makes it anew. Only the disk itself is a fault.
+static enum result
+verify_strings(struct verification *v, uint64_t account, struct fault *f)
+{
+    struct derived_list list = {.a = arena_new()};
+    enum result r = derived_list(v->s, account, &list, f);
+    for (size_t i = 0; i < list.n && r != R_FAIL; i++) {
+        struct derived *d = NULL;
+        r = derived_open(v->s, account, list.entries[i].name, &d, f);
+        if (r == R_OK)
+            r = read_whole(d, f);
+        derived_close(&d);
+        if (r == R_FAIL && f->kind == FAULT_CORRUPTION) {
+            error(v, "%s; it will be made anew", f->why);
+            r = R_OK;
+        }
+    }
+    arena_free(&list.a);
+    return r == R_FAIL ? R_FAIL : R_OK;
+}
+
+static enum result
+verify_derived(struct verification *v, struct fault *f)
+{
+    struct arena *a = arena_new();
+    uint64_t *ids;
+    size_t n = 0;
+    enum result r = derived_accounts(v->s, a, &ids, &n, f);
+    for (size_t i = 0; i < n && r == R_OK; i++)
+        r = verify_strings(v, ids[i], f);
+    arena_free(&a);
+    return r;
+}
+
 static void
 tell(const struct buf *lines, store_report_fn *report, void *arg)
 {
@@ -343,6 +396,8 @@ embedded_verify(struct store *s, store_report_fn *report, void *arg,
         return R_FAIL;
     buf_init(&v.lines, LINES_MAX);
     pool_run(s->pool, verify_job, &v);
+    if (v.result == R_OK)
+        v.result = verify_derived(&v, &v.fault);
     tell(&v.lines, report, arg);
     buf_done(&v.lines);
     if (v.result != R_OK) {
