@@ -31,6 +31,17 @@ hash_keyed(struct span s)
     return v;
 }
 
+struct hash_wide
+hash_keyed_wide(struct span s)
+{
+    struct hash_wide v;
+    _Static_assert(sizeof v == crypto_shorthash_siphashx24_BYTES, "the size of the hash");
+    pthread_once(&process_key_once, process_key_init);
+    crypto_shorthash_siphashx24((unsigned char *)&v, (const unsigned char *)s.p, s.n,
+                                process_key);
+    return v;
+}
+
 void
 random_bytes(void *p, size_t n)
 {

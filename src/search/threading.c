@@ -1,0 +1,285 @@
+#include "search/threading_inside.h"
+
+#include "base/budget.h"
+
+#include <stdlib.h>
+
+// Ids, and step 1 of REFERENCES: each message is linked below what it refers to.
+
+enum { BUCKETS = 1024, NUMBERS_MAX = 1 << 30 };
+
+// ---- memory ----
+
+static void
+end(void *arg)
+{
+    struct threading *t = arg;
+    free(t->node_room.p);
+    free(t->message_room.p);
+    free(t->pending_room.p);
+    for (size_t i = 0; i < THREADING_SEGMENTS; i++)
+        free(t->segments[i]);
+    for (size_t i = 0; i < t->array_count; i++)
+        free(t->arrays[i]);
+    budget_give(BUDGET_TABLES, t->charged);
+}
+
+static enum result
+charge(struct threading *t, size_t octets, struct fault *f)
+{
+    if (budget_take(BUDGET_TABLES, octets, f) != R_OK)
+        return R_FAIL;
+    t->charged += octets;
+    return R_OK;
+}
+
+enum result
+threading_array(struct threading *t, size_t count, size_t size, void *array_out,
+                struct fault *f)
+{
+    must(t->array_count < THREADING_ARRAYS);
+    if (charge(t, count * size, f) != R_OK)
+        return R_FAIL;
+    void *p = calloc(count + 1, size);
+    must(p != NULL);
+    t->arrays[t->array_count++] = p;
+    memcpy(array_out, &p, sizeof p);
+    return R_OK;
+}
+
+// Room for one more behind `n`.
+static enum result
+grow(struct threading *t, struct threading_room *room, size_t n, struct fault *f)
+{
+    if (n < room->cap)
+        return R_OK;
+    if (n >= NUMBERS_MAX)
+        return fault_set(f, FAULT_LIMIT, "too many messages to thread");
+    size_t cap = room->cap + room->cap / 2 + BUCKETS;
+    if (charge(t, (cap - room->cap) * room->item, f) != R_OK)
+        return R_FAIL;
+    void *p = realloc(room->p, cap * room->item);
+    must(p != NULL);
+    room->p = p;
+    room->cap = cap;
+    return R_OK;
+}
+
+enum result
+threading_node_new(struct threading *t, uint32_t *node_out, struct fault *f)
+{
+    if (grow(t, &t->node_room, t->node_count, f) != R_OK)
+        return R_FAIL;
+    t->nodes = t->node_room.p;
+    t->nodes[t->node_count] = (struct threading_node){0};
+    *node_out = t->node_count++;
+    return R_OK;
+}
+
+struct threading *
+threading_new(enum threading_kind kind, struct arena *a)
+{
+    struct threading *t = ARENA_NEW(a, struct threading);
+    t->kind = kind;
+    t->node_room.item = sizeof *t->nodes;
+    t->message_room.item = sizeof *t->messages;
+    t->pending_room.item = sizeof(uint32_t);
+    arena_on_end(a, end, t);
+    return t;
+}
+
+// ---- ids ----
+
+static uint32_t *
+bucket_at(struct threading *t, uint32_t i)
+{
+    uint32_t segment = i < BUCKETS ? 0 : 32 - (uint32_t)__builtin_clz(i / BUCKETS);
+    uint32_t first = segment > 0 ? (uint32_t)BUCKETS << (segment - 1) : 0;
+    return &t->segments[segment][i - first];
+}
+
+static uint32_t *
+bucket_of(struct threading *t, const struct hash_wide *id)
+{
+    uint32_t i = (uint32_t)id->part[0] & (t->base * 2 - 1);
+    return bucket_at(t, i < t->bucket_count ? i : i - t->base);
+}
+
+static enum result
+segment_new(struct threading *t, uint32_t segment, struct fault *f)
+{
+    size_t n = segment > 0 ? (size_t)BUCKETS << (segment - 1) : BUCKETS;
+    if (charge(t, n * sizeof(uint32_t), f) != R_OK)
+        return R_FAIL;
+    t->segments[segment] = calloc(n, sizeof(uint32_t));
+    must(t->segments[segment] != NULL);
+    return R_OK;
+}
+
+// Moves what belongs to the new bucket out of the one that it splits.
+static void
+split(struct threading *t)
+{
+    uint32_t *from = bucket_at(t, t->bucket_count - t->base),
+             *to = bucket_at(t, t->bucket_count);
+    t->bucket_count++;
+    for (uint32_t *at = from; *at > 0;) {
+        struct threading_node *n = &t->nodes[*at];
+        if (!(n->id.part[0] & t->base)) {
+            at = &n->chain;
+            continue;
+        }
+        uint32_t moved = *at;
+        *at = n->chain;
+        n->chain = *to;
+        *to = moved;
+    }
+}
+
+static enum result
+bucket_add(struct threading *t, struct fault *f)
+{
+    if (t->bucket_count == 0) {
+        t->base = t->bucket_count = BUCKETS;
+        return segment_new(t, 0, f);
+    }
+    if (t->bucket_count == t->base * 2)
+        t->base *= 2;
+    if (t->bucket_count == t->base) {
+        uint32_t segment = 32 - (uint32_t)__builtin_clz(t->base / BUCKETS);
+        if (segment_new(t, segment, f) != R_OK)
+            return R_FAIL;
+    }
+    split(t);
+    return R_OK;
+}
+
+// The node of an id; a new dummy when it was not met yet.
+static enum result
+node_of(struct threading *t, const struct hash_wide *id, uint32_t *node_out,
+        struct fault *f)
+{
+    uint32_t node;
+    if (t->node_count >= t->bucket_count && bucket_add(t, f) != R_OK)
+        return R_FAIL;
+    uint32_t *bucket = bucket_of(t, id);
+    for (node = *bucket; node > 0; node = t->nodes[node].chain)
+        if (memcmp(&t->nodes[node].id, id, sizeof *id) == 0)
+            break;
+    if (node == 0) {
+        if (threading_node_new(t, &node, f) != R_OK)
+            return R_FAIL;
+        t->nodes[node].id = *id;
+        t->nodes[node].chain = *bucket;
+        *bucket = node;
+    }
+    *node_out = node;
+    return R_OK;
+}
+
+// ---- step 1 ----
+
+static enum result
+take_message(struct threading *t, const struct threading_message *m, uint32_t *node_out,
+             struct fault *f)
+{
+    bool by_id = t->kind != THREADING_SUBJECT && m->message_id.n > 0;
+    struct hash_wide id;
+    *node_out = 0;
+    if (by_id) {
+        id = hash_keyed_wide(m->message_id);
+        if (node_of(t, &id, node_out, f) != R_OK)
+            return R_FAIL;
+    }
+    // the first message of an id has it, each later one an id of its own
+    if ((*node_out == 0 || t->nodes[*node_out].message > 0) &&
+        threading_node_new(t, node_out, f) != R_OK)
+        return R_FAIL;
+    if (grow(t, &t->message_room, t->message_count, f) != R_OK)
+        return R_FAIL;
+    t->messages = t->message_room.p;
+    t->messages[t->message_count++] = (struct threading_entry){
+        .sent_s = m->sent_s,
+        .arrived_s = m->arrived_s,
+        .subject = hash_keyed_wide(m->subject),
+        .has_subject = m->subject.n > 0,
+        .number = m->number,
+        .node = *node_out,
+        .reply = m->reply,
+    };
+    t->nodes[*node_out].message = t->message_count;
+    return R_OK;
+}
+
+static enum result
+push(struct threading *t, uint32_t number, struct fault *f)
+{
+    if (grow(t, &t->pending_room, t->pending_count, f) != R_OK)
+        return R_FAIL;
+    ((uint32_t *)t->pending_room.p)[t->pending_count++] = number;
+    return R_OK;
+}
+
+static enum result
+push_references(struct threading *t, struct span ids, struct fault *f)
+{
+    size_t at = t->pending_count;
+    uint32_t count = 0, node;
+    struct span ref;
+    if (push(t, 0, f) != R_OK)
+        return R_FAIL;
+    while (span_next_field(&ids, '\0', &ref) == R_OK) {
+        if (ref.n == 0)
+            continue;
+        struct hash_wide id = hash_keyed_wide(ref);
+        if (node_of(t, &id, &node, f) != R_OK || push(t, node, f) != R_OK)
+            return R_FAIL;
+        count++;
+    }
+    ((uint32_t *)t->pending_room.p)[at] = count;
+    return R_OK;
+}
+
+enum result
+threading_add(struct threading *t, const struct threading_message *m, struct fault *f)
+{
+    uint32_t node, none;
+    if (t->node_count == 0 && threading_node_new(t, &none, f) != R_OK)
+        return R_FAIL;
+    if (take_message(t, m, &node, f) != R_OK)
+        return R_FAIL;
+    if (t->kind == THREADING_SUBJECT)
+        return R_OK;
+    if (push(t, node, f) != R_OK)
+        return R_FAIL;
+    return push_references(t, m->references.n > 0 ? m->references : m->in_reply_to, f);
+}
+
+static void
+link_message(struct threading *t, uint32_t node, const uint32_t *refs, uint32_t n)
+{
+    uint32_t parent = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (parent > 0 && t->nodes[refs[i]].parent == 0)
+            threading_link(t, parent, refs[i]);
+        parent = refs[i];
+        threading_step_done(t);
+    }
+    if (t->nodes[node].parent == parent)
+        return;
+    if (t->nodes[node].parent > 0)
+        threading_cut(t, node);
+    if (parent > 0)
+        threading_link(t, parent, node);
+}
+
+void
+threading_settle(struct threading *t)
+{
+    const uint32_t *p = t->pending_room.p;
+    for (size_t at = 0; at < t->pending_count; at += 2 + p[at + 1]) {
+        link_message(t, p[at], p + at + 2, p[at + 1]);
+        threading_step_done(t);
+    }
+    t->pending_count = 0;
+}
