@@ -29,8 +29,16 @@ enum result mime_charset_to_utf8(struct span label, struct span in, struct buf *
 void mime_utf8_clean(struct buf *out, struct span in);
 bool mime_utf8_valid(struct span in);
 
-// The comparison key of i;unicode-casemap: equal keys are equal strings, substring of keys is
-// substring.
-void mime_fold(struct buf *out, struct span utf8);
+// How strings are compared (RFC 4790): i;unicode-casemap (RFC 5051), i;ascii-casemap, i;octet; and
+// what is alike to people (RFC 6203): casemap without accents and points, and sharp s = SS, ae
+// ligature = AE, o with stroke = O, dashes and quotation marks of any form.
+enum collation { COLLATION_CASEMAP, COLLATION_ASCII, COLLATION_OCTET, COLLATION_FUZZY };
+
+// The comparison key: equal keys are equal strings, substring of keys is substring, octet order
+// of keys is the order. Text may be folded in pieces cut between characters. What is no UTF-8
+// stays as it is, whole (RFC 5051 section 2 (1) (b)). A fuzzy key of a casemap key is that of the
+// text. At most 11 octets come of one.
+void mime_fold_as(struct buf *out, enum collation collation, struct span utf8);
+void mime_fold(struct buf *out, struct span utf8);  // COLLATION_CASEMAP
 
 #endif

@@ -45,15 +45,15 @@ mime_utf8_sequence(struct span at)
     return (int)want;
 }
 
-static size_t
-ascii_run(struct span in)
+size_t
+mime_ascii_run(struct span in)
 {
+    uint64_t words[4];
     size_t n = 0;
 
-    for (; n + 8 <= in.n; n += 8) {
-        uint64_t word;
-        memcpy(&word, in.p + n, 8);
-        if (word & 0x8080808080808080u)
+    for (; n + sizeof words <= in.n; n += sizeof words) {
+        memcpy(words, in.p + n, sizeof words);
+        if ((words[0] | words[1] | words[2] | words[3]) & 0x8080808080808080u)
             break;
     }
     while (n < in.n && !(in.p[n] & 0x80))
@@ -65,7 +65,7 @@ ascii_run(struct span in)
 static size_t
 valid_run(struct span in)
 {
-    size_t n = ascii_run(in);
+    size_t n = mime_ascii_run(in);
 
     while (n < in.n) {
         int got = mime_utf8_sequence(span_skip(in, n));
@@ -73,7 +73,7 @@ valid_run(struct span in)
             break;
         n += (size_t)got;
         if (got == 1)
-            n += ascii_run(span_skip(in, n));
+            n += mime_ascii_run(span_skip(in, n));
     }
     return n;
 }

@@ -15,6 +15,7 @@ struct mime_utf8 {
 // Octets of the valid sequence at p (1-4), 0 when broken, -1 when it is a valid beginning cut
 // short.
 int mime_utf8_sequence(struct span at);
+size_t mime_ascii_run(struct span in);  // how many octets at the front are ASCII
 void mime_utf8_feed(struct mime_utf8 *u, struct span in, struct buf *out);
 void mime_utf8_end(struct mime_utf8 *u, struct buf *out);
 
