@@ -204,7 +204,7 @@ mime_streams_summary(struct mime_streams *s, const struct mime_summary *summary)
     unsigned cut = 0;
 
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
-        if (fields[i].text.n + 4 > LIMIT_mime_summary)  // cut at a character
+        if (mime_summary_cut(fields[i].text))
             cut |= fields[i].zone;
         if (fields[i].text.n == 0)
             continue;

@@ -4,6 +4,7 @@
 #include "mime/address.h"
 #include "mime/charset.h"
 #include "mime/encoded_word.h"
+#include "mime/header.h"
 #include "mime/subject.h"
 
 enum { VERSION = 2, FIELDS = 16, FLAG_REPLY = 1, FLAG_DATE = 2 };
@@ -42,16 +43,13 @@ decode_field(struct buf *text, const struct mime_value *value)
 
 // Decoded, tabs and runs of white space as one space (RFC 5256 section 2.1 step 1).
 static void
-decode_subject(struct buf *text, const struct mime_value *value)
+decode_subject(struct buf *text, struct span value)
 {
     struct buf raw;
     bool space = false;
 
     buf_init(&raw, text->max);
-    while (value && value->next)
-        value = value->next;
-    if (value)
-        mime_decode_words(&raw, value->text);
+    mime_decode_words(&raw, value);
     for (size_t i = 0; i < raw.n; i++) {
         if (ascii_is_space(raw.p[i])) {
             space = text->n > 0;
@@ -63,6 +61,32 @@ decode_subject(struct buf *text, const struct mime_value *value)
         buf_put_char(text, raw.p[i]);
     }
     buf_done(&raw);
+}
+
+void
+mime_summary_value(struct buf *text, bool subject, struct span raw)
+{
+    struct buf unfolded;
+
+    buf_init(&unfolded, LIMIT_mime_header);
+    mime_header_unfold(&unfolded, span_slice(raw, 0, LIMIT_mime_header));
+    if (subject)
+        decode_subject(text, buf_span(&unfolded));
+    else
+        mime_decode_words(text, buf_span(&unfolded));
+    buf_done(&unfolded);
+}
+
+bool
+mime_summary_cut(struct span field)
+{
+    size_t values = 1;
+
+    if (field.n + 4 > LIMIT_mime_summary)  // cut at a character
+        return true;
+    for (size_t i = 1; i < field.n; i++)
+        values += field.p[i] == ' ' && field.p[i - 1] == ',';
+    return values >= LIMIT_mime_repeats;
 }
 
 static const struct mime_address *
@@ -175,7 +199,7 @@ put_head(struct buf *b, struct buf *fields, struct buf *text, const struct mime_
     bool dated = mime_date_parse(last_text(e->field[MIME_DATE]), &date) == R_OK;
     bool reply;
 
-    decode_subject(text, e->field[MIME_SUBJECT]);
+    decode_subject(text, last_text(e->field[MIME_SUBJECT]));
     struct span subject = cut(buf_span(text));
     struct span base = mime_subject_base(subject, &reply);
     pack_u8(b, VERSION);

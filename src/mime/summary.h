@@ -27,6 +27,11 @@ struct mime_summary {
     struct mime_date date;
 };
 
+// Appends one raw value as the summary has it: decoded; of a subject with its white space made single spaces.
+void mime_summary_value(struct buf *text, bool subject, struct span raw);
+// May the field (subject, from, to, cc, bcc) be only the beginning of what the message has?
+bool mime_summary_cut(struct span field);
+
 void mime_summary_put(struct buf *b, const struct mime_part *root);
 enum result mime_summary_get(struct span packed, struct mime_summary *out,
                              struct fault *f) MUST_CHECK;

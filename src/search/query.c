@@ -17,15 +17,21 @@ folded(struct arena *a, struct span text)
     return s;
 }
 
-// Every message that has the field matches the empty string: that is a question to its header.
-static void
-ask_presence(struct query *q)
+struct span
+query_field_name(enum query_op op)
 {
     static const char *const fields[] = {
         [QUERY_SUBJECT] = "Subject", [QUERY_FROM] = "From", [QUERY_TO] = "To",
         [QUERY_CC] = "Cc",           [QUERY_BCC] = "Bcc",
     };
-    q->name = span_str(fields[q->op]);
+    return span_str(fields[op]);
+}
+
+// Every message that has the field matches the empty string: that is a question to its header.
+static void
+ask_presence(struct query *q)
+{
+    q->name = query_field_name(q->op);
     q->op = QUERY_HEADER;
 }
 
@@ -36,7 +42,7 @@ prepare(struct query *q, struct arena *a, uint32_t *slots)
         ask_presence(q);
     if (q->op >= QUERY_ATTACHMENT && q->op <= QUERY_BCC)
         q->text = folded(a, q->text);
-    if (q->op >= QUERY_HEADER)
+    if (q->op >= QUERY_SUBJECT)
         q->slot = (*slots)++;
     for (struct query *k = q->first; k; k = k->next)
         prepare(k, a, slots);
@@ -115,18 +121,37 @@ summary_field(enum query_op op, const struct mime_summary *s)
     }
 }
 
-static enum query_answer
-match_field(const struct query *q, const struct mime_summary *s)
+// A header that is longer than what is kept of it may have more fields.
+static bool
+header_cut(const struct query_message *m)
 {
-    if (!s)
+    struct mime_index_part root;
+    struct fault damaged;
+    return m->row->size > LIMIT_mime_headers &&
+           (mime_index_find(m->parts, NULL, 0, &root, &damaged) != R_OK ||
+            root.header.size > LIMIT_mime_headers);
+}
+
+bool
+query_field_cut(enum query_op op, const struct query_message *m)
+{
+    return mime_summary_cut(summary_field(op, m->summary)) || header_cut(m);
+}
+
+static enum query_answer
+match_field(const struct query *q, const struct query_message *m)
+{
+    if (!m->summary)
         return QUERY_UNKNOWN;
-    struct span field = summary_field(q->op, s);
+    struct span field = summary_field(q->op, m->summary);
     struct buf b;
     buf_init(&b, LIMIT_record_meta);
     mime_fold(&b, field);
     bool hit = span_find(buf_span(&b), q->text) < b.n;
     buf_done(&b);
-    return answer(hit);
+    if (hit || !query_field_cut(q->op, m))
+        return answer(hit);
+    return m->found ? answer(m->found[q->slot]) : QUERY_UNKNOWN;
 }
 
 static bool
@@ -241,6 +266,6 @@ query_match(const struct query *q, const struct query_message *m)
     case QUERY_ATTACHMENT:
         return match_attachment(q, m);
     default:
-        return q->op >= QUERY_SUBJECT ? match_field(q, m->summary) : match_row(q, m);
+        return q->op >= QUERY_SUBJECT ? match_field(q, m) : match_row(q, m);
     }
 }

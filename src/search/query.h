@@ -55,7 +55,7 @@ struct query {
     // UTF-8; text is folded by query_prepare where it is compared folded
     struct span name, text;
     const struct seqset *set;
-    uint32_t slot;  // of HEADER, BODY, TEXT: place in search_texts.found
+    uint32_t slot;  // of SUBJECT and what follows: place in query_message.found
 };
 
 enum query_answer { QUERY_NO, QUERY_YES, QUERY_UNKNOWN };
@@ -67,7 +67,8 @@ struct query_message {
     const struct message_row *row;
     const struct mime_summary *summary;  // NULL: not looked at yet
     struct span parts;  // mime/index.h part table; p NULL: not looked at yet
-    const bool *found;  // NULL: texts not searched yet; one per slot
+    const bool
+        *found;  // NULL: texts not searched yet; one per slot (of a field: where it is cut)
     bool (*has_keyword)(void *arg, uint32_t set, struct span name);
     void *arg;
 };
@@ -76,6 +77,9 @@ struct query_message {
 void query_prepare(struct query *q, struct arena *a);
 // Flags that every message has, and those that none has, which the query matches.
 void query_flags(const struct query *q, uint16_t *with_out, uint16_t *without_out);
+struct span query_field_name(enum query_op op);  // of SUBJECT, FROM, TO, CC, BCC
+// Of SUBJECT, FROM, TO, CC, BCC: may there be more of the field than the summary has? `summary` and `parts` are known.
+bool query_field_cut(enum query_op op, const struct query_message *m);
 // UNKNOWN: more of the message must be looked at (summary first, then texts).
 enum query_answer query_match(const struct query *q, const struct query_message *m);
 
@@ -83,7 +87,9 @@ enum query_answer query_match(const struct query *q, const struct query_message 
 struct query_texts;
 // NULL when the query has none; ends with the arena
 struct query_texts *query_texts_new(const struct query *q, struct arena *a);
-void query_texts_begin(struct query_texts *t);  // the next message
+// the next message; its summary and parts are known
+void query_texts_begin(struct query_texts *t, const struct query_message *m);
+// does anything of the body matter, after the header?
 bool query_texts_want_body(const struct query_texts *t);
 // the message's own header
 void query_texts_header(struct query_texts *t, struct span block);

@@ -1,5 +1,6 @@
 #include "search/query.h"
 
+#include "base/limits.h"
 #include "mime/header.h"
 
 // The needles of one kind (BODY, TEXT) are looked for together; a HEADER key has a search of its own.
@@ -9,6 +10,15 @@ struct header_key {
     uint32_t slot;
     bool present;
     bool any;  // empty text: the field must only be there
+};
+
+// SUBJECT, FROM, TO, CC, BCC in a message whose summary has only the beginning of the field: the whole of it, as the summary
+// would have it, is one stream.
+struct field_key {
+    const struct query *key;
+    struct mime_text_search *search;
+    struct buf subject;  // the last one so far
+    bool wanted, any;    // any: there was such a field
 };
 
 struct needles {
@@ -21,6 +31,8 @@ struct query_texts {
     struct needles body, text;
     struct header_key *headers;
     size_t header_count;
+    struct field_key *fields;
+    size_t field_count;
     bool *found;
     uint32_t slots;
 };
@@ -89,10 +101,38 @@ headers_init(struct query_texts *t, const struct query *q, struct arena *a)
                                             keys[i]->slot, false, keys[i]->text.n == 0};
 }
 
+static void
+subject_free(void *arg)
+{
+    buf_done(arg);
+}
+
+static void
+fields_init(struct query_texts *t, const struct query *q, struct arena *a)
+{
+    size_t n = 0, have = 0;
+    for (enum query_op op = QUERY_SUBJECT; op <= QUERY_BCC; op++)
+        n += count(q, op);
+    const struct query **keys = arena_array(a, n, sizeof *keys);
+    for (enum query_op op = QUERY_SUBJECT; op <= QUERY_BCC; op++)
+        collect(q, op, keys, &have);
+    t->fields = arena_array(a, n, sizeof *t->fields);
+    t->field_count = n;
+    for (size_t i = 0; i < n; i++) {
+        struct field_key *k = &t->fields[i];
+        k->key = keys[i];
+        k->search = search_new(a, &keys[i]->text, 1);
+        buf_init(&k->subject, (size_t)LIMIT_mime_header * 4);
+        arena_on_end(a, subject_free, &k->subject);
+    }
+}
+
 struct query_texts *
 query_texts_new(const struct query *q, struct arena *a)
 {
-    size_t n = count(q, QUERY_BODY) + count(q, QUERY_TEXT) + count(q, QUERY_HEADER);
+    size_t n = 0;
+    for (enum query_op op = QUERY_SUBJECT; op <= QUERY_TEXT; op++)
+        n += count(q, op);
     if (n == 0)
         return NULL;
     struct query_texts *t = ARENA_NEW(a, struct query_texts);
@@ -101,11 +141,23 @@ query_texts_new(const struct query *q, struct arena *a)
     needles_init(&t->body, q, QUERY_BODY, a);
     needles_init(&t->text, q, QUERY_TEXT, a);
     headers_init(t, q, a);
+    fields_init(t, q, a);
     return t;
 }
 
+static void
+field_begin(struct field_key *k, const struct query_message *m)
+{
+    k->wanted = query_field_cut(k->key->op, m);
+    k->any = false;
+    buf_reset(&k->subject);
+    mime_text_reset(k->search);
+    if (k->wanted)
+        mime_streams_text_begin(mime_text_streams(k->search), MIME_ZONE_HEADER);
+}
+
 void
-query_texts_begin(struct query_texts *t)
+query_texts_begin(struct query_texts *t, const struct query_message *m)
 {
     memset(t->found, 0, t->slots * sizeof *t->found);
     if (t->body.search)
@@ -116,12 +168,56 @@ query_texts_begin(struct query_texts *t)
         mime_text_reset(t->headers[i].search);
         t->headers[i].present = false;
     }
+    for (size_t i = 0; i < t->field_count; i++)
+        field_begin(&t->fields[i], m);
 }
 
 bool
 query_texts_want_body(const struct query_texts *t)
 {
     return t->body.search || (t->text.search && !mime_text_found_all(t->text.search));
+}
+
+static void
+field_value(struct field_key *k, struct span raw)
+{
+    struct mime_streams *streams = mime_text_streams(k->search);
+    struct buf text;
+    if (k->key->op == QUERY_SUBJECT) {
+        buf_reset(&k->subject);
+        mime_summary_value(&k->subject, true, raw);
+        return;
+    }
+    buf_init(&text, (size_t)LIMIT_mime_header * 4);
+    if (k->any)
+        buf_put(&text, SPAN(", "));
+    k->any = true;
+    mime_summary_value(&text, false, raw);
+    mime_streams_text_feed(streams, buf_span(&text));
+    buf_done(&text);
+}
+
+static void
+field_block(struct field_key *k, struct span block)
+{
+    struct mime_header h;
+    struct mime_header_iter it = mime_header_begin(block);
+    struct span name = query_field_name(k->key->op);
+    while (k->wanted && mime_header_next(&it, &h) == R_OK)
+        if (span_ieq(h.name, name))
+            field_value(k, h.value);
+}
+
+static bool
+field_found(struct field_key *k)
+{
+    struct mime_streams *streams = mime_text_streams(k->search);
+    if (!k->wanted)
+        return false;
+    k->wanted = false;
+    mime_streams_text_feed(streams, buf_span(&k->subject));
+    mime_streams_text_end(streams);
+    return mime_text_found(k->search, 0);
 }
 
 void
@@ -139,6 +235,8 @@ query_texts_header(struct query_texts *t, struct span block)
             mime_text_value(t->headers[i].search, h.value);
         }
     }
+    for (size_t i = 0; i < t->field_count; i++)
+        field_block(&t->fields[i], block);
 }
 
 void
@@ -200,5 +298,7 @@ query_texts_found(struct query_texts *t)
         const struct header_key *h = &t->headers[i];
         t->found[h->slot] = h->present && (h->any || mime_text_found(h->search, 0));
     }
+    for (size_t i = 0; i < t->field_count; i++)
+        t->found[t->fields[i].key->slot] = field_found(&t->fields[i]);
     return t->found;
 }

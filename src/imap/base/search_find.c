@@ -3,12 +3,11 @@
 #include "base/limits.h"
 #include "imap/messagelimit.h"
 #include "io/task.h"
-#include "mail/message.h"
-#include "mime/index.h"
+#include "mail/message_text.h"
 
 // Finding: rows first, in batches; then cached summaries; headers and bodies only of the messages that are still open.
 
-enum { BATCH = 256, PIECE = 65536, HEADER_PIECE = 16384 };
+enum { BATCH = 256 };
 
 struct find {
     struct imap_search *search;
@@ -23,6 +22,7 @@ struct find {
         bool known;
     } * sets;
     size_t set_count;
+    bool asked;  // whether the client is still there
 };
 
 // ---- keywords of a row, looked up before its query is evaluated ----
@@ -57,98 +57,67 @@ has_keyword(void *arg, uint32_t set, struct span name)
 
 // ---- texts ----
 
-static enum result
-feed_part(struct find *d, const struct message_row *row, const struct mime_index_part *part,
-          char piece[PIECE], struct fault *f)
-{
-    uint64_t at = part->body.at, end = part->body.at + part->body.size;
-    query_texts_part_begin(d->texts, part);
-    while (at < end && !query_texts_done(d->texts)) {
-        size_t n = end - at < PIECE ? (size_t)(end - at) : PIECE;
-        if (message_read(d->mail, row, at, n, piece, f) != R_OK)
-            return R_FAIL;
-        query_texts_part_feed(d->texts, span_of(piece, n));
-        task_yield();
-        at += n;
-    }
-    query_texts_part_end(d->texts);
-    return R_OK;
-}
-
-static enum result
-read_block(struct find *d, const struct message_row *row, struct mime_range r,
-           struct span *out, struct fault *f)
-{
-    size_t n = r.size < LIMIT_mime_headers ? (size_t)r.size : LIMIT_mime_headers;
-    char *p = arena_alloc(d->scratch, n + 1);
-    if (n > 0 && message_read(d->mail, row, r.at, n, p, f) != R_OK)
-        return R_FAIL;
-    *out = span_of(p, n);
-    return R_OK;
-}
-
-// At least HEADER_PIECE octets of a header, to the end of a field.
-static struct span
-header_piece(struct span block)
-{
-    size_t n = HEADER_PIECE;
-    while (n < block.n) {
-        const char *end = memchr(block.p + n, '\n', block.n - n);
-        n = end ? (size_t)(end - block.p) + 1 : block.n;
-        if (n < block.n && block.p[n] != ' ' && block.p[n] != '\t')
-            return span_slice(block, 0, n);
-    }
-    return block;
-}
-
-// There may be half a million fields.
 static void
-feed_header(struct find *d, struct span block,
-            void feed(struct query_texts *t, struct span block))
+tell_fields(void *arg, struct span block, bool nested)
 {
-    while (block.n > 0) {
-        struct span piece = header_piece(block);
-        feed(d->texts, piece);
-        block = span_skip(block, piece.n);
-        task_yield();
+    struct find *d = arg;
+    if (nested)
+        query_texts_nested_header(d->texts, block);
+    else
+        query_texts_header(d->texts, block);
+}
+
+static void
+tell_part_begin(void *arg, const struct mime_index_part *part)
+{
+    query_texts_part_begin(((struct find *)arg)->texts, part);
+}
+
+static void
+tell_part(void *arg, struct span raw)
+{
+    query_texts_part_feed(((struct find *)arg)->texts, raw);
+}
+
+static void
+tell_part_end(void *arg)
+{
+    query_texts_part_end(((struct find *)arg)->texts);
+}
+
+static bool
+has_enough(void *arg)
+{
+    const struct find *d = arg;
+    return !query_texts_want_body(d->texts) || query_texts_done(d->texts);
+}
+
+// A client that has gone waits for nothing. One that only closed its side of the connection does, so that is asked for by
+// a line: a reset comes back when nobody is there.
+static enum result
+go_on(void *arg, struct fault *f)
+{
+    struct find *d = arg;
+    struct conn *conn = d->search->c->session->conn;
+    if (conn_eof(conn) && !conn_failed(conn) && !d->asked) {
+        d->asked = true;
+        conn_write(conn, SPAN("* OK Still searching\r\n"));
     }
+    return conn_failed(conn) ? fault_set(f, FAULT_CLOSED, "the client went") : R_OK;
 }
 
 static enum result
-feed_parts(struct find *d, const struct message_row *row, struct span index,
-           struct fault *f)
+search_texts(struct find *d, const struct query_message *m, struct fault *f)
 {
-    struct mime_index_iter it;
-    struct mime_index_part part;
-    struct span block;
-    char *piece = arena_alloc(d->scratch, PIECE);  // of all parts: there may be thousands
-    enum result r = mime_index_begin(&it, index, f);
-    while (r == R_OK && (r = mime_index_next(&it, &part, f)) == R_OK &&
-           !query_texts_done(d->texts)) {
-        if (part.root && part.depth > 0) {
-            if (read_block(d, row, part.header, &block, f) != R_OK)
-                return R_FAIL;
-            feed_header(d, block, query_texts_nested_header);
-        }
-        if (part.kind == MIME_KIND_LEAF && mime_text_searchable(&part) &&
-            feed_part(d, row, &part, piece, f) != R_OK)
-            return R_FAIL;
-    }
-    return r == R_FAIL ? R_FAIL : R_OK;
-}
-
-static enum result
-search_texts(struct find *d, const struct message_row *row,
-             const struct message_cache *cache, struct fault *f)
-{
-    struct mime_index_part root;
-    struct span header;
-    query_texts_begin(d->texts);
-    if (mime_index_find(cache->index, NULL, 0, &root, f) != R_OK ||
-        read_block(d, row, root.header, &header, f) != R_OK)
-        return R_FAIL;
-    feed_header(d, header, query_texts_header);
-    return query_texts_want_body(d->texts) ? feed_parts(d, row, cache->index, f) : R_OK;
+    const struct message_text text = {.fields = tell_fields,
+                                      .part_begin = tell_part_begin,
+                                      .part_feed = tell_part,
+                                      .part_end = tell_part_end,
+                                      .enough = has_enough,
+                                      .go_on = go_on,
+                                      .arg = d};
+    query_texts_begin(d->texts, m);
+    return message_text_read(d->mail, m->row, m->parts, &text, f);
 }
 
 // ---- one message, whatever it takes ----
@@ -167,7 +136,7 @@ look_closer(struct find *d, struct query_message *m, enum query_answer *answer,
     m->parts = cache.index;
     *answer = query_match(d->search->query, m);
     if (*answer == QUERY_UNKNOWN) {
-        if (search_texts(d, m->row, &cache, f) != R_OK)
+        if (search_texts(d, m, f) != R_OK)
             return R_FAIL;
         m->found = query_texts_found(d->texts);
         *answer = query_match(d->search->query, m);
@@ -317,7 +286,7 @@ find_all(struct find *d, struct fault *f)
     query_flags(d->search->query, &cursor.flags, &cursor.no_flags);
     imap_progress(d->search->c, 0, view_exists(d->view));
     while ((r = view_next(&cursor, batch, BATCH, &n, f)) == R_OK) {
-        if (match_batch(d, batch, n, f) != R_OK)
+        if (go_on(d, f) != R_OK || match_batch(d, batch, n, f) != R_OK)
             return R_FAIL;
         imap_progress(d->search->c, batch[n - 1].seq, view_exists(d->view));
     }

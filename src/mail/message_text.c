@@ -1,0 +1,193 @@
+#include "mail/message_text.h"
+
+#include "base/limits.h"
+#include "io/task.h"
+#include "mime/streams.h"
+
+// PIECE: of a part. WINDOW: of a header; a field that does not fit is longer than what counts of it.
+enum { PIECE = 65536, WINDOW = 2 * LIMIT_mime_header, FIELDS_AT_ONCE = 16384 };
+
+struct reading {
+    struct mail *mail;
+    const struct message_row *row;
+    const struct message_text *text;
+    struct fault *f;
+};
+
+static enum result
+read_at(struct reading *r, uint64_t at, size_t n, char *dst)
+{
+    const struct message_text *t = r->text;
+    if (t->go_on && t->go_on(t->arg, r->f) != R_OK)
+        return R_FAIL;
+    enum result result = message_read(r->mail, r->row, at, n, dst, r->f);
+    task_yield();
+    return result;
+}
+
+// ---- headers ----
+
+// Octets of whole fields at the front, at least `least` when there are so many; 0: not one field is whole. `end`: nothing
+// follows.
+static size_t
+whole_fields(struct span s, size_t least, bool end)
+{
+    size_t from = least < s.n ? least : 0;
+    for (size_t n = from; n < s.n;) {
+        const char *nl = memchr(s.p + n, '\n', s.n - n);
+        if (!nl)
+            break;
+        n = (size_t)(nl - s.p) + 1;
+        if (n < s.n && s.p[n] != ' ' && s.p[n] != '\t')
+            return n;
+    }
+    if (end)
+        return s.n;
+    return from > 0 ? whole_fields(s, 0, false) : 0;
+}
+
+// Of a field that does not end in the window: how much of `s` still belongs to it. The octet before `s` is `before`.
+static size_t
+rest_of_field(struct span s, char before)
+{
+    for (size_t n = 0; n < s.n; n++) {
+        if (before == '\n' && s.p[n] != ' ' && s.p[n] != '\t')
+            return n;
+        before = s.p[n];
+    }
+    return s.n;
+}
+
+struct window {
+    char *p;
+    size_t n;
+    uint64_t at, end;  // in the message: what is read next
+    char before;       // the last octet of a field that is being passed over
+    bool passing;
+};
+
+static enum result
+window_fill(struct reading *r, struct window *w)
+{
+    size_t n = w->end - w->at < WINDOW - w->n ? (size_t)(w->end - w->at) : WINDOW - w->n;
+    if (n > 0 && read_at(r, w->at, n, w->p + w->n) != R_OK)
+        return R_FAIL;
+    w->at += n;
+    w->n += n;
+    return R_OK;
+}
+
+static void
+window_drop(struct window *w, size_t n)
+{
+    if (n > 0)
+        w->before = w->p[n - 1];
+    w->n -= n;
+    memmove(w->p, w->p + n, w->n);
+}
+
+// There may be half a million fields: others run in between.
+static void
+tell_fields(struct reading *r, struct span s, bool nested)
+{
+    while (s.n > 0) {
+        size_t n = whole_fields(s, FIELDS_AT_ONCE, true);
+        r->text->fields(r->text->arg, span_slice(s, 0, n), nested);
+        s = span_skip(s, n);
+        task_yield();
+    }
+}
+
+static void
+window_take(struct reading *r, struct window *w, bool nested)
+{
+    bool end = w->at == w->end;
+    struct span s = span_of(w->p, w->n);
+    if (w->passing) {
+        size_t n = rest_of_field(s, w->before);
+        w->passing = n == s.n;
+        window_drop(w, n);
+        return;
+    }
+    // whole fields up to the last one, which may go on
+    size_t n = end ? s.n : 0;
+    for (size_t more;
+         !end && (more = whole_fields(span_skip(s, n), FIELDS_AT_ONCE, false)) > 0;)
+        n += more;
+    w->passing = n == 0;
+    if (n == 0)
+        n = s.n;
+    tell_fields(r, span_slice(s, 0, n), nested);
+    window_drop(w, n);
+}
+
+static enum result
+read_header(struct reading *r, struct mime_range range, bool nested)
+{
+    struct window w = {.at = range.at, .end = range.at + range.size};
+    size_t room = range.size < WINDOW ? (size_t)range.size : WINDOW;
+    enum result result = R_OK;
+    w.p = calloc(1, room + 1);
+    must(w.p != NULL);
+    while (result == R_OK && (w.at < w.end || w.n > 0)) {
+        result = window_fill(r, &w);
+        if (result == R_OK)
+            window_take(r, &w, nested);
+    }
+    free(w.p);
+    return result;
+}
+
+// ---- parts ----
+
+static enum result
+read_part(struct reading *r, const struct mime_index_part *part, char piece[PIECE])
+{
+    const struct message_text *t = r->text;
+    uint64_t at = part->body.at, end = part->body.at + part->body.size;
+    enum result result = R_OK;
+    t->part_begin(t->arg, part);
+    while (result == R_OK && at < end && !(t->enough && t->enough(t->arg))) {
+        size_t n = end - at < PIECE ? (size_t)(end - at) : PIECE;
+        result = read_at(r, at, n, piece);
+        if (result == R_OK)
+            t->part_feed(t->arg, span_of(piece, n));
+        at += n;
+    }
+    t->part_end(t->arg);
+    return result;
+}
+
+static enum result
+read_parts(struct reading *r, struct span index)
+{
+    const struct message_text *t = r->text;
+    struct mime_index_iter it;
+    struct mime_index_part part;
+    char *piece = calloc(1, PIECE);  // of all parts: there may be thousands
+    must(piece != NULL);
+    enum result result = mime_index_begin(&it, index, r->f);
+    while (result == R_OK && (result = mime_index_next(&it, &part, r->f)) == R_OK &&
+           !(t->enough && t->enough(t->arg))) {
+        if (part.root && part.depth > 0)
+            result = read_header(r, part.header, true);
+        if (result == R_OK && mime_text_searchable(&part))
+            result = read_part(r, &part, piece);
+    }
+    free(piece);
+    return result == R_FAIL ? R_FAIL : R_OK;
+}
+
+enum result
+message_text_read(struct mail *m, const struct message_row *row, struct span index,
+                  const struct message_text *t, struct fault *f)
+{
+    struct reading r = {m, row, t, f};
+    struct mime_index_part root;
+    if (mime_index_find(index, NULL, 0, &root, f) != R_OK ||
+        read_header(&r, root.header, false) != R_OK)
+        return R_FAIL;
+    if (t->enough && t->enough(t->arg))
+        return R_OK;
+    return read_parts(&r, index);
+}

@@ -1,0 +1,29 @@
+#ifndef MAIL_MESSAGE_TEXT_H
+#define MAIL_MESSAGE_TEXT_H
+
+// The text of a message on its way to who searches or indexes it: all header fields and text parts, in order, from one place,
+// so that the two cannot disagree. No size of a header or part makes it partial; of one field the first LIMIT_mime_header
+// octets count (mime/streams.h).
+
+#include "mail/message.h"
+#include "mime/index.h"
+
+struct message_text {
+    // whole fields of the message's own header, or of a nested message's; in pieces
+    void (*fields)(void *arg, struct span block, bool nested);
+    void (*part_begin)(void *arg, const struct mime_index_part *part);
+    void (*part_feed)(void *arg, struct span raw);
+    void (*part_end)(void *arg);
+    // After the header: does nothing of the body matter any more? May be NULL.
+    bool (*enough)(void *arg);
+    // Called before each read: R_FAIL ends the reading (the client has gone). May be NULL.
+    enum result (*go_on)(void *arg, struct fault *f);
+    void *arg;
+};
+
+// Suspends.
+enum result message_text_read(struct mail *m, const struct message_row *row,
+                              struct span index, const struct message_text *t,
+                              struct fault *f) MUST_CHECK;
+
+#endif

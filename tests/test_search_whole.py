@@ -1,0 +1,99 @@
+"""SEARCH never answers from a part of what it was asked about: fields that the cache has only the beginning of, headers that
+are longer than any buffer; and it ends when its client is gone."""
+import re
+import socket
+import time
+
+import pytest
+
+from lib import server as posthorn
+
+
+@pytest.fixture(scope="module")
+def server():
+    own = posthorn.Server()
+    yield own
+    own.stop()
+
+
+def addresses(name, n, start=0):
+    lines = [f" {name}{i:04d} person <{name}{i:04d}@list.example>" for i in range(start, start + n)]
+    return ",\r\n".join(lines)
+
+
+def search(c, keys):
+    lines, _ = c.command(f"UID SEARCH {keys}")
+    return [int(n) for line in lines if line.startswith(b"* SEARCH") for n in line.split()[2:]]
+
+
+def test_fields_longer_than_the_summary(server):
+    c = server.imap(server.fresh_user("fields"))
+    long = "".join(f"From:\r\n{addresses('sender', 400)}\r\nTo:\r\n{addresses('reader', 2000)}\r\nCc:\r\n{addresses('copied', 1000)}\r\n"
+                   f"Bcc:\r\n{addresses('hidden', 400)}\r\nSubject: first\r\nSubject:{' many words' * 900} lastword\r\n\r\nbody\r\n")
+    spread = "".join(f"To: one{i:04d}@spread.example\r\n" for i in range(1500)) + "Subject: x\r\n\r\nbody\r\n"
+    short = "From: a@b\r\nTo: c@d\r\nSubject: short\r\n\r\nbody\r\n"
+    first = c.append("INBOX", long.encode())
+    second = c.append("INBOX", spread.encode())
+    third = c.append("INBOX", short.encode())
+    c.command("SELECT INBOX")
+    for key, needle in (("FROM", "sender0399"), ("TO", "READER1999 person"), ("CC", "copied0999@list"), ("BCC", "hidden0399"),
+                        ("SUBJECT", "words lastword"), ("SUBJECT", "words many"), ("TO", "reader0000")):
+        assert search(c, f'{key} "{needle}"') == [first], (key, needle)
+        assert search(c, f'NOT {key} "{needle}"') == [second, third], (key, needle)
+    assert search(c, 'TO "one1499@spread"') == [second]
+    assert search(c, 'TO "one1498@spread.example, one1499"') == [second]
+    assert search(c, 'SUBJECT "first"') == []  # the last one is the subject
+    for key, needle in (("FROM", "reader0001"), ("TO", "sender0001"), ("TO", "reader2000"), ("SUBJECT", "lastwords")):
+        assert search(c, f'{key} "{needle}"') == []
+    assert search(c, 'OR TO "reader1500" TEXT "one0002"') == [first, second]
+    c.wire.close()
+
+
+def test_header_longer_than_what_is_kept_of_it(server):
+    c = server.imap(server.fresh_user("header"))
+    filler = "".join(f"X-Filler-{i}: {'abcdefgh ' * 8}\r\n" for i in range(60000))  # 5 MB
+    one = filler + f"X-Long: {'z' * 700000}\r\n {'y' * 700000}\r\nX-Behind: findme\r\nTo: late@end.example\r\nSubject: late subject\r\n\r\nbody text\r\n"
+    assert len(one) > 5 << 20
+    uid = c.append("INBOX", one.encode())
+    c.command("SELECT INBOX")
+    for keys in ('HEADER X-Behind findme', 'TEXT "X-Behind: findme"', 'TO late@end', 'SUBJECT "late subject"', 'BODY "body text"',
+                 'TEXT "X-Filler-59999"', 'HEADER X-Long zzz'):
+        assert search(c, keys) == [uid], keys
+    for keys in ('HEADER X-Behind lost', 'TEXT "X-Beyond"', 'TO late@start', 'BODY findme'):
+        assert search(c, keys) == [], keys
+    c.wire.close()
+
+
+def cpu(server):
+    """Seconds of CPU of the mail role."""
+    total = 0
+    for pid in server.pids("mail"):
+        fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / 100
+
+
+@pytest.mark.parametrize("way", ("plain", "tls"))
+def test_ends_with_its_client(server, way):
+    user = server.fresh_user("gone")
+    c = server.imap(user)
+    text = b"".join(b"line %d of what is searched for long\r\n" % i for i in range(400000))
+    c.append("INBOX", b"Subject: large\r\n\r\n" + text)
+    c.command("SELECT INBOX")
+    for _ in range(8):
+        c.command("COPY 1:* INBOX")
+    c.command("NOOP")
+    other = server.imap(user, way == "tls")
+    other.command("SELECT INBOX")
+    other.send('SEARCH BODY "this is nowhere in them"')
+    time.sleep(1.5)
+    before = cpu(server)
+    time.sleep(0.5)
+    assert cpu(server) - before > 0.05  # it is at work
+    other.wire.sock.close()
+    time.sleep(2.5)
+    before = cpu(server)
+    time.sleep(1)
+    assert cpu(server) - before < 0.2  # not any more
+    c.command("NOOP")
+    c.wire.close()
