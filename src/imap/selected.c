@@ -36,8 +36,8 @@ imap_unselect(struct imap_session *s)
 }
 
 enum result
-imap_set_resolve(struct imap_session *s, struct span text, bool *by_uid, struct arena *a,
-                 struct seqset *out, struct fault *f)
+imap_set_resolve(struct imap_session *s, struct view *v, struct span text, bool *by_uid,
+                 struct arena *a, struct seqset *out, struct fault *f)
 {
     if (span_eq(text, SPAN("$"))) {
         if (s->saved.arena)
@@ -49,7 +49,7 @@ imap_set_resolve(struct imap_session *s, struct span text, bool *by_uid, struct 
     }
     uint32_t star = 0;
     bool has_star = span_find_char(text, '*') < text.n;
-    if (has_star && view_star(s->view, *by_uid, &star, f) != R_OK)
+    if (has_star && view_star(v, *by_uid, &star, f) != R_OK)
         return R_FAIL;
     return seqset_parse(text, star, a, out, f);
 }
