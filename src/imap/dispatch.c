@@ -97,8 +97,7 @@ args_parse(struct imap_command *c, struct fault *f)
     c->set_text = set;
     if (!set.p)
         return R_OK;
-    if (imap_set_resolve(c->session, c->session->view, set, &c->by_uid, c->arena, &c->set,
-                         f) != R_OK)
+    if (imap_set_resolve(c->session, set, &c->by_uid, c->arena, &c->set, f) != R_OK)
         return R_FAIL;
     return numbers_check(c, set, f);
 }

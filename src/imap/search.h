@@ -77,14 +77,18 @@ struct imap_search {
     void *own;  // for on_found
     const struct imap_found
         *order;  // all of them in the order of the answer; NULL: ascending
-    struct imap_search_bind *binds;
-    bool uses_saved;            // "$" is among the keys
-    bool prepared;              // the query
-    struct query_texts *texts;  // of the prepared query; NULL: it asks for none
-    struct arena *arena;        // of what is found; NULL: the command's
-    uint64_t done, goal;        // messages of the mailboxes before, of all; 0: of one
-    const struct imap_search_source *source;  // NULL: the selected mailbox
-    struct fault fault;                       // of a key's argument: bad charset, "$"
+    struct {
+        struct imap_search_bind *binds;
+        struct query_texts *texts;  // NULL: the prepared query asks for none
+        bool prepared, uses_saved;  // "$" is among the keys
+    } asked;
+    struct arena *arena;  // of what is found; NULL: the command's
+    struct {
+        // messages of those that were searched before, of all; 0: there is only one
+        uint64_t done, goal;
+        const struct imap_search_source *source;  // NULL: the selected one
+    } mailboxes;
+    struct fault fault;  // of a key's argument: bad charset, "$"
     bool failed;
 };
 
@@ -101,6 +105,9 @@ void imap_search_parse_charset(struct imap_search *s, struct parse *p);
 // key *(SP key), to the end of the command.
 enum result imap_search_parse_program(struct imap_search *s, struct parse *p,
                                       struct fault *f) MUST_CHECK;
+// [RETURN (...)] [CHARSET name] and the program.
+enum result imap_search_parse_arguments(struct imap_search *s, struct parse *p,
+                                        struct fault *f) MUST_CHECK;
 // Suspends. Finds the messages of the selected mailbox: fills seqs and uids, calls on_found.
 enum result imap_search_find(struct imap_search *s, struct fault *f) MUST_CHECK;
 // Suspends. The same in any mailbox, one after the other. "$" is for the selected one.

@@ -182,10 +182,13 @@ enum result imap_params_begin(struct imap_command *c, struct fault *f) MUST_CHEC
 // RFC 7162 section 3.1: a command with c->aware makes the session CONDSTORE-aware; the first one is told HIGHESTMODSEQ.
 void imap_condstore_aware(struct imap_command *c);
 
-// Suspends. Resolves "$", of the selected mailbox, '*' and ranges against a view; *by_uid is in-out (true for "$").
-enum result imap_set_resolve(struct imap_session *s, struct view *v, struct span text,
-                             bool *by_uid, struct arena *a, struct seqset *out,
+// Suspends. Resolves "$", '*' and ranges against the selected mailbox; *by_uid is in-out (true for "$").
+enum result imap_set_resolve(struct imap_session *s, struct span text, bool *by_uid,
+                             struct arena *a, struct seqset *out,
                              struct fault *f) MUST_CHECK;
+// Suspends. '*' and ranges against a view.
+enum result imap_set_read(struct view *v, struct span text, bool by_uid, struct arena *a,
+                          struct seqset *out, struct fault *f) MUST_CHECK;
 // Suspends. The UIDs of the messages that are there; set NULL: of all.
 enum result imap_uids_of(struct view *v, const struct seqset *set, bool by_uid,
                          struct arena *a, struct seqset *out, struct fault *f) MUST_CHECK;

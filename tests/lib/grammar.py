@@ -366,11 +366,30 @@ class Reader:
                 return
             self.need(b" ")
 
+    def correlators(self):
+        """RFC 7377 section 4: each once."""
+        seen = set()
+        while True:
+            word = self.rule(ATOM, "a correlator").upper()
+            self.need(b" ")
+            if word in seen:
+                self.fail("another correlator")
+            seen.add(word)
+            if word == b"TAG":
+                self.string()
+            elif word == b"MAILBOX":
+                self.astring()
+            elif word == b"UIDVALIDITY":
+                self.number()
+            else:
+                self.fail("a correlator")
+            if self.take(b")"):
+                return
+            self.need(b" ")
+
     def esearch(self):
         if self.take(b" ("):
-            self.need(b"TAG ")
-            self.string()
-            self.need(b")")
+            self.correlators()
         self.take(b" UID")
         while self.take(b" "):
             word = self.rule(ATOM, "a result").upper()

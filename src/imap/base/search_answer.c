@@ -204,9 +204,9 @@ imap_esearch_put(struct imap_search *s, struct buf *b)
 static void
 put_esearch(struct imap_search *s)
 {
-    if (s->source && found_size(s) == 0)
+    if (s->mailboxes.source && found_size(s) == 0)
         return;
-    imap_esearch_put(s, begin(s->c, s->source));
+    imap_esearch_put(s, begin(s->c, s->mailboxes.source));
     imap_line_send(s->c->session);
 }
 

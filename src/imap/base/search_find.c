@@ -262,7 +262,7 @@ choose(struct find *d, const struct seqset **uids_out, struct fault *f)
 {
     struct imap_command *c = d->search->c;
     *uids_out = NULL;
-    if (d->search->goal > 0 || !imap_limit_matters(c))
+    if (d->search->mailboxes.goal > 0 || !imap_limit_matters(c))
         return R_OK;
     struct seqset *uids = ARENA_NEW(c->arena, struct seqset);
     seqset_init(uids, c->arena);
@@ -276,7 +276,8 @@ static void
 tell_progress(const struct find *d, uint32_t done)
 {
     const struct imap_search *s = d->search;
-    imap_progress(s->c, s->done + done, s->goal > 0 ? s->goal : view_exists(d->view));
+    imap_progress(s->c, s->mailboxes.done + done,
+                  s->mailboxes.goal > 0 ? s->mailboxes.goal : view_exists(d->view));
 }
 
 static enum result
@@ -306,17 +307,17 @@ find_all(struct find *d, struct fault *f)
 static enum result
 prepare(struct imap_search *s, struct view *v, struct fault *f)
 {
-    if (!s->prepared) {
-        s->prepared = true;
+    if (!s->asked.prepared) {
+        s->asked.prepared = true;
         query_prepare(s->query, s->c->arena);
-        s->texts = query_texts_new(s->query, s->c->arena);
+        s->asked.texts = query_texts_new(s->query, s->c->arena);
     }
     if (!s->arena)
         s->arena = s->c->arena;
     seqset_init(&s->seqs, s->arena);
     seqset_init(&s->uids, s->arena);
     s->modseq_first = s->modseq_last = s->modseq_highest = 0;
-    for (const struct imap_search_bind *b = s->binds; b; b = b->next)
+    for (const struct imap_search_bind *b = s->asked.binds; b; b = b->next)
         if (b->fn(s, v, b, f) != R_OK)
             return R_FAIL;
     return R_OK;
@@ -328,7 +329,7 @@ imap_search_find_in(struct imap_search *s, struct view *v, struct fault *f)
     struct find d = {.search = s, .view = v, .mail = account_mail(view_account(v))};
     if (prepare(s, v, f) != R_OK)
         return R_FAIL;
-    d.texts = s->texts;
+    d.texts = s->asked.texts;
     d.scratch = arena_new();
     d.names = arena_new();
     enum result r = find_all(&d, f);

@@ -66,8 +66,8 @@ imap_search_bind_add(struct imap_search *s, const struct imap_search_bind *b)
 {
     struct imap_search_bind *copy = ARENA_NEW(s->c->arena, struct imap_search_bind);
     *copy = *b;
-    copy->next = s->binds;
-    s->binds = copy;
+    copy->next = s->asked.binds;
+    s->asked.binds = copy;
 }
 
 // '*' stands for something else in every mailbox.
@@ -78,7 +78,9 @@ bind_set(struct imap_search *s, struct view *v, const struct imap_search_bind *b
     struct seqset *set = ARENA_NEW(s->arena, struct seqset);
     bool by_uid = b->query->op == QUERY_UIDS;
     b->query->set = set;
-    return imap_set_resolve(s->c->session, v, b->text, &by_uid, s->arena, set, f);
+    if (span_eq(b->text, SPAN("$")))
+        return imap_set_resolve(s->c->session, b->text, &by_uid, s->arena, set, f);
+    return imap_set_read(v, b->text, by_uid, s->arena, set, f);
 }
 
 static void
@@ -87,7 +89,7 @@ read_set(struct imap_search *s, struct parse *p, struct query *q, bool by_uid)
     struct span text = parse_seqset(p);
     bool saved = span_eq(text, SPAN("$"));
     q->op = by_uid || saved ? QUERY_UIDS : QUERY_SEQS;
-    s->uses_saved |= saved;
+    s->asked.uses_saved |= saved;
     imap_search_bind_add(s, &(struct imap_search_bind){q, bind_set, text, NULL, NULL});
 }
 

@@ -21,8 +21,7 @@ parse_number_of(struct imap_command *c, struct fault *f)
     if (p->bad)
         return parse_end(p, f);
     c->by_uid = c->uid;
-    return imap_set_resolve(c->session, c->session->view, text, &c->by_uid, c->arena,
-                            &c->set, f);
+    return imap_set_resolve(c->session, text, &c->by_uid, c->arena, &c->set, f);
 }
 
 // Refuses what is not there before the literal is asked for.
