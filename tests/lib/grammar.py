@@ -25,7 +25,7 @@ PLAIN_CODES = {b"ALERT", b"PARSE", b"READ-ONLY", b"READ-WRITE", b"TRYCREATE", b"
                b"CORRUPTION", b"EXPIRED", b"EXPUNGEISSUED", b"HASCHILDREN", b"INUSE", b"LIMIT", b"NONEXISTENT", b"NOPERM",
                b"NOTSAVED", b"OVERQUOTA", b"PRIVACYREQUIRED", b"SERVERBUG", b"UNAVAILABLE", b"UNKNOWN-CTE", b"TOOBIG",
                b"USEATTR", b"BADCHARSET", b"NOMODSEQ", b"NOTIFICATIONOVERFLOW", b"UIDREQUIRED",
-               b"TOOFEW", b"TOOMANY", b"COMPRESSIONACTIVE"}
+               b"TOOFEW", b"TOOMANY", b"COMPRESSIONACTIVE", b"BADCOMPARATOR"}
 
 
 class Wrong(AssertionError):
@@ -491,6 +491,11 @@ class Reader:
         elif word not in PLAIN_CODES:
             self.fail("a known code")
 
+    def comparator(self):  # RFC 5255 section 4.10
+        self.astring()
+        if self.take(b" ") and self.listed(self.astring, empty=False) < 2:
+            self.fail("more than one comparator")
+
     def progress(self):
         self.need(b" ")
         if self.take(b"NIL"):
@@ -524,7 +529,7 @@ class Reader:
                  b"STATUS ": self.status, b"SEARCH": self.search, b"ESEARCH": self.esearch, b"CAPABILITY": self.words,
                  b"ENABLED": self.words, b"NAMESPACE ": self.namespace, b"ID ": self.identity,
                  b"VANISHED ": self.vanished, b"METADATA ": self.metadata, b"UIDBATCHES ": self.batches,
-                 b"GENURLAUTH ": self.authorised, b"URLFETCH ": self.urlfetch}
+                 b"COMPARATOR ": self.comparator, b"GENURLAUTH ": self.authorised, b"URLFETCH ": self.urlfetch}
         for name, rule in rules.items():
             if self.take(name):
                 rule()

@@ -309,7 +309,7 @@ prepare(struct imap_search *s, struct view *v, struct fault *f)
 {
     if (!s->asked.prepared) {
         s->asked.prepared = true;
-        query_prepare(s->query, s->c->arena);
+        query_prepare(s->query, s->c->session->collation, s->c->arena);
         s->asked.texts = query_texts_new(s->query, s->c->arena);
     }
     if (!s->arena)
