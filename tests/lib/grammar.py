@@ -514,6 +514,31 @@ class Reader:
         self.rule(TEXT, "a text")
         self.end()
 
+    def threads(self):
+        """RFC 5256 section 5: [SP 1*thread-list]. Of each list that is open: its numbers, and the lists in it."""
+        levels = [[0, 0]]
+        if not self.at_end():
+            self.need(b" (")
+            self.at -= 1
+        while not self.at_end():
+            numbers, lists = levels[-1]
+            if self.take(b")") and len(levels) > 1:
+                levels.pop()
+                if lists == 1 or not numbers + lists:
+                    self.fail("thread-members or two lists")
+                continue
+            if numbers and not lists:
+                self.need(b" ")
+            if self.take(b"("):
+                levels[-1][1] += 1
+                levels.append([0, 0])
+            elif len(levels) == 1 or lists or self.number() == 0:
+                self.fail("no number here")
+            else:
+                levels[-1][0] += 1
+        if len(levels) > 1:
+            self.fail("a closing parenthesis")
+
     def numbered(self):
         number = self.number()
         self.need(b" ")
@@ -526,7 +551,7 @@ class Reader:
 
     def untagged(self):
         rules = {b"FLAGS ": lambda: self.listed(self.flag), b"LIST ": self.mailbox, b"LSUB ": self.mailbox, b"XLIST ": self.mailbox,
-                 b"STATUS ": self.status, b"SEARCH": self.search, b"ESEARCH": self.esearch, b"CAPABILITY": self.words,
+                 b"STATUS ": self.status, b"SEARCH": self.search, b"THREAD": self.threads, b"ESEARCH": self.esearch, b"CAPABILITY": self.words,
                  b"ENABLED": self.words, b"NAMESPACE ": self.namespace, b"ID ": self.identity,
                  b"VANISHED ": self.vanished, b"METADATA ": self.metadata, b"UIDBATCHES ": self.batches,
                  b"COMPARATOR ": self.comparator, b"GENURLAUTH ": self.authorised, b"URLFETCH ": self.urlfetch}
