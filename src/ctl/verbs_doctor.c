@@ -1,6 +1,7 @@
 #include "ctl/output.h"
 #include "ctl/verbs.h"
 #include "base/limits.h"
+#include "extract/job.h"
 #include "os/sandbox.h"
 #include <errno.h>
 #include <openssl/pem.h>
@@ -197,11 +198,33 @@ look_clock(const struct config *c, struct buf *text)
     return tm.tm_year + 1900 < 2025 ? WRONG : FINE;
 }
 
+static enum finding
+look_attachments(const struct config *c, struct buf *text)
+{
+    if (!c->search_attachments) {
+        buf_put_str(text, "not searched (search_attachments = false)");
+        return FINE;
+    }
+    if (!extract_tool_there()) {
+        buf_put_str(text,
+                    EXTRACT_PDF_TOOL " is missing: PDF files are not searched; install "
+                                     "poppler-utils");
+        return WARN;
+    }
+    buf_put_str(text, "searched: PDF, OOXML, ODF, RTF, HTML, plain text");
+    return FINE;
+}
+
 static const struct check checks[] = {
-    {"data directory", look_data}, {"owner", look_owner},
-    {"disk space", look_space},    {"open files", look_files},
-    {"sandbox", look_sandbox},     {"certificates", look_certificates},
-    {"keys", look_keys},           {"clock", look_clock},
+    {"data directory", look_data},
+    {"owner", look_owner},
+    {"disk space", look_space},
+    {"open files", look_files},
+    {"sandbox", look_sandbox},
+    {"certificates", look_certificates},
+    {"keys", look_keys},
+    {"clock", look_clock},
+    {"attachments", look_attachments},
 };
 
 static void

@@ -27,8 +27,12 @@ enum message_type {
     MESSAGE_UNLISTEN,  // supervisor -> gate, mail   struct listen_socket: accept no more there
     MESSAGE_PING,      // supervisor -> any   struct ping
     MESSAGE_PONG,  // any -> supervisor   struct ping: all messages before that PING are done
-    MESSAGE_RELOAD,    // mail -> supervisor   struct ping: somebody asks for a reload
-    MESSAGE_RELOADED,  // supervisor -> mail   struct admin_reply
+    MESSAGE_RELOAD,        // mail -> supervisor   struct ping: somebody asks for a reload
+    MESSAGE_RELOADED,      // supervisor -> mail   struct admin_reply
+    MESSAGE_EXTRACT_ROOM,  // mail -> extract   struct extract_room, with the memfd for the text
+    MESSAGE_EXTRACT,  // mail -> extract   struct extract_request, with the document as a memfd
+    MESSAGE_EXTRACT_REPLY,  // extract -> mail   struct extract_reply
+    MESSAGE_EXTRACT_OFFER,  // extract -> mail   struct extract_offer: at the start
 };
 
 enum tls_kind { TLS_NONE, TLS_STARTTLS, TLS_IMPLICIT };
@@ -158,6 +162,27 @@ struct ping {
         serial;  // of PING and PONG; of RELOAD its number, which comes back in RELOADED
 };
 
+// Comes right before the request that it belongs to.
+struct extract_room {
+    uint64_t request;
+};
+
+struct extract_request {
+    uint64_t request;  // chosen by mail; unique on its channel
+    uint8_t kind;      // enum extract_kind
+};
+
+struct extract_reply {
+    uint64_t request;
+    uint8_t verdict;  // enum extract_verdict
+    uint64_t octets;  // of text in the memfd
+    uint32_t ms;      // that it took
+};
+
+struct extract_offer {
+    uint8_t pdf;  // the tool for PDF is there
+};
+
 #define MESSAGE_CODEC(name)                                                                \
     void name##_put(struct buf *b, const struct name *m);                                  \
     enum result name##_get(struct span body, struct name *m_out) MUST_CHECK;
@@ -176,6 +201,10 @@ MESSAGE_CODEC(listen_socket)
 MESSAGE_CODEC(peer)
 MESSAGE_CODEC(secret)
 MESSAGE_CODEC(ping)
+MESSAGE_CODEC(extract_room)
+MESSAGE_CODEC(extract_request)
+MESSAGE_CODEC(extract_reply)
+MESSAGE_CODEC(extract_offer)
 
 // A sealed ticket is the packed ticket followed by a 32-octet HMAC-SHA-256 under the ticket key.
 void ticket_seal(struct buf *b, const struct ticket *t, struct span key);

@@ -3,6 +3,7 @@
 #include "base/budget.h"
 #include "base/clock.h"
 #include "base/limits.h"
+#include "mail/attachment_inside.h"
 #include "mail/folders.h"
 #include "mail/label_index.h"
 #include "mail/name.h"
@@ -25,6 +26,7 @@ struct mail {
     _Atomic(const char *) server_comment, server_admin;
     atomic_uint marks;
     struct home *homes;
+    struct attachments *attachments;  // one for each home
 };
 
 struct opener {
@@ -50,6 +52,7 @@ mail_new(const struct mail_options *o)
         m->homes[i].store = o->store;
         timer_init(&m->homes[i].resting, rest, &m->homes[i]);
     }
+    m->attachments = attachments_new(m, o->home_count);
     return m;
 }
 
@@ -126,6 +129,7 @@ mail_free(struct mail **mp)
         }
         timer_clear(&m->homes[i].resting);
     }
+    attachments_free(&m->attachments, m->options.home_count);
     free(m->homes);
     free(m);
     *mp = NULL;
@@ -153,6 +157,12 @@ unsigned
 mail_home_index(struct mail *m, uint64_t account)
 {
     return (unsigned)(account % m->options.home_count);
+}
+
+struct attachments *
+mail_attachments(struct mail *m, unsigned home)
+{
+    return attachments_of(m->attachments, home);
 }
 
 struct loop *

@@ -12,6 +12,8 @@ struct reading {
     const struct message_row *row;
     const struct message_text *text;
     struct fault *f;
+    struct span index;
+    uint32_t number;  // of the part
 };
 
 static enum result
@@ -159,6 +161,41 @@ read_part(struct reading *r, const struct mime_index_part *part, char piece[PIEC
 }
 
 static enum result
+read_attachment(struct reading *r, const struct mime_index_part *part)
+{
+    const struct message_text *t = r->text;
+    const struct attachment_place place = {t->account, r->row, r->index, r->number, part};
+    enum extract_verdict verdict;
+    struct buf text;
+    if (t->go_on && t->go_on(t->arg, r->f) != R_OK)
+        return R_FAIL;
+    buf_init(&text, LIMIT_extract_text);
+    enum result result = attachment_text(r->mail, &place, &text, &verdict, r->f);
+    if (result == R_OK && text.n > 0)
+        t->file(t->arg, buf_span(&text));
+    if (result == R_OK && verdict != EXTRACT_DONE && t->file_failed)
+        t->file_failed(t->arg);
+    buf_done(&text);
+    task_yield();
+    return result;
+}
+
+static enum result
+read_one(struct reading *r, const struct mime_index_part *part, char piece[PIECE])
+{
+    const struct message_text *t = r->text;
+    if (part->depth > 0 && read_header(r, part->header, true) != R_OK)
+        return R_FAIL;
+    if (part->name.n > 0)
+        t->file(t->arg, part->name);
+    if (mime_text_searchable(part) && read_part(r, part, piece) != R_OK)
+        return R_FAIL;
+    if (attachment_has_text(r->mail, part) && !(t->enough && t->enough(t->arg)))
+        return read_attachment(r, part);
+    return R_OK;
+}
+
+static enum result
 read_parts(struct reading *r, struct span index)
 {
     const struct message_text *t = r->text;
@@ -169,10 +206,8 @@ read_parts(struct reading *r, struct span index)
     enum result result = mime_index_begin(&it, index, r->f);
     while (result == R_OK && (result = mime_index_next(&it, &part, r->f)) == R_OK &&
            !(t->enough && t->enough(t->arg))) {
-        if (part.root && part.depth > 0)
-            result = read_header(r, part.header, true);
-        if (result == R_OK && mime_text_searchable(&part))
-            result = read_part(r, &part, piece);
+        result = read_one(r, &part, piece);
+        r->number++;
     }
     free(piece);
     return result == R_FAIL ? R_FAIL : R_OK;
@@ -182,7 +217,7 @@ enum result
 message_text_read(struct mail *m, const struct message_row *row, struct span index,
                   const struct message_text *t, struct fault *f)
 {
-    struct reading r = {m, row, t, f};
+    struct reading r = {m, row, t, f, index, 0};
     struct mime_index_part root;
     if (mime_index_find(index, NULL, 0, &root, f) != R_OK ||
         read_header(&r, root.header, false) != R_OK)

@@ -2,9 +2,11 @@
 #define MAIL_MESSAGE_TEXT_H
 
 // The text of a message on its way to who searches or indexes it: all header fields and text parts, in order, from one place,
-// so that the two cannot disagree. No size of a header or part makes it partial; of one field the first LIMIT_mime_header
+// so that the two cannot disagree. MIME headers of parts count as nested ones (RFC 9051 section 6.4.4); names of files and what
+// attachments say (mail/attachment.h) come besides. No size of a header or part makes it partial; of one field the first LIMIT_mime_header
 // octets count (mime/streams.h).
 
+#include "mail/attachment.h"
 #include "mail/message.h"
 #include "mime/index.h"
 
@@ -14,11 +16,16 @@ struct message_text {
     void (*part_begin)(void *arg, const struct mime_index_part *part);
     void (*part_feed)(void *arg, struct span raw);
     void (*part_end)(void *arg);
+    // A file's decoded name, or what it says: UTF-8, whole.
+    void (*file)(void *arg, struct span text);
+    // An attachment whose text is not known, or not all of it. May be NULL.
+    void (*file_failed)(void *arg);
     // After the header: does nothing of the body matter any more? May be NULL.
     bool (*enough)(void *arg);
     // Called before each read: R_FAIL ends the reading (the client has gone). May be NULL.
     enum result (*go_on)(void *arg, struct fault *f);
     void *arg;
+    uint64_t account;  // whose texts of attachments are kept
 };
 
 // Suspends.

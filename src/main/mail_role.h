@@ -20,6 +20,7 @@ struct mail_role;
 struct ask;
 struct known;
 struct serial;
+struct reading;
 
 // A channel to a gate.
 struct gate_link {
@@ -64,6 +65,10 @@ struct home {
     struct channel *auth;
     struct ask *asks;  // by request id
     uint64_t ask_last;
+    struct channel *extract;
+    struct reading *readings;  // documents under way, by request id
+    uint64_t reading_last;
+    bool reads_pdf;          // extract has its tool
     struct known *known;     // recipients, by address
     struct serial *serials;  // tickets seen, oldest first
     struct session *sessions;
@@ -157,6 +162,11 @@ void mail_reload_answer(struct mail_role *r, const struct admin_reply *reply);
 // mail_expire.c: expire, by the server itself; in the first home
 void mail_expire_start(struct mail_role *r);
 void mail_expire_stop(struct mail_role *r);
+
+// mail_extract.c: documents that the role extract makes text of
+void mail_extract_link(struct home *h, int fd);
+void mail_extract_close(struct home *h);
+void mail_extract_host(struct mail_role *r);  // fills what mail/attachment.h asks for
 
 // mail_lmtp.c
 void mail_lmtp_accept(struct home *h, int fd);

@@ -31,8 +31,8 @@ on_restart(void *arg)
 }
 
 // At once when it had worked for a while, later and later when it dies as soon as it lives.
-static void
-restart_later(struct process *p)
+void
+process_start_later(struct process *p)
 {
     bool quick = clock_mono_ms() - p->started_ms < QUICK_MS;
     p->quick_deaths = quick ? p->quick_deaths + 1 : 0;
@@ -79,7 +79,7 @@ on_exit_event(evutil_socket_t fd, short what, void *arg)
     forget(p);
     supervisor_on_exit(p, status);
     if (!p->supervisor->draining)
-        restart_later(p);
+        process_start_later(p);
 }
 
 static enum result
@@ -155,7 +155,7 @@ cannot_start(struct process *p, const struct fault *f)
     log_error("main", "a role cannot be started", PROCESS_FIELDS(p), log_fault(f));
     p->child = (struct spawned){0, -1};
     if (p->was_ready)
-        restart_later(p);
+        process_start_later(p);
     else
         supervisor_give_up(p);
 }

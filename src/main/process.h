@@ -96,6 +96,7 @@ struct supervisor {
 
 // process.c
 void process_start(struct process *p);
+void process_start_later(struct process *p);
 void process_drain(struct process *p);
 void process_kill(struct process *p);
 bool process_running(const struct process *p);
@@ -147,7 +148,7 @@ enum result home_prepare(struct supervisor *s, struct fault *f) MUST_CHECK;
 // supervisor.c
 void supervisor_on_ready(struct process *p);
 void supervisor_on_exit(struct process *p, int status);
-void supervisor_give_up(const struct process *p);  // it cannot work: the server ends
+void supervisor_give_up(struct process *p);  // it cannot work: the server ends
 
 // Which process it is, as fields of the log.
 #define PROCESS_FIELDS(p)                                                                  \

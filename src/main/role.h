@@ -41,6 +41,7 @@ typedef int role_main_fn(const struct role_start *start);
 role_main_fn role_gate_main;
 role_main_fn role_auth_main;
 role_main_fn role_mail_main;
+role_main_fn role_extract_main;
 
 // Enters the sandbox of the role's row, with the data directory as its root of places. Before the first thread. R_FAIL was logged:
 // return ROLE_EXIT_SETTINGS. Descriptors from close_from on are closed (0: none).

@@ -38,12 +38,29 @@ deliver(void *arg)
     free(d);
 }
 
+static const struct {
+    struct span peer;
+    void (*take)(struct home *h, int fd);
+} links[] = {
+    {SPAN("gate"), mail_gate_link},
+    {SPAN("auth"), mail_ask_link},
+    {SPAN("extract"), mail_extract_link},
+};
+
+static void (*link_of(struct span peer))(struct home *h, int fd)
+{
+    for (size_t i = 0; i < sizeof links / sizeof links[0]; i++)
+        if (span_eq(peer, links[i].peer))
+            return links[i].take;
+    return NULL;
+}
+
 static void
 on_peer(void *role, struct span peer, uint32_t index, int fd)
 {
     struct mail_role *r = role;
-    bool gate = span_eq(peer, SPAN("gate")), auth = span_eq(peer, SPAN("auth"));
-    if (index >= r->home_count || (!gate && !auth)) {
+    void (*take)(struct home * h, int fd) = link_of(peer);
+    if (index >= r->home_count || take == NULL) {
         log_error("mail", "a channel is of no use here", field_text("peer", "peer=%", peer),
                   field_number("index", "index=%", index));
         close(fd);
@@ -51,7 +68,7 @@ on_peer(void *role, struct span peer, uint32_t index, int fd)
     }
     struct delivery *d = calloc(1, sizeof *d);
     must(d != NULL);
-    *d = (struct delivery){&r->homes[index], gate ? mail_gate_link : mail_ask_link, fd};
+    *d = (struct delivery){&r->homes[index], take, fd};
     loop_post(d->home->loop, deliver, d);
 }
 
@@ -80,6 +97,7 @@ stop_home(struct home *h)
     h->unfinished = h->session_count + lmtp_session_count() > 0;
     mail_gate_close(h);
     mail_ask_close(h);
+    mail_extract_close(h);
     loop_stop(h->loop);
 }
 
@@ -351,6 +369,7 @@ role_mail_main(const struct role_start *start)
     make_homes(&r);
     open_mail(&r);
     mail_admin_host(&r);
+    mail_extract_host(&r);
     for (unsigned i = 0; i < r.home_count; i++)
         mail_lmtp_host(&r.homes[i]);
     run_homes(&r);

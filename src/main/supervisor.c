@@ -24,6 +24,13 @@ is_auth(const struct process *p)
     return span_eq(span_str(p->role->name), SPAN("auth"));
 }
 
+// Without it SEARCH finds less; all else works.
+static bool
+is_optional(const struct process *p)
+{
+    return span_eq(span_str(p->role->name), SPAN("extract"));
+}
+
 // Auth goes last: sessions that are still saying goodbye may need it.
 static void
 drain_auth(struct supervisor *s)
@@ -67,8 +74,13 @@ drain(struct supervisor *s, int code)
 }
 
 void
-supervisor_give_up(const struct process *p)
+supervisor_give_up(struct process *p)
 {
+    if (is_optional(p)) {
+        p->was_ready = true;  // as if it had worked: it is started again, later and later
+        process_start_later(p);
+        return;
+    }
     log_error("main", "a role cannot work like this: the server ends",
               field_str("name", "name=%", p->role->name));
     drain(p->supervisor, 1);
@@ -85,7 +97,7 @@ supervisor_on_exit(struct process *p, int status)
     if (s->draining) {
         drain_auth(s);
         check_over(s);
-    } else if (!p->was_ready &&
+    } else if (!p->was_ready && !is_optional(p) &&
                (settings || !p->rebuild)) {  // what once worked is tried again
         supervisor_give_up(p);
     }
@@ -97,7 +109,7 @@ supervisor_on_ready(struct process *p)
     struct supervisor *s = p->supervisor;
     struct fault f;
     for (size_t i = 0; i < s->process_count; i++)
-        if (!s->processes[i].ready)
+        if (!s->processes[i].ready && !is_optional(&s->processes[i]))
             return;
     if (s->said_ready)
         return;
@@ -151,7 +163,7 @@ begin(void *arg)
 {
     struct supervisor *s = arg;
     unsigned gates = threads_of(s->options.config->gate_processes);
-    s->processes = calloc(gates + 2, sizeof *s->processes);
+    s->processes = calloc(gates + 3, sizeof *s->processes);
     must(s->processes != NULL);
     timer_init(&s->patience, kill_all, s);
     s->signals[0] = watch_signal(s, SIGTERM, on_signal);
@@ -159,6 +171,8 @@ begin(void *arg)
     s->signals[2] = watch_signal(s, SIGHUP, on_hangup);
     add_process(s, "auth", 0);
     add_process(s, "mail", 0);
+    if (s->options.config->search_attachments)
+        add_process(s, "extract", 0);
     for (unsigned i = 0; i < gates; i++)
         add_process(s, "gate", i);
     for (size_t i = 0; i < s->process_count; i++)

@@ -16,6 +16,7 @@ static const struct wire wires[] = {
     {"gate", "auth", false},
     {"gate", "mail", true},
     {"auth", "mail", true},
+    {"extract", "mail", true},
 };
 
 static bool

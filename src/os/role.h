@@ -22,6 +22,8 @@ enum role_calls {  // bits: the sets of calls.def
     CALLS_EXEC = 16,
     CALLS_SANITIZER = 32,
     CALLS_ANY = 64,  // everything but what calls.def calls dangerous
+    CALLS_CHILDREN = 128,
+    CALLS_TOOL = 256,
 };
 
 struct role {
@@ -35,7 +37,8 @@ struct role {
 
 struct role_place {
     const char *role;
-    const char *path;  // below the data directory, unless it starts with "/"
+    const char *
+        path;  // below the data directory, unless it starts with "/": then it may be missing
     enum role_place_kind kind;
     bool writes;
 };

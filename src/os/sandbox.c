@@ -108,3 +108,19 @@ sandbox_apply(const struct role *r, const struct sandbox_paths *paths, struct fa
         return filter_apply(r, f);
     return confine(r, paths, f);
 }
+
+enum result
+sandbox_narrow(const struct role *r, struct fault *f)
+{
+    static const struct sandbox_paths none = {0};
+    enum result locked = landlock_apply(r, &none, f);
+    if (locked == R_FAIL)
+        return R_FAIL;
+    return filter_apply(r, f) == R_OK ? locked : R_FAIL;
+}
+
+bool
+sandbox_has_sanitizer(void)
+{
+    return WITH_SANITIZER;
+}

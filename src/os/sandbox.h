@@ -23,6 +23,13 @@ struct sandbox_paths {
 enum result sandbox_apply(const struct role *r, const struct sandbox_paths *paths,
                           struct fault *f) MUST_CHECK;
 
+// In a forked child of a role that is in its sandbox already: takes away what the row `r` does not have besides. The
+// same answers.
+enum result sandbox_narrow(const struct role *r, struct fault *f) MUST_CHECK;
+
+// A sanitizer's runtime needs more than a sandbox or a limit on memory would leave it.
+bool sandbox_has_sanitizer(void);
+
 // For `doctor`: Landlock's ABI here, 0 when there is none.
 int sandbox_landlock_abi(void);
 

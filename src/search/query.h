@@ -6,7 +6,6 @@
 // decide from the header or body. Owner: an arena. Threads: one at a time.
 
 #include "base/arena.h"
-#include "mime/charset.h"
 #include "mime/summary.h"
 #include "mime/text.h"
 #include "store/row.h"
@@ -55,10 +54,8 @@ struct query {
     uint64_t number;
     // UTF-8; text is folded by query_prepare where it is compared folded
     struct span name, text;
-    struct span said;  // text before it was folded
     const struct seqset *set;
-    uint32_t slot;             // of SUBJECT and what follows: place in query_message.found
-    enum collation collation;  // how text is compared
+    uint32_t slot;  // of SUBJECT and what follows: place in query_message.found
 };
 
 enum query_answer { QUERY_NO, QUERY_YES, QUERY_UNKNOWN };
@@ -76,8 +73,8 @@ struct query_message {
     void *arg;
 };
 
-// Folds texts for this comparator, numbers the slots. Once, after the tree is built.
-void query_prepare(struct query *q, enum collation collation, struct arena *a);
+// Folds texts, numbers the slots. Once, after the tree is built.
+void query_prepare(struct query *q, struct arena *a);
 // Flags that every message has, and those that none has, which the query matches.
 void query_flags(const struct query *q, uint16_t *with_out, uint16_t *without_out);
 struct span query_field_name(enum query_op op);  // of SUBJECT, FROM, TO, CC, BCC
@@ -100,6 +97,8 @@ void query_texts_nested_header(struct query_texts *t, struct span block);
 void query_texts_part_begin(struct query_texts *t, const struct mime_index_part *part);
 void query_texts_part_feed(struct query_texts *t, struct span raw);
 void query_texts_part_end(struct query_texts *t);
+// a file's name, or what it says: UTF-8, whole
+void query_texts_file(struct query_texts *t, struct span text);
 // all needles found: nothing more needs to be read
 bool query_texts_done(const struct query_texts *t);
 const bool *query_texts_found(struct query_texts *t);  // for query_message.found

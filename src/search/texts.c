@@ -63,9 +63,9 @@ search_free(void *arg)
 }
 
 static struct mime_text_search *
-search_new(struct arena *a, const struct span *needles, size_t n, enum collation collation)
+search_new(struct arena *a, const struct span *needles, size_t n)
 {
-    struct mime_text_search *s = mime_text_search_new(needles, n, collation);
+    struct mime_text_search *s = mime_text_search_new(needles, n);
     arena_on_end(a, search_free, s);
     return s;
 }
@@ -85,7 +85,7 @@ needles_init(struct needles *k, const struct query *q, enum query_op op, struct 
         texts[i] = keys[i]->text;
         k->slots[i] = keys[i]->slot;
     }
-    k->search = search_new(a, texts, n, q->collation);
+    k->search = search_new(a, texts, n);
 }
 
 static void
@@ -97,8 +97,7 @@ headers_init(struct query_texts *t, const struct query *q, struct arena *a)
     t->headers = arena_array(a, n, sizeof *t->headers);
     t->header_count = n;
     for (size_t i = 0; i < n; i++)
-        t->headers[i] = (struct header_key){keys[i]->name,
-                                            search_new(a, &keys[i]->text, 1, q->collation),
+        t->headers[i] = (struct header_key){keys[i]->name, search_new(a, &keys[i]->text, 1),
                                             keys[i]->slot, false, keys[i]->text.n == 0};
 }
 
@@ -122,7 +121,7 @@ fields_init(struct query_texts *t, const struct query *q, struct arena *a)
     for (size_t i = 0; i < n; i++) {
         struct field_key *k = &t->fields[i];
         k->key = keys[i];
-        k->search = search_new(a, &keys[i]->said, 1, q->collation);
+        k->search = search_new(a, &keys[i]->text, 1);
         buf_init(&k->subject, (size_t)LIMIT_mime_header * 4);
         arena_on_end(a, subject_free, &k->subject);
     }
@@ -274,6 +273,24 @@ query_texts_part_end(struct query_texts *t)
         mime_text_end(t->text.search);
     if (t->body.search)
         mime_text_end(t->body.search);
+}
+
+static void
+search_file(struct mime_text_search *s, struct span text)
+{
+    struct mime_streams *streams = s ? mime_text_streams(s) : NULL;
+    if (!streams)
+        return;
+    mime_streams_text_begin(streams, MIME_ZONE_FILE);
+    mime_streams_text_feed(streams, text);
+    mime_streams_text_end(streams);
+}
+
+void
+query_texts_file(struct query_texts *t, struct span text)
+{
+    search_file(t->text.search, text);
+    search_file(t->body.search, text);
 }
 
 bool

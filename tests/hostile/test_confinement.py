@@ -15,7 +15,7 @@ from lib.client import Imap
 from .conftest import Target
 
 UNVERIFIED = ssl._create_unverified_context()
-ROLES = ("gate", "auth", "mail")
+ROLES = ("gate", "auth", "mail", "extract")
 ATTEMPTS = ("open a foreign file", "open another role's file", "write in /tmp", "connect", "make a unix socket", "exec", "fork",
             "trace the parent", "signal the parent", "map writable code")
 FILE_ATTEMPTS = ATTEMPTS[:3]
@@ -158,7 +158,7 @@ def test_mail_takes_the_sessions_and_strangers_wait(own):
 
 def test_the_supervisors_death_ends_all(own):
     family = own.family()
-    assert len(family) == 4
+    assert len(family) == 5
     os.kill(own.process.pid, signal.SIGKILL)
     own.process.wait()
     deadline = time.monotonic() + 8
@@ -189,7 +189,7 @@ def test_kills_under_load(own):
     threads = [threading.Thread(target=client) for _ in range(4)]
     for thread in threads:
         thread.start()
-    for role in ("auth", "gate", "mail", "auth", "gate"):
+    for role in ("auth", "gate", "mail", "extract", "auth", "gate"):
         time.sleep(0.4)
         kill_role(own, role)
         time.sleep(0.4)

@@ -85,6 +85,12 @@ tell_part_end(void *arg)
     query_texts_part_end(((struct find *)arg)->texts);
 }
 
+static void
+tell_file(void *arg, struct span text)
+{
+    query_texts_file(((struct find *)arg)->texts, text);
+}
+
 static bool
 has_enough(void *arg)
 {
@@ -113,9 +119,11 @@ search_texts(struct find *d, const struct query_message *m, struct fault *f)
                                       .part_begin = tell_part_begin,
                                       .part_feed = tell_part,
                                       .part_end = tell_part_end,
+                                      .file = tell_file,
                                       .enough = has_enough,
                                       .go_on = go_on,
-                                      .arg = d};
+                                      .arg = d,
+                                      .account = account_id(view_account(d->view))};
     query_texts_begin(d->texts, m);
     return message_text_read(d->mail, m->row, m->parts, &text, f);
 }
@@ -244,7 +252,7 @@ static enum result
 add_in_sets(struct find *d, struct seqset *uids, struct fault *f)
 {
     struct view_cursor cursor;
-    struct view_message *batch = arena_array(d->search->arena, BATCH, sizeof *batch);
+    struct view_message *batch = arena_array(d->search->c->arena, BATCH, sizeof *batch);
     size_t n;
     enum result r;
     if (view_cursor_init(&cursor, d->view, NULL, true, f) != R_OK)
@@ -262,7 +270,7 @@ choose(struct find *d, const struct seqset **uids_out, struct fault *f)
 {
     struct imap_command *c = d->search->c;
     *uids_out = NULL;
-    if (d->search->mailboxes.goal > 0 || !imap_limit_matters(c))
+    if (!imap_limit_matters(c))
         return R_OK;
     struct seqset *uids = ARENA_NEW(c->arena, struct seqset);
     seqset_init(uids, c->arena);
@@ -272,19 +280,11 @@ choose(struct find *d, const struct seqset **uids_out, struct fault *f)
     return R_OK;
 }
 
-static void
-tell_progress(const struct find *d, uint32_t done)
-{
-    const struct imap_search *s = d->search;
-    imap_progress(s->c, s->mailboxes.done + done,
-                  s->mailboxes.goal > 0 ? s->mailboxes.goal : view_exists(d->view));
-}
-
 static enum result
 find_all(struct find *d, struct fault *f)
 {
     struct view_cursor cursor;
-    struct view_message *batch = arena_array(d->search->arena, BATCH, sizeof *batch);
+    struct view_message *batch = arena_array(d->search->c->arena, BATCH, sizeof *batch);
     size_t n;
     enum result r;
     const struct seqset *uids;
@@ -292,54 +292,28 @@ find_all(struct find *d, struct fault *f)
         view_cursor_init(&cursor, d->view, uids, true, f) != R_OK)
         return R_FAIL;
     query_flags(d->search->query, &cursor.flags, &cursor.no_flags);
-    tell_progress(d, 0);
+    imap_progress(d->search->c, 0, view_exists(d->view));
     while ((r = view_next(&cursor, batch, BATCH, &n, f)) == R_OK) {
         if (go_on(d, f) != R_OK || match_batch(d, batch, n, f) != R_OK)
             return R_FAIL;
-        if (conn_failed(d->search->c->session->conn))
-            return fault_set(f, FAULT_CLOSED, "client went");
-        tell_progress(d, batch[n - 1].seq);
+        imap_progress(d->search->c, batch[n - 1].seq, view_exists(d->view));
     }
     return r == R_NONE ? R_OK : R_FAIL;
-}
-
-// The query is of all mailboxes that are searched, what it found is of one.
-static enum result
-prepare(struct imap_search *s, struct view *v, struct fault *f)
-{
-    if (!s->asked.prepared) {
-        s->asked.prepared = true;
-        query_prepare(s->query, s->c->session->collation, s->c->arena);
-        s->asked.texts = query_texts_new(s->query, s->c->arena);
-    }
-    if (!s->arena)
-        s->arena = s->c->arena;
-    seqset_init(&s->seqs, s->arena);
-    seqset_init(&s->uids, s->arena);
-    s->modseq_first = s->modseq_last = s->modseq_highest = 0;
-    for (const struct imap_search_bind *b = s->asked.binds; b; b = b->next)
-        if (b->fn(s, v, b, f) != R_OK)
-            return R_FAIL;
-    return R_OK;
-}
-
-enum result
-imap_search_find_in(struct imap_search *s, struct view *v, struct fault *f)
-{
-    struct find d = {.search = s, .view = v, .mail = account_mail(view_account(v))};
-    if (prepare(s, v, f) != R_OK)
-        return R_FAIL;
-    d.texts = s->asked.texts;
-    d.scratch = arena_new();
-    d.names = arena_new();
-    enum result r = find_all(&d, f);
-    arena_free(&d.scratch);
-    arena_free(&d.names);
-    return r;
 }
 
 enum result
 imap_search_find(struct imap_search *s, struct fault *f)
 {
-    return imap_search_find_in(s, s->c->session->view, f);
+    struct view *view = s->c->session->view;
+    struct find d = {.search = s, .view = view, .mail = account_mail(view_account(view))};
+    d.scratch = arena_new();
+    d.names = arena_new();
+    query_prepare(s->query, s->c->arena);
+    d.texts = query_texts_new(s->query, s->c->arena);
+    seqset_init(&s->seqs, s->c->arena);
+    seqset_init(&s->uids, s->c->arena);
+    enum result r = find_all(&d, f);
+    arena_free(&d.scratch);
+    arena_free(&d.names);
+    return r;
 }
