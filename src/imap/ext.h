@@ -55,6 +55,7 @@ enum imap_slot {
     SLOT_FETCH_MODIFIER,
     SLOT_SEARCH,
     SLOT_SEARCH_RETURN,
+    SLOT_THREAD,      // algorithms: enum threading_kind
     SLOT_STORE,       // modifiers
     SLOT_STORE_ITEM,  // what is stored: FLAGS
     SLOT_SELECT,

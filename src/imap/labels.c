@@ -41,33 +41,44 @@ imap_label_parse(struct parse *p)
 }
 
 enum result
-imap_label_find(struct imap_command *c, const struct imap_label *l,
+imap_label_find(struct imap_command *c, struct view *v, const struct imap_label *l,
                 struct label_target *out, struct fault *f)
 {
-    struct imap_session *s = c->session;
     struct mailbox_ref ref;
     struct view_info info;
-    view_info(s->view, &info);
+    view_info(v, &info);
     out->rights = info.rights;
     if (l->kind == LABEL_USE) {
-        if (label_of_use(s->view, l->use, &out->mailbox, f) != R_OK)
+        if (label_of_use(v, l->use, &out->mailbox, f) != R_OK)
             return R_FAIL;
         return out->mailbox != 0 ? R_OK : R_NONE;
     }
-    if (mail_access(s->user, l->name, 0, &ref, f) != R_OK)
+    if (mail_access(c->session->user, l->name, 0, &ref, f) != R_OK)
         return f->kind == FAULT_NONEXISTENT || f->kind == FAULT_CANNOT ? R_NONE : R_FAIL;
-    if (ref.account != view_account(s->view))
+    if (ref.account != view_account(v))
         return fault_set(f, FAULT_CANNOT, "label of another account");
     *out = (struct label_target){ref.mailbox, ref.rights};
     return R_OK;
 }
 
-// Labels are looked up now: the key becomes a set of UIDs.
+// The key becomes a set of UIDs. What cannot be a label of a message here, none has.
+static enum result
+bind_label(struct imap_search *s, struct view *v, const struct imap_search_bind *b,
+           struct fault *f)
+{
+    struct label_target target = {0};
+    struct seqset *set = ARENA_NEW(s->arena, struct seqset);
+    seqset_init(set, s->arena);
+    b->query->set = set;
+    enum result r = imap_label_find(s->c, v, b->label, &target, f);
+    if (r == R_OK)
+        r = label_holders(v, target.mailbox, s->arena, set, f);
+    return r == R_FAIL && f->kind != FAULT_CANNOT ? R_FAIL : R_OK;
+}
+
 void
 imap_label_search(struct imap_search *s, const struct imap_label *l, struct query *q)
 {
-    struct label_target target = {0};
-    struct seqset *set = ARENA_NEW(s->c->arena, struct seqset);
     if (l->kind == LABEL_STARRED) {
         *q = (struct query){.op = QUERY_FLAG, .number = FLAG_FLAGGED};
         return;
@@ -76,16 +87,11 @@ imap_label_search(struct imap_search *s, const struct imap_label *l, struct quer
         *q = (struct query){.op = QUERY_KEYWORD, .text = SPAN("$Important")};
         return;
     }
-    seqset_init(set, s->c->arena);
-    *q = (struct query){.op = QUERY_UIDS, .set = set};
-    struct fault f;
-    enum result r = imap_label_find(s->c, l, &target, &f);
-    if (r == R_OK)
-        r = label_holders(s->c->session->view, target.mailbox, s->c->arena, set, &f);
-    if (r == R_FAIL && f.kind != FAULT_CANNOT && !s->failed) {
-        s->fault = f;
-        s->failed = true;
-    }
+    struct imap_label *label = ARENA_NEW(s->c->arena, struct imap_label);
+    *label = *l;
+    *q = (struct query){.op = QUERY_UIDS};
+    imap_search_bind_add(s,
+                         &(struct imap_search_bind){q, bind_label, SPAN_NONE, label, NULL});
 }
 
 // ---- writing ----

@@ -18,11 +18,13 @@ struct imap_label {
 };
 // "\Inbox", "\\Inbox" in quotes, or a mailbox name. FAULT_CANNOT for what no system label is.
 struct imap_label imap_label_parse(struct parse *p);
-// Suspends. The mailbox of a LABEL_NAME or LABEL_USE. R_NONE: there is none. FAULT_CANNOT: it is in another account.
-enum result imap_label_find(struct imap_command *c, const struct imap_label *l,
-                            struct label_target *out, struct fault *f) MUST_CHECK;
+// Suspends. The mailbox of a LABEL_NAME or LABEL_USE in the view's account. R_NONE: there is none. FAULT_CANNOT: it is in
+// another account.
+enum result imap_label_find(struct imap_command *c, struct view *v,
+                            const struct imap_label *l, struct label_target *out,
+                            struct fault *f) MUST_CHECK;
 
-// Suspends. The label as a search key, looked up now: the messages that have it.
+// The label as a search key, looked up when the search begins: the messages that have it.
 void imap_label_search(struct imap_search *s, const struct imap_label *l, struct query *q);
 
 // The labels of messages of the selected mailbox, a batch at a time.

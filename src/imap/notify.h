@@ -7,6 +7,7 @@
 // Owner: the session. Threads: its loop.
 
 #include "imap/list.h"
+#include "imap/scope.h"
 #include "imap/session.h"
 #include "mail/watch.h"
 
@@ -23,12 +24,9 @@ enum imap_event {
     EVENT_UNKNOWN = 256,
 };
 
-enum imap_scope { SCOPE_PERSONAL, SCOPE_SUBSCRIBED, SCOPE_SUBTREE, SCOPE_MAILBOXES };
-
 struct imap_notify_group {
-    enum imap_scope scope;
+    struct imap_scope scope;
     unsigned events;
-    struct span names;  // canonical ones, each behind two octets of its length
 };
 
 // What one NOTIFY command asks for; in one arena.
@@ -40,8 +38,8 @@ struct imap_wish {
     struct span fetch;  // "(uid flags)", as it was written; SPAN_NONE: none
     struct imap_notify_group *groups;
     size_t group_count, group_room;
-    size_t names, octets;  // counted by the limits
-    unsigned events;       // of all groups
+    struct imap_scope_size size;
+    unsigned events;  // of all groups
 };
 
 struct imap_notify {

@@ -2,7 +2,6 @@
 #include "imap/notify.h"
 
 #include "base/arena_grow.h"
-#include "base/limits.h"
 #include "imap/fetch.h"
 
 static const struct {
@@ -28,15 +27,6 @@ event_from(struct span name)
     return EVENT_UNKNOWN;
 }
 
-static void
-charge(struct imap_command *c, struct imap_wish *w, size_t names, size_t octets)
-{
-    w->names += names;
-    w->octets += octets;
-    if (w->names > LIMIT_notify_names || w->octets > LIMIT_notify_octets)
-        parse_fail_kind(&c->parse, FAULT_NOTIFYOVERFLOW, "too much in one NOTIFY");
-}
-
 // "(uid flags)" is parsed to see that it is right, and kept as text.
 static void
 fetch_parse(struct imap_command *c, struct imap_wish *w)
@@ -48,7 +38,7 @@ fetch_parse(struct imap_command *c, struct imap_wish *w)
     if (p->bad)
         return;
     struct span text = span_slice(p->in, from, p->at);
-    charge(c, w, 0, text.n);
+    imap_scope_charge(c, &w->size, 0, text.n);
     if (!p->bad)
         w->fetch = arena_dup(w->arena, text);
 }
@@ -99,38 +89,6 @@ events_parse(struct imap_command *c, struct imap_wish *w, bool selected)
     return all;
 }
 
-// A name that no mailbox can have is passed over, as one is that no mailbox has (section 3.1).
-static void
-name_parse(struct imap_command *c, struct imap_wish *w, struct buf *names)
-{
-    struct fault f;
-    struct span name = parse_list_mailbox(&c->parse);
-    charge(c, w, 1, name.n + 2);
-    if (c->parse.bad || mail_name_check(c->arena, name, &name, &f) != R_OK)
-        return;
-    name = mail_name_canonical(c->session->user, c->arena, name);
-    buf_put_char(names, (char)(name.n >> 8));
-    buf_put_char(names, (char)(name.n & 255));
-    buf_put(names, name);
-}
-
-static void
-names_parse(struct imap_command *c, struct imap_wish *w, struct imap_notify_group *g)
-{
-    struct parse *p = &c->parse;
-    struct buf names;
-    buf_init(&names, LIMIT_notify_octets * 2);
-    parse_sp(p);
-    bool list = parse_try(p, '(');
-    do
-        name_parse(c, w, &names);
-    while (list && parse_try(p, ' '));
-    if (list)
-        parse_char(p, ')');
-    g->names = arena_dup(w->arena, buf_span(&names));
-    buf_done(&names);
-}
-
 static struct imap_notify_group *
 group_add(struct imap_wish *w)
 {
@@ -149,24 +107,13 @@ selected_parse(struct imap_command *c, struct imap_wish *w, bool delayed)
     w->selected = events_parse(c, w, true);
 }
 
-// INBOXES are what mail may be delivered to: any mailbox, by its detail address (section 6.3).
 static void
 other_parse(struct imap_command *c, struct imap_wish *w, struct span scope)
 {
-    struct parse *p = &c->parse;
     struct imap_notify_group *g = group_add(w);
-    if (span_ieq(scope, SPAN("PERSONAL")) || span_ieq(scope, SPAN("INBOXES")))
-        g->scope = SCOPE_PERSONAL;
-    else if (span_ieq(scope, SPAN("SUBSCRIBED")))
-        g->scope = SCOPE_SUBSCRIBED;
-    else if (span_ieq(scope, SPAN("SUBTREE")))
-        g->scope = SCOPE_SUBTREE;
-    else if (span_ieq(scope, SPAN("MAILBOXES")))
-        g->scope = SCOPE_MAILBOXES;
-    else
-        parse_fail(p, "unknown mailbox specifier");
-    if (g->scope == SCOPE_SUBTREE || g->scope == SCOPE_MAILBOXES)
-        names_parse(c, w, g);
+    imap_scope_parse(c, scope, w->arena, &w->size, &g->scope);
+    if (g->scope.kind == SCOPE_SUBTREE_ONE)
+        parse_fail(&c->parse, "SUBTREE-ONE is for ESEARCH");
     g->events = events_parse(c, w, false);
     w->events |= g->events;
 }
@@ -175,7 +122,7 @@ static void
 group_parse(struct imap_command *c, struct imap_wish *w)
 {
     struct parse *p = &c->parse;
-    charge(c, w, 1, 0);
+    imap_scope_charge(c, &w->size, 1, 0);
     parse_char(p, '(');
     struct span scope = parse_atom(p);
     if (p->bad)
@@ -191,6 +138,7 @@ void
 imap_notify_parse(struct imap_command *c, struct imap_wish *w)
 {
     struct parse *p = &c->parse;
+    w->size.over = FAULT_NOTIFYOVERFLOW;
     parse_sp(p);
     if (parse_try_word(p, "NONE"))
         return;

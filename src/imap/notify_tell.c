@@ -28,33 +28,6 @@ imap_notify_view_flags(const struct imap_session *s)
     return s->notify && !(s->notify->wish.selected & EVENT_FLAGS) ? VIEW_HOLD_FLAGS : 0;
 }
 
-static bool
-names_cover(const struct imap_notify_group *g, struct span name)
-{
-    struct span rest = g->names;
-    while (rest.n >= 2) {
-        size_t n = (size_t)(unsigned char)rest.p[0] << 8 | (unsigned char)rest.p[1];
-        struct span one = span_slice(rest, 2, 2 + n);
-        if (g->scope == SCOPE_SUBTREE ? span_within(name, one) : span_eq(name, one))
-            return true;
-        rest = span_skip(rest, 2 + n);
-    }
-    return false;
-}
-
-static bool
-covers(const struct imap_notify_group *g, const struct tree_entry *e, struct span name)
-{
-    switch (g->scope) {
-    case SCOPE_PERSONAL:
-        return !e->foreign;
-    case SCOPE_SUBSCRIBED:
-        return e->subscribed;
-    default:
-        return names_cover(g, name);
-    }
-}
-
 // Several groups may name a mailbox: what any of them asks for is told (section 6).
 unsigned
 imap_notify_events(struct imap_session *s, const struct imap_wish *w,
@@ -63,7 +36,7 @@ imap_notify_events(struct imap_session *s, const struct imap_wish *w,
     struct span name = mail_name_canonical(s->user, a, e->name);
     unsigned events = 0;
     for (size_t i = 0; i < w->group_count; i++)
-        if (covers(&w->groups[i], e, name))
+        if (imap_scope_covers(&w->groups[i].scope, e, name))
             events |= w->groups[i].events;
     return events;
 }

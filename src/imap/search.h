@@ -7,6 +7,7 @@
 #include "imap/session.h"
 #include "search/query.h"
 
+struct imap_label;
 struct imap_search;
 
 struct imap_search_key {
@@ -37,6 +38,23 @@ void imap_partial_parse(struct parse *p, struct imap_partial *out);
 void imap_partial_of(const struct imap_partial *range, const struct seqset *all,
                      struct arena *a, struct seqset *out);
 
+// What a key asks of a mailbox before it is searched: its sets are resolved, its labels looked up. Suspends.
+struct imap_search_bind {
+    struct query *query;
+    enum result (*fn)(struct imap_search *s, struct view *v,
+                      const struct imap_search_bind *b, struct fault *f);
+    struct span text;
+    const struct imap_label *label;
+    struct imap_search_bind *next;
+};
+void imap_search_bind_add(struct imap_search *s, const struct imap_search_bind *b);
+
+// RFC 7377 section 2.1: the mailbox that ESEARCH tells of; nothing is told when nothing is found.
+struct imap_search_source {
+    struct span name;
+    uint32_t uidvalidity;
+};
+
 // A found message. SORT gives them in its order.
 struct imap_found {
     uint32_t seq, uid;
@@ -58,7 +76,18 @@ struct imap_search {
     void (*on_found)(struct imap_search *s, const struct view_message *v);
     void *own;  // for on_found
     const struct imap_found
-        *order;          // all of them in the order of the answer; NULL: ascending
+        *order;  // all of them in the order of the answer; NULL: ascending
+    struct {
+        struct imap_search_bind *binds;
+        struct query_texts *texts;  // NULL: the prepared query asks for none
+        bool prepared, uses_saved;  // "$" is among the keys
+    } asked;
+    struct arena *arena;  // of what is found; NULL: the command's
+    struct {
+        // messages of those that were searched before, of all; 0: there is only one
+        uint64_t done, goal;
+        const struct imap_search_source *source;  // NULL: the selected one
+    } mailboxes;
     struct fault fault;  // of a key's argument: bad charset, "$"
     bool failed;
 };
@@ -76,8 +105,14 @@ void imap_search_parse_charset(struct imap_search *s, struct parse *p);
 // key *(SP key), to the end of the command.
 enum result imap_search_parse_program(struct imap_search *s, struct parse *p,
                                       struct fault *f) MUST_CHECK;
-// Suspends. Finds the messages: fills seqs and uids, calls on_found.
+// [RETURN (...)] [CHARSET name] and the program.
+enum result imap_search_parse_arguments(struct imap_search *s, struct parse *p,
+                                        struct fault *f) MUST_CHECK;
+// Suspends. Finds the messages of the selected mailbox: fills seqs and uids, calls on_found.
 enum result imap_search_find(struct imap_search *s, struct fault *f) MUST_CHECK;
+// Suspends. The same in any mailbox, one after the other. "$" is for the selected one.
+enum result imap_search_find_in(struct imap_search *s, struct view *v,
+                                struct fault *f) MUST_CHECK;
 
 // `* ESEARCH (TAG "a1") UID`: more items may be put, then imap_line_send.
 struct buf *imap_esearch_begin(struct imap_command *c);

@@ -36,22 +36,28 @@ imap_unselect(struct imap_session *s)
 }
 
 enum result
+imap_set_read(struct view *v, struct span text, bool by_uid, struct arena *a,
+              struct seqset *out, struct fault *f)
+{
+    uint32_t star = 0;
+    bool has_star = span_find_char(text, '*') < text.n;
+    if (has_star && view_star(v, by_uid, &star, f) != R_OK)
+        return R_FAIL;
+    return seqset_parse(text, star, a, out, f);
+}
+
+enum result
 imap_set_resolve(struct imap_session *s, struct span text, bool *by_uid, struct arena *a,
                  struct seqset *out, struct fault *f)
 {
-    if (span_eq(text, SPAN("$"))) {
-        if (s->saved.arena)
-            seqset_copy(out, a, &s->saved.uids);
-        else
-            seqset_init(out, a);
-        *by_uid = true;
-        return R_OK;
-    }
-    uint32_t star = 0;
-    bool has_star = span_find_char(text, '*') < text.n;
-    if (has_star && view_star(s->view, *by_uid, &star, f) != R_OK)
-        return R_FAIL;
-    return seqset_parse(text, star, a, out, f);
+    if (!span_eq(text, SPAN("$")))
+        return imap_set_read(s->view, text, *by_uid, a, out, f);
+    if (s->saved.arena)
+        seqset_copy(out, a, &s->saved.uids);
+    else
+        seqset_init(out, a);
+    *by_uid = true;
+    return R_OK;
 }
 
 enum result

@@ -222,13 +222,13 @@ set_timer(struct imap_session *s)
 static void
 session_rest(struct imap_session *s)
 {
-    if (s->draining)
+    if (s->due.draining)
         imap_bye(s, "Server shutting down");
-    if (s->leaving && !s->bye && !conn_failed(s->conn)) {
+    if (s->due.leaving && !s->bye && !conn_failed(s->conn)) {
         session_leave(s);
         return;
     }
-    if (s->bye || s->leaving || conn_eof(s->conn)) {
+    if (s->bye || s->due.leaving || conn_eof(s->conn)) {
         session_end(s);
         return;
     }
@@ -289,12 +289,12 @@ session_task(void *arg)
             command_free(s);
             after_command(s);
         }
-        if (!s->bye && !s->leaving && s->due.poked && is_listening(s))
+        if (!s->bye && !s->due.leaving && s->due.poked && is_listening(s))
             push(s);
         task_yield();
-    } while (!s->draining && !s->leaving &&
+    } while (!s->due.draining && !s->due.leaving &&
              (command_take(s) || (!s->bye && s->due.poked && is_listening(s))));
-    if (s->leaving)
+    if (s->due.leaving)
         make_ready(s);
     s->busy = false;
     session_rest(s);
@@ -431,7 +431,7 @@ imap_session_drain(void)
     struct imap_session *next;
     for (struct imap_session *s = sessions; s; s = next) {
         next = s->next;
-        s->draining = true;
+        s->due.draining = true;
         if (!s->busy)
             session_rest(s);
     }

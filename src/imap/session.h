@@ -12,6 +12,7 @@
 #include "io/loop.h"
 #include "io/message.h"
 #include "mail/view.h"
+#include "mime/charset.h"
 #include "wire/command.h"
 
 // What SEARCH RETURN (SAVE) left for "$" (RFC 9051 section 6.4.4.1). Gone with the selected mailbox.
@@ -45,17 +46,18 @@ struct imap_session {
     struct conn *conn;
     struct mail_user *user;
     struct imap_host host;
-    const char *bye;    // what BYE said: the session is ending; NULL before
-    struct view *view;  // NULL: nothing is selected
-    uint32_t enabled;   // enum imap_enable
-    bool busy;          // a task runs for it
-    bool idling;        // between IDLE and DONE
+    const char *bye;           // what BYE said: the session is ending; NULL before
+    struct view *view;         // NULL: nothing is selected
+    uint32_t enabled;          // enum imap_enable
+    enum collation collation;  // the active comparator (RFC 5255): SEARCH, SORT, THREAD
+    bool busy;                 // a task runs for it
+    bool idling;               // between IDLE and DONE
     struct {
-        bool poked;  // idling or notified, and something changed
-        bool key;    // of the selected mailbox: URLMECH is to be told
+        bool poked;     // idling or notified, and something changed
+        bool key;       // of the selected mailbox: URLMECH is to be told
+        bool leaving;   // the connection goes back to the host after the command
+        bool draining;  // BYE is to be said after the command
     } due;
-    bool leaving;          // the connection goes back to the host after the command
-    bool draining;         // BYE is to be said after the command
     uint8_t bad_commands;  // in a row
     struct {
         bool held;      // HIGHESTMODSEQ was told lower than a MODSEQ
@@ -186,6 +188,9 @@ void imap_condstore_aware(struct imap_command *c);
 enum result imap_set_resolve(struct imap_session *s, struct span text, bool *by_uid,
                              struct arena *a, struct seqset *out,
                              struct fault *f) MUST_CHECK;
+// Suspends. '*' and ranges against a view.
+enum result imap_set_read(struct view *v, struct span text, bool by_uid, struct arena *a,
+                          struct seqset *out, struct fault *f) MUST_CHECK;
 // Suspends. The UIDs of the messages that are there; set NULL: of all.
 enum result imap_uids_of(struct view *v, const struct seqset *set, bool by_uid,
                          struct arena *a, struct seqset *out, struct fault *f) MUST_CHECK;

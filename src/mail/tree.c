@@ -279,6 +279,39 @@ tree_find(struct mail_user *u, struct arena *a, struct span name, struct tree_en
     *out = entry;
 }
 
+struct id_call {
+    struct mount *mount;
+    struct arena *arena;
+    uint64_t mailbox;
+    struct tree_entry *entry;
+};
+
+static void
+find_id_run(void *arg)
+{
+    struct id_call *c = arg;
+    struct state *s = c->mount->account->state;
+    struct mailbox_state *m = state_mailbox(s, c->mailbox);
+    if (!m || !(c->mount->rights & RIGHT_LOOKUP))
+        return;
+    tree_entry_fill(c->entry, c->mount, m);
+    c->entry->has_children = name_has_children(s, m->id);
+    c->entry->name = mount_name(c->arena, c->mount, name_full(c->arena, s, m));
+    c->entry->nonexistent = false;
+}
+
+void
+tree_find_id(struct mail_user *u, struct arena *a, uint64_t mailbox, struct tree_entry *out)
+{
+    struct tree_entry entry = {.nonexistent = true};
+    struct id_call c = {NULL, a, mailbox, &entry};
+    for (c.mount = &u->own; c.mount && entry.nonexistent; c.mount = c.mount->next)
+        account_run(c.mount->account, find_id_run, &c);
+    if (!entry.nonexistent)
+        tree_mark_subscribed(u, &entry, 1);
+    *out = entry;
+}
+
 // \Recent of a mailbox that is not selected: messages at or above the mark (RFC 3501 section 2.3.2).
 static void
 recent_run(void *arg)

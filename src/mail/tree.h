@@ -47,6 +47,9 @@ enum result tree_status(struct mail_user *u, struct arena *a, struct span name,
 // One name as LIST shows it, also a level or one that is not there (or may not be known: the same).
 void tree_find(struct mail_user *u, struct arena *a, struct span name,
                struct tree_entry *out);
+// The mailbox of this id under the name that it has now; nonexistent where the user may not look it up.
+void tree_find_id(struct mail_user *u, struct arena *a, uint64_t mailbox,
+                  struct tree_entry *out);
 // Counts the \Recent messages of an entry: apart, since it may need the mailbox's table.
 enum result tree_recent(struct mail_user *u, struct tree_entry *e,
                         struct fault *f) MUST_CHECK;

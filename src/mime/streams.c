@@ -14,6 +14,7 @@ enum { SOURCE = 0, SHOWN = 1 };  // the lanes
 
 struct mime_streams {
     struct mime_text_sink sink;
+    enum collation collation;
     struct mime_decoder decoder;
     struct mime_charset *charset;            // NULL between parts
     struct mime_html *html;                  // NULL: no HTML part is open
@@ -37,6 +38,12 @@ mime_streams_new(const struct mime_text_sink *sink)
     buf_init(&s->decoded, (size_t)LIMIT_mime_header * 4);
     buf_init(&s->field, (size_t)LIMIT_mime_header * 4 * FOLD_GROWTH);
     return s;
+}
+
+void
+mime_streams_compare(struct mime_streams *s, enum collation collation)
+{
+    s->collation = collation;
 }
 
 static void
@@ -74,7 +81,7 @@ put(struct mime_streams *s, unsigned lane, struct span utf8)
     if (utf8.n == 0)
         return;
     buf_reset(&s->folded);
-    mime_fold(&s->folded, utf8);
+    mime_fold_as(&s->folded, s->collation, utf8);
     s->sink.feed(s->sink.arg, lane, buf_span(&s->folded));
 }
 
@@ -168,7 +175,7 @@ put_field(struct mime_streams *s, enum mime_zone zone, struct span name, struct 
     }
     mime_header_unfold(&s->unfolded, span_slice(raw, 0, LIMIT_mime_header));
     mime_decode_words(&s->decoded, buf_span(&s->unfolded));
-    mime_fold(&s->field, buf_span(&s->decoded));
+    mime_fold_as(&s->field, s->collation, buf_span(&s->decoded));
     s->sink.begin(s->sink.arg, SOURCE, zone);
     s->sink.feed(s->sink.arg, SOURCE, buf_span(&s->field));
     s->sink.end(s->sink.arg, SOURCE);

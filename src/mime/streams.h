@@ -8,6 +8,7 @@
 // Owner: mime_streams_new .. mime_streams_free.
 
 #include "base/span.h"
+#include "mime/charset.h"
 #include "mime/index.h"
 #include "mime/summary.h"
 
@@ -39,6 +40,8 @@ struct mime_text_sink {
 
 struct mime_streams;
 struct mime_streams *mime_streams_new(const struct mime_text_sink *sink);
+// Folds by another collation than i;unicode-casemap.
+void mime_streams_compare(struct mime_streams *s, enum collation collation);
 void mime_streams_free(struct mime_streams **s);  // takes NULL
 
 // Whether the body of this part is text: text/* and the like. (Headers of nested messages are parts with `root` set: give

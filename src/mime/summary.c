@@ -5,6 +5,7 @@
 #include "mime/charset.h"
 #include "mime/encoded_word.h"
 #include "mime/header.h"
+#include "mime/message_id.h"
 #include "mime/subject.h"
 
 enum { VERSION = 2, FIELDS = 16, FLAG_REPLY = 1, FLAG_DATE = 2 };
@@ -123,27 +124,6 @@ put_display(struct buf *b, struct buf *text, const struct mime_address *address)
     put_cut(b, text);
 }
 
-// Takes the next "<id>" off the text and appends the id: without white space and quotes (RFC 5256
-// section 3: <"a"@b> is <a@b>).
-static bool
-take_message_id(struct span *text, struct buf *out)
-{
-    size_t from = span_find_char(*text, '<');
-    size_t n = span_find_char(span_skip(*text, from), '>');
-
-    if (from == text->n || from + n >= text->n) {
-        *text = SPAN_NONE;
-        return false;
-    }
-    for (size_t i = from + 1; i < from + n; i++) {
-        char c = text->p[i];
-        if (!ascii_is_space(c) && c != '"' && c != '\\')
-            buf_put_char(out, c);
-    }
-    *text = span_skip(*text, from + n + 1);
-    return true;
-}
-
 static struct span
 last_text(const struct mime_value *value)
 {
@@ -152,35 +132,60 @@ last_text(const struct mime_value *value)
     return value ? value->text : SPAN_NONE;
 }
 
+// What has no id in brackets is its own id: a Message-ID without brackets is referred to with them.
 static void
-put_message_id(struct buf *b, struct buf *text, struct span value, bool bare)
+put_message_id(struct buf *b, struct buf *text, struct span value)
 {
     struct span rest = value;
-
-    if (!take_message_id(&rest, text) && bare)
+    if (!mime_message_id_next(&rest, text))
         buf_put(text, span_trim(value));
     put_cut(b, text);
 }
 
-// All ids of the field; when they are too many the first and the last ones tell most, so the
-// last stay.
+// The first one that is valid (RFC 5256 section 3); else the first one at all.
+static void
+put_in_reply_to(struct buf *b, struct buf *text, struct span value)
+{
+    size_t first = 0, begin = 0;
+    while (mime_message_id_next(&value, text)) {
+        if (mime_message_id_valid(span_skip(buf_span(text), begin))) {
+            pack_span(b, cut(span_skip(buf_span(text), begin)));
+            buf_reset(text);
+            return;
+        }
+        first = first > 0 ? first : text->n;
+        text->n = begin = first;
+    }
+    put_cut(b, text);
+}
+
+// Of too many ids the first one and the last ones stay.
+static void
+cut_references(struct buf *ids)
+{
+    struct span all = buf_span(ids);
+    size_t first = span_find_char(all, '\0') + 1;
+    if (all.n <= LIMIT_mime_references)
+        return;
+    if (first > LIMIT_mime_references / 2)
+        first = 0;
+    struct span last = span_skip(all, all.n - (LIMIT_mime_references - first));
+    last = span_skip(last, span_find_char(last, '\0') + 1);
+    memmove(ids->p + first, last.p, last.n);
+    ids->n = first + last.n;
+}
+
 static void
 put_references(struct buf *b, struct buf *text, struct span value)
 {
-    while (value.n > 0) {
-        size_t before = text->n;
-        if (before > 0)
-            buf_put_char(text, '\0');
-        if (!take_message_id(&value, text))
-            text->n = before;
+    size_t end = 0;
+    while (mime_message_id_next(&value, text)) {
+        end = text->n;
+        buf_put_char(text, '\0');
     }
-    struct span ids = buf_span(text);
-    if (ids.n > LIMIT_mime_summary) {
-        ids = span_skip(ids, ids.n - LIMIT_mime_summary);
-        size_t id = span_find_char(ids, '\0');
-        ids = span_skip(ids, id + 1);
-    }
-    pack_span(b, ids);
+    text->n = end;
+    cut_references(text);
+    pack_span(b, buf_span(text));
     buf_reset(text);
 }
 
@@ -253,8 +258,8 @@ mime_summary_put(struct buf *b, const struct mime_part *root)
         put_cut(&packed, &text);
     }
     put_addresses(&packed, &text, e);
-    put_message_id(&packed, &text, last_text(e->field[MIME_MESSAGE_ID]), true);
-    put_message_id(&packed, &text, last_text(e->field[MIME_IN_REPLY_TO]), false);
+    put_message_id(&packed, &text, last_text(e->field[MIME_MESSAGE_ID]));
+    put_in_reply_to(&packed, &text, last_text(e->field[MIME_IN_REPLY_TO]));
     put_references(&packed, &text, last_text(e->field[MIME_REFERENCES]));
     put_fields(b, &packed);
     buf_done(&packed);

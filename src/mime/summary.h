@@ -2,7 +2,7 @@
 #define MIME_SUMMARY_H
 
 // The summary holds what SEARCH, SORT and THREAD want of a message's header, decoded to UTF-8
-// (RFC 2047), packed for the cache. Each field is cut at LIMIT_mime_summary octets.
+// (RFC 2047), packed for the cache. Each field is cut at LIMIT_mime_summary octets, References at LIMIT_mime_references.
 // Trust: damaged bytes give R_FAIL (FAULT_CORRUPTION).
 // Owner: spans borrow the packed bytes.
 
@@ -19,10 +19,11 @@ struct mime_summary {
     struct span sort_from, sort_to,
         sort_cc;                           // mailbox part of the first address (RFC 5256)
     struct span display_from, display_to;  // display name, else mailbox@host (RFC 5957)
-    // without angle brackets, normalised (RFC 5256 section 3); may be empty
+    // message ids in the form of mime/message_id.h, valid or not; may be empty
     struct span message_id;
-    struct span in_reply_to;  // first message id of the field
-    struct span references;   // message ids without angle brackets, one NUL between two
+    struct span
+        in_reply_to;         // the first one of the field that is valid, else the first one
+    struct span references;  // one NUL between two
     bool has_date;
     struct mime_date date;
 };

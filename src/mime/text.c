@@ -24,13 +24,14 @@ struct mime_text_search {
 };
 
 static void
-set_needles(struct mime_text_search *s, const struct span *needles, size_t n)
+set_needles(struct mime_text_search *s, const struct span *needles, size_t n,
+            enum collation collation)
 {
     size_t *ends = calloc(n + 1, sizeof(*ends));
 
     must(ends != NULL);
     for (size_t i = 0; i < n; i++) {
-        mime_fold(&s->folded_needles, needles[i]);
+        mime_fold_as(&s->folded_needles, collation, needles[i]);
         ends[i + 1] = s->folded_needles.n;
     }
     must(!s->folded_needles.over);
@@ -47,7 +48,7 @@ static void on_feed(void *arg, unsigned lane, struct span folded);
 static void on_end(void *arg, unsigned lane);
 
 struct mime_text_search *
-mime_text_search_new(const struct span *needles, size_t n)
+mime_text_search_new(const struct span *needles, size_t n, enum collation collation)
 {
     struct mime_text_search *s = calloc(1, sizeof(*s));
 
@@ -56,11 +57,12 @@ mime_text_search_new(const struct span *needles, size_t n)
     s->needles = calloc(n + 1, sizeof(*s->needles));
     must(s->needles != NULL);
     buf_init(&s->folded_needles, (size_t)LIMIT_command * FOLD_GROWTH);
-    set_needles(s, needles, n);
+    set_needles(s, needles, n, collation);
     for (size_t i = 0; i < MIME_LANES; i++)
         buf_init(&s->windows[i].text, 2 * s->longest + ENOUGH + PIECE);
     struct mime_text_sink sink = {on_begin, on_feed, on_end, s};
     s->streams = mime_streams_new(&sink);
+    mime_streams_compare(s->streams, collation);
     mime_text_reset(s);
     return s;
 }

@@ -2,20 +2,22 @@
 #define MIME_TEXT_H
 
 // A text search asks of parts and headers, pushed in any cuts, which of its needles occur:
-// transfer-decoded, converted to UTF-8, compared by i;unicode-casemap (RFC 5051). Memory does
+// transfer-decoded, converted to UTF-8, compared by a collation (RFC 4790). Memory does
 // not grow with the text. The texts are the streams of mime/streams.h.
 // Trust: none.
 // Threads: one at a time.
 // Owner: mime_text_search_new .. mime_text_search_free.
 
 #include "base/span.h"
+#include "mime/charset.h"
 #include "mime/streams.h"
 
 struct mime_text_search;
 
 // Needles are UTF-8, not yet folded, at most LIMIT_search_keys, together at most LIMIT_command
 // octets (as they come in one command). An empty needle is always found.
-struct mime_text_search *mime_text_search_new(const struct span *needles, size_t n);
+struct mime_text_search *mime_text_search_new(const struct span *needles, size_t n,
+                                              enum collation collation);
 void mime_text_search_free(struct mime_text_search **s);
 
 // Begin a part, feed its raw body octets, end it. Matches never cross from one part to another.

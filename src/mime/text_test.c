@@ -348,7 +348,7 @@ occurs(const char *needle, enum mime_encoding encoding, const char *charset,
        const char *body, size_t cut)
 {
     struct span needles[] = {span_str(needle), SPAN("")};
-    struct mime_text_search *s = mime_text_search_new(needles, 2);
+    struct mime_text_search *s = mime_text_search_new(needles, 2, COLLATION_CASEMAP);
     struct mime_index_part part = {.encoding = encoding, .charset = span_str(charset)};
     struct span rest = span_str(body);
 
@@ -422,7 +422,7 @@ test_text_search_headers(void **state)
 
     for (size_t i = 0; i < ROWS(rows); i++) {
         struct span needle = span_str(rows[i].needle);
-        struct mime_text_search *s = mime_text_search_new(&needle, 1);
+        struct mime_text_search *s = mime_text_search_new(&needle, 1, COLLATION_CASEMAP);
         mime_text_header(s, span_str(block));
         assert_int_equal(mime_text_found(s, 0), rows[i].want);
         mime_text_search_free(&s);

@@ -1,17 +1,16 @@
 #include "search/query.h"
 
 #include "base/limits.h"
-#include "mime/charset.h"
 #include "wire/date.h"
 
 // ---- preparing ----
 
 static struct span
-folded(struct arena *a, struct span text)
+folded(struct arena *a, const struct query *q)
 {
     struct buf b;
     buf_init(&b, LIMIT_record_meta);
-    mime_fold(&b, text);
+    mime_fold_as(&b, q->collation, q->text);
     struct span s = arena_dup(a, buf_span(&b));
     buf_done(&b);
     return s;
@@ -36,23 +35,25 @@ ask_presence(struct query *q)
 }
 
 static void
-prepare(struct query *q, struct arena *a, uint32_t *slots)
+prepare(struct query *q, enum collation collation, struct arena *a, uint32_t *slots)
 {
+    q->collation = collation;
+    q->said = q->text;
     if (q->op >= QUERY_SUBJECT && q->op <= QUERY_BCC && q->text.n == 0)
         ask_presence(q);
     if (q->op >= QUERY_ATTACHMENT && q->op <= QUERY_BCC)
-        q->text = folded(a, q->text);
+        q->text = folded(a, q);
     if (q->op >= QUERY_SUBJECT)
         q->slot = (*slots)++;
     for (struct query *k = q->first; k; k = k->next)
-        prepare(k, a, slots);
+        prepare(k, collation, a, slots);
 }
 
 void
-query_prepare(struct query *q, struct arena *a)
+query_prepare(struct query *q, enum collation collation, struct arena *a)
 {
     uint32_t slots = 0;
-    prepare(q, a, &slots);
+    prepare(q, collation, a, &slots);
 }
 
 static void
@@ -146,7 +147,7 @@ match_field(const struct query *q, const struct query_message *m)
     struct span field = summary_field(q->op, m->summary);
     struct buf b;
     buf_init(&b, LIMIT_record_meta);
-    mime_fold(&b, field);
+    mime_fold_as(&b, q->collation, field);
     bool hit = span_find(buf_span(&b), q->text) < b.n;
     buf_done(&b);
     if (hit || !query_field_cut(q->op, m))
@@ -155,14 +156,14 @@ match_field(const struct query *q, const struct query_message *m)
 }
 
 static bool
-names_file(const struct mime_index_part *part, struct span text)
+names_file(const struct mime_index_part *part, const struct query *q)
 {
     struct buf b;
     if (!part->attachment && part->name.n == 0)
         return false;
     buf_init(&b, LIMIT_record_meta);
-    mime_fold(&b, part->name);
-    bool hit = text.n == 0 || span_find(buf_span(&b), text) < b.n;
+    mime_fold_as(&b, q->collation, part->name);
+    bool hit = q->text.n == 0 || span_find(buf_span(&b), q->text) < b.n;
     buf_done(&b);
     return hit;
 }
@@ -178,7 +179,7 @@ match_attachment(const struct query *q, const struct query_message *m)
         return QUERY_UNKNOWN;
     enum result r = mime_index_begin(&it, m->parts, &damaged);
     while (r == R_OK && !hit && (r = mime_index_next(&it, &part, &damaged)) == R_OK)
-        hit = names_file(&part, q->text);
+        hit = names_file(&part, q);
     return answer(hit);
 }
 

@@ -6,6 +6,7 @@
 // decide from the header or body. Owner: an arena. Threads: one at a time.
 
 #include "base/arena.h"
+#include "mime/charset.h"
 #include "mime/summary.h"
 #include "mime/text.h"
 #include "store/row.h"
@@ -54,8 +55,10 @@ struct query {
     uint64_t number;
     // UTF-8; text is folded by query_prepare where it is compared folded
     struct span name, text;
+    struct span said;  // text before it was folded
     const struct seqset *set;
-    uint32_t slot;  // of SUBJECT and what follows: place in query_message.found
+    uint32_t slot;             // of SUBJECT and what follows: place in query_message.found
+    enum collation collation;  // how text is compared
 };
 
 enum query_answer { QUERY_NO, QUERY_YES, QUERY_UNKNOWN };
@@ -73,8 +76,8 @@ struct query_message {
     void *arg;
 };
 
-// Folds texts, numbers the slots. Once, after the tree is built.
-void query_prepare(struct query *q, struct arena *a);
+// Folds texts for this comparator, numbers the slots. Once, after the tree is built.
+void query_prepare(struct query *q, enum collation collation, struct arena *a);
 // Flags that every message has, and those that none has, which the query matches.
 void query_flags(const struct query *q, uint16_t *with_out, uint16_t *without_out);
 struct span query_field_name(enum query_op op);  // of SUBJECT, FROM, TO, CC, BCC

@@ -63,9 +63,9 @@ search_free(void *arg)
 }
 
 static struct mime_text_search *
-search_new(struct arena *a, const struct span *needles, size_t n)
+search_new(struct arena *a, const struct span *needles, size_t n, enum collation collation)
 {
-    struct mime_text_search *s = mime_text_search_new(needles, n);
+    struct mime_text_search *s = mime_text_search_new(needles, n, collation);
     arena_on_end(a, search_free, s);
     return s;
 }
@@ -85,7 +85,7 @@ needles_init(struct needles *k, const struct query *q, enum query_op op, struct 
         texts[i] = keys[i]->text;
         k->slots[i] = keys[i]->slot;
     }
-    k->search = search_new(a, texts, n);
+    k->search = search_new(a, texts, n, q->collation);
 }
 
 static void
@@ -97,7 +97,8 @@ headers_init(struct query_texts *t, const struct query *q, struct arena *a)
     t->headers = arena_array(a, n, sizeof *t->headers);
     t->header_count = n;
     for (size_t i = 0; i < n; i++)
-        t->headers[i] = (struct header_key){keys[i]->name, search_new(a, &keys[i]->text, 1),
+        t->headers[i] = (struct header_key){keys[i]->name,
+                                            search_new(a, &keys[i]->text, 1, q->collation),
                                             keys[i]->slot, false, keys[i]->text.n == 0};
 }
 
@@ -121,7 +122,7 @@ fields_init(struct query_texts *t, const struct query *q, struct arena *a)
     for (size_t i = 0; i < n; i++) {
         struct field_key *k = &t->fields[i];
         k->key = keys[i];
-        k->search = search_new(a, &keys[i]->text, 1);
+        k->search = search_new(a, &keys[i]->said, 1, q->collation);
         buf_init(&k->subject, (size_t)LIMIT_mime_header * 4);
         arena_on_end(a, subject_free, &k->subject);
     }

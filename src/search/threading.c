@@ -1,6 +1,7 @@
 #include "search/threading_inside.h"
 
 #include "base/budget.h"
+#include "mime/message_id.h"
 
 #include <stdlib.h>
 
@@ -179,18 +180,23 @@ node_of(struct threading *t, const struct hash_wide *id, uint32_t *node_out,
 
 // ---- step 1 ----
 
+// Ids that are not valid are not there (RFC 5256 section 3).
+static enum result
+find_id(struct threading *t, struct span text, uint32_t *node_out, struct fault *f)
+{
+    if (!mime_message_id_valid(text))
+        return R_NONE;
+    struct hash_wide id = hash_keyed_wide(text);
+    return node_of(t, &id, node_out, f);
+}
+
 static enum result
 take_message(struct threading *t, const struct threading_message *m, uint32_t *node_out,
              struct fault *f)
 {
-    bool by_id = t->kind != THREADING_SUBJECT && m->message_id.n > 0;
-    struct hash_wide id;
     *node_out = 0;
-    if (by_id) {
-        id = hash_keyed_wide(m->message_id);
-        if (node_of(t, &id, node_out, f) != R_OK)
-            return R_FAIL;
-    }
+    if (t->kind != THREADING_SUBJECT && find_id(t, m->message_id, node_out, f) == R_FAIL)
+        return R_FAIL;
     // the first message of an id has it, each later one an id of its own
     if ((*node_out == 0 || t->nodes[*node_out].message > 0) &&
         threading_node_new(t, node_out, f) != R_OK)
@@ -220,22 +226,30 @@ push(struct threading *t, uint32_t number, struct fault *f)
     return R_OK;
 }
 
+// Returns the number of valid ones.
 static enum result
-push_references(struct threading *t, struct span ids, struct fault *f)
+push_ids(struct threading *t, struct span ids, uint32_t *count_out, struct fault *f)
+{
+    struct span ref;
+    uint32_t node;
+    while (span_next_field(&ids, '\0', &ref) == R_OK) {
+        enum result r = find_id(t, ref, &node, f);
+        if (r == R_FAIL || (r == R_OK && push(t, node, f) != R_OK))
+            return R_FAIL;
+        *count_out += r == R_OK;
+    }
+    return R_OK;
+}
+
+static enum result
+push_references(struct threading *t, const struct threading_message *m, struct fault *f)
 {
     size_t at = t->pending_count;
-    uint32_t count = 0, node;
-    struct span ref;
-    if (push(t, 0, f) != R_OK)
+    uint32_t count = 0;
+    if (push(t, 0, f) != R_OK || push_ids(t, m->references, &count, f) != R_OK)
         return R_FAIL;
-    while (span_next_field(&ids, '\0', &ref) == R_OK) {
-        if (ref.n == 0)
-            continue;
-        struct hash_wide id = hash_keyed_wide(ref);
-        if (node_of(t, &id, &node, f) != R_OK || push(t, node, f) != R_OK)
-            return R_FAIL;
-        count++;
-    }
+    if (count == 0 && push_ids(t, m->in_reply_to, &count, f) != R_OK)
+        return R_FAIL;
     ((uint32_t *)t->pending_room.p)[at] = count;
     return R_OK;
 }
@@ -250,9 +264,7 @@ threading_add(struct threading *t, const struct threading_message *m, struct fau
         return R_FAIL;
     if (t->kind == THREADING_SUBJECT)
         return R_OK;
-    if (push(t, node, f) != R_OK)
-        return R_FAIL;
-    return push_references(t, m->references.n > 0 ? m->references : m->in_reply_to, f);
+    return push(t, node, f) == R_OK ? push_references(t, m, f) : R_FAIL;
 }
 
 static void

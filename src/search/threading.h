@@ -14,11 +14,12 @@ enum threading_kind { THREADING_SUBJECT, THREADING_REFERENCES, THREADING_REFS };
 struct threading_message {
     uint32_t number;            // what the answer says
     int64_t sent_s, arrived_s;  // sent date (section 2.2) and INTERNALDATE
-    struct span message_id;     // normalised, without brackets; empty: none that is valid
-    struct span references;     // the same, one NUL between two
-    struct span in_reply_to;    // asked where there are no references
-    struct span subject;        // base subject, folded for the comparator
-    bool reply;                 // the subject says reply or forward
+    struct span
+        message_id;  // in the form of mime/message_id.h; those that are not valid are ignored
+    struct span references;   // the same, one NUL between two
+    struct span in_reply_to;  // asked where there are no references
+    struct span subject;      // base subject, folded for the comparator
+    bool reply;               // the subject says reply or forward
 };
 
 struct threading;

@@ -27,15 +27,18 @@ struct row {
     struct given given[MOST];
 };
 
+// "a b" as "a@x", NUL, "b@x".
 static struct span
 ids(struct arena *a, const char *text)
 {
-    char *p = arena_cstr(a, span_str(text));
-    size_t n = strlen(text);
-    for (size_t i = 0; i < n; i++)
-        if (p[i] == ' ')
-            p[i] = '\0';
-    return span_of(p, n);
+    struct span rest = *text ? span_str(text) : SPAN_NONE, id;
+    struct buf b;
+    buf_init(&b, 4096);
+    while (span_next_field(&rest, ' ', &id) == R_OK)
+        buf_printf(&b, "%.*s@x%c", SPAN_ARG(id), 0);
+    struct span s = arena_dup(a, span_of(b.p, b.n > 0 ? b.n - 1 : 0));
+    buf_done(&b);
+    return s;
 }
 
 static void
@@ -46,7 +49,7 @@ add(struct threading *t, uint32_t number, const struct given *g)
     struct threading_message m = {.number = number,
                                   .sent_s = g->sent_s,
                                   .arrived_s = g->arrived_s,
-                                  .message_id = span_str(g->id),
+                                  .message_id = ids(a, g->id),
                                   .references = ids(a, g->refs),
                                   .subject = span_str(g->subject),
                                   .reply = g->reply};

@@ -25,7 +25,7 @@ PLAIN_CODES = {b"ALERT", b"PARSE", b"READ-ONLY", b"READ-WRITE", b"TRYCREATE", b"
                b"CORRUPTION", b"EXPIRED", b"EXPUNGEISSUED", b"HASCHILDREN", b"INUSE", b"LIMIT", b"NONEXISTENT", b"NOPERM",
                b"NOTSAVED", b"OVERQUOTA", b"PRIVACYREQUIRED", b"SERVERBUG", b"UNAVAILABLE", b"UNKNOWN-CTE", b"TOOBIG",
                b"USEATTR", b"BADCHARSET", b"NOMODSEQ", b"NOTIFICATIONOVERFLOW", b"UIDREQUIRED",
-               b"TOOFEW", b"TOOMANY", b"COMPRESSIONACTIVE"}
+               b"TOOFEW", b"TOOMANY", b"COMPRESSIONACTIVE", b"BADCOMPARATOR"}
 
 
 class Wrong(AssertionError):
@@ -366,11 +366,30 @@ class Reader:
                 return
             self.need(b" ")
 
+    def correlators(self):
+        """RFC 7377 section 4: each once."""
+        seen = set()
+        while True:
+            word = self.rule(ATOM, "a correlator").upper()
+            self.need(b" ")
+            if word in seen:
+                self.fail("another correlator")
+            seen.add(word)
+            if word == b"TAG":
+                self.string()
+            elif word == b"MAILBOX":
+                self.astring()
+            elif word == b"UIDVALIDITY":
+                self.number()
+            else:
+                self.fail("a correlator")
+            if self.take(b")"):
+                return
+            self.need(b" ")
+
     def esearch(self):
         if self.take(b" ("):
-            self.need(b"TAG ")
-            self.string()
-            self.need(b")")
+            self.correlators()
         self.take(b" UID")
         while self.take(b" "):
             word = self.rule(ATOM, "a result").upper()
@@ -472,6 +491,11 @@ class Reader:
         elif word not in PLAIN_CODES:
             self.fail("a known code")
 
+    def comparator(self):  # RFC 5255 section 4.10
+        self.astring()
+        if self.take(b" ") and self.listed(self.astring, empty=False) < 2:
+            self.fail("more than one comparator")
+
     def progress(self):
         self.need(b" ")
         if self.take(b"NIL"):
@@ -490,6 +514,31 @@ class Reader:
         self.rule(TEXT, "a text")
         self.end()
 
+    def threads(self):
+        """RFC 5256 section 5: [SP 1*thread-list]. Of each list that is open: its numbers, and the lists in it."""
+        levels = [[0, 0]]
+        if not self.at_end():
+            self.need(b" (")
+            self.at -= 1
+        while not self.at_end():
+            numbers, lists = levels[-1]
+            if self.take(b")") and len(levels) > 1:
+                levels.pop()
+                if lists == 1 or not numbers + lists:
+                    self.fail("thread-members or two lists")
+                continue
+            if numbers and not lists:
+                self.need(b" ")
+            if self.take(b"("):
+                levels[-1][1] += 1
+                levels.append([0, 0])
+            elif len(levels) == 1 or lists or self.number() == 0:
+                self.fail("no number here")
+            else:
+                levels[-1][0] += 1
+        if len(levels) > 1:
+            self.fail("a closing parenthesis")
+
     def numbered(self):
         number = self.number()
         self.need(b" ")
@@ -502,10 +551,10 @@ class Reader:
 
     def untagged(self):
         rules = {b"FLAGS ": lambda: self.listed(self.flag), b"LIST ": self.mailbox, b"LSUB ": self.mailbox, b"XLIST ": self.mailbox,
-                 b"STATUS ": self.status, b"SEARCH": self.search, b"ESEARCH": self.esearch, b"CAPABILITY": self.words,
+                 b"STATUS ": self.status, b"SEARCH": self.search, b"THREAD": self.threads, b"ESEARCH": self.esearch, b"CAPABILITY": self.words,
                  b"ENABLED": self.words, b"NAMESPACE ": self.namespace, b"ID ": self.identity,
                  b"VANISHED ": self.vanished, b"METADATA ": self.metadata, b"UIDBATCHES ": self.batches,
-                 b"GENURLAUTH ": self.authorised, b"URLFETCH ": self.urlfetch}
+                 b"COMPARATOR ": self.comparator, b"GENURLAUTH ": self.authorised, b"URLFETCH ": self.urlfetch}
         for name, rule in rules.items():
             if self.take(name):
                 rule()

@@ -38,5 +38,5 @@ def suits(script):
     if script.preauth or script.server != "default" or any(s.actor == "L" or s.word in (">|", "labels") for s in script.steps):
         return False
     text = "\n".join(step.text for step in script.steps)
-    return not re.search(r"^(list|lsub|namespace|create|rename|delete|subscribe|unsubscribe|idle|notify)\b"
+    return not re.search(r"^(list|lsub|namespace|esearch|create|rename|delete|subscribe|unsubscribe|idle|notify)\b"
                          r"|SPECIAL|Sent|Junk|select \{|metadata (?:\([^)]*\) )?\{|rev2|x-gm-labels\S* \(?[a-z]|urlauth|urlfetch", text, re.I | re.M)

@@ -7,28 +7,6 @@
 // IMAP4rev2 is enabled.
 
 static void
-parse_charset(struct imap_search *s, struct parse *p)
-{
-    if (imap_enabled(s->c->session, ENABLE_UTF8))  // RFC 9755 section 3
-        parse_fail(p, "CHARSET after ENABLE UTF8=ACCEPT");
-    parse_sp(p);
-    imap_search_parse_charset(s, p);
-    parse_sp(p);
-}
-
-static enum result
-parse_search(struct imap_search *s, struct fault *f)
-{
-    struct parse *p = &s->c->parse;
-    parse_sp(p);
-    if (parse_try_word(p, "RETURN"))
-        imap_search_parse_return(s, p);
-    if (parse_try_word(p, "CHARSET"))
-        parse_charset(s, p);
-    return imap_search_parse_program(s, p, f);
-}
-
-static void
 put_search(struct imap_search *s)
 {
     const struct seqset *found = s->c->uid ? &s->uids : &s->seqs;
@@ -54,7 +32,8 @@ search_run(struct imap_command *c, struct fault *f)
 {
     struct imap_search s = {.c = c};
     c->own = &s;
-    enum result r = parse_search(&s, f);
+    parse_sp(&c->parse);
+    enum result r = imap_search_parse_arguments(&s, &c->parse, f);
     if (r == R_OK)
         imap_condstore_aware(c);
     if (r == R_OK)

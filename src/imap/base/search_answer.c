@@ -137,7 +137,7 @@ put_partial(struct imap_search *s, struct buf *b)
     } else if (s->order) {
         put_order(s, b, slice);
     } else {
-        imap_partial_of(&s->partial, found_set(s), s->c->arena, &part);
+        imap_partial_of(&s->partial, found_set(s), s->arena, &part);
         put_set(s, b, &part);
     }
     buf_put_char(b, ')');
@@ -161,14 +161,25 @@ put_all(struct imap_search *s, struct buf *b)
         put_set(s, b, found_set(s));
 }
 
-struct buf *
-imap_esearch_begin(struct imap_command *c)
+static struct buf *
+begin(struct imap_command *c, const struct imap_search_source *source)
 {
     struct buf *b = imap_line(c->session);
     buf_put(b, SPAN("* ESEARCH (TAG "));
     quote_string(b, c->tag, false);
+    if (source) {
+        buf_put(b, SPAN(" MAILBOX "));
+        imap_put_mailbox(c->session, b, source->name);
+        put_number(b, "UIDVALIDITY", source->uidvalidity);
+    }
     buf_put_str(b, c->uid ? ") UID" : ")");
     return b;
+}
+
+struct buf *
+imap_esearch_begin(struct imap_command *c)
+{
+    return begin(c, NULL);
 }
 
 void
@@ -188,6 +199,15 @@ imap_esearch_put(struct imap_search *s, struct buf *b)
         put_number(b, "COUNT", size);
     if (s->has_modseq && size > 0)
         put_number(b, "MODSEQ", modseq_of(s));
+}
+
+static void
+put_esearch(struct imap_search *s)
+{
+    if (s->mailboxes.source && found_size(s) == 0)
+        return;
+    imap_esearch_put(s, begin(s->c, s->mailboxes.source));
+    imap_line_send(s->c->session);
 }
 
 // ---- SAVE ----
@@ -244,8 +264,7 @@ imap_search_answer(struct imap_search *s, enum result found, imap_search_plain_f
     if (r == R_OK && !s->has_return && plain) {
         plain(s);
     } else if (r == R_OK && s->returns != RETURN_SAVE) {
-        imap_esearch_put(s, imap_esearch_begin(s->c));
-        imap_line_send(s->c->session);
+        put_esearch(s);
     } else if (r != R_OK && (s->returns & RETURN_SAVE) && !imap_fault_is_bad(f->kind)) {
         // RFC 9051 section 6.4.4.4: NO empties "$", BAD leaves it
         imap_saved_set(s->c->session, NULL);

@@ -252,7 +252,7 @@ static enum result
 add_in_sets(struct find *d, struct seqset *uids, struct fault *f)
 {
     struct view_cursor cursor;
-    struct view_message *batch = arena_array(d->search->c->arena, BATCH, sizeof *batch);
+    struct view_message *batch = arena_array(d->search->arena, BATCH, sizeof *batch);
     size_t n;
     enum result r;
     if (view_cursor_init(&cursor, d->view, NULL, true, f) != R_OK)
@@ -270,7 +270,7 @@ choose(struct find *d, const struct seqset **uids_out, struct fault *f)
 {
     struct imap_command *c = d->search->c;
     *uids_out = NULL;
-    if (!imap_limit_matters(c))
+    if (d->search->mailboxes.goal > 0 || !imap_limit_matters(c))
         return R_OK;
     struct seqset *uids = ARENA_NEW(c->arena, struct seqset);
     seqset_init(uids, c->arena);
@@ -280,11 +280,19 @@ choose(struct find *d, const struct seqset **uids_out, struct fault *f)
     return R_OK;
 }
 
+static void
+tell_progress(const struct find *d, uint32_t done)
+{
+    const struct imap_search *s = d->search;
+    imap_progress(s->c, s->mailboxes.done + done,
+                  s->mailboxes.goal > 0 ? s->mailboxes.goal : view_exists(d->view));
+}
+
 static enum result
 find_all(struct find *d, struct fault *f)
 {
     struct view_cursor cursor;
-    struct view_message *batch = arena_array(d->search->c->arena, BATCH, sizeof *batch);
+    struct view_message *batch = arena_array(d->search->arena, BATCH, sizeof *batch);
     size_t n;
     enum result r;
     const struct seqset *uids;
@@ -292,28 +300,54 @@ find_all(struct find *d, struct fault *f)
         view_cursor_init(&cursor, d->view, uids, true, f) != R_OK)
         return R_FAIL;
     query_flags(d->search->query, &cursor.flags, &cursor.no_flags);
-    imap_progress(d->search->c, 0, view_exists(d->view));
+    tell_progress(d, 0);
     while ((r = view_next(&cursor, batch, BATCH, &n, f)) == R_OK) {
         if (go_on(d, f) != R_OK || match_batch(d, batch, n, f) != R_OK)
             return R_FAIL;
-        imap_progress(d->search->c, batch[n - 1].seq, view_exists(d->view));
+        if (conn_failed(d->search->c->session->conn))
+            return fault_set(f, FAULT_CLOSED, "client went");
+        tell_progress(d, batch[n - 1].seq);
     }
     return r == R_NONE ? R_OK : R_FAIL;
+}
+
+// The query is of all mailboxes that are searched, what it found is of one.
+static enum result
+prepare(struct imap_search *s, struct view *v, struct fault *f)
+{
+    if (!s->asked.prepared) {
+        s->asked.prepared = true;
+        query_prepare(s->query, s->c->session->collation, s->c->arena);
+        s->asked.texts = query_texts_new(s->query, s->c->arena);
+    }
+    if (!s->arena)
+        s->arena = s->c->arena;
+    seqset_init(&s->seqs, s->arena);
+    seqset_init(&s->uids, s->arena);
+    s->modseq_first = s->modseq_last = s->modseq_highest = 0;
+    for (const struct imap_search_bind *b = s->asked.binds; b; b = b->next)
+        if (b->fn(s, v, b, f) != R_OK)
+            return R_FAIL;
+    return R_OK;
+}
+
+enum result
+imap_search_find_in(struct imap_search *s, struct view *v, struct fault *f)
+{
+    struct find d = {.search = s, .view = v, .mail = account_mail(view_account(v))};
+    if (prepare(s, v, f) != R_OK)
+        return R_FAIL;
+    d.texts = s->asked.texts;
+    d.scratch = arena_new();
+    d.names = arena_new();
+    enum result r = find_all(&d, f);
+    arena_free(&d.scratch);
+    arena_free(&d.names);
+    return r;
 }
 
 enum result
 imap_search_find(struct imap_search *s, struct fault *f)
 {
-    struct view *view = s->c->session->view;
-    struct find d = {.search = s, .view = view, .mail = account_mail(view_account(view))};
-    d.scratch = arena_new();
-    d.names = arena_new();
-    query_prepare(s->query, s->c->arena);
-    d.texts = query_texts_new(s->query, s->c->arena);
-    seqset_init(&s->seqs, s->c->arena);
-    seqset_init(&s->uids, s->c->arena);
-    enum result r = find_all(&d, f);
-    arena_free(&d.scratch);
-    arena_free(&d.names);
-    return r;
+    return imap_search_find_in(s, s->c->session->view, f);
 }

@@ -61,17 +61,43 @@ parse_size(struct imap_search *s, struct parse *p, struct query *q)
     q->number = parse_number64(p);
 }
 
+void
+imap_search_bind_add(struct imap_search *s, const struct imap_search_bind *b)
+{
+    struct imap_search_bind *copy = ARENA_NEW(s->c->arena, struct imap_search_bind);
+    *copy = *b;
+    copy->next = s->asked.binds;
+    s->asked.binds = copy;
+}
+
+// '*' stands for something else in every mailbox.
+static enum result
+bind_set(struct imap_search *s, struct view *v, const struct imap_search_bind *b,
+         struct fault *f)
+{
+    struct seqset *set = ARENA_NEW(s->arena, struct seqset);
+    bool by_uid = b->query->op == QUERY_UIDS;
+    b->query->set = set;
+    if (span_eq(b->text, SPAN("$")))
+        return imap_set_resolve(s->c->session, b->text, &by_uid, s->arena, set, f);
+    return imap_set_read(v, b->text, by_uid, s->arena, set, f);
+}
+
+static void
+read_set(struct imap_search *s, struct parse *p, struct query *q, bool by_uid)
+{
+    struct span text = parse_seqset(p);
+    bool saved = span_eq(text, SPAN("$"));
+    q->op = by_uid || saved ? QUERY_UIDS : QUERY_SEQS;
+    s->asked.uses_saved |= saved;
+    imap_search_bind_add(s, &(struct imap_search_bind){q, bind_set, text, NULL, NULL});
+}
+
 static void
 parse_uid(struct imap_search *s, struct parse *p, struct query *q)
 {
     parse_sp(p);
-    struct span text = parse_seqset(p);
-    struct seqset *set = ARENA_NEW(s->c->arena, struct seqset);
-    bool by_uid = true;
-    q->set = set;
-    if (!p->bad &&
-        imap_set_resolve(s->c->session, text, &by_uid, s->c->arena, set, &s->fault) != R_OK)
-        s->failed = true;
+    read_set(s, p, q, true);
 }
 
 static void
@@ -149,15 +175,8 @@ static struct query *
 parse_set(struct imap_search *s, struct parse *p)
 {
     struct query *q = ARENA_NEW(s->c->arena, struct query);
-    struct seqset *set = ARENA_NEW(s->c->arena, struct seqset);
-    struct span text = parse_seqset(p);
-    bool by_uid = false;
-    if (!p->bad &&
-        imap_set_resolve(s->c->session, text, &by_uid, s->c->arena, set, &s->fault) != R_OK)
-        s->failed = true;
-    q->op = by_uid ? QUERY_UIDS : QUERY_SEQS;
-    s->c->by_number |= !by_uid;
-    q->set = set;
+    read_set(s, p, q, false);
+    s->c->by_number |= q->op == QUERY_SEQS;
     return q;
 }
 

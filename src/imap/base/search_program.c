@@ -59,3 +59,23 @@ imap_search_parse_program(struct imap_search *s, struct parse *p, struct fault *
         return fault_set(f, FAULT_UIDREQUIRED, "sequence numbers in UID SEARCH");
     return s->failed ? R_FAIL : R_OK;
 }
+
+static void
+parse_charset(struct imap_search *s, struct parse *p)
+{
+    if (imap_enabled(s->c->session, ENABLE_UTF8))  // RFC 9755 section 3
+        parse_fail(p, "CHARSET after ENABLE UTF8=ACCEPT");
+    parse_sp(p);
+    imap_search_parse_charset(s, p);
+    parse_sp(p);
+}
+
+enum result
+imap_search_parse_arguments(struct imap_search *s, struct parse *p, struct fault *f)
+{
+    if (parse_try_word(p, "RETURN"))
+        imap_search_parse_return(s, p);
+    if (parse_try_word(p, "CHARSET"))
+        parse_charset(s, p);
+    return imap_search_parse_program(s, p, f);
+}

@@ -113,7 +113,8 @@ resolve(struct imap_command *c, const struct named *named, struct label_change *
         change->important |= l->kind == LABEL_IMPORTANT;
         if (l->kind == LABEL_STARRED || l->kind == LABEL_IMPORTANT)
             continue;
-        enum result r = imap_label_find(c, l, &targets[change->target_count], f);
+        enum result r =
+            imap_label_find(c, c->session->view, l, &targets[change->target_count], f);
         if (r == R_FAIL)
             return R_FAIL;
         if (r == R_NONE && change->op != FLAG_OP_REMOVE)

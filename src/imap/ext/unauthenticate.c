@@ -25,7 +25,7 @@ run_unauthenticate(struct imap_command *c, struct fault *f)
         return fault_set(f, FAULT_CLOSED, "the gate of the connection is gone");
     }
     imap_unselect(s);
-    s->leaving = true;
+    s->due.leaving = true;
     return R_OK;
 }
 

@@ -1,0 +1,156 @@
+#ifndef SEARCH_TEXT_INSIDE_H
+#define SEARCH_TEXT_INSIDE_H
+
+// What the parts of the text index share: terms with their postings on the way to a segment, and segments as they are read.
+// The format is in docs/format.md. Private to this folder.
+// Trust: all that a segment says is checked as it is read; what does not fit is FAULT_CORRUPTION.
+
+#include "base/arena.h"
+#include "search/text_index.h"
+#include "search/text_words.h"
+#include "store/derived.h"
+
+enum {
+    TEXT_PAGE = 16384,
+    TEXT_PAGE_DATA = TEXT_PAGE - 8,  // then its checksum
+    TEXT_DELIMITER = 0xFF,           // around the terms of a page: no octet of UTF-8
+    TEXT_ZONES_FIRST = MIME_ZONE_BODY,
+    TEXT_NAME = 16,
+    TEXT_REPLACED = 64,  // segments that one merge may replace
+    TEXT_GONE = UINT32_MAX,
+};
+
+struct text_posting {
+    uint32_t document;
+    uint16_t zones;
+};
+
+// Postings as they are written: each the difference to the one before, and its zones where they change.
+struct text_coder {
+    uint32_t next;  // the least document that may come
+    uint16_t zones;
+};
+static inline struct text_coder
+text_coder_of(void)
+{
+    return (struct text_coder){0, TEXT_ZONES_FIRST};
+}
+enum { TEXT_POSTING_MAX = 12 };
+size_t text_posting_put(struct text_coder *c, struct text_posting p, unsigned char *out);
+// R_NONE at the end, R_FAIL: damaged.
+enum result text_posting_next(struct text_coder *c, struct span *rest,
+                              struct text_posting *out) MUST_CHECK;
+
+struct text_document {
+    uint64_t emailid;
+    uint16_t open;  // zones of which the index does not have all
+};
+
+// ---- writing ----
+
+// A segment on its way: terms in the order of text_term_compare, then documents by EMAILID, then finish or abort.
+struct text_writer;
+// Suspends.
+enum result text_writer_open(struct store *s, uint64_t account, uint32_t number,
+                             struct text_writer **out, struct fault *f) MUST_CHECK;
+// Suspends.
+enum result text_writer_term(struct text_writer *w, enum text_kind kind, struct span term,
+                             const struct text_posting *postings, size_t n,
+                             struct fault *f) MUST_CHECK;
+struct text_made {
+    const struct text_document *documents;
+    size_t n;
+    uint64_t text_octets;
+    uint32_t replaced[TEXT_REPLACED];  // these segments are gone when it is there
+    size_t replaced_count;
+};
+// Suspends. Ends the writer in any case.
+enum result text_writer_finish(struct text_writer **w, const struct text_made *made,
+                               struct fault *f) MUST_CHECK;
+void text_writer_abort(struct text_writer **w);  // takes NULL
+
+// ---- segments ----
+
+struct text_segment {
+    uint32_t number, references;
+    struct derived *terms, *lists;
+    uint32_t pages[TEXT_KINDS], document_pages;  // of `terms`, in this order
+    uint64_t list_octets, term_count, text_octets, octets;
+    struct text_document *documents;
+    size_t document_count;
+    uint32_t replaced[TEXT_REPLACED];
+    size_t replaced_count;
+};
+
+void text_segment_name(char name[TEXT_NAME], uint32_t number, bool lists);
+// Suspends.
+enum result text_segment_open(struct store *s, uint64_t account, uint32_t number,
+                              struct text_segment **out, struct fault *f) MUST_CHECK;
+void text_segment_release(struct text_segment *s);
+// The place of an EMAILID among the documents, looked for from *hint on; false: it is not there.
+bool text_segment_has(const struct text_segment *s, uint64_t emailid, size_t *hint);
+
+// A page of terms. `text` is each term between two TEXT_DELIMITERs.
+struct text_page {
+    uint16_t count;
+    struct span text, entries;
+    uint64_t list;  // where the first list begins
+    char octets[TEXT_PAGE];
+};
+// Suspends. `page` counts from the first of that kind.
+enum result text_page_read(struct text_segment *s, enum text_kind kind, uint32_t page,
+                           struct text_page *out, struct fault *f) MUST_CHECK;
+
+// Walks over the entries of a page, beside its terms.
+struct text_entry {
+    struct span list;  // of one posting: itself
+    uint64_t at;       // else where its list begins
+    uint32_t octets;   // and how long it is; 0: one posting
+    struct text_posting one;
+};
+struct text_entries {
+    struct span rest;
+    uint64_t list;
+    size_t told;  // for who walks: the entries so far
+};
+struct text_entries text_entries_of(const struct text_page *page);
+enum result text_entry_next(const struct text_segment *s, struct text_entries *it,
+                            struct text_entry *out, struct fault *f) MUST_CHECK;
+
+// Reads the postings of entries, one page of lists at a time.
+struct text_list_reader {
+    struct text_segment *segment;
+    uint64_t page;  // in `octets`; UINT64_MAX: none
+    struct buf list;
+    char octets[TEXT_PAGE];
+};
+void text_list_reader_init(struct text_list_reader *r, struct text_segment *s);
+void text_list_reader_done(struct text_list_reader *r);
+typedef void text_posting_fn(void *arg, struct text_posting p);
+// Suspends. Calls fn for each posting, in order.
+enum result text_list_read(struct text_list_reader *r, const struct text_entry *e,
+                           text_posting_fn *fn, void *arg, struct fault *f) MUST_CHECK;
+
+// Terms by their octets.
+static inline int
+text_term_compare(struct span a, struct span b)
+{
+    int c = memcmp(a.p, b.p, a.n < b.n ? a.n : b.n);
+    return c != 0 ? c : (a.n > b.n) - (a.n < b.n);
+}
+
+struct text_index {
+    struct store *store;
+    uint64_t account;
+    struct text_segment **segments;  // oldest first
+    size_t count, room;
+    uint32_t next_number;
+    bool busy;  // a put or merge is under way
+};
+void text_index_add(struct text_index *ti, struct text_segment *s);
+// Suspends. Its strings go; who has it open reads on.
+enum result text_segment_drop(struct text_index *ti, uint32_t number,
+                              struct fault *f) MUST_CHECK;
+void text_index_remove(struct text_index *ti, struct text_segment *s);
+
+#endif

@@ -1,0 +1,29 @@
+#ifndef SEARCH_TEXT_NEEDLE_H
+#define SEARCH_TEXT_NEEDLE_H
+
+// A needle as conditions on terms: a document in which it occurs has, for each condition, a term that meets it. Where `exact`, the one
+// condition holds only where the needle occurs. Private to this folder. Trust: any octets.
+
+#include "search/text_words.h"
+
+enum text_how { TEXT_WHOLE, TEXT_PREFIX, TEXT_SUFFIX, TEXT_INFIX };
+struct text_condition {
+    enum text_kind kind;
+    enum text_how how;
+    bool fuzzy;  // the term is compared by its fuzzy fold
+    uint8_t n;
+    char octets[TERM_MAX];
+};
+
+enum { TEXT_CONDITIONS = 24 };  // of a longer needle the others are left to verification
+struct text_needle {
+    struct text_condition conditions[TEXT_CONDITIONS];
+    size_t n;  // 0: every document may have it
+    bool exact;
+};
+
+void text_needle_read(struct text_needle *out, struct span needle);
+// Words in any order, each anywhere in a word.
+void text_needle_read_fuzzy(struct text_needle *out, struct span needle);
+
+#endif

@@ -1,0 +1,57 @@
+#include "search/text_inside.h"
+
+// A posting: varint of 2 * (documents left out since the last one) + (1 when the zones change), then a varint of the zones.
+
+static size_t
+put_var(unsigned char *out, uint64_t v)
+{
+    size_t n = 0;
+    for (; v >= 0x80; v >>= 7)
+        out[n++] = (unsigned char)(v | 0x80);
+    out[n++] = (unsigned char)v;
+    return n;
+}
+
+size_t
+text_posting_put(struct text_coder *c, struct text_posting p, unsigned char *out)
+{
+    bool changed = p.zones != c->zones;
+    must(p.document >= c->next);
+    size_t n = put_var(out, (uint64_t)(p.document - c->next) << 1 | changed);
+    if (changed)
+        n += put_var(out + n, p.zones);
+    c->next = p.document + 1;
+    c->zones = p.zones;
+    return n;
+}
+
+static bool
+take_var(struct span *rest, uint64_t *out)
+{
+    uint64_t v = 0;
+    for (unsigned shift = 0; shift < 42 && rest->n > 0; shift += 7) {
+        unsigned char c = (unsigned char)*rest->p++;
+        rest->n--;
+        v |= (uint64_t)(c & 0x7F) << shift;
+        if (c < 0x80) {
+            *out = v;
+            return true;
+        }
+    }
+    return false;
+}
+
+enum result
+text_posting_next(struct text_coder *c, struct span *rest, struct text_posting *out)
+{
+    uint64_t v, zones = c->zones;
+    if (rest->n == 0)
+        return R_NONE;
+    if (!take_var(rest, &v) || ((v & 1) && !take_var(rest, &zones)) ||
+        (v >> 1) + c->next >= TEXT_GONE || zones > MIME_ZONES || zones == 0)
+        return R_FAIL;
+    *out = (struct text_posting){c->next + (uint32_t)(v >> 1), (uint16_t)zones};
+    c->next = out->document + 1;
+    c->zones = out->zones;
+    return R_OK;
+}

@@ -1,0 +1,325 @@
+#include "base/pack.h"
+#include "search/text_pages.h"
+
+void
+text_segment_name(char name[TEXT_NAME], uint32_t number, bool lists)
+{
+    (void)!snprintf(name, TEXT_NAME, "%08x-%c", number, lists ? 'l' : 't');
+}
+
+static enum result
+damaged(const struct text_segment *s, const char *what, struct fault *f)
+{
+    return fault_set(f, FAULT_CORRUPTION, "search index segment %08x: %s", s->number, what);
+}
+
+static enum result
+read_page(struct text_segment *s, bool lists, uint64_t place, char page[TEXT_PAGE],
+          struct fault *f)
+{
+    uint64_t sum;
+    if (derived_read(lists ? s->lists : s->terms, place * TEXT_PAGE, page, TEXT_PAGE, f) !=
+        R_OK)
+        return R_FAIL;
+    memcpy(&sum, page + TEXT_PAGE_DATA, sizeof sum);
+    if (sum != text_page_sum(page, text_page_salt(s->number, lists), place))
+        return damaged(s, "a page's checksum is wrong", f);
+    return R_OK;
+}
+
+// ---- opening ----
+
+static void
+take_foot(struct text_segment *s, struct unpack *u, uint32_t *number_out)
+{
+    *number_out = unpack_u32(u);
+    s->pages[TEXT_WORD] = unpack_u32(u);
+    s->pages[TEXT_JUNCTION] = unpack_u32(u);
+    s->document_pages = unpack_u32(u);
+    s->document_count = (size_t)unpack_u64(u);
+    s->list_octets = unpack_u64(u);
+    s->term_count = unpack_u64(u);
+    s->text_octets = unpack_u64(u);
+    s->replaced_count = unpack_u16(u);
+    for (size_t i = 0; i < s->replaced_count && i < TEXT_REPLACED; i++)
+        s->replaced[i] = unpack_u32(u);
+}
+
+static bool
+foot_fits(const struct text_segment *s)
+{
+    uint64_t pages =
+        (uint64_t)s->pages[TEXT_WORD] + s->pages[TEXT_JUNCTION] + s->document_pages + 1;
+    uint64_t lists =
+        s->list_octets / TEXT_PAGE_DATA + (s->list_octets % TEXT_PAGE_DATA > 0);
+    return s->replaced_count <= TEXT_REPLACED && s->list_octets < (uint64_t)1 << 48 &&
+           derived_size(s->terms) == pages * TEXT_PAGE &&
+           derived_size(s->lists) == lists * TEXT_PAGE &&
+           // each takes two octets at least
+           s->document_count <= (uint64_t)s->document_pages * (TEXT_PAGE_DATA / 2);
+}
+
+static enum result
+read_foot(struct text_segment *s, char page[TEXT_PAGE], struct fault *f)
+{
+    uint64_t size = derived_size(s->terms);
+    uint32_t number;
+    if (size == 0 || size % TEXT_PAGE != 0)
+        return damaged(s, "it has no whole pages", f);
+    if (read_page(s, false, size / TEXT_PAGE - 1, page, f) != R_OK)
+        return R_FAIL;
+    struct span foot = span_of(page, TEXT_PAGE_DATA);
+    if (!span_starts(foot, SPAN(TEXT_MAGIC)))
+        return damaged(s, "it is of another format", f);
+    struct unpack u = unpack_of(span_skip(foot, TEXT_FOOT_MAGIC));
+    take_foot(s, &u, &number);
+    if (u.bad || number != s->number || !foot_fits(s))
+        return damaged(s, "its foot is wrong", f);
+    s->octets = size + derived_size(s->lists);
+    return R_OK;
+}
+
+struct head {
+    uint8_t what;
+    uint16_t count, text;
+    uint64_t list;
+};
+
+static struct head
+head_of(const char page[TEXT_PAGE])
+{
+    struct unpack u = unpack_of(span_of(page, TEXT_PAGE_HEAD));
+    struct head h = {.what = unpack_u8(&u)};
+    (void)unpack_u8(&u);
+    h.count = unpack_u16(&u);
+    h.text = unpack_u16(&u);
+    h.list = unpack_u64(&u);
+    return h;
+}
+
+static enum result
+take_documents(struct text_segment *s, const char page[TEXT_PAGE], size_t *have,
+               struct fault *f)
+{
+    struct head h = head_of(page);
+    if (h.what != TEXT_PAGE_DOCUMENTS || h.text > TEXT_PAGE_DATA - TEXT_PAGE_HEAD)
+        return damaged(s, "a page is not of documents", f);
+    struct unpack u = unpack_of(span_of(page + TEXT_PAGE_HEAD, h.text));
+    uint64_t emailid = h.list;
+    for (size_t i = 0; i < h.count; i++) {
+        uint64_t delta = unpack_var(&u), open = unpack_var(&u);
+        bool rising = *have == 0 || delta > 0;
+        if (u.bad || *have == s->document_count || !rising ||
+            delta > UINT64_MAX - emailid || open > MIME_ZONES)
+            return damaged(s, "its documents are wrong", f);
+        emailid += delta;
+        s->documents[(*have)++] = (struct text_document){emailid, (uint16_t)open};
+    }
+    return R_OK;
+}
+
+static enum result
+read_documents(struct text_segment *s, char page[TEXT_PAGE], struct fault *f)
+{
+    uint64_t first = (uint64_t)s->pages[TEXT_WORD] + s->pages[TEXT_JUNCTION];
+    size_t have = 0;
+    s->documents = calloc(s->document_count + 1, sizeof *s->documents);
+    must(s->documents != NULL);
+    for (uint32_t i = 0; i < s->document_pages; i++)
+        if (read_page(s, false, first + i, page, f) != R_OK ||
+            take_documents(s, page, &have, f) != R_OK)
+            return R_FAIL;
+    return have == s->document_count ? R_OK : damaged(s, "it lacks documents", f);
+}
+
+static enum result
+open_strings(struct text_segment *s, struct store *store, uint64_t account, struct fault *f)
+{
+    char name[TEXT_NAME];
+    text_segment_name(name, s->number, false);
+    enum result r = derived_open(store, account, span_str(name), &s->terms, f);
+    if (r != R_OK)
+        return r;
+    text_segment_name(name, s->number, true);
+    r = derived_open(store, account, span_str(name), &s->lists, f);
+    return r == R_NONE ? damaged(s, "its lists are gone", f) : r;
+}
+
+enum result
+text_segment_open(struct store *store, uint64_t account, uint32_t number,
+                  struct text_segment **out, struct fault *f)
+{
+    struct text_segment *s = calloc(1, sizeof *s);
+    char *page = calloc(1, TEXT_PAGE);
+    must(s != NULL && page != NULL);
+    s->number = number;
+    s->references = 1;
+    enum result r = open_strings(s, store, account, f);
+    if (r == R_OK && (r = read_foot(s, page, f)) == R_OK)
+        r = read_documents(s, page, f);
+    free(page);
+    if (r == R_OK)
+        *out = s;
+    else
+        text_segment_release(s);
+    return r;
+}
+
+void
+text_segment_release(struct text_segment *s)
+{
+    if (--s->references > 0)
+        return;
+    derived_close(&s->terms);
+    derived_close(&s->lists);
+    free(s->documents);
+    free(s);
+}
+
+bool
+text_segment_has(const struct text_segment *s, uint64_t emailid, size_t *hint)
+{
+    size_t low = *hint < s->document_count ? *hint : 0, high = s->document_count, step = 1;
+    if (low < high && s->documents[low].emailid > emailid)
+        low = 0;
+    while (low + step < high && s->documents[low + step].emailid <= emailid) {
+        low += step;  // the next one is near, as a rule
+        step *= 2;
+    }
+    if (low + step < high)
+        high = low + step;
+    while (low + 1 < high) {
+        size_t middle = low + (high - low) / 2;
+        if (s->documents[middle].emailid <= emailid)
+            low = middle;
+        else
+            high = middle;
+    }
+    *hint = low;
+    return low < s->document_count && s->documents[low].emailid == emailid;
+}
+
+// ---- pages of terms ----
+
+enum result
+text_page_read(struct text_segment *s, enum text_kind kind, uint32_t page,
+               struct text_page *out, struct fault *f)
+{
+    must(page < s->pages[kind]);
+    uint64_t place = page + (kind == TEXT_JUNCTION ? (uint64_t)s->pages[TEXT_WORD] : 0);
+    if (read_page(s, false, place, out->octets, f) != R_OK)
+        return R_FAIL;
+    struct head h = head_of(out->octets);
+    struct span body =
+        span_of(out->octets + TEXT_PAGE_HEAD, TEXT_PAGE_DATA - TEXT_PAGE_HEAD);
+    if (h.what != TEXT_PAGE_WORDS + kind || h.text > body.n || h.text < 3 || h.count == 0 ||
+        h.list > s->list_octets || body.p[0] != (char)TEXT_DELIMITER ||
+        body.p[h.text - 1] != (char)TEXT_DELIMITER)
+        return damaged(s, "a page of terms is wrong", f);
+    out->count = h.count;
+    out->list = h.list;
+    out->text = span_slice(body, 0, h.text);
+    out->entries = span_skip(body, h.text);
+    return R_OK;
+}
+
+struct text_entries
+text_entries_of(const struct text_page *page)
+{
+    return (struct text_entries){page->entries, page->list, 0};
+}
+
+enum result
+text_entry_next(const struct text_segment *s, struct text_entries *it,
+                struct text_entry *out, struct fault *f)
+{
+    struct unpack u = unpack_of(it->rest);
+    uint64_t v = unpack_var(&u);
+    *out = (struct text_entry){.at = it->list};
+    if (v & 1) {
+        uint64_t zones = unpack_var(&u);
+        if (u.bad || v >> 1 >= s->document_count || zones == 0 || zones > MIME_ZONES)
+            return damaged(s, "a posting is wrong", f);
+        out->one = (struct text_posting){(uint32_t)(v >> 1), (uint16_t)zones};
+    } else {
+        if (u.bad || v == 0 || v >> 1 > s->list_octets - it->list || v >> 1 > UINT32_MAX)
+            return damaged(s, "a list is wrong", f);
+        out->octets = (uint32_t)(v >> 1);
+        it->list += v >> 1;
+    }
+    it->rest = u.rest;
+    return R_OK;
+}
+
+// ---- lists ----
+
+void
+text_list_reader_init(struct text_list_reader *r, struct text_segment *s)
+{
+    r->segment = s;
+    r->page = UINT64_MAX;
+    buf_init(&r->list, SIZE_MAX / 2);
+}
+
+void
+text_list_reader_done(struct text_list_reader *r)
+{
+    buf_done(&r->list);
+}
+
+static enum result
+turn_to(struct text_list_reader *r, uint64_t page, struct fault *f)
+{
+    if (r->page == page)
+        return R_OK;
+    r->page = UINT64_MAX;
+    if (read_page(r->segment, true, page, r->octets, f) != R_OK)
+        return R_FAIL;
+    r->page = page;
+    return R_OK;
+}
+
+// The list as one string: in its page, or gathered from several.
+static enum result
+find_list(struct text_list_reader *r, const struct text_entry *e, struct span *out,
+          struct fault *f)
+{
+    uint64_t at = e->at, end = e->at + e->octets;
+    buf_reset(&r->list);
+    while (at < end) {
+        size_t from = (size_t)(at % TEXT_PAGE_DATA);
+        size_t n =
+            TEXT_PAGE_DATA - from < end - at ? TEXT_PAGE_DATA - from : (size_t)(end - at);
+        if (turn_to(r, at / TEXT_PAGE_DATA, f) != R_OK)
+            return R_FAIL;
+        *out = span_of(r->octets + from, n);
+        at += n;
+        if (n == e->octets)
+            return R_OK;
+        buf_put(&r->list, *out);
+    }
+    *out = buf_span(&r->list);
+    return R_OK;
+}
+
+enum result
+text_list_read(struct text_list_reader *r, const struct text_entry *e, text_posting_fn *fn,
+               void *arg, struct fault *f)
+{
+    struct text_coder c = text_coder_of();
+    struct text_posting p;
+    struct span rest;
+    enum result got;
+    if (e->octets == 0) {
+        fn(arg, e->one);
+        return R_OK;
+    }
+    if (find_list(r, e, &rest, f) != R_OK)
+        return R_FAIL;
+    while ((got = text_posting_next(&c, &rest, &p)) == R_OK) {
+        if (p.document >= r->segment->document_count)
+            return damaged(r->segment, "a posting is of no document", f);
+        fn(arg, p);
+    }
+    return got == R_NONE ? R_OK : damaged(r->segment, "a list is wrong", f);
+}

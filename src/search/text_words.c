@@ -1,0 +1,303 @@
+#include "search/text_words.h"
+
+static bool
+ascii_letter(unsigned char c)
+{
+    return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z');
+}
+
+// Of three octets. Punctuation and symbols (U+2000 to U+2BFF, U+3000 to U+303F), and what stands for nothing
+// (U+FE00 and above), are gaps; kana and Han are ideographs.
+static enum text_class
+class_of_three(unsigned char first, unsigned char second)
+{
+    if ((first == 0xE2 && second < 0xB0) || (first == 0xE3 && second == 0x80) ||
+        (first == 0xEF && second >= 0xB8))
+        return TEXT_GAP;
+    return first >= 0xE3 && first <= 0xE9 ? TEXT_IDEOGRAPH : TEXT_LETTER;
+}
+
+enum text_class
+text_class_of(struct span s, size_t *n_out)
+{
+    unsigned char first = (unsigned char)s.p[0];
+    size_t n = first < 0xC2 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+    *n_out = n < s.n ? n : s.n;
+    switch (n) {
+    case 1:
+        return ascii_letter(first) || first >= 0x80 ? TEXT_LETTER : TEXT_GAP;
+    case 2:
+        return first == 0xC2 ? TEXT_GAP : TEXT_LETTER;
+    case 3:
+        return class_of_three(first, s.n > 1 ? (unsigned char)s.p[1] : 0);
+    default:
+        return first == 0xF0 ? TEXT_IDEOGRAPH : TEXT_LETTER;
+    }
+}
+
+static size_t
+ascii_run(struct span s, size_t n, bool letter)
+{
+    while (n < s.n && !(s.p[n] & 0x80) && ascii_letter((unsigned char)s.p[n]) == letter)
+        n++;
+    return n;
+}
+
+size_t
+text_run(struct span s, enum text_class class)
+{
+    size_t n = 0, octets;
+    for (;;) {
+        if (class != TEXT_IDEOGRAPH)
+            n = ascii_run(s, n, class == TEXT_LETTER);
+        if (n == s.n || text_class_of(span_of(s.p + n, s.n - n), &octets) != class)
+            return n;
+        n += octets;
+    }
+}
+
+// ---- runs as terms ----
+
+static void
+tell(struct text_words *w, enum text_kind kind, const char *p, size_t n)
+{
+    w->to->term(w->to->arg, kind, span_of(p, n));
+}
+
+// Returns where the window begins that is not told: the last one, unless `end`.
+static size_t
+tell_windows(struct text_words *w, struct span run, bool end)
+{
+    size_t at = 0;
+    for (; at + WORD_WINDOW + (end ? 0 : WORD_STRIDE) <= run.n; at += WORD_STRIDE) {
+        tell(w, TEXT_WORD, run.p + at, WORD_WINDOW);
+        if (at + WORD_WINDOW == run.n)
+            return at;
+    }
+    if (end)
+        tell(w, TEXT_WORD, run.p + at, run.n - at);
+    return at;
+}
+
+// Returns where the last character begins.
+static size_t
+tell_pairs(struct text_words *w, struct span run)
+{
+    size_t at = 0, first, second;
+    (void)text_class_of(run, &first);
+    if (first == run.n)
+        tell(w, TEXT_WORD, run.p, first);
+    while (at + first < run.n) {
+        (void)text_class_of(span_skip(run, at + first), &second);
+        tell(w, TEXT_WORD, run.p + at, first + second);
+        at += first;
+        first = second;
+    }
+    return at;
+}
+
+static size_t
+tell_word(struct text_words *w, struct span run, enum text_class class, bool end)
+{
+    if (class == TEXT_IDEOGRAPH)
+        return tell_pairs(w, run);
+    if (end && run.n <= WORD_WINDOW) {
+        tell(w, TEXT_WORD, run.p, run.n);
+        return 0;
+    }
+    return tell_windows(w, run, end);
+}
+
+// The same for a gap; what is left has at least GAP_WINDOW octets, unless `end`.
+static size_t
+tell_gap_windows(struct text_words *w, struct span gap, bool end)
+{
+    size_t at = 0;
+    for (; at + GAP_WINDOW + (end ? 0 : GAP_STRIDE) <= gap.n; at += GAP_STRIDE)
+        tell(w, TEXT_JUNCTION, gap.p + at, GAP_WINDOW);
+    return at;
+}
+
+// A gap with the word before it (`edge` octets) and after it (`head`).
+static void
+tell_junction(struct text_words *w, size_t edge, struct span gap, size_t head)
+{
+    const char *from = gap.p - edge;
+    if (edge + gap.n == 0 || gap.n + head == 0)
+        return;
+    if (gap.n <= GAP_WINDOW) {
+        tell(w, TEXT_JUNCTION, from, edge + gap.n + head);
+        return;
+    }
+    tell(w, TEXT_JUNCTION, from, edge + GAP_WINDOW);
+    (void)tell_gap_windows(w, gap, true);
+    tell(w, TEXT_JUNCTION, gap.p + gap.n - GAP_WINDOW, GAP_WINDOW + head);
+}
+
+// ---- the stream ----
+
+static size_t
+less(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+// Is a run that ends at `to` as long as it will be? It is cut before a character of which not all octets are there.
+static bool
+is_whole(const struct text_words *w, size_t to, bool end)
+{
+    return end || to + 4 <= w->n;
+}
+
+static struct span
+text_from(const struct text_words *w, size_t at)
+{
+    return span_of(w->text + at, w->n - at);
+}
+
+static void
+end_word(struct text_words *w, size_t *at, size_t to, size_t n)
+{
+    w->edge = less(WORD_EDGE, n);
+    *at = to - w->edge;
+}
+
+// A word of which the text has but the beginning.
+static bool
+begin_long_word(struct text_words *w, size_t *at, struct span run, enum text_class class)
+{
+    w->long_word = true;
+    w->edge = 0;
+    *at = (size_t)(run.p - w->text) + tell_word(w, run, class, false);
+    return false;
+}
+
+static bool
+begin_long_gap(struct text_words *w, size_t *at, struct span gap)
+{
+    tell(w, TEXT_JUNCTION, gap.p - w->edge, w->edge + GAP_WINDOW);
+    w->long_gap = true;
+    w->edge = 0;
+    *at = (size_t)(gap.p - w->text) + tell_gap_windows(w, gap, false);
+    return true;
+}
+
+// The junction and the word that begin at *at; false when there must be more text first.
+static bool
+next_word(struct text_words *w, size_t *at, bool end)
+{
+    size_t from = *at + w->edge, octets;
+    struct span gap = text_from(w, from);
+    gap.n = text_run(gap, TEXT_GAP);
+    size_t word = from + gap.n;
+    if (gap.n >= TEXT_ROOM / 2)
+        return begin_long_gap(w, at, gap);
+    if (!is_whole(w, word, end))
+        return false;
+    if (word == w->n) {
+        tell_junction(w, w->edge, gap, 0);
+        *at = w->n;
+        return false;
+    }
+    struct span run = text_from(w, word);
+    enum text_class class = text_class_of(run, &octets);
+    run.n = text_run(run, class);
+    bool whole = is_whole(w, word + run.n, end);
+    if (!whole && run.n < TEXT_ROOM / 4)
+        return false;
+    tell_junction(w, w->edge, gap, less(WORD_EDGE, run.n));
+    if (!whole)
+        return begin_long_word(w, at, run, class);
+    (void)tell_word(w, run, class, true);
+    end_word(w, at, word + run.n, run.n);
+    return true;
+}
+
+static bool
+go_on_word(struct text_words *w, size_t *at, bool end)
+{
+    size_t octets;
+    struct span run = text_from(w, *at);
+    enum text_class class = text_class_of(run, &octets);
+    run.n = text_run(run, class);
+    size_t to = *at + run.n;
+    w->long_word = !is_whole(w, to, end);
+    size_t told = tell_word(w, run, class, !w->long_word);
+    if (w->long_word)
+        *at += told;
+    else
+        end_word(w, at, to, run.n);
+    return !w->long_word;
+}
+
+// It may begin in the middle of a character.
+static size_t
+rest_of_gap(struct span s)
+{
+    size_t n = 0;
+    while (n < s.n && ((unsigned char)s.p[n] & 0xC0) == 0x80)
+        n++;
+    return n + text_run(span_skip(s, n), TEXT_GAP);
+}
+
+static bool
+go_on_gap(struct text_words *w, size_t *at, bool end)
+{
+    struct span gap = text_from(w, *at);
+    gap.n = rest_of_gap(gap);
+    size_t to = *at + gap.n, octets;
+    struct span rest = text_from(w, to);
+    size_t word = rest.n > 0 ? text_run(rest, text_class_of(rest, &octets)) : 0;
+    if (!is_whole(w, to, end) || (word < WORD_EDGE && !is_whole(w, to + word, end))) {
+        *at += tell_gap_windows(w, gap, false);
+        return false;
+    }
+    (void)tell_gap_windows(w, gap, true);
+    size_t last = less(GAP_WINDOW, gap.n);
+    tell(w, TEXT_JUNCTION, w->text + to - last, last + less(WORD_EDGE, word));
+    w->long_gap = false;
+    *at = to;
+    return true;
+}
+
+static void
+take(struct text_words *w, bool end)
+{
+    size_t at = 0;
+    bool more = true;
+    while (more)
+        more = w->long_word  ? go_on_word(w, &at, end)
+               : w->long_gap ? go_on_gap(w, &at, end)
+                             : next_word(w, &at, end);
+    w->to->pause(w->to->arg);
+    memmove(w->text, w->text + at, w->n - at);
+    w->n -= at;
+}
+
+void
+text_words_begin(struct text_words *w, const struct text_words_to *to)
+{
+    w->to = to;
+    w->n = w->edge = 0;
+    w->long_word = w->long_gap = false;
+}
+
+void
+text_words_feed(struct text_words *w, struct span folded)
+{
+    while (folded.n > 0) {
+        struct span piece = span_slice(folded, 0, TEXT_ROOM - w->n);
+        memcpy(w->text + w->n, piece.p, piece.n);
+        w->n += piece.n;
+        folded = span_skip(folded, piece.n);
+        if (w->n == TEXT_ROOM)
+            take(w, false);
+    }
+}
+
+void
+text_words_end(struct text_words *w)
+{
+    if (w->n > 0)
+        take(w, true);
+}

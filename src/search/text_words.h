@@ -1,0 +1,51 @@
+#ifndef SEARCH_TEXT_WORDS_H
+#define SEARCH_TEXT_WORDS_H
+
+// Folded text as terms, which are pieces of it. A word is a run of letters and digits; a long one is cut into windows that overlap, so that
+// each piece of at most WORD_SURE octets lies in one. A run of ideographs gives its pairs. A junction is what is between two words
+// with the last and first octets of them, so that phrases are found too; long gaps are cut into windows likewise.
+// Trust: valid UTF-8 in whole characters; other octets give other terms, nothing worse. Threads: one at a time.
+
+#include "base/span.h"
+
+enum text_kind { TEXT_WORD, TEXT_JUNCTION, TEXT_KINDS };
+enum text_class { TEXT_GAP, TEXT_LETTER, TEXT_IDEOGRAPH };
+
+enum {
+    WORD_WINDOW = 32,
+    WORD_STRIDE = 16,
+    WORD_SURE = WORD_WINDOW - WORD_STRIDE + 1,
+    GAP_WINDOW = 16,
+    GAP_STRIDE = 8,
+    GAP_SURE = GAP_WINDOW - GAP_STRIDE + 1,
+    WORD_EDGE = 2,  // octets of a word in a junction
+    TERM_MAX = WORD_WINDOW,
+    TEXT_ROOM = 4096,
+};
+_Static_assert((int)TERM_MAX >= (int)GAP_WINDOW + 2 * (int)WORD_EDGE, "junctions fit too");
+
+// The character at the front of s: its class, and its octets (at least 1, at most s.n) in *n_out.
+enum text_class text_class_of(struct span s, size_t *n_out);
+// Octets of the run of that class at the front.
+size_t text_run(struct span s, enum text_class class);
+
+struct text_words_to {
+    void (*term)(void *arg, enum text_kind kind, struct span term);
+    void (*pause)(void *arg);  // what the terms so far point at goes away now
+    void *arg;
+};
+
+struct text_words {
+    const struct text_words_to *to;
+    size_t n, edge;  // octets in text; its first `edge` are the end of a word that was told
+    // the middle of a run longer than the text: TEXT_ROOM
+    bool long_word, long_gap;
+    char text[TEXT_ROOM];
+};
+
+// A stream: begin, feed, end.
+void text_words_begin(struct text_words *w, const struct text_words_to *to);
+void text_words_feed(struct text_words *w, struct span folded);
+void text_words_end(struct text_words *w);
+
+#endif
