@@ -26,9 +26,17 @@ query_field_name(enum query_op op)
     return span_str(fields[op]);
 }
 
+// The summary has each run of white space in a subject as one space (RFC 5256 section 2.1).
+static bool
+asks_white_space(const struct query *q)
+{
+    return q->op == QUERY_SUBJECT && (span_find(q->text, SPAN("  ")) < q->text.n ||
+                                      span_find_char(q->text, '\t') < q->text.n);
+}
+
 // Every message that has the field matches the empty string: that is a question to its header.
 static void
-ask_presence(struct query *q)
+ask_header(struct query *q)
 {
     q->name = query_field_name(q->op);
     q->op = QUERY_HEADER;
@@ -39,8 +47,9 @@ prepare(struct query *q, enum collation collation, struct arena *a, uint32_t *sl
 {
     q->collation = collation;
     q->said = q->text;
-    if (q->op >= QUERY_SUBJECT && q->op <= QUERY_BCC && q->text.n == 0)
-        ask_presence(q);
+    if (q->op >= QUERY_SUBJECT && q->op <= QUERY_BCC &&
+        (q->text.n == 0 || asks_white_space(q)))
+        ask_header(q);
     if (q->op >= QUERY_ATTACHMENT && q->op <= QUERY_BCC)
         q->text = folded(a, q);
     if (q->op >= QUERY_SUBJECT)
