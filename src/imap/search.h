@@ -24,7 +24,8 @@ enum imap_search_return {
     RETURN_ALL = 4,
     RETURN_COUNT = 8,
     RETURN_SAVE = 16,
-    RETURN_PARTIAL = 32
+    RETURN_PARTIAL = 32,
+    RETURN_RELEVANCY = 256  // 64 and 128: CONTEXT and UPDATE
 };
 
 // RFC 9394: from the lowest UID on (1 is the first), or backwards from the highest.
@@ -61,6 +62,15 @@ struct imap_found {
     uint64_t modseq;
 };
 
+// RFC 6203 section 4: of the found messages, by UID.
+struct imap_scores {
+    struct imap_score {
+        uint32_t uid;
+        uint8_t score;
+    } * list;
+    size_t n, room;
+};
+
 struct imap_search {
     struct imap_command *c;
     struct query *query;
@@ -81,8 +91,10 @@ struct imap_search {
         struct imap_search_bind *binds;
         struct query_texts *texts;  // NULL: the prepared query asks for none
         bool prepared, uses_saved;  // "$" is among the keys
+        bool fuzzy, scored;         // FUZZY is; its relevancy is asked for
     } asked;
     struct arena *arena;  // of what is found; NULL: the command's
+    struct imap_scores scores;
     struct {
         // messages of those that were searched before, of all; 0: there is only one
         uint64_t done, goal;
@@ -113,6 +125,12 @@ enum result imap_search_find(struct imap_search *s, struct fault *f) MUST_CHECK;
 // Suspends. The same in any mailbox, one after the other. "$" is for the selected one.
 enum result imap_search_find_in(struct imap_search *s, struct view *v,
                                 struct fault *f) MUST_CHECK;
+
+// Suspends. Scores a message that was found, after all with lower UIDs.
+enum result imap_relevancy_note(struct imap_search *s, struct mail *m,
+                                const struct message_row *row, struct arena *scratch,
+                                struct fault *f) MUST_CHECK;
+unsigned imap_relevancy_of(const struct imap_search *s, uint32_t uid);
 
 // `* ESEARCH (TAG "a1") UID`: more items may be put, then imap_line_send.
 struct buf *imap_esearch_begin(struct imap_command *c);

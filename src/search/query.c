@@ -45,7 +45,7 @@ ask_header(struct query *q)
 static void
 prepare(struct query *q, enum collation collation, struct arena *a, uint32_t *slots)
 {
-    q->collation = collation;
+    q->collation = q->fuzzy ? COLLATION_FUZZY : collation;
     q->said = q->text;
     if (q->op >= QUERY_SUBJECT && q->op <= QUERY_BCC &&
         (q->text.n == 0 || asks_white_space(q)))

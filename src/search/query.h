@@ -59,6 +59,7 @@ struct query {
     const struct seqset *set;
     uint32_t slot;             // of SUBJECT and what follows: place in query_message.found
     enum collation collation;  // how text is compared
+    bool fuzzy;  // a word, by COLLATION_FUZZY; of an AND: its words, `text` is all of them
 };
 
 enum query_answer { QUERY_NO, QUERY_YES, QUERY_UNKNOWN };

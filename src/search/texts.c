@@ -3,7 +3,7 @@
 #include "base/limits.h"
 #include "mime/header.h"
 
-// The needles of one kind (BODY, TEXT) are looked for together; a HEADER key has a search of its own.
+// The needles of one kind (BODY, TEXT; fuzzy ones apart) are looked for together; a HEADER key has a search of its own.
 struct header_key {
     struct span name;
     struct mime_text_search *search;
@@ -22,13 +22,16 @@ struct field_key {
 };
 
 struct needles {
+    enum query_op op;
+    bool fuzzy;
     struct mime_text_search *search;  // NULL when there are none
     uint32_t *slots;
     size_t n;
 };
+enum { KINDS = 4 };
 
 struct query_texts {
-    struct needles body, text;
+    struct needles kinds[KINDS];
     struct header_key *headers;
     size_t header_count;
     struct field_key *fields;
@@ -71,21 +74,21 @@ search_new(struct arena *a, const struct span *needles, size_t n, enum collation
 }
 
 static void
-needles_init(struct needles *k, const struct query *q, enum query_op op, struct arena *a)
+needles_init(struct needles *k, const struct query *q, struct arena *a)
 {
-    size_t n = count(q, op), have = 0;
-    if (n == 0)
-        return;
+    size_t n = count(q, k->op), have = 0;
     const struct query **keys = arena_array(a, n, sizeof *keys);
     struct span *texts = arena_array(a, n, sizeof *texts);
-    collect(q, op, keys, &have);
+    collect(q, k->op, keys, &have);
     k->slots = arena_array(a, n, sizeof *k->slots);
-    k->n = n;
     for (size_t i = 0; i < n; i++) {
-        texts[i] = keys[i]->text;
-        k->slots[i] = keys[i]->slot;
+        if (keys[i]->fuzzy != k->fuzzy)
+            continue;
+        texts[k->n] = keys[i]->text;
+        k->slots[k->n++] = keys[i]->slot;
     }
-    k->search = search_new(a, texts, n, q->collation);
+    if (k->n > 0)
+        k->search = search_new(a, texts, k->n, k->fuzzy ? COLLATION_FUZZY : q->collation);
 }
 
 static void
@@ -97,9 +100,9 @@ headers_init(struct query_texts *t, const struct query *q, struct arena *a)
     t->headers = arena_array(a, n, sizeof *t->headers);
     t->header_count = n;
     for (size_t i = 0; i < n; i++)
-        t->headers[i] = (struct header_key){keys[i]->name,
-                                            search_new(a, &keys[i]->text, 1, q->collation),
-                                            keys[i]->slot, false, keys[i]->text.n == 0};
+        t->headers[i] = (struct header_key){
+            keys[i]->name, search_new(a, &keys[i]->text, 1, keys[i]->collation),
+            keys[i]->slot, false, keys[i]->text.n == 0};
 }
 
 static void
@@ -122,7 +125,7 @@ fields_init(struct query_texts *t, const struct query *q, struct arena *a)
     for (size_t i = 0; i < n; i++) {
         struct field_key *k = &t->fields[i];
         k->key = keys[i];
-        k->search = search_new(a, &keys[i]->said, 1, q->collation);
+        k->search = search_new(a, &keys[i]->said, 1, keys[i]->collation);
         buf_init(&k->subject, (size_t)LIMIT_mime_header * 4);
         arena_on_end(a, subject_free, &k->subject);
     }
@@ -139,8 +142,11 @@ query_texts_new(const struct query *q, struct arena *a)
     struct query_texts *t = ARENA_NEW(a, struct query_texts);
     t->slots = (uint32_t)n;
     t->found = arena_array(a, n, sizeof *t->found);
-    needles_init(&t->body, q, QUERY_BODY, a);
-    needles_init(&t->text, q, QUERY_TEXT, a);
+    for (unsigned i = 0; i < KINDS; i++) {
+        t->kinds[i] =
+            (struct needles){.op = i & 1 ? QUERY_BODY : QUERY_TEXT, .fuzzy = i & 2};
+        needles_init(&t->kinds[i], q, a);
+    }
     headers_init(t, q, a);
     fields_init(t, q, a);
     return t;
@@ -161,10 +167,9 @@ void
 query_texts_begin(struct query_texts *t, const struct query_message *m)
 {
     memset(t->found, 0, t->slots * sizeof *t->found);
-    if (t->body.search)
-        mime_text_reset(t->body.search);
-    if (t->text.search)
-        mime_text_reset(t->text.search);
+    for (unsigned i = 0; i < KINDS; i++)
+        if (t->kinds[i].search)
+            mime_text_reset(t->kinds[i].search);
     for (size_t i = 0; i < t->header_count; i++) {
         mime_text_reset(t->headers[i].search);
         t->headers[i].present = false;
@@ -176,7 +181,12 @@ query_texts_begin(struct query_texts *t, const struct query_message *m)
 bool
 query_texts_want_body(const struct query_texts *t)
 {
-    return t->body.search || (t->text.search && !mime_text_found_all(t->text.search));
+    for (unsigned i = 0; i < KINDS; i++) {
+        const struct needles *k = &t->kinds[i];
+        if (k->search && (k->op == QUERY_BODY || !mime_text_found_all(k->search)))
+            return true;
+    }
+    return false;
 }
 
 static void
@@ -225,8 +235,9 @@ void
 query_texts_header(struct query_texts *t, struct span block)
 {
     struct mime_header h;
-    if (t->text.search)
-        mime_text_header(t->text.search, block);
+    for (unsigned i = 0; i < KINDS; i++)
+        if (t->kinds[i].search && t->kinds[i].op == QUERY_TEXT)
+            mime_text_header(t->kinds[i].search, block);
     for (size_t i = 0; i < t->header_count; i++) {
         struct mime_header_iter it = mime_header_begin(block);
         while (mime_header_next(&it, &h) == R_OK) {
@@ -243,37 +254,33 @@ query_texts_header(struct query_texts *t, struct span block)
 void
 query_texts_nested_header(struct query_texts *t, struct span block)
 {
-    if (t->text.search)
-        mime_text_header(t->text.search, block);
-    if (t->body.search)
-        mime_text_header(t->body.search, block);
+    for (unsigned i = 0; i < KINDS; i++)
+        if (t->kinds[i].search)
+            mime_text_header(t->kinds[i].search, block);
 }
 
 void
 query_texts_part_begin(struct query_texts *t, const struct mime_index_part *part)
 {
-    if (t->text.search)
-        mime_text_begin(t->text.search, part);
-    if (t->body.search)
-        mime_text_begin(t->body.search, part);
+    for (unsigned i = 0; i < KINDS; i++)
+        if (t->kinds[i].search)
+            mime_text_begin(t->kinds[i].search, part);
 }
 
 void
 query_texts_part_feed(struct query_texts *t, struct span raw)
 {
-    if (t->text.search)
-        mime_text_feed(t->text.search, raw);
-    if (t->body.search)
-        mime_text_feed(t->body.search, raw);
+    for (unsigned i = 0; i < KINDS; i++)
+        if (t->kinds[i].search)
+            mime_text_feed(t->kinds[i].search, raw);
 }
 
 void
 query_texts_part_end(struct query_texts *t)
 {
-    if (t->text.search)
-        mime_text_end(t->text.search);
-    if (t->body.search)
-        mime_text_end(t->body.search);
+    for (unsigned i = 0; i < KINDS; i++)
+        if (t->kinds[i].search)
+            mime_text_end(t->kinds[i].search);
 }
 
 static void
@@ -290,15 +297,17 @@ search_file(struct mime_text_search *s, struct span text)
 void
 query_texts_file(struct query_texts *t, struct span text)
 {
-    search_file(t->text.search, text);
-    search_file(t->body.search, text);
+    for (unsigned i = 0; i < KINDS; i++)
+        search_file(t->kinds[i].search, text);
 }
 
 bool
 query_texts_done(const struct query_texts *t)
 {
-    return (!t->text.search || mime_text_found_all(t->text.search)) &&
-           (!t->body.search || mime_text_found_all(t->body.search));
+    for (unsigned i = 0; i < KINDS; i++)
+        if (t->kinds[i].search && !mime_text_found_all(t->kinds[i].search))
+            return false;
+    return true;
 }
 
 static void
@@ -311,8 +320,8 @@ needles_found(const struct needles *k, bool *found)
 const bool *
 query_texts_found(struct query_texts *t)
 {
-    needles_found(&t->body, t->found);
-    needles_found(&t->text, t->found);
+    for (unsigned i = 0; i < KINDS; i++)
+        needles_found(&t->kinds[i], t->found);
     for (size_t i = 0; i < t->header_count; i++) {
         const struct header_key *h = &t->headers[i];
         t->found[h->slot] = h->present && (h->any || mime_text_found(h->search, 0));

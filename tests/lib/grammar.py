@@ -366,6 +366,10 @@ class Reader:
                 return
             self.need(b" ")
 
+    def score(self):
+        if self.number(100) < 1:
+            self.fail("a score")
+
     def correlators(self):
         """RFC 7377 section 4: each once."""
         seen = set()
@@ -407,6 +411,12 @@ class Reader:
                 if not self.take(b"NIL"):
                     self.sequence()
                 self.need(b")")
+            elif word == b"RELEVANCY":  # RFC 6203 section 7
+                self.need(b"(")
+                self.score()
+                while not self.take(b")"):
+                    self.need(b" ")
+                    self.score()
             else:
                 self.fail("a result")
 

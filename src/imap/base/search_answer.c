@@ -143,6 +143,24 @@ put_partial(struct imap_search *s, struct buf *b)
     buf_put_char(b, ')');
 }
 
+// ---- RELEVANCY (RFC 6203): of all, or of the page, in the order of the answer ----
+
+static void
+put_scores(struct imap_search *s, struct buf *b)
+{
+    struct slice slice = {1, found_size(s)};
+    if ((s->returns & RETURN_PARTIAL) && !partial_slice(s, &slice))
+        return;
+    buf_put(b, SPAN(" RELEVANCY"));
+    for (uint64_t i = slice.first - 1; i < slice.last; i++) {
+        unsigned score =
+            s->order ? imap_relevancy_of(s, s->order[i].uid) : s->scores.list[i].score;
+        buf_printf(b, "%s%u", i < slice.first ? " (" : " ", score);
+        leave(s, b);
+    }
+    buf_put_char(b, ')');
+}
+
 // ---- the line ----
 
 static void
@@ -197,6 +215,8 @@ imap_esearch_put(struct imap_search *s, struct buf *b)
         put_partial(s, b);
     if (wants & RETURN_COUNT)
         put_number(b, "COUNT", size);
+    if ((wants & RETURN_RELEVANCY) && size > 0)
+        put_scores(s, b);
     if (s->has_modseq && size > 0)
         put_number(b, "MODSEQ", modseq_of(s));
 }

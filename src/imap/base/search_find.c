@@ -167,6 +167,16 @@ hit(struct find *d, const struct view_message *v)
         s->on_found(s, v);
 }
 
+static enum result
+take_hit(struct find *d, const struct view_message *v, struct fault *f)
+{
+    if (d->search->asked.scored &&
+        imap_relevancy_note(d->search, d->mail, &v->row, d->scratch, f) != R_OK)
+        return R_FAIL;
+    hit(d, v);
+    return R_OK;
+}
+
 // Answers by the summary as far as the cache has it, without suspending; the rest stays open.
 static void
 match_cached(struct find *d, const struct view_message *v, struct query_message *q,
@@ -225,8 +235,8 @@ match_batch(struct find *d, const struct view_message *v, size_t n, struct fault
     for (size_t i = 0; i < n; i++) {
         if (answers[i] == QUERY_UNKNOWN && look_closer(d, &q[i], &answers[i], f) != R_OK)
             return R_FAIL;
-        if (answers[i] == QUERY_YES)
-            hit(d, &v[i]);
+        if (answers[i] == QUERY_YES && take_hit(d, &v[i], f) != R_OK)
+            return R_FAIL;
     }
     return R_OK;
 }
@@ -325,6 +335,7 @@ prepare(struct imap_search *s, struct view *v, struct fault *f)
     seqset_init(&s->seqs, s->arena);
     seqset_init(&s->uids, s->arena);
     s->modseq_first = s->modseq_last = s->modseq_highest = 0;
+    s->scores = (struct imap_scores){.n = 0};
     for (const struct imap_search_bind *b = s->asked.binds; b; b = b->next)
         if (b->fn(s, v, b, f) != R_OK)
             return R_FAIL;

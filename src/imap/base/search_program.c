@@ -51,6 +51,9 @@ imap_search_parse_program(struct imap_search *s, struct parse *p, struct fault *
     s->query->first = last = imap_search_parse_key(s, p);
     while (parse_try(p, ' '))
         last = last->next = imap_search_parse_key(s, p);
+    if ((s->returns & RETURN_RELEVANCY) && !s->asked.fuzzy)  // RFC 6203 section 4
+        parse_fail(p, "RELEVANCY without FUZZY");
+    s->asked.scored |= (s->returns & RETURN_RELEVANCY) != 0;
     if (parse_end(p, f) != R_OK)
         return R_FAIL;
     if (s->failed)
