@@ -214,7 +214,7 @@ static size_t
 count_matches(const struct bench *b, const char *needle)
 {
     struct span n = span_str(needle);
-    struct mime_text_search *s = mime_text_search_new(&n, 1);
+    struct mime_text_search *s = mime_text_search_new(&n, 1, COLLATION_CASEMAP);
     size_t matches = 0;
     for (size_t i = 0; i < b->n; i++) {
         mime_text_reset(s);

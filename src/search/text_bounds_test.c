@@ -3,6 +3,7 @@
 #include "base/limits.h"
 #include "mime/charset.h"
 #include "search/text_index.h"
+#include "store/derived.h"
 #include "store/scene.h"
 
 #include <stdarg.h>
@@ -136,10 +137,86 @@ test_large_document(void **state)
     store_close(&s);
 }
 
+// Words and gaps of every size about the windows', and every piece of the text that has a border of them: none is missed, and what is
+// not there is not found.
+static void
+check_pieces(struct text_index *ti, struct span text, size_t from)
+{
+    enum { LOT = 64 };
+    struct text_lookup l[LOT];
+    struct text_found *found;
+    struct fault f;
+    size_t n = 0;
+    for (size_t end = from + 1; end <= text.n; end++) {
+        if (end < text.n && ((unsigned char)text.p[end] & 0xC0) == 0x80)
+            continue;
+        l[n++] = (struct text_lookup){span_slice(text, from, end), MIME_ZONES, false};
+        if (n < LOT && end < text.n)
+            continue;
+        must_ok(text_index_find(ti, l, n, &found, &f), &f);
+        for (size_t i = 0; i < n; i++)
+            if (text_found_of(found, i, 1) < TEXT_MAYBE)
+                fail_msg("\"%.*s\" of \"%.*s\"", SPAN_ARG(l[i].needle), SPAN_ARG(text));
+        text_found_free(&found);
+        n = 0;
+    }
+}
+
+static void
+put_run(struct buf *b, const char *from, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        buf_put_char(b, from[i % strlen(from)]);
+}
+
+static void
+check_sizes(struct store *s, size_t word, size_t gap)
+{
+    struct text_index *ti;
+    struct text_builder *b = text_builder_new();
+    struct buf text;
+    struct fault f;
+    must_ok(derived_clear(s, ACCOUNT, &f), &f);
+    ti = open_index(s);
+    buf_init(&text, 1000);
+    buf_put(&text, SPAN("XY "));
+    put_run(&text, "ABCDEFGHIJKLMNOPQRSTUVW0123456789", word);
+    put_run(&text, "-=+*/.,;:!", gap);
+    put_run(&text, "9Z8Y7X6W5V4U3T2S1R0Q", word);
+    buf_put(&text, SPAN("\xE6\x97\xA5\xE6\x9C\xAC\xE3\x80\x82 Z"));
+    buf_put_char(&text, '\0');
+    index_text(b, 1, MIME_ZONE_BODY, text.p);
+    must_ok(text_index_put(ti, b, &f), &f);
+    text.n--;
+    for (size_t from = 0; from < text.n; from += 1 + from % 3)
+        if (((unsigned char)text.p[from] & 0xC0) != 0x80)
+            check_pieces(ti, buf_span(&text), from);
+    buf_done(&text);
+    text_builder_free(&b);
+    text_index_close(&ti);
+}
+
+static void
+test_sizes(void **state)
+{
+    (void)state;
+    static const size_t words[] = {1,  2,  3,  16, 17, 18, 31, 32,
+                                   33, 47, 48, 49, 50, 64, 65, 80};
+    static const size_t gaps[] = {1, 2, 8, 9, 10, 15, 16, 17, 18, 24, 25, 33};
+    struct store_options o = scene_options("mem", "identity");
+    struct store *s = scene_open(&o);
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        check_sizes(s, words[i], 1);
+    for (size_t i = 0; i < sizeof gaps / sizeof gaps[0]; i++)
+        check_sizes(s, 4, gaps[i]);
+    store_close(&s);
+}
+
 int
 main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scene_begin, scene_end)
-    const struct CMUnitTest tests[] = {TEST(test_fuzzy), TEST(test_large_document)};
+    const struct CMUnitTest tests[] = {TEST(test_fuzzy), TEST(test_large_document),
+                                       TEST(test_sizes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

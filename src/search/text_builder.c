@@ -6,7 +6,15 @@
 // Terms are looked up in lots, so that the memory they lie in comes while others are worked on: a text has many, and few of them
 // are in the processor's caches. Postings of a term lie in chunks, already as they are written.
 
-enum { LOT = 64, CHUNK_FIRST = 12, CHUNK_MAX = 240, SLOTS_FIRST = 4096, OVERHEAD = 64 };
+enum {
+    LOT = 64,
+    CHUNK_FIRST = 12,
+    CHUNK_MAX = 240,
+    SLOTS_FIRST = 4096,
+    OVERHEAD = 64,
+    RECENT = 4096,
+    AHEAD = 8,
+};
 
 struct term {
     uint64_t hash;
@@ -16,7 +24,8 @@ struct term {
     struct text_coder coder;  // of the postings before that one
     uint32_t first, chunk;    // of the postings; 0: none
     uint16_t zones;           // of `document`
-    uint8_t n, left, kind;    // octets of the term; left in its last chunk
+    uint8_t n, kind;          // octets of the term
+    uint8_t size, left;       // of its last chunk
 };
 
 struct document {
@@ -27,8 +36,14 @@ struct document {
 struct text_builder {
     struct term *terms;
     size_t count, room;
-    uint64_t *slots;  // high half: of the hash; low half: term + 1
+    uint64_t *slots;  // high half: of the hash; low half: term + 1, 0: free
     size_t slot_count;
+    // terms that this document was told to have; a place is taken by the next one that comes to it
+    struct recent {
+        uint64_t hash;
+        uint32_t document;  // + 1
+        uint32_t zones;
+    } * recent;
     struct buf texts, chunks;
     struct document *documents;
     size_t document_count, document_room;
@@ -70,7 +85,7 @@ mix(uint64_t a, uint64_t b)
 static uint64_t
 hash_term(const struct text_builder *b, enum text_kind kind, const char *p, size_t n)
 {
-    uint64_t h = b->key[0] ^ n ^ (uint64_t)kind << 32;
+    uint64_t h = b->key[0], size = (uint64_t)n << 8 | kind;
     for (; n > 16; p += 16, n -= 16)
         h = mix(load(p, 8) ^ h, load(p + 8, 8) ^ b->key[1]);
     uint64_t head, tail = 0;
@@ -83,14 +98,14 @@ hash_term(const struct text_builder *b, enum text_kind kind, const char *p, size
         head = (uint64_t)(unsigned char)p[0] << 16 |
                (uint64_t)(unsigned char)p[n / 2] << 8 | (unsigned char)p[n - 1];
     }
-    return mix(mix(head ^ h, tail ^ b->key[1]), b->key[0] | 1);
+    return mix(mix(head ^ h, tail ^ b->key[1]) ^ size, b->key[0] | 1);
 }
 
 static void
 place(struct text_builder *b, uint64_t hash, size_t term)
 {
     size_t i = hash & (b->slot_count - 1);
-    while (b->slots[i] != 0)
+    while ((uint32_t)b->slots[i] != 0)
         i = (i + 1) & (b->slot_count - 1);
     b->slots[i] = (hash & ~(uint64_t)UINT32_MAX) | (uint32_t)(term + 1);
 }
@@ -112,7 +127,7 @@ grow(struct text_builder *b)
 static struct term *
 find_term(struct text_builder *b, const struct found *t)
 {
-    for (size_t i = t->hash & (b->slot_count - 1); b->slots[i] != 0;
+    for (size_t i = t->hash & (b->slot_count - 1); (uint32_t)b->slots[i] != 0;
          i = (i + 1) & (b->slot_count - 1)) {
         if ((b->slots[i] ^ t->hash) >> 32)
             continue;
@@ -163,7 +178,7 @@ new_chunk(struct text_builder *b, struct term *t)
     else
         memcpy(b->chunks.p + t->chunk, &at, sizeof at);
     t->chunk = at;
-    t->left = (uint8_t)n;
+    t->size = t->left = (uint8_t)n;
 }
 
 static size_t
@@ -177,8 +192,7 @@ put_octet(struct text_builder *b, struct term *t, unsigned char octet)
 {
     if (t->left == 0)
         new_chunk(b, t);
-    size_t n = chunk_size(b, t->chunk);
-    b->chunks.p[t->chunk + CHUNK_HEAD + n - t->left] = (char)octet;
+    b->chunks.p[t->chunk + CHUNK_HEAD + t->size - t->left] = (char)octet;
     t->left--;
 }
 
@@ -210,17 +224,31 @@ meet(struct text_builder *b, const struct found *found)
     }
 }
 
+// The term that is first looked at, else any.
+static size_t
+likely_term(const struct text_builder *b, uint64_t hash)
+{
+    uint32_t term = (uint32_t)b->slots[hash & (b->slot_count - 1)];
+    return term > 0 ? term - 1 : 0;
+}
+
+static void
+fetch(const struct text_builder *b, const struct term *t)
+{
+    __builtin_prefetch(b->texts.p + t->text);
+    __builtin_prefetch(b->chunks.p + t->chunk);
+}
+
 static void
 meet_lot(void *arg)
 {
     struct text_builder *b = arg;
     if (b->slot_count == 0)
         grow(b);
-    for (size_t i = 0; i < b->lot_count; i++) {
-        uint64_t slot = b->slots[b->lot[i].hash & (b->slot_count - 1)];
-        if (slot != 0)
-            __builtin_prefetch(&b->terms[(uint32_t)slot - 1]);
-    }
+    for (size_t i = 0; i < b->lot_count; i++)
+        __builtin_prefetch(&b->terms[likely_term(b, b->lot[i].hash)]);
+    for (size_t i = 0; i < b->lot_count; i++)
+        fetch(b, &b->terms[likely_term(b, b->lot[i].hash)]);
     for (size_t i = 0; i < b->lot_count && !b->full; i++)
         meet(b, &b->lot[i]);
     b->lot_count = 0;
@@ -233,10 +261,16 @@ on_term(void *arg, enum text_kind kind, struct span term)
     struct text_builder *b = arg;
     if (b->full)
         return;
-    struct found *t = &b->lot[b->lot_count++];
-    *t = (struct found){hash_term(b, kind, term.p, term.n), term.p, (uint8_t)term.n, kind};
+    uint64_t hash = hash_term(b, kind, term.p, term.n);
+    struct recent *r = &b->recent[(hash >> 32) & (RECENT - 1)];
+    uint32_t document = (uint32_t)b->document_count;
+    bool same = r->hash == hash && r->document == document;
+    if (same && (r->zones & b->zones))
+        return;
+    *r = (struct recent){hash, document, b->zones | (same ? r->zones : 0)};
+    b->lot[b->lot_count++] = (struct found){hash, term.p, (uint8_t)term.n, (uint8_t)kind};
     if (b->slot_count > 0)
-        __builtin_prefetch(&b->slots[t->hash & (b->slot_count - 1)]);
+        __builtin_prefetch(&b->slots[hash & (b->slot_count - 1)]);
     if (b->lot_count == LOT)
         meet_lot(b);
 }
@@ -287,6 +321,8 @@ start(struct text_builder *b)
     buf_put(&b->chunks, SPAN("\0\0\0\0"));  // place 0 is none
     b->to = (struct text_words_to){on_term, meet_lot, b};
     random_bytes(b->key, sizeof b->key);
+    b->recent = calloc(RECENT, sizeof *b->recent);
+    must(b->recent != NULL);
 }
 
 struct text_builder *
@@ -303,6 +339,7 @@ empty(struct text_builder *b)
 {
     free(b->terms);
     free(b->slots);
+    free(b->recent);
     free(b->documents);
     buf_done(&b->texts);
     buf_done(&b->chunks);
@@ -354,7 +391,8 @@ size_t
 text_builder_octets(const struct text_builder *b)
 {
     return b->room * sizeof *b->terms + b->slot_count * sizeof *b->slots + b->texts.cap +
-           b->chunks.cap + b->document_room * sizeof *b->documents;
+           RECENT * sizeof *b->recent + b->chunks.cap +
+           b->document_room * sizeof *b->documents;
 }
 
 size_t
@@ -496,6 +534,10 @@ put_kind(struct put *p, enum text_kind kind, struct order *order, struct fault *
     qsort_r(order, n, sizeof *order, by_text, b);
     for (size_t i = 0; i < n; i++) {
         const struct term *t = &b->terms[order[i].term];
+        if (i + AHEAD < n)
+            fetch(b, &b->terms[order[i + AHEAD].term]);
+        if (i + 2 * AHEAD < n)
+            __builtin_prefetch(&b->terms[order[i + 2 * AHEAD].term]);
         size_t postings = gather(p, t);
         if (postings > 0 &&
             text_writer_term(p->w, kind, span_of(b->texts.p + t->text, t->n), p->postings,

@@ -53,6 +53,7 @@ foot_fits(const struct text_segment *s)
     uint64_t lists =
         s->list_octets / TEXT_PAGE_DATA + (s->list_octets % TEXT_PAGE_DATA > 0);
     return s->replaced_count <= TEXT_REPLACED && s->list_octets < (uint64_t)1 << 48 &&
+           s->text_octets < (uint64_t)1 << 48 &&
            derived_size(s->terms) == pages * TEXT_PAGE &&
            derived_size(s->lists) == lists * TEXT_PAGE &&
            // each takes two octets at least
