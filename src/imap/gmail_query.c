@@ -1,6 +1,7 @@
 #include "imap/gmail_query.h"
 
 #include "base/limits.h"
+#include "search/fuzzy.h"
 #include "wire/date.h"
 
 enum { DAY = 86400, MONTH_DAYS = 30, YEAR_DAYS = 365 };
@@ -9,7 +10,10 @@ enum { LEVELS = 4 };  // of keys, that one level of brackets may make
 struct reading {
     struct gmail_query *g;
     struct span rest;
-    bool over;  // a limit
+    bool over;    // a limit
+    bool cannot;  // an operator that cannot be answered
+    // how the next value is to be compared: +word as it is written, "phrase" word after word
+    bool exact, phrase;
 };
 
 static struct query *
@@ -185,12 +189,30 @@ struct gmail_operator {
 };
 
 static struct query *
-text_key(struct reading *r, const struct gmail_operator *o, struct span value)
+exact_key(struct reading *r, const struct gmail_operator *o, struct span value)
 {
     struct query *q = key_new(r, o->op);
     q->text = value;
     q->name = o->header ? span_str(o->header) : SPAN_NONE;
     return q;
+}
+
+static struct query *
+text_key(struct reading *r, const struct gmail_operator *o, struct span value)
+{
+    struct fault f;
+    struct query *q = exact_key(r, o, value);
+    q->fuzzy = r->phrase;  // whole
+    if (!r->exact && query_fuzzy(q, r->g->arena, &r->g->keys, &f) != R_OK)
+        r->over = true;
+    return q;
+}
+
+static struct query *
+person_key(struct reading *r, const struct gmail_operator *o, struct span value)
+{
+    bool me = span_ieq(value, SPAN("me")) && r->g->me.n > 0;
+    return text_key(r, o, me ? r->g->me : value);
 }
 
 static struct query *
@@ -244,10 +266,10 @@ flag_key(struct reading *r, uint16_t flag, bool set)
 }
 
 static struct query *
-important_key(struct reading *r)
+keyword_key(struct reading *r, const char *keyword)
 {
     struct query *q = key_new(r, QUERY_KEYWORD);
-    q->text = SPAN("$Important");
+    q->text = span_str(keyword);
     return q;
 }
 
@@ -262,7 +284,9 @@ mark_key(struct reading *r, struct span value)
     if (span_ieq(value, SPAN("starred")))
         return flag_key(r, FLAG_FLAGGED, true);
     if (span_ieq(value, SPAN("important")))
-        return important_key(r);
+        return keyword_key(r, "$Important");
+    if (span_ieq(value, SPAN("muted")))
+        return keyword_key(r, "$Muted");
     return NULL;
 }
 
@@ -274,11 +298,93 @@ is_key(struct reading *r, const struct gmail_operator *o, struct span value)
     return q ? q : nothing(r);
 }
 
+// Documents of Google and films are links in the text.
+static const struct {
+    const char *what;
+    const char *links[3];
+} linked[] = {
+    {"drive", {"drive.google.com", "docs.google.com"}},
+    {"document", {"docs.google.com/document"}},
+    {"spreadsheet", {"docs.google.com/spreadsheets"}},
+    {"presentation", {"docs.google.com/presentation"}},
+    {"youtube", {"youtube.com/", "youtu.be/"}},
+};
+
+static struct query *
+link_key(struct reading *r, const char *const *links)
+{
+    struct query *any = key_new(r, QUERY_OR), **end = &any->first;
+    for (; *links; links++, end = &(*end)->next) {
+        *end = key_new(r, QUERY_BODY);
+        (*end)->text = span_str(*links);
+    }
+    return any;
+}
+
+// Colours of stars as Apple's clients keep them, beside \Flagged. A star without one is Gmail's yellow and Apple's red.
+static const struct {
+    const char *name;
+    unsigned bits, or_bits;
+} stars[] = {{"red-star", 0, 0},   {"orange-star", 1, 1}, {"yellow-star", 2, 0},
+             {"green-star", 3, 3}, {"blue-star", 4, 4},   {"purple-star", 5, 5}};
+
+static struct query *
+bits_key(struct reading *r, unsigned bits)
+{
+    static const char *const names[] = {"$MailFlagBit0", "$MailFlagBit1", "$MailFlagBit2"};
+    struct query *all = key_new(r, QUERY_AND), **end = &all->first;
+    for (unsigned i = 0; i < 3; i++, end = &(*end)->next) {
+        struct query *bit = key_new(r, QUERY_KEYWORD);
+        bit->text = span_str(names[i]);
+        *end = bits & (1u << i) ? bit : negate(r, bit);
+    }
+    return all;
+}
+
+static struct query *
+star_key(struct reading *r, unsigned bits, unsigned or_bits)
+{
+    struct query *star = key_new(r, QUERY_AND), *colour = key_new(r, QUERY_OR);
+    star->first = flag_key(r, FLAG_FLAGGED, true);
+    star->first->next = colour;
+    colour->first = bits_key(r, bits);
+    if (bits != or_bits)
+        colour->first->next = bits_key(r, or_bits);
+    return star;
+}
+
+static struct query *
+user_labels_key(struct reading *r, bool has)
+{
+    struct query *q = key_new(r, QUERY_ALL);
+    r->g->user_labels(r->g->arg, q);
+    return has ? q : negate(r, q);
+}
+
+// What no message here can have is found in none.
 static struct query *
 has_key(struct reading *r, const struct gmail_operator *o, struct span value)
 {
     (void)o;
-    return span_ieq(value, SPAN("attachment")) ? key_new(r, QUERY_ATTACHMENT) : nothing(r);
+    if (span_ieq(value, SPAN("attachment")))
+        return key_new(r, QUERY_ATTACHMENT);
+    if (span_ieq(value, SPAN("userlabels")) || span_ieq(value, SPAN("nouserlabels")))
+        return user_labels_key(r, value.p[0] == 'u' || value.p[0] == 'U');
+    for (size_t i = 0; i < sizeof linked / sizeof linked[0]; i++)
+        if (span_ieq(value, span_str(linked[i].what)))
+            return link_key(r, linked[i].links);
+    for (size_t i = 0; i < sizeof stars / sizeof stars[0]; i++)
+        if (span_ieq(value, span_str(stars[i].name)))
+            return star_key(r, stars[i].bits, stars[i].or_bits);
+    return nothing(r);
+}
+
+// There are no categories: all mail is primary.
+static struct query *
+category_key(struct reading *r, const struct gmail_operator *o, struct span value)
+{
+    (void)o;
+    return span_ieq(value, SPAN("primary")) ? key_new(r, QUERY_ALL) : nothing(r);
 }
 
 static struct query *
@@ -295,15 +401,15 @@ label_key(struct reading *r, const struct gmail_operator *o, struct span value)
 }
 
 static const struct gmail_operator operators[] = {
-    {"from", text_key, QUERY_FROM, NULL},
-    {"to", text_key, QUERY_TO, NULL},
-    {"cc", text_key, QUERY_CC, NULL},
-    {"bcc", text_key, QUERY_BCC, NULL},
+    {"from", person_key, QUERY_FROM, NULL},
+    {"to", person_key, QUERY_TO, NULL},
+    {"cc", person_key, QUERY_CC, NULL},
+    {"bcc", person_key, QUERY_BCC, NULL},
     {"subject", text_key, QUERY_SUBJECT, NULL},
     {"filename", text_key, QUERY_ATTACHMENT, NULL},
     {"list", text_key, QUERY_HEADER, "List-Id"},
-    {"deliveredto", text_key, QUERY_HEADER, "Delivered-To"},
-    {"rfc822msgid", text_key, QUERY_HEADER, "Message-Id"},
+    {"deliveredto", person_key, QUERY_HEADER, "Delivered-To"},
+    {"rfc822msgid", exact_key, QUERY_HEADER, "Message-Id"},
     {"larger", size_key, QUERY_LARGER, NULL},
     {"size", size_key, QUERY_LARGER, NULL},
     {"smaller", size_key, QUERY_SMALLER, NULL},
@@ -315,6 +421,7 @@ static const struct gmail_operator operators[] = {
     {"newer_than", age_key, QUERY_YOUNGER, NULL},
     {"is", is_key, QUERY_ALL, NULL},
     {"has", has_key, QUERY_ALL, NULL},
+    {"category", category_key, QUERY_ALL, NULL},
     {"label", label_key, QUERY_ALL, NULL},
     {"in", label_key, QUERY_ALL, NULL},
 };
@@ -355,8 +462,12 @@ read_value(struct reading *r, const struct gmail_operator *o)
         take(r, 1);
         return read_list(r, o, c == '(' ? ')' : '}');
     }
-    if (c == '"')
-        return value_key(r, o, take_phrase(r));
+    if (c == '"') {
+        r->phrase = !r->exact;
+        struct query *q = value_key(r, o, take_phrase(r));
+        r->phrase = false;
+        return q;
+    }
     struct span word = take_word(r);
     if (word.n == 0)  // "from: bob", or nothing at all
         return key_new(r, QUERY_ALL);
@@ -380,8 +491,11 @@ read_term(struct reading *r, const struct gmail_operator *o, char close)
     bool minus = c == '-' && r->rest.n > 1 && !ascii_is_space(r->rest.p[1]);
     if (minus || c == '+' || c == '-')
         take(r, 1);
+    bool outer = r->exact;
+    r->exact |= c == '+';
     const struct gmail_operator *inner = take_operator(r);
     struct query *q = read_value(r, inner ? inner : o);
+    r->exact = outer;
     return minus ? negate(r, q) : q;
 }
 
@@ -414,6 +528,18 @@ read_alternatives(struct reading *r, const struct gmail_operator *o, char close)
     }
 }
 
+// "a AROUND 10 b": how near words are is not known.
+static bool
+sees_around(struct reading *r)
+{
+    struct reading ahead = *r;
+    uint64_t n;
+    if (!take_keyword(&ahead, SPAN("AROUND")))
+        return false;
+    skip_space(&ahead);
+    return number_at(ahead.rest, &n) > 0;
+}
+
 static struct query *
 read_list(struct reading *r, const struct gmail_operator *o, char close)
 {
@@ -424,6 +550,10 @@ read_list(struct reading *r, const struct gmail_operator *o, char close)
         skip_space(r);
         if (take_keyword(r, SPAN("AND")))
             continue;
+        if (sees_around(r)) {
+            r->cannot = true;
+            break;
+        }
         q = read_alternatives(r, o, close);
         if (!q)
             break;
@@ -441,8 +571,10 @@ enum result
 gmail_query_parse(struct gmail_query *g, struct span text, struct query **out,
                   struct fault *f)
 {
-    struct reading r = {g, text, false};
+    struct reading r = {.g = g, .rest = text};
     struct query *q = read_list(&r, &plain, '\0');
+    if (r.cannot)
+        return fault_set(f, FAULT_CANNOT, "AROUND is not known here");
     if (r.over)
         return fault_set(f, FAULT_LIMIT, "too many or too deeply nested search keys");
     *out = q;

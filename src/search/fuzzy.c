@@ -61,9 +61,10 @@ split(struct query *q, struct arena *a, uint32_t *keys, struct fault *f)
     struct span text = fuzzy_fold(a, q->text), rest = text, word;
     size_t n = count_words(text);
     q->fuzzy = true;
-    if (n + *keys > LIMIT_search_keys)
+    uint32_t more = n < 2 ? 0 : (uint32_t)n;
+    if (more + *keys > LIMIT_search_keys)
         return fault_set(f, FAULT_LIMIT, "too many words to be searched");
-    *keys += (uint32_t)n;
+    *keys += more;
     if (n == 1)
         q->text = take_word(&rest);
     if (n < 2)

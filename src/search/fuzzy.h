@@ -6,7 +6,7 @@
 
 #include "search/query.h"
 
-// Before query_prepare. Makes text keys fuzzy, the key itself and those in it: one key for each word. *keys counts them;
+// Before query_prepare. Makes text keys fuzzy, the key itself and those in it: one key for each word. *keys counts those that come to it;
 // FAULT_LIMIT: more than LIMIT_search_keys.
 enum result query_fuzzy(struct query *q, struct arena *a, uint32_t *keys,
                         struct fault *f) MUST_CHECK;

@@ -4,14 +4,16 @@
 #include "imap/search.h"
 
 #include "base/clock.h"
+#include "io/task.h"
 
 static const struct {
     const char *name;
     enum special_use use;
 } places[] = {
-    {"inbox", USE_NONE},    {"sent", USE_SENT},       {"draft", USE_DRAFTS},
-    {"drafts", USE_DRAFTS}, {"spam", USE_JUNK},       {"trash", USE_TRASH},
-    {"bin", USE_TRASH},     {"archive", USE_ARCHIVE},
+    {"inbox", USE_NONE},          {"sent", USE_SENT},       {"draft", USE_DRAFTS},
+    {"drafts", USE_DRAFTS},       {"spam", USE_JUNK},       {"trash", USE_TRASH},
+    {"bin", USE_TRASH},           {"archive", USE_ARCHIVE}, {"snoozed", USE_SNOOZED},
+    {"scheduled", USE_SCHEDULED},
 };
 
 // In the search box a label's name is written in lower case, with '-' for what is no letter.
@@ -62,6 +64,77 @@ put_label(void *arg, struct span name, struct query *q)
     imap_label_search(r->search, &l, q);
 }
 
+// The mailbox that is looked into is a label too.
+static bool
+has_user_label(const struct label_list *labels)
+{
+    for (size_t i = 0; i < labels->n; i++)
+        if (labels->labels[i]->use == USE_NONE && !labels->labels[i]->inbox)
+            return true;
+    return false;
+}
+
+static enum result
+gather_labelled(struct imap_search *s, struct view *v, struct label_reader *reader,
+                struct seqset *out, struct fault *f)
+{
+    enum { BATCH = 128 };
+    struct view_message *batch = arena_array(s->arena, BATCH, sizeof *batch);
+    struct label_list *labels = arena_array(s->arena, BATCH, sizeof *labels);
+    struct arena *lists = arena_new();
+    struct view_cursor cursor;
+    size_t n;
+    enum result r = view_cursor_init(&cursor, v, NULL, true, f);
+    while (r == R_OK && (r = view_next(&cursor, batch, BATCH, &n, f)) == R_OK) {
+        arena_reset(lists);
+        r = label_reader_next(reader, batch, n, lists, labels, f);
+        for (size_t i = 0; r == R_OK && i < n; i++)
+            if (has_user_label(&labels[i]))
+                seqset_add(out, batch[i].row.uid);
+        task_yield();
+    }
+    arena_free(&lists);
+    return r == R_NONE ? R_OK : R_FAIL;
+}
+
+static bool
+is_inbox(const struct tree_entry *e)
+{
+    return span_ieq(e->name, SPAN("INBOX")) ||
+           (e->foreign && span_ends(e->name, SPAN("/INBOX")));
+}
+
+static enum result
+bind_user_labels(struct imap_search *s, struct view *v, const struct imap_search_bind *b,
+                 struct fault *f)
+{
+    struct mail_user *user = s->c->session->user;
+    struct seqset *set = ARENA_NEW(s->arena, struct seqset);
+    struct tree_entry own;
+    struct view_info info;
+    view_info(v, &info);
+    tree_find_id(user, s->arena, info.mailbox, &own);
+    seqset_init(set, s->arena);
+    b->query->set = set;
+    if (own.special_use == USE_NONE && !is_inbox(&own)) {
+        seqset_add_range(set, 1, UINT32_MAX);
+        return R_OK;
+    }
+    struct label_reader *reader = label_reader_new(user, v, s->arena);
+    enum result r = gather_labelled(s, v, reader, set, f);
+    label_reader_free(&reader);
+    return r;
+}
+
+static void
+put_user_labels(void *arg, struct query *q)
+{
+    struct raw *r = arg;
+    q->op = QUERY_UIDS;
+    imap_search_bind_add(r->search,
+                         &(struct imap_search_bind){.query = q, .fn = bind_user_labels});
+}
+
 static void
 parse_raw(struct imap_search *s, struct parse *p, struct query *q)
 {
@@ -69,7 +142,9 @@ parse_raw(struct imap_search *s, struct parse *p, struct query *q)
     struct gmail_query g = {.arena = s->c->arena,
                             .now_s = clock_wall_s(),
                             .keys = s->keys,
+                            .me = mail_user_name(s->c->session->user),
                             .label = put_label,
+                            .user_labels = put_user_labels,
                             .arg = &r};
     struct query *read;
     struct fault f;
@@ -80,7 +155,9 @@ parse_raw(struct imap_search *s, struct parse *p, struct query *q)
     if (gmail_query_parse(&g, text, &read, &f) == R_OK)
         *q = *read;
     else
-        parse_fail_kind(p, f.kind, "too many or too deeply nested search keys");
+        parse_fail_kind(p, f.kind,
+                        f.kind == FAULT_LIMIT ? "too many or too deeply nested search keys"
+                                              : "AROUND is not known here");
     s->keys = g.keys;
 }
 
