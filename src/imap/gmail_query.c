@@ -254,6 +254,7 @@ age_key(struct reading *r, const struct gmail_operator *o, struct span value)
         return NULL;
     struct query *q = key_new(r, o->op);
     q->number = (uint64_t)(r->g->now_s - seconds);
+    q->age = seconds <= UINT32_MAX ? (uint32_t)seconds : 0;
     return q;
 }
 

@@ -89,6 +89,7 @@ imap_label_search(struct imap_search *s, const struct imap_label *l, struct quer
     }
     struct imap_label *label = ARENA_NEW(s->c->arena, struct imap_label);
     *label = *l;
+    s->looked_up = true;
     *q = (struct query){.op = QUERY_UIDS};
     imap_search_bind_add(s,
                          &(struct imap_search_bind){q, bind_label, SPAN_NONE, label, NULL});

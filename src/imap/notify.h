@@ -47,8 +47,6 @@ struct imap_notify {
     struct mail_watch *watch;  // NULL: nothing but the selected mailbox
     struct timer gather;
     uint64_t told_ms, names_ms;  // when events were told; since when names wait
-    struct arena *own_arena;     // NULL: `own` is empty
-    struct seqset own;           // UIDs of new messages that this session made
 };
 
 // The command from the space behind NOTIFY on. Breaks of rules are in c->parse.
@@ -68,9 +66,6 @@ bool imap_notify_any_metadata(const struct imap_session *s);
 // Messages [first, last] of this mailbox were made by the session's own command.
 void imap_notify_own(struct imap_session *s, const struct mailbox_ref *ref, uint32_t first,
                      uint32_t last);
-// Suspends. FETCH of messages [first, last], which are new and were just told by EXISTS.
-void imap_notify_fetch(struct imap_session *s, uint32_t first, uint32_t last,
-                       struct arena *a);
 // Suspends. STATUS: UIDVALIDITY and these.
 enum imap_notify_item { NOTIFY_COUNTS = 1, NOTIFY_UNSEEN = 2, NOTIFY_MODSEQ = 4 };
 void imap_notify_status(struct imap_session *s, unsigned items, const struct tree_entry *e);

@@ -3,8 +3,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
-#include "base/log.h"
-#include "imap/fetch.h"
+#include "imap/response.h"
 #include "imap/status.h"
 #include "io/task.h"
 
@@ -68,53 +67,14 @@ void
 imap_notify_own(struct imap_session *s, const struct mailbox_ref *ref, uint32_t first,
                 uint32_t last)
 {
-    struct imap_notify *n = s->notify;
-    if (!n || !n->wish.fetch.p || !imap_is_selected(s, ref->mailbox))
+    bool tells = (s->notify && s->notify->wish.fetch.p) || s->contexts;
+    if (!tells || !imap_is_selected(s, ref->mailbox))
         return;
-    if (!n->own_arena) {
-        n->own_arena = arena_new_small();
-        seqset_init(&n->own, n->own_arena);
+    if (!s->own.arena) {
+        s->own.arena = arena_new_small();
+        seqset_init(&s->own.uids, s->own.arena);
     }
-    seqset_add_range(&n->own, first, last);
-}
-
-// [first, last] without the session's own ones, which it knows.
-static void
-take_others(struct imap_notify *n, uint32_t first, uint32_t last, struct seqset *out)
-{
-    uint32_t from = first;
-    for (uint32_t i = 0; n->own_arena && i < n->own.count; i++) {
-        struct seqset_range r = n->own.ranges[i];
-        if (r.last < from || r.first > last)
-            continue;
-        if (r.first > from)
-            seqset_add_range(out, from, r.first - 1);
-        from = r.last + 1;
-    }
-    if (from <= last && from >= first)
-        seqset_add_range(out, from, last);
-    arena_free(&n->own_arena);
-}
-
-// Section 5.2. What cannot be read is left out, as by FETCH.
-void
-imap_notify_fetch(struct imap_session *s, uint32_t first, uint32_t last, struct arena *a)
-{
-    struct imap_command c = {.session = s, .arena = a};
-    struct seqset uids;
-    struct fault f;
-    if (!s->notify || !s->notify->wish.fetch.p)
-        return;
-    seqset_init(&uids, a);
-    take_others(s->notify, first, last, &uids);
-    if (uids.count == 0)
-        return;
-    struct imap_fetch fetch = {.set = &uids, .by_uid = true};
-    parse_init(&c.parse, arena_dup(a, s->notify->wish.fetch), a, imap_utf8(s));
-    imap_fetch_items_parse(&c, &fetch);
-    if (imap_fetch(&c, &fetch, &f) != R_OK)
-        log_line(fault_info(f.kind)->level, "imap", "NOTIFY", log_session(s->id),
-                 log_fault(&f));
+    seqset_add_range(&s->own.uids, first, last);
 }
 
 // ---- others ----
@@ -199,7 +159,6 @@ imap_notify_none(struct imap_session *s)
     timer_clear(&n->gather);
     mail_watch_close(&n->watch);
     arena_free(&n->wish.arena);
-    arena_free(&n->own_arena);
     n->wish = (struct imap_wish){.set = false};
     n->names_ms = 0;
 }

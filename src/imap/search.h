@@ -25,7 +25,9 @@ enum imap_search_return {
     RETURN_COUNT = 8,
     RETURN_SAVE = 16,
     RETURN_PARTIAL = 32,
-    RETURN_RELEVANCY = 256  // 64 and 128: CONTEXT and UPDATE
+    RETURN_CONTEXT = 64,
+    RETURN_UPDATE = 128,
+    RETURN_RELEVANCY = 256
 };
 
 // RFC 9394: from the lowest UID on (1 is the first), or backwards from the highest.
@@ -79,6 +81,14 @@ struct imap_search {
     bool has_return;
     struct imap_partial partial;  // RETURN_PARTIAL
     uint32_t depth, keys;
+    struct {                        // results that are followed (imap/context.h)
+        const struct seqset *only;  // NULL: all messages; UIDs: only these are looked at
+        bool
+            looked_up;  // a key was answered by what other mailboxes hold: no UPDATE can follow it
+        struct span update;  // FETCH items of RETURN_UPDATE; SPAN_NONE: none
+        struct view_mark
+            mark;  // RETURN_UPDATE: what the view was told of before the search
+    };
     bool has_modseq;  // a MODSEQ key: the answer tells the highest one
     uint64_t modseq_first, modseq_last, modseq_highest;  // of the found messages
     struct seqset seqs, uids;
@@ -99,6 +109,7 @@ struct imap_search {
         // messages of those that were searched before, of all; 0: there is only one
         uint64_t done, goal;
         const struct imap_search_source *source;  // NULL: the selected one
+        bool elsewhere;                           // it is not the selected one
     } mailboxes;
     struct fault fault;  // of a key's argument: bad charset, "$"
     bool failed;

@@ -1,4 +1,5 @@
 // The selected mailbox of a session: untagged updates, sequence sets, the saved search result.
+#include "imap/context.h"
 #include "imap/notify.h"
 #include "imap/response.h"
 
@@ -31,8 +32,8 @@ imap_unselect(struct imap_session *s)
     s->modseq.held = false;
     s->modseq.told = 0;
     s->due.key = false;
-    if (s->notify)
-        arena_free(&s->notify->own_arena);
+    arena_free(&s->own.arena);
+    imap_contexts_end(s);
 }
 
 enum result
@@ -105,8 +106,10 @@ tell_expunged(struct imap_session *s, const struct view_delta *d, struct arena *
 }
 
 static enum result
-tell(struct imap_session *s, const struct view_delta *d, struct arena *a, struct fault *f)
+tell(struct imap_session *s, const struct view_delta *d, unsigned flags, struct arena *a,
+     struct fault *f)
 {
+    imap_contexts_lose(s, d->expunged, d->expunged_uids, d->expunged_count, a);
     tell_expunged(s, d, a);
     if (d->keywords_changed && imap_flags_send(s, true, a, f) != R_OK)
         return R_FAIL;
@@ -117,8 +120,13 @@ tell(struct imap_session *s, const struct view_delta *d, struct arena *a, struct
     for (size_t i = 0; i < d->changed_count; i++)
         if (imap_fetch_flags_send(s, &d->changed[i], a, f) != R_OK)
             return R_FAIL;
+    imap_contexts_lose(s, d->lost, d->lost_uids, d->lost_count, a);
+    // while NOTIFY holds new messages back, results stay as well
+    if (!(flags & VIEW_HOLD_NEW) &&
+        imap_contexts_update(s, flags & VIEW_HOLD_FLAGS, a, f) != R_OK)
+        return R_FAIL;
     if (d->fresh_first <= d->fresh_last)
-        imap_notify_fetch(s, d->fresh_first, d->fresh_last, a);
+        imap_fresh_fetch(s, d->fresh_first, d->fresh_last, a);
     return R_OK;
 }
 
@@ -163,13 +171,15 @@ tell_changed(struct imap_session *s, unsigned flags, struct arena *a, size_t *ex
              struct fault *f)
 {
     struct view_delta d = {.gone = false};
-    if (!s->view || !view_pending(s->view))
+    if (!s->view || (!view_pending(s->view) && !imap_contexts_due(s)))
         return R_OK;
+    if (s->contexts)
+        flags |= VIEW_LOST;
     if (view_sync(s->view, flags, a, &d, f) != R_OK)
         return R_FAIL;
     *expunged_out = d.expunged_count;
     if (!d.gone)
-        return tell(s, &d, a, f);
+        return tell(s, &d, flags, a, f);
     tell_gone(s);
     return R_OK;
 }

@@ -15,7 +15,7 @@
 #include "mime/charset.h"
 #include "wire/command.h"
 
-// What SEARCH RETURN (SAVE) left for "$" (RFC 9051 section 6.4.4.1). Gone with the selected mailbox.
+// UIDs, as SEARCH RETURN (SAVE) left them for "$" (RFC 9051 section 6.4.4.1). Gone with the selected mailbox.
 struct imap_saved {
     struct arena *arena;  // NULL: the empty set
     struct seqset uids;
@@ -68,8 +68,12 @@ struct imap_session {
     struct buf line;               // the answer being written; empty between commands
     struct buf idle_tag;
     struct imap_saved saved;
-    struct mail_watch *metadata;      // ENABLE METADATA: who is told of changed entries
-    struct imap_notify *notify;       // imap/notify.h; NULL before the first NOTIFY
+    struct {                             // what it is told of beside the mailbox
+        struct mail_watch *metadata;     // ENABLE METADATA: who is told of changed entries
+        struct imap_notify *notify;      // imap/notify.h; NULL before the first NOTIFY
+        struct imap_contexts *contexts;  // imap/context.h; NULL: no search is followed
+        struct imap_saved own;           // new messages it made: FETCH does not tell them
+    };
     struct timer timer;               // autologout, keep-alive
     uint64_t input_ms;                // when the client last said something
     uint64_t id;                      // for the log

@@ -91,11 +91,24 @@ struct view_delta {
     uint32_t exists, recent;  // after the above
     bool exists_changed, keywords_changed, gone;
     uint32_t fresh_first, fresh_last;  // UIDs of what came; none when first is above last
+    // VIEW_LOST: expunged ones that stay numbered for now, descending
+    uint32_t *lost, *lost_uids;
+    size_t lost_count;
 };
 // Telling of expunges is allowed now; changes of flags, or new messages too, stay for a later time.
-enum { VIEW_EXPUNGE = 1, VIEW_HOLD_FLAGS = 2, VIEW_HOLD_NEW = 4 };
+enum { VIEW_EXPUNGE = 1, VIEW_HOLD_FLAGS = 2, VIEW_HOLD_NEW = 4, VIEW_LOST = 8 };
 enum result view_sync(struct view *v, unsigned flags, struct arena *a,
                       struct view_delta *out, struct fault *f) MUST_CHECK;
 bool view_pending(const struct view *v);  // cheap: may view_sync have something to tell?
+
+// How far somebody has followed the messages of a view.
+struct view_mark {
+    uint64_t modseq;
+    uint32_t uid;
+};
+// Suspends. UIDs of the messages in the view that came or changed behind the mark, whoever changed them, and perhaps a few
+// more; the mark moves on to what view_sync has told or, with `untold`, to what there is.
+enum result view_touched(struct view *v, bool untold, struct view_mark *mark,
+                         struct arena *a, struct seqset *out, struct fault *f) MUST_CHECK;
 
 #endif

@@ -190,6 +190,19 @@ is_fresh(const struct sync_call *c)
     return !(c->flags & VIEW_HOLD_NEW) && v->mailbox->state->counts.uidnext != v->uidnext;
 }
 
+static void
+list_lost(struct view *v, struct arena *a, struct view_delta *d)
+{
+    size_t n = v->version != v->mailbox->version ? v->ghosts.count : 0;
+    d->lost = arena_array(a, n, sizeof *d->lost);
+    d->lost_uids = arena_array(a, n, sizeof *d->lost_uids);
+    d->lost_count = n;
+    for (size_t i = 0; i < n; i++) {
+        d->lost[i] = v->ghosts.seqs[n - 1 - i];
+        d->lost_uids[i] = v->ghosts.rows[n - 1 - i].uid;
+    }
+}
+
 // Is something kept for later?
 static bool
 sync_held(struct sync_call *c)
@@ -201,6 +214,8 @@ sync_held(struct sync_call *c)
         sync_rows(c);
     if (!(c->flags & VIEW_HOLD_NEW))
         tell_new(v, c->delta);
+    if (c->flags & VIEW_LOST)
+        list_lost(v, c->arena, c->delta);
     return tell_up_to(v, c->flags);
 }
 

@@ -21,7 +21,7 @@ enum query_op {
     QUERY_KEYWORD,
     QUERY_RECENT,  // text; -
     QUERY_SEQS,
-    QUERY_UIDS,  // set
+    QUERY_UIDS,  // set; of UIDS, where it has '*', the set as text
     QUERY_LARGER,
     QUERY_SMALLER,
     QUERY_MODSEQ,  // number: this or higher
@@ -57,7 +57,8 @@ struct query {
     struct span name, text;
     struct span said;  // text before it was folded
     const struct seqset *set;
-    uint32_t slot;             // of SUBJECT and what follows: place in query_message.found
+    uint32_t age;   // of OLDER, YOUNGER: `number` is so long before now; 0: a moment
+    uint32_t slot;  // of SUBJECT and what follows: place in query_message.found
     enum collation collation;  // how text is compared
     bool fuzzy;  // a word, by COLLATION_FUZZY; of an AND: its words, `text` is all of them
 };
@@ -77,6 +78,8 @@ struct query_message {
     void *arg;
 };
 
+// A copy of the tree that lives in another arena.
+struct query *query_copy(const struct query *q, struct arena *a);
 // Folds texts for this comparator, numbers the slots. Once, after the tree is built.
 void query_prepare(struct query *q, enum collation collation, struct arena *a);
 // Flags that every message has, and those that none has, which the query matches.

@@ -15,6 +15,7 @@ FLAG = re.compile(rb'\\\*|\\?[^\x00-\x20(){%*"\\\]\x7f-\xff]+')
 DATE = re.compile(rb'"[ \d]\d-(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)-\d{4} \d\d:\d\d:\d\d [+-]\d{4}"')
 SECTION = re.compile(rb"(?:[1-9]\d*(?:\.[1-9]\d*)*)?(?:\.?(?:HEADER\.FIELDS(?:\.NOT)?|HEADER|TEXT|MIME))?", re.I)
 PARTIAL = re.compile(rb"[1-9]\d*:[1-9]\d*|-[1-9]\d*:-[1-9]\d*")
+FILTER = re.compile(rb'[^\x00-\x20(){%*"\\\]/\x7f-\xff]+')
 BAD_URL = re.compile(rb"[^\r\n\x00\]]+")
 OBJECT_ID = re.compile(rb"[A-Za-z0-9_-]{1,255}")
 MODSEQ_MAX = 2 ** 63 - 1
@@ -417,8 +418,19 @@ class Reader:
                 while not self.take(b")"):
                     self.need(b" ")
                     self.score()
+            elif word in (b"ADDTO", b"REMOVEFROM"):  # RFC 5267 section 5
+                self.need(b"(")
+                self.position()
+                while self.take(b" "):
+                    self.position()
+                self.need(b")")
             else:
                 self.fail("a result")
+
+    def position(self):
+        self.number()
+        self.need(b" ")
+        self.sequence()
 
     def namespace(self):
         for i in range(3):
@@ -485,6 +497,12 @@ class Reader:
                 if not self.take(b"NIL"):
                     self.rule(QUOTED, "a tag")
                 self.progress()
+        elif word == b"NOUPDATE":  # RFC 5267 section 5
+            self.need(b" ")
+            self.rule(QUOTED, "a tag")
+        elif word == b"UNDEFINED-FILTER":  # RFC 5466 section 4
+            self.need(b" ")
+            self.rule(FILTER, "a filter's name")
         elif word == b"BADURL":  # RFC 4469 section 5
             self.need(b" ")
             self.rule(BAD_URL, "a URL")

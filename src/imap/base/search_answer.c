@@ -1,4 +1,4 @@
-#include "imap/search.h"
+#include "imap/context.h"
 
 #include "base/limits.h"
 #include "imap/response.h"
@@ -285,6 +285,8 @@ imap_search_answer(struct imap_search *s, enum result found, imap_search_plain_f
         plain(s);
     } else if (r == R_OK && s->returns != RETURN_SAVE) {
         put_esearch(s);
+        if ((s->returns & RETURN_UPDATE) && !s->mailboxes.elsewhere)
+            imap_context_begin(s);
     } else if (r != R_OK && (s->returns & RETURN_SAVE) && !imap_fault_is_bad(f->kind)) {
         // RFC 9051 section 6.4.4.4: NO empties "$", BAD leaves it
         imap_saved_set(s->c->session, NULL);

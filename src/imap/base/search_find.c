@@ -305,8 +305,8 @@ find_all(struct find *d, struct fault *f)
     struct view_message *batch = arena_array(d->search->arena, BATCH, sizeof *batch);
     size_t n;
     enum result r;
-    const struct seqset *uids;
-    if (choose(d, &uids, f) != R_OK ||
+    const struct seqset *uids = d->search->only;
+    if ((!uids && choose(d, &uids, f) != R_OK) ||
         view_cursor_init(&cursor, d->view, uids, true, f) != R_OK)
         return R_FAIL;
     query_flags(d->search->query, &cursor.flags, &cursor.no_flags);

@@ -90,6 +90,8 @@ read_set(struct imap_search *s, struct parse *p, struct query *q, bool by_uid)
     bool saved = span_eq(text, SPAN("$"));
     q->op = by_uid || saved ? QUERY_UIDS : QUERY_SEQS;
     s->asked.uses_saved |= saved;
+    if (q->op == QUERY_UIDS && span_find_char(text, '*') < text.n)
+        q->text = text;
     imap_search_bind_add(s, &(struct imap_search_bind){q, bind_set, text, NULL, NULL});
 }
 

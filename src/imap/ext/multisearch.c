@@ -1,7 +1,7 @@
 // RFC 7377: ESEARCH, one search of many mailboxes.
+#include "imap/context.h"
 #include "imap/messagelimit.h"
 #include "imap/scope.h"
-#include "imap/search.h"
 
 #include "base/arena_grow.h"
 #include "base/limits.h"
@@ -20,6 +20,7 @@ struct multi {
     size_t scope_count, scope_room;
     struct imap_scope_size size;
     bool selected;  // the selected mailbox is among the sources
+    bool searched;  // it was searched
     struct place *places;
     size_t n;
     struct imap_search_source source;  // the place that is searched
@@ -184,7 +185,9 @@ search_view(struct multi *m, const struct mailbox_ref *ref, struct fault *f)
     struct imap_search *s = &m->search;
     struct imap_session *session = s->c->session;
     struct view *own = NULL, *v = session->view;
-    if (!imap_is_selected(session, ref->mailbox)) {
+    s->mailboxes.elsewhere = !imap_is_selected(session, ref->mailbox);
+    m->searched |= !s->mailboxes.elsewhere;
+    if (s->mailboxes.elsewhere) {
         if (view_open(ref, true, NULL, NULL, &own, f) != R_OK)
             return f->kind == FAULT_NONEXISTENT ? R_NONE : R_FAIL;
         v = own;
@@ -225,6 +228,9 @@ search_places(struct multi *m, struct fault *f)
         task_yield();
     }
     arena_free(&s->arena);
+    // section 2.2: only the selected mailbox is followed
+    if (r == R_OK && (s->returns & RETURN_UPDATE) && !m->searched)
+        imap_context_refuse(s, "The selected mailbox was not searched");
     return r;
 }
 

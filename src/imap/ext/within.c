@@ -8,7 +8,8 @@ parse_interval(struct imap_search *s, struct parse *p, struct query *q)
 {
     (void)s;
     parse_sp(p);
-    q->number = (uint64_t)(clock_wall_s() - (int64_t)parse_nz_number(p));
+    q->age = parse_nz_number(p);
+    q->number = (uint64_t)(clock_wall_s() - q->age);
 }
 
 static const struct imap_search_key older = {QUERY_OLDER, false, 0, parse_interval},
