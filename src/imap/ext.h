@@ -56,6 +56,7 @@ enum imap_slot {
     SLOT_SEARCH,
     SLOT_SEARCH_RETURN,
     SLOT_THREAD,      // algorithms: enum threading_kind
+    SLOT_SORT,        // criteria
     SLOT_STORE,       // modifiers
     SLOT_STORE_ITEM,  // what is stored: FLAGS
     SLOT_SELECT,

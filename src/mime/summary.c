@@ -12,20 +12,20 @@ enum { VERSION = 2, FIELDS = 16, FLAG_REPLY = 1, FLAG_DATE = 2 };
 
 // Cuts at a character.
 static struct span
-cut(struct span utf8)
+cut(struct span utf8, size_t max)
 {
-    if (utf8.n <= LIMIT_mime_summary)
+    if (utf8.n <= max)
         return utf8;
-    size_t n = LIMIT_mime_summary;
+    size_t n = max;
     while (n > 0 && ((unsigned char)utf8.p[n] & 0xC0) == 0x80)
         n--;
     return span_slice(utf8, 0, n);
 }
 
 static void
-put_cut(struct buf *b, struct buf *text)
+put_cut(struct buf *b, struct buf *text, size_t max)
 {
-    pack_span(b, cut(buf_span(text)));
+    pack_span(b, cut(buf_span(text), max));
     buf_reset(text);
 }
 
@@ -101,27 +101,28 @@ first_address(struct arena *a, const struct mime_value *value)
 }
 
 static void
-put_sort_address(struct buf *b, struct buf *text, const struct mime_address *address)
+put_sort_address(struct buf *b, struct buf *text, const struct mime_address *address,
+                 size_t max)
 {
     if (address)
         mime_utf8_clean(text, address->mailbox);
-    put_cut(b, text);
+    put_cut(b, text, max);
 }
 
-// RFC 5957 section 3: the display name, else mailbox@host; of a group its name.
+// RFC 5957 section 3: the display name when it says anything, else mailbox@host; of a group its name.
 static void
-put_display(struct buf *b, struct buf *text, const struct mime_address *address)
+put_display(struct buf *b, struct buf *text, const struct mime_address *address, size_t max)
 {
-    if (address && address->name.n > 0) {
+    if (address)
         mime_decode_words(text, address->name);
-    } else if (address && address->kind == MIME_GROUP_START) {
+    if (address && text->n == 0 && address->kind == MIME_GROUP_START) {
         mime_decode_words(text, address->mailbox);
-    } else if (address) {
+    } else if (address && text->n == 0) {
         mime_utf8_clean(text, address->mailbox);
         buf_put_char(text, '@');
         mime_utf8_clean(text, address->host);
     }
-    put_cut(b, text);
+    put_cut(b, text, max);
 }
 
 static struct span
@@ -139,7 +140,7 @@ put_message_id(struct buf *b, struct buf *text, struct span value)
     struct span rest = value;
     if (!mime_message_id_next(&rest, text))
         buf_put(text, span_trim(value));
-    put_cut(b, text);
+    put_cut(b, text, LIMIT_mime_summary);
 }
 
 // The first one that is valid (RFC 5256 section 3); else the first one at all.
@@ -149,14 +150,14 @@ put_in_reply_to(struct buf *b, struct buf *text, struct span value)
     size_t first = 0, begin = 0;
     while (mime_message_id_next(&value, text)) {
         if (mime_message_id_valid(span_skip(buf_span(text), begin))) {
-            pack_span(b, cut(span_skip(buf_span(text), begin)));
+            pack_span(b, cut(span_skip(buf_span(text), begin), LIMIT_mime_summary));
             buf_reset(text);
             return;
         }
         first = first > 0 ? first : text->n;
         text->n = begin = first;
     }
-    put_cut(b, text);
+    put_cut(b, text, LIMIT_mime_summary);
 }
 
 // Of too many ids the first one and the last ones stay.
@@ -198,14 +199,15 @@ put_date(struct buf *b, const struct mime_date *date)
 }
 
 static void
-put_head(struct buf *b, struct buf *fields, struct buf *text, const struct mime_envelope *e)
+put_head(struct buf *b, struct buf *fields, struct buf *text, const struct mime_envelope *e,
+         size_t max)
 {
     struct mime_date date = {0};
     bool dated = mime_date_parse(last_text(e->field[MIME_DATE]), &date) == R_OK;
     bool reply;
 
     decode_subject(text, last_text(e->field[MIME_SUBJECT]));
-    struct span subject = cut(buf_span(text));
+    struct span subject = cut(buf_span(text), max);
     struct span base = mime_subject_base(subject, &reply);
     pack_u8(b, VERSION);
     pack_u8(b, (dated ? FLAG_DATE : 0) | (reply ? FLAG_REPLY : 0));
@@ -228,22 +230,22 @@ put_fields(struct buf *b, const struct buf *packed)
 }
 
 static void
-put_addresses(struct buf *b, struct buf *text, const struct mime_envelope *e)
+put_addresses(struct buf *b, struct buf *text, const struct mime_envelope *e, size_t max)
 {
     struct arena *a = arena_new();
     const struct mime_address *from = first_address(a, e->field[MIME_FROM]);
     const struct mime_address *to = first_address(a, e->field[MIME_TO]);
 
-    put_sort_address(b, text, from);
-    put_sort_address(b, text, to);
-    put_sort_address(b, text, first_address(a, e->field[MIME_CC]));
-    put_display(b, text, from);
-    put_display(b, text, to);
+    put_sort_address(b, text, from, max);
+    put_sort_address(b, text, to, max);
+    put_sort_address(b, text, first_address(a, e->field[MIME_CC]), max);
+    put_display(b, text, from, max);
+    put_display(b, text, to, max);
     arena_free(&a);
 }
 
-void
-mime_summary_put(struct buf *b, const struct mime_part *root)
+static void
+put_summary(struct buf *b, const struct mime_part *root, size_t max)
 {
     static const enum mime_field fields[] = {MIME_FROM, MIME_TO,     MIME_CC,
                                              MIME_BCC,  MIME_SENDER, MIME_REPLY_TO};
@@ -251,19 +253,25 @@ mime_summary_put(struct buf *b, const struct mime_part *root)
     struct buf text, packed;
 
     buf_init(&text, (size_t)LIMIT_mime_header * 4);
-    buf_init(&packed, (size_t)LIMIT_mime_summary * FIELDS * 2);
-    put_head(b, &packed, &text, e);
+    buf_init(&packed, max * FIELDS * 2);
+    put_head(b, &packed, &text, e, max);
     for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
         decode_field(&text, e->field[fields[i]]);
-        put_cut(&packed, &text);
+        put_cut(&packed, &text, LIMIT_mime_summary);
     }
-    put_addresses(&packed, &text, e);
+    put_addresses(&packed, &text, e, max);
     put_message_id(&packed, &text, last_text(e->field[MIME_MESSAGE_ID]));
     put_in_reply_to(&packed, &text, last_text(e->field[MIME_IN_REPLY_TO]));
     put_references(&packed, &text, last_text(e->field[MIME_REFERENCES]));
     put_fields(b, &packed);
     buf_done(&packed);
     buf_done(&text);
+}
+
+void
+mime_summary_put(struct buf *b, const struct mime_part *root)
+{
+    put_summary(b, root, LIMIT_mime_summary);
 }
 
 static struct span
@@ -304,4 +312,18 @@ mime_summary_get(struct span packed, struct mime_summary *out, struct fault *f)
         return fault_set(f, FAULT_CORRUPTION, "MIME summary is damaged");
     *out = s;
     return R_OK;
+}
+
+enum result
+mime_summary_whole(struct arena *a, struct span header, struct mime_summary *out,
+                   struct fault *f)
+{
+    struct mime_scan *scan = mime_scan_new(a);
+    struct buf b;
+    buf_init(&b, (size_t)LIMIT_mime_header * 4 * FIELDS);
+    mime_scan_feed(scan, header);
+    put_summary(&b, mime_scan_end(scan), (size_t)LIMIT_mime_header * 4);
+    struct span packed = arena_dup(a, buf_span(&b));
+    buf_done(&b);
+    return mime_summary_get(packed, out, f);
 }

@@ -30,11 +30,15 @@ struct mime_summary {
 
 // Appends one raw value as the summary has it: decoded; of a subject with its white space made single spaces.
 void mime_summary_value(struct buf *text, bool subject, struct span raw);
-// May the field (subject, from, to, cc, bcc) be only the beginning of what the message has?
+// May the field (subject, from, to, cc, bcc, an address) be only the beginning of what the message has?
 bool mime_summary_cut(struct span field);
 
 void mime_summary_put(struct buf *b, const struct mime_part *root);
 enum result mime_summary_get(struct span packed, struct mime_summary *out,
                              struct fault *f) MUST_CHECK;
+
+// The summary by the header alone; of it subject, base_subject, sort_* and display_* are not cut (but for LIMIT_mime_header). In the arena.
+enum result mime_summary_whole(struct arena *a, struct span header,
+                               struct mime_summary *out, struct fault *f) MUST_CHECK;
 
 #endif

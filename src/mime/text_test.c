@@ -10,6 +10,8 @@
 #include "mime/text.h"
 #include "mime/transfer.h"
 
+#include <time.h>
+
 #define ROWS(rows) (sizeof(rows) / sizeof((rows)[0]))
 
 static void
@@ -95,6 +97,38 @@ test_subject_base(void **state)
         bool reply;
         check_span(mime_subject_base(span_str(rows[i].subject), &reply), rows[i].want);
         assert_int_equal(reply, rows[i].want_reply);
+    }
+}
+
+// RFC 5256 section 2.1 of hostile subjects; a quadratic one takes minutes.
+static void
+test_hostile_subjects(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *front, *back;
+        size_t repeats;
+        const char *want;  // NULL: the whole
+    } rows[] = {
+        {"Re: ", "", 262144, ""},      {"[", "]", 100000, NULL},
+        {"[a] ", "", 262144, "[a]"},   {"[fwd:", "]", 200000, ""},
+        {"[a", "", 500000, NULL},      {"", "(fwd) ", 180000, ""},
+        {"[a]re:", "x", 150000, NULL}, {"re [a", "", 200000, NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct buf b;
+        bool reply;
+        clock_t began = clock();
+        buf_init(&b, 1 << 24);
+        for (size_t n = 0; n < rows[i].repeats; n++)
+            buf_put_str(&b, rows[i].front);
+        for (size_t n = 0; n < rows[i].repeats; n++)
+            buf_put_str(&b, rows[i].back);
+        struct span base = mime_subject_base(buf_span(&b), &reply);
+        if (rows[i].want)
+            assert_true(span_eq(base, span_str(rows[i].want)));
+        assert_true(clock() - began < 5 * CLOCKS_PER_SEC);
+        buf_done(&b);
     }
 }
 
@@ -435,6 +469,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_date_parse),
         cmocka_unit_test(test_subject_base),
+        cmocka_unit_test(test_hostile_subjects),
         cmocka_unit_test(test_encoded_word_decode),
         cmocka_unit_test(test_encoded_word_round_trip),
         cmocka_unit_test(test_param_find),

@@ -1,0 +1,224 @@
+#include "search/sort_inside.h"
+
+#include "base/budget.h"
+#include "base/limits.h"
+
+// The values of a sort.
+
+// SHORT: no field is cut there.
+enum { PIECE = 1 << 20, SHORT = 1000 };
+
+static bool
+in_summary(enum sort_key key)
+{
+    return key != SORT_ARRIVAL && key != SORT_MODSEQ && key != SORT_SIZE &&
+           key != SORT_UID && key != SORT_PLACE;
+}
+
+void
+sort_program_add(struct sort_program *p, enum sort_key key, bool reverse)
+{
+    for (unsigned i = 0; i < p->n; i++)
+        if (p->list[i].key == key)
+            return;
+    p->list[p->n++] = (struct sort_criterion){key, reverse};
+    p->summary |= in_summary(key);
+}
+
+// What is compared, before it is folded.
+static struct span
+text_of(enum sort_key key, const struct mime_summary *m)
+{
+    switch (key) {
+    case SORT_CC:
+        return m->sort_cc;
+    case SORT_FROM:
+        return m->sort_from;
+    case SORT_TO:
+        return m->sort_to;
+    case SORT_DISPLAYFROM:
+        return m->display_from;
+    case SORT_DISPLAYTO:
+        return m->display_to;
+    case SORT_SUBJECT:
+        return m->base_subject;
+    default:
+        return SPAN_NONE;
+    }
+}
+
+bool
+sort_program_cut(const struct sort_program *p, const struct mime_summary *m)
+{
+    for (unsigned i = 0; i < p->n; i++) {
+        enum sort_key key = p->list[i].key;
+        struct span from = key == SORT_SUBJECT ? m->subject : text_of(key, m);
+        if (from.n > SHORT && mime_summary_cut(from))
+            return true;
+    }
+    return false;
+}
+
+// Signed dates in the order of unsigned numbers.
+static uint64_t
+rising(int64_t v)
+{
+    return (uint64_t)v ^ UINT64_C(1) << 63;
+}
+
+static uint64_t
+number_of(enum sort_key key, const struct message_row *row, const struct mime_summary *m)
+{
+    switch (key) {
+    case SORT_ARRIVAL:
+        return rising(row->internal_date);
+    case SORT_DATE:  // RFC 5256 section 2.2
+        return rising(m && m->has_date ? m->date.utc_s : row->internal_date);
+    case SORT_MODSEQ:
+        return row->modseq;
+    case SORT_SIZE:
+        return row->size;
+    case SORT_PLACE:
+        return row->blob;
+    default:
+        return row->uid;
+    }
+}
+
+static bool
+is_text(enum sort_key key)
+{
+    return in_summary(key) && key != SORT_DATE;
+}
+
+// A text is that of the buffer.
+static struct sort_value
+value_of(const struct sort_program *p, unsigned i, const struct message_row *row,
+         const struct mime_summary *m, struct buf *text)
+{
+    enum sort_key key = p->list[i].key;
+    if (!is_text(key))
+        return (struct sort_value){.number = number_of(key, row, m)};
+    buf_reset(text);
+    mime_fold_as(text, p->collation, text_of(key, m));
+    return (struct sort_value){.number = text->n, .text = text->n > 0 ? text->p : ""};
+}
+
+void
+sort_values_of(const struct sort_program *p, const struct message_row *row,
+               const struct mime_summary *summary, struct arena *a, struct sort_value *out)
+{
+    struct buf text;
+    buf_init(&text, SIZE_MAX);
+    for (unsigned i = 0; i < p->n; i++) {
+        out[i] = value_of(p, i, row, summary, &text);
+        if (out[i].number > 0 && out[i].text)
+            out[i].text = arena_dup(a, buf_span(&text)).p;
+    }
+    buf_done(&text);
+}
+
+int
+sort_compare(const struct sort_program *p, const struct sort_value *a,
+             const struct sort_value *b)
+{
+    for (unsigned i = 0; i < p->n; i++) {
+        uint64_t n = a[i].number < b[i].number ? a[i].number : b[i].number;
+        int order = a[i].text ? memcmp(a[i].text, b[i].text, n) : 0;
+        if (order == 0 && a[i].number != b[i].number)
+            order = a[i].number < b[i].number ? -1 : 1;
+        if (order != 0)
+            return p->list[i].reverse ? -order : order;
+    }
+    return 0;
+}
+
+// ---- memory ----
+
+enum result
+sort_take(struct sort *s, size_t octets, struct fault *f)
+{
+    if (octets > LIMIT_sort_octets - s->taken)
+        return fault_set(f, FAULT_LIMIT, "a sort of %zu messages is too large", s->count);
+    if (budget_take(BUDGET_TABLES, octets, f) != R_OK)
+        return R_FAIL;
+    s->taken += octets;
+    return R_OK;
+}
+
+// A copy that lives as long as the sort.
+static enum result
+keep(struct sort *s, struct span text, const char **out, struct fault *f)
+{
+    if (text.n > s->left) {
+        size_t n = text.n > PIECE ? text.n : PIECE;
+        if (sort_take(s, n + sizeof(struct sort_piece), f) != R_OK)
+            return R_FAIL;
+        struct sort_piece *piece = calloc(1, n + sizeof *piece);
+        must(piece != NULL);
+        piece->next = s->pieces;
+        s->pieces = piece;
+        s->free = (char *)(piece + 1);
+        s->left = n;
+    }
+    memcpy(s->free, text.p, text.n);
+    *out = s->free;
+    s->free += text.n;
+    s->left -= text.n;
+    return R_OK;
+}
+
+enum result
+sort_new(const struct sort_program *p, size_t count, struct sort **out, struct fault *f)
+{
+    struct sort *s = calloc(1, sizeof *s);
+    must(s != NULL);
+    *s = (struct sort){.program = *p, .count = count};
+    size_t each = p->n * sizeof *s->values;
+    buf_init(&s->text, SIZE_MAX);
+    if (count > LIMIT_sort_octets / (each + 1) || sort_take(s, count * each, f) != R_OK) {
+        sort_free(&s);
+        return fault_set(f, FAULT_LIMIT, "a sort of %zu messages", count);
+    }
+    s->values = calloc(count + 1, each);
+    must(s->values != NULL);
+    *out = s;
+    return R_OK;
+}
+
+enum result
+sort_set(struct sort *s, size_t i, const struct message_row *row,
+         const struct mime_summary *summary, struct fault *f)
+{
+    struct sort_value *v = &s->values[i * s->program.n];
+    for (unsigned k = 0; k < s->program.n; k++) {
+        if (!summary && in_summary(s->program.list[k].key))
+            continue;
+        v[k] = value_of(&s->program, k, row, summary, &s->text);
+        if (v[k].number > 0 && v[k].text &&
+            keep(s, buf_span(&s->text), &v[k].text, f) != R_OK)
+            return R_FAIL;
+    }
+    return R_OK;
+}
+
+void
+sort_free(struct sort **s)
+{
+    if (!*s)
+        return;
+    while ((*s)->pieces) {
+        struct sort_piece *next = (*s)->pieces->next;
+        free((*s)->pieces);
+        (*s)->pieces = next;
+    }
+    buf_done(&(*s)->text);
+    budget_give(BUDGET_TABLES, (*s)->taken);
+    free((*s)->values);
+    free((*s)->items);
+    free((*s)->spare);
+    free((*s)->ranges);
+    free((*s)->order);
+    free(*s);
+    *s = NULL;
+}
