@@ -12,6 +12,7 @@ parse_command(struct imap_search *s, struct sort_program *program, struct fault 
     if (parse_try_word(p, "RETURN"))
         imap_search_parse_return(s, p);
     imap_sort_parse(p, program);
+    program->collation = s->c->session->collation;
     parse_sp(p);
     imap_search_parse_charset(s, p);
     parse_sp(p);
