@@ -8,8 +8,10 @@ import sys
 import servers
 from place import Disk, Raised
 
-QUICK = {"big": 16000, "half": 8000, "million": 64000, "bodies": 2000, "idle": 200, "idlers": 200, "notified": 200, "hold": 10, "limit": 6}
-FULL = {"big": 100000, "half": 50000, "million": 1000000, "bodies": 10000, "idle": 5000, "idlers": 1000, "notified": 1000, "hold": 60, "limit": 20}
+QUICK = {"big": 16000, "sorted": 16000, "half": 8000, "million": 64000, "bodies": 2000,
+         "idle": 200, "idlers": 200, "notified": 200, "hold": 10, "limit": 6}
+FULL = {"big": 100000, "sorted": 100000, "half": 50000, "million": 1000000, "bodies": 10000,
+        "idle": 5000, "idlers": 1000, "notified": 1000, "hold": 60, "limit": 20}
 # A peer has a process for each session: what one costs does not change with their number, and 5,000 do not fit.
 PEER_IDLE = 1000
 # In one COPY; beyond that Dovecot ends at its own limit of memory.
@@ -86,6 +88,12 @@ class Fill:
 
     def big(self, server, sizes):
         self.grown(server, "Big", sizes["big"])
+
+    def sorted(self, server, sizes):
+        """Each message a different one: a copy's summary would be read once for all."""
+        self.loads.command(server, "CREATE Sorted", user=3)
+        self.loads.run(server, words_of(
+            f"append --size 2000 --pool {sizes['sorted']} --count {sizes['sorted']} --sessions 8 --mailbox Sorted --first 3"))
 
     def small(self, server, _sizes):
         self.grown(server, "Small", 1000)

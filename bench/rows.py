@@ -66,6 +66,7 @@ def idle(title, most):
             Line("the same as RSS (shared pages counted in each process)", "rss", 0, most, low=True))
 
 
+SORTED = "--mailbox Sorted --range {sorted}"
 BIG, BODIES, MILLION = "--mailbox Big --range {big}", "--mailbox Bodies --range {bodies}", "--mailbox Million --range {million}"
 IDLE = "idle --sessions {idle} --users {idle} --hold {hold}"
 MANY = "--sessions 32 --users 32"
@@ -124,6 +125,14 @@ ROWS = [
     Row("search-subject-first", f"search-subject {BIG}", (
         milliseconds("SEARCH SUBJECT over {big:,}, the first, cold, ms", 1),), fill=("big",), cold=True, once=True),
     Row("search-subject", f"search-subject {BIG}", (milliseconds("SEARCH SUBJECT over {big:,}, ms", 2),), (5, 10), ("big",)),
+    Row("sort-first", f"sort-subject {SORTED}", (
+        milliseconds("SORT (SUBJECT DATE) of {sorted:,}, the first, cold, ms", 1),), fill=("sorted",), user=3, cold=True, once=True),
+    Row("sort-subject", f"sort-subject {SORTED}", (
+        milliseconds("SORT (SUBJECT DATE) of {sorted:,}, ms", 2), cpu("its CPU, us", 2)), (10, 20), ("sorted",), user=3),
+    Row("sort-from", f"sort-from {SORTED}", (milliseconds("SORT (FROM), ms", 2), cpu("its CPU, us", 2)), (10, 20), ("sorted",), user=3),
+    Row("sort-date", f"sort-date {SORTED}", (milliseconds("SORT (DATE), ms", 2), cpu("its CPU, us", 2)), (10, 20), ("sorted",), user=3),
+    Row("sort-arrival", f"sort-arrival {SORTED}", (
+        milliseconds("SORT (ARRIVAL), ms", 2), cpu("its CPU, us", 2)), (10, 20), ("sorted",), user=3),
     Row("idle", IDLE, idle("memory of an idle session, KB", 4), fill=("idle",), user=1000, cold=True, once=True),
     Row("idle-tls", f"{IDLE} --tls 1", idle("memory of an idle TLS session, KB", 21), fill=("idle",),
         port="imaps", user=1000, cold=True, once=True),

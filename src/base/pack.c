@@ -98,6 +98,12 @@ unpack_var(struct unpack *u)
         u->rest.n--;
         return v;
     }
+    if (!u->bad && u->rest.n > 1 && (unsigned char)u->rest.p[1] < 0x80) {
+        v = (unsigned char)u->rest.p[0] & 0x7f;
+        v |= (uint64_t)(unsigned char)u->rest.p[1] << 7;
+        u->rest = span_of(u->rest.p + 2, u->rest.n - 2);
+        return v;
+    }
     for (unsigned shift = 0; shift < 64; shift += 7) {
         uint8_t byte = unpack_u8(u);
         if (u->bad || (shift == 63 && byte > 1))

@@ -109,12 +109,32 @@ put_sort_address(struct buf *b, struct buf *text, const struct mime_address *add
     put_cut(b, text, max);
 }
 
+// A name as ENVELOPE has it (single spaces, none at the ends), decoded.
+static void
+decode_name(struct buf *text, struct span name)
+{
+    struct buf raw;
+    bool space = false;
+
+    buf_init(&raw, LIMIT_mime_header);
+    for (size_t i = 0; i < name.n; i++) {
+        bool white = ascii_is_space(name.p[i]);
+        if (!white && space && raw.n > 0)
+            buf_put_char(&raw, ' ');
+        if (!white)
+            buf_put_char(&raw, name.p[i]);
+        space = white;
+    }
+    mime_decode_words(text, buf_span(&raw));
+    buf_done(&raw);
+}
+
 // RFC 5957 section 3: the display name when it says anything, else mailbox@host; of a group its name.
 static void
 put_display(struct buf *b, struct buf *text, const struct mime_address *address, size_t max)
 {
     if (address)
-        mime_decode_words(text, address->name);
+        decode_name(text, address->name);
     if (address && text->n == 0 && address->kind == MIME_GROUP_START) {
         mime_decode_words(text, address->mailbox);
     } else if (address && text->n == 0) {

@@ -172,16 +172,17 @@ enum result
 sort_new(const struct sort_program *p, size_t count, struct sort **out, struct fault *f)
 {
     struct sort *s = calloc(1, sizeof *s);
-    must(s != NULL);
+    must(s != NULL && p->n > 0);
     *s = (struct sort){.program = *p, .count = count};
-    size_t each = p->n * sizeof *s->values;
+    size_t of_values = p->n * sizeof *s->values, each = of_values + sizeof *s->items;
     buf_init(&s->text, SIZE_MAX);
     if (count > LIMIT_sort_octets / (each + 1) || sort_take(s, count * each, f) != R_OK) {
         sort_free(&s);
         return fault_set(f, FAULT_LIMIT, "a sort of %zu messages", count);
     }
-    s->values = calloc(count + 1, each);
-    must(s->values != NULL);
+    s->values = calloc(count + 1, of_values);
+    s->items = calloc(count + 1, sizeof *s->items);
+    must(s->values && s->items);
     *out = s;
     return R_OK;
 }
@@ -199,6 +200,7 @@ sort_set(struct sort *s, size_t i, const struct message_row *row,
             keep(s, buf_span(&s->text), &v[k].text, f) != R_OK)
             return R_FAIL;
     }
+    s->items[i] = (struct sort_item){sort_digit(s, 0, 0, (uint32_t)i), (uint32_t)i};
     return R_OK;
 }
 

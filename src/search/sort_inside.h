@@ -33,6 +33,9 @@ struct sort {
     uint32_t work;  // since the last yield
 };
 
+// What a message is compared by first, at this octet of this criterion.
+uint64_t sort_digit(const struct sort *s, uint32_t criterion, uint32_t at,
+                    uint32_t message);
 enum result sort_take(struct sort *s, size_t octets, struct fault *f) MUST_CHECK;
 
 #endif

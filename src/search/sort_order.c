@@ -37,12 +37,12 @@ text_digit(const struct sort_value *v, size_t at)
     return __builtin_bswap64(digit);
 }
 
-static uint64_t
-digit_of(const struct sort *s, const struct sort_range *r, uint32_t message)
+uint64_t
+sort_digit(const struct sort *s, uint32_t criterion, uint32_t at, uint32_t message)
 {
-    const struct sort_value *v = value_of(s, r, message);
-    uint64_t digit = v->text ? text_digit(v, r->at) : v->number;
-    return s->program.list[r->criterion].reverse ? ~digit : digit;
+    const struct sort_value *v = &s->values[(size_t)message * s->program.n + criterion];
+    uint64_t digit = v->text ? text_digit(v, at) : v->number;
+    return s->program.list[criterion].reverse ? ~digit : digit;
 }
 
 // ---- by one digit, equal ones staying as they are ----
@@ -156,8 +156,9 @@ static enum result
 split(struct sort *s, struct sort_range r, struct fault *f)
 {
     struct sort_item *items = &s->items[r.from];
-    for (uint32_t i = 0; i < r.n; i++) {
-        items[i].digit = digit_of(s, &r, items[i].message);
+    bool fresh = r.criterion == 0 && r.at == 0;  // sort_set saw these digits
+    for (uint32_t i = 0; i < r.n && !fresh; i++) {
+        items[i].digit = sort_digit(s, r.criterion, r.at, items[i].message);
         if (i % WORK == WORK - 1)
             task_yield();
     }
@@ -176,15 +177,12 @@ split(struct sort *s, struct sort_range r, struct fault *f)
 static enum result
 begin(struct sort *s, struct fault *f)
 {
-    size_t each = 2 * sizeof *s->items + sizeof *s->order;
+    size_t each = sizeof *s->spare + sizeof *s->order;
     if (sort_take(s, s->count * each, f) != R_OK)
         return R_FAIL;
-    s->items = calloc(s->count + 1, sizeof *s->items);
     s->spare = calloc(s->count + 1, sizeof *s->spare);
     s->order = calloc(s->count + 1, sizeof *s->order);
-    must(s->items && s->spare && s->order);
-    for (size_t i = 0; i < s->count; i++)
-        s->items[i].message = (uint32_t)i;
+    must(s->spare && s->order);
     return R_OK;
 }
 

@@ -579,7 +579,8 @@ class Reader:
 
     def untagged(self):
         rules = {b"FLAGS ": lambda: self.listed(self.flag), b"LIST ": self.mailbox, b"LSUB ": self.mailbox, b"XLIST ": self.mailbox,
-                 b"STATUS ": self.status, b"SEARCH": self.search, b"THREAD": self.threads, b"ESEARCH": self.esearch, b"CAPABILITY": self.words,
+                 b"STATUS ": self.status, b"SEARCH": self.search, b"SORT": self.search, b"THREAD": self.threads,
+                 b"ESEARCH": self.esearch, b"CAPABILITY": self.words,
                  b"ENABLED": self.words, b"NAMESPACE ": self.namespace, b"ID ": self.identity,
                  b"VANISHED ": self.vanished, b"METADATA ": self.metadata, b"UIDBATCHES ": self.batches,
                  b"COMPARATOR ": self.comparator, b"GENURLAUTH ": self.authorised, b"URLFETCH ": self.urlfetch}
