@@ -24,7 +24,7 @@ CALLS = {
     "user add": ["erna"], "user passwd": ["alice"], "user list": [], "user delete": ["bob"], "user load": ["{passwd}"],
     "mailbox list": ["alice"], "import": ["maildir", "{maildir}", "-u", "alice", "--folder", "Got"],
     "export": ["mbox", "{new}", "-u", "alice"], "verify": [], "compact": [], "rebuild": [], "capabilities": [],
-    "mailbox appendlimit": ["alice", "INBOX"], "mailbox labels": ["alice", "on", "--dry-run"],
+    "mailbox appendlimit": ["alice", "INBOX"], "mailbox index": ["alice"], "mailbox labels": ["alice", "on", "--dry-run"],
     "mailbox undelete": ["alice", "--dry-run"],
     "config check": [], "config dump": [], "doctor": [], "help": [],
 }
@@ -32,7 +32,7 @@ SERVED = {"who": [], "kick": ["alice"], "reload": []}  # `demo` has a test of it
 # Members that only the JSON form has: (type, name).
 COUNTS = ("present", "moved", "over", "keywords_left_out", "new_emailids", "left_out")  # plain only when there are some
 SWITCHED = ("dry_run", "made", "kept", "flags", "copies", "removed", "alone")  # in words, or when there are some
-ONLY_JSON = {*(("labels", name) for name in SWITCHED), *((row, name) for row in ("undeleted", "restored") for name in COUNTS), ("total", "dry_run"),
+ONLY_JSON = {*(("index", name) for name in ("on", "working", "resting")), *(("labels", name) for name in SWITCHED), *((row, name) for row in ("undeleted", "restored") for name in COUNTS), ("total", "dry_run"),
              ("mailbox", "selectable"), ("session", "lip"), ("error", "code"), ("error", "exit"), ("configuration", "file")}
 
 

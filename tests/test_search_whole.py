@@ -80,7 +80,7 @@ def test_ends_with_its_client(server, way):
     text = b"".join(b"line %d of what is searched for long\r\n" % i for i in range(400000))
     c.append("INBOX", b"Subject: large\r\n\r\n" + text)
     c.command("SELECT INBOX")
-    for _ in range(8):
+    for _ in range(12):
         c.command("COPY 1:* INBOX")
     c.command("NOOP")
     other = server.imap(user, way == "tls")

@@ -5,29 +5,12 @@
 #include "base/limits.h"
 #include "mail/attachment_inside.h"
 #include "mail/folders.h"
+#include "mail/index_inside.h"
 #include "mail/label_index.h"
+#include "mail/mail_inside.h"
 #include "mail/name.h"
 
 enum { REST_MS = 10000 };
-
-struct home {
-    struct loop *loop;
-    struct store *store;
-    struct account *accounts;
-    struct timer resting;  // while it has accounts
-    size_t dropped;        // octets of tables, since the heap was trimmed
-};
-
-struct mail {
-    struct mail_options options;
-    // from the options, then as mail_settings says
-    _Atomic(const char *) folder_language;
-    _Atomic uint64_t message_size_max;
-    _Atomic(const char *) server_comment, server_admin;
-    atomic_uint marks;
-    struct home *homes;
-    struct attachments *attachments;  // one for each home
-};
 
 struct opener {
     struct opener *next;
@@ -56,44 +39,6 @@ mail_new(const struct mail_options *o)
     return m;
 }
 
-void
-mail_settings(struct mail *m, const char *folder_language, uint64_t message_size_max)
-{
-    m->folder_language = folder_language;
-    m->message_size_max = message_size_max;
-}
-
-void
-mail_server_entries(struct mail *m, const char *comment, const char *admin)
-{
-    m->server_comment = comment ? comment : "";
-    m->server_admin = admin ? admin : "";
-}
-
-void
-mail_marks_set(struct mail *m, unsigned marks)
-{
-    m->marks = marks;
-}
-
-unsigned
-mail_marks(const struct mail *m)
-{
-    return m->marks;
-}
-
-const char *
-mail_server_comment(const struct mail *m)
-{
-    return m->server_comment;
-}
-
-const char *
-mail_server_admin(const struct mail *m)
-{
-    return m->server_admin;
-}
-
 static void
 account_free(struct account *a)
 {
@@ -107,6 +52,7 @@ account_free(struct account *a)
     threads_free(a);
     names_free(a);
     label_index_free(a);
+    mail_index_free(a);
     timer_clear(&a->idle);
     state_free(&a->state);
     arena_free(&a->batch_arena);
@@ -133,24 +79,6 @@ mail_free(struct mail **mp)
     free(m->homes);
     free(m);
     *mp = NULL;
-}
-
-struct store *
-mail_store(struct mail *m)
-{
-    return m->options.store;
-}
-
-uint64_t
-mail_size_max(const struct mail *m)
-{
-    return m->message_size_max;
-}
-
-const struct mail_options *
-mail_options_get(const struct mail *m)
-{
-    return &m->options;
 }
 
 unsigned
@@ -236,6 +164,7 @@ load(struct account *a, bool create, struct fault *f)
     a->next_modseq = a->state->modseq;
     a->state->yields = true;
     take_name(a);
+    mail_index_opened(a);
     return R_OK;
 }
 
@@ -296,8 +225,7 @@ open_at_home(struct open_call *c)
             return r;
         }
     }
-    a->use.refs++;
-    timer_clear(&a->idle);
+    account_ref(a);
     c->account = a;
     return R_OK;
 }
@@ -318,6 +246,13 @@ account_open(struct mail *m, uint64_t id, struct span user, bool create,
     if (c.result == R_OK)
         *a_out = c.account;
     return c.result;
+}
+
+void
+account_ref(struct account *a)
+{
+    a->use.refs++;
+    timer_clear(&a->idle);
 }
 
 void
@@ -384,27 +319,6 @@ void
 account_run(struct account *a, void (*fn)(void *arg), void *arg)
 {
     task_run_on(a->home->loop, fn, arg);
-}
-
-void
-mail_id_text(char prefix, uint64_t id, char out[MAIL_ID_TEXT])
-{
-    snprintf(out, MAIL_ID_TEXT, "%c%llx", prefix, (unsigned long long)id);
-}
-
-uint64_t
-mail_id_from(char prefix, struct span text)
-{
-    uint64_t id = 0;
-    if (text.n < 2 || text.n > 17 || text.p[0] != prefix || text.p[1] == '0')
-        return 0;
-    for (size_t i = 1; i < text.n; i++) {
-        char c = text.p[i];
-        if (!ascii_is_digit(c) && (c < 'a' || c > 'f'))
-            return 0;
-        id = id << 4 | (uint64_t)(ascii_is_digit(c) ? c - '0' : c - 'a' + 10);
-    }
-    return id;
 }
 
 // ---- mailboxes ----
@@ -486,6 +400,7 @@ account_rest(struct account *a, uint64_t now_ms)
         }
     }
     dropped += label_index_drop(a, now_ms, LIMIT_table_idle_ms);
+    dropped += mail_index_rest(a, now_ms, LIMIT_table_idle_ms);
     if (!a->looked_up) {
         names_free(a);
         threads_free(a);

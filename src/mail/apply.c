@@ -3,6 +3,7 @@
 #include "base/budget.h"
 #include "base/clock.h"
 #include "base/limits.h"
+#include "mail/index_inside.h"
 #include "mail/label_index.h"
 #include "mail/name.h"
 #include "mail/watch_log.h"
@@ -260,6 +261,7 @@ account_apply(struct account *a, enum record_type type, struct span meta,
         // acknowledged on disk, and cannot be served
         fault_abort(f.why, __FILE__, __LINE__);
     label_index_after(a, type, meta);
+    mail_index_applied(a, type);
     tree_changed(a, type, meta);
     if (type == RECORD_FLAGS)
         flags_changed(a, meta);

@@ -121,6 +121,7 @@ struct account {
     struct name_entry *names, *names_by_id;  // of all mailboxes, once one was looked up
     struct watch_log *watched;               // while a session watches it
     struct label_index *labels;              // once labels were asked for
+    struct mail_index *index;                // of search
 };
 
 // R_NONE: not in this batch, call again in the next one (only when the batch is not empty).
@@ -140,6 +141,8 @@ uint64_t change_modseq(struct account *a);  // a fresh modseq
 // batch was empty when the change began). FAULT_LIMIT: never.
 enum result change_room(const struct store_batch *b, bool first, size_t octets,
                         struct fault *f) MUST_CHECK;
+void
+account_ref(struct account *a);  // in the home: one user more, of an account that is open
 void account_unref(struct account *a);  // in the home: one user less
 
 struct mailbox *mailbox_of(struct account *a, uint64_t id);  // NULL when there is none

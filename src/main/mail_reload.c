@@ -51,6 +51,7 @@ mail_reload_settings(struct mail_role *r, const struct config *c)
     mail_settings(r->mail, c->folder_language, c->message_size_max);
     mail_imap_settings(c);
     mail_marks_set(r->mail, config_marks(c));
+    mail_index_set(r->mail, c->search_index, (unsigned)c->test_index_after);
     mail_server_entries(r->mail, c->server_comment, c->server_admin);
     store_retention(r->store, o.retention_s);
     r->host.config = c;

@@ -11,6 +11,7 @@
 #include "io/conn.h"
 #include "io/loop.h"
 #include "lmtp/lmtp.h"
+#include "mail/index.h"
 #include "mail/user.h"
 #include <pthread.h>
 #include <stdatomic.h>
@@ -95,6 +96,8 @@ struct mail_role {
     uint64_t reload_last;
     struct timer keeping;  // retention and compaction
     struct timer expiring;
+    struct timer indexing;
+    uint64_t indexed;   // accounts up to this one were looked at since the start
     int64_t expired_s;  // accounts whose second came later are to be expired yet
     unsigned char ticket_key[32];
     bool has_ticket_key;
@@ -167,6 +170,10 @@ void mail_expire_stop(struct mail_role *r);
 void mail_extract_link(struct home *h, int fd);
 void mail_extract_close(struct home *h);
 void mail_extract_host(struct mail_role *r);  // fills what mail/attachment.h asks for
+
+// mail_index.c: after the start every account is indexed as far as that is due, one after the other
+void mail_index_start(struct mail_role *r);
+void mail_index_log(struct account *a, const char *event, const struct fault *f);
 
 // mail_lmtp.c
 void mail_lmtp_accept(struct home *h, int fd);

@@ -94,7 +94,7 @@ on_secret(void *role, struct span name, struct span value)
 static void
 stop_home(struct home *h)
 {
-    h->unfinished = h->session_count + lmtp_session_count() > 0;
+    h->unfinished = h->session_count + lmtp_session_count() + task_live() > 0;
     mail_gate_close(h);
     mail_ask_close(h);
     mail_extract_close(h);
@@ -138,6 +138,8 @@ on_drain(void *role)
     struct mail_role *r = role;
     timer_clear(&r->keeping);
     mail_expire_stop(r);
+    mail_index_stop(r->mail);
+    timer_clear(&r->indexing);
     for (unsigned i = r->home_count; i-- > 0;)
         loop_post(r->homes[i].loop, drain_home, &r->homes[i]);
 }
@@ -209,6 +211,7 @@ begin(void *arg)
     timer_init(&r->keeping, on_keeping, r);
     timer_set(&r->keeping, KEEPING_MS);
     mail_expire_start(r);
+    mail_index_start(r);
     role_link_ready(r->link);
     role_probe(r->start);
 }
@@ -284,6 +287,8 @@ open_mail(struct mail_role *r)
     };
     r->mail = mail_new(&m);
     mail_marks_set(r->mail, config_marks(c));
+    mail_index_set(r->mail, c->search_index, (unsigned)c->test_index_after);
+    mail_index_report(r->mail, mail_index_log);
     load_pretend(c->test_overload);
     mail_imap_settings(c);
 }
@@ -319,7 +324,7 @@ run_homes(struct mail_role *r)
         pthread_join(r->homes[i].thread, NULL);
 }
 
-// A session that would not end still holds its account: then the process just ends, as after a kill, which loses
+// A session or task that would not end still holds its account: then the process just ends, as after a kill, which loses
 // nothing that was acknowledged.
 static void
 close_all(struct mail_role *r)

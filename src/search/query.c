@@ -34,6 +34,12 @@ asks_white_space(const struct query *q)
                                       span_find_char(q->text, '\t') < q->text.n);
 }
 
+unsigned
+query_field_zone(enum query_op op)
+{
+    return (unsigned)MIME_ZONE_SUBJECT << (op - QUERY_SUBJECT);
+}
+
 // Every message that has the field matches the empty string: that is a question to its header.
 static void
 ask_header(struct query *q)
@@ -63,6 +69,66 @@ query_prepare(struct query *q, enum collation collation, struct arena *a)
 {
     uint32_t slots = 0;
     prepare(q, collation, a, &slots);
+}
+
+static uint32_t
+count_slots(const struct query *q)
+{
+    uint32_t n = q->op >= QUERY_SUBJECT;
+    for (const struct query *k = q->first; k; k = k->next)
+        n += count_slots(k);
+    return n;
+}
+
+static unsigned
+zones_of(enum query_op op)
+{
+    if (op <= QUERY_BCC)
+        return query_field_zone(op);
+    return op == QUERY_HEADER ? MIME_ZONE_HEADER
+           : op == QUERY_BODY ? MIME_ZONES_BODY
+                              : MIME_ZONES_TEXT;
+}
+
+// The index is folded by i;unicode-casemap. HEADER with an empty text asks for the field: its name is in the text of every
+// such field.
+static struct span
+needle_of(const struct query *q, struct arena *a)
+{
+    struct buf text, folded;
+    buf_init(&text, LIMIT_record_meta);
+    buf_init(&folded, LIMIT_record_meta);
+    buf_put(&text, q->said);
+    if (q->op == QUERY_HEADER && q->said.n == 0 && !q->fuzzy) {
+        buf_put(&text, q->name);
+        buf_put_char(&text, ':');
+    }
+    mime_fold_as(&folded, q->fuzzy ? COLLATION_FUZZY : COLLATION_CASEMAP, buf_span(&text));
+    struct span needle = arena_dup(a, buf_span(&folded));
+    buf_done(&text);
+    buf_done(&folded);
+    return needle;
+}
+
+static void
+gather_lookups(const struct query *q, struct arena *a, struct text_lookup *out)
+{
+    if (q->op >= QUERY_SUBJECT)
+        out[q->slot] = (struct text_lookup){
+            .needle = needle_of(q, a), .zones = zones_of(q->op), .fuzzy = q->fuzzy};
+    for (const struct query *k = q->first; k; k = k->next)
+        gather_lookups(k, a, out);
+}
+
+struct text_lookup *
+query_lookups(const struct query *q, struct arena *a, size_t *n_out)
+{
+    *n_out = count_slots(q);
+    if (*n_out == 0)
+        return NULL;
+    struct text_lookup *out = arena_array(a, *n_out, sizeof *out);
+    gather_lookups(q, a, out);
+    return out;
 }
 
 static void
@@ -255,9 +321,25 @@ match_not(const struct query *q, const struct query_message *m)
     return r == QUERY_UNKNOWN ? r : answer(r == QUERY_NO);
 }
 
+// Of a field that is named (HEADER) the index says only whether the text is in any field. What compares as equal by another
+// collation does so by i;unicode-casemap, but not the other way round.
+static enum query_answer
+match_indexed(const struct query *q, const struct query_message *m)
+{
+    if (q->op < QUERY_SUBJECT || !m->indexed)
+        return QUERY_UNKNOWN;
+    enum text_answer said = m->indexed[q->slot];
+    if (said == TEXT_YES && q->op != QUERY_HEADER && q->collation == COLLATION_CASEMAP)
+        return QUERY_YES;
+    return said == TEXT_NO ? QUERY_NO : QUERY_UNKNOWN;
+}
+
 enum query_answer
 query_match(const struct query *q, const struct query_message *m)
 {
+    enum query_answer said = match_indexed(q, m);
+    if (said != QUERY_UNKNOWN)
+        return said;
     switch (q->op) {
     case QUERY_AND:
         return match_all(q, m, QUERY_NO);

@@ -9,6 +9,7 @@
 #include "mime/charset.h"
 #include "mime/summary.h"
 #include "mime/text.h"
+#include "search/text_index.h"
 #include "store/row.h"
 #include "wire/seqset.h"
 
@@ -74,6 +75,8 @@ struct query_message {
     struct span parts;  // mime/index.h part table; p NULL: not looked at yet
     const bool
         *found;  // NULL: texts not searched yet; one per slot (of a field: where it is cut)
+    // What the text index says, one per slot; NULL: it was not asked.
+    const enum text_answer *indexed;
     bool (*has_keyword)(void *arg, uint32_t set, struct span name);
     void *arg;
 };
@@ -85,10 +88,15 @@ void query_prepare(struct query *q, enum collation collation, struct arena *a);
 // Flags that every message has, and those that none has, which the query matches.
 void query_flags(const struct query *q, uint16_t *with_out, uint16_t *without_out);
 struct span query_field_name(enum query_op op);  // of SUBJECT, FROM, TO, CC, BCC
+unsigned query_field_zone(enum query_op op);     // the same: mime/streams.h
 // Of SUBJECT, FROM, TO, CC, BCC: may there be more of the field than the summary has? `summary` and `parts` are known.
 bool query_field_cut(enum query_op op, const struct query_message *m);
 // UNKNOWN: more of the message must be looked at (summary first, then texts).
 enum query_answer query_match(const struct query *q, const struct query_message *m);
+
+// What to ask the text index: lookup i is of slot i; those with an empty needle are not to be asked. NULL when the query has no
+// slots.
+struct text_lookup *query_lookups(const struct query *q, struct arena *a, size_t *n_out);
 
 // The text half: searches headers and bodies for all needles of a query at once.
 struct query_texts;

@@ -1,6 +1,7 @@
-#include "imap/search.h"
+#include "imap/base/search_index.h"
 
 #include "base/limits.h"
+#include "base/log.h"
 #include "imap/messagelimit.h"
 #include "io/task.h"
 #include "mail/message_text.h"
@@ -15,13 +16,19 @@ struct find {
     struct view *view;
     struct query_texts *texts;  // NULL: the query asks for no texts
     struct arena *scratch;      // of one message
-    struct arena *names;        // keyword names of the sets met so far
+    struct arena *batch;
+    struct arena *names;  // keyword names of the sets met so far
     struct set_names {
         struct span *names;
         size_t n;
         bool known;
     } * sets;
     size_t set_count;
+    struct search_index index;
+    // for the log: messages that were looked at, with their summary, in full; and those that the index found or left open
+    struct {
+        uint64_t messages, summaries, bodies, candidates, matches;
+    } count;
     bool asked;  // whether the client is still there
 };
 
@@ -143,7 +150,9 @@ look_closer(struct find *d, struct query_message *m, enum query_answer *answer,
     m->summary = &summary;
     m->parts = cache.index;
     *answer = query_match(d->search->query, m);
+    d->count.summaries++;
     if (*answer == QUERY_UNKNOWN) {
+        d->count.bodies++;
         if (search_texts(d, m, f) != R_OK)
             return R_FAIL;
         m->found = query_texts_found(d->texts);
@@ -156,6 +165,7 @@ static void
 hit(struct find *d, const struct view_message *v)
 {
     struct imap_search *s = d->search;
+    d->count.matches++;
     if (s->seqs.count == 0)
         s->modseq_first = v->row.modseq;
     s->modseq_last = v->row.modseq;
@@ -199,6 +209,7 @@ match_cached(struct find *d, const struct view_message *v, struct query_message 
             continue;
         q[i].summary = &summary;
         q[i].parts = cache.index;
+        d->count.summaries++;
         answers[i] = query_match(d->search->query, &q[i]);
         q[i].summary = NULL;
         q[i].parts = SPAN_NONE;
@@ -206,13 +217,28 @@ match_cached(struct find *d, const struct view_message *v, struct query_message 
     store_cache_end(&reader);
 }
 
-static bool
-any_open(const enum query_answer *answers, size_t n)
+static size_t
+count_open(const enum query_answer *answers, size_t n)
 {
+    size_t open = 0;
     for (size_t i = 0; i < n; i++)
-        if (answers[i] == QUERY_UNKNOWN)
-            return true;
-    return false;
+        open += answers[i] == QUERY_UNKNOWN;
+    return open;
+}
+
+// What the index says of those that are open. It stands in q[i].indexed for one message at a time.
+static void
+match_indexed(struct find *d, struct query_message *q, enum query_answer *answers, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (answers[i] != QUERY_UNKNOWN)
+            continue;
+        q[i].indexed = arena_array(d->batch, d->index.n, sizeof *q[i].indexed);
+        memcpy((void *)q[i].indexed, search_index_of(&d->index, q[i].row->emailid),
+               d->index.n * sizeof *q[i].indexed);
+        answers[i] = query_match(d->search->query, &q[i]);
+        d->count.candidates += answers[i] == QUERY_YES;
+    }
 }
 
 static enum result
@@ -230,7 +256,15 @@ match_batch(struct find *d, const struct view_message *v, size_t n, struct fault
                                       .arg = d};
         answers[i] = query_match(d->search->query, &q[i]);
     }
-    if (any_open(answers, n))
+    size_t open = count_open(answers, n);
+    arena_reset(d->batch);
+    d->count.messages += n;
+    if (open > 0 && search_index_ready(&d->index, open)) {
+        match_indexed(d, q, answers, n);
+        open = count_open(answers, n);
+    }
+    d->count.candidates += open;
+    if (open > 0)
         match_cached(d, v, q, answers, n);
     for (size_t i = 0; i < n; i++) {
         if (answers[i] == QUERY_UNKNOWN && look_closer(d, &q[i], &answers[i], f) != R_OK)
@@ -321,6 +355,19 @@ find_all(struct find *d, struct fault *f)
     return r == R_NONE ? R_OK : R_FAIL;
 }
 
+static void
+log_find(const struct find *d)
+{
+    const struct imap_session *session = d->search->c->session;
+    log_debug("imap", "search", field_number("messages", "messages=%", d->count.messages),
+              field_flag("index", d->index.found ? "index" : "", d->index.found != NULL),
+              field_number("candidates", "candidates=%", d->count.candidates),
+              field_number("matches", "matches=%", d->count.matches),
+              field_number("summaries", "summaries=%", d->count.summaries),
+              field_number("bodies", "bodies=%", d->count.bodies),
+              log_session(session->id));
+}
+
 // The query is of all mailboxes that are searched, what it found is of one.
 static enum result
 prepare(struct imap_search *s, struct view *v, struct fault *f)
@@ -350,9 +397,14 @@ imap_search_find_in(struct imap_search *s, struct view *v, struct fault *f)
         return R_FAIL;
     d.texts = s->asked.texts;
     d.scratch = arena_new();
+    d.batch = arena_new();
     d.names = arena_new();
+    search_index_init(&d.index, s->query, view_account(v), s->arena);
     enum result r = find_all(&d, f);
+    log_find(&d);
+    search_index_done(&d.index);
     arena_free(&d.scratch);
+    arena_free(&d.batch);
     arena_free(&d.names);
     return r;
 }

@@ -1,0 +1,55 @@
+#include "imap/base/search_index.h"
+
+// A lookup costs some milliseconds; so do the summaries of some thousand messages, or the bodies of fewer.
+enum { COST_SUMMARY = 1, COST_BODY = 64, ASK_FROM = 4096 };
+
+static bool
+reads_bodies(const struct query *q)
+{
+    if (q->op >= QUERY_HEADER)
+        return true;
+    for (const struct query *k = q->first; k; k = k->next)
+        if (reads_bodies(k))
+            return true;
+    return false;
+}
+
+void
+search_index_init(struct search_index *x, const struct query *q, struct account *account,
+                  struct arena *a)
+{
+    *x = (struct search_index){.account = account, .reads_body = reads_bodies(q)};
+    x->lookups = query_lookups(q, a, &x->n);
+    x->answers = arena_array(a, x->n + 1, sizeof *x->answers);
+    x->slots = arena_array(a, x->n + 1, sizeof *x->slots);
+    for (size_t i = 0; i < x->n; i++) {
+        if (x->lookups[i].needle.n == 0)
+            continue;
+        x->slots[x->asked] = (uint32_t)i;
+        x->lookups[x->asked++] = x->lookups[i];
+    }
+}
+
+bool
+search_index_ready(struct search_index *x, size_t open)
+{
+    x->cost += open * (x->reads_body ? COST_BODY : COST_SUMMARY);
+    if (x->tried || x->asked == 0 || x->cost < ASK_FROM)
+        return x->found != NULL;
+    x->tried = true;
+    return mail_index_find(x->account, x->lookups, x->asked, &x->found) == R_OK;
+}
+
+const enum text_answer *
+search_index_of(struct search_index *x, uint64_t emailid)
+{
+    for (size_t i = 0; i < x->asked; i++)
+        x->answers[x->slots[i]] = text_found_of(x->found, i, emailid);
+    return x->answers;
+}
+
+void
+search_index_done(struct search_index *x)
+{
+    mail_index_found_free(x->account, &x->found);
+}

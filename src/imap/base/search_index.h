@@ -1,0 +1,31 @@
+#ifndef IMAP_BASE_SEARCH_INDEX_H
+#define IMAP_BASE_SEARCH_INDEX_H
+
+// The text index in a search: asked once for all texts of the query, when reading the messages that are still open would cost
+// more. Owner: the search; ends before the view. Threads: the session's loop.
+
+#include "imap/search.h"
+#include "mail/index.h"
+
+struct search_index {
+    struct account *account;
+    struct text_lookup *lookups;  // one per slot of the query; NULL: it has none
+    size_t n;
+    uint32_t *slots;  // of the query, of the lookups that are asked
+    size_t asked;
+    struct text_found *found;  // NULL: not asked, or it knows nothing
+    enum text_answer *answers;
+    bool reads_body, tried;
+    uint64_t cost;  // of reading what was open so far
+};
+
+void search_index_init(struct search_index *x, const struct query *q,
+                       struct account *account, struct arena *a);
+// Suspends. So many messages are open more: true when the index can be asked about them.
+bool search_index_ready(struct search_index *x, size_t open);
+// What it says of a message, for query_message.indexed; valid until the next call.
+const enum text_answer *search_index_of(struct search_index *x, uint64_t emailid);
+// Suspends.
+void search_index_done(struct search_index *x);
+
+#endif

@@ -1,0 +1,41 @@
+#ifndef MAIL_INDEX_H
+#define MAIL_INDEX_H
+
+// The search index of an account (search/text_index.h) and its life: a task of the account's home indexes what came, a
+// segment for many messages, and merges segments. It can be made anew at any time; what is not in it yet is scanned by who
+// searches. When its disk fails it rests for a while, and when it is damaged it is dropped and made anew; mail goes on.
+// Threads: any loop, in a task.
+
+#include "mail/account.h"
+#include "search/text_index.h"
+
+// Whether indexes are made and asked. test_after: messages after which an index is made, at once; 0: LIMIT_index_fresh. From
+// any thread.
+void mail_index_set(struct mail *m, bool on, unsigned test_after);
+// No more work begins, and what is at work ends soon. From any thread.
+void mail_index_stop(struct mail *m);
+// The task at work calls it when it could not make an index, or had to drop it: for the log. Set before the loops run.
+typedef void mail_index_report_fn(struct account *a, const char *event,
+                                  const struct fault *f);
+void mail_index_report(struct mail *m, mail_index_report_fn *fn);
+
+// Suspends. R_NONE: there is no index to ask (none yet, or off), or it could not be read: scan.
+enum result mail_index_find(struct account *a, const struct text_lookup *lookups, size_t n,
+                            struct text_found **out);
+// Suspends.
+void mail_index_found_free(struct account *a, struct text_found **found);
+
+struct mail_index_state {
+    struct text_stats stats;
+    uint64_t unindexed;  // messages that came since, at most; they are scanned
+    bool on, working, resting;
+};
+// Suspends.
+enum result mail_index_state(struct account *a, struct mail_index_state *out,
+                             struct fault *f) MUST_CHECK;
+// Suspends until the account is indexed as far as it is due, or cannot be for now.
+void mail_index_catch_up(struct account *a);
+// Suspends. Drops what there is of accounts that are not in the store any more.
+enum result mail_index_sweep(struct mail *m, struct fault *f) MUST_CHECK;
+
+#endif

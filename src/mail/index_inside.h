@@ -1,0 +1,58 @@
+#ifndef MAIL_INDEX_INSIDE_H
+#define MAIL_INDEX_INSIDE_H
+
+// The inside of mail/index.h: index.c is its life, index_work.c makes it. Only files of mail/ include this. In the home.
+
+#include "mail/home.h"
+#include "mail/index.h"
+
+// Rows of a mailbox up to this UID are in the index, or were looked at.
+struct index_covered {
+    uint64_t mailbox;
+    uint32_t upto;
+};
+
+struct mail_index {
+    struct account *account;
+    struct text_index *text;  // NULL: not open
+    struct timer timer;       // looks whether there is work
+    unsigned users;           // finds and others that are inside it
+    bool opening, working, damaged, gone;
+    bool covered_known;
+    struct index_covered *covered;  // ascending by mailbox
+    size_t covered_count, covered_room;
+    uint64_t rest_until_ms;  // after a fault
+    uint64_t used_ms;
+};
+
+// A record was applied to the account.
+void mail_index_applied(struct account *a, enum record_type type);
+void mail_index_opened(struct account *a);
+void mail_index_free(struct account *a);
+// Gives back what was not used for so long; returns octets.
+size_t mail_index_rest(struct account *a, uint64_t now_ms, uint64_t unused_ms);
+// account.c
+bool mail_index_is_on(const struct mail *m);
+unsigned mail_index_after(const struct mail *m);
+void mail_index_tell(struct account *a, const char *event, const struct fault *f);
+bool mail_index_begin(struct account *a);  // false: another account of the home is at work
+void mail_index_end(struct account *a);
+
+bool mail_index_on(const struct account *a);
+
+// Suspends. R_OK: x->text is open, and stays so until index_leave. R_NONE: not now. After a fault it is reported.
+enum result mail_index_enter(struct mail_index *x) MUST_CHECK;
+void mail_index_leave(struct mail_index *x);
+// Something failed: damage drops it, anything else lets it rest.
+void mail_index_failed(struct mail_index *x, const struct fault *f);
+
+// Messages that came since the rows were looked at, at most.
+uint64_t mail_index_fresh(const struct mail_index *x);
+struct index_covered *mail_index_covered_of(struct mail_index *x, uint64_t mailbox);
+enum result mail_index_covered_save(struct mail_index *x, struct fault *f) MUST_CHECK;
+void mail_index_covered_clear(struct mail_index *x);
+
+// Suspends. Indexes what is fresh, merges.
+void mail_index_work(struct mail_index *x);
+
+#endif

@@ -1,0 +1,133 @@
+#include "mail/folders.h"
+#include "mail/mail_inside.h"
+
+// What was set for all accounts, and the forms of ids.
+
+void
+mail_settings(struct mail *m, const char *folder_language, uint64_t message_size_max)
+{
+    m->folder_language = folder_language;
+    m->message_size_max = message_size_max;
+}
+
+void
+mail_server_entries(struct mail *m, const char *comment, const char *admin)
+{
+    m->server_comment = comment ? comment : "";
+    m->server_admin = admin ? admin : "";
+}
+
+void
+mail_marks_set(struct mail *m, unsigned marks)
+{
+    m->marks = marks;
+}
+
+unsigned
+mail_marks(const struct mail *m)
+{
+    return m->marks;
+}
+
+void
+mail_index_set(struct mail *m, bool on, unsigned test_after)
+{
+    m->index_after = test_after;
+    m->index_on = on;
+}
+
+void
+mail_index_stop(struct mail *m)
+{
+    m->index_stopped = true;
+}
+
+void
+mail_index_report(struct mail *m, mail_index_report_fn *fn)
+{
+    m->index_report = fn;
+}
+
+bool
+mail_index_is_on(const struct mail *m)
+{
+    return m->index_on && !m->index_stopped;
+}
+
+unsigned
+mail_index_after(const struct mail *m)
+{
+    return m->index_after;
+}
+
+void
+mail_index_tell(struct account *a, const char *event, const struct fault *f)
+{
+    if (a->mail->index_report)
+        a->mail->index_report(a, event, f);
+}
+
+bool
+mail_index_begin(struct account *a)
+{
+    bool free = !a->home->indexing;
+    a->home->indexing = true;
+    return free;
+}
+
+void
+mail_index_end(struct account *a)
+{
+    a->home->indexing = false;
+}
+
+const char *
+mail_server_comment(const struct mail *m)
+{
+    return m->server_comment;
+}
+
+const char *
+mail_server_admin(const struct mail *m)
+{
+    return m->server_admin;
+}
+
+struct store *
+mail_store(struct mail *m)
+{
+    return m->options.store;
+}
+
+uint64_t
+mail_size_max(const struct mail *m)
+{
+    return m->message_size_max;
+}
+
+const struct mail_options *
+mail_options_get(const struct mail *m)
+{
+    return &m->options;
+}
+
+void
+mail_id_text(char prefix, uint64_t id, char out[MAIL_ID_TEXT])
+{
+    snprintf(out, MAIL_ID_TEXT, "%c%llx", prefix, (unsigned long long)id);
+}
+
+uint64_t
+mail_id_from(char prefix, struct span text)
+{
+    uint64_t id = 0;
+    if (text.n < 2 || text.n > 17 || text.p[0] != prefix || text.p[1] == '0')
+        return 0;
+    for (size_t i = 1; i < text.n; i++) {
+        char c = text.p[i];
+        if (!ascii_is_digit(c) && (c < 'a' || c > 'f'))
+            return 0;
+        id = id << 4 | (uint64_t)(ascii_is_digit(c) ? c - '0' : c - 'a' + 10);
+    }
+    return id;
+}

@@ -1,0 +1,32 @@
+#ifndef MAIL_MAIL_INSIDE_H
+#define MAIL_MAIL_INSIDE_H
+
+// All accounts: what their homes share (struct mail), and each home's own. Only account.c and mail.c include this.
+
+#include "mail/home.h"
+#include "mail/index_inside.h"
+
+struct home {
+    struct loop *loop;
+    struct store *store;
+    struct account *accounts;
+    struct timer resting;  // while it has accounts
+    bool indexing;         // one account at a time
+    size_t dropped;        // octets of tables, since the heap was trimmed
+};
+
+struct mail {
+    struct mail_options options;
+    // from the options, then as mail_settings says
+    _Atomic(const char *) folder_language;
+    _Atomic uint64_t message_size_max;
+    _Atomic(const char *) server_comment, server_admin;
+    atomic_uint marks;
+    atomic_uint index_after;
+    atomic_bool index_on, index_stopped;
+    mail_index_report_fn *index_report;
+    struct home *homes;
+    struct attachments *attachments;  // one for each home
+};
+
+#endif

@@ -1,0 +1,78 @@
+#include "main/mail_role.h"
+#include "base/load.h"
+#include "base/log.h"
+#include "io/task.h"
+#include "mail/index.h"
+
+// Accounts that nobody uses have to be indexed too: some time after the start the first home goes through them, one at a time.
+
+enum { FIRST_MS = 20000, AGAIN_MS = 60000, PAUSE_MS = 20 };
+
+void
+mail_index_log(struct account *a, const char *event, const struct fault *f)
+{
+    log_error("mail", event, field_text("user", " user=<%>", account_user(a)),
+              log_fault(f));
+}
+
+static void
+index_one(struct mail_role *r, uint64_t id)
+{
+    struct account *account = NULL;
+    struct fault f;
+    if (account_open(r->mail, id, SPAN(""), false, &account, &f) == R_OK)
+        mail_index_catch_up(account);
+    account_close(&account);
+}
+
+static bool
+may_go_on(const struct mail_role *r)
+{
+    return !load_is_high() && !r->homes[0].draining && r->host.config->search_index;
+}
+
+// False: it had to stop before the last.
+static bool
+index_all(struct mail_role *r)
+{
+    struct arena *a = arena_new();
+    uint64_t *ids;
+    size_t n = 0;
+    struct fault f;
+    if (mail_index_sweep(r->mail, &f) != R_OK ||
+        store_accounts(r->store, a, &ids, &n, &f) != R_OK)
+        log_error("mail", "search index", log_fault(&f));
+    for (; n > 0 && may_go_on(r) && r->indexed < ids[n - 1];)
+        for (size_t i = 0; i < n && may_go_on(r); i++) {
+            if (ids[i] <= r->indexed)
+                continue;
+            index_one(r, ids[i]);
+            r->indexed = ids[i];
+            task_sleep(PAUSE_MS);
+        }
+    bool all = n == 0 || r->indexed >= ids[n - 1];
+    arena_free(&a);
+    return all;
+}
+
+static void
+look(void *arg)
+{
+    struct mail_role *r = arg;
+    bool all = r->host.config->search_index && index_all(r);
+    if (!all && !r->homes[0].draining)
+        timer_set(&r->indexing, AGAIN_MS);
+}
+
+static void
+on_indexing(void *arg)
+{
+    task_start(look, arg);
+}
+
+void
+mail_index_start(struct mail_role *r)
+{
+    timer_init(&r->indexing, on_indexing, r);
+    timer_set(&r->indexing, FIRST_MS);
+}

@@ -1,0 +1,259 @@
+"""SEARCH answers the same with and without its index: as it grows, after expunge, move, restart and rebuild, when it is damaged
+and when its disk is full, and after a kill. The index is asked only where it helps."""
+import json
+import random
+import re
+import time
+
+import pytest
+
+from lib import server as posthorn
+
+WORDS = ["alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliett", "kilo", "lima", "Straße", "naïve", "Ελλάδα", "привет",
+         "report", "invoice", "meeting", "quarter", "2026", "x-ray", "re:union"]
+KEYS = ["SUBJECT", "FROM", "TO", "CC", "BODY", "TEXT", "HEADER X-Tag"]
+
+
+def mail(rng, number):
+    def words(n):
+        return " ".join(rng.choice(WORDS) for _ in range(n))
+    head = (f"From: {rng.choice(WORDS)} <{number}@from.example>\r\nTo: {words(2)} <to{number % 7}@example.org>\r\nX-Tag: {rng.choice(WORDS)}\r\n"
+            f"Subject: {words(4)} no{number}\r\nMIME-Version: 1.0\r\n")
+    if number % 3 == 0:
+        return (head + 'Content-Type: multipart/alternative; boundary="b"\r\n\r\n--b\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n'
+                f"{words(20)}\r\n--b\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p>{words(5)} <b>{words(2)}</b></p>\r\n--b--\r\n").encode()
+    if number % 5 == 0:
+        return (head + "Content-Type: message/rfc822\r\n\r\n" + f"Subject: inner {words(2)}\r\n\r\n{words(9)}\r\n").encode()
+    return (head + f"Content-Type: text/plain; charset=utf-8\r\n\r\n{words(30)} unique{number}\r\n").encode()
+
+
+def queries(rng, n):
+    for _ in range(n):
+        parts = []
+        for _ in range(rng.choice((1, 1, 2))):
+            word = rng.choice(WORDS + [f"unique{rng.randrange(300)}", f"no{rng.randrange(300)}", "absent", "to3@example", "inner"])
+            if rng.random() < 0.3:
+                word += " " + rng.choice(WORDS)
+            start = rng.randrange(max(1, len(word) - 2))
+            needle = word[start:start + rng.choice((1, 2, 3, 5, 20))].strip() or "a"
+            parts.append(f'{"NOT " if rng.random() < 0.2 else ""}{rng.choice(KEYS)} "{needle}"')
+        yield ("OR " + " ".join(parts)) if len(parts) == 2 and rng.random() < 0.5 else " ".join(parts)
+
+
+def search(c, keys):
+    keys = keys.encode()
+    if not keys.isascii():
+        keys = b"CHARSET UTF-8 " + keys  # quoted 8-bit is taken
+    out = []
+    pieces = re.split(rb'"([^"]*)"', keys)
+    for i, piece in enumerate(pieces):
+        out.append(piece if i % 2 == 0 else b"{%d+}\r\n%s" % (len(piece), piece))
+    c.count += 1
+    tag = f"t{c.count}"
+    c.wire.send(tag.encode() + b" UID SEARCH " + b"".join(out) + b"\r\n")
+    lines, _ = c.answer(tag)
+    return [int(n) for line in lines if line.startswith(b"* SEARCH") for n in line.split()[2:]]
+
+
+def state(server, user):
+    done = posthorn.run_verb("mailbox", "index", user, "-c", server.config, "--json")
+    return json.loads(done)
+
+
+def wait_indexed(server, user, documents, seconds=60):
+    end = time.monotonic() + seconds
+    while (now := state(server, user))["documents"] < documents or now["working"]:
+        assert time.monotonic() < end, now
+        time.sleep(0.2)
+    return now
+
+
+@pytest.fixture
+def make():
+    made = []
+
+    def one(**settings):
+        server = posthorn.Server({"log_level": "debug", **settings})
+        made.append(server)
+        return server
+    yield one
+    for server in made:
+        server.stop()
+
+
+def fill(server, user, n, seed=1, first=0):
+    rng = random.Random(seed)
+    c = server.imap(user)
+    c.append_all("INBOX", [mail(rng, first + i) for i in range(n)])
+    c.command("SELECT INBOX")
+    return c
+
+
+def answers(c, n=60, seed=2):
+    rng = random.Random(seed)
+    return {q: search(c, q) for q in queries(rng, n)}
+
+
+def without(server, c, n=60, seed=2):
+    server.reload(search_index="false")
+    found = answers(c, n, seed)
+    server.reload(search_index="true")
+    return found
+
+
+def asked(server):
+    """(candidates, matches) of the searches that asked the index, from the log."""
+    return [tuple(map(int, m)) for m in re.findall(r"search: messages=\d+, index, candidates=(\d+), matches=(\d+)", server.stderr())]
+
+
+def test_agrees(make):
+    server = make(test_index_after=40)
+    user = server.fresh_user("agrees")
+    c = fill(server, user, 300)
+    wait_indexed(server, user, 200)
+    before = without(server, c)
+    assert sum(map(len, before.values())) > 1000
+    count = len(asked(server))
+    assert answers(c) == before
+    assert len(asked(server)) >= count + 25  # they came from the index
+    # half built: what came since is scanned
+    fill(server, user, 30, 3, 300).wire.close()
+    c.command("NOOP")
+    assert answers(c, 40, 4) == without(server, c, 40, 4)
+    # two mailboxes share what a copy is of; moved and expunged ones
+    c.command("CREATE Other")
+    c.command("COPY 1:50 Other")
+    c.command("MOVE 100:160 Other")
+    c.command("STORE 1:40 +FLAGS.SILENT (\\Deleted)")
+    c.command("EXPUNGE")
+    assert answers(c, 40, 5) == without(server, c, 40, 5)
+    c.command("SELECT Other")
+    other = answers(c, 40, 6)
+    assert sum(map(len, other.values())) > 100
+    assert other == without(server, c, 40, 6)
+    c.wire.close()
+    server.restart()
+    c = server.imap(user)
+    c.command("SELECT Other")
+    assert answers(c, 40, 6) == other
+    documents = state(server, user)["documents"]
+    assert documents >= 200  # the restart found it
+    c.wire.close()
+    server.process.terminate()
+    assert server.process.wait(30) == 0
+    assert (server.data / "derived").is_dir() and any((server.data / "derived").iterdir())
+    posthorn.run_verb("rebuild", "-c", str(server.config))
+    assert not any((server.data / "derived").iterdir())
+    server.start()
+    c = server.imap(user)
+    c.command("SELECT Other")
+    assert answers(c, 40, 6) == other
+    wait_indexed(server, user, 200)
+    assert answers(c, 40, 6) == other
+    c.wire.close()
+    posthorn.run_verb("verify", "-c", str(server.config))
+
+
+def test_asked_only_where_it_helps(make):
+    server = make(test_index_after=40)
+    user = server.fresh_user("plan")
+    c = fill(server, user, 400)
+    wait_indexed(server, user, 300)
+    count = len(asked(server))
+    assert search(c, "FLAGGED TEXT alpha") == []
+    assert search(c, 'UID 1:10 BODY "alpha bravo"') is not None
+    assert len(asked(server)) == count
+    found = search(c, "TEXT unique101")
+    assert len(found) == 1
+    open_still = state(server, user)["unindexed"]  # these are scanned
+    assert open_still < 40
+    assert asked(server)[-1] == (1 + open_still, 1)
+    for needle in ("unique", "alpha bravo", "lta ech", "no39"):
+        found = search(c, f'TEXT "{needle}"')
+        candidates, matches = asked(server)[-1]
+        assert matches == len(found) and candidates <= 2 * matches + open_still, (needle, candidates, matches)
+    c.wire.close()
+
+
+def files(server):
+    return [p for p in sorted((server.data / "derived").glob("*/*")) if p.is_file()]
+
+
+def drop_lines(server):
+    return len(re.findall(r"search index is damaged", server.stderr()))
+
+
+@pytest.mark.parametrize("way", ("flip", "cut", "empty"))
+def test_damaged(make, way):
+    server = make(test_index_after=40)
+    user = server.fresh_user("damaged")
+    c = fill(server, user, 300)
+    wait_indexed(server, user, 200)
+    want = without(server, c)
+    c.wire.close()
+    names = [p.name for p in files(server)]
+    assert len(names) >= 3
+    dropped = 0
+    for at_rest in (True, False):
+        for name in names:
+            path = next((p for p in files(server) if p.name == name), None)
+            if path is None:
+                continue
+            if at_rest:
+                server.process.terminate()
+                assert server.process.wait(30) == 0
+            size = path.stat().st_size
+            with open(path, "r+b") as f:
+                if way == "flip":
+                    f.seek(size * 2 // 3)
+                    octet = f.read(1)
+                    f.seek(size * 2 // 3)
+                    f.write(bytes([octet[0] ^ 0x40]))
+                else:
+                    f.truncate(0 if way == "empty" else size - 7)
+            if at_rest:
+                server.start()
+            c = server.imap(user)
+            c.command("SELECT INBOX")
+            assert answers(c) == want
+            wait_indexed(server, user, 200)
+            assert answers(c) == want
+            c.wire.close()
+            dropped = max(dropped, drop_lines(server))
+    assert dropped > 0
+
+
+def test_killed(make):
+    """kill -9 anywhere while it is made: the index is whole or absent."""
+    server = make(test_index_after=20)
+    user = server.fresh_user("killed")
+    c = fill(server, user, 250)
+    want = without(server, c, 20, 7)
+    c.wire.close()
+    for i in range(6):
+        server.kill()
+        server.start()
+        c = server.imap(user)
+        c.command("SELECT INBOX")
+        time.sleep(0.05 * i)
+        assert {q: [n for n in found if n <= 250] for q, found in answers(c, 20, 7).items()} == want
+        c.append_all("INBOX", [b"Subject: none\r\n\r\n\r\n"] * 25)
+        c.wire.close()
+    c = server.imap(user)
+    c.command("SELECT INBOX")
+    wait_indexed(server, user, 200)
+    assert answers(c, 20, 7) == without(server, c, 20, 7)
+    c.wire.close()
+    posthorn.run_verb("verify", "-c", str(server.config))
+
+
+def test_off(make):
+    server = make(test_index_after=20, search_index="false")
+    user = server.fresh_user("off")
+    c = fill(server, user, 100)
+    time.sleep(0.5)
+    now = state(server, user)
+    assert now["documents"] == 0 and not now["on"] and now["unindexed"] == 100
+    assert len(search(c, "TEXT unique41")) == 1
+    assert asked(server) == []
+    c.wire.close()
