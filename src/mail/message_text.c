@@ -2,7 +2,6 @@
 
 #include "base/limits.h"
 #include "io/task.h"
-#include "mime/streams.h"
 
 // PIECE: of a part. WINDOW: of a header; a field that does not fit is longer than what counts of it.
 enum { PIECE = 65536, WINDOW = 2 * LIMIT_mime_header, FIELDS_AT_ONCE = 16384 };
@@ -90,18 +89,18 @@ window_drop(struct window *w, size_t n)
 
 // There may be half a million fields: others run in between.
 static void
-tell_fields(struct reading *r, struct span s, bool nested)
+tell_fields(struct reading *r, struct span s, enum mime_zone zone)
 {
     while (s.n > 0) {
         size_t n = whole_fields(s, FIELDS_AT_ONCE, true);
-        r->text->fields(r->text->arg, span_slice(s, 0, n), nested);
+        r->text->fields(r->text->arg, span_slice(s, 0, n), zone);
         s = span_skip(s, n);
         task_yield();
     }
 }
 
 static void
-window_take(struct reading *r, struct window *w, bool nested)
+window_take(struct reading *r, struct window *w, enum mime_zone zone)
 {
     bool end = w->at == w->end;
     struct span s = span_of(w->p, w->n);
@@ -119,12 +118,12 @@ window_take(struct reading *r, struct window *w, bool nested)
     w->passing = n == 0;
     if (n == 0)
         n = s.n;
-    tell_fields(r, span_slice(s, 0, n), nested);
+    tell_fields(r, span_slice(s, 0, n), zone);
     window_drop(w, n);
 }
 
 static enum result
-read_header(struct reading *r, struct mime_range range, bool nested)
+read_header(struct reading *r, struct mime_range range, enum mime_zone zone)
 {
     struct window w = {.at = range.at, .end = range.at + range.size};
     size_t room = range.size < WINDOW ? (size_t)range.size : WINDOW;
@@ -134,7 +133,7 @@ read_header(struct reading *r, struct mime_range range, bool nested)
     while (result == R_OK && (w.at < w.end || w.n > 0)) {
         result = window_fill(r, &w);
         if (result == R_OK)
-            window_take(r, &w, nested);
+            window_take(r, &w, zone);
     }
     free(w.p);
     return result;
@@ -184,7 +183,8 @@ static enum result
 read_one(struct reading *r, const struct mime_index_part *part, char piece[PIECE])
 {
     const struct message_text *t = r->text;
-    if (part->depth > 0 && read_header(r, part->header, true) != R_OK)
+    enum mime_zone zone = part->root ? MIME_ZONE_NESTED : MIME_ZONE_MIME;
+    if (part->depth > 0 && read_header(r, part->header, zone) != R_OK)
         return R_FAIL;
     if (part->name.n > 0)
         t->file(t->arg, part->name);
@@ -220,7 +220,7 @@ message_text_read(struct mail *m, const struct message_row *row, struct span ind
     struct reading r = {m, row, t, f, index, 0};
     struct mime_index_part root;
     if (mime_index_find(index, NULL, 0, &root, f) != R_OK ||
-        read_header(&r, root.header, false) != R_OK)
+        read_header(&r, root.header, MIME_ZONE_HEADER) != R_OK)
         return R_FAIL;
     if (t->enough && t->enough(t->arg))
         return R_OK;

@@ -2,17 +2,16 @@
 #define MAIL_MESSAGE_TEXT_H
 
 // The text of a message on its way to who searches or indexes it: all header fields and text parts, in order, from one place,
-// so that the two cannot disagree. MIME headers of parts count as nested ones (RFC 9051 section 6.4.4); names of files and what
-// attachments say (mail/attachment.h) come besides. No size of a header or part makes it partial; of one field the first LIMIT_mime_header
-// octets count (mime/streams.h).
+// so that the two cannot disagree. Names of files and what attachments say (mail/attachment.h) come besides. No size of a header
+// or part makes it partial; of one field the first LIMIT_mime_header octets count (mime/streams.h).
 
 #include "mail/attachment.h"
 #include "mail/message.h"
-#include "mime/index.h"
+#include "mime/streams.h"
 
 struct message_text {
-    // whole fields of the message's own header, or of a nested message's; in pieces
-    void (*fields)(void *arg, struct span block, bool nested);
+    // Whole fields, in pieces, of the message's own header (MIME_ZONE_HEADER), of a part's (MIME) or of a nested message's (NESTED).
+    void (*fields)(void *arg, struct span block, enum mime_zone zone);
     void (*part_begin)(void *arg, const struct mime_index_part *part);
     void (*part_feed)(void *arg, struct span raw);
     void (*part_end)(void *arg);

@@ -23,10 +23,11 @@ enum mime_zone {
     MIME_ZONE_NESTED = 64,  // the same in the headers of nested messages
     MIME_ZONE_BODY = 128,   // text parts
     MIME_ZONE_FILE = 256,   // what attachments say, and their names
-    MIME_ZONES = 511,
+    MIME_ZONE_MIME = 512,   // MIME headers of parts
+    MIME_ZONES = 1023,
     // what the search keys BODY and TEXT mean
     MIME_ZONES_BODY = MIME_ZONE_NESTED | MIME_ZONE_BODY | MIME_ZONE_FILE,
-    MIME_ZONES_TEXT = MIME_ZONE_HEADER | MIME_ZONES_BODY,
+    MIME_ZONES_TEXT = MIME_ZONE_HEADER | MIME_ZONE_MIME | MIME_ZONES_BODY,
 };
 
 // Two streams may be open at a time (the source and the text of HTML): each says which lane it is in.

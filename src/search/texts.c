@@ -231,13 +231,10 @@ field_found(struct field_key *k)
     return mime_text_found(k->search, 0);
 }
 
-void
-query_texts_header(struct query_texts *t, struct span block)
+static void
+own_header(struct query_texts *t, struct span block)
 {
     struct mime_header h;
-    for (unsigned i = 0; i < KINDS; i++)
-        if (t->kinds[i].search && t->kinds[i].op == QUERY_TEXT)
-            mime_text_header(t->kinds[i].search, block);
     for (size_t i = 0; i < t->header_count; i++) {
         struct mime_header_iter it = mime_header_begin(block);
         while (mime_header_next(&it, &h) == R_OK) {
@@ -251,12 +248,16 @@ query_texts_header(struct query_texts *t, struct span block)
         field_block(&t->fields[i], block);
 }
 
+// RFC 9051 section 6.4.4: BODY matches no header fields of the message and its parts, TEXT all of them.
 void
-query_texts_nested_header(struct query_texts *t, struct span block)
+query_texts_header(struct query_texts *t, struct span block, enum mime_zone zone)
 {
     for (unsigned i = 0; i < KINDS; i++)
-        if (t->kinds[i].search)
+        if (t->kinds[i].search &&
+            (t->kinds[i].op == QUERY_TEXT || (zone & MIME_ZONES_BODY)))
             mime_text_header(t->kinds[i].search, block);
+    if (zone == MIME_ZONE_HEADER)
+        own_header(t, block);
 }
 
 void

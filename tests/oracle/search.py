@@ -17,10 +17,11 @@ FIELD = re.compile(rb"([^:\r\n]*):(.*)", re.S)
 
 
 class Stream:
-    """Folded text; `sure`: the RFCs leave no doubt what it is; `shown`: what HTML shows, but where its lines end."""
+    """Folded text; `sure`: the RFCs leave no doubt what it is; `shown`: what HTML shows, but where its lines end; `extra`: what
+    a server may find too."""
 
-    def __init__(self, text, sure=True, shown=False):
-        self.text, self.sure, self.shown = fold(text), sure, shown
+    def __init__(self, text, sure=True, shown=False, extra=False):
+        self.text, self.sure, self.shown, self.extra = fold(text), sure, shown, extra
 
 
 LINES = re.compile(r"[\r\n\t]|  ")
@@ -29,8 +30,10 @@ LINES = re.compile(r"[\r\n\t]|  ")
 def found(streams, needle):
     """Whether the folded needle is in one of them."""
     of_lines = bool(LINES.search(needle))
-    if any(needle in s.text for s in streams if s.sure and not (s.shown and of_lines)):
+    if any(needle in s.text for s in streams if s.sure and not s.extra and not (s.shown and of_lines)):
         return True
+    if any(s.extra and needle in s.text for s in streams):
+        return None
     return None if any(not s.sure or (s.shown and of_lines) for s in streams) else False
 
 
@@ -117,16 +120,20 @@ class Shown(html.parser.HTMLParser):
             self.out.append(data)
 
 
+NAME = re.compile(rb'name\*?[0-9]*\*?=("[^"]*"|[^;\s]*)', re.I)
+
+
 class Part:
-    """An entity and all that it holds, as streams: `nested` headers, `body` texts."""
+    """An entity and all that it holds, as streams: headers of `nested` messages, `mime` headers of parts, `body` texts."""
 
     def __init__(self, data, depth=0, digest=False):
-        self.nested, self.body, self.odd = [], [], False
+        self.nested, self.mime, self.body, self.odd = [], [], [], False
         head, gap, rest = (b"", b"", data[2:]) if data.startswith(b"\r\n") else data.partition(b"\r\n\r\n")
         self.header, self.text = head, rest
         self.fields = [(name.decode("latin-1").lower(), value) for name, value in fields(head)]
         self.odd |= self.broken_header()
         kind, params = self.content_type(digest)
+        self.file_name()
         if kind.startswith("multipart/"):
             self.multipart(kind, params, depth)
         elif kind == "message/rfc822" or kind == "message/global":
@@ -160,6 +167,7 @@ class Part:
 
     def take(self, other):
         self.nested += other.nested
+        self.mime += other.mime
         self.body += other.body
         self.odd |= other.odd
 
@@ -174,8 +182,10 @@ class Part:
         self.odd |= len(ends) != 1 or marks[-1] is not ends[0] or len(marks) < 2
         for mark, after in zip(marks, marks[1:]):
             if not mark[1]:
-                self.take(Part(self.text[mark.end() + 2:after.start()] if mark.end() + 2 <= after.start() else b"", depth + 1,
-                               kind == "multipart/digest"))
+                inner = Part(self.text[mark.end() + 2:after.start()] if mark.end() + 2 <= after.start() else b"", depth + 1,
+                             kind == "multipart/digest")
+                self.mime += header_streams(inner)
+                self.take(inner)
 
     def message(self, depth):
         if (self.field("content-transfer-encoding") or b"7bit").lower() not in (b"7bit", b"8bit", b"binary") or depth > 20:
@@ -199,6 +209,11 @@ class Part:
             good = not re.search(rb"=(?![0-9A-F]{2}|\r\n)", self.text) and not re.search(rb"[ \t]\r\n", self.text)
             return (quopri.decodestring(self.text), True) if good else (b"", False)
         return b"", False
+
+    def file_name(self):
+        for name in ("content-type", "content-disposition"):
+            for raw in NAME.findall(self.field(name) or b""):
+                self.body.append(Stream(decoded(raw)[0], extra=True))
 
     def leaf(self, kind, params):
         octets, sure = self.octets()
@@ -235,7 +250,7 @@ class Message:
         self.data, self.uid, self.date, self.seq = data, uid, date, 0
         self.flags = {flag.lower() for flag in flags}
         self.part = Part(data)
-        self.header = header_streams(self.part)
+        self.header = header_streams(self.part) + self.part.mime  # of TEXT: "including MIME header fields"
         self.body = self.part.nested + self.part.body
         self.odd = self.part.odd
         if self.odd:  # nobody can say what is a header, or a part

@@ -65,13 +65,9 @@ has_keyword(void *arg, uint32_t set, struct span name)
 // ---- texts ----
 
 static void
-tell_fields(void *arg, struct span block, bool nested)
+tell_fields(void *arg, struct span block, enum mime_zone zone)
 {
-    struct find *d = arg;
-    if (nested)
-        query_texts_nested_header(d->texts, block);
-    else
-        query_texts_header(d->texts, block);
+    query_texts_header(((struct find *)arg)->texts, block, zone);
 }
 
 static void
