@@ -1,68 +1,9 @@
 #include "base/hash.h"
 #include "base/limits.h"
-#include "io/task.h"
-#include "search/text_inside.h"
+#include "search/text_builder.h"
 
 // Terms are looked up in lots, so that the memory they lie in comes while others are worked on: a text has many, and few of them
 // are in the processor's caches. Postings of a term lie in chunks, already as they are written.
-
-enum {
-    LOT = 64,
-    CHUNK_FIRST = 12,
-    CHUNK_MAX = 240,
-    SLOTS_FIRST = 4096,
-    OVERHEAD = 64,
-    RECENT = 4096,
-    AHEAD = 8,
-};
-
-struct term {
-    uint64_t hash;
-    uint32_t text;   // where its octets are
-    uint32_t count;  // documents
-    uint32_t document;
-    struct text_coder coder;  // of the postings before that one
-    uint32_t first, chunk;    // of the postings; 0: none
-    uint16_t zones;           // of `document`
-    uint8_t n, kind;          // octets of the term
-    uint8_t size, left;       // of its last chunk
-};
-
-struct document {
-    struct text_document d;
-    bool dropped;
-};
-
-struct text_builder {
-    struct term *terms;
-    size_t count, room;
-    uint64_t *slots;  // high half: of the hash; low half: term + 1, 0: free
-    size_t slot_count;
-    // terms that this document was told to have; a place is taken by the next one that comes to it
-    struct recent {
-        uint64_t hash;
-        uint32_t document;  // + 1
-        uint32_t zones;
-    } * recent;
-    struct buf texts, chunks;
-    struct document *documents;
-    size_t document_count, document_room;
-    uint64_t key[2], text_octets;
-    uint32_t zones;  // of the lane at work
-    size_t weight;   // octets this document added
-    bool open, full;
-    struct text_words_to to;
-    struct lane {
-        struct text_words words;
-        enum mime_zone zone;
-    } lanes[MIME_LANES];
-    size_t lot_count;
-    struct found {
-        uint64_t hash;
-        const char *p;
-        uint8_t n, kind;
-    } lot[LOT];
-};
 
 // ---- terms ----
 
@@ -159,9 +100,6 @@ new_term(struct text_builder *b, const struct found *t, uint32_t document)
 
 // ---- postings ----
 
-// A chunk: the place of the next one, its size, its octets.
-enum { CHUNK_SIZE_AT = 4, CHUNK_HEAD = 5 };
-
 static void
 new_chunk(struct text_builder *b, struct term *t)
 {
@@ -179,12 +117,6 @@ new_chunk(struct text_builder *b, struct term *t)
         memcpy(b->chunks.p + t->chunk, &at, sizeof at);
     t->chunk = at;
     t->size = t->left = (uint8_t)n;
-}
-
-static size_t
-chunk_size(const struct text_builder *b, uint32_t chunk)
-{
-    return (unsigned char)b->chunks.p[chunk + CHUNK_SIZE_AT];
 }
 
 static void
@@ -233,13 +165,6 @@ likely_term(const struct text_builder *b, uint64_t hash)
 }
 
 static void
-fetch(const struct text_builder *b, const struct term *t)
-{
-    __builtin_prefetch(b->texts.p + t->text);
-    __builtin_prefetch(b->chunks.p + t->chunk);
-}
-
-static void
 meet_lot(void *arg)
 {
     struct text_builder *b = arg;
@@ -248,7 +173,7 @@ meet_lot(void *arg)
     for (size_t i = 0; i < b->lot_count; i++)
         __builtin_prefetch(&b->terms[likely_term(b, b->lot[i].hash)]);
     for (size_t i = 0; i < b->lot_count; i++)
-        fetch(b, &b->terms[likely_term(b, b->lot[i].hash)]);
+        text_term_fetch(b, &b->terms[likely_term(b, b->lot[i].hash)]);
     for (size_t i = 0; i < b->lot_count && !b->full; i++)
         meet(b, &b->lot[i]);
     b->lot_count = 0;
@@ -347,6 +272,13 @@ empty(struct text_builder *b)
 }
 
 void
+text_builder_reset(struct text_builder *b)
+{
+    empty(b);
+    start(b);
+}
+
+void
 text_builder_free(struct text_builder **b)
 {
     if (!*b)
@@ -399,204 +331,4 @@ size_t
 text_builder_documents(const struct text_builder *b)
 {
     return b->document_count;
-}
-
-// ---- the segment ----
-
-struct order {
-    uint64_t head;  // first octets of the term, as a number
-    uint32_t term;
-};
-
-struct put {
-    struct text_builder *b;
-    struct text_writer *w;
-    uint32_t *places;  // of documents in the segment; TEXT_GONE
-    bool in_order;
-    struct text_posting *postings;
-    size_t room;
-    struct buf octets;
-};
-
-static int
-by_emailid(const void *left, const void *right, void *arg)
-{
-    const struct document *d = arg;
-    uint64_t a = d[*(const uint32_t *)left].d.emailid,
-             b = d[*(const uint32_t *)right].d.emailid;
-    return a != b ? (a > b) - (a < b)
-                  : (*(const uint32_t *)left > *(const uint32_t *)right) -
-                        (*(const uint32_t *)left < *(const uint32_t *)right);
-}
-
-// The documents by EMAILID, each once, without those that were dropped.
-static size_t
-place_documents(struct put *p, struct text_document *out)
-{
-    struct text_builder *b = p->b;
-    uint32_t *sorted = calloc(b->document_count + 1, sizeof *sorted);
-    size_t n = 0;
-    must(sorted != NULL);
-    for (size_t i = 0; i < b->document_count; i++)
-        sorted[i] = (uint32_t)i;
-    qsort_r(sorted, b->document_count, sizeof *sorted, by_emailid, b->documents);
-    p->in_order = true;
-    for (size_t i = 0; i < b->document_count; i++) {
-        const struct document *d = &b->documents[sorted[i]];
-        bool again = n > 0 && out[n - 1].emailid == d->d.emailid;
-        p->in_order = p->in_order && sorted[i] == i;
-        p->places[sorted[i]] = d->dropped || again ? TEXT_GONE : (uint32_t)n;
-        if (!d->dropped && !again)
-            out[n++] = d->d;
-    }
-    free(sorted);
-    return n;
-}
-
-static int
-by_document(const void *left, const void *right)
-{
-    const struct text_posting *a = left, *b = right;
-    return (a->document > b->document) - (a->document < b->document);
-}
-
-static void
-take_posting(struct put *p, struct text_posting posting, size_t *n)
-{
-    posting.document = p->places[posting.document];
-    if (posting.document == TEXT_GONE)
-        return;
-    if (*n == p->room) {
-        p->room = p->room > 0 ? p->room * 2 : 256;
-        p->postings = realloc(p->postings, p->room * sizeof *p->postings);
-        must(p->postings != NULL);
-    }
-    p->postings[(*n)++] = posting;
-}
-
-// The chunks of a term as one string.
-static void
-gather_chunks(const struct text_builder *b, const struct term *t, struct buf *out)
-{
-    buf_reset(out);
-    for (uint32_t at = t->first; at != 0;) {
-        size_t n = chunk_size(b, at) - (at == t->chunk ? t->left : 0u);
-        buf_put(out, span_of(b->chunks.p + at + CHUNK_HEAD, n));
-        memcpy(&at, b->chunks.p + at, sizeof at);
-    }
-    must(!out->over);
-}
-
-static size_t
-gather(struct put *p, const struct term *t)
-{
-    struct text_coder c = text_coder_of();
-    struct text_posting posting;
-    size_t n = 0;
-    gather_chunks(p->b, t, &p->octets);
-    struct span rest = buf_span(&p->octets);
-    while (text_posting_next(&c, &rest, &posting) == R_OK)
-        take_posting(p, posting, &n);
-    take_posting(p, (struct text_posting){t->document, t->zones}, &n);
-    if (!p->in_order)
-        qsort(p->postings, n, sizeof *p->postings, by_document);
-    return n;
-}
-
-static int
-by_text(const void *left, const void *right, void *arg)
-{
-    const struct order *a = left, *b = right;
-    const struct text_builder *builder = arg;
-    if (a->head != b->head)
-        return a->head > b->head ? 1 : -1;
-    const struct term *x = &builder->terms[a->term], *y = &builder->terms[b->term];
-    return text_term_compare(span_of(builder->texts.p + x->text, x->n),
-                             span_of(builder->texts.p + y->text, y->n));
-}
-
-static uint64_t
-head_of(const struct text_builder *b, const struct term *t)
-{
-    uint64_t v = load(b->texts.p + t->text, t->n < 8 ? t->n : 8);
-    return __builtin_bswap64(v);
-}
-
-// The terms of a kind, sorted.
-static enum result
-put_kind(struct put *p, enum text_kind kind, struct order *order, struct fault *f)
-{
-    struct text_builder *b = p->b;
-    size_t n = 0;
-    for (size_t i = 0; i < b->count; i++)
-        if (b->terms[i].kind == kind)
-            order[n++] = (struct order){head_of(b, &b->terms[i]), (uint32_t)i};
-    qsort_r(order, n, sizeof *order, by_text, b);
-    for (size_t i = 0; i < n; i++) {
-        const struct term *t = &b->terms[order[i].term];
-        if (i + AHEAD < n)
-            fetch(b, &b->terms[order[i + AHEAD].term]);
-        if (i + 2 * AHEAD < n)
-            __builtin_prefetch(&b->terms[order[i + 2 * AHEAD].term]);
-        size_t postings = gather(p, t);
-        if (postings > 0 &&
-            text_writer_term(p->w, kind, span_of(b->texts.p + t->text, t->n), p->postings,
-                             postings, f) != R_OK)
-            return R_FAIL;
-        if (i % 256 == 0)
-            task_yield();
-    }
-    return R_OK;
-}
-
-static enum result
-put_terms(struct put *p, struct fault *f)
-{
-    struct order *order = calloc(p->b->count + 1, sizeof *order);
-    must(order != NULL);
-    enum result r = R_OK;
-    for (enum text_kind kind = 0; kind < TEXT_KINDS && r == R_OK; kind++)
-        r = put_kind(p, kind, order, f);
-    free(order);
-    return r;
-}
-
-static enum result
-put_segment(struct put *p, struct text_index *ti, uint32_t number, struct fault *f)
-{
-    struct text_builder *b = p->b;
-    struct text_document *documents = calloc(b->document_count + 1, sizeof *documents);
-    must(documents != NULL);
-    struct text_made made = {.documents = documents, .text_octets = b->text_octets};
-    made.n = place_documents(p, documents);
-    enum result r = text_writer_open(ti->store, ti->account, number, &p->w, f);
-    if (r == R_OK && (r = put_terms(p, f)) != R_OK)
-        text_writer_abort(&p->w);
-    if (r == R_OK)
-        r = text_writer_finish(&p->w, &made, f);
-    free(documents);
-    return r;
-}
-
-enum result
-text_index_put(struct text_index *ti, struct text_builder *b, struct fault *f)
-{
-    struct put p = {.b = b};
-    struct text_segment *s;
-    uint32_t number = ti->next_number++;
-    must(!b->open && !ti->busy);
-    ti->busy = true;
-    p.places = calloc(b->document_count + 1, sizeof *p.places);
-    must(p.places != NULL);
-    buf_init(&p.octets, UINT32_MAX);
-    enum result r = put_segment(&p, ti, number, f);
-    if (r == R_OK && (r = text_segment_open(ti->store, ti->account, number, &s, f)) == R_OK)
-        text_index_add(ti, s);
-    buf_done(&p.octets);
-    free(p.places);
-    free(p.postings);
-    empty(b);
-    start(b);
-    ti->busy = false;
-    return r == R_NONE ? fault_set(f, FAULT_CORRUPTION, "a new segment is gone") : r;
 }
