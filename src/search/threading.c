@@ -7,7 +7,7 @@
 
 // Ids, and step 1 of REFERENCES: each message is linked below what it refers to.
 
-enum { BUCKETS = 1024, NUMBERS_MAX = 1 << 30 };
+enum { BUCKETS = 1024, BUCKETS_AT_FIRST = 1 << 20, ROOM = 1024, NUMBERS_MAX = 1 << 30 };
 
 // ---- memory ----
 
@@ -17,7 +17,7 @@ end(void *arg)
     struct threading *t = arg;
     free(t->node_room.p);
     free(t->message_room.p);
-    free(t->pending_room.p);
+    free(t->id_room.p);
     for (size_t i = 0; i < THREADING_SEGMENTS; i++)
         free(t->segments[i]);
     for (size_t i = 0; i < t->array_count; i++)
@@ -56,7 +56,7 @@ grow(struct threading *t, struct threading_room *room, size_t n, struct fault *f
         return R_OK;
     if (n >= NUMBERS_MAX)
         return fault_set(f, FAULT_LIMIT, "too many messages to thread");
-    size_t cap = room->cap + room->cap / 2 + BUCKETS;
+    size_t cap = room->cap + room->cap / 2 + ROOM;
     if (charge(t, (cap - room->cap) * room->item, f) != R_OK)
         return R_FAIL;
     void *p = realloc(room->p, cap * room->item);
@@ -78,13 +78,16 @@ threading_node_new(struct threading *t, uint32_t *node_out, struct fault *f)
 }
 
 struct threading *
-threading_new(enum threading_kind kind, struct arena *a)
+threading_new(enum threading_kind kind, uint64_t messages, struct arena *a)
 {
     struct threading *t = ARENA_NEW(a, struct threading);
     t->kind = kind;
+    t->first = BUCKETS;
+    while (t->first < messages && t->first < BUCKETS_AT_FIRST)
+        t->first *= 2;
     t->node_room.item = sizeof *t->nodes;
     t->message_room.item = sizeof *t->messages;
-    t->pending_room.item = sizeof(uint32_t);
+    t->id_room.item = sizeof *t->ids;
     arena_on_end(a, end, t);
     return t;
 }
@@ -94,8 +97,8 @@ threading_new(enum threading_kind kind, struct arena *a)
 static uint32_t *
 bucket_at(struct threading *t, uint32_t i)
 {
-    uint32_t segment = i < BUCKETS ? 0 : 32 - (uint32_t)__builtin_clz(i / BUCKETS);
-    uint32_t first = segment > 0 ? (uint32_t)BUCKETS << (segment - 1) : 0;
+    uint32_t segment = i < t->first ? 0 : 32 - (uint32_t)__builtin_clz(i / t->first);
+    uint32_t first = segment > 0 ? t->first << (segment - 1) : 0;
     return &t->segments[segment][i - first];
 }
 
@@ -109,7 +112,7 @@ bucket_of(struct threading *t, const struct hash_wide *id)
 static enum result
 segment_new(struct threading *t, uint32_t segment, struct fault *f)
 {
-    size_t n = segment > 0 ? (size_t)BUCKETS << (segment - 1) : BUCKETS;
+    size_t n = segment > 0 ? (size_t)t->first << (segment - 1) : t->first;
     if (charge(t, n * sizeof(uint32_t), f) != R_OK)
         return R_FAIL;
     t->segments[segment] = calloc(n, sizeof(uint32_t));
@@ -141,13 +144,13 @@ static enum result
 bucket_add(struct threading *t, struct fault *f)
 {
     if (t->bucket_count == 0) {
-        t->base = t->bucket_count = BUCKETS;
+        t->base = t->bucket_count = t->first;
         return segment_new(t, 0, f);
     }
     if (t->bucket_count == t->base * 2)
         t->base *= 2;
     if (t->bucket_count == t->base) {
-        uint32_t segment = 32 - (uint32_t)__builtin_clz(t->base / BUCKETS);
+        uint32_t segment = 32 - (uint32_t)__builtin_clz(t->base / t->first);
         if (segment_new(t, segment, f) != R_OK)
             return R_FAIL;
     }
@@ -178,63 +181,48 @@ node_of(struct threading *t, const struct hash_wide *id, uint32_t *node_out,
     return R_OK;
 }
 
-// ---- step 1 ----
-
-// Ids that are not valid are not there (RFC 5256 section 3).
+// The nodes of all ids that are not settled. Each is a walk through memory that nothing has touched lately, so the next
+// ones are sent for ahead.
 static enum result
-find_id(struct threading *t, struct span text, uint32_t *node_out, struct fault *f)
+find_nodes(struct threading *t, struct fault *f)
+{
+    enum { BUCKET_AHEAD = 16, NODE_AHEAD = 8 };
+    if (t->bucket_count == 0 && bucket_add(t, f) != R_OK)
+        return R_FAIL;
+    for (size_t i = 0; i < t->id_count; i++) {
+        if (i + BUCKET_AHEAD < t->id_count)
+            __builtin_prefetch(bucket_of(t, &t->ids[i + BUCKET_AHEAD].hash));
+        if (i + NODE_AHEAD < t->id_count)
+            __builtin_prefetch(&t->nodes[*bucket_of(t, &t->ids[i + NODE_AHEAD].hash)]);
+        if (node_of(t, &t->ids[i].hash, &t->ids[i].node, f) != R_OK)
+            return R_FAIL;
+        threading_step_done(t);
+    }
+    return R_OK;
+}
+
+// ---- what is added ----
+
+// Ids that are not valid are not there (RFC 5256 section 3). R_NONE: it is not.
+static enum result
+add_id(struct threading *t, struct span text, struct fault *f)
 {
     if (!mime_message_id_valid(text))
         return R_NONE;
-    struct hash_wide id = hash_keyed_wide(text);
-    return node_of(t, &id, node_out, f);
-}
-
-static enum result
-take_message(struct threading *t, const struct threading_message *m, uint32_t *node_out,
-             struct fault *f)
-{
-    *node_out = 0;
-    if (t->kind != THREADING_SUBJECT && find_id(t, m->message_id, node_out, f) == R_FAIL)
+    if (grow(t, &t->id_room, t->id_count, f) != R_OK)
         return R_FAIL;
-    // the first message of an id has it, each later one an id of its own
-    if ((*node_out == 0 || t->nodes[*node_out].message > 0) &&
-        threading_node_new(t, node_out, f) != R_OK)
-        return R_FAIL;
-    if (grow(t, &t->message_room, t->message_count, f) != R_OK)
-        return R_FAIL;
-    t->messages = t->message_room.p;
-    t->messages[t->message_count++] = (struct threading_entry){
-        .sent_s = m->sent_s,
-        .arrived_s = m->arrived_s,
-        .subject = hash_keyed_wide(m->subject),
-        .has_subject = m->subject.n > 0,
-        .number = m->number,
-        .node = *node_out,
-        .reply = m->reply,
-    };
-    t->nodes[*node_out].message = t->message_count;
+    t->ids = t->id_room.p;
+    t->ids[t->id_count++] = (struct threading_id){.hash = hash_keyed_wide(text)};
     return R_OK;
 }
 
 static enum result
-push(struct threading *t, uint32_t number, struct fault *f)
-{
-    if (grow(t, &t->pending_room, t->pending_count, f) != R_OK)
-        return R_FAIL;
-    ((uint32_t *)t->pending_room.p)[t->pending_count++] = number;
-    return R_OK;
-}
-
-// Returns the number of valid ones.
-static enum result
-push_ids(struct threading *t, struct span ids, uint32_t *count_out, struct fault *f)
+add_ids(struct threading *t, struct span ids, uint32_t *count_out, struct fault *f)
 {
     struct span ref;
-    uint32_t node;
     while (span_next_field(&ids, '\0', &ref) == R_OK) {
-        enum result r = find_id(t, ref, &node, f);
-        if (r == R_FAIL || (r == R_OK && push(t, node, f) != R_OK))
+        enum result r = add_id(t, ref, f);
+        if (r == R_FAIL)
             return R_FAIL;
         *count_out += r == R_OK;
     }
@@ -242,39 +230,61 @@ push_ids(struct threading *t, struct span ids, uint32_t *count_out, struct fault
 }
 
 static enum result
-push_references(struct threading *t, const struct threading_message *m, struct fault *f)
+add_all_ids(struct threading *t, const struct threading_message *m,
+            struct threading_entry *e, struct fault *f)
 {
-    size_t at = t->pending_count;
-    uint32_t count = 0;
-    if (push(t, 0, f) != R_OK || push_ids(t, m->references, &count, f) != R_OK)
+    enum result r = add_id(t, m->message_id, f);
+    e->has_id = r == R_OK;
+    if (r == R_FAIL || add_ids(t, m->references, &e->references, f) != R_OK)
         return R_FAIL;
-    if (count == 0 && push_ids(t, m->in_reply_to, &count, f) != R_OK)
-        return R_FAIL;
-    ((uint32_t *)t->pending_room.p)[at] = count;
-    return R_OK;
+    return e->references > 0 ? R_OK : add_ids(t, m->in_reply_to, &e->references, f);
 }
 
 enum result
 threading_add(struct threading *t, const struct threading_message *m, struct fault *f)
 {
-    uint32_t node, none;
-    if (t->node_count == 0 && threading_node_new(t, &none, f) != R_OK)
+    struct threading_entry e = {
+        .sent_s = m->sent_s,
+        .arrived_s = m->arrived_s,
+        .has_subject = m->subject.n > 0,
+        .number = m->number,
+        .reply = m->reply,
+    };
+    if (t->kind != THREADING_REFS)
+        e.subject = hash_keyed_wide(m->subject);
+    if (t->kind != THREADING_SUBJECT && add_all_ids(t, m, &e, f) != R_OK)
         return R_FAIL;
-    if (take_message(t, m, &node, f) != R_OK)
+    if (grow(t, &t->message_room, t->message_count, f) != R_OK)
         return R_FAIL;
-    if (t->kind == THREADING_SUBJECT)
-        return R_OK;
-    return push(t, node, f) == R_OK ? push_references(t, m, f) : R_FAIL;
+    t->messages = t->message_room.p;
+    t->messages[t->message_count++] = e;
+    return R_OK;
+}
+
+// ---- step 1 ----
+
+// The first message of an id has it, each later one an id of its own.
+static enum result
+take_node(struct threading *t, uint32_t message, uint32_t by_id, struct fault *f)
+{
+    uint32_t node = by_id;
+    if ((node == 0 || !threading_is_dummy(t, node)) &&
+        threading_node_new(t, &node, f) != R_OK)
+        return R_FAIL;
+    t->messages[message].node = node;
+    t->nodes[node].message = message + 1;
+    return R_OK;
 }
 
 static void
-link_message(struct threading *t, uint32_t node, const uint32_t *refs, uint32_t n)
+link_message(struct threading *t, uint32_t node, const struct threading_id *refs,
+             uint32_t n)
 {
     uint32_t parent = 0;
     for (uint32_t i = 0; i < n; i++) {
-        if (parent > 0 && t->nodes[refs[i]].parent == 0)
-            threading_link(t, parent, refs[i]);
-        parent = refs[i];
+        if (parent > 0 && t->nodes[refs[i].node].parent == 0)
+            threading_link(t, parent, refs[i].node);
+        parent = refs[i].node;
         threading_step_done(t);
     }
     if (t->nodes[node].parent == parent)
@@ -285,13 +295,24 @@ link_message(struct threading *t, uint32_t node, const uint32_t *refs, uint32_t 
         threading_link(t, parent, node);
 }
 
-void
-threading_settle(struct threading *t)
+enum result
+threading_settle(struct threading *t, struct fault *f)
 {
-    const uint32_t *p = t->pending_room.p;
-    for (size_t at = 0; at < t->pending_count; at += 2 + p[at + 1]) {
-        link_message(t, p[at], p + at + 2, p[at + 1]);
+    uint32_t none;
+    if (t->node_count == 0 && threading_node_new(t, &none, f) != R_OK)
+        return R_FAIL;
+    if (t->id_count > 0 && find_nodes(t, f) != R_OK)
+        return R_FAIL;
+    const struct threading_id *id = t->ids;
+    for (; t->settled < t->message_count; t->settled++) {
+        const struct threading_entry *e = &t->messages[t->settled];
+        if (take_node(t, t->settled, e->has_id ? id->node : 0, f) != R_OK)
+            return R_FAIL;
+        id += e->has_id ? 1 : 0;
+        link_message(t, e->node, id, e->references);
+        id += e->references;
         threading_step_done(t);
     }
-    t->pending_count = 0;
+    t->id_count = 0;
+    return R_OK;
 }

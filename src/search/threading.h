@@ -23,12 +23,14 @@ struct threading_message {
 };
 
 struct threading;
-struct threading *threading_new(enum threading_kind kind, struct arena *a);
+// messages: about how many will come.
+struct threading *threading_new(enum threading_kind kind, uint64_t messages,
+                                struct arena *a);
 // In the order of sequence numbers. Does not suspend.
 enum result threading_add(struct threading *t, const struct threading_message *m,
                           struct fault *f) MUST_CHECK;
 // Suspends. Links what was added since the last call; now and then, since it is kept until then.
-void threading_settle(struct threading *t);
+enum result threading_settle(struct threading *t, struct fault *f) MUST_CHECK;
 // Suspends. After the last message.
 enum result threading_build(struct threading *t, struct fault *f) MUST_CHECK;
 

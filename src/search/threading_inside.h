@@ -24,7 +24,13 @@ struct threading_entry {
     int64_t sent_s, arrived_s;
     struct hash_wide subject;
     uint32_t number, node;
-    bool reply, has_subject;
+    uint32_t references;  // how many of the ids not settled yet, behind its own
+    bool reply, has_subject, has_id;
+};
+
+struct threading_id {
+    struct hash_wide hash;
+    uint32_t node;
 };
 
 // An array that grows.
@@ -40,12 +46,14 @@ struct threading {
     struct threading_node *nodes;      // node_room.p
     struct threading_entry *messages;  // message_room.p
     uint32_t node_count, message_count;
-    // nodes: of each message not settled yet, the number of its references, and these
-    struct threading_room node_room, message_room, pending_room;
-    size_t pending_count;
+    struct threading_room node_room, message_room, id_room;
+    struct threading_id *ids;  // id_room.p: of the messages that are not settled yet
+    size_t id_count;
+    uint32_t settled;  // messages
     // Ids to nodes by linear hashing: each new id splits one bucket, so that no message waits for a table to grow.
     uint32_t *segments[THREADING_SEGMENTS];
-    uint32_t bucket_count, base;  // base: as many as before the doubling under way
+    // first: as many as at first; base: as before the doubling under way
+    uint32_t bucket_count, first, base;
     void *arrays[THREADING_ARRAYS];
     size_t array_count, charged;
     uint32_t steps;  // since the last yield

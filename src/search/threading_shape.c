@@ -169,8 +169,8 @@ threading_build(struct threading *t, struct fault *f)
     uint32_t *sorted;
     if (t->message_count == 0)
         return R_OK;
-    threading_settle(t);
-    if (threading_sort(t, THREADING_SENT, &sorted, f) != R_OK || join(t, sorted, f) != R_OK)
+    if (threading_settle(t, f) != R_OK ||
+        threading_sort(t, THREADING_SENT, &sorted, f) != R_OK || join(t, sorted, f) != R_OK)
         return R_FAIL;
     sort_children(t, sorted);
     if (t->kind == THREADING_REFS)

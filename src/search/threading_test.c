@@ -275,7 +275,7 @@ test_rows(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct arena *a = arena_new();
-        struct threading *t = threading_new(rows[i].kind, a);
+        struct threading *t = threading_new(rows[i].kind, MOST, a);
         for (uint32_t k = 0; k < MOST && rows[i].given[k].id; k++)
             add(t, k + 1, &rows[i].given[k]);
         expect(t, rows[i].name, rows[i].want);
@@ -297,7 +297,7 @@ test_example(void **state)
         {44, {"44", "6", "G", 6, 1, false}},    {96, {"96", "44 7", "H", 8, 1, false}},
     };
     struct arena *a = arena_new();
-    struct threading *t = threading_new(THREADING_REFERENCES, a);
+    struct threading *t = threading_new(THREADING_REFERENCES, 1, a);
     (void)state;
     for (size_t i = 0; i < sizeof messages / sizeof *messages; i++)
         add(t, messages[i].number, &messages[i].given);
@@ -313,8 +313,9 @@ static void
 add_many(struct threading *t, uint32_t i, const char *id, const char *refs, int64_t sent)
 {
     struct given g = {.id = id, .refs = refs, .subject = "", .sent_s = sent};
+    struct fault f;
     add(t, i, &g);
-    threading_settle(t);
+    assert_int_equal(threading_settle(t, &f), R_OK);
 }
 
 static uint32_t
@@ -337,7 +338,7 @@ static void
 test_deep(void **state)
 {
     struct arena *a = arena_new();
-    struct threading *t = threading_new(THREADING_REFERENCES, a);
+    struct threading *t = threading_new(THREADING_REFERENCES, 1, a);
     char id[24], ref[24];
     (void)state;
     for (uint32_t i = MANY; i > 0; i--) {
@@ -355,7 +356,7 @@ static void
 test_deep_parents(void **state)
 {
     struct arena *a = arena_new();
-    struct threading *t = threading_new(THREADING_REFERENCES, a);
+    struct threading *t = threading_new(THREADING_REFERENCES, 1, a);
     char id[24], ref[48];
     (void)state;
     for (uint32_t i = 0; i < MANY / 2; i++) {
@@ -376,7 +377,7 @@ static void
 test_children(void **state)
 {
     struct arena *a = arena_new();
-    struct threading *t = threading_new(THREADING_REFERENCES, a);
+    struct threading *t = threading_new(THREADING_REFERENCES, 1, a);
     char id[24];
     (void)state;
     for (uint32_t i = 0; i < MANY; i++) {
@@ -391,7 +392,7 @@ static void
 test_budget(void **state)
 {
     struct arena *a = arena_new();
-    struct threading *t = threading_new(THREADING_REFERENCES, a);
+    struct threading *t = threading_new(THREADING_REFERENCES, 1, a);
     struct threading_message m = {.number = 1};
     struct fault f;
     enum result r = R_OK;

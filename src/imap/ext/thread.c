@@ -40,7 +40,7 @@ add(struct threader *d, const struct view_message *v, const struct mime_summary 
     struct fault *f)
 {
     buf_reset(&d->subject);
-    mime_fold(&d->subject, s->base_subject);
+    mime_fold_as(&d->subject, d->search->c->session->collation, s->base_subject);
     struct threading_message m = {
         .number = d->search->c->uid ? v->row.uid : v->seq,
         .sent_s = s->has_date ? s->date.utc_s : v->row.internal_date,
@@ -112,7 +112,8 @@ add_batch(struct threader *d, const struct view_message *v, size_t n, struct fau
         if (i + done < n && add_scanned(d, &v[i + done++], f) != R_OK)
             return R_FAIL;
     }
-    threading_settle(d->threading);
+    if (threading_settle(d->threading, f) != R_OK)
+        return R_FAIL;
     return conn_failed(d->search->c->session->conn)
                ? fault_set(f, FAULT_CLOSED, "client went")
                : R_OK;
@@ -198,7 +199,7 @@ thread_run(struct imap_command *c, struct fault *f)
     imap_condstore_aware(c);
     if (imap_search_find(&s, f) != R_OK)
         return R_FAIL;
-    struct threading *t = threading_new(kind, c->arena);
+    struct threading *t = threading_new(kind, seqset_size(&s.uids), c->arena);
     if (make_threads(&s, t, f) != R_OK)
         return R_FAIL;
     answer(c->session, t);
