@@ -69,10 +69,10 @@ set_add(struct id_set *s, uint64_t id)
 // ---- one message ----
 
 static void
-tell_fields(void *arg, struct span block, bool nested)
+tell_fields(void *arg, struct span block, enum mime_zone zone)
 {
     struct worker *w = arg;
-    mime_streams_fields(w->streams, nested ? MIME_ZONE_NESTED : MIME_ZONE_HEADER, block);
+    mime_streams_fields(w->streams, zone, block);
 }
 
 static void
