@@ -78,6 +78,7 @@ fill(const struct front *f, struct handover *h)
         .remote = span_str(f->remote),
         .local = span_str(f->local),
         .client_id = f->service->client_id(f->machine),
+        .language = f->service->language(f->machine),
         .sasl_final = buf_span(&f->login.data),
     };
 }

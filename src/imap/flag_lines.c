@@ -36,8 +36,8 @@ imap_put_flags(struct buf *b, uint16_t flags, bool recent, const struct span *ke
 
 // PERMANENTFLAGS: what this session may change, RFC 9051 section 7.1.
 static void
-put_permanent(struct buf *b, const struct view_info *v, const struct span *keywords,
-              size_t count)
+put_permanent(const struct imap_session *s, struct buf *b, const struct view_info *v,
+              const struct span *keywords, size_t count)
 {
     uint16_t flags = 0;
     bool write = !v->read_only && (v->rights & RIGHT_WRITE);
@@ -48,7 +48,8 @@ put_permanent(struct buf *b, const struct view_info *v, const struct span *keywo
     put_flags(b, flags, keywords, write ? count : 0);
     if (write && count < LIMIT_keywords)
         imap_put_word(b, SPAN("\\*"));
-    buf_put_str(b, ")] Flags that can be changed");
+    buf_put_str(b, ")] ");
+    buf_put_str(b, imap_text(s->language, "Flags that can be changed"));
 }
 
 enum result
@@ -66,7 +67,7 @@ imap_flags_send(struct imap_session *s, bool permanent, struct arena *a, struct 
     if (!permanent)
         return R_OK;
     view_info(s->view, &info);
-    put_permanent(imap_line(s), &info, keywords, count);
+    put_permanent(s, imap_line(s), &info, keywords, count);
     imap_line_send(s);
     return R_OK;
 }

@@ -55,7 +55,7 @@ run_command(struct preauth *m, struct span command)
 static void
 give_up(struct preauth *m, const char *bye)
 {
-    preauth_say_line(m, bye);
+    preauth_bye(m, bye);
     preauth_finish(m);
 }
 
@@ -73,9 +73,9 @@ whole_command(struct preauth *m, struct span in, size_t size)
     struct span command = span_slice(in, 0, size);
     next_command(m);
     if (is_http(command))
-        give_up(m, "* BYE This is an IMAP server.\r\n");
+        give_up(m, "This is an IMAP server.");
     else if (size > LIMIT_line_preauth)
-        give_up(m, "* BYE [TOOBIG] Command too long.\r\n");
+        give_up(m, "[TOOBIG] Command too long.");
     else if (is_injected(command, span_skip(in, size)))
         preauth_finish(m);
     else
@@ -97,9 +97,9 @@ static size_t
 fatal_command(struct preauth *m, struct span in)
 {
     if (is_http(in))
-        give_up(m, "* BYE This is an IMAP server.\r\n");
+        give_up(m, "This is an IMAP server.");
     else
-        give_up(m, "* BYE [TOOBIG] Command too long.\r\n");
+        give_up(m, "[TOOBIG] Command too long.");
     return in.n;
 }
 
@@ -169,7 +169,7 @@ sasl_input(struct preauth *m, struct span in)
     size_t n = span_find_char(in, '\n');
     if (n > LIMIT_line_preauth) {
         m->ops->auth_abort(m->gate);
-        give_up(m, "* BYE [TOOBIG] SASL response too long.\r\n");
+        give_up(m, "[TOOBIG] SASL response too long.");
         return in.n;
     }
     if (n == in.n)
@@ -222,6 +222,7 @@ tls_started(struct preauth *m)
     must(m->state == PREAUTH_WAITING && m->facts->tls);
     m->state = PREAUTH_READING;
     m->tag_n = 0;
+    m->language = LANGUAGE_DEFAULT;
     buf_done(&m->client_id);
     next_command(m);
 }
@@ -291,9 +292,9 @@ static void
 end(struct preauth *m, enum preauth_end why)
 {
     static const char *const byes[] = {
-        [PREAUTH_END_TIMEOUT] = "* BYE Disconnected: no login in time.\r\n",
-        [PREAUTH_END_DRAIN] = "* BYE [UNAVAILABLE] Server is shutting down.\r\n",
-        [PREAUTH_END_CROWDED] = "* BYE [UNAVAILABLE] Too many connections.\r\n",
+        [PREAUTH_END_TIMEOUT] = "Disconnected: no login in time.",
+        [PREAUTH_END_DRAIN] = "[UNAVAILABLE] Server is shutting down.",
+        [PREAUTH_END_CROWDED] = "[UNAVAILABLE] Too many connections.",
     };
     give_up(m, byes[why]);
 }
@@ -316,6 +317,12 @@ client_id(const struct preauth *m)
     return buf_span(&m->client_id);
 }
 
+static uint8_t
+language(const struct preauth *m)
+{
+    return (uint8_t)m->language;
+}
+
 const struct preauth_service imap_preauth_service = {
     .name = "imap",
     .alpn = "imap",
@@ -330,4 +337,5 @@ const struct preauth_service imap_preauth_service = {
     .state = state,
     .tag = tag,
     .client_id = client_id,
+    .language = language,
 };

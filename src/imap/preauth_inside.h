@@ -4,6 +4,7 @@
 // The inside of IMAP's preauth machine: preauth.c frames what comes in, preauth_verbs.c runs the commands.
 // Owner: the gate's connection. Threads: one.
 
+#include "imap/language.h"
 #include "imap/preauth.h"
 #include "base/limits.h"
 #include "wire/command.h"
@@ -23,11 +24,13 @@ struct preauth {
     size_t tag_n;
     char tag[LIMIT_tag];
     struct buf client_id;
+    enum imap_language language;
 };
 
 // with the command's tag
 void preauth_say(struct preauth *m, const char *status, const char *text);
 void preauth_say_line(struct preauth *m, const char *line);
+void preauth_bye(struct preauth *m, const char *text);
 void preauth_say_bad(struct preauth *m, const char *text);  // and counts it
 void preauth_count_bad(struct preauth *m);  // the last one ends the connection
 // a login, worded by preauth_reply.def

@@ -17,7 +17,7 @@ struct gate {
 };
 
 static const char capabilities[] =
-    "CAPABILITY IMAP4rev1 IMAP4rev2 SASL-IR LITERAL- ID ENABLE";
+    "CAPABILITY IMAP4rev1 IMAP4rev2 SASL-IR LITERAL- ID ENABLE LANGUAGE";
 
 static void
 on_write(void *arg, struct span s)
@@ -219,6 +219,36 @@ static const struct {
     // STARTTLS
     {TLS, SPAN("a STARTTLS\r\n"), "", "a BAD TLS is active already.\r\n", PREAUTH_READING},
     {PLAIN, SPAN("a STARTTLS x\r\n"), "", "a BAD Invalid arguments.\r\n", PREAUTH_READING},
+    // LANGUAGE (RFC 5255 section 3)
+    {TLS, SPAN("a LANGUAGE\r\n"), "",
+     "* LANGUAGE (i-default en de)\r\na OK These languages are spoken\r\n",
+     PREAUTH_READING},
+    {TLS,
+     SPAN("a LANGUAGE fr-CA \"DE-AT-1996\" en\r\nb NOOP\r\nc LANGUAGE MUL\r\nd FOO\r\n"),
+     "",
+     "* LANGUAGE (de)\r\na OK Ab jetzt auf Deutsch\r\nb OK NOOP ausgef\u00FChrt.\r\nc NO "
+     "Keine dieser "
+     "Sprachen wird unterst\u00FCtzt\r\nd BAD Unbekannter oder erst nach der Anmeldung "
+     "m\u00F6glicher "
+     "Befehl.\r\n",
+     PREAUTH_READING},
+    {TLS, SPAN("a LANGUAGE de\r\nb LOGIN ann x\r\nc LOGOUT\r\n"), "f",
+     "* LANGUAGE (de)\r\na OK Ab jetzt auf Deutsch\r\n<auth   ann x>b NO "
+     "[AUTHENTICATIONFAILED] Anmeldung "
+     "fehlgeschlagen.\r\n* BYE Abgemeldet.\r\nc OK LOGOUT ausgef\u00FChrt.\r\n<close>",
+     PREAUTH_CLOSED},
+    {TLS, SPAN("a LANGUAGE de\r\nb LANGUAGE {7+}\r\ndefault\r\n"), "",
+     "* LANGUAGE (de)\r\na OK Ab jetzt auf Deutsch\r\n* LANGUAGE (i-default)\r\nb OK Now "
+     "speaking English\r\n",
+     PREAUTH_READING},
+    {TLS, SPAN("a LANGUAGE \"\"\r\nb LANGUAGE de--x\r\n"), "",
+     "a BAD Invalid arguments.\r\nb BAD Invalid arguments.\r\n", PREAUTH_READING},
+    {TLS, SPAN("a LANGUAGE fr *\r\nb LANGUAGE * en-x-y\r\n"), "",
+     "a BAD Invalid arguments.\r\nb BAD Invalid arguments.\r\n", PREAUTH_READING},
+    {TLS, SPAN("a LANGUAGE fr \"*\"\r\nb LANGUAGE \"*\" en-x-y\r\n"), "",
+     "* LANGUAGE (i-default)\r\na OK Now speaking English\r\n* LANGUAGE (en)\r\nb OK Now "
+     "speaking English\r\n",
+     PREAUTH_READING},
     // ALPACA
     {TLS, SPAN("GET / HTTP/1.1\r\nHost: x\r\n"), "",
      "* BYE This is an IMAP server.\r\n<close>", PREAUTH_CLOSED},

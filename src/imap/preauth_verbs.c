@@ -13,7 +13,9 @@ preauth_say(struct preauth *m, const char *status, const char *text)
     struct buf b;
     buf_init(&b, REPLY_MAX);
     buf_put(&b, span_of(m->tag, m->tag_n));
-    buf_printf(&b, " %s %s\r\n", status, text);
+    buf_printf(&b, " %s ", status);
+    imap_text_put(&b, m->language, text);
+    buf_put_str(&b, "\r\n");
     m->ops->write(m->gate, buf_span(&b));
     buf_done(&b);
 }
@@ -22,6 +24,18 @@ void
 preauth_say_line(struct preauth *m, const char *line)
 {
     m->ops->write(m->gate, span_str(line));
+}
+
+void
+preauth_bye(struct preauth *m, const char *text)
+{
+    struct buf b;
+    buf_init(&b, REPLY_MAX);
+    buf_put_str(&b, "* BYE ");
+    imap_text_put(&b, m->language, text);
+    buf_put_str(&b, "\r\n");
+    m->ops->write(m->gate, buf_span(&b));
+    buf_done(&b);
 }
 
 void
@@ -36,7 +50,7 @@ preauth_count_bad(struct preauth *m)
 {
     if (++m->bad < LIMIT_bad_preauth)
         return;
-    preauth_say_line(m, "* BYE Too many bad commands.\r\n");
+    preauth_bye(m, "Too many bad commands.");
     preauth_finish(m);
 }
 
@@ -71,7 +85,7 @@ put_mechanisms(const struct preauth *m, struct buf *b)
 static void
 put_capabilities(const struct preauth *m, struct buf *b)
 {
-    buf_put_str(b, "CAPABILITY IMAP4rev1 IMAP4rev2 SASL-IR LITERAL- ID ENABLE");
+    buf_put_str(b, "CAPABILITY IMAP4rev1 IMAP4rev2 SASL-IR LITERAL- ID ENABLE LANGUAGE");
     if (m->facts->can_starttls && !m->facts->tls)
         buf_put_str(b, " STARTTLS");
     if (may_log_in(m))
@@ -87,7 +101,7 @@ preauth_greet(struct preauth *m)
     buf_init(&b, REPLY_MAX);
     buf_put_str(&b, "* OK [");
     put_capabilities(m, &b);
-    buf_put_str(&b, "] Posthorn ready.\r\n");
+    buf_printf(&b, "] %s\r\n", imap_text(m->language, "Posthorn ready."));
     m->ops->write(m->gate, buf_span(&b));
     buf_done(&b);
 }
@@ -131,7 +145,7 @@ run_logout(struct preauth *m, struct parse *p)
 {
     if (!ends(m, p))
         return;
-    preauth_say_line(m, "* BYE Logging out.\r\n");
+    preauth_bye(m, "Logging out.");
     preauth_say(m, "OK", "Logout completed.");
     preauth_finish(m);
 }
@@ -203,6 +217,30 @@ run_id(struct preauth *m, struct parse *p)
     preauth_say_line(m, "* ID (\"name\" \"Posthorn\" \"version\" \"" POSTHORN_VERSION
                         "\")\r\n");
     preauth_say(m, "OK", "ID completed.");
+}
+
+// RFC 5255 section 3: LANGUAGE is for all states.
+static void
+run_language(struct preauth *m, struct parse *p)
+{
+    struct imap_language_wish wish = imap_language_parse(p);
+    struct buf b;
+    if (!ends(m, p))
+        return;
+    if (!wish.lists && !wish.found) {
+        preauth_say(m, "NO", "None of these languages is spoken");
+        return;
+    }
+    buf_init(&b, REPLY_MAX);
+    if (wish.lists)
+        imap_language_list(&b);
+    else
+        buf_printf(&b, "* LANGUAGE (%s)", imap_language_tag(m->language = wish.language));
+    buf_put_str(&b, "\r\n");
+    m->ops->write(m->gate, buf_span(&b));
+    buf_done(&b);
+    preauth_say(m, "OK",
+                wish.lists ? "These languages are spoken" : "Now speaking English");
 }
 
 static void
@@ -287,13 +325,10 @@ static const struct {
     const char *name;
     void (*run)(struct preauth *m, struct parse *p);
 } verbs[] = {
-    {"CAPABILITY", run_capability},
-    {"NOOP", run_noop},
-    {"LOGOUT", run_logout},
-    {"ID", run_id},
-    {"STARTTLS", run_starttls},
-    {"LOGIN", run_login},
-    {"AUTHENTICATE", run_authenticate},
+    {"CAPABILITY", run_capability}, {"NOOP", run_noop},
+    {"LOGOUT", run_logout},         {"ID", run_id},
+    {"LANGUAGE", run_language},     {"STARTTLS", run_starttls},
+    {"LOGIN", run_login},           {"AUTHENTICATE", run_authenticate},
 };
 
 void

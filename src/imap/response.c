@@ -4,6 +4,8 @@
 
 #include <stdarg.h>
 
+enum { FORMAT_MAX = 1024 };
+
 // The words of a failure; the codes are faults.def's.
 static const char *const fault_texts[FAULT_COUNT] = {
     [FAULT_BAD] = "Syntax error or unknown command",
@@ -72,20 +74,26 @@ imap_line_send(struct imap_session *s)
     imap_line_opened(s, false);
 }
 
-// Appends the text of a format; over the buffer's maximum it becomes `over`.
+// Appends the text of a format, in the session's language; over the buffer's maximum it becomes `over`.
 static void
-put_format(struct buf *b, const char *fmt, va_list args)
+put_format(const struct imap_session *s, struct buf *b, const char *english, va_list args)
 {
+    struct buf format;
+    buf_init(&format, FORMAT_MAX);
+    imap_text_put(&format, s->language, english);
+    must(!format.over);
+    const char *fmt = format.p;
     va_list again;
     va_copy(again, args);
     int n = vsnprintf(NULL, 0, fmt, again);
     va_end(again);
     must(n >= 0);
     char *room = buf_reserve(b, (size_t)n + 1);
-    if (!room)
-        return;
-    vsnprintf(room, (size_t)n + 1, fmt, args);
-    b->n += (size_t)n;
+    if (room) {
+        vsnprintf(room, (size_t)n + 1, fmt, args);
+        b->n += (size_t)n;
+    }
+    buf_done(&format);
 }
 
 void
@@ -95,7 +103,7 @@ imap_untagged(struct imap_session *s, const char *fmt, ...)
     va_list args;
     buf_put_str(b, "* ");
     va_start(args, fmt);
-    put_format(b, fmt, args);
+    put_format(s, b, fmt, args);
     va_end(args);
     imap_line_send(s);
 }
@@ -106,7 +114,7 @@ imap_answer(struct imap_command *c, const char *fmt, ...)
     va_list args;
     buf_reset(&c->answer);
     va_start(args, fmt);
-    put_format(&c->answer, fmt, args);
+    put_format(c->session, &c->answer, fmt, args);
     va_end(args);
 }
 
@@ -114,13 +122,27 @@ enum result
 imap_answer_no(struct imap_command *c, struct fault *f, enum fault_kind kind,
                const char *fmt, ...)
 {
+    char english[80];  // for the log
     va_list args;
     buf_reset(&c->answer);
     va_start(args, fmt);
-    put_format(&c->answer, fmt, args);
+    put_format(c->session, &c->answer, fmt, args);
+    va_end(args);
+    va_start(args, fmt);
+    vsnprintf(english, sizeof english, fmt, args);
     va_end(args);
     c->refused = true;
-    return fault_set(f, kind, "%.*s", SPAN_ARG(span_slice(buf_span(&c->answer), 0, 80)));
+    return fault_set(f, kind, "%s", english);
+}
+
+// "UID FETCH completed"
+static void
+put_completed(const struct imap_command *c, struct buf *b)
+{
+    const char *text = imap_text(c->session->language, "%s completed");
+    buf_put_str(b, c->uid ? "UID " : "");
+    buf_put_str(b, c->verb->name);
+    buf_put_str(b, text + strlen("%s"));
 }
 
 void
@@ -132,7 +154,7 @@ imap_tagged_ok(struct imap_command *c)
     if (c->answer.n > 0)
         buf_put(b, buf_span(&c->answer));
     else
-        buf_printf(b, "%s%s completed", c->uid ? "UID " : "", c->verb->name);
+        put_completed(c, b);
     imap_line_send(c->session);
 }
 
@@ -145,7 +167,8 @@ send_fault(struct imap_session *s, struct span tag, const char *word, enum fault
     buf_printf(b, " %s ", word);
     if (*code)
         buf_printf(b, "[%s] ", code);
-    buf_put_str(b, fault_texts[kind] ? fault_texts[kind] : "Failed");
+    buf_put_str(b,
+                imap_text(s->language, fault_texts[kind] ? fault_texts[kind] : "Failed"));
     imap_line_send(s);
 }
 
@@ -173,14 +196,24 @@ imap_refused_send(struct imap_session *s, struct span tag, enum fault_kind kind)
 }
 
 void
+imap_say(struct imap_session *s, const char *head, const char *text)
+{
+    struct buf b;
+    buf_init(&b, FORMAT_MAX);
+    buf_put_str(&b, head);
+    imap_text_put(&b, s->language, text);
+    buf_put_str(&b, "\r\n");
+    conn_write(s->conn, buf_span(&b));
+    buf_done(&b);
+}
+
+void
 imap_bye(struct imap_session *s, const char *text)
 {
     if (s->bye)
         return;
     s->bye = text;
-    conn_write_str(s->conn, "* BYE ");
-    conn_write_str(s->conn, text);
-    conn_write_str(s->conn, "\r\n");
+    imap_say(s, "* BYE ", text);
 }
 
 void

@@ -16,6 +16,7 @@ void imap_line_flush(struct imap_session *s);
 // Octets of a line have left that does not end with them, or it has ended: nothing else may be said between.
 void imap_line_opened(struct imap_session *s, bool open);
 
+// Texts of responses are English here and are said in the session's language: they are rows of texts.def.
 // "* " and CRLF are added
 void imap_untagged(struct imap_session *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void imap_tagged_ok(struct imap_command *c);
@@ -23,6 +24,8 @@ bool imap_fault_is_bad(enum fault_kind kind);  // answered by BAD, else by NO
 void imap_tagged_fault(struct imap_command *c, const struct fault *f);
 // The same without a command, for what could not be framed: always BAD.
 void imap_refused_send(struct imap_session *s, struct span tag, enum fault_kind kind);
+// A line beside the one that is being written: "* OK " and a text.
+void imap_say(struct imap_session *s, const char *head, const char *text);
 // a constant text; ends the session
 void imap_bye(struct imap_session *s, const char *text);
 
@@ -40,6 +43,8 @@ void imap_vanished_send(struct imap_session *s, bool earlier, const struct seqse
 // "(\Seen \Recent $Forwarded)".
 void imap_put_flags(struct buf *b, uint16_t flags, bool recent, const struct span *keywords,
                     size_t keyword_count);
+// the answer of NAMESPACE; Suspends.
+void imap_namespace_send(struct imap_session *s);
 void imap_put_mailbox(const struct imap_session *s, struct buf *b, struct span name);
 // Suspends. "* FLAGS (...)" and, when permanent, "* OK [PERMANENTFLAGS (...)]".
 enum result imap_flags_send(struct imap_session *s, bool permanent, struct arena *a,

@@ -138,7 +138,10 @@ idle_take(struct imap_session *s)
     conn_consume(s->conn, end + 1);
     s->idling = false;
     conn_write(s->conn, buf_span(&s->idle_tag));
-    conn_write_str(s->conn, done ? " OK IDLE completed\r\n" : " BAD DONE expected\r\n");
+    if (done)
+        imap_say(s, " OK ", "IDLE completed");
+    else
+        imap_say(s, " BAD ", "DONE expected");
     buf_done(&s->idle_tag);
     return true;
 }
@@ -358,7 +361,7 @@ on_silence(struct imap_session *s)
         imap_bye(s, "Autologout; idle for too long");
     else if (is_listening(s) &&
              conn_queued(s->conn) == 0)  // QUIRKS.md, Outlook: keeps NAT entries alive
-        conn_write_str(s->conn, "* OK Still here\r\n");
+        imap_say(s, "* OK ", "Still here");
     session_rest(s);
 }
 
@@ -390,7 +393,8 @@ greet(struct imap_session *s, struct span tag)
     buf_put(b, tag);
     buf_put_str(b, " OK [CAPABILITY ");
     imap_capabilities_put(s, b);
-    buf_put_str(b, "] Logged in");
+    buf_put_str(b, "] ");
+    buf_put_str(b, imap_text(s->language, "Logged in"));
     imap_line_send(s);
 }
 
@@ -408,6 +412,7 @@ imap_session_start(struct conn *conn, struct mail_user *user, const struct hando
     if (s->host.progress_ms == 0)
         s->host.progress_ms = LIMIT_progress_ms;
     s->id = h->session;
+    s->language = h->language < LANGUAGES ? h->language : LANGUAGE_DEFAULT;
     s->input_ms = clock_mono_ms();
     s->busy = true;  // until the answer is out
     reader_reset(s);

@@ -8,6 +8,7 @@
 // Trust: all input is from the peer; framing caps in wire/command.h, all other caps in limits.def.
 
 #include "imap/ext.h"
+#include "imap/language.h"
 #include "io/conn.h"
 #include "io/loop.h"
 #include "io/message.h"
@@ -46,12 +47,13 @@ struct imap_session {
     struct conn *conn;
     struct mail_user *user;
     struct imap_host host;
-    const char *bye;           // what BYE said: the session is ending; NULL before
-    struct view *view;         // NULL: nothing is selected
-    uint32_t enabled;          // enum imap_enable
-    enum collation collation;  // the active comparator (RFC 5255): SEARCH, SORT, THREAD
-    bool busy;                 // a task runs for it
-    bool idling;               // between IDLE and DONE
+    const char *bye;              // what BYE said: the session is ending; NULL before
+    struct view *view;            // NULL: nothing is selected
+    uint32_t enabled;             // enum imap_enable
+    enum collation collation;     // the active comparator (RFC 5255): SEARCH, SORT, THREAD
+    enum imap_language language;  // of texts (RFC 5255)
+    bool busy;                    // a task runs for it
+    bool idling;                  // between IDLE and DONE
     struct {
         bool poked;     // idling or notified, and something changed
         bool key;       // of the selected mailbox: URLMECH is to be told

@@ -96,6 +96,7 @@ struct handover {
     struct span remote, local;
     struct tls_facts tls;
     struct span client_id;  // ID command's parameters as sent, for the log
+    uint8_t language;       // of texts, as the protocol counts them
     struct span unread;     // bytes read but not consumed
     // final server data to be sent with success, where the protocol has a place
     struct span sasl_final;

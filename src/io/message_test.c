@@ -121,6 +121,7 @@ sample_handover(void)
         .tls = {TLS_IMPLICIT, SPAN("TLSv1.3"), SPAN("TLS_AES_256_GCM_SHA384"),
                 SPAN("0123456789"), SPAN("CN=x"), SPAN("mail.example")},
         .client_id = SPAN("(\"name\" \"x\")"),
+        .language = 2,
         .unread = SPAN("a2 noop\r\n"),
         .sasl_final = SPAN("v=abc"),
     };
@@ -137,6 +138,7 @@ test_every_field_arrives(void **state)
     assert_int_equal(handover_get(buf_span(&b), &out), R_OK);
     assert_true(span_eq(out.service, h.service) && span_eq(out.ticket, h.ticket));
     assert_int_equal(out.session, 77);
+    assert_int_equal(out.language, 2);
     assert_true(span_eq(out.tag, h.tag) && span_eq(out.remote, h.remote));
     assert_true(span_eq(out.local, h.local) && span_eq(out.unread, h.unread));
     assert_true(span_eq(out.client_id, h.client_id) &&

@@ -70,6 +70,7 @@ struct preauth_service {
     struct span (*tag)(const struct preauth *m);
     // ID parameters as sent, without control characters
     struct span (*client_id)(const struct preauth *m);
+    uint8_t (*language)(const struct preauth *m);  // that the client chose
 };
 
 extern const struct preauth_service imap_preauth_service;  // imap/preauth.c

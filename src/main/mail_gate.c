@@ -36,9 +36,11 @@ static void
 imap_refuse(struct conn *conn, const struct handover *h, const struct fault *f)
 {
     const char *code = fault_info(f->kind)->imap_code;
-    conn_printf(conn, "%.*s NO [%s] Your mail cannot be opened now\r\n", SPAN_ARG(h->tag),
-                code[0] ? code : "UNAVAILABLE");
-    conn_write_str(conn, "* BYE Try again later\r\n");
+    enum imap_language l = h->language < LANGUAGES ? h->language : LANGUAGE_DEFAULT;
+    conn_printf(conn, "%.*s NO [%s] %s\r\n", SPAN_ARG(h->tag),
+                code[0] ? code : "UNAVAILABLE",
+                imap_text(l, "Your mail cannot be opened now"));
+    conn_printf(conn, "* BYE %s\r\n", imap_text(l, "Try again later"));
 }
 
 static const struct service_row services[] = {{"imap", imap_session_start, imap_refuse}};

@@ -447,6 +447,10 @@ class Reader:
         self.string()
         self.need(b" ")
         self.nstring()
+        if self.take(b' "TRANSLATION" '):  # RFC 5255 section 3.5
+            self.need(b"(")
+            self.string()
+            self.need(b")")
         self.need(b")")
 
     def words(self):
@@ -519,6 +523,9 @@ class Reader:
         elif word not in PLAIN_CODES:
             self.fail("a known code")
 
+    def language(self):  # RFC 5255 section 3.5
+        self.listed(self.astring, empty=False)
+
     def comparator(self):  # RFC 5255 section 4.10
         self.astring()
         if self.take(b" ") and self.listed(self.astring, empty=False) < 2:
@@ -583,7 +590,7 @@ class Reader:
                  b"ESEARCH": self.esearch, b"CAPABILITY": self.words,
                  b"ENABLED": self.words, b"NAMESPACE ": self.namespace, b"ID ": self.identity,
                  b"VANISHED ": self.vanished, b"METADATA ": self.metadata, b"UIDBATCHES ": self.batches,
-                 b"COMPARATOR ": self.comparator, b"GENURLAUTH ": self.authorised, b"URLFETCH ": self.urlfetch}
+                 b"COMPARATOR ": self.comparator, b"LANGUAGE ": self.language, b"GENURLAUTH ": self.authorised, b"URLFETCH ": self.urlfetch}
         for name, rule in rules.items():
             if self.take(name):
                 rule()

@@ -29,7 +29,7 @@ append_all(struct imap_append *a, struct fault *f)
     imap_notify_own(c->session, &c->ref, done[0].uid, done[a->count - 1].uid);
     imap_append_put_uids(a, done, &c->answer);
     if (c->answer.n > 0)
-        buf_put_str(&c->answer, "Appended");
+        buf_put_str(&c->answer, imap_text(c->session->language, "Appended"));
     if (!imap_name_changed(c, c->name, c->name))
         return R_OK;
     return imap_oldname_send(c, c->name, c->spelled, f);

@@ -37,7 +37,8 @@ tell_move(struct imap_session *s, const struct copy_result *r)
     struct buf *b = imap_line(s);
     buf_put(b, SPAN("* OK "));
     put_copyuid(b, r);
-    buf_put(b, SPAN(" Moved"));
+    buf_put_char(b, ' ');
+    buf_put_str(b, imap_text(s->language, "Moved"));
     imap_line_send(s);
 }
 
@@ -60,7 +61,8 @@ imap_copy(struct imap_command *c, bool move, struct fault *f)
     bool tell = r.count > 0 && (target.rights & RIGHT_READ);
     if (tell && !move) {
         put_copyuid(&c->answer, &r);
-        buf_put(&c->answer, SPAN(" Copied"));
+        buf_put_char(&c->answer, ' ');
+        buf_put_str(&c->answer, imap_text(c->session->language, "Copied"));
     }
     if (!move)
         return R_OK;

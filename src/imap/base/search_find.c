@@ -1,4 +1,5 @@
 #include "imap/base/search_index.h"
+#include "imap/response.h"
 
 #include "base/limits.h"
 #include "base/log.h"
@@ -110,7 +111,7 @@ go_on(void *arg, struct fault *f)
     struct conn *conn = d->search->c->session->conn;
     if (conn_eof(conn) && !conn_failed(conn) && !d->asked) {
         d->asked = true;
-        conn_write(conn, SPAN("* OK Still searching\r\n"));
+        imap_say(d->search->c->session, "* OK ", "Still searching");
     }
     return conn_failed(conn) ? fault_set(f, FAULT_CLOSED, "the client went") : R_OK;
 }

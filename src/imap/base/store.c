@@ -63,7 +63,8 @@ answer_modified(struct imap_command *c, const struct flag_result *r, bool lacks)
         seqset_add(&failed, c->uid ? r->modified[i].row.uid : r->modified[i].seq);
     buf_put(&c->answer, SPAN("[MODIFIED "));
     seqset_print(&failed, &c->answer);
-    buf_put(&c->answer, SPAN("] Conditional STORE failed"));
+    buf_put(&c->answer, SPAN("] "));
+    buf_put_str(&c->answer, imap_text(c->session->language, "Conditional STORE failed"));
     c->refused = lacks;
 }
 

@@ -38,7 +38,9 @@ on_tick(struct imap_session *s)
     buf_put(&b, SPAN("* OK [INPROGRESS ("));
     put_tag(&b, c->tag);
     put_state(&b, &c->progress);
-    buf_put(&b, SPAN(")] Working on it\r\n"));
+    buf_put(&b, SPAN(")] "));
+    buf_put_str(&b, imap_text(s->language, "Working on it"));
+    buf_put_str(&b, "\r\n");
     conn_write(s->conn, buf_span(&b));
     buf_done(&b);
 }

@@ -34,6 +34,18 @@ put_prefix(const struct imap_session *s, struct buf *b, struct span prefix)
     buf_done(&encoded);
 }
 
+// RFC 5255 section 3.4
+static void
+put_translation(const struct imap_session *s, struct buf *b, struct span prefix)
+{
+    struct span text = imap_prefix_text(s->language, prefix);
+    if (!text.p)
+        return;
+    buf_put_str(b, " \"TRANSLATION\" (");
+    put_prefix(s, b, text);
+    buf_put_char(b, ')');
+}
+
 static void
 put_others(const struct imap_session *s, struct buf *b)
 {
@@ -45,21 +57,29 @@ put_others(const struct imap_session *s, struct buf *b)
             continue;
         buf_put_char(b, '(');
         put_prefix(s, b, parent);
-        buf_put_str(b, " \"/\")");
+        buf_put_str(b, " \"/\"");
+        put_translation(s, b, parent);
+        buf_put_char(b, ')');
     }
     if (n > 0)
         buf_put_char(b, ')');
+}
+
+void
+imap_namespace_send(struct imap_session *s)
+{
+    struct buf *b = imap_line(s);
+    buf_put_str(b, "* NAMESPACE ((\"\" \"/\")) ");
+    put_others(s, b);
+    buf_put_str(b, " NIL");
+    imap_line_send(s);
 }
 
 static enum result
 run_namespace(struct imap_command *c, struct fault *f)
 {
     (void)f;
-    struct buf *b = imap_line(c->session);
-    buf_put_str(b, "* NAMESPACE ((\"\" \"/\")) ");
-    put_others(c->session, b);
-    buf_put_str(b, " NIL");
-    imap_line_send(c->session);
+    imap_namespace_send(c->session);
     return R_OK;
 }
 

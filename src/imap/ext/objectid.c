@@ -20,7 +20,8 @@ on_select(struct imap_command *c, const struct view_info *v, struct fault *f)
     (void)f;
     buf_put_str(b, "* OK [MAILBOXID ");
     put_id(b, 'M', v->mailbox);
-    buf_put_str(b, "] Mailbox");
+    buf_put_str(b, "] ");
+    buf_put_str(b, imap_text(c->session->language, "Mailbox"));
     imap_line_send(c->session);
     return R_OK;
 }
@@ -30,7 +31,8 @@ imap_created_answer(struct imap_command *c, const struct mailbox_ref *ref)
 {
     buf_put_str(&c->answer, "[MAILBOXID ");
     put_id(&c->answer, 'M', ref->mailbox);
-    buf_put_str(&c->answer, "] Created");
+    buf_put_str(&c->answer, "] ");
+    buf_put_str(&c->answer, imap_text(c->session->language, "Created"));
 }
 
 static void

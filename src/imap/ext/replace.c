@@ -51,7 +51,7 @@ tell_uid(const struct imap_append *a, const struct intake_result *done)
         return;
     buf_put_str(b, "* OK ");
     imap_append_put_uids(a, done, b);
-    buf_put_str(b, "Replacement message ready");
+    buf_put_str(b, imap_text(s->language, "Replacement message ready"));
     imap_line_send(s);
 }
 
