@@ -1,6 +1,7 @@
 """SEARCH answers the same with and without its index: as it grows, after expunge, move, restart and rebuild, when it is damaged
 and when its disk is full, and after a kill. The index is asked only where it helps."""
 import json
+import os
 import random
 import re
 import time
@@ -256,4 +257,27 @@ def test_off(make):
     assert now["documents"] == 0 and not now["on"] and now["unindexed"] == 100
     assert len(search(c, "TEXT unique41")) == 1
     assert asked(server) == []
+    c.wire.close()
+
+
+def test_disk_refuses(make):
+    """The index cannot be written: one line says so, mail and searches go on."""
+    server = make(test_index_after=20)
+    user = server.fresh_user("full")
+    derived = server.data / "derived"
+    derived.chmod(0o500)
+    os.chown(derived, 0, 0)
+    c = fill(server, user, 120)
+    want = without(server, c, 20, 7)
+    end = time.monotonic() + 30
+    while "search index rests" not in server.stderr():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert answers(c, 20, 7) == want
+    fill(server, user, 60, 3, 120).wire.close()
+    c.command("NOOP")
+    assert len(search(c, "ALL")) == 180
+    time.sleep(0.5)
+    assert server.stderr().count("search index rests") == 1
+    assert state(server, user)["resting"]
     c.wire.close()
