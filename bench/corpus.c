@@ -8,14 +8,15 @@ enum {
     SIZE_MOST = 98000,
     MESSAGE_MAX = 1 << 27,
     MBOX_MAX = 1 << 30,
-    NUMBER_DIGITS = 16
+    NUMBER_DIGITS = 16,
+    THREAD = 8
 };
 
 struct corpus {
     struct buf bytes;
     struct item {
-        // number: where the digits of the Message-ID stand, 0 for none
-        size_t at, n, number;
+        // number, thread: where the digits of the Message-ID and of References stand, 0 for none
+        size_t at, n, number, thread;
     } * items;
     size_t count, next;
     uint64_t sent, random;
@@ -70,8 +71,8 @@ put_base64(struct corpus *c, size_t end)
     }
 }
 
-static size_t
-put_header(struct corpus *c, size_t number)
+static void
+put_header(struct corpus *c, struct item *m, size_t number)
 {
     struct buf *b = &c->bytes;
     buf_printf(b,
@@ -89,9 +90,10 @@ put_header(struct corpus *c, size_t number)
                "=?utf-8?q?f=C3=BCr?= %s %zu\r\n",
                word(c), word(c), word(c), word(c), word(c), number);
     buf_put_str(b, "Message-ID: <");
-    size_t at = b->n;
+    m->number = b->n - m->at;
+    buf_put_str(b, "0000000000000000.bench@example.org>\r\nReferences: <");
+    m->thread = b->n - m->at;
     buf_put_str(b, "0000000000000000.bench@example.org>\r\nMIME-Version: 1.0\r\n");
-    return at;
 }
 
 static void
@@ -105,7 +107,7 @@ put_message(struct corpus *c, struct item *m, size_t number, size_t size)
 {
     struct buf *b = &c->bytes;
     m->at = b->n;
-    m->number = put_header(c, number) - m->at;
+    put_header(c, m, number);
     buf_put_str(b, "Content-Type: multipart/mixed; boundary=\"outer\"\r\n\r\n");
     put_part(c, "outer", "Content-Type: multipart/alternative; boundary=\"inner\"\r\n");
     put_part(c, "inner", "Content-Type: text/plain; charset=utf-8\r\n");
@@ -175,7 +177,7 @@ split_mbox(struct corpus *c, struct span rest)
         size_t at = c->bytes.n;
         rest = put_mbox_message(c, rest);
         if (c->bytes.n > at)
-            c->items[c->count++] = (struct item){at, c->bytes.n - at, 0};
+            c->items[c->count++] = (struct item){.at = at, .n = c->bytes.n - at};
     }
 }
 
@@ -213,13 +215,22 @@ corpus_free(struct corpus **c)
     *c = NULL;
 }
 
+static void
+set_number(char *digits, uint64_t number)
+{
+    for (int i = NUMBER_DIGITS; i-- > 0; number /= 10)
+        digits[i] = (char)('0' + number % 10);
+}
+
 struct span
 corpus_next(struct corpus *c)
 {
     const struct item *m = &c->items[c->next++ % c->count];
-    char *digits = c->bytes.p + m->at + m->number;
-    uint64_t left = ++c->sent;
-    for (int i = NUMBER_DIGITS; m->number > 0 && i-- > 0; left /= 10)
-        digits[i] = (char)('0' + left % 10);
-    return span_of(c->bytes.p + m->at, m->n);
+    char *message = c->bytes.p + m->at;
+    c->sent++;
+    if (m->number > 0)
+        set_number(message + m->number, c->sent);
+    if (m->thread > 0)  // the first of each eight has seven answers
+        set_number(message + m->thread, c->sent - c->sent % THREAD);
+    return span_of(message, m->n);
 }

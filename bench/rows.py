@@ -133,6 +133,10 @@ ROWS = [
     Row("sort-date", f"sort-date {SORTED}", (milliseconds("SORT (DATE), ms", 2), cpu("its CPU, us", 2)), (10, 20), ("sorted",), user=3),
     Row("sort-arrival", f"sort-arrival {SORTED}", (
         milliseconds("SORT (ARRIVAL), ms", 2), cpu("its CPU, us", 2)), (10, 20), ("sorted",), user=3),
+    Row("thread-first", f"thread {BIG}", (
+        milliseconds("THREAD REFERENCES of {big:,}, the first, cold, ms", 1),), fill=("big",), cold=True, once=True),
+    Row("thread", f"thread {BIG}", (milliseconds("THREAD REFERENCES of {big:,}, ms", 2), cpu("its CPU, us", 1)), (5, 10), ("big",)),
+    Row("thread-subject", f"thread-subject {BIG}", (milliseconds("THREAD ORDEREDSUBJECT of {big:,}, ms", 2),), (5, 10), ("big",)),
     Row("idle", IDLE, idle("memory of an idle session, KB", 4), fill=("idle",), user=1000, cold=True, once=True),
     Row("idle-tls", f"{IDLE} --tls 1", idle("memory of an idle TLS session, KB", 21), fill=("idle",),
         port="imaps", user=1000, cold=True, once=True),
