@@ -1,6 +1,5 @@
 """SEARCH answers the same with and without its index: as it grows, after expunge, move, restart and rebuild, when it is damaged
 and when its disk is full, and after a kill. The index is asked only where it helps."""
-import json
 import os
 import random
 import re
@@ -9,6 +8,7 @@ import time
 import pytest
 
 from lib import server as posthorn
+from lib.searchindex import asked, state, wait_indexed
 
 WORDS = ["alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliett", "kilo", "lima", "Straße", "naïve", "Ελλάδα", "привет",
          "report", "invoice", "meeting", "quarter", "2026", "x-ray", "re:union"]
@@ -56,19 +56,6 @@ def search(c, keys):
     return [int(n) for line in lines if line.startswith(b"* SEARCH") for n in line.split()[2:]]
 
 
-def state(server, user):
-    done = posthorn.run_verb("mailbox", "index", user, "-c", server.config, "--json")
-    return json.loads(done)
-
-
-def wait_indexed(server, user, documents, seconds=60):
-    end = time.monotonic() + seconds
-    while (now := state(server, user))["documents"] < documents or now["working"]:
-        assert time.monotonic() < end, now
-        time.sleep(0.2)
-    return now
-
-
 @pytest.fixture
 def make():
     made = []
@@ -100,11 +87,6 @@ def without(server, c, n=60, seed=2):
     found = answers(c, n, seed)
     server.reload(search_index="true")
     return found
-
-
-def asked(server):
-    """(candidates, matches) of the searches that asked the index, from the log."""
-    return [tuple(map(int, m)) for m in re.findall(r"search: messages=\d+, index, candidates=(\d+), matches=(\d+)", server.stderr())]
 
 
 def test_agrees(make):
