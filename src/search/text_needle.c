@@ -161,12 +161,12 @@ static void
 read_runs(struct text_needle *n, struct span rest, struct run run)
 {
     struct run before = run, gap = {.text = SPAN_NONE};
-    bool have_before = run.class != TEXT_GAP, more = true;
+    bool have_before = run.class != TEXT_GAP;
     if (!have_before)
         gap = run;
     else
         add_word(n, &before);
-    while ((more = next_run(&rest, &run))) {
+    while (next_run(&rest, &run)) {
         if (run.class == TEXT_GAP) {
             gap = run;
             continue;
