@@ -2,6 +2,7 @@
 
 #include "base/budget.h"
 #include "base/limits.h"
+#include "search/fuzzy.h"
 
 // The values of a sort.
 
@@ -88,7 +89,17 @@ number_of(enum sort_key key, const struct message_row *row, const struct mime_su
 static bool
 is_text(enum sort_key key)
 {
-    return in_summary(key) && key != SORT_DATE;
+    return in_summary(key) && key != SORT_DATE && key != SORT_RELEVANCY;
+}
+
+// RFC 6203 section 6: the highest score first.
+static uint64_t
+irrelevancy(const struct sort_program *p, const struct mime_summary *m)
+{
+    struct arena *a = arena_new_small();
+    unsigned score = query_relevancy(p->query, m, a);
+    arena_free(&a);
+    return 100 - score;
 }
 
 // A text is that of the buffer.
@@ -97,6 +108,8 @@ value_of(const struct sort_program *p, unsigned i, const struct message_row *row
          const struct mime_summary *m, struct buf *text)
 {
     enum sort_key key = p->list[i].key;
+    if (key == SORT_RELEVANCY)
+        return (struct sort_value){.number = irrelevancy(p, m)};
     if (!is_text(key))
         return (struct sort_value){.number = number_of(key, row, m)};
     buf_reset(text);

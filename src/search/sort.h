@@ -17,6 +17,7 @@ enum sort_key {
     SORT_DISPLAYTO,
     SORT_FROM,
     SORT_MODSEQ,
+    SORT_RELEVANCY,  // of program.query (search/fuzzy.h), the highest first
     SORT_SIZE,
     SORT_SUBJECT,
     SORT_TO,
@@ -25,6 +26,7 @@ enum sort_key {
     SORT_KEYS
 };
 
+struct query;
 struct sort_criterion {
     enum sort_key key;
     bool reverse;
@@ -32,8 +34,9 @@ struct sort_criterion {
 struct sort_program {
     struct sort_criterion list[SORT_KEYS];
     unsigned n;
-    enum collation collation;  // of texts
-    bool summary;              // some values are in the summary; the others are in the row
+    enum collation collation;   // of texts
+    const struct query *query;  // of SORT_RELEVANCY
+    bool summary;               // some values are in the summary; the others are in the row
 };
 // A key that is there already says nothing new.
 void sort_program_add(struct sort_program *p, enum sort_key key, bool reverse);

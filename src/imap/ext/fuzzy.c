@@ -1,10 +1,11 @@
-// RFC 6203: SEARCH FUZZY and its RELEVANCY. What matches is in docs/search.md.
+// RFC 6203: SEARCH FUZZY and its RELEVANCY, which SORT can go by. What matches is in docs/search.md.
 #include "imap/search.h"
 
 #include "base/arena_grow.h"
 #include "io/task.h"
 #include "mail/message.h"
 #include "search/fuzzy.h"
+#include "search/sort.h"
 
 static void
 parse_fuzzy(struct imap_search *s, struct parse *p, struct query *q)
@@ -57,6 +58,7 @@ static const struct imap_search_key fuzzy = {QUERY_AND, false, 0, parse_fuzzy};
 static const struct imap_word words[] = {
     {SLOT_SEARCH, "FUZZY", 0, {.search = &fuzzy}},
     {SLOT_SEARCH_RETURN, "RELEVANCY", RETURN_RELEVANCY, {0}},
+    {SLOT_SORT, "RELEVANCY", SORT_RELEVANCY, {0}},
     {0},
 };
 

@@ -16,7 +16,14 @@ parse_command(struct imap_search *s, struct sort_program *program, struct fault 
     parse_sp(p);
     imap_search_parse_charset(s, p);
     parse_sp(p);
-    return imap_search_parse_program(s, p, f);
+    if (imap_search_parse_program(s, p, f) != R_OK)
+        return R_FAIL;
+    program->query = s->query;
+    for (unsigned i = 0; i < program->n; i++)
+        if (program->list[i].key == SORT_RELEVANCY && !s->asked.fuzzy)
+            return fault_set(f, FAULT_BAD,
+                             "RELEVANCY without FUZZY");  // RFC 6203 section 6
+    return R_OK;
 }
 
 static void
