@@ -156,7 +156,7 @@ def test_most_of_it_is_sure(mail):
     _, messages = mail
     for key in ("SUBJECT", "DATE", "DISPLAYFROM", "DISPLAYTO"):
         doubt = [m for m in messages if not m.sure[key]]
-        assert len(doubt) < len(messages) * 0.12, f"{key}: {len(doubt)} of {len(messages)}"
+        assert len(doubt) < len(messages) * 0.15, f"{key}: {len(doubt)} of {len(messages)}"
 
 
 def test_random_keys(mail):

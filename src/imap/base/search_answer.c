@@ -285,7 +285,9 @@ imap_search_answer(struct imap_search *s, enum result found, imap_search_plain_f
         plain(s);
     } else if (r == R_OK && s->returns != RETURN_SAVE) {
         put_esearch(s);
-        if ((s->returns & RETURN_UPDATE) && !s->mailboxes.elsewhere)
+        if ((s->returns & RETURN_UPDATE) && s->order)
+            imap_context_refuse(s, "Sorted results are not followed");
+        else if ((s->returns & RETURN_UPDATE) && !s->mailboxes.elsewhere)
             imap_context_begin(s);
     } else if (r != R_OK && (s->returns & RETURN_SAVE) && !imap_fault_is_bad(f->kind)) {
         // RFC 9051 section 6.4.4.4: NO empties "$", BAD leaves it
