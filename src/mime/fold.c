@@ -4,7 +4,6 @@
 #include <unicode/uchar.h>
 #include <unicode/unorm2.h>
 #include <unicode/utf16.h>
-#include <unicode/utf8.h>
 
 #include "base/utf8.h"
 #include "mime/utf8.h"
@@ -50,19 +49,16 @@ casemap_point(struct buf *out, UChar32 c)
     UErrorCode error = U_ZERO_ERROR;
     const UNormalizer2 *nfkd = unorm2_getNFKDInstance(&error);
     UChar decomposed[32];
-    uint8_t octets[3 * 32];
-    size_t n = 0;
 
     c = u_totitle(c);
     int32_t units = unorm2_getDecomposition(nfkd, c, decomposed, 32, &error);
     must(U_SUCCESS(error));
     if (units < 0)
-        U8_APPEND_UNSAFE(octets, n, c);
+        utf8_put(out, (uint32_t)c);
     for (int32_t i = 0; i < units;) {
         U16_NEXT_UNSAFE(decomposed, i, c);
-        U8_APPEND_UNSAFE(octets, n, c);
+        utf8_put(out, (uint32_t)c);
     }
-    buf_put(out, span_of(octets, n));
 }
 
 // Accents, points and what is never seen. Voicing marks of kana and viramas tell words apart.
@@ -255,6 +251,14 @@ take_known(struct buf *out, const struct folds *folds, struct span in)
     return at;
 }
 
+static void
+put_jamo(char to[3], unsigned c)
+{
+    to[0] = (char)(0xE0 | c >> 12);
+    to[1] = (char)(0x80 | (c >> 6 & 0x3F));
+    to[2] = (char)(0x80 | (c & 0x3F));
+}
+
 // Korean syllables, which decompose by arithmetic (The Unicode Standard, section 3.12).
 static size_t
 take_hangul(struct buf *out, struct span in)
@@ -265,11 +269,10 @@ take_hangul(struct buf *out, struct span in)
     while (short_point((const unsigned char *)in.p + at, in.n - at, &c) == 3 &&
            c >= HANGUL && c < HANGUL_END) {
         unsigned tail = (c - HANGUL) % 28;
-        uint8_t octets[9];
-        size_t n = 0;
-        U8_APPEND_UNSAFE(octets, n, 0x1100 + (c - HANGUL) / (21 * 28));
-        U8_APPEND_UNSAFE(octets, n, 0x1161 + (c - HANGUL) / 28 % 21);
-        U8_APPEND_UNSAFE(octets, n, 0x11A7 + tail);
+        char octets[9];
+        put_jamo(octets, 0x1100 + (c - HANGUL) / (21 * 28));
+        put_jamo(octets + 3, 0x1161 + (c - HANGUL) / 28 % 21);
+        put_jamo(octets + 6, 0x11A7 + tail);
         buf_put(out, span_of(octets, tail > 0 ? 9 : 6));
         at += 3;
     }
