@@ -254,9 +254,10 @@ match_batch(struct find *d, const struct view_message *v, size_t n, struct fault
         answers[i] = query_match(d->search->query, &q[i]);
     }
     size_t open = count_open(answers, n);
+    const struct search_seen seen = {n, open, view_exists(d->view)};
     arena_reset(d->batch);
     d->count.messages += n;
-    if (open > 0 && search_index_ready(&d->index, open)) {
+    if (open > 0 && search_index_ready(&d->index, &seen)) {
         match_indexed(d, q, answers, n);
         open = count_open(answers, n);
     }

@@ -1,6 +1,6 @@
 #include "imap/base/search_index.h"
 
-// A lookup costs some milliseconds; so do the summaries of some thousand messages, or the bodies of fewer.
+// What is open is taken to go on as it began. A lookup costs some milliseconds; so do the summaries of some thousand messages, or the bodies of fewer.
 enum { COST_SUMMARY = 1, COST_BODY = 64, ASK_FROM = 4096 };
 
 static bool
@@ -31,10 +31,13 @@ search_index_init(struct search_index *x, const struct query *q, struct account 
 }
 
 bool
-search_index_ready(struct search_index *x, size_t open)
+search_index_ready(struct search_index *x, const struct search_seen *seen)
 {
-    x->cost += open * (x->reads_body ? COST_BODY : COST_SUMMARY);
-    if (x->tried || x->asked == 0 || x->cost < ASK_FROM)
+    x->looked += seen->n;
+    x->open += seen->open;
+    uint64_t all = seen->all > x->looked ? seen->all : x->looked;
+    uint64_t cost = x->open * all / x->looked * (x->reads_body ? COST_BODY : COST_SUMMARY);
+    if (x->tried || x->asked == 0 || cost < ASK_FROM)
         return x->found != NULL;
     x->tried = true;
     return mail_index_find(x->account, x->lookups, x->asked, &x->found) == R_OK;

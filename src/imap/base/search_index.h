@@ -16,13 +16,18 @@ struct search_index {
     struct text_found *found;  // NULL: not asked, or it knows nothing
     enum text_answer *answers;
     bool reads_body, tried;
-    uint64_t cost;  // of reading what was open so far
+    uint64_t looked, open;  // messages so far, and those that the row left open
 };
 
 void search_index_init(struct search_index *x, const struct query *q,
                        struct account *account, struct arena *a);
-// Suspends. So many messages are open more: true when the index can be asked about them.
-bool search_index_ready(struct search_index *x, size_t open);
+// Suspends. So many messages more were looked at, of `all`, and `open` of them are open: true when the index can be asked about
+// them.
+struct search_seen {
+    size_t n, open;
+    uint32_t all;
+};
+bool search_index_ready(struct search_index *x, const struct search_seen *seen);
 // What it says of a message, for query_message.indexed; valid until the next call.
 const enum text_answer *search_index_of(struct search_index *x, uint64_t emailid);
 // Suspends.
