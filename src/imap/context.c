@@ -179,6 +179,8 @@ refusal(const struct imap_search *s)
         return "Too many contexts";
     if (s->uids.count > LIMIT_context_ranges - ranges_kept(session))
         return "Too many ranges to follow";
+    if (s->order || s->on_found)
+        return "Sorted results are not followed";
     if (s->looked_up)
         return "What other mailboxes hold is not followed";
     if (s->c->limited_uid)
