@@ -175,7 +175,8 @@ send_fault(struct imap_session *s, struct span tag, const char *word, enum fault
 bool
 imap_fault_is_bad(enum fault_kind kind)
 {
-    return kind == FAULT_BAD || kind == FAULT_CLIENTBUG || kind == FAULT_UIDREQUIRED;
+    return kind == FAULT_BAD || kind == FAULT_CLIENTBUG || kind == FAULT_UIDREQUIRED ||
+           kind == FAULT_FILTERCHARSET;
 }
 
 void

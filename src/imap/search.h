@@ -111,6 +111,12 @@ struct imap_search {
         const struct imap_search_source *source;  // NULL: the selected one
         bool elsewhere;                           // it is not the selected one
     } mailboxes;
+    struct {             // FILTER (RFC 5466)
+        bool form_only;  // a definition is looked at: what it names need not be there
+        struct imap_filter *inside;  // those that are being read; NULL: none
+        size_t octets;
+        struct span undefined;  // the first that is not there; SPAN_NONE: all are
+    } filters;
     struct fault fault;  // of a key's argument: bad charset, "$"
     bool failed;
 };

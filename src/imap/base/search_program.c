@@ -60,6 +60,10 @@ imap_search_parse_program(struct imap_search *s, struct parse *p, struct fault *
         return R_FAIL;
     if (s->failed)
         *f = s->fault;
+    else if (s->filters.undefined.p)
+        return imap_answer_no(s->c, f, FAULT_NONEXISTENT,
+                              "[UNDEFINED-FILTER %.*s] There is no such filter",
+                              SPAN_ARG(s->filters.undefined));
     if (!s->failed && s->c->by_number && imap_enabled(s->c->session, ENABLE_UIDONLY))
         return fault_set(f, FAULT_UIDREQUIRED, "sequence numbers in UID SEARCH");
     return s->failed ? R_FAIL : R_OK;

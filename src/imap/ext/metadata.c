@@ -1,4 +1,5 @@
 // RFC 5464: METADATA, named values of mailboxes and of the server.
+#include "imap/filters.h"
 #include "imap/metadata.h"
 #include "imap/notify.h"
 #include "imap/response.h"
@@ -308,6 +309,8 @@ set_entries(struct imap_command *c, struct fault *f)
         return R_FAIL;
     s.entries = arena_array(c->arena, LIMIT_metadata_entries, sizeof *s.entries);
     if (set_parse(c, &s, f) != R_OK)
+        return R_FAIL;
+    if (place.mailbox == 0 && imap_filters_check(c, s.entries, s.n, f) != R_OK)
         return R_FAIL;
     struct metadata_change change = {.entries = s.entries, .n = s.n};
     if (metadata_set(&place, &change, c->arena, f) != R_OK)
