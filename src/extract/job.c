@@ -87,7 +87,8 @@ run_tool(void)
         _exit(EXIT_BROKEN);
     limit(RLIMIT_AS, LIMIT_extract_memory);
     execve(EXTRACT_PDF_TOOL, argv, environment);
-    _exit(errno == ENOENT ? EXIT_VERDICT + EXTRACT_TOOL_MISSING : EXIT_BROKEN);
+    _exit(errno == ENOENT || errno == EACCES ? EXIT_VERDICT + EXTRACT_TOOL_MISSING
+                                             : EXIT_BROKEN);
 }
 
 static _Noreturn void

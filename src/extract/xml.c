@@ -2,6 +2,8 @@
 
 #include <libxml/parser.h>
 
+#include "mime/charset.h"
+
 // One XML file of an office document by libxml2's push parser; no tree, no entities, no other file. What an element
 // means goes by its local name: the prefixes differ between programs.
 
@@ -99,11 +101,21 @@ collects(const struct office_xml *x, unsigned meaning)
     return (meaning & COLLECT) || ((meaning & VALUE) && !x->shared);
 }
 
+// The parser goes on behind octets that are no UTF-8, and passes them on.
 static void
 put(struct office_xml *x, struct span s)
 {
-    if (x->hidden == 0)
+    struct buf clean;
+    if (x->hidden > 0)
+        return;
+    if (mime_utf8_valid(s)) {
         extract_put(x->out, s);
+        return;
+    }
+    buf_init(&clean, s.n * 3 + 3);
+    mime_utf8_clean(&clean, s);
+    extract_put(x->out, buf_span(&clean));
+    buf_done(&clean);
 }
 
 static void

@@ -10,6 +10,7 @@
 #include "mail/attachment_inside.h"
 #include "mail/folders.h"
 #include "mail/message.h"
+#include "mime/charset.h"
 #include "mime/transfer.h"
 
 #include <errno.h>
@@ -259,6 +260,23 @@ read_text(int fd, uint64_t octets, struct buf *text)
     return true;
 }
 
+// What a child wrote may be anything.
+static void
+clean_text(struct buf *text)
+{
+    struct buf clean;
+    if (mime_utf8_valid(buf_span(text)))
+        return;
+    buf_init(&clean, text->n * 3 + 3);
+    mime_utf8_clean(&clean, buf_span(text));
+    size_t n = clean.n < LIMIT_extract_text ? clean.n : LIMIT_extract_text;
+    while (n < clean.n && n > 0 && ((unsigned char)clean.p[n] & 0xC0) == 0x80)
+        n--;
+    buf_reset(text);
+    buf_put(text, span_of(clean.p, n));
+    buf_done(&clean);
+}
+
 static enum extract_verdict
 ask(struct attachments *h, const struct attachment_place *place, int document,
     struct buf *text)
@@ -273,6 +291,7 @@ ask(struct attachments *h, const struct attachment_place *place, int document,
                                             document, room, &octets);
     if (!read_text(room, octets, text))
         v = EXTRACT_UNAVAILABLE;
+    clean_text(text);
     close(room);
     return v;
 }
@@ -418,9 +437,15 @@ attachment_text(struct mail *m, const struct attachment_place *place, struct buf
 }
 
 bool
-attachment_has_text(struct mail *m, const struct mime_index_part *part)
+attachments_on(struct mail *m)
 {
-    return mail_attachments(m, 0)->reader.read != NULL && part->kind == MIME_KIND_LEAF &&
+    return mail_attachments(m, 0)->reader.read != NULL;
+}
+
+bool
+attachment_has_text(const struct mime_index_part *part)
+{
+    return part->kind == MIME_KIND_LEAF &&
            extract_kind_of(part->type, part->subtype, part->name) != EXTRACT_NONE;
 }
 

@@ -22,8 +22,9 @@ struct attachment_reader {
 // Once, before the loops run. The reader lives as long as the mail.
 void attachments_open(struct mail *m, const struct attachment_reader *reader);
 
-// Has this part a text that is to be looked for? Does not suspend.
-bool attachment_has_text(struct mail *m, const struct mime_index_part *part);
+bool attachments_on(struct mail *m);
+// Has this part a text beside what it is as a part?
+bool attachment_has_text(const struct mime_index_part *part);
 
 struct attachment_place {
     uint64_t account;

@@ -104,7 +104,7 @@ tell_file(void *arg, struct span text)
 
 // Who searches tries again.
 static void
-file_failed(void *arg)
+file_unknown(void *arg)
 {
     ((struct worker *)arg)->open |= MIME_ZONE_FILE;
 }
@@ -138,7 +138,7 @@ feed(struct worker *w, const struct message_row *row)
                                       .part_feed = tell_part,
                                       .part_end = tell_part_end,
                                       .file = tell_file,
-                                      .file_failed = file_failed,
+                                      .file_unknown = file_unknown,
                                       .go_on = go_on,
                                       .arg = w,
                                       .account = w->account->id};

@@ -172,8 +172,9 @@ read_attachment(struct reading *r, const struct mime_index_part *part)
     enum result result = attachment_text(r->mail, &place, &text, &verdict, r->f);
     if (result == R_OK && text.n > 0)
         t->file(t->arg, buf_span(&text));
-    if (result == R_OK && verdict != EXTRACT_DONE && t->file_failed)
-        t->file_failed(t->arg);
+    bool known = verdict != EXTRACT_UNAVAILABLE && verdict != EXTRACT_TOOL_MISSING;
+    if (result == R_OK && !known && t->file_unknown)
+        t->file_unknown(t->arg);
     buf_done(&text);
     task_yield();
     return result;
@@ -190,8 +191,12 @@ read_one(struct reading *r, const struct mime_index_part *part, char piece[PIECE
         t->file(t->arg, part->name);
     if (mime_text_searchable(part) && read_part(r, part, piece) != R_OK)
         return R_FAIL;
-    if (attachment_has_text(r->mail, part) && !(t->enough && t->enough(t->arg)))
+    if (!attachment_has_text(part) || (t->enough && t->enough(t->arg)))
+        return R_OK;
+    if (attachments_on(r->mail))
         return read_attachment(r, part);
+    if (t->file_unknown)
+        t->file_unknown(t->arg);
     return R_OK;
 }
 

@@ -17,8 +17,8 @@ struct message_text {
     void (*part_end)(void *arg);
     // A file's decoded name, or what it says: UTF-8, whole.
     void (*file)(void *arg, struct span text);
-    // An attachment whose text is not known, or not all of it. May be NULL.
-    void (*file_failed)(void *arg);
+    // An attachment whose text is not known now, but may be later: search_attachments is off, a tool is missing. May be NULL.
+    void (*file_unknown)(void *arg);
     // After the header: does nothing of the body matter any more? May be NULL.
     bool (*enough)(void *arg);
     // Called before each read: R_FAIL ends the reading (the client has gone). May be NULL.

@@ -7,7 +7,7 @@
 
 // What mail asks of the role extract.
 
-enum { AWAY_STEP_MS = 50, TRIES = 2 };
+enum { AWAY_STEP_MS = 50, TRIES = 3 };
 
 // A document under way: lives on the stack of the task that waits for its text.
 struct reading {

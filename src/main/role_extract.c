@@ -127,7 +127,8 @@ start_document(struct document *d)
     role->running = d;
     role->running_count++;
     timer_init(&d->patience, on_patience, d);
-    timer_set(&d->patience, LIMIT_extract_ms);
+    uint64_t test_ms = role->start->config->test_extract_ms;
+    timer_set(&d->patience, test_ms > 0 ? (uint32_t)test_ms : LIMIT_extract_ms);
     d->ended =
         event_new(loop_base(role->loop), d->job.pidfd, EV_READ | EV_PERSIST, on_ended, d);
     must(d->ended != NULL && event_add(d->ended, NULL) == 0);
