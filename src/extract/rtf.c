@@ -260,7 +260,7 @@ take_symbol(struct rtf *r)
     char c = r->in.p[0];
     r->in = span_skip(r->in, 1);
     if (c == '\'' && r->in.n >= 2 && hex(r->in.p[0]) >= 0 && hex(r->in.p[1]) >= 0) {
-        put_octet(r, (char)(hex(r->in.p[0]) << 4 | hex(r->in.p[1])));
+        put_octet(r, (char)(hex(r->in.p[0]) * 16 + hex(r->in.p[1])));
         r->in = span_skip(r->in, 2);
     } else if (c == '*') {
         r->now.hidden = true;

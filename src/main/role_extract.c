@@ -79,21 +79,29 @@ written(const struct document *d)
     return at > 0 ? (uint64_t)at : 0;
 }
 
+// Its child has ended, or is ended now.
 static void
-finish(struct document *d)
+document_end(struct document *d)
 {
-    struct document **p = &d->role->running;
-    while (*p != d)
-        p = &(*p)->next;
-    *p = d->next;
-    d->role->running_count--;
     timer_clear(&d->patience);
     event_free(d->ended);
     extract_job_kill(&d->job);
     uint64_t octets = written(d);
     send_reply(d, extract_job_end(&d->job, d->timed_out, octets), octets);
-    start_waiting(d->role);
     document_free(d);
+}
+
+static void
+finish(struct document *d)
+{
+    struct extract_role *role = d->role;
+    struct document **p = &role->running;
+    while (*p != d)
+        p = &(*p)->next;
+    *p = d->next;
+    role->running_count--;
+    document_end(d);
+    start_waiting(role);
 }
 
 static void
@@ -289,10 +297,18 @@ finish_role(struct extract_role *role)
     }
     role->waiting = NULL;
     role->waiting_end = &role->waiting;
-    while (role->running != NULL)
-        finish(role->running);
-    while (role->askers != NULL)
-        drop(role->askers);
+    for (struct document *d = role->running; d != NULL; d = next) {
+        next = d->next;
+        document_end(d);
+    }
+    role->running = NULL;
+    for (struct asker *a = role->askers, *after; a != NULL; a = after) {
+        after = a->next;
+        channel_close(&a->channel);
+        if (a->room >= 0)
+            close(a->room);
+        free(a);
+    }
     role_link_close(&role->link);
 }
 
