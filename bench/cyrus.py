@@ -25,6 +25,7 @@ sasl_pwcheck_method: alwaystrue
 sasl_mech_list: PLAIN LOGIN
 autocreate_quota: 0
 autocreate_post: yes
+search_engine: squat
 tls_server_cert: {dir}/cert.pem
 tls_server_key: {dir}/key.pem
 """
@@ -98,7 +99,13 @@ class Cyrus(peers.Private):
         for path in (self.dir, *self.dir.rglob("*")):
             os.chown(path, 65534, 65534)
 
-    def command(self):
+    def as_nobody(self, program):
         libraries = next((UNPACKED / "root/usr/lib").glob("*-linux-gnu"))
-        return ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "env", f"LD_LIBRARY_PATH={libraries}",
-                self.bin / "master", "-l", "1024", "-C", self.dir / "imapd.conf", "-M", self.dir / "cyrus.conf", "-p", self.dir / "pid"]
+        return ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "env", f"LD_LIBRARY_PATH={libraries}", self.bin / program]
+
+    def run(self, program, *words):
+        """One of its tools, to its end."""
+        subprocess.run([*self.as_nobody(program), "-C", self.dir / "imapd.conf", *words], check=True)
+
+    def command(self):
+        return [*self.as_nobody("master"), "-l", "1024", "-C", self.dir / "imapd.conf", "-M", self.dir / "cyrus.conf", "-p", self.dir / "pid"]

@@ -214,7 +214,7 @@ def main():
     writer = Writer(Seeds(folder), int(sys.argv[4]) if len(sys.argv) > 4 else 1)
     with open(out, "wb") as file:
         for _ in range(count):
-            file.write(writer.message().encode("latin-1", "replace"))
+            file.write(writer.message().encode("latin-1", "replace").replace(b"\0", b""))
 
 
 if __name__ == "__main__":

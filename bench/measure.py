@@ -1,16 +1,20 @@
 """Fills the mailboxes, runs the rows on each server in turn, and takes the medians."""
 import os
+import pathlib
 import re
 import statistics
 import subprocess
 import sys
 
 import servers
+from lib import corpus
 from place import Disk, Raised
 
-QUICK = {"big": 16000, "sorted": 16000, "half": 8000, "million": 64000, "bodies": 2000,
+HERE = pathlib.Path(__file__).resolve().parent
+
+QUICK = {"big": 16000, "texts": 10000, "sorted": 16000, "half": 8000, "million": 64000, "bodies": 2000,
          "idle": 200, "idlers": 200, "notified": 200, "hold": 10, "limit": 6}
-FULL = {"big": 100000, "sorted": 100000, "half": 50000, "million": 1000000, "bodies": 10000,
+FULL = {"big": 100000, "texts": 100000, "sorted": 100000, "half": 50000, "million": 1000000, "bodies": 10000,
         "idle": 5000, "idlers": 1000, "notified": 1000, "hold": 60, "limit": 20}
 # A peer has a process for each session: what one costs does not change with their number, and 5,000 do not fit.
 PEER_IDLE = 1000
@@ -28,6 +32,7 @@ class Loads:
 
     def __init__(self, chosen):
         self.load = chosen.build / "bench/load"
+        self.folder = chosen.folder
         self.sizes = QUICK if chosen.quick else FULL
 
     def sizes_for(self, server):
@@ -94,6 +99,18 @@ class Fill:
         self.loads.command(server, "CREATE Sorted", user=3)
         self.loads.run(server, words_of(
             f"append --size 2000 --pool {sizes['sorted']} --count {sizes['sorted']} --sessions 8 --mailbox Sorted --first 3"))
+
+    def texts(self, server, sizes):
+        """Realistic messages, each another one (mails.py), indexed by who indexes by itself."""
+        mbox = self.loads.folder / f"texts-{sizes['texts']}.mbox"
+        if not mbox.exists():
+            part = mbox.with_suffix(".part")
+            subprocess.run([sys.executable, HERE / "mails.py", corpus.fetch(), str(sizes["texts"]), part], check=True)
+            part.rename(mbox)
+        self.loads.command(server, "CREATE Texts", user=4)
+        self.loads.run(server, ["append", "--mbox", mbox, *words_of(
+            f"--pool {sizes['texts']} --count {sizes['texts']} --sessions 8 --mailbox Texts --first 4")])
+        server.wait_indexed("u4", sizes["texts"])
 
     def small(self, server, _sizes):
         self.grown(server, "Small", 1000)

@@ -66,6 +66,25 @@ def idle(title, most):
             Line("the same as RSS (shared pages counted in each process)", "rss", 0, most, low=True))
 
 
+NEEDLES = (  # operation, word, what it is
+    ("search-text", "gotcha7q", "TEXT, absent"), ("search-body", "Besprechung", "BODY, rare"), ("search-text", "meeting", "TEXT, some"),
+    ("search-body", "the", "BODY, in nearly all"), ("search-text", "th", "TEXT, two letters"),
+    ("search-body", "please+contact", "BODY, two words"), ("search-from", "walker", "FROM"), ("search-header", "2c4d", "HEADER Message-ID"),
+    ("search-mix", "list", "OR SUBJECT BODY NOT FROM"),
+)
+
+
+def searches(way, beside):
+    """The rows of searches by text; `way` is that of the peers."""
+    rows = []
+    for number, (op, word, what) in enumerate(NEEDLES):
+        factor = 50 if not way and ("absent" in what or "rare" in what) else 1
+        rows.append(Row(f"{'indexed-' * bool(way)}text-{number}", f"{op} --word {word} --mailbox Texts --range {{texts}}",
+                        (milliseconds(f"SEARCH {what}, of {{texts:,}} realistic messages{beside}, ms", factor),), (2, 5), ("texts",),
+                        user=4, way=way))
+    return rows
+
+
 SORTED = "--mailbox Sorted --range {sorted}"
 BIG, BODIES, MILLION = "--mailbox Big --range {big}", "--mailbox Bodies --range {bodies}", "--mailbox Million --range {million}"
 IDLE = "idle --sessions {idle} --users {idle} --hold {hold}"
@@ -125,6 +144,8 @@ ROWS = [
     Row("search-subject-first", f"search-subject {BIG}", (
         milliseconds("SEARCH SUBJECT over {big:,}, the first, cold, ms", 1),), fill=("big",), cold=True, once=True),
     Row("search-subject", f"search-subject {BIG}", (milliseconds("SEARCH SUBJECT over {big:,}, ms", 2),), (5, 10), ("big",)),
+    *searches("", ""),
+    *searches("index", ", peers with their index"),
     Row("sort-first", f"sort-subject {SORTED}", (
         milliseconds("SORT (SUBJECT DATE) of {sorted:,}, the first, cold, ms", 1),), fill=("sorted",), user=3, cold=True, once=True),
     Row("sort-subject", f"sort-subject {SORTED}", (

@@ -1,6 +1,9 @@
 """The servers that are compared: each private, on loopback, run as nobody, with users u1, u2, ... and one password."""
+import json
 import os
 import subprocess
+import sys
+import time
 
 from lib import peers
 
@@ -37,6 +40,16 @@ service imap-login {{
 WAYS = {
     "": "",
     "sync": "mail_fsync = always\n",
+    # Debian's dovecot-fts-xapian, as its README has it; it finds words and their parts of 3 to 20 octets, not every substring.
+    "index": """
+mail_plugins = fts fts_xapian
+plugin {
+  fts = xapian
+  fts_xapian = partial=3 full=20 verbose=0
+  fts_autoindex = yes
+  fts_enforced = yes
+}
+""",
     "hibernate": """
 imap_hibernate_timeout = 2s
 service imap {
@@ -69,6 +82,9 @@ class Measured:
     def adopt(self, way):
         """Another configuration, where the server has such a choice."""
 
+    def wait_indexed(self, user, messages):
+        """Until the text of so many messages is indexed, where the server does that by itself."""
+
     def restart(self, cold):
         self.end()
         if cold:
@@ -91,6 +107,17 @@ class MeasuredPosthorn(Measured, peers.Private):
         subprocess.run([self.binary, "user", "load", users, "--data", self.dir / "data"], check=True, user="nobody",
                        group="nogroup", extra_groups=[], stdout=subprocess.DEVNULL)
 
+    def wait_indexed(self, user, messages):
+        for _ in range(6000):
+            said = subprocess.run([self.binary, "mailbox", "index", user, "-c", self.dir / "posthorn.conf", "--json"], check=True,
+                                  stdout=subprocess.PIPE).stdout
+            state = json.loads(said)
+            if state["unindexed"] < messages / 20 and not state["working"]:
+                print(f"search index: {said.decode().strip()}", file=sys.stderr, flush=True)
+                return
+            time.sleep(0.1)
+        raise RuntimeError(f"not indexed in 600 s: {state}")
+
     def command(self):
         return [self.binary, "serve", "-c", self.dir / "posthorn.conf"]
 
@@ -108,6 +135,8 @@ class MeasuredDovecot(Measured, peers.Dovecot):
             self.end()
             self.configure(WAYS[way])
             self.start()
+        if way == "index":
+            subprocess.run(["doveadm", "-c", self.dir / "dovecot.conf", "index", "-u", "u4", "Texts"], check=True)
 
 
 class MeasuredCyrus(Measured, Cyrus):
@@ -115,6 +144,11 @@ class MeasuredCyrus(Measured, Cyrus):
 
     def __init__(self, folder, _chosen):
         super().__init__(folder)
+
+    def adopt(self, way):
+        if way == "index" and self.way != way:
+            self.way = way
+            self.run("squatter", "user.u4.Texts")
 
 
 ALL = (MeasuredPosthorn, MeasuredDovecot, MeasuredCyrus)

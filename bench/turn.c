@@ -17,6 +17,10 @@ put_word(const struct load *l, struct session *s, char letter)
     case 'r':
         buf_put_u64(b, ((s->turns / 2) * 7919 + s->index * 104729) % l->range + 1);
         break;
+    case 'w':
+        for (const char *c = l->word; *c; c++)
+            buf_put_char(b, *c == '+' ? ' ' : *c);
+        break;
     case 'n':
         buf_put_u64(b, s->turns);
         break;
