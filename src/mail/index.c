@@ -162,7 +162,10 @@ drop_strings(struct account *a, struct fault *f)
 {
     struct store *s = mail_store(a->mail);
     struct derived_list list = {.a = arena_new()};
-    enum result r = derived_list(s, a->id, &list, f);
+    // First what says that rows are in the index: it must not outlive the segments.
+    enum result r = derived_remove(s, a->id, span_str(covered_name), f);
+    if (r == R_OK)
+        r = derived_list(s, a->id, &list, f);
     for (size_t i = 0; i < list.n && r == R_OK; i++)
         if (!span_starts(list.entries[i].name, SPAN("files-")))
             r = derived_remove(s, a->id, list.entries[i].name, f);
@@ -178,8 +181,12 @@ drop_all(struct mail_index *x)
     text_index_close(&x->text);
     mail_index_covered_clear(x);
     x->covered_known = false;
-    enum result r =
-        x->gone ? derived_clear(mail_store(a->mail), a->id, &f) : drop_strings(a, &f);
+    bool gone;
+    enum result r;
+    do {
+        gone = x->gone;
+        r = gone ? derived_clear(mail_store(a->mail), a->id, &f) : drop_strings(a, &f);
+    } while (r == R_OK && gone != x->gone);  // the account may go meanwhile
     x->damaged = false;
     if (r != R_OK) {
         mail_index_tell(a, "search index cannot be dropped", &f);

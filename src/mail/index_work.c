@@ -226,13 +226,22 @@ flush(struct worker *w)
 
 // ---- mailboxes ----
 
+// Damage of the mail's own tables is none of the index.
+static enum result
+of_mail(struct worker *w)
+{
+    if (w->f->kind == FAULT_CORRUPTION)
+        w->f->kind = FAULT_DISK;
+    return R_FAIL;
+}
+
 // The next rows behind `upto`, copied: the table may go while they are read.
 static enum result
 next_rows(struct worker *w, struct mailbox *m, uint32_t upto, size_t *n_out)
 {
     size_t n = 0;
     if (mailbox_load(w->account, m, w->f) != R_OK)
-        return w->f->kind == FAULT_NONEXISTENT ? R_NONE : R_FAIL;
+        return w->f->kind == FAULT_NONEXISTENT ? R_NONE : of_mail(w);
     const struct mailbox_state *st = m->state;
     for (uint32_t i = upto < UINT32_MAX ? state_row_at(st, upto + 1) : st->counts.exists;
          i < st->counts.exists && n < ROWS; i++)
@@ -343,7 +352,7 @@ alive_make(struct worker *w, struct id_set *s)
         if (mailbox_load(w->account, m, w->f) != R_OK) {
             if (w->f->kind == FAULT_NONEXISTENT)
                 continue;
-            return R_FAIL;
+            return of_mail(w);
         }
         uint32_t n = m->state->counts.exists;
         s->ids = reallocarray(s->ids, s->n + n, sizeof *s->ids);

@@ -172,7 +172,7 @@ meet_lot(void *arg)
         grow(b);
     for (size_t i = 0; i < b->lot_count; i++)
         __builtin_prefetch(&b->terms[likely_term(b, b->lot[i].hash)]);
-    for (size_t i = 0; i < b->lot_count; i++)
+    for (size_t i = 0; i < b->lot_count && b->count > 0; i++)
         text_term_fetch(b, &b->terms[likely_term(b, b->lot[i].hash)]);
     for (size_t i = 0; i < b->lot_count && !b->full; i++)
         meet(b, &b->lot[i]);

@@ -5,7 +5,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { MESSAGES = 14 };
+enum { MESSAGES = 18 };
 #define MESSAGE(name) +1
 #define END
 #define U8(type, member, most)
@@ -53,6 +53,10 @@ one_message(unsigned type, struct span body)
         ROUND_TRIP(11, secret)
         ROUND_TRIP(12, auth_offer)
         ROUND_TRIP(13, ping)
+        ROUND_TRIP(14, extract_room)
+        ROUND_TRIP(15, extract_request)
+        ROUND_TRIP(16, extract_reply)
+        ROUND_TRIP(17, extract_offer)
     }
     buf_done(&b);
     buf_done(&again);

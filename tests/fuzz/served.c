@@ -194,11 +194,16 @@ is_hex(char c)
 void
 served_mask(struct span in, struct buf *out)
 {
-    const struct span date = SPAN("INTERNALDATE \""), token = SPAN(":internal:");
+    const struct span date = SPAN("INTERNALDATE \""), token = SPAN(":internal:"),
+                      asked = SPAN("* OK Still searching\r\n");  // of who ended its side
     for (size_t i = 0, n; i < in.n; i += n) {
         struct span rest = span_skip(in, i);
         for (n = 0; n < rest.n && ascii_is_digit(rest.p[n]); n++)
             ;
+        if (span_starts(rest, asked)) {
+            n = asked.n;
+            continue;
+        }
         if (span_starts(rest, date))
             n = date.n + span_find_char(span_skip(rest, date.n), '"');
         else if (span_istarts(rest, token))

@@ -39,4 +39,4 @@ def suits(script):
         return False
     text = "\n".join(step.text for step in script.steps)
     return not re.search(r"^(list|lsub|namespace|esearch|create|rename|delete|subscribe|unsubscribe|idle|notify)\b"
-                         r"|SPECIAL|Sent|Junk|select \{|metadata (?:\([^)]*\) )?\{|rev2|x-gm-labels\S* \(?[a-z]|urlauth|urlfetch", text, re.I | re.M)
+                         r"|SPECIAL|Sent|Junk|select \{|metadata (?:\([^)]*\) )?\{|rev2|x-gm-labels\S* \(?[a-z]|urlauth|urlfetch|metadata \"\" ", text, re.I | re.M)

@@ -272,7 +272,7 @@ VARIANTS = {
 # What a transcript's line `server KIND` asks for.
 KINDS = {
     "readonly-mount": {"test_mount": "bob lr"},
-    "progress": {"test_progress_ms": 1},
+    "progress": {"test_progress_ms": 1, "search_index": False},
     "dropbox-mount": {"test_mount": "bob li"},
     "messagelimit": {"message_limit": 3, "message_limit_enforce": True},
     "savelimit": {"message_limit": 0, "save_limit": 3},

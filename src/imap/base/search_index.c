@@ -1,7 +1,11 @@
 #include "imap/base/search_index.h"
 
+#include "mime/charset.h"
+
 // What is open is taken to go on as it began. A lookup costs some milliseconds; so do the summaries of some thousand messages, or the bodies of fewer.
 enum { COST_SUMMARY = 1, COST_BODY = 64, ASK_FROM = 4096 };
+// Each text is a pass over the words of the index and a bit for each document; the mail is read once for all texts.
+enum { ASK_MOST = 32 };
 
 static bool
 reads_bodies(const struct query *q)
@@ -14,6 +18,15 @@ reads_bodies(const struct query *q)
     return false;
 }
 
+// Not for fuzzy texts: the index cuts words before marks are dropped from them, so that a piece of one may lie in no word. Nor
+// for what is no UTF-8: its octets mean something else in the index.
+static bool
+can_ask(const struct search_index *x, const struct text_lookup *l)
+{
+    return x->asked < ASK_MOST && l->needle.n > 0 && !l->fuzzy &&
+           mime_utf8_valid(l->needle);
+}
+
 void
 search_index_init(struct search_index *x, const struct query *q, struct account *account,
                   struct arena *a)
@@ -23,7 +36,7 @@ search_index_init(struct search_index *x, const struct query *q, struct account 
     x->answers = arena_array(a, x->n + 1, sizeof *x->answers);
     x->slots = arena_array(a, x->n + 1, sizeof *x->slots);
     for (size_t i = 0; i < x->n; i++) {
-        if (x->lookups[i].needle.n == 0)
+        if (!can_ask(x, &x->lookups[i]))
             continue;
         x->slots[x->asked] = (uint32_t)i;
         x->lookups[x->asked++] = x->lookups[i];
