@@ -1,6 +1,7 @@
 #include "imap/context.h"
 #include "imap/fetch.h"
 #include "imap/response.h"
+#include "imap/language.h"
 
 #include "base/limits.h"
 #include "base/log.h"
@@ -175,16 +176,17 @@ static const char *
 refusal(const struct imap_search *s)
 {
     const struct imap_session *session = s->c->session;
+    enum imap_language l = session->language;
     if (session->contexts && session->contexts->count >= LIMIT_contexts)
-        return "Too many contexts";
+        return imap_text(l, "Too many contexts");
     if (s->uids.count > LIMIT_context_ranges - ranges_kept(session))
-        return "Too many ranges to follow";
+        return imap_text(l, "Too many ranges to follow");
     if (s->order || s->on_found)
-        return "Sorted results are not followed";
+        return imap_text(l, "Sorted results are not followed");
     if (s->looked_up)
-        return "What other mailboxes hold is not followed";
+        return imap_text(l, "What other mailboxes hold is not followed");
     if (s->c->limited_uid)
-        return "Not all messages were searched";
+        return imap_text(l, "Not all messages were searched");
     return NULL;
 }
 
@@ -261,5 +263,6 @@ imap_context_begin(struct imap_search *s)
         return;
     }
     context_free(x);
-    say_no(session, s->c->tag, "The search cannot be followed now");
+    say_no(session, s->c->tag,
+           imap_text(session->language, "The search cannot be followed now"));
 }

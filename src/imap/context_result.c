@@ -1,6 +1,8 @@
 // What becomes of the results that a session follows, and how it is told (RFC 5267 sections 4.3.2 to 4.3.4).
+#include "base/log.h"
 #include "imap/context.h"
 #include "imap/response.h"
+#include "imap/language.h"
 
 #include "base/clock.h"
 #include "base/limits.h"
@@ -108,7 +110,7 @@ settle(struct update *u)
     imap_line_send(s);
     replace_found(u);
     if (ranges_kept(s) > LIMIT_context_ranges)
-        imap_context_give_up(s, u->x, "Too many ranges to follow");
+        imap_context_give_up(s, u->x, imap_text(s->language, "Too many ranges to follow"));
 }
 
 static struct update
@@ -148,7 +150,7 @@ begin_update(struct imap_session *s)
         struct imap_context *x = next;
         next = x->next;
         if (!x->uid)
-            imap_context_give_up(s, x, "UIDONLY is enabled");
+            imap_context_give_up(s, x, imap_text(s->language, "UIDONLY is enabled"));
     }
 }
 
@@ -378,8 +380,15 @@ imap_contexts_update(struct imap_session *s, bool untold, struct arena *a, struc
         next = x->next;
         *u = update_of(s, x, a);
         u->told = untold ? UINT64_MAX : mark.modseq;
-        if (update_one(u, &touched, f) != R_OK)
+        if (update_one(u, &touched, f) == R_OK)
+            continue;
+        if (f->kind == FAULT_CLOSED || view_gone(s->view))
             return R_FAIL;
+        // a message that cannot be read is no reason to stop the others
+        log_line(fault_info(f->kind)->level, "imap", "following a search",
+                 log_session(s->id), log_fault(f));
+        imap_context_give_up(s, x,
+                             imap_text(s->language, "The search cannot be followed now"));
     }
     if (!s->contexts)
         return R_OK;

@@ -35,6 +35,7 @@ static const char *const fault_texts[FAULT_COUNT] = {
     [FAULT_SERVERBUG] = "Internal error",
     [FAULT_UNKNOWNCTE] = "Unknown content transfer encoding",
     [FAULT_BADCHARSET] = "Character set not supported",
+    [FAULT_FILTERCHARSET] = "Character set not supported",
     [FAULT_BADURL] = "No such message or part",
     [FAULT_NOTSAVED] = "Search result not saved",
     [FAULT_DISK] = "Storage failure",

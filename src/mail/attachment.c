@@ -41,6 +41,7 @@ struct files {
     struct attachment_cache *cache;  // NULL: not opened yet
     struct timer rest;
     unsigned users;
+    bool gone;  // the account is: nothing is written any more
 };
 
 // Those of a home.
@@ -132,9 +133,8 @@ static void
 rest(void *arg)
 {
     struct files *f = arg;
-    f->users++;
     enter(&f->door, 1);
-    if (attachment_cache_waits(f->cache)) {
+    if (attachment_cache_waits(f->cache) && !f->gone) {
         attachment_cache_flush(f->cache);
         files_give(f, REST_MS);
     } else if (f->users == 1) {
@@ -148,6 +148,7 @@ static void
 on_rest(void *arg)
 {
     struct files *f = arg;
+    f->users++;  // before it runs: no other timer is set meanwhile
     task_start_for(f->account, rest, f);
 }
 
@@ -375,9 +376,9 @@ read_and_remember(struct files *files, const struct attachment_place *place,
     if (r != R_OK)
         return r;
     struct span section = section_of(place, number);
-    if (*v_out != EXTRACT_DONE)
+    if (*v_out != EXTRACT_DONE && *v_out != EXTRACT_UNAVAILABLE)
         tell(files, place, section, *v_out);
-    if (*v_out != EXTRACT_UNAVAILABLE)
+    if (*v_out != EXTRACT_UNAVAILABLE && !files->gone)
         attachment_cache_put(files->cache, &key, *v_out, section, buf_span(text));
     return R_OK;
 }
@@ -400,6 +401,16 @@ find_text(struct files *files, const struct attachment_place *place, struct buf 
         return R_OK;
     buf_reset(text);
     return read_and_remember(files, place, text, v_out, f);
+}
+
+void
+attachments_gone(struct mail *m, uint64_t account)
+{
+    struct attachments *h = mail_attachments(m, mail_home_index(m, account));
+    struct files *f;
+    HASH_FIND(hh, h->all, &account, sizeof account, f);
+    if (f)
+        f->gone = true;
 }
 
 // ---- from anywhere ----

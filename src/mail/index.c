@@ -1,3 +1,4 @@
+#include "mail/attachment_inside.h"
 #include "mail/index_inside.h"
 
 #include "base/clock.h"
@@ -353,6 +354,7 @@ mail_index_applied(struct account *a, enum record_type type)
     if (!x)
         return;
     if (type == RECORD_ACCOUNT_GONE) {
+        attachments_gone(a->mail, a->id);
         x->users++;
         x->damaged = x->gone = true;
         mail_index_leave(x);

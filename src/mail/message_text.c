@@ -1,5 +1,6 @@
 #include "mail/message_text.h"
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "io/task.h"
 
@@ -12,7 +13,8 @@ struct reading {
     const struct message_text *text;
     struct fault *f;
     struct span index;
-    uint32_t number;  // of the part
+    uint32_t number;    // of the part
+    uint64_t files_ms;  // spent on attachments
 };
 
 static enum result
@@ -168,8 +170,15 @@ read_attachment(struct reading *r, const struct mime_index_part *part)
     struct buf text;
     if (t->go_on && t->go_on(t->arg, r->f) != R_OK)
         return R_FAIL;
+    if (r->files_ms > LIMIT_extract_message_ms) {
+        if (t->file_unknown)
+            t->file_unknown(t->arg);
+        return R_OK;
+    }
+    uint64_t begin = clock_mono_ms();
     buf_init(&text, LIMIT_extract_text);
     enum result result = attachment_text(r->mail, &place, &text, &verdict, r->f);
+    r->files_ms += clock_mono_ms() - begin;
     if (result == R_OK && text.n > 0)
         t->file(t->arg, buf_span(&text));
     bool known = verdict != EXTRACT_UNAVAILABLE && verdict != EXTRACT_TOOL_MISSING;
@@ -222,7 +231,7 @@ enum result
 message_text_read(struct mail *m, const struct message_row *row, struct span index,
                   const struct message_text *t, struct fault *f)
 {
-    struct reading r = {m, row, t, f, index, 0};
+    struct reading r = {m, row, t, f, index, 0, 0};
     struct mime_index_part root;
     if (mime_index_find(index, NULL, 0, &root, f) != R_OK ||
         read_header(&r, root.header, MIME_ZONE_HEADER) != R_OK)

@@ -99,14 +99,15 @@ mail_extract_close(struct home *h)
         on_end(h->extract, h);
 }
 
-// It is started again within a second when it died.
+// It is started again within a second when it died; who asks after it was waited for in vain does not wait.
 static bool
 is_there(struct home *h)
 {
-    for (unsigned waited = 0;
-         h->extract == NULL && !h->draining && waited < LIMIT_extract_wait_ms;
+    for (unsigned waited = 0; h->extract == NULL && !h->draining && !h->extract_missed &&
+                              waited < LIMIT_extract_wait_ms;
          waited += AWAY_STEP_MS)
         task_sleep(AWAY_STEP_MS);
+    h->extract_missed = h->extract == NULL;
     return h->extract != NULL;
 }
 

@@ -69,6 +69,7 @@ struct home {
     struct channel *extract;
     struct reading *readings;  // documents under way, by request id
     uint64_t reading_last;
+    bool extract_missed;     // it was waited for in vain
     bool reads_pdf;          // extract has its tool
     struct known *known;     // recipients, by address
     struct serial *serials;  // tickets seen, oldest first

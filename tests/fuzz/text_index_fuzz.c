@@ -85,9 +85,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     buf_init(&folded, 1 << 24);
     buf_init(&needle, 1 << 20);
+    // what is folded is UTF-8: FF, which the index has between words, comes neither in mail nor in needles
+    char *octets = memcpy(calloc(1, size), data, size);
+    for (size_t i = 0; i < size; i++)
+        octets[i] = octets[i] == '\xFF' ? '-' : octets[i];
     size_t n = data[0] % 64 < size - 1 ? data[0] % 64 : size - 1;
-    mime_fold(&needle, span_of(data + 1, n));
-    mime_fold(&folded, span_of(data + 1 + n / 2, size - 1 - n / 2));
+    mime_fold(&needle, span_of(octets + 1, n));
+    mime_fold(&folded, span_of(octets + 1 + n / 2, size - 1 - n / 2));
+    free(octets);
     struct span text = buf_span(&folded);
     put(text);
     if (needle.n > 0)

@@ -2,6 +2,7 @@
 
 #include "base/limits.h"
 #include "imap/response.h"
+#include "imap/language.h"
 #include "wire/quote.h"
 
 // The ESEARCH answer of SEARCH and SORT (RFC 4731, RFC 5267 section 3), and SAVE (RFC 5182).
@@ -286,7 +287,8 @@ imap_search_answer(struct imap_search *s, enum result found, imap_search_plain_f
     } else if (r == R_OK && s->returns != RETURN_SAVE) {
         put_esearch(s);
         if ((s->returns & RETURN_UPDATE) && s->order)
-            imap_context_refuse(s, "Sorted results are not followed");
+            imap_context_refuse(
+                s, imap_text(s->c->session->language, "Sorted results are not followed"));
         else if ((s->returns & RETURN_UPDATE) && !s->mailboxes.elsewhere)
             imap_context_begin(s);
     } else if (r != R_OK && (s->returns & RETURN_SAVE) && !imap_fault_is_bad(f->kind)) {

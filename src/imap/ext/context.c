@@ -1,6 +1,7 @@
 // RFC 5267: CONTEXT=SEARCH, results that are told of as they change. What is followed is in imap/context.h; PARTIAL is
 // RFC 9394's.
 #include "imap/context.h"
+#include "imap/response.h"
 
 static enum result
 run_cancel(struct imap_command *c, struct fault *f)
@@ -19,7 +20,9 @@ run_cancel(struct imap_command *c, struct fault *f)
         parse_sp(p);
         all &= imap_context_cancel(c->session, parse_string(p));
     } while (parse_peek(p) == ' ');
-    return all ? R_OK : fault_set(f, FAULT_NONEXISTENT, "no such context");
+    return all ? R_OK
+               : imap_answer_no(c, f, FAULT_NONEXISTENT,
+                                "[NONEXISTENT] There is no such search");
 }
 
 static const struct imap_verb verbs[] = {

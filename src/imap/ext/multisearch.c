@@ -2,6 +2,7 @@
 #include "imap/context.h"
 #include "imap/messagelimit.h"
 #include "imap/scope.h"
+#include "imap/language.h"
 
 #include "base/arena_grow.h"
 #include "base/limits.h"
@@ -230,7 +231,8 @@ search_places(struct multi *m, struct fault *f)
     arena_free(&s->arena);
     // section 2.2: only the selected mailbox is followed
     if (r == R_OK && (s->returns & RETURN_UPDATE) && !m->searched)
-        imap_context_refuse(s, "The selected mailbox was not searched");
+        imap_context_refuse(
+            s, imap_text(s->c->session->language, "The selected mailbox was not searched"));
     return r;
 }
 
