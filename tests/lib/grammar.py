@@ -523,7 +523,7 @@ class Reader:
         elif word not in PLAIN_CODES:
             self.fail("a known code")
 
-    def language(self):  # RFC 5255 section 3.5
+    def languages(self):  # RFC 5255 section 3.5
         self.listed(self.astring, empty=False)
 
     def comparator(self):  # RFC 5255 section 4.10
@@ -590,7 +590,7 @@ class Reader:
                  b"ESEARCH": self.esearch, b"CAPABILITY": self.words,
                  b"ENABLED": self.words, b"NAMESPACE ": self.namespace, b"ID ": self.identity,
                  b"VANISHED ": self.vanished, b"METADATA ": self.metadata, b"UIDBATCHES ": self.batches,
-                 b"COMPARATOR ": self.comparator, b"LANGUAGE ": self.language, b"GENURLAUTH ": self.authorised, b"URLFETCH ": self.urlfetch}
+                 b"COMPARATOR ": self.comparator, b"LANGUAGE ": self.languages, b"GENURLAUTH ": self.authorised, b"URLFETCH ": self.urlfetch}
         for name, rule in rules.items():
             if self.take(name):
                 rule()
