@@ -18,7 +18,7 @@ MESSAGE = b"From: a@example.org\r\nSubject: one\r\n\r\nbody\r\n"
 HOSTILE = "a\"b\\c ü \u2028 d"  # a mailbox name
 
 # Verbs that say nothing when all is well; `demo account` is what `demo` runs; `serve` writes the log (test_log.py).
-SILENT = {"backup": ["{new}.backup"], "restore": ["{backup}", "--data", "{new}"], "demo account": None, "serve": None}
+SILENT = {"attachments": ["alice"], "backup": ["{new}.backup"], "restore": ["{backup}", "--data", "{new}"], "demo account": None, "serve": None}
 # What each verb is called with. {data}: a copy of its own of one and the same store.
 CALLS = {
     "user add": ["erna"], "user passwd": ["alice"], "user list": [], "user delete": ["bob"], "user load": ["{passwd}"],
@@ -199,7 +199,7 @@ def test_mailboxes(copies):
 def test_doctor(copies):
     plain, dressed = copies.call("doctor", []), copies.call("doctor", [], "--json")
     rows = objects(dressed[1])
-    assert plain[0] == dressed[0] and len(rows) == len(plain[1].splitlines()) == 9
+    assert plain[0] == dressed[0] and len(rows) == len(plain[1].splitlines()) == 10
     for line, row in zip(plain[1].decode().splitlines(), rows):
         assert line.split("  ")[0] == row["name"] and f" {row['finding']} " in line
         if row["name"] not in ("disk space", "clock"):
