@@ -3,7 +3,6 @@ read is logged and listed, and never harms mail."""
 import base64
 import json
 import os
-import pathlib
 import signal
 import time
 from email.message import EmailMessage
