@@ -91,19 +91,21 @@ zones_of(enum query_op op)
 }
 
 // The index is folded by i;unicode-casemap. HEADER with an empty text asks for the field: its name is in the text of every
-// such field.
+// such field. None for a fuzzy text: the index cuts words before marks are dropped, so that a piece of one may lie in no word.
 static struct span
 needle_of(const struct query *q, struct arena *a)
 {
     struct buf text, folded;
+    if (q->fuzzy)
+        return SPAN_NONE;
     buf_init(&text, LIMIT_record_meta);
     buf_init(&folded, LIMIT_record_meta);
     buf_put(&text, q->said);
-    if (q->op == QUERY_HEADER && q->said.n == 0 && !q->fuzzy) {
+    if (q->op == QUERY_HEADER && q->said.n == 0) {
         buf_put(&text, q->name);
         buf_put_char(&text, ':');
     }
-    mime_fold_as(&folded, q->fuzzy ? COLLATION_FUZZY : COLLATION_CASEMAP, buf_span(&text));
+    mime_fold(&folded, buf_span(&text));
     struct span needle = arena_dup(a, buf_span(&folded));
     buf_done(&text);
     buf_done(&folded);
@@ -114,8 +116,7 @@ static void
 gather_lookups(const struct query *q, struct arena *a, struct text_lookup *out)
 {
     if (q->op >= QUERY_SUBJECT)
-        out[q->slot] = (struct text_lookup){
-            .needle = needle_of(q, a), .zones = zones_of(q->op), .fuzzy = q->fuzzy};
+        out[q->slot] = (struct text_lookup){needle_of(q, a), zones_of(q->op)};
     for (const struct query *k = q->first; k; k = k->next)
         gather_lookups(k, a, out);
 }

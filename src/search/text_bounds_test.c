@@ -1,8 +1,7 @@
-// The text index: fuzzy lookups and their weights, and a message that is too large for it.
+// The text index: a message that is too large for it, and words of all sizes about the windows.
 
 #include "base/limits.h"
 #include "mime/charset.h"
-#include "search/text_index.h"
 #include "store/derived.h"
 #include "store/scene.h"
 
@@ -10,23 +9,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-enum { ACCOUNT = 7 };
-
-static void
-must_ok(enum result r, const struct fault *f)
-{
-    if (r != R_OK)
-        fail_msg("%d %s", r, f->why);
-}
-
-static struct text_index *
-open_index(struct store *s)
-{
-    struct text_index *ti;
-    struct fault f;
-    must_ok(text_index_open(s, ACCOUNT, &ti, &f), &f);
-    return ti;
-}
+#include "search/text_scene.h"
 
 static void
 index_text(struct text_builder *b, uint64_t emailid, enum mime_zone zone, const char *text)
@@ -39,66 +22,6 @@ index_text(struct text_builder *b, uint64_t emailid, enum mime_zone zone, const 
     mime_streams_text_end(streams);
     text_builder_end(b, 0);
     mime_streams_free(&streams);
-}
-
-static void
-test_fuzzy(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *needle;
-        unsigned want;  // bit i: document i + 1
-    } rows[] = {
-        {"uber", 1 | 4},
-        {"\xC3\xBC"
-         "ber",
-         1 | 4},
-        {"strasse", 2 | 4},
-        {"bahn uber", 4},
-        {"rass", 2 | 4},
-        {"nothing", 0},
-        {"Stra\xC3\x9F"
-         "e",
-         2 | 4},
-        {"bahn", 4},
-        {"uber strasse", 4},
-    };
-    struct store_options o = scene_options("mem", "identity");
-    struct store *s = scene_open(&o);
-    struct text_index *ti = open_index(s);
-    struct text_builder *b = text_builder_new();
-    struct fault f;
-    index_text(b, 1, MIME_ZONE_BODY,
-               "die \xC3\x9C"
-               "berraschung");
-    index_text(b, 2, MIME_ZONE_BODY,
-               "Eine Stra\xC3\x9F"
-               "e");
-    index_text(b, 3, MIME_ZONE_SUBJECT,
-               "STRASSE BAHN \xC3\xBC"
-               "ber");
-    must_ok(text_index_put(ti, b, &f), &f);
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct buf folded;
-        struct text_found *found;
-        buf_init(&folded, 1000);
-        mime_fold_as(&folded, COLLATION_FUZZY, span_str(rows[i].needle));
-        struct text_lookup l = {buf_span(&folded), MIME_ZONES, true};
-        must_ok(text_index_find(ti, &l, 1, &found, &f), &f);
-        for (unsigned d = 1; d <= 3; d++) {
-            bool want = rows[i].want >> (d - 1) & 1;
-            if (text_found_of(found, 0, d) != (want ? TEXT_YES : TEXT_NO) ||
-                (text_found_weight(found, 0, d) > 0) != want)
-                fail_msg("%s in %u", rows[i].needle, d);
-        }
-        if (i == 0)  // the whole word in the subject
-            assert_true(text_found_weight(found, 0, 3) > text_found_weight(found, 0, 1));
-        buf_done(&folded);
-        text_found_free(&found);
-    }
-    text_builder_free(&b);
-    text_index_close(&ti);
-    store_close(&s);
 }
 
 // One message of nothing but different words: memory is bounded, and the index does not say NO.
@@ -125,8 +48,7 @@ test_large_document(void **state)
     assert_true(text_builder_octets(b) < 8 * (size_t)LIMIT_text_document);
     index_text(b, 2, MIME_ZONE_BODY, "small");
     must_ok(text_index_put(ti, b, &f), &f);
-    struct text_lookup l[] = {{SPAN("W999999"), MIME_ZONES, false},
-                              {SPAN("SMALL"), MIME_ZONES, false}};
+    struct text_lookup l[] = {{SPAN("W999999"), MIME_ZONES}, {SPAN("SMALL"), MIME_ZONES}};
     must_ok(text_index_find(ti, l, 2, &found, &f), &f);
     assert_int_equal(text_found_of(found, 0, 1), TEXT_MAYBE);
     assert_int_equal(text_found_of(found, 1, 2), TEXT_YES);
@@ -150,7 +72,7 @@ check_pieces(struct text_index *ti, struct span text, size_t from)
     for (size_t end = from + 1; end <= text.n; end++) {
         if (end < text.n && ((unsigned char)text.p[end] & 0xC0) == 0x80)
             continue;
-        l[n++] = (struct text_lookup){span_slice(text, from, end), MIME_ZONES, false};
+        l[n++] = (struct text_lookup){span_slice(text, from, end), MIME_ZONES};
         if (n < LOT && end < text.n)
             continue;
         must_ok(text_index_find(ti, l, n, &found, &f), &f);
@@ -216,7 +138,6 @@ int
 main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scene_begin, scene_end)
-    const struct CMUnitTest tests[] = {TEST(test_fuzzy), TEST(test_large_document),
-                                       TEST(test_sizes)};
+    const struct CMUnitTest tests[] = {TEST(test_large_document), TEST(test_sizes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,4 @@
 #include "io/task.h"
-#include "mime/charset.h"
 #include "search/text_find.h"
 
 // Segment by segment, condition by condition: conditions on the beginning of a term are looked up, the others are answered in one
@@ -10,8 +9,7 @@ enum { PASS = 6 };  // conditions answered in one pass
 struct found_in {
     struct text_segment *segment;
     size_t hint;
-    uint64_t **bits;    // of each lookup: one bit a document
-    uint8_t **weights;  // of fuzzy lookups, else NULL
+    uint64_t **bits;  // of each lookup: one bit a document
 };
 
 struct text_found {
@@ -28,10 +26,7 @@ struct work {
     unsigned wanted;
     bool only;  // the only condition: it may stop when all documents are reached
     uint16_t *zones;
-    uint8_t *weights;  // NULL: not asked for
-    uint8_t weight;    // of the term at hand
     size_t reached;
-    struct buf folded;
 };
 
 struct place {
@@ -47,50 +42,21 @@ on_posting(void *arg, struct text_posting p)
     unsigned zones = p.zones & w->wanted;
     w->reached += zones && !w->zones[p.document];
     w->zones[p.document] |= (uint16_t)zones;
-    if (!w->weights || !zones)
-        return;
-    unsigned more =
-        w->weights[p.document] + w->weight * (zones & MIME_ZONE_SUBJECT ? 2u : 1u);
-    w->weights[p.document] = (uint8_t)(more < UINT8_MAX ? more : UINT8_MAX);
 }
 
 static bool
 is_done(const struct place *at, const struct work *w)
 {
-    return w->only && !w->weights && w->reached == at->s->document_count;
+    return w->only && w->reached == at->s->document_count;
 }
 
 // ---- one page ----
-
-// More for the whole word than for its beginning, and more for that than for a piece.
-static uint8_t
-weight_of(const struct work *w, struct span term)
-{
-    struct span text = span_of(w->c->octets, w->c->n);
-    return span_eq(term, text) ? 4 : span_starts(term, text) ? 2 : 1;
-}
 
 static struct span
 term_at(const struct text_page *page, size_t delimiter)
 {
     struct span rest = span_skip(page->text, delimiter + 1);
     return span_slice(rest, 0, span_find_char(rest, (char)TEXT_DELIMITER));
-}
-
-// The delimiter before the next term that meets the condition, from the one at `from` on; the size of the text: none.
-static size_t
-next_hit(struct work *w, const struct text_page *page, size_t from)
-{
-    if (!w->c->fuzzy)
-        return text_pattern_find(&w->pattern, page->text, from);
-    for (; from + 1 < page->text.n; from += term_at(page, from).n + 1) {
-        buf_reset(&w->folded);
-        mime_fold_as(&w->folded, COLLATION_FUZZY, term_at(page, from));
-        struct span folded = buf_span(&w->folded);
-        if (span_find(folded, span_of(w->c->octets, w->c->n)) < folded.n)
-            return from;
-    }
-    return page->text.n;
 }
 
 static size_t
@@ -110,7 +76,8 @@ take_page(struct place *at, struct work *w, struct fault *f)
     struct text_entries entries = text_entries_of(page);
     struct text_entry entry;
     size_t passed = 0, from = 0, told = 0;
-    while ((from = next_hit(w, page, from)) < page->text.n && !is_done(at, w)) {
+    while ((from = text_pattern_find(&w->pattern, page->text, from)) < page->text.n &&
+           !is_done(at, w)) {
         told += count_delimiters(span_slice(page->text, passed, from + 1));
         passed = from + 1;
         if (told > page->count)
@@ -119,8 +86,6 @@ take_page(struct place *at, struct work *w, struct fault *f)
         for (; entries.told < told; entries.told++)
             if (text_entry_next(at->s, &entries, &entry, f) != R_OK)
                 return R_FAIL;
-        if (w->weights)
-            w->weight = weight_of(w, term_at(page, from));
         if (text_list_read(&at->lists, &entry, on_posting, w, f) != R_OK)
             return R_FAIL;
         from += term_at(page, from).n + 1;
@@ -199,7 +164,7 @@ pass_over(struct place *at, enum text_kind kind, struct work *work, size_t n,
 static bool
 is_scanned(const struct text_condition *c)
 {
-    return c->fuzzy || c->how == TEXT_SUFFIX || c->how == TEXT_INFIX;
+    return c->how == TEXT_SUFFIX || c->how == TEXT_INFIX;
 }
 
 static struct work
@@ -210,7 +175,6 @@ work_new(const struct text_condition *c, const struct text_lookup *l, size_t doc
     text_pattern_init(&w.pattern, c);
     w.zones = calloc(documents + 1, sizeof *w.zones);
     must(w.zones != NULL);
-    buf_init(&w.folded, SIZE_MAX / 2);
     return w;
 }
 
@@ -220,12 +184,10 @@ work_end(struct work *w, uint16_t *found, size_t documents)
 {
     size_t left = 0;
     for (size_t i = 0; i < documents; i++) {
-        // words of a fuzzy lookup may be in different zones
-        found[i] = w->c->fuzzy ? (w->zones[i] ? found[i] : 0) : found[i] & w->zones[i];
+        found[i] &= w->zones[i];
         left += found[i] != 0;
     }
     free(w->zones);
-    buf_done(&w->folded);
     return left;
 }
 
@@ -236,7 +198,6 @@ struct seek {
     struct text_needle needle;
     uint16_t *found;  // zones in which all conditions so far are met
     size_t left;      // documents that have some
-    uint8_t *weights;
 };
 
 static enum result
@@ -265,8 +226,7 @@ works_new(const struct seek *k, size_t *next, struct work work[PASS])
         const struct text_condition *c = &k->needle.conditions[*next];
         if (!is_scanned(c))
             continue;
-        work[count] = work_new(c, k->lookup, k->at->s->document_count, k->needle.n == 1);
-        work[count++].weights = k->weights;
+        work[count++] = work_new(c, k->lookup, k->at->s->document_count, k->needle.n == 1);
     }
     return count;
 }
@@ -294,13 +254,9 @@ find_in(struct place *at, const struct text_lookup *l, struct found_in *in, size
     struct seek k = {.at = at, .lookup = l, .left = documents};
     k.found = calloc(documents + 1, sizeof *k.found);
     in->bits[slot] = calloc(documents / 64 + 1, sizeof(uint64_t));
-    in->weights[slot] = k.weights = l->fuzzy ? calloc(documents + 1, 1) : NULL;
-    must(k.found && in->bits[slot] && (k.weights || !l->fuzzy));
+    must(k.found && in->bits[slot]);
     memset(k.found, 0xFF, documents * sizeof *k.found);
-    if (l->fuzzy)
-        text_needle_read_fuzzy(&k.needle, l->needle);
-    else
-        text_needle_read(&k.needle, l->needle);
+    text_needle_read(&k.needle, l->needle);
     *exact = k.needle.exact;
     enum result r = look_up_all(&k, f);
     if (r == R_OK)
@@ -331,8 +287,7 @@ found_new(struct text_index *ti, const struct text_lookup *lookups, size_t n)
         in->segment = ti->segments[i];
         in->segment->references++;
         in->bits = calloc(n + 1, sizeof(uint64_t *));
-        in->weights = calloc(n + 1, sizeof(uint8_t *));
-        must(in->bits && in->weights);
+        must(in->bits != NULL);
     }
     return found;
 }
@@ -390,22 +345,6 @@ text_found_of(struct text_found *found, size_t slot, uint64_t emailid)
     return answer;
 }
 
-unsigned
-text_found_weight(struct text_found *found, size_t slot, uint64_t emailid)
-{
-    unsigned weight = 0;
-    must(slot < found->n);
-    for (size_t i = 0; i < found->count; i++) {
-        struct found_in *in = &found->in[i];
-        if (!in->weights[slot] || !text_segment_has(in->segment, emailid, &in->hint) ||
-            !is_found(in, slot))
-            continue;
-        unsigned here = in->weights[slot][in->hint];
-        weight = here > weight ? here : weight;
-    }
-    return weight;
-}
-
 void
 text_found_free(struct text_found **found)
 {
@@ -413,12 +352,9 @@ text_found_free(struct text_found **found)
         return;
     for (size_t i = 0; i < (*found)->count; i++) {
         struct found_in *in = &(*found)->in[i];
-        for (size_t slot = 0; slot < (*found)->n; slot++) {
+        for (size_t slot = 0; slot < (*found)->n; slot++)
             free(in->bits[slot]);
-            free(in->weights[slot]);
-        }
         free(in->bits);
-        free(in->weights);
         text_segment_release(in->segment);
     }
     free((*found)->in);

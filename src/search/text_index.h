@@ -54,10 +54,8 @@ enum result text_index_merge(struct text_index *ti, bool all, text_alive_fn *ali
                              void *arg, struct fault *f) MUST_CHECK;
 
 struct text_lookup {
-    struct span needle;  // folded by i;unicode-casemap; fuzzy: by COLLATION_FUZZY
+    struct span needle;  // folded by i;unicode-casemap
     unsigned zones;      // mime/streams.h; where the needle may be
-    // Words in any order, each anywhere in a word, compared by the fuzzy fold: YES is when all of them occur.
-    bool fuzzy;
 };
 
 struct text_found;
@@ -66,8 +64,6 @@ enum result text_index_find(struct text_index *ti, const struct text_lookup *loo
                             size_t n, struct text_found **out, struct fault *f) MUST_CHECK;
 // Quickest when asked in the order of EMAILIDs.
 enum text_answer text_found_of(struct text_found *found, size_t slot, uint64_t emailid);
-// How much there is of a fuzzy lookup in a document: more for whole words, more different words and the subject; 0: nothing.
-unsigned text_found_weight(struct text_found *found, size_t slot, uint64_t emailid);
 void text_found_free(struct text_found **found);  // takes NULL
 
 #endif

@@ -10,7 +10,9 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-enum { ACCOUNT = 7, STREAMS = 3, NEEDLE_MAX = 80 };
+#include "search/text_scene.h"
+
+enum { STREAMS = 3, NEEDLE_MAX = 80 };
 
 static uint64_t seed;
 
@@ -130,13 +132,6 @@ index_document(struct text_builder *b, const struct document *d)
 }
 
 static void
-must_ok(enum result r, const struct fault *f)
-{
-    if (r != R_OK)
-        fail_msg("%d %s", r, f->why);
-}
-
-static void
 put(struct text_index *ti, const struct text *t, size_t from, size_t to)
 {
     struct text_builder *b = text_builder_new();
@@ -217,8 +212,8 @@ check(struct text_index *ti, const struct text *t, size_t rounds, struct tally *
         struct fault f;
         for (size_t i = 0; i < 4; i++) {
             make_needle(t, &needles[i]);
-            lookups[i] = (struct text_lookup){
-                buf_span(&needles[i]), below(2) ? MIME_ZONES : zones[below(4)], false};
+            lookups[i] = (struct text_lookup){buf_span(&needles[i]),
+                                              below(2) ? MIME_ZONES : zones[below(4)]};
         }
         must_ok(text_index_find(ti, lookups, 4, &found, &f), &f);
         for (size_t i = 0; i < t->n; i++)
@@ -230,15 +225,6 @@ check(struct text_index *ti, const struct text *t, size_t rounds, struct tally *
     }
     for (size_t i = 0; i < 4; i++)
         buf_done(&needles[i]);
-}
-
-static struct text_index *
-open_index(struct store *s)
-{
-    struct text_index *ti;
-    struct fault f;
-    must_ok(text_index_open(s, ACCOUNT, &ti, &f), &f);
-    return ti;
 }
 
 static void
@@ -370,10 +356,10 @@ is_refused(struct store *s, const struct text *t)
     struct text_found *found;
     struct fault f;
     bool refused = false;
-    struct text_lookup lookups[] = {{SPAN("A"), MIME_ZONES, false},
-                                    {SPAN("AB 1"), MIME_ZONES, false},
-                                    {SPAN(" "), MIME_ZONES, false},
-                                    {SPAN("B1"), MIME_ZONE_HEADER, false}};
+    struct text_lookup lookups[] = {{SPAN("A"), MIME_ZONES},
+                                    {SPAN("AB 1"), MIME_ZONES},
+                                    {SPAN(" "), MIME_ZONES},
+                                    {SPAN("B1"), MIME_ZONE_HEADER}};
     struct tally tally = {0};
     if (text_index_open(s, ACCOUNT, &ti, &f) != R_OK) {
         assert_int_equal(f.kind, FAULT_CORRUPTION);

@@ -203,19 +203,3 @@ text_needle_read(struct text_needle *out, struct span needle)
     }
     out->exact = is_exact(out, needle);
 }
-
-void
-text_needle_read_fuzzy(struct text_needle *out, struct span needle)
-{
-    struct run run = {.text = SPAN_NONE};
-    out->n = 0;
-    while (next_run(&needle, &run)) {
-        if (run.class == TEXT_GAP)
-            continue;
-        run.first = run.last = true;
-        add_word(out, &run);
-    }
-    for (size_t i = 0; i < out->n; i++)
-        out->conditions[i].fuzzy = true;
-    out->exact = out->n > 0;
-}

@@ -10,7 +10,6 @@ enum text_how { TEXT_WHOLE, TEXT_PREFIX, TEXT_SUFFIX, TEXT_INFIX };
 struct text_condition {
     enum text_kind kind;
     enum text_how how;
-    bool fuzzy;  // the term is compared by its fuzzy fold
     uint8_t n;
     char octets[TERM_MAX];
 };
@@ -23,7 +22,5 @@ struct text_needle {
 };
 
 void text_needle_read(struct text_needle *out, struct span needle);
-// Words in any order, each anywhere in a word.
-void text_needle_read_fuzzy(struct text_needle *out, struct span needle);
 
 #endif

@@ -18,13 +18,11 @@ reads_bodies(const struct query *q)
     return false;
 }
 
-// Not for fuzzy texts: the index cuts words before marks are dropped from them, so that a piece of one may lie in no word. Nor
-// for what is no UTF-8: its octets mean something else in the index.
+// Not for what is no UTF-8: its octets mean something else in the index.
 static bool
 can_ask(const struct search_index *x, const struct text_lookup *l)
 {
-    return x->asked < ASK_MOST && l->needle.n > 0 && !l->fuzzy &&
-           mime_utf8_valid(l->needle);
+    return x->asked < ASK_MOST && l->needle.n > 0 && mime_utf8_valid(l->needle);
 }
 
 void
