@@ -25,8 +25,9 @@ mail_index_on(const struct account *a)
 
 // ---- what was looked at ----
 
-struct index_covered *
-mail_index_covered_of(struct mail_index *x, uint64_t mailbox)
+// The place of the mailbox, or where it would be.
+static size_t
+covered_at(const struct mail_index *x, uint64_t mailbox)
 {
     size_t at = 0, end = x->covered_count;
     while (at < end) {
@@ -36,7 +37,20 @@ mail_index_covered_of(struct mail_index *x, uint64_t mailbox)
         else
             end = mid;
     }
-    if (at < x->covered_count && x->covered[at].mailbox == mailbox)
+    return at;
+}
+
+static bool
+is_covered(const struct mail_index *x, size_t at, uint64_t mailbox)
+{
+    return at < x->covered_count && x->covered[at].mailbox == mailbox;
+}
+
+struct index_covered *
+mail_index_covered_of(struct mail_index *x, uint64_t mailbox)
+{
+    size_t at = covered_at(x, mailbox);
+    if (is_covered(x, at, mailbox))
         return &x->covered[at];
     if (x->covered_count == x->covered_room) {
         x->covered_room = x->covered_room > 0 ? x->covered_room * 2 : 16;
@@ -60,16 +74,8 @@ mail_index_covered_clear(struct mail_index *x)
 static uint32_t
 covered_upto(const struct mail_index *x, uint64_t mailbox)
 {
-    size_t at = 0, end = x->covered_count;
-    while (at < end) {
-        size_t mid = at + (end - at) / 2;
-        if (x->covered[mid].mailbox < mailbox)
-            at = mid + 1;
-        else
-            end = mid;
-    }
-    return at < x->covered_count && x->covered[at].mailbox == mailbox ? x->covered[at].upto
-                                                                      : 0;
+    size_t at = covered_at(x, mailbox);
+    return is_covered(x, at, mailbox) ? x->covered[at].upto : 0;
 }
 
 uint64_t
@@ -284,6 +290,24 @@ look_later(struct mail_index *x, uint32_t ms)
     timer_set(&x->timer, mail_index_after(x->account->mail) > 0 ? TEST_MS : ms);
 }
 
+// Whether there is work, told by the one string that says what is covered: most accounts need no segment opened for that.
+static bool
+has_work(struct mail_index *x)
+{
+    struct fault f;
+    if (x->covered_known || x->opening || x->damaged)
+        return is_due(x);
+    x->users++;
+    x->opening = true;
+    enum result r = covered_load(x, &f);
+    x->opening = false;
+    x->covered_known = r == R_OK;
+    if (r != R_OK)
+        mail_index_failed(x, &f);
+    mail_index_leave(x);
+    return is_due(x);
+}
+
 static void
 work(void *arg)
 {
@@ -291,9 +315,8 @@ work(void *arg)
     struct account *a = x->account;
     bool again = load_is_high() || !mail_index_begin(a);
     if (!again) {
-        if (mail_index_enter(x) == R_OK) {
-            if (is_due(x))
-                mail_index_work(x);
+        if (has_work(x) && mail_index_enter(x) == R_OK) {
+            mail_index_work(x);
             mail_index_leave(x);
         }
         mail_index_end(a);
