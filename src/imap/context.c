@@ -162,8 +162,8 @@ look_for_moving(struct imap_context *x, const struct query *q)
 
 // ---- the beginning ----
 
-static uint32_t
-ranges_kept(const struct imap_session *s)
+uint32_t
+imap_contexts_ranges(const struct imap_session *s)
 {
     uint32_t n = 0;
     for (const struct imap_context *x = s->contexts ? s->contexts->first : NULL; x;
@@ -179,7 +179,7 @@ refusal(const struct imap_search *s)
     enum imap_language l = session->language;
     if (session->contexts && session->contexts->count >= LIMIT_contexts)
         return imap_text(l, "Too many contexts");
-    if (s->uids.count > LIMIT_context_ranges - ranges_kept(session))
+    if (s->uids.count > LIMIT_context_ranges - imap_contexts_ranges(session))
         return imap_text(l, "Too many ranges to follow");
     if (s->order || s->on_found)
         return imap_text(l, "Sorted results are not followed");

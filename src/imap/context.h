@@ -31,6 +31,8 @@ struct imap_contexts {
     struct timer timer;     // the first of their due_s
 };
 
+// Ranges in all results of the session.
+uint32_t imap_contexts_ranges(const struct imap_session *s);
 // In imap_search: UPDATE and what may follow it. A tag that is in use is BAD.
 void imap_context_parse(struct imap_command *c, struct parse *p);
 // Suspends. After the answer of a search with UPDATE: from now on it is followed, or NO [NOUPDATE "tag"] says that it is not.

@@ -88,15 +88,6 @@ put_set(struct imap_session *s, struct buf *b, const char *name, const struct se
     buf_put_char(b, ')');
 }
 
-static uint32_t
-ranges_kept(const struct imap_session *s)
-{
-    uint32_t n = 0;
-    for (const struct imap_context *x = s->contexts->first; x; x = x->next)
-        n += x->found.count;
-    return n;
-}
-
 static void
 settle(struct update *u)
 {
@@ -109,7 +100,7 @@ settle(struct update *u)
     put_set(s, b, "ADDTO", &u->came);
     imap_line_send(s);
     replace_found(u);
-    if (ranges_kept(s) > LIMIT_context_ranges)
+    if (imap_contexts_ranges(s) > LIMIT_context_ranges)
         imap_context_give_up(s, u->x, imap_text(s->language, "Too many ranges to follow"));
 }
 
