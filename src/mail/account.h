@@ -60,7 +60,7 @@ void account_run(struct account *a, void (*fn)(void *arg), void *arg);
 
 // Ids as clients see them (RFC 8474: EMAILID, THREADID, MAILBOXID).
 enum { MAIL_ID_TEXT = 18 };
-void mail_id_text(char prefix, uint64_t id, char out[MAIL_ID_TEXT]);  // 'M', 'T', 'F'
+void mail_id_text(char prefix, uint64_t id, char out[MAIL_ID_TEXT]);  // 'E', 'T', 'F'
 // And back; 0, which no id is, for any other text.
 uint64_t mail_id_from(char prefix, struct span text);
 
