@@ -6,7 +6,8 @@ import time
 import pytest
 
 from lib import server as posthorn
-from lib.context import ESEARCH, Keeper, numbers
+from lib.context import ESEARCH, Keeper
+from lib.imapdata import numbers
 from lib.long import LONG
 
 ALL = re.compile(rb" ALL (\S+)")

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from lib import client, grammar, long, server as posthorn
+from lib.imapdata import numbers
 
 WORDS = ["alpha", "beta", "gamma", "delta", "straße", "Ärger", "al", "pha be"]
 FLAGS = ["\\Seen", "\\Flagged", "\\Answered", "$Work"]
@@ -18,14 +19,6 @@ def message(rng):
     subject, body = rng.choice(WORDS), " ".join(rng.choice(WORDS) for _ in range(3))
     return (f"From: {rng.choice(WORDS[:4])}@example.org\r\nSubject: {subject}\r\nContent-Type: text/plain; charset=utf-8\r\n"
             f"Content-Transfer-Encoding: 8bit\r\n\r\n{body}\r\n").encode()
-
-
-def numbers(text):
-    found = []
-    for part in text.split(","):
-        first, _, last = part.partition(":")
-        found += range(int(first), int(last or first) + 1)
-    return found
 
 
 def esearch(session, text):
@@ -39,7 +32,7 @@ def esearch(session, text):
             name, _, uids = ANSWER.fullmatch(line.rstrip()).groups()
             name = name.decode().strip('"')
             assert name not in found
-            found[name] = numbers(uids.decode())
+            found[name] = numbers(uids)
     return found
 
 
@@ -48,7 +41,7 @@ def search(session, name, query):
     lines, _ = session.command(f"UID SEARCH RETURN (ALL) {query}")
     line = next(line for line in lines if line.startswith(b"* ESEARCH"))
     found = re.search(rb" ALL (\S+)", line)
-    return numbers(found[1].decode()) if found else []
+    return numbers(found[1]) if found else []
 
 
 def make_query(rng, depth=2):

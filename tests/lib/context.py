@@ -1,21 +1,14 @@
 """A client that keeps the results of its searches by what ESEARCH tells (RFC 5267), and its numbers by EXPUNGE and EXISTS."""
 import re
 
+from .imapdata import numbers
+
 ESEARCH = re.compile(rb'\* ESEARCH \(TAG "([^"]+)"\)( UID)?(.*)$')
 PAIRS = re.compile(rb" (ADDTO|REMOVEFROM) \(([^)]*)\)")
 EXISTS = re.compile(rb"\* (\d+) EXISTS$")
 EXPUNGE = re.compile(rb"\* (\d+) EXPUNGE$")
 VANISHED = re.compile(rb"\* VANISHED (\S+)$")
 NOUPDATE = re.compile(rb'\* NO \[NOUPDATE "([^"]+)"\]')
-
-
-def numbers(text):
-    """The members of a sequence set, in its order."""
-    out = []
-    for part in text.split(b","):
-        first, _, last = part.partition(b":")
-        out += range(int(first), int(last or first) + 1)
-    return out
 
 
 class Result:

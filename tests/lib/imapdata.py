@@ -57,3 +57,12 @@ def fetched(line):
         return None
     values, _ = parse(line, head.end())
     return int(head[1]), {str(values[i]).upper(): values[i + 1] for i in range(0, len(values) - 1, 2)}
+
+
+def numbers(text):
+    """The members of a sequence set, in its order."""
+    out = []
+    for part in text.split(b","):
+        first, _, last = part.partition(b":")
+        out += range(int(first), int(last or first) + 1)
+    return out

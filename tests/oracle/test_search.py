@@ -9,6 +9,7 @@ import re
 import pytest
 
 from lib import client, corpus, long, server as posthorn
+from lib.imapdata import numbers
 from lib.searchindex import asked, wait_indexed
 
 from . import queries, search
@@ -26,14 +27,6 @@ def own_mail():
     """The ugly collection, and mail whose text lies where it is easily missed."""
     ugly = [path.read_bytes() for path in sorted(MAIL.glob("*.eml"))]
     return [data for data in ugly if data and b"\0" not in data]
-
-
-def numbers(text):
-    """Of a set, in its order."""
-    out = []
-    for first, last in re.findall(rb"(\d+)(?::(\d+))?", text):
-        out.extend(range(int(first), int(last or first) + 1))
-    return out
 
 
 class Mailbox:
@@ -60,7 +53,7 @@ class Mailbox:
         self.session.wire.send(tag.encode() + b" UID SEARCH RETURN () " + program + b"\r\n")
         lines, _ = self.session.answer(tag)
         sets = b"".join(re.findall(rb"^\* ESEARCH .* ALL ([\d:,]+)", b"\r\n".join(lines), re.M))
-        return set(numbers(sets))
+        return set(numbers(sets)) if sets else set()
 
     def number(self):
         for seq, message in enumerate(self.messages, 1):

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from lib import corpus, grammar
+from lib import corpus, grammar, imapdata
 from lib.long import LONG
 
 from . import sort as oracle
@@ -109,12 +109,6 @@ def answer(connection, command):
     return line
 
 
-def expanded(text):
-    for part in text.split(b","):
-        low, _, high = part.partition(b":")
-        yield from range(int(low), int(high or low) + 1)
-
-
 def check(connection, messages, criteria, rng):
     sure = [m for m in messages if all(m.sure.get(key, True) for key, _ in criteria)]
     if rng.random() < 0.5:
@@ -127,7 +121,7 @@ def check(connection, messages, criteria, rng):
         assert found == [m.number for m in want], difference(criteria, found, want, lambda m: m.number)
     else:
         line = answer(connection, f"UID SORT RETURN (ALL COUNT) ({spelled(criteria)}) UTF-8 {numbers}")
-        found = list(expanded(re.search(rb" ALL (\S+)", line)[1]))
+        found = imapdata.numbers(re.search(rb" ALL (\S+)", line)[1])
         assert found == [m.uid for m in want], difference(criteria, found, want, lambda m: m.uid)
     return len(sure)
 
