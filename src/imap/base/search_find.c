@@ -223,16 +223,16 @@ count_open(const enum query_answer *answers, size_t n)
     return open;
 }
 
-// What the index says of those that are open. It stands in q[i].indexed for one message at a time.
+// What the index says of those that are open.
 static void
 match_indexed(struct find *d, struct query_message *q, enum query_answer *answers, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         if (answers[i] != QUERY_UNKNOWN)
             continue;
-        q[i].indexed = arena_array(d->batch, d->index.n, sizeof *q[i].indexed);
-        memcpy((void *)q[i].indexed, search_index_of(&d->index, q[i].row->emailid),
-               d->index.n * sizeof *q[i].indexed);
+        enum text_answer *said = arena_array(d->batch, d->index.n, sizeof *said);
+        search_index_of(&d->index, q[i].row->emailid, said);
+        q[i].indexed = said;
         answers[i] = query_match(d->search->query, &q[i]);
         d->count.candidates += answers[i] == QUERY_YES;
     }
@@ -346,8 +346,6 @@ find_all(struct find *d, struct fault *f)
     while ((r = view_next(&cursor, batch, BATCH, &n, f)) == R_OK) {
         if (go_on(d, f) != R_OK || match_batch(d, batch, n, f) != R_OK)
             return R_FAIL;
-        if (conn_failed(d->search->c->session->conn))
-            return fault_set(f, FAULT_CLOSED, "client went");
         tell_progress(d, batch[n - 1].seq);
     }
     return r == R_NONE ? R_OK : R_FAIL;

@@ -31,7 +31,6 @@ search_index_init(struct search_index *x, const struct query *q, struct account 
 {
     *x = (struct search_index){.account = account, .reads_body = reads_bodies(q)};
     x->lookups = query_lookups(q, a, &x->n);
-    x->answers = arena_array(a, x->n + 1, sizeof *x->answers);
     x->slots = arena_array(a, x->n + 1, sizeof *x->slots);
     for (size_t i = 0; i < x->n; i++) {
         if (!can_ask(x, &x->lookups[i]))
@@ -54,12 +53,11 @@ search_index_ready(struct search_index *x, const struct search_seen *seen)
     return mail_index_find(x->account, x->lookups, x->asked, &x->found) == R_OK;
 }
 
-const enum text_answer *
-search_index_of(struct search_index *x, uint64_t emailid)
+void
+search_index_of(struct search_index *x, uint64_t emailid, enum text_answer *answers)
 {
     for (size_t i = 0; i < x->asked; i++)
-        x->answers[x->slots[i]] = text_found_of(x->found, i, emailid);
-    return x->answers;
+        answers[x->slots[i]] = text_found_of(x->found, i, emailid);
 }
 
 void

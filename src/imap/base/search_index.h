@@ -14,7 +14,6 @@ struct search_index {
     uint32_t *slots;  // of the query, of the lookups that are asked
     size_t asked;
     struct text_found *found;  // NULL: not asked, or it knows nothing
-    enum text_answer *answers;
     bool reads_body, tried;
     uint64_t looked, open;  // messages so far, and those that the row left open
 };
@@ -28,8 +27,8 @@ struct search_seen {
     uint32_t all;
 };
 bool search_index_ready(struct search_index *x, const struct search_seen *seen);
-// What it says of a message, for query_message.indexed; valid until the next call.
-const enum text_answer *search_index_of(struct search_index *x, uint64_t emailid);
+// What it says of a message, for query_message.indexed: `answers` has one, NOT_INDEXED, for each slot of the query.
+void search_index_of(struct search_index *x, uint64_t emailid, enum text_answer *answers);
 // Suspends.
 void search_index_done(struct search_index *x);
 
