@@ -1,7 +1,7 @@
 #include "imap/context.h"
 #include "imap/fetch.h"
-#include "imap/response.h"
 #include "imap/language.h"
+#include "imap/response.h"
 
 #include "base/limits.h"
 #include "base/log.h"

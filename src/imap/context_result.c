@@ -1,11 +1,11 @@
 // What becomes of the results that a session follows, and how it is told (RFC 5267 sections 4.3.2 to 4.3.4).
-#include "base/log.h"
 #include "imap/context.h"
-#include "imap/response.h"
-#include "imap/language.h"
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/log.h"
+#include "imap/language.h"
+#include "imap/response.h"
 
 enum { BATCH = 128, DAY_S = 86400 };
 

@@ -1,8 +1,8 @@
 #include "imap/context.h"
 
 #include "base/limits.h"
-#include "imap/response.h"
 #include "imap/language.h"
+#include "imap/response.h"
 #include "wire/quote.h"
 
 // The ESEARCH answer of SEARCH and SORT (RFC 4731, RFC 5267 section 3), and SAVE (RFC 5182).

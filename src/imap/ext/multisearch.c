@@ -1,8 +1,8 @@
 // RFC 7377: ESEARCH, one search of many mailboxes.
 #include "imap/context.h"
+#include "imap/language.h"
 #include "imap/messagelimit.h"
 #include "imap/scope.h"
-#include "imap/language.h"
 
 #include "base/arena_grow.h"
 #include "base/limits.h"
