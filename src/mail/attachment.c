@@ -20,6 +20,7 @@
 
 enum { PIECE = 32768, FLUSH_MS = 1000, REST_MS = 30000, SECTION_MOST = 24 };
 
+// On the stack of the task that waits.
 struct waiter {
     struct waiter *next;
     struct task *task;
@@ -62,16 +63,13 @@ enter(struct turnstile *t, unsigned most)
         t->inside++;
         return;
     }
-    struct waiter *me = calloc(1, sizeof *me);
-    must(me != NULL);
-    me->task = task_self();
+    struct waiter me = {.task = task_self()};
     if (!t->first)
         t->end = &t->first;
-    *t->end = me;
-    t->end = &me->next;
-    while (!me->served)
+    *t->end = &me;
+    t->end = &me.next;
+    while (!me.served)
         task_suspend();
-    free(me);
 }
 
 static void
