@@ -1,0 +1,86 @@
+#ifndef MAIL_ACL_H
+#define MAIL_ACL_H
+
+// The rights of RFC 4314. A mailbox has a list of identifiers with rights, META records of it ("acl/IDENTIFIER"). What a
+// user may do with it is decided by ONE function, acl_rights, from that list and from who asks:
+//   the rights of all identifiers that mean the user, together, less those of their negative forms ("-IDENTIFIER").
+//   The owner has all rights where no entry names the owner, and l and a in any case.
+//   An administrator has all rights in the public tree, and on every mailbox of others that may be looked up.
+// Without l there are no other rights: such a mailbox is to the user as one that does not exist.
+// Identifiers: a user's name, "owner", "anyone", "authenticated" (everyone who logged in), "$NAME" (a group), each with
+// or without "-". They are stored in the form of user names (auth/name.h), so that Ann and ann are one.
+
+#include "mail/user.h"
+
+struct store_batch;
+
+// Who asks. Never changes; counted references, from any thread.
+struct acl_who {
+    uint64_t account;
+    struct span name;
+    struct span *groups;  // without "$"
+    size_t group_count;
+    bool admin;
+    // test_mount: rights on everything of that account, beside its lists
+    uint64_t granted_account;
+    uint32_t granted;
+    _Atomic unsigned refs;
+};
+
+// What auth and the settings say of a user beside the name.
+struct acl_identity {
+    const struct span *groups;
+    size_t group_count;
+    bool admin;
+};
+struct acl_who *acl_who_new(uint64_t account, struct span name,
+                            const struct acl_identity *more);
+struct acl_who *acl_who_ref(struct acl_who *who);
+void acl_who_unref(struct acl_who **who);  // takes NULL
+
+// In the home of the account. THE decision: rights on the mailbox (0: there is none, or it may not be looked up).
+uint32_t acl_rights(const struct acl_who *who, struct account *a, uint64_t mailbox);
+
+struct acl_entry {
+    struct span identifier;  // in its stored form
+    uint32_t rights;
+};
+struct acl_list {
+    struct acl_entry *p;  // sorted by identifier
+    size_t n;
+};
+// The same from a list; `owner`: the mailbox is in the user's own account. For acl_rights, and for tests.
+uint32_t acl_decide(const struct acl_who *who, bool owner, bool system,
+                    const struct acl_list *list);
+
+// The stored form. R_FAIL (FAULT_BAD): SASLprep or the form of user names refuses it (RFC 4314 section 3).
+enum result acl_identifier(struct arena *a, struct span given, struct span *out,
+                           struct fault *f) MUST_CHECK;
+// Rights as given, with the virtual c (k and x) and d (e and t): section 2.1.1. R_FAIL (FAULT_BAD): a letter that is no right.
+enum result acl_rights_parse(struct span letters, uint32_t *out,
+                             struct fault *f) MUST_CHECK;
+// As ACL and MYRIGHTS show them: with c and d where a member is there.
+enum { ACL_TEXT = 16 };
+void acl_rights_put(uint32_t rights, char out[ACL_TEXT]);
+
+// ---- changes and reading: suspend; the right a is checked, in the home, together with the change ----
+
+enum acl_op { ACL_SET, ACL_ADD, ACL_REMOVE, ACL_DELETE };
+struct acl_change {
+    struct span identifier;  // stored form
+    enum acl_op op;
+    uint32_t rights;
+    uint32_t was, is;  // out: of the entry
+};
+// FAULT_NONEXISTENT, FAULT_NOPERM, FAULT_LIMIT (LIMIT_acl_entries, LIMIT_acl_shares). The owner's entry never loses l and a.
+// Rights that are none take the entry away; for the owner's they stay, as "la".
+enum result acl_change(const struct mailbox_ref *ref, struct acl_change *change,
+                       struct fault *f) MUST_CHECK;
+// All entries, the owner's first: it is told even where it is implicit. In the arena.
+enum result acl_get(const struct mailbox_ref *ref, struct arena *a, struct acl_list *out,
+                    struct fault *f) MUST_CHECK;
+// LISTRIGHTS: what the identifier has always (the rest may be given, each right apart).
+enum result acl_always(const struct mailbox_ref *ref, struct span identifier,
+                       uint32_t *always_out, struct fault *f) MUST_CHECK;
+
+#endif
