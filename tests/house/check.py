@@ -123,6 +123,11 @@ def pytest(*words):
     return found.get("passed", 0), max(bad, 1 if code else 0)
 
 
+def pytest_spread(*words):
+    """The same on all processors, for parts whose tests do not watch the time. Each worker has servers of its own."""
+    return pytest("-n", JOBS, *words)
+
+
 def part_first(_):
     return pytest("tests/test_first_minute.py")
 
@@ -132,19 +137,19 @@ def part_runner(_):
 
 
 def part_transcripts(_):
-    return pytest("tests/test_transcripts.py", "-k", "test_transcript[")
+    return pytest_spread("tests/test_transcripts.py", "-k", "test_transcript[")
 
 
 def part_variants(_):
-    return pytest("tests/test_transcripts.py", "tests/test_rights.py", "-k", "test_split or test_mounted or test_one_right")
+    return pytest_spread("tests/test_transcripts.py", "tests/test_rights.py", "-k", "test_split or test_mounted or test_one_right")
 
 
 def part_dovecot(_):
-    return pytest("tests/test_transcripts.py", "-k", "test_dovecot")
+    return pytest_spread("tests/test_transcripts.py", "-k", "test_dovecot")
 
 
 def part_clients(_):
-    return pytest("tests/clients")
+    return pytest_spread("--dist", "loadfile", "tests/clients")
 
 
 def part_corpus(_):
@@ -152,7 +157,7 @@ def part_corpus(_):
 
 
 def part_store(_):
-    return pytest("tests/store")
+    return pytest_spread("--dist", "loadfile", "tests/store")
 
 
 def part_model(options):
@@ -177,7 +182,7 @@ def part_rest(_):
     """Whatever is in tests/ and in no part above, so that nothing new is forgotten."""
     named = ["tests/test_first_minute.py", "tests/test_runner.py", "tests/test_transcripts.py", "tests/test_rights.py",
              "tests/clients", "tests/corpus", "tests/faults", "tests/hostile", "tests/model", "tests/store"]
-    return pytest("tests", *(f"--ignore={path}" for path in named))
+    return pytest_spread("--dist", "loadfile", "tests", *(f"--ignore={path}" for path in named))
 
 
 PARTS = {name[5:]: function for name, function in list(globals().items()) if name.startswith("part_")}
