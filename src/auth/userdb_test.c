@@ -1,11 +1,14 @@
+#include "auth/group.h"
 #include "auth/lookup.h"
 #include "auth/passwd_file.h"
 #include "auth/password.h"
 #include "auth/verbs.h"
 #include "base/field.h"
+#include "base/pack.h"
 
 #include <setjmp.h>
 #include <sodium.h>
+#include <sqlite3.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -331,6 +334,28 @@ verb(struct userdb *db, const char *words, const char *a, const char *b, struct 
     return verbs_run(db, span_str(words), args, b ? 2 : a ? 1 : 0, text, f);
 }
 
+// The groups of an account, with spaces between them.
+static void
+groups_are(struct userdb *db, uint64_t account, const char *want)
+{
+    struct buf packed, text;
+    struct fault f = {0};
+    buf_init(&packed, 4096);
+    buf_init(&text, 4096);
+    if (group_of(db, account, &packed, &f))
+        fail_msg("%s", f.why);
+    struct unpack u = unpack_of(buf_span(&packed));
+    while (u.rest.n > 0 && !u.bad) {
+        struct span one = unpack_span(&u);
+        buf_printf(&text, "%s%.*s", text.n > 0 ? " " : "", SPAN_ARG(one));
+    }
+    assert_int_equal(unpack_end(&u), R_OK);
+    if (!span_eq(buf_span(&text), span_str(want)))
+        fail_msg("groups: %.*s", SPAN_ARG(buf_span(&text)));
+    buf_done(&packed);
+    buf_done(&text);
+}
+
 static void
 test_verbs(void **state)
 {
@@ -357,6 +382,9 @@ test_verbs(void **state)
     assert_int_equal(verb(db, "user list", NULL, NULL, &text, &f), R_OK);
     assert_true(span_eq(in_words(&text), SPAN("ann\ncarol\ndave\tdisabled\n")));
     assert_int_equal(verb(db, "user frob", NULL, NULL, &text, &f), R_FAIL);
+    assert_int_equal(verb(db, "group add", "none", NULL, &text, &f), R_OK);
+    assert_int_equal(verb(db, "group add", "staff", NULL, &text, &f), R_OK);
+    assert_int_equal(verb(db, "group member add", "staff", "ann", &text, &f), R_OK);
     assert_int_equal(userdb_find(db, SPAN("ann"), &before, &f), R_OK);
     assert_true(before.has_scram && password_is_own(user_hash(&before)));
     assert_int_equal(password_verify(user_hash(&before), SPAN("se cret"), &f), R_OK);
@@ -373,10 +401,146 @@ test_verbs(void **state)
     assert_memory_equal(&before, &after, sizeof before);
     assert_int_equal(verb(db, "user dump", NULL, NULL, &text, &f), R_OK);
     assert_true(span_eq(buf_span(&text), buf_span(&dump)));
-    assert_int_equal(verbs_restore(db, SPAN("U\tx\n"), &f), R_FAIL);
+    groups_are(db, after.account, "staff");
+    static const char *const bad[] = {"U\tx\n", "X\tx\t1\n", "G\t\n", "M\tstaff\t5\n",
+                                      "M\tstaff\n"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_int_equal(verbs_restore(db, span_str(bad[i]), &f), R_FAIL);
     userdb_close(&db);
     buf_done(&text);
     buf_done(&dump);
+}
+
+static void
+test_groups(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *words, *a, *b;
+        enum fault_kind want;  // FAULT_COUNT: it works
+        const char *want_ann;
+    } rows[] = {
+        {"group add", "Staff", NULL, FAULT_COUNT, ""},
+        {"group add", "staff", NULL, FAULT_ALREADYEXISTS, ""},
+        {"group add", "$staff", NULL, FAULT_BAD, ""},
+        {"group add", "-staff", NULL, FAULT_BAD, ""},
+        {"group add", "a b", NULL, FAULT_BAD, ""},
+        {"group add", "", NULL, FAULT_BAD, ""},
+        {"group add", "all", NULL, FAULT_COUNT, ""},
+        {"group member add", "staff", "ANN", FAULT_COUNT, "staff"},
+        {"group member add", "staff", "ann", FAULT_ALREADYEXISTS, "staff"},
+        {"group member add", "staff", "nobody", FAULT_NONEXISTENT, "staff"},
+        {"group member add", "none", "ann", FAULT_NONEXISTENT, "staff"},
+        {"group member add", "all", "ann", FAULT_COUNT, "all staff"},
+        {"group member add", "all", "bob", FAULT_COUNT, "all staff"},
+        {"group member delete", "staff", "ann", FAULT_COUNT, "all"},
+        {"group member delete", "staff", "ann", FAULT_NONEXISTENT, "all"},
+        {"group delete", "none", NULL, FAULT_NONEXISTENT, "all"},
+    };
+    struct userdb *db = open_db();
+    struct buf text;
+    struct fault f = {0};
+    uint64_t ann = add(db, "ann", "{PLAIN}x"), bob = add(db, "bob", "{PLAIN}x");
+    buf_init(&text, 65536);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        f.kind = FAULT_COUNT;
+        (void)!verb(db, rows[i].words, rows[i].a, rows[i].b, &text, &f);
+        assert_int_equal(f.kind, rows[i].want);
+        groups_are(db, ann, rows[i].want_ann);
+    }
+    assert_int_equal(verb(db, "group list", NULL, NULL, &text, &f), R_OK);
+    assert_true(span_eq(in_words(&text), SPAN("all\tann bob\nstaff\n")));
+    assert_int_equal(verb(db, "user delete", "bob", NULL, &text, &f), R_OK);
+    groups_are(db, bob, "");
+    assert_int_equal(verb(db, "group delete", "all", NULL, &text, &f), R_OK);
+    groups_are(db, ann, "");
+    buf_done(&text);
+    userdb_close(&db);
+}
+
+static void
+test_a_user_has_a_bounded_number_of_groups(void **state)
+{
+    (void)state;
+    struct userdb *db = open_db();
+    struct fault f = {0};
+    char name[16];
+    add(db, "ann", "{PLAIN}x");
+    for (int i = 0; i <= LIMIT_groups_of_user; i++) {
+        snprintf(name, sizeof name, "g%d", i);
+        assert_int_equal(group_add(db, span_str(name), &f), R_OK);
+        assert_int_equal(group_member_add(db, span_str(name), SPAN("ann"), &f),
+                         i < LIMIT_groups_of_user ? R_OK : R_FAIL);
+    }
+    assert_int_equal(f.kind, FAULT_LIMIT);
+    userdb_close(&db);
+}
+
+// What version 1 of the schema was: as the program wrote it then.
+static const char version_1[] =
+    "CREATE TABLE users (name TEXT PRIMARY KEY, account INTEGER NOT NULL UNIQUE,"
+    " disabled INTEGER NOT NULL, hash TEXT NOT NULL, scram TEXT, changed INTEGER NOT NULL)"
+    " WITHOUT ROWID, STRICT;"
+    "CREATE TABLE retired (account INTEGER PRIMARY KEY, name TEXT NOT NULL,"
+    " since INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID, "
+    "STRICT;"
+    "PRAGMA user_version = 1;"
+    "PRAGMA application_id = 1346917715;"
+    "INSERT INTO users VALUES ('ann', 77, 0, '{PLAIN}x', NULL, 1);"
+    "INSERT INTO users VALUES ('bob', 78, 1, '{PLAIN}y', NULL, 1);"
+    "INSERT INTO retired VALUES (79, 'carol', 1);"
+    "INSERT INTO secrets VALUES ('decoy', zeroblob(32));";
+
+static void
+make_old(const char *sql)
+{
+    char path[128];
+    sqlite3 *file = NULL;
+    snprintf(path, sizeof path, "%s/users.db", dir);
+    assert_int_equal(sqlite3_open(path, &file), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(file, sql, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(file), SQLITE_OK);
+}
+
+static void
+test_version_1_becomes_2(void **state)
+{
+    (void)state;
+    static const char zeros[32];
+    struct fault f;
+    struct user u;
+    make_old(version_1);
+    for (int round = 0; round < 2; round++) {
+        struct userdb *db = open_db();
+        assert_int_equal(userdb_count(db), 2);
+        assert_int_equal(userdb_find(db, SPAN("ann"), &u, &f), R_OK);
+        assert_int_equal(u.account, 77);
+        assert_int_equal(userdb_find(db, SPAN("bob"), &u, &f), R_OK);
+        assert_true(u.disabled);
+        assert_true(span_eq(userdb_secret(db), span_of(zeros, sizeof zeros)));
+        if (round == 0)
+            assert_int_equal(group_add(db, SPAN("staff"), &f), R_OK);
+        if (round == 0)
+            assert_int_equal(group_member_add(db, SPAN("staff"), SPAN("ann"), &f), R_OK);
+        groups_are(db, 77, "staff");
+        userdb_close(&db);
+    }
+}
+
+static void
+test_a_failed_migration_changes_nothing(void **state)
+{
+    (void)state;
+    struct userdb *db = NULL;
+    struct fault f;
+    make_old(version_1);
+    make_old("CREATE TABLE groups (x)");  // in the way of the second step
+    assert_int_equal(userdb_open(dir, &db, &f), R_FAIL);
+    make_old("DROP TABLE groups");
+    db = open_db();
+    assert_int_equal(userdb_count(db), 2);
+    userdb_close(&db);
 }
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -395,6 +559,10 @@ main(void)
         TEST(test_passwd_file),
         TEST(test_lookup),
         TEST(test_verbs),
+        TEST(test_groups),
+        TEST(test_a_user_has_a_bounded_number_of_groups),
+        TEST(test_version_1_becomes_2),
+        TEST(test_a_failed_migration_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

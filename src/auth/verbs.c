@@ -1,4 +1,4 @@
-#include "auth/verbs.h"
+#include "auth/verbs_inside.h"
 #include "auth/passwd_file.h"
 #include "auth/password.h"
 #include "base/field.h"
@@ -14,10 +14,11 @@ verbs_credentials(struct span password, struct buf *hash_out, struct scram_keys 
     return R_OK;
 }
 
-static void
-put_change(struct buf *rows, const char *change, const struct name *name)
+void
+verbs_put_change(struct buf *rows, const char *what, const char *change,
+                 const struct name *name)
 {
-    field_put_row(rows, SPAN("user"), SPAN_NONE,
+    field_put_row(rows, span_str(what), SPAN_NONE,
                   FIELDS(field_str("change", "%", change),
                          field_text("name", " %", name_span(name))));
 }
@@ -36,7 +37,7 @@ run_add(struct userdb *db, const struct verbs_call *c, struct buf *rows, struct 
     if (name_of(c->args[0], &name, f) ||
         userdb_add(db, name_span(&name), buf_span(&c->hash), keys_of(c), &account, f))
         return R_FAIL;
-    put_change(rows, "added", &name);
+    verbs_put_change(rows, "user", "added", &name);
     return R_OK;
 }
 
@@ -47,7 +48,7 @@ run_passwd(struct userdb *db, const struct verbs_call *c, struct buf *rows, stru
     if (name_of(c->args[0], &name, f) ||
         userdb_set(db, name_span(&name), buf_span(&c->hash), keys_of(c), f))
         return R_FAIL;
-    put_change(rows, "changed", &name);
+    verbs_put_change(rows, "user", "changed", &name);
     return R_OK;
 }
 
@@ -74,7 +75,7 @@ run_delete(struct userdb *db, const struct verbs_call *c, struct buf *rows, stru
     struct name name;
     if (name_of(c->args[0], &name, f) || userdb_delete(db, name_span(&name), f))
         return R_FAIL;
-    put_change(rows, "deleted", &name);
+    verbs_put_change(rows, "user", "deleted", &name);
     return R_OK;
 }
 
@@ -96,48 +97,23 @@ run_load(struct userdb *db, const struct verbs_call *c, struct buf *rows, struct
     return R_OK;
 }
 
-// A line of the dump: U or R, name, account id, flags, SCRAM keys, hash; tabs between. The hash is last,
-// since {PLAIN} may hold anything but the end of a line.
-static bool
-dump_one(const struct user *u, void *arg)
-{
-    struct buf *text = arg;
-    buf_printf(text, "U\t%s\t%llu\t%s\t", u->name.text, (unsigned long long)u->account,
-               u->disabled ? "d" : "");
-    if (u->has_scram)
-        scram_print(&u->scram, text);
-    buf_put_char(text, '\t');
-    buf_put(text, user_hash(u));
-    buf_put_char(text, '\n');
-    return !text->over;
-}
-
-static void
-dump_retired(struct span name, uint64_t account, void *arg)
-{
-    buf_printf(arg, "R\t%.*s\t%llu\n", SPAN_ARG(name), (unsigned long long)account);
-}
-
-static enum result
-run_dump(struct userdb *db, const struct verbs_call *c, struct buf *text, struct fault *f)
-{
-    (void)c;
-    if (userdb_each(db, dump_one, text, f) ||
-        userdb_each_retired(db, dump_retired, text, f))
-        return R_FAIL;
-    return R_OK;
-}
-
 static const struct row {
     const char *words;
     size_t args;
     bool has_password;  // the second
-    enum result (*run)(struct userdb *db, const struct verbs_call *c, struct buf *text,
-                       struct fault *f);
+    verbs_run_fn *run;
 } rows[] = {
-    {"user add", 2, true, run_add},    {"user passwd", 2, true, run_passwd},
-    {"user list", 0, false, run_list}, {"user delete", 1, false, run_delete},
-    {"user load", 2, false, run_load}, {"user dump", 0, false, run_dump},
+    {"user add", 2, true, run_add},
+    {"user passwd", 2, true, run_passwd},
+    {"user list", 0, false, run_list},
+    {"user delete", 1, false, run_delete},
+    {"user load", 2, false, run_load},
+    {"user dump", 0, false, verbs_dump},
+    {"group add", 1, false, verbs_group_add},
+    {"group list", 0, false, verbs_group_list},
+    {"group delete", 1, false, verbs_group_delete},
+    {"group member add", 2, false, verbs_member_add},
+    {"group member delete", 2, false, verbs_member_delete},
 };
 
 static enum result
@@ -198,42 +174,4 @@ verbs_run(struct userdb *db, struct span verb, const struct span *args, size_t n
         r = verbs_apply(db, &c, text, f);
     buf_done(&c.hash);
     return r;
-}
-
-static enum result
-restore_line(struct userdb *db, struct span line, struct fault *f)
-{
-    struct span kind, name, account, flags, scram, rest = line;
-    struct user u = {0};
-    if (span_next_field(&rest, '\t', &kind) != R_OK ||
-        span_next_field(&rest, '\t', &name) != R_OK || name_of(name, &u.name, f) ||
-        span_next_field(&rest, '\t', &account) != R_OK || span_to_u64(account, &u.account))
-        return fault_set(f, FAULT_BAD, "malformed line in the list of users");
-    if (span_eq(kind, SPAN("R")))
-        return userdb_restore_retired(db, name, u.account, f);
-    if (!span_eq(kind, SPAN("U")) || span_next_field(&rest, '\t', &flags) != R_OK ||
-        span_next_field(&rest, '\t', &scram) != R_OK || rest.n > sizeof u.hash ||
-        (scram.n > 0 && scram_parse(scram, &u.scram)))
-        return fault_set(f, FAULT_BAD, "malformed line in the list of users");
-    u.disabled = span_eq(flags, SPAN("d"));
-    u.has_scram = scram.n > 0;
-    u.hash_n = rest.n;
-    if (rest.n > 0)
-        memcpy(u.hash, rest.p, rest.n);
-    return userdb_restore(db, &u, f);
-}
-
-enum result
-verbs_restore(struct userdb *db, struct span dump, struct fault *f)
-{
-    struct span line;
-    if (userdb_begin(db, f))
-        return R_FAIL;
-    while (span_next_field(&dump, '\n', &line) == R_OK) {
-        if (line.n > 0 && restore_line(db, line, f)) {
-            userdb_abort(db);
-            return R_FAIL;
-        }
-    }
-    return userdb_commit(db, f);
 }

@@ -35,7 +35,7 @@ const struct verb verbs[] = {
 #undef DRY
 const size_t verbs_count = sizeof verbs / sizeof verbs[0];
 
-enum { EXIT_USAGE = 2, WORDS_MAX = 32, HELP_COLUMN = 30 };
+enum { EXIT_USAGE = 2, WORDS_MAX = 32, VERB_WORDS = 3, HELP_COLUMN = 30 };
 
 struct line {
     struct verb_options options;
@@ -132,16 +132,18 @@ read_line(struct line *l, int argc, char **argv)
 static const struct verb *
 row_of(const struct line *l, size_t *used_out)
 {
-    char two[128];
-    if (l->n >= 2) {
-        snprintf(two, sizeof two, "%s %s", l->words[0], l->words[1]);
-        *used_out = 2;
-        const struct verb *v = verb_find(span_str(two));
+    for (size_t used = l->n < VERB_WORDS ? l->n : VERB_WORDS; used > 0; used--) {
+        char words[128] = "";
+        size_t at = 0;
+        for (size_t i = 0; i < used && at < sizeof words; i++)
+            at += (size_t)snprintf(words + at, sizeof words - at, "%s%s", i ? " " : "",
+                                   l->words[i]);
+        const struct verb *v = at < sizeof words ? verb_find(span_str(words)) : NULL;
+        *used_out = used;
         if (v != NULL)
             return v;
     }
-    *used_out = 1;
-    return l->n >= 1 ? verb_find(span_str(l->words[0])) : NULL;
+    return NULL;
 }
 
 static int

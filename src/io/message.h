@@ -114,6 +114,7 @@ struct ticket {
 struct lookup {
     uint64_t request;
     struct span address;  // "user+detail@domain", after RFC 5321 unquoting
+    uint8_t identity;     // 1: `address` is a user's name, and the groups are wanted
 };
 
 struct lookup_reply {
@@ -121,6 +122,7 @@ struct lookup_reply {
     uint8_t found;  // 0 no such user, 1 found, 2 temporary failure
     uint64_t account;
     struct span user, detail;
+    struct span groups;  // packed spans, in order; of an identity
 };
 
 struct admin_request {

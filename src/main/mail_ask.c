@@ -14,7 +14,7 @@ struct ask {
     bool done, failed;
     uint8_t found;
     uint64_t account;
-    struct buf *user, *detail, *text;
+    struct buf *user, *detail, *groups, *text;
     UT_hash_handle hh;
 };
 
@@ -53,6 +53,8 @@ take_lookup(struct home *h, const struct lookup_reply *r)
     buf_put(a->user, r->user);
     if (a->detail != NULL)
         buf_put(a->detail, r->detail);
+    if (a->groups != NULL)
+        buf_put(a->groups, r->groups);
     finish(h, a);
 }
 
@@ -127,26 +129,46 @@ ask(struct home *h, struct ask *a, enum message_type type, struct buf *message,
     return a->failed ? fault_set(f, FAULT_UNAVAILABLE, "auth went away") : R_OK;
 }
 
+static enum result
+ask_lookup(struct home *h, struct ask *a, struct span address, struct fault *f)
+{
+    if (await_auth(h, f) != R_OK)
+        return R_FAIL;
+    a->id = ++h->ask_last;
+    struct buf b;
+    buf_init(&b, LIMIT_channel_message);
+    lookup_put(&b, &(struct lookup){a->id, address, a->groups != NULL});
+    enum result r = ask(h, a, MESSAGE_LOOKUP, &b, f);
+    buf_done(&b);
+    if (r != R_OK)
+        return R_FAIL;
+    if (a->found == 0)
+        return R_NONE;
+    if (a->found != 1)
+        return fault_set(f, FAULT_UNAVAILABLE, "the user database cannot be read now");
+    return R_OK;
+}
+
 enum result
 mail_ask_user(struct home *h, struct span address, uint64_t *account_out,
               struct buf *user_out, struct buf *detail_out, struct fault *f)
 {
-    if (await_auth(h, f) != R_OK)
-        return R_FAIL;
-    struct ask a = {.id = ++h->ask_last, .user = user_out, .detail = detail_out};
-    struct buf b;
-    buf_init(&b, LIMIT_channel_message);
-    lookup_put(&b, &(struct lookup){a.id, address});
-    enum result r = ask(h, &a, MESSAGE_LOOKUP, &b, f);
-    buf_done(&b);
-    if (r != R_OK)
-        return R_FAIL;
-    if (a.found == 0)
-        return R_NONE;
-    if (a.found != 1)
-        return fault_set(f, FAULT_UNAVAILABLE, "the user database cannot be read now");
-    *account_out = a.account;
-    return R_OK;
+    struct ask a = {.user = user_out, .detail = detail_out};
+    enum result r = ask_lookup(h, &a, address, f);
+    if (r == R_OK)
+        *account_out = a.account;
+    return r;
+}
+
+enum result
+mail_ask_identity(struct home *h, struct span name, uint64_t *account_out,
+                  struct buf *user_out, struct buf *groups_out, struct fault *f)
+{
+    struct ask a = {.user = user_out, .groups = groups_out};
+    enum result r = ask_lookup(h, &a, name, f);
+    if (r == R_OK)
+        *account_out = a.account;
+    return r;
 }
 
 // What auth says when it failed: u8 enum fault_kind, why.

@@ -117,6 +117,11 @@ void mail_ask_close(struct home *h);
 enum result mail_ask_user(struct home *h, struct span address, uint64_t *account_out,
                           struct buf *user_out, struct buf *detail_out,
                           struct fault *f) MUST_CHECK;
+// A user by the whole name, with the groups: packed spans (base/pack.h), in order. Not remembered here: the caller keeps
+// it while `users_generation` stays.
+enum result mail_ask_identity(struct home *h, struct span name, uint64_t *account_out,
+                              struct buf *user_out, struct buf *groups_out,
+                              struct fault *f) MUST_CHECK;
 enum result mail_ask_admin(struct home *h, struct span verb, const struct span *args,
                            size_t n, struct buf *text, struct fault *f) MUST_CHECK;
 

@@ -1,5 +1,6 @@
 #include "main/auth_inside.h"
 #include "main/threads.h"
+#include "auth/group.h"
 #include "auth/password.h"
 #include "auth/verbs.h"
 #include "base/limits.h"
@@ -63,29 +64,55 @@ auth_offer_update(struct auth_role *role)
         send_offer(c);
 }
 
+// Who a session or a grant names: a user, by the whole name; groups are packed into `groups`.
+static enum result
+find_identity(struct auth_role *role, struct span sent, struct user *user,
+              struct buf *groups, struct fault *f)
+{
+    struct name name;
+    if (name_of(sent, &name, f))
+        return R_NONE;
+    enum result r = userdb_find(role->db, name_span(&name), user, f);
+    if (r == R_OK && user->disabled)
+        return R_NONE;
+    return r == R_OK ? group_of(role->db, user->account, groups, f) : r;
+}
+
+static enum result
+find_lookup(struct auth_role *role, const struct lookup *m, struct lookup_reply *reply,
+            struct user *user, struct buf *groups, struct fault *f)
+{
+    struct lookup_rules rules = {buf_span(&role->domains)};
+    enum result r = m->identity ? find_identity(role, m->address, user, groups, f)
+                                : lookup_recipient(role->db, &rules, m->address, user,
+                                                   &reply->detail, f);
+    if (r != R_OK)
+        return r;
+    reply->found = LOOKUP_FOUND;
+    reply->account = user->account;
+    reply->user = name_span(&user->name);
+    reply->groups = buf_span(groups);
+    return R_OK;
+}
+
 static void
 answer_lookup(struct auth_channel *at, const struct lookup *m)
 {
-    struct lookup_rules rules = {buf_span(&at->role->domains)};
-    struct user user;
-    struct span detail = SPAN_NONE;
-    struct fault f;
-    struct buf b;
-    enum result r = lookup_recipient(at->role->db, &rules, m->address, &user, &detail, &f);
     struct lookup_reply reply = {.request = m->request, .found = LOOKUP_GONE};
-    if (r == R_FAIL) {
+    struct user user;
+    struct fault f;
+    struct buf b, groups;
+    buf_init(&groups, LIMIT_channel_message);
+    buf_init(&b, LIMIT_channel_message);
+    if (find_lookup(at->role, m, &reply, &user, &groups, &f) == R_FAIL) {
         log_error("auth", "the user database failed", log_fault(&f));
         reply.found = LOOKUP_LATER;
-    } else if (r == R_OK) {
-        reply.found = LOOKUP_FOUND;
-        reply.account = user.account;
-        reply.user = name_span(&user.name);
-        reply.detail = detail;
     }
-    buf_init(&b, LIMIT_channel_message);
     lookup_reply_put(&b, &reply);
+    must(!b.over && !groups.over);
     channel_send(at->channel, MESSAGE_LOOKUP_REPLY, buf_span(&b), -1);
     buf_done(&b);
+    buf_done(&groups);
 }
 
 // Each peer may say what its role has to say, no more: a gate that was taken over adds no users.

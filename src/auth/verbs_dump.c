@@ -1,0 +1,162 @@
+#include "auth/verbs_inside.h"
+#include "auth/group.h"
+
+struct group_dump {
+    struct buf *text, last;
+};
+
+// A line of the dump: U or R, name, account id, flags, SCRAM keys, hash; tabs between. The hash is last,
+// since {PLAIN} may hold anything but the end of a line.
+static bool
+dump_one(const struct user *u, void *arg)
+{
+    struct buf *text = arg;
+    buf_printf(text, "U\t%s\t%llu\t%s\t", u->name.text, (unsigned long long)u->account,
+               u->disabled ? "d" : "");
+    if (u->has_scram)
+        scram_print(&u->scram, text);
+    buf_put_char(text, '\t');
+    buf_put(text, user_hash(u));
+    buf_put_char(text, '\n');
+    return !text->over;
+}
+
+static void
+dump_retired(struct span name, uint64_t account, void *arg)
+{
+    buf_printf(arg, "R\t%.*s\t%llu\n", SPAN_ARG(name), (unsigned long long)account);
+}
+
+// G: a group; M: a member of one, by account. Behind the users, who must be there first.
+static void
+dump_group(struct span name, struct span user, uint64_t account, void *arg)
+{
+    struct group_dump *d = arg;
+    if (!span_eq(name, buf_span(&d->last))) {
+        buf_printf(d->text, "G\t%.*s\n", SPAN_ARG(name));
+        buf_reset(&d->last);
+        buf_put(&d->last, name);
+    }
+    if (user.p)
+        buf_printf(d->text, "M\t%.*s\t%llu\n", SPAN_ARG(name), (unsigned long long)account);
+}
+
+static enum result
+dump_groups(struct userdb *db, struct buf *text, struct fault *f)
+{
+    struct group_dump d = {.text = text};
+    buf_init(&d.last, NAME_MAX_SIZE);
+    enum result r = group_each(db, dump_group, &d, f);
+    buf_done(&d.last);
+    return r;
+}
+
+enum result
+verbs_dump(struct userdb *db, const struct verbs_call *c, struct buf *text, struct fault *f)
+{
+    (void)c;
+    if (userdb_each(db, dump_one, text, f) ||
+        userdb_each_retired(db, dump_retired, text, f) || dump_groups(db, text, f))
+        return R_FAIL;
+    return R_OK;
+}
+
+static enum result
+malformed(struct fault *f)
+{
+    return fault_set(f, FAULT_BAD, "malformed line in the list of users");
+}
+
+static enum result
+read_who(struct span *rest, struct user *u, struct fault *f)
+{
+    struct span name, account;
+    if (span_next_field(rest, '\t', &name) != R_OK || name_of(name, &u->name, f) ||
+        span_next_field(rest, '\t', &account) != R_OK || span_to_u64(account, &u->account))
+        return malformed(f);
+    return R_OK;
+}
+
+static enum result
+restore_user(struct userdb *db, struct span rest, struct fault *f)
+{
+    struct span flags, scram;
+    struct user u = {0};
+    if (read_who(&rest, &u, f) || span_next_field(&rest, '\t', &flags) != R_OK ||
+        span_next_field(&rest, '\t', &scram) != R_OK || rest.n > sizeof u.hash ||
+        (scram.n > 0 && scram_parse(scram, &u.scram)))
+        return malformed(f);
+    u.disabled = span_eq(flags, SPAN("d"));
+    u.has_scram = scram.n > 0;
+    u.hash_n = rest.n;
+    if (rest.n > 0)
+        memcpy(u.hash, rest.p, rest.n);
+    return userdb_restore(db, &u, f);
+}
+
+static enum result
+restore_retired(struct userdb *db, struct span rest, struct fault *f)
+{
+    struct user u = {0};
+    if (read_who(&rest, &u, f))
+        return R_FAIL;
+    return userdb_restore_retired(db, name_span(&u.name), u.account, f);
+}
+
+static enum result
+restore_group(struct userdb *db, struct span rest, struct fault *f)
+{
+    struct name name;
+    if (group_name_of(rest, &name, f))
+        return malformed(f);
+    return group_add(db, name_span(&name), f);
+}
+
+static enum result
+restore_member(struct userdb *db, struct span rest, struct fault *f)
+{
+    struct user in_line = {0}, user;
+    if (read_who(&rest, &in_line, f))
+        return R_FAIL;
+    enum result r = userdb_find_account(db, in_line.account, &user, f);
+    if (r != R_OK)
+        return r == R_NONE ? malformed(f) : R_FAIL;
+    return group_member_add(db, name_span(&in_line.name), name_span(&user.name), f);
+}
+
+static const struct {
+    const char *kind;
+    enum result (*restore)(struct userdb *db, struct span rest, struct fault *f);
+} lines[] = {
+    {"U", restore_user},
+    {"R", restore_retired},
+    {"G", restore_group},
+    {"M", restore_member},
+};
+
+static enum result
+restore_line(struct userdb *db, struct span line, struct fault *f)
+{
+    struct span kind;
+    if (span_next_field(&line, '\t', &kind) != R_OK)
+        return malformed(f);
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
+        if (span_eq(kind, span_str(lines[i].kind)))
+            return lines[i].restore(db, line, f);
+    return malformed(f);
+}
+
+enum result
+verbs_restore(struct userdb *db, struct span dump, struct fault *f)
+{
+    struct span line;
+    if (userdb_begin(db, f))
+        return R_FAIL;
+    while (span_next_field(&dump, '\n', &line) == R_OK) {
+        if (line.n > 0 && restore_line(db, line, f)) {
+            userdb_abort(db);
+            return R_FAIL;
+        }
+    }
+    return userdb_commit(db, f);
+}
