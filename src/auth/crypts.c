@@ -1,6 +1,5 @@
 #include "auth/crypts.h"
 #include "auth/encode.h"
-#include "auth/scram.h"
 #include "base/limits.h"
 
 #include <crypt.h>
@@ -196,19 +195,22 @@ crypts_pbkdf2_judge(struct span hash, struct span password, struct fault *f)
 }
 
 enum result
-crypts_scram_check(struct span hash, struct fault *f)
+crypts_scram_check(enum scram_hash kind, struct span hash, struct fault *f)
 {
     struct scram_keys k;
-    return scram_parse(hash, &k) == R_OK ? R_OK : malformed("SCRAM-SHA-256", f);
+    return scram_parse(kind, hash, &k) == R_OK ? R_OK : malformed(scram_name(kind), f);
 }
 
 enum result
-crypts_scram_judge(struct span hash, struct span password, struct fault *f)
+crypts_scram_judge(enum scram_hash kind, struct span hash, struct span password,
+                   struct fault *f)
 {
     struct scram_keys k, got;
-    if (scram_parse(hash, &k))
+    if (scram_parse(kind, hash, &k))
         return fault_set(f, FAULT_SERVERBUG, "SCRAM keys cannot be read");
-    if (scram_derive(password, k.iterations, span_of(k.salt, k.salt_n), &got, f))
+    if (scram_derive(kind, password, k.iterations, span_of(k.salt, k.salt_n), &got, f))
         return f->kind == FAULT_BAD ? wrong(f) : R_FAIL;
-    return sodium_memcmp(got.stored_key, k.stored_key, SCRAM_KEY) == 0 ? R_OK : wrong(f);
+    return sodium_memcmp(got.stored_key, k.stored_key, scram_key_size(kind)) == 0
+               ? R_OK
+               : wrong(f);
 }

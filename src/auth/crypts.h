@@ -6,7 +6,7 @@
 // and the text is NUL-terminated after its last octet.
 // Threads: any.
 
-#include "base/span.h"
+#include "auth/scram.h"
 
 enum result crypts_argon2_check(struct span hash, const char *prefix,
                                 struct fault *f) MUST_CHECK;
@@ -23,8 +23,9 @@ enum result crypts_pbkdf2_check(struct span hash, struct fault *f) MUST_CHECK;
 enum result crypts_pbkdf2_judge(struct span hash, struct span password,
                                 struct fault *f) MUST_CHECK;
 
-enum result crypts_scram_check(struct span hash, struct fault *f) MUST_CHECK;
-enum result crypts_scram_judge(struct span hash, struct span password,
+enum result crypts_scram_check(enum scram_hash kind, struct span hash,
+                               struct fault *f) MUST_CHECK;
+enum result crypts_scram_judge(enum scram_hash kind, struct span hash, struct span password,
                                struct fault *f) MUST_CHECK;
 
 #endif

@@ -61,13 +61,15 @@ passwd_line_parse(struct span line, struct passwd_line *out, struct fault *f)
 }
 
 // SCRAM keys in the file serve SCRAM as they are.
-static const struct scram_keys *
-scram_in(struct span hash, struct scram_keys *keys)
+static void
+scram_in(struct span hash, struct scram_set *out)
 {
-    const struct span prefix = SPAN("{SCRAM-SHA-256}");
-    bool found =
-        span_istarts(hash, prefix) && scram_parse(span_skip(hash, prefix.n), keys) == R_OK;
-    return found ? keys : NULL;
+    size_t end = span_find_char(hash, '}');
+    for (int h = 0; h < SCRAM_HASHES; h++)
+        if (span_starts(hash, SPAN("{")) &&
+            span_ieq(span_slice(hash, 1, end), span_str(scram_name((enum scram_hash)h))) &&
+            scram_parse((enum scram_hash)h, span_skip(hash, end + 1), &out->of[h]))
+            memset(&out->of[h], 0, sizeof out->of[h]);
 }
 
 static enum result
@@ -76,15 +78,15 @@ store(struct userdb *db, const struct passwd_line *l, struct passwd_counts *coun
 {
     struct user known;
     uint64_t account;
-    struct scram_keys keys;
+    struct scram_set scram = {0};
     struct span name = name_span(&l->name), hash = buf_span(&l->hash);
-    const struct scram_keys *scram = scram_in(hash, &keys);
+    scram_in(hash, &scram);
     enum result r = userdb_find(db, name, &known, f);
     if (r == R_FAIL)
         return R_FAIL;
-    if (r == R_OK && userdb_set(db, name, hash, scram, f))
+    if (r == R_OK && userdb_set(db, name, hash, &scram, f))
         return R_FAIL;
-    if (r == R_NONE && userdb_add(db, name, hash, scram, &account, f))
+    if (r == R_NONE && userdb_add(db, name, hash, &scram, &account, f))
         return R_FAIL;
     counts->changed += r == R_OK;
     counts->added += r == R_NONE;

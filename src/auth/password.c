@@ -147,18 +147,23 @@ pbkdf2_judge(const struct scheme *s, struct span hash, struct span password,
     return crypts_pbkdf2_judge(hash, password, f);
 }
 
+static enum scram_hash
+scram_hash_of(const struct scheme *s)
+{
+    bool newer = span_eq(span_str(s->argument), span_str(scram_name(SCRAM_SHA_256)));
+    return newer ? SCRAM_SHA_256 : SCRAM_SHA_1;
+}
+
 static enum result
 scram_check(const struct scheme *s, struct span hash, struct fault *f)
 {
-    (void)s;
-    return crypts_scram_check(hash, f);
+    return crypts_scram_check(scram_hash_of(s), hash, f);
 }
 
 static enum result
 scram_judge(const struct scheme *s, struct span hash, struct span password, struct fault *f)
 {
-    (void)s;
-    return crypts_scram_judge(hash, password, f);
+    return crypts_scram_judge(scram_hash_of(s), hash, password, f);
 }
 
 static const struct scheme schemes[] = {

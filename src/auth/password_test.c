@@ -4,6 +4,8 @@
 #include "base/limits.h"
 
 #include <setjmp.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <sodium.h>
 #include <stdarg.h>
 #include <cmocka.h>
@@ -172,12 +174,13 @@ test_scram_keys_of_rfc7677(void **state)
     struct fault f;
     assert_int_equal(decode_base64(SPAN("W22ZaJ0SNY7soEsUEjb6gQ=="), salt, sizeof salt, &n),
                      R_OK);
-    assert_int_equal(scram_derive(SPAN("pencil"), 4096, span_of(salt, n), &k, &f), R_OK);
+    assert_int_equal(
+        scram_derive(SCRAM_SHA_256, SPAN("pencil"), 4096, span_of(salt, n), &k, &f), R_OK);
     assert_int_equal(decode_base64(SPAN("6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="),
                                    want, sizeof want, &n),
                      R_OK);
     crypto_auth_hmacsha256_state s;
-    crypto_auth_hmacsha256_init(&s, k.server_key, SCRAM_KEY);
+    crypto_auth_hmacsha256_init(&s, k.server_key, SCRAM_KEY_MAX);
     crypto_auth_hmacsha256_update(&s, (const uint8_t *)auth_message, strlen(auth_message));
     crypto_auth_hmacsha256_final(&s, signature);
     assert_memory_equal(signature, want, sizeof want);
@@ -185,35 +188,66 @@ test_scram_keys_of_rfc7677(void **state)
     assert_int_equal(decode_base64(SPAN("dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="),
                                    want_proof, sizeof want_proof, &n),
                      R_OK);
-    crypto_auth_hmacsha256_init(&s, k.stored_key, SCRAM_KEY);
+    crypto_auth_hmacsha256_init(&s, k.stored_key, SCRAM_KEY_MAX);
     crypto_auth_hmacsha256_update(&s, (const uint8_t *)auth_message, strlen(auth_message));
     crypto_auth_hmacsha256_final(&s, signature);
     for (int i = 0; i < 32; i++)
         client_key[i] = signature[i] ^ want_proof[i];
     crypto_hash_sha256(stored_key, client_key, sizeof client_key);
-    assert_memory_equal(stored_key, k.stored_key, SCRAM_KEY);
+    assert_memory_equal(stored_key, k.stored_key, SCRAM_KEY_MAX);
+}
+
+// RFC 5802 section 5: the same user, SCRAM-SHA-1; the server's signature is what the RFC says.
+static void
+test_scram_keys_of_rfc5802(void **state)
+{
+    (void)state;
+    static const char auth_message[] =
+        "n=user,r=fyko+d2lbbFgONRv9qkxdawL,r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,"
+        "s=QSXCR+Q6sek8bf92,i=4096,c=biws,r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j";
+    uint8_t salt[16], want[20], got[20];
+    unsigned got_n = 0;
+    size_t n = 0;
+    struct scram_keys k;
+    struct fault f;
+    assert_int_equal(decode_base64(SPAN("QSXCR+Q6sek8bf92"), salt, sizeof salt, &n), R_OK);
+    assert_int_equal(
+        scram_derive(SCRAM_SHA_1, SPAN("pencil"), 4096, span_of(salt, n), &k, &f), R_OK);
+    assert_int_equal(
+        decode_base64(SPAN("rmF9pqV8S7suAoZWja4dJRkFsKQ="), want, sizeof want, &n), R_OK);
+    assert_non_null(HMAC(EVP_sha1(), k.server_key, 20, (const uint8_t *)auth_message,
+                         sizeof auth_message - 1, got, &got_n));
+    assert_int_equal(got_n, 20);
+    assert_memory_equal(got, want, 20);
 }
 
 static void
 test_scram_text(void **state)
 {
     (void)state;
-    struct scram_keys k, back;
+    struct scram_set set;
     struct fault f;
-    struct buf b;
-    buf_init(&b, LIMIT_password_hash);
-    assert_int_equal(scram_new(SPAN("secret"), &k, &f), R_OK);
-    assert_int_equal(k.iterations, SCRAM_ITERATIONS);
-    scram_print(&k, &b);
-    assert_int_equal(scram_parse(buf_span(&b), &back), R_OK);
-    assert_memory_equal(back.stored_key, k.stored_key, SCRAM_KEY);
-    assert_memory_equal(back.server_key, k.server_key, SCRAM_KEY);
-    assert_memory_equal(back.salt, k.salt, k.salt_n);
-    assert_int_equal(scram_parse(span_slice(buf_span(&b), 0, b.n - 2), &back), R_FAIL);
-    buf_put_char(&b, ',');
-    buf_put_char(&b, 'x');
-    assert_int_equal(scram_parse(buf_span(&b), &back), R_FAIL);
-    buf_done(&b);
+    assert_int_equal(scram_new(SPAN("secret"), &set, &f), R_OK);
+    assert_true(scram_is_whole(&set));
+    for (int i = 0; i < SCRAM_HASHES; i++) {
+        enum scram_hash h = (enum scram_hash)i;
+        const struct scram_keys k = set.of[h];
+        struct scram_keys back;
+        struct buf b;
+        buf_init(&b, LIMIT_password_hash);
+        assert_int_equal(k.iterations, SCRAM_ITERATIONS);
+        scram_print(h, &k, &b);
+        assert_int_equal(scram_parse(h, buf_span(&b), &back), R_OK);
+        assert_memory_equal(&back, &k, sizeof k);
+        assert_int_equal(scram_parse(h == SCRAM_SHA_1 ? SCRAM_SHA_256 : SCRAM_SHA_1,
+                                     buf_span(&b), &back),
+                         R_FAIL);
+        assert_int_equal(scram_parse(h, span_slice(buf_span(&b), 0, b.n - 2), &back),
+                         R_FAIL);
+        buf_put_str(&b, ",x");
+        assert_int_equal(scram_parse(h, buf_span(&b), &back), R_FAIL);
+        buf_done(&b);
+    }
 }
 
 static void
@@ -222,9 +256,11 @@ test_scram_decoy_is_stable(void **state)
     (void)state;
     const struct scram_keys like = {.iterations = 5000, .salt_n = 16};
     struct scram_keys a, b, c;
-    scram_decoy(SPAN("secret"), SPAN("ann"), &like, &a);
-    scram_decoy(SPAN("secret"), SPAN("ann"), &like, &b);
-    scram_decoy(SPAN("secret"), SPAN("bob"), &like, &c);
+    scram_decoy(SCRAM_SHA_256, SPAN("secret"), SPAN("ann"), &like, &a);
+    scram_decoy(SCRAM_SHA_256, SPAN("secret"), SPAN("ann"), &like, &b);
+    scram_decoy(SCRAM_SHA_1, SPAN("secret"), SPAN("ann"), &like, &c);
+    assert_memory_not_equal(a.salt, c.salt, 16);
+    scram_decoy(SCRAM_SHA_256, SPAN("secret"), SPAN("bob"), &like, &c);
     assert_memory_equal(&a, &b, sizeof a);
     assert_memory_not_equal(a.salt, c.salt, 16);
     assert_int_equal(a.iterations, 5000);
@@ -236,9 +272,13 @@ main(void)
 {
     password_warm();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dovecot_hashes), cmocka_unit_test(test_refused_hashes),
-        cmocka_unit_test(test_own_hash),       cmocka_unit_test(test_scram_keys_of_rfc7677),
-        cmocka_unit_test(test_scram_text),     cmocka_unit_test(test_scram_decoy_is_stable),
+        cmocka_unit_test(test_dovecot_hashes),
+        cmocka_unit_test(test_refused_hashes),
+        cmocka_unit_test(test_own_hash),
+        cmocka_unit_test(test_scram_keys_of_rfc7677),
+        cmocka_unit_test(test_scram_keys_of_rfc5802),
+        cmocka_unit_test(test_scram_text),
+        cmocka_unit_test(test_scram_decoy_is_stable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

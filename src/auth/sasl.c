@@ -9,6 +9,7 @@ struct mechanism {
     const char *name;
     bool plus;
     bool scram;
+    enum scram_hash hash;  // of SCRAM
     struct sasl_outcome (*step)(struct sasl *s, struct span response, struct fault *f);
 };
 
@@ -109,7 +110,7 @@ load_keys(struct sasl *s)
     if (s->has_keys)
         return;
     buf_put_str(&s->user, user ? user : "");
-    s->keys(s->arg, buf_span(&s->user), &s->scram);
+    s->keys(s->arg, s->mechanism->hash, buf_span(&s->user), &s->scram);
     s->has_keys = true;
 }
 
@@ -160,7 +161,7 @@ on_property(Gsasl *g, Gsasl_session *session, Gsasl_property p)
         return set_base64(session, p, s->scram.salt, s->scram.salt_n);
     const uint8_t *key =
         p == GSASL_SCRAM_STOREDKEY ? s->scram.stored_key : s->scram.server_key;
-    return set_base64(session, p, key, SCRAM_KEY);
+    return set_base64(session, p, key, scram_key_size(s->mechanism->hash));
 }
 
 // libgsasl takes "p=" also without -PLUS; RFC 5802 section 6 does not.
@@ -236,10 +237,12 @@ scram_step(struct sasl *s, struct span response, struct fault *f)
 }
 
 static const struct mechanism mechanisms[] = {
-    {"PLAIN", false, false, plain_step},
-    {"LOGIN", false, false, login_step},
-    {"SCRAM-SHA-256", false, true, scram_step},
-    {"SCRAM-SHA-256-PLUS", true, true, scram_step},
+    {"PLAIN", false, false, 0, plain_step},
+    {"LOGIN", false, false, 0, login_step},
+    {"SCRAM-SHA-256", false, true, SCRAM_SHA_256, scram_step},
+    {"SCRAM-SHA-256-PLUS", true, true, SCRAM_SHA_256, scram_step},
+    {"SCRAM-SHA-1", false, true, SCRAM_SHA_1, scram_step},
+    {"SCRAM-SHA-1-PLUS", true, true, SCRAM_SHA_1, scram_step},
 };
 
 static const struct mechanism *

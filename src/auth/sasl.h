@@ -2,7 +2,8 @@
 #define AUTH_SASL_H
 
 // A sasl is one authentication exchange on the server's side: the framing of PLAIN (RFC 4616) and LOGIN
-// (draft-murchison-sasl-login), SCRAM-SHA-256 and SCRAM-SHA-256-PLUS (RFC 5802, 7677, 9266) by libgsasl.
+// (draft-murchison-sasl-login), SCRAM-SHA-256 and SCRAM-SHA-1, each with and without
+// -PLUS (RFC 5802, 7677, 9266) by libgsasl.
 // It reads no database: a password to be judged and SCRAM keys are asked of the caller.
 // Owner: the auth role's exchange. Trust: responses are strangers' bytes, at most LIMIT_sasl_response.
 // Threads: one. sasl_init once per process, before the sandbox closes.
@@ -26,12 +27,13 @@ struct sasl_outcome {
 };
 
 // Gives the keys of `user` (as sent), or decoy keys; never fails.
-typedef void sasl_keys_fn(void *arg, struct span user, struct scram_keys *out);
+typedef void sasl_keys_fn(void *arg, enum scram_hash hash, struct span user,
+                          struct scram_keys *out);
 
 struct sasl_setup {
     struct span mechanism;  // any case
     struct span exporter;   // tls-exporter value; empty: no channel binding
-    // SCRAM-SHA-256-PLUS was in the offer: a client's "y" flag means a downgrade
+    // a -PLUS was in the offer: a client's "y" flag means a downgrade
     bool plus_offered;
     sasl_keys_fn *keys;
     void *arg;

@@ -8,16 +8,16 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
-static struct scram_keys keys_of_pencil;
+static struct scram_set keys_of_pencil;
 static const char exporter[32] = "0123456789abcdef0123456789abcdef";
 
 static void
-give_keys(void *arg, struct span user, struct scram_keys *out)
+give_keys(void *arg, enum scram_hash hash, struct span user, struct scram_keys *out)
 {
     (void)arg;
-    *out = keys_of_pencil;
+    *out = keys_of_pencil.of[hash];
     if (!span_eq(user, SPAN("user")))
-        scram_decoy(SPAN("secret"), user, &keys_of_pencil, out);
+        scram_decoy(hash, SPAN("secret"), user, &keys_of_pencil.of[hash], out);
 }
 
 static struct sasl *
@@ -116,7 +116,7 @@ test_unknown_mechanisms(void **state)
 {
     (void)state;
     static const char *const rows[] = {
-        "",          "CRAM-MD5",          "PLAINX", "SCRAM-SHA-1", "EXTERNAL",
+        "",          "CRAM-MD5",          "PLAINX", "SCRAM-SHA-512", "EXTERNAL",
         "ANONYMOUS", "SCRAM-SHA-256-PLUS"};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct sasl *s = NULL;
@@ -216,6 +216,50 @@ static const struct {
      true,
      SASL_REFUSED,
      FAULT_AUTHFAILED},
+    {{"SCRAM-SHA-1", "user", "pencil", NULL, NULL}, NULL, false, SASL_OK, 0},
+    {{"SCRAM-SHA-1", "user", "pencil", NULL, NULL}, NULL, true, SASL_OK, 0},
+    {{"SCRAM-SHA-1", "user", "pencil", "user", NULL}, NULL, false, SASL_OK, 0},
+    {{"SCRAM-SHA-1", "user", "pencil", "bob", NULL},
+     NULL,
+     false,
+     SASL_REFUSED,
+     FAULT_AUTHZFAILED},
+    {{"SCRAM-SHA-1", "user", "pencl", NULL, NULL},
+     NULL,
+     false,
+     SASL_REFUSED,
+     FAULT_AUTHFAILED},
+    {{"SCRAM-SHA-1", "nobody", "pencil", NULL, NULL},
+     NULL,
+     false,
+     SASL_REFUSED,
+     FAULT_AUTHFAILED},
+    {{"SCRAM-SHA-1-PLUS", "user", "pencil", NULL, right}, NULL, true, SASL_OK, 0},
+    {{"SCRAM-SHA-1-PLUS", "user", "pencil", NULL, other},
+     NULL,
+     true,
+     SASL_REFUSED,
+     FAULT_AUTHFAILED},
+    {{"SCRAM-SHA-1-PLUS", "user", "pencl", NULL, right},
+     NULL,
+     true,
+     SASL_REFUSED,
+     FAULT_AUTHFAILED},
+    {{"SCRAM-SHA-1-PLUS", "user", "pencil", NULL, right},
+     "SCRAM-SHA-1",
+     true,
+     SASL_REFUSED,
+     FAULT_AUTHFAILED},
+    {{"SCRAM-SHA-1", "user", "pencil", NULL, NULL},
+     "SCRAM-SHA-1-PLUS",
+     true,
+     SASL_REFUSED,
+     FAULT_AUTHFAILED},
+    {{"SCRAM-SHA-1", "user", "pencil", NULL, NULL},
+     "SCRAM-SHA-256",
+     false,
+     SASL_REFUSED,
+     FAULT_BAD},
 };
 
 static void
@@ -254,13 +298,16 @@ test_scram_downgrade(void **state)
 {
     (void)state;
     struct fault f = {0};
-    struct sasl *s = open_sasl("SCRAM-SHA-256", true);
-    assert_int_equal(sasl_step(s, SPAN("y,,n=user,r=abc"), &f).verdict, SASL_REFUSED);
-    assert_int_equal(f.kind, FAULT_AUTHFAILED);
-    sasl_free(&s);
-    s = open_sasl("SCRAM-SHA-256", false);
-    assert_int_equal(sasl_step(s, SPAN("y,,n=user,r=abc"), &f).verdict, SASL_CONTINUE);
-    sasl_free(&s);
+    static const char *const names[] = {"SCRAM-SHA-256", "SCRAM-SHA-1"};
+    for (int i = 0; i < 2; i++) {
+        struct sasl *s = open_sasl(names[i], true);
+        assert_int_equal(sasl_step(s, SPAN("y,,n=user,r=abc"), &f).verdict, SASL_REFUSED);
+        assert_int_equal(f.kind, FAULT_AUTHFAILED);
+        sasl_free(&s);
+        s = open_sasl(names[i], false);
+        assert_int_equal(sasl_step(s, SPAN("y,,n=user,r=abc"), &f).verdict, SASL_CONTINUE);
+        sasl_free(&s);
+    }
 }
 
 static void
@@ -300,7 +347,9 @@ main(void)
     must(sodium_init() >= 0);
     sasl_init();
     must(decode_base64(SPAN("W22ZaJ0SNY7soEsUEjb6gQ=="), salt, sizeof salt, &n) == R_OK);
-    must(scram_derive(SPAN("pencil"), 4096, span_of(salt, n), &keys_of_pencil, &f) == R_OK);
+    for (int h = 0; h < SCRAM_HASHES; h++)
+        must(scram_derive((enum scram_hash)h, SPAN("pencil"), 4096, span_of(salt, n),
+                          &keys_of_pencil.of[h], &f) == R_OK);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plain),
         cmocka_unit_test(test_login),

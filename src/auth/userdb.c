@@ -33,16 +33,19 @@ userdb_bind_u64(struct userdb *db, enum sql which, int at, uint64_t v)
     must(sqlite3_bind_int64(db->statements[which], at, (sqlite3_int64)v) == SQLITE_OK);
 }
 
+// In the columns from `at` on, one for each hash.
 static void
-bind_scram(struct userdb *db, enum sql which, int at, const struct scram_keys *k)
+bind_scram(struct userdb *db, enum sql which, int at, const struct scram_set *set)
 {
-    struct buf text;
-    if (!k)
-        return;
-    buf_init(&text, LIMIT_password_hash);
-    scram_print(k, &text);
-    userdb_bind_text(db, which, at, buf_span(&text));
-    buf_done(&text);
+    for (int h = 0; set && h < SCRAM_HASHES; h++) {
+        struct buf text;
+        if (!scram_has(set, (enum scram_hash)h))
+            continue;
+        buf_init(&text, LIMIT_password_hash);
+        scram_print((enum scram_hash)h, &set->of[h], &text);
+        userdb_bind_text(db, which, at + h, buf_span(&text));
+        buf_done(&text);
+    }
 }
 
 struct span
@@ -53,18 +56,27 @@ userdb_column_text(sqlite3_stmt *s, int at)
 }
 
 static enum result
+read_scram(sqlite3_stmt *s, int at, struct scram_set *out)
+{
+    for (int h = 0; h < SCRAM_HASHES; h++) {
+        struct span text = userdb_column_text(s, at + h);
+        if (text.n > 0 && scram_parse((enum scram_hash)h, text, &out->of[h]))
+            return R_FAIL;
+    }
+    return R_OK;
+}
+
+static enum result
 read_user(sqlite3_stmt *s, struct user *out, struct fault *f)
 {
-    struct span name = userdb_column_text(s, 0), hash = userdb_column_text(s, 3),
-                scram = userdb_column_text(s, 4);
+    struct span name = userdb_column_text(s, 0), hash = userdb_column_text(s, 3);
     memset(out, 0, sizeof *out);
     out->account = (uint64_t)sqlite3_column_int64(s, 1);
     out->disabled = sqlite3_column_int(s, 2) != 0;
-    out->has_scram = scram.n > 0;
     if (name.n == 0 || name.n >= NAME_MAX_SIZE || hash.n > sizeof out->hash ||
         out->account == 0)
         return fault_set(f, FAULT_CORRUPTION, "user database: row out of bounds");
-    if (out->has_scram && scram_parse(scram, &out->scram))
+    if (read_scram(s, 4, &out->scram))
         return fault_set(f, FAULT_CORRUPTION, "user database: SCRAM keys cannot be read");
     memcpy(out->name.text, name.p, name.n);
     out->name.n = name.n;
@@ -103,7 +115,7 @@ userdb_decoy(struct userdb *db, struct span name, struct user *out, struct fault
 {
     struct scram_keys like = {.salt_n = sizeof(uint64_t)}, drawn;
     uint64_t start = 0;
-    scram_decoy(userdb_secret(db), name, &like, &drawn);
+    scram_decoy(SCRAM_SHA_256, userdb_secret(db), name, &like, &drawn);
     memcpy(&start, drawn.stored_key, sizeof start);
     userdb_bind_u64(db, SQL_DECOY, 1, start >> 1);
     enum result r = find(db, SQL_DECOY, out, f);
@@ -171,7 +183,7 @@ refuse_taken(struct userdb *db, struct span name, struct fault *f)
 
 static enum result
 insert(struct userdb *db, struct span name, uint64_t account, struct span hash,
-       const struct scram_keys *scram, struct fault *f)
+       const struct scram_set *scram, struct fault *f)
 {
     must(hash.n <= LIMIT_password_hash);
     userdb_bind_text(db, SQL_ADD, 1, name);
@@ -186,7 +198,7 @@ insert(struct userdb *db, struct span name, uint64_t account, struct span hash,
 
 enum result
 userdb_add(struct userdb *db, struct span name, struct span hash,
-           const struct scram_keys *scram, uint64_t *account_out, struct fault *f)
+           const struct scram_set *scram, uint64_t *account_out, struct fault *f)
 {
     uint64_t id = 0;
     if (refuse_taken(db, name, f) || account_new(db, &id, f) ||
@@ -214,7 +226,7 @@ userdb_restore(struct userdb *db, const struct user *u, struct fault *f)
     if (u->account == 0 || u->account > INT64_MAX)
         return fault_set(f, FAULT_BAD, "account id out of range");
     if (refuse_taken(db, name, f) || refuse_used(db, u->account, f) ||
-        insert(db, name, u->account, user_hash(u), u->has_scram ? &u->scram : NULL, f))
+        insert(db, name, u->account, user_hash(u), &u->scram, f))
         return R_FAIL;
     return u->disabled ? userdb_disable(db, name, true, f) : R_OK;
 }
@@ -234,7 +246,7 @@ userdb_restore_retired(struct userdb *db, struct span name, uint64_t account,
 
 enum result
 userdb_set(struct userdb *db, struct span name, struct span hash,
-           const struct scram_keys *scram, struct fault *f)
+           const struct scram_set *scram, struct fault *f)
 {
     must(hash.n <= LIMIT_password_hash);
     userdb_bind_text(db, SQL_SET, 1, name);
@@ -322,9 +334,15 @@ userdb_read_count(struct userdb *db, enum sql which, uint64_t *out, struct fault
 }
 
 enum result
-userdb_count_plain_only(struct userdb *db, uint64_t *out, struct fault *f)
+userdb_some_without(struct userdb *db, enum scram_hash hash, bool *out, struct fault *f)
 {
-    return userdb_read_count(db, SQL_PLAIN_ONLY, out, f);
+    static const enum sql which[] = {
+        [SCRAM_SHA_256] = SQL_WITHOUT_SHA_256, [SCRAM_SHA_1] = SQL_WITHOUT_SHA_1};
+    uint64_t some = 0;
+    if (userdb_read_count(db, which[hash], &some, f))
+        return R_FAIL;
+    *out = some > 0;
+    return R_OK;
 }
 
 enum result

@@ -15,8 +15,7 @@ struct user {
     struct name name;
     uint64_t account;  // never 0, never given again, also not after `user delete`
     bool disabled;
-    bool has_scram;
-    struct scram_keys scram;  // when has_scram
+    struct scram_set scram;
     size_t hash_n;
     char hash[LIMIT_password_hash];
 };
@@ -45,7 +44,7 @@ struct span userdb_secret(const struct userdb *db);  // random, as old as the da
 
 // The new user gets an account id. FAULT_ALREADYEXISTS when the name is taken.
 enum result userdb_add(struct userdb *db, struct span name, struct span hash,
-                       const struct scram_keys *scram, uint64_t *account_out,
+                       const struct scram_set *scram, uint64_t *account_out,
                        struct fault *f) MUST_CHECK;
 // The same with the account id of a backup; retired ids come back as such. FAULT_ALREADYEXISTS.
 enum result userdb_restore(struct userdb *db, const struct user *u,
@@ -54,7 +53,7 @@ enum result userdb_restore_retired(struct userdb *db, struct span name, uint64_t
                                    struct fault *f) MUST_CHECK;
 // Replaces hash and keys (NULL: none). FAULT_NONEXISTENT.
 enum result userdb_set(struct userdb *db, struct span name, struct span hash,
-                       const struct scram_keys *scram, struct fault *f) MUST_CHECK;
+                       const struct scram_set *scram, struct fault *f) MUST_CHECK;
 enum result userdb_disable(struct userdb *db, struct span name, bool disabled,
                            struct fault *f) MUST_CHECK;
 enum result userdb_delete(struct userdb *db, struct span name, struct fault *f) MUST_CHECK;
@@ -67,9 +66,9 @@ typedef void userdb_retired_fn(struct span name, uint64_t account, void *arg);
 enum result userdb_each_retired(struct userdb *db, userdb_retired_fn *fn, void *arg,
                                 struct fault *f) MUST_CHECK;
 uint64_t userdb_count(const struct userdb *db);
-// Enabled users whose password could be used with PLAIN only (no SCRAM keys, and no plain text to make them from).
-enum result userdb_count_plain_only(struct userdb *db, uint64_t *out,
-                                    struct fault *f) MUST_CHECK;
+// Are there enabled users who could not use SCRAM with this hash: no keys, and no plain text to make them from?
+enum result userdb_some_without(struct userdb *db, enum scram_hash hash, bool *out,
+                                struct fault *f) MUST_CHECK;
 
 // One transaction around many changes; commit makes them durable at once.
 enum result userdb_begin(struct userdb *db, struct fault *f) MUST_CHECK;

@@ -4,13 +4,14 @@
 #include "base/field.h"
 
 enum result
-verbs_credentials(struct span password, struct buf *hash_out, struct scram_keys *scram_out,
-                  bool *has_scram_out, struct fault *f)
+verbs_credentials(struct span password, struct buf *hash_out, struct scram_set *scram_out,
+                  struct fault *f)
 {
     struct fault unfit;
     if (password_new(password, hash_out, f))
         return R_FAIL;
-    *has_scram_out = scram_new(password, scram_out, &unfit) == R_OK;
+    if (scram_new(password, scram_out, &unfit))
+        memset(scram_out, 0, sizeof *scram_out);
     return R_OK;
 }
 
@@ -23,19 +24,13 @@ verbs_put_change(struct buf *rows, const char *what, const char *change,
                          field_text("name", " %", name_span(name))));
 }
 
-static const struct scram_keys *
-keys_of(const struct verbs_call *c)
-{
-    return c->has_scram ? &c->scram : NULL;
-}
-
 static enum result
 run_add(struct userdb *db, const struct verbs_call *c, struct buf *rows, struct fault *f)
 {
     struct name name;
     uint64_t account = 0;
     if (name_of(c->args[0], &name, f) ||
-        userdb_add(db, name_span(&name), buf_span(&c->hash), keys_of(c), &account, f))
+        userdb_add(db, name_span(&name), buf_span(&c->hash), &c->scram, &account, f))
         return R_FAIL;
     verbs_put_change(rows, "user", "added", &name);
     return R_OK;
@@ -46,7 +41,7 @@ run_passwd(struct userdb *db, const struct verbs_call *c, struct buf *rows, stru
 {
     struct name name;
     if (name_of(c->args[0], &name, f) ||
-        userdb_set(db, name_span(&name), buf_span(&c->hash), keys_of(c), f))
+        userdb_set(db, name_span(&name), buf_span(&c->hash), &c->scram, f))
         return R_FAIL;
     verbs_put_change(rows, "user", "changed", &name);
     return R_OK;
@@ -151,7 +146,7 @@ verbs_make(struct verbs_call *c, struct fault *f)
         return R_OK;
     if (name_of(c->args[0], &name, f))
         return R_FAIL;
-    return verbs_credentials(c->args[1], &c->hash, &c->scram, &c->has_scram, f);
+    return verbs_credentials(c->args[1], &c->hash, &c->scram, f);
 }
 
 enum result

@@ -9,26 +9,24 @@
 
 #include "auth/userdb.h"
 
-// argon2id hash and SCRAM keys of a new password, about 35 ms. *has_scram_out is false for a password that
-// SASLprep forbids: such a user logs in with PLAIN only. Threads: any.
+// argon2id hash and SCRAM keys of a new password, about 45 ms. None of
+// these for a password that SASLprep forbids: such a user logs in with PLAIN only. Threads: any.
 enum result verbs_credentials(struct span password, struct buf *hash_out,
-                              struct scram_keys *scram_out, bool *has_scram_out,
-                              struct fault *f) MUST_CHECK;
+                              struct scram_set *scram_out, struct fault *f) MUST_CHECK;
 
 // Rows for the person (field_put_row) go to `text`; of `user dump` its text. R_FAIL: FAULT_BAD (wrong arguments), FAULT_NONEXISTENT,
 // FAULT_ALREADYEXISTS or what the database says.
 enum result verbs_run(struct userdb *db, struct span verb, const struct span *args,
                       size_t n, struct buf *text, struct fault *f) MUST_CHECK;
 
-// The same in two steps, for whose loop must not wait: verbs_make turns a password into hash and keys (35 ms when
+// The same in two steps, for whose loop must not wait: verbs_make turns a password into hash and keys (45 ms when
 // verbs_slow; any thread), then verbs_apply makes the change. Free hash in any case.
 struct verbs_call {
     struct span verb;
     const struct span *args;
     size_t n;
     struct buf hash;
-    struct scram_keys scram;
-    bool has_scram;
+    struct scram_set scram;
 };
 bool verbs_slow(struct span verb);
 enum result verbs_make(struct verbs_call *c, struct fault *f) MUST_CHECK;

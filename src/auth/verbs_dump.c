@@ -5,6 +5,17 @@ struct group_dump {
     struct buf *text, last;
 };
 
+// K: the other SCRAM keys, by account. In a line of its own: a program that knows no SCRAM-SHA-1 says which line it cannot read.
+static void
+dump_scram_1(const struct user *u, struct buf *text)
+{
+    if (!scram_has(&u->scram, SCRAM_SHA_1))
+        return;
+    buf_printf(text, "K\t%s\t%llu\t", u->name.text, (unsigned long long)u->account);
+    scram_print(SCRAM_SHA_1, &u->scram.of[SCRAM_SHA_1], text);
+    buf_put_char(text, '\n');
+}
+
 // A line of the dump: U or R, name, account id, flags, SCRAM keys, hash; tabs between. The hash is last,
 // since {PLAIN} may hold anything but the end of a line.
 static bool
@@ -13,11 +24,12 @@ dump_one(const struct user *u, void *arg)
     struct buf *text = arg;
     buf_printf(text, "U\t%s\t%llu\t%s\t", u->name.text, (unsigned long long)u->account,
                u->disabled ? "d" : "");
-    if (u->has_scram)
-        scram_print(&u->scram, text);
+    if (scram_has(&u->scram, SCRAM_SHA_256))
+        scram_print(SCRAM_SHA_256, &u->scram.of[SCRAM_SHA_256], text);
     buf_put_char(text, '\t');
     buf_put(text, user_hash(u));
     buf_put_char(text, '\n');
+    dump_scram_1(u, text);
     return !text->over;
 }
 
@@ -84,14 +96,28 @@ restore_user(struct userdb *db, struct span rest, struct fault *f)
     struct user u = {0};
     if (read_who(&rest, &u, f) || span_next_field(&rest, '\t', &flags) != R_OK ||
         span_next_field(&rest, '\t', &scram) != R_OK || rest.n > sizeof u.hash ||
-        (scram.n > 0 && scram_parse(scram, &u.scram)))
+        (scram.n > 0 && scram_parse(SCRAM_SHA_256, scram, &u.scram.of[SCRAM_SHA_256])))
         return malformed(f);
     u.disabled = span_eq(flags, SPAN("d"));
-    u.has_scram = scram.n > 0;
     u.hash_n = rest.n;
     if (rest.n > 0)
         memcpy(u.hash, rest.p, rest.n);
     return userdb_restore(db, &u, f);
+}
+
+static enum result
+restore_scram_1(struct userdb *db, struct span rest, struct fault *f)
+{
+    struct user in_line = {0}, user;
+    if (read_who(&rest, &in_line, f))
+        return R_FAIL;
+    enum result r = userdb_find_account(db, in_line.account, &user, f);
+    if (r == R_NONE ||
+        (r == R_OK && scram_parse(SCRAM_SHA_1, rest, &user.scram.of[SCRAM_SHA_1])))
+        return malformed(f);
+    return r == R_OK
+               ? userdb_set(db, name_span(&user.name), user_hash(&user), &user.scram, f)
+               : R_FAIL;
 }
 
 static enum result
@@ -128,10 +154,8 @@ static const struct {
     const char *kind;
     enum result (*restore)(struct userdb *db, struct span rest, struct fault *f);
 } lines[] = {
-    {"U", restore_user},
-    {"R", restore_retired},
-    {"G", restore_group},
-    {"M", restore_member},
+    {"U", restore_user},  {"K", restore_scram_1}, {"R", restore_retired},
+    {"G", restore_group}, {"M", restore_member},
 };
 
 static enum result

@@ -32,8 +32,9 @@ struct auth_role {
     struct buf decoy_hash;   // judged for unknown names in an empty database
     unsigned hashing;        // logins at or waiting for the pool
     struct pace pace;
-    bool measuring;  // pace_measure is at it
-    bool scram;      // SCRAM works for every user, so it is offered
+    bool measuring;            // pace_measure is at it
+    bool scram[SCRAM_HASHES];  // works for every user, so it is offered
+    struct buf offer;          // the mechanisms, as the gates were told
     bool draining;
     struct timer patience;  // of the drain
 };
@@ -72,6 +73,7 @@ struct login {
     struct buf remote, sent_user, password, response;
     struct user user;  // the one that is judged: the real or the decoy
     bool known;        // it is the real one
+    bool broken;       // the database failed when SCRAM asked for keys
     enum fault_kind refusal;
     enum result verdict;
     struct fault fault;

@@ -325,42 +325,85 @@ check_password(struct login *l, struct span user, struct span password)
 
 // A {PLAIN} user gets SCRAM keys when they are first asked for.
 static bool
-make_keys(struct auth_role *role, struct user *u)
+make_keys(struct auth_role *role, enum scram_hash hash, struct user *u)
 {
     struct span plain;
     struct fault f;
-    if (u->has_scram)
+    if (scram_has(&u->scram, hash))
         return true;
     if (!password_is_plain(user_hash(u), &plain) || scram_new(plain, &u->scram, &f))
         return false;
     if (userdb_set(role->db, name_span(&u->name), user_hash(u), &u->scram, &f))
         log_error("auth", "SCRAM keys could not be stored", log_user(name_span(&u->name)),
                   log_fault(&f));
-    u->has_scram = true;
     return true;
 }
 
+// The form of a name that its salt belongs to: a known user has one salt in any case and with or without our domain.
 static void
-give_keys(void *arg, struct span user, struct scram_keys *out)
+salt_name(struct auth_role *role, struct span sent, struct name *out)
+{
+    struct fault f;
+    struct span rest = buf_span(&role->domains), domain = SPAN_NONE;
+    if (name_of(sent, out, &f)) {
+        out->n = sent.n < sizeof out->text ? sent.n : sizeof out->text;
+        memcpy(out->text, sent.p, out->n);
+        return;
+    }
+    size_t at = span_find_char(name_span(out), '@');
+    if (span_next_field(&rest, ' ', &domain) == R_OK && domain.n > 0 && at < out->n &&
+        span_ieq(span_skip(name_span(out), at + 1), domain))
+        out->n = at;
+}
+
+// The keys of nobody. As a user of the database has them: with a domain in the name or without, and as many rounds.
+static enum result
+decoy_keys(struct auth_role *role, enum scram_hash hash, struct span sent,
+           struct scram_keys *out, struct fault *f)
+{
+    struct scram_keys like = {.iterations = SCRAM_ITERATIONS, .salt_n = 16};
+    struct user decoy;
+    struct name name, whole;
+    salt_name(role, sent, &name);
+    if (find_decoy(role, name_span(&name), &decoy, f) == R_FAIL)
+        return R_FAIL;
+    if (scram_has(&decoy.scram, hash))
+        like = decoy.scram.of[hash];
+    bool with_domain = span_find_char(name_span(&decoy.name), '@') < decoy.name.n;
+    if (!with_domain && name_of(sent, &whole, f) == R_OK)
+        name = whole;
+    scram_decoy(hash, userdb_secret(role->db), name_span(&name), &like, out);
+    return R_OK;
+}
+
+// The decoy's are made for known users too, so that the answer takes as long.
+static void
+give_keys(void *arg, enum scram_hash hash, struct span user, struct scram_keys *out)
 {
     struct login *l = arg;
-    struct scram_keys like = {.iterations = SCRAM_ITERATIONS, .salt_n = 16};
     struct fault f;
-    if (find_judged(l, user, &f) != R_OK)
+    enum result decoy = decoy_keys(l->role, hash, user, out, &f);
+    enum result r = decoy == R_OK ? find_user(l->role, user, &l->user, &f) : R_FAIL;
+    l->broken = r == R_FAIL;
+    if (l->broken) {
         log_error("auth", "the user database failed", log_session(l->session),
                   log_fault(&f));
-    else if (l->known && make_keys(l->role, &l->user)) {
-        *out = l->user.scram;
-        return;
-    } else if (l->user.has_scram)
-        like = l->user.scram;
-    l->known = false;
-    scram_decoy(userdb_secret(l->role->db), user, &like, out);
+        memset(out, 0, sizeof *out);
+        out->iterations = SCRAM_ITERATIONS;
+        out->salt_n = 16;
+    }
+    l->known = r == R_OK && !l->user.disabled && make_keys(l->role, hash, &l->user);
+    if (r == R_OK && scram_has(&l->user.scram, hash))
+        *out = l->user.scram.of[hash];
 }
 
 static void
 take_outcome(struct login *l, const struct sasl_outcome *o, const struct fault *f)
 {
+    if (l->broken) {
+        refuse_because(l, FAULT_UNAVAILABLE, "the user database cannot be read");
+        return;
+    }
     switch (o->verdict) {
     case SASL_CONTINUE:
         challenge(l, LOGIN_CLIENT, o->data);
@@ -438,7 +481,7 @@ start_sasl(struct login *l, const struct auth_start *start)
     const struct sasl_setup setup = {
         .mechanism = start->mechanism,
         .exporter = start->tls.exporter,
-        .plus_offered = l->role->scram,
+        .plus_offered = l->role->scram[SCRAM_SHA_256] || l->role->scram[SCRAM_SHA_1],
         .keys = give_keys,
         .arg = l,
     };

@@ -224,7 +224,7 @@ test_foreign_hash_is_upgraded(void **state)
     start(1, "", SPAN_NONE, "slow", "pass word");
     start(2, "", SPAN_NONE, "ann", "secret");
     assert_int_equal(userdb_find(role.db, SPAN("slow"), &u, &f), R_OK);
-    assert_true(password_is_own(user_hash(&u)) && u.has_scram);
+    assert_true(password_is_own(user_hash(&u)) && scram_is_whole(&u.scram));
     assert_int_equal(userdb_find(role.db, SPAN("ann"), &u, &f), R_OK);
     assert_true(span_eq(user_hash(&u), SPAN("{PLAIN}secret")));
     start(3, "", SPAN_NONE, "slow", "pass word");

@@ -9,8 +9,7 @@ struct upgrade {
     struct auth_role *role;
     struct user user;
     struct buf password, hash;
-    struct scram_keys keys;
-    bool has_scram;
+    struct scram_set scram;
     enum result made;
     struct fault fault;
 };
@@ -28,8 +27,7 @@ static void
 make_on_pool(void *arg)
 {
     struct upgrade *u = arg;
-    u->made = verbs_credentials(buf_span(&u->password), &u->hash, &u->keys, &u->has_scram,
-                                &u->fault);
+    u->made = verbs_credentials(buf_span(&u->password), &u->hash, &u->scram, &u->fault);
 }
 
 // Only if the password was not changed meanwhile.
@@ -42,7 +40,7 @@ write_back(struct upgrade *u, struct fault *f)
     enum result r = userdb_find(db, name, &now, f);
     if (r != R_OK || !span_eq(user_hash(&now), user_hash(&u->user)))
         return r == R_FAIL ? R_FAIL : R_OK;
-    return userdb_set(db, name, buf_span(&u->hash), u->has_scram ? &u->keys : NULL, f);
+    return userdb_set(db, name, buf_span(&u->hash), &u->scram, f);
 }
 
 static void
@@ -71,7 +69,7 @@ static bool
 is_wanted(const struct user *user)
 {
     struct span plain;
-    return !(password_is_own(user_hash(user)) && user->has_scram) &&
+    return !(password_is_own(user_hash(user)) && scram_is_whole(&user->scram)) &&
            !password_is_plain(user_hash(user), &plain);
 }
 

@@ -13,8 +13,30 @@ enum {
     LOOKUP_LATER = 2,
 };
 
-static const struct span scram_offer = SPAN("SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN");
-static const struct span plain_offer = SPAN("PLAIN LOGIN");
+static bool
+has_sha_256(const struct auth_role *role)
+{
+    return role->scram[SCRAM_SHA_256];
+}
+
+static bool
+has_sha_1(const struct auth_role *role)
+{
+    return role->scram[SCRAM_SHA_1];
+}
+
+// In order of preference.
+static const struct {
+    const char *name;
+    bool (*works)(const struct auth_role *role);  // NULL: always
+} mechanisms[] = {
+    {"SCRAM-SHA-256-PLUS", has_sha_256},
+    {"SCRAM-SHA-1-PLUS", has_sha_1},
+    {"SCRAM-SHA-256", has_sha_256},
+    {"SCRAM-SHA-1", has_sha_1},
+    {"PLAIN", NULL},
+    {"LOGIN", NULL},
+};
 
 void
 auth_reply_send(struct auth_channel *at, const struct auth_reply *reply)
@@ -30,7 +52,7 @@ auth_reply_send(struct auth_channel *at, const struct auth_reply *reply)
 static void
 send_offer(struct auth_channel *at)
 {
-    struct auth_offer offer = {at->role->scram ? scram_offer : plain_offer};
+    struct auth_offer offer = {buf_span(&at->role->offer)};
     struct buf b;
     if (at->to_mail)
         return;
@@ -42,26 +64,38 @@ send_offer(struct auth_channel *at)
 
 // A client that sees SCRAM tries nothing else, so it is offered only when it can work for everyone.
 static bool
-scram_works(struct auth_role *role)
+scram_works(struct auth_role *role, enum scram_hash hash)
 {
     struct fault f;
-    uint64_t plain_only = 0;
-    if (userdb_count_plain_only(role->db, &plain_only, &f)) {
+    bool without = true;
+    if (userdb_some_without(role->db, hash, &without, &f))
         log_error("auth", "the user database failed", log_fault(&f));
-        return false;
-    }
-    return plain_only == 0;
+    return !without;
+}
+
+static void
+make_offer(struct auth_role *role, struct buf *out)
+{
+    for (int h = 0; h < SCRAM_HASHES; h++)
+        role->scram[h] = scram_works(role, (enum scram_hash)h);
+    for (size_t i = 0; i < sizeof mechanisms / sizeof mechanisms[0]; i++)
+        if (mechanisms[i].works == NULL || mechanisms[i].works(role))
+            buf_printf(out, "%s%s", out->n > 0 ? " " : "", mechanisms[i].name);
 }
 
 void
 auth_offer_update(struct auth_role *role)
 {
-    bool scram = scram_works(role);
-    if (scram == role->scram)
-        return;
-    role->scram = scram;
-    for (struct auth_channel *c = role->channels; c != NULL; c = c->next)
-        send_offer(c);
+    struct buf offer;
+    buf_init(&offer, LIMIT_line);
+    make_offer(role, &offer);
+    if (!span_eq(buf_span(&offer), buf_span(&role->offer))) {
+        buf_reset(&role->offer);
+        buf_put(&role->offer, buf_span(&offer));
+        for (struct auth_channel *c = role->channels; c != NULL; c = c->next)
+            send_offer(c);
+    }
+    buf_done(&offer);
 }
 
 // Who a session or a grant names: a user, by the whole name; groups are packed into `groups`.
@@ -300,7 +334,7 @@ prepare(struct auth_role *role)
         log_error("auth", "the user database failed", log_fault(&f));
         return R_FAIL;
     }
-    role->scram = scram_works(role);
+    auth_offer_update(role);
     return role_confine(role->start, 0);
 }
 
@@ -320,6 +354,7 @@ finish(struct auth_role *role)
         explicit_bzero(role->ticket_key.p, role->ticket_key.cap);
     buf_done(&role->ticket_key);
     buf_done(&role->domains);
+    buf_done(&role->offer);
     buf_done(&role->decoy_hash);
 }
 
@@ -331,6 +366,7 @@ role_auth_main(const struct role_start *start)
     role.start = start;
     buf_init(&role.ticket_key, 64);
     buf_init(&role.domains, 65536);
+    buf_init(&role.offer, LIMIT_line);
     buf_init(&role.decoy_hash, LIMIT_password_hash);
     if (prepare(&role) != R_OK)
         return ROLE_EXIT_SETTINGS;

@@ -5,26 +5,27 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void
-give_keys(void *arg, struct span user, struct scram_keys *out)
+give_keys(void *arg, enum scram_hash hash, struct span user, struct scram_keys *out)
 {
     const struct scram_keys like = {.iterations = 4096, .salt_n = 16};
-    scram_decoy(span_str(arg), user, &like, out);
+    scram_decoy(hash, span_str(arg), user, &like, out);
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char *const mechanisms[] = {"PLAIN", "LOGIN", "SCRAM-SHA-256",
-                                             "SCRAM-SHA-256-PLUS"};
+    static const char *const mechanisms[] = {
+        "PLAIN",         "LOGIN",       "SCRAM-SHA-256",    "SCRAM-SHA-256-PLUS",
+        "SCRAM-SHA-256", "SCRAM-SHA-1", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-1"};
     struct span in = span_skip(span_of(data, size), 1), response;
-    struct sasl_setup setup = {.mechanism = span_str(mechanisms[size ? data[0] & 3 : 0]),
+    struct sasl_setup setup = {.mechanism = span_str(mechanisms[size ? data[0] & 7 : 0]),
                                .keys = give_keys,
                                .arg = "k"};
     struct sasl_outcome o = {.verdict = SASL_CONTINUE};
     struct sasl *s = NULL;
     struct fault f;
     setup.exporter = SPAN("0123456789abcdef0123456789abcdef");
-    setup.plus_offered = size && data[0] & 4;
+    setup.plus_offered = size && data[0] & 8;
     sasl_init();
     must(sasl_new(&setup, &s, &f) == R_OK);
     while (o.verdict == SASL_CONTINUE && span_next_field(&in, '\n', &response) == R_OK)

@@ -337,7 +337,7 @@ RESPONSES = [b"", b"=", b"====", b"%%%%", b"=\x80%%", b"A", b"AAA", b"AA=A", b"A
              base64.b64encode(b"y,,n=alice,r=abcdef"), base64.b64encode(b"n,a=bob,n=alice,r=abcdef")]
 
 
-@pytest.mark.parametrize("mechanism", [b"PLAIN", b"LOGIN", b"SCRAM-SHA-256", b"SCRAM-SHA-256-PLUS", b"NTLM", b"%n%s%n"])
+@pytest.mark.parametrize("mechanism", [b"PLAIN", b"LOGIN", b"SCRAM-SHA-256", b"SCRAM-SHA-256-PLUS", b"SCRAM-SHA-1-PLUS", b"NTLM", b"%n%s%n"])
 def test_odd_responses(target, mechanism):
     with target.unharmed(memory=16 << 20):
         for response in RESPONSES:
@@ -358,10 +358,11 @@ def test_odd_responses(target, mechanism):
 @pytest.mark.parametrize("gs2, channel, good", [("n,,", b"", True), ("y,,", b"", False), ("n,,", b"x", False), ("p=tls-exporter,,", b"\0" * 32, False),
                                                 ("p=tls-exporter,,", b"", False), ("p=tls-unique,,", b"\0" * 12, False),
                                                 ("p=tls-server-end-point,,", b"\0" * 32, False), ("n,a=bob,", b"", False)])
-def test_channel_binding(target, gs2, channel, good):
+@pytest.mark.parametrize("kind", ["sha256", "sha1"])
+def test_channel_binding(target, gs2, channel, good, kind):
     """RFC 5802 section 6: `y` where PLUS was offered is a downgrade; a binding to another channel is another's."""
     wire = target.raw("imaps", tls=True)
-    assert scram.login(wire, "a", "alice", "secret", gs2, channel, initial=False).startswith(b"a OK" if good else b"a NO")
+    assert scram.login(wire, "a", "alice", "secret", gs2, channel, initial=False, kind=kind).startswith(b"a OK" if good else b"a NO")
     wire.close()
 
 

@@ -99,7 +99,7 @@ NUMBERS = [  # what, where it is defined, the file, how to read it there
     ("segments", "src/store/layout.h", r"\bLAYOUT_VERSION = (\d+)", "journal/00000001.seg", lambda d: struct.unpack_from(">H", d, 4)[0]),
     ("the index", "src/store/index.h", r"\bINDEX_FORMAT = (\d+)", "index/0/data.mdb", index_format),
     ("data/format", "src/store/folder.h", r"\bFOLDER_FORMAT = (\d+)", "format", lambda d: int(d.split()[-1])),
-    ("users.db", "src/auth/userdb.c", r"\bSCHEMA_VERSION = (\d+)", "users/users.db", lambda d: struct.unpack_from(">I", d, 60)[0]),
+    ("users.db", "src/auth/userdb_file.c", r"\bSCHEMA_VERSION = (\d+)", "users/users.db", lambda d: struct.unpack_from(">I", d, 60)[0]),
 ]
 
 
