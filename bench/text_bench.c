@@ -234,7 +234,7 @@ find(struct bench *b, const char *needle, bool verify)
     size_t candidates = 0, sure = 0;
     buf_init(&folded, 1 << 20);
     mime_fold(&folded, span_str(needle));
-    struct text_lookup l = {buf_span(&folded), MIME_ZONES_TEXT};
+    struct text_lookup l = {buf_span(&folded), MIME_ZONES_TEXT, false};
     for (int round = 0; round < 5; round++) {
         struct text_found *found;
         double at = cpu_us();

@@ -116,7 +116,7 @@ static void
 gather_lookups(const struct query *q, struct arena *a, struct text_lookup *out)
 {
     if (q->op >= QUERY_SUBJECT)
-        out[q->slot] = (struct text_lookup){needle_of(q, a), zones_of(q->op)};
+        out[q->slot] = (struct text_lookup){needle_of(q, a), zones_of(q->op), q->fuzzy};
     for (const struct query *k = q->first; k; k = k->next)
         gather_lookups(k, a, out);
 }

@@ -48,7 +48,8 @@ test_large_document(void **state)
     assert_true(text_builder_octets(b) < 8 * (size_t)LIMIT_text_document);
     index_text(b, 2, MIME_ZONE_BODY, "small");
     must_ok(text_index_put(ti, b, &f), &f);
-    struct text_lookup l[] = {{SPAN("W999999"), MIME_ZONES}, {SPAN("SMALL"), MIME_ZONES}};
+    struct text_lookup l[] = {{SPAN("W999999"), MIME_ZONES, false},
+                              {SPAN("SMALL"), MIME_ZONES, false}};
     must_ok(text_index_find(ti, l, 2, &found, &f), &f);
     assert_int_equal(text_found_of(found, 0, 1), TEXT_MAYBE);
     assert_int_equal(text_found_of(found, 1, 2), TEXT_YES);
@@ -72,7 +73,7 @@ check_pieces(struct text_index *ti, struct span text, size_t from)
     for (size_t end = from + 1; end <= text.n; end++) {
         if (end < text.n && ((unsigned char)text.p[end] & 0xC0) == 0x80)
             continue;
-        l[n++] = (struct text_lookup){span_slice(text, from, end), MIME_ZONES};
+        l[n++] = (struct text_lookup){span_slice(text, from, end), MIME_ZONES, false};
         if (n < LOT && end < text.n)
             continue;
         must_ok(text_index_find(ti, l, n, &found, &f), &f);

@@ -297,7 +297,7 @@ text_builder_begin(struct text_builder *b, uint64_t emailid)
         b->documents = realloc(b->documents, b->document_room * sizeof *b->documents);
         must(b->documents != NULL);
     }
-    b->documents[b->document_count++] = (struct document){{emailid, 0}, false};
+    b->documents[b->document_count++] = (struct document){{emailid, 0, 0}, false};
     b->weight = 0;
     b->open = true;
     b->full = false;

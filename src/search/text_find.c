@@ -1,10 +1,12 @@
-#include "io/task.h"
 #include "search/text_find.h"
 
-// Segment by segment, condition by condition: conditions on the beginning of a term are looked up, the others are answered in one
-// pass over the terms. Each gives the zones of every document; what meets all of them in one zone is found.
+#include "base/budget.h"
 
-enum { PASS = 6 };  // conditions answered in one pass
+// Segment by segment: conditions on the beginning of a term are looked up, the others of all lookups are answered in one pass over
+// the pages that may meet them. Each gives the zones of every document; what meets all of a lookup in one zone is found.
+
+// Octets of zones that are held at a time, of lookups and of the conditions of a pass; one of each is held in any case.
+enum { HELD = 16 << 20, LOTS = 64 };
 
 struct found_in {
     struct text_segment *segment;
@@ -17,257 +19,186 @@ struct text_found {
     bool *exact;
     size_t n, count;
     struct found_in *in;
+    size_t charged;
 };
-
-// One condition at work on one segment.
-struct work {
-    const struct text_condition *c;
-    struct text_pattern pattern;
-    unsigned wanted;
-    bool only;  // the only condition: it may stop when all documents are reached
-    uint16_t *zones;
-    size_t reached;
-};
-
-struct place {
-    struct text_segment *s;
-    struct text_page *page;
-    struct text_list_reader lists;
-};
-
-static void
-on_posting(void *arg, struct text_posting p)
-{
-    struct work *w = arg;
-    unsigned zones = p.zones & w->wanted;
-    w->reached += zones && !w->zones[p.document];
-    w->zones[p.document] |= (uint16_t)zones;
-}
-
-static bool
-is_done(const struct place *at, const struct work *w)
-{
-    return w->only && w->reached == at->s->document_count;
-}
-
-// ---- one page ----
-
-static struct span
-term_at(const struct text_page *page, size_t delimiter)
-{
-    struct span rest = span_skip(page->text, delimiter + 1);
-    return span_slice(rest, 0, span_find_char(rest, (char)TEXT_DELIMITER));
-}
-
-static size_t
-count_delimiters(struct span text)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < text.n; i++)
-        n += text.p[i] == (char)TEXT_DELIMITER;
-    return n;
-}
-
-// Reads the lists of all terms of the page that meet the condition.
-static enum result
-take_page(struct place *at, struct work *w, struct fault *f)
-{
-    const struct text_page *page = at->page;
-    struct text_entries entries = text_entries_of(page);
-    struct text_entry entry;
-    size_t passed = 0, from = 0, told = 0;
-    while ((from = text_pattern_find(&w->pattern, page->text, from)) < page->text.n &&
-           !is_done(at, w)) {
-        told += count_delimiters(span_slice(page->text, passed, from + 1));
-        passed = from + 1;
-        if (told > page->count)
-            return fault_set(f, FAULT_CORRUPTION,
-                             "search index: a page has more terms than it says");
-        for (; entries.told < told; entries.told++)
-            if (text_entry_next(at->s, &entries, &entry, f) != R_OK)
-                return R_FAIL;
-        if (text_list_read(&at->lists, &entry, on_posting, w, f) != R_OK)
-            return R_FAIL;
-        from += term_at(page, from).n + 1;
-    }
-    return R_OK;
-}
-
-// ---- looking up, and passing over all ----
-
-static enum result
-read_page(struct place *at, enum text_kind kind, uint32_t page, struct fault *f)
-{
-    task_yield();
-    return text_page_read(at->s, kind, page, at->page, f);
-}
-
-// The last page that begins with the key or before it.
-static enum result
-seek(struct place *at, enum text_kind kind, struct span key, uint32_t *out, struct fault *f)
-{
-    uint32_t low = 0, high = at->s->pages[kind];
-    while (low + 1 < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (read_page(at, kind, middle, f) != R_OK)
-            return R_FAIL;
-        if (text_term_compare(term_at(at->page, 0), key) <= 0)
-            low = middle;
-        else
-            high = middle;
-    }
-    *out = low;
-    return R_OK;
-}
-
-static enum result
-look_up(struct place *at, struct work *w, struct fault *f)
-{
-    struct span key = span_of(w->c->octets, w->c->n);
-    enum text_kind kind = w->c->kind;
-    uint32_t page;
-    if (seek(at, kind, key, &page, f) != R_OK)
-        return R_FAIL;
-    for (bool first = true; page < at->s->pages[kind]; page++, first = false) {
-        if (read_page(at, kind, page, f) != R_OK)
-            return R_FAIL;
-        struct span term = term_at(at->page, 0);
-        if (!first && text_term_compare(term, key) > 0 && !span_starts(term, key))
-            return R_OK;
-        if (take_page(at, w, f) != R_OK)
-            return R_FAIL;
-    }
-    return R_OK;
-}
-
-static enum result
-pass_over(struct place *at, enum text_kind kind, struct work *work, size_t n,
-          struct fault *f)
-{
-    for (uint32_t page = 0; page < at->s->pages[kind]; page++) {
-        bool done = true;
-        for (size_t i = 0; i < n; i++)
-            done = done && (work[i].c->kind != kind || is_done(at, &work[i]));
-        if (done)
-            return R_OK;
-        if (read_page(at, kind, page, f) != R_OK)
-            return R_FAIL;
-        for (size_t i = 0; i < n; i++)
-            if (work[i].c->kind == kind && take_page(at, &work[i], f) != R_OK)
-                return R_FAIL;
-    }
-    return R_OK;
-}
-
-// ---- a lookup in a segment ----
-
-static bool
-is_scanned(const struct text_condition *c)
-{
-    return c->how == TEXT_SUFFIX || c->how == TEXT_INFIX;
-}
-
-static struct work
-work_new(const struct text_condition *c, const struct text_lookup *l, size_t documents,
-         bool only)
-{
-    struct work w = {.c = c, .wanted = l->zones, .only = only};
-    text_pattern_init(&w.pattern, c);
-    w.zones = calloc(documents + 1, sizeof *w.zones);
-    must(w.zones != NULL);
-    return w;
-}
-
-// Leaves what was found before and now. Returns how many documents that are.
-static size_t
-work_end(struct work *w, uint16_t *found, size_t documents)
-{
-    size_t left = 0;
-    for (size_t i = 0; i < documents; i++) {
-        found[i] &= w->zones[i];
-        left += found[i] != 0;
-    }
-    free(w->zones);
-    return left;
-}
 
 // A lookup at work on one segment.
 struct seek {
-    struct place *at;
-    const struct text_lookup *lookup;
     struct text_needle needle;
+    unsigned wanted;
     uint16_t *found;  // zones in which all conditions so far are met
     size_t left;      // documents that have some
+    size_t next;      // of its conditions, for passes
 };
 
-static enum result
-look_up_all(struct seek *k, struct fault *f)
+// Lookups that are answered together.
+struct lot {
+    struct text_place *at;
+    struct seek *seeks;
+    size_t n;
+};
+
+static void
+begin_work(struct text_work *w, const struct lot *l, size_t lookup,
+           const struct text_condition *c)
 {
-    size_t documents = k->at->s->document_count;
-    for (size_t i = 0; i < k->needle.n && k->left > 0; i++) {
-        if (is_scanned(&k->needle.conditions[i]))
-            continue;
-        struct work w =
-            work_new(&k->needle.conditions[i], k->lookup, documents, k->needle.n == 1);
-        enum result r = look_up(k->at, &w, f);
-        k->left = work_end(&w, k->found, documents);
-        if (r != R_OK)
-            return r;
-    }
-    return R_OK;
+    const struct seek *k = &l->seeks[lookup];
+    text_work_init(w, c, l->at->s->document_count);
+    w->lookup = lookup;
+    w->only = k->needle.n == 1;
+    w->marks.wanted = k->wanted;
 }
 
-// The next conditions that take a pass.
-static size_t
-works_new(const struct seek *k, size_t *next, struct work work[PASS])
+// Leaves what was found before and now.
+static void
+end_work(struct text_work *w, const struct lot *l)
 {
-    size_t count = 0;
-    for (; *next < k->needle.n && count < PASS; (*next)++) {
-        const struct text_condition *c = &k->needle.conditions[*next];
-        if (!is_scanned(c))
-            continue;
-        work[count++] = work_new(c, k->lookup, k->at->s->document_count, k->needle.n == 1);
+    struct seek *k = &l->seeks[w->lookup];
+    k->left = 0;
+    for (size_t i = 0; i < w->marks.documents; i++) {
+        k->found[i] &= w->marks.zones[i];
+        k->left += k->found[i] != 0;
     }
-    return count;
+    text_work_done(w);
 }
 
 static enum result
-pass_over_all(struct seek *k, struct fault *f)
+look_up_all(struct lot *l, struct fault *f)
 {
     enum result r = R_OK;
-    for (size_t next = 0; next < k->needle.n && k->left > 0 && r == R_OK;) {
-        struct work work[PASS];
-        size_t count = works_new(k, &next, work);
-        for (enum text_kind kind = 0; kind < TEXT_KINDS && r == R_OK; kind++)
-            r = pass_over(k->at, kind, work, count, f);
-        for (size_t i = 0; i < count; i++)
-            k->left = work_end(&work[i], k->found, k->at->s->document_count);
+    for (size_t i = 0; i < l->n; i++) {
+        struct seek *k = &l->seeks[i];
+        for (size_t c = 0; c < k->needle.n && k->left > 0 && r == R_OK; c++) {
+            struct text_work w;
+            if (text_is_scanned(&k->needle.conditions[c]))
+                continue;
+            begin_work(&w, l, i, &k->needle.conditions[c]);
+            r = text_look_up(l->at, &w, f);
+            end_work(&w, l);
+        }
     }
     return r;
 }
 
-static enum result
-find_in(struct place *at, const struct text_lookup *l, struct found_in *in, size_t slot,
-        bool *exact, struct fault *f)
+// The next conditions that take a pass: at most `room` of them.
+static size_t
+next_works(struct lot *l, struct text_work *works, size_t room)
 {
-    size_t documents = at->s->document_count;
-    struct seek k = {.at = at, .lookup = l, .left = documents};
-    k.found = calloc(documents + 1, sizeof *k.found);
-    in->bits[slot] = calloc(documents / 64 + 1, sizeof(uint64_t));
-    must(k.found && in->bits[slot]);
-    memset(k.found, 0xFF, documents * sizeof *k.found);
-    text_needle_read(&k.needle, l->needle);
-    *exact = k.needle.exact;
-    enum result r = look_up_all(&k, f);
-    if (r == R_OK)
-        r = pass_over_all(&k, f);
+    size_t n = 0;
+    for (size_t i = 0; i < l->n; i++) {
+        struct seek *k = &l->seeks[i];
+        for (; k->next < k->needle.n && k->left > 0 && n < room; k->next++)
+            if (text_is_scanned(&k->needle.conditions[k->next]))
+                begin_work(&works[n++], l, i, &k->needle.conditions[k->next]);
+    }
+    return n;
+}
+
+// How many arrays of zones may be held.
+static size_t
+room_for(size_t documents)
+{
+    size_t n = HELD / 2 / (documents * sizeof(uint16_t) + 1);
+    return n == 0 ? 1 : n < LOTS ? n : LOTS;
+}
+
+static enum result
+pass_over_all(struct lot *l, struct fault *f)
+{
+    struct text_work *works = calloc(LOTS, sizeof *works);
+    size_t room = room_for(l->at->s->document_count), n;
+    enum result r = R_OK;
+    must(works != NULL);
+    while (r == R_OK && (n = next_works(l, works, room)) > 0) {
+        r = text_pass(l->at, works, n, f);
+        for (size_t i = 0; i < n; i++)
+            end_work(&works[i], l);
+    }
+    free(works);
+    return r;
+}
+
+// ---- a lot of lookups in a segment ----
+
+static void
+begin_seek(struct seek *k, const struct text_lookup *l, size_t documents)
+{
+    *k = (struct seek){.wanted = l->zones, .left = documents};
+    k->found = calloc(documents + 1, sizeof *k->found);
+    must(k->found != NULL);
+    memset(k->found, 0xFF, documents * sizeof *k->found);
+    if (l->fuzzy)
+        text_needle_read_fuzzy(&k->needle, l->needle);
+    else
+        text_needle_read(&k->needle, l->needle);
+}
+
+static void
+end_seek(struct seek *k, uint64_t *bits, size_t documents)
+{
     for (size_t i = 0; i < documents; i++)
-        in->bits[slot][i / 64] |= (uint64_t)(k.found[i] != 0) << (i % 64);
-    free(k.found);
+        bits[i / 64] |= (uint64_t)(k->found[i] != 0) << (i % 64);
+    free(k->found);
+}
+
+static enum result
+find_lot(struct text_found *found, struct found_in *in, size_t from, struct lot *l,
+         struct fault *f)
+{
+    size_t documents = in->segment->document_count;
+    for (size_t i = 0; i < l->n; i++) {
+        begin_seek(&l->seeks[i], &found->lookups[from + i], documents);
+        found->exact[from + i] = l->seeks[i].needle.exact;
+    }
+    enum result r = look_up_all(l, f);
+    if (r == R_OK)
+        r = pass_over_all(l, f);
+    for (size_t i = 0; i < l->n; i++)
+        end_seek(&l->seeks[i], in->bits[from + i], documents);
+    return r;
+}
+
+static enum result
+find_in(struct text_found *found, struct found_in *in, struct text_place *at,
+        struct fault *f)
+{
+    size_t room = room_for(in->segment->document_count);
+    size_t held = HELD < found->n * in->segment->document_count * 4
+                      ? HELD
+                      : found->n * in->segment->document_count * 4;
+    struct lot l = {.at = at, .seeks = calloc(LOTS, sizeof *l.seeks)};
+    enum result r = R_OK;
+    must(l.seeks != NULL);
+    at->s = in->segment;
+    text_list_reader_init(&at->lists, at->s);
+    text_row_reader_init(&at->rows, at->s);
+    budget_force(BUDGET_TABLES, held);
+    for (size_t from = 0; from < found->n && r == R_OK; from += l.n) {
+        l.n = found->n - from < room ? found->n - from : room;
+        r = find_lot(found, in, from, &l, f);
+    }
+    budget_give(BUDGET_TABLES, held);
+    text_list_reader_done(&at->lists);
+    free(l.seeks);
     return r;
 }
 
 // ---- all of it ----
+
+static void
+found_in_init(struct text_found *found, struct found_in *in, struct text_segment *s)
+{
+    size_t words = s->document_count / 64 + 1;
+    in->segment = s;
+    s->references++;
+    in->bits = calloc(found->n + 1, sizeof(uint64_t *));
+    must(in->bits != NULL);
+    for (size_t i = 0; i < found->n; i++) {
+        in->bits[i] = calloc(words, sizeof(uint64_t));
+        must(in->bits[i] != NULL);
+    }
+    found->charged += found->n * words * sizeof(uint64_t);
+}
 
 static struct text_found *
 found_new(struct text_index *ti, const struct text_lookup *lookups, size_t n)
@@ -282,13 +213,9 @@ found_new(struct text_index *ti, const struct text_lookup *lookups, size_t n)
     must(found->lookups && found->exact && found->in);
     if (n > 0)
         memcpy(found->lookups, lookups, n * sizeof *lookups);
-    for (size_t i = 0; i < ti->count; i++) {
-        struct found_in *in = &found->in[i];
-        in->segment = ti->segments[i];
-        in->segment->references++;
-        in->bits = calloc(n + 1, sizeof(uint64_t *));
-        must(in->bits != NULL);
-    }
+    for (size_t i = 0; i < ti->count; i++)
+        found_in_init(found, &found->in[i], ti->segments[i]);
+    budget_force(BUDGET_TABLES, found->charged);
     return found;
 }
 
@@ -297,20 +224,11 @@ text_index_find(struct text_index *ti, const struct text_lookup *lookups, size_t
                 struct text_found **out, struct fault *f)
 {
     struct text_found *found = found_new(ti, lookups, n);
-    struct place *at = calloc(1, sizeof *at);
+    struct text_place *at = calloc(1, sizeof *at);
     must(at != NULL);
-    at->page = calloc(1, sizeof *at->page);
-    must(at->page != NULL);
     enum result r = R_OK;
-    for (size_t i = 0; i < found->count && r == R_OK; i++) {
-        at->s = found->in[i].segment;
-        text_list_reader_init(&at->lists, at->s);
-        for (size_t slot = 0; slot < n && r == R_OK; slot++)
-            r = find_in(at, &found->lookups[slot], &found->in[i], slot, &found->exact[slot],
-                        f);
-        text_list_reader_done(&at->lists);
-    }
-    free(at->page);
+    for (size_t i = 0; i < found->count && r == R_OK; i++)
+        r = find_in(found, &found->in[i], at, f);
     free(at);
     if (r != R_OK)
         text_found_free(&found);
@@ -326,6 +244,14 @@ is_found(const struct found_in *in, size_t slot)
     return in->bits[slot][in->hint / 64] >> (in->hint % 64) & 1;
 }
 
+// Is there text in the zones of the lookup that its segment does not have?
+static bool
+is_open(const struct found_in *in, const struct text_lookup *l)
+{
+    const struct text_document *d = &in->segment->documents[in->hint];
+    return (d->open | (l->fuzzy ? d->loose : 0u)) & l->zones;
+}
+
 enum text_answer
 text_found_of(struct text_found *found, size_t slot, uint64_t emailid)
 {
@@ -336,10 +262,9 @@ text_found_of(struct text_found *found, size_t slot, uint64_t emailid)
         if (!text_segment_has(in->segment, emailid, &in->hint))
             continue;
         bool bit = is_found(in, slot);
-        bool open = in->segment->documents[in->hint].open & found->lookups[slot].zones;
-        enum text_answer here = bit && found->exact[slot] ? TEXT_YES
-                                : bit || open             ? TEXT_MAYBE
-                                                          : TEXT_NO;
+        enum text_answer here = bit && found->exact[slot]                   ? TEXT_YES
+                                : bit || is_open(in, &found->lookups[slot]) ? TEXT_MAYBE
+                                                                            : TEXT_NO;
         answer = here > answer ? here : answer;
     }
     return answer;
@@ -357,6 +282,7 @@ text_found_free(struct text_found **found)
         free(in->bits);
         text_segment_release(in->segment);
     }
+    budget_give(BUDGET_TABLES, (*found)->charged);
     free((*found)->in);
     free((*found)->lookups);
     free((*found)->exact);

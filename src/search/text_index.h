@@ -56,6 +56,7 @@ enum result text_index_merge(struct text_index *ti, bool all, text_alive_fn *ali
 struct text_lookup {
     struct span needle;  // folded by i;unicode-casemap
     unsigned zones;      // mime/streams.h; where the needle may be
+    bool fuzzy;          // the needle is folded by COLLATION_FUZZY, and so is the text
 };
 
 struct text_found;

@@ -3,6 +3,7 @@
 
 #include "base/limits.h"
 #include "mime/charset.h"
+#include "search/text_filter.h"
 #include "search/text_inside.h"
 #include "store/scene.h"
 
@@ -212,8 +213,8 @@ check(struct text_index *ti, const struct text *t, size_t rounds, struct tally *
         struct fault f;
         for (size_t i = 0; i < 4; i++) {
             make_needle(t, &needles[i]);
-            lookups[i] = (struct text_lookup){buf_span(&needles[i]),
-                                              below(2) ? MIME_ZONES : zones[below(4)]};
+            lookups[i] = (struct text_lookup){
+                buf_span(&needles[i]), below(2) ? MIME_ZONES : zones[below(4)], false};
         }
         must_ok(text_index_find(ti, lookups, 4, &found, &f), &f);
         for (size_t i = 0; i < t->n; i++)
@@ -348,6 +349,27 @@ put_string(struct store *s, struct span name, struct span octets)
     must_ok(derived_commit(&w, &f), &f);
 }
 
+// Reads each page of the filters.
+static bool
+rows_are_good(const struct text_index *ti)
+{
+    struct text_row_reader *r = calloc(1, sizeof *r);
+    bool good = true;
+    must(r != NULL);
+    for (size_t i = 0; i < ti->count && good; i++) {
+        struct text_segment *s = ti->segments[i];
+        uint32_t pages = text_segment_pages(s), step = TEXT_PAGE_DATA / ((pages + 7) / 8);
+        struct span row;
+        struct fault f;
+        text_row_reader_init(r, s);
+        for (uint32_t at = 0; at < FILTER_ROWS_ALL && good; at += step)
+            good = text_row_read(r, 0, at, &row, &f) == R_OK;
+        assert_true(good || f.kind == FAULT_CORRUPTION);
+    }
+    free(r);
+    return good;
+}
+
 // Opens, merges and finds in what is damaged. What is not refused must be right.
 static bool
 is_refused(struct store *s, const struct text *t)
@@ -356,10 +378,10 @@ is_refused(struct store *s, const struct text *t)
     struct text_found *found;
     struct fault f;
     bool refused = false;
-    struct text_lookup lookups[] = {{SPAN("A"), MIME_ZONES},
-                                    {SPAN("AB 1"), MIME_ZONES},
-                                    {SPAN(" "), MIME_ZONES},
-                                    {SPAN("B1"), MIME_ZONE_HEADER}};
+    struct text_lookup lookups[] = {{SPAN("A"), MIME_ZONES, false},
+                                    {SPAN("AB 1"), MIME_ZONES, false},
+                                    {SPAN(" "), MIME_ZONES, false},
+                                    {SPAN("B1"), MIME_ZONE_HEADER, false}};
     struct tally tally = {0};
     if (text_index_open(s, ACCOUNT, &ti, &f) != R_OK) {
         assert_int_equal(f.kind, FAULT_CORRUPTION);
@@ -375,6 +397,7 @@ is_refused(struct store *s, const struct text *t)
                              text_found_of(found, slot, t->documents[i].emailid), &tally);
         text_found_free(&found);
     }
+    refused = !rows_are_good(ti) || refused;
     if (text_index_merge(ti, true, NULL, NULL, &f) != R_OK) {
         assert_int_equal(f.kind, FAULT_CORRUPTION);
         refused = true;
@@ -475,15 +498,69 @@ test_crash(void **state)
     store_close(&s);
 }
 
+// ---- more pages than one filter is of ----
+
+enum { MANY = 1200000, MANY_DOCUMENTS = 1000 };
+
+static struct span
+many_term(char room[64], unsigned i)
+{
+    int n = snprintf(room, 64, "%08X%08XZ%08X", i, i * 2654435761u, i * 40503u);
+    return span_of(room, (size_t)n);
+}
+
+static void
+write_many(struct store *s)
+{
+    struct text_writer *w;
+    struct text_document documents[MANY_DOCUMENTS];
+    struct text_made made = {.documents = documents, .n = MANY_DOCUMENTS};
+    struct fault f;
+    char room[64];
+    for (unsigned i = 0; i < MANY_DOCUMENTS; i++)
+        documents[i] = (struct text_document){i + 1, 0, 0};
+    must_ok(text_writer_open(s, ACCOUNT, 1, &w, &f), &f);
+    for (unsigned i = 0; i < MANY; i++) {
+        struct text_posting p = {i % MANY_DOCUMENTS, MIME_ZONE_BODY};
+        must_ok(text_writer_term(w, TEXT_WORD, many_term(room, i), &p, 1, &f), &f);
+    }
+    must_ok(text_writer_finish(&w, &made, &f), &f);
+}
+
+// Each of these is in one term, in pages all over.
+static void
+test_stripes(void **state)
+{
+    (void)state;
+    struct store_options o = scene_options("mem", "identity");
+    struct store *s = scene_open(&o);
+    write_many(s);
+    struct text_index *ti = open_index(s);
+    assert_true(text_segment_pages(ti->segments[0]) > FILTER_PAGES);
+    for (unsigned i = 11; i < MANY; i += MANY / 7) {
+        char room[64];
+        struct text_lookup l = {many_term(room, i), MIME_ZONES, false};
+        struct text_found *found;
+        struct fault f;
+        l.needle = span_slice(l.needle, 4, 20);
+        must_ok(text_index_find(ti, &l, 1, &found, &f), &f);
+        for (unsigned d = 1; d <= MANY_DOCUMENTS; d++) {
+            bool want = d == i % MANY_DOCUMENTS + 1;
+            assert_int_equal(text_found_of(found, 0, d), want ? TEXT_YES : TEXT_NO);
+        }
+        text_found_free(&found);
+    }
+    text_index_close(&ti);
+    store_close(&s);
+}
+
 int
 main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scene_begin, scene_end)
     const struct CMUnitTest tests[] = {
-        TEST(test_oracle),
-        TEST(test_merges),
-        TEST(test_flipped),
-        TEST(test_crash),
+        TEST(test_oracle), TEST(test_merges),  TEST(test_flipped),
+        TEST(test_crash),  TEST(test_stripes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

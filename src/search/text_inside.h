@@ -18,7 +18,9 @@ enum {
     TEXT_NAME = 16,
     TEXT_REPLACED = 64,  // segments that one merge may replace
     TEXT_GONE = UINT32_MAX,
+    TEXT_ZONE_BITS = 10,
 };
+_Static_assert((int)MIME_ZONES < 1 << TEXT_ZONE_BITS, "zones fit");
 
 struct text_posting {
     uint32_t document;
@@ -40,10 +42,20 @@ size_t text_posting_put(struct text_coder *c, struct text_posting p, unsigned ch
 // R_NONE at the end, R_FAIL: damaged.
 enum result text_posting_next(struct text_coder *c, struct span *rest,
                               struct text_posting *out) MUST_CHECK;
+// Adds the wanted zones of each posting of a list to those of its document, and counts the documents that had none before. R_FAIL: damaged.
+struct text_marks {
+    uint16_t *zones;  // of each document
+    size_t documents, reached;
+    unsigned wanted;
+};
+void text_posting_mark(struct text_marks *m, struct text_posting p);
+enum result text_postings_mark(struct text_marks *m, struct span list) MUST_CHECK;
 
 struct text_document {
     uint64_t emailid;
     uint16_t open;  // zones of which the index does not have all
+    uint16_t
+        loose;  // those of which it does not have all that a fuzzy text may be found in
 };
 
 // ---- writing ----
@@ -74,7 +86,7 @@ void text_writer_abort(struct text_writer **w);  // takes NULL
 struct text_segment {
     uint32_t number, references;
     struct derived *terms, *lists;
-    uint32_t pages[TEXT_KINDS], document_pages;  // of `terms`, in this order
+    uint32_t pages[TEXT_KINDS], document_pages;  // of `terms`; filters stand between
     uint64_t list_octets, term_count, text_octets, octets;
     struct text_document *documents;
     size_t document_count;
@@ -101,6 +113,24 @@ struct text_page {
 enum result text_page_read(struct text_segment *s, enum text_kind kind, uint32_t page,
                            struct text_page *out, struct fault *f) MUST_CHECK;
 
+// All pages of terms, counted from the first word on.
+uint32_t text_segment_pages(const struct text_segment *s);
+// The row of a filter: of the pages from `stripe` * FILTER_PAGES on (text_filter.h).
+struct text_row_reader {
+    struct text_segment *segment;
+    uint64_t place;  // of what is in `octets`; UINT64_MAX: nothing
+    char octets[TEXT_PAGE];
+};
+static inline void
+text_row_reader_init(struct text_row_reader *r, struct text_segment *s)
+{
+    r->segment = s;
+    r->place = UINT64_MAX;
+}
+// Suspends. *out stays until the next one is read.
+enum result text_row_read(struct text_row_reader *r, uint32_t stripe, uint32_t row,
+                          struct span *out, struct fault *f) MUST_CHECK;
+
 // Walks over the entries of a page, beside its terms.
 struct text_entry {
     struct span list;  // of one posting: itself
@@ -114,6 +144,9 @@ struct text_entries {
     size_t told;  // for who walks: the entries so far
 };
 struct text_entries text_entries_of(const struct text_page *page);
+// Passes over the entries up to the n-th of the page.
+enum result text_entries_skip(const struct text_segment *s, struct text_entries *it,
+                              size_t n, struct fault *f) MUST_CHECK;
 enum result text_entry_next(const struct text_segment *s, struct text_entries *it,
                             struct text_entry *out, struct fault *f) MUST_CHECK;
 
@@ -126,10 +159,17 @@ struct text_list_reader {
 };
 void text_list_reader_init(struct text_list_reader *r, struct text_segment *s);
 void text_list_reader_done(struct text_list_reader *r);
+// Suspends. The list of an entry that has one, as it is written; it stays until the next one is read.
+enum result text_list_octets(struct text_list_reader *r, const struct text_entry *e,
+                             struct span *out, struct fault *f) MUST_CHECK;
 typedef void text_posting_fn(void *arg, struct text_posting p);
 // Suspends. Calls fn for each posting, in order.
 enum result text_list_read(struct text_list_reader *r, const struct text_entry *e,
                            text_posting_fn *fn, void *arg, struct fault *f) MUST_CHECK;
+
+// Suspends. Marks the documents of the list.
+enum result text_list_mark(struct text_list_reader *r, const struct text_entry *e,
+                           struct text_marks *m, struct fault *f) MUST_CHECK;
 
 // Terms by their octets.
 static inline int

@@ -82,18 +82,19 @@ least_emailid(const struct merge *m, const size_t *at)
 }
 
 // Gives all inputs' documents of that EMAILID a place, and tells of which zones none of them has all.
-static unsigned
+static struct text_document
 place_document(const struct merge *m, size_t *at, uint64_t emailid, uint32_t place)
 {
-    unsigned open = MIME_ZONES;
+    struct text_document d = {emailid, MIME_ZONES, MIME_ZONES};
     for (size_t i = 0; i < m->n; i++) {
         const struct text_segment *s = m->inputs[i]->s;
         if (at[i] == s->document_count || s->documents[at[i]].emailid != emailid)
             continue;
-        open &= s->documents[at[i]].open;
+        d.open &= s->documents[at[i]].open;
+        d.loose &= s->documents[at[i]].loose;
         m->inputs[i]->places[at[i]++] = place;
     }
-    return open;
+    return d;
 }
 
 static size_t
@@ -105,9 +106,10 @@ place_documents(struct merge *m, text_alive_fn *alive, void *arg, struct text_do
     for (size_t told = 0; told < total;) {
         uint64_t emailid = least_emailid(m, at);
         bool gone = alive && !alive(arg, emailid);
-        unsigned open = place_document(m, at, emailid, gone ? TEXT_GONE : (uint32_t)n);
+        struct text_document d =
+            place_document(m, at, emailid, gone ? TEXT_GONE : (uint32_t)n);
         if (!gone)
-            out[n++] = (struct text_document){emailid, (uint16_t)open};
+            out[n++] = d;
         told = 0;
         for (size_t i = 0; i < m->n; i++)
             told += at[i];

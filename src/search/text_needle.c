@@ -203,3 +203,30 @@ text_needle_read(struct text_needle *out, struct span needle)
     }
     out->exact = is_exact(out, needle);
 }
+
+// The text may have marks anywhere, which are dropped: where its words begin is not known.
+static void
+add_fuzzy(struct text_needle *n, struct run *r)
+{
+    size_t first = n->n;
+    r->first = r->last = true;
+    add_word(n, r);
+    for (size_t i = first; i < n->n; i++)
+        n->conditions[i].folded = r->class == TEXT_LETTER;
+}
+
+void
+text_needle_read_fuzzy(struct text_needle *out, struct span needle)
+{
+    struct run run = {.text = SPAN_NONE};
+    struct span rest = needle;
+    *out = (struct text_needle){.n = 0};
+    while (next_run(&rest, &run)) {
+        if (run.class == TEXT_GAP) {
+            out->n = 0;
+            return;
+        }
+        add_fuzzy(out, &run);
+    }
+    out->exact = is_exact(out, needle);
+}

@@ -10,6 +10,7 @@ enum text_how { TEXT_WHOLE, TEXT_PREFIX, TEXT_SUFFIX, TEXT_INFIX };
 struct text_condition {
     enum text_kind kind;
     enum text_how how;
+    bool folded;  // or a term of TEXT_FOLDED
     uint8_t n;
     char octets[TERM_MAX];
 };
@@ -22,5 +23,7 @@ struct text_needle {
 };
 
 void text_needle_read(struct text_needle *out, struct span needle);
+// Of a word folded by COLLATION_FUZZY. What has gaps is left to verification.
+void text_needle_read_fuzzy(struct text_needle *out, struct span needle);
 
 #endif

@@ -6,11 +6,12 @@
 #include "base/hash.h"
 #include "search/text_inside.h"
 
-#define TEXT_MAGIC "PHTEXT\0\1"
+#define TEXT_MAGIC "PHTEXT\0\2"
 enum {
     TEXT_PAGE_WORDS = 1,
     TEXT_PAGE_JUNCTIONS = 2,
-    TEXT_PAGE_DOCUMENTS = 3,
+    TEXT_PAGE_FOLDED = 3,
+    TEXT_PAGE_DOCUMENTS = 4,
     TEXT_PAGE_HEAD = 14,  // what, 0, count, octets of text, where its lists begin
     TEXT_ENTRY_MAX = 16,
     TEXT_FOOT_MAGIC = 8,

@@ -55,3 +55,34 @@ text_posting_next(struct text_coder *c, struct span *rest, struct text_posting *
     c->zones = out->zones;
     return R_OK;
 }
+
+void
+text_posting_mark(struct text_marks *m, struct text_posting p)
+{
+    unsigned zones = p.zones & m->wanted, had = m->zones[p.document];
+    m->reached += zones && !had;
+    m->zones[p.document] = (uint16_t)(had | zones);
+}
+
+// Most postings are one octet: no more than 63 documents left out, and zones as before.
+enum result
+text_postings_mark(struct text_marks *m, struct span list)
+{
+    struct text_coder c = text_coder_of();
+    struct text_posting p;
+    while (list.n > 0) {
+        unsigned char v = (unsigned char)list.p[0];
+        if (v & 0x81) {
+            if (text_posting_next(&c, &list, &p) != R_OK)
+                return R_FAIL;
+        } else {
+            p = (struct text_posting){c.next + (v >> 1), c.zones};
+            c.next = p.document + 1;
+            list = span_skip(list, 1);
+        }
+        if (p.document >= m->documents)
+            return R_FAIL;
+        text_posting_mark(m, p);
+    }
+    return R_OK;
+}

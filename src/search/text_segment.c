@@ -1,4 +1,5 @@
 #include "base/pack.h"
+#include "search/text_filter.h"
 #include "search/text_pages.h"
 
 void
@@ -33,8 +34,8 @@ static void
 take_foot(struct text_segment *s, struct unpack *u, uint32_t *number_out)
 {
     *number_out = unpack_u32(u);
-    s->pages[TEXT_WORD] = unpack_u32(u);
-    s->pages[TEXT_JUNCTION] = unpack_u32(u);
+    for (enum text_kind kind = 0; kind < TEXT_KINDS; kind++)
+        s->pages[kind] = unpack_u32(u);
     s->document_pages = unpack_u32(u);
     s->document_count = (size_t)unpack_u64(u);
     s->list_octets = unpack_u64(u);
@@ -45,17 +46,43 @@ take_foot(struct text_segment *s, struct unpack *u, uint32_t *number_out)
         s->replaced[i] = unpack_u32(u);
 }
 
+// Pages of the filter of so many pages.
+static uint64_t
+filter_size(uint64_t pages)
+{
+    if (pages == 0)
+        return 0;
+    uint64_t each = TEXT_PAGE_DATA / text_filter_row_size((size_t)pages);
+    return (FILTER_ROWS_ALL + each - 1) / each;
+}
+
+static uint64_t
+count_pages(const struct text_segment *s)
+{
+    uint64_t n = 0;
+    for (enum text_kind kind = 0; kind < TEXT_KINDS; kind++)
+        n += s->pages[kind];
+    return n;
+}
+
+// Where the first page of documents is: behind all terms with their filters.
+static uint64_t
+documents_at(const struct text_segment *s)
+{
+    uint64_t pages = count_pages(s), stripes = pages / FILTER_PAGES;
+    return pages + stripes * filter_size(FILTER_PAGES) + filter_size(pages % FILTER_PAGES);
+}
+
 static bool
 foot_fits(const struct text_segment *s)
 {
-    uint64_t pages =
-        (uint64_t)s->pages[TEXT_WORD] + s->pages[TEXT_JUNCTION] + s->document_pages + 1;
+    uint64_t pages = documents_at(s) + s->document_pages + 1;
     uint64_t lists =
         s->list_octets / TEXT_PAGE_DATA + (s->list_octets % TEXT_PAGE_DATA > 0);
     return s->replaced_count <= TEXT_REPLACED && s->list_octets < (uint64_t)1 << 48 &&
            s->text_octets < (uint64_t)1 << 48 &&
            derived_size(s->terms) == pages * TEXT_PAGE &&
-           derived_size(s->lists) == lists * TEXT_PAGE &&
+           derived_size(s->lists) == lists * TEXT_PAGE && count_pages(s) <= UINT32_MAX &&
            // each takes two octets at least
            s->document_count <= (uint64_t)s->document_pages * (TEXT_PAGE_DATA / 2);
 }
@@ -111,10 +138,11 @@ take_documents(struct text_segment *s, const char page[TEXT_PAGE], size_t *have,
         uint64_t delta = unpack_var(&u), open = unpack_var(&u);
         bool rising = *have == 0 || delta > 0;
         if (u.bad || *have == s->document_count || !rising ||
-            delta > UINT64_MAX - emailid || open > MIME_ZONES)
+            delta > UINT64_MAX - emailid || open >> TEXT_ZONE_BITS > MIME_ZONES)
             return damaged(s, "its documents are wrong", f);
         emailid += delta;
-        s->documents[(*have)++] = (struct text_document){emailid, (uint16_t)open};
+        s->documents[(*have)++] = (struct text_document){
+            emailid, open & MIME_ZONES, (uint16_t)(open >> TEXT_ZONE_BITS)};
     }
     return R_OK;
 }
@@ -122,7 +150,7 @@ take_documents(struct text_segment *s, const char page[TEXT_PAGE], size_t *have,
 static enum result
 read_documents(struct text_segment *s, char page[TEXT_PAGE], struct fault *f)
 {
-    uint64_t first = (uint64_t)s->pages[TEXT_WORD] + s->pages[TEXT_JUNCTION];
+    uint64_t first = documents_at(s);
     size_t have = 0;
     s->documents = calloc(s->document_count + 1, sizeof *s->documents);
     must(s->documents != NULL);
@@ -202,12 +230,21 @@ text_segment_has(const struct text_segment *s, uint64_t emailid, size_t *hint)
 
 // ---- pages of terms ----
 
+uint32_t
+text_segment_pages(const struct text_segment *s)
+{
+    return (uint32_t)count_pages(s);
+}
+
 enum result
 text_page_read(struct text_segment *s, enum text_kind kind, uint32_t page,
                struct text_page *out, struct fault *f)
 {
     must(page < s->pages[kind]);
-    uint64_t place = page + (kind == TEXT_JUNCTION ? (uint64_t)s->pages[TEXT_WORD] : 0);
+    uint64_t place = page;
+    for (enum text_kind k = 0; k < kind; k++)
+        place += s->pages[k];
+    place += place / FILTER_PAGES * filter_size(FILTER_PAGES);
     if (read_page(s, false, place, out->octets, f) != R_OK)
         return R_FAIL;
     struct head h = head_of(out->octets);
@@ -252,6 +289,63 @@ text_entry_next(const struct text_segment *s, struct text_entries *it,
     return R_OK;
 }
 
+// The varint at p, of at most ten octets; NULL: it does not end.
+static const char *
+pass_var(const char *p, const char *end, uint64_t *out)
+{
+    uint64_t v = 0;
+    for (unsigned shift = 0; p < end && shift < 64; shift += 7) {
+        unsigned char c = (unsigned char)*p++;
+        v |= (uint64_t)(c & 0x7F) << shift;
+        if (c < 0x80) {
+            *out = v;
+            return p;
+        }
+    }
+    return NULL;
+}
+
+enum result
+text_entries_skip(const struct text_segment *s, struct text_entries *it, size_t n,
+                  struct fault *f)
+{
+    const char *p = it->rest.p, *end = p + it->rest.n;
+    uint64_t v, zones;
+    for (; it->told < n; it->told++) {
+        p = pass_var(p, end, &v);
+        if (p && (v & 1))
+            p = pass_var(p, end, &zones);
+        if (!p || (!(v & 1) && (v == 0 || v >> 1 > s->list_octets - it->list)))
+            return damaged(s, "an entry is wrong", f);
+        it->list += v & 1 ? 0 : v >> 1;
+    }
+    it->rest = span_of(p, (size_t)(end - p));
+    return R_OK;
+}
+
+// ---- rows of filters ----
+
+enum result
+text_row_read(struct text_row_reader *r, uint32_t stripe, uint32_t row, struct span *out,
+              struct fault *f)
+{
+    uint64_t first = (uint64_t)stripe * FILTER_PAGES,
+             left = count_pages(r->segment) - first;
+    uint64_t pages = left < FILTER_PAGES ? left : FILTER_PAGES;
+    size_t size = text_filter_row_size((size_t)pages), each = TEXT_PAGE_DATA / size;
+    uint64_t place = stripe * (FILTER_PAGES + filter_size(FILTER_PAGES)) + pages;
+    place += row / each;
+    must(first < first + left && row < FILTER_ROWS_ALL);
+    if (r->place != place) {
+        r->place = UINT64_MAX;
+        if (read_page(r->segment, false, place, r->octets, f) != R_OK)
+            return R_FAIL;
+        r->place = place;
+    }
+    *out = span_of(r->octets + row % each * size, size);
+    return R_OK;
+}
+
 // ---- lists ----
 
 void
@@ -281,9 +375,9 @@ turn_to(struct text_list_reader *r, uint64_t page, struct fault *f)
 }
 
 // The list as one string: in its page, or gathered from several.
-static enum result
-find_list(struct text_list_reader *r, const struct text_entry *e, struct span *out,
-          struct fault *f)
+enum result
+text_list_octets(struct text_list_reader *r, const struct text_entry *e, struct span *out,
+                 struct fault *f)
 {
     uint64_t at = e->at, end = e->at + e->octets;
     buf_reset(&r->list);
@@ -315,7 +409,7 @@ text_list_read(struct text_list_reader *r, const struct text_entry *e, text_post
         fn(arg, e->one);
         return R_OK;
     }
-    if (find_list(r, e, &rest, f) != R_OK)
+    if (text_list_octets(r, e, &rest, f) != R_OK)
         return R_FAIL;
     while ((got = text_posting_next(&c, &rest, &p)) == R_OK) {
         if (p.document >= r->segment->document_count)
@@ -323,4 +417,19 @@ text_list_read(struct text_list_reader *r, const struct text_entry *e, text_post
         fn(arg, p);
     }
     return got == R_NONE ? R_OK : damaged(r->segment, "a list is wrong", f);
+}
+
+enum result
+text_list_mark(struct text_list_reader *r, const struct text_entry *e, struct text_marks *m,
+               struct fault *f)
+{
+    struct span list;
+    if (e->octets == 0) {
+        text_posting_mark(m, e->one);
+        return R_OK;
+    }
+    if (text_list_octets(r, e, &list, f) != R_OK)
+        return R_FAIL;
+    return text_postings_mark(m, list) == R_OK ? R_OK
+                                               : damaged(r->segment, "a list is wrong", f);
 }

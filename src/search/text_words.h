@@ -8,7 +8,7 @@
 
 #include "base/span.h"
 
-enum text_kind { TEXT_WORD, TEXT_JUNCTION, TEXT_KINDS };
+enum text_kind { TEXT_WORD, TEXT_JUNCTION, TEXT_FOLDED, TEXT_KINDS };
 enum text_class { TEXT_GAP, TEXT_LETTER, TEXT_IDEOGRAPH };
 
 enum {

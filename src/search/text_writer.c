@@ -1,4 +1,5 @@
 #include "base/pack.h"
+#include "search/text_filter.h"
 #include "search/text_pages.h"
 
 struct out {
@@ -12,10 +13,12 @@ struct out {
 struct text_writer {
     struct out terms, lists;
     uint32_t number;
-    uint32_t pages[TEXT_KINDS];
-    enum text_kind kind;  // of the page that is open
-    uint16_t count;       // its terms
-    uint64_t list;        // where its lists begin
+    uint32_t pages[TEXT_KINDS], document_pages;
+    struct text_filter *filter;  // of the pages since the last one
+    enum text_kind kind;         // of the page that is open
+    uint16_t count;              // its terms
+    size_t most;                 // documents of the commonest of them
+    uint64_t list;               // where its lists begin
     struct buf text, entries;
     uint64_t list_octets, term_count;
 };
@@ -62,6 +65,7 @@ text_writer_open(struct store *s, uint64_t account, uint32_t number,
     struct text_writer *w = calloc(1, sizeof *w);
     must(w != NULL);
     w->number = number;
+    w->filter = text_filter_new();
     buf_init(&w->text, TEXT_PAGE);
     buf_init(&w->entries, TEXT_PAGE);
     if (out_open(&w->terms, s, account, number, false, f) != R_OK ||
@@ -80,6 +84,7 @@ text_writer_abort(struct text_writer **w)
         return;
     derived_abort(&(*w)->terms.to);
     derived_abort(&(*w)->lists.to);
+    text_filter_free(&(*w)->filter);
     buf_done(&(*w)->text);
     buf_done(&(*w)->entries);
     free(*w);
@@ -114,6 +119,24 @@ put_body(struct out *o, const struct buf *b)
 }
 
 static enum result
+put_filter(struct text_writer *w, struct fault *f)
+{
+    size_t pages = text_filter_pages(w->filter);
+    if (pages == 0)
+        return R_OK;
+    size_t size = text_filter_row_size(pages), each = TEXT_PAGE_DATA / size;
+    for (uint32_t row = 0; row < FILTER_ROWS_ALL; row++) {
+        text_filter_row(w->filter, row, w->terms.page + w->terms.n);
+        w->terms.n += size;
+        bool full = (row + 1) % each == 0 || row + 1 == FILTER_ROWS_ALL;
+        if (full && out_page(&w->terms, f) != R_OK)
+            return R_FAIL;
+    }
+    text_filter_reset(w->filter);
+    return R_OK;
+}
+
+static enum result
 end_page(struct text_writer *w, struct fault *f)
 {
     if (w->count == 0)
@@ -121,11 +144,15 @@ end_page(struct text_writer *w, struct fault *f)
     put_head(&w->terms, (uint8_t)(TEXT_PAGE_WORDS + w->kind), w->count, w->text.n, w->list);
     put_body(&w->terms, &w->text);
     put_body(&w->terms, &w->entries);
+    text_filter_add(w->filter, buf_span(&w->text), w->most);
     w->pages[w->kind]++;
     w->count = 0;
+    w->most = 0;
     buf_reset(&w->text);
     buf_reset(&w->entries);
-    return out_page(&w->terms, f);
+    if (out_page(&w->terms, f) != R_OK)
+        return R_FAIL;
+    return text_filter_pages(w->filter) == FILTER_PAGES ? put_filter(w, f) : R_OK;
 }
 
 static enum result
@@ -185,6 +212,7 @@ text_writer_term(struct text_writer *w, enum text_kind kind, struct span term,
     buf_put_char(&w->text, (char)TEXT_DELIMITER);
     must(!w->text.over && !w->entries.over && w->count < UINT16_MAX);
     w->count++;
+    w->most = n > w->most ? n : w->most;
     w->term_count++;
     return R_OK;
 }
@@ -201,12 +229,14 @@ put_documents(struct text_writer *w, const struct text_made *made, struct fault 
         for (; i < made->n && w->text.n + TEXT_PAGE_HEAD + 20 < TEXT_PAGE_DATA;
              i++, count++) {
             pack_var(&w->text, made->documents[i].emailid - before);
-            pack_var(&w->text, made->documents[i].open);
+            pack_var(&w->text, (uint64_t)made->documents[i].loose << TEXT_ZONE_BITS |
+                                   made->documents[i].open);
             before = made->documents[i].emailid;
         }
         put_head(&w->terms, TEXT_PAGE_DOCUMENTS, count, w->text.n, first);
         put_body(&w->terms, &w->text);
         buf_reset(&w->text);
+        w->document_pages++;
         if (out_page(&w->terms, f) != R_OK)
             return R_FAIL;
     }
@@ -216,13 +246,12 @@ put_documents(struct text_writer *w, const struct text_made *made, struct fault 
 static enum result
 put_foot(struct text_writer *w, const struct text_made *made, struct fault *f)
 {
-    uint32_t documents = w->terms.pages - w->pages[TEXT_WORD] - w->pages[TEXT_JUNCTION];
     buf_reset(&w->text);
     buf_put(&w->text, SPAN(TEXT_MAGIC));
     pack_u32(&w->text, w->number);
-    pack_u32(&w->text, w->pages[TEXT_WORD]);
-    pack_u32(&w->text, w->pages[TEXT_JUNCTION]);
-    pack_u32(&w->text, documents);
+    for (enum text_kind kind = 0; kind < TEXT_KINDS; kind++)
+        pack_u32(&w->text, w->pages[kind]);
+    pack_u32(&w->text, w->document_pages);
     pack_u64(&w->text, made->n);
     pack_u64(&w->text, w->list_octets);
     pack_u64(&w->text, w->term_count);
@@ -237,8 +266,9 @@ put_foot(struct text_writer *w, const struct text_made *made, struct fault *f)
 static enum result
 finish(struct text_writer *w, const struct text_made *made, struct fault *f)
 {
-    if (end_page(w, f) != R_OK || put_documents(w, made, f) != R_OK ||
-        put_foot(w, made, f) != R_OK || (w->lists.n > 0 && out_page(&w->lists, f) != R_OK))
+    if (end_page(w, f) != R_OK || put_filter(w, f) != R_OK ||
+        put_documents(w, made, f) != R_OK || put_foot(w, made, f) != R_OK ||
+        (w->lists.n > 0 && out_page(&w->lists, f) != R_OK))
         return R_FAIL;
     // the lists first: terms without their lists would be damage
     if (derived_commit(&w->lists.to, f) != R_OK)

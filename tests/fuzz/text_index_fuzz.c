@@ -33,7 +33,7 @@ put(struct span text)
 static void
 ask(struct span needle, const struct span *text)
 {
-    struct text_lookup l = {needle, MIME_ZONES};
+    struct text_lookup l = {needle, MIME_ZONES, false};
     struct text_index *ti;
     struct text_found *found;
     struct fault f;

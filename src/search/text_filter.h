@@ -1,0 +1,47 @@
+#ifndef SEARCH_TEXT_FILTER_H
+#define SEARCH_TEXT_FILTER_H
+
+// Which pages of terms may hold a pattern, so that few of them are read. For each page: two bits of FILTER_ROWS for each three
+// octets that stand one after the other in it, and how many documents its commonest term has. Kept by rows, a bit for each page, for
+// FILTER_PAGES pages at a time. Private to this folder. Trust: a wrong row misses pages; rows come from pages with checksums.
+
+#include "base/span.h"
+
+enum {
+    FILTER_PAGES = 2048,
+    FILTER_ROWS = 49152,
+    FILTER_GRAM = 3,
+    FILTER_BITS = 2,
+    FILTER_ROWS_ALL = FILTER_ROWS + 8,  // then an octet for each page: its weight
+};
+
+// Octets of a row for so many pages.
+static inline size_t
+text_filter_row_size(size_t pages)
+{
+    return (pages + 7) / 8;
+}
+
+// The rows of three octets.
+static inline void
+text_filter_rows(const char *p, uint32_t rows[FILTER_BITS])
+{
+    uint32_t gram = (uint32_t)(unsigned char)p[0] << 16 |
+                    (uint32_t)(unsigned char)p[1] << 8 | (unsigned char)p[2];
+    uint64_t h = gram * 0x9E3779B97F4A7C15u;
+    rows[0] = (uint32_t)((h >> 32) * FILTER_ROWS >> 32);
+    rows[1] = (uint32_t)((h & UINT32_MAX) * FILTER_ROWS >> 32);
+}
+
+// A filter on its way, at most some 12 MB.
+struct text_filter;
+struct text_filter *text_filter_new(void);
+void text_filter_free(struct text_filter **t);  // takes NULL
+// The next page: its terms, and the most documents that one of them has.
+void text_filter_add(struct text_filter *t, struct span text, size_t documents);
+size_t text_filter_pages(const struct text_filter *t);  // so far; at most FILTER_PAGES
+// Row after row: text_filter_row_size octets of each.
+void text_filter_row(const struct text_filter *t, uint32_t row, char *out);
+void text_filter_reset(struct text_filter *t);  // for the next pages
+
+#endif
