@@ -1,4 +1,7 @@
 """Who is who: groups, app passwords, master users, networks, by the verbs and on the wire. One server for all of it."""
+# --json: user password add
+# --json: user password list
+# --json: user password delete
 # --json: group add
 # --json: group list
 # --json: group delete
@@ -6,12 +9,14 @@
 # --json: group member delete
 import hashlib
 import json
+import re
 import time
 
 import pytest
 
 from lib import scram, server as posthorn
-from lib.wire import Wire
+from lib.client import Imap, Refused
+from lib.wire import Closed, Wire
 
 
 @pytest.fixture(name="server", scope="module")
@@ -103,10 +108,113 @@ def test_keys_come_with_the_next_login(server):
     path.write_text(f"foreign:{hashed}\n")
     verb(server, "user", "load", path)
     assert offered(server) == ["AUTH=PLAIN", "AUTH=LOGIN"]
-    posthorn.Imap(server.address("imap"), "foreign", "pass word").close()
+    Imap(server.address("imap"), "foreign", "pass word").close()
     wait_for(lambda: "AUTH=SCRAM-SHA-1" in offered(server))
     for kind in ("sha256", "sha1"):
         wire = Wire(server.address("imap"))
         wire.line()
         assert scram.login(wire, "a", "foreign", "pass word", kind=kind).startswith(b"a OK")
         wire.close()
+
+
+def app_password(server, user, label, *options):
+    row, = verb(server, "user", "password", "add", user, label, *options)
+    assert (row["type"], row["user"], row["label"]) == ("password", user, label)
+    assert re.fullmatch(r"[a-km-z2-9]{6}(-[a-km-z2-9]{6}){3}", row["password"]), row  # 24 letters of five bits
+    return row["password"]
+
+
+def refuses(server, user, password):
+    with pytest.raises(Refused, match=r"NO \[AUTHENTICATIONFAILED\]"):
+        Imap(server.address("imap"), user, password)
+
+
+def has_ended(client):
+    """The server ends the connection by itself."""
+    deadline = time.monotonic() + 30
+    try:
+        while time.monotonic() < deadline:
+            client.wire.line()
+    except Closed:
+        return True
+    return False
+
+
+def test_app_password(server):
+    user = server.fresh_user("device")
+    phone, laptop = app_password(server, user, "Ann's phone"), app_password(server, user, "laptop")
+    assert phone != laptop
+    assert [word for word in offered(server) if "SCRAM" in word] == []  # it would fail with it
+    for form in (phone, phone.upper(), phone.replace("-", " "), phone.replace("-", "")):
+        Imap(server.address("imap"), user, form).close()
+    wire = Wire(server.address("imap"))
+    wire.line()
+    wire.send(b"a AUTHENTICATE PLAIN " + scram.b64(f"\0{user}\0{phone}".encode()).encode() + b"\r\n")
+    assert wire.line().startswith(b"a OK")
+    wire.close()
+    refuses(server, user, phone[:-1] + ("b" if phone[-1] == "a" else "a"))
+    refuses(server, "bob", phone)
+    refuses(server, "nobody-here", phone)
+    assert f"user=<{user}>" in (line := [x for x in server.stderr().splitlines() if "Login:" in x and "device=" in x][-1])
+    assert "device=<Ann's phone>" in line
+    rows = {row["label"]: row for row in verb(server, "user", "password", "list", user)}
+    assert set(rows) == {"Ann's phone", "laptop"} and "used" not in rows["laptop"]
+    assert rows["Ann's phone"]["address"] == "127.0.0.1" and rows["Ann's phone"]["used"]
+    for words in (("add", user, "laptop"), ("add", user, ""), ("add", user, "a\nb"), ("add", user, "x" * 65), ("add", "nobody", "x"),
+                  ("add", user, "y", "--protocol", "ftp"), ("add", user, "y", "--expires", "yesterday"),
+                  ("add", user, "y", "--expires", "2001-01-01"), ("delete", user, "none"), ("list", "nobody")):
+        refused(server, "user", "password", *words)
+
+    own, by_phone, by_laptop = (Imap(server.address("imap"), user, p) for p in (server.password, phone, laptop))
+    deleted, = verb(server, "user", "password", "delete", user, "Ann's phone")
+    assert deleted["change"] == "deleted" and has_ended(by_phone)
+    own.command("NOOP")
+    by_laptop.command("NOOP")
+    refuses(server, user, phone)
+    verb(server, "user", "password", "delete", user, "laptop")
+    assert has_ended(by_laptop) and "AUTH=SCRAM-SHA-256" in offered(server)
+    own.command("NOOP")
+    verb(server, "user", "delete", user)
+    assert has_ended(own)
+
+
+def test_app_password_for_a_protocol_and_a_time(server):
+    user = server.fresh_user("device")
+    refuses(server, user, app_password(server, user, "printer", "--protocol", "lmtp,pop3"))
+    Imap(server.address("imap"), user, app_password(server, user, "mail", "--protocol", "imap,lmtp")).close()
+    short = app_password(server, user, "guest", "--expires", "3s")
+    client = Imap(server.address("imap"), user, short)
+    assert has_ended(client)
+    refuses(server, user, short)
+    rows = {row["label"]: row for row in verb(server, "user", "password", "list", user)}
+    assert rows["printer"]["protocols"] == ["lmtp", "pop3"] and "expires" in rows["guest"] and "expires" not in rows["mail"]
+    server.restart()
+    refuses(server, user, short)
+    verb(server, "user", "delete", user)
+
+
+WRITES = ["APPEND INBOX {3+}\r\nabc", "CREATE x", "DELETE x", "RENAME INBOX x", "SUBSCRIBE x", "UNSUBSCRIBE INBOX", "STORE 1 +FLAGS (\\Seen)",
+          "STORE 1 FLAGS ()", "UID STORE 1 -FLAGS (\\Flagged)", "COPY 1 Trash", "MOVE 1 Trash", "UID MOVE 1 Trash", "EXPUNGE", "UID EXPUNGE 1",
+          'SETMETADATA INBOX (/private/comment "x")', 'SETMETADATA "" (/private/comment "x")', "REPLACE 1 INBOX {3+}\r\nabc", "RESETKEY",
+          "GENURLAUTH \"imap://x@localhost/INBOX/;UID=1;URLAUTH=anonymous\" INTERNAL"]
+
+
+def test_read_only_password(server):
+    """It changes nothing: no command, and no fetch of a body either."""
+    user = server.fresh_user("reader")
+    own = Imap(server.address("imap"), user, server.password)
+    own.append("INBOX", b"Subject: x\r\n\r\nbody\r\n")
+    reader = Imap(server.address("imap"), user, app_password(server, user, "screen", "--read-only"))
+    _, tagged = reader.command("SELECT INBOX")
+    assert b"[READ-ONLY]" in tagged
+    for command in WRITES:
+        with pytest.raises(Refused, match="NO "):
+            reader.command(command)
+    assert reader.fetch(1, "BODY[]")
+    reader.command("CLOSE")
+    names = reader.names()
+    assert "x" not in names and names == own.names()
+    own.select("INBOX")
+    assert "Seen" not in str(own.fetch(1, "FLAGS"))
+    assert [row["read_only"] for row in verb(server, "who") if row["user"] == user] == [False, True]
+    verb(server, "user", "delete", user)

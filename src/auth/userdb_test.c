@@ -386,6 +386,9 @@ test_verbs(void **state)
     assert_int_equal(verb(db, "group add", "none", NULL, &text, &f), R_OK);
     assert_int_equal(verb(db, "group add", "staff", NULL, &text, &f), R_OK);
     assert_int_equal(verb(db, "group member add", "staff", "ann", &text, &f), R_OK);
+    const struct span app[] = {SPAN("ann"), SPAN("my phone"), SPAN("imap,lmtp"),
+                               SPAN("5000000000"), SPAN("read-only")};
+    assert_int_equal(verbs_run(db, SPAN("user password add"), app, 5, &text, &f), R_OK);
     assert_int_equal(userdb_find(db, SPAN("ann"), &before, &f), R_OK);
     assert_true(scram_is_whole(&before.scram) && password_is_own(user_hash(&before)));
     assert_int_equal(password_verify(user_hash(&before), SPAN("se cret"), &f), R_OK);

@@ -25,7 +25,7 @@ verbs_put_change(struct buf *rows, const char *what, const char *change,
 }
 
 static enum result
-run_add(struct userdb *db, const struct verbs_call *c, struct buf *rows, struct fault *f)
+run_add(struct userdb *db, struct verbs_call *c, struct buf *rows, struct fault *f)
 {
     struct name name;
     uint64_t account = 0;
@@ -37,7 +37,7 @@ run_add(struct userdb *db, const struct verbs_call *c, struct buf *rows, struct 
 }
 
 static enum result
-run_passwd(struct userdb *db, const struct verbs_call *c, struct buf *rows, struct fault *f)
+run_passwd(struct userdb *db, struct verbs_call *c, struct buf *rows, struct fault *f)
 {
     struct name name;
     if (name_of(c->args[0], &name, f) ||
@@ -58,24 +58,29 @@ list_one(const struct user *u, void *arg)
 }
 
 static enum result
-run_list(struct userdb *db, const struct verbs_call *c, struct buf *rows, struct fault *f)
+run_list(struct userdb *db, struct verbs_call *c, struct buf *rows, struct fault *f)
 {
     (void)c;
     return userdb_each(db, list_one, rows, f);
 }
 
 static enum result
-run_delete(struct userdb *db, const struct verbs_call *c, struct buf *rows, struct fault *f)
+run_delete(struct userdb *db, struct verbs_call *c, struct buf *rows, struct fault *f)
 {
+    struct user user;
     struct name name;
-    if (name_of(c->args[0], &name, f) || userdb_delete(db, name_span(&name), f))
+    if (name_of(c->args[0], &name, f))
+        return R_FAIL;
+    if (userdb_find(db, name_span(&name), &user, f) == R_OK)
+        c->ended_account = user.account;
+    if (userdb_delete(db, name_span(&name), f))
         return R_FAIL;
     verbs_put_change(rows, "user", "deleted", &name);
     return R_OK;
 }
 
 static enum result
-run_load(struct userdb *db, const struct verbs_call *c, struct buf *rows, struct fault *f)
+run_load(struct userdb *db, struct verbs_call *c, struct buf *rows, struct fault *f)
 {
     struct passwd_counts counts = {0};
     uint64_t line = 0;
@@ -104,6 +109,9 @@ static const struct row {
     {"user delete", 1, false, run_delete},
     {"user load", 2, false, run_load},
     {"user dump", 0, false, verbs_dump},
+    {"user password add", 5, false, verbs_password_add},
+    {"user password list", 1, false, verbs_password_list},
+    {"user password delete", 2, false, verbs_password_delete},
     {"group add", 1, false, verbs_group_add},
     {"group list", 0, false, verbs_group_list},
     {"group delete", 1, false, verbs_group_delete},
@@ -150,8 +158,7 @@ verbs_make(struct verbs_call *c, struct fault *f)
 }
 
 enum result
-verbs_apply(struct userdb *db, const struct verbs_call *c, struct buf *text,
-            struct fault *f)
+verbs_apply(struct userdb *db, struct verbs_call *c, struct buf *text, struct fault *f)
 {
     const struct row *row;
     if (row_find(c->verb, c->n, &row, f) != R_OK || row->run(db, c, text, f) != R_OK)

@@ -3,6 +3,8 @@
 
 // The user verbs of the admin socket and of the command line, on an open user database:
 //   user add NAME PASSWORD | user passwd NAME PASSWORD | user list | user delete NAME
+//   user password add NAME LABEL PROTOCOLS EXPIRES read-only|"" | user password list NAME |
+//   user password delete NAME LABEL | group add|delete NAME | group list | group member add|delete GROUP NAME
 //   user load FIRST-LINE TEXT (a piece of a passwd-file) | user dump (what verbs_restore reads back)
 // Trust: arguments come from root or the service user; names and hashes are checked all the same.
 // Threads: the database's.
@@ -27,10 +29,12 @@ struct verbs_call {
     size_t n;
     struct buf hash;
     struct scram_set scram;
+    // set by verbs_apply: sessions of this account end (0: of none), those of this app password (0: all of them)
+    uint64_t ended_account, ended_password;
 };
 bool verbs_slow(struct span verb);
 enum result verbs_make(struct verbs_call *c, struct fault *f) MUST_CHECK;
-enum result verbs_apply(struct userdb *db, const struct verbs_call *c, struct buf *text,
+enum result verbs_apply(struct userdb *db, struct verbs_call *c, struct buf *text,
                         struct fault *f) MUST_CHECK;
 
 // Puts the users of a `user dump` into an empty database, with their account ids.

@@ -1,5 +1,9 @@
 #include "auth/verbs_inside.h"
+#include "auth/app_password.h"
+#include "auth/encode.h"
 #include "auth/group.h"
+
+#include <sodium.h>
 
 struct group_dump {
     struct buf *text, last;
@@ -63,12 +67,27 @@ dump_groups(struct userdb *db, struct buf *text, struct fault *f)
     return r;
 }
 
+// A: an app password of an account. The label is last; it holds no tab.
+static void
+dump_app_password(const struct app_password *p, const uint8_t digest[APP_PASSWORD_DIGEST],
+                  void *arg)
+{
+    struct buf *text = arg;
+    char hex[2 * APP_PASSWORD_DIGEST + 1];
+    sodium_bin2hex(hex, sizeof hex, digest, APP_PASSWORD_DIGEST);
+    buf_printf(text, "A\t%llu\t%s\t%s\t%s\t%lld\t%lld\t%lld\t%s\t%s\n",
+               (unsigned long long)p->account, hex, p->protocols, p->read_only ? "r" : "",
+               (long long)p->expires_s, (long long)p->created_s, (long long)p->used_s,
+               p->used_from, p->label.text);
+}
+
 enum result
-verbs_dump(struct userdb *db, const struct verbs_call *c, struct buf *text, struct fault *f)
+verbs_dump(struct userdb *db, struct verbs_call *c, struct buf *text, struct fault *f)
 {
     (void)c;
     if (userdb_each(db, dump_one, text, f) ||
-        userdb_each_retired(db, dump_retired, text, f) || dump_groups(db, text, f))
+        userdb_each_retired(db, dump_retired, text, f) || dump_groups(db, text, f) ||
+        app_password_each(db, 0, dump_app_password, text, f))
         return R_FAIL;
     return R_OK;
 }
@@ -150,12 +169,57 @@ restore_member(struct userdb *db, struct span rest, struct fault *f)
     return group_member_add(db, name_span(&in_line.name), name_span(&user.name), f);
 }
 
+static enum result
+take_time(struct span *rest, int64_t *out)
+{
+    struct span field;
+    uint64_t v = 0;
+    if (span_next_field(rest, '\t', &field) != R_OK || span_to_u64(field, &v) ||
+        v > INT64_MAX)
+        return R_FAIL;
+    *out = (int64_t)v;
+    return R_OK;
+}
+
+static enum result
+take_text(struct span *rest, char *out, size_t max)
+{
+    struct span field;
+    if (span_next_field(rest, '\t', &field) != R_OK || field.n >= max)
+        return R_FAIL;
+    memcpy(out, field.n > 0 ? field.p : "", field.n);
+    out[field.n] = '\0';
+    return R_OK;
+}
+
+static enum result
+restore_app_password(struct userdb *db, struct span rest, struct fault *f)
+{
+    struct app_password p = {0};
+    struct span account, hex, flags;
+    uint8_t digest[APP_PASSWORD_DIGEST];
+    size_t n = 0;
+    if (span_next_field(&rest, '\t', &account) != R_OK ||
+        span_to_u64(account, &p.account) || span_next_field(&rest, '\t', &hex) != R_OK ||
+        decode_hex(hex, digest, sizeof digest, &n) || n != sizeof digest ||
+        take_text(&rest, p.protocols, sizeof p.protocols) ||
+        span_next_field(&rest, '\t', &flags) != R_OK || take_time(&rest, &p.expires_s) ||
+        take_time(&rest, &p.created_s) || take_time(&rest, &p.used_s) ||
+        take_text(&rest, p.used_from, sizeof p.used_from) || rest.n == 0 ||
+        rest.n > LIMIT_app_label)
+        return malformed(f);
+    p.read_only = span_eq(flags, SPAN("r"));
+    p.label.n = rest.n;
+    memcpy(p.label.text, rest.p, rest.n);
+    return app_password_add(db, &p, digest, f);
+}
+
 static const struct {
     const char *kind;
     enum result (*restore)(struct userdb *db, struct span rest, struct fault *f);
 } lines[] = {
     {"U", restore_user},  {"K", restore_scram_1}, {"R", restore_retired},
-    {"G", restore_group}, {"M", restore_member},
+    {"G", restore_group}, {"M", restore_member},  {"A", restore_app_password},
 };
 
 static enum result

@@ -4,8 +4,7 @@
 #include "base/pack.h"
 
 enum result
-verbs_group_add(struct userdb *db, const struct verbs_call *c, struct buf *rows,
-                struct fault *f)
+verbs_group_add(struct userdb *db, struct verbs_call *c, struct buf *rows, struct fault *f)
 {
     struct name name;
     if (group_name_of(c->args[0], &name, f) || group_add(db, name_span(&name), f))
@@ -15,7 +14,7 @@ verbs_group_add(struct userdb *db, const struct verbs_call *c, struct buf *rows,
 }
 
 enum result
-verbs_group_delete(struct userdb *db, const struct verbs_call *c, struct buf *rows,
+verbs_group_delete(struct userdb *db, struct verbs_call *c, struct buf *rows,
                    struct fault *f)
 {
     struct name name;
@@ -56,8 +55,7 @@ list_member(struct span name, struct span user, uint64_t account, void *arg)
 }
 
 enum result
-verbs_group_list(struct userdb *db, const struct verbs_call *c, struct buf *rows,
-                 struct fault *f)
+verbs_group_list(struct userdb *db, struct verbs_call *c, struct buf *rows, struct fault *f)
 {
     struct listing l = {.rows = rows};
     (void)c;
@@ -72,8 +70,7 @@ verbs_group_list(struct userdb *db, const struct verbs_call *c, struct buf *rows
 }
 
 static enum result
-change_member(struct userdb *db, const struct verbs_call *c, struct buf *rows,
-              const char *change,
+change_member(struct userdb *db, struct verbs_call *c, struct buf *rows, const char *change,
               enum result (*fn)(struct userdb *db, struct span name, struct span user,
                                 struct fault *f),
               struct fault *f)
@@ -90,14 +87,13 @@ change_member(struct userdb *db, const struct verbs_call *c, struct buf *rows,
 }
 
 enum result
-verbs_member_add(struct userdb *db, const struct verbs_call *c, struct buf *rows,
-                 struct fault *f)
+verbs_member_add(struct userdb *db, struct verbs_call *c, struct buf *rows, struct fault *f)
 {
     return change_member(db, c, rows, "added", group_member_add, f);
 }
 
 enum result
-verbs_member_delete(struct userdb *db, const struct verbs_call *c, struct buf *rows,
+verbs_member_delete(struct userdb *db, struct verbs_call *c, struct buf *rows,
                     struct fault *f)
 {
     return change_member(db, c, rows, "deleted", group_member_delete, f);

@@ -19,6 +19,8 @@
     {words, usage, least, most, VERB_STORE, run, NULL, feed, sink, help, CARRIES_EXPIRE},
 #define BOTH(words, usage, least, most, fn, run, feed, help)                               \
     {words, usage, least, most, VERB_OFFLINE, run, fn, feed, NULL, help, CARRIES_PART},
+#define PASSWORD(words, usage, least, most, run, feed, sink, help)                         \
+    {words, usage, least, most, VERB_STORE, run, NULL, feed, sink, help, CARRIES_PASSWORD},
 #define DRY(words, usage, least, most, run, feed, sink, help)                              \
     {words, usage, least, most, VERB_STORE, run, NULL, feed, sink, help, CARRIES_DRY},
 const struct verb verbs[] = {
@@ -33,6 +35,7 @@ const struct verb verbs[] = {
 #undef EXPIRE
 #undef BOTH
 #undef DRY
+#undef PASSWORD
 const size_t verbs_count = sizeof verbs / sizeof verbs[0];
 
 enum { EXIT_USAGE = 2, WORDS_MAX = 32, VERB_WORDS = 3, HELP_COLUMN = 30 };
@@ -63,6 +66,8 @@ static const struct option_row option_rows[] = {
     {"--uid", offsetof(struct verb_options, uid)},
     {"--message-id", offsetof(struct verb_options, message_id)},
     {"--emailid", offsetof(struct verb_options, emailid)},
+    {"--protocol", offsetof(struct verb_options, protocol)},
+    {"--expires", offsetof(struct verb_options, expires)},
 };
 
 const struct verb *
@@ -95,6 +100,7 @@ read_option(struct line *l, int argc, char **argv, int i)
 
 static const struct option_row switch_rows[] = {
     {"--dry-run", offsetof(struct verb_options, dry_run)},
+    {"--read-only", offsetof(struct verb_options, read_only)},
 };
 
 static bool
@@ -193,12 +199,12 @@ wrong_arguments(const struct verb *v)
     return EXIT_USAGE;
 }
 
-// What becomes arguments: the verb's words, its options, and --dry-run; "" for each that was not given.
+// What becomes arguments: the verb's words, its options, and --dry-run or --read-only; "" for each that was not given.
 struct carry {
     size_t words;
     size_t options[2];  // offsets
     size_t option_count;
-    bool dry_run;
+    bool dry_run, read_only;
 };
 
 static const struct carry carries[] = {
@@ -213,6 +219,11 @@ static const struct carry carries[] = {
                        true},
     [CARRIES_EXPIRE] = {0, {offsetof(struct verb_options, user)}, 1, true},
     [CARRIES_DRY] = {.words = 2, .dry_run = true},
+    [CARRIES_PASSWORD] = {2,
+                          {offsetof(struct verb_options, protocol),
+                           offsetof(struct verb_options, expires)},
+                          2,
+                          .read_only = true},
     [CARRIES_PART] = {.words = 1},
 };
 
@@ -233,6 +244,8 @@ run_carrying(const struct verb *v, const struct config *c, const struct verb_opt
     }
     if (carry->dry_run)
         all[k++] = o->dry_run ? "dry-run" : "";
+    if (carry->read_only)
+        all[k++] = o->read_only ? "read-only" : "";
     return call_run_on_store(c, v, all, k);
 }
 

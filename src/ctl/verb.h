@@ -82,6 +82,8 @@ struct verb_options {
     const char *since;              // mailbox undelete
     bool dry_run;
     const char *to, *uid, *message_id, *emailid;  // restore
+    const char *protocol, *expires;               // user password add
+    bool read_only;
 };
 
 // A VERB_LOCAL or VERB_OFFLINE verb: returns the exit code.
@@ -90,10 +92,11 @@ typedef int verb_local_fn(const struct verb_options *o, const char *const *args,
 // Options that become its last arguments.
 enum verb_carries {
     CARRIES_NOTHING,
-    CARRIES_USER,    // -u USER, --folder NAME
-    CARRIES_SINCE,   // --since TIME, --folder NAME, --dry-run
-    CARRIES_EXPIRE,  // --user USER, --dry-run
-    CARRIES_DRY,     // --dry-run, after two words
+    CARRIES_USER,      // -u USER, --folder NAME
+    CARRIES_SINCE,     // --since TIME, --folder NAME, --dry-run
+    CARRIES_EXPIRE,    // --user USER, --dry-run
+    CARRIES_DRY,       // --dry-run, after two words
+    CARRIES_PASSWORD,  // --protocol LIST, --expires TIME, --read-only
     CARRIES_PART,  // its local function reads them: --user, --folder, --to, --dry-run, which message
 };
 

@@ -1,5 +1,7 @@
 #include "ctl/verbs.h"
+#include "base/clock.h"
 #include "base/limits.h"
+#include "ctl/when.h"
 
 // "ann" means ann@example.org too, where that is a domain of ours: so she may log in.
 static enum result
@@ -93,6 +95,22 @@ verb_users(struct verb_call *c, struct fault *f)
         explicit_bzero(password.p, password.n);
     buf_done(&password);
     return r;
+}
+
+// USER LABEL PROTOCOLS EXPIRES read-only: the time becomes seconds since 1970.
+enum result
+verb_user_password_add(struct verb_call *c, struct fault *f)
+{
+    int64_t expires_s = 0;
+    char number[24] = "";
+    if (verb_arg(c, 3).n > 0 &&
+        when_read_ahead(verb_arg(c, 3), clock_wall_s(), &expires_s, f) != R_OK)
+        return R_FAIL;
+    if (expires_s > 0)
+        snprintf(number, sizeof number, "%lld", (long long)expires_s);
+    struct span args[] = {verb_arg(c, 0), verb_arg(c, 1), verb_arg(c, 2), span_str(number),
+                          verb_arg(c, 4)};
+    return ask(c, verb_words(c), args, 5, f);
 }
 
 static uint64_t

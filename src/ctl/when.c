@@ -164,3 +164,20 @@ when_read(struct span text, int64_t now_s, int64_t *out, struct fault *f)
     *out = at;
     return R_OK;
 }
+
+enum result
+when_read_ahead(struct span text, int64_t now_s, int64_t *out, struct fault *f)
+{
+    int64_t back = 0, at = 0;
+    bool ago = text.n > 4 && span_ieq(span_skip(text, text.n - 4), SPAN(" ago"));
+    if (text.n <= TEXT_MAX && !ago && read_ago(text, 0, &back) == R_OK)
+        at = now_s - back;
+    else if (text.n > TEXT_MAX || read_iso(text, &at) != R_OK)
+        return fault_set(f, FAULT_BAD,
+                         "'%.*s' is no time; say 12h, 30d, 2027-01-31 or 2027-01-31T14:30",
+                         (int)(text.n < TEXT_MAX ? text.n : TEXT_MAX), text.p);
+    if (at <= now_s)
+        return fault_set(f, FAULT_BAD, "'%.*s' is past", SPAN_ARG(text));
+    *out = at;
+    return R_OK;
+}

@@ -11,4 +11,8 @@
 enum result when_read(struct span text, int64_t now_s, int64_t *out,
                       struct fault *f) MUST_CHECK;
 
+// The other way: "30d" from now on, "2027-01-01". FAULT_BAD: no such moment, or one that is past.
+enum result when_read_ahead(struct span text, int64_t now_s, int64_t *out,
+                            struct fault *f) MUST_CHECK;
+
 #endif

@@ -46,6 +46,36 @@ static const struct row rows[] = {
     {"2h2h2h2h2h2h2h2h2h2h2h2h2h2h2h2h2h2h2h2h2h2h2h2h2h2h2h2h2h2h2h2h2h2h2h2h", -1},
 };
 
+static const struct row ahead[] = {
+    {"2h", NOW + 7200},
+    {"30d", NOW + 30 * 86400},
+    {"1 week", NOW + 604800},
+    {"2026-11-27", NOW + 21 * 3600},
+    {"2026-11-26T02:00:01Z", NOW + 1},
+    {"2026-11-26T02:00:00Z", -1},  // past
+    {"0s", -1},
+    {"2h ago", -1},
+    {"yesterday", -1},
+    {"2027-02-29", -1},
+    {"", -1},
+    {"never", -1},
+};
+
+static void
+test_ahead(void **state)
+{
+    (void)state;
+    setenv("TZ", "Europe/Berlin", 1);
+    tzset();
+    for (size_t i = 0; i < sizeof ahead / sizeof ahead[0]; i++) {
+        int64_t at = -1;
+        struct fault f;
+        enum result r = when_read_ahead(span_str(ahead[i].text), NOW, &at, &f);
+        if (at != ahead[i].want || (r == R_OK) != (ahead[i].want >= 0))
+            fail_msg("%s: %lld", ahead[i].text, (long long)at);
+    }
+}
+
 static void
 test_rows(void **state)
 {
@@ -67,6 +97,7 @@ test_rows(void **state)
 int
 main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows),
+                                       cmocka_unit_test(test_ahead)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

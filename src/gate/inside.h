@@ -70,6 +70,7 @@ struct front_story {
     unsigned attempts;
     const char *why;  // "Inactivity", ...; NULL
     char method[24];
+    char device[LIMIT_app_label + 1];  // the app password that was used
     struct buf user;
 };
 

@@ -125,6 +125,8 @@ static enum result
 rights_check(struct imap_command *c, struct fault *f)
 {
     const struct imap_verb *v = c->verb;
+    if (c->session->host.read_only && !(v->flags & VERB_READS))
+        return fault_set(f, FAULT_NOPERM, "the password is for reading only");
     if (v->args == ARGS_MAILBOX || v->args == ARGS_MAILBOX_MORE)
         return imap_mailbox_access(c, v->rights, f);
     struct view_info info;

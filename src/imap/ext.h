@@ -34,6 +34,7 @@ enum imap_verb_flag {
     VERB_ONLY_UID = 32,  // this row is the UID form alone (UID EXPUNGE)
     VERB_CHANGES = 4,  // changes the selected mailbox: refused when it was opened read-only
     VERB_QUIET = 8,    // no untagged updates before its tagged answer
+    VERB_READS = 64,   // changes nothing: for who came by a read-only password, too
     VERB_TRYCREATE = 16,  // a mailbox that is not there answers [TRYCREATE]
 };
 

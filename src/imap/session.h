@@ -40,6 +40,7 @@ struct imap_host {
     const struct imap_users *users;  // NULL: no URLs with a server
     void *arg;
     uint32_t idle_ms, progress_ms;  // LIMIT_..., or less in tests; 0: these
+    bool read_only;                 // it may change nothing at all
     uint32_t notify_ms;             // between the "Still here" of IDLE; 0: never
 };
 

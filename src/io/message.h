@@ -33,6 +33,7 @@ enum message_type {
     MESSAGE_EXTRACT,  // mail -> extract   struct extract_request, with the document as a memfd
     MESSAGE_EXTRACT_REPLY,  // extract -> mail   struct extract_reply
     MESSAGE_EXTRACT_OFFER,  // extract -> mail   struct extract_offer: at the start
+    MESSAGE_REVOKED,        // auth -> mail   struct revoked: sessions end, tickets are void
 };
 
 enum tls_kind { TLS_NONE, TLS_STARTTLS, TLS_IMPLICIT };
@@ -82,6 +83,7 @@ struct auth_reply {
     struct span data;
     // a place for it (managesieve; the others get it in a last challenge)
     struct span user;    // normalised user name, with AUTH_OK
+    struct span device;  // the app password's name, with AUTH_OK by one: for the log
     struct span ticket;  // sealed ticket, with AUTH_OK
     // with AUTH_OK: tells the gate which mail thread is the account's home
     uint64_t account;
@@ -102,11 +104,15 @@ struct handover {
     struct span sasl_final;
 };
 
+enum ticket_rights { TICKET_READ_ONLY = 1 };
+
 struct ticket {
     uint64_t account;
-    uint64_t rights;  // reserved, 0
+    uint64_t rights;    // enum ticket_rights
+    uint64_t password;  // id of the app password that was used; 0: the account's own
     uint64_t session;
-    int64_t expiry_ms;  // CLOCK_REALTIME, 30 s after issue
+    int64_t issued_ms;  // CLOCK_REALTIME
+    int64_t expiry_ms;  // 30 s after issue
     uint64_t serial;    // single use
     struct span user;
 };
@@ -182,6 +188,12 @@ struct extract_reply {
     uint32_t ms;      // that it took
 };
 
+// Tickets and sessions of an account that came until then by one app password (0: by any way at all) are void.
+struct revoked {
+    uint64_t account, password;
+    int64_t before_ms;
+};
+
 struct extract_offer {
     uint8_t pdf;  // the tool for PDF is there
 };
@@ -208,6 +220,7 @@ MESSAGE_CODEC(extract_room)
 MESSAGE_CODEC(extract_request)
 MESSAGE_CODEC(extract_reply)
 MESSAGE_CODEC(extract_offer)
+MESSAGE_CODEC(revoked)
 
 // A sealed ticket is the packed ticket followed by a 32-octet HMAC-SHA-256 under the ticket key.
 void ticket_seal(struct buf *b, const struct ticket *t, struct span key);

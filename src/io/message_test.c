@@ -23,6 +23,7 @@ union any {
     struct peer peer;
     struct secret secret;
     struct ping ping;
+    struct revoked revoked;
 };
 
 #define ADAPT(type)                                                                        \
@@ -47,6 +48,7 @@ ADAPT(listen_socket)
 ADAPT(peer)
 ADAPT(secret)
 ADAPT(ping)
+ADAPT(revoked)
 
 #define ROW(type)                                                                          \
     {                                                                                      \
@@ -60,7 +62,7 @@ static const struct {
     ROW(auth_start),  ROW(auth_step),     ROW(auth_reply),   ROW(handover),
     ROW(ticket),      ROW(lookup),        ROW(lookup_reply), ROW(admin_request),
     ROW(admin_reply), ROW(listen_socket), ROW(peer),         ROW(secret),
-    ROW(ping),
+    ROW(ping),        ROW(revoked),
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
 
@@ -205,7 +207,12 @@ test_ticket(void **state)
     (void)state;
     struct span key = SPAN("0123456789abcdef0123456789abcdef"),
                 other = SPAN("X123456789abcdef0123456789abcdef");
-    struct ticket t = {5, 0, 9, 1000000, 3, SPAN("jane")}, out = {0};
+    struct ticket t = {.account = 5,
+                       .session = 9,
+                       .expiry_ms = 1000000,
+                       .serial = 3,
+                       .user = SPAN("jane")},
+                  out = {0};
     struct buf b;
     buf_init(&b, 1024);
     ticket_seal(&b, &t, key);

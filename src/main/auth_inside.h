@@ -5,6 +5,7 @@
 // Owner: the role's process. Trust: messages come from gates, which face strangers and may be taken over; what a
 // stranger sent is in them unchecked. Threads: the loop's; a password hash runs on the pool.
 
+#include "auth/app_password.h"
 #include "auth/lookup.h"
 #include "auth/sasl.h"
 #include "auth/throttle.h"
@@ -18,6 +19,9 @@
 #include "base/table.h"
 
 struct auth_channel;
+
+// The setting auth_scram.
+enum auth_scram { AUTH_SCRAM_AUTO, AUTH_SCRAM_ALWAYS, AUTH_SCRAM_NEVER };
 
 struct auth_role {
     const struct role_start *start;
@@ -34,9 +38,12 @@ struct auth_role {
     struct pace pace;
     bool measuring;            // pace_measure is at it
     bool scram[SCRAM_HASHES];  // works for every user, so it is offered
-    struct buf offer;          // the mechanisms, as the gates were told
+    enum auth_scram scram_mode;
+    struct buf offer;  // the mechanisms, as the gates were told
     bool draining;
     struct timer patience;  // of the drain
+    struct timer rounds;    // app passwords run out
+    int64_t expired_s;      // those that ran out until then were revoked
 };
 
 struct auth_channel {
@@ -67,7 +74,9 @@ struct login {
     uint64_t judge_ms;  // when the password's turn on the pool began
     struct sasl *sasl;  // NULL for LOGIN-command style
     uint64_t session;
-    bool final_has_place;  // the protocol sends SCRAM's last data with its success
+    char service[16];         // "imap"
+    struct app_password app;  // that it came by; id 0: none
+    bool final_has_place;     // the protocol sends SCRAM's last data with its success
     bool has_attempt;
     struct attempt attempt;
     struct buf remote, sent_user, password, response;
@@ -86,6 +95,12 @@ void login_abort_all(struct auth_channel *at);
 
 // After the password of `name` was right: better hashes than `hash` are made on the pool and written.
 void login_upgrade(struct auth_role *role, const struct user *user, struct span password);
+
+// auth_app.c: is it an app password of the user? R_NONE: none; R_FAIL (FAULT_AUTHFAILED): one that does not serve here.
+enum result app_judge(struct login *l, struct fault *f) MUST_CHECK;
+// Ends the sessions that came by it, and voids the tickets; 0: all of the account.
+void auth_revoke(struct auth_role *role, uint64_t account, uint64_t password);
+void app_watch_start(struct auth_role *role);
 
 // auth_verb.c: answers, later when a password is to be hashed. R_FAIL: malformed.
 enum result auth_verb(struct auth_channel *at, const struct admin_request *m) MUST_CHECK;

@@ -143,7 +143,10 @@ grant(struct login *l, struct span final)
                            .account = l->user.account};
     struct ticket t = {
         .account = l->user.account,
+        .rights = l->app.read_only ? TICKET_READ_ONLY : 0,
+        .password = l->app.id,
         .session = l->session,
+        .issued_ms = clock_wall_ms(),
         .expiry_ms = clock_wall_ms() + TICKET_MS,
         .serial = random_u64(),
         .user = name_span(&l->user.name),
@@ -152,6 +155,7 @@ grant(struct login *l, struct span final)
     buf_init(&sealed, LIMIT_channel_message);
     ticket_seal(&sealed, &t, buf_span(&l->role->ticket_key));
     r.user = t.user;
+    r.device = name_span(&l->app.label);
     r.ticket = buf_span(&sealed);
     auth_reply_send(l->at, &r);
     buf_done(&sealed);
@@ -268,8 +272,14 @@ hash_task(void *arg)
 static void
 judge(struct login *l)
 {
+    struct fault f;
+    enum result app = app_judge(l, &f);
     l->judge_ms = clock_mono_ms();
-    if (password_cost(user_hash(&l->user)) == PASSWORD_FAST) {
+    if (app == R_OK) {
+        succeed(l, SPAN_NONE);
+    } else if (app == R_FAIL) {
+        refuse(l, &f);
+    } else if (password_cost(user_hash(&l->user)) == PASSWORD_FAST) {
         hash_on_pool(l);
         judged(l);
     } else if (l->role->hashing >= LIMIT_auth_queue) {
@@ -463,6 +473,7 @@ login_new(struct auth_channel *at, const struct auth_start *start)
     l->at = at;
     l->role = at->role;
     l->session = start->session;
+    snprintf(l->service, sizeof l->service, "%.*s", SPAN_ARG(start->service));
     l->final_has_place = span_eq(start->service, SPAN("managesieve"));
     buf_init(&l->remote, 64);
     buf_init(&l->sent_user, LIMIT_user_name);

@@ -86,8 +86,12 @@ answer(void *arg)
         pack_u8(&text, (uint8_t)j->fault.kind);
         buf_put_str(&text, j->fault.why);
     }
+    if (j->result == R_OK && j->call.ended_account != 0)
+        auth_revoke(j->role, j->call.ended_account, j->call.ended_password);
     if (j->at != NULL)
         send_text(j->at, j->request, buf_span(&text), j->result != R_OK);
+    if (text.p != NULL)
+        explicit_bzero(text.p, text.cap);  // there may be a new password in it
     buf_done(&text);
     auth_offer_update(j->role);
     if (j->result == R_OK && span_eq(j->call.verb, SPAN("user load")))

@@ -57,9 +57,9 @@ service_find(struct span name)
 static void
 forget_old(struct home *h, uint64_t now)
 {
-    while (h->serials != NULL && h->serials->until_ms < now) {
-        struct serial *s = h->serials;
-        DL_DELETE(h->serials, s);
+    while (h->tickets.seen != NULL && h->tickets.seen->until_ms < now) {
+        struct serial *s = h->tickets.seen;
+        DL_DELETE(h->tickets.seen, s);
         free(s);
     }
 }
@@ -70,14 +70,14 @@ use_serial(struct home *h, uint64_t serial)
 {
     uint64_t now = clock_mono_ms();
     forget_old(h, now);
-    for (struct serial *s = h->serials; s != NULL; s = s->next)
+    for (struct serial *s = h->tickets.seen; s != NULL; s = s->next)
         if (s->serial == serial)
             return R_FAIL;
     struct serial *s = calloc(1, sizeof *s);
     must(s != NULL);
     s->serial = serial;
     s->until_ms = now + TICKET_LIFE_MS;
-    DL_APPEND(h->serials, s);
+    DL_APPEND(h->tickets.seen, s);
     return R_OK;
 }
 
@@ -94,6 +94,8 @@ check_ticket(struct arrival *a, struct fault *f)
     if (a->ticket.session != a->handover.session ||
         a->ticket.account % r->home_count != h->index)
         return fault_set(f, FAULT_AUTHFAILED, "a gate sent a ticket of another session");
+    if (session_is_revoked(h, &a->ticket))
+        return fault_set(f, FAULT_AUTHFAILED, "the password was revoked meanwhile");
     if (use_serial(h, a->ticket.serial) != R_OK)
         return fault_set(f, FAULT_AUTHFAILED, "a gate sent a ticket twice");
     return R_OK;
@@ -252,4 +254,5 @@ mail_gate_close(struct home *h)
     DL_FOREACH_SAFE(h->gates, g, next)
     on_end(g->channel, g);
     forget_old(h, UINT64_MAX);
+    session_revocations_free(h);
 }

@@ -22,6 +22,7 @@ struct ask;
 struct known;
 struct serial;
 struct reading;
+struct revocation;
 
 // A channel to a gate.
 struct gate_link {
@@ -48,6 +49,9 @@ struct session {
     struct home *home;
     struct conn *conn;
     uint64_t account, id;
+    uint64_t password;  // id of the app password that it came by; 0: none
+    int64_t issued_ms;  // its ticket
+    bool read_only;
     int64_t since_s;
     const char *service;
     char *user, *remote, *local;
@@ -69,10 +73,14 @@ struct home {
     struct channel *extract;
     struct reading *readings;  // documents under way, by request id
     uint64_t reading_last;
-    bool extract_missed;     // it was waited for in vain
-    bool reads_pdf;          // extract has its tool
-    struct known *known;     // recipients, by address
-    struct serial *serials;  // tickets seen, oldest first
+    bool extract_missed;  // it was waited for in vain
+    bool reads_pdf;       // extract has its tool
+    struct known *known;  // recipients, by address
+    struct {
+        struct serial *seen;  // oldest first
+        struct revocation
+            *revoked;  // while some that were issued before may come, oldest first
+    } tickets;
     struct session *sessions;
     unsigned session_count;
     struct door *doors;
@@ -145,6 +153,10 @@ extern const struct imap_users mail_users;  // `arg` is a struct session
 enum result mail_mount_for_test(struct home *h, struct mail_user *u,
                                 struct fault *f) MUST_CHECK;
 void session_who(struct home *h, struct buf *rows);
+// Ends what came that way; tickets that are still to come find it said (session_is_revoked).
+void session_revoke(struct home *h, const struct revoked *r);
+bool session_is_revoked(struct home *h, const struct ticket *t);
+void session_revocations_free(struct home *h);
 unsigned session_kick(struct home *h, struct span user);  // "": everybody
 
 // mail_door.c: listening sockets. One row per service that mail itself accepts.

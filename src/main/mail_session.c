@@ -4,6 +4,14 @@
 #include <time.h>
 #include <utlist.h>
 
+enum { TICKET_LIFE_MS = 31000 };  // a little more than a ticket is good for
+
+struct revocation {
+    struct revocation *prev, *next;
+    struct revoked what;
+    uint64_t until_ms;
+};
+
 static char *
 text_new(struct span s)
 {
@@ -49,6 +57,9 @@ session_open(struct home *h, struct conn *conn, const struct handover *ho,
         .home = h,
         .conn = conn,
         .account = t->account,
+        .password = t->password,
+        .issued_ms = t->issued_ms,
+        .read_only = (t->rights & TICKET_READ_ONLY) != 0,
         .id = ho->session,
         .since_s = clock_wall_s(),
         .service = "imap",
@@ -106,6 +117,7 @@ session_host(struct session *s)
                               .can_give_back = can_give_back,
                               .users = &mail_users,
                               .arg = s,
+                              .read_only = s->read_only,
                               .idle_ms = (uint32_t)c->test_idle_time * 1000,
                               .notify_ms = (uint32_t)c->idle_notify * 1000,
                               .progress_ms = (uint32_t)c->test_progress_ms};
@@ -125,6 +137,7 @@ session_who(struct home *h, struct buf *rows)
             rows, SPAN("session"), SPAN_NONE,
             FIELDS(field_str("user", "%", s->user), field_str("service", "\t%", s->service),
                    field_str("rip", "\t%", s->remote), field_str("lip", "", s->local),
+                   field_flag("read_only", "\tread_only", s->read_only),
                    field_flag("tls", "\tTLS", tls),
                    field_str(NULL, tls ? "" : "\tplain", ""),
                    field_str("since", "\tsince %", stamp),
@@ -143,4 +156,52 @@ session_kick(struct home *h, struct span user)
         n++;
     }
     return n;
+}
+
+static bool
+is_of(const struct revoked *r, uint64_t account, uint64_t password, int64_t issued_ms)
+{
+    return r->account == account && (r->password == 0 || r->password == password) &&
+           issued_ms <= r->before_ms;
+}
+
+static void
+forget_old(struct home *h, uint64_t now_ms)
+{
+    while (h->tickets.revoked != NULL && h->tickets.revoked->until_ms < now_ms) {
+        struct revocation *v = h->tickets.revoked;
+        DL_DELETE(h->tickets.revoked, v);
+        free(v);
+    }
+}
+
+void
+session_revoke(struct home *h, const struct revoked *r)
+{
+    uint64_t now_ms = clock_mono_ms();
+    struct revocation *v = calloc(1, sizeof *v);
+    must(v != NULL);
+    forget_old(h, now_ms);
+    v->what = *r;
+    v->until_ms = now_ms + TICKET_LIFE_MS;
+    DL_APPEND(h->tickets.revoked, v);
+    for (struct session *s = h->sessions; s != NULL; s = s->next)
+        if (is_of(r, s->account, s->password, s->issued_ms))
+            conn_hang_up(s->conn);
+}
+
+bool
+session_is_revoked(struct home *h, const struct ticket *t)
+{
+    forget_old(h, clock_mono_ms());
+    for (const struct revocation *v = h->tickets.revoked; v != NULL; v = v->next)
+        if (is_of(&v->what, t->account, t->password, t->issued_ms))
+            return true;
+    return false;
+}
+
+void
+session_revocations_free(struct home *h)
+{
+    forget_old(h, UINT64_MAX);
 }

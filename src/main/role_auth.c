@@ -62,15 +62,19 @@ send_offer(struct auth_channel *at)
     buf_done(&b);
 }
 
-// A client that sees SCRAM tries nothing else, so it is offered only when it can work for everyone.
+// A client that sees SCRAM tries nothing else, so it is offered only when it can work for everyone, unless the setting says
+// otherwise; an app password does not work with it.
 static bool
 scram_works(struct auth_role *role, enum scram_hash hash)
 {
     struct fault f;
-    bool without = true;
-    if (userdb_some_without(role->db, hash, &without, &f))
+    bool without = true, app = true;
+    if (role->scram_mode != AUTH_SCRAM_AUTO)
+        return role->scram_mode == AUTH_SCRAM_ALWAYS;
+    if (userdb_some_without(role->db, hash, &without, &f) ||
+        app_password_some(role->db, &app, &f))
         log_error("auth", "the user database failed", log_fault(&f));
-    return !without;
+    return !without && !app;
 }
 
 static void
@@ -280,11 +284,21 @@ take_domains(struct auth_role *role, const struct config *c)
 }
 
 static void
+take_scram(struct auth_role *role, const struct config *c)
+{
+    role->scram_mode = strcmp(c->auth_scram, "always") == 0  ? AUTH_SCRAM_ALWAYS
+                       : strcmp(c->auth_scram, "never") == 0 ? AUTH_SCRAM_NEVER
+                                                             : AUTH_SCRAM_AUTO;
+}
+
+static void
 on_settings(void *arg, const struct config *c)
 {
     struct auth_role *role = arg;
     take_domains(role, c);
     throttle_enable(role->throttle, c->auth_penalty);
+    take_scram(role, c);
+    auth_offer_update(role);
 }
 
 static const struct role_link_ops link_ops = {
@@ -302,6 +316,7 @@ begin(void *arg)
     role->pool = pool_new(threads_of(role->start->config->auth_threads));
     role->link = role_link_open(role->start, &link_ops, role);
     pace_measure(role);
+    app_watch_start(role);
     role_link_ready(role->link);
     role_probe(role->start);
 }
@@ -334,6 +349,7 @@ prepare(struct auth_role *role)
         log_error("auth", "the user database failed", log_fault(&f));
         return R_FAIL;
     }
+    take_scram(role, role->start->config);
     auth_offer_update(role);
     return role_confine(role->start, 0);
 }
@@ -342,6 +358,7 @@ static void
 finish(struct auth_role *role)
 {
     timer_clear(&role->patience);
+    timer_clear(&role->rounds);
     role->draining = false;
     for (struct auth_channel *at = role->channels, *next; at != NULL; at = next) {
         next = at->next;

@@ -57,6 +57,7 @@ one_message(unsigned type, struct span body)
         ROUND_TRIP(15, extract_request)
         ROUND_TRIP(16, extract_reply)
         ROUND_TRIP(17, extract_offer)
+        ROUND_TRIP(18, revoked)
     }
     buf_done(&b);
     buf_done(&again);

@@ -30,10 +30,10 @@ run_logout(struct imap_command *c, struct fault *f)
 }
 
 static const struct imap_verb verbs[] = {
-    {"CAPABILITY", ARGS_NONE, IMAP_ANY, 0, 0, run_capability},
-    {"NOOP", ARGS_NONE, IMAP_ANY, 0, 0, run_noop},
-    {"CHECK", ARGS_NONE, IMAP_SELECTED, 0, 0, run_noop},
-    {"LOGOUT", ARGS_NONE, IMAP_ANY, VERB_QUIET, 0, run_logout},
+    {"CAPABILITY", ARGS_NONE, IMAP_ANY, VERB_READS, 0, run_capability},
+    {"NOOP", ARGS_NONE, IMAP_ANY, VERB_READS, 0, run_noop},
+    {"CHECK", ARGS_NONE, IMAP_SELECTED, VERB_READS, 0, run_noop},
+    {"LOGOUT", ARGS_NONE, IMAP_ANY, VERB_QUIET | VERB_READS, 0, run_logout},
     {"STARTTLS", ARGS_OWN, 0, VERB_QUIET, 0, run_noop},
     {"LOGIN", ARGS_OWN, 0, VERB_QUIET, 0, run_noop},
     {"AUTHENTICATE", ARGS_OWN, 0, VERB_QUIET, 0, run_noop},

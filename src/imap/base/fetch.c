@@ -491,7 +491,8 @@ fetch_run(struct imap_command *c, struct fault *f)
 extern const struct imap_word imap_fetch_words[];
 
 static const struct imap_verb verbs[] = {
-    {"FETCH", ARGS_SET_MORE, IMAP_SELECTED, VERB_SEQ | VERB_UID, RIGHT_READ, fetch_run},
+    {"FETCH", ARGS_SET_MORE, IMAP_SELECTED, VERB_SEQ | VERB_UID | VERB_READS, RIGHT_READ,
+     fetch_run},
     {0},
 };
 

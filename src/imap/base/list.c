@@ -441,9 +441,9 @@ is_subscribed(const struct tree_entry *e)
 }
 
 static const struct imap_verb verbs[] = {
-    {"LIST", ARGS_OWN, IMAP_ANY, 0, 0, run_list},
-    {"XLIST", ARGS_OWN, IMAP_ANY, 0, 0, run_list},
-    {"LSUB", ARGS_OWN, IMAP_ANY, 0, 0, run_lsub},
+    {"LIST", ARGS_OWN, IMAP_ANY, VERB_READS, 0, run_list},
+    {"XLIST", ARGS_OWN, IMAP_ANY, VERB_READS, 0, run_list},
+    {"LSUB", ARGS_OWN, IMAP_ANY, VERB_READS, 0, run_lsub},
     {.name = NULL},
 };
 

@@ -43,7 +43,8 @@ search_run(struct imap_command *c, struct fault *f)
 }
 
 static const struct imap_verb verbs[] = {
-    {"SEARCH", ARGS_OWN, IMAP_SELECTED, VERB_SEQ | VERB_UID, RIGHT_READ, search_run},
+    {"SEARCH", ARGS_OWN, IMAP_SELECTED, VERB_SEQ | VERB_UID | VERB_READS, RIGHT_READ,
+     search_run},
     {0},
 };
 

@@ -65,8 +65,8 @@ open_mailbox(struct imap_command *c, bool examine, struct fault *f)
         return R_FAIL;
     }
     if (mail_access(s->user, c->name, RIGHT_READ, &c->ref, f) != R_OK ||
-        view_open(&c->ref, is_read_only(examine, c->ref.rights), imap_session_poke, s,
-                  &s->view, f) != R_OK)
+        view_open(&c->ref, is_read_only(examine || s->host.read_only, c->ref.rights),
+                  imap_session_poke, s, &s->view, f) != R_OK)
         return R_FAIL;
     if (tell_selected(c, f) == R_OK)
         return R_OK;
@@ -127,10 +127,10 @@ run_unselect(struct imap_command *c, struct fault *f)
 }
 
 static const struct imap_verb verbs[] = {
-    {"SELECT", ARGS_OWN, IMAP_ANY, VERB_QUIET, 0, run_select},
-    {"EXAMINE", ARGS_OWN, IMAP_ANY, VERB_QUIET, 0, run_examine},
-    {"CLOSE", ARGS_NONE, IMAP_SELECTED, VERB_QUIET, 0, run_close},
-    {"UNSELECT", ARGS_NONE, IMAP_SELECTED, VERB_QUIET, 0, run_unselect},
+    {"SELECT", ARGS_OWN, IMAP_ANY, VERB_QUIET | VERB_READS, 0, run_select},
+    {"EXAMINE", ARGS_OWN, IMAP_ANY, VERB_QUIET | VERB_READS, 0, run_examine},
+    {"CLOSE", ARGS_NONE, IMAP_SELECTED, VERB_QUIET | VERB_READS, 0, run_close},
+    {"UNSELECT", ARGS_NONE, IMAP_SELECTED, VERB_QUIET | VERB_READS, 0, run_unselect},
     {.name = NULL},
 };
 

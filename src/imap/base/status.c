@@ -137,7 +137,7 @@ return_put(struct imap_command *c, const struct tree_entry *e, struct fault *f)
 }
 
 static const struct imap_verb verbs[] = {
-    {"STATUS", ARGS_MAILBOX_MORE, IMAP_ANY, 0, RIGHT_READ, run_status},
+    {"STATUS", ARGS_MAILBOX_MORE, IMAP_ANY, VERB_READS, RIGHT_READ, run_status},
     {.name = NULL},
 };
 

@@ -129,7 +129,7 @@ run_comparator(struct imap_command *c, struct fault *f)
 }
 
 static const struct imap_verb verbs[] = {
-    {"COMPARATOR", ARGS_OWN, IMAP_ANY, 0, 0, run_comparator},
+    {"COMPARATOR", ARGS_OWN, IMAP_ANY, VERB_READS, 0, run_comparator},
     {.name = NULL},
 };
 

@@ -42,7 +42,7 @@ run_compress(struct imap_command *c, struct fault *f)
 }
 
 static const struct imap_verb verbs[] = {
-    {"COMPRESS", ARGS_OWN, IMAP_ANY, VERB_QUIET, 0, run_compress},
+    {"COMPRESS", ARGS_OWN, IMAP_ANY, VERB_QUIET | VERB_READS, 0, run_compress},
     {.name = NULL},
 };
 

@@ -26,7 +26,7 @@ run_cancel(struct imap_command *c, struct fault *f)
 }
 
 static const struct imap_verb verbs[] = {
-    {"CANCELUPDATE", ARGS_OWN, IMAP_SELECTED, 0, 0, run_cancel},
+    {"CANCELUPDATE", ARGS_OWN, IMAP_SELECTED, VERB_READS, 0, run_cancel},
     {.name = NULL},
 };
 

@@ -36,7 +36,7 @@ run_enable(struct imap_command *c, struct fault *f)
 }
 
 static const struct imap_verb verbs[] = {
-    {"ENABLE", ARGS_OWN, IMAP_ANY, 0, 0, run_enable},
+    {"ENABLE", ARGS_OWN, IMAP_ANY, VERB_READS, 0, run_enable},
     {.name = NULL},
 };
 

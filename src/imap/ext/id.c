@@ -70,7 +70,7 @@ run_id(struct imap_command *c, struct fault *f)
 }
 
 static const struct imap_verb verbs[] = {
-    {"ID", ARGS_OWN, IMAP_ANY, 0, 0, run_id},
+    {"ID", ARGS_OWN, IMAP_ANY, VERB_READS, 0, run_id},
     {.name = NULL},
 };
 

@@ -15,7 +15,7 @@ run_idle(struct imap_command *c, struct fault *f)
 }
 
 static const struct imap_verb verbs[] = {
-    {"IDLE", ARGS_NONE, IMAP_ANY, 0, 0, run_idle},
+    {"IDLE", ARGS_NONE, IMAP_ANY, VERB_READS, 0, run_idle},
     {.name = NULL},
 };
 

@@ -24,7 +24,7 @@ run_language(struct imap_command *c, struct fault *f)
 }
 
 static const struct imap_verb verbs[] = {
-    {"LANGUAGE", ARGS_OWN, IMAP_ANY, 0, 0, run_language},
+    {"LANGUAGE", ARGS_OWN, IMAP_ANY, VERB_READS, 0, run_language},
     {.name = NULL},
 };
 

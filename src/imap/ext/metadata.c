@@ -371,7 +371,7 @@ on_end(struct imap_session *s)
 }
 
 static const struct imap_verb verbs[] = {
-    {"GETMETADATA", ARGS_OWN, IMAP_ANY, 0, 0, run_get},
+    {"GETMETADATA", ARGS_OWN, IMAP_ANY, VERB_READS, 0, run_get},
     {"SETMETADATA", ARGS_OWN, IMAP_ANY, 0, 0, run_set},
     {.name = NULL},
 };

@@ -263,8 +263,8 @@ esearch_run(struct imap_command *c, struct fault *f)
 
 // The grammar has no UID ESEARCH, the examples of section 2 do.
 static const struct imap_verb verbs[] = {
-    {"ESEARCH", ARGS_OWN, IMAP_ANY, 0, 0, esearch_run},
-    {"ESEARCH", ARGS_OWN, IMAP_ANY, VERB_ONLY_UID, 0, esearch_run},
+    {"ESEARCH", ARGS_OWN, IMAP_ANY, VERB_READS, 0, esearch_run},
+    {"ESEARCH", ARGS_OWN, IMAP_ANY, VERB_ONLY_UID | VERB_READS, 0, esearch_run},
     {.name = NULL},
 };
 

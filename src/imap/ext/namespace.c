@@ -84,7 +84,7 @@ run_namespace(struct imap_command *c, struct fault *f)
 }
 
 static const struct imap_verb verbs[] = {
-    {"NAMESPACE", ARGS_NONE, IMAP_ANY, 0, 0, run_namespace},
+    {"NAMESPACE", ARGS_NONE, IMAP_ANY, VERB_READS, 0, run_namespace},
     {.name = NULL},
 };
 

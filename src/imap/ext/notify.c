@@ -176,7 +176,7 @@ on_end(struct imap_session *s)
 }
 
 static const struct imap_verb verbs[] = {
-    {"NOTIFY", ARGS_OWN, IMAP_ANY, 0, 0, run_notify},
+    {"NOTIFY", ARGS_OWN, IMAP_ANY, VERB_READS, 0, run_notify},
     {.name = NULL},
 };
 

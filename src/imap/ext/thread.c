@@ -207,7 +207,8 @@ thread_run(struct imap_command *c, struct fault *f)
 }
 
 static const struct imap_verb verbs[] = {
-    {"THREAD", ARGS_OWN, IMAP_SELECTED, VERB_SEQ | VERB_UID, RIGHT_READ, thread_run},
+    {"THREAD", ARGS_OWN, IMAP_SELECTED, VERB_SEQ | VERB_UID | VERB_READS, RIGHT_READ,
+     thread_run},
     {0},
 };
 

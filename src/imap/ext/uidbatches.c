@@ -106,7 +106,7 @@ run_batches(struct imap_command *c, struct fault *f)
 }
 
 static const struct imap_verb verbs[] = {
-    {"UIDBATCHES", ARGS_OWN, IMAP_SELECTED, 0, RIGHT_READ, run_batches},
+    {"UIDBATCHES", ARGS_OWN, IMAP_SELECTED, VERB_READS, RIGHT_READ, run_batches},
     {.name = NULL},
 };
 

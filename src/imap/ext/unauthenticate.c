@@ -30,7 +30,7 @@ run_unauthenticate(struct imap_command *c, struct fault *f)
 }
 
 static const struct imap_verb verbs[] = {
-    {"UNAUTHENTICATE", ARGS_NONE, IMAP_ANY, VERB_QUIET, 0, run_unauthenticate},
+    {"UNAUTHENTICATE", ARGS_NONE, IMAP_ANY, VERB_QUIET | VERB_READS, 0, run_unauthenticate},
     {.name = NULL},
 };
 

@@ -378,7 +378,7 @@ run_fetch(struct imap_command *c, struct fault *f)
 static const struct imap_verb verbs[] = {
     {"RESETKEY", ARGS_OWN, IMAP_ANY, 0, 0, run_reset},
     {"GENURLAUTH", ARGS_OWN, IMAP_ANY, 0, 0, run_generate},
-    {"URLFETCH", ARGS_OWN, IMAP_ANY, 0, 0, run_fetch},
+    {"URLFETCH", ARGS_OWN, IMAP_ANY, VERB_READS, 0, run_fetch},
     {.name = NULL},
 };
 
