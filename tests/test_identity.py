@@ -2,6 +2,9 @@
 # --json: user password add
 # --json: user password list
 # --json: user password delete
+# --json: user disable
+# --json: user enable
+# --json: user networks
 # --json: group add
 # --json: group list
 # --json: group delete
@@ -218,3 +221,87 @@ def test_read_only_password(server):
     assert "Seen" not in str(own.fetch(1, "FLAGS"))
     assert [row["read_only"] for row in verb(server, "who") if row["user"] == user] == [False, True]
     verb(server, "user", "delete", user)
+
+
+def plain(server, authzid, user, password):
+    """The tagged answer of AUTHENTICATE PLAIN."""
+    wire = Wire(server.address("imap"))
+    wire.line()
+    wire.send(b"a AUTHENTICATE PLAIN " + scram.b64(f"{authzid}\0{user}\0{password}".encode()).encode() + b"\r\n")
+    line = wire.line()
+    wire.close()
+    return line.decode()
+
+
+def logged(server, text):
+    return [line for line in server.stderr().splitlines() if text in line]
+
+
+def test_master_user(server):
+    server.user_add("root", "toor")
+    Imap(server.address("imap"), "bob", server.password).append("INBOX", b"Subject: of bob\r\n\r\nx\r\n")
+    refuses(server, "bob*root", "toor")  # not before the settings say so
+    assert "AUTHORIZATIONFAILED" in plain(server, "bob", "root", "toor")
+    server.reload(master_users=["root"], auth_master_separator="*")
+    client = Imap(server.address("imap"), "bob*root", "toor")
+    assert client.select("INBOX")["EXISTS"] == 1
+    assert [row["master"] for row in verb(server, "who") if row["user"] == "bob"] == ["root"]
+    client.close()
+    assert "user=<bob>" in (line := logged(server, "master=")[-1]) and "master=<root>" in line
+    assert plain(server, "bob", "root", "toor").startswith("a OK")
+    assert plain(server, "root", "root", "toor").startswith("a OK")
+    refuses(server, "bob*root", posthorn.PASSWORD)
+    for target, user, password, code in (("bob", "alice", posthorn.PASSWORD, "AUTHORIZATIONFAILED"), ("nobody", "root", "toor", "AUTHORIZATIONFAILED"),
+                                         ("bob", "alice", "toor", "AUTHENTICATIONFAILED"), ("bob", "root", "no", "AUTHENTICATIONFAILED")):
+        assert f"a NO [{code}]" in plain(server, target, user, password)
+        assert f"user=<{user}>" in (line := logged(server, "Refused")[-1]) and f"target=<{target}>" in line
+    # what is for one device of root's is no key to the mail of others
+    assert "AUTHORIZATIONFAILED" in plain(server, "bob", "root", app_password(server, "root", "phone"))
+    verb(server, "user", "password", "delete", "root", "phone")
+    for kind in ("sha256", "sha1"):
+        wire = Wire(server.address("imap"))
+        wire.line()
+        assert scram.login(wire, "a", "root", "toor", gs2="n,a=bob,", kind=kind).startswith(b"a OK")
+        wire.close()
+        wire = Wire(server.address("imap"))
+        wire.line()
+        assert scram.login(wire, "a", "alice", posthorn.PASSWORD, gs2="n,a=bob,", kind=kind).startswith(b"a NO [AUTHORIZATIONFAILED]")
+        wire.close()
+    server.reload(master_users=[], auth_master_separator="")
+    refuses(server, "bob*root", "toor")
+
+
+def test_disabled(server):
+    user = server.fresh_user("off")
+    client = Imap(server.address("imap"), user, server.password)
+    assert verb(server, "user", "disable", user) == [{"type": "user", "change": "disabled", "name": user}]
+    assert has_ended(client)
+    refuses(server, user, server.password)
+    verb(server, "user", "enable", user)
+    Imap(server.address("imap"), user, server.password).close()
+    assert "no such user" in refused(server, "user", "disable", "nobody")
+
+
+def test_networks(server):
+    user = server.fresh_user("net")
+    assert verb(server, "user", "networks", user, "10.0.0.0/8,local")[0]["networks"] == "10.0.0.0/8 local"
+    refuses(server, user, server.password)
+    assert "the user may not log in from there" in logged(server, "Refused")[-1]
+    assert [row["networks"] for row in verb(server, "user", "list") if row["name"] == user] == ["10.0.0.0/8 local"]
+    wire = Wire(server.address("imap"))
+    wire.line()
+    assert scram.login(wire, "a", user, server.password).startswith(b"a NO [AUTHENTICATIONFAILED]")
+    wire.close()
+    verb(server, "user", "networks", user, "10.0.0.0/8,127.0.0.0/8")
+    Imap(server.address("imap"), user, server.password).close()
+    verb(server, "user", "networks", user, "any")
+    Imap(server.address("imap"), user, server.password).close()
+    assert "prefix" in refused(server, "user", "networks", user, "10.0.0.0/99")
+    for settings in ({"auth_deny": ["127.0.0.0/8"]}, {"auth_allow": ["10.0.0.0/8"]}):
+        server.reload(**settings)
+        refuses(server, user, server.password)
+        assert "nobody may log in from there" in logged(server, "Refused")[-1]
+        server.reload(**{name: [] for name in settings})
+    server.reload(auth_allow=["127.0.0.1"], auth_deny=["10.0.0.0/8"])
+    Imap(server.address("imap"), user, server.password).close()
+    server.reload(auth_allow=[], auth_deny=[])

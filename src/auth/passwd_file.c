@@ -1,11 +1,12 @@
 #include "auth/passwd_file.h"
+#include "auth/nets.h"
 #include "auth/password.h"
 #include "base/field.h"
 
 enum { EXTRA_FIELD = 7 };
 
-static const char *const refused_fields[] = {"allow_nets", "nopassword", "allow_real_nets",
-                                             "proxy", "proxy_maybe"};
+static const char *const refused_fields[] = {"nopassword", "allow_real_nets", "proxy",
+                                             "proxy_maybe"};
 
 static enum result
 extra_field(struct span word, struct passwd_line *out, struct fault *f)
@@ -13,6 +14,9 @@ extra_field(struct span word, struct passwd_line *out, struct fault *f)
     struct span name = span_slice(word, 0, span_find_char(word, '='));
     if (span_ieq(name, SPAN("nologin")))
         out->disabled = true;
+    if (span_ieq(name, SPAN("allow_nets")))
+        return nets_check(span_skip(word, name.n + 1 < word.n ? name.n + 1 : word.n),
+                          &out->nets, f);
     for (size_t i = 0; i < sizeof refused_fields / sizeof refused_fields[0]; i++)
         if (span_ieq(name, span_str(refused_fields[i])))
             return fault_set(f, FAULT_BAD, "field %s is not supported", refused_fields[i]);
@@ -54,6 +58,7 @@ passwd_line_parse(struct span line, struct passwd_line *out, struct fault *f)
         span_next_field(&rest, ':', &password) != R_OK)
         return fault_set(f, FAULT_BAD, "no ':' after the user name");
     buf_reset(&out->hash);
+    buf_reset(&out->nets);
     out->disabled = is_no_password(password);
     if (name_of(user, &out->name, f) || extra_fields(rest, out, f))
         return R_FAIL;
@@ -90,7 +95,10 @@ store(struct userdb *db, const struct passwd_line *l, struct passwd_counts *coun
         return R_FAIL;
     counts->changed += r == R_OK;
     counts->added += r == R_NONE;
-    return userdb_disable(db, name, l->disabled, f);
+    return userdb_disable(db, name, l->disabled, f) ||
+                   userdb_set_nets(db, name, buf_span(&l->nets), f)
+               ? R_FAIL
+               : R_OK;
 }
 
 static void
@@ -132,8 +140,10 @@ passwd_file_load(struct userdb *db, struct span text, uint64_t first_line,
     if (userdb_begin(db, f))
         return R_FAIL;
     buf_init(&l.line.hash, LIMIT_password_hash);
+    buf_init(&l.line.nets, LIMIT_user_networks);
     enum result r = load_lines(&l, text, first_line, f);
     buf_done(&l.line.hash);
+    buf_done(&l.line.nets);
     if (r != R_OK)
         userdb_abort(db);
     else

@@ -3,7 +3,7 @@
 
 // A passwd-file as Dovecot reads it: user:password:uid:gid:gecos:home:shell:extra fields. Empty lines and
 // lines that start with '#' say nothing. Of the extra fields those that would narrow who may log in are
-// refused (allow_nets, nopassword ...) unless they are understood (nologin); the others do not concern us.
+// refused (nopassword, proxy ...) unless they are understood (nologin, allow_nets); the others do not concern us.
 // Trust: the file comes from the administrator, its lines from anywhere.
 
 #include "auth/name.h"
@@ -12,10 +12,11 @@
 struct passwd_line {
     struct name name;
     struct buf hash;  // "{SCHEME}text"; max LIMIT_password_hash
+    struct buf nets;  // allow_nets; max LIMIT_user_networks
     bool disabled;    // no password, "*", "!...", or nologin
 };
 
-// R_NONE for a line that says nothing. hash must be initialised.
+// R_NONE for a line that says nothing. hash and nets must be initialised.
 enum result passwd_line_parse(struct span line, struct passwd_line *out,
                               struct fault *f) MUST_CHECK;
 

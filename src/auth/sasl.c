@@ -21,7 +21,7 @@ struct sasl {
     bool over;
     int steps;
     struct buf exporter;  // base64, NUL-terminated
-    struct buf user, password, data;
+    struct buf user, password, authzid, data;
     Gsasl_session *session;  // SCRAM only
     struct scram_keys scram;
     bool has_keys;
@@ -49,6 +49,7 @@ check_password(struct sasl *s)
     s->over = true;
     return (struct sasl_outcome){.verdict = SASL_CHECK,
                                  .user = buf_span(&s->user),
+                                 .authzid = buf_span(&s->authzid),
                                  .password = buf_span(&s->password)};
 }
 
@@ -80,9 +81,9 @@ plain_step(struct sasl *s, struct span response, struct fault *f)
         return refuse(s, f, FAULT_BAD, "not authzid NUL authcid NUL password");
     buf_put(&s->user, user);
     if (authzid.n > 0 && !same_user(authzid, user))
-        return refuse(s, f, FAULT_AUTHZFAILED, "authorization as another user");
+        buf_put(&s->authzid, authzid);
     buf_put(&s->password, rest);
-    if (s->user.over || s->password.over)
+    if (s->user.over || s->password.over || s->authzid.over)
         return refuse(s, f, FAULT_AUTHFAILED, "user name or password too long");
     return check_password(s);
 }
@@ -199,10 +200,14 @@ scram_done(struct sasl *s, struct fault *f)
 {
     const char *authzid = gsasl_property_fast(s->session, GSASL_AUTHZID);
     if (authzid && *authzid && !same_user(span_str(authzid), buf_span(&s->user)))
-        return refuse(s, f, FAULT_AUTHZFAILED, "authorization as another user");
+        buf_put_str(&s->authzid, authzid);
+    if (s->authzid.over)
+        return refuse(s, f, FAULT_AUTHFAILED, "authorization identity too long");
     s->over = true;
-    return (struct sasl_outcome){
-        .verdict = SASL_OK, .data = buf_span(&s->data), .user = buf_span(&s->user)};
+    return (struct sasl_outcome){.verdict = SASL_OK,
+                                 .data = buf_span(&s->data),
+                                 .user = buf_span(&s->user),
+                                 .authzid = buf_span(&s->authzid)};
 }
 
 static struct sasl_outcome
@@ -288,6 +293,7 @@ sasl_new(const struct sasl_setup *setup, struct sasl **out, struct fault *f)
     s->plus_offered = setup->plus_offered;
     buf_init(&s->exporter, 128);
     buf_init(&s->user, LIMIT_user_name);
+    buf_init(&s->authzid, LIMIT_user_name);
     buf_init(&s->password, LIMIT_password);
     buf_init(&s->data, LIMIT_sasl_response + 512);
     if (setup->exporter.n > 0) {
@@ -313,6 +319,7 @@ sasl_free(struct sasl **s)
         sodium_memzero((*s)->password.p, (*s)->password.n);
     buf_done(&(*s)->exporter);
     buf_done(&(*s)->user);
+    buf_done(&(*s)->authzid);
     buf_done(&(*s)->password);
     buf_done(&(*s)->data);
     sodium_memzero(&(*s)->scram, sizeof(*s)->scram);

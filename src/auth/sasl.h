@@ -24,6 +24,7 @@ struct sasl_outcome {
     enum sasl_verdict verdict;
     struct span data;
     struct span user, password;  // as sent; live until the next call
+    struct span authzid;         // whom the user wants to act for; empty: none but the user
 };
 
 // Gives the keys of `user` (as sent), or decoy keys; never fails.
@@ -46,7 +47,7 @@ enum result sasl_new(const struct sasl_setup *setup, struct sasl **out,
 void sasl_free(struct sasl **s);
 
 // SPAN_NONE: the client sent no initial response. Afterwards one call per response.
-// With SASL_REFUSED *f is FAULT_AUTHFAILED, FAULT_AUTHZFAILED or FAULT_BAD (not the mechanism's form).
+// With SASL_REFUSED *f is FAULT_AUTHFAILED or FAULT_BAD (not the mechanism's form).
 struct sasl_outcome sasl_step(struct sasl *s, struct span response, struct fault *f);
 
 // The user's bytes once they are known, for the log; else empty.

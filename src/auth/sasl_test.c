@@ -48,7 +48,7 @@ test_plain(void **state)
         enum fault_kind want_fault;
     } rows[] = {
         {SPAN("\0tim\0tanstaaftanstaaf"), SASL_CHECK, "tim", "tanstaaftanstaaf", 0},
-        {SPAN("Ursel\0Kurt\0xipj3plmq"), SASL_REFUSED, 0, 0, FAULT_AUTHZFAILED},
+        {SPAN("Ursel\0Kurt\0xipj3plmq"), SASL_CHECK, "Kurt", "xipj3plmq", 0},
         {SPAN("Kurt\0kurt\0xipj3plmq"), SASL_CHECK, "kurt", "xipj3plmq", 0},
         {SPAN("\0a\0"), SASL_CHECK, "a", "", 0},
         {SPAN("\0\0pw"), SASL_REFUSED, 0, 0, FAULT_BAD},
@@ -66,6 +66,7 @@ test_plain(void **state)
         if (o.verdict == SASL_CHECK) {
             assert_true(span_eq(o.user, span_str(rows[i].want_user)));
             assert_true(span_eq(o.password, span_str(rows[i].want_password)));
+            assert_true(span_eq(o.authzid, i == 1 ? SPAN("Ursel") : SPAN("")));
         } else {
             assert_int_equal(f.kind, rows[i].want_fault);
         }
@@ -180,11 +181,7 @@ static const struct {
     {{"SCRAM-SHA-256", "user", "pencil", NULL, NULL}, NULL, false, SASL_OK, 0},
     {{"SCRAM-SHA-256", "user", "pencil", NULL, NULL}, NULL, true, SASL_OK, 0},
     {{"SCRAM-SHA-256", "user", "pencil", "user", NULL}, NULL, false, SASL_OK, 0},
-    {{"SCRAM-SHA-256", "user", "pencil", "bob", NULL},
-     NULL,
-     false,
-     SASL_REFUSED,
-     FAULT_AUTHZFAILED},
+    {{"SCRAM-SHA-256", "user", "pencil", "bob", NULL}, NULL, false, SASL_OK, 0},
     {{"SCRAM-SHA-256", "user", "pencl", NULL, NULL},
      NULL,
      false,
@@ -219,11 +216,7 @@ static const struct {
     {{"SCRAM-SHA-1", "user", "pencil", NULL, NULL}, NULL, false, SASL_OK, 0},
     {{"SCRAM-SHA-1", "user", "pencil", NULL, NULL}, NULL, true, SASL_OK, 0},
     {{"SCRAM-SHA-1", "user", "pencil", "user", NULL}, NULL, false, SASL_OK, 0},
-    {{"SCRAM-SHA-1", "user", "pencil", "bob", NULL},
-     NULL,
-     false,
-     SASL_REFUSED,
-     FAULT_AUTHZFAILED},
+    {{"SCRAM-SHA-1", "user", "pencil", "bob", NULL}, NULL, false, SASL_OK, 0},
     {{"SCRAM-SHA-1", "user", "pencl", NULL, NULL},
      NULL,
      false,
@@ -285,6 +278,11 @@ test_scram(void **state)
             assert_int_equal(f.kind, scram_rows[i].want_fault);
         else
             assert_true(span_eq(o.user, SPAN("user")));
+        if (o.verdict == SASL_OK) {
+            const char *as = scram_rows[i].client.authzid;
+            bool foreign = as && strcmp(as, "user") != 0;
+            assert_true(span_eq(o.authzid, foreign ? span_str(as) : SPAN("")));
+        }
         gsasl_finish(client);
         sasl_free(&server);
     }

@@ -1,14 +1,12 @@
 #include "auth/throttle.h"
 #include "base/hash.h"
 #include "base/limits.h"
-
-#include <arpa/inet.h>
+#include "os/network.h"
 
 enum {
     WAYS = 8,
     BUCKETS = LIMIT_auth_penalties / WAYS,
     NETWORKS_MAX = 64,
-    ADDRESS_TEXT = 64,
     FORGET_MS = 120000,
     GOOD_MS = 86400000,
     // Attempts at once from an address without failures that do not slow each other: a household's devices.
@@ -28,11 +26,6 @@ struct table {
     struct entry entries[BUCKETS][WAYS];
 };
 
-struct network {
-    uint8_t bytes[16];
-    unsigned bits;
-};
-
 struct throttle {
     bool enabled;
     unsigned networks_n;
@@ -40,23 +33,14 @@ struct throttle {
     struct table *addresses, *users, *pairs;
 };
 
-// Every address as 16 octets, IPv4 mapped (RFC 4291 section 2.5.5.2).
 static enum result
 address_of(struct span text, uint8_t out[16])
 {
-    char s[ADDRESS_TEXT];
-    struct in_addr v4;
-    if (text.n == 0 || text.n >= sizeof s)
+    struct fault f;
+    struct network one;
+    if (network_parse(text, &one, &f) != R_OK || one.bits != 128)
         return R_FAIL;
-    memcpy(s, text.p, text.n);
-    s[text.n] = '\0';
-    if (inet_pton(AF_INET6, s, out) == 1)
-        return R_OK;
-    if (inet_pton(AF_INET, s, &v4) != 1)
-        return R_FAIL;
-    memset(out, 0, 10);
-    memset(out + 10, 0xff, 2);
-    memcpy(out + 12, &v4, 4);
+    memcpy(out, one.address, 16);
     return R_OK;
 }
 
@@ -68,29 +52,6 @@ is_v4(const uint8_t a[16])
 }
 
 static enum result
-network_of(struct span text, struct network *out)
-{
-    size_t slash = span_find_char(text, '/');
-    uint32_t bits = 128;
-    if (address_of(span_slice(text, 0, slash), out->bytes))
-        return R_FAIL;
-    uint32_t width = is_v4(out->bytes) ? 32 : 128;
-    if (slash < text.n && (span_to_u32(span_skip(text, slash + 1), &bits) || bits > width))
-        return R_FAIL;
-    out->bits = slash < text.n ? 128 - width + bits : 128;
-    return R_OK;
-}
-
-static bool
-network_holds(const struct network *n, const uint8_t a[16])
-{
-    unsigned whole = n->bits / 8, rest = n->bits % 8;
-    if (memcmp(n->bytes, a, whole) != 0)
-        return false;
-    return rest == 0 || ((n->bytes[whole] ^ a[whole]) >> (8 - rest)) == 0;
-}
-
-static enum result
 networks_read(struct throttle *t, struct span list, struct fault *f)
 {
     struct span word;
@@ -99,8 +60,8 @@ networks_read(struct throttle *t, struct span list, struct fault *f)
             continue;
         if (t->networks_n == NETWORKS_MAX)
             return fault_set(f, FAULT_BAD, "more than %d trusted networks", NETWORKS_MAX);
-        if (network_of(word, &t->networks[t->networks_n]))
-            return fault_set(f, FAULT_BAD, "not a network: %.*s", SPAN_ARG(word));
+        if (network_parse(word, &t->networks[t->networks_n], f) != R_OK)
+            return R_FAIL;
         t->networks_n++;
     }
     return R_OK;
@@ -203,7 +164,7 @@ static bool
 is_exempt(const struct throttle *t, const uint8_t address[16])
 {
     for (unsigned i = 0; i < t->networks_n; i++)
-        if (network_holds(&t->networks[i], address))
+        if (network_has(&t->networks[i], address))
             return true;
     return !t->enabled;
 }

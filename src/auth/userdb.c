@@ -263,6 +263,26 @@ userdb_disable(struct userdb *db, struct span name, bool disabled, struct fault 
     return userdb_change_one(db, SQL_DISABLE, f);
 }
 
+enum result
+userdb_nets(struct userdb *db, uint64_t account, struct buf *out, struct fault *f)
+{
+    userdb_bind_u64(db, SQL_NETS, 1, account);
+    enum result r = userdb_step(db, SQL_NETS, f);
+    if (r == R_OK)
+        buf_put(out, userdb_column_text(db->statements[SQL_NETS], 0));
+    userdb_settle(db, SQL_NETS);
+    return r == R_FAIL ? R_FAIL : R_OK;
+}
+
+enum result
+userdb_set_nets(struct userdb *db, struct span name, struct span nets, struct fault *f)
+{
+    userdb_bind_text(db, SQL_SET_NETS, 1, name);
+    if (nets.n > 0)
+        userdb_bind_text(db, SQL_SET_NETS, 2, nets);
+    return userdb_change_one(db, SQL_SET_NETS, f);
+}
+
 static enum result
 retire_and_delete(struct userdb *db, struct span name, struct fault *f)
 {

@@ -56,6 +56,11 @@ enum result userdb_set(struct userdb *db, struct span name, struct span hash,
                        const struct scram_set *scram, struct fault *f) MUST_CHECK;
 enum result userdb_disable(struct userdb *db, struct span name, bool disabled,
                            struct fault *f) MUST_CHECK;
+// Networks that the user may log in from (auth/nets.h); nothing: from everywhere.
+enum result userdb_nets(struct userdb *db, uint64_t account, struct buf *out,
+                        struct fault *f) MUST_CHECK;
+enum result userdb_set_nets(struct userdb *db, struct span name, struct span nets,
+                            struct fault *f) MUST_CHECK;
 enum result userdb_delete(struct userdb *db, struct span name, struct fault *f) MUST_CHECK;
 
 // Calls fn for each user in order of name, until it returns false.

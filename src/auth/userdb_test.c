@@ -194,7 +194,9 @@ test_passwd_lines(void **state)
         {"ann:*:", R_OK, "ann", "", true},
         {"ann:!{PLAIN}x", R_OK, "ann", "", true},
         {"ann::1000:1000", R_OK, "ann", "", true},
-        {"ann:{PLAIN}x::::::user_x=y allow_nets=10.0.0.0/8", R_FAIL, 0, 0, false},
+        {"ann:{PLAIN}x::::::user_x=y allow_nets=10.0.0.0/8", R_OK, "ann", "{PLAIN}x",
+         false},
+        {"ann:{PLAIN}x::::::allow_nets=10.0.0.0/33", R_FAIL, 0, 0, false},
         {"ann:{PLAIN}x::::::nopassword=y", R_FAIL, 0, 0, false},
         {"ann", R_FAIL, 0, 0, false},
         {":{PLAIN}x", R_FAIL, 0, 0, false},
@@ -206,6 +208,7 @@ test_passwd_lines(void **state)
         struct passwd_line l = {0};
         struct fault f = {0};
         buf_init(&l.hash, LIMIT_password_hash);
+        buf_init(&l.nets, LIMIT_user_networks);
         enum result r = passwd_line_parse(span_str(rows[i].line), &l, &f);
         if (r != rows[i].want)
             fail_msg("%s: %d %s", rows[i].line, r, f.why);
@@ -215,6 +218,7 @@ test_passwd_lines(void **state)
             assert_int_equal(l.disabled, rows[i].want_disabled);
         }
         buf_done(&l.hash);
+        buf_done(&l.nets);
     }
 }
 
@@ -386,6 +390,11 @@ test_verbs(void **state)
     assert_int_equal(verb(db, "group add", "none", NULL, &text, &f), R_OK);
     assert_int_equal(verb(db, "group add", "staff", NULL, &text, &f), R_OK);
     assert_int_equal(verb(db, "group member add", "staff", "ann", &text, &f), R_OK);
+    assert_int_equal(verb(db, "user networks", "ann", "10.0.0.0/8, ::1", &text, &f), R_OK);
+    assert_int_equal(verb(db, "user networks", "ann", "10.0.0.0/33", &text, &f), R_FAIL);
+    assert_int_equal(verb(db, "user networks", "ann", "", &text, &f), R_FAIL);
+    assert_int_equal(verb(db, "user list", NULL, NULL, &text, &f), R_OK);
+    assert_true(span_starts(in_words(&text), SPAN("ann\tfrom 10.0.0.0/8 ::1\n")));
     const struct span app[] = {SPAN("ann"), SPAN("my phone"), SPAN("imap,lmtp"),
                                SPAN("5000000000"), SPAN("read-only")};
     assert_int_equal(verbs_run(db, SPAN("user password add"), app, 5, &text, &f), R_OK);

@@ -1,4 +1,5 @@
 #include "auth/verbs_inside.h"
+#include "auth/nets.h"
 #include "auth/passwd_file.h"
 #include "auth/password.h"
 #include "base/field.h"
@@ -47,21 +48,84 @@ run_passwd(struct userdb *db, struct verbs_call *c, struct buf *rows, struct fau
     return R_OK;
 }
 
+static enum result
+set_disabled(struct userdb *db, struct verbs_call *c, bool disabled, struct buf *rows,
+             struct fault *f)
+{
+    struct name name;
+    struct user user;
+    if (name_of(c->args[0], &name, f) || userdb_disable(db, name_span(&name), disabled, f))
+        return R_FAIL;
+    if (disabled && userdb_find(db, name_span(&name), &user, f) == R_OK)
+        c->ended_account = user.account;
+    verbs_put_change(rows, "user", disabled ? "disabled" : "enabled", &name);
+    return R_OK;
+}
+
+static enum result
+run_disable(struct userdb *db, struct verbs_call *c, struct buf *rows, struct fault *f)
+{
+    return set_disabled(db, c, true, rows, f);
+}
+
+static enum result
+run_enable(struct userdb *db, struct verbs_call *c, struct buf *rows, struct fault *f)
+{
+    return set_disabled(db, c, false, rows, f);
+}
+
+static enum result
+run_networks(struct userdb *db, struct verbs_call *c, struct buf *rows, struct fault *f)
+{
+    struct name name;
+    struct buf nets;
+    bool any = span_ieq(c->args[1], SPAN("any"));
+    if (name_of(c->args[0], &name, f))
+        return R_FAIL;
+    buf_init(&nets, LIMIT_user_networks);
+    enum result r = any ? R_OK : nets_check(c->args[1], &nets, f);
+    if (r == R_OK && !any && nets.n == 0)
+        r = fault_set(f, FAULT_BAD, "no networks; \"any\" is everywhere");
+    if (r == R_OK)
+        r = userdb_set_nets(db, name_span(&name), buf_span(&nets), f);
+    if (r == R_OK)
+        field_put_row(
+            rows, SPAN("user"), SPAN_NONE,
+            FIELDS(field_text("name", "%", name_span(&name)),
+                   field_text("networks", " from %", any ? SPAN("any") : buf_span(&nets))));
+    buf_done(&nets);
+    return r;
+}
+
+struct listing {
+    struct userdb *db;
+    struct buf *rows;
+    struct fault *fault;
+    enum result result;
+};
+
 static bool
 list_one(const struct user *u, void *arg)
 {
-    struct buf *rows = arg;
-    field_put_row(rows, SPAN("user"), SPAN_NONE,
-                  FIELDS(field_text("name", "%", name_span(&u->name)),
-                         field_flag("disabled", "\tdisabled", u->disabled)));
-    return !rows->over;
+    struct listing *l = arg;
+    struct buf nets;
+    buf_init(&nets, LIMIT_user_networks);
+    l->result = userdb_nets(l->db, u->account, &nets, l->fault);
+    field_put_row(
+        l->rows, SPAN("user"), SPAN_NONE,
+        FIELDS(field_text("name", "%", name_span(&u->name)),
+               field_flag("disabled", "\tdisabled", u->disabled),
+               field_if(nets.n > 0, field_text("networks", "\tfrom %", buf_span(&nets)))));
+    buf_done(&nets);
+    return l->result == R_OK && !l->rows->over;
 }
 
 static enum result
 run_list(struct userdb *db, struct verbs_call *c, struct buf *rows, struct fault *f)
 {
     (void)c;
-    return userdb_each(db, list_one, rows, f);
+    struct listing l = {.db = db, .rows = rows, .fault = f};
+    return userdb_each(db, list_one, &l, f) ? R_FAIL : l.result;
 }
 
 static enum result
@@ -107,6 +171,9 @@ static const struct row {
     {"user passwd", 2, true, run_passwd},
     {"user list", 0, false, run_list},
     {"user delete", 1, false, run_delete},
+    {"user disable", 1, false, run_disable},
+    {"user enable", 1, false, run_enable},
+    {"user networks", 2, false, run_networks},
     {"user load", 2, false, run_load},
     {"user dump", 0, false, verbs_dump},
     {"user password add", 5, false, verbs_password_add},

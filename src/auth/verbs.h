@@ -3,6 +3,7 @@
 
 // The user verbs of the admin socket and of the command line, on an open user database:
 //   user add NAME PASSWORD | user passwd NAME PASSWORD | user list | user delete NAME
+//   user disable NAME | user enable NAME | user networks NAME LIST|any
 //   user password add NAME LABEL PROTOCOLS EXPIRES read-only|"" | user password list NAME |
 //   user password delete NAME LABEL | group add|delete NAME | group list | group member add|delete GROUP NAME
 //   user load FIRST-LINE TEXT (a piece of a passwd-file) | user dump (what verbs_restore reads back)

@@ -2,6 +2,7 @@
 #include "auth/app_password.h"
 #include "auth/encode.h"
 #include "auth/group.h"
+#include "auth/nets.h"
 
 #include <sodium.h>
 
@@ -41,6 +42,28 @@ static void
 dump_retired(struct span name, uint64_t account, void *arg)
 {
     buf_printf(arg, "R\t%.*s\t%llu\n", SPAN_ARG(name), (unsigned long long)account);
+}
+
+struct nets_dump {
+    struct userdb *db;
+    struct buf *text;
+    struct fault *fault;
+    enum result result;
+};
+
+// N: networks of a user, by account.
+static bool
+dump_nets(const struct user *u, void *arg)
+{
+    struct nets_dump *d = arg;
+    struct buf nets;
+    buf_init(&nets, LIMIT_user_networks);
+    d->result = userdb_nets(d->db, u->account, &nets, d->fault);
+    if (nets.n > 0)
+        buf_printf(d->text, "N\t%s\t%llu\t%.*s\n", u->name.text,
+                   (unsigned long long)u->account, SPAN_ARG(buf_span(&nets)));
+    buf_done(&nets);
+    return d->result == R_OK;
 }
 
 // G: a group; M: a member of one, by account. Behind the users, who must be there first.
@@ -85,9 +108,10 @@ enum result
 verbs_dump(struct userdb *db, struct verbs_call *c, struct buf *text, struct fault *f)
 {
     (void)c;
-    if (userdb_each(db, dump_one, text, f) ||
-        userdb_each_retired(db, dump_retired, text, f) || dump_groups(db, text, f) ||
-        app_password_each(db, 0, dump_app_password, text, f))
+    struct nets_dump nets = {.db = db, .text = text, .fault = f};
+    if (userdb_each(db, dump_one, text, f) || userdb_each(db, dump_nets, &nets, f) ||
+        nets.result != R_OK || userdb_each_retired(db, dump_retired, text, f) ||
+        dump_groups(db, text, f) || app_password_each(db, 0, dump_app_password, text, f))
         return R_FAIL;
     return R_OK;
 }
@@ -137,6 +161,21 @@ restore_scram_1(struct userdb *db, struct span rest, struct fault *f)
     return r == R_OK
                ? userdb_set(db, name_span(&user.name), user_hash(&user), &user.scram, f)
                : R_FAIL;
+}
+
+static enum result
+restore_nets(struct userdb *db, struct span rest, struct fault *f)
+{
+    struct user in_line = {0};
+    struct buf nets;
+    if (read_who(&rest, &in_line, f))
+        return R_FAIL;
+    buf_init(&nets, LIMIT_user_networks);
+    enum result r = nets_check(rest, &nets, f) || nets.n == 0 ? malformed(f) : R_OK;
+    if (r == R_OK)
+        r = userdb_set_nets(db, name_span(&in_line.name), buf_span(&nets), f);
+    buf_done(&nets);
+    return r;
 }
 
 static enum result
@@ -220,6 +259,7 @@ static const struct {
 } lines[] = {
     {"U", restore_user},  {"K", restore_scram_1}, {"R", restore_retired},
     {"G", restore_group}, {"M", restore_member},  {"A", restore_app_password},
+    {"N", restore_nets},
 };
 
 static enum result

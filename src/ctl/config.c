@@ -61,21 +61,30 @@ check_addresses(const char *setting, const struct config_list *list, bool unix_t
 }
 
 static enum result
-check_network(const char *text, struct fault *f)
+check_network_list(const char *setting, const struct config_list *list, bool local_too,
+                   struct fault *f)
 {
     struct network n;
     struct fault why;
-    if (network_parse(span_str(text), &n, &why) == R_OK)
-        return R_OK;
-    return fault_set(f, FAULT_BAD, "lmtp_networks: %.120s; write \"10.0.0.0/8\"", why.why);
+    for (size_t i = 0; i < list->n; i++) {
+        if (local_too && strcmp(list->items[i], "local") == 0)
+            continue;
+        if (network_parse(span_str(list->items[i]), &n, &why) != R_OK)
+            return fault_set(f, FAULT_BAD, "%s: %.120s; write \"10.0.0.0/8\"", setting,
+                             why.why);
+    }
+    return R_OK;
 }
 
 static enum result
 check_networks(const struct config *c, struct fault *f)
 {
-    for (size_t i = 0; i < c->lmtp_networks.n; i++)
-        if (check_network(c->lmtp_networks.items[i], f) != R_OK)
-            return R_FAIL;
+    if (check_network_list("lmtp_networks", &c->lmtp_networks, false, f) ||
+        check_network_list("auth_allow", &c->auth_allow, true, f) ||
+        check_network_list("auth_deny", &c->auth_deny, true, f))
+        return R_FAIL;
+    if (strlen(c->auth_master_separator) > 1)
+        return fault_set(f, FAULT_BAD, "auth_master_separator: one character");
     return R_OK;
 }
 

@@ -221,6 +221,7 @@ front_answer(struct front *f, const struct auth_reply *r)
     if (r->user.n > 0) {
         buf_reset(&f->story.user);
         buf_put(&f->story.user, span_slice(r->user, 0, f->story.user.max));
+        snprintf(f->story.master, sizeof f->story.master, "%.*s", SPAN_ARG(r->master));
         snprintf(f->story.device, sizeof f->story.device, "%.*s", SPAN_ARG(r->device));
     }
     if (r->verdict == AUTH_OK) {

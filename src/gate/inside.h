@@ -70,6 +70,7 @@ struct front_story {
     unsigned attempts;
     const char *why;  // "Inactivity", ...; NULL
     char method[24];
+    char master[LIMIT_user_name + 1];  // who acts for the user
     char device[LIMIT_app_label + 1];  // the app password that was used
     struct buf user;
 };

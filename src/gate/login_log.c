@@ -31,6 +31,8 @@ login_log_done(const struct front *f)
     char part[32];
     part_of(f, part);
     log_info(part, "Login", WHO(f),
+             field_if(f->story.master[0] != '\0',
+                      field_str("master", "master=<%>", f->story.master)),
              field_if(f->story.device[0] != '\0',
                       field_str("device", "device=<%>", f->story.device)));
 }

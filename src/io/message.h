@@ -84,6 +84,7 @@ struct auth_reply {
     // a place for it (managesieve; the others get it in a last challenge)
     struct span user;    // normalised user name, with AUTH_OK
     struct span device;  // the app password's name, with AUTH_OK by one: for the log
+    struct span master;  // who acts for the user, with AUTH_OK: for the log
     struct span ticket;  // sealed ticket, with AUTH_OK
     // with AUTH_OK: tells the gate which mail thread is the account's home
     uint64_t account;
@@ -115,6 +116,7 @@ struct ticket {
     int64_t expiry_ms;  // 30 s after issue
     uint64_t serial;    // single use
     struct span user;
+    struct span master;  // who acts for the user; empty: they themselves
 };
 
 struct lookup {

@@ -31,6 +31,8 @@ struct auth_role {
     struct throttle *throttle;
     struct pool *pool;
     struct buf ticket_key, domains;
+    struct buf masters, allow, deny;  // settings, with spaces between
+    char separator;                   // auth_master_separator; NUL: none
     struct auth_channel *channels;
     struct verb_job *verbs;  // admin verbs whose password is being hashed
     struct buf decoy_hash;   // judged for unknown names in an empty database
@@ -80,9 +82,12 @@ struct login {
     bool has_attempt;
     struct attempt attempt;
     struct buf remote, sent_user, password, response;
-    struct user user;  // the one that is judged: the real or the decoy
-    bool known;        // it is the real one
-    bool broken;       // the database failed when SCRAM asked for keys
+    struct buf target;   // whom the user wants to act for, as sent
+    struct name master;  // then: the user who proved to be
+    struct user user;    // the one that is judged: the real or the decoy
+    bool known;          // it is the real one
+    bool elsewhere;      // the user may not log in from there
+    bool broken;         // the database failed when SCRAM asked for keys
     enum fault_kind refusal;
     enum result verdict;
     struct fault fault;
@@ -95,6 +100,21 @@ void login_abort_all(struct auth_channel *at);
 
 // After the password of `name` was right: better hashes than `hash` are made on the pool and written.
 void login_upgrade(struct auth_role *role, const struct user *user, struct span password);
+
+// auth_who.c: users, by what a client sends. As sent, or with the first of our domains when there is none.
+enum result who_find(struct auth_role *role, struct span sent, struct user *out,
+                     struct fault *f) MUST_CHECK;
+// Somebody to judge in place of a user who is not there or may not log in.
+enum result who_decoy(struct auth_role *role, struct span sent, struct user *out,
+                      struct fault *f) MUST_CHECK;
+enum result who_decoy_keys(struct auth_role *role, enum scram_hash hash, struct span sent,
+                           struct scram_keys *out, struct fault *f) MUST_CHECK;
+// Who is to prove it ("root" of "ann*root"); l->target gets for whom, when it is somebody else.
+struct span who_split(struct login *l, struct span sent, struct span authzid);
+// l->user has proven to be; is l->target from here on, if that may be. FAULT_AUTHZFAILED.
+enum result who_become(struct login *l, struct fault *f) MUST_CHECK;
+bool who_may_come(const struct auth_role *role, struct span remote);
+enum result who_may_come_as(struct login *l, bool *may_out, struct fault *f) MUST_CHECK;
 
 // auth_app.c: is it an app password of the user? R_NONE: none; R_FAIL (FAULT_AUTHFAILED): one that does not serve here.
 enum result app_judge(struct login *l, struct fault *f) MUST_CHECK;

@@ -34,6 +34,7 @@ login_free(struct login *l)
     sasl_free(&l->sasl);
     buf_done(&l->remote);
     buf_done(&l->sent_user);
+    buf_done(&l->target);
     wipe(&l->password);
     wipe(&l->response);
     free(l);
@@ -59,9 +60,11 @@ log_refusal(const struct login *l, const char *why)
 {
     char level = fault_info(l->refusal)->level;
     struct span user = l->sasl ? sasl_user(l->sasl) : buf_span(&l->sent_user);
-    log_line(level == 'd' ? 'i' : level, "auth", "Refused", log_user(user),
-             field_text("rip", "rip=%", buf_span(&l->remote)), log_session(l->session),
-             field_str("code", "", fault_info(l->refusal)->name), log_why(why));
+    log_line(
+        level == 'd' ? 'i' : level, "auth", "Refused", log_user(user),
+        field_if(l->target.n > 0, field_text("target", "target=<%>", buf_span(&l->target))),
+        field_text("rip", "rip=%", buf_span(&l->remote)), log_session(l->session),
+        field_str("code", "", fault_info(l->refusal)->name), log_why(why));
 }
 
 static bool
@@ -150,12 +153,14 @@ grant(struct login *l, struct span final)
         .expiry_ms = clock_wall_ms() + TICKET_MS,
         .serial = random_u64(),
         .user = name_span(&l->user.name),
+        .master = name_span(&l->master),
     };
     struct buf sealed;
     buf_init(&sealed, LIMIT_channel_message);
     ticket_seal(&sealed, &t, buf_span(&l->role->ticket_key));
     r.user = t.user;
     r.device = name_span(&l->app.label);
+    r.master = t.master;
     r.ticket = buf_span(&sealed);
     auth_reply_send(l->at, &r);
     buf_done(&sealed);
@@ -165,6 +170,11 @@ grant(struct login *l, struct span final)
 static void
 succeed(struct login *l, struct span final)
 {
+    struct fault f;
+    if (who_become(l, &f) != R_OK) {
+        refuse(l, &f);
+        return;
+    }
     if (l->role->ticket_key.n == 0) {
         refuse_because(l, FAULT_UNAVAILABLE, "no ticket key yet");
         return;
@@ -179,48 +189,30 @@ succeed(struct login *l, struct span final)
         grant(l, final);
 }
 
-// The user of a login name: as sent, or with the first of our domains when it has none.
 static enum result
-find_user(struct auth_role *role, struct span sent, struct user *out, struct fault *f)
+check_place(struct login *l, struct fault *f)
 {
-    struct name name;
-    struct span rest = buf_span(&role->domains), domain = SPAN_NONE;
-    if (name_of(sent, &name, f))
-        return R_NONE;
-    enum result r = userdb_find(role->db, name_span(&name), out, f);
-    if (r != R_NONE || span_find_char(sent, '@') < sent.n ||
-        span_next_field(&rest, ' ', &domain) != R_OK || domain.n == 0)
-        return r;
-    struct buf full;
-    buf_init(&full, LIMIT_user_name);
-    buf_printf(&full, "%.*s@%.*s", SPAN_ARG(name_span(&name)), SPAN_ARG(domain));
-    r = full.over || name_of(buf_span(&full), &name, f)
-            ? R_NONE
-            : userdb_find(role->db, name_span(&name), out, f);
-    buf_done(&full);
+    bool may = false;
+    enum result r = who_may_come_as(l, &may, f);
+    l->elsewhere = !may;
     return r;
 }
 
-// Somebody to judge in place of a user who is not there or may not log in.
-static enum result
-find_decoy(struct auth_role *role, struct span sent, struct user *out, struct fault *f)
+static const char *
+unknown_why(const struct login *l)
 {
-    enum result r = userdb_decoy(role->db, sent, out, f);
-    if (r == R_FAIL || (r == R_OK && out->hash_n > 0))
-        return r;
-    memset(out, 0, sizeof *out);
-    out->hash_n = role->decoy_hash.n;
-    memcpy(out->hash, role->decoy_hash.p, role->decoy_hash.n);
-    return R_OK;
+    return l->elsewhere ? "the user may not log in from there" : "unknown or disabled user";
 }
 
 static enum result
 find_judged(struct login *l, struct span sent, struct fault *f)
 {
-    enum result r = find_user(l->role, sent, &l->user, f);
-    l->known = r == R_OK && !l->user.disabled;
+    enum result r = who_find(l->role, sent, &l->user, f);
+    if (r == R_OK && check_place(l, f))
+        return R_FAIL;
+    l->known = r == R_OK && !l->user.disabled && !l->elsewhere;
     if (r == R_NONE || (r == R_OK && l->user.hash_n == 0))
-        r = find_decoy(l->role, sent, &l->user, f);
+        r = who_decoy(l->role, sent, &l->user, f);
     return r;
 }
 
@@ -235,8 +227,7 @@ judged(struct login *l)
                   log_session(l->session), log_fault(&l->fault));
         refuse_because(l, FAULT_UNAVAILABLE, "the password could not be judged");
     } else if (l->verdict != R_OK || !l->known) {
-        refuse_because(l, FAULT_AUTHFAILED,
-                       l->known ? "wrong password" : "unknown or disabled user");
+        refuse_because(l, FAULT_AUTHFAILED, l->known ? "wrong password" : unknown_why(l));
     } else {
         login_upgrade(l->role, &user, buf_span(&l->password));
         succeed(l, SPAN_NONE);
@@ -310,12 +301,13 @@ begin_attempt(struct login *l, struct span user)
 }
 
 static void
-check_password(struct login *l, struct span user, struct span password)
+check_password(struct login *l, struct span sent, struct span authzid, struct span password)
 {
     struct fault f;
+    struct span user = who_split(l, sent, authzid);
     buf_put(&l->sent_user, user);
     buf_put(&l->password, password);
-    if (l->sent_user.over || l->password.over) {
+    if (l->sent_user.over || l->password.over || l->target.over) {
         refuse_because(l, FAULT_AUTHFAILED, "user name or password too long");
         return;
     }
@@ -349,52 +341,16 @@ make_keys(struct auth_role *role, enum scram_hash hash, struct user *u)
     return true;
 }
 
-// The form of a name that its salt belongs to: a known user has one salt in any case and with or without our domain.
-static void
-salt_name(struct auth_role *role, struct span sent, struct name *out)
-{
-    struct fault f;
-    struct span rest = buf_span(&role->domains), domain = SPAN_NONE;
-    if (name_of(sent, out, &f)) {
-        out->n = sent.n < sizeof out->text ? sent.n : sizeof out->text;
-        memcpy(out->text, sent.p, out->n);
-        return;
-    }
-    size_t at = span_find_char(name_span(out), '@');
-    if (span_next_field(&rest, ' ', &domain) == R_OK && domain.n > 0 && at < out->n &&
-        span_ieq(span_skip(name_span(out), at + 1), domain))
-        out->n = at;
-}
-
-// The keys of nobody. As a user of the database has them: with a domain in the name or without, and as many rounds.
-static enum result
-decoy_keys(struct auth_role *role, enum scram_hash hash, struct span sent,
-           struct scram_keys *out, struct fault *f)
-{
-    struct scram_keys like = {.iterations = SCRAM_ITERATIONS, .salt_n = 16};
-    struct user decoy;
-    struct name name, whole;
-    salt_name(role, sent, &name);
-    if (find_decoy(role, name_span(&name), &decoy, f) == R_FAIL)
-        return R_FAIL;
-    if (scram_has(&decoy.scram, hash))
-        like = decoy.scram.of[hash];
-    bool with_domain = span_find_char(name_span(&decoy.name), '@') < decoy.name.n;
-    if (!with_domain && name_of(sent, &whole, f) == R_OK)
-        name = whole;
-    scram_decoy(hash, userdb_secret(role->db), name_span(&name), &like, out);
-    return R_OK;
-}
-
 // The decoy's are made for known users too, so that the answer takes as long.
 static void
 give_keys(void *arg, enum scram_hash hash, struct span user, struct scram_keys *out)
 {
     struct login *l = arg;
     struct fault f;
-    enum result decoy = decoy_keys(l->role, hash, user, out, &f);
-    enum result r = decoy == R_OK ? find_user(l->role, user, &l->user, &f) : R_FAIL;
-    l->broken = r == R_FAIL;
+    struct span who = who_split(l, user, SPAN_NONE);
+    enum result decoy = who_decoy_keys(l->role, hash, who, out, &f);
+    enum result r = decoy == R_OK ? who_find(l->role, who, &l->user, &f) : R_FAIL;
+    l->broken = r == R_FAIL || (r == R_OK && check_place(l, &f));
     if (l->broken) {
         log_error("auth", "the user database failed", log_session(l->session),
                   log_fault(&f));
@@ -402,8 +358,9 @@ give_keys(void *arg, enum scram_hash hash, struct span user, struct scram_keys *
         out->iterations = SCRAM_ITERATIONS;
         out->salt_n = 16;
     }
-    l->known = r == R_OK && !l->user.disabled && make_keys(l->role, hash, &l->user);
-    if (r == R_OK && scram_has(&l->user.scram, hash))
+    l->known = !l->broken && r == R_OK && !l->user.disabled && !l->elsewhere &&
+               make_keys(l->role, hash, &l->user);
+    if (!l->broken && r == R_OK && scram_has(&l->user.scram, hash))
         *out = l->user.scram.of[hash];
 }
 
@@ -419,13 +376,15 @@ take_outcome(struct login *l, const struct sasl_outcome *o, const struct fault *
         challenge(l, LOGIN_CLIENT, o->data);
         break;
     case SASL_CHECK:
-        check_password(l, o->user, o->password);
+        check_password(l, o->user, o->authzid, o->password);
         break;
     case SASL_OK:
+        if (o->authzid.n > 0)
+            who_split(l, SPAN_NONE, o->authzid);
         if (l->known)
             succeed(l, o->data);
         else
-            refuse_because(l, FAULT_AUTHFAILED, "unknown or disabled user");
+            refuse_because(l, FAULT_AUTHFAILED, unknown_why(l));
         break;
     default:
         refuse(l, f);
@@ -477,6 +436,7 @@ login_new(struct auth_channel *at, const struct auth_start *start)
     l->final_has_place = span_eq(start->service, SPAN("managesieve"));
     buf_init(&l->remote, 64);
     buf_init(&l->sent_user, LIMIT_user_name);
+    buf_init(&l->target, LIMIT_user_name);
     buf_init(&l->password, LIMIT_password);
     buf_init(&l->response, LIMIT_sasl_response);
     buf_put(&l->remote, start->remote);
@@ -530,10 +490,12 @@ login_start(struct auth_channel *at, const struct auth_start *start)
     }
     struct login *l = login_new(at, start);
     l->asked_ms = clock_mono_ms();
-    if (start->mechanism.n > 0)
+    if (!who_may_come(at->role, start->remote))
+        refuse_because(l, FAULT_AUTHFAILED, "nobody may log in from there");
+    else if (start->mechanism.n > 0)
         start_sasl(l, start);
     else
-        check_password(l, start->user, start->password);
+        check_password(l, start->user, SPAN_NONE, start->password);
 }
 
 void

@@ -136,6 +136,9 @@ setup(void **state)
         return -1;
     buf_init(&role.ticket_key, 64);
     buf_init(&role.domains, 64);
+    buf_init(&role.masters, 64);
+    buf_init(&role.allow, 64);
+    buf_init(&role.deny, 64);
     buf_init(&role.decoy_hash, LIMIT_password_hash);
     buf_put(&role.ticket_key, span_of(ticket_key, sizeof ticket_key));
     buf_put_str(&role.domains, "example.org");
@@ -157,6 +160,9 @@ teardown(void **state)
     loop_free(&role.loop);
     buf_done(&role.ticket_key);
     buf_done(&role.domains);
+    buf_done(&role.masters);
+    buf_done(&role.allow);
+    buf_done(&role.deny);
     buf_done(&role.decoy_hash);
     snprintf(command, sizeof command, "rm -r %s", dir);
     return system(command);
@@ -187,10 +193,28 @@ test_passwords(void **state)
         {"", SPAN_NONE, "slow", "pass", AUTH_REFUSED, FAULT_AUTHFAILED, 0},
         {"PLAIN", SPAN("\0ann\0secret"), 0, 0, AUTH_OK, 0, "ann"},
         {"PLAIN", SPAN("bob\0ann\0secret"), 0, 0, AUTH_REFUSED, FAULT_AUTHZFAILED, 0},
+        {"PLAIN", SPAN("slow\0ann\0secret"), 0, 0, AUTH_REFUSED, FAULT_AUTHZFAILED, 0},
+        {"PLAIN", SPAN("slow\0ann\0wrong"), 0, 0, AUTH_REFUSED, FAULT_AUTHFAILED, 0},
+        {"PLAIN", SPAN("slow\0root\0toor"), 0, 0, AUTH_OK, 0, "slow"},
+        {"PLAIN", SPAN("slow\0root\0wrong"), 0, 0, AUTH_REFUSED, FAULT_AUTHFAILED, 0},
+        {"PLAIN", SPAN("nobody\0root\0toor"), 0, 0, AUTH_REFUSED, FAULT_AUTHZFAILED, 0},
+        {"PLAIN", SPAN("off\0root\0toor"), 0, 0, AUTH_REFUSED, FAULT_AUTHZFAILED, 0},
+        {"PLAIN", SPAN("root\0root\0toor"), 0, 0, AUTH_OK, 0, "root"},
+        {"", SPAN_NONE, "slow*root", "toor", AUTH_OK, 0, "slow"},
+        {"", SPAN_NONE, "slow*root", "wrong", AUTH_REFUSED, FAULT_AUTHFAILED, 0},
+        {"", SPAN_NONE, "slow*ann", "secret", AUTH_REFUSED, FAULT_AUTHZFAILED, 0},
+        {"", SPAN_NONE, "*root", "toor", AUTH_REFUSED, FAULT_AUTHFAILED, 0},
+        {"", SPAN_NONE, "slow*", "toor", AUTH_REFUSED, FAULT_AUTHFAILED, 0},
+        {"", SPAN_NONE, "away", "secret", AUTH_REFUSED, FAULT_AUTHFAILED, 0},
+        {"", SPAN_NONE, "home", "secret", AUTH_OK, 0, "home"},
         {"PLAIN", SPAN("x"), 0, 0, AUTH_REFUSED, FAULT_BAD, 0},
         {"CRAM-MD5", SPAN_NONE, 0, 0, AUTH_REFUSED, FAULT_CANNOT, 0},
     };
-    load("ann:{PLAIN}secret\noff:{PLAIN}secret::::::nologin\nnone:*\neve@example.org:{"
+    buf_put_str(&role.masters, "x Root");
+    role.separator = '*';
+    load("root:{PLAIN}toor\naway:{PLAIN}secret::::::allow_nets=10.0.0.0/8\n"
+         "home:{PLAIN}secret::::::allow_nets=10.0.0.0/8,127.0.0.1\n"
+         "ann:{PLAIN}secret\noff:{PLAIN}secret::::::nologin\nnone:*\neve@example.org:{"
          "PLAIN}secret\n"
          "slow:{SHA256-CRYPT}$5$FPOFLBnWrDc.rWAY$agrQo1zh6d/"
          "pQd7KY2MlrOB9yP.fkXQiHYjQ923A2O2");

@@ -54,7 +54,7 @@ struct session {
     bool read_only;
     int64_t since_s;
     const char *service;
-    char *user, *remote, *local;
+    char *user, *remote, *local, *master;
     uint8_t tls;    // enum tls_kind
     uint64_t gate;  // id of the link that it came by
 };

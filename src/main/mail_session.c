@@ -28,6 +28,7 @@ on_conn_end(void *arg)
     DL_DELETE(h->sessions, s);
     h->session_count--;
     free(s->user);
+    free(s->master);
     free(s->remote);
     free(s->local);
     free(s);
@@ -64,6 +65,7 @@ session_open(struct home *h, struct conn *conn, const struct handover *ho,
         .since_s = clock_wall_s(),
         .service = "imap",
         .user = text_new(t->user),
+        .master = text_new(t->master),
         .remote = text_new(ho->remote),
         .local = text_new(ho->local),
         .tls = ho->tls.kind,
@@ -137,6 +139,8 @@ session_who(struct home *h, struct buf *rows)
             rows, SPAN("session"), SPAN_NONE,
             FIELDS(field_str("user", "%", s->user), field_str("service", "\t%", s->service),
                    field_str("rip", "\t%", s->remote), field_str("lip", "", s->local),
+                   field_if(s->master[0] != '\0',
+                            field_str("master", "\tmaster=%", s->master)),
                    field_flag("read_only", "\tread_only", s->read_only),
                    field_flag("tls", "\tTLS", tls),
                    field_str(NULL, tls ? "" : "\tplain", ""),

@@ -274,13 +274,23 @@ on_drain(void *arg)
 }
 
 static void
-take_domains(struct auth_role *role, const struct config *c)
+take_list(struct buf *out, const struct config_list *list)
 {
-    buf_reset(&role->domains);
-    for (size_t i = 0; i < c->local_domains.n; i++) {
-        buf_put_str(&role->domains, i > 0 ? " " : "");
-        buf_put_str(&role->domains, c->local_domains.items[i]);
+    buf_reset(out);
+    for (size_t i = 0; i < list->n; i++) {
+        buf_put_str(out, i > 0 ? " " : "");
+        buf_put_str(out, list->items[i]);
     }
+}
+
+static void
+take_lists(struct auth_role *role, const struct config *c)
+{
+    take_list(&role->domains, &c->local_domains);
+    take_list(&role->masters, &c->master_users);
+    take_list(&role->allow, &c->auth_allow);
+    take_list(&role->deny, &c->auth_deny);
+    role->separator = c->auth_master_separator[0];
 }
 
 static void
@@ -295,7 +305,7 @@ static void
 on_settings(void *arg, const struct config *c)
 {
     struct auth_role *role = arg;
-    take_domains(role, c);
+    take_lists(role, c);
     throttle_enable(role->throttle, c->auth_penalty);
     take_scram(role, c);
     auth_offer_update(role);
@@ -329,7 +339,7 @@ open_users(struct auth_role *role, struct fault *f)
     int n = snprintf(dir, sizeof dir, "%s/users", c->data);
     if (n < 0 || (size_t)n >= sizeof dir)
         return fault_set(f, FAULT_DISK, "path of the data directory is too long");
-    take_domains(role, c);
+    take_lists(role, c);
     if (throttle_new(c->auth_penalty, SPAN("127.0.0.0/8 ::1/128"), &role->throttle, f) ||
         password_new(SPAN("nobody's password"), &role->decoy_hash, f))
         return R_FAIL;
@@ -372,6 +382,9 @@ finish(struct auth_role *role)
     buf_done(&role->ticket_key);
     buf_done(&role->domains);
     buf_done(&role->offer);
+    buf_done(&role->deny);
+    buf_done(&role->allow);
+    buf_done(&role->masters);
     buf_done(&role->decoy_hash);
 }
 
@@ -384,6 +397,9 @@ role_auth_main(const struct role_start *start)
     buf_init(&role.ticket_key, 64);
     buf_init(&role.domains, 65536);
     buf_init(&role.offer, LIMIT_line);
+    buf_init(&role.deny, 65536);
+    buf_init(&role.allow, 65536);
+    buf_init(&role.masters, 65536);
     buf_init(&role.decoy_hash, LIMIT_password_hash);
     if (prepare(&role) != R_OK)
         return ROLE_EXIT_SETTINGS;

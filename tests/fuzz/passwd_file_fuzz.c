@@ -1,4 +1,5 @@
 // Lines of a passwd-file: what is accepted has a normal name and a hash that is accepted again as it stands.
+#include "auth/nets.h"
 #include "auth/passwd_file.h"
 #include "auth/password.h"
 
@@ -12,6 +13,10 @@ check(const struct passwd_line *l)
     struct fault f;
     must(name_of(name_span(&l->name), &name, &f) == R_OK);
     must(span_eq(name_span(&name), name_span(&l->name)));
+    buf_init(&again, LIMIT_user_networks);
+    must(nets_check(buf_span(&l->nets), &again, &f) == R_OK);
+    must(span_eq(buf_span(&again), buf_span(&l->nets)));
+    buf_done(&again);
     if (l->hash.n == 0)
         return;
     buf_init(&again, LIMIT_password_hash);
@@ -29,8 +34,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct passwd_line l = {0};
     struct fault f;
     buf_init(&l.hash, LIMIT_password_hash);
+    buf_init(&l.nets, LIMIT_user_networks);
     if (passwd_line_parse(span_of(data, size), &l, &f) == R_OK)
         check(&l);
     buf_done(&l.hash);
+    buf_done(&l.nets);
     return 0;
 }

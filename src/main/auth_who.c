@@ -1,0 +1,162 @@
+#include "main/auth_inside.h"
+#include "auth/nets.h"
+#include "base/limits.h"
+
+// Who knows this user? The first of these that does. R_NONE: not this one; R_FAIL: it cannot say now.
+static enum result
+own_find(struct auth_role *role, struct span name, struct user *out, struct fault *f)
+{
+    return userdb_find(role->db, name, out, f);
+}
+
+static const struct {
+    const char *name;
+    enum result (*find)(struct auth_role *role, struct span name, struct user *out,
+                        struct fault *f);
+} backends[] = {{"own", own_find}};
+
+static enum result
+find(struct auth_role *role, struct span name, struct user *out, struct fault *f)
+{
+    enum result r = R_NONE;
+    for (size_t i = 0; r == R_NONE && i < sizeof backends / sizeof backends[0]; i++)
+        r = backends[i].find(role, name, out, f);
+    return r;
+}
+
+// The user of a login name: as sent, or with the first of our domains when it has none.
+enum result
+who_find(struct auth_role *role, struct span sent, struct user *out, struct fault *f)
+{
+    struct name name;
+    struct span rest = buf_span(&role->domains), domain = SPAN_NONE;
+    if (name_of(sent, &name, f))
+        return R_NONE;
+    enum result r = find(role, name_span(&name), out, f);
+    if (r != R_NONE || span_find_char(sent, '@') < sent.n ||
+        span_next_field(&rest, ' ', &domain) != R_OK || domain.n == 0)
+        return r;
+    struct buf full;
+    buf_init(&full, LIMIT_user_name);
+    buf_printf(&full, "%.*s@%.*s", SPAN_ARG(name_span(&name)), SPAN_ARG(domain));
+    r = full.over || name_of(buf_span(&full), &name, f)
+            ? R_NONE
+            : find(role, name_span(&name), out, f);
+    buf_done(&full);
+    return r;
+}
+
+// Somebody to judge in place of a user who is not there or may not log in.
+enum result
+who_decoy(struct auth_role *role, struct span sent, struct user *out, struct fault *f)
+{
+    enum result r = userdb_decoy(role->db, sent, out, f);
+    if (r == R_FAIL || (r == R_OK && out->hash_n > 0))
+        return r;
+    memset(out, 0, sizeof *out);
+    out->hash_n = role->decoy_hash.n;
+    memcpy(out->hash, role->decoy_hash.p, role->decoy_hash.n);
+    return R_OK;
+}
+
+// The form of a name that its salt belongs to: a known user has one salt in any case and with or without our domain.
+static void
+salt_name(struct auth_role *role, struct span sent, struct name *out)
+{
+    struct fault f;
+    struct span rest = buf_span(&role->domains), domain = SPAN_NONE;
+    if (name_of(sent, out, &f)) {
+        out->n = sent.n < sizeof out->text ? sent.n : sizeof out->text;
+        memcpy(out->text, sent.p, out->n);
+        return;
+    }
+    size_t at = span_find_char(name_span(out), '@');
+    if (span_next_field(&rest, ' ', &domain) == R_OK && domain.n > 0 && at < out->n &&
+        span_ieq(span_skip(name_span(out), at + 1), domain))
+        out->n = at;
+}
+
+// The keys of nobody. As a user of the database has them: with a domain in the name or without, and as many rounds.
+enum result
+who_decoy_keys(struct auth_role *role, enum scram_hash hash, struct span sent,
+               struct scram_keys *out, struct fault *f)
+{
+    struct scram_keys like = {.iterations = SCRAM_ITERATIONS, .salt_n = 16};
+    struct user decoy;
+    struct name name, whole;
+    salt_name(role, sent, &name);
+    if (who_decoy(role, name_span(&name), &decoy, f) == R_FAIL)
+        return R_FAIL;
+    if (scram_has(&decoy.scram, hash))
+        like = decoy.scram.of[hash];
+    bool with_domain = span_find_char(name_span(&decoy.name), '@') < decoy.name.n;
+    if (!with_domain && name_of(sent, &whole, f) == R_OK)
+        name = whole;
+    scram_decoy(hash, userdb_secret(role->db), name_span(&name), &like, out);
+    return R_OK;
+}
+
+static bool
+is_master(const struct auth_role *role, const struct user *u)
+{
+    struct span rest = buf_span(&role->masters), word;
+    struct name name;
+    struct fault f;
+    while (span_next_field(&rest, ' ', &word) == R_OK)
+        if (name_of(word, &name, &f) == R_OK &&
+            span_eq(name_span(&name), name_span(&u->name)))
+            return true;
+    return false;
+}
+
+struct span
+who_split(struct login *l, struct span sent, struct span authzid)
+{
+    const char separator = l->role->separator;
+    size_t at = separator ? span_find_char(sent, separator) : sent.n;
+    buf_reset(&l->target);
+    if (authzid.n > 0) {
+        buf_put(&l->target, authzid);
+    } else if (at > 0 && at + 1 < sent.n) {
+        buf_put(&l->target, span_slice(sent, 0, at));
+        return span_skip(sent, at + 1);
+    }
+    return sent;
+}
+
+enum result
+who_become(struct login *l, struct fault *f)
+{
+    struct user target;
+    if (l->target.n == 0)
+        return R_OK;
+    // a password of one device, and of that, is no key to others' mail
+    if (l->app.id != 0 || !is_master(l->role, &l->user))
+        return fault_set(f, FAULT_AUTHZFAILED, "authorization as another user");
+    enum result r = who_find(l->role, buf_span(&l->target), &target, f);
+    if (r == R_FAIL)
+        return fault_set(f, FAULT_UNAVAILABLE, "the user database cannot be read");
+    if (r == R_NONE || target.disabled)
+        return fault_set(f, FAULT_AUTHZFAILED, "no such user to act for");
+    l->master = l->user.name;
+    l->user = target;
+    return R_OK;
+}
+
+bool
+who_may_come(const struct auth_role *role, struct span remote)
+{
+    struct span allow = buf_span(&role->allow), deny = buf_span(&role->deny);
+    return !nets_have(deny, remote) && (allow.n == 0 || nets_have(allow, remote));
+}
+
+enum result
+who_may_come_as(struct login *l, bool *may_out, struct fault *f)
+{
+    struct buf nets;
+    buf_init(&nets, LIMIT_user_networks);
+    enum result r = userdb_nets(l->role->db, l->user.account, &nets, f);
+    *may_out = nets.n == 0 || nets_have(buf_span(&nets), buf_span(&l->remote));
+    buf_done(&nets);
+    return r;
+}
