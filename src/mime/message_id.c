@@ -1,12 +1,15 @@
 #include "mime/message_id.h"
 
-// How far the end of a comment or quoted string is looked for, so that many which do not end cost little.
-enum { FAR = 998 };
+// How far the end of a comment or quoted string is looked for, and how often in vain: after that they are text.
+enum { FAR = 998, UNENDED_MOST = 16 };
 
-// What ends with the comment or quoted string that `s` begins with; 0: it does not end, and its first octet is text.
+// What ends with the comment or quoted string that the rest begins with; 0: it does not end, and its first octet is text.
 static size_t
-enclosed(struct span s)
+enclosed(struct mime_message_ids *ids)
 {
+    struct span s = ids->rest;
+    if (ids->unended == UNENDED_MOST)
+        return 0;
     char open = s.p[0], close = open == '(' ? ')' : '"';
     size_t level = 1;
     for (size_t i = 1; i < s.n && i < FAR; i++) {
@@ -17,6 +20,7 @@ enclosed(struct span s)
         else if (s.p[i] == open)
             level++;
     }
+    ids->unended++;
     return 0;
 }
 
@@ -33,12 +37,13 @@ put_quoted(struct buf *out, struct span inside)
 
 // Behind '<'. False: the text ended.
 static bool
-take(struct span *text, struct buf *out)
+take(struct mime_message_ids *ids, struct buf *out)
 {
+    struct span *text = &ids->rest;
     size_t begin = out->n, n;
     while (text->n > 0) {
         char c = *text->p;
-        n = c == '(' || c == '"' ? enclosed(*text) : 0;
+        n = c == '(' || c == '"' ? enclosed(ids) : 0;
         if (n > 0 && c == '"')
             put_quoted(out, span_slice(*text, 1, n - 1));
         *text = span_skip(*text, n > 0 ? n : 1);
@@ -55,16 +60,17 @@ take(struct span *text, struct buf *out)
 }
 
 bool
-mime_message_id_next(struct span *text, struct buf *out)
+mime_message_id_next(struct mime_message_ids *ids, struct buf *out)
 {
+    struct span *text = &ids->rest;
     size_t begin = out->n, n;
     while (text->n > 0) {
         char c = *text->p;
-        n = c == '(' ? enclosed(*text) : 0;
+        n = c == '(' ? enclosed(ids) : 0;
         *text = span_skip(*text, n > 0 ? n : 1);
         if (c != '<')
             continue;
-        if (take(text, out) && out->n > begin)
+        if (take(ids, out) && out->n > begin)
             return true;
         out->n = begin;
     }

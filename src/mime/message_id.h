@@ -7,9 +7,14 @@
 
 #include "base/buf.h"
 
-// Takes the next id off the text and appends it to `out`; what is no id is passed over. False: there is no more, and
-// nothing was appended. Linear in what is taken.
-bool mime_message_id_next(struct span *text, struct buf *out);
+// A field's value as it is read: {value}.
+struct mime_message_ids {
+    struct span rest;
+    unsigned unended;  // comments and quoted strings that did not end so far
+};
+// Takes the next id off and appends it to `out`; what is no id is passed over. False: there is no more, and nothing was
+// appended. Linear in the value.
+bool mime_message_id_next(struct mime_message_ids *ids, struct buf *out);
 // Has it, in that form, an '@' with something on both sides?
 bool mime_message_id_valid(struct span id);
 

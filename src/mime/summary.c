@@ -157,8 +157,8 @@ last_text(const struct mime_value *value)
 static void
 put_message_id(struct buf *b, struct buf *text, struct span value)
 {
-    struct span rest = value;
-    if (!mime_message_id_next(&rest, text))
+    struct mime_message_ids ids = {.rest = value};
+    if (!mime_message_id_next(&ids, text))
         buf_put(text, span_trim(value));
     put_cut(b, text, LIMIT_mime_summary);
 }
@@ -167,8 +167,9 @@ put_message_id(struct buf *b, struct buf *text, struct span value)
 static void
 put_in_reply_to(struct buf *b, struct buf *text, struct span value)
 {
+    struct mime_message_ids ids = {.rest = value};
     size_t first = 0, begin = 0;
-    while (mime_message_id_next(&value, text)) {
+    while (mime_message_id_next(&ids, text)) {
         if (mime_message_id_valid(span_skip(buf_span(text), begin))) {
             pack_span(b, cut(span_skip(buf_span(text), begin), LIMIT_mime_summary));
             buf_reset(text);
@@ -199,8 +200,9 @@ cut_references(struct buf *ids)
 static void
 put_references(struct buf *b, struct buf *text, struct span value)
 {
+    struct mime_message_ids ids = {.rest = value};
     size_t end = 0;
-    while (mime_message_id_next(&value, text)) {
+    while (mime_message_id_next(&ids, text)) {
         end = text->n;
         buf_put_char(text, '\0');
     }
