@@ -1,32 +1,14 @@
-#include "imap/sort.h"
+#include "imap/sort_inside.h"
 
-#include "base/budget.h"
 #include "base/limits.h"
 #include "io/task.h"
 #include "mail/message.h"
 #include "mime/index.h"
 
-// Sorting what is found: rows are kept while the messages are found, then the summaries are read in the order in which
-// they are stored, a batch at a time.
+// Sorting what is found: rows are kept while the messages are found. What columns do not tell is read: summaries in the
+// order in which they are stored, a batch at a time.
 
 enum { BATCH = 256 };
-
-struct found {
-    uint32_t seq, uid, size;
-    int64_t internal_date;
-    uint64_t modseq, blob;
-};
-struct sorting {
-    struct imap_search *search;
-    struct mail *mail;
-    const struct sort_program *program;
-    struct found *found;
-    size_t n, room;
-    struct arena *scratch;  // of one message
-    struct sort *sort;
-    struct fault fault;
-    bool failed;
-};
 
 // ---- what is found ----
 
@@ -34,7 +16,7 @@ static bool
 grow(struct sorting *d)
 {
     size_t more = d->room > 0 ? d->room : BATCH;
-    if (budget_take(BUDGET_TABLES, more * sizeof *d->found, &d->fault) != R_OK)
+    if (search_ledger_take(d->ledger, more * sizeof *d->found, &d->fault) != R_OK)
         return false;
     d->room += more;
     d->found = realloc(d->found, d->room * sizeof *d->found);
@@ -50,17 +32,16 @@ keep(struct imap_search *s, const struct view_message *v)
         d->failed = !grow(d);
     if (d->failed)
         return;
-    d->found[d->n++] = (struct found){.seq = v->seq,
-                                      .uid = v->row.uid,
-                                      .size = v->row.size,
-                                      .internal_date = v->row.internal_date,
-                                      .modseq = v->row.modseq,
-                                      .blob = v->row.blob};
+    d->found[d->n++] = (struct sort_found){.seq = v->seq,
+                                           .uid = v->row.uid,
+                                           .size = v->row.size,
+                                           .internal_date = v->row.internal_date,
+                                           .modseq = v->row.modseq,
+                                           .blob = v->row.blob};
 }
 
-// What sorting wants of a row.
-static struct message_row
-row_of(const struct found *m)
+struct message_row
+sort_found_row(const struct sort_found *m)
 {
     return (struct message_row){.uid = m->uid,
                                 .size = m->size,
@@ -114,7 +95,7 @@ imap_sort_values(struct mail *m, const struct sort_program *p,
 static enum result
 read_closely(struct sorting *d, uint32_t i, struct fault *f)
 {
-    struct message_row row = row_of(&d->found[i]);
+    struct message_row row = sort_found_row(&d->found[i]);
     struct mime_summary summary;
     arena_reset(d->scratch);
     if (summary_of(d->mail, d->program, &row, d->scratch, &summary, f) != R_OK)
@@ -125,7 +106,7 @@ read_closely(struct sorting *d, uint32_t i, struct fault *f)
 static enum result
 set_cached(struct sorting *d, uint32_t i, struct span packed, struct fault *f)
 {
-    struct message_row row = row_of(&d->found[i]);
+    struct message_row row = sort_found_row(&d->found[i]);
     struct message_cache cache;
     struct mime_summary summary;
     struct fault ignored;
@@ -181,7 +162,7 @@ static enum result
 set_rows(const struct sorting *d, struct sort *sort, struct fault *f)
 {
     for (size_t i = 0; i < d->n; i++) {
-        struct message_row row = row_of(&d->found[i]);
+        struct message_row row = sort_found_row(&d->found[i]);
         if (sort_set(sort, i, &row, NULL, f) != R_OK)
             return R_FAIL;
         if (i % BATCH == 0)
@@ -197,7 +178,7 @@ stored_order(const struct sorting *d, struct sort **sort_out, const uint32_t **a
 {
     struct sort_program places = {0};
     sort_program_add(&places, SORT_PLACE, false);
-    if (sort_new(&places, d->n, sort_out, f) != R_OK)
+    if (sort_new(&places, d->n, d->ledger, sort_out, f) != R_OK)
         return R_FAIL;
     return set_rows(d, *sort_out, f) == R_OK ? sort_order(*sort_out, at_out, f) : R_FAIL;
 }
@@ -215,11 +196,13 @@ read_summaries(struct sorting *d, const uint32_t *at, struct fault *f)
     return R_OK;
 }
 
-static enum result
-read_values(struct sorting *d, struct fault *f)
+enum result
+sorting_read(struct sorting *d, struct fault *f)
 {
     struct sort *places = NULL;
     const uint32_t *at;
+    if (sort_new(d->program, d->n, d->ledger, &d->sort, f) != R_OK)
+        return R_FAIL;
     if (!d->program->summary)
         return set_rows(d, d->sort, f);
     enum result r = stored_order(d, &places, &at, f);
@@ -236,7 +219,7 @@ set_order(struct sorting *d, const uint32_t *order)
 {
     struct imap_found *list = arena_array(d->search->c->arena, d->n + 1, sizeof *list);
     for (size_t i = 0; i < d->n; i++) {
-        const struct found *m = &d->found[order[i]];
+        const struct sort_found *m = &d->found[order[i]];
         list[i] = (struct imap_found){m->seq, m->uid, m->modseq};
     }
     d->search->order = list;
@@ -252,8 +235,10 @@ find(struct sorting *d, struct fault *f)
         *f = d->fault;
         return R_FAIL;
     }
-    if (sort_new(d->program, d->n, &d->sort, f) != R_OK || read_values(d, f) != R_OK ||
-        sort_order(d->sort, &order, f) != R_OK)
+    enum result r = sorting_rank(d, f);
+    if (r == R_NONE)
+        r = sorting_read(d, f);
+    if (r != R_OK || sort_order(d->sort, &order, f) != R_OK)
         return R_FAIL;
     set_order(d, order);
     return R_OK;
@@ -262,8 +247,10 @@ find(struct sorting *d, struct fault *f)
 enum result
 imap_sort_find(struct imap_search *s, const struct sort_program *p, struct fault *f)
 {
+    struct account *a = view_account(s->c->session->view);
     struct sorting d = {.search = s,
-                        .mail = account_mail(view_account(s->c->session->view)),
+                        .mail = account_mail(a),
+                        .ledger = mail_search_ledger(a),
                         .program = p,
                         .scratch = arena_new()};
     s->on_found = keep;
@@ -272,7 +259,7 @@ imap_sort_find(struct imap_search *s, const struct sort_program *p, struct fault
     sort_free(&d.sort);
     arena_free(&d.scratch);
     free(d.found);
-    budget_give(BUDGET_TABLES, d.room * sizeof *d.found);
+    search_ledger_give(d.ledger, d.room * sizeof *d.found);
     return r;
 }
 

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "mail/attachment_inside.h"
+#include "mail/columns_inside.h"
 #include "mail/folders.h"
 #include "mail/index_inside.h"
 #include "mail/label_index.h"
@@ -347,6 +348,7 @@ mailbox_release(struct account *a, struct mailbox *m)
     if (m->state || m->views || m->pins > 0)
         return;
     budget_give(BUDGET_TABLES, m->ghost_count * sizeof *m->ghosts);
+    mail_columns_free(m);
     free(m->ghosts);
     free(m->events);
     free(m);
@@ -382,6 +384,7 @@ evict(struct home *h, const struct mailbox *keep)
         }
         threads_free(a);
         label_index_drop(a, now, 100);
+        mail_columns_drop(a, now, 100);
     }
 }
 
@@ -400,6 +403,7 @@ account_rest(struct account *a, uint64_t now_ms)
         }
     }
     dropped += label_index_drop(a, now_ms, LIMIT_table_idle_ms);
+    dropped += mail_columns_drop(a, now_ms, LIMIT_column_idle_ms);
     dropped += mail_index_rest(a, now_ms, LIMIT_table_idle_ms);
     if (!a->looked_up) {
         names_free(a);

@@ -12,6 +12,7 @@
 #include "io/task.h"
 #include "mail/account.h"
 #include "mail/view.h"
+#include "search/ledger.h"
 
 #include <stdatomic.h>
 #include "base/table.h"
@@ -75,7 +76,8 @@ struct mailbox {
     uint32_t burned;  // UIDs below this were given out, also by commits that failed
     // the \Recent mark as sessions have taken it, ahead of the state's
     uint32_t recent_taken;
-    bool rows_dirty;  // this batch changes too many rows to overlay
+    bool rows_dirty;                  // this batch changes too many rows to overlay
+    struct mailbox_columns *columns;  // of SORT and THREAD; NULL: none
 };
 
 struct thread_entry {
@@ -99,7 +101,8 @@ struct account {
     struct home *home;
     struct state *state;
     struct account_use {
-        unsigned refs, commands;  // who has it open; commands of these at work
+        unsigned refs, commands;         // who has it open; commands of these at work
+        struct search_ledger searching;  // any thread
     } use;
     bool opening;
     bool looked_up;          // names or threads, since the home's timer came by

@@ -1,6 +1,5 @@
 #include "search/sort_inside.h"
 
-#include "base/budget.h"
 #include "base/limits.h"
 #include "search/fuzzy.h"
 
@@ -86,8 +85,8 @@ number_of(enum sort_key key, const struct message_row *row, const struct mime_su
     }
 }
 
-static bool
-is_text(enum sort_key key)
+bool
+sort_is_text(enum sort_key key)
 {
     return in_summary(key) && key != SORT_DATE && key != SORT_RELEVANCY;
 }
@@ -110,7 +109,7 @@ value_of(const struct sort_program *p, unsigned i, const struct message_row *row
     enum sort_key key = p->list[i].key;
     if (key == SORT_RELEVANCY)
         return (struct sort_value){.number = irrelevancy(p, m)};
-    if (!is_text(key))
+    if (!sort_is_text(key))
         return (struct sort_value){.number = number_of(key, row, m)};
     buf_reset(text);
     mime_fold_as(text, p->collation, text_of(key, m));
@@ -132,14 +131,21 @@ sort_values_of(const struct sort_program *p, const struct message_row *row,
 }
 
 int
+sort_value_compare(const struct sort_value *a, const struct sort_value *b)
+{
+    uint64_t n = a->number < b->number ? a->number : b->number;
+    int order = a->text ? memcmp(a->text, b->text, n) : 0;
+    if (order == 0 && a->number != b->number)
+        order = a->number < b->number ? -1 : 1;
+    return order;
+}
+
+int
 sort_compare(const struct sort_program *p, const struct sort_value *a,
              const struct sort_value *b)
 {
     for (unsigned i = 0; i < p->n; i++) {
-        uint64_t n = a[i].number < b[i].number ? a[i].number : b[i].number;
-        int order = a[i].text ? memcmp(a[i].text, b[i].text, n) : 0;
-        if (order == 0 && a[i].number != b[i].number)
-            order = a[i].number < b[i].number ? -1 : 1;
+        int order = sort_value_compare(&a[i], &b[i]);
         if (order != 0)
             return p->list[i].reverse ? -order : order;
     }
@@ -151,9 +157,7 @@ sort_compare(const struct sort_program *p, const struct sort_value *a,
 enum result
 sort_take(struct sort *s, size_t octets, struct fault *f)
 {
-    if (octets > LIMIT_sort_octets - s->taken)
-        return fault_set(f, FAULT_LIMIT, "a sort of %zu messages is too large", s->count);
-    if (budget_take(BUDGET_TABLES, octets, f) != R_OK)
+    if (search_ledger_take(s->ledger, octets, f) != R_OK)
         return R_FAIL;
     s->taken += octets;
     return R_OK;
@@ -182,11 +186,12 @@ keep(struct sort *s, struct span text, const char **out, struct fault *f)
 }
 
 enum result
-sort_new(const struct sort_program *p, size_t count, struct sort **out, struct fault *f)
+sort_new(const struct sort_program *p, size_t count, struct search_ledger *ledger,
+         struct sort **out, struct fault *f)
 {
     struct sort *s = calloc(1, sizeof *s);
     must(s != NULL && p->n > 0);
-    *s = (struct sort){.program = *p, .count = count};
+    *s = (struct sort){.program = *p, .count = count, .ledger = ledger, .set = true};
     size_t of_values = p->n * sizeof *s->values, each = of_values + sizeof *s->items;
     buf_init(&s->text, SIZE_MAX);
     if (count > LIMIT_sort_octets / (each + 1) || sort_take(s, count * each, f) != R_OK) {
@@ -218,6 +223,13 @@ sort_set(struct sort *s, size_t i, const struct message_row *row,
 }
 
 void
+sort_set_number(struct sort *s, unsigned criterion, size_t i, uint64_t number)
+{
+    s->values[i * s->program.n + criterion] = (struct sort_value){.number = number};
+    s->set = false;
+}
+
+void
 sort_free(struct sort **s)
 {
     if (!*s)
@@ -228,7 +240,7 @@ sort_free(struct sort **s)
         (*s)->pieces = next;
     }
     buf_done(&(*s)->text);
-    budget_give(BUDGET_TABLES, (*s)->taken);
+    search_ledger_give((*s)->ledger, (*s)->taken);
     free((*s)->values);
     free((*s)->items);
     free((*s)->spare);

@@ -3,10 +3,11 @@
 
 // Sorting messages (RFC 5256, RFC 5957): their values by the criteria of a program, and their order. Strings are compared
 // by their folded form, octet by octet; the empty string comes first.
-// Owner: who called sort_new. Threads: one at a time. Memory is charged to the budget and capped by LIMIT_sort_octets.
+// Owner: who called sort_new. Threads: one at a time. Memory is charged to the account's ledger.
 
 #include "mime/charset.h"
 #include "mime/summary.h"
+#include "search/ledger.h"
 #include "store/row.h"
 
 enum sort_key {
@@ -58,11 +59,14 @@ int sort_compare(const struct sort_program *p, const struct sort_value *a,
 
 // Many messages. FAULT_LIMIT when they are too much.
 struct sort;
-enum result sort_new(const struct sort_program *p, size_t count, struct sort **out,
+enum result sort_new(const struct sort_program *p, size_t count,
+                     struct search_ledger *ledger, struct sort **out,
                      struct fault *f) MUST_CHECK;
 // Message i of `count` in any order; summary: NULL when only those values are set that are in the row.
 enum result sort_set(struct sort *s, size_t i, const struct message_row *row,
                      const struct mime_summary *summary, struct fault *f) MUST_CHECK;
+// Instead: a number that stands for its value by this criterion.
+void sort_set_number(struct sort *s, unsigned criterion, size_t i, uint64_t number);
 // Suspends. All messages by their numbers, in the order of the program and else rising; lives as long as the sort.
 enum result sort_order(struct sort *s, const uint32_t **order_out,
                        struct fault *f) MUST_CHECK;

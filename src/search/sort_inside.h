@@ -24,9 +24,12 @@ struct sort {
     struct sort_value *values;  // program.n of each message
     struct sort_piece *pieces;  // folded texts
     char *free;
+    struct search_ledger *ledger;
     size_t left, taken;
     struct buf text;
     struct sort_item *items, *spare;
+    uint32_t end;               // the criterion before which the sort under way ends
+    bool set;                   // items hold the first digits, in the order of messages
     struct sort_range *ranges;  // still to be put in order
     size_t range_count, range_room;
     uint32_t *order;
@@ -36,6 +39,12 @@ struct sort {
 // What a message is compared by first, at this octet of this criterion.
 uint64_t sort_digit(const struct sort *s, uint32_t criterion, uint32_t at,
                     uint32_t message);
+bool sort_is_text(enum sort_key key);
+// Of one criterion, rising.
+int sort_value_compare(const struct sort_value *a, const struct sort_value *b);
+// Suspends. As sort_order, by one criterion alone.
+enum result sort_order_by(struct sort *s, unsigned criterion, const uint32_t **order_out,
+                          struct fault *f) MUST_CHECK;
 enum result sort_take(struct sort *s, size_t octets, struct fault *f) MUST_CHECK;
 
 #endif

@@ -149,15 +149,16 @@ deeper(struct sort *s, struct sort_range *r)
     }
     r->criterion++;
     r->at = 0;
-    return r->criterion < s->program.n;
+    return r->criterion < s->end;
 }
 
 static enum result
 split(struct sort *s, struct sort_range r, struct fault *f)
 {
     struct sort_item *items = &s->items[r.from];
-    bool fresh = r.criterion == 0 && r.at == 0;  // sort_set saw these digits
-    for (uint32_t i = 0; i < r.n && !fresh; i++) {
+    bool seen = s->set;  // by sort_set
+    s->set = false;
+    for (uint32_t i = 0; i < r.n && !seen; i++) {
         items[i].digit = sort_digit(s, r.criterion, r.at, items[i].message);
         if (i % WORK == WORK - 1)
             task_yield();
@@ -178,6 +179,8 @@ static enum result
 begin(struct sort *s, struct fault *f)
 {
     size_t each = sizeof *s->spare + sizeof *s->order;
+    if (s->order)
+        return R_OK;
     if (sort_take(s, s->count * each, f) != R_OK)
         return R_FAIL;
     s->spare = calloc(s->count + 1, sizeof *s->spare);
@@ -186,19 +189,39 @@ begin(struct sort *s, struct fault *f)
     return R_OK;
 }
 
-enum result
-sort_order(struct sort *s, const uint32_t **order_out, struct fault *f)
+// By the criteria from `first` on and before `end`.
+static enum result
+order_by(struct sort *s, uint32_t first, uint32_t end, const uint32_t **order_out,
+         struct fault *f)
 {
     if (begin(s, f) != R_OK)
         return R_FAIL;
-    if (s->count > 1 && s->program.n > 0 &&
-        push(s, (struct sort_range){0, (uint32_t)s->count, 0, 0}, f) != R_OK)
+    s->end = end;
+    s->set = s->set && first == 0;
+    for (size_t i = 0; i < s->count && !s->set; i++)
+        s->items[i].message = (uint32_t)i;
+    if (s->count > 1 && first < end &&
+        push(s, (struct sort_range){0, (uint32_t)s->count, first, 0}, f) != R_OK)
         return R_FAIL;
     while (s->range_count > 0)
         if (split(s, s->ranges[--s->range_count], f) != R_OK)
             return R_FAIL;
     for (size_t i = 0; i < s->count; i++)
         s->order[i] = s->items[i].message;
+    s->set = false;
     *order_out = s->order;
     return R_OK;
+}
+
+enum result
+sort_order(struct sort *s, const uint32_t **order_out, struct fault *f)
+{
+    return order_by(s, 0, s->program.n, order_out, f);
+}
+
+enum result
+sort_order_by(struct sort *s, unsigned criterion, const uint32_t **order_out,
+              struct fault *f)
+{
+    return order_by(s, criterion, criterion + 1, order_out, f);
 }

@@ -15,6 +15,8 @@
 
 enum { MANY = 3000 };
 
+static struct search_ledger ledger;
+
 static uint64_t seed;
 
 static uint32_t
@@ -56,7 +58,7 @@ sorted(struct scene *s, const uint32_t **order)
 {
     struct sort *sort;
     struct fault f;
-    assert_int_equal(sort_new(&s->program, s->n, &sort, &f), R_OK);
+    assert_int_equal(sort_new(&s->program, s->n, &ledger, &sort, &f), R_OK);
     for (size_t i = s->n; i-- > 0;)
         assert_int_equal(sort_set(sort, i, &s->rows[i], &s->summaries[i], &f), R_OK);
     assert_int_equal(sort_order(sort, order, &f), R_OK);
@@ -207,14 +209,14 @@ test_too_much(void **state)
     size_t before = budget_used(BUDGET_TABLES), i = 0;
     memset(text, 'a', sizeof text);
     sort_program_add(&p, SORT_SUBJECT, false);
-    assert_int_equal(sort_new(&p, TOO_MANY, &sort, &f), R_OK);
+    assert_int_equal(sort_new(&p, TOO_MANY, &ledger, &sort, &f), R_OK);
     while (i < TOO_MANY && sort_set(sort, i, &row, &m, &f) == R_OK)
         i++;
     assert_int_equal(f.kind, FAULT_LIMIT);
     assert_true(budget_used(BUDGET_TABLES) - before <= LIMIT_sort_octets);
     sort_free(&sort);
     assert_int_equal(budget_used(BUDGET_TABLES), before);
-    assert_int_equal(sort_new(&p, LIMIT_sort_octets, &sort, &f), R_FAIL);
+    assert_int_equal(sort_new(&p, LIMIT_sort_octets, &ledger, &sort, &f), R_FAIL);
 }
 
 int

@@ -1,6 +1,5 @@
 #include "search/threading_inside.h"
 
-#include "base/budget.h"
 #include "mime/message_id.h"
 
 #include <stdlib.h>
@@ -18,17 +17,18 @@ end(void *arg)
     free(t->node_room.p);
     free(t->message_room.p);
     free(t->id_room.p);
+    free(t->found_room.p);
     for (size_t i = 0; i < THREADING_SEGMENTS; i++)
         free(t->segments[i]);
     for (size_t i = 0; i < t->array_count; i++)
         free(t->arrays[i]);
-    budget_give(BUDGET_TABLES, t->charged);
+    search_ledger_give(t->ledger, t->charged);
 }
 
 static enum result
 charge(struct threading *t, size_t octets, struct fault *f)
 {
-    if (budget_take(BUDGET_TABLES, octets, f) != R_OK)
+    if (search_ledger_take(t->ledger, octets, f) != R_OK)
         return R_FAIL;
     t->charged += octets;
     return R_OK;
@@ -78,16 +78,19 @@ threading_node_new(struct threading *t, uint32_t *node_out, struct fault *f)
 }
 
 struct threading *
-threading_new(enum threading_kind kind, uint64_t messages, struct arena *a)
+threading_new(enum threading_kind kind, uint64_t messages, struct search_ledger *ledger,
+              struct arena *a)
 {
     struct threading *t = ARENA_NEW(a, struct threading);
     t->kind = kind;
+    t->ledger = ledger;
     t->first = BUCKETS;
     while (t->first < messages && t->first < BUCKETS_AT_FIRST)
         t->first *= 2;
     t->node_room.item = sizeof *t->nodes;
     t->message_room.item = sizeof *t->messages;
     t->id_room.item = sizeof *t->ids;
+    t->found_room.item = sizeof(uint32_t);
     arena_on_end(a, end, t);
     return t;
 }
@@ -191,10 +194,12 @@ find_nodes(struct threading *t, struct fault *f)
         return R_FAIL;
     for (size_t i = 0; i < t->id_count; i++) {
         if (i + BUCKET_AHEAD < t->id_count)
-            __builtin_prefetch(bucket_of(t, &t->ids[i + BUCKET_AHEAD].hash));
+            __builtin_prefetch(bucket_of(t, &t->ids[i + BUCKET_AHEAD]));
         if (i + NODE_AHEAD < t->id_count)
-            __builtin_prefetch(&t->nodes[*bucket_of(t, &t->ids[i + NODE_AHEAD].hash)]);
-        if (node_of(t, &t->ids[i].hash, &t->ids[i].node, f) != R_OK)
+            __builtin_prefetch(&t->nodes[*bucket_of(t, &t->ids[i + NODE_AHEAD])]);
+        if (grow(t, &t->found_room, i, f) != R_OK)
+            return R_FAIL;
+        if (node_of(t, &t->ids[i], (uint32_t *)t->found_room.p + i, f) != R_OK)
             return R_FAIL;
         threading_step_done(t);
     }
@@ -212,7 +217,7 @@ add_id(struct threading *t, struct span text, struct fault *f)
     if (grow(t, &t->id_room, t->id_count, f) != R_OK)
         return R_FAIL;
     t->ids = t->id_room.p;
-    t->ids[t->id_count++] = (struct threading_id){.hash = hash_keyed_wide(text)};
+    t->ids[t->id_count++] = hash_keyed_wide(text);
     return R_OK;
 }
 
@@ -277,14 +282,13 @@ take_node(struct threading *t, uint32_t message, uint32_t by_id, struct fault *f
 }
 
 static void
-link_message(struct threading *t, uint32_t node, const struct threading_id *refs,
-             uint32_t n)
+link_message(struct threading *t, uint32_t node, struct threading_nodes refs)
 {
     uint32_t parent = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        if (parent > 0 && t->nodes[refs[i].node].parent == 0)
-            threading_link(t, parent, refs[i].node);
-        parent = refs[i].node;
+    for (uint32_t i = 0; i < refs.n; i++) {
+        if (parent > 0 && t->nodes[refs.p[i]].parent == 0)
+            threading_link(t, parent, refs.p[i]);
+        parent = refs.p[i];
         threading_step_done(t);
     }
     if (t->nodes[node].parent == parent)
@@ -303,16 +307,52 @@ threading_settle(struct threading *t, struct fault *f)
         return R_FAIL;
     if (t->id_count > 0 && find_nodes(t, f) != R_OK)
         return R_FAIL;
-    const struct threading_id *id = t->ids;
+    const uint32_t *id = t->found_room.p;
     for (; t->settled < t->message_count; t->settled++) {
         const struct threading_entry *e = &t->messages[t->settled];
-        if (take_node(t, t->settled, e->has_id ? id->node : 0, f) != R_OK)
+        if (take_node(t, t->settled, e->has_id ? *id : 0, f) != R_OK)
             return R_FAIL;
         id += e->has_id ? 1 : 0;
-        link_message(t, e->node, id, e->references);
+        link_message(t, e->node, (struct threading_nodes){id, e->references});
         id += e->references;
         threading_step_done(t);
     }
     t->id_count = 0;
+    return R_OK;
+}
+
+// ---- messages whose nodes are known ----
+
+enum result
+threading_nodes_reserve(struct threading *t, uint32_t n, uint32_t messages, struct fault *f)
+{
+    struct threading_room *rooms[] = {&t->node_room, &t->message_room};
+    const size_t counts[] = {(size_t)n + messages / 16 + ROOM, messages};
+    for (unsigned i = 0; i < 2; i++) {
+        if (charge(t, counts[i] * rooms[i]->item, f) != R_OK)
+            return R_FAIL;
+        rooms[i]->p = calloc(counts[i] + 1, rooms[i]->item);
+        must(rooms[i]->p != NULL);
+        rooms[i]->cap = counts[i];
+    }
+    t->nodes = t->node_room.p;
+    t->messages = t->message_room.p;
+    t->node_count = n + 1;
+    return R_OK;
+}
+
+enum result
+threading_place(struct threading *t, const struct threading_entry *e, uint32_t by_id,
+                struct threading_nodes references, struct fault *f)
+{
+    if (grow(t, &t->message_room, t->message_count, f) != R_OK)
+        return R_FAIL;
+    t->messages = t->message_room.p;
+    t->messages[t->message_count] = *e;
+    if (take_node(t, t->message_count, by_id, f) != R_OK)
+        return R_FAIL;
+    link_message(t, t->messages[t->message_count].node, references);
+    t->settled = ++t->message_count;
+    threading_step_done(t);
     return R_OK;
 }

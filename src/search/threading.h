@@ -5,9 +5,10 @@
 // section 4 (REFS: as REFERENCES, but subjects join nothing, and the thread that got the latest message is the last one).
 // Ids and subjects are kept as 128-bit keyed hashes, so that what a message says costs the same however long it is, and
 // nobody can make two of them collide. Time: O(n log n) in the ids, whatever the references say; no recursion.
-// Owner: an arena; memory is taken from the budget (FAULT_LIMIT). Trust: none. Threads: one at a time.
+// Owner: an arena; memory is taken from the account's ledger (FAULT_LIMIT). Trust: none. Threads: one at a time.
 
 #include "base/arena.h"
+#include "search/ledger.h"
 
 enum threading_kind { THREADING_SUBJECT, THREADING_REFERENCES, THREADING_REFS };
 
@@ -25,7 +26,7 @@ struct threading_message {
 struct threading;
 // messages: about how many will come.
 struct threading *threading_new(enum threading_kind kind, uint64_t messages,
-                                struct arena *a);
+                                struct search_ledger *ledger, struct arena *a);
 // In the order of sequence numbers. Does not suspend.
 enum result threading_add(struct threading *t, const struct threading_message *m,
                           struct fault *f) MUST_CHECK;

@@ -28,9 +28,9 @@ struct threading_entry {
     bool reply, has_subject, has_id;
 };
 
-struct threading_id {
-    struct hash_wide hash;
-    uint32_t node;
+struct threading_nodes {
+    const uint32_t *p;
+    uint32_t n;
 };
 
 // An array that grows.
@@ -47,7 +47,8 @@ struct threading {
     struct threading_entry *messages;  // message_room.p
     uint32_t node_count, message_count;
     struct threading_room node_room, message_room, id_room;
-    struct threading_id *ids;  // id_room.p: of the messages that are not settled yet
+    struct threading_room found_room;  // nodes of `ids`
+    struct hash_wide *ids;  // id_room.p: of the messages that are not settled yet
     size_t id_count;
     uint32_t settled;  // messages
     // Ids to nodes by linear hashing: each new id splits one bucket, so that no message waits for a table to grow.
@@ -55,6 +56,7 @@ struct threading {
     // first: as many as at first; base: as before the doubling under way
     uint32_t bucket_count, first, base;
     void *arrays[THREADING_ARRAYS];
+    struct search_ledger *ledger;
     size_t array_count, charged;
     uint32_t steps;  // since the last yield
     struct {
@@ -71,6 +73,13 @@ enum result threading_array(struct threading *t, size_t count, size_t size, void
 enum result threading_node_new(struct threading *t, uint32_t *node_out,
                                struct fault *f) MUST_CHECK;
 
+// Dummies with the numbers 1 to n, and room for the messages. Before any other.
+enum result threading_nodes_reserve(struct threading *t, uint32_t n, uint32_t messages,
+                                    struct fault *f) MUST_CHECK;
+// Suspends. Step 1 of REFERENCES for one message: `by_id` is the node of its id, 0: it has none.
+enum result threading_place(struct threading *t, const struct threading_entry *e,
+                            uint32_t by_id, struct threading_nodes references,
+                            struct fault *f) MUST_CHECK;
 // Suspends. Makes `parent` the parent of `child`, which has none, unless that makes a loop.
 void threading_link(struct threading *t, uint32_t parent, uint32_t child);
 void threading_cut(struct threading *t, uint32_t child);

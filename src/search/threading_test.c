@@ -11,6 +11,8 @@
 #include <cmocka.h>
 #include <stdio.h>
 
+static struct search_ledger ledger;
+
 enum { MOST = 8 };
 
 struct given {
@@ -275,7 +277,7 @@ test_rows(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct arena *a = arena_new();
-        struct threading *t = threading_new(rows[i].kind, MOST, a);
+        struct threading *t = threading_new(rows[i].kind, MOST, &ledger, a);
         for (uint32_t k = 0; k < MOST && rows[i].given[k].id; k++)
             add(t, k + 1, &rows[i].given[k]);
         expect(t, rows[i].name, rows[i].want);
@@ -297,7 +299,7 @@ test_example(void **state)
         {44, {"44", "6", "G", 6, 1, false}},    {96, {"96", "44 7", "H", 8, 1, false}},
     };
     struct arena *a = arena_new();
-    struct threading *t = threading_new(THREADING_REFERENCES, 1, a);
+    struct threading *t = threading_new(THREADING_REFERENCES, 1, &ledger, a);
     (void)state;
     for (size_t i = 0; i < sizeof messages / sizeof *messages; i++)
         add(t, messages[i].number, &messages[i].given);
@@ -338,7 +340,7 @@ static void
 test_deep(void **state)
 {
     struct arena *a = arena_new();
-    struct threading *t = threading_new(THREADING_REFERENCES, 1, a);
+    struct threading *t = threading_new(THREADING_REFERENCES, 1, &ledger, a);
     char id[24], ref[24];
     (void)state;
     for (uint32_t i = MANY; i > 0; i--) {
@@ -356,7 +358,7 @@ static void
 test_deep_parents(void **state)
 {
     struct arena *a = arena_new();
-    struct threading *t = threading_new(THREADING_REFERENCES, 1, a);
+    struct threading *t = threading_new(THREADING_REFERENCES, 1, &ledger, a);
     char id[24], ref[48];
     (void)state;
     for (uint32_t i = 0; i < MANY / 2; i++) {
@@ -377,7 +379,7 @@ static void
 test_children(void **state)
 {
     struct arena *a = arena_new();
-    struct threading *t = threading_new(THREADING_REFERENCES, 1, a);
+    struct threading *t = threading_new(THREADING_REFERENCES, 1, &ledger, a);
     char id[24];
     (void)state;
     for (uint32_t i = 0; i < MANY; i++) {
@@ -392,7 +394,7 @@ static void
 test_budget(void **state)
 {
     struct arena *a = arena_new();
-    struct threading *t = threading_new(THREADING_REFERENCES, 1, a);
+    struct threading *t = threading_new(THREADING_REFERENCES, 1, &ledger, a);
     struct threading_message m = {.number = 1};
     struct fault f;
     enum result r = R_OK;

@@ -166,8 +166,10 @@ def test_after_expunge_and_restart(server):
     rng = random.Random(5267)
     connection = server.imap("alice")
     append_all(connection, rng, [odd(rng) for _ in range(120)])
+    other = server.imap("alice")
     connection.select("INBOX")
-    for _ in range(3):
+    for _ in range(4):
+        append_all(other, rng, [odd(rng) for _ in range(15)])  # what is kept lacks these
         gone = ",".join(str(n) for n in rng.sample(range(1, 60), 15))
         connection.command(f"STORE {gone} +FLAGS.SILENT (\\Deleted)")
         connection.command("EXPUNGE")
@@ -177,6 +179,7 @@ def test_after_expunge_and_restart(server):
         for _ in range(20):
             check(connection, messages, asked(rng), rng)
     connection.close()
+    other.close()
     server.restart()
     connection = server.imap("alice")
     connection.select("INBOX")

@@ -123,6 +123,42 @@ def test_all_forests(forests, algorithm):
     assert answer(connection, f"THREAD {algorithm} UTF-8 ALL") == oracle.thread(algorithm, messages)
 
 
+def check_parts(connection, mails, rng):
+    for algorithm in ALGORITHMS:
+        for share in (1.0, 0.8, 0.2):
+            chosen = [i for i in range(len(mails)) if rng.random() < share]
+            messages = [oracle.Message(i + 1, *mails[i]) for i in chosen]
+            got = answer(connection, f"THREAD {algorithm} UTF-8 {','.join(str(i + 1) for i in chosen)}")
+            assert got == oracle.thread(algorithm, messages)
+
+
+def test_growth_expunge_and_restart(server):
+    """What is kept of ids and subjects lacks what came since, and has what went."""
+    rng = random.Random(8)
+    connection, other = server.imap("alice"), server.imap("alice")
+    connection.select("INBOX")
+    everything = []
+    for forest in range(4):
+        fresh = [mail for k in range(8) for mail in forest_of(rng, 10 * forest + k)] + forest_of(rng, 0)
+        append_all(other, fresh)
+        everything += fresh
+        connection.command("NOOP")
+        gone = sorted(rng.sample(range(len(everything)), 5), reverse=True)
+        for i in gone:
+            del everything[i]
+        connection.command(f"STORE {','.join(str(i + 1) for i in gone)} +FLAGS.SILENT (\\Deleted)")
+        answer(connection, "THREAD REFERENCES UTF-8 ALL")  # they are kept
+        connection.command("EXPUNGE")
+        check_parts(connection, everything, rng)
+    connection.close()
+    other.close()
+    server.restart()
+    connection = server.imap("alice")
+    connection.select("INBOX")
+    check_parts(connection, everything, rng)
+    connection.close()
+
+
 # ---- real mail ----
 
 DATE = re.compile(r"(?:[A-Z][a-z]{2}, )?\d{1,2} [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [-+]\d{4}(?: \([A-Z]+\))?")

@@ -3,16 +3,20 @@
 
 #include "base/limits.h"
 #include "imap/response.h"
+#include "io/task.h"
+#include "mail/columns.h"
 #include "mail/message.h"
 #include "mime/charset.h"
-#include "search/threading.h"
+#include "search/threading_column.h"
 
-enum { BATCH = 256 };
+// Fewer messages than FEW, or than that share of those in a column, are read for themselves.
+enum { BATCH = 256, FEW = 64, SHARE = 8, AT_ONCE = 4096 };
 
 struct threader {
     struct imap_search *search;
     struct mail *mail;
     struct threading *threading;
+    struct column *column;  // NULL, or what is read goes there
     struct arena *scratch;  // of one message
     struct buf subject;     // folded
 };
@@ -51,7 +55,8 @@ add(struct threader *d, const struct view_message *v, const struct mime_summary 
         .subject = buf_span(&d->subject),
         .reply = s->reply_or_forward,
     };
-    return threading_add(d->threading, &m, f);
+    return d->column ? threading_column_add(d->column, v->row.uid, &m, f)
+                     : threading_add(d->threading, &m, f);
 }
 
 // R_NONE: there is none that can be read.
@@ -112,7 +117,7 @@ add_batch(struct threader *d, const struct view_message *v, size_t n, struct fau
         if (i + done < n && add_scanned(d, &v[i + done++], f) != R_OK)
             return R_FAIL;
     }
-    if (threading_settle(d->threading, f) != R_OK)
+    if (!d->column && threading_settle(d->threading, f) != R_OK)
         return R_FAIL;
     return conn_failed(d->search->c->session->conn)
                ? fault_set(f, FAULT_CLOSED, "client went")
@@ -120,15 +125,15 @@ add_batch(struct threader *d, const struct view_message *v, size_t n, struct fau
 }
 
 static enum result
-add_found(struct threader *d, struct fault *f)
+add_all(struct threader *d, const struct seqset *uids, struct fault *f)
 {
     struct imap_search *s = d->search;
     struct view_cursor cursor;
     struct view_message *batch = arena_array(s->c->arena, BATCH, sizeof *batch);
-    uint64_t goal = seqset_size(&s->uids), done = 0;
+    uint64_t goal = seqset_size(uids), done = 0;
     size_t n;
     enum result r;
-    if (view_cursor_init(&cursor, s->c->session->view, &s->uids, true, f) != R_OK)
+    if (view_cursor_init(&cursor, s->c->session->view, uids, true, f) != R_OK)
         return R_FAIL;
     while ((r = view_next(&cursor, batch, BATCH, &n, f)) == R_OK) {
         if (add_batch(d, batch, n, f) != R_OK)
@@ -139,6 +144,80 @@ add_found(struct threader *d, struct fault *f)
     return r == R_NONE ? R_OK : R_FAIL;
 }
 
+// ---- by the column ----
+
+static void
+lacking(const struct imap_search *s, const struct column *column, struct seqset *out)
+{
+    struct seqset_iter i = {0};
+    uint32_t uid, at = 0, n = 0;
+    seqset_init(out, s->c->arena);
+    while (seqset_next(&s->uids, &i, &uid)) {
+        at = column ? column_from(column, at, uid) : 0;
+        if (!column || at == column->count || column->uids[at] != uid)
+            seqset_add(out, uid);
+        if (++n % AT_ONCE == 0)
+            task_yield();
+    }
+}
+
+// Makes it a column with what it lacks. R_NONE: there is no memory for that.
+static enum result
+complete(struct threader *d, struct column **column, struct fault *f)
+{
+    struct view *view = d->search->c->session->view;
+    struct seqset missing;
+    lacking(d->search, *column, &missing);
+    if (missing.count == 0)
+        return R_OK;
+    enum result r =
+        threading_column_begin(*column, (uint32_t)seqset_size(&missing), &d->column, f);
+    if (r == R_OK)
+        r = add_all(d, &missing, f);
+    if (r == R_OK)
+        r = threading_column_end(d->column, f);
+    if (r == R_OK)
+        mail_column_offer(view, COLUMN_THREADS, d->column);
+    column_unref(column);
+    *column = d->column;
+    d->column = NULL;
+    return r == R_OK ? R_OK : f->kind == FAULT_LIMIT ? R_NONE : R_FAIL;
+}
+
+static enum result
+add_known(struct threader *d, const struct column *column, struct fault *f)
+{
+    const struct imap_search *s = d->search;
+    struct seqset_iter of_uids = {0}, of_seqs = {0};
+    uint32_t uid, seq, at = 0;
+    if (threading_by_column(d->threading, column, f) != R_OK)
+        return R_FAIL;
+    while (seqset_next(&s->uids, &of_uids, &uid) && seqset_next(&s->seqs, &of_seqs, &seq)) {
+        at = column_from(column, at, uid);
+        if (threading_add_known(d->threading, column, s->c->uid ? uid : seq, at, f) != R_OK)
+            return R_FAIL;
+    }
+    return R_OK;
+}
+
+// R_NONE: not by a column.
+static enum result
+add_by_column(struct threader *d, struct fault *f)
+{
+    const struct imap_session *session = d->search->c->session;
+    uint64_t n = seqset_size(&d->search->uids);
+    if (session->collation != COLLATION_CASEMAP || n < FEW)
+        return R_NONE;
+    struct column *column = mail_column_get(session->view, COLUMN_THREADS);
+    enum result r = column && n < column->count / SHARE ? R_NONE : R_OK;
+    if (r == R_OK)
+        r = complete(d, &column, f);
+    if (r == R_OK)
+        r = add_known(d, column, f);
+    column_unref(&column);
+    return r;
+}
+
 static enum result
 make_threads(struct imap_search *s, struct threading *t, struct fault *f)
 {
@@ -147,7 +226,9 @@ make_threads(struct imap_search *s, struct threading *t, struct fault *f)
         .search = s, .mail = account_mail(view_account(view)), .threading = t};
     d.scratch = arena_new();
     buf_init(&d.subject, LIMIT_record_meta);
-    enum result r = add_found(&d, f);
+    enum result r = add_by_column(&d, f);
+    if (r == R_NONE)
+        r = add_all(&d, &s->uids, f);
     arena_free(&d.scratch);
     buf_done(&d.subject);
     return r == R_OK ? threading_build(t, f) : r;
@@ -199,7 +280,9 @@ thread_run(struct imap_command *c, struct fault *f)
     imap_condstore_aware(c);
     if (imap_search_find(&s, f) != R_OK)
         return R_FAIL;
-    struct threading *t = threading_new(kind, seqset_size(&s.uids), c->arena);
+    struct threading *t =
+        threading_new(kind, seqset_size(&s.uids),
+                      mail_search_ledger(view_account(c->session->view)), c->arena);
     if (make_threads(&s, t, f) != R_OK)
         return R_FAIL;
     answer(c->session, t);

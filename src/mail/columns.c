@@ -1,0 +1,145 @@
+#include "mail/columns_inside.h"
+
+#include "base/budget.h"
+#include "base/clock.h"
+
+// More messages than this, that are not in the mailbox any more, and a column is made anew.
+enum { GONE_MOST = 1000 };
+
+struct mailbox_columns {
+    struct column *kept[COLUMN_KINDS];
+    uint32_t uidvalidity;
+    uint64_t used_ms;
+};
+
+static size_t
+octets_of(const struct mailbox *m)
+{
+    size_t octets = 0;
+    for (unsigned i = 0; m && m->columns && i < COLUMN_KINDS; i++)
+        octets += column_memory(m->columns->kept[i]);
+    return octets;
+}
+
+void
+mail_columns_free(struct mailbox *m)
+{
+    if (!m->columns)
+        return;
+    for (unsigned i = 0; i < COLUMN_KINDS; i++)
+        column_unref(&m->columns->kept[i]);
+    free(m->columns);
+    m->columns = NULL;
+}
+
+size_t
+mail_columns_drop(struct account *a, uint64_t now_ms, uint64_t unused_ms)
+{
+    size_t dropped = 0;
+    for (uint32_t i = 0; i < a->state->mailbox_count; i++) {
+        struct mailbox *m = a->state->mailboxes[i]->mail;
+        if (!m || !m->columns || now_ms - m->columns->used_ms < unused_ms)
+            continue;
+        dropped += octets_of(m);
+        mail_columns_free(m);
+    }
+    return dropped;
+}
+
+struct call {
+    unsigned kind;
+    struct column *column;
+};
+
+static enum result
+get(struct view *v, void *arg, struct fault *f)
+{
+    struct call *c = arg;
+    struct mailbox *m = v->mailbox;
+    (void)f;
+    if (!m->state || !m->columns)
+        return R_OK;
+    if (m->columns->uidvalidity != m->state->uidvalidity) {
+        mail_columns_free(m);
+        return R_OK;
+    }
+    struct column **kept = &m->columns->kept[c->kind];
+    if (*kept && (*kept)->count > (uint64_t)m->state->counts.exists * 2 + GONE_MOST)
+        column_unref(kept);
+    m->columns->used_ms = clock_mono_ms();
+    c->column = column_ref(*kept);
+    return R_OK;
+}
+
+struct column *
+mail_column_get(struct view *v, unsigned kind)
+{
+    struct call c = {.kind = kind};
+    struct fault f;
+    must(view_run(v, get, &c, &f) == R_OK);
+    return c.column;
+}
+
+// Makes room in the account: first columns of other mailboxes go, then other ones of this.
+static bool
+make_room(struct account *a, struct mailbox *m, const struct call *c)
+{
+    size_t want = column_memory(c->column), all = 0;
+    if (want > LIMIT_column_octets || budget_over_soft())
+        return false;
+    for (uint32_t i = 0; i < a->state->mailbox_count; i++)
+        all += octets_of(a->state->mailboxes[i]->mail);
+    for (uint32_t i = 0; i < a->state->mailbox_count; i++) {
+        struct mailbox *other = a->state->mailboxes[i]->mail;
+        if (all + want <= LIMIT_column_octets)
+            return true;
+        if (!other || other == m)
+            continue;
+        all -= octets_of(other);
+        mail_columns_free(other);
+    }
+    for (unsigned i = 0; m->columns && i < COLUMN_KINDS; i++)
+        if (i != c->kind && all + want > LIMIT_column_octets) {
+            all -= column_memory(m->columns->kept[i]);
+            column_unref(&m->columns->kept[i]);
+        }
+    return true;
+}
+
+static enum result
+offer(struct view *v, void *arg, struct fault *f)
+{
+    struct call *c = arg;
+    struct mailbox *m = v->mailbox;
+    (void)f;
+    if (!m->state || v->uidvalidity != m->state->uidvalidity)
+        return R_OK;
+    if (m->columns && m->columns->uidvalidity != v->uidvalidity)
+        mail_columns_free(m);
+    const struct column *kept = m->columns ? m->columns->kept[c->kind] : NULL;
+    if ((kept && kept->count >= c->column->count) || !make_room(v->account, m, c))
+        return R_OK;
+    if (!m->columns) {
+        m->columns = calloc(1, sizeof *m->columns);
+        must(m->columns != NULL);
+        m->columns->uidvalidity = v->uidvalidity;
+    }
+    column_unref(&m->columns->kept[c->kind]);
+    m->columns->kept[c->kind] = column_ref(c->column);
+    m->columns->used_ms = clock_mono_ms();
+    return R_OK;
+}
+
+void
+mail_column_offer(struct view *v, unsigned kind, struct column *column)
+{
+    struct call c = {.kind = kind, .column = column};
+    struct fault f;
+    must(view_run(v, offer, &c, &f) == R_OK);
+}
+
+struct search_ledger *
+mail_search_ledger(struct account *a)
+{
+    return &a->use.searching;
+}
