@@ -91,21 +91,19 @@ zones_of(enum query_op op)
 }
 
 // The index is folded by i;unicode-casemap. HEADER with an empty text asks for the field: its name is in the text of every
-// such field. None for a fuzzy text: the index cuts words before marks are dropped, so that a piece of one may lie in no word.
+// such field.
 static struct span
 needle_of(const struct query *q, struct arena *a)
 {
     struct buf text, folded;
-    if (q->fuzzy)
-        return SPAN_NONE;
     buf_init(&text, LIMIT_record_meta);
     buf_init(&folded, LIMIT_record_meta);
     buf_put(&text, q->said);
-    if (q->op == QUERY_HEADER && q->said.n == 0) {
+    if (q->op == QUERY_HEADER && q->said.n == 0 && !q->fuzzy) {
         buf_put(&text, q->name);
         buf_put_char(&text, ':');
     }
-    mime_fold(&folded, buf_span(&text));
+    mime_fold_as(&folded, q->fuzzy ? COLLATION_FUZZY : COLLATION_CASEMAP, buf_span(&text));
     struct span needle = arena_dup(a, buf_span(&folded));
     buf_done(&text);
     buf_done(&folded);
@@ -323,14 +321,15 @@ match_not(const struct query *q, const struct query_message *m)
 }
 
 // Of a field that is named (HEADER) the index says only whether the text is in any field. What compares as equal by another
-// collation does so by i;unicode-casemap, but not the other way round.
+// collation does so by i;unicode-casemap, but not the other way round; fuzzy texts are asked for by their own fold.
 static enum query_answer
 match_indexed(const struct query *q, const struct query_message *m)
 {
     if (q->op < QUERY_SUBJECT || !m->indexed)
         return QUERY_UNKNOWN;
     enum text_answer said = m->indexed[q->slot];
-    if (said == TEXT_YES && q->op != QUERY_HEADER && q->collation == COLLATION_CASEMAP)
+    bool same = q->collation == COLLATION_CASEMAP || q->collation == COLLATION_FUZZY;
+    if (said == TEXT_YES && q->op != QUERY_HEADER && same)
         return QUERY_YES;
     return said == TEXT_NO ? QUERY_NO : QUERY_UNKNOWN;
 }

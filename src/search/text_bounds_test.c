@@ -1,7 +1,10 @@
 // The text index: a message that is too large for it, and words of all sizes about the windows.
 
 #include "base/limits.h"
+#include "base/utf8.h"
 #include "mime/charset.h"
+#include "search/text_filter.h"
+#include "search/text_inside.h"
 #include "store/derived.h"
 #include "store/scene.h"
 
@@ -135,10 +138,112 @@ test_sizes(void **state)
     store_close(&s);
 }
 
+// ---- more pages than one filter is of ----
+
+enum { MANY = 1200000, MANY_DOCUMENTS = 1000 };
+
+static struct span
+many_term(char room[64], unsigned i)
+{
+    int n = snprintf(room, 64, "%08X%08XZ%08X", i, i * 2654435761u, i * 40503u);
+    return span_of(room, (size_t)n);
+}
+
+static void
+write_many(struct store *s)
+{
+    struct text_writer *w;
+    struct text_document documents[MANY_DOCUMENTS];
+    struct text_made made = {.documents = documents, .n = MANY_DOCUMENTS};
+    struct fault f;
+    char room[64];
+    for (unsigned i = 0; i < MANY_DOCUMENTS; i++)
+        documents[i] = (struct text_document){i + 1, 0, 0};
+    must_ok(text_writer_open(s, ACCOUNT, 1, &w, &f), &f);
+    for (unsigned i = 0; i < MANY; i++) {
+        struct text_posting p = {i % MANY_DOCUMENTS, MIME_ZONE_BODY};
+        must_ok(text_writer_term(w, TEXT_WORD, many_term(room, i), &p, 1, &f), &f);
+    }
+    must_ok(text_writer_finish(&w, &made, &f), &f);
+}
+
+// Each of these is in one term, in pages all over.
+static void
+test_stripes(void **state)
+{
+    (void)state;
+    struct store_options o = scene_options("mem", "identity");
+    struct store *s = scene_open(&o);
+    write_many(s);
+    struct text_index *ti = open_index(s);
+    assert_true(text_segment_pages(ti->segments[0]) > FILTER_PAGES);
+    for (unsigned i = 11; i < MANY; i += MANY / 7) {
+        char room[64];
+        struct text_lookup l = {many_term(room, i), MIME_ZONES, false};
+        struct text_found *found;
+        struct fault f;
+        l.needle = span_slice(l.needle, 4, 20);
+        must_ok(text_index_find(ti, &l, 1, &found, &f), &f);
+        for (unsigned d = 1; d <= MANY_DOCUMENTS; d++) {
+            bool want = d == i % MANY_DOCUMENTS + 1;
+            assert_int_equal(text_found_of(found, 0, d), want ? TEXT_YES : TEXT_NO);
+        }
+        text_found_free(&found);
+    }
+    text_index_close(&ti);
+    store_close(&s);
+}
+
+// What the folded words rest on: the fuzzy fold makes the same of a text and of its folded text; it drops no ideograph of the first plane and makes
+// no word of a gap.
+static void
+check_fold(uint32_t point)
+{
+    struct buf raw, folded, fuzzy, again;
+    size_t octets;
+    buf_init(&raw, 8);
+    buf_init(&folded, 256);
+    buf_init(&fuzzy, 256);
+    buf_init(&again, 256);
+    utf8_put(&raw, point);
+    mime_fold(&folded, buf_span(&raw));
+    mime_fold_as(&fuzzy, COLLATION_FUZZY, buf_span(&raw));
+    mime_fold_as(&again, COLLATION_FUZZY, buf_span(&folded));
+    if (!span_eq(buf_span(&fuzzy), buf_span(&again)))
+        fail_msg("U+%04X", point);
+    for (struct span rest = buf_span(&folded); rest.n > 0; rest = span_skip(rest, octets)) {
+        enum text_class class = text_class_of(rest, &octets);
+        buf_reset(&again);
+        mime_fold_as(&again, COLLATION_FUZZY, span_slice(rest, 0, octets));
+        if ((class == TEXT_IDEOGRAPH && octets < 4 &&
+             !span_eq(buf_span(&again), span_slice(rest, 0, octets))) ||
+            (class == TEXT_GAP && text_run(buf_span(&again), TEXT_GAP) != again.n))
+            fail_msg("U+%04X has U+%.*s", point, (int)octets, rest.p);
+    }
+    buf_done(&raw);
+    buf_done(&folded);
+    buf_done(&fuzzy);
+    buf_done(&again);
+}
+
+static void
+test_folds(void **state)
+{
+    (void)state;
+    for (uint32_t point = 1; point < 0x20000; point++)
+        if (point < 0xD800 || point > 0xDFFF)
+            check_fold(point);
+    for (uint32_t point = 0x2F800; point < 0x2FA20; point++)
+        check_fold(point);
+    for (uint32_t point = 0xE0000; point < 0xE0200; point++)
+        check_fold(point);
+}
+
 int
 main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scene_begin, scene_end)
-    const struct CMUnitTest tests[] = {TEST(test_large_document), TEST(test_sizes)};
+    const struct CMUnitTest tests[] = {TEST(test_large_document), TEST(test_sizes),
+                                       TEST(test_stripes), TEST(test_folds)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

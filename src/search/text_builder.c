@@ -228,6 +228,8 @@ on_end(void *arg, unsigned lane)
     b->zones = b->lanes[lane].zone;
     if (!b->full)
         text_words_end(&b->lanes[lane].words);
+    if (b->lanes[lane].words.loose)
+        b->documents[b->document_count - 1].d.loose |= (uint16_t)b->lanes[lane].zone;
 }
 
 struct mime_text_sink

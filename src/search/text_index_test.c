@@ -33,6 +33,7 @@ struct text {
         bool dropped;
         enum mime_zone zones[STREAMS];
         struct buf streams[STREAMS];
+        struct buf fuzzy[STREAMS];  // as COLLATION_FUZZY folds them
     } * documents;
     size_t n;
 };
@@ -44,6 +45,9 @@ static void
 put_word(struct buf *b)
 {
     static const char *const letters[] = {"A", "B", "C", "1", "E\xCC\x81", "\xD0\x94", "S"};
+    // what the fuzzy fold makes another letter, or a gap, or drops
+    static const char *const odd[] = {"\xC3\x9F", "\xC3\x98", "O\xCC\x88", "\xCA\xBC",
+                                      "\xF3\xA0\x84\x80"};
     static const char *const wide[] = {"\xE6\x97\xA5", "\xE6\x9C\xAC", "\xE3\x81\x8B",
                                        "\xE3\x82\x99", "\xF0\xA0\x80\x80"};
     size_t kind = below(20), n = kind == 0   ? 20 + below(60)
@@ -52,20 +56,22 @@ put_word(struct buf *b)
     bool ideographs = below(6) == 0;
     n = kind == 1 && below(10) > 0 ? 3 : n;  // few are that long
     for (size_t i = 0; i < n; i++)
-        buf_put_str(b, ideographs ? wide[below(5)] : letters[below(7)]);
+        buf_put_str(b, ideographs       ? wide[below(5)]
+                       : below(16) == 0 ? odd[below(5)]
+                                        : letters[below(7)]);
 }
 
 static void
 put_gap(struct buf *b)
 {
     static const char *const gaps[] = {
-        " ", "-", ". ", "\r\n", "", "\xE2\x80\x93", "\xE3\x80\x82", "\0"};
+        " ", "-", ". ", "\r\n", "", "\xE2\x80\x93", "\xE3\x80\x82", "\xC2\xAD"};
     size_t kind = below(40), n = kind == 0   ? 5 + below(40)
                                  : kind == 1 ? below(9000)
                                              : 1 + below(2);
     n = kind == 1 && below(10) > 0 ? 3 : n;
     for (size_t i = 0; i < n; i++)
-        buf_put_str(b, gaps[below(7)]);
+        buf_put_str(b, gaps[below(below(12) == 0 ? 8 : 7)]);
 }
 
 static void
@@ -80,6 +86,8 @@ make_document(struct document *d, uint64_t emailid)
                 put_gap(&d->streams[i]);
             put_word(&d->streams[i]);
         }
+        buf_init(&d->fuzzy[i], 1 << 20);
+        mime_fold_as(&d->fuzzy[i], COLLATION_FUZZY, buf_span(&d->streams[i]));
     }
 }
 
@@ -97,8 +105,10 @@ static void
 end_text(struct text *t)
 {
     for (size_t i = 0; i < t->n; i++)
-        for (size_t k = 0; k < STREAMS; k++)
+        for (size_t k = 0; k < STREAMS; k++) {
             buf_done(&t->documents[i].streams[k]);
+            buf_done(&t->documents[i].fuzzy[k]);
+        }
     free(t->documents);
 }
 
@@ -148,11 +158,12 @@ put(struct text_index *ti, const struct text *t, size_t from, size_t to)
 // ---- the oracle ----
 
 static bool
-occurs(const struct document *d, struct span needle, unsigned in)
+occurs(const struct document *d, const struct text_lookup *l)
 {
+    const struct buf *texts = l->fuzzy ? d->fuzzy : d->streams;
     for (size_t i = 0; i < STREAMS; i++)
-        if ((d->zones[i] & in) && memmem(d->streams[i].p ? d->streams[i].p : "",
-                                         d->streams[i].n, needle.p, needle.n))
+        if ((d->zones[i] & l->zones) &&
+            memmem(texts[i].p ? texts[i].p : "", texts[i].n, l->needle.p, l->needle.n))
             return true;
     return false;
 }
@@ -177,15 +188,32 @@ make_needle(const struct text *t, struct buf *out)
         buf_put(out, SPAN("AB"));
 }
 
+// The same, as the fuzzy fold has it; false: nothing is left.
+static bool
+make_fuzzy(struct buf *needle)
+{
+    struct buf folded;
+    buf_init(&folded, 1 << 16);
+    mime_fold_as(&folded, COLLATION_FUZZY, buf_span(needle));
+    bool some = folded.n > 0;
+    if (some) {
+        buf_reset(needle);
+        buf_put(needle, buf_span(&folded));
+    }
+    buf_done(&folded);
+    return some;
+}
+
 struct tally {
     size_t matches, candidates, sure;
+    size_t fuzzy_sure, fuzzy_no;
 };
 
 static void
 check_answer(const struct document *d, const struct text_lookup *l, enum text_answer got,
              struct tally *tally)
 {
-    bool want = occurs(d, l->needle, l->zones);
+    bool want = occurs(d, l);
     bool open = d->open & l->zones;
     bool good = d->dropped          ? got == TEXT_NOT_INDEXED
                 : got == TEXT_MAYBE ? true
@@ -196,6 +224,10 @@ check_answer(const struct document *d, const struct text_lookup *l, enum text_an
         fail_msg("document %zu: \"%.*s\" (%zu octets) in %u: %d, want %d",
                  (size_t)d->emailid, (int)l->needle.n, l->needle.p, l->needle.n, l->zones,
                  got, want);
+    tally->fuzzy_sure += l->fuzzy && got == TEXT_YES;
+    tally->fuzzy_no += l->fuzzy && got == TEXT_NO;
+    if (l->fuzzy)
+        return;
     tally->matches += want;
     tally->candidates += got >= TEXT_MAYBE && !open;
     tally->sure += got == TEXT_YES;
@@ -213,8 +245,9 @@ check(struct text_index *ti, const struct text *t, size_t rounds, struct tally *
         struct fault f;
         for (size_t i = 0; i < 4; i++) {
             make_needle(t, &needles[i]);
+            bool fuzzy = i == 3 && make_fuzzy(&needles[i]);
             lookups[i] = (struct text_lookup){
-                buf_span(&needles[i]), below(2) ? MIME_ZONES : zones[below(4)], false};
+                buf_span(&needles[i]), below(2) ? MIME_ZONES : zones[below(4)], fuzzy};
         }
         must_ok(text_index_find(ti, lookups, 4, &found, &f), &f);
         for (size_t i = 0; i < t->n; i++)
@@ -246,6 +279,7 @@ test_oracle(void **state)
         // most needles are found for certain, and what is to be verified is there as a rule
         assert_true(tally.sure > tally.matches / 4);
         assert_true(tally.candidates < 2 * tally.matches);
+        assert_true(tally.fuzzy_sure > 0 && tally.fuzzy_no > 0);
         text_index_close(&ti);
         must_ok(derived_clear(s, ACCOUNT, &f), &f);
         end_text(&t);
@@ -498,69 +532,15 @@ test_crash(void **state)
     store_close(&s);
 }
 
-// ---- more pages than one filter is of ----
-
-enum { MANY = 1200000, MANY_DOCUMENTS = 1000 };
-
-static struct span
-many_term(char room[64], unsigned i)
-{
-    int n = snprintf(room, 64, "%08X%08XZ%08X", i, i * 2654435761u, i * 40503u);
-    return span_of(room, (size_t)n);
-}
-
-static void
-write_many(struct store *s)
-{
-    struct text_writer *w;
-    struct text_document documents[MANY_DOCUMENTS];
-    struct text_made made = {.documents = documents, .n = MANY_DOCUMENTS};
-    struct fault f;
-    char room[64];
-    for (unsigned i = 0; i < MANY_DOCUMENTS; i++)
-        documents[i] = (struct text_document){i + 1, 0, 0};
-    must_ok(text_writer_open(s, ACCOUNT, 1, &w, &f), &f);
-    for (unsigned i = 0; i < MANY; i++) {
-        struct text_posting p = {i % MANY_DOCUMENTS, MIME_ZONE_BODY};
-        must_ok(text_writer_term(w, TEXT_WORD, many_term(room, i), &p, 1, &f), &f);
-    }
-    must_ok(text_writer_finish(&w, &made, &f), &f);
-}
-
-// Each of these is in one term, in pages all over.
-static void
-test_stripes(void **state)
-{
-    (void)state;
-    struct store_options o = scene_options("mem", "identity");
-    struct store *s = scene_open(&o);
-    write_many(s);
-    struct text_index *ti = open_index(s);
-    assert_true(text_segment_pages(ti->segments[0]) > FILTER_PAGES);
-    for (unsigned i = 11; i < MANY; i += MANY / 7) {
-        char room[64];
-        struct text_lookup l = {many_term(room, i), MIME_ZONES, false};
-        struct text_found *found;
-        struct fault f;
-        l.needle = span_slice(l.needle, 4, 20);
-        must_ok(text_index_find(ti, &l, 1, &found, &f), &f);
-        for (unsigned d = 1; d <= MANY_DOCUMENTS; d++) {
-            bool want = d == i % MANY_DOCUMENTS + 1;
-            assert_int_equal(text_found_of(found, 0, d), want ? TEXT_YES : TEXT_NO);
-        }
-        text_found_free(&found);
-    }
-    text_index_close(&ti);
-    store_close(&s);
-}
-
 int
 main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scene_begin, scene_end)
     const struct CMUnitTest tests[] = {
-        TEST(test_oracle), TEST(test_merges),  TEST(test_flipped),
-        TEST(test_crash),  TEST(test_stripes),
+        TEST(test_oracle),
+        TEST(test_merges),
+        TEST(test_flipped),
+        TEST(test_crash),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

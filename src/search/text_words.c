@@ -1,5 +1,8 @@
 #include "search/text_words.h"
 
+#include "mime/charset.h"
+#include "mime/utf8.h"
+
 static bool
 ascii_letter(unsigned char c)
 {
@@ -134,6 +137,77 @@ tell_junction(struct text_words *w, size_t edge, struct span gap, size_t head)
     tell(w, TEXT_JUNCTION, gap.p + gap.n - GAP_WINDOW, GAP_WINDOW + head);
 }
 
+// ---- what the fuzzy fold makes of them ----
+
+static bool
+is_ascii(const struct text_words *w, struct span s)
+{
+    return w->ascii || mime_ascii_run(s) == s.n;
+}
+
+static void
+end_terms(struct text_words *w)
+{
+    w->to->pause(w->to->arg);
+    w->folded_n = 0;
+}
+
+// A folded word, kept until the next pause.
+static void
+tell_folded(struct text_words *w, struct span word)
+{
+    if (w->folded_n + word.n > TEXT_ROOM)
+        end_terms(w);
+    if (word.n == 0 || word.n > TEXT_ROOM) {
+        w->loose = true;  // of marks alone: what is on its two sides may be one word
+        return;
+    }
+    char *kept = w->folded + w->folded_n;
+    memcpy(kept, word.p, word.n);
+    w->folded_n += word.n;
+    size_t at = 0;
+    for (; at + WORD_WINDOW < word.n; at += WORD_STRIDE)
+        tell(w, TEXT_FOLDED, kept + at, WORD_WINDOW);
+    tell(w, TEXT_FOLDED, kept + at, word.n - at);
+}
+
+// A whole run of letters or of ideographs; these do not change, but for some that are dropped.
+static void
+fold_word(struct text_words *w, struct span run, enum text_class class)
+{
+    struct buf folded;
+    if (is_ascii(w, run))
+        return;
+    buf_init(&folded, (size_t)TEXT_ROOM * 8);
+    mime_fold_as(&folded, COLLATION_FUZZY, run);
+    if (!span_eq(buf_span(&folded), run) && class == TEXT_IDEOGRAPH)
+        w->loose = true;
+    else if (!span_eq(buf_span(&folded), run))
+        tell_folded(w, buf_span(&folded));
+    w->loose = w->loose || folded.over;
+    buf_done(&folded);
+}
+
+// A gap of which nothing is left makes one word of two.
+static void
+fold_gap(struct text_words *w, struct span gap)
+{
+    struct buf folded;
+    if (gap.n == 0 || is_ascii(w, gap))
+        return;
+    buf_init(&folded, (size_t)TEXT_ROOM * 8);
+    mime_fold_as(&folded, COLLATION_FUZZY, gap);
+    w->loose = w->loose || folded.n == 0;
+    buf_done(&folded);
+}
+
+// A part of a run that is too long to be folded as a whole.
+static void
+fold_part(struct text_words *w, struct span part)
+{
+    w->loose = w->loose || !is_ascii(w, part);
+}
+
 // ---- the stream ----
 
 static size_t
@@ -168,6 +242,7 @@ begin_long_word(struct text_words *w, size_t *at, struct span run, enum text_cla
 {
     w->long_word = true;
     w->edge = 0;
+    fold_part(w, run);
     *at = (size_t)(run.p - w->text) + tell_word(w, run, class, false);
     return false;
 }
@@ -178,6 +253,7 @@ begin_long_gap(struct text_words *w, size_t *at, struct span gap)
     tell(w, TEXT_JUNCTION, gap.p - w->edge, w->edge + GAP_WINDOW);
     w->long_gap = true;
     w->edge = 0;
+    fold_part(w, gap);
     *at = (size_t)(gap.p - w->text) + tell_gap_windows(w, gap, false);
     return true;
 }
@@ -206,8 +282,11 @@ next_word(struct text_words *w, size_t *at, bool end)
     if (!whole && run.n < TEXT_ROOM / 4)
         return false;
     tell_junction(w, w->edge, gap, less(WORD_EDGE, run.n));
+    if (w->edge > 0)
+        fold_gap(w, gap);
     if (!whole)
         return begin_long_word(w, at, run, class);
+    fold_word(w, run, class);
     (void)tell_word(w, run, class, true);
     end_word(w, at, word + run.n, run.n);
     return true;
@@ -221,6 +300,7 @@ go_on_word(struct text_words *w, size_t *at, bool end)
     enum text_class class = text_class_of(run, &octets);
     run.n = text_run(run, class);
     size_t to = *at + run.n;
+    fold_part(w, run);
     w->long_word = !is_whole(w, to, end);
     size_t told = tell_word(w, run, class, !w->long_word);
     if (w->long_word)
@@ -245,6 +325,7 @@ go_on_gap(struct text_words *w, size_t *at, bool end)
 {
     struct span gap = text_from(w, *at);
     gap.n = rest_of_gap(gap);
+    fold_part(w, gap);
     size_t to = *at + gap.n, octets;
     struct span rest = text_from(w, to);
     size_t word = rest.n > 0 ? text_run(rest, text_class_of(rest, &octets)) : 0;
@@ -265,11 +346,12 @@ take(struct text_words *w, bool end)
 {
     size_t at = 0;
     bool more = true;
+    w->ascii = mime_ascii_run(span_of(w->text, w->n)) == w->n;
     while (more)
         more = w->long_word  ? go_on_word(w, &at, end)
                : w->long_gap ? go_on_gap(w, &at, end)
                              : next_word(w, &at, end);
-    w->to->pause(w->to->arg);
+    end_terms(w);
     memmove(w->text, w->text + at, w->n - at);
     w->n -= at;
 }
@@ -278,8 +360,8 @@ void
 text_words_begin(struct text_words *w, const struct text_words_to *to)
 {
     w->to = to;
-    w->n = w->edge = 0;
-    w->long_word = w->long_gap = false;
+    w->n = w->edge = w->folded_n = 0;
+    w->long_word = w->long_gap = w->loose = false;
 }
 
 void

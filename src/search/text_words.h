@@ -3,7 +3,9 @@
 
 // Folded text as terms, which are pieces of it. A word is a run of letters and digits; a long one is cut into windows that overlap, so that
 // each piece of at most WORD_SURE octets lies in one. A run of ideographs gives its pairs. A junction is what is between two words
-// with the last and first octets of them, so that phrases are found too; long gaps are cut into windows likewise.
+// with the last and first octets of them, so that phrases are found too; long gaps are cut into windows likewise. A word that the fuzzy
+// fold changes is told as folded too, in windows of its own, so that each piece of at most WORD_SURE octets of the fuzzy text's words lies in a
+// term of TEXT_WORD or TEXT_FOLDED, unless the stream is loose.
 // Trust: valid UTF-8 in whole characters; other octets give other terms, nothing worse. Threads: one at a time.
 
 #include "base/span.h"
@@ -40,7 +42,10 @@ struct text_words {
     size_t n, edge;  // octets in text; its first `edge` are the end of a word that was told
     // the middle of a run longer than the text: TEXT_ROOM
     bool long_word, long_gap;
-    char text[TEXT_ROOM];
+    bool loose;       // a word of the fuzzy text may be in no term
+    bool ascii;       // all of the text is
+    size_t folded_n;  // octets of folded words, which terms point at
+    char text[TEXT_ROOM], folded[TEXT_ROOM];
 };
 
 // A stream: begin, feed, end.

@@ -62,10 +62,13 @@ class Queries:
         octets = self.in_charset(needle, charset)
         if octets is None:
             return ("ALL",), b"ALL"
+        query, program = (key, needle), key.encode() + b" " + octets
         if key == "HEADER":
             name = self.random.choice(FIELDS)
-            return ("HEADER", name, needle), b"HEADER " + name.encode() + b" " + octets
-        return (key, needle), key.encode() + b" " + octets
+            query, program = ("HEADER", name, needle), b"HEADER " + name.encode() + b" " + octets
+        if self.random.random() < 0.2:
+            return ("FUZZY", query), b"FUZZY " + program
+        return query, program
 
     def plain_key(self):
         kind = self.random.randrange(6)

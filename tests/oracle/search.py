@@ -11,7 +11,7 @@ import html.parser
 import quopri
 import re
 
-from .casemap import fold
+from .casemap import fold, fuzzy
 
 FIELD = re.compile(rb"([^:\r\n]*):(.*)", re.S)
 
@@ -23,16 +23,20 @@ class Stream:
     def __init__(self, text, sure=True, shown=False, extra=False):
         self.text, self.sure, self.shown, self.extra = fold(text), sure, shown, extra
 
+    @functools.cached_property
+    def fuzzy(self):
+        return fuzzy(self.text)
+
 
 LINES = re.compile(r"[\r\n\t]|  ")
 
 
-def found(streams, needle):
-    """Whether the folded needle is in one of them."""
+def found(streams, needle, view="text"):
+    """Whether the folded needle is in one of them; `view`: as which fold has them."""
     of_lines = bool(LINES.search(needle))
-    if any(needle in s.text for s in streams if s.sure and not s.extra and not (s.shown and of_lines)):
+    if any(needle in getattr(s, view) for s in streams if s.sure and not s.extra and not (s.shown and of_lines)):
         return True
-    if any(s.extra and needle in s.text for s in streams):
+    if any(s.extra and needle in getattr(s, view) for s in streams):
         return None
     return None if any(not s.sure or (s.shown and of_lines) for s in streams) else False
 
@@ -303,25 +307,38 @@ def on_day(key, day, wanted):
     return {"BEFORE": day < wanted, "ON": day == wanted, "SINCE": day >= wanted}[key]
 
 
-def by_text(query, m):
+FUZZY_WORD = re.compile(r"[0-9A-Za-z\x80-\U0010ffff]+")
+
+
+def by_words(query, m):
+    """FUZZY: all words of the text, in any order (docs/search.md)."""
+    text = fuzzy(query[-1])
+    words = FUZZY_WORD.findall(text)
+    if not words:
+        return by_text(query, m) if not text else None
+    answers = [by_text((*query[:-1], word), m, "fuzzy") for word in words]
+    return False if False in answers else None if None in answers else True
+
+
+def by_text(query, m, view="text"):
     key, needle = query[0], fold(query[-1])
     if key == "HEADER":
         values = m.values(query[1])
-        return found(values, needle) if values else False
+        return found(values, needle, view) if values else False
     if key in FIELD_KEYS:
         values = m.values(key)
         if key == "SUBJECT":  # a run of white space may also be found as one space
             single = [" ".join(s.text.split()) for s in values if needle not in s.text]
             values += [Stream(text, False) for text in single if needle in text]
         if key == "SUBJECT" or not needle:
-            return found(values, needle) if values else False
+            return found(values, needle, view) if values else False
         # of addresses the envelope has the decoded form; comments and quotes may be written anew
-        answer = found(values, needle)
+        answer = found(values, needle, view)
         raw = [value for name, value in m.part.fields if name == key.lower()]
         return answer if len(raw) == 1 and plain_addresses(raw[0]) else None if values else False
     if not needle:
         return True
-    return found(m.body if key == "BODY" else m.header + m.body, needle)
+    return found(m.body if key == "BODY" else m.header + m.body, needle, view)
 
 
 def plain_addresses(value):
@@ -336,6 +353,8 @@ def matches(query, m):
         return False if False in answers else None if None in answers else True
     if key == "OR":
         return either(matches(query[1], m), matches(query[2], m))
+    if key == "FUZZY":
+        return by_words(query[1], m)
     if key == "NOT":
         return negation(matches(query[1], m))
     if key in FLAGS:
