@@ -50,6 +50,7 @@ open_all(struct here *h, struct fault *f)
         .find_user = users_find,
     };
     mail_marks_set(h->host.mail, config_marks(h->config));
+    mail_private_flags_set(h->host.mail, config_private_flags(h->config));
     return R_OK;
 }
 

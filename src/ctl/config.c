@@ -1,6 +1,7 @@
 #include "ctl/config.h"
 #include "ctl/expiry.h"
 #include "mail/marks.h"
+#include "store/row.h"
 #include "ctl/setting.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -121,6 +122,44 @@ config_marks(const struct config *c)
     return marks;
 }
 
+static uint16_t
+private_flag(const char *text)
+{
+    static const struct {
+        const char *name;
+        uint16_t flag;
+    } flags[] = {{"Seen", FLAG_SEEN},
+                 {"Answered", FLAG_ANSWERED},
+                 {"Flagged", FLAG_FLAGGED},
+                 {"Draft", FLAG_DRAFT}};
+    struct span name = span_str(text[0] == '\\' ? text + 1 : text);
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
+        if (span_ieq(name, span_str(flags[i].name)))
+            return flags[i].flag;
+    return 0;
+}
+
+static enum result
+check_private_flags(const struct config *c, struct fault *f)
+{
+    for (size_t i = 0; i < c->private_flags.n; i++)
+        if (private_flag(c->private_flags.items[i]) == 0)
+            return fault_set(f, FAULT_BAD,
+                             "private_flags: '%.60s' cannot be each user's own; \\Seen, "
+                             "\\Answered, \\Flagged and \\Draft can",
+                             c->private_flags.items[i]);
+    return R_OK;
+}
+
+uint16_t
+config_private_flags(const struct config *c)
+{
+    uint16_t flags = 0;
+    for (size_t i = 0; i < c->private_flags.n; i++)
+        flags |= private_flag(c->private_flags.items[i]);
+    return flags;
+}
+
 static enum result
 check_tls(const struct config *c, struct fault *f)
 {
@@ -161,7 +200,7 @@ check_whole(const struct config *c, struct fault *f)
         check_addresses("imaps", &c->imaps, false, f) != R_OK ||
         check_addresses("lmtp", &c->lmtp, true, f) != R_OK ||
         check_networks(c, f) != R_OK || check_expire(c, f) != R_OK ||
-        check_marks(c, f) != R_OK)
+        check_marks(c, f) != R_OK || check_private_flags(c, f) != R_OK)
         return R_FAIL;
     return check_tls(c, f);
 }

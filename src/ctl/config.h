@@ -39,6 +39,8 @@ enum result config_load(const char *file, const char *data, struct config **c_ou
 void config_free(struct config **c);
 // The setting intake_keywords as enum mark (mail/marks.h).
 unsigned config_marks(const struct config *c);
+// The setting private_flags as enum message_flag.
+uint16_t config_private_flags(const struct config *c);
 // Opens the log of this process as the settings say.
 void config_log_open(const struct config *c, const char *role);
 

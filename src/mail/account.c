@@ -10,6 +10,7 @@
 #include "mail/label_index.h"
 #include "mail/mail_inside.h"
 #include "mail/name.h"
+#include "mail/private.h"
 
 enum { REST_MS = 10000 };
 
@@ -29,6 +30,7 @@ mail_new(const struct mail_options *o)
     m->options = *o;
     mail_settings(m, o->folder_language, o->message_size_max);
     mail_server_entries(m, o->server_comment, o->server_admin);
+    mail_private_flags_set(m, FLAG_SEEN);
     m->homes = calloc(o->home_count, sizeof *m->homes);
     must(m->homes != NULL);
     for (unsigned i = 0; i < o->home_count; i++) {
@@ -349,6 +351,7 @@ mailbox_release(struct account *a, struct mailbox *m)
         return;
     budget_give(BUDGET_TABLES, m->ghost_count * sizeof *m->ghosts);
     mail_columns_free(m);
+    private_free(m);
     free(m->ghosts);
     free(m->events);
     free(m);
@@ -379,6 +382,8 @@ evict(struct home *h, const struct mailbox *keep)
             struct mailbox *m = s->mail;
             if (!budget_over_soft())
                 return;
+            if (m && m != keep)
+                private_rest(s->mail, now - 100);
             if (s->loaded && m != keep && (!m || (m->pins == 0 && now - m->used_ms > 100)))
                 drop_table(s);
         }
@@ -395,7 +400,9 @@ account_rest(struct account *a, uint64_t now_ms)
     size_t dropped = 0;
     for (uint32_t i = 0; i < a->state->mailbox_count; i++) {
         struct mailbox_state *s = a->state->mailboxes[i];
-        const struct mailbox *m = s->mail;
+        struct mailbox *m = s->mail;
+        if (m)
+            private_rest(m, now_ms - LIMIT_table_idle_ms);
         if (s->loaded &&
             (!m || (m->pins == 0 && now_ms - m->used_ms > LIMIT_table_idle_ms))) {
             dropped += state_table_memory(s);

@@ -34,6 +34,10 @@ void mail_server_entries(struct mail *m, const char *comment, const char *admin)
 // Keywords that the server sets at intake: enum mark (marks.h). From any thread.
 void mail_marks_set(struct mail *m, unsigned marks);
 unsigned mail_marks(const struct mail *m);
+// Which flags each user has of their own on mailboxes that several see: enum message_flag, without \Deleted; \Seen from the
+// start. From any thread.
+void mail_private_flags_set(struct mail *m, uint16_t flags);
+uint16_t mail_private_flags(const struct mail *m);
 const char *mail_server_comment(const struct mail *m);
 const char *mail_server_admin(const struct mail *m);
 void mail_free(struct mail **m);  // all accounts closed, loops stopped
@@ -47,6 +51,8 @@ unsigned mail_home_index(struct mail *m, uint64_t account);
 enum result account_open(struct mail *m, uint64_t id, struct span user, bool create,
                          struct account **a_out, struct fault *f) MUST_CHECK;
 void account_close(struct account **a);  // takes NULL; does not suspend
+// Others than the owner have it: the owner's own flags are not told to them from now on (mail/private.h). From any thread.
+void account_shared(struct account *a);
 uint64_t account_id(const struct account *a);
 struct span account_user(const struct account *a);
 struct mail *account_mail(const struct account *a);

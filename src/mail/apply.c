@@ -6,6 +6,7 @@
 #include "mail/index_inside.h"
 #include "mail/label_index.h"
 #include "mail/name.h"
+#include "mail/private.h"
 #include "mail/watch_log.h"
 
 static void
@@ -46,13 +47,18 @@ poke_post(struct poke *p)
     loop_post(p->loop, poke_run, p);
 }
 
+static void
+view_poke(struct view *v)
+{
+    atomic_store(&v->pending, true);
+    poke_post(v->poke);
+}
+
 void
 mailbox_poke(struct mailbox *m)
 {
-    for (struct view *v = m->views; v; v = v->next) {
-        atomic_store(&v->pending, true);
-        poke_post(v->poke);
-    }
+    for (struct view *v = m->views; v; v = v->next)
+        view_poke(v);
 }
 
 // ---- expunged rows that views still show ----
@@ -83,6 +89,8 @@ mailbox_trim(struct mailbox *m)
         return;
     m->ghost_count -= told;
     memmove(m->ghosts, m->ghosts + told, m->ghost_count * sizeof *m->ghosts);
+    for (struct private_set *s = m->privates.sets; s && m->ghost_count == 0; s = s->next)
+        s->gone.n = 0;
     budget_give(BUDGET_TABLES, told * sizeof(struct ghost));
 }
 
@@ -108,7 +116,7 @@ before_expunge(struct account *a, struct span meta)
     must(record_expunged_get(meta, &r) == R_OK);
     struct mailbox *m = mailbox_of(a, r.mailbox);
     must(m != NULL);
-    m->seen_known = false;
+    m->first.known = false;
     if (m->views)
         keep_ghosts(m, &r);
 }
@@ -153,7 +161,7 @@ mailbox_forget_events(struct mailbox *m)
     m->events = NULL;
     m->event_at = m->event_count = m->event_cap = 0;
     if (m->state)
-        m->events_from = m->state->counts.modseq;
+        m->events_from = private_position(m);
 }
 
 static void
@@ -171,29 +179,45 @@ event_add(struct mailbox *m, const struct flag_event *e)
 
 // Remembers which UIDs changed.
 static void
-group_events(struct mailbox *m, uint64_t modseq, struct span ranges,
-             const struct view *origin)
+group_events(struct mailbox *m, struct flag_event e, struct span groups)
 {
-    struct unpack u = unpack_of(ranges);
-    struct flag_event e = {.modseq = modseq, .origin = origin};
-    while (record_ranges_next(&u, &e.first, &e.last) == R_OK)
-        event_add(m, &e);
+    struct unpack all = unpack_of(groups);
+    struct record_group g;
+    while (m->views && record_groups_next(&all, &g) == R_OK) {
+        struct unpack u = unpack_of(g.ranges);
+        while (record_ranges_next(&u, &e.first, &e.last) == R_OK)
+            event_add(m, &e);
+    }
+    if (!m->views)
+        m->events_from = e.modseq;
 }
 
 static void
 flags_changed(struct account *a, struct span meta)
 {
     struct record_flags r;
-    struct record_group g;
     must(record_flags_get(meta, &r) == R_OK);
     struct mailbox *m = mailbox_of(a, r.mailbox);
     must(m != NULL);
-    m->seen_known = false;
-    struct unpack u = unpack_of(r.groups);
-    while (m->views && record_groups_next(&u, &g) == R_OK)
-        group_events(m, r.modseq, g.ranges, a->by ? a->by->view : NULL);
-    if (!m->views)
-        m->events_from = r.modseq;
+    m->first.known = false;
+    struct flag_event e = {.modseq = r.modseq, .origin = a->by ? a->by->view : NULL};
+    group_events(m, e, r.groups);
+}
+
+// Only the user's own sessions are told.
+static void
+privates_changed(struct account *a, struct span meta)
+{
+    struct record_privates r;
+    must(record_privates_get(meta, &r) == R_OK);
+    struct mailbox *m = mailbox_of(a, r.mailbox);
+    must(m != NULL);
+    struct flag_event e = {
+        .modseq = r.modseq, .origin = a->by ? a->by->view : NULL, .user = r.user};
+    group_events(m, e, r.groups);
+    for (struct view *v = m->views; v; v = v->next)
+        if (v->mine.user == r.user)
+            view_poke(v);
 }
 
 static void
@@ -229,8 +253,9 @@ static struct mailbox *
 mailbox_touched(struct account *a, enum record_type type, struct span meta)
 {
     struct unpack u = unpack_of(meta);
-    return type == RECORD_MAILBOX_GONE ? mailbox_of(a, unpack_var(&u))
-                                       : mailbox_of_record(a, type, meta);
+    return type == RECORD_MAILBOX_GONE || type == RECORD_PRIVATES
+               ? mailbox_of(a, unpack_var(&u))
+               : mailbox_of_record(a, type, meta);
 }
 
 static void
@@ -260,11 +285,14 @@ account_apply(struct account *a, enum record_type type, struct span meta,
     if (state_apply(a->state, type, meta, place, &f) != R_OK)
         // acknowledged on disk, and cannot be served
         fault_abort(f.why, __FILE__, __LINE__);
+    private_applied(a, type, meta);
     label_index_after(a, type, meta);
     mail_index_applied(a, type);
     tree_changed(a, type, meta);
     if (type == RECORD_FLAGS)
         flags_changed(a, meta);
+    if (type == RECORD_PRIVATES)
+        privates_changed(a, meta);
     if (type == RECORD_ADDED)
         added(a, meta);
     mailbox_apply_end(a);

@@ -189,7 +189,9 @@ apply_all(struct batch_run *run, const struct change_by **by)
         a->by = by[i];
         account_apply(a, store_batch_type(run->batch, i), store_batch_meta(run->batch, i),
                       store_batch_place(run->batch, i));
-        if (store_batch_type(run->batch, i) == RECORD_COPIED)
+        bool more = i + 1 < store_batch_count(run->batch) &&
+                    store_batch_type(run->batch, i + 1) == RECORD_PRIVATES;
+        if (store_batch_type(run->batch, i) == RECORD_COPIED && !more)
             task_yield();  // each has a modseq of its own
     }
     a->by = NULL;

@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "mail/label_index.h"
 #include "mail/label_mode.h"
+#include "mail/private.h"
 #include "mail/select.h"
 
 // Within one account COPY and MOVE are one change. Into another account: the rows are read here, added there as
@@ -35,6 +36,17 @@ struct copying {
     struct row_flags *flags;  // with the source's numbers, then with the target's
     size_t n;
     struct buf packed;
+    // NULL: flags go into the rows as they are
+    struct copying_for {
+        const struct mailbox_ref *dest;
+        const struct view
+            *source;  // of the same account, or NULL: the flags are the user's already
+        bool move;
+        uint64_t user;
+        uint16_t *mine;  // of each row: flags that the user has in the target's set
+        struct private_entry *entries;
+        size_t count;
+    } * by;
 };
 
 enum { COPY_ROWS = 4096 };  // in one record
@@ -129,17 +141,29 @@ put_row(struct account *a, struct copying *c, size_t i, struct copy_result *out)
     seqset_add(&out->source, c->rows[i].uid);
     seqset_add(&out->target, row.uid);
     out->count++;
+    if (c->by && c->by->mine[i] != 0)
+        c->by->entries[c->by->count++] =
+            (struct private_entry){.uid = row.uid, .flags = c->by->mine[i]};
 }
 
 static enum result
-put_part(struct copying *c, const struct mailbox_counts *next, struct fault *f)
+put_part(struct account *a, struct copying *c, const struct mailbox_counts *next,
+         struct fault *f)
 {
     size_t octets = c->packed.over ? SIZE_MAX : c->packed.n;
+    if (c->by && octets < SIZE_MAX)
+        octets += c->by->count * PRIVATE_OCTETS + PRIVATE_RECORD;
     enum result r = change_room(c->batch, c->first, octets, f);
     if (r == R_OK)
         rows_put_copied(c->batch, c->to->id, next, buf_span(&c->packed));
     buf_reset(&c->packed);
-    return r;
+    if (r != R_OK || !c->by)
+        return r;
+    struct private_put mine = {c->to, c->by->user, next->modseq, c->by->entries,
+                               c->by->count};
+    private_put(a, c->batch, &mine);
+    c->by->count = 0;
+    return R_OK;
 }
 
 // A record holds as many rows as are quickly copied, hashed and applied; each has a modseq of its own, since others may see
@@ -155,7 +179,7 @@ put_rows(struct account *a, struct copying *c, struct copy_result *out, struct f
             next->modseq = change_modseq(a);
         put_row(a, c, i, out);
         if (i % COPY_ROWS == COPY_ROWS - 1 || i == c->n - 1)
-            r = put_part(c, next, f);
+            r = put_part(a, c, next, f);
         yield_at(i);
     }
     if (r == R_OK)
@@ -166,6 +190,40 @@ put_rows(struct account *a, struct copying *c, struct copy_result *out, struct f
     return r;
 }
 
+// RFC 4314 section 4: flags whose right is missing there are not set.
+static uint16_t
+flags_allowed(uint32_t rights)
+{
+    return (uint16_t)((rights & RIGHT_SEEN ? FLAG_SEEN : 0) |
+                      (rights & RIGHT_DELETED ? FLAG_DELETED : 0) |
+                      (rights & RIGHT_WRITE ? FLAG_ALL & ~(FLAG_SEEN | FLAG_DELETED) : 0));
+}
+
+// The copy has the flags that its user sees; which of them only that user sees there is up to the target. What moves
+// within an account stays what it is for the owner.
+static void
+flags_for(struct account *a, struct copying *c)
+{
+    struct copying_for *by = c->by;
+    uint16_t allowed = flags_allowed(by->dest->rights);
+    uint16_t from = by->source ? by->source->mine.mask : 0, to = private_mask(a, by->user);
+    size_t at = 0;
+    by->mine = arena_array(a->batch_arena, c->n, sizeof *by->mine);
+    by->entries = arena_array(a->batch_arena, COPY_ROWS, sizeof *by->entries);
+    for (size_t i = 0; i < c->n; i++) {
+        struct row_flags *now = &c->flags[i];
+        const struct private_entry *e =
+            from ? private_find(&by->source->mine.set->list, c->rows[i].uid, &at) : NULL;
+        uint16_t owners = by->move && by->source ? now->flags & to : 0;
+        uint16_t seen = (uint16_t)((now->flags & ~from) | (e ? e->flags & from : 0));
+        seen &= allowed;
+        by->mine[i] = seen & to;
+        now->flags = (uint16_t)((seen & ~to) | owners);
+        if (!(by->dest->rights & RIGHT_WRITE))
+            now->keyword_count = 0;
+    }
+}
+
 static enum result
 copy_rows(struct account *a, struct copying *c, struct copy_result *out, struct fault *f)
 {
@@ -173,6 +231,8 @@ copy_rows(struct account *a, struct copying *c, struct copy_result *out, struct 
     seqset_init(&made.source, out->source.arena);
     seqset_init(&made.target, out->target.arena);
     enum result r = R_OK;
+    if (c->by)
+        flags_for(a, c);
     if (room_for_uids(a, c->to, c->n, f) != R_OK || translate_all(a, c, f) != R_OK)
         return R_FAIL;
     buf_init(&c->packed, LIMIT_record_meta);
@@ -227,15 +287,26 @@ take_rows(struct account *a, struct copying *c, const uint32_t *rows)
     c->names = names_of(a->batch_arena, c->from, c->from->next_keywords);
 }
 
+static enum result
+rows_copy_by(struct account *a, struct store_batch *b, const struct rows_copy *what,
+             struct copying_for *by, struct copy_result *out, struct fault *f)
+{
+    struct copying c = {.from = what->from,
+                        .to = what->to,
+                        .batch = b,
+                        .first = what->first,
+                        .n = what->n,
+                        .by = by};
+    mailbox_next(a, what->from);
+    take_rows(a, &c, what->rows);
+    return copy_rows(a, &c, out, f);
+}
+
 enum result
 rows_copy(struct account *a, struct store_batch *b, const struct rows_copy *what,
           struct copy_result *out, struct fault *f)
 {
-    struct copying c = {
-        .from = what->from, .to = what->to, .batch = b, .first = what->first, .n = what->n};
-    mailbox_next(a, what->from);
-    take_rows(a, &c, what->rows);
-    return copy_rows(a, &c, out, f);
+    return rows_copy_by(a, b, what, NULL, out, f);
 }
 
 enum result
@@ -264,7 +335,9 @@ copy_change(struct account *a, struct store_batch *b, void *arg, struct fault *f
     c.to = mailbox_of(a, call->dest->mailbox);
     if (!c.to)
         return fault_set(f, FAULT_TRYCREATE, "target mailbox is gone");
-    if (select_ready(a, c.from) == R_NONE || (!c.first && c.from == c.to))
+    const struct view *v = call->view;
+    if (select_ready(a, c.from) == R_NONE || (!c.first && c.from == c.to) ||
+        (v->mine.mask != 0 && v->mine.set->batch == a->batch_number))
         return R_NONE;
     select_rows(call->selection, a->batch_arena, &rows, &c.n);
     if (select_complete(call->selection, c.n, f) != R_OK)
@@ -274,7 +347,8 @@ copy_change(struct account *a, struct store_batch *b, void *arg, struct fault *f
     // in labels mode a mailbox holds a message once
     if (label_mode(a, NULL) && rows_not_held(a, &c, f) != R_OK)
         return R_FAIL;
-    enum result r = rows_copy(a, b, &c, call->out, f);
+    struct copying_for by = {call->dest, v, call->move, v->mine.user, NULL, NULL, 0};
+    enum result r = rows_copy_by(a, b, &c, &by, call->out, f);
     if (r == R_OK && call->move && n > 0)
         put_source_gone(a, b, call, rows, n);
     return r;
@@ -285,7 +359,8 @@ copy_change(struct account *a, struct store_batch *b, void *arg, struct fault *f
 static void
 read_rows(struct copy_call *c, const uint32_t *rows)
 {
-    const struct mailbox *m = c->view->mailbox;
+    struct view *v = c->view;
+    const struct mailbox *m = v->mailbox;
     const uint32_t *set = NULL, *copied = NULL;
     c->rows = arena_array(c->arena, c->count, sizeof *c->rows);
     c->flags = arena_array(c->arena, c->count, sizeof *c->flags);
@@ -293,6 +368,7 @@ read_rows(struct copy_call *c, const uint32_t *rows)
         size_t n;
         yield_at(i);
         c->rows[i] = m->state->rows[rows[i]];
+        private_overlay(v, &c->rows[i], false);
         const uint32_t *numbers = keyword_sets_get(m->state->sets, c->rows[i].keywords, &n);
         uint32_t *mine = NULL;
         if (n > 0 && numbers != set) {
@@ -373,6 +449,9 @@ arrive_change(struct account *a, struct store_batch *b, void *arg, struct fault 
         memcpy(c.flags, call->flags, c.n * sizeof *c.flags);
     if (label_mode(a, NULL) && arrivals_not_held(a, &c, f) != R_OK)
         return R_FAIL;
+    struct copying_for by = {
+        .dest = call->dest, .move = call->move, .user = private_user(a, call->dest->user)};
+    c.by = &by;
     return copy_rows(a, &c, call->out, f);
 }
 

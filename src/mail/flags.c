@@ -2,6 +2,7 @@
 
 #include "base/limits.h"
 #include "mail/flag_groups.h"
+#include "mail/private.h"
 #include "mail/select.h"
 
 struct flags_call {
@@ -79,35 +80,93 @@ struct pass {
     bool overlay, first;
     struct mailbox_counts counts;  // before
     struct flag_groups groups;
+    struct flags_mine {
+        struct private_set *set;
+        uint16_t in_set;  // a foreign user's flags that are not in the row
+        uint16_t apart;   // the owner's flags of which others are not told
+        size_t at;
+        struct private_entry *entries;
+        size_t n;
+    } mine;
 };
 
-// One row: R_NONE when nothing changes.
+// The row with the user's own flags. The row's modseq, as that user sees it.
+static uint64_t
+as_seen(struct pass *p, const struct message_row *row, struct row_flags *now)
+{
+    const struct private_entry *e = private_find(&p->mine.set->list, row->uid, &p->mine.at);
+    uint16_t mine = e ? e->flags & p->mine.in_set : 0;
+    now->flags = (uint16_t)((now->flags & ~p->mine.in_set) | mine);
+    return e && e->modseq > row->modseq ? e->modseq : row->modseq;
+}
+
+static struct row_flags
+keywords_after(struct account *a, const struct pass *p, const struct row_flags *before)
+{
+    const struct flags_call *c = p->call;
+    struct row_flags after = *before;
+    if (!c->keywords_allowed ||
+        (p->asked.n == 0 && (c->change->op != FLAG_OP_SET || before->keyword_count == 0)))
+        return after;
+    uint32_t *keywords =
+        arena_array(a->batch_arena, before->keyword_count + p->asked.n, sizeof *keywords);
+    after.keyword_count =
+        merge(c->change->op, before, p->asked.numbers, p->asked.n, keywords);
+    after.keywords = keywords;
+    return after;
+}
+
+static void
+change_mine(struct pass *p, uint32_t uid, uint16_t flags)
+{
+    p->mine.entries[p->mine.n++] = (struct private_entry){.uid = uid, .flags = flags};
+}
+
+// One row: what is the user's own goes to their set, the rest into the row.
 static void
 change_row(struct account *a, struct pass *p, uint32_t index)
 {
     const struct message_row *row = &p->mailbox->state->rows[index];
-    struct flags_call *c = p->call;
-    struct row_flags before, after;
+    struct row_flags before, seen, after;
     must(pending_get(a, p->mailbox, row, &before) == R_OK);
-    uint32_t *keywords = NULL;
-    after =
-        (struct row_flags){outcome(c, before.flags), before.keywords, before.keyword_count};
-    if (c->keywords_allowed &&
-        (p->asked.n > 0 || (c->change->op == FLAG_OP_SET && before.keyword_count > 0))) {
-        keywords = arena_array(a->batch_arena, before.keyword_count + p->asked.n,
-                               sizeof *keywords);
-        after.keyword_count =
-            merge(c->change->op, &before, p->asked.numbers, p->asked.n, keywords);
-        after.keywords = keywords;
-    }
-    if (after.flags == before.flags &&
-        flag_same_keywords(before.keywords, before.keyword_count, after.keywords,
-                           after.keyword_count))
+    seen = before;
+    as_seen(p, row, &seen);
+    after = keywords_after(a, p, &before);
+    uint16_t now = outcome(p->call, seen.flags), mine = now & p->mine.in_set;
+    after.flags = (uint16_t)((now & ~p->mine.in_set) | (before.flags & p->mine.in_set));
+    if ((now ^ seen.flags) & p->mine.in_set)
+        change_mine(p, row->uid, mine);
+    uint16_t other = after.flags ^ before.flags;
+    bool same = flag_same_keywords(before.keywords, before.keyword_count, after.keywords,
+                                   after.keyword_count);
+    if (other == 0 && same)
         return;
-    flag_groups_add(&p->groups, index, row->uid, &after);
+    if (same && (other & ~p->mine.apart) == 0)
+        change_mine(p, row->uid, after.flags & p->mine.apart);
+    else
+        flag_groups_add(&p->groups, index, row->uid, &after);
     flag_groups_recount(mailbox_next(a, p->mailbox), before.flags, after.flags);
     if (p->overlay)
         pending_set(a, p->mailbox, row->uid, &after);
+}
+
+static enum result
+put_records(struct account *a, struct store_batch *b, struct pass *p, struct fault *f)
+{
+    struct mailbox_counts *next = mailbox_next(a, p->mailbox);
+    struct private_put mine = {p->mailbox, p->mine.set->user, 0, p->mine.entries,
+                               p->mine.n};
+    size_t octets = p->mine.n * PRIVATE_OCTETS + PRIVATE_RECORD + p->groups.groups.n +
+                    p->groups.ranges.n;
+    enum result r = p->mine.n > 0 ? change_room(b, p->first, octets, f) : R_OK;
+    if (r == R_OK)
+        r = flag_groups_put(a, b, p->mailbox, &p->groups, p->first, f);
+    if (r != R_OK || p->mine.n == 0)
+        return r;
+    mine.modseq = p->groups.touched > 0 ? next->modseq : change_modseq(a);
+    private_put(a, b, &mine);
+    p->call->result_out->modseq = mine.modseq;
+    return R_OK;
 }
 
 // What does not fit into the batch leaves no trace; rows that are overlaid always fit (LIMIT_overlay_rows).
@@ -115,12 +174,13 @@ static enum result
 put_record(struct account *a, struct store_batch *b, struct pass *p, struct fault *f)
 {
     struct mailbox_counts *next = mailbox_next(a, p->mailbox);
-    enum result r = flag_groups_put(a, b, p->mailbox, &p->groups, p->first, f);
+    enum result r = put_records(a, b, p, f);
     if (r != R_OK)
         *next = p->counts;
-    if (r != R_OK || p->groups.touched == 0)
+    if (r != R_OK || (p->groups.touched == 0 && p->mine.n == 0))
         return r;
-    p->call->result_out->modseq = next->modseq;
+    if (p->groups.touched > 0)
+        p->call->result_out->modseq = next->modseq;
     // Later changes of this batch must see the outcome: in the overlay, or by waiting.
     p->mailbox->rows_dirty |= !p->overlay;
     return R_OK;
@@ -139,13 +199,16 @@ static void
 change_rows(struct account *a, struct pass *p, const uint32_t *rows, size_t n)
 {
     struct flags_call *c = p->call;
+    p->mine.entries = arena_array(a->batch_arena, n, sizeof *p->mine.entries);
     c->addressed.uids = arena_array(c->arena, n, sizeof *c->addressed.uids);
     c->addressed.count = 0;
     c->addressed.modified_count = 0;
     for (size_t i = 0; i < n; i++) {
         const struct message_row *row = &p->mailbox->state->rows[rows[i]];
+        struct row_flags unused = {0};
         yield_at(i);
-        if (c->change->has_unchangedsince && row->modseq > c->change->unchangedsince) {
+        if (c->change->has_unchangedsince &&
+            as_seen(p, row, &unused) > c->change->unchangedsince) {
             modified(c, row->uid);
             continue;
         }
@@ -164,7 +227,11 @@ flags_change(struct account *a, struct store_batch *b, void *arg, struct fault *
     size_t n;
     if (mailbox_load(a, m, f) != R_OK)
         return R_FAIL;
-    if (select_ready(a, m) == R_NONE ||
+    p.mine.set = c->view->mine.set;
+    p.mine.in_set = c->view->mine.mask;
+    if (p.mine.in_set == 0 && private_apart(a, m))
+        p.mine.apart = mail_private_flags(a->mail);
+    if (select_ready(a, m) == R_NONE || p.mine.set->batch == a->batch_number ||
         (c->change->has_unchangedsince && store_batch_count(b) > 0))
         return R_NONE;
     select_rows(c->selection, a->batch_arena, &rows, &n);

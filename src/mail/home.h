@@ -44,6 +44,7 @@ struct flag_event {
     uint64_t modseq;
     uint32_t first, last;
     const struct view *origin;
+    uint64_t user;  // whose flags these are alone; 0: everybody's
 };
 
 // Who makes a change: is not told of it.
@@ -67,8 +68,10 @@ struct mailbox {
     uint64_t used_ms;
     unsigned pins;     // a change under way uses the table
     unsigned readers;  // tasks that let others run while they read it: no record is applied
-    uint32_t seen_seq;  // first unseen, when seen_known
-    bool seen_known;
+    struct first_unseen {
+        uint32_t seq;
+        bool known;
+    } first;
     uint64_t next_batch;  // batch for which `next` holds
     struct mailbox_counts next;
     uint32_t next_keywords;
@@ -78,6 +81,10 @@ struct mailbox {
     uint32_t recent_taken;
     bool rows_dirty;                  // this batch changes too many rows to overlay
     struct mailbox_columns *columns;  // of SORT and THREAD; NULL: none
+    struct mailbox_privates {
+        struct private_set *sets;
+        uint64_t modseq;  // highest of a private change since the account was opened
+    } privates;
 };
 
 struct thread_entry {
@@ -103,6 +110,7 @@ struct account {
     struct account_use {
         unsigned refs, commands;         // who has it open; commands of these at work
         struct search_ledger searching;  // any thread
+        atomic_bool others;              // somebody else than the owner looked in
     } use;
     bool opening;
     bool looked_up;          // names or threads, since the home's timer came by
@@ -262,7 +270,14 @@ struct view {
     uint32_t exists, recent, first_unseen;
     uint32_t last_uid;  // rows above were not told
     uint32_t keywords_told;
-    uint64_t modseq;   // flags and arrivals were told up to here
+    struct view_private {
+        struct private_set *set;
+        uint64_t user;
+        size_t at;         // where the last row was in the set
+        uint16_t mask;     // flags that are in the set
+        uint64_t highest;  // HIGHESTMODSEQ of the user when `modseq` was
+    } mine;
+    uint64_t modseq;   // flags and arrivals were told up to here: private_position
     uint64_t told;     // everything was, expunges too: HIGHESTMODSEQ (RFC 7162 section 3.2)
     uint64_t version;  // ghosts up to here were told
     struct uid_range *recents;  // UIDs that are \Recent in this session

@@ -1,6 +1,7 @@
 #include "mail/intake_inside.h"
 
 #include "base/clock.h"
+#include "mail/private.h"
 #include "mail/rows.h"
 #include "mail/select.h"
 
@@ -87,7 +88,7 @@ check_room(const struct commit_call *c, const struct store_batch *b, struct faul
         return R_OK;
     for (size_t i = 0; i < c->n; i++) {
         const struct intake *in = c->items[i].intake;
-        octets += FIXED + in->cache.n + in->packed_keys.n +
+        octets += FIXED + PRIVATE_OCTETS + in->cache.n + in->packed_keys.n +
                   c->items[i].params.keyword_count * PER_KEYWORD;
     }
     return change_room(b, store_batch_count(b) == 0, octets, f);
@@ -212,6 +213,30 @@ put_message(struct account *a, struct store_batch *b, struct mailbox *m,
     buf_done(&keywords);
 }
 
+// What is only the user's, of messages that they put into a mailbox of somebody else, follows the messages.
+static void
+put_messages(struct account *a, struct store_batch *b, struct mailbox *m,
+             const struct commit_call *c, struct message_row *rows)
+{
+    struct private_put p = {.mailbox = m, .user = private_user(a, c->dest->user)};
+    uint16_t mask = private_mask(a, p.user);
+    struct private_entry *mine = arena_array(a->batch_arena, c->n, sizeof *mine);
+    mailbox_next(a, m)->modseq = p.modseq = change_modseq(a);
+    for (size_t i = 0; i < c->n; i++) {
+        uint16_t flags = rows[i].flags & mask;
+        rows[i].flags &= (uint16_t)~mask;
+        if (c->n > 1)
+            task_yield();  // only the commit task changes what will be
+        put_message(a, b, m, &c->items[i], &rows[i]);
+        c->out[i] = (struct intake_result){m->state->uidvalidity, rows[i].uid,
+                                           rows[i].emailid, rows[i].threadid};
+        if (flags != 0)
+            mine[p.n++] = (struct private_entry){.uid = rows[i].uid, .flags = flags};
+    }
+    p.entries = mine;
+    private_put(a, b, &p);
+}
+
 static enum result
 intake_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
 {
@@ -236,14 +261,7 @@ intake_change(struct account *a, struct store_batch *b, void *arg, struct fault 
         if (f->kind != FAULT_LIMIT || name_keywords(a, m, b, &marked, f) != R_OK)
             return R_FAIL;
     }
-    mailbox_next(a, m)->modseq = change_modseq(a);
-    for (size_t i = 0; i < c->n; i++) {
-        if (c->n > 1)
-            task_yield();  // only the commit task changes what will be
-        put_message(a, b, m, &marked.items[i], &rows[i]);
-        c->out[i] = (struct intake_result){m->state->uidvalidity, rows[i].uid,
-                                           rows[i].emailid, rows[i].threadid};
-    }
+    put_messages(a, b, m, &marked, rows);
     if (c->replaced)
         put_gone(a, b, c->replaced->view->mailbox, gone);
     return R_OK;

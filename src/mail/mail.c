@@ -30,6 +30,18 @@ mail_marks(const struct mail *m)
 }
 
 void
+mail_private_flags_set(struct mail *m, uint16_t flags)
+{
+    m->private_flags = flags;
+}
+
+uint16_t
+mail_private_flags(const struct mail *m)
+{
+    return (uint16_t)m->private_flags;
+}
+
+void
 mail_index_set(struct mail *m, bool on, unsigned test_after)
 {
     m->index_after = test_after;

@@ -22,6 +22,7 @@ struct mail {
     _Atomic uint64_t message_size_max;
     _Atomic(const char *) server_comment, server_admin;
     atomic_uint marks;
+    atomic_uint private_flags;
     atomic_uint index_after;
     atomic_bool index_on, index_stopped;
     mail_index_report_fn *index_report;

@@ -5,6 +5,7 @@
 #include "mail/home.h"
 #include "mail/mount.h"
 #include "mail/name.h"
+#include "mail/private.h"
 #include "mail/tree_inside.h"
 
 // ---- listing ----
@@ -27,6 +28,7 @@ tree_entry_fill(struct tree_entry *e, const struct mount *mount,
     e->special_use = s->special_use;
     e->noselect = s->flags & MAILBOX_NOSELECT;
     e->foreign = mount->prefix.p != NULL;
+    e->privates = e->foreign || s->privates;
 }
 
 static void
@@ -339,5 +341,49 @@ tree_recent(struct mail_user *u, struct tree_entry *e, struct fault *f)
     struct status_call c = {.entry = e, .fault = f};
     c.mount = mount_find(u, e->name, &c.inside);
     account_run(c.mount->account, recent_run, &c);
+    return c.result == R_OK || f->kind == FAULT_NONEXISTENT ? R_OK : R_FAIL;
+}
+
+struct own_call {
+    uint64_t user;
+    struct mount *mount;
+    struct tree_entry *entry;
+    struct fault *fault;
+    enum result result;
+};
+
+static void
+own_run(void *arg)
+{
+    struct own_call *c = arg;
+    struct account *a = c->mount->account;
+    struct mailbox *m = mailbox_of(a, c->entry->mailbox);
+    struct private_set *mine = NULL;
+    c->result = R_OK;
+    if (!m)
+        return;
+    private_others(a, c->user);
+    m->pins++;
+    c->result = private_open(a, m, c->user, &mine, c->fault);
+    m->pins--;
+    if (c->result == R_OK && m->state) {
+        c->entry->counts = m->state->counts;
+        c->entry->counts.unseen = private_unseen(a, m, mine);
+        c->entry->counts.modseq = private_highest(m, mine);
+    }
+    private_close(mine);
+    mailbox_release(a, m);
+}
+
+enum result
+tree_own(struct mail_user *u, struct tree_entry *e, struct fault *f)
+{
+    struct span inside;
+    struct own_call c = {.entry = e, .fault = f};
+    if (!e->privates)
+        return R_OK;
+    c.mount = mount_find(u, e->name, &inside);
+    c.user = account_id(u->own.account);
+    account_run(c.mount->account, own_run, &c);
     return c.result == R_OK || f->kind == FAULT_NONEXISTENT ? R_OK : R_FAIL;
 }

@@ -20,6 +20,7 @@ struct tree_entry {
     bool nonexistent;  // \NonExistent
     bool has_children, subscribed;
     bool foreign;    // of a mounted tree
+    bool privates;   // counts.unseen and counts.modseq are the user's after tree_own
     bool no_access;  // \NoAccess (RFC 5465 section 3.1): listed, but it is not watched
 };
 
@@ -53,6 +54,9 @@ void tree_find_id(struct mail_user *u, struct arena *a, uint64_t mailbox,
 // Counts the \Recent messages of an entry: apart, since it may need the mailbox's table.
 enum result tree_recent(struct mail_user *u, struct tree_entry *e,
                         struct fault *f) MUST_CHECK;
+
+// Of mailboxes that others see too: how many messages are unseen by this user, and HIGHESTMODSEQ. Apart, as above.
+enum result tree_own(struct mail_user *u, struct tree_entry *e, struct fault *f) MUST_CHECK;
 
 // Names for a special use in this language ("Gesendet"), and the special use that a foreign name means
 // ("Sent Items", "INBOX.Sent", "[Gmail]/Sent Mail"): for new accounts and imports.

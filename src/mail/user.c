@@ -95,6 +95,7 @@ mail_user_mount(struct mail_user *u, struct span prefix, uint64_t account,
     struct account *a;
     if (account_open(account_mail(u->own.account), account, owner, true, &a, f) != R_OK)
         return R_FAIL;
+    account_shared(a);
     struct mount *m = ARENA_NEW(u->arena, struct mount);
     *m = (struct mount){arena_dup(u->arena, prefix), a, rights, u->own.next};
     u->own.next = m;

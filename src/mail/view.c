@@ -1,6 +1,6 @@
 #include "mail/view.h"
 
-#include "mail/home.h"
+#include "mail/private.h"
 
 #include "base/limits.h"
 
@@ -114,6 +114,8 @@ view_at(struct view *v, uint32_t seq, struct view_message *out)
     out->row = ghost ? v->ghosts.rows[before] : v->mailbox->state->rows[seq - 1 - before];
     if (ghost)
         out->row.keywords = 0;
+    if (private_overlaid(v))
+        private_overlay(v, &out->row, ghost);
     out->recent = v->recent_ranges > 0 && view_is_recent(v, out->row.uid);
 }
 
@@ -205,15 +207,15 @@ wanted(const struct view_cursor *c, const struct message_row *row)
     return (row->flags & (c->flags | c->no_flags)) == c->flags && row->modseq > c->since;
 }
 
-// Passes over rows of the range that are not wanted: one look at each of them. Where expunged rows lie between, every row
-// is looked at by view_at.
+// Passes over rows of the range that are not wanted: one look at each of them. Where expunged rows lie between, or the user
+// has flags of their own, every row is looked at by view_at.
 static void
 skip_unwanted(struct view *v, struct next_call *n, uint32_t last)
 {
     struct view_cursor *c = n->cursor;
     uint32_t end = c->by_uid || last > v->exists ? v->exists : last;
     bool all = c->since == 0 && (c->flags | c->no_flags) == 0;
-    if (all || v->ghosts.count > 0 || c->next_seq > end)
+    if (all || v->ghosts.count > 0 || private_overlaid(v) || c->next_seq > end)
         return;
     const struct message_row *row = v->mailbox->state->rows + c->next_seq - 1;
     size_t left = end - c->next_seq + 1, i = 0;

@@ -1,4 +1,4 @@
-#include "mail/home.h"
+#include "mail/private.h"
 #include "mail/tree_record.h"
 
 #include "base/limits.h"
@@ -107,21 +107,38 @@ view_take_recent(struct view *v)
         recent_advance(v->account, m, uidnext);
 }
 
+static uint32_t
+unseen(const struct view *v)
+{
+    return private_unseen(v->account, v->mailbox, v->mine.set);
+}
+
+// Is it remembered? Of a foreign user with the set, of all others with the mailbox.
+static bool
+first_is_known(const struct view *v)
+{
+    return v->mine.mask & FLAG_SEEN ? v->mine.set->first_known : v->mailbox->first.known;
+}
+
 // Sequence number of the first unseen message, 0 when all are seen; remembered until flags change.
 static void
 first_unseen(struct view *v)
 {
     struct mailbox *m = v->mailbox;
-    if (m->state->counts.unseen == 0 || (!m->seen_known && !m->state->loaded))
+    if (unseen(v) == 0 || (!first_is_known(v) && !m->state->loaded))
         return;
-    if (!m->seen_known) {
+    if (v->mine.mask & FLAG_SEEN) {
+        v->first_unseen = private_first_unseen(m, v->mine.set);
+        return;
+    }
+    if (!m->first.known) {
         uint32_t i = 0;
         while (i < m->state->counts.exists && (m->state->rows[i].flags & FLAG_SEEN))
             i++;
-        m->seen_seq = i < m->state->counts.exists ? i + 1 : 0;
-        m->seen_known = true;
+        m->first.seq = i < m->state->counts.exists ? i + 1 : 0;
+        m->first.known = true;
     }
-    v->first_unseen = m->seen_seq;
+    v->first_unseen = m->first.seq;
 }
 
 static bool
@@ -129,8 +146,8 @@ opening_needs_table(const struct view *v)
 {
     const struct mailbox *m = v->mailbox;
     uint32_t first = recent_from(v);
-    bool unseen = m->state->counts.unseen > 0 && !m->seen_known;
-    return (unseen && m->state->counts.exists <= LIMIT_unseen_scan) ||
+    bool look = unseen(v) > 0 && !first_is_known(v);
+    return (look && m->state->counts.exists <= LIMIT_unseen_scan) ||
            (first > 1 && first < m->state->counts.uidnext);
 }
 
@@ -162,7 +179,8 @@ begin_here(struct view *v)
     v->uidnext = m->state->counts.uidnext;
     v->exists = m->state->counts.exists;
     v->last_uid = v->uidnext - 1;
-    v->modseq = v->told = m->state->counts.modseq;
+    v->modseq = private_position(m);
+    v->mine.highest = v->told = private_highest(m, v->mine.set);
     v->version = v->ghosts.version = m->version;
     v->keywords_told = m->state->keyword_count;
 }
@@ -174,8 +192,11 @@ open_view(struct open_call *c)
     struct mailbox *m = mailbox_of(c->account, c->ref->mailbox);
     if (!m)
         return fault_set(c->fault, FAULT_NONEXISTENT, "no such mailbox");
+    private_others(c->account, v->mine.user);
     link_view(v, m);
     c->account->use.refs++;
+    if (private_open(c->account, m, v->mine.user, &v->mine.set, c->fault) != R_OK)
+        return R_FAIL;
     // Waiting and loading suspend: what is read afterwards is read in one go.
     mailbox_settle(c->account, m);
     while (!v->gone && !m->state->loaded && opening_needs_table(v))
@@ -206,6 +227,8 @@ view_open(const struct mailbox_ref *ref, bool read_only, view_poke_fn *poke, voi
     v->read_only = read_only;
     v->rights = ref->rights;
     v->by = (struct change_by){v, ref->user, SPAN_NONE};
+    v->mine.user = private_user(ref->account, ref->user);
+    v->mine.mask = private_mask(ref->account, v->mine.user);
     v->poke = poke_new(poke, arg);
     struct open_call c = {ref->account, ref, v, f, R_FAIL};
     account_run(ref->account, open_run, &c);
@@ -232,6 +255,7 @@ close_run(void *arg)
         if (e->origin == v)
             e->origin = NULL;
     }
+    private_close(v->mine.set);
     mailbox_trim(m);
     if (!m->views)
         mailbox_forget_events(m);

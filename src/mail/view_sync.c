@@ -1,4 +1,4 @@
-#include "mail/home.h"
+#include "mail/private.h"
 
 #include "base/limits.h"
 
@@ -43,6 +43,14 @@ put_changed(struct view *v, struct view_delta *d, uint32_t row)
     view_at(v, seq, &d->changed[d->changed_count++]);
 }
 
+// Is the view to be told of it?
+static bool
+is_news(const struct view *v, const struct flag_event *e)
+{
+    return e->modseq > v->modseq && e->origin != v && e->first <= v->last_uid &&
+           (e->user == 0 || e->user == v->mine.user);
+}
+
 // UIDs that others changed since the view was told, as far as the remembered events know.
 static void
 changed_uids(const struct view *v, struct seqset *out)
@@ -50,7 +58,7 @@ changed_uids(const struct view *v, struct seqset *out)
     const struct mailbox *m = v->mailbox;
     for (size_t i = 0; i < m->event_count; i++) {
         const struct flag_event *e = &m->events[(m->event_at + i) % m->event_cap];
-        if (e->modseq > v->modseq && e->origin != v && e->first <= v->last_uid)
+        if (is_news(v, e))
             seqset_add_range(out, e->first, e->last < v->last_uid ? e->last : v->last_uid);
     }
 }
@@ -88,12 +96,12 @@ changed_by_scan(struct view *v, struct arena *a, struct view_delta *d)
     const struct mailbox_state *s = v->mailbox->state;
     size_t n = 0;
     for (uint32_t i = 0; i < s->counts.exists && s->rows[i].uid <= v->last_uid; i++) {
-        n += s->rows[i].modseq > v->modseq;
+        n += private_modseq(v, &s->rows[i]) > v->modseq;
         yield_at(i);
     }
     d->changed = arena_array(a, n, sizeof *d->changed);
     for (uint32_t i = 0; i < s->counts.exists && s->rows[i].uid <= v->last_uid; i++)
-        if (s->rows[i].modseq > v->modseq)
+        if (private_modseq(v, &s->rows[i]) > v->modseq)
             put_changed(v, d, i);
 }
 
@@ -105,7 +113,7 @@ has_events(const struct view *v)
         const struct flag_event *e = &m->events[(m->event_at + i - 1) % m->event_cap];
         if (e->modseq <= v->modseq)
             return false;
-        if (e->origin != v && e->first <= v->last_uid)
+        if (is_news(v, e))
             return true;
     }
     return false;
@@ -147,7 +155,7 @@ static uint64_t
 told_modseq(const struct view *v)
 {
     const struct mailbox *m = v->mailbox;
-    uint64_t told = v->modseq;
+    uint64_t told = v->mine.highest;
     for (size_t i = 0; i < m->ghost_count; i++)
         if (m->ghosts[i].version > v->version && m->ghosts[i].modseq <= told)
             told = m->ghosts[i].modseq - 1;
@@ -177,8 +185,10 @@ tell_up_to(struct view *v, unsigned flags)
 {
     const struct mailbox *m = v->mailbox;
     bool held = (flags & VIEW_HOLD_NEW) || ((flags & VIEW_HOLD_FLAGS) && flags_changed(v));
-    if (!held)
-        v->modseq = m->state->counts.modseq;
+    if (!held) {
+        v->modseq = private_position(m);
+        v->mine.highest = private_highest(m, v->mine.set);
+    }
     v->told = told_modseq(v);
     return held || v->version != m->version;
 }

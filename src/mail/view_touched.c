@@ -1,4 +1,4 @@
-#include "mail/home.h"
+#include "mail/private.h"
 
 // Which messages came or changed, for who follows the result of a search (RFC 5267).
 
@@ -17,17 +17,17 @@ by_events(const struct view *v, uint64_t since, struct seqset *out)
         const struct flag_event *e = &m->events[(m->event_at + i - 1) % m->event_cap];
         if (e->modseq <= since)
             return;
-        if (e->first <= v->last_uid)
+        if (e->first <= v->last_uid && (e->user == 0 || e->user == v->mine.user))
             seqset_add_range(out, e->first, e->last < v->last_uid ? e->last : v->last_uid);
     }
 }
 
 static void
-by_scan(const struct view *v, uint64_t since, struct seqset *out)
+by_scan(struct view *v, uint64_t since, struct seqset *out)
 {
     const struct mailbox_state *s = v->mailbox->state;
     for (uint32_t i = 0; i < s->counts.exists && s->rows[i].uid <= v->last_uid; i++) {
-        if (s->rows[i].modseq > since)
+        if (private_modseq(v, &s->rows[i]) > since)
             seqset_add(out, s->rows[i].uid);
         yield_at(i);
     }
@@ -43,7 +43,7 @@ move_on(const struct view *v, const struct touched_call *c)
     if (!c->untold)
         mark->modseq = v->modseq > mark->modseq ? v->modseq : mark->modseq;
     else if (s->counts.uidnext == v->uidnext)
-        mark->modseq = s->counts.modseq;
+        mark->modseq = private_position(v->mailbox);
 }
 
 static enum result

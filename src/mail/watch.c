@@ -3,6 +3,7 @@
 #include "base/limits.h"
 #include "mail/metadata_log.h"
 #include "mail/name.h"
+#include "mail/private.h"
 
 // ---- the log ----
 
@@ -68,19 +69,19 @@ note_link(struct watch_log *log, struct watch_note *n)
     log->newest = n;
 }
 
-// The mailbox's note, in front of all others.
+// The note, in front of all others.
 static struct watch_note *
-note_of(struct watch_log *log, uint64_t mailbox)
+note_of(struct watch_log *log, struct watch_note_key key)
 {
     struct watch_note *n;
-    HASH_FIND(hh, log->notes, &mailbox, sizeof mailbox, n);
+    HASH_FIND(hh, log->notes, &key, sizeof key, n);
     if (n) {
         note_unlink(log, n);
     } else {
         n = calloc(1, sizeof *n);
         must(n != NULL);
-        n->mailbox = mailbox;
-        HASH_ADD(hh, log->notes, mailbox, sizeof n->mailbox, n);
+        n->key = key;
+        HASH_ADD(hh, log->notes, key, sizeof n->key, n);
     }
     note_link(log, n);
     return n;
@@ -138,14 +139,26 @@ watch_told(struct watch_ear *e)
     trim(log);
 }
 
+// How many messages are unseen is each user's own: what everybody sees of flags does not change it for others.
+unsigned
+watch_kinds_for(const struct watch_ear *e, unsigned kinds, uint64_t user)
+{
+    bool foreign = private_foreign(e->account, e->user);
+    if (user != 0 && user != e->user)
+        return 0;
+    if (user == 0 && foreign && (private_mask(e->account, e->user) & FLAG_SEEN))
+        kinds &= ~(unsigned)WATCH_UNSEEN;
+    return kinds & e->may & atomic_load(&e->watch->kinds);
+}
+
 // A new serial: pokes the ears it is for, the others that owe nothing pass it over. False: it is for none.
 static bool
-announce(struct watch_log *log, unsigned kinds, const struct mail_user *by)
+announce(struct watch_log *log, unsigned kinds, uint64_t user, const struct mail_user *by)
 {
     bool wanted = false;
     log->serial++;
     for (struct watch_ear *e = log->ears; e; e = e->next) {
-        unsigned mine = atomic_load(&e->watch->kinds) & e->may & kinds;
+        unsigned mine = watch_kinds_for(e, kinds, user);
         if (mine && e->watch->user != by) {
             wanted = e->owes = true;
             atomic_fetch_or(&e->watch->pending, mine);
@@ -160,17 +173,33 @@ announce(struct watch_log *log, unsigned kinds, const struct mail_user *by)
 // ---- what happened ----
 
 static void
-messages_changed(struct account *a, uint64_t mailbox, unsigned kinds)
+messages_changed_for(struct account *a, struct watch_note_key key, unsigned kinds)
 {
     struct watch_log *log = a->watched;
     const struct mail_user *by = a->by ? a->by->user : NULL;
-    if (!announce(log, kinds, by))
+    if (!announce(log, kinds, key.user, by))
         return;
-    struct watch_note *n = note_of(log, mailbox);
+    struct watch_note *n = note_of(log, key);
     n->serial = log->serial;
     for (unsigned i = 0; i < sizeof n->when / sizeof *n->when; i++)
         if (kinds & 1u << i)
             mark(&n->when[i], log->serial, by);
+}
+
+static void
+messages_changed(struct account *a, uint64_t mailbox, unsigned kinds)
+{
+    messages_changed_for(a, (struct watch_note_key){mailbox, 0}, kinds);
+}
+
+// Also the owner's: others are not told.
+static void
+privates_changed(struct account *a, struct span meta)
+{
+    struct record_privates r;
+    must(record_privates_get(meta, &r) == R_OK);
+    unsigned kinds = r.mask & FLAG_SEEN ? WATCH_FLAGS | WATCH_UNSEEN : WATCH_FLAGS;
+    messages_changed_for(a, (struct watch_note_key){r.mailbox, r.user}, kinds);
 }
 
 static void
@@ -182,7 +211,7 @@ name_changed_to(struct account *a, uint64_t mailbox, struct span name, struct sp
                              .kind = mailbox ? WATCH_NAME : WATCH_SUBSCRIBED,
                              .name = name,
                              .old = old};
-    if (!announce(log, c.kind, c.by))
+    if (!announce(log, c.kind, 0, c.by))
         return;
     c.serial = log->serial;
     list_add(&log->names, &c);
@@ -193,7 +222,7 @@ watch_entry(struct account *a, uint64_t mailbox, struct span key,
             const struct mail_user *by)
 {
     struct watch_log *log = a->watched;
-    if (!log || !announce(log, WATCH_METADATA, by))
+    if (!log || !announce(log, WATCH_METADATA, 0, by))
         return;
     struct watch_list *l = &log->entries;
     for (size_t i = 0; i < l->count; i++)  // the last change of an entry stands for all
@@ -284,6 +313,8 @@ watch_applied(struct account *a, enum record_type type, struct span meta,
         messages_changed(a, id, WATCH_NEW);
     if (type == RECORD_EXPUNGED || type == RECORD_MOVED)
         messages_changed(a, id, WATCH_EXPUNGED);
+    if (type == RECORD_PRIVATES && m)
+        privates_changed(a, meta);
     if (type == RECORD_FLAGS && m)
         messages_changed(a, id,
                          m->counts.unseen == was->unseen ? WATCH_FLAGS
@@ -304,6 +335,7 @@ ear_open(void *arg)
         a->watched->entries.max = LIMIT_metadata_events;
     }
     a->use.refs++;
+    private_others(a, e->user);
     e->told = a->watched->serial;
     e->next = a->watched->ears;
     e->prev = &a->watched->ears;
@@ -368,6 +400,7 @@ mail_watch_open(struct mail_user *u, unsigned kinds, view_poke_fn *poke, void *a
         if (may == 0)
             continue;
         w->ears[w->ear_count++] = (struct watch_ear){.watch = w,
+                                                     .user = account_id(u->own.account),
                                                      .account = m->account,
                                                      .prefix = m->prefix,
                                                      .rights = m->rights,

@@ -37,7 +37,7 @@ struct watch_event {
     struct tree_entry entry;  // as it is now, perhaps nonexistent
     struct span old;          // the name before it was renamed, or SPAN_NONE
 };
-// What happened since the last time: names first, in the order in which they changed. R_NONE: more than
+// What happened since the last time: names first, in the order in which they changed. R_NONE: it cannot be told, or more than
 // LIMIT_watch_names changes of names, some are lost.
 enum result mail_watch_take(struct mail_watch *w, struct arena *a, struct watch_event **out,
                             size_t *n_out) MUST_CHECK;

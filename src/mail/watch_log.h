@@ -17,7 +17,10 @@ struct watch_when {
 struct watch_note {
     UT_hash_handle hh;
     struct watch_note *newer, *older;
-    uint64_t mailbox;
+    struct watch_note_key {
+        uint64_t mailbox;
+        uint64_t user;  // whose own flags changed; 0: what everybody sees
+    } key;
     uint64_t serial;            // of the last change
     struct watch_when when[5];  // by bit of enum watch_kind
 };
@@ -41,6 +44,7 @@ struct watch_ear {
     struct watch_ear *next, **prev;
     struct mail_watch *watch;
     struct account *account;
+    uint64_t user;  // whose watch it is
     struct span prefix;
     uint32_t rights;
     unsigned may;  // kinds
@@ -81,6 +85,8 @@ void watch_look(struct account *a, enum record_type type, struct span meta,
 void watch_applied(struct account *a, enum record_type type, struct span meta,
                    const struct watch_before *was);
 
+// Those of the kinds that the ear is told of, of a change that `user` alone sees, or (0) everybody.
+unsigned watch_kinds_for(const struct watch_ear *e, unsigned kinds, uint64_t user);
 // The ear was told of everything; what no ear waits for is forgotten.
 void watch_told(struct watch_ear *e);
 // The last change of this kind that was not `by`'s.

@@ -15,6 +15,7 @@ struct taken {
     size_t change_count;
     struct watch_event *notes;
     size_t note_count;
+    bool own_notes;  // among the notes
     bool lost;
 };
 
@@ -54,7 +55,19 @@ note_kinds(const struct taken *t, const struct watch_note *n)
     for (unsigned i = 0; i < sizeof n->when / sizeof *n->when; i++)
         if (watch_when(&n->when[i], t->ear->watch->user) > t->ear->told)
             kinds |= 1u << i;
-    return kinds & wanted(t);
+    return watch_kinds_for(t->ear, kinds, n->key.user);
+}
+
+// What the user alone sees, and what everybody does, is one event of the mailbox.
+static bool
+joined(struct taken *t, const struct watch_note *n, unsigned kinds)
+{
+    for (size_t i = 0; t->own_notes && i < t->note_count; i++)
+        if (t->notes[i].entry.mailbox == n->key.mailbox) {
+            t->notes[i].kinds |= kinds;
+            return true;
+        }
+    return false;
 }
 
 static void
@@ -69,9 +82,10 @@ take_notes(struct taken *t, const struct watch_log *log)
     t->notes = arena_array(t->arena, room, sizeof *t->notes);
     // the one that changed first is told first
     for (n = n ? n->newer : log->oldest; n; n = n->newer) {
-        const struct mailbox_state *m = state_mailbox(s, n->mailbox);
+        const struct mailbox_state *m = state_mailbox(s, n->key.mailbox);
         unsigned kinds = note_kinds(t, n);
-        if (!m || kinds == 0 || (m->flags & MAILBOX_NOSELECT))
+        t->own_notes |= n->key.user != 0 && kinds != 0;
+        if (!m || kinds == 0 || (m->flags & MAILBOX_NOSELECT) || joined(t, n, kinds))
             continue;
         struct tree_entry *e = &t->notes[t->note_count].entry;
         t->notes[t->note_count++].kinds = kinds;
@@ -141,16 +155,22 @@ add_changes(struct events *e, const struct taken *t)
     }
 }
 
-static void
+// False: what they count cannot be told.
+static bool
 add_notes(struct events *e, const struct taken *t)
 {
+    struct fault f;
     struct tree_entry *entries = arena_array(e->arena, t->note_count, sizeof *entries);
     for (size_t i = 0; i < t->note_count; i++)
         entries[i] = t->notes[i].entry;
     if (t->note_count > 0)
         tree_mark_subscribed(e->user, entries, t->note_count);
-    for (size_t i = 0; i < t->note_count; i++)
+    for (size_t i = 0; i < t->note_count; i++) {
+        if (tree_own(e->user, &entries[i], &f) != R_OK)
+            return false;
         *event_add(e) = (struct watch_event){t->notes[i].kinds, entries[i], SPAN_NONE};
+    }
+    return true;
 }
 
 enum result
@@ -174,7 +194,9 @@ mail_watch_take(struct mail_watch *w, struct arena *a, struct watch_event **out,
     for (size_t i = 0; i < w->ear_count; i++)
         add_changes(&e, &taken[i]);
     for (size_t i = 0; i < w->ear_count; i++)
-        add_notes(&e, &taken[i]);
+        lost |= !add_notes(&e, &taken[i]);
+    if (lost)
+        return R_NONE;
     *out = e.p;
     *n_out = e.n;
     return R_OK;

@@ -287,6 +287,7 @@ open_mail(struct mail_role *r)
     };
     r->mail = mail_new(&m);
     mail_marks_set(r->mail, config_marks(c));
+    mail_private_flags_set(r->mail, config_private_flags(c));
     mail_index_set(r->mail, c->search_index, (unsigned)c->test_index_after);
     mail_index_report(r->mail, mail_index_log);
     load_pretend(c->test_overload);

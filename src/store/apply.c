@@ -200,7 +200,8 @@ expunge(const struct target *a, struct span meta, bool moved, struct fault *f)
         return found;
     struct rows_edit e = {
         .kind = EDIT_EXPUNGE, .modseq = r.modseq, .when_s = r.when_s, .moved = moved};
-    if (a->rows->rows_edit(a->t, r.mailbox, r.uids, &e, f) != R_OK)
+    if (a->rows->rows_edit(a->t, r.mailbox, r.uids, &e, f) != R_OK ||
+        a->rows->privates_drop(a->t, r.mailbox, 0, r.uids, f) != R_OK)
         return R_FAIL;
     return put_counts(a, &m, &r.counts, f);
 }
@@ -262,6 +263,48 @@ apply_private(const struct target *a, struct span meta, struct fault *f)
     if (found != R_OK || a->rows->private_put(a->t, &r, f) != R_OK)
         return found == R_NONE ? R_NONE : R_FAIL;
     return raise_modseq(a, r.modseq, f);
+}
+
+static enum result
+put_privates(const struct target *a, const struct record_privates *r, struct fault *f)
+{
+    struct unpack u = unpack_of(r->groups);
+    struct record_group g;
+    while (record_groups_next(&u, &g) == R_OK) {
+        struct rows_edit e = {
+            .kind = EDIT_OWN, .modseq = r->modseq, .flags = g.flags, .mask = r->mask};
+        if ((r->own && a->rows->rows_edit(a->t, r->mailbox, g.ranges, &e, f) != R_OK) ||
+            a->rows->privates_put(a->t, r, &g, f) != R_OK)
+            return R_FAIL;
+    }
+    return R_OK;
+}
+
+static enum result
+apply_privates(const struct target *a, struct span meta, struct fault *f)
+{
+    struct record_privates r;
+    struct mailbox_row m;
+    if (record_privates_get(meta, &r) != R_OK)
+        return damaged(f, a);
+    enum result found = find_mailbox(a, r.mailbox, &m, f);
+    if (found != R_OK)
+        return found;
+    if (put_privates(a, &r, f) != R_OK)
+        return R_FAIL;
+    m.counts.unseen = r.unseen;
+    if (r.own && a->rows->mailbox_put(a->t, &m, f) != R_OK)
+        return R_FAIL;
+    return raise_modseq(a, r.modseq, f);
+}
+
+static enum result
+apply_privates_gone(const struct target *a, struct span meta, struct fault *f)
+{
+    struct record_privates_gone r;
+    if (record_privates_gone_get(meta, &r) != R_OK)
+        return damaged(f, a);
+    return a->rows->privates_drop(a->t, r.mailbox, r.user, SPAN_NONE, f);
 }
 
 static enum result
@@ -366,6 +409,8 @@ apply_record(const struct store_rows *rows, void *t, enum record_type type,
         [RECORD_IMAGE] = apply_image,
         [RECORD_MOVED] = apply_moved,
         [RECORD_FILED] = apply_filed,
+        [RECORD_PRIVATES] = apply_privates,
+        [RECORD_PRIVATES_GONE] = apply_privates_gone,
     };
     size_t i = (size_t)type;
     if (i >= sizeof table / sizeof table[0] || !table[i])

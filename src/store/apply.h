@@ -28,11 +28,12 @@ struct account_row {
 };
 
 // What happens to the rows in some UID ranges whose modseq is lower than this one.
-enum rows_edit_kind { EDIT_FLAGS, EDIT_EXPUNGE, EDIT_RESTORE };
+enum rows_edit_kind { EDIT_FLAGS, EDIT_EXPUNGE, EDIT_RESTORE, EDIT_OWN };
 struct rows_edit {
     enum rows_edit_kind kind;
     uint64_t modseq;
-    uint16_t flags;        // EDIT_FLAGS
+    uint16_t flags;        // EDIT_FLAGS, EDIT_OWN
+    uint16_t mask;         // EDIT_OWN: these flags alone, and the modseq stays
     struct span keywords;  // EDIT_FLAGS: packed list
     int64_t when_s;        // EDIT_EXPUNGE: the rows become tombstones
     bool moved;            // EDIT_EXPUNGE: by MOVE
@@ -61,6 +62,11 @@ struct store_rows {
     enum result (*forget)(void *t, uint64_t mailbox, uint64_t up_to_modseq,
                           struct fault *f);
     enum result (*private_put)(void *t, const struct record_private *p, struct fault *f);
+    enum result (*privates_put)(void *t, const struct record_privates *p,
+                                const struct record_group *g, struct fault *f);
+    // Of one user, or (0) of all; of messages in these ranges, or (none) of all.
+    enum result (*privates_drop)(void *t, uint64_t mailbox, uint64_t user,
+                                 struct span ranges, struct fault *f);
     enum result (*meta_put)(void *t, const struct record_meta *m, struct fault *f);
     enum result (*subscribe)(void *t, const struct record_subscribe *s, struct fault *f);
     // What goes with a new body: its cache and thread keys.

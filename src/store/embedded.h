@@ -34,6 +34,8 @@ enum result embedded_keywords(struct store *s, struct state *st, uint64_t mailbo
                               struct store_keywords *out, struct fault *f);
 enum result embedded_privates(struct store *s, struct state *st, uint64_t mailbox,
                               uint64_t user, struct store_privates *out, struct fault *f);
+enum result embedded_private_users(struct store *s, struct state *st,
+                                   struct store_private_users *out, struct fault *f);
 enum result embedded_thread_keys(struct store *s, struct state *st,
                                  struct store_thread_key **out, size_t *n_out,
                                  struct fault *f);

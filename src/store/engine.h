@@ -39,8 +39,12 @@ struct engine {
                            struct fault *f);
     enum result (*keywords)(struct store *s, struct state *st, uint64_t mailbox,
                             struct store_keywords *out, struct fault *f);
-    enum result (*privates)(struct store *s, struct state *st, uint64_t mailbox,
+    struct engine_privates {
+        enum result (*list)(struct store *s, struct state *st, uint64_t mailbox,
                             uint64_t user, struct store_privates *out, struct fault *f);
+        enum result (*users)(struct store *s, struct state *st,
+                             struct store_private_users *out, struct fault *f);
+    } privates;
     enum result (*thread_keys)(struct store *s, struct state *st,
                                struct store_thread_key **out, size_t *n_out,
                                struct fault *f);

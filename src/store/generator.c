@@ -221,6 +221,39 @@ make_meta(struct generator *g, struct mailbox_state *m)
     record_meta_put(&g->meta, &r);
 }
 
+// The owner's flags too, with the count that goes with them.
+static void
+make_privates(struct generator *g, struct mailbox_state *m)
+{
+    struct record_privates p = {.mailbox = m->id,
+                                .user = 1 + generator_random(g, 3),
+                                .modseq = ++g->modseq,
+                                .mask = FLAG_SEEN,
+                                .unseen = m->counts.unseen};
+    uint16_t flags = generator_random(g, 2) ? FLAG_SEEN : 0;
+    struct buf groups, ranges;
+    buf_init(&groups, LIMIT_record_meta);
+    buf_init(&ranges, LIMIT_record_meta);
+    if (generator_random(g, 3) == 0)
+        p.user = g->state->account;
+    p.own = p.user == g->state->account;
+    for (uint32_t i = 0; m->loaded && i < m->counts.exists; i++) {
+        if (generator_random(g, 2))
+            continue;
+        uint16_t was = m->rows[i].flags;
+        record_ranges_add(&ranges, m->rows[i].uid, m->rows[i].uid);
+        p.unseen += (uint32_t) !(flags & FLAG_SEEN) - (uint32_t) !(was & FLAG_SEEN);
+    }
+    if (ranges.n > 0)
+        record_groups_add(&groups,
+                          &(struct record_group){flags, SPAN_NONE, buf_span(&ranges)});
+    p.groups = buf_span(&groups);
+    g->type = RECORD_PRIVATES;
+    record_privates_put(&g->meta, &p);
+    buf_done(&groups);
+    buf_done(&ranges);
+}
+
 static void
 make_small(struct generator *g, struct mailbox_state *m)
 {
@@ -233,7 +266,7 @@ make_small(struct generator *g, struct mailbox_state *m)
                                .modseq = ++g->modseq,
                                .uid = 1 + (uint32_t)generator_random(g, m->counts.uidnext),
                                .flags = FLAG_SEEN};
-    switch (generator_random(g, 5)) {
+    switch (generator_random(g, 8)) {
     case 0:
         g->type = RECORD_RECENT;
         record_recent_put(&g->meta, &(struct record_recent){m->id, m->counts.uidnext});
@@ -249,6 +282,15 @@ make_small(struct generator *g, struct mailbox_state *m)
         break;
     case 3:
         make_meta(g, m);
+        break;
+    case 4:
+        g->type = RECORD_PRIVATES_GONE;
+        record_privates_gone_put(
+            &g->meta, &(struct record_privates_gone){m->id, 1 + generator_random(g, 2)});
+        break;
+    case 5:
+    case 6:
+        make_privates(g, m);
         break;
     default:
         g->type = RECORD_SUBSCRIBE;

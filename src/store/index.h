@@ -161,6 +161,9 @@ enum result index_keywords(struct index *ix, uint64_t account, uint64_t mailbox,
 enum result index_privates(struct index *ix, uint64_t account, uint64_t mailbox,
                            uint64_t user, struct store_privates *out,
                            struct fault *f) MUST_CHECK;
+enum result index_private_users(struct index *ix, uint64_t account,
+                                struct store_private_users *out,
+                                struct fault *f) MUST_CHECK;
 enum result index_thread_keys(struct index *ix, uint64_t account,
                               struct store_thread_key **out, size_t *n_out,
                               struct fault *f) MUST_CHECK;

@@ -2,35 +2,53 @@
 
 // The fold's row operations in an LMDB transaction.
 
-// Deletes all entries that begin with the prefix, up to the key `last` when given.
+// The first entry from `from` on that begins with the prefix. R_NONE when there is none.
 static enum result
-delete_range(struct index_fold *w, const struct index_key *prefix,
-             const struct index_key *last, struct fault *f)
+find_from(struct index_fold *w, const struct index_key *prefix,
+          const struct index_key *from, struct index_key *found_out, struct fault *f)
 {
-    struct span begins = span_of(prefix->p, prefix->n);
+    MDB_val k = {from->n, (void *)(uintptr_t)from->p}, v;
+    MDB_cursor *cursor;
+    struct index_key found = {0};
+    int rc = mdb_cursor_open(w->txn, w->ix->rows, &cursor);
+    if (rc != 0)
+        return index_fault(w->ix, rc, "cursor", f);
+    rc = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
+    if (rc == 0 && k.mv_size <= sizeof found.p) {
+        memcpy(found.p, k.mv_data, k.mv_size);
+        found.n = (uint8_t)k.mv_size;
+    }
+    mdb_cursor_close(cursor);
+    if (rc != 0 && rc != MDB_NOTFOUND)
+        return index_fault(w->ix, rc, "range", f);
+    if (rc != 0 || !span_starts(span_of(found.p, found.n), span_of(prefix->p, prefix->n)))
+        return R_NONE;
+    *found_out = found;
+    return R_OK;
+}
+
+// Deletes all entries that begin with the prefix: from `from` on, up to the key `last` when given.
+static enum result
+delete_between(struct index_fold *w, const struct index_key *prefix,
+               const struct index_key *from, const struct index_key *last, struct fault *f)
+{
     for (;;) {
-        MDB_val k = {prefix->n, (void *)(uintptr_t)prefix->p}, v;
-        MDB_cursor *cursor;
-        struct index_key found = {0};
-        int rc = mdb_cursor_open(w->txn, w->ix->rows, &cursor);
-        if (rc != 0)
-            return index_fault(w->ix, rc, "cursor", f);
-        rc = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
-        struct span key = rc == 0 ? span_of(k.mv_data, k.mv_size) : SPAN_NONE;
-        if (rc == 0 && key.n <= sizeof found.p) {
-            memcpy(found.p, key.p, key.n);
-            found.n = (uint8_t)key.n;
-        }
-        mdb_cursor_close(cursor);
-        if (rc != 0 && rc != MDB_NOTFOUND)
-            return index_fault(w->ix, rc, "range", f);
-        key = span_of(found.p, found.n);
-        if (rc != 0 || !span_starts(key, begins) ||
-            (last && span_cmp(key, span_of(last->p, last->n)) > 0))
+        struct index_key found;
+        enum result r = find_from(w, prefix, from, &found, f);
+        if (r != R_OK)
+            return r == R_NONE ? R_OK : R_FAIL;
+        if (last && span_cmp(span_of(found.p, found.n), span_of(last->p, last->n)) > 0)
             return R_OK;
         if (fold_make_room(w, f) != R_OK || fold_delete(w, &found, f) != R_OK)
             return R_FAIL;
     }
+}
+
+static enum result
+delete_range(struct index_fold *w, const struct index_key *prefix,
+             const struct index_key *last, struct fault *f)
+{
+    return delete_between(w, prefix, prefix, last, f);
 }
 
 static enum result
@@ -154,7 +172,10 @@ edit_row(struct index_fold *w, uint64_t mailbox, const struct index_row *row,
         return bury(w, mailbox, row, e, f);
     struct index_key key = row_key(w, mailbox, row->row.uid);
     struct message_row now = row->row;
-    now.modseq = e->modseq;
+    if (e->kind == EDIT_OWN)
+        now.flags = (uint16_t)((now.flags & ~e->mask) | e->flags);
+    else
+        now.modseq = e->modseq;
     if (e->kind == EDIT_FLAGS)
         now.flags = e->flags;
     return put_row(w, &key, &now, e->kind == EDIT_FLAGS ? e->keywords : row->keywords, 0,
@@ -392,6 +413,64 @@ private_put(void *t, const struct record_private *p, struct fault *f)
 }
 
 static enum result
+privates_put(void *t, const struct record_privates *p, const struct record_group *g,
+             struct fault *f)
+{
+    struct unpack u = unpack_of(g->ranges);
+    uint32_t first = 0, last = 0;
+    while (record_ranges_next(&u, &first, &last) == R_OK)
+        for (uint64_t uid = first; uid <= last; uid++) {
+            struct record_private one = {p->mailbox, p->user, p->modseq, (uint32_t)uid,
+                                         g->flags};
+            if (fold_make_room(t, f) != R_OK || private_put(t, &one, f) != R_OK)
+                return R_FAIL;
+        }
+    return R_OK;
+}
+
+static enum result
+drop_of_user(struct index_fold *w, const struct index_key *prefix, struct span ranges,
+             struct fault *f)
+{
+    struct unpack u = unpack_of(ranges);
+    uint32_t first = 0, last = 0;
+    if (ranges.n == 0)
+        return delete_range(w, prefix, NULL, f);
+    while (record_ranges_next(&u, &first, &last) == R_OK) {
+        struct index_key from = *prefix, to = *prefix;
+        index_key_u32(&from, first);
+        index_key_u32(&to, last);
+        if (delete_between(w, prefix, &from, &to, f) != R_OK)
+            return R_FAIL;
+    }
+    return R_OK;
+}
+
+static enum result
+privates_drop(void *t, uint64_t mailbox, uint64_t user, struct span ranges, struct fault *f)
+{
+    struct index_fold *w = t;
+    struct index_key all = index_key(w->account, INDEX_PRIVATE), found;
+    enum result r = R_OK;
+    index_key_u64(&all, mailbox);
+    for (uint64_t next = user; r == R_OK; next++) {
+        struct index_key from = all, prefix = all;
+        index_key_u64(&from, next);
+        r = find_from(w, &all, &from, &found, f);
+        if (r != R_OK)
+            break;
+        next = index_key_get_u64(span_of(found.p, found.n), 17);
+        if (user != 0 && next != user)
+            break;
+        index_key_u64(&prefix, next);
+        r = drop_of_user(w, &prefix, ranges, f);
+        if (user != 0 || next == UINT64_MAX)
+            break;
+    }
+    return r == R_FAIL ? R_FAIL : R_OK;
+}
+
+static enum result
 meta_put(void *t, const struct record_meta *m, struct fault *f)
 {
     struct index_fold *w = t;
@@ -471,6 +550,8 @@ const struct store_rows index_fold_rows = {
     .rows_edit = rows_edit,
     .forget = forget,
     .private_put = private_put,
+    .privates_put = privates_put,
+    .privates_drop = privates_drop,
     .meta_put = meta_put,
     .subscribe = subscribe,
     .body_put = body_put,

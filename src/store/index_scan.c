@@ -100,6 +100,22 @@ load_subscriptions(struct scan *s, struct state *st, struct fault *f)
     return s->now;
 }
 
+// Which mailboxes have any: one look for each of them.
+static enum result
+load_privates(struct scan *s, struct state *st, struct fault *f)
+{
+    struct index_key prefix = index_key(st->account, INDEX_PRIVATE), from = prefix;
+    for (first(s, prefix, NULL, f); s->now == R_OK; first(s, prefix, &from, f)) {
+        uint64_t id = index_key_get_u64(s->key, 9);
+        struct mailbox_state *m = state_mailbox(st, id);
+        if (m)
+            m->privates = true;
+        from = prefix;
+        index_key_u64(&from, id + 1);
+    }
+    return s->now;
+}
+
 static enum result
 load_all(struct scan *s, struct state *st, struct fault *f)
 {
@@ -111,7 +127,7 @@ load_all(struct scan *s, struct state *st, struct fault *f)
         return damaged(s, "account", f);
     if (state_rows.account_put(st, &a.row, f) != R_OK ||
         load_mailboxes(s, st, f) == R_FAIL || load_keywords(s, st, f) == R_FAIL ||
-        load_values(s, st, f) == R_FAIL)
+        load_values(s, st, f) == R_FAIL || load_privates(s, st, f) == R_FAIL)
         return R_FAIL;
     return load_subscriptions(s, st, f) == R_FAIL ? R_FAIL : R_OK;
 }
@@ -444,6 +460,43 @@ index_privates(struct index *ix, uint64_t account, uint64_t mailbox, uint64_t us
     }
     out->list = list;
     out->n = n;
+    return R_OK;
+}
+
+// From user to user: one look for each.
+static enum result
+scan_private_users(struct scan *s, uint64_t account, struct store_private_users *out,
+                   struct fault *f)
+{
+    struct index_key prefix = index_key(account, INDEX_PRIVATE), from = prefix;
+    for (first(s, prefix, NULL, f); s->now == R_OK; first(s, prefix, &from, f)) {
+        struct store_private_user one = {index_key_get_u64(s->key, 9),
+                                         index_key_get_u64(s->key, 17)};
+        out->list = list_add(out->list, out->n, sizeof *out->list);
+        out->list[out->n++] = one;
+        from = prefix;
+        index_key_u64(&from, one.mailbox);
+        index_key_u64(&from, one.user + 1);
+    }
+    return s->now == R_FAIL ? R_FAIL : R_OK;
+}
+
+enum result
+index_private_users(struct index *ix, uint64_t account, struct store_private_users *out,
+                    struct fault *f)
+{
+    struct scan s;
+    struct store_private_users found = {0};
+    if (index_read_begin(ix, &s.r, f) != R_OK)
+        return R_FAIL;
+    enum result r = scan_private_users(&s, account, &found, f);
+    index_read_end(&s.r);
+    if (r != R_OK) {
+        free(found.list);
+        return R_FAIL;
+    }
+    out->list = found.list;
+    out->n = found.n;
     return R_OK;
 }
 

@@ -228,6 +228,16 @@ load_privates(void *arg)
 }
 
 static void
+load_private_users(void *arg)
+{
+    struct job *j = arg;
+    struct store_private_users found = {0};
+    j->result = index_private_users(j->index, j->account, &found, &j->fault);
+    j->list = found.list;
+    j->n = found.n;
+}
+
+static void
 load_thread_keys(void *arg)
 {
     struct job *j = arg;
@@ -320,6 +330,18 @@ embedded_privates(struct store *s, struct state *st, uint64_t mailbox, uint64_t 
 {
     struct job job = {.account = st->account, .mailbox = mailbox, .user = user};
     if (run_list(s, load_privates, &job, f) != R_OK)
+        return R_FAIL;
+    out->list = job.list;
+    out->n = job.n;
+    return R_OK;
+}
+
+enum result
+embedded_private_users(struct store *s, struct state *st, struct store_private_users *out,
+                       struct fault *f)
+{
+    struct job job = {.account = st->account};
+    if (run_list(s, load_private_users, &job, f) != R_OK)
         return R_FAIL;
     out->list = job.list;
     out->n = job.n;

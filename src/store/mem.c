@@ -324,22 +324,20 @@ mem_privates(struct store *s, struct state *st, uint64_t mailbox, uint64_t user,
     struct state *whole;
     if (replay_keeping(s, st, &whole, f) != R_OK)
         return R_FAIL;
-    const struct kept *k = whole->inside->kept;
-    struct store_private *list = calloc(k->private_count + 1, sizeof *list);
-    size_t n = 0;
-    must(list != NULL);
-    for (size_t i = 0; i < k->private_count; i++) {
-        const struct record_private *p = &k->privates[i];
-        if (p->mailbox != mailbox || p->user != user)
-            continue;
-        size_t at = n++;
-        for (; at > 0 && list[at - 1].uid > p->uid; at--)
-            list[at] = list[at - 1];
-        list[at] = (struct store_private){p->uid, p->flags, p->modseq};
-    }
+    state_privates_list(whole->inside->kept, mailbox, user, out);
     state_free(&whole);
-    out->list = list;
-    out->n = n;
+    return R_OK;
+}
+
+static enum result
+mem_private_users(struct store *s, struct state *st, struct store_private_users *out,
+                  struct fault *f)
+{
+    struct state *whole;
+    if (replay_keeping(s, st, &whole, f) != R_OK)
+        return R_FAIL;
+    state_private_users(whole->inside->kept, out);
+    state_free(&whole);
     return R_OK;
 }
 
@@ -582,7 +580,7 @@ const struct engine mem_engine = {
     .tombstones = mem_tombstones,
     .deleted = mem_deleted,
     .keywords = mem_keywords,
-    .privates = mem_privates,
+    .privates = {mem_privates, mem_private_users},
     .thread_keys = mem_thread_keys,
     .commit = mem_commit,
     .blob_read = mem_blob_read,

@@ -303,6 +303,60 @@ record_private_get(struct span meta, struct record_private *r_out)
 }
 
 void
+record_privates_put(struct buf *b, const struct record_privates *r)
+{
+    pack_var(b, r->mailbox);
+    pack_var(b, r->user);
+    pack_var(b, r->modseq);
+    pack_var(b, r->own);
+    pack_var(b, r->mask);
+    pack_var(b, r->unseen);
+    record_pack_list(b, r->groups, record_groups_good);
+}
+
+static bool
+privates_good(const struct record_privates *r)
+{
+    struct unpack u = unpack_of(r->groups);
+    struct record_group g;
+    while (record_groups_next(&u, &g) == R_OK)
+        if ((g.flags & ~r->mask) != 0 || g.keywords.n > 0)
+            return false;
+    return true;
+}
+
+enum result
+record_privates_get(struct span meta, struct record_privates *r_out)
+{
+    struct unpack u = unpack_of(meta);
+    struct record_privates r = {.mailbox = unpack_id(&u)};
+    r.user = unpack_max(&u, 1, UINT64_MAX - 1);
+    r.modseq = unpack_modseq(&u);
+    r.own = unpack_max(&u, 0, 1) == 1;
+    r.mask = unpack_flags(&u);
+    r.unseen = unpack_max32(&u, 0, UINT32_MAX);
+    r.groups = record_unpack_list(&u, record_groups_good);
+    u.bad |= !u.bad && !privates_good(&r);
+    GET_END(u, r, r_out);
+}
+
+void
+record_privates_gone_put(struct buf *b, const struct record_privates_gone *r)
+{
+    pack_var(b, r->mailbox);
+    pack_var(b, r->user);
+}
+
+enum result
+record_privates_gone_get(struct span meta, struct record_privates_gone *r_out)
+{
+    struct unpack u = unpack_of(meta);
+    struct record_privates_gone r = {.mailbox = unpack_id(&u)};
+    r.user = unpack_id(&u);
+    GET_END(u, r, r_out);
+}
+
+void
 record_meta_put(struct buf *b, const struct record_meta *r)
 {
     pack_var(b, r->mailbox);

@@ -118,6 +118,22 @@ struct record_private {
     uint16_t flags;
 };
 
+// PRIVATES: a user's own flags (those in mask) of messages that others see too. No row's modseq and no HIGHESTMODSEQ
+// rises but that user's. The owner's flags stay in the rows.
+struct record_privates {
+    uint64_t mailbox, user, modseq;
+    bool own;         // the user is the mailbox's owner
+    uint16_t mask;    // enum message_flag
+    uint32_t unseen;  // own: of the mailbox's counts
+    // Packed; flags within mask, no keywords. The ranges name messages that are there, and no others.
+    struct span groups;
+};
+
+// PRIVATES_GONE: the user was deleted; what they had in this mailbox is dropped.
+struct record_privates_gone {
+    uint64_t mailbox, user;
+};
+
 // META: a named value of the account (mailbox 0) or of a mailbox: ACL, METADATA, settings, Sieve scripts.
 // An empty value deletes. A mailbox's HIGHESTMODSEQ rises to modseq (RFC 7162 section 3.2).
 struct record_meta {
@@ -151,6 +167,8 @@ RECORD_CODEC(expunged)
 RECORD_CODEC(forgotten)
 RECORD_CODEC(recent)
 RECORD_CODEC(private)
+RECORD_CODEC(privates)
+RECORD_CODEC(privates_gone)
 RECORD_CODEC(meta)
 RECORD_CODEC(restored)
 

@@ -80,6 +80,7 @@ CUT(expunged)
 CUT(forgotten)
 CUT(recent)
 CUT(private)
+CUT(privates_gone)
 CUT(meta)
 CUT(restored)
 
@@ -225,6 +226,9 @@ test_small_records(void **unused)
         .mailbox = 1, .user = 2, .modseq = 3, .uid = 4, .flags = FLAG_SEEN};
     ROUND_TRIP(private, p, p2);
     assert_true(p2.user == 2 && p2.modseq == 3 && p2.uid == 4 && p2.flags == FLAG_SEEN);
+    struct record_privates_gone x = {.mailbox = 1, .user = 2};
+    ROUND_TRIP(privates_gone, x, x2);
+    assert_memory_equal(&x, &x2, sizeof x);
     struct record_restored s = {
         .uid_jump = 1 << 20, .modseq_jump = 1ull << 32, .id_jump = 1ull << 32, .when_s = 9};
     ROUND_TRIP(restored, s, s2);
@@ -233,7 +237,47 @@ test_small_records(void **unused)
     buf_done(&b_forgotten);
     buf_done(&b_recent);
     buf_done(&b_private);
+    buf_done(&b_privates_gone);
     buf_done(&b_restored);
+}
+
+// Flags outside of the mask, keywords and nobody as the user are refused.
+static void
+test_privates(void **unused)
+{
+    (void)unused;
+    static const struct {
+        uint16_t mask, flags;
+        uint64_t user;
+        struct span keywords;
+        bool want_good;
+    } rows[] = {
+        {FLAG_SEEN, FLAG_SEEN, 7, {NULL, 0}, true},
+        {FLAG_SEEN | FLAG_FLAGGED, 0, 7, {NULL, 0}, true},
+        {FLAG_SEEN, FLAG_SEEN | FLAG_FLAGGED, 7, {NULL, 0}, false},
+        {FLAG_SEEN, FLAG_SEEN, 0, {NULL, 0}, false},
+        {FLAG_SEEN, FLAG_SEEN, UINT64_MAX, {NULL, 0}, false},
+        {FLAG_SEEN, FLAG_SEEN, 7, {"\3", 1}, false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct buf groups, b;
+        buf_init(&groups, 64);
+        buf_init(&b, 64);
+        record_groups_add(
+            &groups, &(struct record_group){rows[i].flags, rows[i].keywords, SPAN("\1\4")});
+        struct record_privates p = {1, rows[i].user,     9, true, rows[i].mask,
+                                    3, buf_span(&groups)},
+                               q;
+        record_privates_put(&b, &p);
+        bool good = record_privates_get(buf_span(&b), &q) == R_OK;
+        if (good != rows[i].want_good)
+            fail_msg("row %zu", i);
+        if (good)
+            assert_true(q.user == 7 && q.modseq == 9 && q.own && q.mask == p.mask &&
+                        q.unseen == 3 && span_eq(q.groups, p.groups));
+        buf_done(&groups);
+        buf_done(&b);
+    }
 }
 
 static void
@@ -295,7 +339,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tree_records),   cmocka_unit_test(test_message_records),
         cmocka_unit_test(test_change_records), cmocka_unit_test(test_small_records),
-        cmocka_unit_test(test_lists_refused),  cmocka_unit_test(test_random),
+        cmocka_unit_test(test_privates),       cmocka_unit_test(test_lists_refused),
+        cmocka_unit_test(test_random),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,6 +33,7 @@ struct mailbox_state {
     struct message_row *rows;   // ascending by uid; counts.exists of them when loaded
     uint32_t row_cap;
     bool loaded;
+    bool privates;  // somebody has (had) private flags here
     // mail/'s own data for this mailbox (views); freed by mail (state_on_mailbox_gone)
     void *mail;
 };

@@ -8,6 +8,9 @@
 
 #include "base/table.h"
 
+struct store_privates;
+struct store_private_users;
+
 struct keyword_sets *keyword_sets_new(void);
 void keyword_sets_free(struct keyword_sets **sets);
 size_t keyword_sets_memory(const struct keyword_sets *sets);
@@ -62,7 +65,7 @@ struct kept {
     size_t tombstone_count, tombstone_cap;
     struct kept_mailbox *deleted;
     size_t deleted_count;
-    struct record_private *privates;
+    struct record_private *privates;  // ascending by mailbox, user, uid
     size_t private_count, private_cap;
 };
 
@@ -81,6 +84,14 @@ void state_kept_done(struct kept *k);  // it is empty afterwards
 
 // A state that keeps tombstones and private rows, with every table loaded from the start.
 struct state *state_new_keeping(uint64_t account);
+
+void state_private_put(struct kept *k, const struct record_private *p);
+void state_privates_drop(struct kept *k, uint64_t mailbox, uint64_t user,
+                         struct span ranges);
+// A user's rows in a mailbox; the caller frees.
+void state_privates_list(const struct kept *k, uint64_t mailbox, uint64_t user,
+                         struct store_privates *out);
+void state_private_users(const struct kept *k, struct store_private_users *out);
 
 extern const struct store_rows state_rows;  // target: struct state *
 

@@ -292,6 +292,10 @@ edit_rows(const struct state *s, struct mailbox_entry *e, struct span ranges,
             breathe(s, at);
             if (row->modseq >= edit->modseq)
                 continue;
+            if (edit->kind == EDIT_OWN) {
+                row->flags = (uint16_t)((row->flags & ~edit->mask) | edit->flags);
+                continue;
+            }
             row->modseq = edit->modseq;
             if (edit->kind == EDIT_FLAGS) {
                 row->flags = edit->flags;
@@ -373,8 +377,10 @@ forget(void *t, uint64_t mailbox, uint64_t up_to_modseq, struct fault *f)
     for (size_t i = 0; i < k->deleted_count; i++)
         if (k->deleted[i].row.id != mailbox || k->deleted[i].modseq > up_to_modseq)
             k->deleted[to++] = k->deleted[i];
-        else
+        else {
+            state_privates_drop(k, mailbox, 0, SPAN_NONE);
             kept_mailbox_done(&k->deleted[i]);
+        }
     k->deleted_count = to;
     return R_OK;
 }
@@ -384,22 +390,37 @@ private_put(void *t, const struct record_private *p, struct fault *f)
 {
     (void)f;
     struct kept *k = ((struct state *)t)->inside->kept;
-    if (!k)
-        return R_OK;
-    for (size_t i = 0; i < k->private_count; i++) {
-        struct record_private *old = &k->privates[i];
-        if (old->mailbox == p->mailbox && old->user == p->user && old->uid == p->uid) {
-            if (old->modseq < p->modseq)
-                *old = *p;
-            return R_OK;
+    state_mailbox(t, p->mailbox)->privates = true;
+    if (k)
+        state_private_put(k, p);
+    return R_OK;
+}
+
+static enum result
+privates_put(void *t, const struct record_privates *p, const struct record_group *g,
+             struct fault *f)
+{
+    (void)f;
+    struct kept *k = ((struct state *)t)->inside->kept;
+    struct unpack u = unpack_of(g->ranges);
+    uint32_t first = 0, last = 0;
+    state_mailbox(t, p->mailbox)->privates = true;
+    while (k && record_ranges_next(&u, &first, &last) == R_OK)
+        for (uint64_t uid = first; uid <= last; uid++) {
+            struct record_private one = {p->mailbox, p->user, p->modseq, (uint32_t)uid,
+                                         g->flags};
+            state_private_put(k, &one);
         }
-    }
-    if (k->private_count == k->private_cap) {
-        k->private_cap = k->private_cap > 0 ? k->private_cap * 2 : 16;
-        k->privates = reallocarray(k->privates, k->private_cap, sizeof *k->privates);
-        must(k->privates != NULL);
-    }
-    k->privates[k->private_count++] = *p;
+    return R_OK;
+}
+
+static enum result
+privates_drop(void *t, uint64_t mailbox, uint64_t user, struct span ranges, struct fault *f)
+{
+    (void)f;
+    struct kept *k = ((struct state *)t)->inside->kept;
+    if (k)
+        state_privates_drop(k, mailbox, user, ranges);
     return R_OK;
 }
 
@@ -473,6 +494,8 @@ const struct store_rows state_rows = {
     .rows_edit = rows_edit,
     .forget = forget,
     .private_put = private_put,
+    .privates_put = privates_put,
+    .privates_drop = privates_drop,
     .meta_put = meta_put,
     .subscribe = subscribe,
     .body_put = body_put,
@@ -519,6 +542,22 @@ table_rows_edit(void *t, uint64_t mailbox, struct span ranges, const struct rows
     return rows_edit(((struct table_target *)t)->s, mailbox, ranges, edit, f);
 }
 
+static enum result
+table_privates_put(void *t, const struct record_privates *p, const struct record_group *g,
+                   struct fault *f)
+{
+    (void)t, (void)p, (void)g, (void)f;
+    return R_OK;
+}
+
+static enum result
+table_privates_drop(void *t, uint64_t mailbox, uint64_t user, struct span ranges,
+                    struct fault *f)
+{
+    (void)t, (void)mailbox, (void)user, (void)ranges, (void)f;
+    return R_OK;
+}
+
 enum result
 state_table_replay(struct state *s, struct mailbox_state *m, enum record_type type,
                    struct span meta, struct record_place place, struct fault *f)
@@ -529,10 +568,13 @@ state_table_replay(struct state *s, struct mailbox_state *m, enum record_type ty
         .mailbox_put = table_mailbox_put,
         .row_add = table_row_add,
         .rows_edit = table_rows_edit,
+        .privates_put = table_privates_put,
+        .privates_drop = table_privates_drop,
         .body_put = body_put,
     };
     if (type != RECORD_ADDED && type != RECORD_COPIED && type != RECORD_FLAGS &&
-        type != RECORD_EXPUNGED && type != RECORD_MOVED && type != RECORD_FILED)
+        type != RECORD_EXPUNGED && type != RECORD_MOVED && type != RECORD_FILED &&
+        type != RECORD_PRIVATES)
         return R_OK;
     struct table_target target = {s, m};
     return apply_record(&table_rows, &target, type, meta, place, f);

@@ -205,7 +205,19 @@ store_privates(struct store *s, struct state *st, uint64_t mailbox, uint64_t use
                struct store_privates *out, struct fault *f)
 {
     struct store_privates found = {0};
-    if (s->engine->privates(s, st, mailbox, user, &found, f) != R_OK)
+    if (s->engine->privates.list(s, st, mailbox, user, &found, f) != R_OK)
+        return R_FAIL;
+    out->list = to_arena(out->a, found.list, found.n, sizeof *found.list);
+    out->n = found.n;
+    return R_OK;
+}
+
+enum result
+store_private_users(struct store *s, struct state *st, struct store_private_users *out,
+                    struct fault *f)
+{
+    struct store_private_users found = {0};
+    if (s->engine->privates.users(s, st, &found, f) != R_OK)
         return R_FAIL;
     out->list = to_arena(out->a, found.list, found.n, sizeof *found.list);
     out->n = found.n;

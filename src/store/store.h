@@ -139,6 +139,19 @@ enum result store_privates(struct store *s, struct state *st, uint64_t mailbox,
                            uint64_t user, struct store_privates *out,
                            struct fault *f) MUST_CHECK;
 
+struct store_private_user {
+    uint64_t mailbox, user;
+};
+struct store_private_users {
+    struct arena *a;  // as above
+    struct store_private_user *list;
+    size_t n;
+};
+// Suspends. Who has private rows, in which mailboxes of the account.
+enum result store_private_users(struct store *s, struct state *st,
+                                struct store_private_users *out,
+                                struct fault *f) MUST_CHECK;
+
 // Suspends. All thread keys of the account's messages with their THREADID, oldest first (record_added.thread_keys).
 struct store_thread_key {
     uint64_t key, threadid;

@@ -36,6 +36,8 @@ try(uint8_t type, struct span meta)
         TRY(FORGOTTEN, forgotten)
         TRY(RECENT, recent)
         TRY(PRIVATE, private)
+        TRY(PRIVATES, privates)
+        TRY(PRIVATES_GONE, privates_gone)
         TRY(META, meta)
         TRY(RESTORED, restored)
     default:

@@ -250,6 +250,8 @@ class Server:
         run_verb("mailbox", "labels", user, mode, "--data", self.data)
 
     def fresh_user(self, name):
+        if name == OWNER:
+            return name
         self.users += 1
         fresh = f"{name}{self.users}"
         self.user_add(fresh)
@@ -262,6 +264,7 @@ class Server:
         return self
 
 
+OWNER = "olga"  # of what `server shared` mounts for all
 VARIANTS = {
     "plain": {},
     "split": {"test_split_io": True},
@@ -274,6 +277,7 @@ KINDS = {
     "readonly-mount": {"test_mount": "bob lr"},
     "progress": {"test_progress_ms": 1, "search_index": False},
     "dropbox-mount": {"test_mount": "bob li"},
+    "shared": {"test_mount": f"{OWNER} lrswipkxte", "private_flags": ["\\Seen", "\\Flagged"]},
     "messagelimit": {"message_limit": 3, "message_limit_enforce": True},
     "savelimit": {"message_limit": 0, "save_limit": 3},
     "overloaded": {"test_overload": True},
@@ -296,6 +300,8 @@ class Fleet:
         kind = script.server
         if kind not in self.servers:
             self.servers[kind] = Server({**VARIANTS[self.variant], **KINDS.get(kind, {})}, plaintext=kind != "tls")
+            if kind == "shared":
+                self.servers[kind].user_add(OWNER)
         return self.servers[kind]
 
     def stop(self):

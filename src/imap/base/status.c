@@ -159,7 +159,7 @@ static const struct imap_word words[] = {
     ITEM("RECENT", .put = recent, .find = tree_recent),
     ITEM("UIDNEXT", .put = uidnext),
     ITEM("UIDVALIDITY", .put = uidvalidity),
-    ITEM("UNSEEN", .put = unseen),
+    ITEM("UNSEEN", .put = unseen, .find = tree_own),
     ITEM("DELETED", .put = deleted),
     ITEM("SIZE", .put = size),
     {SLOT_LIST_RETURN, "STATUS", LIST_NEEDS_READ, {.list = &list_return}},

@@ -92,7 +92,7 @@ static const struct imap_param changedsince = {changedsince_parse, changedsince_
                                unchangedsince = {unchangedsince_parse, NULL},
                                select_condstore = {NULL, select_begin};
 static const struct imap_search_key search_modseq = {QUERY_MODSEQ, false, 0, search_parse};
-static const struct imap_status_item highestmodseq = {.put = status_put};
+static const struct imap_status_item highestmodseq = {.put = status_put, .find = tree_own};
 
 static const struct imap_word words[] = {
     {SLOT_FETCH, "MODSEQ", 0, {.fetch = &fetch_modseq}},

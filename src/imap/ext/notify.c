@@ -57,8 +57,8 @@ scan_mailboxes(struct scan *sc, struct arena *a, struct fault *f)
 }
 
 // Section 3.1: what may be listed and is not watched for lack of rights; STATUS, when it is asked for.
-static void
-tell_mailboxes(struct imap_command *c, const struct scan *sc)
+static enum result
+tell_mailboxes(struct imap_command *c, const struct scan *sc, struct fault *f)
 {
     struct imap_session *s = c->session;
     for (size_t i = 0; i < sc->n; i++) {
@@ -72,11 +72,15 @@ tell_mailboxes(struct imap_command *c, const struct scan *sc)
         if (sc->events[i] && e->no_access)
             imap_list_send(s, e, e->name);
         else if (sc->wish->status && (sc->events[i] & EVENT_MESSAGES) &&
-                 !imap_is_selected(s, e->mailbox))
+                 !imap_is_selected(s, e->mailbox)) {
+            if (tree_own(s->user, e, f) != R_OK)
+                return R_FAIL;
             imap_notify_status(s, items, e);
+        }
         if (i % YIELD_EVERY == 0)
             task_yield();
     }
+    return R_OK;
 }
 
 // ---- NOTIFY ----
@@ -133,8 +137,7 @@ set(struct imap_command *c, struct imap_wish *w, struct fault *f)
     install(s, w);
     if (w->events && w->status && scan_mailboxes(&sc, c->arena, f) != R_OK)
         return R_FAIL;
-    tell_mailboxes(c, &sc);
-    return R_OK;
+    return tell_mailboxes(c, &sc, f);
 }
 
 static enum result
