@@ -1,5 +1,6 @@
 #include "auth/sasl.h"
 #include "auth/encode.h"
+#include "base/json.h"
 #include "base/limits.h"
 
 #include <gsasl.h>
@@ -21,7 +22,7 @@ struct sasl {
     bool over;
     int steps;
     struct buf exporter;  // base64, NUL-terminated
-    struct buf user, password, authzid, data;
+    struct buf user, password, authzid, token, data;
     Gsasl_session *session;  // SCRAM only
     struct scram_keys scram;
     bool has_keys;
@@ -241,9 +242,110 @@ scram_step(struct sasl *s, struct span response, struct fault *f)
     return scram_result(s, rc, f);
 }
 
+static struct sasl_outcome
+judge_token(struct sasl *s)
+{
+    s->over = true;
+    return (struct sasl_outcome){
+        .verdict = SASL_TOKEN, .user = buf_span(&s->user), .password = buf_span(&s->token)};
+}
+
+// "auth=Bearer TOKEN" among the key=value pairs, each ended by ^A, and one more ^A at the end.
+static bool
+take_pairs(struct sasl *s, struct span rest)
+{
+    struct span pair, key;
+    if (!span_ends(rest, SPAN("\1\1")))
+        return false;
+    while (span_next_field(&rest, '\1', &pair) == R_OK && pair.n > 0) {
+        size_t at = span_find_char(pair, '=');
+        key = span_slice(pair, 0, at);
+        if (at == pair.n || key.n == 0)
+            return false;
+        if (!span_ieq(key, SPAN("auth")))
+            continue;
+        struct span value = span_skip(pair, at + 1);
+        if (s->token.n > 0 || !span_istarts(value, SPAN("Bearer ")))
+            return false;
+        buf_put(&s->token, span_trim(span_skip(value, 7)));
+    }
+    return pair.n == 0 && rest.n == 0 && s->token.n > 0;
+}
+
+// saslname: "=2C" is a comma, "=3D" a '='.
+static bool
+unescape(struct span name, struct buf *out)
+{
+    if (!is_sasl_name(name))
+        return false;
+    for (size_t i = 0; i < name.n; i++) {
+        bool escaped = name.p[i] == '=';
+        buf_put_char(out, !escaped ? name.p[i] : name.p[i + 1] == '2' ? ',' : '=');
+        i += escaped ? 2 : 0;
+    }
+    return !out->over;
+}
+
+// RFC 7628 section 3.1: gs2-header, ^A, pairs, ^A. There is no channel binding with it.
+static struct sasl_outcome
+bearer_step(struct sasl *s, struct span response, struct fault *f)
+{
+    struct span rest = response, flag, authzid, empty;
+    if (!response.p)
+        return proceed(SPAN(""));
+    if (has_nul(response) || span_next_field(&rest, ',', &flag) != R_OK ||
+        (!span_eq(flag, SPAN("n")) && !span_eq(flag, SPAN("y"))) ||
+        span_next_field(&rest, ',', &authzid) != R_OK ||
+        (authzid.n > 0 && (!span_starts(authzid, SPAN("a=")) ||
+                           !unescape(span_skip(authzid, 2), &s->user))) ||
+        span_next_field(&rest, '\1', &empty) != R_OK || empty.n > 0 || !take_pairs(s, rest))
+        return refuse(s, f, FAULT_BAD, "not a bearer token's message");
+    return judge_token(s);
+}
+
+// "user=NAME" ^A "auth=Bearer TOKEN" ^A ^A
+static struct sasl_outcome
+xoauth2_step(struct sasl *s, struct span response, struct fault *f)
+{
+    struct span rest = response, user;
+    if (!response.p)
+        return proceed(SPAN(""));
+    if (has_nul(response) || span_next_field(&rest, '\1', &user) != R_OK ||
+        !span_starts(user, SPAN("user=")) || user.n == 5 || !take_pairs(s, rest))
+        return refuse(s, f, FAULT_BAD, "not user, token and two ^A");
+    buf_put(&s->user, span_skip(user, 5));
+    if (s->user.over)
+        return refuse(s, f, FAULT_AUTHFAILED, "user name too long");
+    return judge_token(s);
+}
+
+void
+sasl_token_error(const struct sasl *s, struct span scope, struct span issuer,
+                 struct buf *out)
+{
+    bool standard = s->mechanism->step == bearer_step;
+    buf_put_str(out, standard ? "{\"status\":\"invalid_token\""
+                              : "{\"status\":\"401\",\"schemes\":\"bearer\"");
+    buf_put_str(out, ",\"scope\":");
+    json_put_string(out, scope, LIMIT_line_preauth);
+    if (standard && issuer.n > 0) {
+        struct buf url;
+        buf_init(&url, LIMIT_line_preauth);
+        buf_printf(&url, "%.*s%s", SPAN_ARG(issuer),
+                   span_ends(issuer, SPAN("/")) ? ".well-known/openid-configuration"
+                                                : "/.well-known/openid-configuration");
+        buf_put_str(out, ",\"openid-configuration\":");
+        json_put_string(out, buf_span(&url), LIMIT_line_preauth);
+        buf_done(&url);
+    }
+    buf_put_char(out, '}');
+}
+
 static const struct mechanism mechanisms[] = {
     {"PLAIN", false, false, 0, plain_step},
     {"LOGIN", false, false, 0, login_step},
+    {"OAUTHBEARER", false, false, 0, bearer_step},
+    {"XOAUTH2", false, false, 0, xoauth2_step},
     {"SCRAM-SHA-256", false, true, SCRAM_SHA_256, scram_step},
     {"SCRAM-SHA-256-PLUS", true, true, SCRAM_SHA_256, scram_step},
     {"SCRAM-SHA-1", false, true, SCRAM_SHA_1, scram_step},
@@ -294,6 +396,7 @@ sasl_new(const struct sasl_setup *setup, struct sasl **out, struct fault *f)
     buf_init(&s->exporter, 128);
     buf_init(&s->user, LIMIT_user_name);
     buf_init(&s->authzid, LIMIT_user_name);
+    buf_init(&s->token, LIMIT_sasl_response);
     buf_init(&s->password, LIMIT_password);
     buf_init(&s->data, LIMIT_sasl_response + 512);
     if (setup->exporter.n > 0) {
@@ -320,6 +423,9 @@ sasl_free(struct sasl **s)
     buf_done(&(*s)->exporter);
     buf_done(&(*s)->user);
     buf_done(&(*s)->authzid);
+    if ((*s)->token.n > 0)
+        sodium_memzero((*s)->token.p, (*s)->token.n);
+    buf_done(&(*s)->token);
     buf_done(&(*s)->password);
     buf_done(&(*s)->data);
     sodium_memzero(&(*s)->scram, sizeof(*s)->scram);

@@ -4,6 +4,7 @@
 // A sasl is one authentication exchange on the server's side: the framing of PLAIN (RFC 4616) and LOGIN
 // (draft-murchison-sasl-login), SCRAM-SHA-256 and SCRAM-SHA-1, each with and without
 // -PLUS (RFC 5802, 7677, 9266) by libgsasl.
+// OAUTHBEARER (RFC 7628) and XOAUTH2 (Google's) are framed only: the token is the caller's to judge.
 // It reads no database: a password to be judged and SCRAM keys are asked of the caller.
 // Owner: the auth role's exchange. Trust: responses are strangers' bytes, at most LIMIT_sasl_response.
 // Threads: one. sasl_init once per process, before the sandbox closes.
@@ -15,8 +16,9 @@ struct sasl;
 
 enum sasl_verdict {
     SASL_CONTINUE,  // send `data` as the challenge
-    SASL_CHECK,     // judge `user` and `password`; the exchange itself is over
-    SASL_OK,  // `user` has proven to know the password; `data` is the final server data
+    SASL_TOKEN,  // judge the token in `password`; `user` is who the client says it is, or empty
+    SASL_CHECK,  // judge `user` and `password`; the exchange itself is over
+    SASL_OK,     // `user` has proven to know the password; `data` is the final server data
     SASL_REFUSED,  // `fault` says why
 };
 
@@ -39,6 +41,10 @@ struct sasl_setup {
     sasl_keys_fn *keys;
     void *arg;
 };
+
+// What the client is told of a token that was refused (RFC 7628 section 3.2.3); its answer ends the exchange.
+void sasl_token_error(const struct sasl *s, struct span scope, struct span issuer,
+                      struct buf *out);
 
 void sasl_init(void);
 // R_FAIL (FAULT_CANNOT) for a mechanism that is unknown or cannot work here (-PLUS without TLS).

@@ -308,6 +308,56 @@ test_scram_downgrade(void **state)
     }
 }
 
+// RFC 7628 section 4.1, XOAUTH2 as Google has it, and what must not pass.
+static void
+test_bearer(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *mechanism;
+        struct span response;
+        const char *want_user, *want_token;  // NULL: refused
+    } rows[] = {
+        {"OAUTHBEARER",
+         SPAN("n,a=user@example.com,\1host=server.example.com\1port=143\1auth=Bearer "
+              "vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg==\1\1"),
+         "user@example.com", "vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg=="},
+        {"OAUTHBEARER", SPAN("n,,\1auth=bearer x\1\1"), "", "x"},
+        {"OAUTHBEARER", SPAN("y,a=a=2Cb=3Dc,\1auth=Bearer x\1\1"), "a,b=c", "x"},
+        {"OAUTHBEARER", SPAN("n,,\1auth=Bearer x\1"), 0, 0},
+        {"OAUTHBEARER", SPAN("n,,\1\1"), 0, 0},
+        {"OAUTHBEARER", SPAN("n,,\1auth=Bearer x\1\1\1"), 0, 0},
+        {"OAUTHBEARER", SPAN("n,,\1auth=Bearer x\1auth=Bearer x\1\1"), 0, 0},
+        {"OAUTHBEARER", SPAN("n,a=b=,\1auth=Bearer x\1\1"), 0, 0},
+        {"OAUTHBEARER", SPAN("p=tls-exporter,,\1auth=Bearer x\1\1"), 0, 0},
+        {"OAUTHBEARER", SPAN("n,,\1auth=Basic x\1\1"), 0, 0},
+        {"OAUTHBEARER", SPAN("n,,\1auth=Bearer \0\1\1"), 0, 0},
+        {"OAUTHBEARER", SPAN(""), 0, 0},
+        {"XOAUTH2", SPAN("user=ann\1auth=Bearer x.y.z\1\1"), "ann", "x.y.z"},
+        {"XOAUTH2", SPAN("user=\1auth=Bearer x\1\1"), 0, 0},
+        {"XOAUTH2", SPAN("auth=Bearer x\1\1"), 0, 0},
+        {"XOAUTH2", SPAN("user=ann\1auth=Bearer x\1"), 0, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct sasl *s = open_sasl(rows[i].mechanism, true);
+        struct fault f = {0};
+        struct buf json;
+        struct sasl_outcome o = sasl_step(s, rows[i].response, &f);
+        if (o.verdict != (rows[i].want_token ? SASL_TOKEN : SASL_REFUSED))
+            fail_msg("row %zu: verdict %d", i, o.verdict);
+        if (o.verdict == SASL_TOKEN) {
+            assert_true(span_eq(o.user, span_str(rows[i].want_user)));
+            assert_true(span_eq(o.password, span_str(rows[i].want_token)));
+        }
+        buf_init(&json, 1024);
+        sasl_token_error(s, SPAN("a\"b"), SPAN("https://i/"), &json);
+        assert_true(span_starts(buf_span(&json), SPAN("{\"status\":\"")));
+        assert_true(span_find(buf_span(&json), SPAN("\"scope\":\"a\\\"b\"")) < json.n);
+        buf_done(&json);
+        sasl_free(&s);
+    }
+}
+
 static void
 test_scram_broken_messages(void **state)
 {
@@ -356,6 +406,7 @@ main(void)
         cmocka_unit_test(test_scram),
         cmocka_unit_test(test_scram_downgrade),
         cmocka_unit_test(test_scram_broken_messages),
+        cmocka_unit_test(test_bearer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -89,6 +89,37 @@ check_networks(const struct config *c, struct fault *f)
     return R_OK;
 }
 
+// Keys and tokens do not travel in the clear, but to a helper on this machine.
+static enum result
+check_url(const char *setting, const char *text, struct fault *f)
+{
+    static const char *const good[] = {
+        "https://",      "http://127.0.0.1:", "http://127.0.0.1/",
+        "http://[::1]:", "http://localhost:", "http://localhost/"};
+    if (text[0] == '\0')
+        return R_OK;
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
+        if (span_starts(span_str(text), span_str(good[i])))
+            return R_OK;
+    return fault_set(f, FAULT_BAD, "%s: \"https://...\" (http:// on this machine only)",
+                     setting);
+}
+
+static enum result
+check_oauth(const struct config *c, struct fault *f)
+{
+    bool used = c->oauth_jwks_url[0] || c->oauth_introspection_url[0];
+    if (check_url("oauth_jwks_url", c->oauth_jwks_url, f) ||
+        check_url("oauth_introspection_url", c->oauth_introspection_url, f))
+        return R_FAIL;
+    if (used != (c->oauth_issuer[0] != '\0') || (used && c->oauth_audience.n == 0) ||
+        (used && c->oauth_user_claim[0] == '\0'))
+        return fault_set(f, FAULT_BAD,
+                         "oauth_issuer, oauth_audience and oauth_user_claim go with "
+                         "oauth_jwks_url or oauth_introspection_url");
+    return R_OK;
+}
+
 static enum result
 check_expire(const struct config *c, struct fault *f)
 {
@@ -199,8 +230,9 @@ check_whole(const struct config *c, struct fault *f)
     if (check_addresses("imap", &c->imap, false, f) != R_OK ||
         check_addresses("imaps", &c->imaps, false, f) != R_OK ||
         check_addresses("lmtp", &c->lmtp, true, f) != R_OK ||
-        check_networks(c, f) != R_OK || check_expire(c, f) != R_OK ||
-        check_marks(c, f) != R_OK || check_private_flags(c, f) != R_OK)
+        check_networks(c, f) != R_OK || check_oauth(c, f) != R_OK ||
+        check_expire(c, f) != R_OK || check_marks(c, f) != R_OK ||
+        check_private_flags(c, f) != R_OK)
         return R_FAIL;
     return check_tls(c, f);
 }

@@ -33,6 +33,8 @@ enum message_type {
     MESSAGE_EXTRACT,  // mail -> extract   struct extract_request, with the document as a memfd
     MESSAGE_EXTRACT_REPLY,  // extract -> mail   struct extract_reply
     MESSAGE_EXTRACT_OFFER,  // extract -> mail   struct extract_offer: at the start
+    MESSAGE_TOKEN_FETCH,    // auth -> oauth   struct token_fetch
+    MESSAGE_TOKEN_FETCHED,  // oauth -> auth   struct admin_reply: what the provider answered
     MESSAGE_REVOKED,        // auth -> mail   struct revoked: sessions end, tickets are void
 };
 
@@ -190,6 +192,14 @@ struct extract_reply {
     uint32_t ms;      // that it took
 };
 
+// The URLs are in the settings of the role oauth, never in the message.
+enum token_fetch_kind { TOKEN_FETCH_KEYS, TOKEN_FETCH_INTROSPECTION };
+struct token_fetch {
+    uint64_t request;
+    uint8_t kind;       // enum token_fetch_kind
+    struct span token;  // of an introspection
+};
+
 // Tickets and sessions of an account that came until then by one app password (0: by any way at all) are void.
 struct revoked {
     uint64_t account, password;
@@ -223,6 +233,7 @@ MESSAGE_CODEC(extract_request)
 MESSAGE_CODEC(extract_reply)
 MESSAGE_CODEC(extract_offer)
 MESSAGE_CODEC(revoked)
+MESSAGE_CODEC(token_fetch)
 
 // A sealed ticket is the packed ticket followed by a 32-octet HMAC-SHA-256 under the ticket key.
 void ticket_seal(struct buf *b, const struct ticket *t, struct span key);

@@ -24,6 +24,7 @@ union any {
     struct secret secret;
     struct ping ping;
     struct revoked revoked;
+    struct token_fetch token_fetch;
 };
 
 #define ADAPT(type)                                                                        \
@@ -49,6 +50,7 @@ ADAPT(peer)
 ADAPT(secret)
 ADAPT(ping)
 ADAPT(revoked)
+ADAPT(token_fetch)
 
 #define ROW(type)                                                                          \
     {                                                                                      \
@@ -62,7 +64,7 @@ static const struct {
     ROW(auth_start),  ROW(auth_step),     ROW(auth_reply),   ROW(handover),
     ROW(ticket),      ROW(lookup),        ROW(lookup_reply), ROW(admin_request),
     ROW(admin_reply), ROW(listen_socket), ROW(peer),         ROW(secret),
-    ROW(ping),        ROW(revoked),
+    ROW(ping),        ROW(revoked),       ROW(token_fetch),
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
 

@@ -13,7 +13,7 @@ look_up(struct login *l, struct app_password *out, struct fault *f)
         return R_NONE;
     enum result r = app_password_find(l->role->db, l->user.account, digest, out, f);
     explicit_bzero(digest, sizeof digest);
-    return r == R_OK && !l->known ? R_NONE : r;
+    return r == R_OK && !l->is.known ? R_NONE : r;
 }
 
 // Written at most once a minute from the same address: a device logs in all the time.
@@ -40,9 +40,9 @@ app_judge(struct login *l, struct fault *f)
     if (found.expires_s > 0 && found.expires_s <= clock_wall_s())
         return fault_set(f, FAULT_AUTHFAILED, "the app password '%s' has expired",
                          found.label.text);
-    if (!app_password_is_for(&found, span_str(l->service)))
+    if (!app_password_is_for(&found, span_str(l->service.name)))
         return fault_set(f, FAULT_AUTHFAILED, "the app password '%s' is not for %s",
-                         found.label.text, l->service);
+                         found.label.text, l->service.name);
     l->app = found;
     note_use(l);
     return R_OK;

@@ -31,13 +31,16 @@ struct auth_role {
     struct throttle *throttle;
     struct pool *pool;
     struct buf ticket_key, domains;
-    struct buf masters, allow, deny;  // settings, with spaces between
-    char separator;                   // auth_master_separator; NUL: none
+    struct {
+        struct buf masters, allow, deny;  // with spaces between
+        char separator;                   // auth_master_separator; NUL: none
+    } settings;
     struct auth_channel *channels;
     struct verb_job *verbs;  // admin verbs whose password is being hashed
     struct buf decoy_hash;   // judged for unknown names in an empty database
     unsigned hashing;        // logins at or waiting for the pool
     struct pace pace;
+    struct oauth *oauth;       // auth_token.c; NULL: no tokens
     bool measuring;            // pace_measure is at it
     bool scram[SCRAM_HASHES];  // works for every user, so it is offered
     enum auth_scram scram_mode;
@@ -57,11 +60,13 @@ struct auth_channel {
 };
 
 enum login_state {
-    LOGIN_CLIENT,   // waits for the client's next response
-    LOGIN_DELAY,    // waits before the password or the proof is looked at
-    LOGIN_HASHING,  // on the pool: must not be freed
-    LOGIN_FINAL,    // SCRAM: the client has to acknowledge the server's proof
-    LOGIN_REFUSAL,  // waits before the refusal is sent
+    LOGIN_CLIENT,       // waits for the client's next response
+    LOGIN_DELAY,        // waits before the password or the proof is looked at
+    LOGIN_HASHING,      // on the pool: must not be freed
+    LOGIN_FINAL,        // SCRAM: the client has to acknowledge the server's proof
+    LOGIN_TOKEN,        // the provider is asked
+    LOGIN_TOKEN_ERROR,  // the client has to acknowledge the error
+    LOGIN_REFUSAL,      // waits before the refusal is sent
 };
 
 // One login attempt.
@@ -76,18 +81,28 @@ struct login {
     uint64_t judge_ms;  // when the password's turn on the pool began
     struct sasl *sasl;  // NULL for LOGIN-command style
     uint64_t session;
-    char service[16];         // "imap"
     struct app_password app;  // that it came by; id 0: none
-    bool final_has_place;     // the protocol sends SCRAM's last data with its success
+    struct {
+        char name[16];         // "imap"
+        bool final_has_place;  // the protocol sends SCRAM's last data with its success
+    } service;
     bool has_attempt;
     struct attempt attempt;
     struct buf remote, sent_user, password, response;
-    struct buf target;   // whom the user wants to act for, as sent
-    struct name master;  // then: the user who proved to be
-    struct user user;    // the one that is judged: the real or the decoy
-    bool known;          // it is the real one
-    bool elsewhere;      // the user may not log in from there
-    bool broken;         // the database failed when SCRAM asked for keys
+    struct {
+        struct buf target;   // whom the user wants to act for, as sent
+        struct name master;  // then: the user who proved to be
+    } acting;
+    struct {
+        struct buf text;
+        uint64_t fetch;  // what the provider is asked of it
+    } token;
+    struct user user;  // the one that is judged: the real or the decoy
+    struct {
+        bool known;      // the real one
+        bool elsewhere;  // may not log in from there
+        bool broken;     // the database failed when SCRAM asked for keys
+    } is;
     enum fault_kind refusal;
     enum result verdict;
     struct fault fault;
@@ -97,9 +112,20 @@ void login_start(struct auth_channel *at, const struct auth_start *start);
 void login_step(struct auth_channel *at, const struct auth_step *step);
 void login_abort(struct auth_channel *at, uint64_t exchange);
 void login_abort_all(struct auth_channel *at);
+// auth_login.c, for a login whose user and place are known
+void login_granted(struct login *l);
+void login_waits(struct login *l, uint64_t fetch);  // for the provider
+void login_refused(struct login *l, const struct fault *f);
+enum result login_check_place(struct login *l, struct fault *f) MUST_CHECK;
 
 // After the password of `name` was right: better hashes than `hash` are made on the pool and written.
 void login_upgrade(struct auth_role *role, const struct user *user, struct span password);
+
+// auth_token.c: bearer tokens, by the keys or the word of an identity provider
+void token_open(struct auth_role *role);
+void token_close(struct auth_role *role);
+void token_link(struct auth_role *role, int fd);  // a channel to the role oauth
+void token_judge(struct login *l);
 
 // auth_who.c: users, by what a client sends. As sent, or with the first of our domains when there is none.
 enum result who_find(struct auth_role *role, struct span sent, struct user *out,
@@ -107,8 +133,7 @@ enum result who_find(struct auth_role *role, struct span sent, struct user *out,
 // Somebody to judge in place of a user who is not there or may not log in.
 enum result who_decoy(struct auth_role *role, struct span sent, struct user *out,
                       struct fault *f) MUST_CHECK;
-enum result who_decoy_keys(struct auth_role *role, enum scram_hash hash, struct span sent,
-                           struct scram_keys *out, struct fault *f) MUST_CHECK;
+sasl_keys_fn who_give_keys;  // `arg` is a login
 // Who is to prove it ("root" of "ann*root"); l->target gets for whom, when it is somebody else.
 struct span who_split(struct login *l, struct span sent, struct span authzid);
 // l->user has proven to be; is l->target from here on, if that may be. FAULT_AUTHZFAILED.

@@ -34,7 +34,8 @@ login_free(struct login *l)
     sasl_free(&l->sasl);
     buf_done(&l->remote);
     buf_done(&l->sent_user);
-    buf_done(&l->target);
+    wipe(&l->token.text);
+    buf_done(&l->acting.target);
     wipe(&l->password);
     wipe(&l->response);
     free(l);
@@ -60,11 +61,11 @@ log_refusal(const struct login *l, const char *why)
 {
     char level = fault_info(l->refusal)->level;
     struct span user = l->sasl ? sasl_user(l->sasl) : buf_span(&l->sent_user);
-    log_line(
-        level == 'd' ? 'i' : level, "auth", "Refused", log_user(user),
-        field_if(l->target.n > 0, field_text("target", "target=<%>", buf_span(&l->target))),
-        field_text("rip", "rip=%", buf_span(&l->remote)), log_session(l->session),
-        field_str("code", "", fault_info(l->refusal)->name), log_why(why));
+    log_line(level == 'd' ? 'i' : level, "auth", "Refused", log_user(user),
+             field_if(l->acting.target.n > 0,
+                      field_text("target", "target=<%>", buf_span(&l->acting.target))),
+             field_text("rip", "rip=%", buf_span(&l->remote)), log_session(l->session),
+             field_str("code", "", fault_info(l->refusal)->name), log_why(why));
 }
 
 static bool
@@ -153,7 +154,7 @@ grant(struct login *l, struct span final)
         .expiry_ms = clock_wall_ms() + TICKET_MS,
         .serial = random_u64(),
         .user = name_span(&l->user.name),
-        .master = name_span(&l->master),
+        .master = name_span(&l->acting.master),
     };
     struct buf sealed;
     buf_init(&sealed, LIMIT_channel_message);
@@ -183,34 +184,35 @@ succeed(struct login *l, struct span final)
         throttle_success(l->role->throttle, &l->attempt, clock_mono_ms());
     l->has_attempt = false;
     // IMAP, POP3 and SMTP have no place for data with success: it is one more challenge (RFC 4422 section 3.6).
-    if (final.n > 0 && !l->final_has_place)
+    if (final.n > 0 && !l->service.final_has_place)
         challenge(l, LOGIN_FINAL, final);
     else
         grant(l, final);
 }
 
-static enum result
-check_place(struct login *l, struct fault *f)
+enum result
+login_check_place(struct login *l, struct fault *f)
 {
     bool may = false;
     enum result r = who_may_come_as(l, &may, f);
-    l->elsewhere = !may;
+    l->is.elsewhere = !may;
     return r;
 }
 
 static const char *
 unknown_why(const struct login *l)
 {
-    return l->elsewhere ? "the user may not log in from there" : "unknown or disabled user";
+    return l->is.elsewhere ? "the user may not log in from there"
+                           : "unknown or disabled user";
 }
 
 static enum result
 find_judged(struct login *l, struct span sent, struct fault *f)
 {
     enum result r = who_find(l->role, sent, &l->user, f);
-    if (r == R_OK && check_place(l, f))
+    if (r == R_OK && login_check_place(l, f))
         return R_FAIL;
-    l->known = r == R_OK && !l->user.disabled && !l->elsewhere;
+    l->is.known = r == R_OK && !l->user.disabled && !l->is.elsewhere;
     if (r == R_NONE || (r == R_OK && l->user.hash_n == 0))
         r = who_decoy(l->role, sent, &l->user, f);
     return r;
@@ -226,8 +228,9 @@ judged(struct login *l)
         log_error("auth", "a password cannot be judged", log_user(name_span(&user.name)),
                   log_session(l->session), log_fault(&l->fault));
         refuse_because(l, FAULT_UNAVAILABLE, "the password could not be judged");
-    } else if (l->verdict != R_OK || !l->known) {
-        refuse_because(l, FAULT_AUTHFAILED, l->known ? "wrong password" : unknown_why(l));
+    } else if (l->verdict != R_OK || !l->is.known) {
+        refuse_because(l, FAULT_AUTHFAILED,
+                       l->is.known ? "wrong password" : unknown_why(l));
     } else {
         login_upgrade(l->role, &user, buf_span(&l->password));
         succeed(l, SPAN_NONE);
@@ -290,6 +293,42 @@ on_judge_due(void *arg)
     judge(l);
 }
 
+void
+login_refused(struct login *l, const struct fault *f)
+{
+    struct buf json;
+    if (f->kind != FAULT_AUTHFAILED) {
+        refuse(l, f);
+        return;
+    }
+    l->fault = *f;
+    buf_init(&json, LIMIT_sasl_response);
+    sasl_token_error(l->sasl, span_str(l->role->start->config->oauth_scope),
+                     span_str(l->role->start->config->oauth_issuer), &json);
+    challenge(l, LOGIN_TOKEN_ERROR, buf_span(&json));
+    buf_done(&json);
+}
+
+void
+login_granted(struct login *l)
+{
+    succeed(l, SPAN_NONE);
+}
+
+static void
+on_provider_timeout(void *arg)
+{
+    refuse_because(arg, FAULT_UNAVAILABLE, "the identity provider took too long");
+}
+
+void
+login_waits(struct login *l, uint64_t fetch)
+{
+    l->token.fetch = fetch;
+    l->state = LOGIN_TOKEN;
+    set_timer(l, on_provider_timeout, LIMIT_oauth_ms + 1000);
+}
+
 static uint32_t
 begin_attempt(struct login *l, struct span user)
 {
@@ -307,7 +346,7 @@ check_password(struct login *l, struct span sent, struct span authzid, struct sp
     struct span user = who_split(l, sent, authzid);
     buf_put(&l->sent_user, user);
     buf_put(&l->password, password);
-    if (l->sent_user.over || l->password.over || l->target.over) {
+    if (l->sent_user.over || l->password.over || l->acting.target.over) {
         refuse_because(l, FAULT_AUTHFAILED, "user name or password too long");
         return;
     }
@@ -325,49 +364,30 @@ check_password(struct login *l, struct span sent, struct span authzid, struct sp
         set_timer(l, on_judge_due, delay_ms);
 }
 
-// A {PLAIN} user gets SCRAM keys when they are first asked for.
-static bool
-make_keys(struct auth_role *role, enum scram_hash hash, struct user *u)
+static void
+on_token_due(void *arg)
 {
-    struct span plain;
-    struct fault f;
-    if (scram_has(&u->scram, hash))
-        return true;
-    if (!password_is_plain(user_hash(u), &plain) || scram_new(plain, &u->scram, &f))
-        return false;
-    if (userdb_set(role->db, name_span(&u->name), user_hash(u), &u->scram, &f))
-        log_error("auth", "SCRAM keys could not be stored", log_user(name_span(&u->name)),
-                  log_fault(&f));
-    return true;
+    token_judge(arg);
 }
 
-// The decoy's are made for known users too, so that the answer takes as long.
+// A penalty is served before the token is looked at.
 static void
-give_keys(void *arg, enum scram_hash hash, struct span user, struct scram_keys *out)
+check_token(struct login *l, struct span user, struct span token)
 {
-    struct login *l = arg;
-    struct fault f;
-    struct span who = who_split(l, user, SPAN_NONE);
-    enum result decoy = who_decoy_keys(l->role, hash, who, out, &f);
-    enum result r = decoy == R_OK ? who_find(l->role, who, &l->user, &f) : R_FAIL;
-    l->broken = r == R_FAIL || (r == R_OK && check_place(l, &f));
-    if (l->broken) {
-        log_error("auth", "the user database failed", log_session(l->session),
-                  log_fault(&f));
-        memset(out, 0, sizeof *out);
-        out->iterations = SCRAM_ITERATIONS;
-        out->salt_n = 16;
-    }
-    l->known = !l->broken && r == R_OK && !l->user.disabled && !l->elsewhere &&
-               make_keys(l->role, hash, &l->user);
-    if (!l->broken && r == R_OK && scram_has(&l->user.scram, hash))
-        *out = l->user.scram.of[hash];
+    buf_put(&l->sent_user, user);
+    buf_put(&l->token.text, token);
+    uint32_t delay_ms = begin_attempt(l, user);
+    l->state = LOGIN_DELAY;
+    if (delay_ms == 0)
+        token_judge(l);
+    else
+        set_timer(l, on_token_due, delay_ms);
 }
 
 static void
 take_outcome(struct login *l, const struct sasl_outcome *o, const struct fault *f)
 {
-    if (l->broken) {
+    if (l->is.broken) {
         refuse_because(l, FAULT_UNAVAILABLE, "the user database cannot be read");
         return;
     }
@@ -378,10 +398,13 @@ take_outcome(struct login *l, const struct sasl_outcome *o, const struct fault *
     case SASL_CHECK:
         check_password(l, o->user, o->authzid, o->password);
         break;
+    case SASL_TOKEN:
+        check_token(l, o->user, o->password);
+        break;
     case SASL_OK:
         if (o->authzid.n > 0)
             who_split(l, SPAN_NONE, o->authzid);
-        if (l->known)
+        if (l->is.known)
             succeed(l, o->data);
         else
             refuse_because(l, FAULT_AUTHFAILED, unknown_why(l));
@@ -432,11 +455,12 @@ login_new(struct auth_channel *at, const struct auth_start *start)
     l->at = at;
     l->role = at->role;
     l->session = start->session;
-    snprintf(l->service, sizeof l->service, "%.*s", SPAN_ARG(start->service));
-    l->final_has_place = span_eq(start->service, SPAN("managesieve"));
+    snprintf(l->service.name, sizeof l->service.name, "%.*s", SPAN_ARG(start->service));
+    l->service.final_has_place = span_eq(start->service, SPAN("managesieve"));
     buf_init(&l->remote, 64);
     buf_init(&l->sent_user, LIMIT_user_name);
-    buf_init(&l->target, LIMIT_user_name);
+    buf_init(&l->token.text, LIMIT_sasl_response);
+    buf_init(&l->acting.target, LIMIT_user_name);
     buf_init(&l->password, LIMIT_password);
     buf_init(&l->response, LIMIT_sasl_response);
     buf_put(&l->remote, start->remote);
@@ -453,7 +477,7 @@ start_sasl(struct login *l, const struct auth_start *start)
         .mechanism = start->mechanism,
         .exporter = start->tls.exporter,
         .plus_offered = l->role->scram[SCRAM_SHA_256] || l->role->scram[SCRAM_SHA_1],
-        .keys = give_keys,
+        .keys = who_give_keys,
         .arg = l,
     };
     if (sasl_new(&setup, &l->sasl, &f))
@@ -509,6 +533,9 @@ login_step(struct auth_channel *at, const struct auth_step *step)
         timer_clear(&l->timer);
         l->asked_ms = clock_mono_ms();
         take_response(l, response);
+    } else if (l->state == LOGIN_TOKEN_ERROR) {
+        struct fault why = l->fault;
+        refuse(l, &why);
     } else if (l->state == LOGIN_FINAL && response.n == 0) {
         grant(l, SPAN_NONE);
     } else if (l->state == LOGIN_FINAL) {

@@ -136,9 +136,9 @@ setup(void **state)
         return -1;
     buf_init(&role.ticket_key, 64);
     buf_init(&role.domains, 64);
-    buf_init(&role.masters, 64);
-    buf_init(&role.allow, 64);
-    buf_init(&role.deny, 64);
+    buf_init(&role.settings.masters, 64);
+    buf_init(&role.settings.allow, 64);
+    buf_init(&role.settings.deny, 64);
     buf_init(&role.decoy_hash, LIMIT_password_hash);
     buf_put(&role.ticket_key, span_of(ticket_key, sizeof ticket_key));
     buf_put_str(&role.domains, "example.org");
@@ -160,9 +160,9 @@ teardown(void **state)
     loop_free(&role.loop);
     buf_done(&role.ticket_key);
     buf_done(&role.domains);
-    buf_done(&role.masters);
-    buf_done(&role.allow);
-    buf_done(&role.deny);
+    buf_done(&role.settings.masters);
+    buf_done(&role.settings.allow);
+    buf_done(&role.settings.deny);
     buf_done(&role.decoy_hash);
     snprintf(command, sizeof command, "rm -r %s", dir);
     return system(command);
@@ -210,8 +210,8 @@ test_passwords(void **state)
         {"PLAIN", SPAN("x"), 0, 0, AUTH_REFUSED, FAULT_BAD, 0},
         {"CRAM-MD5", SPAN_NONE, 0, 0, AUTH_REFUSED, FAULT_CANNOT, 0},
     };
-    buf_put_str(&role.masters, "x Root");
-    role.separator = '*';
+    buf_put_str(&role.settings.masters, "x Root");
+    role.settings.separator = '*';
     load("root:{PLAIN}toor\naway:{PLAIN}secret::::::allow_nets=10.0.0.0/8\n"
          "home:{PLAIN}secret::::::allow_nets=10.0.0.0/8,127.0.0.1\n"
          "ann:{PLAIN}secret\noff:{PLAIN}secret::::::nologin\nnone:*\neve@example.org:{"

@@ -1,6 +1,8 @@
 #include "main/auth_inside.h"
 #include "auth/nets.h"
+#include "auth/password.h"
 #include "base/limits.h"
+#include "base/log.h"
 
 // Who knows this user? The first of these that does. R_NONE: not this one; R_FAIL: it cannot say now.
 static enum result
@@ -77,9 +79,9 @@ salt_name(struct auth_role *role, struct span sent, struct name *out)
 }
 
 // The keys of nobody. As a user of the database has them: with a domain in the name or without, and as many rounds.
-enum result
-who_decoy_keys(struct auth_role *role, enum scram_hash hash, struct span sent,
-               struct scram_keys *out, struct fault *f)
+static enum result
+decoy_keys(struct auth_role *role, enum scram_hash hash, struct span sent,
+           struct scram_keys *out, struct fault *f)
 {
     struct scram_keys like = {.iterations = SCRAM_ITERATIONS, .salt_n = 16};
     struct user decoy;
@@ -99,7 +101,7 @@ who_decoy_keys(struct auth_role *role, enum scram_hash hash, struct span sent,
 static bool
 is_master(const struct auth_role *role, const struct user *u)
 {
-    struct span rest = buf_span(&role->masters), word;
+    struct span rest = buf_span(&role->settings.masters), word;
     struct name name;
     struct fault f;
     while (span_next_field(&rest, ' ', &word) == R_OK)
@@ -112,13 +114,13 @@ is_master(const struct auth_role *role, const struct user *u)
 struct span
 who_split(struct login *l, struct span sent, struct span authzid)
 {
-    const char separator = l->role->separator;
+    const char separator = l->role->settings.separator;
     size_t at = separator ? span_find_char(sent, separator) : sent.n;
-    buf_reset(&l->target);
+    buf_reset(&l->acting.target);
     if (authzid.n > 0) {
-        buf_put(&l->target, authzid);
+        buf_put(&l->acting.target, authzid);
     } else if (at > 0 && at + 1 < sent.n) {
-        buf_put(&l->target, span_slice(sent, 0, at));
+        buf_put(&l->acting.target, span_slice(sent, 0, at));
         return span_skip(sent, at + 1);
     }
     return sent;
@@ -128,17 +130,17 @@ enum result
 who_become(struct login *l, struct fault *f)
 {
     struct user target;
-    if (l->target.n == 0)
+    if (l->acting.target.n == 0)
         return R_OK;
     // a password of one device, and of that, is no key to others' mail
     if (l->app.id != 0 || !is_master(l->role, &l->user))
         return fault_set(f, FAULT_AUTHZFAILED, "authorization as another user");
-    enum result r = who_find(l->role, buf_span(&l->target), &target, f);
+    enum result r = who_find(l->role, buf_span(&l->acting.target), &target, f);
     if (r == R_FAIL)
         return fault_set(f, FAULT_UNAVAILABLE, "the user database cannot be read");
     if (r == R_NONE || target.disabled)
         return fault_set(f, FAULT_AUTHZFAILED, "no such user to act for");
-    l->master = l->user.name;
+    l->acting.master = l->user.name;
     l->user = target;
     return R_OK;
 }
@@ -146,7 +148,8 @@ who_become(struct login *l, struct fault *f)
 bool
 who_may_come(const struct auth_role *role, struct span remote)
 {
-    struct span allow = buf_span(&role->allow), deny = buf_span(&role->deny);
+    struct span allow = buf_span(&role->settings.allow),
+                deny = buf_span(&role->settings.deny);
     return !nets_have(deny, remote) && (allow.n == 0 || nets_have(allow, remote));
 }
 
@@ -159,4 +162,43 @@ who_may_come_as(struct login *l, bool *may_out, struct fault *f)
     *may_out = nets.n == 0 || nets_have(buf_span(&nets), buf_span(&l->remote));
     buf_done(&nets);
     return r;
+}
+
+// A {PLAIN} user gets SCRAM keys when they are first asked for.
+static bool
+make_keys(struct auth_role *role, enum scram_hash hash, struct user *u)
+{
+    struct span plain;
+    struct fault f;
+    if (scram_has(&u->scram, hash))
+        return true;
+    if (!password_is_plain(user_hash(u), &plain) || scram_new(plain, &u->scram, &f))
+        return false;
+    if (userdb_set(role->db, name_span(&u->name), user_hash(u), &u->scram, &f))
+        log_error("auth", "SCRAM keys could not be stored", log_user(name_span(&u->name)),
+                  log_fault(&f));
+    return true;
+}
+
+// The decoy's are made for known users too, so that the answer takes as long.
+void
+who_give_keys(void *arg, enum scram_hash hash, struct span user, struct scram_keys *out)
+{
+    struct login *l = arg;
+    struct fault f;
+    struct span who = who_split(l, user, SPAN_NONE);
+    enum result decoy = decoy_keys(l->role, hash, who, out, &f);
+    enum result r = decoy == R_OK ? who_find(l->role, who, &l->user, &f) : R_FAIL;
+    l->is.broken = r == R_FAIL || (r == R_OK && login_check_place(l, &f));
+    if (l->is.broken) {
+        log_error("auth", "the user database failed", log_session(l->session),
+                  log_fault(&f));
+        memset(out, 0, sizeof *out);
+        out->iterations = SCRAM_ITERATIONS;
+        out->salt_n = 16;
+    }
+    l->is.known = !l->is.broken && r == R_OK && !l->user.disabled && !l->is.elsewhere &&
+                  make_keys(l->role, hash, &l->user);
+    if (!l->is.broken && r == R_OK && scram_has(&l->user.scram, hash))
+        *out = l->user.scram.of[hash];
 }

@@ -25,6 +25,12 @@ has_sha_1(const struct auth_role *role)
     return role->scram[SCRAM_SHA_1];
 }
 
+static bool
+has_tokens(const struct auth_role *role)
+{
+    return role->oauth != NULL;
+}
+
 // In order of preference.
 static const struct {
     const char *name;
@@ -34,6 +40,8 @@ static const struct {
     {"SCRAM-SHA-1-PLUS", has_sha_1},
     {"SCRAM-SHA-256", has_sha_256},
     {"SCRAM-SHA-1", has_sha_1},
+    {"OAUTHBEARER", has_tokens},
+    {"XOAUTH2", has_tokens},
     {"PLAIN", NULL},
     {"LOGIN", NULL},
 };
@@ -237,6 +245,11 @@ on_peer(void *arg, struct span peer, uint32_t index, int fd)
     struct auth_channel *at = calloc(1, sizeof *at);
     (void)index;
     must(at != NULL);
+    if (span_eq(peer, SPAN("oauth"))) {
+        free(at);
+        token_link(role, fd);
+        return;
+    }
     at->role = role;
     at->to_mail = span_eq(peer, SPAN("mail"));
     at->channel = channel_new(fd, on_message, on_end, at);
@@ -287,10 +300,10 @@ static void
 take_lists(struct auth_role *role, const struct config *c)
 {
     take_list(&role->domains, &c->local_domains);
-    take_list(&role->masters, &c->master_users);
-    take_list(&role->allow, &c->auth_allow);
-    take_list(&role->deny, &c->auth_deny);
-    role->separator = c->auth_master_separator[0];
+    take_list(&role->settings.masters, &c->master_users);
+    take_list(&role->settings.allow, &c->auth_allow);
+    take_list(&role->settings.deny, &c->auth_deny);
+    role->settings.separator = c->auth_master_separator[0];
 }
 
 static void
@@ -355,6 +368,7 @@ prepare(struct auth_role *role)
     password_warm();
     name_warm();
     sasl_init();
+    token_open(role);
     if (open_users(role, &f) != R_OK) {
         log_error("auth", "the user database failed", log_fault(&f));
         return R_FAIL;
@@ -374,6 +388,7 @@ finish(struct auth_role *role)
         next = at->next;
         channel_drop(at);
     }
+    token_close(role);
     role_link_close(&role->link);
     userdb_close(&role->db);
     throttle_free(&role->throttle);
@@ -382,9 +397,9 @@ finish(struct auth_role *role)
     buf_done(&role->ticket_key);
     buf_done(&role->domains);
     buf_done(&role->offer);
-    buf_done(&role->deny);
-    buf_done(&role->allow);
-    buf_done(&role->masters);
+    buf_done(&role->settings.deny);
+    buf_done(&role->settings.allow);
+    buf_done(&role->settings.masters);
     buf_done(&role->decoy_hash);
 }
 
@@ -397,9 +412,9 @@ role_auth_main(const struct role_start *start)
     buf_init(&role.ticket_key, 64);
     buf_init(&role.domains, 65536);
     buf_init(&role.offer, LIMIT_line);
-    buf_init(&role.deny, 65536);
-    buf_init(&role.allow, 65536);
-    buf_init(&role.masters, 65536);
+    buf_init(&role.settings.deny, 65536);
+    buf_init(&role.settings.allow, 65536);
+    buf_init(&role.settings.masters, 65536);
     buf_init(&role.decoy_hash, LIMIT_password_hash);
     if (prepare(&role) != R_OK)
         return ROLE_EXIT_SETTINGS;

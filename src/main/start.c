@@ -23,10 +23,8 @@ struct role_row {
 };
 
 static const struct role_row rows[] = {
-    {"gate", role_gate_main},
-    {"auth", role_auth_main},
-    {"mail", role_mail_main},
-    {"extract", role_extract_main},
+    {"gate", role_gate_main},       {"auth", role_auth_main},   {"mail", role_mail_main},
+    {"extract", role_extract_main}, {"oauth", role_oauth_main},
 };
 
 static enum result
@@ -158,13 +156,12 @@ start_as(const struct role *r)
     return code;
 }
 
-enum result
-role_confine(const struct role_start *start, int close_from)
+static enum result
+confine(const struct role_start *start, const struct sandbox_paths *paths)
 {
     struct fault f;
-    struct sandbox_paths paths = {.data = start->config->data, .close_from = close_from};
     bool required = span_eq(span_str(start->config->sandbox), SPAN("required"));
-    switch (sandbox_apply(start->role, &paths, &f)) {
+    switch (sandbox_apply(start->role, paths, &f)) {
     case R_OK:
         return R_OK;
     case R_NONE:
@@ -177,6 +174,21 @@ role_confine(const struct role_start *start, int close_from)
     }
     log_error("main", "no sandbox", log_fault(&f));
     return R_FAIL;
+}
+
+enum result
+role_confine(const struct role_start *start, int close_from)
+{
+    return confine(start, &(struct sandbox_paths){.data = start->config->data,
+                                                  .close_from = close_from});
+}
+
+enum result
+role_confine_to(const struct role_start *start, const uint16_t *ports, size_t n)
+{
+    return confine(start, &(struct sandbox_paths){.data = start->config->data,
+                                                  .ports = ports,
+                                                  .port_count = n});
 }
 
 // Something in the data directory that the role has no business with.

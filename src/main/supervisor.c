@@ -24,11 +24,12 @@ is_auth(const struct process *p)
     return span_eq(span_str(p->role->name), SPAN("auth"));
 }
 
-// Without it SEARCH finds less; all else works.
+// Without these SEARCH finds less, and tokens are of no use; all else works.
 static bool
 is_optional(const struct process *p)
 {
-    return span_eq(span_str(p->role->name), SPAN("extract"));
+    return span_eq(span_str(p->role->name), SPAN("extract")) ||
+           span_eq(span_str(p->role->name), SPAN("oauth"));
 }
 
 // Auth goes last: sessions that are still saying goodbye may need it.
@@ -163,7 +164,7 @@ begin(void *arg)
 {
     struct supervisor *s = arg;
     unsigned gates = threads_of(s->options.config->gate_processes);
-    s->processes = calloc(gates + 3, sizeof *s->processes);
+    s->processes = calloc(gates + 4, sizeof *s->processes);
     must(s->processes != NULL);
     timer_init(&s->patience, kill_all, s);
     s->signals[0] = watch_signal(s, SIGTERM, on_signal);
@@ -173,6 +174,8 @@ begin(void *arg)
     add_process(s, "mail", 0);
     if (s->options.config->search_attachments)
         add_process(s, "extract", 0);
+    if (s->options.config->oauth_issuer[0])
+        add_process(s, "oauth", 0);
     for (unsigned i = 0; i < gates; i++)
         add_process(s, "gate", i);
     for (size_t i = 0; i < s->process_count; i++)

@@ -13,10 +13,8 @@ struct wire {
 };
 
 static const struct wire wires[] = {
-    {"gate", "auth", false},
-    {"gate", "mail", true},
-    {"auth", "mail", true},
-    {"extract", "mail", true},
+    {"gate", "auth", false},   {"gate", "mail", true},   {"auth", "mail", true},
+    {"extract", "mail", true}, {"oauth", "auth", false},
 };
 
 static bool

@@ -150,7 +150,8 @@ fill_and_restrict(int ruleset, const struct role *r, const struct sandbox_paths 
 {
     if (allow_places(ruleset, r, paths->data, fs, f) != R_OK)
         return R_FAIL;
-    if (r->connect == ROLE_CONFIGURED && allow_ports(ruleset, paths, f) != R_OK)
+    if (r->connect == ROLE_CONFIGURED && sandbox_landlock_abi() >= 4 &&
+        allow_ports(ruleset, paths, f) != R_OK)
         return R_FAIL;
     if (syscall(SYS_landlock_restrict_self, ruleset, 0))
         return fault_errno(f, FAULT_UNAVAILABLE, "landlock_restrict_self");
@@ -161,14 +162,13 @@ enum result
 landlock_apply(const struct role *r, const struct sandbox_paths *paths, struct fault *f)
 {
     int abi = sandbox_landlock_abi();
-    if (abi == 0 || (abi < 4 && r->connect == ROLE_CONFIGURED)) {
-        if (allow_places(-1, r, paths->data, 0, f) != R_OK)
-            return R_FAIL;
+    bool whole = abi >= 4 || (abi > 0 && r->connect != ROLE_CONFIGURED);
+    if (!whole)
         fault_set(f, FAULT_UNAVAILABLE,
                   "Landlock: ABI %d of this kernel is not enough for role %s", abi,
                   r->name);
-        return R_NONE;
-    }
+    if (abi == 0)
+        return allow_places(-1, r, paths->data, 0, f) == R_OK ? R_NONE : R_FAIL;
     struct ruleset_attr handled = handled_by(abi);
     size_t size = abi >= 6 ? 24 : abi >= 4 ? 16 : 8;
     int ruleset = (int)syscall(SYS_landlock_create_ruleset, &handled, size, 0);
@@ -176,5 +176,5 @@ landlock_apply(const struct role *r, const struct sandbox_paths *paths, struct f
         return fault_errno(f, FAULT_UNAVAILABLE, "landlock_create_ruleset");
     enum result done = fill_and_restrict(ruleset, r, paths, handled.fs, f);
     close(ruleset);
-    return done;
+    return done == R_OK && !whole ? R_NONE : done;
 }

@@ -58,6 +58,7 @@ one_message(unsigned type, struct span body)
         ROUND_TRIP(16, extract_reply)
         ROUND_TRIP(17, extract_offer)
         ROUND_TRIP(18, revoked)
+        ROUND_TRIP(19, token_fetch)
     }
     buf_done(&b);
     buf_done(&again);

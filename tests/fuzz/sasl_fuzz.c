@@ -15,8 +15,8 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char *const mechanisms[] = {
-        "PLAIN",         "LOGIN",       "SCRAM-SHA-256",    "SCRAM-SHA-256-PLUS",
-        "SCRAM-SHA-256", "SCRAM-SHA-1", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-1"};
+        "PLAIN",       "LOGIN",       "SCRAM-SHA-256",    "SCRAM-SHA-256-PLUS",
+        "OAUTHBEARER", "SCRAM-SHA-1", "SCRAM-SHA-1-PLUS", "XOAUTH2"};
     struct span in = span_skip(span_of(data, size), 1), response;
     struct sasl_setup setup = {.mechanism = span_str(mechanisms[size ? data[0] & 7 : 0]),
                                .keys = give_keys,
@@ -33,6 +33,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     must(o.verdict != SASL_OK);
     if (o.verdict == SASL_CHECK)
         must(o.user.n > 0 && o.user.n <= LIMIT_user_name && o.password.n <= LIMIT_password);
+    if (o.verdict == SASL_TOKEN)
+        must(o.user.n <= LIMIT_user_name && o.password.n > 0);
     sasl_free(&s);
     return 0;
 }
