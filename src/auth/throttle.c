@@ -11,6 +11,12 @@ enum {
     GOOD_MS = 86400000,
     // Attempts at once from an address without failures that do not slow each other: a household's devices.
     CALM_PARALLEL = 16,
+    // Of a user from where they have logged in before: so many failures cost nothing, then each attempt costs this.
+    GOOD_FREE = 3,
+    GOOD_DELAY_MS = 4000,
+    // A wrong password that comes again from the same place is a device that was not told, no guess.
+    REPEAT_MS = 3600000,
+    REPEAT_DELAY_MS = 2000,
 };
 
 static const uint32_t delays_ms[] = {0, 2000, 4000, 8000, 15000};
@@ -19,6 +25,7 @@ enum { LEVELS = sizeof delays_ms / sizeof delays_ms[0] };
 struct entry {
     uint64_t key;  // 0: free
     uint64_t last_ms;
+    uint64_t failed_ms;  // of a pair
     uint32_t failures, running;
 };
 
@@ -30,7 +37,7 @@ struct throttle {
     bool enabled;
     unsigned networks_n;
     struct network networks[NETWORKS_MAX];
-    struct table *addresses, *users, *pairs;
+    struct table *addresses, *users, *pairs, *repeats;
 };
 
 static enum result
@@ -84,6 +91,7 @@ throttle_new(bool enabled, struct span networks, struct throttle **out, struct f
     t->addresses = table_new();
     t->users = table_new();
     t->pairs = table_new();
+    t->repeats = table_new();
     if (networks_read(t, networks, f)) {
         throttle_free(&t);
         return R_FAIL;
@@ -106,6 +114,7 @@ throttle_free(struct throttle **t)
     free((*t)->addresses);
     free((*t)->users);
     free((*t)->pairs);
+    free((*t)->repeats);
     free(*t);
     *t = NULL;
 }
@@ -169,11 +178,16 @@ is_exempt(const struct throttle *t, const uint8_t address[16])
     return !t->enabled;
 }
 
-static bool
-is_good_pair(struct throttle *t, uint64_t pair, uint64_t now_ms)
+// NULL: nobody logged in as that user from there within a day.
+static struct entry *
+good_pair(struct throttle *t, uint64_t pair, uint64_t now_ms)
 {
     struct entry *e = entry_find(t->pairs, pair);
-    return e && now_ms - e->last_ms < GOOD_MS;
+    if (!e || now_ms - e->last_ms >= GOOD_MS)
+        return NULL;
+    if (now_ms - e->failed_ms > FORGET_MS)
+        e->failures = 0;
+    return e;
 }
 
 // Attempts under way count as failures to come, or many could be made before the first one is known.
@@ -200,15 +214,23 @@ throttle_start(struct throttle *t, struct span address, struct span user, uint64
     forget_old(e, now_ms);
     uint32_t level = address_level(e);
     e->running++;
-    return is_good_pair(t, out->pair, now_ms) ? 0 : delay_of(level);
+    struct entry *pair = good_pair(t, out->pair, now_ms);
+    if (!pair)
+        return delay_of(level);
+    out->good = true;
+    pair->running++;
+    return pair->failures + pair->running <= GOOD_FREE ? 0 : GOOD_DELAY_MS;
 }
 
 void
 throttle_cancel(struct throttle *t, const struct attempt *a)
 {
-    struct entry *e = a->address ? entry_find(t->addresses, a->address) : NULL;
+    struct entry *e = a->address ? entry_find(t->addresses, a->address) : NULL,
+                 *pair = a->good ? entry_find(t->pairs, a->pair) : NULL;
     if (e && e->running > 0)
         e->running--;
+    if (pair && pair->running > 0)
+        pair->running--;
 }
 
 void
@@ -217,7 +239,9 @@ throttle_success(struct throttle *t, const struct attempt *a, uint64_t now_ms)
     if (a->address == 0)
         return;
     throttle_cancel(t, a);
-    entry_get(t->pairs, a->pair, now_ms)->last_ms = now_ms;
+    struct entry *pair = entry_get(t->pairs, a->pair, now_ms);
+    pair->last_ms = now_ms;
+    pair->failures = 0;
 }
 
 static uint32_t
@@ -231,17 +255,47 @@ note_failure(struct table *t, uint64_t key, uint64_t now_ms)
     return e->failures;
 }
 
+static bool
+is_repeat(struct throttle *t, const struct attempt *a, struct span password,
+          uint64_t now_ms)
+{
+    if (password.n == 0)
+        return false;
+    uint64_t key = key_of(span_of(&a->pair, sizeof a->pair), password);
+    struct entry *e = entry_find(t->repeats, key);
+    bool again = e && now_ms - e->last_ms < REPEAT_MS;
+    entry_get(t->repeats, key, now_ms)->last_ms = now_ms;
+    return again;
+}
+
+static uint32_t
+rest_of(uint32_t delay, const struct attempt *a, uint64_t now_ms)
+{
+    uint64_t waited = now_ms - a->start_ms;
+    return waited >= delay ? 0 : delay - (uint32_t)waited;
+}
+
+// Somebody else behind the same address can fail in a user's name, so it does not make a stranger of the user.
+static void
+note_pair(struct throttle *t, const struct attempt *a, uint64_t now_ms)
+{
+    struct entry *pair = good_pair(t, a->pair, now_ms);
+    if (!pair)
+        return;
+    pair->failures += pair->failures < GOOD_FREE;
+    pair->failed_ms = now_ms;
+}
+
 uint32_t
-throttle_failure(struct throttle *t, const struct attempt *a, uint64_t now_ms)
+throttle_failure(struct throttle *t, const struct attempt *a, struct span password,
+                 uint64_t now_ms)
 {
     if (a->address == 0)
         return 0;
     throttle_cancel(t, a);
-    struct entry *pair = entry_find(t->pairs, a->pair);
-    if (pair)
-        *pair = (struct entry){0};
+    if (is_repeat(t, a, password, now_ms))
+        return rest_of(REPEAT_DELAY_MS, a, now_ms);
+    note_pair(t, a, now_ms);
     note_failure(t->addresses, a->address, now_ms);
-    uint32_t delay = delay_of(note_failure(t->users, a->user, now_ms) - 1);
-    uint64_t waited = now_ms - a->start_ms;
-    return waited >= delay ? 0 : delay - (uint32_t)waited;
+    return rest_of(delay_of(note_failure(t->users, a->user, now_ms) - 1), a, now_ms);
 }

@@ -103,7 +103,8 @@ refuse(struct login *l, const struct fault *f)
     l->refusal = f->kind;
     log_refusal(l, f->why);
     if (l->has_attempt && counts_as_guess(f->kind)) {
-        delay_ms = throttle_failure(l->role->throttle, &l->attempt, clock_mono_ms());
+        delay_ms = throttle_failure(l->role->throttle, &l->attempt, buf_span(&l->password),
+                                    clock_mono_ms());
         l->has_attempt = false;
     }
     l->state = LOGIN_REFUSAL;
@@ -263,6 +264,13 @@ hash_task(void *arg)
     loop_post(l->role->loop, after_hash, l);  // SQLite wants more stack than a task has
 }
 
+// Guessers from many addresses do not fill the queue to its end: the rest is for who has been here before.
+static unsigned
+queue_room(const struct login *l)
+{
+    return l->attempt.good ? LIMIT_auth_queue : LIMIT_auth_queue / 4 * 3;
+}
+
 static void
 judge(struct login *l)
 {
@@ -276,7 +284,7 @@ judge(struct login *l)
     } else if (password_cost(user_hash(&l->user)) == PASSWORD_FAST) {
         hash_on_pool(l);
         judged(l);
-    } else if (l->role->hashing >= LIMIT_auth_queue) {
+    } else if (l->role->hashing >= queue_room(l)) {
         refuse_because(l, FAULT_UNAVAILABLE, "too many logins wait for a password hash");
     } else {
         l->state = LOGIN_HASHING;
