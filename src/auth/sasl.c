@@ -319,6 +319,24 @@ xoauth2_step(struct sasl *s, struct span response, struct fault *f)
     return judge_token(s);
 }
 
+// RFC 4422 appendix A: the response is the authorization identity, or nothing.
+static struct sasl_outcome
+external_step(struct sasl *s, struct span response, struct fault *f)
+{
+    if (!response.p)
+        return proceed(SPAN(""));
+    if (has_nul(response))
+        return refuse(s, f, FAULT_BAD, "NUL in the response");
+    if (response.n > 0 && !same_user(response, buf_span(&s->user)))
+        buf_put(&s->authzid, response);
+    if (s->authzid.over)
+        return refuse(s, f, FAULT_AUTHFAILED, "authorization identity too long");
+    s->over = true;
+    return (struct sasl_outcome){.verdict = SASL_EXTERNAL,
+                                 .user = buf_span(&s->user),
+                                 .authzid = buf_span(&s->authzid)};
+}
+
 void
 sasl_token_error(const struct sasl *s, struct span scope, struct span issuer,
                  struct buf *out)
@@ -346,6 +364,7 @@ static const struct mechanism mechanisms[] = {
     {"LOGIN", false, false, 0, login_step},
     {"OAUTHBEARER", false, false, 0, bearer_step},
     {"XOAUTH2", false, false, 0, xoauth2_step},
+    {"EXTERNAL", false, false, 0, external_step},
     {"SCRAM-SHA-256", false, true, SCRAM_SHA_256, scram_step},
     {"SCRAM-SHA-256-PLUS", true, true, SCRAM_SHA_256, scram_step},
     {"SCRAM-SHA-1", false, true, SCRAM_SHA_1, scram_step},
@@ -385,7 +404,9 @@ enum result
 sasl_new(const struct sasl_setup *setup, struct sasl **out, struct fault *f)
 {
     const struct mechanism *m = mechanism_find(setup->mechanism);
-    if (!m || (m->plus && setup->exporter.n == 0))
+    bool external = m && m->step == external_step;
+    if (!m || (m->plus && setup->exporter.n == 0) ||
+        (external && setup->certificate.n == 0))
         return fault_set(f, FAULT_CANNOT, "unsupported mechanism");
     struct sasl *s = calloc(1, sizeof *s);
     must(s != NULL);
@@ -403,7 +424,11 @@ sasl_new(const struct sasl_setup *setup, struct sasl **out, struct fault *f)
         encode_base64(setup->exporter, &s->exporter);
         buf_put_char(&s->exporter, '\0');
     }
-    if (m->scram && scram_start(s, f)) {
+    if (external)
+        buf_put(&s->user, setup->certificate);
+    if (s->user.over)
+        fault_set(f, FAULT_CANNOT, "the name in the certificate is too long");
+    if (s->user.over || (m->scram && scram_start(s, f))) {
         sasl_free(&s);
         return R_FAIL;
     }

@@ -5,6 +5,7 @@
 // (draft-murchison-sasl-login), SCRAM-SHA-256 and SCRAM-SHA-1, each with and without
 // -PLUS (RFC 5802, 7677, 9266) by libgsasl.
 // OAUTHBEARER (RFC 7628) and XOAUTH2 (Google's) are framed only: the token is the caller's to judge.
+// EXTERNAL (RFC 4422 appendix A) is a client certificate, which the gate has verified.
 // It reads no database: a password to be judged and SCRAM keys are asked of the caller.
 // Owner: the auth role's exchange. Trust: responses are strangers' bytes, at most LIMIT_sasl_response.
 // Threads: one. sasl_init once per process, before the sandbox closes.
@@ -16,6 +17,7 @@ struct sasl;
 
 enum sasl_verdict {
     SASL_CONTINUE,  // send `data` as the challenge
+    SASL_EXTERNAL,  // `user`, as the certificate has it, has proven to be
     SASL_TOKEN,  // judge the token in `password`; `user` is who the client says it is, or empty
     SASL_CHECK,  // judge `user` and `password`; the exchange itself is over
     SASL_OK,     // `user` has proven to know the password; `data` is the final server data
@@ -34,8 +36,9 @@ typedef void sasl_keys_fn(void *arg, enum scram_hash hash, struct span user,
                           struct scram_keys *out);
 
 struct sasl_setup {
-    struct span mechanism;  // any case
-    struct span exporter;   // tls-exporter value; empty: no channel binding
+    struct span mechanism;    // any case
+    struct span certificate;  // the name in it; empty: no EXTERNAL
+    struct span exporter;     // tls-exporter value; empty: no channel binding
     // a -PLUS was in the offer: a client's "y" flag means a downgrade
     bool plus_offered;
     sasl_keys_fn *keys;

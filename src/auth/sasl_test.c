@@ -309,6 +309,36 @@ test_scram_downgrade(void **state)
 }
 
 // RFC 7628 section 4.1, XOAUTH2 as Google has it, and what must not pass.
+// RFC 4422 appendix A.
+static void
+test_external(void **state)
+{
+    (void)state;
+    static const struct {
+        struct span response;
+        enum sasl_verdict want;
+        const char *want_authzid;
+    } rows[] = {{SPAN(""), SASL_EXTERNAL, ""},
+                {SPAN("Ann@example.org"), SASL_EXTERNAL, ""},
+                {SPAN("bob"), SASL_EXTERNAL, "bob"},
+                {SPAN("b\0b"), SASL_REFUSED, ""}};
+    const struct sasl_setup setup = {.mechanism = SPAN("external"),
+                                     .certificate = SPAN("ann@example.org")};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct sasl *s = NULL;
+        struct fault f = {0};
+        assert_int_equal(sasl_new(&setup, &s, &f), R_OK);
+        assert_int_equal(sasl_step(s, SPAN_NONE, &f).verdict, SASL_CONTINUE);
+        struct sasl_outcome o = sasl_step(s, rows[i].response, &f);
+        assert_int_equal(o.verdict, rows[i].want);
+        if (o.verdict == SASL_EXTERNAL) {
+            assert_true(span_eq(o.user, SPAN("ann@example.org")));
+            assert_true(span_eq(o.authzid, span_str(rows[i].want_authzid)));
+        }
+        sasl_free(&s);
+    }
+}
+
 static void
 test_bearer(void **state)
 {
@@ -407,6 +437,7 @@ main(void)
         cmocka_unit_test(test_scram_downgrade),
         cmocka_unit_test(test_scram_broken_messages),
         cmocka_unit_test(test_bearer),
+        cmocka_unit_test(test_external),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,6 +21,8 @@ static void
 refresh(struct front *f)
 {
     f->facts.mechanisms = offered(f->gate);
+    f->facts.certificate =
+        f->facts.tls && conn_ssl(f->conn) != NULL && tls_has_client(conn_ssl(f->conn));
     f->facts.can_starttls = f->gate->tls != NULL && !f->gate->tls_withdrawn;
 }
 

@@ -21,13 +21,14 @@ op_authenticate(void *gate, const struct auth_start *asked)
 {
     struct front *f = gate;
     struct auth_start start = *asked;
-    unsigned char exporter[TLS_EXPORTER];
+    struct tls_scratch scratch;
     SSL *ssl = f->facts.tls ? conn_ssl(f->conn) : NULL;
     start.service = span_str(f->service->name);
     start.remote = span_str(f->remote);
     start.local = span_str(f->local);
     start.session = f->session;
-    start.tls = ssl ? tls_facts_of(ssl, f->tls, exporter) : (struct tls_facts){0};
+    start.tls = ssl ? tls_facts_of(ssl, f->tls, f->gate->options.client_name, &scratch)
+                    : (struct tls_facts){0};
 
     struct span method = asked->mechanism.n > 0 ? asked->mechanism : SPAN("PLAIN");
     snprintf(f->story.method, sizeof f->story.method, "%.*s",

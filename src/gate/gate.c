@@ -178,6 +178,17 @@ take_key(struct gate *g, struct span key)
 }
 
 static void
+take_client_ca(struct gate *g, struct span pem)
+{
+    struct fault f;
+    if (g->tls_next == NULL || tls_set_client_ca(g->tls_next, pem, &f) == R_OK)
+        return;
+    log_error("gate", "authorities of clients", log_fault(&f));
+    tls_set_free(&g->tls_next);
+    g->tls_failed = true;
+}
+
+static void
 take_ticket_seed(struct gate *g, struct span seed)
 {
     bool failed = g->tls_failed;
@@ -203,6 +214,8 @@ gate_secret(struct gate *g, struct span name, struct span value)
         buf_put(&g->chain, value);
     } else if (span_eq(name, SPAN("key"))) {
         take_key(g, value);
+    } else if (span_eq(name, SPAN("client_ca"))) {
+        take_client_ca(g, value);
     } else if (span_eq(name, SPAN("session"))) {
         take_ticket_seed(g, value);
     }

@@ -7,16 +7,18 @@
 // Owner: the gate role. Threads: its one loop. Trust: all input is from strangers; the gate holds no mail, no
 // password hash and no file.
 
+#include "gate/tls.h"
 #include "io/message.h"
 
 struct crowd_counts;
 
 struct gate_options {
     bool plaintext_auth;
-    unsigned mail_threads;        // home of an account: account % mail_threads
-    unsigned preauth_max;         // connections before login, in this process
-    uint32_t preauth_ms;          // time from connect to login
-    bool shed_background;         // preauth.h
+    unsigned mail_threads;  // home of an account: account % mail_threads
+    unsigned preauth_max;   // connections before login, in this process
+    uint32_t preauth_ms;    // time from connect to login
+    bool shed_background;   // preauth.h
+    enum tls_client_name client_name;
     struct crowd_counts *counts;  // of all gates; NULL: this is the only one
     unsigned gate, gates;
     void (*on_drained)(void *arg);  // after gate_drain, when the last connection is gone

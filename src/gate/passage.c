@@ -86,7 +86,7 @@ fill(const struct front *f, struct handover *h)
 void
 passage_hand_over(struct front *f)
 {
-    unsigned char exporter[TLS_EXPORTER];
+    struct tls_scratch scratch;
     struct channel *home = *home_channel(f->gate, f->login.account);
     SSL *ssl = f->facts.tls ? conn_ssl(f->conn) : NULL;
     struct handover h;
@@ -95,7 +95,7 @@ passage_hand_over(struct front *f)
     buf_init(&b, LIMIT_channel_message);
     buf_init(&unread, LIMIT_line_preauth);
     if (ssl != NULL)
-        h.tls = tls_facts_of(ssl, f->tls, exporter);
+        h.tls = tls_facts_of(ssl, f->tls, f->gate->options.client_name, &scratch);
     int fd = ssl != NULL ? start_pump(f, &unread) : conn_detach(&f->conn, &unread);
     h.unread = buf_span(&unread);
     handover_put(&b, &h);

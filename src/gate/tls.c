@@ -299,14 +299,113 @@ exporter_of(SSL *ssl, unsigned char out[TLS_EXPORTER])
     return span_of(out, TLS_EXPORTER);
 }
 
+// Text of at most one NUL-free value; R_NONE: none or several, so that nobody is who comes first.
+static enum result
+take_name(const ASN1_STRING *value, struct tls_scratch *scratch, size_t *n)
+{
+    unsigned char *text = NULL;
+    int size = ASN1_STRING_to_UTF8(&text, value);
+    bool good = *n == 0 && size > 0 && (size_t)size < sizeof scratch->name &&
+                !memchr(text, '\0', (size_t)size);
+    if (good)
+        memcpy(scratch->name, text, (size_t)size);
+    *n = good ? (size_t)size : 0;
+    if (size >= 0)
+        OPENSSL_free(text);
+    return good ? R_OK : R_NONE;
+}
+
+static size_t
+email_of(const X509 *x, struct tls_scratch *scratch)
+{
+    size_t n = 0;
+    GENERAL_NAMES *names = X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
+    for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+        const GENERAL_NAME *one = sk_GENERAL_NAME_value(names, i);
+        if (one->type == GEN_EMAIL && take_name(one->d.rfc822Name, scratch, &n) != R_OK)
+            break;
+    }
+    GENERAL_NAMES_free(names);
+    return n;
+}
+
+static size_t
+common_name_of(const X509 *x, struct tls_scratch *scratch)
+{
+    size_t n = 0;
+    const X509_NAME *subject = X509_get_subject_name(x);
+    for (int at = -1; (at = X509_NAME_get_index_by_NID(subject, NID_commonName, at)) >= 0;)
+        if (take_name(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)), scratch,
+                      &n) != R_OK)
+            break;
+    return n;
+}
+
+bool
+tls_has_client(SSL *ssl)
+{
+    return SSL_get0_peer_certificate(ssl) != NULL &&
+           SSL_get_verify_result(ssl) == X509_V_OK;
+}
+
+static struct span
+client_of(SSL *ssl, enum tls_client_name name, struct tls_scratch *scratch)
+{
+    const X509 *x = SSL_get0_peer_certificate(ssl);
+    if (!tls_has_client(ssl))
+        return SPAN_NONE;
+    return span_of(scratch->name, name == TLS_CLIENT_CN ? common_name_of(x, scratch)
+                                                        : email_of(x, scratch));
+}
+
+static enum result
+trust(SSL_CTX *ctx, X509_STORE *store, X509 *ca)
+{
+    return X509_STORE_add_cert(store, ca) == 1 && SSL_CTX_add_client_CA(ctx, ca) == 1
+               ? R_OK
+               : R_FAIL;
+}
+
+static enum result
+ask_for_client(SSL_CTX *ctx, struct span pem, struct fault *f)
+{
+    BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
+    X509_STORE *store = X509_STORE_new();
+    X509 *ca = NULL;
+    size_t n = 0;
+    must(bio != NULL && store != NULL);
+    while ((ca = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
+        n += trust(ctx, store, ca) == R_OK;
+        X509_free(ca);
+    }
+    ERR_clear_error();  // the end of the file
+    BIO_free(bio);
+    SSL_CTX_set1_verify_cert_store(ctx, store);
+    X509_STORE_free(store);
+    // without one a client logs in as others do
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+    return n > 0 ? R_OK : fault_set(f, FAULT_BAD, "no certificate in PEM form");
+}
+
+enum result
+tls_set_client_ca(struct tls_set *t, struct span pem, struct fault *f)
+{
+    for (size_t i = 0; i < t->n; i++)
+        if (ask_for_client(t->names[i].ctx, pem, f) != R_OK)
+            return R_FAIL;
+    return R_OK;
+}
+
 struct tls_facts
-tls_facts_of(SSL *ssl, enum tls_kind kind, unsigned char exporter[TLS_EXPORTER])
+tls_facts_of(SSL *ssl, enum tls_kind kind, enum tls_client_name name,
+             struct tls_scratch *scratch)
 {
     return (struct tls_facts){
         .kind = (uint8_t)kind,
         .protocol = span_str(SSL_get_version(ssl)),
         .cipher = span_str(SSL_get_cipher_name(ssl)),
-        .exporter = exporter_of(ssl, exporter),
+        .exporter = exporter_of(ssl, scratch->exporter),
+        .certificate = client_of(ssl, name, scratch),
         .server_name = span_str(SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name)),
     };
 }

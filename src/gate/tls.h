@@ -20,14 +20,27 @@ void tls_set_free(struct tls_set **t);
 // good only for tls_set_free then.
 enum result tls_set_add(struct tls_set *t, struct span chain, struct span key,
                         struct fault *f) MUST_CHECK;
+// Asks clients for certificates of these authorities (PEM). After the certificates. FAULT_BAD: none can be read.
+enum result tls_set_client_ca(struct tls_set *t, struct span pem,
+                              struct fault *f) MUST_CHECK;
 // TICKET_SEED octets, the same for all gates: what one seals the others open.
 void tls_set_ticket_seed(struct tls_set *t, struct span seed);
 
 // A connection's TLS, server side, that insists on `alpn` (RFC 7301) when the client offers any.
 SSL *tls_set_accept(struct tls_set *t, const char *alpn);
 
-// Facts of a finished handshake. Spans are into the SSL or `exporter`.
-struct tls_facts tls_facts_of(SSL *ssl, enum tls_kind kind,
-                              unsigned char exporter[TLS_EXPORTER]);
+// What of a client's certificate names the user: the one address of its subjectAltName, or its one common name.
+enum tls_client_name { TLS_CLIENT_EMAIL, TLS_CLIENT_CN };
+// What the facts' spans are in, besides the SSL.
+struct tls_scratch {
+    unsigned char exporter[TLS_EXPORTER];
+    char name[256];
+};
+
+// Facts of a finished handshake. `certificate` is the name in a client certificate that was verified; empty: there is no
+// such certificate, or no such name in it.
+struct tls_facts tls_facts_of(SSL *ssl, enum tls_kind kind, enum tls_client_name name,
+                              struct tls_scratch *scratch);
+bool tls_has_client(SSL *ssl);  // a verified certificate
 
 #endif

@@ -74,8 +74,9 @@ put_mechanisms(const struct preauth *m, struct buf *b)
 {
     struct span rest = m->facts->mechanisms, word;
     while (span_next_field(&rest, ' ', &word) == R_OK) {
-        // Channel binding needs a channel.
-        if (word.n == 0 || (!m->facts->tls && span_ends(word, SPAN("-PLUS"))))
+        // Channel binding needs a channel, EXTERNAL a certificate.
+        if (word.n == 0 || (!m->facts->tls && span_ends(word, SPAN("-PLUS"))) ||
+            (!m->facts->certificate && span_eq(word, SPAN("EXTERNAL"))))
             continue;
         buf_put_str(b, " AUTH=");
         buf_put(b, word);

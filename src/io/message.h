@@ -46,7 +46,7 @@ struct tls_facts {
     struct span protocol;  // "TLSv1.3"
     struct span cipher;
     struct span exporter;  // RFC 9266 tls-exporter, 32 octets, empty without TLS
-    // the client certificate's subject, verified; empty without one
+    // the user that the client's certificate names, verified; empty without one
     struct span certificate;
     struct span server_name;  // SNI
 };

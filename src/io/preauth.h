@@ -20,6 +20,7 @@ enum preauth_state { PREAUTH_READING, PREAUTH_WAITING, PREAUTH_DONE, PREAUTH_CLO
 struct preauth_facts {
     bool tls;             // the connection is encrypted now
     bool can_starttls;    // there is a certificate (ignored when tls)
+    bool certificate;     // the client has shown one that was verified
     bool plaintext_auth;  // passwords are accepted without TLS
     bool
         shed_background;  // background downloads are refused while overloaded (wire/client_id.h)

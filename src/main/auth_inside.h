@@ -138,6 +138,9 @@ sasl_keys_fn who_give_keys;  // `arg` is a login
 struct span who_split(struct login *l, struct span sent, struct span authzid);
 // l->user has proven to be; is l->target from here on, if that may be. FAULT_AUTHZFAILED.
 enum result who_become(struct login *l, struct fault *f) MUST_CHECK;
+// The user of a verified certificate: a whole name, with no separator in it.
+enum result who_by_certificate(struct login *l, const struct sasl_outcome *o,
+                               struct fault *f) MUST_CHECK;
 bool who_may_come(const struct auth_role *role, struct span remote);
 enum result who_may_come_as(struct login *l, bool *may_out, struct fault *f) MUST_CHECK;
 

@@ -399,12 +399,19 @@ take_outcome(struct login *l, const struct sasl_outcome *o, const struct fault *
         refuse_because(l, FAULT_UNAVAILABLE, "the user database cannot be read");
         return;
     }
+    struct fault why;
     switch (o->verdict) {
     case SASL_CONTINUE:
         challenge(l, LOGIN_CLIENT, o->data);
         break;
     case SASL_CHECK:
         check_password(l, o->user, o->authzid, o->password);
+        break;
+    case SASL_EXTERNAL:
+        if (who_by_certificate(l, o, &why) == R_OK)
+            succeed(l, SPAN_NONE);
+        else
+            refuse(l, &why);
         break;
     case SASL_TOKEN:
         check_token(l, o->user, o->password);
@@ -484,6 +491,8 @@ start_sasl(struct login *l, const struct auth_start *start)
     const struct sasl_setup setup = {
         .mechanism = start->mechanism,
         .exporter = start->tls.exporter,
+        .certificate =
+            l->role->start->config->tls_client_ca[0] ? start->tls.certificate : SPAN_NONE,
         .plus_offered = l->role->scram[SCRAM_SHA_256] || l->role->scram[SCRAM_SHA_1],
         .keys = who_give_keys,
         .arg = l,

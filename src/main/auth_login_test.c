@@ -17,6 +17,8 @@ static struct {
     char data[1024], user[256], ticket[1024];
 } got;
 static struct auth_role role;
+static struct config settings = {.tls_client_ca = ""};
+static struct role_start role_start = {.config = &settings};
 static struct auth_channel gate;
 static char dir[64];
 static const char ticket_key[32] = "0123456789abcdef0123456789abcdef";
@@ -130,6 +132,7 @@ setup(void **state)
     struct fault f;
     memset(&role, 0, sizeof role);
     memset(&got, 0, sizeof got);
+    role.start = &role_start;
     snprintf(dir, sizeof dir, "/tmp/auth_login_test.XXXXXX");
     if (!mkdtemp(dir) || userdb_open(dir, &role.db, &f) ||
         throttle_new(true, SPAN("127.0.0.0/8"), &role.throttle, &f))

@@ -145,6 +145,20 @@ who_become(struct login *l, struct fault *f)
     return R_OK;
 }
 
+enum result
+who_by_certificate(struct login *l, const struct sasl_outcome *o, struct fault *f)
+{
+    buf_reset(&l->acting.target);
+    buf_put(&l->acting.target, o->authzid);
+    enum result r = who_find(l->role, o->user, &l->user, f);
+    if (r == R_FAIL || (r == R_OK && login_check_place(l, f)))
+        return fault_set(f, FAULT_UNAVAILABLE, "the user database cannot be read");
+    l->is.known = r == R_OK && !l->user.disabled && !l->is.elsewhere;
+    return l->is.known ? R_OK
+                       : fault_set(f, FAULT_AUTHFAILED,
+                                   "the certificate's user is unknown or may not log in");
+}
+
 bool
 who_may_come(const struct auth_role *role, struct span remote)
 {

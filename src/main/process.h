@@ -69,6 +69,7 @@ struct reload {
 struct secrets {
     struct buf *chains, *keys;  // PEM, one each per certificate
     size_t certificates;
+    struct buf client_ca;      // PEM; empty: none
     unsigned char ticket[32];  // MAC key of hand-over tickets: auth and mail only
     // TLS session tickets, the same for all gates; an hour behind
     unsigned char session[TICKET_SEED];

@@ -31,11 +31,18 @@ has_tokens(const struct auth_role *role)
     return role->oauth != NULL;
 }
 
-// In order of preference.
+static bool
+has_external(const struct auth_role *role)
+{
+    return role->start->config->tls_client_ca[0] != '\0';
+}
+
+// In order of preference. EXTERNAL is told to clients with a certificate only.
 static const struct {
     const char *name;
     bool (*works)(const struct auth_role *role);  // NULL: always
 } mechanisms[] = {
+    {"EXTERNAL", has_external},
     {"SCRAM-SHA-256-PLUS", has_sha_256},
     {"SCRAM-SHA-1-PLUS", has_sha_1},
     {"SCRAM-SHA-256", has_sha_256},

@@ -107,6 +107,8 @@ begin(void *arg)
         .preauth_max = preauth_max(),
         .preauth_ms = preauth_ms(c),
         .shed_background = c->shed_background,
+        .client_name =
+            strcmp(c->tls_client_name, "cn") == 0 ? TLS_CLIENT_CN : TLS_CLIENT_EMAIL,
         .counts = &r->start->shared->crowd,
         .gate = r->start->index,
         .gates = threads_of(c->gate_processes),

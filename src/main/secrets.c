@@ -43,6 +43,10 @@ read_certificates(const struct config *c, struct secrets *s, struct fault *f)
     enum result r = R_OK;
     for (size_t i = 0; r == R_OK && i < s->certificates; i++)
         r = try_pair(t, c, s, i, f);
+    struct fault why;
+    if (r == R_OK && s->client_ca.n > 0 &&
+        tls_set_client_ca(t, buf_span(&s->client_ca), &why) != R_OK)
+        r = fault_set(f, FAULT_BAD, "%.80s: %.100s", c->tls_client_ca, why.why);
     tls_set_free(&t);
     return r;
 }
@@ -54,6 +58,9 @@ read_all(struct secrets *s, const struct config *c, struct fault *f)
     s->chains = calloc(s->certificates + 1, sizeof *s->chains);
     s->keys = calloc(s->certificates + 1, sizeof *s->keys);
     must(s->chains != NULL && s->keys != NULL);
+    buf_init(&s->client_ca, LIMIT_certificate);
+    if (c->tls_client_ca[0] && read_file(c->tls_client_ca, &s->client_ca, f) != R_OK)
+        return R_FAIL;
     return read_certificates(c, s, f);
 }
 
@@ -68,7 +75,8 @@ secrets_read(struct supervisor *s, struct fault *f)
 static bool
 same_certificates(const struct secrets *a, const struct secrets *b)
 {
-    bool same = a->certificates == b->certificates;
+    bool same = a->certificates == b->certificates &&
+                span_eq(buf_span(&a->client_ca), buf_span(&b->client_ca));
     for (size_t i = 0; same && i < a->certificates; i++)
         same = span_eq(buf_span(&a->chains[i]), buf_span(&b->chains[i])) &&
                span_eq(buf_span(&a->keys[i]), buf_span(&b->keys[i]));
@@ -101,6 +109,7 @@ secrets_free(struct secrets *s)
         buf_done(&s->keys[i]);
         buf_done(&s->chains[i]);
     }
+    buf_done(&s->client_ca);
     free(s->chains);
     free(s->keys);
     explicit_bzero(s, sizeof *s);
