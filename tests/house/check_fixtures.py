@@ -59,7 +59,7 @@ def settings(root):
             yield f"config.def: no configuration of {newest().name} has {name}; {AGAIN}"
         said = "\n".join(texts)
         for word in words.split() if kind == "CHOICE" else ():
-            if not re.search(rf"^{name} ?= ?\"?{word}\"?$", said, re.M):
+            if not re.search(rf"^(?:tls \{{.*|\s+)?\b{re.escape(name.removeprefix('tls.'))} ?= ?\"?{word}\"?(?: \}}|\s)", said, re.M):
                 yield f"config.def: no configuration of {newest().name} has {name} = {word}; {AGAIN}"
 
 
