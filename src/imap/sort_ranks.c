@@ -1,10 +1,11 @@
 #include "imap/sort_inside.h"
 
+#include "io/task.h"
 #include "search/sort_column.h"
 
 // Sorting by ranks. A new column costs what it is long, so that few messages that it lacks are read for themselves.
 
-enum { FEW = 64, SHARE = 8 };
+enum { FEW = 64, SHARE = 8, AT_ONCE = 4096 };
 
 struct ranking {
     struct sorting *d;
@@ -16,6 +17,13 @@ struct ranking {
     struct sorting more;  // what is read for the columns
     uint32_t *more_uids;
 };
+
+static void
+yield_at(size_t i)
+{
+    if (i % AT_ONCE == AT_ONCE - 1)
+        task_yield();
+}
 
 // False: some value is in no row and no column.
 static bool
@@ -64,7 +72,8 @@ look_up(struct ranking *r, struct fault *f)
     for (unsigned k = 0; k < r->program.n; k++) {
         if (take(r, d->n, &r->ranks[k], f) != R_OK)
             return R_FAIL;
-        r->columns[k] = mail_column_get(view_of(r), r->program.list[k].key);
+        if (mail_column_get(view_of(r), r->program.list[k].key, &r->columns[k]) != R_OK)
+            return R_NONE;
         r->missing += sort_column_ranks(r->columns[k], r->uids, d->n, r->ranks[k]);
     }
     return R_OK;
@@ -96,8 +105,10 @@ choose_missing(struct ranking *r, struct fault *f)
 {
     struct sorting *d = r->d, *more = &r->more;
     size_t n = 0;
-    for (size_t i = 0; i < d->n; i++)
+    for (size_t i = 0; i < d->n; i++) {
         n += is_missing(r, i);
+        yield_at(i);
+    }
     *more = *d;
     more->program = &r->program;
     more->found = NULL;
@@ -109,11 +120,13 @@ choose_missing(struct ranking *r, struct fault *f)
     more->room = n;
     more->found = reallocarray(NULL, n + 1, sizeof *more->found);
     must(more->found != NULL);
-    for (size_t i = 0; i < d->n; i++)
-        if (is_missing(r, i)) {
-            r->more_uids[more->n] = r->uids[i];
-            more->found[more->n++] = d->found[i];
-        }
+    for (size_t i = 0; i < d->n; i++) {
+        yield_at(i);
+        if (!is_missing(r, i))
+            continue;
+        r->more_uids[more->n] = r->uids[i];
+        more->found[more->n++] = d->found[i];
+    }
     return R_OK;
 }
 
@@ -158,8 +171,10 @@ end_of_reading(struct ranking *r)
 static void
 set_ranks(struct ranking *r, unsigned criterion, unsigned column)
 {
-    for (size_t i = 0; i < r->d->n; i++)
+    for (size_t i = 0; i < r->d->n; i++) {
         sort_set_number(r->d->sort, criterion, i, r->ranks[column][i]);
+        yield_at(i);
+    }
 }
 
 static enum result
@@ -172,6 +187,7 @@ set_rows(struct ranking *r, struct fault *f)
         struct message_row row = sort_found_row(&d->found[i]);
         if (sort_set(d->sort, i, &row, NULL, f) != R_OK)
             return R_FAIL;
+        yield_at(i);
     }
     return R_OK;
 }

@@ -8,6 +8,7 @@ enum { GONE_MOST = 1000 };
 
 struct mailbox_columns {
     struct column *kept[COLUMN_KINDS];
+    uint32_t refused[COLUMN_KINDS];  // messages of one that was too large; 0: none was
     uint32_t uidvalidity;
     uint64_t used_ms;
 };
@@ -49,7 +50,29 @@ mail_columns_drop(struct account *a, uint64_t now_ms, uint64_t unused_ms)
 struct call {
     unsigned kind;
     struct column *column;
+    bool useless;
 };
+
+// With fewer messages than those that were too many it may be kept.
+static bool
+would_be_kept(const struct mailbox *m, unsigned kind)
+{
+    return !budget_over_soft() && (!m->columns || m->columns->refused[kind] == 0 ||
+                                   m->state->counts.exists < m->columns->refused[kind]);
+}
+
+static void
+look(struct mailbox *m, unsigned kind)
+{
+    struct column **kept = &m->columns->kept[kind];
+    if (m->columns->uidvalidity != m->state->uidvalidity) {
+        mail_columns_free(m);
+        return;
+    }
+    if (*kept && (*kept)->count > (uint64_t)m->state->counts.exists * 2 + GONE_MOST)
+        column_unref(kept);
+    m->columns->used_ms = clock_mono_ms();
+}
 
 static enum result
 get(struct view *v, void *arg, struct fault *f)
@@ -57,53 +80,60 @@ get(struct view *v, void *arg, struct fault *f)
     struct call *c = arg;
     struct mailbox *m = v->mailbox;
     (void)f;
-    if (!m->state || !m->columns)
+    c->useless = true;
+    if (!m->state)
         return R_OK;
-    if (m->columns->uidvalidity != m->state->uidvalidity) {
-        mail_columns_free(m);
-        return R_OK;
-    }
-    struct column **kept = &m->columns->kept[c->kind];
-    if (*kept && (*kept)->count > (uint64_t)m->state->counts.exists * 2 + GONE_MOST)
-        column_unref(kept);
-    m->columns->used_ms = clock_mono_ms();
-    c->column = column_ref(*kept);
+    if (m->columns)
+        look(m, c->kind);
+    c->column = m->columns ? column_ref(m->columns->kept[c->kind]) : NULL;
+    c->useless = !c->column && !would_be_kept(m, c->kind);
     return R_OK;
 }
 
-struct column *
-mail_column_get(struct view *v, unsigned kind)
+enum result
+mail_column_get(struct view *v, unsigned kind, struct column **out)
 {
     struct call c = {.kind = kind};
     struct fault f;
     must(view_run(v, get, &c, &f) == R_OK);
-    return c.column;
+    *out = c.column;
+    return c.useless ? R_NONE : R_OK;
 }
 
 // Makes room in the account: first columns of other mailboxes go, then other ones of this.
-static bool
+static void
 make_room(struct account *a, struct mailbox *m, const struct call *c)
 {
-    size_t want = column_memory(c->column), all = 0;
-    if (want > LIMIT_column_octets || budget_over_soft())
-        return false;
+    size_t all = column_memory(c->column);
     for (uint32_t i = 0; i < a->state->mailbox_count; i++)
         all += octets_of(a->state->mailboxes[i]->mail);
     for (uint32_t i = 0; i < a->state->mailbox_count; i++) {
         struct mailbox *other = a->state->mailboxes[i]->mail;
-        if (all + want <= LIMIT_column_octets)
-            return true;
+        if (all <= LIMIT_column_octets)
+            return;
         if (!other || other == m)
             continue;
         all -= octets_of(other);
         mail_columns_free(other);
     }
-    for (unsigned i = 0; m->columns && i < COLUMN_KINDS; i++)
-        if (i != c->kind && all + want > LIMIT_column_octets) {
+    for (unsigned i = 0; i < COLUMN_KINDS && all > LIMIT_column_octets; i++)
+        if (i != c->kind) {
             all -= column_memory(m->columns->kept[i]);
             column_unref(&m->columns->kept[i]);
         }
-    return true;
+}
+
+static void
+columns_new(struct mailbox *m)
+{
+    if (m->columns && m->columns->uidvalidity != m->state->uidvalidity)
+        mail_columns_free(m);
+    if (m->columns)
+        return;
+    m->columns = calloc(1, sizeof *m->columns);
+    must(m->columns != NULL);
+    m->columns->uidvalidity = m->state->uidvalidity;
+    m->columns->used_ms = clock_mono_ms();
 }
 
 static enum result
@@ -112,21 +142,19 @@ offer(struct view *v, void *arg, struct fault *f)
     struct call *c = arg;
     struct mailbox *m = v->mailbox;
     (void)f;
-    if (!m->state || v->uidvalidity != m->state->uidvalidity)
+    if (!m->state || v->uidvalidity != m->state->uidvalidity || budget_over_soft())
         return R_OK;
-    if (m->columns && m->columns->uidvalidity != v->uidvalidity)
-        mail_columns_free(m);
-    const struct column *kept = m->columns ? m->columns->kept[c->kind] : NULL;
-    if ((kept && kept->count >= c->column->count) || !make_room(v->account, m, c))
+    columns_new(m);
+    struct column **kept = &m->columns->kept[c->kind];
+    if (*kept && (*kept)->count >= c->column->count)
         return R_OK;
-    if (!m->columns) {
-        m->columns = calloc(1, sizeof *m->columns);
-        must(m->columns != NULL);
-        m->columns->uidvalidity = v->uidvalidity;
+    column_unref(kept);
+    if (column_memory(c->column) > LIMIT_column_octets) {
+        m->columns->refused[c->kind] = c->column->count;
+        return R_OK;
     }
-    column_unref(&m->columns->kept[c->kind]);
-    m->columns->kept[c->kind] = column_ref(c->column);
-    m->columns->used_ms = clock_mono_ms();
+    make_room(v->account, m, c);
+    *kept = column_ref(c->column);
     return R_OK;
 }
 

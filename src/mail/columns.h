@@ -12,8 +12,8 @@
 // By an enum sort_key, or:
 enum { COLUMN_THREADS = SORT_KEYS, COLUMN_KINDS };
 
-// Suspends. The caller's reference, or NULL.
-struct column *mail_column_get(struct view *v, unsigned kind);
+// Suspends. The caller's reference, or NULL. R_NONE: it would not be kept, so it is not worth making.
+enum result mail_column_get(struct view *v, unsigned kind, struct column **out) MUST_CHECK;
 // Suspends. Keeps it when it has more messages than the one that is kept. The caller's reference stays the caller's.
 void mail_column_offer(struct view *v, unsigned kind, struct column *c);
 // What the account's sorts and threads hold.

@@ -8,7 +8,7 @@
 
 // Texts are in chunks, one for each time that messages came; a column holds the chunks of those before it.
 
-enum { CHUNKS_MOST = 32, AT_ONCE = 4096 };
+enum { CHUNKS_MOST = 32, AT_ONCE = 4096, TEXT_STEP = 64 };
 
 struct chunk {
     struct column head;  // of its count, references and octets; no UIDs
@@ -111,7 +111,7 @@ sort_column_ranks(const struct column *head, const uint32_t *uids, size_t n,
 // ---- values of both ----
 
 struct merge {
-    const struct sort_column *old;  // NULL: none
+    const struct sort_column *old;  // may be empty
     struct sort_column *made;
     struct sort *sort;
     unsigned criterion;
@@ -120,7 +120,19 @@ struct merge {
     uint32_t *moved;  // the old ranks' new ones
     uint32_t *ranks;  // of the sort's messages
     char *free;       // of the new chunk's texts
+    uint64_t work;    // since the last yield
 };
+
+// A value was compared or copied.
+static void
+worked(struct merge *m, const struct sort_value *v)
+{
+    m->work += 1 + (v->text ? v->number / TEXT_STEP : 0);
+    if (m->work < AT_ONCE)
+        return;
+    m->work = 0;
+    task_yield();
+}
 
 static const struct sort_value *
 value_of(const struct merge *m, uint32_t message)
@@ -132,7 +144,7 @@ value_of(const struct merge *m, uint32_t message)
 static uint32_t
 old_from(const struct merge *m, const struct sort_value *v)
 {
-    uint32_t step = 1, low = m->at, high = low, n = m->old ? m->old->value_count : 0;
+    uint32_t step = 1, low = m->at, high = low, n = m->old->value_count;
     while (high < n && sort_value_compare(&m->old->values[high], v) < 0) {
         low = high + 1;
         high = n - low > step ? low + step : n;
@@ -167,8 +179,7 @@ take_old(struct merge *m, uint32_t end)
     for (; m->at < end; m->at++) {
         m->moved[m->at] = m->made->value_count;
         put_value(m, m->old->values[m->at], m->rewrite);
-        if (m->at % AT_ONCE == AT_ONCE - 1)
-            task_yield();
+        worked(m, &m->old->values[m->at]);
     }
 }
 
@@ -180,27 +191,25 @@ merge_values(struct merge *m, const uint32_t *order)
     for (size_t i = 0; i < m->sort->count; i++) {
         const struct sort_value *v = value_of(m, order[i]);
         if (!last || sort_value_compare(last, v) != 0) {
-            uint32_t n = m->old ? m->old->value_count : 0;
             take_old(m, old_from(m, v));
-            if (m->at < n && sort_value_compare(&m->old->values[m->at], v) == 0)
+            if (m->at < m->old->value_count &&
+                sort_value_compare(&m->old->values[m->at], v) == 0)
                 take_old(m, m->at + 1);
             else
                 put_value(m, *v, true);
             last = v;
         }
         m->ranks[order[i]] = m->made->value_count - 1;
-        if (i % AT_ONCE == AT_ONCE - 1)
-            task_yield();
+        worked(m, v);
     }
-    if (m->old)
-        take_old(m, m->old->value_count);
+    take_old(m, m->old->value_count);
 }
 
 static void
 merge_messages(struct merge *m, const uint32_t *uids)
 {
     struct sort_column *made = m->made;
-    uint32_t at = 0, n = 0, old_count = m->old ? m->old->head.count : 0;
+    uint32_t at = 0, n = 0, old_count = m->old->head.count;
     for (size_t i = 0; i < m->sort->count || at < old_count; n++) {
         bool old =
             i == m->sort->count || (at < old_count && m->old->head.uids[at] <= uids[i]);
@@ -230,7 +239,7 @@ texts_size(const struct merge *m)
 static enum result
 chunk_for(struct merge *m, struct fault *f)
 {
-    struct chunk *before = m->old ? m->old->chunk : NULL;
+    struct chunk *before = m->old->chunk;
     m->rewrite = before && before->depth == CHUNKS_MOST;
     if (chunk_new(m->rewrite ? NULL : before, texts_size(m), &m->made->chunk, f) != R_OK)
         return R_FAIL;
@@ -242,8 +251,8 @@ static enum result
 merge(struct merge *m, const uint32_t *uids, struct fault *f)
 {
     const uint32_t *order;
-    size_t old_values = m->old ? m->old->value_count : 0, fresh = m->sort->count;
-    size_t old_count = m->old ? m->old->head.count : 0;
+    size_t old_values = m->old->value_count, fresh = m->sort->count;
+    size_t old_count = m->old->head.count;
     if (old_count + fresh > UINT32_MAX / 2)
         return fault_set(f, FAULT_LIMIT, "a sort column is too long");
     if (sort_take(m->sort, (old_values + fresh) * sizeof(uint32_t), f) != R_OK ||
@@ -264,8 +273,10 @@ enum result
 sort_column_more(struct column *old, struct sort *s, unsigned criterion,
                  const uint32_t *uids, struct column **out, struct fault *f)
 {
-    struct merge m = {
-        .old = (const struct sort_column *)old, .sort = s, .criterion = criterion};
+    static const struct sort_column none;
+    struct merge m = {.old = old ? (const struct sort_column *)old : &none,
+                      .sort = s,
+                      .criterion = criterion};
     enum result r = merge(&m, uids, f);
     struct column *made = (struct column *)m.made;
     if (r == R_OK)

@@ -133,8 +133,11 @@ copy_numbers(struct threading_column *c, const struct numbers *old, uint32_t mor
         memcpy(out->list, old->list, old->count * sizeof *out->list);
     if (same)
         memcpy(out->slots, old->slots, (size_t)room * 2 * sizeof *out->slots);
-    for (uint32_t i = 0; i < out->count && !same; i++)
+    for (uint32_t i = 0; i < out->count && !same; i++) {
         *slot_of(out, &out->list[i]) = i + 1;
+        if (i % AT_ONCE == AT_ONCE - 1)
+            task_yield();
+    }
     return R_OK;
 }
 

@@ -208,8 +208,10 @@ add_by_column(struct threader *d, struct fault *f)
     uint64_t n = seqset_size(&d->search->uids);
     if (session->collation != COLLATION_CASEMAP || n < FEW)
         return R_NONE;
-    struct column *column = mail_column_get(session->view, COLUMN_THREADS);
-    enum result r = column && n < column->count / SHARE ? R_NONE : R_OK;
+    struct column *column;
+    enum result r = mail_column_get(session->view, COLUMN_THREADS, &column);
+    if (column && n < column->count / SHARE)
+        r = R_NONE;
     if (r == R_OK)
         r = complete(d, &column, f);
     if (r == R_OK)
