@@ -1,4 +1,5 @@
 #include "imap/context.h"
+#include "imap/context_order.h"
 #include "imap/fetch.h"
 #include "imap/language.h"
 #include "imap/response.h"
@@ -22,6 +23,7 @@ static void
 context_free(struct imap_context *x)
 {
     struct arena *a = x->arena;
+    imap_context_order_free(&x->order);
     arena_free(&x->found_arena);
     arena_free(&x->star_arena);
     arena_free(&a);
@@ -162,14 +164,26 @@ look_for_moving(struct imap_context *x, const struct query *q)
 
 // ---- the beginning ----
 
-uint32_t
-imap_contexts_ranges(const struct imap_session *s)
+static const char *
+excess(const struct imap_session *s, uint32_t more_ranges, uint64_t more_sorted)
 {
-    uint32_t n = 0;
+    uint64_t ranges = more_ranges, sorted = more_sorted;
     for (const struct imap_context *x = s->contexts ? s->contexts->first : NULL; x;
-         x = x->next)
-        n += x->found.count;
-    return n;
+         x = x->next) {
+        ranges += x->found.count;
+        sorted += x->order ? imap_context_order_size(x->order) : 0;
+    }
+    if (ranges > LIMIT_context_ranges)
+        return imap_text(s->language, "Too many ranges to follow");
+    return sorted > LIMIT_context_sorted
+               ? imap_text(s->language, "Too many sorted messages to follow")
+               : NULL;
+}
+
+const char *
+imap_contexts_excess(const struct imap_session *s)
+{
+    return excess(s, 0, 0);
 }
 
 static const char *
@@ -179,21 +193,21 @@ refusal(const struct imap_search *s)
     enum imap_language l = session->language;
     if (session->contexts && session->contexts->count >= LIMIT_contexts)
         return imap_text(l, "Too many contexts");
-    if (s->uids.count > LIMIT_context_ranges - imap_contexts_ranges(session))
-        return imap_text(l, "Too many ranges to follow");
-    if (s->order || s->on_found)
-        return imap_text(l, "Sorted results are not followed");
     if (s->looked_up)
         return imap_text(l, "What other mailboxes hold is not followed");
     if (s->c->limited_uid)
         return imap_text(l, "Not all messages were searched");
-    return NULL;
+    return excess(session, s->uids.count, s->sorted ? seqset_size(&s->uids) : 0);
 }
 
+// The timer's longest time is shorter than what is waited for may be.
 static void
 on_due(void *session)
 {
-    imap_session_poke(session);
+    if (imap_contexts_due(session))
+        imap_session_poke(session);
+    else
+        imap_contexts_wait(session);
 }
 
 static struct imap_contexts *
@@ -223,6 +237,14 @@ context_new(const struct imap_search *s)
     seqset_copy(&x->found, x->found_arena, &s->uids);
     look_for_moving(x, x->query);
     return x;
+}
+
+static enum result
+keep_order(const struct imap_search *s, struct imap_context *x, struct fault *f)
+{
+    return s->sorted ? imap_context_order_new(s->sorted, x->query, s->order,
+                                              seqset_size(&s->uids), &x->order, f)
+                     : R_OK;
 }
 
 // The end of the list, so that contexts are told in the order they were made.
@@ -257,7 +279,8 @@ imap_context_begin(struct imap_search *s)
         return;
     }
     struct imap_context *x = context_new(s);
-    if (numbers_to_uids(session->view, x->query, x->arena, &f) == R_OK &&
+    if (keep_order(s, x, &f) == R_OK &&
+        numbers_to_uids(session->view, x->query, x->arena, &f) == R_OK &&
         view_star(session->view, true, &x->star, &f) == R_OK) {
         context_add(session, s, x);
         return;

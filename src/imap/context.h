@@ -1,8 +1,8 @@
 #ifndef IMAP_CONTEXT_H
 #define IMAP_CONTEXT_H
 
-// Contexts (RFC 5267): results of SEARCH RETURN (UPDATE ...) that the client is told of as they change. Only messages that
-// came or changed are asked again. Contexts live until CANCELUPDATE, or as long as the mailbox is selected.
+// Contexts (RFC 5267): results of SEARCH and SORT RETURN (UPDATE ...) that the client is told of as they change. Only messages
+// that came or changed are asked again. Contexts live until CANCELUPDATE, or as long as the mailbox is selected.
 // Owner: the session. Threads: its loop.
 
 #include "imap/search.h"
@@ -15,8 +15,9 @@ struct imap_context {
     struct query *query;  // prepared
     struct span fetch;  // "(uid flags)" of what comes (RFC 5465 section 7); SPAN_NONE: none
     struct arena *found_arena;
-    struct seqset found;  // UIDs of the result
-    bool ages;            // has OLDER or YOUNGER
+    struct seqset found;               // UIDs of the result
+    struct imap_context_order *order;  // of SORT: the result in its order; NULL: SEARCH
+    bool ages;                         // has OLDER or YOUNGER
     int64_t due_s;  // ages: from this wall time on a message may pass a bound; 0: not known
     bool has_star;  // has UID 7:*
     uint32_t star;  // what '*' meant
@@ -31,8 +32,8 @@ struct imap_contexts {
     struct timer timer;     // the first of their due_s
 };
 
-// Ranges in all results of the session.
-uint32_t imap_contexts_ranges(const struct imap_session *s);
+// Why the results of the session are too much to be followed; NULL: they are not.
+const char *imap_contexts_excess(const struct imap_session *s);
 // In imap_search: UPDATE and what may follow it. A tag that is in use is BAD.
 void imap_context_parse(struct imap_command *c, struct parse *p);
 // Suspends. After the answer of a search with UPDATE: from now on it is followed, or NO [NOUPDATE "tag"] says that it is not.
@@ -48,6 +49,8 @@ void imap_contexts_end(struct imap_session *s);
 
 // Has time changed a result?
 bool imap_contexts_due(const struct imap_session *s);
+// The session is poked when it has.
+void imap_contexts_wait(struct imap_session *s);
 // Suspends. Messages that are expunged, before EXPUNGE tells it: REMOVEFROM.
 void imap_contexts_lose(struct imap_session *s, const uint32_t *seqs, const uint32_t *uids,
                         size_t n, struct arena *a);

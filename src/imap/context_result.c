@@ -1,5 +1,6 @@
 // What becomes of the results that a session follows, and how it is told (RFC 5267 sections 4.3.2 to 4.3.4).
 #include "imap/context.h"
+#include "imap/context_order.h"
 
 #include "base/clock.h"
 #include "base/limits.h"
@@ -88,20 +89,105 @@ put_set(struct imap_session *s, struct buf *b, const char *name, const struct se
     buf_put_char(b, ')');
 }
 
+// RFC 5267 section 3.2 and 4.3.4: neighbours go together; each pair counts after the one before.
 static void
-settle(struct update *u)
+put_places(struct imap_session *s, struct buf *b, const char *name,
+           const struct imap_context_places *places, bool leave)
+{
+    const struct imap_context_place *p = places->list;
+    for (size_t i = 0, next; i < places->n; i = next) {
+        struct imap_runs runs = {.session = s, .b = b};
+        if (i == 0)
+            buf_printf(b, " %s (", name);
+        else
+            buf_put_char(b, ' ');
+        buf_put_u64(b, leave ? p[i].at - i : p[i].at);
+        buf_put_char(b, ' ');
+        for (next = i; next < places->n && p[next].at - p[i].at == next - i; next++)
+            imap_runs_add(&runs, p[next].number);
+        imap_runs_end(&runs);
+    }
+    if (places->n > 0)
+        buf_put_char(b, ')');
+}
+
+static struct buf *
+begin_line(const struct update *u)
+{
+    struct imap_command c = {.session = u->session, .tag = u->x->tag, .uid = u->x->uid};
+    return imap_esearch_begin(&c);
+}
+
+static void
+tell_sets(const struct update *u)
+{
+    struct buf *b = begin_line(u);
+    put_set(u->session, b, "REMOVEFROM", &u->gone);
+    put_set(u->session, b, "ADDTO", &u->came);
+    imap_line_send(u->session);
+}
+
+// Do all come back to where they left?
+static bool
+same_places(const struct imap_context_places *a, const struct imap_context_places *b)
+{
+    bool same = a->n == b->n;
+    for (size_t i = 0; same && i < a->n; i++)
+        same = a->list[i].at == b->list[i].at && a->list[i].uid == b->list[i].uid;
+    return same;
+}
+
+static void
+tell_places(const struct update *u, const struct imap_context_places *left,
+            const struct imap_context_places *came)
+{
+    if (same_places(left, came))
+        return;
+    struct buf *b = begin_line(u);
+    put_places(u->session, b, "REMOVEFROM", left, true);
+    put_places(u->session, b, "ADDTO", came, false);
+    imap_line_send(u->session);
+}
+
+static enum result
+move_in_order(const struct update *u, struct fault *f)
+{
+    struct imap_command c = {.session = u->session, .arena = u->arena, .uid = u->x->uid};
+    struct imap_context_places left, came = {.n = 0};
+    imap_context_order_leave(u->x->order, &u->gone_uids, &u->gone, u->arena, &left);
+    if (u->came_uids.count > 0 &&
+        imap_context_order_come(u->x->order, &c, &u->came_uids, &came, f) != R_OK)
+        return R_FAIL;
+    tell_places(u, &left, &came);
+    return R_OK;
+}
+
+static enum result
+settle(struct update *u, struct fault *f)
 {
     struct imap_session *s = u->session;
-    struct imap_command c = {.session = s, .tag = u->x->tag, .uid = u->x->uid};
     if (u->gone_uids.count == 0 && u->came_uids.count == 0)
-        return;
-    struct buf *b = imap_esearch_begin(&c);
-    put_set(s, b, "REMOVEFROM", &u->gone);
-    put_set(s, b, "ADDTO", &u->came);
-    imap_line_send(s);
+        return R_OK;
+    if (!u->x->order)
+        tell_sets(u);
+    else if (move_in_order(u, f) != R_OK)
+        return R_FAIL;
     replace_found(u);
-    if (imap_contexts_ranges(s) > LIMIT_context_ranges)
-        imap_context_give_up(s, u->x, imap_text(s->language, "Too many ranges to follow"));
+    const char *why = imap_contexts_excess(s);
+    if (why)
+        imap_context_give_up(s, u->x, why);
+    return R_OK;
+}
+
+// A message that cannot be read is no reason to stop the others.
+static void
+fail(const struct update *u, const struct fault *f)
+{
+    log_line(fault_info(f->kind)->level, "imap", "following a search",
+             log_session(u->session->id), log_fault(f));
+    imap_context_give_up(
+        u->session, u->x,
+        imap_text(u->session->language, "The search cannot be followed now"));
 }
 
 static struct update
@@ -150,6 +236,7 @@ imap_contexts_lose(struct imap_session *s, const uint32_t *seqs, const uint32_t 
                    size_t n, struct arena *a)
 {
     struct imap_context *next;
+    struct fault f;
     begin_update(s);
     for (struct imap_context *x = s->contexts ? s->contexts->first : NULL; x && n > 0;
          x = next) {
@@ -158,7 +245,8 @@ imap_contexts_lose(struct imap_session *s, const uint32_t *seqs, const uint32_t 
         for (size_t i = n; i > 0; i--)
             if (seqset_contains(&x->found, uids[i - 1]))
                 leaves(&u, seqs[i - 1], uids[i - 1]);
-        settle(&u);
+        if (settle(&u, &f) != R_OK)
+            fail(&u, &f);
     }
 }
 
@@ -242,8 +330,8 @@ move_bounds(struct update *u, struct fault *f)
 }
 
 // A session that listens is woken when the first message passes a bound.
-static void
-set_timer(struct imap_session *s)
+void
+imap_contexts_wait(struct imap_session *s)
 {
     int64_t now = clock_wall_s(), due = INT64_MAX;
     timer_clear(&s->contexts->timer);
@@ -317,9 +405,10 @@ compare(struct update *u, const struct view_message *m)
         note_due(u->x, u->x->query, m->row.internal_date, clock_wall_s());
     if (m->expunged || m->row.modseq > u->told)
         return;
-    if (was && !is)
+    bool moves = was && is && u->x->order && imap_context_order_moves(u->x->order);
+    if (moves || (was && !is))
         leaves(u, m->seq, uid);
-    if (is && !was)
+    if (moves || (is && !was))
         comes(u, m->seq, uid);
 }
 
@@ -351,8 +440,7 @@ update_one(struct update *u, const struct seqset *touched, struct fault *f)
     if (ask_again(u, f) != R_OK || compare_all(u, f) != R_OK)
         return R_FAIL;
     x->added = &u->came_uids;
-    settle(u);
-    return R_OK;
+    return settle(u, f);
 }
 
 enum result
@@ -375,15 +463,11 @@ imap_contexts_update(struct imap_session *s, bool untold, struct arena *a, struc
             continue;
         if (f->kind == FAULT_CLOSED || view_gone(s->view))
             return R_FAIL;
-        // a message that cannot be read is no reason to stop the others
-        log_line(fault_info(f->kind)->level, "imap", "following a search",
-                 log_session(s->id), log_fault(f));
-        imap_context_give_up(s, x,
-                             imap_text(s->language, "The search cannot be followed now"));
+        fail(u, f);
     }
     if (!s->contexts)
         return R_OK;
     s->contexts->mark = mark;
-    set_timer(s);
+    imap_contexts_wait(s);
     return R_OK;
 }

@@ -9,6 +9,7 @@
 
 struct imap_label;
 struct imap_search;
+struct sort_program;
 
 struct imap_search_key {
     enum query_op op;
@@ -85,7 +86,8 @@ struct imap_search {
         const struct seqset *only;  // NULL: all messages; UIDs: only these are looked at
         bool
             looked_up;  // a key was answered by what other mailboxes hold: no UPDATE can follow it
-        struct span update;  // FETCH items of RETURN_UPDATE; SPAN_NONE: none
+        struct span update;                 // FETCH items of RETURN_UPDATE; SPAN_NONE: none
+        const struct sort_program *sorted;  // of SORT; NULL: in mailbox order
         struct view_mark
             mark;  // RETURN_UPDATE: what the view was told of before the search
     };
@@ -99,9 +101,9 @@ struct imap_search {
         *order;  // all of them in the order of the answer; NULL: ascending
     struct {
         struct imap_search_bind *binds;
-        struct query_texts *texts;  // NULL: the prepared query asks for none
-        bool prepared, uses_saved;  // "$" is among the keys
-        bool fuzzy, scored;         // FUZZY is; its relevancy is asked for
+        struct query_texts *texts;     // NULL: the prepared query asks for none
+        bool prepared, uses_saved;     // "$" is among the keys
+        bool fuzzy, scored;            // FUZZY is; its relevancy is asked for
     } asked;
     struct arena *arena;  // of what is found; NULL: the command's
     struct imap_scores scores;
@@ -148,6 +150,16 @@ enum result imap_relevancy_note(struct imap_search *s, struct mail *m,
                                 const struct message_row *row, struct arena *scratch,
                                 struct fault *f) MUST_CHECK;
 unsigned imap_relevancy_of(const struct imap_search *s, uint32_t uid);
+
+// A set of numbers in an order of its own: only rising runs are ranges (RFC 5267 section 3.2). A long one leaves in pieces.
+struct imap_runs {
+    struct imap_session *session;
+    struct buf *b;
+    struct seqset_range run;  // first 0: nothing yet
+    bool some;                // one was put
+};
+void imap_runs_add(struct imap_runs *r, uint32_t n);
+void imap_runs_end(struct imap_runs *r);  // after one at least
 
 // `* ESEARCH (TAG "a1") UID`: more items may be put, then imap_line_send.
 struct buf *imap_esearch_begin(struct imap_command *c);

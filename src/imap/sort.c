@@ -255,6 +255,7 @@ imap_sort_find(struct imap_search *s, const struct sort_program *p, struct fault
                         .scratch = arena_new()};
     s->on_found = keep;
     s->own = &d;
+    s->sorted = p;
     enum result r = find(&d, f);
     sort_free(&d.sort);
     arena_free(&d.scratch);

@@ -63,51 +63,55 @@ modseq_of(const struct imap_search *s)
 // ---- many numbers; a long answer leaves in pieces ----
 
 static void
-leave(struct imap_search *s, struct buf *b)
+leave(struct imap_session *s, struct buf *b)
 {
     if (b->n > LIMIT_output_low)
-        imap_line_flush(s->c->session);
+        imap_line_flush(s);
 }
 
-static void
-put_range(struct imap_search *s, struct buf *b, bool first, const struct seqset_range *r)
+void
+imap_runs_end(struct imap_runs *r)
 {
-    if (!first)
-        buf_put_char(b, ',');
-    buf_put_u64(b, r->first);
-    if (r->last > r->first) {
-        buf_put_char(b, ':');
-        buf_put_u64(b, r->last);
+    if (r->some)
+        buf_put_char(r->b, ',');
+    buf_put_u64(r->b, r->run.first);
+    if (r->run.last > r->run.first) {
+        buf_put_char(r->b, ':');
+        buf_put_u64(r->b, r->run.last);
     }
-    leave(s, b);
+    r->some = true;
+    leave(r->session, r->b);
 }
 
-static void
-put_set(struct imap_search *s, struct buf *b, const struct seqset *set)
+void
+imap_runs_add(struct imap_runs *r, uint32_t n)
 {
-    for (uint32_t i = 0; i < set->count; i++)
-        put_range(s, b, i == 0, &set->ranges[i]);
-}
-
-// RFC 5267 section 3.2: only rising runs are ranges.
-static void
-put_order(struct imap_search *s, struct buf *b, struct slice part)
-{
-    struct seqset_range r = {0};
-    bool first = true;
-    for (uint64_t i = part.first - 1; i < part.last; i++) {
-        uint32_t n = number_of(s, &s->order[i]);
-        if (r.first > 0 && n == r.last + 1) {
-            r.last = n;
-            continue;
-        }
-        if (r.first > 0) {
-            put_range(s, b, first, &r);
-            first = false;
-        }
-        r = (struct seqset_range){n, n};
+    if (r->run.first > 0 && n == r->run.last + 1) {
+        r->run.last = n;
+        return;
     }
-    put_range(s, b, first, &r);
+    if (r->run.first > 0)
+        imap_runs_end(r);
+    r->run = (struct seqset_range){n, n};
+}
+
+static void
+put_set(const struct imap_search *s, struct buf *b, const struct seqset *set)
+{
+    struct imap_runs runs = {.session = s->c->session, .b = b};
+    for (uint32_t i = 0; i < set->count; i++) {
+        runs.run = set->ranges[i];
+        imap_runs_end(&runs);
+    }
+}
+
+static void
+put_order(const struct imap_search *s, struct buf *b, struct slice part)
+{
+    struct imap_runs runs = {.session = s->c->session, .b = b};
+    for (uint64_t i = part.first - 1; i < part.last; i++)
+        imap_runs_add(&runs, number_of(s, &s->order[i]));
+    imap_runs_end(&runs);
 }
 
 // ---- PARTIAL ----
@@ -157,7 +161,7 @@ put_scores(struct imap_search *s, struct buf *b)
         unsigned score =
             s->order ? imap_relevancy_of(s, s->order[i].uid) : s->scores.list[i].score;
         buf_printf(b, "%s%u", i < slice.first ? " (" : " ", score);
-        leave(s, b);
+        leave(s->c->session, b);
     }
     buf_put_char(b, ')');
 }
@@ -286,10 +290,7 @@ imap_search_answer(struct imap_search *s, enum result found, imap_search_plain_f
         plain(s);
     } else if (r == R_OK && s->returns != RETURN_SAVE) {
         put_esearch(s);
-        if ((s->returns & RETURN_UPDATE) && s->order)
-            imap_context_refuse(
-                s, imap_text(s->c->session->language, "Sorted results are not followed"));
-        else if ((s->returns & RETURN_UPDATE) && !s->mailboxes.elsewhere)
+        if ((s->returns & RETURN_UPDATE) && !s->mailboxes.elsewhere)
             imap_context_begin(s);
     } else if (r != R_OK && (s->returns & RETURN_SAVE) && !imap_fault_is_bad(f->kind)) {
         // RFC 9051 section 6.4.4.4: NO empties "$", BAD leaves it

@@ -1,4 +1,4 @@
-// RFC 5267: CONTEXT=SEARCH, results that are told of as they change. What is followed is in imap/context.h; PARTIAL is
+// RFC 5267: CONTEXT=SEARCH and CONTEXT=SORT, results that are told of as they change. What is followed is in imap/context.h; PARTIAL is
 // RFC 9394's.
 #include "imap/context.h"
 #include "imap/response.h"
@@ -41,7 +41,7 @@ static const struct imap_word words[] = {
 const struct imap_ext imap_ext_context = {
     .name = "context",
     .rfc = "RFC 5267",
-    .capability = "CONTEXT=SEARCH",
+    .capability = "CONTEXT=SEARCH CONTEXT=SORT",
     .verbs = verbs,
     .words = words,
 };
