@@ -131,6 +131,33 @@ check_expire(const struct config *c, struct fault *f)
     return R_OK;
 }
 
+// RFC 5466 section 4: filter-name is of atom characters but "/".
+static bool
+filter_name_good(struct span name)
+{
+    for (size_t i = 0; i < name.n; i++)
+        if (name.p[i] <= ' ' || name.p[i] > '~' || strchr("(){%*\"\\]/", name.p[i]))
+            return false;
+    return name.n > 0;
+}
+
+static enum result
+check_filter_rows(const char *setting, const struct config_list *rows, struct fault *f)
+{
+    for (size_t i = 0; i < rows->n; i++) {
+        struct span row = span_str(rows->items[i]);
+        size_t blank = span_find_char(row, ' ');
+        if (!filter_name_good(span_slice(row, 0, blank)) ||
+            span_trim(span_skip(row, blank)).n == 0)
+            return fault_set(f, FAULT_BAD,
+                             "%s: '%.60s' is no name and what it stands for; write \"mine "
+                             "UNSEEN TO me@example.org\" (a name has no quotes, slashes "
+                             "or parentheses)",
+                             setting, rows->items[i]);
+    }
+    return R_OK;
+}
+
 static enum result
 check_marks(const struct config *c, struct fault *f)
 {
@@ -232,7 +259,9 @@ check_whole(const struct config *c, struct fault *f)
         check_addresses("lmtp", &c->lmtp, true, f) != R_OK ||
         check_networks(c, f) != R_OK || check_oauth(c, f) != R_OK ||
         check_expire(c, f) != R_OK || check_marks(c, f) != R_OK ||
-        check_private_flags(c, f) != R_OK)
+        check_private_flags(c, f) != R_OK ||
+        check_filter_rows("filters", &c->filters, f) != R_OK ||
+        check_filter_rows("filter_descriptions", &c->filter_descriptions, f) != R_OK)
         return R_FAIL;
     return check_tls(c, f);
 }

@@ -13,7 +13,7 @@ struct reading {
 };
 static struct reading *reading;
 
-enum { OPTS_MAX = 128 };
+enum { OPTS_MAX = 256 };
 
 // The opts of the file and of its one section; names with a dot belong to the section.
 struct opts {

@@ -12,4 +12,7 @@ enum result imap_filters_check(const struct imap_command *c,
                                const struct metadata_entry *entries, size_t n,
                                struct fault *f) MUST_CHECK;
 
+// Is this a whole search program? What it names need not be there.
+bool imap_filter_good(struct span program);
+
 #endif

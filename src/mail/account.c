@@ -29,7 +29,8 @@ mail_new(const struct mail_options *o)
     must(m != NULL && o->home_count > 0);
     m->options = *o;
     mail_settings(m, o->folder_language, o->message_size_max);
-    mail_server_entries(m, o->server_comment, o->server_admin);
+    m->entries_arena = arena_new_small();
+    mail_entries_set(m, o->entries);
     mail_private_flags_set(m, FLAG_SEEN);
     m->homes = calloc(o->home_count, sizeof *m->homes);
     must(m->homes != NULL);
@@ -79,6 +80,7 @@ mail_free(struct mail **mp)
         timer_clear(&m->homes[i].resting);
     }
     attachments_free(&m->attachments, m->options.home_count);
+    arena_free(&m->entries_arena);
     free(m->homes);
     free(m);
     *mp = NULL;

@@ -14,6 +14,14 @@ struct loop;
 struct mail;
 struct account;
 
+// The server's shared entries of METADATA, which are settings. All text must live as long as the mail.
+struct mail_entries {
+    const char *comment, *admin;  // "" or NULL: none
+    // RFC 5466: rows of a name, a blank and the value
+    const char *const *filters, *const *descriptions;
+    size_t filter_count, description_count;
+};
+
 struct mail_options {
     struct store *store;
     struct loop **homes;
@@ -21,7 +29,7 @@ struct mail_options {
     // "en", "de": names of the standard folders of new accounts
     const char *folder_language;
     uint64_t message_size_max;
-    const char *server_comment, *server_admin;  // of METADATA; "" or NULL: none
+    const struct mail_entries *entries;  // NULL: none
     // Deliberately broken builds of the fault harness only: answers before the commit.
     bool test_ack_before_commit;
 };
@@ -29,8 +37,9 @@ struct mail_options {
 struct mail *mail_new(const struct mail_options *o);
 // What may change while it works, from any thread. `folder_language` must live as long as the mail.
 void mail_settings(struct mail *m, const char *folder_language, uint64_t message_size_max);
-// The same, with the same life; "" or NULL: none.
-void mail_server_entries(struct mail *m, const char *comment, const char *admin);
+// The same; from one thread. The struct itself is copied.
+void mail_entries_set(struct mail *m, const struct mail_entries *e);
+const struct mail_entries *mail_entries(const struct mail *m);
 // Keywords that the server sets at intake: enum mark (marks.h). From any thread.
 void mail_marks_set(struct mail *m, unsigned marks);
 unsigned mail_marks(const struct mail *m);
@@ -38,8 +47,6 @@ unsigned mail_marks(const struct mail *m);
 // start. From any thread.
 void mail_private_flags_set(struct mail *m, uint16_t flags);
 uint16_t mail_private_flags(const struct mail *m);
-const char *mail_server_comment(const struct mail *m);
-const char *mail_server_admin(const struct mail *m);
 void mail_free(struct mail **m);  // all accounts closed, loops stopped
 struct store *mail_store(struct mail *m);
 uint64_t mail_size_max(const struct mail *m);

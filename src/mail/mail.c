@@ -11,10 +11,18 @@ mail_settings(struct mail *m, const char *folder_language, uint64_t message_size
 }
 
 void
-mail_server_entries(struct mail *m, const char *comment, const char *admin)
+mail_entries_set(struct mail *m, const struct mail_entries *e)
 {
-    m->server_comment = comment ? comment : "";
-    m->server_admin = admin ? admin : "";
+    struct mail_entries *own = ARENA_NEW(m->entries_arena, struct mail_entries);
+    if (e)
+        *own = *e;
+    m->entries = own;
+}
+
+const struct mail_entries *
+mail_entries(const struct mail *m)
+{
+    return m->entries;
 }
 
 void
@@ -91,18 +99,6 @@ void
 mail_index_end(struct account *a)
 {
     a->home->indexing = false;
-}
-
-const char *
-mail_server_comment(const struct mail *m)
-{
-    return m->server_comment;
-}
-
-const char *
-mail_server_admin(const struct mail *m)
-{
-    return m->server_admin;
 }
 
 struct store *

@@ -20,7 +20,8 @@ struct mail {
     // from the options, then as mail_settings says
     _Atomic(const char *) folder_language;
     _Atomic uint64_t message_size_max;
-    _Atomic(const char *) server_comment, server_admin;
+    _Atomic(const struct mail_entries *) entries;
+    struct arena *entries_arena;  // of all that were ever set
     atomic_uint marks;
     atomic_uint private_flags;
     atomic_uint index_after;

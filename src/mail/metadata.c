@@ -181,17 +181,44 @@ get_run(void *arg)
         give(c, span_skip(stored, 1));
 }
 
+// ---- what is set for the server ----
+
+typedef void setting_fn(struct span name, struct span value, void *arg);
+
 static void
-get_setting(struct get_call *c)
+each_row(struct arena *a, struct span root, const char *const *rows, size_t n,
+         setting_fn *fn, void *arg)
 {
-    const struct mail *m = account_mail(c->place->account);
-    const char *text = "";
-    if (span_eq(c->name, SPAN("/shared/comment")))
-        text = mail_server_comment(m);
-    if (span_eq(c->name, SPAN("/shared/admin")))
-        text = mail_server_admin(m);
-    if (text[0])
-        give(c, span_str(text));
+    for (size_t i = 0; i < n; i++) {
+        struct span row = span_str(rows[i]), name;
+        size_t blank = span_find_char(row, ' ');
+        char *text = arena_alloc(a, root.n + blank);
+        memcpy(text, root.p, root.n);
+        memcpy(text + root.n, row.p, blank);
+        if (metadata_name(a, span_of(text, root.n + blank), false, &name) == R_OK)
+            fn(name, span_trim(span_skip(row, blank)), arg);
+    }
+}
+
+static void
+each_setting(const struct metadata_place *p, struct arena *a, setting_fn *fn, void *arg)
+{
+    const struct mail_entries *e = mail_entries(account_mail(p->account));
+    if (e->comment && e->comment[0])
+        fn(SPAN("/shared/comment"), span_str(e->comment), arg);
+    if (e->admin && e->admin[0])
+        fn(SPAN("/shared/admin"), span_str(e->admin), arg);
+    each_row(a, SPAN("/shared/filters/values/"), e->filters, e->filter_count, fn, arg);
+    each_row(a, SPAN("/shared/filters/descriptions/"), e->descriptions,
+             e->description_count, fn, arg);
+}
+
+static void
+give_setting(struct span name, struct span value, void *arg)
+{
+    struct get_call *c = arg;
+    if (span_eq(name, c->name))
+        give(c, value);
 }
 
 enum result
@@ -200,7 +227,7 @@ metadata_get(const struct metadata_place *p, struct span name, uint32_t max,
 {
     struct get_call c = {p, name, max, a, out, R_NONE};
     if (p->mailbox == 0 && !is_private(name))
-        get_setting(&c);
+        each_setting(p, a, give_setting, &c);
     else
         account_run(p->account, get_run, &c);
     return c.result;
@@ -249,6 +276,13 @@ below_run(void *arg)
         below_add(c, specialuse);
 }
 
+static void
+below_setting(struct span name, struct span value, void *arg)
+{
+    (void)value;
+    below_add(arg, name);
+}
+
 static int
 span_order(const void *a, const void *b)
 {
@@ -261,11 +295,8 @@ metadata_below(const struct metadata_place *p, struct span name, bool deep, stru
 {
     struct below_call c = {.place = p, .above = name, .deep = deep, .arena = a};
     account_run(p->account, below_run, &c);
-    const struct mail *m = account_mail(p->account);
-    if (p->mailbox == 0 && mail_server_comment(m)[0])
-        below_add(&c, SPAN("/shared/comment"));
-    if (p->mailbox == 0 && mail_server_admin(m)[0])
-        below_add(&c, SPAN("/shared/admin"));
+    if (p->mailbox == 0)
+        each_setting(p, a, below_setting, &c);
     if (c.n > 0)
         qsort(c.names, c.n, sizeof *c.names, span_order);
     *names_out = c.names;

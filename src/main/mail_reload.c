@@ -30,6 +30,14 @@ change_here(void *arg)
     free(c);
 }
 
+struct mail_entries
+mail_entries_of(const struct config *c)
+{
+    return (struct mail_entries){c->server_comment, c->server_admin,
+                                 c->filters.items,  c->filter_descriptions.items,
+                                 c->filters.n,      c->filter_descriptions.n};
+}
+
 void
 mail_imap_settings(const struct config *c)
 {
@@ -52,7 +60,8 @@ mail_reload_settings(struct mail_role *r, const struct config *c)
     mail_imap_settings(c);
     mail_marks_set(r->mail, config_marks(c));
     mail_index_set(r->mail, c->search_index, (unsigned)c->test_index_after);
-    mail_server_entries(r->mail, c->server_comment, c->server_admin);
+    const struct mail_entries entries = mail_entries_of(c);
+    mail_entries_set(r->mail, &entries);
     store_retention(r->store, o.retention_s);
     r->host.config = c;
     for (unsigned i = 0; i < r->home_count; i++) {

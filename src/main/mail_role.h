@@ -172,6 +172,7 @@ void mail_door_close_all(struct home *h);
 // mail_reload.c: what a reload and the supervisor's pings ask of the role
 // What IMAP takes of the settings.
 void mail_imap_settings(const struct config *c);
+struct mail_entries mail_entries_of(const struct config *c);
 void mail_reload_settings(struct mail_role *r, const struct config *c);
 void mail_reload_ping(struct mail_role *r, uint64_t serial);
 void mail_reload_ping_free(struct mail_role *r);

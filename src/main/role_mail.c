@@ -275,14 +275,14 @@ open_mail(struct mail_role *r)
     struct loop *loops[LIMIT_processes];
     for (unsigned i = 0; i < r->home_count; i++)
         loops[i] = r->homes[i].loop;
+    const struct mail_entries entries = mail_entries_of(c);
     struct mail_options m = {
         .store = r->store,
         .homes = loops,
         .home_count = r->home_count,
         .folder_language = c->folder_language,
         .message_size_max = c->message_size_max,
-        .server_comment = c->server_comment,
-        .server_admin = c->server_admin,
+        .entries = &entries,
         .test_ack_before_commit = TEST_ACK_BEFORE_COMMIT,
     };
     r->mail = mail_new(&m);

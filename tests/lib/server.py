@@ -99,7 +99,9 @@ def setting(value):
         return str(value).lower()
     if isinstance(value, (list, tuple)):
         return "{ " + ", ".join(setting(v) for v in value) + " }"
-    return str(value) if isinstance(value, int) else f'"{value}"'
+    if isinstance(value, int):
+        return str(value)
+    return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 class Server:
@@ -285,7 +287,9 @@ KINDS = {
     "still-here": {"idle_notify": "1s"},
     "submit": {"submit_users": [f"carol{n}" for n in range(1, 60)], "host_names": ["mail.example.org"]},
     "late-previews": {"test_preview_late": True},
-    "entries": {"server_comment": "A note for all", "server_admin": "mailto:postmaster@example.org"},
+    "entries": {"server_comment": "A note for all", "server_admin": "mailto:postmaster@example.org",
+                "filters": ['Boss OR LARGER 5000 FROM "boss@example.com"', "broken OR LARGER", "loud filter boss flagged", "mine seen"],
+                "filter_descriptions": ["boss From the boss"]},
 }
 
 

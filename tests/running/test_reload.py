@@ -254,20 +254,28 @@ def test_wrong_certificate_changes_nothing(server):
 def test_settings_that_change_live(server):
     session = login(server)
     assert b"AUTH=PLAIN" in capabilities(server)
-    server.settings.update(plaintext_auth=False, message_size_max="5K", log_level="debug", lmtp_networks=["10.0.0.0/8"])
+    server.settings.update(plaintext_auth=False, message_size_max="5K", log_level="debug", lmtp_networks=["10.0.0.0/8"],
+                           filters=["mine UNSEEN"])
     server.write_config()
     said = reload(server)
-    assert said.split("changed ")[1] == "lmtp_networks, plaintext_auth, message_size_max, log_level\n"
+    assert said.split("changed ")[1] == "lmtp_networks, plaintext_auth, filters, message_size_max, log_level\n"
+    session.command("EXAMINE INBOX")
+    session.command("SEARCH FILTER mine")
     assert b"LOGINDISABLED" in capabilities(server)
     with pytest.raises(Refused, match="TOOBIG|LIMIT"):
         session.append("INBOX", MAIL + b"x" * 6000)
     with pytest.raises((Closed, Refused, OSError)):
         Lmtp(("127.0.0.1", server.ports["lmtp"]))
     session.close()
-    server.settings.update(plaintext_auth=True, message_size_max="1M", log_level="info", lmtp_networks=["127.0.0.0/8"])
+    server.settings.update(plaintext_auth=True, message_size_max="1M", log_level="info", lmtp_networks=["127.0.0.0/8"], filters=["wrong OR SEEN"])
     server.write_config()
+    with pytest.raises(RuntimeError, match="filters: 'wrong OR SEEN' is no search"):
+        run_verb("config", "check", "-c", server.config)
     reload(server)
     again = login(server)
+    again.command("EXAMINE INBOX")
+    with pytest.raises(Refused, match="UNDEFINED-FILTER mine"):
+        again.command("SEARCH FILTER mine")
     again.append("INBOX", MAIL + b"x" * 6000)
     Lmtp(("127.0.0.1", server.ports["lmtp"])).close()
     again.close()

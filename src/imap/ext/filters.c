@@ -37,6 +37,18 @@ is_program(struct imap_session *session, struct arena *a, struct span value)
     return !c.parse.bad && !s.failed && c.parse.at == value.n;
 }
 
+bool
+imap_filter_good(struct span program)
+{
+    struct imap_session *nobody = calloc(1, sizeof *nobody);
+    struct arena *a = arena_new();
+    must(nobody != NULL);
+    bool good = is_program(nobody, a, program);
+    arena_free(&a);
+    free(nobody);
+    return good;
+}
+
 static enum result
 check_value(const struct imap_command *c, const struct metadata_entry *e, struct span root,
             struct fault *f)
