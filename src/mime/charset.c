@@ -23,15 +23,6 @@ static const struct {
     {"utf8", ""},
     {"utf-8mb4", ""},
     {"unicode-1-1-utf-8", ""},
-    {"unknown-8bit", ""},
-    {"x-unknown", ""},
-    {"unknown", ""},
-    {"default", ""},
-    {"default_charset", ""},
-    {"_autodetect", ""},
-    {"x-user-defined", ""},
-    {"binary", ""},
-    {"8bit", ""},
     {"unicode-1-1-utf-7", "utf-7"},
     {"iso-8859-1", "windows-1252"},
     {"iso8859-1", "windows-1252"},
@@ -73,6 +64,21 @@ static const struct {
     {"win-1251", "windows-1251"},
 };
 
+// What mailers write where they do not know; read as UTF-8.
+static const char *const unknown[] = {
+    "unknown-8bit", "x-unknown",      "unknown", "default", "default_charset",
+    "_autodetect",  "x-user-defined", "binary",  "8bit",
+};
+
+static bool
+is_unknown(const char *label)
+{
+    for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++)
+        if (strcmp(unknown[i], label) == 0)
+            return true;
+    return false;
+}
+
 // The ICU name for a label; "" for UTF-8. Only names that ICU lists are ever opened, so that no
 // label reaches the file system.
 static bool
@@ -91,7 +97,9 @@ find_name(struct span label, const char **name_out, char copy[LABEL_SIZE])
         copy[i] = ascii_lower(label.p[i]);
     copy[label.n] = '\0';
     *name_out = copy;
-    if (label.n == 0)
+    if (is_unknown(copy))
+        *name_out = "";
+    if (label.n == 0 || is_unknown(copy))
         return true;
     for (size_t i = 0; i < sizeof(aliases) / sizeof(aliases[0]); i++) {
         if (strcmp(aliases[i].label, copy) == 0) {
@@ -110,6 +118,15 @@ mime_charset_known(struct span label)
     const char *name;
 
     return find_name(label, &name, copy);
+}
+
+bool
+mime_charset_named(struct span label)
+{
+    char copy[LABEL_SIZE];
+    const char *name;
+
+    return label.n > 0 && find_name(label, &name, copy) && !is_unknown(copy);
 }
 
 static void

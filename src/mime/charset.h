@@ -11,7 +11,10 @@
 
 struct mime_charset;
 
+// Can text with this label be read? Also with what mailers write where they do not know.
 bool mime_charset_known(struct span label);
+// Does the label name a charset? Not "", "x-unknown" and the like.
+bool mime_charset_named(struct span label);
 
 // A stream to UTF-8. R_NONE for an unknown label: read the text as
 // mime_charset_open(SPAN("utf-8")).

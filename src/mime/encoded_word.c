@@ -200,16 +200,12 @@ put_q(struct buf *b, struct span text)
     }
 }
 
-void
-mime_encode_words(struct buf *b, struct span text)
+static void
+put_coded(struct buf *b, struct span wide, bool utf8)
 {
-    size_t from;
-    struct span wide = wide_part(text, &from);
-    bool utf8 = mime_utf8_valid(wide);
     const char *lead = utf8 ? "=?utf-8?Q?" : "=?unknown-8bit?Q?";
-
-    buf_put(b, span_slice(text, 0, from));
     size_t start = b->n;
+
     for (size_t at = 0; at < wide.n;) {
         size_t n = character(span_skip(wide, at), utf8);
         if (at == 0 || b->n - start + 3 * n + 2 > WORD_MAX) {
@@ -220,9 +216,59 @@ mime_encode_words(struct buf *b, struct span text)
         put_q(b, span_slice(wide, at, at + n));
         at += n;
     }
-    if (wide.n > 0)
-        buf_put_str(b, "?=");
-    buf_put(b, span_skip(text, from + wide.n));
+    buf_put_str(b, "?=");
+}
+
+// Text with an encoded word before it, or behind it: blanks between two encoded words are not shown (RFC 2047 section 6.2),
+// so that those which are to be seen go inside.
+static void
+put_between(struct buf *b, struct span text, bool utf8, bool behind_one, bool before_one)
+{
+    size_t from;
+    struct span wide = wide_part(text, &from);
+    size_t to = from + wide.n;
+
+    if (wide.n == 0) {
+        buf_put(b, text);
+        return;
+    }
+    if (behind_one && blank_run(text) >= from) {
+        from = 0;
+        buf_put_char(b, ' ');
+    }
+    before_one &= blank_run(span_skip(text, to)) == text.n - to;
+    if (before_one)
+        to = text.n;
+    buf_put(b, span_slice(text, 0, from));
+    put_coded(b, span_slice(text, from, to), utf8);
+    if (before_one)
+        buf_put_char(b, ' ');
+    buf_put(b, span_skip(text, to));
+}
+
+void
+mime_encode_words(struct buf *b, struct span text)
+{
+    struct word word;
+    bool utf8 = mime_utf8_valid(text), behind_one = false;
+    size_t plain = 0;
+
+    for (size_t at = 0; at < text.n;) {
+        at += span_find(span_skip(text, at), SPAN("=?"));
+        if (at >= text.n)
+            break;
+        if (!read_word(span_skip(text, at), &word) || !mime_charset_known(word.charset) ||
+            is_8bit_token(span_slice(text, at, at + word.size))) {
+            at += 2;
+            continue;
+        }
+        put_between(b, span_slice(text, plain, at), utf8, behind_one, true);
+        buf_put(b, span_slice(text, at, at + word.size));
+        behind_one = true;
+        at += word.size;
+        plain = at;
+    }
+    put_between(b, span_skip(text, plain), utf8, behind_one, false);
 }
 
 // Parameters

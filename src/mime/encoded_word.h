@@ -11,7 +11,7 @@
 
 void mime_decode_words(struct buf *b, struct span text);
 // The reverse, for clients without UTF-8: 8-bit words become encoded words, as utf-8 when the
-// whole text is valid, else as unknown-8bit (RFC 1428).
+// whole text is valid, else as unknown-8bit (RFC 1428). Encoded words that are there stay.
 void mime_encode_words(struct buf *b, struct span text);
 
 // The value of parameter `name` in UTF-8: name* decoded (RFC 2231), else name, in which encoded

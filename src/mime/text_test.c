@@ -201,6 +201,38 @@ test_encoded_word_round_trip(void **state)
     }
 }
 
+// decode(encode(x)) = decode(x) beside encoded words.
+static void
+test_encoded_word_beside_8bit(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "=?utf-8?q?A?= \xC3\xA4",
+        "\xC3\xA4  =?utf-8?q?A?=",
+        "\xC3\xA4 =?utf-8?q?B?= =?utf-8?q?C?= x \xC3\xB6 y",
+        "=?utf-8?q?A?=\xC3\xA4=?iso-8859-1?q?=e4?=",
+        "=?utf-8?q?A?= =?nonsense?q?A?= \xC3\xA4",
+        "=?utf-8?q?A?= plain \xC3\xA4 plain =?utf-8?q?A?=",
+    };
+
+    for (size_t i = 0; i < ROWS(texts); i++) {
+        struct buf coded, got, want;
+        buf_init(&coded, 4096);
+        buf_init(&got, 4096);
+        buf_init(&want, 4096);
+        mime_encode_words(&coded, span_str(texts[i]));
+        for (size_t at = 0; at < coded.n; at++)
+            assert_false(coded.p[at] & 0x80);
+        mime_decode_words(&got, buf_span(&coded));
+        mime_decode_words(&want, span_str(texts[i]));
+        buf_put_char(&want, '\0');
+        check_span(buf_span(&got), want.p);
+        buf_done(&coded);
+        buf_done(&got);
+        buf_done(&want);
+    }
+}
+
 static void
 test_param_find(void **state)
 {
@@ -472,6 +504,7 @@ main(void)
         cmocka_unit_test(test_hostile_subjects),
         cmocka_unit_test(test_encoded_word_decode),
         cmocka_unit_test(test_encoded_word_round_trip),
+        cmocka_unit_test(test_encoded_word_beside_8bit),
         cmocka_unit_test(test_param_find),
         cmocka_unit_test(test_transfer_decode),
         cmocka_unit_test(test_charset_to_utf8),

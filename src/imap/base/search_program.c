@@ -37,7 +37,7 @@ imap_search_parse_charset(struct imap_search *s, struct parse *p)
     s->charset = parse_astring(p);
     if (imap_enabled(s->c->session, ENABLE_UTF8) && !span_ieq(s->charset, SPAN("UTF-8")))
         parse_fail(p, "another charset after ENABLE UTF8=ACCEPT");  // RFC 9755 section 3
-    if (!p->bad && !mime_charset_known(s->charset))
+    if (!p->bad && !mime_charset_named(s->charset))
         s->failed = fault_set(&s->fault, FAULT_BADCHARSET, "unknown charset") == R_FAIL;
     if (span_ieq(s->charset, SPAN("UTF-8")) || span_ieq(s->charset, SPAN("US-ASCII")) ||
         s->failed)
