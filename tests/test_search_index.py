@@ -155,6 +155,15 @@ def test_asked_only_where_it_helps(make):
         found = search(c, f'TEXT "{needle}"')
         candidates, matches = asked(server)[-1]
         assert matches == len(found) and candidates <= 2 * matches + open_still, (needle, candidates, matches)
+    # once for all mailboxes of an account (RFC 7377)
+    for part in range(5):
+        c.command(f"CREATE Part{part}")
+        c.command(f"COPY {part * 70 + 1}:{part * 70 + 70} Part{part}")
+    count = server.stderr().count("The text index is asked")
+    lines, _ = c.command('ESEARCH IN (mailboxes (INBOX Part0 Part1 Part2 Part3 Part4)) RETURN (COUNT) BODY "unique101"')
+    assert sorted(re.search(rb"MAILBOX (\w+) .* COUNT (\d+)", line).groups() for line in lines if b"ESEARCH" in line) == \
+        [(b"INBOX", b"1"), (b"Part1", b"1")]
+    assert server.stderr().count("The text index is asked") == count + 1
     c.wire.close()
 
 

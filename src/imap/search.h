@@ -9,6 +9,7 @@
 
 struct imap_label;
 struct imap_search;
+struct search_index;
 struct sort_program;
 
 struct imap_search_key {
@@ -104,6 +105,7 @@ struct imap_search {
         struct query_texts *texts;     // NULL: the prepared query asks for none
         bool prepared, uses_saved;     // "$" is among the keys
         bool fuzzy, scored;            // FUZZY is; its relevancy is asked for
+        struct search_index *indexes;  // base/search_index.h
     } asked;
     struct arena *arena;  // of what is found; NULL: the command's
     struct imap_scores scores;
@@ -141,9 +143,11 @@ enum result imap_search_parse_arguments(struct imap_search *s, struct parse *p,
                                         struct fault *f) MUST_CHECK;
 // Suspends. Finds the messages of the selected mailbox: fills seqs and uids, calls on_found.
 enum result imap_search_find(struct imap_search *s, struct fault *f) MUST_CHECK;
-// Suspends. The same in any mailbox, one after the other. "$" is for the selected one.
+// Suspends. The same in any mailbox, one after the other; imap_search_done (which suspends) after the last one. "$" is for the
+// selected one.
 enum result imap_search_find_in(struct imap_search *s, struct view *v,
                                 struct fault *f) MUST_CHECK;
+void imap_search_done(struct imap_search *s);
 
 // Suspends. Scores a message that was found, after all with lower UIDs.
 enum result imap_relevancy_note(struct imap_search *s, struct mail *m,

@@ -25,7 +25,7 @@ struct find {
         bool known;
     } * sets;
     size_t set_count;
-    struct search_index index;
+    struct search_index *index;
     // for the log: messages that were looked at, with their summary, in full; and those that the index found or left open
     struct {
         uint64_t messages, summaries, bodies, candidates, matches;
@@ -230,12 +230,20 @@ match_indexed(struct find *d, struct query_message *q, enum query_answer *answer
     for (size_t i = 0; i < n; i++) {
         if (answers[i] != QUERY_UNKNOWN)
             continue;
-        enum text_answer *said = arena_array(d->batch, d->index.n, sizeof *said);
-        search_index_of(&d->index, q[i].row->emailid, said);
+        enum text_answer *said = arena_array(d->batch, d->index->n, sizeof *said);
+        search_index_of(d->index, q[i].row->emailid, said);
         q[i].indexed = said;
         answers[i] = query_match(d->search->query, &q[i]);
         d->count.candidates += answers[i] == QUERY_YES;
     }
+}
+
+// Messages that are searched, of all mailboxes.
+static uint64_t
+goal_of(const struct find *d)
+{
+    uint64_t goal = d->search->mailboxes.goal;
+    return goal > 0 ? goal : view_exists(d->view);
 }
 
 static enum result
@@ -254,10 +262,10 @@ match_batch(struct find *d, const struct view_message *v, size_t n, struct fault
         answers[i] = query_match(d->search->query, &q[i]);
     }
     size_t open = count_open(answers, n);
-    const struct search_seen seen = {n, open, view_exists(d->view)};
+    const struct search_seen seen = {n, open, goal_of(d)};
     arena_reset(d->batch);
     d->count.messages += n;
-    if (open > 0 && search_index_ready(&d->index, &seen)) {
+    if (open > 0 && search_index_ready(d->index, &seen)) {
         match_indexed(d, q, answers, n);
         open = count_open(answers, n);
     }
@@ -326,8 +334,7 @@ static void
 tell_progress(const struct find *d, uint32_t done)
 {
     const struct imap_search *s = d->search;
-    imap_progress(s->c, s->mailboxes.done + done,
-                  s->mailboxes.goal > 0 ? s->mailboxes.goal : view_exists(d->view));
+    imap_progress(s->c, s->mailboxes.done + done, goal_of(d));
 }
 
 static enum result
@@ -356,7 +363,7 @@ log_find(const struct find *d)
 {
     const struct imap_session *session = d->search->c->session;
     log_debug("imap", "search", field_number("messages", "messages=%", d->count.messages),
-              field_flag("index", d->index.found ? "index" : "", d->index.found != NULL),
+              field_flag("index", d->index->found ? "index" : "", d->index->found != NULL),
               field_number("candidates", "candidates=%", d->count.candidates),
               field_number("matches", "matches=%", d->count.matches),
               field_number("summaries", "summaries=%", d->count.summaries),
@@ -395,10 +402,9 @@ imap_search_find_in(struct imap_search *s, struct view *v, struct fault *f)
     d.scratch = arena_new();
     d.batch = arena_new();
     d.names = arena_new();
-    search_index_init(&d.index, s->query, view_account(v), s->arena);
+    d.index = search_index_for(s, view_account(v));
     enum result r = find_all(&d, f);
     log_find(&d);
-    search_index_done(&d.index);
     arena_free(&d.scratch);
     arena_free(&d.batch);
     arena_free(&d.names);
@@ -408,5 +414,7 @@ imap_search_find_in(struct imap_search *s, struct view *v, struct fault *f)
 enum result
 imap_search_find(struct imap_search *s, struct fault *f)
 {
-    return imap_search_find_in(s, s->c->session->view, f);
+    enum result r = imap_search_find_in(s, s->c->session->view, f);
+    imap_search_done(s);
+    return r;
 }

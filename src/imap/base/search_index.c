@@ -1,5 +1,6 @@
 #include "imap/base/search_index.h"
 
+#include "base/log.h"
 #include "mime/charset.h"
 
 // What is open is taken to go on as it began. A lookup costs some milliseconds; so do the summaries of some thousand messages, or the bodies of fewer.
@@ -25,9 +26,9 @@ can_ask(const struct search_index *x, const struct text_lookup *l)
     return x->asked < ASK_MOST && l->needle.n > 0 && mime_utf8_valid(l->needle);
 }
 
-void
-search_index_init(struct search_index *x, const struct query *q, struct account *account,
-                  struct arena *a)
+static void
+init(struct search_index *x, const struct query *q, struct account *account,
+     struct arena *a)
 {
     *x = (struct search_index){.account = account, .reads_body = reads_bodies(q)};
     x->lookups = query_lookups(q, a, &x->n);
@@ -40,6 +41,19 @@ search_index_init(struct search_index *x, const struct query *q, struct account 
     }
 }
 
+struct search_index *
+search_index_for(struct imap_search *s, struct account *account)
+{
+    struct search_index **at = &s->asked.indexes;
+    while (*at && (*at)->account != account)
+        at = &(*at)->next;
+    if (!*at) {
+        *at = ARENA_NEW(s->c->arena, struct search_index);
+        init(*at, s->query, account, s->c->arena);
+    }
+    return *at;
+}
+
 bool
 search_index_ready(struct search_index *x, const struct search_seen *seen)
 {
@@ -50,6 +64,8 @@ search_index_ready(struct search_index *x, const struct search_seen *seen)
     if (x->tried || x->asked == 0 || cost < ASK_FROM)
         return x->found != NULL;
     x->tried = true;
+    log_debug("imap", "The text index is asked",
+              field_number("account", "account=%", account_id(x->account)));
     return mail_index_find(x->account, x->lookups, x->asked, &x->found) == R_OK;
 }
 
@@ -61,7 +77,9 @@ search_index_of(struct search_index *x, uint64_t emailid, enum text_answer *answ
 }
 
 void
-search_index_done(struct search_index *x)
+imap_search_done(struct imap_search *s)
 {
-    mail_index_found_free(x->account, &x->found);
+    for (struct search_index *x = s->asked.indexes; x; x = x->next)
+        mail_index_found_free(x->account, &x->found);
+    s->asked.indexes = NULL;
 }

@@ -104,14 +104,29 @@ is_inbox(const struct tree_entry *e)
            (e->foreign && span_ends(e->name, SPAN("/INBOX")));
 }
 
+// The key before this one that asks the same, in this mailbox already.
+static const struct seqset *
+found_before(const struct imap_search *s, const struct imap_search_bind *b)
+{
+    const struct imap_search_bind *o = s->asked.binds;
+    while (o != b && o->fn != b->fn)
+        o = o->next;
+    return o != b ? o->query->set : NULL;
+}
+
 static enum result
 bind_user_labels(struct imap_search *s, struct view *v, const struct imap_search_bind *b,
                  struct fault *f)
 {
     struct mail_user *user = s->c->session->user;
-    struct seqset *set = ARENA_NEW(s->arena, struct seqset);
+    const struct seqset *before = found_before(s, b);
     struct tree_entry own;
     struct view_info info;
+    if (before) {
+        b->query->set = before;
+        return R_OK;
+    }
+    struct seqset *set = ARENA_NEW(s->arena, struct seqset);
     view_info(v, &info);
     tree_find_id(user, s->arena, info.mailbox, &own);
     seqset_init(set, s->arena);
@@ -130,6 +145,7 @@ static void
 put_user_labels(void *arg, struct query *q)
 {
     struct raw *r = arg;
+    r->search->looked_up = true;
     q->op = QUERY_UIDS;
     imap_search_bind_add(r->search,
                          &(struct imap_search_bind){.query = q, .fn = bind_user_labels});

@@ -228,6 +228,7 @@ search_places(struct multi *m, struct fault *f)
         s->mailboxes.done += m->places[i].messages;
         task_yield();
     }
+    imap_search_done(s);
     arena_free(&s->arena);
     // section 2.2: only the selected mailbox is followed
     if (r == R_OK && (s->returns & RETURN_UPDATE) && !m->searched)
