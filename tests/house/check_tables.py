@@ -88,10 +88,10 @@ def codes(root):
 
 
 def examples(root):
-    """tests/rfc-examples.txt: every example of RFC 3501 and RFC 9051 -> the transcripts that tell it."""
+    """tests/rfc-examples.txt: every example of these RFCs -> the transcripts that tell it."""
     told = transcripts(root)
     path = root / "tests/rfc-examples.txt"
-    counts = {"RFC3501": 0, "RFC9051": 0}
+    counts = dict.fromkeys(("RFC3501", "RFC9051", "RFC5267", "RFC5466"), 0)
     for line in path.read_text().split("\n") if path.exists() else []:
         if not line.strip() or line.startswith("#"):
             continue
@@ -104,7 +104,7 @@ def examples(root):
                 yield f"rfc-examples.txt: {rfc} {section}: no transcript {name}"
             elif section not in told[name]:
                 yield f"{name}: does not name section {section}"
-    for rfc, want in (("RFC3501", 44), ("RFC9051", 115)):
+    for rfc, want in (("RFC3501", 44), ("RFC9051", 115), ("RFC5267", 10), ("RFC5466", 2)):
         if counts[rfc] != want:
             yield f"rfc-examples.txt: {counts[rfc]} examples of {rfc}, the text has {want}"
 
