@@ -1,34 +1,44 @@
 #ifndef SEARCH_TEXT_BUILDER_H
 #define SEARCH_TEXT_BUILDER_H
 
-// A builder from the inside: terms with their postings, for who gathers them (text_builder.c) and who writes them (text_put.c).
-// Private to this folder.
+// A builder from the inside: terms, and in which document and zones each was met, for who gathers them (text_builder.c) and who writes
+// them (text_put.c). Private to this folder.
 
 #include "search/text_inside.h"
 
 enum {
     LOT = 64,
-    CHUNK_FIRST = 12,
-    CHUNK_MAX = 240,
-    SLOTS_FIRST = 4096,
+    ROOM_FIRST = 2048,
+    TERM_TEXT = 27,
+    TERM_HEAD = TERM_TEXT - 4,
     OVERHEAD = 64,
-    RECENT = 4096,
-    AHEAD = 8,
+    RECENT = 4096,  // more than there are zones
 };
 
-// A chunk of postings: the place of the next one, its size, its octets.
-enum { CHUNK_SIZE_AT = 4, CHUNK_HEAD = 5 };
-
+// Half a line of the processor's cache. Of a longer text: its first TERM_HEAD octets, and where among `texts` all of them are.
 struct term {
-    uint64_t hash;
-    uint32_t text;   // where its octets are
-    uint32_t count;  // documents
+    uint32_t count;  // of times met
+    uint8_t n;
+    char text[TERM_TEXT];
+};
+
+// Terms met one after the other in the same document and zones.
+struct run {
+    size_t from;
     uint32_t document;
-    struct text_coder coder;  // of the postings before that one
-    uint32_t first, chunk;    // of the postings; 0: none
-    uint16_t zones;           // of `document`
-    uint8_t n, kind;          // octets of the term
-    uint8_t size, left;       // of its last chunk
+    uint16_t zones;
+};
+
+// Terms of one kind.
+struct half {
+    struct term *terms;
+    size_t count, room;
+    uint64_t *slots;  // high half: of the hash; low half: term + 1, 0: free
+    unsigned bits;    // of the hash, from the top, that are a place in them
+    uint32_t *met;    // terms in the order in which they were met
+    size_t met_count, met_room;
+    struct run *runs;
+    size_t run_count, run_room;
 };
 
 struct document {
@@ -37,17 +47,11 @@ struct document {
 };
 
 struct text_builder {
-    struct term *terms;
-    size_t count, room;
-    uint64_t *slots;  // high half: of the hash; low half: term + 1, 0: free
-    size_t slot_count;
-    // terms that this document was told to have; a place is taken by the next one that comes to it
-    struct recent {
-        uint64_t hash;
-        uint32_t document;  // + 1
-        uint32_t zones;
-    } * recent;
-    struct buf texts, chunks;
+    struct half halves[TEXT_KINDS];
+    // terms that this document was told to have: the hash but for its low bits, which are the place, and there the zones. A place is
+    // taken by the next one that comes to it
+    uint64_t *recent;
+    struct buf texts;
     struct document *documents;
     size_t document_count, document_room;
     uint64_t key[2], text_octets;
@@ -59,25 +63,25 @@ struct text_builder {
         struct text_words words;
         enum mime_zone zone;
     } lanes[MIME_LANES];
-    size_t lot_count;
-    struct found {
-        uint64_t hash;
-        const char *p;
-        uint8_t n, kind;
-    } lot[LOT];
+    struct lot {
+        size_t n;
+        struct found {
+            uint64_t hash;
+            char text[TERM_MAX];
+            uint16_t zones;
+            uint8_t n;
+        } found[LOT];
+    } lots[TEXT_KINDS];
 };
 
-static inline size_t
-text_chunk_size(const struct text_builder *b, uint32_t chunk)
+static inline struct span
+text_term_text(const struct text_builder *b, const struct term *t)
 {
-    return (unsigned char)b->chunks.p[chunk + CHUNK_SIZE_AT];
-}
-
-static inline void
-text_term_fetch(const struct text_builder *b, const struct term *t)
-{
-    __builtin_prefetch(b->texts.p + t->text);
-    __builtin_prefetch(b->chunks.p + t->chunk);
+    uint32_t at;
+    if (t->n <= TERM_TEXT)
+        return span_of(t->text, t->n);
+    memcpy(&at, t->text + TERM_HEAD, sizeof at);
+    return span_of(b->texts.p + at, t->n);
 }
 
 // Frees what it has and makes it ready for the next segment.

@@ -3,6 +3,8 @@
 
 // A builder's terms, sorted, as a segment.
 
+enum { AHEAD = 8 };
+
 struct order {
     uint64_t head;  // first octets of the term, as a number
     uint32_t term;
@@ -13,9 +15,10 @@ struct put {
     struct text_writer *w;
     uint32_t *places;  // of documents in the segment; TEXT_GONE
     bool in_order;
+    struct order *order, *spare;
+    uint32_t *at,
+        *runs;  // where each term's begin in the other one: the runs in which it was met
     struct text_posting *postings;
-    size_t room;
-    struct buf octets;
 };
 
 static int
@@ -53,6 +56,109 @@ place_documents(struct put *p, struct text_document *out)
     return n;
 }
 
+// ---- terms in order ----
+
+enum { DIGIT = 11, DIGITS = 6 };  // bits, and how many of them a head has
+typedef uint32_t digit_counts[DIGITS][1 << DIGIT];
+
+static size_t
+digit_of(uint64_t head, unsigned digit)
+{
+    return (size_t)(head >> digit * DIGIT) & ((1u << DIGIT) - 1);
+}
+
+static void
+count_digits(const struct order *order, size_t n, digit_counts counts)
+{
+    for (size_t i = 0; i < n; i++)
+        for (unsigned d = 0; d < DIGITS; d++)
+            counts[d][digit_of(order[i].head, d)]++;
+    for (unsigned d = 0; d < DIGITS; d++) {
+        uint32_t before = 0;
+        for (size_t i = 0; i < 1u << DIGIT; i++) {
+            uint32_t here = counts[d][i];
+            counts[d][i] = before;
+            before += here;
+        }
+    }
+}
+
+// By heads, a digit at a time, the lowest first.
+static void
+sort_heads(struct put *p, size_t n)
+{
+    digit_counts *counts = calloc(1, sizeof *counts);
+    must(counts != NULL);
+    count_digits(p->order, n, *counts);
+    for (unsigned d = 0; d < DIGITS; d++) {
+        uint32_t *at = (*counts)[d];
+        for (size_t i = 0; i < n; i++)
+            p->spare[at[digit_of(p->order[i].head, d)]++] = p->order[i];
+        struct order *sorted = p->spare;
+        p->spare = p->order;
+        p->order = sorted;
+        task_yield();
+    }
+    free(counts);
+}
+
+struct of_kind {
+    const struct text_builder *b;
+    const struct half *h;
+};
+
+static int
+by_text(const void *left, const void *right, void *arg)
+{
+    const struct of_kind *k = arg;
+    const struct term *x = &k->h->terms[((const struct order *)left)->term],
+                      *y = &k->h->terms[((const struct order *)right)->term];
+    return text_term_compare(text_term_text(k->b, x), text_term_text(k->b, y));
+}
+
+static uint64_t
+head_of(const struct term *t)
+{
+    uint64_t v = 0;
+    memcpy(&v, t->text, t->n < 8 ? t->n : 8);
+    return __builtin_bswap64(v);
+}
+
+static void
+sort_terms(struct put *p, const struct half *h)
+{
+    struct of_kind k = {p->b, h};
+    for (size_t i = 0; i < h->count; i++)
+        p->order[i] = (struct order){head_of(&h->terms[i]), (uint32_t)i};
+    sort_heads(p, h->count);
+    for (size_t i = 0, next; i < h->count; i = next) {
+        for (next = i + 1; next < h->count && p->order[next].head == p->order[i].head;)
+            next++;
+        if (next - i > 1)
+            qsort_r(p->order + i, next - i, sizeof *p->order, by_text, &k);
+    }
+}
+
+// ---- their postings ----
+
+static void
+sort_runs(struct put *p, const struct half *h)
+{
+    uint32_t before = 0;
+    for (size_t i = 0; i < h->count; i++) {
+        uint32_t term = p->order[i].term;
+        p->at[term] = before;
+        before += h->terms[term].count;
+    }
+    for (size_t r = 0; r < h->run_count; r++) {
+        size_t end = r + 1 < h->run_count ? h->runs[r + 1].from : h->met_count;
+        for (size_t i = h->runs[r].from; i < end; i++)
+            p->runs[p->at[h->met[i]]++] = (uint32_t)r;
+        if (r % 64 == 0)
+            task_yield();
+    }
+}
+
 static int
 by_document(const void *left, const void *right)
 {
@@ -60,89 +166,39 @@ by_document(const void *left, const void *right)
     return (a->document > b->document) - (a->document < b->document);
 }
 
-static void
-take_posting(struct put *p, struct text_posting posting, size_t *n)
-{
-    posting.document = p->places[posting.document];
-    if (posting.document == TEXT_GONE)
-        return;
-    if (*n == p->room) {
-        p->room = p->room > 0 ? p->room * 2 : 256;
-        p->postings = realloc(p->postings, p->room * sizeof *p->postings);
-        must(p->postings != NULL);
-    }
-    p->postings[(*n)++] = posting;
-}
-
-// The chunks of a term as one string.
-static void
-gather_chunks(const struct text_builder *b, const struct term *t, struct buf *out)
-{
-    buf_reset(out);
-    for (uint32_t at = t->first; at != 0;) {
-        size_t n = text_chunk_size(b, at) - (at == t->chunk ? t->left : 0u);
-        buf_put(out, span_of(b->chunks.p + at + CHUNK_HEAD, n));
-        memcpy(&at, b->chunks.p + at, sizeof at);
-    }
-    must(!out->over);
-}
-
+// The runs of a document are one after the other.
 static size_t
-gather(struct put *p, const struct term *t)
+gather(struct put *p, const struct half *h, const uint32_t *runs, size_t count)
 {
-    struct text_coder c = text_coder_of();
-    struct text_posting posting;
     size_t n = 0;
-    gather_chunks(p->b, t, &p->octets);
-    struct span rest = buf_span(&p->octets);
-    while (text_posting_next(&c, &rest, &posting) == R_OK)
-        take_posting(p, posting, &n);
-    take_posting(p, (struct text_posting){t->document, t->zones}, &n);
+    for (size_t i = 0; i < count; i++) {
+        const struct run *r = &h->runs[runs[i]];
+        uint32_t document = p->places[r->document];
+        if (document == TEXT_GONE)
+            continue;
+        if (n > 0 && p->postings[n - 1].document == document)
+            p->postings[n - 1].zones |= r->zones;
+        else
+            p->postings[n++] = (struct text_posting){document, r->zones};
+    }
     if (!p->in_order)
         qsort(p->postings, n, sizeof *p->postings, by_document);
     return n;
 }
 
-static int
-by_text(const void *left, const void *right, void *arg)
-{
-    const struct order *a = left, *b = right;
-    const struct text_builder *builder = arg;
-    if (a->head != b->head)
-        return a->head > b->head ? 1 : -1;
-    const struct term *x = &builder->terms[a->term], *y = &builder->terms[b->term];
-    return text_term_compare(span_of(builder->texts.p + x->text, x->n),
-                             span_of(builder->texts.p + y->text, y->n));
-}
-
-static uint64_t
-head_of(const struct text_builder *b, const struct term *t)
-{
-    uint64_t v = 0;
-    memcpy(&v, b->texts.p + t->text, t->n < 8 ? t->n : 8);
-    return __builtin_bswap64(v);
-}
-
-// The terms of a kind, sorted.
 static enum result
-put_kind(struct put *p, enum text_kind kind, struct order *order, struct fault *f)
+put_sorted(struct put *p, enum text_kind kind, struct fault *f)
 {
-    struct text_builder *b = p->b;
-    size_t n = 0;
-    for (size_t i = 0; i < b->count; i++)
-        if (b->terms[i].kind == kind)
-            order[n++] = (struct order){head_of(b, &b->terms[i]), (uint32_t)i};
-    qsort_r(order, n, sizeof *order, by_text, b);
-    for (size_t i = 0; i < n; i++) {
-        const struct term *t = &b->terms[order[i].term];
-        if (i + AHEAD < n)
-            text_term_fetch(b, &b->terms[order[i + AHEAD].term]);
-        if (i + 2 * AHEAD < n)
-            __builtin_prefetch(&b->terms[order[i + 2 * AHEAD].term]);
-        size_t postings = gather(p, t);
-        if (postings > 0 &&
-            text_writer_term(p->w, kind, span_of(b->texts.p + t->text, t->n), p->postings,
-                             postings, f) != R_OK)
+    const struct half *h = &p->b->halves[kind];
+    const uint32_t *runs = p->runs;
+    for (size_t i = 0; i < h->count; i++) {
+        const struct term *t = &h->terms[p->order[i].term];
+        if (i + AHEAD < h->count)
+            __builtin_prefetch(&h->terms[p->order[i + AHEAD].term]);
+        size_t n = gather(p, h, runs, t->count);
+        runs += t->count;
+        if (n > 0 && text_writer_term(p->w, kind, text_term_text(p->b, t), p->postings, n,
+                                      f) != R_OK)
             return R_FAIL;
         if (i % 256 == 0)
             task_yield();
@@ -150,15 +206,41 @@ put_kind(struct put *p, enum text_kind kind, struct order *order, struct fault *
     return R_OK;
 }
 
+static void *
+some(size_t n, size_t octets)
+{
+    void *p = calloc(n + 1, octets);
+    must(p != NULL);
+    return p;
+}
+
+static enum result
+put_kind(struct put *p, enum text_kind kind, struct fault *f)
+{
+    const struct half *h = &p->b->halves[kind];
+    must(h->met_count <= UINT32_MAX && h->run_count <= UINT32_MAX);
+    p->order = some(h->count, sizeof *p->order);
+    p->spare = some(h->count, sizeof *p->spare);
+    sort_terms(p, h);
+    free(p->spare);
+    p->at = some(h->count, sizeof *p->at);
+    p->runs = some(h->met_count, sizeof *p->runs);
+    p->postings = some(h->run_count, sizeof *p->postings);
+    sort_runs(p, h);
+    enum result r = put_sorted(p, kind, f);
+    free(p->order);
+    free(p->at);
+    free(p->runs);
+    free(p->postings);
+    return r;
+}
+
 static enum result
 put_terms(struct put *p, struct fault *f)
 {
-    struct order *order = calloc(p->b->count + 1, sizeof *order);
-    must(order != NULL);
     enum result r = R_OK;
     for (enum text_kind kind = 0; kind < TEXT_KINDS && r == R_OK; kind++)
-        r = put_kind(p, kind, order, f);
-    free(order);
+        r = put_kind(p, kind, f);
     return r;
 }
 
@@ -189,13 +271,10 @@ text_index_put(struct text_index *ti, struct text_builder *b, struct fault *f)
     ti->busy = true;
     p.places = calloc(b->document_count + 1, sizeof *p.places);
     must(p.places != NULL);
-    buf_init(&p.octets, UINT32_MAX);
     enum result r = put_segment(&p, ti, number, f);
     if (r == R_OK && (r = text_segment_open(ti->store, ti->account, number, &s, f)) == R_OK)
         text_index_add(ti, s);
-    buf_done(&p.octets);
     free(p.places);
-    free(p.postings);
     text_builder_reset(b);
     ti->busy = false;
     return r == R_NONE ? fault_set(f, FAULT_CORRUPTION, "a new segment is gone") : r;

@@ -3,10 +3,17 @@
 #include "mime/charset.h"
 #include "mime/utf8.h"
 
-static bool
-ascii_letter(unsigned char c)
+enum octet { GAP, LETTER, NO_ASCII };
+#define LETTERS 1, 1, 1, 1, 1, 1, 1, 1, 1, 1
+static const uint8_t octet_kinds[256] = {
+    ['0'] = LETTERS, ['A'] = LETTERS, LETTERS, 1, 1, 1, 1, 1, 1,
+    ['a'] = LETTERS, LETTERS,         1,       1, 1, 1, 1, 1, [0x80 ... 0xFF] = NO_ASCII,
+};
+
+static uint8_t
+octet_of(char c)
 {
-    return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z');
+    return octet_kinds[(unsigned char)c];
 }
 
 // Of three octets. Punctuation and symbols (U+2000 to U+2BFF, U+3000 to U+303F), and what stands for nothing
@@ -28,7 +35,7 @@ text_class_of(struct span s, size_t *n_out)
     *n_out = n < s.n ? n : s.n;
     switch (n) {
     case 1:
-        return ascii_letter(first) || first >= 0x80 ? TEXT_LETTER : TEXT_GAP;
+        return octet_kinds[first] == GAP ? TEXT_GAP : TEXT_LETTER;
     case 2:
         return first == 0xC2 ? TEXT_GAP : TEXT_LETTER;
     case 3:
@@ -39,9 +46,9 @@ text_class_of(struct span s, size_t *n_out)
 }
 
 static size_t
-ascii_run(struct span s, size_t n, bool letter)
+ascii_run(struct span s, size_t n, uint8_t octet)
 {
-    while (n < s.n && !(s.p[n] & 0x80) && ascii_letter((unsigned char)s.p[n]) == letter)
+    while (n < s.n && octet_of(s.p[n]) == octet)
         n++;
     return n;
 }
@@ -51,8 +58,11 @@ text_run(struct span s, enum text_class class)
 {
     size_t n = 0, octets;
     for (;;) {
-        if (class != TEXT_IDEOGRAPH)
-            n = ascii_run(s, n, class == TEXT_LETTER);
+        if (class != TEXT_IDEOGRAPH) {
+            n = ascii_run(s, n, class == TEXT_LETTER ? LETTER : GAP);
+            if (n < s.n && octet_of(s.p[n]) != NO_ASCII)
+                return n;
+        }
         if (n == s.n || text_class_of(span_of(s.p + n, s.n - n), &octets) != class)
             return n;
         n += octets;
@@ -146,29 +156,17 @@ is_ascii(const struct text_words *w, struct span s)
 }
 
 static void
-end_terms(struct text_words *w)
-{
-    w->to->pause(w->to->arg);
-    w->folded_n = 0;
-}
-
-// A folded word, kept until the next pause.
-static void
 tell_folded(struct text_words *w, struct span word)
 {
-    if (w->folded_n + word.n > TEXT_ROOM)
-        end_terms(w);
     if (word.n == 0 || word.n > TEXT_ROOM) {
         w->loose = true;  // of marks alone: what is on its two sides may be one word
         return;
     }
-    char *kept = w->folded + w->folded_n;
-    memcpy(kept, word.p, word.n);
-    w->folded_n += word.n;
+    memcpy(w->folded, word.p, word.n);
     size_t at = 0;
     for (; at + WORD_WINDOW < word.n; at += WORD_STRIDE)
-        tell(w, TEXT_FOLDED, kept + at, WORD_WINDOW);
-    tell(w, TEXT_FOLDED, kept + at, word.n - at);
+        tell(w, TEXT_FOLDED, w->folded + at, WORD_WINDOW);
+    tell(w, TEXT_FOLDED, w->folded + at, word.n - at);
 }
 
 // A whole run of letters or of ideographs; these do not change, but for some that are dropped.
@@ -255,6 +253,28 @@ begin_long_gap(struct text_words *w, size_t *at, struct span gap)
     w->edge = 0;
     fold_part(w, gap);
     *at = (size_t)(gap.p - w->text) + tell_gap_windows(w, gap, false);
+    return true;
+}
+
+// The same as next_word where all of it is ASCII, short, and there: nearly always.
+static bool
+next_plain_word(struct text_words *w, size_t *at)
+{
+    size_t from = *at + w->edge, word = from;
+    while (word < w->n && octet_of(w->text[word]) == GAP)
+        word++;
+    size_t end = word;
+    while (end < w->n && octet_of(w->text[end]) == LETTER)
+        end++;
+    if (end == word || end + 4 > w->n || octet_of(w->text[end]) != GAP ||
+        word - from > GAP_WINDOW || end - word > WORD_WINDOW)
+        return false;
+    size_t head = less(WORD_EDGE, end - word);
+    if (word > *at)
+        tell(w, TEXT_JUNCTION, w->text + *at, word + head - *at);
+    tell(w, TEXT_WORD, w->text + word, end - word);
+    w->edge = head;
+    *at = end - head;
     return true;
 }
 
@@ -348,10 +368,10 @@ take(struct text_words *w, bool end)
     bool more = true;
     w->ascii = mime_ascii_run(span_of(w->text, w->n)) == w->n;
     while (more)
-        more = w->long_word  ? go_on_word(w, &at, end)
-               : w->long_gap ? go_on_gap(w, &at, end)
-                             : next_word(w, &at, end);
-    end_terms(w);
+        more = w->long_word              ? go_on_word(w, &at, end)
+               : w->long_gap             ? go_on_gap(w, &at, end)
+               : next_plain_word(w, &at) ? true
+                                         : next_word(w, &at, end);
     memmove(w->text, w->text + at, w->n - at);
     w->n -= at;
 }
@@ -360,7 +380,7 @@ void
 text_words_begin(struct text_words *w, const struct text_words_to *to)
 {
     w->to = to;
-    w->n = w->edge = w->folded_n = 0;
+    w->n = w->edge = 0;
     w->long_word = w->long_gap = w->loose = false;
 }
 

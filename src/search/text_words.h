@@ -31,9 +31,9 @@ enum text_class text_class_of(struct span s, size_t *n_out);
 // Octets of the run of that class at the front.
 size_t text_run(struct span s, enum text_class class);
 
+// TERM_MAX octets can be read from where a term begins, however short it is; what it points at goes away afterwards.
 struct text_words_to {
     void (*term)(void *arg, enum text_kind kind, struct span term);
-    void (*pause)(void *arg);  // what the terms so far point at goes away now
     void *arg;
 };
 
@@ -42,10 +42,9 @@ struct text_words {
     size_t n, edge;  // octets in text; its first `edge` are the end of a word that was told
     // the middle of a run longer than the text: TEXT_ROOM
     bool long_word, long_gap;
-    bool loose;       // a word of the fuzzy text may be in no term
-    bool ascii;       // all of the text is
-    size_t folded_n;  // octets of folded words, which terms point at
-    char text[TEXT_ROOM], folded[TEXT_ROOM];
+    bool loose;  // a word of the fuzzy text may be in no term
+    bool ascii;  // all of the text is
+    char text[TEXT_ROOM + TERM_MAX], folded[TEXT_ROOM + TERM_MAX];
 };
 
 // A stream: begin, feed, end.
