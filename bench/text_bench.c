@@ -182,7 +182,7 @@ measure_index(struct bench *b)
         build += (now = cpu_us()) - at;
         must_ok(text_index_put(b->ti, builder, &f), &f);
         put += (at = cpu_us()) - now;
-        while (text_index_merge(b->ti, false, NULL, NULL, &f) == R_OK)
+        while (text_index_merge(b->ti, NULL, &f) == R_OK)
             ;
         merge += (now = cpu_us()) - at;
         at = now;

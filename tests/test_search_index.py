@@ -215,6 +215,79 @@ def test_damaged(make, way):
     assert dropped > 0
 
 
+def kept(server, octets):
+    return [p.name for p in files(server) if octets in p.read_bytes()]
+
+
+def until(check, what, seconds=60):
+    end = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < end, what
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("way", ("round", "verb", "off"))
+def test_nothing_of_the_gone_is_kept(make, way):
+    """Within a round, and when the verb is used: words of expunged messages leave the index, texts of attachments their cache."""
+    server = make(test_index_after=1, **({} if way == "verb" else {"test_index_round": "2s"}))
+    user = server.fresh_user("gone")
+    c = fill(server, user, 30)
+    broken = ("Subject: secretword\r\nMIME-Version: 1.0\r\nContent-Type: application/pdf; name=a.pdf\r\n\r\nno PDF secretname\r\n").encode()
+    c.append_all("INBOX", [broken] * 3)
+    assert search(c, "BODY zebrafish") == []  # reads the attachments
+    wait_indexed(server, user, 33)
+    until(lambda: len([p for p in files(server) if p.name.startswith("files-")]) > 0, "the cache is not written")
+    assert kept(server, b"SECRETWORD")
+    listed = posthorn.run_verb("attachments", user, "--json", "--data", server.data).count(b"damaged")
+    assert listed == 3
+    c.command("UID STORE 31:32 +FLAGS.SILENT (\\Deleted)")
+    c.command("EXPUNGE")
+    if way == "verb":
+        state(server, user)
+    if way == "off":
+        server.reload(search_index="false")
+    until(lambda: posthorn.run_verb("attachments", user, "--json", "--data", server.data).count(b"damaged") == 1, "texts of attachments")
+    assert kept(server, b"SECRETWORD") or way == "off"  # one is there yet
+    c.command("UID STORE 1:33 +FLAGS.SILENT (\\Deleted)")
+    c.command("EXPUNGE")
+    if way == "verb":
+        state(server, user)
+    until(lambda: not kept(server, b"SECRETWORD") and not kept(server, b"UNIQUE1"), "words of the gone")
+    until(lambda: not [p for p in files(server) if p.name.startswith("files-")], "packs")
+    c.wire.close()
+
+
+def test_unreadable(make):
+    """A body that cannot be read does not keep the others from the index; it is scanned, told once, and tried again."""
+    server = make(test_index_after=1, test_index_round="1s")
+    user = server.fresh_user("unread")
+    server.reload(search_index="false")
+    c = fill(server, user, 30)
+    c.append_all("INBOX", [b"Subject: large\r\n\r\n" + b"words of it\r\n" * 20000])
+    fill(server, user, 30, 3, 30).wire.close()
+    bodies = [p for p in (server.data / "bodies").rglob("*") if p.is_file()]
+    assert len(bodies) == 1
+    mode = bodies[0].stat().st_mode
+    owner = bodies[0].stat().st_uid
+    server.process.terminate()
+    assert server.process.wait(30) == 0
+    os.chown(bodies[0], 0, 0)
+    bodies[0].chmod(0)
+    server.settings["search_index"] = "true"
+    server.write_config()
+    server.start()
+    c = server.imap(user)
+    c.command("SELECT INBOX")
+    until(lambda: b"documents" in posthorn.run_verb("mailbox", "index", user, "-c", server.config) and state(server, user)["documents"] == 60, "the others")
+    told = server.stderr().count("messages are not in the search index")
+    assert told >= 1 and "search index rests" not in server.stderr()
+    os.chown(bodies[0], owner, -1)
+    bodies[0].chmod(mode)
+    until(lambda: state(server, user)["documents"] == 61, "it is tried again")
+    assert search(c, 'TEXT "rds of it"') == [31]
+    c.wire.close()
+
+
 def test_killed(make):
     """kill -9 anywhere while it is made: the index is whole or absent."""
     server = make(test_index_after=20)

@@ -211,6 +211,11 @@ look_attachments(const struct config *c, struct buf *text)
                                      "poppler-utils");
         return WARN;
     }
+    if (sandbox_landlock_abi() == 0 && !c->search_pdf_unconfined) {
+        buf_put_str(text, "PDF files are not searched: no Landlock keeps pdftotext from "
+                          "files here (search_pdf_unconfined)");
+        return WARN;
+    }
     buf_put_str(text, "searched: PDF, OOXML, ODF, RTF, HTML, plain text");
     return FINE;
 }

@@ -14,6 +14,8 @@ say(struct verb_call *c, const struct mail_index_state *s)
                field_number("text_octets", " for % octets of text", s->stats.text_octets),
                field_number("terms", ", % terms", s->stats.terms),
                field_number("segments", ", % segments", s->stats.segments),
+               field_number("memory", ", % octets of memory", s->memory),
+               field_number("files", "; % octets for texts of attachments", s->files),
                field_number("unindexed", "; at most % messages not indexed", s->unindexed),
                field_flag("working", "; at work", s->working),
                field_flag("resting", "; rests after an error", s->resting),
@@ -27,6 +29,8 @@ verb_mailbox_index(struct verb_call *c, struct fault *f)
     struct mail_user *user;
     if (account_of(c, verb_arg(c, 0), &user, f) != R_OK)
         return R_FAIL;
+    // what it keeps of messages that are gone is nobody's to see; R_NONE: others are at work, the daily look comes by
+    (void)mail_index_purge(mail_user_account(user));
     enum result r = mail_index_state(mail_user_account(user), &state, f);
     if (r == R_OK)
         say(c, &state);

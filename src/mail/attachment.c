@@ -1,5 +1,6 @@
 #include "mail/attachment.h"
 
+#include "base/budget.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -316,6 +317,25 @@ read_document(struct attachments *h, const struct attachment_place *place, struc
     return r;
 }
 
+// The two memfds are in the ledger; where it is full the document is read another time.
+static enum result
+read_in_budget(struct attachments *h, const struct attachment_place *place,
+               struct buf *text, enum extract_verdict *v_out, struct fault *f)
+{
+    uint64_t document = place->part->body.size;
+    if (document > LIMIT_extract_part)
+        document = LIMIT_extract_part;
+    size_t octets = (size_t)document + LIMIT_extract_text;
+    struct fault full;
+    if (budget_take(BUDGET_INTAKE, octets, &full) != R_OK) {
+        *v_out = EXTRACT_UNAVAILABLE;
+        return R_OK;
+    }
+    enum result r = read_document(h, place, text, v_out, f);
+    budget_give(BUDGET_INTAKE, octets);
+    return r;
+}
+
 // ---- what is remembered ----
 
 // The number by which FETCH reaches the part (RFC 9051 section 6.4.5).
@@ -369,7 +389,7 @@ read_and_remember(struct files *files, const struct attachment_place *place,
     struct attachments *h = files->home;
     struct attachment_key key = {place->row->emailid, place->number};
     enter(&h->jobs, LIMIT_extract_jobs);
-    enum result r = read_document(h, place, text, v_out, f);
+    enum result r = read_in_budget(h, place, text, v_out, f);
     leave(&h->jobs);
     if (r != R_OK)
         return r;
@@ -409,6 +429,16 @@ attachments_gone(struct mail *m, uint64_t account)
     HASH_FIND(hh, h->all, &account, sizeof account, f);
     if (f)
         f->gone = true;
+}
+
+void
+attachments_purge(struct mail *m, uint64_t account,
+                  bool (*alive)(void *arg, uint64_t emailid), void *arg)
+{
+    struct files *f = files_take(mail_attachments(m, mail_home_index(m, account)), account);
+    if (!f->gone)
+        attachment_cache_purge(f->cache, alive, arg);
+    files_give(f, FLUSH_MS);
 }
 
 // ---- from anywhere ----

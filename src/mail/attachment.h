@@ -48,4 +48,8 @@ struct attachment_failed {
 void attachments_failed(struct mail *m, uint64_t account, struct arena *a,
                         struct attachment_failed **out, size_t *n_out);
 
+// Suspends, in the account's home. Forgets what is known of messages that are not alive.
+void attachments_purge(struct mail *m, uint64_t account,
+                       bool (*alive)(void *arg, uint64_t emailid), void *arg);
+
 #endif

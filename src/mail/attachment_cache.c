@@ -1,5 +1,6 @@
 #include "mail/attachment_cache.h"
 
+#include "base/budget.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/pack.h"
@@ -25,7 +26,8 @@ struct pack {
     struct pack *next;  // older ones first
     uint64_t number;
     uint64_t octets;
-    size_t entries;
+    size_t rows;
+    bool moves;  // what it has goes into a new one
 };
 
 struct entry {
@@ -44,7 +46,7 @@ struct attachment_cache {
     struct pack *packs, **packs_end;
     uint64_t last;
     struct buf waiting;  // packed texts
-    size_t waiting_count;
+    size_t waiting_count, charged;
 };
 
 static void
@@ -67,6 +69,7 @@ static void
 forget(struct attachment_cache *c, struct entry *e)
 {
     HASH_DEL(c->entries, e);
+    budget_give(BUDGET_TABLES, sizeof *e);
     free(e);
 }
 
@@ -83,6 +86,7 @@ add(struct attachment_cache *c, const struct entry *row)
 {
     struct entry *old = find(c, &row->key), *e = calloc(1, sizeof *e);
     must(e != NULL);
+    budget_force(BUDGET_TABLES, sizeof *e);
     if (old)
         forget(c, old);
     *e = *row;
@@ -96,6 +100,17 @@ forget_of(struct attachment_cache *c, const struct pack *p)
     HASH_ITER(hh, c->entries, e, next)
     if (e->pack == p)
         forget(c, e);
+}
+
+// What waits is in the ledger too.
+static void
+charge(struct attachment_cache *c)
+{
+    if (c->waiting.cap > c->charged)
+        budget_force(BUDGET_TABLES, c->waiting.cap - c->charged);
+    else
+        budget_give(BUDGET_TABLES, c->charged - c->waiting.cap);
+    c->charged = c->waiting.cap;
 }
 
 // ---- packs ----
@@ -172,7 +187,7 @@ read_rows(struct attachment_cache *c, struct derived *d, struct pack *p, struct 
         add(c, &e);
     }
     p->octets = size;
-    p->entries = n;
+    p->rows = n;
     return R_OK;
 }
 
@@ -244,6 +259,7 @@ attachment_cache_free(struct attachment_cache **cp)
         free(p);
     }
     buf_done(&c->waiting);
+    charge(c);
     free(c);
     *cp = NULL;
 }
@@ -332,22 +348,22 @@ put_row(struct buf *rows, const struct entry *e, uint32_t at)
     pack_u32(rows, e->octets);
 }
 
-// What of the cache goes into a new pack: what waits, or what is in small packs.
+// What of the cache goes into a new pack: what waits, or what is in packs that move.
 static bool
-belongs(const struct entry *e, bool small)
+belongs(const struct entry *e, bool moved)
 {
-    return small ? e->pack && e->pack->octets < PACK_SMALL : !e->pack;
+    return moved ? e->pack && e->pack->moves : !e->pack;
 }
 
 static enum result
-write_entries(struct attachment_cache *c, struct derived_writer *w, bool small,
+write_entries(struct attachment_cache *c, struct derived_writer *w, bool moved,
               struct buf *rows, struct fault *f)
 {
     struct entry *e, *next;
     uint32_t n = 0, at = 0;
     HASH_ITER(hh, c->entries, e, next)
     {
-        if (!belongs(e, small))
+        if (!belongs(e, moved))
             continue;
         char *packed = calloc(1, (size_t)e->packed + 1);
         must(packed != NULL);
@@ -370,7 +386,7 @@ write_entries(struct attachment_cache *c, struct derived_writer *w, bool small,
 }
 
 static enum result
-write_pack(struct attachment_cache *c, bool small, struct pack **p_out, struct fault *f)
+write_pack(struct attachment_cache *c, bool moved, struct pack **p_out, struct fault *f)
 {
     char name[DERIVED_NAME + 1];
     struct derived_writer *w;
@@ -379,7 +395,7 @@ write_pack(struct attachment_cache *c, bool small, struct pack **p_out, struct f
     if (derived_create(c->store, c->account, pack_name(number, name), &w, f) != R_OK)
         return R_FAIL;
     buf_init(&rows, (size_t)LIMIT_attachments * ROW_MOST);
-    enum result r = write_entries(c, w, small, &rows, f);
+    enum result r = write_entries(c, w, moved, &rows, f);
     buf_done(&rows);
     uint64_t octets = derived_written(w);
     if (r != R_OK)
@@ -395,18 +411,18 @@ write_pack(struct attachment_cache *c, bool small, struct pack **p_out, struct f
 
 // The entries that were written are that pack's, in the order in which they were written.
 static void
-move_entries(struct attachment_cache *c, bool small, struct pack *p)
+move_entries(struct attachment_cache *c, bool moved, struct pack *p)
 {
     struct entry *e, *next;
     uint32_t at = 0;
     HASH_ITER(hh, c->entries, e, next)
     {
-        if (!belongs(e, small) || e->pack == p)
+        if (!belongs(e, moved) || e->pack == p)
             continue;
         e->pack = p;
         e->at = at;
         at += e->packed;
-        p->entries++;
+        p->rows++;
     }
 }
 
@@ -419,26 +435,38 @@ count_small(const struct attachment_cache *c)
     return n;
 }
 
+// What the packs that move have goes into one new pack, and they go.
+static void
+move_packs(struct attachment_cache *c, size_t entries)
+{
+    struct pack *made = NULL;
+    struct fault f;
+    if (entries > 0 && write_pack(c, true, &made, &f) != R_OK) {
+        tell(c, &f);
+        for (struct pack *p = c->packs; p; p = p->next)
+            p->moves = false;
+        return;
+    }
+    if (made)
+        move_entries(c, true, made);
+    for (struct pack *p = c->packs, *next; p; p = next) {
+        next = p->next;
+        if (p->moves)
+            pack_remove(c, p);
+    }
+}
+
 static void
 join_small(struct attachment_cache *c)
 {
-    struct pack *joined;
-    struct fault f;
+    size_t entries = 0;
     if (count_small(c) < SMALL_PACKS)
         return;
-    if (write_pack(c, true, &joined, &f) != R_OK) {
-        tell(c, &f);
-        return;
+    for (struct pack *p = c->packs; p; p = p->next) {
+        p->moves = p->octets < PACK_SMALL;
+        entries += p->moves ? p->rows : 0;
     }
-    uint64_t octets = joined->octets;
-    joined->octets = UINT64_MAX;  // while those that went into it are moved
-    move_entries(c, true, joined);
-    for (struct pack *p = c->packs, *next; p; p = next) {
-        next = p->next;
-        if (p->octets < PACK_SMALL)
-            pack_remove(c, p);
-    }
-    joined->octets = octets;
+    move_packs(c, entries);
 }
 
 static void
@@ -475,9 +503,45 @@ attachment_cache_flush(struct attachment_cache *c)
         forget_of(c, NULL);
     }
     buf_done(&c->waiting);
+    charge(c);
     c->waiting_count = 0;
     join_small(c);
     keep_bounds(c);
+}
+
+// Forgets those of a pack (NULL: that wait) that are not alive; how many it leaves.
+static size_t
+forget_dead(struct attachment_cache *c, const struct pack *p,
+            bool (*alive)(void *arg, uint64_t emailid), void *arg)
+{
+    struct entry *e, *next;
+    size_t left = 0;
+    HASH_ITER(hh, c->entries, e, next)
+    {
+        if (e->pack != p)
+            continue;
+        if (alive(arg, e->key.emailid))
+            left++;
+        else
+            forget(c, e);
+    }
+    return left;
+}
+
+// A pack has more rows than there are entries of it when some are dead, or were replaced.
+void
+attachment_cache_purge(struct attachment_cache *c,
+                       bool (*alive)(void *arg, uint64_t emailid), void *arg)
+{
+    uint64_t last = c->last;  // packs behind it are new
+    (void)forget_dead(c, NULL, alive, arg);
+    for (struct pack *p = c->packs, *next; p && p->number <= last; p = next) {
+        size_t left = forget_dead(c, p, alive, arg);
+        next = p->next;
+        p->moves = left < p->rows;
+        if (p->moves)
+            move_packs(c, left);
+    }
 }
 
 void
@@ -500,6 +564,7 @@ attachment_cache_put(struct attachment_cache *c, const struct attachment_key *ke
         c->waiting.n += n;
     }
     add(c, &e);
+    charge(c);
     c->waiting_count++;
     if (c->waiting.n >= PACK_FLUSH || c->waiting_count >= ENTRIES_FLUSH)
         attachment_cache_flush(c);

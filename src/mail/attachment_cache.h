@@ -35,6 +35,10 @@ void attachment_cache_flush(struct attachment_cache *c);
 
 bool attachment_cache_waits(const struct attachment_cache *c);
 
+// Suspends. Packs that have texts of messages that are not alive are written again without them.
+void attachment_cache_purge(struct attachment_cache *c,
+                            bool (*alive)(void *arg, uint64_t emailid), void *arg);
+
 typedef void attachment_cache_fn(void *arg, const struct attachment_key *key,
                                  enum extract_verdict verdict, struct span section);
 void attachment_cache_each(struct attachment_cache *c, attachment_cache_fn *fn, void *arg);

@@ -445,6 +445,20 @@ mail_index_found_free(struct account *a, struct text_found **found)
     *found = NULL;
 }
 
+static uint64_t
+files_octets(struct account *a)
+{
+    struct derived_list list = {.a = arena_new()};
+    struct fault f;
+    uint64_t octets = 0;
+    if (derived_list(mail_store(a->mail), a->id, &list, &f) == R_OK)
+        for (size_t i = 0; i < list.n; i++)
+            if (span_starts(list.entries[i].name, SPAN("files-")))
+                octets += list.entries[i].size;
+    arena_free(&list.a);
+    return octets;
+}
+
 static void
 state_get(void *arg)
 {
@@ -455,8 +469,10 @@ state_get(void *arg)
         (struct mail_index_state){.on = mail_index_on(c->account), .working = x->working};
     if (mail_index_enter(x) == R_OK) {
         text_index_stats(x->text, &out->stats);
+        out->memory = text_index_memory(x->text);
         mail_index_leave(x);
     }
+    out->files = files_octets(c->account);
     out->resting = clock_mono_ms() < x->rest_until_ms;
     out->unindexed = mail_index_fresh(x);
 }
@@ -486,6 +502,53 @@ mail_index_catch_up(struct account *a)
 {
     struct call c = {.account = a};
     account_run(a, catch_up, &c);
+}
+
+// Where the index is off nobody asks it, and nothing is kept.
+static void
+drop_unused(struct mail_index *x)
+{
+    x->users++;
+    x->damaged = true;
+    mail_index_leave(x);
+}
+
+static void
+purge_now(struct mail_index *x)
+{
+    if (!mail_index_on(x->account)) {
+        drop_unused(x);
+        mail_index_purge_work(x);
+    } else if (mail_index_enter(x) == R_OK) {
+        mail_index_purge_work(x);
+        mail_index_leave(x);
+    }
+}
+
+static void
+purge(void *arg)
+{
+    struct call *c = arg;
+    struct mail_index *x = c->account->index;
+    c->result = R_NONE;
+    if (x->working || x->users > 0 || !mail_index_begin(c->account))
+        return;
+    x->working = true;
+    timer_clear(&x->timer);
+    purge_now(x);
+    mail_index_end(c->account);
+    x->working = false;
+    c->result = R_OK;
+    if (is_due(x))
+        start(x);
+}
+
+enum result
+mail_index_purge(struct account *a)
+{
+    struct call c = {.account = a};
+    account_run(a, purge, &c);
+    return c.result;
 }
 
 enum result

@@ -27,6 +27,8 @@ void mail_index_found_free(struct account *a, struct text_found **found);
 
 struct mail_index_state {
     struct text_stats stats;
+    uint64_t memory;     // octets it holds
+    uint64_t files;      // octets of the texts of attachments that are kept
     uint64_t unindexed;  // messages that came since, at most; they are scanned
     bool on, working, resting;
 };
@@ -35,6 +37,9 @@ enum result mail_index_state(struct account *a, struct mail_index_state *out,
                              struct fault *f) MUST_CHECK;
 // Suspends until the account is indexed as far as it is due, or cannot be for now.
 void mail_index_catch_up(struct account *a);
+// Suspends. Removes what the index and the cache of attachments' texts keep of messages that are gone; what could not be read when it was to
+// be indexed is tried again. R_NONE: not now, others are at work. It is logged when it fails.
+enum result mail_index_purge(struct account *a);
 // Suspends. Drops what there is of accounts that are not in the store any more.
 enum result mail_index_sweep(struct mail *m, struct fault *f) MUST_CHECK;
 

@@ -52,7 +52,19 @@ struct index_covered *mail_index_covered_of(struct mail_index *x, uint64_t mailb
 enum result mail_index_covered_save(struct mail_index *x, struct fault *f) MUST_CHECK;
 void mail_index_covered_clear(struct mail_index *x);
 
+// Damage of the mail's own tables is none of the index. Returns R_FAIL.
+enum result mail_index_of_mail(struct fault *f);
+// False: work is to end.
+bool mail_index_goes_on(const struct mail_index *x);
+// Suspends while there is too much load. The same answer.
+bool mail_index_wait_for_ease(const struct mail_index *x);
+
 // Suspends. Indexes what is fresh, merges.
 void mail_index_work(struct mail_index *x);
+
+// index_purge.c. Suspends. Documents of messages that are gone are dropped from the index.
+enum result mail_index_drop_dead(struct mail_index *x, struct fault *f) MUST_CHECK;
+// Suspends. The same (unless x->text is NULL), also of attachments' texts; and what could not be read is looked at again.
+void mail_index_purge_work(struct mail_index *x);
 
 #endif

@@ -1,13 +1,12 @@
 #include "mail/index_inside.h"
 
 #include "base/budget.h"
-#include "base/load.h"
 #include "mail/message_text.h"
 #include "search/query.h"
 
 // Indexing: rows behind what is covered, mailbox by mailbox; a segment when the builder holds enough.
 
-enum { ROWS = 256, SET_FIRST = 1024, WAIT_MS = 1000, DEAD_LEAST = 1000 };
+enum { ROWS = 256, SET_FIRST = 1024, DEAD_LEAST = 1000 };
 
 // EMAILIDs of the documents in the builder: copies are there once.
 struct id_set {
@@ -26,7 +25,9 @@ struct worker {
     struct index_covered *reached;  // what the builder has beyond x->covered
     size_t reached_count;
     size_t charged;
-    unsigned open;  // zones of this message that not all is known of
+    unsigned open;       // zones of this message that not all is known of
+    uint64_t unread;     // messages that could not be read
+    struct fault first;  // why the first of them
     struct fault *f;
 };
 
@@ -113,7 +114,7 @@ static enum result
 go_on(void *arg, struct fault *f)
 {
     const struct worker *w = arg;
-    return mail_index_on(w->account) ? R_OK : fault_set(f, FAULT_CLOSED, "indexing stops");
+    return mail_index_goes_on(w->x) ? R_OK : fault_set(f, FAULT_CLOSED, "indexing stops");
 }
 
 // Zones that the summary has only a part of: what is behind is looked for in the message itself.
@@ -157,15 +158,20 @@ feed(struct worker *w, const struct message_row *row)
     return R_OK;
 }
 
-// A message that cannot be read is no reason to stop: who searches is told of it.
+// A message that cannot be read is no reason to stop: who searches reads it and is told of it, and it is tried again
+// (mail_index_purge_work).
 static enum result
 index_message(struct worker *w, const struct message_row *row)
 {
     arena_reset(w->scratch);
     if (text_index_has(w->x->text, row->emailid) || !set_add(&w->set, row->emailid) ||
-        feed(w, row) == R_OK || w->f->kind == FAULT_CORRUPTION)
+        feed(w, row) == R_OK)
         return R_OK;
-    return R_FAIL;
+    if (w->f->kind != FAULT_CORRUPTION && w->f->kind != FAULT_DISK)
+        return R_FAIL;
+    if (w->unread++ == 0)
+        w->first = *w->f;
+    return R_OK;
 }
 
 // ---- segments ----
@@ -226,12 +232,11 @@ flush(struct worker *w)
 
 // ---- mailboxes ----
 
-// Damage of the mail's own tables is none of the index.
-static enum result
-of_mail(struct worker *w)
+enum result
+mail_index_of_mail(struct fault *f)
 {
-    if (w->f->kind == FAULT_CORRUPTION)
-        w->f->kind = FAULT_DISK;
+    if (f->kind == FAULT_CORRUPTION)
+        f->kind = FAULT_DISK;
     return R_FAIL;
 }
 
@@ -241,7 +246,7 @@ next_rows(struct worker *w, struct mailbox *m, uint32_t upto, size_t *n_out)
 {
     size_t n = 0;
     if (mailbox_load(w->account, m, w->f) != R_OK)
-        return w->f->kind == FAULT_NONEXISTENT ? R_NONE : of_mail(w);
+        return w->f->kind == FAULT_NONEXISTENT ? R_NONE : mail_index_of_mail(w->f);
     const struct mailbox_state *st = m->state;
     for (uint32_t i = upto < UINT32_MAX ? state_row_at(st, upto + 1) : st->counts.exists;
          i < st->counts.exists && n < ROWS; i++)
@@ -251,18 +256,10 @@ next_rows(struct worker *w, struct mailbox *m, uint32_t upto, size_t *n_out)
 }
 
 static enum result
-wait_for_ease(struct worker *w)
-{
-    while (load_is_high() && mail_index_on(w->account))
-        task_sleep(WAIT_MS);
-    return go_on(w, w->f);
-}
-
-static enum result
 index_rows(struct worker *w, uint64_t mailbox, size_t n)
 {
-    if (wait_for_ease(w) != R_OK)
-        return R_FAIL;
+    if (!mail_index_wait_for_ease(w->x))
+        return go_on(w, w->f);
     for (size_t i = 0; i < n; i++) {
         if (index_message(w, &w->rows[i]) != R_OK)
             return R_FAIL;
@@ -312,21 +309,7 @@ index_mailboxes(struct worker *w)
     }
 }
 
-// ---- documents of messages that are gone ----
-
-static int
-id_compare(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
-static bool
-is_alive(void *arg, uint64_t emailid)
-{
-    const struct id_set *s = arg;
-    return bsearch(&emailid, s->ids, s->n, sizeof emailid, id_compare) != NULL;
-}
+// ---- merges ----
 
 static uint64_t
 messages(const struct account *a)
@@ -337,62 +320,26 @@ messages(const struct account *a)
     return n;
 }
 
-// Rows that come while it is made are not in it, and may be dropped from the index: they are scanned then.
-static enum result
-alive_make(struct worker *w, struct id_set *s)
+static bool
+may_merge(void *arg)
 {
-    const struct state *st = w->account->state;
-    uint64_t next = 0;
-    uint32_t at;
-    while ((at = state_mailbox_at(st, next)) < st->mailbox_count) {
-        struct mailbox *m = mailbox_of(w->account, st->mailboxes[at]->id);
-        next = m->id + 1;
-        if (m->state->counts.exists == 0)
-            continue;
-        if (mailbox_load(w->account, m, w->f) != R_OK) {
-            if (w->f->kind == FAULT_NONEXISTENT)
-                continue;
-            return of_mail(w);
-        }
-        uint32_t n = m->state->counts.exists;
-        s->ids = reallocarray(s->ids, s->n + n, sizeof *s->ids);
-        must(s->ids != NULL);
-        for (uint32_t i = 0; i < n; i++)
-            s->ids[s->n++] = m->state->rows[i].emailid;
-        charge(w, s->n * sizeof *s->ids);
-        task_yield();
-    }
-    if (s->n > 0)
-        qsort(s->ids, s->n, sizeof *s->ids, id_compare);
-    return R_OK;
-}
-
-static enum result
-merge_dead(struct worker *w)
-{
-    struct id_set alive = {0};
-    enum result r = alive_make(w, &alive);
-    if (r == R_OK)
-        r = text_index_merge(w->x->text, true, is_alive, &alive, w->f);
-    free(alive.ids);
-    charge(w, 0);
-    return r == R_FAIL ? R_FAIL : R_OK;
+    const struct worker *w = arg;
+    return mail_index_wait_for_ease(w->x);
 }
 
 static enum result
 merge(struct worker *w)
 {
+    const struct text_merge_wish wish = {.go_on = may_merge, .arg = w};
     struct text_stats stats;
     enum result r;
     text_index_stats(w->x->text, &stats);
     uint64_t live = messages(w->account);
     if (stats.documents > live + live / 4 + DEAD_LEAST)
-        return merge_dead(w);
-    do {
-        r = wait_for_ease(w);
-        if (r == R_OK)
-            r = text_index_merge(w->x->text, false, NULL, NULL, w->f);
-    } while (r == R_OK);
+        return mail_index_drop_dead(w->x, w->f);
+    do
+        r = text_index_merge(w->x->text, &wish, w->f);
+    while (r == R_OK);
     return r == R_FAIL ? R_FAIL : R_OK;
 }
 
@@ -406,6 +353,8 @@ mail_index_work(struct mail_index *x)
     builder_new(&w);
     if (index_mailboxes(&w) != R_OK || merge(&w) != R_OK)
         mail_index_failed(x, &f);
+    if (w.unread > 0)
+        mail_index_tell(x->account, "messages are not in the search index", &w.first);
     builder_free(&w);
     free(w.reached);
     free(w.rows);

@@ -1,8 +1,10 @@
 #include "main/mail_role.h"
+#include "base/limits.h"
 #include "base/load.h"
 #include "base/log.h"
 #include "io/task.h"
 #include "mail/index.h"
+#include "store/derived.h"
 
 // Accounts that nobody uses have to be indexed too: some time after the start the first home goes through them, one at a time.
 
@@ -70,9 +72,50 @@ on_indexing(void *arg)
     task_start(look, arg);
 }
 
+// ---- of messages that are gone ----
+
+static bool
+always(struct mail_role *r)
+{
+    (void)r;
+    return true;
+}
+
+static bool
+has_strings(struct mail_role *r, uint64_t id)
+{
+    struct derived_list list = {.a = arena_new()};
+    struct fault f;
+    bool any = derived_list(r->store, id, &list, &f) != R_OK || list.n > 0;
+    arena_free(&list.a);
+    return any;
+}
+
+static bool
+purge_one(struct mail_role *r, uint64_t id)
+{
+    struct account *account = NULL;
+    struct fault f;
+    enum result done = R_OK;
+    if (has_strings(r, id) &&
+        account_open(r->mail, id, SPAN(""), false, &account, &f) == R_OK)
+        done = mail_index_purge(account);
+    account_close(&account);
+    return done == R_OK;
+}
+
+static void
+purge_start(struct mail_role *r)
+{
+    static const struct mail_round_ops ops = {"search index", always, purge_one};
+    uint64_t test = r->start->config->test_index_round;
+    mail_round_start(&r->purging, r, test > 0 ? (int64_t)test : LIMIT_index_round_s, &ops);
+}
+
 void
 mail_index_start(struct mail_role *r)
 {
+    purge_start(r);
     timer_init(&r->indexing, on_indexing, r);
     timer_set(&r->indexing, FIRST_MS);
 }

@@ -92,6 +92,21 @@ struct home {
     bool unfinished;  // the drain ended with sessions left
 };
 
+// Work that comes by every account once in a while, in the first home (mail_round.c).
+struct mail_round_ops {
+    const char *name;
+    bool (*wanted)(struct mail_role *r);
+    // Suspends. False: not now, this account and those behind it are to be visited again soon.
+    bool (*visit)(struct mail_role *r, uint64_t account);
+};
+struct mail_round {
+    struct mail_role *role;
+    const struct mail_round_ops *ops;
+    struct timer timer;
+    int64_t period_s;
+    int64_t upto_s;  // accounts whose second came later are to be visited yet
+};
+
 struct mail_role {
     const struct role_start *start;
     struct role_link *link;
@@ -104,10 +119,9 @@ struct mail_role {
     struct reload_ask *reloads;  // verbs that wait for the supervisor
     uint64_t reload_last;
     struct timer keeping;  // retention and compaction
-    struct timer expiring;
+    struct mail_round expiring, purging;
     struct timer indexing;
-    uint64_t indexed;   // accounts up to this one were looked at since the start
-    int64_t expired_s;  // accounts whose second came later are to be expired yet
+    uint64_t indexed;  // accounts up to this one were looked at since the start
     unsigned char ticket_key[32];
     bool has_ticket_key;
     _Atomic uint64_t users_generation;  // rises when the users may have changed
@@ -183,14 +197,19 @@ void mail_reload_answer(struct mail_role *r, const struct admin_reply *reply);
 
 // mail_expire.c: expire, by the server itself; in the first home
 void mail_expire_start(struct mail_role *r);
-void mail_expire_stop(struct mail_role *r);
+
+// mail_round.c
+void mail_round_start(struct mail_round *round, struct mail_role *r, int64_t period_s,
+                      const struct mail_round_ops *ops);
+void mail_round_stop(struct mail_round *round);
 
 // mail_extract.c: documents that the role extract makes text of
 void mail_extract_link(struct home *h, int fd);
 void mail_extract_close(struct home *h);
 void mail_extract_host(struct mail_role *r);  // fills what mail/attachment.h asks for
 
-// mail_index.c: after the start every account is indexed as far as that is due, one after the other
+// mail_index.c: after the start every account is indexed as far as that is due, one after the other; and of messages that are gone nothing is
+// kept in it for long
 void mail_index_start(struct mail_role *r);
 void mail_index_log(struct account *a, const char *event, const struct fault *f);
 

@@ -137,7 +137,8 @@ on_drain(void *role)
 {
     struct mail_role *r = role;
     timer_clear(&r->keeping);
-    mail_expire_stop(r);
+    mail_round_stop(&r->expiring);
+    mail_round_stop(&r->purging);
     mail_index_stop(r->mail);
     timer_clear(&r->indexing);
     for (unsigned i = r->home_count; i-- > 0;)

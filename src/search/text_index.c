@@ -1,4 +1,5 @@
 #include "base/budget.h"
+#include "base/limits.h"
 #include "search/text_inside.h"
 
 void
@@ -143,6 +144,7 @@ text_index_open(struct store *s, uint64_t account, struct text_index **out, stru
     ti->store = s;
     ti->account = account;
     ti->next_number = 1;
+    ti->octets_max = LIMIT_derived_string;
     enum result r = derived_list(s, account, &list, f);
     if (r == R_OK && (r = open_listed(ti, &list, f)) == R_OK)
         r = drop_replaced(ti, f);

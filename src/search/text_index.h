@@ -47,11 +47,19 @@ size_t text_builder_documents(const struct text_builder *b);
 enum result text_index_put(struct text_index *ti, struct text_builder *b,
                            struct fault *f) MUST_CHECK;
 
-typedef bool text_alive_fn(void *arg, uint64_t emailid);
-// Suspends, yields. Makes one segment of several where that is due, without the documents that are no longer alive (`alive` may be
-// NULL). R_NONE: nothing was due. `all`: of all segments. One put or merge at a time; finds go on meanwhile.
-enum result text_index_merge(struct text_index *ti, bool all, text_alive_fn *alive,
-                             void *arg, struct fault *f) MUST_CHECK;
+// What a merge is to do; NULL or nothing set: make one segment of several of about one size, where that is due.
+struct text_merge_wish {
+    bool all;   // of all segments
+    bool dead;  // of those that have documents which are not alive
+    bool (*alive)(void *arg, uint64_t emailid);  // others are left out; may be NULL
+    // Asked often, may suspend. False: it ends (FAULT_CLOSED), and everything is as it was. May be NULL.
+    bool (*go_on)(void *arg);
+    void *arg;
+};
+// Suspends, yields. Makes one segment of as many as are wished for and fit into one. R_NONE: nothing was due; with `dead`, no document is
+// dead. One put or merge at a time; finds go on meanwhile.
+enum result text_index_merge(struct text_index *ti, const struct text_merge_wish *wish,
+                             struct fault *f) MUST_CHECK;
 
 struct text_lookup {
     struct span needle;  // folded by i;unicode-casemap

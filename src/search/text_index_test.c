@@ -321,13 +321,15 @@ run_merges(const char *engine)
     t.documents[3].dropped = true;
     t.documents[5].open = MIME_ZONE_BODY;
     struct text_index *ti = open_index(s);
-    assert_int_equal(text_index_merge(ti, false, NULL, NULL, &f), R_NONE);
+    assert_int_equal(text_index_merge(ti, NULL, &f), R_NONE);
     for (size_t i = 0; i < 10; i++)
         put(ti, &t, i * 10, i * 10 + 10);
     check_has(ti, &t);
     check(ti, &t, 20, &tally);
     put(ti, &t, 50, 60);  // the same again: no harm
-    must_ok(text_index_merge(ti, false, is_alive, &t, &f), &f);
+    must_ok(
+        text_index_merge(ti, &(struct text_merge_wish){.alive = is_alive, .arg = &t}, &f),
+        &f);
     text_index_stats(ti, &stats);
     assert_true(stats.segments < 11);
     check(ti, &t, 20, &tally);
@@ -335,7 +337,10 @@ run_merges(const char *engine)
     ti = open_index(s);
     check_has(ti, &t);
     t.documents[8].dropped = true;
-    must_ok(text_index_merge(ti, true, is_alive, &t, &f), &f);
+    must_ok(
+        text_index_merge(
+            ti, &(struct text_merge_wish){.all = true, .alive = is_alive, .arg = &t}, &f),
+        &f);
     text_index_stats(ti, &stats);
     assert_int_equal(stats.segments, 1);
     assert_int_equal(stats.documents, 98);
@@ -432,7 +437,7 @@ is_refused(struct store *s, const struct text *t)
         text_found_free(&found);
     }
     refused = !rows_are_good(ti) || refused;
-    if (text_index_merge(ti, true, NULL, NULL, &f) != R_OK) {
+    if (text_index_merge(ti, &(struct text_merge_wish){.all = true}, &f) != R_OK) {
         assert_int_equal(f.kind, FAULT_CORRUPTION);
         refused = true;
     }
@@ -509,7 +514,7 @@ test_crash(void **state)
     put(ti, &t, 10, 20);
     struct span terms = take_string(s, SPAN("00000001-t"), a);
     struct span lists = take_string(s, SPAN("00000001-l"), a);
-    must_ok(text_index_merge(ti, true, NULL, NULL, &f), &f);
+    must_ok(text_index_merge(ti, &(struct text_merge_wish){.all = true}, &f), &f);
     text_index_close(&ti);
     put_string(s, SPAN("00000001-l"), lists);
     put_string(s, SPAN("00000001-t"), terms);

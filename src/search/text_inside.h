@@ -185,7 +185,8 @@ struct text_index {
     struct text_segment **segments;  // oldest first
     size_t count, room;
     uint32_t next_number;
-    bool busy;  // a put or merge is under way
+    uint64_t octets_max;  // of a merged segment: LIMIT_derived_string
+    bool busy;            // a put or merge is under way
 };
 void text_index_add(struct text_index *ti, struct text_segment *s);
 // Suspends. Its strings go; who has it open reads on.

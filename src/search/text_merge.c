@@ -14,21 +14,30 @@ struct input {
     struct text_list_reader lists;
     struct text_entries entries;
     struct text_entry entry;
-    enum text_kind kind;
     uint32_t next_page;
     size_t delimiter;  // before the term
-    struct span term;  // p NULL: there are no more
+    struct span term;
+};
+
+// An input that has a term, and the first octets of that as a number: most terms differ there.
+struct runner {
+    uint64_t head;
+    struct input *in;
 };
 
 struct merge {
     struct text_index *ti;
+    const struct text_merge_wish *wish;
     struct input **inputs;
     size_t n;
+    enum text_kind kind;
+    struct runner runners[TEXT_REPLACED];
+    size_t running;
     struct text_writer *w;
     struct text_posting *postings;
     size_t count, room;
-    const uint32_t *places;  // of the input that is read
     bool in_order;
+    struct fault *f;
 };
 
 // ---- choosing ----
@@ -50,21 +59,77 @@ by_octets(const void *left, const void *right)
     return (a->octets > b->octets) - (a->octets < b->octets);
 }
 
-// The smallest ones that are due; 0: none are.
+// How many from the smallest on fit into one string: terms and lists are less than both together.
 static size_t
-choose(const struct text_index *ti, bool all, struct text_segment **out)
+fitting(const struct text_index *ti, struct text_segment *const *sorted, size_t n)
 {
-    size_t n = ti->count < TEXT_REPLACED ? ti->count : TEXT_REPLACED;
-    if (n == 0)
-        return 0;
-    memcpy(out, ti->segments, n * sizeof *out);
-    qsort(out, n, sizeof *out, by_octets);
-    if (all)
-        return n;
-    for (size_t from = 0; from + FAN <= n; from++)
-        if (tier_of(out[from]) == tier_of(out[from + FAN - 1]))
+    uint64_t octets = 0;
+    size_t fit = 0;
+    for (; fit < n && fit < TEXT_REPLACED; fit++) {
+        octets += sorted[fit]->octets;
+        if (octets > ti->octets_max)
+            break;
+    }
+    return fit;
+}
+
+// The smallest ones, up to the first FAN of about one size; 0: none are due.
+static size_t
+due(const struct text_index *ti, struct text_segment *const *sorted)
+{
+    size_t fit = fitting(ti, sorted, ti->count);
+    for (size_t from = 0; from + FAN <= fit; from++)
+        if (tier_of(sorted[from]) == tier_of(sorted[from + FAN - 1]))
             return from + FAN;
-    return n > SEGMENTS_MAX ? FAN : 0;
+    return ti->count > SEGMENTS_MAX && fit > 1 ? (fit < FAN ? fit : FAN) : 0;
+}
+
+static bool
+has_dead(const struct text_segment *s, const struct text_merge_wish *wish)
+{
+    for (size_t i = 0; i < s->document_count; i++) {
+        if (!wish->alive(wish->arg, s->documents[i].emailid))
+            return true;
+        if (i % 1024 == 0)
+            task_yield();
+    }
+    return false;
+}
+
+// Those with dead documents go to the front. One is written again also where it is as large as a string may be.
+static size_t
+dead(const struct text_index *ti, const struct text_merge_wish *wish,
+     struct text_segment **sorted)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < ti->count; i++)
+        if (has_dead(sorted[i], wish))
+            sorted[n++] = sorted[i];
+    size_t fit = fitting(ti, sorted, n);
+    return n > 0 && fit == 0 ? 1 : fit;
+}
+
+// What is merged, at the front of `sorted`, of which there are ti->count.
+static size_t
+choose(const struct text_index *ti, const struct text_merge_wish *wish,
+       struct text_segment **sorted)
+{
+    if (ti->count == 0)
+        return 0;
+    memcpy(sorted, ti->segments, ti->count * sizeof(struct text_segment *));
+    qsort(sorted, ti->count, sizeof *sorted, by_octets);
+    if (wish->dead)
+        return dead(ti, wish, sorted);
+    return wish->all ? fitting(ti, sorted, ti->count) : due(ti, sorted);
+}
+
+static enum result
+go_on(const struct merge *m)
+{
+    task_yield();
+    return !m->wish->go_on || m->wish->go_on(m->wish->arg)
+               ? R_OK
+               : fault_set(m->f, FAULT_CLOSED, "the merge of segments was stopped");
 }
 
 // ---- documents ----
@@ -98,14 +163,15 @@ place_document(const struct merge *m, size_t *at, uint64_t emailid, uint32_t pla
 }
 
 static size_t
-place_documents(struct merge *m, text_alive_fn *alive, void *arg, struct text_document *out)
+place_documents(struct merge *m, struct text_document *out)
 {
+    const struct text_merge_wish *wish = m->wish;
     size_t at[TEXT_REPLACED] = {0}, total = 0, n = 0;
     for (size_t i = 0; i < m->n; i++)
         total += m->inputs[i]->s->document_count;
     for (size_t told = 0; told < total;) {
         uint64_t emailid = least_emailid(m, at);
-        bool gone = alive && !alive(arg, emailid);
+        bool gone = wish->alive && !wish->alive(wish->arg, emailid);
         struct text_document d =
             place_document(m, at, emailid, gone ? TEXT_GONE : (uint32_t)n);
         if (!gone)
@@ -113,70 +179,143 @@ place_documents(struct merge *m, text_alive_fn *alive, void *arg, struct text_do
         told = 0;
         for (size_t i = 0; i < m->n; i++)
             told += at[i];
-        task_yield();
+        if (told % 256 == 0)
+            task_yield();
     }
     return n;
 }
 
 // ---- terms ----
 
+// R_NONE: there are no more of the kind.
 static enum result
-next_page(struct input *in, struct fault *f)
+next_page(const struct merge *m, struct input *in)
 {
-    in->term = SPAN_NONE;
-    if (in->next_page == in->s->pages[in->kind])
-        return R_OK;
-    if (text_page_read(in->s, in->kind, in->next_page++, &in->page, f) != R_OK)
+    if (in->next_page == in->s->pages[m->kind])
+        return R_NONE;
+    if (go_on(m) != R_OK ||
+        text_page_read(in->s, m->kind, in->next_page++, &in->page, m->f) != R_OK)
         return R_FAIL;
     in->entries = text_entries_of(&in->page);
     in->delimiter = 0;
-    in->term = SPAN("");
+    in->term = SPAN_NONE;
     return R_OK;
 }
 
-static enum result
-next_term(struct input *in, struct fault *f)
+static uint64_t
+head_of(struct span term)
 {
-    if (in->term.p)
-        in->delimiter += in->term.n + 1;
-    if ((!in->term.p || in->delimiter + 1 >= in->page.text.n) && next_page(in, f) != R_OK)
-        return R_FAIL;
-    if (!in->term.p)
-        return R_OK;
-    struct span rest = span_skip(in->page.text, in->delimiter + 1);
-    in->term = span_slice(rest, 0, span_find_char(rest, (char)TEXT_DELIMITER));
-    if (in->term.n == 0 || in->term.n > TERM_MAX)
-        return fault_set(f, FAULT_CORRUPTION, "search index: a term is wrong");
-    return text_entry_next(in->s, &in->entries, &in->entry, f);
+    uint64_t v = 0;
+    memcpy(&v, term.p, term.n < 8 ? term.n : 8);
+    return __builtin_bswap64(v);
 }
 
-static struct span
-least_term(const struct merge *m)
+static int
+runner_compare(const struct runner *a, const struct runner *b)
 {
-    struct span least = SPAN_NONE;
-    for (size_t i = 0; i < m->n; i++) {
-        struct span term = m->inputs[i]->term;
-        if (term.p && (!least.p || text_term_compare(term, least) < 0))
-            least = term;
+    if (a->head != b->head)
+        return a->head < b->head ? -1 : 1;
+    return text_term_compare(a->in->term, b->in->term);
+}
+
+// R_NONE: the input has no more.
+static enum result
+next_term(const struct merge *m, struct runner *r)
+{
+    struct input *in = r->in;
+    if (in->term.p)
+        in->delimiter += in->term.n + 1;
+    if (!in->term.p || in->delimiter + 1 >= in->page.text.n) {
+        enum result got = next_page(m, in);
+        if (got != R_OK)
+            return got;
     }
+    const char *term = in->page.text.p + in->delimiter + 1;
+    size_t room = in->page.text.n - in->delimiter - 1, n = 0;
+    while (n < room && term[n] != (char)TEXT_DELIMITER)
+        n++;
+    if (n == 0 || n > TERM_MAX)
+        return fault_set(m->f, FAULT_CORRUPTION, "search index: a term is wrong");
+    in->term = span_of(term, n);
+    uint64_t before = r->head;
+    r->head = head_of(in->term);
+    if (r->head < before)
+        return fault_set(m->f, FAULT_CORRUPTION, "search index: terms are out of order");
+    return text_entry_next(in->s, &in->entries, &in->entry, m->f);
+}
+
+static enum result
+begin_runners(struct merge *m)
+{
+    m->running = 0;
+    for (size_t i = 0; i < m->n; i++) {
+        struct runner *r = &m->runners[m->running];
+        *r = (struct runner){0, m->inputs[i]};
+        r->in->next_page = 0;
+        r->in->term = SPAN_NONE;
+        enum result got = next_term(m, r);
+        if (got == R_FAIL)
+            return R_FAIL;
+        m->running += got == R_OK;
+    }
+    return R_OK;
+}
+
+// The first one that has the least term.
+static size_t
+least_runner(const struct merge *m)
+{
+    size_t least = 0;
+    for (size_t i = 1; i < m->running; i++)
+        if (m->runners[i].head < m->runners[least].head ||
+            (m->runners[i].head == m->runners[least].head &&
+             runner_compare(&m->runners[i], &m->runners[least]) < 0))
+            least = i;
     return least;
 }
 
+// ---- postings ----
+
 static void
-on_posting(void *arg, struct text_posting p)
+make_room(struct merge *m, size_t more)
 {
-    struct merge *m = arg;
-    p.document = m->places[p.document];
-    if (p.document == TEXT_GONE)
+    if (m->count + more <= m->room)
         return;
-    if (m->count == m->room) {
-        m->room = m->room > 0 ? m->room * 2 : 256;
-        m->postings = realloc(m->postings, m->room * sizeof *m->postings);
-        must(m->postings != NULL);
+    m->room = (m->count + more) * 2;
+    m->postings = reallocarray(m->postings, m->room, sizeof *m->postings);
+    must(m->postings != NULL);
+}
+
+static enum result
+wrong_list(const struct merge *m)
+{
+    return fault_set(m->f, FAULT_CORRUPTION, "search index: a list is wrong");
+}
+
+static enum result
+take_postings(struct merge *m, struct input *in)
+{
+    struct text_coder c = text_coder_of();
+    struct text_posting p = in->entry.one;
+    struct span rest = SPAN_NONE;
+    enum result got = R_OK;
+    if (in->entry.octets > 0 &&
+        text_list_octets(&in->lists, &in->entry, &rest, m->f) != R_OK)
+        return R_FAIL;
+    make_room(m, rest.n + 1);  // each has an octet at least
+    if (in->entry.octets > 0)
+        got = text_posting_next(&c, &rest, &p);
+    for (; got == R_OK; got = text_posting_next(&c, &rest, &p)) {
+        if (p.document >= in->s->document_count)
+            return wrong_list(m);
+        p.document = in->places[p.document];
+        if (p.document == TEXT_GONE)
+            continue;
+        m->in_order = m->in_order &&
+                      (m->count == 0 || m->postings[m->count - 1].document < p.document);
+        m->postings[m->count++] = p;
     }
-    m->in_order =
-        m->in_order && (m->count == 0 || m->postings[m->count - 1].document < p.document);
-    m->postings[m->count++] = p;
+    return got == R_NONE ? R_OK : wrong_list(m);
 }
 
 static int
@@ -203,48 +342,57 @@ order_postings(struct merge *m)
     m->count = n;
 }
 
+// Takes the postings of a runner's term, and turns it to its next one; R_NONE: it has no more, and its place is the last one's.
 static enum result
-merge_term(struct merge *m, enum text_kind kind, struct span least, struct fault *f)
+take_runner(struct merge *m, size_t i)
 {
-    char term[TERM_MAX];
-    struct span t = span_of(term, least.n);
-    memcpy(term, least.p, least.n);
+    struct runner *r = &m->runners[i];
+    if (take_postings(m, r->in) != R_OK)
+        return R_FAIL;
+    enum result got = next_term(m, r);
+    if (got == R_NONE)
+        *r = m->runners[--m->running];
+    return got;
+}
+
+static enum result
+merge_term(struct merge *m)
+{
+    char octets[TERM_MAX];
+    size_t least = least_runner(m);
+    uint64_t head = m->runners[least].head;
+    struct span term = span_of(octets, m->runners[least].in->term.n);
+    memcpy(octets, m->runners[least].in->term.p, term.n);
     m->count = 0;
     m->in_order = true;
-    for (size_t i = 0; i < m->n; i++) {
-        struct input *in = m->inputs[i];
-        if (!in->term.p || !span_eq(in->term, t))
+    for (size_t i = least; i < m->running;) {
+        if (m->runners[i].head != head || !span_eq(m->runners[i].in->term, term)) {
+            i++;
             continue;
-        m->places = in->places;
-        if (text_list_read(&in->lists, &in->entry, on_posting, m, f) != R_OK ||
-            next_term(in, f) != R_OK)
+        }
+        enum result got = take_runner(m, i);
+        if (got == R_FAIL)
             return R_FAIL;
-        if (in->term.p && text_term_compare(in->term, t) <= 0)
-            return fault_set(f, FAULT_CORRUPTION, "search index: terms are out of order");
+        if (got == R_OK && m->runners[i].head == head &&
+            text_term_compare(m->runners[i].in->term, term) <= 0)
+            return fault_set(m->f, FAULT_CORRUPTION,
+                             "search index: terms are out of order");
     }
     order_postings(m);
     if (m->count == 0)
         return R_OK;
-    return text_writer_term(m->w, kind, t, m->postings, m->count, f);
+    return text_writer_term(m->w, m->kind, term, m->postings, m->count, m->f);
 }
 
 static enum result
-merge_kind(struct merge *m, enum text_kind kind, struct fault *f)
+merge_kind(struct merge *m, enum text_kind kind)
 {
-    struct span least;
-    for (size_t i = 0; i < m->n; i++) {
-        struct input *in = m->inputs[i];
-        in->kind = kind;
-        in->next_page = 0;
-        in->term = SPAN_NONE;
-        if (next_term(in, f) != R_OK)
+    m->kind = kind;
+    if (begin_runners(m) != R_OK)
+        return R_FAIL;
+    while (m->running > 0)
+        if (merge_term(m) != R_OK)
             return R_FAIL;
-    }
-    while ((least = least_term(m)).p) {
-        if (merge_term(m, kind, least, f) != R_OK)
-            return R_FAIL;
-        task_yield();
-    }
     return R_OK;
 }
 
@@ -273,8 +421,7 @@ input_free(struct input *in)
 }
 
 static enum result
-write_merged(struct merge *m, uint32_t number, text_alive_fn *alive, void *arg,
-             struct fault *f)
+write_merged(struct merge *m, uint32_t number)
 {
     struct text_made made = {.replaced_count = m->n};
     size_t total = 0;
@@ -285,16 +432,16 @@ write_merged(struct merge *m, uint32_t number, text_alive_fn *alive, void *arg,
     }
     struct text_document *documents = calloc(total + 1, sizeof *documents);
     must(documents != NULL);
-    made.n = place_documents(m, alive, arg, documents);
+    made.n = place_documents(m, documents);
     made.documents = documents;
     if (total > 0)  // what the gone ones had is not known; about their share
         made.text_octets =
             (uint64_t)((double)made.text_octets * (double)made.n / (double)total);
-    enum result r = text_writer_open(m->ti->store, m->ti->account, number, &m->w, f);
+    enum result r = text_writer_open(m->ti->store, m->ti->account, number, &m->w, m->f);
     for (enum text_kind kind = 0; kind < TEXT_KINDS && r == R_OK; kind++)
-        r = merge_kind(m, kind, f);
+        r = merge_kind(m, kind);
     if (r == R_OK)
-        r = text_writer_finish(&m->w, &made, f);
+        r = text_writer_finish(&m->w, &made, m->f);
     else
         text_writer_abort(&m->w);
     free(documents);
@@ -303,46 +450,53 @@ write_merged(struct merge *m, uint32_t number, text_alive_fn *alive, void *arg,
 
 // The new one takes the place of those it is made of.
 static enum result
-replace(struct merge *m, uint32_t number, struct fault *f)
+replace(struct merge *m, uint32_t number)
 {
     struct text_segment *s;
-    enum result r = text_segment_open(m->ti->store, m->ti->account, number, &s, f);
+    enum result r = text_segment_open(m->ti->store, m->ti->account, number, &s, m->f);
     if (r == R_NONE)
-        return fault_set(f, FAULT_CORRUPTION, "search index: a new segment is gone");
+        return fault_set(m->f, FAULT_CORRUPTION, "search index: a new segment is gone");
     if (r != R_OK)
         return r;
     text_index_add(m->ti, s);
     for (size_t i = 0; i < m->n; i++)
         text_index_remove(m->ti, m->inputs[i]->s);
     for (size_t i = 0; i < m->n; i++)
-        if (text_segment_drop(m->ti, m->inputs[i]->s->number, f) != R_OK)
+        if (text_segment_drop(m->ti, m->inputs[i]->s->number, m->f) != R_OK)
             return R_FAIL;
     return R_OK;
 }
 
-enum result
-text_index_merge(struct text_index *ti, bool all, text_alive_fn *alive, void *arg,
-                 struct fault *f)
+static enum result
+merge_chosen(struct merge *m, struct text_segment *const *chosen)
 {
-    struct text_segment *chosen[TEXT_REPLACED];
-    struct merge m = {.ti = ti};
-    must(!ti->busy);
-    m.n = choose(ti, all, chosen);
-    if (m.n == 0)
-        return R_NONE;
-    ti->busy = true;
-    m.inputs = calloc(m.n, sizeof(struct input *));
-    must(m.inputs != NULL);
-    for (size_t i = 0; i < m.n; i++)
-        m.inputs[i] = input_new(chosen[i]);
-    uint32_t number = ti->next_number++;
-    enum result r = write_merged(&m, number, alive, arg, f);
+    uint32_t number = m->ti->next_number++;
+    m->inputs = calloc(m->n, sizeof(struct input *));
+    must(m->inputs != NULL);
+    for (size_t i = 0; i < m->n; i++)
+        m->inputs[i] = input_new(chosen[i]);
+    enum result r = write_merged(m, number);
     if (r == R_OK)
-        r = replace(&m, number, f);
-    for (size_t i = 0; i < m.n; i++)
-        input_free(m.inputs[i]);
-    free(m.inputs);
-    free(m.postings);
+        r = replace(m, number);
+    for (size_t i = 0; i < m->n; i++)
+        input_free(m->inputs[i]);
+    free(m->inputs);
+    free(m->postings);
+    return r;
+}
+
+enum result
+text_index_merge(struct text_index *ti, const struct text_merge_wish *wish, struct fault *f)
+{
+    static const struct text_merge_wish usual = {0};
+    struct merge m = {.ti = ti, .wish = wish ? wish : &usual, .f = f};
+    must(!ti->busy && (!m.wish->dead || m.wish->alive));
+    struct text_segment **sorted = calloc(ti->count + 1, sizeof(struct text_segment *));
+    must(sorted != NULL);
+    ti->busy = true;  // also while it chooses: that may suspend
+    m.n = choose(ti, m.wish, sorted);
+    enum result r = m.n > 0 ? merge_chosen(&m, sorted) : R_NONE;
+    free(sorted);
     ti->busy = false;
     return r;
 }

@@ -45,7 +45,7 @@ ask(struct span needle, const struct span *text)
         must(!text || a == TEXT_MAYBE || a == (want ? TEXT_YES : TEXT_NO));
         text_found_free(&found);
     }
-    (void)!text_index_merge(ti, true, NULL, NULL, &f);
+    (void)!text_index_merge(ti, &(struct text_merge_wish){.all = true}, &f);
     text_index_close(&ti);
 }
 
