@@ -200,6 +200,37 @@ def test_the_role_dies(make):
     c.close()
 
 
+def test_the_channel_is_lost(make):
+    """The role lives, the channel to it is gone: it is made again, and the next document is read."""
+    server = make({"test_extract_lost": True, "mail_threads": 1})
+    c, uids = opened(server, "lost", *[mail(("application/rtf", f"{i}.rtf", documents.rtf(f"Zebrafish {i}"))) for i in range(3)])
+    pid = wait_for(lambda: server.pids("extract"))[0]
+    assert os.getpriority(os.PRIO_PROCESS, pid) == min(19, os.getpriority(os.PRIO_PROCESS, server.process.pid) + 10)
+    assert search(c, 'BODY "zebrafish"') == uids
+    assert server.pids("extract") == [pid]
+    assert log_of(server).count("a message is malformed") == 2  # of three documents, and two tries more
+    c.close()
+
+
+def test_no_landlock(make):
+    """pdftotext opens files: where nothing keeps it from the mail's, PDFs are left unread, unless it is wanted."""
+    server = make({"test_no_landlock": True})
+    c, (pdf, docx) = opened(server, "bare", mail(FORMATS["pdf"]), mail(FORMATS["docx"]))
+    user = c.user
+    assert search(c, 'BODY "zebrafish"') == [docx]
+    assert [row["reason"] for row in failed(server, user)] == ["tool missing"]
+    assert "this kernel has no Landlock" in log_of(server)
+    c.close()
+    server.settings["search_pdf_unconfined"] = True
+    server.write_config()
+    server.restart()
+    c = server.imap(user)
+    c.command("SELECT INBOX")
+    assert search(c, 'BODY "zebrafish"') == [pdf, docx]
+    assert failed(server, user) == []
+    c.close()
+
+
 def test_off(make):
     server = make({"search_attachments": False})
     c, (uid,) = opened(server, "off", mail(FORMATS["pdf"]))

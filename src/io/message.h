@@ -27,6 +27,7 @@ enum message_type {
     MESSAGE_UNLISTEN,  // supervisor -> gate, mail   struct listen_socket: accept no more there
     MESSAGE_PING,      // supervisor -> any   struct ping
     MESSAGE_PONG,  // any -> supervisor   struct ping: all messages before that PING are done
+    MESSAGE_LOST,  // mail -> supervisor   struct peer: the channel to that role, of that thread, is gone while both live
     MESSAGE_RELOAD,        // mail -> supervisor   struct ping: somebody asks for a reload
     MESSAGE_RELOADED,      // supervisor -> mail   struct admin_reply
     MESSAGE_EXTRACT_ROOM,  // mail -> extract   struct extract_room, with the memfd for the text

@@ -7,7 +7,7 @@
 
 // What mail asks of the role extract.
 
-enum { AWAY_STEP_MS = 50, TRIES = 3 };
+enum { AWAY_STEP_MS = 50, ASK_MS = 1000, TRIES = 3 };
 
 // A document under way: lives on the stack of the task that waits for its text.
 struct reading {
@@ -99,14 +99,27 @@ mail_extract_close(struct home *h)
         on_end(h->extract, h);
 }
 
-// It is started again within a second when it died; who asks after it was waited for in vain does not wait.
+static void
+ask_again(void *arg)
+{
+    struct home *h = arg;
+    role_link_lost(h->role->link, "extract", h->index);
+}
+
+// It is started again within a second when it died; when only the channel is gone, the supervisor makes another one. Who asks after it was
+// waited for in vain does not wait.
 static bool
 is_there(struct home *h)
 {
+    if (h->extract == NULL && h->extract_missed)
+        loop_post(h->role->homes[0].loop, ask_again, h);
     for (unsigned waited = 0; h->extract == NULL && !h->draining && !h->extract_missed &&
                               waited < LIMIT_extract_wait_ms;
-         waited += AWAY_STEP_MS)
+         waited += AWAY_STEP_MS) {
+        if (waited == ASK_MS)
+            loop_post(h->role->homes[0].loop, ask_again, h);
         task_sleep(AWAY_STEP_MS);
+    }
     h->extract_missed = h->extract == NULL;
     return h->extract != NULL;
 }

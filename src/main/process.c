@@ -106,11 +106,23 @@ take_reload(struct process *p, struct span body)
 }
 
 static enum result
+take_lost(struct process *p, struct span body)
+{
+    struct peer lost;
+    if (!span_eq(span_str(p->role->name), SPAN("mail")) || peer_get(body, &lost) != R_OK)
+        return R_FAIL;
+    wiring_again(p, &lost);
+    return R_OK;
+}
+
+static enum result
 take(struct process *p, uint16_t type, struct span body)
 {
     switch (type) {
     case MESSAGE_PONG:
         return take_pong(p, body);
+    case MESSAGE_LOST:
+        return take_lost(p, body);
     case MESSAGE_RELOAD:
         return take_reload(p, body);
     case MESSAGE_READY:

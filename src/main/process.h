@@ -104,6 +104,8 @@ bool process_running(const struct process *p);
 
 // wiring.c: everything a fresh process is told; what its peers are told of it
 void wiring_introduce(struct process *p);
+// The channel of a thread of p to that role is made anew, if both are each other's peers and live.
+void wiring_again(struct process *p, const struct peer *lost);
 // What running processes are told by a reload.
 void wiring_settings(struct supervisor *s);
 void wiring_certificates(struct supervisor *s);

@@ -76,6 +76,8 @@ struct role_link *role_link_open(const struct role_start *start,
                                  const struct role_link_ops *ops, void *role);
 void role_link_ready(struct role_link *l);
 void role_link_pong(struct role_link *l, uint64_t serial);
+// A channel to that role is gone; a new one comes by `peer` if the role lives.
+void role_link_lost(struct role_link *l, const char *role, unsigned index);
 void role_link_reload(struct role_link *l, uint64_t request);  // mail: asks for a reload
 void role_link_close(struct role_link **l);
 

@@ -4,12 +4,16 @@
 #include "base/log.h"
 #include "extract/job.h"
 #include "io/loop.h"
+#include "os/sandbox.h"
 
 #include <errno.h>
 #include <event2/event.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 // The role extract: mail gives it documents, it has a child make text of each. It looks at no octet of them itself.
+
+enum { NICE = 10 };
 
 struct extract_role;
 
@@ -43,7 +47,7 @@ struct extract_role {
     struct loop *loop;
     struct asker *askers;
     struct document *waiting, **waiting_end, *running;
-    unsigned running_count, waiting_count;
+    unsigned running_count, waiting_count, rooms;
     bool pdf;
 };
 
@@ -120,15 +124,25 @@ on_patience(void *arg)
 }
 
 static void
+refuse_document(struct document *d, enum extract_verdict v)
+{
+    send_reply(d, v, 0);
+    document_free(d);
+}
+
+static void
 start_document(struct document *d)
 {
     struct extract_role *role = d->role;
     struct fault f;
+    if (d->kind == EXTRACT_PDF && !role->pdf) {
+        refuse_document(d, EXTRACT_TOOL_MISSING);
+        return;
+    }
     d->started_ms = clock_mono_ms();
     if (extract_job_start(d->kind, d->in, d->out, &d->job, &f) != R_OK) {
         log_error("extract", "no child for an attachment", log_fault(&f));
-        send_reply(d, EXTRACT_UNAVAILABLE, 0);
-        document_free(d);
+        refuse_document(d, EXTRACT_UNAVAILABLE);
         return;
     }
     d->next = role->running;
@@ -161,6 +175,8 @@ static enum result
 take_room(struct asker *a, struct span body, int fd)
 {
     struct extract_room m;
+    if (a->role->start->config->test_extract_lost && a->role->rooms++ % 2 == 1)
+        return R_FAIL;
     if (a->room >= 0 || fd < 0 || extract_room_get(body, &m) != R_OK)
         return R_FAIL;
     a->room = fd;
@@ -312,15 +328,28 @@ finish_role(struct extract_role *role)
     role_link_close(&role->link);
 }
 
+// pdftotext opens files to run. Where no Landlock keeps it from other files it would, once taken over by a document, have the mail's.
+static const char *
+why_no_pdf(const struct config *c)
+{
+    if (!extract_tool_there())
+        return EXTRACT_PDF_TOOL " is missing; install poppler-utils";
+    if ((sandbox_landlock_abi() == 0 || c->test_no_landlock) && !c->search_pdf_unconfined)
+        return "this kernel has no Landlock to keep pdftotext from files "
+               "(search_pdf_unconfined)";
+    return NULL;
+}
+
 int
 role_extract_main(const struct role_start *start)
 {
-    struct extract_role role = {.start = start, .pdf = extract_tool_there()};
+    const char *why = why_no_pdf(start->config);
+    struct extract_role role = {.start = start, .pdf = why == NULL};
     role.waiting_end = &role.waiting;
-    if (!role.pdf)
+    if (why != NULL)
         log_warning("extract", "the text of PDF files cannot be searched",
-                    field_str("missing", ": % is missing; install poppler-utils",
-                              EXTRACT_PDF_TOOL));
+                    field_str("missing", ": %", why));
+    (void)!nice(NICE);  // its children inherit it
     if (role_confine(start, start->supervisor + 1) != R_OK)
         return ROLE_EXIT_SETTINGS;
     role.loop = loop_new();

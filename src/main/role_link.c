@@ -243,6 +243,19 @@ role_link_pong(struct role_link *l, uint64_t serial)
 }
 
 void
+role_link_lost(struct role_link *l, const char *role, unsigned index)
+{
+    struct peer lost = {span_str(role), index};
+    struct buf b;
+    if (l->channel == NULL)
+        return;
+    buf_init(&b, LIMIT_channel_message);
+    peer_put(&b, &lost);
+    channel_send(l->channel, MESSAGE_LOST, buf_span(&b), -1);
+    buf_done(&b);
+}
+
+void
 role_link_reload(struct role_link *l, uint64_t request)
 {
     send_number(l, MESSAGE_RELOAD, request);

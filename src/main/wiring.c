@@ -164,6 +164,22 @@ wiring_introduce(struct process *p)
     send_sockets(p);
 }
 
+void
+wiring_again(struct process *p, const struct peer *lost)
+{
+    struct supervisor *s = p->supervisor;
+    unsigned threads = threads_of(s->options.config->mail_threads);
+    for (size_t k = 0; k < sizeof wires / sizeof wires[0]; k++) {
+        const struct wire *w = &wires[k];
+        if (!w->per_mail_thread || !is(p, w->other) || lost->index >= threads ||
+            !span_eq(lost->role, span_str(w->one)))
+            continue;
+        for (size_t i = 0; i < s->process_count; i++)
+            if (s->processes[i].channel != NULL && is(&s->processes[i], w->one))
+                connect_pair(&s->processes[i], p, (int)lost->index);
+    }
+}
+
 // ---- reload ----
 
 // The next that runs, from *at on.

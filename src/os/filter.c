@@ -1,6 +1,7 @@
 #include "os/sandbox_inside.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>

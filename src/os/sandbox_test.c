@@ -467,6 +467,10 @@ helper_forks(const char *name)
     const struct sandbox_paths paths = {0};
     char *argv[] = {"true", NULL};
     NEED(sandbox_apply(&helper, &paths, &f) == R_OK);
+    // whose descriptor is ready need not get a signal for it
+    NEED(fcntl(STDIN_FILENO, F_SETOWN, getppid()) != 0 && errno == EPERM);
+    NEED(fcntl(STDIN_FILENO, F_SETSIG, SIGKILL) != 0 && errno == EPERM);
+    NEED(fcntl(STDIN_FILENO, F_GETFD) >= 0 && fcntl(STDIN_FILENO, F_GETFL) >= 0);
     pid_t pid = fork();
     NEED(pid >= 0);
     if (pid == 0) {
