@@ -1,3 +1,4 @@
+#include "ctl/quotas.h"
 #include "ctl/call.h"
 #include "ctl/output.h"
 #include "ctl/owner.h"
@@ -35,6 +36,7 @@ open_all(struct here *h, struct fault *f)
         store_close(&h->store);
         return R_FAIL;
     }
+    struct quota_settings quota;
     struct mail_options m = {
         .store = h->store,
         .homes = &h->loop,
@@ -51,6 +53,8 @@ open_all(struct here *h, struct fault *f)
     };
     mail_marks_set(h->host.mail, config_marks(h->config));
     mail_private_flags_set(h->host.mail, config_private_flags(h->config));
+    limits_of(h->config, &quota);
+    mail_quota_set(h->host.mail, &quota);
     return R_OK;
 }
 

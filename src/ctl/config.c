@@ -1,5 +1,6 @@
 #include "ctl/config.h"
 #include "ctl/expiry.h"
+#include "ctl/quotas.h"
 #include "mail/marks.h"
 #include "store/row.h"
 #include "ctl/setting.h"
@@ -257,11 +258,13 @@ check_whole(const struct config *c, struct fault *f)
     if (check_addresses("imap", &c->imap, false, f) != R_OK ||
         check_addresses("imaps", &c->imaps, false, f) != R_OK ||
         check_addresses("lmtp", &c->lmtp, true, f) != R_OK ||
+        check_addresses("policy", &c->policy, true, f) != R_OK ||
         check_networks(c, f) != R_OK || check_oauth(c, f) != R_OK ||
         check_expire(c, f) != R_OK || check_marks(c, f) != R_OK ||
         check_private_flags(c, f) != R_OK ||
         check_filter_rows("filters", &c->filters, f) != R_OK ||
-        check_filter_rows("filter_descriptions", &c->filter_descriptions, f) != R_OK)
+        check_filter_rows("filter_descriptions", &c->filter_descriptions, f) != R_OK ||
+        limits_check(c, f) != R_OK)
         return R_FAIL;
     return check_tls(c, f);
 }

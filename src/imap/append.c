@@ -79,6 +79,16 @@ write_piece(struct imap_append *a, struct span piece, struct fault *f)
     return imap_append_write(a, piece, f);
 }
 
+// A large message that does not fit is refused before it is asked for. What REPLACE takes away is not known yet.
+static enum result
+fits_quota(const struct imap_append *a, uint64_t octets, struct fault *f)
+{
+    const struct imap_command *c = a->c;
+    if (octets < LIMIT_intake_inline || (c->verb->flags & VERB_CHANGES))
+        return R_OK;
+    return quota_fits(c->ref.account, a->octets + octets, false, f);
+}
+
 enum result
 imap_append_literal(struct imap_append *a, struct fault *f)
 {
@@ -90,7 +100,8 @@ imap_append_literal(struct imap_append *a, struct fault *f)
         return parse_end(&c->parse, f);
     if (!c->has_stream)
         return fault_set(f, FAULT_BAD, "message literal expected");
-    if (imap_append_room(a, c->stream.size, f) != R_OK)
+    if (imap_append_room(a, c->stream.size, f) != R_OK ||
+        fits_quota(a, c->stream.size, f) != R_OK)
         return R_FAIL;
     imap_stream_accept(c);
     while ((r = imap_stream_read(c, &piece, f)) == R_OK)

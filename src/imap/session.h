@@ -30,6 +30,7 @@ struct imap_users {
     // Is it this server? port 0: none was named.
     bool (*is_here)(struct span host, uint16_t port, void *arg);
     bool (*submits)(void *arg);  // may the session's user fetch what is to be submitted?
+    bool (*administers)(void *arg);  // is the session's user an administrator?
 };
 
 // What a session asks of who started it.
@@ -77,6 +78,7 @@ struct imap_session {
         struct imap_contexts *contexts;  // imap/context.h; NULL: no search is followed
         struct imap_saved own;           // new messages it made: FETCH does not tell them
     };
+    unsigned quota_passed;            // how often, when the client was told
     struct timer timer;               // autologout, keep-alive
     uint64_t input_ms;                // when the client last said something
     uint64_t id;                      // for the log

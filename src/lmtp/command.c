@@ -2,6 +2,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "mail/recipient.h"
 
 // RFC 2033 section 4, RFC 5321 section 4.1.
 
@@ -70,6 +71,15 @@ size_fits(struct lmtp_session *s, const struct smtp_envelope *e)
     return true;
 }
 
+// What size_fits has read.
+static uint64_t
+announced(const struct smtp_envelope *e)
+{
+    const struct smtp_param *p = smtp_param_find(e, "SIZE");
+    uint64_t size = 0;
+    return p && span_to_u64(p->value, &size) == R_OK ? size : 0;
+}
+
 static bool
 body_good(struct lmtp_session *s, const struct smtp_envelope *e)
 {
@@ -101,6 +111,7 @@ mail(struct lmtp_session *s, struct span args)
         lmtp_say(s, 553, "5.6.7", "Address needs SMTPUTF8");
         return;
     }
+    s->announced = announced(&e);
     s->sender = arena_dup(s->arena, e.path.null ? SPAN("") : e.path.address);
     s->has_sender = true;
     lmtp_say(s, 250, "2.1.0", "OK");
@@ -110,10 +121,13 @@ static enum result
 find_recipient(struct lmtp_session *s, struct span address, struct fault *f)
 {
     struct buf user, detail;
-    uint64_t account;
+    uint64_t account = 0;
     buf_init(&user, LIMIT_user_name);
     buf_init(&detail, LIMIT_mailbox_name);
     enum result r = s->host->find_user(s->host->arg, address, &account, &user, &detail, f);
+    struct recipient who = {account, buf_span(&user)};
+    if (r == R_OK)
+        r = recipient_has_room(s->host->mail, &who, s->announced, f);
     if (r == R_OK) {
         struct lmtp_recipient *rcpt = ARENA_NEW(s->arena, struct lmtp_recipient);
         rcpt->account = account;

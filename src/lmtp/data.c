@@ -88,7 +88,7 @@ deliver_run(void *arg)
     const struct lmtp_recipient *r = d->recipient;
     struct account *a;
     struct mailbox_ref target;
-    struct intake_params p = {0};
+    struct intake_params p = {.quota = QUOTA_DELIVERY};
     d->result =
         account_open(d->session->host->mail, r->account, r->user, true, &a, d->fault);
     if (d->result != R_OK)

@@ -15,6 +15,9 @@ struct lmtp_host {
     // Suspends. Resolves a recipient. R_NONE: no such user. FAULT_UNAVAILABLE: try again later.
     enum result (*find_user)(void *arg, struct span address, uint64_t *account_out,
                              struct buf *user_out, struct buf *detail_out, struct fault *f);
+    // Is the domain one of ours?
+    bool (*is_local)(void *arg, struct span domain);
+    bool policy_refuses_unknown;  // the policy service answers 550 to unknown users
     void *arg;
 };
 

@@ -39,10 +39,22 @@ fault_text(enum fault_kind kind)
     }
 }
 
+// A full mailbox may be a lasting state, by the setting quota_exceeded.
+static struct fault_info
+info_of(const struct lmtp_session *s, enum fault_kind kind)
+{
+    struct fault_info info = *fault_info(kind);
+    if (kind == FAULT_OVERQUOTA && mail_quota_permanent(s->host->mail)) {
+        info.smtp_code = 552;
+        info.smtp_enhanced = "5.2.2";
+    }
+    return info;
+}
+
 void
 lmtp_say_fault(struct lmtp_session *s, const struct fault *f, struct span address)
 {
-    const struct fault_info *info = fault_info(f->kind);
+    const struct fault_info told = info_of(s, f->kind), *info = &told;
     log_line(info->level, "lmtp", "Refused", field_text("to", "to=<%>", address),
              field_number("status", ": %", (uint64_t)info->smtp_code),
              field_str("enhanced", " %", info->smtp_enhanced),

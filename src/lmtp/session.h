@@ -28,6 +28,7 @@ struct lmtp_session {
     uint8_t bad;  // commands in a row
     bool has_sender;
     struct span sender;  // "" for <>
+    uint64_t announced;  // octets, by SIZE; 0: nothing was said
     struct lmtp_recipient *recipients, **recipients_end;
     unsigned recipient_count, recipient_tries;
     struct intake *intake;  // while BDAT chunks come in

@@ -40,6 +40,7 @@ mail_new(const struct mail_options *o)
         timer_init(&m->homes[i].resting, rest, &m->homes[i]);
     }
     m->attachments = attachments_new(m, o->home_count);
+    m->quotas = quotas_new();
     return m;
 }
 
@@ -81,6 +82,7 @@ mail_free(struct mail **mp)
     }
     attachments_free(&m->attachments, m->options.home_count);
     arena_free(&m->entries_arena);
+    quotas_free(&m->quotas);
     free(m->homes);
     free(m);
     *mp = NULL;
@@ -169,6 +171,7 @@ load(struct account *a, bool create, struct fault *f)
     a->next_modseq = a->state->modseq;
     a->state->yields = true;
     take_name(a);
+    quota_opened(a);
     mail_index_opened(a);
     return R_OK;
 }
@@ -266,6 +269,16 @@ account_unref(struct account *a)
     must(a->use.refs > 0);
     if (--a->use.refs == 0)
         timer_set(&a->idle, LIMIT_account_idle_ms);
+}
+
+void
+account_let_go(struct account *a)
+{
+    account_unref(a);
+    if (a->use.refs == 0 && !a->opening && !a->committing) {
+        timer_clear(&a->idle);
+        forget(a);
+    }
 }
 
 static void

@@ -47,6 +47,7 @@ unsigned mail_marks(const struct mail *m);
 // start. From any thread.
 void mail_private_flags_set(struct mail *m, uint16_t flags);
 uint16_t mail_private_flags(const struct mail *m);
+const char *mail_folder_language(const struct mail *m);
 void mail_free(struct mail **m);  // all accounts closed, loops stopped
 struct store *mail_store(struct mail *m);
 uint64_t mail_size_max(const struct mail *m);

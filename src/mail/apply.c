@@ -288,6 +288,8 @@ account_apply(struct account *a, enum record_type type, struct span meta,
     private_applied(a, type, meta);
     label_index_after(a, type, meta);
     mail_index_applied(a, type);
+    if (type == RECORD_META)
+        quota_changed(a, meta);
     tree_changed(a, type, meta);
     if (type == RECORD_FLAGS)
         flags_changed(a, meta);

@@ -45,6 +45,8 @@ mailbox_next(struct account *a, struct mailbox *m)
 {
     if (m->next_batch != a->batch_number) {
         m->next_batch = a->batch_number;
+        m->touched = a->quota.touched;
+        a->quota.touched = m;
         m->next = m->state->counts;
         m->next_keywords = m->state->keyword_count;
         m->new_keywords = NULL;
@@ -154,6 +156,8 @@ collect(struct batch_run *run)
         c->records = store_batch_count(run->batch) - before;
         if (c->result == R_OK && labels && !(c->flags & CHANGE_OF_MODE))
             c->result = label_follow(a, run->batch, c->fault);
+        if (c->result == R_OK && a->quota.asked)
+            c->result = quota_grown(a, a->quota.how, c->fault);
         if (c->result == R_FAIL && alone) {
             store_batch_cut(run->batch, before);
             c->records = 0;
@@ -185,6 +189,7 @@ static void
 apply_all(struct batch_run *run, const struct change_by **by)
 {
     struct account *a = run->account;
+    a->quota.applying = true;
     for (size_t i = 0; i < store_batch_count(run->batch); i++) {
         a->by = by[i];
         account_apply(a, store_batch_type(run->batch, i), store_batch_meta(run->batch, i),
@@ -225,6 +230,7 @@ batch_end(struct account *a)
     threads_settle(a);
     arena_reset(a->batch_arena);
     a->batch_number++;
+    quota_settle(a);
 }
 
 static void

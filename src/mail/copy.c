@@ -325,6 +325,17 @@ rows_not_held(struct account *a, struct rows_copy *c, struct fault *f)
 }
 
 static enum result
+room_for_copies(struct account *a, const struct rows_copy *c, struct fault *f)
+{
+    uint64_t octets = 0;
+    for (size_t i = 0; i < c->n; i++) {
+        octets += c->from->state->rows[c->rows[i]].size;
+        yield_at(i);
+    }
+    return quota_room_messages(a, c->n, octets, QUOTA_USER, f);
+}
+
+static enum result
 copy_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
 {
     struct copy_call *call = arg;
@@ -346,6 +357,8 @@ copy_change(struct account *a, struct store_batch *b, void *arg, struct fault *f
     c.rows = rows;
     // in labels mode a mailbox holds a message once
     if (label_mode(a, NULL) && rows_not_held(a, &c, f) != R_OK)
+        return R_FAIL;
+    if (!call->move && room_for_copies(a, &c, f) != R_OK)
         return R_FAIL;
     struct copying_for by = {call->dest, v, call->move, v->mine.user, NULL, NULL, 0};
     enum result r = rows_copy_by(a, b, &c, &by, call->out, f);
@@ -448,6 +461,11 @@ arrive_change(struct account *a, struct store_batch *b, void *arg, struct fault 
     if (c.n > 0)
         memcpy(c.flags, call->flags, c.n * sizeof *c.flags);
     if (label_mode(a, NULL) && arrivals_not_held(a, &c, f) != R_OK)
+        return R_FAIL;
+    uint64_t octets = 0;
+    for (size_t i = 0; i < c.n; i++)
+        octets += c.rows[i].size;
+    if (quota_room_messages(a, c.n, octets, QUOTA_USER, f) != R_OK)
         return R_FAIL;
     struct copying_for by = {
         .dest = call->dest, .move = call->move, .user = private_user(a, call->dest->user)};

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "mail/name.h"
+#include "mail/system.h"
 #include "mail/tree_record.h"
 
 // One row per special use: attribute, names by language, and what other servers and clients call it.
@@ -135,6 +136,8 @@ create(struct account *a, struct store_batch *b, void *arg, struct fault *f)
     (void)f;
     struct record_account r = {a->user, clock_wall_s(), change_modseq(a)};
     tree_put_account(b, &r);
+    if (account_is_system(a->id))
+        return R_OK;
     put_folder(a, b, SPAN("INBOX"), USE_NONE);
     for (size_t i = 0; i < STANDARD_FOLDERS; i++)
         put_folder(a, b, tree_folder_name(*language, uses[i].use), uses[i].use);

@@ -11,6 +11,7 @@
 #include "io/loop.h"
 #include "io/task.h"
 #include "mail/account.h"
+#include "mail/quota_inside.h"
 #include "mail/view.h"
 #include "search/ledger.h"
 
@@ -72,8 +73,11 @@ struct mailbox {
         uint32_t seq;
         bool known;
     } first;
-    uint64_t next_batch;  // batch for which `next` holds
-    struct mailbox_counts next;
+    struct {
+        uint64_t next_batch;  // batch for which `next` holds
+        struct mailbox_counts next;
+        struct mailbox *touched;  // the next one of the batch (account_quota.touched)
+    };
     uint32_t next_keywords;
     struct span *new_keywords;  // named in this batch; arena of the batch
     uint32_t burned;  // UIDs below this were given out, also by commits that failed
@@ -131,8 +135,11 @@ struct account {
     struct threads threads;
     struct name_entry *names, *names_by_id;  // of all mailboxes, once one was looked up
     struct watch_log *watched;               // while a session watches it
-    struct label_index *labels;              // once labels were asked for
-    struct mail_index *index;                // of search
+    struct {
+        struct label_index *labels;  // once labels were asked for
+        struct mail_index *index;    // of search
+    };
+    struct account_quota quota;
 };
 
 // R_NONE: not in this batch, call again in the next one (only when the batch is not empty).
@@ -155,6 +162,8 @@ enum result change_room(const struct store_batch *b, bool first, size_t octets,
 void
 account_ref(struct account *a);  // in the home: one user more, of an account that is open
 void account_unref(struct account *a);  // in the home: one user less
+// The same, and an account without users leaves memory at once: for who looks at all of them.
+void account_let_go(struct account *a);
 
 struct mailbox *mailbox_of(struct account *a, uint64_t id);  // NULL when there is none
 // Suspends. The table is there when this is R_OK, until the next suspension (or while pinned).

@@ -6,6 +6,7 @@
 // Owner: the task that began it. All functions but begin suspend.
 
 #include "mail/change.h"
+#include "mail/quota.h"
 
 struct intake;
 
@@ -20,6 +21,7 @@ struct intake_params {
     uint64_t emailid, threadid;  // 0 = new
     uint32_t save_date;          // 0 = now
     bool imported;               // from another store (RFC 9979 $imported)
+    uint8_t quota;               // enum quota_how of the first message: of all
 };
 
 struct intake_result {
@@ -56,6 +58,8 @@ struct intake_batch {
     const struct intake_item *items;
     size_t n;
     const struct selection *replaced;
+    const struct record_meta
+        *note;  // NULL, or a value of the account that is set in the same commit
 };
 enum result intake_commit_all(const struct intake_batch *batch,
                               const struct mailbox_ref *dest, struct intake_result *out,

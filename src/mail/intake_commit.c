@@ -4,6 +4,7 @@
 #include "mail/private.h"
 #include "mail/rows.h"
 #include "mail/select.h"
+#include "mail/tree_record.h"
 
 #include <strings.h>
 #include <time.h>
@@ -15,7 +16,8 @@ struct commit_call {
     size_t n;
     const struct mailbox_ref *dest;
     const struct selection *replaced;  // in dest's account; NULL: none
-    struct intake_result *out;         // n
+    const struct record_meta *note;
+    struct intake_result *out;  // n
     struct fault *fault;
     enum result result;
 };
@@ -129,6 +131,18 @@ name_keywords(struct account *a, struct mailbox *m, struct store_batch *b,
     struct keyword_list numbers;
     struct keyword_names names = all_names(a->batch_arena, c);
     return keyword_numbers(a, m, b, &names, &numbers, f);
+}
+
+// What `gone` leaves free counts, also where it is in another mailbox.
+static enum result
+check_quota(struct account *a, const struct commit_call *c, const struct message_row *gone,
+            struct fault *f)
+{
+    uint64_t octets = 0, less = gone ? gone->size : 0;
+    for (size_t i = 0; i < c->n; i++)
+        octets += c->items[i].intake->size;
+    return quota_room_messages(a, gone ? c->n - 1 : c->n, octets > less ? octets - less : 0,
+                               c->items[0].params.quota, f);
 }
 
 // ---- the message that goes ----
@@ -256,6 +270,10 @@ intake_change(struct account *a, struct store_batch *b, void *arg, struct fault 
         return R_FAIL;
     if (c->replaced && (r = find_replaced(a, c->replaced, &gone, f)) != R_OK)
         return r;
+    const struct message_row *leaves =
+        c->replaced ? &c->replaced->view->mailbox->state->rows[gone] : NULL;
+    if (check_quota(a, c, leaves, f) != R_OK)
+        return R_FAIL;
     if (name_keywords(a, m, b, &marked, f) != R_OK) {
         marked.items = c->items;  // no room for more keywords: then without marks
         if (f->kind != FAULT_LIMIT || name_keywords(a, m, b, &marked, f) != R_OK)
@@ -264,6 +282,11 @@ intake_change(struct account *a, struct store_batch *b, void *arg, struct fault 
     put_messages(a, b, m, &marked, rows);
     if (c->replaced)
         put_gone(a, b, c->replaced->view->mailbox, gone);
+    if (c->note) {
+        struct record_meta note = *c->note;
+        note.modseq = change_modseq(a);
+        tree_put_meta(b, &note);
+    }
     return R_OK;
 }
 
@@ -368,7 +391,14 @@ intake_commit_all(const struct intake_batch *batch, const struct mailbox_ref *de
         items[i].intake = batch->items[i].intake;
         items[i].params = allowed_params(dest, &batch->items[i].params);
     }
-    struct commit_call c = {items, batch->n, dest, here ? replaced : NULL, done, f, R_FAIL};
+    struct commit_call c = {.items = items,
+                            .n = batch->n,
+                            .dest = dest,
+                            .replaced = here ? replaced : NULL,
+                            .note = batch->note,
+                            .out = done,
+                            .fault = f,
+                            .result = R_FAIL};
     enum result r = commit(&c, here ? NULL : replaced, f);
     if (r == R_OK)
         memcpy(out, done, batch->n * sizeof *out);
@@ -381,5 +411,5 @@ intake_commit(struct intake *in, const struct mailbox_ref *dest,
               const struct intake_params *p, struct intake_result *out, struct fault *f)
 {
     struct intake_item item = {in, *p};
-    return intake_commit_all(&(struct intake_batch){&item, 1, NULL}, dest, out, f);
+    return intake_commit_all(&(struct intake_batch){.items = &item, .n = 1}, dest, out, f);
 }

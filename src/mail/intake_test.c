@@ -72,7 +72,7 @@ refused(const struct mailbox_ref *to, const struct intake_batch *batch,
 static void
 refused_uids(const struct mailbox_ref *to, struct intake_item items[3])
 {
-    struct intake_batch batch = {items, 3, NULL};
+    struct intake_batch batch = {.items = items, .n = 3};
     items[1].params.uid = items[2].params.uid = 100;
     refused(to, &batch, FAULT_CANNOT);
     items[2].params.uid = UINT32_MAX;
@@ -88,7 +88,7 @@ keywords(const struct mailbox_ref *to, struct intake_item items[3])
     static char texts[2 * HALF][8];
     static struct span names[2 * HALF];
     struct intake_result done[3];
-    struct intake_batch batch = {items, 3, NULL};
+    struct intake_batch batch = {.items = items, .n = 3};
     struct fault f = {0};
     for (int i = 0; i < 2 * HALF; i++) {
         snprintf(texts[i], sizeof texts[i], "k%d", i);
@@ -133,7 +133,7 @@ too_many_at_once(struct fixture *x)
     static struct span names[LIMIT_keywords];
     static struct intake_item items[MANY];
     static struct intake_result done[MANY];
-    struct intake_batch batch = {items, MANY, NULL};
+    struct intake_batch batch = {.items = items, .n = MANY};
     struct view_info now;
     struct fault f = {0};
     for (size_t i = 0; i < LIMIT_keywords; i++)
@@ -179,7 +179,7 @@ replaced(struct fixture *x)
     struct mail_user *alice = fixture_user(x, 1, "alice"), *bob = fixture_user(x, 8, "bob");
     struct mailbox_ref hers = inbox_of(alice), his = inbox_of(bob);
     struct intake_item item = {.intake = taken(x, FIXTURE_HELLO, false)};
-    struct intake_batch batch = {&item, 1, NULL};
+    struct intake_batch batch = {.items = &item, .n = 1};
     struct intake_result done;
     struct view_info info;
     struct arena *a = arena_new();

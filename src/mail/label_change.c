@@ -394,7 +394,9 @@ put_all(struct work *w, struct fault *f)
     if (put_here(w, f) != R_OK || each_mailbox(w, &w->kept, put_touched, f) != R_OK)
         return R_FAIL;
     w->call->out->left = w->removed.n > 0 && leaves(w, w->mailbox->id);
-    return each_mailbox(w, &w->removed, put_gone, f);
+    if (each_mailbox(w, &w->removed, put_gone, f) != R_OK)
+        return R_FAIL;
+    return quota_room_behind(w->account, QUOTA_USER, f);
 }
 
 // The addressed rows, without those that changed since.

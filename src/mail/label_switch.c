@@ -313,7 +313,7 @@ to_labels(struct switching *s)
         return R_FAIL;
     put_mailbox(s, USE_ALL, 0);
     label_mode_put(s->account, s->batch, true, s->all->id);
-    return R_OK;
+    return quota_grown(s->account, QUOTA_USER, s->fault);
 }
 
 // ---- to folders mode ----

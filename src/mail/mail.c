@@ -101,6 +101,18 @@ mail_index_end(struct account *a)
     a->home->indexing = false;
 }
 
+struct quotas *
+mail_quotas(const struct mail *m)
+{
+    return m->quotas;
+}
+
+const char *
+mail_folder_language(const struct mail *m)
+{
+    return m->folder_language;
+}
+
 struct store *
 mail_store(struct mail *m)
 {

@@ -28,6 +28,7 @@ struct mail {
     atomic_bool index_on, index_stopped;
     mail_index_report_fn *index_report;
     struct home *homes;
+    struct quotas *quotas;
     struct attachments *attachments;  // one for each home
 };
 

@@ -132,6 +132,22 @@ sum_up(struct account *a, struct sums *s)
 }
 
 static enum result
+quota_check(struct set_call *c, struct account *a, struct fault *f)
+{
+    uint64_t old = 0, new = 0;
+    for (size_t i = 0; i < c->change->n; i++) {
+        struct span stored;
+        if (!c->keys[i].p)
+            continue;
+        new += c->change->entries[i].value.n;
+        if (state_meta_find(a->state, c->place->mailbox, c->keys[i], &stored) == R_OK)
+            old += stored.n - 1;
+    }
+    struct usage more = {{[USAGE_ANNOTATIONS] = new > old ? new - old : 0}};
+    return quota_room(a, &more, QUOTA_USER, f);
+}
+
+static enum result
 room_check(struct set_call *c, struct account *a, struct fault *f)
 {
     struct sums was = {.place = c->place};
@@ -152,6 +168,8 @@ room_check(struct set_call *c, struct account *a, struct fault *f)
             will.octets[private] += cost(c->keys[i], e->value.n + 1);
         }
     }
+    if (quota_check(c, a, f) != R_OK)
+        return R_FAIL;
     for (int k = 0; k < 2; k++) {
         if (will.entries[k] > was.entries[k] && will.entries[k] > LIMIT_metadata_entries)
             return fault_set(f, FAULT_METADATATOOMANY, "too many entries");
@@ -372,6 +390,11 @@ metadata_put_copies(struct account *a, struct store_batch *b, uint64_t from, uin
     if (copies_fit(a, &c, f) != R_OK)
         return R_FAIL;
     uint64_t modseq = c.n > 0 ? change_modseq(a) : 0;
+    struct usage more = {{0}};
+    for (size_t i = 0; i < c.n; i++)
+        more.n[USAGE_ANNOTATIONS] += c.records[i].value.n - 1;
+    if (quota_room(a, &more, QUOTA_USER, f) != R_OK)
+        return R_FAIL;
     for (size_t i = 0; i < c.n; i++) {
         c.records[i].mailbox = to;
         c.records[i].modseq = modseq;

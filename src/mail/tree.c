@@ -387,3 +387,32 @@ tree_own(struct mail_user *u, struct tree_entry *e, struct fault *f)
     account_run(c.mount->account, own_run, &c);
     return c.result == R_OK || f->kind == FAULT_NONEXISTENT ? R_OK : R_FAIL;
 }
+
+static void
+deleted_run(void *arg)
+{
+    struct status_call *c = arg;
+    struct account *a = c->mount->account;
+    struct mailbox *m = mailbox_of(a, c->entry->mailbox);
+    c->entry->deleted_storage = 0;
+    c->result = R_OK;
+    if (!m || m->state->counts.deleted == 0)
+        return;
+    c->result = mailbox_read_begin(a, m, c->fault);
+    for (uint32_t i = 0; c->result == R_OK && i < m->state->counts.exists; i++) {
+        const struct message_row *row = &m->state->rows[i];
+        c->entry->deleted_storage += row->flags & FLAG_DELETED ? row->size : 0;
+        yield_at(i);
+    }
+    if (c->result == R_OK)
+        mailbox_read_end(a, m);
+}
+
+enum result
+tree_deleted_storage(struct mail_user *u, struct tree_entry *e, struct fault *f)
+{
+    struct status_call c = {.entry = e, .fault = f};
+    c.mount = mount_find(u, e->name, &c.inside);
+    account_run(c.mount->account, deleted_run, &c);
+    return c.result == R_OK || f->kind == FAULT_NONEXISTENT ? R_OK : R_FAIL;
+}

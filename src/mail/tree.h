@@ -12,8 +12,9 @@ struct tree_entry {
     uint64_t mailbox;
     struct mailbox_counts counts;
     uint32_t uidvalidity;
-    uint32_t recent;        // after tree_recent
-    uint64_t append_limit;  // of STATUS, where it was asked for
+    uint32_t recent;           // after tree_recent
+    uint64_t append_limit;     // of STATUS, where it was asked for
+    uint64_t deleted_storage;  // after tree_deleted_storage
     uint32_t rights;
     uint8_t special_use;
     bool noselect;     // \NoSelect: exists only as a level
@@ -57,6 +58,10 @@ enum result tree_recent(struct mail_user *u, struct tree_entry *e,
 
 // Of mailboxes that others see too: how many messages are unseen by this user, and HIGHESTMODSEQ. Apart, as above.
 enum result tree_own(struct mail_user *u, struct tree_entry *e, struct fault *f) MUST_CHECK;
+
+// Sums up the sizes of the messages with \Deleted (RFC 9208 section 4.1.4).
+enum result tree_deleted_storage(struct mail_user *u, struct tree_entry *e,
+                                 struct fault *f) MUST_CHECK;
 
 // Names for a special use in this language ("Gesendet"), and the special use that a foreign name means
 // ("Sent Items", "INBOX.Sent", "[Gmail]/Sent Mail"): for new accounts and imports.

@@ -211,7 +211,7 @@ rename_change(struct account *a, struct store_batch *b, void *arg, struct fault 
     // A target below the old name ("a" to "a/b") was refused only where the old mailbox is its own parent.
     if (above.n > 0 && span_within(above, c->name))
         return fault_set(f, FAULT_CANNOT, "a mailbox cannot move below itself");
-    if (tree_room_for(a, c->target, f) != R_OK)
+    if (above.n > 0 && tree_room_for(a, above, f) != R_OK)
         return R_FAIL;
     if (above.n > 0)
         parent = tree_put_levels(a, b, above, USE_NONE);

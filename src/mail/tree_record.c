@@ -127,12 +127,28 @@ tree_put_revived(struct account *a, struct store_batch *b, const struct mailbox_
     tree_put_mailbox(b, &r);
 }
 
-enum result
-tree_room_for(const struct account *a, struct span name, struct fault *f)
+// Mailboxes that there will be more with this name: the levels that are missing, or one that is a level only.
+static uint64_t
+mailboxes_more(struct account *a, struct span name)
 {
+    uint64_t parent = 0, more = 0;
+    struct mailbox_state *m = NULL;
+    struct span rest = name, level;
+    while (span_next_field(&rest, '/', &level) == R_OK) {
+        m = more > 0 ? NULL : name_find_level(a, parent, level);
+        parent = m ? m->id : 0;
+        more += !m;
+    }
+    return m && (m->flags & MAILBOX_NOSELECT) ? 1 : more;
+}
+
+enum result
+tree_room_for(struct account *a, struct span name, struct fault *f)
+{
+    struct usage more = {{[USAGE_MAILBOXES] = mailboxes_more(a, name)}};
     if (a->state->mailbox_count + tree_levels_of(name) > LIMIT_mailboxes)
         return fault_set(f, FAULT_LIMIT, "too many mailboxes");
-    return R_OK;
+    return quota_room(a, &more, QUOTA_USER, f);
 }
 
 uint64_t

@@ -302,6 +302,8 @@ page_change(struct account *a, struct store_batch *batch, void *arg, struct faul
         r = mark_present(a, m, &chosen, f);
     if (r == R_OK && chosen.n > 0)
         r = put_page(b, m, batch, &chosen, f);
+    if (r == R_OK)
+        r = quota_room_behind(a, QUOTA_USER, f);
     latest_done(&chosen);
     return r;
 }

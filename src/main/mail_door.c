@@ -9,6 +9,7 @@ enum { ACCEPTS_PER_TURN = 32, PAUSE_MS = 200 };
 static const struct door_row rows[] = {
     {"admin", false, mail_admin_accept},
     {"lmtp", true, mail_lmtp_accept},
+    {"policy", true, mail_policy_accept},
 };
 
 static const struct door_row *

@@ -2,6 +2,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "lmtp/lmtp.h"
+#include "lmtp/policy.h"
 #include "os/network.h"
 #include "os/peer.h"
 #include <sys/socket.h>
@@ -13,6 +14,16 @@ find_user(void *home, struct span address, uint64_t *account_out, struct buf *us
     return mail_known_user(home, address, account_out, user_out, detail_out, f);
 }
 
+static bool
+is_local(void *home, struct span domain)
+{
+    const struct home *h = home;
+    for (size_t i = 0; i < h->config->local_domains.n; i++)
+        if (span_ieq(domain, span_str(h->config->local_domains.items[i])))
+            return true;
+    return false;
+}
+
 void
 mail_lmtp_host(struct home *h)
 {
@@ -20,6 +31,8 @@ mail_lmtp_host(struct home *h)
         .mail = h->role->mail,
         .hostname = h->config->hostname,
         .find_user = find_user,
+        .is_local = is_local,
+        .policy_refuses_unknown = strcmp(h->config->policy_unknown, "reject") == 0,
         .arg = h,
     };
 }
@@ -80,5 +93,20 @@ mail_lmtp_accept(struct home *h, int fd)
     else
         lmtp_session_start(conn_new(fd, NULL, NULL), &h->lmtp, buf_span(&literal));
     buf_done(&literal);
+    buf_done(&remote);
+}
+
+void
+mail_policy_accept(struct home *h, int fd)
+{
+    struct buf remote;
+    buf_init(&remote, 128);
+    peer_remote_text(fd, &remote);
+    if (!may_deliver(h->config, fd))
+        refuse(fd, buf_span(&remote), NULL, "not in lmtp_networks, closed");
+    else if (policy_session_count() >= LIMIT_lmtp_sessions)
+        refuse(fd, buf_span(&remote), NULL, "too many connections");
+    else
+        policy_session_start(conn_new(fd, NULL, NULL), &h->lmtp);
     buf_done(&remote);
 }

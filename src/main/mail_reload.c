@@ -2,6 +2,7 @@
 #include "base/budget.h"
 #include "base/limits.h"
 #include "base/load.h"
+#include "ctl/quotas.h"
 #include "ctl/call.h"
 #include "imap/append.h"
 #include "imap/appendlimit.h"
@@ -53,12 +54,15 @@ void
 mail_reload_settings(struct mail_role *r, const struct config *c)
 {
     struct store_options o;
+    struct quota_settings quota;
     call_store_options(c, &o);
     budget_limits(c->memory_soft, c->memory_hard);
     load_pretend(c->test_overload);
     mail_settings(r->mail, c->folder_language, c->message_size_max);
     mail_imap_settings(c);
     mail_marks_set(r->mail, config_marks(c));
+    limits_of(c, &quota);
+    mail_quota_set(r->mail, &quota);
     mail_index_set(r->mail, c->search_index, (unsigned)c->test_index_after);
     const struct mail_entries entries = mail_entries_of(c);
     mail_entries_set(r->mail, &entries);

@@ -215,6 +215,7 @@ void mail_index_log(struct account *a, const char *event, const struct fault *f)
 
 // mail_lmtp.c
 void mail_lmtp_accept(struct home *h, int fd);
+void mail_policy_accept(struct home *h, int fd);
 void mail_lmtp_host(struct home *h);  // fills h->lmtp
 
 // mail_admin.c

@@ -80,4 +80,11 @@ submits(void *arg)
     return is_among(&s->home->config->submit_users, span_str(s->user));
 }
 
-const struct imap_users mail_users = {open_user, is_here, submits};
+static bool
+administers(void *arg)
+{
+    const struct session *s = arg;
+    return is_among(&s->home->config->admin_users, span_str(s->user));
+}
+
+const struct imap_users mail_users = {open_user, is_here, submits, administers};

@@ -5,9 +5,11 @@
 #include "base/limits.h"
 #include "base/load.h"
 #include "base/log.h"
+#include "ctl/quotas.h"
 #include "ctl/call.h"
 #include "imap/session.h"
 #include "io/task.h"
+#include "lmtp/policy.h"
 #include "mail/account.h"
 #include "store/folder.h"
 #include "store/store.h"
@@ -91,10 +93,16 @@ on_secret(void *role, struct span name, struct span value)
 
 // ---- the drain ----
 
+static unsigned
+sessions_of(const struct home *h)
+{
+    return h->session_count + lmtp_session_count() + policy_session_count();
+}
+
 static void
 stop_home(struct home *h)
 {
-    h->unfinished = h->session_count + lmtp_session_count() + task_live() > 0;
+    h->unfinished = sessions_of(h) + task_live() > 0;
     mail_gate_close(h);
     mail_ask_close(h);
     mail_extract_close(h);
@@ -111,8 +119,7 @@ on_patience(void *arg)
     h->drain_steps++;
     if (h->drain_steps == polite)
         (void)!session_kick(h, SPAN_NONE);
-    if (h->drain_steps >= last ||
-        (h->session_count + lmtp_session_count() == 0 && task_live() == 0))
+    if (h->drain_steps >= last || (sessions_of(h) == 0 && task_live() == 0))
         stop_home(h);
     else
         timer_set(&h->patience, DRAIN_STEP_MS);
@@ -128,6 +135,7 @@ drain_home(void *arg)
     mail_door_close_all(h);
     imap_session_drain();
     lmtp_session_drain();
+    policy_session_drain();
     timer_init(&h->patience, on_patience, h);
     timer_set(&h->patience, DRAIN_STEP_MS);
 }
@@ -140,6 +148,7 @@ on_drain(void *role)
     mail_round_stop(&r->expiring);
     mail_round_stop(&r->purging);
     mail_index_stop(r->mail);
+    mail_quota_stop(r->mail);
     timer_clear(&r->indexing);
     for (unsigned i = r->home_count; i-- > 0;)
         loop_post(r->homes[i].loop, drain_home, &r->homes[i]);
@@ -277,6 +286,7 @@ open_mail(struct mail_role *r)
     for (unsigned i = 0; i < r->home_count; i++)
         loops[i] = r->homes[i].loop;
     const struct mail_entries entries = mail_entries_of(c);
+    struct quota_settings quota;
     struct mail_options m = {
         .store = r->store,
         .homes = loops,
@@ -289,6 +299,8 @@ open_mail(struct mail_role *r)
     r->mail = mail_new(&m);
     mail_marks_set(r->mail, config_marks(c));
     mail_private_flags_set(r->mail, config_private_flags(c));
+    limits_of(c, &quota);
+    mail_quota_set(r->mail, &quota);
     mail_index_set(r->mail, c->search_index, (unsigned)c->test_index_after);
     mail_index_report(r->mail, mail_index_log);
     load_pretend(c->test_overload);

@@ -13,6 +13,7 @@ static const struct service_row services[] = {
     {"imap", "imap", "gate", TLS_STARTTLS, offsetof(struct config, imap)},
     {"imaps", "imap", "gate", TLS_IMPLICIT, offsetof(struct config, imaps)},
     {"lmtp", "lmtp", "mail", TLS_NONE, offsetof(struct config, lmtp)},
+    {"policy", "policy", "mail", TLS_NONE, offsetof(struct config, policy)},
 };
 enum { SERVICES = sizeof services / sizeof services[0] };
 static const struct service_row admin = {"admin", "admin", "mail", TLS_NONE, 0};
@@ -60,7 +61,7 @@ unix_path(const char *address)
     return span_starts(span_str(address), prefix) ? address + prefix.n : NULL;
 }
 
-// Whose LMTP's unix sockets are: who is configured, or Postfix, or we.
+// Whose unix sockets of LMTP and policy are: who is configured, or Postfix, or we.
 static struct user_ids
 lmtp_owner(const struct supervisor *s, const struct config *c)
 {
@@ -77,7 +78,8 @@ give_away(const struct supervisor *s, const struct config *c, const struct socke
     const char *path = unix_path(row->address);
     if (geteuid() != 0 || path == NULL)
         return R_OK;
-    bool lmtp = span_eq(span_str(row->service->name), SPAN("lmtp"));
+    struct span name = span_str(row->service->name);
+    bool lmtp = span_eq(name, SPAN("lmtp")) || span_eq(name, SPAN("policy"));
     struct user_ids ids = lmtp ? lmtp_owner(s, c) : s->ids;
     return chown(path, ids.uid, ids.gid) == 0 ? R_OK
                                               : fault_errno(f, FAULT_UNAVAILABLE, path);

@@ -54,6 +54,21 @@ state_mailbox(struct state *s, uint64_t id)
     return at < s->mailbox_count && s->mailboxes[at]->id == id ? s->mailboxes[at] : NULL;
 }
 
+void
+state_count(struct state_inside *in, const struct mailbox_state *m, int sign)
+{
+    uint64_t by = (uint64_t)sign, *n = in->usage.n;
+    n[USAGE_STORAGE] += by * m->counts.size;
+    n[USAGE_MESSAGES] += by * m->counts.exists;
+    n[USAGE_MAILBOXES] += m->flags & MAILBOX_NOSELECT ? 0 : by;
+}
+
+const struct usage *
+state_usage(const struct state *s)
+{
+    return &s->inside->usage;
+}
+
 struct mailbox_entry *
 state_mailbox_add(struct state *s, uint64_t id)
 {
@@ -71,6 +86,7 @@ state_mailbox_add(struct state *s, uint64_t id)
             (s->mailbox_count - at) * sizeof *s->mailboxes);
     s->mailboxes[at] = &e->m;
     s->mailbox_count++;
+    state_count(s->inside, &e->m, 1);
     if (s->inside->kept) {
         struct message_table t = message_table_new(0);
         state_table_install(&e->m, &t);
@@ -83,6 +99,7 @@ state_mailbox_remove(struct state *s, struct mailbox_entry *e)
 {
     if (s->inside->gone_fn)
         s->inside->gone_fn(&e->m, s->inside->gone_arg);
+    state_count(s->inside, &e->m, -1);
     state_table_drop(&e->m);
     state_sets_drop(&e->m);
     uint32_t at = state_mailbox_at(s, e->m.id);
@@ -95,9 +112,19 @@ state_mailbox_remove(struct state *s, struct mailbox_entry *e)
     free(e);
 }
 
+// An annotation's name begins with '/', behind the mailbox's id; its value is behind one octet.
+static uint64_t
+annotation_octets(const struct value_entry *v)
+{
+    enum { ID = 8, HEAD = 1 };
+    return v->key.n > ID && v->key.p[ID] == '/' && v->value.n > HEAD ? v->value.n - HEAD
+                                                                     : 0;
+}
+
 void
 state_value_add(struct state_inside *in, struct value_entry *v)
 {
+    in->usage.n[USAGE_ANNOTATIONS] += annotation_octets(v);
     v->charged = sizeof *v + v->key.n + v->value.n;
     budget_force(BUDGET_TABLES, v->charged);
     HASH_ADD_KEYPTR(hh, in->values, v->key.p, v->key.n, v);
@@ -106,6 +133,7 @@ state_value_add(struct state_inside *in, struct value_entry *v)
 void
 state_value_remove(struct state_inside *in, struct value_entry *v)
 {
+    in->usage.n[USAGE_ANNOTATIONS] -= annotation_octets(v);
     HASH_DELETE(hh, in->values, v);
     budget_give(BUDGET_TABLES, v->charged);
     buf_done(&v->key);

@@ -42,6 +42,18 @@ struct subscription {
     struct span name;
 };
 
+// What an account holds, for its quota: the sums of its mailboxes' headers, kept with every record.
+enum usage_kind {
+    USAGE_STORAGE,      // octets: RFC822.SIZE of every row
+    USAGE_MESSAGES,     // rows
+    USAGE_MAILBOXES,    // but for levels
+    USAGE_ANNOTATIONS,  // octets: values of METADATA
+    USAGE_KINDS
+};
+struct usage {
+    uint64_t n[USAGE_KINDS];
+};
+
 struct state {
     uint64_t account;
     struct span user;
@@ -81,6 +93,7 @@ uint32_t state_row_at(const struct mailbox_state *m, uint32_t uid);
 // The same from an index on that is not behind it; quick where it is near.
 uint32_t state_row_from(const struct mailbox_state *m, uint32_t from, uint32_t uid);
 void state_table_drop(struct mailbox_state *m);
+const struct usage *state_usage(const struct state *s);
 // nobody has set numbers any more; unless the table is loaded
 void state_sets_drop(struct mailbox_state *m);
 size_t state_table_memory(const struct mailbox_state *m);

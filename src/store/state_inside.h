@@ -71,6 +71,7 @@ struct kept {
 
 struct state_inside {
     struct value_entry *values;
+    struct usage usage;
     int64_t created_s;
     bool exists;  // an ACCOUNT record was applied
     state_mailbox_gone_fn *gone_fn;
@@ -78,6 +79,8 @@ struct state_inside {
     struct kept *kept;  // NULL in ordinary states
 };
 
+// Counts a mailbox into what the account holds (sign 1), or out of it (-1).
+void state_count(struct state_inside *in, const struct mailbox_state *m, int sign);
 void state_value_add(struct state_inside *in, struct value_entry *v);
 void state_value_remove(struct state_inside *in, struct value_entry *v);  // frees it
 void state_kept_done(struct kept *k);  // it is empty afterwards

@@ -89,6 +89,8 @@ mailbox_put(void *t, const struct mailbox_row *row, struct fault *f)
     struct mailbox_state *m = state_mailbox(t, row->id);
     if (!m)
         m = &state_mailbox_add(t, row->id)->m;
+    struct state_inside *in = ((struct state *)t)->inside;
+    state_count(in, m, -1);
     m->parent = row->parent;
     replace(&m->name, row->name);
     m->uidvalidity = row->uidvalidity;
@@ -98,6 +100,7 @@ mailbox_put(void *t, const struct mailbox_row *row, struct fault *f)
     m->created_modseq = row->created_modseq;
     m->horizon = row->horizon;
     m->counts = row->counts;
+    state_count(in, m, 1);
     return m->loaded ? state_table_check(m, f) : R_OK;
 }
 

@@ -1,4 +1,5 @@
 """Postfix delivers by LMTP: a private instance with its own configuration, queue and port."""
+import contextlib
 import os
 import shutil
 import smtplib
@@ -9,6 +10,7 @@ import pytest
 
 from lib import client
 from lib.peers import free_ports, wait_port
+from lib.server import run_verb
 
 MAIN = """
 compatibility_level = 3.6
@@ -31,6 +33,7 @@ queue_run_delay = 2s
 maillog_file = {dir}/log
 maillog_file_prefixes = {dir}
 smtputf8_enable = yes
+{more}
 """
 
 MASTER = """
@@ -54,9 +57,9 @@ postlog   unix-dgram n - n  -  1  postlogd
 """
 
 
-@pytest.fixture
-def postfix(where, tmp_path_factory):
-    """The port of a Postfix whose mail for example.test goes to the server's LMTP."""
+@contextlib.contextmanager
+def running(where, tmp_path_factory, more=""):
+    """The port and log of a Postfix whose mail for example.test goes to the server's LMTP."""
     if os.getuid() != 0:
         pytest.fail("Postfix can only be started by root")
     folder = tmp_path_factory.mktemp("postfix")
@@ -68,13 +71,19 @@ def postfix(where, tmp_path_factory):
     for name in ("etc", "queue", "data"):
         (folder / name).mkdir()
     shutil.chown(folder / "data", "postfix", "postfix")
-    (etc / "main.cf").write_text(MAIN.format(dir=folder, lmtp=where.address("lmtp")[1]))
+    (etc / "main.cf").write_text(MAIN.format(dir=folder, lmtp=where.address("lmtp")[1], more=more))
     (etc / "master.cf").write_text(MASTER.format(port=port).lstrip())
     started = subprocess.run(["postfix", "-c", str(etc), "start"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     assert started.returncode == 0, started.stdout.decode()
     wait_port(port, Still())
     yield port, folder / "log"
     subprocess.run(["postfix", "-c", str(etc), "stop"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+
+
+@pytest.fixture
+def postfix(where, tmp_path_factory):
+    with running(where, tmp_path_factory) as found:
+        yield found
 
 
 class Still:
@@ -114,3 +123,35 @@ def test_postfix(where, user, postfix):
         texts = sorted(values["BODY[TEXT]"] for values in rows.values())
         assert texts == sorted(b".dot\r\ntext %d\r\n" % n for n in range(20))
         connection.close()
+
+
+def test_policy(where, tmp_path_factory):
+    """Postfix asks at RCPT: unknown users and full mailboxes are refused while the sender is still there."""
+    if where.name != "posthorn":
+        pytest.skip("a policy service of its own")
+    user, port = where.fresh_user("p"), free_ports(1)[0]
+    where.reload(policy=[f"127.0.0.1:{port}"], quota_exceeded="permanent")
+    restrictions = f"smtpd_recipient_restrictions = check_policy_service inet:127.0.0.1:{port}, permit_mynetworks, reject"
+    try:
+        with running(where, tmp_path_factory, restrictions) as (smtp_port, log), smtplib.SMTP("127.0.0.1", smtp_port) as smtp:
+            smtp.sendmail("sender@example.test", f"{user}@example.test", "Subject: x\r\n\r\ntext\r\n")
+            wait_messages(where, user, 1, log).close()
+            assert refused(smtp, "nobody@example.test") == (550, b"5.1.1")
+            run_verb("quota", "set", user, "messages=1", "--data", where.data)
+            assert refused(smtp, f"{user}@example.test") is None  # the grace
+            run_verb("quota", "set", user, "messages=0", "--data", where.data)
+            assert refused(smtp, f"{user}@example.test") == (552, b"5.2.2")
+            run_verb("quota", "set", user, "messages=none", "storage=10K", "--data", where.data)
+            assert refused(smtp, f"{user}@example.test", 20000) == (552, b"5.2.2")
+            assert refused(smtp, f"{user}@example.test", 200) is None
+    finally:
+        where.reload(policy=[], quota_exceeded="temporary")
+
+
+def refused(smtp, recipient, size=0):
+    """(code, enhanced code) of RCPT; None: it was taken."""
+    smtp.ehlo()
+    smtp.mail("sender@example.test", [f"SIZE={size}"] if size else [])
+    code, text = smtp.rcpt(recipient)
+    smtp.rset()
+    return None if code == 250 else (code, text.split()[0])

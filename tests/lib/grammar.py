@@ -20,7 +20,8 @@ BAD_URL = re.compile(rb"[^\r\n\x00\]]+")
 OBJECT_ID = re.compile(rb"[A-Za-z0-9_-]{1,255}")
 MODSEQ_MAX = 2 ** 63 - 1
 STATUS_ITEMS = {b"MESSAGES", b"RECENT", b"UIDNEXT", b"UIDVALIDITY", b"UNSEEN", b"DELETED", b"SIZE", b"APPENDLIMIT",
-                b"HIGHESTMODSEQ", b"MAILBOXID"}
+                b"HIGHESTMODSEQ", b"MAILBOXID", b"DELETED-STORAGE"}
+QUOTA_RESOURCES = {b"STORAGE", b"MESSAGE", b"MAILBOX", b"ANNOTATION-STORAGE"}
 PLAIN_CODES = {b"ALERT", b"PARSE", b"READ-ONLY", b"READ-WRITE", b"TRYCREATE", b"UIDNOTSTICKY", b"CLOSED",
                b"ALREADYEXISTS", b"AUTHENTICATIONFAILED", b"AUTHORIZATIONFAILED", b"CANNOT", b"CLIENTBUG", b"CONTACTADMIN",
                b"CORRUPTION", b"EXPIRED", b"EXPUNGEISSUED", b"HASCHILDREN", b"INUSE", b"LIMIT", b"NONEXISTENT", b"NOPERM",
@@ -336,6 +337,23 @@ class Reader:
                 return
             self.need(b" ")
 
+    def quota_resource(self):  # RFC 9208 section 7
+        if self.rule(ATOM, "a resource").upper() not in QUOTA_RESOURCES:
+            self.fail("a resource")
+        for _ in range(2):
+            self.need(b" ")
+            self.number(2 ** 63 - 1)
+
+    def quota(self):
+        self.astring()
+        self.need(b" ")
+        self.listed(self.quota_resource)
+
+    def quotaroot(self):
+        self.astring()
+        while self.take(b" "):
+            self.astring()
+
     def authorised(self):  # RFC 4467 section 9
         while True:
             self.astring()
@@ -589,7 +607,7 @@ class Reader:
                  b"STATUS ": self.status, b"SEARCH": self.search, b"SORT": self.search, b"THREAD": self.threads,
                  b"ESEARCH": self.esearch, b"CAPABILITY": self.words,
                  b"ENABLED": self.words, b"NAMESPACE ": self.namespace, b"ID ": self.identity,
-                 b"VANISHED ": self.vanished, b"METADATA ": self.metadata, b"UIDBATCHES ": self.batches,
+                 b"VANISHED ": self.vanished, b"METADATA ": self.metadata, b"QUOTA ": self.quota, b"QUOTAROOT ": self.quotaroot, b"UIDBATCHES ": self.batches,
                  b"COMPARATOR ": self.comparator, b"LANGUAGE ": self.languages, b"GENURLAUTH ": self.authorised, b"URLFETCH ": self.urlfetch}
         for name, rule in rules.items():
             if self.take(name):

@@ -278,7 +278,7 @@ VARIANTS = {
 KINDS = {
     "readonly-mount": {"test_mount": "bob lr"},
     "progress": {"test_progress_ms": 1, "search_index": False},
-    "dropbox-mount": {"test_mount": "bob li"},
+    "dropbox-mount": {"test_mount": "bob li", "quota_mailboxes": 60, "quota_messages": 1000},
     "shared": {"test_mount": f"{OWNER} lrswipkxte", "private_flags": ["\\Seen", "\\Flagged"]},
     "messagelimit": {"message_limit": 3, "message_limit_enforce": True},
     "savelimit": {"message_limit": 0, "save_limit": 3},
@@ -287,6 +287,8 @@ KINDS = {
     "still-here": {"idle_notify": "1s"},
     "submit": {"submit_users": [f"carol{n}" for n in range(1, 60)], "host_names": ["mail.example.org"]},
     "late-previews": {"test_preview_late": True},
+    "quota": {"test_mount": "bob lr", "admin_users": [f"carol{n}" for n in range(1, 60)], "quota_mailboxes": 8,
+              "quota_annotations": "4096", "local_domains": ["example.test"]},
     "entries": {"server_comment": "A note for all", "server_admin": "mailto:postmaster@example.org",
                 "filters": ['Boss OR LARGER 5000 FROM "boss@example.com"', "broken OR LARGER", "loud filter boss flagged", "mine seen"],
                 "filter_descriptions": ["boss From the boss"]},

@@ -1,0 +1,248 @@
+#include "mail/home.h"
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "mail/intake.h"
+#include "mail/tree_record.h"
+
+#include <time.h>
+
+// Warnings (the setting quota_warning): a message in INBOX when the account comes to so many per cent of a limit. What was
+// told is a META record, set in the commit of the message, so that each crossing is told once, also over a restart; below
+// the percentage it is taken back.
+
+static const struct span warned_key = SPAN("quota/warned");
+
+// The most per cent that a limit was come to, as the settings count them; 0: none of these.
+static unsigned
+level_of(const struct quota_now *now, uint64_t used, uint64_t limit)
+{
+    unsigned level = 0;
+    for (int i = 0; limit <= QUOTA_MAX && i < QUOTA_WARNINGS; i++) {
+        unsigned percent = now->warnings[i];
+        uint64_t least = limit / 100 * percent + (limit % 100 * percent + 99) / 100;
+        if (percent > 0 && used > 0 && used >= least)
+            level = percent;
+    }
+    return level;
+}
+
+struct reached {
+    unsigned level;
+    int kind;
+    uint64_t used, limit;
+};
+
+static struct reached
+reached(struct account *a)
+{
+    static const int kinds[] = {USAGE_STORAGE, USAGE_MESSAGES};
+    const struct quota_now *now = quotas_now(mail_quotas(a->mail));
+    const struct usage *used = state_usage(a->state);
+    struct usage limits = quota_limits(a);
+    struct reached most = {.level = 0};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        int k = kinds[i];
+        unsigned level = level_of(now, used->n[k], limits.n[k]);
+        if (level > most.level)
+            most = (struct reached){level, k, used->n[k], limits.n[k]};
+    }
+    return most;
+}
+
+unsigned
+quota_warned(struct account *a)
+{
+    struct span stored;
+    if (state_meta_find(a->state, 0, warned_key, &stored) != R_OK)
+        return 0;
+    struct unpack u = unpack_of(stored);
+    uint64_t level = unpack_u64(&u);
+    return u.bad || level > UINT8_MAX ? 0 : (unsigned)level;
+}
+
+// ---- the message ----
+
+struct words {
+    const char *from, *subject, *storage, *messages, *what;
+};
+static const struct words english = {
+    "Mail server",
+    "Your mailbox is %u %% full",
+    "Your mailbox holds %llu MB of the %llu MB that it may hold.",
+    "Your mailbox holds %llu of the %llu messages that it may hold.",
+    "When it is full, no more mail can be delivered to you. Please delete what you no\r\n"
+    "longer need, and empty the trash.",
+};
+static const struct words german = {
+    "Mailserver",
+    "Ihr Postfach ist zu %u %% voll",
+    "Ihr Postfach enth\xc3\xa4lt %llu MB von %llu MB, die es enthalten darf.",
+    "Ihr Postfach enth\xc3\xa4lt %llu von %llu Nachrichten, die es enthalten darf.",
+    "Wenn es voll ist, kann Ihnen keine Post mehr zugestellt werden. Bitte l\xc3\xb6schen "
+    "Sie,\r\nwas Sie nicht mehr brauchen, und leeren Sie den Papierkorb.",
+};
+
+static bool
+is_ascii(struct span s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if ((unsigned char)s.p[i] >= 0x80)
+            return false;
+    return true;
+}
+
+static void
+put_address(struct buf *b, struct span user, const char *host)
+{
+    if (!is_ascii(user))
+        buf_put_str(b, "undisclosed-recipients:;");
+    else if (span_find_char(user, '@') < user.n)
+        buf_printf(b, "<%.*s>", SPAN_ARG(user));
+    else
+        buf_printf(b, "<%.*s@%s>", SPAN_ARG(user), host);
+}
+
+static void
+put_date(struct buf *b, time_t now)
+{
+    char text[64];
+    struct tm tm;
+    localtime_r(&now, &tm);
+    strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S %z", &tm);
+    buf_put_str(b, text);
+}
+
+// The format's arguments are those of the rows above.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+static void
+put_head(struct buf *b, struct account *a, const struct words *w, unsigned level)
+{
+    const char *host = quotas_now(mail_quotas(a->mail))->hostname;
+    host = host && *host ? host : "localhost";
+    buf_printf(b, "From: %s <postmaster@%s>\r\nTo: ", w->from, host);
+    put_address(b, a->user, host);
+    buf_put_str(b, "\r\nSubject: ");
+    buf_printf(b, w->subject, level);
+    buf_put_str(b, "\r\nDate: ");
+    put_date(b, (time_t)clock_wall_s());
+    buf_printf(b,
+               "\r\nMessage-ID: <quota.%016llx@%s>\r\nAuto-Submitted: auto-generated\r\n"
+               "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n"
+               "Content-Transfer-Encoding: 8bit\r\n\r\n",
+               (unsigned long long)store_id_next(mail_store(a->mail)), host);
+}
+
+static void
+put_body(struct buf *b, const struct words *w, const struct reached *r)
+{
+    enum { MB = 1000000 };
+    bool storage = r->kind == USAGE_STORAGE;
+    uint64_t used = storage ? (r->used + MB - 1) / MB : r->used;
+    uint64_t limit = storage ? (r->limit + MB - 1) / MB : r->limit;
+    buf_printf(b, storage ? w->storage : w->messages, (unsigned long long)used,
+               (unsigned long long)limit);
+    buf_printf(b, "\r\n%s\r\n", w->what);
+}
+#pragma GCC diagnostic pop
+
+static enum result
+commit(struct account *a, struct span text, const struct record_meta *note, struct fault *f)
+{
+    struct intake *in = intake_begin(a->mail);
+    struct intake_item item = {in, {.quota = QUOTA_WARNING}};
+    struct intake_batch batch = {.items = &item, .n = 1, .note = note};
+    struct intake_result done;
+    struct mailbox_ref inbox;
+    enum result r = intake_delivery_target(a, SPAN_NONE, &inbox, f);
+    if (r == R_OK)
+        r = intake_write(in, text, f);
+    if (r == R_OK)
+        r = intake_finish(in, f);
+    if (r == R_OK)
+        r = intake_commit_all(&batch, &inbox, &done, f);
+    intake_free(&in);
+    return r;
+}
+
+static enum result
+tell(struct account *a, const struct reached *r, const struct record_meta *note,
+     struct fault *f)
+{
+    bool de = span_eq(span_str(mail_folder_language(a->mail)), SPAN("de"));
+    const struct words *w = de ? &german : &english;
+    struct buf text;
+    buf_init(&text, 8192);
+    put_head(&text, a, w, r->level);
+    put_body(&text, w, r);
+    log_info("quota", "Warning", log_user(a->user),
+             field_str("resource", "resource=%", quota_resource(r->kind)),
+             field_number("percent", "percent=%", r->level),
+             field_number("used", "used=%", r->used),
+             field_number("limit", "limit=%", r->limit));
+    enum result done = commit(a, buf_span(&text), note, f);
+    buf_done(&text);
+    return done;
+}
+
+// ---- the task ----
+
+static enum result
+note_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
+{
+    struct record_meta *note = arg;
+    (void)f;
+    note->modseq = change_modseq(a);
+    tree_put_meta(b, note);
+    return R_OK;
+}
+
+// What was told is brought to what is reached.
+static enum result
+warn(struct account *a, const struct reached *r, struct fault *f)
+{
+    struct buf value;
+    buf_init(&value, sizeof(uint64_t));
+    if (r->level > 0)
+        pack_u64(&value, r->level);
+    struct record_meta note = {.key = warned_key, .value = buf_span(&value)};
+    enum result done = R_NONE;
+    if (r->level > a->quota.warned)
+        done = tell(a, r, &note, f);
+    // the domain is full, or INBOX is not there: the line in the log is all
+    if (done == R_NONE || (done == R_FAIL && f->kind != FAULT_DISK))
+        done = account_change(a, note_change, &note, 0, NULL, f);
+    buf_done(&value);
+    return done;
+}
+
+static void
+warn_run(void *arg)
+{
+    struct account *a = arg;
+    struct fault f;
+    enum result done = R_OK;
+    while (done == R_OK) {
+        struct reached r = reached(a);
+        if (r.level == a->quota.warned)
+            break;
+        done = warn(a, &r, &f);
+        quota_limits(a);  // and `warned`, as it is now
+    }
+    if (done != R_OK)
+        log_warning("quota", "a warning was not stored", log_user(a->user), log_fault(&f));
+    a->quota.warning = false;
+    account_unref(a);
+}
+
+void
+quota_warn(struct account *a)
+{
+    if (a->quota.warning || reached(a).level == a->quota.warned)
+        return;
+    a->quota.warning = true;
+    account_ref(a);
+    task_start_helper(a->id, warn_run, a);
+}

@@ -1,0 +1,504 @@
+"""Quota (RFC 9208): what the server counts equals a recount by a client at every step, over kill -9 and rebuild, for accounts with a
+shared mailbox and a domain with limits; two at once cannot both pass a limit; warnings come once; the verbs."""
+import json
+import random
+import re
+import socket
+import subprocess
+import time
+
+import pytest
+
+from lib import client, long
+from lib import server as posthorn
+from lib.peers import free_ports
+
+USERS = ("anna@d.test", "bob", "carl@d.test")
+STEPS = 1500 if long.LONG else 70
+OPEN = "(STORAGE 1000000 MESSAGE 1000000 MAILBOX 1000 ANNOTATION-STORAGE 1000000)"
+
+
+@pytest.fixture(scope="module", name="where")
+def make_where():
+    server = posthorn.Server({"test_mount": "bob lrswipkxte", "admin_users": ["root@x.test"],
+                              "local_domains": ["d.test"], "message_size_max": "1M"})
+    try:
+        for user in (USERS[0], USERS[2], "root@x.test", "dora", "emil@e.test", "fred@e.test"):
+            server.user_add(user, posthorn.PASSWORD)
+        for user in USERS:
+            server.imap(user).close()
+        yield server
+    finally:
+        server.stop()
+
+
+def quota(admin, root):
+    """{resource: (used, limit)}"""
+    lines, _ = admin.command(f'GETQUOTA "{root}"')
+    words = re.search(rb"\((.*)\)", lines[0])[1].decode().split()
+    return {words[i]: (int(words[i + 1]), int(words[i + 2])) for i in range(0, len(words), 3)}
+
+
+def verb(where, *words):
+    out = posthorn.run_verb("quota", *words, "--json", "--data", where.data)
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def message(size):
+    return b"Subject: x\r\n\r\n".ljust(size, b"y")
+
+
+def unit(octets):
+    return -(-octets // 1024)
+
+
+class Actor:
+    """A user with a session, who counts by STATUS and FETCH what is there."""
+
+    def __init__(self, where, name):
+        self.where, self.name = where, name
+        self.connect()
+
+    def connect(self):
+        self.session = self.where.imap(self.name)
+
+    def boxes(self):
+        lines, _ = self.session.command('LIST "" "*" RETURN (STATUS (MESSAGES SIZE))')
+        counts = {}
+        for line in lines:
+            found = re.match(rb'\* STATUS "?(.*?)"? \(MESSAGES (\d+) SIZE (\d+)\)', line)
+            if found and not found[1].startswith(b"Shared/"):
+                counts[found[1].decode()] = (int(found[2]), int(found[3]))
+        return counts
+
+    def values(self, boxes):
+        octets = 0
+        for box in ["", *boxes]:
+            lines, _ = self.session.command(f'GETMETADATA (DEPTH infinity) "{box}" (/private /shared)')
+            octets += sum(len(value) for line in lines for value in re.findall(rb'["\n](v+)', line))
+        return octets
+
+    def sizes(self, boxes):
+        total = [0, 0]
+        for box in boxes:
+            self.session.command(f'EXAMINE "{box}"')
+            for values in self.session.fetch("1:*", "(RFC822.SIZE)").values() if boxes[box][0] else ():
+                total[0] += 1
+                total[1] += int(values["RFC822.SIZE"])
+        self.session.command("UNSELECT")
+        return tuple(total)
+
+    def recount(self, by_fetch=False):
+        boxes = self.boxes()
+        messages, octets = (sum(v[i] for v in boxes.values()) for i in (0, 1))
+        if by_fetch:
+            assert self.sizes(boxes) == (messages, octets)
+        return {"messages": messages, "storage": octets, "mailboxes": len(boxes), "annotations": self.values(boxes)}
+
+
+class World:
+    def __init__(self, where, seed):
+        self.where, self.random = where, random.Random(seed)
+        self.actors = [Actor(where, user) for user in USERS]
+        self.admin = where.imap("root@x.test")
+        for user in USERS:
+            self.admin.command(f"SETQUOTA user/{user} {OPEN}")
+        self.admin.command(f"SETQUOTA domain/d.test {OPEN}")
+        self.names = iter(range(10 ** 9))
+
+    def back(self):
+        for actor in self.actors:
+            actor.connect()
+        self.admin = self.where.imap("root@x.test")
+
+    # -- what happens
+    def step(self):
+        actor = self.random.choice(self.actors)
+        kind = self.random.choice(("append", "append", "several", "copy", "copy", "move", "replace", "expunge", "create", "delete",
+                                   "rename", "value", "lmtp", "limit", "domain", "labels"))
+        try:
+            getattr(self, kind)(actor)
+        except client.Refused as why:
+            assert "OVERQUOTA" in str(why) or "4.2.2" in str(why), why
+            return kind, True
+        return kind, False
+
+    def box(self, actor, shared=True):
+        own = sorted(actor.boxes())
+        if shared and actor.name != "bob":
+            own += ["Shared/bob/INBOX"] * 2
+        return self.random.choice(own)
+
+    def numbers(self, actor, box):
+        """Selects it; some of its messages, or None."""
+        exists = actor.session.select(box)["EXISTS"]
+        if not exists:
+            return None
+        first = self.random.randint(1, exists)
+        return f"{first}:{min(exists, first + self.random.randint(0, 2))}"
+
+    def size(self):
+        return self.random.choice((20, 900, 1024, 5000))
+
+    def append(self, actor):
+        actor.session.append(self.box(actor), message(self.size()))
+
+    def several(self, actor):
+        text = f'APPEND "{self.box(actor)}"'
+        for _ in range(2):
+            data = message(self.size())
+            text += f" {{{len(data)}+}}\r\n{data.decode()}"
+        actor.session.command(text)
+
+    def copy(self, actor, word="COPY"):
+        numbers = self.numbers(actor, self.box(actor))
+        if numbers:
+            actor.session.command(f'{word} {numbers} "{self.box(actor)}"')
+
+    def move(self, actor):
+        box, to = self.box(actor), self.box(actor)
+        numbers = self.numbers(actor, box)
+        within = box.startswith("Shared/") == to.startswith("Shared/")
+        try:
+            if numbers and box != to:
+                actor.session.command(f'MOVE {numbers} "{to}"')
+        except client.Refused:
+            assert not within, "MOVE within an account is never refused"
+            raise
+
+    def replace(self, actor):
+        numbers = self.numbers(actor, self.box(actor, shared=False))
+        if numbers:
+            actor.session.command(f'REPLACE {numbers.split(":")[0]} "{self.box(actor, shared=False)}"', message(self.size()))
+
+    def expunge(self, actor):
+        numbers = self.numbers(actor, self.box(actor))
+        if numbers:
+            actor.session.command(f"STORE {numbers} +FLAGS.SILENT (\\Deleted)")
+            actor.session.command("EXPUNGE")
+
+    def create(self, actor):
+        actor.session.command(f"CREATE n{next(self.names)}/m{next(self.names)}")
+
+    def delete(self, actor):
+        leaves = [box for box in actor.boxes() if re.fullmatch(r"n\d+/m\d+", box)]
+        if leaves:
+            actor.session.command(f"DELETE {self.random.choice(leaves)}")
+
+    def rename(self, actor):
+        if self.random.random() < 0.5:
+            actor.session.command(f"RENAME INBOX n{next(self.names)}")
+            return
+        leaves = [box for box in actor.boxes() if re.fullmatch(r"n\d+/m\d+", box)]
+        if leaves:
+            actor.session.command(f"RENAME {self.random.choice(leaves)} n{next(self.names)}/m{next(self.names)}")
+
+    def value(self, actor):
+        box, entry = self.box(actor, shared=False), self.random.choice(("/private/comment", "/shared/vendor/x/y"))
+        value = self.random.choice(("NIL", '"' + "v" * self.random.randint(1, 2000) + '"'))
+        actor.session.command(f'SETMETADATA "{box}" ({entry} {value})')
+
+    def lmtp(self, actor):
+        lmtp = client.Lmtp(self.where.address("lmtp"))
+        try:
+            lmtp.deliver(actor.name, message(self.size()))
+        finally:
+            lmtp.close()
+
+    def labels(self, actor):
+        """Rarely: it takes a process."""
+        if self.random.random() < 0.2:
+            try:
+                self.where.labels(actor.name, self.random.choice(("on", "off")))
+            except RuntimeError as why:
+                assert "OVERQUOTA" in str(why) or "are over" in str(why), why
+            actor.connect()  # its selected mailbox may have gone
+
+    def limit(self, actor, root=None):
+        used = quota(self.admin, root or f"user/{actor.name}")
+        around = {name: now + self.random.choice((-1, 0, 1, 2, 5, 100)) for name, (now, _) in used.items()}
+        limits = " ".join(f"{name} {max(n, 0)}" for name, n in around.items())
+        self.admin.command(f"SETQUOTA {root or 'user/' + actor.name} ({limits})")
+
+    def domain(self, actor):
+        self.limit(actor, "domain/d.test")
+
+    # -- what holds
+    def check(self, by_fetch=False):
+        counted = {actor.name: actor.recount(by_fetch) for actor in self.actors}
+        for name, count in counted.items():
+            self.equal(quota(self.admin, f"user/{name}"), count)
+        together = {k: counted["anna@d.test"][k] + counted["bob"][k] + counted["carl@d.test"][k] for k in counted["bob"]}
+        self.equal(quota(self.admin, "domain/d.test"), together)
+        return counted
+
+    @staticmethod
+    def equal(told, count):
+        want = {"STORAGE": unit(count["storage"]), "MESSAGE": count["messages"], "MAILBOX": count["mailboxes"],
+                "ANNOTATION-STORAGE": unit(count["annotations"])}
+        assert {name: used for name, (used, _) in told.items()} == want
+
+    def exact(self):
+        counted = self.check(by_fetch=True)
+        told = {row["name"]: row for row in verb(self.where, "list")}
+        for name, count in counted.items():
+            assert {k: told[name][k] for k in count} == count
+        for k in counted["bob"]:
+            assert told["@d.test"][k] == sum(count[k] for count in counted.values())
+
+
+def no_growth_past(before, after, grace):
+    """What was within a limit is; deliveries may pass one of messages by the grace."""
+    for name, (used, limit) in after.items():
+        most = limit + (limit * grace // 100 if name in ("STORAGE", "MESSAGE") else 0)
+        assert used <= max(most, before[name][0], 1 if not limit else 0), (name, before, after)
+
+
+def test_property(where):
+    world = World(where, time.time_ns() if long.LONG else 7)
+    try:
+        play(world)
+    finally:
+        for user in USERS:
+            world.admin.command(f"SETQUOTA user/{user} ()")
+        world.admin.command("SETQUOTA domain/d.test ()")
+
+
+def play(world):
+    where = world.where
+    world.check()
+    refused = 0
+    for number in range(STEPS):
+        roots = ["domain/d.test"] + [f"user/{user}" for user in USERS]
+        before = {root: quota(world.admin, root) for root in roots}
+        kind, no = world.step()
+        refused += no
+        for root in roots:
+            if kind not in ("limit", "domain"):
+                no_growth_past(before[root], quota(world.admin, root), 0 if root.startswith("domain/") else 10)
+        try:
+            world.check()
+        except AssertionError as why:
+            raise AssertionError(f"step {number}, {kind}{' refused' if no else ''}") from why
+        if number % 35 == 20:
+            where.kill()
+            if number % 2 == 0:
+                subprocess.run([posthorn.binary(), "rebuild", "--data", str(where.data)], check=True, env=posthorn.environment(),
+                               stdout=subprocess.DEVNULL)
+                posthorn.give_to_service(where.data)
+            where.start()
+            world.back()
+            world.exact()
+    assert refused > STEPS // 20, "limits were hardly met"
+    world.exact()
+
+
+def race(where, boxes, tries=6):
+    """One APPEND each, all sent before any answer is read; how many were taken."""
+    sessions = [where.imap(user) for user in boxes for _ in range(tries)]
+    tags = [session.send("APPEND INBOX", message(2000)) for session in sessions]
+    taken = 0
+    for session, tag in zip(sessions, tags):
+        try:
+            session.answer(tag)
+            taken += 1
+        except client.Refused as why:
+            assert "OVERQUOTA" in str(why), why
+        session.close()
+    return taken
+
+
+def test_two_at_once(where):
+    admin = where.imap("root@x.test")
+    where.imap("dora").close()
+    for left in (1, 3):
+        have = verb(where, "show", "dora")[0]["messages"]
+        admin.command(f"SETQUOTA user/dora (MESSAGE {have + left})")
+        assert race(where, ["dora"]) == left, where.stderr()[-2000:]
+    admin.command("SETQUOTA user/dora ()")
+
+
+def test_two_accounts_of_a_domain_at_once(where):
+    """The accounts have homes in two threads; the sum is there again after kill -9."""
+    users = ["emil@e.test", "fred@e.test"]
+    for user in users:
+        where.imap(user).close()
+    verb(where, "set", "@e.test", "messages=4")
+    assert race(where, users) == 4
+    where.kill()
+    where.start()
+    assert race(where, users) == 0
+    verb(where, "set", "@e.test", "messages=7", "storage=100M")
+    assert race(where, users) == 3
+    admin = where.imap("root@x.test")
+    assert quota(admin, "domain/e.test")["MESSAGE"] == (7, 7)
+    emil = where.imap(users[0])
+    assert b"domain/e.test" in b"".join(emil.command("GETQUOTAROOT INBOX")[0])
+    emil.expunge("INBOX", "1")
+    assert race(where, users) == 1
+
+
+def test_large_is_refused_before_it_is_sent(where):
+    where.user_add("lena")
+    session = where.imap("lena")
+    verb(where, "set", "lena", "storage=400K")
+    with pytest.raises(client.Refused, match="OVERQUOTA"):
+        session.command("APPEND INBOX {500000}")
+    session.append("INBOX", message(300000))
+    with pytest.raises(client.Refused, match="OVERQUOTA"):
+        session.command("APPEND INBOX {200000}")
+    session.select("INBOX")
+    session.command("REPLACE 1 INBOX", message(350000))  # the difference counts
+
+
+def subjects(session):
+    count = session.select("INBOX")["EXISTS"]
+    rows = session.fetch("1:*", "(BODY.PEEK[HEADER.FIELDS (SUBJECT)])") if count else {}
+    return [re.search(rb"Subject: (.*?)\r\n", next(iter(values.values())))[1].decode() for values in rows.values()]
+
+
+def wait_subjects(session, want):
+    deadline = time.monotonic() + 30
+    while (found := subjects(session)) != want:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.05)
+
+
+def test_warnings(where):
+    where.reload(quota_warning=["50", "90"])
+    where.user_add("gina")
+    session = where.imap("gina")
+    verb(where, "set", "gina", "messages=10")
+    half, most = "Your mailbox is 50 % full", "Your mailbox is 90 % full"
+    mine = ["x"] * 5
+    for _ in range(5):
+        session.append("INBOX", message(30))
+    wait_subjects(session, [*mine, half])
+    session.append("Trash", message(30))
+    session.append("Trash", message(30))  # 8 of 10: not again
+    assert subjects(session) == [*mine, half]
+    session.append("Trash", message(30))
+    wait_subjects(session, [*mine, half, most])
+    where.kill()
+    where.start()
+    session = where.imap("gina")
+    session.command('COPY 1 "Trash"') if session.select("INBOX")["EXISTS"] < 2 else None
+    assert subjects(session) == [*mine, half, most]
+    session.expunge("INBOX")
+    session.expunge("Trash")
+    where.reload(folder_language="de")
+    for _ in range(5):
+        session.append("INBOX", message(30))
+    wait_subjects(session, [*mine, "Ihr Postfach ist zu 50 % voll"])
+    text = session.fetch("6", "(BODY.PEEK[TEXT])")[6]["BODY[TEXT]"].decode()
+    assert "5 von 10 Nachrichten" in text
+    log = where.stderr()
+    assert log.count("Warning") >= 3 and "resource=MESSAGE" in log
+    where.reload(folder_language="en", quota_warning=[])
+
+
+def test_lmtp(where):
+    where.user_add("hugo")
+    where.imap("hugo").close()
+    verb(where, "set", "hugo", "storage=10K")
+    lmtp = client.Lmtp(where.address("lmtp"))
+    for code, permanent in (("452 4.2.2", "temporary"), ("552 5.2.2", "permanent")):
+        where.reload(quota_exceeded=permanent)
+        lmtp.command("MAIL FROM:<a@b.test> SIZE=20000")
+        with pytest.raises(client.Refused, match=code):
+            lmtp.command("RCPT TO:<hugo>")
+        lmtp.command("RSET")
+        lmtp.command("MAIL FROM:<a@b.test>")  # who says no size is refused behind the message
+        lmtp.command("RCPT TO:<hugo>")
+        lmtp.command("DATA")
+        lmtp.wire.send(message(20000) + b"\r\n.\r\n")
+        with pytest.raises(client.Refused, match=code):
+            lmtp.reply()
+    where.reload(quota_exceeded="temporary")
+
+
+# ---- the policy service (Postfix's SMTPD_POLICY_README)
+
+def ask(wire, recipient, **more):
+    fields = {"request": "smtpd_access_policy", "protocol_state": "RCPT", "recipient": recipient, **more}
+    wire.send("".join(f"{k}={v}\n" for k, v in fields.items()).encode() + b"\n")
+
+
+def action(wire):
+    told, end = wire.read_until(b"\n\n"), b"\n\n"
+    assert told.startswith(b"action=") and told.endswith(end)
+    return told[7:-2].decode()
+
+
+class PolicyWire:
+    def __init__(self, port):
+        self.socket, self.held = socket.create_connection(("127.0.0.1", port), timeout=30), b""
+
+    def send(self, octets):
+        self.socket.sendall(octets)
+
+    def read_until(self, mark):
+        while mark not in self.held:
+            more = self.socket.recv(4096)
+            if not more:
+                return b""
+            self.held += more
+        end = self.held.index(mark) + len(mark)
+        told, self.held = self.held[:end], self.held[end:]
+        return told
+
+    def is_closed_silently(self):
+        try:
+            return self.socket.recv(10) == b""
+        except ConnectionResetError:
+            return True
+
+
+def test_policy(where):
+    where.user_add("jane@d.test")
+    where.imap("jane@d.test").close()
+    port = free_ports(1)[0]
+    where.reload(policy=[f"127.0.0.1:{port}"])
+    wire = PolicyWire(port)
+    rows = [("jane@d.test", {}, "DUNNO"), ("Jane+detail@d.test", {}, "DUNNO"), ("nobody@d.test", {}, "550 5.1.1"),
+            ("nobody@elsewhere.test", {}, "DUNNO"), ("jane@d.test", {"size": "20000"}, "452 4.2.2"),
+            ("jane@d.test", {"size": "2000", "sender": "", "ccert_subject": "a=b"}, "DUNNO"),
+            ("nobody@d.test", {"protocol_state": "DATA"}, "DUNNO"), ("", {}, "DUNNO")]
+    verb(where, "set", "jane@d.test", "storage=10K")
+    for recipient, more, _ in rows:  # pipelined
+        ask(wire, recipient, **more)
+    for recipient, more, want in rows:
+        assert action(wire).startswith(want), (recipient, more)
+    where.reload(policy_unknown="ignore", quota_exceeded="permanent")
+    ask(wire, "nobody@d.test")
+    ask(wire, "jane@d.test", size="20000")
+    assert (action(wire), action(wire)[:9]) == ("DUNNO", "552 5.2.2")
+    for octet in b"request=smtpd_access_policy\nprotocol_state=RCPT\nrecipient=jane@d.test\n\n":
+        wire.send(bytes([octet]))
+    assert action(wire) == "DUNNO"
+    for wrong in (b"\n", b"request=other\n\n", b"recipient\n\n", b"request=smtpd_access_policy\nsize=x\n\n", b"a=" + b"b" * 5000 + b"\n\n",
+                  b"a=b\n" * 5000, b"a=b\n" * 200 + b"\n", b"request=smtpd_access_policy\r\n\n", b"x" * 40000):
+        bad = PolicyWire(port)
+        bad.send(wrong)
+        assert bad.is_closed_silently(), wrong[:40]
+    ask(wire, "jane@d.test")
+    assert action(wire) == "DUNNO"
+    where.reload(policy=[], policy_unknown="reject", quota_exceeded="temporary")
+
+
+def test_verbs(where):
+    where.user_add("ida")
+    assert verb(where, "show", "ida")[0].get("storage_limit") is None
+    row = verb(where, "set", "ida", "storage=1G", "messages=1000", "mailboxes=none", "annotations=1M")[0]
+    assert (row["storage_limit"], row["messages_limit"], row["annotations_limit"]) == (1 << 30, 1000, 1 << 20)
+    assert "mailboxes_limit" not in row and row["mailboxes"] == 6
+    where.reload(quota_messages=77)
+    assert verb(where, "set", "ida", "messages=default")[0]["messages_limit"] == 77
+    assert verb(where, "set", "ida", "messages=none")[0].get("messages_limit") is None
+    where.reload(quota_messages=0)
+    for wrong in (["set", "ida", "storage=much"], ["set", "ida", "octets=1"], ["show", "nobody"], ["show", "@nowhere.test"],
+                  ["list", "ida"], ["set", "@a/b", "messages=1"]):
+        with pytest.raises(RuntimeError):
+            verb(where, *wrong)
+    names = [row["name"] for row in verb(where, "list")]
+    assert "ida" in names and len(names) == len(set(names))
