@@ -1,11 +1,13 @@
 // What the text index costs and gives: text_bench MBOX FOLDER [NEEDLE...]. CPU per message of the streams, of indexing and of
-// merging; octets of the index; time, candidates and matches of each needle, in BODY and in TEXT.
+// merging; octets of the index; time, candidates and matches of each needle. DRAW=n: candidates and matches of n needles drawn from the
+// mail, by kind and size; WIDE=1 shows those that narrow badly.
 
 #include "base/limits.h"
 #include "io/loop.h"
 #include "mime/charset.h"
 #include "mime/text.h"
 #include "search/text_index.h"
+#include "search/text_words.h"
 #include "store/embedded.h"
 
 #include <fcntl.h>
@@ -261,6 +263,168 @@ find(struct bench *b, const char *needle, bool verify)
     buf_done(&folded);
 }
 
+// ---- how far the index narrows: needles drawn from the mail ----
+
+enum { DRAW_MIN = 3, DRAW_MAX = 40, KINDS = 4, SIZES = 4 };
+
+struct drawn {
+    size_t needles, candidates, matches;
+    size_t wide;  // needles with more than twice as many candidates as matches
+};
+
+static uint64_t seed = 1;
+
+static size_t
+below(size_t n)
+{
+    seed = seed * 6364136223846793005u + 1442695040888963407u;
+    return (size_t)(seed >> 33) % n;
+}
+
+// Takes the stream that the countdown ends at.
+struct pick {
+    struct buf text;
+    size_t left;
+};
+
+static void
+pick_begin(void *arg, unsigned lane, enum mime_zone zone)
+{
+    struct pick *p = arg;
+    (void)lane;
+    if (p->left > 0 && (zone & MIME_ZONES_TEXT))
+        p->left--;
+}
+
+static void
+pick_feed(void *arg, unsigned lane, struct span folded)
+{
+    struct pick *p = arg;
+    if (p->left == 0 && lane == 0)
+        buf_put(&p->text, folded);
+}
+
+static void
+pick_end(void *arg, unsigned lane)
+{
+    (void)arg, (void)lane;
+}
+
+static bool
+is_border(struct span s, size_t at)
+{
+    return at == s.n || ((unsigned char)s.p[at] & 0xC0) != 0x80;
+}
+
+// A piece of a message's text: a body as often as a header.
+static struct span
+draw(struct bench *b, struct buf *text)
+{
+    struct pick pick = {.left = below(2) ? 1 + below(20) : 20 + below(15)};
+    struct mime_text_sink sink = {pick_begin, pick_feed, pick_end, &pick};
+    struct mime_streams *s = mime_streams_new(&sink);
+    buf_init(&pick.text, 1 << 24);
+    feed_mail(s, &b->mails[below(b->n)], false);
+    mime_streams_free(&s);
+    struct span all = buf_span(&pick.text), piece = SPAN_NONE;
+    size_t n = DRAW_MIN + below(DRAW_MAX - DRAW_MIN + 1);
+    if (all.n > n) {
+        size_t from = below(all.n - n);
+        piece = span_slice(all, from, from + n);
+        if (!is_border(all, from) || !is_border(all, from + n))
+            piece = SPAN_NONE;
+    }
+    buf_reset(text);
+    buf_put(text, piece);
+    buf_done(&pick.text);
+    return buf_span(text);
+}
+
+static size_t
+kind_of(struct span needle)
+{
+    size_t words = 0, octets;
+    bool gap = true, gaps = false;
+    for (; needle.n > 0; needle = span_skip(needle, octets)) {
+        bool here = text_class_of(needle, &octets) == TEXT_GAP;
+        words += gap && !here;
+        gaps = gaps || here;
+        gap = here;
+    }
+    return !gaps ? 0 : words < 2 ? 1 : words == 2 ? 2 : 3;
+}
+
+static size_t
+verify(struct bench *b, struct span needle, struct text_found *found, size_t *candidates)
+{
+    struct mime_text_search *s = mime_text_search_new(&needle, 1, COLLATION_CASEMAP);
+    size_t matches = 0;
+    for (size_t i = 0; i < b->n; i++) {
+        enum text_answer a = text_found_of(found, 0, i + 1);
+        *candidates += a >= TEXT_MAYBE;
+        matches += a == TEXT_YES;
+        if (a != TEXT_MAYBE)
+            continue;
+        mime_text_reset(s);
+        feed_mail(mime_text_streams(s), &b->mails[i], false);
+        matches += mime_text_found(s, 0);
+    }
+    mime_text_search_free(&s);
+    return matches;
+}
+
+static void
+draw_one(struct bench *b, struct span needle, struct drawn all[KINDS][SIZES])
+{
+    struct text_lookup l = {needle, MIME_ZONES_TEXT, false};
+    struct text_found *found;
+    struct fault f;
+    size_t candidates = 0, n = needle.n;
+    struct drawn *d = &all[kind_of(needle)][n < 6 ? 0 : n < 11 ? 1 : n < 21 ? 2 : 3];
+    must_ok(text_index_find(b->ti, &l, 1, &found, &f), &f);
+    size_t matches = verify(b, needle, found, &candidates);
+    text_found_free(&found);
+    d->needles++;
+    d->candidates += candidates;
+    d->matches += matches;
+    d->wide += candidates > 2 * matches;
+    if (candidates > 2 * matches && getenv("WIDE"))
+        printf("%zu of %zu: \"%.*s\"\n", matches, candidates, SPAN_ARG(needle));
+}
+
+static void
+draw_all(struct bench *b, size_t n)
+{
+    static const char *const kinds[] = {"in a word", "signs beside a word", "two words",
+                                        "more words"};
+    static const char *const sizes[] = {"3-5", "6-10", "11-20", "21-40"};
+    struct drawn all[KINDS][SIZES] = {0}, sum = {0};
+    struct buf text;
+    buf_init(&text, DRAW_MAX + 1);
+    for (size_t i = 0; i < n;) {
+        struct span needle = draw(b, &text);
+        if (needle.n == 0)
+            continue;
+        draw_one(b, needle, all);
+        i++;
+    }
+    buf_done(&text);
+    for (size_t k = 0; k < KINDS; k++)
+        for (size_t i = 0; i < SIZES; i++) {
+            const struct drawn *d = &all[k][i];
+            printf("%-20s %-6s %5zu needles, %8zu candidates, %8zu matches: %.2f; %zu "
+                   "above 2\n",
+                   kinds[k], sizes[i], d->needles, d->candidates, d->matches,
+                   (double)d->candidates / (double)(d->matches + (d->matches == 0)),
+                   d->wide);
+            sum.candidates += d->candidates;
+            sum.matches += d->matches;
+            sum.wide += d->wide;
+        }
+    printf("all: %.2f; %zu of %zu above 2\n", (double)sum.candidates / (double)sum.matches,
+           sum.wide, n);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -286,6 +450,8 @@ main(int argc, char **argv)
     show_stats(&b);
     for (int i = 3; i < argc; i++)
         find(&b, argv[i], !getenv("QUICK"));
+    if (getenv("DRAW"))
+        draw_all(&b, strtoul(getenv("DRAW"), NULL, 10));
     text_index_close(&b.ti);
     store_close(&store);
     return 0;

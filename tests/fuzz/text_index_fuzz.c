@@ -1,5 +1,5 @@
-// The text index: a text and a needle agree with memmem; a segment that is damaged under right checksums gives a
-// fault or something harmless, never a crash.
+// The text index: a text and a needle agree with memmem, also folded by COLLATION_FUZZY; a segment that is damaged under right
+// checksums, its filter too, gives a fault or something harmless, never a crash.
 
 #include "mime/charset.h"
 #include "search/text_pages.h"
@@ -31,9 +31,8 @@ put(struct span text)
 
 // Without a text to compare with: what is damaged.
 static void
-ask(struct span needle, const struct span *text)
+ask(struct text_lookup l, const struct span *text)
 {
-    struct text_lookup l = {needle, MIME_ZONES, false};
     struct text_index *ti;
     struct text_found *found;
     struct fault f;
@@ -41,7 +40,7 @@ ask(struct span needle, const struct span *text)
         return;
     if (text_index_find(ti, &l, 1, &found, &f) == R_OK) {
         enum text_answer a = text_found_of(found, 0, 1);
-        bool want = text && span_find(*text, needle) < text->n;
+        bool want = text && span_find(*text, l.needle) < text->n;
         must(!text || a == TEXT_MAYBE || a == (want ? TEXT_YES : TEXT_NO));
         text_found_free(&found);
     }
@@ -84,6 +83,21 @@ fold(struct buf *out, struct span octets)
     buf_done(&clean);
 }
 
+static void
+ask_fuzzy(struct span needle, struct span text)
+{
+    struct buf fuzzy_needle, fuzzy_text;
+    buf_init(&fuzzy_needle, 1 << 20);
+    buf_init(&fuzzy_text, 1 << 24);
+    mime_fold_as(&fuzzy_needle, COLLATION_FUZZY, needle);
+    mime_fold_as(&fuzzy_text, COLLATION_FUZZY, text);
+    struct span all = buf_span(&fuzzy_text);
+    if (fuzzy_needle.n > 0)
+        ask((struct text_lookup){buf_span(&fuzzy_needle), MIME_ZONES, true}, &all);
+    buf_done(&fuzzy_needle);
+    buf_done(&fuzzy_text);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -102,11 +116,15 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct span text = buf_span(&folded);
     put(text);
     if (needle.n > 0)
-        ask(buf_span(&needle), &text);
-    put(SPAN("SOME WORDS AND, OTHER WORDS\r\nAND 12 MORE"));
+        ask((struct text_lookup){buf_span(&needle), MIME_ZONES, false}, &text);
+    ask_fuzzy(buf_span(&needle), text);
+    put(SPAN("SOME WORDS AND, OTHER WORDS\r\nAND 12 MORE U\xCC\x88"
+             "BER"));
     damage(data[0] & 64 ? "00000001-t" : "00000001-l", !(data[0] & 64),
            span_of(data + 1, size - 1));
-    ask(data[0] & 128 ? SPAN("WORD") : SPAN("S AN"), NULL);
+    ask((struct text_lookup){data[0] & 128 ? SPAN("WORD") : SPAN("S AN"), MIME_ZONES,
+                             data[0] & 32},
+        NULL);
     buf_done(&folded);
     buf_done(&needle);
     return 0;
