@@ -71,7 +71,7 @@ put_gap(struct buf *b)
                                              : 1 + below(2);
     n = kind == 1 && below(10) > 0 ? 3 : n;
     for (size_t i = 0; i < n; i++)
-        buf_put_str(b, gaps[below(below(12) == 0 ? 8 : 7)]);
+        buf_put_str(b, gaps[below(6) == 0 ? 7 : below(7)]);
 }
 
 static void
