@@ -5,7 +5,7 @@
 
 // What is open is taken to go on as it began. A lookup costs some milliseconds; so do the summaries of some thousand messages, or the bodies of fewer.
 enum { COST_SUMMARY = 1, COST_BODY = 64, ASK_FROM = 4096 };
-// Each text is a pass over the words of the index and a bit for each document; the mail is read once for all texts.
+// Each text has a bit for each document; the mail is read once for all texts.
 enum { ASK_MOST = 32 };
 
 static bool
