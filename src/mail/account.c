@@ -9,6 +9,7 @@
 #include "mail/index_inside.h"
 #include "mail/label_index.h"
 #include "mail/mail_inside.h"
+#include "mail/move_intent.h"
 #include "mail/name.h"
 #include "mail/private.h"
 
@@ -173,6 +174,7 @@ load(struct account *a, bool create, struct fault *f)
     take_name(a);
     quota_opened(a);
     mail_index_opened(a);
+    move_recover(a);
     return R_OK;
 }
 

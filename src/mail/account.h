@@ -78,7 +78,8 @@ void mail_id_text(char prefix, uint64_t id, char out[MAIL_ID_TEXT]);  // 'E', 'T
 // And back; 0, which no id is, for any other text.
 uint64_t mail_id_from(char prefix, struct span text);
 
-// Suspends. Drops forgotten tombstones and dead bodies of all accounts (retention).
+// Suspends. Drops what deleted users had of their own in mailboxes of others, forgotten tombstones and dead bodies of all
+// accounts (retention).
 enum result mail_compact(struct mail *m, int64_t now_s, uint64_t *freed_out,
                          struct fault *f) MUST_CHECK;
 

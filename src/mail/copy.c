@@ -4,11 +4,12 @@
 #include "base/limits.h"
 #include "mail/label_index.h"
 #include "mail/label_mode.h"
+#include "mail/move_intent.h"
 #include "mail/private.h"
 #include "mail/select.h"
 
 // Within one account COPY and MOVE are one change. Into another account: the rows are read here, added there as
-// one commit, and (MOVE) expunged here afterwards: at worst a duplicate for a moment, never a loss.
+// one commit, and (MOVE) expunged here afterwards, with an intent before: at worst a duplicate for a moment, never a loss.
 struct copy_call {
     struct view *view;
     const struct selection *selection;
@@ -23,6 +24,7 @@ struct copy_call {
     struct row_flags *flags;
     struct keyword_names names;  // by the source's numbers
     size_t count;
+    struct move_intent intent;
 };
 
 // Rows on their way into a mailbox.
@@ -246,11 +248,10 @@ copy_rows(struct account *a, struct copying *c, struct copy_result *out, struct 
 
 // ---- within the account ----
 
-static void
-put_source_gone(struct account *a, struct store_batch *b, struct copy_call *c,
-                const uint32_t *rows, size_t n)
+void
+rows_put_moved(struct account *a, struct store_batch *b, struct mailbox *from,
+               const uint32_t *rows, size_t n)
 {
-    struct mailbox *from = c->view->mailbox;
     struct seqset gone;
     seqset_init(&gone, a->batch_arena);
     for (size_t i = 0; i < n; i++) {
@@ -363,7 +364,7 @@ copy_change(struct account *a, struct store_batch *b, void *arg, struct fault *f
     struct copying_for by = {call->dest, v, call->move, v->mine.user, NULL, NULL, 0};
     enum result r = rows_copy_by(a, b, &c, &by, call->out, f);
     if (r == R_OK && call->move && n > 0)
-        put_source_gone(a, b, call, rows, n);
+        rows_put_moved(a, b, call->view->mailbox, rows, n);
     return r;
 }
 
@@ -470,7 +471,10 @@ arrive_change(struct account *a, struct store_batch *b, void *arg, struct fault 
     struct copying_for by = {
         .dest = call->dest, .move = call->move, .user = private_user(a, call->dest->user)};
     c.by = &by;
-    return copy_rows(a, &c, call->out, f);
+    enum result r = copy_rows(a, &c, call->out, f);
+    if (r == R_OK && call->move && call->count > 0)
+        move_put_arrived(a, b, &call->intent);
+    return r;
 }
 
 static enum result
@@ -480,8 +484,10 @@ leave_change(struct account *a, struct store_batch *b, void *arg, struct fault *
     struct mailbox *from = c->view->mailbox;
     uint32_t *rows;
     size_t n;
-    if (c->view->gone)
+    if (c->view->gone) {
+        move_put_left(a, b, &c->intent);
         return R_OK;
+    }
     if (mailbox_load(a, from, f) != R_OK)
         return R_FAIL;
     if (select_ready(a, from) == R_NONE)
@@ -489,7 +495,8 @@ leave_change(struct account *a, struct store_batch *b, void *arg, struct fault *
     select_rows(&(struct selection){c->view, &c->out->source, true}, a->batch_arena, &rows,
                 &n);
     if (n > 0)
-        put_source_gone(a, b, c, rows, n);
+        rows_put_moved(a, b, from, rows, n);
+    move_put_left(a, b, &c->intent);
     return R_OK;
 }
 
@@ -507,6 +514,29 @@ leave_run(void *arg)
     struct copy_call *c = arg;
     c->result =
         account_change(c->view->account, leave_change, c, 0, &c->view->by, c->fault);
+}
+
+// The copy is durable before the messages go, and an intent before the copy (mail/move_intent.h).
+static void
+move_across(struct copy_call *c)
+{
+    struct seqset uids;
+    seqset_init(&uids, c->arena);
+    for (size_t i = 0; i < c->count; i++)
+        seqset_add(&uids, c->rows[i].uid);
+    c->intent = (struct move_intent){c->view->account->id, c->dest->account->id, 0};
+    c->result =
+        move_begin(c->view->account, c->view->mailbox_id, &uids, &c->intent, c->fault);
+    if (c->result != R_OK)
+        return;
+    account_run(c->dest->account, arrive_run, c);
+    if (c->result != R_OK) {
+        move_abandon(c->view->account, &c->intent);
+        return;
+    }
+    account_run(c->view->account, leave_run, c);
+    if (c->result == R_OK)
+        move_end(c->dest->account, &c->intent);
 }
 
 static void
@@ -553,10 +583,10 @@ change_copy(const struct selection *sel, const struct mailbox_ref *dest, bool mo
         account_run(c.view->account, within_run, &c);
     } else {
         account_run(c.view->account, read_run, &c);
-        if (c.result == R_OK)
-            account_run(dest->account, arrive_run, &c);
         if (c.result == R_OK && move && c.count > 0)
-            account_run(c.view->account, leave_run, &c);
+            move_across(&c);
+        else if (c.result == R_OK)
+            account_run(dest->account, arrive_run, &c);
     }
     if (c.result == R_OK)
         *out = result;

@@ -73,7 +73,7 @@ def main(names):
         if not (tree / "build/build.ninja").exists():
             run(tree, "meson", "setup", "build", "--buildtype=debug", "-Dwerror=false")
         build(tree)
-        for test in (STORIES, "test_register.py"):
+        for test in (STORIES, "test_register.py", "test_private.py"):
             whole, why = play(tree, test)
             tally[not whole] += 1
             print(f"{'passes' if whole else 'FAILS'}: nothing broken, {test}: {why}", flush=True)

@@ -261,3 +261,24 @@ def test_private_flags(seed):
         print(f"seed {seed}: {story.step} steps")
     finally:
         server.stop()
+
+
+def test_deleted_user():
+    """What a deleted user had of their own is dropped by the daily look; a user of the same name later has nothing of it."""
+    server = posthorn.Server({"test_mount": f"{OWNER} lrswipkxte"})
+    try:
+        bob = Imap(server.address("imap"), OWNER, server.password)
+        bob.append("INBOX", BODY)
+        for _ in range(2):
+            server.user_add("dora")
+            dora = Imap(server.address("imap"), "dora", server.password)
+            dora.command(f"SELECT Shared/{OWNER}/INBOX")
+            lines, _ = dora.command("SEARCH UNSEEN")
+            assert b"* SEARCH 1" in lines
+            dora.command("STORE 1 +FLAGS (\\Seen)")
+            dora.close()
+            posthorn.run_verb("user", "delete", "dora", "-c", server.config)
+        posthorn.run_verb("compact", "-c", server.config)
+        bob.command("NOOP")
+    finally:
+        server.stop()

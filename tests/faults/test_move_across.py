@@ -1,0 +1,95 @@
+"""MOVE into another account, and the role ends before every single write and sync of it: no message is lost, and once the accounts were
+opened again none is in both."""
+import os
+import time
+
+import pytest
+
+import eventlog
+import ledger
+from eventlog import release_binary  # noqa: F401
+from lib import client
+from lib.long import LONG
+
+MOST = 60 if LONG else 6
+OWNER = "olga"
+MESSAGES = [b"Subject: moved\r\nX-Id: %d\r\n\r\nx\r\n" % n for n in range(3)]
+
+
+@pytest.fixture(scope="module")
+def server():
+    os.environ.setdefault("POSTHORN_BINARY", eventlog.release("src/main/posthorn"))
+    own = eventlog.Server({"test_segment_size": 64 << 10, "test_mount": f"{OWNER} lrswipkxte"})
+    own.user_add(OWNER)
+    yield own
+    own.stop()
+
+
+class Scene:
+    """A user with three messages and a mailbox of the owner that they go to, or come from."""
+
+    def __init__(self, server, inward):
+        self.server, self.name = server, server.fresh_user("mover")
+        self.session = self.login()
+        self.session.command(f"CREATE Shared/{OWNER}/{self.name}")
+        own, shared = "INBOX", f"Shared/{OWNER}/{self.name}"
+        self.source, self.target = (shared, own) if inward else (own, shared)
+        for data in MESSAGES:
+            self.session.append(self.source, data, "\\Seen $Word")
+        self.session.command(f"SELECT {self.source}")
+
+    def login(self):
+        return client.Imap(self.server.address("imap"), self.name, self.server.password, timeout=20)
+
+    def move(self):
+        self.session.command(f"MOVE 1:2 {self.target}")
+
+    def found(self, session, mailbox):
+        known = session.select(mailbox)
+        rows = session.fetch("1:*", "(FLAGS EMAILID BODY.PEEK[])") if known["EXISTS"] else {}
+        assert all("\\Seen" in row["FLAGS"] for row in rows.values())
+        return sorted(row["BODY[]"] for row in rows.values())
+
+    def settled(self):
+        """What is in source and target; what was left undone is done when an account is opened."""
+        session, deadline = self.login(), time.monotonic() + 20
+        while True:
+            left, came = self.found(session, self.source), self.found(session, self.target)
+            lost = set(MESSAGES) - set(left) - set(came)
+            assert not lost, f"lost: {lost}"
+            if len(left) + len(came) == len(MESSAGES) or time.monotonic() > deadline:
+                session.close()
+                return left, came
+            time.sleep(0.05)
+
+
+def kill_at(server, inward, call):
+    scene, log = Scene(server, inward), server.event_log
+    log.set(kill_after=call)
+    try:
+        scene.move()
+        answered = True
+    except (*ledger.GONE, RuntimeError):
+        answered = False
+    server.kill()
+    log.set(kill_after=0)
+    server.start()
+    return answered, scene.settled()
+
+
+@pytest.mark.parametrize("inward", [False, True], ids=["own to shared", "shared to own"])
+def test_every_call(server, inward):
+    scene, far = Scene(server, inward), 1 << 40
+    server.event_log.set(kill_after=far)
+    scene.move()
+    calls = far - server.event_log.get("kill_after")
+    server.event_log.set(kill_after=0)
+    assert calls >= 6, f"three commits are {calls} calls"
+    whole = (sorted(MESSAGES[2:]), sorted(MESSAGES[:2]))
+    assert scene.settled() == whole
+    for call in sorted({1 + i * (calls - 1) // (min(calls, MOST) - 1) for i in range(min(calls, MOST))}):
+        answered, seen = kill_at(server, inward, call)
+        where = f"ended before call {call} of {calls}, answered {answered}"
+        assert seen == whole or (not answered and seen == (sorted(MESSAGES), [])), where
+    server.check_reports()
+    assert " 0 errors" in eventlog.posthorn.run_verb("verify", "--data", server.data).decode()
