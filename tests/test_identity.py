@@ -197,7 +197,7 @@ def test_app_password_for_a_protocol_and_a_time(server):
 
 
 WRITES = ["APPEND INBOX {3+}\r\nabc", "CREATE x", "DELETE x", "RENAME INBOX x", "SUBSCRIBE x", "UNSUBSCRIBE INBOX", "STORE 1 +FLAGS (\\Seen)",
-          "STORE 1 FLAGS ()", "UID STORE 1 -FLAGS (\\Flagged)", "COPY 1 Trash", "MOVE 1 Trash", "UID MOVE 1 Trash", "EXPUNGE", "UID EXPUNGE 1",
+          "STORE 1 FLAGS ()", "UID STORE 1 -FLAGS (\\Flagged)", "COPY 1 Trash", 'SETQUOTA "" (STORAGE 1)', "MOVE 1 Trash", "UID MOVE 1 Trash", "EXPUNGE", "UID EXPUNGE 1",
           'SETMETADATA INBOX (/private/comment "x")', 'SETMETADATA "" (/private/comment "x")', "REPLACE 1 INBOX {3+}\r\nabc", "RESETKEY",
           "GENURLAUTH \"imap://x@localhost/INBOX/;UID=1;URLAUTH=anonymous\" INTERNAL"]
 
@@ -214,6 +214,7 @@ def test_read_only_password(server):
         with pytest.raises(Refused, match="NO "):
             reader.command(command)
     assert reader.fetch(1, "BODY[]")
+    reader.command("GETQUOTAROOT INBOX")
     reader.command("CLOSE")
     names = reader.names()
     assert "x" not in names and names == own.names()

@@ -264,8 +264,8 @@ static const struct imap_word words[] = {
 };
 
 static const struct imap_verb verbs[] = {
-    {"GETQUOTA", ARGS_OWN, IMAP_ANY, 0, 0, run_get},
-    {"GETQUOTAROOT", ARGS_NAME, IMAP_ANY, 0, 0, run_root},
+    {"GETQUOTA", ARGS_OWN, IMAP_ANY, VERB_READS, 0, run_get},
+    {"GETQUOTAROOT", ARGS_NAME, IMAP_ANY, VERB_READS, 0, run_root},
     {"SETQUOTA", ARGS_OWN, IMAP_ANY, 0, 0, run_set},
     {.name = NULL},
 };
