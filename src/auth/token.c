@@ -240,7 +240,7 @@ verify(const struct token_keys *keys, cjose_jws_t *jws, json_t **claims_out,
        struct fault *f)
 {
     const cjose_jwk_t *jwk = NULL;
-    struct head head;
+    struct head head = {0};
     cjose_err e;
     uint8_t *text = NULL;
     size_t n = 0;
