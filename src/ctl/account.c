@@ -1,5 +1,6 @@
 #include "ctl/account.h"
 #include "base/limits.h"
+#include "mail/system.h"
 
 enum result
 account_of(struct verb_call *c, struct span name, struct mail_user **u_out, struct fault *f)
@@ -8,6 +9,11 @@ account_of(struct verb_call *c, struct span name, struct mail_user **u_out, stru
     struct buf canonical;
     buf_init(&canonical, LIMIT_user_name);
     enum result r = verb_find_user(c, name, &account, &canonical, f);
+    if (r == R_FAIL && f->kind == FAULT_NONEXISTENT && span_eq(name, SPAN("public"))) {
+        account = ACCOUNT_PUBLIC;
+        buf_put(&canonical, name);
+        r = R_OK;
+    }
     if (r == R_OK)
         r = mail_user_open(verb_host(c)->mail, account, buf_span(&canonical), u_out, f);
     buf_done(&canonical);

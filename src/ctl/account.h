@@ -8,7 +8,7 @@
 
 enum { ARG_FORMAT, ARG_PATH, ARG_USER, ARG_FOLDER };
 
-// Suspends. FAULT_NONEXISTENT: there is no such user. Close it with mail_user_close.
+// Suspends. "public", where no user has that name, is the tree of nobody. FAULT_NONEXISTENT: there is no such user. Close it with mail_user_close.
 enum result account_of(struct verb_call *c, struct span name, struct mail_user **u_out,
                        struct fault *f) MUST_CHECK;
 

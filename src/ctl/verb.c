@@ -114,12 +114,20 @@ read_switch(struct line *l, struct span arg)
     return false;
 }
 
+// `acl set USER FOLDER -bob -te`: negative rights, and what is taken away.
+static bool
+takes_dashes(const struct line *l, struct span arg)
+{
+    return l->n > 3 && span_eq(span_str(l->words[0]), SPAN("acl")) &&
+           !span_starts(arg, SPAN("--")) && !span_eq(arg, SPAN("-c"));
+}
+
 static void
 read_line(struct line *l, int argc, char **argv)
 {
     for (int i = 1; i < argc;) {
         struct span arg = span_str(argv[i]);
-        bool dashed = arg.n > 1 && arg.p[0] == '-';
+        bool dashed = arg.n > 1 && arg.p[0] == '-' && !takes_dashes(l, arg);
         int took = read_option(l, argc, argv, i);
         l->version |= span_eq(arg, SPAN("--version"));
         l->options.json |= span_eq(arg, SPAN("--json"));

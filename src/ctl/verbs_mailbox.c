@@ -4,6 +4,7 @@
 #include "ctl/setting.h"
 #include "ctl/verbs.h"
 #include "mail/append_limit.h"
+#include "mail/tree.h"
 
 static enum result
 set_limit(struct span text, const struct mailbox_ref *ref, struct fault *f)
@@ -30,6 +31,20 @@ limit_of(struct verb_call *c, struct mail_user *u, struct fault *f)
                     field_if(has, field_number("octets", "\t%", octets)),
                     field_str(NULL, has ? "" : "\tnone", "")));
     return R_OK;
+}
+
+enum result
+verb_mailbox_create(struct verb_call *c, struct fault *f)
+{
+    struct mail_user *u;
+    struct mailbox_ref ref;
+    if (account_of(c, verb_arg(c, 0), &u, f) != R_OK)
+        return R_FAIL;
+    enum result r = tree_create(u, verb_arg(c, 1), USE_NONE, &ref, f);
+    if (r == R_OK)
+        verb_row(c, "made", FIELDS(field_text("name", "made %", verb_arg(c, 1))));
+    mail_user_close(&u);
+    return r;
 }
 
 enum result

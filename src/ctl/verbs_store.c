@@ -1,3 +1,4 @@
+#include "ctl/account.h"
 #include "ctl/backup.h"
 #include "ctl/call.h"
 #include "ctl/verbs.h"
@@ -128,18 +129,10 @@ list_mailboxes(struct verb_call *c, struct mail_user *u, struct fault *f)
 enum result
 verb_mailbox_list(struct verb_call *c, struct fault *f)
 {
-    const struct verb_host *h = verb_host(c);
-    uint64_t account;
-    struct buf name;
     struct mail_user *u;
-    buf_init(&name, LIMIT_user_name);
-    enum result r = verb_find_user(c, verb_arg(c, 0), &account, &name, f);
-    if (r == R_OK)
-        r = mail_user_open(h->mail, account, buf_span(&name), &u, f);
-    buf_done(&name);
-    if (r != R_OK)
+    if (account_of(c, verb_arg(c, 0), &u, f) != R_OK)
         return R_FAIL;
-    r = list_mailboxes(c, u, f);
+    enum result r = list_mailboxes(c, u, f);
     mail_user_close(&u);
     return r;
 }

@@ -3,6 +3,7 @@
 #include "base/budget.h"
 #include "base/clock.h"
 #include "base/limits.h"
+#include "mail/acl_fold.h"
 #include "mail/attachment_inside.h"
 #include "mail/columns_inside.h"
 #include "mail/folders.h"
@@ -12,6 +13,8 @@
 #include "mail/move_intent.h"
 #include "mail/name.h"
 #include "mail/private.h"
+#include "mail/shares.h"
+#include "mail/system.h"
 
 enum { REST_MS = 10000 };
 
@@ -28,6 +31,7 @@ mail_new(const struct mail_options *o)
 {
     struct mail *m = calloc(1, sizeof *m);
     must(m != NULL && o->home_count > 0);
+    atomic_store(&m->shares, 1);
     m->options = *o;
     mail_settings(m, o->folder_language, o->message_size_max);
     m->entries_arena = arena_new_small();
@@ -57,6 +61,8 @@ account_free(struct account *a)
     }
     threads_free(a);
     names_free(a);
+    acls_free(a);
+    shares_free(a);
     label_index_free(a);
     mail_index_free(a);
     timer_clear(&a->idle);
@@ -166,6 +172,8 @@ load(struct account *a, bool create, struct fault *f)
     if (r == R_NONE && create) {
         a->state = state_new(a->id);
         r = folders_create(a, span_str(a->mail->folder_language), f);
+        if (account_is_system(a->id))
+            shares_changed(a->mail);
     }
     if (r != R_OK)
         return r;

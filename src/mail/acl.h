@@ -38,7 +38,7 @@ struct acl_who *acl_who_new(uint64_t account, struct span name,
 struct acl_who *acl_who_ref(struct acl_who *who);
 void acl_who_unref(struct acl_who **who);  // takes NULL
 
-// In the home of the account. THE decision: rights on the mailbox (0: there is none, or it may not be looked up).
+// In the home of the account. THE decision: rights on a mailbox that is there; 0: it may not be looked up.
 uint32_t acl_rights(const struct acl_who *who, struct account *a, uint64_t mailbox);
 
 struct acl_entry {
@@ -49,8 +49,13 @@ struct acl_list {
     struct acl_entry *p;  // sorted by identifier
     size_t n;
 };
-// The same from a list; `owner`: the mailbox is in the user's own account. For acl_rights, and for tests.
-uint32_t acl_decide(const struct acl_who *who, bool owner, bool system,
+struct acl_where {
+    bool owner;        // the mailbox is in the user's own account
+    bool common;       // in ACCOUNT_PUBLIC
+    uint32_t granted;  // beside the list
+};
+// The same from a list: for acl_rights, and for tests.
+uint32_t acl_decide(const struct acl_who *who, const struct acl_where *where,
                     const struct acl_list *list);
 
 // The stored form. R_FAIL (FAULT_BAD): SASLprep or the form of user names refuses it (RFC 4314 section 3).
@@ -67,20 +72,19 @@ void acl_rights_put(uint32_t rights, char out[ACL_TEXT]);
 
 enum acl_op { ACL_SET, ACL_ADD, ACL_REMOVE, ACL_DELETE };
 struct acl_change {
-    struct span identifier;  // stored form
+    struct span identifier;  // as acl_identifier made it
     enum acl_op op;
     uint32_t rights;
     uint32_t was, is;  // out: of the entry
 };
-// FAULT_NONEXISTENT, FAULT_NOPERM, FAULT_LIMIT (LIMIT_acl_entries, LIMIT_acl_shares). The owner's entry never loses l and a.
+// FAULT_NONEXISTENT, FAULT_NOPERM, FAULT_LIMIT (LIMIT_acl_entries, LIMIT_acl_account). The owner's entry never loses l and a.
 // Rights that are none take the entry away; for the owner's they stay, as "la".
 enum result acl_change(const struct mailbox_ref *ref, struct acl_change *change,
                        struct fault *f) MUST_CHECK;
 // All entries, the owner's first: it is told even where it is implicit. In the arena.
 enum result acl_get(const struct mailbox_ref *ref, struct arena *a, struct acl_list *out,
                     struct fault *f) MUST_CHECK;
-// LISTRIGHTS: what the identifier has always (the rest may be given, each right apart).
-enum result acl_always(const struct mailbox_ref *ref, struct span identifier,
-                       uint32_t *always_out, struct fault *f) MUST_CHECK;
+// LISTRIGHTS: what the identifier has always; the rest may be given, each right apart. Does not suspend.
+uint32_t acl_always(const struct mailbox_ref *ref, struct span identifier);
 
 #endif

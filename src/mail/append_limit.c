@@ -1,6 +1,6 @@
 #include "mail/append_limit.h"
 
-#include "mail/home.h"
+#include "mail/acl_fold.h"
 #include "mail/mount.h"
 #include "mail/tree_record.h"
 
@@ -9,6 +9,7 @@ static const struct span key = SPAN("appendlimit");
 struct limit_call {
     const struct mailbox_ref *ref;
     struct account *account;
+    const struct acl_who *who;
     uint64_t octets;
     bool any;
     struct fault *fault;
@@ -73,7 +74,8 @@ static void
 any_each(uint64_t mailbox, struct span name, struct span value, void *arg)
 {
     struct limit_call *c = arg;
-    c->any |= mailbox != 0 && value.n > 0 && span_eq(name, key);
+    c->any |= mailbox != 0 && value.n > 0 && span_eq(name, key) &&
+              acl_rights(c->who, c->account, mailbox) != 0;
 }
 
 static void
@@ -86,10 +88,10 @@ any_run(void *arg)
 bool
 append_limit_any(struct mail_user *u)
 {
-    struct limit_call c = {.any = false};
+    struct limit_call c = {.who = mail_user_who(u)};
     for (struct mount *m = &u->own; m && !c.any; m = m->next) {
         c.account = m->account;
-        if (m->rights & RIGHT_LOOKUP)
+        if (m->account)
             account_run(m->account, any_run, &c);
     }
     return c.any;

@@ -3,6 +3,7 @@
 #include "base/budget.h"
 #include "base/clock.h"
 #include "base/limits.h"
+#include "mail/acl_fold.h"
 #include "mail/index_inside.h"
 #include "mail/label_index.h"
 #include "mail/name.h"
@@ -303,4 +304,5 @@ account_apply(struct account *a, enum record_type type, struct span meta,
         mailbox_poke(m);
     if (a->watched)
         watch_applied(a, type, meta, &was);
+    acl_applied(a, type, meta);
 }

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "mail/acl_fold.h"
 #include "mail/label_index.h"
 #include "mail/label_mode.h"
 #include "mail/move_intent.h"
@@ -27,6 +28,8 @@ struct copy_call {
     struct move_intent intent;
 };
 
+static const uint32_t removing = RIGHT_DELETED | RIGHT_EXPUNGE;
+
 // Rows on their way into a mailbox.
 struct copying {
     struct mailbox *from, *to;  // from NULL: another account's
@@ -37,6 +40,7 @@ struct copying {
     struct message_row *rows;
     struct row_flags *flags;  // with the source's numbers, then with the target's
     size_t n;
+    uint32_t denied;
     struct buf packed;
     // NULL: flags go into the rows as they are
     struct copying_for {
@@ -193,12 +197,17 @@ put_rows(struct account *a, struct copying *c, struct copy_result *out, struct f
 }
 
 // RFC 4314 section 4: flags whose right is missing there are not set.
-static uint16_t
-flags_allowed(uint32_t rights)
+static void
+leave_out_denied(struct copying *c)
 {
-    return (uint16_t)((rights & RIGHT_SEEN ? FLAG_SEEN : 0) |
-                      (rights & RIGHT_DELETED ? FLAG_DELETED : 0) |
-                      (rights & RIGHT_WRITE ? FLAG_ALL & ~(FLAG_SEEN | FLAG_DELETED) : 0));
+    const uint32_t flags = RIGHT_SEEN | RIGHT_WRITE | RIGHT_DELETED;
+    for (size_t i = 0; (c->denied & flags) && i < c->n; i++) {
+        struct row_flags *now = &c->flags[i];
+        now->flags &= acl_flags(~c->denied);
+        if (c->denied & RIGHT_WRITE)
+            now->keyword_count = 0;
+        yield_at(i);
+    }
 }
 
 // The copy has the flags that its user sees; which of them only that user sees there is up to the target. What moves
@@ -207,7 +216,7 @@ static void
 flags_for(struct account *a, struct copying *c)
 {
     struct copying_for *by = c->by;
-    uint16_t allowed = flags_allowed(by->dest->rights);
+    uint16_t allowed = acl_flags(by->dest->rights);
     uint16_t from = by->source ? by->source->mine.mask : 0, to = private_mask(a, by->user);
     size_t at = 0;
     by->mine = arena_array(a->batch_arena, c->n, sizeof *by->mine);
@@ -233,6 +242,7 @@ copy_rows(struct account *a, struct copying *c, struct copy_result *out, struct 
     seqset_init(&made.source, out->source.arena);
     seqset_init(&made.target, out->target.arena);
     enum result r = R_OK;
+    leave_out_denied(c);
     if (c->by)
         flags_for(a, c);
     if (room_for_uids(a, c->to, c->n, f) != R_OK || translate_all(a, c, f) != R_OK)
@@ -297,6 +307,7 @@ rows_copy_by(struct account *a, struct store_batch *b, const struct rows_copy *w
                         .batch = b,
                         .first = what->first,
                         .n = what->n,
+                        .denied = what->denied,
                         .by = by};
     mailbox_next(a, what->from);
     take_rows(a, &c, what->rows);
@@ -484,7 +495,8 @@ leave_change(struct account *a, struct store_batch *b, void *arg, struct fault *
     struct mailbox *from = c->view->mailbox;
     uint32_t *rows;
     size_t n;
-    if (c->view->gone) {
+    // both are there now
+    if (c->view->gone || (c->view->rights & removing) != removing) {
         move_put_left(a, b, &c->intent);
         return R_OK;
     }
@@ -552,13 +564,11 @@ within_run(void *arg)
 static enum result
 allowed(const struct copy_call *c)
 {
-    if (!(c->dest->rights & RIGHT_INSERT))
-        return fault_set(c->fault, FAULT_NOPERM, "no right to insert there");
+    if (acl_check(c->dest->rights, RIGHT_INSERT, c->fault) != R_OK)
+        return R_FAIL;
     if (!(c->view->rights & RIGHT_READ))
         return fault_set(c->fault, FAULT_NOPERM, "no right to read here");
-    if (c->move &&
-        (c->view->read_only || (c->view->rights & (RIGHT_DELETED | RIGHT_EXPUNGE)) !=
-                                   (RIGHT_DELETED | RIGHT_EXPUNGE)))
+    if (c->move && (c->view->read_only || (c->view->rights & removing) != removing))
         return fault_set(c->fault, FAULT_NOPERM, "no right to remove here");
     return R_OK;
 }
@@ -568,10 +578,11 @@ change_copy(const struct selection *sel, const struct mailbox_ref *dest, bool mo
             struct arena *a, struct copy_result *out, struct fault *f)
 {
     struct copy_result result = {0};
+    struct mailbox_ref now = ref_now(dest);
     struct copy_call c = {.view = sel->view,
                           .selection = sel,
                           .move = move,
-                          .dest = dest,
+                          .dest = &now,
                           .arena = a,
                           .out = &result,
                           .fault = f};

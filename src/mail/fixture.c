@@ -3,6 +3,7 @@
 #include "base/limits.h"
 #include "io/loop.h"
 #include "io/task.h"
+#include "mail/acl.h"
 
 #include <ftw.h>
 #include <pthread.h>
@@ -90,6 +91,7 @@ fixture_user(struct fixture *x, uint64_t account, const char *name)
     struct mail_user *u;
     struct fault f;
     must(mail_user_open(x->mail, account, span_str(name), &u, &f) == R_OK);
+    mail_user_identify(u, &(struct acl_identity){.admin = false});
     return u;
 }
 

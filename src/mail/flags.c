@@ -1,6 +1,7 @@
 #include "mail/change.h"
 
 #include "base/limits.h"
+#include "mail/acl_fold.h"
 #include "mail/flag_groups.h"
 #include "mail/private.h"
 #include "mail/select.h"
@@ -23,13 +24,7 @@ static enum result
 allow(struct flags_call *c)
 {
     uint32_t rights = c->view->rights;
-    uint16_t may = 0;
-    if (rights & RIGHT_SEEN)
-        may |= FLAG_SEEN;
-    if (rights & RIGHT_DELETED)
-        may |= FLAG_DELETED;
-    if (rights & RIGHT_WRITE)
-        may |= FLAG_ANSWERED | FLAG_FLAGGED | FLAG_DRAFT;
+    uint16_t may = acl_flags(rights);
     c->flags = may;
     c->keywords_allowed = rights & RIGHT_WRITE;
     bool asks =

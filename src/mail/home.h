@@ -19,6 +19,7 @@
 #include "base/table.h"
 
 struct home;
+struct acl_who;
 
 // A row as it will be when the batch that is being built is applied.
 struct pending_row {
@@ -133,8 +134,14 @@ struct account {
     struct pending_row *pending;
     const struct change_by *by;  // who made the change that is being applied
     struct threads threads;
-    struct name_entry *names, *names_by_id;  // of all mailboxes, once one was looked up
-    struct watch_log *watched;               // while a session watches it
+    struct account_names {
+        struct name_entry *all, *by_id;
+    } names;                    // of all mailboxes, once one was looked up
+    struct watch_log *watched;  // while a session watches it
+    struct account_rights {
+        struct acls *acls;      // once a right was asked for
+        struct shares *shares;  // of ACCOUNT_DIRECTORY
+    } rights;
     struct {
         struct label_index *labels;  // once labels were asked for
         struct mail_index *index;    // of search
@@ -272,13 +279,18 @@ struct view {
     atomic_bool pending;
     atomic_bool gone;
     bool read_only;
-    uint32_t rights;
+    _Atomic uint32_t rights;
+    struct view_user {
+        uint32_t keywords;        // that were told
+        struct acl_who *who;      // NULL: nobody who has a session; the rights stay
+        bool told;                // PERMANENTFLAGS were told since they changed
+        struct view *next, **at;  // of the same user, in the session's thread
+    } user;
     struct change_by by;  // its session
     uint64_t mailbox_id;
     uint32_t uidvalidity, uidnext;
     uint32_t exists, recent, first_unseen;
     uint32_t last_uid;  // rows above were not told
-    uint32_t keywords_told;
     struct view_private {
         struct private_set *set;
         uint64_t user;
@@ -293,6 +305,9 @@ struct view {
     size_t recent_ranges;
     struct ghost_list ghosts;
 };
+
+// Its user is another now. In the session's thread; does not suspend.
+void view_become(struct view *v, struct acl_who *who);
 
 // Suspends. Runs fn in the home.
 typedef enum result view_fn(struct view *v, void *arg, struct fault *f);

@@ -1,6 +1,7 @@
 #include "mail/intake_inside.h"
 
 #include "base/clock.h"
+#include "mail/acl_fold.h"
 #include "mail/private.h"
 #include "mail/rows.h"
 #include "mail/select.h"
@@ -340,14 +341,9 @@ static struct intake_params
 allowed_params(const struct mailbox_ref *dest, const struct intake_params *p)
 {
     struct intake_params mine = *p;
-    if (!(dest->rights & RIGHT_SEEN))
-        mine.flags &= (uint16_t)~FLAG_SEEN;
-    if (!(dest->rights & RIGHT_DELETED))
-        mine.flags &= (uint16_t)~FLAG_DELETED;
-    if (!(dest->rights & RIGHT_WRITE)) {
-        mine.flags &= FLAG_SEEN | FLAG_DELETED;
+    mine.flags &= acl_flags(dest->rights);
+    if (!(dest->rights & RIGHT_WRITE))
         mine.keyword_count = 0;
-    }
     return mine;
 }
 
@@ -356,8 +352,8 @@ allowed(const struct intake_batch *batch, const struct mailbox_ref *dest, struct
 {
     const uint32_t removing = RIGHT_DELETED | RIGHT_EXPUNGE;
     const struct view *from = batch->replaced ? batch->replaced->view : NULL;
-    if (!(dest->rights & RIGHT_INSERT))
-        return fault_set(f, FAULT_NOPERM, "no right to insert");
+    if (acl_check(dest->rights, RIGHT_INSERT, f) != R_OK)
+        return R_FAIL;
     if (from && (from->read_only || (from->rights & removing) != removing))
         return fault_set(f, FAULT_NOPERM, "no right to remove here");
     return R_OK;
@@ -376,10 +372,11 @@ commit(struct commit_call *c, const struct selection *elsewhere, struct fault *f
 }
 
 enum result
-intake_commit_all(const struct intake_batch *batch, const struct mailbox_ref *dest,
+intake_commit_all(const struct intake_batch *batch, const struct mailbox_ref *where,
                   struct intake_result *out, struct fault *f)
 {
     const struct selection *replaced = batch->replaced;
+    const struct mailbox_ref now = ref_now(where), *dest = &now;
     bool here = replaced && view_account(replaced->view) == dest->account;
     if (allowed(batch, dest, f) != R_OK)
         return R_FAIL;

@@ -2,6 +2,7 @@
 
 #include "base/arena_grow.h"
 #include "base/limits.h"
+#include "mail/acl_fold.h"
 #include "mail/flag_groups.h"
 #include "mail/label_index.h"
 #include "mail/label_mode.h"
@@ -321,9 +322,16 @@ plan(struct work *w, struct fault *f)
     return R_OK;
 }
 
+static uint32_t
+target_rights(const struct work *w, const struct label_target *t)
+{
+    const struct acl_who *who = w->call->view->user.who;
+    return who ? t->rights & acl_rights(who, w->account, t->mailbox) : t->rights;
+}
+
 // RFC 4314 section 4, of the commands that this stands for.
 static enum result
-rights_check(const struct work *w, struct fault *f)
+rights_allow(const struct work *w, struct fault *f)
 {
     const uint32_t removing = RIGHT_DELETED | RIGHT_EXPUNGE;
     const struct label_change *c = w->call->change;
@@ -334,13 +342,13 @@ rights_check(const struct work *w, struct fault *f)
     if (flags && !(rights & RIGHT_WRITE))
         return fault_set(f, FAULT_NOPERM, "no right to change flags");
     for (size_t i = 0; c->op != FLAG_OP_REMOVE && i < c->target_count; i++)
-        if (!(c->targets[i].rights & RIGHT_INSERT) &&
+        if (!(target_rights(w, &c->targets[i]) & RIGHT_INSERT) &&
             c->targets[i].mailbox != w->mailbox->id)
             return fault_set(f, FAULT_NOPERM, "no right to insert there");
     if (w->labels && c->op == FLAG_OP_REMOVE && names_mailbox(c, w->all))
         return fault_set(f, FAULT_CANNOT, "every message is in this one");
     for (size_t i = 0; c->op == FLAG_OP_REMOVE && i < c->target_count; i++)
-        if ((c->targets[i].rights & removing) != removing)
+        if ((target_rights(w, &c->targets[i]) & removing) != removing)
             return fault_set(f, FAULT_NOPERM, "no right to remove there");
     return R_OK;
 }
@@ -350,7 +358,7 @@ put_copies(struct work *w, const struct label_target *t, struct fault *f)
 {
     struct account *a = w->account;
     struct mailbox *to = mailbox_of(a, t->mailbox);
-    struct rows_copy c = {w->mailbox, to, w->rows, w->n, true};
+    struct rows_copy c = {w->mailbox, to, w->rows, w->n, true, ~target_rights(w, t)};
     struct copy_result done = {0};
     if (!to || (to->state->flags & MAILBOX_NOSELECT))
         return fault_set(f, FAULT_TRYCREATE, "label is gone");
@@ -435,7 +443,7 @@ labels_change(struct account *a, struct store_batch *b, void *arg, struct fault 
     if (w.n == 0)
         return R_OK;
     if (important_number(&w, f) != R_OK || plan(&w, f) != R_OK ||
-        rights_check(&w, f) != R_OK || put_all(&w, f) != R_OK)
+        rights_allow(&w, f) != R_OK || put_all(&w, f) != R_OK)
         return R_FAIL;
     c->out->flags.keywords_changed = w.mailbox->next_keywords != before;
     return R_OK;
@@ -467,8 +475,12 @@ change_labels(const struct selection *sel, const struct label_change *change,
                             .arena = a,
                             .out = &result,
                             .fault = f};
+    const struct acl_who *who = sel->view->user.who;
     if (sel->view->read_only)
         return fault_set(f, FAULT_NOPERM, "mailbox is open read-only");
+    // it would take away labels that the user may not know of
+    if (change->op == FLAG_OP_SET && who && who->account != sel->view->account->id)
+        return fault_set(f, FAULT_NOPERM, "all labels of another's message");
     if (!(sel->view->rights & RIGHT_READ))
         return fault_set(f, FAULT_NOPERM, "no right to read here");
     account_run(sel->view->account, labels_run, &c);

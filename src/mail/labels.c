@@ -1,5 +1,6 @@
 #include "mail/labels.h"
 
+#include "mail/acl_fold.h"
 #include "mail/label_index.h"
 #include "mail/mount.h"
 #include "mail/name.h"
@@ -49,14 +50,20 @@ label_reader_free(struct label_reader **rp)
     *rp = NULL;
 }
 
+static bool
+may_know(const struct view *v, uint64_t mailbox)
+{
+    return !v->user.who || acl_rights(v->user.who, v->account, mailbox) != 0;
+}
+
 // Not the mailbox itself, not what only exists as a level, and not \All, which holds everything.
 static struct label *
 label_make(const struct label_reader *r, uint64_t mailbox)
 {
     struct state *s = r->view->account->state;
     const struct mailbox_state *m = state_mailbox(s, mailbox);
-    if (!m || mailbox == r->view->mailbox_id || (m->flags & MAILBOX_NOSELECT) ||
-        m->special_use == USE_ALL)
+    if (!m || !may_know(r->view, mailbox) || mailbox == r->view->mailbox_id ||
+        (m->flags & MAILBOX_NOSELECT) || m->special_use == USE_ALL)
         return NULL;
     struct label *l = ARENA_NEW(r->arena, struct label);
     struct span name = name_full(r->arena, s, m);
@@ -181,11 +188,12 @@ find_use(struct view *v, void *arg, struct fault *f)
     *c->out = 0;
     if (c->use == USE_NONE) {
         const struct mailbox_state *inbox = name_find(a, SPAN("INBOX"));
-        *c->out = inbox ? inbox->id : 0;
+        *c->out = inbox && may_know(v, inbox->id) ? inbox->id : 0;
         return R_OK;
     }
     for (uint32_t i = 0; i < a->state->mailbox_count; i++)
-        if (a->state->mailboxes[i]->special_use == c->use)
+        if (a->state->mailboxes[i]->special_use == c->use &&
+            may_know(v, a->state->mailboxes[i]->id))
             *c->out = a->state->mailboxes[i]->id;
     return R_OK;
 }

@@ -1,7 +1,7 @@
 #ifndef MAIL_MAIL_INSIDE_H
 #define MAIL_MAIL_INSIDE_H
 
-// All accounts: what their homes share (struct mail), and each home's own. Only account.c and mail.c include this.
+// All accounts: what their homes share (struct mail), and each home's own. Only account.c, mail.c and shares.c include this.
 
 #include "mail/home.h"
 #include "mail/index_inside.h"
@@ -22,6 +22,7 @@ struct mail {
     _Atomic uint64_t message_size_max;
     _Atomic(const struct mail_entries *) entries;
     struct arena *entries_arena;  // of all that were ever set
+    _Atomic uint64_t shares;      // mail/shares.h: the generation, from 1 on
     atomic_uint marks;
     atomic_uint private_flags;
     atomic_uint index_after;

@@ -1,4 +1,5 @@
 // SETMETADATA: the change, what it may hold, and the special use that is an entry too.
+#include "mail/acl_fold.h"
 #include "mail/metadata_log.h"
 #include "mail/watch_log.h"
 
@@ -241,6 +242,8 @@ put_uses(struct set_call *c, struct account *a, struct store_batch *b, struct fa
         const struct mailbox_state *other = a->state->mailboxes[i];
         if (other->special_use != (uint8_t)c->use)
             continue;
+        if (acl_rights(mail_user_who(c->place->by), a, other->id) == 0)
+            return fault_set(f, FAULT_USEATTR, "another mailbox has this special use");
         c->robbed = other->id;
         put_use(c, b, other, USE_NONE);
     }

@@ -26,7 +26,8 @@ take_one(struct take_call *c, uint64_t mailbox, struct span key)
     if (key.p[0] != '/' || (mailbox == 0 && !c->ear->own))
         return;
     struct span name = metadata_key_name(c->arena, c->user, key);
-    if (!name.p)
+    bool there = mailbox == 0 || state_mailbox(c->ear->account->state, mailbox);
+    if (!name.p || !there || !(watch_may(c->ear, mailbox) & WATCH_METADATA))
         return;
     c->found = arena_grow(c->arena, c->found, c->n, &c->room, sizeof *c->found);
     c->found[c->n++] = (struct found){mailbox, arena_dup(c->arena, name)};
@@ -112,9 +113,11 @@ metadata_watch_take(struct mail_watch *w, struct arena *a, struct metadata_told 
     *n_out = 0;
     if (atomic_exchange(&w->pending, 0) == 0)
         return;
+    if (atomic_exchange(&w->stale, false))
+        watch_extend(w);
     for (size_t i = 0; i < w->ear_count; i++) {
         struct take_call c = {
-            .ear = &w->ears[i], .user = account_id(mail_user_account(w->user)), .arena = a};
+            .ear = w->ears[i], .user = account_id(mail_user_account(w->user)), .arena = a};
         account_run(c.ear->account, take_run, &c);
         if (c.told_n == 0)
             continue;

@@ -133,8 +133,8 @@ key_of(struct arena *arena, uint64_t parent, struct span level)
 static void
 forget(struct account *a, struct name_entry *e)
 {
-    HASH_DELETE(by_name, a->names, e);
-    HASH_DELETE(by_id, a->names_by_id, e);
+    HASH_DELETE(by_name, a->names.all, e);
+    HASH_DELETE(by_id, a->names.by_id, e);
     free(e);
 }
 
@@ -147,17 +147,17 @@ put(struct account *a, struct arena *arena, const struct mailbox_state *m)
     e->id = m->id;
     e->n = key.n;
     memcpy(e->key, key.p, key.n);
-    HASH_ADD(by_name, a->names, key, e->n, e);
-    HASH_ADD(by_id, a->names_by_id, id, sizeof e->id, e);
+    HASH_ADD(by_name, a->names.all, key, e->n, e);
+    HASH_ADD(by_id, a->names.by_id, id, sizeof e->id, e);
 }
 
 void
 name_changed(struct account *a, uint64_t id)
 {
     struct name_entry *e;
-    if (!a->names)
+    if (!a->names.all)
         return;
-    HASH_FIND(by_id, a->names_by_id, &id, sizeof id, e);
+    HASH_FIND(by_id, a->names.by_id, &id, sizeof id, e);
     if (e)
         forget(a, e);
     const struct mailbox_state *m = state_mailbox(a->state, id);
@@ -171,7 +171,7 @@ void
 names_free(struct account *a)
 {
     struct name_entry *e, *next;
-    HASH_ITER(by_name, a->names, e, next)
+    HASH_ITER(by_name, a->names.all, e, next)
     forget(a, e);
 }
 
@@ -189,9 +189,9 @@ look_up(struct account *a, struct span key)
 {
     struct name_entry *e;
     a->looked_up = true;
-    if (!a->names)
+    if (!a->names.all)
         make(a);
-    HASH_FIND(by_name, a->names, key.p, key.n, e);
+    HASH_FIND(by_name, a->names.all, key.p, key.n, e);
     return e ? state_mailbox(a->state, e->id) : NULL;
 }
 
@@ -212,7 +212,7 @@ name_find_level(struct account *a, uint64_t parent, struct span level)
 {
     struct arena *arena = arena_new();
     struct span key = key_of(arena, parent, level);
-    bool few = !a->names && a->state->mailbox_count <= FEW_MAILBOXES;
+    bool few = !a->names.all && a->state->mailbox_count <= FEW_MAILBOXES;
     struct mailbox_state *m = few ? look_through(a, arena, parent, key) : look_up(a, key);
     arena_free(&arena);
     return m;

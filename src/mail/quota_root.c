@@ -78,10 +78,13 @@ quota_roots_of(struct mail_user *u, struct span mailbox, struct arena *a,
                struct quota_roots *out, struct fault *f)
 {
     struct mailbox_ref ref;
+    struct mount *mount;
     struct span clean, inside;
     if (mail_name_check(a, mailbox, &clean, f) != R_OK)
         return R_FAIL;
-    if (mount_find(u, clean, &inside) == &u->own)
+    if (mount_find(u, clean, &mount, &inside, f) != R_OK)
+        return R_FAIL;
+    if (mount == &u->own)
         return quota_roots_own(u, a, out, f);
     if (mail_access(u, clean, 0, &ref, f) != R_OK)
         return R_FAIL;

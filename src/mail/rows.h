@@ -32,6 +32,8 @@ struct rows_copy {
     const uint32_t *rows;  // indices, ascending
     size_t n;
     bool first;  // the batch was empty
+    uint32_t
+        denied;  // rights on `to` that are missing: their flags are left out (RFC 4314 section 4)
 };
 struct copy_result;
 enum result rows_copy(struct account *a, struct store_batch *b,

@@ -1,8 +1,8 @@
 #include "mail/tree.h"
 
-#include "base/limits.h"
+#include "base/log.h"
 #include "io/task.h"
-#include "mail/home.h"
+#include "mail/acl_fold.h"
 #include "mail/mount.h"
 #include "mail/name.h"
 #include "mail/private.h"
@@ -12,19 +12,20 @@
 
 struct list_call {
     struct mount *mount;
+    const struct acl_who *who;
     struct arena *arena;
     struct tree_entry *entries;
     size_t n;
 };
 
 void
-tree_entry_fill(struct tree_entry *e, const struct mount *mount,
+tree_entry_fill(struct tree_entry *e, const struct mount *mount, uint32_t rights,
                 const struct mailbox_state *s)
 {
     e->mailbox = s->id;
     e->counts = s->counts;
     e->uidvalidity = s->uidvalidity;
-    e->rights = mount->rights;
+    e->rights = rights;
     e->special_use = s->special_use;
     e->noselect = s->flags & MAILBOX_NOSELECT;
     e->foreign = mount->prefix.p != NULL;
@@ -36,13 +37,15 @@ list_run(void *arg)
 {
     struct list_call *c = arg;
     struct state *s = c->mount->account->state;
-    if (!(c->mount->rights & RIGHT_LOOKUP))
-        return;
+    struct account *a = c->mount->account;
     c->entries = arena_array(c->arena, s->mailbox_count, sizeof *c->entries);
     for (uint32_t i = 0; i < s->mailbox_count; i++) {
+        uint32_t rights = acl_rights(c->who, a, s->mailboxes[i]->id);
+        if (rights == 0)
+            continue;
         struct tree_entry *e = &c->entries[c->n++];
         struct span name = name_full(c->arena, s, s->mailboxes[i]);
-        tree_entry_fill(e, c->mount, s->mailboxes[i]);
+        tree_entry_fill(e, c->mount, rights, s->mailboxes[i]);
         e->name = mount_name(c->arena, c->mount, name);
     }
 }
@@ -99,25 +102,24 @@ mark_children(struct tree_entry *e, size_t n)
             }
 }
 
-// A mount's levels above its tree ("Shared" of "Shared/bob") exist as levels only; the mount itself is INBOX's name.
+// The levels above a tree of which something is seen ("Shared" and "Shared/bob") exist as levels only.
 static size_t
-list_mount_levels(struct mail_user *u, struct arena *a, struct tree_entry *out)
+list_mount_levels(const struct list_call *calls, size_t count, struct arena *a,
+                  struct tree_entry *out)
 {
     size_t n = 0;
-    // NOLINTNEXTLINE(clang-analyzer-core.NullDereference): &u->own, tested by the caller's loop, is u
-    for (struct mount *m = u->own.next; m; m = m->next) {
-        if (!(m->rights & RIGHT_LOOKUP))
-            continue;
-        for (size_t i = 1; i <= m->prefix.n; i++) {
-            if (i < m->prefix.n && m->prefix.p[i] != '/')
+    for (size_t c = 0; c < count; c++) {
+        struct span prefix = calls[c].mount->prefix;
+        for (size_t i = 1; calls[c].n > 0 && i <= prefix.n; i++) {
+            if (i < prefix.n && prefix.p[i] != '/')
                 continue;
-            struct span level = arena_dup(a, span_slice(m->prefix, 0, i));
+            struct span level = span_slice(prefix, 0, i);
             bool have = false;
             for (size_t k = 0; k < n && !have; k++)
                 have = span_eq(out[k].name, level);
             if (!have)
                 out[n++] = (struct tree_entry){
-                    .name = level, .noselect = true, .rights = RIGHT_LOOKUP};
+                    .name = arena_dup(a, level), .noselect = true, .rights = RIGHT_LOOKUP};
         }
     }
     return n;
@@ -158,7 +160,6 @@ missing_run(void *arg)
 {
     struct subscribed_call *c = arg;
     const struct state *s = c->user->own.account->state;
-    struct span inside;
     c->missing = arena_array(c->arena, s->subscription_count, sizeof *c->missing);
     for (uint32_t i = 0; i < s->subscription_count; i++) {
         struct tree_entry e = {.name = s->subscriptions[i].name};
@@ -166,7 +167,6 @@ missing_run(void *arg)
             continue;
         e.name = arena_dup(c->arena, e.name);
         e.nonexistent = e.subscribed = true;
-        e.rights = mount_find(c->user, e.name, &inside)->rights;
         c->missing[c->missing_n++] = e;
     }
 }
@@ -187,26 +187,47 @@ list_subscriptions(struct mail_user *u, struct arena *a, struct tree_entry **all
     qsort(*all, *n, sizeof **all, entry_order);
 }
 
+static size_t
+count_mounts(const struct mail_user *u)
+{
+    size_t n = 1;
+    for (const struct mount *m = u->own.next; m; m = m->next)
+        n++;
+    return n;
+}
+
+// Each open tree's entries; the number of all.
+static size_t
+list_trees(struct mail_user *u, struct arena *a, struct list_call *calls, size_t *n_out)
+{
+    size_t n = 0, total = 0;
+    for (struct mount *m = &u->own; m; m = m->next) {
+        if (!m->account)
+            continue;
+        calls[n] = (struct list_call){.mount = m, .who = mail_user_who(u), .arena = a};
+        account_run(m->account, list_run, &calls[n]);
+        total += calls[n++].n;
+        task_yield();
+    }
+    *n_out = n;
+    return total;
+}
+
 enum result
 tree_list(struct mail_user *u, struct arena *a, struct tree_entry **out, size_t *n_out,
           struct fault *f)
 {
-    (void)f;  // headers are always in memory
-    size_t total = LIMIT_mailbox_depth * (1 + mail_user_mounts(u)), n = 0,
-           calls = 1 + mail_user_mounts(u), k = 0;
-    struct list_call *call = arena_array(a, calls, sizeof *call);
-    for (struct mount *m = &u->own; m; m = m->next, k++) {
-        call[k] = (struct list_call){.mount = m, .arena = a};
-        account_run(m->account, list_run, &call[k]);
-        total += call[k].n;
-        task_yield();
-    }
-    struct tree_entry *all = arena_array(a, total, sizeof *all);
-    n = list_mount_levels(u, a, all);
-    for (k = 0; k < calls; k++) {
-        if (call[k].n > 0)
-            memcpy(all + n, call[k].entries, call[k].n * sizeof *all);
-        n += call[k].n;
+    if (mounts_open(u, f) != R_OK)
+        return R_FAIL;
+    size_t mounts = count_mounts(u), count;
+    struct list_call *calls = arena_array(a, mounts, sizeof *calls);
+    size_t total = list_trees(u, a, calls, &count);
+    struct tree_entry *all = arena_array(a, total + 3 * mounts, sizeof *all);
+    size_t n = list_mount_levels(calls, count, a, all);
+    for (size_t k = 0; k < count; k++) {
+        if (calls[k].n > 0)
+            memcpy(all + n, calls[k].entries, calls[k].n * sizeof *all);
+        n += calls[k].n;
     }
     task_yield();
     qsort(all, n, sizeof *all, entry_order);
@@ -223,6 +244,7 @@ tree_list(struct mail_user *u, struct arena *a, struct tree_entry **out, size_t 
 
 struct status_call {
     struct mount *mount;
+    const struct acl_who *who;
     struct span inside;
     struct tree_entry *entry;
     struct fault *fault;
@@ -235,11 +257,12 @@ find_run(void *arg)
     struct status_call *c = arg;
     struct account *a = c->mount->account;
     struct mailbox_state *s = name_find(a, c->inside);
-    c->entry->nonexistent = !s;
-    if (!s)
+    uint32_t rights = s ? acl_rights(c->who, a, s->id) : 0;
+    c->entry->nonexistent = rights == 0;
+    if (rights == 0)
         return;
-    tree_entry_fill(c->entry, c->mount, s);
-    c->entry->has_children = name_has_children(a->state, s->id);
+    tree_entry_fill(c->entry, c->mount, rights, s);
+    c->entry->has_children = acl_sees_below(c->who, a, s->id);
 }
 
 enum result
@@ -247,16 +270,14 @@ tree_status(struct mail_user *u, struct arena *a, struct span name, struct tree_
             struct fault *f)
 {
     struct tree_entry entry = {0};
-    struct status_call c = {.entry = &entry};
-    if (mail_name_check(a, name, &name, f) != R_OK)
+    struct status_call c = {.entry = &entry, .who = mail_user_who(u)};
+    if (mail_name_check(a, name, &name, f) != R_OK ||
+        mount_find(u, name, &c.mount, &c.inside, f) != R_OK)
         return R_FAIL;
-    c.mount = mount_find(u, name, &c.inside);
-    if (!(c.mount->rights & RIGHT_LOOKUP))
-        return access_check(c.mount, 0, f);
     account_run(c.mount->account, find_run, &c);
     if (entry.nonexistent || entry.noselect)
         return fault_set(f, FAULT_NONEXISTENT, "no such mailbox");
-    if (access_check(c.mount, RIGHT_READ, f) != R_OK)
+    if (acl_check(entry.rights, RIGHT_READ, f) != R_OK)
         return R_FAIL;
     entry.name = name;
     tree_mark_subscribed(u, &entry, 1);
@@ -264,25 +285,55 @@ tree_status(struct mail_user *u, struct arena *a, struct span name, struct tree_
     return R_OK;
 }
 
+struct any_call {
+    struct mount *mount;
+    const struct acl_who *who;
+    bool any;
+};
+
+static void
+any_run(void *arg)
+{
+    struct any_call *c = arg;
+    const struct state *s = c->mount->account->state;
+    for (uint32_t i = 0; i < s->mailbox_count && !c->any; i++)
+        c->any = acl_rights(c->who, c->mount->account, s->mailboxes[i]->id) != 0;
+}
+
+// "Shared", "Shared/bob": a level where something below it is seen.
+static void
+find_level(struct mail_user *u, struct tree_entry *e)
+{
+    struct any_call c = {.who = mail_user_who(u)};
+    for (c.mount = u->own.next; c.mount && !c.any; c.mount = c.mount->next)
+        if (c.mount->account && span_within(c.mount->prefix, e->name))
+            account_run(c.mount->account, any_run, &c);
+    e->noselect = e->has_children = c.any;
+    e->nonexistent = !c.any;
+}
+
 void
 tree_find(struct mail_user *u, struct arena *a, struct span name, struct tree_entry *out)
 {
-    struct tree_entry entry = {.name = arena_dup(a, name)};
-    struct status_call c = {.entry = &entry};
-    c.mount = mount_find(u, name, &c.inside);
-    entry.foreign = c.mount->prefix.p != NULL;
-    if (!(c.mount->rights & RIGHT_LOOKUP))
-        entry.nonexistent = true;
-    else if (c.mount->prefix.p && c.inside.n == 0)
-        entry.noselect = entry.has_children = true;
-    else
+    struct tree_entry entry = {.name = arena_dup(a, name), .nonexistent = true};
+    struct status_call c = {.entry = &entry, .who = mail_user_who(u)};
+    struct fault f;
+    bool found = mount_find(u, name, &c.mount, &c.inside, &f) == R_OK;
+    if (!found && f.kind != FAULT_NONEXISTENT)
+        log_warning("mail", "a tree cannot be looked into", log_user(u->name),
+                    log_fault(&f));
+    entry.foreign = mount_prefix(name) > 0;
+    if (found && c.inside.n > 0)
         account_run(c.mount->account, find_run, &c);
+    else if (entry.foreign)
+        find_level(u, &entry);
     tree_mark_subscribed(u, &entry, 1);
     *out = entry;
 }
 
 struct id_call {
     struct mount *mount;
+    const struct acl_who *who;
     struct arena *arena;
     uint64_t mailbox;
     struct tree_entry *entry;
@@ -292,13 +343,14 @@ static void
 find_id_run(void *arg)
 {
     struct id_call *c = arg;
-    struct state *s = c->mount->account->state;
-    struct mailbox_state *m = state_mailbox(s, c->mailbox);
-    if (!m || !(c->mount->rights & RIGHT_LOOKUP))
+    struct account *a = c->mount->account;
+    struct mailbox_state *m = state_mailbox(a->state, c->mailbox);
+    uint32_t rights = m ? acl_rights(c->who, a, m->id) : 0;
+    if (rights == 0)
         return;
-    tree_entry_fill(c->entry, c->mount, m);
-    c->entry->has_children = name_has_children(s, m->id);
-    c->entry->name = mount_name(c->arena, c->mount, name_full(c->arena, s, m));
+    tree_entry_fill(c->entry, c->mount, rights, m);
+    c->entry->has_children = acl_sees_below(c->who, a, m->id);
+    c->entry->name = mount_name(c->arena, c->mount, name_full(c->arena, a->state, m));
     c->entry->nonexistent = false;
 }
 
@@ -306,9 +358,10 @@ void
 tree_find_id(struct mail_user *u, struct arena *a, uint64_t mailbox, struct tree_entry *out)
 {
     struct tree_entry entry = {.nonexistent = true};
-    struct id_call c = {NULL, a, mailbox, &entry};
+    struct id_call c = {NULL, mail_user_who(u), a, mailbox, &entry};
     for (c.mount = &u->own; c.mount && entry.nonexistent; c.mount = c.mount->next)
-        account_run(c.mount->account, find_id_run, &c);
+        if (c.mount->account)
+            account_run(c.mount->account, find_id_run, &c);
     if (!entry.nonexistent)
         tree_mark_subscribed(u, &entry, 1);
     *out = entry;
@@ -339,7 +392,8 @@ enum result
 tree_recent(struct mail_user *u, struct tree_entry *e, struct fault *f)
 {
     struct status_call c = {.entry = e, .fault = f};
-    c.mount = mount_find(u, e->name, &c.inside);
+    if (mount_find(u, e->name, &c.mount, &c.inside, f) != R_OK)
+        return f->kind == FAULT_NONEXISTENT ? R_OK : R_FAIL;
     account_run(c.mount->account, recent_run, &c);
     return c.result == R_OK || f->kind == FAULT_NONEXISTENT ? R_OK : R_FAIL;
 }
@@ -382,7 +436,8 @@ tree_own(struct mail_user *u, struct tree_entry *e, struct fault *f)
     struct own_call c = {.entry = e, .fault = f};
     if (!e->privates)
         return R_OK;
-    c.mount = mount_find(u, e->name, &inside);
+    if (mount_find(u, e->name, &c.mount, &inside, f) != R_OK)
+        return f->kind == FAULT_NONEXISTENT ? R_OK : R_FAIL;
     c.user = account_id(u->own.account);
     account_run(c.mount->account, own_run, &c);
     return c.result == R_OK || f->kind == FAULT_NONEXISTENT ? R_OK : R_FAIL;
@@ -412,7 +467,8 @@ enum result
 tree_deleted_storage(struct mail_user *u, struct tree_entry *e, struct fault *f)
 {
     struct status_call c = {.entry = e, .fault = f};
-    c.mount = mount_find(u, e->name, &c.inside);
+    if (mount_find(u, e->name, &c.mount, &c.inside, f) != R_OK)
+        return f->kind == FAULT_NONEXISTENT ? R_OK : R_FAIL;
     account_run(c.mount->account, deleted_run, &c);
     return c.result == R_OK || f->kind == FAULT_NONEXISTENT ? R_OK : R_FAIL;
 }

@@ -2,20 +2,24 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "mail/acl_fold.h"
 #include "mail/metadata_log.h"
 #include "mail/mount.h"
 #include "mail/name.h"
 #include "mail/rows.h"
+#include "mail/system.h"
 #include "mail/tree_record.h"
 
 // One change of the tree; runs alone in its batch, so the state is what it looks like.
 struct tree_call {
     struct mail_user *user;
+    const struct acl_who *who;
     struct mount *mount;
     struct span name, target;  // inside the mount
     enum special_use use;
     bool on;
     uint64_t id;
+    uint32_t rights;  // on the new mailbox
     struct arena *arena;
     struct fault *fault;
     enum result result;
@@ -50,6 +54,70 @@ parent_of(struct span name)
     return span_slice(name, 0, n > 0 ? n - 1 : 0);
 }
 
+// ---- rights ----
+
+// The levels of a name as far as they are there: the last one, and the last one that may be looked up.
+struct levels {
+    const struct mailbox_state *last, *seen;
+    bool whole;  // `last` has the name itself
+};
+
+static void
+levels_find(struct account *a, const struct acl_who *who, struct span name,
+            struct levels *out)
+{
+    struct span rest = name, level;
+    *out = (struct levels){.whole = true};
+    while (span_next_field(&rest, '/', &level) == R_OK) {
+        const struct mailbox_state *m =
+            name_find_level(a, out->last ? out->last->id : 0, level);
+        if (!m) {
+            out->whole = false;
+            return;
+        }
+        out->last = m;
+        if (acl_rights(who, a, m->id) != 0)
+            out->seen = m;
+    }
+}
+
+// May a mailbox of this name be made? RFC 4314 section 4: k on the nearest parent. What may not be looked up is as if it
+// were not there, but in its way: then the name is one that is refused to everybody.
+static enum result
+make_check(struct account *a, const struct acl_who *who, struct span name, struct fault *f)
+{
+    struct levels l, above;
+    levels_find(a, who, name, &l);
+    levels_find(a, who, parent_of(name), &above);
+    bool taken = l.whole && !(l.last->flags & MAILBOX_NOSELECT);
+    if (l.whole && l.seen == l.last && taken)
+        return fault_set(f, FAULT_ALREADYEXISTS, "mailbox exists");
+    bool may = above.seen ? acl_rights(who, a, above.seen->id) & RIGHT_CREATE
+                          : who->account == a->id || acl_makes_roots(who, a);
+    if (!may)
+        return fault_set(f, FAULT_NOPERM, "no right to make mailboxes there");
+    if (taken || above.last != above.seen)
+        return fault_set(f, FAULT_CANNOT, "such a name is not allowed");
+    return R_OK;
+}
+
+// In others' trees, what is not there and what may not be known of are refused alike. The public tree begins with what an
+// administrator makes in it.
+static enum result
+make_mount(struct tree_call *c, struct span name)
+{
+    if (mount_prefix(name) > 0 && mount_begin(c->user, name, c->fault) != R_OK)
+        return R_FAIL;
+    if (mount_find(c->user, name, &c->mount, &c->name, c->fault) != R_OK) {
+        if (c->fault->kind == FAULT_NONEXISTENT)
+            c->fault->kind = FAULT_NOPERM;
+        return R_FAIL;
+    }
+    if (c->name.n == 0)
+        return fault_set(c->fault, FAULT_NOPERM, "the name of a tree");
+    return R_OK;
+}
+
 // ---- CREATE ----
 
 static enum result
@@ -57,9 +125,8 @@ create_change(struct account *a, struct store_batch *b, void *arg, struct fault 
 {
     struct tree_call *c = arg;
     struct mailbox_state *m = name_find(a, c->name);
-    if (m && !(m->flags & MAILBOX_NOSELECT))
-        return fault_set(f, FAULT_ALREADYEXISTS, "mailbox exists");
-    if (tree_use_free(a->state, c->use, f) != R_OK || tree_room_for(a, c->name, f) != R_OK)
+    if (make_check(a, c->who, c->name, f) != R_OK ||
+        tree_use_free(a->state, c->use, f) != R_OK || tree_room_for(a, c->name, f) != R_OK)
         return R_FAIL;
     if (m)
         tree_put_revived(a, b, m, c->use);
@@ -67,12 +134,20 @@ create_change(struct account *a, struct store_batch *b, void *arg, struct fault 
     return R_OK;
 }
 
+// What is special in an account is its owner's to say.
 static enum result
-inside_check(struct tree_call *c)
+use_check(const struct tree_call *c)
 {
-    if (c->name.n == 0)
-        return fault_set(c->fault, FAULT_CANNOT, "the name of a mounted tree");
+    if (c->use != USE_NONE && c->mount->prefix.p)
+        return fault_set(c->fault, FAULT_USEATTR, "a special use in another's tree");
     return R_OK;
+}
+
+static void
+rights_run(void *arg)
+{
+    struct tree_call *c = arg;
+    c->rights = acl_rights(c->who, c->mount->account, c->id);
 }
 
 enum result
@@ -80,18 +155,19 @@ tree_create(struct mail_user *u, struct span name, enum special_use use,
             struct mailbox_ref *ref_out, struct fault *f)
 {
     struct arena *arena = arena_new();
-    struct tree_call c = {.user = u, .use = use, .arena = arena, .fault = f};
+    struct tree_call c = {
+        .user = u, .who = mail_user_who(u), .use = use, .arena = arena, .fault = f};
     enum result r = mail_name_check(arena, name, &name, f);
-    if (r == R_OK) {
-        c.mount = mount_find(u, name, &c.name);
-        r = access_check(c.mount, RIGHT_CREATE, f);
-    }
-    if (r == R_OK && inside_check(&c) != R_OK)
-        r = R_FAIL;
+    if (r == R_OK)
+        r = make_mount(&c, name);
+    if (r == R_OK)
+        r = use_check(&c);
     if (r == R_OK)
         r = tree_commit(&c, create_change);
-    if (r == R_OK)
-        *ref_out = (struct mailbox_ref){u, c.mount->account, c.id, c.mount->rights};
+    if (r == R_OK) {
+        account_run(c.mount->account, rights_run, &c);
+        *ref_out = (struct mailbox_ref){u, c.mount->account, c.id, c.rights};
+    }
     arena_free(&arena);
     return r;
 }
@@ -103,8 +179,10 @@ delete_change(struct account *a, struct store_batch *b, void *arg, struct fault 
 {
     struct tree_call *c = arg;
     struct mailbox_state *m = name_find(a, c->name);
-    if (!m)
-        return fault_set(f, FAULT_NONEXISTENT, "no such mailbox");
+    if (acl_check(m ? acl_rights(c->who, a, m->id) : 0, RIGHT_DELETE, f) != R_OK)
+        return R_FAIL;
+    if (name_is_inbox(c->name) && c->mount->id != ACCOUNT_PUBLIC)
+        return fault_set(f, FAULT_CANNOT, "INBOX cannot be deleted");
     bool children = name_has_children(a->state, m->id);
     if (m->flags & MAILBOX_NOSELECT && children)
         return fault_set(f, FAULT_HASCHILDREN, "a level with children");
@@ -138,14 +216,10 @@ enum result
 tree_delete(struct mail_user *u, struct span name, struct fault *f)
 {
     struct arena *arena = arena_new();
-    struct tree_call c = {.user = u, .arena = arena, .fault = f};
+    struct tree_call c = {.user = u, .who = mail_user_who(u), .arena = arena, .fault = f};
     enum result r = mail_name_check(arena, name, &name, f);
-    if (r == R_OK) {
-        c.mount = mount_find(u, name, &c.name);
-        r = access_check(c.mount, RIGHT_DELETE, f);
-    }
-    if (r == R_OK && name_is_inbox(c.name))
-        r = fault_set(f, FAULT_CANNOT, "INBOX cannot be deleted");
+    if (r == R_OK)
+        r = mount_find(u, name, &c.mount, &c.name, f);
     if (r == R_OK)
         r = tree_commit(&c, delete_change);
     arena_free(&arena);
@@ -187,14 +261,28 @@ static enum result
 rename_check(struct account *a, struct tree_call *c, struct mailbox_state *from,
              struct fault *f)
 {
-    if (name_find(a, c->target))
-        return fault_set(f, FAULT_ALREADYEXISTS, "target exists");
     struct mailbox_state *parent = name_find(a, parent_of(c->target));
     if (parent && is_below(a->state, parent->id, from->id))
         return fault_set(f, FAULT_CANNOT, "a mailbox cannot move below itself");
     if (tree_levels_of(c->target) + depth_below(a->state, from->id) > LIMIT_mailbox_depth)
         return fault_set(f, FAULT_LIMIT, "too many levels");
     return R_OK;
+}
+
+// RFC 4314 section 4: x on the old name, k on the new parent. A level of the new name is in the way as well.
+static enum result
+rename_rights(struct account *a, const struct tree_call *c, const struct mailbox_state *m,
+              struct fault *f)
+{
+    if (acl_check(m ? acl_rights(c->who, a, m->id) : 0, RIGHT_DELETE, f) != R_OK ||
+        make_check(a, c->who, c->target, f) != R_OK)
+        return R_FAIL;
+    const struct mailbox_state *there = name_find(a, c->target);
+    if (!there)
+        return R_OK;
+    if (acl_rights(c->who, a, there->id) != 0)
+        return fault_set(f, FAULT_ALREADYEXISTS, "target exists");
+    return fault_set(f, FAULT_CANNOT, "such a name is not allowed");
 }
 
 static enum result
@@ -204,9 +292,7 @@ rename_change(struct account *a, struct store_batch *b, void *arg, struct fault 
     struct mailbox_state *m = name_find(a, c->name);
     struct span above = parent_of(c->target);
     uint64_t parent = 0;
-    if (!m)
-        return fault_set(f, FAULT_NONEXISTENT, "no such mailbox");
-    if (rename_check(a, c, m, f) != R_OK)
+    if (rename_rights(a, c, m, f) != R_OK || rename_check(a, c, m, f) != R_OK)
         return R_FAIL;
     // A target below the old name ("a" to "a/b") was refused only where the old mailbox is its own parent.
     if (above.n > 0 && span_within(above, c->name))
@@ -228,50 +314,64 @@ rename_inbox_change(struct account *a, struct store_batch *b, void *arg, struct 
 {
     struct tree_call *c = arg;
     struct mailbox_state *inbox = name_find(a, SPAN("INBOX"));
-    if (!inbox)
-        return fault_set(f, FAULT_NONEXISTENT, "no INBOX");
-    if (name_find(a, c->target))
-        return fault_set(f, FAULT_ALREADYEXISTS, "target exists");
+    if (rename_rights(a, c, inbox, f) != R_OK)
+        return R_FAIL;
     struct mailbox *m = mailbox_of(a, inbox->id);
     if (mailbox_load(a, m, f) != R_OK)
         return R_FAIL;
     if (tree_room_for(a, c->target, f) != R_OK)
         return R_FAIL;
     uint64_t target = tree_put_levels(a, b, c->target, USE_NONE);
+    const struct mailbox_state *parent = name_find(a, parent_of(c->target));
+    acl_put_instead(a, b, parent ? parent->id : 0, inbox->id, target);
     if (metadata_put_copies(a, b, inbox->id, target, f) != R_OK)
         return R_FAIL;
     return rows_move_all(a, b, m, target, f);
 }
 
-static enum result
-rename_inside(struct tree_call *c)
+// What is not of the account's own tree has no INBOX to be renamed.
+static bool
+is_inbox(const struct tree_call *c, struct span inside)
 {
-    if (c->name.n == 0 || c->target.n == 0)
-        return fault_set(c->fault, FAULT_CANNOT, "the name of a mounted tree");
-    if (name_is_inbox(c->target))
-        return fault_set(c->fault, FAULT_ALREADYEXISTS, "INBOX exists");
-    return tree_commit(c, name_is_inbox(c->name) ? rename_inbox_change : rename_change);
+    return name_is_inbox(inside) && c->mount->id != ACCOUNT_PUBLIC;
+}
+
+// Runs where the old name is, so that what it says of that comes first.
+static enum result
+rename_elsewhere(struct account *a, struct store_batch *b, void *arg, struct fault *f)
+{
+    const struct tree_call *c = arg;
+    const struct mailbox_state *m = name_find(a, c->name);
+    (void)b;
+    if (acl_check(m ? acl_rights(c->who, a, m->id) : 0, RIGHT_DELETE, f) != R_OK)
+        return R_FAIL;
+    return fault_set(f, FAULT_CANNOT, "a mailbox cannot move to another account");
+}
+
+static enum result
+rename_to(struct tree_call *c, struct span to)
+{
+    struct mount *target = NULL;
+    enum result r = mount_find(c->user, to, &target, &c->target, c->fault);
+    if (r != R_OK && c->fault->kind != FAULT_NONEXISTENT)
+        return R_FAIL;
+    if (r != R_OK || target != c->mount || c->target.n == 0)
+        return tree_commit(c, rename_elsewhere);
+    return tree_commit(c, is_inbox(c, c->name) ? rename_inbox_change : rename_change);
 }
 
 enum result
 tree_rename(struct mail_user *u, struct span from, struct span to, struct fault *f)
 {
     struct arena *arena = arena_new();
-    struct tree_call c = {.user = u, .arena = arena, .fault = f};
+    struct tree_call c = {.user = u, .who = mail_user_who(u), .arena = arena, .fault = f};
     enum result r = mail_name_check(arena, from, &from, f);
     if (r == R_OK)
         r = mail_name_check(arena, to, &to, f);
-    if (r == R_OK) {
-        struct mount *target = mount_find(u, to, &c.target);
-        c.mount = mount_find(u, from, &c.name);
-        r = access_check(c.mount, RIGHT_DELETE, f);
-        if (r == R_OK)
-            r = access_check(target, RIGHT_CREATE, f);
-        if (r == R_OK && target != c.mount)
-            r = fault_set(f, FAULT_CANNOT, "a mailbox cannot move to another account");
-    }
     if (r == R_OK)
-        r = rename_inside(&c);
+        r = mount_find(u, from, &c.mount, &c.name, f);
+    if (r == R_OK)
+        r = rename_to(&c, to);
     arena_free(&arena);
     return r;
 }
@@ -288,33 +388,17 @@ subscribe_change(struct account *a, struct store_batch *b, void *arg, struct fau
     return R_OK;
 }
 
-// Subscriptions are the user's own, whoever owns the mailbox.
-static void
-subscribe_at_home(struct tree_call *c, struct mail_user *u, struct span name)
-{
-    bool foreign_inbox = c->mount != &u->own && name_is_inbox(c->name);
-    c->mount = &u->own;
-    c->name = arena_dup(c->arena, name);
-    if (foreign_inbox)
-        memcpy((char *)c->name.p + name.n - 5, "INBOX", 5);
-}
-
+// Subscriptions are the user's own, whoever owns the mailbox, and whether or not there is one (RFC 4314 section 4).
 enum result
 tree_subscribe(struct mail_user *u, struct span name, bool on, struct fault *f)
 {
     struct arena *arena = arena_new();
-    struct tree_call c = {.user = u, .on = on, .arena = arena, .fault = f};
+    struct tree_call c = {
+        .user = u, .mount = &u->own, .on = on, .arena = arena, .fault = f};
     enum result r = mail_name_check(arena, name, &name, f);
-    if (r == R_OK) {
-        c.mount = mount_find(u, name, &c.name);
-        r = access_check(c.mount, 0, f);
-    }
-    if (r == R_OK && inside_check(&c) != R_OK)
-        r = R_FAIL;
-    if (r == R_OK) {
-        subscribe_at_home(&c, u, name);
+    c.name = r == R_OK ? mail_name_canonical(u, arena, name) : SPAN_NONE;
+    if (r == R_OK)
         r = tree_commit(&c, subscribe_change);
-    }
     arena_free(&arena);
     return r;
 }

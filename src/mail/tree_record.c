@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "mail/acl_fold.h"
 #include "mail/name.h"
 #include "mail/tree.h"
 
@@ -125,6 +126,22 @@ tree_put_revived(struct account *a, struct store_batch *b, const struct mailbox_
         m->id,        m->parent, change_modseq(a), m->name, tree_uidvalidity(a, b),
         (uint8_t)use, 0};
     tree_put_mailbox(b, &r);
+    if (m->parent != 0 && acl_list_of(a, m->id)->n == 0)
+        acl_put_copy(a, b, m->parent, m->id);
+}
+
+// So many entries a mailbox made with this name would have.
+static size_t
+acl_inherits(struct account *a, struct span name)
+{
+    struct span rest = name, level;
+    const struct mailbox_state *last = NULL, *m = NULL;
+    if (acl_identifiers(a) == 0)
+        return 0;
+    while (span_next_field(&rest, '/', &level) == R_OK &&
+           (m = name_find_level(a, m ? m->id : 0, level)) != NULL)
+        last = m;
+    return last ? acl_list_of(a, last->id)->n : 0;
 }
 
 // Mailboxes that there will be more with this name: the levels that are missing, or one that is a level only.
@@ -148,6 +165,9 @@ tree_room_for(struct account *a, struct span name, struct fault *f)
     struct usage more = {{[USAGE_MAILBOXES] = mailboxes_more(a, name)}};
     if (a->state->mailbox_count + tree_levels_of(name) > LIMIT_mailboxes)
         return fault_set(f, FAULT_LIMIT, "too many mailboxes");
+    if (acl_inherits(a, name) * tree_levels_of(name) + acl_identifiers(a) >
+        LIMIT_acl_account)
+        return fault_set(f, FAULT_LIMIT, "too many entries of access control lists");
     return quota_room(a, &more, QUOTA_USER, f);
 }
 
@@ -155,13 +175,17 @@ uint64_t
 tree_put_levels(struct account *a, struct store_batch *b, struct span name,
                 enum special_use use)
 {
-    uint64_t parent = 0;
+    uint64_t parent = 0, there = 0;
     bool made = false;
     struct span rest = name, level;
     while (span_next_field(&rest, '/', &level) == R_OK) {
         struct mailbox_state *m = made ? NULL : name_find_level(a, parent, level);
         made = !m;
         parent = m ? m->id : put_level(a, b, parent, level, rest.p ? USE_NONE : use);
+        if (m)
+            there = m->id;
+        else if (there)
+            acl_put_copy(a, b, there, parent);
     }
     return parent;
 }

@@ -22,7 +22,7 @@ enum result tree_use_free(struct state *s, enum special_use use,
                           struct fault *f) MUST_CHECK;
 // FAULT_LIMIT, FAULT_OVERQUOTA: too many mailboxes with the levels of this name.
 enum result tree_room_for(struct account *a, struct span name, struct fault *f) MUST_CHECK;
-// Makes the levels of `name` that are missing; the last one's id.
+// Makes the levels of `name` that are missing, each with the rights of the last one that is there; the last one's id.
 uint64_t tree_put_levels(struct account *a, struct store_batch *b, struct span name,
                          enum special_use use);
 // A \NoSelect level becomes a mailbox again: same id and name, a new UIDVALIDITY.

@@ -1,9 +1,13 @@
 #include "mail/user.h"
 
 #include "base/limits.h"
-#include "mail/home.h"
+#include "mail/acl_fold.h"
 #include "mail/mount.h"
 #include "mail/name.h"
+#include "mail/system.h"
+#include "mail/watch_log.h"
+
+static _Thread_local struct mail_user *users;  // of this thread
 
 static const char letters[] = "lrswipkxtea";
 
@@ -37,7 +41,13 @@ user_new(struct account *a, struct span name)
     must(u != NULL);
     u->arena = arena_new_small();
     u->name = arena_dup(u->arena, name);
-    u->own = (struct mount){SPAN_NONE, a, RIGHTS_ALL, NULL};
+    u->own = (struct mount){.account = a, .id = account_id(a)};
+    atomic_store(&u->who, acl_who_new(account_id(a), name, NULL));
+    u->next = users;
+    u->at = &users;
+    if (users)
+        users->at = &u->next;
+    users = u;
     return u;
 }
 
@@ -63,14 +73,29 @@ mail_user_find(struct mail *m, uint64_t account, struct span name, struct mail_u
     return r;
 }
 
+static void
+whos_free(struct mail_user *u)
+{
+    struct acl_who *who = atomic_load(&u->who);
+    acl_who_unref(&who);
+    while (u->former_count > 0)
+        acl_who_unref(&u->former[--u->former_count]);
+    free(u->former);
+}
+
 void
 mail_user_close(struct mail_user **up)
 {
     struct mail_user *u = *up;
     if (!u)
         return;
+    must(!u->views && !u->watches);
+    *u->at = u->next;
+    if (u->next)
+        u->next->at = u->at;
     for (struct mount *m = &u->own; m; m = m->next)
         account_close(&m->account);
+    whos_free(u);
     arena_free(&u->arena);
     free(u);
     *up = NULL;
@@ -88,70 +113,71 @@ mail_user_name(const struct mail_user *u)
     return u->name;
 }
 
-enum result
-mail_user_mount(struct mail_user *u, struct span prefix, uint64_t account,
-                struct span owner, uint32_t rights, struct fault *f)
+const struct acl_who *
+mail_user_who(const struct mail_user *u)
 {
-    struct account *a;
-    if (account_open(account_mail(u->own.account), account, owner, true, &a, f) != R_OK)
-        return R_FAIL;
-    account_shared(a);
-    struct mount *m = ARENA_NEW(u->arena, struct mount);
-    *m = (struct mount){arena_dup(u->arena, prefix), a, rights, u->own.next};
-    u->own.next = m;
-    return R_OK;
+    return atomic_load(&((struct mail_user *)(uintptr_t)u)->who);
 }
 
-size_t
-mail_user_mounts(const struct mail_user *u)
+// ---- who the user is, as auth and the settings say ----
+
+void
+mail_user_become(struct mail_user *u, struct acl_who *who)
 {
-    size_t n = 0;
-    for (const struct mount *m = u->own.next; m; m = m->next)
-        n++;
-    return n;
+    u->former = reallocarray(u->former, u->former_count + 1, sizeof *u->former);
+    must(u->former != NULL);
+    u->former[u->former_count++] = atomic_exchange(&u->who, who);
+    u->shares = 0;
+    for (struct view *v = u->views; v; v = v->user.next)
+        view_become(v, who);
+    for (struct mail_watch *w = u->watches; w; w = w->user_next)
+        watch_become(w, who);
 }
 
-struct span
-mail_user_mount_prefix(const struct mail_user *u, size_t i)
+static bool
+same_identity(const struct acl_who *who, const struct acl_identity *now)
 {
-    const struct mount *m = u->own.next;
-    while (i-- > 0)
-        m = m->next;
-    return span_slice(m->prefix, 0, span_behind_last(m->prefix, '/'));
+    if (who->admin != now->admin || who->group_count != now->group_count)
+        return false;
+    for (size_t i = 0; i < now->group_count; i++)
+        if (!span_eq(who->groups[i], now->groups[i]))
+            return false;
+    return true;
 }
 
-struct mount *
-mount_find(struct mail_user *u, struct span name, struct span *inside_out)
+void
+mail_user_identify(struct mail_user *u, const struct acl_identity *now)
 {
-    for (struct mount *m = u->own.next; m; m = m->next) {
-        if (!span_within(name, m->prefix))
-            continue;
-        *inside_out = span_skip(name, m->prefix.n + 1);
-        return m;
+    const struct acl_who *was = mail_user_who(u);
+    u->roams = true;
+    if (same_identity(was, now))
+        return;
+    struct acl_who *who = acl_who_new(was->account, was->name, now);
+    who->granted = was->granted;
+    who->granted_account = was->granted_account;
+    mail_user_become(u, who);
+}
+
+void
+mail_users_each(void (*fn)(struct mail_user *u, void *arg), void *arg)
+{
+    for (struct mail_user *u = users, *next; u; u = next) {
+        next = u->next;
+        if (u->roams)
+            fn(u, arg);
     }
-    *inside_out = name;
-    return &u->own;
-}
-
-struct span
-mount_name(struct arena *a, const struct mount *m, struct span inside)
-{
-    if (!m->prefix.p)
-        return inside;
-    char *p = arena_alloc(a, m->prefix.n + 1 + inside.n);
-    memcpy(p, m->prefix.p, m->prefix.n);
-    p[m->prefix.n] = '/';
-    memcpy(p + m->prefix.n + 1, inside.p, inside.n);
-    return span_of(p, m->prefix.n + 1 + inside.n);
 }
 
 struct span
 mail_name_canonical(struct mail_user *u, struct arena *a, struct span name)
 {
-    struct span inside, composed = name_compose(a, name);
-    mount_find(u, composed, &inside);
-    if (!span_istarts(inside, SPAN("INBOX")) || (inside.n > 5 && inside.p[5] != '/') ||
-        span_starts(inside, SPAN("INBOX")))
+    struct span composed = name_compose(a, name), inside = composed;
+    size_t prefix = mount_prefix(composed);
+    (void)u;
+    if (prefix > 0)
+        inside = span_skip(composed, prefix + 1);
+    if (span_within(composed, TREE_PUBLIC) || !span_istarts(inside, SPAN("INBOX")) ||
+        (inside.n > 5 && inside.p[5] != '/') || span_starts(inside, SPAN("INBOX")))
         return composed;
     struct span upper = arena_dup(a, composed);
     memcpy((char *)(uintptr_t)upper.p + (composed.n - inside.n), "INBOX", 5);
@@ -159,48 +185,45 @@ mail_name_canonical(struct mail_user *u, struct arena *a, struct span name)
 }
 
 struct find_call {
+    const struct acl_who *who;
     struct mount *mount;
     struct span name;
+    uint32_t need, rights;
     uint64_t id;
-    bool noselect;
+    struct fault *fault;
+    enum result result;
 };
 
 static void
 find_run(void *arg)
 {
     struct find_call *c = arg;
-    struct mailbox_state *m = name_find(c->mount->account, c->name);
-    c->id = m ? m->id : 0;
-    c->noselect = m && (m->flags & MAILBOX_NOSELECT);
-}
-
-enum result
-access_check(const struct mount *m, uint32_t need, struct fault *f)
-{
-    if (!(m->rights & RIGHT_LOOKUP))
-        return fault_set(f, FAULT_NONEXISTENT, "no such mailbox");
-    if ((m->rights & need) != need)
-        return fault_set(f, FAULT_NOPERM, "right missing");
-    return R_OK;
+    struct account *a = c->mount->account;
+    const struct mailbox_state *m = name_find(a, c->name);
+    if (!m || ((m->flags & MAILBOX_NOSELECT) && c->need != 0)) {
+        c->result = fault_set(c->fault, FAULT_NONEXISTENT, "no such mailbox");
+        return;
+    }
+    c->id = m->id;
+    c->rights = acl_rights(c->who, a, m->id);
+    c->result = acl_check(c->rights, c->need, c->fault);
 }
 
 enum result
 mail_access(struct mail_user *u, struct span name, uint32_t need,
             struct mailbox_ref *ref_out, struct fault *f)
 {
-    struct find_call c = {0};
+    struct find_call c = {.who = mail_user_who(u), .need = need, .fault = f};
     struct arena *arena = arena_new();
-    enum result r = R_FAIL;
-    if (mail_name_check(arena, name, &name, f) == R_OK) {
-        c.mount = mount_find(u, name, &c.name);
+    enum result r = mail_name_check(arena, name, &name, f);
+    if (r == R_OK)
+        r = mount_find(u, name, &c.mount, &c.name, f);
+    if (r == R_OK) {
         account_run(c.mount->account, find_run, &c);
-        if (c.id == 0 || (c.noselect && need != 0))
-            fault_set(f, FAULT_NONEXISTENT, "no such mailbox");
-        else
-            r = access_check(c.mount, need, f);
+        r = c.result;
     }
     arena_free(&arena);
     if (r == R_OK)
-        *ref_out = (struct mailbox_ref){u, c.mount->account, c.id, c.mount->rights};
+        *ref_out = (struct mailbox_ref){u, c.mount->account, c.id, c.rights};
     return r;
 }

@@ -1,9 +1,9 @@
 #ifndef MAIL_USER_H
 #define MAIL_USER_H
 
-// A user is who a session acts for: the own account and the foreign trees mounted beside it. A mailbox is
-// named (account, mailbox id); names become ids at ONE place, mail_access, which also is the one rights check:
-// the answer for "no such mailbox" and for "no right to know of it" is the same.
+// A user is who a session acts for: the own account and the trees of others beside it (Shared/USER, Public). A mailbox is
+// named (account, mailbox id); names become ids at ONE place, mail_access; what may be done with it is decided by ONE
+// function, acl_rights (mail/acl.h). The answer for "no such mailbox" and for "no right to know of it" is the same.
 // Names are UTF-8 (NFC), levels separated by '/', INBOX in any case. Owner: the session.
 
 #include "mail/account.h"
@@ -45,12 +45,15 @@ enum result mail_user_find(struct mail *m, uint64_t account, struct span name,
 void mail_user_close(struct mail_user **u);
 struct account *mail_user_account(struct mail_user *u);
 struct span mail_user_name(const struct mail_user *u);
-// Suspends. Mounts another account's tree at prefix ("Shared/bob") with a fixed grant.
+// Suspends. Mounts another account's tree at prefix ("Shared/bob") with a fixed grant, beside what its lists say. Once.
 enum result mail_user_mount(struct mail_user *u, struct span prefix, uint64_t account,
                             struct span owner, uint32_t rights, struct fault *f) MUST_CHECK;
-// Prefixes of the mounted trees, for NAMESPACE ("Shared/" of "Shared/bob").
-size_t mail_user_mounts(const struct mail_user *u);
-struct span mail_user_mount_prefix(const struct mail_user *u, size_t i);
+// Says, first or anew, who the user is: what is open follows within a moment. Before that the user has the own tree alone,
+// and what is mounted. Any task of the user's thread; does not suspend.
+struct acl_identity;
+void mail_user_identify(struct mail_user *u, const struct acl_identity *now);
+// All of this thread to whom that was said.
+void mail_users_each(void (*fn)(struct mail_user *u, void *arg), void *arg);
 
 // Is the name one that may exist? FAULT_CANNOT: control characters, empty or too many levels, "." and "..",
 // not Net-Unicode (RFC 5198); LIMIT_mailbox_name. One trailing separator is taken off (QUIRKS.md, Thunderbird), and the

@@ -305,7 +305,8 @@ names(struct view *v, void *arg, struct fault *f)
         return fault_set(f, FAULT_NONEXISTENT, "mailbox was deleted");
     if (c->all) {
         c->n = m->state->keyword_count;
-        v->keywords_told = m->state->keyword_count;
+        v->user.keywords = m->state->keyword_count;
+        v->user.told = true;
     } else {
         numbers = keyword_sets_get(m->state->sets, c->set, &c->n);
     }

@@ -1,3 +1,5 @@
+#include "mail/acl_fold.h"
+#include "mail/mount.h"
 #include "mail/private.h"
 #include "mail/tree_record.h"
 
@@ -182,7 +184,7 @@ begin_here(struct view *v)
     v->modseq = private_position(m);
     v->mine.highest = v->told = private_highest(m, v->mine.set);
     v->version = v->ghosts.version = m->version;
-    v->keywords_told = m->state->keyword_count;
+    v->user.keywords = m->state->keyword_count;
 }
 
 static enum result
@@ -204,6 +206,9 @@ open_view(struct open_call *c)
             return R_FAIL;
     if (v->gone)
         return fault_set(c->fault, FAULT_NONEXISTENT, "mailbox was deleted");
+    v->rights = ref_rights(c->ref);
+    if ((c->ref->rights & RIGHT_LOOKUP) && !(v->rights & RIGHT_LOOKUP))
+        return fault_set(c->fault, FAULT_NONEXISTENT, "no such mailbox");
     first_unseen(v);
     view_take_recent(v);
     begin_here(v);
@@ -217,6 +222,57 @@ open_run(void *arg)
     c->result = open_view(c);
 }
 
+static void
+user_link(struct view *v, const struct mail_user *user)
+{
+    struct mail_user *u = (struct mail_user *)(uintptr_t)user;
+    if (!u)
+        return;
+    // the user may have become another while the view was opened
+    if (v->user.who != mail_user_who(u))
+        view_become(v, (struct acl_who *)(uintptr_t)mail_user_who(u));
+    v->user.next = u->views;
+    v->user.at = &u->views;
+    if (u->views)
+        u->views->user.at = &v->user.next;
+    u->views = v;
+}
+
+static void
+user_unlink(struct view *v)
+{
+    if (!v->user.at)
+        return;
+    *v->user.at = v->user.next;
+    if (v->user.next)
+        v->user.next->user.at = v->user.at;
+}
+
+struct become_job {
+    struct view *view;
+    struct acl_who *who;
+};
+
+static void
+become_run(void *arg)
+{
+    struct become_job *job = arg;
+    acl_who_unref(&job->view->user.who);
+    job->view->user.who = job->who;
+    view_rights_settle(job->view);
+    free(job);
+}
+
+// The view lives until its close, which is posted behind this.
+void
+view_become(struct view *v, struct acl_who *who)
+{
+    struct become_job *job = calloc(1, sizeof *job);
+    must(job != NULL);
+    *job = (struct become_job){v, acl_who_ref(who)};
+    loop_post(mail_home(v->account->mail, v->account->id), become_run, job);
+}
+
 enum result
 view_open(const struct mailbox_ref *ref, bool read_only, view_poke_fn *poke, void *arg,
           struct view **v_out, struct fault *f)
@@ -226,17 +282,22 @@ view_open(const struct mailbox_ref *ref, bool read_only, view_poke_fn *poke, voi
     v->account = ref->account;
     v->read_only = read_only;
     v->rights = ref->rights;
+    v->user.told = true;
+    v->user.who =
+        ref->user ? acl_who_ref((struct acl_who *)mail_user_who(ref->user)) : NULL;
     v->by = (struct change_by){v, ref->user, SPAN_NONE};
     v->mine.user = private_user(ref->account, ref->user);
     v->mine.mask = private_mask(ref->account, v->mine.user);
     v->poke = poke_new(poke, arg);
     struct open_call c = {ref->account, ref, v, f, R_FAIL};
     account_run(ref->account, open_run, &c);
-    if (c.result == R_OK)
+    if (c.result == R_OK) {
+        user_link(v, ref->user);
         *v_out = v;
-    else if (v->prev)
+    } else if (v->prev) {
         view_close(&v);
-    else {
+    } else {
+        acl_who_unref(&v->user.who);
         free(v->poke);
         free(v);
     }
@@ -263,6 +324,7 @@ close_run(void *arg)
         state_sets_drop(m->state);
     mailbox_release(a, m);
     poke_unref(v->poke);
+    acl_who_unref(&v->user.who);
     free(v->recents);
     free(v->ghosts.rows);
     free(v->ghosts.seqs);
@@ -276,6 +338,7 @@ view_close(struct view **v)
     if (!*v)
         return;
     (*v)->poke->fn = NULL;
+    user_unlink(*v);
     loop_post(mail_home((*v)->account->mail, (*v)->account->id), close_run, *v);
     *v = NULL;
 }

@@ -249,7 +249,8 @@ sync_view(struct sync_call *c)
         mailbox_read_end(v->account, m);
     if (later)
         atomic_store(&v->pending, true);
-    c->delta->keywords_changed = v->keywords_told != m->state->keyword_count;
+    c->delta->keywords_changed =
+        v->user.keywords != m->state->keyword_count || !v->user.told;
     c->delta->exists = v->exists;
     c->delta->recent = v->recent;
     return R_OK;

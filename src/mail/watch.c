@@ -14,8 +14,8 @@ change_free(struct watch_change *c)
     c->name = c->old = SPAN_NONE;
 }
 
-static void
-list_drop(struct watch_list *l, size_t i, size_t n)
+void
+watch_list_drop(struct watch_list *l, size_t i, size_t n)
 {
     for (size_t k = i; k < i + n; k++)
         change_free(&l->p[k]);
@@ -29,7 +29,7 @@ list_room(struct watch_list *l)
 {
     if (l->count == l->max) {
         l->lost = l->p[0].serial;
-        list_drop(l, 0, 1);
+        watch_list_drop(l, 0, 1);
     }
     if (l->count < l->cap)
         return;
@@ -110,8 +110,8 @@ watch_when(const struct watch_when *w, const struct mail_user *by)
     return w->by == by ? w->others : w->serial;
 }
 
-static void
-trim(struct watch_log *log)
+void
+watch_trim(struct watch_log *log)
 {
     uint64_t oldest = log->serial;
     for (const struct watch_ear *e = log->ears; e; e = e->next)
@@ -122,7 +122,7 @@ trim(struct watch_log *log)
         size_t n = 0;
         while (n < lists[i]->count && lists[i]->p[n].serial <= oldest)
             n++;
-        list_drop(lists[i], 0, n);
+        watch_list_drop(lists[i], 0, n);
     }
     for (struct watch_note *n = log->oldest, *newer; n && n->serial <= oldest; n = newer) {
         newer = n->newer;
@@ -136,36 +136,71 @@ watch_told(struct watch_ear *e)
     struct watch_log *log = e->account->watched;
     e->told = log->serial;
     e->owes = false;
-    trim(log);
+    watch_trim(log);
+}
+
+// RFC 5465 section 3.1: l and r; RFC 5464 section 3.3 for entries.
+static unsigned
+may_hear(uint32_t rights)
+{
+    unsigned kinds = 0;
+    if ((rights & (RIGHT_LOOKUP | RIGHT_READ)) == (RIGHT_LOOKUP | RIGHT_READ))
+        kinds = WATCH_MESSAGES | WATCH_NAME;
+    if ((rights & RIGHT_LOOKUP) && metadata_may(rights))
+        kinds |= WATCH_METADATA;
+    return kinds;
+}
+
+unsigned
+watch_may(const struct watch_ear *e, uint64_t mailbox)
+{
+    if (e->own)
+        return ~0u;
+    return mailbox ? may_hear(acl_rights(e->who, e->account, mailbox)) : 0;
+}
+
+static unsigned
+wants(const struct watch_ear *e, unsigned kinds, const struct mail_user *by)
+{
+    return e->watch->user != by ? atomic_load(&e->watch->kinds) & kinds : 0;
 }
 
 // How many messages are unseen is each user's own: what everybody sees of flags does not change it for others.
 unsigned
-watch_kinds_for(const struct watch_ear *e, unsigned kinds, uint64_t user)
+watch_kinds_for(const struct watch_ear *e, unsigned kinds, struct watch_note_key key)
 {
     bool foreign = private_foreign(e->account, e->user);
-    if (user != 0 && user != e->user)
+    if (key.user != 0 && key.user != e->user)
         return 0;
-    if (user == 0 && foreign && (private_mask(e->account, e->user) & FLAG_SEEN))
+    if (key.user == 0 && foreign && (private_mask(e->account, e->user) & FLAG_SEEN))
         kinds &= ~(unsigned)WATCH_UNSEEN;
-    return kinds & e->may & atomic_load(&e->watch->kinds);
+    kinds &= atomic_load(&e->watch->kinds);
+    return kinds ? kinds & watch_may(e, key.mailbox) : 0;
+}
+
+static void
+poke(struct watch_ear *e, unsigned kinds)
+{
+    e->owes = true;
+    atomic_fetch_or(&e->watch->pending, kinds);
+    poke_post(e->watch->poke);
 }
 
 // A new serial: pokes the ears it is for, the others that owe nothing pass it over. False: it is for none.
 static bool
-announce(struct watch_log *log, unsigned kinds, uint64_t user, const struct mail_user *by)
+announce(struct account *a, struct watch_note_key key, unsigned kinds,
+         const struct mail_user *by)
 {
+    struct watch_log *log = a->watched;
     bool wanted = false;
     log->serial++;
     for (struct watch_ear *e = log->ears; e; e = e->next) {
-        unsigned mine = watch_kinds_for(e, kinds, user);
-        if (mine && e->watch->user != by) {
-            wanted = e->owes = true;
-            atomic_fetch_or(&e->watch->pending, mine);
-            poke_post(e->watch->poke);
-        } else if (!e->owes) {
+        unsigned mine = e->watch->user != by ? watch_kinds_for(e, kinds, key) : 0;
+        if (mine)
+            poke(e, mine);
+        else if (!e->owes)
             e->told = log->serial;
-        }
+        wanted |= mine != 0;
     }
     return wanted;
 }
@@ -177,13 +212,29 @@ messages_changed_for(struct account *a, struct watch_note_key key, unsigned kind
 {
     struct watch_log *log = a->watched;
     const struct mail_user *by = a->by ? a->by->user : NULL;
-    if (!announce(log, kinds, key.user, by))
+    if (!announce(a, key, kinds, by))
         return;
     struct watch_note *n = note_of(log, key);
     n->serial = log->serial;
     for (unsigned i = 0; i < sizeof n->when / sizeof *n->when; i++)
         if (kinds & 1u << i)
             mark(&n->when[i], log->serial, by);
+}
+
+// Who is not the owner is told of a name when it was, or is, of a mailbox that may be seen: known only now.
+static bool
+show(struct watch_ear *e, const struct watch_change *c)
+{
+    if (e->own || c->kind != WATCH_NAME || !wants(e, WATCH_NAME, c->by))
+        return false;
+    uint32_t has = state_mailbox(e->account->state, c->mailbox)
+                       ? acl_rights(e->who, e->account, c->mailbox)
+                       : 0;
+    if (!((may_hear(e->had) | may_hear(has)) & WATCH_NAME))
+        return false;
+    list_add(&e->shown, c);
+    poke(e, WATCH_NAME);
+    return true;
 }
 
 static void
@@ -206,15 +257,54 @@ static void
 name_changed_to(struct account *a, uint64_t mailbox, struct span name, struct span old)
 {
     struct watch_log *log = a->watched;
-    struct watch_change c = {.mailbox = mailbox,
+    struct watch_change c = {.serial = ++log->serial,
+                             .mailbox = mailbox,
                              .by = a->by ? a->by->user : NULL,
                              .kind = mailbox ? WATCH_NAME : WATCH_SUBSCRIBED,
                              .name = name,
                              .old = old};
-    if (!announce(log, c.kind, 0, c.by))
+    bool wanted = false;
+    for (struct watch_ear *e = log->ears; e; e = e->next) {
+        bool mine = e->own && wants(e, c.kind, c.by);
+        wanted |= mine;
+        if (mine)
+            poke(e, c.kind);
+        else if (!show(e, &c) && !e->owes)
+            e->told = log->serial;
+    }
+    if (wanted)
+        list_add(&log->names, &c);
+}
+
+void
+watch_rights_before(struct account *a, uint64_t mailbox)
+{
+    for (struct watch_ear *e = a->watched->ears; e; e = e->next)
+        e->had = e->own ? 0 : acl_rights(e->who, a, mailbox);
+}
+
+// RFC 5465 sections 5.4 and 5.9: to whom l is granted or revoked the mailbox is made or deleted.
+void
+watch_rights_changed(struct watch_ear *e, const struct mailbox_state *m)
+{
+    uint32_t has = acl_rights(e->who, e->account, m->id);
+    if (e->own || ((e->had ^ has) & RIGHT_LOOKUP) == 0 || !wants(e, WATCH_NAME, NULL))
         return;
-    c.serial = log->serial;
-    list_add(&log->names, &c);
+    struct watch_change c = {
+        .serial = ++e->account->watched->serial, .mailbox = m->id, .kind = WATCH_NAME};
+    struct arena *arena = arena_new();
+    c.name = name_full(arena, e->account->state, m);
+    list_add(&e->shown, &c);
+    poke(e, WATCH_NAME);
+    arena_free(&arena);
+}
+
+void
+watch_rights_after(struct account *a, uint64_t mailbox)
+{
+    const struct mailbox_state *m = state_mailbox(a->state, mailbox);
+    for (struct watch_ear *e = a->watched->ears; m && e; e = e->next)
+        watch_rights_changed(e, m);
 }
 
 void
@@ -222,12 +312,12 @@ watch_entry(struct account *a, uint64_t mailbox, struct span key,
             const struct mail_user *by)
 {
     struct watch_log *log = a->watched;
-    if (!log || !announce(log, WATCH_METADATA, 0, by))
+    if (!log || !announce(a, (struct watch_note_key){mailbox, 0}, WATCH_METADATA, by))
         return;
     struct watch_list *l = &log->entries;
     for (size_t i = 0; i < l->count; i++)  // the last change of an entry stands for all
         if (l->p[i].mailbox == mailbox && span_eq(l->p[i].name, key)) {
-            list_drop(l, i, 1);
+            watch_list_drop(l, i, 1);
             break;
         }
     list_add(l, &(struct watch_change){log->serial, mailbox, by, WATCH_METADATA, key,
@@ -253,8 +343,12 @@ watch_look(struct account *a, enum record_type type, struct span meta,
            struct watch_before *out)
 {
     struct unpack u = unpack_of(meta);
-    if (type == RECORD_MAILBOX || type == RECORD_MAILBOX_GONE || type == RECORD_FLAGS)
-        look_mailbox(a, unpack_var(&u), out);
+    if (type != RECORD_MAILBOX && type != RECORD_MAILBOX_GONE && type != RECORD_FLAGS)
+        return;
+    uint64_t id = unpack_var(&u);
+    look_mailbox(a, id, out);
+    if (type != RECORD_FLAGS)
+        watch_rights_before(a, id);
 }
 
 // All that is named otherwise now.
@@ -319,124 +413,4 @@ watch_applied(struct account *a, enum record_type type, struct span meta,
         messages_changed(a, id,
                          m->counts.unseen == was->unseen ? WATCH_FLAGS
                                                          : WATCH_FLAGS | WATCH_UNSEEN);
-}
-
-// ---- open and close ----
-
-static void
-ear_open(void *arg)
-{
-    struct watch_ear *e = arg;
-    struct account *a = e->account;
-    if (!a->watched) {
-        a->watched = calloc(1, sizeof *a->watched);
-        must(a->watched != NULL);
-        a->watched->names.max = LIMIT_watch_names;
-        a->watched->entries.max = LIMIT_metadata_events;
-    }
-    a->use.refs++;
-    private_others(a, e->user);
-    e->told = a->watched->serial;
-    e->next = a->watched->ears;
-    e->prev = &a->watched->ears;
-    if (e->next)
-        e->next->prev = &e->next;
-    a->watched->ears = e;
-}
-
-static void
-log_free(struct watch_log **log)
-{
-    free((*log)->names.p);
-    free((*log)->entries.p);
-    free(*log);
-    *log = NULL;
-}
-
-static void
-ear_close(void *arg)
-{
-    struct watch_ear *e = arg;
-    struct account *a = e->account;
-    struct mail_watch *w = e->watch;
-    *e->prev = e->next;
-    if (e->next)
-        e->next->prev = e->prev;
-    trim(a->watched);
-    if (!a->watched->ears)
-        log_free(&a->watched);
-    if (atomic_fetch_sub(&w->open, 1) == 1) {
-        poke_unref(w->poke);
-        free(w);
-    }
-    account_unref(a);
-}
-
-static unsigned
-may_watch(uint32_t rights)
-{
-    unsigned kinds = 0;
-    if (!(rights & RIGHT_LOOKUP))
-        return 0;
-    if (rights & RIGHT_READ)
-        kinds = WATCH_MESSAGES | WATCH_NAME | WATCH_SUBSCRIBED;
-    if (metadata_may(rights))
-        kinds |= WATCH_METADATA;
-    return kinds;
-}
-
-struct mail_watch *
-mail_watch_open(struct mail_user *u, unsigned kinds, view_poke_fn *poke, void *arg)
-{
-    size_t room = 1 + mail_user_mounts(u);
-    struct mail_watch *w = calloc(1, sizeof *w + room * sizeof w->ears[0]);
-    must(w != NULL);
-    w->poke = poke_new(poke, arg);
-    w->user = u;
-    atomic_store(&w->kinds, kinds);
-    for (const struct mount *m = &u->own; m; m = m->next) {
-        bool own = m == &u->own;
-        unsigned may = may_watch(m->rights) & ~(own ? 0u : WATCH_SUBSCRIBED);
-        if (may == 0)
-            continue;
-        w->ears[w->ear_count++] = (struct watch_ear){.watch = w,
-                                                     .user = account_id(u->own.account),
-                                                     .account = m->account,
-                                                     .prefix = m->prefix,
-                                                     .rights = m->rights,
-                                                     .may = may,
-                                                     .own = own};
-    }
-    atomic_store(&w->open, (unsigned)w->ear_count);
-    for (size_t i = 0; i < w->ear_count; i++)
-        account_run(w->ears[i].account, ear_open, &w->ears[i]);
-    return w;
-}
-
-void
-mail_watch_close(struct mail_watch **wp)
-{
-    struct mail_watch *w = *wp;
-    if (!w)
-        return;
-    w->poke->fn = NULL;
-    size_t n = w->ear_count;  // the watch goes with its last ear
-    struct watch_ear *ears = w->ears;
-    for (size_t i = 0; i < n; i++) {
-        struct account *a = ears[i].account;
-        loop_post(mail_home(account_mail(a), account_id(a)), ear_close, &ears[i]);
-    }
-    *wp = NULL;
-}
-
-void
-mail_watch_kinds(struct mail_watch *w, unsigned kinds)
-{
-    atomic_store(&w->kinds, kinds);
-}
-
-unsigned
-mail_watch_pending(const struct mail_watch *w)
-{
-    return atomic_load(&w->pending);
 }

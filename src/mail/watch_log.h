@@ -3,7 +3,7 @@
 
 // What the watches of an account were not told of yet. Only files of mail/ include this. In the home.
 
-#include "mail/home.h"
+#include "mail/acl_fold.h"
 #include "mail/mount.h"
 #include "mail/watch.h"
 
@@ -46,9 +46,11 @@ struct watch_ear {
     struct account *account;
     uint64_t user;  // whose watch it is
     struct span prefix;
-    uint32_t rights;
-    unsigned may;  // kinds
-    bool own;
+    struct acl_who *who;
+    bool own, late;
+    // Others' trees: names that this ear may be told of, and what it may do with the mailbox that a record is about.
+    struct watch_list shown;
+    uint32_t had;
     bool owes;      // something up to the log's serial is to be told
     uint64_t told;  // serial
 };
@@ -64,10 +66,29 @@ struct mail_watch {
     struct poke *poke;
     struct mail_user *user;
     atomic_uint kinds, pending;
-    atomic_uint open;  // ears that are linked
-    size_t ear_count;
-    struct watch_ear ears[];
+    atomic_uint open;  // ears that are linked, and the session
+    struct watch_ear **ears;
+    size_t ear_count, ear_room;
+    atomic_bool stale;  // there may be more trees
+    struct mail_watch *user_next, **user_at;
 };
+
+// Its user is another now. In the session's thread; does not suspend.
+void watch_become(struct mail_watch *w, struct acl_who *who);
+// There may be trees that it does not hear. Any task of the session's thread.
+void watch_stale(struct mail_watch *w);
+// Suspends. Trees that came since the watch was opened are heard, too.
+void watch_extend(struct mail_watch *w);
+// Around a change of the rights on a mailbox.
+void watch_rights_before(struct account *a, uint64_t mailbox);
+void watch_rights_after(struct account *a, uint64_t mailbox);
+// What the ear may hear of the mailbox now. In the home.
+unsigned watch_may(const struct watch_ear *e, uint64_t mailbox);
+void watch_list_clear(struct watch_list *l);
+void watch_list_drop(struct watch_list *l, size_t i, size_t n);
+void watch_trim(struct watch_log *log);  // what every ear was told of
+// Tells the ear of a mailbox that it may look up now and could not (e->had) before, or the reverse.
+void watch_rights_changed(struct watch_ear *e, const struct mailbox_state *m);
 
 // An entry was changed by a commit that is applied.
 void watch_entry(struct account *a, uint64_t mailbox, struct span key,
@@ -86,7 +107,8 @@ void watch_applied(struct account *a, enum record_type type, struct span meta,
                    const struct watch_before *was);
 
 // Those of the kinds that the ear is told of, of a change that `user` alone sees, or (0) everybody.
-unsigned watch_kinds_for(const struct watch_ear *e, unsigned kinds, uint64_t user);
+unsigned watch_kinds_for(const struct watch_ear *e, unsigned kinds,
+                         struct watch_note_key key);
 // The ear was told of everything; what no ear waits for is forgotten.
 void watch_told(struct watch_ear *e);
 // The last change of this kind that was not `by`'s.

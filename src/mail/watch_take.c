@@ -24,13 +24,12 @@ struct taken {
 static unsigned
 wanted(const struct taken *t)
 {
-    return t->ear->may & atomic_load(&t->ear->watch->kinds);
+    return atomic_load(&t->ear->watch->kinds);
 }
 
 static void
-take_changes(struct taken *t, const struct watch_log *log)
+take_changes(struct taken *t, const struct watch_list *l)
 {
-    const struct watch_list *l = &log->names;
     struct mount mount = {.prefix = t->ear->prefix};
     t->changes = arena_array(t->arena, l->count, sizeof *t->changes);
     for (size_t i = 0; i < l->count; i++) {
@@ -52,10 +51,12 @@ static unsigned
 note_kinds(const struct taken *t, const struct watch_note *n)
 {
     unsigned kinds = 0;
+    if (!state_mailbox(t->ear->account->state, n->key.mailbox))
+        return 0;
     for (unsigned i = 0; i < sizeof n->when / sizeof *n->when; i++)
         if (watch_when(&n->when[i], t->ear->watch->user) > t->ear->told)
             kinds |= 1u << i;
-    return watch_kinds_for(t->ear, kinds, n->key.user);
+    return watch_kinds_for(t->ear, kinds, n->key);
 }
 
 // What the user alone sees, and what everybody does, is one event of the mailbox.
@@ -74,7 +75,8 @@ static void
 take_notes(struct taken *t, const struct watch_log *log)
 {
     struct state *s = t->ear->account->state;
-    struct mount mount = {t->ear->prefix, t->ear->account, t->ear->rights, NULL};
+    struct account *a = t->ear->account;
+    struct mount mount = {.prefix = t->ear->prefix, .account = a};
     size_t room = 0;
     const struct watch_note *n = log->newest;
     for (; n && n->serial > t->ear->told; n = n->older)
@@ -89,7 +91,7 @@ take_notes(struct taken *t, const struct watch_log *log)
             continue;
         struct tree_entry *e = &t->notes[t->note_count].entry;
         t->notes[t->note_count++].kinds = kinds;
-        tree_entry_fill(e, &mount, m);
+        tree_entry_fill(e, &mount, acl_rights(t->ear->who, a, m->id), m);
         e->name = mount_name(t->arena, &mount, name_full(t->arena, s, m));
     }
 }
@@ -99,8 +101,10 @@ take_run(void *arg)
 {
     struct taken *t = arg;
     const struct watch_log *log = t->ear->account->watched;
-    t->lost = t->ear->told < log->names.lost;
-    take_changes(t, log);
+    const struct watch_list *names = t->ear->own ? &log->names : &t->ear->shown;
+    t->lost = t->ear->told < names->lost;
+    take_changes(t, names);
+    watch_list_clear(&t->ear->shown);
     take_notes(t, log);
     watch_told(t->ear);
 }
@@ -178,15 +182,17 @@ mail_watch_take(struct mail_watch *w, struct arena *a, struct watch_event **out,
                 size_t *n_out)
 {
     struct events e = {.user = w->user, .arena = a};
-    struct taken *taken = arena_array(a, w->ear_count, sizeof *taken);
     bool lost = false;
     *out = NULL;
     *n_out = 0;
     if (atomic_exchange(&w->pending, 0) == 0)
         return R_OK;
+    if (atomic_exchange(&w->stale, false))
+        watch_extend(w);
+    struct taken *taken = arena_array(a, w->ear_count, sizeof *taken);
     for (size_t i = 0; i < w->ear_count; i++) {
-        taken[i] = (struct taken){.ear = &w->ears[i], .arena = a};
-        account_run(w->ears[i].account, take_run, &taken[i]);
+        taken[i] = (struct taken){.ear = w->ears[i], .arena = a};
+        account_run(w->ears[i]->account, take_run, &taken[i]);
         lost |= taken[i].lost;
     }
     if (lost)

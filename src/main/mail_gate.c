@@ -133,7 +133,8 @@ open_user(struct arrival *a, struct mail_user **u_out, struct fault *f)
     if (mail_user_open(a->home->role->mail, a->ticket.account, a->ticket.user, &u, f) !=
         R_OK)
         return R_FAIL;
-    if (mail_mount_for_test(a->home, u, f) != R_OK) {
+    if (mail_identify(a->home, u, f) != R_OK ||
+        mail_mount_for_test(a->home, u, f) != R_OK) {
         mail_user_close(&u);
         return R_FAIL;
     }

@@ -34,6 +34,7 @@ void
 mail_users_changed(struct mail_role *r)
 {
     atomic_fetch_add(&r->users_generation, 1);
+    mail_identities_changed(r);
 }
 
 static struct span

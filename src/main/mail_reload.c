@@ -74,6 +74,7 @@ mail_reload_settings(struct mail_role *r, const struct config *c)
         *change = (struct change){&r->homes[i], c};
         loop_post(r->homes[i].loop, change_here, change);
     }
+    mail_identities_changed(r);  // administrators
 }
 
 // ---- ping: through every home, last the first one; a thread that hangs keeps it ----

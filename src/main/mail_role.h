@@ -153,6 +153,13 @@ enum result mail_known_user(struct home *h, struct span address, uint64_t *accou
                             struct buf *user_out, struct buf *detail_out,
                             struct fault *f) MUST_CHECK;
 void mail_known_forget(struct home *h);
+
+// mail_identity.c: groups and administrators
+// Suspends.
+enum result mail_identify(struct home *h, struct mail_user *u, struct fault *f) MUST_CHECK;
+// Open users get theirs anew within a moment. Any thread.
+void mail_identities_changed(struct mail_role *r);
+
 void mail_users_changed(struct mail_role *r);  // any thread
 
 // mail_session.c

@@ -10,7 +10,7 @@ open_known(struct home *h, uint64_t account, struct span user, struct mail_user 
     enum result r = mail_user_find(h->role->mail, account, user, &u, f);
     if (r != R_OK)
         return r;
-    if (mail_mount_for_test(h, u, f) != R_OK) {
+    if (mail_identify(h, u, f) != R_OK || mail_mount_for_test(h, u, f) != R_OK) {
         mail_user_close(&u);
         return R_FAIL;
     }

@@ -1,5 +1,6 @@
 #include "main/mail_role.h"
 #include "main/threads.h"
+#include "auth/name.h"
 #include "base/budget.h"
 #include "base/clock.h"
 #include "base/limits.h"
@@ -380,6 +381,7 @@ role_mail_main(const struct role_start *start)
     (void)signal(SIGBUS, on_bus_error);
     conn_test_split(c->test_split_io, c->test_split_io);
     budget_limits(c->memory_soft, c->memory_hard);
+    name_warm();
     if (make_folder(c) != R_OK || role_confine(start, start->supervisor + 1) != R_OK)
         return ROLE_EXIT_SETTINGS;
     int code = open_store(&r);

@@ -541,6 +541,35 @@ class Reader:
         elif word not in PLAIN_CODES:
             self.fail("a known code")
 
+    def rights(self):  # RFC 4314 section 7: lower case letters and digits, each once
+        self.need(b" ")
+        start = self.at
+        self.astring()
+        text = self.data[start:self.at].strip(b'"')
+        if re.search(rb"[^a-z0-9]", text) or len(set(text)) != len(text):
+            self.fail("rights")
+        return text
+
+    def acl(self):
+        self.astring()
+        while self.take(b" "):
+            self.astring()
+            self.rights()
+
+    def listed_rights(self):
+        self.astring()
+        self.need(b" ")
+        self.astring()
+        said = self.rights()
+        while not self.at_end():
+            said += self.rights()
+        if len(set(said)) != len(said):
+            self.fail("a right once")
+
+    def my_rights(self):
+        self.astring()
+        self.rights()
+
     def languages(self):  # RFC 5255 section 3.5
         self.listed(self.astring, empty=False)
 
@@ -608,6 +637,7 @@ class Reader:
                  b"ESEARCH": self.esearch, b"CAPABILITY": self.words,
                  b"ENABLED": self.words, b"NAMESPACE ": self.namespace, b"ID ": self.identity,
                  b"VANISHED ": self.vanished, b"METADATA ": self.metadata, b"QUOTA ": self.quota, b"QUOTAROOT ": self.quotaroot, b"UIDBATCHES ": self.batches,
+                 b"ACL ": self.acl, b"LISTRIGHTS ": self.listed_rights, b"MYRIGHTS ": self.my_rights,
                  b"COMPARATOR ": self.comparator, b"LANGUAGE ": self.languages, b"GENURLAUTH ": self.authorised, b"URLFETCH ": self.urlfetch}
         for name, rule in rules.items():
             if self.take(name):

@@ -320,6 +320,15 @@ send_returns(struct imap_command *c, const struct imap_list *l, const struct tre
     return R_OK;
 }
 
+// RFC 9051 section 6.3.9: with "%" at its end a pattern also matches levels without a mailbox, or with one that may not be
+// looked up.
+static bool
+is_level(const struct imap_list *l, const struct item *it)
+{
+    return l->percent_last && it->below && it->entry->nonexistent &&
+           !it->entry->subscribed && l->select_count == 0;
+}
+
 // RFC 9051 section 6.3.9.3: a name is told when it is selected, or when a hidden descendant is.
 static enum result
 send_item(struct imap_command *c, const struct imap_list *l, const struct item *it,
@@ -327,7 +336,8 @@ send_item(struct imap_command *c, const struct imap_list *l, const struct item *
 {
     struct tree_entry e = *it->entry;
     bool recursive = (l->modes & LIST_RECURSIVE) != 0;
-    if (!it->matches || !(it->selected || (recursive && it->below_hidden)))
+    if (!it->matches ||
+        !(it->selected || is_level(l, it) || (recursive && it->below_hidden)))
         return R_OK;
     // RFC 9051 section 6.3.9.2: what STATUS cannot be told of is shown as not selectable.
     if ((l->modes & LIST_NEEDS_READ) && !(e.rights & RIGHT_READ) && !e.nonexistent)

@@ -1,26 +1,9 @@
-// RFC 2342, RFC 9051 section 6.3.10: the own tree without a prefix, other users' trees where they are mounted.
+// RFC 2342, RFC 9051 section 6.3.10: the own tree without a prefix, other users' trees, and the one of nobody.
 #include "imap/response.h"
 
 #include "base/limits.h"
 #include "wire/mutf7.h"
 #include "wire/quote.h"
-
-// "Shared/" of "Shared/bob".
-static struct span
-parent_of(struct span prefix)
-{
-    size_t n = span_behind_last(prefix, '/');
-    return n > 0 ? span_of(prefix.p, n) : prefix;
-}
-
-static bool
-seen_before(const struct mail_user *u, size_t i, struct span parent)
-{
-    for (size_t j = 0; j < i; j++)
-        if (span_eq(parent_of(mail_user_mount_prefix(u, j)), parent))
-            return true;
-    return false;
-}
 
 // A string as the grammar wants it, spelled like a mailbox name.
 static void
@@ -47,31 +30,23 @@ put_translation(const struct imap_session *s, struct buf *b, struct span prefix)
 }
 
 static void
-put_others(const struct imap_session *s, struct buf *b)
+put_tree(const struct imap_session *s, struct buf *b, struct span prefix)
 {
-    size_t n = mail_user_mounts(s->user);
-    buf_put_str(b, n > 0 ? "(" : "NIL");
-    for (size_t i = 0; i < n; i++) {
-        struct span parent = parent_of(mail_user_mount_prefix(s->user, i));
-        if (seen_before(s->user, i, parent))
-            continue;
-        buf_put_char(b, '(');
-        put_prefix(s, b, parent);
-        buf_put_str(b, " \"/\"");
-        put_translation(s, b, parent);
-        buf_put_char(b, ')');
-    }
-    if (n > 0)
-        buf_put_char(b, ')');
+    buf_put_str(b, " ((");
+    put_prefix(s, b, prefix);
+    buf_put_str(b, " \"/\"");
+    put_translation(s, b, prefix);
+    buf_put_str(b, "))");
 }
 
+// The trees of others, whether or not anything in them may be seen.
 void
 imap_namespace_send(struct imap_session *s)
 {
     struct buf *b = imap_line(s);
-    buf_put_str(b, "* NAMESPACE ((\"\" \"/\")) ");
-    put_others(s, b);
-    buf_put_str(b, " NIL");
+    buf_put_str(b, "* NAMESPACE ((\"\" \"/\"))");
+    put_tree(s, b, SPAN("Shared/"));
+    put_tree(s, b, SPAN("Public/"));
     imap_line_send(s);
 }
 

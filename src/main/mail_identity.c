@@ -1,0 +1,160 @@
+// Who a user is beside the name: groups, as auth says, and administrators, as the settings say.
+#include "base/limits.h"
+#include "base/log.h"
+#include "io/task.h"
+#include "mail/acl.h"
+#include "main/mail_role.h"
+
+enum { AGAIN_MS = 1000 };
+
+// Of this thread's open users: to be asked for again.
+static _Thread_local struct {
+    bool due, asking;
+} identities;
+
+static bool
+is_admin(const struct home *h, struct span name)
+{
+    const struct config_list *names = &h->config->admin_users;
+    for (size_t i = 0; i < names->n; i++)
+        if (span_ieq(name, span_str(names->items[i])))
+            return true;
+    return false;
+}
+
+static void
+unpack_groups(struct arena *a, struct span packed, struct acl_identity *out)
+{
+    struct unpack u = unpack_of(packed);
+    struct span *groups = arena_array(a, LIMIT_groups_of_user, sizeof *groups);
+    out->groups = groups;
+    while (u.rest.n > 0 && out->group_count < LIMIT_groups_of_user) {
+        struct span group = unpack_span(&u);
+        if (u.bad)
+            return;
+        groups[out->group_count++] = group;
+    }
+}
+
+// What auth says of this user now. One who is gone meanwhile is in no group.
+struct asked {
+    uint64_t account;
+    struct acl_identity identity;
+};
+
+static enum result
+ask(struct home *h, struct arena *a, struct span name, struct asked *out, struct fault *f)
+{
+    struct buf user, groups;
+    uint64_t account = 0;
+    buf_init(&user, LIMIT_user_name);
+    buf_init(&groups, LIMIT_channel_message);
+    enum result r = mail_ask_identity(h, name, &account, &user, &groups, f);
+    if (r == R_OK && account == out->account)
+        unpack_groups(a, arena_dup(a, buf_span(&groups)), &out->identity);
+    out->identity.admin = r == R_OK && account == out->account && is_admin(h, name);
+    buf_done(&user);
+    buf_done(&groups);
+    return r == R_FAIL ? R_FAIL : R_OK;
+}
+
+enum result
+mail_identify(struct home *h, struct mail_user *u, struct fault *f)
+{
+    struct arena *a = arena_new_small();
+    struct asked asked = {.account = account_id(mail_user_account(u))};
+    enum result r = ask(h, a, mail_user_name(u), &asked, f);
+    if (r == R_OK)
+        mail_user_identify(u, &asked.identity);
+    arena_free(&a);
+    return r;
+}
+
+// ---- all that are open, when the users have changed ----
+
+struct open_users {
+    struct arena *arena;
+    struct asked *asked;
+    struct span *names;
+    size_t n, room;
+};
+
+static void
+count_each(struct mail_user *u, void *arg)
+{
+    (void)u;
+    ((struct open_users *)arg)->room++;
+}
+
+static void
+take_each(struct mail_user *u, void *arg)
+{
+    struct open_users *o = arg;
+    uint64_t account = account_id(mail_user_account(u));
+    for (size_t i = 0; i < o->n; i++)
+        if (o->asked[i].account == account)
+            return;
+    o->names[o->n] = arena_dup(o->arena, mail_user_name(u));
+    o->asked[o->n++] = (struct asked){.account = account};
+}
+
+static void
+apply_each(struct mail_user *u, void *arg)
+{
+    const struct asked *asked = arg;
+    if (account_id(mail_user_account(u)) == asked->account)
+        mail_user_identify(u, &asked->identity);
+}
+
+static enum result
+ask_all(struct home *h, struct fault *f)
+{
+    struct open_users o = {.arena = arena_new()};
+    enum result r = R_OK;
+    mail_users_each(count_each, &o);
+    o.asked = arena_array(o.arena, o.room, sizeof *o.asked);
+    o.names = arena_array(o.arena, o.room, sizeof *o.names);
+    mail_users_each(take_each, &o);
+    for (size_t i = 0; i < o.n && r == R_OK; i++) {
+        r = ask(h, o.arena, o.names[i], &o.asked[i], f);
+        if (r == R_OK)
+            mail_users_each(apply_each, &o.asked[i]);
+    }
+    arena_free(&o.arena);
+    return r;
+}
+
+// Until it was asked after the last change.
+static void
+refresh(void *arg)
+{
+    struct home *h = arg;
+    struct fault f;
+    while (identities.due && !h->draining) {
+        identities.due = false;
+        if (ask_all(h, &f) == R_OK)
+            continue;
+        identities.due = true;
+        log_warning("mail", "groups of users are not known yet", log_fault(&f));
+        task_sleep(AGAIN_MS);
+    }
+    identities.asking = false;
+}
+
+static void
+refresh_run(void *arg)
+{
+    struct home *h = arg;
+    identities.due = true;
+    if (identities.asking || h->draining)
+        return;
+    identities.asking = true;
+    task_start(refresh, h);
+}
+
+void
+mail_identities_changed(struct mail_role *r)
+{
+    for (unsigned i = 0; i < r->home_count; i++)
+        loop_post(r->homes[i].loop, refresh_run, &r->homes[i]);
+}

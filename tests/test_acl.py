@@ -1,0 +1,150 @@
+"""Rights (RFC 4314) as the operator sets them: verbs, groups, administrators, the public tree, and what is logged of them."""
+import json
+import subprocess
+import time
+
+import pytest
+
+from lib import client, server as posthorn
+
+MESSAGE = b"Subject: x\r\n\r\nx\r\n"
+
+
+@pytest.fixture(scope="module", name="server")
+def a_server_with_an_administrator():
+    server = posthorn.Server({"admin_users": ["carol"]})
+    yield server
+    server.stop()
+
+
+def verb(server, *words):
+    return posthorn.run_verb(*words, "--data", server.data)
+
+
+def rows(server, *words):
+    return [json.loads(line) for line in verb(server, *words, "--json").splitlines()]
+
+
+def soon(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def done(session, command):
+    try:
+        return session.command(command)
+    except client.Refused:
+        return None
+
+
+def rights(session, box):
+    answer = done(session, f"MYRIGHTS {box}")
+    return answer and answer[0][0].split()[-1].decode()
+
+
+def test_verbs(server):
+    """acl set, list, delete: the same lists as over IMAP, one audit line for each change, and none where nothing changed."""
+    bob = server.imap("bob")
+    assert rights(bob, "Shared/alice/INBOX") is None
+    assert rows(server, "acl", "set", "alice", "INBOX", "Bob", "lrd")[0]["rights"] == "lrte"
+    assert rights(bob, "Shared/alice/INBOX") == "lrted"
+    verb(server, "acl", "set", "alice", "INBOX", "bob", "-te")
+    verb(server, "acl", "set", "alice", "INBOX", "bob", "lr")
+    listed = {row["identifier"]: row["rights"] for row in rows(server, "acl", "list", "alice", "INBOX")}
+    assert listed == {"alice": "lrswipkxtea", "bob": "lr"}
+    for words in (("set", "alice", "INBOX", "bob", "lrq"), ("set", "alice", "INBOX", "a b", "lr"), ("set", "alice", "nowhere", "bob", "lr"),
+                  ("set", "nobody", "INBOX", "bob", "lr")):
+        with pytest.raises((RuntimeError, subprocess.CalledProcessError, AssertionError)):
+            verb(server, "acl", *words)
+    server.restart()
+    bob = server.imap("bob")
+    assert rights(bob, "Shared/alice/INBOX") == "lr"
+    verb(server, "acl", "delete", "alice", "INBOX", "bob")
+    assert rights(bob, "Shared/alice/INBOX") is None
+    audit = [line for line in server.stderr().splitlines() if "rights changed" in line]
+    assert len(audit) == 3 and all("mailbox=INBOX" in line and "identifier=bob" in line for line in audit)
+    assert "the operator" in audit[0] and "lrte" in audit[0]
+    bob.close()
+
+
+def test_groups(server):
+    """A member sees what the group may; one who is put out does not, within a second, in an open session and a selected mailbox."""
+    verb(server, "group", "add", "staff")
+    alice, bob, watcher = (server.imap(n) for n in ("alice", "bob", "bob"))
+    alice.command("CREATE Team")
+    alice.append("Team", MESSAGE)
+    alice.command("SETACL Team $staff lrs")
+    assert rights(bob, "Shared/alice/Team") is None
+    watcher.command("NOTIFY SET (subtree Shared (MailboxName MessageNew MessageExpunge))")
+    verb(server, "group", "member", "add", "staff", "bob")
+    soon(lambda: rights(bob, "Shared/alice/Team") == "lrs")
+    soon(lambda: any(b"LIST" in line and b"Shared/alice/Team" in line for line in watcher.command("NOOP")[0]))
+    bob.command("ENABLE IMAP4rev2")
+    bob.command("SELECT Shared/alice/Team")
+    verb(server, "group", "member", "delete", "staff", "bob")
+    soon(lambda: any(b"[CLOSED]" in line for line in bob.command("NOOP")[0]), 5)
+    assert done(bob, "SELECT Shared/alice/Team") is None
+    soon(lambda: any(b"NonExistent" in line and b"Shared/alice/Team" in line for line in watcher.command("NOOP")[0]))
+    for session in (alice, bob, watcher):
+        session.close()
+
+
+def test_public(server):
+    """The tree of nobody: administrators and the operator begin it, the others see what its lists say."""
+    bob, carol = server.imap("bob"), server.imap("carol")
+    assert done(bob, "CREATE Public/news") is None and done(bob, 'LIST "" Public*')[0] == []
+    carol.command("CREATE Public/news")
+    assert rights(carol, "Public/news") == "lrswipkxteacd" and rights(bob, "Public/news") is None
+    carol.command("SETACL Public/news authenticated lrs")
+    verb(server, "mailbox", "create", "public", "notes")
+    verb(server, "acl", "set", "public", "notes", "bob", "lrik")
+    assert {row["name"] for row in rows(server, "mailbox", "list", "public")} == {"news", "notes"}
+    names = [line.split(b" ")[-1] for line in bob.command('LIST "" Public*')[0]]
+    assert names == [b"Public", b"Public/news", b"Public/notes"]
+    bob.append("Public/notes", MESSAGE)
+    bob.command("CREATE Public/notes/mine")
+    assert rights(bob, "Public/notes/mine") == "lrikc" and done(bob, "CREATE Public/mine") is None
+    bob.command("SELECT Public/news")
+    carol.append("Public/news", MESSAGE)
+    assert any(b"1 EXISTS" in line for line in bob.command("NOOP")[0])
+    assert done(bob, "DELETE Public/news") is None
+    carol.command("DELETE Public/news")
+    # nobody is an administrator in the trees of others by that alone
+    assert rights(carol, "Shared/bob/INBOX") is None
+    bob.command("SETACL INBOX carol l")
+    assert rights(carol, "Shared/bob/INBOX") == "lrswipkxteacd"
+    bob.close()
+    carol.close()
+
+
+def test_indistinguishable(server):
+    """Each command answers the same, octet for octet, for a hidden mailbox and for one that is not there."""
+    alice, bob = server.imap("alice"), server.imap("bob")
+    alice.command("CREATE hidden")
+    alice.command("CREATE open")
+    alice.command("SETACL open bob l")
+    bob.append("INBOX", MESSAGE)
+    bob.command("SELECT INBOX")
+    commands = ["SELECT {}", "EXAMINE {}", "STATUS {} (MESSAGES UIDVALIDITY)", "DELETE {}", "RENAME {} {}x", "RENAME Shared/alice/open {}", "CREATE {}", "CREATE {}/below",
+                "RENAME INBOX {}", "COPY 1 {}", "MOVE 1 {}", "UID COPY 1:* {}", "GETACL {}", "SETACL {} bob lr", "SETACL {} bob q", "DELETEACL {} bob",
+                "LISTRIGHTS {} bob", "MYRIGHTS {}", "GETMETADATA {} /shared/comment", "SETMETADATA {} (/private/comment \"x\")", "RESETKEY {}",
+                'LIST "" {}', 'LIST "" {}*', 'LIST (SUBSCRIBED) "" {} RETURN (STATUS (MESSAGES))', 'LSUB "" {}', "ESEARCH IN (mailboxes {}) ALL",
+                "NOTIFY SET STATUS (mailboxes {} (MessageNew MessageExpunge))", "SUBSCRIBE {}", "UNSUBSCRIBE {}",
+                "APPEND {} {{%d+}}\r\n%s" % (len(MESSAGE), MESSAGE.decode()), "REPLACE 1 {} {{%d+}}\r\n%s" % (len(MESSAGE), MESSAGE.decode()),
+                "GENURLAUTH \"imap://bob@localhost/{}/;uid=1;urlauth=anonymous\" INTERNAL"]
+
+    def said(command, box):
+        try:
+            lines, text = bob.command(command.format(*[box] * command.count("{}")))
+        except client.Refused as refused:
+            lines, text = [], str(refused)
+        text = text.decode() if isinstance(text, bytes) else str(text)
+        return b"\n".join(lines).replace(box.encode(), b"BOX"), text.split(" ", 1)[-1].replace(box, "BOX")
+
+    for command in commands:
+        answers = {said(command, box) for box in ("Shared/alice/hidden", "Shared/alice/absent", "Shared/nobody/absent")}
+        assert len(answers) == 1, (command, answers)
+    alice.close()
+    bob.close()
