@@ -144,8 +144,8 @@ begin_run(struct half *h, uint32_t document, uint16_t zones)
     if (h->run_count == h->run_room) {
         h->run_room = h->run_room > 0 ? h->run_room * 2 : 64;
         h->runs = reallocarray(h->runs, h->run_room, sizeof *h->runs);
-        must(h->runs != NULL);
     }
+    must(h->runs != NULL);
     h->runs[h->run_count++] = (struct run){h->met_count, document, zones};
 }
 

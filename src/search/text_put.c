@@ -190,13 +190,13 @@ static enum result
 put_sorted(struct put *p, enum text_kind kind, struct fault *f)
 {
     const struct half *h = &p->b->halves[kind];
-    const uint32_t *runs = p->runs;
+    size_t at = 0;
     for (size_t i = 0; i < h->count; i++) {
         const struct term *t = &h->terms[p->order[i].term];
         if (i + AHEAD < h->count)
             __builtin_prefetch(&h->terms[p->order[i + AHEAD].term]);
-        size_t n = gather(p, h, runs, t->count);
-        runs += t->count;
+        size_t n = gather(p, h, p->runs + at, t->count);
+        at += t->count;
         if (n > 0 && text_writer_term(p->w, kind, text_term_text(p->b, t), p->postings, n,
                                       f) != R_OK)
             return R_FAIL;
