@@ -101,7 +101,7 @@ change_change(struct account *a, struct store_batch *b, void *arg, struct fault 
 {
     struct change_call *c = arg;
     const struct mailbox_state *m = state_mailbox(a->state, c->ref->mailbox);
-    if (acl_check(m ? ref_rights(c->ref) : 0, RIGHT_ADMIN, f) != R_OK)
+    if (acl_check(m ? ref_rights(c->ref) : 0, RIGHT_ADMIN, f) != R_OK || !m)
         return R_FAIL;
     c->identifier = entry_of(a, c->change->identifier);
     c->name = name_full(c->arena, a->state, m);
@@ -229,7 +229,7 @@ get_run(void *arg)
     struct acl_list *out = c->out;
     const struct mailbox_state *m = state_mailbox(a->state, c->ref->mailbox);
     c->result = acl_check(m ? ref_rights(c->ref) : 0, RIGHT_ADMIN, c->fault);
-    if (c->result != R_OK)
+    if (c->result != R_OK || !m)
         return;
     const struct acl_list *l = acl_list_of(a, m->id);
     const struct acl_entry *owner = find(l, SPAN("owner"));

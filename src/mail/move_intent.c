@@ -22,17 +22,17 @@ key_of(char room[KEY_ROOM], const char *kind, uint64_t other, uint64_t id)
 static bool
 key_parse(struct span key, const char *kind, uint64_t *other_out, uint64_t *id_out)
 {
-    char text[KEY_ROOM];
-    unsigned long long other, id;
-    if (!span_starts(key, span_str(kind)) || key.n != strlen(kind) + 33)
+    char text[KEY_ROOM], *end;
+    size_t n = strlen(kind);
+    if (!span_starts(key, span_str(kind)) || key.n != n + 33)
         return false;
     memcpy(text, key.p, key.n);
     text[key.n] = '\0';
-    if (sscanf(text + strlen(kind), "%16llx/%16llx", &other, &id) != 2)
+    *other_out = strtoull(text + n, &end, 16);
+    if (end != text + n + 16 || *end != '/')
         return false;
-    *other_out = other;
-    *id_out = id;
-    return true;
+    *id_out = strtoull(end + 1, &end, 16);
+    return end == text + key.n;
 }
 
 static void

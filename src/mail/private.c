@@ -512,9 +512,9 @@ private_put(struct account *a, struct store_batch *b, const struct private_put *
     buf_init(&groups, LIMIT_record_meta);
     buf_init(&ranges, LIMIT_record_meta);
     buf_init(&meta, LIMIT_record_meta);
-    for (uint16_t flags = 0; flags <= FLAG_ALL; flags++)
-        if ((flags & ~r.mask) == 0)
-            put_group(&groups, &ranges, p, flags);
+    for (unsigned flags = 0; flags <= FLAG_ALL; flags++)
+        if ((flags & ~(unsigned)r.mask) == 0)
+            put_group(&groups, &ranges, p, (uint16_t)flags);
     r.groups = buf_span(&groups);
     record_privates_put(&meta, &r);
     must(!groups.over && !meta.over);

@@ -89,7 +89,7 @@ make_check(struct account *a, const struct acl_who *who, struct span name, struc
     struct levels l, above;
     levels_find(a, who, name, &l);
     levels_find(a, who, parent_of(name), &above);
-    bool taken = l.whole && !(l.last->flags & MAILBOX_NOSELECT);
+    bool taken = l.whole && l.last && !(l.last->flags & MAILBOX_NOSELECT);
     if (l.whole && l.seen == l.last && taken)
         return fault_set(f, FAULT_ALREADYEXISTS, "mailbox exists");
     bool may = above.seen ? acl_rights(who, a, above.seen->id) & RIGHT_CREATE
@@ -179,7 +179,7 @@ delete_change(struct account *a, struct store_batch *b, void *arg, struct fault 
 {
     struct tree_call *c = arg;
     struct mailbox_state *m = name_find(a, c->name);
-    if (acl_check(m ? acl_rights(c->who, a, m->id) : 0, RIGHT_DELETE, f) != R_OK)
+    if (acl_check(m ? acl_rights(c->who, a, m->id) : 0, RIGHT_DELETE, f) != R_OK || !m)
         return R_FAIL;
     if (name_is_inbox(c->name) && c->mount->id != ACCOUNT_PUBLIC)
         return fault_set(f, FAULT_CANNOT, "INBOX cannot be deleted");
@@ -274,7 +274,7 @@ static enum result
 rename_rights(struct account *a, const struct tree_call *c, const struct mailbox_state *m,
               struct fault *f)
 {
-    if (acl_check(m ? acl_rights(c->who, a, m->id) : 0, RIGHT_DELETE, f) != R_OK ||
+    if (acl_check(m ? acl_rights(c->who, a, m->id) : 0, RIGHT_DELETE, f) != R_OK || !m ||
         make_check(a, c->who, c->target, f) != R_OK)
         return R_FAIL;
     const struct mailbox_state *there = name_find(a, c->target);

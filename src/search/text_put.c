@@ -195,6 +195,7 @@ put_sorted(struct put *p, enum text_kind kind, struct fault *f)
         const struct term *t = &h->terms[p->order[i].term];
         if (i + AHEAD < h->count)
             __builtin_prefetch(&h->terms[p->order[i + AHEAD].term]);
+        // NOLINTNEXTLINE(clang-analyzer-unix.Malloc): put_kind frees what is read here
         size_t n = gather(p, h, p->runs + at, t->count);
         at += t->count;
         if (n > 0 && text_writer_term(p->w, kind, text_term_text(p->b, t), p->postings, n,

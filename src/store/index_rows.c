@@ -33,7 +33,7 @@ delete_between(struct index_fold *w, const struct index_key *prefix,
                const struct index_key *from, const struct index_key *last, struct fault *f)
 {
     for (;;) {
-        struct index_key found;
+        struct index_key found = {0};
         enum result r = find_from(w, prefix, from, &found, f);
         if (r != R_OK)
             return r == R_NONE ? R_OK : R_FAIL;
@@ -450,7 +450,7 @@ static enum result
 privates_drop(void *t, uint64_t mailbox, uint64_t user, struct span ranges, struct fault *f)
 {
     struct index_fold *w = t;
-    struct index_key all = index_key(w->account, INDEX_PRIVATE), found;
+    struct index_key all = index_key(w->account, INDEX_PRIVATE), found = {0};
     enum result r = R_OK;
     index_key_u64(&all, mailbox);
     for (uint64_t next = user; r == R_OK; next++) {
