@@ -23,8 +23,8 @@ void
 userdb_bind_text(struct userdb *db, enum sql which, int at, struct span s)
 {
     must(s.n <= INT32_MAX);
-    must(sqlite3_bind_text(db->statements[which], at, s.p, (int)s.n, SQLITE_TRANSIENT) ==
-         SQLITE_OK);
+    must(sqlite3_bind_text(db->statements[which], at, s.p ? s.p : "", (int)s.n,
+                           SQLITE_TRANSIENT) == SQLITE_OK);
 }
 
 void

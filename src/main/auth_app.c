@@ -48,6 +48,19 @@ app_judge(struct login *l, struct fault *f)
     return R_OK;
 }
 
+// What was looked up before is not to become a ticket that is younger than the revocation.
+static void
+revoke_logins(struct auth_channel *at, uint64_t account, uint64_t password)
+{
+    struct login *l, *next;
+    HASH_ITER(hh, at->logins, l, next)
+    {
+        bool of = l->user.account == account || l->acting.account == account;
+        if (of && (password == 0 || l->app.id == password))
+            l->is.revoked = true;
+    }
+}
+
 void
 auth_revoke(struct auth_role *role, uint64_t account, uint64_t password)
 {
@@ -55,9 +68,11 @@ auth_revoke(struct auth_role *role, uint64_t account, uint64_t password)
     struct buf b;
     buf_init(&b, 64);
     revoked_put(&b, &m);
-    for (struct auth_channel *c = role->channels; c != NULL; c = c->next)
+    for (struct auth_channel *c = role->channels; c != NULL; c = c->next) {
+        revoke_logins(c, account, password);
         if (c->to_mail)
             channel_send(c->channel, MESSAGE_REVOKED, buf_span(&b), -1);
+    }
     buf_done(&b);
 }
 

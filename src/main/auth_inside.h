@@ -92,16 +92,21 @@ struct login {
     struct {
         struct buf target;   // whom the user wants to act for, as sent
         struct name master;  // then: the user who proved to be
+        uint64_t account;    // the master's
     } acting;
     struct {
         struct buf text;
         uint64_t fetch;  // what the provider is asked of it
     } token;
-    struct user user;  // the one that is judged: the real or the decoy
+    struct user
+        user;  // the one that is judged: the real, with a decoy's hash when it has none, or the decoy
     struct {
         bool known;      // the real one
         bool elsewhere;  // may not log in from there
         bool broken;     // the database failed when SCRAM asked for keys
+        bool
+            hashless;  // the real one has no password: an app password or a token it must be
+        bool revoked;  // disabled or deleted since it was looked up
     } is;
     enum fault_kind refusal;
     enum result verdict;

@@ -142,6 +142,10 @@ challenge(struct login *l, enum login_state state, struct span data)
 static void
 grant(struct login *l, struct span final)
 {
+    if (l->is.revoked) {
+        refuse_because(l, FAULT_AUTHFAILED, "revoked meanwhile");
+        return;
+    }
     struct auth_reply r = {.exchange = l->exchange,
                            .verdict = AUTH_OK,
                            .data = final,
@@ -207,16 +211,25 @@ unknown_why(const struct login *l)
                            : "unknown or disabled user";
 }
 
+// In place of a user who is not there stands a decoy; one who has no password stays, with the decoy's.
 static enum result
 find_judged(struct login *l, struct span sent, struct fault *f)
 {
+    struct user decoy;
     enum result r = who_find(l->role, sent, &l->user, f);
-    if (r == R_OK && login_check_place(l, f))
+    if (r == R_FAIL || (r == R_OK && login_check_place(l, f) != R_OK))
         return R_FAIL;
     l->is.known = r == R_OK && !l->user.disabled && !l->is.elsewhere;
-    if (r == R_NONE || (r == R_OK && l->user.hash_n == 0))
-        r = who_decoy(l->role, sent, &l->user, f);
-    return r;
+    l->is.hashless = r == R_OK && l->user.hash_n == 0;
+    if (r == R_OK && !l->is.hashless)
+        return R_OK;
+    if (who_decoy(l->role, sent, &decoy, f) != R_OK)
+        return R_FAIL;
+    if (r == R_NONE)
+        l->user = decoy;
+    l->user.hash_n = decoy.hash_n;
+    memcpy(l->user.hash, decoy.hash, decoy.hash_n);
+    return R_OK;
 }
 
 static void
@@ -229,7 +242,7 @@ judged(struct login *l)
         log_error("auth", "a password cannot be judged", log_user(name_span(&user.name)),
                   log_session(l->session), log_fault(&l->fault));
         refuse_because(l, FAULT_UNAVAILABLE, "the password could not be judged");
-    } else if (l->verdict != R_OK || !l->is.known) {
+    } else if (l->verdict != R_OK || !l->is.known || l->is.hashless) {
         refuse_because(l, FAULT_AUTHFAILED,
                        l->is.known ? "wrong password" : unknown_why(l));
     } else {

@@ -148,6 +148,7 @@ setup(void **state)
     role.loop = loop_new();
     role.pool = pool_new(2);
     gate = (struct auth_channel){.role = &role};
+    role.channels = &gate;
     return password_new(SPAN("x"), &role.decoy_hash, &f) == R_OK ? 0 : -1;
 }
 
@@ -268,34 +269,115 @@ client_property(Gsasl *g, Gsasl_session *session, Gsasl_property p)
                                : GSASL_NO_CALLBACK;
 }
 
-static void
-test_scram_has_a_last_challenge(void **state)
+static uint64_t
+account_of(const char *name)
 {
-    (void)state;
+    struct user u;
+    struct fault f;
+    assert_int_equal(userdb_find(role.db, span_str(name), &u, &f), R_OK);
+    return u.account;
+}
+
+// Ann's SCRAM, with a revocation of `account` before her step of that number; 0: none.
+static void
+run_scram(unsigned revoke_at, uint64_t account, const char *authzid)
+{
     Gsasl *g = NULL;
     Gsasl_session *client = NULL;
     char *out = NULL;
     size_t n = 0;
-    load("ann:{PLAIN}secret");
     assert_int_equal(gsasl_init(&g), GSASL_OK);
     gsasl_callback_set(g, client_property);
     assert_int_equal(gsasl_client_start(g, "SCRAM-SHA-256", &client), GSASL_OK);
+    if (authzid != NULL)
+        assert_int_equal(gsasl_property_set(client, GSASL_AUTHZID, authzid), GSASL_OK);
     assert_int_equal(gsasl_step(client, "", 0, &out, &n), GSASL_NEEDS_MORE);
     start(1, "SCRAM-SHA-256", span_of(out, n), NULL, NULL);
     gsasl_free(out);
     assert_int_equal(got.last.verdict, AUTH_CONTINUE);
     assert_int_equal(gsasl_step(client, got.data, got.last.data.n, &out, &n),
                      GSASL_NEEDS_MORE);
+    if (revoke_at == 1)
+        auth_revoke(&role, account, 0);
     step(1, span_of(out, n));
     gsasl_free(out);
     assert_int_equal(got.last.verdict, AUTH_CONTINUE);
     assert_int_equal(gsasl_step(client, got.data, got.last.data.n, &out, &n), GSASL_OK);
     gsasl_free(out);
+    if (revoke_at == 2)
+        auth_revoke(&role, account, 0);
     step(1, SPAN_NONE);
-    assert_int_equal(got.last.verdict, AUTH_OK);
-    assert_true(span_eq(got.last.user, SPAN("ann")));
     gsasl_finish(client);
     gsasl_done(g);
+}
+
+static void
+test_scram_has_a_last_challenge(void **state)
+{
+    (void)state;
+    load("ann:{PLAIN}secret");
+    run_scram(0, 0, NULL);
+    assert_int_equal(got.last.verdict, AUTH_OK);
+    assert_true(span_eq(got.last.user, SPAN("ann")));
+}
+
+static void
+expect_refusal(void)
+{
+    assert_int_equal(got.last.verdict, AUTH_REFUSED);
+    assert_int_equal(got.last.fault, FAULT_AUTHFAILED);
+    assert_int_equal(got.last.ticket.n, 0);
+    assert_int_equal(HASH_COUNT(gate.logins), 0);
+}
+
+// Who was disabled between two steps gets no ticket that is younger than that.
+static void
+test_revoked_between_steps(void **state)
+{
+    (void)state;
+    load("ann:{PLAIN}secret\nbob:{PLAIN}other");
+    for (unsigned at = 1; at <= 2; at++) {
+        run_scram(at, account_of("ann"), NULL);
+        expect_refusal();
+        run_scram(at, account_of("bob"), NULL);
+        assert_int_equal(got.last.verdict, AUTH_OK);
+    }
+    buf_put_str(&role.settings.masters, "ann");
+    run_scram(2, account_of("bob"), "bob");
+    expect_refusal();
+    run_scram(2, account_of("ann"), "bob");
+    expect_refusal();
+}
+
+// Enabled, with no password: neither that of his decoy nor what nobody's hash is made of opens anything.
+static void
+test_without_a_password(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"b1", "b2", "b3", "b4"};
+    struct fault f;
+    struct app_password p = {0};
+    char text[APP_PASSWORD_TEXT];
+    uint8_t digest[APP_PASSWORD_DIGEST];
+    load("b1:*\nb2:*\nb3:*\nb4:*");
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(userdb_disable(role.db, span_str(names[i]), false, &f), R_OK);
+    start(1, "PLAIN", SPAN("\0b1\0x"), NULL, NULL);
+    expect_refusal();
+    load("carol:{PLAIN}secret");
+    for (size_t i = 0; i < 4; i++) {
+        start(i + 2, "", SPAN_NONE, names[i], i % 2 ? "" : "secret");
+        expect_refusal();
+    }
+    app_password_new(text, digest);
+    p.account = account_of("b1");
+    assert_int_equal(name_of(SPAN("phone"), &p.label, &f), R_OK);
+    assert_int_equal(app_password_add(role.db, &p, digest, &f), R_OK);
+    start(6, "", SPAN_NONE, "b1", text);
+    assert_int_equal(got.last.verdict, AUTH_OK);
+    assert_int_equal(got.last.account, p.account);
+    start(7, "", SPAN_NONE, "b2", text);
+    expect_refusal();
 }
 
 static void
@@ -373,6 +455,8 @@ main(void)
         TEST(test_passwords),
         TEST(test_foreign_hash_is_upgraded),
         TEST(test_scram_has_a_last_challenge),
+        TEST(test_revoked_between_steps),
+        TEST(test_without_a_password),
         TEST(test_aborted_exchanges_are_freed),
         TEST(test_refusals_take_the_same_time),
         cmocka_unit_test(test_pace),

@@ -141,6 +141,7 @@ who_become(struct login *l, struct fault *f)
     if (r == R_NONE || target.disabled)
         return fault_set(f, FAULT_AUTHZFAILED, "no such user to act for");
     l->acting.master = l->user.name;
+    l->acting.account = l->user.account;
     l->user = target;
     return R_OK;
 }

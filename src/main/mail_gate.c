@@ -91,7 +91,7 @@ check_ticket(struct arrival *a, struct fault *f)
         ticket_open(a->handover.ticket, key, clock_wall_ms(), &a->ticket) != R_OK)
         return fault_set(f, FAULT_AUTHFAILED,
                          "a gate sent a ticket that is forged or too old");
-    if (a->ticket.session != a->handover.session ||
+    if (a->ticket.session != a->handover.session || a->ticket.account == 0 ||
         a->ticket.account % r->home_count != h->index)
         return fault_set(f, FAULT_AUTHFAILED, "a gate sent a ticket of another session");
     if (session_is_revoked(h, &a->ticket))
