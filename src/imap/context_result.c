@@ -461,8 +461,10 @@ imap_contexts_update(struct imap_session *s, bool untold, struct arena *a, struc
         u->told = untold ? UINT64_MAX : mark.modseq;
         if (update_one(u, &touched, f) == R_OK)
             continue;
-        if (f->kind == FAULT_CLOSED || view_gone(s->view))
+        if (f->kind == FAULT_CLOSED || view_gone(s->view)) {
+            imap_contexts_end(s);  // an order may be changed by half
             return R_FAIL;
+        }
         fail(u, f);
     }
     if (!s->contexts)

@@ -282,6 +282,12 @@ make_ready(struct imap_session *s)
     conn_await_sent(s->conn);
 }
 
+static bool
+may_push(const struct imap_session *s)
+{
+    return !s->bye && s->due.poked && is_listening(s) && !conn_failed(s->conn);
+}
+
 static void
 session_task(void *arg)
 {
@@ -292,11 +298,10 @@ session_task(void *arg)
             command_free(s);
             after_command(s);
         }
-        if (!s->bye && !s->due.leaving && s->due.poked && is_listening(s))
+        if (!s->due.leaving && may_push(s))
             push(s);
         task_yield();
-    } while (!s->due.draining && !s->due.leaving &&
-             (command_take(s) || (!s->bye && s->due.poked && is_listening(s))));
+    } while (!s->due.draining && !s->due.leaving && (command_take(s) || may_push(s)));
     if (s->due.leaving)
         make_ready(s);
     s->busy = false;

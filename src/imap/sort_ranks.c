@@ -114,10 +114,11 @@ choose_missing(struct ranking *r, struct fault *f)
     more->found = NULL;
     more->n = 0;
     more->room = 0;
-    if (search_ledger_take(d->ledger, n * sizeof *more->found, f) != R_OK ||
-        take(r, n, &r->more_uids, f) != R_OK)
+    if (search_ledger_take(d->ledger, n * sizeof *more->found, f) != R_OK)
         return R_FAIL;
-    more->room = n;
+    more->room = n;  // what is given back
+    if (take(r, n, &r->more_uids, f) != R_OK)
+        return R_FAIL;
     more->found = reallocarray(NULL, n + 1, sizeof *more->found);
     must(more->found != NULL);
     for (size_t i = 0; i < d->n; i++) {

@@ -400,9 +400,10 @@ evict(struct home *h, const struct mailbox *keep)
     struct account *a, *tmp;
     HASH_ITER(hh, h->accounts, a, tmp)
     {
-        if (a->committing)  // its changes count on the tables they looked at
+        if (!a->state ||
+            a->committing)  // being opened, or changes count on what they looked at
             continue;
-        for (uint32_t i = 0; a->state && i < a->state->mailbox_count; i++) {
+        for (uint32_t i = 0; i < a->state->mailbox_count; i++) {
             struct mailbox_state *s = a->state->mailboxes[i];
             struct mailbox *m = s->mail;
             if (!budget_over_soft())

@@ -81,7 +81,7 @@ get(struct view *v, void *arg, struct fault *f)
     struct mailbox *m = v->mailbox;
     (void)f;
     c->useless = true;
-    if (!m->state)
+    if (!m->state || v->uidvalidity != m->state->uidvalidity)
         return R_OK;
     if (m->columns)
         look(m, c->kind);

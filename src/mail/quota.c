@@ -153,7 +153,10 @@ allowance(const struct account *a, uint64_t limit, int kind, enum quota_how how)
     bool passes = kind == USAGE_STORAGE || kind == USAGE_MESSAGES;
     if (how != QUOTA_DELIVERY || !passes || limit > QUOTA_MAX)
         return limit;
-    return limit + (limit < UINT32_MAX ? limit * grace / 100 : limit / 100 * grace);
+    uint64_t more = limit < UINT32_MAX ? limit * grace / 100 : limit / 100;
+    if (limit >= UINT32_MAX && grace > 0)
+        more = more > QUOTA_MAX / grace ? QUOTA_MAX : more * grace;
+    return limit > QUOTA_MAX - more ? QUOTA_MAX : limit + more;
 }
 
 // `next` without `more`.

@@ -26,6 +26,7 @@ struct quota_domain {
     struct usage used, limits;
     struct quota_member *members;
     atomic_bool ready;
+    bool own_sum;  // a sum of its own was started for it
 };
 
 enum directory_state { DIRECTORY_UNREAD, DIRECTORY_READING, DIRECTORY_READ };
@@ -117,19 +118,26 @@ domain_find(struct quotas *q, struct span name)
 }
 
 static struct quota_domain *
-domain_make(struct quotas *q, struct span name, const struct usage *limits)
+domain_make(struct quotas *q, struct span name, const struct usage *limits, bool own_sum)
 {
+    struct quota_domain *there;
     struct quota_domain *d = calloc(1, sizeof *d);
     char *copy = strndup(name.p, name.n);
     must(d != NULL && copy != NULL);
     d->name = span_of(copy, name.n);
     d->limits = *limits;
+    d->own_sum = own_sum;
     pthread_mutex_init(&d->lock, NULL);
     pthread_mutex_lock(&q->lock);
-    HASH_ADD_KEYPTR(hh, q->domains, d->name.p, d->name.n, d);
-    atomic_fetch_add(&q->count, 1);
+    HASH_FIND(hh, q->domains, name.p, name.n, there);  // by another thread, meanwhile
+    if (!there) {
+        HASH_ADD_KEYPTR(hh, q->domains, d->name.p, d->name.n, d);
+        atomic_fetch_add(&q->count, 1);
+    }
     pthread_mutex_unlock(&q->lock);
-    return d;
+    if (there)
+        domain_free(d);
+    return there ? there : d;
 }
 
 static void
@@ -201,7 +209,7 @@ ready(struct quotas *q, struct quota_domain *only)
 {
     pthread_mutex_lock(&q->lock);
     for (struct quota_domain *d = q->domains; d; d = d->hh.next)
-        if (!only || d == only)
+        if (only ? d == only : !d->own_sum)
             d->ready = true;
     pthread_mutex_unlock(&q->lock);
 }
@@ -267,7 +275,7 @@ read_each(uint64_t mailbox, struct span key, struct span value, void *arg)
     if (domain_find(q, name))
         return;
     quota_limits_read(c->account->state, span_slice(key, 0, end), &limits);
-    domain_make(q, name, &limits);
+    domain_make(q, name, &limits, false);
 }
 
 static void
@@ -342,10 +350,10 @@ is_limited(struct quota_domain *d)
 }
 
 static enum result
-wait_ready(struct quota_domain *d, struct fault *f)
+wait_ready(const struct quotas *q, const struct quota_domain *d, struct fault *f)
 {
     for (uint32_t ms = 0; !d->ready; ms += WAIT_MS) {
-        if (ms > LIMIT_quota_sum_ms)
+        if (q->stopped || ms > LIMIT_quota_sum_ms)
             return fault_set(f, FAULT_UNAVAILABLE, "%.*s is being summed up",
                              SPAN_ARG(d->name));
         task_sleep(WAIT_MS);
@@ -386,7 +394,7 @@ domain_ready(struct account *a, struct quota_domain **out, struct fault *f)
     if (!a->quota.member)
         join(d, a);
     *out = d;
-    return is_limited(d) ? wait_ready(d, f) : R_OK;
+    return is_limited(d) ? wait_ready(q, d, f) : R_OK;
 }
 
 enum result
@@ -443,7 +451,7 @@ quota_domain_get(struct mail *m, struct span name, struct quota *out, struct fau
     struct quota_domain *d = domain_find(mail_quotas(m), name);
     if (!d)
         return R_NONE;
-    if (wait_ready(d, f) != R_OK)
+    if (wait_ready(mail_quotas(m), d, f) != R_OK)
         return R_FAIL;
     pthread_mutex_lock(&d->lock);
     out->used = d->used;
@@ -484,7 +492,8 @@ limits_take(struct mail *m, struct span name, const struct usage *limits)
     bool fresh = !d;
     if (fresh)
         d = domain_make(q, name,
-                        &(struct usage){{QUOTA_NONE, QUOTA_NONE, QUOTA_NONE, QUOTA_NONE}});
+                        &(struct usage){{QUOTA_NONE, QUOTA_NONE, QUOTA_NONE, QUOTA_NONE}},
+                        true);
     pthread_mutex_lock(&d->lock);
     for (int k = 0; k < USAGE_KINDS; k++)
         if (limits->n[k] != QUOTA_KEEP)

@@ -225,23 +225,29 @@ merge_messages(struct merge *m, const uint32_t *uids)
 
 // ---- a new column ----
 
+// Texts that are equal are kept once.
 static size_t
-texts_size(const struct merge *m)
+texts_size(struct merge *m, const uint32_t *order)
 {
+    const struct sort_value *last = NULL;
     size_t n = m->rewrite ? m->old->head.shared : 0;
     for (size_t i = 0; i < m->sort->count; i++) {
-        const struct sort_value *v = value_of(m, (uint32_t)i);
-        n += v->text ? v->number : 0;
+        const struct sort_value *v = value_of(m, order[i]);
+        if (v->text && (!last || sort_value_compare(last, v) != 0))
+            n += v->number;
+        worked(m, v);
+        last = v;
     }
     return n;
 }
 
 static enum result
-chunk_for(struct merge *m, struct fault *f)
+chunk_for(struct merge *m, const uint32_t *order, struct fault *f)
 {
     struct chunk *before = m->old->chunk;
     m->rewrite = before && before->depth == CHUNKS_MOST;
-    if (chunk_new(m->rewrite ? NULL : before, texts_size(m), &m->made->chunk, f) != R_OK)
+    if (chunk_new(m->rewrite ? NULL : before, texts_size(m, order), &m->made->chunk, f) !=
+        R_OK)
         return R_FAIL;
     m->free = m->made->chunk->texts;
     return R_OK;
@@ -258,7 +264,8 @@ merge(struct merge *m, const uint32_t *uids, struct fault *f)
     if (sort_take(m->sort, (old_values + fresh) * sizeof(uint32_t), f) != R_OK ||
         column_new((uint32_t)(old_count + fresh), (uint32_t)(old_values + fresh), &m->made,
                    f) != R_OK ||
-        chunk_for(m, f) != R_OK || sort_order_by(m->sort, m->criterion, &order, f) != R_OK)
+        sort_order_by(m->sort, m->criterion, &order, f) != R_OK ||
+        chunk_for(m, order, f) != R_OK)
         return R_FAIL;
     m->moved = reallocarray(NULL, old_values + fresh + 1, sizeof *m->moved);
     must(m->moved != NULL);
