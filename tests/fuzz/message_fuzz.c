@@ -5,7 +5,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { MESSAGES = 18 };
+enum { MESSAGES = 20 };
 #define MESSAGE(name) +1
 #define END
 #define U8(type, member, most)

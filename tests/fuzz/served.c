@@ -157,7 +157,14 @@ submits(void *arg)
     return true;
 }
 
-static const struct imap_users users = {open_user, is_here, submits};
+static bool
+administers(void *arg)
+{
+    (void)arg;
+    return true;
+}
+
+static const struct imap_users users = {open_user, is_here, submits, administers};
 
 void
 served_imap(struct served *s, struct conn *server)
