@@ -171,6 +171,15 @@ hint_settle(struct account *a, struct span identifier, struct fault *f)
     return is_named(a, identifier) ? shares_set(m, a, identifier, true, f) : R_OK;
 }
 
+// The change was refused: a hint made for it goes.
+static void
+hint_undo(struct account *a, struct span identifier)
+{
+    struct fault f;
+    if (hint_settle(a, identifier, &f) != R_OK)
+        log_warning("mail", "a hint of rights stays", log_user(a->user), log_fault(&f));
+}
+
 // ---- the whole ----
 
 static void
@@ -197,7 +206,8 @@ acl_change(const struct mailbox_ref *ref, struct acl_change *change, struct faul
     bool grants = change->op == ACL_SET || change->op == ACL_ADD;
     struct mailbox_ref now = ref_now(ref);
     enum result r = acl_check(now.rights, RIGHT_ADMIN, f);
-    if (r == R_OK && hint && grants && change->rights != 0)
+    bool before = r == R_OK && hint && grants && change->rights != 0;
+    if (before)
         r = shares_set(account_mail(a), a, change->identifier, true, f);
     if (r == R_OK) {
         account_run(a, change_run, &c);
@@ -207,6 +217,8 @@ acl_change(const struct mailbox_ref *ref, struct acl_change *change, struct faul
         audit(&c);
     if (r == R_OK && hint)
         r = hint_settle(a, change->identifier, f);
+    else if (r != R_OK && before)
+        hint_undo(a, change->identifier);
     arena_free(&c.arena);
     return r;
 }

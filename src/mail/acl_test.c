@@ -1,7 +1,9 @@
 #include "mail/acl.h"
 
+#include "base/limits.h"
 #include "io/task.h"
 #include "mail/fixture.h"
+#include "mail/shares.h"
 #include "mail/tree.h"
 
 #include <setjmp.h>
@@ -219,6 +221,46 @@ shared(struct fixture *x)
     mail_user_close(&alice);
 }
 
+static size_t
+hints_for(struct fixture *x, const char *name)
+{
+    struct acl_who *who =
+        acl_who_new(BOB, span_str(name), &(struct acl_identity){NULL, 0, false});
+    struct arena *a = arena_new();
+    struct share *list;
+    struct fault f;
+    size_t n;
+    assert_int_equal(shares_find(x->mail, who, a, &list, &n, &f), R_OK);
+    arena_free(&a);
+    acl_who_unref(&who);
+    return n;
+}
+
+// What was refused leaves no hint, and takes none that is needed.
+static void
+refused(struct fixture *x)
+{
+    struct mail_user *alice = fixture_user(x, ALICE, "alice");
+    struct mailbox_ref inbox = fixture_ref(alice, "INBOX"), other;
+    struct acl_change late = {SPAN("late"), ACL_SET, RIGHT_LOOKUP, 0, 0}, bob = late;
+    struct fault f;
+    bob.identifier = SPAN("bob");
+    assert_int_equal(tree_create(alice, SPAN("other"), USE_NONE, &other, &f), R_OK);
+    set(&other, "bob", ACL_SET, RIGHT_LOOKUP);
+    for (int i = 0; i < LIMIT_acl_entries; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "$g%d", i);
+        set(&inbox, name, ACL_SET, RIGHT_LOOKUP);
+    }
+    assert_int_equal(acl_change(&inbox, &late, &f), R_FAIL);
+    assert_int_equal(f.kind, FAULT_LIMIT);
+    assert_int_equal(acl_change(&inbox, &bob, &f), R_FAIL);
+    assert_int_equal(f.kind, FAULT_LIMIT);
+    assert_int_equal(hints_for(x, "late"), 0);
+    assert_int_equal(hints_for(x, "bob"), 1);
+    mail_user_close(&alice);
+}
+
 // Only administrators begin the public tree; what they make is theirs, and everybody's by its list.
 static void
 common(struct fixture *x)
@@ -289,6 +331,13 @@ test_shared(void **state)
 }
 
 static void
+test_refused(void **state)
+{
+    (void)state;
+    fixture_run(NULL, refused);
+}
+
+static void
 test_common(void **state)
 {
     (void)state;
@@ -308,7 +357,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_decision),    cmocka_unit_test(test_texts),
         cmocka_unit_test(test_identifiers), cmocka_unit_test(test_shared),
-        cmocka_unit_test(test_common),      cmocka_unit_test(test_views),
+        cmocka_unit_test(test_refused),     cmocka_unit_test(test_common),
+        cmocka_unit_test(test_views),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

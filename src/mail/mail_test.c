@@ -3,6 +3,7 @@
 #include "mail/fixture.h"
 #include "mail/intake.h"
 #include "mail/message.h"
+#include "mail/move_intent.h"
 #include "mail/tree.h"
 
 #include <setjmp.h>
@@ -497,6 +498,38 @@ TEST(large_change_is_told_once)
 TEST(sessions)
 
 // Caches written before hold BODY itself.
+// An intent is one stored value: one that could not be read again is refused. Every second message of the largest mailbox
+// is no such case.
+static void
+intents(struct fixture *x)
+{
+    struct mail_user *u = fixture_user(x, 8, "alice");
+    struct account *account = fixture_ref(u, "INBOX").account;
+    struct move_intent i = {8, 9, 0};
+    struct arena *a = arena_new();
+    struct seqset many, sparse;
+    struct fault f;
+    seqset_init(&many, a);
+    seqset_init(&sparse, a);
+    for (uint32_t n = 0; n < 1000000; n++)
+        seqset_add(&many, 1 + 2 * n);
+    for (uint32_t n = 0; n < 2000000; n++)
+        seqset_add(&sparse, 1 + 2000 * n);
+    assert_int_equal(move_begin(account, 1, &many, &i, &f), R_OK);
+    move_abandon(account, &i);
+    assert_int_equal(move_begin(account, 1, &sparse, &i, &f), R_FAIL);
+    assert_int_equal(f.kind, FAULT_LIMIT);
+    arena_free(&a);
+    mail_user_close(&u);
+}
+
+static void
+test_intents(void **state)
+{
+    (void)state;
+    fixture_run(NULL, intents);
+}
+
 static void
 test_cache_versions(void **state)
 {
@@ -533,6 +566,7 @@ main(void)
         cmocka_unit_test(test_to_another_account),
         cmocka_unit_test(test_large_change_is_told_once),
         cmocka_unit_test(test_sessions),
+        cmocka_unit_test(test_intents),
         cmocka_unit_test(test_cache_versions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -69,7 +69,8 @@ named_later(const struct metadata_change *change, size_t i)
 static enum result
 use_asked(struct set_call *c, struct span value, struct fault *f)
 {
-    if (!(c->place->rights & RIGHT_CREATE))
+    // what is special in an account is its owner's to say
+    if (c->place->prefix.p || !(c->place->rights & RIGHT_CREATE))
         return fault_set(f, FAULT_NOPERM, "no right to set a special use");
     c->has_use = true;
     return use_parse(value, &c->use, f);

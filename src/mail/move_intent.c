@@ -64,23 +64,22 @@ struct begin_call {
 static enum result
 begin_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
 {
-    enum { RANGE = 16 };
     struct begin_call *c = arg;
     char room[KEY_ROOM];
     struct buf value;
-    enum result r =
-        change_room(b, store_batch_count(b) == 0, c->uids->count * (size_t)RANGE, f);
-    if (r != R_OK)
-        return r;
-    buf_init(&value, LIMIT_record_meta);
+    buf_init(&value, LIMIT_meta_value);
     pack_u8(&value, FORM);
     pack_u64(&value, c->mailbox);
     for (uint32_t i = 0; i < c->uids->count; i++)
         record_ranges_add(&value, c->uids->ranges[i].first, c->uids->ranges[i].last);
-    put_value(a, b, key_of(room, MOVING, c->intent->target, c->intent->id),
-              buf_span(&value));
+    enum result r = value.over
+                        ? fault_set(f, FAULT_LIMIT, "too many messages for one change")
+                        : change_room(b, store_batch_count(b) == 0, value.n, f);
+    if (r == R_OK)
+        put_value(a, b, key_of(room, MOVING, c->intent->target, c->intent->id),
+                  buf_span(&value));
     buf_done(&value);
-    return R_OK;
+    return r;
 }
 
 static void
