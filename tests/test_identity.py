@@ -214,7 +214,8 @@ def test_read_only_password(server):
         with pytest.raises(Refused, match="NO "):
             reader.command(command)
     assert reader.fetch(1, "BODY[]")
-    reader.command("GETQUOTAROOT INBOX")
+    for command in ("GETQUOTAROOT INBOX", "MYRIGHTS INBOX", "GETACL INBOX", f"LISTRIGHTS INBOX {user}"):
+        reader.command(command)
     reader.command("CLOSE")
     names = reader.names()
     assert "x" not in names and names == own.names()

@@ -230,6 +230,10 @@ def test_settings(tmp_path):
     assert objects(run("config", "dump", "-c", again, "--json")[1]) == rows
     for row in rows:
         assert row["help"] in plain.decode() and row["name"].split(".")[-1] + " = " in plain.decode()
+    path.write_text('version = 1\noauth_secret = "s3cret"\n')
+    for words in ((), ("--json",)):
+        said = run("config", "dump", "-c", path, *words)[1].decode()
+        assert "(hidden)" in said and "s3cret" not in said
 
 
 def failing():

@@ -126,14 +126,17 @@ verb_config_dump(const struct verb_options *o, const char *const *args, size_t n
     (void)args, (void)n;
     if (load(o, &c) != 0)
         return 1;
+    struct config shown = *c;
+    if (c->oauth_secret[0])
+        shown.oauth_secret = "(hidden)";  // people paste what this says
     struct buf b;
     buf_init(&b, LIMIT_config_packed);
-    config_dump(c, &b);
+    config_dump(&shown, &b);
     output_row("file", FIELDS(field_text(NULL, "%", span_trim(buf_span(&b)))));
     buf_done(&b);
     for (size_t i = 0; i < settings_count; i++)
         if (!setting_is_hidden(&settings[i]))
-            show_setting(&settings[i], c);
+            show_setting(&settings[i], &shown);
     config_free(&c);
     return 0;
 }

@@ -66,6 +66,8 @@ send_step(struct gate *g, enum message_type type, const struct auth_step *step)
     auth_step_put(&b, step);
     if (g->auth != NULL)
         channel_send(g->auth, (uint16_t)type, buf_span(&b), -1);
+    if (b.p != NULL)
+        explicit_bzero(b.p, b.n);  // may hold a password
     buf_done(&b);
 }
 

@@ -158,7 +158,8 @@ judge_jwt(struct oauth *o, struct login *l)
     if (!old)
         r = token_verify(o->keys, buf_span(&l->token.text), &o->rules, clock_wall_s(),
                          &found, &f);
-    uint64_t id = r == R_NONE ? ask_keys(o) : 0;
+    // whoever waited for keys once does not wait again
+    uint64_t id = r == R_NONE && l->token.fetch == 0 ? ask_keys(o) : 0;
     if (r == R_OK)
         take_user(l, name_span(&found.user));
     else if (r == R_FAIL)

@@ -154,7 +154,7 @@ static enum result
 take_fetch(struct oauth_role *role, struct span body)
 {
     struct token_fetch m;
-    if (token_fetch_get(body, &m) != R_OK || role->running >= LIMIT_oauth_waiting)
+    if (token_fetch_get(body, &m) != R_OK)
         return R_FAIL;
     struct fetch *t = calloc(1, sizeof *t);
     must(t != NULL);
@@ -164,6 +164,13 @@ take_fetch(struct oauth_role *role, struct span body)
     buf_init(&t->answer, LIMIT_oauth_answer);
     put_form(&t->form, m.token);
     role->running++;
+    if (role->running > LIMIT_oauth_waiting) {  // those of an auth that died are among them
+        t->failed = true;
+        snprintf(t->why, sizeof t->why, "too many questions are under way");
+        answer(t);
+        fetch_free(t);
+        return R_OK;
+    }
     task_start(fetch_task, t);
     return R_OK;
 }

@@ -27,6 +27,15 @@ static const struct role_row rows[] = {
     {"extract", role_extract_main}, {"oauth", role_oauth_main},
 };
 
+void
+start_put_settings(struct buf *b, const struct config *c, const struct role *r)
+{
+    struct config told = *c;
+    if (!span_eq(span_str(r->name), SPAN("oauth")))
+        told.oauth_secret = "";
+    config_put(b, &told);
+}
+
 static enum result
 pack_start(const struct role_start *s, int *fd_out, struct fault *f)
 {
@@ -36,7 +45,7 @@ pack_start(const struct role_start *s, int *fd_out, struct fault *f)
     pack_u8(&b, s->rebuild);
     pack_u32(&b, s->ids.uid);
     pack_u32(&b, s->ids.gid);
-    config_put(&b, s->config);
+    start_put_settings(&b, s->config, s->role);
     int fd = memfd_create("posthorn-settings", MFD_CLOEXEC);
     bool written = fd >= 0 && !b.over && write(fd, b.p, b.n) == (ssize_t)b.n &&
                    lseek(fd, 0, SEEK_SET) == 0;

@@ -1,4 +1,5 @@
 #include "main/process.h"
+#include "main/start.h"
 #include "main/threads.h"
 #include "base/clock.h"
 #include "base/limits.h"
@@ -199,11 +200,13 @@ wiring_settings(struct supervisor *s)
 {
     struct buf b;
     buf_init(&b, LIMIT_config_packed);
-    config_put(&b, s->options.config);
-    must(!b.over);
     size_t at = 0;
-    for (struct process *p; (p = next_running(s, &at)) != NULL;)
+    for (struct process *p; (p = next_running(s, &at)) != NULL;) {
+        buf_reset(&b);
+        start_put_settings(&b, s->options.config, p->role);
+        must(!b.over);
         send_pieces(p, MESSAGE_SETTINGS, "settings", buf_span(&b));
+    }
     buf_done(&b);
 }
 

@@ -427,6 +427,41 @@ connect_to(uint16_t port)
     return failed;
 }
 
+// A first segment with data connects, and Landlock does not look at it. 0, or the errno.
+static int
+send_to(uint16_t port, bool by_message, int flags)
+{
+    char byte = 'x';
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
+    struct iovec data_there = {&byte, 1};
+    const struct msghdr m = {
+        .msg_name = &a, .msg_namelen = sizeof a, .msg_iov = &data_there, .msg_iovlen = 1};
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, flags ? SOCK_STREAM : SOCK_DGRAM, 0);
+    NEED(fd >= 0);
+    ssize_t n = by_message ? sendmsg(fd, &m, flags)
+                           : sendto(fd, &byte, 1, flags, m.msg_name, sizeof a);
+    int failed = n == 1 ? 0 : errno;
+    close(fd);
+    return failed;
+}
+
+// As the C library's resolver asks for A and AAAA.
+static int
+send_two(int flags)
+{
+    int pair[2];
+    char byte = 'x';
+    struct iovec one = {&byte, 1};
+    struct mmsghdr m[2] = {{.msg_hdr = {.msg_iov = &one, .msg_iovlen = 1}},
+                           {.msg_hdr = {.msg_iov = &one, .msg_iovlen = 1}}};
+    NEED(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) == 0);
+    int failed = sendmmsg(pair[0], m, 2, flags) == 2 ? 0 : errno;
+    close(pair[0]);
+    close(pair[1]);
+    return failed;
+}
+
 static uint16_t allowed_port, other_port;
 
 static void
@@ -443,6 +478,12 @@ relay_connects(const char *name)
     NEED(sandbox_apply(&relay, &paths, &f) == R_OK);
     NEED(connect_to(allowed_port) == 0);
     NEED(connect_to(other_port) == EACCES);
+    for (int by_message = 0; by_message < 2; by_message++) {
+        NEED(send_to(other_port, by_message, 0) == 0);
+        NEED(send_to(other_port, by_message, MSG_FASTOPEN) == EPERM);
+        NEED(send_to(other_port, by_message, MSG_FASTOPEN | MSG_NOSIGNAL) == EPERM);
+    }
+    NEED(send_two(MSG_NOSIGNAL) == 0 && send_two(MSG_FASTOPEN) == EPERM);
     NEED(socket(AF_UNIX, SOCK_STREAM, 0) < 0 && errno == EPERM);
     NEED(open("/etc/hostname", O_RDONLY) < 0);
 }

@@ -151,9 +151,9 @@ static const struct imap_word words[] = {
 static const struct imap_verb verbs[] = {
     {"SETACL", ARGS_MAILBOX_MORE, IMAP_ANY, 0, RIGHT_ADMIN, run_set},
     {"DELETEACL", ARGS_MAILBOX_MORE, IMAP_ANY, 0, RIGHT_ADMIN, run_delete},
-    {"GETACL", ARGS_MAILBOX, IMAP_ANY, 0, RIGHT_ADMIN, run_get},
-    {"LISTRIGHTS", ARGS_MAILBOX_MORE, IMAP_ANY, 0, RIGHT_ADMIN, run_list},
-    {"MYRIGHTS", ARGS_MAILBOX, IMAP_ANY, 0, RIGHT_LOOKUP, run_mine},
+    {"GETACL", ARGS_MAILBOX, IMAP_ANY, VERB_READS, RIGHT_ADMIN, run_get},
+    {"LISTRIGHTS", ARGS_MAILBOX_MORE, IMAP_ANY, VERB_READS, RIGHT_ADMIN, run_list},
+    {"MYRIGHTS", ARGS_MAILBOX, IMAP_ANY, VERB_READS, RIGHT_LOOKUP, run_mine},
     {.name = NULL},
 };
 
