@@ -38,6 +38,8 @@ class WithAuthority(posthorn.Server):
 
     def write_config(self):
         super().write_config()
+        if self.authority is None:
+            return
         text = self.config.read_text()
         more = f'client_ca = "{self.authority.folder}/{self.authority.name}.pem"  client_name = "{self.name_from}" '
         self.config.write_text(text.replace("tls { ", "tls { " + more))
@@ -65,16 +67,16 @@ def one_server(authority):
 class Shown(Wire):
     """A connection that shows a certificate; forged: whatever its authorities are."""
 
-    def __init__(self, server, pair=None, starttls=False):
+    def __init__(self, server, pair=None, starttls=False, resume=None):
         super().__init__(server.address("imap" if starttls else "imaps"), timeout=30)
         if starttls:
             self.line()
             self.send(b"s STARTTLS\r\n")
             assert self.line().startswith(b"s OK")
-        context = client_tls()
+        self.context = resume.context if resume else client_tls()
         if pair:
-            context.load_cert_chain(*pair)
-        self.sock = context.wrap_socket(self.sock, server_hostname="localhost")
+            self.context.load_cert_chain(*pair)
+        self.sock = self.context.wrap_socket(self.sock, server_hostname="localhost", session=resume.sock.session if resume else None)
 
 
 def offered(wire):
@@ -160,6 +162,43 @@ def test_certificates_that_are_not_good(server, authority, stranger):
     assert refused(server, stranger.client("/CN=x", ["ann@example.org"]))
     assert refused(server, authority.client("/CN=x", ["ann@example.org"], usage="serverAuth"))
     assert not refused(server, authority.client("/CN=x", ["ann@example.org"]))
+
+
+def resumed(server, first):
+    """(was it resumed, the answer to EXTERNAL or None when the connection was ended)"""
+    wire = Shown(server, resume=first)
+    was = wire.sock.session_reused
+    try:
+        return was, external(wire)
+    except (ssl.SSLError, Closed, OSError):
+        return was, None
+    finally:
+        wire.close()
+
+
+def test_resumption(authority, stranger):
+    """A session goes on with its certificate, but not when its authority is trusted no more; nor does EXTERNAL then go on without any."""
+    server = WithAuthority(authority)
+    try:
+        server.user_add("ann@example.org")
+        first = Shown(server, authority.client("/CN=x", ["ann@example.org"]))
+        assert external(first).startswith("a OK")
+        was, answer = resumed(server, first)
+        assert was and answer.startswith("a OK")
+        server.authority = stranger
+        server.reload()
+        assert resumed(server, first) == (False, None)
+        held = Shown(server, stranger.client("/CN=x", ["ann@example.org"]))
+        assert offered(held)
+        server.authority = None
+        server.reload()
+        wire = Shown(server)
+        assert not offered(wire)
+        wire.close()
+        assert external(held).startswith("a NO")  # its handshake was before
+        held.close()
+    finally:
+        server.stop()
 
 
 def test_the_common_name(authority):

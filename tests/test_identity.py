@@ -269,6 +269,12 @@ def test_master_user(server):
         wire.line()
         assert scram.login(wire, "a", "alice", posthorn.PASSWORD, gs2="n,a=bob,", kind=kind).startswith(b"a NO [AUTHORIZATIONFAILED]")
         wire.close()
+    acting, itself = Imap(server.address("imap"), "bob*root", "toor"), Imap(server.address("imap"), "bob", server.password)
+    verb(server, "user", "disable", "root")
+    assert has_ended(acting)  # with the master's own
+    itself.command("NOOP")
+    itself.close()
+    verb(server, "user", "enable", "root")
     server.reload(master_users=[], auth_master_separator="")
     refuses(server, "bob*root", "toor")
 

@@ -341,11 +341,13 @@ common_name_of(const X509 *x, struct tls_scratch *scratch)
     return n;
 }
 
+// A resumed session brings its client's certificate along, as verified then; other authorities end all sessions (secrets.c).
 bool
 tls_has_client(SSL *ssl)
 {
-    return SSL_get0_peer_certificate(ssl) != NULL &&
-           SSL_get_verify_result(ssl) == X509_V_OK;
+    const X509 *x = SSL_get0_peer_certificate(ssl);
+    return x != NULL && SSL_get_verify_result(ssl) == X509_V_OK &&
+           X509_cmp_current_time(X509_get0_notAfter(x)) > 0;
 }
 
 static struct span

@@ -41,6 +41,6 @@ struct tls_scratch {
 // such certificate, or no such name in it.
 struct tls_facts tls_facts_of(SSL *ssl, enum tls_kind kind, enum tls_client_name name,
                               struct tls_scratch *scratch);
-bool tls_has_client(SSL *ssl);  // a verified certificate
+bool tls_has_client(SSL *ssl);  // a verified certificate that has not run out since
 
 #endif

@@ -119,7 +119,8 @@ struct ticket {
     int64_t expiry_ms;  // 30 s after issue
     uint64_t serial;    // single use
     struct span user;
-    struct span master;  // who acts for the user; empty: they themselves
+    struct span master;       // who acts for the user; empty: they themselves
+    uint64_t master_account;  // 0: nobody
 };
 
 struct lookup {

@@ -213,7 +213,8 @@ test_ticket(void **state)
                        .session = 9,
                        .expiry_ms = 1000000,
                        .serial = 3,
-                       .user = SPAN("jane")},
+                       .user = SPAN("jane"),
+                       .master_account = 7},
                   out = {0};
     struct buf b;
     buf_init(&b, 1024);
@@ -233,6 +234,7 @@ test_ticket(void **state)
     assert_int_equal(out.account, 5);
     assert_int_equal(out.session, 9);
     assert_int_equal(out.serial, 3);
+    assert_int_equal(out.master_account, 7);
     assert_true(span_eq(out.user, t.user));
     buf_done(&b);
 }

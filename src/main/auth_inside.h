@@ -42,6 +42,7 @@ struct auth_role {
     struct pace pace;
     struct oauth *oauth;       // auth_token.c; NULL: no tokens
     bool measuring;            // pace_measure is at it
+    bool external;             // certificates of clients count
     bool scram[SCRAM_HASHES];  // works for every user, so it is offered
     enum auth_scram scram_mode;
     struct buf offer;  // the mechanisms, as the gates were told

@@ -160,6 +160,7 @@ grant(struct login *l, struct span final)
         .serial = random_u64(),
         .user = name_span(&l->user.name),
         .master = name_span(&l->acting.master),
+        .master_account = l->acting.account,
     };
     struct buf sealed;
     buf_init(&sealed, LIMIT_channel_message);
@@ -504,8 +505,7 @@ start_sasl(struct login *l, const struct auth_start *start)
     const struct sasl_setup setup = {
         .mechanism = start->mechanism,
         .exporter = start->tls.exporter,
-        .certificate =
-            l->role->start->config->tls_client_ca[0] ? start->tls.certificate : SPAN_NONE,
+        .certificate = l->role->external ? start->tls.certificate : SPAN_NONE,
         .plus_offered = l->role->scram[SCRAM_SHA_256] || l->role->scram[SCRAM_SHA_1],
         .keys = who_give_keys,
         .arg = l,

@@ -49,8 +49,9 @@ struct session {
     struct home *home;
     struct conn *conn;
     uint64_t account, id;
-    uint64_t password;  // id of the app password that it came by; 0: none
-    int64_t issued_ms;  // its ticket
+    uint64_t master_account;  // of who acts for the user; 0: nobody
+    uint64_t password;        // id of the app password that it came by; 0: none
+    int64_t issued_ms;        // its ticket
     bool read_only;
     int64_t since_s;
     const char *service;

@@ -58,6 +58,7 @@ session_open(struct home *h, struct conn *conn, const struct handover *ho,
         .home = h,
         .conn = conn,
         .account = t->account,
+        .master_account = t->master_account,
         .password = t->password,
         .issued_ms = t->issued_ms,
         .read_only = (t->rights & TICKET_READ_ONLY) != 0,
@@ -163,10 +164,11 @@ session_kick(struct home *h, struct span user)
 }
 
 static bool
-is_of(const struct revoked *r, uint64_t account, uint64_t password, int64_t issued_ms)
+is_of(const struct revoked *r, uint64_t account, uint64_t master, uint64_t password,
+      int64_t issued_ms)
 {
-    return r->account == account && (r->password == 0 || r->password == password) &&
-           issued_ms <= r->before_ms;
+    return (r->account == account || r->account == master) &&
+           (r->password == 0 || r->password == password) && issued_ms <= r->before_ms;
 }
 
 static void
@@ -190,7 +192,7 @@ session_revoke(struct home *h, const struct revoked *r)
     v->until_ms = now_ms + TICKET_LIFE_MS;
     DL_APPEND(h->tickets.revoked, v);
     for (struct session *s = h->sessions; s != NULL; s = s->next)
-        if (is_of(r, s->account, s->password, s->issued_ms))
+        if (is_of(r, s->account, s->master_account, s->password, s->issued_ms))
             conn_hang_up(s->conn);
 }
 
@@ -199,7 +201,7 @@ session_is_revoked(struct home *h, const struct ticket *t)
 {
     forget_old(h, clock_mono_ms());
     for (const struct revocation *v = h->tickets.revoked; v != NULL; v = v->next)
-        if (is_of(&v->what, t->account, t->password, t->issued_ms))
+        if (is_of(&v->what, t->account, t->master_account, t->password, t->issued_ms))
             return true;
     return false;
 }

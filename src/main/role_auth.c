@@ -34,7 +34,7 @@ has_tokens(const struct auth_role *role)
 static bool
 has_external(const struct auth_role *role)
 {
-    return role->start->config->tls_client_ca[0] != '\0';
+    return role->external;
 }
 
 // In order of preference. EXTERNAL is told to clients with a certificate only.
@@ -311,6 +311,7 @@ take_lists(struct auth_role *role, const struct config *c)
     take_list(&role->settings.allow, &c->auth_allow);
     take_list(&role->settings.deny, &c->auth_deny);
     role->settings.separator = c->auth_master_separator[0];
+    role->external = c->tls_client_ca[0] != '\0';
 }
 
 static void
