@@ -152,6 +152,22 @@ def test_what_a_refusal_tells(server, provider):
     assert error == {"status": "401", "schemes": "bearer", "scope": "openid email"} and line.startswith("a NO [AUTHENTICATIONFAILED]")
 
 
+def test_who_leaves_is_counted(server, provider):
+    """The error is a refusal: logged and kept back before the client has acknowledged it, and not once more then."""
+    def refusals():
+        return server.stderr().count("user=<leaves@example.org>")
+
+    message = f"user=leaves@example.org\x01auth=Bearer {provider.token('leaves@example.org', iss='x')}\x01\x01".encode()
+    began, wire = time.monotonic(), Wire(server.address("imap"), timeout=30)
+    wire.line()
+    wire.send(b"a AUTHENTICATE XOAUTH2 " + base64.b64encode(message) + b"\r\n")
+    assert wire.line().startswith(b"+ ") and time.monotonic() - began >= 0.045  # a step of auth_pace.c
+    assert refusals() == 1
+    wire.send(b"\r\n")
+    assert wire.line().startswith(b"a NO [AUTHENTICATIONFAILED]") and refusals() == 1
+    wire.close()
+
+
 def hostile(provider):
     now = int(time.time())
     own = provider.keys[0]

@@ -139,6 +139,8 @@ enum result who_find(struct auth_role *role, struct span sent, struct user *out,
 // Somebody to judge in place of a user who is not there or may not log in.
 enum result who_decoy(struct auth_role *role, struct span sent, struct user *out,
                       struct fault *f) MUST_CHECK;
+// Whose password is judged: l->user. In place of one who is not there stands a decoy; who has none stays, with the decoy's.
+enum result who_find_judged(struct login *l, struct span sent, struct fault *f) MUST_CHECK;
 sasl_keys_fn who_give_keys;  // `arg` is a login
 // Who is to prove it ("root" of "ann*root"); l->target gets for whom, when it is somebody else.
 struct span who_split(struct login *l, struct span sent, struct span authzid);

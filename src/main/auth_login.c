@@ -96,20 +96,28 @@ rest_ms(struct login *l)
     return pace_leave_ms(&l->role->pace, spent_ms, now_ms) - (uint32_t)spent_ms;
 }
 
-static void
-refuse(struct login *l, const struct fault *f)
+// Logs and counts it; how long it is kept back.
+static uint32_t
+note_refusal(struct login *l, const struct fault *f)
 {
     uint32_t delay_ms = 0;
     l->refusal = f->kind;
     log_refusal(l, f->why);
-    if (l->has_attempt && counts_as_guess(f->kind)) {
-        delay_ms = throttle_failure(l->role->throttle, &l->attempt, buf_span(&l->password),
-                                    clock_mono_ms());
-        l->has_attempt = false;
-    }
+    if (!counts_as_guess(f->kind))
+        return 0;
+    if (l->has_attempt)
+        delay_ms = throttle_failure(
+            l->role->throttle, &l->attempt,
+            buf_span(l->token.text.n > 0 ? &l->token.text : &l->password), clock_mono_ms());
+    l->has_attempt = false;
+    return delay_ms + rest_ms(l);
+}
+
+static void
+refuse(struct login *l, const struct fault *f)
+{
+    uint32_t delay_ms = note_refusal(l, f);
     l->state = LOGIN_REFUSAL;
-    if (counts_as_guess(f->kind))
-        delay_ms += rest_ms(l);
     if (delay_ms == 0)
         send_refusal(l);
     else
@@ -212,27 +220,6 @@ unknown_why(const struct login *l)
                            : "unknown or disabled user";
 }
 
-// In place of a user who is not there stands a decoy; one who has no password stays, with the decoy's.
-static enum result
-find_judged(struct login *l, struct span sent, struct fault *f)
-{
-    struct user decoy;
-    enum result r = who_find(l->role, sent, &l->user, f);
-    if (r == R_FAIL || (r == R_OK && login_check_place(l, f) != R_OK))
-        return R_FAIL;
-    l->is.known = r == R_OK && !l->user.disabled && !l->is.elsewhere;
-    l->is.hashless = r == R_OK && l->user.hash_n == 0;
-    if (r == R_OK && !l->is.hashless)
-        return R_OK;
-    if (who_decoy(l->role, sent, &decoy, f) != R_OK)
-        return R_FAIL;
-    if (r == R_NONE)
-        l->user = decoy;
-    l->user.hash_n = decoy.hash_n;
-    memcpy(l->user.hash, decoy.hash, decoy.hash_n);
-    return R_OK;
-}
-
 static void
 judged(struct login *l)
 {
@@ -315,20 +302,28 @@ on_judge_due(void *arg)
     judge(l);
 }
 
-void
-login_refused(struct login *l, const struct fault *f)
+static void
+on_token_error_due(void *arg)
 {
+    struct login *l = arg;
     struct buf json;
-    if (f->kind != FAULT_AUTHFAILED) {
-        refuse(l, f);
-        return;
-    }
-    l->fault = *f;
     buf_init(&json, LIMIT_sasl_response);
     sasl_token_error(l->sasl, span_str(l->role->start->config->oauth_scope),
                      span_str(l->role->start->config->oauth_issuer), &json);
     challenge(l, LOGIN_TOKEN_ERROR, buf_span(&json));
     buf_done(&json);
+}
+
+// The error that the client is told is the refusal already: it may leave without acknowledging it.
+void
+login_refused(struct login *l, const struct fault *f)
+{
+    if (f->kind != FAULT_AUTHFAILED) {
+        refuse(l, f);
+        return;
+    }
+    l->state = LOGIN_DELAY;
+    set_timer(l, on_token_error_due, note_refusal(l, f));
 }
 
 void
@@ -372,7 +367,7 @@ check_password(struct login *l, struct span sent, struct span authzid, struct sp
         refuse_because(l, FAULT_AUTHFAILED, "user name or password too long");
         return;
     }
-    if (find_judged(l, user, &f) != R_OK) {
+    if (who_find_judged(l, user, &f) != R_OK) {
         log_error("auth", "the user database failed", log_session(l->session),
                   log_fault(&f));
         refuse_because(l, FAULT_UNAVAILABLE, "the user database cannot be read");
@@ -564,8 +559,7 @@ login_step(struct auth_channel *at, const struct auth_step *step)
         l->asked_ms = clock_mono_ms();
         take_response(l, response);
     } else if (l->state == LOGIN_TOKEN_ERROR) {
-        struct fault why = l->fault;
-        refuse(l, &why);
+        send_refusal(l);
     } else if (l->state == LOGIN_FINAL && response.n == 0) {
         grant(l, SPAN_NONE);
     } else if (l->state == LOGIN_FINAL) {

@@ -61,6 +61,26 @@ who_decoy(struct auth_role *role, struct span sent, struct user *out, struct fau
     return R_OK;
 }
 
+enum result
+who_find_judged(struct login *l, struct span sent, struct fault *f)
+{
+    struct user decoy;
+    enum result r = who_find(l->role, sent, &l->user, f);
+    if (r == R_FAIL || (r == R_OK && login_check_place(l, f) != R_OK))
+        return R_FAIL;
+    l->is.known = r == R_OK && !l->user.disabled && !l->is.elsewhere;
+    l->is.hashless = r == R_OK && l->user.hash_n == 0;
+    if (r == R_OK && !l->is.hashless)
+        return R_OK;
+    if (who_decoy(l->role, sent, &decoy, f) != R_OK)
+        return R_FAIL;
+    if (r == R_NONE)
+        l->user = decoy;
+    l->user.hash_n = decoy.hash_n;
+    memcpy(l->user.hash, decoy.hash, decoy.hash_n);
+    return R_OK;
+}
+
 // The form of a name that its salt belongs to: a known user has one salt in any case and with or without our domain.
 static void
 salt_name(struct auth_role *role, struct span sent, struct name *out)
