@@ -248,10 +248,10 @@ move_across(struct copy_call *c)
         return;
     }
     account_run(c->view->account, leave_run, c);
-    move_end(c->dest->account, &c->intent);
-    // the client was told that both are there: nothing goes later
-    if (c->result != R_OK)
-        move_abandon(c->view->account, &c->intent);
+    if (c->result == R_OK)
+        move_end(c->dest->account, &c->intent);
+    else
+        move_undo(c->view->account, c->dest->account, &c->intent);
 }
 
 static void

@@ -6,7 +6,7 @@
 #include "mail/select.h"
 #include "mail/tree_record.h"
 
-enum { FORM = 1, KEY_ROOM = 64 };
+enum { FORM = 1, KEY_ROOM = 64, AGAIN_MS = 1000 };
 #define MOVING "moving/"
 #define MOVED "moved/"
 
@@ -116,6 +116,8 @@ move_put_left(struct account *source, struct store_batch *b, const struct move_i
 struct drop_call {
     struct account *account;
     struct span key;
+    struct fault *fault;
+    enum result result;
 };
 
 static enum result
@@ -131,32 +133,110 @@ static void
 drop_run(void *arg)
 {
     struct drop_call *c = arg;
-    struct account *a = c->account;
-    struct fault f;
-    if (account_change(a, drop_change, c, CHANGE_OF_MODE, NULL, &f) != R_OK)
-        log_warning("mail", "an intent of MOVE stays for now", log_user(a->user),
-                    log_fault(&f));
+    c->result = account_change(c->account, drop_change, c, CHANGE_OF_MODE, NULL, c->fault);
+}
+
+static enum result
+drop(struct account *a, struct span key, struct fault *f)
+{
+    struct drop_call c = {a, key, f, R_FAIL};
+    account_run(a, drop_run, &c);
+    return c.result;
+}
+
+static enum result
+drop_intent(struct account *source, const struct move_intent *i, struct fault *f)
+{
+    char room[KEY_ROOM];
+    return drop(source, key_of(room, MOVING, i->target, i->id), f);
+}
+
+static enum result
+drop_mark(struct account *target, const struct move_intent *i, struct fault *f)
+{
+    char room[KEY_ROOM];
+    return drop(target, key_of(room, MOVED, i->source, i->id), f);
 }
 
 static void
-drop(struct account *a, struct span key)
+stays(const struct account *a, const struct fault *f)
 {
-    struct drop_call c = {a, key};
-    account_run(a, drop_run, &c);
+    log_warning("mail", "an intent of MOVE stays for now", log_user(a->user), log_fault(f));
 }
 
 void
 move_abandon(struct account *source, const struct move_intent *i)
 {
-    char room[KEY_ROOM];
-    drop(source, key_of(room, MOVING, i->target, i->id));
+    struct fault f;
+    if (drop_intent(source, i, &f) != R_OK)
+        stays(source, &f);
 }
 
 void
 move_end(struct account *target, const struct move_intent *i)
 {
-    char room[KEY_ROOM];
-    drop(target, key_of(room, MOVED, i->source, i->id));
+    struct fault f;
+    if (drop_mark(target, i, &f) != R_OK)
+        stays(target, &f);
+}
+
+// ---- when the messages could not leave ----
+
+struct undo {
+    struct move_intent intent;
+    struct account *source, *target;  // open: they are not loaded again, with the intent
+};
+
+// One of the two without the other says nothing any more.
+static enum result
+undo_once(const struct undo *u, struct fault *f)
+{
+    enum result mark = drop_mark(u->target, &u->intent, f),
+                intent = drop_intent(u->source, &u->intent, f);
+    return mark == R_OK ? R_OK : intent;
+}
+
+static void
+undo_end(struct undo *u)
+{
+    account_close(&u->source);
+    account_close(&u->target);
+    free(u);
+}
+
+static void
+undo_later(void *arg)
+{
+    struct undo *u = arg;
+    struct fault f;
+    do
+        task_sleep(AGAIN_MS);
+    while (undo_once(u, &f) != R_OK);
+    log_info("mail", "a MOVE that failed is undone", log_user(u->source->user));
+    undo_end(u);
+}
+
+void
+move_undo(struct account *source, struct account *target, const struct move_intent *i)
+{
+    struct mail *m = account_mail(source);
+    struct fault f;
+    struct undo *u = calloc(1, sizeof *u);
+    must(u != NULL);
+    *u = (struct undo){*i, source, target};
+    enum result r = undo_once(u, &f);
+    u->source = u->target = NULL;
+    if (r == R_OK) {
+        free(u);
+        return;
+    }
+    log_warning("mail", "a MOVE that failed is not undone yet", log_user(source->user),
+                log_fault(&f));
+    if (account_open(m, i->source, SPAN(""), false, &u->source, &f) == R_OK &&
+        account_open(m, i->target, SPAN(""), false, &u->target, &f) == R_OK)
+        task_start(undo_later, u);
+    else
+        undo_end(u);
 }
 
 // ---- after a crash ----

@@ -24,6 +24,9 @@ void move_put_left(struct account *source, struct store_batch *b,
 // Suspends. Nothing came: the intent goes. The messages left: the mark goes. What fails is done when the account is opened again.
 void move_abandon(struct account *source, const struct move_intent *i);
 void move_end(struct account *target, const struct move_intent *i);
+// Suspends. The messages came and could not leave: they stay in both, as the client is told. What fails is tried again until
+// it is done.
+void move_undo(struct account *source, struct account *target, const struct move_intent *i);
 
 // The account was loaded: a task finishes what an earlier process left.
 void move_recover(struct account *a);

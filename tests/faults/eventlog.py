@@ -16,7 +16,7 @@ CAPACITY = 1 << 30  # sparse
 HEAD = struct.Struct("=IIQQQII")
 WRITE, SYNC, SYNC_ONE, TRUNCATE, GROW, CREATE, FOLDER, RENAME, LINK, UNLINK, FAILED = range(1, 12)
 FIELDS = ("tail", "capacity", "kill_after", "sync_errno", "write_errno", "fail_ino", "clock_s", "allocations", "counted", "starts",
-          "forgetting")
+          "forgetting", "fail_after")
 Event = collections.namedtuple("Event", "at kind ino a b data more")
 
 _library = None
@@ -97,6 +97,6 @@ class Server(posthorn.Server):
         return env
 
     def stop(self):
-        self.event_log.set(kill_after=0, sync_errno=0, write_errno=0, allocations=0, forgetting=0)
+        self.event_log.set(kill_after=0, sync_errno=0, write_errno=0, allocations=0, forgetting=0, fail_after=0)
         super().stop()
         self.event_log.close()

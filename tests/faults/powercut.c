@@ -50,6 +50,7 @@ struct control {
     _Atomic uint64_t counted;  // allocations so far
     _Atomic uint64_t starts;  // of the mail role
     _Atomic int64_t forgetting;  // writes do nothing and say that all is well
+    _Atomic int64_t fail_after;  // calls that go well before the errors begin
 };
 
 struct event {
@@ -170,6 +171,9 @@ fails(enum kind kind, uint64_t ino)
                         : (CHANGES >> kind & 1 ? atomic_load(&control->write_errno) : 0);
     uint64_t only = atomic_load(&control->fail_ino);
     if (error == 0 || (only != 0 && only != ino))
+        return false;
+    if (atomic_load(&control->fail_after) > 0 &&
+        atomic_fetch_sub(&control->fail_after, 1) > 0)
         return false;
     put_plain(FAILED, ino, kind, (uint64_t)error);
     errno = (int)error;

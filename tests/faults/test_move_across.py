@@ -1,5 +1,6 @@
 """MOVE into another account, and the role ends before every single write and sync of it: no message is lost, and once the accounts were
-opened again none is in both."""
+opened again none is in both. And the disk is full from one of them on: what the client is then told and does loses nothing."""
+import errno
 import os
 import time
 
@@ -93,3 +94,37 @@ def test_every_call(server, inward):
         assert seen == whole or (not answered and seen == (sorted(MESSAGES), [])), where
     server.check_reports()
     assert " 0 errors" in eventlog.posthorn.run_verb("verify", "--data", server.data).decode()
+
+
+def full_from(server, inward, call):
+    """True when the move was refused: the client then takes away what came, and all it had is where it was."""
+    scene, log = Scene(server, inward), server.event_log
+    log.set(fail_after=call, write_errno=errno.ENOSPC)
+    try:
+        scene.move()
+        refused = False
+    except client.Refused:
+        refused = True
+    log.set(write_errno=0, fail_after=0)
+    if refused:
+        deadline = time.monotonic() + 20
+        while server.stderr().count("failed is not undone yet") > server.stderr().count("failed is undone"):
+            assert time.monotonic() < deadline, "it is not tried again"
+            time.sleep(0.05)
+        if scene.found(scene.session, scene.target):
+            scene.session.command("STORE 1:* +FLAGS (\\Deleted)")
+            scene.session.command("EXPUNGE")
+    server.kill()
+    server.start()
+    session = scene.login()
+    if refused:
+        time.sleep(0.3)  # what would still take them away has begun with the login
+    left = scene.found(session, scene.source)
+    session.close()
+    assert left == (sorted(MESSAGES) if refused else sorted(MESSAGES[2:])), f"full from call {call}, refused {refused}"
+    return refused
+
+
+def test_full_from_every_call(server):
+    results = [full_from(server, inward, call) for call in range(20 if LONG else 5) for inward in (False, True)]
+    assert True in results and False in results
