@@ -148,3 +148,23 @@ def test_indistinguishable(server):
         assert len(answers) == 1, (command, answers)
     alice.close()
     bob.close()
+
+
+def test_labels_tell_nothing_hidden(server):
+    """Whether a message is in a mailbox that may not be looked up too is not told by what is refused."""
+    alice, bob = server.imap("alice"), server.imap("bob")
+    for box in ("labelled", "concealed"):
+        alice.command(f"CREATE {box}")
+    for _ in range(2):
+        alice.append("labelled", MESSAGE)
+    alice.select("labelled")
+    alice.command("COPY 2 concealed")
+    for letters, code in (("lr", "NOPERM"), ("lrte", "CANNOT")):
+        alice.command(f"SETACL labelled bob {letters}")
+        bob.select("Shared/alice/labelled")
+        answers = []
+        for number in (1, 2):
+            with pytest.raises(client.Refused) as refused:
+                bob.command(f"STORE {number} -X-GM-LABELS (\"Shared/alice/labelled\")")
+            answers.append(str(refused.value).split(" ", 1)[1])
+        assert answers[0] == answers[1] and code in answers[0], answers

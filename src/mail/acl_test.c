@@ -261,6 +261,47 @@ refused(struct fixture *x)
     mail_user_close(&alice);
 }
 
+// RENAME INBOX gives the new mailbox the list of INBOX, also where a level between is missing.
+static void
+renamed(struct fixture *x)
+{
+    struct mail_user *alice = fixture_user(x, ALICE, "alice"),
+                     *bob = fixture_user(x, BOB, "bob");
+    struct mailbox_ref inbox = fixture_ref(alice, "INBOX"), top;
+    struct fault f;
+    set(&inbox, "carol", ACL_SET, RIGHT_LOOKUP);
+    assert_int_equal(tree_create(alice, SPAN("a"), USE_NONE, &top, &f), R_OK);
+    set(&top, "bob", ACL_SET, RIGHT_LOOKUP | RIGHT_READ);
+    assert_int_equal(tree_rename(alice, SPAN("INBOX"), SPAN("a/b/c"), &f), R_OK);
+    assert_int_equal(rights_on(bob, "Shared/alice/a/b"), RIGHT_LOOKUP | RIGHT_READ);
+    assert_int_equal(rights_on(bob, "Shared/alice/a/b/c"), 0);
+    mail_user_close(&bob);
+    mail_user_close(&alice);
+}
+
+// The list of INBOX counts where it is copied.
+static void
+renamed_full(struct fixture *x)
+{
+    struct mail_user *alice = fixture_user(x, ALICE, "alice");
+    struct mailbox_ref inbox = fixture_ref(alice, "INBOX");
+    struct fault f;
+    for (int i = 0; i < LIMIT_acl_entries; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "$g%d", i);
+        set(&inbox, name, ACL_SET, RIGHT_LOOKUP);
+    }
+    for (int i = 1; i <= LIMIT_acl_account / LIMIT_acl_entries; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "old%d", i);
+        bool room = i < LIMIT_acl_account / LIMIT_acl_entries;
+        assert_int_equal(tree_rename(alice, SPAN("INBOX"), span_str(name), &f),
+                         room ? R_OK : R_FAIL);
+    }
+    assert_int_equal(f.kind, FAULT_LIMIT);
+    mail_user_close(&alice);
+}
+
 // Only administrators begin the public tree; what they make is theirs, and everybody's by its list.
 static void
 common(struct fixture *x)
@@ -338,6 +379,14 @@ test_refused(void **state)
 }
 
 static void
+test_renamed(void **state)
+{
+    (void)state;
+    fixture_run(NULL, renamed);
+    fixture_run(NULL, renamed_full);
+}
+
+static void
 test_common(void **state)
 {
     (void)state;
@@ -357,8 +406,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_decision),    cmocka_unit_test(test_texts),
         cmocka_unit_test(test_identifiers), cmocka_unit_test(test_shared),
-        cmocka_unit_test(test_refused),     cmocka_unit_test(test_common),
-        cmocka_unit_test(test_views),
+        cmocka_unit_test(test_refused),     cmocka_unit_test(test_renamed),
+        cmocka_unit_test(test_common),      cmocka_unit_test(test_views),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -59,6 +59,8 @@ copy_change(struct account *a, struct store_batch *b, void *arg, struct fault *f
     c.to = mailbox_of(a, call->dest->mailbox);
     if (!c.to)
         return fault_set(f, FAULT_TRYCREATE, "target mailbox is gone");
+    if (acl_check(ref_rights(call->dest), RIGHT_INSERT, f) != R_OK)
+        return R_FAIL;
     const struct view *v = call->view;
     if (select_ready(a, c.from) == R_NONE || (!c.first && c.from == c.to) ||
         (v->mine.mask != 0 && v->mine.set->batch == a->batch_number))
@@ -170,6 +172,8 @@ arrive_change(struct account *a, struct store_batch *b, void *arg, struct fault 
                         .n = call->count};
     if (!c.to)
         return fault_set(f, FAULT_TRYCREATE, "target mailbox is gone");
+    if (acl_check(ref_rights(call->dest), RIGHT_INSERT, f) != R_OK)
+        return R_FAIL;
     c.flags = arena_array(a->batch_arena, c.n, sizeof *c.flags);
     if (c.n > 0)
         memcpy(c.flags, call->flags, c.n * sizeof *c.flags);

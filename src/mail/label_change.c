@@ -45,6 +45,7 @@ struct work {
     struct keyword_list important;
     uint64_t all;
     bool labels;  // labels mode: the other copies follow (label_mode.h)
+    bool orphan;  // a message would be in no mailbox that the user may look up
 };
 
 static void
@@ -82,6 +83,15 @@ leaves(const struct work *w, uint64_t mailbox)
     return c->op == FLAG_OP_REMOVE ? named : !named && mailbox != w->mailbox->id;
 }
 
+// What may not be looked up is, to the user, as if it were not there; but each message is in the one with all.
+static bool
+is_seen(const struct work *w, uint64_t mailbox)
+{
+    const struct acl_who *who = w->call->view->user.who;
+    return !who || (w->labels && mailbox == w->all) ||
+           acl_rights(who, w->account, mailbox) != 0;
+}
+
 static bool
 stays_somewhere(const struct work *w, uint64_t emailid)
 {
@@ -90,14 +100,15 @@ stays_somewhere(const struct work *w, uint64_t emailid)
          p = label_places_next(a, p)) {
         uint64_t mailbox = label_slot_mailbox(a, p->slot);
         const struct mailbox_state *m = state_mailbox(w->account->state, mailbox);
-        if (m && !(m->flags & MAILBOX_NOSELECT) && !leaves(w, mailbox))
+        if (m && !(m->flags & MAILBOX_NOSELECT) && !leaves(w, mailbox) &&
+            is_seen(w, mailbox))
             return true;
     }
     return w->call->change->op != FLAG_OP_REMOVE && w->call->change->target_count > 0;
 }
 
-static enum result
-plan_removals(struct work *w, size_t i, struct fault *f)
+static void
+plan_removals(struct work *w, size_t i)
 {
     struct account *a = w->account;
     uint64_t emailid = w->mailbox->state->rows[w->rows[i]].emailid;
@@ -108,9 +119,7 @@ plan_removals(struct work *w, size_t i, struct fault *f)
         copies_add(a, &w->removed, p);
         w->changed[i] = true;
     }
-    if (w->changed[i] && !stays_somewhere(w, emailid))
-        return fault_set(f, FAULT_CANNOT, "a message would be in no mailbox");
-    return R_OK;
+    w->orphan |= w->changed[i] && !stays_somewhere(w, emailid);
 }
 
 static void
@@ -300,16 +309,15 @@ plan_adds(const struct work *w, uint64_t emailid)
     return false;
 }
 
-static enum result
-plan(struct work *w, struct fault *f)
+static void
+plan(struct work *w)
 {
     struct row_flags now;
     const struct message_row *rows = w->mailbox->state->rows;
     w->changed = arena_array(w->account->batch_arena, w->n, sizeof *w->changed);
     for (size_t i = 0; i < w->n; i++) {
         const struct message_row *row = &rows[w->rows[i]];
-        if (plan_removals(w, i, f) != R_OK)
-            return R_FAIL;
+        plan_removals(w, i);
         w->changed[i] |= plan_adds(w, row->emailid);
         if (w->changed[i] && !w->labels)
             plan_kept(w, i);
@@ -319,7 +327,6 @@ plan(struct work *w, struct fault *f)
         }
         yield_at(i);
     }
-    return R_OK;
 }
 
 static uint32_t
@@ -350,6 +357,8 @@ rights_allow(const struct work *w, struct fault *f)
     for (size_t i = 0; c->op == FLAG_OP_REMOVE && i < c->target_count; i++)
         if ((target_rights(w, &c->targets[i]) & removing) != removing)
             return fault_set(f, FAULT_NOPERM, "no right to remove there");
+    if (w->orphan)
+        return fault_set(f, FAULT_CANNOT, "a message would be in no mailbox");
     return R_OK;
 }
 
@@ -442,8 +451,10 @@ labels_change(struct account *a, struct store_batch *b, void *arg, struct fault 
     uint32_t before = w.mailbox->next_keywords;
     if (w.n == 0)
         return R_OK;
-    if (important_number(&w, f) != R_OK || plan(&w, f) != R_OK ||
-        rights_allow(&w, f) != R_OK || put_all(&w, f) != R_OK)
+    if (important_number(&w, f) != R_OK)
+        return R_FAIL;
+    plan(&w);
+    if (rights_allow(&w, f) != R_OK || put_all(&w, f) != R_OK)
         return R_FAIL;
     c->out->flags.keywords_changed = w.mailbox->next_keywords != before;
     return R_OK;

@@ -1,6 +1,7 @@
 #include "mail/mount.h"
 
 #include "base/limits.h"
+#include "base/log.h"
 #include "mail/home.h"
 #include "mail/name.h"
 #include "mail/shares.h"
@@ -66,13 +67,14 @@ static enum result
 refresh(struct mail_user *u, struct fault *f)
 {
     struct mail *mail = account_mail(u->own.account);
+    const struct acl_who *who = mail_user_who(u);
     uint64_t now = shares_generation(mail);
     struct share *shares;
     size_t n;
     if (!u->roams || u->shares == now)
         return R_OK;
     struct arena *a = arena_new();
-    enum result r = shares_find(mail, mail_user_who(u), a, &shares, &n, f);
+    enum result r = shares_find(mail, who, a, &shares, &n, f);
     for (size_t i = 0; r == R_OK && i < n; i++)
         if (!has_mount(u, &shares[i]))
             mount_add(u, prefix_of(u, shares[i].owner), shares[i].account);
@@ -80,7 +82,7 @@ refresh(struct mail_user *u, struct fault *f)
         mount_add(u, TREE_PUBLIC, ACCOUNT_PUBLIC);
         u->common = true;
     }
-    if (r == R_OK)
+    if (r == R_OK && who == mail_user_who(u))  // it may have become another meanwhile
         u->shares = now;
     arena_free(&a);
     return r;
@@ -110,13 +112,23 @@ mount_open(struct mail_user *u, struct mount *m, struct fault *f)
     return R_OK;
 }
 
+// What is damaged hides no tree but itself.
+static bool
+is_damage(const struct mail_user *u, const struct fault *f)
+{
+    if (f->kind != FAULT_CORRUPTION && f->kind != FAULT_DISK)
+        return false;
+    log_warning("mail", "a tree cannot be looked into", log_user(u->name), log_fault(f));
+    return true;
+}
+
 enum result
 mounts_open(struct mail_user *u, struct fault *f)
 {
-    if (refresh(u, f) != R_OK)
+    if (refresh(u, f) != R_OK && !is_damage(u, f))
         return R_FAIL;
     for (struct mount *m = u->own.next; m; m = m->next)
-        if (mount_open(u, m, f) == R_FAIL)
+        if (mount_open(u, m, f) == R_FAIL && !is_damage(u, f))
             return R_FAIL;
     return R_OK;
 }
@@ -157,8 +169,8 @@ mount_find(struct mail_user *u, struct span name, struct mount **out,
         if (!span_within(name, m->prefix))
             continue;
         enum result r = mount_open(u, m, f);
-        if (r == R_NONE)
-            break;
+        if (r == R_NONE)  // one of an earlier owner of that name
+            continue;
         *out = m;
         *inside_out = span_skip(name, m->prefix.n + 1);
         return r;

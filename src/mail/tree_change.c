@@ -321,9 +321,11 @@ rename_inbox_change(struct account *a, struct store_batch *b, void *arg, struct 
         return R_FAIL;
     if (tree_room_for(a, c->target, f) != R_OK)
         return R_FAIL;
+    if (acl_identifiers(a) + acl_list_of(a, inbox->id)->n > LIMIT_acl_account)
+        return fault_set(f, FAULT_LIMIT, "too many entries of access control lists");
+    uint64_t parent = tree_nearest(a, c->target);
     uint64_t target = tree_put_levels(a, b, c->target, USE_NONE);
-    const struct mailbox_state *parent = name_find(a, parent_of(c->target));
-    acl_put_instead(a, b, parent ? parent->id : 0, inbox->id, target);
+    acl_put_instead(a, b, parent, inbox->id, target);
     if (metadata_put_copies(a, b, inbox->id, target, f) != R_OK)
         return R_FAIL;
     return rows_move_all(a, b, m, target, f);

@@ -130,18 +130,23 @@ tree_put_revived(struct account *a, struct store_batch *b, const struct mailbox_
         acl_put_copy(a, b, m->parent, m->id);
 }
 
+uint64_t
+tree_nearest(struct account *a, struct span name)
+{
+    struct span rest = name, level;
+    const struct mailbox_state *m = NULL;
+    uint64_t last = 0;
+    while (span_next_field(&rest, '/', &level) == R_OK &&
+           (m = name_find_level(a, last, level)) != NULL)
+        last = m->id;
+    return last;
+}
+
 // So many entries a mailbox made with this name would have.
 static size_t
 acl_inherits(struct account *a, struct span name)
 {
-    struct span rest = name, level;
-    const struct mailbox_state *last = NULL, *m = NULL;
-    if (acl_identifiers(a) == 0)
-        return 0;
-    while (span_next_field(&rest, '/', &level) == R_OK &&
-           (m = name_find_level(a, m ? m->id : 0, level)) != NULL)
-        last = m;
-    return last ? acl_list_of(a, last->id)->n : 0;
+    return acl_identifiers(a) > 0 ? acl_list_of(a, tree_nearest(a, name))->n : 0;
 }
 
 // Mailboxes that there will be more with this name: the levels that are missing, or one that is a level only.

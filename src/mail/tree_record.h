@@ -25,6 +25,8 @@ enum result tree_room_for(struct account *a, struct span name, struct fault *f) 
 // Makes the levels of `name` that are missing, each with the rights of the last one that is there; the last one's id.
 uint64_t tree_put_levels(struct account *a, struct store_batch *b, struct span name,
                          enum special_use use);
+// The last level of `name` that is there; 0: none.
+uint64_t tree_nearest(struct account *a, struct span name);
 // A \NoSelect level becomes a mailbox again: same id and name, a new UIDVALIDITY.
 void tree_put_revived(struct account *a, struct store_batch *b,
                       const struct mailbox_state *m, enum special_use use);

@@ -1,6 +1,7 @@
 #include "mail/undelete_inside.h"
 
 #include "base/limits.h"
+#include "mail/acl_fold.h"
 #include "mail/name.h"
 #include "mail/tree_record.h"
 
@@ -213,7 +214,10 @@ put_mailbox(struct account *a, struct store_batch *b, struct place_call *c)
         return m->id;
     if (is_restored(c->to) && a->state->subscription_count < LIMIT_mailboxes)
         tree_put_subscribe(b, c->to, true);
-    return tree_put_levels(a, b, c->to, use);
+    // only the owner sees what came back
+    uint64_t nearest = tree_nearest(a, c->to), id = tree_put_levels(a, b, c->to, use);
+    acl_put_instead(a, b, nearest, 0, id);
+    return id;
 }
 
 static enum result

@@ -1,4 +1,5 @@
 #include "io/task.h"
+#include "mail/acl.h"
 #include "mail/change.h"
 #include "mail/fixture.h"
 #include "mail/intake.h"
@@ -72,6 +73,9 @@ undeleted(struct fixture *x)
     expect_same(&before, &after);
     assert_int_equal(after.flags, FLAG_FLAGGED);
     assert_int_equal(after.uid, before.uid + 1);
+    assert_int_equal(tree_create(u, SPAN("a"), USE_NONE, &made, &f), R_OK);
+    struct acl_change bob = {SPAN("bob"), ACL_SET, RIGHT_LOOKUP | RIGHT_READ, 0, 0};
+    assert_int_equal(acl_change(&made, &bob, &f), R_OK);
     assert_int_equal(tree_create(u, SPAN("a/b"), USE_NONE, &made, &f), R_OK);
     fixture_append(x, &made, FIXTURE_OTHER, FLAG_DELETED, "$Work");
     expect_one(&made, &before);
@@ -83,6 +87,11 @@ undeleted(struct fixture *x)
     expect_same(&before, &after);
     assert_int_equal(after.flags, FLAG_DELETED);  // as it was: it was not expunged
     assert_true(again.mailbox != made.mailbox);
+    struct arena *arena = arena_new();
+    struct acl_list list;
+    assert_int_equal(acl_get(&again, arena, &list, &f), R_OK);
+    assert_int_equal(list.n, 1);  // bob sees its parent, and not what came back
+    arena_free(&arena);
     mail_user_close(&u);
 }
 

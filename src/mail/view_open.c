@@ -207,8 +207,9 @@ open_view(struct open_call *c)
     if (v->gone)
         return fault_set(c->fault, FAULT_NONEXISTENT, "mailbox was deleted");
     v->rights = ref_rights(c->ref);
-    if ((c->ref->rights & RIGHT_LOOKUP) && !(v->rights & RIGHT_LOOKUP))
-        return fault_set(c->fault, FAULT_NONEXISTENT, "no such mailbox");
+    uint32_t had = c->ref->rights & (RIGHT_LOOKUP | RIGHT_READ);
+    if ((had & RIGHT_LOOKUP) && acl_check(v->rights, had, c->fault) != R_OK)
+        return R_FAIL;
     first_unseen(v);
     view_take_recent(v);
     begin_here(v);
