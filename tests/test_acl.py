@@ -127,7 +127,7 @@ def test_indistinguishable(server):
     alice.command("SETACL open bob l")
     bob.append("INBOX", MESSAGE)
     bob.command("SELECT INBOX")
-    commands = ["SELECT {}", "EXAMINE {}", "STATUS {} (MESSAGES UIDVALIDITY)", "DELETE {}", "RENAME {} {}x", "RENAME Shared/alice/open {}", "CREATE {}", "CREATE {}/below",
+    commands = ["SELECT {}", "EXAMINE {}", "STATUS {} (MESSAGES UIDVALIDITY)", "DELETE {}", "CREATE {} (USE (\\Archive))", "RENAME {} {}x", "RENAME Shared/alice/open {}", "CREATE {}", "CREATE {}/below",
                 "RENAME INBOX {}", "COPY 1 {}", "MOVE 1 {}", "UID COPY 1:* {}", "GETACL {}", "SETACL {} bob lr", "SETACL {} bob q", "DELETEACL {} bob",
                 "LISTRIGHTS {} bob", "MYRIGHTS {}", "GETMETADATA {} /shared/comment", "SETMETADATA {} (/private/comment \"x\")", "RESETKEY {}",
                 'LIST "" {}', 'LIST "" {}*', 'LIST (SUBSCRIBED) "" {} RETURN (STATUS (MESSAGES))', 'LSUB "" {}', "ESEARCH IN (mailboxes {}) ALL",

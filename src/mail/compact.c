@@ -99,6 +99,18 @@ is_account(const uint64_t *ids, size_t n, uint64_t id)
     return false;
 }
 
+// One that was made since the accounts were listed.
+static bool
+is_there(struct mail *m, uint64_t id)
+{
+    struct account *a;
+    struct fault f;
+    enum result r = account_open(m, id, SPAN_NONE, false, &a, &f);
+    if (r == R_OK)
+        account_close(&a);
+    return r != R_NONE;
+}
+
 static enum result
 drop_privates(struct mail *m, struct arena *a, struct fault *f)
 {
@@ -114,6 +126,7 @@ drop_privates(struct mail *m, struct arena *a, struct fault *f)
             return R_FAIL;
         for (size_t k = 0; k < users.n; k++)
             if (!is_account(ids, n, users.list[k].user) &&
+                !is_there(m, users.list[k].user) &&
                 drop_private(m, ids[i], &users.list[k], f) != R_OK)
                 return R_FAIL;
         task_yield();

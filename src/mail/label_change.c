@@ -486,11 +486,10 @@ change_labels(const struct selection *sel, const struct label_change *change,
                             .arena = a,
                             .out = &result,
                             .fault = f};
-    const struct acl_who *who = sel->view->user.who;
     if (sel->view->read_only)
         return fault_set(f, FAULT_NOPERM, "mailbox is open read-only");
     // it would take away labels that the user may not know of
-    if (change->op == FLAG_OP_SET && who && who->account != sel->view->account->id)
+    if (change->op == FLAG_OP_SET && sel->view->mine.user != account_id(sel->view->account))
         return fault_set(f, FAULT_NOPERM, "all labels of another's message");
     if (!(sel->view->rights & RIGHT_READ))
         return fault_set(f, FAULT_NOPERM, "no right to read here");

@@ -246,6 +246,7 @@ struct status_call {
     struct mount *mount;
     const struct acl_who *who;
     struct span inside;
+    bool children;  // for LIST: it looks at all mailboxes
     struct tree_entry *entry;
     struct fault *fault;
     enum result result;
@@ -262,7 +263,7 @@ find_run(void *arg)
     if (rights == 0)
         return;
     tree_entry_fill(c->entry, c->mount, rights, s);
-    c->entry->has_children = acl_sees_below(c->who, a, s->id);
+    c->entry->has_children = c->children && acl_sees_below(c->who, a, s->id);
 }
 
 enum result
@@ -316,7 +317,7 @@ void
 tree_find(struct mail_user *u, struct arena *a, struct span name, struct tree_entry *out)
 {
     struct tree_entry entry = {.name = arena_dup(a, name), .nonexistent = true};
-    struct status_call c = {.entry = &entry, .who = mail_user_who(u)};
+    struct status_call c = {.entry = &entry, .who = mail_user_who(u), .children = true};
     struct fault f;
     bool found = mount_find(u, name, &c.mount, &c.inside, &f) == R_OK;
     if (!found && f.kind != FAULT_NONEXISTENT)
@@ -349,7 +350,6 @@ find_id_run(void *arg)
     if (rights == 0)
         return;
     tree_entry_fill(c->entry, c->mount, rights, m);
-    c->entry->has_children = acl_sees_below(c->who, a, m->id);
     c->entry->name = mount_name(c->arena, c->mount, name_full(c->arena, a->state, m));
     c->entry->nonexistent = false;
 }

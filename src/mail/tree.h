@@ -43,7 +43,7 @@ enum result tree_rename(struct mail_user *u, struct span from, struct span to,
                         struct fault *f) MUST_CHECK;
 enum result tree_subscribe(struct mail_user *u, struct span name, bool on,
                            struct fault *f) MUST_CHECK;
-// One mailbox with its counts.
+// One mailbox with its counts; has_children is not looked for, nor by tree_find_id.
 enum result tree_status(struct mail_user *u, struct arena *a, struct span name,
                         struct tree_entry *out, struct fault *f) MUST_CHECK;
 // One name as LIST shows it, also a level or one that is not there (or may not be known: the same).

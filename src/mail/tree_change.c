@@ -134,13 +134,15 @@ create_change(struct account *a, struct store_batch *b, void *arg, struct fault 
     return R_OK;
 }
 
-// What is special in an account is its owner's to say.
+// What is special in an account is its owner's to say. A tree that is not there is refused alike.
 static enum result
-use_check(const struct tree_call *c)
+use_check(const struct tree_call *c, struct span name, enum result r)
 {
-    if (c->use != USE_NONE && c->mount->prefix.p)
+    bool theirs = r == R_OK ? c->mount->prefix.p != NULL
+                            : c->fault->kind == FAULT_NOPERM && mount_prefix(name) > 0;
+    if (c->use != USE_NONE && theirs)
         return fault_set(c->fault, FAULT_USEATTR, "a special use in another's tree");
-    return R_OK;
+    return r;
 }
 
 static void
@@ -159,9 +161,7 @@ tree_create(struct mail_user *u, struct span name, enum special_use use,
         .user = u, .who = mail_user_who(u), .use = use, .arena = arena, .fault = f};
     enum result r = mail_name_check(arena, name, &name, f);
     if (r == R_OK)
-        r = make_mount(&c, name);
-    if (r == R_OK)
-        r = use_check(&c);
+        r = use_check(&c, name, make_mount(&c, name));
     if (r == R_OK)
         r = tree_commit(&c, create_change);
     if (r == R_OK) {

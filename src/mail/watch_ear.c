@@ -196,7 +196,7 @@ void
 watch_stale(struct mail_watch *w)
 {
     atomic_store(&w->stale, true);
-    atomic_fetch_or(&w->pending, WATCH_NAME & atomic_load(&w->kinds));
+    atomic_fetch_or(&w->pending, atomic_load(&w->kinds));
     poke_post(w->poke);
 }
 

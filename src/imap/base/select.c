@@ -33,8 +33,9 @@ tell_list(struct imap_command *c, struct fault *f)
     struct tree_entry e;
     if (!imap_enabled(c->session, ENABLE_REV2))
         return R_OK;
-    if (tree_status(c->session->user, c->arena, c->name, &e, f) != R_OK)
-        return R_FAIL;
+    tree_find(c->session->user, c->arena, c->name, &e);
+    if (e.nonexistent)
+        return fault_set(f, FAULT_NONEXISTENT, "no such mailbox");
     imap_list_send(c->session, &e, c->spelled);
     return R_OK;
 }

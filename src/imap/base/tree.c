@@ -20,8 +20,7 @@ imap_oldname_send(struct imap_command *c, struct span name, struct span old,
     struct tree_entry e;
     if (mail_name_check(c->arena, name, &name, f) != R_OK)
         return R_FAIL;
-    if (tree_status(c->session->user, c->arena, name, &e, f) != R_OK)
-        e = (struct tree_entry){.name = name, .nonexistent = true};
+    tree_find(c->session->user, c->arena, name, &e);
     imap_list_send(c->session, &e, old);
     return R_OK;
 }
