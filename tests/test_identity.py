@@ -286,8 +286,20 @@ def test_disabled(server):
     assert has_ended(client)
     refuses(server, user, server.password)
     verb(server, "user", "enable", user)
-    Imap(server.address("imap"), user, server.password).close()
+    client = Imap(server.address("imap"), user, server.password)
     assert "no such user" in refused(server, "user", "disable", "nobody")
+    # a new password ends what came by the old one; a passwd-file that shuts somebody out does it too
+    verb(server, "user", "passwd", user, stdin=b"other\n")
+    assert has_ended(client)
+    client = Imap(server.address("imap"), user, "other")
+    path = server.dir / "passwd"
+    path.write_text(f"{user}:{{PLAIN}}other::::::nologin\n")
+    verb(server, "user", "load", path)
+    assert has_ended(client)
+    path.write_text(f"{user}:{{PLAIN}}other\n")
+    verb(server, "user", "load", path)
+    refuses(server, user, "other")  # as long as nobody enables him
+    verb(server, "user", "delete", user)
 
 
 def test_networks(server):

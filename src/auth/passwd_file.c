@@ -2,6 +2,7 @@
 #include "auth/nets.h"
 #include "auth/password.h"
 #include "base/field.h"
+#include "base/pack.h"
 
 enum { EXTRA_FIELD = 7 };
 
@@ -78,6 +79,15 @@ scram_in(struct span hash, struct scram_set *out)
 }
 
 static enum result
+store_limits(struct userdb *db, const struct passwd_line *l, bool fresh, struct fault *f)
+{
+    struct span name = name_span(&l->name);
+    if (l->disabled && userdb_disable(db, name, true, f))
+        return R_FAIL;
+    return fresh || l->nets.n > 0 ? userdb_set_nets(db, name, buf_span(&l->nets), f) : R_OK;
+}
+
+static enum result
 store(struct userdb *db, const struct passwd_line *l, struct passwd_counts *counts,
       struct fault *f)
 {
@@ -95,10 +105,9 @@ store(struct userdb *db, const struct passwd_line *l, struct passwd_counts *coun
         return R_FAIL;
     counts->changed += r == R_OK;
     counts->added += r == R_NONE;
-    return userdb_disable(db, name, l->disabled, f) ||
-                   userdb_set_nets(db, name, buf_span(&l->nets), f)
-               ? R_FAIL
-               : R_OK;
+    if (r == R_OK && l->disabled && !known.disabled)
+        pack_u64(counts->ended, known.account);
+    return store_limits(db, l, r == R_NONE, f);
 }
 
 static void
@@ -136,7 +145,7 @@ enum result
 passwd_file_load(struct userdb *db, struct span text, uint64_t first_line,
                  struct buf *report, struct passwd_counts *out, struct fault *f)
 {
-    struct load l = {.db = db, .report = report};
+    struct load l = {.db = db, .report = report, .counts.ended = out->ended};
     if (userdb_begin(db, f))
         return R_FAIL;
     buf_init(&l.line.hash, LIMIT_password_hash);

@@ -22,10 +22,13 @@ enum result passwd_line_parse(struct span line, struct passwd_line *out,
 
 struct passwd_counts {
     uint64_t added, changed, lines_bad;
+    struct buf
+        *ended;  // of the caller: gets the accounts (pack_u64) that the file disabled
 };
 
 // Loads a whole file (or a piece of one, beginning at line first_line) in one transaction: new users are
-// added, known ones get the password of the file. Lines that cannot be used are named in `report`
+// added, known ones get the password of the file; who was disabled stays so, and keeps his networks when the file names
+// none: it lets nobody in whom the administrator has put out since it was written. Lines that cannot be used are named in `report`
 // (a row each, field_put_row) and skipped. R_FAIL when the database failed; nothing is changed then.
 enum result passwd_file_load(struct userdb *db, struct span text, uint64_t first_line,
                              struct buf *report, struct passwd_counts *out,

@@ -247,11 +247,12 @@ test_passwd_file(void **state)
 {
     (void)state;
     struct userdb *db = open_db();
-    struct passwd_counts counts = {0};
-    struct buf report;
+    struct buf report, ended;
+    struct passwd_counts counts = {.ended = &ended};
     struct user u;
     struct fault f;
     buf_init(&report, 4096);
+    buf_init(&ended, 4096);
     uint64_t account = add(db, "ann", "{PLAIN}old");
     bool without = false;
     assert_int_equal(
@@ -276,7 +277,25 @@ test_passwd_file(void **state)
     assert_int_equal(userdb_find(db, SPAN("dave"), &u, &f), R_OK);
     assert_true(scram_has(&u.scram, SCRAM_SHA_256) && !scram_has(&u.scram, SCRAM_SHA_1));
     assert_int_equal(userdb_some_without(db, SCRAM_SHA_256, &without, &f), R_OK);
-    assert_true(without);
+    assert_true(without && ended.n == 0);
+    // what the administrator did since is left as it is; what the file takes away ends
+    assert_int_equal(userdb_disable(db, SPAN("carol"), true, &f), R_OK);
+    assert_int_equal(userdb_set_nets(db, SPAN("carol"), SPAN("10.0.0.0/8"), &f), R_OK);
+    assert_int_equal(
+        passwd_file_load(db,
+                         SPAN("bob:*\ncarol:{PLAIN}x\nann:{PLAIN}x::::::nologin\n"
+                              "dave:{PLAIN}x::::::allow_nets=127.0.0.1"),
+                         1, &report, &counts, &f),
+        R_OK);
+    assert_int_equal(userdb_find(db, SPAN("carol"), &u, &f), R_OK);
+    assert_true(u.disabled && span_eq(user_hash(&u), SPAN("{PLAIN}x")));
+    buf_reset(&report);
+    assert_int_equal(userdb_nets(db, u.account, &report, &f), R_OK);
+    assert_true(span_eq(buf_span(&report), SPAN("10.0.0.0/8")));
+    struct unpack accounts = unpack_of(buf_span(&ended));
+    assert_int_equal(unpack_u64(&accounts), account);
+    assert_int_equal(unpack_end(&accounts), R_OK);
+    buf_done(&ended);
     buf_done(&report);
     userdb_close(&db);
 }

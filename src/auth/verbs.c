@@ -41,9 +41,12 @@ static enum result
 run_passwd(struct userdb *db, struct verbs_call *c, struct buf *rows, struct fault *f)
 {
     struct name name;
+    struct user user;
     if (name_of(c->args[0], &name, f) ||
         userdb_set(db, name_span(&name), buf_span(&c->hash), &c->scram, f))
         return R_FAIL;
+    if (userdb_find(db, name_span(&name), &user, f) == R_OK)
+        c->ended_account = user.account;
     verbs_put_change(rows, "user", "changed", &name);
     return R_OK;
 }
@@ -146,7 +149,7 @@ run_delete(struct userdb *db, struct verbs_call *c, struct buf *rows, struct fau
 static enum result
 run_load(struct userdb *db, struct verbs_call *c, struct buf *rows, struct fault *f)
 {
-    struct passwd_counts counts = {0};
+    struct passwd_counts counts = {.ended = &c->ended};
     uint64_t line = 0;
     if (span_to_u64(c->args[0], &line))
         return fault_set(f, FAULT_BAD, "not a line number");
@@ -215,6 +218,7 @@ verbs_make(struct verbs_call *c, struct fault *f)
     const struct row *row;
     struct name name;
     buf_init(&c->hash, LIMIT_password_hash);
+    buf_init(&c->ended, SIZE_MAX);
     if (row_find(c->verb, c->n, &row, f) != R_OK)
         return R_FAIL;
     if (!row->has_password)
@@ -242,5 +246,6 @@ verbs_run(struct userdb *db, struct span verb, const struct span *args, size_t n
     if (r == R_OK)
         r = verbs_apply(db, &c, text, f);
     buf_done(&c.hash);
+    buf_done(&c.ended);
     return r;
 }

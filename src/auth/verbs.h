@@ -23,7 +23,7 @@ enum result verbs_run(struct userdb *db, struct span verb, const struct span *ar
                       size_t n, struct buf *text, struct fault *f) MUST_CHECK;
 
 // The same in two steps, for whose loop must not wait: verbs_make turns a password into hash and keys (45 ms when
-// verbs_slow; any thread), then verbs_apply makes the change. Free hash in any case.
+// verbs_slow; any thread), then verbs_apply makes the change. Free hash and ended in any case.
 struct verbs_call {
     struct span verb;
     const struct span *args;
@@ -32,6 +32,7 @@ struct verbs_call {
     struct scram_set scram;
     // set by verbs_apply: sessions of this account end (0: of none), those of this app password (0: all of them)
     uint64_t ended_account, ended_password;
+    struct buf ended;  // and all of these accounts (pack_u64)
 };
 bool verbs_slow(struct span verb);
 enum result verbs_make(struct verbs_call *c, struct fault *f) MUST_CHECK;

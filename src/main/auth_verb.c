@@ -63,6 +63,7 @@ job_free(struct verb_job *j)
     buf_done(&j->packed);
     buf_done(&j->verb);
     buf_done(&j->call.hash);
+    buf_done(&j->call.ended);
     free(j);
 }
 
@@ -71,6 +72,16 @@ make(void *arg)
 {
     struct verb_job *j = arg;
     j->result = verbs_make(&j->call, &j->fault);
+}
+
+static void
+end_sessions(struct verb_job *j)
+{
+    struct unpack u = unpack_of(buf_span(&j->call.ended));
+    if (j->call.ended_account != 0)
+        auth_revoke(j->role, j->call.ended_account, j->call.ended_password);
+    while (u.rest.n > 0)
+        auth_revoke(j->role, unpack_u64(&u), 0);
 }
 
 static void
@@ -86,8 +97,8 @@ answer(void *arg)
         pack_u8(&text, (uint8_t)j->fault.kind);
         buf_put_str(&text, j->fault.why);
     }
-    if (j->result == R_OK && j->call.ended_account != 0)
-        auth_revoke(j->role, j->call.ended_account, j->call.ended_password);
+    if (j->result == R_OK)
+        end_sessions(j);
     if (j->at != NULL)
         send_text(j->at, j->request, buf_span(&text), j->result != R_OK);
     if (text.p != NULL)
