@@ -1,4 +1,8 @@
 """Rights (RFC 4314) as the operator sets them: verbs, groups, administrators, the public tree, and what is logged of them."""
+# --json: acl set
+# --json: acl list
+# --json: acl delete
+# --json: mailbox create
 import json
 import subprocess
 import time
@@ -61,7 +65,7 @@ def test_verbs(server):
     server.restart()
     bob = server.imap("bob")
     assert rights(bob, "Shared/alice/INBOX") == "lr"
-    verb(server, "acl", "delete", "alice", "INBOX", "bob")
+    assert rows(server, "acl", "delete", "alice", "INBOX", "bob")[0]["identifier"] == "bob"
     assert rights(bob, "Shared/alice/INBOX") is None
     audit = [line for line in server.stderr().splitlines() if "rights changed" in line]
     assert len(audit) == 3 and all("mailbox=INBOX" in line and "identifier=bob" in line for line in audit)
@@ -98,7 +102,7 @@ def test_public(server):
     carol.command("CREATE Public/news")
     assert rights(carol, "Public/news") == "lrswipkxteacd" and rights(bob, "Public/news") is None
     carol.command("SETACL Public/news authenticated lrs")
-    verb(server, "mailbox", "create", "public", "notes")
+    assert rows(server, "mailbox", "create", "public", "notes")[0]["name"] == "notes"
     verb(server, "acl", "set", "public", "notes", "bob", "lrik")
     assert {row["name"] for row in rows(server, "mailbox", "list", "public")} == {"news", "notes"}
     names = [line.split(b" ")[-1] for line in bob.command('LIST "" Public*')[0]]

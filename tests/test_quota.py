@@ -1,5 +1,8 @@
 """Quota (RFC 9208): what the server counts equals a recount by a client at every step, over kill -9 and rebuild, for accounts with a
 shared mailbox and a domain with limits; two at once cannot both pass a limit; warnings come once; the verbs."""
+# --json: quota set
+# --json: quota show
+# --json: quota list
 import json
 import random
 import re
