@@ -89,7 +89,8 @@ salt_name(struct auth_role *role, struct span sent, struct name *out)
     struct span rest = buf_span(&role->domains), domain = SPAN_NONE;
     if (name_of(sent, out, &f)) {
         out->n = sent.n < sizeof out->text ? sent.n : sizeof out->text;
-        memcpy(out->text, sent.p, out->n);
+        if (out->n > 0)
+            memcpy(out->text, sent.p, out->n);
         return;
     }
     size_t at = span_find_char(name_span(out), '@');
