@@ -31,9 +31,12 @@ static enum result
 tell_list(struct imap_command *c, struct fault *f)
 {
     struct tree_entry e;
+    struct span name;
     if (!imap_enabled(c->session, ENABLE_REV2))
         return R_OK;
-    tree_find(c->session->user, c->arena, c->name, &e);
+    if (mail_name_check(c->arena, c->name, &name, f) != R_OK)
+        return R_FAIL;
+    tree_find(c->session->user, c->arena, name, &e);
     if (e.nonexistent)
         return fault_set(f, FAULT_NONEXISTENT, "no such mailbox");
     imap_list_send(c->session, &e, c->spelled);
