@@ -6,7 +6,6 @@ shared mailbox and a domain with limits; two at once cannot both pass a limit; w
 import json
 import random
 import re
-import socket
 import subprocess
 import time
 
@@ -15,6 +14,7 @@ import pytest
 from lib import client, long
 from lib import server as posthorn
 from lib.peers import free_ports
+from lib.wire import Closed, Wire
 
 USERS = ("anna@d.test", "bob", "carl@d.test")
 STEPS = 1500 if long.LONG else 70
@@ -440,33 +440,20 @@ def ask(wire, recipient, **more):
 
 
 def action(wire):
-    told, end = wire.read_until(b"\n\n"), b"\n\n"
-    assert told.startswith(b"action=") and told.endswith(end)
+    deadline = time.monotonic() + 30
+    while b"\n\n" not in wire.buffer:
+        wire.fill(deadline)
+    told = wire.take(wire.buffer.index(b"\n\n") + 2, deadline)
+    assert told.startswith(b"action=")
     return told[7:-2].decode()
 
 
-class PolicyWire:
-    def __init__(self, port):
-        self.socket, self.held = socket.create_connection(("127.0.0.1", port), timeout=30), b""
-
-    def send(self, octets):
-        self.socket.sendall(octets)
-
-    def read_until(self, mark):
-        while mark not in self.held:
-            more = self.socket.recv(4096)
-            if not more:
-                return b""
-            self.held += more
-        end = self.held.index(mark) + len(mark)
-        told, self.held = self.held[:end], self.held[end:]
-        return told
-
-    def is_closed_silently(self):
-        try:
-            return self.socket.recv(10) == b""
-        except ConnectionResetError:
-            return True
+def is_closed_silently(wire):
+    try:
+        wire.fill(time.monotonic() + 30)
+        return False
+    except Closed:
+        return True
 
 
 def test_policy(where):
@@ -474,7 +461,7 @@ def test_policy(where):
     where.imap("jane@d.test").close()
     port = free_ports(1)[0]
     where.reload(policy=[f"127.0.0.1:{port}"])
-    wire = PolicyWire(port)
+    wire = Wire(("127.0.0.1", port), timeout=30)
     rows = [("jane@d.test", {}, "DUNNO"), ("Jane+detail@d.test", {}, "DUNNO"), ("nobody@d.test", {}, "550 5.1.1"),
             ("nobody@elsewhere.test", {}, "DUNNO"), ("jane@d.test", {"size": "20000"}, "452 4.2.2"),
             ("jane@d.test", {"size": "2000", "sender": "", "ccert_subject": "a=b"}, "DUNNO"),
@@ -493,9 +480,9 @@ def test_policy(where):
     assert action(wire) == "DUNNO"
     for wrong in (b"\n", b"request=other\n\n", b"recipient\n\n", b"request=smtpd_access_policy\nsize=x\n\n", b"a=" + b"b" * 5000 + b"\n\n",
                   b"a=b\n" * 5000, b"a=b\n" * 200 + b"\n", b"request=smtpd_access_policy\r\n\n", b"x" * 40000):
-        bad = PolicyWire(port)
+        bad = Wire(("127.0.0.1", port), timeout=30)
         bad.send(wrong)
-        assert bad.is_closed_silently(), wrong[:40]
+        assert is_closed_silently(bad), wrong[:40]
     ask(wire, "jane@d.test")
     assert action(wire) == "DUNNO"
     where.reload(policy=[], policy_unknown="reject", quota_exceeded="temporary")

@@ -3,6 +3,7 @@
 #include "auth/encode.h"
 #include "auth/name.h"
 #include "base/limits.h"
+#include "base/utf8.h"
 
 #include <openssl/evp.h>
 #include <sodium.h>
@@ -259,15 +260,6 @@ judge(const struct stored *s, struct span password, struct fault *f)
     return s->scheme->judge(s->scheme, span_of(s->hash, s->n), password, f);
 }
 
-static bool
-is_ascii(struct span s)
-{
-    for (size_t i = 0; i < s.n; i++)
-        if ((unsigned char)s.p[i] > 0x7f)
-            return false;
-    return true;
-}
-
 // Own hashes are of the normalised password, foreign ones of whatever bytes: a password beyond ASCII is
 // tried both ways.
 static enum result
@@ -275,7 +267,7 @@ judge_forms(const struct stored *s, struct span password, struct fault *f)
 {
     if (judge(s, password, f) == R_OK)
         return R_OK;
-    if (f->kind != FAULT_AUTHFAILED || is_ascii(password))
+    if (f->kind != FAULT_AUTHFAILED || ascii_only(password))
         return R_FAIL;
     struct buf form;
     buf_init(&form, 4 * LIMIT_password);

@@ -219,6 +219,15 @@ config_private_flags(const struct config *c)
     return flags;
 }
 
+bool
+config_list_has(const struct config_list *list, struct span s)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (span_ieq(s, span_str(list->items[i])))
+            return true;
+    return false;
+}
+
 static enum result
 check_tls(const struct config *c, struct fault *f)
 {

@@ -56,10 +56,8 @@ change(struct folder *x, struct acl_change *change, struct fault *f)
 static enum result
 set(struct folder *x, struct fault *f)
 {
-    struct span text = verb_arg(x->call, AT_RIGHTS);
-    bool plus = span_starts(text, SPAN("+")), minus = span_starts(text, SPAN("-"));
-    struct acl_change c = {.op = plus ? ACL_ADD : minus ? ACL_REMOVE : ACL_SET};
-    if (acl_rights_parse(span_skip(text, plus || minus), &c.rights, f) != R_OK)
+    struct acl_change c = {.op = ACL_SET};
+    if (acl_change_parse(verb_arg(x->call, AT_RIGHTS), &c, f) != R_OK)
         return R_FAIL;
     return change(x, &c, f);
 }

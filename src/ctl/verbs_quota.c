@@ -3,7 +3,6 @@
 #include "ctl/account.h"
 #include "ctl/setting.h"
 #include "ctl/verbs.h"
-#include "io/task.h"
 #include "mail/quota.h"
 #include "mail/system.h"
 
@@ -52,13 +51,12 @@ show_domain(struct verb_call *c, struct span name, struct fault *f)
     return r;
 }
 
-static enum result
+static void
 show_user(struct verb_call *c, struct mail_user *u)
 {
     struct quota q;
     quota_get(mail_user_account(u), &q);
     say(c, account_user(mail_user_account(u)), &q);
-    return R_OK;
 }
 
 enum result
@@ -70,9 +68,9 @@ verb_quota_show(struct verb_call *c, struct fault *f)
         return show_domain(c, name, f);
     if (account_of(c, name, &u, f) != R_OK)
         return R_FAIL;
-    enum result r = show_user(c, u);
+    show_user(c, u);
     mail_user_close(&u);
-    return r;
+    return R_OK;
 }
 
 // ---- set ----
@@ -123,7 +121,7 @@ verb_quota_set(struct verb_call *c, struct fault *f)
         return R_FAIL;
     enum result r = quota_set(mail_user_account(u), &limits, f);
     if (r == R_OK)
-        r = show_user(c, u);
+        show_user(c, u);
     mail_user_close(&u);
     return r;
 }

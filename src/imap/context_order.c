@@ -1,7 +1,6 @@
 #include "imap/context_order.h"
 
 #include "base/budget.h"
-#include "base/limits.h"
 #include "io/task.h"
 
 // Comers are sorted among themselves; then each looks for its place behind the one before, by strides that double. So one

@@ -3,7 +3,6 @@
 #include "imap/context_order.h"
 
 #include "base/clock.h"
-#include "base/limits.h"
 #include "base/log.h"
 #include "imap/language.h"
 #include "imap/response.h"
@@ -75,16 +74,13 @@ replace_found(struct update *u)
 static void
 put_set(struct imap_session *s, struct buf *b, const char *name, const struct seqset *set)
 {
+    struct imap_runs runs = {.session = s, .b = b};
     if (set->count == 0)
         return;
     buf_printf(b, " %s (0 ", name);
     for (uint32_t i = 0; i < set->count; i++) {
-        struct seqset one = {.ranges = &set->ranges[i], .count = 1};
-        if (i > 0)
-            buf_put_char(b, ',');
-        seqset_print(&one, b);
-        if (b->n > LIMIT_output_low)
-            imap_line_flush(s);
+        runs.run = set->ranges[i];
+        imap_runs_end(&runs);
     }
     buf_put_char(b, ')');
 }

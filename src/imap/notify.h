@@ -52,8 +52,8 @@ struct imap_notify {
 // The command from the space behind NOTIFY on. Breaks of rules are in c->parse.
 void imap_notify_parse(struct imap_command *c, struct imap_wish *w);
 // The events that are asked for of this mailbox.
-unsigned imap_notify_events(struct imap_session *s, const struct imap_wish *w,
-                            const struct tree_entry *e, struct arena *a);
+unsigned imap_notify_events(const struct imap_wish *w, const struct tree_entry *e,
+                            struct arena *a);
 // Is the session to be told while no command runs?
 bool imap_notify_pushes(const struct imap_session *s);
 // Has the session used NOTIFY, and does not want to be told of the selected mailbox?

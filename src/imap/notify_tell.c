@@ -29,10 +29,9 @@ imap_notify_view_flags(const struct imap_session *s)
 
 // Several groups may name a mailbox: what any of them asks for is told (section 6).
 unsigned
-imap_notify_events(struct imap_session *s, const struct imap_wish *w,
-                   const struct tree_entry *e, struct arena *a)
+imap_notify_events(const struct imap_wish *w, const struct tree_entry *e, struct arena *a)
 {
-    struct span name = mail_name_canonical(s->user, a, e->name);
+    struct span name = mail_name_canonical(a, e->name);
     unsigned events = 0;
     for (size_t i = 0; i < w->group_count; i++)
         if (imap_scope_covers(&w->groups[i].scope, e, name))
@@ -58,7 +57,7 @@ imap_notify_metadata(struct imap_session *s, struct span mailbox, struct arena *
         return s->notify->wish.events & EVENT_SERVER_METADATA;
     tree_find(s->user, a, mailbox, &e);
     return !e.nonexistent && (e.rights & RIGHT_READ) &&
-           (imap_notify_events(s, &s->notify->wish, &e, a) & EVENT_METADATA);
+           (imap_notify_events(&s->notify->wish, &e, a) & EVENT_METADATA);
 }
 
 // ---- the selected mailbox ----
@@ -125,7 +124,7 @@ tell_name(struct imap_session *s, unsigned events, const struct watch_event *w,
     struct tree_entry e = w->entry, old;
     if (w->old.p) {
         tree_find(s->user, a, w->old, &old);
-        events |= imap_notify_events(s, &s->notify->wish, &old, a);
+        events |= imap_notify_events(&s->notify->wish, &old, a);
     }
     if (!(events & EVENT_NAME))
         return false;
@@ -141,7 +140,7 @@ tell_event(struct imap_session *s, const struct watch_event *w, struct arena *a)
     struct tree_entry covered =
         *e;  // who asks for what is subscribed is told that it is no more
     covered.subscribed |= (w->kinds & WATCH_SUBSCRIBED) != 0;
-    unsigned events = imap_notify_events(s, &s->notify->wish, &covered, a);
+    unsigned events = imap_notify_events(&s->notify->wish, &covered, a);
     if (!e->nonexistent && !e->noselect && !(e->rights & RIGHT_READ))
         return;
     if ((w->kinds & WATCH_NAME) && tell_name(s, events, w, a))

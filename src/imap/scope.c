@@ -31,7 +31,7 @@ name_parse(struct imap_command *c, struct imap_scope_size *size, struct buf *nam
     imap_scope_charge(c, size, 1, name.n + 2);
     if (c->parse.bad || mail_name_check(c->arena, name, &name, &f) != R_OK)
         return;
-    name = mail_name_canonical(c->session->user, c->arena, name);
+    name = mail_name_canonical(c->arena, name);
     buf_put_char(names, (char)(name.n >> 8));
     buf_put_char(names, (char)(name.n & 255));
     buf_put(names, name);

@@ -158,8 +158,8 @@ read_batch(struct sorting *d, const uint32_t *at, size_t n, struct fault *f)
                : R_OK;
 }
 
-static enum result
-set_rows(const struct sorting *d, struct sort *sort, struct fault *f)
+enum result
+sorting_set_rows(const struct sorting *d, struct sort *sort, struct fault *f)
 {
     for (size_t i = 0; i < d->n; i++) {
         struct message_row row = sort_found_row(&d->found[i]);
@@ -180,7 +180,8 @@ stored_order(const struct sorting *d, struct sort **sort_out, const uint32_t **a
     sort_program_add(&places, SORT_PLACE, false);
     if (sort_new(&places, d->n, d->ledger, sort_out, f) != R_OK)
         return R_FAIL;
-    return set_rows(d, *sort_out, f) == R_OK ? sort_order(*sort_out, at_out, f) : R_FAIL;
+    return sorting_set_rows(d, *sort_out, f) == R_OK ? sort_order(*sort_out, at_out, f)
+                                                     : R_FAIL;
 }
 
 static enum result
@@ -204,7 +205,7 @@ sorting_read(struct sorting *d, struct fault *f)
     if (sort_new(d->program, d->n, d->ledger, &d->sort, f) != R_OK)
         return R_FAIL;
     if (!d->program->summary)
-        return set_rows(d, d->sort, f);
+        return sorting_set_rows(d, d->sort, f);
     enum result r = stored_order(d, &places, &at, f);
     if (r == R_OK)
         r = read_summaries(d, at, f);

@@ -26,6 +26,9 @@ struct sorting {
 
 // What sorting wants of a row.
 struct message_row sort_found_row(const struct sort_found *m);
+// Suspends. Sets the values that are in the rows.
+enum result sorting_set_rows(const struct sorting *d, struct sort *sort,
+                             struct fault *f) MUST_CHECK;
 // Suspends. Makes d->sort, with the values of all that was found.
 enum result sorting_read(struct sorting *d, struct fault *f) MUST_CHECK;
 // Suspends. Makes d->sort, with ranks instead of values that are not in the row. Messages that are not in the columns are

@@ -164,9 +164,7 @@ end_of_reading(struct ranking *r)
 {
     sort_free(&r->more.sort);
     free(r->more.found);
-    if (r->more.room > 0)
-        search_ledger_give(r->d->ledger, r->more.room * sizeof *r->more.found);
-    r->more = (struct sorting){0};
+    search_ledger_give(r->d->ledger, r->more.room * sizeof *r->more.found);
 }
 
 static void
@@ -179,26 +177,12 @@ set_ranks(struct ranking *r, unsigned criterion, unsigned column)
 }
 
 static enum result
-set_rows(struct ranking *r, struct fault *f)
-{
-    struct sorting *d = r->d;
-    if (d->program->n == r->program.n)
-        return R_OK;
-    for (size_t i = 0; i < d->n; i++) {
-        struct message_row row = sort_found_row(&d->found[i]);
-        if (sort_set(d->sort, i, &row, NULL, f) != R_OK)
-            return R_FAIL;
-        yield_at(i);
-    }
-    return R_OK;
-}
-
-static enum result
 set_all(struct ranking *r, struct fault *f)
 {
     struct sorting *d = r->d;
-    if (sort_new(d->program, d->n, d->ledger, &d->sort, f) != R_OK ||
-        set_rows(r, f) != R_OK)
+    if (sort_new(d->program, d->n, d->ledger, &d->sort, f) != R_OK)
+        return R_FAIL;
+    if (d->program->n != r->program.n && sorting_set_rows(d, d->sort, f) != R_OK)
         return R_FAIL;
     for (unsigned i = 0, k = 0; i < d->program->n; i++)
         if (sort_column_of(d->program->list[i].key))
@@ -209,7 +193,6 @@ set_all(struct ranking *r, struct fault *f)
 static void
 end(struct ranking *r)
 {
-    end_of_reading(r);
     for (unsigned k = 0; k < SORT_KEYS; k++) {
         column_unref(&r->columns[k]);
         free(r->ranks[k]);

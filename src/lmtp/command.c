@@ -68,16 +68,8 @@ size_fits(struct lmtp_session *s, const struct smtp_envelope *e)
         lmtp_say(s, 552, "5.3.4", "Message too large");
         return false;
     }
+    s->announced = size;
     return true;
-}
-
-// What size_fits has read.
-static uint64_t
-announced(const struct smtp_envelope *e)
-{
-    const struct smtp_param *p = smtp_param_find(e, "SIZE");
-    uint64_t size = 0;
-    return p && span_to_u64(p->value, &size) == R_OK ? size : 0;
 }
 
 static bool
@@ -111,7 +103,6 @@ mail(struct lmtp_session *s, struct span args)
         lmtp_say(s, 553, "5.6.7", "Address needs SMTPUTF8");
         return;
     }
-    s->announced = announced(&e);
     s->sender = arena_dup(s->arena, e.path.null ? SPAN("") : e.path.address);
     s->has_sender = true;
     lmtp_say(s, 250, "2.1.0", "OK");

@@ -1,7 +1,5 @@
 #include "mail/acl.h"
 
-#include "mail/system.h"
-
 #include <stdatomic.h>
 
 // ---- who asks ----
@@ -133,6 +131,14 @@ acl_rights_parse(struct span letters, uint32_t *out, struct fault *f)
     }
     *out = rights;
     return R_OK;
+}
+
+enum result
+acl_change_parse(struct span text, struct acl_change *out, struct fault *f)
+{
+    bool plus = span_starts(text, SPAN("+")), minus = span_starts(text, SPAN("-"));
+    out->op = plus ? ACL_ADD : minus ? ACL_REMOVE : ACL_SET;
+    return acl_rights_parse(span_skip(text, plus || minus), &out->rights, f);
 }
 
 void

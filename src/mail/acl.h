@@ -77,6 +77,9 @@ struct acl_change {
     uint32_t rights;
     uint32_t was, is;  // out: of the entry
 };
+// "+lr", "-w", "lrs": op and rights. R_FAIL as acl_rights_parse.
+enum result acl_change_parse(struct span text, struct acl_change *out,
+                             struct fault *f) MUST_CHECK;
 // FAULT_NONEXISTENT, FAULT_NOPERM, FAULT_LIMIT (LIMIT_acl_entries, LIMIT_acl_account). The owner's entry never loses l and a.
 // Rights that are none take the entry away; for the owner's they stay, as "la".
 enum result acl_change(const struct mailbox_ref *ref, struct acl_change *change,

@@ -2,11 +2,9 @@
 
 #include "base/limits.h"
 #include "base/log.h"
-#include "mail/mount.h"
 #include "mail/name.h"
 #include "mail/shares.h"
 #include "mail/system.h"
-#include "mail/tree_record.h"
 
 struct change_call {
     const struct mailbox_ref *ref;
@@ -84,18 +82,6 @@ room_check(struct account *a, const struct acl_list *l, struct fault *f)
     return R_OK;
 }
 
-// What is implicit is not stored.
-static void
-put(struct account *a, struct store_batch *b, const struct change_call *c, uint32_t rights)
-{
-    char text[12] = "";
-    if (!is_owner(c->identifier) || rights != RIGHTS_ALL)
-        rights_to_text(rights, text);
-    struct record_meta r = {c->ref->mailbox, change_modseq(a),
-                            acl_key(a->batch_arena, c->identifier), span_str(text)};
-    tree_put_meta(b, &r);
-}
-
 static enum result
 change_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
 {
@@ -116,7 +102,9 @@ change_change(struct account *a, struct store_batch *b, void *arg, struct fault 
         return R_OK;
     if (!e && room_check(a, l, f) != R_OK)
         return R_FAIL;
-    put(a, b, c, c->change->is);
+    // what is implicit is not stored
+    uint32_t stored = owner && c->change->is == RIGHTS_ALL ? 0 : c->change->is;
+    acl_put(a, b, m->id, &(struct acl_entry){c->identifier, stored});
     return R_OK;
 }
 

@@ -186,7 +186,7 @@ acl_identifiers(struct account *a)
     return acls_of(a)->entries;
 }
 
-struct span
+static struct span
 acl_key(struct arena *arena, struct span identifier)
 {
     char *key = arena_alloc(arena, KEY_N + identifier.n);
@@ -302,8 +302,7 @@ view_rights_settle(struct view *v)
     v->user.told = false;
     if ((was & sees) == sees && (now & sees) != sees)
         v->gone = true;
-    atomic_store(&v->pending, true);
-    poke_post(v->poke);
+    view_poke(v);
 }
 
 static void
@@ -349,9 +348,9 @@ acl_applied(struct account *a, enum record_type type, struct span meta)
         shares_applied(a, r.key, r.value);
 }
 
-static void
-put_entry(struct account *a, struct store_batch *b, uint64_t mailbox,
-          const struct acl_entry *e)
+void
+acl_put(struct account *a, struct store_batch *b, uint64_t mailbox,
+        const struct acl_entry *e)
 {
     char text[12];
     rights_to_text(e->rights, text);
@@ -365,7 +364,7 @@ acl_put_copy(struct account *a, struct store_batch *b, uint64_t from, uint64_t t
 {
     const struct acl_list *l = acl_list_of(a, from);
     for (size_t i = 0; i < l->n; i++)
-        put_entry(a, b, to, &l->p[i]);
+        acl_put(a, b, to, &l->p[i]);
 }
 
 void
@@ -374,6 +373,6 @@ acl_put_instead(struct account *a, struct store_batch *b, uint64_t parent, uint6
 {
     const struct acl_list *inherited = acl_list_of(a, parent);
     for (size_t i = 0; i < inherited->n; i++)
-        put_entry(a, b, to, &(struct acl_entry){inherited->p[i].identifier, 0});
+        acl_put(a, b, to, &(struct acl_entry){inherited->p[i].identifier, 0});
     acl_put_copy(a, b, from, to);
 }

@@ -12,8 +12,9 @@ const struct acl_list *acl_list_of(struct account *a, uint64_t mailbox);
 // Does any mailbox of the account have an entry of this identifier?
 bool acl_names(struct account *a, struct span identifier);
 size_t acl_identifiers(struct account *a);  // entries of all mailboxes together
-// Keys of META records: "acl/IDENTIFIER".
-struct span acl_key(struct arena *arena, struct span identifier);
+// The META record "acl/IDENTIFIER"; without rights it takes the entry away.
+void acl_put(struct account *a, struct store_batch *b, uint64_t mailbox,
+             const struct acl_entry *e);
 
 // Around a record that is applied: the lists follow, then the rights of all who look.
 void acl_applied(struct account *a, enum record_type type, struct span meta);

@@ -48,7 +48,7 @@ poke_post(struct poke *p)
     loop_post(p->loop, poke_run, p);
 }
 
-static void
+void
 view_poke(struct view *v)
 {
     atomic_store(&v->pending, true);

@@ -1,6 +1,5 @@
 #include "mail/copy_inside.h"
 
-#include "base/limits.h"
 #include "mail/acl_fold.h"
 #include "mail/label_index.h"
 #include "mail/label_mode.h"

@@ -85,14 +85,13 @@ struct pass {
     } mine;
 };
 
-// The row with the user's own flags. The row's modseq, as that user sees it.
-static uint64_t
+// The row with the user's own flags.
+static void
 as_seen(struct pass *p, const struct message_row *row, struct row_flags *now)
 {
     const struct private_entry *e = private_find(&p->mine.set->list, row->uid, &p->mine.at);
     uint16_t mine = e ? e->flags & p->mine.in_set : 0;
     now->flags = (uint16_t)((now->flags & ~p->mine.in_set) | mine);
-    return e && e->modseq > row->modseq ? e->modseq : row->modseq;
 }
 
 static struct row_flags
@@ -200,10 +199,9 @@ change_rows(struct account *a, struct pass *p, const uint32_t *rows, size_t n)
     c->addressed.modified_count = 0;
     for (size_t i = 0; i < n; i++) {
         const struct message_row *row = &p->mailbox->state->rows[rows[i]];
-        struct row_flags unused = {0};
         yield_at(i);
         if (c->change->has_unchangedsince &&
-            as_seen(p, row, &unused) > c->change->unchangedsince) {
+            private_modseq(c->view, row) > c->change->unchangedsince) {
             modified(c, row->uid);
             continue;
         }

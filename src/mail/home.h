@@ -308,6 +308,7 @@ struct view {
 
 // Its user is another now. In the session's thread; does not suspend.
 void view_become(struct view *v, struct acl_who *who);
+void view_poke(struct view *v);  // there is something to be told
 
 // Suspends. Runs fn in the home.
 typedef enum result view_fn(struct view *v, void *arg, struct fault *f);

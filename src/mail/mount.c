@@ -1,6 +1,5 @@
 #include "mail/mount.h"
 
-#include "base/limits.h"
 #include "base/log.h"
 #include "mail/home.h"
 #include "mail/name.h"
@@ -44,28 +43,19 @@ mount_add(struct mail_user *u, struct span prefix, uint64_t account)
 }
 
 static bool
-has_mount(const struct mail_user *u, const struct share *s)
+has_mount(const struct mail_user *u, uint64_t account)
 {
     for (const struct mount *m = u->own.next; m; m = m->next)
-        if (m->id == s->account)
+        if (m->id == account)
             return true;
     return false;
-}
-
-static struct span
-prefix_of(struct mail_user *u, struct span owner)
-{
-    char *p = arena_alloc(u->arena, TREE_SHARED.n + 1 + owner.n);
-    memcpy(p, TREE_SHARED.p, TREE_SHARED.n);
-    p[TREE_SHARED.n] = '/';
-    memcpy(p + TREE_SHARED.n + 1, owner.p, owner.n);
-    return span_of(p, TREE_SHARED.n + 1 + owner.n);
 }
 
 // Trees stay until the session ends: without a right nothing of them is seen.
 static enum result
 refresh(struct mail_user *u, struct fault *f)
 {
+    const struct mount above = {.prefix = TREE_SHARED};
     struct mail *mail = account_mail(u->own.account);
     const struct acl_who *who = mail_user_who(u);
     uint64_t now = shares_generation(mail);
@@ -76,12 +66,10 @@ refresh(struct mail_user *u, struct fault *f)
     struct arena *a = arena_new();
     enum result r = shares_find(mail, who, a, &shares, &n, f);
     for (size_t i = 0; r == R_OK && i < n; i++)
-        if (!has_mount(u, &shares[i]))
-            mount_add(u, prefix_of(u, shares[i].owner), shares[i].account);
-    if (r == R_OK && !u->common) {
+        if (!has_mount(u, shares[i].account))
+            mount_add(u, mount_name(u->arena, &above, shares[i].owner), shares[i].account);
+    if (r == R_OK && !has_mount(u, ACCOUNT_PUBLIC))
         mount_add(u, TREE_PUBLIC, ACCOUNT_PUBLIC);
-        u->common = true;
-    }
     if (r == R_OK && who == mail_user_who(u))  // it may have become another meanwhile
         u->shares = now;
     arena_free(&a);

@@ -23,7 +23,6 @@ struct mail_user {
     struct acl_who **former;  // whos that a home may still look at
     size_t former_count;
     uint64_t shares;  // the generation that the mounts are of; 0: none yet
-    bool common;      // the public tree is among them
     bool roams;       // looks beyond the own tree
     struct view *views;
     struct mail_watch *watches;

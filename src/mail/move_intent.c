@@ -259,9 +259,13 @@ find_each(uint64_t mailbox, struct span key, struct span value, void *arg)
     struct recovery *r = arg;
     uint64_t other, id;
     (void)value;
-    bool source = key_parse(key, MOVING, &other, &id);
-    if (mailbox != 0 || (!source && !key_parse(key, MOVED, &other, &id)))
+    if (mailbox != 0)
         return;
+    bool source = key_parse(key, MOVING, &other, &id);
+    if (!source && !key_parse(key, MOVED, &other, &id))
+        return;
+    if (!r->arena)
+        r->arena = arena_new_small();
     struct found *f = ARENA_NEW(r->arena, struct found);
     f->source = source;
     f->intent = (struct move_intent){source ? r->account->id : other,
@@ -389,15 +393,13 @@ recover(void *arg)
 void
 move_recover(struct account *a)
 {
+    struct recovery found = {.account = a};
+    state_meta_each(a->state, find_each, &found);
+    if (!found.first)
+        return;
     struct recovery *r = calloc(1, sizeof *r);
     must(r != NULL);
-    *r = (struct recovery){.account = a, .arena = arena_new_small()};
-    state_meta_each(a->state, find_each, r);
-    if (!r->first) {
-        arena_free(&r->arena);
-        free(r);
-        return;
-    }
+    *r = found;
     account_ref(a);
     task_start(recover, r);
 }

@@ -1,6 +1,7 @@
 #include "mail/user.h"
 
 #include "base/limits.h"
+#include "base/utf8.h"
 #include "mail/home.h"
 #include "mail/name.h"
 
@@ -76,21 +77,12 @@ mail_name_check(struct arena *a, struct span name, struct span *clean_out, struc
     return R_OK;
 }
 
-static bool
-is_ascii(struct span s)
-{
-    for (size_t i = 0; i < s.n; i++)
-        if ((unsigned char)s.p[i] >= 0x80)
-            return false;
-    return true;
-}
-
 struct span
 name_compose(struct arena *a, struct span name)
 {
     UErrorCode e = U_ZERO_ERROR;
     int32_t n = 0, composed = 0, out = 0;
-    if (is_ascii(name))
+    if (ascii_only(name))
         return name;
     int32_t room = (int32_t)name.n * 3 + 1;
     UChar *wide = arena_array(a, (size_t)room, sizeof *wide);

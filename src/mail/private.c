@@ -21,13 +21,6 @@ private_foreign(const struct account *a, uint64_t user)
 }
 
 void
-private_others(struct account *a, uint64_t user)
-{
-    if (private_foreign(a, user))
-        account_shared(a);
-}
-
-void
 account_shared(struct account *a)
 {
     atomic_store(&a->use.others, true);
@@ -197,9 +190,9 @@ set_load(struct account *a, struct mailbox *m, struct private_set *s, struct fau
     return r;
 }
 
-enum result
-private_in_change(struct account *a, struct mailbox *m, uint64_t user,
-                  struct private_set **out, struct fault *f)
+static enum result
+in_change(struct account *a, struct mailbox *m, uint64_t user, struct private_set **out,
+          struct fault *f)
 {
     struct private_set *s = set_of(m, user);
     s->refs++;
@@ -226,7 +219,7 @@ open_change(struct account *a, struct store_batch *b, void *arg, struct fault *f
     (void)b;
     if (!m)
         return fault_set(f, FAULT_NONEXISTENT, "mailbox is gone");
-    return private_in_change(a, m, c->user, &c->set, f);
+    return in_change(a, m, c->user, &c->set, f);
 }
 
 enum result
@@ -269,7 +262,7 @@ private_rest(struct mailbox *m, uint64_t before_ms)
 {
     struct private_set **at = &m->privates.sets, *s;
     while ((s = *at) != NULL) {
-        if (s->refs > 0 || (before_ms > 0 && s->used_ms > before_ms)) {
+        if (s->refs > 0 || s->used_ms > before_ms) {
             at = &s->next;
             continue;
         }

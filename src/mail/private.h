@@ -39,8 +39,6 @@ struct private_set {
 // The user of a change or a view; NULL is the owner, as deliveries are.
 uint64_t private_user(const struct account *a, const struct mail_user *u);
 bool private_foreign(const struct account *a, uint64_t user);
-// Others have it mounted: from now on the owner's own changes are not told to them.
-void private_others(struct account *a, uint64_t user);
 // Flags that are not in the rows: of a foreign user those of the setting, of the owner none.
 uint16_t private_mask(const struct account *a, uint64_t user);
 // Are the owner's changes of private flags kept from others here?
@@ -49,11 +47,8 @@ bool private_apart(struct account *a, const struct mailbox *m);
 // Suspends; not between mailbox_read_begin and _end. The user's set of a mailbox: loaded, until private_close.
 enum result private_open(struct account *a, struct mailbox *m, uint64_t user,
                          struct private_set **out, struct fault *f) MUST_CHECK;
-// The same in a change.
-enum result private_in_change(struct account *a, struct mailbox *m, uint64_t user,
-                              struct private_set **out, struct fault *f) MUST_CHECK;
 void private_close(struct private_set *s);  // takes NULL
-// Drops sets that nobody uses and that were not used since; all of them with 0.
+// Drops sets that nobody uses and that were not used since.
 void private_rest(struct mailbox *m, uint64_t before_ms);
 void private_free(struct mailbox *m);
 

@@ -151,7 +151,6 @@ usage_move(struct usage *to, const struct usage *was, const struct usage *now)
 static void
 join(struct quota_domain *d, struct account *a)
 {
-    static const struct usage nothing;
     struct usage next = quota_next(a);
     struct quota_member *m;
     pthread_mutex_lock(&d->lock);
@@ -162,7 +161,6 @@ join(struct quota_domain *d, struct account *a)
         m->account = a->id;
         m->domain = d;
         HASH_ADD(hh, d->members, account, sizeof m->account, m);
-        m->charged = nothing;
     }
     usage_move(&d->used, &m->charged, &next);
     m->charged = next;
@@ -397,8 +395,9 @@ domain_ready(struct account *a, struct quota_domain **out, struct fault *f)
     return is_limited(d) ? wait_ready(q, d, f) : R_OK;
 }
 
-enum result
-quota_domain_take(struct account *a, const struct usage *more, struct fault *f)
+// Is there room for so much more, and does the account take it?
+static enum result
+ask_room(struct account *a, const struct usage *more, bool take, struct fault *f)
 {
     static const struct usage nothing;
     struct quota_domain *d;
@@ -407,7 +406,7 @@ quota_domain_take(struct account *a, const struct usage *more, struct fault *f)
         return r == R_NONE ? R_OK : R_FAIL;
     pthread_mutex_lock(&d->lock);
     r = fits(d, more, f);
-    if (r == R_OK) {
+    if (r == R_OK && take) {
         usage_move(&d->used, &nothing, more);
         usage_move(&a->quota.member->charged, &nothing, more);
     }
@@ -416,16 +415,15 @@ quota_domain_take(struct account *a, const struct usage *more, struct fault *f)
 }
 
 enum result
+quota_domain_take(struct account *a, const struct usage *more, struct fault *f)
+{
+    return ask_room(a, more, true, f);
+}
+
+enum result
 quota_domain_fits(struct account *a, const struct usage *more, struct fault *f)
 {
-    struct quota_domain *d;
-    enum result r = domain_ready(a, &d, f);
-    if (r != R_OK)
-        return r == R_NONE ? R_OK : R_FAIL;
-    pthread_mutex_lock(&d->lock);
-    r = fits(d, more, f);
-    pthread_mutex_unlock(&d->lock);
-    return r;
+    return ask_room(a, more, false, f);
 }
 
 void

@@ -1,8 +1,8 @@
 #include "mail/home.h"
 
 #include "base/clock.h"
-#include "base/limits.h"
 #include "base/log.h"
+#include "base/utf8.h"
 #include "mail/intake.h"
 #include "mail/tree_record.h"
 
@@ -84,19 +84,10 @@ static const struct words german = {
     "Sie,\r\nwas Sie nicht mehr brauchen, und leeren Sie den Papierkorb.",
 };
 
-static bool
-is_ascii(struct span s)
-{
-    for (size_t i = 0; i < s.n; i++)
-        if ((unsigned char)s.p[i] >= 0x80)
-            return false;
-    return true;
-}
-
 static void
 put_address(struct buf *b, struct span user, const char *host)
 {
-    if (!is_ascii(user))
+    if (!ascii_only(user))
         buf_put_str(b, "undisclosed-recipients:;");
     else if (span_find_char(user, '@') < user.n)
         buf_printf(b, "<%.*s>", SPAN_ARG(user));

@@ -247,6 +247,7 @@ struct status_call {
     const struct acl_who *who;
     struct span inside;
     bool children;  // for LIST: it looks at all mailboxes
+    uint64_t user;  // of tree_own
     struct tree_entry *entry;
     struct fault *fault;
     enum result result;
@@ -367,6 +368,18 @@ tree_find_id(struct mail_user *u, struct arena *a, uint64_t mailbox, struct tree
     *out = entry;
 }
 
+// Runs it where the entry's mailbox is; one that went meanwhile is no failure.
+static enum result
+entry_run(struct mail_user *u, void (*run)(void *arg), struct tree_entry *e,
+          struct fault *f)
+{
+    struct status_call c = {.user = account_id(u->own.account), .entry = e, .fault = f};
+    if (mount_find(u, e->name, &c.mount, &c.inside, f) != R_OK)
+        return f->kind == FAULT_NONEXISTENT ? R_OK : R_FAIL;
+    account_run(c.mount->account, run, &c);
+    return c.result == R_OK || f->kind == FAULT_NONEXISTENT ? R_OK : R_FAIL;
+}
+
 // \Recent of a mailbox that is not selected: messages at or above the mark (RFC 3501 section 2.3.2).
 static void
 recent_run(void *arg)
@@ -391,32 +404,19 @@ recent_run(void *arg)
 enum result
 tree_recent(struct mail_user *u, struct tree_entry *e, struct fault *f)
 {
-    struct status_call c = {.entry = e, .fault = f};
-    if (mount_find(u, e->name, &c.mount, &c.inside, f) != R_OK)
-        return f->kind == FAULT_NONEXISTENT ? R_OK : R_FAIL;
-    account_run(c.mount->account, recent_run, &c);
-    return c.result == R_OK || f->kind == FAULT_NONEXISTENT ? R_OK : R_FAIL;
+    return entry_run(u, recent_run, e, f);
 }
-
-struct own_call {
-    uint64_t user;
-    struct mount *mount;
-    struct tree_entry *entry;
-    struct fault *fault;
-    enum result result;
-};
 
 static void
 own_run(void *arg)
 {
-    struct own_call *c = arg;
+    struct status_call *c = arg;
     struct account *a = c->mount->account;
     struct mailbox *m = mailbox_of(a, c->entry->mailbox);
     struct private_set *mine = NULL;
     c->result = R_OK;
     if (!m)
         return;
-    private_others(a, c->user);
     m->pins++;
     c->result = private_open(a, m, c->user, &mine, c->fault);
     m->pins--;
@@ -432,15 +432,11 @@ own_run(void *arg)
 enum result
 tree_own(struct mail_user *u, struct tree_entry *e, struct fault *f)
 {
-    struct span inside;
-    struct own_call c = {.entry = e, .fault = f};
     if (!e->privates)
         return R_OK;
-    if (mount_find(u, e->name, &c.mount, &inside, f) != R_OK)
-        return f->kind == FAULT_NONEXISTENT ? R_OK : R_FAIL;
-    c.user = account_id(u->own.account);
-    account_run(c.mount->account, own_run, &c);
-    return c.result == R_OK || f->kind == FAULT_NONEXISTENT ? R_OK : R_FAIL;
+    enum result r = entry_run(u, own_run, e, f);
+    e->privates = false;
+    return r;
 }
 
 static void
@@ -466,9 +462,5 @@ deleted_run(void *arg)
 enum result
 tree_deleted_storage(struct mail_user *u, struct tree_entry *e, struct fault *f)
 {
-    struct status_call c = {.entry = e, .fault = f};
-    if (mount_find(u, e->name, &c.mount, &c.inside, f) != R_OK)
-        return f->kind == FAULT_NONEXISTENT ? R_OK : R_FAIL;
-    account_run(c.mount->account, deleted_run, &c);
-    return c.result == R_OK || f->kind == FAULT_NONEXISTENT ? R_OK : R_FAIL;
+    return entry_run(u, deleted_run, e, f);
 }

@@ -21,7 +21,7 @@ struct tree_entry {
     bool nonexistent;  // \NonExistent
     bool has_children, subscribed;
     bool foreign;    // of a mounted tree
-    bool privates;   // counts.unseen and counts.modseq are the user's after tree_own
+    bool privates;   // counts.unseen and counts.modseq are not the user's before tree_own
     bool no_access;  // \NoAccess (RFC 5465 section 3.1): listed, but it is not watched
 };
 

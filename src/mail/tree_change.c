@@ -398,7 +398,7 @@ tree_subscribe(struct mail_user *u, struct span name, bool on, struct fault *f)
     struct tree_call c = {
         .user = u, .mount = &u->own, .on = on, .arena = arena, .fault = f};
     enum result r = mail_name_check(arena, name, &name, f);
-    c.name = r == R_OK ? mail_name_canonical(u, arena, name) : SPAN_NONE;
+    c.name = r == R_OK ? mail_name_canonical(arena, name) : SPAN_NONE;
     if (r == R_OK)
         r = tree_commit(&c, subscribe_change);
     arena_free(&arena);

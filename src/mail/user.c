@@ -169,11 +169,10 @@ mail_users_each(void (*fn)(struct mail_user *u, void *arg), void *arg)
 }
 
 struct span
-mail_name_canonical(struct mail_user *u, struct arena *a, struct span name)
+mail_name_canonical(struct arena *a, struct span name)
 {
     struct span composed = name_compose(a, name), inside = composed;
     size_t prefix = mount_prefix(composed);
-    (void)u;
     if (prefix > 0)
         inside = span_skip(composed, prefix + 1);
     if (span_within(composed, TREE_PUBLIC) || !span_istarts(inside, SPAN("INBOX")) ||

@@ -60,8 +60,8 @@ void mail_users_each(void (*fn)(struct mail_user *u, void *arg), void *arg);
 // name is brought to NFC (RFC 9051 section 5.1).
 enum result mail_name_check(struct arena *a, struct span name, struct span *clean_out,
                             struct fault *f) MUST_CHECK;
-// The one spelling of a clean name in this user's trees: INBOX, also that of a mounted tree, in upper case, and NFC.
-struct span mail_name_canonical(struct mail_user *u, struct arena *a, struct span name);
+// The one spelling of a clean name: INBOX, also that of another's tree, in upper case, and NFC.
+struct span mail_name_canonical(struct arena *a, struct span name);
 
 // Suspends. THE access check. FAULT_NONEXISTENT when there is no such mailbox or no RIGHT_LOOKUP on it;
 // FAULT_NOPERM when it may be seen but `need` is not granted in full. need 0: existence only.

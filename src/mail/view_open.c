@@ -194,7 +194,6 @@ open_view(struct open_call *c)
     struct mailbox *m = mailbox_of(c->account, c->ref->mailbox);
     if (!m)
         return fault_set(c->fault, FAULT_NONEXISTENT, "no such mailbox");
-    private_others(c->account, v->mine.user);
     link_view(v, m);
     c->account->use.refs++;
     if (private_open(c->account, m, v->mine.user, &v->mine.set, c->fault) != R_OK)

@@ -1,6 +1,5 @@
 #include "mail/watch_log.h"
 
-#include "base/limits.h"
 #include "mail/metadata_log.h"
 #include "mail/name.h"
 #include "mail/private.h"

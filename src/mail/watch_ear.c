@@ -3,7 +3,6 @@
 
 #include "base/limits.h"
 #include "base/log.h"
-#include "mail/private.h"
 
 static void
 ear_link(void *arg)
@@ -17,7 +16,6 @@ ear_link(void *arg)
         a->watched->entries.max = LIMIT_metadata_events;
     }
     a->use.refs++;
-    private_others(a, e->user);
     e->told = a->watched->serial;
     e->next = a->watched->ears;
     e->prev = &a->watched->ears;
@@ -25,10 +23,8 @@ ear_link(void *arg)
         e->next->prev = &e->next;
     a->watched->ears = e;
     // a tree that came later: all of it is new to the session
-    for (uint32_t i = 0; e->late && i < a->state->mailbox_count; i++) {
-        e->had = 0;
+    for (uint32_t i = 0; e->late && i < a->state->mailbox_count; i++)
         watch_rights_changed(e, a->state->mailboxes[i]);
-    }
 }
 
 static void

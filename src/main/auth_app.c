@@ -1,6 +1,5 @@
 #include "main/auth_inside.h"
 #include "base/clock.h"
-#include "base/limits.h"
 #include "base/log.h"
 
 enum { USED_STEP_S = 60, EXPIRY_ROUND_MS = 2000 };

@@ -122,7 +122,6 @@ void login_abort_all(struct auth_channel *at);
 void login_granted(struct login *l);
 void login_waits(struct login *l, uint64_t fetch);  // for the provider
 void login_refused(struct login *l, const struct fault *f);
-enum result login_check_place(struct login *l, struct fault *f) MUST_CHECK;
 
 // After the password of `name` was right: better hashes than `hash` are made on the pool and written.
 void login_upgrade(struct auth_role *role, const struct user *user, struct span password);
@@ -136,9 +135,8 @@ void token_judge(struct login *l);
 // auth_who.c: users, by what a client sends. As sent, or with the first of our domains when there is none.
 enum result who_find(struct auth_role *role, struct span sent, struct user *out,
                      struct fault *f) MUST_CHECK;
-// Somebody to judge in place of a user who is not there or may not log in.
-enum result who_decoy(struct auth_role *role, struct span sent, struct user *out,
-                      struct fault *f) MUST_CHECK;
+// The same into l->user, with l->is.elsewhere and l->is.known.
+enum result who_find_here(struct login *l, struct span sent, struct fault *f) MUST_CHECK;
 // Whose password is judged: l->user. In place of one who is not there stands a decoy; who has none stays, with the decoy's.
 enum result who_find_judged(struct login *l, struct span sent, struct fault *f) MUST_CHECK;
 sasl_keys_fn who_give_keys;  // `arg` is a login
@@ -150,7 +148,6 @@ enum result who_become(struct login *l, struct fault *f) MUST_CHECK;
 enum result who_by_certificate(struct login *l, const struct sasl_outcome *o,
                                struct fault *f) MUST_CHECK;
 bool who_may_come(const struct auth_role *role, struct span remote);
-enum result who_may_come_as(struct login *l, bool *may_out, struct fault *f) MUST_CHECK;
 
 // auth_app.c: is it an app password of the user? R_NONE: none; R_FAIL (FAULT_AUTHFAILED): one that does not serve here.
 enum result app_judge(struct login *l, struct fault *f) MUST_CHECK;

@@ -204,15 +204,6 @@ succeed(struct login *l, struct span final)
         grant(l, final);
 }
 
-enum result
-login_check_place(struct login *l, struct fault *f)
-{
-    bool may = false;
-    enum result r = who_may_come_as(l, &may, f);
-    l->is.elsewhere = !may;
-    return r;
-}
-
 static const char *
 unknown_why(const struct login *l)
 {

@@ -83,14 +83,13 @@ take_user(struct login *l, struct span user)
     struct fault f;
     struct user claimed;
     struct span sent = buf_span(&l->sent_user);
-    enum result r = who_find(l->role, user, &l->user, &f), s = r;
+    enum result r = who_find_here(l, user, &f), s = r;
     if (r == R_OK && sent.n > 0)
         s = who_find(l->role, sent, &claimed, &f);
-    if (r == R_FAIL || s == R_FAIL || (r == R_OK && login_check_place(l, &f))) {
+    if (r == R_FAIL || s == R_FAIL) {
         unavailable(l, "the user database cannot be read");
         return;
     }
-    l->is.known = r == R_OK && !l->user.disabled && !l->is.elsewhere;
     if (!l->is.known)
         refuse_token(l, "unknown or disabled user, or from elsewhere");
     else if (sent.n > 0 && (s != R_OK || claimed.account != l->user.account))

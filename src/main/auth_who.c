@@ -48,9 +48,30 @@ who_find(struct auth_role *role, struct span sent, struct user *out, struct faul
     return r;
 }
 
-// Somebody to judge in place of a user who is not there or may not log in.
+static enum result
+check_place(struct login *l, struct fault *f)
+{
+    struct buf nets;
+    buf_init(&nets, LIMIT_user_networks);
+    enum result r = userdb_nets(l->role->db, l->user.account, &nets, f);
+    l->is.elsewhere = nets.n > 0 && !nets_have(buf_span(&nets), buf_span(&l->remote));
+    buf_done(&nets);
+    return r;
+}
+
 enum result
-who_decoy(struct auth_role *role, struct span sent, struct user *out, struct fault *f)
+who_find_here(struct login *l, struct span sent, struct fault *f)
+{
+    enum result r = who_find(l->role, sent, &l->user, f);
+    if (r == R_OK)
+        r = check_place(l, f);
+    l->is.known = r == R_OK && !l->user.disabled && !l->is.elsewhere;
+    return r;
+}
+
+// Somebody to judge in place of a user who is not there or may not log in.
+static enum result
+find_decoy(struct auth_role *role, struct span sent, struct user *out, struct fault *f)
 {
     enum result r = userdb_decoy(role->db, sent, out, f);
     if (r == R_FAIL || (r == R_OK && out->hash_n > 0))
@@ -65,14 +86,13 @@ enum result
 who_find_judged(struct login *l, struct span sent, struct fault *f)
 {
     struct user decoy;
-    enum result r = who_find(l->role, sent, &l->user, f);
-    if (r == R_FAIL || (r == R_OK && login_check_place(l, f) != R_OK))
+    enum result r = who_find_here(l, sent, f);
+    if (r == R_FAIL)
         return R_FAIL;
-    l->is.known = r == R_OK && !l->user.disabled && !l->is.elsewhere;
     l->is.hashless = r == R_OK && l->user.hash_n == 0;
     if (r == R_OK && !l->is.hashless)
         return R_OK;
-    if (who_decoy(l->role, sent, &decoy, f) != R_OK)
+    if (find_decoy(l->role, sent, &decoy, f) != R_OK)
         return R_FAIL;
     if (r == R_NONE)
         l->user = decoy;
@@ -108,7 +128,7 @@ decoy_keys(struct auth_role *role, enum scram_hash hash, struct span sent,
     struct user decoy;
     struct name name, whole;
     salt_name(role, sent, &name);
-    if (who_decoy(role, name_span(&name), &decoy, f) == R_FAIL)
+    if (find_decoy(role, name_span(&name), &decoy, f) == R_FAIL)
         return R_FAIL;
     if (scram_has(&decoy.scram, hash))
         like = decoy.scram.of[hash];
@@ -172,10 +192,8 @@ who_by_certificate(struct login *l, const struct sasl_outcome *o, struct fault *
 {
     buf_reset(&l->acting.target);
     buf_put(&l->acting.target, o->authzid);
-    enum result r = who_find(l->role, o->user, &l->user, f);
-    if (r == R_FAIL || (r == R_OK && login_check_place(l, f)))
+    if (who_find_here(l, o->user, f) == R_FAIL)
         return fault_set(f, FAULT_UNAVAILABLE, "the user database cannot be read");
-    l->is.known = r == R_OK && !l->user.disabled && !l->is.elsewhere;
     return l->is.known ? R_OK
                        : fault_set(f, FAULT_AUTHFAILED,
                                    "the certificate's user is unknown or may not log in");
@@ -187,17 +205,6 @@ who_may_come(const struct auth_role *role, struct span remote)
     struct span allow = buf_span(&role->settings.allow),
                 deny = buf_span(&role->settings.deny);
     return !nets_have(deny, remote) && (allow.n == 0 || nets_have(allow, remote));
-}
-
-enum result
-who_may_come_as(struct login *l, bool *may_out, struct fault *f)
-{
-    struct buf nets;
-    buf_init(&nets, LIMIT_user_networks);
-    enum result r = userdb_nets(l->role->db, l->user.account, &nets, f);
-    *may_out = nets.n == 0 || nets_have(buf_span(&nets), buf_span(&l->remote));
-    buf_done(&nets);
-    return r;
 }
 
 // A {PLAIN} user gets SCRAM keys when they are first asked for.
@@ -224,8 +231,8 @@ who_give_keys(void *arg, enum scram_hash hash, struct span user, struct scram_ke
     struct fault f;
     struct span who = who_split(l, user, SPAN_NONE);
     enum result decoy = decoy_keys(l->role, hash, who, out, &f);
-    enum result r = decoy == R_OK ? who_find(l->role, who, &l->user, &f) : R_FAIL;
-    l->is.broken = r == R_FAIL || (r == R_OK && login_check_place(l, &f));
+    enum result r = decoy == R_OK ? who_find_here(l, who, &f) : R_FAIL;
+    l->is.broken = r == R_FAIL;
     if (l->is.broken) {
         log_error("auth", "the user database failed", log_session(l->session),
                   log_fault(&f));
@@ -233,8 +240,7 @@ who_give_keys(void *arg, enum scram_hash hash, struct span user, struct scram_ke
         out->iterations = SCRAM_ITERATIONS;
         out->salt_n = 16;
     }
-    l->is.known = !l->is.broken && r == R_OK && !l->user.disabled && !l->is.elsewhere &&
-                  make_keys(l->role, hash, &l->user);
-    if (!l->is.broken && r == R_OK && scram_has(&l->user.scram, hash))
+    l->is.known = r == R_OK && l->is.known && make_keys(l->role, hash, &l->user);
+    if (r == R_OK && scram_has(&l->user.scram, hash))
         *out = l->user.scram.of[hash];
 }

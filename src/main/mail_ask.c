@@ -46,11 +46,12 @@ take_lookup(struct home *h, const struct lookup_reply *r)
 {
     struct ask *a;
     HASH_FIND(hh, h->asks, &r->request, sizeof r->request, a);
-    if (a == NULL || a->user == NULL)
+    if (a == NULL || (a->user == NULL && a->groups == NULL))
         return;
     a->found = r->found;
     a->account = r->account;
-    buf_put(a->user, r->user);
+    if (a->user != NULL)
+        buf_put(a->user, r->user);
     if (a->detail != NULL)
         buf_put(a->detail, r->detail);
     if (a->groups != NULL)
@@ -135,7 +136,8 @@ ask(struct home *h, struct ask *a, enum message_type type, struct buf *message,
 }
 
 static enum result
-ask_lookup(struct home *h, struct ask *a, struct span address, struct fault *f)
+ask_lookup(struct home *h, struct ask *a, struct span address, uint64_t *account_out,
+           struct fault *f)
 {
     if (await_auth(h, f) != R_OK)
         return R_FAIL;
@@ -151,6 +153,7 @@ ask_lookup(struct home *h, struct ask *a, struct span address, struct fault *f)
         return R_NONE;
     if (a->found != 1)
         return fault_set(f, FAULT_UNAVAILABLE, "the user database cannot be read now");
+    *account_out = a->account;
     return R_OK;
 }
 
@@ -159,21 +162,15 @@ mail_ask_user(struct home *h, struct span address, uint64_t *account_out,
               struct buf *user_out, struct buf *detail_out, struct fault *f)
 {
     struct ask a = {.user = user_out, .detail = detail_out};
-    enum result r = ask_lookup(h, &a, address, f);
-    if (r == R_OK)
-        *account_out = a.account;
-    return r;
+    return ask_lookup(h, &a, address, account_out, f);
 }
 
 enum result
 mail_ask_identity(struct home *h, struct span name, uint64_t *account_out,
-                  struct buf *user_out, struct buf *groups_out, struct fault *f)
+                  struct buf *groups_out, struct fault *f)
 {
-    struct ask a = {.user = user_out, .groups = groups_out};
-    enum result r = ask_lookup(h, &a, name, f);
-    if (r == R_OK)
-        *account_out = a.account;
-    return r;
+    struct ask a = {.groups = groups_out};
+    return ask_lookup(h, &a, name, account_out, f);
 }
 
 // What auth says when it failed: u8 enum fault_kind, why.

@@ -43,12 +43,7 @@ expire_one(struct mail_role *r, uint64_t id)
 static bool
 has_rules(struct mail_role *r)
 {
-    struct expire_policy policy;
-    struct arena *a = arena_new();
-    expiry_policy(r->host.config, a, &policy);
-    bool any = policy.rule_count > 0;
-    arena_free(&a);
-    return any;
+    return r->host.config->expire.n > 0;
 }
 
 void

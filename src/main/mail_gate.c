@@ -5,8 +5,6 @@
 #include "io/task.h"
 #include <utlist.h>
 
-enum { TICKET_LIFE_MS = 31000 };  // a little more than a ticket is good for
-
 // A ticket's serial, remembered until the ticket itself has run out.
 struct serial {
     struct serial *prev, *next;

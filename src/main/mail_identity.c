@@ -12,16 +12,6 @@ static _Thread_local struct {
     bool due, asking;
 } identities;
 
-static bool
-is_admin(const struct home *h, struct span name)
-{
-    const struct config_list *names = &h->config->admin_users;
-    for (size_t i = 0; i < names->n; i++)
-        if (span_ieq(name, span_str(names->items[i])))
-            return true;
-    return false;
-}
-
 static void
 unpack_groups(struct arena *a, struct span packed, struct acl_identity *out)
 {
@@ -45,15 +35,14 @@ struct asked {
 static enum result
 ask(struct home *h, struct arena *a, struct span name, struct asked *out, struct fault *f)
 {
-    struct buf user, groups;
+    struct buf groups;
     uint64_t account = 0;
-    buf_init(&user, LIMIT_user_name);
     buf_init(&groups, LIMIT_channel_message);
-    enum result r = mail_ask_identity(h, name, &account, &user, &groups, f);
+    enum result r = mail_ask_identity(h, name, &account, &groups, f);
     if (r == R_OK && account == out->account)
         unpack_groups(a, arena_dup(a, buf_span(&groups)), &out->identity);
-    out->identity.admin = r == R_OK && account == out->account && is_admin(h, name);
-    buf_done(&user);
+    out->identity.admin = r == R_OK && account == out->account &&
+                          config_list_has(&h->config->admin_users, name);
     buf_done(&groups);
     return r == R_FAIL ? R_FAIL : R_OK;
 }

@@ -75,13 +75,6 @@ on_indexing(void *arg)
 // ---- of messages that are gone ----
 
 static bool
-always(struct mail_role *r)
-{
-    (void)r;
-    return true;
-}
-
-static bool
 has_strings(struct mail_role *r, uint64_t id)
 {
     struct derived_list list = {.a = arena_new()};
@@ -107,7 +100,7 @@ purge_one(struct mail_role *r, uint64_t id)
 static void
 purge_start(struct mail_role *r)
 {
-    static const struct mail_round_ops ops = {"search index", always, purge_one};
+    static const struct mail_round_ops ops = {"search index", NULL, purge_one};
     uint64_t test = r->start->config->test_index_round;
     mail_round_start(&r->purging, r, test > 0 ? (int64_t)test : LIMIT_index_round_s, &ops);
 }

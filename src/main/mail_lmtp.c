@@ -18,10 +18,7 @@ static bool
 is_local(void *home, struct span domain)
 {
     const struct home *h = home;
-    for (size_t i = 0; i < h->config->local_domains.n; i++)
-        if (span_ieq(domain, span_str(h->config->local_domains.items[i])))
-            return true;
-    return false;
+    return config_list_has(&h->config->local_domains, domain);
 }
 
 void

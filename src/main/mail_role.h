@@ -24,6 +24,8 @@ struct serial;
 struct reading;
 struct revocation;
 
+enum { TICKET_LIFE_MS = 31000 };  // a little more than a ticket is good for
+
 // A channel to a gate.
 struct gate_link {
     struct gate_link *prev, *next;
@@ -96,7 +98,7 @@ struct home {
 // Work that comes by every account once in a while, in the first home (mail_round.c).
 struct mail_round_ops {
     const char *name;
-    bool (*wanted)(struct mail_role *r);
+    bool (*wanted)(struct mail_role *r);  // NULL: always
     // Suspends. False: not now, this account and those behind it are to be visited again soon.
     bool (*visit)(struct mail_role *r, uint64_t account);
 };
@@ -140,11 +142,9 @@ void mail_ask_close(struct home *h);
 enum result mail_ask_user(struct home *h, struct span address, uint64_t *account_out,
                           struct buf *user_out, struct buf *detail_out,
                           struct fault *f) MUST_CHECK;
-// A user by the whole name, with the groups: packed spans (base/pack.h), in order. Not remembered here: the caller keeps
-// it while `users_generation` stays.
+// A user by the whole name, with the groups: packed spans (base/pack.h), in order. Not remembered here.
 enum result mail_ask_identity(struct home *h, struct span name, uint64_t *account_out,
-                              struct buf *user_out, struct buf *groups_out,
-                              struct fault *f) MUST_CHECK;
+                              struct buf *groups_out, struct fault *f) MUST_CHECK;
 enum result mail_ask_admin(struct home *h, struct span verb, const struct span *args,
                            size_t n, struct buf *text, struct fault *f) MUST_CHECK;
 

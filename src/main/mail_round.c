@@ -35,7 +35,7 @@ visit_due(struct mail_round *round, struct arena *a, int64_t to)
     struct fault f;
     uint64_t *ids;
     size_t n;
-    if (!round->ops->wanted(r))
+    if (round->ops->wanted && !round->ops->wanted(r))
         return true;
     if (store_accounts(r->store, a, &ids, &n, &f) != R_OK) {
         log_error("mail", round->ops->name, log_fault(&f));

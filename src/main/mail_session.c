@@ -4,8 +4,6 @@
 #include <time.h>
 #include <utlist.h>
 
-enum { TICKET_LIFE_MS = 31000 };  // a little more than a ticket is good for
-
 struct revocation {
     struct revocation *prev, *next;
     struct revoked what;

@@ -56,20 +56,12 @@ is_port(const struct config *c, uint16_t port)
 }
 
 static bool
-is_among(const struct config_list *names, struct span name)
-{
-    for (size_t i = 0; i < names->n; i++)
-        if (span_ieq(name, span_str(names->items[i])))
-            return true;
-    return false;
-}
-
-static bool
 is_here(struct span host, uint16_t port, void *arg)
 {
     const struct session *s = arg;
     const struct config *c = s->home->config;
-    bool ours = span_ieq(host, span_str(c->hostname)) || is_among(&c->host_names, host);
+    bool ours =
+        span_ieq(host, span_str(c->hostname)) || config_list_has(&c->host_names, host);
     return ours && is_port(c, port);
 }
 
@@ -77,14 +69,14 @@ static bool
 submits(void *arg)
 {
     const struct session *s = arg;
-    return is_among(&s->home->config->submit_users, span_str(s->user));
+    return config_list_has(&s->home->config->submit_users, span_str(s->user));
 }
 
 static bool
 administers(void *arg)
 {
     const struct session *s = arg;
-    return is_among(&s->home->config->admin_users, span_str(s->user));
+    return config_list_has(&s->home->config->admin_users, span_str(s->user));
 }
 
 const struct imap_users mail_users = {open_user, is_here, submits, administers};

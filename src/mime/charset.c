@@ -96,10 +96,8 @@ find_name(struct span label, const char **name_out, char copy[LABEL_SIZE])
     for (size_t i = 0; i < label.n; i++)
         copy[i] = ascii_lower(label.p[i]);
     copy[label.n] = '\0';
-    *name_out = copy;
-    if (is_unknown(copy))
-        *name_out = "";
-    if (label.n == 0 || is_unknown(copy))
+    *name_out = is_unknown(copy) ? "" : copy;
+    if (**name_out == '\0')
         return true;
     for (size_t i = 0; i < sizeof(aliases) / sizeof(aliases[0]); i++) {
         if (strcmp(aliases[i].label, copy) == 0) {

@@ -1,5 +1,6 @@
 #include "mime/encoded_word.h"
 #include "base/limits.h"
+#include "base/utf8.h"
 #include "mime/charset.h"
 #include "mime/token.h"
 #include "mime/transfer.h"
@@ -149,15 +150,6 @@ mime_decode_words(struct buf *b, struct span text)
 
 // Encoding
 
-static bool
-is_8bit_token(struct span token)
-{
-    for (size_t i = 0; i < token.n; i++)
-        if (token.p[i] & 0x80)
-            return true;
-    return false;
-}
-
 // The part of the text from its first to its last word with 8-bit octets.
 static struct span
 wide_part(struct span text, size_t *from_out)
@@ -166,7 +158,7 @@ wide_part(struct span text, size_t *from_out)
 
     for (size_t at = 0; at < text.n;) {
         size_t n = span_find_char(span_skip(text, at), ' ');
-        if (is_8bit_token(span_slice(text, at, at + n))) {
+        if (!ascii_only(span_slice(text, at, at + n))) {
             from = at < from ? at : from;
             to = at + n;
         }
@@ -258,7 +250,7 @@ mime_encode_words(struct buf *b, struct span text)
         if (at >= text.n)
             break;
         if (!read_word(span_skip(text, at), &word) || !mime_charset_known(word.charset) ||
-            is_8bit_token(span_slice(text, at, at + word.size))) {
+            !ascii_only(span_slice(text, at, at + word.size))) {
             at += 2;
             continue;
         }

@@ -1,6 +1,7 @@
 #include "mime/render.h"
 #include "base/limits.h"
 #include "base/pack.h"
+#include "base/utf8.h"
 #include "mime/address.h"
 #include "mime/charset.h"
 #include "mime/encoded_word.h"
@@ -47,20 +48,11 @@ put_string(struct render *r, struct span s)
     buf_put(r->out, s);
 }
 
-static bool
-has_8bit(struct span s)
-{
-    for (size_t i = 0; i < s.n; i++)
-        if (s.p[i] & 0x80)
-            return true;
-    return false;
-}
-
 // What a client may not see raw becomes encoded-words.
 static void
 put_text(struct render *r, struct span s)
 {
-    if (!has_8bit(s) || (r->utf8 && mime_utf8_valid(s))) {
+    if (ascii_only(s) || (r->utf8 && mime_utf8_valid(s))) {
         put_string(r, s);
         return;
     }

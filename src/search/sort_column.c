@@ -1,6 +1,5 @@
 #include "search/sort_column.h"
 
-#include "base/limits.h"
 #include "io/task.h"
 #include "search/sort_inside.h"
 

@@ -162,11 +162,6 @@ void text_list_reader_done(struct text_list_reader *r);
 // Suspends. The list of an entry that has one, as it is written; it stays until the next one is read.
 enum result text_list_octets(struct text_list_reader *r, const struct text_entry *e,
                              struct span *out, struct fault *f) MUST_CHECK;
-typedef void text_posting_fn(void *arg, struct text_posting p);
-// Suspends. Calls fn for each posting, in order.
-enum result text_list_read(struct text_list_reader *r, const struct text_entry *e,
-                           text_posting_fn *fn, void *arg, struct fault *f) MUST_CHECK;
-
 // Suspends. Marks the documents of the list.
 enum result text_list_mark(struct text_list_reader *r, const struct text_entry *e,
                            struct text_marks *m, struct fault *f) MUST_CHECK;
@@ -177,6 +172,15 @@ text_term_compare(struct span a, struct span b)
 {
     int c = memcmp(a.p, b.p, a.n < b.n ? a.n : b.n);
     return c != 0 ? c : (a.n > b.n) - (a.n < b.n);
+}
+
+// The first octets of a term as a number, in the same order.
+static inline uint64_t
+text_term_head(struct span term)
+{
+    uint64_t v = 0;
+    memcpy(&v, term.p, term.n < 8 ? term.n : 8);
+    return __builtin_bswap64(v);
 }
 
 struct text_index {

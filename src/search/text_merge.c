@@ -202,14 +202,6 @@ next_page(const struct merge *m, struct input *in)
     return R_OK;
 }
 
-static uint64_t
-head_of(struct span term)
-{
-    uint64_t v = 0;
-    memcpy(&v, term.p, term.n < 8 ? term.n : 8);
-    return __builtin_bswap64(v);
-}
-
 static int
 runner_compare(const struct runner *a, const struct runner *b)
 {
@@ -238,7 +230,7 @@ next_term(const struct merge *m, struct runner *r)
         return fault_set(m->f, FAULT_CORRUPTION, "search index: a term is wrong");
     in->term = span_of(term, n);
     uint64_t before = r->head;
-    r->head = head_of(in->term);
+    r->head = text_term_head(in->term);
     if (r->head < before)
         return fault_set(m->f, FAULT_CORRUPTION, "search index: terms are out of order");
     return text_entry_next(in->s, &in->entries, &in->entry, m->f);
@@ -267,9 +259,7 @@ least_runner(const struct merge *m)
 {
     size_t least = 0;
     for (size_t i = 1; i < m->running; i++)
-        if (m->runners[i].head < m->runners[least].head ||
-            (m->runners[i].head == m->runners[least].head &&
-             runner_compare(&m->runners[i], &m->runners[least]) < 0))
+        if (runner_compare(&m->runners[i], &m->runners[least]) < 0)
             least = i;
     return least;
 }

@@ -116,20 +116,13 @@ by_text(const void *left, const void *right, void *arg)
     return text_term_compare(text_term_text(k->b, x), text_term_text(k->b, y));
 }
 
-static uint64_t
-head_of(const struct term *t)
-{
-    uint64_t v = 0;
-    memcpy(&v, t->text, t->n < 8 ? t->n : 8);
-    return __builtin_bswap64(v);
-}
-
 static void
 sort_terms(struct put *p, const struct half *h)
 {
     struct of_kind k = {p->b, h};
     for (size_t i = 0; i < h->count; i++)
-        p->order[i] = (struct order){head_of(&h->terms[i]), (uint32_t)i};
+        p->order[i] = (struct order){
+            text_term_head(span_of(h->terms[i].text, h->terms[i].n)), (uint32_t)i};
     sort_heads(p, h->count);
     for (size_t i = 0, next; i < h->count; i = next) {
         for (next = i + 1; next < h->count && p->order[next].head == p->order[i].head;)

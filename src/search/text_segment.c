@@ -398,28 +398,6 @@ text_list_octets(struct text_list_reader *r, const struct text_entry *e, struct 
 }
 
 enum result
-text_list_read(struct text_list_reader *r, const struct text_entry *e, text_posting_fn *fn,
-               void *arg, struct fault *f)
-{
-    struct text_coder c = text_coder_of();
-    struct text_posting p;
-    struct span rest;
-    enum result got;
-    if (e->octets == 0) {
-        fn(arg, e->one);
-        return R_OK;
-    }
-    if (text_list_octets(r, e, &rest, f) != R_OK)
-        return R_FAIL;
-    while ((got = text_posting_next(&c, &rest, &p)) == R_OK) {
-        if (p.document >= r->segment->document_count)
-            return damaged(r->segment, "a posting is of no document", f);
-        fn(arg, p);
-    }
-    return got == R_NONE ? R_OK : damaged(r->segment, "a list is wrong", f);
-}
-
-enum result
 text_list_mark(struct text_list_reader *r, const struct text_entry *e, struct text_marks *m,
                struct fault *f)
 {

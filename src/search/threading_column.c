@@ -79,6 +79,16 @@ slot_of(const struct numbers *n, const struct hash_wide *hash)
     return &n->slots[i];
 }
 
+static void
+fill_slots(struct numbers *n)
+{
+    for (uint32_t i = 0; i < n->count; i++) {
+        *slot_of(n, &n->list[i]) = i + 1;
+        if (i % AT_ONCE == AT_ONCE - 1)
+            task_yield();
+    }
+}
+
 static enum result
 numbers_room(struct threading_column *c, struct numbers *n, uint32_t room, struct fault *f)
 {
@@ -90,11 +100,7 @@ numbers_room(struct threading_column *c, struct numbers *n, uint32_t room, struc
     n->slots = calloc(room, 2 * sizeof *n->slots);
     must(n->slots != NULL);
     n->room = room;
-    for (uint32_t i = 0; i < n->count; i++) {
-        *slot_of(n, &n->list[i]) = i + 1;
-        if (i % AT_ONCE == AT_ONCE - 1)
-            task_yield();
-    }
+    fill_slots(n);
     return R_OK;
 }
 
@@ -133,11 +139,8 @@ copy_numbers(struct threading_column *c, const struct numbers *old, uint32_t mor
         memcpy(out->list, old->list, old->count * sizeof *out->list);
     if (same)
         memcpy(out->slots, old->slots, (size_t)room * 2 * sizeof *out->slots);
-    for (uint32_t i = 0; i < out->count && !same; i++) {
-        *slot_of(out, &out->list[i]) = i + 1;
-        if (i % AT_ONCE == AT_ONCE - 1)
-            task_yield();
-    }
+    else
+        fill_slots(out);
     return R_OK;
 }
 

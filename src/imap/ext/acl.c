@@ -42,15 +42,6 @@ parse_identifier(struct imap_command *c)
     return parse_astring(&c->parse);
 }
 
-// "+lr", "-w", "lrs"
-static enum result
-parse_change(struct span text, struct acl_change *out, struct fault *f)
-{
-    bool plus = span_starts(text, SPAN("+")), minus = span_starts(text, SPAN("-"));
-    out->op = plus ? ACL_ADD : minus ? ACL_REMOVE : ACL_SET;
-    return acl_rights_parse(span_skip(text, plus || minus), &out->rights, f);
-}
-
 static enum result
 run_set(struct imap_command *c, struct fault *f)
 {
@@ -58,7 +49,7 @@ run_set(struct imap_command *c, struct fault *f)
     struct span identifier = parse_identifier(c);
     parse_sp(&c->parse);
     struct span rights = parse_astring(&c->parse);
-    if (parse_end(&c->parse, f) != R_OK || parse_change(rights, &change, f) != R_OK ||
+    if (parse_end(&c->parse, f) != R_OK || acl_change_parse(rights, &change, f) != R_OK ||
         acl_identifier(c->arena, identifier, &change.identifier, f) != R_OK)
         return R_FAIL;
     return acl_change(&c->ref, &change, f);

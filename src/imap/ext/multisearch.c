@@ -95,7 +95,7 @@ static bool
 covers(const struct multi *m, const struct tree_entry *e, struct arena *a)
 {
     const struct imap_session *s = m->search.c->session;
-    struct span name = mail_name_canonical(s->user, a, e->name);
+    struct span name = mail_name_canonical(a, e->name);
     if (m->selected && imap_is_selected(s, e->mailbox))
         return true;
     for (size_t i = 0; i < m->scope_count; i++)

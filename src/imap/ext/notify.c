@@ -46,7 +46,7 @@ scan_mailboxes(struct scan *sc, struct arena *a, struct fault *f)
     for (size_t i = 0; i < sc->n; i++) {
         const struct tree_entry *e = &sc->entries[i];
         if (!e->noselect && !e->nonexistent)
-            sc->events[i] = imap_notify_events(sc->session, sc->wish, e, a);
+            sc->events[i] = imap_notify_events(sc->wish, e, a);
         watched += sc->events[i] != 0;
         if (i % YIELD_EVERY == 0)
             task_yield();
