@@ -78,10 +78,10 @@ static void
 report(const struct load *l, struct measured *m)
 {
     double seconds = (double)m->us / 1e6, n = m->count > 0 ? (double)m->count : 1;
-    printf("op=%s n=%lu rate=%.1f messages=%.0f mb=%.1f p50=%.3f p99=%.3f", l->op->name,
-           (unsigned long)m->count, n / seconds, n * (double)l->range / seconds,
-           (double)m->received / 1e6 / seconds, tally_ms(&m->tally, 50),
-           tally_ms(&m->tally, 99));
+    printf("op=%s n=%lu rate=%.1f messages=%.0f mb=%.1f octets=%.0f p50=%.3f p99=%.3f",
+           l->op->name, (unsigned long)m->count, n / seconds,
+           n * (double)l->range / seconds, (double)m->received / 1e6 / seconds,
+           (double)m->received / n, tally_ms(&m->tally, 50), tally_ms(&m->tally, 99));
     if (op_delivers(l->op))
         printf(" data_p50=%.3f data_p99=%.3f", tally_ms(&m->data, 50),
                tally_ms(&m->data, 99));

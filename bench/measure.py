@@ -239,8 +239,18 @@ class Bench:
                 octets = None
             if octets is not None:
                 medians[server.name]["written"] = octets
+        if row.finds:
+            self.compare_answers(medians)
         self.tell(row, medians)
         return {**medians, **failed}
+
+    @staticmethod
+    def compare_answers(medians):
+        """Marks the peers whose answers hold less than half of ours."""
+        ours = medians.get("Posthorn", {}).get("octets", 0)
+        for figures in medians.values():
+            if ours >= 400 and figures["octets"] < ours / 2:  # less than that is no list
+                figures["less"] = True
 
     def prepare(self, row, server, count):
         self.ready(row, server)
@@ -249,5 +259,5 @@ class Bench:
 
     @staticmethod
     def tell(row, medians):
-        shown = {name: {line.figure: round(m[line.figure], 3) for line in row.lines if line.figure in m} for name, m in medians.items()}
+        shown = {name: {line.figure: round(m[line.figure], 3) for line in row.lines if line.figure in m} | {k: m[k] for k in ("octets", "less") if row.finds and k in m} for name, m in medians.items()}
         print(row.name, f"load {os.getloadavg()[0]:.1f}", shown, file=sys.stderr, flush=True)

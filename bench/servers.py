@@ -146,9 +146,13 @@ class MeasuredCyrus(Measured, Cyrus):
         super().__init__(folder)
 
     def adopt(self, way):
+        if (way == "index") != (self.way == "index"):
+            self.end()
+            self.configure_search("squat" if way == "index" else "none")
+            self.start()
         if way == "index" and self.way != way:
-            self.way = way
-            self.run("squatter", "user.u4.Texts")
+            self.run("squatter", "user/u4/Texts")
+        self.way = way
 
 
 ALL = (MeasuredPosthorn, MeasuredDovecot, MeasuredCyrus)

@@ -27,13 +27,15 @@ def value_of(line, found, name):
 
 
 def cell(line, found, name):
-    return "failed" if "failed" in found.get(name, {}) else figure(value_of(line, found, name))
+    if "failed" in found.get(name, {}):
+        return "failed"
+    return figure(value_of(line, found, name)) + " (finds less)" * ("less" in found.get(name, {}))
 
 
 def ratio(line, found, peers):
     """How many times ours is better than the better peer; None when there is no telling."""
     ours = value_of(line, found, "Posthorn")
-    theirs = [v for v in (value_of(line, found, name) for name in peers) if v is not None and v > 0]
+    theirs = [v for v in (value_of(line, found, name) for name in peers if "less" not in found.get(name, {})) if v is not None and v > 0]
     if not ours or ours < 0 or not theirs:
         return None
     return min(theirs) / ours if line.low else ours / max(theirs)
