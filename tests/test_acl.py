@@ -123,37 +123,6 @@ def test_public(server):
     carol.close()
 
 
-def test_indistinguishable(server):
-    """Each command answers the same, octet for octet, for a hidden mailbox and for one that is not there."""
-    alice, bob = server.imap("alice"), server.imap("bob")
-    alice.command("CREATE hidden")
-    alice.command("CREATE open")
-    alice.command("SETACL open bob l")
-    bob.append("INBOX", MESSAGE)
-    bob.command("SELECT INBOX")
-    commands = ["SELECT {}", "EXAMINE {}", "STATUS {} (MESSAGES UIDVALIDITY)", "DELETE {}", "CREATE {} (USE (\\Archive))", "RENAME {} {}x", "RENAME Shared/alice/open {}", "CREATE {}", "CREATE {}/below",
-                "RENAME INBOX {}", "COPY 1 {}", "MOVE 1 {}", "UID COPY 1:* {}", "GETACL {}", "SETACL {} bob lr", "SETACL {} bob q", "DELETEACL {} bob",
-                "LISTRIGHTS {} bob", "MYRIGHTS {}", "GETMETADATA {} /shared/comment", "SETMETADATA {} (/private/comment \"x\")", "RESETKEY {}",
-                'LIST "" {}', 'LIST "" {}*', 'LIST (SUBSCRIBED) "" {} RETURN (STATUS (MESSAGES))', 'LSUB "" {}', "ESEARCH IN (mailboxes {}) ALL",
-                "NOTIFY SET STATUS (mailboxes {} (MessageNew MessageExpunge))", "SUBSCRIBE {}", "UNSUBSCRIBE {}",
-                "APPEND {} {{%d+}}\r\n%s" % (len(MESSAGE), MESSAGE.decode()), "REPLACE 1 {} {{%d+}}\r\n%s" % (len(MESSAGE), MESSAGE.decode()),
-                "GENURLAUTH \"imap://bob@localhost/{}/;uid=1;urlauth=anonymous\" INTERNAL"]
-
-    def said(command, box):
-        try:
-            lines, text = bob.command(command.format(*[box] * command.count("{}")))
-        except client.Refused as refused:
-            lines, text = [], str(refused)
-        text = text.decode() if isinstance(text, bytes) else str(text)
-        return b"\n".join(lines).replace(box.encode(), b"BOX"), text.split(" ", 1)[-1].replace(box, "BOX")
-
-    for command in commands:
-        answers = {said(command, box) for box in ("Shared/alice/hidden", "Shared/alice/absent", "Shared/nobody/absent")}
-        assert len(answers) == 1, (command, answers)
-    alice.close()
-    bob.close()
-
-
 def test_labels_tell_nothing_hidden(server):
     """Whether a message is in a mailbox that may not be looked up too is not told by what is refused."""
     alice, bob = server.imap("alice"), server.imap("bob")

@@ -33,7 +33,7 @@ SERVED = {"who": [], "kick": ["alice"], "reload": []}  # `demo` has a test of it
 COUNTS = ("present", "moved", "over", "keywords_left_out", "new_emailids", "left_out")  # plain only when there are some
 SWITCHED = ("dry_run", "made", "kept", "flags", "copies", "removed", "alone")  # in words, or when there are some
 ONLY_JSON = {*(("index", name) for name in ("on", "working", "resting")), *(("labels", name) for name in SWITCHED), *((row, name) for row in ("undeleted", "restored") for name in COUNTS), ("total", "dry_run"),
-             ("mailbox", "selectable"), ("session", "lip"), ("error", "code"), ("error", "exit"), ("configuration", "file")}
+             ("extension", "commands"), ("extension", "words"), ("mailbox", "selectable"), ("session", "lip"), ("error", "code"), ("error", "exit"), ("configuration", "file")}
 
 
 def run(*words, stdin=b"", cwd=None):

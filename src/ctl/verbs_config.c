@@ -141,22 +141,80 @@ verb_config_dump(const struct verb_options *o, const char *const *args, size_t n
     return 0;
 }
 
+static const char *const slots[] = {
+    [SLOT_FETCH] = "FETCH",
+    [SLOT_FETCH_MODIFIER] = "FETCH modifier",
+    [SLOT_SEARCH] = "SEARCH",
+    [SLOT_SEARCH_RETURN] = "SEARCH return",
+    [SLOT_THREAD] = "THREAD",
+    [SLOT_SORT] = "SORT",
+    [SLOT_STORE] = "STORE modifier",
+    [SLOT_STORE_ITEM] = "STORE",
+    [SLOT_SELECT] = "SELECT",
+    [SLOT_APPEND] = "APPEND",
+    [SLOT_LIST_SELECT] = "LIST selection",
+    [SLOT_LIST_RETURN] = "LIST return",
+    [SLOT_STATUS] = "STATUS",
+    [SLOT_CREATE] = "CREATE",
+};
+
+static void
+pack_pair(struct buf *packed, const char *first, const char *second)
+{
+    struct buf b;
+    buf_init(&b, 256);
+    buf_printf(&b, "%s %s", first, second);
+    pack_span(packed, buf_span(&b));
+    buf_done(&b);
+}
+
+// Each command as it may be given: FETCH and UID FETCH are two.
+static void
+pack_verbs(struct buf *packed, const struct imap_verb *v)
+{
+    for (; v != NULL && v->name != NULL; v++) {
+        if (!(v->flags & VERB_ONLY_UID))
+            pack_span(packed, span_str(v->name));
+        if (v->flags & (VERB_UID | VERB_ONLY_UID))
+            pack_pair(packed, "UID", v->name);
+    }
+}
+
+static void
+pack_words(struct buf *packed, const struct imap_word *w)
+{
+    for (; w != NULL && w->name != NULL; w++)
+        pack_pair(packed, slots[w->slot], w->name);
+}
+
+static void
+show_extension(const struct imap_ext *e)
+{
+    struct buf text, commands, words;
+    buf_init(&text, 256);
+    buf_init(&commands, 4096);
+    buf_init(&words, 4096);
+    buf_put_str(&text, e->capability ? e->capability : "");
+    if (e->capability_put != NULL)
+        e->capability_put(NULL, &text);
+    pack_verbs(&commands, e->verbs);
+    pack_words(&words, e->words);
+    output_row("extension",
+               FIELDS(field_str("name", "%", e->name),
+                      field_text("capability", "@15%", span_trim(buf_span(&text))),
+                      field_str("rfc", "@46%", e->rfc),
+                      field_list("commands", "", buf_span(&commands)),
+                      field_list("words", "", buf_span(&words))));
+    buf_done(&text);
+    buf_done(&commands);
+    buf_done(&words);
+}
+
 int
 verb_capabilities(const struct verb_options *o, const char *const *args, size_t n)
 {
     (void)o, (void)args, (void)n;
-    for (size_t i = 0; imap_exts[i] != NULL; i++) {
-        const struct imap_ext *e = imap_exts[i];
-        struct buf text;
-        buf_init(&text, 256);
-        buf_put_str(&text, e->capability ? e->capability : "");
-        if (e->capability_put != NULL)
-            e->capability_put(NULL, &text);
-        struct span words = span_trim(buf_span(&text));
-        output_row("extension", FIELDS(field_str("name", "%", e->name),
-                                       field_text("capability", "@15%", words),
-                                       field_str("rfc", "@46%", e->rfc)));
-        buf_done(&text);
-    }
+    for (size_t i = 0; imap_exts[i] != NULL; i++)
+        show_extension(imap_exts[i]);
     return 0;
 }

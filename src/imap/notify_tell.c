@@ -56,8 +56,7 @@ imap_notify_metadata(struct imap_session *s, struct span mailbox, struct arena *
     if (mailbox.n == 0)
         return s->notify->wish.events & EVENT_SERVER_METADATA;
     tree_find(s->user, a, mailbox, &e);
-    return !e.nonexistent && (e.rights & RIGHT_READ) &&
-           (imap_notify_events(&s->notify->wish, &e, a) & EVENT_METADATA);
+    return !e.nonexistent && (imap_notify_events(&s->notify->wish, &e, a) & EVENT_METADATA);
 }
 
 // ---- the selected mailbox ----
@@ -142,7 +141,7 @@ tell_event(struct imap_session *s, const struct watch_event *w, struct arena *a)
     covered.subscribed |= (w->kinds & WATCH_SUBSCRIBED) != 0;
     unsigned events = imap_notify_events(&s->notify->wish, &covered, a);
     if (!e->nonexistent && !e->noselect && !(e->rights & RIGHT_READ))
-        return;
+        events &= ~EVENT_MESSAGES;
     if ((w->kinds & WATCH_NAME) && tell_name(s, events, w, a))
         return;
     if ((w->kinds & WATCH_SUBSCRIBED) && (events & EVENT_SUBSCRIPTION))

@@ -138,14 +138,16 @@ watch_told(struct watch_ear *e)
     watch_trim(log);
 }
 
-// RFC 5465 section 3.1: l and r; RFC 5464 section 3.3 for entries.
+// RFC 5465 section 3.1: l for the name, r for the messages; RFC 5464 section 3.3 for entries.
 static unsigned
 may_hear(uint32_t rights)
 {
-    unsigned kinds = 0;
-    if ((rights & (RIGHT_LOOKUP | RIGHT_READ)) == (RIGHT_LOOKUP | RIGHT_READ))
-        kinds = WATCH_MESSAGES | WATCH_NAME;
-    if ((rights & RIGHT_LOOKUP) && metadata_may(rights))
+    unsigned kinds = WATCH_NAME;
+    if (!(rights & RIGHT_LOOKUP))
+        return 0;
+    if (rights & RIGHT_READ)
+        kinds |= WATCH_MESSAGES;
+    if (metadata_may(rights))
         kinds |= WATCH_METADATA;
     return kinds;
 }

@@ -142,7 +142,12 @@ def part_transcripts(_):
 
 
 def part_variants(_):
-    return pytest_spread("tests/test_transcripts.py", "tests/test_rights.py", "-k", "test_split or test_mounted or test_one_right")
+    return pytest_spread("tests/test_transcripts.py", "-k", "test_split or test_mounted")
+
+
+def part_rights(_):
+    """On one processor: it watches the server's processor time."""
+    return pytest("tests/rights")
 
 
 def part_dovecot(_):
@@ -181,8 +186,8 @@ def part_hostile(_):
 
 def part_rest(_):
     """Whatever is in tests/ and in no part above, so that nothing new is forgotten."""
-    named = ["tests/test_first_minute.py", "tests/test_runner.py", "tests/test_transcripts.py", "tests/test_rights.py",
-             "tests/clients", "tests/corpus", "tests/faults", "tests/hostile", "tests/model", "tests/store"]
+    named = ["tests/test_first_minute.py", "tests/test_runner.py", "tests/test_transcripts.py", "tests/clients", "tests/corpus",
+             "tests/faults", "tests/hostile", "tests/model", "tests/rights", "tests/store"]
     return pytest_spread("--dist", "loadfile", "tests", *(f"--ignore={path}" for path in named))
 
 

@@ -68,8 +68,8 @@ tell_mailboxes(struct imap_command *c, const struct scan *sc, struct fault *f)
             items |= NOTIFY_UNSEEN | NOTIFY_MODSEQ;
         if (imap_enabled(s, ENABLE_CONDSTORE))
             items |= NOTIFY_MODSEQ;
-        e->no_access = !(e->rights & RIGHT_READ);
-        if (sc->events[i] && e->no_access)
+        e->no_access = (sc->events[i] & EVENT_MESSAGES) && !(e->rights & RIGHT_READ);
+        if (e->no_access)
             imap_list_send(s, e, e->name);
         else if (sc->wish->status && (sc->events[i] & EVENT_MESSAGES) &&
                  !imap_is_selected(s, e->mailbox)) {

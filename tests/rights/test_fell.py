@@ -1,0 +1,224 @@
+"""Rights that go while they are used: in a selected mailbox, in IDLE, in a followed search, in URLs; and what NOTIFY tells."""
+import re
+import time
+
+import pytest
+
+from lib import client, server as posthorn
+
+from . import table
+from .matrix import MESSAGE, SECRETS
+
+ALL = table.RIGHTS
+
+
+@pytest.fixture(name="server", scope="module")
+def one_server():
+    own = posthorn.Server()
+    yield own
+    own.stop()
+
+
+@pytest.fixture(name="alice")
+def the_owner(server):
+    session = server.imap("alice")
+    yield session
+    session.close()
+
+
+def without(right):
+    return ALL.replace(right, "")
+
+
+def share(alice, box, rights=ALL, messages=2):
+    alice.command(f"CREATE {box}")
+    alice.command(f"SETACL {box} bob {rights}")
+    for _ in range(messages):
+        alice.append(box, MESSAGE)
+    return f"Shared/alice/{box}"
+
+
+def ask(session, command):
+    """(untagged lines, tagged line)"""
+    tag, lines = session.send(command), []
+    while not (line := session.wire.line()).startswith(tag.encode() + b" "):
+        lines.append(line)
+    return lines, line.split(b" ", 1)[1]
+
+
+def text_of(command, box):
+    return command.format(u="", box=box, size=len(MESSAGE), message=MESSAGE.decode(), n=0)
+
+
+def test_every_word_on_a_mailbox_that_may_not_be_read_any_more(server, alice):
+    """The command that comes first after the right went: before the session was told."""
+    rows = [row for row in table.ROWS if row.selected and row.forms == "both"]
+    assert len(rows) > 90
+    box, bob, told = share(alice, "fell"), server.imap("bob"), 0
+    bob.command("ENABLE IMAP4rev2")  # else the session ends with the mailbox
+    bob.command('SETMETADATA "" (/private/filters/values/mine "ALL")')
+    for number, row in enumerate(rows):
+        right = "l" if number % 5 == 0 else "r"
+        ask(bob, f"SELECT {box}")
+        if number == 0:
+            assert ask(bob, text_of(row.commands[-1], box))[1].startswith(b"OK")
+        alice.command(f"SETACL fell bob {without(right)}")
+        lines, tagged = ask(bob, text_of(row.commands[-1], box))
+        done = tagged.startswith(b"OK") if row.shows is None else any(re.match(row.shows, line) for line in lines)
+        assert not done, (row.name, right, lines, tagged)
+        assert not any(secret in line for line in lines for secret in SECRETS), (row.name, lines)
+        told += any(b"[CLOSED]" in line for line in [*lines, *ask(bob, "NOOP")[0]])
+        alice.command(f"SETACL fell bob {ALL}")
+    assert told == len(rows)
+    bob.close()
+
+
+def test_every_change_without_a_right_that_went(server, alice):
+    rows = [row for row in table.ROWS if row.changes and row.shows is None and row.forms != "modern" and row.needs and row.commands[0] == "SELECT {box}"]
+    assert len(rows) > 8
+    box, bob = share(alice, "falls"), server.imap("bob")
+    alice.append("falls", MESSAGE, "\\Deleted")
+    bob.command("CREATE Taken")
+    bob.command("ENABLE IMAP4rev2")
+
+    def state():
+        return alice.command("STATUS falls (MESSAGES UIDNEXT HIGHESTMODSEQ)")[0]
+
+    refused = 0
+    for row in rows:
+        for right in row.needs.replace("l", ""):
+            ask(bob, f"SELECT {box}")
+            alice.command(f"SETACL falls bob {without(right)}")
+            before = state()  # rights are a change, too
+            lines, tagged = ask(bob, text_of(row.commands[-1], box))
+            if row.enough is None or right == "r":
+                assert tagged.startswith((b"NO", b"BAD")), (row.name, right, lines, tagged)
+                assert state() == before, (row.name, right)
+                refused += 1
+            alice.command(f"SETACL falls bob {ALL}")
+    assert refused > 20
+    bob.close()
+
+
+def until(session, what, seconds=30):
+    """Lines up to the one that has it."""
+    lines, deadline = [], time.monotonic() + seconds
+    while not lines or what not in lines[-1]:
+        assert time.monotonic() < deadline
+        lines.append(session.wire.line(seconds))
+    return lines
+
+
+def test_idle_and_followed_searches_end(server, alice):
+    box = share(alice, "watched")
+    idler, follower = server.imap("bob"), server.imap("bob")
+    for session in (idler, follower):
+        session.command("ENABLE IMAP4rev2")
+        session.command(f"SELECT {box}")
+    follower.command("SEARCH RETURN (UPDATE ALL SAVE) ALL")
+    idler.send("IDLE")
+    until(idler, b"+ ")
+    alice.append("watched", MESSAGE)
+    until(idler, b"3 EXISTS")
+    began = time.monotonic()
+    alice.command(f"SETACL watched bob {without('r')}")
+    until(idler, b"[CLOSED]")
+    assert time.monotonic() - began < 15  # a second, on a machine with nothing else to do
+    alice.append("watched", MESSAGE)
+    alice.command("STORE 1 +FLAGS (\\Flagged)") if alice.select("watched")["EXISTS"] else None
+    idler.wire.send(b"DONE\r\n")
+    while not (line := idler.wire.line()).startswith(b"t"):
+        assert b"EXISTS" not in line and b"FETCH" not in line
+    lines, _ = ask(follower, "NOOP")
+    lines += ask(follower, "FETCH $ FLAGS")[0] + ask(follower, "NOOP")[0]
+    assert not [line for line in lines if b"ESEARCH" in line or b"EXISTS" in line or b"FETCH" in line], lines
+    for session in (idler, follower):
+        session.close()
+
+
+def test_urls_end(server, alice):
+    """RFC 4467 section 5: who authorised it must still be able to read it."""
+    box, bob, carol = share(alice, "linked"), server.imap("bob"), server.imap("carol")
+    lines, _ = bob.command(f'GENURLAUTH "imap://bob@localhost/{box}/;UID=1;URLAUTH=anonymous" INTERNAL')
+    url = re.search(rb'(imap://[^"\s]+)', lines[0])[1].decode()
+
+    def fetched():
+        return ask(carol, f'URLFETCH "{url}"'), ask(carol, f'APPEND INBOX CATENATE (URL "{url}")')
+
+    (lines, _), (_, catenated) = fetched()
+    assert SECRETS[0] in b"".join(lines)
+    for rights in (without("r"), without("l"), ""):
+        alice.command(f"SETACL linked bob {rights}" if rights else "DELETEACL linked bob")
+        (lines, tagged), (_, refused) = fetched()
+        assert tagged.startswith(b"OK") and lines == [b'* URLFETCH ' + url.encode() + b' NIL'] or lines == [b'* URLFETCH "' + url.encode() + b'" NIL'], lines
+        assert refused.startswith(b"NO [BADURL"), refused
+    alice.command(f"SETACL linked bob {ALL}")
+    assert SECRETS[0] in b"".join(fetched()[0][0]) and catenated
+    bob.close()
+    carol.close()
+
+
+# ---- what NOTIFY tells (RFC 5465 section 5) ---------------------------------------------------------------------
+
+def change(alice, box):
+    alice.append(box, MESSAGE)
+    alice.select(box)
+    alice.command("STORE 1 +FLAGS (\\Flagged)")
+    alice.command("STORE 1 +FLAGS (\\Deleted)")
+    alice.command("EXPUNGE")
+    alice.command("UNSELECT")
+    alice.command(f'SETMETADATA {box} (/shared/comment "x")')
+    alice.command(f"RENAME {box} {box}y")
+
+
+def test_events(server, alice):
+    boxes = {f"ev-{right}": without(right) for right in ALL} | {"ev-all": ALL, "ev-sole": "l", "ev-none": None, "ev-end": ALL}
+    for box, rights in boxes.items():
+        share(alice, box, rights or ALL)
+        if rights is None:
+            alice.command(f"DELETEACL {box} bob")
+    kinds = {"MESSAGENEW": "(MessageNew MessageExpunge)", "MESSAGEEXPUNGE": "(MessageNew MessageExpunge)", "FLAGCHANGE": "(MessageNew MessageExpunge FlagChange)",
+             "MAILBOXNAME": "(MailboxName)", "MAILBOXMETADATACHANGE": "(MailboxMetadataChange)"}
+    assert set(kinds) == {event for event, rights in table.EVENTS.items() if rights}
+    word = {"MAILBOXNAME": b"LIST", "MAILBOXMETADATACHANGE": b"METADATA"}
+    sessions = {event: server.imap("bob") for event in kinds}
+    for event, session in sessions.items():
+        session.command(f"NOTIFY SET (subtree Shared {kinds[event]})")
+    for box in boxes:
+        change(alice, box)
+    for event, session in sessions.items():
+        lines, deadline = [], time.monotonic() + 30
+        while not any(b"ev-end" in line for line in lines):
+            assert time.monotonic() < deadline, (event, lines)
+            lines += ask(session, "NOOP")[0]
+            time.sleep(0.05)
+        lines += ask(session, "NOOP")[0]
+        for box, rights in boxes.items():
+            name = f"Shared/alice/{box}".encode()
+            told = [line for line in lines if re.search(rb"\b" + name + rb"y?\b(?!-)", line)]
+            wanted = rights is not None and set(table.EVENTS[event]) <= set(rights)
+            if event == "MAILBOXMETADATACHANGE":  # RFC 5464 section 3.3
+                wanted = wanted and bool(set(rights) & set("rswip"))
+            of_kind = [line for line in told if line.startswith(b"* " + word.get(event, b"STATUS"))]
+            assert bool(of_kind) == wanted, (event, box, rights, told)
+            if rights is None or "l" not in rights:
+                assert not told, (event, box, told)
+        session.close()
+
+
+def test_delivery_asks_no_right_and_tells_nothing(server, alice):
+    """LMTP's detail names a folder of the recipient's own; a shared one, a hidden one and none are alike."""
+    box = share(alice, "posted")
+    share(alice, "secretly", "p")
+    server.imap("bob").close()
+    lmtp = client.Lmtp(server.address("lmtp"))
+    said = set()
+    for detail in (box, "Shared/alice/secretly", "Shared/alice/absentee", "Shared/nobody/absent", "posted"):
+        lmtp.command("MAIL FROM:<a@b.test>")
+        said.add(lmtp.command(f'RCPT TO:<"bob+{detail}">')[0] if "/" in detail else lmtp.command(f"RCPT TO:<bob+{detail}>")[0])
+        lmtp.command("DATA")
+        lmtp.wire.send(MESSAGE + b".\r\n")
+        said.add(re.sub(rb"<[^>]*>|\d{3,}[^ ]*", b"", lmtp.reply()[0]))
+    lmtp.close()
+    assert len(said) == 2, said
+    assert alice.select("posted")["EXISTS"] == 2 and alice.select("secretly")["EXISTS"] == 2

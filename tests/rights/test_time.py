@@ -1,0 +1,108 @@
+"""A mailbox that may not be looked up costs what one costs that is not there: the processor time of the mail role, not the clock's.
+
+The short form takes few samples and looks for what is plainly another path; POSTHORN_LONG=1 compares distributions."""
+import math
+import os
+import random
+import statistics
+
+import pytest
+
+from lib import server as posthorn
+from lib.long import LONG
+
+from .matrix import MESSAGE, pipelined
+
+COMMANDS = ["STATUS {} (MESSAGES UIDVALIDITY)", "SELECT {}", 'LIST "" {}', "MYRIGHTS {}", "GETACL {}", "SETACL {} carol lr", "GETMETADATA {} /shared/comment",
+            'SETMETADATA {} (/private/comment "x")', "GETQUOTAROOT {}", "DELETE {}", "RENAME {} {}x", "UID COPY 1 {}", "RESETKEY {}",
+            'URLFETCH "imap://alice@localhost/{in}/;UID=1;URLAUTH=anonymous:internal:00112233445566778899aabbccddeeff00"', 'GENURLAUTH "imap://bob@localhost/{}/;UID=1;URLAUTH=anonymous" INTERNAL',
+            'APPEND INBOX CATENATE (URL "/{}/;UID=1")', "ESEARCH IN (mailboxes {}) RETURN (ALL) ALL", "UID REPLACE 1 {} {{2+}}\r\nxx"]
+# Beside one another: what is hidden and what is not there, in a tree of which something is seen; and where nothing is.
+PAIRS = [("Shared/alice/hidden", "Shared/alice/absent"), ("Shared/zelda/hidden", "Shared/nobdy/hidden")]
+BATCH, ROUNDS = (40, 60) if LONG else (20, 7)
+
+
+@pytest.fixture(name="server", scope="module")
+def one_server():
+    own = posthorn.Server()
+    own.user_add("zelda")
+    alice, zelda, bob = own.imap("alice"), own.imap("zelda"), own.imap("bob")
+    for session in (alice, zelda):
+        session.command("CREATE hidden")
+        session.append("hidden", MESSAGE)
+    alice.command("SETACL hidden bob rswipkxte")
+    alice.command("CREATE open")
+    alice.command("SETACL open bob lr")
+    bob.append("INBOX", MESSAGE)
+    for session in (alice, zelda, bob):
+        session.close()
+    yield own
+    own.stop()
+
+
+class Clock:
+    """Nanoseconds that the threads of a process ran."""
+
+    def __init__(self, pid):
+        self.files = [open(f"/proc/{pid}/task/{task}/schedstat") for task in os.listdir(f"/proc/{pid}/task")]
+
+    def now(self):
+        total = 0
+        for file in self.files:
+            file.seek(0)
+            total += int(file.read().split()[0])
+        return total
+
+
+def rank_test(a, b):
+    """Mann-Whitney: the p-value of both being of one distribution (normal approximation)."""
+    order = sorted([(x, 0) for x in a] + [(x, 1) for x in b])
+    u = sum(rank + 1 for rank, (_, which) in enumerate(order) if which == 0) - len(a) * (len(a) + 1) / 2
+    mean, deviation = len(a) * len(b) / 2, math.sqrt(len(a) * len(b) * (len(a) + len(b) + 1) / 12)
+    return math.erfc(abs(u - mean) / deviation / math.sqrt(2))
+
+
+def measure(session, clock, command, pair):
+    took = {box: [] for box in pair}
+    for _ in range(ROUNDS):
+        for box in random.sample(pair, 2):
+            text = command.replace("{}", box).replace("{in}", box.split("/")[-1]).replace("{{", "{").replace("}}", "}")
+            batch = ([(text, None)] * 10 + [("NOOP", None)]) * (BATCH // 10)  # twenty BAD in a row would end it
+            before = clock.now()
+            pipelined(session, batch)
+            took[box].append(clock.now() - before)
+    return took.values()
+
+
+def alike(a, b):
+    """(is it, what was measured)"""
+    ratio, p = statistics.median(a) / statistics.median(b), rank_test(a, b)
+    said = f"{statistics.median(a) / BATCH / 1000:.1f} us and {statistics.median(b) / BATCH / 1000:.1f} us, p {p:.4f}"
+    if LONG:
+        return p > 0.001 or 0.97 < ratio < 1.03, said
+    return 0.7 < ratio < 1.43, said
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=["tree", "no-tree"])
+def test_hidden_and_absent_cost_the_same(server, pair):
+    session, (pid,) = server.imap("bob"), server.pids("mail")
+    clock, failed = Clock(pid), []
+    for command in COMMANDS:
+        if command.startswith("UID"):
+            session.command("SELECT INBOX")
+        for _ in range(4):  # what others do on the machine
+            good, said = alike(*measure(session, clock, command, pair))
+            if good:
+                break
+        else:
+            failed.append(f"{command}: {said}")
+    session.close()
+    assert not failed, "\n".join(failed)
+
+
+def test_the_measure_finds_another_path(server):
+    """What may be read costs more than what is not there."""
+    session, (pid,) = server.imap("bob"), server.pids("mail")
+    found = [alike(*measure(session, Clock(pid), "SELECT {}", ("Shared/alice/open", "Shared/alice/none")))[0] for _ in range(4)]
+    session.close()
+    assert not all(found)
