@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/pack.h"
+#include "os/listen.h"
 #include "os/network.h"
 #include <unistd.h>
 
@@ -39,7 +40,7 @@ config_free(struct config **c)
 static enum result
 check_address(const char *setting, const char *address, bool unix_too, struct fault *f)
 {
-    struct span a = span_str(address);
+    struct span a = listen_at_of(span_str(address)).address;
     if (unix_too && span_starts(a, SPAN("unix:/")))
         return R_OK;
     size_t colon = span_behind_last(a, ':');
@@ -58,6 +59,36 @@ check_addresses(const char *setting, const struct config_list *list, bool unix_t
 {
     for (size_t i = 0; i < list->n; i++)
         if (check_address(setting, list->items[i], unix_too, f) != R_OK)
+            return R_FAIL;
+    return R_OK;
+}
+
+// A header is asked of proxy_networks only; without them the mark would do nothing.
+static enum result
+check_proxied(const struct config *c, const char *setting, const struct config_list *list,
+              struct fault *f)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (listen_at_of(span_str(list->items[i])).proxy && c->proxy_networks.n == 0)
+            return fault_set(f, FAULT_BAD, "%s: '%.60s' needs proxy_networks = { ... }",
+                             setting, list->items[i]);
+    return R_OK;
+}
+
+static enum result
+check_all_addresses(const struct config *c, struct fault *f)
+{
+    const struct {
+        const char *setting;
+        const struct config_list *list;
+        bool unix_too;
+    } rows[] = {{"imap", &c->imap, false},
+                {"imaps", &c->imaps, false},
+                {"lmtp", &c->lmtp, true},
+                {"policy", &c->policy, true}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (check_addresses(rows[i].setting, rows[i].list, rows[i].unix_too, f) != R_OK ||
+            check_proxied(c, rows[i].setting, rows[i].list, f) != R_OK)
             return R_FAIL;
     return R_OK;
 }
@@ -83,7 +114,9 @@ check_networks(const struct config *c, struct fault *f)
 {
     if (check_network_list("lmtp_networks", &c->lmtp_networks, false, f) ||
         check_network_list("auth_allow", &c->auth_allow, true, f) ||
-        check_network_list("auth_deny", &c->auth_deny, true, f))
+        check_network_list("auth_deny", &c->auth_deny, true, f) ||
+        check_network_list("proxy_networks", &c->proxy_networks, true, f) ||
+        check_network_list("trusted_networks", &c->trusted_networks, true, f))
         return R_FAIL;
     if (strlen(c->auth_master_separator) > 1)
         return fault_set(f, FAULT_BAD, "auth_master_separator: one character");
@@ -264,13 +297,9 @@ check_whole(const struct config *c, struct fault *f)
         return fault_set(f, FAULT_BAD,
                          "gate_processes, mail_threads and auth_threads may be %d at most",
                          LIMIT_processes);
-    if (check_addresses("imap", &c->imap, false, f) != R_OK ||
-        check_addresses("imaps", &c->imaps, false, f) != R_OK ||
-        check_addresses("lmtp", &c->lmtp, true, f) != R_OK ||
-        check_addresses("policy", &c->policy, true, f) != R_OK ||
-        check_networks(c, f) != R_OK || check_oauth(c, f) != R_OK ||
-        check_expire(c, f) != R_OK || check_marks(c, f) != R_OK ||
-        check_private_flags(c, f) != R_OK ||
+    if (check_all_addresses(c, f) != R_OK || check_networks(c, f) != R_OK ||
+        check_oauth(c, f) != R_OK || check_expire(c, f) != R_OK ||
+        check_marks(c, f) != R_OK || check_private_flags(c, f) != R_OK ||
         check_filter_rows("filters", &c->filters, f) != R_OK ||
         check_filter_rows("filter_descriptions", &c->filter_descriptions, f) != R_OK ||
         limits_check(c, f) != R_OK)

@@ -7,6 +7,8 @@
 #include "base/table.h"
 #include <utlist.h>
 
+_Static_assert(sizeof(struct crowd_member *) <= 8, "a member's own key");
+
 struct crowd_key {
     uint16_t family;
     unsigned char octets[8];
@@ -20,11 +22,11 @@ struct crowd_place {
 };
 
 static struct crowd_key
-key_of(const struct sockaddr *address)
+key_of(const struct sockaddr_storage *address)
 {
     struct crowd_key k;
     memset(&k, 0, sizeof k);  // padding is hashed too
-    k.family = address->sa_family;
+    k.family = address->ss_family;
     const struct sockaddr_in *v4 = (const void *)address;
     const struct sockaddr_in6 *v6 = (const void *)address;
     if (k.family == AF_INET)
@@ -38,24 +40,33 @@ key_of(const struct sockaddr *address)
     return k;
 }
 
-static struct crowd_place *
-place_find(const struct crowd *c, const struct sockaddr *address)
+static struct crowd_key
+own_key(const struct crowd_member *m)
 {
-    struct crowd_key k = key_of(address);
+    struct crowd_key k;
+    memset(&k, 0, sizeof k);
+    k.family = UINT16_MAX;
+    memcpy(k.octets, &m, sizeof m);
+    return k;
+}
+
+static struct crowd_place *
+place_find(const struct crowd *c, struct crowd_key k)
+{
     struct crowd_place *p;
     HASH_FIND(hh, c->places, &k, sizeof k, p);
     return p;
 }
 
 static struct crowd_place *
-place_get(struct crowd *c, const struct sockaddr *address)
+place_get(struct crowd *c, struct crowd_key k)
 {
-    struct crowd_place *p = place_find(c, address);
+    struct crowd_place *p = place_find(c, k);
     if (p != NULL)
         return p;
     p = calloc(1, sizeof *p);
     must(p != NULL);
-    p->key = key_of(address);
+    p->key = k;
     HASH_ADD(hh, c->places, key, sizeof p->key, p);
     return p;
 }
@@ -83,9 +94,9 @@ tell_others(struct crowd *c, const struct crowd_key *key, int sign)
 }
 
 void
-crowd_join(struct crowd *c, struct crowd_member *m, const struct sockaddr *address)
+crowd_join(struct crowd *c, struct crowd_member *m, const struct sockaddr_storage *address)
 {
-    m->place = place_get(c, address);
+    m->place = place_get(c, address != NULL ? key_of(address) : own_key(m));
     m->place->count++;
     tell_others(c, &m->place->key, 1);
     c->count++;
@@ -123,9 +134,9 @@ is_full(const struct crowd *c, const struct crowd_place *p)
 }
 
 struct crowd_member *
-crowd_surplus(const struct crowd *c, const struct sockaddr *address)
+crowd_surplus(const struct crowd *c, const struct sockaddr_storage *address)
 {
-    struct crowd_place *p = place_find(c, address);
+    struct crowd_place *p = address != NULL ? place_find(c, key_of(address)) : NULL;
     if (is_full(c, p))
         return p->members;
     return c->count >= c->max ? c->oldest : NULL;

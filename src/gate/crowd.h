@@ -31,9 +31,12 @@ void crowd_init(struct crowd *c, unsigned max, unsigned per_address_max);
 // The gate begins, as number `gate` of `gates`.
 void crowd_share(struct crowd *c, struct crowd_counts *counts, unsigned gate,
                  unsigned gates);
-void crowd_join(struct crowd *c, struct crowd_member *m, const struct sockaddr *address);
+// NULL: nobody knows yet from where it comes; it counts as an address of its own.
+void crowd_join(struct crowd *c, struct crowd_member *m,
+                const struct sockaddr_storage *address);
 void crowd_leave(struct crowd *c, struct crowd_member *m);  // nothing when it is not in
 // Who has to go before one more from this address may come; NULL when there is room.
-struct crowd_member *crowd_surplus(const struct crowd *c, const struct sockaddr *address);
+struct crowd_member *crowd_surplus(const struct crowd *c,
+                                   const struct sockaddr_storage *address);
 
 #endif

@@ -7,7 +7,7 @@
 
 enum { MAX = 6, PER_ADDRESS = 3, MEMBERS = 16 };
 
-static const struct sockaddr *
+static const struct sockaddr_storage *
 address(const char *text)
 {
     static struct sockaddr_storage a;
@@ -18,7 +18,7 @@ address(const char *text)
         a.ss_family = AF_INET;
     else if (inet_pton(AF_INET6, text, &v6->sin6_addr) == 1)
         a.ss_family = AF_INET6;
-    return (const struct sockaddr *)&a;
+    return &a;
 }
 
 struct row {

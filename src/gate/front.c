@@ -1,6 +1,7 @@
 #include "gate/inside.h"
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include <event2/event.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -49,15 +50,16 @@ front_new(struct gate *g, const struct preauth_service *service, enum tls_kind t
     f->service = service;
     f->tls = tls;
     f->session = random_u64();
-    f->facts.plaintext_auth = g->options.plaintext_auth;
-    f->facts.shed_background = g->options.shed_background;
+    f->facts.plaintext_auth = g->options.settings.plaintext_auth;
+    f->facts.shed_background = g->options.settings.shed_background;
+    f->facts.secure = tls == TLS_PROXY;
     f->story.start_ms = clock_mono_ms();
     buf_init(&f->story.user, LIMIT_user_name);
     buf_init(&f->login.ticket, LIMIT_channel_message);
     buf_init(&f->login.data, LIMIT_channel_message);
     timer_init(&f->deadline, on_deadline, f);
     timer_init(&f->tick, on_tick, f);
-    timer_set(&f->deadline, g->options.preauth_ms);
+    timer_set(&f->deadline, g->options.settings.preauth_ms);
     refresh(f);
     return f;
 }
@@ -75,6 +77,7 @@ front_free(struct front **fp)
     crowd_leave(&g->crowd, &f->member);
     if (f->machine != NULL)
         f->service->free(&f->machine);
+    proxied_free(&f->proxied);
     if (f->hello != NULL) {
         int fd = event_get_fd(f->hello);
         event_free(f->hello);
@@ -163,8 +166,8 @@ await_hello(struct front *f, int fd)
     must(f->hello != NULL && event_add(f->hello, NULL) == 0);
 }
 
-void
-front_open(struct front *f, int fd)
+static void
+begin(struct front *f, int fd)
 {
     if (f->tls == TLS_IMPLICIT) {
         await_hello(f, fd);
@@ -175,14 +178,60 @@ front_open(struct front *f, int fd)
 }
 
 void
+front_ends_set(struct front *f, const struct front_ends *ends)
+{
+    struct gate *g = f->gate;
+    struct sockaddr_storage from = listener_address_of(ends->remote);
+    f->ends = *ends;
+    crowd_leave(&g->crowd, &f->member);
+    listener_make_room(g, &from);
+    crowd_join(&g->crowd, &f->member, &from);
+}
+
+static void
+on_proxied(int fd, const struct proxy_header *header, const char *why, void *arg)
+{
+    struct front *f = arg;
+    struct front_ends ends = f->ends;
+    f->proxied = NULL;
+    if (header == NULL) {
+        log_warning("gate", "a proxy's connection is closed",
+                    field_str("rip", "rip=%", f->ends.remote), log_why(why));
+        f->story.why = "No PROXY header";
+        close_front(f);
+        return;
+    }
+    if (!header->local) {
+        listener_address_text(&header->source, ends.remote);
+        listener_address_text(&header->destination, ends.local);
+    }
+    f->base = ends;
+    front_ends_set(f, &ends);
+    if (header->tls && f->tls != TLS_IMPLICIT && f->gate->options.settings.proxy_tls) {
+        f->tls = TLS_PROXY;
+        f->facts.secure = true;
+    }
+    begin(f, fd);
+}
+
+void
+front_open(struct front *f, int fd, bool proxied)
+{
+    if (proxied)
+        f->proxied = proxied_new(fd, LIMIT_proxy_ms, on_proxied, f);
+    else
+        begin(f, fd);
+}
+
+void
 front_resume(struct front *f, int fd, SSL *ssl, struct span unread)
 {
     struct sockaddr_storage peer = {0};
     socklen_t n = sizeof peer;
-    // gone already: counts as an address of its own
+    // gone already: nobody trusts it
     (void)getpeername(fd, (struct sockaddr *)&peer, &n);
-    listener_make_room(f->gate, (const struct sockaddr *)&peer);
-    crowd_join(&f->gate->crowd, &f->member, (const struct sockaddr *)&peer);
+    f->facts.trusted = network_list_has(&f->gate->options.settings.trusted, &peer);
+    front_ends_set(f, &f->base);
     f->conn = ssl != NULL ? conn_new_tls(fd, ssl, on_input, f) : conn_new(fd, on_input, f);
     f->facts.tls = ssl != NULL;
     f->machine = f->service->open(&f->facts, &front_ops, f);
@@ -251,6 +300,11 @@ start_tls(struct front *f)
         close_front(f);
         return;
     }
+    // what was told in the clear counts no more
+    if (strcmp(f->ends.remote, f->base.remote) != 0)
+        front_ends_set(f, &f->base);
+    f->ends = f->base;
+    f->story.proxy_session[0] = '\0';
     SSL *ssl = tls_set_accept(f->gate->tls, f->service->alpn);
     f->tls = TLS_STARTTLS;
     f->paused = false;

@@ -24,11 +24,11 @@ op_authenticate(void *gate, const struct auth_start *asked)
     struct tls_scratch scratch;
     SSL *ssl = f->facts.tls ? conn_ssl(f->conn) : NULL;
     start.service = span_str(f->service->name);
-    start.remote = span_str(f->remote);
-    start.local = span_str(f->local);
+    start.remote = span_str(f->ends.remote);
+    start.local = span_str(f->ends.local);
     start.session = f->session;
     start.tls = ssl ? tls_facts_of(ssl, f->tls, f->gate->options.client_name, &scratch)
-                    : (struct tls_facts){0};
+                    : (struct tls_facts){.kind = f->facts.secure ? TLS_PROXY : TLS_NONE};
 
     struct span method = asked->mechanism.n > 0 ? asked->mechanism : SPAN("PLAIN");
     snprintf(f->story.method, sizeof f->story.method, "%.*s",
@@ -58,6 +58,30 @@ op_close_after_output(void *gate)
     f->after = AFTER_CLOSE;
 }
 
+// What is no address says nothing.
+static void
+take_address(struct span told, char out[46])
+{
+    char text[46];
+    struct sockaddr_storage a;
+    snprintf(text, sizeof text, "%.*s", SPAN_ARG(span_slice(told, 0, 45)));
+    a = listener_address_of(text);
+    if (told.n <= 45 && strlen(text) == told.n && a.ss_family != AF_UNIX)
+        listener_address_text(&a, out);
+}
+
+static void
+op_speaks_for(void *gate, struct span remote, struct span local, struct span session)
+{
+    struct front *f = gate;
+    struct front_ends ends = f->ends;
+    take_address(remote, ends.remote);
+    take_address(local, ends.local);
+    snprintf(f->story.proxy_session, sizeof f->story.proxy_session, "%.*s",
+             SPAN_ARG(span_slice(session, 0, 64)));
+    front_ends_set(f, &ends);
+}
+
 const struct preauth_ops front_ops = {
     .write = op_write,
     .start_tls = op_start_tls,
@@ -65,4 +89,5 @@ const struct preauth_ops front_ops = {
     .auth_step = op_auth_step,
     .auth_abort = op_auth_abort,
     .close_after_output = op_close_after_output,
+    .speaks_for = op_speaks_for,
 };

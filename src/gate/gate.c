@@ -155,12 +155,9 @@ gate_unlisten(struct gate *g, const struct listen_socket *s)
 }
 
 void
-gate_settings(struct gate *g, bool plaintext_auth, bool shed_background,
-              uint32_t preauth_ms)
+gate_settings(struct gate *g, const struct gate_settings *s)
 {
-    g->options.plaintext_auth = plaintext_auth;
-    g->options.shed_background = shed_background;
-    g->options.preauth_ms = preauth_ms;
+    g->options.settings = *s;
 }
 
 static void

@@ -9,15 +9,24 @@
 
 #include "gate/tls.h"
 #include "io/message.h"
+#include "os/network.h"
 
 struct crowd_counts;
 
-struct gate_options {
+// What a reload changes, for connections to come.
+struct gate_settings {
     bool plaintext_auth;
+    bool shed_background;         // preauth.h
+    bool proxy_tls;               // what is TLS at a proxy counts as encrypted
+    uint32_t preauth_ms;          // time from connect to login
+    struct network_list proxies;  // who begins by a PROXY header, where that is asked for
+    struct network_list trusted;  // whose ID tells for whom it speaks
+};
+
+struct gate_options {
+    struct gate_settings settings;
     unsigned mail_threads;  // home of an account: account % mail_threads
     unsigned preauth_max;   // connections before login, in this process
-    uint32_t preauth_ms;    // time from connect to login
-    bool shed_background;   // preauth.h
     enum tls_client_name client_name;
     struct crowd_counts *counts;  // of all gates; NULL: this is the only one
     unsigned gate, gates;
@@ -37,9 +46,8 @@ void gate_listen(struct gate *g, const struct listen_socket *s, int fd);
 void gate_secret(struct gate *g, struct span name, struct span value);
 // Accepts no more there; connections stay.
 void gate_unlisten(struct gate *g, const struct listen_socket *s);
-// Of connections to come.
-void gate_settings(struct gate *g, bool plaintext_auth, bool shed_background,
-                   uint32_t preauth_ms);
+// Lists are borrowed until the next ones come.
+void gate_settings(struct gate *g, const struct gate_settings *s);
 void gate_drain(struct gate *g);
 
 #endif

@@ -127,11 +127,11 @@ static void
 begin(void *arg)
 {
     struct world *w = arg;
-    struct gate_options o = {.plaintext_auth = true,
-                             .mail_threads = 1,
-                             .preauth_max = 4,
-                             .preauth_ms = LIMIT_preauth_ms};
-    struct listen_socket s = {SPAN("imap"), TLS_STARTTLS, SPAN("127.0.0.1")};
+    struct gate_options o = {
+        .settings = {.plaintext_auth = true, .preauth_ms = LIMIT_preauth_ms},
+        .mail_threads = 1,
+        .preauth_max = 4};
+    struct listen_socket s = {SPAN("imap"), TLS_STARTTLS, SPAN("127.0.0.1"), false};
     w->gate = gate_new(&o);
     w->auth = connect_role(w, "auth", on_auth);
     w->mail = connect_role(w, "mail", on_mail);

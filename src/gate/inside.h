@@ -6,6 +6,7 @@
 
 #include "gate/crowd.h"
 #include "gate/gate.h"
+#include "gate/proxied.h"
 #include "gate/pump.h"
 #include "gate/tls.h"
 #include "base/hash.h"
@@ -72,6 +73,7 @@ struct front_story {
     char method[24];
     char master[LIMIT_user_name + 1];  // who acts for the user
     char device[LIMIT_app_label + 1];  // the app password that was used
+    char proxy_session[64 + 1];        // as a trusted proxy calls it
     struct buf user;
 };
 
@@ -81,8 +83,14 @@ struct front_login {
     struct buf ticket, data;
 };
 
+// Addresses as the log tells them; "local" for what is none.
+struct front_ends {
+    char remote[46], local[46];
+};
+
 struct front {
     struct gate *gate;
+    struct proxied *proxied;  // until its PROXY header came: it has the descriptor
     struct event *hello;  // until the first octet of implicit TLS: it has the descriptor
     struct crowd_member member;
     const struct preauth_service *service;
@@ -97,13 +105,17 @@ struct front {
     uint64_t session;
     struct front_story story;
     struct front_login login;
-    char remote[46], local[46];
+    struct front_ends ends;  // of the client
+    struct front_ends base;  // without what ID told
 };
 
 // front.c
 struct front *front_new(struct gate *g, const struct preauth_service *service,
                         enum tls_kind tls);
-void front_open(struct front *f, int fd);  // a fresh connection: handshake or greeting
+// A fresh connection: PROXY header, handshake, greeting.
+void front_open(struct front *f, int fd, bool proxied);
+// From where it comes, in the crowd and in `ends`; who is there too often goes.
+void front_ends_set(struct front *f, const struct front_ends *ends);
 // One that mail gave back: with its finished TLS, or NULL.
 void front_resume(struct front *f, int fd, SSL *ssl, struct span unread);
 void front_free(struct front **f);                      // drops the connection at once
@@ -134,7 +146,10 @@ void listener_add(struct gate *g, const struct listen_socket *s, int fd);
 void listener_remove(struct gate *g, const struct listen_socket *s);
 void listener_close_all(struct gate *g);
 // for one more connection before login from there: ends the oldest when there are too many
-void listener_make_room(struct gate *g, const struct sockaddr *address);
+void listener_make_room(struct gate *g, const struct sockaddr_storage *address);
+void listener_address_text(const struct sockaddr_storage *a, char out[46]);
+// the way back; AF_UNIX for what is no address
+struct sockaddr_storage listener_address_of(const char *text);
 
 // gate.c
 const struct preauth_service *gate_service(struct span name);

@@ -14,28 +14,42 @@ struct listener {
     struct gate *gate;
     const struct preauth_service *service;
     enum tls_kind tls;
+    bool proxy;  // os/listen.h
     int fd;
     struct event *event;
     struct timer pause;  // while there are no descriptors left
     char *address;       // as configured
 };
 
-static void
-address_text(const struct sockaddr *a, char out[46])
+void
+listener_address_text(const struct sockaddr_storage *a, char out[46])
 {
     const struct sockaddr_in *v4 = (const void *)a;
     const struct sockaddr_in6 *v6 = (const void *)a;
     snprintf(out, 46, "local");
-    if (a->sa_family == AF_INET)
+    if (a->ss_family == AF_INET)
         inet_ntop(AF_INET, &v4->sin_addr, out, 46);
-    else if (a->sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
+    else if (a->ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
         inet_ntop(AF_INET, v6->sin6_addr.s6_addr + 12, out, 46);
-    else if (a->sa_family == AF_INET6)
+    else if (a->ss_family == AF_INET6)
         inet_ntop(AF_INET6, &v6->sin6_addr, out, 46);
 }
 
+struct sockaddr_storage
+listener_address_of(const char *text)
+{
+    struct sockaddr_storage a = {.ss_family = AF_UNIX};
+    struct sockaddr_in *v4 = (struct sockaddr_in *)&a;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&a;
+    if (inet_pton(AF_INET, text, &v4->sin_addr) == 1)
+        a.ss_family = AF_INET;
+    else if (inet_pton(AF_INET6, text, &v6->sin6_addr) == 1)
+        a.ss_family = AF_INET6;
+    return a;
+}
+
 void
-listener_make_room(struct gate *g, const struct sockaddr *address)
+listener_make_room(struct gate *g, const struct sockaddr_storage *address)
 {
     struct crowd_member *m = crowd_surplus(&g->crowd, address);
     if (m == NULL)
@@ -46,24 +60,29 @@ listener_make_room(struct gate *g, const struct sockaddr *address)
     front_end(f, PREAUTH_END_CROWDED);
 }
 
+// Whom a proxy speaks for is known when its header is there: until then it fills no address's share.
 static void
-admit(struct listener *l, int fd, const struct sockaddr *peer)
+admit(struct listener *l, int fd, const struct sockaddr_storage *peer)
 {
     struct gate *g = l->gate;
+    const struct gate_settings *s = &g->options.settings;
     if (l->tls == TLS_IMPLICIT && g->tls == NULL) {
         close(fd);
         return;
     }
-    listener_make_room(g, peer);
+    bool proxied = l->proxy && network_list_has(&s->proxies, peer);
     struct sockaddr_storage own = {0};
     socklen_t own_n = sizeof own;
     // an unspecified family reads "local"
     (void)getsockname(fd, (struct sockaddr *)&own, &own_n);
+    listener_make_room(g, proxied ? NULL : peer);
     struct front *f = front_new(g, l->service, l->tls);
-    crowd_join(&g->crowd, &f->member, peer);
-    address_text(peer, f->remote);
-    address_text((const struct sockaddr *)&own, f->local);
-    front_open(f, fd);
+    crowd_join(&g->crowd, &f->member, proxied ? NULL : peer);
+    listener_address_text(peer, f->ends.remote);
+    listener_address_text(&own, f->ends.local);
+    f->base = f->ends;
+    f->facts.trusted = network_list_has(&s->trusted, peer);
+    front_open(f, fd, proxied);
 }
 
 static void
@@ -84,7 +103,7 @@ on_accept(evutil_socket_t fd, short what, void *arg)
         int client =
             accept4(fd, (struct sockaddr *)&peer, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (client >= 0) {
-            admit(l, client, (const struct sockaddr *)&peer);
+            admit(l, client, &peer);
             continue;
         }
         if (errno == EAGAIN || errno == EWOULDBLOCK)
@@ -108,7 +127,12 @@ listener_add(struct gate *g, const struct listen_socket *s, int fd)
     }
     struct listener *l = calloc(1, sizeof *l);
     must(l != NULL);
-    *l = (struct listener){g->listeners, g, service, s->tls, fd, NULL, {0}, NULL};
+    *l = (struct listener){.next = g->listeners,
+                           .gate = g,
+                           .service = service,
+                           .tls = s->tls,
+                           .proxy = s->proxy,
+                           .fd = fd};
     l->address = strndup(s->address.p, s->address.n);
     must(l->address != NULL);
     timer_init(&l->pause, on_pause_over, l);

@@ -8,9 +8,13 @@
     log_user(buf_span(&(f)->story.user)),                                                  \
         field_if((f)->story.method[0] != '\0',                                             \
                  field_str("method", "method=%", (f)->story.method)),                      \
-        field_str("rip", "rip=%", (f)->remote), field_str("lip", "lip=%", (f)->local),     \
-        field_flag("tls", "TLS", (f)->facts.tls), handshaking(f),                          \
-        log_session((f)->session)
+        field_str("rip", "rip=%", (f)->ends.remote),                                       \
+        field_str("lip", "lip=%", (f)->ends.local),                                        \
+        field_flag("tls", "TLS", (f)->facts.tls || (f)->facts.secure), handshaking(f),     \
+        log_session((f)->session),                                                         \
+        field_if(                                                                          \
+            (f)->story.proxy_session[0] != '\0',                                           \
+            field_str("proxy_session", "proxy_session=<%>", (f)->story.proxy_session))
 
 static struct field
 handshaking(const struct front *f)

@@ -75,8 +75,8 @@ fill(const struct front *f, struct handover *h)
         .ticket = buf_span(&f->login.ticket),
         .session = f->session,
         .tag = f->service->tag(f->machine),
-        .remote = span_str(f->remote),
-        .local = span_str(f->local),
+        .remote = span_str(f->ends.remote),
+        .local = span_str(f->ends.local),
         .client_id = f->service->client_id(f->machine),
         .language = f->service->language(f->machine),
         .sasl_final = buf_span(&f->login.data),
@@ -96,6 +96,8 @@ passage_hand_over(struct front *f)
     buf_init(&unread, LIMIT_line_preauth);
     if (ssl != NULL)
         h.tls = tls_facts_of(ssl, f->tls, f->gate->options.client_name, &scratch);
+    else if (f->facts.secure)
+        h.tls.kind = TLS_PROXY;
     int fd = ssl != NULL ? start_pump(f, &unread) : conn_detach(&f->conn, &unread);
     h.unread = buf_span(&unread);
     handover_put(&b, &h);
@@ -119,8 +121,9 @@ front_of(struct gate *g, const struct handover *h)
 {
     struct front *f = front_new(g, gate_service(h->service), h->tls.kind);
     f->session = h->session;
-    snprintf(f->remote, sizeof f->remote, "%.*s", SPAN_ARG(h->remote));
-    snprintf(f->local, sizeof f->local, "%.*s", SPAN_ARG(h->local));
+    snprintf(f->base.remote, sizeof f->base.remote, "%.*s", SPAN_ARG(h->remote));
+    snprintf(f->base.local, sizeof f->base.local, "%.*s", SPAN_ARG(h->local));
+    f->ends = f->base;
     return f;
 }
 
@@ -142,7 +145,7 @@ passage_give_back(struct gate *g, const struct handover *h, int fd)
 {
     if (g->draining || gate_service(h->service) == NULL)
         close(fd);
-    else if (h->tls.kind != TLS_NONE)
+    else if (h->tls.kind == TLS_STARTTLS || h->tls.kind == TLS_IMPLICIT)
         give_back_tls(g, h, fd);
     else
         front_resume(front_of(g, h), fd, NULL, h->unread);

@@ -67,8 +67,16 @@ on_close(void *arg)
     g->closed = true;
 }
 
-static const struct preauth_ops ops = {on_write, on_start_tls, on_authenticate,
-                                       on_step,  on_abort,     on_close};
+static void
+on_speaks_for(void *arg, struct span remote, struct span local, struct span session)
+{
+    struct gate *g = arg;
+    buf_printf(&g->said, "<for %.*s %.*s %.*s>", SPAN_ARG(remote), SPAN_ARG(local),
+               SPAN_ARG(session));
+}
+
+static const struct preauth_ops ops = {on_write, on_start_tls, on_authenticate, on_step,
+                                       on_abort, on_close,     on_speaks_for};
 
 static void
 answer(struct gate *g)

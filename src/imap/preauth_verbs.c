@@ -66,7 +66,13 @@ preauth_say_bad(struct preauth *m, const char *text)
 static bool
 may_log_in(const struct preauth *m)
 {
-    return m->facts->tls || m->facts->plaintext_auth;
+    return m->facts->tls || m->facts->secure || m->facts->plaintext_auth;
+}
+
+static bool
+may_start_tls(const struct preauth *m)
+{
+    return m->facts->can_starttls && !m->facts->tls && !m->facts->secure;
 }
 
 static void
@@ -87,7 +93,7 @@ static void
 put_capabilities(const struct preauth *m, struct buf *b)
 {
     buf_put_str(b, "CAPABILITY IMAP4rev1 IMAP4rev2 SASL-IR LITERAL- ID ENABLE LANGUAGE");
-    if (m->facts->can_starttls && !m->facts->tls)
+    if (may_start_tls(m))
         buf_put_str(b, " STARTTLS");
     if (may_log_in(m))
         put_mechanisms(m, b);
@@ -195,8 +201,9 @@ read_id(struct preauth *m, struct parse *p, struct client_id *id)
             parse_fail(p, "more than 30 pairs");
         if (p->bad)
             return;
-        keep_id_pair(&m->client_id, name, value);
         client_id_note(id, name, value);
+        if (!m->facts->trusted || !client_id_is_origin(name))
+            keep_id_pair(&m->client_id, name, value);
     }
 }
 
@@ -211,6 +218,8 @@ run_id(struct preauth *m, struct parse *p)
         buf_done(&m->client_id);
         return;
     }
+    if (m->facts->trusted)
+        m->ops->speaks_for(m->gate, id.origin.remote, id.origin.local, id.origin.session);
     if (m->facts->shed_background && client_id_is_background(&id) && load_is_high()) {
         preauth_say(m, "NO", "[UNAVAILABLE] Too busy for downloads in the background.");
         return;
@@ -249,9 +258,9 @@ run_starttls(struct preauth *m, struct parse *p)
 {
     if (!ends(m, p))
         return;
-    if (m->facts->tls || !m->facts->can_starttls) {
-        preauth_say_bad(m,
-                        m->facts->tls ? "TLS is active already." : "TLS is not available.");
+    if (!may_start_tls(m)) {
+        bool active = m->facts->tls || m->facts->secure;
+        preauth_say_bad(m, active ? "TLS is active already." : "TLS is not available.");
         return;
     }
     preauth_say(m, "OK", "Begin TLS negotiation now.");

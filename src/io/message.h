@@ -39,7 +39,12 @@ enum message_type {
     MESSAGE_REVOKED,        // auth -> mail   struct revoked: sessions end, tickets are void
 };
 
-enum tls_kind { TLS_NONE, TLS_STARTTLS, TLS_IMPLICIT };
+enum tls_kind {
+    TLS_NONE,
+    TLS_STARTTLS,
+    TLS_IMPLICIT,
+    TLS_PROXY
+};  // PROXY: a trusted proxy has it
 
 // What is known of the connection's TLS; in every authentication from the first version.
 struct tls_facts {
@@ -159,6 +164,7 @@ struct listen_socket {
     struct span service;  // "imap", "imaps", "lmtp", "admin", ...
     uint8_t tls;          // enum tls_kind offered
     struct span address;  // as configured, for the log
+    bool proxy;           // proxies begin by a header of the PROXY protocol there
 };
 
 struct peer {

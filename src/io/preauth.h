@@ -22,6 +22,8 @@ struct preauth_facts {
     bool can_starttls;    // there is a certificate (ignored when tls)
     bool certificate;     // the client has shown one that was verified
     bool plaintext_auth;  // passwords are accepted without TLS
+    bool secure;          // without TLS here, but a trusted proxy has it
+    bool trusted;         // the peer's ID tells for whom it speaks (wire/client_id.h)
     bool
         shed_background;  // background downloads are refused while overloaded (wire/client_id.h)
     // SASL mechanisms in order of preference, separated by spaces (auth_offer)
@@ -42,6 +44,9 @@ struct preauth_ops {
     void (*auth_step)(void *gate, struct span response);  // answer later by auth_reply
     void (*auth_abort)(void *gate);          // the exchange is forgotten; no answer comes
     void (*close_after_output)(void *gate);  // send what is queued, then close
+    // The peer, which is trusted, speaks for another; fields that are empty say nothing.
+    void (*speaks_for)(void *gate, struct span remote, struct span local,
+                       struct span session);
 };
 
 enum preauth_end { PREAUTH_END_TIMEOUT, PREAUTH_END_DRAIN, PREAUTH_END_CROWDED };

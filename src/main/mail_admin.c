@@ -92,8 +92,9 @@ mail_admin_host(struct mail_role *r)
 }
 
 void
-mail_admin_accept(struct home *h, int fd)
+mail_admin_accept(struct home *h, int fd, const struct peer_ends *ends)
 {
+    (void)ends;
     if (peer_is_owner(fd)) {
         call_serve(fd, &h->role->host, NULL, NULL);
         return;

@@ -1,8 +1,21 @@
 #include "main/mail_role.h"
+#include "base/limits.h"
 #include "base/log.h"
+#include "gate/proxied.h"
+#include "os/network.h"
 #include <errno.h>
 #include <event2/event.h>
 #include <sys/socket.h>
+#include <utlist.h>
+
+// A connection of a proxy, whose header is awaited.
+struct incoming {
+    struct incoming *prev, *next;
+    struct home *home;
+    const struct door_row *row;
+    struct proxied *proxied;
+    struct peer_ends ends;
+};
 
 enum { ACCEPTS_PER_TURN = 32, PAUSE_MS = 200 };
 
@@ -38,6 +51,66 @@ pause_accepting(struct door *d)
 }
 
 static void
+incoming_free(struct incoming *in)
+{
+    DL_DELETE(in->home->doors.incoming, in);
+    in->home->doors.incoming_count--;
+    proxied_free(&in->proxied);
+    free(in);
+}
+
+static void
+on_proxied(int fd, const struct proxy_header *header, const char *why, void *arg)
+{
+    struct incoming *in = arg;
+    in->proxied = NULL;
+    if (header != NULL && !header->local)
+        in->ends = (struct peer_ends){header->source, header->destination};
+    if (header != NULL) {
+        in->row->accept(in->home, fd, &in->ends);
+    } else {
+        struct buf from;
+        buf_init(&from, 128);
+        peer_text(&in->ends.remote, &from);
+        log_warning(in->row->service, "a proxy's connection is closed",
+                    field_text("rip", "rip=%", buf_span(&from)), log_why(why));
+        buf_done(&from);
+    }
+    incoming_free(in);
+}
+
+static void
+await_header(struct door *d, int fd, const struct peer_ends *ends)
+{
+    struct home *h = d->home;
+    if (h->doors.incoming_count >= LIMIT_lmtp_sessions) {
+        log_warning(d->row->service, "too many connections of proxies");
+        close(fd);
+        return;
+    }
+    struct incoming *in = calloc(1, sizeof *in);
+    must(in != NULL);
+    *in = (struct incoming){.home = h, .row = d->row, .ends = *ends};
+    DL_APPEND(h->doors.incoming, in);
+    h->doors.incoming_count++;
+    uint32_t test_ms = (uint32_t)h->config->test_preauth_time * 1000;
+    in->proxied = proxied_new(fd, test_ms > 0 ? test_ms : LIMIT_proxy_ms, on_proxied, in);
+}
+
+static void
+arrive(struct door *d, int fd)
+{
+    const struct config_list *l = &d->home->config->proxy_networks;
+    struct network_list proxies = {l->items, l->n};
+    struct peer_ends ends;
+    peer_ends_get(fd, &ends);
+    if (d->proxy && network_list_has(&proxies, &ends.remote))
+        await_header(d, fd, &ends);
+    else
+        d->row->accept(d->home, fd, &ends);
+}
+
+static void
 on_accept(evutil_socket_t fd, short what, void *arg)
 {
     struct door *d = arg;
@@ -45,7 +118,7 @@ on_accept(evutil_socket_t fd, short what, void *arg)
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
         int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (client >= 0) {
-            d->row->accept(d->home, client);
+            arrive(d, client);
             continue;
         }
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
@@ -60,8 +133,8 @@ open_here(void *arg)
     struct door *d = arg;
     d->event = event_new(loop_base(loop_self()), d->fd, EV_READ | EV_PERSIST, on_accept, d);
     must(d->event != NULL && event_add(d->event, NULL) == 0);
-    d->next = d->home->doors;
-    d->home->doors = d;
+    d->next = d->home->doors.open;
+    d->home->doors.open = d;
 }
 
 static char *
@@ -87,6 +160,7 @@ mail_door_open(struct mail_role *r, const struct listen_socket *s, int fd)
             .home = &r->homes[i],
             .row = row,
             .fd = fcntl(fd, F_DUPFD_CLOEXEC, 0),
+            .proxy = s->proxy,
             .address = text_of(s->address),
         };
         must(d->fd >= 0);
@@ -119,7 +193,7 @@ static void
 remove_here(void *arg)
 {
     struct removal *m = arg;
-    for (struct door **at = &m->home->doors; *at != NULL; at = &(*at)->next) {
+    for (struct door **at = &m->home->doors.open; *at != NULL; at = &(*at)->next) {
         if ((*at)->row == m->row &&
             span_eq(span_str((*at)->address), span_str(m->address))) {
             door_close(at);
@@ -144,6 +218,8 @@ mail_door_close(struct mail_role *r, const struct listen_socket *s)
 void
 mail_door_close_all(struct home *h)
 {
-    while (h->doors != NULL)
-        door_close(&h->doors);
+    while (h->doors.open != NULL)
+        door_close(&h->doors.open);
+    while (h->doors.incoming != NULL)
+        incoming_free(h->doors.incoming);
 }

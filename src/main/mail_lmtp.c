@@ -36,18 +36,10 @@ mail_lmtp_host(struct home *h)
 
 // Unix sockets are kept by their mode.
 static bool
-may_deliver(const struct config *c, int fd)
+may_deliver(const struct config *c, const struct peer_ends *ends)
 {
-    unsigned char address[16];
-    enum result r = network_peer(fd, address);
-    for (size_t i = 0; r == R_OK && i < c->lmtp_networks.n; i++) {
-        struct network n;
-        struct fault f;
-        if (network_parse(span_str(c->lmtp_networks.items[i]), &n, &f) == R_OK &&
-            network_has(&n, address))
-            return true;
-    }
-    return r == R_NONE;
+    struct network_list networks = {c->lmtp_networks.items, c->lmtp_networks.n};
+    return ends->remote.ss_family == AF_UNIX || network_list_has(&networks, &ends->remote);
 }
 
 // The address as Received lines have it (RFC 5321 section 4.1.3): no port, "IPv6:" before its kind; nothing for unix.
@@ -75,14 +67,14 @@ refuse(int fd, struct span remote, const char *line, const char *why)
 }
 
 void
-mail_lmtp_accept(struct home *h, int fd)
+mail_lmtp_accept(struct home *h, int fd, const struct peer_ends *ends)
 {
     struct buf remote, literal;
     buf_init(&remote, 128);
     buf_init(&literal, 128);
-    peer_remote_text(fd, &remote);
+    peer_text(&ends->remote, &remote);
     put_address_literal(&literal, buf_span(&remote));
-    if (!may_deliver(h->config, fd))
+    if (!may_deliver(h->config, ends))
         refuse(fd, buf_span(&remote), NULL, "not in lmtp_networks, closed");
     else if (lmtp_session_count() >= LIMIT_lmtp_sessions)
         refuse(fd, buf_span(&remote), "421 4.3.2 Too many connections\r\n",
@@ -94,12 +86,12 @@ mail_lmtp_accept(struct home *h, int fd)
 }
 
 void
-mail_policy_accept(struct home *h, int fd)
+mail_policy_accept(struct home *h, int fd, const struct peer_ends *ends)
 {
     struct buf remote;
     buf_init(&remote, 128);
-    peer_remote_text(fd, &remote);
-    if (!may_deliver(h->config, fd))
+    peer_text(&ends->remote, &remote);
+    if (!may_deliver(h->config, ends))
         refuse(fd, buf_span(&remote), NULL, "not in lmtp_networks, closed");
     else if (policy_session_count() >= LIMIT_lmtp_sessions)
         refuse(fd, buf_span(&remote), NULL, "too many connections");

@@ -13,6 +13,7 @@
 #include "lmtp/lmtp.h"
 #include "mail/index.h"
 #include "mail/user.h"
+#include "os/peer.h"
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -23,6 +24,7 @@ struct known;
 struct serial;
 struct reading;
 struct revocation;
+struct incoming;
 
 enum { TICKET_LIFE_MS = 31000 };  // a little more than a ticket is good for
 
@@ -42,6 +44,7 @@ struct door {
     struct event *event;
     struct timer pause;  // while there are no descriptors left
     int fd;
+    bool proxy;     // os/listen.h
     char *address;  // as configured
 };
 
@@ -86,7 +89,11 @@ struct home {
     } tickets;
     struct session *sessions;
     unsigned session_count;
-    struct door *doors;
+    struct {
+        struct door *open;
+        struct incoming *incoming;  // whose PROXY header is awaited
+        unsigned incoming_count;
+    } doors;
     struct lmtp_host lmtp;
     const struct config *config;  // as of the last reload
     struct timer patience;        // of the drain
@@ -184,8 +191,9 @@ unsigned session_kick(struct home *h, struct span user);  // "": everybody
 // mail_door.c: listening sockets. One row per service that mail itself accepts.
 struct door_row {
     const char *service;
-    bool every_thread;                       // else only the first
-    void (*accept)(struct home *h, int fd);  // owns fd; not in a task
+    bool every_thread;  // else only the first
+    // owns fd; not in a task. `ends`: whose connection it is, where a proxy passes it on
+    void (*accept)(struct home *h, int fd, const struct peer_ends *ends);
 };
 void mail_door_open(struct mail_role *r, const struct listen_socket *s, int fd);
 void mail_door_close(struct mail_role *r, const struct listen_socket *s);
@@ -222,12 +230,12 @@ void mail_index_start(struct mail_role *r);
 void mail_index_log(struct account *a, const char *event, const struct fault *f);
 
 // mail_lmtp.c
-void mail_lmtp_accept(struct home *h, int fd);
-void mail_policy_accept(struct home *h, int fd);
+void mail_lmtp_accept(struct home *h, int fd, const struct peer_ends *ends);
+void mail_policy_accept(struct home *h, int fd, const struct peer_ends *ends);
 void mail_lmtp_host(struct home *h);  // fills h->lmtp
 
 // mail_admin.c
-void mail_admin_accept(struct home *h, int fd);
+void mail_admin_accept(struct home *h, int fd, const struct peer_ends *ends);
 void mail_admin_host(struct mail_role *r);  // fills r->host
 
 #endif

@@ -1,5 +1,6 @@
 // Users and names that URLs with a server tell (RFC 4467).
 #include "base/limits.h"
+#include "os/listen.h"
 #include "main/mail_role.h"
 
 static enum result
@@ -39,7 +40,7 @@ static bool
 has_port(const struct config_list *listeners, uint16_t port)
 {
     for (size_t i = 0; i < listeners->n; i++) {
-        struct span s = span_str(listeners->items[i]);
+        struct span s = listen_at_of(span_str(listeners->items[i])).address;
         uint32_t n = 0;
         if (span_to_u32(span_skip(s, span_behind_last(s, ':')), &n) == R_OK && n == port)
             return true;

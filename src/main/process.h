@@ -43,7 +43,8 @@ struct service_row {
 // A listening socket, kept for processes to come.
 struct socket_row {
     const struct service_row *service;
-    char *address;
+    char *address;  // without its option
+    bool proxy;     // os/listen.h
     int fd;
     bool given;  // by the service manager: no configuration closes it
     bool fresh;  // opened by a plan that is not committed yet

@@ -62,6 +62,23 @@ preauth_ms(const struct config *c)
                                     : LIMIT_preauth_ms;
 }
 
+static struct network_list
+networks(const struct config_list *l)
+{
+    return (struct network_list){l->items, l->n};
+}
+
+static struct gate_settings
+settings_of(const struct config *c)
+{
+    return (struct gate_settings){.plaintext_auth = c->plaintext_auth,
+                                  .shed_background = c->shed_background,
+                                  .proxy_tls = c->proxy_tls,
+                                  .preauth_ms = preauth_ms(c),
+                                  .proxies = networks(&c->proxy_networks),
+                                  .trusted = networks(&c->trusted_networks)};
+}
+
 static void
 on_unlisten(void *role, const struct listen_socket *s)
 {
@@ -74,7 +91,8 @@ on_settings(void *role, const struct config *c)
 {
     struct role_gate *r = role;
     load_pretend(c->test_overload);
-    gate_settings(r->gate, c->plaintext_auth, c->shed_background, preauth_ms(c));
+    struct gate_settings s = settings_of(c);
+    gate_settings(r->gate, &s);
 }
 
 static const struct role_link_ops link_ops = {
@@ -102,11 +120,9 @@ begin(void *arg)
     struct role_gate *r = arg;
     const struct config *c = r->start->config;
     struct gate_options o = {
-        .plaintext_auth = c->plaintext_auth,
+        .settings = settings_of(c),
         .mail_threads = threads_of(c->mail_threads),
         .preauth_max = preauth_max(),
-        .preauth_ms = preauth_ms(c),
-        .shed_background = c->shed_background,
         .client_name =
             strcmp(c->tls_client_name, "cn") == 0 ? TLS_CLIENT_CN : TLS_CLIENT_EMAIL,
         .counts = &r->start->shared->crowd,

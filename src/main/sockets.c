@@ -25,12 +25,15 @@ list_of(const struct config *c, const struct service_row *service)
 }
 
 static struct socket_row *
-add_row(struct socket_table *t, const struct service_row *service, const char *address,
+add_row(struct socket_table *t, const struct service_row *service, struct listen_at at,
         int fd)
 {
     must(t->n < t->max);
     struct socket_row *row = &t->rows[t->n++];
-    *row = (struct socket_row){.service = service, .address = strdup(address), .fd = fd};
+    *row = (struct socket_row){.service = service,
+                               .address = strndup(at.address.p, at.address.n),
+                               .proxy = at.proxy,
+                               .fd = fd};
     must(row->address != NULL);
     return row;
 }
@@ -46,10 +49,10 @@ table_init(struct socket_table *t, const struct config *c)
 }
 
 static struct socket_row *
-find_address(const struct socket_table *t, const char *address)
+find_address(const struct socket_table *t, struct span address)
 {
     for (size_t i = 0; i < t->n; i++)
-        if (span_eq(span_str(t->rows[i].address), span_str(address)))
+        if (span_eq(span_str(t->rows[i].address), address))
             return &t->rows[i];
     return NULL;
 }
@@ -87,14 +90,15 @@ give_away(const struct supervisor *s, const struct config *c, const struct socke
 
 static enum result
 open_one(const struct supervisor *s, const struct config *c, struct socket_table *next,
-         const struct service_row *service, const char *address, struct fault *f)
+         const struct service_row *service, struct listen_at at, struct fault *f)
 {
     bool own = service == &admin || geteuid() == 0;
     struct fault why;
     int fd;
-    if (listen_open(span_str(address), own ? MODE_OWNER : MODE_GROUP, &fd, &why) != R_OK)
-        return fault_set(f, why.kind, "%s: %.80s: %.90s", service->name, address, why.why);
-    struct socket_row *row = add_row(next, service, address, fd);
+    if (listen_open(at.address, own ? MODE_OWNER : MODE_GROUP, &fd, &why) != R_OK)
+        return fault_set(f, why.kind, "%s: %.*s: %.90s", service->name,
+                         SPAN_ARG(span_slice(at.address, 0, 80)), why.why);
+    struct socket_row *row = add_row(next, service, at, fd);
     row->fresh = true;
     return give_away(s, c, row, f);
 }
@@ -102,18 +106,18 @@ open_one(const struct supervisor *s, const struct config *c, struct socket_table
 // An address that is open stays open, also when another service takes it over.
 static enum result
 plan_one(const struct supervisor *s, const struct config *c, struct socket_table *next,
-         const struct service_row *service, const char *address, struct fault *f)
+         const struct service_row *service, struct listen_at at, struct fault *f)
 {
-    const struct socket_row *twice = find_address(next, address),
-                            *now = find_address(&s->sockets, address);
+    const struct socket_row *twice = find_address(next, at.address),
+                            *now = find_address(&s->sockets, at.address);
     if (twice != NULL && twice->given && twice->service == service)
         return R_OK;
     if (twice != NULL)
-        return fault_set(f, FAULT_BAD, "%s: %.100s is used by %s already", service->name,
-                         address, twice->service->name);
+        return fault_set(f, FAULT_BAD, "%s: %.*s is used by %s already", service->name,
+                         SPAN_ARG(span_slice(at.address, 0, 100)), twice->service->name);
     if (now == NULL)
-        return open_one(s, c, next, service, address, f);
-    add_row(next, service, address, now->fd);
+        return open_one(s, c, next, service, at, f);
+    add_row(next, service, at, now->fd);
     return R_OK;
 }
 
@@ -123,9 +127,16 @@ plan_service(const struct supervisor *s, const struct config *c, struct socket_t
 {
     const struct config_list *list = list_of(c, service);
     for (size_t i = 0; i < list->n; i++)
-        if (plan_one(s, c, next, service, list->items[i], f) != R_OK)
+        if (plan_one(s, c, next, service, listen_at_of(span_str(list->items[i])), f) !=
+            R_OK)
             return R_FAIL;
     return R_OK;
+}
+
+static struct listen_at
+at_of(const struct socket_row *row)
+{
+    return (struct listen_at){span_str(row->address), row->proxy};
 }
 
 // What no configuration names: the admin socket, and those of the service manager.
@@ -135,7 +146,7 @@ keep_standing(const struct supervisor *s, struct socket_table *next)
     for (size_t i = 0; i < s->sockets.n; i++) {
         const struct socket_row *row = &s->sockets.rows[i];
         if (row->given || row->service == &admin)
-            add_row(next, row->service, row->address, row->fd)->given = row->given;
+            add_row(next, row->service, at_of(row), row->fd)->given = row->given;
     }
 }
 
@@ -193,7 +204,7 @@ sockets_discard(struct socket_table *next)
 static bool
 same_service(const struct socket_row *a, const struct socket_row *b)
 {
-    return a != NULL && b != NULL && a->service == b->service;
+    return a != NULL && b != NULL && a->service == b->service && a->proxy == b->proxy;
 }
 
 void
@@ -201,7 +212,7 @@ sockets_commit(struct supervisor *s, struct socket_table *next)
 {
     for (size_t i = 0; i < s->sockets.n; i++) {
         const struct socket_row *row = &s->sockets.rows[i],
-                                *stays = find_address(next, row->address);
+                                *stays = find_address(next, span_str(row->address));
         if (!same_service(stays, row))
             wiring_unlisten(s, row);
         if (stays == NULL)
@@ -210,7 +221,7 @@ sockets_commit(struct supervisor *s, struct socket_table *next)
     for (size_t i = 0; i < next->n; i++) {
         struct socket_row *row = &next->rows[i];
         row->fresh = false;
-        if (!same_service(find_address(&s->sockets, row->address), row))
+        if (!same_service(find_address(&s->sockets, span_str(row->address)), row))
             wiring_listen(s, row);
     }
     free_table(&s->sockets);
@@ -222,16 +233,26 @@ open_admin(struct supervisor *s, const struct config *c, struct fault *f)
 {
     char address[4200];
     snprintf(address, sizeof address, "unix:%s/admin.sock", c->data);
-    return open_one(s, c, &s->sockets, &admin, address, f);
+    return open_one(s, c, &s->sockets, &admin, (struct listen_at){span_str(address), false},
+                    f);
 }
 
 static const struct service_row *
-service_find(const char *name)
+service_find(struct span name)
 {
     for (size_t i = 0; i < SERVICES; i++)
-        if (span_eq(span_str(name), span_str(services[i].name)))
+        if (span_eq(name, span_str(services[i].name)))
             return &services[i];
     return NULL;
+}
+
+// FileDescriptorName=imaps, or imaps-proxy for a socket of which the configuration would say "proxy".
+static const struct service_row *
+service_of(const struct activated *a, bool *proxy_out)
+{
+    struct span name = span_str(a->name), option = SPAN("-proxy");
+    *proxy_out = span_ends(name, option);
+    return service_find(span_slice(name, 0, name.n - (*proxy_out ? option.n : 0)));
 }
 
 // All are taken into the table, so that a refusal closes all; then they are judged.
@@ -244,15 +265,19 @@ take_given(struct supervisor *s, struct fault *f)
     if (activation_take(given, &n, f) != R_OK)
         return R_FAIL;
     for (size_t i = 0; i < n; i++) {
-        const struct service_row *service = service_find(given[i].name);
+        bool proxy;
+        const struct service_row *service = service_of(&given[i], &proxy);
         if (service == NULL && r == R_OK)
             r = fault_set(f, FAULT_BAD,
                           "LISTEN_FDNAMES: there is no service '%.40s'; use "
                           "FileDescriptorName=imap, imaps or lmtp",
                           given[i].name);
-        add_row(&s->sockets, service ? service : &services[0], given[i].address,
-                given[i].fd)
+        add_row(&s->sockets, service ? service : &services[0],
+                (struct listen_at){span_str(given[i].address), proxy}, given[i].fd)
             ->given = true;
+        if (r == R_OK && proxy && s->options.config->proxy_networks.n == 0)
+            r = fault_set(f, FAULT_BAD, "LISTEN_FDNAMES: '%.40s' needs proxy_networks",
+                          given[i].name);
         if (r == R_OK)
             log_info("main", "a socket comes from the service manager",
                      field_str("listener", "listener=%", given[i].name),

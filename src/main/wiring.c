@@ -80,7 +80,7 @@ static void
 send_socket(struct process *p, enum message_type type, const struct socket_row *row, int fd)
 {
     struct listen_socket l = {span_str(row->service->service), row->service->tls,
-                              span_str(row->address)};
+                              span_str(row->address), row->proxy};
     struct buf b;
     buf_init(&b, LIMIT_channel_message);
     listen_socket_put(&b, &l);

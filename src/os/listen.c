@@ -18,6 +18,15 @@ bind_and_listen(int fd, const struct sockaddr *a, socklen_t n, struct fault *f)
     return fault_errno(f, errno == EADDRINUSE ? FAULT_INUSE : FAULT_UNAVAILABLE, "bind");
 }
 
+struct listen_at
+listen_at_of(struct span configured)
+{
+    const struct span option = SPAN(" proxy");
+    bool proxy = span_ends(configured, option);
+    return (struct listen_at){
+        span_slice(configured, 0, configured.n - (proxy ? option.n : 0)), proxy};
+}
+
 // ---- unix ----
 
 // Something of ours that nobody serves any more may go; anything else stays.

@@ -72,22 +72,31 @@ network_has(const struct network *n, const unsigned char address[16])
 }
 
 enum result
-network_peer(int fd, unsigned char address_out[16])
+network_address(const struct sockaddr_storage *from, unsigned char address_out[16])
 {
-    union {
-        struct sockaddr_storage space;
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } a = {0};
-    socklen_t n = sizeof a;
-    if (getpeername(fd, &a.any, &n) != 0)
-        return R_FAIL;
-    if (a.any.sa_family == AF_INET)
-        map_v4(address_out, &a.v4.sin_addr);
-    else if (a.any.sa_family == AF_INET6)
-        memcpy(address_out, &a.v6.sin6_addr, 16);
+    const struct sockaddr_in *v4 = (const void *)from;
+    const struct sockaddr_in6 *v6 = (const void *)from;
+    if (from->ss_family == AF_INET)
+        map_v4(address_out, &v4->sin_addr);
+    else if (from->ss_family == AF_INET6)
+        memcpy(address_out, &v6->sin6_addr, 16);
     else
-        return a.any.sa_family == AF_UNIX ? R_NONE : R_FAIL;
+        return from->ss_family == AF_UNIX ? R_NONE : R_FAIL;
     return R_OK;
+}
+
+bool
+network_list_has(const struct network_list *l, const struct sockaddr_storage *from)
+{
+    unsigned char address[16];
+    enum result r = network_address(from, address);
+    for (size_t i = 0; r != R_FAIL && i < l->n; i++) {
+        struct network n;
+        struct fault f;
+        struct span text = span_str(l->items[i]);
+        if (r == R_NONE ? span_eq(text, SPAN("local"))
+                        : network_parse(text, &n, &f) == R_OK && network_has(&n, address))
+            return true;
+    }
+    return false;
 }

@@ -7,6 +7,8 @@
 
 #include "base/span.h"
 
+#include <sys/socket.h>
+
 struct network {
     unsigned char address[16];
     unsigned bits;  // of 128
@@ -17,7 +19,15 @@ enum result network_parse(struct span text, struct network *out,
                           struct fault *f) MUST_CHECK;
 bool network_has(const struct network *n, const unsigned char address[16]);
 
-// Who is at the other end. R_NONE: a unix socket. R_FAIL: the connection is gone already.
-enum result network_peer(int fd, unsigned char address_out[16]);
+// R_NONE: a unix socket. R_FAIL: no address (the connection is gone already).
+enum result network_address(const struct sockaddr_storage *from,
+                            unsigned char address_out[16]);
+
+// Networks as a setting names them; "local" stands for unix sockets.
+struct network_list {
+    const char *const *items;  // borrowed
+    size_t n;
+};
+bool network_list_has(const struct network_list *l, const struct sockaddr_storage *from);
 
 #endif

@@ -74,17 +74,44 @@ test_has(void **state)
     }
 }
 
+static struct sockaddr_storage
+from(int family, const char *text)
+{
+    struct sockaddr_storage a = {.ss_family = (sa_family_t)family};
+    struct sockaddr_in *v4 = (struct sockaddr_in *)&a;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&a;
+    if (family == AF_INET)
+        assert_int_equal(inet_pton(AF_INET, text, &v4->sin_addr), 1);
+    else if (family == AF_INET6)
+        assert_int_equal(inet_pton(AF_INET6, text, &v6->sin6_addr), 1);
+    return a;
+}
+
 static void
-test_peer(void **state)
+test_list(void **state)
 {
     (void)state;
-    int fds[2];
-    unsigned char address[16];
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-    assert_int_equal(network_peer(fds[0], address), R_NONE);
-    close(fds[0]);
-    close(fds[1]);
-    assert_int_equal(network_peer(-1, address), R_FAIL);
+    static const char *const items[] = {"10.0.0.0/8", "local", "2001:db8::/32"};
+    static const struct {
+        int family;
+        const char *text;
+        bool want, want_without_local;
+    } rows[] = {
+        {AF_INET, "10.1.2.3", true, true},
+        {AF_INET, "11.1.2.3", false, false},
+        {AF_INET6, "::ffff:10.1.2.3", true, true},
+        {AF_INET6, "2001:db8::1", true, false},
+        {AF_INET6, "::1", false, false},
+        {AF_UNIX, "", true, false},
+        {AF_UNSPEC, "", false, false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct sockaddr_storage a = from(rows[i].family, rows[i].text);
+        struct network_list all = {items, 3}, first = {items, 1}, none = {NULL, 0};
+        assert_int_equal(network_list_has(&all, &a), rows[i].want);
+        assert_int_equal(network_list_has(&first, &a), rows[i].want_without_local);
+        assert_false(network_list_has(&none, &a));
+    }
 }
 
 int
@@ -93,7 +120,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parse),
         cmocka_unit_test(test_has),
-        cmocka_unit_test(test_peer),
+        cmocka_unit_test(test_list),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -44,38 +44,41 @@ put_v6(struct buf *b, const struct sockaddr_in6 *a)
         buf_printf(b, "[%s]:%u", text, ntohs(a->sin6_port));
 }
 
-union address {
-    struct sockaddr_storage space;
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-};
-
-static void
-put_address(struct buf *b, const union address *a)
+void
+peer_text(const struct sockaddr_storage *a, struct buf *b)
 {
-    if (a->any.sa_family == AF_INET)
-        put_v4(b, &a->v4.sin_addr, a->v4.sin_port);
-    else if (a->any.sa_family == AF_INET6)
-        put_v6(b, &a->v6);
-    else if (a->any.sa_family == AF_UNIX)
+    const struct sockaddr_in *v4 = (const void *)a;
+    if (a->ss_family == AF_INET)
+        put_v4(b, &v4->sin_addr, v4->sin_port);
+    else if (a->ss_family == AF_INET6)
+        put_v6(b, (const void *)a);
+    else if (a->ss_family == AF_UNIX)
         buf_put_str(b, "unix");
+}
+
+void
+peer_ends_get(int fd, struct peer_ends *out)
+{
+    socklen_t remote = sizeof out->remote, local = sizeof out->local;
+    memset(out, 0, sizeof *out);
+    if (getpeername(fd, (struct sockaddr *)&out->remote, &remote) != 0)
+        out->remote.ss_family = AF_UNSPEC;
+    if (getsockname(fd, (struct sockaddr *)&out->local, &local) != 0)
+        out->local.ss_family = AF_UNSPEC;
 }
 
 void
 peer_remote_text(int fd, struct buf *b)
 {
-    union address a = {0};
-    socklen_t n = sizeof a;
-    if (getpeername(fd, &a.any, &n) == 0)
-        put_address(b, &a);
+    struct peer_ends ends;
+    peer_ends_get(fd, &ends);
+    peer_text(&ends.remote, b);
 }
 
 void
 peer_local_text(int fd, struct buf *b)
 {
-    union address a = {0};
-    socklen_t n = sizeof a;
-    if (getsockname(fd, &a.any, &n) == 0)
-        put_address(b, &a);
+    struct peer_ends ends;
+    peer_ends_get(fd, &ends);
+    peer_text(&ends.local, b);
 }

@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 
+#include <sys/socket.h>
 #include <sys/types.h>
 
 struct peer_ids {
@@ -16,6 +17,13 @@ struct peer_ids {
 
 enum result peer_ids_get(int fd, struct peer_ids *ids_out, struct fault *f) MUST_CHECK;
 bool peer_is_owner(int fd);  // root, or the user this process runs as
+
+// Both ends of a connection; AF_UNSPEC where the kernel does not know (any more).
+struct peer_ends {
+    struct sockaddr_storage remote, local;
+};
+void peer_ends_get(int fd, struct peer_ends *out);
+void peer_text(const struct sockaddr_storage *a, struct buf *b);  // as below
 
 // "192.0.2.1:993", "[2001:db8::1]:993", "unix"; IPv4 in IPv6 as IPv4. Nothing is put on failure.
 void peer_remote_text(int fd, struct buf *b);

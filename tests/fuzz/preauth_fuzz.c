@@ -53,6 +53,15 @@ on_step(void *arg, struct span s)
     buf_printf(&g->said, "[step %.*s]", SPAN_ARG(s));
 }
 
+static void
+on_speaks_for(void *arg, struct span remote, struct span local, struct span session)
+{
+    struct gate *g = arg;
+    must(g->facts.trusted);
+    buf_printf(&g->said, "[for %.*s %.*s %.*s]", SPAN_ARG(remote), SPAN_ARG(local),
+               SPAN_ARG(session));
+}
+
 // Auth's and the handshake's turn.
 static void
 answer(struct gate *g)
@@ -82,12 +91,15 @@ play(struct span in, size_t step, unsigned how, unsigned answers, struct buf *ou
                                            .authenticate = on_start,
                                            .auth_step = on_step,
                                            .auth_abort = on_abort,
-                                           .close_after_output = on_close};
+                                           .close_after_output = on_close,
+                                           .speaks_for = on_speaks_for};
     const struct preauth_service *imap = &imap_preauth_service;
     struct gate g = {.answers = answers,
                      .facts = {.tls = how & 1,
                                .can_starttls = how & 2,
                                .plaintext_auth = how & 4,
+                               .secure = how & 32,
+                               .trusted = how & 64,
                                .mechanisms = how & 8
                                                  ? SPAN("SCRAM-SHA-256-PLUS PLAIN LOGIN")
                                                  : SPAN("")}};
