@@ -317,7 +317,7 @@ TOGETHER = 50  # connections at a time
 @pytest.mark.parametrize("first", [b"PLAIN", b"LOGIN", b"SCRAM-SHA-256", b"SCRAM-SHA-256 biwsbj1hbGljZSxyPWFiYw=="])
 def test_aborted_exchanges(target, long_form, first):
     """Aborted by `*`, and by closing. Two per connection: three bad commands end it."""
-    exchanges = 25_000 if long_form else 400
+    exchanges = 100_000 if long_form else 1_250
     with target.unharmed(memory=12 << 20):
         for _ in range(exchanges // 2 // TOGETHER):
             wires = [target.raw(timeout=30) for _ in range(TOGETHER)]
