@@ -57,7 +57,7 @@ class Ask:
     @property
     def inside(self):
         """The name within the tree."""
-        return self.box.split("/", 1 if self.box.startswith("Public/") else 2)[-1]
+        return self.box.split("/", {"Public": 1, "Shared": 2}.get(self.box.split("/", 1)[0], 0))[-1]
 
 
 def variants(row):
@@ -180,6 +180,38 @@ class Matrix:
         for ask in asks:
             if ask.name in first:
                 ask.lines, ask.tagged = first[ask.name].lines, first[ask.name].tagged
+
+
+class OwnMatrix(Matrix):
+    """The same for the owner: no mailbox is another's, and l and a cannot be taken."""
+
+    def add(self, row, form, u, variant, rights, i):
+        if form == "rev1" and rights is not None and not variant.startswith(("enough", "never")):
+            super().add(row, form, u, variant, rights if set("la") <= set(rights) else RIGHTS, i)
+            ask = self.asks[-1]
+            ask.box = ask.box.removeprefix("Shared/alice/")
+
+    def owner_commands(self):
+        held = None  # what is in the mailbox comes before the right to put it there goes
+        for command, what in super().owner_commands():
+            if command.startswith("SETACL b"):
+                held = command.replace(" bob ", " alice "), what
+                continue
+            yield command, what
+            if held and command.startswith("APPEND"):
+                yield held
+                held = None
+
+    def play(self):
+        self.prepare()
+        session = self.server.imap("alice")
+        for name in ("Stock", "Taken", "Flagged"):
+            session.command(f"CREATE {name}")
+        session.append_all("Stock", [b"Subject: stock\r\n\r\nx\r\n"] * (sum(ask.row.changes for ask in self.asks) + 1))
+        session.append("Flagged", MESSAGE, "\\Seen \\Flagged $Work \\Deleted")
+        self.run(session, self.asks, "")
+        session.close()
+        return self.asks
 
 
 def names_box(row):

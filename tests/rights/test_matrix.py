@@ -13,7 +13,7 @@ import pytest
 from lib import server as posthorn
 
 from . import table
-from .matrix import ABSENT, MESSAGE, SECRETS, Ask, Matrix, pipelined
+from .matrix import ABSENT, MESSAGE, SECRETS, Ask, Matrix, OwnMatrix, names_box, pipelined
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 SETTINGS = {"quota_messages": 1000000}
@@ -174,6 +174,7 @@ HIDDEN = [
     ("Shared/ALICE/hidden", "Shared/ALICE/absent"),
     ("Shared/alice/hidden/", "Shared/alice/absent/"),
     ("Shared/alice/level", "Shared/alice/nevel"),
+    ("Shared/alice/place", "Shared/alice/plane"),  # with a child that is seen: a mailbox, and a level that is none
     ("Public/hidden", "Public/absent"),
     ("Public/hidden/below", "Public/absent/below"),
 ]
@@ -187,13 +188,13 @@ def a_server_that_hides():
     posthorn.run_verb("group", "member", "add", "staff", "bob", "--data", server.data)
     alice, carol, bob = (server.imap(name) for name in ("alice", "carol", "bob"))
     server.imap("zelda").close()
-    for box in ("open", "open/hidden", "hidden", "hidden/below", "barred", "banned", "level", "level/below", "in", "in/hidden", "in/level", "in/level/below"):
+    for box in ("open", "open/hidden", "hidden", "hidden/below", "barred", "banned", "level", "level/below", "place", "place/seen", "plane", "plane/seen", "in", "in/hidden", "in/level", "in/level/below"):
         alice.command(f"CREATE {box}")
         alice.append(box, MESSAGE)
     for rights in ("open bob lx", "open/hidden bob rswipkxte", "hidden bob rswipkxte", "barred anyone lrswipkxte", "barred -bob l", "banned bob lrswipkxte",
-                   "banned -$staff l", "in bob lkx", "in/hidden bob x", "in/level bob x", "in/level/below bob x"):
+                   "banned -$staff l", "in bob lkx", "place/seen bob lr", "plane/seen bob lr", "in/hidden bob x", "in/level bob x", "in/level/below bob x"):
         alice.command(f"SETACL {rights}")
-    for box in ("level", "in/level"):
+    for box in ("level", "in/level", "plane"):
         alice.command(f"DELETE {box}")
     for box in ("Public/hidden", "Public/hidden/below", "Public/open"):
         carol.command(f"CREATE {box}")
@@ -211,7 +212,7 @@ def a_server_that_hides():
 
 def test_however_it_is_hidden(hiding):
     """All rows again, on mailboxes that are hidden by a negative right, a group, a parent; INBOX; the public tree."""
-    session, rows = hiding.imap("bob"), [row for row in table.ROWS if not row.selected and row.forms != "modern" and "below" not in row.commands[-1]]
+    session, rows = hiding.imap("bob"), [row for row in table.ROWS if not row.selected and row.forms != "modern" and names_box(row) and "below" not in row.commands[-1]]
     assert len(rows) > 100
     asks = [Ask(row, "rev1", row.name, "l", box, number) for number, boxes in enumerate(HIDDEN) for row in rows for box in boxes]
     played = Matrix(hiding, [])
@@ -220,10 +221,10 @@ def test_however_it_is_hidden(hiding):
     failed = []
     for number, boxes in enumerate(HIDDEN):
         for row in rows:
-            told = {ask.box: tuple(ask.told()) for ask in asks if ask.row is row and ask.number == number}
+            told = {ask.box: tuple(re.sub(rb"(/seen UIDVALIDITY) \d+", rb"\1", line) for line in ask.told()) for ask in asks if ask.row is row and ask.number == number}
             if len(set(told.values())) != 1 and not (row.tree and len(boxes) == 3):
                 failed.append(f"{row.name}: {told}")
-            if row.needs != "" and any(ask.done for ask in asks if ask.row is row and ask.number == number):
+            if row.needs != "" and "plane" not in boxes[1] and any(ask.done for ask in asks if ask.row is row and ask.number == number):
                 failed.append(f"{row.name}: {told}")
     report(failed)
 
@@ -249,3 +250,48 @@ def test_what_is_in_the_way_is_a_forbidden_name(hiding):
     assert b"below" not in b"".join(bob.command('LIST "" Shared/alice/in/level*')[0])
     bob.close()
     alice.close()
+
+
+def test_namespace(hiding):
+    """It tells nobody what there is: the same for one who sees trees of others and one who does not."""
+    said = {tuple(hiding.imap(name).command("NAMESPACE")[0]) for name in ("alice", "bob", "zelda")}
+    assert len(said) == 1
+
+
+def test_levels_tell_nothing(hiding):
+    """LIST with wildcards shows a level above what is seen, whether a mailbox is there or not (RFC 4314 section 4)."""
+    bob = hiding.imap("bob")
+    for pattern in ('"" Shared/alice/%', '"Shared/alice/" "*"', '"" Shared/alice/pla%', '(SUBSCRIBED) "" Shared/alice/* RETURN (CHILDREN)',
+                    '"" Shared/alice/* RETURN (STATUS (MESSAGES) MYRIGHTS METADATA (/shared/comment) SPECIAL-USE SUBSCRIBED)', '(RECURSIVEMATCH SUBSCRIBED) "" Shared/alice/%'):
+        for command in ("LIST", "XLIST") if "(" not in pattern else ("LIST",):
+            lines = bob.command(f"{command} {pattern}")[0]
+            told = {name: [line.replace(name, b"X") for line in lines if name in line] for name in (b"place", b"plane")}
+            assert told[b"place"] == told[b"plane"], (pattern, told)
+            assert not any(name in line for name in (b"hidden", b"barred", b"banned") for line in lines), lines
+    bob.close()
+
+
+# ---- the owner, who may take rights from the own name (RFC 4314 section 2), but never l and a -----------------------------
+
+def owners_rows():
+    """One row for each command, where it is the owner's to be asked."""
+    found = {}
+    for row in table.ROWS:
+        text = " ".join(row.commands)
+        if row.needs and not row.selected and "QUOTA" not in text and row.forms == "both" and "Shared" not in text and "bob" not in text and "subscribed" not in text and not row.inner:
+            found.setdefault((row.commands[-1].split()[0], row.needs, row.changes), row)
+    return list(found.values())
+
+
+def test_the_owner_without_a_right():
+    rows = owners_rows()
+    assert len(rows) > 40
+    server = posthorn.Server(SETTINGS)
+    try:
+        server.user_add("zelda")
+        matrix = OwnMatrix(server, rows)
+        asks = [ask for ask in matrix.play() if ask.form == "rev1" and ask.rights]
+        report([f"{ask.key}: {'refused' if ask.wanted else 'done'}: {ask.lines[-3:]} {ask.tagged}" for ask in asks if ask.wanted != ask.done])
+        assert sum(not ask.wanted for ask in asks) > 60
+    finally:
+        server.stop()
