@@ -124,7 +124,7 @@ mime_charset_named(struct span label)
     char copy[LABEL_SIZE];
     const char *name;
 
-    return label.n > 0 && find_name(label, &name, copy) && !is_unknown(copy);
+    return find_name(label, &name, copy) && *copy != '\0' && !is_unknown(copy);
 }
 
 static void
