@@ -96,7 +96,7 @@ put_run(struct buf *b, const char *from, size_t n)
 }
 
 static void
-check_sizes(struct store *s, size_t word, size_t gap)
+check_sizes(struct store *s, size_t word, const char *signs, size_t gap)
 {
     struct text_index *ti;
     struct text_builder *b = text_builder_new();
@@ -107,7 +107,7 @@ check_sizes(struct store *s, size_t word, size_t gap)
     buf_init(&text, 1000);
     buf_put(&text, SPAN("XY "));
     put_run(&text, "ABCDEFGHIJKLMNOPQRSTUVW0123456789", word);
-    put_run(&text, "-=+*/.,;:!", gap);
+    put_run(&text, signs, gap);
     put_run(&text, "9Z8Y7X6W5V4U3T2S1R0Q", word);
     buf_put(&text, SPAN("\xE6\x97\xA5\xE6\x9C\xAC\xE3\x80\x82 Z"));
     buf_put_char(&text, '\0');
@@ -126,21 +126,150 @@ static void
 test_sizes(void **state)
 {
     (void)state;
-    static const size_t words[] = {1,  2,  3,  16, 17, 18, 31, 32,
-                                   33, 47, 48, 49, 50, 64, 65, 80};
+    static const char signs[] = "-=+*/.,;:!";
+    static const size_t words[] = {1,  2,  3,  14, 15, 16, 17, 18, 31,
+                                   32, 33, 47, 48, 49, 50, 64, 65, 80};
     static const size_t gaps[] = {1, 2, 8, 9, 10, 15, 16, 17, 18, 24, 25, 33};
     struct store_options o = scene_options("mem", "identity");
     struct store *s = scene_open(&o);
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        check_sizes(s, words[i], 1);
+        check_sizes(s, words[i], i % 2 ? " " : signs, 1);
     for (size_t i = 0; i < sizeof gaps / sizeof gaps[0]; i++)
-        check_sizes(s, 4, gaps[i]);
+        check_sizes(s, 4, signs, gaps[i]);
+    for (size_t word = PAIR_EDGE - 1; word < PAIR_EDGE + 2; word++)
+        check_sizes(s, word, " ", 1);
+    store_close(&s);
+}
+
+// Two words with a blank between them are found without a look at the message.
+static void
+test_phrases(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *needle;
+        enum text_answer answers[4];
+    } rows[] = {
+        {"OF THE", {TEXT_YES, TEXT_YES, TEXT_NO, TEXT_NO}},
+        {"PLEASE CONTACT", {TEXT_YES, TEXT_NO, TEXT_NO, TEXT_NO}},
+        {"EASE CONT", {TEXT_YES, TEXT_YES, TEXT_NO, TEXT_NO}},
+        {"PLEASE CONTACT US", {TEXT_MAYBE, TEXT_NO, TEXT_NO, TEXT_NO}},
+        {"CONTACT OF THE", {TEXT_NO, TEXT_MAYBE, TEXT_NO, TEXT_NO}},
+        {"OF, THE", {TEXT_NO, TEXT_NO, TEXT_MAYBE, TEXT_NO}},
+        {"OF  THE", {TEXT_NO, TEXT_NO, TEXT_NO, TEXT_MAYBE}},
+        {"THE INTERNATIONALLY", {TEXT_NO, TEXT_NO, TEXT_NO, TEXT_YES}},
+        {"INTERNATIONALLY INTERNATIONALISED", {TEXT_NO, TEXT_NO, TEXT_NO, TEXT_MAYBE}},
+        {" CONTACT", {TEXT_MAYBE, TEXT_MAYBE, TEXT_MAYBE, TEXT_MAYBE}},
+        {"CONTACT ", {TEXT_MAYBE, TEXT_MAYBE, TEXT_MAYBE, TEXT_NO}},
+    };
+    struct store_options o = scene_options("mem", "identity");
+    struct store *s = scene_open(&o);
+    struct text_index *ti = open_index(s);
+    struct text_builder *b = text_builder_new();
+    struct text_found *found;
+    struct fault f;
+    index_text(b, 1, MIME_ZONE_BODY, "of the please contact us");
+    index_text(b, 2, MIME_ZONE_BODY, "proof then, disease contact of the");
+    index_text(b, 3, MIME_ZONE_BODY, "of, the contact , please");
+    index_text(b, 4, MIME_ZONE_BODY,
+               "of  the internationally internationalised contacts. contact");
+    must_ok(text_index_put(ti, b, &f), &f);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct text_lookup l = {span_str(rows[i].needle), MIME_ZONES, false};
+        must_ok(text_index_find(ti, &l, 1, &found, &f), &f);
+        for (size_t d = 0; d < 4; d++)
+            if (text_found_of(found, 0, d + 1) != rows[i].answers[d])
+                fail_msg("\"%s\" in document %zu: %d", rows[i].needle, d + 1,
+                         text_found_of(found, 0, d + 1));
+        text_found_free(&found);
+    }
+    text_builder_free(&b);
+    text_index_close(&ti);
+    store_close(&s);
+}
+
+// A run of ideographs that is longer than what is looked at at once, up to a blank: its junction has as much of it as any other's.
+static void
+check_long_run(struct store *s, size_t ideographs)
+{
+    struct text_builder *b = text_builder_new();
+    struct buf text;
+    struct fault f;
+    must_ok(derived_clear(s, ACCOUNT, &f), &f);
+    struct text_index *ti = open_index(s);
+    buf_init(&text, 10000);
+    for (size_t i = 0; i < ideographs; i++)
+        buf_put(&text, i % 3 > 0 ? SPAN("\xE6\x97\xA5") : SPAN("\xE6\x9C\xAC"));
+    size_t from = text.n - 21;
+    buf_put(&text, SPAN(" ABC"));
+    buf_put_char(&text, '\0');
+    index_text(b, 1, MIME_ZONE_BODY, text.p);
+    must_ok(text_index_put(ti, b, &f), &f);
+    text.n--;
+    for (; from < text.n - 4; from += 3)
+        check_pieces(ti, buf_span(&text), from);
+    buf_done(&text);
+    text_builder_free(&b);
+    text_index_close(&ti);
+}
+
+static void
+test_long_runs(void **state)
+{
+    (void)state;
+    struct store_options o = scene_options("mem", "identity");
+    struct store *s = scene_open(&o);
+    for (size_t n = TEXT_ROOM / 3 - 6; n < TEXT_ROOM / 3 + 12; n++)
+        check_long_run(s, n);
+    store_close(&s);
+}
+
+// Words that share any number of octets with the one before are spelled as they were.
+static void
+test_spelled(void **state)
+{
+    (void)state;
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345";
+    struct store_options o = scene_options("mem", "identity");
+    struct store *s = scene_open(&o);
+    struct text_index *ti = open_index(s);
+    struct text_builder *b = text_builder_new();
+    struct text_page *page = calloc(1, sizeof *page);
+    struct buf text;
+    struct fault f;
+    must(page != NULL);
+    buf_init(&text, 10000);
+    for (int n = 1; n <= TERM_MAX; n++)
+        buf_printf(&text, "%.*s,%.*sZZ%.*s,", n, letters, n < 31 ? n : 0, letters,
+                   n < 31 ? 30 - n : 0, letters + 2);
+    buf_put_char(&text, '\0');
+    index_text(b, 1, MIME_ZONE_BODY, text.p);
+    must_ok(text_index_put(ti, b, &f), &f);
+    assert_int_equal(ti->segments[0]->pages[TEXT_WORD], 1);
+    must_ok(text_page_load(ti->segments[0], TEXT_WORD, 0, page, &f), &f);
+    must_ok(text_page_spell(ti->segments[0], page, &f), &f);
+    struct span rest = span_of(text.p, text.n - 1), word, before = SPAN_NONE;
+    while (span_next_field(&rest, ',', &word) == R_OK && word.n > 0) {
+        char term[TERM_MAX + 2] = {(char)TEXT_DELIMITER};
+        memcpy(term + 1, word.p, word.n);
+        term[word.n + 1] = (char)TEXT_DELIMITER;
+        assert_true(span_find(page->text, span_of(term, word.n + 2)) < page->text.n);
+    }
+    rest = span_skip(page->text, 1);
+    for (; rest.n > 0 && span_next_field(&rest, (char)TEXT_DELIMITER, &word) == R_OK &&
+           word.n > 0;
+         before = word)
+        assert_true(!before.p || text_term_compare(before, word) < 0);
+    buf_done(&text);
+    free(page);
+    text_builder_free(&b);
+    text_index_close(&ti);
     store_close(&s);
 }
 
 // ---- more pages than one filter is of ----
 
-enum { MANY = 1200000, MANY_DOCUMENTS = 1000 };
+enum { MANY = 1500000, MANY_DOCUMENTS = 1000 };
 
 static struct span
 many_term(char room[64], unsigned i)
@@ -244,6 +373,8 @@ main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scene_begin, scene_end)
     const struct CMUnitTest tests[] = {TEST(test_large_document), TEST(test_sizes),
-                                       TEST(test_stripes), TEST(test_folds)};
+                                       TEST(test_phrases),        TEST(test_long_runs),
+                                       TEST(test_spelled),        TEST(test_stripes),
+                                       TEST(test_folds)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -88,19 +88,38 @@ weight_of(size_t documents)
     return (uint8_t)(bits * 8 + rest);
 }
 
+static void
+set_bit(unsigned char *bits, uint32_t row)
+{
+    bits[row / 8] |= (unsigned char)(1u << (row % 8));
+}
+
+// The first of the pieces of so many octets that is not known.
+static size_t
+first_new(size_t known, size_t octets)
+{
+    return known < octets ? 0 : known - octets + 1;
+}
+
 void
-text_filter_add(struct text_filter *t, struct span text, size_t documents)
+text_filter_term(struct text_filter *t, struct span text, size_t known, bool longs)
 {
     unsigned char *bits = t->bits[t->pages % GROUP];
     uint32_t rows[FILTER_BITS];
-    must(t->pages < FILTER_PAGES && documents <= UINT32_MAX);
-    for (size_t i = 0; i + FILTER_GRAM <= text.n; i++) {
-        if (text.p[i + 1] == (char)TEXT_DELIMITER)
-            continue;
+    must(t->pages < FILTER_PAGES);
+    for (size_t i = first_new(known, FILTER_GRAM); i + FILTER_GRAM <= text.n; i++) {
         text_filter_rows(text.p + i, rows);
         for (size_t k = 0; k < FILTER_BITS; k++)
-            bits[rows[k] / 8] |= (unsigned char)(1u << (rows[k] % 8));
+            set_bit(bits, rows[k]);
     }
+    for (size_t i = first_new(known, FILTER_LONG); longs && i + FILTER_LONG <= text.n; i++)
+        set_bit(bits, text_filter_long_row(text.p + i));
+}
+
+void
+text_filter_page(struct text_filter *t, size_t documents)
+{
+    must(t->pages < FILTER_PAGES && documents <= UINT32_MAX);
     t->weights[t->pages++] = weight_of(documents);
     if (t->pages % GROUP == 0)
         end_group(t);

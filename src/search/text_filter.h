@@ -2,7 +2,7 @@
 #define SEARCH_TEXT_FILTER_H
 
 // Which pages of terms may hold a pattern, so that few of them are read. For each page: two bits of FILTER_ROWS for each three
-// octets that stand one after the other in it, and how many documents its commonest term has. Kept by rows, a bit for each page, for
+// octets that stand one after the other in it, of junctions one more for each five, and how many documents its commonest term has. Kept by rows, a bit for each page, for
 // FILTER_PAGES pages at a time. Private to this folder. Trust: a wrong row misses pages; rows come from pages with checksums.
 
 #include "base/span.h"
@@ -12,6 +12,7 @@ enum {
     FILTER_ROWS = 49152,
     FILTER_GRAM = 3,
     FILTER_BITS = 2,
+    FILTER_LONG = 5,                    // octets
     FILTER_ROWS_ALL = FILTER_ROWS + 8,  // then an octet for each page: its weight
 };
 
@@ -33,12 +34,26 @@ text_filter_rows(const char *p, uint32_t rows[FILTER_BITS])
     rows[1] = (uint32_t)((h & UINT32_MAX) * FILTER_ROWS >> 32);
 }
 
+// The row of five octets.
+static inline uint32_t
+text_filter_long_row(const char *p)
+{
+    uint64_t h = 0;
+    for (int i = 0; i < FILTER_LONG; i++)
+        h = h << 8 | (unsigned char)p[i];
+    h *= 0x9E3779B97F4A7C15u;
+    return (uint32_t)((h >> 32) * FILTER_ROWS >> 32);
+}
+
 // A filter on its way, at most some 12 MB.
 struct text_filter;
 struct text_filter *text_filter_new(void);
 void text_filter_free(struct text_filter **t);  // takes NULL
-// The next page: its terms, and the most documents that one of them has.
-void text_filter_add(struct text_filter *t, struct span text, size_t documents);
+// A term of the next page, with a delimiter at each end; its first `known` octets were those of the one before. `longs`: each five octets
+// too.
+void text_filter_term(struct text_filter *t, struct span text, size_t known, bool longs);
+// The end of the page: the most documents that one of its terms has.
+void text_filter_page(struct text_filter *t, size_t documents);
 size_t text_filter_pages(const struct text_filter *t);  // so far; at most FILTER_PAGES
 // Row after row: text_filter_row_size octets of each.
 void text_filter_row(const struct text_filter *t, uint32_t row, char *out);

@@ -13,6 +13,7 @@
 enum {
     TEXT_PAGE = 16384,
     TEXT_PAGE_DATA = TEXT_PAGE - 8,  // then its checksum
+    TEXT_PLAIN = 3 * TEXT_PAGE,      // at most, of the terms of a page as they are searched
     TEXT_DELIMITER = 0xFF,           // around the terms of a page: no octet of UTF-8
     TEXT_ZONES_FIRST = MIME_ZONE_BODY,
     TEXT_NAME = 16,
@@ -105,13 +106,17 @@ bool text_segment_has(const struct text_segment *s, uint64_t emailid, size_t *hi
 // A page of terms. `text` is each term between two TEXT_DELIMITERs.
 struct text_page {
     uint16_t count;
+    struct span first, coded;  // its first term; all of them, as they are written
     struct span text, entries;
     uint64_t list;  // where the first list begins
-    char octets[TEXT_PAGE];
+    char octets[TEXT_PAGE + TERM_MAX], plain[TEXT_PLAIN + 2 * TERM_MAX];
 };
-// Suspends. `page` counts from the first of that kind.
-enum result text_page_read(struct text_segment *s, enum text_kind kind, uint32_t page,
+// Suspends. `page` counts from the first of that kind. All but `text`.
+enum result text_page_load(struct text_segment *s, enum text_kind kind, uint32_t page,
                            struct text_page *out, struct fault *f) MUST_CHECK;
+// Makes `text` of what was loaded.
+enum result text_page_spell(const struct text_segment *s, struct text_page *p,
+                            struct fault *f) MUST_CHECK;
 
 // All pages of terms, counted from the first word on.
 uint32_t text_segment_pages(const struct text_segment *s);

@@ -194,7 +194,8 @@ next_page(const struct merge *m, struct input *in)
     if (in->next_page == in->s->pages[m->kind])
         return R_NONE;
     if (go_on(m) != R_OK ||
-        text_page_read(in->s, m->kind, in->next_page++, &in->page, m->f) != R_OK)
+        text_page_load(in->s, m->kind, in->next_page++, &in->page, m->f) != R_OK ||
+        text_page_spell(in->s, &in->page, m->f) != R_OK)
         return R_FAIL;
     in->entries = text_entries_of(&in->page);
     in->delimiter = 0;
@@ -332,7 +333,8 @@ order_postings(struct merge *m)
     m->count = n;
 }
 
-// Takes the postings of a runner's term, and turns it to its next one; R_NONE: it has no more, and its place is the last one's.
+// Takes the postings of a runner's term, and turns it to its next one; R_NONE: it has no more, and its place is the next one's. The order of
+// the others stays: that of their documents.
 static enum result
 take_runner(struct merge *m, size_t i)
 {
@@ -341,7 +343,7 @@ take_runner(struct merge *m, size_t i)
         return R_FAIL;
     enum result got = next_term(m, r);
     if (got == R_NONE)
-        *r = m->runners[--m->running];
+        memmove(r, r + 1, (--m->running - i) * sizeof *r);
     return got;
 }
 
@@ -457,10 +459,22 @@ replace(struct merge *m, uint32_t number)
     return R_OK;
 }
 
+static int
+by_first_document(const void *left, const void *right)
+{
+    const struct text_segment *a = *(struct text_segment *const *)left,
+                              *b = *(struct text_segment *const *)right;
+    uint64_t x = a->document_count > 0 ? a->documents->emailid : 0,
+             y = b->document_count > 0 ? b->documents->emailid : 0;
+    return (x > y) - (x < y);
+}
+
+// As a rule each has the documents of a time, and lists that follow each other are in order as they are.
 static enum result
-merge_chosen(struct merge *m, struct text_segment *const *chosen)
+merge_chosen(struct merge *m, struct text_segment **chosen)
 {
     uint32_t number = m->ti->next_number++;
+    qsort(chosen, m->n, sizeof *chosen, by_first_document);
     m->inputs = calloc(m->n, sizeof(struct input *));
     must(m->inputs != NULL);
     for (size_t i = 0; i < m->n; i++)

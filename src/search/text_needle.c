@@ -50,12 +50,14 @@ add_windows(struct text_needle *n, struct span text, bool whole)
         add(n, TEXT_WORD, whole ? TEXT_WHOLE : TEXT_PREFIX, span_skip(text, at));
 }
 
+// `edge`: octets of it that the junction with its neighbour has. The junction says no less when it has all of them; of a word that ends
+// there one more would be there if it went on.
 static void
-add_letters(struct text_needle *n, const struct run *r)
+add_letters(struct text_needle *n, const struct run *r, size_t edge)
 {
     bool alone = r->first && r->last;
-    if (!alone && (r->first || r->last) && r->text.n <= WORD_EDGE)
-        return;  // the junction has it
+    if (!alone && r->text.n + !(r->first || r->last) <= edge)
+        return;
     if (!r->first)
         add_windows(n, r->text, !r->last);
     else if (!r->last && r->text.n <= WORD_SURE)
@@ -100,16 +102,24 @@ how_of(bool begins, bool ends)
     return begins ? (ends ? TEXT_WHOLE : TEXT_PREFIX) : ends ? TEXT_SUFFIX : TEXT_INFIX;
 }
 
-// The gap between two words, each NULL where the needle ends in the gap. A junction begins (ends) where the needle's piece does when all
-// its octets of the word are known.
+// Does the junction end with these octets of the word? Where the gap is `open` to one side, it may be a blank in the text.
+static bool
+is_edge(const struct run *r, size_t n, size_t edge, bool open)
+{
+    bool whole = !r->first && !r->last;
+    return open ? whole && r->text.n <= WORD_EDGE : whole || n == edge;
+}
+
+// The gap between two words, each NULL where the needle ends in the gap.
 static void
 add_junction(struct text_needle *n, const struct run *before, struct span gap,
-             const struct run *after)
+             const struct run *after, size_t edge)
 {
-    struct span tail = before ? last_of(before->text, WORD_EDGE) : SPAN_NONE;
-    struct span head = after ? span_slice(after->text, 0, WORD_EDGE) : SPAN_NONE;
-    bool begins = before && (tail.n == WORD_EDGE || !before->first);
-    bool ends = after && (head.n == WORD_EDGE || !after->last);
+    struct span tail = before ? last_of(before->text, edge) : SPAN_NONE;
+    struct span head = after ? span_slice(after->text, 0, edge) : SPAN_NONE;
+    bool open = (!before || !after) && text_edge(gap) == PAIR_EDGE;
+    bool begins = before && is_edge(before, tail.n, edge, open);
+    bool ends = after && is_edge(after, head.n, edge, open);
     if (gap.n <= GAP_WINDOW) {
         add_joined(n, how_of(begins, ends), tail, gap, head);
         return;
@@ -140,12 +150,12 @@ next_run(struct span *rest, struct run *out)
 }
 
 static void
-add_word(struct text_needle *n, const struct run *r)
+add_word(struct text_needle *n, const struct run *r, size_t edge)
 {
     if (r->class == TEXT_IDEOGRAPH)
         add_ideographs(n, r);
     else
-        add_letters(n, r);
+        add_letters(n, r, edge);
 }
 
 static void
@@ -154,31 +164,36 @@ read_alone(struct text_needle *n, const struct run *r)
     if (r->class == TEXT_GAP)
         add_pieces(n, TEXT_JUNCTION, r->text, GAP_SURE);
     else
-        add_word(n, r);
+        add_word(n, r, 0);
 }
 
+// The first one is told when the gap behind it is known.
 static void
 read_runs(struct text_needle *n, struct span rest, struct run run)
 {
-    struct run before = run, gap = {.text = SPAN_NONE};
+    struct run before = run;
+    struct span gap = SPAN_NONE;
     bool have_before = run.class != TEXT_GAP;
     if (!have_before)
-        gap = run;
-    else
-        add_word(n, &before);
+        gap = run.text;
     while (next_run(&rest, &run)) {
         if (run.class == TEXT_GAP) {
-            gap = run;
+            gap = run.text;
             continue;
         }
-        add_junction(n, have_before ? &before : NULL, gap.text, &run);
-        add_word(n, &run);
+        size_t edge = have_before ? text_edge(gap) : WORD_EDGE;
+        if (have_before && before.first)
+            add_word(n, &before, edge);
+        add_junction(n, have_before ? &before : NULL, gap, &run, edge);
+        add_word(n, &run, edge);
         before = run;
         have_before = true;
-        gap.text = SPAN_NONE;
+        gap = SPAN_NONE;
     }
-    if (gap.text.n > 0)
-        add_junction(n, &before, gap.text, NULL);
+    if (before.first && have_before)
+        add_word(n, &before, WORD_EDGE);
+    if (gap.n > 0)
+        add_junction(n, &before, gap, NULL, WORD_EDGE);
 }
 
 // A condition that is the needle itself holds only where it occurs.
@@ -210,7 +225,7 @@ add_fuzzy(struct text_needle *n, struct run *r)
 {
     size_t first = n->n;
     r->first = r->last = true;
-    add_word(n, r);
+    add_word(n, r, 0);
     for (size_t i = first; i < n->n; i++)
         n->conditions[i].folded = r->class == TEXT_LETTER;
 }
@@ -222,11 +237,8 @@ text_needle_read_fuzzy(struct text_needle *out, struct span needle)
     struct span rest = needle;
     *out = (struct text_needle){.n = 0};
     while (next_run(&rest, &run)) {
-        if (run.class == TEXT_GAP) {
-            out->n = 0;
-            return;
-        }
-        add_fuzzy(out, &run);
+        if (run.class != TEXT_GAP)
+            add_fuzzy(out, &run);
     }
     out->exact = is_exact(out, needle);
 }

@@ -23,7 +23,7 @@ struct text_needle {
 };
 
 void text_needle_read(struct text_needle *out, struct span needle);
-// Of a word folded by COLLATION_FUZZY. What has gaps is left to verification.
+// Of a text folded by COLLATION_FUZZY: its words; what is between them is left to verification.
 void text_needle_read_fuzzy(struct text_needle *out, struct span needle);
 
 #endif

@@ -6,13 +6,17 @@
 #include "base/hash.h"
 #include "search/text_inside.h"
 
-#define TEXT_MAGIC "PHTEXT\0\2"
+#define TEXT_MAGIC "PHTEXT\0\3"
 enum {
     TEXT_PAGE_WORDS = 1,
     TEXT_PAGE_JUNCTIONS = 2,
     TEXT_PAGE_FOLDED = 3,
     TEXT_PAGE_DOCUMENTS = 4,
-    TEXT_PAGE_HEAD = 14,  // what, 0, count, octets of text, where its lists begin
+    TEXT_PAGE_HEAD = 14,  // what, 0, count, octets of terms, where its lists begin
+    // A term is its first octet, which is TERM_SHARED times the octets that it shares with the one before and, in the low bits, those that
+    // follow less one; TERM_LONG there: one octet more says how many. Then these.
+    TERM_SHARED = 8,
+    TERM_LONG = TERM_SHARED - 1,
     TEXT_ENTRY_MAX = 16,
     TEXT_FOOT_MAGIC = 8,
 };

@@ -52,10 +52,12 @@ count_delimiters(struct span text)
 static enum result
 take_page(struct text_place *at, struct text_work *w, struct fault *f)
 {
-    const struct text_page *page = &at->page;
+    struct text_page *page = &at->page;
     struct text_entries entries = text_entries_of(page);
     struct text_entry entry;
     size_t passed = 0, from = 0, told = 0;
+    if (!page->text.p && text_page_spell(at->s, page, f) != R_OK)
+        return R_FAIL;
     while ((from = text_pattern_find(&w->pattern, page->text, from)) < page->text.n &&
            !is_done(w)) {
         told += count_delimiters(span_slice(page->text, passed, from + 1));
@@ -80,7 +82,7 @@ static enum result
 read_page(struct text_place *at, enum text_kind kind, uint32_t page, struct fault *f)
 {
     task_yield();
-    return text_page_read(at->s, kind, page, &at->page, f);
+    return text_page_load(at->s, kind, page, &at->page, f);
 }
 
 // The last page that begins with the key or before it.
@@ -93,7 +95,7 @@ seek(struct text_place *at, enum text_kind kind, struct span key, uint32_t *out,
         uint32_t middle = low + (high - low) / 2;
         if (read_page(at, kind, middle, f) != R_OK)
             return R_FAIL;
-        if (text_term_compare(term_at(&at->page, 0), key) <= 0)
+        if (text_term_compare(at->page.first, key) <= 0)
             low = middle;
         else
             high = middle;
@@ -113,7 +115,7 @@ text_look_up(struct text_place *at, struct text_work *w, struct fault *f)
     for (bool first = true; page < at->s->pages[kind]; page++, first = false) {
         if (read_page(at, kind, page, f) != R_OK)
             return R_FAIL;
-        struct span term = term_at(&at->page, 0);
+        struct span term = at->page.first;
         if (!first && text_term_compare(term, key) > 0 && !span_starts(term, key))
             return R_OK;
         if (take_page(at, w, f) != R_OK)
@@ -124,7 +126,7 @@ text_look_up(struct text_place *at, struct text_work *w, struct fault *f)
 
 // ---- the pages that a pass reads ----
 
-enum { GRAMS = 6 };  // of a pattern that are looked for
+enum { GRAMS = 6, LONGS = 12 };  // pieces of a pattern that are looked for
 
 static bool
 wants(const struct text_work *w, uint32_t page)
@@ -161,23 +163,45 @@ has_some(const unsigned char *pages, size_t n)
     return some != 0;
 }
 
-// Leaves the pages of one filter that have all grams of the pattern.
+// The rows that all pages with the pattern have.
+struct rows {
+    uint32_t rows[GRAMS * FILTER_BITS > LONGS ? GRAMS *FILTER_BITS : LONGS];
+    size_t n;
+};
+
+static struct rows
+rows_of(const struct text_work *w)
+{
+    struct rows r = {.n = 0};
+    bool longs = w->c->kind == TEXT_JUNCTION && w->pattern.n >= FILTER_LONG;
+    size_t all = w->pattern.n - (size_t)(longs ? FILTER_LONG : FILTER_GRAM) + 1;
+    size_t most = longs ? LONGS : GRAMS, n = all < most ? all : most;
+    for (size_t i = 0; i < n; i++) {
+        const char *piece = w->pattern.octets + i * all / n;
+        if (longs) {
+            r.rows[r.n++] = text_filter_long_row(piece);
+            continue;
+        }
+        text_filter_rows(piece, r.rows + r.n);
+        r.n += FILTER_BITS;
+    }
+    return r;
+}
+
+// Leaves the pages of one filter that have all pieces of the pattern.
 static enum result
 narrow_stripe(struct text_place *at, struct text_work *w, uint32_t stripe, struct fault *f)
 {
-    uint32_t rows[FILTER_BITS], left = text_segment_pages(at->s) - stripe * FILTER_PAGES;
+    uint32_t left = text_segment_pages(at->s) - stripe * FILTER_PAGES;
     unsigned char *pages = w->pages + (size_t)stripe * FILTER_PAGES / 8;
     size_t n = text_filter_row_size(left < FILTER_PAGES ? left : FILTER_PAGES);
-    size_t all = w->pattern.n - FILTER_GRAM + 1u, grams = all < GRAMS ? all : GRAMS;
+    struct rows rows = rows_of(w);
     bool some = has_some(pages, n);
-    for (size_t i = 0; i < grams && some; i++) {
-        text_filter_rows(w->pattern.octets + i * all / grams, rows);
-        for (size_t k = 0; k < FILTER_BITS && some; k++) {
-            struct span row;
-            if (text_row_read(&at->rows, stripe, rows[k], &row, f) != R_OK)
-                return R_FAIL;
-            some = keep(pages, row);
-        }
+    for (size_t i = 0; i < rows.n && some; i++) {
+        struct span row;
+        if (text_row_read(&at->rows, stripe, rows.rows[i], &row, f) != R_OK)
+            return R_FAIL;
+        some = keep(pages, row);
         task_yield();
     }
     return R_OK;

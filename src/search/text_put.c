@@ -102,6 +102,8 @@ sort_heads(struct put *p, size_t n)
     free(counts);
 }
 
+enum { FEW = 12 };
+
 struct of_kind {
     const struct text_builder *b;
     const struct half *h;
@@ -116,6 +118,23 @@ by_text(const void *left, const void *right, void *arg)
     return text_term_compare(text_term_text(k->b, x), text_term_text(k->b, y));
 }
 
+// Of one head.
+static void
+sort_texts(struct of_kind *k, struct order *o, size_t n)
+{
+    if (n > FEW) {
+        qsort_r(o, n, sizeof *o, by_text, k);
+        return;
+    }
+    for (size_t i = 1; i < n; i++) {
+        struct order one = o[i];
+        size_t at = i;
+        for (; at > 0 && by_text(&o[at - 1], &one, k) > 0; at--)
+            o[at] = o[at - 1];
+        o[at] = one;
+    }
+}
+
 static void
 sort_terms(struct put *p, const struct half *h)
 {
@@ -127,8 +146,7 @@ sort_terms(struct put *p, const struct half *h)
     for (size_t i = 0, next; i < h->count; i = next) {
         for (next = i + 1; next < h->count && p->order[next].head == p->order[i].head;)
             next++;
-        if (next - i > 1)
-            qsort_r(p->order + i, next - i, sizeof *p->order, by_text, &k);
+        sort_texts(&k, p->order + i, next - i);
     }
 }
 

@@ -236,8 +236,18 @@ text_segment_pages(const struct text_segment *s)
     return (uint32_t)count_pages(s);
 }
 
+// Octets of the term at p that are its own, and where they begin.
+static struct span
+own_octets(const char *p)
+{
+    size_t n = ((unsigned char)*p++ & TERM_LONG) + 1u;
+    if (n > TERM_LONG)
+        n = (unsigned char)*p++;
+    return span_of(p, n);
+}
+
 enum result
-text_page_read(struct text_segment *s, enum text_kind kind, uint32_t page,
+text_page_load(struct text_segment *s, enum text_kind kind, uint32_t page,
                struct text_page *out, struct fault *f)
 {
     must(page < s->pages[kind]);
@@ -250,14 +260,73 @@ text_page_read(struct text_segment *s, enum text_kind kind, uint32_t page,
     struct head h = head_of(out->octets);
     struct span body =
         span_of(out->octets + TEXT_PAGE_HEAD, TEXT_PAGE_DATA - TEXT_PAGE_HEAD);
-    if (h.what != TEXT_PAGE_WORDS + kind || h.text > body.n || h.text < 3 || h.count == 0 ||
-        h.list > s->list_octets || body.p[0] != (char)TEXT_DELIMITER ||
-        body.p[h.text - 1] != (char)TEXT_DELIMITER)
+    struct span first = own_octets(body.p);
+    if (h.what != TEXT_PAGE_WORDS + kind || h.text > body.n || h.count == 0 ||
+        h.list > s->list_octets || (unsigned char)body.p[0] >= TERM_SHARED ||
+        first.n > TERM_MAX || (size_t)(first.p - body.p) + first.n > h.text)
         return damaged(s, "a page of terms is wrong", f);
     out->count = h.count;
     out->list = h.list;
-    out->text = span_slice(body, 0, h.text);
+    out->first = first;
+    out->coded = span_slice(body, 0, h.text);
+    out->text = SPAN_NONE;
     out->entries = span_skip(body, h.text);
+    return R_OK;
+}
+
+// The octets of a term, more behind them.
+typedef unsigned char lane16 __attribute__((vector_size(16)));
+struct spelled {
+    lane16 first, second;
+};
+_Static_assert(sizeof(struct spelled) == TERM_MAX, "a term fits");
+
+static lane16
+load16(const char *p)
+{
+    lane16 v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+// The first `shared` octets of `before`, then those at p. (To read from memory what was written there just now in other pieces would take
+// longer than all the rest.)
+static void
+spell(struct spelled *before, size_t shared, const char *p)
+{
+    static const lane16 low = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    lane16 n = (lane16){0} + (unsigned char)shared;
+    lane16 first = (lane16)(low < n), second = (lane16)(low + 16 < n);
+    before->first = (before->first & first) | (load16(p - shared) & ~first);
+    before->second = (before->second & second) | (load16(p - shared + 16) & ~second);
+}
+
+// Behind what counts of `octets` and of `plain` is room for a whole term. The octets that a term shares are told in some term before: there
+// are as many before its own.
+enum result
+text_page_spell(const struct text_segment *s, struct text_page *page, struct fault *f)
+{
+    const char *p = page->coded.p, *end = p + page->coded.n;
+    char *to = page->plain;
+    size_t count = 0, before_n = 0;
+    struct spelled term = {0};
+    for (*to++ = (char)TEXT_DELIMITER; p < end; count++) {
+        size_t shared = (unsigned char)*p / TERM_SHARED;
+        struct span own = own_octets(p);
+        if (shared > before_n || own.n == 0 || shared + own.n > TERM_MAX ||
+            (size_t)(own.p - p) + own.n > (size_t)(end - p) ||
+            to - page->plain > TEXT_PLAIN)
+            return damaged(s, "a term is wrong", f);
+        spell(&term, shared, own.p);
+        memcpy(to, &term, sizeof term);
+        before_n = shared + own.n;
+        to += before_n;
+        *to++ = (char)TEXT_DELIMITER;
+        p = own.p + own.n;
+    }
+    if (count != page->count)
+        return damaged(s, "a page has not the terms that it says", f);
+    page->text = span_of(page->plain, (size_t)(to - page->plain));
     return R_OK;
 }
 

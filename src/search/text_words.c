@@ -92,7 +92,7 @@ tell_windows(struct text_words *w, struct span run, bool end)
     return at;
 }
 
-// Returns where the last character begins.
+// Returns where the last characters begin, a junction's octets of them.
 static size_t
 tell_pairs(struct text_words *w, struct span run)
 {
@@ -106,6 +106,8 @@ tell_pairs(struct text_words *w, struct span run)
         at += first;
         first = second;
     }
+    while (at > 0 && (run.n - at < PAIR_EDGE || ((unsigned char)run.p[at] & 0xC0) == 0x80))
+        at--;
     return at;
 }
 
@@ -131,10 +133,19 @@ tell_gap_windows(struct text_words *w, struct span gap, bool end)
     return at;
 }
 
-// A gap with the word before it (`edge` octets) and after it (`head`).
+static size_t
+less(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+// A gap with the word before it (`edge` octets are there) and after it (`head`).
 static void
 tell_junction(struct text_words *w, size_t edge, struct span gap, size_t head)
 {
+    size_t most = text_edge(gap);
+    edge = less(edge, most);
+    head = less(head, most);
     const char *from = gap.p - edge;
     if (edge + gap.n == 0 || gap.n + head == 0)
         return;
@@ -208,12 +219,6 @@ fold_part(struct text_words *w, struct span part)
 
 // ---- the stream ----
 
-static size_t
-less(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 // Is a run that ends at `to` as long as it will be? It is cut before a character of which not all octets are there.
 static bool
 is_whole(const struct text_words *w, size_t to, bool end)
@@ -230,7 +235,7 @@ text_from(const struct text_words *w, size_t at)
 static void
 end_word(struct text_words *w, size_t *at, size_t to, size_t n)
 {
-    w->edge = less(WORD_EDGE, n);
+    w->edge = less(PAIR_EDGE, n);
     *at = to - w->edge;
 }
 
@@ -248,7 +253,8 @@ begin_long_word(struct text_words *w, size_t *at, struct span run, enum text_cla
 static bool
 begin_long_gap(struct text_words *w, size_t *at, struct span gap)
 {
-    tell(w, TEXT_JUNCTION, gap.p - w->edge, w->edge + GAP_WINDOW);
+    size_t edge = less(w->edge, WORD_EDGE);
+    tell(w, TEXT_JUNCTION, gap.p - edge, edge + GAP_WINDOW);
     w->long_gap = true;
     w->edge = 0;
     fold_part(w, gap);
@@ -269,12 +275,9 @@ next_plain_word(struct text_words *w, size_t *at)
     if (end == word || end + 4 > w->n || octet_of(w->text[end]) != GAP ||
         word - from > GAP_WINDOW || end - word > WORD_WINDOW)
         return false;
-    size_t head = less(WORD_EDGE, end - word);
-    if (word > *at)
-        tell(w, TEXT_JUNCTION, w->text + *at, word + head - *at);
+    tell_junction(w, w->edge, span_of(w->text + from, word - from), end - word);
     tell(w, TEXT_WORD, w->text + word, end - word);
-    w->edge = head;
-    *at = end - head;
+    end_word(w, at, end, end - word);
     return true;
 }
 
@@ -301,7 +304,7 @@ next_word(struct text_words *w, size_t *at, bool end)
     bool whole = is_whole(w, word + run.n, end);
     if (!whole && run.n < TEXT_ROOM / 4)
         return false;
-    tell_junction(w, w->edge, gap, less(WORD_EDGE, run.n));
+    tell_junction(w, w->edge, gap, run.n);
     if (w->edge > 0)
         fold_gap(w, gap);
     if (!whole)

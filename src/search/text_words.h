@@ -3,7 +3,7 @@
 
 // Folded text as terms, which are pieces of it. A word is a run of letters and digits; a long one is cut into windows that overlap, so that
 // each piece of at most WORD_SURE octets lies in one. A run of ideographs gives its pairs. A junction is what is between two words
-// with the last and first octets of them, so that phrases are found too; long gaps are cut into windows likewise. A word that the fuzzy
+// with the last and first octets of them, more of them where it is one blank, so that phrases are found too; long gaps are cut into windows likewise. A word that the fuzzy
 // fold changes is told as folded too, in windows of its own, so that each piece of at most WORD_SURE octets of the fuzzy text's words lies in a
 // term of TEXT_WORD or TEXT_FOLDED, unless the stream is loose.
 // Trust: valid UTF-8 in whole characters; other octets give other terms, nothing worse. Threads: one at a time.
@@ -20,14 +20,23 @@ enum {
     GAP_WINDOW = 16,
     GAP_STRIDE = 8,
     GAP_SURE = GAP_WINDOW - GAP_STRIDE + 1,
-    WORD_EDGE = 2,  // octets of a word in a junction
+    WORD_EDGE = 2,   // octets of a word in a junction
+    PAIR_EDGE = 15,  // the same where the gap is one blank: the words of phrases
     TERM_MAX = WORD_WINDOW,
     TEXT_ROOM = 4096,
 };
-_Static_assert((int)TERM_MAX >= (int)GAP_WINDOW + 2 * (int)WORD_EDGE, "junctions fit too");
+_Static_assert((int)TERM_MAX >= (int)GAP_WINDOW + 2 * (int)WORD_EDGE &&
+                   (int)TERM_MAX >= 1 + 2 * (int)PAIR_EDGE,
+               "junctions fit too");
 
 // The character at the front of s: its class, and its octets (at least 1, at most s.n) in *n_out.
 enum text_class text_class_of(struct span s, size_t *n_out);
+// How many octets of the words beside this gap, which is whole, its junction has.
+static inline size_t
+text_edge(struct span gap)
+{
+    return gap.n == 1 && *gap.p == ' ' ? PAIR_EDGE : WORD_EDGE;
+}
 // Octets of the run of that class at the front.
 size_t text_run(struct span s, enum text_class class);
 

@@ -20,6 +20,9 @@ struct text_writer {
     size_t most;                 // documents of the commonest of them
     uint64_t list;               // where its lists begin
     struct buf text, entries;
+    // the last term, between two delimiters, and the octets of all of the page so
+    char last[TERM_MAX + 2];
+    size_t last_n, plain;
     uint64_t list_octets, term_count;
 };
 
@@ -144,7 +147,7 @@ end_page(struct text_writer *w, struct fault *f)
     put_head(&w->terms, (uint8_t)(TEXT_PAGE_WORDS + w->kind), w->count, w->text.n, w->list);
     put_body(&w->terms, &w->text);
     put_body(&w->terms, &w->entries);
-    text_filter_add(w->filter, buf_span(&w->text), w->most);
+    text_filter_page(w->filter, w->most);
     w->pages[w->kind]++;
     w->count = 0;
     w->most = 0;
@@ -159,15 +162,38 @@ static enum result
 begin_page(struct text_writer *w, enum text_kind kind, struct span term, struct fault *f)
 {
     size_t need = TEXT_PAGE_HEAD + w->text.n + w->entries.n + term.n + 2 + TEXT_ENTRY_MAX;
+    bool full = need > TEXT_PAGE_DATA || w->plain + term.n + 2 > TEXT_PLAIN;
     must(kind >= w->kind);
-    if ((w->kind != kind || need > TEXT_PAGE_DATA) && end_page(w, f) != R_OK)
+    if ((w->kind != kind || full) && end_page(w, f) != R_OK)
         return R_FAIL;
     w->kind = kind;
     if (w->count == 0) {
         w->list = w->list_octets;
-        buf_put_char(&w->text, (char)TEXT_DELIMITER);
+        w->last[0] = (char)TEXT_DELIMITER;
+        w->last_n = w->plain = 1;
     }
     return R_OK;
+}
+
+static void
+put_term(struct text_writer *w, struct span term)
+{
+    size_t most = term.n < w->last_n - 1 ? term.n : w->last_n - 1, shared = 0;
+    while (shared < most && w->last[1 + shared] == term.p[shared])
+        shared++;
+    size_t own = term.n - shared;
+    must(own > 0);
+    buf_put_char(&w->text,
+                 (char)(shared * TERM_SHARED + (own > TERM_LONG ? TERM_LONG : own - 1)));
+    if (own > TERM_LONG)
+        buf_put_char(&w->text, (char)own);
+    buf_put(&w->text, span_skip(term, shared));
+    memcpy(w->last + 1, term.p, term.n);
+    w->last_n = 1 + term.n;
+    w->last[w->last_n] = (char)TEXT_DELIMITER;
+    w->plain += w->last_n;
+    text_filter_term(w->filter, span_of(w->last, w->last_n + 1), 1 + shared,
+                     w->kind == TEXT_JUNCTION);
 }
 
 // The octets of a list; *n_out 0 for one posting, which stands in its entry.
@@ -208,8 +234,7 @@ text_writer_term(struct text_writer *w, enum text_kind kind, struct span term,
             return R_FAIL;
         pack_var(&w->entries, (uint64_t)octets << 1);
     }
-    buf_put(&w->text, term);
-    buf_put_char(&w->text, (char)TEXT_DELIMITER);
+    put_term(w, term);
     must(!w->text.over && !w->entries.over && w->count < UINT16_MAX);
     w->count++;
     w->most = n > w->most ? n : w->most;
