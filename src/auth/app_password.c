@@ -93,7 +93,13 @@ app_password_protocols(struct span list, char *out, struct fault *f)
 bool
 app_password_is_for(const struct app_password *p, struct span protocol)
 {
-    struct span rest = span_str(p->protocols), word;
+    return app_protocols_have(p->protocols, protocol);
+}
+
+bool
+app_protocols_have(const char *list, struct span protocol)
+{
+    struct span rest = span_str(list), word;
     if (rest.n == 0)
         return true;
     while (span_next_field(&rest, ' ', &word) == R_OK)

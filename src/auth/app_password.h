@@ -29,6 +29,7 @@ void app_password_new(char text_out[APP_PASSWORD_TEXT],
 // FAULT_BAD: not a list of protocols that passwords are for ("imap,lmtp"). `out` holds LIMIT_app_protocols + 1.
 enum result app_password_protocols(struct span list, char *out, struct fault *f) MUST_CHECK;
 bool app_password_is_for(const struct app_password *p, struct span protocol);
+bool app_protocols_have(const char *list, struct span protocol);  // an empty list has all
 
 // FAULT_ALREADYEXISTS (the label), FAULT_LIMIT, FAULT_NONEXISTENT.
 enum result app_password_add(struct userdb *db, const struct app_password *p,

@@ -289,8 +289,10 @@ retire_and_delete(struct userdb *db, struct span name, struct fault *f)
     int left = 0;
     userdb_bind_text(db, SQL_MEMBER_LEAVE, 1, name);
     userdb_bind_text(db, SQL_APP_LEAVE, 1, name);
+    userdb_bind_text(db, SQL_KEY_LEAVE, 1, name);
     if (userdb_change(db, SQL_MEMBER_LEAVE, &left, f) ||
-        userdb_change(db, SQL_APP_LEAVE, &left, f))
+        userdb_change(db, SQL_APP_LEAVE, &left, f) ||
+        userdb_change(db, SQL_KEY_LEAVE, &left, f))
         return R_FAIL;
     userdb_bind_text(db, SQL_RETIRE, 1, name);
     if (userdb_change_one(db, SQL_RETIRE, f))

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <sys/stat.h>
 
-enum { SCHEMA_VERSION = 2, APPLICATION_ID = 0x50485553 };  // "PHUS"
+enum { SCHEMA_VERSION = 3, APPLICATION_ID = 0x50485553 };  // "PHUS"
 
 static const char *const sql_text[] = {
 #define SQL(name, text) text,
@@ -38,6 +38,15 @@ static const char *const schema_steps[SCHEMA_VERSION] = {
     " created INTEGER NOT NULL, used INTEGER NOT NULL, used_from TEXT NOT NULL,"
     " UNIQUE (account, label)) STRICT;"
     "PRAGMA user_version = 2;",
+    // address: local@domain, a bare name, or @domain; target: the same; send: the target's users may send as the address.
+    // user_settings: what `user set` says of an account, where it is not the default
+    "CREATE TABLE addresses (address TEXT NOT NULL, target TEXT NOT NULL, send INTEGER NOT "
+    "NULL,"
+    " since INTEGER NOT NULL, PRIMARY KEY (address, target)) WITHOUT ROWID, STRICT;"
+    "CREATE TABLE user_settings (account INTEGER NOT NULL, name TEXT NOT NULL, value TEXT "
+    "NOT NULL,"
+    " PRIMARY KEY (account, name)) WITHOUT ROWID, STRICT;"
+    "PRAGMA user_version = 3;",
 };
 
 _Static_assert(APPLICATION_ID == 1346917715, "the schema names the application id");

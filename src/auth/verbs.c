@@ -2,6 +2,7 @@
 #include "auth/nets.h"
 #include "auth/passwd_file.h"
 #include "auth/password.h"
+#include "base/arena.h"
 #include "base/field.h"
 
 enum result
@@ -111,15 +112,22 @@ static bool
 list_one(const struct user *u, void *arg)
 {
     struct listing *l = arg;
+    struct arena *a = arena_new_small();
+    struct field *keys, all[FIELDS_MAX];
+    size_t n = 0, k = 0;
     struct buf nets;
     buf_init(&nets, LIMIT_user_networks);
     l->result = userdb_nets(l->db, u->account, &nets, l->fault);
-    field_put_row(
-        l->rows, SPAN("user"), SPAN_NONE,
-        FIELDS(field_text("name", "%", name_span(&u->name)),
-               field_flag("disabled", "\tdisabled", u->disabled),
-               field_if(nets.n > 0, field_text("networks", "\tfrom %", buf_span(&nets)))));
+    if (l->result == R_OK)
+        l->result = verbs_user_fields(l->db, u->account, a, &keys, &k, l->fault);
+    all[n++] = field_text("name", "%", name_span(&u->name));
+    all[n++] = field_flag("disabled", "\tdisabled", u->disabled);
+    all[n++] = field_if(nets.n > 0, field_text("networks", "\tfrom %", buf_span(&nets)));
+    for (size_t i = 0; l->result == R_OK && i < k; i++)
+        all[n++] = keys[i];
+    field_put_row(l->rows, SPAN("user"), SPAN_NONE, all, n);
     buf_done(&nets);
+    arena_free(&a);
     return l->result == R_OK && !l->rows->over;
 }
 
@@ -143,7 +151,7 @@ run_delete(struct userdb *db, struct verbs_call *c, struct buf *rows, struct fau
     if (userdb_delete(db, name_span(&name), f))
         return R_FAIL;
     verbs_put_change(rows, "user", "deleted", &name);
-    return R_OK;
+    return verbs_address_leftovers(db, c, name_span(&name), rows, f);
 }
 
 static enum result
@@ -164,6 +172,13 @@ run_load(struct userdb *db, struct verbs_call *c, struct buf *rows, struct fault
     return R_OK;
 }
 
+const struct lookup_rules *
+verbs_rules(const struct verbs_call *c)
+{
+    static const struct lookup_rules none = {.delimiters = {"+", 1}};
+    return c->rules ? c->rules : &none;
+}
+
 static const struct row {
     const char *words;
     size_t args;
@@ -182,6 +197,12 @@ static const struct row {
     {"user password add", 5, false, verbs_password_add},
     {"user password list", 1, false, verbs_password_list},
     {"user password delete", 2, false, verbs_password_delete},
+    {"user set", 2, false, verbs_user_set},
+    {"user show", 1, false, verbs_user_show},
+    {"address add", 2, false, verbs_address_add},
+    {"address list", 1, false, verbs_address_list},
+    {"address delete", 2, false, verbs_address_delete},
+    {"address test", 1, false, verbs_address_test},
     {"group add", 1, false, verbs_group_add},
     {"group list", 0, false, verbs_group_list},
     {"group delete", 1, false, verbs_group_delete},
@@ -238,14 +259,12 @@ verbs_apply(struct userdb *db, struct verbs_call *c, struct buf *text, struct fa
 }
 
 enum result
-verbs_run(struct userdb *db, struct span verb, const struct span *args, size_t n,
-          struct buf *text, struct fault *f)
+verbs_run(struct userdb *db, struct verbs_call *c, struct buf *text, struct fault *f)
 {
-    struct verbs_call c = {.verb = verb, .args = args, .n = n};
-    enum result r = verbs_make(&c, f);
+    enum result r = verbs_make(c, f);
     if (r == R_OK)
-        r = verbs_apply(db, &c, text, f);
-    buf_done(&c.hash);
-    buf_done(&c.ended);
+        r = verbs_apply(db, c, text, f);
+    buf_done(&c->hash);
+    buf_done(&c->ended);
     return r;
 }

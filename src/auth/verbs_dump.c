@@ -1,8 +1,10 @@
 #include "auth/verbs_inside.h"
+#include "auth/address.h"
 #include "auth/app_password.h"
 #include "auth/encode.h"
 #include "auth/group.h"
 #include "auth/nets.h"
+#include "auth/user_key.h"
 
 #include <sodium.h>
 
@@ -104,6 +106,49 @@ dump_app_password(const struct app_password *p, const uint8_t digest[APP_PASSWOR
                p->used_from, p->label.text);
 }
 
+// E: an entry of the table of addresses.
+static void
+dump_address(const struct address_row *row, void *arg)
+{
+    buf_printf(arg, "E\t%.*s\t%.*s\t%s\n", SPAN_ARG(row->address), SPAN_ARG(row->target),
+               row->send ? "s" : "");
+}
+
+struct key_dump {
+    struct userdb *db;
+    struct buf *text;
+    const struct user *user;
+    struct fault *fault;
+    enum result result;
+};
+
+static void
+dump_key(struct span name, struct span value, void *arg)
+{
+    struct key_dump *d = arg;
+    buf_printf(d->text, "S\t%s\t%llu\t%.*s\t%.*s\n", d->user->name.text,
+               (unsigned long long)d->user->account, SPAN_ARG(name), SPAN_ARG(value));
+}
+
+// S: what `user set` said.
+static bool
+dump_keys(const struct user *u, void *arg)
+{
+    struct key_dump *d = arg;
+    d->user = u;
+    d->result = user_key_each(d->db, u->account, dump_key, d, d->fault);
+    return d->result == R_OK;
+}
+
+static enum result
+dump_settings(struct userdb *db, struct buf *text, struct fault *f)
+{
+    struct key_dump d = {.db = db, .text = text, .fault = f};
+    if (userdb_each(db, dump_keys, &d, f) || d.result != R_OK)
+        return R_FAIL;
+    return address_each(db, dump_address, text, f);
+}
+
 enum result
 verbs_dump(struct userdb *db, struct verbs_call *c, struct buf *text, struct fault *f)
 {
@@ -111,7 +156,8 @@ verbs_dump(struct userdb *db, struct verbs_call *c, struct buf *text, struct fau
     struct nets_dump nets = {.db = db, .text = text, .fault = f};
     if (userdb_each(db, dump_one, text, f) || userdb_each(db, dump_nets, &nets, f) ||
         nets.result != R_OK || userdb_each_retired(db, dump_retired, text, f) ||
-        dump_groups(db, text, f) || app_password_each(db, 0, dump_app_password, text, f))
+        dump_groups(db, text, f) || app_password_each(db, 0, dump_app_password, text, f) ||
+        dump_settings(db, text, f))
         return R_FAIL;
     return R_OK;
 }
@@ -253,13 +299,44 @@ restore_app_password(struct userdb *db, struct span rest, struct fault *f)
     return app_password_add(db, &p, digest, f);
 }
 
+static enum result
+restore_address(struct userdb *db, struct span rest, struct fault *f)
+{
+    struct span address, target;
+    struct name from, to;
+    if (span_next_field(&rest, '\t', &address) != R_OK ||
+        span_next_field(&rest, '\t', &target) != R_OK || name_of(address, &from, f) ||
+        name_of(target, &to, f))
+        return malformed(f);
+    return address_add(db, name_span(&from), name_span(&to), span_eq(rest, SPAN("s")), f);
+}
+
+static enum result
+restore_key(struct userdb *db, struct span rest, struct fault *f)
+{
+    struct user in_line = {0}, user;
+    struct span name;
+    struct buf value;
+    if (read_who(&rest, &in_line, f) || span_next_field(&rest, '\t', &name) != R_OK)
+        return malformed(f);
+    enum result r = userdb_find_account(db, in_line.account, &user, f);
+    if (r != R_OK)
+        return r == R_NONE ? malformed(f) : R_FAIL;
+    buf_init(&value, LIMIT_user_forward);
+    r = user_key_check(name, rest, &value, f);
+    if (r == R_OK)
+        r = user_key_set(db, user.account, name, buf_span(&value), f);
+    buf_done(&value);
+    return r;
+}
+
 static const struct {
     const char *kind;
     enum result (*restore)(struct userdb *db, struct span rest, struct fault *f);
 } lines[] = {
     {"U", restore_user},  {"K", restore_scram_1}, {"R", restore_retired},
     {"G", restore_group}, {"M", restore_member},  {"A", restore_app_password},
-    {"N", restore_nets},
+    {"N", restore_nets},  {"E", restore_address}, {"S", restore_key},
 };
 
 static enum result

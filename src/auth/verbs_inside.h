@@ -12,6 +12,24 @@ typedef enum result verbs_run_fn(struct userdb *db, struct verbs_call *c, struct
 void verbs_put_change(struct buf *rows, const char *what, const char *change,
                       const struct name *name);
 
+const struct lookup_rules *verbs_rules(const struct verbs_call *c);
+// The user of args[0]. FAULT_NONEXISTENT.
+enum result verbs_user_of(struct userdb *db, struct span sent, struct user *out,
+                          struct fault *f) MUST_CHECK;
+// What `user set` said of an account, as fields of its row.
+struct arena;
+struct field;
+enum result verbs_user_fields(struct userdb *db, uint64_t account, struct arena *a,
+                              struct field **fields_out, size_t *n_out,
+                              struct fault *f) MUST_CHECK;
+// The addresses that lead to a user still.
+enum result verbs_address_leftovers(struct userdb *db, const struct verbs_call *c,
+                                    struct span user, struct buf *rows,
+                                    struct fault *f) MUST_CHECK;
+
+verbs_run_fn verbs_address_add, verbs_address_list, verbs_address_delete,
+    verbs_address_test;
+verbs_run_fn verbs_user_set, verbs_user_show;
 verbs_run_fn verbs_dump;
 verbs_run_fn verbs_group_add, verbs_group_list, verbs_group_delete;
 verbs_run_fn verbs_password_add, verbs_password_list, verbs_password_delete;

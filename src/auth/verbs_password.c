@@ -23,8 +23,8 @@ label_of(struct span s, struct name *out, struct fault *f)
     return R_OK;
 }
 
-static enum result
-user_of(struct userdb *db, struct span sent, struct user *out, struct fault *f)
+enum result
+verbs_user_of(struct userdb *db, struct span sent, struct user *out, struct fault *f)
 {
     struct name name;
     if (name_of(sent, &name, f))
@@ -58,7 +58,7 @@ verbs_password_add(struct userdb *db, struct verbs_call *c, struct buf *rows,
     struct user user;
     char text[APP_PASSWORD_TEXT];
     uint8_t digest[APP_PASSWORD_DIGEST];
-    if (user_of(db, c->args[0], &user, f) || read_new(c, &p, f))
+    if (verbs_user_of(db, c->args[0], &user, f) || read_new(c, &p, f))
         return R_FAIL;
     p.account = user.account;
     app_password_new(text, digest);
@@ -78,7 +78,7 @@ verbs_password_delete(struct userdb *db, struct verbs_call *c, struct buf *rows,
 {
     struct user user;
     uint64_t id = 0;
-    if (user_of(db, c->args[0], &user, f) ||
+    if (verbs_user_of(db, c->args[0], &user, f) ||
         app_password_delete(db, user.account, c->args[1], &id, f))
         return R_FAIL;
     c->ended_account = user.account;
@@ -136,7 +136,7 @@ verbs_password_list(struct userdb *db, struct verbs_call *c, struct buf *rows,
                     struct fault *f)
 {
     struct user user;
-    if (user_of(db, c->args[0], &user, f))
+    if (verbs_user_of(db, c->args[0], &user, f))
         return R_FAIL;
     return app_password_each(db, user.account, list_one, rows, f);
 }

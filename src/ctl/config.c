@@ -85,7 +85,8 @@ check_all_addresses(const struct config *c, struct fault *f)
     } rows[] = {{"imap", &c->imap, false},
                 {"imaps", &c->imaps, false},
                 {"lmtp", &c->lmtp, true},
-                {"policy", &c->policy, true}};
+                {"policy", &c->policy, true},
+                {"maps", &c->maps, true}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         if (check_addresses(rows[i].setting, rows[i].list, rows[i].unix_too, f) != R_OK ||
             check_proxied(c, rows[i].setting, rows[i].list, f) != R_OK)
@@ -279,6 +280,18 @@ check_tls(const struct config *c, struct fault *f)
     return R_OK;
 }
 
+// No character of a domain or of quotes.
+static enum result
+check_delimiter(const struct config *c, struct fault *f)
+{
+    struct span s = span_str(c->recipient_delimiter);
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] <= ' ' || s.p[i] >= 0x7f || span_find_char(SPAN("@\"\\,/"), s.p[i]) < 5)
+            return fault_set(f, FAULT_BAD, "recipient_delimiter: '%c' cannot be one",
+                             s.p[i] > ' ' && s.p[i] < 0x7f ? s.p[i] : '?');
+    return R_OK;
+}
+
 static enum result
 check_whole(const struct config *c, struct fault *f)
 {
@@ -297,9 +310,10 @@ check_whole(const struct config *c, struct fault *f)
         return fault_set(f, FAULT_BAD,
                          "gate_processes, mail_threads and auth_threads may be %d at most",
                          LIMIT_processes);
-    if (check_all_addresses(c, f) != R_OK || check_networks(c, f) != R_OK ||
-        check_oauth(c, f) != R_OK || check_expire(c, f) != R_OK ||
-        check_marks(c, f) != R_OK || check_private_flags(c, f) != R_OK ||
+    if (check_all_addresses(c, f) != R_OK || check_delimiter(c, f) != R_OK ||
+        check_networks(c, f) != R_OK || check_oauth(c, f) != R_OK ||
+        check_expire(c, f) != R_OK || check_marks(c, f) != R_OK ||
+        check_private_flags(c, f) != R_OK ||
         check_filter_rows("filters", &c->filters, f) != R_OK ||
         check_filter_rows("filter_descriptions", &c->filter_descriptions, f) != R_OK ||
         limits_check(c, f) != R_OK)

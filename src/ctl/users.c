@@ -5,7 +5,7 @@
 
 struct users {
     struct userdb *db;
-    struct buf domains;
+    struct buf domains, delimiters;
 };
 
 static void
@@ -28,6 +28,8 @@ users_open(const struct config *c, struct users **u_out, struct fault *f)
     buf_init(&u->domains, SIZE_MAX);
     for (size_t i = 0; i < c->local_domains.n; i++)
         buf_printf(&u->domains, "%s%s", i ? " " : "", c->local_domains.items[i]);
+    buf_init(&u->delimiters, SIZE_MAX);
+    buf_put_str(&u->delimiters, c->recipient_delimiter);
     *u_out = u;
     return R_OK;
 }
@@ -39,8 +41,16 @@ users_close(struct users **u)
         return;
     userdb_close(&(*u)->db);
     buf_done(&(*u)->domains);
+    buf_done(&(*u)->delimiters);
     free(*u);
     *u = NULL;
+}
+
+static struct lookup_rules
+rules_of(const struct users *u)
+{
+    return (struct lookup_rules){.domains = buf_span(&u->domains),
+                                 .delimiters = buf_span(&u->delimiters)};
 }
 
 enum result
@@ -48,7 +58,9 @@ users_do(void *arg, struct span verb, const struct span *args, size_t n, struct 
          struct fault *f)
 {
     struct users *u = arg;
-    return verbs_run(u->db, verb, args, n, text, f);
+    struct lookup_rules rules = rules_of(u);
+    struct verbs_call c = {.verb = verb, .args = args, .n = n, .rules = &rules};
+    return verbs_run(u->db, &c, text, f);
 }
 
 enum result
@@ -56,7 +68,7 @@ users_find(void *arg, struct span name, uint64_t *account_out, struct buf *user_
            struct fault *f)
 {
     struct users *u = arg;
-    struct lookup_rules rules = {buf_span(&u->domains)};
+    struct lookup_rules rules = rules_of(u);
     struct user found;
     struct span detail;
     enum result r = lookup_recipient(u->db, &rules, name, &found, &detail, f);

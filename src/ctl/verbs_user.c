@@ -97,6 +97,34 @@ verb_users(struct verb_call *c, struct fault *f)
     return r;
 }
 
+// The words behind the first, with spaces between: one argument of auth's verb, which has two.
+static enum result
+ask_joined(struct verb_call *c, struct span verb, struct span joined, struct fault *f)
+{
+    struct span args[] = {verb_arg(c, 0), joined};
+    return ask(c, verb, args, 2, f);
+}
+
+enum result
+verb_address(struct verb_call *c, struct fault *f)
+{
+    struct buf words;
+    buf_init(&words, LIMIT_channel_message);
+    for (size_t i = 1; i < verb_arg_count(c); i++)
+        buf_printf(&words, "%s%.*s", i > 1 ? " " : "", SPAN_ARG(verb_arg(c, i)));
+    enum result r = words.over ? fault_set(f, FAULT_TOOBIG, "too many targets at once")
+                               : ask_joined(c, verb_words(c), buf_span(&words), f);
+    buf_done(&words);
+    return r;
+}
+
+enum result
+verb_address_list(struct verb_call *c, struct fault *f)
+{
+    struct span filter = verb_arg_count(c) > 0 ? verb_arg(c, 0) : SPAN("");
+    return ask(c, verb_words(c), &filter, 1, f);
+}
+
 // USER LABEL PROTOCOLS EXPIRES read-only: the time becomes seconds since 1970.
 enum result
 verb_user_password_add(struct verb_call *c, struct fault *f)

@@ -13,7 +13,7 @@ enum message_type {
     MESSAGE_AUTH_REPLY,  // auth -> gate   struct auth_reply
     MESSAGE_HANDOVER,    // gate -> mail   struct handover, with the client's descriptor
     MESSAGE_GIVEBACK,  // mail -> gate   struct handover, with the descriptor (UNAUTHENTICATE)
-    MESSAGE_LOOKUP,    // mail -> auth   struct lookup: an LMTP recipient
+    MESSAGE_LOOKUP,    // mail -> auth   struct lookup: a user
     MESSAGE_LOOKUP_REPLY,  // auth -> mail   struct lookup_reply
     MESSAGE_ADMIN,  // mail -> auth   struct admin_request: user verbs of the admin socket
     MESSAGE_ADMIN_REPLY,  // auth -> mail   struct admin_reply
@@ -37,6 +37,7 @@ enum message_type {
     MESSAGE_TOKEN_FETCH,    // auth -> oauth   struct token_fetch
     MESSAGE_TOKEN_FETCHED,  // oauth -> auth   struct admin_reply: what the provider answered
     MESSAGE_REVOKED,        // auth -> mail   struct revoked: sessions end, tickets are void
+    MESSAGE_RESOLVE,  // mail -> auth   struct resolve_request, answered by struct admin_reply
 };
 
 enum tls_kind {
@@ -142,6 +143,24 @@ struct lookup_reply {
     struct span groups;  // packed spans, in order; of an identity
 };
 
+// What mail asks of an address. The text of the answer is packed (base/pack.h): u8 1, or 0: nobody; then
+enum resolve_question {
+    // who gets its mail here, and elsewhere: u64 account (0: elsewhere), span name, span detail, u64 size limit (0: none of
+    // their own), span folder language (empty: as the setting), of each
+    RESOLVE_Q_MAIL,
+    // the same without the forwards of users, which the transfer agent has followed already
+    RESOLVE_Q_DELIVERY,
+    RESOLVE_Q_ALIAS,    // what the transfer agent is to put in its place: spans
+    RESOLVE_Q_SENDERS,  // the names of users who may send as it: spans
+    RESOLVE_Q_DOMAIN,   // is this domain ours?
+    RESOLVE_Q_LAST = RESOLVE_Q_DOMAIN
+};
+struct resolve_request {
+    uint64_t request;
+    uint8_t question;     // enum resolve_question
+    struct span address;  // after RFC 5321 unquoting
+};
+
 struct admin_request {
     uint64_t request;
     struct span verb;  // "user add", "user list", ...
@@ -230,6 +249,7 @@ MESSAGE_CODEC(handover)
 MESSAGE_CODEC(ticket)
 MESSAGE_CODEC(lookup)
 MESSAGE_CODEC(lookup_reply)
+MESSAGE_CODEC(resolve_request)
 MESSAGE_CODEC(admin_request)
 MESSAGE_CODEC(admin_reply)
 MESSAGE_CODEC(listen_socket)

@@ -17,6 +17,7 @@ union any {
     struct ticket ticket;
     struct lookup lookup;
     struct lookup_reply lookup_reply;
+    struct resolve_request resolve_request;
     struct admin_request admin_request;
     struct admin_reply admin_reply;
     struct listen_socket listen_socket;
@@ -43,6 +44,7 @@ ADAPT(handover)
 ADAPT(ticket)
 ADAPT(lookup)
 ADAPT(lookup_reply)
+ADAPT(resolve_request)
 ADAPT(admin_request)
 ADAPT(admin_reply)
 ADAPT(listen_socket)
@@ -64,7 +66,7 @@ static const struct {
     ROW(auth_start),  ROW(auth_step),     ROW(auth_reply),   ROW(handover),
     ROW(ticket),      ROW(lookup),        ROW(lookup_reply), ROW(admin_request),
     ROW(admin_reply), ROW(listen_socket), ROW(peer),         ROW(secret),
-    ROW(ping),        ROW(revoked),       ROW(token_fetch),
+    ROW(ping),        ROW(revoked),       ROW(token_fetch),  ROW(resolve_request),
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
 

@@ -2,7 +2,6 @@
 
 #include "base/limits.h"
 #include "base/log.h"
-#include "mail/recipient.h"
 
 // RFC 2033 section 4, RFC 5321 section 4.1.
 
@@ -108,32 +107,84 @@ mail(struct lmtp_session *s, struct span args)
     lmtp_say(s, 250, "2.1.0", "OK");
 }
 
-static enum result
-find_recipient(struct lmtp_session *s, struct span address, struct fault *f)
+// The address as it was before the transfer agent changed it (RFC 3461 section 4.2), for X-Original-To.
+static struct span
+original_of(struct lmtp_session *s, const struct smtp_envelope *e)
 {
-    struct buf user, detail;
-    uint64_t account = 0;
-    buf_init(&user, LIMIT_user_name);
-    buf_init(&detail, LIMIT_mailbox_name);
-    enum result r = s->host->find_user(s->host->arg, address, &account, &user, &detail, f);
-    struct recipient who = {account, buf_span(&user)};
-    if (r == R_OK)
-        r = recipient_has_room(s->host->mail, &who, s->announced, f);
-    if (r == R_OK) {
-        struct lmtp_recipient *rcpt = ARENA_NEW(s->arena, struct lmtp_recipient);
-        rcpt->account = account;
-        rcpt->address = arena_dup(s->arena, address);
-        rcpt->user = arena_dup(s->arena, buf_span(&user));
-        rcpt->detail = arena_dup(s->arena, buf_span(&detail));
-        *s->recipients_end = rcpt;
-        s->recipients_end = &rcpt->next;
-        s->recipient_count++;
+    const struct smtp_param *p = smtp_param_find(e, "ORCPT");
+    size_t kind = p ? span_find_char(p->value, ';') : 0;
+    struct span original = e->path.address;
+    struct buf text;
+    buf_init(&text, LIMIT_smtp_line);
+    if (p && span_ieq(span_slice(p->value, 0, kind), SPAN("rfc822")) &&
+        smtp_xtext_decode(span_skip(p->value, kind + 1), &text) == R_OK &&
+        lmtp_is_address(buf_span(&text)))
+        original = buf_span(&text);
+    original = arena_dup(s->arena, original);
+    buf_done(&text);
+    return original;
+}
+
+// Mail for elsewhere is the transfer agent's to forward: it has not asked.
+static bool
+all_here(struct lmtp_session *s, const struct lmtp_targets *t, struct span address)
+{
+    for (size_t i = 0; i < t->n; i++) {
+        if (t->list[i].account != 0)
+            continue;
+        log_warning("lmtp", "Refused", field_text("to", "to=<%>", address),
+                    field_text("target", ": goes to <%>", t->list[i].name),
+                    field_str("error",
+                              ", which is elsewhere: the mail server has to ask "
+                              "%",
+                              "the setting maps' table alias first"));
+        conn_printf(s->conn,
+                    "550 5.3.5 <%.*s> Goes elsewhere, and the mail server has not asked "
+                    "the table alias of Posthorn's maps\r\n",
+                    SPAN_ARG(address));
+        return false;
     }
-    if (r == R_NONE)
-        r = fault_set(f, FAULT_NONEXISTENT, "no such user");
-    buf_done(&user);
-    buf_done(&detail);
+    return true;
+}
+
+static enum result
+all_take(struct lmtp_session *s, const struct lmtp_targets *t, struct fault *f)
+{
+    enum result r = R_OK;
+    if (s->rcpt.targets + t->n > LIMIT_delivery_targets)
+        return fault_set(f, FAULT_LIMIT, "more than %d mailboxes in one transaction",
+                         LIMIT_delivery_targets);
+    for (size_t i = 0; r == R_OK && i < t->n; i++)
+        r = lmtp_target_takes(s->host, &t->list[i], s->announced, f);
     return r;
+}
+
+static void
+add_recipient(struct lmtp_session *s, const struct smtp_envelope *e)
+{
+    struct lmtp_targets targets = {0};
+    struct fault f;
+    struct span address = e->path.address;
+    enum result r = s->host->resolve(s->host->arg, address, true, s->arena, &targets, &f);
+    if (r == R_NONE)
+        r = fault_set(&f, FAULT_NONEXISTENT, "no such user");
+    if (r == R_OK && !all_here(s, &targets, address))
+        return;
+    if (r == R_OK)
+        r = all_take(s, &targets, &f);
+    if (r != R_OK) {
+        lmtp_say_fault(s, &f, address);
+        return;
+    }
+    struct lmtp_recipient *rcpt = ARENA_NEW(s->arena, struct lmtp_recipient);
+    rcpt->address = arena_dup(s->arena, address);
+    rcpt->original = original_of(s, e);
+    rcpt->targets = targets;
+    *s->rcpt.end = rcpt;
+    s->rcpt.end = &rcpt->next;
+    s->rcpt.count++;
+    s->rcpt.targets += targets.n;
+    lmtp_say(s, 250, "2.1.5", "OK");
 }
 
 static void
@@ -146,7 +197,7 @@ rcpt(struct lmtp_session *s, struct span args)
         lmtp_say(s, 503, "5.5.1", "MAIL first");
         return;
     }
-    if (s->recipient_tries++ >= LIMIT_recipient_tries) {  // somebody guesses names
+    if (s->rcpt.tries++ >= LIMIT_recipient_tries) {  // somebody guesses names
         lmtp_say(s, 421, "4.7.0", "Too many recipients tried");
         s->quitting = true;
         return;
@@ -157,14 +208,11 @@ rcpt(struct lmtp_session *s, struct span args)
     }
     if (!params_known(s, &e, known))
         return;
-    if (s->recipient_count >= LIMIT_recipients) {
+    if (s->rcpt.count >= LIMIT_recipients) {
         lmtp_say(s, 452, "4.5.3", "Too many recipients");
         return;
     }
-    if (find_recipient(s, e.path.address, &f) != R_OK)
-        lmtp_say_fault(s, &f, e.path.address);
-    else
-        lmtp_say(s, 250, "2.1.5", "OK");
+    add_recipient(s, &e);
 }
 
 static void
@@ -174,7 +222,7 @@ data(struct lmtp_session *s, struct span args)
         lmtp_say(s, 501, "5.5.4", "DATA takes no argument");
     else if (s->intake)
         lmtp_say(s, 503, "5.5.1", "BDAT is under way");
-    else if (!s->recipients)  // RFC 2033 section 4.2
+    else if (!s->rcpt.first)  // RFC 2033 section 4.2
         lmtp_say(s, 503, "5.5.1", "No valid recipients");
     else
         lmtp_data(s);

@@ -21,20 +21,36 @@ put_date(struct buf *b)
     buf_put_str(b, text);
 }
 
-// Trace fields (RFC 5321 section 4.4; Delivered-To: RFC 9228, for one recipient only, so that all share one body).
+// Delivered-To (RFC 9228) for one mailbox, X-Original-To for one recipient only, so that all share one body.
+static void
+put_addresses(const struct lmtp_session *s, struct buf *b)
+{
+    const struct lmtp_recipient *r = s->rcpt.first;
+    if (s->rcpt.count != 1)
+        return;
+    struct span user = r->targets.list[0].name;
+    bool same = r->targets.n == 1 && lmtp_is_named(r->address, user);
+    if (same)
+        buf_printf(b, "Delivered-To: %.*s\r\n", SPAN_ARG(r->address));
+    else if (r->targets.n == 1)
+        buf_printf(b, "Delivered-To: %.*s\r\n", SPAN_ARG(user));
+    if (!same || !span_eq(r->original, r->address))
+        buf_printf(b, "X-Original-To: %.*s\r\n", SPAN_ARG(r->original));
+}
+
+// Trace fields (RFC 5321 section 4.4).
 static void
 put_trace(struct lmtp_session *s, struct buf *b)
 {
     buf_printf(b, "Return-Path: <%.*s>\r\n", SPAN_ARG(s->sender));
-    if (s->recipient_count == 1)
-        buf_printf(b, "Delivered-To: %.*s\r\n", SPAN_ARG(s->recipients->address));
+    put_addresses(s, b);
     buf_printf(b, "Received: from %.*s", SPAN_ARG(buf_span(&s->client)));
     if (s->remote.n > 0)
         buf_printf(b, " ([%.*s])", SPAN_ARG(s->remote));
     buf_printf(b, "\r\n\tby %s with LMTP id %016llx", s->host->hostname,
                (unsigned long long)random_u64());
-    if (s->recipient_count == 1)
-        buf_printf(b, "\r\n\tfor <%.*s>", SPAN_ARG(s->recipients->address));
+    if (s->rcpt.count == 1)
+        buf_printf(b, "\r\n\tfor <%.*s>", SPAN_ARG(s->rcpt.first->address));
     buf_put_str(b, "; ");
     put_date(b);
     buf_put_str(b, "\r\n");
@@ -70,68 +86,14 @@ take(struct lmtp_session *s, struct span bytes)
         fail(s, &f);
 }
 
-// ---- delivery ----
-
-struct delivery {
-    struct lmtp_session *session;
-    const struct lmtp_recipient *recipient;
-    struct intake_result *out;
-    struct fault *fault;
-    enum result result;
-};
-
-// In the account's home: one way there and back for all of it.
-static void
-deliver_run(void *arg)
-{
-    struct delivery *d = arg;
-    const struct lmtp_recipient *r = d->recipient;
-    struct account *a;
-    struct mailbox_ref target;
-    struct intake_params p = {.quota = QUOTA_DELIVERY};
-    d->result =
-        account_open(d->session->host->mail, r->account, r->user, true, &a, d->fault);
-    if (d->result != R_OK)
-        return;
-    d->result = intake_delivery_target(a, r->detail, &target, d->fault);
-    if (d->result == R_OK)
-        d->result = intake_commit(d->session->intake, &target, &p, d->out, d->fault);
-    account_close(&a);
-}
-
-static enum result
-deliver(struct lmtp_session *s, const struct lmtp_recipient *r, struct intake_result *out,
-        struct fault *f)
-{
-    struct delivery d = {s, r, out, f, R_FAIL};
-    task_run_on(mail_home(s->host->mail, r->account), deliver_run, &d);
-    return d.result == R_OK ? R_OK : R_FAIL;
-}
-
-static void
-answer(struct lmtp_session *s, const struct lmtp_recipient *r)
-{
-    struct fault f = s->intake_fault;
-    struct intake_result result;
-    if (s->intake_failed || deliver(s, r, &result, &f) != R_OK) {
-        lmtp_say_fault(s, &f, r->address);
-        return;
-    }
-    log_info("lmtp", "saved", field_text("from", "from=<%>", s->sender),
-             field_text("to", "to=<%>", r->address), log_user(r->user),
-             field_number("size", "size=%", intake_size(s->intake)),
-             field_number("uid", "uid=%", result.uid));
-    conn_printf(s->conn, "250 2.0.0 <%.*s> Saved\r\n", SPAN_ARG(r->address));
-}
-
 static void
 finish(struct lmtp_session *s)
 {
     struct fault f;
     if (!s->intake_failed && intake_finish(s->intake, &f) != R_OK)
         fail(s, &f);
-    for (const struct lmtp_recipient *r = s->recipients; r; r = r->next)
-        answer(s, r);
+    for (const struct lmtp_recipient *r = s->rcpt.first; r; r = r->next)
+        lmtp_deliver(s, r);
     lmtp_reset(s);
 }
 
@@ -202,7 +164,7 @@ void
 lmtp_bdat(struct lmtp_session *s, struct span args)
 {
     uint64_t size;
-    bool last, good = s->recipients != NULL;
+    bool last, good = s->rcpt.first != NULL;
     if (chunk_size(args, &size, &last) != R_OK) {
         lmtp_say(s, 501, "5.5.4", "Syntax: BDAT size [LAST]");
         s->quitting = true;  // there is no telling where the next command begins

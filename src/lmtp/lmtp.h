@@ -9,17 +9,47 @@
 #include "io/conn.h"
 #include "mail/user.h"
 
+// Who gets what is sent to an address.
+struct lmtp_target {
+    uint64_t account;          // 0: it is elsewhere
+    struct span name, detail;  // the user's; or the address
+    uint64_t size_max;         // octets of a message; 0: as the server takes it
+    struct span
+        language;  // of the folders of an account that is yet to be made; empty: as the setting
+};
+
+struct lmtp_targets {
+    struct lmtp_target *list;
+    size_t n;
+};
+
+// All that takes `arg` suspends. FAULT_UNAVAILABLE: try again later.
 struct lmtp_host {
     struct mail *mail;
     const char *hostname;
-    // Suspends. Resolves a recipient. R_NONE: no such user. FAULT_UNAVAILABLE: try again later.
-    enum result (*find_user)(void *arg, struct span address, uint64_t *account_out,
-                             struct buf *user_out, struct buf *detail_out, struct fault *f);
-    // Is the domain one of ours?
-    bool (*is_local)(void *arg, struct span domain);
+    // R_NONE: there is nobody. `arriving`: LMTP has it, so forwards may have been followed already.
+    enum result (*resolve)(void *arg, struct span address, bool arriving, struct arena *a,
+                           struct lmtp_targets *out, struct fault *f);
+    // What the transfer agent is to put in its place, and who may send as it: packed spans. R_NONE: nothing, nobody.
+    enum result (*aliases)(void *arg, struct span address, struct buf *out,
+                           struct fault *f);
+    enum result (*senders)(void *arg, struct span address, struct buf *out,
+                           struct fault *f);
+    // R_NONE: not.
+    enum result (*may_send)(void *arg, struct span user, struct span address,
+                            struct fault *f);
+    enum result (*is_local)(void *arg, struct span domain,
+                            struct fault *f);  // R_NONE: not ours
     bool policy_refuses_unknown;  // the policy service answers 550 to unknown users
+    bool policy_refuses_senders;  // and 553 to senders of others
+    bool detail_off;              // a detail is no folder
     void *arg;
 };
+
+// Suspends. Would the target take a message of so many octets (0: nobody said), as its limits are now? FAULT_OVERQUOTA,
+// FAULT_TOOBIG.
+enum result lmtp_target_takes(const struct lmtp_host *host, const struct lmtp_target *t,
+                              uint64_t octets, struct fault *f) MUST_CHECK;
 
 // Takes conn over; host and remote must outlive it (remote is copied).
 void lmtp_session_start(struct conn *conn, const struct lmtp_host *host,

@@ -2,41 +2,42 @@
 
 #include "base/limits.h"
 #include "base/log.h"
-#include "io/loop.h"
-#include "io/task.h"
-#include "mail/recipient.h"
+#include "mail/quota.h"
 #include "wire/policy.h"
 
-#include <utlist.h>
+#define LATER "DEFER_IF_PERMIT 4.3.0 Temporary failure, try again later"
 
-struct policy_session {
-    struct policy_session *prev, *next;
-    struct conn *conn;
-    const struct lmtp_host *host;
-    struct timer silence;  // between requests
-    bool busy, quitting;
-};
+// ---- who may send ----
 
-static _Thread_local struct policy_session *sessions;
-static _Thread_local unsigned session_count;
-
-// ---- one request ----
-
-// A user, looked for by auth. R_NONE: there is none.
-static enum result
-room_of(const struct lmtp_host *host, const struct policy_request *r, struct fault *f)
+// NULL: nothing is against it.
+static const char *
+of_sender(const struct lmtp_host *host, const struct policy_request *r)
 {
-    struct buf user, detail;
-    struct recipient who = {.account = 0};
-    buf_init(&user, LIMIT_user_name);
-    buf_init(&detail, LIMIT_mailbox_name);
-    enum result found =
-        host->find_user(host->arg, r->recipient, &who.account, &user, &detail, f);
-    who.user = buf_span(&user);
-    if (found == R_OK)
-        found = recipient_has_room(host->mail, &who, r->size, f);
-    buf_done(&user);
-    buf_done(&detail);
+    struct fault f;
+    if (!host->policy_refuses_senders || r->sasl_username.n == 0 || r->sender.n == 0)
+        return NULL;
+    enum result may = host->may_send(host->arg, r->sasl_username, r->sender, &f);
+    if (may == R_OK)
+        return NULL;
+    if (may == R_NONE)
+        fault_set(&f, FAULT_NOPERM, "not an address of this user");
+    log_info("policy", "Refused", field_text("from", "from=<%>", r->sender),
+             log_user(r->sasl_username), log_fault(&f));
+    return may == R_NONE ? "553 5.7.1 Sender address rejected: not owned by this user"
+                         : LATER;
+}
+
+// ---- the recipient ----
+
+static enum result
+room_of(const struct lmtp_host *host, const struct policy_request *r, struct arena *a,
+        struct fault *f)
+{
+    struct lmtp_targets targets = {0};
+    enum result found = host->resolve(host->arg, r->recipient, false, a, &targets, f);
+    for (size_t i = 0; found == R_OK && i < targets.n; i++)
+        if (targets.list[i].account != 0)
+            found = lmtp_target_takes(host, &targets.list[i], r->size, f);
     return found;
 }
 
@@ -44,154 +45,63 @@ room_of(const struct lmtp_host *host, const struct policy_request *r, struct fau
 static const char *
 unknown(const struct lmtp_host *host, struct span recipient)
 {
+    struct fault f;
     size_t at = span_behind_last(recipient, '@');
-    bool ours = at == 0 || host->is_local(host->arg, span_skip(recipient, at));
-    return ours && host->policy_refuses_unknown ? "550 5.1.1 No such user here" : "DUNNO";
+    enum result ours =
+        at == 0 ? R_OK : host->is_local(host->arg, span_skip(recipient, at), &f);
+    if (ours == R_FAIL)
+        return LATER;
+    return ours == R_OK && host->policy_refuses_unknown ? "550 5.1.1 No such user here"
+                                                        : "DUNNO";
+}
+
+static const char *
+of_recipient(const struct lmtp_host *host, const struct policy_request *r)
+{
+    struct fault f;
+    struct arena *a = arena_new_small();
+    enum result room = room_of(host, r, a, &f);
+    arena_free(&a);
+    if (room == R_OK)
+        return "DUNNO";
+    if (room == R_NONE)
+        return unknown(host, r->recipient);
+    log_info("policy", "Refused", field_text("to", "to=<%>", r->recipient), log_fault(&f));
+    if (f.kind == FAULT_TOOBIG)
+        return "552 5.3.4 Message too large";
+    if (f.kind != FAULT_OVERQUOTA)
+        return LATER;
+    return mail_quota_permanent(host->mail) ? "552 5.2.2 Mailbox is full"
+                                            : "452 4.2.2 Mailbox is full";
 }
 
 static const char *
 action(const struct lmtp_host *host, const struct policy_request *r)
 {
-    struct fault f;
+    const char *against = of_sender(host, r);
+    if (against)
+        return against;
     if (!span_eq(r->protocol_state, SPAN("RCPT")) || r->recipient.n == 0)
         return "DUNNO";
-    switch (room_of(host, r, &f)) {
-    case R_OK:
-        return "DUNNO";
-    case R_NONE:
-        return unknown(host, r->recipient);
-    default:
-        break;
-    }
-    log_info("policy", "Refused", field_text("to", "to=<%>", r->recipient), log_fault(&f));
-    if (f.kind != FAULT_OVERQUOTA)
-        return "DEFER_IF_PERMIT 4.3.0 Temporary failure, try again later";
-    return mail_quota_permanent(host->mail) ? "552 5.2.2 Mailbox is full"
-                                            : "452 4.2.2 Mailbox is full";
+    return of_recipient(host, r);
 }
 
-static void
-answer(struct policy_session *s, struct span text)
+static enum result
+answer(const struct lmtp_host *host, struct conn *conn, struct span text, struct fault *f)
 {
     struct policy_request r;
-    struct fault f;
-    enum result done = policy_request_parse(text, &r, &f);
-    if (done == R_OK && !span_eq(r.request, SPAN("smtpd_access_policy")))
-        done = fault_set(&f, FAULT_BAD, "not a request of smtpd_access_policy");
-    if (done == R_OK) {
-        conn_printf(s->conn, "action=%s\n\n", action(s->host, &r));
-        return;
-    }
-    log_warning("policy", "a request was not understood", log_fault(&f));
-    s->quitting = true;
+    if (policy_request_parse(text, &r, f) != R_OK)
+        return R_FAIL;
+    if (!span_eq(r.request, SPAN("smtpd_access_policy")))
+        return fault_set(f, FAULT_BAD, "not a request of smtpd_access_policy");
+    conn_printf(conn, "action=%s\n\n", action(host, &r));
+    return R_OK;
 }
 
-// ---- the session ----
-
-static void
-session_free(struct policy_session *s)
+static long
+end(struct span input)
 {
-    DL_DELETE(sessions, s);
-    session_count--;
-    timer_clear(&s->silence);
-    conn_finish(&s->conn);
-    free(s);
+    return (long)policy_request_end(input);
 }
 
-static bool
-too_much(struct span in)
-{
-    size_t end = policy_request_end(in);
-    return (end > 0 ? end : in.n) > LIMIT_policy_request;
-}
-
-static void
-run_requests(struct policy_session *s)
-{
-    while (!s->quitting && !conn_failed(s->conn)) {
-        struct span in = conn_input(s->conn);
-        size_t n = policy_request_end(in);
-        if (too_much(in)) {
-            log_warning("policy", "a request is too long");
-            s->quitting = true;
-        }
-        if (n == 0 || s->quitting)
-            return;
-        struct arena *a = arena_new_small();
-        struct span text = arena_dup(a, span_slice(in, 0, n));
-        conn_consume(s->conn, n);
-        answer(s, text);
-        arena_free(&a);
-        task_yield();
-    }
-}
-
-static void
-run(void *arg)
-{
-    struct policy_session *s = arg;
-    conn_read_pause(s->conn);
-    run_requests(s);
-    s->busy = false;
-    if (s->quitting || conn_eof(s->conn)) {
-        session_free(s);
-        return;
-    }
-    timer_set(&s->silence, LIMIT_lmtp_ms);
-    conn_read_resume(s->conn);
-}
-
-static void
-on_silence(void *arg)
-{
-    session_free(arg);
-}
-
-static void
-on_input(struct conn *c, void *arg)
-{
-    struct policy_session *s = arg;
-    struct span in = conn_input(c);
-    if (s->busy)
-        return;
-    if (policy_request_end(in) > 0 || too_much(in)) {
-        s->busy = true;
-        timer_clear(&s->silence);
-        task_start_for(0, run, s);
-    } else if (conn_eof(c)) {
-        session_free(s);
-    }
-}
-
-void
-policy_session_start(struct conn *conn, const struct lmtp_host *host)
-{
-    struct policy_session *s = calloc(1, sizeof *s);
-    must(s != NULL);
-    s->conn = conn;
-    s->host = host;
-    timer_init(&s->silence, on_silence, s);
-    timer_set(&s->silence, LIMIT_lmtp_ms);
-    DL_APPEND(sessions, s);
-    session_count++;
-    conn_input_max(conn, LIMIT_policy_request * 2);
-    conn_handler(conn, on_input, s);
-}
-
-void
-policy_session_drain(void)
-{
-    struct policy_session *s, *tmp;
-    DL_FOREACH_SAFE(sessions, s, tmp)
-    {
-        s->quitting = true;
-        if (!s->busy)
-            session_free(s);
-    }
-}
-
-unsigned
-policy_session_count(void)
-{
-    return session_count;
-}
+const struct question_ops policy_ops = {"policy", LIMIT_policy_request, end, answer};

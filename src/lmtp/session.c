@@ -72,9 +72,11 @@ lmtp_reset(struct lmtp_session *s)
     intake_free(&s->intake);
     arena_reset(s->arena);
     s->has_sender = false;
-    s->recipients = NULL;
-    s->recipients_end = &s->recipients;
-    s->recipient_count = s->recipient_tries = 0;
+    s->rcpt.first = NULL;
+    s->rcpt.end = &s->rcpt.first;
+    s->rcpt.count = s->rcpt.tries = 0;
+    s->rcpt.targets = 0;
+    s->rcpt.done = NULL;
     s->intake_failed = false;
 }
 

@@ -10,8 +10,15 @@
 
 struct lmtp_recipient {
     struct lmtp_recipient *next;
+    struct span address, original;  // original: by ORCPT, or the address
+    struct lmtp_targets targets;
+};
+
+// A mailbox that has the message of this transaction.
+struct lmtp_done {
+    struct lmtp_done *next;
     uint64_t account;
-    struct span address, user, detail;
+    struct span detail;
 };
 
 struct lmtp_session {
@@ -29,8 +36,12 @@ struct lmtp_session {
     bool has_sender;
     struct span sender;  // "" for <>
     uint64_t announced;  // octets, by SIZE; 0: nothing was said
-    struct lmtp_recipient *recipients, **recipients_end;
-    unsigned recipient_count, recipient_tries;
+    struct {
+        struct lmtp_recipient *first, **end;
+        unsigned count, tries;
+        size_t targets;  // of all of them
+        struct lmtp_done *done;
+    } rcpt;
     struct intake *intake;  // while BDAT chunks come in
     bool intake_failed;
     struct fault intake_fault;
@@ -43,6 +54,12 @@ void lmtp_reset(struct lmtp_session *s);  // the transaction is over
 
 // command.c: suspends; runs one line.
 void lmtp_command(struct lmtp_session *s, struct span line);
+// delivery.c. May a header field show it: no control characters, and something like an address.
+bool lmtp_is_address(struct span s);
+// Does the address name the user so: "ann" or "ann@x.org" of "ann+lists@x.org"?
+bool lmtp_is_named(struct span address, struct span user);
+// Suspends; the recipient's answer.
+void lmtp_deliver(struct lmtp_session *s, const struct lmtp_recipient *r);
 // data.c: suspend.
 void lmtp_data(struct lmtp_session *s);
 void lmtp_bdat(struct lmtp_session *s, struct span args);

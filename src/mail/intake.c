@@ -165,7 +165,8 @@ static void
 target_run(void *arg)
 {
     struct target_call *c = arg;
-    struct mailbox_state *m = c->detail.n > 0 ? name_find(c->account, c->detail) : NULL;
+    struct mailbox_state *m =
+        c->detail.n > 0 ? name_find_any_case(c->account, c->detail) : NULL;
     if (!m || (m->flags & MAILBOX_NOSELECT))
         m = name_find(c->account, SPAN("INBOX"));
     c->id = m ? m->id : 0;

@@ -66,7 +66,7 @@ enum result intake_commit_all(const struct intake_batch *batch,
                               struct fault *f) MUST_CHECK;
 void intake_free(struct intake **in);
 
-// The delivery target of an account: its INBOX, or the folder `detail` when that exists and may be posted to.
+// The delivery target of an account: its INBOX, or the folder `detail` of the own tree when there is one (exact, else in any case).
 enum result intake_delivery_target(struct account *a, struct span detail,
                                    struct mailbox_ref *ref_out, struct fault *f) MUST_CHECK;
 // Import: UIDVALIDITY and UIDNEXT of a foreign mailbox are taken over by one that never had a message; one that has

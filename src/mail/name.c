@@ -223,6 +223,51 @@ name_find(struct account *a, struct span name)
     return m;
 }
 
+// NFC, and then folded (Unicode's simple and full case folding). Empty: it is not UTF-8.
+static struct span
+fold(struct arena *arena, struct span level)
+{
+    UErrorCode e = U_ZERO_ERROR;
+    struct span name = name_compose(arena, level);
+    int32_t room = (int32_t)name.n * 3 + 1, n = 0, folded = 0;
+    UChar *wide = arena_array(arena, (size_t)room, sizeof *wide);
+    UChar *out = arena_array(arena, (size_t)room, sizeof *out);
+    u_strFromUTF8(wide, room, &n, name.p, (int32_t)name.n, &e);
+    folded = u_strFoldCase(out, room, wide, n, U_FOLD_CASE_DEFAULT, &e);
+    return U_SUCCESS(e) ? span_of(out, (size_t)folded * sizeof *out) : SPAN("");
+}
+
+static struct mailbox_state *
+find_folded(struct account *a, uint64_t parent, struct span level)
+{
+    struct arena *arena = arena_new();
+    struct span want = fold(arena, level);
+    struct mailbox_state *found = NULL;
+    for (uint32_t i = 0; want.n > 0 && !found && i < a->state->mailbox_count; i++) {
+        struct mailbox_state *m = a->state->mailboxes[i];
+        if (m->parent == parent && span_eq(fold(arena, m->name), want))
+            found = m;
+    }
+    arena_free(&arena);
+    return found;
+}
+
+struct mailbox_state *
+name_find_any_case(struct account *a, struct span name)
+{
+    struct mailbox_state *m = NULL;
+    struct span rest = name, level;
+    while (span_next_field(&rest, '/', &level) == R_OK) {
+        uint64_t parent = m ? m->id : 0;
+        m = name_find_level(a, parent, level);
+        if (!m)
+            m = find_folded(a, parent, level);
+        if (!m)
+            return NULL;
+    }
+    return m;
+}
+
 struct span
 name_full(struct arena *a, struct state *s, const struct mailbox_state *m)
 {

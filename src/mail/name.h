@@ -11,6 +11,8 @@ bool name_is_inbox(struct span name);
 struct mailbox_state *name_find_level(struct account *a, uint64_t parent,
                                       struct span level);              // NULL: none
 struct mailbox_state *name_find(struct account *a, struct span name);  // NULL: none
+// The same, level by level: the one of exactly that name, else one that differs in case only. NULL: none.
+struct mailbox_state *name_find_any_case(struct account *a, struct span name);
 // The mailbox was made, named or deleted by a record that is applied now.
 void name_changed(struct account *a, uint64_t id);
 void names_free(struct account *a);

@@ -30,7 +30,7 @@ struct auth_role {
     struct userdb *db;
     struct throttle *throttle;
     struct pool *pool;
-    struct buf ticket_key, domains;
+    struct buf ticket_key, domains, delimiters;
     struct {
         struct buf masters, allow, deny;  // with spaces between
         char separator;                   // auth_master_separator; NUL: none
@@ -158,6 +158,15 @@ void app_watch_start(struct auth_role *role);
 // auth_verb.c: answers, later when a password is to be hashed. R_FAIL: malformed.
 enum result auth_verb(struct auth_channel *at, const struct admin_request *m) MUST_CHECK;
 void auth_verb_forget(struct auth_channel *at);  // it goes: nobody is answered
+// A text of any length, in as many messages as it takes.
+void auth_send_text(struct auth_channel *at, uint64_t request, struct span text,
+                    bool failed);
+// The same of a failure: its kind and why.
+void auth_send_fault(struct auth_channel *at, uint64_t request, const struct fault *f);
+
+// auth_resolve.c: what mail asks of addresses; and what they mean to this server.
+void auth_resolve(struct auth_channel *at, const struct resolve_request *m);
+struct lookup_rules auth_rules(const struct auth_role *role);
 
 void auth_reply_send(struct auth_channel *at, const struct auth_reply *reply);
 // tells the gates when the offer has changed

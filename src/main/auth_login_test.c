@@ -121,7 +121,11 @@ load(const char *lines)
     struct fault f;
     const struct span args[] = {SPAN("1"), span_str(lines)};
     buf_init(&text, 4096);
-    assert_int_equal(verbs_run(role.db, SPAN("user load"), args, 2, &text, &f), R_OK);
+    assert_int_equal(
+        verbs_run(role.db,
+                  &(struct verbs_call){.verb = SPAN("user load"), .args = args, .n = 2},
+                  &text, &f),
+        R_OK);
     buf_done(&text);
 }
 

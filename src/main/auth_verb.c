@@ -32,8 +32,8 @@ send_piece(struct auth_channel *at, const struct admin_reply *reply)
     buf_done(&b);
 }
 
-static void
-send_text(struct auth_channel *at, uint64_t request, struct span text, bool failed)
+void
+auth_send_text(struct auth_channel *at, uint64_t request, struct span text, bool failed)
 {
     while (text.n > VERB_PIECE) {
         struct admin_reply part = {request, ADMIN_MORE, span_slice(text, 0, VERB_PIECE)};
@@ -42,6 +42,23 @@ send_text(struct auth_channel *at, uint64_t request, struct span text, bool fail
     }
     struct admin_reply last = {request, failed ? ADMIN_FAILED : ADMIN_DONE, text};
     send_piece(at, &last);
+}
+
+static void
+put_fault(struct buf *text, const struct fault *f)
+{
+    pack_u8(text, (uint8_t)f->kind);
+    buf_put_str(text, f->why);
+}
+
+void
+auth_send_fault(struct auth_channel *at, uint64_t request, const struct fault *f)
+{
+    struct buf text;
+    buf_init(&text, LIMIT_channel_message);
+    put_fault(&text, f);
+    auth_send_text(at, request, buf_span(&text), true);
+    buf_done(&text);
 }
 
 static enum result
@@ -90,17 +107,18 @@ answer(void *arg)
     struct verb_job *j = arg;
     struct buf text;
     buf_init(&text, VERB_TEXT_MAX);
+    struct lookup_rules rules = auth_rules(j->role);
+    j->call.rules = &rules;
     if (j->result == R_OK)
         j->result = verbs_apply(j->role->db, &j->call, &text, &j->fault);
     if (j->result != R_OK) {
         buf_reset(&text);
-        pack_u8(&text, (uint8_t)j->fault.kind);
-        buf_put_str(&text, j->fault.why);
+        put_fault(&text, &j->fault);
     }
     if (j->result == R_OK)
         end_sessions(j);
     if (j->at != NULL)
-        send_text(j->at, j->request, buf_span(&text), j->result != R_OK);
+        auth_send_text(j->at, j->request, buf_span(&text), j->result != R_OK);
     if (text.p != NULL)
         explicit_bzero(text.p, text.cap);  // there may be a new password in it
     buf_done(&text);

@@ -184,6 +184,37 @@ take_fault(struct span said, struct fault *f)
     return fault_set(f, kind, "%.*s", SPAN_ARG(u.rest));
 }
 
+// Behind the octet that says whether there is anybody.
+static enum result
+take_answer(struct span said, struct buf *out, struct fault *f)
+{
+    struct unpack u = unpack_of(said);
+    uint8_t some = unpack_u8(&u);
+    if (u.bad)
+        return fault_set(f, FAULT_SERVERBUG, "an answer of auth is malformed");
+    buf_put(out, u.rest);
+    return some ? R_OK : R_NONE;
+}
+
+enum result
+mail_ask_resolve(struct home *h, enum resolve_question question, struct span address,
+                 struct buf *out, struct fault *f)
+{
+    struct buf b, text;
+    if (await_auth(h, f) != R_OK)
+        return R_FAIL;
+    buf_init(&text, SIZE_MAX);
+    buf_init(&b, LIMIT_channel_message);
+    struct ask a = {.id = ++h->ask_last, .text = &text};
+    resolve_request_put(&b, &(struct resolve_request){a.id, (uint8_t)question, address});
+    enum result r = ask(h, &a, MESSAGE_RESOLVE, &b, f);
+    if (r == R_OK)
+        r = a.found ? take_answer(buf_span(&text), out, f) : take_fault(buf_span(&text), f);
+    buf_done(&b);
+    buf_done(&text);
+    return r;
+}
+
 enum result
 mail_ask_admin(struct home *h, struct span verb, const struct span *args, size_t n,
                struct buf *text, struct fault *f)

@@ -23,6 +23,7 @@ static const struct door_row rows[] = {
     {"admin", false, mail_admin_accept},
     {"lmtp", true, mail_lmtp_accept},
     {"policy", true, mail_policy_accept},
+    {"maps", true, mail_maps_accept},
 };
 
 static const struct door_row *

@@ -6,11 +6,11 @@
 #include "base/table.h"
 #include "main/mail_role.h"
 
-// A recipient that auth found; the texts lie behind it.
+// What auth said of an address; the texts lie behind it.
 struct known {
-    uint64_t generation, account;
+    uint64_t generation;
     uint64_t since_ms;
-    struct span address, user, detail;
+    struct span key, answer;  // key: the question, the address
     UT_hash_handle hh;
     char text[];
 };
@@ -37,41 +37,31 @@ mail_users_changed(struct mail_role *r)
     mail_identities_changed(r);
 }
 
-static struct span
-put_text(char **end, struct span s)
-{
-    if (s.n > 0)
-        memcpy(*end, s.p, s.n);
-    struct span copy = span_of(*end, s.n);
-    *end += s.n;
-    return copy;
-}
-
 static void
-add(struct home *h, uint64_t generation, const struct known *found)
+add(struct home *h, uint64_t generation, struct span key, struct span answer)
 {
-    size_t n = found->address.n + found->user.n + found->detail.n;
-    struct known *k = calloc(1, sizeof *k + n), *old;
+    struct known *k = calloc(1, sizeof *k + key.n + answer.n), *old;
     must(k != NULL);
-    char *end = k->text;
-    *k = (struct known){
-        .generation = generation, .account = found->account, .since_ms = clock_mono_ms()};
-    k->address = put_text(&end, found->address);
-    k->user = put_text(&end, found->user);
-    k->detail = put_text(&end, found->detail);
-    HASH_FIND(hh, h->known, k->address.p, k->address.n, old);
+    k->generation = generation;
+    k->since_ms = clock_mono_ms();
+    memcpy(k->text, key.p, key.n);
+    if (answer.n > 0)
+        memcpy(k->text + key.n, answer.p, answer.n);
+    k->key = span_of(k->text, key.n);
+    k->answer = span_of(k->text + key.n, answer.n);
+    HASH_FIND(hh, h->known, k->key.p, k->key.n, old);
     if (old)
         forget(h, old);
     if (HASH_COUNT(h->known) >= LIMIT_recipients_known)
         mail_known_forget(h);
-    HASH_ADD_KEYPTR(hh, h->known, k->address.p, k->address.n, k);
+    HASH_ADD_KEYPTR(hh, h->known, k->key.p, k->key.n, k);
 }
 
 static struct known *
-find(struct home *h, uint64_t generation, struct span address)
+find(struct home *h, uint64_t generation, struct span key)
 {
     struct known *k;
-    HASH_FIND(hh, h->known, address.p, address.n, k);
+    HASH_FIND(hh, h->known, key.p, key.n, k);
     if (k && (k->generation != generation ||
               clock_mono_ms() - k->since_ms > LIMIT_recipient_known_ms)) {
         forget(h, k);
@@ -80,25 +70,32 @@ find(struct home *h, uint64_t generation, struct span address)
     return k;
 }
 
-// The generation is read before auth is asked: an answer that a change overtakes is not kept.
-enum result
-mail_known_user(struct home *h, struct span address, uint64_t *account_out,
-                struct buf *user_out, struct buf *detail_out, struct fault *f)
+// The generation is read before auth is asked: an answer that a change overtakes is not kept. Long ones are not, either.
+static enum result
+ask(struct home *h, struct span key, struct buf *out, struct fault *f)
 {
     uint64_t generation = atomic_load(&h->role->users_generation);
-    const struct known *k = find(h, generation, address);
+    const struct known *k = find(h, generation, key);
     if (k) {
-        *account_out = k->account;
-        buf_put(user_out, k->user);
-        buf_put(detail_out, k->detail);
+        buf_put(out, k->answer);
         return R_OK;
     }
-    enum result r = mail_ask_user(h, address, account_out, user_out, detail_out, f);
-    if (r == R_OK)
-        add(h, generation,
-            &(struct known){.account = *account_out,
-                            .address = address,
-                            .user = buf_span(user_out),
-                            .detail = buf_span(detail_out)});
+    enum result r =
+        mail_ask_resolve(h, (enum resolve_question)key.p[0], span_skip(key, 1), out, f);
+    if (r == R_OK && out->n <= LIMIT_recipient_known)
+        add(h, generation, key, buf_span(out));
+    return r;
+}
+
+enum result
+mail_known_resolve(struct home *h, enum resolve_question question, struct span address,
+                   struct buf *out, struct fault *f)
+{
+    struct buf key;
+    buf_init(&key, SIZE_MAX);
+    buf_put_char(&key, (char)question);
+    buf_put(&key, address);
+    enum result r = ask(h, buf_span(&key), out, f);
+    buf_done(&key);
     return r;
 }

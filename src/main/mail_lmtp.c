@@ -2,23 +2,124 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "lmtp/lmtp.h"
+#include "auth/address.h"
+#include "lmtp/maps.h"
 #include "lmtp/policy.h"
 #include "os/network.h"
 #include "os/peer.h"
 #include <sys/socket.h>
 
-static enum result
-find_user(void *home, struct span address, uint64_t *account_out, struct buf *user_out,
-          struct buf *detail_out, struct fault *f)
-{
-    return mail_known_user(home, address, account_out, user_out, detail_out, f);
-}
+// ---- what auth says of addresses ----
 
 static bool
-is_local(void *home, struct span domain)
+unpack_target(struct unpack *u, struct lmtp_target *out)
 {
-    const struct home *h = home;
-    return config_list_has(&h->config->local_domains, domain);
+    out->account = unpack_u64(u);
+    out->name = unpack_span(u);
+    out->detail = unpack_span(u);
+    out->size_max = unpack_u64(u);
+    out->language = unpack_span(u);
+    return !u->bad;
+}
+
+static enum result
+unpack_targets(struct span packed, struct arena *a, struct lmtp_targets *out,
+               struct fault *f)
+{
+    struct lmtp_targets t = {0};
+    struct lmtp_target target;
+    struct unpack u = unpack_of(packed);
+    while (u.rest.n > 0 && unpack_target(&u, &target))
+        t.n++;
+    if (u.bad || t.n == 0)
+        return fault_set(f, FAULT_SERVERBUG, "an answer of auth is malformed");
+    t.list = arena_array(a, t.n, sizeof *t.list);
+    u = unpack_of(packed);
+    for (size_t i = 0; i < t.n; i++)
+        (void)!unpack_target(&u, &t.list[i]);
+    *out = t;
+    return R_OK;
+}
+
+// Where Postfix asks the maps it follows the forwards of users.
+static enum result
+resolve(void *arg, struct span address, bool arriving, struct arena *a,
+        struct lmtp_targets *out, struct fault *f)
+{
+    struct home *h = arg;
+    bool followed = arriving && h->config->maps.n > 0;
+    struct buf packed;
+    buf_init(&packed, SIZE_MAX);
+    enum result r = mail_known_resolve(h, followed ? RESOLVE_Q_DELIVERY : RESOLVE_Q_MAIL,
+                                       address, &packed, f);
+    if (r == R_OK)
+        r = unpack_targets(arena_dup(a, buf_span(&packed)), a, out, f);
+    buf_done(&packed);
+    return r;
+}
+
+// An address as Postfix writes it in its tables' keys: quoted where it must be.
+static enum result
+ask_quoted(struct home *h, enum resolve_question question, struct span address,
+           struct buf *out, struct fault *f)
+{
+    struct buf plain;
+    buf_init(&plain, LIMIT_smtp_line);
+    enum result r = address_unquote(address, &plain) == R_OK
+                        ? mail_known_resolve(h, question, buf_span(&plain), out, f)
+                        : R_NONE;
+    buf_done(&plain);
+    return r;
+}
+
+static enum result
+aliases(void *arg, struct span address, struct buf *out, struct fault *f)
+{
+    return ask_quoted(arg, RESOLVE_Q_ALIAS, address, out, f);
+}
+
+static enum result
+senders(void *arg, struct span address, struct buf *out, struct fault *f)
+{
+    return ask_quoted(arg, RESOLVE_Q_SENDERS, address, out, f);
+}
+
+// Is the user, as the transfer agent has the name, among these?
+static enum result
+has_name(struct span packed, struct span user)
+{
+    struct unpack u = unpack_of(packed);
+    struct name name;
+    struct fault f;
+    if (name_of(user, &name, &f) != R_OK)
+        return R_NONE;
+    while (u.rest.n > 0 && !u.bad)
+        if (span_eq(unpack_span(&u), name_span(&name)))
+            return R_OK;
+    return R_NONE;
+}
+
+static enum result
+may_send(void *arg, struct span user, struct span address, struct fault *f)
+{
+    struct buf names;
+    buf_init(&names, SIZE_MAX);
+    enum result r = senders(arg, address, &names, f);
+    if (r == R_OK)
+        r = has_name(buf_span(&names), user);
+    buf_done(&names);
+    return r;
+}
+
+static enum result
+is_local(void *arg, struct span domain, struct fault *f)
+{
+    struct home *h = arg;
+    struct buf none;
+    buf_init(&none, SIZE_MAX);
+    enum result r = mail_known_resolve(h, RESOLVE_Q_DOMAIN, domain, &none, f);
+    buf_done(&none);
+    return r;
 }
 
 void
@@ -27,9 +128,14 @@ mail_lmtp_host(struct home *h)
     h->lmtp = (struct lmtp_host){
         .mail = h->role->mail,
         .hostname = h->config->hostname,
-        .find_user = find_user,
+        .resolve = resolve,
+        .aliases = aliases,
+        .senders = senders,
+        .may_send = may_send,
         .is_local = is_local,
         .policy_refuses_unknown = strcmp(h->config->policy_unknown, "reject") == 0,
+        .policy_refuses_senders = strcmp(h->config->policy_senders, "reject") == 0,
+        .detail_off = strcmp(h->config->detail_mailbox, "off") == 0,
         .arg = h,
     };
 }
@@ -85,17 +191,30 @@ mail_lmtp_accept(struct home *h, int fd, const struct peer_ends *ends)
     buf_done(&remote);
 }
 
-void
-mail_policy_accept(struct home *h, int fd, const struct peer_ends *ends)
+static void
+accept_questions(struct home *h, int fd, const struct peer_ends *ends,
+                 const struct question_ops *ops)
 {
     struct buf remote;
     buf_init(&remote, 128);
     peer_text(&ends->remote, &remote);
     if (!may_deliver(h->config, ends))
         refuse(fd, buf_span(&remote), NULL, "not in lmtp_networks, closed");
-    else if (policy_session_count() >= LIMIT_lmtp_sessions)
+    else if (question_session_count() >= LIMIT_lmtp_sessions)
         refuse(fd, buf_span(&remote), NULL, "too many connections");
     else
-        policy_session_start(conn_new(fd, NULL, NULL), &h->lmtp);
+        question_session_start(conn_new(fd, NULL, NULL), &h->lmtp, ops);
     buf_done(&remote);
+}
+
+void
+mail_policy_accept(struct home *h, int fd, const struct peer_ends *ends)
+{
+    accept_questions(h, fd, ends, &policy_ops);
+}
+
+void
+mail_maps_accept(struct home *h, int fd, const struct peer_ends *ends)
+{
+    accept_questions(h, fd, ends, &maps_ops);
 }

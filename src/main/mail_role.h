@@ -81,7 +81,7 @@ struct home {
     uint64_t reading_last;
     bool extract_missed;  // it was waited for in vain
     bool reads_pdf;       // extract has its tool
-    struct known *known;  // recipients, by address
+    struct known *known;  // what auth said of addresses
     struct {
         struct serial *seen;  // oldest first
         struct revocation
@@ -149,17 +149,21 @@ void mail_ask_close(struct home *h);
 enum result mail_ask_user(struct home *h, struct span address, uint64_t *account_out,
                           struct buf *user_out, struct buf *detail_out,
                           struct fault *f) MUST_CHECK;
+// R_NONE: nobody. The answer as io/message.h says it, behind its first octet.
+enum result mail_ask_resolve(struct home *h, enum resolve_question question,
+                             struct span address, struct buf *out,
+                             struct fault *f) MUST_CHECK;
 // A user by the whole name, with the groups: packed spans (base/pack.h), in order. Not remembered here.
 enum result mail_ask_identity(struct home *h, struct span name, uint64_t *account_out,
                               struct buf *groups_out, struct fault *f) MUST_CHECK;
 enum result mail_ask_admin(struct home *h, struct span verb, const struct span *args,
                            size_t n, struct buf *text, struct fault *f) MUST_CHECK;
 
-// mail_known.c: recipients that auth has found, remembered for LIMIT_recipient_known_ms, and only until any verb
-// has been to the user database (mail_users_changed), or auth has gone. Suspends as mail_ask_user.
-enum result mail_known_user(struct home *h, struct span address, uint64_t *account_out,
-                            struct buf *user_out, struct buf *detail_out,
-                            struct fault *f) MUST_CHECK;
+// mail_known.c: the same, remembered for LIMIT_recipient_known_ms, and only until any verb has been to the user database
+// (mail_users_changed), or auth has gone. Suspends.
+enum result mail_known_resolve(struct home *h, enum resolve_question question,
+                               struct span address, struct buf *out,
+                               struct fault *f) MUST_CHECK;
 void mail_known_forget(struct home *h);
 
 // mail_identity.c: groups and administrators
@@ -232,6 +236,7 @@ void mail_index_log(struct account *a, const char *event, const struct fault *f)
 // mail_lmtp.c
 void mail_lmtp_accept(struct home *h, int fd, const struct peer_ends *ends);
 void mail_policy_accept(struct home *h, int fd, const struct peer_ends *ends);
+void mail_maps_accept(struct home *h, int fd, const struct peer_ends *ends);
 void mail_lmtp_host(struct home *h);  // fills h->lmtp
 
 // mail_admin.c

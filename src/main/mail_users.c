@@ -28,7 +28,7 @@ open_user(struct span name, struct mail_user **out, void *arg, struct fault *f)
     uint64_t account = 0;
     buf_init(&user, LIMIT_user_name);
     buf_init(&detail, LIMIT_line);
-    enum result r = mail_known_user(s->home, name, &account, &user, &detail, f);
+    enum result r = mail_ask_user(s->home, name, &account, &user, &detail, f);
     if (r == R_OK)
         r = detail.n > 0 ? R_NONE : open_known(s->home, account, buf_span(&user), out, f);
     buf_done(&user);

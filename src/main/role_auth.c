@@ -135,7 +135,7 @@ static enum result
 find_lookup(struct auth_role *role, const struct lookup *m, struct lookup_reply *reply,
             struct user *user, struct buf *groups, struct fault *f)
 {
-    struct lookup_rules rules = {buf_span(&role->domains)};
+    struct lookup_rules rules = auth_rules(role);
     enum result r = m->identity ? find_identity(role, m->address, user, groups, f)
                                 : lookup_recipient(role->db, &rules, m->address, user,
                                                    &reply->detail, f);
@@ -190,8 +190,11 @@ from_mail(struct auth_channel *at, uint16_t type, struct span body)
 {
     struct lookup lookup;
     struct admin_request request;
+    struct resolve_request resolve;
     if (type == MESSAGE_LOOKUP && lookup_get(body, &lookup) == R_OK)
         answer_lookup(at, &lookup);
+    else if (type == MESSAGE_RESOLVE && resolve_request_get(body, &resolve) == R_OK)
+        auth_resolve(at, &resolve);
     else if (type == MESSAGE_ADMIN && admin_request_get(body, &request) == R_OK)
         return auth_verb(at, &request);
     else
@@ -307,6 +310,8 @@ static void
 take_lists(struct auth_role *role, const struct config *c)
 {
     take_list(&role->domains, &c->local_domains);
+    buf_reset(&role->delimiters);
+    buf_put_str(&role->delimiters, c->recipient_delimiter);
     take_list(&role->settings.masters, &c->master_users);
     take_list(&role->settings.allow, &c->auth_allow);
     take_list(&role->settings.deny, &c->auth_deny);
@@ -404,6 +409,7 @@ finish(struct auth_role *role)
         explicit_bzero(role->ticket_key.p, role->ticket_key.cap);
     buf_done(&role->ticket_key);
     buf_done(&role->domains);
+    buf_done(&role->delimiters);
     buf_done(&role->offer);
     buf_done(&role->settings.deny);
     buf_done(&role->settings.allow);
@@ -419,6 +425,7 @@ role_auth_main(const struct role_start *start)
     role.start = start;
     buf_init(&role.ticket_key, 64);
     buf_init(&role.domains, 65536);
+    buf_init(&role.delimiters, LIMIT_config_text);
     buf_init(&role.offer, LIMIT_line);
     buf_init(&role.settings.deny, 65536);
     buf_init(&role.settings.allow, 65536);

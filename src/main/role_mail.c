@@ -10,7 +10,7 @@
 #include "ctl/call.h"
 #include "imap/session.h"
 #include "io/task.h"
-#include "lmtp/policy.h"
+#include "lmtp/question.h"
 #include "mail/account.h"
 #include "store/folder.h"
 #include "store/store.h"
@@ -97,7 +97,7 @@ on_secret(void *role, struct span name, struct span value)
 static unsigned
 sessions_of(const struct home *h)
 {
-    return h->session_count + lmtp_session_count() + policy_session_count();
+    return h->session_count + lmtp_session_count() + question_session_count();
 }
 
 static void
@@ -136,7 +136,7 @@ drain_home(void *arg)
     mail_door_close_all(h);
     imap_session_drain();
     lmtp_session_drain();
-    policy_session_drain();
+    question_session_drain();
     timer_init(&h->patience, on_patience, h);
     timer_set(&h->patience, DRAIN_STEP_MS);
 }

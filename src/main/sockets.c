@@ -14,6 +14,7 @@ static const struct service_row services[] = {
     {"imaps", "imap", "gate", TLS_IMPLICIT, offsetof(struct config, imaps)},
     {"lmtp", "lmtp", "mail", TLS_NONE, offsetof(struct config, lmtp)},
     {"policy", "policy", "mail", TLS_NONE, offsetof(struct config, policy)},
+    {"maps", "maps", "mail", TLS_NONE, offsetof(struct config, maps)},
 };
 enum { SERVICES = sizeof services / sizeof services[0] };
 static const struct service_row admin = {"admin", "admin", "mail", TLS_NONE, 0};
@@ -64,7 +65,7 @@ unix_path(const char *address)
     return span_starts(span_str(address), prefix) ? address + prefix.n : NULL;
 }
 
-// Whose unix sockets of LMTP and policy are: who is configured, or Postfix, or we.
+// Whose unix sockets of LMTP, policy and maps are: who is configured, or Postfix, or we.
 static struct user_ids
 lmtp_owner(const struct supervisor *s, const struct config *c)
 {
@@ -82,7 +83,8 @@ give_away(const struct supervisor *s, const struct config *c, const struct socke
     if (geteuid() != 0 || path == NULL)
         return R_OK;
     struct span name = span_str(row->service->name);
-    bool lmtp = span_eq(name, SPAN("lmtp")) || span_eq(name, SPAN("policy"));
+    bool lmtp = span_eq(name, SPAN("lmtp")) || span_eq(name, SPAN("policy")) ||
+                span_eq(name, SPAN("maps"));
     struct user_ids ids = lmtp ? lmtp_owner(s, c) : s->ids;
     return chown(path, ids.uid, ids.gid) == 0 ? R_OK
                                               : fault_errno(f, FAULT_UNAVAILABLE, path);

@@ -22,6 +22,10 @@ take(struct policy_request *r, struct span name, struct span value, struct fault
         r->protocol_state = value;
     else if (span_eq(name, SPAN("recipient")))
         r->recipient = value;
+    else if (span_eq(name, SPAN("sender")))
+        r->sender = value;
+    else if (span_eq(name, SPAN("sasl_username")))
+        r->sasl_username = value;
     else if (span_eq(name, SPAN("size")) && span_to_u64(value, &r->size) != R_OK)
         return fault_set(f, FAULT_BAD, "size is no number");
     return R_OK;

@@ -16,8 +16,9 @@ size_t policy_request_end(struct span input);
 struct policy_request {
     struct span request;         // "smtpd_access_policy"
     struct span protocol_state;  // "RCPT"
-    struct span recipient;
-    uint64_t size;  // as MAIL announced it; 0: nothing was said
+    struct span recipient, sender;
+    struct span sasl_username;  // who is logged in; empty: nobody
+    uint64_t size;              // as MAIL announced it; 0: nothing was said
 };
 // R_FAIL (FAULT_BAD): a line without '=', or without a name, or with NUL or CR; too many or too long ones; a size that is no
 // number.

@@ -25,5 +25,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     inside(r.request, text);
     inside(r.protocol_state, text);
     inside(r.recipient, text);
+    inside(r.sender, text);
+    inside(r.sasl_username, text);
     return 0;
 }

@@ -1,0 +1,300 @@
+"""Addresses: aliases, domain aliases, catch-alls, forwards, +detail; the verbs, LMTP, the policy service, Postfix's socketmap."""
+# --json: address add
+# --json: address list
+# --json: address delete
+# --json: address test
+import json
+import re
+import time
+
+import pytest
+
+from lib import client
+from lib import server as posthorn
+from lib.peers import free_ports
+from lib.wire import Closed, Wire
+
+MESSAGE = b"Subject: x\r\n\r\nhello\r\n"
+
+
+@pytest.fixture(scope="module", name="where")
+def make_where():
+    maps, policy = free_ports(2)
+    server = posthorn.Server({"local_domains": ["a.test", "b.test"], "maps": [f"127.0.0.1:{maps}"], "policy": [f"127.0.0.1:{policy}"],
+                              "policy_senders": "reject"})
+    server.maps, server.policy = maps, policy
+    try:
+        for user in ("ann", "bob@a.test", "eve", "off"):
+            server.user_add(user)
+        address(server, "add", "sales@a.test", "ann", "bob@a.test")
+        address(server, "add", "mixed@a.test", "eve", "r@far.test")
+        address(server, "add", "all@a.test", "sales@a.test", "eve", "send=no")
+        address(server, "add", "@old.test", "@a.test")
+        address(server, "add", "@b.test", "eve")
+        posthorn.run_verb("user", "disable", "off", "--data", server.data)
+        yield server
+    finally:
+        server.stop()
+
+
+def address(where, *words):
+    out = posthorn.run_verb("address", *words, "--json", "--data", where.data)
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def fails(where, *words):
+    with pytest.raises(RuntimeError) as why:
+        address(where, *words)
+    return str(why.value)
+
+
+# ---- the verbs
+
+def test_verbs(where):
+    row, = address(where, "add", "Help@A.test", "eve", "nobody@a.test", "q@far.test", "send=no")
+    assert row == {"type": "address", "change": "added", "address": "help@a.test", "targets": ["eve", "nobody@a.test", "q@far.test"], "send": False,
+                   "unknown": ["nobody@a.test"]}
+    rows = address(where, "list", "help@a.test")
+    assert [(r["target"], r["kind"], r["send"]) for r in rows] == [("eve", "alias", False), ("nobody@a.test", "alias", False), ("q@far.test", "alias", False)]
+    assert {r["address"] for r in address(where, "list", "@a.test")} == {"help@a.test", "sales@a.test", "mixed@a.test", "all@a.test",
+                                                                             "@old.test"}
+    assert {r["address"] for r in address(where, "list", "eve")} == {"help@a.test", "mixed@a.test", "all@a.test", "@b.test"}
+    assert len(address(where, "list")) == 3 + 2 + 2 + 2 + 1 + 1
+    address(where, "delete", "help@a.test", "q@far.test")
+    assert len(address(where, "list", "help@a.test")) == 2
+    address(where, "delete", "help@a.test")
+    assert "there is no address" in fails(where, "delete", "help@a.test")
+    assert "is a user" in fails(where, "add", "ann", "eve")
+    assert "circle" in fails(where, "add", "@a.test", "@old.test")
+    assert "is no address" in fails(where, "add", "a b@a.test", "eve")
+    steps = address(where, "test", "Sales+q@old.test")
+    assert [(s["address"], s["is"], s.get("to")) for s in steps if s["type"] == "step"] == [
+        ("Sales+q@old.test", "domain alias", "@old.test"), ("Sales+q@a.test", "alias", "sales@a.test"), ("ann", "user", "ann"),
+        ("bob@a.test", "user", "bob@a.test")]
+    assert [(s["user"], s["detail"]) for s in steps if s["type"] == "target"] == [("ann", "q"), ("bob@a.test", "q")]
+    assert address(where, "test", "off@b.test")[-1] == {"type": "refused", "why": "nobody gets it"}
+
+
+def test_deleted_user_tells_what_leads_there(where):
+    where.user_add("ida")
+    address(where, "add", "i@a.test", "ida@a.test")
+    out = posthorn.run_verb("user", "delete", "ida", "--data", where.data).decode()
+    assert "i@a.test still goes to them" in out and "sales" not in out
+    address(where, "delete", "i@a.test")
+
+
+# ---- LMTP
+
+def lmtp(where):
+    return client.Lmtp(where.address("lmtp"))
+
+
+def count(where, user, box="INBOX"):
+    session = where.imap(user)
+    found = session.select(box)["EXISTS"]
+    session.close()
+    return found
+
+
+def newest(where, user):
+    session = where.imap(user)
+    last = session.select("INBOX")["EXISTS"]
+    header = session.fetch(str(last), "(BODY.PEEK[HEADER])")[last]["BODY[HEADER]"].decode()
+    session.close()
+    return dict(re.findall(r"(?m)^([\w-]+): (.*?)\r$", header))
+
+
+def rcpt(relay, address_, more=""):
+    """The code of RCPT, in a transaction of its own."""
+    relay.command("RSET")
+    relay.command("MAIL FROM:<s@far.test>" + more)
+    try:
+        return relay.command(f"RCPT TO:<{address_}>")[0].decode()
+    except client.Refused as why:
+        return str(why)
+
+
+def test_lmtp(where):
+    users = ("ann", "bob@a.test", "eve")
+    before = {user: count(where, user) for user in users}
+    relay = lmtp(where)
+    relay.deliver("sales@a.test", MESSAGE)
+    relay.deliver("nobody@B.test", MESSAGE)
+    relay.deliver("all@old.test", MESSAGE)
+    assert {user: count(where, user) - before[user] for user in users} == {"ann": 2, "bob@a.test": 2, "eve": 2}
+    assert rcpt(relay, "nobody@a.test").startswith("550 5.1.1")
+    assert rcpt(relay, "off@b.test").startswith("550 5.1.1"), "a catch-all took a disabled user's mail"
+    assert rcpt(relay, "mixed@a.test").startswith("550 5.3.5")
+    assert "goes to <r@far.test>, which is elsewhere" in where.stderr()
+    relay.close()
+
+
+def test_trace(where):
+    relay = lmtp(where)
+    relay.deliver("ann@a.test", MESSAGE)
+    fields = newest(where, "ann")
+    assert fields["Delivered-To"] == "ann@a.test" and "X-Original-To" not in fields
+    relay.deliver("ann+x@old.test", MESSAGE)
+    assert newest(where, "ann")["Delivered-To"] == "ann+x@old.test"
+    relay.deliver("postbox@b.test", MESSAGE)
+    fields = newest(where, "eve")
+    assert (fields["Delivered-To"], fields["X-Original-To"]) == ("eve", "postbox@b.test")
+    relay.deliver("sales@a.test", MESSAGE)
+    fields = newest(where, "ann")
+    assert "Delivered-To" not in fields and fields["X-Original-To"] == "sales@a.test"
+    for orcpt, want in (("rfc822;info@far.test", "info@far.test"), ("rfc822;a+0D+0AEvil:+20x", "ann@a.test"), ("utf-8;x@y.test", "ann@a.test")):
+        relay.command("MAIL FROM:<s@far.test>")
+        relay.command(f"RCPT TO:<ann@a.test> ORCPT={orcpt}")
+        relay.command("DATA")
+        relay.wire.send(MESSAGE + b".\r\n")
+        relay.reply()
+        fields = newest(where, "ann")
+        assert fields.get("X-Original-To", "ann@a.test") == want and "Evil" not in fields
+    relay.close()
+
+
+def test_one_copy_for_two_ways(where):
+    """Two recipients that come to one mailbox are two answers and one message; all or nothing for an alias."""
+    before = count(where, "ann"), count(where, "bob@a.test")
+    relay = lmtp(where)
+
+    def deliver(*recipients):
+        relay.command("MAIL FROM:<s@far.test>")
+        for recipient in recipients:
+            relay.command(f"RCPT TO:<{recipient}>")
+        relay.command("DATA")
+        relay.wire.send(b"Subject: y\r\n\r\n".ljust(20000, b"y") + b"\r\n.\r\n")
+        return [relay.wire.line()[:3].decode() for _ in recipients]
+
+    assert deliver("sales@a.test", "ann@a.test", "ann@old.test") == ["250"] * 3
+    assert (count(where, "ann"), count(where, "bob@a.test")) == (before[0] + 1, before[1] + 1)
+    posthorn.run_verb("quota", "set", "bob@a.test", "storage=10K", "--data", where.data)
+    try:
+        assert deliver("ann@a.test") == ["250"]
+        relay.command("MAIL FROM:<s@far.test> SIZE=20000")
+        with pytest.raises(client.Refused, match="452 4.2.2"):
+            relay.command("RCPT TO:<sales@a.test>")
+        relay.command("RSET")
+        posthorn.run_verb("quota", "set", "bob@a.test", "storage=35K", "--data", where.data)
+        assert deliver("sales@a.test") == ["452"], "only some took it"
+        assert count(where, "ann") == before[0] + 2
+    finally:
+        posthorn.run_verb("quota", "set", "bob@a.test", "storage=none", "--data", where.data)
+    relay.close()
+
+
+def test_detail(where):
+    session = where.imap("eve")
+    for box in ("Lists", "lists2", "Lists/News", "LISTS3", "lists3"):
+        session.command(f"CREATE {box}")
+    session.close()
+    relay = lmtp(where)
+    inbox = count(where, "eve")
+    for detail, box in (("Lists", "Lists"), ("lists", "Lists"), ("LISTS2", "lists2"), ("lists/NEWS", "Lists/News"), ("lists3", "lists3"), ("LISTS3", "LISTS3"),
+                        ("none", "INBOX"), ("inbox", "INBOX"), ("x" * 60, "INBOX"), ("Shared/ann/INBOX", "INBOX")):
+        old = count(where, "eve", box)
+        relay.deliver(f"eve+{detail}@a.test", MESSAGE)
+        assert count(where, "eve", box) == old + 1, detail
+    assert count(where, "eve") == inbox + 4
+    where.reload(detail_mailbox="off")
+    relay.deliver("eve+Lists@a.test", MESSAGE)
+    assert count(where, "eve") == inbox + 5
+    where.reload(detail_mailbox="existing", recipient_delimiter="-")
+    lists = count(where, "eve", "Lists")
+    relay.deliver("eve-lists@a.test", MESSAGE)
+    assert count(where, "eve", "Lists") == lists + 1
+    assert rcpt(relay, "ann+lists@a.test").startswith("550 5.1.1")
+    where.reload(recipient_delimiter="")
+    assert rcpt(relay, "ann-lists@a.test").startswith("550 5.1.1")
+    where.reload(recipient_delimiter="+")
+    relay.close()
+
+
+# ---- the maps
+
+class Maps:
+    def __init__(self, port):
+        self.wire = Wire(("127.0.0.1", port), timeout=30)
+
+    def send(self, text):
+        data = text if isinstance(text, bytes) else text.encode()
+        self.wire.send(b"%d:%s," % (len(data), data))
+
+    def reply(self):
+        deadline = time.monotonic() + 30
+        while b":" not in self.wire.buffer:
+            self.wire.fill(deadline)
+        n = int(self.wire.take(self.wire.buffer.index(b":") + 1, deadline)[:-1])
+        while len(self.wire.buffer) <= n:
+            self.wire.fill(deadline)
+        told = self.wire.take(n + 1, deadline)
+        assert told[-1:] == b","
+        return told[:-1].decode()
+
+    def ask(self, table, key):
+        self.send(f"{table} {key}")
+        return self.reply()
+
+
+ROWS = [("alias sales@a.test", "OK ann@a.test,bob@a.test"), ("alias Sales+q@a.test", "OK ann+q@a.test,bob+q@a.test"),
+        ("alias mixed@a.test", "OK eve@a.test,r@far.test"), ("alias ann@a.test", "NOTFOUND "), ("alias ann+q@a.test", "NOTFOUND "),
+        ("alias nobody@a.test", "NOTFOUND "), ("alias r@far.test", "NOTFOUND "), ("alias x@b.test", "OK eve@b.test"),
+        ("alias ann@old.test", "OK ann@a.test"), ("alias @b.test", "NOTFOUND "), ("alias off@b.test", "NOTFOUND "), ("alias \"sales\"@a.test", "OK ann@a.test,bob@a.test"),
+        ("domain a.test", "OK a.test"), ("domain OLD.test", "OK OLD.test"), ("domain far.test", "NOTFOUND "),
+        ("recipient sales@a.test", "OK sales@a.test"), ("recipient nobody@a.test", "NOTFOUND "), ("recipient nobody@b.test", "OK nobody@b.test"),
+        ("recipient off@b.test", "NOTFOUND "), ("sender_login ann@a.test", "OK ann"), ("sender_login sales@a.test", "OK ann,bob@a.test"),
+        ("sender_login all@a.test", "NOTFOUND "), ("sender_login x@b.test", "NOTFOUND "), ("sender_login bob@old.test", "OK bob@a.test"),
+        ("sender_login r@far.test", "NOTFOUND "), ("other ann", "PERM there is no table 'other'"), ("alias ", "NOTFOUND "), ("alias \"x", "NOTFOUND ")]
+
+
+def test_maps(where):
+    maps = Maps(where.maps)
+    for question, _ in ROWS:  # pipelined
+        maps.send(question)
+    for question, want in ROWS:
+        assert maps.reply() == want, question
+    for octet in b"18:alias sales@a.test,"[:0] + b"20:alias mixed@a.test x,18:alias sales@a.test,":
+        maps.wire.send(bytes([octet]))
+    assert (maps.reply(), maps.reply()) == ("NOTFOUND ", "OK ann@a.test,bob@a.test")
+    for wrong in (b"x", b"5;hello,", b"05:hello,", b"5:hello!", b"5:hello,", b"2000:" + b"a" * 2001, b"9999999999:", b"13:alias a@b\0c  ,"):
+        bad = Wire(("127.0.0.1", where.maps), timeout=30)
+        bad.send(wrong)
+        with pytest.raises(Closed):
+            bad.fill(time.monotonic() + 30)
+    assert maps.ask("alias", "sales@a.test") == "OK ann@a.test,bob@a.test"
+    address(where, "add", "sales@a.test", "eve")  # at once, whatever is remembered
+    assert maps.ask("alias", "sales@a.test") == "OK ann@a.test,bob@a.test,eve@a.test"
+    address(where, "delete", "sales@a.test", "eve")
+    for number in range(16):
+        address(where, "add", "wide@a.test", *(f"{'r' * 180}{number}-{i}@far.test" for i in range(26)))
+    assert maps.ask("alias", "wide@a.test").startswith("TEMP too many")
+    address(where, "delete", "wide@a.test")
+
+
+# ---- the policy service
+
+def test_policy(where):
+    wire = Wire(("127.0.0.1", where.policy), timeout=30)
+
+    def ask(**fields):
+        fields = {"request": "smtpd_access_policy", "protocol_state": "RCPT", **fields}
+        wire.send("".join(f"{k}={v}\n" for k, v in fields.items()).encode() + b"\n")
+        deadline = time.monotonic() + 30
+        while b"\n\n" not in wire.buffer:
+            wire.fill(deadline)
+        return wire.take(wire.buffer.index(b"\n\n") + 2, deadline)[7:-2].decode()
+
+    assert ask(recipient="sales@a.test") == ask(recipient="x@b.test") == ask(recipient="mixed@a.test") == "DUNNO"
+    assert ask(recipient="off@b.test").startswith("550 5.1.1") and ask(recipient="nobody@old.test").startswith("550 5.1.1")
+    posthorn.run_verb("quota", "set", "bob@a.test", "storage=10K", "--data", where.data)
+    assert ask(recipient="sales@a.test", size="20000").startswith("452 4.2.2")
+    posthorn.run_verb("quota", "set", "bob@a.test", "storage=none", "--data", where.data)
+    for state in ("MAIL", "RCPT", "DATA"):
+        for user, sender, may in (("ann", "ann@a.test", True), ("ANN", "Ann+x@old.test", True), ("ann", "sales@a.test", True), ("eve", "sales@a.test", False),
+                                  ("eve", "all@a.test", False), ("eve", "ann@a.test", False), ("ann", "me@far.test", False), ("ann", "", True),
+                                  ("", "me@far.test", True), ("bob@a.test", "bob@a.test", True)):
+            told = ask(protocol_state=state, sasl_username=user, sender=sender, recipient="r@far.test")
+            assert told.startswith("DUNNO" if may else "553 5.7.1"), (state, user, sender, told)
+    where.reload(policy_senders="ignore")
+    assert ask(protocol_state="MAIL", sasl_username="eve", sender="ann@a.test") == "DUNNO"
+    where.reload(policy_senders="reject")
