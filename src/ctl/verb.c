@@ -68,6 +68,8 @@ static const struct option_row option_rows[] = {
     {"--emailid", offsetof(struct verb_options, emailid)},
     {"--protocol", offsetof(struct verb_options, protocol)},
     {"--expires", offsetof(struct verb_options, expires)},
+    {"--envelope-from", offsetof(struct verb_options, envelope_from)},
+    {"--envelope-to", offsetof(struct verb_options, envelope_to)},
 };
 
 const struct verb *

@@ -84,6 +84,7 @@ struct verb_options {
     const char *to, *uid, *message_id, *emailid;  // restore
     const char *protocol, *expires;               // user password add
     bool read_only;
+    const char *envelope_from, *envelope_to;  // sieve test
 };
 
 // A VERB_LOCAL or VERB_OFFLINE verb: returns the exit code.

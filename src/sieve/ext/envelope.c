@@ -1,0 +1,97 @@
+// RFC 5228 section 5.4: envelope.
+
+#include "sieve/ext.h"
+#include "mime/address.h"
+
+// Parts that an extension brings are rows here: name, capability (NULL: of envelope itself), has it addresses?
+static const struct {
+    const char *name;
+    enum sieve_ext_number ext;
+    bool address;
+} envelope_parts[] = {
+    {"from", SIEVE_EXT_envelope, true},
+    {"to", SIEVE_EXT_envelope, true},
+    {"auth", SIEVE_EXT_envelope, true},
+};
+enum { PARTS = sizeof envelope_parts / sizeof envelope_parts[0] };
+
+static size_t
+find_part(struct span name)
+{
+    size_t i = 0;
+    while (i < PARTS && !span_ieq(name, span_str(envelope_parts[i].name)))
+        i++;
+    return i;
+}
+
+static enum result
+check(struct sieve_compiler *c, struct sieve_call *call)
+{
+    const struct sieve_value *v = &call->position[0];
+    for (size_t i = 0; i < v->n; i++)
+        if (sieve_is_constant(&v->strings[i]) && find_part(v->strings[i].text) == PARTS)
+            return sieve_wrong(c, v->line, v->column, "an envelope has no part \"%.*s\"",
+                               SPAN_ARG(span_slice(v->strings[i].text, 0, 60)));
+    return R_OK;
+}
+
+static enum result
+value_of(struct sieve_run *r, size_t part, struct span *out)
+{
+    const struct sieve_world *w = sieve_world(r);
+    if (part < 2 && !w->has_envelope)
+        return R_NONE;
+    if (part < 2) {
+        *out = part == 0 ? w->from : w->to;
+        return R_OK;
+    }
+    return w->envelope ? w->envelope(w->arg, span_str(envelope_parts[part].name), out)
+                       : R_NONE;
+}
+
+// The null reverse-path is the empty string, for every address part.
+static enum result
+feed(struct sieve_run *r, const struct sieve_call *call, size_t part,
+     struct sieve_matching *m)
+{
+    struct span value, text;
+    enum result result = value_of(r, part, &value);
+    if (result != R_OK)
+        return result == R_NONE ? R_OK : R_FAIL;
+    if (value.n == 0 || !envelope_parts[part].address)
+        return sieve_match_feed(m, value);
+    size_t at = span_behind_last(value, '@');
+    struct span domain = at ? span_skip(value, at) : SPAN_NONE;
+    struct span local = span_slice(value, 0, at ? at - 1 : value.n);
+    result = call->part->part(r, local, domain, &text);
+    if (result == R_OK)
+        result = sieve_match_feed(m, text);
+    return result == R_NONE ? R_OK : result;
+}
+
+static enum result
+envelope(struct sieve_run *r, const struct sieve_call *call, bool *yes)
+{
+    struct sieve_matching m;
+    struct span name;
+    const struct sieve_value *names = &call->position[0];
+    if (sieve_match_begin(&m, r, call, &call->position[1]) != R_OK)
+        return R_FAIL;
+    for (size_t i = 0; i < names->n && !m.found; i++) {
+        if (sieve_text(r, &names->strings[i], &name) != R_OK)
+            return R_FAIL;
+        size_t part = find_part(name);
+        if (part < PARTS && feed(r, call, part, &m) != R_OK)
+            return R_FAIL;
+    }
+    return sieve_match_end(&m, yes);
+}
+
+static const struct sieve_command commands[] = {
+    {"envelope", SIEVE_TEST, "ll", .matches = true, .parts = true, .keys = 1,
+     .check = check, .test = envelope},
+    {0},
+};
+
+const struct sieve_ext sieve_ext_envelope = {
+    .capability = "envelope", .rfc = "RFC 5228", .commands = commands};

@@ -1,0 +1,112 @@
+#include "sieve/run.h"
+#include "mime/address.h"
+#include "mime/encoded_word.h"
+#include "base/utf8.h"
+
+bool
+sieve_is_field_name(struct span name)
+{
+    for (size_t i = 0; i < name.n; i++)
+        if (name.p[i] <= ' ' || name.p[i] > '~' || name.p[i] == ':')
+            return false;
+    return name.n > 0;
+}
+
+// :index and :last (RFC 5260 section 6) leave one field.
+static enum result
+choose(struct sieve_fields *it, const struct sieve_call *call)
+{
+    const struct sieve_value *index = sieve_tag(call, "index");
+    if (index == NULL)
+        return R_OK;
+    size_t n = it->end;
+    if (index->number < 1 || index->number > n) {
+        it->end = 0;
+        return R_OK;
+    }
+    it->at =
+        sieve_tag(call, "last") ? n - (size_t)index->number : (size_t)index->number - 1;
+    it->end = it->at + 1;
+    return R_OK;
+}
+
+static enum result
+gather(struct sieve_fields *it, struct span block)
+{
+    struct mime_header_iter headers = mime_header_begin(block);
+    struct mime_header h;
+    struct buf found;
+    struct span bytes;
+    buf_init(&found, LIMIT_sieve_memory);
+    while (mime_header_next(&headers, &h) == R_OK)
+        if (span_ieq(h.name, it->name))
+            buf_put(&found, span_of(&h, sizeof h));
+    it->end = found.n / sizeof h;
+    enum result r = sieve_take(it->run, &found, &bytes);
+    it->all = r == R_OK && it->end ? (void *)(uintptr_t)bytes.p : NULL;
+    return r;
+}
+
+enum result
+sieve_fields_begin(struct sieve_fields *it, struct sieve_run *r,
+                   const struct sieve_call *call, struct span name)
+{
+    *it = (struct sieve_fields){.run = r, .name = name};
+    if (!sieve_is_field_name(name))
+        return R_OK;
+    if (sieve_work(r, r->header.n / 16 + 1) != R_OK || gather(it, r->header) != R_OK)
+        return R_FAIL;
+    return choose(it, call);
+}
+
+enum result
+sieve_fields_next(struct sieve_fields *it, struct span *value_out)
+{
+    struct buf b;
+    if (it->at >= it->end)
+        return R_NONE;
+    struct span raw = it->all[it->at++].value;
+    if (sieve_work(it->run, raw.n / 8) != R_OK)
+        return R_FAIL;
+    buf_init(&b, raw.n + 1);
+    mime_header_unfold(&b, raw);
+    enum result r = sieve_take(it->run, &b, value_out);
+    if (r == R_OK)
+        *value_out = span_trim(*value_out);
+    return r;
+}
+
+enum result
+sieve_decoded(struct sieve_run *r, struct span value, struct span *out)
+{
+    struct buf b;
+    if (ascii_only(value) && span_find(value, SPAN("=?")) == value.n) {
+        *out = value;
+        return R_OK;
+    }
+    buf_init(&b, value.n * 4 + 64);
+    mime_decode_words(&b, value);
+    return sieve_take(r, &b, out);
+}
+
+bool
+sieve_address_valid(struct arena *a, struct span text, struct span *out)
+{
+    const struct mime_address *m = mime_address_parse(a, text);
+    struct buf b;
+    if (m == NULL || m->next || m->kind != MIME_ADDRESS || m->route.n > 0 ||
+        m->mailbox.n == 0 || sieve_host(m->host).n == 0)
+        return false;
+    for (size_t i = 0; i < text.n; i++)
+        if ((unsigned char)text.p[i] < ' ' || text.p[i] == 127)
+            return false;
+    buf_init(&b, m->mailbox.n + m->host.n + 2);
+    buf_put(&b, m->mailbox);
+    buf_put_char(&b, '@');
+    buf_put(&b, m->host);
+    bool whole = b.n == m->mailbox.n + m->host.n + 1;
+    *out = arena_dup(a, buf_span(&b));
+    buf_done(&b);
+    return whole && span_find_char(m->host, ' ') == m->host.n &&
+           span_find_char(m->host, '@') == m->host.n;
+}

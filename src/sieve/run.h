@@ -1,0 +1,42 @@
+#ifndef SIEVE_RUN_H
+#define SIEVE_RUN_H
+
+// A run in the inside: what run.c, outcome.c and match.c share.
+
+#include "base/limits.h"
+#include "sieve/ext.h"
+
+// A script at work; one that is included stands on the one that includes it (RFC 6609).
+struct sieve_frame {
+    const struct sieve_program *program;
+    size_t pc;
+    bool flag;
+    struct buf *variables;
+    struct buf capture_text;
+    size_t capture_end[LIMIT_sieve_captures + 1];
+    unsigned captures;
+    struct sieve_frame *below;
+};
+
+struct sieve_run {
+    struct arena *arena, *scratch;
+    const struct sieve_world *world;
+    struct sieve_frame *frame;
+    struct sieve_outcome *out;
+    struct sieve_action **last;
+    struct span header;
+    bool edited;
+    struct span message;  // SPAN_NONE: as it came
+    bool stopped, keep_cancelled;
+    unsigned actions, redirects;
+    uint64_t work, work_max;
+    void *state[SIEVE_EXTS];
+};
+
+enum result sieve_push(struct sieve_run *r, const struct sieve_program *p) MUST_CHECK;
+void sieve_pop(struct sieve_run *r);
+// The implicit keep, where nothing cancelled it.
+void sieve_finish(struct sieve_run *r);
+void sieve_fail_finish(struct sieve_run *r);
+
+#endif

@@ -1,0 +1,268 @@
+// Limits of the compiler and of runs, and :matches beside a plain model of it.
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include "base/limits.h"
+#include "sieve/glob.h"
+
+enum { WORK = 5000000 };  // the sanitizers are slow
+
+static void
+repeat(struct buf *b, const char *text, size_t n)
+{
+    while (n-- > 0)
+        buf_put_str(b, text);
+}
+
+static enum result
+compile(struct arena *a, const struct buf *script, struct sieve_program **p,
+        struct sieve_error *e)
+{
+    assert_false(script->over);
+    return sieve_compile(a, buf_span(script), p, e);
+}
+
+static void
+expect_refused(const struct buf *script, const char *text)
+{
+    struct arena *a = arena_new();
+    struct sieve_program *p;
+    struct sieve_error e;
+    assert_int_equal(compile(a, script, &p, &e), R_FAIL);
+    assert_string_equal(e.text, text);
+    arena_free(&a);
+}
+
+// Nesting, counts and sizes end in an error, never in a stack or memory that is gone.
+static void
+compile_limits(void **state)
+{
+    struct buf b;
+    (void)state;
+    buf_init(&b, 1 << 24);
+    repeat(&b, "if true { ", LIMIT_sieve_depth);
+    repeat(&b, "not ", 100000);
+    expect_refused(&b, "blocks and tests are nested too deep");
+    buf_reset(&b);
+    repeat(&b, "if not not not not true {", 100000 / 25);
+    expect_refused(&b, "blocks and tests are nested too deep");
+    buf_reset(&b);
+    repeat(&b, "keep;", LIMIT_sieve_nodes + 1);
+    expect_refused(&b, "the script has too many commands and tests");
+    buf_reset(&b);
+    buf_put_str(&b, "if exists [\"a\"");
+    repeat(&b, ",\"\"", LIMIT_sieve_strings);
+    expect_refused(&b, "the script has too many strings");
+    buf_reset(&b);
+    repeat(&b, "# 4567", LIMIT_sieve_script / 6 + 1);
+    expect_refused(&b, "the script is larger than 1048576 octets");
+    buf_reset(&b);
+    buf_put_str(&b, "keep; # \xff");
+    expect_refused(&b, "the script is no UTF-8");
+    buf_done(&b);
+}
+
+// RFC 5228 section 2.10.7: fifteen levels of blocks and of tests are there.
+static void
+compile_depth(void **state)
+{
+    struct arena *a = arena_new();
+    struct sieve_program *p;
+    struct sieve_error e;
+    struct buf b;
+    (void)state;
+    buf_init(&b, 65536);
+    repeat(&b, "if true {", 15);
+    buf_put_str(&b, "if ");
+    repeat(&b, "anyof (", 15);
+    buf_put_str(&b, "true");
+    repeat(&b, ")", 15);
+    buf_put_str(&b, "{ discard; }");
+    repeat(&b, "}", 15);
+    assert_int_equal(compile(a, &b, &p, &e), R_OK);
+    buf_done(&b);
+    arena_free(&a);
+}
+
+static void
+run_script(struct arena *a, const struct buf *script, struct span message,
+           struct sieve_outcome *out)
+{
+    struct sieve_program *p;
+    struct sieve_error e;
+    struct sieve_world world;
+    assert_int_equal(compile(a, script, &p, &e), R_OK);
+    sieve_world_of(a, message, &world);
+    world.work_max = WORK;
+    sieve_run(a, p, &world, out);
+}
+
+// The mail is kept, and the script told why.
+static void
+expect_stopped(const struct buf *script, struct span message, const char *text)
+{
+    struct arena *a = arena_new();
+    struct sieve_outcome out;
+    run_script(a, script, message, &out);
+    assert_true(out.failed);
+    assert_string_equal(out.error.text, text);
+    assert_true(out.error.line > 0);
+    assert_true(out.work <= WORK);
+    assert_non_null(out.actions);
+    assert_true(out.actions->implicit && out.actions->next == NULL);
+    arena_free(&a);
+}
+
+static void
+bomb_matches(void **state)
+{
+    struct buf b, m;
+    (void)state;
+    buf_init(&b, 1 << 20);
+    buf_init(&m, 1 << 22);
+    buf_put_str(&b, "discard;");
+    for (int i = 0; i < 10; i++) {
+        buf_put_str(&b, "if header :matches \"subject\" \"*");
+        repeat(&b, "a", 4000);
+        buf_put_str(&b, "b\" { keep; }\n");
+    }
+    buf_put_str(&m, "Subject: ");
+    repeat(&m, "a", 100000);
+    buf_put_str(&m, "\n\n");
+    expect_stopped(&b, buf_span(&m), "the script takes more work than it may");
+    buf_done(&b);
+    buf_done(&m);
+}
+
+static void
+bomb_headers(void **state)
+{
+    struct buf b, m;
+    (void)state;
+    buf_init(&b, 1 << 20);
+    buf_init(&m, 1 << 22);
+    repeat(&b, "if header :contains \"subject\" [\"x\",\"y\",\"z\"] { keep; }\n", 6000);
+    for (int i = 0; i < 3000; i++)
+        buf_put_str(&m, "Subject: =?utf-8?q?=C3=BC?= and some more words\n");
+    buf_put_str(&m, "\n");
+    expect_stopped(&b, buf_span(&m), "the script takes more work than it may");
+    buf_done(&b);
+    buf_done(&m);
+}
+
+static void
+bomb_variables(void **state)
+{
+    struct buf b;
+    (void)state;
+    buf_init(&b, 1 << 20);
+    buf_put_str(&b, "require \"variables\"; set \"a\" \"0123456789abcdef\";\n");
+    repeat(&b, "set \"a\" \"${a}${a}${a}${a}${a}${a}${a}${a}${a}${a}${a}${a}${a}${a}\";\n",
+           12000);
+    expect_stopped(&b, SPAN("Subject: x\n\n"), "the script takes more work than it may");
+    buf_done(&b);
+}
+
+static void
+bomb_memory(void **state)
+{
+    struct buf b;
+    (void)state;
+    buf_init(&b, 1 << 20);
+    buf_put_str(&b,
+                "require [\"variables\", \"fileinto\"]; set \"a\" \"0123456789abcdef\";\n");
+    repeat(&b, "set \"a\" \"${a}${a}${a}${a}\";\n", 8);
+    buf_put_str(&b, "if string :comparator \"i;octet\" [\"x\"");
+    repeat(&b, ",\"${a}${a}${a}${a}${a}${a}${a}${a}\"", 200);
+    buf_put_str(&b, "] \"y\" { keep; }");
+    expect_stopped(&b, SPAN("Subject: x\n\n"), "the script takes more memory than it may");
+    buf_done(&b);
+}
+
+// The model: what the RFC says, by recursion.
+static bool
+model(struct span p, struct span v)
+{
+    if (p.n == 0)
+        return v.n == 0;
+    if (*p.p == '*')
+        return model(span_skip(p, 1), v) || (v.n > 0 && model(p, span_skip(v, 1)));
+    if (v.n == 0)
+        return false;
+    if (*p.p == '?')
+        return model(span_skip(p, 1), span_skip(v, 1));
+    if (*p.p == '\\' && p.n > 1)
+        p = span_skip(p, 1);
+    return *p.p == *v.p && model(span_skip(p, 1), span_skip(v, 1));
+}
+
+static void
+glob_model(void **state)
+{
+    static const char letters[] = "ab*?\\";
+    uint64_t x = 88172645463325252ULL;
+    (void)state;
+    for (int i = 0; i < 200000; i++) {
+        char p[8], v[10];
+        size_t np, nv;
+        x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+        np = x % 8, nv = (x >> 8) % 10;
+        for (size_t k = 0; k < np; k++)
+            p[k] = letters[(x >> (16 + 3 * k)) % 5];
+        for (size_t k = 0; k < nv; k++)
+            v[k] = letters[(x >> (37 + 2 * k)) % 2];
+        struct sieve_glob g = {
+            .pattern = span_of(p, np), .value = span_of(v, nv), .steps_max = 200};
+        bool yes;
+        assert_int_equal(sieve_glob(&g, &yes), R_OK);
+        assert_int_equal(yes, model(g.pattern, g.value));
+    }
+}
+
+static void
+glob_captures(void **state)
+{
+    static const struct {
+        const char *pattern, *value, *want;  // what wildcards took, with | behind each
+    } rows[] = {
+        {"*<*@*", "Acme <list@example.org>", "Acme |list|example.org>|"},
+        {"[*] *", "[acme-users] [fwd] version", "acme-users|[fwd] version|"},
+        {"coyote@**.com", "coyote@ACME.Example.com", "|ACME.Example|"},
+        {"?*?", "abc", "a|b|c|"},
+        {"*a*", "xxayya", "xx|yya|"},
+        {"*", "", "|"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct sieve_glob g = {.pattern = span_str(rows[i].pattern),
+                               .value = span_str(rows[i].value),
+                               .steps_max = 10000};
+        struct buf b;
+        bool yes;
+        buf_init(&b, 1000);
+        assert_int_equal(sieve_glob(&g, &yes), R_OK);
+        assert_true(yes);
+        for (size_t k = 1; k < g.n; k++) {
+            buf_put(&b, g.taken[k]);
+            buf_put_char(&b, '|');
+        }
+        buf_put_char(&b, '\0');
+        assert_string_equal(b.p, rows[i].want);
+        buf_done(&b);
+    }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(compile_limits), cmocka_unit_test(compile_depth),
+        cmocka_unit_test(bomb_matches),   cmocka_unit_test(bomb_headers),
+        cmocka_unit_test(bomb_variables), cmocka_unit_test(bomb_memory),
+        cmocka_unit_test(glob_model),     cmocka_unit_test(glob_captures),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
