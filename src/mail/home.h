@@ -230,9 +230,18 @@ void keyword_put(struct store_batch *b, uint64_t mailbox, uint32_t index, struct
 // Names of the numbers of a set, borrowed from the state.
 struct span keyword_name(const struct mailbox *m, uint32_t number);
 
+// `among`: who puts the message there is not the owner, and joins only threads that have a message in it: of others nothing
+// is to be learned. NULL: any thread.
+struct thread_ask {
+    const uint64_t *keys;
+    size_t n;
+    struct mailbox *among;
+};
 // Suspends (first use). The thread that a message with these keys joins, or a new id; remembered.
-enum result thread_assign(struct account *a, const uint64_t *keys, size_t n,
+enum result thread_assign(struct account *a, const struct thread_ask *ask,
                           uint64_t *threadid_out, struct fault *f) MUST_CHECK;
+// What the message's record keeps, so that it is remembered again. In the arena.
+struct span thread_keys_pack(struct arena *arena, const struct thread_ask *ask);
 void thread_remember(struct account *a, struct span packed_keys, uint64_t threadid);
 void threads_free(struct account *a);
 // the batch is over; what was committed was remembered when applied

@@ -46,15 +46,22 @@ row_fill(const struct intake_item *item, struct message_row *row)
     row->sent = item->intake->sent;
 }
 
+static struct thread_ask
+threads_of(const struct account *a, const struct commit_call *c, struct mailbox *m,
+           const struct intake *in)
+{
+    bool foreign = private_foreign(a, private_user(a, c->dest->user));
+    return (struct thread_ask){in->keys, in->key_count, foreign ? m : NULL};
+}
+
 static enum result
-assign_threads(struct account *a, const struct commit_call *c, struct message_row *rows,
-               struct fault *f)
+assign_threads(struct account *a, struct mailbox *m, const struct commit_call *c,
+               struct message_row *rows, struct fault *f)
 {
     for (size_t i = 0; i < c->n; i++) {
-        const struct intake *in = c->items[i].intake;
+        struct thread_ask ask = threads_of(a, c, m, c->items[i].intake);
         row_fill(&c->items[i], &rows[i]);
-        if (rows[i].threadid == 0 &&
-            thread_assign(a, in->keys, in->key_count, &rows[i].threadid, f) != R_OK)
+        if (rows[i].threadid == 0 && thread_assign(a, &ask, &rows[i].threadid, f) != R_OK)
             return R_FAIL;
         if (c->n > 1)
             task_yield();
@@ -91,7 +98,7 @@ check_room(const struct commit_call *c, const struct store_batch *b, struct faul
         return R_OK;
     for (size_t i = 0; i < c->n; i++) {
         const struct intake *in = c->items[i].intake;
-        octets += FIXED + PRIVATE_OCTETS + in->cache.n + in->packed_keys.n +
+        octets += FIXED + PRIVATE_OCTETS + in->cache.n + 2 * in->packed_keys.n +
                   c->items[i].params.keyword_count * PER_KEYWORD;
     }
     return change_room(b, store_batch_count(b) == 0, octets, f);
@@ -187,20 +194,13 @@ put_gone(struct account *a, struct store_batch *b, struct mailbox *m, uint32_t a
 // ---- the messages that come ----
 
 static void
-put_added(const struct intake *in, struct store_batch *b, const struct mailbox *m,
-          const struct message_row *row, struct span keywords,
-          const struct mailbox_counts *counts)
+put_added(const struct intake *in, struct store_batch *b, struct record_added *r)
 {
-    struct record_added r = {.mailbox = m->id,
-                             .row = *row,
-                             .keywords = keywords,
-                             .content_hash = span_of(in->hash, INTAKE_HASH),
-                             .thread_keys = in->packed_keys,
-                             .counts = *counts,
-                             .cache = in->cache};
     struct buf meta;
+    r->content_hash = span_of(in->hash, INTAKE_HASH);
+    r->cache = in->cache;
     buf_init(&meta, LIMIT_record_meta);
-    record_added_put(&meta, &r);
+    record_added_put(&meta, r);
     must(!meta.over);
     store_batch_add(b, RECORD_ADDED, buf_span(&meta), in->body);
     buf_done(&meta);
@@ -208,7 +208,8 @@ put_added(const struct intake *in, struct store_batch *b, const struct mailbox *
 
 static void
 put_message(struct account *a, struct store_batch *b, struct mailbox *m,
-            const struct intake_item *item, struct message_row *row)
+            const struct intake_item *item, struct span thread_keys,
+            struct message_row *row)
 {
     struct fault f;
     struct keyword_names names = {item->params.keywords, item->params.keyword_count};
@@ -224,8 +225,22 @@ put_message(struct account *a, struct store_batch *b, struct mailbox *m,
     buf_init(&keywords, LIMIT_keywords * 5);
     for (size_t i = 0; i < numbers.n; i++)
         record_keywords_add(&keywords, numbers.numbers[i]);
-    put_added(item->intake, b, m, row, buf_span(&keywords), next);
+    struct record_added r = {.mailbox = m->id,
+                             .row = *row,
+                             .keywords = buf_span(&keywords),
+                             .thread_keys = thread_keys,
+                             .counts = *next};
+    put_added(item->intake, b, &r);
     buf_done(&keywords);
+}
+
+// What others bring keeps more (mail/home.h).
+static struct span
+keys_of(struct account *a, const struct commit_call *c, struct mailbox *m,
+        const struct intake *in)
+{
+    struct thread_ask ask = threads_of(a, c, m, in);
+    return ask.among ? thread_keys_pack(a->batch_arena, &ask) : in->packed_keys;
 }
 
 // What is only the user's, of messages that they put into a mailbox of somebody else, follows the messages.
@@ -242,7 +257,7 @@ put_messages(struct account *a, struct store_batch *b, struct mailbox *m,
         rows[i].flags &= (uint16_t)~mask;
         if (c->n > 1)
             task_yield();  // only the commit task changes what will be
-        put_message(a, b, m, &c->items[i], &rows[i]);
+        put_message(a, b, m, &c->items[i], keys_of(a, c, m, c->items[i].intake), &rows[i]);
         c->out[i] = (struct intake_result){m->state->uidvalidity, rows[i].uid,
                                            rows[i].emailid, rows[i].threadid};
         if (flags != 0)
@@ -267,7 +282,7 @@ intake_change(struct account *a, struct store_batch *b, void *arg, struct fault 
     if ((r = check_room(&marked, b, f)) != R_OK || (r = check_uids(a, m, c, f)) != R_OK)
         return r;
     rows = arena_array(a->batch_arena, c->n, sizeof *rows);
-    if (assign_threads(a, c, rows, f) != R_OK)
+    if (assign_threads(a, m, c, rows, f) != R_OK)
         return R_FAIL;
     if (c->replaced && (r = find_replaced(a, c->replaced, &gone, f)) != R_OK)
         return r;

@@ -222,3 +222,40 @@ def test_delivery_asks_no_right_and_tells_nothing(server, alice):
     lmtp.close()
     assert len(said) == 2, said
     assert alice.select("posted")["EXISTS"] == 2 and alice.select("secretly")["EXISTS"] == 2
+
+
+# ---- what may be learned by what one writes -----------------------------------------------------------------------
+
+def letter(number, refers=None):
+    lines = [f"Message-ID: <{number}>", "Subject: Re: plan" if refers else "Subject: plan", *([f"References: <{refers}>"] if refers else []), "", "x", ""]
+    return "\r\n".join(lines).encode()
+
+
+def test_threads_tell_nothing(server, alice):
+    """A guess of a Message-ID in References: THREADID does not say whether a message of a hidden mailbox has it."""
+    alice.command("CREATE concealed")
+    alice.append("concealed", letter("known@x"))
+    box, bob = share(alice, "written", "lri", messages=0), server.imap("bob")
+    for number, refers in (("a@x", "known@x"), ("b@x", "unknown@x"), ("known@x", None), ("fresh@x", None), ("c@x", "a@x"), ("d@x", "known@x")):
+        bob.append(box, letter(number, refers))
+
+    def threads(session, name):
+        session.select(name)
+        return [values["THREADID"][0] for values in session.fetch("1:*", "(THREADID)").values()]
+
+    told = threads(bob, box)
+    first, second = told[0], told[1]
+    # by what is there to be read: a, known, c and d are one thread, b and fresh are each another
+    assert told == [first, second, first, told[3], first, first] and len({first, second, told[3]}) == 3, told
+    assert first not in threads(alice, "concealed")
+    # the owner's own answer to one of these, and theirs to what the owner put there, are found
+    alice.append("written", letter("e@x", "b@x"))
+    bob.append(box, letter("f@x", "e@x"))
+    assert threads(bob, box)[6:] == [second, second]
+    server.restart()
+    bob, owner = server.imap("bob"), server.imap("alice")
+    bob.append(box, letter("g@x", "known@x"))
+    owner.append("concealed", letter("h@x", "known@x"))
+    assert threads(bob, box)[8] == first and len(set(threads(owner, "concealed"))) == 1
+    bob.close()
+    owner.close()
