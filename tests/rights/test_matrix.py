@@ -10,7 +10,7 @@ import re
 
 import pytest
 
-from lib import server as posthorn
+from lib import client, server as posthorn
 
 from . import table
 from .matrix import ABSENT, MESSAGE, SECRETS, Ask, Matrix, OwnMatrix, names_box, pipelined
@@ -293,5 +293,46 @@ def test_the_owner_without_a_right():
         asks = [ask for ask in matrix.play() if ask.form == "rev1" and ask.rights]
         report([f"{ask.key}: {'refused' if ask.wanted else 'done'}: {ask.lines[-3:]} {ask.tagged}" for ask in asks if ask.wanted != ask.done])
         assert sum(not ask.wanted for ask in asks) > 60
+    finally:
+        server.stop()
+
+
+# ---- a password that is for reading only -----------------------------------------------------------------------------------
+
+def all_of(session):
+    """What an account's owner can see of it."""
+    said = [session.command(command)[0] for command in ('LIST "" * RETURN (STATUS (MESSAGES UNSEEN UIDNEXT HIGHESTMODSEQ MAILBOXID) MYRIGHTS)', 'LSUB "" *',
+                                                        'GETMETADATA (DEPTH infinity) "" (/private)', "GETACL ours", "GETQUOTAROOT INBOX")]
+    return said + [session.command(f"GETMETADATA (DEPTH infinity) {box} (/private /shared)")[0] for box in ("INBOX", "ours")]
+
+
+def play_all(server, user, password):
+    """All rows on a mailbox of the user's own: commands that said OK."""
+    session, done = client.Imap(server.address("imap"), user, password), 0
+    words = {"box": "ours", "inside": "ours", "u": "", "n": 1, "size": len(MESSAGE), "message": MESSAGE.decode()}
+    more = ['SETMETADATA "" (/private/comment "x")', 'SETMETADATA INBOX (/private/comment "x")', "SETACL ours bob lr", "SUBSCRIBE elsewhere"]
+    for commands in [["SELECT ours", *row.commands] if row.selected else row.commands for row in table.ROWS] + [more]:
+        for _, _, tagged in pipelined(session, [(command.format(**words), None) for command in [*commands, "NOOP"]]):
+            done += tagged.startswith(b"OK")
+    session.close()
+    return done
+
+
+def test_a_read_only_password_changes_nothing():
+    server = posthorn.Server(SETTINGS)
+    try:
+        row, = [json.loads(line) for line in posthorn.run_verb("user", "password", "add", "alice", "screen", "--read-only", "--json", "--data", server.data).splitlines()]
+        alice = server.imap("alice")
+        for box in ("ours", "Stock", "Flagged", "Taken"):
+            alice.command(f"CREATE {box}")
+            alice.append_all(box, [MESSAGE] * 3)
+        alice.append("ours", MESSAGE, "\\Deleted")
+        before = all_of(alice)
+        done = play_all(server, "alice", row["password"])
+        assert all_of(alice) == before and done > 300
+        play_all(server, "alice", posthorn.PASSWORD)
+        after = all_of(alice)
+        assert not [a for a, b in zip(after, before) if a == b]  # each of these can see a change
+        alice.close()
     finally:
         server.stop()
