@@ -313,7 +313,11 @@ def test_networks(server):
     assert scram.login(wire, "a", user, server.password).startswith(b"a NO [AUTHENTICATIONFAILED]")
     wire.close()
     verb(server, "user", "networks", user, "10.0.0.0/8,127.0.0.0/8")
-    Imap(server.address("imap"), user, server.password).close()
+    here = Imap(server.address("imap"), user, server.password)
+    verb(server, "user", "networks", user, "127.0.0.1")
+    here.command("NOOP")  # who is at an allowed place stays
+    verb(server, "user", "networks", user, "10.0.0.0/8")
+    assert has_ended(here)
     verb(server, "user", "networks", user, "any")
     Imap(server.address("imap"), user, server.password).close()
     assert "prefix" in refused(server, "user", "networks", user, "10.0.0.0/99")

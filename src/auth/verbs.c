@@ -82,6 +82,7 @@ static enum result
 run_networks(struct userdb *db, struct verbs_call *c, struct buf *rows, struct fault *f)
 {
     struct name name;
+    struct user user;
     struct buf nets;
     bool any = span_ieq(c->args[1], SPAN("any"));
     if (name_of(c->args[0], &name, f))
@@ -92,6 +93,10 @@ run_networks(struct userdb *db, struct verbs_call *c, struct buf *rows, struct f
         r = fault_set(f, FAULT_BAD, "no networks; \"any\" is everywhere");
     if (r == R_OK)
         r = userdb_set_nets(db, name_span(&name), buf_span(&nets), f);
+    if (r == R_OK && !any && userdb_find(db, name_span(&name), &user, f) == R_OK) {
+        c->ended_account = user.account;
+        buf_put(&c->keep, buf_span(&nets));
+    }
     if (r == R_OK)
         field_put_row(
             rows, SPAN("user"), SPAN_NONE,
@@ -240,6 +245,7 @@ verbs_make(struct verbs_call *c, struct fault *f)
     struct name name;
     buf_init(&c->hash, LIMIT_password_hash);
     buf_init(&c->ended, SIZE_MAX);
+    buf_init(&c->keep, LIMIT_user_networks);
     if (row_find(c->verb, c->n, &row, f) != R_OK)
         return R_FAIL;
     if (!row->has_password)
@@ -266,5 +272,6 @@ verbs_run(struct userdb *db, struct verbs_call *c, struct buf *text, struct faul
         r = verbs_apply(db, c, text, f);
     buf_done(&c->hash);
     buf_done(&c->ended);
+    buf_done(&c->keep);
     return r;
 }

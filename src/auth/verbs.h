@@ -32,12 +32,13 @@ struct verbs_call {
     // set by verbs_apply: sessions of this account end (0: of none), those of this app password (0: all of them)
     uint64_t ended_account, ended_password;
     struct buf ended;  // and all of these accounts (pack_u64)
+    struct buf keep;   // networks from where sessions of ended_account go on
 };
 enum result verbs_run(struct userdb *db, struct verbs_call *c, struct buf *text,
                       struct fault *f) MUST_CHECK;
 
 // The same in two steps, for whose loop must not wait: verbs_make turns a password into hash and keys (45 ms when
-// verbs_slow; any thread), then verbs_apply makes the change. Free hash and ended in any case.
+// verbs_slow; any thread), then verbs_apply makes the change. Free hash, ended and keep in any case.
 bool verbs_slow(struct span verb);
 enum result verbs_make(struct verbs_call *c, struct fault *f) MUST_CHECK;
 enum result verbs_apply(struct userdb *db, struct verbs_call *c, struct buf *text,

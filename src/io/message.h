@@ -231,6 +231,8 @@ struct token_fetch {
 struct revoked {
     uint64_t account, password;
     int64_t before_ms;
+    struct span
+        keep;  // networks (auth/nets.h): who logged in from there stays; empty: nobody does
 };
 
 struct extract_offer {

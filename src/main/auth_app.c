@@ -1,5 +1,7 @@
 #include "main/auth_inside.h"
+#include "auth/nets.h"
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/log.h"
 
 enum { USED_STEP_S = 60, EXPIRY_ROUND_MS = 2000 };
@@ -49,30 +51,38 @@ app_judge(struct login *l, struct fault *f)
 
 // What was looked up before is not to become a ticket that is younger than the revocation.
 static void
-revoke_logins(struct auth_channel *at, uint64_t account, uint64_t password)
+revoke_logins(struct auth_channel *at, const struct revoked *r)
 {
     struct login *l, *next;
     HASH_ITER(hh, at->logins, l, next)
     {
-        bool of = l->user.account == account || l->acting.account == account;
-        if (of && (password == 0 || l->app.id == password))
+        bool of = l->user.account == r->account || l->acting.account == r->account;
+        if (of && (r->password == 0 || l->app.id == r->password) &&
+            !nets_have(r->keep, buf_span(&l->remote)))
             l->is.revoked = true;
     }
 }
 
 void
-auth_revoke(struct auth_role *role, uint64_t account, uint64_t password)
+auth_revoke_but(struct auth_role *role, const struct revoked *what)
 {
-    struct revoked m = {account, password, clock_wall_ms()};
+    struct revoked m = *what;
     struct buf b;
-    buf_init(&b, 64);
+    m.before_ms = clock_wall_ms();
+    buf_init(&b, LIMIT_channel_message);
     revoked_put(&b, &m);
     for (struct auth_channel *c = role->channels; c != NULL; c = c->next) {
-        revoke_logins(c, account, password);
+        revoke_logins(c, &m);
         if (c->to_mail)
             channel_send(c->channel, MESSAGE_REVOKED, buf_span(&b), -1);
     }
     buf_done(&b);
+}
+
+void
+auth_revoke(struct auth_role *role, uint64_t account, uint64_t password)
+{
+    auth_revoke_but(role, &(struct revoked){.account = account, .password = password});
 }
 
 static void

@@ -153,6 +153,8 @@ bool who_may_come(const struct auth_role *role, struct span remote);
 enum result app_judge(struct login *l, struct fault *f) MUST_CHECK;
 // Ends the sessions that came by it, and voids the tickets; 0: all of the account.
 void auth_revoke(struct auth_role *role, uint64_t account, uint64_t password);
+// The same but for who is at one of the networks `keep`; before_ms is now.
+void auth_revoke_but(struct auth_role *role, const struct revoked *what);
 void app_watch_start(struct auth_role *role);
 
 // auth_verb.c: answers, later when a password is to be hashed. R_FAIL: malformed.

@@ -81,6 +81,7 @@ job_free(struct verb_job *j)
     buf_done(&j->verb);
     buf_done(&j->call.hash);
     buf_done(&j->call.ended);
+    buf_done(&j->call.keep);
     free(j);
 }
 
@@ -96,7 +97,9 @@ end_sessions(struct verb_job *j)
 {
     struct unpack u = unpack_of(buf_span(&j->call.ended));
     if (j->call.ended_account != 0)
-        auth_revoke(j->role, j->call.ended_account, j->call.ended_password);
+        auth_revoke_but(j->role, &(struct revoked){.account = j->call.ended_account,
+                                                   .password = j->call.ended_password,
+                                                   .keep = buf_span(&j->call.keep)});
     while (u.rest.n > 0)
         auth_revoke(j->role, unpack_u64(&u), 0);
 }

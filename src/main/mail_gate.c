@@ -92,8 +92,8 @@ check_ticket(struct arrival *a, struct fault *f)
     if (a->ticket.session != a->handover.session || a->ticket.account == 0 ||
         a->ticket.account % r->home_count != h->index)
         return fault_set(f, FAULT_AUTHFAILED, "a gate sent a ticket of another session");
-    if (session_is_revoked(h, &a->ticket))
-        return fault_set(f, FAULT_AUTHFAILED, "the password was revoked meanwhile");
+    if (session_is_revoked(h, &a->ticket, a->handover.remote))
+        return fault_set(f, FAULT_AUTHFAILED, "the login was revoked meanwhile");
     if (use_serial(h, a->ticket.serial) != R_OK)
         return fault_set(f, FAULT_AUTHFAILED, "a gate sent a ticket twice");
     return R_OK;

@@ -188,7 +188,7 @@ enum result mail_mount_for_test(struct home *h, struct mail_user *u,
 void session_who(struct home *h, struct buf *rows);
 // Ends what came that way; tickets that are still to come find it said (session_is_revoked).
 void session_revoke(struct home *h, const struct revoked *r);
-bool session_is_revoked(struct home *h, const struct ticket *t);
+bool session_is_revoked(struct home *h, const struct ticket *t, struct span remote);
 void session_revocations_free(struct home *h);
 unsigned session_kick(struct home *h, struct span user);  // "": everybody
 

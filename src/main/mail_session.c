@@ -1,4 +1,5 @@
 #include "main/mail_role.h"
+#include "auth/nets.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include <time.h>
@@ -6,8 +7,9 @@
 
 struct revocation {
     struct revocation *prev, *next;
-    struct revoked what;
+    struct revoked what;  // `keep` lies behind
     uint64_t until_ms;
+    char keep[];
 };
 
 static char *
@@ -161,12 +163,22 @@ session_kick(struct home *h, struct span user)
     return n;
 }
 
+// Who came so, and from where. A place is that of who logged in, for themselves or for others.
+struct arrived {
+    uint64_t account, master, password;
+    int64_t issued_ms;
+    struct span remote;
+};
+
 static bool
-is_of(const struct revoked *r, uint64_t account, uint64_t master, uint64_t password,
-      int64_t issued_ms)
+is_of(const struct revoked *r, const struct arrived *who)
 {
-    return (r->account == account || r->account == master) &&
-           (r->password == 0 || r->password == password) && issued_ms <= r->before_ms;
+    uint64_t self = who->master != 0 ? who->master : who->account;
+    if (r->keep.n > 0 && (self != r->account || nets_have(r->keep, who->remote)))
+        return false;
+    return (r->account == who->account || r->account == who->master) &&
+           (r->password == 0 || r->password == who->password) &&
+           who->issued_ms <= r->before_ms;
 }
 
 static void
@@ -183,23 +195,29 @@ void
 session_revoke(struct home *h, const struct revoked *r)
 {
     uint64_t now_ms = clock_mono_ms();
-    struct revocation *v = calloc(1, sizeof *v);
+    struct revocation *v = calloc(1, sizeof *v + r->keep.n);
     must(v != NULL);
     forget_old(h, now_ms);
+    if (r->keep.n > 0)
+        memcpy(v->keep, r->keep.p, r->keep.n);
     v->what = *r;
+    v->what.keep = span_of(v->keep, r->keep.n);
     v->until_ms = now_ms + TICKET_LIFE_MS;
     DL_APPEND(h->tickets.revoked, v);
     for (struct session *s = h->sessions; s != NULL; s = s->next)
-        if (is_of(r, s->account, s->master_account, s->password, s->issued_ms))
+        if (is_of(r, &(struct arrived){s->account, s->master_account, s->password,
+                                       s->issued_ms, span_str(s->remote)}))
             conn_hang_up(s->conn);
 }
 
 bool
-session_is_revoked(struct home *h, const struct ticket *t)
+session_is_revoked(struct home *h, const struct ticket *t, struct span remote)
 {
+    const struct arrived who = {t->account, t->master_account, t->password, t->issued_ms,
+                                remote};
     forget_old(h, clock_mono_ms());
     for (const struct revocation *v = h->tickets.revoked; v != NULL; v = v->next)
-        if (is_of(&v->what, t->account, t->master_account, t->password, t->issued_ms))
+        if (is_of(&v->what, &who))
             return true;
     return false;
 }
