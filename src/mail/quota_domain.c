@@ -40,7 +40,7 @@ struct quotas {
     atomic_bool stopped;
 };
 
-enum { WAIT_MS = 2 };
+enum { WAIT_MS = 2, AGAIN_MS = 1000, STEP_MS = 50 };
 
 struct quotas *
 quotas_new(void)
@@ -173,6 +173,8 @@ join(struct quota_domain *d, struct account *a)
 struct sum {
     struct mail *mail;
     struct quota_domain *domain;  // NULL: all there are
+    size_t late;  // accounts at the front of the list that could not be opened
+    bool told;
 };
 
 static void
@@ -189,17 +191,70 @@ visit_run(void *arg)
 }
 
 // Opening an account counts it, unless it was open before its domain was counted.
-static void
-visit(struct mail *m, uint64_t id)
+static enum result
+visit(struct mail *m, uint64_t id, struct fault *f)
 {
     struct account *a;
-    struct fault f;
-    enum result r = account_open(m, id, SPAN(""), false, &a, &f);
+    enum result r = account_open(m, id, SPAN(""), false, &a, f);
     if (r == R_OK)
         account_run(a, visit_run, a);
-    else if (r == R_FAIL)
-        log_error("quota", "an account cannot be counted in its domain",
-                  field_number("account", "account=%", id), log_fault(&f));
+    return r;
+}
+
+// One that cannot be opened now is tried again behind the others; what it holds is not counted until then.
+static void
+visit_all(struct sum *s, uint64_t *ids, size_t n)
+{
+    const struct quotas *q = mail_quotas(s->mail);
+    struct fault f;
+    for (size_t i = 0; i < n && !q->stopped; i++) {
+        if (account_is_system(ids[i]) || visit(s->mail, ids[i], &f) != R_FAIL)
+            continue;
+        log_error("quota", "an account cannot be counted in its domain yet",
+                  field_number("account", "account=%", ids[i]), log_fault(&f));
+        ids[s->late++] = ids[i];
+    }
+}
+
+static bool
+pause_sum(const struct quotas *q)
+{
+    for (unsigned ms = 0; ms < AGAIN_MS && !q->stopped; ms += STEP_MS)
+        task_sleep(STEP_MS);
+    return !q->stopped;
+}
+
+// Until none is left.
+static void
+visit_late(struct sum *s, uint64_t *ids)
+{
+    struct fault f;
+    while (s->late > 0 && pause_sum(mail_quotas(s->mail))) {
+        size_t still = 0;
+        for (size_t i = 0; i < s->late; i++)
+            if (visit(s->mail, ids[i], &f) == R_FAIL)
+                ids[still++] = ids[i];
+            else
+                log_info("quota", "the account is counted now",
+                         field_number("account", "account=%", ids[i]));
+        s->late = still;
+    }
+}
+
+static enum result
+list_accounts(struct sum *s, struct arena *a, uint64_t **ids, size_t *n)
+{
+    struct fault f;
+    enum result r;
+    while ((r = store_accounts(mail_store(s->mail), a, ids, n, &f)) != R_OK) {
+        if (!s->told)
+            log_error("quota", "the accounts of domains cannot be counted yet",
+                      log_fault(&f));
+        s->told = true;
+        if (!pause_sum(mail_quotas(s->mail)))
+            break;
+    }
+    return r;
 }
 
 static void
@@ -219,19 +274,17 @@ sum_run(void *arg)
     struct quotas *q = mail_quotas(s->mail);
     struct arena *arena = arena_new();
     uint64_t *ids = NULL;
-    size_t n = 0, at = 0;
-    struct fault f;
+    size_t n = 0;
     uint64_t began = clock_mono_ms();
-    enum result r = store_accounts(mail_store(s->mail), arena, &ids, &n, &f);
-    if (r != R_OK)
-        log_error("quota", "the accounts of domains cannot be counted", log_fault(&f));
-    for (; r == R_OK && at < n && !q->stopped; at++)
-        if (!account_is_system(ids[at]))
-            visit(s->mail, ids[at]);
-    if (r == R_OK && at == n)
-        ready(q, s->domain);
-    log_debug("quota", "domains are summed up", field_number("accounts", "accounts=%", at),
-              field_number("ms", "ms=%", clock_mono_ms() - began));
+    if (list_accounts(s, arena, &ids, &n) == R_OK) {
+        visit_all(s, ids, n);
+        if (!q->stopped)
+            ready(q, s->domain);
+        log_debug("quota", "domains are summed up",
+                  field_number("accounts", "accounts=%", n),
+                  field_number("ms", "ms=%", clock_mono_ms() - began));
+        visit_late(s, ids);
+    }
     arena_free(&arena);
     free(s);
 }
@@ -241,7 +294,7 @@ sum_start(struct mail *m, struct quota_domain *only)
 {
     struct sum *s = calloc(1, sizeof *s);
     must(s != NULL);
-    *s = (struct sum){m, only};
+    *s = (struct sum){.mail = m, .domain = only};
     task_start_helper(0, sum_run, s);
 }
 

@@ -5,6 +5,7 @@
 #include "mail/metadata.h"
 #include "mail/recipient.h"
 #include "mail/tree.h"
+#include "store/engine.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -208,6 +209,72 @@ domains(struct fixture *x)
     mail_user_close(&other);
 }
 
+// ---- what fails while a domain is summed up ----
+
+static struct {
+    const struct engine *real;
+    struct engine failing;
+    unsigned lists, loads;  // so many are still to fail
+    uint64_t account;       // loads of this one
+} broken;
+
+static enum result
+fail_accounts(struct store *s, uint64_t **out, size_t *n_out, struct fault *f)
+{
+    if (broken.lists == 0)
+        return broken.real->accounts(s, out, n_out, f);
+    broken.lists--;
+    return fault_set(f, FAULT_DISK, "no list for a test");
+}
+
+static enum result
+fail_load(struct store *s, uint64_t account, struct state **out, struct fault *f)
+{
+    if (account != broken.account || broken.loads == 0)
+        return broken.real->state_load(s, account, out, f);
+    broken.loads--;
+    return fault_set(f, FAULT_DISK, "no state for a test");
+}
+
+static void
+break_store(struct fixture *x)
+{
+    broken.real = x->store->engine;
+    broken.failing = *broken.real;
+    broken.failing.accounts = fail_accounts;
+    broken.failing.state_load = fail_load;
+    x->store->engine = &broken.failing;
+}
+
+// The sum is made again, and one account that cannot be opened holds up nobody.
+static void
+sum_again(struct fixture *x)
+{
+    struct mail_user *a = fixture_user(x, 1, "a@d"), *b = fixture_user(x, 4, "b@d");
+    struct mailbox_ref inbox = fixture_ref(a, "INBOX"), theirs = fixture_ref(b, "INBOX");
+    assert_int_equal(add(x, &inbox, QUOTA_USER), FAULT_COUNT);
+    assert_int_equal(add(x, &theirs, QUOTA_USER), FAULT_COUNT);
+    struct account *gone = mail_user_account(b);
+    account_ref(gone);
+    mail_user_close(&b);
+    account_let_go(gone);
+    break_store(x);
+    broken.lists = 1;
+    broken.loads = 1;
+    broken.account = 4;
+    domain_limit(x, USAGE_MESSAGES, 3);
+    assert_int_equal(domain_used(x, USAGE_MESSAGES),
+                     1);  // the list came, the other did not
+    assert_int_equal(broken.lists + broken.loads, 0);
+    assert_int_equal(add(x, &inbox, QUOTA_USER), FAULT_COUNT);
+    for (int i = 0; i < 1000 && domain_used(x, USAGE_MESSAGES) < 3; i++)
+        task_sleep(10);
+    assert_int_equal(domain_used(x, USAGE_MESSAGES), 3);
+    assert_int_equal(add(x, &inbox, QUOTA_USER), FAULT_OVERQUOTA);
+    x->store->engine = broken.real;
+    mail_user_close(&a);
+}
+
 // A refused or failed change gives back what it took.
 static void
 given_back(struct fixture *x)
@@ -257,6 +324,7 @@ TEST(at_once)
 TEST(domains)
 TEST(given_back)
 TEST(names)
+TEST(sum_again)
 
 int
 main(void)
@@ -268,6 +336,7 @@ main(void)
         cmocka_unit_test(test_domains),    cmocka_unit_test(test_domains_on_disk),
         cmocka_unit_test(test_given_back), cmocka_unit_test(test_given_back_on_disk),
         cmocka_unit_test(test_names),      cmocka_unit_test(test_names_on_disk),
+        cmocka_unit_test(test_sum_again),  cmocka_unit_test(test_sum_again_on_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
