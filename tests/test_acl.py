@@ -141,3 +141,88 @@ def test_labels_tell_nothing_hidden(server):
                 bob.command(f"STORE {number} -X-GM-LABELS (\"Shared/alice/labelled\")")
             answers.append(str(refused.value).split(" ", 1)[1])
         assert answers[0] == answers[1] and code in answers[0], answers
+
+
+def seen(session, box):
+    session.command(f"SELECT {box}")
+    return session.command("SEARCH SEEN")[0][0].split()[2:]
+
+
+def test_marks_go_along(server):
+    """RENAME of INBOX, which moves its messages, keeps what each of the others has read."""
+    names = [server.fresh_user("reader") for _ in range(3)]
+    owner, *others = (server.imap(name) for name in names)
+    for n in range(4):
+        owner.append("INBOX", MESSAGE)
+    for n, reader in enumerate(others):
+        owner.command(f"SETACL INBOX {names[1 + n]} lrs")
+        reader.command(f"SELECT Shared/{names[0]}/INBOX")
+        reader.command(f"STORE {n + 1},4 +FLAGS (\\Seen)")
+        reader.command("UNSELECT")
+    owner.command("RENAME INBOX Kept")
+    assert [seen(reader, f"Shared/{names[0]}/Kept") for reader in others] == [[b"1", b"4"], [b"2", b"4"]]
+    server.restart()
+    others = [server.imap(name) for name in names[1:]]
+    assert [seen(reader, f"Shared/{names[0]}/Kept") for reader in others] == [[b"1", b"4"], [b"2", b"4"]]
+    assert seen(server.imap(names[0]), "Kept") == []
+
+
+def test_name_comes_back(server):
+    """A name that is given away again brings no rights with it, and Shared/NAME is the new one's tree."""
+    verb(server, "group", "add", "crew")
+    for name in ("erin", "frank"):
+        server.user_add(name)
+    erin, frank, alice, carol = (server.imap(name) for name in ("erin", "frank", "alice", "carol"))
+    for box in ("INBOX", "Plans"):
+        if box != "INBOX":
+            frank.command(f"CREATE {box}")
+        for identifier in ("erin", "-erin", "$crew"):
+            frank.command(f"SETACL {box} {identifier} lr")
+    erin.command("CREATE Old")
+    erin.command("SETACL Old alice lr")
+    erin.command("SETACL INBOX anyone lr")
+    carol.command("CREATE Public/erin")
+    carol.command("SETACL Public/erin erin lr")
+    assert rights(alice, "Shared/erin/Old") == "lr" and rights(erin, "Public/erin") == "lr"
+    verb(server, "user", "delete", "erin")
+    verb(server, "group", "delete", "crew")
+    assert rights(alice, "Shared/erin/Old") is None and rights(alice, "Shared/erin/INBOX") is None
+    for box in ("INBOX", "Plans"):
+        assert {row["identifier"] for row in rows(server, "acl", "list", "frank", box)} == {"frank"}
+    server.user_add("erin")
+    erin = server.imap("erin")
+    assert rights(erin, "Shared/frank/INBOX") is None and rights(erin, "Public/erin") is None
+    erin.command("CREATE New")
+    erin.command("SETACL New alice lr")
+    for session in (alice, server.imap("alice")):
+        names = {line.split(b" ")[-1] for line in session.command('LIST "" Shared/erin*')[0]}
+        assert b"Shared/erin/New" in names and not names & {b"Shared/erin/Old", b"Shared/erin/INBOX"}
+        assert rights(session, "Shared/erin/New") == "lr" and rights(session, "Shared/erin/Old") is None
+    # said again when it ended too early: nobody has the name, and what it was granted goes
+    frank.command("SETACL INBOX nobody-yet lr")
+    with pytest.raises((RuntimeError, subprocess.CalledProcessError, AssertionError)):
+        verb(server, "user", "delete", "nobody-yet")
+    assert {row["identifier"] for row in rows(server, "acl", "list", "frank", "INBOX")} == {"frank"}
+
+
+def test_anyone(server):
+    """acl_anyone: who may open mailboxes to everybody; what was granted before stays, and may be taken back."""
+    alice, bob, carol = (server.imap(name) for name in ("alice", "bob", "carol"))
+    alice.command("CREATE ForAll")
+    alice.command("SETACL ForAll anyone l")
+    assert rights(bob, "Shared/alice/ForAll") == "l"
+    server.reload(acl_anyone="deny")
+    soon(lambda: done(alice, "SETACL ForAll authenticated lr") is None)
+    assert done(alice, "SETACL ForAll anyone +r") is None and rights(bob, "Shared/alice/ForAll") == "l"
+    alice.command("SETACL ForAll bob lr")
+    alice.command("SETACL ForAll -anyone w")
+    alice.command("SETACL ForAll anyone l")
+    carol.command("CREATE Public/forall")
+    carol.command("SETACL Public/forall anyone lr")
+    alice.command("DELETEACL ForAll anyone")
+    assert verb(server, "acl", "set", "alice", "ForAll", "anyone", "l")
+    server.reload(acl_anyone="list", acl_anyone_users=["alice"])
+    soon(lambda: done(alice, "SETACL ForAll authenticated lr") is not None)
+    assert done(bob, "SETACL INBOX anyone l") is None
+    server.reload(acl_anyone="allow", acl_anyone_users=[])
+    soon(lambda: done(bob, "SETACL INBOX anyone l") is not None)

@@ -94,3 +94,36 @@ verb_acl_list(struct verb_call *c, struct fault *f)
 {
     return with_folder(c, list, f);
 }
+
+// ---- names that mean nobody any more ----
+
+// Also where nobody had the name: the verb may have ended too early before, and is said again.
+static enum result
+forget_behind(struct verb_call *c, const char *mark, struct fault *f)
+{
+    struct fault late;
+    struct span name = verb_arg(c, 0), identifier;
+    enum result r = verb_users(c, f);
+    if (r != R_OK && f->kind != FAULT_NONEXISTENT)
+        return R_FAIL;
+    struct arena *arena = arena_new();
+    char *text = arena_alloc(arena, name.n + 2);
+    int n = snprintf(text, name.n + 2, "%s%.*s", mark, SPAN_ARG(name));
+    if (acl_identifier(arena, span_of(text, (size_t)n), &identifier, &late) == R_OK &&
+        acl_forget(verb_host(c)->mail, identifier, r == R_OK ? f : &late) != R_OK)
+        r = R_FAIL;
+    arena_free(&arena);
+    return r;
+}
+
+enum result
+verb_user_delete(struct verb_call *c, struct fault *f)
+{
+    return forget_behind(c, "", f);
+}
+
+enum result
+verb_group_delete(struct verb_call *c, struct fault *f)
+{
+    return forget_behind(c, "$", f);
+}

@@ -20,6 +20,7 @@ acl_who_new(uint64_t account, struct span name, const struct acl_identity *more)
     who->account = account;
     who->name = span_of(text, name.n);
     who->admin = more && more->admin;
+    who->closed = more && more->closed;
     for (; who->group_count < count; who->group_count++) {
         struct span group = more->groups[who->group_count];
         memcpy(text + at, group.p, group.n);

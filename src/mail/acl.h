@@ -21,6 +21,7 @@ struct acl_who {
     struct span *groups;  // without "$"
     size_t group_count;
     bool admin;
+    bool closed;  // may not open mailboxes to everybody (acl_anyone)
     // test_mount: rights on everything of that account, beside its lists
     uint64_t granted_account;
     uint32_t granted;
@@ -31,7 +32,7 @@ struct acl_who {
 struct acl_identity {
     const struct span *groups;
     size_t group_count;
-    bool admin;
+    bool admin, closed;
 };
 struct acl_who *acl_who_new(uint64_t account, struct span name,
                             const struct acl_identity *more);
@@ -80,13 +81,16 @@ struct acl_change {
 // "+lr", "-w", "lrs": op and rights. R_FAIL as acl_rights_parse.
 enum result acl_change_parse(struct span text, struct acl_change *out,
                              struct fault *f) MUST_CHECK;
-// FAULT_NONEXISTENT, FAULT_NOPERM, FAULT_LIMIT (LIMIT_acl_entries, LIMIT_acl_account). The owner's entry never loses l and a.
+// FAULT_NONEXISTENT, FAULT_NOPERM (also where who is `closed` grants to everybody), FAULT_LIMIT (LIMIT_acl_entries, LIMIT_acl_account). The owner's entry never loses l and a.
 // Rights that are none take the entry away; for the owner's they stay, as "la".
 enum result acl_change(const struct mailbox_ref *ref, struct acl_change *change,
                        struct fault *f) MUST_CHECK;
 // All entries, the owner's first: it is told even where it is implicit. In the arena.
 enum result acl_get(const struct mailbox_ref *ref, struct arena *a, struct acl_list *out,
                     struct fault *f) MUST_CHECK;
+// A user's name, or "$GROUP", means nobody any more: its entries go everywhere, and what that user's account granted to others.
+// So who gets the name later gets nothing with it. R_FAIL: some may be there still; it can be said again.
+enum result acl_forget(struct mail *m, struct span identifier, struct fault *f) MUST_CHECK;
 // LISTRIGHTS: what the identifier has always; the rest may be given, each right apart. Does not suspend.
 uint32_t acl_always(const struct mailbox_ref *ref, struct span identifier);
 

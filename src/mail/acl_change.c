@@ -2,6 +2,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "mail/mount.h"
 #include "mail/name.h"
 #include "mail/shares.h"
 #include "mail/system.h"
@@ -82,6 +83,23 @@ room_check(struct account *a, const struct acl_list *l, struct fault *f)
     return R_OK;
 }
 
+static bool
+is_everybody(struct span identifier)
+{
+    return span_eq(identifier, SPAN("anyone")) ||
+           span_eq(identifier, SPAN("authenticated"));
+}
+
+static enum result
+may_grant(const struct change_call *c, struct fault *f)
+{
+    const struct mail_user *u = c->ref->user;
+    bool more = c->change->is & ~c->change->was;
+    if (more && is_everybody(c->identifier) && u && mail_user_who(u)->closed)
+        return fault_set(f, FAULT_NOPERM, "mailboxes are not opened to everybody here");
+    return R_OK;
+}
+
 static enum result
 change_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
 {
@@ -100,7 +118,7 @@ change_change(struct account *a, struct store_batch *b, void *arg, struct fault 
     c->change->is = outcome(c->change, c->change->was, owner);
     if (c->change->is == c->change->was)
         return R_OK;
-    if (!e && room_check(a, l, f) != R_OK)
+    if (may_grant(c, f) != R_OK || (!e && room_check(a, l, f) != R_OK))
         return R_FAIL;
     // what is implicit is not stored
     uint32_t stored = owner && c->change->is == RIGHTS_ALL ? 0 : c->change->is;

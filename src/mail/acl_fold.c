@@ -180,6 +180,15 @@ acl_names(struct account *a, struct span identifier)
     return there;
 }
 
+void
+acl_each(struct account *a, acl_each_fn *fn, void *arg)
+{
+    for (const struct acl_mailbox *m = acls_of(a)->all; m; m = m->hh.next)
+        for (size_t i = 0; i < m->list.n; i++)
+            if (!fn(m->mailbox, &m->list.p[i], arg))
+                return;
+}
+
 size_t
 acl_identifiers(struct account *a)
 {
@@ -303,6 +312,16 @@ view_rights_settle(struct view *v)
     if ((was & sees) == sees && (now & sees) != sees)
         v->gone = true;
     view_poke(v);
+}
+
+enum result
+view_may(const struct view *v, uint32_t need, struct fault *f)
+{
+    if (v->gone)
+        return fault_set(f, FAULT_NONEXISTENT, "mailbox was deleted");
+    if ((v->rights & need) != need)
+        return fault_set(f, FAULT_NOPERM, "right missing");
+    return R_OK;
 }
 
 static void

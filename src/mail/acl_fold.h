@@ -11,6 +11,9 @@
 const struct acl_list *acl_list_of(struct account *a, uint64_t mailbox);
 // Does any mailbox of the account have an entry of this identifier?
 bool acl_names(struct account *a, struct span identifier);
+// Calls fn for each entry of all mailboxes until it says false; it may put records, and apply none.
+typedef bool acl_each_fn(uint64_t mailbox, const struct acl_entry *e, void *arg);
+void acl_each(struct account *a, acl_each_fn *fn, void *arg);
 size_t acl_identifiers(struct account *a);  // entries of all mailboxes together
 // The META record "acl/IDENTIFIER"; without rights it takes the entry away.
 void acl_put(struct account *a, struct store_batch *b, uint64_t mailbox,
@@ -34,6 +37,9 @@ struct mailbox_ref ref_now(const struct mailbox_ref *ref);
 uint16_t acl_flags(uint32_t rights);
 // FAULT_NONEXISTENT: not to be looked up; FAULT_NOPERM: `need` is missing in part.
 enum result acl_check(uint32_t rights, uint32_t need, struct fault *f) MUST_CHECK;
+// For a change of the view's mailbox, where it is made: what was allowed when the command began may be revoked since.
+// FAULT_NONEXISTENT: deleted, or not to be read any more; FAULT_NOPERM as acl_check.
+enum result view_may(const struct view *v, uint32_t need, struct fault *f) MUST_CHECK;
 // May a mailbox be made at the top of another's tree?
 bool acl_makes_roots(const struct acl_who *who, const struct account *a);
 // May anything below the mailbox be looked up?

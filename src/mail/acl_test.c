@@ -2,6 +2,7 @@
 
 #include "base/limits.h"
 #include "io/task.h"
+#include "mail/acl_fold.h"
 #include "mail/fixture.h"
 #include "mail/shares.h"
 #include "mail/tree.h"
@@ -29,7 +30,7 @@ who_of(enum asker asker)
 {
     static const char *const names[ASKERS] = {"alice", "bob", "carol", "root", "dave"};
     struct span group = SPAN("staff");
-    struct acl_identity more = {&group, asker == MEMBER, asker == ADMIN};
+    struct acl_identity more = {&group, asker == MEMBER, asker == ADMIN, false};
     return acl_who_new(ALICE + asker, span_str(names[asker]), &more);
 }
 
@@ -210,12 +211,12 @@ shared(struct fixture *x)
     struct acl_change again = {SPAN("bob"), ACL_ADD, RIGHT_ADMIN, 0, 0};
     assert_int_equal(acl_change(&theirs, &again, &f), R_FAIL);
     assert_int_equal(f.kind, FAULT_NOPERM);
-    mail_user_identify(bob, &(struct acl_identity){&staff, 1, false});
+    mail_user_identify(bob, &(struct acl_identity){&staff, 1, false, false});
     assert_int_equal(rights_on(bob, "Shared/alice/INBOX"),
                      RIGHT_LOOKUP | RIGHT_READ | RIGHT_INSERT);
     set(&inbox, "bob", ACL_DELETE, 0);
     assert_int_equal(rights_on(bob, "Shared/alice/INBOX"), RIGHT_LOOKUP | RIGHT_INSERT);
-    mail_user_identify(bob, &(struct acl_identity){NULL, 0, false});
+    mail_user_identify(bob, &(struct acl_identity){NULL, 0, false, false});
     assert_int_equal(rights_on(bob, "Shared/alice/INBOX"), 0);
     mail_user_close(&bob);
     mail_user_close(&alice);
@@ -225,7 +226,7 @@ static size_t
 hints_for(struct fixture *x, const char *name)
 {
     struct acl_who *who =
-        acl_who_new(BOB, span_str(name), &(struct acl_identity){NULL, 0, false});
+        acl_who_new(BOB, span_str(name), &(struct acl_identity){NULL, 0, false, false});
     struct arena *a = arena_new();
     struct share *list;
     struct fault f;
@@ -312,7 +313,7 @@ common(struct fixture *x)
     struct fault f;
     assert_int_equal(tree_create(alice, SPAN("Public/news"), USE_NONE, &ref, &f), R_FAIL);
     assert_int_equal(f.kind, FAULT_NOPERM);
-    mail_user_identify(root, &(struct acl_identity){NULL, 0, true});
+    mail_user_identify(root, &(struct acl_identity){NULL, 0, true, false});
     assert_int_equal(tree_create(root, SPAN("Public/news"), USE_NONE, &ref, &f), R_OK);
     assert_int_equal(ref.rights, RIGHTS_ALL);
     assert_int_equal(rights_on(alice, "Public/news"), 0);
@@ -338,7 +339,7 @@ views(struct fixture *x)
     struct view_info info;
     struct fault f;
     set(&inbox, "$staff", ACL_SET, RIGHT_LOOKUP | RIGHT_READ | RIGHT_WRITE);
-    mail_user_identify(bob, &(struct acl_identity){&staff, 1, false});
+    mail_user_identify(bob, &(struct acl_identity){&staff, 1, false, false});
     for (int group = 0; group < 2; group++) {
         assert_int_equal(
             mail_access(bob, SPAN("Shared/alice/INBOX"), RIGHT_READ, &theirs, &f), R_OK);
@@ -348,7 +349,7 @@ views(struct fixture *x)
         assert_int_equal(info.rights, RIGHT_LOOKUP | RIGHT_READ);
         assert_false(view_gone(v));
         if (group) {
-            mail_user_identify(bob, &(struct acl_identity){NULL, 0, false});
+            mail_user_identify(bob, &(struct acl_identity){NULL, 0, false, false});
             for (int i = 0; i < 100 && !view_gone(v); i++)
                 task_sleep(10);
         } else {
@@ -361,6 +362,153 @@ views(struct fixture *x)
     }
     mail_user_close(&bob);
     mail_user_close(&alice);
+}
+
+// ---- a right is revoked while a command waits for its turn ----
+
+struct revocation {
+    const struct mailbox_ref *ref;
+    bool done;
+};
+
+static enum result
+revoke_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
+{
+    const struct revocation *r = arg;
+    (void)f;
+    acl_put(a, b, r->ref->mailbox,
+            &(struct acl_entry){SPAN("bob"), RIGHT_LOOKUP | RIGHT_READ});
+    return R_OK;
+}
+
+static void
+revoke_run(void *arg)
+{
+    struct revocation *r = arg;
+    struct fault f;
+    assert_int_equal(
+        account_change(r->ref->account, revoke_change, r, CHANGE_ALONE, NULL, &f), R_OK);
+    r->done = true;
+}
+
+struct waiting {
+    struct fixture *x;
+    struct view *view;             // of INBOX
+    const struct mailbox_ref *to;  // another mailbox of the account
+    struct arena *arena;
+};
+
+static enum result
+store_flags(struct waiting *w, struct fault *f)
+{
+    struct flag_change change = {.op = FLAG_OP_ADD, .flags = FLAG_FLAGGED};
+    struct flag_result out;
+    return change_flags(&(struct selection){w->view, NULL, true}, &change, w->arena, &out,
+                        f);
+}
+
+static enum result
+expunge(struct waiting *w, struct fault *f)
+{
+    return change_expunge(w->view, NULL, f);
+}
+
+static enum result
+copy(struct waiting *w, struct fault *f)
+{
+    struct copy_result out;
+    return change_copy(&(struct selection){w->view, NULL, true}, w->to, false, w->arena,
+                       &out, f);
+}
+
+static enum result
+move(struct waiting *w, struct fault *f)
+{
+    struct copy_result out;
+    return change_copy(&(struct selection){w->view, NULL, true}, w->to, true, w->arena,
+                       &out, f);
+}
+
+static enum result
+intake(struct waiting *w, const struct selection *replaced, struct fault *f)
+{
+    struct intake *in = intake_begin(w->x->mail);
+    struct intake_item item = {in, {0}};
+    struct intake_batch batch = {.items = &item, .n = 1, .replaced = replaced};
+    struct intake_result out;
+    assert_int_equal(intake_write(in, SPAN(FIXTURE_OTHER), f), R_OK);
+    assert_int_equal(intake_finish(in, f), R_OK);
+    enum result r = intake_commit_all(&batch, w->to, &out, f);
+    intake_free(&in);
+    return r;
+}
+
+static enum result
+append(struct waiting *w, struct fault *f)
+{
+    return intake(w, NULL, f);
+}
+
+static enum result
+replace(struct waiting *w, struct fault *f)
+{
+    return intake(w, &(struct selection){w->view, NULL, true}, f);
+}
+
+static uint32_t
+exists(const struct mailbox_ref *ref)
+{
+    return state_mailbox(ref->account->state, ref->mailbox)->counts.exists;
+}
+
+// It may when it begins; what revokes the right is before it in the queue.
+static void
+revoked(struct fixture *x)
+{
+    static const struct {
+        enum result (*act)(struct waiting *w, struct fault *f);
+        bool target;  // of which mailbox the rights are revoked
+    } rows[] = {{store_flags, false}, {expunge, false}, {move, false}, {replace, false},
+                {copy, true},         {move, true},     {append, true}};
+    const uint32_t all = RIGHTS_ALL & ~RIGHT_ADMIN;
+    struct mail_user *alice = fixture_user(x, ALICE, "alice"),
+                     *bob = fixture_user(x, BOB, "bob");
+    struct mailbox_ref inbox = fixture_ref(alice, "INBOX"), box, theirs, to;
+    struct waiting w = {.x = x, .to = &to, .arena = arena_new()};
+    struct view_info info;
+    struct fault f;
+    assert_int_equal(tree_create(alice, SPAN("box"), USE_NONE, &box, &f), R_OK);
+    (void)fixture_append(x, &inbox, FIXTURE_HELLO, FLAG_DELETED, NULL);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct revocation r = {rows[i].target ? &box : &inbox, false};
+        set(&inbox, "bob", ACL_SET, all);
+        set(&box, "bob", ACL_SET, all);
+        theirs = fixture_ref(bob, "Shared/alice/INBOX");
+        to = fixture_ref(bob, "Shared/alice/box");
+        assert_int_equal(view_open(&theirs, false, NULL, NULL, &w.view, &f), R_OK);
+        task_start(revoke_run, &r);
+        view_info(w.view, &info);
+        assert_int_equal(info.rights, all);
+        assert_false(r.done);
+        assert_int_equal(rows[i].act(&w, &f), R_FAIL);
+        assert_int_equal(f.kind, FAULT_NOPERM);
+        assert_true(r.done);
+        assert_int_equal(exists(&inbox), 1);
+        assert_int_equal(exists(&box), 0);
+        assert_int_equal(state_mailbox(inbox.account->state, inbox.mailbox)->counts.deleted,
+                         1);
+        view_close(&w.view);
+    }
+    arena_free(&w.arena);
+    mail_user_close(&bob);
+    mail_user_close(&alice);
+}
+
+static void
+test_revoked(void **state)
+{
+    (void)state;
+    fixture_run_on_disk(revoked);
 }
 
 static void
@@ -408,6 +556,7 @@ main(void)
         cmocka_unit_test(test_identifiers), cmocka_unit_test(test_shared),
         cmocka_unit_test(test_refused),     cmocka_unit_test(test_renamed),
         cmocka_unit_test(test_common),      cmocka_unit_test(test_views),
+        cmocka_unit_test(test_revoked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

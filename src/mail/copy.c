@@ -47,11 +47,13 @@ room_for_copies(struct account *a, const struct rows_copy *c, struct fault *f)
     return quota_room_messages(a, c->n, octets, QUOTA_USER, f);
 }
 
+// What the others have of their own on these messages goes with them.
 static enum result
-copy_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
+copy_with(struct account *a, struct store_batch *b, struct copy_call *call,
+          const struct private_others *others, struct fault *f)
 {
-    struct copy_call *call = arg;
-    struct rows_copy c = {.from = call->view->mailbox, .first = store_batch_count(b) == 0};
+    const struct view *v = call->view;
+    struct rows_copy c = {.from = v->mailbox, .first = store_batch_count(b) == 0};
     uint32_t *rows;
     if (mailbox_load(a, c.from, f) != R_OK)
         return R_FAIL;
@@ -60,7 +62,6 @@ copy_change(struct account *a, struct store_batch *b, void *arg, struct fault *f
         return fault_set(f, FAULT_TRYCREATE, "target mailbox is gone");
     if (acl_check(ref_rights(call->dest), RIGHT_INSERT, f) != R_OK)
         return R_FAIL;
-    const struct view *v = call->view;
     if (select_ready(a, c.from) == R_NONE || (!c.first && c.from == c.to) ||
         (v->mine.mask != 0 && v->mine.set->batch == a->batch_number))
         return R_NONE;
@@ -74,10 +75,33 @@ copy_change(struct account *a, struct store_batch *b, void *arg, struct fault *f
         return R_FAIL;
     if (!call->move && room_for_copies(a, &c, f) != R_OK)
         return R_FAIL;
-    struct copying_for by = {call->dest, v, call->move, v->mine.user, NULL, NULL, 0};
+    struct copying_for by = {.dest = call->dest,
+                             .source = v,
+                             .move = call->move,
+                             .user = v->mine.user,
+                             .reserve = private_others_octets(others, c.from, c.rows, c.n)};
     enum result r = rows_copy_by(a, b, &c, &by, call->out, f);
-    if (r == R_OK && call->move && n > 0)
-        rows_put_moved(a, b, call->view->mailbox, rows, n);
+    if (r != R_OK || !call->move || n == 0)
+        return r;
+    private_others_put(a, b, others, &(struct private_put){.mailbox = c.to},
+                       &call->out->source, &call->out->target);
+    rows_put_away(a, b, v->mailbox, RECORD_MOVED, rows, n);
+    return R_OK;
+}
+
+static enum result
+copy_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
+{
+    struct copy_call *call = arg;
+    struct private_others others = {0};
+    const struct view *v = call->view;
+    if (view_may(v, RIGHT_READ | (call->move ? removing : 0), f) != R_OK)
+        return R_FAIL;
+    enum result r =
+        call->move ? private_others_open(a, v->mailbox, v->mine.user, &others, f) : R_OK;
+    if (r == R_OK)
+        r = copy_with(a, b, call, &others, f);
+    private_others_close(&others);
     return r;
 }
 
@@ -131,10 +155,8 @@ read_run(void *arg)
     struct copy_call *c = arg;
     struct view *v = c->view;
     c->result = R_FAIL;
-    if (v->gone) {
-        fault_set(c->fault, FAULT_NONEXISTENT, "mailbox was deleted");
+    if (view_may(v, RIGHT_READ, c->fault) != R_OK)
         return;
-    }
     if (mailbox_read_begin(v->account, v->mailbox, c->fault) != R_OK)
         return;
     c->result = read_held(c);
@@ -200,7 +222,7 @@ leave_change(struct account *a, struct store_batch *b, void *arg, struct fault *
     uint32_t *rows;
     size_t n;
     // both are there now
-    if (c->view->gone || (c->view->rights & removing) != removing) {
+    if (view_may(c->view, removing, f) != R_OK) {
         move_put_left(a, b, &c->intent);
         return R_OK;
     }
@@ -211,7 +233,7 @@ leave_change(struct account *a, struct store_batch *b, void *arg, struct fault *
     select_rows(&(struct selection){c->view, &c->out->source, true}, a->batch_arena, &rows,
                 &n);
     if (n > 0)
-        rows_put_moved(a, b, from, rows, n);
+        rows_put_away(a, b, from, RECORD_MOVED, rows, n);
     move_put_left(a, b, &c->intent);
     return R_OK;
 }
@@ -240,7 +262,8 @@ move_across(struct copy_call *c)
     seqset_init(&uids, c->arena);
     for (size_t i = 0; i < c->count; i++)
         seqset_add(&uids, c->rows[i].uid);
-    c->intent = (struct move_intent){c->view->account->id, c->dest->account->id, 0};
+    c->intent = (struct move_intent){.source = c->view->account->id,
+                                     .target = c->dest->account->id};
     c->result =
         move_begin(c->view->account, c->view->mailbox_id, &uids, &c->intent, c->fault);
     if (c->result != R_OK)

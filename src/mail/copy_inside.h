@@ -27,6 +27,7 @@ struct copying {
             *source;  // of the same account, or NULL: the flags are the user's already
         bool move;
         uint64_t user;
+        size_t reserve;  // octets of records that follow in the batch
         uint16_t *mine;  // of each row: flags that the user has in the target's set
         struct private_entry *entries;
         size_t count;

@@ -103,15 +103,18 @@ put_part(struct account *a, struct copying *c, const struct mailbox_counts *next
 {
     size_t octets = c->packed.over ? SIZE_MAX : c->packed.n;
     if (c->by && octets < SIZE_MAX)
-        octets += c->by->count * PRIVATE_OCTETS + PRIVATE_RECORD;
+        octets += c->by->count * PRIVATE_OCTETS + PRIVATE_RECORD + c->by->reserve;
     enum result r = change_room(c->batch, c->first, octets, f);
     if (r == R_OK)
         rows_put_copied(c->batch, c->to->id, next, buf_span(&c->packed));
     buf_reset(&c->packed);
     if (r != R_OK || !c->by)
         return r;
-    struct private_put mine = {c->to, c->by->user, next->modseq, c->by->entries,
-                               c->by->count};
+    struct private_put mine = {.mailbox = c->to,
+                               .user = c->by->user,
+                               .modseq = next->modseq,
+                               .entries = c->by->entries,
+                               .n = c->by->count};
     private_put(a, c->batch, &mine);
     c->by->count = 0;
     return R_OK;
@@ -204,8 +207,8 @@ copy_rows(struct account *a, struct copying *c, struct copy_result *out, struct 
 // ---- within the account ----
 
 void
-rows_put_moved(struct account *a, struct store_batch *b, struct mailbox *from,
-               const uint32_t *rows, size_t n)
+rows_put_away(struct account *a, struct store_batch *b, struct mailbox *from,
+              enum record_type type, const uint32_t *rows, size_t n)
 {
     struct seqset gone;
     seqset_init(&gone, a->batch_arena);
@@ -218,7 +221,7 @@ rows_put_moved(struct account *a, struct store_batch *b, struct mailbox *from,
         yield_at(i);
     }
     expunge_pending(a, from, &gone);
-    rows_put_expunged(a, b, from, RECORD_MOVED, &gone);
+    rows_put_expunged(a, b, from, type, &gone);
 }
 
 static struct keyword_names

@@ -1,5 +1,6 @@
 #include "mail/change.h"
 
+#include "mail/acl_fold.h"
 #include "mail/select.h"
 
 struct expunge_call {
@@ -18,7 +19,7 @@ expunge_change(struct account *a, struct store_batch *b, void *arg, struct fault
     struct row_flags now;
     uint32_t *rows;
     size_t n;
-    if (mailbox_load(a, m, f) != R_OK)
+    if (view_may(c->view, RIGHT_EXPUNGE, f) != R_OK || mailbox_load(a, m, f) != R_OK)
         return R_FAIL;
     if (select_ready(a, m) == R_NONE)
         return R_NONE;

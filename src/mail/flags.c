@@ -148,8 +148,10 @@ static enum result
 put_records(struct account *a, struct store_batch *b, struct pass *p, struct fault *f)
 {
     struct mailbox_counts *next = mailbox_next(a, p->mailbox);
-    struct private_put mine = {p->mailbox, p->mine.set->user, 0, p->mine.entries,
-                               p->mine.n};
+    struct private_put mine = {.mailbox = p->mailbox,
+                               .user = p->mine.set->user,
+                               .entries = p->mine.entries,
+                               .n = p->mine.n};
     size_t octets = p->mine.n * PRIVATE_OCTETS + PRIVATE_RECORD + p->groups.groups.n +
                     p->groups.ranges.n;
     enum result r = p->mine.n > 0 ? change_room(b, p->first, octets, f) : R_OK;
@@ -218,7 +220,8 @@ flags_change(struct account *a, struct store_batch *b, void *arg, struct fault *
     struct pass p = {.call = c, .mailbox = m, .first = store_batch_count(b) == 0};
     uint32_t *rows, before;
     size_t n;
-    if (mailbox_load(a, m, f) != R_OK)
+    if (view_may(c->view, 0, f) != R_OK || allow(c) != R_OK ||
+        mailbox_load(a, m, f) != R_OK)
         return R_FAIL;
     p.mine.set = c->view->mine.set;
     p.mine.in_set = c->view->mine.mask;

@@ -89,6 +89,7 @@ struct mailbox {
     struct mailbox_privates {
         struct private_set *sets;
         uint64_t modseq;  // highest of a private change since the account was opened
+        bool whole;       // everybody who has flags here has a set, loaded or not
     } privates;
 };
 

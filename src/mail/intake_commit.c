@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "mail/acl_fold.h"
+#include "mail/move_intent.h"
 #include "mail/private.h"
 #include "mail/rows.h"
 #include "mail/select.h"
@@ -10,6 +11,8 @@
 #include <strings.h>
 #include <time.h>
 
+static const uint32_t removing = RIGHT_DELETED | RIGHT_EXPUNGE;
+
 // What can refuse a batch is looked at before the first UID is given and the first record put.
 
 struct commit_call {
@@ -17,6 +20,7 @@ struct commit_call {
     size_t n;
     const struct mailbox_ref *dest;
     const struct selection *replaced;  // in dest's account; NULL: none
+    const struct move_intent *intent;  // of what goes in another account; NULL: none
     const struct record_meta *note;
     struct intake_result *out;  // n
     struct fault *fault;
@@ -162,9 +166,7 @@ find_replaced(struct account *a, const struct selection *sel, uint32_t *row_out,
     struct mailbox *m = sel->view->mailbox;
     uint32_t *rows;
     size_t n;
-    if (sel->view->gone)
-        return fault_set(f, FAULT_NONEXISTENT, "mailbox was deleted");
-    if (mailbox_load(a, m, f) != R_OK)
+    if (view_may(sel->view, removing, f) != R_OK || mailbox_load(a, m, f) != R_OK)
         return R_FAIL;
     if (select_ready(a, m) == R_NONE)
         return R_NONE;
@@ -177,21 +179,36 @@ find_replaced(struct account *a, const struct selection *sel, uint32_t *row_out,
     return R_OK;
 }
 
-static void
-put_gone(struct account *a, struct store_batch *b, struct mailbox *m, uint32_t at)
+// ---- the messages that come ----
+
+// Flags whose right is missing are not set (RFC 4314 section 4).
+static struct intake_params
+allowed_params(uint32_t rights, const struct intake_params *p)
 {
-    const struct message_row *row = &m->state->rows[at];
-    struct seqset gone;
-    struct row_flags now;
-    seqset_init(&gone, a->batch_arena);
-    seqset_add(&gone, row->uid);
-    must(pending_get(a, m, row, &now) == R_OK);
-    rows_count(mailbox_next(a, m), row, now.flags, -1);
-    expunge_pending(a, m, &gone);
-    rows_put_expunged(a, b, m, RECORD_EXPUNGED, &gone);
+    struct intake_params mine = *p;
+    mine.flags &= acl_flags(rights);
+    if (!(rights & RIGHT_WRITE))
+        mine.keyword_count = 0;
+    return mine;
 }
 
-// ---- the messages that come ----
+// The items as the rights allow them now: one may have been revoked since the command began.
+static enum result
+still_allowed(struct account *a, struct commit_call *c, struct fault *f)
+{
+    uint32_t rights = ref_rights(c->dest);
+    if (acl_check(rights, RIGHT_INSERT, f) != R_OK)
+        return R_FAIL;
+    if (rights == c->dest->rights)
+        return R_OK;
+    struct intake_item *items = arena_array(a->batch_arena, c->n, sizeof *items);
+    for (size_t i = 0; i < c->n; i++) {
+        items[i].intake = c->items[i].intake;
+        items[i].params = allowed_params(rights, &c->items[i].params);
+    }
+    c->items = items;
+    return R_OK;
+}
 
 static void
 put_added(const struct intake *in, struct store_batch *b, struct record_added *r)
@@ -270,13 +287,15 @@ put_messages(struct account *a, struct store_batch *b, struct mailbox *m,
 static enum result
 intake_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
 {
-    struct commit_call *c = arg;
+    struct commit_call now = *(const struct commit_call *)arg, *c = &now;
     struct mailbox *m = mailbox_of(a, c->dest->mailbox);
     struct message_row *rows;
     uint32_t gone = 0;
     enum result r;
     if (!m || (m->state->flags & MAILBOX_NOSELECT))
         return fault_set(f, FAULT_TRYCREATE, "mailbox is gone");
+    if (still_allowed(a, c, f) != R_OK)
+        return R_FAIL;
     struct commit_call marked = *c;
     marked.items = intake_marked(a->batch_arena, m, c->items, c->n);
     if ((r = check_room(&marked, b, f)) != R_OK || (r = check_uids(a, m, c, f)) != R_OK)
@@ -297,7 +316,9 @@ intake_change(struct account *a, struct store_batch *b, void *arg, struct fault 
     }
     put_messages(a, b, m, &marked, rows);
     if (c->replaced)
-        put_gone(a, b, c->replaced->view->mailbox, gone);
+        rows_put_away(a, b, c->replaced->view->mailbox, RECORD_EXPUNGED, &gone, 1);
+    if (c->intent)
+        move_put_arrived(a, b, c->intent);
     if (c->note) {
         struct record_meta note = *c->note;
         note.modseq = change_modseq(a);
@@ -319,20 +340,39 @@ commit_run(void *arg)
 
 struct leave_call {
     const struct selection *selection;
-    bool look;  // only whether it is there
+    const struct move_intent *intent;  // NULL: only look whether it is there
+    uint32_t uid;                      // out
     struct fault *fault;
     enum result result;
 };
 
 static enum result
+look_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
+{
+    struct leave_call *c = arg;
+    uint32_t row = 0;
+    (void)b;
+    enum result r = find_replaced(a, c->selection, &row, f);
+    if (r == R_OK)
+        c->uid = c->selection->view->mailbox->state->rows[row].uid;
+    return r;
+}
+
+// What came is there: what may not go any more stays beside it, as with MOVE.
+static enum result
 leave_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
 {
     struct leave_call *c = arg;
-    uint32_t row;
+    uint32_t row = 0;
     enum result r = find_replaced(a, c->selection, &row, f);
-    if (r == R_OK && !c->look)
-        put_gone(a, b, c->selection->view->mailbox, row);
-    return r;
+    bool stays = r == R_FAIL && (f->kind == FAULT_NOPERM || f->kind == FAULT_NONEXISTENT ||
+                                 f->kind == FAULT_EXPUNGEISSUED);
+    if (r != R_OK && !stays)
+        return r;
+    if (r == R_OK)
+        rows_put_away(a, b, c->selection->view->mailbox, RECORD_EXPUNGED, &row, 1);
+    move_put_left(a, b, c->intent);
+    return R_OK;
 }
 
 static void
@@ -340,32 +380,13 @@ leave_run(void *arg)
 {
     struct leave_call *c = arg;
     const struct view *v = c->selection->view;
-    c->result = account_change(v->account, leave_change, c, 0, &v->by, c->fault);
-}
-
-static enum result
-leave(const struct selection *sel, bool look, struct fault *f)
-{
-    struct leave_call c = {sel, look, f, R_FAIL};
-    account_run(sel->view->account, leave_run, &c);
-    return c.result;
-}
-
-// Flags whose right is missing are not set (RFC 4314 section 4).
-static struct intake_params
-allowed_params(const struct mailbox_ref *dest, const struct intake_params *p)
-{
-    struct intake_params mine = *p;
-    mine.flags &= acl_flags(dest->rights);
-    if (!(dest->rights & RIGHT_WRITE))
-        mine.keyword_count = 0;
-    return mine;
+    c->result = account_change(v->account, c->intent ? leave_change : look_change, c, 0,
+                               &v->by, c->fault);
 }
 
 static enum result
 allowed(const struct intake_batch *batch, const struct mailbox_ref *dest, struct fault *f)
 {
-    const uint32_t removing = RIGHT_DELETED | RIGHT_EXPUNGE;
     const struct view *from = batch->replaced ? batch->replaced->view : NULL;
     if (acl_check(dest->rights, RIGHT_INSERT, f) != R_OK)
         return R_FAIL;
@@ -374,16 +395,40 @@ allowed(const struct intake_batch *batch, const struct mailbox_ref *dest, struct
     return R_OK;
 }
 
-// Across accounts what comes is durable before the other goes: at worst both are there, never none.
+// The intent, what comes, then what goes (mail/move_intent.h): at worst both are there, never none.
 static enum result
-commit(struct commit_call *c, const struct selection *elsewhere, struct fault *f)
+commit_across(struct commit_call *c, const struct selection *replaced, struct fault *f)
 {
-    if (elsewhere && leave(elsewhere, true, f) != R_OK)
+    struct account *source = view_account(replaced->view), *target = c->dest->account;
+    struct leave_call leave = {.selection = replaced, .fault = f};
+    struct move_intent intent = {
+        .source = source->id, .target = target->id, .replaces = true};
+    struct arena *arena = arena_new_small();
+    struct seqset uid;
+    account_run(source, leave_run, &leave);
+    seqset_init(&uid, arena);
+    if (leave.result == R_OK)
+        seqset_add(&uid, leave.uid);
+    enum result r = leave.result;
+    if (r == R_OK)
+        r = move_begin(source, replaced->view->mailbox_id, &uid, &intent, f);
+    arena_free(&arena);
+    if (r != R_OK)
         return R_FAIL;
-    account_run(c->dest->account, commit_run, c);
-    if (c->result == R_OK && elsewhere && leave(elsewhere, false, f) != R_OK)
-        return f->kind == FAULT_EXPUNGEISSUED ? R_OK : R_FAIL;
-    return c->result;
+    c->intent = &intent;
+    account_run(target, commit_run, c);
+    c->intent = NULL;
+    if (c->result != R_OK) {
+        move_abandon(source, &intent);
+        return R_FAIL;
+    }
+    leave.intent = &intent;
+    account_run(source, leave_run, &leave);
+    if (leave.result == R_OK)
+        move_end(target, &intent);
+    else
+        move_undo(source, target, &intent);
+    return leave.result;
 }
 
 enum result
@@ -401,7 +446,7 @@ intake_commit_all(const struct intake_batch *batch, const struct mailbox_ref *wh
     for (size_t i = 0; i < batch->n; i++) {
         must(batch->items[i].intake->finished);
         items[i].intake = batch->items[i].intake;
-        items[i].params = allowed_params(dest, &batch->items[i].params);
+        items[i].params = allowed_params(dest->rights, &batch->items[i].params);
     }
     struct commit_call c = {.items = items,
                             .n = batch->n,
@@ -411,7 +456,13 @@ intake_commit_all(const struct intake_batch *batch, const struct mailbox_ref *wh
                             .out = done,
                             .fault = f,
                             .result = R_FAIL};
-    enum result r = commit(&c, here ? NULL : replaced, f);
+    enum result r = R_OK;
+    if (replaced && !here)
+        r = commit_across(&c, replaced, f);
+    else
+        account_run(dest->account, commit_run, &c);
+    if (r == R_OK)
+        r = c.result;
     if (r == R_OK)
         memcpy(out, done, batch->n * sizeof *out);
     arena_free(&arena);

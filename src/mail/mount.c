@@ -189,7 +189,7 @@ mail_user_mount(struct mail_user *u, struct span prefix, uint64_t account,
         return R_FAIL;
     account_shared(a);
     mount_add(u, arena_dup(u->arena, prefix), account)->account = a;
-    struct acl_identity same = {was->groups, was->group_count, was->admin};
+    struct acl_identity same = {was->groups, was->group_count, was->admin, was->closed};
     struct acl_who *who = acl_who_new(was->account, was->name, &same);
     who->granted = rights;
     who->granted_account = account;

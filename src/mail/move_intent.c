@@ -6,7 +6,7 @@
 #include "mail/select.h"
 #include "mail/tree_record.h"
 
-enum { FORM = 1, KEY_ROOM = 64, AGAIN_MS = 1000 };
+enum { FORM_MOVE = 1, FORM_REPLACE = 2, KEY_ROOM = 64, AGAIN_MS = 1000 };
 #define MOVING "moving/"
 #define MOVED "moved/"
 
@@ -68,7 +68,7 @@ begin_change(struct account *a, struct store_batch *b, void *arg, struct fault *
     char room[KEY_ROOM];
     struct buf value;
     buf_init(&value, LIMIT_meta_value);
-    pack_u8(&value, FORM);
+    pack_u8(&value, c->intent->replaces ? FORM_REPLACE : FORM_MOVE);
     pack_u64(&value, c->mailbox);
     for (uint32_t i = 0; i < c->uids->count; i++)
         record_ranges_add(&value, c->uids->ranges[i].first, c->uids->ranges[i].last);
@@ -268,8 +268,9 @@ find_each(uint64_t mailbox, struct span key, struct span value, void *arg)
         r->arena = arena_new_small();
     struct found *f = ARENA_NEW(r->arena, struct found);
     f->source = source;
-    f->intent = (struct move_intent){source ? r->account->id : other,
-                                     source ? other : r->account->id, id};
+    f->intent = (struct move_intent){.source = source ? r->account->id : other,
+                                     .target = source ? other : r->account->id,
+                                     .id = id};
     f->next = r->first;
     r->first = f;
 }
@@ -280,7 +281,8 @@ put_gone(struct account *a, struct store_batch *b, struct span value, struct fau
 {
     struct unpack u = unpack_of(value);
     uint32_t first = 0, last = 0;
-    if (unpack_u8(&u) != FORM)
+    uint8_t form = unpack_u8(&u);
+    if (form != FORM_MOVE && form != FORM_REPLACE)
         return fault_set(f, FAULT_CORRUPTION, "an intent of MOVE cannot be read");
     struct mailbox *m = mailbox_of(a, unpack_u64(&u));
     if (!m)
@@ -299,7 +301,7 @@ put_gone(struct account *a, struct store_batch *b, struct span value, struct fau
             if (pending_get(a, m, &s->rows[i], &now) == R_OK)
                 rows[n++] = i;
     if (n > 0)
-        rows_put_moved(a, b, m, rows, n);
+        rows_put_away(a, b, m, form == FORM_MOVE ? RECORD_MOVED : RECORD_EXPUNGED, rows, n);
     return R_OK;
 }
 

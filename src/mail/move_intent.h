@@ -1,7 +1,7 @@
 #ifndef MAIL_MOVE_INTENT_H
 #define MAIL_MOVE_INTENT_H
 
-// MOVE into another account is two commits: the messages come there, then they go here. An intent of the source account, written
+// MOVE and REPLACE into another account are two commits: the messages come there, then they go here. An intent of the source account, written
 // before, and a mark of the target, in one commit with what came, tell after a crash between the two that the messages are still
 // to go: at worst they are in both for a moment, and never in none.
 // Both are META records of the accounts (docs/format.md). Only files of mail/ include this. Threads: move_put_* and move_recover in the account's home, the others in any task.
@@ -11,6 +11,7 @@
 struct move_intent {
     uint64_t source, target;  // accounts
     uint64_t id;              // random
+    bool replaces;            // what goes is expunged: another message takes its place
 };
 
 // Suspends. Durable when it is R_OK.

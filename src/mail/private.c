@@ -190,9 +190,9 @@ set_load(struct account *a, struct mailbox *m, struct private_set *s, struct fau
     return r;
 }
 
-static enum result
-in_change(struct account *a, struct mailbox *m, uint64_t user, struct private_set **out,
-          struct fault *f)
+enum result
+private_open_here(struct account *a, struct mailbox *m, uint64_t user,
+                  struct private_set **out, struct fault *f)
 {
     struct private_set *s = set_of(m, user);
     s->refs++;
@@ -219,7 +219,7 @@ open_change(struct account *a, struct store_batch *b, void *arg, struct fault *f
     (void)b;
     if (!m)
         return fault_set(f, FAULT_NONEXISTENT, "mailbox is gone");
-    return in_change(a, m, c->user, &c->set, f);
+    return private_open_here(a, m, c->user, &c->set, f);
 }
 
 enum result
@@ -268,6 +268,7 @@ private_rest(struct mailbox *m, uint64_t before_ms)
         }
         *at = s->next;
         set_free(s);
+        m->privates.whole = false;
     }
 }
 
@@ -393,7 +394,7 @@ applied(struct account *a, struct span meta)
     struct mailbox *m = mailbox_of(a, r.mailbox);
     if (!m)
         return;
-    struct private_set *s = set_find(m, r.user);
+    struct private_set *s = m->privates.whole ? set_of(m, r.user) : set_find(m, r.user);
     if (s && s->loaded)
         set_apply(s, &r);
     if (r.own)
@@ -494,12 +495,13 @@ void
 private_put(struct account *a, struct store_batch *b, const struct private_put *p)
 {
     struct buf groups, ranges, meta;
-    struct record_privates r = {.mailbox = p->mailbox->id,
+    struct record_privates r = {.mailbox = p->mailbox ? p->mailbox->id : p->made,
                                 .user = p->user,
                                 .modseq = p->modseq,
                                 .own = !private_foreign(a, p->user),
                                 .mask = mail_private_flags(a->mail),
-                                .unseen = mailbox_next(a, p->mailbox)->unseen};
+                                .unseen =
+                                    p->mailbox ? mailbox_next(a, p->mailbox)->unseen : 0};
     if (p->n == 0)
         return;
     buf_init(&groups, LIMIT_record_meta);
@@ -512,7 +514,7 @@ private_put(struct account *a, struct store_batch *b, const struct private_put *
     record_privates_put(&meta, &r);
     must(!groups.over && !meta.over);
     store_batch_add(b, RECORD_PRIVATES, buf_span(&meta), NULL);
-    struct private_set *s = set_find(p->mailbox, p->user);
+    struct private_set *s = p->mailbox ? set_find(p->mailbox, p->user) : NULL;
     if (s)
         s->batch = a->batch_number;
     buf_done(&groups);

@@ -8,6 +8,7 @@
 // Only files of mail/ include this. Threads: the account's home.
 
 #include "mail/home.h"
+#include "wire/seqset.h"
 
 struct private_entry {
     uint32_t uid;
@@ -47,6 +48,9 @@ bool private_apart(struct account *a, const struct mailbox *m);
 // Suspends; not between mailbox_read_begin and _end. The user's set of a mailbox: loaded, until private_close.
 enum result private_open(struct account *a, struct mailbox *m, uint64_t user,
                          struct private_set **out, struct fault *f) MUST_CHECK;
+// The same in a change.
+enum result private_open_here(struct account *a, struct mailbox *m, uint64_t user,
+                              struct private_set **out, struct fault *f) MUST_CHECK;
 void private_close(struct private_set *s);  // takes NULL
 // Drops sets that nobody uses and that were not used since.
 void private_rest(struct mailbox *m, uint64_t before_ms);
@@ -75,13 +79,33 @@ uint64_t private_position(const struct mailbox *m);
 
 // Puts a PRIVATES record, when there are entries: they ascend, their modseqs are not looked at. No change_room.
 struct private_put {
-    struct mailbox *mailbox;
+    struct mailbox *
+        mailbox;  // NULL: the one that the batch makes, `made`, and the user is not the owner
     uint64_t user, modseq;
     const struct private_entry *entries;
     size_t n;
+    uint64_t made;
 };
 void private_put(struct account *a, struct store_batch *b, const struct private_put *p);
 enum { PRIVATE_OCTETS = 10, PRIVATE_RECORD = 512 };  // of an entry, and besides, at most
+
+// private_move.c: what others than the owner and who moves have on messages that go to another mailbox of the account goes
+// with them. In a change.
+struct private_others {
+    struct private_set **sets;
+    size_t n;
+};
+// Suspends; before anything is put. Their sets, until private_others_close, in any case. R_NONE: one changes in this batch.
+enum result private_others_open(struct account *a, struct mailbox *m, uint64_t mover,
+                                struct private_others *out, struct fault *f) MUST_CHECK;
+void private_others_close(struct private_others *o);
+// Octets of the records, at most. rows NULL: of all.
+size_t private_others_octets(const struct private_others *o, const struct mailbox *m,
+                             const uint32_t *rows, size_t n);
+// `to`: mailbox or made, as in private_put. The UIDs correspond, in order.
+void private_others_put(struct account *a, struct store_batch *b,
+                        const struct private_others *o, const struct private_put *to,
+                        const struct seqset *source, const struct seqset *target);
 
 // A record was applied to the state.
 void private_applied(struct account *a, enum record_type type, struct span meta);

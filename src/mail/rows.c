@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "mail/private.h"
 
 void
 rows_put_copied(struct store_batch *b, uint64_t id, const struct mailbox_counts *counts,
@@ -107,25 +108,45 @@ pack_all(struct account *a, struct mailbox *m, struct mailbox_counts *counts,
     }
 }
 
-enum result
-rows_move_all(struct account *a, struct store_batch *b, struct mailbox *m, uint64_t target,
-              struct fault *f)
+static enum result
+move_with(struct account *a, struct store_batch *b, struct mailbox *m, uint64_t target,
+          const struct private_others *others, struct fault *f)
 {
     struct mailbox_counts counts = {.uidnext = 1, .modseq = change_modseq(a)};
     struct mailbox_counts *next = mailbox_next(a, m);
-    struct seqset uids;
+    struct seqset uids, made;
     struct buf rows;
     buf_init(&rows, LIMIT_record_meta);
     seqset_init(&uids, a->batch_arena);
+    seqset_init(&made, a->batch_arena);
     pack_all(a, m, &counts, &uids, &rows);
-    enum result r = change_room(b, true, rows.over ? SIZE_MAX : rows.n, f);
+    size_t octets = rows.over ? SIZE_MAX : rows.n;
+    if (octets < SIZE_MAX)
+        octets += private_others_octets(others, m, NULL, 0);
+    enum result r = change_room(b, true, octets, f);
     for (uint32_t i = 0; r == R_OK && i < m->state->keyword_count; i++)
         keyword_put(b, target, i, m->state->keywords[i]);
     if (r == R_OK && counts.exists > 0) {
         *next = (struct mailbox_counts){.uidnext = next->uidnext};
+        seqset_add_range(&made, 1, counts.exists);
         rows_put_copied(b, target, &counts, buf_span(&rows));
+        private_others_put(a, b, others, &(struct private_put){.made = target}, &uids,
+                           &made);
         rows_put_expunged(a, b, m, RECORD_MOVED, &uids);
     }
     buf_done(&rows);
+    return r;
+}
+
+enum result
+rows_move_all(struct account *a, struct store_batch *b, struct mailbox *m, uint64_t target,
+              struct fault *f)
+{
+    struct private_others others = {0};
+    enum result r = private_others_open(a, m, a->id, &others, f);
+    must(r != R_NONE);  // it is alone in its batch
+    if (r == R_OK && (r = mailbox_load(a, m, f)) == R_OK)
+        r = move_with(a, b, m, target, &others, f);
+    private_others_close(&others);
     return r;
 }

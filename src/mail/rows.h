@@ -42,9 +42,9 @@ enum result rows_copy(struct account *a, struct store_batch *b,
 // Suspends (first use of the index of labels). Leaves out what the target holds already, by EMAILID.
 enum result rows_not_held(struct account *a, struct rows_copy *c,
                           struct fault *f) MUST_CHECK;
-// The rows (indices, ascending) went to another mailbox. Suspends.
-void rows_put_moved(struct account *a, struct store_batch *b, struct mailbox *m,
-                    const uint32_t *rows, size_t n);
+// The rows (indices, ascending) go: RECORD_EXPUNGED, or RECORD_MOVED to another mailbox. Suspends.
+void rows_put_away(struct account *a, struct store_batch *b, struct mailbox *m,
+                   enum record_type type, const uint32_t *rows, size_t n);
 // RENAME INBOX: all messages of m become messages 1..n of the new mailbox `target` (made in this batch).
 // FAULT_LIMIT when they are too many.
 enum result rows_move_all(struct account *a, struct store_batch *b, struct mailbox *m,

@@ -237,7 +237,9 @@ find_run(void *arg)
 static int
 share_order(const void *a, const void *b)
 {
-    return span_cmp(((const struct share *)a)->owner, ((const struct share *)b)->owner);
+    const struct share *x = a, *y = b;
+    int order = span_cmp(x->owner, y->owner);
+    return order != 0 ? order : (x->account > y->account) - (x->account < y->account);
 }
 
 enum result
@@ -256,6 +258,105 @@ shares_find(struct mail *m, const struct acl_who *who, struct arena *a, struct s
     *out = c.found;
     *n_out = c.n;
     return R_OK;
+}
+
+struct list_call {
+    struct account *directory;
+    struct arena *arena;
+    struct span name;  // identifier or owner
+    uint64_t account;
+    uint64_t *accounts;
+    struct span *identifiers;
+    size_t n;
+};
+
+static void
+to_run(void *arg)
+{
+    struct list_call *c = arg;
+    const struct share_list *l = list_find(shares_of(c->directory), c->name);
+    c->accounts = arena_array(c->arena, l ? l->n : 0, sizeof *c->accounts);
+    for (; l && c->n < l->n; c->n++)
+        c->accounts[c->n] = l->p[c->n].account;
+}
+
+// Each account once.
+static void
+owned_run(void *arg)
+{
+    struct list_call *c = arg;
+    const struct shares *all = shares_of(c->directory);
+    size_t room = 0;
+    for (const struct share_list *l = all->all; l; l = l->hh.next)
+        room += l->n;
+    c->accounts = arena_array(c->arena, room, sizeof *c->accounts);
+    for (const struct share_list *l = all->all; l; l = l->hh.next)
+        for (size_t i = 0; i < l->n; i++) {
+            size_t k = 0;
+            while (k < c->n && c->accounts[k] != l->p[i].account)
+                k++;
+            if (k == c->n && span_eq(l->p[i].owner, c->name))
+                c->accounts[c->n++] = l->p[i].account;
+        }
+}
+
+static void
+from_run(void *arg)
+{
+    struct list_call *c = arg;
+    const struct shares *all = shares_of(c->directory);
+    c->identifiers = arena_array(c->arena, HASH_COUNT(all->all), sizeof *c->identifiers);
+    for (const struct share_list *l = all->all; l; l = l->hh.next)
+        if (list_has(l, c->account))
+            c->identifiers[c->n++] = arena_dup(c->arena, span_of(l->name, l->name_n));
+}
+
+static enum result
+list_run(struct mail *m, struct list_call *c, void (*run)(void *), struct fault *f)
+{
+    enum result r = account_open(m, ACCOUNT_DIRECTORY, SPAN_NONE, false, &c->directory, f);
+    if (r != R_OK)
+        return r == R_NONE ? R_OK : R_FAIL;
+    account_run(c->directory, run, c);
+    account_close(&c->directory);
+    return R_OK;
+}
+
+static enum result
+list_accounts(struct mail *m, struct list_call *c, void (*run)(void *), uint64_t **out,
+              size_t *n_out, struct fault *f)
+{
+    enum result r = list_run(m, c, run, f);
+    *out = c->accounts;
+    *n_out = c->n;
+    return r;
+}
+
+enum result
+shares_to(struct mail *m, struct span identifier, struct arena *a, uint64_t **out,
+          size_t *n_out, struct fault *f)
+{
+    struct list_call c = {.arena = a, .name = identifier};
+    return list_accounts(m, &c, to_run, out, n_out, f);
+}
+
+enum result
+shares_owned(struct mail *m, struct span owner, struct arena *a, uint64_t **out,
+             size_t *n_out, struct fault *f)
+{
+    struct list_call c = {.arena = a, .name = owner};
+    return list_accounts(m, &c, owned_run, out, n_out, f);
+}
+
+enum result
+shares_from(struct mail *m, uint64_t account, struct arena *a, struct span **out,
+            size_t *n_out, struct fault *f)
+{
+    struct list_call c = {.arena = a, .account = account};
+    enum result r = list_run(m, &c, from_run, f);
+    *out = c.identifiers;
+    *n_out = c.n;
+    return r;
 }
 
 // ---- changing ----

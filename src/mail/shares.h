@@ -19,6 +19,15 @@ enum result shares_find(struct mail *m, const struct acl_who *who, struct arena 
 enum result shares_set(struct mail *m, struct account *from, struct span identifier,
                        bool on, struct fault *f) MUST_CHECK;
 
+// Ids of the accounts with a hint for this identifier; of those with any hint under this owner's name; the identifiers for
+// which an account has one. In the arena.
+enum result shares_to(struct mail *m, struct span identifier, struct arena *a,
+                      uint64_t **out, size_t *n_out, struct fault *f) MUST_CHECK;
+enum result shares_owned(struct mail *m, struct span owner, struct arena *a, uint64_t **out,
+                         size_t *n_out, struct fault *f) MUST_CHECK;
+enum result shares_from(struct mail *m, uint64_t account, struct arena *a,
+                        struct span **out, size_t *n_out, struct fault *f) MUST_CHECK;
+
 // Rises when the hints change, or the public tree is made. Any thread.
 uint64_t shares_generation(struct mail *m);
 void shares_changed(struct mail *m);

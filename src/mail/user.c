@@ -137,7 +137,8 @@ mail_user_become(struct mail_user *u, struct acl_who *who)
 static bool
 same_identity(const struct acl_who *who, const struct acl_identity *now)
 {
-    if (who->admin != now->admin || who->group_count != now->group_count)
+    if (who->admin != now->admin || who->closed != now->closed ||
+        who->group_count != now->group_count)
         return false;
     for (size_t i = 0; i < now->group_count; i++)
         if (!span_eq(who->groups[i], now->groups[i]))

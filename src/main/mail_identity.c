@@ -32,6 +32,15 @@ struct asked {
     struct acl_identity identity;
 };
 
+// The setting acl_anyone.
+static bool
+is_closed(const struct config *c, struct span name)
+{
+    if (strcmp(c->acl_anyone, "list") == 0)
+        return !config_list_has(&c->acl_anyone_users, name);
+    return strcmp(c->acl_anyone, "deny") == 0;
+}
+
 static enum result
 ask(struct home *h, struct arena *a, struct span name, struct asked *out, struct fault *f)
 {
@@ -43,6 +52,7 @@ ask(struct home *h, struct arena *a, struct span name, struct asked *out, struct
         unpack_groups(a, arena_dup(a, buf_span(&groups)), &out->identity);
     out->identity.admin = r == R_OK && account == out->account &&
                           config_list_has(&h->config->admin_users, name);
+    out->identity.closed = !out->identity.admin && is_closed(h->config, name);
     buf_done(&groups);
     return r == R_FAIL ? R_FAIL : R_OK;
 }

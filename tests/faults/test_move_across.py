@@ -1,4 +1,4 @@
-"""MOVE into another account, and the role ends before every single write and sync of it: no message is lost, and once the accounts were
+"""MOVE and REPLACE into another account, and the role ends before every single write and sync of it: no message is lost, and once the accounts were
 opened again none is in both. And the disk is full from one of them on: what the client is then told and does loses nothing."""
 import errno
 import os
@@ -15,6 +15,7 @@ from lib.long import LONG
 MOST = 60 if LONG else 6
 OWNER = "olga"
 MESSAGES = [b"Subject: moved\r\nX-Id: %d\r\n\r\nx\r\n" % n for n in range(3)]
+NEW = b"Subject: new\r\n\r\nx\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -45,18 +46,21 @@ class Scene:
     def move(self):
         self.session.command(f"MOVE 1:2 {self.target}")
 
+    def replace(self):
+        self.session.command(f"REPLACE 1 {self.target} (\\Seen) {{{len(NEW)}+}}\r\n{NEW.decode()}")
+
     def found(self, session, mailbox):
         known = session.select(mailbox)
         rows = session.fetch("1:*", "(FLAGS EMAILID BODY.PEEK[])") if known["EXISTS"] else {}
         assert all("\\Seen" in row["FLAGS"] for row in rows.values())
         return sorted(row["BODY[]"] for row in rows.values())
 
-    def settled(self):
+    def settled(self, may_go=()):
         """What is in source and target; what was left undone is done when an account is opened."""
         session, deadline = self.login(), time.monotonic() + 20
         while True:
             left, came = self.found(session, self.source), self.found(session, self.target)
-            lost = set(MESSAGES) - set(left) - set(came)
+            lost = set(MESSAGES) - set(left) - set(came) - (set(may_go) if NEW in came else set())
             assert not lost, f"lost: {lost}"
             if len(left) + len(came) == len(MESSAGES) or time.monotonic() > deadline:
                 session.close()
@@ -64,36 +68,59 @@ class Scene:
             time.sleep(0.05)
 
 
-def kill_at(server, inward, call):
+def kill_at(server, inward, call, act=Scene.move, may_go=()):
     scene, log = Scene(server, inward), server.event_log
     log.set(kill_after=call)
     try:
-        scene.move()
+        act(scene)
         answered = True
     except (*ledger.GONE, RuntimeError):
         answered = False
     server.kill()
     log.set(kill_after=0)
     server.start()
-    return answered, scene.settled()
+    return answered, scene.settled(may_go)
+
+
+def calls_of(server, inward, act):
+    """How many writes and syncs it is, and the scene afterwards."""
+    scene, far = Scene(server, inward), 1 << 40
+    server.event_log.set(kill_after=far)
+    act(scene)
+    calls = far - server.event_log.get("kill_after")
+    server.event_log.set(kill_after=0)
+    return calls, scene
+
+
+def moments(calls):
+    return sorted({1 + i * (calls - 1) // (min(calls, MOST) - 1) for i in range(min(calls, MOST))})
 
 
 @pytest.mark.parametrize("inward", [False, True], ids=["own to shared", "shared to own"])
 def test_every_call(server, inward):
-    scene, far = Scene(server, inward), 1 << 40
-    server.event_log.set(kill_after=far)
-    scene.move()
-    calls = far - server.event_log.get("kill_after")
-    server.event_log.set(kill_after=0)
+    calls, scene = calls_of(server, inward, Scene.move)
     assert calls >= 6, f"three commits are {calls} calls"
     whole = (sorted(MESSAGES[2:]), sorted(MESSAGES[:2]))
     assert scene.settled() == whole
-    for call in sorted({1 + i * (calls - 1) // (min(calls, MOST) - 1) for i in range(min(calls, MOST))}):
+    for call in moments(calls):
         answered, seen = kill_at(server, inward, call)
         where = f"ended before call {call} of {calls}, answered {answered}"
         assert seen == whole or (not answered and seen == (sorted(MESSAGES), [])), where
     server.check_reports()
     assert " 0 errors" in eventlog.posthorn.run_verb("verify", "--data", server.data).decode()
+
+
+def test_replace_at_every_call(server):
+    """The old one may go only where the new one has come; once the accounts were opened again, not both are there."""
+    calls, scene = calls_of(server, True, Scene.replace)
+    assert calls >= 6, f"three commits are {calls} calls"
+    old, whole = MESSAGES[:1], (sorted(MESSAGES[1:]), [NEW])
+    assert scene.settled(old) == whole
+    for call in moments(calls):
+        answered, seen = kill_at(server, True, call, Scene.replace, old)
+        where = f"ended before call {call} of {calls}, answered {answered}"
+        assert seen == whole or (not answered and seen == (sorted(MESSAGES), [])), where
+    server.check_reports()
 
 
 def full_from(server, inward, call):

@@ -116,7 +116,8 @@ run_close(struct imap_command *c, struct fault *f)
     view_info(c->session->view, &v);
     bool expunge = !v.read_only && (v.rights & RIGHT_EXPUNGE);
     if (expunge && !view_gone(c->session->view) &&
-        change_expunge(c->session->view, NULL, f) != R_OK)
+        change_expunge(c->session->view, NULL, f) != R_OK &&
+        f->kind != FAULT_NOPERM)  // revoked meanwhile
         return R_FAIL;
     imap_unselect(c->session);
     return R_OK;
