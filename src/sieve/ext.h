@@ -20,10 +20,9 @@ struct sieve_command {
     enum sieve_command_kind kind;
     // One letter for each positional argument: s string, l list of strings, n number; '?' before it: may be left out.
     const char *arguments;
-    bool matches;        // takes a match type and a comparator
-    bool parts;          // takes an address part
-    unsigned keys;       // which argument has the keys, from 0 (where it matches)
-    bool variable_once;  // the first argument is a name of a variable
+    bool matches;   // takes a match type and a comparator
+    bool parts;     // takes an address part
+    unsigned keys;  // which argument has the keys, from 0 (where it matches)
     // compile time; may be NULL
     enum result (*check)(struct sieve_compiler *c, struct sieve_call *call);
     // at run time: an action or control, or a test
@@ -180,16 +179,16 @@ int sieve_compare(struct sieve_matching *m, struct span value, size_t key);
 enum result sieve_captures_set(struct sieve_run *r, const struct span *texts,
                                size_t n) MUST_CHECK;
 
-// Header fields of one name (fields.c), as the call's :index, :last and :mime say; value is unfolded and trimmed, raw.
+// Header fields of these names (fields.c), in their order, as the call's :index and :last say.
 struct sieve_fields {
     struct sieve_run *run;
-    struct span name;
     struct mime_header *all;
     size_t at, end;
 };
 enum result sieve_fields_begin(struct sieve_fields *it, struct sieve_run *r,
-                               const struct sieve_call *call, struct span name) MUST_CHECK;
-// R_NONE: no more. *value_out is in the scratch arena.
+                               const struct sieve_call *call, const struct span *names,
+                               size_t n) MUST_CHECK;
+// R_NONE: no more. *value_out is unfolded and trimmed, not decoded, in the scratch arena.
 enum result sieve_fields_next(struct sieve_fields *it, struct span *value_out) MUST_CHECK;
 // Decoded (RFC 2047), in the scratch arena.
 enum result sieve_decoded(struct sieve_run *r, struct span value,
@@ -204,6 +203,17 @@ sieve_host(struct span host)
 }
 // sieve-address of RFC 5228 section 2.4.2.3; *out is "local@domain". False: it is none.
 bool sieve_address_valid(struct arena *a, struct span text, struct span *out);
+
+// Texts of the message (body.c), at most LIMIT_sieve_body octets of each, in the scratch arena.
+enum result sieve_read(struct sieve_run *r, uint64_t at, uint64_t n,
+                       struct span *out) MUST_CHECK;
+// A part without its transfer encoding, text in UTF-8.
+enum result sieve_part_decoded(struct sieve_run *r, const struct mime_part *part,
+                               struct span *out) MUST_CHECK;
+
+// All texts of a value, with their variables in place.
+enum result sieve_texts(struct sieve_run *r, const struct sieve_value *v,
+                        struct span **out) MUST_CHECK;
 
 // Variables (variables.c of ext)
 enum result sieve_variable_set(struct sieve_run *r, unsigned number, struct span value,

@@ -30,32 +30,33 @@ choose(struct sieve_fields *it, const struct sieve_call *call)
     return R_OK;
 }
 
-static enum result
-gather(struct sieve_fields *it, struct span block)
+static void
+gather(struct buf *found, struct span block, struct span name)
 {
     struct mime_header_iter headers = mime_header_begin(block);
     struct mime_header h;
-    struct buf found;
-    struct span bytes;
-    buf_init(&found, LIMIT_sieve_memory);
     while (mime_header_next(&headers, &h) == R_OK)
-        if (span_ieq(h.name, it->name))
-            buf_put(&found, span_of(&h, sizeof h));
-    it->end = found.n / sizeof h;
-    enum result r = sieve_take(it->run, &found, &bytes);
-    it->all = r == R_OK && it->end ? (void *)(uintptr_t)bytes.p : NULL;
-    return r;
+        if (span_ieq(h.name, name))
+            buf_put(found, span_of(&h, sizeof h));
 }
 
 enum result
 sieve_fields_begin(struct sieve_fields *it, struct sieve_run *r,
-                   const struct sieve_call *call, struct span name)
+                   const struct sieve_call *call, const struct span *names, size_t n)
 {
-    *it = (struct sieve_fields){.run = r, .name = name};
-    if (!sieve_is_field_name(name))
-        return R_OK;
-    if (sieve_work(r, r->header.n / 16 + 1) != R_OK || gather(it, r->header) != R_OK)
+    struct buf found;
+    struct span bytes;
+    *it = (struct sieve_fields){.run = r};
+    if (sieve_work(r, n * (r->header.n / 16 + 1)) != R_OK)
         return R_FAIL;
+    buf_init(&found, LIMIT_sieve_memory);
+    for (size_t i = 0; i < n; i++)
+        if (sieve_is_field_name(names[i]))
+            gather(&found, r->header, names[i]);
+    it->end = found.n / sizeof(struct mime_header);
+    if (sieve_take(r, &found, &bytes) != R_OK)
+        return R_FAIL;
+    it->all = it->end ? (void *)(uintptr_t)bytes.p : NULL;
     return choose(it, call);
 }
 

@@ -52,7 +52,7 @@ sieve_action_print(struct buf *b, const struct sieve_action *a)
     buf_put_str(b, sieve_action_name(a->kind));
     for (const struct sieve_detail *d = a->details; d; d = d->next) {
         buf_printf(b, " :%s", d->name);
-        if (d->value.n > 0)
+        if (d->value.p)
             print_text(b, d->value);
     }
     if (a->target.n > 0)
@@ -72,7 +72,7 @@ sieve_detail_put(struct sieve_run *r, struct sieve_action *a, const char *name,
         last = &(*last)->next;
     *last = ARENA_NEW(r->arena, struct sieve_detail);
     (*last)->name = name;
-    (*last)->value = value.n ? arena_dup(r->arena, value) : SPAN("");
+    (*last)->value = value.n ? arena_dup(r->arena, value) : value;
     return R_OK;
 }
 

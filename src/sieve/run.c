@@ -221,6 +221,18 @@ sieve_text(struct sieve_run *r, const struct sieve_string *s, struct span *out)
 }
 
 enum result
+sieve_texts(struct sieve_run *r, const struct sieve_value *v, struct span **out)
+{
+    if (sieve_room(r, v->n * sizeof(struct span)) != R_OK)
+        return R_FAIL;
+    *out = arena_array(r->scratch, v->n + 1, sizeof(struct span));
+    for (size_t i = 0; i < v->n; i++)
+        if (sieve_text(r, &v->strings[i], &(*out)[i]) != R_OK)
+            return R_FAIL;
+    return R_OK;
+}
+
+enum result
 sieve_one(struct sieve_run *r, const struct sieve_value *v, struct span *out)
 {
     must(v->n == 1);

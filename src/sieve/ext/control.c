@@ -13,6 +13,7 @@ check_require(struct sieve_compiler *c, struct sieve_call *call)
         if (sieve_require(c, v->strings[i].text) != R_OK)
             return sieve_wrong(c, v->line, v->column, "there is no extension \"%.*s\"",
                                SPAN_ARG(span_slice(v->strings[i].text, 0, 60)));
+    c->late = c->enabled[SIEVE_EXT_ihave];
     return R_OK;
 }
 

@@ -258,7 +258,7 @@ apply(struct sieve_run *r, const struct sieve_call *call, const struct sieve_val
     buf_init(&b, LIMIT_sieve_variable);
     enum result result = gather(r, value, &b);
     if (result == R_OK)
-        result = sieve_detail_put(r, action, "flags", buf_span(&b));
+        result = sieve_detail_put(r, action, "flags", b.n ? buf_span(&b) : SPAN(""));
     buf_done(&b);
     return result;
 }

@@ -102,48 +102,36 @@ emit_anyof(struct sieve_compiler *c, const struct sieve_node *node, struct sieve
     return emit_list(c, node, call, true);
 }
 
-// Feeds all fields of one name.
-static enum result
-feed_fields(struct sieve_run *r, const struct sieve_call *call, struct span name,
-            struct sieve_matching *m)
-{
-    struct sieve_fields it;
-    struct span value;
-    enum result result = sieve_fields_begin(&it, r, call, name);
-    while (result == R_OK && !m->found) {
-        result = sieve_fields_next(&it, &value);
-        if (result == R_OK)
-            result = sieve_decoded(r, value, &value);
-        if (result == R_OK)
-            result = sieve_match_feed(m, value);
-    }
-    return result == R_NONE ? R_OK : result;
-}
-
 static enum result
 header(struct sieve_run *r, const struct sieve_call *call, bool *yes)
 {
     struct sieve_matching m;
-    struct span name;
-    const struct sieve_value *names = &call->position[0];
-    if (sieve_match_begin(&m, r, call, &call->position[1]) != R_OK)
+    struct sieve_fields it;
+    struct span *names, value;
+    if (sieve_match_begin(&m, r, call, &call->position[1]) != R_OK ||
+        sieve_texts(r, &call->position[0], &names) != R_OK ||
+        sieve_fields_begin(&it, r, call, names, call->position[0].n) != R_OK)
         return R_FAIL;
-    for (size_t i = 0; i < names->n && !m.found; i++)
-        if (sieve_text(r, &names->strings[i], &name) != R_OK ||
-            feed_fields(r, call, name, &m) != R_OK)
-            return R_FAIL;
-    return sieve_match_end(&m, yes);
+    enum result result = R_OK;
+    while (result == R_OK && !m.found) {
+        result = sieve_fields_next(&it, &value);
+        if (result == R_OK)
+            result = sieve_decoded(r, value, &value);
+        if (result == R_OK)
+            result = sieve_match_feed(&m, value);
+    }
+    return result == R_FAIL ? R_FAIL : sieve_match_end(&m, yes);
 }
 
 static enum result
 exists(struct sieve_run *r, const struct sieve_call *call, bool *yes)
 {
-    const struct sieve_value *names = &call->position[0];
     struct sieve_fields it;
-    struct span name;
-    for (size_t i = 0; i < names->n; i++) {
-        if (sieve_text(r, &names->strings[i], &name) != R_OK ||
-            sieve_fields_begin(&it, r, call, name) != R_OK)
+    struct span *names;
+    if (sieve_texts(r, &call->position[0], &names) != R_OK)
+        return R_FAIL;
+    for (size_t i = 0; i < call->position[0].n; i++) {
+        if (sieve_fields_begin(&it, r, call, &names[i], 1) != R_OK)
             return R_FAIL;
         if (it.at >= it.end)
             return R_OK;
@@ -247,35 +235,23 @@ feed_addresses(struct sieve_run *r, const struct sieve_call *call, struct span v
 }
 
 static enum result
-feed_address_fields(struct sieve_run *r, const struct sieve_call *call, struct span name,
-                    struct sieve_matching *m)
-{
-    struct sieve_fields it;
-    struct span value;
-    enum result result = R_NONE;
-    if (has_addresses(name))
-        result = sieve_fields_begin(&it, r, call, name);
-    while (result == R_OK && !m->found) {
-        result = sieve_fields_next(&it, &value);
-        if (result == R_OK)
-            result = feed_addresses(r, call, value, m);
-    }
-    return result == R_NONE ? R_OK : result;
-}
-
-static enum result
 address(struct sieve_run *r, const struct sieve_call *call, bool *yes)
 {
     struct sieve_matching m;
-    struct span name;
-    const struct sieve_value *names = &call->position[0];
-    if (sieve_match_begin(&m, r, call, &call->position[1]) != R_OK)
+    struct sieve_fields it;
+    struct span *names, value;
+    if (sieve_match_begin(&m, r, call, &call->position[1]) != R_OK ||
+        sieve_texts(r, &call->position[0], &names) != R_OK)
         return R_FAIL;
-    for (size_t i = 0; i < names->n && !m.found; i++)
-        if (sieve_text(r, &names->strings[i], &name) != R_OK ||
-            feed_address_fields(r, call, name, &m) != R_OK)
-            return R_FAIL;
-    return sieve_match_end(&m, yes);
+    for (size_t i = 0; i < call->position[0].n; i++)
+        names[i] = has_addresses(names[i]) ? names[i] : SPAN("");
+    enum result result = sieve_fields_begin(&it, r, call, names, call->position[0].n);
+    while (result == R_OK && !m.found) {
+        result = sieve_fields_next(&it, &value);
+        if (result == R_OK)
+            result = feed_addresses(r, call, value, &m);
+    }
+    return result == R_FAIL ? R_FAIL : sieve_match_end(&m, yes);
 }
 
 static const struct sieve_command commands[] = {
