@@ -82,15 +82,18 @@ check_all_addresses(const struct config *c, struct fault *f)
         const char *setting;
         const struct config_list *list;
         bool unix_too;
-    } rows[] = {{"imap", &c->imap, false},
-                {"imaps", &c->imaps, false},
-                {"lmtp", &c->lmtp, true},
-                {"policy", &c->policy, true},
-                {"maps", &c->maps, true}};
+    } rows[] = {{"imap", &c->imap, false}, {"imaps", &c->imaps, false},
+                {"lmtp", &c->lmtp, true},  {"policy", &c->policy, true},
+                {"maps", &c->maps, true},  {"auth_service", &c->auth_service, true}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         if (check_addresses(rows[i].setting, rows[i].list, rows[i].unix_too, f) != R_OK ||
             check_proxied(c, rows[i].setting, rows[i].list, f) != R_OK)
             return R_FAIL;
+    for (size_t i = 0; i < c->auth_service.n; i++)
+        if (listen_at_of(span_str(c->auth_service.items[i])).proxy)
+            return fault_set(f, FAULT_BAD,
+                             "auth_service: agents tell their clients' "
+                             "addresses themselves; write no \"proxy\"");
     return R_OK;
 }
 
@@ -114,6 +117,7 @@ static enum result
 check_networks(const struct config *c, struct fault *f)
 {
     if (check_network_list("lmtp_networks", &c->lmtp_networks, false, f) ||
+        check_network_list("auth_service_networks", &c->auth_service_networks, false, f) ||
         check_network_list("auth_allow", &c->auth_allow, true, f) ||
         check_network_list("auth_deny", &c->auth_deny, true, f) ||
         check_network_list("proxy_networks", &c->proxy_networks, true, f) ||

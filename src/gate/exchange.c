@@ -13,7 +13,7 @@ static void
 exchange_free(struct gate *g, struct exchange *e)
 {
     HASH_DEL(g->exchanges, e);
-    e->front->exchange = NULL;
+    *e->at = NULL;
     forget_start(e);
     free(e);
 }
@@ -44,14 +44,16 @@ send_start(struct gate *g, struct exchange *e)
 }
 
 void
-exchange_start(struct front *f, struct auth_start *start)
+exchange_start(struct gate *g, struct exchange **at, exchange_fn *answer, void *arg,
+               struct auth_start *start)
 {
-    struct gate *g = f->gate;
     struct exchange *e = calloc(1, sizeof *e);
-    must(e != NULL);
+    must(e != NULL && *at == NULL);
     e->id = start->exchange = ++g->exchange_last;
-    e->front = f;
-    f->exchange = e;
+    e->at = at;
+    e->answer = answer;
+    e->arg = arg;
+    *at = e;
     exchange_add(g, e);
     buf_init(&e->start, LIMIT_channel_message);
     auth_start_put(&e->start, start);
@@ -72,23 +74,22 @@ send_step(struct gate *g, enum message_type type, const struct auth_step *step)
 }
 
 void
-exchange_step(struct front *f, struct span response)
+exchange_step(struct gate *g, const struct exchange *e, struct span response)
 {
     // Without an exchange it was lost with auth; its failure is on the way (exchange_auth_gone).
-    if (f->exchange != NULL)
-        send_step(f->gate, MESSAGE_AUTH_STEP,
-                  &(struct auth_step){f->exchange->id, response});
+    if (e != NULL)
+        send_step(g, MESSAGE_AUTH_STEP, &(struct auth_step){e->id, response});
 }
 
 void
-exchange_drop(struct front *f, bool tell_auth)
+exchange_drop(struct gate *g, struct exchange **at, bool tell_auth)
 {
-    if (f->exchange == NULL)
+    const struct exchange *e = *at;
+    if (e == NULL)
         return;
-    if (tell_auth && f->exchange->sent)
-        send_step(f->gate, MESSAGE_AUTH_ABORT,
-                  &(struct auth_step){f->exchange->id, SPAN_NONE});
-    exchange_free(f->gate, f->exchange);
+    if (tell_auth && e->sent)
+        send_step(g, MESSAGE_AUTH_ABORT, &(struct auth_step){e->id, SPAN_NONE});
+    exchange_free(g, *at);
 }
 
 void
@@ -105,10 +106,10 @@ exchange_auth_back(struct gate *g)
 static void
 fail(struct gate *g, struct exchange *e)
 {
-    struct front *f = e->front;
+    const struct exchange done = *e;
     exchange_free(g, e);
-    front_answer(f,
-                 &(struct auth_reply){.verdict = AUTH_REFUSED, .fault = FAULT_UNAVAILABLE});
+    done.answer(done.arg,
+                &(struct auth_reply){.verdict = AUTH_REFUSED, .fault = FAULT_UNAVAILABLE});
 }
 
 // Called when auth died: what it had answered once cannot be taken up by its successor. And again when none came
@@ -132,9 +133,9 @@ exchange_reply(struct gate *g, const struct auth_reply *r)
     struct exchange *e = exchange_find(g, r->exchange);
     if (e == NULL)
         return;  // aborted meanwhile
-    struct front *f = e->front;
+    const struct exchange asked = *e;
     forget_start(e);
     if (r->verdict != AUTH_CONTINUE)
         exchange_free(g, e);
-    front_answer(f, r);
+    asked.answer(asked.arg, r);
 }

@@ -11,17 +11,11 @@ enum { FLUSH_TICK_MS = 1 };
 static void on_input(struct conn *c, void *arg);
 static void on_handshake(struct conn *c, void *arg);
 
-static struct span
-offered(const struct gate *g)
-{
-    return g->mechanisms.n > 0 ? buf_span(&g->mechanisms) : SPAN("PLAIN LOGIN");
-}
-
 // Facts that may have changed since the machine's last call.
 static void
 refresh(struct front *f)
 {
-    f->facts.mechanisms = offered(f->gate);
+    f->facts.mechanisms = gate_mechanisms(f->gate);
     f->facts.certificate =
         f->facts.tls && conn_ssl(f->conn) != NULL && tls_has_client(conn_ssl(f->conn));
     f->facts.can_starttls = f->gate->tls != NULL && !f->gate->tls_withdrawn;
@@ -71,7 +65,7 @@ front_free(struct front **fp)
     if (f == NULL)
         return;
     struct gate *g = f->gate;
-    exchange_drop(f, true);
+    exchange_drop(f->gate, &f->exchange, true);
     timer_clear(&f->deadline);
     timer_clear(&f->tick);
     crowd_leave(&g->crowd, &f->member);
@@ -109,7 +103,7 @@ front_end(struct front *f, enum preauth_end why)
         close_front(f);  // in a handshake: there is nobody to say goodbye to
         return;
     }
-    exchange_drop(f, true);
+    exchange_drop(f->gate, &f->exchange, true);
     f->after = AFTER_CLOSE;
     refresh(f);
     f->service->end(f->machine, why);
@@ -267,8 +261,9 @@ on_input(struct conn *c, void *arg)
 }
 
 void
-front_answer(struct front *f, const struct auth_reply *r)
+front_answer(void *arg, const struct auth_reply *r)
 {
+    struct front *f = arg;
     if (r->user.n > 0) {
         buf_reset(&f->story.user);
         buf_put(&f->story.user, span_slice(r->user, 0, f->story.user.max));

@@ -36,19 +36,21 @@ op_authenticate(void *gate, const struct auth_start *asked)
     f->story.attempts++;
     buf_reset(&f->story.user);
     buf_put(&f->story.user, span_slice(asked->user, 0, f->story.user.max));
-    exchange_start(f, &start);
+    exchange_start(f->gate, &f->exchange, front_answer, f, &start);
 }
 
 static void
 op_auth_step(void *gate, struct span response)
 {
-    exchange_step(gate, response);
+    struct front *f = gate;
+    exchange_step(f->gate, f->exchange, response);
 }
 
 static void
 op_auth_abort(void *gate)
 {
-    exchange_drop(gate, true);
+    struct front *f = gate;
+    exchange_drop(f->gate, &f->exchange, true);
 }
 
 static void

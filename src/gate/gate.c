@@ -14,6 +14,12 @@ gate_service(struct span name)
     return NULL;
 }
 
+struct span
+gate_mechanisms(const struct gate *g)
+{
+    return g->mechanisms.n > 0 ? buf_span(&g->mechanisms) : SPAN("PLAIN LOGIN");
+}
+
 static void
 on_auth_wait(void *arg)
 {
@@ -56,6 +62,7 @@ gate_free(struct gate **gp)
     g->options.on_drained = NULL;
     listener_close_all(g);
     close_fronts(g);
+    mta_close_all(g);
     passage_free_all(g);
     timer_clear(&g->auth_wait);
     channel_close(&g->auth);
@@ -107,6 +114,7 @@ on_auth_message(struct channel *c, uint16_t type, struct span body, int fd, void
                auth_offer_get(body, &offer) == R_OK) {
         buf_reset(&g->mechanisms);
         buf_put(&g->mechanisms, offer.mechanisms);
+        mta_offer_came(g);
     } else {
         distrust(c, g, fd);
     }
@@ -245,5 +253,6 @@ gate_drain(struct gate *g)
     g->draining = true;
     listener_close_all(g);
     say_goodbye(g);
+    mta_drain(g);
     gate_check_drained(g);
 }

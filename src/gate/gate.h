@@ -21,6 +21,8 @@ struct gate_settings {
     uint32_t preauth_ms;          // time from connect to login
     struct network_list proxies;  // who begins by a PROXY header, where that is asked for
     struct network_list trusted;  // whose ID tells for whom it speaks
+    struct network_list
+        mtas;  // mail transfer agents that ask over TCP who their clients are
 };
 
 struct gate_options {

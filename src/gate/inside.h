@@ -6,6 +6,7 @@
 
 #include "gate/crowd.h"
 #include "gate/gate.h"
+#include "gate/mta.h"
 #include "gate/proxied.h"
 #include "gate/pump.h"
 #include "gate/tls.h"
@@ -23,11 +24,16 @@
 struct event;
 struct listener;  // listener.c
 
+// What auth said; the exchange is gone when it is the verdict. The owner of one must not end others in it.
+typedef void exchange_fn(void *arg, const struct auth_reply *r);
+
 // One SASL exchange or LOGIN, until auth's verdict. Its first message is kept until auth has answered once: when
 // auth dies before, it is asked again.
 struct exchange {
     uint64_t id;
-    struct front *front;
+    struct exchange **at;  // where the owner has it: NULL there once it is gone
+    exchange_fn *answer;
+    void *arg;
     struct buf start;  // empty after the first answer
     bool sent;
     UT_hash_handle hh;
@@ -54,7 +60,8 @@ struct gate {
     struct channel **mail;       // one per mail thread, NULL while away
     struct buf mechanisms;       // auth's last offer
     struct exchange *exchanges;  // by id
-    struct passage *passages;    // by session
+    struct mtas mtas;
+    struct passage *passages;  // by session
     struct crowd crowd;
     struct timer auth_wait;
     uint64_t exchange_last;
@@ -120,7 +127,7 @@ void front_ends_set(struct front *f, const struct front_ends *ends);
 void front_resume(struct front *f, int fd, SSL *ssl, struct span unread);
 void front_free(struct front **f);                      // drops the connection at once
 void front_end(struct front *f, enum preauth_end why);  // with the protocol's goodbye
-void front_answer(struct front *f, const struct auth_reply *r);  // auth's answer
+exchange_fn front_answer;                               // auth's answer
 // carries out `after`, may free f: last call of every event
 void front_settle(struct front *f);
 
@@ -128,9 +135,10 @@ void front_settle(struct front *f);
 extern const struct preauth_ops front_ops;
 
 // exchange.c
-void exchange_start(struct front *f, struct auth_start *start);
-void exchange_step(struct front *f, struct span response);
-void exchange_drop(struct front *f, bool tell_auth);
+void exchange_start(struct gate *g, struct exchange **at, exchange_fn *answer, void *arg,
+                    struct auth_start *start);
+void exchange_step(struct gate *g, const struct exchange *e, struct span response);
+void exchange_drop(struct gate *g, struct exchange **at, bool tell_auth);
 void exchange_auth_back(struct gate *g);  // sends what waited
 void exchange_auth_gone(struct gate *g);  // what was sent fails, what comes waits
 void exchange_reply(struct gate *g, const struct auth_reply *r);
@@ -153,10 +161,24 @@ struct sockaddr_storage listener_address_of(const char *text);
 
 // gate.c
 const struct preauth_service *gate_service(struct span name);
+struct span gate_mechanisms(const struct gate *g);  // auth's offer
 void gate_check_drained(struct gate *g);
 
 // login_log.c
-void login_log_done(const struct front *f);   // "Login: ..."
+// Who logs in, for the lines of every protocol.
+struct login_log {
+    const char *service;
+    struct span user;
+    const char *method, *remote, *local;
+    const char *master, *device, *proxy_session;  // "": none
+    bool tls, handshaking;
+    uint64_t session;
+    uint64_t start_ms;
+};
+void login_log_done(const struct login_log *l);  // "Login: ..."
+// "Aborted login ...": of a client whose connection is not ours; `why` stands for the attempt where there was none
+void login_log_aborted(const struct login_log *l, const char *why);
+struct login_log login_log_of(const struct front *f);
 void login_log_ended(const struct front *f);  // "Disconnected ...": with f->story.why
 
 #endif

@@ -12,7 +12,7 @@ enum { ACCEPTS_PER_TURN = 64, PAUSE_MS = 200 };
 struct listener {
     struct listener *next;
     struct gate *gate;
-    const struct preauth_service *service;
+    const struct preauth_service *service;  // NULL: mail transfer agents ask here
     enum tls_kind tls;
     bool proxy;  // os/listen.h
     int fd;
@@ -66,6 +66,10 @@ admit(struct listener *l, int fd, const struct sockaddr_storage *peer)
 {
     struct gate *g = l->gate;
     const struct gate_settings *s = &g->options.settings;
+    if (l->service == NULL) {
+        mta_admit(g, fd, peer);
+        return;
+    }
     if (l->tls == TLS_IMPLICIT && g->tls == NULL) {
         close(fd);
         return;
@@ -117,11 +121,17 @@ on_accept(evutil_socket_t fd, short what, void *arg)
     }
 }
 
+static bool
+is_for_mtas(const struct listen_socket *s)
+{
+    return span_eq(s->service, SPAN("auth"));
+}
+
 void
 listener_add(struct gate *g, const struct listen_socket *s, int fd)
 {
     const struct preauth_service *service = gate_service(s->service);
-    if (service == NULL || g->draining) {
+    if ((service == NULL && !is_for_mtas(s)) || g->draining) {
         close(fd);
         return;
     }
@@ -141,6 +151,14 @@ listener_add(struct gate *g, const struct listen_socket *s, int fd)
     g->listeners = l;
 }
 
+static bool
+is_of(const struct listener *l, const struct listen_socket *s)
+{
+    bool same = l->service == NULL ? is_for_mtas(s)
+                                   : span_eq(span_str(l->service->name), s->service);
+    return same && l->tls == s->tls && span_eq(span_str(l->address), s->address);
+}
+
 static void
 listener_close(struct listener **at)
 {
@@ -157,9 +175,7 @@ void
 listener_remove(struct gate *g, const struct listen_socket *s)
 {
     for (struct listener **at = &g->listeners; *at != NULL; at = &(*at)->next) {
-        const struct listener *l = *at;
-        if (l->tls == s->tls && span_eq(span_str(l->address), s->address) &&
-            span_eq(span_str(l->service->name), s->service)) {
+        if (is_of(*at, s)) {
             listener_close(at);
             return;
         }

@@ -4,55 +4,82 @@
 
 // The words are Dovecot's: administrators' filters and fail2ban know them.
 
-#define WHO(f)                                                                             \
-    log_user(buf_span(&(f)->story.user)),                                                  \
-        field_if((f)->story.method[0] != '\0',                                             \
-                 field_str("method", "method=%", (f)->story.method)),                      \
-        field_str("rip", "rip=%", (f)->ends.remote),                                       \
-        field_str("lip", "lip=%", (f)->ends.local),                                        \
-        field_flag("tls", "TLS", (f)->facts.tls || (f)->facts.secure), handshaking(f),     \
-        log_session((f)->session),                                                         \
-        field_if(                                                                          \
-            (f)->story.proxy_session[0] != '\0',                                           \
-            field_str("proxy_session", "proxy_session=<%>", (f)->story.proxy_session))
-
-static struct field
-handshaking(const struct front *f)
-{
-    bool at_it = !f->facts.tls && (f->tls == TLS_IMPLICIT || f->after == AFTER_TLS);
-    return field_if(at_it, field_flag("tls_handshaking", "TLS handshaking", true));
-}
+#define WHO(l)                                                                             \
+    log_user((l)->user),                                                                   \
+        field_if((l)->method[0] != '\0', field_str("method", "method=%", (l)->method)),    \
+        field_str("rip", "rip=%", (l)->remote), field_str("lip", "lip=%", (l)->local),     \
+        field_flag("tls", "TLS", (l)->tls),                                                \
+        field_if((l)->handshaking,                                                         \
+                 field_flag("tls_handshaking", "TLS handshaking", true)),                  \
+        log_session((l)->session),                                                         \
+        field_if((l)->proxy_session[0] != '\0',                                            \
+                 field_str("proxy_session", "proxy_session=<%>", (l)->proxy_session))
 
 static void
-part_of(const struct front *f, char out[32])
+part_of(const struct login_log *l, char out[32])
 {
-    snprintf(out, 32, "%s-login", f->service->name);
+    snprintf(out, 32, "%s-login", l->service);
+}
+
+struct login_log
+login_log_of(const struct front *f)
+{
+    return (struct login_log){
+        .service = f->service->name,
+        .user = buf_span(&f->story.user),
+        .method = f->story.method,
+        .remote = f->ends.remote,
+        .local = f->ends.local,
+        .master = f->story.master,
+        .device = f->story.device,
+        .tls = f->facts.tls || f->facts.secure,
+        .handshaking = !f->facts.tls && (f->tls == TLS_IMPLICIT || f->after == AFTER_TLS),
+        .session = f->session,
+        .proxy_session = f->story.proxy_session,
+        .start_ms = f->story.start_ms,
+    };
 }
 
 void
-login_log_done(const struct front *f)
+login_log_done(const struct login_log *l)
 {
     char part[32];
-    part_of(f, part);
-    log_info(part, "Login", WHO(f),
-             field_if(f->story.master[0] != '\0',
-                      field_str("master", "master=<%>", f->story.master)),
-             field_if(f->story.device[0] != '\0',
-                      field_str("device", "device=<%>", f->story.device)));
+    part_of(l, part);
+    log_info(part, "Login", WHO(l),
+             field_if(l->master[0] != '\0', field_str("master", "master=<%>", l->master)),
+             field_if(l->device[0] != '\0', field_str("device", "device=<%>", l->device)));
+}
+
+static uint64_t
+seconds_of(const struct login_log *l)
+{
+    return (clock_mono_ms() - l->start_ms) / 1000;
+}
+
+void
+login_log_aborted(const struct login_log *l, const char *why)
+{
+    char part[32];
+    part_of(l, part);
+    log_info(
+        part, "Aborted login", field_if(why != NULL, field_str("reason", " (%)", why)),
+        field_if(why == NULL, field_number("attempts", " (auth failed, % attempts", 1)),
+        field_if(why == NULL, field_number("seconds", " in % secs)", seconds_of(l))),
+        WHO(l));
 }
 
 void
 login_log_ended(const struct front *f)
 {
     const struct front_story *s = &f->story;
-    uint64_t secs = (clock_mono_ms() - s->start_ms) / 1000;
+    const struct login_log l = login_log_of(f);
     bool tried = s->attempts > 0;
     char part[32];
-    part_of(f, part);
+    part_of(&l, part);
     log_info(
         part, "Disconnected", field_if(s->why != NULL, field_str("reason", ": %", s->why)),
         field_number("attempts", tried ? " (auth failed, % attempts" : "", s->attempts),
         field_number("seconds", tried ? " in % secs)" : " (no auth attempts in % secs)",
-                     secs),
-        WHO(f));
+                     seconds_of(&l)),
+        WHO(&l));
 }

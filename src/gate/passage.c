@@ -102,7 +102,8 @@ passage_hand_over(struct front *f)
     h.unread = buf_span(&unread);
     handover_put(&b, &h);
     if (fd >= 0 && !b.over && !unread.over) {
-        login_log_done(f);
+        const struct login_log log = login_log_of(f);
+        login_log_done(&log);
         channel_send(home, MESSAGE_HANDOVER, buf_span(&b), fd);
     } else {
         log_error("gate", "a login cannot be handed over",

@@ -68,6 +68,8 @@ struct auth_start {
     struct span user, password;  // only when mechanism is ""
     struct span remote, local;   // addresses as text
     uint64_t session;            // session id for the log
+    bool final_ok;               // there is a place for SCRAM's last data with success
+    bool verdict_only;           // no session follows: no ticket
     struct tls_facts tls;
 };
 
@@ -88,13 +90,13 @@ struct auth_reply {
     uint64_t exchange;
     uint8_t verdict;  // enum auth_verdict
     uint8_t fault;    // enum fault_kind when refused
-    // challenge; with AUTH_OK the final server data, only for services that have
+    // challenge; with AUTH_OK the final server data, only with final_ok (the others get it in a last challenge)
     struct span data;
-    // a place for it (managesieve; the others get it in a last challenge)
-    struct span user;    // normalised user name, with AUTH_OK
+    struct span
+        user;  // normalised user name, with AUTH_OK; as sent, where it is known, when refused
     struct span device;  // the app password's name, with AUTH_OK by one: for the log
     struct span master;  // who acts for the user, with AUTH_OK: for the log
-    struct span ticket;  // sealed ticket, with AUTH_OK
+    struct span ticket;  // sealed ticket, with AUTH_OK but for verdict_only
     // with AUTH_OK: tells the gate which mail thread is the account's home
     uint64_t account;
 };

@@ -44,6 +44,9 @@ app_judge(struct login *l, struct fault *f)
     if (!app_password_is_for(&found, span_str(l->service.name)))
         return fault_set(f, FAULT_AUTHFAILED, "the app password '%s' is not for %s",
                          found.label.text, l->service.name);
+    if (found.read_only && l->service.verdict_only)
+        return fault_set(f, FAULT_AUTHFAILED, "the app password '%s' is read-only",
+                         found.label.text);
     l->app = found;
     note_use(l);
     return R_OK;

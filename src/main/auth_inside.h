@@ -84,8 +84,9 @@ struct login {
     uint64_t session;
     struct app_password app;  // that it came by; id 0: none
     struct {
-        char name[16];         // "imap"
-        bool final_has_place;  // the protocol sends SCRAM's last data with its success
+        char name[16];      // "imap"
+        bool final_ok;      // the protocol sends SCRAM's last data with its success
+        bool verdict_only;  // whoever asks opens no session here
     } service;
     bool has_attempt;
     struct attempt attempt;
@@ -122,6 +123,9 @@ void login_abort_all(struct auth_channel *at);
 void login_granted(struct login *l);
 void login_waits(struct login *l, uint64_t fetch);  // for the provider
 void login_refused(struct login *l, const struct fault *f);
+
+// auth_ticket.c: for the gate, which hands it to mail
+void login_seal_ticket(const struct login *l, struct buf *out);
 
 // After the password of `name` was right: better hashes than `hash` are made on the pool and written.
 void login_upgrade(struct auth_role *role, const struct user *user, struct span password);

@@ -1,11 +1,8 @@
 #include "main/auth_inside.h"
 #include "auth/password.h"
 #include "base/clock.h"
-#include "base/hash.h"
 #include "base/limits.h"
 #include "base/log.h"
-
-enum { TICKET_MS = 30000 };
 
 static void
 wipe(struct buf *b)
@@ -48,11 +45,20 @@ send_and_free(struct login *l, const struct auth_reply *reply)
     login_free(l);
 }
 
+static struct span
+claimed_user(const struct login *l)
+{
+    return l->sasl && sasl_user(l->sasl).n > 0 ? sasl_user(l->sasl)
+                                               : buf_span(&l->sent_user);
+}
+
 static void
 send_refusal(struct login *l)
 {
-    struct auth_reply r = {
-        .exchange = l->exchange, .verdict = AUTH_REFUSED, .fault = (uint8_t)l->refusal};
+    struct auth_reply r = {.exchange = l->exchange,
+                           .verdict = AUTH_REFUSED,
+                           .fault = (uint8_t)l->refusal,
+                           .user = span_slice(claimed_user(l), 0, LIMIT_user_name)};
     send_and_free(l, &r);
 }
 
@@ -60,8 +66,7 @@ static void
 log_refusal(const struct login *l, const char *why)
 {
     char level = fault_info(l->refusal)->level;
-    struct span user = l->sasl ? sasl_user(l->sasl) : buf_span(&l->sent_user);
-    log_line(level == 'd' ? 'i' : level, "auth", "Refused", log_user(user),
+    log_line(level == 'd' ? 'i' : level, "auth", "Refused", log_user(claimed_user(l)),
              field_if(l->acting.target.n > 0,
                       field_text("target", "target=<%>", buf_span(&l->acting.target))),
              field_text("rip", "rip=%", buf_span(&l->remote)), log_session(l->session),
@@ -154,28 +159,19 @@ grant(struct login *l, struct span final)
         refuse_because(l, FAULT_AUTHFAILED, "revoked meanwhile");
         return;
     }
-    struct auth_reply r = {.exchange = l->exchange,
-                           .verdict = AUTH_OK,
-                           .data = final,
-                           .account = l->user.account};
-    struct ticket t = {
-        .account = l->user.account,
-        .rights = l->app.read_only ? TICKET_READ_ONLY : 0,
-        .password = l->app.id,
-        .session = l->session,
-        .issued_ms = clock_wall_ms(),
-        .expiry_ms = clock_wall_ms() + TICKET_MS,
-        .serial = random_u64(),
+    struct auth_reply r = {
+        .exchange = l->exchange,
+        .verdict = AUTH_OK,
+        .data = final,
         .user = name_span(&l->user.name),
+        .device = name_span(&l->app.label),
         .master = name_span(&l->acting.master),
-        .master_account = l->acting.account,
+        .account = l->user.account,
     };
     struct buf sealed;
     buf_init(&sealed, LIMIT_channel_message);
-    ticket_seal(&sealed, &t, buf_span(&l->role->ticket_key));
-    r.user = t.user;
-    r.device = name_span(&l->app.label);
-    r.master = t.master;
+    if (!l->service.verdict_only)
+        login_seal_ticket(l, &sealed);
     r.ticket = buf_span(&sealed);
     auth_reply_send(l->at, &r);
     buf_done(&sealed);
@@ -190,15 +186,15 @@ succeed(struct login *l, struct span final)
         refuse(l, &f);
         return;
     }
-    if (l->role->ticket_key.n == 0) {
+    if (l->role->ticket_key.n == 0 && !l->service.verdict_only) {
         refuse_because(l, FAULT_UNAVAILABLE, "no ticket key yet");
         return;
     }
     if (l->has_attempt)
         throttle_success(l->role->throttle, &l->attempt, clock_mono_ms());
     l->has_attempt = false;
-    // IMAP, POP3 and SMTP have no place for data with success: it is one more challenge (RFC 4422 section 3.6).
-    if (final.n > 0 && !l->service.final_has_place)
+    // Where there is no place for data with success it is one more challenge (RFC 4422 section 3.6).
+    if (final.n > 0 && !l->service.final_ok)
         challenge(l, LOGIN_FINAL, final);
     else
         grant(l, final);
@@ -471,7 +467,8 @@ login_new(struct auth_channel *at, const struct auth_start *start)
     l->role = at->role;
     l->session = start->session;
     snprintf(l->service.name, sizeof l->service.name, "%.*s", SPAN_ARG(start->service));
-    l->service.final_has_place = span_eq(start->service, SPAN("managesieve"));
+    l->service.final_ok = start->final_ok;
+    l->service.verdict_only = start->verdict_only;
     buf_init(&l->remote, 64);
     buf_init(&l->sent_user, LIMIT_user_name);
     buf_init(&l->token.text, LIMIT_sasl_response);

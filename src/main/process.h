@@ -38,6 +38,7 @@ struct service_row {
     const char *role;     // who accepts
     uint8_t tls;          // enum tls_kind
     size_t list;          // of its addresses in struct config
+    size_t owner;  // of the name of its unix sockets' owner there; 0: the service user
 };
 
 // A listening socket, kept for processes to come.

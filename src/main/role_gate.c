@@ -76,7 +76,8 @@ settings_of(const struct config *c)
                                   .proxy_tls = c->proxy_tls,
                                   .preauth_ms = preauth_ms(c),
                                   .proxies = networks(&c->proxy_networks),
-                                  .trusted = networks(&c->trusted_networks)};
+                                  .trusted = networks(&c->trusted_networks),
+                                  .mtas = networks(&c->auth_service_networks)};
 }
 
 static void

@@ -10,14 +10,19 @@ enum { MODE_OWNER = 0600, MODE_GROUP = 0660 };
 
 // Names as in the configuration, and of FileDescriptorName= in a socket unit.
 static const struct service_row services[] = {
-    {"imap", "imap", "gate", TLS_STARTTLS, offsetof(struct config, imap)},
-    {"imaps", "imap", "gate", TLS_IMPLICIT, offsetof(struct config, imaps)},
-    {"lmtp", "lmtp", "mail", TLS_NONE, offsetof(struct config, lmtp)},
-    {"policy", "policy", "mail", TLS_NONE, offsetof(struct config, policy)},
-    {"maps", "maps", "mail", TLS_NONE, offsetof(struct config, maps)},
+    {"imap", "imap", "gate", TLS_STARTTLS, offsetof(struct config, imap), 0},
+    {"imaps", "imap", "gate", TLS_IMPLICIT, offsetof(struct config, imaps), 0},
+    {"lmtp", "lmtp", "mail", TLS_NONE, offsetof(struct config, lmtp),
+     offsetof(struct config, lmtp_user)},
+    {"policy", "policy", "mail", TLS_NONE, offsetof(struct config, policy),
+     offsetof(struct config, lmtp_user)},
+    {"maps", "maps", "mail", TLS_NONE, offsetof(struct config, maps),
+     offsetof(struct config, lmtp_user)},
+    {"auth_service", "auth", "gate", TLS_NONE, offsetof(struct config, auth_service),
+     offsetof(struct config, auth_service_user)},
 };
 enum { SERVICES = sizeof services / sizeof services[0] };
-static const struct service_row admin = {"admin", "admin", "mail", TLS_NONE, 0};
+static const struct service_row admin = {"admin", "admin", "mail", TLS_NONE, 0, 0};
 
 static const struct config_list *
 list_of(const struct config *c, const struct service_row *service)
@@ -65,14 +70,17 @@ unix_path(const char *address)
     return span_starts(span_str(address), prefix) ? address + prefix.n : NULL;
 }
 
-// Whose unix sockets of LMTP, policy and maps are: who is configured, or Postfix, or we.
+// Whose a service's unix sockets are: who is configured, or Postfix, or we.
 static struct user_ids
-lmtp_owner(const struct supervisor *s, const struct config *c)
+owner_of(const struct supervisor *s, const struct config *c,
+         const struct service_row *service)
 {
     struct user_ids ids;
     struct fault none;
-    const char *name = c->lmtp_user[0] ? c->lmtp_user : "postfix";
-    return user_find(name, &ids, &none) == R_OK ? ids : s->ids;
+    if (service->owner == 0)
+        return s->ids;
+    const char *name = *(const char *const *)((const char *)c + service->owner);
+    return user_find(name[0] ? name : "postfix", &ids, &none) == R_OK ? ids : s->ids;
 }
 
 static enum result
@@ -82,10 +90,7 @@ give_away(const struct supervisor *s, const struct config *c, const struct socke
     const char *path = unix_path(row->address);
     if (geteuid() != 0 || path == NULL)
         return R_OK;
-    struct span name = span_str(row->service->name);
-    bool lmtp = span_eq(name, SPAN("lmtp")) || span_eq(name, SPAN("policy")) ||
-                span_eq(name, SPAN("maps"));
-    struct user_ids ids = lmtp ? lmtp_owner(s, c) : s->ids;
+    struct user_ids ids = owner_of(s, c, row->service);
     return chown(path, ids.uid, ids.gid) == 0 ? R_OK
                                               : fault_errno(f, FAULT_UNAVAILABLE, path);
 }

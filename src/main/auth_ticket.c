@@ -1,0 +1,23 @@
+#include "main/auth_inside.h"
+#include "base/clock.h"
+#include "base/hash.h"
+
+enum { TICKET_MS = 30000 };
+
+void
+login_seal_ticket(const struct login *l, struct buf *out)
+{
+    struct ticket t = {
+        .account = l->user.account,
+        .rights = l->app.read_only ? TICKET_READ_ONLY : 0,
+        .password = l->app.id,
+        .session = l->session,
+        .issued_ms = clock_wall_ms(),
+        .expiry_ms = clock_wall_ms() + TICKET_MS,
+        .serial = random_u64(),
+        .user = name_span(&l->user.name),
+        .master = name_span(&l->acting.master),
+        .master_account = l->acting.account,
+    };
+    ticket_seal(out, &t, buf_span(&l->role->ticket_key));
+}
