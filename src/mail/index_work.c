@@ -192,6 +192,7 @@ builder_new(struct worker *w)
     w->builder = text_builder_new();
     struct mime_text_sink sink = text_builder_sink(w->builder);
     w->streams = mime_streams_new(&sink);
+    mime_streams_keep(w->streams, true);
 }
 
 static void

@@ -11,6 +11,7 @@
 // One slice of raw octets on its way; folding makes at most 11 octets of one (U+FDFA).
 enum { SLICE = 4096, SLICE_DECODED = SLICE * 8 + 256, FOLD_GROWTH = 16 };
 enum { SOURCE = 0, SHOWN = 1 };  // the lanes
+enum { KEPT = 65536 };           // of a buffer that is kept
 
 struct mime_streams {
     struct mime_text_sink sink;
@@ -21,6 +22,7 @@ struct mime_streams {
     struct mime_utf8 cut;                    // of text from elsewhere
     struct buf octets, utf8, shown, folded;  // one slice on its way
     struct buf unfolded, decoded, field;     // one header field on its way
+    bool keeps;
 };
 
 struct mime_streams *
@@ -52,7 +54,18 @@ drop_buffers(struct mime_streams *s)
     struct buf *const all[] = {&s->octets,   &s->utf8,    &s->shown, &s->folded,
                                &s->unfolded, &s->decoded, &s->field};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
-        buf_done(all[i]);
+        if (s->keeps && all[i]->cap <= KEPT)
+            buf_reset(all[i]);
+        else
+            buf_done(all[i]);
+}
+
+void
+mime_streams_keep(struct mime_streams *s, bool keeps)
+{
+    s->keeps = keeps;
+    if (!keeps)
+        drop_buffers(s);
 }
 
 void
@@ -60,6 +73,7 @@ mime_streams_free(struct mime_streams **s)
 {
     if (!*s)
         return;
+    (*s)->keeps = false;
     mime_charset_free(&(*s)->charset);
     mime_html_free(&(*s)->html);
     drop_buffers(*s);

@@ -43,6 +43,8 @@ struct mime_streams;
 struct mime_streams *mime_streams_new(const struct mime_text_sink *sink);
 // Folds by another collation than i;unicode-casemap.
 void mime_streams_compare(struct mime_streams *s, enum collation collation);
+// Between parts: who reads many messages keeps the buffers, some 100 KB. False drops them. Before the first part, or between two.
+void mime_streams_keep(struct mime_streams *s, bool keeps);
 void mime_streams_free(struct mime_streams **s);  // takes NULL
 
 // Whether the body of this part is text: text/* and the like. (Headers of nested messages are parts with `root` set: give

@@ -15,6 +15,7 @@ struct mime_text_search {
     size_t n, missing;
     size_t longest;
     struct buf folded_needles;
+    bool keeps;
 
     struct mime_streams *streams;
     struct window {
@@ -163,7 +164,17 @@ on_end(void *arg, unsigned lane)
     struct mime_text_search *s = arg;
     if (s->missing > 0)
         search_window(s, &s->windows[lane], true);
-    buf_done(&s->windows[lane].text);
+    if (!s->keeps)
+        buf_done(&s->windows[lane].text);
+}
+
+void
+mime_text_keep(struct mime_text_search *s, bool keeps)
+{
+    s->keeps = keeps;
+    mime_streams_keep(s->streams, keeps);
+    for (size_t i = 0; i < MIME_LANES && !keeps; i++)
+        buf_done(&s->windows[i].text);
 }
 
 // What comes in

@@ -19,6 +19,8 @@ struct mime_text_search;
 struct mime_text_search *mime_text_search_new(const struct span *needles, size_t n,
                                               enum collation collation);
 void mime_text_search_free(struct mime_text_search **s);
+// Buffers stay between messages, some 100 KB and twice the longest needle; false drops them. Between two messages.
+void mime_text_keep(struct mime_text_search *s, bool keeps);
 
 // Begin a part, feed its raw body octets, end it. Matches never cross from one part to another.
 void mime_text_begin(struct mime_text_search *s, const struct mime_index_part *part);

@@ -234,14 +234,28 @@ qp_char(struct mime_decoder *d, char c, struct buf *out, struct fault *f)
     return R_OK;
 }
 
+// What is text for certain: up to an escape or a line end, but for the white space before it.
 static size_t
 qp_plain_run(struct span in)
 {
     size_t n = 0;
 
-    while (n < in.n && in.p[n] != '=' && in.p[n] != '\n' && !is_blank(in.p[n]))
+    while (n < in.n && in.p[n] != '=' && in.p[n] != '\n')
         n++;
+    while (n > 0 && is_blank(in.p[n - 1]))
+        n--;
     return n;
+}
+
+// All white space at the front, so that each octet is looked at but a few times.
+static struct span
+qp_hold_blanks(struct mime_decoder *d, struct span in, struct buf *out)
+{
+    while (in.n > 0 && is_blank(*in.p)) {
+        qp_hold_blank(d, *in.p, out);
+        in = span_skip(in, 1);
+    }
+    return in;
 }
 
 static enum result
@@ -255,6 +269,10 @@ qp_feed(struct mime_decoder *d, struct span in, struct buf *out, struct fault *f
             in = span_skip(in, run);
             continue;
         }
+        if (!d->escape)
+            in = qp_hold_blanks(d, in, out);
+        if (in.n == 0)
+            break;
         if (qp_char(d, *in.p, out, f) != R_OK)
             return R_FAIL;
         in = span_skip(in, 1);

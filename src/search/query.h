@@ -102,6 +102,8 @@ struct text_lookup *query_lookups(const struct query *q, struct arena *a, size_t
 struct query_texts;
 // NULL when the query has none; ends with the arena
 struct query_texts *query_texts_new(const struct query *q, struct arena *a);
+// while many messages are looked at: memory is kept from one to the next
+void query_texts_keep(struct query_texts *t, bool keeps);
 // the next message; its summary and parts are known
 void query_texts_begin(struct query_texts *t, const struct query_message *m);
 // does anything of the body matter, after the header?

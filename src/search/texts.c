@@ -178,6 +178,15 @@ query_texts_begin(struct query_texts *t, const struct query_message *m)
         field_begin(&t->fields[i], m);
 }
 
+// Not of HEADER keys, of which there may be thousands.
+void
+query_texts_keep(struct query_texts *t, bool keeps)
+{
+    for (unsigned i = 0; i < KINDS; i++)
+        if (t->kinds[i].search)
+            mime_text_keep(t->kinds[i].search, keeps);
+}
+
 bool
 query_texts_want_body(const struct query_texts *t)
 {

@@ -403,7 +403,11 @@ imap_search_find_in(struct imap_search *s, struct view *v, struct fault *f)
     d.batch = arena_new();
     d.names = arena_new();
     d.index = search_index_for(s, view_account(v));
+    if (d.texts)
+        query_texts_keep(d.texts, true);
     enum result r = find_all(&d, f);
+    if (d.texts)
+        query_texts_keep(d.texts, false);
     log_find(&d);
     arena_free(&d.scratch);
     arena_free(&d.batch);
