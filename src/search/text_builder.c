@@ -317,7 +317,7 @@ text_builder_free(struct text_builder **b)
 void
 text_builder_begin(struct text_builder *b, uint64_t emailid)
 {
-    must(!b->open && b->document_count < TEXT_GONE);
+    must(!b->open && b->document_count < DOCUMENTS_MAX);
     if (b->document_count == b->document_room) {
         b->document_room = b->document_room > 0 ? b->document_room * 2 : 64;
         b->documents = realloc(b->documents, b->document_room * sizeof *b->documents);

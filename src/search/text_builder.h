@@ -13,6 +13,7 @@ enum {
     TERM_HEAD = TERM_TEXT - 4,
     OVERHEAD = 64,
     RECENT = 4096,  // more than there are zones
+    DOCUMENTS_MAX = (1u << (32 - TEXT_ZONE_BITS)) - 1,
 };
 
 // Half a line of the processor's cache. Of a longer text: its first TERM_HEAD octets, and where among `texts` all of them are.

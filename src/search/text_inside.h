@@ -39,6 +39,16 @@ text_coder_of(void)
     return (struct text_coder){0, TEXT_ZONES_FIRST};
 }
 enum { TEXT_POSTING_MAX = 12 };
+// A varint as pack_var's, where there is room. Returns its octets.
+static inline size_t
+text_var_put(unsigned char *out, uint64_t v)
+{
+    size_t n = 0;
+    for (; v >= 0x80; v >>= 7)
+        out[n++] = (unsigned char)(v | 0x80);
+    out[n++] = (unsigned char)v;
+    return n;
+}
 size_t text_posting_put(struct text_coder *c, struct text_posting p, unsigned char *out);
 // R_NONE at the end, R_FAIL: damaged.
 enum result text_posting_next(struct text_coder *c, struct span *rest,

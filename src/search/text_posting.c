@@ -2,24 +2,14 @@
 
 // A posting: varint of 2 * (documents left out since the last one) + (1 when the zones change), then a varint of the zones.
 
-static size_t
-put_var(unsigned char *out, uint64_t v)
-{
-    size_t n = 0;
-    for (; v >= 0x80; v >>= 7)
-        out[n++] = (unsigned char)(v | 0x80);
-    out[n++] = (unsigned char)v;
-    return n;
-}
-
 size_t
 text_posting_put(struct text_coder *c, struct text_posting p, unsigned char *out)
 {
     bool changed = p.zones != c->zones;
     must(p.document >= c->next);
-    size_t n = put_var(out, (uint64_t)(p.document - c->next) << 1 | changed);
+    size_t n = text_var_put(out, (uint64_t)(p.document - c->next) << 1 | changed);
     if (changed)
-        n += put_var(out + n, p.zones);
+        n += text_var_put(out + n, p.zones);
     c->next = p.document + 1;
     c->zones = p.zones;
     return n;

@@ -3,7 +3,7 @@
 
 // A builder's terms, sorted, as a segment.
 
-enum { AHEAD = 8 };
+enum { AHEAD = 8, NOWHERE = DOCUMENTS_MAX };
 
 struct order {
     uint64_t head;  // first octets of the term, as a number
@@ -13,11 +13,11 @@ struct order {
 struct put {
     struct text_builder *b;
     struct text_writer *w;
-    uint32_t *places;  // of documents in the segment; TEXT_GONE
+    uint32_t *places;  // of documents in the segment; NOWHERE
     bool in_order;
     struct order *order, *spare;
-    uint32_t *at,
-        *runs;  // where each term's begin in the other one: the runs in which it was met
+    // where each term's begin in the other one: the place of each document in which it was met, and the zones in the low bits
+    uint32_t *at, *met;
     struct text_posting *postings;
 };
 
@@ -48,7 +48,7 @@ place_documents(struct put *p, struct text_document *out)
         const struct document *d = &b->documents[sorted[i]];
         bool again = n > 0 && out[n - 1].emailid == d->d.emailid;
         p->in_order = p->in_order && sorted[i] == i;
-        p->places[sorted[i]] = d->dropped || again ? TEXT_GONE : (uint32_t)n;
+        p->places[sorted[i]] = d->dropped || again ? NOWHERE : (uint32_t)n;
         if (!d->dropped && !again)
             out[n++] = d->d;
     }
@@ -163,8 +163,9 @@ sort_runs(struct put *p, const struct half *h)
     }
     for (size_t r = 0; r < h->run_count; r++) {
         size_t end = r + 1 < h->run_count ? h->runs[r + 1].from : h->met_count;
+        uint32_t here = p->places[h->runs[r].document] << TEXT_ZONE_BITS | h->runs[r].zones;
         for (size_t i = h->runs[r].from; i < end; i++)
-            p->runs[p->at[h->met[i]]++] = (uint32_t)r;
+            p->met[p->at[h->met[i]]++] = here;
         if (r % 64 == 0)
             task_yield();
     }
@@ -177,20 +178,20 @@ by_document(const void *left, const void *right)
     return (a->document > b->document) - (a->document < b->document);
 }
 
-// The runs of a document are one after the other.
+// What was met in a document is one after the other.
 static size_t
-gather(struct put *p, const struct half *h, const uint32_t *runs, size_t count)
+gather(struct put *p, const uint32_t *met, size_t count)
 {
     size_t n = 0;
     for (size_t i = 0; i < count; i++) {
-        const struct run *r = &h->runs[runs[i]];
-        uint32_t document = p->places[r->document];
-        if (document == TEXT_GONE)
+        uint32_t document = met[i] >> TEXT_ZONE_BITS;
+        uint16_t zones = met[i] & MIME_ZONES;
+        if (document == NOWHERE)
             continue;
         if (n > 0 && p->postings[n - 1].document == document)
-            p->postings[n - 1].zones |= r->zones;
+            p->postings[n - 1].zones |= zones;
         else
-            p->postings[n++] = (struct text_posting){document, r->zones};
+            p->postings[n++] = (struct text_posting){document, zones};
     }
     if (!p->in_order)
         qsort(p->postings, n, sizeof *p->postings, by_document);
@@ -207,7 +208,7 @@ put_sorted(struct put *p, enum text_kind kind, struct fault *f)
         if (i + AHEAD < h->count)
             __builtin_prefetch(&h->terms[p->order[i + AHEAD].term]);
         // NOLINTNEXTLINE(clang-analyzer-unix.Malloc): put_kind frees what is read here
-        size_t n = gather(p, h, p->runs + at, t->count);
+        size_t n = gather(p, p->met + at, t->count);
         at += t->count;
         if (n > 0 && text_writer_term(p->w, kind, text_term_text(p->b, t), p->postings, n,
                                       f) != R_OK)
@@ -236,13 +237,13 @@ put_kind(struct put *p, enum text_kind kind, struct fault *f)
     sort_terms(p, h);
     free(p->spare);
     p->at = some(h->count, sizeof *p->at);
-    p->runs = some(h->met_count, sizeof *p->runs);
+    p->met = some(h->met_count, sizeof *p->met);
     p->postings = some(h->run_count, sizeof *p->postings);
     sort_runs(p, h);
     enum result r = put_sorted(p, kind, f);
     free(p->order);
     free(p->at);
-    free(p->runs);
+    free(p->met);
     free(p->postings);
     return r;
 }

@@ -183,11 +183,13 @@ put_term(struct text_writer *w, struct span term)
         shared++;
     size_t own = term.n - shared;
     must(own > 0);
-    buf_put_char(&w->text,
-                 (char)(shared * TERM_SHARED + (own > TERM_LONG ? TERM_LONG : own - 1)));
+    char *to = buf_reserve(&w->text, own + 2);
+    must(to != NULL);
+    w->text.n += own + (own > TERM_LONG ? 2 : 1);
+    *to++ = (char)(shared * TERM_SHARED + (own > TERM_LONG ? TERM_LONG : own - 1));
     if (own > TERM_LONG)
-        buf_put_char(&w->text, (char)own);
-    buf_put(&w->text, span_skip(term, shared));
+        *to++ = (char)own;
+    memcpy(to, term.p + shared, own);
     memcpy(w->last + 1, term.p, term.n);
     w->last_n = 1 + term.n;
     w->last[w->last_n] = (char)TEXT_DELIMITER;
@@ -218,22 +220,30 @@ put_list(struct text_writer *w, const struct text_posting *postings, size_t n,
     return R_OK;
 }
 
+// Of one posting, or of a list of so many octets.
+static void
+put_entry(struct text_writer *w, const struct text_posting *one, size_t octets)
+{
+    unsigned char *to = (unsigned char *)buf_reserve(&w->entries, TEXT_ENTRY_MAX);
+    must(to != NULL);
+    size_t n =
+        text_var_put(to, one ? (uint64_t)one->document << 1 | 1 : (uint64_t)octets << 1);
+    if (one)
+        n += text_var_put(to + n, one->zones);
+    w->entries.n += n;
+}
+
 enum result
 text_writer_term(struct text_writer *w, enum text_kind kind, struct span term,
                  const struct text_posting *postings, size_t n, struct fault *f)
 {
-    size_t octets;
+    size_t octets = 0;
     must(n > 0 && term.n > 0 && term.n <= TERM_MAX);
     if (begin_page(w, kind, term, f) != R_OK)
         return R_FAIL;
-    if (n == 1) {
-        pack_var(&w->entries, (uint64_t)postings->document << 1 | 1);
-        pack_var(&w->entries, postings->zones);
-    } else {
-        if (put_list(w, postings, n, &octets, f) != R_OK)
-            return R_FAIL;
-        pack_var(&w->entries, (uint64_t)octets << 1);
-    }
+    if (n > 1 && put_list(w, postings, n, &octets, f) != R_OK)
+        return R_FAIL;
+    put_entry(w, n == 1 ? postings : NULL, octets);
     put_term(w, term);
     must(!w->text.over && !w->entries.over && w->count < UINT16_MAX);
     w->count++;
