@@ -150,13 +150,15 @@ corpus_new(uint64_t seed, size_t count, size_t size)
 
 // Adds the lines of one message of an mbox with CRLF; returns the rest of the file.
 static struct span
-put_mbox_message(struct corpus *c, struct span rest)
+put_mbox_message(struct corpus *c, struct span rest, bool dots)
 {
     struct span line;
     while (rest.n > 0 && !span_starts(rest, SPAN("From ")) &&
            span_next_field(&rest, '\n', &line) == R_OK) {
         if (line.n > 0 && line.p[line.n - 1] == '\r')
             line.n--;
+        if (dots && span_starts(line, SPAN(".")))
+            buf_put_char(&c->bytes, '.');
         buf_put(&c->bytes, line);
         buf_put_str(&c->bytes, "\r\n");
     }
@@ -164,7 +166,7 @@ put_mbox_message(struct corpus *c, struct span rest)
 }
 
 static void
-split_mbox(struct corpus *c, struct span rest)
+split_mbox(struct corpus *c, struct span rest, bool dots)
 {
     size_t room = 0;
     struct span line;
@@ -175,14 +177,14 @@ split_mbox(struct corpus *c, struct span rest)
             must(c->items != NULL);
         }
         size_t at = c->bytes.n;
-        rest = put_mbox_message(c, rest);
+        rest = put_mbox_message(c, rest, dots);
         if (c->bytes.n > at)
             c->items[c->count++] = (struct item){.at = at, .n = c->bytes.n - at};
     }
 }
 
 enum result
-corpus_read(const char *path, struct corpus **out, struct fault *f)
+corpus_read(const char *path, bool dots, struct corpus **out, struct fault *f)
 {
     struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -194,7 +196,7 @@ corpus_read(const char *path, struct corpus **out, struct fault *f)
     struct corpus *c = x_new(1, sizeof *c);
     buf_init(&c->bytes, MBOX_MAX);
     if (n > 0)
-        split_mbox(c, span_of(text, (size_t)n));
+        split_mbox(c, span_of(text, (size_t)n), dots);
     free(text);
     if (c->count == 0 || c->bytes.over) {
         corpus_free(&c);

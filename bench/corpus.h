@@ -11,7 +11,9 @@ struct corpus;
 
 // size 0: sizes spread evenly on a logarithmic scale from 2 to 98 KB, as mail is.
 struct corpus *corpus_new(uint64_t seed, size_t count, size_t size);
-enum result corpus_read(const char *path, struct corpus **out, struct fault *f) MUST_CHECK;
+// The messages of an mbox; dots: as they go over SMTP and LMTP (RFC 5321 section 4.5.2).
+enum result corpus_read(const char *path, bool dots, struct corpus **out,
+                        struct fault *f) MUST_CHECK;
 void corpus_free(struct corpus **c);
 
 // The next message, in turn; valid until the next call.

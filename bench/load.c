@@ -126,7 +126,7 @@ main(int argc, char **argv)
     }
     if (l.mbox[0] == '\0')
         l.corpus = corpus_new(l.seed, l.pool, l.size);
-    else if (corpus_read(l.mbox, &l.corpus, &f) != R_OK)
+    else if (corpus_read(l.mbox, l.op->kind == OP_LMTP, &l.corpus, &f) != R_OK)
         return usage(f.why);
     enum result r = crowd_run(&l, &m, &f);
     if (r == R_OK)
