@@ -3,6 +3,8 @@
 # --json: address list
 # --json: address delete
 # --json: address test
+# --json: user set
+# --json: user show
 import json
 import re
 import time
@@ -298,3 +300,113 @@ def test_policy(where):
     where.reload(policy_senders="ignore")
     assert ask(protocol_state="MAIL", sasl_username="eve", sender="ann@a.test") == "DUNNO"
     where.reload(policy_senders="reject")
+
+
+# ---- user set
+
+def user(where, *words):
+    out = posthorn.run_verb("user", *words, "--json", "--data", where.data)
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def test_user_set(where):
+    where.user_add("uma")
+    row, = user(where, "set", "uma", "forward=eve,Bob@A.test", "keep=yes", "size_limit=4K")
+    assert row == {"type": "user", "name": "uma", "disabled": False, "forward": "eve bob@a.test", "keep": "yes", "size_limit": 4096}
+    rows = user(where, "set", "uma", "size_limit=5K", "messages=7", "storage=1G")
+    assert (rows[0]["size_limit"], rows[1]["messages_limit"], rows[1]["storage_limit"]) == (5120, 7, 1 << 30)
+    assert [r for r in user(where, "list") if r["name"] == "uma"] == user(where, "show", "uma") == rows[:1]
+    for wrong in (["size_limit=much"], ["size_limit=0"], ["messages=many", "keep=no"], ["folder_language=fr"], ["keep"], ["colour=red"],
+                  ["protocols=gopher"], ["forward=@a.test"], ["keep=no", "forward=a b"]):
+        with pytest.raises(RuntimeError):
+            user(where, "set", "uma", *wrong)
+    assert user(where, "show", "uma") == rows[:1], "a refused command changed something"
+    user(where, "set", "uma", "forward=default", "keep=default", "size_limit=default", "messages=default", "storage=default")
+    assert user(where, "show", "uma") == [{"type": "user", "name": "uma", "disabled": False}]
+
+
+def test_size_limit(where):
+    where.user_add("vera")
+    session, relay = where.imap("vera"), lmtp(where)
+    large = b"Subject: x\r\n\r\n".ljust(3000, b"y")
+    session.append("INBOX", large)
+    user(where, "set", "vera", "size_limit=2K")
+    deadline = time.monotonic() + 30
+    while b"APPENDLIMIT=2048" not in b"".join(session.command("CAPABILITY")[0]):  # open sessions follow
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    with pytest.raises(client.Refused, match="TOOBIG"):
+        session.append("INBOX", large)
+    session.append("INBOX", large[:2000])
+    assert b"APPENDLIMIT 2048" in b"".join(session.command("STATUS INBOX (APPENDLIMIT)")[0])
+    assert rcpt(relay, "vera@a.test", " SIZE=3000").startswith("552 5.3.4")
+    assert rcpt(relay, "vera@a.test", " SIZE=2000").startswith("250")
+    relay.command("RSET")
+    address(where, "add", "two@a.test", "vera", "eve")
+    before = count(where, "eve")
+    with pytest.raises(client.Refused, match="552 5.3.4"):
+        relay.deliver("two@a.test", large)
+    assert (count(where, "eve"), count(where, "vera")) == (before, 2)
+    user(where, "set", "vera", "size_limit=default")
+    relay.deliver("two@a.test", large)
+    assert (count(where, "eve"), count(where, "vera")) == (before + 1, 3)
+    session.close()
+    relay.close()
+
+
+def test_protocols(where):
+    where.user_add("wim")
+    session, relay = where.imap("wim"), lmtp(where)
+    assert rcpt(relay, "wim@a.test").startswith("250")
+    user(where, "set", "wim", "protocols=lmtp,pop3")
+    with pytest.raises((Closed, client.Refused, ConnectionError)):
+        for _ in range(600):  # the session ends
+            session.command("NOOP")
+            time.sleep(0.05)
+    with pytest.raises(client.Refused, match="NOPERM"):
+        where.imap("wim")
+    with pytest.raises(client.Refused, match="AUTHENTICATIONFAILED"):
+        client.Imap(where.address("imap"), "wim", "wrong")
+    assert rcpt(relay, "wim@a.test").startswith("250")
+    user(where, "set", "wim", "protocols=imap")
+    assert rcpt(relay, "wim@a.test").startswith("550 5.1.1")
+    where.imap("wim").close()
+    user(where, "set", "wim", "protocols=default")
+    assert rcpt(relay, "wim@a.test").startswith("250")
+    relay.close()
+
+
+def test_folder_language(where):
+    for name, way in (("xaver", "imap"), ("yves", "lmtp")):
+        where.user_add(name)
+        user(where, "set", name, "folder_language=de")
+        if way == "lmtp":
+            relay = lmtp(where)
+            relay.deliver(f"{name}@a.test", MESSAGE)
+            relay.close()
+        session = where.imap(name)
+        assert b"Papierkorb" in b"".join(session.command('LIST "" "*"')[0])
+        session.close()
+
+
+def test_forwards(where):
+    """Where Postfix asks the maps it follows forwards; else LMTP does, within the server."""
+    where.user_add("zoe")
+    user(where, "set", "zoe", "forward=eve,r@far.test", "keep=yes")
+    maps, relay = Maps(where.maps), lmtp(where)
+    assert maps.ask("alias", "zoe@a.test") == "OK zoe@a.test,eve@a.test,r@far.test"
+    before = count(where, "eve"), count(where, "zoe")
+    relay.deliver("zoe@a.test", MESSAGE)
+    assert (count(where, "eve"), count(where, "zoe")) == (before[0], before[1] + 1)
+    user(where, "set", "zoe", "keep=no")
+    assert maps.ask("alias", "zoe@a.test") == "OK eve@a.test,r@far.test"
+    relay.deliver("zoe@a.test", MESSAGE)  # it is here now: kept
+    assert count(where, "zoe") == before[1] + 2
+    where.reload(maps=[])
+    assert rcpt(relay, "zoe@a.test").startswith("550 5.3.5")
+    relay.command("RSET")
+    user(where, "set", "zoe", "forward=eve")
+    relay.deliver("zoe+x@a.test", MESSAGE)
+    assert (count(where, "eve"), count(where, "zoe")) == (before[0] + 1, before[1] + 2)
+    where.reload(maps=[f"127.0.0.1:{where.maps}"])
+    relay.close()

@@ -82,7 +82,7 @@ static const struct {
 } keys[] = {
     {"forward", check_forward},      {"keep", check_keep},
     {"protocols", check_protocols},  {"size_limit", check_number},
-    {"folder_language", check_word}, {"retention", check_number},
+    {"folder_language", check_word},
 };
 
 enum result
@@ -153,8 +153,6 @@ take(struct span name, struct span value, void *arg)
         copy(k->folder_language, sizeof k->folder_language - 1, value);
     else if (span_eq(name, SPAN("size_limit")) && span_to_u64(value, &k->size_limit))
         k->size_limit = 0;
-    else if (span_eq(name, SPAN("retention")))
-        k->has_retention = span_to_u64(value, &k->retention_s) == R_OK;
 }
 
 enum result

@@ -1,7 +1,7 @@
 #ifndef AUTH_USER_KEY_H
 #define AUTH_USER_KEY_H
 
-// What `posthorn user set` says of one user, in the user database: forward, keep, protocols, size_limit, folder_language, retention.
+// What `posthorn user set` says of one user, in the user database: forward, keep, protocols, size_limit, folder_language.
 // What is not set is as the settings say. (Quota is the account's own: `quota set`.)
 // Trust: values come from the administrator. Threads: the database's.
 
@@ -14,8 +14,6 @@ struct user_keys {
     char protocols[LIMIT_app_protocols + 1];   // a space between; empty: all
     char folder_language[LIMIT_user_key + 1];  // empty: as the setting
     uint64_t size_limit;                       // 0: as the setting
-    bool has_retention;
-    uint64_t retention_s;
 };
 
 enum result user_keys_get(struct userdb *db, uint64_t account, struct user_keys *out,

@@ -73,6 +73,17 @@ read_choice(const struct setting *s, const char *value, const char **out, struct
                      s->words);
 }
 
+enum result
+setting_check_word(struct span name, struct span word, struct fault *f)
+{
+    const struct setting *s = setting_find(name);
+    char text[64];
+    const char *none;
+    must(s != NULL && s->kind == SETTING_CHOICE);
+    snprintf(text, sizeof text, "%.*s", SPAN_ARG(span_slice(word, 0, sizeof text - 1)));
+    return read_choice(s, text, &none, f);
+}
+
 static enum result
 read_bool(const struct setting *s, const char *value, bool *out, struct fault *f)
 {

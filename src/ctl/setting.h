@@ -44,6 +44,9 @@ enum result setting_defaults(struct config *c, struct fault *f) MUST_CHECK;
 enum result setting_size(struct span text, uint64_t *octets_out) MUST_CHECK;
 // Seconds of a TIME: "30m", "12h", "14d".
 enum result setting_time(struct span text, uint64_t *seconds_out) MUST_CHECK;
+// Is it one of the words of a CHOICE? FAULT_BAD tells them.
+enum result setting_check_word(struct span name, struct span word,
+                               struct fault *f) MUST_CHECK;
 // The value as the file writes it.
 void setting_write(const struct setting *s, const struct config *c, struct buf *b);
 

@@ -1,6 +1,7 @@
 // quota show, set, list: of a user, or of a domain ("@example.org").
 #include "base/limits.h"
 #include "ctl/account.h"
+#include "ctl/quota_words.h"
 #include "ctl/setting.h"
 #include "ctl/verbs.h"
 #include "mail/quota.h"
@@ -104,14 +105,34 @@ limit_read(struct span word, struct usage *limits, struct fault *f)
                      SPAN_ARG(span_slice(word, 0, 60)));
 }
 
+bool
+quota_word_is(struct span word)
+{
+    struct span name = span_slice(word, 0, span_find_char(word, '='));
+    for (int k = 0; k < USAGE_KINDS; k++)
+        if (span_ieq(name, span_str(words[k].name)))
+            return true;
+    return false;
+}
+
 enum result
-verb_quota_set(struct verb_call *c, struct fault *f)
+quota_words_check(const struct span *list, size_t n, struct fault *f)
+{
+    struct usage limits;
+    for (size_t i = 0; i < n; i++)
+        if (limit_read(list[i], &limits, f) != R_OK)
+            return R_FAIL;
+    return R_OK;
+}
+
+enum result
+quota_words_set(struct verb_call *c, struct span name, const struct span *list, size_t n,
+                struct fault *f)
 {
     struct usage limits = {{QUOTA_KEEP, QUOTA_KEEP, QUOTA_KEEP, QUOTA_KEEP}};
-    struct span name = verb_arg(c, 0);
     struct mail_user *u;
-    for (size_t i = 1; i < verb_arg_count(c); i++)
-        if (limit_read(verb_arg(c, i), &limits, f) != R_OK)
+    for (size_t i = 0; i < n; i++)
+        if (limit_read(list[i], &limits, f) != R_OK)
             return R_FAIL;
     if (domain_of(name).p)
         return quota_domain_set(verb_host(c)->mail, domain_of(name), &limits, f) == R_OK
@@ -124,6 +145,18 @@ verb_quota_set(struct verb_call *c, struct fault *f)
         show_user(c, u);
     mail_user_close(&u);
     return r;
+}
+
+enum result
+verb_quota_set(struct verb_call *c, struct fault *f)
+{
+    struct span list[USAGE_KINDS];
+    size_t n = 0;
+    while (n < USAGE_KINDS && n + 1 < verb_arg_count(c)) {
+        list[n] = verb_arg(c, n + 1);
+        n++;
+    }
+    return quota_words_set(c, verb_arg(c, 0), list, n, f);
 }
 
 // ---- list ----

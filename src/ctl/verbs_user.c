@@ -1,7 +1,10 @@
 #include "ctl/verbs.h"
 #include "base/clock.h"
 #include "base/limits.h"
+#include "ctl/quota_words.h"
+#include "ctl/setting.h"
 #include "ctl/when.h"
+#include "store/state.h"
 
 // "ann" means ann@example.org too, where that is a domain of ours: so she may log in.
 static enum result
@@ -123,6 +126,66 @@ verb_address_list(struct verb_call *c, struct fault *f)
 {
     struct span filter = verb_arg_count(c) > 0 ? verb_arg(c, 0) : SPAN("");
     return ask(c, verb_words(c), &filter, 1, f);
+}
+
+// ---- user set ----
+
+// "size_limit=50M" is octets to auth, and a language one that there is.
+static enum result
+put_word(struct buf *out, struct span word, struct fault *f)
+{
+    size_t at = span_find_char(word, '=');
+    struct span name = span_slice(word, 0, at), value = span_skip(word, at + 1);
+    bool plain = value.n == 0 || span_ieq(value, SPAN("default"));
+    uint64_t octets = 0;
+    if (at == word.n)
+        return fault_set(f, FAULT_BAD, "'%.*s' is not understood; write NAME=VALUE",
+                         SPAN_ARG(span_slice(word, 0, 60)));
+    buf_printf(out, "%s%.*s=", out->n > 0 ? " " : "", SPAN_ARG(name));
+    if (plain || !span_eq(name, SPAN("size_limit"))) {
+        buf_put(out, value);
+    } else if (setting_size(value, &octets) == R_OK && octets > 0) {
+        buf_put_u64(out, octets);
+    } else {
+        return fault_set(f, FAULT_BAD, "'%.*s' is no size; write 50M",
+                         SPAN_ARG(span_slice(value, 0, 60)));
+    }
+    return plain || !span_eq(name, SPAN("folder_language"))
+               ? R_OK
+               : setting_check_word(name, value, f);
+}
+
+// Limits of quota are the account's, all else is auth's: both are read before either is changed.
+static enum result
+set_words(struct verb_call *c, struct buf *others, struct fault *f)
+{
+    struct span limits[USAGE_KINDS];
+    size_t n = 0;
+    for (size_t i = 1; i < verb_arg_count(c); i++) {
+        struct span word = verb_arg(c, i);
+        if (!quota_word_is(word)) {
+            if (put_word(others, word, f) != R_OK)
+                return R_FAIL;
+        } else if (n == USAGE_KINDS) {
+            return fault_set(f, FAULT_BAD, "too many limits");
+        } else {
+            limits[n++] = word;
+        }
+    }
+    if (quota_words_check(limits, n, f) != R_OK ||
+        (others->n > 0 && ask_joined(c, verb_words(c), buf_span(others), f) != R_OK))
+        return R_FAIL;
+    return n > 0 ? quota_words_set(c, verb_arg(c, 0), limits, n, f) : R_OK;
+}
+
+enum result
+verb_user_set(struct verb_call *c, struct fault *f)
+{
+    struct buf others;
+    buf_init(&others, LIMIT_channel_message / 2);
+    enum result r = set_words(c, &others, f);
+    buf_done(&others);
+    return r;
 }
 
 // USER LABEL PROTOCOLS EXPIRES read-only: the time becomes seconds since 1970.

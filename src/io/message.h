@@ -129,6 +129,7 @@ struct ticket {
     struct span user;
     struct span master;       // who acts for the user; empty: they themselves
     uint64_t master_account;  // 0: nobody
+    struct span language;     // of the folders of a new account; empty: as the setting
 };
 
 struct lookup {
@@ -142,7 +143,8 @@ struct lookup_reply {
     uint8_t found;  // 0 no such user, 1 found, 2 temporary failure
     uint64_t account;
     struct span user, detail;
-    struct span groups;  // packed spans, in order; of an identity
+    struct span groups;   // packed spans, in order; of an identity
+    uint64_t size_limit;  // of an identity: octets of a message; 0: none of their own
 };
 
 // What mail asks of an address. The text of the answer is packed (base/pack.h): u8 1, or 0: nobody; then

@@ -71,7 +71,7 @@ deliver_run(void *arg)
     struct account *a;
     struct mailbox_ref box;
     struct intake_params p = {.quota = QUOTA_DELIVERY};
-    d->result = account_open(host->mail, t->account, t->name, true, &a, d->fault);
+    d->result = account_make(host->mail, t->account, t->name, t->language, &a, d->fault);
     if (d->result != R_OK)
         return;
     struct span detail = host->detail_off ? SPAN_NONE : t->detail;

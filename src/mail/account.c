@@ -166,12 +166,13 @@ take_name(struct account *a)
 }
 
 static enum result
-load(struct account *a, bool create, struct fault *f)
+load(struct account *a, bool create, struct span language, struct fault *f)
 {
+    struct span folders = language.n > 0 ? language : span_str(a->mail->folder_language);
     enum result r = store_state_load(a->mail->options.store, a->id, &a->state, f);
     if (r == R_NONE && create) {
         a->state = state_new(a->id);
-        r = folders_create(a, span_str(a->mail->folder_language), f);
+        r = folders_create(a, folders, f);
         if (account_is_system(a->id))
             shares_changed(a->mail);
     }
@@ -191,6 +192,7 @@ struct open_call {
     uint64_t id;
     struct span user;
     bool create;
+    struct span language;
     struct account *account;
     struct fault *fault;
     enum result result;
@@ -234,7 +236,7 @@ open_at_home(struct open_call *c)
     if (!a) {
         a = account_new(c->mail, c->id, c->user);
         a->opening = true;
-        enum result r = load(a, c->create, c->fault);
+        enum result r = load(a, c->create, c->language, c->fault);
         a->opening = false;
         openers_wake(a);
         if (r != R_OK) {
@@ -255,15 +257,35 @@ open_run(void *arg)
     c->result = open_at_home(c);
 }
 
+static enum result
+run_open(struct open_call *c, struct account **a_out)
+{
+    c->result = R_FAIL;
+    task_run_on(mail_home(c->mail, c->id), open_run, c);
+    if (c->result == R_OK)
+        *a_out = c->account;
+    return c->result;
+}
+
 enum result
 account_open(struct mail *m, uint64_t id, struct span user, bool create,
              struct account **a_out, struct fault *f)
 {
-    struct open_call c = {m, id, user, create, NULL, f, R_FAIL};
-    task_run_on(mail_home(m, id), open_run, &c);
-    if (c.result == R_OK)
-        *a_out = c.account;
-    return c.result;
+    struct open_call c = {.mail = m, .id = id, .user = user, .create = create, .fault = f};
+    return run_open(&c, a_out);
+}
+
+enum result
+account_make(struct mail *m, uint64_t id, struct span user, struct span language,
+             struct account **a_out, struct fault *f)
+{
+    struct open_call c = {.mail = m,
+                          .id = id,
+                          .user = user,
+                          .create = true,
+                          .language = language,
+                          .fault = f};
+    return run_open(&c, a_out);
 }
 
 void

@@ -58,6 +58,10 @@ unsigned mail_home_index(struct mail *m, uint64_t account);
 // else R_NONE.
 enum result account_open(struct mail *m, uint64_t id, struct span user, bool create,
                          struct account **a_out, struct fault *f) MUST_CHECK;
+// The same with create; what is made has its standard folders in this language (empty: as the settings say).
+enum result account_make(struct mail *m, uint64_t id, struct span user,
+                         struct span language, struct account **a_out,
+                         struct fault *f) MUST_CHECK;
 void account_close(struct account **a);  // takes NULL; does not suspend
 // Others than the owner have it: the owner's own flags are not told to them from now on (mail/private.h). From any thread.
 void account_shared(struct account *a);

@@ -22,8 +22,9 @@ struct mail_user {
     _Atomic(struct acl_who *) who;
     struct acl_who **former;  // whos that a home may still look at
     size_t former_count;
-    uint64_t shares;  // the generation that the mounts are of; 0: none yet
-    bool roams;       // looks beyond the own tree
+    uint64_t shares;      // the generation that the mounts are of; 0: none yet
+    bool roams;           // looks beyond the own tree
+    uint64_t size_limit;  // 0: none of their own
     struct view *views;
     struct mail_watch *watches;
     struct mail_user *next, **at;  // all of this thread

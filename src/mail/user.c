@@ -52,14 +52,21 @@ user_new(struct account *a, struct span name)
 }
 
 enum result
-mail_user_open(struct mail *m, uint64_t account, struct span name, struct mail_user **u_out,
-               struct fault *f)
+mail_user_make(struct mail *m, uint64_t account, struct span name, struct span language,
+               struct mail_user **u_out, struct fault *f)
 {
     struct account *a;
-    if (account_open(m, account, name, true, &a, f) != R_OK)
+    if (account_make(m, account, name, language, &a, f) != R_OK)
         return R_FAIL;
     *u_out = user_new(a, name);
     return R_OK;
+}
+
+enum result
+mail_user_open(struct mail *m, uint64_t account, struct span name, struct mail_user **u_out,
+               struct fault *f)
+{
+    return mail_user_make(m, account, name, SPAN_NONE, u_out, f);
 }
 
 enum result
@@ -157,6 +164,18 @@ mail_user_identify(struct mail_user *u, const struct acl_identity *now)
     who->granted = was->granted;
     who->granted_account = was->granted_account;
     mail_user_become(u, who);
+}
+
+void
+mail_user_size_limit(struct mail_user *u, uint64_t octets)
+{
+    u->size_limit = octets;
+}
+
+uint64_t
+mail_user_size_max(const struct mail_user *u)
+{
+    return u->size_limit > 0 ? u->size_limit : UINT64_MAX;
 }
 
 void

@@ -37,6 +37,10 @@ struct mailbox_ref {
 };
 
 // Suspends.
+// `language`: of the folders of an account that is made now; empty: as the settings say.
+enum result mail_user_make(struct mail *m, uint64_t account, struct span name,
+                           struct span language, struct mail_user **u_out,
+                           struct fault *f) MUST_CHECK;
 enum result mail_user_open(struct mail *m, uint64_t account, struct span name,
                            struct mail_user **u_out, struct fault *f) MUST_CHECK;
 // The same for a user who has been here; R_NONE: their account was never made.
@@ -52,6 +56,9 @@ enum result mail_user_mount(struct mail_user *u, struct span prefix, uint64_t ac
 // and what is mounted. Any task of the user's thread; does not suspend.
 struct acl_identity;
 void mail_user_identify(struct mail_user *u, const struct acl_identity *now);
+// Octets of a message that the user may store; 0: as the settings say. In the user's thread.
+void mail_user_size_limit(struct mail_user *u, uint64_t octets);
+uint64_t mail_user_size_max(const struct mail_user *u);
 // All of this thread to whom that was said.
 void mail_users_each(void (*fn)(struct mail_user *u, void *arg), void *arg);
 

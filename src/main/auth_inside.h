@@ -95,6 +95,8 @@ struct login {
         struct buf target;   // whom the user wants to act for, as sent
         struct name master;  // then: the user who proved to be
         uint64_t account;    // the master's
+        char language[LIMIT_user_key +
+                      1];  // of the user's folders, if they are made now; or empty
     } acting;
     struct {
         struct buf text;
@@ -152,6 +154,9 @@ enum result who_become(struct login *l, struct fault *f) MUST_CHECK;
 enum result who_by_certificate(struct login *l, const struct sasl_outcome *o,
                                struct fault *f) MUST_CHECK;
 bool who_may_come(const struct auth_role *role, struct span remote);
+
+// Is the protocol one of those that `user set` leaves l->user? FAULT_NOPERM. Takes what the ticket tells of the user.
+enum result who_may_use(struct login *l, struct fault *f) MUST_CHECK;
 
 // auth_app.c: is it an app password of the user? R_NONE: none; R_FAIL (FAULT_AUTHFAILED): one that does not serve here.
 enum result app_judge(struct login *l, struct fault *f) MUST_CHECK;

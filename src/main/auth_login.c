@@ -182,7 +182,7 @@ static void
 succeed(struct login *l, struct span final)
 {
     struct fault f;
-    if (who_become(l, &f) != R_OK) {
+    if (who_become(l, &f) != R_OK || who_may_use(l, &f) != R_OK) {
         refuse(l, &f);
         return;
     }

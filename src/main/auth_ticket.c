@@ -18,6 +18,7 @@ login_seal_ticket(const struct login *l, struct buf *out)
         .user = name_span(&l->user.name),
         .master = name_span(&l->acting.master),
         .master_account = l->acting.account,
+        .language = span_str(l->acting.language),
     };
     ticket_seal(out, &t, buf_span(&l->role->ticket_key));
 }

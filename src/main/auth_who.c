@@ -1,6 +1,7 @@
 #include "main/auth_inside.h"
 #include "auth/nets.h"
 #include "auth/password.h"
+#include "auth/user_key.h"
 #include "base/limits.h"
 #include "base/log.h"
 
@@ -197,6 +198,18 @@ who_by_certificate(struct login *l, const struct sasl_outcome *o, struct fault *
     return l->is.known ? R_OK
                        : fault_set(f, FAULT_AUTHFAILED,
                                    "the certificate's user is unknown or may not log in");
+}
+
+enum result
+who_may_use(struct login *l, struct fault *f)
+{
+    struct user_keys keys;
+    if (user_keys_get(l->role->db, l->user.account, &keys, f) != R_OK)
+        return fault_set(f, FAULT_UNAVAILABLE, "the user database cannot be read");
+    snprintf(l->acting.language, sizeof l->acting.language, "%s", keys.folder_language);
+    return user_keys_allow(&keys, span_str(l->service.name))
+               ? R_OK
+               : fault_set(f, FAULT_NOPERM, "the user may not use %s", l->service.name);
 }
 
 bool

@@ -13,7 +13,7 @@ struct ask {
     struct task *task;
     bool done, failed;
     uint8_t found;
-    uint64_t account;
+    uint64_t account, size_limit;
     struct buf *user, *detail, *groups, *text;
     UT_hash_handle hh;
 };
@@ -50,6 +50,7 @@ take_lookup(struct home *h, const struct lookup_reply *r)
         return;
     a->found = r->found;
     a->account = r->account;
+    a->size_limit = r->size_limit;
     if (a->user != NULL)
         buf_put(a->user, r->user);
     if (a->detail != NULL)
@@ -166,11 +167,13 @@ mail_ask_user(struct home *h, struct span address, uint64_t *account_out,
 }
 
 enum result
-mail_ask_identity(struct home *h, struct span name, uint64_t *account_out,
-                  struct buf *groups_out, struct fault *f)
+mail_ask_identity(struct home *h, struct span name, struct mail_identity *out,
+                  struct fault *f)
 {
-    struct ask a = {.groups = groups_out};
-    return ask_lookup(h, &a, name, account_out, f);
+    struct ask a = {.groups = out->groups};
+    enum result r = ask_lookup(h, &a, name, &out->account, f);
+    out->size_limit = a.size_limit;
+    return r;
 }
 
 // What auth says when it failed: u8 enum fault_kind, why.

@@ -128,8 +128,8 @@ static enum result
 open_user(struct arrival *a, struct mail_user **u_out, struct fault *f)
 {
     struct mail_user *u;
-    if (mail_user_open(a->home->role->mail, a->ticket.account, a->ticket.user, &u, f) !=
-        R_OK)
+    if (mail_user_make(a->home->role->mail, a->ticket.account, a->ticket.user,
+                       a->ticket.language, &u, f) != R_OK)
         return R_FAIL;
     if (mail_identify(a->home, u, f) != R_OK ||
         mail_mount_for_test(a->home, u, f) != R_OK) {

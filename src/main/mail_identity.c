@@ -30,6 +30,7 @@ unpack_groups(struct arena *a, struct span packed, struct acl_identity *out)
 struct asked {
     uint64_t account;
     struct acl_identity identity;
+    uint64_t size_limit;
 };
 
 // The setting acl_anyone.
@@ -41,13 +42,23 @@ is_closed(const struct config *c, struct span name)
     return strcmp(c->acl_anyone, "deny") == 0;
 }
 
+static void
+tell(struct mail_user *u, const struct asked *asked)
+{
+    mail_user_identify(u, &asked->identity);
+    mail_user_size_limit(u, asked->size_limit);
+}
+
 static enum result
 ask(struct home *h, struct arena *a, struct span name, struct asked *out, struct fault *f)
 {
     struct buf groups;
-    uint64_t account = 0;
+    struct mail_identity said = {.groups = &groups};
     buf_init(&groups, LIMIT_channel_message);
-    enum result r = mail_ask_identity(h, name, &account, &groups, f);
+    enum result r = mail_ask_identity(h, name, &said, f);
+    uint64_t account = said.account;
+    if (r == R_OK && account == out->account)
+        out->size_limit = said.size_limit;
     if (r == R_OK && account == out->account)
         unpack_groups(a, arena_dup(a, buf_span(&groups)), &out->identity);
     out->identity.admin = r == R_OK && account == out->account &&
@@ -64,7 +75,7 @@ mail_identify(struct home *h, struct mail_user *u, struct fault *f)
     struct asked asked = {.account = account_id(mail_user_account(u))};
     enum result r = ask(h, a, mail_user_name(u), &asked, f);
     if (r == R_OK)
-        mail_user_identify(u, &asked.identity);
+        tell(u, &asked);
     arena_free(&a);
     return r;
 }
@@ -102,7 +113,7 @@ apply_each(struct mail_user *u, void *arg)
 {
     const struct asked *asked = arg;
     if (account_id(mail_user_account(u)) == asked->account)
-        mail_user_identify(u, &asked->identity);
+        tell(u, asked);
 }
 
 static enum result

@@ -154,8 +154,12 @@ enum result mail_ask_resolve(struct home *h, enum resolve_question question,
                              struct span address, struct buf *out,
                              struct fault *f) MUST_CHECK;
 // A user by the whole name, with the groups: packed spans (base/pack.h), in order. Not remembered here.
-enum result mail_ask_identity(struct home *h, struct span name, uint64_t *account_out,
-                              struct buf *groups_out, struct fault *f) MUST_CHECK;
+struct mail_identity {
+    uint64_t account, size_limit;  // size_limit 0: as the settings say
+    struct buf *groups;
+};
+enum result mail_ask_identity(struct home *h, struct span name, struct mail_identity *out,
+                              struct fault *f) MUST_CHECK;
 enum result mail_ask_admin(struct home *h, struct span verb, const struct span *args,
                            size_t n, struct buf *text, struct fault *f) MUST_CHECK;
 

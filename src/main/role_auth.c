@@ -2,6 +2,7 @@
 #include "main/threads.h"
 #include "auth/group.h"
 #include "auth/password.h"
+#include "auth/user_key.h"
 #include "auth/verbs.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -139,8 +140,12 @@ find_lookup(struct auth_role *role, const struct lookup *m, struct lookup_reply 
     enum result r = m->identity ? find_identity(role, m->address, user, groups, f)
                                 : lookup_recipient(role->db, &rules, m->address, user,
                                                    &reply->detail, f);
+    struct user_keys keys = {0};
+    if (r == R_OK && m->identity)
+        r = user_keys_get(role->db, user->account, &keys, f);
     if (r != R_OK)
         return r;
+    reply->size_limit = keys.size_limit;
     reply->found = LOOKUP_FOUND;
     reply->account = user->account;
     reply->user = name_span(&user->name);

@@ -16,10 +16,19 @@ imap_appendlimit_set(uint64_t octets)
     limit = octets;
 }
 
+// With what `user set` says of one.
+static uint64_t
+limit_of(uint64_t user)
+{
+    uint64_t all = limit;
+    return user < all ? user : all;
+}
+
 uint64_t
 imap_appendlimit_of(const struct mailbox_ref *ref)
 {
-    uint64_t own = append_limit_get(ref), all = limit;
+    uint64_t own = append_limit_get(ref),
+             all = limit_of(ref->user ? mail_user_size_max(ref->user) : UINT64_MAX);
     return own < all ? own : all;
 }
 
@@ -29,7 +38,9 @@ capability_put(const struct imap_session *s, struct buf *b)
     if (s && append_limit_any(s->user))
         buf_put_str(b, " APPENDLIMIT");
     else
-        buf_printf(b, " APPENDLIMIT=%llu", (unsigned long long)limit);
+        buf_printf(b, " APPENDLIMIT=%llu",
+                   (unsigned long long)limit_of(s && s->user ? mail_user_size_max(s->user)
+                                                             : UINT64_MAX));
 }
 
 static enum result

@@ -1,0 +1,15 @@
+#ifndef CTL_QUOTA_WORDS_H
+#define CTL_QUOTA_WORDS_H
+
+// Limits as a person writes them, "storage=1G": for `quota set` and `user set` (verbs_quota.c).
+
+#include "ctl/verb.h"
+
+bool quota_word_is(struct span word);  // by its name
+enum result quota_words_check(const struct span *list, size_t n,
+                              struct fault *f) MUST_CHECK;
+// Suspends. Of a user or "@domain"; says what they have then.
+enum result quota_words_set(struct verb_call *c, struct span name, const struct span *list,
+                            size_t n, struct fault *f) MUST_CHECK;
+
+#endif
