@@ -24,8 +24,7 @@ alias_maps =
 inet_interfaces = 127.0.0.1
 inet_protocols = ipv4
 mynetworks = 127.0.0.0/8
-virtual_mailbox_domains = example.test
-virtual_mailbox_maps = static:ok
+{domains}
 virtual_transport = lmtp:inet:127.0.0.1:{lmtp}
 lmtp_destination_recipient_limit = 50
 minimal_backoff_time = 2s
@@ -57,8 +56,16 @@ postlog   unix-dgram n - n  -  1  postlogd
 """
 
 
+DOMAINS = "virtual_mailbox_domains = example.test\nvirtual_mailbox_maps = static:ok"
+# As docs/mta.md has it, by TCP.
+MAPS = """virtual_mailbox_domains = socketmap:inet:127.0.0.1:{maps}:domain
+virtual_mailbox_maps = socketmap:inet:127.0.0.1:{maps}:recipient
+virtual_alias_maps = socketmap:inet:127.0.0.1:{maps}:alias
+smtpd_sender_login_maps = socketmap:inet:127.0.0.1:{maps}:sender_login"""
+
+
 @contextlib.contextmanager
-def running(where, tmp_path_factory, more=""):
+def running(where, tmp_path_factory, more="", domains=DOMAINS):
     """The port and log of a Postfix whose mail for example.test goes to the server's LMTP."""
     if os.getuid() != 0:
         pytest.fail("Postfix can only be started by root")
@@ -71,7 +78,7 @@ def running(where, tmp_path_factory, more=""):
     for name in ("etc", "queue", "data"):
         (folder / name).mkdir()
     shutil.chown(folder / "data", "postfix", "postfix")
-    (etc / "main.cf").write_text(MAIN.format(dir=folder, lmtp=where.address("lmtp")[1], more=more))
+    (etc / "main.cf").write_text(MAIN.format(dir=folder, lmtp=where.address("lmtp")[1], more=more, domains=domains))
     (etc / "master.cf").write_text(MASTER.format(port=port).lstrip())
     started = subprocess.run(["postfix", "-c", str(etc), "start"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     assert started.returncode == 0, started.stdout.decode()
@@ -144,6 +151,58 @@ def test_policy(where, tmp_path_factory):
             assert refused(smtp, f"{user}@example.test", 200) is None
     finally:
         where.reload(policy=[], quota_exceeded="temporary")
+
+
+def test_maps(where, tmp_path_factory):
+    """Postfix expands aliases, catch-alls and forwards by the maps, and knows who may send as whom."""
+    if where.name != "posthorn":
+        pytest.skip("maps of its own")
+    ann, bob = where.fresh_user("m"), where.fresh_user("m")
+    maps, policy = free_ports(2)
+    where.reload(maps=[f"127.0.0.1:{maps}"], policy=[f"127.0.0.1:{policy}"], policy_senders="reject")
+    restrictions = (f"smtpd_recipient_restrictions = check_policy_service inet:127.0.0.1:{policy}, reject_unauth_destination\n"
+                    "transport_maps = inline:{ far.test=error:5.1.1_not_here }")
+
+    def verb(*words):
+        run_verb(*words, "--data", where.data)
+
+    try:
+        verb("address", "add", "sales@example.test", ann, f"{bob}@example.test")
+        verb("address", "add", "@example.test", bob)
+        verb("address", "add", "@old.test", "@example.test")
+        verb("user", "set", ann, "forward=r@far.test", "keep=yes")
+        with running(where, tmp_path_factory, restrictions, MAPS.format(maps=maps)) as (port, log), \
+                smtplib.SMTP("127.0.0.1", port) as smtp:
+            for address, users in (("sales@example.test", f"{ann},{bob}"), ("whoever@example.test", ""), (f"{ann}+x@old.test", ann)):
+                told = subprocess.run(["postmap", "-c", log.parent / "etc", "-q", address, f"socketmap:inet:127.0.0.1:{maps}:sender_login"],
+                                      stdout=subprocess.PIPE, check=False)
+                assert told.stdout.decode().strip() == users
+            assert refused(smtp, "someone@far.test") == (454, b"4.7.1") or refused(smtp, "someone@far.test") == (554, b"5.7.1")
+            smtp.sendmail("s@far.test", "sales@example.test", "Subject: x\r\n\r\nto sales\r\n")
+            smtp.sendmail("s@far.test", f"{ann}+x@old.test", "Subject: x\r\n\r\nto ann\r\n")
+            smtp.sendmail("s@far.test", "whoever@old.test", "Subject: x\r\n\r\nto whoever\r\n")
+            assert texts(wait_messages(where, ann, 2, log)) == [b"to ann", b"to sales"]
+            assert texts(wait_messages(where, bob, 2, log)) == [b"to sales", b"to whoever"]
+            wait_log(log, "to=<r@far.test>", 2)
+            assert texts(client.Imap(where.address("imap"), ann, where.password)) == [b"to ann", b"to sales"], "a forward that is kept came twice"
+    finally:
+        for address in ("sales@example.test", "@example.test", "@old.test"):
+            run_verb("address", "delete", address, "--data", where.data)
+        where.reload(maps=[], policy=[], policy_senders="ignore")
+
+
+def texts(connection):
+    connection.select("INBOX")
+    rows = connection.fetch("1:*", "(BODY.PEEK[TEXT])")
+    connection.close()
+    return sorted(values["BODY[TEXT]"].strip() for values in rows.values())
+
+
+def wait_log(log, words, count):
+    end = time.monotonic() + 30
+    while log.read_text().count(words) < count:
+        assert time.monotonic() < end, log.read_text()[-3000:]
+        time.sleep(0.1)
 
 
 def refused(smtp, recipient, size=0):
