@@ -332,6 +332,12 @@ def test_who_may_send(server, asker):
     assert said.kind == "FAIL" and set(said.words) == {"user"}  # as one who is not there
     verb(server, "user", "enable", user)
     assert asker.login(user, smtp).kind == "OK"
+    verb(server, "user", "set", user, "protocols=imap")
+    said, = all_of(asker, [(user, smtp, (), {})])
+    assert said.kind == "FAIL" and said.words["code"] == "authz_fail"
+    verb(server, "user", "set", user, "protocols=smtp")
+    assert asker.login(user, smtp).kind == "OK"
+    verb(server, "user", "set", user, "protocols=default")
     server.reload(auth_deny=["2001:db8::/32"])
     assert asker.login(user, smtp, rip="2001:db8::1").kind == "FAIL"
     server.reload(auth_deny=[])

@@ -62,6 +62,7 @@ static const struct {
 } failures[] = {
     {FAULT_AUTHFAILED, ""},
     {FAULT_AUTHZFAILED, "\tauthz\tcode=authz_fail"},
+    {FAULT_NOPERM, "\tauthz\tcode=authz_fail"},
     {FAULT_PRIVACY, "\treason=Plaintext authentication disallowed on non-secure (SSL/TLS) "
                     "connections"},
     {FAULT_CANNOT, "\treason=Unsupported authentication mechanism"},
