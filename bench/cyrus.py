@@ -1,15 +1,13 @@
 """Debian's Cyrus, unpacked into a folder of its own (its packages and Dovecot's conflict), run as nobody."""
 import os
-import re
 import subprocess
 
-from lib import peers
+from lib import peers, unpacked
 
 from place import ROOT
 
 PACKAGES = ("cyrus-imapd", "cyrus-common")
 UNPACKED = ROOT / "build/cyrus"
-DEPENDS = re.compile(r"^ [ |](?:Pre)?Depends: (lib[^\s<]+)", re.M)
 
 # Durable as it comes. A login is believed without a look at the password; INBOX is made at the first login or delivery.
 IMAPD = """
@@ -45,40 +43,6 @@ DAEMON {{
 """
 
 
-def said(*words, **more):
-    return subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True, **more).stdout
-
-
-def installed(package):
-    done = subprocess.run(["dpkg-query", "-W", "-f", "${db:Status-Status}", package], stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL, text=True, check=False)
-    return done.stdout == "installed"
-
-
-def wanted():
-    """The packages, and the libraries they need that this machine lacks."""
-    found, left = [], list(PACKAGES)
-    while left:
-        package = left.pop()
-        if package not in found and not installed(package):
-            found.append(package)
-            left += DEPENDS.findall(said("apt-cache", "depends", package))
-    return found
-
-
-def unpack():
-    """Once: later runs need no network."""
-    if (UNPACKED / "done").exists():
-        return
-    UNPACKED.mkdir(parents=True, exist_ok=True)
-    said("apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *wanted(), cwd=UNPACKED)
-    main = next(UNPACKED.glob(f"{PACKAGES[0]}_*.deb")).name.split("_")[1]
-    for package in UNPACKED.glob("*.deb"):
-        said("dpkg", "-x", package, UNPACKED / "root")
-        package.unlink()
-    (UNPACKED / "done").write_text(main)
-
-
 def version():
     """Of what was unpacked before; nothing is fetched for it."""
     done = UNPACKED / "done"
@@ -91,7 +55,7 @@ class Cyrus(peers.Private):
     bin = UNPACKED / "root/usr/lib/cyrus/bin"
 
     def prepare(self):
-        unpack()
+        unpacked.unpack(UNPACKED, PACKAGES)
         for name in ("", "spool", "sieve", "conf", *(f"conf/{n}" for n in ("db", "proc", "socket", "lock", "msg", "log"))):
             (self.dir / name).mkdir(exist_ok=True)
         self.configure_search("none")
@@ -104,8 +68,7 @@ class Cyrus(peers.Private):
         (self.dir / "imapd.conf").write_text(IMAPD.format(dir=self.dir, engine=engine))
 
     def as_nobody(self, program):
-        libraries = next((UNPACKED / "root/usr/lib").glob("*-linux-gnu"))
-        return ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "env", f"LD_LIBRARY_PATH={libraries}", self.bin / program]
+        return ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "env", f"LD_LIBRARY_PATH={unpacked.libraries(UNPACKED)}", self.bin / program]
 
     def run(self, program, *words):
         """One of its tools, to its end."""

@@ -193,13 +193,14 @@ def verdicts(asker, count):
 
 def test_cuts(server):
     """Cut in two anywhere, or sent octet by octet, it is the same."""
-    said = conversation(server, "bob")
+    said, askers = conversation(server, "bob"), []
     for at in range(0, len(said), 1 if long.LONG else 3):
-        asker = Asker(server.path, greet=False)
-        asker.send(said[:at])
+        askers.append(Asker(server.path, greet=False))
+        askers[-1].send(said[:at])
         time.sleep(0.001)
-        asker.send(said[at:])
-        assert verdicts(asker, 2) == {1: "OK", 3: "FAIL"}, at
+        askers[-1].send(said[at:])
+    for asker in askers:
+        assert verdicts(asker, 2) == {1: "OK", 3: "FAIL"}
         asker.close()
     asker = Asker(server.path, greet=False)
     for octet in said:
@@ -395,10 +396,15 @@ def test_networks_and_listeners(server):
 
 def test_auth_goes_away(server, asker):
     """An exchange that auth had in hand is lost with it, for now; a new one waits until it is back."""
-    first = asker.auth("LOGIN")
+    first, old = asker.auth("LOGIN"), Asker(server.path, greet=False)
+    old.send("VERSION\t1\t0\nCPID\t1\n")  # Postfix, to which FAIL is a wrong password
+    old.read_hello()
+    old.auth("LOGIN")
     os.kill(server.pids("auth")[0], signal.SIGKILL)
     lost = asker.answer()
     assert lost.id == first.id and lost.is_temporary
+    with pytest.raises(Closed):
+        old.line()
     assert asker.login("alice", server.password).kind == "OK"
     server.check_reports()
 

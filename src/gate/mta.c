@@ -53,6 +53,7 @@ shake_hands(struct mta *m, const struct auth_line *line, struct fault *f)
         if (line->major != AUTH_LINE_MAJOR)
             return fault_set(f, FAULT_BAD, "version %u is not spoken here", line->major);
         m->greeted = true;
+        m->minor = line->minor;
         return R_OK;
     }
     m->known = line->kind == AUTH_LINE_CPID;

@@ -18,6 +18,7 @@ struct mta {
     struct timer flush;            // while answers are not taken
     bool heard;                    // our side of the handshake was said
     bool greeted, known;           // VERSION came; CPID came
+    uint32_t minor;                // of its version
 };
 
 // R_FAIL: not what may be said now; the connection is to end.

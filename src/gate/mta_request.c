@@ -71,27 +71,50 @@ static const struct {
     {FAULT_CLOSED, "\treason=Authentication request timed out"},
 };
 
-// What is none of these is no verdict on the client.
+// NULL: it is none of these, and no verdict on the client.
 static const char *
 parameters_of(enum fault_kind kind)
 {
     for (size_t i = 0; i < sizeof failures / sizeof failures[0]; i++)
         if (failures[i].kind == kind)
             return failures[i].parameters;
-    return "\ttemp\tcode=temp_fail\treason=Temporary authentication failure";
+    return NULL;
+}
+
+static struct mta_request *
+request_find(const struct mta *m, uint32_t id)
+{
+    struct mta_request *r;
+    HASH_FIND(hh, m->requests, &id, sizeof id, r);
+    return r;
+}
+
+// Agents of version 1.0 (Postfix) take every FAIL for a wrong password, and a lost connection for what it is.
+static bool
+must_hang_up(struct mta *m, uint32_t id)
+{
+    bool alone = HASH_COUNT(m->requests) == (request_find(m, id) != NULL);
+    return m->minor == 0 && alone && conn_queued(m->conn) == 0;
 }
 
 static void
 say_fail(struct mta *m, uint32_t id, struct span user, enum fault_kind kind)
 {
     struct buf b;
+    const char *parameters = parameters_of(kind);
+    if (parameters == NULL && must_hang_up(m, id)) {
+        conn_hang_up(m->conn);
+        return;
+    }
+    if (parameters == NULL)
+        parameters = "\ttemp\tcode=temp_fail\treason=Temporary authentication failure";
     buf_init(&b, LIMIT_channel_message);
     buf_printf(&b, "FAIL\t%u", id);
     if (user.n > 0) {
         buf_put_str(&b, "\tuser=");
         auth_line_escape(user, &b);
     }
-    buf_printf(&b, "%s\n", parameters_of(kind));
+    buf_printf(&b, "%s\n", parameters);
     conn_write(m->conn, buf_span(&b));
     buf_done(&b);
 }
@@ -169,14 +192,6 @@ log_fail(const struct mta_request *r, struct span user, const char *why)
 }
 
 // ---- the life of a request ----
-
-static struct mta_request *
-request_find(const struct mta *m, uint32_t id)
-{
-    struct mta_request *r;
-    HASH_FIND(hh, m->requests, &id, sizeof id, r);
-    return r;
-}
 
 static void
 request_add(struct mta_request *r)

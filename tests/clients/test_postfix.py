@@ -1,6 +1,7 @@
 """Postfix delivers by LMTP: a private instance with its own configuration, queue and port."""
 import contextlib
 import os
+import pwd
 import shutil
 import smtplib
 import subprocess
@@ -8,7 +9,7 @@ import time
 
 import pytest
 
-from lib import client
+from lib import client, submitting
 from lib.peers import free_ports, wait_port
 from lib.server import run_verb
 
@@ -203,6 +204,35 @@ def wait_log(log, words, count):
     while log.read_text().count(words) < count:
         assert time.monotonic() < end, log.read_text()[-3000:]
         time.sleep(0.1)
+
+
+SASL = """
+smtpd_sasl_auth_enable = yes
+smtpd_sasl_type = dovecot
+smtpd_sasl_path = {path}
+smtpd_sasl_authenticated_header = yes
+smtpd_tls_cert_file = {dir}/cert.pem
+smtpd_tls_key_file = {dir}/key.pem
+smtpd_tls_security_level = may
+smtpd_tls_auth_only = yes
+smtpd_relay_restrictions = permit_sasl_authenticated, reject
+"""
+
+
+def test_logins(where, tmp_path_factory):
+    """Postfix's clients log in with what is known here, and what they send arrives."""
+    if where.name != "posthorn":
+        pytest.skip("the authentication service is ours")
+    user, owner = where.fresh_user("s"), pwd.getpwnam("postfix")
+    with submitting.serving(where, tmp_path_factory, (owner.pw_uid, owner.pw_gid)) as path, \
+            running(where, tmp_path_factory, SASL.format(path=path, dir=where.dir)) as (port, log):
+        submitting.check_logins(where, port, user, {"PLAIN", "LOGIN", "SCRAM-SHA-256", "SCRAM-SHA-1"})
+        submitting.check_outage(where, port, user)
+        where.reload(plaintext_auth=True)
+        connection = wait_messages(where, user, 1, log)
+        assert f"Authenticated sender: {user}" in connection.fetch("1", "(BODY.PEEK[HEADER])")[1]["BODY[HEADER]"].decode()
+        connection.close()
+    where.check_reports()
 
 
 def refused(smtp, recipient, size=0):
