@@ -233,8 +233,8 @@ finish(struct sieve_compiler *c)
     p->code = (const void *)arena_dup(c->arena, buf_span(&c->code)).p;
     p->n = sieve_here(c);
     p->variables = c->n_variables;
-    struct span *names = arena_array(c->arena, c->n_variables + 1, sizeof(struct span));
-    memcpy(names, c->variables, c->n_variables * sizeof(struct span));
+    struct sieve_name *names = arena_array(c->arena, c->n_variables + 1, sizeof *names);
+    memcpy(names, c->variables, c->n_variables * sizeof *names);
     p->variable_names = names;
     p->enabled = enabled;
     p->has_variables = c->enabled[SIEVE_EXT_variables];

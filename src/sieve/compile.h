@@ -26,7 +26,7 @@ struct sieve_compiler {
     bool late;           // what is not known is an error at run time (RFC 5463 section 4)
     const struct sieve_cause *cause;
     struct sieve_loop *loop;
-    struct span variables[LIMIT_sieve_variables];
+    struct sieve_name variables[LIMIT_sieve_variables];
     unsigned n_variables;
 };
 
@@ -54,6 +54,10 @@ const struct sieve_comparator *sieve_comparator_find(const struct sieve_compiler
 enum result sieve_compile_string(struct sieve_compiler *c, struct span text, unsigned line,
                                  unsigned column, struct sieve_string *out) MUST_CHECK;
 bool sieve_is_variable_name(struct span name);
+// A variable that all scripts share (RFC 6609 section 3.4); `declared`: its plain name means it from here on.
+enum result sieve_global_number(struct sieve_compiler *c, struct span name, bool declared,
+                                unsigned *out) MUST_CHECK;
+bool sieve_has_local(const struct sieve_compiler *c, struct span name);
 enum result sieve_variable_number(struct sieve_compiler *c, struct span name,
                                   unsigned *out) MUST_CHECK;
 

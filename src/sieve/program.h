@@ -20,6 +20,11 @@ struct sieve_string {
     struct sieve_piece *pieces;  // NULL: text is all
 };
 
+struct sieve_name {
+    struct span name;  // lower case
+    bool global, declared;
+};
+
 struct sieve_value {
     uint64_t number;
     struct sieve_string *strings;
@@ -82,8 +87,8 @@ struct sieve_program {
     const struct sieve_instruction *code;
     size_t n;
     unsigned variables;
-    const struct span *variable_names;  // lower case
-    const bool *enabled;                // by number of the extension
+    const struct sieve_name *variable_names;
+    const bool *enabled;  // by number of the extension
     bool has_variables;
 };
 

@@ -9,8 +9,12 @@ enum result(sieve_fail)(struct sieve_run *r, const struct sieve_call *call, cons
     if (r->out->failed)
         return R_FAIL;  // the first says why
     va_list args;
+    struct span name = r->frame ? span_slice(r->frame->name, 0, 60) : SPAN_NONE;
+    int n = name.n
+                ? snprintf(e->text, sizeof e->text, "in the script %.*s: ", SPAN_ARG(name))
+                : 0;
     va_start(args, fmt);
-    vsnprintf(e->text, sizeof e->text, fmt, args);
+    vsnprintf(e->text + n, sizeof e->text - (size_t)n, fmt, args);
     va_end(args);
     e->line = call ? call->line : 0;
     e->column = call ? call->column : 0;
@@ -160,14 +164,14 @@ sieve_captures_set(struct sieve_run *r, const struct span *texts, size_t n)
 struct span
 sieve_variable(const struct sieve_run *r, unsigned number)
 {
-    return buf_span(&r->frame->variables[number]);
+    return buf_span(r->frame->variables[number]);
 }
 
 enum result
 sieve_variable_set(struct sieve_run *r, unsigned number, struct span value,
                    const struct sieve_call *call)
 {
-    struct buf *b = &r->frame->variables[number];
+    struct buf *b = r->frame->variables[number];
     (void)call;
     buf_reset(b);
     size_t n = value.n < LIMIT_sieve_variable ? value.n : LIMIT_sieve_variable;
@@ -240,27 +244,47 @@ sieve_one(struct sieve_run *r, const struct sieve_value *v, struct span *out)
 }
 
 static void
-free_variables(void *arg)
+free_value(void *arg)
 {
-    struct sieve_frame *f = arg;
-    for (unsigned i = 0; i < f->program->variables; i++)
-        buf_done(&f->variables[i]);
-    buf_done(&f->capture_text);
+    buf_done(arg);
+}
+
+static struct buf *
+new_value(struct sieve_run *r, struct buf *b)
+{
+    buf_init(b, LIMIT_sieve_variable);
+    arena_on_end(r->arena, free_value, b);
+    return b;
+}
+
+static struct buf *
+shared_value(struct sieve_run *r, struct span name)
+{
+    for (struct sieve_shared *s = r->shared; s; s = s->next)
+        if (span_eq(s->name, name))
+            return &s->value;
+    struct sieve_shared *s = ARENA_NEW(r->arena, struct sieve_shared);
+    s->name = arena_dup(r->arena, name);
+    s->next = r->shared;
+    r->shared = s;
+    return new_value(r, &s->value);
 }
 
 enum result
 sieve_push(struct sieve_run *r, const struct sieve_program *p)
 {
-    size_t octets = sizeof(struct sieve_frame) + p->variables * sizeof(struct buf);
-    if (sieve_room(r, octets) != R_OK)
+    if (sieve_room(r, sizeof(struct sieve_frame) + p->variables * 128) != R_OK)
         return R_FAIL;
     struct sieve_frame *f = ARENA_NEW(r->arena, struct sieve_frame);
     f->program = p;
-    f->variables = arena_array(r->arena, p->variables + 1, sizeof(struct buf));
-    for (unsigned i = 0; i < p->variables; i++)
-        buf_init(&f->variables[i], LIMIT_sieve_variable);
+    f->variables = arena_array(r->arena, p->variables + 1, sizeof(struct buf *));
+    for (unsigned i = 0; i < p->variables; i++) {
+        const struct sieve_name *name = &p->variable_names[i];
+        f->variables[i] = name->global ? shared_value(r, name->name)
+                                       : new_value(r, ARENA_NEW(r->arena, struct buf));
+    }
     buf_init(&f->capture_text, SIZE_MAX >> 1);
-    arena_on_end(r->arena, free_variables, f);
+    arena_on_end(r->arena, free_value, &f->capture_text);
     f->below = r->frame;
     r->frame = f;
     return R_OK;

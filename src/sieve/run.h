@@ -11,11 +11,20 @@ struct sieve_frame {
     const struct sieve_program *program;
     size_t pc;
     bool flag;
-    struct buf *variables;
+    struct buf **variables;
+    struct span name;  // of an included script
+    bool global;       // it is the administrator's
     struct buf capture_text;
     size_t capture_end[LIMIT_sieve_captures + 1];
     unsigned captures;
     struct sieve_frame *below;
+};
+
+// A variable that scripts share.
+struct sieve_shared {
+    struct span name;
+    struct buf value;
+    struct sieve_shared *next;
 };
 
 struct sieve_run {
@@ -30,6 +39,7 @@ struct sieve_run {
     bool stopped, keep_cancelled;
     unsigned actions, redirects;
     uint64_t work, work_max;
+    struct sieve_shared *shared;
     void *state[SIEVE_EXTS];
 };
 

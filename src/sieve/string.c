@@ -125,20 +125,52 @@ lower(struct arena *a, struct span s)
     return span_of(p, s.n);
 }
 
-enum result
-sieve_variable_number(struct sieve_compiler *c, struct span name, unsigned *out)
+static enum result
+add_name(struct sieve_compiler *c, struct span name, bool global, unsigned *out)
 {
-    for (unsigned i = 0; i < c->n_variables; i++)
-        if (span_ieq(name, c->variables[i])) {
-            *out = i;
-            return R_OK;
-        }
     if (c->n_variables == LIMIT_sieve_variables)
         return sieve_wrong(c, 0, 0, "the script has more than %d variables",
                            LIMIT_sieve_variables);
-    c->variables[c->n_variables] = lower(c->arena, name);
+    c->variables[c->n_variables].name = lower(c->arena, name);
+    c->variables[c->n_variables].global = global;
     *out = c->n_variables++;
     return R_OK;
+}
+
+static bool
+find_name(const struct sieve_compiler *c, struct span name, bool global, unsigned *out)
+{
+    for (unsigned i = 0; i < c->n_variables; i++)
+        if (c->variables[i].global == global && span_ieq(name, c->variables[i].name)) {
+            *out = i;
+            return true;
+        }
+    return false;
+}
+
+enum result
+sieve_variable_number(struct sieve_compiler *c, struct span name, unsigned *out)
+{
+    if (find_name(c, name, true, out) && c->variables[*out].declared)
+        return R_OK;
+    return find_name(c, name, false, out) ? R_OK : add_name(c, name, false, out);
+}
+
+enum result
+sieve_global_number(struct sieve_compiler *c, struct span name, bool declared,
+                    unsigned *out)
+{
+    if (!find_name(c, name, true, out) && add_name(c, name, true, out) != R_OK)
+        return R_FAIL;
+    c->variables[*out].declared |= declared;
+    return R_OK;
+}
+
+bool
+sieve_has_local(const struct sieve_compiler *c, struct span name)
+{
+    unsigned i;
+    return find_name(c, name, false, &i);
 }
 
 // A name in a namespace: words with dots between.
@@ -164,12 +196,19 @@ static enum result
 outside_piece(struct sieve_compiler *c, struct span name, struct sieve_piece *piece)
 {
     size_t dot = span_find_char(name, '.');
+    struct span rest = span_skip(name, dot + 1);
+    if (c->enabled[SIEVE_EXT_include] &&
+        span_ieq(span_slice(name, 0, dot), SPAN("global")) &&
+        sieve_is_variable_name(rest)) {
+        piece->kind = PIECE_VARIABLE;
+        return sieve_global_number(c, rest, false, &piece->number);
+    }
     for (unsigned i = 0; i < SIEVE_EXTS; i++) {
         if (!c->enabled[i] || sieve_exts[i]->space == NULL ||
             !span_ieq(span_slice(name, 0, dot), span_str(sieve_exts[i]->space)))
             continue;
         piece->kind = PIECE_OUTSIDE;
-        piece->text = lower(c->arena, span_skip(name, dot + 1));
+        piece->text = lower(c->arena, rest);
         piece->number = i;
         return R_OK;
     }

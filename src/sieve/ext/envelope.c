@@ -1,6 +1,6 @@
 // RFC 5228 section 5.4: envelope.
 
-#include "sieve/ext.h"
+#include "sieve/compile.h"
 #include "mime/address.h"
 
 // Parts that an extension brings are rows here: name, capability (NULL: of envelope itself), has it addresses?
@@ -12,6 +12,14 @@ static const struct {
     {"from", SIEVE_EXT_envelope, true},
     {"to", SIEVE_EXT_envelope, true},
     {"auth", SIEVE_EXT_envelope, true},
+    {"notify", SIEVE_EXT_envelope_dsn, false},
+    {"orcpt", SIEVE_EXT_envelope_dsn, false},
+    {"ret", SIEVE_EXT_envelope_dsn, false},
+    {"envid", SIEVE_EXT_envelope_dsn, false},
+    {"bytimeabsolute", SIEVE_EXT_envelope_deliverby, false},
+    {"bytimerelative", SIEVE_EXT_envelope_deliverby, false},
+    {"bymode", SIEVE_EXT_envelope_deliverby, false},
+    {"bytrace", SIEVE_EXT_envelope_deliverby, false},
 };
 enum { PARTS = sizeof envelope_parts / sizeof envelope_parts[0] };
 
@@ -28,10 +36,18 @@ static enum result
 check(struct sieve_compiler *c, struct sieve_call *call)
 {
     const struct sieve_value *v = &call->position[0];
-    for (size_t i = 0; i < v->n; i++)
-        if (sieve_is_constant(&v->strings[i]) && find_part(v->strings[i].text) == PARTS)
+    for (size_t i = 0; i < v->n; i++) {
+        size_t part = find_part(v->strings[i].text);
+        if (!sieve_is_constant(&v->strings[i]))
+            continue;
+        if (part == PARTS)
             return sieve_wrong(c, v->line, v->column, "an envelope has no part \"%.*s\"",
                                SPAN_ARG(span_slice(v->strings[i].text, 0, 60)));
+        if (!c->enabled[envelope_parts[part].ext])
+            return sieve_wrong(c, v->line, v->column, "\"%s\" needs require \"%s\"",
+                               envelope_parts[part].name,
+                               sieve_exts[envelope_parts[part].ext]->capability);
+    }
     return R_OK;
 }
 
@@ -81,7 +97,8 @@ envelope(struct sieve_run *r, const struct sieve_call *call, bool *yes)
         if (sieve_text(r, &names->strings[i], &name) != R_OK)
             return R_FAIL;
         size_t part = find_part(name);
-        if (part < PARTS && feed(r, call, part, &m) != R_OK)
+        if (part < PARTS && sieve_is_enabled(r, envelope_parts[part].ext) &&
+            feed(r, call, part, &m) != R_OK)
             return R_FAIL;
     }
     return sieve_match_end(&m, yes);
@@ -95,3 +112,9 @@ static const struct sieve_command commands[] = {
 
 const struct sieve_ext sieve_ext_envelope = {
     .capability = "envelope", .rfc = "RFC 5228", .commands = commands};
+
+// RFC 6009: the parts of DSN (RFC 3461) and DELIVERBY (RFC 2852).
+const struct sieve_ext sieve_ext_envelope_dsn = {
+    .capability = "envelope-dsn", .rfc = "RFC 6009", .implies = "envelope"};
+const struct sieve_ext sieve_ext_envelope_deliverby = {
+    .capability = "envelope-deliverby", .rfc = "RFC 6009", .implies = "envelope"};

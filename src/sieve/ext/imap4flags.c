@@ -275,7 +275,7 @@ finish(struct sieve_run *r, struct sieve_action *a)
 }
 
 static const struct sieve_tag tags[] = {
-    {"flags", 'l', .command = "keep fileinto", .apply = apply}, {0}};
+    {"flags", 'l', .command = "keep fileinto vacation notify", .apply = apply}, {0}};
 static const struct sieve_command commands[] = {
     {"setflag", SIEVE_ACTION, "?sl", .check = check_named, .act = setflag},
     {"addflag", SIEVE_ACTION, "?sl", .check = check_named, .act = addflag},

@@ -3,7 +3,7 @@
 #include "sieve/compile.h"
 #include "base/utf8.h"
 
-enum { PRECEDENCES = 4 };
+enum { PRECEDENCES = 5 };
 
 struct target {
     unsigned number;
@@ -15,7 +15,11 @@ check_set(struct sieve_compiler *c, struct sieve_call *call)
     const struct sieve_value *v = &call->position[0];
     struct target *t = ARENA_NEW(c->arena, struct target);
     call->own = t;
-    if (!sieve_is_constant(&v->strings[0]) || !sieve_is_variable_name(v->strings[0].text))
+    struct span name = v->strings[0].text, shared = span_skip(name, 7);
+    if (c->enabled[SIEVE_EXT_include] && span_istarts(name, SPAN("global.")) &&
+        sieve_is_variable_name(shared))
+        return sieve_global_number(c, shared, false, &t->number);
+    if (!sieve_is_constant(&v->strings[0]) || !sieve_is_variable_name(name))
         return sieve_wrong(c, v->line, v->column, "\"%.*s\" is no name of a variable",
                            SPAN_ARG(span_slice(v->strings[0].text, 0, 60)));
     return sieve_variable_number(c, v->strings[0].text, &t->number);
@@ -40,6 +44,19 @@ put_quoted(struct buf *b, struct span s)
     }
 }
 
+// RFC 5435 section 6.
+static void
+put_url(struct buf *b, struct span s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (ascii_is_alpha(c) || ascii_is_digit(c) || (c != '\0' && strchr("-._~", c)))
+            buf_put_char(b, c);
+        else
+            buf_printf(b, "%%%02X", (unsigned char)c);
+    }
+}
+
 static void
 put_length(struct buf *b, struct span s)
 {
@@ -61,6 +78,8 @@ modify(struct buf *b, const char *name, struct span s)
         put_case(b, s, *name == 'u', 1);
     else if (span_eq(n, SPAN("quotewildcard")))
         put_quoted(b, s);
+    else if (span_eq(n, SPAN("encodeurl")))
+        put_url(b, s);
     else if (span_eq(n, SPAN("length")))
         put_length(b, s);
     else
@@ -71,13 +90,14 @@ modify(struct buf *b, const char *name, struct span s)
 static enum result
 modify_all(struct sieve_run *r, const struct sieve_call *call, struct span *value)
 {
-    static const char *const order[PRECEDENCES] = {"case", "first", "quote", "length"};
+    static const char *const order[PRECEDENCES] = {"case", "first", "quote", "url",
+                                                   "length"};
     for (size_t i = 0; i < PRECEDENCES; i++)
         for (const struct sieve_tagged *t = call->tags; t; t = t->next) {
             if (!span_eq(span_str(t->tag->group), span_str(order[i])))
                 continue;
             struct buf b;
-            buf_init(&b, 2 * value->n + 24);
+            buf_init(&b, 3 * value->n + 24);
             modify(&b, t->tag->name, *value);
             if (sieve_work(r, value->n / 4) != R_OK || sieve_take(r, &b, value) != R_OK) {
                 buf_done(&b);

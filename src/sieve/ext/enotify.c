@@ -1,0 +1,227 @@
+// RFC 5435 enotify with the method mailto (RFC 5436).
+
+#include "base/limits.h"
+#include "base/utf8.h"
+#include "sieve/ext.h"
+
+static int
+hex(char c)
+{
+    if (ascii_is_digit(c))
+        return c - '0';
+    c = ascii_lower(c);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+// %HH; false: it is broken, or no UTF-8.
+static bool
+unescape(struct arena *a, struct span s, struct span *out)
+{
+    char *p = arena_alloc(a, s.n + 1);
+    size_t n = 0;
+    for (size_t i = 0; i < s.n; i++, n++) {
+        p[n] = s.p[i];
+        if (s.p[i] != '%')
+            continue;
+        if (i + 2 >= s.n || hex(s.p[i + 1]) < 0 || hex(s.p[i + 2]) < 0)
+            return false;
+        p[n] = (char)(hex(s.p[i + 1]) << 4 | hex(s.p[i + 2]));
+        i += 2;
+    }
+    *out = span_of(p, n);
+    return utf8_valid(*out) && span_find_char(*out, '\0') == n;
+}
+
+typedef enum result tell_fn(void *arg, const char *name, struct span value);
+
+// "a@b,c@d"; R_NONE: it is no list of addresses.
+static enum result
+read_addresses(struct arena *a, struct span list, tell_fn *tell, void *arg)
+{
+    struct span one, text, address;
+    if (list.n == 0)
+        return R_OK;
+    while (span_next_field(&list, ',', &one) == R_OK) {
+        if (!unescape(a, one, &text) || !sieve_address_valid(a, text, &address))
+            return R_NONE;
+        if (tell(arg, "recipient", address) != R_OK)
+            return R_FAIL;
+    }
+    return R_OK;
+}
+
+static enum result
+read_header(struct arena *a, struct span header, tell_fn *tell, void *arg)
+{
+    size_t equals = span_find_char(header, '=');
+    struct span name, value;
+    if (equals == header.n || !unescape(a, span_slice(header, 0, equals), &name) ||
+        !sieve_is_field_name(name))
+        return R_NONE;
+    struct span raw = span_skip(header, equals + 1);
+    if (span_ieq(name, SPAN("to")) || span_ieq(name, SPAN("cc")))
+        return read_addresses(a, raw, tell, arg);
+    if (!unescape(a, raw, &value))
+        return R_NONE;
+    if (span_ieq(name, SPAN("subject")) || span_ieq(name, SPAN("body")))
+        return tell(arg, span_ieq(name, SPAN("body")) ? "body" : "subject", value);
+    return R_OK;  // RFC 5436 section 2.7: others are left out
+}
+
+// RFC 6068. R_NONE: it is no such URI.
+static enum result
+read_mailto(struct arena *a, struct span uri, tell_fn *tell, void *arg)
+{
+    struct span one, rest = span_skip(uri, 7);
+    if (!span_istarts(uri, SPAN("mailto:")) || !ascii_only(uri))
+        return R_NONE;
+    size_t question = span_find_char(rest, '?');
+    struct span headers = span_skip(rest, question + 1);
+    enum result r = read_addresses(a, span_slice(rest, 0, question), tell, arg);
+    if (question == rest.n)
+        return r;
+    while (r == R_OK && span_next_field(&headers, '&', &one) == R_OK)
+        r = read_header(a, one, tell, arg);
+    return r;
+}
+
+struct counted {
+    size_t recipients;
+};
+
+static enum result
+count(void *arg, const char *name, struct span value)
+{
+    (void)value;
+    ((struct counted *)arg)->recipients += span_eq(span_str(name), SPAN("recipient"));
+    return R_OK;
+}
+
+static bool
+is_method(struct arena *a, struct span uri)
+{
+    struct counted n = {0};
+    return read_mailto(a, uri, count, &n) == R_OK && n.recipients > 0 &&
+           n.recipients <= LIMIT_sieve_redirects;
+}
+
+struct target {
+    struct sieve_run *run;
+    struct sieve_action *action;
+};
+
+static enum result
+put(void *arg, const char *name, struct span value)
+{
+    struct target *t = arg;
+    return sieve_detail_put(t->run, t->action, name, value);
+}
+
+static enum result
+put_tag(struct sieve_run *r, const struct sieve_call *call, const char *name,
+        struct sieve_action *a)
+{
+    const struct sieve_value *v = sieve_tag(call, name);
+    struct span *texts;
+    if (v == NULL)
+        return R_OK;
+    if (sieve_texts(r, v, &texts) != R_OK)
+        return R_FAIL;
+    for (size_t i = 0; i < v->n; i++)
+        if (sieve_detail_put(r, a, name, texts[i]) != R_OK)
+            return R_FAIL;
+    return R_OK;
+}
+
+static enum result
+notify(struct sieve_run *r, const struct sieve_call *call)
+{
+    struct span uri;
+    struct sieve_action *a;
+    if (sieve_one(r, &call->position[0], &uri) != R_OK ||
+        sieve_room(r, uri.n * 8) != R_OK || sieve_work(r, uri.n) != R_OK)
+        return R_FAIL;
+    if (!is_method(sieve_scratch(r), uri))
+        return sieve_fail(r, call, "\"%.*s\" is no method of notification",
+                          SPAN_ARG(span_slice(uri, 0, 100)));
+    if (sieve_action_new(r, call, SIEVE_NOTIFY, uri, &a) != R_OK)
+        return R_FAIL;
+    struct target t = {r, a};
+    static const char *const names[] = {"from", "importance", "options", "message"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (put_tag(r, call, names[i], a) != R_OK)
+            return R_FAIL;
+    return read_mailto(sieve_scratch(r), uri, put, &t) == R_FAIL ? R_FAIL : R_OK;
+}
+
+static enum result
+check_importance(struct sieve_compiler *c, struct sieve_call *call,
+                 const struct sieve_value *value)
+{
+    struct span s = value->strings[0].text;
+    (void)call;
+    if (!sieve_is_constant(&value->strings[0]) || (s.n == 1 && *s.p >= '1' && *s.p <= '3'))
+        return R_OK;
+    return sieve_wrong(c, value->line, value->column,
+                       ":importance is \"1\", \"2\" or \"3\"");
+}
+
+static enum result
+check_notify(struct sieve_compiler *c, struct sieve_call *call)
+{
+    const struct sieve_value *v = &call->position[0];
+    if (!sieve_is_constant(&v->strings[0]) ||
+        is_method(sieve_compiler_arena(c), v->strings[0].text))
+        return R_OK;
+    return sieve_wrong(c, v->line, v->column, "\"%.*s\" is no method of notification",
+                       SPAN_ARG(span_slice(v->strings[0].text, 0, 100)));
+}
+
+static enum result
+valid_notify_method(struct sieve_run *r, const struct sieve_call *call, bool *yes)
+{
+    struct span *uris;
+    if (sieve_texts(r, &call->position[0], &uris) != R_OK)
+        return R_FAIL;
+    for (size_t i = 0; i < call->position[0].n; i++) {
+        if (sieve_room(r, uris[i].n * 8) != R_OK || sieve_work(r, uris[i].n) != R_OK)
+            return R_FAIL;
+        if (!is_method(sieve_scratch(r), uris[i]))
+            return R_OK;
+    }
+    *yes = true;
+    return R_OK;
+}
+
+// RFC 5436 section 2.1: nobody knows whether one reads mail.
+static enum result
+notify_method_capability(struct sieve_run *r, const struct sieve_call *call, bool *yes)
+{
+    struct sieve_matching m;
+    struct span uri, capability;
+    if (sieve_match_begin(&m, r, call, &call->position[2]) != R_OK ||
+        sieve_one(r, &call->position[0], &uri) != R_OK ||
+        sieve_one(r, &call->position[1], &capability) != R_OK ||
+        sieve_room(r, uri.n * 8) != R_OK)
+        return R_FAIL;
+    if (!span_ieq(capability, SPAN("online")) || !is_method(sieve_scratch(r), uri))
+        return R_OK;
+    return sieve_match_feed(&m, SPAN("maybe")) == R_OK ? sieve_match_end(&m, yes) : R_FAIL;
+}
+
+static const struct sieve_command commands[] = {
+    {"notify", SIEVE_ACTION, "s", .check = check_notify, .act = notify,
+     .tags = {{"from", 's'},
+              {"importance", 's', .check = check_importance},
+              {"options", 'l'},
+              {"message", 's'}}},
+    {"valid_notify_method", SIEVE_TEST, "l", .test = valid_notify_method},
+    {"notify_method_capability", SIEVE_TEST, "ssl", .matches = true, .keys = 2,
+     .test = notify_method_capability},
+    {0},
+};
+// Section 6: a modifier of set, after :quotewildcard.
+static const struct sieve_tag tags[] = {{"encodeurl", 0, "url", .command = "set"}, {0}};
+
+const struct sieve_ext sieve_ext_enotify = {
+    .capability = "enotify", .rfc = "RFC 5435", .commands = commands, .tags = tags};
