@@ -164,7 +164,17 @@ def test_marks_go_along(server):
     server.restart()
     others = [server.imap(name) for name in names[1:]]
     assert [seen(reader, f"Shared/{names[0]}/Kept") for reader in others] == [[b"1", b"4"], [b"2", b"4"]]
-    assert seen(server.imap(names[0]), "Kept") == []
+    owner = server.imap(names[0])
+    assert seen(owner, "Kept") == []
+    # a deleted folder comes back with them; that others see it again is up to the owner
+    owner.command("UNSELECT")
+    owner.command("DELETE Kept")
+    verb(server, "mailbox", "undelete", names[0])
+    for name in names[1:]:
+        owner.command(f"SETACL Kept {name} lrs")
+    others = [server.imap(name) for name in names[1:]]
+    assert [seen(reader, f"Shared/{names[0]}/Kept") for reader in others] == [[b"1", b"4"], [b"2", b"4"]]
+    assert seen(owner, "Kept") == []
 
 
 def test_name_comes_back(server):

@@ -326,6 +326,24 @@ private_highest(const struct mailbox *m, const struct private_set *s)
     return s->modseq > modseq ? s->modseq : modseq;
 }
 
+bool
+private_counts(const struct account *a, const struct mailbox_state *s, uint64_t user,
+               struct mailbox_counts *counts)
+{
+    struct private_set *mine = s->mail ? set_find(s->mail, user) : NULL;
+    if (mine && mine->loaded) {
+        counts->unseen = private_unseen(a, s->mail, mine);
+        counts->modseq = private_highest(s->mail, mine);
+        mine->used_ms = clock_mono_ms();
+        return true;
+    }
+    if (s->privates)
+        return false;
+    if (private_mask(a, user) & FLAG_SEEN)
+        counts->unseen = counts->exists;
+    return true;
+}
+
 uint32_t
 private_first_unseen(struct mailbox *m, struct private_set *s)
 {

@@ -72,6 +72,9 @@ private_overlaid(const struct view *v)
 uint32_t private_unseen(const struct account *a, const struct mailbox *m,
                         const struct private_set *s);
 uint64_t private_highest(const struct mailbox *m, const struct private_set *s);
+// Both into `counts`, where nothing must be loaded for them; else false, and private_open is due.
+bool private_counts(const struct account *a, const struct mailbox_state *s, uint64_t user,
+                    struct mailbox_counts *counts);
 // Sequence number in the table of the first unseen message, 0 when there is none. Table loaded.
 uint32_t private_first_unseen(struct mailbox *m, struct private_set *s);
 // Everything that was applied to the mailbox, seen by whom ever, has at most this modseq.

@@ -247,7 +247,7 @@ struct status_call {
     const struct acl_who *who;
     struct span inside;
     bool children;  // for LIST: it looks at all mailboxes
-    uint64_t user;  // of tree_own
+    uint64_t user;  // whose own counts these are
     struct tree_entry *entry;
     struct fault *fault;
     enum result result;
@@ -264,6 +264,8 @@ find_run(void *arg)
     if (rights == 0)
         return;
     tree_entry_fill(c->entry, c->mount, rights, s);
+    if (c->entry->privates)
+        c->entry->privates = !private_counts(a, s, c->user, &c->entry->counts);
     c->entry->has_children = c->children && acl_sees_below(c->who, a, s->id);
 }
 
@@ -272,7 +274,8 @@ tree_status(struct mail_user *u, struct arena *a, struct span name, struct tree_
             struct fault *f)
 {
     struct tree_entry entry = {0};
-    struct status_call c = {.entry = &entry, .who = mail_user_who(u)};
+    struct status_call c = {
+        .entry = &entry, .who = mail_user_who(u), .user = account_id(u->own.account)};
     if (mail_name_check(a, name, &name, f) != R_OK ||
         mount_find(u, name, &c.mount, &c.inside, f) != R_OK)
         return R_FAIL;
@@ -318,7 +321,10 @@ void
 tree_find(struct mail_user *u, struct arena *a, struct span name, struct tree_entry *out)
 {
     struct tree_entry entry = {.name = arena_dup(a, name), .nonexistent = true};
-    struct status_call c = {.entry = &entry, .who = mail_user_who(u), .children = true};
+    struct status_call c = {.entry = &entry,
+                            .who = mail_user_who(u),
+                            .user = account_id(u->own.account),
+                            .children = true};
     struct fault f;
     bool found = mount_find(u, name, &c.mount, &c.inside, &f) == R_OK;
     if (!found && f.kind != FAULT_NONEXISTENT)

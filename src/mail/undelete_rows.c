@@ -2,6 +2,7 @@
 
 #include "base/budget.h"
 #include "base/limits.h"
+#include "mail/private.h"
 #include "mail/rows.h"
 
 // PAGE: messages of one change
@@ -78,6 +79,16 @@ struct bringing {
     struct store_keywords names;  // the source's, for another target
     uint32_t *map;  // number in the source -> in the target + 1; UINT32_MAX: no room there
     uint32_t *numbers;  // of one message
+    // of a deleted mailbox: what others had of their own there
+    struct reader {
+        uint64_t user;
+        struct store_privates marks;
+    } * readers;
+    size_t reader_count;
+    struct pair {
+        uint32_t old, new;  // UIDs
+    } * pairs;              // of the page
+    size_t pair_count;
     struct arena *arena;
 };
 
@@ -237,6 +248,7 @@ put_row(struct bringing *b, struct mailbox *m, struct store_batch *batch,
     if (mailbox_next_uid(a, m, &row.uid, f) != R_OK)
         return R_FAIL;
     row.modseq = mailbox_next(a, m)->modseq;
+    b->pairs[b->pair_count++] = (struct pair){t->row.uid, row.uid};
     rows_count(mailbox_next(a, m), &row, now.flags, 1);
     rows_add(packed, &row, &now, now.keywords, now.keyword_count);
     return R_OK;
@@ -263,6 +275,67 @@ put_rows(struct bringing *b, struct mailbox *m, struct store_batch *batch,
     return R_OK;
 }
 
+// ---- what the others had of their own ----
+
+static enum result
+read_readers(struct bringing *b, struct fault *f)
+{
+    struct account *a = b->u->account;
+    struct store_private_users users = {.a = b->arena};
+    if (store_private_users(mail_store(a->mail), a->state, &users, f) != R_OK)
+        return R_FAIL;
+    b->readers = arena_array(b->arena, users.n, sizeof *b->readers);
+    for (size_t i = 0; i < users.n; i++) {
+        if (users.list[i].mailbox != b->source->mailbox ||
+            !private_foreign(a, users.list[i].user))
+            continue;
+        struct reader *r = &b->readers[b->reader_count++];
+        *r = (struct reader){users.list[i].user, {.a = b->arena}};
+        if (store_privates(mail_store(a->mail), a->state, b->source->mailbox, r->user,
+                           &r->marks, f) != R_OK)
+            return R_FAIL;
+    }
+    return R_OK;
+}
+
+static size_t
+readers_octets(const struct bringing *b)
+{
+    size_t octets = 0;
+    for (size_t i = 0; i < b->reader_count; i++) {
+        size_t n = b->readers[i].marks.n;
+        octets += (n < b->pair_count ? n : b->pair_count) * PRIVATE_OCTETS + PRIVATE_RECORD;
+    }
+    return octets;
+}
+
+static int
+mark_order(const void *x, const void *y)
+{
+    const struct store_private *a = x, *b = y;
+    return (a->uid > b->uid) - (a->uid < b->uid);
+}
+
+static void
+put_marks(struct bringing *b, struct mailbox *m, struct store_batch *batch,
+          const struct reader *r)
+{
+    struct account *a = b->u->account;
+    struct private_entry *entries =
+        arena_array(a->batch_arena, b->pair_count, sizeof *entries);
+    struct private_put p = {.mailbox = m, .user = r->user, .entries = entries};
+    for (size_t i = 0; i < b->pair_count && r->marks.n > 0; i++) {
+        const struct store_private key = {.uid = b->pairs[i].old};
+        const struct store_private *mark =
+            bsearch(&key, r->marks.list, r->marks.n, sizeof key, mark_order);
+        uint16_t flags = mark ? mark->flags & private_mask(a, r->user) : 0;
+        if (flags != 0)
+            entries[p.n++] = (struct private_entry){.uid = b->pairs[i].new, .flags = flags};
+    }
+    p.modseq = p.n > 0 ? change_modseq(a) : 0;
+    private_put(a, batch, &p);
+}
+
 static enum result
 put_page(struct bringing *b, struct mailbox *m, struct store_batch *batch,
          struct latest *chosen, struct fault *f)
@@ -279,9 +352,12 @@ put_page(struct bringing *b, struct mailbox *m, struct store_batch *batch,
     mailbox_next(a, m)->modseq = change_modseq(a);
     enum result r = put_rows(b, m, batch, chosen, &packed, f);
     if (r == R_OK)
-        r = change_room(batch, true, packed.over ? SIZE_MAX : packed.n, f);
+        r = change_room(batch, true, packed.over ? SIZE_MAX : packed.n + readers_octets(b),
+                        f);
     if (r == R_OK && b->out->messages > before)
         rows_put_copied(batch, m->id, mailbox_next(a, m), buf_span(&packed));
+    for (size_t i = 0; r == R_OK && i < b->reader_count; i++)
+        put_marks(b, m, batch, &b->readers[i]);
     buf_done(&packed);
     return r;
 }
@@ -293,6 +369,7 @@ page_change(struct account *a, struct store_batch *batch, void *arg, struct faul
     struct bringing *b = arg;
     struct mailbox *m = b->target ? mailbox_of(a, b->target) : NULL;
     struct latest chosen = {0};
+    b->pair_count = 0;
     if (b->target && (!m || (m->state->flags & MAILBOX_NOSELECT)))
         return fault_set(f, FAULT_NONEXISTENT, "the folder was deleted meanwhile");
     enum result r = read_page(b, f);
@@ -317,6 +394,9 @@ bring(struct bringing *b, struct fault *f)
     if (b->source->lost && store_keywords(mail_store(a->mail), a->state, b->source->mailbox,
                                           &b->names, f) != R_OK)
         return R_FAIL;
+    if (b->source->lost && !b->u->wish.dry_run && read_readers(b, f) != R_OK)
+        return R_FAIL;
+    b->pairs = arena_array(b->arena, PAGE, sizeof *b->pairs);
     b->map = arena_array(b->arena, b->names.n, sizeof *b->map);
     b->numbers = arena_array(b->arena, LIMIT_keywords, sizeof *b->numbers);
     while (!b->last) {
