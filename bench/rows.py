@@ -71,7 +71,7 @@ NEEDLES = (  # operation, word, what it is
     ("search-text", "gotcha7q", "TEXT, absent"), ("search-body", "Besprechung", "BODY, rare"), ("search-text", "meeting", "TEXT, some"),
     ("search-body", "the", "BODY, in nearly all"), ("search-text", "th", "TEXT, two letters"),
     ("search-body", "please+contact", "BODY, two words"), ("search-from", "walker", "FROM"), ("search-header", "2c4d", "HEADER Message-ID"),
-    ("search-mix", "list", "OR SUBJECT BODY NOT FROM"),
+    ("search-mix", "list", "OR SUBJECT BODY NOT FROM"), ("search-text", "of+the", "TEXT, two words in most"),
 )
 
 
