@@ -69,6 +69,10 @@ enum result acl_rights_parse(struct span letters, uint32_t *out,
 enum { ACL_TEXT = 16 };
 void acl_rights_put(uint32_t rights, char out[ACL_TEXT]);
 
+// Suspends. May the user read all messages of the account? What is looked up for them in what is kept for the whole of
+// it (the text index) costs time by what is in other mailboxes, and who waits learns of that.
+bool acl_reads_all(const struct mail_user *u, struct account *a);
+
 // ---- changes and reading: suspend; the right a is checked, in the home, together with the change ----
 
 enum acl_op { ACL_SET, ACL_ADD, ACL_REMOVE, ACL_DELETE };

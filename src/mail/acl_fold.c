@@ -295,6 +295,34 @@ acl_sees_below(const struct acl_who *who, struct account *a, uint64_t mailbox)
     return false;
 }
 
+struct all_call {
+    const struct acl_who *who;
+    struct account *account;
+    bool all;
+};
+
+static void
+all_run(void *arg)
+{
+    const uint32_t reads = RIGHT_LOOKUP | RIGHT_READ;
+    struct all_call *c = arg;
+    const struct state *s = c->account->state;
+    c->all = true;
+    for (uint32_t i = 0; i < s->mailbox_count && c->all; i++) {
+        const struct mailbox_state *m = s->mailboxes[i];
+        c->all = m->counts.exists == 0 ||
+                 (acl_rights(c->who, c->account, m->id) & reads) == reads;
+    }
+}
+
+bool
+acl_reads_all(const struct mail_user *u, struct account *a)
+{
+    struct all_call c = {mail_user_who(u), a, false};
+    account_run(a, all_run, &c);
+    return c.all;
+}
+
 // ---- changes ----
 
 void

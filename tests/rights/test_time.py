@@ -10,6 +10,7 @@ import pytest
 
 from lib import server as posthorn
 from lib.long import LONG
+from lib.searchindex import wait_indexed
 
 from .matrix import MESSAGE, pipelined
 
@@ -106,3 +107,29 @@ def test_the_measure_finds_another_path(server):
     found = [alike(*measure(session, Clock(pid), "SELECT {}", ("Shared/alice/open", "Shared/alice/none")))[0] for _ in range(4)]
     session.close()
     assert not all(found)
+
+
+def test_the_text_index_is_not_asked_about_what_is_hidden(make):
+    """It is one for the account: that a word is in hidden mail would cost time. Who may read all is served by it."""
+    server = make({"log_level": "debug", "test_index_after": 20})
+    alice, bob = server.imap("alice"), server.imap("bob")
+    for box in ("open", "hidden"):
+        alice.command(f"CREATE {box}")
+        alice.command(f"SETACL {box} bob lr" if box == "open" else "GETACL hidden")
+        alice.append_all(box, [b"Subject: %d\r\n\r\nmail number %d of %s\r\n" % (i, i, box.encode()) for i in range(200)])
+    wait_indexed(server, "alice", 380)
+
+    def asked(session, box):
+        before = server.stderr().count("The text index is asked")
+        session.command(f"EXAMINE {box}")
+        lines, _ = session.command("SEARCH BODY number")
+        assert len(lines[0].split()) == 202, lines
+        return server.stderr().count("The text index is asked") - before
+
+    assert asked(alice, "open") == 1 and asked(bob, "Shared/alice/open") == 0
+    alice.command("SETACL hidden bob lr")
+    assert asked(bob, "Shared/alice/open") == 1
+    alice.command("SETACL hidden bob l")
+    assert asked(bob, "Shared/alice/open") == 0
+    alice.close()
+    bob.close()

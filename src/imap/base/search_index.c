@@ -1,6 +1,7 @@
 #include "imap/base/search_index.h"
 
 #include "base/log.h"
+#include "mail/acl.h"
 #include "mime/charset.h"
 
 // What is open is taken to go on as it began. A lookup costs some milliseconds; so do the summaries of some thousand messages, or the bodies of fewer.
@@ -50,6 +51,8 @@ search_index_for(struct imap_search *s, struct account *account)
     if (!*at) {
         *at = ARENA_NEW(s->c->arena, struct search_index);
         init(*at, s->query, account, s->c->arena);
+        if (!acl_reads_all(s->c->session->user, account))
+            (*at)->asked = 0;  // the mail itself is read
     }
     return *at;
 }
