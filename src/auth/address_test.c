@@ -34,7 +34,8 @@ teardown(void **state)
     DIR *d = opendir(dir);
     char path[512];
     userdb_close(&db);
-    for (struct dirent *e; d && (e = readdir(d)) != NULL;) {
+    must(d != NULL);
+    for (struct dirent *e; (e = readdir(d)) != NULL;) {
         snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
         if (e->d_name[0] != '.')
             (void)!unlink(path);

@@ -11,11 +11,15 @@ netstring(struct span in)
     struct span body, again;
     size_t used = 0, used_again = 0;
     struct buf b;
-    for (size_t cut = 0; cut < in.n; cut++)  // it ends nowhere sooner
-        if (netstring_parse(span_slice(in, 0, cut), 64, &body, &used) == NETSTRING_WHOLE &&
-            used != cut)
+    enum netstring_state whole = netstring_parse(in, 64, &body, &used), state;
+    for (size_t cut = 0; cut < in.n; cut++) {  // more input changes no verdict
+        state = netstring_parse(span_slice(in, 0, cut), 64, &again, &used_again);
+        if (state != NETSTRING_MORE && state != whole)
             abort();
-    if (netstring_parse(in, 64, &body, &used) != NETSTRING_WHOLE)
+        if (state == NETSTRING_WHOLE && (used_again != used || used > cut))
+            abort();
+    }
+    if (whole != NETSTRING_WHOLE)
         return;
     buf_init(&b, SIZE_MAX);
     netstring_put(&b, body);
