@@ -10,6 +10,7 @@ import time
 import pytest
 
 from lib import server as posthorn
+from lib.asker import Asker, b64
 from lib.provider import ISSUER, Key, Provider, b64u, bearer, exchange, xoauth2
 from lib.wire import Wire
 
@@ -127,6 +128,23 @@ def test_whose_token(server, provider):
         assert xoauth2(server, bob, "alice")[1].startswith("a NO [AUTHENTICATIONFAILED]")
         assert xoauth2(server, bob, "bob")[1].startswith("a OK")
         assert xoauth2(server, alice, "alice")[1].startswith("a OK")
+
+
+def test_mail_transfer_agents(server, provider):
+    """Tokens let send mail, too: by Dovecot's authentication protocol."""
+    path = str(server.dir / "auth.sock")
+    server.reload(auth_service=[f"unix:{path}"])
+    asker = Asker(path)
+    assert asker.mechanisms()["OAUTHBEARER"] == asker.mechanisms()["XOAUTH2"] == ["plaintext"]
+    for mechanism, form in (("OAUTHBEARER", "n,a={0},\1auth=Bearer {1}\1\1"), ("XOAUTH2", "user={0}\1auth=Bearer {1}\1\1")):
+        assert asker.auth(mechanism, response=b64(form.format("alice", provider.token("alice")))).user == "alice"
+        for token in (provider.token("bob"), provider.token("alice", aud="evil")):
+            told = asker.auth(mechanism, response=b64(form.format("alice", token)))
+            assert json.loads(told.data)["status"] in ("invalid_token", "401"), told.data
+            last = asker.cont(told.id, b"\1")
+            assert (last.kind, last.user) == ("FAIL", "alice")
+    asker.close()
+    server.reload(auth_service=[])
 
 
 FORMS = [b"", b"\x01", b"n,,\x01\x01", b"n,,\x01auth=Bearer \x01\x01", b"n,,\x01auth=Basic x\x01\x01", b"n,,\x01auth=Bearer x\x01", b"n,,\x01auth=Bearer x",

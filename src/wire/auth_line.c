@@ -133,10 +133,12 @@ auth(struct auth_line *l, struct span *rest, struct arena *a, struct fault *f)
 {
     if (take_number(rest, &l->id, f) != R_OK)
         return R_FAIL;
-    if (span_next_field(rest, '\t', &l->mechanism) != R_OK || l->mechanism.n == 0)
-        return bad(f, "AUTH without a mechanism");
-    l->mechanism = auth_line_unescape(l->mechanism, a);
+    struct span mechanism;
+    if (span_next_field(rest, '\t', &mechanism) == R_OK)
+        l->mechanism = auth_line_unescape(mechanism, a);
     take_parameters(l, *rest, a);
+    if (l->mechanism.n == 0)
+        return bad(f, "AUTH without a mechanism");
     return l->service.n > 0 ? R_OK : bad(f, "AUTH without a service");
 }
 

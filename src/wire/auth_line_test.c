@@ -79,6 +79,7 @@ static const struct {
     {SPAN("AUTH\t1\tPLAIN"), R_FAIL, {0}},
     {SPAN("AUTH\t1\tPLAIN\tresp=AA==\tservice=smtp"), R_FAIL, {0}},
     {SPAN("AUTH\t1\t\tservice=smtp"), R_FAIL, {0}},
+    {SPAN("AUTH\t1\t\001\tservice=smtp"), R_FAIL, {0}},
     {SPAN("AUTH\tone\tPLAIN\tservice=smtp"), R_FAIL, {0}},
     {SPAN("AUTH\t1\tPLAIN\tservice=sm\0tp"), R_FAIL, {0}},
     {SPAN("REQUEST\t1\t2\t3\t4"), R_FAIL, {0}},
