@@ -60,7 +60,8 @@ struct sieve_call {
     struct sieve_value match_value;
     const struct sieve_comparator *comparator;
     const struct sieve_part *part;
-    void *own;  // what the command's check made
+    struct sieve_regex **regexes;  // of the keys (:regex)
+    void *own;                     // what the command's check made
 };
 
 enum sieve_op {

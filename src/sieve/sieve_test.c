@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "sieve/glob.h"
+#include "sieve/regex.h"
 
 enum { WORK = 5000000 };  // the sanitizers are slow
 
@@ -255,6 +256,32 @@ glob_captures(void **state)
     }
 }
 
+// What takes others for ever: the steps are at most those of the expression for each character.
+static void
+regex_linear(void **state)
+{
+    static const char *const rows[] = {"(a+)+$", "((a*)*)*b", "(a|a|aa)*z$",
+                                       "(.*)(.*)(.*)(.*)x", "(a?){50}b"};
+    struct buf text;
+    (void)state;
+    buf_init(&text, 1 << 20);
+    repeat(&text, "a", 5000);
+    buf_put_char(&text, '!');
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct arena *a = arena_new();
+        const char *why;
+        struct span taken[32];
+        uint64_t steps = text.n * 2000;
+        struct sieve_regex *x = sieve_regex_compile(a, span_str(rows[i]), true, &why);
+        assert_non_null(x);
+        assert_int_equal(sieve_regex_find(x, a, buf_span(&text), taken, &steps), R_NONE);
+        steps = 1000;
+        assert_int_equal(sieve_regex_find(x, a, buf_span(&text), taken, &steps), R_FAIL);
+        arena_free(&a);
+    }
+    buf_done(&text);
+}
+
 int
 main(void)
 {
@@ -263,6 +290,7 @@ main(void)
         cmocka_unit_test(bomb_matches),   cmocka_unit_test(bomb_headers),
         cmocka_unit_test(bomb_variables), cmocka_unit_test(bomb_memory),
         cmocka_unit_test(glob_model),     cmocka_unit_test(glob_captures),
+        cmocka_unit_test(regex_linear),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

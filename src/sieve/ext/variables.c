@@ -44,6 +44,16 @@ put_quoted(struct buf *b, struct span s)
     }
 }
 
+static void
+put_regex(struct buf *b, struct span s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] != '\0' && strchr(".^$*+?()[]{}|\\", s.p[i]))
+            buf_put_char(b, '\\');
+        buf_put_char(b, s.p[i]);
+    }
+}
+
 // RFC 5435 section 6.
 static void
 put_url(struct buf *b, struct span s)
@@ -78,6 +88,8 @@ modify(struct buf *b, const char *name, struct span s)
         put_case(b, s, *name == 'u', 1);
     else if (span_eq(n, SPAN("quotewildcard")))
         put_quoted(b, s);
+    else if (span_eq(n, SPAN("quoteregex")))
+        put_regex(b, s);
     else if (span_eq(n, SPAN("encodeurl")))
         put_url(b, s);
     else if (span_eq(n, SPAN("length")))

@@ -1,0 +1,77 @@
+// draft-ietf-sieve-regex: the match type :regex, and :quoteregex of set.
+
+#include "base/limits.h"
+#include "sieve/ext.h"
+#include "sieve/regex.h"
+
+static bool
+any_case(const struct sieve_call *call)
+{
+    return call->comparator->collation != COLLATION_OCTET;
+}
+
+// Expressions that are constant are compiled once; NULL: put together when they are used.
+static enum result
+check(struct sieve_compiler *c, struct sieve_call *call)
+{
+    struct arena *a = sieve_compiler_arena(c);
+    const struct sieve_value *v = &call->position[call->command->keys];
+    call->regexes = arena_array(a, v->n + 1, sizeof *call->regexes);
+    for (size_t i = 0; i < v->n; i++) {
+        const char *why = NULL;
+        if (!sieve_is_constant(&v->strings[i]))
+            continue;
+        call->regexes[i] = sieve_regex_compile(a, v->strings[i].text, any_case(call), &why);
+        if (call->regexes[i] == NULL)
+            return sieve_wrong(c, v->line, v->column,
+                               "\"%.*s\" is no regular expression: %s",
+                               SPAN_ARG(span_slice(v->strings[i].text, 0, 60)), why);
+    }
+    return R_OK;
+}
+
+static enum result
+regex_of(struct sieve_matching *m, size_t key, const struct sieve_regex **out)
+{
+    const char *why;
+    *out = m->call->regexes[key];
+    if (*out)
+        return R_OK;
+    if (sieve_room(m->run, LIMIT_sieve_regex * 20) != R_OK ||
+        sieve_work(m->run, LIMIT_sieve_regex * 4) != R_OK)
+        return R_FAIL;
+    *out =
+        sieve_regex_compile(sieve_scratch(m->run), m->keys[key], any_case(m->call), &why);
+    if (*out)
+        return R_OK;
+    return sieve_fail(m->run, m->call, "\"%.*s\" is no regular expression: %s",
+                      SPAN_ARG(span_slice(m->keys[key], 0, 60)), why);
+}
+
+static enum result
+test(struct sieve_matching *m, struct span value, size_t key, bool *yes)
+{
+    const struct sieve_regex *x;
+    uint64_t left, before;
+    if (regex_of(m, key, &x) != R_OK || sieve_room(m->run, sieve_regex_octets(x)) != R_OK)
+        return R_FAIL;
+    size_t n = sieve_regex_groups(x);
+    struct span *taken = arena_array(sieve_scratch(m->run), n, sizeof *taken);
+    left = before = sieve_work_left(m->run);
+    enum result found = sieve_regex_find(x, sieve_scratch(m->run), value, taken, &left);
+    if (found == R_FAIL)
+        return sieve_fail(m->run, m->call, "the script takes more work than it may");
+    if (sieve_work(m->run, before - left) != R_OK)
+        return R_FAIL;
+    *yes = found == R_OK;
+    return *yes ? sieve_captures_set(m->run, taken, n) : R_OK;
+}
+
+static const struct sieve_match match_types[] = {
+    {"regex", .substring = true, .captures = true, .check = check, .test = test}, {0}};
+static const struct sieve_tag tags[] = {{"quoteregex", 0, "quote", .command = "set"}, {0}};
+
+const struct sieve_ext sieve_ext_regex = {.capability = "regex",
+                                          .rfc = "draft-ietf-sieve-regex",
+                                          .matches = match_types,
+                                          .tags = tags};
