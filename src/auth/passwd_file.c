@@ -66,9 +66,8 @@ passwd_line_parse(struct span line, struct passwd_line *out, struct fault *f)
     return is_no_password(password) ? R_OK : password_check(password, &out->hash, f);
 }
 
-// SCRAM keys in the file serve SCRAM as they are.
-static void
-scram_in(struct span hash, struct scram_set *out)
+void
+passwd_scram(struct span hash, struct scram_set *out)
 {
     size_t end = span_find_char(hash, '}');
     for (int h = 0; h < SCRAM_HASHES; h++)
@@ -95,7 +94,7 @@ store(struct userdb *db, const struct passwd_line *l, struct passwd_counts *coun
     uint64_t account;
     struct scram_set scram = {0};
     struct span name = name_span(&l->name), hash = buf_span(&l->hash);
-    scram_in(hash, &scram);
+    passwd_scram(hash, &scram);
     enum result r = userdb_find(db, name, &known, f);
     if (r == R_FAIL)
         return R_FAIL;

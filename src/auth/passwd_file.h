@@ -20,6 +20,9 @@ struct passwd_line {
 enum result passwd_line_parse(struct span line, struct passwd_line *out,
                               struct fault *f) MUST_CHECK;
 
+// A hash of a SCRAM scheme is keys for SCRAM as it is; others leave *out alone.
+void passwd_scram(struct span hash, struct scram_set *out);
+
 struct passwd_counts {
     uint64_t added, changed, lines_bad;
     struct buf

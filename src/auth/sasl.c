@@ -467,6 +467,18 @@ sasl_step(struct sasl *s, struct span response, struct fault *f)
     return s->mechanism->step(s, response, f);
 }
 
+// gs2-header (two commas), then "n=" and the name up to the next comma (RFC 5802 section 7).
+enum result
+sasl_scram_user(const struct sasl *s, struct span response, struct buf *user_out)
+{
+    struct span rest = response, flag, authzid, name;
+    if (!s->mechanism->scram || s->has_keys || span_next_field(&rest, ',', &flag) != R_OK ||
+        span_next_field(&rest, ',', &authzid) != R_OK ||
+        span_next_field(&rest, ',', &name) != R_OK || !span_starts(name, SPAN("n=")))
+        return R_NONE;
+    return unescape(span_skip(name, 2), user_out) && user_out->n > 0 ? R_OK : R_NONE;
+}
+
 struct span
 sasl_user(const struct sasl *s)
 {

@@ -59,6 +59,10 @@ void sasl_free(struct sasl **s);
 // With SASL_REFUSED *f is FAULT_AUTHFAILED or FAULT_BAD (not the mechanism's form).
 struct sasl_outcome sasl_step(struct sasl *s, struct span response, struct fault *f);
 
+// Whom the client's first message of SCRAM names, before sasl_step sees it. R_NONE: it is none, or names nobody.
+enum result sasl_scram_user(const struct sasl *s, struct span response,
+                            struct buf *user_out) MUST_CHECK;
+
 // The user's bytes once they are known, for the log; else empty.
 struct span sasl_user(const struct sasl *s);
 

@@ -1,6 +1,27 @@
 #include "auth/userdb_inside.h"
 #include "base/hash.h"
 
+static const char *const source_names[USER_SOURCES] = {"own", "passwd-file", "sql", "ldap",
+                                                       "pam"};
+
+const char *
+user_source_name(enum user_source s)
+{
+    return source_names[s];
+}
+
+enum result
+user_source_from(struct span name, enum user_source *out)
+{
+    for (int i = 0; i < USER_SOURCES; i++) {
+        if (span_eq(name, span_str(source_names[i]))) {
+            *out = (enum user_source)i;
+            return R_OK;
+        }
+    }
+    return R_FAIL;
+}
+
 // The one step of a statement that gives at most one row; the caller binds before and reads the columns
 // after R_OK, then calls settle.
 enum result
@@ -69,7 +90,8 @@ read_scram(sqlite3_stmt *s, int at, struct scram_set *out)
 static enum result
 read_user(sqlite3_stmt *s, struct user *out, struct fault *f)
 {
-    struct span name = userdb_column_text(s, 0), hash = userdb_column_text(s, 3);
+    struct span name = userdb_column_text(s, 0), hash = userdb_column_text(s, 3),
+                source = userdb_column_text(s, 6);
     memset(out, 0, sizeof *out);
     out->account = (uint64_t)sqlite3_column_int64(s, 1);
     out->disabled = sqlite3_column_int(s, 2) != 0;
@@ -78,6 +100,8 @@ read_user(sqlite3_stmt *s, struct user *out, struct fault *f)
         return fault_set(f, FAULT_CORRUPTION, "user database: row out of bounds");
     if (read_scram(s, 4, &out->scram))
         return fault_set(f, FAULT_CORRUPTION, "user database: SCRAM keys cannot be read");
+    if (source.p && user_source_from(source, &out->source))
+        return fault_set(f, FAULT_CORRUPTION, "user database: unknown source of a user");
     memcpy(out->name.text, name.p, name.n);
     out->name.n = name.n;
     if (hash.n > 0)
@@ -206,6 +230,45 @@ userdb_add(struct userdb *db, struct span name, struct span hash,
         return R_FAIL;
     *account_out = id;
     return R_OK;
+}
+
+enum result
+userdb_set_source(struct userdb *db, struct span name, enum user_source source,
+                  struct fault *f)
+{
+    userdb_bind_text(db, SQL_SET_SOURCE, 1, name);
+    if (source != USER_OWN)
+        userdb_bind_text(db, SQL_SET_SOURCE, 2, span_str(user_source_name(source)));
+    return userdb_change_one(db, SQL_SET_SOURCE, f);
+}
+
+static enum result
+add_adopted(struct userdb *db, struct span name, enum user_source source, struct fault *f)
+{
+    uint64_t account = 0;
+    if (userdb_begin(db, f))
+        return R_FAIL;
+    if (userdb_add(db, name, SPAN_NONE, NULL, &account, f) ||
+        userdb_set_source(db, name, source, f)) {
+        userdb_abort(db);
+        return R_FAIL;
+    }
+    return userdb_commit(db, f);
+}
+
+// One of our own stays that: another database comes before ours in the order, and may go again.
+enum result
+userdb_adopt(struct userdb *db, struct span name, enum user_source source, struct user *out,
+             struct fault *f)
+{
+    enum result r = userdb_find(db, name, out, f);
+    if (r == R_NONE)
+        r = add_adopted(db, name, source, f);
+    else if (r == R_OK && out->source != USER_OWN && out->source != source)
+        r = userdb_set_source(db, name, source, f);
+    if (r == R_OK)
+        r = userdb_find(db, name, out, f);
+    return r == R_OK ? R_OK : R_FAIL;
 }
 
 static enum result

@@ -11,10 +11,24 @@
 
 struct userdb;
 
+// The database that knows a user. Those of the others have a row here too, for their account, without a password.
+enum user_source {
+    USER_OWN,
+    USER_PASSWD_FILE,
+    USER_SQL,
+    USER_LDAP,
+    USER_PAM,
+    USER_SOURCES
+};
+const char *user_source_name(enum user_source s);  // "own", "passwd-file", "sql"
+enum result user_source_from(struct span name, enum user_source *out) MUST_CHECK;
+
 struct user {
     struct name name;
     uint64_t account;  // never 0, never given again, also not after `user delete`
     bool disabled;
+    enum user_source source;
+    bool there;  // passwords are judged in that database; its hash is not told
     struct scram_set scram;
     size_t hash_n;
     char hash[LIMIT_password_hash];
@@ -51,7 +65,13 @@ enum result userdb_restore(struct userdb *db, const struct user *u,
                            struct fault *f) MUST_CHECK;
 enum result userdb_restore_retired(struct userdb *db, struct span name, uint64_t account,
                                    struct fault *f) MUST_CHECK;
-// Replaces hash and keys (NULL: none). FAULT_NONEXISTENT.
+// A user whom another database knows: the row here, added when there is none.
+enum result userdb_adopt(struct userdb *db, struct span name, enum user_source source,
+                         struct user *out, struct fault *f) MUST_CHECK;
+// Of a user who is here. FAULT_NONEXISTENT.
+enum result userdb_set_source(struct userdb *db, struct span name, enum user_source source,
+                              struct fault *f) MUST_CHECK;
+// Replaces hash and keys (NULL: none); the user is of our own database from now on. FAULT_NONEXISTENT.
 enum result userdb_set(struct userdb *db, struct span name, struct span hash,
                        const struct scram_set *scram, struct fault *f) MUST_CHECK;
 enum result userdb_disable(struct userdb *db, struct span name, bool disabled,

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <sys/stat.h>
 
-enum { SCHEMA_VERSION = 3, APPLICATION_ID = 0x50485553 };  // "PHUS"
+enum { SCHEMA_VERSION = 4, APPLICATION_ID = 0x50485553 };  // "PHUS"
 
 static const char *const sql_text[] = {
 #define SQL(name, text) text,
@@ -47,6 +47,9 @@ static const char *const schema_steps[SCHEMA_VERSION] = {
     "NOT NULL,"
     " PRIMARY KEY (account, name)) WITHOUT ROWID, STRICT;"
     "PRAGMA user_version = 3;",
+    // source: the outer database that knows the user; NULL: ours
+    "ALTER TABLE users ADD COLUMN source TEXT;"
+    "PRAGMA user_version = 4;",
 };
 
 _Static_assert(APPLICATION_ID == 1346917715, "the schema names the application id");

@@ -39,11 +39,22 @@ run_add(struct userdb *db, struct verbs_call *c, struct buf *rows, struct fault 
 }
 
 static enum result
+refuse_foreign(struct userdb *db, struct span name, struct fault *f)
+{
+    struct user user;
+    enum result r = userdb_find(db, name, &user, f);
+    if (r == R_OK && user.source != USER_OWN)
+        return fault_set(f, FAULT_CANNOT, "the user is known by the user database '%s'",
+                         user_source_name(user.source));
+    return r == R_FAIL ? R_FAIL : R_OK;
+}
+
+static enum result
 run_passwd(struct userdb *db, struct verbs_call *c, struct buf *rows, struct fault *f)
 {
     struct name name;
     struct user user;
-    if (name_of(c->args[0], &name, f) ||
+    if (name_of(c->args[0], &name, f) || refuse_foreign(db, name_span(&name), f) ||
         userdb_set(db, name_span(&name), buf_span(&c->hash), &c->scram, f))
         return R_FAIL;
     if (userdb_find(db, name_span(&name), &user, f) == R_OK)
@@ -126,6 +137,8 @@ list_one(const struct user *u, void *arg)
     if (l->result == R_OK)
         l->result = verbs_user_fields(l->db, u->account, a, &keys, &k, l->fault);
     all[n++] = field_text("name", "%", name_span(&u->name));
+    all[n++] = field_str("source", u->source != USER_OWN ? "\tof %" : "",
+                         user_source_name(u->source));
     all[n++] = field_flag("disabled", "\tdisabled", u->disabled);
     all[n++] = field_if(nets.n > 0, field_text("networks", "\tfrom %", buf_span(&nets)));
     for (size_t i = 0; l->result == R_OK && i < k; i++)

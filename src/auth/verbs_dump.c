@@ -37,6 +37,9 @@ dump_one(const struct user *u, void *arg)
     buf_put(text, user_hash(u));
     buf_put_char(text, '\n');
     dump_scram_1(u, text);
+    if (u->source != USER_OWN)  // B: the database that knows the user
+        buf_printf(text, "B\t%s\t%llu\t%s\n", u->name.text, (unsigned long long)u->account,
+                   user_source_name(u->source));
     return !text->over;
 }
 
@@ -225,6 +228,16 @@ restore_nets(struct userdb *db, struct span rest, struct fault *f)
 }
 
 static enum result
+restore_source(struct userdb *db, struct span rest, struct fault *f)
+{
+    struct user in_line = {0};
+    enum user_source source;
+    if (read_who(&rest, &in_line, f) || user_source_from(rest, &source))
+        return malformed(f);
+    return userdb_set_source(db, name_span(&in_line.name), source, f);
+}
+
+static enum result
 restore_retired(struct userdb *db, struct span rest, struct fault *f)
 {
     struct user u = {0};
@@ -334,9 +347,10 @@ static const struct {
     const char *kind;
     enum result (*restore)(struct userdb *db, struct span rest, struct fault *f);
 } lines[] = {
-    {"U", restore_user},  {"K", restore_scram_1}, {"R", restore_retired},
-    {"G", restore_group}, {"M", restore_member},  {"A", restore_app_password},
-    {"N", restore_nets},  {"E", restore_address}, {"S", restore_key},
+    {"U", restore_user},   {"K", restore_scram_1}, {"R", restore_retired},
+    {"G", restore_group},  {"M", restore_member},  {"A", restore_app_password},
+    {"N", restore_nets},   {"E", restore_address}, {"S", restore_key},
+    {"B", restore_source},
 };
 
 static enum result

@@ -1,4 +1,5 @@
 #include "ctl/config.h"
+#include "ctl/databases.h"
 #include "ctl/expiry.h"
 #include "ctl/quotas.h"
 #include "mail/marks.h"
@@ -316,8 +317,8 @@ check_whole(const struct config *c, struct fault *f)
                          LIMIT_processes);
     if (check_all_addresses(c, f) != R_OK || check_delimiter(c, f) != R_OK ||
         check_networks(c, f) != R_OK || check_oauth(c, f) != R_OK ||
-        check_expire(c, f) != R_OK || check_marks(c, f) != R_OK ||
-        check_private_flags(c, f) != R_OK ||
+        databases_check(c, f) != R_OK || check_expire(c, f) != R_OK ||
+        check_marks(c, f) != R_OK || check_private_flags(c, f) != R_OK ||
         check_filter_rows("filters", &c->filters, f) != R_OK ||
         check_filter_rows("filter_descriptions", &c->filter_descriptions, f) != R_OK ||
         limits_check(c, f) != R_OK)
@@ -492,6 +493,22 @@ config_get(struct span packed, struct config **c_out)
     }
     *c_out = c;
     return R_OK;
+}
+
+void
+config_hide(struct config *c, const char *role)
+{
+    const struct {
+        const char **text, *role;
+    } secrets[] = {{&c->oauth_secret, "oauth"},
+                   {&c->userdb_sql_password, "directory"},
+                   {&c->userdb_ldap_bind_password, "directory"}};
+    for (size_t i = 0; i < sizeof secrets / sizeof secrets[0]; i++) {
+        if (role == NULL && *secrets[i].text[0])
+            *secrets[i].text = "(hidden)";  // people paste what `config dump` says
+        else if (role != NULL && strcmp(role, secrets[i].role) != 0)
+            *secrets[i].text = "";
+    }
 }
 
 // ---- reload ----

@@ -43,6 +43,8 @@ unsigned config_marks(const struct config *c);
 uint16_t config_private_flags(const struct config *c);
 // Is it one of the items? ASCII case does not count.
 bool config_list_has(const struct config_list *list, struct span s);
+// What only one role is to know is "" to others, and "(hidden)" to people (role NULL).
+void config_hide(struct config *c, const char *role);
 // Opens the log of this process as the settings say.
 void config_log_open(const struct config *c, const char *role);
 

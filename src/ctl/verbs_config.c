@@ -127,8 +127,7 @@ verb_config_dump(const struct verb_options *o, const char *const *args, size_t n
     if (load(o, &c) != 0)
         return 1;
     struct config shown = *c;
-    if (c->oauth_secret[0])
-        shown.oauth_secret = "(hidden)";  // people paste what this says
+    config_hide(&shown, NULL);
     struct buf b;
     buf_init(&b, LIMIT_config_packed);
     config_dump(&shown, &b);

@@ -38,6 +38,9 @@ enum message_type {
     MESSAGE_TOKEN_FETCHED,  // oauth -> auth   struct admin_reply: what the provider answered
     MESSAGE_REVOKED,        // auth -> mail   struct revoked: sessions end, tickets are void
     MESSAGE_RESOLVE,  // mail -> auth   struct resolve_request, answered by struct admin_reply
+    MESSAGE_DIRECTORY_ASK,      // auth -> directory, pam   struct directory_ask
+    MESSAGE_DIRECTORY_ANSWER,   // directory, pam -> auth   struct directory_answer
+    MESSAGE_DIRECTORY_CHANGED,  // directory -> auth   struct directory_changed
 };
 
 enum tls_kind {
@@ -239,6 +242,37 @@ struct revoked {
         keep;  // networks (auth/nets.h): who logged in from there stays; empty: nobody does
 };
 
+// A user of an outer database is looked for, or their password is judged there.
+struct directory_ask {
+    uint64_t request;
+    uint8_t source;  // enum user_source
+    bool verify;
+    struct span name;
+    struct span password;  // with verify
+};
+
+enum directory_verdict {
+    DIRECTORY_NONE,   // no such user
+    DIRECTORY_FOUND,  // or: the password is right
+    DIRECTORY_WRONG,  // it is not
+    DIRECTORY_LATER,  // the database cannot say now
+};
+
+struct directory_answer {
+    uint64_t request;
+    uint8_t verdict;  // enum directory_verdict
+    bool disabled;
+    bool there;            // passwords are judged there
+    struct span hash;      // as the database has it; empty: none
+    struct span networks;  // where they may log in from; empty: everywhere
+    struct span groups;    // with spaces or commas between
+};
+
+// What that database has said until now is old.
+struct directory_changed {
+    uint8_t source;
+};
+
 struct extract_offer {
     uint8_t pdf;  // the tool for PDF is there
 };
@@ -268,6 +302,9 @@ MESSAGE_CODEC(extract_reply)
 MESSAGE_CODEC(extract_offer)
 MESSAGE_CODEC(revoked)
 MESSAGE_CODEC(token_fetch)
+MESSAGE_CODEC(directory_ask)
+MESSAGE_CODEC(directory_answer)
+MESSAGE_CODEC(directory_changed)
 
 // A sealed ticket is the packed ticket followed by a 32-octet HMAC-SHA-256 under the ticket key.
 void ticket_seal(struct buf *b, const struct ticket *t, struct span key);

@@ -26,6 +26,9 @@ union any {
     struct ping ping;
     struct revoked revoked;
     struct token_fetch token_fetch;
+    struct directory_ask directory_ask;
+    struct directory_answer directory_answer;
+    struct directory_changed directory_changed;
 };
 
 #define ADAPT(type)                                                                        \
@@ -53,6 +56,9 @@ ADAPT(secret)
 ADAPT(ping)
 ADAPT(revoked)
 ADAPT(token_fetch)
+ADAPT(directory_ask)
+ADAPT(directory_answer)
+ADAPT(directory_changed)
 
 #define ROW(type)                                                                          \
     {                                                                                      \
@@ -63,10 +69,25 @@ static const struct {
     put_fn *put;
     get_fn *get;
 } rows[] = {
-    ROW(auth_start),  ROW(auth_step),     ROW(auth_reply),   ROW(handover),
-    ROW(ticket),      ROW(lookup),        ROW(lookup_reply), ROW(admin_request),
-    ROW(admin_reply), ROW(listen_socket), ROW(peer),         ROW(secret),
-    ROW(ping),        ROW(revoked),       ROW(token_fetch),  ROW(resolve_request),
+    ROW(auth_start),
+    ROW(auth_step),
+    ROW(auth_reply),
+    ROW(handover),
+    ROW(ticket),
+    ROW(lookup),
+    ROW(lookup_reply),
+    ROW(admin_request),
+    ROW(admin_reply),
+    ROW(listen_socket),
+    ROW(peer),
+    ROW(secret),
+    ROW(ping),
+    ROW(revoked),
+    ROW(token_fetch),
+    ROW(resolve_request),
+    ROW(directory_ask),
+    ROW(directory_answer),
+    ROW(directory_changed),
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
 

@@ -19,6 +19,8 @@
 #include "base/table.h"
 
 struct auth_channel;
+struct outer;
+struct recheck;
 
 // The setting auth_scram.
 enum auth_scram { AUTH_SCRAM_AUTO, AUTH_SCRAM_ALWAYS, AUTH_SCRAM_NEVER };
@@ -30,20 +32,27 @@ struct auth_role {
     struct userdb *db;
     struct throttle *throttle;
     struct pool *pool;
-    struct buf ticket_key, domains, delimiters;
+    struct buf ticket_key, domains;
     struct {
         struct buf masters, allow, deny;  // with spaces between
-        char separator;                   // auth_master_separator; NUL: none
+        struct buf delimiters;
+        char separator;  // auth_master_separator; NUL: none
     } settings;
     struct auth_channel *channels;
     struct verb_job *verbs;  // admin verbs whose password is being hashed
     struct buf decoy_hash;   // judged for unknown names in an empty database
     unsigned hashing;        // logins at or waiting for the pool
     struct pace pace;
-    struct oauth *oauth;       // auth_token.c; NULL: no tokens
-    bool measuring;            // pace_measure is at it
-    bool external;             // certificates of clients count
-    bool scram[SCRAM_HASHES];  // works for every user, so it is offered
+    struct oauth *oauth;  // auth_token.c; NULL: no tokens
+    struct {
+        enum user_source order[USER_SOURCES];
+        size_t n;
+        struct outer *outer;      // auth_outer.c; NULL: there is only our own
+        struct recheck *recheck;  // auth_recheck.c; the same
+    } bases;                      // the user databases
+    bool measuring;               // pace_measure is at it
+    bool external;                // certificates of clients count
+    bool scram[SCRAM_HASHES];     // works for every user, so it is offered
     enum auth_scram scram_mode;
     struct buf offer;  // the mechanisms, as the gates were told
     bool draining;
@@ -52,12 +61,27 @@ struct auth_role {
     int64_t expired_s;      // those that ran out until then were revoked
 };
 
+// One who asks outer user databases. What is not known yet makes a search fail with `waiting` set; when the answer is there
+// `again` is called, and the same search goes on.
+struct ask {
+    struct ask *prev, *next;  // in the ring of those who wait for the same
+    uint64_t since_ms;        // what was answered since is good
+    bool fresh;               // and nothing that was kept from before
+    bool kept;                // some of that was used
+    bool waiting;
+    unsigned count;   // questions
+    uint8_t verdict;  // enum directory_verdict, of the last one
+    void (*again)(void *arg);
+    void *arg;
+};
+
 struct auth_channel {
     struct auth_role *role;
     struct channel *channel;
     struct auth_channel *next;
-    bool to_mail;          // else to a gate
-    struct login *logins;  // hash table by exchange
+    bool to_mail;                  // else to a gate
+    struct recipient *recipients;  // auth_lookup.c: lookups that wait
+    struct login *logins;          // hash table by exchange
 };
 
 enum login_state {
@@ -66,6 +90,7 @@ enum login_state {
     LOGIN_HASHING,      // on the pool: must not be freed
     LOGIN_FINAL,        // SCRAM: the client has to acknowledge the server's proof
     LOGIN_TOKEN,        // the provider is asked
+    LOGIN_DIRECTORY,    // an outer user database is asked
     LOGIN_TOKEN_ERROR,  // the client has to acknowledge the error
     LOGIN_REFUSAL,      // waits before the refusal is sent
 };
@@ -79,8 +104,14 @@ struct login {
     enum login_state state;
     struct timer timer;
     uint64_t asked_ms;  // when the client last said something, or a penalty for it was over
-    uint64_t judge_ms;  // when the password's turn on the pool began
-    struct sasl *sasl;  // NULL for LOGIN-command style
+    struct {
+        struct ask ask;
+        void (*goes_on)(struct login *l);  // from LOGIN_DIRECTORY
+        struct span final;                 // server data with success, the mechanism's
+        uint64_t judged;    // digest of the hash that the password is wrong for; 0: none
+        uint64_t judge_ms;  // when the password's turn on the pool began
+    } outer;                // how it goes on where outer databases are asked
+    struct sasl *sasl;      // NULL for LOGIN-command style
     uint64_t session;
     struct app_password app;  // that it came by; id 0: none
     struct {
@@ -123,11 +154,24 @@ void login_abort(struct auth_channel *at, uint64_t exchange);
 void login_abort_all(struct auth_channel *at);
 // auth_login.c, for a login whose user and place are known
 void login_granted(struct login *l);
+void login_found(struct login *l);  // l->user is whom the password is judged by
+// Now, or after a penalty; not in a mechanism that first tells the error.
+void login_deny(struct login *l, enum fault_kind kind, const char *why);
+void login_deny_for(struct login *l, const struct fault *f);
+// l->outer.ask waits: on its answer.
+void login_asks(struct login *l, void (*goes_on)(struct login *l));
+void login_unhook(struct login *l);  // the client has gone
+void login_free(struct login *l);
 void login_waits(struct login *l, uint64_t fetch);  // for the provider
 void login_refused(struct login *l, const struct fault *f);
 
 // auth_ticket.c: for the gate, which hands it to mail
 void login_seal_ticket(const struct login *l, struct buf *out);
+
+// auth_judge.c: the user of l->sent_user and l->password: look_up ends in login_found, judge in login_granted or login_deny.
+void login_look_up(struct login *l);
+void login_judge(struct login *l);
+const char *login_unknown_why(const struct login *l);
 
 // After the password of `name` was right: better hashes than `hash` are made on the pool and written.
 void login_upgrade(struct auth_role *role, const struct user *user, struct span password);
@@ -139,8 +183,11 @@ void token_link(struct auth_role *role, int fd);  // a channel to the role oauth
 void token_judge(struct login *l);
 
 // auth_who.c: users, by what a client sends. As sent, or with the first of our domains when there is none.
-enum result who_find(struct auth_role *role, struct span sent, struct user *out,
-                     struct fault *f) MUST_CHECK;
+enum result who_find(struct auth_role *role, struct ask *a, struct span sent,
+                     struct user *out, struct fault *f) MUST_CHECK;
+// The user of this name in its normal form, and no other.
+enum result who_find_name(struct auth_role *role, struct ask *a, struct span name,
+                          struct user *out, struct fault *f) MUST_CHECK;
 // The same into l->user, with l->is.elsewhere and l->is.known.
 enum result who_find_here(struct login *l, struct span sent, struct fault *f) MUST_CHECK;
 // Whose password is judged: l->user. In place of one who is not there stands a decoy; who has none stays, with the decoy's.
@@ -150,9 +197,8 @@ sasl_keys_fn who_give_keys;  // `arg` is a login
 struct span who_split(struct login *l, struct span sent, struct span authzid);
 // l->user has proven to be; is l->target from here on, if that may be. FAULT_AUTHZFAILED.
 enum result who_become(struct login *l, struct fault *f) MUST_CHECK;
-// The user of a verified certificate: a whole name, with no separator in it.
-enum result who_by_certificate(struct login *l, const struct sasl_outcome *o,
-                               struct fault *f) MUST_CHECK;
+// The user of a verified certificate, in l->sent_user: a whole name, with no separator in it.
+enum result who_by_certificate(struct login *l, struct fault *f) MUST_CHECK;
 bool who_may_come(const struct auth_role *role, struct span remote);
 
 // Is the protocol one of those that `user set` leaves l->user? FAULT_NOPERM. Takes what the ticket tells of the user.
@@ -166,6 +212,36 @@ void auth_revoke(struct auth_role *role, uint64_t account, uint64_t password);
 void auth_revoke_but(struct auth_role *role, const struct revoked *what);
 void app_watch_start(struct auth_role *role);
 
+// auth_outer.c: the outer user databases
+void ask_init(struct ask *a, void (*again)(void *arg), void *arg);
+void ask_anew(struct ask *a);  // nothing that was answered until now is good
+void ask_cancel(struct ask *a);
+void outer_open(struct auth_role *role);  // and the order of all databases
+void outer_close(struct auth_role *role);
+void outer_settings(struct auth_role *role, const struct config *c);
+void outer_link(struct auth_role *role, struct span peer, int fd);
+// R_NONE: not there. R_FAIL: a->waiting, or it cannot be said now.
+enum result outer_find(struct auth_role *role, enum user_source source, struct ask *a,
+                       struct span name, struct user *out, struct fault *f) MUST_CHECK;
+// Asks whether it is the password of a user that `there` is; the answer is a->verdict.
+enum result outer_verify(struct auth_role *role, const struct user *u, struct span password,
+                         struct ask *a, struct fault *f) MUST_CHECK;
+// What a database says of a user who was just found; borrowed until the next answer. Nothing for our own.
+void outer_texts(struct auth_role *role, const struct user *u, struct span *networks_out,
+                 struct span *groups_out);
+uint64_t outer_digest(struct auth_role *role, const struct user *u);
+
+// auth_recheck.c: who logged in, and is still there? True: sessions of before have ended, since the password is another.
+bool recheck_granted(struct auth_role *role, const struct user *u);
+void recheck_all(struct auth_role *role);  // soon
+void recheck_start(struct auth_role *role);
+void recheck_stop(struct auth_role *role);
+
+// auth_lookup.c: names, identities and addresses, for mail
+void lookup_answer(struct auth_channel *at, const struct lookup *m);
+void lookup_resolve(struct auth_channel *at, const struct resolve_request *m);
+void lookup_forget(struct auth_channel *at);  // it goes: nobody is answered
+
 // auth_verb.c: answers, later when a password is to be hashed. R_FAIL: malformed.
 enum result auth_verb(struct auth_channel *at, const struct admin_request *m) MUST_CHECK;
 void auth_verb_forget(struct auth_channel *at);  // it goes: nobody is answered
@@ -176,7 +252,9 @@ void auth_send_text(struct auth_channel *at, uint64_t request, struct span text,
 void auth_send_fault(struct auth_channel *at, uint64_t request, const struct fault *f);
 
 // auth_resolve.c: what mail asks of addresses; and what they mean to this server.
-void auth_resolve(struct auth_channel *at, const struct resolve_request *m);
+// Nothing is sent where `ask` waits: the question comes again.
+void auth_resolve(struct auth_channel *at, const struct resolve_request *m,
+                  const struct lookup_rules *rules, const struct ask *ask);
 struct lookup_rules auth_rules(const struct auth_role *role);
 
 void auth_reply_send(struct auth_channel *at, const struct auth_reply *reply);

@@ -12,8 +12,8 @@ wipe(struct buf *b)
     buf_done(b);
 }
 
-static void
-unhook(struct login *l)
+void
+login_unhook(struct login *l)
 {
     if (l->at == NULL)
         return;
@@ -21,10 +21,11 @@ unhook(struct login *l)
     l->at = NULL;
 }
 
-static void
+void
 login_free(struct login *l)
 {
-    unhook(l);
+    login_unhook(l);
+    ask_cancel(&l->outer.ask);
     timer_clear(&l->timer);
     if (l->has_attempt)
         throttle_cancel(l->role->throttle, &l->attempt);
@@ -137,6 +138,33 @@ refuse_because(struct login *l, enum fault_kind kind, const char *why)
     refuse(l, &f);
 }
 
+void
+login_deny(struct login *l, enum fault_kind kind, const char *why)
+{
+    refuse_because(l, kind, why);
+}
+
+void
+login_deny_for(struct login *l, const struct fault *f)
+{
+    refuse(l, f);
+}
+
+static void
+on_answer(void *arg)
+{
+    struct login *l = arg;
+    l->outer.goes_on(l);
+}
+
+void
+login_asks(struct login *l, void (*goes_on)(struct login *l))
+{
+    timer_clear(&l->timer);
+    l->state = LOGIN_DIRECTORY;
+    l->outer.goes_on = goes_on;
+}
+
 static void
 on_exchange_timeout(void *arg)
 {
@@ -179,11 +207,15 @@ grant(struct login *l, struct span final)
 }
 
 static void
-succeed(struct login *l, struct span final)
+become(struct login *l)
 {
     struct fault f;
+    struct span final = l->outer.final;
     if (who_become(l, &f) != R_OK || who_may_use(l, &f) != R_OK) {
-        refuse(l, &f);
+        if (l->outer.ask.waiting)
+            login_asks(l, become);
+        else
+            refuse(l, &f);
         return;
     }
     if (l->role->ticket_key.n == 0 && !l->service.verdict_only) {
@@ -200,85 +232,11 @@ succeed(struct login *l, struct span final)
         grant(l, final);
 }
 
-static const char *
-unknown_why(const struct login *l)
-{
-    return l->is.elsewhere ? "the user may not log in from there"
-                           : "unknown or disabled user";
-}
-
 static void
-judged(struct login *l)
+succeed(struct login *l, struct span final)
 {
-    struct user user = l->user;
-    uint64_t now_ms = clock_mono_ms();
-    pace_learn(&l->role->pace, now_ms - l->judge_ms, now_ms);
-    if (l->verdict != R_OK && l->fault.kind != FAULT_AUTHFAILED) {
-        log_error("auth", "a password cannot be judged", log_user(name_span(&user.name)),
-                  log_session(l->session), log_fault(&l->fault));
-        refuse_because(l, FAULT_UNAVAILABLE, "the password could not be judged");
-    } else if (l->verdict != R_OK || !l->is.known || l->is.hashless) {
-        refuse_because(l, FAULT_AUTHFAILED,
-                       l->is.known ? "wrong password" : unknown_why(l));
-    } else {
-        login_upgrade(l->role, &user, buf_span(&l->password));
-        succeed(l, SPAN_NONE);
-    }
-}
-
-static void
-hash_on_pool(void *arg)
-{
-    struct login *l = arg;
-    l->verdict = password_verify(user_hash(&l->user), buf_span(&l->password), &l->fault);
-}
-
-static void
-after_hash(void *arg)
-{
-    struct login *l = arg;
-    l->role->hashing--;
-    if (l->at == NULL)
-        login_free(l);
-    else
-        judged(l);
-}
-
-static void
-hash_task(void *arg)
-{
-    struct login *l = arg;
-    pool_run(l->role->pool, hash_on_pool, l);
-    loop_post(l->role->loop, after_hash, l);  // SQLite wants more stack than a task has
-}
-
-// Guessers from many addresses do not fill the queue to its end: the rest is for who has been here before.
-static unsigned
-queue_room(const struct login *l)
-{
-    return l->attempt.good ? LIMIT_auth_queue : LIMIT_auth_queue / 4 * 3;
-}
-
-static void
-judge(struct login *l)
-{
-    struct fault f;
-    enum result app = app_judge(l, &f);
-    l->judge_ms = clock_mono_ms();
-    if (app == R_OK) {
-        succeed(l, SPAN_NONE);
-    } else if (app == R_FAIL) {
-        refuse(l, &f);
-    } else if (password_cost(user_hash(&l->user)) == PASSWORD_FAST) {
-        hash_on_pool(l);
-        judged(l);
-    } else if (l->role->hashing >= queue_room(l)) {
-        refuse_because(l, FAULT_UNAVAILABLE, "too many logins wait for a password hash");
-    } else {
-        l->state = LOGIN_HASHING;
-        l->role->hashing++;
-        task_start(hash_task, l);
-    }
+    l->outer.final = final;
+    become(l);
 }
 
 static void
@@ -286,7 +244,7 @@ on_judge_due(void *arg)
 {
     struct login *l = arg;
     l->asked_ms = clock_mono_ms();
-    judge(l);
+    login_judge(l);
 }
 
 static void
@@ -346,7 +304,6 @@ begin_attempt(struct login *l, struct span user)
 static void
 check_password(struct login *l, struct span sent, struct span authzid, struct span password)
 {
-    struct fault f;
     struct span user = who_split(l, sent, authzid);
     buf_put(&l->sent_user, user);
     buf_put(&l->password, password);
@@ -354,16 +311,16 @@ check_password(struct login *l, struct span sent, struct span authzid, struct sp
         refuse_because(l, FAULT_AUTHFAILED, "user name or password too long");
         return;
     }
-    if (who_find_judged(l, user, &f) != R_OK) {
-        log_error("auth", "the user database failed", log_session(l->session),
-                  log_fault(&f));
-        refuse_because(l, FAULT_UNAVAILABLE, "the user database cannot be read");
-        return;
-    }
-    uint32_t delay_ms = begin_attempt(l, user);
+    login_look_up(l);
+}
+
+void
+login_found(struct login *l)
+{
+    uint32_t delay_ms = begin_attempt(l, buf_span(&l->sent_user));
     l->state = LOGIN_DELAY;
     if (delay_ms == 0)
-        judge(l);
+        login_judge(l);
     else
         set_timer(l, on_judge_due, delay_ms);
 }
@@ -389,13 +346,32 @@ check_token(struct login *l, struct span user, struct span token)
 }
 
 static void
+check_certificate(struct login *l)
+{
+    struct fault f;
+    if (who_by_certificate(l, &f) == R_OK)
+        succeed(l, SPAN_NONE);
+    else if (l->outer.ask.waiting)
+        login_asks(l, check_certificate);
+    else
+        refuse(l, &f);
+}
+
+static void
+take_certificate(struct login *l, const struct sasl_outcome *o)
+{
+    buf_put(&l->sent_user, o->user);
+    buf_put(&l->acting.target, o->authzid);
+    check_certificate(l);
+}
+
+static void
 take_outcome(struct login *l, const struct sasl_outcome *o, const struct fault *f)
 {
     if (l->is.broken) {
         refuse_because(l, FAULT_UNAVAILABLE, "the user database cannot be read");
         return;
     }
-    struct fault why;
     switch (o->verdict) {
     case SASL_CONTINUE:
         challenge(l, LOGIN_CLIENT, o->data);
@@ -404,10 +380,7 @@ take_outcome(struct login *l, const struct sasl_outcome *o, const struct fault *
         check_password(l, o->user, o->authzid, o->password);
         break;
     case SASL_EXTERNAL:
-        if (who_by_certificate(l, o, &why) == R_OK)
-            succeed(l, SPAN_NONE);
-        else
-            refuse(l, &why);
+        take_certificate(l, o);
         break;
     case SASL_TOKEN:
         check_token(l, o->user, o->password);
@@ -418,16 +391,49 @@ take_outcome(struct login *l, const struct sasl_outcome *o, const struct fault *
         if (l->is.known)
             succeed(l, o->data);
         else
-            refuse_because(l, FAULT_AUTHFAILED, unknown_why(l));
+            refuse_because(l, FAULT_AUTHFAILED, login_unknown_why(l));
         break;
     default:
         refuse(l, f);
     }
 }
 
+static void respond(struct login *l, struct span response);
+
+static void
+respond_again(struct login *l)
+{
+    respond(l, buf_span(&l->response));
+}
+
+// SCRAM's keys must be there when the mechanism wants them: outer databases are asked before it sees the user's name.
+static bool
+asks_before(struct login *l, struct span response)
+{
+    struct fault f;
+    struct buf user;
+    if (l->role->bases.outer == NULL || l->sasl == NULL)
+        return false;
+    buf_init(&user, LIMIT_user_name);
+    if (sasl_scram_user(l->sasl, response, &user) == R_OK) {
+        struct span who = who_split(l, buf_span(&user), SPAN_NONE);
+        l->outer.ask.fresh = true;  // a wrong proof cannot be judged a second time
+        if (who_find_here(l, who, &f) == R_FAIL && l->outer.ask.waiting)
+            login_asks(l, respond_again);
+    }
+    buf_done(&user);
+    if (l->outer.ask.waiting && response.p != l->response.p) {
+        buf_reset(&l->response);
+        buf_put(&l->response, response);
+    }
+    return l->outer.ask.waiting;
+}
+
 static void
 respond(struct login *l, struct span response)
 {
+    if (asks_before(l, response))
+        return;
     struct fault f = {0};
     struct sasl_outcome o = sasl_step(l->sasl, response, &f);
     take_outcome(l, &o, &f);
@@ -477,6 +483,7 @@ login_new(struct auth_channel *at, const struct auth_start *start)
     buf_init(&l->response, LIMIT_sasl_response);
     buf_put(&l->remote, start->remote);
     timer_init(&l->timer, on_exchange_timeout, l);
+    ask_init(&l->outer.ask, on_answer, l);
     HASH_ADD(hh, at->logins, exchange, sizeof l->exchange, l);
     return l;
 }
@@ -559,7 +566,7 @@ static void
 drop(struct login *l)
 {
     if (l->state == LOGIN_HASHING)
-        unhook(l);
+        login_unhook(l);
     else
         login_free(l);
 }

@@ -137,6 +137,7 @@ setup(void **state)
     memset(&role, 0, sizeof role);
     memset(&got, 0, sizeof got);
     role.start = &role_start;
+    role.bases.order[role.bases.n++] = USER_OWN;
     snprintf(dir, sizeof dir, "/tmp/auth_login_test.XXXXXX");
     if (!mkdtemp(dir) || userdb_open(dir, &role.db, &f) ||
         throttle_new(true, SPAN("127.0.0.0/8"), &role.throttle, &f))

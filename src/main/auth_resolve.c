@@ -17,7 +17,7 @@ struct lookup_rules
 auth_rules(const struct auth_role *role)
 {
     return (struct lookup_rules){.domains = buf_span(&role->domains),
-                                 .delimiters = buf_span(&role->delimiters)};
+                                 .delimiters = buf_span(&role->settings.delimiters)};
 }
 
 static enum result
@@ -186,19 +186,22 @@ static enum result (*const questions[])(struct answering *a, struct fault *f) = 
 };
 
 void
-auth_resolve(struct auth_channel *at, const struct resolve_request *m)
+auth_resolve(struct auth_channel *at, const struct resolve_request *m,
+             const struct lookup_rules *rules, const struct ask *ask)
 {
     struct buf out;
     struct fault f;
     struct answering a = {.role = at->role,
-                          .rules = auth_rules(at->role),
+                          .rules = *rules,
                           .arena = arena_new(),
                           .address = m->address,
                           .out = &out};
     buf_init(&out, SIZE_MAX);
     pack_u8(&out, 1);
     enum result r = questions[m->question](&a, &f);
-    if (r == R_FAIL) {
+    if (ask->waiting) {
+        ;  // it is asked again
+    } else if (r == R_FAIL) {
         log_warning("auth", "an address cannot be resolved",
                     field_text("address", "address=<%>", m->address), log_fault(&f));
         auth_send_fault(at, m->request, &f);

@@ -85,7 +85,11 @@ take_user(struct login *l, struct span user)
     struct span sent = buf_span(&l->sent_user);
     enum result r = who_find_here(l, user, &f), s = r;
     if (r == R_OK && sent.n > 0)
-        s = who_find(l->role, sent, &claimed, &f);
+        s = who_find(l->role, &l->outer.ask, sent, &claimed, &f);
+    if (l->outer.ask.waiting) {
+        login_asks(l, token_judge);
+        return;
+    }
     if (r == R_FAIL || s == R_FAIL) {
         unavailable(l, "the user database cannot be read");
         return;

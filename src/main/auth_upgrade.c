@@ -38,7 +38,8 @@ write_back(struct upgrade *u, struct fault *f)
     struct userdb *db = u->role->db;
     struct span name = name_span(&u->user.name);
     enum result r = userdb_find(db, name, &now, f);
-    if (r != R_OK || !span_eq(user_hash(&now), user_hash(&u->user)))
+    if (r != R_OK || now.source != USER_OWN ||
+        !span_eq(user_hash(&now), user_hash(&u->user)))
         return r == R_FAIL ? R_FAIL : R_OK;
     return userdb_set(db, name, buf_span(&u->hash), &u->scram, f);
 }
@@ -64,12 +65,13 @@ upgrade_task(void *arg)
     loop_post(u->role->loop, after_make, u);
 }
 
-// {PLAIN} is chosen on purpose (tests, other services that need the text) and stays.
+// {PLAIN} is chosen on purpose (tests, other services that need the text) and stays; so does what is another database's.
 static bool
 is_wanted(const struct user *user)
 {
     struct span plain;
-    return !(password_is_own(user_hash(user)) && scram_is_whole(&user->scram)) &&
+    return user->source == USER_OWN &&
+           !(password_is_own(user_hash(user)) && scram_is_whole(&user->scram)) &&
            !password_is_plain(user_hash(user), &plain);
 }
 

@@ -5,37 +5,36 @@
 #include "base/limits.h"
 #include "base/log.h"
 
-// Who knows this user? The first of these that does. R_NONE: not this one; R_FAIL: it cannot say now.
 static enum result
 own_find(struct auth_role *role, struct span name, struct user *out, struct fault *f)
 {
-    return userdb_find(role->db, name, out, f);
+    enum result r = userdb_find(role->db, name, out, f);
+    return r == R_OK && out->source != USER_OWN ? R_NONE : r;
 }
 
-static const struct {
-    const char *name;
-    enum result (*find)(struct auth_role *role, struct span name, struct user *out,
-                        struct fault *f);
-} backends[] = {{"own", own_find}};
-
-static enum result
-find(struct auth_role *role, struct span name, struct user *out, struct fault *f)
+// The first database that knows the name. One that cannot say now ends it: the next ones might know somebody else.
+enum result
+who_find_name(struct auth_role *role, struct ask *a, struct span name, struct user *out,
+              struct fault *f)
 {
     enum result r = R_NONE;
-    for (size_t i = 0; r == R_NONE && i < sizeof backends / sizeof backends[0]; i++)
-        r = backends[i].find(role, name, out, f);
+    for (size_t i = 0; r == R_NONE && i < role->bases.n; i++)
+        r = role->bases.order[i] == USER_OWN
+                ? own_find(role, name, out, f)
+                : outer_find(role, role->bases.order[i], a, name, out, f);
     return r;
 }
 
 // The user of a login name: as sent, or with the first of our domains when it has none.
 enum result
-who_find(struct auth_role *role, struct span sent, struct user *out, struct fault *f)
+who_find(struct auth_role *role, struct ask *a, struct span sent, struct user *out,
+         struct fault *f)
 {
     struct name name;
     struct span rest = buf_span(&role->domains), domain = SPAN_NONE;
     if (name_of(sent, &name, f))
         return R_NONE;
-    enum result r = find(role, name_span(&name), out, f);
+    enum result r = who_find_name(role, a, name_span(&name), out, f);
     if (r != R_NONE || span_find_char(sent, '@') < sent.n ||
         span_next_field(&rest, ' ', &domain) != R_OK || domain.n == 0)
         return r;
@@ -44,7 +43,7 @@ who_find(struct auth_role *role, struct span sent, struct user *out, struct faul
     buf_printf(&full, "%.*s@%.*s", SPAN_ARG(name_span(&name)), SPAN_ARG(domain));
     r = full.over || name_of(buf_span(&full), &name, f)
             ? R_NONE
-            : find(role, name_span(&name), out, f);
+            : who_find_name(role, a, name_span(&name), out, f);
     buf_done(&full);
     return r;
 }
@@ -53,9 +52,12 @@ static enum result
 check_place(struct login *l, struct fault *f)
 {
     struct buf nets;
+    struct span theirs, groups, remote = buf_span(&l->remote);
     buf_init(&nets, LIMIT_user_networks);
     enum result r = userdb_nets(l->role->db, l->user.account, &nets, f);
-    l->is.elsewhere = nets.n > 0 && !nets_have(buf_span(&nets), buf_span(&l->remote));
+    outer_texts(l->role, &l->user, &theirs, &groups);
+    l->is.elsewhere = (nets.n > 0 && !nets_have(buf_span(&nets), remote)) ||
+                      (theirs.n > 0 && !nets_have(theirs, remote));
     buf_done(&nets);
     return r;
 }
@@ -63,7 +65,7 @@ check_place(struct login *l, struct fault *f)
 enum result
 who_find_here(struct login *l, struct span sent, struct fault *f)
 {
-    enum result r = who_find(l->role, sent, &l->user, f);
+    enum result r = who_find(l->role, &l->outer.ask, sent, &l->user, f);
     if (r == R_OK)
         r = check_place(l, f);
     l->is.known = r == R_OK && !l->user.disabled && !l->is.elsewhere;
@@ -90,8 +92,8 @@ who_find_judged(struct login *l, struct span sent, struct fault *f)
     enum result r = who_find_here(l, sent, f);
     if (r == R_FAIL)
         return R_FAIL;
-    l->is.hashless = r == R_OK && l->user.hash_n == 0;
-    if (r == R_OK && !l->is.hashless)
+    l->is.hashless = r == R_OK && l->user.hash_n == 0 && !l->user.there;
+    if (r == R_OK && l->user.hash_n > 0)
         return R_OK;
     if (find_decoy(l->role, sent, &decoy, f) != R_OK)
         return R_FAIL;
@@ -177,11 +179,13 @@ who_become(struct login *l, struct fault *f)
     // a password of one device, and of that, is no key to others' mail
     if (l->app.id != 0 || !is_master(l->role, &l->user))
         return fault_set(f, FAULT_AUTHZFAILED, "authorization as another user");
-    enum result r = who_find(l->role, buf_span(&l->acting.target), &target, f);
+    enum result r =
+        who_find(l->role, &l->outer.ask, buf_span(&l->acting.target), &target, f);
     if (r == R_FAIL)
         return fault_set(f, FAULT_UNAVAILABLE, "the user database cannot be read");
     if (r == R_NONE || target.disabled)
         return fault_set(f, FAULT_AUTHZFAILED, "no such user to act for");
+    recheck_granted(l->role, &l->user);
     l->acting.master = l->user.name;
     l->acting.account = l->user.account;
     l->user = target;
@@ -189,11 +193,9 @@ who_become(struct login *l, struct fault *f)
 }
 
 enum result
-who_by_certificate(struct login *l, const struct sasl_outcome *o, struct fault *f)
+who_by_certificate(struct login *l, struct fault *f)
 {
-    buf_reset(&l->acting.target);
-    buf_put(&l->acting.target, o->authzid);
-    if (who_find_here(l, o->user, f) == R_FAIL)
+    if (who_find_here(l, buf_span(&l->sent_user), f) == R_FAIL)
         return fault_set(f, FAULT_UNAVAILABLE, "the user database cannot be read");
     return l->is.known ? R_OK
                        : fault_set(f, FAULT_AUTHFAILED,
@@ -230,7 +232,8 @@ make_keys(struct auth_role *role, enum scram_hash hash, struct user *u)
         return true;
     if (!password_is_plain(user_hash(u), &plain) || scram_new(plain, &u->scram, &f))
         return false;
-    if (userdb_set(role->db, name_span(&u->name), user_hash(u), &u->scram, &f))
+    if (u->source == USER_OWN &&
+        userdb_set(role->db, name_span(&u->name), user_hash(u), &u->scram, &f))
         log_error("auth", "SCRAM keys could not be stored", log_user(name_span(&u->name)),
                   log_fault(&f));
     return true;

@@ -43,6 +43,7 @@ role_main_fn role_auth_main;
 role_main_fn role_mail_main;
 role_main_fn role_extract_main;
 role_main_fn role_oauth_main;
+role_main_fn role_directory_main;
 
 // Enters the sandbox of the role's row, with the data directory as its root of places. Before the first thread. R_FAIL was logged:
 // return ROLE_EXIT_SETTINGS. Descriptors from close_from on are closed (0: none).
@@ -50,6 +51,11 @@ enum result role_confine(const struct role_start *start, int close_from) MUST_CH
 // The same for a role that may connect to these TCP ports.
 enum result role_confine_to(const struct role_start *start, const uint16_t *ports,
                             size_t n) MUST_CHECK;
+
+// The same with all that the settings name.
+struct sandbox_paths;
+enum result role_confine_with(const struct role_start *start,
+                              const struct sandbox_paths *paths) MUST_CHECK;
 
 // With test_probe: tries what a taken-over process would, and logs what came of it, a line each.
 void role_probe(const struct role_start *start);

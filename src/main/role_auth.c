@@ -1,18 +1,11 @@
 #include "main/auth_inside.h"
 #include "main/threads.h"
-#include "auth/group.h"
 #include "auth/password.h"
-#include "auth/user_key.h"
 #include "auth/verbs.h"
 #include "base/limits.h"
 #include "base/log.h"
 
-enum {
-    DRAIN_MS = 5000,
-    LOOKUP_GONE = 0,
-    LOOKUP_FOUND = 1,
-    LOOKUP_LATER = 2,
-};
+enum { DRAIN_MS = 5000 };
 
 static bool
 has_sha_256(const struct auth_role *role)
@@ -79,7 +72,7 @@ send_offer(struct auth_channel *at)
 }
 
 // A client that sees SCRAM tries nothing else, so it is offered only when it can work for everyone, unless the setting says
-// otherwise; an app password does not work with it.
+// otherwise; an app password does not work with it, and of the users of an outer database it is not known.
 static bool
 scram_works(struct auth_role *role, enum scram_hash hash)
 {
@@ -87,6 +80,8 @@ scram_works(struct auth_role *role, enum scram_hash hash)
     bool without = true, app = true;
     if (role->scram_mode != AUTH_SCRAM_AUTO)
         return role->scram_mode == AUTH_SCRAM_ALWAYS;
+    if (role->bases.outer != NULL)
+        return false;
     if (userdb_some_without(role->db, hash, &without, &f) ||
         app_password_some(role->db, &app, &f))
         log_error("auth", "the user database failed", log_fault(&f));
@@ -118,61 +113,6 @@ auth_offer_update(struct auth_role *role)
     buf_done(&offer);
 }
 
-// Who a session or a grant names: a user, by the whole name; groups are packed into `groups`.
-static enum result
-find_identity(struct auth_role *role, struct span sent, struct user *user,
-              struct buf *groups, struct fault *f)
-{
-    struct name name;
-    if (name_of(sent, &name, f))
-        return R_NONE;
-    enum result r = userdb_find(role->db, name_span(&name), user, f);
-    if (r == R_OK && user->disabled)
-        return R_NONE;
-    return r == R_OK ? group_of(role->db, user->account, groups, f) : r;
-}
-
-static enum result
-find_lookup(struct auth_role *role, const struct lookup *m, struct lookup_reply *reply,
-            struct user *user, struct buf *groups, struct fault *f)
-{
-    struct lookup_rules rules = auth_rules(role);
-    enum result r = m->identity ? find_identity(role, m->address, user, groups, f)
-                                : lookup_recipient(role->db, &rules, m->address, user,
-                                                   &reply->detail, f);
-    struct user_keys keys = {0};
-    if (r == R_OK && m->identity)
-        r = user_keys_get(role->db, user->account, &keys, f);
-    if (r != R_OK)
-        return r;
-    reply->size_limit = keys.size_limit;
-    reply->found = LOOKUP_FOUND;
-    reply->account = user->account;
-    reply->user = name_span(&user->name);
-    reply->groups = buf_span(groups);
-    return R_OK;
-}
-
-static void
-answer_lookup(struct auth_channel *at, const struct lookup *m)
-{
-    struct lookup_reply reply = {.request = m->request, .found = LOOKUP_GONE};
-    struct user user;
-    struct fault f;
-    struct buf b, groups;
-    buf_init(&groups, LIMIT_channel_message);
-    buf_init(&b, LIMIT_channel_message);
-    if (find_lookup(at->role, m, &reply, &user, &groups, &f) == R_FAIL) {
-        log_error("auth", "the user database failed", log_fault(&f));
-        reply.found = LOOKUP_LATER;
-    }
-    lookup_reply_put(&b, &reply);
-    must(!b.over && !groups.over);
-    channel_send(at->channel, MESSAGE_LOOKUP_REPLY, buf_span(&b), -1);
-    buf_done(&b);
-    buf_done(&groups);
-}
-
 // Each peer may say what its role has to say, no more: a gate that was taken over adds no users.
 static enum result
 from_gate(struct auth_channel *at, uint16_t type, struct span body)
@@ -197,9 +137,9 @@ from_mail(struct auth_channel *at, uint16_t type, struct span body)
     struct admin_request request;
     struct resolve_request resolve;
     if (type == MESSAGE_LOOKUP && lookup_get(body, &lookup) == R_OK)
-        answer_lookup(at, &lookup);
+        lookup_answer(at, &lookup);
     else if (type == MESSAGE_RESOLVE && resolve_request_get(body, &resolve) == R_OK)
-        auth_resolve(at, &resolve);
+        lookup_resolve(at, &resolve);
     else if (type == MESSAGE_ADMIN && admin_request_get(body, &request) == R_OK)
         return auth_verb(at, &request);
     else
@@ -224,6 +164,7 @@ channel_drop(struct auth_channel *at)
     *p = at->next;
     login_abort_all(at);
     auth_verb_forget(at);
+    lookup_forget(at);
     channel_close(&at->channel);
     free(at);
     stop_when_drained(role);
@@ -263,6 +204,11 @@ on_peer(void *arg, struct span peer, uint32_t index, int fd)
     if (span_eq(peer, SPAN("oauth"))) {
         free(at);
         token_link(role, fd);
+        return;
+    }
+    if (span_eq(peer, SPAN("directory")) || span_eq(peer, SPAN("pam"))) {
+        free(at);
+        outer_link(role, peer, fd);
         return;
     }
     at->role = role;
@@ -315,8 +261,8 @@ static void
 take_lists(struct auth_role *role, const struct config *c)
 {
     take_list(&role->domains, &c->local_domains);
-    buf_reset(&role->delimiters);
-    buf_put_str(&role->delimiters, c->recipient_delimiter);
+    buf_reset(&role->settings.delimiters);
+    buf_put_str(&role->settings.delimiters, c->recipient_delimiter);
     take_list(&role->settings.masters, &c->master_users);
     take_list(&role->settings.allow, &c->auth_allow);
     take_list(&role->settings.deny, &c->auth_deny);
@@ -338,6 +284,7 @@ on_settings(void *arg, const struct config *c)
     struct auth_role *role = arg;
     take_lists(role, c);
     throttle_enable(role->throttle, c->auth_penalty);
+    outer_settings(role, c);
     take_scram(role, c);
     auth_offer_update(role);
 }
@@ -358,6 +305,7 @@ begin(void *arg)
     role->link = role_link_open(role->start, &link_ops, role);
     pace_measure(role);
     app_watch_start(role);
+    recheck_start(role);
     role_link_ready(role->link);
     role_probe(role->start);
 }
@@ -387,6 +335,7 @@ prepare(struct auth_role *role)
     name_warm();
     sasl_init();
     token_open(role);
+    outer_open(role);
     if (open_users(role, &f) != R_OK) {
         log_error("auth", "the user database failed", log_fault(&f));
         return R_FAIL;
@@ -407,6 +356,8 @@ finish(struct auth_role *role)
         channel_drop(at);
     }
     token_close(role);
+    recheck_stop(role);
+    outer_close(role);
     role_link_close(&role->link);
     userdb_close(&role->db);
     throttle_free(&role->throttle);
@@ -414,7 +365,7 @@ finish(struct auth_role *role)
         explicit_bzero(role->ticket_key.p, role->ticket_key.cap);
     buf_done(&role->ticket_key);
     buf_done(&role->domains);
-    buf_done(&role->delimiters);
+    buf_done(&role->settings.delimiters);
     buf_done(&role->offer);
     buf_done(&role->settings.deny);
     buf_done(&role->settings.allow);
@@ -430,7 +381,7 @@ role_auth_main(const struct role_start *start)
     role.start = start;
     buf_init(&role.ticket_key, 64);
     buf_init(&role.domains, 65536);
-    buf_init(&role.delimiters, LIMIT_config_text);
+    buf_init(&role.settings.delimiters, LIMIT_config_text);
     buf_init(&role.offer, LIMIT_line);
     buf_init(&role.settings.deny, 65536);
     buf_init(&role.settings.allow, 65536);

@@ -23,16 +23,16 @@ struct role_row {
 };
 
 static const struct role_row rows[] = {
-    {"gate", role_gate_main},       {"auth", role_auth_main},   {"mail", role_mail_main},
-    {"extract", role_extract_main}, {"oauth", role_oauth_main},
+    {"gate", role_gate_main},   {"auth", role_auth_main},
+    {"mail", role_mail_main},   {"extract", role_extract_main},
+    {"oauth", role_oauth_main}, {"directory", role_directory_main},
 };
 
 void
 start_put_settings(struct buf *b, const struct config *c, const struct role *r)
 {
     struct config told = *c;
-    if (!span_eq(span_str(r->name), SPAN("oauth")))
-        told.oauth_secret = "";
+    config_hide(&told, r->name);
     config_put(b, &told);
 }
 
@@ -183,6 +183,12 @@ confine(const struct role_start *start, const struct sandbox_paths *paths)
     }
     log_error("main", "no sandbox", log_fault(&f));
     return R_FAIL;
+}
+
+enum result
+role_confine_with(const struct role_start *start, const struct sandbox_paths *paths)
+{
+    return confine(start, paths);
 }
 
 enum result

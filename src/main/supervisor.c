@@ -2,6 +2,7 @@
 #include "main/shared.h"
 #include "main/threads.h"
 #include "base/log.h"
+#include "ctl/databases.h"
 #include <event2/event.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -24,12 +25,15 @@ is_auth(const struct process *p)
     return span_eq(span_str(p->role->name), SPAN("auth"));
 }
 
-// Without these SEARCH finds less, and tokens are of no use; all else works.
+// Without these SEARCH finds less, tokens are of no use, and users of outer databases wait; all else works.
 static bool
 is_optional(const struct process *p)
 {
-    return span_eq(span_str(p->role->name), SPAN("extract")) ||
-           span_eq(span_str(p->role->name), SPAN("oauth"));
+    static const char *const roles[] = {"extract", "oauth", "directory", "pam"};
+    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++)
+        if (strcmp(p->role->name, roles[i]) == 0)
+            return true;
+    return false;
 }
 
 // Auth goes last: sessions that are still saying goodbye may need it.
@@ -164,7 +168,7 @@ begin(void *arg)
 {
     struct supervisor *s = arg;
     unsigned gates = threads_of(s->options.config->gate_processes);
-    s->processes = calloc(gates + 4, sizeof *s->processes);
+    s->processes = calloc(gates + 6, sizeof *s->processes);
     must(s->processes != NULL);
     timer_init(&s->patience, kill_all, s);
     s->signals[0] = watch_signal(s, SIGTERM, on_signal);
@@ -176,6 +180,10 @@ begin(void *arg)
         add_process(s, "extract", 0);
     if (s->options.config->oauth_issuer[0])
         add_process(s, "oauth", 0);
+    if (databases_have(s->options.config, USER_PASSWD_FILE) ||
+        databases_have(s->options.config, USER_SQL) ||
+        databases_have(s->options.config, USER_LDAP))
+        add_process(s, "directory", 0);
     for (unsigned i = 0; i < gates; i++)
         add_process(s, "gate", i);
     for (size_t i = 0; i < s->process_count; i++)

@@ -15,7 +15,7 @@ struct wire {
 
 static const struct wire wires[] = {
     {"gate", "auth", false},   {"gate", "mail", true},   {"auth", "mail", true},
-    {"extract", "mail", true}, {"oauth", "auth", false},
+    {"extract", "mail", true}, {"oauth", "auth", false}, {"directory", "auth", false},
 };
 
 static bool

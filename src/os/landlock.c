@@ -113,21 +113,37 @@ place_access(const struct role *r, const struct role_place *p)
     return p->kind == ROLE_FILE ? access & fs_of_files : access;
 }
 
+// Of a place that the settings name.
 static enum result
-allow_places(int ruleset, const struct role *r, const char *data, uint64_t handled,
-             struct fault *f)
+allow_configured(int ruleset, const struct sandbox_place *p, uint64_t handled,
+                 struct fault *f)
+{
+    struct stat s;
+    if (ruleset < 0 || stat(p->path, &s) != 0)
+        return R_OK;
+    uint64_t access = fs_read | (p->writes ? fs_write : 0);
+    return allow_path(ruleset, p->path,
+                      (S_ISDIR(s.st_mode) ? access : access & fs_of_files) & handled, f);
+}
+
+static enum result
+allow_places(int ruleset, const struct role *r, const struct sandbox_paths *paths,
+             uint64_t handled, struct fault *f)
 {
     const struct role_place *p;
     char path[PATH_MAX];
     for (size_t at = 0; (p = role_place_next(r, &at)) != NULL;) {
         uint64_t allowed = place_access(r, p) & handled;
-        if (place_path(p, data, path, f) != R_OK)
+        if (place_path(p, paths->data, path, f) != R_OK)
             return R_FAIL;
         if (p->path[0] == '/' && access(path, F_OK) != 0)
             continue;
         if (ruleset >= 0 && allow_path(ruleset, path, allowed, f) != R_OK)
             return R_FAIL;
     }
+    for (size_t i = 0; i < paths->place_count; i++)
+        if (allow_configured(ruleset, &paths->places[i], handled, f) != R_OK)
+            return R_FAIL;
     if (WITH_SANITIZER && ruleset >= 0)  // the leak check reads its own maps and threads
         return allow_path(ruleset, "/proc", fs_read, f);
     return R_OK;
@@ -148,7 +164,7 @@ static enum result
 fill_and_restrict(int ruleset, const struct role *r, const struct sandbox_paths *paths,
                   uint64_t fs, struct fault *f)
 {
-    if (allow_places(ruleset, r, paths->data, fs, f) != R_OK)
+    if (allow_places(ruleset, r, paths, fs, f) != R_OK)
         return R_FAIL;
     if (r->connect == ROLE_CONFIGURED && sandbox_landlock_abi() >= 4 &&
         allow_ports(ruleset, paths, f) != R_OK)
@@ -168,7 +184,7 @@ landlock_apply(const struct role *r, const struct sandbox_paths *paths, struct f
                   "Landlock: ABI %d of this kernel is not enough for role %s", abi,
                   r->name);
     if (abi == 0)
-        return allow_places(-1, r, paths->data, 0, f) == R_OK ? R_NONE : R_FAIL;
+        return allow_places(-1, r, paths, 0, f) == R_OK ? R_NONE : R_FAIL;
     struct ruleset_attr handled = handled_by(abi);
     size_t size = abi >= 6 ? 24 : abi >= 4 ? 16 : 8;
     int ruleset = (int)syscall(SYS_landlock_create_ruleset, &handled, size, 0);

@@ -142,7 +142,8 @@ static const struct {
 static bool
 is_granted(const struct role *r, size_t row)
 {
-    return (r->calls & CALLS_ANY) || (rows[row].needs_exec && r->may_exec);
+    bool local = rows[row].attempt == make_socket && (r->calls & CALLS_LOCAL);
+    return (r->calls & CALLS_ANY) || (rows[row].needs_exec && r->may_exec) || local;
 }
 
 bool

@@ -24,6 +24,7 @@ enum role_calls {  // bits: the sets of calls.def
     CALLS_ANY = 64,  // everything but what calls.def calls dangerous
     CALLS_CHILDREN = 128,
     CALLS_TOOL = 256,
+    CALLS_LOCAL = 512,
 };
 
 struct role {

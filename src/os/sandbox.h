@@ -10,10 +10,18 @@
 
 #include "os/role.h"
 
+// A folder, or a file, that the settings name.
+struct sandbox_place {
+    const char *path;  // absolute; it may be missing
+    bool writes;
+};
+
 struct sandbox_paths {
     const char *data;       // the data directory; NULL for a role without places in it
     const uint16_t *ports;  // TCP ports that a ROLE_CONFIGURED role may connect to
     size_t port_count;
+    const struct sandbox_place *places;  // beside those of the role's row
+    size_t place_count;
     int close_from;       // descriptors from this number on are closed; 0: none
     uint64_t memory_max;  // RLIMIT_DATA in octets; 0: none
 };

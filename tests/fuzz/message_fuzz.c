@@ -5,7 +5,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { MESSAGES = 20 };
+enum { MESSAGES = 23 };
 #define MESSAGE(name) +1
 #define END
 #define U8(type, member, most)
@@ -59,6 +59,9 @@ one_message(unsigned type, struct span body)
         ROUND_TRIP(17, extract_offer)
         ROUND_TRIP(18, revoked)
         ROUND_TRIP(19, token_fetch)
+        ROUND_TRIP(20, directory_ask)
+        ROUND_TRIP(21, directory_answer)
+        ROUND_TRIP(22, directory_changed)
     }
     buf_done(&b);
     buf_done(&again);

@@ -1,0 +1,198 @@
+#include "directory/directory_inside.h"
+
+struct directory {
+    const struct directory_settings *settings;
+    void *kinds[USER_SOURCES];  // NULL: not asked yet
+};
+
+void
+directory_user_init(struct directory_user *u)
+{
+    *u = (struct directory_user){0};
+    buf_init(&u->hash, LIMIT_password_hash);
+    buf_init(&u->networks, LIMIT_user_networks);
+    buf_init(&u->groups, LIMIT_directory_groups);
+}
+
+static void
+wipe(struct buf *b)
+{
+    if (b->p != NULL)
+        explicit_bzero(b->p, b->cap);
+}
+
+void
+directory_user_reset(struct directory_user *u)
+{
+    wipe(&u->hash);
+    buf_reset(&u->hash);
+    buf_reset(&u->networks);
+    buf_reset(&u->groups);
+    u->disabled = u->there = false;
+}
+
+void
+directory_user_done(struct directory_user *u)
+{
+    wipe(&u->hash);
+    buf_done(&u->hash);
+    buf_done(&u->networks);
+    buf_done(&u->groups);
+}
+
+static enum result
+take_flag(struct span value, bool *out, struct fault *f)
+{
+    static const char *const yes[] = {"1", "t", "true", "y", "yes", "on"},
+                             *const no[] = {"", "0", "f", "false", "n", "no", "off"};
+    for (size_t i = 0; i < sizeof yes / sizeof yes[0]; i++) {
+        if (span_ieq(value, span_str(yes[i]))) {
+            *out = true;
+            return R_OK;
+        }
+    }
+    for (size_t i = 0; i < sizeof no / sizeof no[0]; i++)
+        if (span_ieq(value, span_str(no[i])))
+            return R_OK;
+    return fault_set(f, FAULT_UNAVAILABLE, "'disabled' is neither true nor false: %.*s",
+                     SPAN_ARG(span_slice(value, 0, 40)));
+}
+
+static enum result
+take_text(struct span field, struct span value, struct buf *out, struct fault *f)
+{
+    buf_reset(out);
+    buf_put(out, value);
+    return out->over ? fault_set(f, FAULT_UNAVAILABLE, "'%.*s' is longer than %zu octets",
+                                 SPAN_ARG(span_slice(field, 0, 40)), out->max)
+                     : R_OK;
+}
+
+enum result
+directory_user_take(struct directory_user *u, struct span field, struct span value,
+                    struct fault *f)
+{
+    if (span_ieq(field, SPAN("password")))
+        return take_text(field, value, &u->hash, f);
+    if (span_ieq(field, SPAN("networks")))
+        return take_text(field, value, &u->networks, f);
+    if (span_ieq(field, SPAN("groups")))
+        return take_text(field, value, &u->groups, f);
+    return span_ieq(field, SPAN("disabled")) ? take_flag(value, &u->disabled, f) : R_OK;
+}
+
+// ---- kinds ----
+
+static bool
+is_sqlite(const struct directory_settings *s)
+{
+    return span_starts(span_str(s->sql.connection), SPAN("sqlite:"));
+}
+
+// NULL: not built in, or none of this file's.
+static const struct directory_kind *
+kind_of(enum user_source source, const struct directory_settings *s)
+{
+    if (source == USER_SQL && is_sqlite(s))
+        return &sqlite_kind;
+#ifdef HAVE_LIBPQ
+    if (source == USER_SQL)
+        return &postgres_kind;
+#endif
+#ifdef HAVE_LDAP
+    if (source == USER_LDAP)
+        return &ldap_kind;
+#endif
+    return NULL;
+}
+
+enum result
+directory_check(enum user_source source, const struct directory_settings *s,
+                struct fault *f)
+{
+    if (source == USER_OWN)
+        return R_OK;
+    if (source == USER_PASSWD_FILE)
+        return s->passwd_file[0] == '/'
+                   ? R_OK
+                   : fault_set(f, FAULT_BAD, "userdb_passwd_file: an absolute path");
+#ifdef HAVE_PAM
+    if (source == USER_PAM)
+        return R_OK;
+#endif
+    const struct directory_kind *kind = kind_of(source, s);
+    if (kind == NULL)
+        return fault_set(
+            f, FAULT_BAD, "user_databases: '%s'%s is not built into this program",
+            user_source_name(source), source == USER_SQL ? " by PostgreSQL" : "");
+    return kind->check(s, f);
+}
+
+size_t
+directory_ports(enum user_source source, const struct directory_settings *s,
+                uint16_t *ports, size_t max)
+{
+    const struct directory_kind *kind = kind_of(source, s);
+    return kind != NULL && kind->ports != NULL ? kind->ports(s, ports, max) : 0;
+}
+
+void
+directory_warm(const struct directory_settings *s)
+{
+    static const enum user_source sources[] = {USER_SQL, USER_LDAP};
+    for (size_t i = 0; i < sizeof sources / sizeof sources[0]; i++) {
+        const struct directory_kind *kind = kind_of(sources[i], s);
+        if (kind != NULL && kind->warm != NULL)
+            kind->warm(s);
+    }
+}
+
+struct directory *
+directory_new(const struct directory_settings *s)
+{
+    struct directory *d = calloc(1, sizeof *d);
+    must(d != NULL);
+    d->settings = s;
+    return d;
+}
+
+void
+directory_free(struct directory **dp)
+{
+    struct directory *d = *dp;
+    if (d == NULL)
+        return;
+    for (int i = 0; i < USER_SOURCES; i++)
+        if (d->kinds[i] != NULL)
+            kind_of((enum user_source)i, d->settings)->close(d->kinds[i]);
+    free(d);
+    *dp = NULL;
+}
+
+static const struct directory_kind *
+opened(struct directory *d, enum user_source source)
+{
+    const struct directory_kind *kind = kind_of(source, d->settings);
+    must(kind != NULL);
+    if (d->kinds[source] == NULL)
+        d->kinds[source] = kind->open(d->settings);
+    return kind;
+}
+
+enum result
+directory_find(struct directory *d, enum user_source source, struct span name,
+               struct directory_user *out, struct fault *f)
+{
+    return opened(d, source)->find(d->kinds[source], name, out, f);
+}
+
+enum result
+directory_verify(struct directory *d, enum user_source source, struct span name,
+                 struct span password, struct fault *f)
+{
+    const struct directory_kind *kind = opened(d, source);
+    if (kind->verify == NULL)
+        return fault_set(f, FAULT_SERVERBUG, "%s judges no passwords",
+                         user_source_name(source));
+    return kind->verify(d->kinds[source], name, password, f);
+}

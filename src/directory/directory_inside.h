@@ -1,0 +1,28 @@
+#ifndef DIRECTORY_DIRECTORY_INSIDE_H
+#define DIRECTORY_DIRECTORY_INSIDE_H
+
+// The kinds of databases behind directory.h, a row each. Threads: those of the directory.
+
+#include "directory/directory.h"
+
+struct directory_kind {
+    enum result (*check)(const struct directory_settings *s, struct fault *f);
+    size_t (*ports)(const struct directory_settings *s, uint16_t *ports, size_t max);
+    void (*warm)(const struct directory_settings *s);
+    void *(*open)(const struct directory_settings *s);
+    enum result (*find)(void *kind, struct span name, struct directory_user *out,
+                        struct fault *f);
+    enum result (*verify)(void *kind, struct span name, struct span password,
+                          struct fault *f);  // NULL: it gives hashes
+    void (*close)(void *kind);
+};
+
+extern const struct directory_kind sqlite_kind;
+#ifdef HAVE_LIBPQ
+extern const struct directory_kind postgres_kind;
+#endif
+#ifdef HAVE_LDAP
+extern const struct directory_kind ldap_kind;
+#endif
+
+#endif

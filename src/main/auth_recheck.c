@@ -1,0 +1,162 @@
+#include "main/auth_inside.h"
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/log.h"
+
+// Users of outer databases who logged in are looked for again now and then: whoever is gone, disabled, or has another password
+// there ends their sessions, as one of our own does.
+
+enum { TICK_MS = 500, AT_ONCE = 64 };
+
+struct granted {
+    UT_hash_handle hh;
+    struct auth_role *role;
+    uint64_t account, digest;
+    uint64_t checked_ms;  // 0: at once
+    bool asking;
+    struct ask ask;
+    struct name name;
+};
+
+struct recheck {
+    struct auth_role *role;
+    struct granted *granted;
+    struct timer tick;
+};
+
+static void
+granted_free(struct recheck *r, struct granted *g)
+{
+    HASH_DEL(r->granted, g);
+    ask_cancel(&g->ask);
+    free(g);
+}
+
+static void
+end_sessions(struct granted *g, const char *why)
+{
+    log_info("auth", "Sessions end", log_user(name_span(&g->name)), log_why(why));
+    auth_revoke(g->role, g->account, 0);
+    granted_free(g->role->bases.recheck, g);
+}
+
+// Again when a database has answered.
+static void
+look(void *arg)
+{
+    struct granted *g = arg;
+    struct user now;
+    struct fault f;
+    enum result r = who_find_name(g->role, &g->ask, name_span(&g->name), &now, &f);
+    if (g->ask.waiting)
+        return;
+    g->asking = false;
+    g->checked_ms = clock_mono_ms();
+    if (r == R_FAIL)
+        return;  // a lost database ends nothing
+    if (r == R_NONE || now.account != g->account)
+        end_sessions(g, "the user is gone from the user database");
+    else if (now.disabled)
+        end_sessions(g, "the user is disabled in the user database");
+    else if (outer_digest(g->role, &now) != g->digest)
+        end_sessions(g, "the user has another password");
+}
+
+static uint64_t
+pause_ms(const struct auth_role *role)
+{
+    uint64_t test_ms = role->start->config->test_recheck_ms;
+    return test_ms > 0 ? test_ms : LIMIT_directory_recheck_ms;
+}
+
+static void
+on_tick(void *arg)
+{
+    struct recheck *r = arg;
+    struct granted *g, *next;
+    uint64_t now_ms = clock_mono_ms();
+    unsigned started = 0;
+    HASH_ITER(hh, r->granted, g, next)
+    {
+        bool due = g->checked_ms == 0 || now_ms - g->checked_ms >= pause_ms(r->role);
+        if (g->asking || !due)
+            continue;
+        if (started++ == AT_ONCE)
+            break;
+        g->asking = true;
+        ask_anew(&g->ask);
+        look(g);
+    }
+    timer_set(&r->tick, TICK_MS);
+}
+
+static struct granted *
+granted_new(struct recheck *r, const struct user *u)
+{
+    if (HASH_COUNT(r->granted) >= LIMIT_directory_known)
+        granted_free(r, r->granted);  // the oldest
+    struct granted *g = calloc(1, sizeof *g);
+    must(g != NULL);
+    *g = (struct granted){.role = r->role,
+                          .account = u->account,
+                          .name = u->name,
+                          .checked_ms = clock_mono_ms()};
+    ask_init(&g->ask, look, g);
+    HASH_ADD(hh, r->granted, account, sizeof g->account, g);
+    return g;
+}
+
+bool
+recheck_granted(struct auth_role *role, const struct user *u)
+{
+    struct recheck *r = role->bases.recheck;
+    struct granted *g;
+    if (r == NULL || u->source == USER_OWN)
+        return false;
+    HASH_FIND(hh, r->granted, &u->account, sizeof u->account, g);
+    if (g == NULL)
+        g = granted_new(r, u);
+    uint64_t digest = outer_digest(role, u);
+    bool other = g->digest != 0 && g->digest != digest;
+    if (other)
+        auth_revoke(role, u->account, 0);
+    g->digest = digest;
+    return other;
+}
+
+void
+recheck_all(struct auth_role *role)
+{
+    struct granted *g, *next;
+    if (role->bases.recheck == NULL)
+        return;
+    HASH_ITER(hh, role->bases.recheck->granted, g, next)
+    g->checked_ms = 0;
+}
+
+void
+recheck_start(struct auth_role *role)
+{
+    if (role->bases.outer == NULL)
+        return;
+    struct recheck *r = calloc(1, sizeof *r);
+    must(r != NULL);
+    r->role = role;
+    role->bases.recheck = r;
+    timer_init(&r->tick, on_tick, r);
+    timer_set(&r->tick, TICK_MS);
+}
+
+void
+recheck_stop(struct auth_role *role)
+{
+    struct recheck *r = role->bases.recheck;
+    struct granted *g, *next;
+    if (r == NULL)
+        return;
+    timer_clear(&r->tick);
+    HASH_ITER(hh, r->granted, g, next)
+    granted_free(r, g);
+    free(r);
+    role->bases.recheck = NULL;
+}

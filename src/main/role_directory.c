@@ -1,0 +1,429 @@
+#include "main/role.h"
+#include "ctl/databases.h"
+#include "directory/passwd_table.h"
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "io/loop.h"
+#include "io/task.h"
+#include "os/sandbox.h"
+#include <libgen.h>
+#include <limits.h>
+#include <utlist.h>
+
+// The role directory: it asks the outer user databases for auth, which cannot connect. What it is asked for is a name; where
+// and how, the settings say. Each database that blocks is asked by a few threads, with a connection each; while one is lost,
+// a single question at a time tries it, and all others are answered at once.
+
+enum { WORKERS = 4, FILE_LOOK_MS = 500, PORTS_MAX = 16, PLACES_MAX = 4 };
+
+// What is known of a database's health.
+struct health {
+    bool lost, trying;
+    uint64_t lost_ms;  // when it failed last
+};
+
+struct directory_role {
+    const struct role_start *start;
+    struct directory_settings settings;
+    struct role_link *link;
+    struct loop *loop;
+    struct pool *pool;
+    struct channel *auth;
+    uint64_t generation;  // of the channel: an answer for an earlier one is nobody's
+    struct directory *idle[WORKERS];
+    unsigned idle_count;
+    struct job *waiting;
+    unsigned waiting_count;
+    struct health health[USER_SOURCES];
+    struct passwd_table *file;
+    struct timer look;
+    bool file_failed;
+};
+
+// One question, from its message to its answer.
+struct job {
+    struct job *prev, *next;
+    struct directory_role *role;
+    struct directory *directory;
+    uint64_t request, generation, came_ms;
+    enum user_source source;
+    bool verify;
+    struct name name;
+    struct buf password;
+    struct directory_user user;
+    enum result result;
+    struct fault fault;
+};
+
+// ---- answers ----
+
+static void
+job_free(struct job *j)
+{
+    if (j->password.p != NULL)
+        explicit_bzero(j->password.p, j->password.cap);
+    buf_done(&j->password);
+    directory_user_done(&j->user);
+    free(j);
+}
+
+static enum directory_verdict
+verdict_of(const struct job *j)
+{
+    if (j->result == R_FAIL)
+        return DIRECTORY_LATER;
+    if (j->result == R_OK)
+        return DIRECTORY_FOUND;
+    return j->verify ? DIRECTORY_WRONG : DIRECTORY_NONE;
+}
+
+// "{SCHEME}" where the database tells none; its own text stays when that would be too long.
+static void
+put_scheme(const struct job *j, struct buf *out)
+{
+    struct span hash = buf_span(&j->user.hash);
+    bool bare = hash.n > 0 && hash.p[0] != '{' && j->source != USER_PASSWD_FILE;
+    if (bare)
+        buf_printf(out, "{%s}", j->role->start->config->userdb_scheme);
+    buf_put(out, hash);
+}
+
+static void
+answer(struct job *j)
+{
+    struct directory_role *role = j->role;
+    struct buf b, hash;
+    if (role->auth == NULL || j->generation != role->generation)
+        return;
+    buf_init(&b, LIMIT_channel_message);
+    buf_init(&hash, (size_t)2 * LIMIT_config_text);
+    put_scheme(j, &hash);
+    struct directory_answer m = {.request = j->request,
+                                 .verdict = (uint8_t)verdict_of(j),
+                                 .disabled = j->user.disabled,
+                                 .there = j->user.there,
+                                 .hash = buf_span(&hash),
+                                 .networks = buf_span(&j->user.networks),
+                                 .groups = buf_span(&j->user.groups)};
+    directory_answer_put(&b, &m);
+    must(!b.over && !hash.over);
+    channel_send(role->auth, MESSAGE_DIRECTORY_ANSWER, buf_span(&b), -1);
+    explicit_bzero(b.p, b.n);
+    if (hash.p != NULL)
+        explicit_bzero(hash.p, hash.n);
+    buf_done(&hash);
+    buf_done(&b);
+}
+
+// ---- databases that block ----
+
+static void
+run_on_pool(void *arg)
+{
+    struct job *j = arg;
+    struct span name = name_span(&j->name);
+    j->result = j->verify
+                    ? directory_verify(j->directory, j->source, name,
+                                       buf_span(&j->password), &j->fault)
+                    : directory_find(j->directory, j->source, name, &j->user, &j->fault);
+}
+
+static void
+note_health(struct job *j)
+{
+    struct health *h = &j->role->health[j->source];
+    struct field database = field_str("database", "", user_source_name(j->source));
+    bool lost = j->result == R_FAIL;
+    if (lost)
+        log_warning("directory", "the user database did not answer", database,
+                    log_fault(&j->fault));
+    else if (h->lost)
+        log_info("directory", "the user database answers again", database);
+    h->lost = lost;
+    h->lost_ms = clock_mono_ms();
+    h->trying = false;
+}
+
+static bool
+may_try(struct directory_role *role, const struct job *j)
+{
+    struct health *h = &role->health[j->source];
+    if (!h->lost)
+        return true;
+    return !h->trying && clock_mono_ms() - h->lost_ms >= LIMIT_directory_rest_ms;
+}
+
+static void start_waiting(struct directory_role *role);
+
+static void
+job_task(void *arg)
+{
+    struct job *j = arg;
+    struct directory_role *role = j->role;
+    pool_run(role->pool, run_on_pool, j);
+    note_health(j);
+    answer(j);
+    role->idle[role->idle_count++] = j->directory;
+    job_free(j);
+    start_waiting(role);
+}
+
+static void
+give_up(struct job *j)
+{
+    j->result = fault_set(&j->fault, FAULT_UNAVAILABLE, "the user database is lost");
+    answer(j);
+    job_free(j);
+}
+
+static void
+start_waiting(struct directory_role *role)
+{
+    while (role->waiting != NULL && role->idle_count > 0) {
+        struct job *j = role->waiting;
+        DL_DELETE(role->waiting, j);
+        role->waiting_count--;
+        if (!may_try(role, j) || clock_mono_ms() - j->came_ms > LIMIT_directory_ms) {
+            give_up(j);
+            continue;
+        }
+        role->health[j->source].trying = true;
+        j->directory = role->idle[--role->idle_count];
+        task_start(job_task, j);
+    }
+}
+
+// ---- the passwd-file ----
+
+static void
+on_bad_line(uint64_t line, const char *why, void *arg)
+{
+    (void)arg;
+    log_warning("directory", "a line of the passwd-file is passed over",
+                field_number("line", "line=%", line), log_why(why));
+}
+
+static void
+tell_changed(struct directory_role *role)
+{
+    struct buf b;
+    if (role->auth == NULL)
+        return;
+    buf_init(&b, 64);
+    directory_changed_put(&b, &(struct directory_changed){USER_PASSWD_FILE});
+    channel_send(role->auth, MESSAGE_DIRECTORY_CHANGED, buf_span(&b), -1);
+    buf_done(&b);
+}
+
+static void
+refresh_file(struct directory_role *role)
+{
+    struct fault f;
+    enum result r = passwd_table_refresh(role->file, &f);
+    if (r == R_FAIL && !role->file_failed)
+        log_error("directory", "the passwd-file cannot be read", log_fault(&f));
+    if (r == R_OK)
+        log_info("directory", "the passwd-file was read");
+    if (r == R_OK || (r == R_FAIL && !role->file_failed))
+        tell_changed(role);
+    role->file_failed = r == R_FAIL;
+}
+
+static void
+on_look(void *arg)
+{
+    struct directory_role *role = arg;
+    refresh_file(role);
+    timer_set(&role->look, FILE_LOOK_MS);
+}
+
+static void
+ask_file(struct directory_role *role, struct job *j)
+{
+    refresh_file(role);
+    j->result =
+        j->verify ? fault_set(&j->fault, FAULT_SERVERBUG, "passwd-file judges no passwords")
+                  : passwd_table_find(role->file, name_span(&j->name), &j->user, &j->fault);
+    answer(j);
+    job_free(j);
+}
+
+// ---- questions ----
+
+static bool
+serves(const struct directory_role *role, uint8_t source)
+{
+    return source != USER_OWN && source != USER_PAM && source < USER_SOURCES &&
+           databases_have(role->start->config, (enum user_source)source);
+}
+
+static struct job *
+job_new(struct directory_role *role, const struct directory_ask *m, const struct name *name)
+{
+    struct job *j = calloc(1, sizeof *j);
+    must(j != NULL);
+    *j = (struct job){.role = role,
+                      .request = m->request,
+                      .generation = role->generation,
+                      .came_ms = clock_mono_ms(),
+                      .source = (enum user_source)m->source,
+                      .verify = m->verify,
+                      .name = *name};
+    buf_init(&j->password, LIMIT_password);
+    buf_put(&j->password, m->password);
+    directory_user_init(&j->user);
+    return j;
+}
+
+static enum result
+take_ask(struct directory_role *role, struct span body)
+{
+    struct directory_ask m;
+    struct name name;
+    struct fault f;
+    if (directory_ask_get(body, &m) != R_OK || !serves(role, m.source) ||
+        m.password.n > LIMIT_password || name_of(m.name, &name, &f) != R_OK)
+        return R_FAIL;
+    struct job *j = job_new(role, &m, &name);
+    if (j->source == USER_PASSWD_FILE) {
+        ask_file(role, j);
+    } else if (!may_try(role, j) || role->waiting_count >= LIMIT_directory_waiting) {
+        give_up(j);
+    } else {
+        DL_APPEND(role->waiting, j);
+        role->waiting_count++;
+        start_waiting(role);
+    }
+    return R_OK;
+}
+
+static void
+on_end(struct channel *c, void *arg)
+{
+    struct directory_role *role = arg;
+    (void)c;
+    role->generation++;
+    channel_close(&role->auth);
+}
+
+static void
+on_message(struct channel *c, uint16_t type, struct span body, int fd, void *arg)
+{
+    if (fd < 0 && type == MESSAGE_DIRECTORY_ASK && take_ask(arg, body) == R_OK)
+        return;
+    if (fd >= 0)
+        close(fd);
+    log_error("directory", "a message is malformed",
+              field_number("message", "message=%", type));
+    on_end(c, arg);
+}
+
+static void
+on_peer(void *arg, struct span peer, uint32_t index, int fd)
+{
+    struct directory_role *role = arg;
+    (void)peer, (void)index;
+    if (role->auth != NULL)
+        on_end(role->auth, role);
+    role->auth = channel_new(fd, on_message, on_end, role);
+}
+
+static void
+on_drain(void *arg)
+{
+    struct directory_role *role = arg;
+    loop_stop(role->loop);
+}
+
+static const struct role_link_ops link_ops = {.peer = on_peer, .drain = on_drain};
+
+static void
+begin(void *arg)
+{
+    struct directory_role *role = arg;
+    role->pool = pool_new(WORKERS);
+    for (; role->idle_count < WORKERS; role->idle_count++)
+        role->idle[role->idle_count] = directory_new(&role->settings);
+    timer_init(&role->look, on_look, role);
+    if (databases_have(role->start->config, USER_PASSWD_FILE)) {
+        role->file = passwd_table_new(role->settings.passwd_file, on_bad_line, role);
+        on_look(role);
+    }
+    role->link = role_link_open(role->start, &link_ops, role);
+    role_link_ready(role->link);
+    role_probe(role->start);
+}
+
+// ---- the sandbox ----
+
+struct places {
+    char paths[PLACES_MAX][PATH_MAX];
+    struct sandbox_place rows[PLACES_MAX];
+    size_t n;
+};
+
+// The folder of a file, and of what the file is a link to: a new file may be put in its place.
+static void
+add_folder(struct places *p, const char *file, bool writes)
+{
+    char real[PATH_MAX], copy[PATH_MAX];
+    const char *const files[] = {file, realpath(file, real)};
+    for (size_t i = 0; i < 2; i++) {
+        if (files[i] == NULL || files[i][0] != '/' || strlen(files[i]) >= PATH_MAX)
+            continue;
+        memcpy(copy, files[i], strlen(files[i]) + 1);
+        must(p->n < PLACES_MAX);
+        memcpy(p->paths[p->n], dirname(copy), strlen(copy) + 1);
+        p->rows[p->n] = (struct sandbox_place){p->paths[p->n], writes};
+        p->n++;
+    }
+}
+
+// SQLite writes beside a file of its own kind "WAL" also to read it, if the file's owner lets it.
+static enum result
+confine(const struct role_start *start, const struct directory_settings *s)
+{
+    static const char sqlite[] = "sqlite:";
+    static struct places places;
+    uint16_t ports[PORTS_MAX] = {53};
+    size_t n = 1;
+    for (int i = 0; i < USER_SOURCES; i++)
+        if (databases_have(start->config, (enum user_source)i))
+            n += directory_ports((enum user_source)i, s, ports + n, PORTS_MAX - n);
+    if (databases_have(start->config, USER_PASSWD_FILE))
+        add_folder(&places, s->passwd_file, false);
+    if (databases_have(start->config, USER_SQL) &&
+        span_starts(span_str(s->sql.connection), SPAN("sqlite:")))
+        add_folder(&places, s->sql.connection + strlen(sqlite), true);
+    if (databases_have(start->config, USER_LDAP) && s->ldap.ca[0]) {
+        must(places.n < PLACES_MAX);
+        places.rows[places.n++] = (struct sandbox_place){s->ldap.ca, false};
+    }
+    return role_confine_with(start, &(struct sandbox_paths){.data = start->config->data,
+                                                            .ports = ports,
+                                                            .port_count = n,
+                                                            .places = places.rows,
+                                                            .place_count = places.n});
+}
+
+int
+role_directory_main(const struct role_start *start)
+{
+    // a question still on the pool may come back to it until the process is gone
+    static struct directory_role role;
+    role.start = start;
+    role.settings = databases_settings(start->config);
+    closefrom(start->supervisor + 1);
+    name_warm();
+    directory_warm(&role.settings);
+    if (confine(start, &role.settings) != R_OK)
+        return ROLE_EXIT_SETTINGS;
+    role.loop = loop_new();
+    loop_post(role.loop, begin, &role);
+    loop_run(role.loop);
+    timer_clear(&role.look);
+    channel_close(&role.auth);
+    role_link_close(&role.link);
+    return ROLE_EXIT_DRAINED;
+}

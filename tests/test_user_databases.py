@@ -1,0 +1,259 @@
+"""Users of outer databases: each kind by itself, behind our own. One server for each kind; they may be lost and come back."""
+# --json: user list
+import json
+import os
+import re
+import signal
+import smtplib
+import time
+
+import pytest
+
+from lib import scram, server as posthorn, userbases
+from lib.client import Imap
+from lib.wire import Closed, Wire
+
+KINDS = {base.__name__: base for base in (userbases.File, userbases.Sqlite, userbases.Postgres, userbases.Ldap)}
+HOSTILE = ("x' OR 1=1--", "' OR ''='", "x' UNION SELECT '{PLAIN}secret', false, '', ''--", "*", "*)(uid=*", "ann*", "an_", "%", "%u", "%%",
+           "%{env:HOME}", "../bob", "\\", "\\2a", "ann\\", "$1", "?1", "ann;--", "uid=ann", "ann,dc=example,dc=org")
+
+
+class Place:
+    def __init__(self, base):
+        self.base = base
+        base.put("ann", "secret-a")
+        base.put("ben@example.org", "secret-b")
+        self.server = posthorn.Server({"userdb_cache": "1s", "test_recheck_ms": 300, "local_domains": ["example.org"], **base.settings})
+
+    def stop(self):
+        try:
+            self.server.stop()
+        finally:
+            self.base.stop()
+
+
+@pytest.fixture(name="place", scope="module", params=sorted(KINDS))
+def one_place(request):
+    place = Place(KINDS[request.param]())
+    yield place
+    place.stop()
+
+
+def literal(text):
+    data = text.encode()
+    return b"{%d+}\r\n" % len(data) + data
+
+
+def login(server, user, password):
+    """The tagged line of LOGIN."""
+    wire = Wire(server.address("imap"), timeout=60)
+    wire.line()
+    wire.send(b"a LOGIN " + literal(user) + b" " + literal(password) + b"\r\n")
+    line = wire.line().decode()
+    wire.close()
+    return line
+
+
+def granted(server, user, password):
+    return login(server, user, password).startswith("a OK")
+
+
+WRONG = "a NO [AUTHENTICATIONFAILED]"
+LATER = "a NO [UNAVAILABLE]"
+
+
+def rcpt(server, address):
+    with smtplib.LMTP(*server.address("lmtp"), timeout=60) as relay:
+        relay.ehlo_or_helo_if_needed()
+        relay.mail("a@example.net")
+        return relay.rcpt(address)[0]
+
+
+def users(server):
+    said = posthorn.run_verb("user", "list", "--json", "-c", server.config)
+    return {row["name"]: row for row in map(json.loads, said.decode().splitlines())}
+
+
+def wait_for(check, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_passwords(place):
+    server = place.server
+    for _ in range(2):
+        assert granted(server, "ann", "secret-a")
+        assert granted(server, "ANN", "secret-a")
+        assert granted(server, "ben@example.org", "secret-b")
+        assert granted(server, "ben", "secret-b")  # in the first of our domains
+        for user, password in (("ann", "secret-b"), ("ann", ""), ("ann", "secret-a "), ("nobody-here", "secret-a"), ("ben@example.net", "secret-b")):
+            assert login(server, user, password).startswith(WRONG)
+        assert granted(server, "alice", posthorn.PASSWORD)  # our own
+        assert login(server, "alice", "secret-a").startswith(WRONG)
+
+
+def test_who_is_listed(place):
+    rows = users(place.server)
+    assert rows["ann"]["source"] == place.base.kind and rows["alice"]["source"] == "own"
+    assert set(rows) == {"ann", "ben@example.org", "alice", "bob", "carol"}  # who asked in vain is not there
+    text = posthorn.run_verb("user", "list", "-c", place.server.config).decode()
+    assert f"ann\tof {place.base.kind}\n" in text and "alice\n" in text
+
+
+def test_scram_is_not_offered(place):
+    wire = Wire(place.server.address("imap"))
+    line = wire.line()
+    wire.close()
+    assert b"AUTH=PLAIN" in line and b"SCRAM" not in line
+
+
+def test_mail_comes(place):
+    server = place.server
+    place.base.put("new", "secret-n")
+    assert rcpt(server, "new") == 250  # before the first login
+    assert rcpt(server, "ann+lists@example.org") == 250
+    assert rcpt(server, "nobody-here@example.org") == 550
+    with smtplib.LMTP(*server.address("lmtp")) as relay:
+        relay.sendmail("a@example.net", ["new@example.org"], b"Subject: early\r\n\r\nhello\r\n")
+    session = Imap(server.address("imap"), "new", "secret-n")
+    assert session.command("SELECT INBOX")[0] and b"1 EXISTS" in b"\n".join(session.command("SELECT INBOX")[0])
+    session.wire.close()
+
+
+def test_hostile_names(place):
+    before = set(users(place.server))
+    for name in HOSTILE:
+        for password in ("secret", "secret-a"):
+            assert login(place.server, name, password).startswith(WRONG), name
+        code = rcpt(place.server, f'"{name}"@example.org'.replace("\\", "\\\\"))
+        assert code in (550, 553, 501), name
+    assert set(users(place.server)) == before
+    assert granted(place.server, "ann", "secret-a")
+
+
+def session_ends(session):
+    def ended():
+        try:
+            session.command("NOOP")
+        except (Closed, OSError):
+            return True
+        return False
+    return ended
+
+
+def test_another_password(place):
+    server, base = place.server, place.base
+    base.put("cid", "old-one")
+    session = Imap(server.address("imap"), "cid", "old-one")
+    base.put("cid", "new-one")
+    wait_for(lambda: granted(server, "cid", "new-one"), 10)  # a file that was just written rests first
+    wait_for(lambda: login(server, "cid", "old-one").startswith(WRONG), 20)  # once what was kept is old
+    if base.kind != "ldap":  # what a bind judges is not seen
+        wait_for(session_ends(session))
+    fresh = Imap(server.address("imap"), "cid", "new-one")
+    time.sleep(1)
+    fresh.command("NOOP")
+    fresh.wire.close()
+
+
+@pytest.mark.parametrize("how", ["disabled", "gone"])
+def test_taken_away(place, how):
+    server, base = place.server, place.base
+    base.put("dan", "secret-d")
+    session = Imap(server.address("imap"), "dan", "secret-d")
+    assert rcpt(server, "dan") == 250
+    if how == "disabled":
+        base.put("dan", "secret-d", disabled=True)
+    else:
+        base.remove("dan")
+    wait_for(session_ends(session))
+    wait_for(lambda: login(server, "dan", "secret-d").startswith(WRONG))
+    wait_for(lambda: rcpt(server, "dan") == 550)
+    account = users(server)["dan"]
+    base.put("dan", "secret-d")
+    wait_for(lambda: granted(server, "dan", "secret-d"))
+    assert users(server)["dan"] == account
+
+
+def test_what_is_ours_works_for_them(place):
+    server, base = place.server, place.base
+    base.put("eva", "secret-e", groups="staff team")
+    assert granted(server, "eva", "secret-e")
+    said = posthorn.run_verb("user", "password", "add", "eva", "phone", "--json", "-c", server.config)
+    assert granted(server, "eva", json.loads(said)["password"])
+    with pytest.raises(RuntimeError, match="known by the user database"):
+        posthorn.run_verb("user", "passwd", "eva", "-c", server.config, stdin=b"x\n")
+    posthorn.run_verb("user", "disable", "eva", "-c", server.config)
+    assert login(server, "eva", "secret-e").startswith(WRONG)
+    posthorn.run_verb("user", "enable", "eva", "-c", server.config)
+    posthorn.run_verb("user", "networks", "eva", "192.0.2.0/24", "-c", server.config)
+    assert login(server, "eva", "secret-e").startswith(WRONG)
+    posthorn.run_verb("user", "networks", "eva", "any", "-c", server.config)
+    assert granted(server, "eva", "secret-e")
+    base.put("far", "secret-f", networks="192.0.2.0/24")
+    base.put("near", "secret-f", networks="192.0.2.0/24,127.0.0.0/8")
+    assert login(server, "far", "secret-f").startswith(WRONG)
+    assert granted(server, "near", "secret-f")
+
+
+def test_groups_of_the_database(place):
+    if place.base.kind == "passwd-file":
+        pytest.skip("a passwd-file has none")
+    server = place.server
+    posthorn.run_verb("acl", "set", "alice", "INBOX", "$team", "lr", "-c", server.config)
+    place.base.put("gus", "secret-g", groups="other team")
+    place.base.put("hal", "secret-h", groups="other")
+    for user, seen in (("gus", True), ("hal", False)):
+        session = Imap(server.address("imap"), user, f"secret-{user[0]}")
+        try:
+            session.command("SELECT Shared/alice/INBOX")
+            assert seen
+        except Exception as error:
+            assert not seen, error
+        session.wire.close()
+
+
+def test_lost_and_found(place):
+    """Nobody is told that a password is wrong or that a user is unknown; who is here stays; our own users notice nothing."""
+    server, base = place.server, place.base
+    session = Imap(server.address("imap"), "ann", "secret-a")
+    for how in base.lost_by:
+        base.lose(how)
+        try:
+            time.sleep(1.1)  # userdb_cache
+            wait_for(lambda: login(server, "ann", "secret-a").startswith(LATER), 20)
+            began = time.monotonic()
+            for user, password in (("ann", "secret-a"), ("ann", "wrong"), ("nobody-here", "x"), ("ben", "secret-b")) * 3:
+                assert login(server, user, password).startswith(LATER)
+            assert time.monotonic() - began < 30  # they do not each wait for the end of the time
+            assert rcpt(server, "ann") == 451 or rcpt(server, "ann") == 451  # mail may have remembered it
+            assert rcpt(server, "nobody-here@example.org") == 451
+            assert granted(server, "alice", posthorn.PASSWORD)
+            assert rcpt(server, "alice") == 250
+        finally:
+            base.find(how)
+        wait_for(lambda: granted(server, "ann", "secret-a"))
+        assert login(server, "ann", "wrong").startswith(WRONG)
+        assert login(server, "nobody-here", "wrong").startswith(WRONG)
+        wait_for(lambda: rcpt(server, "nobody-here@example.org") == 550)
+    session.command("NOOP")
+    session.wire.close()
+
+
+def test_the_role_dies(place):
+    server = place.server
+    role = "pam" if place.base.kind == "pam" else "directory"
+    os.kill(server.pids(role)[0], signal.SIGKILL)
+    time.sleep(1.1)
+    assert granted(server, "ann", "secret-a")  # it waits until the role is back
+    assert login(server, "ann", "wrong").startswith(WRONG)
+    os.kill(server.pids("auth")[0], signal.SIGKILL)
+    wait_for(lambda: granted(server, "ann", "secret-a"))
+
+
+def test_nothing_secret_in_the_log(place):
+    assert not re.search(r"secret-|s3cret|s3rvice", place.server.stderr())
+    said = posthorn.run_verb("config", "dump", "-c", place.server.config)
+    assert b"s3cret" not in said and b"s3rvice" not in said
