@@ -215,6 +215,9 @@ mta_drain(struct gate *g)
 void
 mta_close_all(struct gate *g)
 {
-    while (g->mtas.list != NULL)
-        mta_free(g->mtas.list);
+    struct mta *m, *next;
+    DL_FOREACH_SAFE(g->mtas.list, m, next)
+    {
+        mta_free(m);
+    }
 }

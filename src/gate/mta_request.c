@@ -237,15 +237,21 @@ on_answer(void *arg, const struct auth_reply *reply)
 void
 mta_request_drop_all(struct mta *m)
 {
-    while (m->requests != NULL)
-        request_free(m->requests);
+    struct mta_request *r, *next;
+    HASH_ITER(hh, m->requests, r, next)
+    {
+        request_free(r);
+    }
 }
 
 void
 mta_request_fail_all(struct mta *m)
 {
-    while (m->requests != NULL)
-        fail(m->requests, SPAN_NONE, FAULT_UNAVAILABLE);
+    struct mta_request *r, *next;
+    HASH_ITER(hh, m->requests, r, next)
+    {
+        fail(r, SPAN_NONE, FAULT_UNAVAILABLE);
+    }
 }
 
 // ---- AUTH ----
