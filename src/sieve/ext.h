@@ -218,6 +218,9 @@ enum result sieve_texts(struct sieve_run *r, const struct sieve_value *v,
 // Variables (variables.c of ext)
 enum result sieve_variable_set(struct sieve_run *r, unsigned number, struct span value,
                                const struct sieve_call *call) MUST_CHECK;
+// What the modifiers of the call make of a value (:lower, :length ...).
+enum result sieve_modify(struct sieve_run *r, const struct sieve_call *call,
+                         struct span *value) MUST_CHECK;
 struct span sieve_variable(const struct sieve_run *r, unsigned number);
 
 #endif

@@ -1,3 +1,4 @@
+#include "sieve/parts.h"
 #include "sieve/run.h"
 #include "mime/address.h"
 #include "mime/encoded_word.h"
@@ -40,6 +41,38 @@ gather(struct buf *found, struct span block, struct span name)
             buf_put(found, span_of(&h, sizeof h));
 }
 
+static void
+gather_names(struct buf *found, struct span block, const struct span *names, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (sieve_is_field_name(names[i]))
+            gather(found, block, names[i]);
+}
+
+// Of the message, or as :mime and :anychild say (RFC 5703 section 4): of the part of the loop, and of those in it.
+static enum result
+gather_all(struct sieve_run *r, const struct sieve_call *call, const struct span *names,
+           size_t n, struct buf *found)
+{
+    const struct mime_part *now = sieve_part_now(r), *root = r->world->root;
+    const struct mime_part *within = now ? now : root, *part = within;
+    bool any = sieve_tag(call, "anychild") != NULL;
+    if (sieve_tag(call, "mime") == NULL) {
+        gather_names(found, r->header, names, n);
+        return R_OK;
+    }
+    for (; part; part = any ? sieve_part_after(part, within) : NULL) {
+        struct span block = r->header;
+        if (part != root &&
+            sieve_read(r, part->header.at, part->header.size, &block) != R_OK)
+            return R_FAIL;
+        if (sieve_work(r, 4 + n * (block.n / 16)) != R_OK)
+            return R_FAIL;
+        gather_names(found, block, names, n);
+    }
+    return R_OK;
+}
+
 enum result
 sieve_fields_begin(struct sieve_fields *it, struct sieve_run *r,
                    const struct sieve_call *call, const struct span *names, size_t n)
@@ -50,9 +83,10 @@ sieve_fields_begin(struct sieve_fields *it, struct sieve_run *r,
     if (sieve_work(r, n * (r->header.n / 16 + 1)) != R_OK)
         return R_FAIL;
     buf_init(&found, LIMIT_sieve_memory);
-    for (size_t i = 0; i < n; i++)
-        if (sieve_is_field_name(names[i]))
-            gather(&found, r->header, names[i]);
+    if (gather_all(r, call, names, n, &found) != R_OK) {
+        buf_done(&found);
+        return R_FAIL;
+    }
     it->end = found.n / sizeof(struct mime_header);
     if (sieve_take(r, &found, &bytes) != R_OK)
         return R_FAIL;

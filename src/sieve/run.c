@@ -286,6 +286,7 @@ sieve_push(struct sieve_run *r, const struct sieve_program *p)
     buf_init(&f->capture_text, SIZE_MAX >> 1);
     arena_on_end(r->arena, free_value, &f->capture_text);
     f->below = r->frame;
+    f->loops = r->state[SIEVE_EXT_foreverypart];
     r->frame = f;
     return R_OK;
 }
@@ -293,6 +294,7 @@ sieve_push(struct sieve_run *r, const struct sieve_program *p)
 void
 sieve_pop(struct sieve_run *r)
 {
+    r->state[SIEVE_EXT_foreverypart] = r->frame->loops;
     if (r->frame->below)
         r->frame = r->frame->below;
     else

@@ -17,6 +17,7 @@ struct sieve_frame {
     struct buf capture_text;
     size_t capture_end[LIMIT_sieve_captures + 1];
     unsigned captures;
+    void *loops;  // that were at work where it began (foreverypart)
     struct sieve_frame *below;
 };
 

@@ -1,6 +1,7 @@
 // RFC 5228 section 5: the tests of the base language.
 
 #include "sieve/compile.h"
+#include "sieve/parts.h"
 #include "mime/address.h"
 
 static enum result
@@ -103,6 +104,13 @@ emit_anyof(struct sieve_compiler *c, const struct sieve_node *node, struct sieve
 }
 
 static enum result
+feed_decoded(struct sieve_matching *m, struct span value)
+{
+    return sieve_decoded(m->run, value, &value) == R_OK ? sieve_match_feed(m, value)
+                                                        : R_FAIL;
+}
+
+static enum result
 header(struct sieve_run *r, const struct sieve_call *call, bool *yes)
 {
     struct sieve_matching m;
@@ -115,10 +123,10 @@ header(struct sieve_run *r, const struct sieve_call *call, bool *yes)
     enum result result = R_OK;
     while (result == R_OK && !m.found) {
         result = sieve_fields_next(&it, &value);
-        if (result == R_OK)
-            result = sieve_decoded(r, value, &value);
-        if (result == R_OK)
-            result = sieve_match_feed(&m, value);
+        if (result == R_OK && sieve_mime_option(call))
+            result = sieve_mime_feed(&m, it.all[it.at - 1].name, value);
+        else if (result == R_OK)
+            result = feed_decoded(&m, value);
     }
     return result == R_FAIL ? R_FAIL : sieve_match_end(&m, yes);
 }
@@ -205,7 +213,8 @@ check_address(struct sieve_compiler *c, struct sieve_call *call)
 {
     const struct sieve_value *v = &call->position[0];
     for (size_t i = 0; i < v->n; i++)
-        if (sieve_is_constant(&v->strings[i]) && !has_addresses(v->strings[i].text))
+        if (sieve_is_constant(&v->strings[i]) && !sieve_tag(call, "mime") &&
+            !has_addresses(v->strings[i].text))
             return sieve_wrong(c, v->line, v->column, "%.*s is no field with addresses",
                                SPAN_ARG(span_slice(v->strings[i].text, 0, 60)));
     return R_OK;
@@ -240,11 +249,12 @@ address(struct sieve_run *r, const struct sieve_call *call, bool *yes)
     struct sieve_matching m;
     struct sieve_fields it;
     struct span *names, value;
+    bool any = sieve_tag(call, "mime") != NULL;  // RFC 5703 section 4.2
     if (sieve_match_begin(&m, r, call, &call->position[1]) != R_OK ||
         sieve_texts(r, &call->position[0], &names) != R_OK)
         return R_FAIL;
     for (size_t i = 0; i < call->position[0].n; i++)
-        names[i] = has_addresses(names[i]) ? names[i] : SPAN("");
+        names[i] = any || has_addresses(names[i]) ? names[i] : SPAN("");
     enum result result = sieve_fields_begin(&it, r, call, names, call->position[0].n);
     while (result == R_OK && !m.found) {
         result = sieve_fields_next(&it, &value);

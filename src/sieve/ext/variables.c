@@ -99,14 +99,15 @@ modify(struct buf *b, const char *name, struct span s)
 }
 
 // In the order of section 4.1.
-static enum result
-modify_all(struct sieve_run *r, const struct sieve_call *call, struct span *value)
+enum result
+sieve_modify(struct sieve_run *r, const struct sieve_call *call, struct span *value)
 {
     static const char *const order[PRECEDENCES] = {"case", "first", "quote", "url",
                                                    "length"};
     for (size_t i = 0; i < PRECEDENCES; i++)
         for (const struct sieve_tagged *t = call->tags; t; t = t->next) {
-            if (!span_eq(span_str(t->tag->group), span_str(order[i])))
+            if (t->tag->value || !t->tag->group ||
+                !span_eq(span_str(t->tag->group), span_str(order[i])))
                 continue;
             struct buf b;
             buf_init(&b, 3 * value->n + 24);
@@ -125,7 +126,7 @@ set(struct sieve_run *r, const struct sieve_call *call)
     const struct target *t = call->own;
     struct span value;
     if (sieve_one(r, &call->position[1], &value) != R_OK ||
-        modify_all(r, call, &value) != R_OK)
+        sieve_modify(r, call, &value) != R_OK)
         return R_FAIL;
     return sieve_variable_set(r, t->number, value, call);
 }

@@ -1,0 +1,20 @@
+#ifndef SIEVE_PARTS_H
+#define SIEVE_PARTS_H
+
+// Where foreverypart is (RFC 5703 section 3).
+
+#include "sieve/ext.h"
+
+// The part of the innermost loop; NULL: outside of all.
+const struct mime_part *sieve_part_now(struct sieve_run *r);
+// The part after `part` in `within` (itself first), depth first; NULL: there is none.
+const struct mime_part *sieve_part_after(const struct mime_part *part,
+                                         const struct mime_part *within);
+
+// Has the call :type, :subtype, :contenttype or :param?
+bool sieve_mime_option(const struct sieve_call *call);
+// Feeds what these mean of one field.
+enum result sieve_mime_feed(struct sieve_matching *m, struct span name,
+                            struct span value) MUST_CHECK;
+
+#endif
