@@ -33,8 +33,8 @@ check_one(const struct config *c, size_t at, struct fault *f)
     enum user_source source;
     if (user_source_from(span_str(name), &source) != R_OK)
         return fault_set(f, FAULT_BAD,
-                         "user_databases: '%.60s' is none; own, passwd-file, sql, ldap and "
-                         "pam are",
+                         "user_databases: '%.60s' is none; own, passwd-file, sql and ldap "
+                         "are",
                          name);
     for (size_t i = 0; i < at; i++)
         if (strcmp(c->user_databases.items[i], name) == 0)

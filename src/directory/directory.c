@@ -116,10 +116,6 @@ directory_check(enum user_source source, const struct directory_settings *s,
         return s->passwd_file[0] == '/'
                    ? R_OK
                    : fault_set(f, FAULT_BAD, "userdb_passwd_file: an absolute path");
-#ifdef HAVE_PAM
-    if (source == USER_PAM)
-        return R_OK;
-#endif
     const struct directory_kind *kind = kind_of(source, s);
     if (kind == NULL)
         return fault_set(
