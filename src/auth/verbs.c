@@ -137,8 +137,8 @@ list_one(const struct user *u, void *arg)
     if (l->result == R_OK)
         l->result = verbs_user_fields(l->db, u->account, a, &keys, &k, l->fault);
     all[n++] = field_text("name", "%", name_span(&u->name));
-    all[n++] = field_str("source", u->source != USER_OWN ? "\tof %" : "",
-                         user_source_name(u->source));
+    all[n++] = field_if(u->source != USER_OWN,
+                        field_str("source", "\tof %", user_source_name(u->source)));
     all[n++] = field_flag("disabled", "\tdisabled", u->disabled);
     all[n++] = field_if(nets.n > 0, field_text("networks", "\tfrom %", buf_span(&nets)));
     for (size_t i = 0; l->result == R_OK && i < k; i++)
