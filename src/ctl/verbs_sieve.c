@@ -54,7 +54,7 @@ int
 verb_sieve_check(const struct verb_options *o, const char *const *args, size_t n)
 {
     struct arena *a = arena_new();
-    struct sieve_program *p;
+    struct sieve_program *p = NULL;
     (void)o, (void)n;
     int code = load(args[0], a, &p);
     if (code == 0)
@@ -109,7 +109,7 @@ int
 verb_sieve_test(const struct verb_options *o, const char *const *args, size_t n)
 {
     struct arena *a = arena_new();
-    struct sieve_program *p;
+    struct sieve_program *p = NULL;
     struct buf message;
     struct fault f;
     (void)n;

@@ -284,7 +284,7 @@ take_positions(struct sieve_compiler *c, struct sieve_call *call,
             return wrong_at(c, a, "tags come before other arguments:", a->tag);
         if (take_value(c, call, a, *w, &call->position[at]) != R_OK)
             return R_FAIL;
-        a = a->next;
+        a = a ? a->next : NULL;
     }
     if (a)
         return sieve_wrong(c, a->line, a->column, "%s takes no such argument",

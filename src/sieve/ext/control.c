@@ -54,6 +54,7 @@ static enum result
 emit_else(struct sieve_compiler *c, const struct sieve_node *node,
           const struct sieve_node *tests)
 {
+    must(tests != NULL);  // what else follows
     struct sieve_cause *cause = ARENA_NEW(c->arena, struct sieve_cause);
     *cause = (struct sieve_cause){.line = tests->line,
                                   .source = arena_dup(c->arena, tests->source),
