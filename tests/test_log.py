@@ -95,5 +95,5 @@ def test_text(served):
     assert {m[1] for line in text if (m := re.search(r"rip=([^,]*)", line))} == {"127.0.0.1"}, text  # a loose filter
     assert any(re.search(r" posthorn imap-login\(gate\): Info: Login: user=<alice>, method=\w+, rip=127\.0\.0\.1, "
                          r"lip=127\.0\.0\.1, session=<[0-9a-f]{16}>$", line) for line in text)
-    assert any(re.search(r" posthorn auth\(auth\): Info: Refused: user=<alice>, rip=127\.0\.0\.1, session=<\w{16}>: wrong password$", line)
+    assert any(re.search(r" posthorn auth\(auth\): Info: Refused: user=<alice>, service=imap, rip=127\.0\.0\.1, session=<\w{16}>, code=AUTHFAILED: wrong password$", line)
                for line in text)

@@ -140,8 +140,8 @@ def test_lmtp(server):
         assert b"250 2.0.0 <carol> Saved" in text, text
     with Line(server.at("lmtp"), header("198.51.100.77")) as line:
         assert line.line() == b""
-    row = await_row(server, since, event="Refused", service="lmtp")
-    assert row["rip"] == "198.51.100.77:4660" and "lmtp_networks" in row["error"]
+    row = await_row(server, since, event="Refused", service="lmtp", rip="198.51.100.77:4660")
+    assert "lmtp_networks" in row["error"]
     with Line(server.at("imaps"), header(CLIENT), tls=True) as line:
         line.line()
         line.login("carol")

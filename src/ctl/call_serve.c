@@ -1,13 +1,16 @@
 #include "ctl/call.h"
 #include "base/arena.h"
+#include "base/audit.h"
 #include "base/limits.h"
 #include "io/conn.h"
 #include "io/task.h"
+#include "os/peer.h"
 
 enum { PIECE = 32768 };
 
 struct verb_call {
     struct conn *conn;
+    struct peer_ids by;
     const struct verb_host *host;
     const struct verb *verb;
     struct arena *arena;
@@ -182,12 +185,36 @@ send_status(struct verb_call *c, enum result r, const struct fault *f)
     buf_done(&b);
 }
 
+// Passwords come as the verb's input, never as its arguments.
+static void
+audit(const struct verb_call *c, enum result r, const struct fault *f)
+{
+    struct buf args;
+    if (c->host->who == NULL)  // no server: the person sees what happens
+        return;
+    buf_init(&args, LIMIT_log_value);
+    for (size_t i = 0; i < c->arg_count && !args.over; i++)
+        if (c->args[i].n > 0)
+            pack_span(&args, span_slice(c->args[i], 0, 200));
+    if (args.over)
+        buf_reset(&args);
+    log_audit(VERB, "ctl", "verb", field_str("verb", ": %", c->verb->words),
+              field_list("args", " %", buf_span(&args)),
+              field_number("uid", ", uid=%", (uint64_t)c->by.uid),
+              field_number("pid", "pid=%", (uint64_t)c->by.pid),
+              field_flag("done", "", r == R_OK),
+              field_if(r != R_OK, field_str("code", "code=%", fault_info(f->kind)->name)),
+              field_if(r != R_OK, log_why(f->why)));
+    buf_done(&args);
+}
+
 static void
 run(void *arg)
 {
     struct verb_call *c = arg;
     struct fault f = {.kind = FAULT_SERVERBUG};
     enum result r = c->verb->run(c, &f);
+    audit(c, r, &f);
     send_status(c, r, &f);
     conn_await_sent(c->conn);  // conn_finish would not wait for a slow reader
     end(c);
@@ -248,6 +275,9 @@ call_serve(int fd, const struct verb_host *host, void (*on_end)(void *arg), void
     c->arena = arena_new();
     c->on_end = on_end;
     c->on_end_arg = arg;
+    struct fault none;
+    if (peer_ids_get(fd, &c->by, &none) != R_OK)
+        c->by.uid = (uid_t)-1;
     c->conn = conn_new(fd, on_input, c);
     conn_input_max(c->conn, FRAME_MAX + FRAME_HEAD);
 }

@@ -21,6 +21,8 @@
     {words, usage, least, most, VERB_OFFLINE, run, fn, feed, NULL, help, CARRIES_PART},
 #define PASSWORD(words, usage, least, most, run, feed, sink, help)                         \
     {words, usage, least, most, VERB_STORE, run, NULL, feed, sink, help, CARRIES_PASSWORD},
+#define FOR(words, usage, least, most, run, feed, sink, help)                              \
+    {words, usage, least, most, VERB_SERVER, run, NULL, feed, sink, help, CARRIES_FOR},
 #define DRY(words, usage, least, most, run, feed, sink, help)                              \
     {words, usage, least, most, VERB_STORE, run, NULL, feed, sink, help, CARRIES_DRY},
 const struct verb verbs[] = {
@@ -35,6 +37,7 @@ const struct verb verbs[] = {
 #undef EXPIRE
 #undef BOTH
 #undef DRY
+#undef FOR
 #undef PASSWORD
 const size_t verbs_count = sizeof verbs / sizeof verbs[0];
 
@@ -70,6 +73,7 @@ static const struct option_row option_rows[] = {
     {"--expires", offsetof(struct verb_options, expires)},
     {"--envelope-from", offsetof(struct verb_options, envelope_from)},
     {"--envelope-to", offsetof(struct verb_options, envelope_to)},
+    {"--for", offsetof(struct verb_options, time)},
 };
 
 const struct verb *
@@ -234,6 +238,7 @@ static const struct carry carries[] = {
                            offsetof(struct verb_options, expires)},
                           2,
                           .read_only = true},
+    [CARRIES_FOR] = {2, {offsetof(struct verb_options, time)}, 1},
     [CARRIES_PART] = {.words = 1},
 };
 

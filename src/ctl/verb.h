@@ -24,9 +24,15 @@ struct verb_host {
     // Suspends. R_NONE: no such user.
     enum result (*find_user)(void *arg, struct span name, uint64_t *account_out,
                              struct buf *user_out, struct fault *f);
-    // NULL where no server runs. One row per session; ends the sessions of a user ("": all), tells how many.
-    void (*who)(void *arg, struct buf *rows);
-    unsigned (*kick)(void *arg, struct span user);
+    // NULL where no server runs. Suspend. A row for each session of a user ("": all), in order, to `row`, which may suspend;
+    // ends a user's sessions, or the one with this id, and tells how many that were.
+    void (*who)(void *arg, struct span user, void (*row)(void *to, struct span row),
+                void *to);
+    unsigned (*kick)(void *arg, struct span user, uint64_t session);
+    // Suspends. What an account's sessions say is written to files until then (seconds; 0: no more). *sessions_out: of
+    // those that are open.
+    enum result (*rawlog)(void *arg, uint64_t account, int64_t until_s,
+                          unsigned *sessions_out, struct fault *f);
     // NULL where no server runs. Suspends. Reads the configuration again; puts what came of it: rows.
     enum result (*reload)(void *arg, struct buf *text, struct fault *f);
 };
@@ -83,6 +89,7 @@ struct verb_options {
     bool dry_run;
     const char *to, *uid, *message_id, *emailid;  // restore
     const char *protocol, *expires;               // user password add
+    const char *time;                             // rawlog --for
     bool read_only;
     const char *envelope_from, *envelope_to;  // sieve test
 };
@@ -98,6 +105,7 @@ enum verb_carries {
     CARRIES_EXPIRE,    // --user USER, --dry-run
     CARRIES_DRY,       // --dry-run, after two words
     CARRIES_PASSWORD,  // --protocol LIST, --expires TIME, --read-only
+    CARRIES_FOR,       // --for TIME, after two words
     CARRIES_PART,  // its local function reads them: --user, --folder, --to, --dry-run, which message
 };
 

@@ -138,28 +138,6 @@ verb_mailbox_list(struct verb_call *c, struct fault *f)
 }
 
 enum result
-verb_who(struct verb_call *c, struct fault *f)
-{
-    const struct verb_host *h = verb_host(c);
-    struct buf rows;
-    buf_init(&rows, SIZE_MAX);
-    h->who(h->arg, &rows);
-    enum result r = verb_rows(c, buf_span(&rows), f);
-    buf_done(&rows);
-    return r;
-}
-
-enum result
-verb_kick(struct verb_call *c, struct fault *f)
-{
-    (void)f;
-    const struct verb_host *h = verb_host(c);
-    unsigned n = h->kick(h->arg, verb_arg(c, 0));
-    verb_row(c, "kicked", FIELDS(field_number("sessions", "% sessions ended", n)));
-    return R_OK;
-}
-
-enum result
 verb_reload(struct verb_call *c, struct fault *f)
 {
     const struct verb_host *h = verb_host(c);

@@ -1,6 +1,6 @@
 #include "gate/inside.h"
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/audit.h"
 
 // The words are Dovecot's: administrators' filters and fail2ban know them.
 
@@ -45,9 +45,9 @@ login_log_done(const struct login_log *l)
 {
     char part[32];
     part_of(l, part);
-    log_info(part, "Login", WHO(l),
-             field_if(l->master[0] != '\0', field_str("master", "master=<%>", l->master)),
-             field_if(l->device[0] != '\0', field_str("device", "device=<%>", l->device)));
+    log_audit(LOGIN, part, "Login", WHO(l),
+              field_if(l->master[0] != '\0', field_str("master", "master=<%>", l->master)),
+              field_if(l->device[0] != '\0', field_str("device", "device=<%>", l->device)));
 }
 
 static uint64_t

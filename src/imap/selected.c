@@ -28,6 +28,8 @@ void
 imap_unselect(struct imap_session *s)
 {
     view_close(&s->view);
+    free(s->mailbox);
+    s->mailbox = NULL;
     imap_saved_set(s, NULL);
     s->modseq.held = false;
     s->modseq.told = 0;

@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
-#include "base/log.h"
+#include "base/audit.h"
 #include "io/task.h"
 
 // DESIGN.md section 5: an idle connection is one event and a small struct.
@@ -64,10 +64,14 @@ session_close(struct imap_session *s)
     for (const struct imap_ext *const *e = imap_exts; *e; e++)
         if ((*e)->on_end)
             (*e)->on_end(s);
+    if (s->host.ended)
+        s->host.ended(s->host.arg);
+    imap_record(s, NULL);
     unlink_session(s);
     timer_clear(&s->timer);
     imap_unselect(s);
     mail_user_close(&s->user);
+    free(s->client);
     buf_done(&s->line);
     buf_done(&s->idle_tag);
     free(s);
@@ -78,9 +82,11 @@ static void
 session_end(struct imap_session *s)
 {
     struct span user = mail_user_name(s->user);
-    log_info("imap", "Disconnected",
-             field_str("reason", ": %", s->bye ? s->bye : "Connection closed"),
-             log_user(user), log_session(s->id));
+    log_audit(LOGOUT, "imap", "Disconnected",
+              field_str("reason", ": %", s->bye ? s->bye : "Connection closed"),
+              log_user(user), log_session(s->id),
+              field_number("in", "in=%", conn_octets_in(s->conn)),
+              field_number("out", "out=%", conn_octets_out(s->conn)));
     struct conn *conn = session_close(s);
     conn_finish(&conn);
 }
@@ -91,7 +97,9 @@ session_leave(struct imap_session *s)
 {
     struct imap_host host = s->host;
     struct span user = mail_user_name(s->user);
-    log_info("imap", "Unauthenticated", log_user(user), log_session(s->id));
+    log_audit(UNAUTHENTICATED, "imap", "Unauthenticated", log_user(user),
+              log_session(s->id), field_number("in", "in=%", conn_octets_in(s->conn)),
+              field_number("out", "out=%", conn_octets_out(s->conn)));
     struct conn *conn = session_close(s);
     host.give_back(&conn, host.arg);
 }
@@ -110,6 +118,8 @@ command_new(struct imap_session *s, size_t size, bool has_stream)
     c->progress.since_ms = clock_mono_ms();
     buf_init(&c->answer, LIMIT_answer_line);
     parse_init(&c->parse, text, a, imap_utf8(s));
+    if (s->recorder)
+        imap_record_command(s, text);
     conn_consume(s->conn, size);
     s->command = c;
 }
@@ -135,6 +145,10 @@ idle_take(struct imap_session *s)
     if (end == in.n)
         return false;
     bool done = span_ieq(span_trim(span_slice(in, 0, end)), SPAN("DONE"));
+    if (s->recorder && done)
+        imap_record_piece(s, span_slice(in, 0, end + 1));
+    else if (s->recorder)
+        imap_record_refused(s, end + 1);
     conn_consume(s->conn, end + 1);
     s->idling = false;
     conn_write(s->conn, buf_span(&s->idle_tag));
@@ -153,7 +167,14 @@ refuse(struct imap_session *s, size_t size)
     struct buf copy;  // the input moves when it is consumed
     buf_init(&copy, LIMIT_line);
     buf_put(&copy, tag);
+    const struct imap_recorder *recorder = s->recorder;
+    if (recorder) {
+        imap_record_refused(s, size);
+        imap_record(s, NULL);  // the answer tells the tag, which may be anything
+    }
     imap_refused_send(s, buf_span(&copy), s->reader.kind);
+    if (recorder)
+        imap_record(s, recorder);
     buf_done(&copy);
     conn_consume(s->conn, size);
     reader_reset(s);
@@ -391,6 +412,19 @@ imap_session_poke(void *arg)
         start_task(s);
 }
 
+void
+imap_session_facts(const struct imap_session *s, struct imap_facts *out)
+{
+    *out = (struct imap_facts){
+        .client = s->client ? span_str(s->client) : SPAN(""),
+        .mailbox = s->mailbox ? span_str(s->mailbox) : SPAN(""),
+        .silent_ms = clock_mono_ms() - s->input_ms,
+        .idling = s->idling,
+        .octets_in = conn_octets_in(s->conn),
+        .octets_out = conn_octets_out(s->conn),
+    };
+}
+
 static void
 greet(struct imap_session *s, struct span tag)
 {
@@ -427,6 +461,9 @@ imap_session_start(struct conn *conn, struct mail_user *user, const struct hando
     link_session(s);
     conn_handler(conn, on_input, s);
     conn_unread(conn, h->unread);
+    imap_client_known(s, h->client_id);
+    if (host->started)
+        host->started(host->arg, s);
     greet(s, h->tag);
     s->busy = false;
     set_timer(s);

@@ -39,10 +39,28 @@ struct imap_host {
     void (*give_back)(struct conn **conn, void *arg);
     bool (*can_give_back)(void *arg);
     const struct imap_users *users;  // NULL: no URLs with a server
+    // The session is there, before anything is said; it has ended, its connection may go on for a moment. NULL: nobody asks.
+    void (*started)(void *arg, struct imap_session *s);
+    void (*ended)(void *arg);
     void *arg;
     uint32_t idle_ms, progress_ms;  // LIMIT_..., or less in tests; 0: these
     bool read_only;                 // it may change nothing at all
     uint32_t notify_ms;             // between the "Still here" of IDLE; 0: never
+};
+
+// Who looks on (imap/record.c): what the client sent and was sent, without passwords and keys of URLs. Does not suspend.
+struct imap_recorder {
+    void (*put)(void *arg, bool by_client, struct span s);
+    void *arg;
+};
+
+// What is told of a session to administrators; borrowed.
+struct imap_facts {
+    struct span client;   // name and version of its ID
+    struct span mailbox;  // as it was selected
+    uint64_t silent_ms;   // since the client last said something
+    bool idling;
+    uint64_t octets_in, octets_out;
 };
 
 struct imap_session {
@@ -78,10 +96,15 @@ struct imap_session {
         struct imap_contexts *contexts;  // imap/context.h; NULL: no search is followed
         struct imap_saved own;           // new messages it made: FETCH does not tell them
     };
-    unsigned quota_passed;            // how often, when the client was told
-    struct timer timer;               // autologout, keep-alive
-    uint64_t input_ms;                // when the client last said something
-    uint64_t id;                      // for the log
+    unsigned quota_passed;  // how often, when the client was told
+    struct timer timer;     // autologout, keep-alive
+    uint64_t input_ms;      // when the client last said something
+    struct {
+        uint64_t id;   // for the log
+        char *client;  // imap_facts; NULL: nothing is known
+        char *mailbox;
+        const struct imap_recorder *recorder;  // NULL: nobody looks on
+    };
     struct imap_session *next, **at;  // all sessions of this thread
 };
 
@@ -91,6 +114,19 @@ void imap_session_start(struct conn *conn, struct mail_user *user, const struct 
                         const struct imap_host *host);
 void imap_session_drain(void);      // BYE to all sessions of this thread, between commands
 unsigned imap_session_count(void);  // of this thread
+void imap_session_facts(const struct imap_session *s, struct imap_facts *out);
+// ext/id.c: pairs as the gate keeps them ("name" "x")
+void imap_client_known(struct imap_session *s, struct span pairs);
+// Of what was removed from the selected mailbox, for the log.
+void imap_audit_expunged(const struct imap_command *c, uint64_t messages);
+
+// record.c. NULL: nobody looks on any more.
+void imap_record(struct imap_session *s, const struct imap_recorder *r);
+// What was taken off the input, while somebody looks on: a command up to its first streamed literal, a piece of one, and
+// what was not understood.
+void imap_record_command(struct imap_session *s, struct span text);
+void imap_record_piece(struct imap_session *s, struct span text);
+void imap_record_refused(struct imap_session *s, size_t octets);
 // Calls fn for the other sessions of the same user, which are all of this thread.
 void imap_session_others(struct imap_session *s,
                          void (*fn)(struct imap_session *other, void *arg), void *arg);

@@ -18,6 +18,8 @@ static void
 lend(struct imap_command *c, size_t n)
 {
     conn_read_pause(c->session->conn);
+    if (c->session->recorder)
+        imap_record_piece(c->session, span_slice(conn_input(c->session->conn), 0, n));
     c->inflow.taken = n;
     c->inflow.left -= n;
 }
@@ -81,6 +83,8 @@ imap_stream_rest(struct imap_command *c, struct fault *f)
         return fault_set(f, FAULT_CLOSED, "command cut short or without end");
     }
     struct span part = arena_dup(c->arena, span_slice(conn_input(s->conn), 0, size));
+    if (s->recorder)
+        imap_record_piece(s, part);
     conn_consume(s->conn, size);
     if (state == COMMAND_REFUSED)
         return fault_set(f, s->reader.kind, "%s", s->reader.why);

@@ -216,8 +216,8 @@ destroy(struct conn *c)
     budget_give(BUDGET_INTAKE, c->in_charged);
     buf_done(&c->in);
     c->is.dead = true;
-    if (c->on_end)
-        c->on_end(c->on_end_arg);
+    if (c->on_end.fn)
+        c->on_end.fn(c->on_end.arg);
     if (c->depth == 0)
         free(c);
 }
@@ -328,8 +328,8 @@ conn_handler(struct conn *c, conn_fn *on_input, void *arg)
 void
 conn_on_end(struct conn *c, void (*fn)(void *arg), void *arg)
 {
-    c->on_end = fn;
-    c->on_end_arg = arg;
+    c->on_end.fn = fn;
+    c->on_end.arg = arg;
 }
 
 void
@@ -394,6 +394,18 @@ bool
 conn_failed(const struct conn *c)
 {
     return c->is.failed;
+}
+
+uint64_t
+conn_octets_in(const struct conn *c)
+{
+    return c->octets.in;
+}
+
+uint64_t
+conn_octets_out(const struct conn *c)
+{
+    return c->octets.out;
 }
 
 const char *

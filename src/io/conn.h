@@ -37,6 +37,9 @@ void conn_hang_up(struct conn *c);
 
 struct span conn_input(struct conn *c);  // unread bytes; valid until the next call on c
 void conn_consume(struct conn *c, size_t n);
+// Octets consumed and written so far; of a compressed connection the plain ones, about.
+uint64_t conn_octets_in(const struct conn *c);
+uint64_t conn_octets_out(const struct conn *c);
 // reading pauses while more than this is unread
 void conn_input_max(struct conn *c, size_t max);
 // puts bytes before the unread input (hand-over)
@@ -58,6 +61,9 @@ size_t conn_queued(const struct conn *c);
 void conn_await_sent(struct conn *c);
 // a task is in the middle of conn_write, or between conn_fill and conn_filled
 bool conn_writing(const struct conn *c);
+// What is written from now on is shown to fn, too, before it is compressed or encrypted; NULL: no more.
+typedef void conn_tap_fn(void *arg, struct span s);
+void conn_tap(struct conn *c, conn_tap_fn *fn, void *arg);
 // Room of n bytes at the end of the output queue, to be counted by conn_filled: for reading files
 // straight into the queue; the caller may suspend between the two. n <= 256 KiB, conn_filled(c, 0) gives
 // the room back. One at a time.

@@ -112,6 +112,7 @@ conn_consume(struct conn *c, size_t n)
 {
     must(n <= conn_unread_count(c));
     c->in_skip += n;
+    c->octets.in += n;
     if (conn_unread_count(c) == 0) {
         buf_done(&c->in);
         c->in_skip = 0;

@@ -40,8 +40,10 @@ struct conn {
     SSL *ssl;
     conn_fn *fn;
     void *arg;
-    void (*on_end)(void *arg);
-    void *on_end_arg;
+    struct {
+        void (*fn)(void *arg);
+        void *arg;
+    } on_end;
     struct buf in;
     size_t in_skip, in_max, in_charged;
     struct chunk *out_first, *out_last;
@@ -49,6 +51,11 @@ struct conn {
     struct chunk *filling;  // between conn_fill and conn_filled
     size_t out_n, out_memory;
     struct conn_waiting waiting;
+    struct {
+        uint64_t in, out;
+        conn_tap_fn *tap;
+        void *tap_arg;
+    } octets;
     const char *why;
     int fd;
     short armed;  // EV_READ | EV_WRITE

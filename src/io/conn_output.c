@@ -202,9 +202,25 @@ write_packed(struct conn *c, struct span s)
     }
 }
 
+static void
+count(struct conn *c, struct span s)
+{
+    c->octets.out += s.n;
+    if (c->octets.tap)
+        c->octets.tap(c->octets.tap_arg, s);
+}
+
+void
+conn_tap(struct conn *c, conn_tap_fn *fn, void *arg)
+{
+    c->octets.tap = fn;
+    c->octets.tap_arg = arg;
+}
+
 void
 conn_write(struct conn *c, struct span s)
 {
+    count(c, s);
     if (c->zip) {
         write_packed(c, s);
         return;
@@ -291,6 +307,7 @@ conn_filled(struct conn *c, size_t n)
         chunk_free(c, k);
         return;
     }
+    count(c, span_of(k->bytes, n));
     if (c->zip) {
         write_packed(c, span_of(k->bytes, n));
         chunk_free(c, k);

@@ -131,6 +131,7 @@ struct ticket {
     uint64_t serial;    // single use
     struct span user;
     struct span master;       // who acts for the user; empty: they themselves
+    struct span device;       // the name of the app password
     uint64_t master_account;  // 0: nobody
     struct span language;     // of the folders of a new account; empty: as the setting
 };

@@ -1,7 +1,7 @@
 #include "mail/acl_fold.h"
 
 #include "base/limits.h"
-#include "base/log.h"
+#include "base/audit.h"
 #include "mail/mount.h"
 #include "mail/name.h"
 #include "mail/shares.h"
@@ -195,11 +195,11 @@ audit(const struct change_call *c)
     rights_to_text(c->change->was, was);
     rights_to_text(c->change->is, is);
     struct span by = c->ref->user ? mail_user_name(c->ref->user) : SPAN("the operator");
-    log_info("mail", "rights changed", field_text("by", " by %", by),
-             field_text("owner", ", owner=%", c->ref->account->user),
-             field_text("mailbox", " mailbox=%", c->name),
-             field_text("identifier", " identifier=%", c->change->identifier),
-             field_str("was", " was=%", was), field_str("is", " is=%", is));
+    log_audit(RIGHTS, "mail", "rights changed", field_text("by", " by %", by),
+              field_text("owner", ", owner=%", c->ref->account->user),
+              field_text("mailbox", " mailbox=%", c->name),
+              field_text("identifier", " identifier=%", c->change->identifier),
+              field_str("was", " was=%", was), field_str("is", " is=%", is));
 }
 
 enum result

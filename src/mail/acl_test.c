@@ -410,7 +410,7 @@ store_flags(struct waiting *w, struct fault *f)
 static enum result
 expunge(struct waiting *w, struct fault *f)
 {
-    return change_expunge(w->view, NULL, f);
+    return change_expunge(w->view, NULL, &(uint64_t){0}, f);
 }
 
 static enum result

@@ -43,7 +43,7 @@ enum result change_flags(const struct selection *sel, const struct flag_change *
                          struct fault *f) MUST_CHECK;
 
 // Removes messages with \Deleted, of these UIDs when uids is given (UID EXPUNGE, RFC 4315). view_sync tells of them.
-enum result change_expunge(struct view *v, const struct seqset *uids,
+enum result change_expunge(struct view *v, const struct seqset *uids, uint64_t *count_out,
                            struct fault *f) MUST_CHECK;
 
 struct copy_result {

@@ -6,6 +6,7 @@
 struct expunge_call {
     struct view *view;
     const struct seqset *uids;
+    uint64_t count;
     struct fault *fault;
     enum result result;
 };
@@ -34,6 +35,7 @@ expunge_change(struct account *a, struct store_batch *b, void *arg, struct fault
         seqset_add(&gone, row->uid);
         rows_count(mailbox_next(a, m), row, now.flags, -1);
     }
+    c->count = seqset_size(&gone);
     if (gone.count > 0) {
         expunge_pending(a, m, &gone);
         rows_put_expunged(a, b, m, RECORD_EXPUNGED, &gone);
@@ -63,11 +65,14 @@ expunge_run(void *arg)
 }
 
 enum result
-change_expunge(struct view *v, const struct seqset *uids, struct fault *f)
+change_expunge(struct view *v, const struct seqset *uids, uint64_t *count_out,
+               struct fault *f)
 {
-    struct expunge_call c = {v, uids, f, R_FAIL};
+    struct expunge_call c = {v, uids, 0, f, R_FAIL};
     if (v->read_only || !(v->rights & RIGHT_EXPUNGE))
         return fault_set(f, FAULT_NOPERM, "no right to expunge");
     account_run(v->account, expunge_run, &c);
+    if (c.result == R_OK)
+        *count_out = c.count;
     return c.result;
 }

@@ -151,7 +151,7 @@ op_expunge(struct view *v, const struct seqset *set)
     struct arena *a = arena_new();
     assert_int_equal(
         change_flags(&(struct selection){v, set, false}, &change, a, &done, &f), R_OK);
-    assert_int_equal(change_expunge(v, NULL, &f), R_OK);
+    assert_int_equal(change_expunge(v, NULL, &(uint64_t){0}, &f), R_OK);
     arena_free(&a);
 }
 

@@ -398,7 +398,7 @@ static void
 op_expunge(struct model *m, struct client *c)
 {
     struct fault f = {0};
-    assert_int_equal(change_expunge(c->view, NULL, &f), R_OK);
+    assert_int_equal(change_expunge(c->view, NULL, &(uint64_t){0}, &f), R_OK);
     for (uint32_t seq = 1; seq <= c->exists; seq++) {
         struct model_row *r = model_find(m, c->uids[seq - 1]);
         if (r && (r->flags & FLAG_DELETED))

@@ -280,7 +280,7 @@ recent_of_expunged(struct fixture *x)
     sync_view(&s, w, VIEW_EXPUNGE);
     struct seqset second = set_of(&s, 2, 2);
     store(&s, w, &second, FLAG_DELETED);
-    assert_int_equal(change_expunge(w, NULL, &f), R_OK);
+    assert_int_equal(change_expunge(w, NULL, &(uint64_t){0}, &f), R_OK);
     append(&s);
     struct view_delta d = sync_view(&s, v, 0);
     assert_int_equal(d.exists, 3);
@@ -336,7 +336,7 @@ expunge(struct scene *s, struct view *v, uint32_t first, uint32_t last)
     struct seqset set = set_of(s, first, last);
     struct fault f = {0};
     store(s, v, &set, FLAG_DELETED);
-    assert_int_equal(change_expunge(v, &set, &f), R_OK);
+    assert_int_equal(change_expunge(v, &set, &(uint64_t){0}, &f), R_OK);
     sync_view(s, v, VIEW_EXPUNGE);
 }
 
@@ -409,7 +409,7 @@ write_run(void *arg)
         arena_free(&a);
     }
     store(w->scene, w->view, NULL, FLAG_DELETED);
-    assert_int_equal(change_expunge(w->view, NULL, &f), R_OK);
+    assert_int_equal(change_expunge(w->view, NULL, &(uint64_t){0}, &f), R_OK);
     w->over = true;
 }
 

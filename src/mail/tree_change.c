@@ -1,5 +1,6 @@
 #include "mail/tree.h"
 
+#include "base/audit.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "mail/acl_fold.h"
@@ -222,6 +223,11 @@ tree_delete(struct mail_user *u, struct span name, struct fault *f)
         r = mount_find(u, name, &c.mount, &c.name, f);
     if (r == R_OK)
         r = tree_commit(&c, delete_change);
+    if (r == R_OK)
+        log_audit(MAILBOX_DELETED, "mail", "mailbox deleted",
+                  field_text("by", ": by=<%>", mail_user_name(u)),
+                  field_text("owner", "owner=<%>", c.mount->account->user),
+                  field_text("mailbox", "mailbox=<%>", c.name));
     arena_free(&arena);
     return r;
 }

@@ -65,7 +65,7 @@ undeleted(struct fixture *x)
     expect_one(&inbox, &before);
     assert_int_equal(view_open(&inbox, false, NULL, NULL, &v, &f), R_OK);
     task_sleep(1100);  // a save date of now would be another
-    assert_int_equal(change_expunge(v, NULL, &f), R_OK);
+    assert_int_equal(change_expunge(v, NULL, &(uint64_t){0}, &f), R_OK);
     view_close(&v);
     undelete_all(u, 1);
     undelete_all(u, 0);

@@ -2,7 +2,7 @@
 #include "auth/password.h"
 #include "base/clock.h"
 #include "base/limits.h"
-#include "base/log.h"
+#include "base/audit.h"
 
 static void
 wipe(struct buf *b)
@@ -67,11 +67,14 @@ static void
 log_refusal(const struct login *l, const char *why)
 {
     char level = fault_info(l->refusal)->level;
-    log_line(level == 'd' ? 'i' : level, "auth", "Refused", log_user(claimed_user(l)),
-             field_if(l->acting.target.n > 0,
-                      field_text("target", "target=<%>", buf_span(&l->acting.target))),
-             field_text("rip", "rip=%", buf_span(&l->remote)), log_session(l->session),
-             field_str("code", "", fault_info(l->refusal)->name), log_why(why));
+    log_audit_line(
+        level == 'd' ? 'i' : level, LOGIN_FAILED, "auth", "Refused",
+        log_user(claimed_user(l)),
+        field_if(l->acting.target.n > 0,
+                 field_text("target", "target=<%>", buf_span(&l->acting.target))),
+        field_str("listener", "service=%", l->service.name),
+        field_text("rip", "rip=%", buf_span(&l->remote)), log_session(l->session),
+        field_str("code", "code=%", fault_info(l->refusal)->name), log_why(why));
 }
 
 static bool

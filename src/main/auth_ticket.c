@@ -18,6 +18,7 @@ login_seal_ticket(const struct login *l, struct buf *out)
         .serial = random_u64(),
         .user = name_span(&l->user.name),
         .master = name_span(&l->acting.master),
+        .device = name_span(&l->app.label),
         .master_account = l->acting.account,
         .language = span_str(l->acting.language),
     };

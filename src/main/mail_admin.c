@@ -1,5 +1,5 @@
 #include "main/mail_role.h"
-#include "base/log.h"
+#include "base/audit.h"
 #include "ctl/call.h"
 #include "io/task.h"
 #include "os/peer.h"
@@ -24,50 +24,64 @@ host_find_user(void *role, struct span name, uint64_t *account_out, struct buf *
     return mail_ask_user(first_home(role), name, account_out, user_out, NULL, f);
 }
 
-// What a question about sessions carries to each home and back.
+static void
+host_who(void *role, struct span user, void (*row)(void *to, struct span row), void *to)
+{
+    mail_who(role, user, row, to);
+}
+
+// What goes to a home and back.
 struct round {
     struct home *home;
-    struct buf *rows;
     struct span user;
-    unsigned kicked;
+    uint64_t session;
+    unsigned count;
 };
-
-static void
-who_here(void *arg)
-{
-    struct round *r = arg;
-    session_who(r->home, r->rows);
-}
 
 static void
 kick_here(void *arg)
 {
     struct round *r = arg;
-    r->kicked += session_kick(r->home, r->user);
-}
-
-static void
-ask_homes(struct mail_role *role, struct round *r, task_fn *fn)
-{
-    for (unsigned i = 0; i < role->home_count; i++) {
-        r->home = &role->homes[i];
-        task_run_on(r->home->loop, fn, r);
-    }
-}
-
-static void
-host_who(void *role, struct buf *rows)
-{
-    struct round r = {.rows = rows};
-    ask_homes(role, &r, who_here);
+    r->count += session_kick(r->home, r->user, r->session);
 }
 
 static unsigned
-host_kick(void *role, struct span user)
+host_kick(void *role, struct span user, uint64_t session)
 {
-    struct round r = {.user = user};
-    ask_homes(role, &r, kick_here);
-    return r.kicked;
+    struct mail_role *r = role;
+    struct round round = {.user = user, .session = session};
+    for (unsigned i = 0; i < r->home_count; i++) {
+        round.home = &r->homes[i];
+        task_run_on(round.home->loop, kick_here, &round);
+    }
+    return round.count;
+}
+
+struct rawlog_call {
+    struct home *home;
+    uint64_t account;
+    int64_t until_s;
+    unsigned *sessions_out;
+    struct fault *fault;
+    enum result result;
+};
+
+static void
+rawlog_here(void *arg)
+{
+    struct rawlog_call *c = arg;
+    c->result = mail_rawlog_set(c->home, c->account, c->until_s, c->sessions_out, c->fault);
+}
+
+static enum result
+host_rawlog(void *role, uint64_t account, int64_t until_s, unsigned *sessions_out,
+            struct fault *f)
+{
+    struct mail_role *r = role;
+    struct home *home = &r->homes[account % r->home_count];
+    struct rawlog_call c = {home, account, until_s, sessions_out, f, R_FAIL};
+    task_run_on(home->loop, rawlog_here, &c);
+    return c.result;
 }
 
 static enum result
@@ -87,6 +101,7 @@ mail_admin_host(struct mail_role *r)
         .find_user = host_find_user,
         .who = host_who,
         .kick = host_kick,
+        .rawlog = host_rawlog,
         .reload = host_reload,
     };
 }
@@ -99,6 +114,12 @@ mail_admin_accept(struct home *h, int fd, const struct peer_ends *ends)
         call_serve(fd, &h->role->host, NULL, NULL);
         return;
     }
-    log_warning("mail", "somebody who may not knocked at the admin socket");
+    struct peer_ids by = {.uid = (uid_t)-1};
+    struct fault none;
+    (void)!peer_ids_get(fd, &by, &none);
+    log_audit_line('w', VERB_DENIED, "mail",
+                   "somebody who may not knocked at the admin socket",
+                   field_number("uid", "uid=%", (uint64_t)by.uid),
+                   field_number("pid", "pid=%", (uint64_t)by.pid));
     close(fd);
 }

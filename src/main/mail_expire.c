@@ -1,7 +1,7 @@
 #include "main/mail_role.h"
 #include "base/clock.h"
 #include "base/limits.h"
-#include "base/log.h"
+#include "base/audit.h"
 #include "ctl/expiry.h"
 #include "mail/account.h"
 
@@ -9,11 +9,12 @@ static void
 log_folder(struct account *account, const struct expire_folder *d)
 {
     if (d->messages > 0)
-        log_info("mail", "expired", field_text("user", " user=<%>", account_user(account)),
-                 field_text("folder", " folder=<%>", d->name),
-                 field_number("messages", " messages=%", d->messages),
-                 field_number("octets", " octets=%", d->octets),
-                 field_number("kept", " kept=%", d->kept));
+        log_audit(EXPIRED, "mail", "expired",
+                  field_text("user", " user=<%>", account_user(account)),
+                  field_text("folder", " folder=<%>", d->name),
+                  field_number("messages", " messages=%", d->messages),
+                  field_number("octets", " octets=%", d->octets),
+                  field_number("kept", " kept=%", d->kept));
 }
 
 static bool

@@ -1,7 +1,7 @@
 #include "main/mail_role.h"
 #include "base/clock.h"
 #include "base/limits.h"
-#include "base/log.h"
+#include "base/audit.h"
 #include "io/task.h"
 #include <utlist.h>
 
@@ -167,8 +167,9 @@ admit(struct arrival *a, const struct service_row *row)
         row->start(conn, u, &a->handover, &host);
         return;
     }
-    log_warning("mail", "a login is refused", log_session(a->handover.session),
-                log_fault(&f));
+    log_audit_line('w', LOGIN_REFUSED, "mail", "a login is refused",
+                   log_user(a->ticket.user), field_text("rip", "rip=%", a->handover.remote),
+                   log_session(a->handover.session), log_fault(&f));
     mail_user_close(&u);
     row->refuse(conn, &a->handover, &f);
     conn_finish(&conn);

@@ -25,6 +25,9 @@ struct serial;
 struct reading;
 struct revocation;
 struct incoming;
+struct rawlog;
+struct rawlog_wish;
+struct rawlog_writer;
 
 enum { TICKET_LIFE_MS = 31000 };  // a little more than a ticket is good for
 
@@ -58,9 +61,15 @@ struct session {
     uint64_t password;        // id of the app password that it came by; 0: none
     int64_t issued_ms;        // its ticket
     bool read_only;
-    int64_t since_s;
+    int64_t since_ms;
     const char *service;
     char *user, *remote, *local, *master;
+    char *device;               // name of the app password; "": none
+    struct imap_session *imap;  // NULL: over, or not begun
+    struct {
+        struct imap_recorder recorder;
+        struct rawlog *file;  // NULL: nobody looks on
+    } rawlog;
     uint8_t tls;    // enum tls_kind
     uint64_t gate;  // id of the link that it came by
 };
@@ -89,6 +98,7 @@ struct home {
     } tickets;
     struct session *sessions;
     unsigned session_count;
+    struct rawlog_wish *rawlogs;  // of whose sessions (mail_rawlog.c)
     struct {
         struct door *open;
         struct incoming *incoming;  // whose PROXY header is awaited
@@ -96,10 +106,12 @@ struct home {
     } doors;
     struct lmtp_host lmtp;
     const struct config *config;  // as of the last reload
-    struct timer patience;        // of the drain
-    unsigned drain_steps;
     bool draining;
-    bool unfinished;  // the drain ended with sessions left
+    struct {
+        struct timer patience;
+        unsigned steps;
+        bool unfinished;  // it ended with sessions left
+    } drain;
 };
 
 // Work that comes by every account once in a while, in the first home (mail_round.c).
@@ -134,6 +146,7 @@ struct mail_role {
     uint64_t indexed;  // accounts up to this one were looked at since the start
     unsigned char ticket_key[32];
     bool has_ticket_key;
+    struct rawlog_writer *rawlog;       // rawlog.h
     _Atomic uint64_t users_generation;  // rises when the users may have changed
 };
 
@@ -189,12 +202,24 @@ extern const struct imap_users mail_users;  // `arg` is a struct session
 // Suspends. What test_mount says.
 enum result mail_mount_for_test(struct home *h, struct mail_user *u,
                                 struct fault *f) MUST_CHECK;
-void session_who(struct home *h, struct buf *rows);
 // Ends what came that way; tickets that are still to come find it said (session_is_revoked).
 void session_revoke(struct home *h, const struct revoked *r);
 bool session_is_revoked(struct home *h, const struct ticket *t, struct span remote);
 void session_revocations_free(struct home *h);
-unsigned session_kick(struct home *h, struct span user);  // "": everybody
+// of the user; "": everybody; session 0: all
+unsigned session_kick(struct home *h, struct span user, uint64_t session);
+
+// mail_who.c. Suspends. Each session of the user ("": of all), in order, as a row.
+void mail_who(struct mail_role *r, struct span user, void (*row)(void *to, struct span row),
+              void *to);
+
+// mail_rawlog.c: sessions whose talk is written down
+void mail_rawlog_begin(struct session *s);  // if its user's are
+void mail_rawlog_end(struct session *s);
+// In the account's home. until_s 0: no more. Tells how many sessions are open.
+enum result mail_rawlog_set(struct home *h, uint64_t account, int64_t until_s,
+                            unsigned *sessions_out, struct fault *f) MUST_CHECK;
+void mail_rawlog_close(struct home *h);
 
 // mail_door.c: listening sockets. One row per service that mail itself accepts.
 struct door_row {

@@ -2,7 +2,6 @@
 #include "auth/nets.h"
 #include "base/clock.h"
 #include "base/limits.h"
-#include <time.h>
 #include <utlist.h>
 
 struct revocation {
@@ -31,6 +30,7 @@ on_conn_end(void *arg)
     free(s->master);
     free(s->remote);
     free(s->local);
+    free(s->device);
     free(s);
 }
 
@@ -63,12 +63,13 @@ session_open(struct home *h, struct conn *conn, const struct handover *ho,
         .issued_ms = t->issued_ms,
         .read_only = (t->rights & TICKET_READ_ONLY) != 0,
         .id = ho->session,
-        .since_s = clock_wall_s(),
+        .since_ms = clock_wall_ms(),
         .service = "imap",
         .user = text_new(t->user),
         .master = text_new(t->master),
         .remote = text_new(ho->remote),
         .local = text_new(ho->local),
+        .device = text_new(t->device),
         .tls = ho->tls.kind,
     };
     DL_APPEND(h->sessions, s);
@@ -112,6 +113,22 @@ give_back(struct conn **conn, void *arg)
     buf_done(&unread);
 }
 
+static void
+on_started(void *arg, struct imap_session *imap)
+{
+    struct session *s = arg;
+    s->imap = imap;
+    mail_rawlog_begin(s);
+}
+
+static void
+on_ended(void *arg)
+{
+    struct session *s = arg;
+    mail_rawlog_end(s);
+    s->imap = NULL;
+}
+
 struct imap_host
 session_host(struct session *s)
 {
@@ -119,6 +136,8 @@ session_host(struct session *s)
     return (struct imap_host){.give_back = c->unauthenticate ? give_back : NULL,
                               .can_give_back = can_give_back,
                               .users = &mail_users,
+                              .started = on_started,
+                              .ended = on_ended,
                               .arg = s,
                               .read_only = s->read_only,
                               .idle_ms = (uint32_t)c->test_idle_time * 1000,
@@ -126,36 +145,13 @@ session_host(struct session *s)
                               .progress_ms = (uint32_t)c->test_progress_ms};
 }
 
-void
-session_who(struct home *h, struct buf *rows)
-{
-    for (const struct session *s = h->sessions; s != NULL; s = s->next) {
-        char stamp[32];
-        struct tm tm;
-        time_t since = (time_t)s->since_s;
-        localtime_r(&since, &tm);
-        strftime(stamp, sizeof stamp, "%Y-%m-%d %H:%M:%S", &tm);
-        bool tls = s->tls != TLS_NONE;
-        field_put_row(
-            rows, SPAN("session"), SPAN_NONE,
-            FIELDS(field_str("user", "%", s->user), field_str("service", "\t%", s->service),
-                   field_str("rip", "\t%", s->remote), field_str("lip", "", s->local),
-                   field_if(s->master[0] != '\0',
-                            field_str("master", "\tmaster=%", s->master)),
-                   field_flag("read_only", "\tread_only", s->read_only),
-                   field_flag("tls", "\tTLS", tls),
-                   field_str(NULL, tls ? "" : "\tplain", ""),
-                   field_str("since", "\tsince %", stamp),
-                   field_id("session", "\tsession=<%>", s->id)));
-    }
-}
-
 unsigned
-session_kick(struct home *h, struct span user)
+session_kick(struct home *h, struct span user, uint64_t session)
 {
     unsigned n = 0;
     for (struct session *s = h->sessions; s != NULL; s = s->next) {
-        if (user.n > 0 && !span_ieq(user, span_str(s->user)))
+        bool theirs = user.n == 0 || span_ieq(user, span_str(s->user));
+        if (!theirs || (session != 0 && session != s->id))
             continue;
         conn_hang_up(s->conn);
         n++;

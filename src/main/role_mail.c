@@ -1,4 +1,5 @@
 #include "main/mail_role.h"
+#include "main/rawlog.h"
 #include "main/threads.h"
 #include "auth/name.h"
 #include "base/budget.h"
@@ -103,10 +104,11 @@ sessions_of(const struct home *h)
 static void
 stop_home(struct home *h)
 {
-    h->unfinished = sessions_of(h) + task_live() > 0;
+    h->drain.unfinished = sessions_of(h) + task_live() > 0;
     mail_gate_close(h);
     mail_ask_close(h);
     mail_extract_close(h);
+    mail_rawlog_close(h);
     loop_stop(h->loop);
 }
 
@@ -117,13 +119,13 @@ on_patience(void *arg)
     struct home *h = arg;
     static const unsigned polite = DRAIN_MS / DRAIN_STEP_MS,
                           last = (DRAIN_MS + HANG_UP_MS) / DRAIN_STEP_MS;
-    h->drain_steps++;
-    if (h->drain_steps == polite)
-        (void)!session_kick(h, SPAN_NONE);
-    if (h->drain_steps >= last || (sessions_of(h) == 0 && task_live() == 0))
+    h->drain.steps++;
+    if (h->drain.steps == polite)
+        (void)!session_kick(h, SPAN_NONE, 0);
+    if (h->drain.steps >= last || (sessions_of(h) == 0 && task_live() == 0))
         stop_home(h);
     else
-        timer_set(&h->patience, DRAIN_STEP_MS);
+        timer_set(&h->drain.patience, DRAIN_STEP_MS);
 }
 
 static void
@@ -137,8 +139,8 @@ drain_home(void *arg)
     imap_session_drain();
     lmtp_session_drain();
     question_session_drain();
-    timer_init(&h->patience, on_patience, h);
-    timer_set(&h->patience, DRAIN_STEP_MS);
+    timer_init(&h->drain.patience, on_patience, h);
+    timer_set(&h->drain.patience, DRAIN_STEP_MS);
 }
 
 static void
@@ -308,6 +310,14 @@ open_mail(struct mail_role *r)
     mail_imap_settings(c);
 }
 
+static void
+open_rawlog(struct mail_role *r)
+{
+    char path[4200];
+    snprintf(path, sizeof path, "%s/rawlog", r->start->config->data);
+    r->rawlog = rawlog_writer_new(path);
+}
+
 static void *
 run_home(void *arg)
 {
@@ -345,8 +355,9 @@ static void
 close_all(struct mail_role *r)
 {
     for (unsigned i = 0; i < r->home_count; i++)
-        if (r->homes[i].unfinished)
+        if (r->homes[i].drain.unfinished)
             return;
+    rawlog_writer_free(&r->rawlog);
     mail_free(&r->mail);
     store_close(&r->store);
     role_link_close(&r->link);
@@ -391,6 +402,7 @@ role_mail_main(const struct role_start *start)
     open_mail(&r);
     mail_admin_host(&r);
     mail_extract_host(&r);
+    open_rawlog(&r);
     for (unsigned i = 0; i < r.home_count; i++)
         mail_lmtp_host(&r.homes[i]);
     run_homes(&r);

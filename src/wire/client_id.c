@@ -42,8 +42,11 @@ client_id_is_origin(struct span field)
 void
 client_id_note(struct client_id *c, struct span field, struct span value)
 {
-    if (span_ieq(field, SPAN("name")))
+    if (span_ieq(field, SPAN("name"))) {
+        c->name = value;
         c->apple = span_istarts(value, SPAN("com.apple."));
+    } else if (span_ieq(field, SPAN("version")))
+        c->version = value;
     else if (span_ieq(field, SPAN("event")))
         c->background = has_background(value);
     size_t i = origin_find(field);

@@ -16,6 +16,7 @@ struct client_origin {
 };
 
 struct client_id {
+    struct span name, version;
     bool apple;       // the field "name" begins with "com.apple."
     bool background;  // "event" has one of TN3189's words for a background download
     struct client_origin origin;

@@ -7,8 +7,10 @@
 static enum result
 expunge_run(struct imap_command *c, struct fault *f)
 {
-    if (change_expunge(c->session->view, NULL, f) != R_OK)
+    uint64_t count;
+    if (change_expunge(c->session->view, NULL, &count, f) != R_OK)
         return R_FAIL;
+    imap_audit_expunged(c, count);
     return imap_sync_expunged(c, f);
 }
 

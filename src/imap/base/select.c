@@ -72,6 +72,8 @@ open_mailbox(struct imap_command *c, bool examine, struct fault *f)
         view_open(&c->ref, is_read_only(examine || s->host.read_only, c->ref.rights),
                   imap_session_poke, s, &s->view, f) != R_OK)
         return R_FAIL;
+    s->mailbox = strndup(c->name.p, c->name.n);
+    must(s->mailbox != NULL);
     if (tell_selected(c, f) == R_OK)
         return R_OK;
     imap_unselect(s);
@@ -115,10 +117,12 @@ run_close(struct imap_command *c, struct fault *f)
     struct view_info v;
     view_info(c->session->view, &v);
     bool expunge = !v.read_only && (v.rights & RIGHT_EXPUNGE);
+    uint64_t count = 0;
     if (expunge && !view_gone(c->session->view) &&
-        change_expunge(c->session->view, NULL, f) != R_OK &&
+        change_expunge(c->session->view, NULL, &count, f) != R_OK &&
         f->kind != FAULT_NOPERM)  // revoked meanwhile
         return R_FAIL;
+    imap_audit_expunged(c, count);
     imap_unselect(c->session);
     return R_OK;
 }

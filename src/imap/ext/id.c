@@ -28,6 +28,24 @@ put_field(struct buf *text, struct span field, struct span value)
     buf_put(text, value);
 }
 
+// For `who`, on one line.
+static void
+note_client(struct imap_session *s, const struct client_id *id, struct span text)
+{
+    struct buf b;
+    log_info("imap", "ID sent", log_session(s->id), field_text("id", ": %", text));
+    buf_init(&b, LIMIT_client_name);
+    buf_put(&b, span_slice(id->name, 0, LIMIT_client_name / 2));
+    if (id->version.n > 0)
+        buf_put_char(&b, ' ');
+    buf_put(&b, span_slice(id->version, 0, LIMIT_client_name / 4));
+    for (size_t i = 0; i < b.n; i++)
+        b.p[i] = (unsigned char)b.p[i] < ' ' || b.p[i] == 0x7f ? '?' : b.p[i];
+    free(s->client);
+    s->client = b.n > 0 ? strndup(b.p, b.n) : NULL;
+    buf_done(&b);
+}
+
 static void
 fields_parse(struct parse *p, struct buf *text, struct client_id *id)
 {
@@ -47,6 +65,31 @@ fields_parse(struct parse *p, struct buf *text, struct client_id *id)
     }
 }
 
+void
+imap_client_known(struct imap_session *s, struct span pairs)
+{
+    struct arena *a = arena_new_small();
+    struct buf list, text;
+    struct client_id id = {0};
+    struct parse p;
+    if (pairs.n == 0) {
+        arena_free(&a);
+        return;
+    }
+    buf_init(&list, LIMIT_client_id + 2);
+    buf_init(&text, LIMIT_id_value);
+    buf_put_char(&list, '(');
+    buf_put(&list, pairs);
+    buf_put_char(&list, ')');
+    parse_init(&p, buf_span(&list), a, true);
+    fields_parse(&p, &text, &id);
+    if (!p.bad)
+        note_client(s, &id, buf_span(&text));
+    buf_done(&text);
+    buf_done(&list);
+    arena_free(&a);
+}
+
 static enum result
 run_id(struct imap_command *c, struct fault *f)
 {
@@ -58,8 +101,7 @@ run_id(struct imap_command *c, struct fault *f)
         fields_parse(&c->parse, &text, &id);
     enum result r = parse_end(&c->parse, f);
     if (r == R_OK && text.n > 0)
-        log_info("imap", "ID sent", log_session(c->session->id),
-                 field_text("id", ": %", buf_span(&text)));
+        note_client(c->session, &id, buf_span(&text));
     buf_done(&text);
     if (r == R_OK && shed && client_id_is_background(&id) && load_is_high())
         return fault_set(f, FAULT_UNAVAILABLE, "too busy for downloads in the background");

@@ -1,6 +1,7 @@
 // RFC 9208: QUOTA. An account has one root, "user/NAME", and so has a domain with limits, "domain/NAME".
 #include "mail/quota.h"
 
+#include "base/audit.h"
 #include "imap/response.h"
 #include "imap/status.h"
 #include "mail/tree.h"
@@ -219,7 +220,12 @@ run_set(struct imap_command *c, struct fault *f)
         return fault_set(f, FAULT_NOPERM, "SETQUOTA is for administrators");
     if (set.unknown)
         return fault_set(f, FAULT_CANNOT, "no such resource");
-    if (set_limits(c->session, &set, f) != R_OK || any_root(c, set.root, &root, f) != R_OK)
+    if (set_limits(c->session, &set, f) != R_OK)
+        return R_FAIL;
+    log_audit(QUOTA, "imap", "quota changed",
+              field_text("by", ": by=<%>", mail_user_name(c->session->user)),
+              field_text("root", "root=<%>", set.root), log_session(c->session->id));
+    if (any_root(c, set.root, &root, f) != R_OK)
         return R_FAIL;
     send_quota(c->session, &root);
     return R_OK;

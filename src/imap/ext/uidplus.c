@@ -7,9 +7,11 @@
 static enum result
 uid_expunge_run(struct imap_command *c, struct fault *f)
 {
+    uint64_t count;
     if (imap_limit_newest(c, &c->set, true, f) != R_OK ||
-        change_expunge(c->session->view, &c->set, f) != R_OK)
+        change_expunge(c->session->view, &c->set, &count, f) != R_OK)
         return R_FAIL;
+    imap_audit_expunged(c, count);
     return imap_sync_expunged(c, f);
 }
 

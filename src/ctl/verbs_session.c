@@ -1,0 +1,96 @@
+#include "base/clock.h"
+#include "base/limits.h"
+#include "ctl/setting.h"
+#include "ctl/verbs.h"
+
+struct listing {
+    struct verb_call *call;
+    struct fault *fault;
+    enum result result;
+};
+
+static void
+send_row(void *to, struct span row)
+{
+    struct listing *l = to;
+    if (l->result == R_OK)
+        l->result = verb_rows(l->call, row, l->fault);
+}
+
+enum result
+verb_who(struct verb_call *c, struct fault *f)
+{
+    const struct verb_host *h = verb_host(c);
+    struct listing l = {c, f, R_OK};
+    h->who(h->arg, verb_arg(c, 0), send_row, &l);
+    return l.result;
+}
+
+// 16 hexadecimal digits, as `who` and the log tell it.
+static bool
+read_id(struct span text, uint64_t *out)
+{
+    uint64_t id = 0;
+    for (size_t i = 0; i < text.n; i++) {
+        const char *digits = "0123456789abcdef",
+                   *at = text.p[i] ? strchr(digits, ascii_lower(text.p[i])) : NULL;
+        if (at == NULL)
+            return false;
+        id = id << 4 | (uint64_t)(at - digits);
+    }
+    *out = id;
+    return text.n == 16 && id != 0;
+}
+
+enum result
+verb_kick(struct verb_call *c, struct fault *f)
+{
+    const struct verb_host *h = verb_host(c);
+    uint64_t id = 0;
+    if (verb_arg_count(c) > 1 && !read_id(verb_arg(c, 1), &id))
+        return fault_set(f, FAULT_BAD,
+                         "a session is 16 digits, as `posthorn who` tells it");
+    unsigned n = h->kick(h->arg, verb_arg(c, 0), id);
+    verb_row(c, "kicked", FIELDS(field_number("sessions", "% sessions ended", n)));
+    return R_OK;
+}
+
+// Until when; 0: off.
+static enum result
+rawlog_until(struct verb_call *c, int64_t *until_out, struct fault *f)
+{
+    struct span word = verb_arg(c, 1), text = verb_arg(c, 2);
+    uint64_t seconds = LIMIT_rawlog_usual_s;
+    bool on = span_eq(word, SPAN("on"));
+    if (!on && !span_eq(word, SPAN("off")))
+        return fault_set(f, FAULT_BAD, "on or off");
+    if (text.n > 0 && (!on || setting_time(text, &seconds) != R_OK || seconds == 0 ||
+                       seconds > LIMIT_rawlog_most_s))
+        return fault_set(f, FAULT_BAD, "--for TIME goes with on: 10m, 2h, 7d at most");
+    *until_out = on ? clock_wall_s() + (int64_t)seconds : 0;
+    return R_OK;
+}
+
+enum result
+verb_rawlog(struct verb_call *c, struct fault *f)
+{
+    const struct verb_host *h = verb_host(c);
+    struct buf user;
+    uint64_t account;
+    int64_t until_s;
+    unsigned sessions = 0;
+    buf_init(&user, LIMIT_user_name);
+    enum result r = rawlog_until(c, &until_s, f);
+    if (r == R_OK)
+        r = verb_find_user(c, verb_arg(c, 0), &account, &user, f);
+    if (r == R_OK)
+        r = h->rawlog(h->arg, account, until_s, &sessions, f);
+    if (r == R_OK)
+        verb_row(c, "rawlog",
+                 FIELDS(field_text("user", "%", buf_span(&user)),
+                        field_flag("on", until_s > 0 ? ": on" : "", until_s > 0),
+                        field_str(NULL, until_s > 0 ? "" : ": off", ""),
+                        field_number("sessions", ", % sessions are open", sessions)));
+    buf_done(&user);
+    return r;
+}
