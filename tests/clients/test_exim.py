@@ -7,11 +7,10 @@ import subprocess
 
 import pytest
 
-from lib import submitting, unpacked
+from lib import fetched, submitting, unpacked
 from lib.peers import free_ports, wait_port
 from test_postfix import wait_messages
 
-FOLDER = pathlib.Path(__file__).resolve().parent.parent / ".work/exim"
 NOBODY = 65534
 
 CONFIG = """
@@ -77,8 +76,8 @@ def one_exim(where, tmp_path_factory):
         pytest.skip("the authentication service is ours")
     if os.getuid() != 0:
         pytest.fail("only root can give Exim a user of its own")
-    unpacked.unpack(FOLDER, ("exim4-daemon-heavy", "libnss-wrapper"))
-    program, folder, port = FOLDER / "root/usr/sbin/exim4", tmp_path_factory.mktemp("exim"), free_ports(1)[0]
+    own = fetched.exim()
+    program, folder, port = own / "root/usr/sbin/exim4", tmp_path_factory.mktemp("exim"), free_ports(1)[0]
     os.chmod(program, 0o755)  # not setuid: the wrapper would be left out
     with submitting.serving(where, tmp_path_factory, (NOBODY, NOBODY)) as path:
         text = CONFIG.format(program=program, dir=folder, port=port, lmtp=where.address("lmtp")[1])
@@ -90,7 +89,7 @@ def one_exim(where, tmp_path_factory):
                                                          ("group", f"Debian-exim:x:{NOBODY}:\n")))
         for file in (folder, *folder.iterdir()):
             os.chown(file, NOBODY, NOBODY)
-        environment = {"LD_PRELOAD": next((FOLDER / "root/usr/lib").glob("*/libnss_wrapper.so")), "LD_LIBRARY_PATH": unpacked.libraries(FOLDER),
+        environment = {"LD_PRELOAD": next((own / "root/usr/lib").glob("*/libnss_wrapper.so")), "LD_LIBRARY_PATH": unpacked.libraries(own),
                        "NSS_WRAPPER_PASSWD": passwd, "NSS_WRAPPER_GROUP": group}
         with open(folder / "said", "wb") as said:
             daemon = subprocess.Popen(["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "env",

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from lib import client, npm
+from lib import client, fetched
 
 SCRIPT = pathlib.Path(__file__).with_name("imapflow.js")
 NAMES = ("plain", "alt", "parts")
@@ -14,7 +14,7 @@ SECONDS = 120
 
 @pytest.fixture(scope="module")
 def modules():
-    return npm.fetch("imapflow@1.0.188", "imapflow")
+    return fetched.imapflow()
 
 
 class Flow:

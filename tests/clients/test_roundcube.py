@@ -5,10 +5,9 @@ import subprocess
 
 import pytest
 
-from lib import deb, server as posthorn
+from lib import fetched, server as posthorn
 
 SCRIPT = pathlib.Path(__file__).resolve().parent / "roundcube.php"
-LIBRARY = "usr/share/roundcube"
 
 
 class Roundcube:
@@ -16,7 +15,7 @@ class Roundcube:
 
     def __init__(self, server):
         self.server = server
-        words = ["php", SCRIPT, deb.unpack("roundcube-core") / LIBRARY, str(server.address("imap")[1])]
+        words = ["php", SCRIPT, fetched.roundcube(), str(server.address("imap")[1])]
         self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def call(self, user, method, *arguments):

@@ -27,19 +27,21 @@ def wanted(packages):
     return found
 
 
-def unpack(folder, packages):
-    """Once: later runs need no network. The version of the first is kept in `done`."""
+def unpack(folder, packages, with_libraries=True):
+    """The folder. Once: later runs need no network. The version of the first is kept in `done`."""
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another worker may be at it
         if (folder / "done").exists():
-            return
-        said("apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *wanted(packages), cwd=folder)
+            return folder
+        names = wanted(packages) if with_libraries else packages
+        said("apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *names, cwd=folder)
         main = next(folder.glob(f"{packages[0]}_*.deb")).name.split("_")[1]
         for package in folder.glob("*.deb"):
             said("dpkg", "-x", package, folder / "root")
             package.unlink()
         (folder / "done").write_text(main)
+    return folder
 
 
 def libraries(folder):
