@@ -28,6 +28,7 @@ struct sieve_compiler {
     struct sieve_loop *loop;
     struct sieve_name variables[LIMIT_sieve_variables];
     unsigned n_variables;
+    size_t regex_effort;
 };
 
 size_t sieve_here(const struct sieve_compiler *c);

@@ -160,9 +160,10 @@ bool sieve_has_action(const struct sieve_run *r, enum sieve_action_kind kind);
 struct sieve_matching {
     struct sieve_run *run;
     const struct sieve_call *call;
-    size_t n;             // keys
-    struct span *keys;    // with variables in place
-    struct span *folded;  // by the comparator
+    size_t n;                            // keys
+    struct span *keys;                   // with variables in place
+    struct span *folded;                 // by the comparator
+    struct sieve_regex *const *regexes;  // of the keys; NULL: they are put together here
     struct span value_folded;
     bool value_is_folded;
     uint64_t count;
@@ -194,6 +195,8 @@ enum result sieve_fields_next(struct sieve_fields *it, struct span *value_out) M
 enum result sieve_decoded(struct sieve_run *r, struct span value,
                           struct span *out) MUST_CHECK;
 bool sieve_is_field_name(struct span name);
+// What a field's value may have: line ends and other controls are blanks.
+struct span sieve_one_line(struct arena *a, struct span text);
 
 // mime/address.h says MISSING_DOMAIN where a host is missing, as IMAP does; here it is missing.
 static inline struct span

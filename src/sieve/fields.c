@@ -13,6 +13,16 @@ sieve_is_field_name(struct span name)
     return name.n > 0;
 }
 
+struct span
+sieve_one_line(struct arena *a, struct span text)
+{
+    char *p = arena_cstr(a, text);
+    for (size_t i = 0; i < text.n; i++)
+        if ((unsigned char)p[i] < ' ' || p[i] == 127)
+            p[i] = ' ';
+    return span_of(p, text.n);
+}
+
 // :index and :last (RFC 5260 section 6) leave one field.
 static enum result
 choose(struct sieve_fields *it, const struct sieve_call *call)
@@ -124,6 +134,35 @@ sieve_decoded(struct sieve_run *r, struct span value, struct span *out)
     return sieve_take(r, &b, out);
 }
 
+static bool
+is_dot_atom(struct span s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        bool dot = s.p[i] == '.';
+        if ((unsigned char)s.p[i] <= ' ' || strchr("()<>[]:;@\\,\"\x7f", s.p[i]) ||
+            (dot && (i == 0 || i + 1 == s.n || s.p[i + 1] == '.')))
+            return false;
+    }
+    return s.n > 0;
+}
+
+// As SMTP wants it (RFC 5321 section 4.1.2): in quotes where it is more than atoms with dots.
+static void
+put_local(struct buf *b, struct span local)
+{
+    if (is_dot_atom(local)) {
+        buf_put(b, local);
+        return;
+    }
+    buf_put_char(b, '"');
+    for (size_t i = 0; i < local.n; i++) {
+        if (local.p[i] == '"' || local.p[i] == '\\')
+            buf_put_char(b, '\\');
+        buf_put_char(b, local.p[i]);
+    }
+    buf_put_char(b, '"');
+}
+
 bool
 sieve_address_valid(struct arena *a, struct span text, struct span *out)
 {
@@ -135,11 +174,13 @@ sieve_address_valid(struct arena *a, struct span text, struct span *out)
     for (size_t i = 0; i < text.n; i++)
         if ((unsigned char)text.p[i] < ' ' || text.p[i] == 127)
             return false;
-    buf_init(&b, m->mailbox.n + m->host.n + 2);
-    buf_put(&b, m->mailbox);
+    if (text.n > LIMIT_sieve_address)
+        return false;
+    buf_init(&b, 2 * m->mailbox.n + m->host.n + 3);
+    put_local(&b, m->mailbox);
     buf_put_char(&b, '@');
     buf_put(&b, m->host);
-    bool whole = b.n == m->mailbox.n + m->host.n + 1;
+    bool whole = !b.over;
     *out = arena_dup(a, buf_span(&b));
     buf_done(&b);
     return whole && span_find_char(m->host, ' ') == m->host.n &&

@@ -19,7 +19,10 @@ sieve_match_begin(struct sieve_matching *m, struct sieve_run *r,
                   const struct sieve_call *call, const struct sieve_value *keys)
 {
     *m = (struct sieve_matching){.run = r, .call = call, .n = keys->n};
-    if (sieve_room(r, 2 * m->n * sizeof(struct span)) != R_OK)
+    if (keys == &call->position[call->command->keys])
+        m->regexes = call->regexes;
+    if (sieve_room(r, 2 * m->n * sizeof(struct span)) != R_OK ||
+        sieve_work(r, m->n) != R_OK)
         return R_FAIL;
     m->keys = arena_array(r->scratch, m->n, sizeof(struct span));
     m->folded = arena_array(r->scratch, m->n, sizeof(struct span));

@@ -7,6 +7,7 @@
 struct parser {
     struct sieve_regex *x;
     struct span rest;
+    struct regex_step *block;  // what is being copied
     size_t depth;
     const char *why;
 };
@@ -30,7 +31,7 @@ regex_fold(uint32_t point)
 static bool
 emit(struct parser *p, struct regex_step s)
 {
-    if (p->x->n == LIMIT_sieve_regex)
+    if (p->x->n == LIMIT_sieve_regex || ++p->x->effort > LIMIT_sieve_regex_effort)
         return wrong(p, "it is too long");
     p->x->steps[p->x->n++] = s;
     return true;
@@ -220,13 +221,23 @@ take_counts(struct parser *p, uint32_t *least, uint32_t *most)
     return true;
 }
 
-// The steps [from, from + n) again, as they were copied to `block`.
+// The steps from `from` on are taken out. Returns how many.
+static size_t
+take_block(struct parser *p, size_t from)
+{
+    size_t n = p->x->n - from;
+    memcpy(p->block, p->x->steps + from, n * sizeof *p->block);
+    p->x->n = from;
+    return n;
+}
+
+// The n steps that were taken from `from` on, here.
 static bool
-emit_block(struct parser *p, const struct regex_step *block, size_t n, size_t from)
+emit_block(struct parser *p, size_t n, size_t from)
 {
     uint32_t shift = (uint32_t)(p->x->n - from);
     for (size_t i = 0; i < n; i++) {
-        struct regex_step s = block[i];
+        struct regex_step s = p->block[i];
         if (s.op == STEP_JUMP || s.op == STEP_SPLIT)
             s.a += shift;
         if (s.op == STEP_SPLIT)
@@ -238,14 +249,13 @@ emit_block(struct parser *p, const struct regex_step *block, size_t n, size_t fr
 }
 
 static bool
-emit_optional(struct parser *p, const struct regex_step *block, size_t n, size_t from,
-              uint32_t times)
+emit_optional(struct parser *p, size_t n, size_t from, uint32_t times)
 {
     size_t splits[256], k = 0;
     for (; k < times; k++) {
         splits[k] = p->x->n;
         if (!emit(p, (struct regex_step){STEP_SPLIT, (uint32_t)p->x->n + 1, 0}) ||
-            !emit_block(p, block, n, from))
+            !emit_block(p, n, from))
             return false;
     }
     while (k-- > 0)
@@ -254,11 +264,11 @@ emit_optional(struct parser *p, const struct regex_step *block, size_t n, size_t
 }
 
 static bool
-emit_loop(struct parser *p, const struct regex_step *block, size_t n, size_t from)
+emit_loop(struct parser *p, size_t n, size_t from)
 {
     uint32_t at = (uint32_t)p->x->n;
-    if (!emit(p, (struct regex_step){STEP_SPLIT, at + 1, 0}) ||
-        !emit_block(p, block, n, from) || !emit(p, (struct regex_step){STEP_JUMP, at, 0}))
+    if (!emit(p, (struct regex_step){STEP_SPLIT, at + 1, 0}) || !emit_block(p, n, from) ||
+        !emit(p, (struct regex_step){STEP_JUMP, at, 0}))
         return false;
     p->x->steps[at].b = (uint32_t)p->x->n;
     return true;
@@ -267,15 +277,12 @@ emit_loop(struct parser *p, const struct regex_step *block, size_t n, size_t fro
 static bool
 repeat(struct parser *p, size_t from, uint32_t least, uint32_t most)
 {
-    size_t n = p->x->n - from;
-    struct regex_step *block = arena_array(p->x->arena, n + 1, sizeof *block);
-    memcpy(block, p->x->steps + from, n * sizeof *block);
-    p->x->n = from;
+    size_t n = take_block(p, from);
     for (uint32_t i = 0; i < least; i++)
-        if (!emit_block(p, block, n, from))
+        if (!emit_block(p, n, from))
             return false;
-    return most == UINT32_MAX ? emit_loop(p, block, n, from)
-                              : emit_optional(p, block, n, from, most - least);
+    return most == UINT32_MAX ? emit_loop(p, n, from)
+                              : emit_optional(p, n, from, most - least);
 }
 
 static bool
@@ -317,14 +324,11 @@ parse_either(struct parser *p)
         if (peek(p) != '|' || p->rest.n == 0)
             break;
         p->rest = span_skip(p->rest, 1);
-        size_t length = p->x->n - from;
-        struct regex_step *block = arena_array(p->x->arena, length + 1, sizeof *block);
-        memcpy(block, p->x->steps + from, length * sizeof *block);
-        p->x->n = from;
+        size_t length = take_block(p, from);
         if (n == 256)
             return wrong(p, "it has too many branches");
         if (!emit(p, (struct regex_step){STEP_SPLIT, (uint32_t)from + 1, 0}) ||
-            !emit_block(p, block, length, from))
+            !emit_block(p, length, from))
             return false;
         ends[n++] = p->x->n;
         if (!emit(p, (struct regex_step){STEP_JUMP, 0, 0}))
@@ -336,21 +340,47 @@ parse_either(struct parser *p)
     return true;
 }
 
+static bool
+parse(struct parser *p, size_t octets)
+{
+    bool good = octets <= 4 * LIMIT_sieve_regex || wrong(p, "it is too long");
+    return good && emit(p, (struct regex_step){STEP_SAVE, 0, 0}) && parse_either(p) &&
+           (p->rest.n == 0 || wrong(p, "there is a ) too many")) &&
+           emit(p, (struct regex_step){STEP_SAVE, 1, 0}) &&
+           emit(p, (struct regex_step){STEP_MATCH, 0, 0});
+}
+
+static void *
+copy(struct arena *a, const void *from, size_t n, size_t size)
+{
+    void *to = arena_array(a, n + 1, size);
+    memcpy(to, from, n * size);
+    return to;
+}
+
+// What is made on the way is in an arena of its own.
 struct sieve_regex *
 sieve_regex_compile(struct arena *a, struct span text, bool any_case, const char **why)
 {
     struct sieve_regex *x = ARENA_NEW(a, struct sieve_regex);
+    struct arena *own = arena_new();
     struct parser p = {.x = x, .rest = text};
-    *x = (struct sieve_regex){.arena = a, .any_case = any_case, .groups = 1};
-    x->steps = arena_array(a, LIMIT_sieve_regex, sizeof *x->steps);
-    x->ranges = arena_array(a, LIMIT_sieve_regex, sizeof *x->ranges);
-    bool good = text.n <= 4 * LIMIT_sieve_regex || wrong(&p, "it is too long");
-    good = good && emit(&p, (struct regex_step){STEP_SAVE, 0, 0}) && parse_either(&p) &&
-           (p.rest.n == 0 || wrong(&p, "there is a ) too many")) &&
-           emit(&p, (struct regex_step){STEP_SAVE, 1, 0}) &&
-           emit(&p, (struct regex_step){STEP_MATCH, 0, 0});
+    *x = (struct sieve_regex){.any_case = any_case, .groups = 1};
+    x->steps = arena_array(own, LIMIT_sieve_regex, sizeof *x->steps);
+    x->ranges = arena_array(own, LIMIT_sieve_regex, sizeof *x->ranges);
+    p.block = arena_array(own, LIMIT_sieve_regex, sizeof *p.block);
+    bool good = parse(&p, text.n);
+    x->steps = copy(a, x->steps, x->n, sizeof *x->steps);
+    x->ranges = copy(a, x->ranges, x->n_ranges, sizeof *x->ranges);
+    arena_free(&own);
     *why = p.why;
     return good ? x : NULL;
+}
+
+size_t
+sieve_regex_effort(const struct sieve_regex *x)
+{
+    return x->effort + 64;  // one that is short takes some, too
 }
 
 size_t

@@ -14,6 +14,7 @@ struct sieve_regex;
 struct sieve_regex *sieve_regex_compile(struct arena *a, struct span text, bool any_case,
                                         const char **why);
 size_t sieve_regex_groups(const struct sieve_regex *x);  // with the whole
+size_t sieve_regex_effort(const struct sieve_regex *x);  // of its compilation
 size_t sieve_regex_octets(const struct sieve_regex *x);  // that sieve_regex_find takes
 // taken[0] is the match, then the groups; p is NULL where one took part in nothing. R_NONE: no match; R_FAIL: more
 // steps than *steps, which is what is left of them afterwards.

@@ -30,12 +30,12 @@ struct regex_range {
 };
 
 struct sieve_regex {
-    struct arena *arena;
     struct regex_step *steps;
     size_t n;
     struct regex_range *ranges;
     size_t n_ranges;
     uint32_t groups;
+    size_t effort;  // steps that were made, with those that were copied or thrown away
     bool any_case;
 };
 

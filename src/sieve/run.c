@@ -60,7 +60,7 @@ sieve_kept(struct sieve_run *r)
 enum result
 sieve_room(struct sieve_run *r, size_t octets)
 {
-    size_t used = arena_used(r->arena) + arena_used(r->scratch);
+    size_t used = arena_used(r->arena) + arena_used(r->scratch) + r->held;
     if (octets <= LIMIT_sieve_memory && used + octets <= LIMIT_sieve_memory)
         return R_OK;
     return sieve_fail(r, NULL, "the script takes more memory than it may");
@@ -146,6 +146,14 @@ capture(const struct sieve_frame *f, unsigned number)
     return span_slice(buf_span(&f->capture_text), from, f->capture_end[number]);
 }
 
+static void
+put_held(struct sieve_run *r, struct buf *b, struct span s)
+{
+    size_t before = b->cap;
+    buf_put(b, s);
+    r->held += b->cap - before;
+}
+
 enum result
 sieve_captures_set(struct sieve_run *r, const struct span *texts, size_t n)
 {
@@ -155,7 +163,7 @@ sieve_captures_set(struct sieve_run *r, const struct span *texts, size_t n)
     buf_reset(&f->capture_text);
     f->captures = n > LIMIT_sieve_captures ? LIMIT_sieve_captures : (unsigned)n;
     for (unsigned i = 0; i < f->captures; i++) {
-        buf_put(&f->capture_text, span_slice(texts[i], 0, LIMIT_sieve_variable));
+        put_held(r, &f->capture_text, span_slice(texts[i], 0, LIMIT_sieve_variable));
         f->capture_end[i] = f->capture_text.n;
     }
     return sieve_work(r, f->capture_text.n / 16);
@@ -177,7 +185,7 @@ sieve_variable_set(struct sieve_run *r, unsigned number, struct span value,
     size_t n = value.n < LIMIT_sieve_variable ? value.n : LIMIT_sieve_variable;
     while (n < value.n && n > 0 && ((unsigned char)value.p[n] & 0xC0) == 0x80)
         n--;  // RFC 5229 section 4: cut, but not within a character
-    buf_put(b, span_slice(value, 0, n));
+    put_held(r, b, span_slice(value, 0, n));
     return sieve_work(r, n / 16);
 }
 
@@ -227,7 +235,7 @@ sieve_text(struct sieve_run *r, const struct sieve_string *s, struct span *out)
 enum result
 sieve_texts(struct sieve_run *r, const struct sieve_value *v, struct span **out)
 {
-    if (sieve_room(r, v->n * sizeof(struct span)) != R_OK)
+    if (sieve_room(r, v->n * sizeof(struct span)) != R_OK || sieve_work(r, v->n) != R_OK)
         return R_FAIL;
     *out = arena_array(r->scratch, v->n + 1, sizeof(struct span));
     for (size_t i = 0; i < v->n; i++)
@@ -291,9 +299,22 @@ sieve_push(struct sieve_run *r, const struct sieve_program *p)
     return R_OK;
 }
 
+static void
+give_back(struct sieve_run *r, struct buf *b)
+{
+    r->held -= b->cap;
+    buf_done(b);
+}
+
 void
 sieve_pop(struct sieve_run *r)
 {
+    struct sieve_frame *f = r->frame;
+    for (unsigned i = 0; f->below && i < f->program->variables; i++)
+        if (!f->program->variable_names[i].global)
+            give_back(r, f->variables[i]);
+    give_back(r, &f->capture_text);
+    f->captures = 0;
     r->state[SIEVE_EXT_foreverypart] = r->frame->loops;
     if (r->frame->below)
         r->frame = r->frame->below;

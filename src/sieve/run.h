@@ -40,6 +40,7 @@ struct sieve_run {
     bool stopped, keep_cancelled;
     unsigned actions, redirects;
     uint64_t work, work_max;
+    size_t held;  // of variables and captures, outside of the arenas
     struct sieve_shared *shared;
     void *state[SIEVE_EXTS];
 };

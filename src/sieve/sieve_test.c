@@ -183,6 +183,69 @@ bomb_memory(void **state)
     buf_done(&b);
 }
 
+// Texts that are kept count, wherever they are.
+static void
+bomb_kept(void **state)
+{
+    struct buf b;
+    (void)state;
+    buf_init(&b, 1 << 20);
+    buf_put_str(&b, "require \"variables\"; set \"a\" \"0123456789abcdef\";\n");
+    repeat(&b, "set \"a\" \"${a}${a}${a}${a}${a}${a}${a}${a}\";\n", 4);
+    for (int i = 0; i < 900; i++)
+        buf_printf(&b, "set \"v%d\" \"${a}\";\n", i);
+    expect_stopped(&b, SPAN("Subject: x\n\n"), "the script takes more memory than it may");
+    buf_done(&b);
+}
+
+// What many keys and many fields take is given back, or was never taken.
+static void
+many_matches(void **state)
+{
+    struct arena *a = arena_new();
+    struct sieve_outcome out;
+    struct buf b, m;
+    (void)state;
+    buf_init(&b, 1 << 20);
+    buf_init(&m, 1 << 20);
+    buf_put_str(
+        &b,
+        "require \"regex\"; if header :matches :comparator \"i;octet\" \"subject\" [\"y\"");
+    repeat(&b, ",\"y\"", 400);
+    buf_put_str(
+        &b, "] { discard; }\nif header :regex \"subject\" \"(x{200}){15}\" { discard; }");
+    repeat(&m, "Subject: x\n", 400);
+    buf_put_str(&m, "\n");
+    run_script(a, &b, buf_span(&m), &out);
+    assert_false(out.failed);
+    assert_true(out.actions->implicit);
+    arena_free(&a);
+    buf_done(&b);
+    buf_done(&m);
+}
+
+static void
+bomb_regexes(void **state)
+{
+    struct arena *a = arena_new();
+    struct buf b;
+    const char *why = NULL;
+    (void)state;
+    buf_init(&b, 1 << 20);
+    buf_put_str(&b, "(a{255}){15}");
+    repeat(&b, "{1}", 1000);
+    assert_null(sieve_regex_compile(a, buf_span(&b), true, &why));
+    assert_string_equal(why, "it is too long");
+    assert_true(arena_used(a) < 1000000);
+    buf_reset(&b);
+    buf_put_str(&b, "require \"regex\"; if header :regex \"subject\" [\"x\"");
+    repeat(&b, ",\"a\"", 7000);
+    buf_put_str(&b, "] { keep; }");
+    expect_refused(&b, "the script has too many regular expressions");
+    buf_done(&b);
+    arena_free(&a);
+}
+
 // The model: what the RFC says, by recursion.
 static bool
 model(struct span p, struct span v)
@@ -290,7 +353,8 @@ main(void)
         cmocka_unit_test(bomb_matches),   cmocka_unit_test(bomb_headers),
         cmocka_unit_test(bomb_variables), cmocka_unit_test(bomb_memory),
         cmocka_unit_test(glob_model),     cmocka_unit_test(glob_captures),
-        cmocka_unit_test(regex_linear),
+        cmocka_unit_test(regex_linear),   cmocka_unit_test(bomb_kept),
+        cmocka_unit_test(many_matches),   cmocka_unit_test(bomb_regexes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -114,6 +114,11 @@ static enum result
 put(void *arg, const char *name, struct span value)
 {
     struct target *t = arg;
+    bool body = span_eq(span_str(name), SPAN("body"));
+    if (!body && sieve_room(t->run, value.n) != R_OK)
+        return R_FAIL;
+    if (!body)
+        value = sieve_one_line(sieve_scratch(t->run), value);
     return sieve_detail_put(t->run, t->action, name, value);
 }
 
@@ -127,8 +132,9 @@ put_tag(struct sieve_run *r, const struct sieve_call *call, const char *name,
         return R_OK;
     if (sieve_texts(r, v, &texts) != R_OK)
         return R_FAIL;
+    struct target t = {r, a};
     for (size_t i = 0; i < v->n; i++)
-        if (sieve_detail_put(r, a, name, texts[i]) != R_OK)
+        if (put(&t, name, texts[i]) != R_OK)
             return R_FAIL;
     return R_OK;
 }

@@ -24,20 +24,20 @@ contains(struct sieve_matching *m, struct span value, size_t key, bool *yes)
 static enum result
 matches(struct sieve_matching *m, struct span value, size_t key, bool *yes)
 {
-    struct sieve_glob *g = ARENA_NEW(sieve_scratch(m->run), struct sieve_glob);
+    struct sieve_glob g = {0};
     enum collation collation = m->call->comparator->collation;
-    g->characters = collation == COLLATION_CASEMAP;
-    g->collation = collation;
-    g->pattern = g->characters ? m->keys[key] : m->folded[key];
-    g->value = g->characters ? value : m->value_folded;
-    g->steps_max = sieve_work_left(m->run);
-    if (sieve_glob(g, yes) != R_OK || sieve_work(m->run, g->steps) != R_OK)
+    g.characters = collation == COLLATION_CASEMAP;
+    g.collation = collation;
+    g.pattern = g.characters ? m->keys[key] : m->folded[key];
+    g.value = g.characters ? value : m->value_folded;
+    g.steps_max = sieve_work_left(m->run);
+    if (sieve_glob(&g, yes) != R_OK || sieve_work(m->run, g.steps) != R_OK)
         return sieve_fail(m->run, m->call, "the script takes more work than it may");
     if (!*yes)
         return R_OK;
-    for (size_t i = 0; i < g->n; i++)  // of the value, not of its folded form
-        g->taken[i].p = value.p + (g->taken[i].p - g->value.p);
-    return sieve_captures_set(m->run, g->taken, g->n);
+    for (size_t i = 0; i < g.n; i++)  // of the value, not of its folded form
+        g.taken[i].p = value.p + (g.taken[i].p - g.value.p);
+    return sieve_captures_set(m->run, g.taken, g.n);
 }
 
 static enum result

@@ -1,7 +1,6 @@
 // draft-ietf-sieve-regex: the match type :regex, and :quoteregex of set.
 
-#include "base/limits.h"
-#include "sieve/ext.h"
+#include "sieve/compile.h"
 #include "sieve/regex.h"
 
 static bool
@@ -26,6 +25,10 @@ check(struct sieve_compiler *c, struct sieve_call *call)
             return sieve_wrong(c, v->line, v->column,
                                "\"%.*s\" is no regular expression: %s",
                                SPAN_ARG(span_slice(v->strings[i].text, 0, 60)), why);
+        c->regex_effort += sieve_regex_effort(call->regexes[i]);
+        if (c->regex_effort > LIMIT_sieve_regexes)
+            return sieve_wrong(c, v->line, v->column,
+                               "the script has too many regular expressions");
     }
     return R_OK;
 }
@@ -34,7 +37,7 @@ static enum result
 regex_of(struct sieve_matching *m, size_t key, const struct sieve_regex **out)
 {
     const char *why;
-    *out = m->call->regexes[key];
+    *out = m->regexes ? m->regexes[key] : NULL;
     if (*out)
         return R_OK;
     if (sieve_room(m->run, LIMIT_sieve_regex * 20) != R_OK ||
@@ -53,12 +56,15 @@ test(struct sieve_matching *m, struct span value, size_t key, bool *yes)
 {
     const struct sieve_regex *x;
     uint64_t left, before;
-    if (regex_of(m, key, &x) != R_OK || sieve_room(m->run, sieve_regex_octets(x)) != R_OK)
+    if (regex_of(m, key, &x) != R_OK || sieve_room(m->run, sieve_regex_octets(x)) != R_OK ||
+        sieve_work(m->run, sieve_regex_octets(x) / 64) != R_OK)
         return R_FAIL;
     size_t n = sieve_regex_groups(x);
     struct span *taken = arena_array(sieve_scratch(m->run), n, sizeof *taken);
     left = before = sieve_work_left(m->run);
-    enum result found = sieve_regex_find(x, sieve_scratch(m->run), value, taken, &left);
+    struct arena *own = arena_new();
+    enum result found = sieve_regex_find(x, own, value, taken, &left);
+    arena_free(&own);
     if (found == R_FAIL)
         return sieve_fail(m->run, m->call, "the script takes more work than it may");
     if (sieve_work(m->run, before - left) != R_OK)

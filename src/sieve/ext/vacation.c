@@ -21,13 +21,9 @@ check_from(struct sieve_compiler *c, struct sieve_call *call,
 }
 
 static bool
-field_is(struct sieve_run *r, const char *name, const char *words)
+value_is(struct span value, const char *words)
 {
-    struct mime_header h;
     struct span rest = span_str(words), word;
-    if (mime_header_find(sieve_header(r), span_str(name), &h) != R_OK)
-        return false;
-    struct span value = span_trim(h.value);
     value = span_trim(span_slice(value, 0, span_find_char(value, ';')));
     while (span_next_field(&rest, ' ', &word) == R_OK)
         if (span_ieq(value, word))
@@ -41,17 +37,21 @@ is_list_mail(struct sieve_run *r)
     struct mime_header_iter it = mime_header_begin(sieve_header(r));
     struct mime_header h;
     while (mime_header_next(&it, &h) == R_OK)
-        if (span_istarts(h.name, SPAN("List-")))
+        if (span_istarts(h.name, SPAN("List-")) ||
+            (span_ieq(h.name, SPAN("Precedence")) && value_is(h.value, "bulk list junk")))
             return true;
-    return field_is(r, "Precedence", "bulk list junk");
+    return false;
 }
 
 static bool
 is_automatic(struct sieve_run *r)
 {
+    struct mime_header_iter it = mime_header_begin(sieve_header(r));
     struct mime_header h;
-    return mime_header_find(sieve_header(r), SPAN("Auto-Submitted"), &h) == R_OK &&
-           !field_is(r, "Auto-Submitted", "no");
+    while (mime_header_next(&it, &h) == R_OK)
+        if (span_ieq(h.name, SPAN("Auto-Submitted")) && !value_is(h.value, "no"))
+            return true;
+    return false;
 }
 
 // Nobody reads there.
@@ -206,7 +206,9 @@ put_texts(struct sieve_run *r, const struct sieve_call *call, struct sieve_actio
         if (i == 1 && !sieve_address_valid(sieve_scratch(r), text, &address))
             return sieve_fail(r, call, "\"%.*s\" is no address",
                               SPAN_ARG(span_slice(text, 0, 60)));
-        if (sieve_detail_put(r, a, names[i], text) != R_OK)
+        if (sieve_room(r, text.n) != R_OK ||
+            sieve_detail_put(r, a, names[i], sieve_one_line(sieve_scratch(r), text)) !=
+                R_OK)
             return R_FAIL;
     }
     return R_OK;
