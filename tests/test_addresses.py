@@ -7,6 +7,7 @@
 # --json: user show
 import json
 import re
+import threading
 import time
 
 import pytest
@@ -387,6 +388,31 @@ def test_folder_language(where):
         session = where.imap(name)
         assert b"Papierkorb" in b"".join(session.command('LIST "" "*"')[0])
         session.close()
+
+
+def test_a_folder_that_goes_just_then(where):
+    """Mail with a detail goes into INBOX when its folder is deleted between looking and storing: it is no unknown user's."""
+    stop, made = threading.Event(), []
+
+    def come_and_go():
+        session = where.imap("eve")
+        while not stop.is_set():
+            session.command("CREATE Gone")
+            session.command("DELETE Gone")
+            made.append(1)
+        session.close()
+
+    other = threading.Thread(target=come_and_go)
+    other.start()
+    relay = lmtp(where)
+    try:
+        for _ in range(300):
+            relay.deliver("eve+Gone@a.test", MESSAGE)
+    finally:
+        stop.set()
+        other.join()
+        relay.close()
+    assert made
 
 
 def test_forwards(where):

@@ -61,7 +61,17 @@ struct delivery {
     enum result result;
 };
 
-// In the account's home: one way there and back for all of it.
+static enum result
+put_into(struct delivery *d, struct account *a, struct span detail)
+{
+    struct mailbox_ref box;
+    struct intake_params p = {.quota = QUOTA_DELIVERY};
+    return intake_delivery_target(a, detail, &box, d->fault) == R_OK
+               ? intake_commit(d->session->intake, &box, &p, d->out, d->fault)
+               : R_FAIL;
+}
+
+// In the account's home: one way there and back for all of it. A folder that was deleted meanwhile is none: INBOX stays.
 static void
 deliver_run(void *arg)
 {
@@ -69,15 +79,12 @@ deliver_run(void *arg)
     const struct lmtp_target *t = d->target;
     const struct lmtp_host *host = d->session->host;
     struct account *a;
-    struct mailbox_ref box;
-    struct intake_params p = {.quota = QUOTA_DELIVERY};
     d->result = account_make(host->mail, t->account, t->name, t->language, &a, d->fault);
     if (d->result != R_OK)
         return;
-    struct span detail = host->detail_off ? SPAN_NONE : t->detail;
-    d->result = intake_delivery_target(a, detail, &box, d->fault);
-    if (d->result == R_OK)
-        d->result = intake_commit(d->session->intake, &box, &p, d->out, d->fault);
+    d->result = put_into(d, a, host->detail_off ? SPAN_NONE : t->detail);
+    if (d->result != R_OK && d->fault->kind == FAULT_TRYCREATE)
+        d->result = put_into(d, a, SPAN_NONE);
     account_close(&a);
 }
 
