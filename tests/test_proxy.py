@@ -31,7 +31,7 @@ class Marked(posthorn.Server):
 
 @pytest.fixture(scope="module")
 def server():
-    own = Marked({"proxy_networks": ["127.0.0.3"], "trusted_networks": ["127.0.0.2"], "lmtp_networks": ["203.0.113.0/24"],
+    own = Marked({"proxy_networks": ["127.0.0.3"], "trusted_networks": ["127.0.0.2", "127.0.0.3"], "lmtp_networks": ["203.0.113.0/24"],
                   "proxy_tls": True, "auth_deny": [DENIED], "log_format": "json"}, plaintext=False)
     yield own
     own.stop()
@@ -96,7 +96,7 @@ def test_starttls_behind_a_header(server):
 
 
 def test_a_proxy_that_speaks_for_itself(server):
-    for first in (proxied.LOCAL, b"PROXY UNKNOWN\r\n"):
+    for first in (proxied.LOCAL, b"PROXY UNKNOWN\r\n", proxied.UNIX):
         since = len(said(server))
         with Line(server.at("imaps"), first, tls=True) as line:
             line.line()
@@ -142,6 +142,8 @@ def test_lmtp(server):
         assert line.line() == b""
     row = await_row(server, since, event="Refused", service="lmtp", rip="198.51.100.77:4660")
     assert "lmtp_networks" in row["error"]
+    with Line(server.at("lmtp"), proxied.UNIX) as line:  # a unix socket of the proxy's is none of ours
+        assert line.line() == b""
     with Line(server.at("imaps"), header(CLIENT), tls=True) as line:
         line.line()
         line.login("carol")
@@ -221,6 +223,32 @@ def test_what_is_not_believed(server, source, fields):
         identify(line, **fields)
         assert line.login().startswith(b"a OK")
         assert await_row(server, since, event="Login")["rip"] == source
+
+
+def test_the_client_of_a_proxy_is_trusted_as_itself(server):
+    """The proxy is of trusted_networks, too: what it passes on is its client's word, not its own."""
+    for client, told in ((CLIENT, CLIENT), ("127.0.0.2", "203.0.113.45")):
+        since = len(said(server))
+        with Line(server.at("imaps"), header(client), tls=True) as line:
+            line.line()
+            identify(line, x_originating_ip="203.0.113.45")
+            assert line.login().startswith(b"a OK")
+            assert await_row(server, since, event="Login")["rip"] == told
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_nobody_is_trusted_after_unauthenticate(server, tls):
+    """A proxy passes on what its client says after the login: the ID behind UNAUTHENTICATE may be the client's own."""
+    since = len(said(server))
+    address, first = (server.address("imaps"), b"") if tls else (server.at("imap"), header("127.0.0.2", tlvs=proxied.TLS))
+    with Line(address, first, tls=tls, source="127.0.0.2" if tls else "127.0.0.3") as line:
+        line.line()
+        identify(line, x_originating_ip="203.0.113.46")
+        assert line.login().startswith(b"a OK")
+        line.ask("b UNAUTHENTICATE")
+        identify(line, x_originating_ip="198.51.100.99")
+        assert line.login("bob").startswith(b"a OK")
+        assert await_row(server, since, event="Login", user="bob")["rip"] == "203.0.113.46"
 
 
 def test_starttls_forgets_what_was_told_in_the_clear(server):

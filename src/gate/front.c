@@ -198,6 +198,8 @@ on_proxied(int fd, const struct proxy_header *header, const char *why, void *arg
     if (!header->local) {
         listener_address_text(&header->source, ends.remote);
         listener_address_text(&header->destination, ends.local);
+        f->facts.trusted =
+            network_list_has(&f->gate->options.settings.trusted, &header->source);
     }
     f->base = ends;
     front_ends_set(f, &ends);
@@ -217,14 +219,10 @@ front_open(struct front *f, int fd, bool proxied)
         begin(f, fd);
 }
 
+// Not trusted any more: a proxy passes on all that a client says after its login, so ID would be the client's own.
 void
 front_resume(struct front *f, int fd, SSL *ssl, struct span unread)
 {
-    struct sockaddr_storage peer = {0};
-    socklen_t n = sizeof peer;
-    // gone already: nobody trusts it
-    (void)getpeername(fd, (struct sockaddr *)&peer, &n);
-    f->facts.trusted = network_list_has(&f->gate->options.settings.trusted, &peer);
     front_ends_set(f, &f->base);
     f->conn = ssl != NULL ? conn_new_tls(fd, ssl, on_input, f) : conn_new(fd, on_input, f);
     f->facts.tls = ssl != NULL;

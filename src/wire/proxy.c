@@ -85,12 +85,13 @@ read_inet(struct unpack *u, struct proxy_header *h, size_t octets)
     set(&h->destination, destination.p, destination_port);
 }
 
+// A socket on the proxy's machine: its mode is not ours, and keeps nobody out here.
 static void
 read_unix(struct unpack *u, struct proxy_header *h)
 {
     u->bad |= u->rest.n < 2 * (size_t)UNIX_PATH;
     u->rest = span_skip(u->rest, 2 * (size_t)UNIX_PATH);
-    h->source.ss_family = h->destination.ss_family = AF_UNIX;
+    h->local = true;
 }
 
 // Family and transport. Mail does not come by datagrams.

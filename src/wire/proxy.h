@@ -16,7 +16,7 @@ struct proxy_header {
         local;  // the proxy speaks for itself, or does not tell for whom: the socket's own ends count
     bool tls;  // the client speaks TLS with the proxy
     struct sockaddr_storage source,
-        destination;  // AF_UNSPEC when local; AF_UNIX has no more
+        destination;  // AF_UNSPEC when local
 };
 
 // `in` begins with a header: R_OK when it is whole, R_NONE while it goes on, R_FAIL (FAULT_BAD) when it is none, or a

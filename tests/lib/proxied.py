@@ -6,6 +6,7 @@ import struct
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 LOCAL = SIGNATURE + b"\x20\x00\x00\x00"
+UNIX = SIGNATURE + b"\x21\x31\x00\xd8" + b"/run/a".ljust(108, b"\0") * 2
 TLS = b"\x20\x00\x05\x01\0\0\0\0"
 
 
