@@ -141,6 +141,31 @@ name_of(struct span s, struct name *out, struct fault *f)
     return R_OK;
 }
 
+static bool
+is_ignored(const struct units *s)
+{
+    for (int32_t i = 0; i < s->n;) {
+        UChar32 c;
+        U16_NEXT(s->u, i, s->n, c);
+        if (u_hasBinaryProperty(c, UCHAR_DEFAULT_IGNORABLE_CODE_POINT))
+            return true;
+    }
+    return false;
+}
+
+bool
+name_is_distinct(struct span name)
+{
+    struct units u;
+    UErrorCode e = U_ZERO_ERROR;
+    if (is_plain_ascii(name))
+        return true;
+    if (decode(name, &u))
+        return false;
+    const UNormalizer2 *nfkc = unorm2_getNFKCInstance(&e);
+    return unorm2_isNormalized(nfkc, u.u, u.n, &e) && U_SUCCESS(e) && !is_ignored(&u);
+}
+
 static void
 map_spaces(struct units *s)
 {

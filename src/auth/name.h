@@ -18,6 +18,10 @@ struct name {
 // R_FAIL (FAULT_BAD) when the bytes cannot be a user name.
 enum result name_of(struct span s, struct name *out, struct fault *f) MUST_CHECK;
 
+// Is a name in its normal form one that comparison by others cannot make another's: no code points that compatibility
+// normalization maps (RFC 8264 section 9.17) or that are ignored (9.13)? LDAP compares "\u24d0nn" and "ann" as equal (RFC 4518).
+bool name_is_distinct(struct span name);
+
 // A password in the form that is hashed: RFC 8265 OpaqueString (other spaces become SP, NFC). Bytes that
 // are not UTF-8 stay as they are. Appends to `out`.
 void name_opaque(struct span password, struct buf *out);

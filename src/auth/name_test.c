@@ -80,6 +80,30 @@ test_name_is_stable(void **state)
 }
 
 static void
+test_name_is_distinct(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        bool want;
+    } rows[] = {
+        {"ann", true},
+        {"a%*", true},
+        {"m\xc3\xbcller", true},
+        {"stra\xc3\x9f"
+         "e",
+         true},
+        {"\xe2\x93\x90nn", false},      // a circle around it
+        {"\xf0\x9d\x90\x9ann", false},  // mathematical bold
+        {"\xef\xac\x81nn", false},      // a ligature
+        {"ann\xef\xb8\x8f", false},     // a variation selector
+        {"an\xcd\x8fn", false},         // a grapheme joiner
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        assert_int_equal(name_is_distinct(span_str(rows[i].name)), rows[i].want);
+}
+
+static void
 test_opaque(void **state)
 {
     (void)state;
@@ -102,9 +126,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_name_length),
-        cmocka_unit_test(test_name_is_stable),
+        cmocka_unit_test(test_names),          cmocka_unit_test(test_name_length),
+        cmocka_unit_test(test_name_is_stable), cmocka_unit_test(test_name_is_distinct),
         cmocka_unit_test(test_opaque),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

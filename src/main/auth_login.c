@@ -555,6 +555,8 @@ login_step(struct auth_channel *at, const struct auth_step *step)
     if (l->state == LOGIN_CLIENT) {
         timer_clear(&l->timer);
         l->asked_ms = clock_mono_ms();
+        // what was said while the client thought it over is old
+        l->outer.ask.since_ms = l->asked_ms;
         take_response(l, response);
     } else if (l->state == LOGIN_TOKEN_ERROR) {
         send_refusal(l);

@@ -1,4 +1,5 @@
 #include "main/auth_inside.h"
+#include "auth/name.h"
 #include "auth/nets.h"
 #include "auth/passwd_file.h"
 #include "auth/password.h"
@@ -318,6 +319,8 @@ busy(struct fault *f)
 static enum result
 wait_for(struct outer *o, struct known *k, struct ask *a, struct fault *f)
 {
+    if (a->waiting)  // a search that went on behind what it waits for
+        return fault_set(f, FAULT_UNAVAILABLE, "a user database is asked");
     if (a->count++ >= LIMIT_directory_asks)
         return busy(f);
     if (k->question == NULL) {
@@ -353,6 +356,9 @@ outer_find(struct auth_role *role, enum user_source source, struct ask *a, struc
            struct user *out, struct fault *f)
 {
     struct outer *o = role->bases.outer;
+    // whoever has one account there is to have one here
+    if (!name_is_distinct(name))
+        return R_NONE;
     struct known *k = known_get(o, source, name);
     if (!is_good(o, k, a))
         return wait_for(o, k, a, f);
@@ -434,7 +440,7 @@ take_answer(struct outer *o, const struct directory_answer *m)
     uint8_t verdict = m->verdict;
     if (q->known != NULL && verdict == DIRECTORY_FOUND)
         verdict = take_found(o, q->known, m);
-    else if (q->known != NULL)
+    else if (q->known != NULL && verdict == DIRECTORY_NONE)
         forget_texts(q->known);
     finish(o, q, verdict);
 }
