@@ -48,6 +48,7 @@ enum result
 passwd_line_parse(struct span line, struct passwd_line *out, struct fault *f)
 {
     struct span rest = line, user, password;
+    out->name.n = 0;
     if (rest.n > 0 && rest.p[rest.n - 1] == '\r')
         rest.n--;
     if (span_trim(rest).n == 0 || rest.p[0] == '#')

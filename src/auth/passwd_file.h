@@ -16,7 +16,8 @@ struct passwd_line {
     bool disabled;    // no password, "*", "!...", or nologin
 };
 
-// R_NONE for a line that says nothing. hash and nets must be initialised.
+// R_NONE for a line that says nothing. R_FAIL: out->name tells whose line cannot be used, if that can be read (n > 0).
+// hash and nets must be initialised.
 enum result passwd_line_parse(struct span line, struct passwd_line *out,
                               struct fault *f) MUST_CHECK;
 

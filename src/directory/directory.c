@@ -1,4 +1,5 @@
 #include "directory/directory_inside.h"
+#include "directory/template.h"
 
 struct directory {
     const struct directory_settings *settings;
@@ -54,7 +55,7 @@ take_flag(struct span value, bool *out, struct fault *f)
     for (size_t i = 0; i < sizeof no / sizeof no[0]; i++)
         if (span_ieq(value, span_str(no[i])))
             return R_OK;
-    return fault_set(f, FAULT_UNAVAILABLE, "'disabled' is neither true nor false: %.*s",
+    return fault_set(f, FAULT_BAD, "'disabled' is neither true nor false: %.*s",
                      SPAN_ARG(span_slice(value, 0, 40)));
 }
 
@@ -63,7 +64,7 @@ take_text(struct span field, struct span value, struct buf *out, struct fault *f
 {
     buf_reset(out);
     buf_put(out, value);
-    return out->over ? fault_set(f, FAULT_UNAVAILABLE, "'%.*s' is longer than %zu octets",
+    return out->over ? fault_set(f, FAULT_BAD, "'%.*s' is longer than %zu octets",
                                  SPAN_ARG(span_slice(field, 0, 40)), out->max)
                      : R_OK;
 }
@@ -175,10 +176,22 @@ opened(struct directory *d, enum user_source source)
     return kind;
 }
 
+// ann@a.org and ann@b.org would be the same to it.
+static bool
+can_tell(const struct directory *d, enum user_source source, struct span name)
+{
+    const struct directory_settings *s = d->settings;
+    return span_find_char(name, '@') == name.n ||
+           template_has_domain(
+               span_str(source == USER_LDAP ? s->ldap.filter : s->sql.query));
+}
+
 enum result
 directory_find(struct directory *d, enum user_source source, struct span name,
                struct directory_user *out, struct fault *f)
 {
+    if (!can_tell(d, source, name))
+        return R_NONE;
     return opened(d, source)->find(d->kinds[source], name, out, f);
 }
 
@@ -190,5 +203,7 @@ directory_verify(struct directory *d, enum user_source source, struct span name,
     if (kind->verify == NULL)
         return fault_set(f, FAULT_SERVERBUG, "%s judges no passwords",
                          user_source_name(source));
+    if (!can_tell(d, source, name))
+        return R_NONE;
     return kind->verify(d->kinds[source], name, password, f);
 }

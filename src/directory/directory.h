@@ -32,8 +32,8 @@ struct directory_user {
 void directory_user_init(struct directory_user *u);
 void directory_user_done(struct directory_user *u);
 void directory_user_reset(struct directory_user *u);
-// Takes a field of an answer, by name: password, disabled, networks, groups. R_FAIL (FAULT_UNAVAILABLE) for a value that is
-// too long or cannot be understood; other names are passed over.
+// Takes a field of an answer, by name: password, disabled, networks, groups. R_FAIL (FAULT_BAD) for a value that is too
+// long or cannot be understood; other names are passed over.
 enum result directory_user_take(struct directory_user *u, struct span field,
                                 struct span value, struct fault *f) MUST_CHECK;
 
@@ -51,7 +51,9 @@ struct directory *
 directory_new(const struct directory_settings *s);  // which must outlive it
 void directory_free(struct directory **d);
 
-// R_NONE: no such user. R_FAIL (FAULT_UNAVAILABLE): it cannot be said now. `out` is initialised and empty.
+// R_NONE: no such user. R_FAIL: it cannot be said now; FAULT_UNAVAILABLE: of nobody, FAULT_BAD: the database answers, but not
+// for this name. `out` is initialised and empty. A query that does not look at domains (%u, %d) knows no name with one:
+// otherwise a user had as many names, and accounts, as there are domains.
 enum result directory_find(struct directory *d, enum user_source source, struct span name,
                            struct directory_user *out, struct fault *f) MUST_CHECK;
 // R_OK: it is their password; R_NONE: it is not, or there is no such user.

@@ -35,6 +35,22 @@ failed(LDAP *conn, const char *what, int rc, struct fault *f)
     return R_FAIL;
 }
 
+// The server answers, with a code that says more of this question than of the server.
+static enum result
+refused(LDAP *conn, const char *what, int code, struct fault *f)
+{
+    failed(conn, what, code, f);
+    if (code != LDAP_BUSY && code != LDAP_UNAVAILABLE)
+        f->kind = FAULT_BAD;
+    return R_FAIL;
+}
+
+static enum result
+several(struct fault *f)
+{
+    return fault_set(f, FAULT_BAD, "LDAP: the filter finds several entries");
+}
+
 // ---- settings ----
 
 static bool
@@ -300,14 +316,16 @@ run_search(struct ldap *l, struct span filter, LDAPMessage **out, struct fault *
     if (await_result(l, l->conn, id, "search", &m, f) != R_OK)
         return R_FAIL;
     rc = ldap_parse_result(l->conn, m, &code, NULL, NULL, NULL, NULL, 0);
-    // of more than two it tells two, and that there are more
-    if (rc == LDAP_SUCCESS && (code == LDAP_SUCCESS || code == LDAP_SIZELIMIT_EXCEEDED)) {
+    if (rc == LDAP_SUCCESS && code == LDAP_SUCCESS) {
         *out = m;
         return R_OK;
     }
-    failed(l->conn, "search", rc == LDAP_SUCCESS ? code : rc, f);
     ldap_msgfree(m);
-    return R_FAIL;
+    if (rc != LDAP_SUCCESS)
+        return failed(l->conn, "search", rc, f);
+    // there are more than two, or than the server wants to tell
+    return code == LDAP_SIZELIMIT_EXCEEDED ? several(f)
+                                           : refused(l->conn, "search", code, f);
 }
 
 static enum result
@@ -339,7 +357,7 @@ the_entry(struct ldap *l, LDAPMessage *m, LDAPMessage **out, struct fault *f)
 {
     int n = ldap_count_entries(l->conn, m);
     if (n > 1)
-        return fault_set(f, FAULT_UNAVAILABLE, "LDAP: the filter finds several entries");
+        return several(f);
     *out = n == 1 ? ldap_first_entry(l->conn, m) : NULL;
     return *out != NULL ? R_OK : R_NONE;
 }
@@ -361,7 +379,7 @@ take_attribute(struct ldap *l, LDAPMessage *entry, struct span row,
     }
     enum result r = R_OK;
     if (values != NULL)
-        r = all.over ? fault_set(f, FAULT_UNAVAILABLE, "LDAP: a value is too long")
+        r = all.over ? fault_set(f, FAULT_BAD, "LDAP: a value is too long")
                      : directory_user_take(out, field, buf_span(&all), f);
     ldap_value_free_len(values);
     if (all.p != NULL)
@@ -411,7 +429,7 @@ find_dn(struct ldap *l, struct span name, struct buf *dn_out, struct fault *f)
     buf_put_str(dn_out, dn ? dn : "");
     buf_put_char(dn_out, '\0');
     if (r == R_OK && (dn == NULL || dn[0] == '\0' || dn_out->over))
-        r = fault_set(f, FAULT_UNAVAILABLE, "LDAP: an entry's name cannot be used");
+        r = fault_set(f, FAULT_BAD, "LDAP: an entry's name cannot be used");
     ldap_memfree(dn);
     ldap_msgfree(m);
     return r;
@@ -435,18 +453,18 @@ try_bind(struct ldap *l, const char *dn, struct span password, struct fault *f)
         return R_FAIL;
     enum result r = bind_as(l, conn, dn, password, &code, f);
     if (r == R_OK && code != LDAP_SUCCESS)
-        r = is_refusal(code) ? R_NONE : failed(conn, "bind as the user", code, f);
+        r = is_refusal(code) ? R_NONE : refused(conn, "bind as the user", code, f);
     hang_up(&conn);
     return r;
 }
 
-// A bind with an empty password is anonymous, and always succeeds (RFC 4513 section 5.1.2).
+// A bind with an empty password is anonymous, and always succeeds (RFC 4513 section 5.1.2); some servers read up to a NUL.
 static enum result
 verify(void *kind, struct span name, struct span password, struct fault *f)
 {
     struct ldap *l = kind;
     struct buf dn;
-    if (password.n == 0)
+    if (password.n == 0 || memchr(password.p, '\0', password.n) != NULL)
         return R_NONE;
     l->deadline_ms = clock_mono_ms() + LIMIT_directory_ms;
     buf_init(&dn, LIMIT_line);

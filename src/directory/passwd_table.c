@@ -16,6 +16,7 @@ enum { SETTLE_MS = 300 };
 struct row {
     UT_hash_handle hh;
     bool disabled;
+    bool unclear;  // the line cannot be used
     size_t name_n, hash_n, nets_n;
     char text[];
 };
@@ -80,11 +81,12 @@ passwd_table_free(struct passwd_table **tp)
 }
 
 static void
-put_row(struct row **rows, const struct passwd_line *l)
+put_row(struct row **rows, const struct passwd_line *l, bool unclear)
 {
     struct row *r = calloc(1, sizeof *r + l->name.n + l->hash.n + l->nets.n), *old;
     must(r != NULL);
     *r = (struct row){.disabled = l->disabled,
+                      .unclear = unclear,
                       .name_n = l->name.n,
                       .hash_n = l->hash.n,
                       .nets_n = l->nets.n};
@@ -111,9 +113,9 @@ parse(const struct passwd_table *t, struct span text)
     buf_init(&l.nets, LIMIT_user_networks);
     for (uint64_t n = 1; span_next_field(&text, '\n', &line) == R_OK; n++) {
         enum result r = passwd_line_parse(line, &l, &f);
-        if (r == R_OK)
-            put_row(&rows, &l);
-        else if (r == R_FAIL && said++ < LIMIT_passwd_file_said)
+        if (r == R_OK || (r == R_FAIL && l.name.n > 0))
+            put_row(&rows, &l, r == R_FAIL);
+        if (r == R_FAIL && said++ < LIMIT_passwd_file_said)
             t->bad(n, f.why, t->arg);
     }
     buf_done(&l.hash);
@@ -235,6 +237,8 @@ passwd_table_find(struct passwd_table *t, struct span name, struct directory_use
     HASH_FIND(hh, t->rows, name.p, name.n, r);
     if (r == NULL)
         return R_NONE;
+    if (r->unclear)
+        return fault_set(f, FAULT_BAD, "the user's line in the passwd-file cannot be used");
     out->disabled = r->disabled;
     buf_put(&out->hash, span_of(r->text + r->name_n, r->hash_n));
     buf_put(&out->networks, span_of(r->text + r->name_n + r->hash_n, r->nets_n));

@@ -70,7 +70,8 @@ test_table(void **state)
     assert_true(u.disabled);
     assert_int_equal(look(t, "eve", &u), R_OK);
     assert_true(span_eq(buf_span(&u.networks), SPAN("10.0.0.0/8")));
-    assert_int_equal(look(t, "x", &u), R_NONE);
+    // who is there is not unknown
+    assert_int_equal(look(t, "x", &u), R_FAIL);
     replace("bob:{PLAIN}b\n");
     assert_int_equal(passwd_table_refresh(t, &f), R_OK);
     assert_int_equal(look(t, "ann", &u), R_NONE);

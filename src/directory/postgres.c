@@ -245,10 +245,15 @@ static enum result
 take_result(struct postgres *q, const PGresult *result, struct directory_user *out,
             struct fault *f)
 {
-    if (PQresultStatus(result) != PGRES_TUPLES_OK)
-        return failed(q, "the query gives no rows", f);
+    if (PQresultStatus(result) != PGRES_TUPLES_OK) {
+        failed(q, "the query gives no rows", f);
+        // a name that the database's encoding cannot hold, for one
+        if (PQstatus(q->conn) == CONNECTION_OK)
+            f->kind = FAULT_BAD;
+        return R_FAIL;
+    }
     if (PQntuples(result) > 1)
-        return fault_set(f, FAULT_UNAVAILABLE, "the query gives several users");
+        return fault_set(f, FAULT_BAD, "the query gives several users");
     return PQntuples(result) == 0 ? R_NONE : take_row(result, out, f);
 }
 

@@ -156,7 +156,7 @@ step(struct sqlite *q, struct directory_user *out, struct fault *f)
         return R_FAIL;
     rc = sqlite3_step(q->query);
     if (rc == SQLITE_ROW)
-        return fault_set(f, FAULT_UNAVAILABLE, "the query gives several users");
+        return fault_set(f, FAULT_BAD, "the query gives several users");
     return rc == SQLITE_DONE ? R_OK : failed(q, f);
 }
 

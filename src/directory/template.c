@@ -9,6 +9,16 @@ template_value(enum template_var v, struct span name)
     return v == TEMPLATE_LOCAL ? span_slice(name, 0, at) : span_skip(name, at + 1);
 }
 
+bool
+template_has_domain(struct span text)
+{
+    for (size_t at; (at = span_find_char(text, '%')) + 1 < text.n;
+         text = span_skip(text, at + 2))
+        if (text.p[at + 1] == 'u' || text.p[at + 1] == 'd')
+            return true;
+    return false;
+}
+
 // The letter behind '%', or '%' itself.
 static enum result
 read_var(struct span rest, enum template_var *out, struct fault *f)

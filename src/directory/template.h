@@ -11,6 +11,8 @@
 enum template_var { TEMPLATE_USER, TEMPLATE_LOCAL, TEMPLATE_DOMAIN, TEMPLATE_VARS };
 
 struct span template_value(enum template_var v, struct span name);
+// Is %u or %d in it?
+bool template_has_domain(struct span text);
 
 // The parameters of a query, in their order: "?1" or "$1" is order[0].
 struct template_params {

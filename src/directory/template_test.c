@@ -7,6 +7,20 @@
 #include <cmocka.h>
 
 static void
+test_has_domain(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool want;
+    } rows[] = {{"(uid=%u)", true},  {"(&(uid=%n)(o=%d))", true},
+                {"(uid=%n)", false}, {"'%n%%d'", false},
+                {"100%", false},     {"", false}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        assert_int_equal(template_has_domain(span_str(rows[i].text)), rows[i].want);
+}
+
+static void
 test_sql(void **state)
 {
     (void)state;
@@ -96,6 +110,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_has_domain),
         cmocka_unit_test(test_sql),
         cmocka_unit_test(test_ldap),
         cmocka_unit_test(test_nul),

@@ -134,10 +134,13 @@ note_health(struct job *j)
 {
     struct health *h = &j->role->health[j->source];
     struct field database = field_str("database", "", user_source_name(j->source));
-    bool lost = j->result == R_FAIL;
+    bool lost = j->result == R_FAIL && j->fault.kind == FAULT_UNAVAILABLE;
     if (lost)
         log_warning("directory", "the user database did not answer", database,
                     log_fault(&j->fault));
+    else if (j->result == R_FAIL)
+        log_warning("directory", "the user database cannot tell who this is", database,
+                    log_user(name_span(&j->name)), log_fault(&j->fault));
     else if (h->lost)
         log_info("directory", "the user database answers again", database);
     h->lost = lost;
