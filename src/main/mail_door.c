@@ -52,10 +52,10 @@ pause_accepting(struct door *d)
 }
 
 static void
-incoming_free(struct incoming *in)
+incoming_free(struct home *h, struct incoming *in)
 {
-    DL_DELETE(in->home->doors.incoming, in);
-    in->home->doors.incoming_count--;
+    DL_DELETE(h->doors.incoming, in);
+    h->doors.incoming_count--;
     proxied_free(&in->proxied);
     free(in);
 }
@@ -77,7 +77,7 @@ on_proxied(int fd, const struct proxy_header *header, const char *why, void *arg
                     field_text("rip", "rip=%", buf_span(&from)), log_why(why));
         buf_done(&from);
     }
-    incoming_free(in);
+    incoming_free(in->home, in);
 }
 
 static void
@@ -222,5 +222,5 @@ mail_door_close_all(struct home *h)
     while (h->doors.open != NULL)
         door_close(&h->doors.open);
     while (h->doors.incoming != NULL)
-        incoming_free(h->doors.incoming);
+        incoming_free(h, h->doors.incoming);
 }
