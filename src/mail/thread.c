@@ -96,9 +96,11 @@ key_at(const struct thread_ask *ask, size_t i, bool inside)
 static bool
 has_thread(const struct mailbox *m, uint64_t threadid)
 {
-    for (uint32_t i = 0; i < m->state->counts.exists; i++)
+    for (uint32_t i = 0; i < m->state->counts.exists; i++) {
+        yield_at(i);
         if (m->state->rows[i].threadid == threadid)
             return true;
+    }
     return false;
 }
 

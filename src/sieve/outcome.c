@@ -131,6 +131,8 @@ count_action(struct sieve_run *r, const struct sieve_call *call,
                           LIMIT_sieve_actions);
     if (kind == SIEVE_REDIRECT && ++r->redirects > most)
         return sieve_fail(r, call, "the script redirects to more than %u addresses", most);
+    if (kind == SIEVE_NOTIFY && ++r->notifications > most)  // each with as many recipients
+        return sieve_fail(r, call, "the script notifies more than %u times", most);
     return R_OK;
 }
 

@@ -38,7 +38,7 @@ struct sieve_run {
     bool edited;
     struct span message;  // SPAN_NONE: as it came
     bool stopped, keep_cancelled;
-    unsigned actions, redirects;
+    unsigned actions, redirects, notifications;
     uint64_t work, work_max;
     size_t held;  // of variables and captures, outside of the arenas
     struct sieve_shared *shared;
