@@ -322,6 +322,14 @@ def test_user_set(where):
         with pytest.raises(RuntimeError):
             user(where, "set", "uma", *wrong)
     assert user(where, "show", "uma") == rows[:1], "a refused command changed something"
+    more = user(where, "set", "uma", "retention=90d", "size_limit=5K")
+    assert more == rows[:1] + [{"type": "retention", "name": "uma", "retention": 90 * 86400, "default": False}] == user(where, "show", "uma")
+    assert posthorn.run_verb("user", "show", "uma", "--data", where.data).endswith(b"\numa\tretention=7776000\n")
+    for wrong in ("soon", "", "-1", "50000d", "keep"):
+        with pytest.raises(RuntimeError, match="write 12h, 90d or default"):
+            user(where, "set", "uma", "size_limit=6K", f"retention={wrong}")
+    assert user(where, "show", "uma") == more, "a refused command changed something"
+    assert user(where, "set", "uma", "retention=default")[0]["default"]
     user(where, "set", "uma", "forward=default", "keep=default", "size_limit=default", "messages=default", "storage=default")
     assert user(where, "show", "uma") == [{"type": "user", "name": "uma", "disabled": False}]
 

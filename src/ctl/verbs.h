@@ -26,12 +26,12 @@ verb_local_fn verb_demo, verb_serve, verb_help, verb_rebuild, verb_restore,
     verb_capabilities, verb_config_check, verb_config_dump, verb_doctor, verb_sieve_check,
     verb_sieve_test;
 verb_run_fn verb_acl_set, verb_acl_list, verb_acl_delete, verb_mailbox_create, verb_users,
-    verb_user_load, verb_user_set, verb_user_password_add, verb_address, verb_address_list,
-    verb_mailbox_list, verb_mailbox_undelete, verb_mailbox_appendlimit, verb_mailbox_index,
-    verb_mailbox_labels, verb_verify, verb_compact, verb_backup, verb_demo_mail,
-    verb_demo_account, verb_who, verb_kick, verb_rawlog, verb_reload, verb_expire,
-    verb_import, verb_export, verb_restore_part, verb_attachments, verb_quota_show,
-    verb_quota_set, verb_quota_list;
+    verb_user_load, verb_user_set, verb_user_show, verb_user_password_add, verb_address,
+    verb_address_list, verb_mailbox_list, verb_mailbox_undelete, verb_mailbox_appendlimit,
+    verb_mailbox_index, verb_mailbox_labels, verb_verify, verb_compact, verb_backup,
+    verb_demo_mail, verb_demo_account, verb_who, verb_kick, verb_rawlog, verb_reload,
+    verb_expire, verb_import, verb_export, verb_restore_part, verb_attachments,
+    verb_quota_show, verb_quota_set, verb_quota_list;
 verb_run_fn verb_user_delete, verb_group_delete;
 verb_feed_fn feed_password, feed_file, feed_import, feed_restore;
 verb_sink_fn sink_file, sink_nothing, sink_export;

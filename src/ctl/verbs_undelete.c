@@ -2,6 +2,7 @@
 #include "ctl/verbs.h"
 #include "ctl/when.h"
 #include "base/clock.h"
+#include "mail/retention.h"
 #include "mail/undelete.h"
 
 // mailbox undelete: the arguments are USER, TIME, FOLDER and "dry-run", empty where they were not given.
@@ -77,10 +78,10 @@ bring_all(struct verb_call *c, struct undelete *u, bool dry_run, struct fault *f
 static enum result
 read_wish(struct verb_call *c, struct undelete_wish *out, struct fault *f)
 {
-    int64_t now = clock_wall_s(), retention = (int64_t)verb_host(c)->config->retention;
+    int64_t now = clock_wall_s();
     struct span since = verb_arg(c, ARG_SINCE);
     *out = (struct undelete_wish){.since_s = INT64_MIN,
-                                  .over_s = now - retention,
+                                  .over_s = now,
                                   .folder = verb_arg(c, ARG_BELOW),
                                   .dry_run = verb_arg(c, ARG_DRY).n > 0};
     return since.n > 0 ? when_read(since, now, &out->since_s, f) : R_OK;
@@ -95,6 +96,9 @@ verb_mailbox_undelete(struct verb_call *c, struct fault *f)
     if (read_wish(c, &wish, f) != R_OK ||
         account_of(c, verb_arg(c, ARG_WHO), &user, f) != R_OK)
         return R_FAIL;
+    uint64_t retention;
+    (void)retention_get(mail_user_account(user), &retention);
+    wish.over_s -= (int64_t)retention;
     enum result r = undelete_open(user, &wish, &u, f);
     if (r == R_OK) {
         r = bring_all(c, u, wish.dry_run, f);

@@ -1,9 +1,11 @@
 #include "ctl/verbs.h"
 #include "base/clock.h"
 #include "base/limits.h"
+#include "ctl/account.h"
 #include "ctl/quota_words.h"
 #include "ctl/setting.h"
 #include "ctl/when.h"
+#include "mail/retention.h"
 #include "store/state.h"
 
 // "ann" means ann@example.org too, where that is a domain of ours: so she may log in.
@@ -128,7 +130,69 @@ verb_address_list(struct verb_call *c, struct fault *f)
     return ask(c, verb_words(c), &filter, 1, f);
 }
 
-// ---- user set ----
+// ---- user set, user show ----
+
+static const struct span retention_word = SPAN("retention");
+
+static void
+say_retention(struct verb_call *c, struct span name, struct account *a, bool own_only)
+{
+    uint64_t seconds;
+    bool own = retention_get(a, &seconds);
+    if (own || !own_only)
+        verb_row(c, "retention",
+                 FIELDS(field_text("name", "%", name),
+                        field_number("retention", "\tretention=%", seconds),
+                        field_flag("default", " (the setting's)", !own)));
+}
+
+enum result
+verb_user_show(struct verb_call *c, struct fault *f)
+{
+    struct span name = verb_arg(c, 0);
+    struct account *a;
+    struct buf user;
+    uint64_t id;
+    if (ask(c, verb_words(c), &name, 1, f) != R_OK)
+        return R_FAIL;
+    buf_init(&user, LIMIT_user_name);
+    enum result r = verb_find_user(c, name, &id, &user, f);
+    if (r == R_OK)
+        r = account_open(verb_host(c)->mail, id, buf_span(&user), false, &a, f);
+    if (r == R_OK) {
+        say_retention(c, buf_span(&user), a, true);
+        account_close(&a);
+    }
+    buf_done(&user);
+    return r == R_FAIL ? R_FAIL : R_OK;
+}
+
+// "90d", "default"
+static enum result
+read_retention(struct span text, uint64_t *seconds_out, struct fault *f)
+{
+    *seconds_out = RETENTION_DEFAULT;
+    if (span_ieq(text, SPAN("default")))
+        return R_OK;
+    if (setting_time(text, seconds_out) == R_OK && *seconds_out <= RETENTION_MAX)
+        return R_OK;
+    return fault_set(f, FAULT_BAD, "'%.*s' is no time; write 12h, 90d or default",
+                     SPAN_ARG(span_slice(text, 0, 60)));
+}
+
+static enum result
+set_retention(struct verb_call *c, uint64_t seconds, struct fault *f)
+{
+    struct mail_user *u;
+    if (account_of(c, verb_arg(c, 0), &u, f) != R_OK)
+        return R_FAIL;
+    struct account *a = mail_user_account(u);
+    enum result r = retention_set(a, seconds, f);
+    if (r == R_OK)
+        say_retention(c, account_user(a), a, false);
+    mail_user_close(&u);
+    return r;
+}
 
 // "size_limit=50M" is octets to auth, and a language one that there is.
 static enum result
@@ -155,36 +219,54 @@ put_word(struct buf *out, struct span word, struct fault *f)
                : setting_check_word(name, value, f);
 }
 
-// Limits of quota are the account's, all else is auth's: both are read before either is changed.
-static enum result
-set_words(struct verb_call *c, struct buf *others, struct fault *f)
-{
+struct words {
+    struct buf others;  // auth's
     struct span limits[USAGE_KINDS];
-    size_t n = 0;
-    for (size_t i = 1; i < verb_arg_count(c); i++) {
-        struct span word = verb_arg(c, i);
-        if (!quota_word_is(word)) {
-            if (put_word(others, word, f) != R_OK)
-                return R_FAIL;
-        } else if (n == USAGE_KINDS) {
-            return fault_set(f, FAULT_BAD, "too many limits");
-        } else {
-            limits[n++] = word;
-        }
+    size_t limit_count;
+    bool retains;
+    uint64_t retention;
+};
+
+static enum result
+sort_word(struct words *w, struct span word, struct fault *f)
+{
+    size_t at = span_find_char(word, '=');
+    if (at < word.n && span_eq(span_slice(word, 0, at), retention_word)) {
+        w->retains = true;
+        return read_retention(span_skip(word, at + 1), &w->retention, f);
     }
-    if (quota_words_check(limits, n, f) != R_OK ||
-        (others->n > 0 && ask_joined(c, verb_words(c), buf_span(others), f) != R_OK))
+    if (!quota_word_is(word))
+        return put_word(&w->others, word, f);
+    if (w->limit_count == USAGE_KINDS)
+        return fault_set(f, FAULT_BAD, "too many limits");
+    w->limits[w->limit_count++] = word;
+    return R_OK;
+}
+
+// Limits of quota and the retention are the account's, all else is auth's: all are read before any is changed.
+static enum result
+set_words(struct verb_call *c, struct words *w, struct fault *f)
+{
+    for (size_t i = 1; i < verb_arg_count(c); i++)
+        if (sort_word(w, verb_arg(c, i), f) != R_OK)
+            return R_FAIL;
+    if (quota_words_check(w->limits, w->limit_count, f) != R_OK)
         return R_FAIL;
-    return n > 0 ? quota_words_set(c, verb_arg(c, 0), limits, n, f) : R_OK;
+    if (w->others.n > 0 && ask_joined(c, verb_words(c), buf_span(&w->others), f) != R_OK)
+        return R_FAIL;
+    if (w->limit_count > 0 &&
+        quota_words_set(c, verb_arg(c, 0), w->limits, w->limit_count, f) != R_OK)
+        return R_FAIL;
+    return w->retains ? set_retention(c, w->retention, f) : R_OK;
 }
 
 enum result
 verb_user_set(struct verb_call *c, struct fault *f)
 {
-    struct buf others;
-    buf_init(&others, LIMIT_channel_message / 2);
-    enum result r = set_words(c, &others, f);
-    buf_done(&others);
+    struct words w = {.retains = false};
+    buf_init(&w.others, LIMIT_channel_message / 2);
+    enum result r = set_words(c, &w, f);
+    buf_done(&w.others);
     return r;
 }
 

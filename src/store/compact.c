@@ -20,7 +20,7 @@ struct candidate {
 
 struct compaction {
     struct store *s;
-    int64_t before_s;  // what was expunged up to then is over
+    int64_t now_s, before_s;  // what this account expunged up to then is over
     struct forgettable *forgettable;
     size_t forgettable_count;
     struct blob_set live;
@@ -117,9 +117,32 @@ typedef enum result account_fn(struct compaction *c, struct index_reader *r,
                                uint64_t account, struct fault *f);
 
 static enum result
+find_retention(struct compaction *c, struct index_reader *r, uint64_t account,
+               struct fault *f)
+{
+    struct index_key key = index_key(account, INDEX_VALUE);
+    struct span found, row, value = SPAN_NONE;
+    index_key_u64(&key, 0);
+    index_key_hash(&key, store_retention_key);
+    enum result got = index_seek(r, &key, span_of(key.p, key.n), &found, &row, f);
+    if (got == R_OK) {
+        struct unpack u = unpack_of(row);
+        (void)unpack_u64(&u);   // modseq
+        (void)unpack_span(&u);  // the key
+        value = unpack_span(&u);
+        if (unpack_end(&u) != R_OK)
+            return index_fault(r->ix, MDB_CORRUPTED, "retention", f);
+    }
+    c->before_s = c->now_s - store_retention_of(c->s, value);
+    return got == R_FAIL ? R_FAIL : R_OK;
+}
+
+static enum result
 find_account(struct compaction *c, struct index_reader *r, uint64_t account,
              struct fault *f)
 {
+    if (find_retention(c, r, account, f) != R_OK)
+        return R_FAIL;
     if (find_tombstones(c, r, account, f) == R_FAIL)
         return R_FAIL;
     return find_deleted(c, r, account, f);
@@ -322,10 +345,8 @@ enum result
 embedded_compact(struct store *s, const struct store_compaction *how, uint64_t *freed_out,
                  struct fault *f)
 {
-    struct compaction c = {.s = s,
-                           .before_s = how->now_s - s->retention_s,
-                           .in_use = how->in_use,
-                           .arg = how->arg};
+    struct compaction c = {
+        .s = s, .now_s = how->now_s, .in_use = how->in_use, .arg = how->arg};
     enum result r = fold_flush(s->fold, 0, f);
     if (r == R_OK)
         r = run(&c, find_forgettable, f);

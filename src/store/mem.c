@@ -481,17 +481,20 @@ mem_backup(struct store *s, store_sink_fn *sink, void *arg, struct fault *f)
 
 // Tombstones whose retention is over, oldest first, as long as they come in that order.
 static enum result
-forget_old(struct store *s, const struct state *st, int64_t now_s, store_forget_fn *forget,
+forget_old(struct store *s, struct state *st, int64_t now_s, store_forget_fn *forget,
            void *arg)
 {
+    struct span own;
+    bool has = state_meta_find(st, 0, store_retention_key, &own) == R_OK;
+    int64_t before_s = now_s - store_retention_of(s, has ? own : SPAN_NONE);
     const struct kept *k = st->inside->kept;
     enum result r = R_OK;
     for (size_t i = 0; i < k->tombstone_count && r != R_FAIL; i++) {
         const struct kept_row *t = &k->tombstones[i];
         bool last = i + 1 == k->tombstone_count ||
                     k->tombstones[i + 1].mailbox != t->mailbox ||
-                    k->tombstones[i + 1].when_s + s->retention_s > now_s;
-        if (last && t->when_s + s->retention_s <= now_s)
+                    k->tombstones[i + 1].when_s > before_s;
+        if (last && t->when_s <= before_s)
             r = forget(st->account, t->mailbox, t->modseq, arg);
     }
     return r;

@@ -79,6 +79,19 @@ store_retention(struct store *s, uint32_t seconds)
     s->retention_s = seconds;
 }
 
+const struct span store_retention_key = SPAN("retention");
+
+// One that cannot be read lets nothing be dropped.
+uint32_t
+store_retention_of(const struct store *s, struct span value)
+{
+    if (value.n == 0)
+        return s->retention_s;
+    struct unpack u = unpack_of(value);
+    uint64_t seconds = unpack_u64(&u);
+    return unpack_end(&u) != R_OK || seconds > UINT32_MAX ? UINT32_MAX : (uint32_t)seconds;
+}
+
 void
 store_close(struct store **s)
 {

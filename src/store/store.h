@@ -39,6 +39,10 @@ struct store_options {
 enum result store_open(const struct store_options *o, struct store **s_out,
                        struct fault *f) MUST_CHECK;
 void store_retention(struct store *s, uint32_t seconds);  // from any thread
+// An account's own retention: the value of its META record of this key, u64 seconds.
+extern const struct span store_retention_key;
+// Of such a value; SPAN_NONE, or an empty one: the store's.
+uint32_t store_retention_of(const struct store *s, struct span value);
 void store_close(struct store **s);  // checkpoints and closes; no task may be inside
 // The index in this data directory is not to be trusted: the next store_open makes it anew from the journal.
 // For the handler of SIGBUS, SIGSEGV and SIGABRT (async-signal-safe).

@@ -1,5 +1,8 @@
 """`mailbox undelete`: what was expunged or deleted comes back, once, with all that it had, within the retention time."""
+import json
+import os
 import re
+import shutil
 import subprocess
 import threading
 import time
@@ -294,6 +297,81 @@ def test_retention():
         assert b" 0 errors" in posthorn.run_verb("verify", "-c", own.config)
     finally:
         own.stop()
+
+
+def set_retention(server, user, value):
+    posthorn.run_verb("user", "set", user, f"retention={value}", "-c", server.config)
+
+
+def lose(server, user):
+    """Expunges a mailbox that is worth a compaction; returns what it held."""
+    session = login(server, user)
+    session.append_all("INBOX", [mail(n) + os.urandom(80_000).hex().encode() for n in range(12)])
+    held = contents(session, "INBOX")
+    session.expunge("INBOX")
+    session.close()
+    return held
+
+
+def compact(server):
+    return int(re.match(rb"(\d+) octets", posthorn.run_verb("compact", "-c", server.config))[1])
+
+
+def pause(server):
+    """It ends; the verbs go on without it."""
+    server.process.terminate()
+    assert server.process.wait(60) == 0
+    posthorn.give_to_service(server.data)
+
+
+def told(server, *words):
+    return [json.loads(line) for line in posthorn.run_verb("user", *words, "--json", "-c", server.config).splitlines()]
+
+
+def test_retention_of_a_user(tmp_path):
+    """Shorter or longer than the setting: kept through kill -9, a rebuild and a backup, with a server and without."""
+    own, again = posthorn.Server({"retention": "1h"}), posthorn.Server({"retention": 0}, start=False)
+    try:
+        brief, plain, long = (own.fresh_user(n) for n in ("brief", "plain", "long"))
+        set_retention(own, brief, "0")
+        set_retention(own, long, "2h")
+        assert told(own, "show", long)[1:] == [{"type": "retention", "name": long, "retention": 7200, "default": False}]
+        lose(own, brief), lose(own, plain)
+        held = lose(own, long)
+        assert brought(undelete(own, brief, "--dry-run")) == (0, 0, 12), "its time is over, compacted or not"
+        own.kill()
+        own.start()
+        assert compact(own) > 12 * 80_000
+        assert [brought(undelete(own, u, "--dry-run")) for u in (brief, plain, long)] == [(0, 0, 0), (12, 1, 0), (12, 1, 0)]
+        pause(own)
+        own.settings["retention"] = 0
+        own.write_config()
+        posthorn.run_verb("rebuild", "-c", own.config)
+        assert compact(own) > 12 * 80_000
+        assert brought(undelete(own, plain)) == (0, 0, 0)
+        posthorn.run_verb("backup", tmp_path / "all", "-c", own.config)
+        tmp_path.chmod(0o755)
+        shutil.rmtree(again.data)
+        posthorn.run_verb("restore", tmp_path / "all", "-c", again.config)
+        again.write_config()
+        again.start()
+        for server in (again, own):  # the second has no server running
+            assert compact(server) == 0
+            assert brought(undelete(server, long)) == (12, 1, 0)
+        session = login(again, long)
+        assert contents(session, "INBOX") == held
+        session.expunge("INBOX")
+        session.close()
+        assert told(again, "set", long, "retention=default") == [{"type": "retention", "name": long, "retention": 0, "default": True}]
+        assert len(told(again, "show", long)) == 1
+        assert brought(undelete(again, long, "--dry-run")) == (0, 0, 24)
+        assert compact(again) > 12 * 80_000
+        assert brought(undelete(again, long)) == (0, 0, 0)
+        assert b" 0 errors" in posthorn.run_verb("verify", "-c", again.config)
+    finally:
+        own.stop()
+        if again.process:
+            again.stop()
 
 
 # ---- many ----
