@@ -505,7 +505,7 @@ intents(struct fixture *x)
 {
     struct mail_user *u = fixture_user(x, 8, "alice");
     struct account *account = fixture_ref(u, "INBOX").account;
-    struct move_intent i = {8, 9, 0};
+    struct move_intent i = {.source = 8, .target = 9};
     struct arena *a = arena_new();
     struct seqset many, sparse;
     struct fault f;
