@@ -178,6 +178,9 @@ lookup_resolve(struct auth_channel *at, const struct resolve_request *m)
 void
 lookup_forget(struct auth_channel *at)
 {
-    while (at->recipients != NULL)
-        recipient_free(at->recipients);
+    struct recipient *w, *next;
+    DL_FOREACH_SAFE(at->recipients, w, next)
+    {
+        recipient_free(w);
+    }
 }
