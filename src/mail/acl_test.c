@@ -504,6 +504,76 @@ revoked(struct fixture *x)
     mail_user_close(&alice);
 }
 
+// ---- a mark of another's that is in the same batch as a MOVE ----
+
+struct marking {
+    struct view *view;
+    struct arena *arena;
+    bool done;
+};
+
+static void
+mark_run(void *arg)
+{
+    struct marking *m = arg;
+    struct flag_change change = {.op = FLAG_OP_ADD, .flags = FLAG_SEEN};
+    struct flag_result out;
+    struct fault f;
+    assert_int_equal(
+        change_flags(&(struct selection){m->view, NULL, true}, &change, m->arena, &out, &f),
+        R_OK);
+    m->done = true;
+}
+
+// The first that the mailbox ever had, and one more.
+static void
+marked_and_moved(struct fixture *x)
+{
+    struct mail_user *alice = fixture_user(x, ALICE, "alice"),
+                     *bob = fixture_user(x, BOB, "bob");
+    struct mailbox_ref inbox = fixture_ref(alice, "INBOX"), box, other, theirs;
+    struct waiting w = {.x = x, .to = &box, .arena = arena_new()};
+    struct view_info info;
+    struct fault f;
+    assert_int_equal(tree_create(alice, SPAN("box"), USE_NONE, &box, &f), R_OK);
+    assert_int_equal(tree_create(alice, SPAN("other"), USE_NONE, &other, &f), R_OK);
+    set(&inbox, "bob", ACL_SET, RIGHTS_ALL & ~RIGHT_ADMIN);
+    set(&box, "bob", ACL_SET, RIGHTS_ALL & ~RIGHT_ADMIN);
+    for (int i = 0; i < 2; i++) {
+        struct revocation first = {&other, false};
+        struct marking mark = {.arena = arena_new()};
+        (void)fixture_append(x, &inbox, FIXTURE_HELLO, 0, NULL);
+        theirs = fixture_ref(bob, "Shared/alice/INBOX");
+        assert_int_equal(view_open(&theirs, false, NULL, NULL, &mark.view, &f), R_OK);
+        assert_int_equal(view_open(&inbox, false, NULL, NULL, &w.view, &f), R_OK);
+        task_start(revoke_run, &first);
+        task_start(mark_run, &mark);
+        assert_int_equal(move(&w, &f), R_OK);
+        assert_true(first.done);
+        while (!mark.done)
+            task_sleep(1);
+        view_close(&w.view);
+        view_close(&mark.view);
+        theirs = fixture_ref(bob, "Shared/alice/box");
+        assert_int_equal(view_open(&theirs, true, NULL, NULL, &w.view, &f), R_OK);
+        view_info(w.view, &info);
+        assert_int_equal(info.exists, i + 1);
+        assert_int_equal(info.first_unseen, 0);
+        view_close(&w.view);
+        arena_free(&mark.arena);
+    }
+    arena_free(&w.arena);
+    mail_user_close(&bob);
+    mail_user_close(&alice);
+}
+
+static void
+test_marked_and_moved(void **state)
+{
+    (void)state;
+    fixture_run_on_disk(marked_and_moved);
+}
+
 static void
 test_revoked(void **state)
 {
@@ -552,11 +622,11 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_decision),    cmocka_unit_test(test_texts),
-        cmocka_unit_test(test_identifiers), cmocka_unit_test(test_shared),
-        cmocka_unit_test(test_refused),     cmocka_unit_test(test_renamed),
-        cmocka_unit_test(test_common),      cmocka_unit_test(test_views),
-        cmocka_unit_test(test_revoked),
+        cmocka_unit_test(test_decision),         cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_identifiers),      cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_refused),          cmocka_unit_test(test_renamed),
+        cmocka_unit_test(test_common),           cmocka_unit_test(test_views),
+        cmocka_unit_test(test_marked_and_moved), cmocka_unit_test(test_revoked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

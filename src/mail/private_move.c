@@ -40,12 +40,24 @@ users_in_index(struct account *a, const struct mailbox *m, uint64_t mover,
     return R_OK;
 }
 
+// What this batch has put is neither in the index nor in the lists.
+static bool
+changes_now(const struct account *a, const struct mailbox *m, uint64_t mover)
+{
+    for (const struct private_set *s = m->privates.sets; s; s = s->next)
+        if (is_other(a, s->user, mover) && s->batch == a->batch_number)
+            return true;
+    return false;
+}
+
 enum result
 private_others_open(struct account *a, struct mailbox *m, uint64_t mover,
                     struct private_others *out, struct fault *f)
 {
     struct users users = {0};
     bool whole = m->privates.whole;
+    if (changes_now(a, m, mover))
+        return R_NONE;
     if (!m->state || !m->state->privates)
         return R_OK;
     if (whole)
@@ -57,10 +69,6 @@ private_others_open(struct account *a, struct mailbox *m, uint64_t mover,
         struct private_set **s = &out->sets[out->n];
         if (private_open_here(a, m, users.ids[out->n], s, f) != R_OK)
             return R_FAIL;
-        if ((*s)->batch == a->batch_number) {
-            out->n++;
-            return R_NONE;
-        }
     }
     m->privates.whole = true;
     return R_OK;
