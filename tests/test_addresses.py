@@ -379,6 +379,13 @@ def test_protocols(where):
     assert rcpt(relay, "wim@a.test").startswith("250")
     user(where, "set", "wim", "protocols=imap")
     assert rcpt(relay, "wim@a.test").startswith("550 5.1.1")
+    maps = Maps(where.maps)  # else Postfix would take mail for the alias, and send it back for wim
+    address(where, "add", "duo@a.test", "wim", "ann")
+    address(where, "add", "solo@a.test", "wim")
+    assert [maps.ask("alias", f"{name}@a.test") for name in ("duo", "solo")] == ["OK ann@a.test", "NOTFOUND "]
+    assert maps.ask("recipient", "solo@a.test") == "NOTFOUND "
+    address(where, "delete", "duo@a.test")
+    address(where, "delete", "solo@a.test")
     where.imap("wim").close()
     user(where, "set", "wim", "protocols=default")
     assert rcpt(relay, "wim@a.test").startswith("250")

@@ -107,12 +107,14 @@ def test_a_proxy_that_speaks_for_itself(server):
 @pytest.mark.parametrize("first", [b"a NOOP\r\n", b"\x16\x03\x01\x02\x00\x01", header(CLIENT)[:12] + b"\x31" + header(CLIENT)[13:],
                                    proxied.summed(CLIENT, wrong=1), b"PROXY TCP4 x y 1 2\r\n"])
 def test_a_proxy_must_send_a_header(server, first):
+    since = len(said(server))
     for service in ("imap", "imaps", "lmtp"):
-        since = len(said(server))
+        behind = len(said(server))
         with Line(server.at(service), first) as line:
             assert line.line() == b""
-        row = await_row(server, since, event="a proxy's connection is closed", level="warning")
+        row = await_row(server, behind, event="a proxy's connection is closed", level="warning")
         assert row["rip"].startswith("127.0.0.3")
+    assert not [r for r in said(server)[since:] if r["event"] == "Disconnected" and r["rip"].startswith("127.0.0.3")], "this bans the proxy"
 
 
 def test_a_checksum_that_fits(server):

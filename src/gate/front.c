@@ -191,8 +191,8 @@ on_proxied(int fd, const struct proxy_header *header, const char *why, void *arg
     if (header == NULL) {
         log_warning("gate", "a proxy's connection is closed",
                     field_str("rip", "rip=%", f->ends.remote), log_why(why));
-        f->story.why = "No PROXY header";
-        close_front(f);
+        front_free(
+            &f);  // its line would be that of a client without a login: filters ban those
         return;
     }
     if (!header->local) {

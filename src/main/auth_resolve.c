@@ -39,23 +39,34 @@ put_target(struct buf *out, const struct resolve_target *t, const struct user_ke
     pack_span(out, span_str(k->folder_language));
 }
 
-// Those who take no mail by LMTP are not there for it.
+// Those who take no mail by LMTP are not there for it. R_NONE: it is one of them.
+static enum result
+takes_mail(const struct answering *a, const struct resolve_target *t,
+           struct user_keys *keys, struct fault *f)
+{
+    memset(keys, 0, sizeof *keys);
+    if (t->account != 0 && user_keys_get(a->role->db, t->account, keys, f) != R_OK)
+        return R_FAIL;
+    return user_keys_allow(keys, SPAN("lmtp")) ? R_OK : R_NONE;
+}
+
 static enum result
 mail_of(struct answering *a, enum resolve_wish wish, struct fault *f)
 {
     struct resolve_target *t;
     size_t n = 0, some = 0;
     enum result r = resolve(a, wish, &t, &n, f);
-    for (size_t i = 0; r == R_OK && i < n; i++) {
-        struct user_keys keys = {0};
-        if (t[i].account != 0)
-            r = user_keys_get(a->role->db, t[i].account, &keys, f);
-        if (r == R_OK && user_keys_allow(&keys, SPAN("lmtp"))) {
+    for (size_t i = 0; r != R_FAIL && i < n; i++) {
+        struct user_keys keys;
+        r = takes_mail(a, &t[i], &keys, f);
+        if (r == R_OK) {
             put_target(a->out, &t[i], &keys);
             some++;
         }
     }
-    return r == R_OK && some == 0 ? R_NONE : r;
+    if (r == R_FAIL)
+        return R_FAIL;
+    return some > 0 ? R_OK : R_NONE;
 }
 
 static enum result
@@ -142,6 +153,24 @@ pack_printed(struct buf *out, struct span address)
     buf_done(&b);
 }
 
+// What is left of the targets.
+static enum result
+keep_who_take_mail(const struct answering *a, struct resolve_target *t, size_t *n,
+                   struct fault *f)
+{
+    size_t some = 0;
+    for (size_t i = 0; i < *n; i++) {
+        struct user_keys keys;
+        enum result r = takes_mail(a, &t[i], &keys, f);
+        if (r == R_FAIL)
+            return R_FAIL;
+        if (r == R_OK)
+            t[some++] = t[i];
+    }
+    *n = some;
+    return some > 0 ? R_OK : R_NONE;
+}
+
 // Nothing for a user's own address: it stays as it is.
 static enum result
 aliases(struct answering *a, struct fault *f)
@@ -150,6 +179,8 @@ aliases(struct answering *a, struct fault *f)
     size_t n = 0;
     bool itself = false;
     enum result r = resolve(a, RESOLVE_ALL, &t, &n, f);
+    if (r == R_OK)
+        r = keep_who_take_mail(a, t, &n, f);
     for (size_t i = 0; r == R_OK && i < n; i++) {
         struct span address = t[i].name;
         if (t[i].account != 0)
