@@ -52,6 +52,21 @@ sieve_scratch(struct sieve_run *r)
 }
 
 struct arena *
+sieve_scratch_begin(struct sieve_run *r)
+{
+    struct arena *before = r->scratch;
+    r->scratch = arena_new();
+    return before;
+}
+
+void
+sieve_scratch_end(struct sieve_run *r, struct arena *before)
+{
+    arena_free(&r->scratch);
+    r->scratch = before;
+}
+
+struct arena *
 sieve_kept(struct sieve_run *r)
 {
     return r->arena;

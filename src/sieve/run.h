@@ -47,6 +47,9 @@ struct sieve_run {
 
 enum result sieve_push(struct sieve_run *r, const struct sieve_program *p) MUST_CHECK;
 void sieve_pop(struct sieve_run *r);
+// What is in the scratch arena from here on goes with sieve_scratch_end; takes the arena of before.
+struct arena *sieve_scratch_begin(struct sieve_run *r);
+void sieve_scratch_end(struct sieve_run *r, struct arena *before);
 // The implicit keep, where nothing cancelled it.
 void sieve_finish(struct sieve_run *r);
 void sieve_fail_finish(struct sieve_run *r);

@@ -224,6 +224,39 @@ many_matches(void **state)
     buf_done(&m);
 }
 
+// Texts that are each small enough are read, however many there are.
+static void
+many_texts(void **state)
+{
+    struct arena *a = arena_new();
+    struct sieve_outcome out;
+    struct sieve_world world;
+    struct sieve_program *p;
+    struct sieve_error e;
+    struct buf b, m;
+    (void)state;
+    buf_init(&b, 1000);
+    buf_init(&m, 1 << 25);
+    buf_put_str(&b, "require \"body\"; if body :comparator \"i;octet\" :contains "
+                    "\"needle\" { discard; }");
+    buf_put_str(&m, "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n");
+    for (int i = 0; i < 4; i++) {
+        buf_put_str(&m, "--b\n\n");
+        repeat(&m, "a line of a long text with many words that says nothing at all\n",
+               80000);
+    }
+    buf_put_str(&m, "--b\n\nneedle\n--b--\n");
+    assert_false(m.over);
+    assert_int_equal(compile(a, &b, &p, &e), R_OK);
+    sieve_world_of(a, buf_span(&m), &world);
+    sieve_run(a, p, &world, &out);
+    assert_false(out.failed);
+    assert_int_equal(out.actions->kind, SIEVE_DISCARD);
+    arena_free(&a);
+    buf_done(&b);
+    buf_done(&m);
+}
+
 static void
 bomb_regexes(void **state)
 {
@@ -355,6 +388,7 @@ main(void)
         cmocka_unit_test(glob_model),     cmocka_unit_test(glob_captures),
         cmocka_unit_test(regex_linear),   cmocka_unit_test(bomb_kept),
         cmocka_unit_test(many_matches),   cmocka_unit_test(bomb_regexes),
+        cmocka_unit_test(many_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,6 @@
 // RFC 5173: body. The default is :text: what text parts say, HTML without its marks.
 
-#include "base/limits.h"
-#include "sieve/ext.h"
+#include "sieve/run.h"
 #include "mime/html.h"
 
 static bool
@@ -140,15 +139,18 @@ body(struct sieve_run *r, const struct sieve_call *call, bool *yes)
         return sieve_match_end(&m, yes);
     if (sieve_tag(call, "raw"))
         return feed_raw(r, &m) == R_OK ? sieve_match_end(&m, yes) : R_FAIL;
-    for (const struct mime_part *p = w->root; p && !m.found; p = after(p)) {
-        if (sieve_work(r, 4) != R_OK)
-            return R_FAIL;
-        if (content && is_wanted(p, types, content->n) && feed_part(r, p, &m) != R_OK)
-            return R_FAIL;
-        if (!content && feed_text(r, p, &m) != R_OK)
-            return R_FAIL;
+    enum result result = R_OK;
+    for (const struct mime_part *p = w->root; result == R_OK && p && !m.found;
+         p = after(p)) {
+        struct arena *before = sieve_scratch_begin(r);  // one text at a time
+        result = sieve_work(r, 4);
+        if (result == R_OK && content && is_wanted(p, types, content->n))
+            result = feed_part(r, p, &m);
+        else if (result == R_OK && !content)
+            result = feed_text(r, p, &m);
+        sieve_scratch_end(r, before);
     }
-    return sieve_match_end(&m, yes);
+    return result == R_OK ? sieve_match_end(&m, yes) : R_FAIL;
 }
 
 static const struct sieve_command commands[] = {
