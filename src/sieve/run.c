@@ -55,6 +55,7 @@ struct arena *
 sieve_scratch_begin(struct sieve_run *r)
 {
     struct arena *before = r->scratch;
+    r->held += arena_used(before);
     r->scratch = arena_new();
     return before;
 }
@@ -64,6 +65,7 @@ sieve_scratch_end(struct sieve_run *r, struct arena *before)
 {
     arena_free(&r->scratch);
     r->scratch = before;
+    r->held -= arena_used(before);
 }
 
 struct arena *

@@ -40,7 +40,7 @@ struct sieve_run {
     bool stopped, keep_cancelled;
     unsigned actions, redirects, notifications;
     uint64_t work, work_max;
-    size_t held;  // of variables and captures, outside of the arenas
+    size_t held;  // of variables, captures and other texts, outside of the two arenas
     struct sieve_shared *shared;
     void *state[SIEVE_EXTS];
 };

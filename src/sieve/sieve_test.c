@@ -183,6 +183,26 @@ bomb_memory(void **state)
     buf_done(&b);
 }
 
+// Keys count while texts are looked at.
+static void
+bomb_keys(void **state)
+{
+    struct buf b, m;
+    (void)state;
+    buf_init(&b, 1 << 20);
+    buf_init(&m, 1 << 23);
+    buf_put_str(&b, "require [\"variables\", \"body\"]; set \"a\" \"0123456789abcdef\";\n");
+    repeat(&b, "set \"a\" \"${a}${a}${a}${a}\";\n", 6);
+    buf_put_str(&b, "if body :comparator \"i;octet\" :is [\"x\"");
+    repeat(&b, ",\"${a}${a}${a}${a}${a}${a}${a}${a}\"", 50);
+    buf_put_str(&b, "] { keep; }");
+    buf_put_str(&m, "Subject: x\n\n");
+    repeat(&m, "a line of a long text with many words that says nothing at all\n", 80000);
+    expect_stopped(&b, buf_span(&m), "the script takes more memory than it may");
+    buf_done(&b);
+    buf_done(&m);
+}
+
 // Texts that are kept count, wherever they are.
 static void
 bomb_kept(void **state)
@@ -388,7 +408,7 @@ main(void)
         cmocka_unit_test(glob_model),     cmocka_unit_test(glob_captures),
         cmocka_unit_test(regex_linear),   cmocka_unit_test(bomb_kept),
         cmocka_unit_test(many_matches),   cmocka_unit_test(bomb_regexes),
-        cmocka_unit_test(many_texts),
+        cmocka_unit_test(many_texts),     cmocka_unit_test(bomb_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
