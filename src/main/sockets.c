@@ -91,8 +91,8 @@ give_away(const struct supervisor *s, const struct config *c, const struct socke
     if (geteuid() != 0 || path == NULL)
         return R_OK;
     struct user_ids ids = owner_of(s, c, row->service);
-    return chown(path, ids.uid, ids.gid) == 0 ? R_OK
-                                              : fault_errno(f, FAULT_UNAVAILABLE, path);
+    return lchown(path, ids.uid, ids.gid) == 0 ? R_OK
+                                               : fault_errno(f, FAULT_UNAVAILABLE, path);
 }
 
 static enum result
