@@ -153,6 +153,12 @@ def test_trace(where):
         relay.reply()
         fields = newest(where, "ann")
         assert fields.get("X-Original-To", "ann@a.test") == want and "Evil" not in fields
+    relay.command("MAIL FROM:<s@far.test>")
+    relay.command("RCPT TO:<ann@a.test>")
+    relay.wire.send(b"BDAT 10\r\nSubject: x")
+    relay.reply()
+    with pytest.raises(client.Refused, match="503"):  # the header that is written already names ann
+        relay.command("RCPT TO:<eve@a.test>")
     relay.close()
 
 
@@ -171,6 +177,8 @@ def test_one_copy_for_two_ways(where):
 
     assert deliver("sales@a.test", "ann@a.test", "ann@old.test") == ["250"] * 3
     assert (count(where, "ann"), count(where, "bob@a.test")) == (before[0] + 1, before[1] + 1)
+    inbox = count(where, "eve")  # details that name no folder
+    assert deliver("eve+nix@a.test", "eve@a.test", "eve+nor@b.test") == ["250"] * 3 and count(where, "eve") == inbox + 1
     posthorn.run_verb("quota", "set", "bob@a.test", "storage=10K", "--data", where.data)
     try:
         assert deliver("ann@a.test") == ["250"]

@@ -197,6 +197,10 @@ rcpt(struct lmtp_session *s, struct span args)
         lmtp_say(s, 503, "5.5.1", "MAIL first");
         return;
     }
+    if (s->intake) {  // whose header names the first ones already
+        lmtp_say(s, 503, "5.5.1", "BDAT is under way");
+        return;
+    }
     if (s->rcpt.tries++ >= LIMIT_recipient_tries) {  // somebody guesses names
         lmtp_say(s, 421, "4.7.0", "Too many recipients tried");
         s->quitting = true;

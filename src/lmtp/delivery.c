@@ -58,17 +58,30 @@ struct delivery {
     const struct lmtp_target *target;
     struct intake_result *out;
     struct fault *fault;
+    uint64_t mailbox;
+    bool had;  // by another recipient
     enum result result;
 };
+
+static bool
+has_it(const struct lmtp_session *s, uint64_t account, uint64_t mailbox)
+{
+    for (const struct lmtp_done *d = s->rcpt.done; d; d = d->next)
+        if (d->account == account && d->mailbox == mailbox)
+            return true;
+    return false;
+}
 
 static enum result
 put_into(struct delivery *d, struct account *a, struct span detail)
 {
     struct mailbox_ref box;
     struct intake_params p = {.quota = QUOTA_DELIVERY};
-    return intake_delivery_target(a, detail, &box, d->fault) == R_OK
-               ? intake_commit(d->session->intake, &box, &p, d->out, d->fault)
-               : R_FAIL;
+    if (intake_delivery_target(a, detail, &box, d->fault) != R_OK)
+        return R_FAIL;
+    d->mailbox = box.mailbox;
+    d->had = has_it(d->session, d->target->account, box.mailbox);
+    return d->had ? R_OK : intake_commit(d->session->intake, &box, &p, d->out, d->fault);
 }
 
 // In the account's home: one way there and back for all of it. A folder that was deleted meanwhile is none: INBOX stays.
@@ -98,10 +111,10 @@ is_done(const struct lmtp_session *s, const struct lmtp_target *t)
 }
 
 static void
-note_done(struct lmtp_session *s, const struct lmtp_target *t)
+note_done(struct lmtp_session *s, const struct lmtp_target *t, uint64_t mailbox)
 {
     struct lmtp_done *d = ARENA_NEW(s->arena, struct lmtp_done);
-    *d = (struct lmtp_done){s->rcpt.done, t->account, t->detail};
+    *d = (struct lmtp_done){s->rcpt.done, t->account, mailbox, t->detail};
     s->rcpt.done = d;
 }
 
@@ -110,11 +123,14 @@ deliver(struct lmtp_session *s, const struct lmtp_recipient *r, const struct lmt
         struct fault *f)
 {
     struct intake_result out;
-    struct delivery d = {s, t, &out, f, R_FAIL};
+    struct delivery d = {
+        .session = s, .target = t, .out = &out, .fault = f, .result = R_FAIL};
     task_run_on(mail_home(s->host->mail, t->account), deliver_run, &d);
     if (d.result != R_OK)
         return R_FAIL;
-    note_done(s, t);
+    note_done(s, t, d.mailbox);
+    if (d.had)
+        return R_OK;
     log_info("lmtp", "saved", field_text("from", "from=<%>", s->sender),
              field_text("to", "to=<%>", r->address), log_user(t->name),
              field_number("size", "size=%", intake_size(s->intake)),

@@ -17,7 +17,7 @@ struct lmtp_recipient {
 // A mailbox that has the message of this transaction.
 struct lmtp_done {
     struct lmtp_done *next;
-    uint64_t account;
+    uint64_t account, mailbox;
     struct span detail;
 };
 
