@@ -229,9 +229,10 @@ def test_what_is_not_believed(server, source, fields):
 
 def test_the_client_of_a_proxy_is_trusted_as_itself(server):
     """The proxy is of trusted_networks, too: what it passes on is its client's word, not its own."""
-    for client, told in ((CLIENT, CLIENT), ("127.0.0.2", "203.0.113.45")):
+    for first, told in ((header(CLIENT), CLIENT), (header("127.0.0.2"), "203.0.113.45"), (b"PROXY UNKNOWN\r\n", "127.0.0.3"),
+                        (proxied.UNIX, "127.0.0.3")):
         since = len(said(server))
-        with Line(server.at("imaps"), header(client), tls=True) as line:
+        with Line(server.at("imaps"), first, tls=True) as line:
             line.line()
             identify(line, x_originating_ip="203.0.113.45")
             assert line.login().startswith(b"a OK")

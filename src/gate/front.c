@@ -198,9 +198,11 @@ on_proxied(int fd, const struct proxy_header *header, const char *why, void *arg
     if (!header->local) {
         listener_address_text(&header->source, ends.remote);
         listener_address_text(&header->destination, ends.local);
-        f->facts.trusted =
-            network_list_has(&f->gate->options.settings.trusted, &header->source);
     }
+    // what a proxy passes on is its client's word
+    f->facts.trusted =
+        !header->local &&
+        network_list_has(&f->gate->options.settings.trusted, &header->source);
     f->base = ends;
     front_ends_set(f, &ends);
     if (header->tls && f->tls != TLS_IMPLICIT && f->gate->options.settings.proxy_tls) {
