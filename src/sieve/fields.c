@@ -129,6 +129,8 @@ sieve_decoded(struct sieve_run *r, struct span value, struct span *out)
         *out = value;
         return R_OK;
     }
+    if (sieve_work(r, value.n) != R_OK)
+        return R_FAIL;
     buf_init(&b, value.n * 4 + 64);
     mime_decode_words(&b, value);
     return sieve_take(r, &b, out);

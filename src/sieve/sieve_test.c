@@ -154,6 +154,23 @@ bomb_headers(void **state)
     buf_done(&m);
 }
 
+// To decode words takes longer than to compare them.
+static void
+bomb_words(void **state)
+{
+    struct buf b, m;
+    (void)state;
+    buf_init(&b, 1 << 20);
+    buf_init(&m, 1 << 20);
+    repeat(&b, "if header :comparator \"i;octet\" :is \"subject\" \"x\" { keep; }\n", 60);
+    buf_put_str(&m, "Subject: ");
+    repeat(&m, "=?utf-8?q?=C3=BC?= ", 5500);
+    buf_put_str(&m, "\n\n");
+    expect_stopped(&b, buf_span(&m), "the script takes more work than it may");
+    buf_done(&b);
+    buf_done(&m);
+}
+
 static void
 bomb_variables(void **state)
 {
@@ -409,6 +426,7 @@ main(void)
         cmocka_unit_test(regex_linear),   cmocka_unit_test(bomb_kept),
         cmocka_unit_test(many_matches),   cmocka_unit_test(bomb_regexes),
         cmocka_unit_test(many_texts),     cmocka_unit_test(bomb_keys),
+        cmocka_unit_test(bomb_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
