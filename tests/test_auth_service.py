@@ -352,7 +352,7 @@ def test_log(server, asker):
                    ("x>, rip=<192.0.2.1\n", "wrong", (), {"rip": "1.2.3.4\001nrip=192.0.2.1"})])
     line = logged(server, r"smtp-login\(gate\): Info: Login: user=<bob>, method=PLAIN, rip=192\.0\.2\.9, lip=127\.0\.0\.1, TLS, session=<\w+>", since)
     assert line.endswith(", device=<The printer>")
-    logged(server, r"auth\(auth\): Info: Refused: user=<bob>, rip=2001:db8::9, session=<\w+>.*wrong password", since)
+    logged(server, r"auth\(auth\): Info: Refused: user=<bob>, service=smtp, rip=2001:db8::9, session=<\w+>.*wrong password", since)
     logged(server, r"smtp-login\(gate\): Info: Aborted login \(auth failed, 1 attempts in \d+ secs\): user=<bob>, method=PLAIN, rip=2001:db8::9, "
            r"lip=127\.0\.0\.1, session=<\w+>$", since)
     assert "rip=0.0.0.0" in logged(server, r"Aborted login .*user=<x\\x3e, rip\\x3d\\x3c192", since)
