@@ -1,5 +1,6 @@
 """Users of outer databases: each kind by itself, behind our own. One server for each kind; they may be lost and come back."""
 # --json: user list
+import base64
 import json
 import os
 import re
@@ -24,7 +25,8 @@ class Place:
         self.base = base
         base.put("ann", "secret-a")
         base.put("ben@example.org", "secret-b")
-        self.server = posthorn.Server({"userdb_cache": "1s", "test_recheck_ms": 300, "local_domains": ["example.org"], **base.settings})
+        self.server = posthorn.Server({"userdb_cache": "1s", "test_recheck_ms": 300, "local_domains": ["example.org"], "master_users": ["mia"],
+                                       "auth_master_separator": "*", **base.settings})
 
     def stop(self):
         try:
@@ -160,6 +162,13 @@ def test_another_password(place):
     fresh.wire.close()
 
 
+def test_a_master_with_another_password(place):
+    """Others' sessions end with it, and not the login that tells of it."""
+    for password in ("old-one", "new-one"):
+        place.base.put("mia", password)
+        assert granted(place.server, "alice*mia", password)
+
+
 @pytest.mark.parametrize("how", ["disabled", "gone"])
 def test_taken_away(place, how):
     server, base = place.server, place.base
@@ -214,7 +223,41 @@ def test_groups_of_the_database(place):
             assert seen
         except Exception as error:
             assert not seen, error
+        if seen and place.base.kind == "sql" and "gone" in place.base.lost_by:
+            still_in_groups(place, session)
         session.wire.close()
+
+
+def still_in_groups(place, session):
+    """While the database is lost mail asks again who is in which group."""
+    place.base.lose("gone")
+    try:
+        time.sleep(1.1)  # userdb_cache
+        posthorn.run_verb("group", "add", "unrelated", "-c", place.server.config)
+        time.sleep(1)
+        session.command("UNSELECT")
+        session.command("SELECT Shared/alice/INBOX")
+    finally:
+        place.base.find("gone")
+    wait_for(lambda: granted(place.server, "ann", "secret-a"))
+
+
+def test_slow_client(place):
+    """What others were told since a SASL exchange began is old when its client answers."""
+    if not isinstance(place.base, userbases.Sqlite):
+        pytest.skip("one kind will do")
+    server, base = place.server, place.base
+    base.put("ian", "old-one")
+    wire = Wire(server.address("imap"), timeout=60)
+    wire.line()
+    wire.send(b"a AUTHENTICATE PLAIN\r\n")
+    assert wire.line().startswith(b"+")
+    assert rcpt(server, "ian") == 250  # who logs in is looked for again now and then
+    base.put("ian", "new-one")
+    time.sleep(1.1)  # userdb_cache
+    wire.send(base64.b64encode(b"\0ian\0old-one") + b"\r\n")
+    assert wire.line().decode().startswith(WRONG)
+    wire.close()
 
 
 def test_lost_and_found(place):
@@ -261,12 +304,17 @@ def test_one_who_cannot_be_read(place):
 def test_the_role_dies(place):
     server = place.server
     role = "pam" if place.base.kind == "pam" else "directory"
+    place.base.put("zoe", "secret-z")
+    session = Imap(server.address("imap"), "zoe", "secret-z")
     os.kill(server.pids(role)[0], signal.SIGKILL)
     time.sleep(1.1)
     assert granted(server, "ann", "secret-a")  # it waits until the role is back
     assert login(server, "ann", "wrong").startswith(WRONG)
     os.kill(server.pids("auth")[0], signal.SIGKILL)
     wait_for(lambda: granted(server, "ann", "secret-a"))
+    session.command("NOOP")
+    place.base.remove("zoe")  # of sessions that an earlier auth let in, too
+    wait_for(session_ends(session))
 
 
 def test_nothing_secret_in_the_log(place):

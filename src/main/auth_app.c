@@ -54,20 +54,22 @@ app_judge(struct login *l, struct fault *f)
 
 // What was looked up before is not to become a ticket that is younger than the revocation.
 static void
-revoke_logins(struct auth_channel *at, const struct revoked *r)
+revoke_logins(struct auth_channel *at, const struct revoked *r, uint64_t digest)
 {
     struct login *l, *next;
     HASH_ITER(hh, at->logins, l, next)
     {
         bool of = l->user.account == r->account || l->acting.account == r->account;
-        if (of && (r->password == 0 || l->app.id == r->password) &&
+        if (of && (digest == 0 || l->outer.digest != digest) &&
+            (r->password == 0 || l->app.id == r->password) &&
             !nets_have(r->keep, buf_span(&l->remote)))
             l->is.revoked = true;
     }
 }
 
-void
-auth_revoke_but(struct auth_role *role, const struct revoked *what)
+// digest: of logins that go on; 0: none do.
+static void
+end_all(struct auth_role *role, const struct revoked *what, uint64_t digest)
 {
     struct revoked m = *what;
     struct buf b;
@@ -75,7 +77,7 @@ auth_revoke_but(struct auth_role *role, const struct revoked *what)
     buf_init(&b, LIMIT_channel_message);
     revoked_put(&b, &m);
     for (struct auth_channel *c = role->channels; c != NULL; c = c->next) {
-        revoke_logins(c, &m);
+        revoke_logins(c, &m, digest);
         if (c->to_mail)
             channel_send(c->channel, MESSAGE_REVOKED, buf_span(&b), -1);
     }
@@ -83,9 +85,21 @@ auth_revoke_but(struct auth_role *role, const struct revoked *what)
 }
 
 void
+auth_revoke_but(struct auth_role *role, const struct revoked *what)
+{
+    end_all(role, what, 0);
+}
+
+void
 auth_revoke(struct auth_role *role, uint64_t account, uint64_t password)
 {
-    auth_revoke_but(role, &(struct revoked){.account = account, .password = password});
+    end_all(role, &(struct revoked){.account = account, .password = password}, 0);
+}
+
+void
+auth_revoke_older(struct auth_role *role, uint64_t account, uint64_t digest)
+{
+    end_all(role, &(struct revoked){.account = account}, digest);
 }
 
 static void

@@ -110,6 +110,8 @@ struct login {
         struct span final;                 // server data with success, the mechanism's
         uint64_t judged;    // digest of the hash that the password is wrong for; 0: none
         uint64_t judge_ms;  // when the password's turn on the pool began
+        uint64_t digest;    // outer_digest of who logs in, as they were found
+        bool ended_others;  // sessions of before, and tickets of until now
     } outer;                // how it goes on where outer databases are asked
     struct sasl *sasl;      // NULL for LOGIN-command style
     uint64_t session;
@@ -208,6 +210,8 @@ enum result who_may_use(struct login *l, struct fault *f) MUST_CHECK;
 enum result app_judge(struct login *l, struct fault *f) MUST_CHECK;
 // Ends the sessions that came by it, and voids the tickets; 0: all of the account.
 void auth_revoke(struct auth_role *role, uint64_t account, uint64_t password);
+// All of the account, since its password is another: logins that know already (outer_digest) go on.
+void auth_revoke_older(struct auth_role *role, uint64_t account, uint64_t digest);
 // The same but for who is at one of the networks `keep`; before_ms is now.
 void auth_revoke_but(struct auth_role *role, const struct revoked *what);
 void app_watch_start(struct auth_role *role);
@@ -233,6 +237,10 @@ uint64_t outer_digest(struct auth_role *role, const struct user *u);
 
 // auth_recheck.c: who logged in, and is still there? True: sessions of before have ended, since the password is another.
 bool recheck_granted(struct auth_role *role, const struct user *u);
+// The same of one whom mail has a session of: perhaps from before auth was started.
+void recheck_seen(struct auth_role *role, const struct user *u);
+// There is nobody of that name, or they are disabled.
+void recheck_missed(struct auth_role *role, struct span name);
 void recheck_all(struct auth_role *role);  // soon
 void recheck_start(struct auth_role *role);
 void recheck_stop(struct auth_role *role);

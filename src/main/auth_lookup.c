@@ -50,6 +50,10 @@ find_identity(struct auth_role *role, struct ask *a, struct span sent, struct us
     if (name_of(sent, &name, f))
         return R_NONE;
     enum result r = who_find_name(role, a, name_span(&name), user, f);
+    if (r == R_NONE || (r == R_OK && user->disabled))
+        recheck_missed(role, name_span(&name));
+    else if (r == R_OK)
+        recheck_seen(role, user);
     if (r == R_FAIL && role->bases.outer != NULL && !a->waiting)
         r = userdb_find(role->db, name_span(&name), user, f);
     if (r != R_OK || user->disabled)

@@ -32,11 +32,12 @@ granted_free(struct recheck *r, struct granted *g)
     free(g);
 }
 
+// digest: of logins that go on; 0: none do.
 static void
-end_sessions(struct granted *g, const char *why)
+end_sessions(struct granted *g, uint64_t digest, const char *why)
 {
     log_info("auth", "Sessions end", log_user(name_span(&g->name)), log_why(why));
-    auth_revoke(g->role, g->account, 0);
+    auth_revoke_older(g->role, g->account, digest);
     granted_free(g->role->bases.recheck, g);
 }
 
@@ -55,11 +56,11 @@ look(void *arg)
     if (r == R_FAIL)
         return;  // a lost database ends nothing
     if (r == R_NONE || now.account != g->account)
-        end_sessions(g, "the user is gone from the user database");
+        end_sessions(g, 0, "the user is gone from the user database");
     else if (now.disabled)
-        end_sessions(g, "the user is disabled in the user database");
+        end_sessions(g, 0, "the user is disabled in the user database");
     else if (outer_digest(g->role, &now) != g->digest)
-        end_sessions(g, "the user has another password");
+        end_sessions(g, outer_digest(g->role, &now), "the user has another password");
 }
 
 static uint64_t
@@ -119,9 +120,31 @@ recheck_granted(struct auth_role *role, const struct user *u)
     uint64_t digest = outer_digest(role, u);
     bool other = g->digest != 0 && g->digest != digest;
     if (other)
-        auth_revoke(role, u->account, 0);
+        auth_revoke_older(role, u->account, digest);
     g->digest = digest;
     return other;
+}
+
+void
+recheck_seen(struct auth_role *role, const struct user *u)
+{
+    struct recheck *r = role->bases.recheck;
+    struct granted *g;
+    if (r == NULL || u->source == USER_OWN)
+        return;
+    HASH_FIND(hh, r->granted, &u->account, sizeof u->account, g);
+    if (g == NULL)
+        granted_new(r, u)->digest = outer_digest(role, u);
+}
+
+void
+recheck_missed(struct auth_role *role, struct span name)
+{
+    struct user u;
+    struct fault f;
+    if (role->bases.recheck != NULL && userdb_find(role->db, name, &u, &f) == R_OK &&
+        u.source != USER_OWN)
+        auth_revoke(role, u.account, 0);
 }
 
 void

@@ -7,7 +7,7 @@ enum { TICKET_MS = 30000 };
 void
 login_seal_ticket(const struct login *l, struct buf *out)
 {
-    bool others_ended = recheck_granted(l->role, &l->user);
+    bool others_ended = recheck_granted(l->role, &l->user) || l->outer.ended_others;
     struct ticket t = {
         .account = l->user.account,
         .rights = l->app.read_only ? TICKET_READ_ONLY : 0,

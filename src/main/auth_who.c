@@ -68,6 +68,8 @@ who_find_here(struct login *l, struct span sent, struct fault *f)
     enum result r = who_find(l->role, &l->outer.ask, sent, &l->user, f);
     if (r == R_OK)
         r = check_place(l, f);
+    if (r == R_OK)
+        l->outer.digest = outer_digest(l->role, &l->user);
     l->is.known = r == R_OK && !l->user.disabled && !l->is.elsewhere;
     return r;
 }
@@ -185,7 +187,7 @@ who_become(struct login *l, struct fault *f)
         return fault_set(f, FAULT_UNAVAILABLE, "the user database cannot be read");
     if (r == R_NONE || target.disabled)
         return fault_set(f, FAULT_AUTHZFAILED, "no such user to act for");
-    recheck_granted(l->role, &l->user);
+    l->outer.ended_others = recheck_granted(l->role, &l->user);
     l->acting.master = l->user.name;
     l->acting.account = l->user.account;
     l->user = target;
