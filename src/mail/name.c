@@ -237,6 +237,15 @@ fold(struct arena *arena, struct span level)
     return U_SUCCESS(e) ? span_of(out, (size_t)folded * sizeof *out) : SPAN("");
 }
 
+// Whoever sends mail may ask so, of any number of folders: nearly all are ASCII, and cost little.
+static bool
+is_folded(struct arena *arena, struct span name, struct span level, struct span want)
+{
+    if (ascii_only(name) && ascii_only(level))
+        return span_ieq(name, level);
+    return span_eq(fold(arena, name), want);
+}
+
 static struct mailbox_state *
 find_folded(struct account *a, uint64_t parent, struct span level)
 {
@@ -245,7 +254,7 @@ find_folded(struct account *a, uint64_t parent, struct span level)
     struct mailbox_state *found = NULL;
     for (uint32_t i = 0; want.n > 0 && !found && i < a->state->mailbox_count; i++) {
         struct mailbox_state *m = a->state->mailboxes[i];
-        if (m->parent == parent && span_eq(fold(arena, m->name), want))
+        if (m->parent == parent && is_folded(arena, m->name, level, want))
             found = m;
     }
     arena_free(&arena);
