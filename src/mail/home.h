@@ -93,6 +93,14 @@ struct mailbox {
     } privates;
 };
 
+// Messages at or above this UID are \Recent to nobody yet.
+static inline uint32_t
+mailbox_recent_mark(const struct mailbox *m)
+{
+    return m->recent_taken > m->state->recent_mark ? m->recent_taken
+                                                   : m->state->recent_mark;
+}
+
 struct thread_entry {
     UT_hash_handle hh;
     uint64_t key, threadid;

@@ -268,6 +268,24 @@ recent_of_examine(struct fixture *x)
     scene_done(&s);
 }
 
+// What a session has taken is recent to nobody, also while the mark is on its way to the disk.
+static void
+recent_of_status(struct fixture *x)
+{
+    struct scene s = scene_new(x, "INBOX");
+    struct tree_entry e = {.name = SPAN("INBOX"), .mailbox = s.ref.mailbox};
+    struct fault f;
+    append(&s);
+    assert_int_equal(tree_recent(s.user, &e, &f), R_OK);
+    assert_int_equal(e.recent, 1);
+    struct view *v = view(&s, false);
+    assert_int_equal(state_mailbox(s.account->state, s.ref.mailbox)->recent_mark, 1);
+    assert_int_equal(tree_recent(s.user, &e, &f), R_OK);
+    assert_int_equal(e.recent, 0);
+    view_close(&v);
+    scene_done(&s);
+}
+
 // A message comes and goes while the view may only be told of the first.
 static void
 recent_of_expunged(struct fixture *x)
@@ -491,6 +509,7 @@ TEST(deleted_while_loading)
 TEST(two_changes_of_many)
 TEST(change_too_big)
 TEST(recent_of_examine)
+TEST(recent_of_status)
 TEST(recent_of_expunged)
 TEST(keyword_sets_stay)
 TEST(leaves_memory)
@@ -505,6 +524,7 @@ main(void)
         cmocka_unit_test(test_two_changes_of_many),
         cmocka_unit_test(test_change_too_big),
         cmocka_unit_test(test_recent_of_examine),
+        cmocka_unit_test(test_recent_of_status),
         cmocka_unit_test(test_recent_of_expunged),
         cmocka_unit_test(test_keyword_sets_stay),
         cmocka_unit_test(test_leaves_memory),

@@ -396,12 +396,12 @@ recent_run(void *arg)
     uint32_t *out = &c->entry->recent;
     *out = 0;
     c->result = R_OK;
-    if (!m || m->state->recent_mark >= m->state->counts.uidnext)
+    if (!m || mailbox_recent_mark(m) >= m->state->counts.uidnext)
         return;
-    if (m->state->recent_mark > 1) {
+    if (mailbox_recent_mark(m) > 1) {
         c->result = mailbox_load(a, m, c->fault);
         if (c->result == R_OK)
-            *out = m->state->counts.exists - state_row_at(m->state, m->state->recent_mark);
+            *out = m->state->counts.exists - state_row_at(m->state, mailbox_recent_mark(m));
     } else {
         *out = m->state->counts.exists;
     }

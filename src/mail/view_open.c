@@ -85,9 +85,7 @@ rows_between(const struct mailbox *m, uint32_t first, uint32_t last)
 static uint32_t
 recent_from(const struct view *v)
 {
-    const struct mailbox *m = v->mailbox;
-    uint32_t mark =
-        m->recent_taken > m->state->recent_mark ? m->recent_taken : m->state->recent_mark;
+    uint32_t mark = mailbox_recent_mark(v->mailbox);
     // A read-only view leaves the mark where it is.
     return mark > v->last_uid ? mark : v->last_uid + 1;
 }

@@ -53,8 +53,8 @@ put_escaped(struct buf *out, struct span text, char escape)
 {
     for (size_t i = 0; i < text.n; i++) {
         char c = text.p[i];
-        bool pair = c == escape && i + 2 < text.n && mime_hex_digit(text.p[i + 1]) >= 0 &&
-                    mime_hex_digit(text.p[i + 2]) >= 0;
+        bool pair = c == escape && i + 2 < text.n && hex_digit(text.p[i + 1]) >= 0 &&
+                    hex_digit(text.p[i + 2]) >= 0;
         if (pair) {
             c = mime_hex_octet(text.p + i + 1);
             i += 2;

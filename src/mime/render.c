@@ -1,6 +1,7 @@
 #include "mime/render.h"
 #include "base/limits.h"
 #include "base/pack.h"
+#include "base/quoted.h"
 #include "base/utf8.h"
 #include "mime/address.h"
 #include "mime/charset.h"
@@ -14,18 +15,6 @@ struct render {
     struct buf *extensions;  // where extension data stands; may be NULL
     size_t told;             // end of the last one
 };
-
-static void
-put_quoted(struct buf *out, struct span s)
-{
-    buf_put_char(out, '"');
-    for (size_t i = 0; i < s.n; i++) {
-        if (s.p[i] == '"' || s.p[i] == '\\')
-            buf_put_char(out, '\\');
-        buf_put_char(out, s.p[i]);
-    }
-    buf_put_char(out, '"');
-}
 
 // quoted when RFC 9051 section 4.3 allows it and the escapes are few, else a literal.
 static void
@@ -41,7 +30,7 @@ put_string(struct render *r, struct span s)
         literal = c == '\r' || c == '\n' || c == '\0' || wide || escapes > 4;
     }
     if (!literal) {
-        put_quoted(r->out, s);
+        quoted_put(r->out, s);
         return;
     }
     buf_printf(r->out, "{%zu}\r\n", s.n);

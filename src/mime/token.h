@@ -7,6 +7,7 @@
 // word, or cut short; LEX_END: the value ended after it.
 
 #include "base/buf.h"
+#include "base/hex.h"
 
 enum lex { LEX_BAD = -1, LEX_END = 0, LEX_MORE = 1 };
 
@@ -30,21 +31,12 @@ mime_lex_peek(const struct mime_lex *l)
     return l->p < l->end ? *l->p : '\0';
 }
 
-static inline int
-mime_hex_digit(char c)
-{
-    if (ascii_is_digit(c))
-        return c - '0';
-    c = ascii_upper(c);
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 // The octet of two hexadecimal digits.
 static inline char
 mime_hex_octet(const char digits[2])
 {
-    return (char)((unsigned)mime_hex_digit(digits[0]) << 4 |
-                  (unsigned)mime_hex_digit(digits[1]));
+    return (char)((unsigned)hex_digit(digits[0]) << 4 |
+                  (unsigned)hex_digit(digits[1]));
 }
 
 bool mime_is_atext(char c);

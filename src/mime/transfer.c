@@ -193,7 +193,7 @@ qp_escape(struct mime_decoder *d, char c, struct buf *out, struct fault *f, bool
         d->escape = false;
     } else if (is_blank(c) && (d->have == 1 || blank) && d->have < sizeof(d->held)) {
         d->held[d->have++] = c;
-    } else if (mime_hex_digit(c) >= 0 && !blank) {
+    } else if (hex_digit(c) >= 0 && !blank) {
         d->held[d->have++] = c;
         if (d->have == 3) {
             buf_put_char(out, mime_hex_octet(d->held + 1));

@@ -1,4 +1,5 @@
 #include "sieve/run.h"
+#include "base/quoted.h"
 
 static const char *const names[] = {
 #define ACTION(id, name) name,
@@ -34,29 +35,21 @@ sieve_has_detail(const struct sieve_action *a, const char *name)
     return find_detail(a, name) != NULL;
 }
 
-static void
-print_text(struct buf *b, struct span s)
-{
-    buf_put_str(b, " \"");
-    for (size_t i = 0; i < s.n; i++) {
-        if (s.p[i] == '"' || s.p[i] == '\\')
-            buf_put_char(b, '\\');
-        buf_put_char(b, s.p[i]);
-    }
-    buf_put_char(b, '"');
-}
-
 void
 sieve_action_print(struct buf *b, const struct sieve_action *a)
 {
     buf_put_str(b, sieve_action_name(a->kind));
     for (const struct sieve_detail *d = a->details; d; d = d->next) {
         buf_printf(b, " :%s", d->name);
-        if (d->value.p)
-            print_text(b, d->value);
+        if (d->value.p) {
+            buf_put_char(b, ' ');
+            quoted_put(b, d->value);
+        }
     }
-    if (a->target.n > 0)
-        print_text(b, a->target);
+    if (a->target.n > 0) {
+        buf_put_char(b, ' ');
+        quoted_put(b, a->target);
+    }
     if (a->implicit)
         buf_put_str(b, " (implicit)");
 }

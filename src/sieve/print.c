@@ -1,19 +1,8 @@
 #include "base/limits.h"
+#include "base/quoted.h"
 #include "sieve/tree.h"
 
 static void print_commands(struct buf *b, const struct sieve_node *n, unsigned indent);
-
-static void
-print_text(struct buf *b, struct span s)
-{
-    buf_put_char(b, '"');
-    for (size_t i = 0; i < s.n; i++) {
-        if (s.p[i] == '"' || s.p[i] == '\\')
-            buf_put_char(b, '\\');
-        buf_put_char(b, s.p[i]);
-    }
-    buf_put_char(b, '"');
-}
 
 static void
 print_list(struct buf *b, const struct sieve_argument *a)
@@ -21,7 +10,7 @@ print_list(struct buf *b, const struct sieve_argument *a)
     if (a->kind == ARGUMENT_LIST)
         buf_put_char(b, '[');
     for (const struct sieve_text *t = a->texts; t; t = t->next) {
-        print_text(b, t->text);
+        quoted_put(b, t->text);
         buf_put_str(b, t->next ? ", " : "");
     }
     if (a->kind == ARGUMENT_LIST)

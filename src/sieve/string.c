@@ -1,17 +1,9 @@
+#include "base/hex.h"
 #include "base/limits.h"
 #include "base/utf8.h"
 #include "sieve/compile.h"
 
 // Encoded characters (RFC 5228 section 2.4.2.4) and references to variables (RFC 5229 section 3) in one string.
-
-static int
-hex_digit(char c)
-{
-    if (ascii_is_digit(c))
-        return c - '0';
-    c = ascii_lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
 
 // Takes digits off *s; R_NONE: there are none, or too many.
 static enum result

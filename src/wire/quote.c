@@ -1,6 +1,7 @@
 #include "wire/quote.h"
 
 #include "base/limits.h"
+#include "base/quoted.h"
 #include "wire/mutf7.h"
 #include "base/utf8.h"
 
@@ -34,18 +35,6 @@ form_of(struct span s, bool utf8)
 }
 
 static void
-put_quoted(struct buf *b, struct span s)
-{
-    buf_put_char(b, '"');
-    for (size_t i = 0; i < s.n; i++) {
-        if (s.p[i] == '"' || s.p[i] == '\\')
-            buf_put_char(b, '\\');
-        buf_put_char(b, s.p[i]);
-    }
-    buf_put_char(b, '"');
-}
-
-static void
 put_literal(struct buf *b, struct span s)
 {
     buf_printf(b, "{%zu}\r\n", s.n);
@@ -62,7 +51,7 @@ put_form(struct buf *b, struct span s, enum form form)
     if (form == FORM_ATOM)
         buf_put(b, s);
     else if (form == FORM_QUOTED)
-        put_quoted(b, s);
+        quoted_put(b, s);
     else
         put_literal(b, s);
 }

@@ -1,4 +1,5 @@
 #include "wire/url.h"
+#include "base/hex.h"
 
 #include "base/utf8.h"
 #include "wire/date.h"
@@ -16,15 +17,6 @@ enum param {
 
 static const char *const param_names[PARAM_COUNT] = {
     "UIDVALIDITY=", "UID=", "SECTION=", "PARTIAL=", "EXPIRE=", "URLAUTH="};
-
-static int
-hex_digit(char c)
-{
-    if (ascii_is_digit(c))
-        return c - '0';
-    c = ascii_lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
 
 // bchar without '%'
 static bool
