@@ -35,8 +35,7 @@ mime_lex_peek(const struct mime_lex *l)
 static inline char
 mime_hex_octet(const char digits[2])
 {
-    return (char)((unsigned)hex_digit(digits[0]) << 4 |
-                  (unsigned)hex_digit(digits[1]));
+    return (char)((unsigned)hex_digit(digits[0]) << 4 | (unsigned)hex_digit(digits[1]));
 }
 
 bool mime_is_atext(char c);
