@@ -321,3 +321,19 @@ def test_nothing_secret_in_the_log(place):
     assert not re.search(r"secret-|s3cret|s3rvice", place.server.stderr())
     said = posthorn.run_verb("config", "dump", "-c", place.server.config)
     assert b"s3cret" not in said and b"s3rvice" not in said
+
+
+@pytest.mark.parametrize("uri, starttls, good", [
+    ("ldap://a.example.org", "true", True), ("ldaps://a.example.org", "false", True), ("ldap://127.0.0.1 ldap://[::1]", "false", True),
+    ("ldap://a.example.org", "false", False), ("ldaps://a.example.org ldap://b.example.org", "true", False),
+    (" ldap://a.example.org", "true", False), ("LDAP://a.example.org", "true", False)])
+def test_no_password_in_the_clear(tmp_path, uri, starttls, good):
+    """STARTTLS is for a list that begins with ldap://; whatever else would go without it is refused."""
+    path = tmp_path / "config"
+    path.write_text('user_databases = { "own", "ldap" }\nuserdb_ldap_base = "dc=example,dc=org"\n'
+                    f'userdb_ldap_uri = "{uri}"\nuserdb_ldap_starttls = {starttls}\n')
+    if good:
+        posthorn.run_verb("config", "check", "-c", path)
+    else:
+        with pytest.raises(RuntimeError, match="in the clear"):
+            posthorn.run_verb("config", "check", "-c", path)

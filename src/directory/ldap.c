@@ -61,6 +61,12 @@ is_local(const LDAPURLDesc *u)
            span_ieq(host, SPAN("localhost")) || span_starts(host, SPAN("127."));
 }
 
+static bool
+wants_starttls(const struct directory_settings *s)
+{
+    return s->ldap.starttls && span_starts(span_str(s->ldap.uri), SPAN("ldap://"));
+}
+
 // The next of several with spaces between. R_NONE: no more.
 static enum result
 next_uri(struct span *rest, LDAPURLDesc **out)
@@ -88,16 +94,16 @@ check_uri(const struct directory_settings *s, struct fault *f)
     unsigned n = 0;
     while ((r = next_uri(&rest, &u)) == R_OK) {
         n++;
-        clear |= strcmp(u->lud_scheme, "ldap") == 0 && !s->ldap.starttls && !is_local(u);
+        clear |= strcmp(u->lud_scheme, "ldap") == 0 && !wants_starttls(s) && !is_local(u);
         ldap_free_urldesc(u);
     }
     if (r == R_FAIL || n == 0)
         return fault_set(f, FAULT_BAD, "userdb_ldap_uri: \"ldap://ldap.example.org\"");
-    return clear
-               ? fault_set(f, FAULT_BAD,
-                           "userdb_ldap_uri: passwords travel in the clear; use ldaps://, "
-                           "or userdb_ldap_starttls (only this machine goes without)")
-               : R_OK;
+    return clear ? fault_set(f, FAULT_BAD,
+                             "userdb_ldap_uri: passwords travel in the clear; use ldaps:// "
+                             "for all, or userdb_ldap_starttls and ldap:// for all (only "
+                             "this machine goes without)")
+                 : R_OK;
 }
 
 static enum result
@@ -201,12 +207,6 @@ set_options(struct ldap *l, LDAP *conn)
     if (l->settings->ldap.ca[0])
         ldap_set_option(conn, LDAP_OPT_X_TLS_CACERTFILE, l->settings->ldap.ca);
     ldap_set_option(conn, LDAP_OPT_X_TLS_NEWCTX, &none);
-}
-
-static bool
-wants_starttls(const struct directory_settings *s)
-{
-    return s->ldap.starttls && span_starts(span_str(s->ldap.uri), SPAN("ldap://"));
 }
 
 static enum result
