@@ -16,6 +16,7 @@ databases_settings(const struct config *c)
                  .attribute_count = c->userdb_ldap_attributes.n,
                  .starttls = c->userdb_ldap_starttls,
                  .bind = c->userdb_ldap_bind},
+        .pam = {.service = c->userdb_pam_service},
     };
 }
 
@@ -33,8 +34,8 @@ check_one(const struct config *c, size_t at, struct fault *f)
     enum user_source source;
     if (user_source_from(span_str(name), &source) != R_OK)
         return fault_set(f, FAULT_BAD,
-                         "user_databases: '%.60s' is none; own, passwd-file, sql and ldap "
-                         "are",
+                         "user_databases: '%.60s' is none; own, passwd-file, sql, ldap and "
+                         "pam are",
                          name);
     for (size_t i = 0; i < at; i++)
         if (strcmp(c->user_databases.items[i], name) == 0)

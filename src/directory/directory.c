@@ -117,6 +117,12 @@ directory_check(enum user_source source, const struct directory_settings *s,
         return s->passwd_file[0] == '/'
                    ? R_OK
                    : fault_set(f, FAULT_BAD, "userdb_passwd_file: an absolute path");
+#ifdef HAVE_PAM
+    if (source == USER_PAM)
+        return s->pam.service[0] && strchr(s->pam.service, '/') == NULL
+                   ? R_OK
+                   : fault_set(f, FAULT_BAD, "userdb_pam_service: the name of a service");
+#endif
     const struct directory_kind *kind = kind_of(source, s);
     if (kind == NULL)
         return fault_set(

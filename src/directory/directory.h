@@ -20,6 +20,9 @@ struct directory_settings {
         size_t attribute_count;
         bool starttls, bind;
     } ldap;
+    struct {
+        const char *service;
+    } pam;
 };
 
 // What a database knows of one user. All texts as it has them.

@@ -249,7 +249,7 @@ struct directory_ask {
     uint8_t source;  // enum user_source
     bool verify;
     struct span name;
-    struct span password;  // with verify
+    struct span password, remote;  // with verify
 };
 
 enum directory_verdict {

@@ -229,7 +229,7 @@ enum result outer_find(struct auth_role *role, enum user_source source, struct a
                        struct span name, struct user *out, struct fault *f) MUST_CHECK;
 // Asks whether it is the password of a user that `there` is; the answer is a->verdict.
 enum result outer_verify(struct auth_role *role, const struct user *u, struct span password,
-                         struct ask *a, struct fault *f) MUST_CHECK;
+                         struct span remote, struct ask *a, struct fault *f) MUST_CHECK;
 // What a database says of a user who was just found; borrowed until the next answer. Nothing for our own.
 void outer_texts(struct auth_role *role, const struct user *u, struct span *networks_out,
                  struct span *groups_out);

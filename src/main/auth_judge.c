@@ -156,7 +156,8 @@ judge_there(struct login *l)
 {
     struct fault f;
     l->outer.ask.count++;
-    if (outer_verify(l->role, &l->user, buf_span(&l->password), &l->outer.ask, &f) == R_OK)
+    if (outer_verify(l->role, &l->user, buf_span(&l->password), buf_span(&l->remote),
+                     &l->outer.ask, &f) == R_OK)
         login_asks(l, verified);
     else
         login_deny_for(l, &f);

@@ -289,7 +289,7 @@ on_sweep(void *arg)
 // NULL: too many are under way.
 static struct question *
 question_new(struct outer *o, enum user_source source, struct span name, bool verify,
-             struct span password)
+             struct span password, struct span remote)
 {
     if (o->count >= LIMIT_directory_waiting)
         return NULL;
@@ -299,8 +299,8 @@ question_new(struct outer *o, enum user_source source, struct span name, bool ve
         .id = ++o->last, .source = (uint8_t)source, .asked_ms = clock_mono_ms()};
     q->waiters.next = q->waiters.prev = &q->waiters;
     buf_init(&q->packed, LIMIT_channel_message);
-    directory_ask_put(&q->packed,
-                      &(struct directory_ask){q->id, q->source, verify, name, password});
+    directory_ask_put(&q->packed, &(struct directory_ask){q->id, q->source, verify, name,
+                                                          password, remote});
     must(!q->packed.over);
     DL_APPEND(o->questions, q);
     o->count++;
@@ -324,8 +324,9 @@ wait_for(struct outer *o, struct known *k, struct ask *a, struct fault *f)
     if (a->count++ >= LIMIT_directory_asks)
         return busy(f);
     if (k->question == NULL) {
-        k->question = question_new(o, (enum user_source)k->key[0],
-                                   span_of(k->key + 1, k->key_n - 1), false, SPAN_NONE);
+        k->question =
+            question_new(o, (enum user_source)k->key[0], span_of(k->key + 1, k->key_n - 1),
+                         false, SPAN_NONE, SPAN_NONE);
         if (k->question == NULL)
             return busy(f);
         k->question->known = k;
@@ -370,10 +371,10 @@ outer_find(struct auth_role *role, enum user_source source, struct ask *a, struc
 
 enum result
 outer_verify(struct auth_role *role, const struct user *u, struct span password,
-             struct ask *a, struct fault *f)
+             struct span remote, struct ask *a, struct fault *f)
 {
-    struct question *q =
-        question_new(role->bases.outer, u->source, name_span(&u->name), true, password);
+    struct question *q = question_new(role->bases.outer, u->source, name_span(&u->name),
+                                      true, password, remote);
     if (q == NULL)
         return busy(f);
     ring_add(&q->waiters, a);

@@ -184,6 +184,8 @@ begin(void *arg)
         databases_have(s->options.config, USER_SQL) ||
         databases_have(s->options.config, USER_LDAP))
         add_process(s, "directory", 0);
+    if (databases_have(s->options.config, USER_PAM))
+        add_process(s, "pam", 0);
     for (unsigned i = 0; i < gates; i++)
         add_process(s, "gate", i);
     for (size_t i = 0; i < s->process_count; i++)

@@ -25,6 +25,8 @@ enum role_calls {  // bits: the sets of calls.def
     CALLS_CHILDREN = 128,
     CALLS_TOOL = 256,
     CALLS_LOCAL = 512,
+    CALLS_JUDGE =
+        1024,  // with CALLS_ANY: of root's capabilities those that judge passwords
 };
 
 struct role {

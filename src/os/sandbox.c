@@ -86,6 +86,28 @@ drop_capabilities(struct fault *f)
     return R_OK;
 }
 
+// What PAM's modules need as root: the files of others, being somebody else, the audit log.
+static enum result
+keep_capabilities_of_judge(struct fault *f)
+{
+    static const uint32_t kept[2] = {
+        1U << CAP_CHOWN | 1U << CAP_DAC_OVERRIDE | 1U << CAP_DAC_READ_SEARCH |
+            1U << CAP_FOWNER | 1U << CAP_KILL | 1U << CAP_SETGID | 1U << CAP_SETUID |
+            1U << CAP_AUDIT_WRITE,
+    };
+    struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct now[2];
+    if (syscall(SYS_capget, &head, now) != 0)
+        return fault_errno(f, FAULT_UNAVAILABLE, "capget");
+    for (int i = 0; i < 2; i++)
+        now[i] = (struct __user_cap_data_struct){now[i].effective & kept[i],
+                                                 now[i].permitted & kept[i], 0};
+    (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);  // as above
+    if (syscall(SYS_capset, &head, now) != 0)
+        return fault_errno(f, FAULT_UNAVAILABLE, "capset");
+    return R_OK;
+}
+
 static enum result
 confine(const struct role *r, const struct sandbox_paths *paths, struct fault *f)
 {
@@ -104,6 +126,8 @@ sandbox_apply(const struct role *r, const struct sandbox_paths *paths, struct fa
         return R_FAIL;
     if (paths->close_from > 2 && close_range((unsigned)paths->close_from, UINT_MAX, 0) != 0)
         return fault_errno(f, FAULT_UNAVAILABLE, "close_range");
+    if ((r->calls & CALLS_JUDGE) && keep_capabilities_of_judge(f) != R_OK)
+        return R_FAIL;
     if (r->calls & CALLS_ANY)
         return filter_apply(r, f);
     return confine(r, paths, f);

@@ -276,3 +276,50 @@ userPassword: s3rvice
         self.process.kill()
         self.process.wait()
         super().stop()
+
+
+class Pam(Base):
+    """A module of our own, in a service folder of our own; the name service is a file."""
+    kind = "pam"
+
+    def __init__(self, named=True):
+        super().__init__()
+        self.rows, self.named = {}, named
+        module, services = self.dir / "pam_rules.so", self.dir / "services"
+        source = pathlib.Path(__file__).with_name("pam_rules.c")
+        subprocess.run(["cc", "-D_GNU_SOURCE", "-shared", "-fPIC", "-o", module, source, "-lpam"], check=True)
+        services.mkdir()
+        rule = f"required {module} {self.dir}/rules {self.dir}/seen\n"
+        (services / "mailtest").write_text(f"auth {rule}account {rule}")
+        self.settings |= {"userdb_pam_service": "mailtest", "test_pam_confdir": services}
+        if named:
+            self.settings["test_pam_passwd"] = self.dir / "passwd"
+        self.write()
+
+    def write(self):
+        texts = {"rules": "".join(f"{name}:{row}\n" for name, row in self.rows.items()),
+                 "passwd": "".join(f"{name}:x:2000:2000::/nonexistent:/bin/false\n" for name in self.rows)}
+        for name, text in texts.items():
+            (self.dir / "fresh").write_text(text)
+            (self.dir / "fresh").rename(self.dir / name)
+
+    def rule(self, name, password, auth=0, account=0, how=""):
+        self.rows[name] = f"{password}:{auth}:{account}:{how}"
+        self.write()
+
+    def put(self, name, password, disabled=False, networks=None, groups=None):
+        self.rule(name, password, account=13 if disabled else 0)  # PAM_ACCT_EXPIRED
+
+    def remove(self, name):
+        del self.rows[name]
+        self.write()
+
+    def seen(self):
+        path = self.dir / "seen"
+        return path.read_text().splitlines() if path.exists() else []
+
+    def lose(self, how):
+        (self.dir / "passwd").rename(self.dir / "away")
+
+    def find(self, how):
+        (self.dir / "away").rename(self.dir / "passwd")
