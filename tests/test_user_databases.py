@@ -327,6 +327,21 @@ def test_nothing_secret_in_the_log(place):
     assert b"s3cret" not in said and b"s3rvice" not in said
 
 
+@pytest.mark.parametrize("connection, good", [
+    ("host=/run/postgresql dbname=mail", True), ("dbname=mail", True), ("host=127.0.0.1,localhost dbname=mail", True),
+    ("host=db.example.org dbname=mail sslmode=verify-full", True), ("postgresql://db.example.org/mail?sslmode=verify-ca", True),
+    ("host=db.example.org dbname=mail", False), ("host=db.example.org sslmode=require", False), ("host=localhost,db.example.org", False),
+    ("host=localhost hostaddr=192.0.2.1", False), ("postgresql://db.example.org/mail", False), ("service=mail", False)])
+def test_no_hash_in_the_clear(tmp_path, connection, good):
+    path = tmp_path / "config"
+    path.write_text(f'user_databases = {{ "own", "sql" }}\nuserdb_sql_connection = "{connection}"\n')
+    if good:
+        posthorn.run_verb("config", "check", "-c", path)
+    else:
+        with pytest.raises(RuntimeError, match="verify-full"):
+            posthorn.run_verb("config", "check", "-c", path)
+
+
 @pytest.mark.parametrize("uri, starttls, good", [
     ("ldap://a.example.org", "true", True), ("ldaps://a.example.org", "false", True), ("ldap://127.0.0.1 ldap://[::1]", "false", True),
     ("ldap://a.example.org", "false", False), ("ldaps://a.example.org ldap://b.example.org", "true", False),

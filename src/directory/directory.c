@@ -6,6 +6,13 @@ struct directory {
     void *kinds[USER_SOURCES];  // NULL: not asked yet
 };
 
+bool
+directory_is_local(struct span host)
+{
+    return span_eq(host, SPAN("::1")) || span_ieq(host, SPAN("localhost")) ||
+           span_starts(host, SPAN("127."));
+}
+
 void
 directory_user_init(struct directory_user *u)
 {

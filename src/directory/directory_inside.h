@@ -17,6 +17,9 @@ struct directory_kind {
     void (*close)(void *kind);
 };
 
+// A host of this machine: what is said to it is seen by nobody else.
+bool directory_is_local(struct span host);
+
 extern const struct directory_kind sqlite_kind;
 #ifdef HAVE_LIBPQ
 extern const struct directory_kind postgres_kind;

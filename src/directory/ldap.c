@@ -56,9 +56,8 @@ several(struct fault *f)
 static bool
 is_local(const LDAPURLDesc *u)
 {
-    struct span host = span_str(u->lud_host ? u->lud_host : "");
-    return span_eq(span_str(u->lud_scheme), SPAN("ldapi")) || span_eq(host, SPAN("::1")) ||
-           span_ieq(host, SPAN("localhost")) || span_starts(host, SPAN("127."));
+    return span_eq(span_str(u->lud_scheme), SPAN("ldapi")) ||
+           directory_is_local(span_str(u->lud_host ? u->lud_host : ""));
 }
 
 static bool

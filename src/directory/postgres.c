@@ -15,6 +15,36 @@ struct postgres {
     uint64_t deadline_ms;
 };
 
+static struct span
+option(const PQconninfoOption *options, const char *keyword)
+{
+    for (; options->keyword != NULL; options++)
+        if (strcmp(options->keyword, keyword) == 0 && options->val != NULL)
+            return span_str(options->val);
+    return SPAN_NONE;
+}
+
+// Hosts with commas between; none, and folders of sockets, are this machine.
+static bool
+are_local(struct span hosts)
+{
+    struct span host;
+    while (span_next_field(&hosts, ',', &host) == R_OK)
+        if (host.n > 0 && host.p[0] != '/' && host.p[0] != '@' && !directory_is_local(host))
+            return false;
+    return true;
+}
+
+// Hashes of passwords go over it.
+static bool
+is_safe(const PQconninfoOption *options)
+{
+    struct span mode = option(options, "sslmode");
+    return span_eq(mode, SPAN("verify-full")) || span_eq(mode, SPAN("verify-ca")) ||
+           (are_local(option(options, "host")) && are_local(option(options, "hostaddr")) &&
+            option(options, "service").n == 0);
+}
+
 static enum result
 check_options(const struct directory_settings *s, struct fault *f)
 {
@@ -23,11 +53,15 @@ check_options(const struct directory_settings *s, struct fault *f)
     enum result r = R_OK;
     if (options == NULL)
         r = fault_set(f, FAULT_BAD, "userdb_sql_connection: %.150s", why ? why : "");
-    for (PQconninfoOption *o = options; o != NULL && o->keyword != NULL; o++)
-        if (strcmp(o->keyword, "password") == 0 && o->val != NULL)
-            r = fault_set(f, FAULT_BAD,
-                          "userdb_sql_connection: the password goes into "
-                          "userdb_sql_password, which `config dump` hides");
+    else if (option(options, "password").n > 0)
+        r = fault_set(f, FAULT_BAD,
+                      "userdb_sql_connection: the password goes into "
+                      "userdb_sql_password, which `config dump` hides");
+    else if (!is_safe(options))
+        r = fault_set(
+            f, FAULT_BAD,
+            "userdb_sql_connection: passwords' hashes travel where others may "
+            "read them; add sslmode=verify-full (only this machine goes without)");
     PQconninfoFree(options);
     PQfreemem(why);
     return r;
