@@ -77,7 +77,7 @@ check(const struct directory_settings *s, struct fault *f)
         return fault_set(
             f, FAULT_BAD,
             "userdb_sql_connection: \"sqlite:/path\" or what libpq takes, as in "
-            "\"host=db.example.org dbname=mail user=posthorn\"");
+            "\"host=db.example.org dbname=mail user=posthorn sslmode=verify-full\"");
     buf_init(&sql, LIMIT_line);
     enum result r = template_sql(span_str(s->sql.query), '$', &sql, &params, &why);
     buf_done(&sql);
