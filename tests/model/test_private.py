@@ -31,11 +31,9 @@ class Box:
         self.changed = {user: set() for user in USERS}  # since the user's mark
         self.marks, self.gone, self.gone_at = dict.fromkeys(USERS), 0, {}  # expunges raise HIGHESTMODSEQ, too
 
-    def add(self, user, flags, owners=frozenset()):
+    def add(self, user, flags):
         uid, self.next = self.next, self.next + 1
         self.messages[uid] = {"all": frozenset(flags) - own(flags), user: own(flags)}
-        if user != OWNER:
-            self.messages[uid][OWNER] = owners
         for one in USERS:
             self.changed[one].add(uid)
         return uid
@@ -161,9 +159,9 @@ class Story:
             return
         s.run(f"UID {verb} {','.join(map(str, uids))} {s.name(to)}")
         for uid in uids:
-            owners = s.box.messages[uid].get(OWNER, frozenset()) if verb == "MOVE" else frozenset()
-            to.add(s.user, s.box.flags(s.user, uid), owners)
-            if verb == "MOVE":
+            came = to.add(s.user, s.box.flags(s.user, uid))
+            if verb == "MOVE":  # with what everybody has of their own
+                to.messages[came] |= {user: s.box.messages[uid].get(user, frozenset()) for user in USERS}
                 s.box.expunge(uid)
         self.noop(s)
 
