@@ -137,6 +137,9 @@ mail_rawlog_set(struct home *h, uint64_t account, int64_t until_s, unsigned *ses
 void
 mail_rawlog_close(struct home *h)
 {
-    while (h->rawlogs != NULL)
-        wish_free(h->rawlogs);
+    struct rawlog_wish *w, *next;
+    for (w = h->rawlogs; w != NULL; w = next) {
+        next = w->next;
+        wish_free(w);
+    }
 }
