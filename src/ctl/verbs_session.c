@@ -77,7 +77,7 @@ verb_rawlog(struct verb_call *c, struct fault *f)
     const struct verb_host *h = verb_host(c);
     struct buf user;
     uint64_t account;
-    int64_t until_s;
+    int64_t until_s = 0;
     unsigned sessions = 0;
     buf_init(&user, LIMIT_user_name);
     enum result r = rawlog_until(c, &until_s, f);

@@ -54,7 +54,7 @@ struct sql {
 static enum result
 put_param(struct sql *s)
 {
-    enum template_var v;
+    enum template_var v = TEMPLATE_USER;
     size_t i = 0;
     if (read_var(s->rest, &v, s->fault))
         return R_FAIL;
@@ -217,7 +217,7 @@ enum result
 template_ldap_filter(struct span text, struct span name, struct buf *out, struct fault *f)
 {
     while (text.n > 0) {
-        enum template_var v;
+        enum template_var v = TEMPLATE_USER;
         put_plain(out, &text);
         if (text.n == 0)
             break;
