@@ -5,7 +5,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { MESSAGES = 23 };
+enum { MESSAGES = 24 };
 #define MESSAGE(name) +1
 #define END
 #define U8(type, member, most)
@@ -62,6 +62,7 @@ one_message(unsigned type, struct span body)
         ROUND_TRIP(20, directory_ask)
         ROUND_TRIP(21, directory_answer)
         ROUND_TRIP(22, directory_changed)
+        ROUND_TRIP(23, resolve_request)
     }
     buf_done(&b);
     buf_done(&again);
