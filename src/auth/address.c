@@ -1,5 +1,6 @@
 #include "auth/address.h"
 #include "auth/userdb_inside.h"
+#include "base/quoted.h"
 
 struct span
 address_local(struct span address)
@@ -96,13 +97,7 @@ put_local(struct span local, struct buf *out)
         buf_put(out, local);
         return;
     }
-    buf_put_char(out, '"');
-    for (size_t i = 0; i < local.n; i++) {
-        if (local.p[i] == '"' || local.p[i] == '\\')
-            buf_put_char(out, '\\');
-        buf_put_char(out, local.p[i]);
-    }
-    buf_put_char(out, '"');
+    quoted_put(out, local);
 }
 
 void

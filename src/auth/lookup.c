@@ -129,31 +129,15 @@ try_names(const struct seeking *s, const struct address *a, struct lookup_found 
     return R_NONE;
 }
 
-static enum result
-has_domain_target(struct userdb *db, struct span entry, bool *out, struct fault *f)
-{
-    struct arena *a = arena_new_small();
-    struct address_row *rows;
-    size_t n;
-    enum result r = address_rows(db, entry, a, &rows, &n, f);
-    *out = r == R_OK && address_is_domain(rows[0].target);
-    arena_free(&a);
-    return r;
-}
-
 // "@x.org": of what is not found otherwise.
 static enum result
 try_domain(const struct seeking *s, const struct address *a, struct lookup_found *out,
            struct fault *f)
 {
-    bool alias;
-    if (!s->entries || a->domain.n == 0 || a->local.n == 0 ||
-        join(SPAN(""), a->domain, &out->entry))
+    if (a->domain.n == 0 || a->local.n == 0 || join(SPAN(""), a->domain, &out->entry))
         return R_NONE;
-    enum result r = has_domain_target(s->db, name_span(&out->entry), &alias, f);
-    if (r == R_OK)
-        out->kind = alias ? LOOKUP_DOMAIN : LOOKUP_CATCH_ALL;
-    return r;
+    out->kind = LOOKUP_DOMAIN;
+    return has_entry(s->db, name_span(&out->entry), f);
 }
 
 enum result

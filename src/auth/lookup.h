@@ -26,8 +26,7 @@ enum lookup_kind {
     LOOKUP_USER,
     LOOKUP_DISABLED,
     LOOKUP_ALIAS,
-    LOOKUP_DOMAIN,  // a domain alias
-    LOOKUP_CATCH_ALL,
+    LOOKUP_DOMAIN,  // a domain alias or a catch-all
     LOOKUP_REMOTE,  // of a domain that is not ours
     LOOKUP_UNKNOWN,
 };
@@ -35,7 +34,7 @@ enum lookup_kind {
 struct lookup_found {
     enum lookup_kind kind;
     struct user user;    // USER, DISABLED
-    struct name entry;   // ALIAS, DOMAIN, CATCH_ALL: its address in the table
+    struct name entry;   // ALIAS, DOMAIN: its address in the table
     struct span detail;  // borrowed from the address, or empty
 };
 

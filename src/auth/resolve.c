@@ -178,7 +178,7 @@ visit_user(struct walk *w, struct node *node, const struct lookup_found *found,
     if (w->how->wish == RESOLVE_ALL &&
         user_keys_get(w->how->db, found->user.account, &keys, f) != R_OK)
         return R_FAIL;
-    struct span forward = span_of(keys.forward, keys.forward_n);
+    struct span forward = span_str(keys.forward);
     bool back = came_from(node, found->user.account);
     if (forward.n == 0 || keys.keep || back)
         add_target(w, node, &node->own);
@@ -223,11 +223,11 @@ moved(const struct walk *w, struct span address, struct span domain)
 }
 
 static enum resolve_step
-step_of(enum lookup_kind kind)
+step_of(enum lookup_kind kind, struct span target)
 {
-    return kind == LOOKUP_ALIAS    ? STEP_ALIAS
-           : kind == LOOKUP_DOMAIN ? STEP_DOMAIN
-                                   : STEP_CATCH_ALL;
+    if (kind == LOOKUP_ALIAS)
+        return STEP_ALIAS;
+    return address_is_domain(target) ? STEP_DOMAIN : STEP_CATCH_ALL;
 }
 
 static enum result
@@ -239,8 +239,9 @@ visit_entry(struct walk *w, struct node *node, const struct lookup_found *found,
     struct span entry = name_span(&found->entry);
     struct span detail =
         arena_dup(w->how->arena, found->detail.n > 0 ? found->detail : node->detail);
-    tell(w, node, step_of(found->kind), entry);
     enum result r = address_rows(w->how->db, entry, w->how->arena, &rows, &n, f);
+    if (r == R_OK)
+        tell(w, node, step_of(found->kind, rows[0].target), entry);
     for (size_t i = 0; r == R_OK && i < n; i++) {
         if (w->how->wish == RESOLVE_SENDERS && !rows[i].send)
             continue;

@@ -130,13 +130,12 @@ user_key_each(struct userdb *db, uint64_t account, user_key_fn *fn, void *arg,
 
 // ---- all of a user ----
 
-static size_t
+static void
 copy(char *to, size_t max, struct span from)
 {
     size_t n = from.n < max ? from.n : max;
     memcpy(to, n > 0 ? from.p : "", n);
     to[n] = '\0';
-    return n;
 }
 
 static void
@@ -144,7 +143,7 @@ take(struct span name, struct span value, void *arg)
 {
     struct user_keys *k = arg;
     if (span_eq(name, SPAN("forward")))
-        k->forward_n = copy(k->forward, sizeof k->forward - 1, value);
+        copy(k->forward, sizeof k->forward - 1, value);
     else if (span_eq(name, SPAN("keep")))
         k->keep = span_eq(value, SPAN("yes"));
     else if (span_eq(name, SPAN("protocols")))

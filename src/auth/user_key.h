@@ -8,8 +8,7 @@
 #include "auth/userdb.h"
 
 struct user_keys {
-    char forward[LIMIT_user_forward + 1];  // addresses, a space between
-    size_t forward_n;
+    char forward[LIMIT_user_forward + 1];      // addresses, a space between
     bool keep;                                 // and the user gets it, too
     char protocols[LIMIT_app_protocols + 1];   // a space between; empty: all
     char folder_language[LIMIT_user_key + 1];  // empty: as the setting

@@ -262,9 +262,11 @@ userdb_adopt(struct userdb *db, struct span name, enum user_source source, struc
              struct fault *f)
 {
     enum result r = userdb_find(db, name, out, f);
+    if (r == R_OK && (out->source == USER_OWN || out->source == source))
+        return R_OK;
     if (r == R_NONE)
         r = add_adopted(db, name, source, f);
-    else if (r == R_OK && out->source != USER_OWN && out->source != source)
+    else if (r == R_OK)
         r = userdb_set_source(db, name, source, f);
     if (r == R_OK)
         r = userdb_find(db, name, out, f);

@@ -129,20 +129,18 @@ list_one(const struct user *u, void *arg)
 {
     struct listing *l = arg;
     struct arena *a = arena_new_small();
-    struct field *keys, all[FIELDS_MAX];
-    size_t n = 0, k = 0;
+    struct field all[FIELDS_MAX];
+    size_t n = 0;
     struct buf nets;
     buf_init(&nets, LIMIT_user_networks);
     l->result = userdb_nets(l->db, u->account, &nets, l->fault);
-    if (l->result == R_OK)
-        l->result = verbs_user_fields(l->db, u->account, a, &keys, &k, l->fault);
     all[n++] = field_text("name", "%", name_span(&u->name));
     all[n++] = field_if(u->source != USER_OWN,
                         field_str("source", "\tof %", user_source_name(u->source)));
     all[n++] = field_flag("disabled", "\tdisabled", u->disabled);
     all[n++] = field_if(nets.n > 0, field_text("networks", "\tfrom %", buf_span(&nets)));
-    for (size_t i = 0; l->result == R_OK && i < k; i++)
-        all[n++] = keys[i];
+    if (l->result == R_OK)
+        l->result = verbs_user_fields(l->db, u->account, a, all, &n, l->fault);
     field_put_row(l->rows, SPAN("user"), SPAN_NONE, all, n);
     buf_done(&nets);
     arena_free(&a);

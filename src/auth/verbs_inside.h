@@ -16,12 +16,11 @@ const struct lookup_rules *verbs_rules(const struct verbs_call *c);
 // The user of args[0]. FAULT_NONEXISTENT.
 enum result verbs_user_of(struct userdb *db, struct span sent, struct user *out,
                           struct fault *f) MUST_CHECK;
-// What `user set` said of an account, as fields of its row.
+// Puts what `user set` said of an account behind the *n fields of its row: 16 at most.
 struct arena;
 struct field;
 enum result verbs_user_fields(struct userdb *db, uint64_t account, struct arena *a,
-                              struct field **fields_out, size_t *n_out,
-                              struct fault *f) MUST_CHECK;
+                              struct field *fields, size_t *n, struct fault *f) MUST_CHECK;
 // The addresses that lead to a user still.
 enum result verbs_address_leftovers(struct userdb *db, const struct verbs_call *c,
                                     struct span user, struct buf *rows,

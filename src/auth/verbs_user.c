@@ -9,7 +9,7 @@ enum { KEYS_MAX = 16 };
 struct showing {
     struct arena *arena;
     struct field *fields;
-    size_t n;
+    size_t n, max;
 };
 
 static void
@@ -18,7 +18,7 @@ show_one(struct span name, struct span value, void *arg)
     struct showing *s = arg;
     uint64_t number;
     struct buf style;
-    if (s->n == KEYS_MAX)
+    if (s->n == s->max)
         return;
     buf_init(&style, 64);
     buf_printf(&style, "\t%.*s=%%", SPAN_ARG(name));
@@ -32,13 +32,12 @@ show_one(struct span name, struct span value, void *arg)
 
 enum result
 verbs_user_fields(struct userdb *db, uint64_t account, struct arena *a,
-                  struct field **fields_out, size_t *n_out, struct fault *f)
+                  struct field *fields, size_t *n, struct fault *f)
 {
-    struct showing s = {.arena = a, .fields = arena_array(a, KEYS_MAX, sizeof *s.fields)};
+    struct showing s = {a, fields, *n, *n + KEYS_MAX};
     if (user_key_each(db, account, show_one, &s, f))
         return R_FAIL;
-    *fields_out = s.fields;
-    *n_out = s.n;
+    *n = s.n;
     return R_OK;
 }
 
@@ -46,13 +45,11 @@ static enum result
 show(struct userdb *db, const struct user *u, struct buf *rows, struct fault *f)
 {
     struct arena *a = arena_new_small();
-    struct field *keys, all[2 + KEYS_MAX];
-    size_t n = 0, k = 0;
-    enum result r = verbs_user_fields(db, u->account, a, &keys, &k, f);
+    struct field all[2 + KEYS_MAX];
+    size_t n = 0;
     all[n++] = field_text("name", "%", name_span(&u->name));
     all[n++] = field_flag("disabled", "\tdisabled", u->disabled);
-    for (size_t i = 0; r == R_OK && i < k; i++)
-        all[n++] = keys[i];
+    enum result r = verbs_user_fields(db, u->account, a, all, &n, f);
     if (r == R_OK)
         field_put_row(rows, SPAN("user"), SPAN_NONE, all, n);
     arena_free(&a);

@@ -16,6 +16,14 @@ buf_done(struct buf *b)
 }
 
 void
+buf_wipe(struct buf *b)
+{
+    if (b->p != NULL)
+        explicit_bzero(b->p, b->cap);
+    buf_done(b);
+}
+
+void
 buf_reset(struct buf *b)
 {
     b->n = 0;

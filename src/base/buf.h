@@ -14,7 +14,10 @@ struct buf {
 };
 
 void buf_init(struct buf *b, size_t max);
-void buf_done(struct buf *b);   // frees the memory; the buf stays usable (empty)
+void buf_done(struct buf *b);
+void buf_wipe(
+    struct buf *
+        b);  // the same, and nothing is left of the octets: they are secrets   // frees the memory; the buf stays usable (empty)
 void buf_reset(struct buf *b);  // n = 0 and over = false, memory kept
 
 void buf_put(struct buf *b, struct span s);

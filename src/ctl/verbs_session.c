@@ -1,4 +1,5 @@
 #include "base/clock.h"
+#include "base/hex.h"
 #include "base/limits.h"
 #include "ctl/setting.h"
 #include "ctl/verbs.h"
@@ -32,11 +33,10 @@ read_id(struct span text, uint64_t *out)
 {
     uint64_t id = 0;
     for (size_t i = 0; i < text.n; i++) {
-        const char *digits = "0123456789abcdef",
-                   *at = text.p[i] ? strchr(digits, ascii_lower(text.p[i])) : NULL;
-        if (at == NULL)
+        int digit = hex_digit(text.p[i]);
+        if (digit < 0)
             return false;
-        id = id << 4 | (uint64_t)(at - digits);
+        id = id << 4 | (uint64_t)digit;
     }
     *out = id;
     return text.n == 16 && id != 0;

@@ -96,9 +96,7 @@ verb_users(struct verb_call *c, struct fault *f)
         args[n++] = buf_span(&password);
     if (r == R_OK)
         r = ask(c, verb_words(c), args, n, f);
-    if (password.p != NULL)
-        explicit_bzero(password.p, password.n);
-    buf_done(&password);
+    buf_wipe(&password);
     return r;
 }
 

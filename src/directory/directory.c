@@ -6,6 +6,18 @@ struct directory {
     void *kinds[USER_SOURCES];  // NULL: not asked yet
 };
 
+enum result
+directory_check_query(const struct directory_settings *s, char sign, struct fault *f)
+{
+    struct buf sql;
+    struct template_params params;
+    struct fault why;
+    buf_init(&sql, LIMIT_line);
+    enum result r = template_sql(span_str(s->sql.query), sign, &sql, &params, &why);
+    buf_done(&sql);
+    return r == R_OK ? R_OK : fault_set(f, FAULT_BAD, "userdb_sql_query: %.150s", why.why);
+}
+
 bool
 directory_is_local(struct span host)
 {
@@ -22,18 +34,10 @@ directory_user_init(struct directory_user *u)
     buf_init(&u->groups, LIMIT_directory_groups);
 }
 
-static void
-wipe(struct buf *b)
-{
-    if (b->p != NULL)
-        explicit_bzero(b->p, b->cap);
-}
-
 void
 directory_user_reset(struct directory_user *u)
 {
-    wipe(&u->hash);
-    buf_reset(&u->hash);
+    buf_wipe(&u->hash);
     buf_reset(&u->networks);
     buf_reset(&u->groups);
     u->disabled = u->there = false;
@@ -42,8 +46,7 @@ directory_user_reset(struct directory_user *u)
 void
 directory_user_done(struct directory_user *u)
 {
-    wipe(&u->hash);
-    buf_done(&u->hash);
+    buf_wipe(&u->hash);
     buf_done(&u->networks);
     buf_done(&u->groups);
 }
@@ -164,19 +167,6 @@ directory_new(const struct directory_settings *s)
     must(d != NULL);
     d->settings = s;
     return d;
-}
-
-void
-directory_free(struct directory **dp)
-{
-    struct directory *d = *dp;
-    if (d == NULL)
-        return;
-    for (int i = 0; i < USER_SOURCES; i++)
-        if (d->kinds[i] != NULL)
-            kind_of((enum user_source)i, d->settings)->close(d->kinds[i]);
-    free(d);
-    *dp = NULL;
 }
 
 static const struct directory_kind *

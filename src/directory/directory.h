@@ -52,7 +52,6 @@ void directory_warm(const struct directory_settings *s);
 struct directory;
 struct directory *
 directory_new(const struct directory_settings *s);  // which must outlive it
-void directory_free(struct directory **d);
 
 // R_NONE: no such user. R_FAIL: it cannot be said now; FAULT_UNAVAILABLE: of nobody, FAULT_BAD: the database answers, but not
 // for this name. `out` is initialised and empty. A query that does not look at domains (%u, %d) knows no name with one:

@@ -186,26 +186,25 @@ hang_up(LDAP **conn)
 }
 
 static void
-close_kind(void *kind)
+set_tls(const struct directory_settings *s, LDAP *conn)
 {
-    struct ldap *l = kind;
-    hang_up(&l->conn);
-    free(l);
+    const int demand = LDAP_OPT_X_TLS_DEMAND, none = 0;
+    ldap_set_option(conn, LDAP_OPT_X_TLS_REQUIRE_CERT, &demand);
+    if (s->ldap.ca[0])
+        ldap_set_option(conn, LDAP_OPT_X_TLS_CACERTFILE, s->ldap.ca);
+    ldap_set_option(conn, LDAP_OPT_X_TLS_NEWCTX, &none);
 }
 
 static void
 set_options(struct ldap *l, LDAP *conn)
 {
     const struct timeval wait = rest(l);
-    const int version = LDAP_VERSION3, demand = LDAP_OPT_X_TLS_DEMAND, none = 0;
+    const int version = LDAP_VERSION3;
     ldap_set_option(conn, LDAP_OPT_PROTOCOL_VERSION, &version);
     ldap_set_option(conn, LDAP_OPT_NETWORK_TIMEOUT, &wait);
     ldap_set_option(conn, LDAP_OPT_TIMEOUT, &wait);
     ldap_set_option(conn, LDAP_OPT_REFERRALS, LDAP_OPT_OFF);
-    ldap_set_option(conn, LDAP_OPT_X_TLS_REQUIRE_CERT, &demand);
-    if (l->settings->ldap.ca[0])
-        ldap_set_option(conn, LDAP_OPT_X_TLS_CACERTFILE, l->settings->ldap.ca);
-    ldap_set_option(conn, LDAP_OPT_X_TLS_NEWCTX, &none);
+    set_tls(l->settings, conn);
 }
 
 static enum result
@@ -381,9 +380,7 @@ take_attribute(struct ldap *l, LDAPMessage *entry, struct span row,
         r = all.over ? fault_set(f, FAULT_BAD, "LDAP: a value is too long")
                      : directory_user_take(out, field, buf_span(&all), f);
     ldap_value_free_len(values);
-    if (all.p != NULL)
-        explicit_bzero(all.p, all.cap);
-    buf_done(&all);
+    buf_wipe(&all);
     return r;
 }
 
@@ -479,13 +476,9 @@ static void
 warm(const struct directory_settings *s)
 {
     LDAP *conn = NULL;
-    const int demand = LDAP_OPT_X_TLS_DEMAND, none = 0;
     if (s->ldap.uri[0] == '\0' || ldap_initialize(&conn, s->ldap.uri) != LDAP_SUCCESS)
         return;
-    ldap_set_option(conn, LDAP_OPT_X_TLS_REQUIRE_CERT, &demand);
-    if (s->ldap.ca[0])
-        ldap_set_option(conn, LDAP_OPT_X_TLS_CACERTFILE, s->ldap.ca);
-    ldap_set_option(conn, LDAP_OPT_X_TLS_NEWCTX, &none);
+    set_tls(s, conn);
     hang_up(&conn);
 }
 
@@ -494,5 +487,4 @@ const struct directory_kind ldap_kind = {.check = check,
                                          .warm = warm,
                                          .open = open_kind,
                                          .find = find,
-                                         .verify = verify,
-                                         .close = close_kind};
+                                         .verify = verify};

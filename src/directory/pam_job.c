@@ -1,6 +1,7 @@
 #include "directory/pam.h"
 #include "io/message.h"
 #include "os/sandbox.h"
+#include "os/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,17 +18,6 @@
 enum { EXIT_BROKEN = 100, CHILDREN_TEXT = 4096 };
 
 // ---- in the child ----
-
-static void
-reset_signals(void)
-{
-    sigset_t none;
-    for (int s = 1; s < NSIG; s++)
-        if (s != SIGKILL && s != SIGSTOP)
-            (void)signal(s, SIG_DFL);  // the C library's own numbers refuse, which is fine
-    sigemptyset(&none);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
-}
 
 // Modules get no descriptor of the role, and what they print goes nowhere.
 static bool
@@ -50,7 +40,7 @@ run_child(const struct pam_settings *s, const struct pam_question *q, pid_t pare
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || getppid() != parent ||
         !keep_only(said))
         _exit(EXIT_BROKEN);
-    reset_signals();
+    (void)spawn_reset_signals();
     pam_ask(s, q, &answer);
     _exit(write(said, &answer, sizeof answer) == (ssize_t)sizeof answer ? 0 : EXIT_BROKEN);
 }

@@ -190,9 +190,7 @@ load(struct passwd_table *t, struct fault *f)
         t->state = state;
         t->there = true;
     }
-    if (text.p != NULL)
-        explicit_bzero(text.p, text.cap);
-    buf_done(&text);
+    buf_wipe(&text);
     return r;
 }
 

@@ -70,20 +70,12 @@ check_options(const struct directory_settings *s, struct fault *f)
 static enum result
 check(const struct directory_settings *s, struct fault *f)
 {
-    struct buf sql;
-    struct template_params params;
-    struct fault why;
     if (s->sql.connection[0] == '\0')
         return fault_set(
             f, FAULT_BAD,
             "userdb_sql_connection: \"sqlite:/path\" or what libpq takes, as in "
             "\"host=db.example.org dbname=mail user=posthorn sslmode=verify-full\"");
-    buf_init(&sql, LIMIT_line);
-    enum result r = template_sql(span_str(s->sql.query), '$', &sql, &params, &why);
-    buf_done(&sql);
-    if (r != R_OK)
-        return fault_set(f, FAULT_BAD, "userdb_sql_query: %.150s", why.why);
-    return check_options(s, f);
+    return directory_check_query(s, '$', f) == R_OK ? check_options(s, f) : R_FAIL;
 }
 
 // "5432" or "5432,5433", one for each host.
@@ -130,15 +122,6 @@ disconnect(struct postgres *q)
 {
     PQfinish(q->conn);
     q->conn = NULL;
-}
-
-static void
-close_kind(void *kind)
-{
-    struct postgres *q = kind;
-    disconnect(q);
-    buf_done(&q->sql);
-    free(q);
 }
 
 // Its first line; what libpq says goes on over several.
@@ -330,9 +313,5 @@ warm(const struct directory_settings *s)
     PQconninfoFree(PQconninfoParse(s->sql.connection, NULL));
 }
 
-const struct directory_kind postgres_kind = {.check = check,
-                                             .ports = ports_of,
-                                             .warm = warm,
-                                             .open = open_kind,
-                                             .find = find,
-                                             .close = close_kind};
+const struct directory_kind postgres_kind = {
+    .check = check, .ports = ports_of, .warm = warm, .open = open_kind, .find = find};

@@ -29,15 +29,9 @@ path_of(const struct directory_settings *s)
 static enum result
 check(const struct directory_settings *s, struct fault *f)
 {
-    struct buf sql;
-    struct template_params params;
-    struct fault why;
     if (path_of(s)[0] != '/')
         return fault_set(f, FAULT_BAD, "userdb_sql_connection: \"sqlite:/path\"");
-    buf_init(&sql, LIMIT_line);
-    enum result r = template_sql(span_str(s->sql.query), '?', &sql, &params, &why);
-    buf_done(&sql);
-    return r == R_OK ? R_OK : fault_set(f, FAULT_BAD, "userdb_sql_query: %.150s", why.why);
+    return directory_check_query(s, '?', f);
 }
 
 static void *
@@ -59,15 +53,6 @@ disconnect(struct sqlite *q)
     must(sqlite3_close(q->db) == SQLITE_OK);
     q->query = NULL;
     q->db = NULL;
-}
-
-static void
-close_kind(void *kind)
-{
-    struct sqlite *q = kind;
-    disconnect(q);
-    buf_done(&q->sql);
-    free(q);
 }
 
 static enum result
@@ -182,4 +167,4 @@ warm(const struct directory_settings *s)
 }
 
 const struct directory_kind sqlite_kind = {
-    .check = check, .warm = warm, .open = open_kind, .find = find, .close = close_kind};
+    .check = check, .warm = warm, .open = open_kind, .find = find};

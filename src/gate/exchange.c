@@ -4,9 +4,7 @@
 static void
 forget_start(struct exchange *e)
 {
-    if (e->start.p != NULL)
-        explicit_bzero(e->start.p, e->start.n);  // may hold a password
-    buf_done(&e->start);
+    buf_wipe(&e->start);  // may hold a password
 }
 
 static void
@@ -68,9 +66,7 @@ send_step(struct gate *g, enum message_type type, const struct auth_step *step)
     auth_step_put(&b, step);
     if (g->auth != NULL)
         channel_send(g->auth, (uint16_t)type, buf_span(&b), -1);
-    if (b.p != NULL)
-        explicit_bzero(b.p, b.n);  // may hold a password
-    buf_done(&b);
+    buf_wipe(&b);  // may hold a password
 }
 
 void

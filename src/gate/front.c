@@ -3,7 +3,6 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include <event2/event.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 enum { FLUSH_TICK_MS = 1 };

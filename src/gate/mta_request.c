@@ -1,7 +1,6 @@
 #include "gate/mta_inside.h"
 #include "base/clock.h"
 #include "base/limits.h"
-#include "base/log.h"
 #include "os/network.h"
 #include "wire/base64.h"
 
@@ -336,14 +335,6 @@ decode(struct span sent, struct buf *out, struct span *response_out)
     return R_OK;
 }
 
-static void
-wipe(struct buf *b)
-{
-    if (b->p != NULL)
-        explicit_bzero(b->p, b->cap);
-    buf_done(b);
-}
-
 static bool
 has_room(const struct mta *m)
 {
@@ -374,7 +365,7 @@ start(struct mta *m, const struct auth_line *line)
     } else {
         ask(r, line, initial);
     }
-    wipe(&b);
+    buf_wipe(&b);
 }
 
 // ---- CONT and CANCEL ----
@@ -393,7 +384,7 @@ go_on(struct mta_request *r, const struct auth_line *line)
         r->has_word = false;
         exchange_step(r->mta->gate, r->exchange, b.n > 0 ? buf_span(&b) : SPAN(""));
     }
-    wipe(&b);
+    buf_wipe(&b);
 }
 
 enum result

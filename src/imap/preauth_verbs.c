@@ -64,15 +64,21 @@ preauth_say_bad(struct preauth *m, const char *text)
 // Capabilities.
 
 static bool
+is_encrypted(const struct preauth *m)
+{
+    return m->facts->tls || m->facts->secure;
+}
+
+static bool
 may_log_in(const struct preauth *m)
 {
-    return m->facts->tls || m->facts->secure || m->facts->plaintext_auth;
+    return is_encrypted(m) || m->facts->plaintext_auth;
 }
 
 static bool
 may_start_tls(const struct preauth *m)
 {
-    return m->facts->can_starttls && !m->facts->tls && !m->facts->secure;
+    return m->facts->can_starttls && !is_encrypted(m);
 }
 
 static void
@@ -259,8 +265,8 @@ run_starttls(struct preauth *m, struct parse *p)
     if (!ends(m, p))
         return;
     if (!may_start_tls(m)) {
-        bool active = m->facts->tls || m->facts->secure;
-        preauth_say_bad(m, active ? "TLS is active already." : "TLS is not available.");
+        preauth_say_bad(m, is_encrypted(m) ? "TLS is active already."
+                                           : "TLS is not available.");
         return;
     }
     preauth_say(m, "OK", "Begin TLS negotiation now.");

@@ -28,7 +28,8 @@ put_masked(struct buf *b, struct span text)
         size_t n = 0;
         while (n < text.n && is_key(text.p[n]))
             n++;
-        buf_put_str(b, n > 0 ? "[hidden]" : "");
+        if (n > 0)
+            buf_put_str(b, "[hidden]");
         text = span_skip(text, n);
     }
     buf_put(b, text);

@@ -3,8 +3,6 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/limits.h"
-#include "base/log.h"
-#include "io/task.h"
 
 #include <time.h>
 

@@ -1,7 +1,6 @@
 #include "lmtp/maps.h"
 
 #include "base/limits.h"
-#include "base/log.h"
 #include "base/pack.h"
 #include "wire/netstring.h"
 

@@ -57,12 +57,19 @@ in_group(const struct acl_who *who, struct span group)
     return false;
 }
 
+bool
+acl_is_everybody(struct span identifier)
+{
+    return span_eq(identifier, SPAN("anyone")) ||
+           span_eq(identifier, SPAN("authenticated"));
+}
+
 static bool
 means(const struct acl_who *who, bool owner, struct span identifier)
 {
     if (identifier.n > 0 && identifier.p[0] == '$')
         return in_group(who, span_skip(identifier, 1));
-    if (span_eq(identifier, SPAN("anyone")) || span_eq(identifier, SPAN("authenticated")))
+    if (acl_is_everybody(identifier))
         return true;
     return span_eq(identifier, SPAN("owner")) ? owner : span_eq(identifier, who->name);
 }

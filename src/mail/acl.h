@@ -68,6 +68,8 @@ enum result acl_rights_parse(struct span letters, uint32_t *out,
 // As ACL and MYRIGHTS show them: with c and d where a member is there.
 enum { ACL_TEXT = 16 };
 void acl_rights_put(uint32_t rights, char out[ACL_TEXT]);
+// "anyone", "authenticated"
+bool acl_is_everybody(struct span identifier);
 
 // Suspends. May the user read all messages of the account? What is looked up for them in what is kept for the whole of
 // it (the text index) costs time by what is in other mailboxes, and who waits learns of that.

@@ -83,19 +83,12 @@ room_check(struct account *a, const struct acl_list *l, struct fault *f)
     return R_OK;
 }
 
-static bool
-is_everybody(struct span identifier)
-{
-    return span_eq(identifier, SPAN("anyone")) ||
-           span_eq(identifier, SPAN("authenticated"));
-}
-
 static enum result
 may_grant(const struct change_call *c, struct fault *f)
 {
     const struct mail_user *u = c->ref->user;
     bool more = c->change->is & ~c->change->was;
-    if (more && is_everybody(c->identifier) && u && mail_user_who(u)->closed)
+    if (more && acl_is_everybody(c->identifier) && u && mail_user_who(u)->closed)
         return fault_set(f, FAULT_NOPERM, "mailboxes are not opened to everybody here");
     return R_OK;
 }

@@ -106,8 +106,7 @@ forget_own(struct mail *m, uint64_t id, struct arena *arena, struct fault *f)
 static bool
 is_no_name(struct span identifier)
 {
-    return span_eq(identifier, SPAN("anyone")) ||
-           span_eq(identifier, SPAN("authenticated")) || span_eq(identifier, SPAN("owner"));
+    return acl_is_everybody(identifier) || span_eq(identifier, SPAN("owner"));
 }
 
 enum result

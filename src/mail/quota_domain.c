@@ -174,7 +174,6 @@ struct sum {
     struct mail *mail;
     struct quota_domain *domain;  // NULL: all there are
     size_t late;  // accounts at the front of the list that could not be opened
-    bool told;
 };
 
 static void
@@ -246,11 +245,12 @@ list_accounts(struct sum *s, struct arena *a, uint64_t **ids, size_t *n)
 {
     struct fault f;
     enum result r;
+    bool told = false;
     while ((r = store_accounts(mail_store(s->mail), a, ids, n, &f)) != R_OK) {
-        if (!s->told)
+        if (!told)
             log_error("quota", "the accounts of domains cannot be counted yet",
                       log_fault(&f));
-        s->told = true;
+        told = true;
         if (!pause_sum(mail_quotas(s->mail)))
             break;
     }

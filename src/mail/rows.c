@@ -120,9 +120,8 @@ move_with(struct account *a, struct store_batch *b, struct mailbox *m, uint64_t 
     seqset_init(&uids, a->batch_arena);
     seqset_init(&made, a->batch_arena);
     pack_all(a, m, &counts, &uids, &rows);
-    size_t octets = rows.over ? SIZE_MAX : rows.n;
-    if (octets < SIZE_MAX)
-        octets += private_others_octets(others, m, NULL, 0);
+    size_t octets =
+        rows.over ? SIZE_MAX : rows.n + private_others_octets(others, m, NULL, 0);
     enum result r = change_room(b, true, octets, f);
     for (uint32_t i = 0; r == R_OK && i < m->state->keyword_count; i++)
         keyword_put(b, target, i, m->state->keywords[i]);

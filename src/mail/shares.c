@@ -242,17 +242,27 @@ share_order(const void *a, const void *b)
     return order != 0 ? order : (x->account > y->account) - (x->account < y->account);
 }
 
+// Without a directory nothing is run.
+static enum result
+in_directory(struct mail *m, struct account **directory, void (*run)(void *), void *call,
+             struct fault *f)
+{
+    enum result r = account_open(m, ACCOUNT_DIRECTORY, SPAN_NONE, false, directory, f);
+    if (r != R_OK)
+        return r == R_NONE ? R_OK : R_FAIL;
+    account_run(*directory, run, call);
+    account_close(directory);
+    return R_OK;
+}
+
 enum result
 shares_find(struct mail *m, const struct acl_who *who, struct arena *a, struct share **out,
             size_t *n_out, struct fault *f)
 {
     struct find_call c = {.who = who, .arena = a};
     *n_out = 0;
-    enum result r = account_open(m, ACCOUNT_DIRECTORY, SPAN_NONE, false, &c.directory, f);
-    if (r != R_OK)
-        return r == R_NONE ? R_OK : R_FAIL;
-    account_run(c.directory, find_run, &c);
-    account_close(&c.directory);
+    if (in_directory(m, &c.directory, find_run, &c, f) != R_OK)
+        return R_FAIL;
     if (c.n > 0)
         qsort(c.found, c.n, sizeof *c.found, share_order);
     *out = c.found;
@@ -312,21 +322,10 @@ from_run(void *arg)
 }
 
 static enum result
-list_run(struct mail *m, struct list_call *c, void (*run)(void *), struct fault *f)
-{
-    enum result r = account_open(m, ACCOUNT_DIRECTORY, SPAN_NONE, false, &c->directory, f);
-    if (r != R_OK)
-        return r == R_NONE ? R_OK : R_FAIL;
-    account_run(c->directory, run, c);
-    account_close(&c->directory);
-    return R_OK;
-}
-
-static enum result
 list_accounts(struct mail *m, struct list_call *c, void (*run)(void *), uint64_t **out,
               size_t *n_out, struct fault *f)
 {
-    enum result r = list_run(m, c, run, f);
+    enum result r = in_directory(m, &c->directory, run, c, f);
     *out = c->accounts;
     *n_out = c->n;
     return r;
@@ -353,7 +352,7 @@ shares_from(struct mail *m, uint64_t account, struct arena *a, struct span **out
             size_t *n_out, struct fault *f)
 {
     struct list_call c = {.arena = a, .account = account};
-    enum result r = list_run(m, &c, from_run, f);
+    enum result r = in_directory(m, &c.directory, from_run, &c, f);
     *out = c.identifiers;
     *n_out = c.n;
     return r;

@@ -162,7 +162,6 @@ void login_deny(struct login *l, enum fault_kind kind, const char *why);
 void login_deny_for(struct login *l, const struct fault *f);
 // l->outer.ask waits: on its answer.
 void login_asks(struct login *l, void (*goes_on)(struct login *l));
-void login_unhook(struct login *l);  // the client has gone
 void login_free(struct login *l);
 void login_waits(struct login *l, uint64_t fetch);  // for the provider
 void login_refused(struct login *l, const struct fault *f);

@@ -1,19 +1,10 @@
 #include "main/auth_inside.h"
-#include "auth/password.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/audit.h"
 
 static void
-wipe(struct buf *b)
-{
-    if (b->p != NULL)
-        explicit_bzero(b->p, b->cap);
-    buf_done(b);
-}
-
-void
-login_unhook(struct login *l)
+unhook(struct login *l)
 {
     if (l->at == NULL)
         return;
@@ -24,7 +15,7 @@ login_unhook(struct login *l)
 void
 login_free(struct login *l)
 {
-    login_unhook(l);
+    unhook(l);
     ask_cancel(&l->outer.ask);
     timer_clear(&l->timer);
     if (l->has_attempt)
@@ -32,10 +23,10 @@ login_free(struct login *l)
     sasl_free(&l->sasl);
     buf_done(&l->remote);
     buf_done(&l->sent_user);
-    wipe(&l->token.text);
+    buf_wipe(&l->token.text);
     buf_done(&l->acting.target);
-    wipe(&l->password);
-    wipe(&l->response);
+    buf_wipe(&l->password);
+    buf_wipe(&l->response);
     free(l);
 }
 
@@ -122,8 +113,8 @@ note_refusal(struct login *l, const struct fault *f)
     return delay_ms + rest_ms(l);
 }
 
-static void
-refuse(struct login *l, const struct fault *f)
+void
+login_deny_for(struct login *l, const struct fault *f)
 {
     uint32_t delay_ms = note_refusal(l, f);
     l->state = LOGIN_REFUSAL;
@@ -133,24 +124,12 @@ refuse(struct login *l, const struct fault *f)
         set_timer(l, on_refusal_due, delay_ms);
 }
 
-static void
-refuse_because(struct login *l, enum fault_kind kind, const char *why)
-{
-    struct fault f;
-    fault_set(&f, kind, "%s", why);
-    refuse(l, &f);
-}
-
 void
 login_deny(struct login *l, enum fault_kind kind, const char *why)
 {
-    refuse_because(l, kind, why);
-}
-
-void
-login_deny_for(struct login *l, const struct fault *f)
-{
-    refuse(l, f);
+    struct fault f;
+    fault_set(&f, kind, "%s", why);
+    login_deny_for(l, &f);
 }
 
 static void
@@ -171,7 +150,7 @@ login_asks(struct login *l, void (*goes_on)(struct login *l))
 static void
 on_exchange_timeout(void *arg)
 {
-    refuse_because(arg, FAULT_UNAVAILABLE, "the client took too long");
+    login_deny(arg, FAULT_UNAVAILABLE, "the client took too long");
 }
 
 static void
@@ -187,7 +166,7 @@ static void
 grant(struct login *l, struct span final)
 {
     if (l->is.revoked) {
-        refuse_because(l, FAULT_AUTHFAILED, "revoked meanwhile");
+        login_deny(l, FAULT_AUTHFAILED, "revoked meanwhile");
         return;
     }
     struct auth_reply r = {
@@ -218,11 +197,11 @@ become(struct login *l)
         if (l->outer.ask.waiting)
             login_asks(l, become);
         else
-            refuse(l, &f);
+            login_deny_for(l, &f);
         return;
     }
     if (l->role->ticket_key.n == 0 && !l->service.verdict_only) {
-        refuse_because(l, FAULT_UNAVAILABLE, "no ticket key yet");
+        login_deny(l, FAULT_UNAVAILABLE, "no ticket key yet");
         return;
     }
     if (l->has_attempt)
@@ -267,7 +246,7 @@ void
 login_refused(struct login *l, const struct fault *f)
 {
     if (f->kind != FAULT_AUTHFAILED) {
-        refuse(l, f);
+        login_deny_for(l, f);
         return;
     }
     l->state = LOGIN_DELAY;
@@ -283,7 +262,7 @@ login_granted(struct login *l)
 static void
 on_provider_timeout(void *arg)
 {
-    refuse_because(arg, FAULT_UNAVAILABLE, "the identity provider took too long");
+    login_deny(arg, FAULT_UNAVAILABLE, "the identity provider took too long");
 }
 
 void
@@ -311,7 +290,7 @@ check_password(struct login *l, struct span sent, struct span authzid, struct sp
     buf_put(&l->sent_user, user);
     buf_put(&l->password, password);
     if (l->sent_user.over || l->password.over || l->acting.target.over) {
-        refuse_because(l, FAULT_AUTHFAILED, "user name or password too long");
+        login_deny(l, FAULT_AUTHFAILED, "user name or password too long");
         return;
     }
     login_look_up(l);
@@ -357,7 +336,7 @@ check_certificate(struct login *l)
     else if (l->outer.ask.waiting)
         login_asks(l, check_certificate);
     else
-        refuse(l, &f);
+        login_deny_for(l, &f);
 }
 
 static void
@@ -372,7 +351,7 @@ static void
 take_outcome(struct login *l, const struct sasl_outcome *o, const struct fault *f)
 {
     if (l->is.broken) {
-        refuse_because(l, FAULT_UNAVAILABLE, "the user database cannot be read");
+        login_deny(l, FAULT_UNAVAILABLE, "the user database cannot be read");
         return;
     }
     switch (o->verdict) {
@@ -394,10 +373,10 @@ take_outcome(struct login *l, const struct sasl_outcome *o, const struct fault *
         if (l->is.known)
             succeed(l, o->data);
         else
-            refuse_because(l, FAULT_AUTHFAILED, login_unknown_why(l));
+            login_deny(l, FAULT_AUTHFAILED, login_unknown_why(l));
         break;
     default:
-        refuse(l, f);
+        login_deny_for(l, f);
     }
 }
 
@@ -504,7 +483,7 @@ start_sasl(struct login *l, const struct auth_start *start)
         .arg = l,
     };
     if (sasl_new(&setup, &l->sasl, &f))
-        refuse(l, &f);
+        login_deny_for(l, &f);
     else if (start->has_initial)
         respond(l, start->initial.n > 0 ? start->initial : SPAN(""));
     else
@@ -538,7 +517,7 @@ login_start(struct auth_channel *at, const struct auth_start *start)
     struct login *l = login_new(at, start);
     l->asked_ms = clock_mono_ms();
     if (!who_may_come(at->role, start->remote))
-        refuse_because(l, FAULT_AUTHFAILED, "nobody may log in from there");
+        login_deny(l, FAULT_AUTHFAILED, "nobody may log in from there");
     else if (start->mechanism.n > 0)
         start_sasl(l, start);
     else
@@ -563,7 +542,7 @@ login_step(struct auth_channel *at, const struct auth_step *step)
     } else if (l->state == LOGIN_FINAL && response.n == 0) {
         grant(l, SPAN_NONE);
     } else if (l->state == LOGIN_FINAL) {
-        refuse_because(l, FAULT_BAD, "data after the server's proof");
+        login_deny(l, FAULT_BAD, "data after the server's proof");
     }
 }
 
@@ -571,7 +550,7 @@ static void
 drop(struct login *l)
 {
     if (l->state == LOGIN_HASHING)
-        login_unhook(l);
+        unhook(l);
     else
         login_free(l);
 }

@@ -266,9 +266,7 @@ finish(struct outer *o, struct question *q, uint8_t verdict)
     ring_move(&q->waiters, &ring);
     DL_DELETE(o->questions, q);
     o->count--;
-    if (q->packed.p != NULL)
-        explicit_bzero(q->packed.p, q->packed.cap);
-    buf_done(&q->packed);
+    buf_wipe(&q->packed);
     free(q);
     wake_all(&ring, verdict);
 }
@@ -381,13 +379,20 @@ outer_verify(struct auth_role *role, const struct user *u, struct span password,
     return R_OK;
 }
 
+// NULL: one of our own, or forgotten.
+static const struct known *
+known_of(struct auth_role *role, const struct user *u)
+{
+    return u->source == USER_OWN
+               ? NULL
+               : known_find(role->bases.outer, u->source, name_span(&u->name));
+}
+
 void
 outer_texts(struct auth_role *role, const struct user *u, struct span *networks_out,
             struct span *groups_out)
 {
-    const struct known *k = u->source == USER_OWN ? NULL
-                                                  : known_find(role->bases.outer, u->source,
-                                                               name_span(&u->name));
+    const struct known *k = known_of(role, u);
     *networks_out = k ? k->networks : SPAN_NONE;
     *groups_out = k ? k->groups : SPAN_NONE;
 }
@@ -396,9 +401,7 @@ outer_texts(struct auth_role *role, const struct user *u, struct span *networks_
 uint64_t
 outer_digest(struct auth_role *role, const struct user *u)
 {
-    const struct known *k = u->source == USER_OWN ? NULL
-                                                  : known_find(role->bases.outer, u->source,
-                                                               name_span(&u->name));
+    const struct known *k = known_of(role, u);
     return k == NULL ? 1 : hash_keyed(k->hash) | 1;
 }
 
@@ -423,9 +426,7 @@ take_found(struct outer *o, struct known *k, const struct directory_answer *m)
         verdict = DIRECTORY_LATER;
     }
     remember(o, k, m, buf_span(&hash), buf_span(&networks));
-    if (hash.p != NULL)
-        explicit_bzero(hash.p, hash.cap);
-    buf_done(&hash);
+    buf_wipe(&hash);
     buf_done(&networks);
     return verdict;
 }

@@ -120,8 +120,7 @@ ask(struct oauth *o, enum token_fetch_kind kind, struct span token)
     buf_init(&b, LIMIT_channel_message);
     token_fetch_put(&b, &(struct token_fetch){q->id, q->kind, token});
     channel_send(o->channel, MESSAGE_TOKEN_FETCH, buf_span(&b), -1);
-    explicit_bzero(b.p, b.n);
-    buf_done(&b);
+    buf_wipe(&b);
     return q->id;
 }
 

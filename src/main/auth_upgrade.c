@@ -17,8 +17,7 @@ struct upgrade {
 static void
 upgrade_free(struct upgrade *u)
 {
-    explicit_bzero(u->password.p, u->password.cap);
-    buf_done(&u->password);
+    buf_wipe(&u->password);
     buf_done(&u->hash);
     free(u);
 }

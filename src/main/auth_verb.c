@@ -75,9 +75,7 @@ static void
 job_free(struct verb_job *j)
 {
     DL_DELETE(j->role->verbs, j);
-    if (j->packed.cap > 0)
-        explicit_bzero(j->packed.p, j->packed.cap);  // there may be a password in it
-    buf_done(&j->packed);
+    buf_wipe(&j->packed);  // there may be a password in it
     buf_done(&j->verb);
     buf_done(&j->call.hash);
     buf_done(&j->call.ended);
@@ -122,9 +120,7 @@ answer(void *arg)
         end_sessions(j);
     if (j->at != NULL)
         auth_send_text(j->at, j->request, buf_span(&text), j->result != R_OK);
-    if (text.p != NULL)
-        explicit_bzero(text.p, text.cap);  // there may be a new password in it
-    buf_done(&text);
+    buf_wipe(&text);  // there may be a new password in it
     auth_offer_update(j->role);
     if (j->result == R_OK && span_eq(j->call.verb, SPAN("user load")))
         pace_measure(j->role);  // perhaps of schemes that nobody had

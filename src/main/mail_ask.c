@@ -234,12 +234,8 @@ mail_ask_admin(struct home *h, struct span verb, const struct span *args, size_t
     b.over |= packed.over;
     enum result r = ask(h, &a, MESSAGE_ADMIN, &b, f);
     mail_users_changed(h->role);  // whatever became of it, before the operator hears of it
-    if (packed.p != NULL)
-        explicit_bzero(packed.p, packed.n);
-    if (b.p != NULL)
-        explicit_bzero(b.p, b.n);
-    buf_done(&packed);
-    buf_done(&b);
+    buf_wipe(&packed);
+    buf_wipe(&b);
     if (r == R_OK && a.found == 0)
         r = take_fault(buf_span(text), f);
     return r;

@@ -56,13 +56,12 @@ ask(struct home *h, struct arena *a, struct span name, struct asked *out, struct
     struct mail_identity said = {.groups = &groups};
     buf_init(&groups, LIMIT_channel_message);
     enum result r = mail_ask_identity(h, name, &said, f);
-    uint64_t account = said.account;
-    if (r == R_OK && account == out->account)
+    bool same = r == R_OK && said.account == out->account;
+    if (same) {
         out->size_limit = said.size_limit;
-    if (r == R_OK && account == out->account)
         unpack_groups(a, arena_dup(a, buf_span(&groups)), &out->identity);
-    out->identity.admin = r == R_OK && account == out->account &&
-                          config_list_has(&h->config->admin_users, name);
+    }
+    out->identity.admin = same && config_list_has(&h->config->admin_users, name);
     out->identity.closed = !out->identity.admin && is_closed(h->config, name);
     buf_done(&groups);
     return r == R_FAIL ? R_FAIL : R_OK;

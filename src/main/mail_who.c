@@ -1,5 +1,4 @@
 #include "main/mail_role.h"
-#include "base/clock.h"
 #include "base/limits.h"
 #include "io/task.h"
 #include <time.h>

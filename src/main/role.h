@@ -49,9 +49,7 @@ role_main_fn role_pam_main;
 // Enters the sandbox of the role's row, with the data directory as its root of places. Before the first thread. R_FAIL was logged:
 // return ROLE_EXIT_SETTINGS. Descriptors from close_from on are closed (0: none).
 enum result role_confine(const struct role_start *start, int close_from) MUST_CHECK;
-// The same for a role that may connect to these TCP ports.
-enum result role_confine_to(const struct role_start *start, const uint16_t *ports,
-                            size_t n) MUST_CHECK;
+// The same with more of its own.
 
 // The same with all that the settings name.
 struct sandbox_paths;

@@ -1,7 +1,6 @@
 #include "main/auth_inside.h"
 #include "main/threads.h"
 #include "auth/password.h"
-#include "auth/verbs.h"
 #include "base/limits.h"
 #include "base/log.h"
 
@@ -198,19 +197,17 @@ static void
 on_peer(void *arg, struct span peer, uint32_t index, int fd)
 {
     struct auth_role *role = arg;
-    struct auth_channel *at = calloc(1, sizeof *at);
     (void)index;
-    must(at != NULL);
     if (span_eq(peer, SPAN("oauth"))) {
-        free(at);
         token_link(role, fd);
         return;
     }
     if (span_eq(peer, SPAN("directory")) || span_eq(peer, SPAN("pam"))) {
-        free(at);
         outer_link(role, peer, fd);
         return;
     }
+    struct auth_channel *at = calloc(1, sizeof *at);
+    must(at != NULL);
     at->role = role;
     at->to_mail = span_eq(peer, SPAN("mail"));
     at->channel = channel_new(fd, on_message, on_end, at);
@@ -361,9 +358,7 @@ finish(struct auth_role *role)
     role_link_close(&role->link);
     userdb_close(&role->db);
     throttle_free(&role->throttle);
-    if (role->ticket_key.p != NULL)  // it may never have arrived
-        explicit_bzero(role->ticket_key.p, role->ticket_key.cap);
-    buf_done(&role->ticket_key);
+    buf_wipe(&role->ticket_key);
     buf_done(&role->domains);
     buf_done(&role->settings.delimiters);
     buf_done(&role->offer);

@@ -1,10 +1,9 @@
-#include "main/role.h"
+#include "main/role_server.h"
 #include "ctl/databases.h"
 #include "directory/passwd_table.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
-#include "io/loop.h"
 #include "io/task.h"
 #include "os/sandbox.h"
 #include <libgen.h>
@@ -24,13 +23,9 @@ struct health {
 };
 
 struct directory_role {
-    const struct role_start *start;
+    struct role_server server;
     struct directory_settings settings;
-    struct role_link *link;
-    struct loop *loop;
     struct pool *pool;
-    struct channel *auth;
-    uint64_t generation;  // of the channel: an answer for an earlier one is nobody's
     struct directory *idle[WORKERS];
     unsigned idle_count;
     struct job *waiting;
@@ -61,9 +56,7 @@ struct job {
 static void
 job_free(struct job *j)
 {
-    if (j->password.p != NULL)
-        explicit_bzero(j->password.p, j->password.cap);
-    buf_done(&j->password);
+    buf_wipe(&j->password);
     directory_user_done(&j->user);
     free(j);
 }
@@ -78,26 +71,23 @@ verdict_of(const struct job *j)
     return j->verify ? DIRECTORY_WRONG : DIRECTORY_NONE;
 }
 
-// "{SCHEME}" where the database tells none; its own text stays when that would be too long.
+// "{SCHEME}" where the database tells none.
 static void
 put_scheme(const struct job *j, struct buf *out)
 {
     struct span hash = buf_span(&j->user.hash);
     bool bare = hash.n > 0 && hash.p[0] != '{' && j->source != USER_PASSWD_FILE;
     if (bare)
-        buf_printf(out, "{%s}", j->role->start->config->userdb_scheme);
+        buf_printf(out, "{%s}", j->role->server.start->config->userdb_scheme);
     buf_put(out, hash);
 }
 
 static void
 answer(struct job *j)
 {
-    struct directory_role *role = j->role;
     struct buf b, hash;
-    if (role->auth == NULL || j->generation != role->generation)
-        return;
     buf_init(&b, LIMIT_channel_message);
-    buf_init(&hash, (size_t)2 * LIMIT_config_text);
+    buf_init(&hash, (size_t)2 * LIMIT_config_text + 2);
     put_scheme(j, &hash);
     struct directory_answer m = {.request = j->request,
                                  .verdict = (uint8_t)verdict_of(j),
@@ -108,12 +98,10 @@ answer(struct job *j)
                                  .groups = buf_span(&j->user.groups)};
     directory_answer_put(&b, &m);
     must(!b.over && !hash.over);
-    channel_send(role->auth, MESSAGE_DIRECTORY_ANSWER, buf_span(&b), -1);
-    explicit_bzero(b.p, b.n);
-    if (hash.p != NULL)
-        explicit_bzero(hash.p, hash.n);
-    buf_done(&hash);
-    buf_done(&b);
+    role_server_answer(&j->role->server, j->generation, MESSAGE_DIRECTORY_ANSWER,
+                       buf_span(&b));
+    buf_wipe(&hash);
+    buf_wipe(&b);
 }
 
 // ---- databases that block ----
@@ -211,11 +199,10 @@ static void
 tell_changed(struct directory_role *role)
 {
     struct buf b;
-    if (role->auth == NULL)
-        return;
     buf_init(&b, 64);
     directory_changed_put(&b, &(struct directory_changed){USER_PASSWD_FILE});
-    channel_send(role->auth, MESSAGE_DIRECTORY_CHANGED, buf_span(&b), -1);
+    role_server_answer(&role->server, role->server.generation, MESSAGE_DIRECTORY_CHANGED,
+                       buf_span(&b));
     buf_done(&b);
 }
 
@@ -258,7 +245,7 @@ static bool
 serves(const struct directory_role *role, uint8_t source)
 {
     return source != USER_OWN && source != USER_PAM && source < USER_SOURCES &&
-           databases_have(role->start->config, (enum user_source)source);
+           databases_have(role->server.start->config, (enum user_source)source);
 }
 
 static struct job *
@@ -268,7 +255,7 @@ job_new(struct directory_role *role, const struct directory_ask *m, const struct
     must(j != NULL);
     *j = (struct job){.role = role,
                       .request = m->request,
-                      .generation = role->generation,
+                      .generation = role->server.generation,
                       .came_ms = clock_mono_ms(),
                       .source = (enum user_source)m->source,
                       .verify = m->verify,
@@ -280,8 +267,9 @@ job_new(struct directory_role *role, const struct directory_ask *m, const struct
 }
 
 static enum result
-take_ask(struct directory_role *role, struct span body)
+take_ask(void *arg, struct span body)
 {
+    struct directory_role *role = arg;
     struct directory_ask m;
     struct name name;
     struct fault f;
@@ -302,46 +290,6 @@ take_ask(struct directory_role *role, struct span body)
 }
 
 static void
-on_end(struct channel *c, void *arg)
-{
-    struct directory_role *role = arg;
-    (void)c;
-    role->generation++;
-    channel_close(&role->auth);
-}
-
-static void
-on_message(struct channel *c, uint16_t type, struct span body, int fd, void *arg)
-{
-    if (fd < 0 && type == MESSAGE_DIRECTORY_ASK && take_ask(arg, body) == R_OK)
-        return;
-    if (fd >= 0)
-        close(fd);
-    log_error("directory", "a message is malformed",
-              field_number("message", "message=%", type));
-    on_end(c, arg);
-}
-
-static void
-on_peer(void *arg, struct span peer, uint32_t index, int fd)
-{
-    struct directory_role *role = arg;
-    (void)peer, (void)index;
-    if (role->auth != NULL)
-        on_end(role->auth, role);
-    role->auth = channel_new(fd, on_message, on_end, role);
-}
-
-static void
-on_drain(void *arg)
-{
-    struct directory_role *role = arg;
-    loop_stop(role->loop);
-}
-
-static const struct role_link_ops link_ops = {.peer = on_peer, .drain = on_drain};
-
-static void
 begin(void *arg)
 {
     struct directory_role *role = arg;
@@ -349,13 +297,11 @@ begin(void *arg)
     for (; role->idle_count < WORKERS; role->idle_count++)
         role->idle[role->idle_count] = directory_new(&role->settings);
     timer_init(&role->look, on_look, role);
-    if (databases_have(role->start->config, USER_PASSWD_FILE)) {
+    if (databases_have(role->server.start->config, USER_PASSWD_FILE)) {
         role->file = passwd_table_new(role->settings.passwd_file, on_bad_line, role);
         on_look(role);
     }
-    role->link = role_link_open(role->start, &link_ops, role);
-    role_link_ready(role->link);
-    role_probe(role->start);
+    role_server_ready(&role->server);
 }
 
 // ---- the sandbox ----
@@ -415,18 +361,16 @@ role_directory_main(const struct role_start *start)
 {
     // a question still on the pool may come back to it until the process is gone
     static struct directory_role role;
-    role.start = start;
+    role.server = (struct role_server){
+        .start = start, .question = MESSAGE_DIRECTORY_ASK, .take = take_ask, .role = &role};
     role.settings = databases_settings(start->config);
     closefrom(start->supervisor + 1);
     name_warm();
     directory_warm(&role.settings);
     if (confine(start, &role.settings) != R_OK)
         return ROLE_EXIT_SETTINGS;
-    role.loop = loop_new();
-    loop_post(role.loop, begin, &role);
-    loop_run(role.loop);
+    role_server_run(&role.server, begin);
     timer_clear(&role.look);
-    channel_close(&role.auth);
-    role_link_close(&role.link);
+    role_server_close(&role.server);
     return ROLE_EXIT_DRAINED;
 }

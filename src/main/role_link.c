@@ -36,14 +36,6 @@ on_end(struct channel *c, void *arg)
     drain(l);  // the supervisor died: without it nobody restarts anybody
 }
 
-static void
-wipe(struct buf *b)
-{
-    if (b->p != NULL)
-        explicit_bzero(b->p, b->cap);
-    buf_done(b);
-}
-
 // R_NONE: more pieces are to come. R_OK: l->name and l->value are whole.
 static enum result
 take_piece(struct role_link *l, struct span body)
@@ -64,7 +56,7 @@ take_piece(struct role_link *l, struct span body)
 static void
 forget_pieces(struct role_link *l)
 {
-    wipe(&l->value);
+    buf_wipe(&l->value);
     buf_reset(&l->name);
 }
 
@@ -273,7 +265,7 @@ role_link_close(struct role_link **lp)
         config_free(&a->config);
         free(a);
     }
-    wipe(&l->value);
+    buf_wipe(&l->value);
     buf_done(&l->name);
     free(l);
     *lp = NULL;

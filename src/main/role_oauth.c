@@ -1,8 +1,8 @@
-#include "main/role.h"
+#include "main/role_server.h"
 #include "base/limits.h"
 #include "base/log.h"
-#include "io/loop.h"
 #include "io/task.h"
+#include "os/sandbox.h"
 
 #include <curl/curl.h>
 #include <netdb.h>
@@ -13,12 +13,8 @@
 enum { FETCHERS = 4, PIECE = 12000 };
 
 struct oauth_role {
-    const struct role_start *start;
-    struct role_link *link;
-    struct loop *loop;
+    struct role_server server;
     struct pool *pool;
-    struct channel *auth;
-    uint64_t generation;  // of the channel: an answer for an earlier one is nobody's
     unsigned running;
 };
 
@@ -43,7 +39,7 @@ on_data(char *data, size_t size, size_t n, void *arg)
 static void
 set_options(struct fetch *t, CURL *c, struct curl_slist *headers)
 {
-    const struct config *config = t->role->start->config;
+    const struct config *config = t->role->server.start->config;
     bool keys = t->kind == TOKEN_FETCH_KEYS;
     curl_easy_setopt(c, CURLOPT_URL,
                      keys ? config->oauth_jwks_url : config->oauth_introspection_url);
@@ -89,11 +85,10 @@ static void
 send_reply(struct fetch *t, enum admin_verdict verdict, struct span text)
 {
     struct buf b;
-    if (t->role->auth == NULL || t->generation != t->role->generation)
-        return;
     buf_init(&b, LIMIT_channel_message);
     admin_reply_put(&b, &(struct admin_reply){t->request, (uint8_t)verdict, text});
-    channel_send(t->role->auth, MESSAGE_TOKEN_FETCHED, buf_span(&b), -1);
+    role_server_answer(&t->role->server, t->generation, MESSAGE_TOKEN_FETCHED,
+                       buf_span(&b));
     buf_done(&b);
 }
 
@@ -120,9 +115,7 @@ static void
 fetch_free(struct fetch *t)
 {
     t->role->running--;
-    if (t->form.p != NULL)
-        explicit_bzero(t->form.p, t->form.cap);
-    buf_done(&t->form);
+    buf_wipe(&t->form);
     buf_done(&t->answer);
     free(t);
 }
@@ -151,15 +144,18 @@ put_form(struct buf *b, struct span token)
 }
 
 static enum result
-take_fetch(struct oauth_role *role, struct span body)
+take_fetch(void *arg, struct span body)
 {
+    struct oauth_role *role = arg;
     struct token_fetch m;
     if (token_fetch_get(body, &m) != R_OK)
         return R_FAIL;
     struct fetch *t = calloc(1, sizeof *t);
     must(t != NULL);
-    *t = (struct fetch){
-        .role = role, .request = m.request, .generation = role->generation, .kind = m.kind};
+    *t = (struct fetch){.role = role,
+                        .request = m.request,
+                        .generation = role->server.generation,
+                        .kind = m.kind};
     buf_init(&t->form, 4 * LIMIT_sasl_response);
     buf_init(&t->answer, LIMIT_oauth_answer);
     put_form(&t->form, m.token);
@@ -176,53 +172,11 @@ take_fetch(struct oauth_role *role, struct span body)
 }
 
 static void
-on_end(struct channel *c, void *arg)
-{
-    struct oauth_role *role = arg;
-    (void)c;
-    role->generation++;
-    channel_close(&role->auth);
-}
-
-static void
-on_message(struct channel *c, uint16_t type, struct span body, int fd, void *arg)
-{
-    if (fd < 0 && type == MESSAGE_TOKEN_FETCH && take_fetch(arg, body) == R_OK)
-        return;
-    if (fd >= 0)
-        close(fd);
-    log_error("oauth", "a message is malformed",
-              field_number("message", "message=%", type));
-    on_end(c, arg);
-}
-
-static void
-on_peer(void *arg, struct span peer, uint32_t index, int fd)
-{
-    struct oauth_role *role = arg;
-    (void)peer, (void)index;
-    if (role->auth != NULL)
-        on_end(role->auth, role);
-    role->auth = channel_new(fd, on_message, on_end, role);
-}
-
-static void
-on_drain(void *arg)
-{
-    struct oauth_role *role = arg;
-    loop_stop(role->loop);
-}
-
-static const struct role_link_ops link_ops = {.peer = on_peer, .drain = on_drain};
-
-static void
 begin(void *arg)
 {
     struct oauth_role *role = arg;
     role->pool = pool_new(FETCHERS);
-    role->link = role_link_open(role->start, &link_ops, role);
-    role_link_ready(role->link);
-    role_probe(role->start);
+    role_server_ready(&role->server);
 }
 
 // Afterwards no code can be mapped: the name service has its libraries, and TLS its settings.
@@ -263,7 +217,9 @@ confine(const struct role_start *start)
         ports[n++] = port_of(span_str(c->oauth_jwks_url));
     if (c->oauth_introspection_url[0])
         ports[n++] = port_of(span_str(c->oauth_introspection_url));
-    return role_confine_to(start, ports, n);
+    return role_confine_with(start, &(struct sandbox_paths){.data = start->config->data,
+                                                            .ports = ports,
+                                                            .port_count = n});
 }
 
 int
@@ -271,15 +227,13 @@ role_oauth_main(const struct role_start *start)
 {
     // a question still on the pool may come back to it until the process is gone
     static struct oauth_role role;
-    role.start = start;
+    role.server = (struct role_server){
+        .start = start, .question = MESSAGE_TOKEN_FETCH, .take = take_fetch, .role = &role};
     closefrom(start->supervisor + 1);
     warm();
     if (confine(start) != R_OK)
         return ROLE_EXIT_SETTINGS;
-    role.loop = loop_new();
-    loop_post(role.loop, begin, &role);
-    loop_run(role.loop);
-    channel_close(&role.auth);
-    role_link_close(&role.link);
+    role_server_run(&role.server, begin);
+    role_server_close(&role.server);
     return ROLE_EXIT_DRAINED;
 }

@@ -1,11 +1,10 @@
-#include "main/role.h"
+#include "main/role_server.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "auth/name.h"
 #include "auth/userdb.h"
 #include "directory/pam.h"
-#include "io/loop.h"
 #include <event2/event.h>
 #include <unistd.h>
 #include <utlist.h>
@@ -31,12 +30,8 @@ struct query {
 };
 
 struct pam_role {
-    const struct role_start *start;
+    struct role_server server;
     struct pam_settings settings;
-    struct role_link *link;
-    struct loop *loop;
-    struct channel *auth;
-    uint64_t generation;  // of the channel: an answer for an earlier one is nobody's
     struct query *waiting, *running;
     unsigned waiting_count, running_count;
     struct timer sweep;
@@ -75,18 +70,16 @@ log_said(const struct query *q, const struct pam_said *said)
 static void
 answer(const struct query *q, const struct pam_said *said)
 {
-    struct pam_role *role = q->role;
     struct directory_answer m = {.request = q->request,
                                  .verdict = said->verdict,
                                  .disabled = said->disabled,
                                  .there = true};
     struct buf b;
-    if (role->auth == NULL || q->generation != role->generation)
-        return;
     buf_init(&b, LIMIT_channel_message);
     directory_answer_put(&b, &m);
     must(!b.over);
-    channel_send(role->auth, MESSAGE_DIRECTORY_ANSWER, buf_span(&b), -1);
+    role_server_answer(&q->role->server, q->generation, MESSAGE_DIRECTORY_ANSWER,
+                       buf_span(&b));
     buf_done(&b);
 }
 
@@ -186,8 +179,8 @@ start_query(struct query *q, uint64_t left_ms)
     role->running_count++;
     timer_init(&q->patience, on_patience, q);
     timer_set(&q->patience, (uint32_t)left_ms);
-    q->ended =
-        event_new(loop_base(role->loop), q->job.pidfd, EV_READ | EV_PERSIST, on_ended, q);
+    q->ended = event_new(loop_base(role->server.loop), q->job.pidfd, EV_READ | EV_PERSIST,
+                         on_ended, q);
     must(q->ended != NULL && event_add(q->ended, NULL) == 0);
 }
 
@@ -233,7 +226,7 @@ query_new(struct pam_role *role, const struct directory_ask *m, const struct nam
     must(q != NULL);
     *q = (struct query){.role = role,
                         .request = m->request,
-                        .generation = role->generation,
+                        .generation = role->server.generation,
                         .came_ms = clock_mono_ms(),
                         .verify = m->verify,
                         .name = *name};
@@ -245,8 +238,9 @@ query_new(struct pam_role *role, const struct directory_ask *m, const struct nam
 }
 
 static enum result
-take_ask(struct pam_role *role, struct span body)
+take_ask(void *arg, struct span body)
 {
+    struct pam_role *role = arg;
     struct directory_ask m;
     struct name name;
     struct fault f;
@@ -264,45 +258,6 @@ take_ask(struct pam_role *role, struct span body)
     return R_OK;
 }
 
-static void
-on_end(struct channel *c, void *arg)
-{
-    struct pam_role *role = arg;
-    (void)c;
-    role->generation++;
-    channel_close(&role->auth);
-}
-
-static void
-on_message(struct channel *c, uint16_t type, struct span body, int fd, void *arg)
-{
-    if (fd < 0 && type == MESSAGE_DIRECTORY_ASK && take_ask(arg, body) == R_OK)
-        return;
-    if (fd >= 0)
-        close(fd);
-    log_error("pam", "a message is malformed", field_number("message", "message=%", type));
-    on_end(c, arg);
-}
-
-static void
-on_peer(void *arg, struct span peer, uint32_t index, int fd)
-{
-    struct pam_role *role = arg;
-    (void)peer, (void)index;
-    if (role->auth != NULL)
-        on_end(role->auth, role);
-    role->auth = channel_new(fd, on_message, on_end, role);
-}
-
-static void
-on_drain(void *arg)
-{
-    struct pam_role *role = arg;
-    loop_stop(role->loop);
-}
-
-static const struct role_link_ops link_ops = {.peer = on_peer, .drain = on_drain};
-
 // ---- beginning and end ----
 
 static void
@@ -315,16 +270,14 @@ begin(void *arg)
     if (geteuid() != 0)
         log_info("pam", "not root: pam_unix judges nobody's password");
     timer_init(&role->sweep, on_sweep, role);
-    role->link = role_link_open(role->start, &link_ops, role);
-    role_link_ready(role->link);
-    role_probe(role->start);
+    role_server_ready(&role->server);
 }
 
 static void
 end(struct pam_role *role)
 {
     struct query *q, *next;
-    channel_close(&role->auth);
+    channel_close(&role->server.auth);  // nobody is answered any more
     DL_FOREACH_SAFE(role->waiting, q, next)
     query_free(q);
     DL_FOREACH_SAFE(role->running, q, next)
@@ -334,14 +287,17 @@ end(struct pam_role *role)
     }
     timer_clear(&role->sweep);
     (void)pam_jobs_sweep(is_job, role);
-    role_link_close(&role->link);
+    role_server_close(&role->server);
 }
 
 int
 role_pam_main(const struct role_start *start)
 {
     const struct config *c = start->config;
-    struct pam_role role = {.start = start,
+    struct pam_role role = {.server = {.start = start,
+                                       .question = MESSAGE_DIRECTORY_ASK,
+                                       .take = take_ask,
+                                       .role = &role},
                             .settings = {.service = c->userdb_pam_service,
                                          .confdir = c->test_pam_confdir,
                                          .passwd = c->test_pam_passwd,
@@ -349,10 +305,8 @@ role_pam_main(const struct role_start *start)
     name_warm();
     if (role_confine(start, start->supervisor + 1) != R_OK)
         return ROLE_EXIT_SETTINGS;
-    role.loop = loop_new();
-    loop_post(role.loop, begin, &role);
-    loop_run(role.loop);
+    role_server_run(&role.server, begin);
     end(&role);
-    loop_free(&role.loop);
+    loop_free(&role.server.loop);
     return ROLE_EXIT_DRAINED;
 }

@@ -104,9 +104,7 @@ void
 secrets_free(struct secrets *s)
 {
     for (size_t i = 0; i < s->certificates; i++) {
-        if (s->keys[i].p != NULL)
-            explicit_bzero(s->keys[i].p, s->keys[i].cap);
-        buf_done(&s->keys[i]);
+        buf_wipe(&s->keys[i]);
         buf_done(&s->chains[i]);
     }
     buf_done(&s->client_ca);

@@ -168,8 +168,8 @@ start_as(const struct role *r)
     return code;
 }
 
-static enum result
-confine(const struct role_start *start, const struct sandbox_paths *paths)
+enum result
+role_confine_with(const struct role_start *start, const struct sandbox_paths *paths)
 {
     struct fault f;
     bool required = span_eq(span_str(start->config->sandbox), SPAN("required"));
@@ -189,24 +189,10 @@ confine(const struct role_start *start, const struct sandbox_paths *paths)
 }
 
 enum result
-role_confine_with(const struct role_start *start, const struct sandbox_paths *paths)
-{
-    return confine(start, paths);
-}
-
-enum result
 role_confine(const struct role_start *start, int close_from)
 {
-    return confine(start, &(struct sandbox_paths){.data = start->config->data,
-                                                  .close_from = close_from});
-}
-
-enum result
-role_confine_to(const struct role_start *start, const uint16_t *ports, size_t n)
-{
-    return confine(start, &(struct sandbox_paths){.data = start->config->data,
-                                                  .ports = ports,
-                                                  .port_count = n});
+    return role_confine_with(start, &(struct sandbox_paths){.data = start->config->data,
+                                                            .close_from = close_from});
 }
 
 // Something in the data directory that the role has no business with.

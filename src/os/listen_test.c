@@ -57,14 +57,17 @@ test_port_in_use(void **state)
     int fd, other;
     struct fault f;
     struct buf b, remote;
+    struct peer_ends ends;
     buf_init(&b, 100);
     buf_init(&remote, 100);
     assert_int_equal(listen_open(SPAN("127.0.0.1:0"), 0, &fd, &f), R_OK);
-    peer_local_text(fd, &b);
+    peer_ends_get(fd, &ends);
+    peer_text(&ends.local, &b);
     assert_true(span_starts(buf_span(&b), SPAN("127.0.0.1:")));
     assert_int_equal(listen_open(buf_span(&b), 0, &other, &f), R_FAIL);
     assert_int_equal(f.kind, FAULT_INUSE);
-    peer_remote_text(fd, &remote);
+    peer_ends_get(fd, &ends);
+    peer_text(&ends.remote, &remote);
     assert_int_equal(remote.n, 0);
     close(fd);
     buf_done(&b);
@@ -106,6 +109,7 @@ test_peer(void **state)
     (void)state;
     int fds[2];
     struct peer_ids ids;
+    struct peer_ends ends;
     struct fault f;
     struct buf b;
     buf_init(&b, 100);
@@ -114,7 +118,8 @@ test_peer(void **state)
     assert_int_equal(ids.pid, getpid());
     assert_int_equal(ids.uid, geteuid());
     assert_true(peer_is_owner(fds[0]));
-    peer_remote_text(fds[0], &b);
+    peer_ends_get(fds[0], &ends);
+    peer_text(&ends.remote, &b);
     assert_true(span_eq(buf_span(&b), SPAN("unix")));
     close(fds[0]);
     close(fds[1]);

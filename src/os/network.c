@@ -71,8 +71,9 @@ network_has(const struct network *n, const unsigned char address[16])
     return true;
 }
 
-enum result
-network_address(const struct sockaddr_storage *from, unsigned char address_out[16])
+// R_NONE: a unix socket. R_FAIL: no address (the connection is gone already).
+static enum result
+address_of(const struct sockaddr_storage *from, unsigned char address_out[16])
 {
     const struct sockaddr_in *v4 = (const void *)from;
     const struct sockaddr_in6 *v6 = (const void *)from;
@@ -89,7 +90,7 @@ bool
 network_list_has(const struct network_list *l, const struct sockaddr_storage *from)
 {
     unsigned char address[16];
-    enum result r = network_address(from, address);
+    enum result r = address_of(from, address);
     for (size_t i = 0; r != R_FAIL && i < l->n; i++) {
         struct network n;
         struct fault f;

@@ -19,10 +19,6 @@ enum result network_parse(struct span text, struct network *out,
                           struct fault *f) MUST_CHECK;
 bool network_has(const struct network *n, const unsigned char address[16]);
 
-// R_NONE: a unix socket. R_FAIL: no address (the connection is gone already).
-enum result network_address(const struct sockaddr_storage *from,
-                            unsigned char address_out[16]);
-
 // Networks as a setting names them; "local" stands for unix sockets.
 struct network_list {
     const char *const *items;  // borrowed

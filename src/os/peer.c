@@ -66,19 +66,3 @@ peer_ends_get(int fd, struct peer_ends *out)
     if (getsockname(fd, (struct sockaddr *)&out->local, &local) != 0)
         out->local.ss_family = AF_UNSPEC;
 }
-
-void
-peer_remote_text(int fd, struct buf *b)
-{
-    struct peer_ends ends;
-    peer_ends_get(fd, &ends);
-    peer_text(&ends.remote, b);
-}
-
-void
-peer_local_text(int fd, struct buf *b)
-{
-    struct peer_ends ends;
-    peer_ends_get(fd, &ends);
-    peer_text(&ends.local, b);
-}

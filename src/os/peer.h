@@ -23,10 +23,7 @@ struct peer_ends {
     struct sockaddr_storage remote, local;
 };
 void peer_ends_get(int fd, struct peer_ends *out);
-void peer_text(const struct sockaddr_storage *a, struct buf *b);  // as below
-
-// "192.0.2.1:993", "[2001:db8::1]:993", "unix"; IPv4 in IPv6 as IPv4. Nothing is put on failure.
-void peer_remote_text(int fd, struct buf *b);
-void peer_local_text(int fd, struct buf *b);
+// "192.0.2.1:993", "[2001:db8::1]:993", "unix"; IPv4 in IPv6 as IPv4. Nothing is put for AF_UNSPEC.
+void peer_text(const struct sockaddr_storage *a, struct buf *b);
 
 #endif

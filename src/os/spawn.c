@@ -21,8 +21,8 @@ struct child {  // what the child needs after fork, where nothing may be allocat
 
 extern char **environ;
 
-static int
-reset_signals(void)
+int
+spawn_reset_signals(void)
 {
     sigset_t none;
     for (int s = 1; s < NSIG; s++)
@@ -63,7 +63,7 @@ run_child(struct child *c)
     char *argv[] = {c->argv0, NULL};
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || getppid() != c->parent)
         _exit(127);
-    if (open_null() >= 0 && arrange_fds(c) == 0 && reset_signals() == 0)
+    if (open_null() >= 0 && arrange_fds(c) == 0 && spawn_reset_signals() == 0)
         execve("/proc/self/exe", argv, environ);
     int why = errno;
     (void)!write(c->report, &why, sizeof why);

@@ -22,5 +22,7 @@ enum result spawn_role(const struct role *r, const int *fds, size_t count,
                        struct spawned *out, struct fault *f) MUST_CHECK;
 // For main: the role that argv[0] names, NULL when this is not a spawned role.
 const struct role *spawn_role_of(const char *argv0);
+// In a child: all signals as a new program has them. -1 and errno.
+int spawn_reset_signals(void);
 
 #endif

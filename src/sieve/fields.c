@@ -2,6 +2,7 @@
 #include "sieve/run.h"
 #include "mime/address.h"
 #include "mime/encoded_word.h"
+#include "base/quoted.h"
 #include "base/utf8.h"
 
 bool
@@ -156,13 +157,7 @@ put_local(struct buf *b, struct span local)
         buf_put(b, local);
         return;
     }
-    buf_put_char(b, '"');
-    for (size_t i = 0; i < local.n; i++) {
-        if (local.p[i] == '"' || local.p[i] == '\\')
-            buf_put_char(b, '\\');
-        buf_put_char(b, local.p[i]);
-    }
-    buf_put_char(b, '"');
+    quoted_put(b, local);
 }
 
 bool

@@ -51,8 +51,7 @@ search_index_for(struct imap_search *s, struct account *account)
     if (!*at) {
         *at = ARENA_NEW(s->c->arena, struct search_index);
         init(*at, s->query, account, s->c->arena);
-        if (!acl_reads_all(s->c->session->user, account))
-            (*at)->asked = 0;  // the mail itself is read
+        (*at)->user = s->c->session->user;
     }
     return *at;
 }
@@ -67,6 +66,8 @@ search_index_ready(struct search_index *x, const struct search_seen *seen)
     if (x->tried || x->asked == 0 || cost < ASK_FROM)
         return x->found != NULL;
     x->tried = true;
+    if (!acl_reads_all(x->user, x->account))
+        return false;  // the mail itself is read
     log_debug("imap", "The text index is asked",
               field_number("account", "account=%", account_id(x->account)));
     return mail_index_find(x->account, x->lookups, x->asked, &x->found) == R_OK;

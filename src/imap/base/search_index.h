@@ -11,7 +11,8 @@
 struct search_index {
     struct search_index *next;  // of another account
     struct account *account;
-    struct text_lookup *lookups;  // one per slot of the query; NULL: it has none
+    const struct mail_user *user;  // who searches
+    struct text_lookup *lookups;   // one per slot of the query; NULL: it has none
     size_t n;
     uint32_t *slots;  // of the query, of the lookups that are asked
     size_t asked;

@@ -18,17 +18,16 @@ imap_appendlimit_set(uint64_t octets)
 
 // With what `user set` says of one.
 static uint64_t
-limit_of(uint64_t user)
+limit_of(const struct mail_user *u)
 {
-    uint64_t all = limit;
-    return user < all ? user : all;
+    uint64_t own = u ? mail_user_size_max(u) : UINT64_MAX, all = limit;
+    return own < all ? own : all;
 }
 
 uint64_t
 imap_appendlimit_of(const struct mailbox_ref *ref)
 {
-    uint64_t own = append_limit_get(ref),
-             all = limit_of(ref->user ? mail_user_size_max(ref->user) : UINT64_MAX);
+    uint64_t own = append_limit_get(ref), all = limit_of(ref->user);
     return own < all ? own : all;
 }
 
@@ -39,8 +38,7 @@ capability_put(const struct imap_session *s, struct buf *b)
         buf_put_str(b, " APPENDLIMIT");
     else
         buf_printf(b, " APPENDLIMIT=%llu",
-                   (unsigned long long)limit_of(s && s->user ? mail_user_size_max(s->user)
-                                                             : UINT64_MAX));
+                   (unsigned long long)limit_of(s ? s->user : NULL));
 }
 
 static enum result

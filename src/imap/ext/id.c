@@ -68,14 +68,12 @@ fields_parse(struct parse *p, struct buf *text, struct client_id *id)
 void
 imap_client_known(struct imap_session *s, struct span pairs)
 {
-    struct arena *a = arena_new_small();
     struct buf list, text;
     struct client_id id = {0};
     struct parse p;
-    if (pairs.n == 0) {
-        arena_free(&a);
+    if (pairs.n == 0)
         return;
-    }
+    struct arena *a = arena_new_small();
     buf_init(&list, LIMIT_client_id + 2);
     buf_init(&text, LIMIT_id_value);
     buf_put_char(&list, '(');
