@@ -71,40 +71,11 @@ address_of(struct span s, struct name *out, struct fault *f)
     return R_OK;
 }
 
-// atext of RFC 5322, and what is not ASCII (RFC 6531).
-static bool
-is_atext(char c)
-{
-    return ascii_is_alpha(c) || ascii_is_digit(c) || (unsigned char)c >= 0x80 ||
-           span_find_char(SPAN("!#$%&'*+-/=?^_`{|}~"), c) < SPAN("!#$%&'*+-/=?^_`{|}~").n;
-}
-
-static bool
-is_dot_string(struct span s)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        bool inner = i > 0 && i + 1 < s.n && s.p[i - 1] != '.';
-        if (!is_atext(s.p[i]) && !(s.p[i] == '.' && inner))
-            return false;
-    }
-    return s.n > 0;
-}
-
-static void
-put_local(struct span local, struct buf *out)
-{
-    if (local.n == 0 || is_dot_string(local)) {
-        buf_put(out, local);
-        return;
-    }
-    quoted_put(out, local);
-}
-
 void
 address_print(struct span address, struct buf *out)
 {
     struct span domain = address_domain(address);
-    put_local(address_local(address), out);
+    quoted_put_local(out, address_local(address));
     if (domain.p) {
         buf_put_char(out, '@');
         buf_put(out, domain);

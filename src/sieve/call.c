@@ -1,4 +1,3 @@
-#include "base/limits.h"
 #include "sieve/compile.h"
 
 // Words of a list like "fileinto keep".
@@ -142,16 +141,15 @@ take_tag(struct sieve_compiler *c, struct sieve_call *call, const struct sieve_a
     return R_OK;
 }
 
-const struct sieve_comparator *
-sieve_comparator_find(const struct sieve_compiler *c, struct span name,
-                      const struct sieve_ext **ext)
+// *ext: whose it is.
+static const struct sieve_comparator *
+find_comparator(struct span name, size_t *ext)
 {
-    (void)c;
     for (size_t i = 0; i < SIEVE_EXTS; i++)
         for (const struct sieve_comparator *row = sieve_exts[i]->comparators;
              row && row->name; row++)
             if (span_eq(name, span_str(row->name))) {
-                *ext = sieve_exts[i];
+                *ext = i;
                 return row;
             }
     return NULL;
@@ -162,20 +160,19 @@ take_comparator(struct sieve_compiler *c, struct sieve_call *call,
                 const struct sieve_argument **a)
 {
     const struct sieve_argument *at = *a;
-    const struct sieve_ext *ext = NULL;
+    size_t ext = 0;
     struct sieve_value v;
     if (call->comparator)
         return wrong_at(c, at, "there is already one like", at->tag);
     if (take_value(c, call, at->next, 's', &v) != R_OK)
         return R_FAIL;
-    call->comparator = sieve_comparator_find(c, v.strings[0].text, &ext);
+    call->comparator = find_comparator(v.strings[0].text, &ext);
     if (call->comparator == NULL || !sieve_is_constant(&v.strings[0]))
         return sieve_wrong(c, v.line, v.column, "there is no comparator \"%.*s\"",
                            SPAN_ARG(span_slice(v.strings[0].text, 0, 60)));
-    for (size_t i = 0; i < SIEVE_EXTS; i++)
-        if (sieve_exts[i] == ext && !is_enabled(c, i))
-            return sieve_wrong(c, v.line, v.column, "%s needs require \"%s\"",
-                               call->comparator->name, ext->capability);
+    if (!is_enabled(c, ext))
+        return sieve_wrong(c, v.line, v.column, "%s needs require \"%s\"",
+                           call->comparator->name, sieve_exts[ext]->capability);
     *a = at->next;
     return R_OK;
 }
@@ -304,13 +301,12 @@ check_tags(struct sieve_compiler *c, struct sieve_call *call)
 static enum result
 check_match(struct sieve_compiler *c, struct sieve_call *call)
 {
-    const struct sieve_ext *ext;
     if (!call->command->matches)
         return R_OK;
     if (call->match == NULL)
         call->match = match_in(SIEVE_EXT_match, SPAN("is"));
     if (call->comparator == NULL)
-        call->comparator = sieve_comparator_find(c, SPAN("i;ascii-casemap"), &ext);
+        call->comparator = &sieve_ext_ascii_casemap.comparators[0];
     if (call->match->substring && !call->comparator->substring)
         return sieve_wrong(c, call->line, call->column, ":%s cannot be done with %s",
                            call->match->name, call->comparator->name);

@@ -57,8 +57,8 @@ sieve_land(struct sieve_compiler *c, size_t jump)
     ((struct sieve_instruction *)(void *)c->code.p)[jump].target = sieve_here(c);
 }
 
-static size_t
-find_capability(struct span capability)
+size_t
+sieve_capability_find(struct span capability)
 {
     for (size_t i = 0; i < SIEVE_EXTS; i++)
         if (sieve_exts[i]->capability &&
@@ -67,22 +67,16 @@ find_capability(struct span capability)
     return SIEVE_EXTS;
 }
 
-bool
-sieve_capability_known(struct span capability)
-{
-    return find_capability(capability) < SIEVE_EXTS;
-}
-
 enum result
 sieve_require(struct sieve_compiler *c, struct span capability)
 {
-    size_t i = find_capability(capability);
+    size_t i = sieve_capability_find(capability);
     if (i == SIEVE_EXTS)
         return R_FAIL;
     c->enabled[i] = true;
     struct span rest = span_str(sieve_exts[i]->implies), one;
     while (span_next_field(&rest, ' ', &one) == R_OK)
-        if (!c->enabled[find_capability(one)] && sieve_require(c, one) != R_OK)
+        if (!c->enabled[sieve_capability_find(one)] && sieve_require(c, one) != R_OK)
             return R_FAIL;
     return R_OK;
 }
@@ -231,7 +225,6 @@ finish(struct sieve_compiler *c)
     bool *enabled = arena_array(c->arena, SIEVE_EXTS, sizeof(bool));
     memcpy(enabled, c->enabled, sizeof c->enabled);
     p->code = (const void *)arena_dup(c->arena, buf_span(&c->code)).p;
-    p->n = sieve_here(c);
     p->variables = c->n_variables;
     struct sieve_name *names = arena_array(c->arena, c->n_variables + 1, sizeof *names);
     memcpy(names, c->variables, c->n_variables * sizeof *names);

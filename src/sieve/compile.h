@@ -43,14 +43,11 @@ enum result sieve_compile_test(struct sieve_compiler *c, const struct sieve_node
 const struct sieve_node *sieve_if_last(const struct sieve_node *node);
 // R_FAIL: no such capability.
 enum result sieve_require(struct sieve_compiler *c, struct span capability) MUST_CHECK;
-bool sieve_capability_known(struct span capability);
+size_t sieve_capability_find(struct span capability);  // SIEVE_EXTS: there is none
 
 // call.c: fills the call from the node's arguments.
 enum result sieve_check_call(struct sieve_compiler *c, const struct sieve_node *node,
                              struct sieve_call *call) MUST_CHECK;
-const struct sieve_comparator *sieve_comparator_find(const struct sieve_compiler *c,
-                                                     struct span name,
-                                                     const struct sieve_ext **ext);
 // string.c: encoded characters and variables of one string.
 enum result sieve_compile_string(struct sieve_compiler *c, struct span text, unsigned line,
                                  unsigned column, struct sieve_string *out) MUST_CHECK;

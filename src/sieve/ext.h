@@ -50,7 +50,6 @@ struct sieve_match {
     char value;      // s: it takes a string
     bool substring;  // needs a comparator that can
     bool counts;     // of the values (:count)
-    bool captures;   // sets match variables
     enum result (*check)(struct sieve_compiler *c, struct sieve_call *call);
     enum result (*test)(struct sieve_matching *m, struct span value, size_t key, bool *yes);
 };
@@ -133,13 +132,15 @@ enum result sieve_text(struct sieve_run *r, const struct sieve_string *s,
 // The only string of a value.
 enum result sieve_one(struct sieve_run *r, const struct sieve_value *v,
                       struct span *out) MUST_CHECK;
+// The same of a mailbox's name (ext/fileinto.c).
+enum result sieve_mailbox(struct sieve_run *r, const struct sieve_call *call,
+                          const struct sieve_value *v, struct span *out) MUST_CHECK;
 // NULL: the call has no such tag.
 const struct sieve_value *sieve_tag(const struct sieve_call *call, const char *name);
 bool sieve_is_enabled(const struct sieve_run *r, enum sieve_ext_number ext);
 // What an extension keeps while the script runs; NULL at first.
 void **sieve_state(struct sieve_run *r, enum sieve_ext_number ext);
 void sieve_stop(struct sieve_run *r);
-void sieve_jump(struct sieve_run *r, size_t target);
 void sieve_note(struct sieve_run *r, unsigned line, const char *fmt, ...)
     PRINTF_LIKE(3, 4);  // to the trace
 
@@ -165,7 +166,6 @@ struct sieve_matching {
     struct span *folded;                 // by the comparator
     struct sieve_regex *const *regexes;  // of the keys; NULL: they are put together here
     struct span value_folded;
-    bool value_is_folded;
     uint64_t count;
     bool found;
 };
@@ -219,8 +219,8 @@ enum result sieve_texts(struct sieve_run *r, const struct sieve_value *v,
                         struct span **out) MUST_CHECK;
 
 // Variables (variables.c of ext)
-enum result sieve_variable_set(struct sieve_run *r, unsigned number, struct span value,
-                               const struct sieve_call *call) MUST_CHECK;
+enum result sieve_variable_set(struct sieve_run *r, unsigned number,
+                               struct span value) MUST_CHECK;
 // What the modifiers of the call make of a value (:lower, :length ...).
 enum result sieve_modify(struct sieve_run *r, const struct sieve_call *call,
                          struct span *value) MUST_CHECK;

@@ -137,29 +137,6 @@ sieve_decoded(struct sieve_run *r, struct span value, struct span *out)
     return sieve_take(r, &b, out);
 }
 
-static bool
-is_dot_atom(struct span s)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        bool dot = s.p[i] == '.';
-        if ((unsigned char)s.p[i] <= ' ' || strchr("()<>[]:;@\\,\"\x7f", s.p[i]) ||
-            (dot && (i == 0 || i + 1 == s.n || s.p[i + 1] == '.')))
-            return false;
-    }
-    return s.n > 0;
-}
-
-// As SMTP wants it (RFC 5321 section 4.1.2): in quotes where it is more than atoms with dots.
-static void
-put_local(struct buf *b, struct span local)
-{
-    if (is_dot_atom(local)) {
-        buf_put(b, local);
-        return;
-    }
-    quoted_put(b, local);
-}
-
 bool
 sieve_address_valid(struct arena *a, struct span text, struct span *out)
 {
@@ -174,7 +151,7 @@ sieve_address_valid(struct arena *a, struct span text, struct span *out)
     if (text.n > LIMIT_sieve_address)
         return false;
     buf_init(&b, 2 * m->mailbox.n + m->host.n + 3);
-    put_local(&b, m->mailbox);
+    quoted_put_local(&b, m->mailbox);
     buf_put_char(&b, '@');
     buf_put(&b, m->host);
     bool whole = !b.over;

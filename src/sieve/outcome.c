@@ -138,7 +138,7 @@ refuses(enum sieve_action_kind kind)
 static bool
 goes_with_reject(enum sieve_action_kind kind)
 {
-    return kind == SIEVE_DISCARD || kind == SIEVE_NOTIFY || kind == SIEVE_REPORT;
+    return kind == SIEVE_DISCARD || kind == SIEVE_NOTIFY;
 }
 
 // RFC 5429 section 2.4: a message is not both refused and delivered, answered or sent on.
@@ -174,7 +174,6 @@ put_action(struct sieve_run *r, enum sieve_action_kind kind, struct span target)
     a->kind = kind;
     a->target = target.n ? arena_dup(r->arena, target) : SPAN("");
     a->header = r->edited ? r->header : SPAN_NONE;
-    a->message = r->message;
     *r->last = a;
     r->last = &a->next;
     return a;
@@ -235,7 +234,6 @@ sieve_fail_finish(struct sieve_run *r)
     r->out->actions = NULL;
     r->last = &r->out->actions;
     r->edited = false;
-    r->message = SPAN_NONE;
     implicit_keep(r);
     sieve_note(r, r->out->error.line, "error: %s; implicit keep", r->out->error.text);
 }

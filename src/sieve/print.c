@@ -1,4 +1,3 @@
-#include "base/limits.h"
 #include "base/quoted.h"
 #include "sieve/tree.h"
 

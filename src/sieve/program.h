@@ -86,7 +86,6 @@ struct sieve_instruction {
 
 struct sieve_program {
     const struct sieve_instruction *code;
-    size_t n;
     unsigned variables;
     const struct sieve_name *variable_names;
     const bool *enabled;  // by number of the extension

@@ -112,12 +112,6 @@ sieve_stop(struct sieve_run *r)
     r->stopped = true;
 }
 
-void
-sieve_jump(struct sieve_run *r, size_t target)
-{
-    r->frame->pc = target;
-}
-
 struct span
 sieve_header(const struct sieve_run *r)
 {
@@ -193,11 +187,9 @@ sieve_variable(const struct sieve_run *r, unsigned number)
 }
 
 enum result
-sieve_variable_set(struct sieve_run *r, unsigned number, struct span value,
-                   const struct sieve_call *call)
+sieve_variable_set(struct sieve_run *r, unsigned number, struct span value)
 {
     struct buf *b = r->frame->variables[number];
-    (void)call;
     buf_reset(b);
     size_t n = value.n < LIMIT_sieve_variable ? value.n : LIMIT_sieve_variable;
     while (n < value.n && n > 0 && ((unsigned char)value.p[n] & 0xC0) == 0x80)

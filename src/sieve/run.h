@@ -36,7 +36,6 @@ struct sieve_run {
     struct sieve_action **last;
     struct span header;
     bool edited;
-    struct span message;  // SPAN_NONE: as it came
     bool stopped, keep_cancelled;
     unsigned actions, redirects, notifications;
     uint64_t work, work_max;

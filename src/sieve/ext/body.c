@@ -1,6 +1,7 @@
 // RFC 5173: body. The default is :text: what text parts say, HTML without its marks.
 
 #include "sieve/run.h"
+#include "sieve/parts.h"
 #include "mime/html.h"
 
 static bool
@@ -96,17 +97,6 @@ feed_text(struct sieve_run *r, const struct mime_part *part, struct sieve_matchi
     return sieve_match_feed(m, text);
 }
 
-// The part after this one in the order of the message.
-static const struct mime_part *
-after(const struct mime_part *part)
-{
-    if (part->child)
-        return part->child;
-    while (part && part->next == NULL)
-        part = part->parent;
-    return part ? part->next : NULL;
-}
-
 static bool
 has_body(const struct sieve_world *w)
 {
@@ -141,7 +131,7 @@ body(struct sieve_run *r, const struct sieve_call *call, bool *yes)
         return feed_raw(r, &m) == R_OK ? sieve_match_end(&m, yes) : R_FAIL;
     enum result result = R_OK;
     for (const struct mime_part *p = w->root; result == R_OK && p && !m.found;
-         p = after(p)) {
+         p = sieve_part_after(p, w->root)) {
         struct arena *before = sieve_scratch_begin(r);  // one text at a time
         result = sieve_work(r, 4);
         if (result == R_OK && content && is_wanted(p, types, content->n))

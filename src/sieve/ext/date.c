@@ -7,7 +7,6 @@
 enum { DAY_S = 86400, JULIAN_EPOCH = 40587 };  // Modified Julian Day of 1970-01-01
 
 struct moment {
-    int64_t utc_s;
     int zone_min;
     int year, month, day, hour, minute, second, weekday;
     int32_t days;
@@ -55,30 +54,20 @@ check_zone(struct sieve_compiler *c, struct sieve_call *call,
 }
 
 static enum result
-check_part(struct sieve_compiler *c, const struct sieve_value *v)
+check_part(struct sieve_compiler *c, struct sieve_call *call)
 {
+    const struct sieve_value *v =
+        &call->position[call->command->keys - 1];  // before the keys
     if (!sieve_is_constant(&v->strings[0]) || is_part(v->strings[0].text))
         return R_OK;
     return sieve_wrong(c, v->line, v->column, "a date has no part \"%.*s\"",
                        SPAN_ARG(span_slice(v->strings[0].text, 0, 60)));
 }
 
-static enum result
-check_date(struct sieve_compiler *c, struct sieve_call *call)
-{
-    return check_part(c, &call->position[1]);
-}
-
-static enum result
-check_now(struct sieve_compiler *c, struct sieve_call *call)
-{
-    return check_part(c, &call->position[0]);
-}
-
 static struct moment
 moment_of(int64_t utc_s, int zone_min)
 {
-    struct moment t = {.utc_s = utc_s, .zone_min = zone_min};
+    struct moment t = {.zone_min = zone_min};
     int64_t local = utc_s + (int64_t)zone_min * 60;
     int64_t days = local / DAY_S - (local % DAY_S < 0);
     int s = (int)(local - days * DAY_S);
@@ -228,10 +217,10 @@ currentdate(struct sieve_run *r, const struct sieve_call *call, bool *yes)
 }
 
 static const struct sieve_command commands[] = {
-    {"date", SIEVE_TEST, "ssl", .matches = true, .keys = 2, .check = check_date,
+    {"date", SIEVE_TEST, "ssl", .matches = true, .keys = 2, .check = check_part,
      .test = date,
      .tags = {{"zone", 's', "zone", .check = check_zone}, {"originalzone", 0, "zone"}}},
-    {"currentdate", SIEVE_TEST, "sl", .matches = true, .keys = 1, .check = check_now,
+    {"currentdate", SIEVE_TEST, "sl", .matches = true, .keys = 1, .check = check_part,
      .test = currentdate, .tags = {{"zone", 's', "zone", .check = check_zone}}},
     {0},
 };

@@ -2,7 +2,7 @@
 
 #include "base/limits.h"
 #include "base/utf8.h"
-#include "sieve/compile.h"
+#include "sieve/ext.h"
 #include "mime/encoded_word.h"
 
 enum { LINE_MAX_OCTETS = 998 };

@@ -1,17 +1,9 @@
 // RFC 5435 enotify with the method mailto (RFC 5436).
 
+#include "base/hex.h"
 #include "base/limits.h"
 #include "base/utf8.h"
 #include "sieve/ext.h"
-
-static int
-hex(char c)
-{
-    if (ascii_is_digit(c))
-        return c - '0';
-    c = ascii_lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
 
 // %HH; false: it is broken, or no UTF-8.
 static bool
@@ -23,9 +15,9 @@ unescape(struct arena *a, struct span s, struct span *out)
         p[n] = s.p[i];
         if (s.p[i] != '%')
             continue;
-        if (i + 2 >= s.n || hex(s.p[i + 1]) < 0 || hex(s.p[i + 2]) < 0)
+        if (i + 2 >= s.n || hex_digit(s.p[i + 1]) < 0 || hex_digit(s.p[i + 2]) < 0)
             return false;
-        p[n] = (char)(hex(s.p[i + 1]) << 4 | hex(s.p[i + 2]));
+        p[n] = (char)(hex_digit(s.p[i + 1]) << 4 | hex_digit(s.p[i + 2]));
         i += 2;
     }
     *out = span_of(p, n);

@@ -1,7 +1,6 @@
 // RFC 5228 section 5.4: envelope.
 
 #include "sieve/compile.h"
-#include "mime/address.h"
 
 // Parts that an extension brings are rows here: name, capability (NULL: of envelope itself), has it addresses?
 static const struct {

@@ -31,8 +31,7 @@ valid_ext_list(struct sieve_run *r, const struct sieve_call *call, bool *yes)
     return R_OK;
 }
 
-static const struct sieve_match match_types[] = {{"list", .captures = true, .test = test},
-                                                 {0}};
+static const struct sieve_match match_types[] = {{"list", .test = test}, {0}};
 static const struct sieve_command commands[] = {
     {"valid_ext_list", SIEVE_TEST, "l", .test = valid_ext_list}, {0}};
 

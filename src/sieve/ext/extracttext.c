@@ -52,7 +52,7 @@ extracttext(struct sieve_run *r, const struct sieve_call *call)
         text = first_of(text, first->number);
     if (sieve_modify(r, call, &text) != R_OK)
         return R_FAIL;
-    return sieve_variable_set(r, t->number, text, call);
+    return sieve_variable_set(r, t->number, text);
 }
 
 static const struct sieve_command commands[] = {

@@ -2,26 +2,6 @@
 
 #include "sieve/compile.h"
 
-static bool
-is_lexical(struct span capability)
-{
-    for (size_t i = 0; i < SIEVE_EXTS; i++)
-        if (sieve_exts[i]->capability && sieve_exts[i]->lexical &&
-            span_eq(capability, span_str(sieve_exts[i]->capability)))
-            return !sieve_exts[i]->always;
-    return false;
-}
-
-static bool
-is_enabled(const struct sieve_compiler *c, struct span capability)
-{
-    for (size_t i = 0; i < SIEVE_EXTS; i++)
-        if (sieve_exts[i]->capability &&
-            span_eq(capability, span_str(sieve_exts[i]->capability)))
-            return c->enabled[i];
-    return false;
-}
-
 // Section 4: none is enabled unless all are; what changes the grammar only where it was required.
 static enum result
 emit(struct sieve_compiler *c, const struct sieve_node *node, struct sieve_call *call)
@@ -33,8 +13,8 @@ emit(struct sieve_compiler *c, const struct sieve_node *node, struct sieve_call 
     for (size_t i = 0; i < v->n; i++) {
         if (!sieve_is_constant(&v->strings[i]))
             return sieve_wrong(c, v->line, v->column, "ihave takes no variables");
-        struct span s = v->strings[i].text;
-        all &= sieve_capability_known(s) && (!is_lexical(s) || is_enabled(c, s));
+        size_t ext = sieve_capability_find(v->strings[i].text);
+        all &= ext < SIEVE_EXTS && (!sieve_exts[ext]->lexical || c->enabled[ext]);
     }
     for (size_t i = 0; all && i < v->n; i++)
         if (sieve_require(c, v->strings[i].text) != R_OK)

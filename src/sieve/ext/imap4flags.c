@@ -152,7 +152,7 @@ change(struct sieve_run *r, const struct sieve_call *call, char how)
         return R_FAIL;
     }
     if (t->named)
-        return sieve_variable_set(r, t->number, result, call);
+        return sieve_variable_set(r, t->number, result);
     buf_reset(internal(r));
     buf_put(internal(r), result);
     return R_OK;

@@ -72,7 +72,7 @@ domain_part(struct sieve_run *r, struct span local, struct span domain, struct s
 static const struct sieve_match match_types[] = {
     {"is", .test = is},
     {"contains", .substring = true, .test = contains},
-    {"matches", .substring = true, .captures = true, .test = matches},
+    {"matches", .substring = true, .test = matches},
     {0},
 };
 static const struct sieve_part parts[] = {

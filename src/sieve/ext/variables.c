@@ -35,20 +35,10 @@ put_case(struct buf *b, struct span s, bool upper, size_t n)
 }
 
 static void
-put_quoted(struct buf *b, struct span s)
+put_escaped(struct buf *b, struct span s, const char *special)
 {
     for (size_t i = 0; i < s.n; i++) {
-        if (s.p[i] == '*' || s.p[i] == '?' || s.p[i] == '\\')
-            buf_put_char(b, '\\');
-        buf_put_char(b, s.p[i]);
-    }
-}
-
-static void
-put_regex(struct buf *b, struct span s)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        if (s.p[i] != '\0' && strchr(".^$*+?()[]{}|\\", s.p[i]))
+        if (s.p[i] != '\0' && strchr(special, s.p[i]))
             buf_put_char(b, '\\');
         buf_put_char(b, s.p[i]);
     }
@@ -87,9 +77,9 @@ modify(struct buf *b, const char *name, struct span s)
     else if (span_eq(n, SPAN("lowerfirst")) || span_eq(n, SPAN("upperfirst")))
         put_case(b, s, *name == 'u', 1);
     else if (span_eq(n, SPAN("quotewildcard")))
-        put_quoted(b, s);
+        put_escaped(b, s, "*?\\");
     else if (span_eq(n, SPAN("quoteregex")))
-        put_regex(b, s);
+        put_escaped(b, s, ".^$*+?()[]{}|\\");
     else if (span_eq(n, SPAN("encodeurl")))
         put_url(b, s);
     else if (span_eq(n, SPAN("length")))
@@ -128,7 +118,7 @@ set(struct sieve_run *r, const struct sieve_call *call)
     if (sieve_one(r, &call->position[1], &value) != R_OK ||
         sieve_modify(r, call, &value) != R_OK)
         return R_FAIL;
-    return sieve_variable_set(r, t->number, value, call);
+    return sieve_variable_set(r, t->number, value);
 }
 
 static enum result
