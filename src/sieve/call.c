@@ -173,6 +173,7 @@ take_comparator(struct sieve_compiler *c, struct sieve_call *call,
     if (!is_enabled(c, ext))
         return sieve_wrong(c, v.line, v.column, "%s needs require \"%s\"",
                            call->comparator->name, sieve_exts[ext]->capability);
+    call->says_comparator = true;
     *a = at->next;
     return R_OK;
 }
@@ -230,6 +231,7 @@ take_part(struct sieve_compiler *c, struct sieve_call *call, const struct sieve_
         if (call->part)
             return wrong_at(c, a, "there is already an address part before", a->tag);
         call->part = p;
+        call->says_part = true;
         return R_OK;
     }
     return R_NONE;

@@ -208,6 +208,23 @@ mailbox_with_use(void *arg, struct span mailbox, struct span use)
     return found.p && (mailbox.p == NULL || span_eq(found, mailbox)) ? R_OK : R_NONE;
 }
 
+// "\n" stands for a line's end.
+static struct span
+lines_of(struct span s)
+{
+    static char text[4096];
+    size_t n = 0;
+    if (s.p == NULL)
+        return s;
+    must(s.n <= sizeof text);
+    for (size_t i = 0; i < s.n; i++, n++) {
+        bool end = s.p[i] == '\\' && i + 1 < s.n && s.p[i + 1] == 'n';
+        text[n] = end ? '\n' : s.p[i];
+        i += end;
+    }
+    return span_of(text, n);
+}
+
 static enum result
 metadata(void *arg, struct span mailbox, struct span entry, struct span *out)
 {
@@ -217,7 +234,7 @@ metadata(void *arg, struct span mailbox, struct span entry, struct span *out)
     buf_put_char(&b, '\0');
     struct span found = b.over ? SPAN_NONE : fact(arg, b.p, entry);
     buf_done(&b);
-    return tell_fact(found, out);
+    return tell_fact(lines_of(found), out);
 }
 
 static enum result
@@ -241,18 +258,6 @@ verdict(void *arg, bool virus, unsigned *value_out, unsigned *percent_out)
     *value_out = value;
     *percent_out = percent;
     return R_OK;
-}
-
-static enum result
-list_has(void *arg, struct span list, struct span value)
-{
-    struct span found = fact(arg, "list ", list), one;
-    if (found.p == NULL)
-        return R_FAIL;
-    while (span_next_field(&found, ' ', &one) == R_OK)
-        if (span_ieq(one, value))
-            return R_OK;
-    return R_NONE;
 }
 
 // "script personal NAME TEXT": a script on one line.
@@ -280,6 +285,5 @@ sieve_case_world(struct arena *a, const struct sieve_case *c, struct sieve_world
     out->metadata = metadata;
     out->duplicate = duplicate;
     out->verdict = verdict;
-    out->list_has = list_has;
     out->script = script;
 }

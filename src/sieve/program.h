@@ -60,8 +60,9 @@ struct sieve_call {
     struct sieve_value match_value;
     const struct sieve_comparator *comparator;
     const struct sieve_part *part;
-    struct sieve_regex **regexes;  // of the keys (:regex)
-    void *own;                     // what the command's check made
+    bool says_comparator, says_part;  // in the script; else they are the usual ones
+    struct sieve_regex **regexes;     // of the keys (:regex)
+    void *own;                        // what the command's check made
 };
 
 enum sieve_op {

@@ -85,7 +85,8 @@ struct sieve_world {
     unsigned redirects_max;  // 0: LIMIT_sieve_redirects
 
     void *arg;
-    // other parts of the envelope ("auth", "notify", "by-mode"); R_NONE: there is none
+    // other parts of the envelope ("auth", "orcpt", "bymode"), decoded; "notify" as in RCPT TO, "bytimerelative" what is
+    // left of it now; R_NONE: there is none
     enum result (*envelope)(void *arg, struct span part, struct span *out);
     // items of RFC 5183 ("domain", "host", "remote-ip", "vnd.dovecot.username")
     enum result (*environment)(void *arg, struct span item, struct span *out);
@@ -102,7 +103,6 @@ struct sieve_world {
     // "spam" or "virus": 0-10 and 0-5; percent 0-100 for spam; R_NONE: not tested
     enum result (*verdict)(void *arg, bool virus, unsigned *value_out,
                            unsigned *percent_out);
-    enum result (*list_has)(void *arg, struct span list, struct span value);
     // of the user, or (global) of the administrator
     enum result (*script)(void *arg, bool global, struct span name, struct span *out);
     // what the program does, line by line

@@ -1,5 +1,6 @@
 #include "wire/url.h"
 #include "base/hex.h"
+#include "base/percent.h"
 
 #include "base/utf8.h"
 #include "wire/date.h"
@@ -29,24 +30,12 @@ plain_char(char c)
 static enum result
 decode(struct span s, struct arena *a, struct span *out, struct fault *f)
 {
-    char *text = arena_alloc(a, s.n + 1);
-    size_t n = 0;
-    for (size_t i = 0; i < s.n; i++) {
-        if (s.p[i] != '%') {
-            if (!plain_char(s.p[i]))
-                return fault_set(f, FAULT_BAD, "character in a URL");
-            text[n++] = s.p[i];
-            continue;
-        }
-        int high = i + 2 < s.n ? hex_digit(s.p[i + 1]) : -1;
-        int low = high >= 0 ? hex_digit(s.p[i + 2]) : -1;
-        if (low < 0 || high * 16 + low == 0)
-            return fault_set(f, FAULT_BAD, "wrong %% in a URL");
-        text[n++] = (char)(high * 16 + low);
-        i += 2;
-    }
-    *out = span_of(text, n);
-    return utf8_valid(*out) ? R_OK : fault_set(f, FAULT_BAD, "URL is not UTF-8");
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] != '%' && !plain_char(s.p[i]))
+            return fault_set(f, FAULT_BAD, "character in a URL");
+    return percent_decode(a, s, out)
+               ? R_OK
+               : fault_set(f, FAULT_BAD, "wrong %% in a URL, or no UTF-8");
 }
 
 static enum result

@@ -22,6 +22,8 @@ check_redirect(struct sieve_compiler *c, struct sieve_call *call)
 {
     const struct sieve_value *v = &call->position[0];
     struct span address;
+    if (sieve_tag(call, "list"))
+        return R_OK;
     if (sieve_is_constant(&v->strings[0]) &&
         !sieve_address_valid(sieve_compiler_arena(c), v->strings[0].text, &address))
         return sieve_wrong(c, v->line, v->column, "\"%.*s\" is no address to redirect to",
@@ -30,18 +32,41 @@ check_redirect(struct sieve_compiler *c, struct sieve_call *call)
 }
 
 static enum result
-redirect(struct sieve_run *r, const struct sieve_call *call)
+redirect_to(struct sieve_run *r, const struct sieve_call *call, struct span text)
 {
-    struct span text, address;
+    struct span address;
     struct sieve_action *a;
-    if (sieve_one(r, &call->position[0], &text) != R_OK)
-        return R_FAIL;
     if (!sieve_address_valid(sieve_scratch(r), text, &address))
         return sieve_fail(r, call, "\"%.*s\" is no address to redirect to",
                           SPAN_ARG(span_slice(text, 0, 60)));
+    return sieve_action_new(r, call, SIEVE_REDIRECT, address, &a);
+}
+
+// RFC 6134 section 2.3: to each member.
+static enum result
+redirect_list(struct sieve_run *r, const struct sieve_call *call, struct span list)
+{
+    struct span members, one;
+    if (sieve_list_members(r, call, list, &members) != R_OK)
+        return R_FAIL;
+    while (span_next_field(&members, '\n', &one) == R_OK) {
+        one = span_trim(one);
+        if (one.n > 0 && redirect_to(r, call, one) != R_OK)
+            return R_FAIL;
+    }
+    return R_OK;
+}
+
+static enum result
+redirect(struct sieve_run *r, const struct sieve_call *call)
+{
+    struct span text;
+    if (sieve_one(r, &call->position[0], &text) != R_OK)
+        return R_FAIL;
     if (sieve_tag(call, "copy") == NULL)
         sieve_cancel_keep(r);
-    return sieve_action_new(r, call, SIEVE_REDIRECT, address, &a);
+    return sieve_tag(call, "list") ? redirect_list(r, call, text)
+                                   : redirect_to(r, call, text);
 }
 
 static const struct sieve_command commands[] = {

@@ -27,8 +27,8 @@ is_part(struct span s)
 }
 
 // "+0130" in minutes.
-static bool
-read_zone(struct span s, int *minutes_out)
+bool
+sieve_zone_read(struct span s, int *minutes_out)
 {
     if (s.n != 5 || (*s.p != '+' && *s.p != '-'))
         return false;
@@ -40,14 +40,14 @@ read_zone(struct span s, int *minutes_out)
     return true;
 }
 
-static enum result
-check_zone(struct sieve_compiler *c, struct sieve_call *call,
-           const struct sieve_value *value)
+enum result
+sieve_zone_check(struct sieve_compiler *c, struct sieve_call *call,
+                 const struct sieve_value *value)
 {
     int minutes;
     (void)call;
     if (!sieve_is_constant(&value->strings[0]) ||
-        read_zone(value->strings[0].text, &minutes))
+        sieve_zone_read(value->strings[0].text, &minutes))
         return R_OK;
     return sieve_wrong(c, value->line, value->column, "\"%.*s\" is no zone like \"+0130\"",
                        SPAN_ARG(span_slice(value->strings[0].text, 0, 60)));
@@ -105,6 +105,13 @@ put_iso8601(struct buf *b, const struct moment *t)
         buf_put_char(b, 'Z');
     else
         put_zone(b, t->zone_min, true);
+}
+
+void
+sieve_put_iso8601(struct buf *b, int64_t utc_s, int zone_min)
+{
+    struct moment t = moment_of(utc_s, zone_min);
+    put_iso8601(b, &t);
 }
 
 // A part that is one number; its width, 0: it is none.
@@ -166,9 +173,9 @@ zone_of(struct sieve_run *r, const struct sieve_call *call, int original, int *o
         return R_OK;
     if (sieve_one(r, zone, &text) != R_OK)
         return R_FAIL;
-    return read_zone(text, out) ? R_OK
-                                : sieve_fail(r, call, "\"%.*s\" is no zone",
-                                             SPAN_ARG(span_slice(text, 0, 60)));
+    return sieve_zone_read(text, out) ? R_OK
+                                      : sieve_fail(r, call, "\"%.*s\" is no zone",
+                                                   SPAN_ARG(span_slice(text, 0, 60)));
 }
 
 // The whole field, or what is behind its last semicolon.
@@ -219,9 +226,10 @@ currentdate(struct sieve_run *r, const struct sieve_call *call, bool *yes)
 static const struct sieve_command commands[] = {
     {"date", SIEVE_TEST, "ssl", .matches = true, .keys = 2, .check = check_part,
      .test = date,
-     .tags = {{"zone", 's', "zone", .check = check_zone}, {"originalzone", 0, "zone"}}},
+     .tags = {{"zone", 's', "zone", .check = sieve_zone_check},
+              {"originalzone", 0, "zone"}}},
     {"currentdate", SIEVE_TEST, "sl", .matches = true, .keys = 1, .check = check_part,
-     .test = currentdate, .tags = {{"zone", 's', "zone", .check = check_zone}}},
+     .test = currentdate, .tags = {{"zone", 's', "zone", .check = sieve_zone_check}}},
     {0},
 };
 

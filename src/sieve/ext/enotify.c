@@ -1,28 +1,9 @@
 // RFC 5435 enotify with the method mailto (RFC 5436).
 
-#include "base/hex.h"
 #include "base/limits.h"
+#include "base/percent.h"
 #include "base/utf8.h"
 #include "sieve/ext.h"
-
-// %HH; false: it is broken, or no UTF-8.
-static bool
-unescape(struct arena *a, struct span s, struct span *out)
-{
-    char *p = arena_alloc(a, s.n + 1);
-    size_t n = 0;
-    for (size_t i = 0; i < s.n; i++, n++) {
-        p[n] = s.p[i];
-        if (s.p[i] != '%')
-            continue;
-        if (i + 2 >= s.n || hex_digit(s.p[i + 1]) < 0 || hex_digit(s.p[i + 2]) < 0)
-            return false;
-        p[n] = (char)(hex_digit(s.p[i + 1]) << 4 | hex_digit(s.p[i + 2]));
-        i += 2;
-    }
-    *out = span_of(p, n);
-    return utf8_valid(*out) && span_find_char(*out, '\0') == n;
-}
 
 typedef enum result tell_fn(void *arg, const char *name, struct span value);
 
@@ -34,7 +15,7 @@ read_addresses(struct arena *a, struct span list, tell_fn *tell, void *arg)
     if (list.n == 0)
         return R_OK;
     while (span_next_field(&list, ',', &one) == R_OK) {
-        if (!unescape(a, one, &text) || !sieve_address_valid(a, text, &address))
+        if (!percent_decode(a, one, &text) || !sieve_address_valid(a, text, &address))
             return R_NONE;
         if (tell(arg, "recipient", address) != R_OK)
             return R_FAIL;
@@ -47,13 +28,13 @@ read_header(struct arena *a, struct span header, tell_fn *tell, void *arg)
 {
     size_t equals = span_find_char(header, '=');
     struct span name, value;
-    if (equals == header.n || !unescape(a, span_slice(header, 0, equals), &name) ||
+    if (equals == header.n || !percent_decode(a, span_slice(header, 0, equals), &name) ||
         !sieve_is_field_name(name))
         return R_NONE;
     struct span raw = span_skip(header, equals + 1);
     if (span_ieq(name, SPAN("to")) || span_ieq(name, SPAN("cc")))
         return read_addresses(a, raw, tell, arg);
-    if (!unescape(a, raw, &value))
+    if (!percent_decode(a, raw, &value))
         return R_NONE;
     if (span_ieq(name, SPAN("subject")) || span_ieq(name, SPAN("body")))
         return tell(arg, span_ieq(name, SPAN("body")) ? "body" : "subject", value);

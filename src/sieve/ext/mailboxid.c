@@ -39,7 +39,8 @@ apply(struct sieve_run *r, const struct sieve_call *call, const struct sieve_val
 }
 
 static const struct sieve_tag tags[] = {
-    {"mailboxid", 's', .command = "fileinto vacation notify", .apply = apply}, {0}};
+    {"mailboxid", 's', "place", .command = "fileinto vacation notify", .apply = apply},
+    {0}};
 static const struct sieve_command commands[] = {
     {"mailboxidexists", SIEVE_TEST, "l", .test = mailboxidexists}, {0}};
 

@@ -19,7 +19,7 @@ test(struct sieve_run *r, const struct sieve_call *call, bool virus, bool *yes)
     if (sieve_tag(call, "percent"))
         value = percent;
     int n = snprintf(digits, sizeof digits, "%u", value);
-    // Section 2.1.2: the count says whether there was a test.
+    // Section 3.1: the count says whether there was a test.
     if (!(call->match->counts && known == R_NONE) &&
         sieve_match_feed(&m, span_of(digits, (size_t)n)) != R_OK)
         return R_FAIL;

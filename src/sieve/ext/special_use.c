@@ -57,7 +57,7 @@ apply(struct sieve_run *r, const struct sieve_call *call, const struct sieve_val
     return sieve_detail_put(r, action, "specialuse", use);
 }
 
-static const struct sieve_tag tags[] = {{"specialuse", 's',
+static const struct sieve_tag tags[] = {{"specialuse", 's', "place",
                                          .command = "fileinto vacation notify",
                                          .check = check, .apply = apply},
                                         {0}};
