@@ -188,6 +188,55 @@ def test_taken_away(place, how):
     assert users(server)["dan"] == account
 
 
+def test_deleted_here_known_there(place):
+    """No new, empty account while the other database has the name still; what brings the mail back, or frees the name."""
+    server, base = place.server, place.base
+
+    def verb(*words):
+        return posthorn.run_verb(*words, "-c", server.config).decode()
+
+    def texts():
+        session = Imap(server.address("imap"), "una", "secret-u")
+        count = int(re.search(rb"(\d+) EXISTS", b"\n".join(session.command("SELECT INBOX")[0]))[1])
+        session.wire.close()
+        return count
+
+    base.put("una", "secret-u")
+    with smtplib.LMTP(*server.address("lmtp")) as relay:
+        relay.sendmail("a@example.net", ["una@example.org"], b"Subject: kept\r\n\r\nhello\r\n")
+    wait_for(lambda: granted(server, "una", "secret-u"))
+    session = Imap(server.address("imap"), "una", "secret-u")
+    verb("user", "delete", "una")
+    wait_for(session_ends(session))
+    for _ in range(2):
+        assert login(server, "una", "secret-u").startswith(WRONG)
+        assert login(server, "una", "wrong").startswith(WRONG)
+        assert rcpt(server, "una@example.org") == 550
+        time.sleep(1.1 if _ == 0 else 0)  # userdb_cache
+    row = users(server)["una"]
+    assert row["deleted"] and row["source"] == base.kind
+    with pytest.raises(RuntimeError, match="no such user"):
+        verb("user", "delete", "una")
+    with pytest.raises(RuntimeError, match="no such deleted user"):
+        verb("user", "undelete", "nobody-here")
+    with pytest.raises(RuntimeError, match="can be"):
+        verb("user", "undelete", "una", "old")
+    verb("user", "undelete", "una")
+    wait_for(lambda: rcpt(server, "una@example.org") == 250)
+    assert texts() == 1
+    assert "deleted" not in users(server)["una"]
+    verb("user", "delete", "una")
+    verb("user", "undelete", "una", "new")
+    wait_for(lambda: granted(server, "una", "secret-u"))
+    assert texts() == 0
+    verb("user", "delete", "una")
+    posthorn.run_verb("user", "add", "una", "-c", server.config, stdin=b"own-one\n")
+    assert granted(server, "una", "own-one")
+    verb("user", "delete", "una")  # one of our own: the other database's does not come in its place
+    assert login(server, "una", "secret-u").startswith(WRONG) and rcpt(server, "una") == 550
+    assert "Deleted here, known elsewhere" in server.stderr()
+
+
 def test_what_is_ours_works_for_them(place):
     server, base = place.server, place.base
     base.put("eva", "secret-e", groups="staff team")

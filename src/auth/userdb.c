@@ -209,7 +209,11 @@ static enum result
 insert(struct userdb *db, struct span name, uint64_t account, struct span hash,
        const struct scram_set *scram, struct fault *f)
 {
+    int freed = 0;
     must(hash.n <= LIMIT_password_hash);
+    userdb_bind_text(db, SQL_UNKEEP, 1, name);
+    if (userdb_change(db, SQL_UNKEEP, &freed, f))
+        return R_FAIL;
     userdb_bind_text(db, SQL_ADD, 1, name);
     userdb_bind_u64(db, SQL_ADD, 2, account);
     userdb_bind_text(db, SQL_ADD, 3, hash);
@@ -264,7 +268,10 @@ userdb_adopt(struct userdb *db, struct span name, enum user_source source, struc
     enum result r = userdb_find(db, name, out, f);
     if (r == R_OK && (out->source == USER_OWN || out->source == source))
         return R_OK;
-    if (r == R_NONE)
+    bool fresh = r == R_NONE;
+    if (fresh && (r = userdb_is_kept(db, name, f)) != R_NONE)
+        return r == R_OK ? R_NONE : R_FAIL;
+    if (fresh)
         r = add_adopted(db, name, source, f);
     else if (r == R_OK)
         r = userdb_set_source(db, name, source, f);
@@ -349,7 +356,19 @@ userdb_set_nets(struct userdb *db, struct span name, struct span nets, struct fa
 }
 
 static enum result
-retire_and_delete(struct userdb *db, struct span name, struct fault *f)
+retire(struct userdb *db, struct span name, bool keep, struct fault *f)
+{
+    struct user u;
+    enum result r = userdb_find(db, name, &u, f);
+    if (r != R_OK)
+        return r == R_FAIL ? R_FAIL : fault_set(f, FAULT_NONEXISTENT, "no such user");
+    userdb_bind_text(db, SQL_RETIRE, 1, name);
+    r = userdb_change_one(db, SQL_RETIRE, f);
+    return r == R_OK && keep ? userdb_keep(db, u.account, u.source, f) : r;
+}
+
+static enum result
+retire_and_delete(struct userdb *db, struct span name, bool keep, struct fault *f)
 {
     int left = 0;
     userdb_bind_text(db, SQL_MEMBER_LEAVE, 1, name);
@@ -359,20 +378,19 @@ retire_and_delete(struct userdb *db, struct span name, struct fault *f)
         userdb_change(db, SQL_APP_LEAVE, &left, f) ||
         userdb_change(db, SQL_KEY_LEAVE, &left, f))
         return R_FAIL;
-    userdb_bind_text(db, SQL_RETIRE, 1, name);
-    if (userdb_change_one(db, SQL_RETIRE, f))
+    if (retire(db, name, keep, f))
         return R_FAIL;
     userdb_bind_text(db, SQL_DELETE, 1, name);
     return userdb_change_one(db, SQL_DELETE, f);
 }
 
 enum result
-userdb_delete(struct userdb *db, struct span name, struct fault *f)
+userdb_delete(struct userdb *db, struct span name, bool keep, struct fault *f)
 {
     bool own = !db->in_transaction;
     if (own && userdb_begin(db, f))
         return R_FAIL;
-    if (retire_and_delete(db, name, f)) {
+    if (retire_and_delete(db, name, keep, f)) {
         if (own)
             userdb_abort(db);
         return R_FAIL;

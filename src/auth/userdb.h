@@ -25,7 +25,8 @@ enum result user_source_from(struct span name, enum user_source *out) MUST_CHECK
 
 struct user {
     struct name name;
-    uint64_t account;  // never 0, never given again, also not after `user delete`
+    uint64_t
+        account;  // never 0, never given again, after `user delete` only to the same name by `user undelete`
     bool disabled;
     enum user_source source;
     bool there;  // passwords are judged in that database; its hash is not told
@@ -65,7 +66,7 @@ enum result userdb_restore(struct userdb *db, const struct user *u,
                            struct fault *f) MUST_CHECK;
 enum result userdb_restore_retired(struct userdb *db, struct span name, uint64_t account,
                                    struct fault *f) MUST_CHECK;
-// A user whom another database knows: the row here, added when there is none.
+// A user whom another database knows: the row here, added when there is none. R_NONE: the name is kept (below).
 enum result userdb_adopt(struct userdb *db, struct span name, enum user_source source,
                          struct user *out, struct fault *f) MUST_CHECK;
 // Of a user who is here. FAULT_NONEXISTENT.
@@ -81,7 +82,25 @@ enum result userdb_nets(struct userdb *db, uint64_t account, struct buf *out,
                         struct fault *f) MUST_CHECK;
 enum result userdb_set_nets(struct userdb *db, struct span name, struct span nets,
                             struct fault *f) MUST_CHECK;
-enum result userdb_delete(struct userdb *db, struct span name, struct fault *f) MUST_CHECK;
+// The account id is retired. With `keep` in one commit with userdb_keep.
+enum result userdb_delete(struct userdb *db, struct span name, bool keep,
+                          struct fault *f) MUST_CHECK;
+
+// The name of a deleted user whom an outer database may know still is kept: it is nobody's until userdb_undelete gives it
+// back, with the account, or userdb_unkeep frees it for a new account. Adding a user of our own frees it, too.
+// `source`: who knew the deleted user of that account.
+enum result userdb_keep(struct userdb *db, uint64_t account, enum user_source source,
+                        struct fault *f) MUST_CHECK;
+// FAULT_NONEXISTENT: it is not kept. FAULT_ALREADYEXISTS: there is such a user.
+enum result userdb_undelete(struct userdb *db, struct span name,
+                            enum user_source *source_out, struct fault *f) MUST_CHECK;
+enum result userdb_unkeep(struct userdb *db, struct span name, struct fault *f) MUST_CHECK;
+// R_NONE: not.
+enum result userdb_is_kept(struct userdb *db, struct span name, struct fault *f) MUST_CHECK;
+typedef void userdb_kept_fn(struct span name, uint64_t account, struct span source,
+                            void *arg);
+enum result userdb_each_kept(struct userdb *db, userdb_kept_fn *fn, void *arg,
+                             struct fault *f) MUST_CHECK;
 
 // Calls fn for each user in order of name, until it returns false.
 typedef bool userdb_each_fn(const struct user *u, void *arg);

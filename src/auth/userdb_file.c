@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <sys/stat.h>
 
-enum { SCHEMA_VERSION = 4, APPLICATION_ID = 0x50485553 };  // "PHUS"
+enum { SCHEMA_VERSION = 5, APPLICATION_ID = 0x50485553 };  // "PHUS"
 
 static const char *const sql_text[] = {
 #define SQL(name, text) text,
@@ -50,6 +50,10 @@ static const char *const schema_steps[SCHEMA_VERSION] = {
     // source: the outer database that knows the user; NULL: ours
     "ALTER TABLE users ADD COLUMN source TEXT;"
     "PRAGMA user_version = 4;",
+    // kept: the database that knew who was deleted; the name is nobody's until `user undelete` or `user add`
+    "ALTER TABLE retired ADD COLUMN kept TEXT;"
+    "CREATE UNIQUE INDEX retired_kept ON retired (name) WHERE kept IS NOT NULL;"
+    "PRAGMA user_version = 5;",
 };
 
 _Static_assert(APPLICATION_ID == 1346917715, "the schema names the application id");

@@ -84,8 +84,8 @@ test_life_of_a_user(void **state)
     assert_memory_equal(&u.scram, &keys, sizeof keys);
     assert_int_equal(userdb_find_account(db, account, &u, &f), R_OK);
     assert_string_equal(u.name.text, "ann");
-    assert_int_equal(userdb_delete(db, SPAN("ann"), &f), R_OK);
-    assert_int_equal(userdb_delete(db, SPAN("ann"), &f), R_FAIL);
+    assert_int_equal(userdb_delete(db, SPAN("ann"), false, &f), R_OK);
+    assert_int_equal(userdb_delete(db, SPAN("ann"), false, &f), R_FAIL);
     assert_int_equal(f.kind, FAULT_NONEXISTENT);
     assert_int_equal(userdb_set(db, SPAN("ann"), SPAN("{PLAIN}z"), NULL, &f), R_FAIL);
     assert_int_equal(userdb_count(db), 0);
@@ -469,6 +469,35 @@ test_a_user_has_a_bounded_number_of_groups(void **state)
     userdb_close(&db);
 }
 
+static void
+test_a_name_is_kept(void **state)
+{
+    (void)state;
+    struct userdb *db = open_db();
+    struct buf text, dump;
+    struct user eve, now;
+    struct fault f = {0};
+    buf_init(&text, 65536);
+    buf_init(&dump, 65536);
+    assert_int_equal(userdb_adopt(db, SPAN("eve"), USER_SQL, &eve, &f), R_OK);
+    assert_int_equal(verb(db, "user delete", "eve", NULL, &text, &f), R_OK);
+    assert_int_equal(userdb_adopt(db, SPAN("eve"), USER_LDAP, &now, &f), R_NONE);
+    assert_int_equal(verb(db, "user dump", NULL, NULL, &dump, &f), R_OK);
+    userdb_close(&db);
+    teardown(NULL);
+    setup(NULL);
+    db = open_db();
+    assert_int_equal(verbs_restore(db, buf_span(&dump), &f), R_OK);
+    assert_int_equal(userdb_adopt(db, SPAN("eve"), USER_SQL, &now, &f), R_NONE);
+    assert_int_equal(verb(db, "user undelete", "eve", "", &text, &f), R_OK);
+    assert_int_equal(userdb_adopt(db, SPAN("eve"), USER_LDAP, &now, &f), R_OK);
+    assert_true(now.account == eve.account && now.source == USER_LDAP);
+    assert_int_equal(userdb_count(db), 1);
+    userdb_close(&db);
+    buf_done(&text);
+    buf_done(&dump);
+}
+
 // What version 1 of the schema was: as the program wrote it then.
 static const char version_1[] =
     "CREATE TABLE users (name TEXT PRIMARY KEY, account INTEGER NOT NULL UNIQUE,"
@@ -553,6 +582,7 @@ main(void)
         TEST(test_verbs),
         TEST(test_groups),
         TEST(test_a_user_has_a_bounded_number_of_groups),
+        TEST(test_a_name_is_kept),
         TEST(test_version_1_becomes_3),
         TEST(test_a_failed_migration_changes_nothing),
     };

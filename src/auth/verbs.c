@@ -147,12 +147,24 @@ list_one(const struct user *u, void *arg)
     return l->result == R_OK && !l->rows->over;
 }
 
+static void
+list_kept(struct span name, uint64_t account, struct span source, void *arg)
+{
+    (void)account;
+    field_put_row(arg, SPAN("deleted"), SPAN_NONE,
+                  FIELDS(field_text("name", "%", name),
+                         field_text("source", "\tof %", source),
+                         field_flag("deleted", "\tdeleted", true)));
+}
+
 static enum result
 run_list(struct userdb *db, struct verbs_call *c, struct buf *rows, struct fault *f)
 {
     (void)c;
     struct listing l = {.db = db, .rows = rows, .fault = f};
-    return userdb_each(db, list_one, &l, f) ? R_FAIL : l.result;
+    if (userdb_each(db, list_one, &l, f) || l.result != R_OK)
+        return R_FAIL;
+    return userdb_each_kept(db, list_kept, rows, f);
 }
 
 static enum result
@@ -160,14 +172,39 @@ run_delete(struct userdb *db, struct verbs_call *c, struct buf *rows, struct fau
 {
     struct user user;
     struct name name;
+    bool kept = c->outer;
     if (name_of(c->args[0], &name, f))
         return R_FAIL;
-    if (userdb_find(db, name_span(&name), &user, f) == R_OK)
+    if (userdb_find(db, name_span(&name), &user, f) == R_OK) {
         c->ended_account = user.account;
-    if (userdb_delete(db, name_span(&name), f))
+        kept |= user.source != USER_OWN;
+    }
+    if (userdb_delete(db, name_span(&name), kept, f))
         return R_FAIL;
     verbs_put_change(rows, "user", "deleted", &name);
     return verbs_address_leftovers(db, c, name_span(&name), rows, f);
+}
+
+// With the account that was theirs; "new": the account stays retired, and who has the name in an outer database gets another.
+static enum result
+run_undelete(struct userdb *db, struct verbs_call *c, struct buf *rows, struct fault *f)
+{
+    struct name name;
+    enum user_source source = USER_SQL;
+    bool fresh = span_ieq(c->args[1], SPAN("new"));
+    if (name_of(c->args[0], &name, f))
+        return R_FAIL;
+    if (!fresh && c->args[1].n > 0)
+        return fault_set(f, FAULT_BAD, "what comes behind the name can be \"new\" only");
+    if ((fresh ? userdb_unkeep(db, name_span(&name), f)
+               : userdb_undelete(db, name_span(&name), &source, f)) != R_OK)
+        return R_FAIL;
+    verbs_put_change(rows, "user", fresh ? "freed" : "undeleted", &name);
+    if (source == USER_OWN)
+        field_put_row(rows, SPAN("hint"), SPAN_NONE,
+                      FIELDS(field_text("name", "% has no password: posthorn user passwd",
+                                        name_span(&name))));
+    return R_OK;
 }
 
 static enum result
@@ -205,6 +242,7 @@ static const struct row {
     {"user passwd", 2, true, run_passwd},
     {"user list", 0, false, run_list},
     {"user delete", 1, false, run_delete},
+    {"user undelete", 2, false, run_undelete},
     {"user disable", 1, false, run_disable},
     {"user enable", 1, false, run_enable},
     {"user networks", 2, false, run_networks},

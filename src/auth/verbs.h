@@ -3,7 +3,7 @@
 
 // The user verbs of the admin socket and of the command line, on an open user database:
 //   user add NAME PASSWORD | user passwd NAME PASSWORD | user list | user delete NAME
-//   user disable NAME | user enable NAME | user networks NAME LIST|any
+//   user undelete NAME ""|new | user disable NAME | user enable NAME | user networks NAME LIST|any
 //   user password add NAME LABEL PROTOCOLS EXPIRES read-only|"" | user password list NAME |
 //   user password delete NAME LABEL | group add|delete NAME | group list | group member add|delete GROUP NAME
 //   address add ADDRESS "TARGET ... [send=yes|no]" | address list NAME|"" | address delete ADDRESS "TARGET ..."|"" |
@@ -27,6 +27,8 @@ struct verbs_call {
     size_t n;
     // what addresses mean; NULL: without domains of ours, and '+' for the detail
     const struct lookup_rules *rules;
+    bool
+        outer;  // outer databases are asked, too: the names of those who are deleted are kept
     struct buf hash;
     struct scram_set scram;
     // set by verbs_apply: sessions of this account end (0: of none), those of this app password (0: all of them)

@@ -49,6 +49,14 @@ dump_retired(struct span name, uint64_t account, void *arg)
     buf_printf(arg, "R\t%.*s\t%llu\n", SPAN_ARG(name), (unsigned long long)account);
 }
 
+// D: one whose name is kept, and the database that knew it.
+static void
+dump_kept(struct span name, uint64_t account, struct span source, void *arg)
+{
+    buf_printf(arg, "D\t%.*s\t%llu\t%.*s\n", SPAN_ARG(name), (unsigned long long)account,
+               SPAN_ARG(source));
+}
+
 struct nets_dump {
     struct userdb *db;
     struct buf *text;
@@ -159,8 +167,8 @@ verbs_dump(struct userdb *db, struct verbs_call *c, struct buf *text, struct fau
     struct nets_dump nets = {.db = db, .text = text, .fault = f};
     if (userdb_each(db, dump_one, text, f) || userdb_each(db, dump_nets, &nets, f) ||
         nets.result != R_OK || userdb_each_retired(db, dump_retired, text, f) ||
-        dump_groups(db, text, f) || app_password_each(db, 0, dump_app_password, text, f) ||
-        dump_settings(db, text, f))
+        userdb_each_kept(db, dump_kept, text, f) || dump_groups(db, text, f) ||
+        app_password_each(db, 0, dump_app_password, text, f) || dump_settings(db, text, f))
         return R_FAIL;
     return R_OK;
 }
@@ -244,6 +252,16 @@ restore_retired(struct userdb *db, struct span rest, struct fault *f)
     if (read_who(&rest, &u, f))
         return R_FAIL;
     return userdb_restore_retired(db, name_span(&u.name), u.account, f);
+}
+
+static enum result
+restore_kept(struct userdb *db, struct span rest, struct fault *f)
+{
+    struct user in_line = {0};
+    enum user_source source;
+    if (read_who(&rest, &in_line, f) || user_source_from(rest, &source))
+        return malformed(f);
+    return userdb_keep(db, in_line.account, source, f);
 }
 
 static enum result
@@ -350,7 +368,7 @@ static const struct {
     {"U", restore_user},   {"K", restore_scram_1}, {"R", restore_retired},
     {"G", restore_group},  {"M", restore_member},  {"A", restore_app_password},
     {"N", restore_nets},   {"E", restore_address}, {"S", restore_key},
-    {"B", restore_source},
+    {"B", restore_source}, {"D", restore_kept},
 };
 
 static enum result

@@ -122,6 +122,13 @@ verb_address(struct verb_call *c, struct fault *f)
 }
 
 enum result
+verb_user_undelete(struct verb_call *c, struct fault *f)
+{
+    return ask_joined(c, verb_words(c), verb_arg_count(c) > 1 ? verb_arg(c, 1) : SPAN(""),
+                      f);
+}
+
+enum result
 verb_address_list(struct verb_call *c, struct fault *f)
 {
     struct span filter = verb_arg_count(c) > 0 ? verb_arg(c, 0) : SPAN("");

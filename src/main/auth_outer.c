@@ -338,8 +338,10 @@ static enum result
 adopt(struct auth_role *role, const struct known *k, struct user *out, struct fault *f)
 {
     enum user_source source = (enum user_source)k->key[0];
-    if (userdb_adopt(role->db, span_of(k->key + 1, k->key_n - 1), source, out, f) != R_OK)
-        return R_FAIL;
+    enum result r =
+        userdb_adopt(role->db, span_of(k->key + 1, k->key_n - 1), source, out, f);
+    if (r != R_OK)
+        return r;
     out->source = source;
     out->there = k->there;
     out->disabled |= k->disabled;
@@ -407,6 +409,15 @@ outer_digest(struct auth_role *role, const struct user *u)
 
 // ---- answers ----
 
+static void
+tell_of_kept(struct outer *o, struct span name)
+{
+    struct fault f;
+    if (userdb_is_kept(o->role->db, name, &f) == R_OK)
+        log_info("auth", "Deleted here, known elsewhere", log_user(name),
+                 log_why("until `posthorn user undelete`"));
+}
+
 // A hash that cannot be used is none; a list of networks that cannot be read lets nobody in.
 static uint8_t
 take_found(struct outer *o, struct known *k, const struct directory_answer *m)
@@ -425,6 +436,7 @@ take_found(struct outer *o, struct known *k, const struct directory_answer *m)
         log_error("auth", "networks of a user cannot be read", who, log_fault(&f));
         verdict = DIRECTORY_LATER;
     }
+    tell_of_kept(o, span_of(k->key + 1, k->key_n - 1));
     remember(o, k, m, buf_span(&hash), buf_span(&networks));
     buf_wipe(&hash);
     buf_done(&networks);

@@ -110,6 +110,7 @@ answer(void *arg)
     buf_init(&text, VERB_TEXT_MAX);
     struct lookup_rules rules = auth_rules(j->role);
     j->call.rules = &rules;
+    j->call.outer = j->role->bases.outer != NULL;
     if (j->result == R_OK)
         j->result = verbs_apply(j->role->db, &j->call, &text, &j->fault);
     if (j->result != R_OK) {
