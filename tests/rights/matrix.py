@@ -5,6 +5,8 @@ nothing share their mailboxes. Everything is pipelined; the server's sessions ru
 import dataclasses
 import re
 
+from lib.long import LONG
+
 from .table import RIGHTS, ROWS, Row
 
 MESSAGE = (b"From: Secret <secret@example.org>\r\nTo: secret@example.org\r\nSubject: secret-subject\r\nDate: Thu, 1 Feb 2024 10:00:00 +0000\r\n"
@@ -13,6 +15,8 @@ SECRETS = (b"secret-", b"secret@")
 # What is not there: for bob all of them are one, octet for octet. "l" of the variants below is the hidden mailbox.
 ABSENT = {"absent": "Shared/alice/{}", "foreign": "Shared/zelda/{}", "nobody": "Shared/nobdy/{}"}
 WINDOW = 60  # commands under way
+# RFC 4314 section 2.1.1: an old right is some of the new ones, also where it is taken away
+VIRTUAL = {"c": "kx", "d": "te"}
 
 
 @dataclasses.dataclass
@@ -21,7 +25,7 @@ class Ask:
     row: Row
     form: str      # the session: rev1, modern
     name: str
-    variant: str   # the right that is missing; "all", "enough", "never LETTERS", or of ABSENT
+    variant: str   # the right that is missing ("-r": by a negative right); "all", "enough", "never LETTERS", or of ABSENT
     box: str = ""
     number: int = 0
     rights: str | None = None  # None: not there
@@ -60,12 +64,25 @@ class Ask:
         return self.box.split("/", {"Public": 1, "Shared": 2}.get(self.box.split("/", 1)[0], 0))[-1]
 
 
-def variants(row):
-    yield from ((right, RIGHTS.replace(right, "")) for right in RIGHTS)
+def without(rights):
+    return "".join(right for right in RIGHTS if right not in rights)
+
+
+def variants(row, more):
+    yield from ((right, without(right)) for right in RIGHTS)
+    yield from ((old, without(rights)) for old, rights in VIRTUAL.items())
+    negative = RIGHTS if LONG or not row.changes else row.needs or ""
+    yield from ((f"-{right}", without(right)) for right in negative if more)
     yield "all", RIGHTS
     if row.needs is not None:
         yield "enough", "".join(sorted({"l", *(row.enough or row.needs)}, key=RIGHTS.index))
     yield from ((f"never {rights}", rights) for rights in row.never)
+
+
+def grants(variant, rights):
+    if variant in VIRTUAL:
+        return f"bob {RIGHTS}", f"bob -{variant}"
+    return (f"bob {RIGHTS}", f"-bob {variant[1:]}") if variant[0] == "-" else (f"bob {rights}",)
 
 
 def forms(row):
@@ -76,11 +93,12 @@ def forms(row):
 
 
 class Matrix:
-    def __init__(self, server, rows=None):
+    def __init__(self, server, rows=None, more=True):
+        """more: rights are taken away by negative ones, too."""
         self.server, self.asks, self.boxes = server, [], {}
         for i, row in enumerate(ROWS if rows is None else rows):
             for form, u in forms(row):
-                for variant, rights in variants(row):
+                for variant, rights in variants(row, more):
                     self.add(row, form, u, variant, rights, i)
                 for variant in ABSENT:
                     self.add(row, form, u, variant, None, i)
@@ -89,7 +107,7 @@ class Matrix:
         """Mailboxes of one length, so that answers can be compared; those of rows that only read are shared."""
         kind = "n" + form[0] + "-" + variant if not row.changes and not row.inner else f"{i}{form[0]}-{variant}"
         if rights is not None and not row.changes and not row.inner:
-            kind = "r-" + rights
+            kind = "r-" + (variant if variant[0] == "-" else rights)
         number = self.boxes.setdefault((kind, row.inner), (len(self.boxes), rights, row if row.changes else None, variant))[0]
         name = f"{'in/' if row.inner else ''}b{number:05}"
         box = ABSENT.get(variant, "Shared/alice/{}").format(name)
@@ -98,11 +116,11 @@ class Matrix:
     # ---- the owner's part
     def owner_commands(self):
         text = MESSAGE.decode()
-        for (_, inner), (number, rights, row, _) in self.boxes.items():
+        for (_, inner), (number, rights, row, variant) in self.boxes.items():
             inside = f"{'in/' if inner else ''}b{number:05}"
             if rights is not None:
                 yield f"CREATE {inside}", None
-                yield f"SETACL {inside} bob {rights}", None
+                yield from ((f"SETACL {inside} {grant}", None) for grant in grants(variant, rights))
                 yield f"APPEND {inside} (\\Deleted) {{{len(text)}+}}\r\n{text} () {{{len(text)}+}}\r\n{text}", None
             if rights is not None and row is None:
                 yield f'SETMETADATA {inside} (/shared/comment "commented")', None
@@ -186,7 +204,7 @@ class OwnMatrix(Matrix):
     """The same for the owner: no mailbox is another's, and l and a cannot be taken."""
 
     def add(self, row, form, u, variant, rights, i):
-        if form == "rev1" and rights is not None and not variant.startswith(("enough", "never")):
+        if form == "rev1" and rights is not None and not variant.startswith(("enough", "never", *VIRTUAL)):
             super().add(row, form, u, variant, rights if set("la") <= set(rights) else RIGHTS, i)
             ask = self.asks[-1]
             ask.box = ask.box.removeprefix("Shared/alice/")

@@ -5,9 +5,10 @@ import time
 import pytest
 
 from lib import client, server as posthorn
+from lib.long import LONG
 
 from . import table
-from .matrix import MESSAGE, SECRETS
+from .matrix import MESSAGE, SECRETS, pipelined, without
 
 ALL = table.RIGHTS
 
@@ -24,10 +25,6 @@ def the_owner(server):
     session = server.imap("alice")
     yield session
     session.close()
-
-
-def without(right):
-    return ALL.replace(right, "")
 
 
 def share(alice, box, rights=ALL, messages=2):
@@ -73,12 +70,58 @@ def test_every_word_on_a_mailbox_that_may_not_be_read_any_more(server, alice):
     bob.close()
 
 
-def test_every_change_without_a_right_that_went(server, alice):
+def done(row, lines, tagged):
+    return tagged.startswith(b"OK") if row.shows is None else any(re.match(row.shows, line) for line in lines)
+
+
+def test_a_right_that_went_and_is_not_asked_for(server, alice):
+    """Every word of the selected mailbox x every right that it does not need, which goes while the mailbox is selected."""
+    rows = [row for row in table.ROWS if row.selected and row.forms == "both"]
+    box, bob, asked = share(alice, "spare"), server.imap("bob"), 0
+    bob.command('SETMETADATA "" (/private/filters/values/mine "ALL")')
+    for right in ALL:
+        ask(bob, f"SELECT {box}")
+        alice.command(f"SETACL spare bob {without(right)}")
+        spared = [row for row in rows if right not in row.needs]
+        for row, lines, tagged in pipelined(bob, [(text_of(row.commands[-1], box), row) for row in spared]):
+            assert done(row, lines, tagged), (row.name, right, lines, tagged)
+            asked += 1
+        alice.command(f"SETACL spare bob {ALL}")
+    assert asked == len(rows) * (len(ALL) - 2)  # all need l and r
+    bob.close()
+
+
+def changing_rows():
     rows = [row for row in table.ROWS if row.changes and row.shows is None and row.forms != "modern" and row.needs and row.commands[0] == "SELECT {box}"]
     assert len(rows) > 8
+    return rows
+
+
+def test_every_change_with_all_rights_but_one_that_went(server, alice):
+    """The same of what changes a mailbox; in short one right for each row, the next one for the next."""
+    bob, asked = server.imap("bob"), 0
+    ask(bob, "CREATE Taken")
+    for number, row in enumerate(row for row in changing_rows() if not row.setup):
+        spare = [right for right in ALL if right not in row.needs and (row.enough is None or right not in "swt")]
+        for right in spare if LONG else spare[number % len(spare):][:1]:
+            name = f"spare{number}{right}"
+            box = share(alice, name, messages=1)
+            alice.append(name, MESSAGE, "\\Deleted")
+            ask(bob, f"SELECT {box}")
+            alice.command(f"SETACL {name} bob {without(right)}")
+            for command in row.commands[1:]:
+                lines, tagged = ask(bob, text_of(command, box))
+            assert done(row, lines, tagged), (row.name, right, lines, tagged)
+            asked += 1
+    assert asked >= (90 if LONG else 12)
+    bob.close()
+
+
+def test_every_change_without_a_right_that_went(server, alice):
+    rows = changing_rows()
     box, bob = share(alice, "falls"), server.imap("bob")
     alice.append("falls", MESSAGE, "\\Deleted")
-    bob.command("CREATE Taken")
+    ask(bob, "CREATE Taken")
     bob.command("ENABLE IMAP4rev2")
 
     def state():

@@ -11,6 +11,7 @@ import re
 import pytest
 
 from lib import client, server as posthorn
+from lib.long import LONG
 
 from . import table
 from .matrix import ABSENT, MESSAGE, SECRETS, Ask, Matrix, OwnMatrix, names_box, pipelined
@@ -20,11 +21,11 @@ SETTINGS = {"quota_messages": 1000000}
 CODE = re.compile(rb"^(?:OK|NO|BAD) \[([A-Z-]+)")
 
 
-def play():
+def play(more=True):
     server = posthorn.Server(SETTINGS)
     try:
         server.user_add("zelda")
-        matrix = Matrix(server)
+        matrix = Matrix(server, more=more)
         matrix.play()
     finally:
         server.stop()
@@ -43,7 +44,7 @@ def a_matrix_without_rights():
     before = os.environ.get("POSTHORN_BINARY")
     os.environ["POSTHORN_BINARY"] = str(path)
     try:
-        return play()
+        return play(LONG)
     finally:
         os.environ.pop("POSTHORN_BINARY")
         if before:
@@ -119,11 +120,12 @@ def unlike(matrix):
     """Rows whose answers tell a hidden mailbox from one that is not there, octet for octet."""
     groups, failed = collections.defaultdict(dict), []
     for ask in matrix.asks:
-        if ask.variant == "l" or ask.variant in ABSENT:
+        if ask.variant in ("l", "-l") or ask.variant in ABSENT:
             groups[id(ask.row), ask.form][ask.variant] = ask
     for group in groups.values():
         told = {variant: tuple(ask.told()) for variant, ask in group.items()}
-        pairs = [("l", "absent"), ("foreign", "nobody")] + ([] if group["l"].row.tree else [("absent", "foreign")])
+        pairs = [(variant, "absent") for variant in ("l", "-l") if variant in group]
+        pairs += [("foreign", "nobody")] + ([] if group["l"].row.tree else [("absent", "foreign")])
         failed += [f"{group[a].name} [{group[a].form}] {a}, {b}: {told[a]} {told[b]}" for a, b in pairs if told[a] != told[b]]
     assert len(groups) > 300
     return failed
@@ -279,7 +281,7 @@ def owners_rows():
     for row in table.ROWS:
         text = " ".join(row.commands)
         if row.needs and not row.selected and "QUOTA" not in text and row.forms == "both" and "Shared" not in text and "bob" not in text and "subscribed" not in text and not row.inner:
-            found.setdefault((row.commands[-1].split()[0], row.needs, row.changes), row)
+            found.setdefault((row.name if LONG else row.commands[-1].split()[0], row.needs, row.changes), row)
     return list(found.values())
 
 
@@ -289,7 +291,7 @@ def test_the_owner_without_a_right():
     server = posthorn.Server(SETTINGS)
     try:
         server.user_add("zelda")
-        matrix = OwnMatrix(server, rows)
+        matrix = OwnMatrix(server, rows, more=False)
         asks = [ask for ask in matrix.play() if ask.form == "rev1" and ask.rights]
         report([f"{ask.key}: {'refused' if ask.wanted else 'done'}: {ask.lines[-3:]} {ask.tagged}" for ask in asks if ask.wanted != ask.done])
         assert sum(not ask.wanted for ask in asks) > 60
