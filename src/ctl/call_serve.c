@@ -163,6 +163,24 @@ verb_in(struct verb_call *c, char *dst, size_t len, size_t *n_out, struct fault 
     return R_OK;
 }
 
+enum result
+verb_in_all(struct verb_call *c, struct buf *b, struct fault *f)
+{
+    char piece[1024];
+    for (;;) {
+        size_t n;
+        if (verb_in(c, piece, sizeof piece, &n, f) != R_OK)
+            return R_FAIL;
+        if (n == 0)
+            break;
+        buf_put(b, span_of(piece, n));
+    }
+    explicit_bzero(piece, sizeof piece);
+    return b->over
+               ? fault_set(f, FAULT_TOOBIG, "the input is larger than %zu octets", b->max)
+               : R_OK;
+}
+
 static void
 end(struct verb_call *c)
 {

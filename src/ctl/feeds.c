@@ -47,8 +47,15 @@ feed_password(struct verb_client *c, struct fault *f)
     return r;
 }
 
-// ---- a file: the last argument, "-" for the standard streams ----
+// ---- a file, "-" for the standard streams ----
 
+static FILE *
+open_named(struct span name, const char *mode, FILE *standard)
+{
+    return span_eq(name, SPAN("-")) ? standard : fopen(name.p, mode);
+}
+
+// The last argument.
 static FILE *
 open_argument(struct verb_client *c, const char *mode, FILE *standard)
 {
@@ -56,15 +63,14 @@ open_argument(struct verb_client *c, const char *mode, FILE *standard)
     for (size_t i = 0; verb_client_arg(c, i).p != NULL; i++)
         name = verb_client_arg(c, i);
     // arguments are C strings
-    return span_eq(name, SPAN("-")) ? standard : fopen(name.p, mode);
+    return open_named(name, mode, standard);
 }
 
-enum result
-feed_file(struct verb_client *c, struct fault *f)
+static enum result
+feed_from(struct verb_client *c, FILE *file, struct fault *f)
 {
     char piece[32768];
     size_t n;
-    FILE *file = open_argument(c, "re", stdin);
     if (file == NULL)
         return fault_errno(f, FAULT_BAD, "the file cannot be opened");
     enum result r = R_OK;
@@ -75,6 +81,18 @@ feed_file(struct verb_client *c, struct fault *f)
     if (file != stdin)
         fclose(file);
     return r;
+}
+
+enum result
+feed_file(struct verb_client *c, struct fault *f)
+{
+    return feed_from(c, open_argument(c, "re", stdin), f);
+}
+
+enum result
+feed_script(struct verb_client *c, struct fault *f)
+{
+    return feed_from(c, open_named(verb_client_arg(c, 1), "re", stdin), f);
 }
 
 static enum result

@@ -25,6 +25,18 @@
     {words, usage, least, most, VERB_SERVER, run, NULL, feed, sink, help, CARRIES_FOR},
 #define DRY(words, usage, least, most, run, feed, sink, help)                              \
     {words, usage, least, most, VERB_STORE, run, NULL, feed, sink, help, CARRIES_DRY},
+#define OWNED(words, usage, least, most, run, feed, sink, help)                            \
+    {words,                                                                                \
+     usage,                                                                                \
+     least,                                                                                \
+     most,                                                                                 \
+     VERB_STORE,                                                                           \
+     run,                                                                                  \
+     NULL,                                                                                 \
+     feed,                                                                                 \
+     sink,                                                                                 \
+     help,                                                                                 \
+     CARRIES_OWNER + (most)-1},
 const struct verb verbs[] = {
 #include "ctl/verbs.def"
 };
@@ -39,6 +51,7 @@ const struct verb verbs[] = {
 #undef DRY
 #undef FOR
 #undef PASSWORD
+#undef OWNED
 const size_t verbs_count = sizeof verbs / sizeof verbs[0];
 
 enum { EXIT_USAGE = 2, WORDS_MAX = 32, VERB_WORDS = 3, HELP_COLUMN = 30 };
@@ -239,6 +252,9 @@ static const struct carry carries[] = {
                           2,
                           .read_only = true},
     [CARRIES_FOR] = {2, {offsetof(struct verb_options, time)}, 1},
+    [CARRIES_OWNER] = {0, {offsetof(struct verb_options, user)}, 1},
+    [CARRIES_OWNER_1] = {1, {offsetof(struct verb_options, user)}, 1},
+    [CARRIES_OWNER_2] = {2, {offsetof(struct verb_options, user)}, 1},
     [CARRIES_PART] = {.words = 1},
 };
 
@@ -301,6 +317,8 @@ are_carried(const struct verb *v, const struct line *l, size_t n)
 {
     if (v->carries != CARRIES_NOTHING && n > carries[v->carries].words)
         return false;
+    if (v->carries >= CARRIES_OWNER && v->carries <= CARRIES_OWNER_2)
+        return l->options.user && n == carries[v->carries].words;
     if (v->carries == CARRIES_USER)
         return l->options.user;
     return v->carries != CARRIES_PART || is_part(&l->options);

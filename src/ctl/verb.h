@@ -61,6 +61,9 @@ void verb_out(struct verb_call *c, struct span s);
 enum result verb_in(struct verb_call *c, char *dst, size_t len, size_t *n_out,
                     struct fault *f) MUST_CHECK;
 
+// Everything that the feed sends, up to b->max; it may be a secret.
+enum result verb_in_all(struct verb_call *c, struct buf *b, struct fault *f) MUST_CHECK;
+
 // The command's side. A feed sends the verb's input piece by piece; a sink takes its output.
 struct verb_client;
 typedef enum result verb_feed_fn(struct verb_client *c, struct fault *f);
@@ -83,7 +86,7 @@ enum verb_where {
 struct verb_options {
     const char *file, *data;        // -c FILE, --data DIR
     const char *offset, *password;  // demo
-    const char *user, *folder;      // import, export
+    const char *user, *folder;      // import, export, sieve
     bool json;                      // --json: output_open heard it already
     const char *since;              // mailbox undelete
     bool dry_run;
@@ -106,6 +109,10 @@ enum verb_carries {
     CARRIES_DRY,       // --dry-run, after two words
     CARRIES_PASSWORD,  // --protocol LIST, --expires TIME, --read-only
     CARRIES_FOR,       // --for TIME, after two words
+    // --user USER, which has to be there, after so many words
+    CARRIES_OWNER,
+    CARRIES_OWNER_1,
+    CARRIES_OWNER_2,
     CARRIES_PART,  // its local function reads them: --user, --folder, --to, --dry-run, which message
 };
 

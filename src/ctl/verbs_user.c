@@ -58,25 +58,6 @@ ask(struct verb_call *c, struct span verb, const struct span *args, size_t n,
     return r;
 }
 
-// Everything that the feed sends, up to b->max.
-static enum result
-read_all(struct verb_call *c, struct buf *b, struct fault *f)
-{
-    char piece[1024];
-    for (;;) {
-        size_t n;
-        if (verb_in(c, piece, sizeof piece, &n, f) != R_OK)
-            return R_FAIL;
-        if (n == 0)
-            break;
-        buf_put(b, span_of(piece, n));
-    }
-    explicit_bzero(piece, sizeof piece);
-    return b->over
-               ? fault_set(f, FAULT_TOOBIG, "the input is larger than %zu octets", b->max)
-               : R_OK;
-}
-
 // The row's words are the verb that auth knows; a password from the feed is the last argument.
 enum result
 verb_users(struct verb_call *c, struct fault *f)
@@ -91,7 +72,7 @@ verb_users(struct verb_call *c, struct fault *f)
     }
     enum result r = R_OK;
     if (verb_has_feed(c))
-        r = read_all(c, &password, f);
+        r = verb_in_all(c, &password, f);
     if (verb_has_feed(c))
         args[n++] = buf_span(&password);
     if (r == R_OK)

@@ -52,6 +52,12 @@ net_unicode(struct span s)
     return true;
 }
 
+bool
+name_is_net_unicode(struct span name)
+{
+    return octets_good(name) && utf8_good(name) && net_unicode(name);
+}
+
 enum result
 mail_name_check(struct arena *a, struct span name, struct span *clean_out, struct fault *f)
 {
@@ -59,7 +65,7 @@ mail_name_check(struct arena *a, struct span name, struct span *clean_out, struc
         name.n--;
     if (name.n == 0 || name.n > LIMIT_mailbox_name)
         return fault_set(f, FAULT_CANNOT, "mailbox name is empty or too long");
-    if (!octets_good(name) || !utf8_good(name) || !net_unicode(name))
+    if (!name_is_net_unicode(name))
         return fault_set(f, FAULT_CANNOT,
                          "mailbox name has control characters or is not UTF-8");
     name = name_compose(a, name);

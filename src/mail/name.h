@@ -7,6 +7,8 @@
 #include "mail/user.h"
 
 struct span name_compose(struct arena *a, struct span name);  // NFC
+// UTF-8 without controls, line or paragraph separators, or a byte order mark in front (RFC 5198 section 2).
+bool name_is_net_unicode(struct span name);
 bool name_is_inbox(struct span name);
 struct mailbox_state *name_find_level(struct account *a, uint64_t parent,
                                       struct span level);              // NULL: none

@@ -217,6 +217,12 @@ make_meta(struct generator *g, struct mailbox_state *m)
                             .modseq = ++g->modseq,
                             .key = span_of(key, (size_t)n),
                             .value = generator_random(g, 3) ? SPAN("value") : SPAN_NONE};
+    static const char script[20000] = {1};  // more than a page of the index
+    if (generator_random(g, 8) == 0) {
+        r.mailbox = 0;
+        r.key = SPAN("sieve/name");
+        r.value = span_of(script, generator_random(g, sizeof script));
+    }
     g->type = RECORD_META;
     record_meta_put(&g->meta, &r);
 }
