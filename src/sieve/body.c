@@ -6,7 +6,7 @@ enum result
 sieve_read(struct sieve_run *r, uint64_t at, uint64_t n, struct span *out)
 {
     struct fault f;
-    const struct sieve_world *w = r->world;
+    const struct sieve_message *m = &r->message;
     n = n < LIMIT_sieve_body ? n : LIMIT_sieve_body;
     *out = SPAN("");
     if (sieve_room(r, n) != R_OK || sieve_work(r, n / 16 + 1) != R_OK)
@@ -14,7 +14,7 @@ sieve_read(struct sieve_run *r, uint64_t at, uint64_t n, struct span *out)
     if (n == 0)
         return R_OK;
     char *p = arena_alloc(r->scratch, n);
-    if (w->read(w->read_arg, at, p, n, &f) != R_OK)
+    if (m->read(m->read_arg, at, p, n, &f) != R_OK)
         return sieve_fail(r, NULL, "the message cannot be read");
     *out = span_of(p, n);
     return R_OK;

@@ -217,11 +217,13 @@ enum result sieve_part_decoded(struct sieve_run *r, const struct mime_part *part
 // The members of an external list, one on a line (ext/extlists.c); R_FAIL: there is no such list.
 enum result sieve_list_members(struct sieve_run *r, const struct sieve_call *call,
                                struct span list, struct span *members) MUST_CHECK;
-// Dates (ext/date.c): "+0130" in minutes; a moment as ISO 8601 writes it there (RFC 5260 section 4.2).
+// Dates (ext/date.c): "+0130" in minutes; a moment as its parts
+// "iso8601" and "std11" are (RFC 5260 section 4.2).
 bool sieve_zone_read(struct span s, int *minutes_out);
 enum result sieve_zone_check(struct sieve_compiler *c, struct sieve_call *call,
                              const struct sieve_value *value);
 void sieve_put_iso8601(struct buf *b, int64_t utc_s, int zone_min);
+void sieve_put_std11(struct buf *b, int64_t utc_s, int zone_min);
 
 // All texts of a value, with their variables in place.
 enum result sieve_texts(struct sieve_run *r, const struct sieve_value *v,

@@ -65,15 +65,15 @@ static enum result
 gather_all(struct sieve_run *r, const struct sieve_call *call, const struct span *names,
            size_t n, struct buf *found)
 {
-    const struct mime_part *now = sieve_part_now(r), *root = r->world->root;
+    const struct mime_part *now = sieve_part_now(r), *root = r->message.root;
     const struct mime_part *within = now ? now : root, *part = within;
     bool any = sieve_tag(call, "anychild") != NULL;
     if (sieve_tag(call, "mime") == NULL) {
-        gather_names(found, r->header, names, n);
+        gather_names(found, r->message.header, names, n);
         return R_OK;
     }
     for (; part; part = any ? sieve_part_after(part, within) : NULL) {
-        struct span block = r->header;
+        struct span block = r->message.header;
         if (part != root &&
             sieve_read(r, part->header.at, part->header.size, &block) != R_OK)
             return R_FAIL;
@@ -91,7 +91,7 @@ sieve_fields_begin(struct sieve_fields *it, struct sieve_run *r,
     struct buf found;
     struct span bytes;
     *it = (struct sieve_fields){.run = r};
-    if (sieve_work(r, n * (r->header.n / 16 + 1)) != R_OK)
+    if (sieve_work(r, n * (r->message.header.n / 16 + 1)) != R_OK)
         return R_FAIL;
     buf_init(&found, LIMIT_sieve_memory);
     if (gather_all(r, call, names, n, &found) != R_OK) {

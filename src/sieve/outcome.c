@@ -173,7 +173,10 @@ put_action(struct sieve_run *r, enum sieve_action_kind kind, struct span target)
     struct sieve_action *a = ARENA_NEW(r->arena, struct sieve_action);
     a->kind = kind;
     a->target = target.n ? arena_dup(r->arena, target) : SPAN("");
-    a->header = r->edited ? r->header : SPAN_NONE;
+    const struct sieve_message *m =
+        kind == SIEVE_REDIRECT && r->enclosed ? &r->before_enclosed : &r->message;
+    a->header = m->edited ? m->header : SPAN_NONE;
+    a->body = m->body;
     *r->last = a;
     r->last = &a->next;
     return a;
@@ -233,7 +236,8 @@ sieve_fail_finish(struct sieve_run *r)
 {
     r->out->actions = NULL;
     r->last = &r->out->actions;
-    r->edited = false;
+    r->message.edited = false;
+    r->message.body = SPAN_NONE;
     implicit_keep(r);
     sieve_note(r, r->out->error.line, "error: %s; implicit keep", r->out->error.text);
 }

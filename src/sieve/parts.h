@@ -11,6 +11,9 @@ const struct mime_part *sieve_part_now(struct sieve_run *r);
 const struct mime_part *sieve_part_after(const struct mime_part *part,
                                          const struct mime_part *within);
 
+// The message was changed: loops go on at the same places of the new one, but not into what `replaced` became.
+void sieve_parts_moved(struct sieve_run *r, const struct mime_part *replaced);
+
 // Has the call :type, :subtype, :contenttype or :param?
 bool sieve_mime_option(const struct sieve_call *call);
 // Feeds what these mean of one field.

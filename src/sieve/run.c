@@ -115,14 +115,14 @@ sieve_stop(struct sieve_run *r)
 struct span
 sieve_header(const struct sieve_run *r)
 {
-    return r->header;
+    return r->message.header;
 }
 
 void
 sieve_header_set(struct sieve_run *r, struct span header)
 {
-    r->header = header;
-    r->edited = true;
+    r->message.header = header;
+    r->message.edited = true;
 }
 
 void
@@ -414,7 +414,12 @@ sieve_run(struct arena *a, const struct sieve_program *p, const struct sieve_wor
     r->world = world;
     r->out = out;
     r->last = &out->actions;
-    r->header = world->header;
+    r->message = (struct sieve_message){.header = world->header,
+                                        .body = SPAN_NONE,
+                                        .size = world->size,
+                                        .root = world->root,
+                                        .read_arg = world->read_arg,
+                                        .read = world->read};
     r->work_max = world->work_max ? world->work_max : LIMIT_sieve_work;
     if (sieve_push(r, p) == R_OK)
         execute(r);

@@ -4,7 +4,7 @@
 // A run in the inside: what run.c, outcome.c and match.c share.
 
 #include "base/limits.h"
-#include "sieve/ext.h"
+#include "sieve/message.h"
 
 // A script at work; one that is included stands on the one that includes it (RFC 6609).
 struct sieve_frame {
@@ -34,8 +34,8 @@ struct sieve_run {
     struct sieve_frame *frame;
     struct sieve_outcome *out;
     struct sieve_action **last;
-    struct span header;
-    bool edited;
+    struct sieve_message message, before_enclosed;
+    bool enclosed;
     bool stopped, keep_cancelled;
     unsigned actions, redirects, notifications;
     uint64_t work, work_max;

@@ -47,6 +47,8 @@ struct sieve_action {
     struct sieve_detail *details;  // in the order of sieve_detail_put
     struct span
         header;  // the message's header as it was edited when this came; SPAN_NONE: as it came
+    struct span
+        body;  // in its place, the message's body as it was changed; SPAN_NONE: as it came
     bool implicit;        // the implicit keep
     unsigned line;        // of the script; 0: none
     struct span because;  // the test that led here: "line 3: header :is ..."; empty: none

@@ -415,18 +415,91 @@ regex_linear(void **state)
     buf_done(&text);
 }
 
+static const char two_parts[] =
+    "From: a@example.org\r\nSubject: s\r\nContent-Type: multipart/mixed; boundary=b\r\n"
+    "\r\n--b\r\n\r\none\r\n--b\r\nContent-Type: image/png\r\n\r\ntwo\r\n--b--\r\n";
+
+// The message of the n-th action, from its header on; empty where it is as it came.
+static void
+message_of(const char *script, unsigned n, struct buf *out)
+{
+    struct arena *a = arena_new();
+    struct sieve_program *p;
+    struct sieve_error e;
+    struct sieve_world w;
+    struct sieve_outcome o;
+    assert_int_equal(sieve_compile(a, span_str(script), &p, &e), R_OK);
+    sieve_world_of(a, span_str(two_parts), &w);
+    sieve_run(a, p, &w, &o);
+    assert_false(o.failed);
+    const struct sieve_action *action = o.actions;
+    for (; n > 0; n--)
+        action = action->next;
+    buf_put(out, action->header);
+    buf_put(out, action->body);
+    buf_put_char(out, '\0');
+    arena_free(&a);
+}
+
+// RFC 5703 section 5, to the octet.
+static void
+replaced_part(void **state)
+{
+    struct buf b;
+    (void)state;
+    buf_init(&b, 1 << 20);
+    message_of("require [\"replace\", \"foreverypart\", \"mime\", \"editheader\"];"
+               "addheader \"X\" \"y\";"
+               "foreverypart { if header :mime :type \"content-type\" \"image\" { replace "
+               "\"\xc3\xa4\"; } }",
+               0, &b);
+    assert_string_equal(
+        b.p, "X: y\r\nFrom: a@example.org\r\nSubject: s\r\nContent-Type: multipart/mixed; "
+             "boundary=b\r\n"
+             "\r\n--b\r\n\r\none\r\n--b\r\nContent-Type: text/plain; charset=utf-8\r\n"
+             "Content-Transfer-Encoding: quoted-printable\r\n\r\n=C3=A4\r\n--b--\r\n");
+    buf_done(&b);
+}
+
+// RFC 5703 section 6: what is redirected is not enclosed.
+static void
+enclosed_not_redirected(void **state)
+{
+    static const char script[] = "require [\"enclose\", \"copy\"]; enclose \"x\";"
+                                 "redirect :copy \"b@example.org\"; keep;";
+    struct buf b;
+    (void)state;
+    buf_init(&b, 1 << 20);
+    message_of(script, 0, &b);
+    assert_string_equal(b.p, "");
+    buf_reset(&b);
+    message_of(script, 1, &b);
+    assert_non_null(strstr(b.p, "multipart/mixed; boundary=\"=_"));
+    assert_non_null(strstr(b.p, two_parts));
+    buf_done(&b);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(compile_limits), cmocka_unit_test(compile_depth),
-        cmocka_unit_test(bomb_matches),   cmocka_unit_test(bomb_headers),
-        cmocka_unit_test(bomb_variables), cmocka_unit_test(bomb_memory),
-        cmocka_unit_test(glob_model),     cmocka_unit_test(glob_captures),
-        cmocka_unit_test(regex_linear),   cmocka_unit_test(bomb_kept),
-        cmocka_unit_test(many_matches),   cmocka_unit_test(bomb_regexes),
-        cmocka_unit_test(many_texts),     cmocka_unit_test(bomb_keys),
+        cmocka_unit_test(compile_limits),
+        cmocka_unit_test(compile_depth),
+        cmocka_unit_test(bomb_matches),
+        cmocka_unit_test(bomb_headers),
+        cmocka_unit_test(bomb_variables),
+        cmocka_unit_test(bomb_memory),
+        cmocka_unit_test(glob_model),
+        cmocka_unit_test(glob_captures),
+        cmocka_unit_test(regex_linear),
+        cmocka_unit_test(bomb_kept),
+        cmocka_unit_test(many_matches),
+        cmocka_unit_test(bomb_regexes),
+        cmocka_unit_test(many_texts),
+        cmocka_unit_test(bomb_keys),
         cmocka_unit_test(bomb_words),
+        cmocka_unit_test(replaced_part),
+        cmocka_unit_test(enclosed_not_redirected),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

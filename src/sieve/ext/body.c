@@ -1,6 +1,7 @@
 // RFC 5173: body. The default is :text: what text parts say, HTML without its marks.
 
 #include "sieve/run.h"
+#include "sieve/message.h"
 #include "sieve/parts.h"
 #include "mime/html.h"
 
@@ -98,19 +99,21 @@ feed_text(struct sieve_run *r, const struct mime_part *part, struct sieve_matchi
 }
 
 static bool
-has_body(const struct sieve_world *w)
+has_body(const struct sieve_message *m)
 {
-    struct span h = w->header;
-    return w->size > h.n || span_ends(h, SPAN("\n\n")) || span_ends(h, SPAN("\n\r\n")) ||
-           span_eq(h, SPAN("\n")) || span_eq(h, SPAN("\r\n"));
+    struct span h = m->header;
+    return m->size > m->root->header.size || span_ends(h, SPAN("\n\n")) ||
+           span_ends(h, SPAN("\n\r\n")) || span_eq(h, SPAN("\n")) ||
+           span_eq(h, SPAN("\r\n"));
 }
 
 static enum result
 feed_raw(struct sieve_run *r, struct sieve_matching *m)
 {
-    const struct sieve_world *w = sieve_world(r);
+    const struct sieve_message *now = sieve_message(r);
+    uint64_t at = now->root->header.size;
     struct span text;
-    if (sieve_read(r, w->root->header.size, w->size - w->root->header.size, &text) != R_OK)
+    if (sieve_read(r, at, now->size - at, &text) != R_OK)
         return R_FAIL;
     return sieve_match_feed(m, text);
 }
@@ -121,17 +124,17 @@ body(struct sieve_run *r, const struct sieve_call *call, bool *yes)
     struct sieve_matching m;
     struct span *types = NULL;
     const struct sieve_value *content = sieve_tag(call, "content");
-    const struct sieve_world *w = sieve_world(r);
+    const struct sieve_message *now = sieve_message(r);
     if (sieve_match_begin(&m, r, call, &call->position[0]) != R_OK ||
         (content && sieve_texts(r, content, &types) != R_OK))
         return R_FAIL;
-    if (!has_body(w))
+    if (!has_body(now))
         return sieve_match_end(&m, yes);
     if (sieve_tag(call, "raw"))
         return feed_raw(r, &m) == R_OK ? sieve_match_end(&m, yes) : R_FAIL;
     enum result result = R_OK;
-    for (const struct mime_part *p = w->root; result == R_OK && p && !m.found;
-         p = sieve_part_after(p, w->root)) {
+    for (const struct mime_part *p = now->root; result == R_OK && p && !m.found;
+         p = sieve_part_after(p, now->root)) {
         struct arena *before = sieve_scratch_begin(r);  // one text at a time
         result = sieve_work(r, 4);
         if (result == R_OK && content && is_wanted(p, types, content->n))

@@ -114,6 +114,13 @@ sieve_put_iso8601(struct buf *b, int64_t utc_s, int zone_min)
     put_iso8601(b, &t);
 }
 
+void
+sieve_put_std11(struct buf *b, int64_t utc_s, int zone_min)
+{
+    struct moment t = moment_of(utc_s, zone_min);
+    put_std11(b, &t);
+}
+
 // A part that is one number; its width, 0: it is none.
 static int
 number_of(const struct moment *t, struct span name, int *value)

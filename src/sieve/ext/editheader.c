@@ -1,9 +1,7 @@
 // RFC 5293: addheader and deleteheader. The header is written anew; the message's body stays.
 
 #include "base/limits.h"
-#include "base/utf8.h"
-#include "sieve/ext.h"
-#include "mime/encoded_word.h"
+#include "sieve/message.h"
 
 enum { LINE_MAX_OCTETS = 998 };
 
@@ -66,15 +64,9 @@ put_field(struct sieve_run *r, const struct sieve_call *call, struct buf *b)
         if (((unsigned char)value.p[i] < ' ' && value.p[i] != '\t') || value.p[i] == 127)
             return sieve_fail(r, call, "a field's value has no line ends and controls");
     size_t from = b->n;
-    buf_put(b, name);
-    buf_put_str(b, ": ");
-    if (ascii_only(value))
-        buf_put(b, value);
-    else
-        mime_encode_words(b, value);
-    if (b->n - from > LINE_MAX_OCTETS)
+    sieve_put_field(b, name, value);
+    if (b->n - from > LINE_MAX_OCTETS + 2)
         return sieve_fail(r, call, "the field is longer than %d octets", LINE_MAX_OCTETS);
-    buf_put_str(b, "\r\n");
     return R_OK;
 }
 
@@ -181,6 +173,14 @@ keep_others(struct sieve_run *r, const struct sieve_call *call, struct span name
     return R_OK;
 }
 
+// RFC 5703 section 5.
+static bool
+is_original(struct span name)
+{
+    return span_ieq(name, SPAN("Original-Subject")) ||
+           span_ieq(name, SPAN("Original-From"));
+}
+
 // Section 6: what may not be changed is passed over.
 static enum result
 deleteheader(struct sieve_run *r, const struct sieve_call *call)
@@ -189,7 +189,8 @@ deleteheader(struct sieve_run *r, const struct sieve_call *call)
     struct buf b;
     if (name_of(r, call, &name) != R_OK)
         return R_FAIL;
-    if (span_ieq(name, SPAN("Received")) || span_ieq(name, SPAN("Auto-Submitted")))
+    if (span_ieq(name, SPAN("Received")) || span_ieq(name, SPAN("Auto-Submitted")) ||
+        (sieve_message(r)->has_originals && is_original(name)))
         return R_OK;
     if (sieve_work(r, sieve_header(r).n / 8) != R_OK)
         return R_FAIL;

@@ -1,23 +1,68 @@
 // RFC 5703 section 3: foreverypart and break.
 
 #include "sieve/compile.h"
+#include "sieve/message.h"
 #include "sieve/parts.h"
 
 // A loop at work; `at` NULL: before the first part.
 struct loop {
     const struct mime_part *within, *at;
     bool inner, begun;
+    bool leaf;  // it does not go into `at`: that was replaced
     struct loop *around;
 };
+
+// Without those in it.
+static const struct mime_part *
+part_behind(const struct mime_part *part, const struct mime_part *within)
+{
+    while (part != within && part->next == NULL)
+        part = part->parent;
+    return part == within ? NULL : part->next;
+}
 
 const struct mime_part *
 sieve_part_after(const struct mime_part *part, const struct mime_part *within)
 {
-    if (part->child)
-        return part->child;
-    while (part != within && part->next == NULL)
-        part = part->parent;
-    return part == within ? NULL : part->next;
+    return part->child ? part->child : part_behind(part, within);
+}
+
+// The part at the same place in another message; NULL: there is none.
+static const struct mime_part *
+counterpart(const struct mime_part *part, const struct mime_part *root)
+{
+    uint32_t place[LIMIT_mime_depth + 1];
+    unsigned depth = 0;
+    for (; part->parent && depth <= LIMIT_mime_depth; part = part->parent) {
+        uint32_t n = 0;
+        for (const struct mime_part *p = part->parent->child; p != part; p = p->next)
+            n++;
+        place[depth++] = n;
+    }
+    while (root && depth > 0) {
+        uint32_t n = place[--depth];
+        for (root = root->child; root && n > 0; n--)
+            root = root->next;
+    }
+    return root;
+}
+
+static void
+move_loop(struct sieve_run *r, struct loop *l, const struct mime_part *replaced)
+{
+    const struct mime_part *root = sieve_message(r)->root;
+    const struct mime_part *within = counterpart(l->within, root);
+    const struct mime_part *at = l->at ? counterpart(l->at, root) : NULL;
+    l->leaf = l->at == replaced || within == NULL || at == NULL;
+    l->within = within ? within : root;
+    l->at = l->at == NULL ? NULL : at && within ? at : l->within;
+}
+
+void
+sieve_parts_moved(struct sieve_run *r, const struct mime_part *replaced)
+{
+    for (struct loop *l = *sieve_state(r, SIEVE_EXT_foreverypart); l; l = l->around)
+        move_loop(r, l, replaced);
 }
 
 const struct mime_part *
@@ -36,7 +81,7 @@ begin(struct sieve_run *r, const struct sieve_call *call)
     if (sieve_room(r, sizeof(struct loop)) != R_OK)
         return R_FAIL;
     struct loop *l = ARENA_NEW(sieve_kept(r), struct loop);
-    l->within = now ? now : sieve_world(r)->root;
+    l->within = now ? now : sieve_message(r)->root;
     l->inner = now != NULL;
     l->around = *state;
     *state = l;
@@ -50,10 +95,12 @@ next(struct sieve_run *r, const struct sieve_call *call, bool *yes)
     struct loop *l = *sieve_state(r, SIEVE_EXT_foreverypart);
     (void)call;
     if (l->begun)
-        l->at = sieve_part_after(l->at, l->within);
+        l->at =
+            l->leaf ? part_behind(l->at, l->within) : sieve_part_after(l->at, l->within);
     else
         l->at = l->inner ? l->within->child : l->within;
     l->begun = true;
+    l->leaf = false;
     *yes = l->at != NULL;
     return R_OK;
 }

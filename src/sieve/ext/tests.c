@@ -1,5 +1,6 @@
 // RFC 5228 section 5: the tests of the base language.
 
+#include "sieve/message.h"
 #include "sieve/compile.h"
 #include "sieve/parts.h"
 #include "mime/address.h"
@@ -159,7 +160,7 @@ check_size(struct sieve_compiler *c, struct sieve_call *call)
 static enum result
 size(struct sieve_run *r, const struct sieve_call *call, bool *yes)
 {
-    uint64_t limit = call->position[0].number, n = sieve_world(r)->size;
+    uint64_t limit = call->position[0].number, n = sieve_message(r)->size;
     *yes = sieve_tag(call, "over") ? n > limit : n < limit;
     return R_OK;
 }
