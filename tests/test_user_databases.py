@@ -1,6 +1,7 @@
 """Users of outer databases: each kind by itself, behind our own. One server for each kind; they may be lost and come back."""
 # --json: user list
 import base64
+import concurrent.futures
 import json
 import os
 import re
@@ -374,6 +375,49 @@ def test_nothing_secret_in_the_log(place):
     assert not re.search(r"secret-|s3cret|s3rvice", place.server.stderr())
     said = posthorn.run_verb("config", "dump", "-c", place.server.config)
     assert b"s3cret" not in said and b"s3rvice" not in said
+
+
+def test_a_penalty_comes_first():
+    """Who failed waits before a database is asked, whether a name is known or not; who makes us ask and leaves has failed."""
+    def told(rip, line):
+        """The answer to this line, and the seconds it took."""
+        wire = Wire(server.address("imap"), timeout=60)
+        wire.line()
+        wire.send(b'i ID ("x-originating-ip" "%s")\r\n' % rip.encode())
+        while not wire.line().startswith(b"i OK"):
+            pass
+        began = time.monotonic()
+        wire.send(line + b"\r\n")
+        answer = wire.line().decode()
+        wire.close()
+        return answer, time.monotonic() - began
+
+    def tried(rip, user, password):
+        return told(rip, f"a LOGIN {user} {password}".encode())
+
+    def scram_begun(rip, user):
+        return told(rip, b"a AUTHENTICATE SCRAM-SHA-256 " + base64.b64encode(f"n,,n={user},r=abcdefgh".encode()))
+
+    base = userbases.Sqlite()
+    base.put("ann", "secret-a")
+    pool = concurrent.futures.ThreadPoolExecutor(4)
+    server = posthorn.Server({"auth_penalty": True, "auth_scram": "always", "trusted_networks": ["127.0.0.0/8"], "userdb_cache": "1s", **base.settings})
+    try:
+        at_once = lambda *asked: list(pool.map(lambda one: one[0](*one[1:]), asked))
+        for answer, _ in at_once(*((tried, f"198.51.100.{n}", f"nobody-{n}", "wrong") for n in (1, 2, 3))):
+            assert answer.startswith(WRONG)
+        assert scram_begun("198.51.100.4", "no-such")[0].startswith("+")
+        time.sleep(1.1)  # userdb_cache
+        base.lose("gone")
+        known, unknown, begun, other = at_once((tried, "198.51.100.1", "ann", "secret-a"), (tried, "198.51.100.2", "no-such", "secret-a"),
+                                               (scram_begun, "198.51.100.3", "ann"), (tried, "198.51.100.9", "ann", "secret-a"))
+        assert all(answer.startswith(LATER) for answer, _ in (known, unknown, other))
+        assert min(took for _, took in (known, unknown, begun)) > 1.9
+        base.find("gone")
+        wait_for(lambda: tried("198.51.100.4", "ann", "secret-a")[1] > 1.9)
+    finally:
+        server.stop()
+        base.stop()
 
 
 @pytest.mark.parametrize("connection, good", [

@@ -156,7 +156,6 @@ void login_abort(struct auth_channel *at, uint64_t exchange);
 void login_abort_all(struct auth_channel *at);
 // auth_login.c, for a login whose user and place are known
 void login_granted(struct login *l);
-void login_found(struct login *l);  // l->user is whom the password is judged by
 // Now, or after a penalty; not in a mechanism that first tells the error.
 void login_deny(struct login *l, enum fault_kind kind, const char *why);
 void login_deny_for(struct login *l, const struct fault *f);
@@ -169,7 +168,7 @@ void login_refused(struct login *l, const struct fault *f);
 // auth_ticket.c: for the gate, which hands it to mail
 void login_seal_ticket(const struct login *l, struct buf *out);
 
-// auth_judge.c: the user of l->sent_user and l->password: look_up ends in login_found, judge in login_granted or login_deny.
+// auth_judge.c: the user of l->sent_user and l->password: look_up ends in judge, that in login_granted or login_deny.
 void login_look_up(struct login *l);
 void login_judge(struct login *l);
 const char *login_unknown_why(const struct login *l);

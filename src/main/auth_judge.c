@@ -23,7 +23,7 @@ login_look_up(struct login *l)
 {
     struct fault f;
     if (who_find_judged(l, buf_span(&l->sent_user), &f) == R_OK) {
-        login_found(l);
+        login_judge(l);
     } else if (l->outer.ask.waiting) {
         login_asks(l, login_look_up);
     } else {

@@ -221,12 +221,20 @@ succeed(struct login *l, struct span final)
     become(l);
 }
 
+// A penalty is over: what others were told meanwhile is old.
 static void
-on_judge_due(void *arg)
+begin_again(struct login *l)
+{
+    l->asked_ms = clock_mono_ms();
+    l->outer.ask.since_ms = l->asked_ms;
+}
+
+static void
+on_look_up_due(void *arg)
 {
     struct login *l = arg;
-    l->asked_ms = clock_mono_ms();
-    login_judge(l);
+    begin_again(l);
+    login_look_up(l);
 }
 
 static void
@@ -293,18 +301,12 @@ check_password(struct login *l, struct span sent, struct span authzid, struct sp
         login_deny(l, FAULT_AUTHFAILED, "user name or password too long");
         return;
     }
-    login_look_up(l);
-}
-
-void
-login_found(struct login *l)
-{
     uint32_t delay_ms = begin_attempt(l, buf_span(&l->sent_user));
     l->state = LOGIN_DELAY;
     if (delay_ms == 0)
-        login_judge(l);
+        login_look_up(l);
     else
-        set_timer(l, on_judge_due, delay_ms);
+        set_timer(l, on_look_up_due, delay_ms);
 }
 
 static void
@@ -388,27 +390,57 @@ respond_again(struct login *l)
     respond(l, buf_span(&l->response));
 }
 
+static void
+on_response_due(void *arg)
+{
+    struct login *l = arg;
+    begin_again(l);
+    respond(l, l->response.n > 0 ? buf_span(&l->response) : SPAN(""));
+}
+
+// True: first a penalty is served.
+static bool
+serves_penalty(struct login *l, struct span user, struct span response)
+{
+    uint32_t delay_ms = user.n > 0 ? begin_attempt(l, user) : 0;
+    if (delay_ms == 0)
+        return false;
+    l->state = LOGIN_DELAY;
+    buf_reset(&l->response);
+    buf_put(&l->response, response);
+    set_timer(l, on_response_due, delay_ms);
+    return true;
+}
+
+static bool
+asks_about(struct login *l, struct span who, struct span response)
+{
+    struct fault f;
+    if (serves_penalty(l, who, response))
+        return true;
+    l->outer.ask.fresh = true;  // a wrong proof cannot be judged a second time
+    if (who_find_here(l, who, &f) != R_FAIL || !l->outer.ask.waiting)
+        return false;
+    if (response.p != l->response.p) {
+        buf_reset(&l->response);
+        buf_put(&l->response, response);
+    }
+    login_asks(l, respond_again);
+    return true;
+}
+
 // SCRAM's keys must be there when the mechanism wants them: outer databases are asked before it sees the user's name.
 static bool
 asks_before(struct login *l, struct span response)
 {
-    struct fault f;
     struct buf user;
     if (l->role->bases.outer == NULL || l->sasl == NULL)
         return false;
     buf_init(&user, LIMIT_user_name);
-    if (sasl_scram_user(l->sasl, response, &user) == R_OK) {
-        struct span who = who_split(l, buf_span(&user), SPAN_NONE);
-        l->outer.ask.fresh = true;  // a wrong proof cannot be judged a second time
-        if (who_find_here(l, who, &f) == R_FAIL && l->outer.ask.waiting)
-            login_asks(l, respond_again);
-    }
+    bool asks = sasl_scram_user(l->sasl, response, &user) == R_OK &&
+                asks_about(l, who_split(l, buf_span(&user), SPAN_NONE), response);
     buf_done(&user);
-    if (l->outer.ask.waiting && response.p != l->response.p) {
-        buf_reset(&l->response);
-        buf_put(&l->response, response);
-    }
-    return l->outer.ask.waiting;
+    return asks;
 }
 
 static void
@@ -421,28 +453,12 @@ respond(struct login *l, struct span response)
     take_outcome(l, &o, &f);
 }
 
-static void
-on_response_due(void *arg)
-{
-    struct login *l = arg;
-    l->asked_ms = clock_mono_ms();
-    respond(l, l->response.n > 0 ? buf_span(&l->response) : SPAN(""));
-}
-
 // Once the user is known (SCRAM's proof, LOGIN's password), a penalty is served before it is looked at.
 static void
 take_response(struct login *l, struct span response)
 {
-    struct span user = sasl_user(l->sasl);
-    uint32_t delay_ms = user.n > 0 ? begin_attempt(l, user) : 0;
-    if (delay_ms == 0) {
+    if (!serves_penalty(l, sasl_user(l->sasl), response))
         respond(l, response);
-        return;
-    }
-    l->state = LOGIN_DELAY;
-    buf_reset(&l->response);
-    buf_put(&l->response, response);
-    set_timer(l, on_response_due, delay_ms);
 }
 
 static struct login *
@@ -555,12 +571,23 @@ drop(struct login *l)
         login_free(l);
 }
 
+// Who makes us ask an outer database and leaves before the answer could leave again and again.
+static void
+note_abandoned(struct login *l)
+{
+    if (l->has_attempt && l->outer.ask.count > 0)
+        (void)throttle_failure(l->role->throttle, &l->attempt, SPAN_NONE, clock_mono_ms());
+    l->has_attempt &= l->outer.ask.count == 0;
+}
+
 void
 login_abort(struct auth_channel *at, uint64_t exchange)
 {
     struct login *l = login_find(at, exchange);
-    if (l != NULL)
-        drop(l);
+    if (l == NULL)
+        return;
+    note_abandoned(l);
+    drop(l);
 }
 
 void
