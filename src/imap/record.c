@@ -58,7 +58,7 @@ on_output(void *arg, struct span text)
 }
 
 void
-imap_record(struct imap_session *s, const struct imap_recorder *r)
+imap_record(struct imap_session *s, const struct served_recorder *r)
 {
     s->recorder = r;
     conn_tap(s->conn, r ? on_output : NULL, s);

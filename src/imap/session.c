@@ -167,7 +167,7 @@ refuse(struct imap_session *s, size_t size)
     struct buf copy;  // the input moves when it is consumed
     buf_init(&copy, LIMIT_line);
     buf_put(&copy, tag);
-    const struct imap_recorder *recorder = s->recorder;
+    const struct served_recorder *recorder = s->recorder;
     if (recorder) {
         imap_record_refused(s, size);
         imap_record(s, NULL);  // the answer tells the tag, which may be anything
@@ -412,10 +412,11 @@ imap_session_poke(void *arg)
         start_task(s);
 }
 
-void
-imap_session_facts(const struct imap_session *s, struct imap_facts *out)
+static void
+facts(const void *session, struct served_facts *out)
 {
-    *out = (struct imap_facts){
+    const struct imap_session *s = session;
+    *out = (struct served_facts){
         .client = s->client ? span_str(s->client) : SPAN(""),
         .mailbox = s->mailbox ? span_str(s->mailbox) : SPAN(""),
         .silent_ms = clock_mono_ms() - s->input_ms,
@@ -424,6 +425,14 @@ imap_session_facts(const struct imap_session *s, struct imap_facts *out)
         .octets_out = conn_octets_out(s->conn),
     };
 }
+
+static void
+record(void *session, const struct served_recorder *r)
+{
+    imap_record(session, r);
+}
+
+const struct served_ops imap_served = {facts, record};
 
 static void
 greet(struct imap_session *s, struct span tag)

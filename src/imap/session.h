@@ -12,6 +12,7 @@
 #include "io/conn.h"
 #include "io/loop.h"
 #include "io/message.h"
+#include "io/served.h"
 #include "mail/view.h"
 #include "mime/charset.h"
 #include "wire/command.h"
@@ -46,21 +47,6 @@ struct imap_host {
     uint32_t idle_ms, progress_ms;  // LIMIT_..., or less in tests; 0: these
     bool read_only;                 // it may change nothing at all
     uint32_t notify_ms;             // between the "Still here" of IDLE; 0: never
-};
-
-// Who looks on (imap/record.c): what the client sent and was sent, without passwords and keys of URLs. Does not suspend.
-struct imap_recorder {
-    void (*put)(void *arg, bool by_client, struct span s);
-    void *arg;
-};
-
-// What is told of a session to administrators; borrowed.
-struct imap_facts {
-    struct span client;   // name and version of its ID
-    struct span mailbox;  // as it was selected
-    uint64_t silent_ms;   // since the client last said something
-    bool idling;
-    uint64_t octets_in, octets_out;
 };
 
 struct imap_session {
@@ -101,9 +87,9 @@ struct imap_session {
     uint64_t input_ms;      // when the client last said something
     struct {
         uint64_t id;   // for the log
-        char *client;  // imap_facts; NULL: nothing is known
+        char *client;  // served_facts; NULL: nothing is known
         char *mailbox;
-        const struct imap_recorder *recorder;  // NULL: nobody looks on
+        const struct served_recorder *recorder;  // NULL: nobody looks on
     };
     struct imap_session *next, **at;  // all sessions of this thread
 };
@@ -114,14 +100,14 @@ void imap_session_start(struct conn *conn, struct mail_user *user, const struct 
                         const struct imap_host *host);
 void imap_session_drain(void);      // BYE to all sessions of this thread, between commands
 unsigned imap_session_count(void);  // of this thread
-void imap_session_facts(const struct imap_session *s, struct imap_facts *out);
+extern const struct served_ops imap_served;
 // ext/id.c: pairs as the gate keeps them ("name" "x")
 void imap_client_known(struct imap_session *s, struct span pairs);
 // Of what was removed from the selected mailbox, for the log.
 void imap_audit_expunged(const struct imap_command *c, uint64_t messages);
 
-// record.c. NULL: nobody looks on any more.
-void imap_record(struct imap_session *s, const struct imap_recorder *r);
+// record.c: what the client sent and was sent, without passwords and keys of URLs. NULL: nobody looks on any more.
+void imap_record(struct imap_session *s, const struct served_recorder *r);
 // What was taken off the input, while somebody looks on: a command up to its first streamed literal, a piece of one, and
 // what was not understood.
 void imap_record_command(struct imap_session *s, struct span text);

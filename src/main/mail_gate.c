@@ -21,11 +21,10 @@ struct arrival {
     int fd;
 };
 
-// One row per service: starts its session (owns conn and user), or says no and ends the connection.
+// One row per service: starts its server's session (owns conn and user), or says no and ends the connection.
 struct service_row {
     const char *name;
-    void (*start)(struct conn *conn, struct mail_user *user, const struct handover *h,
-                  const struct imap_host *host);
+    void (*start)(struct session *s, struct mail_user *user, const struct handover *h);
     void (*refuse)(struct conn *conn, const struct handover *h, const struct fault *f);
 };
 
@@ -41,7 +40,7 @@ imap_refuse(struct conn *conn, const struct handover *h, const struct fault *f)
     conn_printf(conn, "* BYE %s\r\n", imap_text(l, "Try again later"));
 }
 
-static const struct service_row services[] = {{"imap", imap_session_start, imap_refuse}};
+static const struct service_row services[] = {{"imap", mail_imap_start, imap_refuse}};
 
 static const struct service_row *
 service_find(struct span name)
@@ -162,9 +161,9 @@ admit(struct arrival *a, const struct service_row *row)
     if (r == R_OK)
         r = session_open(a->home, conn, &a->handover, &a->ticket, &s, &f);
     if (r == R_OK) {
+        s->service = row->name;
         s->gate = a->gate;
-        struct imap_host host = session_host(s);
-        row->start(conn, u, &a->handover, &host);
+        row->start(s, u, &a->handover);
         return;
     }
     log_audit_line('w', LOGIN_REFUSED, "mail", "a login is refused",

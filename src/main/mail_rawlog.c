@@ -31,9 +31,9 @@ on_said(void *arg, bool by_client, struct span s)
 static void
 begin(struct session *s)
 {
-    struct imap_recorder *recorder = &s->rawlog.recorder;
+    struct served_recorder *recorder = &s->rawlog.recorder;
     struct buf head;
-    if (s->rawlog.file != NULL || s->imap == NULL)
+    if (s->rawlog.file != NULL || s->served.of == NULL)
         return;
     buf_init(&head, 4096);
     fields_text(&head, SPAN("posthorn rawlog"),
@@ -43,8 +43,8 @@ begin(struct session *s)
     buf_put_char(&head, '\n');
     s->rawlog.file =
         rawlog_begin(s->home->role->rawlog, span_str(s->user), s->id, buf_span(&head));
-    *recorder = (struct imap_recorder){on_said, s->rawlog.file};
-    imap_record(s->imap, recorder);
+    *recorder = (struct served_recorder){on_said, s->rawlog.file};
+    s->served.ops->record(s->served.of, recorder);
     buf_done(&head);
 }
 
@@ -60,7 +60,7 @@ mail_rawlog_end(struct session *s)
 {
     if (s->rawlog.file == NULL)
         return;
-    imap_record(s->imap, NULL);
+    s->served.ops->record(s->served.of, NULL);
     rawlog_end(&s->rawlog.file);
 }
 
@@ -77,7 +77,7 @@ apply(struct home *h, uint64_t account, bool on)
 {
     unsigned n = 0;
     for (struct session *s = h->sessions; s != NULL; s = s->next) {
-        if (s->account != account || s->imap == NULL)
+        if (s->account != account || s->served.of == NULL)
             continue;
         if (on)
             begin(s);

@@ -64,10 +64,13 @@ struct session {
     int64_t since_ms;
     const char *service;
     char *user, *remote, *local, *master;
-    char *device;               // name of the app password; "": none
-    struct imap_session *imap;  // NULL: over, or not begun
+    char *device;  // name of the app password; "": none
     struct {
-        struct imap_recorder recorder;
+        void *of;  // its protocol's; NULL: over, or not begun
+        const struct served_ops *ops;
+    } served;
+    struct {
+        struct served_recorder recorder;
         struct rawlog *file;  // NULL: nobody looks on
     } rawlog;
     uint8_t tls;    // enum tls_kind
@@ -196,8 +199,13 @@ void mail_users_changed(struct mail_role *r);  // any thread
 enum result session_open(struct home *h, struct conn *conn, const struct handover *ho,
                          const struct ticket *t, struct session **s_out,
                          struct fault *f) MUST_CHECK;
-// For its server: the way back to the gate (RFC 8437), closed by the setting "unauthenticate".
-struct imap_host session_host(struct session *s);
+// For its server: the session is there, before anything is said; it has ended, its connection may go on for a moment.
+void session_started(struct session *s, void *of, const struct served_ops *ops);
+void session_ended(struct session *s);
+// The way back to the gate (RFC 8437), a struct session each; closed by the setting "unauthenticate".
+bool session_can_give_back(void *arg);
+void session_give_back(struct conn **conn, void *arg);
+void mail_imap_start(struct session *s, struct mail_user *user, const struct handover *h);
 extern const struct imap_users mail_users;  // `arg` is a struct session
 // Suspends. What test_mount says.
 enum result mail_mount_for_test(struct home *h, struct mail_user *u,

@@ -64,7 +64,6 @@ session_open(struct home *h, struct conn *conn, const struct handover *ho,
         .read_only = (t->rights & TICKET_READ_ONLY) != 0,
         .id = ho->session,
         .since_ms = clock_wall_ms(),
-        .service = "imap",
         .user = text_new(t->user),
         .master = text_new(t->master),
         .remote = text_new(ho->remote),
@@ -79,16 +78,16 @@ session_open(struct home *h, struct conn *conn, const struct handover *ho,
     return R_OK;
 }
 
-static bool
-can_give_back(void *arg)
+bool
+session_can_give_back(void *arg)
 {
     struct session *s = arg;
     return mail_gate_find(s->home, s->gate) != NULL;
 }
 
 // The session ends with the detach, so its facts are packed before.
-static void
-give_back(struct conn **conn, void *arg)
+void
+session_give_back(struct conn **conn, void *arg)
 {
     struct session *s = arg;
     struct gate_link *g = mail_gate_find(s->home, s->gate);
@@ -113,36 +112,48 @@ give_back(struct conn **conn, void *arg)
     buf_done(&unread);
 }
 
-static void
-on_started(void *arg, struct imap_session *imap)
+void
+session_started(struct session *s, void *of, const struct served_ops *ops)
 {
-    struct session *s = arg;
-    s->imap = imap;
+    s->served.of = of;
+    s->served.ops = ops;
     mail_rawlog_begin(s);
+}
+
+void
+session_ended(struct session *s)
+{
+    mail_rawlog_end(s);
+    s->served.of = NULL;
+}
+
+static void
+on_imap_started(void *arg, struct imap_session *imap)
+{
+    session_started(arg, imap, &imap_served);
 }
 
 static void
 on_ended(void *arg)
 {
-    struct session *s = arg;
-    mail_rawlog_end(s);
-    s->imap = NULL;
+    session_ended(arg);
 }
 
-struct imap_host
-session_host(struct session *s)
+void
+mail_imap_start(struct session *s, struct mail_user *user, const struct handover *h)
 {
     const struct config *c = s->home->config;
-    return (struct imap_host){.give_back = c->unauthenticate ? give_back : NULL,
-                              .can_give_back = can_give_back,
-                              .users = &mail_users,
-                              .started = on_started,
-                              .ended = on_ended,
-                              .arg = s,
-                              .read_only = s->read_only,
-                              .idle_ms = (uint32_t)c->test_idle_time * 1000,
-                              .notify_ms = (uint32_t)c->idle_notify * 1000,
-                              .progress_ms = (uint32_t)c->test_progress_ms};
+    struct imap_host host = {.give_back = c->unauthenticate ? session_give_back : NULL,
+                             .can_give_back = session_can_give_back,
+                             .users = &mail_users,
+                             .started = on_imap_started,
+                             .ended = on_ended,
+                             .arg = s,
+                             .read_only = s->read_only,
+                             .idle_ms = (uint32_t)c->test_idle_time * 1000,
+                             .notify_ms = (uint32_t)c->idle_notify * 1000,
+                             .progress_ms = (uint32_t)c->test_progress_ms};
+    imap_session_start(s->conn, user, h, &host);
 }
 
 unsigned

@@ -67,9 +67,9 @@ put_row(const struct session *s, struct buf *rows)
     char stamp[32];
     struct tm tm;
     time_t since = (time_t)(s->since_ms / 1000);
-    struct imap_facts facts = {.client = SPAN(""), .mailbox = SPAN("")};
-    if (s->imap != NULL)
-        imap_session_facts(s->imap, &facts);
+    struct served_facts facts = {.client = SPAN(""), .mailbox = SPAN("")};
+    if (s->served.of != NULL)
+        s->served.ops->facts(s->served.of, &facts);
     localtime_r(&since, &tm);
     strftime(stamp, sizeof stamp, "%Y-%m-%d %H:%M:%S", &tm);
     bool tls = s->tls != TLS_NONE;
