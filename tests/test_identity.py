@@ -196,6 +196,51 @@ def test_app_password_for_a_protocol_and_a_time(server):
     verb(server, "user", "delete", user)
 
 
+def test_auth_test(server):
+    """It is judged as a login is, and leaves nothing behind: no penalty, no session, no use, no line of a refusal."""
+    user = server.fresh_user("tried")
+    phone = app_password(server, user, "a phone", "--read-only", "--protocol", "imap")
+    verb(server, "group", "add", "testers")
+    verb(server, "group", "member", "add", "testers", user)
+    verb(server, "address", "add", "sales@example.org", user)
+    status, rows, errors = posthorn.auth_test(server, user.upper(), server.password)
+    kinds = [row["type"] for row in rows]
+    assert status == 0 and not errors and kinds == ["auth", "user", "address"]  # never logged in: there is no account yet
+    assert rows[0] == {"type": "auth", "user": user, "granted": True, "database": "own", "account": rows[0]["account"], "read_only": False,
+                       "service": "imap", "rip": "127.0.0.1", "groups": ["testers"]}
+    Imap(server.address("imap"), user, server.password).close()
+    verb(server, "user", "set", user, "protocols=imap,lmtp", "storage=5M")
+    rows = posthorn.auth_test(server, user, server.password)[1]
+    assert [row["type"] for row in rows] == ["auth", "user", "address", "quota"]
+    assert rows[1]["protocols"] and rows[2]["address"] == "sales@example.org" and rows[3]["storage_limit"] == 5 << 20
+    plain = posthorn.run_verb("auth", "test", user, "-c", server.config, stdin=server.password.encode() + b"\n").decode().splitlines()
+    assert len(plain) == 4 and plain[0] == f"{user}\tgranted\tdatabase=own\taccount={rows[0]['account']}\tservice=imap\trip=127.0.0.1\tgroups=testers"
+    row = posthorn.auth_test(server, user, phone)[1][0]
+    assert row["granted"] and row["device"] == "a phone" and row["read_only"]
+    assert [r for r in verb(server, "user", "password", "list", user) if "used" in r] == []
+    before = len(logged(server, "Refused"))
+    for _ in range(8):
+        assert posthorn.auth_test(server, user, "wrong", "--address", "127.0.0.1")[0] == 1
+    began = time.monotonic()
+    Imap(server.address("imap"), user, server.password).close()
+    assert time.monotonic() - began < 20 and len(logged(server, "Refused")) == before
+    reasons = {("pop3", server.password): "the user may not use pop3", ("pop3", phone): "the app password 'a phone' is not for pop3",
+               ("smtp", server.password): "the user may not use smtp"}
+    for (service, password), why in reasons.items():
+        status, rows, errors = posthorn.auth_test(server, user, password, "--service", service)
+        assert status == 1 and not rows[0]["granted"] and rows[0]["why"] == why == errors[-1]["message"]
+    for more in (("--service", "ftp"), ("--service", "imap,pop3"), ("--address", "somewhere"), ("--address", "10.0.0.0/8"), ("--address", "::1,::2")):
+        status, rows, errors = posthorn.auth_test(server, user, server.password, *more)
+        assert status == 1 and not rows and errors[-1]["code"] == "BAD", more
+    verb(server, "user", "networks", user, "192.0.2.0/24,2001:db8::/32")
+    assert posthorn.auth_test(server, user, server.password)[1][0]["why"] == "the user may not log in from there"
+    assert posthorn.auth_test(server, user, server.password, "--address", "2001:db8::7")[0] == 0
+    verb(server, "user", "disable", user)
+    assert posthorn.auth_test(server, user, server.password, "--address", "192.0.2.1")[1][0]["why"] == "the user is disabled"
+    verb(server, "user", "delete", user)
+    assert "no user database knows" in posthorn.auth_test(server, user, server.password)[1][0]["why"]
+
+
 WRITES = ["APPEND INBOX {3+}\r\nabc", "CREATE x", "DELETE x", "RENAME INBOX x", "SUBSCRIBE x", "UNSUBSCRIBE INBOX", "STORE 1 +FLAGS (\\Seen)",
           "STORE 1 FLAGS ()", "UID STORE 1 -FLAGS (\\Flagged)", "COPY 1 Trash", 'SETQUOTA "" (STORAGE 1)', "MOVE 1 Trash", "UID MOVE 1 Trash", "EXPUNGE", "UID EXPUNGE 1",
           'SETMETADATA INBOX (/private/comment "x")', 'SETMETADATA "" (/private/comment "x")', "REPLACE 1 INBOX {3+}\r\nabc", "RESETKEY",

@@ -241,6 +241,7 @@ def failing():
     yield ("user", "passwd", "nobody-there"), 1, "NONEXISTENT"
     yield ("user", "add", "alice"), 1, "ALREADYEXISTS"
     yield ("who",), 1, "UNAVAILABLE"
+    yield ("auth", "test", "alice"), 75, "UNAVAILABLE"
     yield ("usr", "lst"), 2, "BAD"
     yield ("user", "add"), 2, "BAD"
     yield ("mailbox", "labels", "alice", "on", "off"), 2, "BAD"

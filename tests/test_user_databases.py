@@ -1,5 +1,6 @@
 """Users of outer databases: each kind by itself, behind our own. One server for each kind; they may be lost and come back."""
 # --json: user list
+# --json: auth test
 import base64
 import concurrent.futures
 import json
@@ -280,6 +281,28 @@ def test_groups_of_the_database(place):
         session.wire.close()
 
 
+def test_auth_test(place):
+    """Which database judged; the same judge as of logins."""
+    server, base = place.server, place.base
+    for user, name in (("ann", "ann"), ("ANN", "ann"), ("ben", "ben@example.org")):
+        status, rows, _ = posthorn.auth_test(server, user, f"secret-{user[0].lower()}")
+        assert status == 0 and (rows[0]["type"], rows[0]["user"], rows[0]["granted"], rows[0]["database"]) == ("auth", name, True, base.kind)
+        assert rows[0]["service"] == "imap" and rows[0]["rip"] == "127.0.0.1" and "why" not in rows[0]
+    for user, password, why in (("ann", "secret-b", "wrong password"), ("nobody-here", "secret-a", "no user database knows the name")):
+        status, rows, errors = posthorn.auth_test(server, user, password)
+        assert status == 1 and len(rows) == 1 and not rows[0]["granted"] and rows[0]["why"] == why == errors[-1]["message"]
+        assert (rows[0]["code"], errors[-1]["code"]) == ("AUTHFAILED", "AUTHFAILED")
+        assert rows[0].get("database") == (base.kind if user == "ann" else None)
+    base.put("off", "secret-o", disabled=True)
+    status, rows, _ = posthorn.auth_test(server, "off", "secret-o")
+    assert status == 1 and rows[0]["why"] == "the user is disabled" and rows[0]["database"] == base.kind
+    if base.kind in ("sql", "ldap"):
+        base.put("far", "secret-f", networks="192.0.2.0/24", groups="other team")
+        assert posthorn.auth_test(server, "far", "secret-f")[1][0]["why"] == "the user may not log in from there"
+        status, rows, _ = posthorn.auth_test(server, "far", "secret-f", "--address", "192.0.2.7")
+        assert status == 0 and rows[0]["groups"] == ["other", "team"] and rows[0]["rip"] == "192.0.2.7"
+
+
 def still_in_groups(place, session):
     """While the database is lost mail asks again who is in which group."""
     place.base.lose("gone")
@@ -327,6 +350,10 @@ def test_lost_and_found(place):
             assert time.monotonic() - began < 30  # they do not each wait for the end of the time
             assert rcpt(server, "ann") == 451 or rcpt(server, "ann") == 451  # mail may have remembered it
             assert rcpt(server, "nobody-here@example.org") == 451
+            status, rows, errors = posthorn.auth_test(server, "ann", "secret-a")
+            assert status == 75 and not rows[0]["granted"] and errors[-1]["code"] == "UNAVAILABLE"
+            assert f"'{base.kind}'" in rows[0]["why"]
+            assert posthorn.auth_test(server, "alice", posthorn.PASSWORD)[0] == 0
             assert granted(server, "alice", posthorn.PASSWORD)
             assert rcpt(server, "alice") == 250
         finally:

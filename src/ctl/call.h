@@ -14,6 +14,9 @@ void call_serve(int fd, const struct verb_host *host, void (*on_end)(void *arg),
 // The command's side: blocks until the verb's status came; returns the exit code.
 int call_run(int fd, const struct verb *v, const char *const *args, size_t n);
 
+// The exit status of a verb that failed.
+int call_exit(const struct verb *v, const struct fault *f);
+
 // Runs the verb in this process, with a store of its own; returns the exit code.
 int call_run_here(const struct config *c, const struct verb *v, const char *const *args,
                   size_t n);

@@ -195,7 +195,7 @@ call_run_on_store(const struct config *c, const struct verb *v, const char *cons
     }
     if (v->where == VERB_SERVER) {
         fault_set(&f, FAULT_UNAVAILABLE, "no server runs on %.150s", c->data);
-        return output_fault(&f, 1);
+        return output_fault(&f, call_exit(v, &f));
     }
     return call_run_here(c, v, args, n);
 }

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sysexits.h>
 
 enum { PIECE = 32768 };
 
@@ -32,6 +33,13 @@ verb_client_state(struct verb_client *c)
     return &c->state;
 }
 
+// `auth test` tells a refusal from what cannot be judged now.
+int
+call_exit(const struct verb *v, const struct fault *f)
+{
+    return f->kind == FAULT_UNAVAILABLE && v->carries == CARRIES_TRIAL ? EX_TEMPFAIL : 1;
+}
+
 static void
 complain(struct verb_client *c, const struct fault *f)
 {
@@ -40,7 +48,7 @@ complain(struct verb_client *c, const struct fault *f)
     if (c->fault != NULL)
         *c->fault = *f;
     else
-        c->code = output_fault(f, 1);
+        c->code = output_fault(f, call_exit(c->verb, f));
 }
 
 static void

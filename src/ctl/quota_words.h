@@ -11,5 +11,8 @@ enum result quota_words_check(const struct span *list, size_t n,
 // Suspends. Of a user or "@domain"; says what they have then.
 enum result quota_words_set(struct verb_call *c, struct span name, const struct span *list,
                             size_t n, struct fault *f) MUST_CHECK;
+// Suspends. Says what an account has, unless it was never opened.
+enum result quota_words_show(struct verb_call *c, uint64_t account, struct span user,
+                             struct fault *f) MUST_CHECK;
 
 #endif

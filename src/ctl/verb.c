@@ -37,6 +37,8 @@
      sink,                                                                                 \
      help,                                                                                 \
      CARRIES_OWNER + (most)-1},
+#define TRIAL(words, usage, least, most, run, feed, sink, help)                            \
+    {words, usage, least, most, VERB_SERVER, run, NULL, feed, sink, help, CARRIES_TRIAL},
 const struct verb verbs[] = {
 #include "ctl/verbs.def"
 };
@@ -50,6 +52,7 @@ const struct verb verbs[] = {
 #undef BOTH
 #undef DRY
 #undef FOR
+#undef TRIAL
 #undef PASSWORD
 #undef OWNED
 const size_t verbs_count = sizeof verbs / sizeof verbs[0];
@@ -87,6 +90,8 @@ static const struct option_row option_rows[] = {
     {"--envelope-from", offsetof(struct verb_options, envelope_from)},
     {"--envelope-to", offsetof(struct verb_options, envelope_to)},
     {"--for", offsetof(struct verb_options, time)},
+    {"--service", offsetof(struct verb_options, service)},
+    {"--address", offsetof(struct verb_options, address)},
 };
 
 const struct verb *
@@ -255,6 +260,10 @@ static const struct carry carries[] = {
     [CARRIES_OWNER] = {0, {offsetof(struct verb_options, user)}, 1},
     [CARRIES_OWNER_1] = {1, {offsetof(struct verb_options, user)}, 1},
     [CARRIES_OWNER_2] = {2, {offsetof(struct verb_options, user)}, 1},
+    [CARRIES_TRIAL] = {1,
+                       {offsetof(struct verb_options, service),
+                        offsetof(struct verb_options, address)},
+                       2},
     [CARRIES_PART] = {.words = 1},
 };
 

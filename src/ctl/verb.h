@@ -95,6 +95,7 @@ struct verb_options {
     const char *time;                             // rawlog --for
     bool read_only;
     const char *envelope_from, *envelope_to;  // sieve test
+    const char *service, *address;            // auth test
 };
 
 // A VERB_LOCAL or VERB_OFFLINE verb: returns the exit code.
@@ -113,6 +114,7 @@ enum verb_carries {
     CARRIES_OWNER,
     CARRIES_OWNER_1,
     CARRIES_OWNER_2,
+    CARRIES_TRIAL,  // --service NAME, --address IP
     CARRIES_PART,  // its local function reads them: --user, --folder, --to, --dry-run, which message
 };
 

@@ -74,6 +74,20 @@ verb_quota_show(struct verb_call *c, struct fault *f)
     return R_OK;
 }
 
+enum result
+quota_words_show(struct verb_call *c, uint64_t account, struct span user, struct fault *f)
+{
+    struct account *a;
+    enum result r = account_open(verb_host(c)->mail, account, user, false, &a, f);
+    if (r != R_OK)
+        return r == R_NONE ? R_OK : R_FAIL;
+    struct quota q;
+    quota_get(a, &q);
+    say(c, user, &q);
+    account_close(&a);
+    return R_OK;
+}
+
 // ---- set ----
 
 static enum result

@@ -48,7 +48,8 @@ app_judge(struct login *l, struct fault *f)
         return fault_set(f, FAULT_AUTHFAILED, "the app password '%s' is read-only",
                          found.label.text);
     l->app = found;
-    note_use(l);
+    if (l->service.trial == NULL)
+        note_use(l);
     return R_OK;
 }
 

@@ -21,6 +21,7 @@
 struct auth_channel;
 struct outer;
 struct recheck;
+struct trial;
 
 // The setting auth_scram.
 enum auth_scram { AUTH_SCRAM_AUTO, AUTH_SCRAM_ALWAYS, AUTH_SCRAM_NEVER };
@@ -117,9 +118,10 @@ struct login {
     uint64_t session;
     struct app_password app;  // that it came by; id 0: none
     struct {
-        char name[16];      // "imap"
-        bool final_ok;      // the protocol sends SCRAM's last data with its success
-        bool verdict_only;  // whoever asks opens no session here
+        char name[16];        // "imap"
+        bool final_ok;        // the protocol sends SCRAM's last data with its success
+        bool verdict_only;    // whoever asks opens no session here
+        struct trial *trial;  // auth_trial.c: an administrator tries it; else NULL
     } service;
     bool has_attempt;
     struct attempt attempt;
@@ -138,6 +140,7 @@ struct login {
     struct user
         user;  // the one that is judged: the real, with a decoy's hash when it has none, or the decoy
     struct {
+        bool found;      // there is a user of that name, in l->user
         bool known;      // the real one
         bool elsewhere;  // may not log in from there
         bool broken;     // the database failed when SCRAM asked for keys
@@ -151,6 +154,9 @@ struct login {
 };
 
 void login_start(struct auth_channel *at, const struct auth_start *start);
+// The same for an administrator, who is answered by trial_granted or trial_refused. R_FAIL: too many are under way.
+enum result login_try(struct auth_channel *at, const struct auth_start *start,
+                      struct trial *trial) MUST_CHECK;
 void login_step(struct auth_channel *at, const struct auth_step *step);
 void login_abort(struct auth_channel *at, uint64_t exchange);
 void login_abort_all(struct auth_channel *at);
@@ -171,6 +177,8 @@ void login_seal_ticket(const struct login *l, struct buf *out);
 // auth_judge.c: the user of l->sent_user and l->password: look_up ends in judge, that in login_granted or login_deny.
 void login_look_up(struct login *l);
 void login_judge(struct login *l);
+// The certificate was verified; whose it is may be asked for.
+void login_by_certificate(struct login *l, struct span user, struct span authzid);
 const char *login_unknown_why(const struct login *l);
 
 // After the password of `name` was right: better hashes than `hash` are made on the pool and written.
@@ -247,10 +255,19 @@ void recheck_stop(struct auth_role *role);
 void lookup_answer(struct auth_channel *at, const struct lookup *m);
 void lookup_resolve(struct auth_channel *at, const struct resolve_request *m);
 void lookup_forget(struct auth_channel *at);  // it goes: nobody is answered
+// A user's groups, those of their database behind our own: packed spans.
+enum result lookup_groups(struct auth_role *role, const struct user *u, struct buf *out,
+                          struct fault *f) MUST_CHECK;
 
 // auth_verb.c: answers, later when a password is to be hashed. R_FAIL: malformed.
 enum result auth_verb(struct auth_channel *at, const struct admin_request *m) MUST_CHECK;
 void auth_verb_forget(struct auth_channel *at);  // it goes: nobody is answered
+// auth_trial.c: `auth test`. R_FAIL: malformed. trial_granted and trial_refused end the login, trial_note says why.
+enum result trial_start(struct auth_channel *at, const struct admin_request *m) MUST_CHECK;
+void trial_granted(struct login *l);
+void trial_refused(struct login *l);
+void trial_note(struct login *l, const char *why);
+void trial_free(struct trial **t);
 // A text of any length, in as many messages as it takes.
 void auth_send_text(struct auth_channel *at, uint64_t request, struct span text,
                     bool failed);

@@ -29,7 +29,7 @@ login_look_up(struct login *l)
     } else {
         log_error("auth", "the user database failed", log_session(l->session),
                   log_fault(&f));
-        login_deny(l, FAULT_UNAVAILABLE, "the user database cannot be read");
+        login_deny(l, FAULT_UNAVAILABLE, f.why);
     }
 }
 
@@ -71,13 +71,14 @@ judged(struct login *l)
     if (l->verdict != R_OK && l->fault.kind != FAULT_AUTHFAILED) {
         log_error("auth", "a password cannot be judged", log_user(name_span(&user.name)),
                   log_session(l->session), log_fault(&l->fault));
-        login_deny(l, FAULT_UNAVAILABLE, "the password could not be judged");
+        login_deny(l, FAULT_UNAVAILABLE, l->fault.why);
     } else if (l->verdict != R_OK || !l->is.known || l->is.hashless) {
         if (!asks_once_more(l))
             login_deny(l, FAULT_AUTHFAILED,
                        l->is.known ? "wrong password" : login_unknown_why(l));
     } else {
-        login_upgrade(l->role, &user, buf_span(&l->password));
+        if (l->service.trial == NULL)
+            login_upgrade(l->role, &user, buf_span(&l->password));
         login_granted(l);
     }
 }
@@ -177,4 +178,24 @@ login_judge(struct login *l)
         judge_there(l);
     else
         judge_hash(l);
+}
+
+static void
+check_certificate(struct login *l)
+{
+    struct fault f;
+    if (who_by_certificate(l, &f) == R_OK)
+        login_granted(l);
+    else if (l->outer.ask.waiting)
+        login_asks(l, check_certificate);
+    else
+        login_deny_for(l, &f);
+}
+
+void
+login_by_certificate(struct login *l, struct span user, struct span authzid)
+{
+    buf_put(&l->sent_user, user);
+    buf_put(&l->acting.target, authzid);
+    check_certificate(l);
 }

@@ -21,6 +21,7 @@ login_free(struct login *l)
     if (l->has_attempt)
         throttle_cancel(l->role->throttle, &l->attempt);
     sasl_free(&l->sasl);
+    trial_free(&l->service.trial);
     buf_done(&l->remote);
     buf_done(&l->sent_user);
     buf_wipe(&l->token.text);
@@ -47,6 +48,10 @@ claimed_user(const struct login *l)
 static void
 send_refusal(struct login *l)
 {
+    if (l->service.trial != NULL) {
+        trial_refused(l);
+        return;
+    }
     struct auth_reply r = {.exchange = l->exchange,
                            .verdict = AUTH_REFUSED,
                            .fault = (uint8_t)l->refusal,
@@ -102,6 +107,10 @@ note_refusal(struct login *l, const struct fault *f)
 {
     uint32_t delay_ms = 0;
     l->refusal = f->kind;
+    if (l->service.trial != NULL) {
+        trial_note(l, f->why);
+        return 0;
+    }
     log_refusal(l, f->why);
     if (!counts_as_guess(f->kind))
         return 0;
@@ -167,6 +176,10 @@ grant(struct login *l, struct span final)
 {
     if (l->is.revoked) {
         login_deny(l, FAULT_AUTHFAILED, "revoked meanwhile");
+        return;
+    }
+    if (l->service.trial != NULL) {
+        trial_granted(l);
         return;
     }
     struct auth_reply r = {
@@ -284,7 +297,7 @@ login_waits(struct login *l, uint64_t fetch)
 static uint32_t
 begin_attempt(struct login *l, struct span user)
 {
-    if (l->has_attempt)
+    if (l->has_attempt || l->service.trial != NULL)
         return 0;
     l->has_attempt = true;
     return throttle_start(l->role->throttle, buf_span(&l->remote), user, clock_mono_ms(),
@@ -330,26 +343,6 @@ check_token(struct login *l, struct span user, struct span token)
 }
 
 static void
-check_certificate(struct login *l)
-{
-    struct fault f;
-    if (who_by_certificate(l, &f) == R_OK)
-        succeed(l, SPAN_NONE);
-    else if (l->outer.ask.waiting)
-        login_asks(l, check_certificate);
-    else
-        login_deny_for(l, &f);
-}
-
-static void
-take_certificate(struct login *l, const struct sasl_outcome *o)
-{
-    buf_put(&l->sent_user, o->user);
-    buf_put(&l->acting.target, o->authzid);
-    check_certificate(l);
-}
-
-static void
 take_outcome(struct login *l, const struct sasl_outcome *o, const struct fault *f)
 {
     if (l->is.broken) {
@@ -364,7 +357,7 @@ take_outcome(struct login *l, const struct sasl_outcome *o, const struct fault *
         check_password(l, o->user, o->authzid, o->password);
         break;
     case SASL_EXTERNAL:
-        take_certificate(l, o);
+        login_by_certificate(l, o->user, o->authzid);
         break;
     case SASL_TOKEN:
         check_token(l, o->user, o->password);
@@ -522,22 +515,43 @@ refuse_start(struct auth_channel *at, const struct auth_start *start, enum fault
     auth_reply_send(at, &r);
 }
 
-void
-login_start(struct auth_channel *at, const struct auth_start *start)
+static bool
+has_room(struct auth_channel *at, const struct auth_start *start)
 {
-    if (login_find(at, start->exchange) != NULL ||
-        HASH_COUNT(at->logins) >= LIMIT_auth_exchanges) {
-        refuse_start(at, start, FAULT_LIMIT);
-        return;
-    }
-    struct login *l = login_new(at, start);
+    return login_find(at, start->exchange) == NULL &&
+           HASH_COUNT(at->logins) < LIMIT_auth_exchanges;
+}
+
+static void
+begin(struct login *l, const struct auth_start *start)
+{
     l->asked_ms = clock_mono_ms();
-    if (!who_may_come(at->role, start->remote))
+    if (!who_may_come(l->role, start->remote))
         login_deny(l, FAULT_AUTHFAILED, "nobody may log in from there");
     else if (start->mechanism.n > 0)
         start_sasl(l, start);
     else
         check_password(l, start->user, SPAN_NONE, start->password);
+}
+
+void
+login_start(struct auth_channel *at, const struct auth_start *start)
+{
+    if (has_room(at, start))
+        begin(login_new(at, start), start);
+    else
+        refuse_start(at, start, FAULT_LIMIT);
+}
+
+enum result
+login_try(struct auth_channel *at, const struct auth_start *start, struct trial *trial)
+{
+    if (!has_room(at, start))
+        return R_FAIL;
+    struct login *l = login_new(at, start);
+    l->service.trial = trial;
+    begin(l, start);
+    return R_OK;
 }
 
 void

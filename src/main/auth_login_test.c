@@ -23,6 +23,31 @@ static struct auth_channel gate;
 static char dir[64];
 static const char ticket_key[32] = "0123456789abcdef0123456789abcdef";
 
+// Nobody tries a login here.
+void
+trial_granted(struct login *l)
+{
+    fail_msg("a trial of %p", (void *)l);
+}
+
+void
+trial_refused(struct login *l)
+{
+    fail_msg("a trial of %p", (void *)l);
+}
+
+void
+trial_note(struct login *l, const char *why)
+{
+    fail_msg("a trial of %p: %s", (void *)l, why);
+}
+
+void
+trial_free(struct trial **t)
+{
+    assert_null(*t);
+}
+
 void
 auth_reply_send(struct auth_channel *at, const struct auth_reply *r)
 {

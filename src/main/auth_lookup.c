@@ -40,13 +40,24 @@ put_groups(struct buf *out, struct span text)
     }
 }
 
+enum result
+lookup_groups(struct auth_role *role, const struct user *u, struct buf *out,
+              struct fault *f)
+{
+    struct span networks, theirs;
+    if (group_of(role->db, u->account, out, f) != R_OK)
+        return R_FAIL;
+    outer_texts(role, u, &networks, &theirs);
+    put_groups(out, theirs);
+    return R_OK;
+}
+
 // Who a session or a grant names: a user, by the whole name. A lost database changes nothing for those who are here.
 static enum result
 find_identity(struct auth_role *role, struct ask *a, struct span sent, struct user *user,
               struct buf *groups, struct fault *f)
 {
     struct name name;
-    struct span networks, theirs;
     if (name_of(sent, &name, f))
         return R_NONE;
     enum result r = who_find_name(role, a, name_span(&name), user, f);
@@ -58,11 +69,7 @@ find_identity(struct auth_role *role, struct ask *a, struct span sent, struct us
         r = userdb_find(role->db, name_span(&name), user, f);
     if (r != R_OK || user->disabled)
         return r == R_OK ? R_NONE : r;
-    if (group_of(role->db, user->account, groups, f) != R_OK)
-        return R_FAIL;
-    outer_texts(role, user, &networks, &theirs);
-    put_groups(groups, theirs);
-    return R_OK;
+    return lookup_groups(role, user, groups, f);
 }
 
 static enum result

@@ -139,6 +139,8 @@ make_on_pool(void *arg)
 enum result
 auth_verb(struct auth_channel *at, const struct admin_request *m)
 {
+    if (span_eq(m->verb, SPAN("auth test")))
+        return trial_start(at, m);
     struct verb_job *j = calloc(1, sizeof *j);
     must(j != NULL);
     j->role = at->role;

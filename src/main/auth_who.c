@@ -70,6 +70,7 @@ who_find_here(struct login *l, struct span sent, struct fault *f)
         r = check_place(l, f);
     if (r == R_OK)
         l->outer.digest = outer_digest(l->role, &l->user);
+    l->is.found = r == R_OK;
     l->is.known = r == R_OK && !l->user.disabled && !l->is.elsewhere;
     return r;
 }

@@ -1,4 +1,5 @@
 """Posthorn under test: its own data directory and ports, fails on sanitizer reports, can be killed and restarted."""
+import json
 import os
 import pathlib
 import re
@@ -38,6 +39,15 @@ def run_verb(*words, stdin=b"", timeout=60):
         raise RuntimeError(f"posthorn {' '.join(map(str, words))}: {done.returncode}\n"
                            f"{done.stdout.decode(errors='replace')}{done.stderr.decode(errors='replace')}")
     return done.stdout
+
+
+def auth_test(server, user, password, *more):
+    """`posthorn auth test`: (exit status, rows, what went wrong)."""
+    words = [binary(), "auth", "test", user, *more, "--json", "-c", server.config]
+    done = subprocess.run(list(map(str, words)), input=password.encode() + b"\n", stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(),
+                          timeout=60, check=False)
+    rows, errors = ([json.loads(line) for line in said.decode().splitlines()] for said in (done.stdout, done.stderr))
+    return done.returncode, rows, errors
 
 
 def wait_gone(pids, seconds=20):
