@@ -177,6 +177,9 @@ void login_seal_ticket(const struct login *l, struct buf *out);
 // auth_judge.c: the user of l->sent_user and l->password: look_up ends in judge, that in login_granted or login_deny.
 void login_look_up(struct login *l);
 void login_judge(struct login *l);
+// True: of the name in a SCRAM message an outer database is asked first, then it goes on with `again`; l->response has it.
+bool login_asks_before(struct login *l, struct span response,
+                       void (*again)(struct login *l));
 // The certificate was verified; whose it is may be asked for.
 void login_by_certificate(struct login *l, struct span user, struct span authzid);
 const char *login_unknown_why(const struct login *l);

@@ -422,24 +422,10 @@ asks_about(struct login *l, struct span who, struct span response)
     return true;
 }
 
-// SCRAM's keys must be there when the mechanism wants them: outer databases are asked before it sees the user's name.
-static bool
-asks_before(struct login *l, struct span response)
-{
-    struct buf user;
-    if (l->role->bases.outer == NULL || l->sasl == NULL)
-        return false;
-    buf_init(&user, LIMIT_user_name);
-    bool asks = sasl_scram_user(l->sasl, response, &user) == R_OK &&
-                asks_about(l, who_split(l, buf_span(&user), SPAN_NONE), response);
-    buf_done(&user);
-    return asks;
-}
-
 static void
 respond(struct login *l, struct span response)
 {
-    if (asks_before(l, response))
+    if (login_asks_before(l, response, respond_again))
         return;
     struct fault f = {0};
     struct sasl_outcome o = sasl_step(l->sasl, response, &f);
