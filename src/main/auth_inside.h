@@ -171,15 +171,12 @@ void login_free(struct login *l);
 void login_waits(struct login *l, uint64_t fetch);  // for the provider
 void login_refused(struct login *l, const struct fault *f);
 
-// auth_ticket.c: for the gate, which hands it to mail
-void login_seal_ticket(const struct login *l, struct buf *out);
+// auth_ticket.c: l->user is granted, with a ticket that the gate hands to mail; `final` is the mechanism's last data
+void login_grant(struct login *l, struct span final);
 
 // auth_judge.c: the user of l->sent_user and l->password: look_up ends in judge, that in login_granted or login_deny.
 void login_look_up(struct login *l);
 void login_judge(struct login *l);
-// True: of the name in a SCRAM message an outer database is asked first, then it goes on with `again`; l->response has it.
-bool login_asks_before(struct login *l, struct span response,
-                       void (*again)(struct login *l));
 // The certificate was verified; whose it is may be asked for.
 void login_by_certificate(struct login *l, struct span user, struct span authzid);
 const char *login_unknown_why(const struct login *l);

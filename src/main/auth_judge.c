@@ -199,17 +199,3 @@ login_by_certificate(struct login *l, struct span user, struct span authzid)
     buf_put(&l->acting.target, authzid);
     check_certificate(l);
 }
-
-// SCRAM's keys must be there when the mechanism wants them: outer databases are asked before it sees the user's name.
-bool
-login_asks_before(struct login *l, struct span response, void (*again)(struct login *l))
-{
-    struct buf user;
-    if (l->role->bases.outer == NULL || l->sasl == NULL)
-        return false;
-    buf_init(&user, LIMIT_user_name);
-    bool asks = sasl_scram_user(l->sasl, response, &user) == R_OK &&
-                asks_about(l, who_split(l, buf_span(&user), SPAN_NONE), response);
-    buf_done(&user);
-    return asks;
-}

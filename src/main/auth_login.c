@@ -172,36 +172,6 @@ challenge(struct login *l, enum login_state state, struct span data)
 }
 
 static void
-grant(struct login *l, struct span final)
-{
-    if (l->is.revoked) {
-        login_deny(l, FAULT_AUTHFAILED, "revoked meanwhile");
-        return;
-    }
-    if (l->service.trial != NULL) {
-        trial_granted(l);
-        return;
-    }
-    struct auth_reply r = {
-        .exchange = l->exchange,
-        .verdict = AUTH_OK,
-        .data = final,
-        .user = name_span(&l->user.name),
-        .device = name_span(&l->app.label),
-        .master = name_span(&l->acting.master),
-        .account = l->user.account,
-    };
-    struct buf sealed;
-    buf_init(&sealed, LIMIT_channel_message);
-    if (!l->service.verdict_only)
-        login_seal_ticket(l, &sealed);
-    r.ticket = buf_span(&sealed);
-    auth_reply_send(l->at, &r);
-    buf_done(&sealed);
-    login_free(l);
-}
-
-static void
 become(struct login *l)
 {
     struct fault f;
@@ -224,7 +194,7 @@ become(struct login *l)
     if (final.n > 0 && !l->service.final_ok)
         challenge(l, LOGIN_FINAL, final);
     else
-        grant(l, final);
+        login_grant(l, final);
 }
 
 static void
@@ -422,10 +392,24 @@ asks_about(struct login *l, struct span who, struct span response)
     return true;
 }
 
+// SCRAM's keys must be there when the mechanism wants them: outer databases are asked before it sees the user's name.
+static bool
+asks_before(struct login *l, struct span response)
+{
+    struct buf user;
+    if (l->role->bases.outer == NULL || l->sasl == NULL)
+        return false;
+    buf_init(&user, LIMIT_user_name);
+    bool asks = sasl_scram_user(l->sasl, response, &user) == R_OK &&
+                asks_about(l, who_split(l, buf_span(&user), SPAN_NONE), response);
+    buf_done(&user);
+    return asks;
+}
+
 static void
 respond(struct login *l, struct span response)
 {
-    if (login_asks_before(l, response, respond_again))
+    if (asks_before(l, response))
         return;
     struct fault f = {0};
     struct sasl_outcome o = sasl_step(l->sasl, response, &f);
@@ -556,7 +540,7 @@ login_step(struct auth_channel *at, const struct auth_step *step)
     } else if (l->state == LOGIN_TOKEN_ERROR) {
         send_refusal(l);
     } else if (l->state == LOGIN_FINAL && response.n == 0) {
-        grant(l, SPAN_NONE);
+        login_grant(l, SPAN_NONE);
     } else if (l->state == LOGIN_FINAL) {
         login_deny(l, FAULT_BAD, "data after the server's proof");
     }

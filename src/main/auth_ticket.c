@@ -1,11 +1,12 @@
 #include "main/auth_inside.h"
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/limits.h"
 
 enum { TICKET_MS = 30000 };
 
-void
-login_seal_ticket(const struct login *l, struct buf *out)
+static void
+seal(const struct login *l, struct buf *out)
 {
     bool others_ended = recheck_granted(l->role, &l->user) || l->outer.ended_others;
     struct ticket t = {
@@ -23,4 +24,34 @@ login_seal_ticket(const struct login *l, struct buf *out)
         .language = span_str(l->acting.language),
     };
     ticket_seal(out, &t, buf_span(&l->role->ticket_key));
+}
+
+void
+login_grant(struct login *l, struct span final)
+{
+    if (l->is.revoked) {
+        login_deny(l, FAULT_AUTHFAILED, "revoked meanwhile");
+        return;
+    }
+    if (l->service.trial != NULL) {
+        trial_granted(l);
+        return;
+    }
+    struct auth_reply r = {
+        .exchange = l->exchange,
+        .verdict = AUTH_OK,
+        .data = final,
+        .user = name_span(&l->user.name),
+        .device = name_span(&l->app.label),
+        .master = name_span(&l->acting.master),
+        .account = l->user.account,
+    };
+    struct buf sealed;
+    buf_init(&sealed, LIMIT_channel_message);
+    if (!l->service.verdict_only)
+        seal(l, &sealed);
+    r.ticket = buf_span(&sealed);
+    auth_reply_send(l->at, &r);
+    buf_done(&sealed);
+    login_free(l);
 }
