@@ -25,6 +25,11 @@ def split_fleet():
 
 
 @pytest.fixture(scope="session")
+def mount_fleet():
+    yield from fleet("mount")
+
+
+@pytest.fixture(scope="session")
 def dovecot():
     peer = peers.Dovecot()
     yield peer

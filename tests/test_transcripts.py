@@ -3,7 +3,7 @@ import pathlib
 
 import pytest
 
-from lib import mounted, server, transcript
+from lib import mounted, transcript
 
 HERE = pathlib.Path(__file__).resolve().parent
 FOLDER = HERE / "transcripts"
@@ -29,12 +29,10 @@ def test_split(name, split_fleet):
 
 
 @pytest.mark.parametrize("name", MOUNTED)
-def test_mounted(name):
-    fleet = server.Fleet("mount")
-    try:
-        play(name, fleet, mounted.mapper("Shared/bob/"))
-    finally:
-        fleet.stop()
+def test_mounted(name, mount_fleet):
+    for one in mount_fleet.servers.values():
+        one.user_renew("bob")
+    play(name, mount_fleet, mounted.mapper("Shared/bob/"))
 
 
 @pytest.mark.parametrize("name", NAMES)

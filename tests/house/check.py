@@ -1,8 +1,10 @@
 """./check: builds, runs every part, sums up. A part that fails does not hide the others."""
 import argparse
+import concurrent.futures
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -34,9 +36,19 @@ class Tally:
         print(f"-- {name}: {passed} passed, {failed} failed ({seconds:.0f} s)", flush=True)
 
 
-def run(*words, env=None, show=False):
+def idle():
+    """What a command begins with that runs only on what other parts leave of the processors."""
+    words = ("chrt", "--idle", "0")
+    able = shutil.which("chrt") and subprocess.run([*words, "true"], stderr=subprocess.DEVNULL, check=False).returncode == 0
+    return words if able else ("nice", "-n", "19")
+
+
+IDLE = idle()
+
+
+def run(*words, env=None, show=False, before=()):
     """Runs a command in the root; returns its code and output, shown only when asked for or when it fails."""
-    done = subprocess.run([str(w) for w in words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    done = subprocess.run([*before, *(str(w) for w in words)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           env={**os.environ, **(env or {})}, check=False)
     text = done.stdout.decode(errors="replace")
     if show or done.returncode:
@@ -44,14 +56,22 @@ def run(*words, env=None, show=False):
     return done.returncode, text
 
 
-def build(name, *targets):
+def build(name, *targets, before=()):
     """Configures and builds build/NAME (or only the targets); returns whether it did."""
     folder = ROOT / "build" / name
     if not (folder / "build.ninja").exists():
         env = {"CC": "clang"} if name == "fuzz" else {}
-        if run("meson", "setup", folder, *BUILDS[name], env=env)[0]:
+        if run("meson", "setup", folder, *BUILDS[name], env=env, before=before)[0]:
             return False
-    return run("ninja", "-C", folder, "-j", JOBS, "-k", "0", *targets)[0] == 0
+    return run("ninja", "-C", folder, "-j", JOBS, "-k", "0", *targets, before=before)[0] == 0
+
+
+# What only computes, beside the parts that wait or watch the time; the part of that name, near the end, takes the result.
+AHEAD = {
+    "threads": lambda options: build("tsan", before=IDLE),
+    "fuzz": lambda options: build("fuzz", *([f"tests/fuzz/{t}_fuzz" for t in options.target or ()] or ["fuzz"]), before=IDLE),
+    "tidy": lambda options: run(PYTHON, "tests/house/tidy.py", *(["--all"] if options.long else []), before=IDLE),
+}
 
 
 def part_build(_):
@@ -74,12 +94,6 @@ def part_house(_):
     return passed, failed
 
 
-def part_tidy(options):
-    code, text = run(PYTHON, "tests/house/tidy.py", *(["--all"] if options.long else []))
-    good, bad = counts(text)
-    return good, max(bad, 1 if code else 0)
-
-
 def meson_test(name, *which):
     code, text = run("meson", "test", "-C", f"build/{name}", *which, "--print-errorlogs", "-t", "4",
                      "--num-processes", JOBS)
@@ -90,30 +104,6 @@ def meson_test(name, *which):
 
 def part_unit(_):
     return meson_test("asan", "--suite", "unit")
-
-
-def part_threads(_):
-    built = build("tsan")
-    _, listed = run("meson", "test", "-C", "build/tsan", "--list")
-    tests = [line.split(" / ")[1] for line in listed.split("\n") if " / " in line]
-    good, bad = meson_test("tsan", *(t for t in tests if t.split("/")[0] not in ONE_THREAD))
-    return good, bad + (0 if built else 1)
-
-
-def part_fuzz(options):
-    built = build("fuzz", "fuzz")
-    code, text = run(PYTHON, "tests/house/fuzz.py", "--seconds", "120" if options.long else "4")
-    good, bad = counts(text)
-    return good + (1 if built else 0), max(bad, 1 if code else 0) + (0 if built else 1)
-
-
-def part_coverage(options):
-    """A build of its own, therefore only in the long form or when it is asked for."""
-    if not options.long and "coverage" not in options.parts:
-        return 0, 0
-    code, text = run(PYTHON, "tests/house/coverage.py", show=True)
-    good, bad = counts(text)
-    return good, max(bad, 1 if code else 0)
 
 
 def pytest(*words):
@@ -191,12 +181,45 @@ def part_rest(_):
     return pytest_spread("--dist", "loadfile", "tests", *(f"--ignore={path}" for path in named))
 
 
+def part_threads(options):
+    built = options.ahead["threads"].result()
+    _, listed = run("meson", "test", "-C", "build/tsan", "--list")
+    tests = [line.split(" / ")[1] for line in listed.split("\n") if " / " in line]
+    good, bad = meson_test("tsan", *(t for t in tests if t.split("/")[0] not in ONE_THREAD))
+    return good, bad + (0 if built else 1)
+
+
+def part_fuzz(options):
+    built = options.ahead["fuzz"].result()
+    time_for_each = ["--minutes", options.minutes] if options.minutes else ["--seconds", 120 if options.long else 2]
+    code, text = run(PYTHON, "tests/house/fuzz.py", *time_for_each, *(w for t in options.target or () for w in ("--target", t)))
+    good, bad = counts(text)
+    return good + (1 if built else 0), max(bad, 1 if code else 0) + (0 if built else 1)
+
+
+def part_tidy(options):
+    code, text = options.ahead["tidy"].result()
+    good, bad = counts(text)
+    return good, max(bad, 1 if code else 0)
+
+
+def part_coverage(options):
+    """A build of its own, therefore only in the long form or when it is asked for."""
+    if not options.long and "coverage" not in options.parts:
+        return 0, 0
+    code, text = run(PYTHON, "tests/house/coverage.py", show=True)
+    good, bad = counts(text)
+    return good, max(bad, 1 if code else 0)
+
+
 PARTS = {name[5:]: function for name, function in list(globals().items()) if name.startswith("part_")}
 
 
 def main():
     parser = argparse.ArgumentParser(prog="./check", description=f"parts: {' '.join(PARTS)}")
     parser.add_argument("--long", action="store_true", help="longer fuzzing, more kill -9, everything under clang-tidy")
+    parser.add_argument("--minutes", type=int, help="so long each fuzz target runs, and the ledger in docs/robustness.md has it")
+    parser.add_argument("--target", action="append", help="of these only, by the names of tests/fuzz")
     parser.add_argument("parts", nargs="*", metavar="PART")
     options = parser.parse_args()
     unknown = [p for p in options.parts if p not in PARTS]
@@ -204,9 +227,10 @@ def main():
         parser.error(f"no part named {' '.join(unknown)}; there are {' '.join(PARTS)}")
     os.environ["POSTHORN_LONG"] = "1" if options.long else ""  # lib/long.py: for every part
     tally = Tally()
-    for name, function in PARTS.items():
-        if options.parts and name not in options.parts and name != "build":
-            continue
+    wanted = {name: function for name, function in PARTS.items() if not options.parts or name in options.parts or name == "build"}
+    beside = concurrent.futures.ThreadPoolExecutor(1)
+    options.ahead = {}
+    for name, function in wanted.items():
         began = time.monotonic()
         try:
             good, bad = function(options)
@@ -214,6 +238,8 @@ def main():
             print(f"{name}: {error!r}", flush=True)
             good, bad = 0, 1
         tally.add(name, good, bad, time.monotonic() - began)
+        if name == "build":
+            options.ahead = {n: beside.submit(work, options) for n, work in AHEAD.items() if n in wanted}
     print()
     for name, good, bad, seconds in tally.parts:
         print(f"   {name:12} {good:5} passed {bad:4} failed {seconds:6.0f} s")

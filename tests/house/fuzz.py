@@ -1,42 +1,133 @@
-"""Runs every fuzz target for a while over its corpus, as many at a time as there are processors. Findings are kept in tests/.work/fuzz to become regression files."""
+"""Runs every fuzz target for a while over its corpus, as many at a time as there are processors. Findings are kept in
+tests/.work/fuzz to become regression files. With --minutes the processor time is entered in the ledger
+(docs/robustness.md), where it adds up as long as the files that the target reads do not change."""
 import argparse
 import concurrent.futures
+import fcntl
+import hashlib
 import os
 import pathlib
+import re
 import subprocess
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+FOLDER = ROOT / "tests/fuzz"
+LEDGER = ROOT / "docs/robustness.md"
+INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
+ROW = re.compile(r"^\| `(\w+)` \| ([\d.]+) \| ([\d.]+) \| (\w+) \|$", re.M)
+HEAD = "| target | minutes, these files | minutes, ever | files |\n|---|---|---|---|\n"
 
 
-def fuzz(source, seconds):
-    name = source.stem
-    binary = ROOT / "build/fuzz/tests/fuzz" / name
+def fuzz(name, seconds):
+    """The processor time it had, in seconds; None when it found something."""
+    binary = ROOT / f"build/fuzz/tests/fuzz/{name}_fuzz"
     if not binary.exists():
         print(f"{name}: not built")
-        return False
-    corpus = ROOT / "tests/fuzz/corpus" / name.removesuffix("_fuzz")
-    work = ROOT / "tests/.work/fuzz" / name
+        return None
+    corpus = FOLDER / "corpus" / name
+    work = ROOT / f"tests/.work/fuzz/{name}_fuzz"
     work.mkdir(parents=True, exist_ok=True)
     folders = [str(work)] + ([str(corpus)] if corpus.is_dir() else [])
-    done = subprocess.run([binary, f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048", "-max_len=4096",
-                           f"-artifact_prefix={work.parent}/{name}-", "-print_final_stats=0", *folders],
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
-                          env={**os.environ, "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1"})
-    if done.returncode:
-        print(f"{name}:\n" + done.stdout.decode(errors="replace")[-6000:])
-    return done.returncode == 0
+    with tempfile.TemporaryFile() as said:
+        running = subprocess.Popen([binary, f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048", "-max_len=4096",
+                                    f"-artifact_prefix={work.parent}/{name}_fuzz-", "-print_final_stats=0", *folders],
+                                   stdout=said, stderr=subprocess.STDOUT,
+                                   env={**os.environ, "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1"})
+        _, status, used = os.wait4(running.pid, 0)
+        running.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        text = said.read().decode(errors="replace")
+    if running.returncode:
+        print(f"{name}:\n{text[-6000:]}")
+        return None
+    return used.ru_utime + used.ru_stime
+
+
+# ---- the ledger ----
+
+def near(path):
+    """The file by this name in src or beside the targets, and what is written for it in C; a header that stands for its
+    whole folder has all of it."""
+    for root in (ROOT / "src", FOLDER):
+        header = root / path
+        if header.exists():
+            twin = header.with_suffix(".c")
+            return [header, *([twin] if twin.exists() or header.suffix != ".h" else sorted(header.parent.glob("*.c")))]
+    return []
+
+
+def read_by(name):
+    """The target and all of our files that it stands on, in the folders that it names itself."""
+    target = FOLDER / f"{name}_fuzz.c"
+    seen, left, named = set(), [target], INCLUDE.findall(target.read_text())
+    if "served.h" in named:
+        named += [path for file in near("served.h") for path in INCLUDE.findall(file.read_text())]
+    folders = {path.split("/")[0] for path in named if "/" in path} - {"base"}
+    while left:
+        file = left.pop()
+        if file in seen or not file.exists():
+            continue
+        seen.add(file)
+        named = INCLUDE.findall(file.read_text())
+        left += [f for path in named if "/" not in path or path.split("/")[0] in folders for f in near(path)]
+    return sorted(f for f in seen if not f.stem.endswith("_test"))
+
+
+def digest(name):
+    total = hashlib.sha256()
+    for file in read_by(name):
+        total.update(file.read_bytes())
+    return total.hexdigest()[:10]
+
+
+def enter(text, name, minutes, files):
+    """The document with so many minutes more for this target."""
+    rows = {row[0]: row for row in ROW.findall(text)}
+    _, these, ever, before = rows.get(name, (name, 0, 0, ""))
+    these = minutes + (float(these) if before == files else 0)
+    rows[name] = (name, f"{these:.1f}", f"{float(ever) + minutes:.1f}", files)
+    table = "".join("| `{}` | {} | {} | {} |\n".format(*rows[key]) for key in sorted(rows))
+    begin = text.index(HEAD) + len(HEAD)
+    return text[:begin] + table + "\n" + ROW.sub("", text[begin:]).lstrip("\n")
+
+
+def proof():
+    """Minutes add up; they begin again when a file has changed."""
+    text = f"a\n\n{HEAD}| `b` | 5 | 9 | old |\n\nz\n"
+    one = enter(enter(text, "b", 3, "old"), "a", 1, "new")
+    two = enter(one, "b", 3, "new")
+    return ROW.findall(one) == [("a", "1.0", "1.0", "new"), ("b", "8.0", "12.0", "old")] and two.endswith("|\n\nz\n") \
+        and ROW.findall(two)[1] == ("b", "3.0", "15.0", "new") and len(read_by("sieve")) > 10
+
+
+def enter_all(spent):
+    """spent: {target: seconds}"""
+    with open(LEDGER, "r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        text = file.read()
+        for name, seconds in spent.items():
+            text = enter(text, name, seconds / 60, digest(name))
+        file.seek(0)
+        file.write(text)
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=int, default=6)
+    parser.add_argument("--minutes", type=int, default=0)
+    parser.add_argument("--target", action="append")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
     options = parser.parse_args()
-    targets = sorted((ROOT / "tests/fuzz").glob("*_fuzz.c"))
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = list(pool.map(lambda target: fuzz(target, options.seconds), targets))
-    print(f"{results.count(True)} passed, {results.count(False)} failed")
-    return 0 if results and all(results) else 1
+    targets = sorted(options.target or [path.stem.removesuffix("_fuzz") for path in FOLDER.glob("*_fuzz.c")])
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        results = list(pool.map(lambda target: fuzz(target, options.minutes * 60 or options.seconds), targets))
+    if options.minutes:
+        enter_all({target: spent for target, spent in zip(targets, results) if spent is not None})
+    good = [spent is not None for spent in results] + [proof()]
+    print(f"{good.count(True)} passed, {good.count(False)} failed")
+    return 0 if all(good) else 1
 
 
 sys.exit(main())

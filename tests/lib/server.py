@@ -258,6 +258,11 @@ class Server:
     def user_add(self, name, password=PASSWORD):
         run_verb("user", "add", name, "--data", self.data, stdin=password.encode() + b"\n")
 
+    def user_renew(self, name):
+        """The account is a new one, without mail."""
+        run_verb("user", "delete", name, "--data", self.data)
+        self.user_add(name)
+
     def labels(self, user, mode):
         run_verb("mailbox", "labels", user, mode, "--data", self.data)
 
