@@ -13,7 +13,7 @@ import time
 import pytest
 
 from lib import scram, server as posthorn, userbases
-from lib.client import Imap
+from lib.client import Imap, Refused
 from lib.wire import Closed, Wire
 
 KINDS = {base.__name__: base for base in (userbases.File, userbases.Sqlite, userbases.Postgres, userbases.Ldap, userbases.Pam)}
@@ -278,6 +278,8 @@ def test_groups_of_the_database(place):
             assert not seen, error
         if seen and place.base.kind == "sql" and "gone" in place.base.lost_by:
             still_in_groups(place, session)
+        if seen:
+            taken_out_of_a_group(place, session, user)
         session.wire.close()
 
 
@@ -301,6 +303,26 @@ def test_auth_test(place):
         assert posthorn.auth_test(server, "far", "secret-f")[1][0]["why"] == "the user may not log in from there"
         status, rows, _ = posthorn.auth_test(server, "far", "secret-f", "--address", "192.0.2.7")
         assert status == 0 and rows[0]["groups"] == ["other", "team"] and rows[0]["rip"] == "192.0.2.7"
+
+
+def taken_out_of_a_group(place, session, user):
+    """Open sessions have the rights of the groups that their user is in now: one in a mailbox that is no longer theirs ends, others stay."""
+    other = Imap(place.server.address("imap"), user, f"secret-{user[0]}")
+
+    def may():
+        try:
+            return other.command("MYRIGHTS Shared/alice/INBOX")
+        except Refused:
+            return False
+
+    session.command("SELECT Shared/alice/INBOX")
+    assert may()
+    place.base.regroup(user, "other")
+    wait_for(session_ends(session))
+    wait_for(lambda: not may())
+    place.base.regroup(user, "other team")
+    wait_for(may)
+    other.wire.close()
 
 
 def still_in_groups(place, session):

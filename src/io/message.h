@@ -41,6 +41,7 @@ enum message_type {
     MESSAGE_DIRECTORY_ASK,      // auth -> directory, pam   struct directory_ask
     MESSAGE_DIRECTORY_ANSWER,   // directory, pam -> auth   struct directory_answer
     MESSAGE_DIRECTORY_CHANGED,  // directory -> auth   struct directory_changed
+    MESSAGE_IDENTITY_CHANGED,   // auth -> mail   struct identity_changed
 };
 
 enum tls_kind {
@@ -274,6 +275,11 @@ struct directory_changed {
     uint8_t source;
 };
 
+// The groups of that user are others: to be asked for again.
+struct identity_changed {
+    uint64_t account;
+};
+
 struct extract_offer {
     uint8_t pdf;  // the tool for PDF is there
 };
@@ -306,6 +312,7 @@ MESSAGE_CODEC(token_fetch)
 MESSAGE_CODEC(directory_ask)
 MESSAGE_CODEC(directory_answer)
 MESSAGE_CODEC(directory_changed)
+MESSAGE_CODEC(identity_changed)
 
 // A sealed ticket is the packed ticket followed by a 32-octet HMAC-SHA-256 under the ticket key.
 void ticket_seal(struct buf *b, const struct ticket *t, struct span key);

@@ -29,6 +29,7 @@ union any {
     struct directory_ask directory_ask;
     struct directory_answer directory_answer;
     struct directory_changed directory_changed;
+    struct identity_changed identity_changed;
 };
 
 #define ADAPT(type)                                                                        \
@@ -59,6 +60,7 @@ ADAPT(token_fetch)
 ADAPT(directory_ask)
 ADAPT(directory_answer)
 ADAPT(directory_changed)
+ADAPT(identity_changed)
 
 #define ROW(type)                                                                          \
     {                                                                                      \
@@ -88,6 +90,7 @@ static const struct {
     ROW(directory_ask),
     ROW(directory_answer),
     ROW(directory_changed),
+    ROW(identity_changed),
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
 

@@ -240,6 +240,8 @@ enum result outer_verify(struct auth_role *role, const struct user *u, struct sp
 void outer_texts(struct auth_role *role, const struct user *u, struct span *networks_out,
                  struct span *groups_out);
 uint64_t outer_digest(struct auth_role *role, const struct user *u);
+// Of their groups, as the database has them; never 0.
+uint64_t outer_groups_digest(struct auth_role *role, const struct user *u);
 
 // auth_recheck.c: who logged in, and is still there? True: sessions of before have ended, since the password is another.
 bool recheck_granted(struct auth_role *role, const struct user *u);
@@ -248,6 +250,7 @@ void recheck_seen(struct auth_role *role, const struct user *u);
 // There is nobody of that name, or they are disabled.
 void recheck_missed(struct auth_role *role, struct span name);
 void recheck_all(struct auth_role *role);  // soon
+void recheck_settings(struct auth_role *role, const struct config *c);
 void recheck_start(struct auth_role *role);
 void recheck_stop(struct auth_role *role);
 

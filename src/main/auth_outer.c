@@ -407,6 +407,13 @@ outer_digest(struct auth_role *role, const struct user *u)
     return k == NULL ? 1 : hash_keyed(k->hash) | 1;
 }
 
+uint64_t
+outer_groups_digest(struct auth_role *role, const struct user *u)
+{
+    const struct known *k = known_of(role, u);
+    return k == NULL ? 1 : hash_keyed(k->groups) | 1;
+}
+
 // ---- answers ----
 
 static void

@@ -4,16 +4,15 @@
 #include "base/log.h"
 
 // Users of outer databases who logged in are looked for again now and then: whoever is gone, disabled, or has another password
-// there ends their sessions, as one of our own does.
+// there ends their sessions, as one of our own does; of other groups than before mail is told.
 
 enum { TICK_MS = 500, AT_ONCE = 64 };
 
 struct granted {
     UT_hash_handle hh;
     struct auth_role *role;
-    uint64_t account, digest;
+    uint64_t account, digest, groups;
     uint64_t checked_ms;  // 0: at once
-    bool asking;
     struct ask ask;
     struct name name;
 };
@@ -22,6 +21,7 @@ struct recheck {
     struct auth_role *role;
     struct granted *granted;
     struct timer tick;
+    uint64_t pause_ms;
 };
 
 static void
@@ -30,6 +30,29 @@ granted_free(struct recheck *r, struct granted *g)
     HASH_DEL(r->granted, g);
     ask_cancel(&g->ask);
     free(g);
+}
+
+static void
+tell_mail(struct auth_role *role, uint64_t account)
+{
+    struct buf b;
+    buf_init(&b, LIMIT_channel_message);
+    identity_changed_put(&b, &(struct identity_changed){account});
+    for (struct auth_channel *c = role->channels; c; c = c->next)
+        if (c->to_mail)
+            channel_send(c->channel, MESSAGE_IDENTITY_CHANGED, buf_span(&b), -1);
+    buf_done(&b);
+}
+
+// Of a user whom the database has just found.
+static void
+compare_groups(struct granted *g, const struct user *u)
+{
+    uint64_t groups = outer_groups_digest(g->role, u);
+    bool others = g->groups != 0 && g->groups != groups;
+    g->groups = groups;
+    if (others)
+        tell_mail(g->role, g->account);
 }
 
 // digest: of logins that go on; 0: none do.
@@ -51,7 +74,6 @@ look(void *arg)
     enum result r = who_find_name(g->role, &g->ask, name_span(&g->name), &now, &f);
     if (g->ask.waiting)
         return;
-    g->asking = false;
     g->checked_ms = clock_mono_ms();
     if (r == R_FAIL)
         return;  // a lost database ends nothing
@@ -61,13 +83,16 @@ look(void *arg)
         end_sessions(g, 0, "the user is disabled in the user database");
     else if (outer_digest(g->role, &now) != g->digest)
         end_sessions(g, outer_digest(g->role, &now), "the user has another password");
+    else
+        compare_groups(g, &now);
 }
 
-static uint64_t
-pause_ms(const struct auth_role *role)
+// So that all have their turn in time.
+static unsigned
+at_once(const struct recheck *r)
 {
-    uint64_t test_ms = role->start->config->test_recheck_ms;
-    return test_ms > 0 ? test_ms : LIMIT_directory_recheck_ms;
+    uint64_t ticks = r->pause_ms / TICK_MS + 1;
+    return AT_ONCE + (unsigned)(2 * HASH_COUNT(r->granted) / ticks);
 }
 
 static void
@@ -76,15 +101,14 @@ on_tick(void *arg)
     struct recheck *r = arg;
     struct granted *g, *next;
     uint64_t now_ms = clock_mono_ms();
-    unsigned started = 0;
+    unsigned started = 0, most = at_once(r);
     HASH_ITER(hh, r->granted, g, next)
     {
-        bool due = g->checked_ms == 0 || now_ms - g->checked_ms >= pause_ms(r->role);
-        if (g->asking || !due)
+        bool due = g->checked_ms == 0 || now_ms - g->checked_ms >= r->pause_ms;
+        if (g->ask.waiting || !due)
             continue;
-        if (started++ == AT_ONCE)
+        if (started++ == most)
             break;
-        g->asking = true;
         ask_anew(&g->ask);
         look(g);
     }
@@ -107,16 +131,27 @@ granted_new(struct recheck *r, const struct user *u)
     return g;
 }
 
-bool
-recheck_granted(struct auth_role *role, const struct user *u)
+// NULL: one of our own.
+static struct granted *
+granted_get(struct auth_role *role, const struct user *u)
 {
     struct recheck *r = role->bases.recheck;
     struct granted *g;
     if (r == NULL || u->source == USER_OWN)
-        return false;
+        return NULL;
     HASH_FIND(hh, r->granted, &u->account, sizeof u->account, g);
     if (g == NULL)
         g = granted_new(r, u);
+    compare_groups(g, u);
+    return g;
+}
+
+bool
+recheck_granted(struct auth_role *role, const struct user *u)
+{
+    struct granted *g = granted_get(role, u);
+    if (g == NULL)
+        return false;
     uint64_t digest = outer_digest(role, u);
     bool other = g->digest != 0 && g->digest != digest;
     if (other)
@@ -128,13 +163,9 @@ recheck_granted(struct auth_role *role, const struct user *u)
 void
 recheck_seen(struct auth_role *role, const struct user *u)
 {
-    struct recheck *r = role->bases.recheck;
-    struct granted *g;
-    if (r == NULL || u->source == USER_OWN)
-        return;
-    HASH_FIND(hh, r->granted, &u->account, sizeof u->account, g);
-    if (g == NULL)
-        granted_new(r, u)->digest = outer_digest(role, u);
+    struct granted *g = granted_get(role, u);
+    if (g != NULL && g->digest == 0)
+        g->digest = outer_digest(role, u);
 }
 
 void
@@ -158,6 +189,15 @@ recheck_all(struct auth_role *role)
 }
 
 void
+recheck_settings(struct auth_role *role, const struct config *c)
+{
+    if (role->bases.recheck == NULL)
+        return;
+    role->bases.recheck->pause_ms =
+        c->test_recheck_ms > 0 ? c->test_recheck_ms : c->userdb_recheck * 1000;
+}
+
+void
 recheck_start(struct auth_role *role)
 {
     if (role->bases.outer == NULL)
@@ -166,6 +206,7 @@ recheck_start(struct auth_role *role)
     must(r != NULL);
     r->role = role;
     role->bases.recheck = r;
+    recheck_settings(role, role->start->config);
     timer_init(&r->tick, on_tick, r);
     timer_set(&r->tick, TICK_MS);
 }

@@ -79,8 +79,14 @@ on_message(struct channel *c, uint16_t type, struct span body, int fd, void *arg
     struct lookup_reply lookup;
     struct admin_reply admin;
     struct revoked revoked;
+    struct identity_changed changed;
     if (fd < 0 && type == MESSAGE_REVOKED && revoked_get(body, &revoked) == R_OK) {
         session_revoke(arg, &revoked);
+        return;
+    }
+    if (fd < 0 && type == MESSAGE_IDENTITY_CHANGED &&
+        identity_changed_get(body, &changed) == R_OK) {
+        mail_identity_changed(arg, changed.account);
         return;
     }
     if (fd < 0 && type == MESSAGE_LOOKUP_REPLY && lookup_reply_get(body, &lookup) == R_OK) {

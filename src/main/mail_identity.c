@@ -5,12 +5,35 @@
 #include "mail/acl.h"
 #include "main/mail_role.h"
 
-enum { AGAIN_MS = 1000 };
+enum { AGAIN_MS = 1000, SOME = 64 };
 
-// Of this thread's open users: to be asked for again.
+// Of this thread's open users: who is to be asked for again.
+struct due {
+    bool all;
+    size_t n;
+    uint64_t accounts[SOME];
+};
 static _Thread_local struct {
-    bool due, asking;
+    struct due due;
+    bool asking;
 } identities;
+
+static void
+due_add(struct due *d, uint64_t account)
+{
+    d->all |= d->n == SOME;
+    if (!d->all)
+        d->accounts[d->n++] = account;
+}
+
+static bool
+due_has(const struct due *d, uint64_t account)
+{
+    size_t i = 0;
+    while (i < d->n && d->accounts[i] != account)
+        i++;
+    return d->all || i < d->n;
+}
 
 static void
 unpack_groups(struct arena *a, struct span packed, struct acl_identity *out)
@@ -82,6 +105,7 @@ mail_identify(struct home *h, struct mail_user *u, struct fault *f)
 // ---- all that are open, when the users have changed ----
 
 struct open_users {
+    const struct due *due;
     struct arena *arena;
     struct asked *asked;
     struct span *names;
@@ -100,6 +124,8 @@ take_each(struct mail_user *u, void *arg)
 {
     struct open_users *o = arg;
     uint64_t account = account_id(mail_user_account(u));
+    if (!due_has(o->due, account))
+        return;
     for (size_t i = 0; i < o->n; i++)
         if (o->asked[i].account == account)
             return;
@@ -116,9 +142,9 @@ apply_each(struct mail_user *u, void *arg)
 }
 
 static enum result
-ask_all(struct home *h, struct fault *f)
+ask_for(struct home *h, const struct due *due, struct fault *f)
 {
-    struct open_users o = {.arena = arena_new()};
+    struct open_users o = {.due = due, .arena = arena_new()};
     enum result r = R_OK;
     mail_users_each(count_each, &o);
     o.asked = arena_array(o.arena, o.room, sizeof *o.asked);
@@ -139,11 +165,14 @@ refresh(void *arg)
 {
     struct home *h = arg;
     struct fault f;
-    while (identities.due && !h->draining) {
-        identities.due = false;
-        if (ask_all(h, &f) == R_OK)
+    while ((identities.due.all || identities.due.n > 0) && !h->draining) {
+        struct due now = identities.due;
+        identities.due = (struct due){0};
+        if (ask_for(h, &now, &f) == R_OK)
             continue;
-        identities.due = true;
+        identities.due.all |= now.all;
+        for (size_t i = 0; i < now.n; i++)
+            due_add(&identities.due, now.accounts[i]);
         log_warning("mail", "groups of users are not known yet", log_fault(&f));
         task_sleep(AGAIN_MS);
     }
@@ -151,14 +180,26 @@ refresh(void *arg)
 }
 
 static void
-refresh_run(void *arg)
+refresh_begin(struct home *h)
 {
-    struct home *h = arg;
-    identities.due = true;
     if (identities.asking || h->draining)
         return;
     identities.asking = true;
     task_start(refresh, h);
+}
+
+static void
+refresh_run(void *arg)
+{
+    identities.due.all = true;
+    refresh_begin(arg);
+}
+
+void
+mail_identity_changed(struct home *h, uint64_t account)
+{
+    due_add(&identities.due, account);
+    refresh_begin(h);
 }
 
 void

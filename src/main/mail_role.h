@@ -191,6 +191,8 @@ void mail_known_forget(struct home *h);
 enum result mail_identify(struct home *h, struct mail_user *u, struct fault *f) MUST_CHECK;
 // Open users get theirs anew within a moment. Any thread.
 void mail_identities_changed(struct mail_role *r);
+// One of them. The home's thread.
+void mail_identity_changed(struct home *h, uint64_t account);
 
 void mail_users_changed(struct mail_role *r);  // any thread
 

@@ -282,6 +282,7 @@ on_settings(void *arg, const struct config *c)
     take_lists(role, c);
     throttle_enable(role->throttle, c->auth_penalty);
     outer_settings(role, c);
+    recheck_settings(role, c);
     take_scram(role, c);
     auth_offer_update(role);
 }

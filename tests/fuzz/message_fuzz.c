@@ -63,6 +63,7 @@ one_message(unsigned type, struct span body)
         ROUND_TRIP(21, directory_answer)
         ROUND_TRIP(22, directory_changed)
         ROUND_TRIP(23, resolve_request)
+        ROUND_TRIP(24, identity_changed)
     }
     buf_done(&b);
     buf_done(&again);

@@ -83,6 +83,10 @@ class Sql(Base):
     def remove(self, name):
         self.run("DELETE FROM mailuser WHERE login = %s", name)
 
+    def regroup(self, name, groups):
+        """In one step: put has them gone for a moment."""
+        self.run("UPDATE mailuser SET teams = %s WHERE login = %s", groups, name)
+
 
 class Sqlite(Sql):
     lost_by = ("gone", "locked")
@@ -260,6 +264,10 @@ userPassword: s3rvice
     def remove(self, name):
         subprocess.run(["ldapdelete", "-x", "-H", f"ldap://127.0.0.1:{self.port}", "-D", f"cn=admin,{self.suffix}", "-w", "s3cret",
                         f"uid={name},{self.suffix}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+
+    def regroup(self, name, groups):
+        """In one step: put has them gone for a moment."""
+        self.admin("ldapmodify", f"dn: uid={name},{self.suffix}\nchangetype: modify\nreplace: ou\n" + "".join(f"ou: {g}\n" for g in groups.split()))
 
     def lose(self, how):
         self.process.send_signal(signal.SIGKILL if how == "killed" else signal.SIGSTOP)
