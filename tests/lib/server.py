@@ -148,10 +148,13 @@ class Server:
     def environment(self):
         return environment()
 
+    def command(self):
+        return [binary(), "serve", "-c", str(self.config)]
+
     def start(self):
         began = time.monotonic()
         self.log = open(self.dir / "stderr", "ab")
-        self.process = subprocess.Popen([binary(), "serve", "-c", str(self.config)], stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL,
                                         stdout=self.log, stderr=self.log, env=self.environment(), start_new_session=True)
         try:
             wait_port(self.ports["imap"], self.process, 30)
