@@ -194,6 +194,52 @@ def test_one_copy_for_two_ways(where):
     relay.close()
 
 
+def test_a_retry_gives_nobody_a_second_copy(where):
+    """A recipient with several mailboxes of which a later one fails: the transfer agent comes again, over a kill -9 too."""
+    def told(sender, recipient, text):
+        relay = lmtp(where)
+        relay.command(f"MAIL FROM:<{sender}>")
+        relay.command(f"RCPT TO:<{recipient}>")
+        relay.command("DATA")
+        relay.wire.send(text.ljust(20000, b"z") + b"\r\n.\r\n")
+        code = relay.wire.line()[:3].decode()
+        relay.close()
+        return code
+
+    def quota(text):
+        posthorn.run_verb("quota", "set", "tess", f"storage={text}", "--data", where.data)
+
+    def counts():
+        return [count(where, "eve"), *(count(where, "tess", box) for box in ("first", "second"))]
+
+    where.user_add("tess")
+    session = where.imap("tess")
+    session.command("CREATE first")
+    session.command("CREATE second")
+    session.close()
+    address(where, "add", "three@a.test", "eve", "tess+first@a.test", "tess+second@a.test")
+    eve = count(where, "eve")
+    text, other = b"Subject: once\r\n\r\n", b"Subject: other\r\n\r\n"
+    quota("35K")  # room for one of two
+    assert told("s@far.test", "three@a.test", text) == "451"
+    assert counts() == [eve + 1, 1, 0]
+    assert told("s@far.test", "three@a.test", text)[0] == "4"
+    where.kill()
+    where.start()
+    assert told("s@far.test", "three@a.test", text)[0] == "4" and counts() == [eve + 1, 1, 0]
+    quota("none")
+    assert told("s@far.test", "three@a.test", text) == "250" and counts() == [eve + 1, 1, 1]
+    # it is whole: the same octets again are another message; and others were others all the time
+    assert told("s@far.test", "three@a.test", text) == "250" and counts() == [eve + 2, 2, 2]
+    assert told("s@far.test", "three@a.test", other) == "250" and counts() == [eve + 3, 3, 3]
+    quota("140K")
+    assert told("s@far.test", "three@a.test", text)[0] == "4"
+    for sender, again in (("s@far.test", other), ("t@far.test", text)):
+        before = counts()
+        quota("none")
+        assert told(sender, "three@a.test", again) == "250" and counts() == [n + 1 for n in before]
+
+
 def test_detail(where):
     session = where.imap("eve")
     for box in ("Lists", "lists2", "Lists/News", "LISTS3", "lists3"):

@@ -70,6 +70,7 @@ begin(struct lmtp_session *s)
     buf_init(&trace, LIMIT_smtp_line * 4);
     put_trace(s, &trace);
     s->intake = intake_begin(s->host->mail);
+    s->digest = s->rcpt.targets > s->rcpt.count ? delivered_digest_new(s->arena) : NULL;
     if (intake_write(s->intake, buf_span(&trace), &f) != R_OK)
         fail(s, &f);
     buf_done(&trace);
@@ -80,6 +81,8 @@ static void
 take(struct lmtp_session *s, struct span bytes)
 {
     struct fault f;
+    if (s->digest != NULL)
+        delivered_digest_add(s->digest, bytes);
     if (!s->intake_failed && bytes.n > 0 && intake_write(s->intake, bytes, &f) != R_OK)
         fail(s, &f);
 }
@@ -90,8 +93,7 @@ finish(struct lmtp_session *s)
     struct fault f;
     if (!s->intake_failed && intake_finish(s->intake, &f) != R_OK)
         fail(s, &f);
-    for (const struct lmtp_recipient *r = s->rcpt.first; r; r = r->next)
-        lmtp_deliver(s, r);
+    lmtp_deliver(s);
     lmtp_reset(s);
 }
 

@@ -8,7 +8,7 @@
 
 // One recipient is one answer (RFC 2033 section 4.2), however many mailboxes it leads to: 250 when all of them have the message.
 // What cannot be seen beforehand - a limit, a disk that fails, between two of them - is answered so that the message comes again;
-// those who have it then get it twice.
+// those who have it are noted (mail/delivered.h) and do not get it twice.
 
 // ---- addresses ----
 
@@ -59,9 +59,15 @@ struct delivery {
     struct intake_result *out;
     struct fault *fault;
     uint64_t mailbox;
-    bool had;  // by another recipient
+    bool had;  // by another recipient, or at an earlier try
     enum result result;
 };
+
+static struct delivered_key
+key_of(const struct lmtp_session *s, struct span detail)
+{
+    return delivered_key_of(s->digest, s->sender, detail);
+}
 
 static bool
 has_it(const struct lmtp_session *s, uint64_t account, uint64_t mailbox)
@@ -72,16 +78,35 @@ has_it(const struct lmtp_session *s, uint64_t account, uint64_t mailbox)
     return false;
 }
 
+// With the note, where others are to have it too.
+static enum result
+commit(struct delivery *d, const struct mailbox_ref *box)
+{
+    struct intake *in = d->session->intake;
+    struct intake_item item = {in, {.quota = QUOTA_DELIVERY}};
+    struct buf value;
+    if (d->session->digest == NULL)
+        return intake_commit(in, box, &item.params, d->out, d->fault);
+    struct delivered_key key = key_of(d->session, d->target->detail);
+    if (d->had)
+        return delivered_put(box->account, &key, box->mailbox, d->fault);
+    buf_init(&value, 64);
+    struct record_meta note = delivered_note(&key, box->mailbox, &value);
+    struct intake_batch batch = {.items = &item, .n = 1, .note = &note};
+    enum result r = intake_commit_all(&batch, box, d->out, d->fault);
+    buf_done(&value);
+    return r;
+}
+
 static enum result
 put_into(struct delivery *d, struct account *a, struct span detail)
 {
     struct mailbox_ref box;
-    struct intake_params p = {.quota = QUOTA_DELIVERY};
     if (intake_delivery_target(a, detail, &box, d->fault) != R_OK)
         return R_FAIL;
     d->mailbox = box.mailbox;
     d->had = has_it(d->session, d->target->account, box.mailbox);
-    return d->had ? R_OK : intake_commit(d->session->intake, &box, &p, d->out, d->fault);
+    return d->had && d->session->digest == NULL ? R_OK : commit(d, &box);
 }
 
 // In the account's home: one way there and back for all of it. A folder that was deleted meanwhile is none: INBOX stays.
@@ -114,7 +139,7 @@ static void
 note_done(struct lmtp_session *s, const struct lmtp_target *t, uint64_t mailbox)
 {
     struct lmtp_done *d = ARENA_NEW(s->arena, struct lmtp_done);
-    *d = (struct lmtp_done){s->rcpt.done, t->account, mailbox, t->detail};
+    *d = (struct lmtp_done){s->rcpt.done, t->account, mailbox, t->name, t->detail};
     s->rcpt.done = d;
 }
 
@@ -138,6 +163,73 @@ deliver(struct lmtp_session *s, const struct lmtp_recipient *r, const struct lmt
     return R_OK;
 }
 
+// ---- earlier tries ----
+
+static void
+recall_run(void *arg)
+{
+    struct delivery *d = arg;
+    struct delivered_key key = key_of(d->session, d->target->detail);
+    struct account *a;
+    d->result = account_open(d->session->host->mail, d->target->account, d->target->name,
+                             false, &a, d->fault);
+    if (d->result != R_OK)
+        return;
+    d->had = delivered_find(a, &key, &d->mailbox) == R_OK;
+    account_close(&a);
+}
+
+// Who has it since then is done.
+static enum result
+recall(struct lmtp_session *s, const struct lmtp_recipient *r, struct fault *f)
+{
+    for (size_t i = 0; s->digest != NULL && i < r->targets.n; i++) {
+        const struct lmtp_target *t = &r->targets.list[i];
+        struct delivery d = {.session = s, .target = t, .fault = f, .result = R_FAIL};
+        if (is_done(s, t))
+            continue;
+        task_run_on(mail_home(s->host->mail, t->account), recall_run, &d);
+        if (d.result == R_FAIL)
+            return R_FAIL;
+        if (d.had)
+            note_done(s, t, d.mailbox);
+    }
+    return R_OK;
+}
+
+struct end_call {
+    struct lmtp_session *session;
+    const struct lmtp_done *done;
+};
+
+static void
+end_run(void *arg)
+{
+    const struct end_call *c = arg;
+    struct delivered_key key = key_of(c->session, c->done->detail);
+    struct account *a;
+    struct fault f;
+    enum result r = account_open(c->session->host->mail, c->done->account, c->done->name,
+                                 false, &a, &f);
+    if (r == R_OK) {
+        delivered_end(a, &key);
+        account_close(&a);
+    } else if (r == R_FAIL) {
+        log_warning("lmtp", "a note of a delivery stays", log_user(c->done->name),
+                    log_fault(&f));
+    }
+}
+
+// None of several is left: if it comes again it is another one.
+static void
+end_all(struct lmtp_session *s)
+{
+    for (const struct lmtp_done *d = s->rcpt.done; s->digest != NULL && d; d = d->next) {
+        struct end_call c = {s, d};
+        task_run_on(mail_home(s->host->mail, d->account), end_run, &c);
+    }
+}
+
 // ---- one recipient ----
 
 // Before any of several gets it: would all take it?
@@ -159,7 +251,7 @@ static enum result
 deliver_all(struct lmtp_session *s, const struct lmtp_recipient *r, struct fault *f)
 {
     size_t delivered = 0;
-    if (all_take(s, r, f) != R_OK)
+    if (recall(s, r, f) != R_OK || all_take(s, r, f) != R_OK)
         return R_FAIL;
     for (size_t i = 0; i < r->targets.n; i++) {
         if (is_done(s, &r->targets.list[i]))
@@ -177,12 +269,26 @@ deliver_all(struct lmtp_session *s, const struct lmtp_recipient *r, struct fault
     return R_OK;
 }
 
-void
-lmtp_deliver(struct lmtp_session *s, const struct lmtp_recipient *r)
+static void
+answer(struct lmtp_session *s, const struct lmtp_recipient *r, enum result result,
+       const struct fault *f)
 {
-    struct fault f = s->intake_fault;
-    if (s->intake_failed || deliver_all(s, r, &f) != R_OK)
-        lmtp_say_fault(s, &f, r->address);
+    if (result != R_OK)
+        lmtp_say_fault(s, f, r->address);
     else
         conn_printf(s->conn, "250 2.0.0 <%.*s> Saved\r\n", SPAN_ARG(r->address));
+}
+
+void
+lmtp_deliver(struct lmtp_session *s)
+{
+    bool again = false;
+    for (const struct lmtp_recipient *r = s->rcpt.first; r; r = r->next) {
+        struct fault f = s->intake_fault;
+        enum result result = s->intake_failed ? R_FAIL : deliver_all(s, r, &f);
+        again |= result != R_OK && r->targets.n > 1 && fault_info(f.kind)->smtp_code < 500;
+        if (r->next == NULL && !again)
+            end_all(s);
+        answer(s, r, result, &f);
+    }
 }

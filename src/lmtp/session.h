@@ -5,6 +5,7 @@
 
 #include "lmtp/lmtp.h"
 #include "io/loop.h"
+#include "mail/delivered.h"
 #include "mail/intake.h"
 #include "wire/smtp.h"
 
@@ -18,7 +19,7 @@ struct lmtp_recipient {
 struct lmtp_done {
     struct lmtp_done *next;
     uint64_t account, mailbox;
-    struct span detail;
+    struct span name, detail;
 };
 
 struct lmtp_session {
@@ -42,6 +43,8 @@ struct lmtp_session {
         size_t targets;  // of all of them
         struct lmtp_done *done;
     } rcpt;
+    struct delivered_digest
+        *digest;  // of the message as it comes; NULL: no recipient has several mailboxes
     struct intake *intake;  // while BDAT chunks come in
     bool intake_failed;
     struct fault intake_fault;
@@ -58,8 +61,8 @@ void lmtp_command(struct lmtp_session *s, struct span line);
 bool lmtp_is_address(struct span s);
 // Does the address name the user so: "ann" or "ann@x.org" of "ann+lists@x.org"?
 bool lmtp_is_named(struct span address, struct span user);
-// Suspends; the recipient's answer.
-void lmtp_deliver(struct lmtp_session *s, const struct lmtp_recipient *r);
+// Suspends; the recipients' answers.
+void lmtp_deliver(struct lmtp_session *s);
 // data.c: suspend.
 void lmtp_data(struct lmtp_session *s);
 void lmtp_bdat(struct lmtp_session *s, struct span args);
