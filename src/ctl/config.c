@@ -83,9 +83,13 @@ check_all_addresses(const struct config *c, struct fault *f)
         const char *setting;
         const struct config_list *list;
         bool unix_too;
-    } rows[] = {{"imap", &c->imap, false}, {"imaps", &c->imaps, false},
-                {"lmtp", &c->lmtp, true},  {"policy", &c->policy, true},
-                {"maps", &c->maps, true},  {"auth_service", &c->auth_service, true}};
+    } rows[] = {{"imap", &c->imap, false},
+                {"imaps", &c->imaps, false},
+                {"managesieve", &c->managesieve, false},
+                {"lmtp", &c->lmtp, true},
+                {"policy", &c->policy, true},
+                {"maps", &c->maps, true},
+                {"auth_service", &c->auth_service, true}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         if (check_addresses(rows[i].setting, rows[i].list, rows[i].unix_too, f) != R_OK ||
             check_proxied(c, rows[i].setting, rows[i].list, f) != R_OK)
@@ -282,6 +286,10 @@ check_tls(const struct config *c, struct fault *f)
         return fault_set(f, FAULT_BAD,
                          "imap: nobody could log in without tls { certificate = \"...\"  "
                          "key = \"...\" }; or set plaintext_auth = true");
+    if (c->managesieve.n > 0 && c->tls_certificate.n == 0 && !c->plaintext_auth)
+        return fault_set(f, FAULT_BAD,
+                         "managesieve: nobody could log in without tls { certificate = "
+                         "\"...\"  key = \"...\" }; or set plaintext_auth = true");
     return R_OK;
 }
 

@@ -1,9 +1,12 @@
 #include "gate/inside.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "imap/preauth.h"
+#include "managesieve/preauth.h"
 
 // One row per service that clients log in to.
-static const struct preauth_service *const services[] = {&imap_preauth_service};
+static const struct preauth_service *const services[] = {&imap_preauth_service,
+                                                         &managesieve_preauth_service};
 
 const struct preauth_service *
 gate_service(struct span name)

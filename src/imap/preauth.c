@@ -21,20 +21,6 @@ next_command(struct preauth *m)
     m->reader.buffered = true;
 }
 
-// A browser that was sent here by somebody else's page (ALPACA) must not get a second line in.
-static bool
-is_http(struct span command)
-{
-    static const char *const methods[] = {"GET ",     "POST ",    "HEAD ",   "PUT ",
-                                          "OPTIONS ", "CONNECT ", "DELETE ", "PRI "};
-    struct span line = span_slice(command, 0, span_find_char(command, '\n'));
-    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++)
-        if (span_starts(line, span_str(methods[i])))
-            return span_ifind(line, SPAN(" HTTP/")) < line.n ||
-                   line.p[strlen(methods[i])] == '/';
-    return false;
-}
-
 static void
 run_command(struct preauth *m, struct span command)
 {
@@ -72,7 +58,7 @@ whole_command(struct preauth *m, struct span in, size_t size)
 {
     struct span command = span_slice(in, 0, size);
     next_command(m);
-    if (is_http(command))
+    if (command_is_http(command))
         give_up(m, "This is an IMAP server.");
     else if (size > LIMIT_line_preauth)
         give_up(m, "[TOOBIG] Command too long.");
@@ -96,7 +82,7 @@ refused_command(struct preauth *m, struct span in, size_t size)
 static size_t
 fatal_command(struct preauth *m, struct span in)
 {
-    if (is_http(in))
+    if (command_is_http(in))
         give_up(m, "This is an IMAP server.");
     else
         give_up(m, "[TOOBIG] Command too long.");

@@ -63,46 +63,14 @@ preauth_say_bad(struct preauth *m, const char *text)
 
 // Capabilities.
 
-static bool
-is_encrypted(const struct preauth *m)
-{
-    return m->facts->tls || m->facts->secure;
-}
-
-static bool
-may_log_in(const struct preauth *m)
-{
-    return is_encrypted(m) || m->facts->plaintext_auth;
-}
-
-static bool
-may_start_tls(const struct preauth *m)
-{
-    return m->facts->can_starttls && !is_encrypted(m);
-}
-
-static void
-put_mechanisms(const struct preauth *m, struct buf *b)
-{
-    struct span rest = m->facts->mechanisms, word;
-    while (span_next_field(&rest, ' ', &word) == R_OK) {
-        // Channel binding needs a channel, EXTERNAL a certificate.
-        if (word.n == 0 || (!m->facts->tls && span_ends(word, SPAN("-PLUS"))) ||
-            (!m->facts->certificate && span_eq(word, SPAN("EXTERNAL"))))
-            continue;
-        buf_put_str(b, " AUTH=");
-        buf_put(b, word);
-    }
-}
-
 static void
 put_capabilities(const struct preauth *m, struct buf *b)
 {
     buf_put_str(b, "CAPABILITY IMAP4rev1 IMAP4rev2 SASL-IR LITERAL- ID ENABLE LANGUAGE");
-    if (may_start_tls(m))
+    if (preauth_may_start_tls(m->facts))
         buf_put_str(b, " STARTTLS");
-    if (may_log_in(m))
-        put_mechanisms(m, b);
+    if (preauth_may_log_in(m->facts))
+        preauth_put_mechanisms(m->facts, b, " AUTH=", "");
     else
         buf_put_str(b, " LOGINDISABLED");
 }
@@ -264,9 +232,9 @@ run_starttls(struct preauth *m, struct parse *p)
 {
     if (!ends(m, p))
         return;
-    if (!may_start_tls(m)) {
-        preauth_say_bad(m, is_encrypted(m) ? "TLS is active already."
-                                           : "TLS is not available.");
+    if (!preauth_may_start_tls(m->facts)) {
+        preauth_say_bad(m, preauth_is_encrypted(m->facts) ? "TLS is active already."
+                                                          : "TLS is not available.");
         return;
     }
     preauth_say(m, "OK", "Begin TLS negotiation now.");
@@ -277,7 +245,7 @@ run_starttls(struct preauth *m, struct parse *p)
 static bool
 is_private(struct preauth *m)
 {
-    if (may_log_in(m))
+    if (preauth_may_log_in(m->facts))
         return true;
     preauth_refuse(m, FAULT_PRIVACY);
     return false;

@@ -30,6 +30,26 @@ struct preauth_facts {
     struct span mechanisms;
 };
 
+static inline bool
+preauth_is_encrypted(const struct preauth_facts *f)
+{
+    return f->tls || f->secure;
+}
+static inline bool
+preauth_may_log_in(const struct preauth_facts *f)
+{
+    return preauth_is_encrypted(f) || f->plaintext_auth;
+}
+static inline bool
+preauth_may_start_tls(const struct preauth_facts *f)
+{
+    return f->can_starttls && !preauth_is_encrypted(f);
+}
+// Of the mechanisms those that work here, each with this before and behind it: channel binding needs a channel, EXTERNAL a
+// certificate.
+void preauth_put_mechanisms(const struct preauth_facts *f, struct buf *b,
+                            const char *before, const char *behind);
+
 // What a machine asks of the gate. Spans live during the call only. None of them calls the machine back
 // before it has returned.
 struct preauth_ops {
@@ -78,7 +98,5 @@ struct preauth_service {
     struct span (*client_id)(const struct preauth *m);
     uint8_t (*language)(const struct preauth *m);  // that the client chose
 };
-
-extern const struct preauth_service imap_preauth_service;  // imap/preauth.c
 
 #endif

@@ -3,6 +3,7 @@
 #include "base/limits.h"
 #include "base/audit.h"
 #include "io/task.h"
+#include "managesieve/session.h"
 #include <utlist.h>
 
 // A ticket's serial, remembered until the ticket itself has run out.
@@ -40,7 +41,9 @@ imap_refuse(struct conn *conn, const struct handover *h, const struct fault *f)
     conn_printf(conn, "* BYE %s\r\n", imap_text(l, "Try again later"));
 }
 
-static const struct service_row services[] = {{"imap", mail_imap_start, imap_refuse}};
+static const struct service_row services[] = {
+    {"imap", mail_imap_start, imap_refuse},
+    {"managesieve", mail_managesieve_start, managesieve_refuse}};
 
 static const struct service_row *
 service_find(struct span name)

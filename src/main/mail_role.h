@@ -208,6 +208,9 @@ void session_ended(struct session *s);
 bool session_can_give_back(void *arg);
 void session_give_back(struct conn **conn, void *arg);
 void mail_imap_start(struct session *s, struct mail_user *user, const struct handover *h);
+// mail_managesieve.c
+void mail_managesieve_start(struct session *s, struct mail_user *user,
+                            const struct handover *h);
 extern const struct imap_users mail_users;  // `arg` is a struct session
 // Suspends. What test_mount says.
 enum result mail_mount_for_test(struct home *h, struct mail_user *u,

@@ -12,6 +12,7 @@
 #include "imap/session.h"
 #include "io/task.h"
 #include "lmtp/question.h"
+#include "managesieve/session.h"
 #include "mail/account.h"
 #include "store/folder.h"
 #include "store/store.h"
@@ -137,6 +138,7 @@ drain_home(void *arg)
     h->draining = true;
     mail_door_close_all(h);
     imap_session_drain();
+    managesieve_session_drain();
     lmtp_session_drain();
     question_session_drain();
     timer_init(&h->drain.patience, on_patience, h);

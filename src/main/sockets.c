@@ -12,6 +12,8 @@ enum { MODE_OWNER = 0600, MODE_GROUP = 0660 };
 static const struct service_row services[] = {
     {"imap", "imap", "gate", TLS_STARTTLS, offsetof(struct config, imap), 0},
     {"imaps", "imap", "gate", TLS_IMPLICIT, offsetof(struct config, imaps), 0},
+    {"managesieve", "managesieve", "gate", TLS_STARTTLS,
+     offsetof(struct config, managesieve), 0},
     {"lmtp", "lmtp", "mail", TLS_NONE, offsetof(struct config, lmtp),
      offsetof(struct config, lmtp_user)},
     {"policy", "policy", "mail", TLS_NONE, offsetof(struct config, policy),
@@ -277,7 +279,7 @@ take_given(struct supervisor *s, struct fault *f)
         if (service == NULL && r == R_OK)
             r = fault_set(f, FAULT_BAD,
                           "LISTEN_FDNAMES: there is no service '%.40s'; use "
-                          "FileDescriptorName=imap, imaps or lmtp",
+                          "FileDescriptorName=imap, imaps, managesieve or lmtp",
                           given[i].name);
         add_row(&s->sockets, service ? service : &services[0],
                 (struct listen_at){span_str(given[i].address), proxy}, given[i].fd)

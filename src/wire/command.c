@@ -216,3 +216,16 @@ command_reader_feed(struct command_reader *r, struct span input, size_t *size_ou
         }
     }
 }
+
+bool
+command_is_http(struct span command)
+{
+    static const char *const methods[] = {"GET ",     "POST ",    "HEAD ",   "PUT ",
+                                          "OPTIONS ", "CONNECT ", "DELETE ", "PRI "};
+    struct span line = span_slice(command, 0, span_find_char(command, '\n'));
+    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++)
+        if (span_starts(line, span_str(methods[i])))
+            return span_ifind(line, SPAN(" HTTP/")) < line.n ||
+                   line.p[strlen(methods[i])] == '/';
+    return false;
+}

@@ -56,5 +56,8 @@ void command_reader_rest(struct command_reader *r);
 
 // The tag at the front of a command, for answering what cannot be parsed; "*" when there is none.
 struct span command_tag(struct span command);
+// Is it the first line of an HTTP request? A browser that was sent here by somebody else's page (ALPACA) must not get a second
+// line in.
+bool command_is_http(struct span command);
 
 #endif

@@ -123,7 +123,7 @@ class Server:
         self.data = pathlib.Path(data) if data else self.dir / "data"
         if data is None:
             subprocess.run(["cp", "-a", "--sparse=always", str(template()), str(self.data)], check=True)
-        self.ports = dict(zip(("imap", "imaps", "lmtp"), free_ports(3)))
+        self.ports = dict(zip(("imap", "imaps", "lmtp", "managesieve"), free_ports(4)))
         self.settings = {"plaintext_auth": plaintext, "auth_penalty": False, "mail_threads": 2,
                          "gate_processes": 1, **(settings or {})}
         self.users, self.process, self.reported = 0, None, 0
