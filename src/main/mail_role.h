@@ -101,6 +101,10 @@ struct home {
     } tickets;
     struct session *sessions;
     unsigned session_count;
+    struct {
+        struct listing *listings;  // mail_who.c: those who look on
+        struct tally *accounts;    // sessions of each (mail_session.c)
+    } who;
     struct rawlog_wish *rawlogs;  // of whose sessions (mail_rawlog.c)
     struct {
         struct door *open;
@@ -223,6 +227,7 @@ void session_revocations_free(struct home *h);
 unsigned session_kick(struct home *h, struct span user, uint64_t session);
 
 // mail_who.c. Suspends. Each session of the user ("": of all), in order, as a row.
+void mail_who_forget(struct home *h, const struct session *s);  // it ends
 void mail_who(struct mail_role *r, struct span user, void (*row)(void *to, struct span row),
               void *to);
 

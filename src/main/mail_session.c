@@ -2,6 +2,7 @@
 #include "auth/nets.h"
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/table.h"
 #include <utlist.h>
 
 struct revocation {
@@ -19,13 +20,61 @@ text_new(struct span s)
     return p;
 }
 
+// All sessions of an account are at its home, so that this count is whole.
+struct tally {
+    UT_hash_handle hh;
+    uint64_t account;
+    unsigned sessions;
+};
+
+static struct tally *
+tally_find(const struct home *h, uint64_t account)
+{
+    struct tally *t;
+    HASH_FIND(hh, h->who.accounts, &account, sizeof account, t);
+    return t;
+}
+
+static unsigned
+tally_count(const struct home *h, uint64_t account)
+{
+    const struct tally *t = tally_find(h, account);
+    return t != NULL ? t->sessions : 0;
+}
+
+static void
+tally_add(struct home *h, uint64_t account)
+{
+    struct tally *t = tally_find(h, account);
+    if (t == NULL) {
+        t = calloc(1, sizeof *t);
+        must(t != NULL);
+        t->account = account;
+        HASH_ADD(hh, h->who.accounts, account, sizeof t->account, t);
+    }
+    t->sessions++;
+}
+
+static void
+tally_drop(struct home *h, uint64_t account)
+{
+    struct tally *t = tally_find(h, account);
+    must(t != NULL && t->sessions > 0);
+    if (--t->sessions > 0)
+        return;
+    HASH_DEL(h->who.accounts, t);
+    free(t);
+}
+
 static void
 on_conn_end(void *arg)
 {
     struct session *s = arg;
     struct home *h = s->home;
+    mail_who_forget(h, s);
     DL_DELETE(h->sessions, s);
     h->session_count--;
+    tally_drop(h, s->account);
     free(s->user);
     free(s->master);
     free(s->remote);
@@ -34,21 +83,11 @@ on_conn_end(void *arg)
     free(s);
 }
 
-// All sessions of an account are at its home, so that this count is whole.
-static unsigned
-count_of(const struct home *h, uint64_t account)
-{
-    unsigned n = 0;
-    for (const struct session *s = h->sessions; s != NULL; s = s->next)
-        n += s->account == account;
-    return n;
-}
-
 enum result
 session_open(struct home *h, struct conn *conn, const struct handover *ho,
              const struct ticket *t, struct session **s_out, struct fault *f)
 {
-    unsigned have = count_of(h, t->account);
+    unsigned have = tally_count(h, t->account);
     if (have >= h->config->sessions_per_user)
         return fault_set(f, FAULT_LIMIT, "%.*s has %u connections", SPAN_ARG(t->user),
                          have);
@@ -73,6 +112,7 @@ session_open(struct home *h, struct conn *conn, const struct handover *ho,
     };
     DL_APPEND(h->sessions, s);
     h->session_count++;
+    tally_add(h, t->account);
     conn_on_end(conn, on_conn_end, s);
     *s_out = s;
     return R_OK;

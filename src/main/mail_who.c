@@ -1,64 +1,71 @@
 #include "main/mail_role.h"
+#include "base/arena.h"
 #include "base/limits.h"
 #include "io/task.h"
 #include <time.h>
+#include <utlist.h>
 
-// Sessions come and go while they are listed, and there may be very many: each home tells them by pages, the next ones in
-// order behind the last one told, so that nobody keeps them all. A page is looked for among all sessions of the home.
+// Sessions come and go while they are listed, and there may be very many: each home notes once who is there, in order, and
+// tells them by pages of rows. One that ends meanwhile is struck out, one that comes is not in it; nothing is searched for again.
 
 enum { PAGE = 256 };
 
 // The order: by user, then by age.
 struct place {
-    char user[LIMIT_user_name + 1];
+    uint64_t head;  // the name's first octets
+    const char *user;
     int64_t since_ms;
     uint64_t id;
 };
 
-struct page {
+struct entry {
+    struct place place;
+    const struct session *session;  // NULL: it has ended
+};
+
+// What one `who` has of one home.
+struct listing {
+    struct listing *prev, *next;
     struct home *home;
     struct span user;  // whose; "": all
-    size_t n, at;
-    struct place last;                // all up to there were told
-    const struct session *got[PAGE];  // while the page is made
-    struct entry {
-        struct place place;
-        size_t end;  // of its row
-    } entries[PAGE];
+    struct arena *names;
+    struct entry *entries;
+    size_t n, next_entry;
+    struct {
+        struct place place[PAGE];
+        size_t end[PAGE];  // of its row
+        size_t n, at;
+    } page;
     struct buf rows;
 };
 
-static int
-place_cmp(const char *user, int64_t since_ms, uint64_t id, const struct place *b)
+static struct place
+place_of(const struct session *s)
 {
-    int order = strcmp(user, b->user);
-    if (order == 0)
-        order = since_ms < b->since_ms ? -1 : since_ms > b->since_ms;
-    return order != 0 ? order : id < b->id ? -1 : id > b->id;
+    struct place p = {0, s->user, s->since_ms, s->id};
+    for (size_t i = 0, over = 0; i < sizeof p.head; i++) {
+        over |= s->user[over ? 0 : i] == '\0' || over;
+        p.head = p.head << 8 | (over ? 0 : (unsigned char)s->user[i]);
+    }
+    return p;
 }
 
 static int
-session_cmp(const struct session *a, const struct session *b)
+compare(uint64_t a, uint64_t b)
 {
-    int order = strcmp(a->user, b->user);
-    if (order == 0)
-        order = a->since_ms < b->since_ms ? -1 : a->since_ms > b->since_ms;
-    return order != 0 ? order : a->id < b->id ? -1 : a->id > b->id;
+    return (a > b) - (a < b);
 }
 
-// Among the first ones, if it is one.
-static void
-page_offer(struct page *p, const struct session *s)
+static int
+place_cmp(const void *va, const void *vb)
 {
-    size_t at = p->n;
-    if (p->n == PAGE && session_cmp(s, p->got[PAGE - 1]) > 0)
-        return;
-    while (at > 0 && session_cmp(s, p->got[at - 1]) < 0)
-        at--;
-    size_t behind = (p->n < PAGE ? p->n : PAGE - 1) - at;
-    memmove(&p->got[at + 1], &p->got[at], behind * sizeof p->got[0]);
-    p->got[at] = s;
-    p->n += p->n < PAGE;
+    const struct place *a = va, *b = vb;
+    int order = compare(a->head, b->head);
+    if (order == 0)
+        order = strcmp(a->user, b->user);
+    if (order == 0)
+        order = (a->since_ms > b->since_ms) - (a->since_ms < b->since_ms);
+    return order != 0 ? order : compare(a->id, b->id);
 }
 
 static void
@@ -96,79 +103,119 @@ put_row(const struct session *s, struct buf *rows)
 }
 
 static void
-page_write(struct page *p)
+page_fill(void *arg)
 {
-    for (size_t i = 0; i < p->n; i++) {
-        struct entry *e = &p->entries[i];
-        snprintf(e->place.user, sizeof e->place.user, "%s", p->got[i]->user);
-        e->place.since_ms = p->got[i]->since_ms;
-        e->place.id = p->got[i]->id;
-        put_row(p->got[i], &p->rows);
-        e->end = p->rows.n;
+    struct listing *l = arg;
+    l->page.n = l->page.at = 0;
+    buf_reset(&l->rows);
+    while (l->page.n < PAGE && l->next_entry < l->n) {
+        const struct entry *e = &l->entries[l->next_entry++];
+        if (e->session == NULL)
+            continue;
+        put_row(e->session, &l->rows);
+        l->page.place[l->page.n] = e->place;
+        l->page.end[l->page.n++] = l->rows.n;
     }
-    if (p->n > 0)
-        p->last = p->entries[p->n - 1].place;
 }
 
 // In the home. Nothing suspends, so that the sessions stay.
 static void
-page_fill(void *arg)
+listing_begin(void *arg)
 {
-    struct page *p = arg;
-    p->n = p->at = 0;
-    buf_reset(&p->rows);
-    for (const struct session *s = p->home->sessions; s != NULL; s = s->next)
-        if ((p->user.n == 0 || span_ieq(p->user, span_str(s->user))) &&
-            place_cmp(s->user, s->since_ms, s->id, &p->last) > 0)
-            page_offer(p, s);
-    page_write(p);
+    struct listing *l = arg;
+    struct home *h = l->home;
+    l->entries = calloc(h->session_count + 1, sizeof *l->entries);
+    must(l->entries != NULL);
+    for (const struct session *s = h->sessions; s != NULL; s = s->next) {
+        if (l->user.n > 0 && !span_ieq(l->user, span_str(s->user)))
+            continue;
+        struct entry *e = &l->entries[l->n++];
+        *e = (struct entry){place_of(s), s};
+        e->place.user = arena_cstr(l->names, span_str(s->user));
+    }
+    qsort(l->entries, l->n, sizeof *l->entries,
+          place_cmp);  // an entry begins with its place
+    DL_APPEND(h->who.listings, l);
+    page_fill(l);
 }
 
-static struct page *
-page_first(struct page *const *pages, unsigned n)
+void
+mail_who_forget(struct home *h, const struct session *s)
 {
-    struct page *first = NULL;
+    struct listing *l;
+    const struct place place = place_of(s);
+    DL_FOREACH(h->who.listings, l)
+    {
+        struct entry *e = bsearch(&place, l->entries, l->n, sizeof *e, place_cmp);
+        if (e != NULL && e->session == s)
+            e->session = NULL;
+    }
+}
+
+static void
+listing_end(void *arg)
+{
+    struct listing *l = arg;
+    DL_DELETE(l->home->who.listings, l);
+}
+
+static void
+listing_free(struct listing *l)
+{
+    task_run_on(l->home->loop, listing_end, l);
+    buf_done(&l->rows);
+    arena_free(&l->names);
+    free(l->entries);
+    free(l);
+}
+
+static struct listing *
+listing_new(struct home *h, struct span user)
+{
+    struct listing *l = calloc(1, sizeof *l);
+    must(l != NULL);
+    l->home = h;
+    l->user = user;
+    l->names = arena_new();
+    buf_init(&l->rows, SIZE_MAX);
+    task_run_on(h->loop, listing_begin, l);
+    return l;
+}
+
+static struct listing *
+first_of(struct listing *const *all, unsigned n)
+{
+    struct listing *first = NULL;
     for (unsigned i = 0; i < n; i++) {
-        struct page *p = pages[i];
-        if (p->at == p->n)
-            continue;
-        const struct place *own = &p->entries[p->at].place;
-        if (first == NULL || place_cmp(own->user, own->since_ms, own->id,
-                                       &first->entries[first->at].place) < 0)
-            first = p;
+        struct listing *l = all[i];
+        if (l->page.at < l->page.n &&
+            (first == NULL ||
+             place_cmp(&l->page.place[l->page.at], &first->page.place[first->page.at]) < 0))
+            first = l;
     }
     return first;
 }
 
 static void
-tell(struct page *p, void (*row)(void *to, struct span row), void *to)
+tell(struct listing *l, void (*row)(void *to, struct span row), void *to)
 {
-    size_t begin = p->at > 0 ? p->entries[p->at - 1].end : 0;
-    row(to, span_slice(buf_span(&p->rows), begin, p->entries[p->at].end));
-    if (++p->at == PAGE)
-        task_run_on(p->home->loop, page_fill, p);
+    size_t begin = l->page.at > 0 ? l->page.end[l->page.at - 1] : 0;
+    row(to, span_slice(buf_span(&l->rows), begin, l->page.end[l->page.at]));
+    if (++l->page.at == l->page.n)
+        task_run_on(l->home->loop, page_fill, l);
 }
 
 void
 mail_who(struct mail_role *r, struct span user, void (*row)(void *to, struct span row),
          void *to)
 {
-    struct page *p, **pages = calloc(r->home_count, sizeof(struct page *));
-    must(pages != NULL);
-    for (unsigned i = 0; i < r->home_count; i++) {
-        p = pages[i] = calloc(1, sizeof *p);
-        must(p != NULL);
-        p->home = &r->homes[i];
-        p->user = user;
-        p->last.since_ms = INT64_MIN;
-        buf_init(&p->rows, SIZE_MAX);
-        task_run_on(p->home->loop, page_fill, p);
-    }
-    while ((p = page_first(pages, r->home_count)) != NULL)
-        tell(p, row, to);
-    for (unsigned i = 0; i < r->home_count; i++) {
-        buf_done(&pages[i]->rows);
-        free(pages[i]);
-    }
-    free(pages);
+    struct listing *l, **all = calloc(r->home_count, sizeof(struct listing *));
+    must(all != NULL);
+    for (unsigned i = 0; i < r->home_count; i++)
+        all[i] = listing_new(&r->homes[i], user);
+    while ((l = first_of(all, r->home_count)) != NULL)
+        tell(l, row, to);
+    for (unsigned i = 0; i < r->home_count; i++)
+        listing_free(all[i]);
+    free(all);
 }
