@@ -1,36 +1,22 @@
 """The real pam_unix: accounts of this machine, made by useradd, chpasswd, chage and passwd in an /etc that only this server and they see."""
 import os
 import pathlib
-import subprocess
 
 import pytest
 
 from lib import server as posthorn
 from lib.client import Imap
+from lib.mountedserver import MountedServer
 from lib.wire import Closed
 from test_pam import GRANTED, WRONG, begin, login
 from test_user_databases import rcpt
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SECRET = "Correct Horse 7"
-# An overlay over /etc in a mount namespace of the server's own; what follows becomes the server.
-SCRIPT = """set -e
-mkdir "$1/space"; mount -t tmpfs -o mode=755 tmpfs "$1/space"
+OVERLAY = """mkdir "$1/space"; mount -t tmpfs -o mode=755 tmpfs "$1/space"
 mkdir "$1/space/up" "$1/space/work"
 mount -t overlay -o "lowerdir=/etc,upperdir=$1/space/up,workdir=$1/space/work" overlay /etc
-shift; exec "$@"
 """
-
-
-class Server(posthorn.Server):
-    def command(self):
-        return ["unshare", "-m", "--propagation", "private", "sh", "-c", SCRIPT, "sh", str(self.dir), *super().command()]
-
-    def run(self, *words, stdin=""):
-        """A command that sees the same /etc."""
-        done = subprocess.run(["nsenter", "-m", "-t", str(self.process.pid), *words], input=stdin.encode(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              check=False)
-        assert done.returncode == 0, (words, done.stdout)
 
 
 def service_of_the_documents():
@@ -46,7 +32,7 @@ def one_server():
     if os.getuid() != 0:
         pytest.skip("pam_unix judges others' passwords for root alone")
     before = pathlib.Path("/etc/shadow").read_bytes()
-    own = Server({"user_databases": ["own", "pam"], "userdb_pam_service": "posthorn", "userdb_cache": "0s", "test_recheck_ms": 300, "local_domains": ["example.org"]})
+    own = MountedServer(OVERLAY, {"user_databases": ["own", "pam"], "userdb_pam_service": "posthorn", "userdb_cache": "0s", "test_recheck_ms": 300, "local_domains": ["example.org"]})
     try:
         own.run("sh", "-c", "cat > /etc/pam.d/posthorn", stdin=service_of_the_documents())
         for name, more in (("pamela", ()), ("oldhash", ()), ("locked", ()), ("expired", ()), ("mustchange", ()), ("nopass", ()), ("daemonish", ("-r",))):

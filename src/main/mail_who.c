@@ -2,6 +2,7 @@
 #include "base/arena.h"
 #include "base/limits.h"
 #include "io/task.h"
+#include "main/rawlog.h"
 #include <time.h>
 #include <utlist.h>
 
@@ -98,7 +99,8 @@ put_row(const struct session *s, struct buf *rows)
                      field_text("mailbox", "\tmailbox=<%>", facts.mailbox)),
             field_if(facts.client.n > 0,
                      field_text("client", "\tclient=<%>", facts.client)),
-            field_flag("rawlog", "\trawlog", s->rawlog.file != NULL),
+            field_flag("rawlog", "\trawlog",
+                       s->rawlog.file != NULL && rawlog_goes_on(s->rawlog.file)),
             field_id("session", "\tsession=<%>", s->id)));
 }
 

@@ -45,7 +45,6 @@ struct rawlog_writer {
     size_t queued;
     bool ends;
     int folder;  // -1: not there
-    bool complained;
 };
 
 // ---- the sessions' side ----
@@ -113,6 +112,12 @@ rawlog_put(struct rawlog *r, bool by_client, struct span s)
         enqueue(r, by_client ? CLIENT : SERVER, s);
 }
 
+bool
+rawlog_goes_on(const struct rawlog *r)
+{
+    return !r->over;
+}
+
 void
 rawlog_end(struct rawlog **r)
 {
@@ -122,14 +127,6 @@ rawlog_end(struct rawlog **r)
 }
 
 // ---- the writer's side ----
-
-static void
-complain(struct rawlog_writer *w, const char *what, const char *why)
-{
-    if (!w->complained)
-        log_warning("mail", what, log_why(why));
-    w->complained = true;
-}
 
 // Old ones go; how many stay.
 static unsigned
@@ -160,7 +157,8 @@ clean(struct rawlog_writer *w)
 static void
 fail(struct rawlog *r, const char *why)
 {
-    complain(r->writer, "rawlog ends for a session", why);
+    log_warning("mail", "rawlog ends for a session", field_str("file", "file=%", r->name),
+                log_why(why));
     r->over = true;
     if (r->fd >= 0)
         close(r->fd);
