@@ -279,7 +279,8 @@ take_given(struct supervisor *s, struct fault *f)
         if (service == NULL && r == R_OK)
             r = fault_set(f, FAULT_BAD,
                           "LISTEN_FDNAMES: there is no service '%.40s'; use "
-                          "FileDescriptorName=imap, imaps, managesieve or lmtp",
+                          "FileDescriptorName=imap, imaps, managesieve, lmtp, maps, "
+                          "policy or auth_service",
                           given[i].name);
         add_row(&s->sockets, service ? service : &services[0],
                 (struct listen_at){span_str(given[i].address), proxy}, given[i].fd)
