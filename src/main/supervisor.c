@@ -25,11 +25,11 @@ is_auth(const struct process *p)
     return span_eq(span_str(p->role->name), SPAN("auth"));
 }
 
-// Without these SEARCH finds less, tokens are of no use, and users of outer databases wait; all else works.
+// Without these SEARCH finds less, tokens are of no use, users of outer databases wait, and so does mail that goes out; all else works.
 static bool
 is_optional(const struct process *p)
 {
-    static const char *const roles[] = {"extract", "oauth", "directory", "pam"};
+    static const char *const roles[] = {"extract", "oauth", "directory", "pam", "relay"};
     for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++)
         if (strcmp(p->role->name, roles[i]) == 0)
             return true;
@@ -168,7 +168,7 @@ begin(void *arg)
 {
     struct supervisor *s = arg;
     unsigned gates = threads_of(s->options.config->gate_processes);
-    s->processes = calloc(gates + 6, sizeof *s->processes);
+    s->processes = calloc(gates + 7, sizeof *s->processes);
     must(s->processes != NULL);
     timer_init(&s->patience, kill_all, s);
     s->signals[0] = watch_signal(s, SIGTERM, on_signal);
@@ -186,6 +186,8 @@ begin(void *arg)
         add_process(s, "directory", 0);
     if (databases_have(s->options.config, USER_PAM))
         add_process(s, "pam", 0);
+    if (s->options.config->relay_host[0])
+        add_process(s, "relay", 0);
     for (unsigned i = 0; i < gates; i++)
         add_process(s, "gate", i);
     for (size_t i = 0; i < s->process_count; i++)
