@@ -1,8 +1,8 @@
+#include "ctl/announce.h"
 #include "ctl/config.h"
 #include "ctl/databases.h"
 #include "ctl/expiry.h"
 #include "ctl/quotas.h"
-#include "ctl/smarthost.h"
 #include "mail/marks.h"
 #include "store/row.h"
 #include "ctl/setting.h"
@@ -87,6 +87,8 @@ check_all_addresses(const struct config *c, struct fault *f)
     } rows[] = {{"imap", &c->imap, false},
                 {"imaps", &c->imaps, false},
                 {"managesieve", &c->managesieve, false},
+                {"http", &c->http, false},
+                {"https", &c->https, false},
                 {"lmtp", &c->lmtp, true},
                 {"policy", &c->policy, true},
                 {"maps", &c->maps, true},
@@ -127,6 +129,7 @@ check_networks(const struct config *c, struct fault *f)
         check_network_list("auth_allow", &c->auth_allow, true, f) ||
         check_network_list("auth_deny", &c->auth_deny, true, f) ||
         check_network_list("proxy_networks", &c->proxy_networks, true, f) ||
+        check_network_list("http_admin_networks", &c->http_admin_networks, true, f) ||
         check_network_list("trusted_networks", &c->trusted_networks, true, f))
         return R_FAIL;
     if (strlen(c->auth_master_separator) > 1)
@@ -306,18 +309,6 @@ check_delimiter(const struct config *c, struct fault *f)
     return R_OK;
 }
 
-// What is not ours nobody here may be kept from sending as.
-static enum result
-check_policy(const struct config *c, struct fault *f)
-{
-    if (strcmp(c->policy_senders, "reject") == 0 && c->local_domains.n == 0)
-        return fault_set(
-            f, FAULT_BAD,
-            "policy_senders = \"reject\" needs local_domains: senders of other "
-            "domains are never refused");
-    return R_OK;
-}
-
 static enum result
 check_whole(const struct config *c, struct fault *f)
 {
@@ -337,13 +328,12 @@ check_whole(const struct config *c, struct fault *f)
                          "gate_processes, mail_threads and auth_threads may be %d at most",
                          LIMIT_processes);
     if (check_all_addresses(c, f) != R_OK || check_delimiter(c, f) != R_OK ||
-        check_policy(c, f) != R_OK || check_networks(c, f) != R_OK ||
-        check_oauth(c, f) != R_OK || databases_check(c, f) != R_OK ||
-        check_expire(c, f) != R_OK || smarthost_check(c, f) != R_OK ||
+        check_networks(c, f) != R_OK || check_oauth(c, f) != R_OK ||
+        databases_check(c, f) != R_OK || check_expire(c, f) != R_OK ||
         check_marks(c, f) != R_OK || check_private_flags(c, f) != R_OK ||
         check_filter_rows("filters", &c->filters, f) != R_OK ||
         check_filter_rows("filter_descriptions", &c->filter_descriptions, f) != R_OK ||
-        limits_check(c, f) != R_OK)
+        announce_check(c, f) != R_OK || limits_check(c, f) != R_OK)
         return R_FAIL;
     return check_tls(c, f);
 }

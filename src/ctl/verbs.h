@@ -23,8 +23,8 @@ enum result verb_config(const struct verb_options *o, struct config **c_out,
                         struct fault *f) MUST_CHECK;
 
 verb_local_fn verb_demo, verb_serve, verb_help, verb_rebuild, verb_restore,
-    verb_capabilities, verb_config_check, verb_config_dump, verb_doctor, verb_sieve_check,
-    verb_sieve_test;
+    verb_capabilities, verb_config_check, verb_config_dump, verb_dns, verb_doctor,
+    verb_sieve_check, verb_sieve_test;
 verb_run_fn verb_acl_set, verb_acl_list, verb_acl_delete, verb_mailbox_create, verb_users,
     verb_user_load, verb_user_set, verb_user_show, verb_user_password_add, verb_address,
     verb_address_list, verb_mailbox_list, verb_mailbox_undelete, verb_mailbox_appendlimit,
@@ -33,7 +33,6 @@ verb_run_fn verb_acl_set, verb_acl_list, verb_acl_delete, verb_mailbox_create, v
     verb_reload, verb_expire, verb_import, verb_export, verb_restore_part, verb_attachments,
     verb_quota_show, verb_quota_set, verb_quota_list;
 verb_run_fn verb_user_delete, verb_group_delete, verb_user_undelete;
-verb_run_fn verb_queue, verb_queue_add;
 verb_run_fn verb_sieve_list, verb_sieve_show, verb_sieve_put, verb_sieve_delete,
     verb_sieve_rename, verb_sieve_activate, verb_sieve_deactivate;
 verb_feed_fn feed_password, feed_file, feed_import, feed_restore, feed_script;

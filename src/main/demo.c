@@ -20,6 +20,7 @@ static const struct service services[] = {
     {"IMAP (STARTTLS)", offsetof(struct config, imap), 143},
     {"IMAP (TLS)", offsetof(struct config, imaps), 993},
     {"LMTP", offsetof(struct config, lmtp), 24},
+    {"HTTP", offsetof(struct config, http), 80},
     {"ManageSieve", offsetof(struct config, managesieve), 4190},
 };
 

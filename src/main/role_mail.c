@@ -2,6 +2,7 @@
 #include "main/rawlog.h"
 #include "main/threads.h"
 #include "auth/name.h"
+#include "base/metrics.h"
 #include "base/budget.h"
 #include "base/clock.h"
 #include "base/limits.h"
@@ -50,7 +51,6 @@ static const struct {
     {SPAN("gate"), mail_gate_link},
     {SPAN("auth"), mail_ask_link},
     {SPAN("extract"), mail_extract_link},
-    {SPAN("relay"), mail_relay_link},
 };
 
 static void (*link_of(struct span peer))(struct home *h, int fd)
@@ -110,7 +110,6 @@ stop_home(struct home *h)
     mail_gate_close(h);
     mail_ask_close(h);
     mail_extract_close(h);
-    mail_relay_close();
     mail_rawlog_close(h);
     loop_stop(h->loop);
 }
@@ -395,6 +394,9 @@ role_mail_main(const struct role_start *start)
     data_path = c->data;
     (void)signal(SIGBUS, on_bus_error);
     conn_test_split(c->test_split_io, c->test_split_io);
+    metric_set(METRIC_sessions, 0);
+    metric_set(METRIC_unfolded, 0);
+    imap_verbs_tell();
     budget_limits(c->memory_soft, c->memory_hard);
     name_warm();
     if (make_folder(c) != R_OK || role_confine(start, start->supervisor + 1) != R_OK)
@@ -406,7 +408,6 @@ role_mail_main(const struct role_start *start)
     open_mail(&r);
     mail_admin_host(&r);
     mail_extract_host(&r);
-    mail_relay_host(&r);
     open_rawlog(&r);
     for (unsigned i = 0; i < r.home_count; i++)
         mail_lmtp_host(&r.homes[i]);

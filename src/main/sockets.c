@@ -20,6 +20,8 @@ static const struct service_row services[] = {
      offsetof(struct config, lmtp_user)},
     {"maps", "maps", "mail", TLS_NONE, offsetof(struct config, maps),
      offsetof(struct config, lmtp_user)},
+    {"http", "http", "http", TLS_NONE, offsetof(struct config, http), 0},
+    {"https", "http", "http", TLS_IMPLICIT, offsetof(struct config, https), 0},
     {"auth_service", "auth", "gate", TLS_NONE, offsetof(struct config, auth_service),
      offsetof(struct config, auth_service_user)},
 };
@@ -279,8 +281,7 @@ take_given(struct supervisor *s, struct fault *f)
         if (service == NULL && r == R_OK)
             r = fault_set(f, FAULT_BAD,
                           "LISTEN_FDNAMES: there is no service '%.40s'; use "
-                          "FileDescriptorName=imap, imaps, managesieve, lmtp, maps, "
-                          "policy or auth_service",
+                          "FileDescriptorName=imap, imaps, managesieve or lmtp",
                           given[i].name);
         add_row(&s->sockets, service ? service : &services[0],
                 (struct listen_at){span_str(given[i].address), proxy}, given[i].fd)
@@ -310,6 +311,15 @@ sockets_open(struct supervisor *s, struct fault *f)
         log_warning("main", "no imap, imaps or lmtp addresses are configured: only the "
                             "admin socket is served");
     return R_OK;
+}
+
+bool
+sockets_have(const struct supervisor *s, const char *role)
+{
+    for (size_t i = 0; i < s->sockets.n; i++)
+        if (strcmp(s->sockets.rows[i].service->role, role) == 0)
+            return true;
+    return false;
 }
 
 void
