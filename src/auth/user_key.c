@@ -76,13 +76,35 @@ check_word(struct span value, struct buf *out, struct fault *f)
     return R_OK;
 }
 
+static enum result
+check_pop3_delete(struct span value, struct buf *out, struct fault *f)
+{
+    if (!span_eq(value, SPAN("expunge")) && !span_eq(value, SPAN("hide")) &&
+        !span_eq(value, SPAN("keep")))
+        return fault_set(f, FAULT_BAD, "pop3_delete is expunge, hide or keep");
+    buf_put(out, value);
+    return R_OK;
+}
+
+static enum result
+check_days(struct span value, struct buf *out, struct fault *f)
+{
+    uint32_t n;
+    if (span_to_u32(value, &n) || n > 36500)
+        return fault_set(f, FAULT_BAD, "'%.*s' is no number of days",
+                         SPAN_ARG(span_slice(value, 0, 40)));
+    buf_put_u64(out, n);
+    return R_OK;
+}
+
 static const struct {
     const char *name;
     check_fn *check;
 } keys[] = {
-    {"forward", check_forward},      {"keep", check_keep},
-    {"protocols", check_protocols},  {"size_limit", check_number},
-    {"folder_language", check_word},
+    {"forward", check_forward},        {"keep", check_keep},
+    {"protocols", check_protocols},    {"size_limit", check_number},
+    {"folder_language", check_word},   {"pop3_delete", check_pop3_delete},
+    {"pop3_delete_after", check_days},
 };
 
 enum result
@@ -150,6 +172,10 @@ take(struct span name, struct span value, void *arg)
         copy(k->protocols, sizeof k->protocols - 1, value);
     else if (span_eq(name, SPAN("folder_language")))
         copy(k->folder_language, sizeof k->folder_language - 1, value);
+    else if (span_eq(name, SPAN("pop3_delete")))
+        copy(k->pop3_delete, sizeof k->pop3_delete - 1, value);
+    else if (span_eq(name, SPAN("pop3_delete_after")))
+        copy(k->pop3_delete_after, sizeof k->pop3_delete_after - 1, value);
     else if (span_eq(name, SPAN("size_limit")) && span_to_u64(value, &k->size_limit))
         k->size_limit = 0;
 }

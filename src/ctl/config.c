@@ -1,4 +1,3 @@
-#include "ctl/announce.h"
 #include "ctl/config.h"
 #include "ctl/databases.h"
 #include "ctl/expiry.h"
@@ -86,9 +85,9 @@ check_all_addresses(const struct config *c, struct fault *f)
         bool unix_too;
     } rows[] = {{"imap", &c->imap, false},
                 {"imaps", &c->imaps, false},
+                {"pop3", &c->pop3, false},
+                {"pop3s", &c->pop3s, false},
                 {"managesieve", &c->managesieve, false},
-                {"http", &c->http, false},
-                {"https", &c->https, false},
                 {"lmtp", &c->lmtp, true},
                 {"policy", &c->policy, true},
                 {"maps", &c->maps, true},
@@ -129,7 +128,6 @@ check_networks(const struct config *c, struct fault *f)
         check_network_list("auth_allow", &c->auth_allow, true, f) ||
         check_network_list("auth_deny", &c->auth_deny, true, f) ||
         check_network_list("proxy_networks", &c->proxy_networks, true, f) ||
-        check_network_list("http_admin_networks", &c->http_admin_networks, true, f) ||
         check_network_list("trusted_networks", &c->trusted_networks, true, f))
         return R_FAIL;
     if (strlen(c->auth_master_separator) > 1)
@@ -283,13 +281,15 @@ check_tls(const struct config *c, struct fault *f)
             f, FAULT_BAD,
             "tls: there are %zu certificates and %zu keys; give one key for each",
             c->tls_certificate.n, c->tls_key.n);
-    if (c->imaps.n > 0 && c->tls_certificate.n == 0)
+    if ((c->imaps.n > 0 || c->pop3s.n > 0) && c->tls_certificate.n == 0)
         return fault_set(f, FAULT_BAD,
-                         "imaps needs tls { certificate = \"...\"  key = \"...\" }");
-    if (c->imap.n > 0 && c->tls_certificate.n == 0 && !c->plaintext_auth)
+                         "%s needs tls { certificate = \"...\"  key = \"...\" }",
+                         c->imaps.n > 0 ? "imaps" : "pop3s");
+    if ((c->imap.n > 0 || c->pop3.n > 0) && c->tls_certificate.n == 0 && !c->plaintext_auth)
         return fault_set(f, FAULT_BAD,
-                         "imap: nobody could log in without tls { certificate = \"...\"  "
-                         "key = \"...\" }; or set plaintext_auth = true");
+                         "%s: nobody could log in without tls { certificate = \"...\"  "
+                         "key = \"...\" }; or set plaintext_auth = true",
+                         c->imap.n > 0 ? "imap" : "pop3");
     if (c->managesieve.n > 0 && c->tls_certificate.n == 0 && !c->plaintext_auth)
         return fault_set(f, FAULT_BAD,
                          "managesieve: nobody could log in without tls { certificate = "
@@ -333,7 +333,7 @@ check_whole(const struct config *c, struct fault *f)
         check_marks(c, f) != R_OK || check_private_flags(c, f) != R_OK ||
         check_filter_rows("filters", &c->filters, f) != R_OK ||
         check_filter_rows("filter_descriptions", &c->filter_descriptions, f) != R_OK ||
-        announce_check(c, f) != R_OK || limits_check(c, f) != R_OK)
+        limits_check(c, f) != R_OK)
         return R_FAIL;
     return check_tls(c, f);
 }

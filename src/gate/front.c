@@ -1,5 +1,4 @@
 #include "gate/inside.h"
-#include "base/metrics.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -18,7 +17,7 @@ refresh(struct front *f)
     f->facts.mechanisms = gate_mechanisms(f->gate);
     f->facts.certificate =
         f->facts.tls && conn_ssl(f->conn) != NULL && tls_has_client(conn_ssl(f->conn));
-    f->facts.can_starttls = f->gate->tls.now != NULL && !f->gate->tls.withdrawn;
+    f->facts.can_starttls = f->gate->tls != NULL && !f->gate->tls_withdrawn;
 }
 
 static void
@@ -46,6 +45,8 @@ front_new(struct gate *g, const struct preauth_service *service, enum tls_kind t
     f->session = random_u64();
     f->facts.plaintext_auth = g->options.settings.plaintext_auth;
     f->facts.shed_background = g->options.settings.shed_background;
+    f->facts.expire_days = g->options.settings.expire_days;
+    f->facts.login_delay_s = g->options.settings.login_delay_s;
     f->facts.secure = tls == TLS_PROXY;
     f->story.start_ms = clock_mono_ms();
     buf_init(&f->story.user, LIMIT_user_name);
@@ -148,7 +149,7 @@ on_hello(evutil_socket_t fd, short what, void *arg)
     (void)what;
     event_free(f->hello);
     f->hello = NULL;
-    SSL *ssl = tls_set_accept(f->gate->tls.now, f->service->alpn);
+    SSL *ssl = tls_set_accept(f->gate->tls, f->service->alpn);
     f->conn = conn_new_tls(fd, ssl, on_handshake, f);
 }
 
@@ -215,7 +216,6 @@ on_proxied(int fd, const struct proxy_header *header, const char *why, void *arg
 void
 front_open(struct front *f, int fd, bool proxied)
 {
-    metric_add(METRIC_connections, 1);
     if (proxied)
         f->proxied = proxied_new(fd, LIMIT_proxy_ms, on_proxied, f);
     else
@@ -275,8 +275,6 @@ front_answer(void *arg, const struct auth_reply *r)
         f->login.account = r->account;
         buf_put(&f->login.ticket, r->ticket);
         buf_put(&f->login.data, r->data);
-    } else if (r->verdict != AUTH_CONTINUE) {
-        metric_add(METRIC_logins_failed, 1);
     }
     refresh(f);
     f->service->auth_reply(f->machine, r);
@@ -303,7 +301,7 @@ start_tls(struct front *f)
         front_ends_set(f, &f->base);
     f->ends = f->base;
     f->story.proxy_session[0] = '\0';
-    SSL *ssl = tls_set_accept(f->gate->tls.now, f->service->alpn);
+    SSL *ssl = tls_set_accept(f->gate->tls, f->service->alpn);
     f->tls = TLS_STARTTLS;
     f->paused = false;
     f->conn = conn_new_tls(fd, ssl, on_handshake, f);

@@ -16,9 +16,10 @@ struct crowd_counts;
 // What a reload changes, for connections to come.
 struct gate_settings {
     bool plaintext_auth;
-    bool shed_background;         // preauth.h
-    bool proxy_tls;               // what is TLS at a proxy counts as encrypted
-    uint32_t preauth_ms;          // time from connect to login
+    bool shed_background;                 // preauth.h
+    bool proxy_tls;                       // what is TLS at a proxy counts as encrypted
+    uint32_t preauth_ms;                  // time from connect to login
+    uint32_t expire_days, login_delay_s;  // preauth.h
     struct network_list proxies;  // who begins by a PROXY header, where that is asked for
     struct network_list trusted;  // whose ID tells for whom it speaks
     struct network_list

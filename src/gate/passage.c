@@ -79,6 +79,8 @@ fill(const struct front *f, struct handover *h)
         .local = span_str(f->ends.local),
         .client_id = f->service->client_id(f->machine),
         .language = f->service->language(f->machine),
+        .mode = f->service->mode != NULL ? f->service->mode(f->machine) : 0,
+        .offered = f->service->offered != NULL ? f->service->offered(f->machine) : SPAN(""),
         .sasl_final = buf_span(&f->login.data),
     };
 }

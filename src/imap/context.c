@@ -190,7 +190,7 @@ static const char *
 refusal(const struct imap_search *s)
 {
     const struct imap_session *session = s->c->session;
-    enum imap_language l = session->language;
+    enum language l = session->language;
     if (session->contexts && session->contexts->count >= LIMIT_contexts)
         return imap_text(l, "Too many contexts");
     if (s->looked_up)

@@ -2,12 +2,7 @@
 
 #include "base/limits.h"
 
-static const char *const tags[] = {
-    [LANGUAGE_DEFAULT] = "i-default", [LANGUAGE_EN] = "en", [LANGUAGE_DE] = "de"};
-
-static const struct {
-    const char *english, *german;
-} texts[] =
+static const struct language_text texts[] =
     {
 #define TEXT(english, german) {english, german},
 #define PREFIX(english, german)
@@ -15,7 +10,7 @@ static const struct {
 #undef TEXT
 #undef PREFIX
 },
-  prefixes[] = {
+                                  prefixes[] = {
 #define TEXT(english, german)
 #define PREFIX(english, german) {english, german},
 #include "imap/texts.def"
@@ -23,23 +18,12 @@ static const struct {
 #undef PREFIX
 };
 
-const char *
-imap_language_tag(enum imap_language l)
-{
-    return tags[l];
-}
-
 // Texts
 
 const char *
-imap_text(enum imap_language l, const char *english)
+imap_text(enum language l, const char *english)
 {
-    if (l != LANGUAGE_DE)
-        return english;
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
-        if (strcmp(texts[i].english, english) == 0)
-            return texts[i].german;
-    return english;
+    return language_text(l, texts, sizeof texts / sizeof texts[0], english);
 }
 
 // What stands before the text: the word of a status response, and a code.
@@ -57,7 +41,7 @@ head_size(const char *line)
 }
 
 void
-imap_text_put(struct buf *b, enum imap_language l, const char *english)
+imap_text_put(struct buf *b, enum language l, const char *english)
 {
     size_t head = head_size(english);
 
@@ -68,7 +52,7 @@ imap_text_put(struct buf *b, enum imap_language l, const char *english)
 }
 
 struct span
-imap_prefix_text(enum imap_language l, struct span prefix)
+imap_prefix_text(enum language l, struct span prefix)
 {
     for (size_t i = 0; l == LANGUAGE_DE && i < sizeof prefixes / sizeof prefixes[0]; i++)
         if (span_eq(prefix, span_str(prefixes[i].english)))
@@ -77,50 +61,6 @@ imap_prefix_text(enum imap_language l, struct span prefix)
 }
 
 // Languages
-
-// language-range (RFC 4647 sections 2.1 and 2.2): 1*8ALPHA *("-" 1*8alphanum), or "*" for a subtag.
-static bool
-is_range(struct span range)
-{
-    struct span rest = range, subtag;
-
-    for (bool first = true; span_next_field(&rest, '-', &subtag) == R_OK; first = false) {
-        if (subtag.n == 0 || subtag.n > 8)
-            return false;
-        for (size_t i = 0; i < subtag.n && !span_eq(subtag, SPAN("*")); i++)
-            if (!ascii_is_alpha(subtag.p[i]) && (first || !ascii_is_digit(subtag.p[i])))
-                return false;
-    }
-    return range.n > 0 && range.p[range.n - 1] != '-';
-}
-
-// Without its last subtag, and without a single letter that is the last then (RFC 4647 section 3.4).
-static struct span
-shorter(struct span range)
-{
-    size_t n = range.n;
-
-    while (n > 0 && range.p[n - 1] != '-')
-        n--;
-    n = n > 0 ? n - 1 : 0;
-    return n >= 2 && range.p[n - 2] == '-' ? span_slice(range, 0, n - 2)
-                                           : span_slice(range, 0, n);
-}
-
-// "Lookup" of RFC 4647 section 3.4: DE-IT gets de.
-static bool
-look_up(struct span range, enum imap_language *out)
-{
-    for (; range.n > 0; range = shorter(range)) {
-        for (size_t i = 0; i < LANGUAGES; i++) {
-            if (span_ieq(range, span_str(tags[i]))) {
-                *out = (enum imap_language)i;
-                return true;
-            }
-        }
-    }
-    return false;
-}
 
 struct imap_language_wish
 imap_language_parse(struct parse *p)
@@ -131,13 +71,14 @@ imap_language_parse(struct parse *p)
     while (!p->bad && !parse_at_end(p)) {
         parse_sp(p);
         struct span range = parse_astring(p);
-        if (!p->bad && !is_range(range))
+        if (!p->bad && !language_is_range(range))
             parse_fail(p, "no language range");
         if (p->bad || wish.found)
             continue;
         // "default" is what the administrator prefers, "*" what is there: both are i-default here
         any = any || span_eq(range, SPAN("*"));
-        wish.found = span_ieq(range, SPAN("default")) || look_up(range, &wish.language);
+        wish.found =
+            span_ieq(range, SPAN("default")) || language_find(range, &wish.language);
     }
     wish.found = wish.found || any;
     return wish;
@@ -149,7 +90,7 @@ imap_language_list(struct buf *b)
     buf_put_str(b, "* LANGUAGE (");
     for (size_t i = 0; i < LANGUAGES; i++) {
         buf_put_str(b, i > 0 ? " " : "");
-        buf_put_str(b, tags[i]);
+        buf_put_str(b, language_tag((enum language)i));
     }
     buf_put_char(b, ')');
 }

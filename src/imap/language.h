@@ -5,26 +5,23 @@
 // found by their English; codes in brackets, names and the log stay as they are.
 // Trust: what the client names is looked up, never used. Threads: any. Includes floors 0 and 1 only: the gate speaks, too.
 
+#include "wire/language.h"
 #include "wire/parse.h"
-
-enum imap_language { LANGUAGE_DEFAULT, LANGUAGE_EN, LANGUAGE_DE, LANGUAGES };
-
-const char *imap_language_tag(enum imap_language l);
 
 // What LANGUAGE asks for: *(SP language-range), the first that is spoken.
 struct imap_language_wish {
     bool lists;  // no range: the languages are to be told
     bool found;
-    enum imap_language language;
+    enum language language;
 };
 struct imap_language_wish imap_language_parse(struct parse *p);
 void imap_language_list(struct buf *b);  // "* LANGUAGE (i-default en de)"
 
 // "[CODE] text" in this language; a format keeps its arguments. NUL-terminated behind its end.
-void imap_text_put(struct buf *b, enum imap_language l, const char *english);
+void imap_text_put(struct buf *b, enum language l, const char *english);
 // The text alone, without a code.
-const char *imap_text(enum imap_language l, const char *english);
+const char *imap_text(enum language l, const char *english);
 // A namespace's prefix as people read it; SPAN_NONE: as it is (section 3.4).
-struct span imap_prefix_text(enum imap_language l, struct span prefix);
+struct span imap_prefix_text(enum language l, struct span prefix);
 
 #endif

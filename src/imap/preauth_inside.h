@@ -24,7 +24,7 @@ struct preauth {
     size_t tag_n;
     char tag[LIMIT_tag];
     struct buf client_id;
-    enum imap_language language;
+    enum language language;
 };
 
 // with the command's tag

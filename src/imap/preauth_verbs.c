@@ -219,7 +219,7 @@ run_language(struct preauth *m, struct parse *p)
     if (wish.lists)
         imap_language_list(&b);
     else
-        buf_printf(&b, "* LANGUAGE (%s)", imap_language_tag(m->language = wish.language));
+        buf_printf(&b, "* LANGUAGE (%s)", language_tag(m->language = wish.language));
     buf_put_str(&b, "\r\n");
     m->ops->write(m->gate, buf_span(&b));
     buf_done(&b);

@@ -28,8 +28,6 @@ struct imap_users {
     // Suspends. Opens the user of this name, as if logged in. R_NONE: there is none, or they have never been here.
     enum result (*open)(struct span name, struct mail_user **out, void *arg,
                         struct fault *f);
-    // Suspends. The session's own user, opened with the same work as one of another name. R_NONE: as above.
-    enum result (*decoy)(struct mail_user **out, void *arg, struct fault *f);
     // Is it this server? port 0: none was named.
     bool (*is_here)(struct span host, uint16_t port, void *arg);
     bool (*submits)(void *arg);  // may the session's user fetch what is to be submitted?
@@ -55,13 +53,13 @@ struct imap_session {
     struct conn *conn;
     struct mail_user *user;
     struct imap_host host;
-    const char *bye;              // what BYE said: the session is ending; NULL before
-    struct view *view;            // NULL: nothing is selected
-    uint32_t enabled;             // enum imap_enable
-    enum collation collation;     // the active comparator (RFC 5255): SEARCH, SORT, THREAD
-    enum imap_language language;  // of texts (RFC 5255)
-    bool busy;                    // a task runs for it
-    bool idling;                  // between IDLE and DONE
+    const char *bye;           // what BYE said: the session is ending; NULL before
+    struct view *view;         // NULL: nothing is selected
+    uint32_t enabled;          // enum imap_enable
+    enum collation collation;  // the active comparator (RFC 5255): SEARCH, SORT, THREAD
+    enum language language;    // of texts (RFC 5255)
+    bool busy;                 // a task runs for it
+    bool idling;               // between IDLE and DONE
     struct {
         bool poked;     // idling or notified, and something changed
         bool key;       // of the selected mailbox: URLMECH is to be told

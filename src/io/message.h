@@ -115,6 +115,8 @@ struct handover {
     struct tls_facts tls;
     struct span client_id;  // ID command's parameters as sent, for the log
     uint8_t language;       // of texts, as the protocol counts them
+    uint8_t mode;           // what the client switched on, as the protocol counts it
+    struct span offered;    // capabilities that are told again after login (POP3)
     struct span unread;     // bytes read but not consumed
     // final server data to be sent with success, where the protocol has a place
     struct span sasl_final;
@@ -135,6 +137,7 @@ struct ticket {
     struct span device;       // the name of the app password
     uint64_t master_account;  // 0: nobody
     struct span language;     // of the folders of a new account; empty: as the setting
+    struct span pop3;         // "hide 30": what POP3 deletes and when, "-": as the settings
 };
 
 struct lookup {

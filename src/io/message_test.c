@@ -152,6 +152,8 @@ sample_handover(void)
                 SPAN("0123456789"), SPAN("CN=x"), SPAN("mail.example")},
         .client_id = SPAN("(\"name\" \"x\")"),
         .language = 2,
+        .mode = 1,
+        .offered = SPAN("STLS\r\n"),
         .unread = SPAN("a2 noop\r\n"),
         .sasl_final = SPAN("v=abc"),
     };
@@ -169,6 +171,8 @@ test_every_field_arrives(void **state)
     assert_true(span_eq(out.service, h.service) && span_eq(out.ticket, h.ticket));
     assert_int_equal(out.session, 77);
     assert_int_equal(out.language, 2);
+    assert_int_equal(out.mode, 1);
+    assert_true(span_eq(out.offered, h.offered));
     assert_true(span_eq(out.tag, h.tag) && span_eq(out.remote, h.remote));
     assert_true(span_eq(out.local, h.local) && span_eq(out.unread, h.unread));
     assert_true(span_eq(out.client_id, h.client_id) &&

@@ -26,6 +26,7 @@ struct preauth_facts {
     bool trusted;         // the peer's ID tells for whom it speaks (wire/client_id.h)
     bool
         shed_background;  // background downloads are refused while overloaded (wire/client_id.h)
+    uint32_t expire_days, login_delay_s;  // POP3: as CAPA tells them; 0: none
     // SASL mechanisms in order of preference, separated by spaces (auth_offer)
     struct span mechanisms;
 };
@@ -97,6 +98,9 @@ struct preauth_service {
     // ID parameters as sent, without control characters
     struct span (*client_id)(const struct preauth *m);
     uint8_t (*language)(const struct preauth *m);  // that the client chose
+    // for the hand-over, where the protocol has them; NULL: it has not
+    uint8_t (*mode)(const struct preauth *m);
+    struct span (*offered)(const struct preauth *m);
 };
 
 #endif

@@ -132,6 +132,7 @@ struct login {
         uint64_t account;    // the master's
         char language[LIMIT_user_key +
                       1];  // of the user's folders, if they are made now; or empty
+        char pop3[2 * LIMIT_user_key + 2];  // as the ticket has it
     } acting;
     struct {
         struct buf text;

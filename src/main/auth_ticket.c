@@ -22,6 +22,7 @@ seal(const struct login *l, struct buf *out)
         .device = name_span(&l->app.label),
         .master_account = l->acting.account,
         .language = span_str(l->acting.language),
+        .pop3 = span_str(l->acting.pop3),
     };
     ticket_seal(out, &t, buf_span(&l->role->ticket_key));
 }

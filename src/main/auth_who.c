@@ -212,6 +212,8 @@ who_may_use(struct login *l, struct fault *f)
     if (user_keys_get(l->role->db, l->user.account, &keys, f) != R_OK)
         return fault_set(f, FAULT_UNAVAILABLE, "the user database cannot be read");
     snprintf(l->acting.language, sizeof l->acting.language, "%s", keys.folder_language);
+    snprintf(l->acting.pop3, sizeof l->acting.pop3, "%s %s",
+             keys.pop3_delete[0] != '\0' ? keys.pop3_delete : "-", keys.pop3_delete_after);
     return user_keys_allow(&keys, span_str(l->service.name))
                ? R_OK
                : fault_set(f, FAULT_NOPERM, "the user may not use %s", l->service.name);

@@ -19,8 +19,9 @@ struct service {
 static const struct service services[] = {
     {"IMAP (STARTTLS)", offsetof(struct config, imap), 143},
     {"IMAP (TLS)", offsetof(struct config, imaps), 993},
+    {"POP3 (STLS)", offsetof(struct config, pop3), 110},
+    {"POP3 (TLS)", offsetof(struct config, pop3s), 995},
     {"LMTP", offsetof(struct config, lmtp), 24},
-    {"HTTP", offsetof(struct config, http), 80},
     {"ManageSieve", offsetof(struct config, managesieve), 4190},
 };
 

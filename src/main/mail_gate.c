@@ -27,6 +27,8 @@ struct service_row {
     const char *name;
     void (*start)(struct session *s, struct mail_user *user, const struct handover *h);
     void (*refuse)(struct conn *conn, const struct handover *h, const struct fault *f);
+    // May there be one now? NULL: always.
+    enum result (*admit)(struct home *h, const struct ticket *t, struct fault *f);
 };
 
 // RFC 5530: the code tells the client whether to ask its user for another password.
@@ -34,7 +36,7 @@ static void
 imap_refuse(struct conn *conn, const struct handover *h, const struct fault *f)
 {
     const char *code = fault_info(f->kind)->imap_code;
-    enum imap_language l = h->language < LANGUAGES ? h->language : LANGUAGE_DEFAULT;
+    enum language l = h->language < LANGUAGES ? h->language : LANGUAGE_DEFAULT;
     conn_printf(conn, "%.*s NO [%s] %s\r\n", SPAN_ARG(h->tag),
                 code[0] ? code : "UNAVAILABLE",
                 imap_text(l, "Your mail cannot be opened now"));
@@ -42,8 +44,10 @@ imap_refuse(struct conn *conn, const struct handover *h, const struct fault *f)
 }
 
 static const struct service_row services[] = {
-    {"imap", mail_imap_start, imap_refuse},
-    {"managesieve", mail_managesieve_start, managesieve_refuse}};
+    {"imap", mail_imap_start, imap_refuse, NULL},
+    {"managesieve", mail_managesieve_start, managesieve_refuse, NULL},
+    {"pop3", mail_pop3_start, pop3_refuse, mail_pop3_admit},
+};
 
 static const struct service_row *
 service_find(struct span name)
@@ -157,6 +161,8 @@ admit(struct arrival *a, const struct service_row *row)
     struct mail_user *u = NULL;
     struct session *s = NULL;
     enum result r = check_ticket(a, &f);
+    if (r == R_OK && row->admit != NULL)
+        r = row->admit(a->home, &a->ticket, &f);
     if (r == R_OK)
         r = open_user(a, &u, &f);
     if (r == R_OK && a->home->draining)
@@ -257,4 +263,5 @@ mail_gate_close(struct home *h)
     on_end(g->channel, g);
     forget_old(h, UINT64_MAX);
     session_revocations_free(h);
+    mail_pop3_close(h);
 }

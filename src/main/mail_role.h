@@ -14,6 +14,7 @@
 #include "mail/index.h"
 #include "mail/user.h"
 #include "os/peer.h"
+#include "pop3/session.h"
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -28,6 +29,7 @@ struct incoming;
 struct rawlog;
 struct rawlog_wish;
 struct rawlog_writer;
+struct pop3_visit;
 
 enum { TICKET_LIFE_MS = 31000 };  // a little more than a ticket is good for
 
@@ -64,7 +66,8 @@ struct session {
     int64_t since_ms;
     const char *service;
     char *user, *remote, *local, *master;
-    char *device;  // name of the app password; "": none
+    char *pop3_policy;  // the user's own, as in the ticket
+    char *device;       // name of the app password; "": none
     struct {
         void *of;  // its protocol's; NULL: over, or not begun
         const struct served_ops *ops;
@@ -98,6 +101,7 @@ struct home {
         struct serial *seen;  // oldest first
         struct revocation
             *revoked;  // while some that were issued before may come, oldest first
+        struct pop3_visit *visits;  // by POP3 of late, oldest first (mail_pop3.c)
     } tickets;
     struct session *sessions;
     unsigned session_count;
@@ -225,6 +229,13 @@ bool session_is_revoked(struct home *h, const struct ticket *t, struct span remo
 void session_revocations_free(struct home *h);
 // of the user; "": everybody; session 0: all
 unsigned session_kick(struct home *h, struct span user, uint64_t session);
+
+// mail_pop3.c
+// FAULT_TOOSOON: pop3_login_delay; FAULT_INUSE: pop3_lock.
+enum result mail_pop3_admit(struct home *h, const struct ticket *t,
+                            struct fault *f) MUST_CHECK;
+void mail_pop3_start(struct session *s, struct mail_user *u, const struct handover *h);
+void mail_pop3_close(struct home *h);
 
 // mail_who.c. Suspends. Each session of the user ("": of all), in order, as a row.
 void mail_who_forget(struct home *h, const struct session *s);  // it ends

@@ -1,6 +1,5 @@
 #include "main/mail_role.h"
 #include "auth/nets.h"
-#include "base/metrics.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/table.h"
@@ -76,12 +75,12 @@ on_conn_end(void *arg)
     DL_DELETE(h->sessions, s);
     h->session_count--;
     tally_drop(h, s->account);
-    metric_add(METRIC_sessions, -1);
     free(s->user);
     free(s->master);
     free(s->remote);
     free(s->local);
     free(s->device);
+    free(s->pop3_policy);
     free(s);
 }
 
@@ -110,12 +109,12 @@ session_open(struct home *h, struct conn *conn, const struct handover *ho,
         .remote = text_new(ho->remote),
         .local = text_new(ho->local),
         .device = text_new(t->device),
+        .pop3_policy = text_new(t->pop3),
         .tls = ho->tls.kind,
     };
     DL_APPEND(h->sessions, s);
     h->session_count++;
     tally_add(h, t->account);
-    metric_add(METRIC_sessions, 1);
     conn_on_end(conn, on_conn_end, s);
     *s_out = s;
     return R_OK;

@@ -75,6 +75,8 @@ settings_of(const struct config *c)
                                   .shed_background = c->shed_background,
                                   .proxy_tls = c->proxy_tls,
                                   .preauth_ms = preauth_ms(c),
+                                  .expire_days = (uint32_t)c->pop3_delete_after,
+                                  .login_delay_s = (uint32_t)c->pop3_login_delay,
                                   .proxies = networks(&c->proxy_networks),
                                   .trusted = networks(&c->trusted_networks),
                                   .mtas = networks(&c->auth_service_networks)};

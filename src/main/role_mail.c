@@ -2,7 +2,6 @@
 #include "main/rawlog.h"
 #include "main/threads.h"
 #include "auth/name.h"
-#include "base/metrics.h"
 #include "base/budget.h"
 #include "base/clock.h"
 #include "base/limits.h"
@@ -140,6 +139,7 @@ drain_home(void *arg)
     mail_door_close_all(h);
     imap_session_drain();
     managesieve_session_drain();
+    pop3_session_drain();
     lmtp_session_drain();
     question_session_drain();
     timer_init(&h->drain.patience, on_patience, h);
@@ -394,9 +394,6 @@ role_mail_main(const struct role_start *start)
     data_path = c->data;
     (void)signal(SIGBUS, on_bus_error);
     conn_test_split(c->test_split_io, c->test_split_io);
-    metric_set(METRIC_sessions, 0);
-    metric_set(METRIC_unfolded, 0);
-    imap_verbs_tell();
     budget_limits(c->memory_soft, c->memory_hard);
     name_warm();
     if (make_folder(c) != R_OK || role_confine(start, start->supervisor + 1) != R_OK)

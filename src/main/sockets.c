@@ -14,14 +14,14 @@ static const struct service_row services[] = {
     {"imaps", "imap", "gate", TLS_IMPLICIT, offsetof(struct config, imaps), 0},
     {"managesieve", "managesieve", "gate", TLS_STARTTLS,
      offsetof(struct config, managesieve), 0},
+    {"pop3", "pop3", "gate", TLS_STARTTLS, offsetof(struct config, pop3), 0},
+    {"pop3s", "pop3", "gate", TLS_IMPLICIT, offsetof(struct config, pop3s), 0},
     {"lmtp", "lmtp", "mail", TLS_NONE, offsetof(struct config, lmtp),
      offsetof(struct config, lmtp_user)},
     {"policy", "policy", "mail", TLS_NONE, offsetof(struct config, policy),
      offsetof(struct config, lmtp_user)},
     {"maps", "maps", "mail", TLS_NONE, offsetof(struct config, maps),
      offsetof(struct config, lmtp_user)},
-    {"http", "http", "http", TLS_NONE, offsetof(struct config, http), 0},
-    {"https", "http", "http", TLS_IMPLICIT, offsetof(struct config, https), 0},
     {"auth_service", "auth", "gate", TLS_NONE, offsetof(struct config, auth_service),
      offsetof(struct config, auth_service_user)},
 };
@@ -279,10 +279,11 @@ take_given(struct supervisor *s, struct fault *f)
         bool proxy;
         const struct service_row *service = service_of(&given[i], &proxy);
         if (service == NULL && r == R_OK)
-            r = fault_set(f, FAULT_BAD,
-                          "LISTEN_FDNAMES: there is no service '%.40s'; use "
-                          "FileDescriptorName=imap, imaps, managesieve or lmtp",
-                          given[i].name);
+            r = fault_set(
+                f, FAULT_BAD,
+                "LISTEN_FDNAMES: there is no service '%.40s'; use "
+                "FileDescriptorName=imap, imaps, pop3, pop3s, managesieve or lmtp",
+                given[i].name);
         add_row(&s->sockets, service ? service : &services[0],
                 (struct listen_at){span_str(given[i].address), proxy}, given[i].fd)
             ->given = true;
@@ -308,18 +309,10 @@ sockets_open(struct supervisor *s, struct fault *f)
         return R_FAIL;
     sockets_commit(s, &next);
     if (s->sockets.n == 1)
-        log_warning("main", "no imap, imaps or lmtp addresses are configured: only the "
+        log_warning("main", "no imap, imaps, pop3, pop3s, managesieve or lmtp addresses "
+                            "are configured: only the "
                             "admin socket is served");
     return R_OK;
-}
-
-bool
-sockets_have(const struct supervisor *s, const char *role)
-{
-    for (size_t i = 0; i < s->sockets.n; i++)
-        if (strcmp(s->sockets.rows[i].service->role, role) == 0)
-            return true;
-    return false;
 }
 
 void

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+import fetcher
 import ledger
 from lib import client, server as posthorn
 from lib.long import LONG
@@ -15,12 +16,13 @@ FRESH = 20  # rounds of one crew
 
 
 def crew(server):
-    """Four sessions and two couriers."""
+    """Four sessions and two couriers; a POP3 client, where there is POP3."""
     workers = [ledger.Worker(server, server.fresh_user("worker"), seed) for seed in range(4)]
     couriers = [ledger.Courier(server, server.fresh_user("courier")) for _ in range(2)]
-    for member in workers + couriers:
+    fetchers = [fetcher.Fetcher(server, server.fresh_user("fetcher"), 1)] if server.address("pop3") else []
+    for member in workers + couriers + fetchers:
         member.prepare()
-    return workers + couriers
+    return workers + couriers + fetchers
 
 
 def crash(server, members, seconds, damage=None):
@@ -49,7 +51,7 @@ def judge(members):
 
 
 def test_kill9(capsys):
-    server = posthorn.Server()
+    server = posthorn.Server(services=(*posthorn.SERVICES, "pop3"))
     try:
         members, acknowledged = [], 0
         chance = random.Random(int(os.environ.get("POSTHORN_SEED", "1")))

@@ -1,10 +1,12 @@
-// IMAP before login: nothing is consumed beyond what was given, the same octets in other pieces get the same answers, and
-// only auth's OK lets anybody in. The first two octets choose the connection's facts and auth's answers.
+// IMAP and POP3 before login: nothing is consumed beyond what was given, the same octets in other pieces get the same answers, and
+// only auth's OK lets anybody in. The first two octets choose the protocol, the connection's facts and auth's answers.
 #include "imap/preauth.h"
+#include "pop3/preauth.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct gate {
+    const struct preauth_service *service;
     struct preauth *m;
     struct preauth_facts facts;
     struct buf said;
@@ -75,11 +77,10 @@ answer(struct gate *g)
     if (g->starts_tls) {
         g->starts_tls = false;
         g->facts.tls = true;
-        imap_preauth_service.tls_started(g->m);
+        g->service->tls_started(g->m);
     } else {
-        imap_preauth_service.auth_reply(g->m, &reply);
-        must((imap_preauth_service.state(g->m) == PREAUTH_DONE) ==
-             (reply.verdict == AUTH_OK));
+        g->service->auth_reply(g->m, &reply);
+        must((g->service->state(g->m) == PREAUTH_DONE) == (reply.verdict == AUTH_OK));
     }
 }
 
@@ -93,8 +94,10 @@ play(struct span in, size_t step, unsigned how, unsigned answers, struct buf *ou
                                            .auth_abort = on_abort,
                                            .close_after_output = on_close,
                                            .speaks_for = on_speaks_for};
-    const struct preauth_service *imap = &imap_preauth_service;
-    struct gate g = {.answers = answers,
+    const struct preauth_service *service =
+        how & 128 ? &pop3_preauth_service : &imap_preauth_service;
+    struct gate g = {.service = service,
+                     .answers = answers,
                      .facts = {.tls = how & 1,
                                .can_starttls = how & 2,
                                .plaintext_auth = how & 4,
@@ -105,25 +108,25 @@ play(struct span in, size_t step, unsigned how, unsigned answers, struct buf *ou
                                                  : SPAN("")}};
     size_t given = 0, n;
     buf_init(&g.said, SIZE_MAX);
-    g.m = imap->open(&g.facts, &ops, &g);
-    imap->greet(g.m);
-    while (imap->state(g.m) == PREAUTH_READING && given < in.n) {
+    g.m = service->open(&g.facts, &ops, &g);
+    service->greet(g.m);
+    while (service->state(g.m) == PREAUTH_READING && given < in.n) {
         given = given + step < in.n ? given + step : in.n;
-        while (imap->state(g.m) == PREAUTH_READING &&
-               (n = imap->input(g.m, span_slice(in, 0, given))) > 0) {
+        while (service->state(g.m) == PREAUTH_READING &&
+               (n = service->input(g.m, span_slice(in, 0, given))) > 0) {
             must(n <= given);
             in = span_skip(in, n);
             given -= n;
-            if (imap->state(g.m) == PREAUTH_WAITING)
+            if (service->state(g.m) == PREAUTH_WAITING)
                 answer(&g);
         }
     }
-    if (imap->state(g.m) == PREAUTH_READING)
-        imap->end(g.m, (enum preauth_end)(how >> 4 & 1));
+    if (service->state(g.m) == PREAUTH_READING)
+        service->end(g.m, (enum preauth_end)(how >> 4 & 1));
     buf_put(out, buf_span(&g.said));
-    buf_put(out, imap->client_id(g.m));
-    buf_put(out, imap->tag(g.m));
-    imap->free(&g.m);
+    buf_put(out, service->client_id(g.m));
+    buf_put(out, service->tag(g.m));
+    service->free(&g.m);
     buf_done(&g.said);
 }
 
@@ -138,7 +141,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct span in = span_of(data + 2, size - 2);
     play(in, in.n + 1, data[0], data[1], &whole);
     play(in, 1, data[0], data[1], &cut);
-    if (span_ifind(in, SPAN("STARTTLS")) == in.n)  // what comes with it ends the connection
+    if (span_ifind(in, SPAN("STARTTLS")) == in.n &&
+        span_ifind(in, SPAN("STLS")) == in.n)  // what comes with it ends the connection
         must(span_eq(buf_span(&whole), buf_span(&cut)));
     buf_done(&whole);
     buf_done(&cut);

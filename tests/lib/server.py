@@ -114,16 +114,19 @@ def setting(value):
     return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
+SERVICES = ("imap", "imaps", "lmtp", "managesieve")
+
+
 class Server:
     name = "posthorn"
     password = PASSWORD
 
-    def __init__(self, settings=None, data=None, plaintext=True, start=True):
+    def __init__(self, settings=None, data=None, plaintext=True, start=True, services=SERVICES):
         self.dir = scratch.folder("test")
         self.data = pathlib.Path(data) if data else self.dir / "data"
         if data is None:
             subprocess.run(["cp", "-a", "--sparse=always", str(template()), str(self.data)], check=True)
-        self.ports = dict(zip(("imap", "imaps", "lmtp", "managesieve"), free_ports(4)))
+        self.ports = dict(zip(services, free_ports(len(services))))
         self.settings = {"plaintext_auth": plaintext, "auth_penalty": False, "mail_threads": 2,
                          "gate_processes": 1, **(settings or {})}
         self.users, self.process, self.reported = 0, None, 0
@@ -323,7 +326,8 @@ class Fleet:
     def for_script(self, script):
         kind = script.server
         if kind not in self.servers:
-            self.servers[kind] = Server({**VARIANTS[self.variant], **KINDS.get(kind, {})}, plaintext=kind != "tls")
+            self.servers[kind] = Server({**VARIANTS[self.variant], **KINDS.get(kind, {})}, plaintext=kind != "tls",
+                                        services=(*SERVICES, "pop3", "pop3s"))
             if kind == "shared":
                 self.servers[kind].user_add(OWNER)
         return self.servers[kind]

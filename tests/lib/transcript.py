@@ -142,12 +142,13 @@ class Run:
         return self.users[name]
 
     def open(self, name):
-        kinds = self.script.actors.get(name, ["lmtp"] if name == "L" else [])
-        service = "lmtp" if "lmtp" in kinds else "imaps" if "tls" in kinds else "imap"
+        kinds = self.kinds(name)
+        service = "lmtp" if "lmtp" in kinds else "pop3" if "pop3" in kinds else "imap"
+        service += "s" if "tls" in kinds else ""
         address = self.server.address(service)
         if address is None:
             raise Skip(f"no {service} at {self.server.name}")
-        plain = [k for k in kinds if k not in ("lmtp", "tls", "preauth", "starttls", "rev2")]
+        plain = [k for k in kinds if k not in ("lmtp", "pop3", "tls", "preauth", "starttls", "rev2")]
         user = self.user(plain[0] if plain else "alice")
         actor = Actor(name, Wire(address, tls="tls" in kinds, timeout=self.script.timeout), user)
         self.actors[name] = actor
@@ -158,7 +159,24 @@ class Run:
         self.enter(actor, kinds)
         return actor
 
+    def kinds(self, name):
+        return self.script.actors.get(name, {"L": ["lmtp"], "P": ["pop3"]}.get(name, []))
+
+    def enter_pop3(self, actor, kinds):
+        commands = ["STLS"] if "starttls" in kinds else []
+        actor.wire.line()
+        for command in commands + [f"USER {actor.user}", f"PASS {self.server.password}"]:
+            actor.wire.send(command.encode() + b"\r\n")
+            line = actor.wire.line()
+            if not line.startswith(b"+OK"):
+                raise Failure(f"{command!r} was answered {line!r}")
+            if command == "STLS":
+                actor.wire.start_tls()
+
     def enter(self, actor, kinds):
+        if "pop3" in kinds:
+            self.enter_pop3(actor, kinds)
+            return
         actor.wire.line()
         if "starttls" in kinds:
             self.quiet(actor, b"STARTTLS")
@@ -259,10 +277,10 @@ class Run:
 
     def send_command(self, actor, text):
         """The command with its literals, each synchronising one after the server's +."""
-        lmtp = actor.name == "L" or "lmtp" in self.script.actors.get(actor.name, [])
+        untagged = {"lmtp", "pop3"} & set(self.kinds(actor.name))
         text = self.map(self.expand(text))
         actor.view.sent(text)
-        out = b"" if lmtp else (actor.tag() + " ").encode()
+        out = b"" if untagged else (actor.tag() + " ").encode()
         at = 0
         for match in LITERAL.finditer(text):
             data = self.data_of(match)
@@ -295,14 +313,14 @@ class Run:
         """One group of expectations: up to a tagged answer, or until all of them are met."""
         last = steps[-1]
         tagged = TAGGED.match(last.text) if last.word == "<" else None
-        lmtp = "lmtp" in self.script.actors.get(actor.name, ["lmtp"] if actor.name == "L" else [])
+        kinds = self.kinds(actor.name)
         if last.text == "eof":
             self.expect_end(actor, steps)
-        elif tagged and not lmtp:
-            self.expect_tagged(actor, steps, tagged)
-        elif lmtp:
+        elif "lmtp" in kinds or "pop3" in kinds:
             for step in steps:
-                self.expect_reply(actor, step)
+                self.expect_reply(actor, step, "lmtp" in kinds)
+        elif tagged:
+            self.expect_tagged(actor, steps, tagged)
         else:
             self.expect_lines(actor, steps)
 
@@ -320,10 +338,10 @@ class Run:
             raise Failure(self.say(step, f"the view is broken: {wrong}"))
         return line
 
-    def expect_reply(self, actor, step):
-        """One LMTP reply, however many lines: the pattern is for its last line or for the whole."""
+    def expect_reply(self, actor, step, lmtp):
+        """One LMTP reply, however many lines: the pattern is for its last line or for the whole. A line of POP3."""
         lines = [self.read(actor, step)]
-        while lines[-1][3:4] == b"-":
+        while lmtp and lines[-1][3:4] == b"-":
             lines.append(self.read(actor, step))
         line = b"\r\n".join(lines)
         if not self.matches(step, lines[-1]) and not self.matches(step, line):

@@ -17,7 +17,7 @@ run_language(struct imap_command *c, struct fault *f)
     if (!wish.found)
         return imap_answer_no(c, f, FAULT_CANNOT, "None of these languages is spoken");
     s->language = wish.language;
-    imap_untagged(s, "LANGUAGE (%s)", imap_language_tag(s->language));
+    imap_untagged(s, "LANGUAGE (%s)", language_tag(s->language));
     imap_namespace_send(s);
     imap_answer(c, "Now speaking English");
     return R_OK;

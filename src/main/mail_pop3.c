@@ -1,0 +1,123 @@
+#include "main/mail_role.h"
+#include "base/clock.h"
+#include <utlist.h>
+
+// A login that LOGIN-DELAY counts from.
+struct pop3_visit {
+    struct pop3_visit *prev, *next;
+    uint64_t account;
+    uint64_t at_ms;
+};
+
+static void
+forget_before(struct home *h, uint64_t ms)
+{
+    while (h->tickets.visits != NULL && h->tickets.visits->at_ms < ms) {
+        struct pop3_visit *v = h->tickets.visits;
+        DL_DELETE(h->tickets.visits, v);
+        free(v);
+    }
+}
+
+void
+mail_pop3_close(struct home *h)
+{
+    forget_before(h, UINT64_MAX);
+}
+
+static bool
+was_here(const struct home *h, uint64_t account)
+{
+    for (const struct pop3_visit *v = h->tickets.visits; v != NULL; v = v->next)
+        if (v->account == account)
+            return true;
+    return false;
+}
+
+static bool
+is_here(const struct home *h, uint64_t account)
+{
+    for (const struct session *s = h->sessions; s != NULL; s = s->next)
+        if (s->account == account && s->served.ops == &pop3_served && s->served.of != NULL)
+            return true;
+    return false;
+}
+
+enum result
+mail_pop3_admit(struct home *h, const struct ticket *t, struct fault *f)
+{
+    uint64_t delay_ms = h->config->pop3_login_delay * 1000, now = clock_mono_ms();
+    forget_before(h, now > delay_ms ? now - delay_ms : 0);
+    if (delay_ms > 0 && was_here(h, t->account))
+        return fault_set(f, FAULT_TOOSOON, "the last login was within pop3_login_delay");
+    if (h->config->pop3_lock && is_here(h, t->account))
+        return fault_set(f, FAULT_INUSE, "another POP3 session has the mailbox");
+    return R_OK;
+}
+
+static void
+note_visit(struct home *h, uint64_t account)
+{
+    if (h->config->pop3_login_delay == 0)
+        return;
+    struct pop3_visit *v = calloc(1, sizeof *v);
+    must(v != NULL);
+    v->account = account;
+    v->at_ms = clock_mono_ms();
+    DL_APPEND(h->tickets.visits, v);
+}
+
+static void
+on_started(void *arg, struct pop3_session *pop3)
+{
+    struct session *s = arg;
+    note_visit(s->home, s->account);
+    session_started(s, pop3, &pop3_served);
+}
+
+static void
+on_ended(void *arg)
+{
+    session_ended(arg);
+}
+
+static enum maildrop_delete
+delete_of(struct span word)
+{
+    if (span_eq(word, SPAN("hide")))
+        return MAILDROP_HIDE;
+    return span_eq(word, SPAN("keep")) ? MAILDROP_KEEP : MAILDROP_EXPUNGE;
+}
+
+// The user's own words, "hide 30" or "- 30", go before the settings; never fewer days than these say.
+static struct maildrop_policy
+policy_of(const struct session *s)
+{
+    const struct config *c = s->home->config;
+    struct span rest = span_str(s->pop3_policy), word;
+    struct maildrop_policy p = {.on_delete = delete_of(span_str(c->pop3_delete)),
+                                .expire_days = (uint32_t)c->pop3_delete_after,
+                                .marks_seen = c->pop3_seen,
+                                .read_only = s->read_only};
+    uint32_t days;
+    if (span_next_field(&rest, ' ', &word) == R_OK && !span_eq(word, SPAN("-")))
+        p.on_delete = delete_of(word);
+    if (p.expire_days == 0 || span_to_u32(rest, &days) != R_OK)
+        return p;
+    if (days == 0 || days > p.expire_days)
+        p.expire_days = days;
+    return p;
+}
+
+void
+mail_pop3_start(struct session *s, struct mail_user *u, const struct handover *h)
+{
+    const struct config *c = s->home->config;
+    struct pop3_host host = {.policy = policy_of(s),
+                             .login_delay_s = (uint32_t)c->pop3_login_delay,
+                             .idle_ms = (uint32_t)c->test_idle_time * 1000,
+                             .started = on_started,
+                             .ended = on_ended,
+                             .arg = s};
+    pop3_session_start(s->conn, u, h, &host);
+}

@@ -1,0 +1,44 @@
+#ifndef POP3_INSIDE_H
+#define POP3_INSIDE_H
+
+// The inside of a POP3 session. Only files of pop3/ include this.
+
+#include "pop3/language.h"
+#include "pop3/session.h"
+#include "io/loop.h"
+
+struct pop3_session {
+    struct pop3_session *prev, *next;  // all of this thread
+    struct conn *conn;
+    struct mail_user *user;
+    struct maildrop *drop;
+    struct pop3_host host;
+    enum language language;
+    bool utf8;  // octets above 127 may stand in headers
+    bool busy;  // a task runs for it
+    bool draining;
+    const char *ending;         // why, for the log; NULL: it goes on
+    uint8_t bad;                // commands in a row
+    uint32_t fetched, deleted;  // for the log
+    uint64_t gone;
+    struct timer timer;  // autologout
+    uint64_t input_ms;   // when the client last said something
+    uint64_t id;
+    char *offered;  // capabilities that the gate told
+    const struct served_recorder *recorder;
+};
+
+void pop3_say(struct pop3_session *s, bool ok, const char *code, const char *text);
+void pop3_say_fault(struct pop3_session *s, const struct fault *f);
+
+// command.c. Suspends. Runs one command, without its line end.
+void pop3_command(struct pop3_session *s, struct span line);
+// Does the line begin with a verb of this state? What does not is not shown to who looks on.
+bool pop3_is_known(struct span line);
+
+// retrieve.c. Suspend. R_FAIL: nothing was sent. A message that fails in the middle ends the connection.
+enum result pop3_retrieve(struct pop3_session *s, uint32_t n, struct fault *f) MUST_CHECK;
+enum result pop3_top(struct pop3_session *s, uint32_t n, uint64_t lines,
+                     struct fault *f) MUST_CHECK;
+
+#endif

@@ -1,0 +1,159 @@
+#include "pop3/downgrade.h"
+#include "pop3/inside.h"
+#include "pop3/stuff.h"
+#include "base/utf8.h"
+#include "io/task.h"
+
+enum { DIRECT_MAX = 120 << 10, PIECE = 65536, HEAD_ROOM = 64, END_OCTETS = 3 };
+
+struct reading {
+    struct pop3_session *session;
+    uint32_t n;
+    uint64_t at, end;
+    struct pop3_stuff stuff;
+    struct arena *arena;
+    char *piece;
+};
+
+static int
+put_head(char head[HEAD_ROOM], uint64_t octets)
+{
+    return snprintf(head, HEAD_ROOM, "+OK %llu octets\r\n", (unsigned long long)octets);
+}
+
+// May the header leave as it is?
+static bool
+is_sendable(const struct pop3_session *s, struct span header)
+{
+    return s->utf8 || ascii_only(header);
+}
+
+static void
+feed_first(struct reading *r, struct span piece, struct buf *out)
+{
+    size_t n = pop3_header_size(piece);
+    struct span header = span_slice(piece, 0, n);
+    if (is_sendable(r->session, header)) {
+        (void)pop3_stuff_feed(&r->stuff, piece, out);
+        return;
+    }
+    struct buf down;
+    buf_init(&down, SIZE_MAX);
+    pop3_downgrade(header, &down);
+    if (!pop3_stuff_feed(&r->stuff, buf_span(&down), out))
+        (void)pop3_stuff_feed(&r->stuff, span_skip(piece, n), out);
+    buf_done(&down);
+}
+
+static bool
+is_done(const struct reading *r)
+{
+    const struct pop3_stuff *s = &r->stuff;
+    return r->at == r->end || (s->in_body && s->limited && s->left == 0);
+}
+
+static enum result
+read_piece(struct reading *r, size_t *n_out, struct fault *f)
+{
+    uint64_t left = r->end - r->at;
+    *n_out = left < PIECE ? (size_t)left : PIECE;
+    return maildrop_read(r->session->drop, r->n, r->at, *n_out, r->piece, f);
+}
+
+// Once its answer has begun nothing can be taken back: all of it is read before, the first piece last, so that a damaged
+// message costs its own answer and not the session.
+static enum result
+check(struct reading *r, struct fault *f)
+{
+    size_t n;
+    for (r->at = PIECE; !r->stuff.limited && r->at < r->end; r->at += n) {
+        if (read_piece(r, &n, f) != R_OK)
+            return R_FAIL;
+        task_yield();
+    }
+    r->at = 0;
+    return read_piece(r, &n, f);
+}
+
+static void
+stream(struct reading *r, struct buf *out)
+{
+    struct conn *conn = r->session->conn;
+    struct fault f;
+    size_t n = r->end < PIECE ? (size_t)r->end : PIECE;
+    feed_first(r, span_of(r->piece, n), out);
+    for (r->at = n;; r->at += n) {
+        conn_write(conn, buf_span(out));
+        buf_reset(out);
+        if (is_done(r) || conn_failed(conn))
+            break;
+        if (read_piece(r, &n, &f) != R_OK) {
+            r->session->ending = "A message could not be read";
+            conn_fail(conn);
+            return;
+        }
+        (void)pop3_stuff_feed(&r->stuff, span_of(r->piece, n), out);
+        task_yield();
+    }
+    pop3_stuff_end(&r->stuff, out);
+    conn_write(conn, buf_span(out));
+}
+
+static enum result
+send_by_pieces(struct reading *r, const char *head, struct fault *f)
+{
+    struct buf out;
+    r->arena = arena_new();
+    r->piece = arena_alloc(r->arena, PIECE);
+    enum result result = check(r, f);
+    if (result == R_OK) {
+        buf_init(&out, SIZE_MAX);
+        buf_put_str(&out, head);
+        stream(r, &out);
+        buf_done(&out);
+    }
+    arena_free(&r->arena);
+    return result;
+}
+
+// Read into the output queue; nearly every message stays there as it is. R_NONE: this one has to be changed.
+static enum result
+send_direct(struct reading *r, const char *head, size_t head_n, struct fault *f)
+{
+    struct pop3_session *s = r->session;
+    size_t size = (size_t)r->end;
+    char *dst = conn_fill(s->conn, head_n + size + END_OCTETS);
+    struct span message = span_of(dst + head_n, size);
+    memcpy(dst, head, head_n);
+    if (maildrop_read(s->drop, r->n, 0, size, dst + head_n, f) != R_OK) {
+        conn_filled(s->conn, 0);
+        return R_FAIL;
+    }
+    bool plain = pop3_is_plain(message) &&
+                 is_sendable(s, span_slice(message, 0, pop3_header_size(message)));
+    if (plain)
+        memcpy(dst + head_n + size, ".\r\n", END_OCTETS);
+    conn_filled(s->conn, plain ? head_n + size + END_OCTETS : 0);
+    return plain ? R_OK : R_NONE;
+}
+
+enum result
+pop3_retrieve(struct pop3_session *s, uint32_t n, struct fault *f)
+{
+    struct reading r = {.session = s, .n = n, .end = maildrop_size(s->drop, n)};
+    char head[HEAD_ROOM];
+    int head_n = put_head(head, r.end);
+    enum result result = R_NONE;
+    if (r.end > 0 && r.end <= DIRECT_MAX)
+        result = send_direct(&r, head, (size_t)head_n, f);
+    return result == R_NONE ? send_by_pieces(&r, head, f) : result;
+}
+
+enum result
+pop3_top(struct pop3_session *s, uint32_t n, uint64_t lines, struct fault *f)
+{
+    struct reading r = {.session = s, .n = n, .end = maildrop_size(s->drop, n)};
+    r.stuff.limited = true;
+    r.stuff.left = lines;
+    return send_by_pieces(&r, "+OK\r\n", f);
+}

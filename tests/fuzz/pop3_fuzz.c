@@ -1,0 +1,91 @@
+// Whole POP3 sessions after login: any octets are answered in whole lines, the same in whatever pieces they come, and IMAP finds
+// the mailbox in order afterwards. And the same octets as a message: dots and lines, however it is cut.
+#include "served.h"
+#include "pop3/downgrade.h"
+#include "pop3/session.h"
+#include "pop3/stuff.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+struct input {
+    struct span in;
+    size_t step;
+    struct buf *out;
+};
+
+static void
+start(struct served *s, struct conn *server)
+{
+    struct mail_user *user;
+    struct fault f;
+    must(mail_user_open(s->mail, 7, SPAN("alice"), &user, &f) == R_OK);
+    pop3_session_start(server, user, &(struct handover){.offered = SPAN("USER\r\n")},
+                       &(struct pop3_host){.policy.marks_seen = true});
+}
+
+static void
+check_lines(struct span out)
+{
+    struct span line;
+    while (span_next_field(&out, '\n', &line) == R_OK)
+        must((line.n == 0 && out.n == 0) || span_ends(line, SPAN("\r")));
+}
+
+static void
+session(struct served *s)
+{
+    struct input *i = s->arg;
+    served_deliver(s, 7, "From: a@b.c\r\nSubject: one\r\n\r\nbody\r\n", 1);
+    served_deliver(s, 7, "Subject: gr\303\274n\r\nTo: \303\274@b.c\r\n\r\n.\n.x\r\n", 0);
+    served_deliver(s, 7, "To: x:;", 8);
+    served_talk(s, start, i->in, i->step, i->out);
+    check_lines(buf_span(i->out));
+    served_check_inbox(s);
+}
+
+static void
+stuff(struct span in, size_t step, struct buf *out)
+{
+    struct pop3_stuff s = {0};
+    while (in.n > 0) {
+        must(!pop3_stuff_feed(&s, span_slice(in, 0, step), out));
+        in = span_skip(in, step);
+    }
+    pop3_stuff_end(&s, out);
+}
+
+static void
+message(struct span in)
+{
+    struct buf whole, cut;
+    buf_init(&whole, SIZE_MAX);
+    buf_init(&cut, SIZE_MAX);
+    stuff(in, in.n + 1, &whole);
+    stuff(in, 1, &cut);
+    must(span_eq(buf_span(&whole), buf_span(&cut)));
+    check_lines(buf_span(&whole));
+    must(span_ends(buf_span(&whole), SPAN(".\r\n")));
+    if (pop3_is_plain(in))
+        must(span_eq(span_slice(buf_span(&whole), 0, whole.n - 3), in));
+    buf_reset(&cut);
+    pop3_downgrade(span_slice(in, 0, pop3_header_size(in)), &cut);
+    for (size_t i = 0; i < cut.n; i++)
+        must((unsigned char)cut.p[i] < 0x80);
+    buf_done(&whole);
+    buf_done(&cut);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct buf whole, cut;
+    message(span_of(data, size));
+    buf_init(&whole, SIZE_MAX);
+    buf_init(&cut, SIZE_MAX);
+    served_run(session, &(struct input){span_of(data, size), size + 1, &whole});
+    served_run(session, &(struct input){span_of(data, size), size / 7 + 1, &cut});
+    must(span_eq(buf_span(&whole), buf_span(&cut)));
+    buf_done(&whole);
+    buf_done(&cut);
+    return 0;
+}
