@@ -177,6 +177,40 @@ def test_marks_go_along(server):
     assert seen(owner, "Kept") == []
 
 
+def test_marks_go_to_another_account(server):
+    """MOVE into another account takes along what everybody has of their own, whoever moves: owner of either side, or a guest of both."""
+    names = [server.fresh_user("marker") for _ in range(4)]
+    owner, reader, host, guest = names
+    at = {name: server.imap(name) for name in names}
+    at[host].command("CREATE Came")
+    for name in (owner, reader, guest):
+        at[host].command(f"SETACL Came {name} lrsi")
+    for name in (reader, host, guest):
+        at[owner].command(f"SETACL INBOX {name} lrste")
+    came, start = 0, {name: [] for name in names}
+
+    def there(name):
+        return seen(at[name], "Came" if name == host else f"Shared/{host}/Came")
+
+    for mover in (guest, owner, host, reader):
+        for _ in range(5):
+            at[owner].append("INBOX", MESSAGE)
+        for n, name in enumerate(names):
+            at[name].command("SELECT INBOX" if name == owner else f"SELECT Shared/{owner}/INBOX")
+            at[name].command(f"STORE {n + 1},5 +FLAGS (\\Seen)")
+            start[name] += [b"%d" % (came + k) for k in (n + 1, 5)]
+        at[mover].command("MOVE 1:5 " + ("Came" if mover == host else f"Shared/{host}/Came"))
+        came += 5
+        assert {name: there(name) for name in names} == start, mover
+    server.restart()
+    at = {name: server.imap(name) for name in names}
+    assert {name: there(name) for name in names} == start
+    at[host].command("SELECT Came")
+    assert b"\\Seen" in at[host].command("FETCH 3 FLAGS")[0][0]
+    for session in at.values():
+        session.close()
+
+
 def test_name_comes_back(server):
     """A name that is given away again brings no rights with it, and Shared/NAME is the new one's tree."""
     verb(server, "group", "add", "crew")

@@ -163,7 +163,7 @@ def test_capabilities(server):
     listed = subprocess.run([posthorn.binary(), "sieve", "check", "/dev/stdin"], input=b'require ["%s"];' % before["SIEVE"].replace(" ", '","').encode(),
                             stdout=subprocess.PIPE, check=False, env=posthorn.environment())
     assert listed.returncode == 0 and before["SIEVE"] == after["SIEVE"] and {"fileinto", "vacation", "include"} <= set(before["SIEVE"].split())
-    assert (before["NOTIFY"], before["MAXREDIRECTS"], before["LANGUAGE"]) == ("mailto", "4", "en")
+    assert (before["NOTIFY"], before["MAXREDIRECTS"], before["LANGUAGE"], before["EXTLISTS"]) == ("mailto", "4", "en", "urn")
     assert "PLAIN" in before["SASL"].split() and "SCRAM-SHA-256" in before["SASL"].split() and "-PLUS" not in before["SASL"]
     assert before["STARTTLS"] is None and "OWNER" not in before and "UNAUTHENTICATE" not in before
     assert after["OWNER"] == "alice" and after["UNAUTHENTICATE"] is None and "STARTTLS" not in after

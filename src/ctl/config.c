@@ -1,3 +1,4 @@
+#include "ctl/announce.h"
 #include "ctl/config.h"
 #include "ctl/databases.h"
 #include "ctl/expiry.h"
@@ -88,6 +89,8 @@ check_all_addresses(const struct config *c, struct fault *f)
                 {"pop3", &c->pop3, false},
                 {"pop3s", &c->pop3s, false},
                 {"managesieve", &c->managesieve, false},
+                {"http", &c->http, false},
+                {"https", &c->https, false},
                 {"lmtp", &c->lmtp, true},
                 {"policy", &c->policy, true},
                 {"maps", &c->maps, true},
@@ -128,6 +131,7 @@ check_networks(const struct config *c, struct fault *f)
         check_network_list("auth_allow", &c->auth_allow, true, f) ||
         check_network_list("auth_deny", &c->auth_deny, true, f) ||
         check_network_list("proxy_networks", &c->proxy_networks, true, f) ||
+        check_network_list("http_admin_networks", &c->http_admin_networks, true, f) ||
         check_network_list("trusted_networks", &c->trusted_networks, true, f))
         return R_FAIL;
     if (strlen(c->auth_master_separator) > 1)
@@ -333,7 +337,7 @@ check_whole(const struct config *c, struct fault *f)
         check_marks(c, f) != R_OK || check_private_flags(c, f) != R_OK ||
         check_filter_rows("filters", &c->filters, f) != R_OK ||
         check_filter_rows("filter_descriptions", &c->filter_descriptions, f) != R_OK ||
-        limits_check(c, f) != R_OK)
+        announce_check(c, f) != R_OK || limits_check(c, f) != R_OK)
         return R_FAIL;
     return check_tls(c, f);
 }

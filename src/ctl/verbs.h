@@ -23,8 +23,8 @@ enum result verb_config(const struct verb_options *o, struct config **c_out,
                         struct fault *f) MUST_CHECK;
 
 verb_local_fn verb_demo, verb_serve, verb_help, verb_rebuild, verb_restore,
-    verb_capabilities, verb_config_check, verb_config_dump, verb_doctor, verb_sieve_check,
-    verb_sieve_test;
+    verb_capabilities, verb_config_check, verb_config_dump, verb_dns, verb_doctor,
+    verb_sieve_check, verb_sieve_test;
 verb_run_fn verb_acl_set, verb_acl_list, verb_acl_delete, verb_mailbox_create, verb_users,
     verb_user_load, verb_user_set, verb_user_show, verb_user_password_add, verb_address,
     verb_address_list, verb_mailbox_list, verb_mailbox_undelete, verb_mailbox_appendlimit,

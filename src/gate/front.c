@@ -1,4 +1,5 @@
 #include "gate/inside.h"
+#include "base/metrics.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -17,7 +18,7 @@ refresh(struct front *f)
     f->facts.mechanisms = gate_mechanisms(f->gate);
     f->facts.certificate =
         f->facts.tls && conn_ssl(f->conn) != NULL && tls_has_client(conn_ssl(f->conn));
-    f->facts.can_starttls = f->gate->tls != NULL && !f->gate->tls_withdrawn;
+    f->facts.can_starttls = f->gate->tls.now != NULL && !f->gate->tls.withdrawn;
 }
 
 static void
@@ -149,7 +150,7 @@ on_hello(evutil_socket_t fd, short what, void *arg)
     (void)what;
     event_free(f->hello);
     f->hello = NULL;
-    SSL *ssl = tls_set_accept(f->gate->tls, f->service->alpn);
+    SSL *ssl = tls_set_accept(f->gate->tls.now, f->service->alpn);
     f->conn = conn_new_tls(fd, ssl, on_handshake, f);
 }
 
@@ -216,6 +217,7 @@ on_proxied(int fd, const struct proxy_header *header, const char *why, void *arg
 void
 front_open(struct front *f, int fd, bool proxied)
 {
+    metric_add(METRIC_connections, 1);
     if (proxied)
         f->proxied = proxied_new(fd, LIMIT_proxy_ms, on_proxied, f);
     else
@@ -275,6 +277,8 @@ front_answer(void *arg, const struct auth_reply *r)
         f->login.account = r->account;
         buf_put(&f->login.ticket, r->ticket);
         buf_put(&f->login.data, r->data);
+    } else if (r->verdict != AUTH_CONTINUE) {
+        metric_add(METRIC_logins_failed, 1);
     }
     refresh(f);
     f->service->auth_reply(f->machine, r);
@@ -301,7 +305,7 @@ start_tls(struct front *f)
         front_ends_set(f, &f->base);
     f->ends = f->base;
     f->story.proxy_session[0] = '\0';
-    SSL *ssl = tls_set_accept(f->gate->tls, f->service->alpn);
+    SSL *ssl = tls_set_accept(f->gate->tls.now, f->service->alpn);
     f->tls = TLS_STARTTLS;
     f->paused = false;
     f->conn = conn_new_tls(fd, ssl, on_handshake, f);

@@ -41,7 +41,7 @@ gate_new(const struct gate_options *o)
     crowd_init(&g->crowd, o->preauth_max, LIMIT_preauth_per_ip);
     if (o->counts != NULL)
         crowd_share(&g->crowd, o->counts, o->gate, o->gates);
-    buf_init(&g->chain, LIMIT_certificate);
+    tls_secrets_init(&g->tls);
     buf_init(&g->mechanisms, LIMIT_channel_message);
     timer_init(&g->auth_wait, on_auth_wait, g);
     return g;
@@ -72,9 +72,7 @@ gate_free(struct gate **gp)
     channel_close(&g->auth);
     for (unsigned i = 0; i < g->options.mail_threads; i++)
         channel_close(&g->mail[i]);
-    tls_set_free(&g->tls);
-    tls_set_free(&g->tls_next);
-    buf_done(&g->chain);
+    tls_secrets_done(&g->tls);
     buf_done(&g->mechanisms);
     free(g->mail);
     free(g);
@@ -172,62 +170,10 @@ gate_settings(struct gate *g, const struct gate_settings *s)
     g->options.settings = *s;
 }
 
-static void
-take_key(struct gate *g, struct span key)
-{
-    struct fault f;
-    if (g->tls_next == NULL)
-        g->tls_next = tls_set_new();
-    if (tls_set_add(g->tls_next, buf_span(&g->chain), key, &f) != R_OK) {
-        log_error("gate", "certificate", log_fault(&f));
-        tls_set_free(&g->tls_next);
-        g->tls_failed = true;
-    }
-    buf_done(&g->chain);
-}
-
-static void
-take_client_ca(struct gate *g, struct span pem)
-{
-    struct fault f;
-    if (g->tls_next == NULL || tls_set_client_ca(g->tls_next, pem, &f) == R_OK)
-        return;
-    log_error("gate", "authorities of clients", log_fault(&f));
-    tls_set_free(&g->tls_next);
-    g->tls_failed = true;
-}
-
-static void
-take_ticket_seed(struct gate *g, struct span seed)
-{
-    bool failed = g->tls_failed;
-    g->tls_failed = false;
-    if (failed) {  // the supervisor has tried them, so this is our own fault: the old ones stay
-        tls_set_free(&g->tls_next);
-        return;
-    }
-    g->tls_withdrawn = g->tls_next == NULL;
-    if (g->tls_withdrawn)  // what was promised already still gets it
-        return;
-    tls_set_ticket_seed(g->tls_next, seed);
-    tls_set_free(&g->tls);  // connections hold their own reference to what they use
-    g->tls = g->tls_next;
-    g->tls_next = NULL;
-}
-
 void
 gate_secret(struct gate *g, struct span name, struct span value)
 {
-    if (span_eq(name, SPAN("certificate"))) {
-        buf_reset(&g->chain);
-        buf_put(&g->chain, value);
-    } else if (span_eq(name, SPAN("key"))) {
-        take_key(g, value);
-    } else if (span_eq(name, SPAN("client_ca"))) {
-        take_client_ca(g, value);
-    } else if (span_eq(name, SPAN("session"))) {
-        take_ticket_seed(g, value);
-    }
+    tls_secrets_take(&g->tls, "gate", name, value);
 }
 
 void

@@ -9,7 +9,7 @@
 #include "gate/mta.h"
 #include "gate/proxied.h"
 #include "gate/pump.h"
-#include "gate/tls.h"
+#include "gate/tls_secrets.h"
 #include "base/hash.h"
 #include "io/channel.h"
 #include "io/conn.h"
@@ -51,10 +51,7 @@ struct passage {
 
 struct gate {
     struct gate_options options;
-    struct tls_set *tls, *tls_next;  // in use; being filled by secrets
-    bool tls_failed;                 // one of the pairs did not fit
-    bool tls_withdrawn;              // not offered any more
-    struct buf chain;                // of the certificate whose key comes next
+    struct tls_secrets tls;
     struct listener *listeners;
     struct channel *auth;
     struct channel **mail;       // one per mail thread, NULL while away

@@ -70,7 +70,7 @@ admit(struct listener *l, int fd, const struct sockaddr_storage *peer)
         mta_admit(g, fd, peer);
         return;
     }
-    if (l->tls == TLS_IMPLICIT && g->tls == NULL) {
+    if (l->tls == TLS_IMPLICIT && g->tls.now == NULL) {
         close(fd);
         return;
     }

@@ -1,4 +1,5 @@
 #include "gate/inside.h"
+#include "base/metrics.h"
 #include "base/clock.h"
 #include "base/audit.h"
 
@@ -45,6 +46,7 @@ login_log_done(const struct login_log *l)
 {
     char part[32];
     part_of(l, part);
+    metric_add(METRIC_logins_ok, 1);
     log_audit(LOGIN, part, "Login", WHO(l),
               field_if(l->master[0] != '\0', field_str("master", "master=<%>", l->master)),
               field_if(l->device[0] != '\0', field_str("device", "device=<%>", l->device)));

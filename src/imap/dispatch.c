@@ -3,7 +3,9 @@
 #include "imap/response.h"
 
 #include "base/limits.h"
+#include "base/clock.h"
 #include "base/log.h"
+#include "base/metrics.h"
 
 static enum result
 head_parse(struct imap_command *c, struct fault *f)
@@ -191,11 +193,21 @@ bad_count(struct imap_session *s, bool bad)
         imap_bye(s, "Too many bad commands");
 }
 
+static void
+count(const struct imap_command *c, uint64_t since_us, const struct fault *f)
+{
+    enum metric_result r = f == NULL                    ? METRIC_OK
+                           : imap_fault_is_bad(f->kind) ? METRIC_BAD
+                                                        : METRIC_NO;
+    metric_command(imap_verb_number(c->verb), r, clock_mono_us() - since_us);
+}
+
 void
 imap_dispatch(struct imap_session *s)
 {
     struct imap_command *c = s->command;
     struct fault f = {.kind = FAULT_SERVERBUG};
+    uint64_t since_us = clock_mono_us();
     enum result r = command_take_turn(c, &f);
     if (r != R_OK)
         fault_log(c, &f);
@@ -212,5 +224,6 @@ imap_dispatch(struct imap_session *s)
         imap_tagged_ok(c);
     else
         imap_tagged_fault(c, &f);
+    count(c, since_us, r == R_OK ? NULL : &f);
     bad_count(s, r != R_OK && imap_fault_is_bad(f.kind));
 }

@@ -132,6 +132,9 @@ extern const struct imap_ext *const imap_exts[];
 // NULL when unknown in this session
 const struct imap_verb *imap_verb_find(const struct imap_session *s, struct span name,
                                        bool uid);
+// By which metrics count it; NULL: that of unknown ones.
+unsigned imap_verb_number(const struct imap_verb *verb);
+void imap_verbs_tell(void);  // their names, to the metrics
 // NULL when unknown
 const struct imap_word *imap_word_find(enum imap_slot slot, struct span name);
 // "IMAP4rev1 IMAP4rev2 ...": what is offered after login

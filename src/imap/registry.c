@@ -1,4 +1,5 @@
 #include "imap/ext.h"
+#include "base/metrics.h"
 
 const struct imap_ext *const imap_exts[] = {
 #define EXT(name) &imap_ext_##name,
@@ -27,6 +28,35 @@ imap_verb_find(const struct imap_session *s, struct span name, bool uid)
             if (is_offered(*e, s) && has_form(v, uid) && span_ieq(name, span_str(v->name)))
                 return v;
     return NULL;
+}
+
+// The number behind the last is that of unknown ones.
+static unsigned
+number_of(const struct imap_verb *verb, bool tell)
+{
+    unsigned n = 0;
+    for (const struct imap_ext *const *e = imap_exts; *e; e++)
+        for (const struct imap_verb *v = (*e)->verbs; v && v->name; v++, n++) {
+            if (v == verb)
+                return n;
+            if (tell)
+                metrics_command_name(n, v->name);
+        }
+    return n;
+}
+
+unsigned
+imap_verb_number(const struct imap_verb *verb)
+{
+    return number_of(verb, false);
+}
+
+void
+imap_verbs_tell(void)
+{
+    unsigned n = number_of(NULL, true);
+    must(n < METRIC_COMMANDS);
+    metrics_command_name(n, "unknown");
 }
 
 const struct imap_word *

@@ -28,6 +28,8 @@ struct imap_users {
     // Suspends. Opens the user of this name, as if logged in. R_NONE: there is none, or they have never been here.
     enum result (*open)(struct span name, struct mail_user **out, void *arg,
                         struct fault *f);
+    // Suspends. The session's own user, opened with the same work as one of another name. R_NONE: as above.
+    enum result (*decoy)(struct mail_user **out, void *arg, struct fault *f);
     // Is it this server? port 0: none was named.
     bool (*is_here)(struct span host, uint16_t port, void *arg);
     bool (*submits)(void *arg);  // may the session's user fetch what is to be submitted?

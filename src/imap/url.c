@@ -8,17 +8,28 @@
 
 // ---- who may use it, by the URL alone (RFC 4467 section 3) ----
 
+// Somebody of that name, or of none: both take as long (RFC 4467 section 6), so nobody learns who is here.
+static enum result
+open_somebody(struct imap_session *s, struct span name, struct mail_user **out,
+              bool *decoy_out, struct fault *f)
+{
+    enum result r = s->host.users->open(name, out, s->host.arg, f);
+    *decoy_out = r == R_NONE;
+    return r == R_NONE ? s->host.users->decoy(out, s->host.arg, f) : r;
+}
+
 enum result
 imap_url_is_own(struct imap_session *s, struct span name, struct fault *f)
 {
     struct mail_user *other;
+    bool decoy;
     if (span_ieq(name, mail_user_name(s->user)))
         return R_OK;
-    enum result r = s->host.users->open(name, &other, s->host.arg, f);
+    enum result r = open_somebody(s, name, &other, &decoy, f);
     if (r != R_OK)
         return r;
-    bool own =
-        account_id(mail_user_account(other)) == account_id(mail_user_account(s->user));
+    bool own = !decoy && account_id(mail_user_account(other)) ==
+                             account_id(mail_user_account(s->user));
     mail_user_close(&other);
     return own ? R_OK : R_NONE;
 }
@@ -57,7 +68,7 @@ find_owner(struct imap_session *s, const struct url *url, struct imap_url *u,
     enum result r = access_allowed(s, auth, f);
     if (r != R_OK || span_ieq(url->user, mail_user_name(s->user)))
         return r;
-    return s->host.users->open(url->user, &u->owner, s->host.arg, f);
+    return open_somebody(s, url->user, &u->owner, &u->decoy, f);
 }
 
 // ---- the mailbox ----
@@ -131,7 +142,8 @@ open_named(struct imap_session *s, const struct url *url, struct imap_url *u,
         r = R_NONE;
     if (r == R_FAIL || !url->auth.token.p)
         return r;
-    return check_token(user, &ref, u->view, &url->auth);
+    r = check_token(user, &ref, u->view, &url->auth);
+    return u->decoy ? R_NONE : r;
 }
 
 static enum result

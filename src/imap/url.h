@@ -11,6 +11,7 @@
 struct imap_url {
     struct arena *arena;
     struct mail_user *owner;  // opened for it; NULL: the session's
+    bool decoy;               // in place of an owner who is not there: nothing may be read
     struct view *view;        // keeps the message readable
     struct message_row row;
     struct section section;

@@ -1,5 +1,6 @@
 #include "lmtp/session.h"
 
+#include "base/metrics.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/utf8.h"
@@ -273,10 +274,15 @@ static void
 answer(struct lmtp_session *s, const struct lmtp_recipient *r, enum result result,
        const struct fault *f)
 {
-    if (result != R_OK)
+    if (result != R_OK) {
         lmtp_say_fault(s, f, r->address);
-    else
+        metric_add(fault_info(f->kind)->smtp_code < 500 ? METRIC_deliveries_later
+                                                        : METRIC_deliveries_refused,
+                   1);
+    } else {
         conn_printf(s->conn, "250 2.0.0 <%.*s> Saved\r\n", SPAN_ARG(r->address));
+        metric_add(METRIC_deliveries_ok, 1);
+    }
 }
 
 void

@@ -23,6 +23,8 @@ struct copy_call {
     struct row_flags *flags;
     struct keyword_names names;  // by the source's numbers
     size_t count;
+    uint16_t *owners;  // of each row, where a guest moves: the flags that its owner sees
+    struct private_others marks;  // of all others, by the source's UIDs; in `arena`
     struct move_intent intent;
 };
 
@@ -115,10 +117,12 @@ read_rows(struct copy_call *c, const uint32_t *rows)
     const uint32_t *set = NULL, *copied = NULL;
     c->rows = arena_array(c->arena, c->count, sizeof *c->rows);
     c->flags = arena_array(c->arena, c->count, sizeof *c->flags);
+    c->owners = arena_array(c->arena, c->count, sizeof *c->owners);
     for (size_t i = 0; i < c->count; i++) {
         size_t n;
         yield_at(i);
         c->rows[i] = m->state->rows[rows[i]];
+        c->owners[i] = c->rows[i].flags;
         private_overlay(v, &c->rows[i], false);
         const uint32_t *numbers = keyword_sets_get(m->state->sets, c->rows[i].keywords, &n);
         uint32_t *mine = NULL;
@@ -163,6 +167,91 @@ read_run(void *arg)
     mailbox_read_end(v->account, v->mailbox);
 }
 
+// ---- what others than the mover have of their own on messages that move ----
+
+static struct private_set *
+marks_new(struct copy_call *c, uint64_t user, size_t n)
+{
+    struct private_set *s = ARENA_NEW(c->arena, struct private_set);
+    s->user = user;
+    s->list.p = arena_array(c->arena, n, sizeof *s->list.p);
+    return s;
+}
+
+static void
+marks_add(struct copy_call *c, struct private_set *s)
+{
+    if (s->list.n > 0)
+        c->marks.sets[c->marks.n++] = s;
+}
+
+static void
+copy_out(struct copy_call *c, const struct private_set *from)
+{
+    size_t most = from->list.n < c->count ? from->list.n : c->count, at = 0;
+    struct private_set *s = marks_new(c, from->user, most);
+    for (size_t i = 0; i < c->count; i++) {
+        const struct private_entry *e = private_find(&from->list, c->rows[i].uid, &at);
+        yield_at(i);
+        if (e && e->flags != 0)
+            s->list.p[s->list.n++] = *e;
+    }
+    marks_add(c, s);
+}
+
+// They are in the rows.
+static void
+copy_out_owners(struct copy_call *c, const struct account *a)
+{
+    uint16_t mask = mail_private_flags(a->mail);
+    struct private_set *s = marks_new(c, a->id, c->count);
+    for (size_t i = 0; i < c->count; i++)
+        if (c->owners[i] & mask)
+            s->list.p[s->list.n++] =
+                (struct private_entry){.uid = c->rows[i].uid, .flags = c->owners[i] & mask};
+    marks_add(c, s);
+}
+
+static enum result
+marks_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
+{
+    struct copy_call *c = arg;
+    const struct view *v = c->view;
+    struct private_others others = {0};
+    enum result r = private_others_open(a, v->mailbox, v->mine.user, &others, f);
+    (void)b;
+    c->marks = (struct private_others){
+        arena_array(c->arena, others.n + 1, sizeof(struct private_set *)), 0};
+    for (size_t i = 0; r == R_OK && i < others.n; i++)
+        copy_out(c, others.sets[i]);
+    if (r == R_OK && private_foreign(a, v->mine.user))
+        copy_out_owners(c, a);
+    private_others_close(&others);
+    return r;
+}
+
+// In the source's home. Where nobody but the owner has anything there is nothing to look for.
+static void
+marks_run(void *arg)
+{
+    struct copy_call *c = arg;
+    struct account *a = c->view->account;
+    const struct mailbox *m = c->view->mailbox;
+    bool some = private_foreign(a, c->view->mine.user) || (m->state && m->state->privates);
+    c->result =
+        some ? account_change(a, marks_change, c, CHANGE_OF_MODE, NULL, c->fault) : R_OK;
+}
+
+// What the owner of the target has is in the rows there. NULL: nothing.
+static const struct private_list *
+marks_of(const struct copy_call *c, uint64_t user)
+{
+    for (size_t i = 0; i < c->marks.n; i++)
+        if (c->marks.sets[i]->user == user)
+            return &c->marks.sets[i]->list;
+    return NULL;
+}
+
 static enum result
 arrivals_not_held(struct account *a, struct copying *c, struct fault *f)
 {
@@ -205,10 +294,16 @@ arrive_change(struct account *a, struct store_batch *b, void *arg, struct fault 
         octets += c.rows[i].size;
     if (quota_room_messages(a, c.n, octets, QUOTA_USER, f) != R_OK)
         return R_FAIL;
-    struct copying_for by = {
-        .dest = call->dest, .move = call->move, .user = private_user(a, call->dest->user)};
+    struct copying_for by = {.dest = call->dest,
+                             .move = call->move,
+                             .user = private_user(a, call->dest->user),
+                             .reserve = private_others_octets(&call->marks, NULL, NULL, 0),
+                             .owners = marks_of(call, a->id)};
     c.by = &by;
     enum result r = copy_rows(a, &c, call->out, f);
+    if (r == R_OK)
+        private_others_put(a, b, &call->marks, &(struct private_put){.mailbox = c.to},
+                           &call->out->source, &call->out->target);
     if (r == R_OK && call->move && call->count > 0)
         move_put_arrived(a, b, &call->intent);
     return r;
@@ -264,6 +359,9 @@ move_across(struct copy_call *c)
         seqset_add(&uids, c->rows[i].uid);
     c->intent = (struct move_intent){.source = c->view->account->id,
                                      .target = c->dest->account->id};
+    account_run(c->view->account, marks_run, c);
+    if (c->result != R_OK)
+        return;
     c->result =
         move_begin(c->view->account, c->view->mailbox_id, &uids, &c->intent, c->fault);
     if (c->result != R_OK)

@@ -28,6 +28,8 @@ struct copying {
         bool move;
         uint64_t user;
         size_t reserve;  // octets of records that follow in the batch
+        const struct private_list
+            *owners;  // what the target's owner has on them, by the source's UIDs; or NULL
         uint16_t *mine;  // of each row: flags that the user has in the target's set
         struct private_entry *entries;
         size_t count;

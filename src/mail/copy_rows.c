@@ -166,14 +166,17 @@ flags_for(struct account *a, struct copying *c)
     struct copying_for *by = c->by;
     uint16_t allowed = acl_flags(by->dest->rights);
     uint16_t from = by->source ? by->source->mine.mask : 0, to = private_mask(a, by->user);
-    size_t at = 0;
+    size_t at = 0, own_at = 0;
     by->mine = arena_array(a->batch_arena, c->n, sizeof *by->mine);
     by->entries = arena_array(a->batch_arena, COPY_ROWS, sizeof *by->entries);
     for (size_t i = 0; i < c->n; i++) {
         struct row_flags *now = &c->flags[i];
         const struct private_entry *e =
             from ? private_find(&by->source->mine.set->list, c->rows[i].uid, &at) : NULL;
+        const struct private_entry *own =
+            by->owners ? private_find(by->owners, c->rows[i].uid, &own_at) : NULL;
         uint16_t owners = by->move && by->source ? now->flags & to : 0;
+        owners |= own ? own->flags & to : 0;
         uint16_t seen = (uint16_t)((now->flags & ~from) | (e ? e->flags & from : 0));
         seen &= allowed;
         by->mine[i] = seen & to;

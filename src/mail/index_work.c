@@ -1,5 +1,7 @@
 #include "mail/index_inside.h"
 
+#include "base/clock.h"
+#include "base/metrics.h"
 #include "base/budget.h"
 #include "mail/message_text.h"
 #include "search/query.h"
@@ -256,6 +258,14 @@ next_rows(struct worker *w, struct mailbox *m, uint32_t upto, size_t *n_out)
     return n > 0 ? R_OK : R_NONE;
 }
 
+static void
+count_indexed(const struct message_row *row)
+{
+    int64_t lag_s = clock_wall_s() - (int64_t)row->save_date;
+    metric_add(METRIC_indexed, 1);
+    metric_time(METRIC_index_lag, lag_s > 0 ? (uint64_t)lag_s * 1000000 : 0);
+}
+
 static enum result
 index_rows(struct worker *w, uint64_t mailbox, size_t n)
 {
@@ -264,6 +274,7 @@ index_rows(struct worker *w, uint64_t mailbox, size_t n)
     for (size_t i = 0; i < n; i++) {
         if (index_message(w, &w->rows[i]) != R_OK)
             return R_FAIL;
+        count_indexed(&w->rows[i]);
         reached_put(w, mailbox, w->rows[i].uid);
         charge(w, text_builder_octets(w->builder) + w->set.room * sizeof *w->set.ids);
         task_yield();

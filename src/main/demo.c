@@ -22,6 +22,7 @@ static const struct service services[] = {
     {"POP3 (STLS)", offsetof(struct config, pop3), 110},
     {"POP3 (TLS)", offsetof(struct config, pop3s), 995},
     {"LMTP", offsetof(struct config, lmtp), 24},
+    {"HTTP", offsetof(struct config, http), 80},
     {"ManageSieve", offsetof(struct config, managesieve), 4190},
 };
 

@@ -1,5 +1,6 @@
 #include "main/mail_role.h"
 #include "auth/nets.h"
+#include "base/metrics.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/table.h"
@@ -75,6 +76,7 @@ on_conn_end(void *arg)
     DL_DELETE(h->sessions, s);
     h->session_count--;
     tally_drop(h, s->account);
+    metric_add(METRIC_sessions, -1);
     free(s->user);
     free(s->master);
     free(s->remote);
@@ -115,6 +117,7 @@ session_open(struct home *h, struct conn *conn, const struct handover *ho,
     DL_APPEND(h->sessions, s);
     h->session_count++;
     tally_add(h, t->account);
+    metric_add(METRIC_sessions, 1);
     conn_on_end(conn, on_conn_end, s);
     *s_out = s;
     return R_OK;

@@ -36,6 +36,13 @@ open_user(struct span name, struct mail_user **out, void *arg, struct fault *f)
     return r;
 }
 
+static enum result
+open_decoy(struct mail_user **out, void *arg, struct fault *f)
+{
+    struct session *s = arg;
+    return open_known(s->home, s->account, span_str(s->user), out, f);
+}
+
 static bool
 has_port(const struct config_list *listeners, uint16_t port)
 {
@@ -80,4 +87,4 @@ administers(void *arg)
     return config_list_has(&s->home->config->admin_users, span_str(s->user));
 }
 
-const struct imap_users mail_users = {open_user, is_here, submits, administers};
+const struct imap_users mail_users = {open_user, open_decoy, is_here, submits, administers};

@@ -1,6 +1,7 @@
 #include "main/process.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include <event2/event.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -78,8 +79,10 @@ on_exit_event(evutil_socket_t fd, short what, void *arg)
     p->rebuild = wants_rebuild(p, status);
     forget(p);
     supervisor_on_exit(p, status);
-    if (!p->supervisor->draining)
-        process_start_later(p);
+    if (p->supervisor->draining)
+        return;
+    metric_add(METRIC_role_restarts, 1);
+    process_start_later(p);
 }
 
 static enum result

@@ -122,6 +122,7 @@ enum result sockets_plan(const struct supervisor *s, const struct config *c,
 void sockets_commit(struct supervisor *s, struct socket_table *next);
 void sockets_discard(struct socket_table *next);
 void sockets_close(struct supervisor *s);
+bool sockets_have(const struct supervisor *s, const char *role);  // is one for that role?
 
 // secrets.c
 enum result secrets_read(struct supervisor *s, struct fault *f) MUST_CHECK;

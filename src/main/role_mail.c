@@ -2,6 +2,7 @@
 #include "main/rawlog.h"
 #include "main/threads.h"
 #include "auth/name.h"
+#include "base/metrics.h"
 #include "base/budget.h"
 #include "base/clock.h"
 #include "base/limits.h"
@@ -394,6 +395,9 @@ role_mail_main(const struct role_start *start)
     data_path = c->data;
     (void)signal(SIGBUS, on_bus_error);
     conn_test_split(c->test_split_io, c->test_split_io);
+    metric_set(METRIC_sessions, 0);
+    metric_set(METRIC_unfolded, 0);
+    imap_verbs_tell();
     budget_limits(c->memory_soft, c->memory_hard);
     name_warm();
     if (make_folder(c) != R_OK || role_confine(start, start->supervisor + 1) != R_OK)

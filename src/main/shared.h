@@ -6,11 +6,13 @@
 // a hint for limits.
 
 #include "base/fault.h"
+#include "base/metrics.h"
 #include "gate/crowd_counts.h"
 
 struct shared {
     _Atomic uint64_t load_until_ms;  // load.h
     struct crowd_counts crowd;
+    struct metrics metrics;
 };
 
 // The supervisor's: made once. Its size is sealed.

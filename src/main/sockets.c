@@ -22,6 +22,8 @@ static const struct service_row services[] = {
      offsetof(struct config, lmtp_user)},
     {"maps", "maps", "mail", TLS_NONE, offsetof(struct config, maps),
      offsetof(struct config, lmtp_user)},
+    {"http", "http", "http", TLS_NONE, offsetof(struct config, http), 0},
+    {"https", "http", "http", TLS_IMPLICIT, offsetof(struct config, https), 0},
     {"auth_service", "auth", "gate", TLS_NONE, offsetof(struct config, auth_service),
      offsetof(struct config, auth_service_user)},
 };
@@ -313,6 +315,15 @@ sockets_open(struct supervisor *s, struct fault *f)
                             "are configured: only the "
                             "admin socket is served");
     return R_OK;
+}
+
+bool
+sockets_have(const struct supervisor *s, const char *role)
+{
+    for (size_t i = 0; i < s->sockets.n; i++)
+        if (strcmp(s->sockets.rows[i].service->role, role) == 0)
+            return true;
+    return false;
 }
 
 void

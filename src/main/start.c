@@ -27,7 +27,7 @@ static const struct role_row rows[] = {
     {"mail", role_mail_main},   {"extract", role_extract_main},
     {"oauth", role_oauth_main}, {"directory", role_directory_main},
 #ifdef HAVE_PAM
-    {"pam", role_pam_main},
+    {"pam", role_pam_main},     {"http", role_http_main},
 #endif
 };
 
@@ -108,6 +108,7 @@ take_shared(struct role_start *s)
         return R_FAIL;
     close(START_SHARED);
     load_share(&s->shared->load_until_ms);
+    metrics_share(&s->shared->metrics);
     return R_OK;
 }
 

@@ -1,6 +1,7 @@
 #include "main/process.h"
 #include "main/shared.h"
 #include "main/threads.h"
+#include "base/metrics.h"
 #include "base/log.h"
 #include "ctl/databases.h"
 #include <event2/event.h>
@@ -25,11 +26,11 @@ is_auth(const struct process *p)
     return span_eq(span_str(p->role->name), SPAN("auth"));
 }
 
-// Without these SEARCH finds less, tokens are of no use, and users of outer databases wait; all else works.
+// Without these SEARCH finds less, no client is set up, tokens are of no use, and users of outer databases wait; all else works.
 static bool
 is_optional(const struct process *p)
 {
-    static const char *const roles[] = {"extract", "oauth", "directory", "pam"};
+    static const char *const roles[] = {"extract", "oauth", "directory", "pam", "http"};
     for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++)
         if (strcmp(p->role->name, roles[i]) == 0)
             return true;
@@ -99,6 +100,8 @@ supervisor_on_exit(struct process *p, int status)
     if (span_eq(span_str(p->role->name), SPAN("mail")))
         reload_forget(s);
     reload_check(s);
+    if (!is_optional(p))
+        metric_set(METRIC_ready, 0);
     if (s->draining) {
         drain_auth(s);
         check_over(s);
@@ -116,6 +119,7 @@ supervisor_on_ready(struct process *p)
     for (size_t i = 0; i < s->process_count; i++)
         if (!s->processes[i].ready && !is_optional(&s->processes[i]))
             return;
+    metric_set(METRIC_ready, 1);
     if (s->said_ready)
         return;
     s->said_ready = true;
@@ -168,7 +172,7 @@ begin(void *arg)
 {
     struct supervisor *s = arg;
     unsigned gates = threads_of(s->options.config->gate_processes);
-    s->processes = calloc(gates + 6, sizeof *s->processes);
+    s->processes = calloc(gates + 7, sizeof *s->processes);
     must(s->processes != NULL);
     timer_init(&s->patience, kill_all, s);
     s->signals[0] = watch_signal(s, SIGTERM, on_signal);
@@ -186,6 +190,8 @@ begin(void *arg)
         add_process(s, "directory", 0);
     if (databases_have(s->options.config, USER_PAM))
         add_process(s, "pam", 0);
+    if (sockets_have(s, "http"))
+        add_process(s, "http", 0);
     for (unsigned i = 0; i < gates; i++)
         add_process(s, "gate", i);
     for (size_t i = 0; i < s->process_count; i++)
@@ -209,7 +215,11 @@ prepare(struct supervisor *s, struct fault *f)
 {
     if (home_prepare(s, f) != R_OK || secrets_read(s, f) != R_OK)
         return R_FAIL;
-    return shared_new(&s->shared, f) == R_OK ? sockets_open(s, f) : R_FAIL;
+    struct shared *shared;
+    if (shared_new(&s->shared, f) != R_OK || shared_map(s->shared, &shared, f) != R_OK)
+        return R_FAIL;
+    metrics_share(&shared->metrics);
+    return sockets_open(s, f);
 }
 
 static void

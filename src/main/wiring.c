@@ -67,13 +67,19 @@ send_certificates(struct process *p)
     send_secret(p, "session", span_of(s->session, sizeof s->session));
 }
 
+static bool
+has_certificates(const struct process *p)
+{
+    return is(p, "gate") || is(p, "http");
+}
+
 static void
 send_secrets(struct process *p)
 {
     const struct secrets *s = &p->supervisor->secrets;
     if (is(p, "auth") || is(p, "mail"))
         send_secret(p, "ticket", span_of(s->ticket, sizeof s->ticket));
-    if (is(p, "gate") && s->certificates > 0)
+    if (has_certificates(p) && s->certificates > 0)
         send_certificates(p);
 }
 
@@ -216,7 +222,7 @@ wiring_certificates(struct supervisor *s)
 {
     size_t at = 0;
     for (struct process *p; (p = next_running(s, &at)) != NULL;)
-        if (is(p, "gate"))
+        if (has_certificates(p))
             send_certificates(p);
 }
 

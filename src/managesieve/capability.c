@@ -51,6 +51,7 @@ managesieve_put_capabilities(struct buf *b, const struct managesieve_offer *o)
         put_line(b, "UNAUTHENTICATE", SPAN_NONE);
     put_line(b, "MAXREDIRECTS", span_str(redirects));
     put_line(b, "NOTIFY", SPAN("mailto"));
+    put_line(b, "EXTLISTS", SPAN("urn"));  // RFC 6134 section 2.8
     put_line(b, "LANGUAGE", SPAN("en"));
     if (o->owner.p)
         put_line(b, "OWNER", o->owner);

@@ -1,5 +1,6 @@
 #include "store/journal_inside.h"
 
+#include "base/metrics.h"
 #include "base/clock.h"
 #include "base/hash.h"
 #include "io/loop.h"
@@ -261,6 +262,7 @@ group_write(struct journal *j, struct group *g, struct fault *f)
     must(iov != NULL);
     group_place(j, g, iov, &n);
     group_room(j, g);
+    uint64_t since_us = clock_mono_us();
     enum result r = disk_writev(j->fd, j->end, iov, n, &err);
     free(iov);
     if (r != R_OK) {
@@ -274,6 +276,7 @@ group_write(struct journal *j, struct group *g, struct fault *f)
         journal_stop(j);
         return R_FAIL;
     }
+    metric_time(METRIC_journal_sync, clock_mono_us() - since_us);
     return R_OK;
 }
 
@@ -299,6 +302,8 @@ group_publish(struct journal *j, struct group *g)
     j->stats.records += g->records;
     j->stats.octets += g->octets;
     pthread_mutex_unlock(&j->lock);
+    metric_add(METRIC_journal_commits, (int64_t)commits);
+    metric_add(METRIC_journal_octets, (int64_t)g->octets);
 }
 
 static void

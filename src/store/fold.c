@@ -1,5 +1,6 @@
 #include "store/fold_inside.h"
 
+#include "base/metrics.h"
 #include "base/clock.h"
 #include "io/loop.h"
 #include "io/task.h"
@@ -155,7 +156,9 @@ fold_once(struct fold *fold)
     const struct unfolded *u = fold->head;
     fold->folding = true;
     pthread_mutex_unlock(&fold->mutex);
+    uint64_t since_us = clock_mono_us();
     enum result r = fold_some(fold, u, &f);
+    metric_time(METRIC_checkpoint, clock_mono_us() - since_us);
     pthread_mutex_lock(&fold->mutex);
     fold->folding = false;
     if (r != R_OK) {
@@ -166,6 +169,7 @@ fold_once(struct fold *fold)
     fold->position = index_fold_position(fold->writer);
     fold->max_id = index_fold_max_id(fold->writer);
     unfolded_trim(fold);
+    metric_set(METRIC_unfolded, fold->octets);
     wake_waiters(fold);
 }
 

@@ -1,5 +1,6 @@
 #include "store/fold_inside.h"
 
+#include "base/metrics.h"
 #include "base/budget.h"
 #include "base/clock.h"
 #include "io/task.h"
@@ -151,6 +152,7 @@ fold_durable(struct store_batch *b, void *arg)
     *fold->tail = u;
     fold->tail = &u->next;
     fold->octets += u->octets;
+    metric_set(METRIC_unfolded, fold->octets);
     for (size_t i = 0; i < u->count; i++) {
         struct cached *c = &u->cached[i];
         c->blob = u->records[i].place.blob;

@@ -143,6 +143,12 @@ open_user(struct span name, struct mail_user **out, void *arg, struct fault *f)
                                          : R_NONE;
 }
 
+static enum result
+open_decoy(struct mail_user **out, void *arg, struct fault *f)
+{
+    return open_user(SPAN("alice"), out, arg, f);
+}
+
 static bool
 is_here(struct span host, uint16_t port, void *arg)
 {
@@ -164,7 +170,7 @@ administers(void *arg)
     return true;
 }
 
-static const struct imap_users users = {open_user, is_here, submits, administers};
+static const struct imap_users users = {open_user, open_decoy, is_here, submits, administers};
 
 void
 served_imap(struct served *s, struct conn *server)

@@ -101,6 +101,28 @@ def test_hidden_and_absent_cost_the_same(server, pair):
     assert not failed, "\n".join(failed)
 
 
+TOKEN = "internal:00112233445566778899aabbccddeeff00"
+# {} is a user's name: of somebody whose mail is in memory, or of nobody.
+OF_USERS = ['URLFETCH "imap://{}@localhost/INBOX/;UID=1;URLAUTH=anonymous:' + TOKEN + '"', 'URLFETCH "imap://{}@localhost/hidden/;UID=1;URLAUTH=user+bob:' + TOKEN + '"',
+            'URLFETCH "imap://{}@localhost/absent/;UID=1;URLAUTH=authuser:' + TOKEN + '"', 'URLFETCH "imap://carol@localhost/INBOX/;UID=1;URLAUTH=user+{}:' + TOKEN + '"',
+            'APPEND INBOX CATENATE (URL "imap://{}@localhost/INBOX/;UID=1;URLAUTH=anonymous:' + TOKEN + '")']
+
+
+def test_whether_a_user_is_here_costs_the_same(server):
+    session, others, (pid,) = server.imap("bob"), [server.imap("alice"), server.imap("carol")], server.pids("mail")
+    clock, failed = Clock(pid), []
+    for command in OF_USERS:
+        for _ in range(4):
+            good, said = alike(*measure(session, clock, command, ("alice", "nobdy")))
+            if good:
+                break
+        else:
+            failed.append(f"{command}: {said}")
+    for each in [session, *others]:
+        each.close()
+    assert not failed, "\n".join(failed)
+
+
 def test_the_measure_finds_another_path(server):
     """What may be read costs more than what is not there."""
     session, (pid,) = server.imap("bob"), server.pids("mail")

@@ -1,0 +1,211 @@
+"""The role http: documents that set mail clients up, health and metrics, beside a server that works."""
+import base64
+import hashlib
+import os
+import plistlib
+import re
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import time
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from lib import server as posthorn
+from lib.client import Refused
+from lib.peers import free_ports
+from lib.wire import Wire
+
+CURL = shutil.which("curl")
+AUTODISCOVER = """<?xml version="1.0" encoding="utf-8"?>
+<Autodiscover xmlns="http://schemas.microsoft.com/exchange/autodiscover/outlook/requestschema/2006"><Request>
+<EMailAddress>alice@example.org</EMailAddress>
+<AcceptableResponseSchema>http://schemas.microsoft.com/exchange/autodiscover/outlook/responseschema/2006a</AcceptableResponseSchema>
+</Request></Autodiscover>"""
+
+
+class Web(posthorn.Server):
+    def __init__(self):
+        self.http, self.https = free_ports(2)
+        super().__init__({"http": [f"127.0.0.1:{self.http}"], "https": [f"127.0.0.1:{self.https}"], "announce_host": "mail.example.org",
+                          "announce": ["submissions smtp.example.org:465", "pop3 none"], "local_domains": ["example.org", "example.net"],
+                          "http_admin_networks": ["127.0.0.1"], "test_index_after": 1})
+
+    def ask(self, path, body=None, method=None, tls=False, source="127.0.0.1"):
+        """Status, fields, body: by curl, as a client would."""
+        command = [CURL, "-s", "-k", "-i", "--interface", source, "-m", "30", f"http{'s' if tls else ''}://127.0.0.1:{self.https if tls else self.http}{path}"]
+        if body is not None:
+            command += ["--data-binary", body, "-H", "Content-Type: text/xml"]
+        if method == "HEAD":
+            command += ["-I"]
+        elif method:
+            command += ["-X", method]
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+        head, _, text = done.stdout.partition(b"\r\n\r\n")
+        lines = head.decode().split("\r\n")
+        return int(lines[0].split()[1]), dict(line.lower().split(": ", 1) for line in lines[1:]), text
+
+    def metrics(self):
+        return {m[1]: float(m[2]) for m in re.finditer(r"(?m)^(\S+) (\S+)$", self.ask("/metrics")[2].decode())}
+
+
+@pytest.fixture(scope="module")
+def server():
+    own = Web()
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            own.ask("/healthz")
+            break
+        except subprocess.CalledProcessError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    yield own
+    own.stop()
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_thunderbird(server, tls):
+    status, fields, text = server.ask("/mail/config-v1.1.xml?emailaddress=alice%40example.net", tls=tls)
+    assert status == 200 and fields["content-type"].startswith("application/xml")
+    root = ET.fromstring(text)
+    assert root.get("version") == "1.1" and root.find("emailProvider/domain").text == "example.net"
+    servers = [(s.tag, s.get("type"), s.find("hostname").text, int(s.find("port").text), s.find("socketType").text)
+               for s in root.find("emailProvider") if s.tag.endswith("Server")]
+    assert servers == [("incomingServer", "imap", "mail.example.org", server.ports["imaps"], "SSL"),
+                       ("incomingServer", "imap", "mail.example.org", server.ports["imap"], "STARTTLS"),
+                       ("outgoingServer", "smtp", "smtp.example.org", 465, "SSL")]
+    assert server.ask("/mail/config-v1.1.xml?emailaddress=alice@elsewhere.org")[0] == 404
+    # whether a user exists is not told
+    one, two = (server.ask(f"/mail/config-v1.1.xml?emailaddress={u}@example.org")[2] for u in ("alice", "nobody"))
+    assert one == two
+
+
+def test_outlook_and_apple(server):
+    status, _, text = server.ask("/Autodiscover/Autodiscover.xml", body=AUTODISCOVER, tls=True)
+    space = "{http://schemas.microsoft.com/exchange/autodiscover/outlook/responseschema/2006a}"
+    protocols = ET.fromstring(text).findall(f".//{space}Protocol")
+    assert status == 200 and [(p.find(f"{space}Type").text, p.find(f"{space}Port").text) for p in protocols] == [
+        ("IMAP", str(server.ports["imaps"])), ("SMTP", "465")]
+    assert server.ask("/autodiscover/autodiscover.xml")[0] == 405
+    assert server.ask("/autodiscover/autodiscover.xml", body="x" * 70000)[0] == 413
+    status, fields, text = server.ask("/mail.mobileconfig?emailaddress=alice@example.org")
+    account = plistlib.loads(text)["PayloadContent"][0]
+    assert status == 200 and fields["content-type"] == "application/x-apple-aspen-config"
+    assert (account["IncomingMailServerPortNumber"], account["OutgoingMailServerHostName"]) == (server.ports["imaps"], "smtp.example.org")
+
+
+def test_zone_and_pacc(server):
+    zone = posthorn.run_verb("dns", "example.net", "-c", server.config).decode()
+    assert f"_imaps._tcp          IN SRV   0 1 {server.ports['imaps']} mail.example.org." in zone
+    assert "_pop3._tcp           IN SRV   0 0 0 ." in zone and "$ORIGIN example.net." in zone
+    text = server.ask("/.well-known/user-agent-configuration.json", tls=True)[2]
+    assert f"d={base64.b64encode(hashlib.sha256(text).digest()).decode()}" in zone
+    assert posthorn.run_verb("dns", "-c", server.config).count(b"$ORIGIN") == 2
+
+
+def test_health_and_metrics_are_the_administrators(server):
+    assert server.ask("/healthz")[::2] == (200, b"ok\n")
+    assert server.ask("/readyz")[::2] == (200, b"ready\n")
+    for path in ("/healthz", "/readyz", "/metrics"):
+        assert server.ask(path, source="127.0.0.2")[0] == 404
+    status, fields, text = server.ask("/metrics", method="HEAD")
+    assert status == 200 and text == b"" and int(fields["content-length"]) > 1000
+    assert server.ask("/healthz", method="PUT")[0] in (405, 501)
+
+
+def test_metrics_move(server):
+    before = server.metrics()
+    client = server.imap()
+    during = server.metrics()
+    client.append("INBOX", b"abcde")
+    client.command("NOOP")
+    for text in ("SELECT nothing", "BOGUS"):
+        with pytest.raises(Refused):
+            client.command(text)
+    client.wire.close()
+    wire = Wire(server.address("imap"), timeout=60)
+    wire.send(b"a LOGIN alice wrong\r\n")
+    wire.line()
+    assert wire.line().startswith(b"a NO")
+    wire.close()
+    after = server.metrics()
+
+    def grew(name, since=before):
+        return after[f"posthorn_{name}"] - since.get(f"posthorn_{name}", 0)
+    assert during["posthorn_sessions"] - before["posthorn_sessions"] == 1
+    assert grew('logins_total{result="ok"}') == 1 and grew('logins_total{result="failed"}') == 1
+    assert grew("connections_total") == 2 and grew("journal_commits_total") >= 1 and grew("journal_bytes_total") > 5
+    for command, result in (("APPEND", "ok"), ("NOOP", "ok"), ("SELECT", "no"), ("unknown", "bad")):
+        labels = f'{{command="{command}",result="{result}"}}'
+        assert grew(f"imap_command_duration_seconds_count{labels}") == 1, labels
+        assert after[f'posthorn_imap_command_duration_seconds_bucket{{command="{command}",result="{result}",le="+Inf"}}'] >= 1
+    assert grew("journal_sync_seconds_count") >= 1 and after["posthorn_ready"] == 1
+
+
+def test_a_delivery_and_the_index_are_counted(server):
+    before = server.metrics()
+    with socket.create_connection(server.address("lmtp"), timeout=30) as s, s.makefile("rb") as lines:
+        s.sendall(b"LHLO x\r\nMAIL FROM:<a@example.org>\r\nRCPT TO:<bob@example.org>\r\nRCPT TO:<alice>\r\nDATA\r\n")
+        while not lines.readline().startswith(b"354"):
+            pass
+        s.sendall(b"Subject: x\r\n\r\ny\r\n.\r\nQUIT\r\n")
+        assert lines.read().count(b"Saved") >= 1
+    deadline = time.monotonic() + 60
+    while True:
+        now = server.metrics()
+        if now["posthorn_index_messages_total"] > before["posthorn_index_messages_total"]:
+            break
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert now['posthorn_deliveries_total{result="ok"}'] > before['posthorn_deliveries_total{result="ok"}']
+
+
+def test_readiness_follows_the_roles(server):
+    before = server.metrics()["posthorn_role_restarts_total"]
+    os.kill(server.pids("auth")[0], signal.SIGSTOP)
+    os.kill(server.pids("auth")[0], signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while server.metrics()["posthorn_role_restarts_total"] == before or server.ask("/readyz")[0] != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_strangers(server):
+    """Broken requests, and what never ends, take nothing from others."""
+    slow = [socket.create_connection(("127.0.0.1", server.http), timeout=60) for _ in range(50)]
+    for s in slow:
+        s.sendall(b"GET /healthz HTTP/1.1\r\nX: ")
+    for text in (b"\x16\x03\x01\x02\x00" * 50, b"\0" * 20000, b"GET " + b"/x" * 20000 + b" HTTP/1.1\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n",
+                 b"POST /autodiscover/autodiscover.xml HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n",
+                 b"GET http://[::1 HTTP/1.1\r\n\r\n", b"GET /%00%ff?a=%zz HTTP/1.0\r\n\r\n"):
+        with socket.create_connection(("127.0.0.1", server.http), timeout=60) as s:
+            s.sendall(text)
+            s.shutdown(socket.SHUT_WR)
+            while s.recv(65536):
+                pass
+    assert server.ask("/healthz")[0] == 200
+    since = time.monotonic()
+    while slow:  # each goes by itself, though it sends on
+        for s in list(slow):
+            try:
+                s.sendall(b"x")
+            except OSError:
+                slow.remove(s)
+        time.sleep(0.5)
+        assert time.monotonic() - since < 60
+    with pytest.raises(ssl.SSLError), ssl.create_default_context().wrap_socket(
+            socket.create_connection(("127.0.0.1", server.http), timeout=60), server_hostname="localhost"):
+        pass
+
+
+def test_settings():
+    own = posthorn.Server(start=False)
+    for row in ("imap", "smtp 25", "imaps host:0", "imaps a b:1", "pop3 x_y:1"):
+        own.settings["announce"] = [row]
+        own.write_config()
+        done = subprocess.run([posthorn.binary(), "config", "check", "-c", own.config], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        assert done.returncode == 1 and b"announce" in done.stdout, row
