@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import smtplib
+import socket
 import time
 
 import pytest
@@ -467,6 +468,40 @@ def test_a_penalty_comes_first():
     finally:
         server.stop()
         base.stop()
+
+
+class Unresolved(posthorn.Server):
+    """Its resolver asks a name server that never answers."""
+
+    def command(self):
+        own = self.dir / "resolv.conf"
+        own.write_text("nameserver 127.0.0.77\noptions timeout:3 attempts:2\n")  # longer than a question may take
+        return ["unshare", "--mount", "sh", "-c", f'mount --bind {own} "$(realpath /etc/resolv.conf)" && exec "$@"', "sh", *super().command()]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="a resolver of its own takes root")
+def test_a_dead_resolver(request):
+    """A database whose host's name nobody resolves holds up no other."""
+    silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    silent.bind(("127.0.0.77", 53))
+    base = userbases.Ldap()
+    request.addfinalizer(base.stop)
+    base.put("ann", "secret-a")
+    base.put("ben", "secret-b")
+    server = Unresolved({**base.settings, "user_databases": ["own", "ldap", "sql"], "userdb_sql_connection": "host=db.dead.test user=x dbname=x sslmode=verify-full",
+                         "userdb_sql_query": "SELECT password FROM u WHERE name = %u"})
+    pool = concurrent.futures.ThreadPoolExecutor(8)
+    try:
+        others = [pool.submit(login, server, f"no-such-{n}", "x") for n in range(8)]
+        silent.settimeout(60)
+        silent.recv(1)  # it is asked
+        assert granted(server, "ann", "secret-a") and granted(server, "ben", "secret-b")
+        assert not any(other.done() for other in others), "nothing hung"
+        assert all(other.result().startswith(LATER) for other in others)
+        assert granted(server, "ann", "secret-a") and login(server, "ann", "wrong").startswith(WRONG)
+    finally:
+        server.stop()
+        silent.close()
 
 
 @pytest.mark.parametrize("connection, good", [

@@ -11,8 +11,9 @@
 #include <utlist.h>
 
 // The role directory: it asks the outer user databases for auth, which cannot connect. What it is asked for is a name; where
-// and how, the settings say. Each database that blocks is asked by a few threads, with a connection each; while one is lost,
-// a single question at a time tries it, and all others are answered at once.
+// and how, the settings say. Each database that blocks is asked by a few threads of its own, with a connection each, so that one
+// which hangs (in the resolver, which has no deadline) holds up no other. While one is lost, a single question at a time tries
+// it, and all others are answered at once.
 
 enum { WORKERS = 4, FILE_LOOK_MS = 500, PORTS_MAX = 16, PLACES_MAX = 4 };
 
@@ -22,15 +23,20 @@ struct health {
     uint64_t lost_ms;  // when it failed last
 };
 
-struct directory_role {
-    struct role_server server;
-    struct directory_settings settings;
-    struct pool *pool;
+// A database that blocks, and the questions to it.
+struct base {
     struct directory *idle[WORKERS];
     unsigned idle_count;
     struct job *waiting;
     unsigned waiting_count;
-    struct health health[USER_SOURCES];
+    struct health health;
+};
+
+struct directory_role {
+    struct role_server server;
+    struct directory_settings settings;
+    struct pool *pool;
+    struct base bases[USER_SOURCES];
     struct passwd_table *file;
     struct timer look;
     bool file_failed;
@@ -50,6 +56,12 @@ struct job {
     enum result result;
     struct fault fault;
 };
+
+static struct base *
+base_of(const struct job *j)
+{
+    return &j->role->bases[j->source];
+}
 
 // ---- answers ----
 
@@ -120,7 +132,7 @@ run_on_pool(void *arg)
 static void
 note_health(struct job *j)
 {
-    struct health *h = &j->role->health[j->source];
+    struct health *h = &base_of(j)->health;
     struct field database = field_str("database", "", user_source_name(j->source));
     bool lost = j->result == R_FAIL && j->fault.kind == FAULT_UNAVAILABLE;
     if (lost)
@@ -137,27 +149,27 @@ note_health(struct job *j)
 }
 
 static bool
-may_try(struct directory_role *role, const struct job *j)
+may_try(const struct job *j)
 {
-    struct health *h = &role->health[j->source];
+    const struct health *h = &base_of(j)->health;
     if (!h->lost)
         return true;
     return !h->trying && clock_mono_ms() - h->lost_ms >= LIMIT_directory_rest_ms;
 }
 
-static void start_waiting(struct directory_role *role);
+static void start_waiting(struct base *base);
 
 static void
 job_task(void *arg)
 {
     struct job *j = arg;
-    struct directory_role *role = j->role;
-    pool_run(role->pool, run_on_pool, j);
+    struct base *base = base_of(j);
+    pool_run(j->role->pool, run_on_pool, j);
     note_health(j);
     answer(j);
-    role->idle[role->idle_count++] = j->directory;
+    base->idle[base->idle_count++] = j->directory;
     job_free(j);
-    start_waiting(role);
+    start_waiting(base);
 }
 
 static void
@@ -169,18 +181,18 @@ give_up(struct job *j)
 }
 
 static void
-start_waiting(struct directory_role *role)
+start_waiting(struct base *base)
 {
-    while (role->waiting != NULL && role->idle_count > 0) {
-        struct job *j = role->waiting;
-        DL_DELETE(role->waiting, j);
-        role->waiting_count--;
-        if (!may_try(role, j) || clock_mono_ms() - j->came_ms > LIMIT_directory_ms) {
+    while (base->waiting != NULL && base->idle_count > 0) {
+        struct job *j = base->waiting;
+        DL_DELETE(base->waiting, j);
+        base->waiting_count--;
+        if (!may_try(j) || clock_mono_ms() - j->came_ms > LIMIT_directory_ms) {
             give_up(j);
             continue;
         }
-        role->health[j->source].trying = true;
-        j->directory = role->idle[--role->idle_count];
+        base->health.trying = true;
+        j->directory = base->idle[--base->idle_count];
         task_start(job_task, j);
     }
 }
@@ -277,25 +289,34 @@ take_ask(void *arg, struct span body)
         m.password.n > LIMIT_password || name_of(m.name, &name, &f) != R_OK)
         return R_FAIL;
     struct job *j = job_new(role, &m, &name);
+    struct base *base = base_of(j);
     if (j->source == USER_PASSWD_FILE) {
         ask_file(role, j);
-    } else if (!may_try(role, j) || role->waiting_count >= LIMIT_directory_waiting) {
+    } else if (!may_try(j) || base->waiting_count >= LIMIT_directory_waiting) {
         give_up(j);
     } else {
-        DL_APPEND(role->waiting, j);
-        role->waiting_count++;
-        start_waiting(role);
+        DL_APPEND(base->waiting, j);
+        base->waiting_count++;
+        start_waiting(base);
     }
     return R_OK;
+}
+
+static void
+base_begin(struct directory_role *role, struct base *b)
+{
+    for (; b->idle_count < WORKERS; b->idle_count++)
+        b->idle[b->idle_count] = directory_new(&role->settings);
 }
 
 static void
 begin(void *arg)
 {
     struct directory_role *role = arg;
-    role->pool = pool_new(WORKERS);
-    for (; role->idle_count < WORKERS; role->idle_count++)
-        role->idle[role->idle_count] = directory_new(&role->settings);
+    role->pool = pool_new(WORKERS * 2);
+    for (int i = 0; i < USER_SOURCES; i++)
+        if (i == USER_SQL || i == USER_LDAP)
+            base_begin(role, &role->bases[i]);
     timer_init(&role->look, on_look, role);
     if (databases_have(role->server.start->config, USER_PASSWD_FILE)) {
         role->file = passwd_table_new(role->settings.passwd_file, on_bad_line, role);

@@ -48,6 +48,7 @@ set_options(struct fetch *t, CURL *c, struct curl_slist *headers)
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(c, CURLOPT_PROXY, "");
     curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)LIMIT_oauth_ms);
+    curl_easy_setopt(c, CURLOPT_QUICK_EXIT, 1L);  // else its end waits for the resolver
     curl_easy_setopt(c, CURLOPT_FAILONERROR, 1L);
     curl_easy_setopt(c, CURLOPT_ERRORBUFFER, t->why);
     curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_data);
