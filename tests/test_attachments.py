@@ -10,6 +10,7 @@ from email.message import EmailMessage
 import pytest
 
 from lib import documents, server as posthorn
+from lib.waiting import wait_for
 
 ODT = "application/vnd.oasis.opendocument.text"
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
@@ -43,14 +44,6 @@ def opened(server, name, *messages):
 
 def log_of(server):
     return server.stderr()
-
-
-def wait_for(check, seconds=60):
-    end = time.monotonic() + seconds
-    while not (found := check()):
-        assert time.monotonic() < end, "it does not come"
-        time.sleep(0.05)
-    return found
 
 
 FORMATS = {

@@ -19,6 +19,7 @@ import pytest
 
 from lib import scram, server as posthorn
 from lib.client import Imap, Refused
+from lib.waiting import wait_for
 from lib.wire import Closed, Wire
 
 
@@ -39,13 +40,6 @@ def refused(server, *words, stdin=b""):
     with pytest.raises(RuntimeError) as error:
         posthorn.run_verb(*words, "-c", server.config, stdin=stdin)
     return str(error.value)
-
-
-def wait_for(check, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_groups(server):

@@ -3,12 +3,12 @@ import os
 import pathlib
 import signal
 import smtplib
-import time
 
 import pytest
 
 from lib import server as posthorn, userbases
-from lib.wire import Wire
+from lib.waiting import wait_for
+from lib.wire import begin_login
 
 WRONG = "a NO [AUTHENTICATIONFAILED]"
 LATER = "a NO [UNAVAILABLE]"
@@ -51,15 +51,8 @@ def one_place():
         base.stop()
 
 
-def begin(server, user, password):
-    wire = Wire(server.address("imap"), timeout=60)
-    wire.line()
-    wire.send(f'a LOGIN "{user}" "{password}"\r\n'.encode())
-    return wire
-
-
 def login(server, user, password):
-    wire = begin(server, user, password)
+    wire = begin_login(server, user, password)
     line = wire.line().decode()
     wire.close()
     return line
@@ -67,13 +60,6 @@ def login(server, user, password):
 
 def children(pid):
     return pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-
-
-def wait_for(check, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_what_pam_says(place):
@@ -108,7 +94,8 @@ def test_recipients(place):
 
 def test_who_it_runs_as(place):
     _, server = place
-    status = pathlib.Path(f"/proc/{server.pids('pam')[0]}/status").read_text()
+    pid = wait_for(lambda: server.pids("pam"))[0]
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
     fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
     assert int(fields["Uid"].split()[0]) == os.getuid()
     assert int(fields["CapPrm"], 16) & ~CAPABILITIES == 0 and int(fields["CapEff"], 16) & ~CAPABILITIES == 0
@@ -118,8 +105,8 @@ def test_who_it_runs_as(place):
 def test_others_go_on(place):
     """More hang than there are children: one name does not take them all. Nothing of them is left."""
     _, server = place
-    pid = server.pids("pam")[0]
-    hanging = [begin(server, "backup", SECRET) for _ in range(40)] + [begin(server, "irc", SECRET) for _ in range(2)]
+    pid = wait_for(lambda: server.pids("pam"))[0]
+    hanging = [begin_login(server, "backup", SECRET) for _ in range(40)] + [begin_login(server, "irc", SECRET) for _ in range(2)]
     wait_for(lambda: len(children(pid)) >= 6)
     for _ in range(3):
         assert login(server, "daemon", SECRET).startswith(GRANTED)
@@ -132,12 +119,26 @@ def test_others_go_on(place):
 
 def test_the_role_dies(place):
     _, server = place
-    pid = server.pids("pam")[0]
-    wire = begin(server, "backup", SECRET)
+    pid = wait_for(lambda: server.pids("pam"))[0]
+    wire = begin_login(server, "backup", SECRET)
     wait_for(lambda: children(pid))
     child = children(pid)[0]
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: not os.path.exists(f"/proc/{child}/fd"))
+    assert login(server, "daemon", SECRET).startswith(GRANTED)
+    wire.close()
+
+
+def test_it_ends_while_one_hangs(place):
+    """What runs is ended with the role, whose end is a clean one."""
+    _, server = place
+    pid = wait_for(lambda: server.pids("pam"))[0]
+    wire = begin_login(server, "backup", SECRET)
+    wait_for(lambda: children(pid))
+    child = children(pid)[0]
+    server.restart()
+    server.check_reports()
+    assert not os.path.exists(f"/proc/{child}/fd")
     assert login(server, "daemon", SECRET).startswith(GRANTED)
     wire.close()
 

@@ -9,6 +9,7 @@ import pytest
 
 from lib import server as posthorn
 from lib.searchindex import asked, state, wait_indexed
+from lib.waiting import wait_for
 
 WORDS = ["alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliett", "kilo", "lima", "Straße", "naïve", "Ελλάδα", "привет",
          "report", "invoice", "meeting", "quarter", "2026", "x-ray", "re:union"]
@@ -241,13 +242,6 @@ def kept(server, octets):
     return found
 
 
-def until(check, what, seconds=60):
-    end = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < end, what
-        time.sleep(0.1)
-
-
 @pytest.mark.parametrize("way", ("round", "verb", "off"))
 def test_nothing_of_the_gone_is_kept(make, way):
     """Within a round, and when the verb is used: words of expunged messages leave the index, texts of attachments their cache."""
@@ -258,7 +252,7 @@ def test_nothing_of_the_gone_is_kept(make, way):
     c.append_all("INBOX", [broken] * 3)
     assert search(c, "BODY zebrafish") == []  # reads the attachments
     wait_indexed(server, user, 33)
-    until(lambda: len([p for p in files(server) if p.name.startswith("files-")]) > 0, "the cache is not written")
+    wait_for(lambda: len([p for p in files(server) if p.name.startswith("files-")]) > 0, "the cache is not written")
     assert kept(server, b"SECRETWORD") and kept(server, b"UNIQUE1")
     listed = posthorn.run_verb("attachments", user, "--json", "--data", server.data).count(b"damaged")
     assert listed == 3
@@ -268,14 +262,14 @@ def test_nothing_of_the_gone_is_kept(make, way):
         state(server, user)
     if way == "off":
         server.reload(search_index="false")
-    until(lambda: posthorn.run_verb("attachments", user, "--json", "--data", server.data).count(b"damaged") == 1, "texts of attachments")
+    wait_for(lambda: posthorn.run_verb("attachments", user, "--json", "--data", server.data).count(b"damaged") == 1, "texts of attachments")
     assert kept(server, b"SECRETWORD") or way == "off"  # one is there yet
     c.command("UID STORE 1:33 +FLAGS.SILENT (\\Deleted)")
     c.command("EXPUNGE")
     if way == "verb":
         state(server, user)
-    until(lambda: not kept(server, b"SECRETWORD") and not kept(server, b"UNIQUE1"), "words of the gone")
-    until(lambda: not [p for p in files(server) if p.name.startswith("files-")], "packs")
+    wait_for(lambda: not kept(server, b"SECRETWORD") and not kept(server, b"UNIQUE1"), "words of the gone")
+    wait_for(lambda: not [p for p in files(server) if p.name.startswith("files-")], "packs")
     c.wire.close()
 
 
@@ -300,12 +294,12 @@ def test_unreadable(make):
     server.start()
     c = server.imap(user)
     c.command("SELECT INBOX")
-    until(lambda: b"documents" in posthorn.run_verb("mailbox", "index", user, "-c", server.config) and state(server, user)["documents"] == 60, "the others")
+    wait_for(lambda: b"documents" in posthorn.run_verb("mailbox", "index", user, "-c", server.config) and state(server, user)["documents"] == 60, "the others")
     told = server.stderr().count("messages are not in the search index")
     assert told >= 1 and "search index rests" not in server.stderr()
     os.chown(bodies[0], owner, -1)
     bodies[0].chmod(mode)
-    until(lambda: state(server, user)["documents"] == 61, "it is tried again")
+    wait_for(lambda: state(server, user)["documents"] == 61, "it is tried again")
     assert search(c, 'TEXT "rds of it"') == [31]
     c.wire.close()
 

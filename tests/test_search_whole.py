@@ -1,11 +1,11 @@
 """SEARCH never answers from a part of what it was asked about: fields that the cache has only the beginning of, headers that
 are longer than any buffer; and it ends when its client is gone."""
 import re
-import time
 
 import pytest
 
 from lib import server as posthorn
+from lib.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -75,13 +75,6 @@ def cpu(server):
 LOGGED = re.compile(r"search: messages=(\d+), .*bodies=(\d+)")
 
 
-def wait_until(reached, what):
-    end = time.monotonic() + 120
-    while not reached():
-        assert time.monotonic() < end, what
-        time.sleep(0.05)
-
-
 @pytest.mark.parametrize("way", ("plain", "tls"))
 def test_ends_with_its_client(server, way):
     user = server.fresh_user("gone")
@@ -95,9 +88,9 @@ def test_ends_with_its_client(server, way):
     other.command("SELECT INBOX")
     logged, worked = len(LOGGED.findall(server.stderr())), cpu(server)
     other.send('SEARCH BODY "this is nowhere in them"')
-    wait_until(lambda: cpu(server) - worked > 0.3, "it does not work")
+    wait_for(lambda: cpu(server) - worked > 0.3, "it does not work")
     other.wire.sock.close()
-    wait_until(lambda: len(LOGGED.findall(server.stderr())) > logged, "it goes on")
+    wait_for(lambda: len(LOGGED.findall(server.stderr())) > logged, "it goes on")
     messages, bodies = map(int, LOGGED.findall(server.stderr())[logged])
     assert 0 < bodies < messages < 1 << 12  # it ended in its midst
     c.command("NOOP")

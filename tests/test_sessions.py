@@ -4,13 +4,13 @@ import json
 import os
 import re
 import socket
-import time
 
 import pytest
 
 from lib import server as posthorn
 from lib.client import Imap, Lmtp, Refused
 from lib.proxied import Line
+from lib.waiting import wait_for
 
 LOGS = posthorn.ROOT / "docs/logs.md"
 SECRET = "s3cr3t-that-nobody-may-see"
@@ -32,14 +32,6 @@ def rows(server):
     return [json.loads(line) for line in server.stderr().splitlines() if line.startswith("{")]
 
 
-def until(condition, what=""):
-    deadline = time.monotonic() + 30
-    while not (found := condition()):
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
-    return found
-
-
 # ---- who and kick ----
 
 def test_who_tells_what_a_session_is(server):
@@ -51,7 +43,7 @@ def test_who_tells_what_a_session_is(server):
         line.ask("b SELECT INBOX")
         line.send("c IDLE\r\n")
         line.line()
-        until(lambda: verb(server, "who", "bob")[0]["idling"])
+        wait_for(lambda: verb(server, "who", "bob")[0]["idling"])
         row, = verb(server, "who", "BOB")
         assert (row["service"], row["rip"], row["tls"], row["device"], row["client"], row["mailbox"], row["read_only"], row["rawlog"]) == \
             ("imap", "127.0.0.8", True, "Bob's phone", "Mail 16.0", "INBOX", False, False)
@@ -91,7 +83,7 @@ def test_who_in_order_and_by_pages(server):
     assert len(verb(server, "who", "bob")) == 3 and verb(server, "who", "nobody") == []
     one = verb(server, "who", "bob")[1]["session"]
     assert verb(server, "kick", "bob", one)[0]["sessions"] == 1
-    until(lambda: len(verb(server, "who", "bob")) == 2)
+    wait_for(lambda: len(verb(server, "who", "bob")) == 2)
     assert one not in [row["session"] for row in verb(server, "who", "bob")]
     other = verb(server, "who", "carol")[0]["session"]
     assert verb(server, "kick", "bob", other)[0]["sessions"] == 0, "it is not bob's"
@@ -99,7 +91,7 @@ def test_who_in_order_and_by_pages(server):
         verb(server, "kick", "bob", "12")
     for user, count in (("alice", 273), ("bob", 2), ("carol", 3)):
         assert verb(server, "kick", user)[0]["sessions"] == count
-    until(lambda: verb(server, "who") == [])
+    wait_for(lambda: verb(server, "who") == [])
     for line in lines:
         line.close()
 
@@ -125,8 +117,8 @@ def test_rawlog(server):
     assert [row["rawlog"] for row in verb(server, "who")] == [True, True, False]
     assert verb(server, "rawlog", "alice", "off")[0]["sessions"] == 2
     joined.command("LIST \"\" after-the-end")
-    found = until(lambda: len(new := [f for f in files(server) if f not in before]) == 2 and new)
-    until(lambda: b"BODY[]" in b"".join(f.read_bytes() for f in found))
+    found = wait_for(lambda: len(new := [f for f in files(server) if f not in before]) == 2 and new)
+    wait_for(lambda: b"BODY[]" in b"".join(f.read_bytes() for f in found))
     assert {f.name.split("-")[0] for f in found} == {"alice"}
     assert all(f.stat().st_mode & 0o777 == 0o600 for f in found)
     assert (server.data / "rawlog").stat().st_mode & 0o077 == 0
@@ -167,7 +159,7 @@ def test_rawlog_has_no_secrets(server):
     def written():
         return b"".join(f.read_bytes() for f in files(server) if f not in before)
 
-    until(lambda: b"LOGOUT" in written())
+    wait_for(lambda: b"LOGOUT" in written())
     text = written()
     for secret in (SECRET.encode(), token.encode(), key, b"bob"):
         assert secret not in text, (secret, text)
@@ -177,7 +169,7 @@ def test_rawlog_has_no_secrets(server):
 def test_rawlog_ends_by_itself_and_needs_good_words(server):
     verb(server, "rawlog", "alice", "on", "--for", "1s")
     session = Imap(server.address("imap"), "alice", posthorn.PASSWORD)
-    until(lambda: [r for r in rows(server) if r["event"] == "rawlog has run out"])
+    wait_for(lambda: [r for r in rows(server) if r["event"] == "rawlog has run out"])
     assert not verb(server, "who", "alice")[0]["rawlog"]
     session.command("LOGOUT")
     for words in (("on", "--for", "8d"), ("on", "--for", "0s"), ("off", "--for", "1h"), ("maybe",)):
@@ -198,7 +190,7 @@ def test_rawlog_without_room(server):
         (folder / f"fill-{n}.log").touch()
     session = Imap(server.address("imap"), "bob", posthorn.PASSWORD)
     session.command("NOOP")
-    until(lambda: [r for r in rows(server) if r["event"] == "rawlog ends for a session" and "too many" in r["error"]])
+    wait_for(lambda: [r for r in rows(server) if r["event"] == "rawlog ends for a session" and "too many" in r["error"]])
     assert not stale.exists(), "what is old goes"
     session.command("LOGOUT")
     verb(server, "rawlog", "bob", "off")
@@ -274,7 +266,7 @@ def test_every_audit_line_is_as_its_page_says(server):
     provoke(server)
     missing = lambda: names - {row["audit"] for row in rows(server) if "audit" in row} - ({"verb-denied"} if os.getuid() else set())
     try:
-        until(lambda: not missing())
+        wait_for(lambda: not missing())
     except AssertionError:
         raise AssertionError(missing()) from None
     common = {"time", "level", "role", "service", "event", "audit", "truncated"}

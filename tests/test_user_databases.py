@@ -15,7 +15,8 @@ import pytest
 
 from lib import scram, server as posthorn, userbases
 from lib.client import Imap, Refused
-from lib.wire import Closed, Wire
+from lib.waiting import wait_for
+from lib.wire import Closed, Wire, begin_login
 
 KINDS = {base.__name__: base for base in (userbases.File, userbases.Sqlite, userbases.Postgres, userbases.Ldap, userbases.Pam)}
 HOSTILE = ("x' OR 1=1--", "' OR ''='", "x' UNION SELECT '{PLAIN}secret', false, '', ''--", "*", "*)(uid=*", "ann*", "an_", "%", "%u", "%%",
@@ -45,16 +46,9 @@ def one_place(request):
     place.stop()
 
 
-def literal(text):
-    data = text.encode()
-    return b"{%d+}\r\n" % len(data) + data
-
-
 def login(server, user, password):
     """The tagged line of LOGIN."""
-    wire = Wire(server.address("imap"), timeout=60)
-    wire.line()
-    wire.send(b"a LOGIN " + literal(user) + b" " + literal(password) + b"\r\n")
+    wire = begin_login(server, user, password)
     line = wire.line().decode()
     wire.close()
     return line
@@ -78,13 +72,6 @@ def rcpt(server, address):
 def users(server):
     said = posthorn.run_verb("user", "list", "--json", "-c", server.config)
     return {row["name"]: row for row in map(json.loads, said.decode().splitlines())}
-
-
-def wait_for(check, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_passwords(place):
@@ -155,8 +142,8 @@ def test_another_password(place):
     base.put("cid", "old-one")
     session = Imap(server.address("imap"), "cid", "old-one")
     base.put("cid", "new-one")
-    wait_for(lambda: granted(server, "cid", "new-one"), 10)  # a file that was just written rests first
-    wait_for(lambda: login(server, "cid", "old-one").startswith(WRONG), 20)  # once what was kept is old
+    wait_for(lambda: granted(server, "cid", "new-one"), seconds=10)  # a file that was just written rests first
+    wait_for(lambda: login(server, "cid", "old-one").startswith(WRONG), seconds=20)  # once what was kept is old
     if base.kind not in ("ldap", "pam"):  # what is judged there is not seen
         wait_for(session_ends(session))
     fresh = Imap(server.address("imap"), "cid", "new-one")
@@ -366,7 +353,7 @@ def test_lost_and_found(place):
         base.lose(how)
         try:
             time.sleep(1.1)  # userdb_cache
-            wait_for(lambda: login(server, "ann", "secret-a").startswith(LATER), 20)
+            wait_for(lambda: login(server, "ann", "secret-a").startswith(LATER), seconds=20)
             began = time.monotonic()
             for user, password in (("ann", "secret-a"), ("ann", "wrong"), ("nobody-here", "x"), ("ben", "secret-b")) * 3:
                 assert login(server, user, password).startswith(LATER)

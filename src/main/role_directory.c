@@ -8,6 +8,7 @@
 #include "os/sandbox.h"
 #include <libgen.h>
 #include <limits.h>
+#include <unistd.h>
 #include <utlist.h>
 
 // The role directory: it asks the outer user databases for auth, which cannot connect. What it is asked for is a name; where
@@ -393,5 +394,8 @@ role_directory_main(const struct role_start *start)
     role_server_run(&role.server, begin);
     timer_clear(&role.look);
     role_server_close(&role.server);
+    // a question on the pool reads the settings, which the caller frees
+    if (role.pool != NULL && role.idle_count < WORKERS)
+        _exit(ROLE_EXIT_DRAINED);
     return ROLE_EXIT_DRAINED;
 }

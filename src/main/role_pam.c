@@ -130,8 +130,6 @@ finish(struct query *q)
     log_said(q, &said);
     answer(q, &said);
     query_free(q);
-    if (!timer_is_set(&role->sweep))
-        timer_set(&role->sweep, SWEEP_MS);
 }
 
 static void
@@ -141,6 +139,8 @@ on_ended(evutil_socket_t fd, short what, void *arg)
     struct pam_role *role = q->role;
     (void)fd, (void)what;
     finish(q);
+    if (!timer_is_set(&role->sweep))
+        timer_set(&role->sweep, SWEEP_MS);
     start_waiting(role);
 }
 

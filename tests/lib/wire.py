@@ -122,3 +122,11 @@ class Wire:
             self.sock.close()
         except OSError:
             pass
+
+
+def begin_login(server, user, password):
+    """A connection on which LOGIN is sent; its answer, tagged a, is still to come. The name may be anything."""
+    wire = Wire(server.address("imap"), timeout=60)
+    wire.line()
+    wire.send(b"a LOGIN %s\r\n" % b" ".join(b"{%d+}\r\n%s" % (len(text.encode()), text.encode()) for text in (user, password)))
+    return wire

@@ -6,6 +6,7 @@ import json
 import time
 
 from test_keeping import pause, session, verb
+from lib.waiting import wait_for
 
 MAIL = b"From: a@example.org\r\nSubject: %s\r\n\r\nhello\r\n"
 
@@ -24,13 +25,6 @@ def count(server, folder, user="alice"):
 def rows(server, *words):
     done = verb(server, "expire", "--json", *words)
     return [json.loads(line) for line in done.stdout.splitlines()]
-
-
-def wait_for(what, seconds=30):
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end, "it did not come"
-        time.sleep(0.1)
 
 
 def test_verb(make):
