@@ -422,9 +422,12 @@ def test_two_accounts_of_a_domain_at_once(where):
     assert race(where, users) == 3
     admin = where.imap("root@x.test")
     assert quota(admin, "domain/e.test")["MESSAGE"] == (7, 7)
-    emil = where.imap(users[0])
-    assert b"domain/e.test" in b"".join(emil.command("GETQUOTAROOT INBOX")[0])
-    emil.expunge("INBOX", "1")
+    for user in users:
+        session = where.imap(user)
+        assert b"domain/e.test" in b"".join(session.command("GETQUOTAROOT INBOX")[0])
+        if session.select("INBOX")["EXISTS"]:  # one of them may have been first each time
+            session.expunge("INBOX", "1")
+            break
     assert race(where, users) == 1
 
 

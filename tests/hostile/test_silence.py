@@ -1,4 +1,5 @@
 """Sessions that say nothing: autologout (RFC 9051 section 5.4), and what keeps an idling client's way through NAT open."""
+import concurrent.futures
 import time
 
 import pytest
@@ -24,9 +25,18 @@ def lines_until_closed(session):
     return lines
 
 
-@pytest.mark.parametrize("tls", [False, True])
-@pytest.mark.parametrize("selected", [False, True])
-def test_autologout(own, tls, selected):
+def at_once(test, *cases):
+    """They all wait: in the time of one."""
+    with concurrent.futures.ThreadPoolExecutor(len(cases)) as pool:
+        for done in [pool.submit(test, *case) for case in cases]:
+            done.result()
+
+
+def test_autologout(own):
+    at_once(autologout, *((own, tls, selected) for tls in (False, True) for selected in (False, True)))
+
+
+def autologout(own, tls, selected):
     session = own.imap("alice", tls=tls)
     if selected:
         session.command("SELECT INBOX")
@@ -43,8 +53,11 @@ def test_what_is_said_counts_from_anew(own):
     assert lines_until_closed(session) == [b"* BYE Autologout; idle for too long"]
 
 
-@pytest.mark.parametrize("tls", [False, True])
-def test_still_here(own, tls):
+def test_still_here(own):
+    at_once(still_here, (own, False), (own, True))
+
+
+def still_here(own, tls):
     """A word at each interval while idling, and autologout all the same: IDLE is no reason to stay for ever."""
     session = own.imap("carol", tls=tls)
     session.send("IDLE")
