@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from lib import client, server as posthorn
+from lib import client, managesieve, server as posthorn
 from lib.proxied import Line
 
 DIST = posthorn.ROOT / "dist/fail2ban"
@@ -34,6 +34,12 @@ def guess(address, *commands):
             assert b"AUTHENTICATIONFAILED" in line or b"AUTHORIZATIONFAILED" in line, line
 
 
+def guess_sieve(address, *attempts):
+    for attempt in attempts:
+        with managesieve.Sieve(address, source="127.0.0.5") as s:
+            assert s.ask(b'AUTHENTICATE "PLAIN" ' + attempt)[0] == "NO"
+
+
 def plain(user, password, act_for=""):
     return b"AUTHENTICATE PLAIN " + base64.b64encode(f"{act_for}\0{user}\0{password}".encode())
 
@@ -45,12 +51,16 @@ def provoke(server):
     guess(imap, *kinds)
     for name in HOSTILE:
         guess(imap, b"LOGIN {%d+}\r\n" % len(name) + name + b" wrong")
+    sieve = [b'"%s"' % managesieve.plain("alice", "wrong"), managesieve.literal(managesieve.plain(HOSTILE[0].decode(), "wrong"))]
+    guess_sieve(server.address("managesieve"), *sieve)
     with Line(server.address("imaps"), tls=True, source="127.0.0.5") as line:
         line.line()
         assert b"AUTHENTICATIONFAILED" in line.login(password="wrong")
         assert line.login().startswith(b"a OK")
     for user in ("alice", "bob"):
         client.Imap(imap, user, "secret").command("LOGOUT")
+        with managesieve.Sieve(server.address("managesieve")) as s:
+            assert s.login(user)[0] == s.ask("LOGOUT")[0] == "OK"
     with Line(imap, source="127.0.0.1") as line:  # no guesses: a mechanism that is not there, an exchange that is given up, bad commands
         line.line()
         line.ask("b AUTHENTICATE XYZ")
@@ -59,11 +69,11 @@ def provoke(server):
         line.send(b"*\r\n")
         line.line()
         line.ask("d LOGOUT")
-    return len(kinds) + len(HOSTILE) + 1
+    return len(kinds) + len(HOSTILE) + len(sieve) + 1
 
 
 def strangers(server):
-    for service in ("imap", "imaps", "lmtp"):
+    for service in ("imap", "imaps", "managesieve", "lmtp"):
         with Line(server.address(service), source="127.0.0.6") as line:
             line.send(b"\x16\x03\x01\r\n" if service == "imaps" else b"")
 
@@ -116,7 +126,7 @@ def test_each_guess_once_and_nobody_else(logs, form):
 
 def test_in_the_journal_and_of_other_protocols(logs):
     """Whatever asks auth is logged by one function: only the name of the service differs."""
-    other = {form: [line.replace("service=imap", "service=smtp").replace('"listener":"imap"', '"listener":"smtp"') for line in lines]
+    other = {form: [re.sub(r"service=(imap|managesieve)", "service=smtp", re.sub(r'"listener":"(imap|managesieve)"', '"listener":"smtp"', line)) for line in lines]
              for form, (_, lines) in logs.items()}
     for form, (count, lines) in logs.items():
         assert sum(a != b for a, b in zip(lines, other[form])) >= count
@@ -127,7 +137,7 @@ def test_in_the_journal_and_of_other_protocols(logs):
 def test_aggressive(logs):
     found = run([line for _, lines in logs.values() for line in lines], FILTER, "aggressive")
     assert found.pop("127.0.0.5") == sum(count for count, _ in logs.values())
-    assert found.pop("127.0.0.6") == 6
+    assert found.pop("127.0.0.6") == 8
     assert set(found) <= {"127.0.0.1"}  # the harness looks whether the ports are open
 
 
@@ -139,7 +149,7 @@ def test_the_body_is_dovecots(logs):
     as_dovecot = [f"{m[1]} mail dovecot: {m[2]}: {m[3]}" for m in bodies]
     found = run(as_dovecot, DEBIAN)
     # one for each connection that ended behind a guess; Dovecot's line counts a mechanism that is not there, too
-    assert found == {"127.0.0.5": len(HOSTILE) + 1, "127.0.0.1": 1}
+    assert found == {"127.0.0.5": len(HOSTILE) + 3, "127.0.0.1": 1}
 
 
 def test_the_filter_can_miss(logs):

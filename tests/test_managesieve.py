@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from lib import scram, server as posthorn
+from lib import peers, scram, server as posthorn
 from lib.managesieve import Closed, Sieve, literal, plain, table
 from lib.peers import free_ports
 from lib.proxied import header
@@ -450,6 +450,41 @@ def test_drain_and_delivery_of_scripts():
 
 
 # ---- a client of others ----
+
+class Dovecot(peers.Dovecot):
+    """With Pigeonhole's ManageSieve."""
+
+    def __init__(self):
+        self.sieve, = free_ports(1)
+        self.more = peers.TESTED + f"""
+protocols = imap lmtp sieve
+service managesieve-login {{
+  chroot =
+  inet_listener sieve {{
+    port = {self.sieve}
+  }}
+}}
+"""
+        super().__init__()
+
+
+# What Pigeonhole says to these: no warnings, and empty scripts are stored (RFC 5804 section 2.6 would have them refused).
+DIFFERS = {b'PUTSCRIPT "w" ' + literal(SIX): ("OK", ""), b"CHECKSCRIPT " + literal(SIX): ("OK", ""), b'PUTSCRIPT "e" ""': ("OK", "")}
+
+
+def test_dovecot_agrees():
+    """The test is tested: Pigeonhole gives the same answers, but for those above; it lists scripts in any order."""
+    own = Dovecot()
+    try:
+        with Sieve(("127.0.0.1", own.sieve)) as s:
+            assert s.login()[0] == "OK"
+            for command, status, code, _, data in STORY:
+                answer = s.ask(command)
+                assert answer[:2] == DIFFERS.get(command, (status, code)), (command, answer)
+                assert sorted(map(str, answer[3])) == sorted(map(str, data + ([[b"e"]] if [b"w"] in data else []))), (command, answer)
+    finally:
+        own.stop()
+
 
 def test_sieve_connect(server, tmp_path):
     """Debian's sieve-connect, by TLS: upload, list, activate, download, delete; and an error that it shows."""

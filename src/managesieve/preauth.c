@@ -277,7 +277,9 @@ fatal(struct preauth *m, struct span in, const char *text)
 {
     if (m->in_sasl)
         m->ops->auth_abort(m->gate);
-    give_up(m, !m->in_sasl && command_is_http(in) ? "This is a ManageSieve server." : text);
+    struct span line = span_slice(in, 0, LIMIT_line_preauth + 1);
+    bool http = !m->in_sasl && command_is_http(line);
+    give_up(m, http ? "This is a ManageSieve server." : text);
     return in.n;
 }
 

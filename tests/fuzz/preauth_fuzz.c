@@ -1,6 +1,7 @@
-// IMAP and POP3 before login: nothing is consumed beyond what was given, the same octets in other pieces get the same answers, and
+// IMAP, POP3 and ManageSieve before login: nothing is consumed beyond what was given, the same octets in other pieces get the same answers, and
 // only auth's OK lets anybody in. The first two octets choose the protocol, the connection's facts and auth's answers.
 #include "imap/preauth.h"
+#include "managesieve/preauth.h"
 #include "pop3/preauth.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -95,7 +96,8 @@ play(struct span in, size_t step, unsigned how, unsigned answers, struct buf *ou
                                            .close_after_output = on_close,
                                            .speaks_for = on_speaks_for};
     const struct preauth_service *service =
-        how & 128 ? &pop3_preauth_service : &imap_preauth_service;
+        how & 128 ? (how & 16 ? &managesieve_preauth_service : &pop3_preauth_service)
+                  : &imap_preauth_service;
     struct gate g = {.service = service,
                      .answers = answers,
                      .facts = {.tls = how & 1,
