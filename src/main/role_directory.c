@@ -310,13 +310,29 @@ base_begin(struct directory_role *role, struct base *b)
         b->idle[b->idle_count] = directory_new(&role->settings);
 }
 
+static bool
+blocks(int source)
+{
+    return source == USER_SQL || source == USER_LDAP;
+}
+
+// Is a question still on the pool?
+static bool
+is_asking(const struct directory_role *role)
+{
+    for (int i = 0; i < USER_SOURCES; i++)
+        if (blocks(i) && role->bases[i].idle_count < WORKERS)
+            return true;
+    return false;
+}
+
 static void
 begin(void *arg)
 {
     struct directory_role *role = arg;
     role->pool = pool_new(WORKERS * 2);
     for (int i = 0; i < USER_SOURCES; i++)
-        if (i == USER_SQL || i == USER_LDAP)
+        if (blocks(i))
             base_begin(role, &role->bases[i]);
     timer_init(&role->look, on_look, role);
     if (databases_have(role->server.start->config, USER_PASSWD_FILE)) {
@@ -395,7 +411,7 @@ role_directory_main(const struct role_start *start)
     timer_clear(&role.look);
     role_server_close(&role.server);
     // a question on the pool reads the settings, which the caller frees
-    if (role.pool != NULL && role.idle_count < WORKERS)
+    if (role.pool != NULL && is_asking(&role))
         _exit(ROLE_EXIT_DRAINED);
     return ROLE_EXIT_DRAINED;
 }
