@@ -7,8 +7,8 @@ import pytest
 from lib import server as posthorn
 from lib.client import Imap
 from lib.mountedserver import MountedServer
-from lib.wire import Closed
-from test_pam import GRANTED, WRONG, begin, login
+from lib.wire import Closed, begin_login
+from test_pam import GRANTED, WRONG, login
 from test_user_databases import rcpt
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -55,7 +55,7 @@ def test_passwords(server):
     refused = (("pamela", "wrong"), ("pamela", SECRET + " "), ("pamela", SECRET[:-1]), ("pamela", ""), ("oldhash", "wrong"), ("nobody-here", SECRET),
                ("root", SECRET), ("locked", SECRET), ("locked", ""), ("expired", SECRET), ("mustchange", SECRET), ("nopass", ""), ("nopass", "x"),
                ("daemonish", SECRET))
-    lines = [begin(server, user, password) for user, password in refused]  # together: each is kept back for a while
+    lines = [begin_login(server, user, password) for user, password in refused]  # together: each is kept back for a while
     assert [line.line().decode().startswith(WRONG) for line in lines] == [True] * len(refused)
     for line in lines:
         line.close()

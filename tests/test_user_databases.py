@@ -13,8 +13,9 @@ import time
 
 import pytest
 
-from lib import scram, server as posthorn, userbases
+from lib import samples, scram, server as posthorn, userbases
 from lib.client import Imap, Refused
+from lib.long import LONG
 from lib.waiting import wait_for
 from lib.wire import Closed, Wire, begin_login
 
@@ -311,6 +312,41 @@ def taken_out_of_a_group(place, session, user):
     place.base.regroup(user, "other team")
     wait_for(may)
     other.wire.close()
+
+
+def refusal_seconds(server, user):
+    wire = begin_login(server, user, "wrong-password")
+    began = time.perf_counter()
+    line = wire.line().decode()
+    took = time.perf_counter() - began
+    wire.close()
+    assert line.startswith(WRONG), (user, line)
+    return took
+
+
+def compared(server, known, unknown):
+    """The p-value of the times of their refusals being of one distribution; a few at once, each with one of the others."""
+    with concurrent.futures.ThreadPoolExecutor(10) as pool:
+        took = list(pool.map(lambda user: refusal_seconds(server, user), [user for pair in zip(known, unknown) for user in pair]))
+    return samples.kolmogorov_smirnov(took[::2], took[1::2]), took
+
+
+def test_unknown_users_cost_the_same(place):
+    """A user who is asked for again and again, and names that nobody has; in long also users that were never asked for, and one such name."""
+    server, base, count = place.server, place.base, 100 if LONG else 10
+    pairs = [(["ann"] * count, [f"gone{i}" for i in range(count)])]
+    if LONG:
+        for number in range(count):
+            base.put(f"there{number}", "secret-t")
+        pairs += [([f"there{i}" for i in range(count)], [f"vain{i}" for i in range(count)]), (["ann"] * count, ["gone"] * count)]
+    for known, unknown in pairs:
+        p = []
+        while not p or (p[-1] <= 0.01 and len(p) < 3):  # noise of a busy machine
+            value, took = compared(server, known, unknown)
+            p.append(value)
+            if value <= 0.01:
+                time.sleep(2.5)  # what is remembered of them is old
+        assert p[-1] > 0.01, (p, sorted(took[::2]), sorted(took[1::2]))
 
 
 def still_in_groups(place, session):

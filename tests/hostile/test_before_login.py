@@ -9,6 +9,7 @@ import time
 import pytest
 
 from lib import scram
+from lib.samples import kolmogorov_smirnov
 from lib.server import run_verb
 from lib.wire import Closed, Wire, client_tls
 from .conftest import PATIENCE, Target, rest_of
@@ -458,16 +459,6 @@ def login_seconds(target, name):
     wire.close()
     assert line.startswith(b"a NO [AUTHENTICATIONFAILED]"), line
     return took, re.sub(rb"^a ", b"", line)
-
-
-def kolmogorov_smirnov(a, b):
-    """The p-value of the two-sample test (asymptotic)."""
-    import math
-    points = sorted(set(a) | set(b))
-    distance = max(abs(sum(x <= p for x in a) / len(a) - sum(x <= p for x in b) / len(b)) for p in points)
-    root = math.sqrt(len(a) * len(b) / (len(a) + len(b)))
-    t = (root + 0.12 + 0.11 / root) * distance
-    return max(0.0, min(1.0, 2 * sum((-1) ** (k - 1) * math.exp(-2 * k * k * t * t) for k in range(1, 101))))
 
 
 # Users whose hashes take very different times, and nobody: the refusals do not tell them apart, from the first one on.
