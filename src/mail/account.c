@@ -86,6 +86,7 @@ mail_free(struct mail **mp)
             account_free(a);
         }
         timer_clear(&m->homes[i].resting);
+        mail_index_builder_free(&m->homes[i].builder);
     }
     attachments_free(&m->attachments, m->options.home_count);
     arena_free(&m->entries_arena);
@@ -481,6 +482,11 @@ rest(void *home)
     {
         if (a->state && !a->opening && !a->committing)
             dropped += account_rest(a, now_ms);
+    }
+    if (!h->indexing && h->builder.text &&
+        (!h->accounts || now_ms - h->builder.used_ms > LIMIT_table_idle_ms)) {
+        dropped += h->builder.charged;
+        mail_index_builder_free(&h->builder);
     }
     // Much went, or what went was the last for now.
     h->dropped += dropped;

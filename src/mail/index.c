@@ -7,7 +7,7 @@
 #include "store/derived.h"
 
 enum {
-    LOOK_MS = 5000,    // after the account was opened, or something came
+    LOOK_MS = 20000,   // after the account was opened, or something came
     REST_MS = 600000,  // after a fault
     TEST_MS = 20,      // instead, in tests
     AGAIN_MS = 30000,  // overloaded, or others are at work

@@ -6,6 +6,13 @@
 #include "mail/home.h"
 #include "mail/index.h"
 
+// What segments are gathered in. A home has one, and keeps it for a while: new pages would cost as much as half the words.
+struct index_builder {
+    struct text_builder *text;  // NULL: none yet
+    size_t charged;
+    uint64_t used_ms;
+};
+
 // Rows of a mailbox up to this UID are in the index, or were looked at.
 struct index_covered {
     uint64_t mailbox;
@@ -37,6 +44,10 @@ unsigned mail_index_after(const struct mail *m);
 void mail_index_tell(struct account *a, const char *event, const struct fault *f);
 bool mail_index_begin(struct account *a);  // false: another account of the home is at work
 void mail_index_end(struct account *a);
+// Whoever is at work has it.
+struct index_builder *mail_index_builder(struct account *a);
+void mail_index_builder_charge(struct index_builder *b, size_t octets);
+void mail_index_builder_free(struct index_builder *b);
 
 bool mail_index_on(const struct account *a);
 

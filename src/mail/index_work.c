@@ -26,7 +26,6 @@ struct worker {
     struct id_set set;
     struct index_covered *reached;  // what the builder has beyond x->covered
     size_t reached_count;
-    size_t charged;
     unsigned open;       // zones of this message that not all is known of
     uint64_t unread;     // messages that could not be read
     struct fault first;  // why the first of them
@@ -178,33 +177,57 @@ index_message(struct worker *w, const struct message_row *row)
 
 // ---- segments ----
 
-static void
-charge(struct worker *w, size_t octets)
+void
+mail_index_builder_charge(struct index_builder *b, size_t octets)
 {
-    if (octets > w->charged)
-        budget_force(BUDGET_TABLES, octets - w->charged);
+    if (octets > b->charged)
+        budget_force(BUDGET_TABLES, octets - b->charged);
     else
-        budget_give(BUDGET_TABLES, w->charged - octets);
-    w->charged = octets;
+        budget_give(BUDGET_TABLES, b->charged - octets);
+    b->charged = octets;
+}
+
+void
+mail_index_builder_free(struct index_builder *b)
+{
+    text_builder_free(&b->text);
+    mail_index_builder_charge(b, 0);
 }
 
 static void
-builder_new(struct worker *w)
+charge(struct worker *w)
 {
-    w->builder = text_builder_new();
+    mail_index_builder_charge(mail_index_builder(w->account),
+                              text_builder_octets(w->builder) +
+                                  w->set.room * sizeof *w->set.ids);
+}
+
+static void
+set_free(struct id_set *s)
+{
+    free(s->ids);
+    *s = (struct id_set){0};
+}
+
+static void
+builder_begin(struct worker *w)
+{
+    struct index_builder *b = mail_index_builder(w->account);
+    if (!b->text)
+        b->text = text_builder_new();
+    w->builder = b->text;
     struct mime_text_sink sink = text_builder_sink(w->builder);
     w->streams = mime_streams_new(&sink);
     mime_streams_keep(w->streams, true);
 }
 
 static void
-builder_free(struct worker *w)
+builder_end(struct worker *w)
 {
     mime_streams_free(&w->streams);
-    text_builder_free(&w->builder);
-    free(w->set.ids);
-    w->set = (struct id_set){0};
-    charge(w, 0);
+    set_free(&w->set);
+    text_builder_reset(w->builder);
+    charge(w);
 }
 
 static void
@@ -228,8 +251,7 @@ flush(struct worker *w)
     for (size_t i = 0; i < w->reached_count; i++)
         mail_index_covered_of(w->x, w->reached[i].mailbox)->upto = w->reached[i].upto;
     w->reached_count = 0;
-    builder_free(w);
-    builder_new(w);
+    set_free(&w->set);
     return mail_index_covered_save(w->x, w->f);
 }
 
@@ -276,9 +298,9 @@ index_rows(struct worker *w, uint64_t mailbox, size_t n)
             return R_FAIL;
         count_indexed(&w->rows[i]);
         reached_put(w, mailbox, w->rows[i].uid);
-        charge(w, text_builder_octets(w->builder) + w->set.room * sizeof *w->set.ids);
+        charge(w);
         task_yield();
-        if (text_builder_octets(w->builder) >= LIMIT_index_builder && flush(w) != R_OK)
+        if (text_builder_gathered(w->builder) >= LIMIT_index_builder && flush(w) != R_OK)
             return R_FAIL;
     }
     return R_OK;
@@ -362,12 +384,12 @@ mail_index_work(struct mail_index *x)
     struct worker w = {.x = x, .account = x->account, .scratch = arena_new(), .f = &f};
     w.rows = calloc(ROWS, sizeof *w.rows);
     must(w.rows != NULL);
-    builder_new(&w);
+    builder_begin(&w);
     if (index_mailboxes(&w) != R_OK || merge(&w) != R_OK)
         mail_index_failed(x, &f);
     if (w.unread > 0)
         mail_index_tell(x->account, "messages are not in the search index", &w.first);
-    builder_free(&w);
+    builder_end(&w);
     free(w.reached);
     free(w.rows);
     arena_free(&w.scratch);

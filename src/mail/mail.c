@@ -1,6 +1,8 @@
 #include "mail/folders.h"
 #include "mail/mail_inside.h"
 
+#include "base/clock.h"
+
 // What was set for all accounts, and the forms of ids.
 
 void
@@ -98,7 +100,14 @@ mail_index_begin(struct account *a)
 void
 mail_index_end(struct account *a)
 {
+    a->home->builder.used_ms = clock_mono_ms();
     a->home->indexing = false;
+}
+
+struct index_builder *
+mail_index_builder(struct account *a)
+{
+    return &a->home->builder;
 }
 
 struct quotas *

@@ -10,9 +10,10 @@ struct home {
     struct loop *loop;
     struct store *store;
     struct account *accounts;
-    struct timer resting;  // while it has accounts
-    bool indexing;         // one account at a time
-    size_t dropped;        // octets of tables, since the heap was trimmed
+    struct timer resting;          // while it has accounts
+    struct index_builder builder;  // of who is indexing
+    bool indexing;                 // one account at a time
+    size_t dropped;                // octets of tables, since the heap was trimmed
 };
 
 struct mail {

@@ -4,8 +4,13 @@
 #include "base/limits.h"
 #include "io/task.h"
 
-// PIECE: of a part. WINDOW: of a header; a field that does not fit is longer than what counts of it.
-enum { PIECE = 65536, WINDOW = 2 * LIMIT_mime_header, FIELDS_AT_ONCE = 16384 };
+// PIECE: of a part. WINDOW: of a header; a field that does not fit is longer than what counts of it. SMALL: a message that is read at once.
+enum {
+    PIECE = 65536,
+    WINDOW = 2 * LIMIT_mime_header,
+    FIELDS_AT_ONCE = 16384,
+    SMALL = 16384
+};
 
 struct reading {
     struct mail *mail;
@@ -13,6 +18,8 @@ struct reading {
     const struct message_text *text;
     struct fault *f;
     struct span index;
+    char *whole;  // all of a small message; NULL: it is not small
+    size_t piece_size;
     uint32_t number;    // of the part
     uint64_t files_ms;  // spent on attachments
 };
@@ -23,9 +30,24 @@ read_at(struct reading *r, uint64_t at, size_t n, char *dst)
     const struct message_text *t = r->text;
     if (t->go_on && t->go_on(t->arg, r->f) != R_OK)
         return R_FAIL;
-    enum result result = message_read(r->mail, r->row, at, n, dst, r->f);
+    bool there = r->whole && at <= r->row->size && n <= r->row->size - at;
+    enum result result = R_OK;
+    if (there)
+        memcpy(dst, r->whole + at, n);
+    else
+        result = message_read(r->mail, r->row, at, n, dst, r->f);
     task_yield();
     return result;
+}
+
+static enum result
+read_whole(struct reading *r)
+{
+    if (r->row->size == 0 || r->row->size > SMALL)
+        return R_OK;
+    r->whole = calloc(1, (size_t)r->row->size);
+    must(r->whole != NULL);
+    return message_read(r->mail, r->row, 0, (size_t)r->row->size, r->whole, r->f);
 }
 
 // ---- headers ----
@@ -144,14 +166,14 @@ read_header(struct reading *r, struct mime_range range, enum mime_zone zone)
 // ---- parts ----
 
 static enum result
-read_part(struct reading *r, const struct mime_index_part *part, char piece[PIECE])
+read_part(struct reading *r, const struct mime_index_part *part, char *piece)
 {
     const struct message_text *t = r->text;
     uint64_t at = part->body.at, end = part->body.at + part->body.size;
     enum result result = R_OK;
     t->part_begin(t->arg, part);
     while (result == R_OK && at < end && !(t->enough && t->enough(t->arg))) {
-        size_t n = end - at < PIECE ? (size_t)(end - at) : PIECE;
+        size_t n = end - at < r->piece_size ? (size_t)(end - at) : r->piece_size;
         result = read_at(r, at, n, piece);
         if (result == R_OK)
             t->part_feed(t->arg, span_of(piece, n));
@@ -190,7 +212,7 @@ read_attachment(struct reading *r, const struct mime_index_part *part)
 }
 
 static enum result
-read_one(struct reading *r, const struct mime_index_part *part, char piece[PIECE])
+read_one(struct reading *r, const struct mime_index_part *part, char *piece)
 {
     const struct message_text *t = r->text;
     enum mime_zone zone = part->root ? MIME_ZONE_NESTED : MIME_ZONE_MIME;
@@ -215,7 +237,9 @@ read_parts(struct reading *r, struct span index)
     const struct message_text *t = r->text;
     struct mime_index_iter it;
     struct mime_index_part part;
-    char *piece = calloc(1, PIECE);  // of all parts: there may be thousands
+    // of all parts: there may be thousands
+    r->piece_size = r->row->size < PIECE ? (size_t)r->row->size + 1 : PIECE;
+    char *piece = calloc(1, r->piece_size);
     must(piece != NULL);
     enum result result = mime_index_begin(&it, index, r->f);
     while (result == R_OK && (result = mime_index_next(&it, &part, r->f)) == R_OK &&
@@ -227,16 +251,23 @@ read_parts(struct reading *r, struct span index)
     return result == R_FAIL ? R_FAIL : R_OK;
 }
 
+static enum result
+read_message(struct reading *r)
+{
+    const struct message_text *t = r->text;
+    struct mime_index_part root;
+    if (mime_index_find(r->index, NULL, 0, &root, r->f) != R_OK || read_whole(r) != R_OK ||
+        read_header(r, root.header, MIME_ZONE_HEADER) != R_OK)
+        return R_FAIL;
+    return t->enough && t->enough(t->arg) ? R_OK : read_parts(r, r->index);
+}
+
 enum result
 message_text_read(struct mail *m, const struct message_row *row, struct span index,
                   const struct message_text *t, struct fault *f)
 {
-    struct reading r = {m, row, t, f, index, 0, 0};
-    struct mime_index_part root;
-    if (mime_index_find(index, NULL, 0, &root, f) != R_OK ||
-        read_header(&r, root.header, MIME_ZONE_HEADER) != R_OK)
-        return R_FAIL;
-    if (t->enough && t->enough(t->arg))
-        return R_OK;
-    return read_parts(&r, index);
+    struct reading r = {.mail = m, .row = row, .text = t, .f = f, .index = index};
+    enum result result = read_message(&r);
+    free(r.whole);
+    return result;
 }

@@ -21,8 +21,10 @@ struct mime_html {
 static bool
 is_one_of(const xmlChar *name, const char *const *names)
 {
+    // most differ in the first letter
     for (; *names; names++)
-        if (strcasecmp((const char *)name, *names) == 0)
+        if ((*name | 0x20) == (unsigned char)**names &&
+            strcasecmp((const char *)name, *names) == 0)
             return true;
     return false;
 }

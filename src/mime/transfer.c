@@ -258,10 +258,36 @@ qp_hold_blanks(struct mime_decoder *d, struct span in, struct buf *out)
     return in;
 }
 
+// An escape, a soft line break or a line end at the front, where nothing is held and all of it is there. Returns its octets; 0: it is
+// none of these.
+static size_t
+qp_whole(struct span in, struct buf *out)
+{
+    const char *p = in.p;
+    bool crlf = in.n > 1 && p[0] == '\r' && p[1] == '\n';
+    if (*p == '\n' || crlf) {
+        buf_put(out, span_slice(in, 0, crlf ? 2 : 1));
+        return crlf ? 2 : 1;
+    }
+    if (*p != '=' || in.n < 3)
+        return 0;
+    if (p[1] == '\n' || (p[1] == '\r' && p[2] == '\n'))
+        return p[1] == '\n' ? 2 : 3;
+    if (hex_digit(p[1]) < 0 || hex_digit(p[2]) < 0)
+        return 0;
+    buf_put_char(out, mime_hex_octet(p + 1));
+    return 3;
+}
+
 static enum result
 qp_feed(struct mime_decoder *d, struct span in, struct buf *out, struct fault *f)
 {
     while (in.n > 0) {
+        size_t whole = d->escape || d->have > 0 ? 0 : qp_whole(in, out);
+        if (whole > 0) {
+            in = span_skip(in, whole);
+            continue;
+        }
         size_t run = d->escape ? 0 : qp_plain_run(in);
         if (run > 0) {
             qp_put_held(d, out);

@@ -1,5 +1,6 @@
 #include "base/hash.h"
 #include "base/limits.h"
+#include "base/pages.h"
 #include "search/text_builder.h"
 
 // Terms are looked up in lots, so that the memory they lie in comes while others are worked on: a text has many, and few of them
@@ -15,37 +16,67 @@ load(const char *p)
     return v;
 }
 
-// The first n octets, of which there are eight.
-static uint64_t
-load_few(const char *p, size_t n)
-{
-    return n < 8 ? load(p) & (((uint64_t)1 << 8 * n) - 1) : load(p);
-}
+#define FEWER(n) (((uint64_t)1 << 8 * (n)) - 1)
+#define EIGHT UINT64_MAX
+// Which of 16 octets belong to a text of n.
+static const uint64_t front_masks[TERM_MAX + 1][2] = {
+    {0, 0},
+    {FEWER(1), 0},
+    {FEWER(2), 0},
+    {FEWER(3), 0},
+    {FEWER(4), 0},
+    {FEWER(5), 0},
+    {FEWER(6), 0},
+    {FEWER(7), 0},
+    {EIGHT, 0},
+    {EIGHT, FEWER(1)},
+    {EIGHT, FEWER(2)},
+    {EIGHT, FEWER(3)},
+    {EIGHT, FEWER(4)},
+    {EIGHT, FEWER(5)},
+    {EIGHT, FEWER(6)},
+    {EIGHT, FEWER(7)},
+    [16 ... TERM_MAX] = {EIGHT, EIGHT},
+};
 
-static uint64_t
-mix(uint64_t a, uint64_t b)
+struct wide {
+    uint64_t low, high;
+};
+
+static struct wide
+times(uint64_t a, uint64_t b)
 {
     unsigned __int128 m = (unsigned __int128)a * b;
-    return (uint64_t)m ^ (uint64_t)(m >> 64);
+    return (struct wide){(uint64_t)m, (uint64_t)(m >> 64)};
 }
 
-// Keyed, since terms come from outside; a SipHash of each would cost more than all the rest.
+// Keyed, since terms come from outside; a SipHash of each would cost more than all the rest. The product of two factors that are not known
+// keeps all of both, so that `more` tells terms apart of which the hash is the same.
 static uint64_t
-hash_term(const struct text_builder *b, enum text_kind kind, const char *p, size_t n)
+hash_term(const uint64_t key[4], const struct text_term *t, uint32_t *more)
 {
-    uint64_t h = b->key[0], size = (uint64_t)n << 8 | kind, tail = 0;
-    if (n > 16)
-        h = mix(load(p + 8) ^ h, load(p + n - 16) ^ b->key[1]);
-    if (n > 8)
-        tail = load(p + n - 8);
-    return mix(mix(load_few(p, n) ^ h, tail ^ b->key[1]) ^ size, b->key[0] | 1);
+    const uint64_t *masks = front_masks[t->n];
+    uint64_t first = (load(t->p) & masks[0]) ^ key[0],
+             second = (load(t->p + 8) & masks[1]) ^ key[1];
+    if (t->n > 16) {
+        struct wide rest =
+            times(load(t->p + t->n - 16) ^ key[2], load(t->p + t->n - 8) ^ key[3]);
+        first ^= rest.low;
+        second ^= rest.high;
+    }
+    struct wide w = times(first, second);
+    uint64_t size = (uint64_t)t->n << 8 | t->kind;
+    struct wide h = times(w.low ^ key[2] ^ size, w.high ^ key[3]);
+    *more =
+        (uint32_t)(((w.low ^ key[1]) + (w.high << 32 | w.high >> 32)) * (key[0] | 1) >> 32);
+    return h.low ^ h.high;
 }
 
-// The top of the hash, since it is what a slot keeps.
+// The top of the hash, of slots that share a line of the processor's cache the first one.
 static size_t
 slot_of(const struct half *h, uint64_t hash)
 {
-    return (size_t)(hash >> (64 - h->bits));
+    return (size_t)(hash >> (64 - h->bits)) & ~(size_t)(LINE - 1);
 }
 
 static size_t
@@ -54,83 +85,68 @@ slot_next(const struct half *h, size_t slot)
     return (slot + 1) & (((size_t)1 << h->bits) - 1);
 }
 
-static void
-place(struct half *h, uint64_t hash, size_t term)
-{
-    size_t i = slot_of(h, hash);
-    while ((uint32_t)h->slots[i] != 0)
-        i = slot_next(h, i);
-    h->slots[i] = (hash & ~(uint64_t)UINT32_MAX) | (uint32_t)(term + 1);
-}
-
-static void
-grow(struct half *h)
-{
-    uint64_t *old = h->slots;
-    size_t old_count = old ? (size_t)1 << h->bits : 0;
-    h->room = h->room > 0 ? h->room * 2 : ROOM_FIRST;
-    must(h->room <= (size_t)1 << 31);
-    h->terms = reallocarray(h->terms, h->room, sizeof *h->terms);
-    h->bits = (unsigned)__builtin_ctzll(h->room * 2);
-    h->slots = calloc(h->room * 2, sizeof *h->slots);
-    must(h->terms != NULL && h->slots != NULL);
-    for (size_t i = 0; i < old_count; i++)
-        if ((uint32_t)old[i] != 0)
-            place(h, old[i], (uint32_t)old[i] - 1);
-    free(old);
-}
-
-static bool
-is_term(const struct text_builder *b, const struct term *t, const struct found *f)
-{
-    if (t->n != f->n || load_few(t->text, f->n) != load_few(f->text, f->n))
-        return false;
-    if (f->n <= 8)
-        return true;
-    const char *text = text_term_text(b, t).p;
-    if (load(text + f->n - 8) != load(f->text + f->n - 8))
-        return false;
-    return f->n <= 16 || memcmp(text + 8, f->text + 8, f->n - 16u) == 0;
-}
-
-// Its number, or `count`.
 static size_t
-find_term(const struct text_builder *b, const struct half *h, const struct found *f)
+slots_size(unsigned bits)
 {
-    for (size_t i = slot_of(h, f->hash); (uint32_t)h->slots[i] != 0; i = slot_next(h, i)) {
-        size_t term = (uint32_t)h->slots[i] - 1;
-        if ((h->slots[i] ^ f->hash) >> 32 == 0 && is_term(b, &h->terms[term], f))
-            return term;
-    }
-    return h->count;
+    return bits > 0 ? sizeof(struct slot) << bits : 0;
 }
 
 static void
-new_term(struct text_builder *b, struct half *h, const struct found *f)
+place(struct half *h, struct slot slot)
 {
-    if (h->count == h->room)
-        grow(h);
-    place(h, f->hash, h->count);
-    struct term *t = &h->terms[h->count++];
-    *t = (struct term){.n = f->n};
-    memcpy(t->text, f->text, TERM_TEXT);
-    if (f->n > TERM_TEXT) {
-        uint32_t at = (uint32_t)b->texts.n;
-        memcpy(t->text + TERM_HEAD, &at, sizeof at);
-        buf_put(&b->texts, span_of(f->text, f->n));
-        must(!b->texts.over);
+    size_t i = slot_of(h, slot.hash);
+    while (h->slots[i].term != 0)
+        i = slot_next(h, i);
+    h->slots[i] = slot;
+}
+
+static void
+more_slots(struct half *h)
+{
+    struct slot *old = h->slots;
+    unsigned bits = h->bits;
+    h->bits = bits > 0 ? bits + 1 : SLOTS_FIRST_BITS;
+    must(h->bits <= 31);
+    h->slots = text_region(&h->slot_rooms[h->bits & 1], slots_size(h->bits));
+    memset(h->slots, 0, slots_size(h->bits));
+    for (size_t i = 0; i < slots_size(bits) / sizeof *old; i++)
+        if (old[i].term != 0)
+            place(h, old[i]);
+}
+
+// There is room for it.
+static void
+new_term(struct half *h, const struct found *f, uint32_t met)
+{
+    struct term *t = (struct term *)(h->records + h->used);
+    t->n = f->n;
+    memcpy(t->text, f->text, TERM_MAX);
+    h->firsts[h->count++] = (struct first){(uint32_t)h->used, met};
+    h->used += RECORD_HEAD + (size_t)f->n;
+}
+
+// Its slot, or the one for it.
+static size_t
+slot_for(const struct half *h, const struct found *f)
+{
+    size_t i = slot_of(h, f->hash);
+    while (h->slots[i].term != 0 &&
+           (h->slots[i].hash != f->hash || h->slots[i].more != f->more))
+        i = slot_next(h, i);
+    return i;
+}
+
+static void
+meet(struct text_builder *b, struct half *h, const struct found *f, uint32_t met)
+{
+    struct slot *s = &h->slots[slot_for(h, f)];
+    if (s->term != 0) {
+        h->met[h->met_count++] = s->term;
+        return;
     }
+    new_term(h, f, met);
+    *s = (struct slot){f->hash, f->more, (uint32_t)h->count};
     b->weight += (size_t)f->n + OVERHEAD;
-}
-
-static void
-meet(struct text_builder *b, struct half *h, const struct found *f)
-{
-    size_t term = find_term(b, h, f);
-    if (term == h->count)
-        new_term(b, h, f);
-    h->terms[term].count++;
-    h->met[h->met_count++] = (uint32_t)term;
 }
 
 // ---- lots ----
@@ -149,33 +165,71 @@ begin_run(struct half *h, uint32_t document, uint16_t zones)
     h->runs[h->run_count++] = (struct run){h->met_count, document, zones};
 }
 
+static void *
+more_of(void *p, size_t *room, size_t first, size_t each)
+{
+    size_t old = *room;
+    *room = old > 0 ? old * 2 : first;
+    return pages_grow(p, old * each, *room * each);
+}
+
+// For a lot; records are written with all that is behind their texts.
 static void
 make_room(struct half *h)
 {
-    if (h->met_count + LOT > h->met_room) {
-        h->met_room = h->met_room > 0 ? h->met_room * 2 : ROOM_FIRST;
-        h->met = reallocarray(h->met, h->met_room, sizeof *h->met);
-        must(h->met != NULL);
-    }
-    if (h->room == 0)
-        grow(h);
+    if (h->met_count + LOT_ROOM > h->met_room)
+        h->met = more_of(h->met, &h->met_room, MET_FIRST, sizeof *h->met);
+    if (h->count + LOT_ROOM > h->first_room)
+        h->firsts = more_of(h->firsts, &h->first_room, FIRSTS_FIRST, sizeof *h->firsts);
+    if (h->used + (LOT_ROOM + 1) * (RECORD_HEAD + TERM_MAX) > h->room)
+        h->records = more_of(h->records, &h->room, RECORDS_FIRST, 1);
+    must(h->room <= UINT32_MAX && h->first_room <= UINT32_MAX);
+    // at most five eighths of the slots are taken
+    if (h->bits == 0 || (h->count + LOT_ROOM) / 5 >= ((size_t)1 << h->bits) / 8)
+        more_slots(h);
 }
 
+// The term in the line where it is looked for first, or 0.
+static uint32_t
+term_in_line(const struct slot *s, const struct found *f)
+{
+    uint32_t term = 0;
+    for (size_t i = 0; i < LINE; i++)
+        term |=
+            s[i].term & -(uint32_t)(((s[i].hash ^ f->hash) | (s[i].more ^ f->more)) == 0);
+    return term;
+}
+
+// Takes those that are there, without a branch for each, since there is no telling; the others are left in `rest`.
+static size_t
+meet_known(struct half *h, const struct lot *lot, uint8_t rest[LOT_ROOM])
+{
+    size_t left = 0, met = h->met_count;
+    for (size_t i = 0; i < lot->n; i++) {
+        const struct found *f = &lot->found[i];
+        uint32_t term = term_in_line(&h->slots[slot_of(h, f->hash)], f);
+        h->met[met] = term;
+        rest[left] = (uint8_t)i;
+        met += term != 0;
+        left += term == 0;
+    }
+    h->met_count = met;
+    return left;
+}
+
+// All of a document and its zones.
 static void
 meet_lot(struct text_builder *b, enum text_kind kind)
 {
     struct half *h = &b->halves[kind];
     struct lot *lot = &b->lots[kind];
+    uint32_t document = (uint32_t)b->document_count - 1;
+    uint8_t rest[LOT_ROOM];
     make_room(h);
-    for (size_t i = 0; i < lot->n; i++) {
-        // the one that is looked at first
-        uint32_t likely = (uint32_t)h->slots[slot_of(h, lot->found[i].hash)];
-        __builtin_prefetch(&h->terms[likely > 0 ? likely - 1 : 0], 1);
-    }
-    for (size_t i = 0; i < lot->n; i++) {
-        begin_run(h, (uint32_t)b->document_count - 1, lot->found[i].zones);
-        meet(b, h, &lot->found[i]);
-    }
+    begin_run(h, document, (uint16_t)b->zones);
+    size_t left = meet_known(h, lot, rest);
+    for (size_t i = 0; i < left; i++)
+        meet(b, h, &lot->found[rest[i]], document << TEXT_ZONE_BITS | b->zones);
     b->weight += lot->n * sizeof *h->met;
     b->full = b->full || b->weight > LIMIT_text_document;
     lot->n = 0;
@@ -189,38 +243,70 @@ meet_all(struct text_builder *b)
             meet_lot(b, kind);
 }
 
-// True: this document was told to have it, in these zones.
+// False: this document was told to have it, in these zones. Without a branch, since there is no telling.
 static bool
-is_known(struct text_builder *b, uint64_t hash)
+is_new(uint64_t *recent, uint64_t hash, uint64_t zones)
 {
-    uint64_t *recent = &b->recent[hash & (RECENT - 1)], zones = b->zones;
-    if ((*recent ^ hash) < RECENT) {
-        if (*recent & zones)
-            return true;
-        zones |= *recent & (RECENT - 1);
-    }
-    *recent = (hash & ~(uint64_t)(RECENT - 1)) | zones;
-    return false;
+    uint64_t had = *recent & (RECENT - 1), other = *recent ^ hash;
+    had = other < RECENT ? had : 0;
+    *recent = (hash & ~(uint64_t)(RECENT - 1)) | had | zones;
+    return !(had & zones);
+}
+
+// Where the terms of one kind go to.
+struct aim {
+    struct found *to;
+    const struct slot *slots;
+    size_t mask;
+    unsigned shift;
+};
+
+static struct aim
+aim_of(struct text_builder *b, enum text_kind kind)
+{
+    const struct half *h = &b->halves[kind];
+    struct found *to = b->lots[kind].found + b->lots[kind].n;
+    return h->slots ? (struct aim){to, h->slots, ~(size_t)(LINE - 1), 64 - h->bits}
+                    : (struct aim){to, b->nothing, 0, 0};
 }
 
 static void
-on_term(void *arg, enum text_kind kind, struct span term)
+on_terms(void *arg, const struct text_term *terms, size_t n)
 {
     struct text_builder *b = arg;
-    struct half *h = &b->halves[kind];
-    struct lot *lot = &b->lots[kind];
-    uint64_t hash = hash_term(b, kind, term.p, term.n);
-    if (b->full || is_known(b, hash))
+    const uint64_t key[4] = {b->key[0], b->key[1], b->key[2], b->key[3]};
+    uint64_t *recent = b->recent, zones = b->zones;
+    struct aim aims[TEXT_KINDS] = {aim_of(b, TEXT_WORD), aim_of(b, TEXT_JUNCTION),
+                                   aim_of(b, TEXT_FOLDED)};
+    if (b->full)
         return;
-    if (h->slots)
-        __builtin_prefetch(&h->slots[slot_of(h, hash)], 1);
-    struct found *f = &lot->found[lot->n++];
-    f->hash = hash;
-    f->zones = (uint16_t)b->zones;
-    f->n = (uint8_t)term.n;
-    memcpy(f->text, term.p, TERM_MAX);
-    if (lot->n == LOT)
-        meet_lot(b, kind);
+    for (size_t i = 0; i < n; i++) {
+        struct aim *aim = &aims[terms[i].kind];
+        struct found *f = aim->to;
+        uint32_t more;
+        uint64_t hash = hash_term(key, &terms[i], &more);
+        bool new = is_new(&recent[hash & (RECENT - 1)], hash, zones);
+        f->hash = hash;
+        f->more = more;
+        f->n = terms[i].n;
+        memcpy(f->text, terms[i].p, TERM_MAX);
+        aim->to += new;
+        // its slots come while others are worked on
+        __builtin_prefetch(new ? &aim->slots[hash >> aim->shift & aim->mask] : b->nothing);
+    }
+    for (enum text_kind kind = 0; kind < TEXT_KINDS; kind++) {
+        b->lots[kind].n = (size_t)(aims[kind].to - b->lots[kind].found);
+        if (b->lots[kind].n >= LOT)
+            meet_lot(b, kind);
+    }
+}
+
+static void
+turn_to(struct text_builder *b, unsigned lane)
+{
+    if (b->zones != b->lanes[lane].zone)
+        meet_all(b);
+    b->zones = b->lanes[lane].zone;
 }
 
 // ---- streams ----
@@ -238,7 +324,7 @@ static void
 on_feed(void *arg, unsigned lane, struct span folded)
 {
     struct text_builder *b = arg;
-    b->zones = b->lanes[lane].zone;
+    turn_to(b, lane);
     b->text_octets += folded.n;
     if (!b->full)
         text_words_feed(&b->lanes[lane].words, folded);
@@ -248,7 +334,7 @@ static void
 on_end(void *arg, unsigned lane)
 {
     struct text_builder *b = arg;
-    b->zones = b->lanes[lane].zone;
+    turn_to(b, lane);
     if (!b->full)
         text_words_end(&b->lanes[lane].words);
     if (b->lanes[lane].words.loose)
@@ -263,14 +349,15 @@ text_builder_sink(struct text_builder *b)
 
 // ---- documents ----
 
-static void
-start(struct text_builder *b)
+void *
+text_region(struct region *r, size_t size)
 {
-    buf_init(&b->texts, UINT32_MAX / 2);
-    b->to = (struct text_words_to){on_term, b};
-    random_bytes(b->key, sizeof b->key);
-    b->recent = calloc(RECENT, sizeof *b->recent);
-    must(b->recent != NULL);
+    if (r->size < size) {
+        pages_free(r->p, r->size);
+        r->size = size;
+        r->p = pages_new(r->size);
+    }
+    return r->p;
 }
 
 struct text_builder *
@@ -278,30 +365,27 @@ text_builder_new(void)
 {
     struct text_builder *b = calloc(1, sizeof *b);
     must(b != NULL);
-    start(b);
+    b->to = (struct text_words_to){on_terms, b};
+    random_bytes(b->key, sizeof b->key);
+    b->recent = calloc(RECENT, sizeof *b->recent);
+    must(b->recent != NULL);
     return b;
-}
-
-static void
-empty(struct text_builder *b)
-{
-    for (enum text_kind kind = 0; kind < TEXT_KINDS; kind++) {
-        free(b->halves[kind].terms);
-        free(b->halves[kind].slots);
-        free(b->halves[kind].met);
-        free(b->halves[kind].runs);
-    }
-    free(b->recent);
-    free(b->documents);
-    buf_done(&b->texts);
-    memset(b, 0, sizeof *b);
 }
 
 void
 text_builder_reset(struct text_builder *b)
 {
-    empty(b);
-    start(b);
+    for (enum text_kind kind = 0; kind < TEXT_KINDS; kind++) {
+        struct half *h = &b->halves[kind];
+        h->used = h->count = h->met_count = h->run_count = 0;
+        h->slots = NULL;
+        h->bits = 0;
+        b->lots[kind].n = 0;
+    }
+    random_bytes(b->key, sizeof b->key);
+    b->document_count = 0;
+    b->text_octets = 0;
+    b->open = false;
 }
 
 void
@@ -309,7 +393,20 @@ text_builder_free(struct text_builder **b)
 {
     if (!*b)
         return;
-    empty(*b);
+    struct region *regions[] = {&(*b)->order, &(*b)->spare, &(*b)->ends, &(*b)->postings};
+    for (size_t i = 0; i < sizeof regions / sizeof *regions; i++)
+        pages_free(regions[i]->p, regions[i]->size);
+    for (enum text_kind kind = 0; kind < TEXT_KINDS; kind++) {
+        struct half *h = &(*b)->halves[kind];
+        pages_free(h->records, h->room);
+        pages_free(h->firsts, h->first_room * sizeof *h->firsts);
+        pages_free(h->slot_rooms[0].p, h->slot_rooms[0].size);
+        pages_free(h->slot_rooms[1].p, h->slot_rooms[1].size);
+        pages_free(h->met, h->met_room * sizeof *h->met);
+        free(h->runs);
+    }
+    free((*b)->recent);
+    free((*b)->documents);
     free(*b);
     *b = NULL;
 }
@@ -351,12 +448,26 @@ text_builder_drop(struct text_builder *b)
 size_t
 text_builder_octets(const struct text_builder *b)
 {
-    size_t n =
-        b->texts.cap + RECENT * sizeof *b->recent + b->document_room * sizeof *b->documents;
+    size_t n = sizeof *b + RECENT * sizeof *b->recent +
+               b->document_room * sizeof *b->documents + b->order.size + b->spare.size +
+               b->ends.size + b->postings.size;
     for (enum text_kind kind = 0; kind < TEXT_KINDS; kind++) {
         const struct half *h = &b->halves[kind];
-        n += h->room * (sizeof *h->terms + 2 * sizeof *h->slots) +
-             h->met_room * sizeof *h->met + h->run_room * sizeof *h->runs;
+        n += h->room + h->first_room * sizeof *h->firsts + h->slot_rooms[0].size +
+             h->slot_rooms[1].size + h->met_room * sizeof *h->met +
+             h->run_room * sizeof *h->runs;
+    }
+    return n;
+}
+
+size_t
+text_builder_gathered(const struct text_builder *b)
+{
+    size_t n = 0;
+    for (enum text_kind kind = 0; kind < TEXT_KINDS; kind++) {
+        const struct half *h = &b->halves[kind];
+        n += h->used + h->count * (sizeof *h->firsts + 2 * sizeof *h->slots) +
+             h->met_count * sizeof *h->met + h->run_count * sizeof *h->runs;
     }
     return n;
 }

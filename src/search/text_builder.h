@@ -8,19 +8,37 @@
 
 enum {
     LOT = 64,
-    ROOM_FIRST = 2048,
-    TERM_TEXT = 27,
-    TERM_HEAD = TERM_TEXT - 4,
+    LOT_ROOM = LOT + TEXT_TERMS,
+    RECORDS_FIRST = 1 << 15,  // octets
+    FIRSTS_FIRST = 2048,
+    SLOTS_FIRST_BITS = 12,
+    MET_FIRST = 2048,
     OVERHEAD = 64,
+    LINE = 4,       // slots in a line of the processor's cache
     RECENT = 4096,  // more than there are zones
     DOCUMENTS_MAX = (1u << (32 - TEXT_ZONE_BITS)) - 1,
 };
 
-// Half a line of the processor's cache. Of a longer text: its first TERM_HEAD octets, and where among `texts` all of them are.
+// Memory that stays for the next segment.
+struct region {
+    void *p;
+    size_t size;
+};
+// Of so many octets at least, which say nothing.
+void *text_region(struct region *r, size_t size);
+
+// A term's text, n octets of it; one lies behind the other.
 struct term {
-    uint32_t count;  // of times met
     uint8_t n;
-    char text[TERM_TEXT];
+    char text[];
+};
+enum { RECORD_HEAD = offsetof(struct term, text) };
+
+// Where a term is, by 96 bits of its keyed hash: two that are equal there are the same term.
+struct slot {
+    uint64_t hash;
+    uint32_t more;
+    uint32_t term;  // its number, from 1 on; 0: free
 };
 
 // Terms met one after the other in the same document and zones.
@@ -30,13 +48,19 @@ struct run {
     uint16_t zones;
 };
 
-// Terms of one kind.
+// Terms of one kind, by numbers from 1 on.
 struct half {
-    struct term *terms;
-    size_t count, room;
-    uint64_t *slots;  // high half: of the hash; low half: term + 1, 0: free
-    unsigned bits;    // of the hash, from the top, that are a place in them
-    uint32_t *met;    // terms in the order in which they were met
+    char *records;
+    size_t used, room;
+    // of each term: where its record is, and the document in which it was met first, in the low bits the zones
+    struct first {
+        uint32_t record, met;
+    } * firsts;
+    size_t count, first_room;
+    struct slot *slots;
+    unsigned bits;                // of the hash, from the top, that are a place in them
+    struct region slot_rooms[2];  // of even and odd bits: in one of them are the slots
+    uint32_t *met;                // terms in the order in which they were met again
     size_t met_count, met_room;
     struct run *runs;
     size_t run_count, run_room;
@@ -49,13 +73,14 @@ struct document {
 
 struct text_builder {
     struct half halves[TEXT_KINDS];
+    struct region order, spare, ends, postings;  // text_put.c
     // terms that this document was told to have: the hash but for its low bits, which are the place, and there the zones. A place is
     // taken by the next one that comes to it
     uint64_t *recent;
-    struct buf texts;
+    struct slot nothing[1];  // is fetched where there is nothing to fetch
     struct document *documents;
     size_t document_count, document_room;
-    uint64_t key[2], text_octets;
+    uint64_t key[4], text_octets;
     uint32_t zones;  // of the lane at work
     size_t weight;   // octets this document added
     bool open, full;
@@ -68,24 +93,18 @@ struct text_builder {
         size_t n;
         struct found {
             uint64_t hash;
-            char text[TERM_MAX];
-            uint16_t zones;
+            uint32_t more;
             uint8_t n;
-        } found[LOT];
+            char text[TERM_MAX];
+        } found[LOT_ROOM];
     } lots[TEXT_KINDS];
 };
 
 static inline struct span
-text_term_text(const struct text_builder *b, const struct term *t)
+text_term_text(const struct half *h, uint32_t record)
 {
-    uint32_t at;
-    if (t->n <= TERM_TEXT)
-        return span_of(t->text, t->n);
-    memcpy(&at, t->text + TERM_HEAD, sizeof at);
-    return span_of(b->texts.p + at, t->n);
+    const struct term *t = (const struct term *)(h->records + record);
+    return span_of(t->text, t->n);
 }
-
-// Frees what it has and makes it ready for the next segment.
-void text_builder_reset(struct text_builder *b);
 
 #endif

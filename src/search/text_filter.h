@@ -23,25 +23,24 @@ text_filter_row_size(size_t pages)
     return (pages + 7) / 8;
 }
 
-// The rows of three octets.
+// The rows of three octets. Eight can be read there.
 static inline void
 text_filter_rows(const char *p, uint32_t rows[FILTER_BITS])
 {
-    uint32_t gram = (uint32_t)(unsigned char)p[0] << 16 |
-                    (uint32_t)(unsigned char)p[1] << 8 | (unsigned char)p[2];
-    uint64_t h = gram * 0x9E3779B97F4A7C15u;
+    uint32_t gram;
+    memcpy(&gram, p, sizeof gram);
+    uint64_t h = (__builtin_bswap32(gram) >> 8) * 0x9E3779B97F4A7C15u;
     rows[0] = (uint32_t)((h >> 32) * FILTER_ROWS >> 32);
     rows[1] = (uint32_t)((h & UINT32_MAX) * FILTER_ROWS >> 32);
 }
 
-// The row of five octets.
+// The row of five octets. Eight can be read there.
 static inline uint32_t
 text_filter_long_row(const char *p)
 {
-    uint64_t h = 0;
-    for (int i = 0; i < FILTER_LONG; i++)
-        h = h << 8 | (unsigned char)p[i];
-    h *= 0x9E3779B97F4A7C15u;
+    uint64_t h;
+    memcpy(&h, p, sizeof h);
+    h = (__builtin_bswap64(h) >> 24) * 0x9E3779B97F4A7C15u;
     return (uint32_t)((h >> 32) * FILTER_ROWS >> 32);
 }
 
@@ -49,7 +48,7 @@ text_filter_long_row(const char *p)
 struct text_filter;
 struct text_filter *text_filter_new(void);
 void text_filter_free(struct text_filter **t);  // takes NULL
-// A term of the next page, with a delimiter at each end; its first `known` octets were those of the one before. `longs`: each five octets
+// A term of the next page, with a delimiter at each end and eight octets behind that can be read; its first `known` octets were those of the one before. `longs`: each five octets
 // too.
 void text_filter_term(struct text_filter *t, struct span text, size_t known, bool longs);
 // The end of the page: the most documents that one of its terms has.

@@ -9,9 +9,9 @@
 
 // The octets of a condition, looked for in a page of terms.
 struct text_pattern {
-    uint8_t n, lead;      // octets; 1: it begins with a delimiter
-    uint8_t rare, rarer;  // where its rarest octets are
-    char octets[TERM_MAX + 2];
+    uint8_t n, lead;                // octets; 1: it begins with a delimiter
+    uint8_t rare, rarer;            // where its rarest octets are
+    char octets[TERM_MAX + 2 + 8];  // eight more can be read
 };
 void text_pattern_init(struct text_pattern *p, const struct text_condition *c);
 // The delimiter before the next term in which the pattern is, from the one at `from` on; text.n: none.

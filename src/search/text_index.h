@@ -28,11 +28,12 @@ struct text_stats {
 };
 void text_index_stats(const struct text_index *ti, struct text_stats *out);
 
-// Gathers the documents of the next segment. Memory: text_builder_octets, which is the caller's to bound (put at some
-// 32 MB); one document adds at most LIMIT_text_document.
+// Gathers the documents of the next segment; how many is the caller's to bound (put at some 24 MB gathered), one document adds at
+// most LIMIT_text_document. Memory: text_builder_octets, at most some four times that, also while it is put, and until it is freed.
 struct text_builder;
 struct text_builder *text_builder_new(void);
 void text_builder_free(struct text_builder **b);  // takes NULL
+void text_builder_reset(struct text_builder *b);  // drops all but the memory
 void text_builder_begin(struct text_builder *b, uint64_t emailid);
 struct mime_text_sink text_builder_sink(struct text_builder *b);  // its streams
 // `open`: zones of which not all text was fed (a cut field, an attachment that could not be read): there the index never
@@ -41,6 +42,7 @@ void text_builder_end(struct text_builder *b, unsigned open);
 void
 text_builder_drop(struct text_builder *b);  // instead of end: the message could not be read
 size_t text_builder_octets(const struct text_builder *b);
+size_t text_builder_gathered(const struct text_builder *b);  // octets, for the next segment
 size_t text_builder_documents(const struct text_builder *b);
 
 // Suspends. Writes a segment; R_OK: it is on disk and found. The builder is empty afterwards in any case.

@@ -49,7 +49,19 @@ text_var_put(unsigned char *out, uint64_t v)
     out[n++] = (unsigned char)v;
     return n;
 }
-size_t text_posting_put(struct text_coder *c, struct text_posting p, unsigned char *out);
+// A posting: varint of 2 * (documents left out since the last one) + (1 when the zones change), then a varint of the zones.
+static inline size_t
+text_posting_put(struct text_coder *c, struct text_posting p, unsigned char *out)
+{
+    bool changed = p.zones != c->zones;
+    must(p.document >= c->next);
+    size_t n = text_var_put(out, (uint64_t)(p.document - c->next) << 1 | changed);
+    if (changed)
+        n += text_var_put(out + n, p.zones);
+    c->next = p.document + 1;
+    c->zones = p.zones;
+    return n;
+}
 // R_NONE at the end, R_FAIL: damaged.
 enum result text_posting_next(struct text_coder *c, struct span *rest,
                               struct text_posting *out) MUST_CHECK;
@@ -76,7 +88,7 @@ struct text_writer;
 // Suspends.
 enum result text_writer_open(struct store *s, uint64_t account, uint32_t number,
                              struct text_writer **out, struct fault *f) MUST_CHECK;
-// Suspends.
+// Suspends. TERM_MAX octets can be read from where the term begins.
 enum result text_writer_term(struct text_writer *w, enum text_kind kind, struct span term,
                              const struct text_posting *postings, size_t n,
                              struct fault *f) MUST_CHECK;
@@ -189,13 +201,14 @@ text_term_compare(struct span a, struct span b)
     return c != 0 ? c : (a.n > b.n) - (a.n < b.n);
 }
 
-// The first octets of a term as a number, in the same order.
+// The first octets of a term as a number, in the same order. Eight octets can be read there.
 static inline uint64_t
 text_term_head(struct span term)
 {
-    uint64_t v = 0;
-    memcpy(&v, term.p, term.n < 8 ? term.n : 8);
-    return __builtin_bswap64(v);
+    uint64_t v;
+    memcpy(&v, term.p, 8);
+    v = __builtin_bswap64(v);
+    return term.n < 8 ? v & ~(UINT64_MAX >> 8 * term.n) : v;
 }
 
 struct text_index {

@@ -350,7 +350,7 @@ take_runner(struct merge *m, size_t i)
 static enum result
 merge_term(struct merge *m)
 {
-    char octets[TERM_MAX];
+    char octets[TERM_MAX] = {0};
     size_t least = least_runner(m);
     uint64_t head = m->runners[least].head;
     struct span term = span_of(octets, m->runners[least].in->term.n);

@@ -1,20 +1,5 @@
 #include "search/text_inside.h"
 
-// A posting: varint of 2 * (documents left out since the last one) + (1 when the zones change), then a varint of the zones.
-
-size_t
-text_posting_put(struct text_coder *c, struct text_posting p, unsigned char *out)
-{
-    bool changed = p.zones != c->zones;
-    must(p.document >= c->next);
-    size_t n = text_var_put(out, (uint64_t)(p.document - c->next) << 1 | changed);
-    if (changed)
-        n += text_var_put(out + n, p.zones);
-    c->next = p.document + 1;
-    c->zones = p.zones;
-    return n;
-}
-
 static bool
 take_var(struct span *rest, uint64_t *out)
 {

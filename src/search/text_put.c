@@ -3,11 +3,13 @@
 
 // A builder's terms, sorted, as a segment.
 
-enum { AHEAD = 8, NOWHERE = DOCUMENTS_MAX };
+enum { AHEAD = 16, NOWHERE = DOCUMENTS_MAX };
 
 struct order {
-    uint64_t head;  // first octets of the term, as a number
-    uint32_t term;
+    // first octets of the term, as a number; when they are in order: where it was met first, and in the low half how often again
+    uint64_t head;
+    uint32_t term;  // its number
+    uint32_t record;
 };
 
 struct put {
@@ -16,8 +18,9 @@ struct put {
     uint32_t *places;  // of documents in the segment; NOWHERE
     bool in_order;
     struct order *order, *spare;
-    // where each term's begin in the other one: the place of each document in which it was met, and the zones in the low bits
-    uint32_t *at, *met;
+    // of each term, by its number: how often it was met again, later where the next one goes to in `met`. There, one after the other:
+    // the place of each document in which it was, and the zones in the low bits
+    uint32_t *ends, *met;
     struct text_posting *postings;
 };
 
@@ -59,6 +62,7 @@ place_documents(struct put *p, struct text_document *out)
 // ---- terms in order ----
 
 enum { DIGIT = 11, DIGITS = 6 };  // bits, and how many of them a head has
+_Static_assert(DIGITS % 2 == 0, "they end where they began");
 typedef uint32_t digit_counts[DIGITS][1 << DIGIT];
 
 static size_t
@@ -102,51 +106,54 @@ sort_heads(struct put *p, size_t n)
     free(counts);
 }
 
-enum { FEW = 12 };
+enum { FEW = 24, HEAD = 8 };
 
-struct of_kind {
-    const struct text_builder *b;
-    const struct half *h;
-};
-
+// Of one head: by the octets behind it.
 static int
-by_text(const void *left, const void *right, void *arg)
+by_rest(const void *left, const void *right, void *arg)
 {
-    const struct of_kind *k = arg;
-    const struct term *x = &k->h->terms[((const struct order *)left)->term],
-                      *y = &k->h->terms[((const struct order *)right)->term];
-    return text_term_compare(text_term_text(k->b, x), text_term_text(k->b, y));
+    const struct order *a = left, *b = right;
+    const struct half *h = arg;
+    return a->head != b->head ? (a->head > b->head) - (a->head < b->head)
+                              : text_term_compare(text_term_text(h, a->record),
+                                                  text_term_text(h, b->record));
 }
 
-// Of one head.
 static void
-sort_texts(struct of_kind *k, struct order *o, size_t n)
+sort_texts(struct half *h, struct order *o, size_t n)
 {
+    for (size_t i = 0; i < n; i++) {
+        struct span text = text_term_text(h, o[i].record);
+        o[i].head = text.n > HEAD ? text_term_head(span_skip(text, HEAD)) : 0;
+    }
     if (n > FEW) {
-        qsort_r(o, n, sizeof *o, by_text, k);
+        qsort_r(o, n, sizeof *o, by_rest, h);
         return;
     }
     for (size_t i = 1; i < n; i++) {
         struct order one = o[i];
         size_t at = i;
-        for (; at > 0 && by_text(&o[at - 1], &one, k) > 0; at--)
+        for (; at > 0 && by_rest(&o[at - 1], &one, h) > 0; at--)
             o[at] = o[at - 1];
         o[at] = one;
     }
 }
 
 static void
-sort_terms(struct put *p, const struct half *h)
+sort_terms(struct put *p, struct half *h)
 {
-    struct of_kind k = {p->b, h};
-    for (size_t i = 0; i < h->count; i++)
-        p->order[i] = (struct order){
-            text_term_head(span_of(h->terms[i].text, h->terms[i].n)), (uint32_t)i};
-    sort_heads(p, h->count);
-    for (size_t i = 0, next; i < h->count; i = next) {
-        for (next = i + 1; next < h->count && p->order[next].head == p->order[i].head;)
+    size_t n = h->count;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t record = h->firsts[i].record;
+        p->order[i] = (struct order){text_term_head(text_term_text(h, record)),
+                                     (uint32_t)i + 1, record};
+    }
+    sort_heads(p, n);
+    for (size_t i = 0, next; i < n; i = next) {
+        for (next = i + 1; next < n && p->order[next].head == p->order[i].head;)
             next++;
-        sort_texts(&k, p->order + i, next - i);
+        if (next - i > 1)
+            sort_texts(h, p->order + i, next - i);
     }
 }
 
@@ -156,16 +163,25 @@ static void
 sort_runs(struct put *p, const struct half *h)
 {
     uint32_t before = 0;
+    for (size_t i = 0; i < h->met_count; i++)
+        p->ends[h->met[i]]++;
+    task_yield();
     for (size_t i = 0; i < h->count; i++) {
-        uint32_t term = p->order[i].term;
-        p->at[term] = before;
-        before += h->terms[term].count;
+        struct order *o = &p->order[i];
+        if (i + AHEAD < h->count) {
+            __builtin_prefetch(&p->ends[o[AHEAD].term], 1);
+            __builtin_prefetch(&h->firsts[o[AHEAD].term - 1]);
+        }
+        uint32_t *at = &p->ends[o->term], more = *at;
+        o->head = (uint64_t)h->firsts[o->term - 1].met << 32 | more;
+        *at = before;
+        before += more;
     }
     for (size_t r = 0; r < h->run_count; r++) {
         size_t end = r + 1 < h->run_count ? h->runs[r + 1].from : h->met_count;
         uint32_t here = p->places[h->runs[r].document] << TEXT_ZONE_BITS | h->runs[r].zones;
         for (size_t i = h->runs[r].from; i < end; i++)
-            p->met[p->at[h->met[i]]++] = here;
+            p->met[p->ends[h->met[i]]++] = here;
         if (r % 64 == 0)
             task_yield();
     }
@@ -178,21 +194,29 @@ by_document(const void *left, const void *right)
     return (a->document > b->document) - (a->document < b->document);
 }
 
+static size_t
+gather_one(struct put *p, size_t n, uint32_t met)
+{
+    uint32_t document = met >> TEXT_ZONE_BITS;
+    uint16_t zones = met & MIME_ZONES;
+    if (document == NOWHERE)
+        return n;
+    if (n > 0 && p->postings[n - 1].document == document) {
+        p->postings[n - 1].zones |= zones;
+        return n;
+    }
+    p->postings[n] = (struct text_posting){document, zones};
+    return n + 1;
+}
+
 // What was met in a document is one after the other.
 static size_t
-gather(struct put *p, const uint32_t *met, size_t count)
+gather(struct put *p, uint32_t first, const uint32_t *met, size_t count)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < count; i++) {
-        uint32_t document = met[i] >> TEXT_ZONE_BITS;
-        uint16_t zones = met[i] & MIME_ZONES;
-        if (document == NOWHERE)
-            continue;
-        if (n > 0 && p->postings[n - 1].document == document)
-            p->postings[n - 1].zones |= zones;
-        else
-            p->postings[n++] = (struct text_posting){document, zones};
-    }
+    uint32_t place = p->places[first >> TEXT_ZONE_BITS];
+    size_t n = gather_one(p, 0, place << TEXT_ZONE_BITS | (first & MIME_ZONES));
+    for (size_t i = 0; i < count; i++)
+        n = gather_one(p, n, met[i]);
     if (!p->in_order)
         qsort(p->postings, n, sizeof *p->postings, by_document);
     return n;
@@ -204,14 +228,14 @@ put_sorted(struct put *p, enum text_kind kind, struct fault *f)
     const struct half *h = &p->b->halves[kind];
     size_t at = 0;
     for (size_t i = 0; i < h->count; i++) {
-        const struct term *t = &h->terms[p->order[i].term];
+        const struct order *o = &p->order[i];
         if (i + AHEAD < h->count)
-            __builtin_prefetch(&h->terms[p->order[i + AHEAD].term]);
-        // NOLINTNEXTLINE(clang-analyzer-unix.Malloc): put_kind frees what is read here
-        size_t n = gather(p, p->met + at, t->count);
-        at += t->count;
-        if (n > 0 && text_writer_term(p->w, kind, text_term_text(p->b, t), p->postings, n,
-                                      f) != R_OK)
+            __builtin_prefetch(h->records + o[AHEAD].record);
+        size_t more = (uint32_t)o->head,
+               n = gather(p, (uint32_t)(o->head >> 32), p->met + at, more);
+        at += more;
+        if (n > 0 && text_writer_term(p->w, kind, text_term_text(h, o->record), p->postings,
+                                      n, f) != R_OK)
             return R_FAIL;
         if (i % 256 == 0)
             task_yield();
@@ -219,33 +243,24 @@ put_sorted(struct put *p, enum text_kind kind, struct fault *f)
     return R_OK;
 }
 
-static void *
-some(size_t n, size_t octets)
-{
-    void *p = calloc(n + 1, octets);
-    must(p != NULL);
-    return p;
-}
-
 static enum result
 put_kind(struct put *p, enum text_kind kind, struct fault *f)
 {
-    const struct half *h = &p->b->halves[kind];
+    struct text_builder *b = p->b;
+    struct half *h = &b->halves[kind];
+    size_t ends = (h->count + 1) * sizeof *p->ends, order = h->count * sizeof *p->order,
+           met = h->met_count * sizeof *p->met;
+    if (h->count == 0)
+        return R_OK;
     must(h->met_count <= UINT32_MAX && h->run_count <= UINT32_MAX);
-    p->order = some(h->count, sizeof *p->order);
-    p->spare = some(h->count, sizeof *p->spare);
+    p->order = text_region(&b->order, order);
+    p->spare = text_region(&b->spare, order > met ? order : met);
     sort_terms(p, h);
-    free(p->spare);
-    p->at = some(h->count, sizeof *p->at);
-    p->met = some(h->met_count, sizeof *p->met);
-    p->postings = some(h->run_count, sizeof *p->postings);
+    p->met = text_region(&b->spare, met);
+    p->ends = memset(text_region(&b->ends, ends), 0, ends);
+    p->postings = text_region(&b->postings, (h->run_count + 1) * sizeof *p->postings);
     sort_runs(p, h);
-    enum result r = put_sorted(p, kind, f);
-    free(p->order);
-    free(p->at);
-    free(p->met);
-    free(p->postings);
-    return r;
+    return put_sorted(p, kind, f);
 }
 
 static enum result

@@ -72,9 +72,19 @@ text_run(struct span s, enum text_class class)
 // ---- runs as terms ----
 
 static void
+tell_all(struct text_words *w)
+{
+    if (w->told_n > 0)
+        w->to->terms(w->to->arg, w->told, w->told_n);
+    w->told_n = 0;
+}
+
+static void
 tell(struct text_words *w, enum text_kind kind, const char *p, size_t n)
 {
-    w->to->term(w->to->arg, kind, span_of(p, n));
+    if (w->told_n == TEXT_TERMS)
+        tell_all(w);
+    w->told[w->told_n++] = (struct text_term){p, (uint8_t)n, (uint8_t)kind};
 }
 
 // Returns where the window begins that is not told: the last one, unless `end`.
@@ -173,11 +183,13 @@ tell_folded(struct text_words *w, struct span word)
         w->loose = true;  // of marks alone: what is on its two sides may be one word
         return;
     }
+    tell_all(w);
     memcpy(w->folded, word.p, word.n);
     size_t at = 0;
     for (; at + WORD_WINDOW < word.n; at += WORD_STRIDE)
         tell(w, TEXT_FOLDED, w->folded + at, WORD_WINDOW);
     tell(w, TEXT_FOLDED, w->folded + at, word.n - at);
+    tell_all(w);
 }
 
 // A whole run of letters or of ideographs; these do not change, but for some that are dropped.
@@ -262,23 +274,121 @@ begin_long_gap(struct text_words *w, size_t *at, struct span gap)
     return true;
 }
 
-// The same as next_word where all of it is ASCII, short, and there: nearly always.
-static bool
-next_plain_word(struct text_words *w, size_t *at)
+// ---- words of ASCII ----
+
+typedef unsigned char lane16 __attribute__((vector_size(16)));
+
+// A bit for each octet, which is 0 or 0xFF.
+static uint64_t
+bits_of(lane16 hit)
 {
-    size_t from = *at + w->edge, word = from;
-    while (word < w->n && octet_of(w->text[word]) == GAP)
-        word++;
-    size_t end = word;
-    while (end < w->n && octet_of(w->text[end]) == LETTER)
-        end++;
-    if (end == word || end + 4 > w->n || octet_of(w->text[end]) != GAP ||
-        word - from > GAP_WINDOW || end - word > WORD_WINDOW)
-        return false;
-    tell_junction(w, w->edge, span_of(w->text + from, word - from), end - word);
-    tell(w, TEXT_WORD, w->text + word, end - word);
-    end_word(w, at, end, end - word);
-    return true;
+    static const lane16 places = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+    const uint64_t sum = 0x0101010101010101u;
+    uint64_t halves[2];
+    hit &= places;
+    memcpy(halves, &hit, sizeof halves);
+    return halves[0] * sum >> 56 | halves[1] * sum >> 56 << 8;
+}
+
+static lane16
+is_letter(lane16 c)
+{
+    return (lane16)(((c | 0x20) - 'a' < 26) | (c - '0' < 10));
+}
+
+static lane16
+is_beyond(lane16 c)
+{
+    return (lane16)(c >= 0x80);
+}
+
+// Of 64 octets; there is room for those behind the n that count.
+static uint64_t
+those_of(lane16 (*are)(lane16 c), const char *p, size_t n)
+{
+    uint64_t bits = 0;
+    for (size_t i = 0; i < 64 && i < n; i += 16) {
+        lane16 c;
+        memcpy(&c, p + i, sizeof c);
+        bits |= bits_of(are(c)) << i;
+    }
+    return n < 64 ? bits & (((uint64_t)1 << n) - 1) : bits;
+}
+
+static void
+find_beyond(struct text_words *w)
+{
+    for (size_t at = 0; at < w->n; at += 64)
+        w->beyond[at / 64] = those_of(is_beyond, w->text + at, w->n - at);
+}
+
+// At most 63 octets.
+static bool
+is_plain(const struct text_words *w, size_t from, size_t to)
+{
+    if (w->ascii)
+        return true;
+    uint64_t beyond = w->beyond[from / 64] >> (from % 64) | w->beyond[from / 64 + 1]
+                                                                << 1 << (63 - from % 64);
+    return (beyond & (((uint64_t)1 << (to - from)) - 1)) == 0;
+}
+
+static void
+find_edges(struct text_words *w)
+{
+    uint16_t *to = w->edges;
+    uint64_t before = 0;
+    for (size_t at = 0; at < w->n; at += 64) {
+        uint64_t letters = those_of(is_letter, w->text + at, w->n - at),
+                 edges = letters ^ (letters << 1 | before);
+        before = letters >> 63;
+        for (; edges != 0; edges &= edges - 1)
+            *to++ = (uint16_t)(at + (size_t)__builtin_ctzll(edges));
+    }
+    for (size_t i = 0; i < 4; i++)
+        *to++ = (uint16_t)w->n;
+}
+
+// The junction and the word of one step, which are put where `t` is; returns behind them. `from`: where the gap begins.
+static struct text_term *
+put_plain_word(const struct text_words *w, struct text_term *t, size_t edge, size_t from,
+               size_t word, size_t n)
+{
+    size_t gap = word - from, most = text_edge(span_of(w->text + from, gap));
+    edge = less(edge, most);
+    *t = (struct text_term){w->text + from - edge, (uint8_t)(edge + gap + less(n, most)),
+                            TEXT_JUNCTION};
+    t += edge + gap > 0;  // at the front of a text there is none
+    *t = (struct text_term){w->text + word, (uint8_t)n, TEXT_WORD};
+    return t + 1;
+}
+
+// The same as next_word for as many words as are of ASCII, short, and there: nearly all. *k: of the edges. `whole`: nothing comes behind the
+// text.
+static void
+take_plain_words(struct text_words *w, size_t *at, size_t *k, bool whole)
+{
+    size_t edge = w->edge, from = *at + edge, behind = whole ? 0 : 4, word, end;
+    struct text_term *t = w->told + w->told_n, *last = w->told + TEXT_TERMS - 2;
+    while (w->edges[*k + 1] <= from && w->edges[*k + 1] < w->n)
+        *k += 2;
+    for (;; *k += 2, from = end) {
+        word = w->edges[*k] > from ? w->edges[*k] : from;
+        end = w->edges[*k + 1];
+        if (word - from > GAP_WINDOW || end - word - 1 >= WORD_WINDOW ||
+            end + behind > w->n || !is_plain(w, from, end + 1))
+            break;
+        if (t > last) {
+            w->told_n = (size_t)(t - w->told);
+            tell_all(w);
+            t = w->told;
+        }
+        t = put_plain_word(w, t, edge, from, word, end - word);
+        edge = less(PAIR_EDGE, end - word);
+    }
+    w->told_n = (size_t)(t - w->told);
+    w->edge = edge;
+    *at = from - edge;
 }
 
 // The junction and the word that begin at *at; false when there must be more text first.
@@ -367,14 +477,20 @@ go_on_gap(struct text_words *w, size_t *at, bool end)
 static void
 take(struct text_words *w, bool end)
 {
-    size_t at = 0;
+    size_t at = 0, k = 0;
     bool more = true;
     w->ascii = mime_ascii_run(span_of(w->text, w->n)) == w->n;
-    while (more)
-        more = w->long_word              ? go_on_word(w, &at, end)
-               : w->long_gap             ? go_on_gap(w, &at, end)
-               : next_plain_word(w, &at) ? true
-                                         : next_word(w, &at, end);
+    find_edges(w);
+    if (!w->ascii)
+        find_beyond(w);
+    while (more) {
+        if (!w->long_word && !w->long_gap)
+            take_plain_words(w, &at, &k, end);
+        more = w->long_word  ? go_on_word(w, &at, end)
+               : w->long_gap ? go_on_gap(w, &at, end)
+                             : next_word(w, &at, end);
+    }
+    tell_all(w);
     memmove(w->text, w->text + at, w->n - at);
     w->n -= at;
 }
@@ -383,7 +499,7 @@ void
 text_words_begin(struct text_words *w, const struct text_words_to *to)
 {
     w->to = to;
-    w->n = w->edge = 0;
+    w->n = w->edge = w->told_n = 0;
     w->long_word = w->long_gap = w->loose = false;
 }
 

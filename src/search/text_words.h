@@ -24,6 +24,7 @@ enum {
     PAIR_EDGE = 15,  // the same where the gap is one blank: the words of phrases
     TERM_MAX = WORD_WINDOW,
     TEXT_ROOM = 4096,
+    TEXT_TERMS = 64,
 };
 _Static_assert((int)TERM_MAX >= (int)GAP_WINDOW + 2 * (int)WORD_EDGE &&
                    (int)TERM_MAX >= 1 + 2 * (int)PAIR_EDGE,
@@ -40,9 +41,14 @@ text_edge(struct span gap)
 // Octets of the run of that class at the front.
 size_t text_run(struct span s, enum text_class class);
 
-// TERM_MAX octets can be read from where a term begins, however short it is; what it points at goes away afterwards.
+// TERM_MAX octets can be read from where a term begins, however short it is.
+struct text_term {
+    const char *p;
+    uint8_t n, kind;
+};
+// Some of them, in order, at most TEXT_TERMS; what they point at goes away afterwards.
 struct text_words_to {
-    void (*term)(void *arg, enum text_kind kind, struct span term);
+    void (*terms)(void *arg, const struct text_term *terms, size_t n);
     void *arg;
 };
 
@@ -53,7 +59,12 @@ struct text_words {
     bool long_word, long_gap;
     bool loose;  // a word of the fuzzy text may be in no term
     bool ascii;  // all of the text is
+    struct text_term told[TEXT_TERMS];
+    size_t told_n;
     char text[TEXT_ROOM + TERM_MAX], folded[TEXT_ROOM + TERM_MAX];
+    // of the text: where runs of ASCII letters and digits begin and end, in turns, then its end
+    uint16_t edges[TEXT_ROOM + 4];
+    uint64_t beyond[TEXT_ROOM / 64 + 2];  // a bit for each octet: it is not ASCII
 };
 
 // A stream: begin, feed, end.

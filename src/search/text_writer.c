@@ -19,10 +19,13 @@ struct text_writer {
     uint16_t count;              // its terms
     size_t most;                 // documents of the commonest of them
     uint64_t list;               // where its lists begin
-    struct buf text, entries;
     // the last term, between two delimiters, and the octets of all of the page so
-    char last[TERM_MAX + 2];
+    char last[2 * TERM_MAX + 2];
     size_t last_n, plain;
+    struct part {
+        size_t n;
+        char octets[TEXT_PAGE + TERM_MAX];
+    } text, entries;
     uint64_t list_octets, term_count;
 };
 
@@ -69,8 +72,6 @@ text_writer_open(struct store *s, uint64_t account, uint32_t number,
     must(w != NULL);
     w->number = number;
     w->filter = text_filter_new();
-    buf_init(&w->text, TEXT_PAGE);
-    buf_init(&w->entries, TEXT_PAGE);
     if (out_open(&w->terms, s, account, number, false, f) != R_OK ||
         out_open(&w->lists, s, account, number, true, f) != R_OK) {
         text_writer_abort(&w);
@@ -88,8 +89,6 @@ text_writer_abort(struct text_writer **w)
     derived_abort(&(*w)->terms.to);
     derived_abort(&(*w)->lists.to);
     text_filter_free(&(*w)->filter);
-    buf_done(&(*w)->text);
-    buf_done(&(*w)->entries);
     free(*w);
     *w = NULL;
 }
@@ -113,12 +112,12 @@ put_head(struct out *o, uint8_t what, uint16_t count, size_t text, uint64_t list
 }
 
 static void
-put_body(struct out *o, const struct buf *b)
+put_body(struct out *o, struct span s)
 {
-    must(b->n <= TEXT_PAGE_DATA - o->n);
-    if (b->n > 0)
-        memcpy(o->page + o->n, b->p, b->n);
-    o->n += b->n;
+    must(s.n <= TEXT_PAGE_DATA - o->n);
+    if (s.n > 0)
+        memcpy(o->page + o->n, s.p, s.n);
+    o->n += s.n;
 }
 
 static enum result
@@ -145,14 +144,13 @@ end_page(struct text_writer *w, struct fault *f)
     if (w->count == 0)
         return R_OK;
     put_head(&w->terms, (uint8_t)(TEXT_PAGE_WORDS + w->kind), w->count, w->text.n, w->list);
-    put_body(&w->terms, &w->text);
-    put_body(&w->terms, &w->entries);
+    put_body(&w->terms, span_of(w->text.octets, w->text.n));
+    put_body(&w->terms, span_of(w->entries.octets, w->entries.n));
     text_filter_page(w->filter, w->most);
     w->pages[w->kind]++;
     w->count = 0;
     w->most = 0;
-    buf_reset(&w->text);
-    buf_reset(&w->entries);
+    w->text.n = w->entries.n = 0;
     if (out_page(&w->terms, f) != R_OK)
         return R_FAIL;
     return text_filter_pages(w->filter) == FILTER_PAGES ? put_filter(w, f) : R_OK;
@@ -175,22 +173,39 @@ begin_page(struct text_writer *w, enum text_kind kind, struct span term, struct 
     return R_OK;
 }
 
+static uint64_t
+load(const char *p)
+{
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+// How many octets the last term and this one share.
+static size_t
+shared_with(const struct text_writer *w, struct span term)
+{
+    size_t most = term.n < w->last_n - 1 ? term.n : w->last_n - 1, n = 0;
+    uint64_t other = 0;
+    while (n < most && (other = load(w->last + 1 + n) ^ load(term.p + n)) == 0)
+        n += sizeof other;
+    if (n < most)
+        n += (size_t)__builtin_ctzll(other) / 8;
+    return n < most ? n : most;
+}
+
 static void
 put_term(struct text_writer *w, struct span term)
 {
-    size_t most = term.n < w->last_n - 1 ? term.n : w->last_n - 1, shared = 0;
-    while (shared < most && w->last[1 + shared] == term.p[shared])
-        shared++;
-    size_t own = term.n - shared;
+    size_t shared = shared_with(w, term), own = term.n - shared;
     must(own > 0);
-    char *to = buf_reserve(&w->text, own + 2);
-    must(to != NULL);
+    char *to = w->text.octets + w->text.n;
     w->text.n += own + (own > TERM_LONG ? 2 : 1);
     *to++ = (char)(shared * TERM_SHARED + (own > TERM_LONG ? TERM_LONG : own - 1));
     if (own > TERM_LONG)
         *to++ = (char)own;
-    memcpy(to, term.p + shared, own);
-    memcpy(w->last + 1, term.p, term.n);
+    memcpy(w->last + 1, term.p, TERM_MAX);
+    memcpy(to, w->last + 1 + shared, TERM_MAX);
     w->last_n = 1 + term.n;
     w->last[w->last_n] = (char)TEXT_DELIMITER;
     w->plain += w->last_n;
@@ -198,10 +213,21 @@ put_term(struct text_writer *w, struct span term)
                      w->kind == TEXT_JUNCTION);
 }
 
-// The octets of a list; *n_out 0 for one posting, which stands in its entry.
+// The same as put_long_list where the page has room for all of it: nearly always.
+static size_t
+put_short_list(struct out *o, const struct text_posting *postings, size_t n)
+{
+    struct text_coder c = text_coder_of();
+    unsigned char *to = (unsigned char *)o->page + o->n, *from = to;
+    for (size_t i = 0; i < n; i++)
+        to += text_posting_put(&c, postings[i], to);
+    o->n += (size_t)(to - from);
+    return (size_t)(to - from);
+}
+
 static enum result
-put_list(struct text_writer *w, const struct text_posting *postings, size_t n,
-         size_t *n_out, struct fault *f)
+put_long_list(struct text_writer *w, const struct text_posting *postings, size_t n,
+              size_t *n_out, struct fault *f)
 {
     struct text_coder c = text_coder_of();
     unsigned char octets[4096];
@@ -216,6 +242,18 @@ put_list(struct text_writer *w, const struct text_posting *postings, size_t n,
         *n_out += have;
         have = 0;
     }
+    return R_OK;
+}
+
+// The octets of a list.
+static enum result
+put_list(struct text_writer *w, const struct text_posting *postings, size_t n,
+         size_t *n_out, struct fault *f)
+{
+    if (n < (TEXT_PAGE_DATA - w->lists.n) / TEXT_POSTING_MAX)
+        *n_out = put_short_list(&w->lists, postings, n);
+    else if (put_long_list(w, postings, n, n_out, f) != R_OK)
+        return R_FAIL;
     w->list_octets += *n_out;
     return R_OK;
 }
@@ -224,8 +262,7 @@ put_list(struct text_writer *w, const struct text_posting *postings, size_t n,
 static void
 put_entry(struct text_writer *w, const struct text_posting *one, size_t octets)
 {
-    unsigned char *to = (unsigned char *)buf_reserve(&w->entries, TEXT_ENTRY_MAX);
-    must(to != NULL);
+    unsigned char *to = (unsigned char *)w->entries.octets + w->entries.n;
     size_t n =
         text_var_put(to, one ? (uint64_t)one->document << 1 | 1 : (uint64_t)octets << 1);
     if (one)
@@ -245,7 +282,7 @@ text_writer_term(struct text_writer *w, enum text_kind kind, struct span term,
         return R_FAIL;
     put_entry(w, n == 1 ? postings : NULL, octets);
     put_term(w, term);
-    must(!w->text.over && !w->entries.over && w->count < UINT16_MAX);
+    must(w->count < UINT16_MAX);
     w->count++;
     w->most = n > w->most ? n : w->most;
     w->term_count++;
@@ -254,47 +291,57 @@ text_writer_term(struct text_writer *w, enum text_kind kind, struct span term,
 
 // ---- the end ----
 
+// A page of documents from *i on; what they begin with is the EMAILID `before` them.
+static enum result
+put_documents_page(struct text_writer *w, const struct text_made *made, size_t *i,
+                   struct fault *f)
+{
+    uint64_t first = *i > 0 ? made->documents[*i - 1].emailid : 0, before = first;
+    uint16_t count = 0;
+    struct buf b;
+    buf_init(&b, TEXT_PAGE);
+    for (; *i < made->n && b.n + TEXT_PAGE_HEAD + 20 < TEXT_PAGE_DATA; ++*i, count++) {
+        const struct text_document *d = &made->documents[*i];
+        pack_var(&b, d->emailid - before);
+        pack_var(&b, (uint64_t)d->loose << TEXT_ZONE_BITS | d->open);
+        before = d->emailid;
+    }
+    put_head(&w->terms, TEXT_PAGE_DOCUMENTS, count, b.n, first);
+    put_body(&w->terms, buf_span(&b));
+    buf_done(&b);
+    w->document_pages++;
+    return out_page(&w->terms, f);
+}
+
 static enum result
 put_documents(struct text_writer *w, const struct text_made *made, struct fault *f)
 {
-    uint64_t before = 0;
-    for (size_t i = 0; i < made->n;) {
-        uint16_t count = 0;
-        uint64_t first = before;
-        for (; i < made->n && w->text.n + TEXT_PAGE_HEAD + 20 < TEXT_PAGE_DATA;
-             i++, count++) {
-            pack_var(&w->text, made->documents[i].emailid - before);
-            pack_var(&w->text, (uint64_t)made->documents[i].loose << TEXT_ZONE_BITS |
-                                   made->documents[i].open);
-            before = made->documents[i].emailid;
-        }
-        put_head(&w->terms, TEXT_PAGE_DOCUMENTS, count, w->text.n, first);
-        put_body(&w->terms, &w->text);
-        buf_reset(&w->text);
-        w->document_pages++;
-        if (out_page(&w->terms, f) != R_OK)
+    for (size_t i = 0; i < made->n;)
+        if (put_documents_page(w, made, &i, f) != R_OK)
             return R_FAIL;
-    }
     return R_OK;
 }
 
 static enum result
 put_foot(struct text_writer *w, const struct text_made *made, struct fault *f)
 {
-    buf_reset(&w->text);
-    buf_put(&w->text, SPAN(TEXT_MAGIC));
-    pack_u32(&w->text, w->number);
+    struct buf b;
+    buf_init(&b, TEXT_PAGE);
+    buf_put(&b, SPAN(TEXT_MAGIC));
+    pack_u32(&b, w->number);
     for (enum text_kind kind = 0; kind < TEXT_KINDS; kind++)
-        pack_u32(&w->text, w->pages[kind]);
-    pack_u32(&w->text, w->document_pages);
-    pack_u64(&w->text, made->n);
-    pack_u64(&w->text, w->list_octets);
-    pack_u64(&w->text, w->term_count);
-    pack_u64(&w->text, made->text_octets);
-    pack_u16(&w->text, (uint16_t)made->replaced_count);
+        pack_u32(&b, w->pages[kind]);
+    pack_u32(&b, w->document_pages);
+    pack_u64(&b, made->n);
+    pack_u64(&b, w->list_octets);
+    pack_u64(&b, w->term_count);
+    pack_u64(&b, made->text_octets);
+    pack_u16(&b, (uint16_t)made->replaced_count);
     for (size_t i = 0; i < made->replaced_count; i++)
-        pack_u32(&w->text, made->replaced[i]);
-    put_body(&w->terms, &w->text);
+        pack_u32(&b, made->replaced[i]);
+    must(!b.over);
+    put_body(&w->terms, buf_span(&b));
+    buf_done(&b);
     return out_page(&w->terms, f);
 }
 

@@ -1,8 +1,7 @@
 #include "store/state_inside.h"
 
 #include "base/budget.h"
-
-#include <sys/mman.h>
+#include "base/pages.h"
 
 struct state *
 state_new(uint64_t account)
@@ -188,58 +187,22 @@ state_free(struct state **s)
 
 // ---- tables ----
 
-enum { HUGE_PAGE = 2 << 20, OWN_PAGES = 16 << 10 };
-
-static bool
-has_own_pages(uint32_t cap)
-{
-    return cap * sizeof(struct message_row) >= OWN_PAGES;
-}
-
-// Rows of a large table lie in huge pages: a million would cost 16,000 page faults. All of them are advised alike, since
-// mremap takes no more than one kind.
-static struct message_row *
-advised(struct message_row *rows, uint32_t cap)
-{
-    must(rows != MAP_FAILED);
-    if (cap * sizeof *rows >= HUGE_PAGE)
-        madvise(rows, cap * sizeof *rows, MADV_HUGEPAGE);
-    return rows;
-}
-
-// A table comes and goes while what was allocated after it stays: it has pages of its own, unless it is small.
 static struct message_row *
 rows_new(uint32_t cap)
 {
-    size_t n = cap * sizeof(struct message_row);
-    if (has_own_pages(cap))
-        return advised(
-            mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), cap);
-    struct message_row *rows = calloc(1, n);
-    must(rows != NULL);
-    return rows;
+    return pages_new(cap * sizeof(struct message_row));
 }
 
 static void
 rows_free(struct message_row *rows, uint32_t cap)
 {
-    if (rows && has_own_pages(cap))
-        must(munmap(rows, cap * sizeof *rows) == 0);
-    else
-        free(rows);
+    pages_free(rows, cap * sizeof *rows);
 }
 
 static struct message_row *
 rows_grow(struct message_row *rows, uint32_t old, uint32_t cap)
 {
-    if (has_own_pages(old))
-        return advised(mremap(rows, old * sizeof *rows, cap * sizeof *rows, MREMAP_MAYMOVE),
-                       cap);
-    struct message_row *more = rows_new(cap);
-    if (old > 0)
-        memcpy(more, rows, old * sizeof *rows);
-    rows_free(rows, old);
-    return more;
+    return pages_grow(rows, old * sizeof *rows, cap * sizeof *rows);
 }
 
 struct message_table
