@@ -1,4 +1,5 @@
-"""Every text of an IMAP response is a row of src/imap/texts.def, in each language, with the same arguments; no text goes past the table."""
+"""Every text of an IMAP response is a row of src/imap/texts.def, in each language, with the same arguments; no text goes past the table. The
+same of POP3 and src/pop3/texts.def, but for the last: its answers are made by one function."""
 import re
 
 import source
@@ -11,6 +12,9 @@ CONVERSION = re.compile(r"%(?:%|[-+ #0]*\d*(?:\.(?:\d+|\*))?(?:hh|h|ll|l|z|j|t)?
 SAYERS = {"imap_bye": "all", "imap_text": "all", "imap_say": "rest", "imap_answer": "first", "imap_answer_no": "first",
           "imap_untagged": "first", "preauth_say": "rest", "preauth_say_bad": "all", "preauth_bye": "all", "give_up": "all",
           "cancel": "all"}
+POP3_SAYERS = {"pop3_text": "all", "pop3_reply_put": "all", "pop3_say": "all", "say_bad": "all", "pop3_preauth_say": "all",
+               "pop3_preauth_say_bad": "all", "give_up": "all", "cancel": "all"}
+POP3_CODE = re.compile(r"[A-Z/-]*")
 HEAD = re.compile(r"^(?:(?:OK|NO|BAD|BYE) )?(?:\[.*?\] )?", re.S)
 STATUS = re.compile(r"(?:^|\* | )(?:OK|NO|BAD|BYE|PREAUTH) (?:\[[^\]]*\] )?[A-Za-z]|^\)?\] ?[A-Z]")
 
@@ -72,6 +76,31 @@ def all_texts(root):
             yield "preauth_reply.def", HEAD.sub("", joined(said))
 
 
+def pop3_texts(root):
+    for path in source.files(root, ".c"):
+        place, text = path.relative_to(root / "src"), re.sub(r"//[^\n]*", "", path.read_text())
+        if place.parts[0] != "pop3" or path.stem.endswith("_test"):
+            continue
+        for name in POP3_SAYERS:
+            for _, arguments in calls(text, name):
+                yield from ((place, joined(one[0])) for one in STRINGS.finditer(arguments))
+        for table in re.finditer(r"(?:byes\[\] = \{(.*?)\};|const char \*text =(.*?);)", text, re.S):
+            yield from ((place, joined(one[0])) for one in STRINGS.finditer(table[1] or table[2]))
+    reply = root / "src/pop3/preauth_reply.def"
+    if reply.exists():
+        for said in re.findall(rf"^PREAUTH_REPLY\(\w+,\s*\"[^\"]*\",\s*({STRING})", reply.read_text(), re.M):
+            yield "preauth_reply.def", joined(said)
+
+
+def pop3(root):
+    """What is said has a row, and what has a row is said."""
+    table = root / "src/pop3/texts.def"
+    have = [joined(a) for _, a, _ in ROW.findall(table.read_text())] if table.exists() else []
+    said = {text: place for place, text in pop3_texts(root) if not POP3_CODE.fullmatch(text)}
+    yield from (f'{place}: "{text}" has no row' for text, place in said.items() if text not in have)
+    yield from (f'pop3: "{text}" is said nowhere' for text in have if text not in said)
+
+
 def missing(root):
     have = {english for kind, english, _ in rows(root) if kind == "TEXT"}
     for where, said in all_texts(root):
@@ -87,8 +116,10 @@ def unused(root):
 
 
 def translated(root):
+    pop3_table = root / "src/pop3/texts.def"
+    more = ROW.findall(pop3_table.read_text()) if pop3_table.exists() else []
     seen = set()
-    for kind, english, german in rows(root):
+    for kind, english, german in rows(root) + [("POP3", joined(a), joined(b)) for _, a, b in more]:
         if not german or not english:
             yield f'"{english}" has no text'
         if (kind, english) in seen:
@@ -124,5 +155,6 @@ if __name__ == "__main__":
         "missing": (missing, broken('imap_answer(c, "[X %s] Undone", "Done");\n')),
         "unused": (unused, broken('imap_answer(c, "[X] Done");\n')),
         "translated": (translated, broken("", 'TEXT("%s of %u", "%u von %s")\n')),
+        "pop3": (pop3, {"src/pop3/texts.def": DEF, "src/pop3/a.c": 'pop3_say(s, true, "", "Undone");\n'}),
         "bypassing": (bypassing, broken('conn_write_str(c, "* OK Done\\r\\n");\n')),
     })
