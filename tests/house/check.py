@@ -4,6 +4,7 @@ import concurrent.futures
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -224,6 +225,20 @@ def part_coverage(options):
 PARTS = {name[5:]: function for name, function in list(globals().items()) if name.startswith("part_")}
 
 
+def run_parts(options, wanted, tally, beside):
+    options.ahead = {}
+    for name, function in wanted.items():
+        began = time.monotonic()
+        try:
+            good, bad = function(options)
+        except Exception as error:  # a part that breaks is a failure, and the next ones still run
+            print(f"{name}: {error!r}", flush=True)
+            good, bad = 0, 1
+        tally.add(name, good, bad, time.monotonic() - began)
+        if name == "build":
+            options.ahead = {n: beside.submit(work, options) for n, work in AHEAD.items() if n in wanted}
+
+
 def main():
     parser = argparse.ArgumentParser(prog="./check", description=f"parts: {' '.join(PARTS)}")
     parser.add_argument("--long", action="store_true", help="longer fuzzing, more kill -9, everything under clang-tidy")
@@ -238,17 +253,14 @@ def main():
     tally = Tally()
     wanted = {name: function for name, function in PARTS.items() if not options.parts or name in options.parts or name == "build"}
     beside = concurrent.futures.ThreadPoolExecutor(1)
-    options.ahead = {}
-    for name, function in wanted.items():
-        began = time.monotonic()
-        try:
-            good, bad = function(options)
-        except Exception as error:  # a part that breaks is a failure, and the next ones still run
-            print(f"{name}: {error!r}", flush=True)
-            good, bad = 0, 1
-        tally.add(name, good, bad, time.monotonic() - began)
-        if name == "build":
-            options.ahead = {n: beside.submit(work, options) for n, work in AHEAD.items() if n in wanted}
+    try:
+        run_parts(options, wanted, tally, beside)
+    except KeyboardInterrupt:
+        beside.shutdown(wait=False, cancel_futures=True)
+        for one in BESIDE:
+            if one.poll() is None:
+                os.killpg(one.pid, signal.SIGKILL)
+        raise
     print()
     for name, good, bad, seconds in tally.parts:
         print(f"   {name:12} {good:5} passed {bad:4} failed {seconds:6.0f} s")
