@@ -166,6 +166,7 @@ def test_capabilities(server):
     assert (before["NOTIFY"], before["MAXREDIRECTS"], before["LANGUAGE"], before["EXTLISTS"]) == ("mailto", "4", "en", "urn")
     assert "PLAIN" in before["SASL"].split() and "SCRAM-SHA-256" in before["SASL"].split() and "-PLUS" not in before["SASL"]
     assert before["STARTTLS"] is None and "OWNER" not in before and "UNAUTHENTICATE" not in before
+    assert after["SASL"] == before["SASL"]
     assert after["OWNER"] == "alice" and after["UNAUTHENTICATE"] is None and "STARTTLS" not in after
 
 

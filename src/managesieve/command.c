@@ -209,7 +209,9 @@ run_capability(struct managesieve_command *c, struct fault *f)
     struct managesieve_session *s = c->session;
     struct buf b;
     (void)f;
-    struct managesieve_offer o = {.owner = mail_user_name(s->user),
+    bool known = s->mechanisms[0] != '\0';
+    struct managesieve_offer o = {.mechanisms = known ? span_str(s->mechanisms) : SPAN_NONE,
+                                  .owner = mail_user_name(s->user),
                                   .unauthenticate = s->host.give_back != NULL};
     buf_init(&b, LIMIT_line);
     managesieve_put_capabilities(&b, &o);

@@ -11,6 +11,7 @@ struct managesieve_session {
     struct conn *conn;
     struct mail_user *user;
     struct managesieve_host host;
+    char *mechanisms;      // that the connection was offered; "": not known
     const char *bye;       // the session is ending, and why; NULL before
     bool busy;             // a task runs for it
     bool leaving;          // the connection goes back to the host after the command

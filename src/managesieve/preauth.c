@@ -411,6 +411,13 @@ nothing(const struct preauth *m)
     return SPAN("");
 }
 
+// The capabilities after login have it too (RFC 5804 section 1.7).
+static struct span
+offered(const struct preauth *m)
+{
+    return span_trim(buf_span(&m->mechanisms));
+}
+
 static uint8_t
 language(const struct preauth *m)
 {
@@ -433,4 +440,5 @@ const struct preauth_service managesieve_preauth_service = {
     .tag = nothing,
     .client_id = nothing,
     .language = language,
+    .offered = offered,
 };

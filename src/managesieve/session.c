@@ -131,6 +131,7 @@ session_close(struct managesieve_session *s)
     session_count--;
     timer_clear(&s->timer);
     mail_user_close(&s->user);
+    free(s->mechanisms);
     free(s);
     return conn;
 }
@@ -333,6 +334,8 @@ managesieve_session_start(struct conn *conn, struct mail_user *user,
     if (s->host.idle_ms == 0)
         s->host.idle_ms = LIMIT_idle_ms;
     s->id = h->session;
+    s->mechanisms = strndup(h->offered.p ? h->offered.p : "", h->offered.n);
+    must(s->mechanisms != NULL);
     s->input_ms = clock_mono_ms();
     s->busy = true;  // until the answer is out
     managesieve_reader_init(&s->reader, LIMIT_line,
