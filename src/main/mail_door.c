@@ -128,6 +128,15 @@ on_accept(evutil_socket_t fd, short what, void *arg)
     }
 }
 
+// Whoever gave us the socket, the settings or the service manager. What the drain closes stays so until the end.
+static void
+note_maps(struct home *h)
+{
+    h->doors.maps = false;
+    for (const struct door *d = h->doors.open; d != NULL; d = d->next)
+        h->doors.maps |= d->row->accept == mail_maps_accept;
+}
+
 static void
 open_here(void *arg)
 {
@@ -136,6 +145,7 @@ open_here(void *arg)
     must(d->event != NULL && event_add(d->event, NULL) == 0);
     d->next = d->home->doors.open;
     d->home->doors.open = d;
+    note_maps(d->home);
 }
 
 static char *
@@ -201,6 +211,7 @@ remove_here(void *arg)
             break;
         }
     }
+    note_maps(m->home);
     free(m->address);
     free(m);
 }

@@ -47,7 +47,7 @@ resolve(void *arg, struct span address, bool arriving, struct arena *a,
         struct lmtp_targets *out, struct fault *f)
 {
     struct home *h = arg;
-    bool followed = arriving && h->config->maps.n > 0;
+    bool followed = arriving && h->doors.maps;
     struct buf packed;
     buf_init(&packed, SIZE_MAX);
     enum result r = mail_known_resolve(h, followed ? RESOLVE_Q_DELIVERY : RESOLVE_Q_MAIL,

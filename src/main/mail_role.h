@@ -112,6 +112,7 @@ struct home {
     struct rawlog_wish *rawlogs;  // of whose sessions (mail_rawlog.c)
     struct {
         struct door *open;
+        bool maps;                  // a transfer agent asks here where mail goes
         struct incoming *incoming;  // whose PROXY header is awaited
         unsigned incoming_count;
     } doors;

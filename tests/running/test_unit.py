@@ -1,14 +1,16 @@
 """The shipped unit: how exposed systemd finds it, and the server as systemd runs it."""
 import re
+import socket
 import ssl
 import subprocess
 import time
 
 import pytest
 
+from lib.asker import Asker
 from lib.client import Imap, Lmtp, Refused
 from lib.peers import make_certificate
-from lib.server import PASSWORD, REPORT
+from lib.server import PASSWORD, REPORT, ROOT
 from lib.wire import Closed
 
 from . import machine as machines
@@ -186,21 +188,48 @@ def test_systemd_restarts_what_does_not_answer(host):
 
 
 def test_sockets_of_systemd(host):
-    own = host(config=CONFIG)
-    own.run("systemctl", "start", "posthorn-imap.socket", "posthorn-imaps.socket", "posthorn-lmtp.socket")
-    path = "/var/spool/postfix/private/posthorn-lmtp"
-    assert own.run("stat", "-c", "%U %a", path).strip() == "postfix 600"
+    own = host(config=CONFIG + 'local_domains = { "example.org" }\n')
+    units = sorted(unit.name for unit in (ROOT / "dist").glob("*.socket"))
+    assert all(f"'{unit}'" in (ROOT / "dist/meson.build").read_text() for unit in units) and len(units) >= 6
+    own.run("systemctl", "start", *units)
+    private = "/var/spool/postfix/private"
+    path = f"{private}/posthorn-lmtp"
+    for name in ("lmtp", "maps", "policy", "auth"):
+        assert own.run("stat", "-c", "%U %a", f"{private}/posthorn-{name}").strip() == "postfix 600"
     assert own.show("ActiveState") == "inactive"
     own.login().close()  # a connection starts the service
     own.inside(Imap, ("::1", 143), "alice", PASSWORD).close()
     lmtp = Lmtp(f"{own.root}{path}")
     lmtp.deliver("alice", MAIL)
+    for_postfix(own, private, lmtp)
     lmtp.close()
     own.run("systemctl", "stop", "posthorn")
     assert own.show("Result") == "success"
     session = own.login()  # the sockets stayed, and start it again
-    assert session.select("INBOX")["EXISTS"] == 1
+    assert session.select("INBOX")["EXISTS"] == 2
     session.close()
+
+
+def ask(own, path, text, end):
+    """What a service of one question after the other answers."""
+    with socket.socket(socket.AF_UNIX) as line:
+        line.settimeout(60)
+        line.connect(f"{own.root}{path}")
+        line.sendall(text)
+        said = b""
+        while not said.endswith(end):
+            said += line.recv(4096) or pytest.fail(f"closed behind {said!r}")
+        return said
+
+
+def for_postfix(own, private, lmtp):
+    """Maps, policy and logins; mail that a forward leads away comes here to stay, since Postfix asks where it goes."""
+    own.run("posthorn", "user", "set", "alice", "forward=alice@elsewhere.example", "-c", "/etc/posthorn/posthorn.conf")
+    assert ask(own, f"{private}/posthorn-maps", b"23:alias alice@example.org,", b",") == b"26:OK alice@elsewhere.example,"
+    assert ask(own, f"{private}/posthorn-policy", b"request=smtpd_access_policy\nprotocol_state=RCPT\nrecipient=alice@example.org\n\n", b"\n\n") == b"action=DUNNO\n\n"
+    auth = Asker(f"{own.root}{private}/posthorn-auth")
+    assert auth.login("alice", PASSWORD, "secured").user == "alice"
+    lmtp.deliver("alice", MAIL)
 
 
 @pytest.mark.parametrize("call, why", [
