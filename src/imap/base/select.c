@@ -120,7 +120,7 @@ run_close(struct imap_command *c, struct fault *f)
     uint64_t count = 0;
     if (expunge && !view_gone(c->session->view) &&
         change_expunge(c->session->view, NULL, &count, f) != R_OK &&
-        f->kind != FAULT_NOPERM)  // revoked meanwhile
+        f->kind != FAULT_NOPERM && f->kind != FAULT_NONEXISTENT)  // revoked, gone meanwhile
         return R_FAIL;
     imap_audit_expunged(c, count);
     imap_unselect(c->session);
