@@ -10,9 +10,10 @@ struct ldap {
     const struct directory_settings *settings;
     LDAP *conn;
     uint64_t deadline_ms;
+    struct template_names names;  // attributes of the filter that hold an entry's own name
 };
 
-enum { ATTRIBUTES_MAX = 8 };
+enum { ATTRIBUTES_MAX = 8, WANTED_MAX = ATTRIBUTES_MAX + TEMPLATE_NAMES_MAX + 1 };
 
 static struct timeval
 rest(const struct ldap *l)
@@ -174,6 +175,7 @@ open_kind(const struct directory_settings *s)
     struct ldap *l = calloc(1, sizeof *l);
     must(l != NULL);
     l->settings = s;
+    template_ldap_names(span_str(s->ldap.filter), &l->names);
     return l;
 }
 
@@ -285,9 +287,12 @@ connect(struct ldap *l, struct fault *f)
 // ---- search ----
 
 static void
-wanted(const struct directory_settings *s, char *attributes[ATTRIBUTES_MAX + 2])
+wanted(const struct ldap *l, char *attributes[WANTED_MAX])
 {
+    const struct directory_settings *s = l->settings;
     size_t n = 0;
+    for (size_t i = 0; i < l->names.n; i++)
+        attributes[n++] = (char *)(uintptr_t)l->names.list[i].attribute;
     for (size_t i = 0; i < s->ldap.attribute_count; i++) {
         const char *row = s->ldap.attributes[i];
         if (s->ldap.bind && span_starts(span_str(row), SPAN("password=")))
@@ -302,11 +307,11 @@ wanted(const struct directory_settings *s, char *attributes[ATTRIBUTES_MAX + 2])
 static enum result
 run_search(struct ldap *l, struct span filter, LDAPMessage **out, struct fault *f)
 {
-    char *attributes[ATTRIBUTES_MAX + 2];
+    char *attributes[WANTED_MAX];
     struct timeval wait = rest(l);
     int id = 0, code = LDAP_SUCCESS;
     LDAPMessage *m = NULL;
-    wanted(l->settings, attributes);
+    wanted(l, attributes);
     int rc = ldap_search_ext(l->conn, l->settings->ldap.base, LDAP_SCOPE_SUBTREE, filter.p,
                              attributes, 0, NULL, NULL, &wait, 2, &id);
     if (rc != LDAP_SUCCESS)
@@ -349,15 +354,49 @@ search(struct ldap *l, struct span name, LDAPMessage **out, struct fault *f)
     return r;
 }
 
+// Servers compare as they like: without case, some without accents, spaces or hyphens. A name is one account, so the entry must
+// have the very name that was asked for, in normal form.
+static bool
+is_named(struct ldap *l, LDAPMessage *entry, const struct template_name *t,
+         struct span name, bool *shown)
+{
+    struct berval **values = ldap_get_values_len(l->conn, entry, t->attribute);
+    struct span want = t->whole ? name : template_value(TEMPLATE_LOCAL, name);
+    struct name own;
+    struct fault ignored;
+    bool same = false;
+    for (size_t i = 0; values != NULL && values[i] != NULL; i++) {
+        struct span value = span_of(values[i]->bv_val, values[i]->bv_len);
+        same |= name_of(value, &own, &ignored) == R_OK && span_eq(name_span(&own), want);
+        *shown = true;
+    }
+    ldap_value_free_len(values);
+    return same;
+}
+
+static enum result
+check_name(struct ldap *l, LDAPMessage *entry, struct span name, struct fault *f)
+{
+    bool shown = l->names.n == 0, same = shown;
+    for (size_t i = 0; i < l->names.n && !same; i++)
+        same = is_named(l, entry, &l->names.list[i], name, &shown);
+    if (!shown)
+        return fault_set(f, FAULT_BAD,
+                         "LDAP: the attribute '%s' of the filter cannot be read",
+                         l->names.list[0].attribute);
+    return same ? R_OK : R_NONE;
+}
+
 // R_NONE: no entry. Several are no user: it cannot be told whose password counts.
 static enum result
-the_entry(struct ldap *l, LDAPMessage *m, LDAPMessage **out, struct fault *f)
+the_entry(struct ldap *l, LDAPMessage *m, struct span name, LDAPMessage **out,
+          struct fault *f)
 {
     int n = ldap_count_entries(l->conn, m);
     if (n > 1)
         return several(f);
     *out = n == 1 ? ldap_first_entry(l->conn, m) : NULL;
-    return *out != NULL ? R_OK : R_NONE;
+    return *out != NULL ? check_name(l, *out, name, f) : R_NONE;
 }
 
 // Of groups all values count, of all else the first one.
@@ -405,7 +444,7 @@ find(void *kind, struct span name, struct directory_user *out, struct fault *f)
     l->deadline_ms = clock_mono_ms() + LIMIT_directory_ms;
     if (search(l, name, &m, f) != R_OK)
         return R_FAIL;
-    enum result r = the_entry(l, m, &entry, f);
+    enum result r = the_entry(l, m, name, &entry, f);
     if (r == R_OK)
         r = take_entry(l, entry, out, f);
     ldap_msgfree(m);
@@ -420,7 +459,7 @@ find_dn(struct ldap *l, struct span name, struct buf *dn_out, struct fault *f)
     LDAPMessage *m = NULL, *entry = NULL;
     if (search(l, name, &m, f) != R_OK)
         return R_FAIL;
-    enum result r = the_entry(l, m, &entry, f);
+    enum result r = the_entry(l, m, name, &entry, f);
     char *dn = r == R_OK ? ldap_get_dn(l->conn, entry) : NULL;
     buf_put_str(dn_out, dn ? dn : "");
     buf_put_char(dn_out, '\0');

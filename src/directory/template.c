@@ -228,3 +228,32 @@ template_ldap_filter(struct span text, struct span name, struct buf *out, struct
     }
     return out->over ? fault_set(f, FAULT_BAD, "the filter is too long") : R_OK;
 }
+
+// "uid=%u", "uid:caseIgnoreMatch:=%u"
+static void
+take_assertion(struct span s, struct template_names *out)
+{
+    size_t at = span_find_char(s, '='), end = span_find_char(span_slice(s, 0, at), ':');
+    struct span attribute = span_trim(span_slice(s, 0, end)), value = span_skip(s, at + 1);
+    bool whole = span_eq(value, SPAN("%u")) || span_eq(value, SPAN("%n@%d"));
+    if (at == s.n || attribute.n == 0 || attribute.n >= TEMPLATE_ATTRIBUTE ||
+        out->n == TEMPLATE_NAMES_MAX || (!whole && !span_eq(value, SPAN("%n"))) ||
+        span_find_char(SPAN("~<>"), attribute.p[attribute.n - 1]) < 3)
+        return;
+    struct template_name *t = &out->list[out->n++];
+    memcpy(t->attribute, attribute.p, attribute.n);
+    t->attribute[attribute.n] = '\0';
+    t->whole = whole;
+}
+
+void
+template_ldap_names(struct span filter, struct template_names *out)
+{
+    *out = (struct template_names){0};
+    for (size_t i = 0; i < filter.n; i++) {
+        struct span rest = span_skip(filter, i + 1);
+        size_t end = span_find_char(rest, ')');
+        if (filter.p[i] == '(' && end < rest.n && span_find_char(rest, '(') > end)
+            take_assertion(span_slice(rest, 0, end), out);
+    }
+}

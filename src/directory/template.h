@@ -30,4 +30,16 @@ enum result template_sql(struct span text, char sign, struct buf *out,
 enum result template_ldap_filter(struct span text, struct span name, struct buf *out,
                                  struct fault *f) MUST_CHECK;
 
+// The assertions (ATTRIBUTE=%u), (ATTRIBUTE=%n) and (ATTRIBUTE=%n@%d) of a filter: what such an attribute holds is a user's
+// own name, or the part of it before '@'. None where the filter has no such assertion.
+enum { TEMPLATE_NAMES_MAX = 4, TEMPLATE_ATTRIBUTE = 64 };
+struct template_names {
+    size_t n;
+    struct template_name {
+        char attribute[TEMPLATE_ATTRIBUTE];
+        bool whole;  // else the part before '@'
+    } list[TEMPLATE_NAMES_MAX];
+};
+void template_ldap_names(struct span filter, struct template_names *out);
+
 #endif

@@ -106,14 +106,46 @@ test_nul(void **state)
     buf_done(&out);
 }
 
+static void
+test_names(void **state)
+{
+    static const struct {
+        const char *filter, *want;
+    } rows[] = {
+        {"(uid=%u)", "uid+"},
+        {"(&(objectClass=person)(uid=%n))", "uid"},
+        {"(|(uid=%n)(mail=%u)(proxy=%n@%d))", "uid mail+ proxy+"},
+        {"(uid:caseIgnoreMatch:=%u)", "uid+"},
+        {"(uid=%n*)", ""},
+        {"(mail=smtp:%u)", ""},
+        {"(cn~=%u)", ""},
+        {"(cn>=%u)", ""},
+        {"(=%u)", ""},
+        {"(a=%u)(b=%u)(c=%u)(d=%u)(e=%u)", "a+ b+ c+ d+"},
+        {"(uid=%u", ""},
+        {"", ""},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct template_names names;
+        struct buf got;
+        buf_init(&got, LIMIT_line);
+        template_ldap_names(span_str(rows[i].filter), &names);
+        for (size_t k = 0; k < names.n; k++)
+            buf_printf(&got, "%s%s%s", k ? " " : "", names.list[k].attribute,
+                       names.list[k].whole ? "+" : "");
+        assert_true(span_eq(buf_span(&got), span_str(rows[i].want)));
+        buf_done(&got);
+    }
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_has_domain),
-        cmocka_unit_test(test_sql),
-        cmocka_unit_test(test_ldap),
-        cmocka_unit_test(test_nul),
+        cmocka_unit_test(test_has_domain), cmocka_unit_test(test_sql),
+        cmocka_unit_test(test_ldap),       cmocka_unit_test(test_nul),
+        cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -240,7 +240,7 @@ userPassword: s3rvice
 """)
         self.settings |= {"userdb_ldap_uri": f"ldap://127.0.0.1:{self.port}", "userdb_ldap_starttls": False,
                           "userdb_ldap_base": self.suffix, "userdb_ldap_bind_dn": f"cn=posthorn,{self.suffix}",
-                          "userdb_ldap_bind_password": "s3rvice", "userdb_ldap_filter": "(&(objectClass=inetOrgPerson)(uid=%u))",
+                          "userdb_ldap_bind_password": "s3rvice", "userdb_ldap_filter": "(&(objectClass=inetOrgPerson)(|(uid=%u)(telephoneNumber=%u)))",
                           "userdb_ldap_attributes": ["disabled=employeeType", "networks=roomNumber", "groups=ou"]}
 
     def start(self):
@@ -258,6 +258,7 @@ userPassword: s3rvice
         self.remove(name)
         more = ("employeeType: TRUE\n" if disabled else "") + (f"roomNumber: {networks}\n" if networks else "")
         more += "".join(f"ou: {group}\n" for group in (groups or "").split())
+        more += f"telephoneNumber: {name}\n" if name.isdigit() else ""  # compared without spaces and hyphens
         self.admin("ldapadd", f"dn: uid={name},{self.suffix}\nobjectClass: inetOrgPerson\nuid: {name}\ncn: {name}\nsn: {name}\n"
                               f"userPassword: {password}\n{more}")
 
