@@ -127,7 +127,7 @@ def test_lmtp(where):
     assert {user: count(where, user) - before[user] for user in users} == {"ann": 2, "bob@a.test": 2, "eve": 2}
     assert rcpt(relay, "nobody@a.test").startswith("550 5.1.1")
     assert rcpt(relay, "off@b.test").startswith("550 5.1.1"), "a catch-all took a disabled user's mail"
-    assert rcpt(relay, "mixed@a.test").startswith("550 5.3.5")
+    assert rcpt(relay, "mixed@a.test").startswith("451 4.3.5")
     assert "goes to <r@far.test>, which is elsewhere" in where.stderr()
     relay.close()
 
@@ -498,8 +498,13 @@ def test_forwards(where):
     relay.deliver("zoe@a.test", MESSAGE)  # it is here now: kept
     assert count(where, "zoe") == before[1] + 2
     where.reload(maps=[])
-    assert rcpt(relay, "zoe@a.test").startswith("550 5.3.5")
+    assert rcpt(relay, "zoe@a.test").startswith("451 4.3.5")
     relay.command("RSET")
+    assert "'r@far.test' is elsewhere" in fails(where, "add", "gone@a.test", "eve", "r@far.test")
+    with pytest.raises(RuntimeError, match="is elsewhere"):
+        user(where, "set", "zoe", "forward=r@far.test")
+    user(where, "set", "zoe", "keep=yes")  # what stands there stands
+    user(where, "set", "zoe", "keep=no")
     user(where, "set", "zoe", "forward=eve")
     relay.deliver("zoe+x@a.test", MESSAGE)
     assert (count(where, "eve"), count(where, "zoe")) == (before[0] + 1, before[1] + 2)

@@ -27,6 +27,7 @@ put_row(struct buf *rows, const struct address_row *row)
 
 struct adding {
     struct userdb *db;
+    const struct verbs_call *call;
     const struct lookup_rules *rules;
     struct name address;
     struct span words;  // targets, and perhaps send=
@@ -111,6 +112,31 @@ refuse_user(struct userdb *db, struct span address, struct fault *f)
     return r == R_NONE ? R_OK : R_FAIL;
 }
 
+enum result
+verbs_refuse_remote(struct userdb *db, const struct verbs_call *c, struct span target,
+                    struct fault *f)
+{
+    struct lookup_found found;
+    if (!c->stays || verbs_rules(c)->domains.n == 0)
+        return R_OK;
+    if (lookup_address(db, verbs_rules(c), target, &found, f) != R_OK)
+        return R_FAIL;
+    return found.kind != LOOKUP_REMOTE
+               ? R_OK
+               : fault_set(f, FAULT_CANNOT,
+                           "'%.*s' is elsewhere, and mail would never get there: the mail "
+                           "server has to ask the setting maps first (docs/mta.md)",
+                           SPAN_ARG(span_slice(target, 0, 80)));
+}
+
+static enum result
+put_one(struct adding *a, struct span target, struct fault *f)
+{
+    return verbs_refuse_remote(a->db, a->call, target, f) == R_OK
+               ? address_add(a->db, name_span(&a->address), target, a->send, f)
+               : R_FAIL;
+}
+
 static enum result
 put_all(struct adding *a, struct fault *f)
 {
@@ -118,7 +144,7 @@ put_all(struct adding *a, struct fault *f)
     struct arena *arena = arena_new();
     enum result r = refuse_user(a->db, name_span(&a->address), f);
     while (r == R_OK && u.rest.n > 0)
-        r = address_add(a->db, name_span(&a->address), unpack_span(&u), a->send, f);
+        r = put_one(a, unpack_span(&u), f);
     if (r == R_OK)
         r = look(a, arena, f);
     arena_free(&arena);
@@ -151,7 +177,7 @@ enum result
 verbs_address_add(struct userdb *db, struct verbs_call *c, struct buf *rows,
                   struct fault *f)
 {
-    struct adding a = {.db = db, .rules = verbs_rules(c), .words = c->args[1]};
+    struct adding a = {.db = db, .call = c, .rules = verbs_rules(c), .words = c->args[1]};
     if (address_of(c->args[0], &a.address, f))
         return R_FAIL;
     buf_init(&a.targets, LIMIT_channel_message);

@@ -21,6 +21,9 @@ struct arena;
 struct field;
 enum result verbs_user_fields(struct userdb *db, uint64_t account, struct arena *a,
                               struct field *fields, size_t *n, struct fault *f) MUST_CHECK;
+// FAULT_CANNOT: mail that goes there would never arrive.
+enum result verbs_refuse_remote(struct userdb *db, const struct verbs_call *c,
+                                struct span target, struct fault *f) MUST_CHECK;
 // The addresses that lead to a user still.
 enum result verbs_address_leftovers(struct userdb *db, const struct verbs_call *c,
                                     struct span user, struct buf *rows,

@@ -95,11 +95,26 @@ set_all(struct userdb *db, struct user *u, struct span words, struct fault *f)
 }
 
 static enum result
-set_together(struct userdb *db, struct user *u, struct span words, struct fault *f)
+check_forward(struct userdb *db, const struct verbs_call *c, uint64_t account,
+              const struct user_keys *before, struct fault *f)
+{
+    struct user_keys now;
+    enum result r = user_keys_get(db, account, &now, f);
+    bool other = r == R_OK && strcmp(now.forward, before->forward) != 0;
+    struct span rest = other ? span_str(now.forward) : SPAN_NONE, word;
+    while (r == R_OK && rest.n > 0 && span_next_field(&rest, ' ', &word) == R_OK)
+        if (word.n > 0)
+            r = verbs_refuse_remote(db, c, word, f);
+    return r;
+}
+
+static enum result
+set_together(struct userdb *db, const struct verbs_call *c, struct user *u,
+             const struct user_keys *before, struct fault *f)
 {
     if (userdb_begin(db, f))
         return R_FAIL;
-    if (set_all(db, u, words, f)) {
+    if (set_all(db, u, c->args[1], f) || check_forward(db, c, u->account, before, f)) {
         userdb_abort(db);
         return R_FAIL;
     }
@@ -112,7 +127,7 @@ verbs_user_set(struct userdb *db, struct verbs_call *c, struct buf *rows, struct
     struct user u;
     struct user_keys before, after;
     if (verbs_user_of(db, c->args[0], &u, f) || user_keys_get(db, u.account, &before, f) ||
-        set_together(db, &u, c->args[1], f) || user_keys_get(db, u.account, &after, f))
+        set_together(db, c, &u, &before, f) || user_keys_get(db, u.account, &after, f))
         return R_FAIL;
     // sessions that are still allowed may come again
     if (after.protocols[0] && strcmp(before.protocols, after.protocols) != 0)

@@ -313,6 +313,18 @@ check_delimiter(const struct config *c, struct fault *f)
     return R_OK;
 }
 
+// What is not ours nobody here may be kept from sending as.
+static enum result
+check_policy(const struct config *c, struct fault *f)
+{
+    if (strcmp(c->policy_senders, "reject") == 0 && c->local_domains.n == 0)
+        return fault_set(
+            f, FAULT_BAD,
+            "policy_senders = \"reject\" needs local_domains: senders of other "
+            "domains are never refused");
+    return R_OK;
+}
+
 static enum result
 check_whole(const struct config *c, struct fault *f)
 {
@@ -332,9 +344,10 @@ check_whole(const struct config *c, struct fault *f)
                          "gate_processes, mail_threads and auth_threads may be %d at most",
                          LIMIT_processes);
     if (check_all_addresses(c, f) != R_OK || check_delimiter(c, f) != R_OK ||
-        check_networks(c, f) != R_OK || check_oauth(c, f) != R_OK ||
-        databases_check(c, f) != R_OK || check_expire(c, f) != R_OK ||
-        check_marks(c, f) != R_OK || check_private_flags(c, f) != R_OK ||
+        check_policy(c, f) != R_OK || check_networks(c, f) != R_OK ||
+        check_oauth(c, f) != R_OK || databases_check(c, f) != R_OK ||
+        check_expire(c, f) != R_OK || check_marks(c, f) != R_OK ||
+        check_private_flags(c, f) != R_OK ||
         check_filter_rows("filters", &c->filters, f) != R_OK ||
         check_filter_rows("filter_descriptions", &c->filter_descriptions, f) != R_OK ||
         announce_check(c, f) != R_OK || limits_check(c, f) != R_OK)

@@ -42,6 +42,8 @@ static const struct row rows[] = {
     {"oauth_jwks_url = \"http://id.example/keys\"\n", "https://"},
     {"oauth_jwks_url = \"https://id.example/keys\"\n", "go with"},
     {"oauth_issuer = \"x\"\n", "go with"},
+    {"policy_senders = \"reject\"\n", "needs local_domains"},
+    {"policy_senders = \"reject\"\nlocal_domains = \"a.example\"\n", NULL},
     {"auth_deny = { \"10.0.0.0/33\" }\n", "auth_deny: "},
     {"auth_allow = { \"local\", \"x\" }\n", "auth_allow: "},
     {"auth_master_separator = \"**\"\n", "one character"},

@@ -6,7 +6,7 @@
 struct users {
     struct userdb *db;
     struct buf domains, delimiters;
-    bool outer;
+    bool outer, stays;
 };
 
 static void
@@ -26,6 +26,7 @@ users_open(const struct config *c, struct users **u_out, struct fault *f)
     struct users *u = calloc(1, sizeof *u);
     must(u != NULL);
     u->db = db;
+    u->stays = c->maps.n == 0;
     u->outer = c->user_databases.n > config_list_has(&c->user_databases, SPAN("own"));
     buf_init(&u->domains, SIZE_MAX);
     for (size_t i = 0; i < c->local_domains.n; i++)
@@ -61,8 +62,12 @@ users_do(void *arg, struct span verb, const struct span *args, size_t n, struct 
 {
     struct users *u = arg;
     struct lookup_rules rules = rules_of(u);
-    struct verbs_call c = {
-        .verb = verb, .args = args, .n = n, .rules = &rules, .outer = u->outer};
+    struct verbs_call c = {.verb = verb,
+                           .args = args,
+                           .n = n,
+                           .rules = &rules,
+                           .outer = u->outer,
+                           .stays = u->stays};
     return verbs_run(u->db, &c, text, f);
 }
 

@@ -125,7 +125,7 @@ original_of(struct lmtp_session *s, const struct smtp_envelope *e)
     return original;
 }
 
-// Mail for elsewhere is the transfer agent's to forward: it has not asked.
+// Mail for elsewhere is the transfer agent's to forward: it has not asked. It keeps the mail until somebody sees to that.
 static bool
 all_here(struct lmtp_session *s, const struct lmtp_targets *t, struct span address)
 {
@@ -139,7 +139,7 @@ all_here(struct lmtp_session *s, const struct lmtp_targets *t, struct span addre
                               "%",
                               "the setting maps' table alias first"));
         conn_printf(s->conn,
-                    "550 5.3.5 <%.*s> Goes elsewhere, and the mail server has not asked "
+                    "451 4.3.5 <%.*s> Goes elsewhere, and the mail server has not asked "
                     "the table alias of Posthorn's maps\r\n",
                     SPAN_ARG(address));
         return false;

@@ -111,6 +111,7 @@ answer(void *arg)
     struct lookup_rules rules = auth_rules(j->role);
     j->call.rules = &rules;
     j->call.outer = j->role->bases.outer != NULL;
+    j->call.stays = j->role->settings.stays;
     if (j->result == R_OK)
         j->result = verbs_apply(j->role->db, &j->call, &text, &j->fault);
     if (j->result != R_OK) {
