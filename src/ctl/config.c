@@ -3,6 +3,7 @@
 #include "ctl/databases.h"
 #include "ctl/expiry.h"
 #include "ctl/quotas.h"
+#include "ctl/smarthost.h"
 #include "mail/marks.h"
 #include "store/row.h"
 #include "ctl/setting.h"
@@ -346,8 +347,8 @@ check_whole(const struct config *c, struct fault *f)
     if (check_all_addresses(c, f) != R_OK || check_delimiter(c, f) != R_OK ||
         check_policy(c, f) != R_OK || check_networks(c, f) != R_OK ||
         check_oauth(c, f) != R_OK || databases_check(c, f) != R_OK ||
-        check_expire(c, f) != R_OK || check_marks(c, f) != R_OK ||
-        check_private_flags(c, f) != R_OK ||
+        check_expire(c, f) != R_OK || smarthost_check(c, f) != R_OK ||
+        check_marks(c, f) != R_OK || check_private_flags(c, f) != R_OK ||
         check_filter_rows("filters", &c->filters, f) != R_OK ||
         check_filter_rows("filter_descriptions", &c->filter_descriptions, f) != R_OK ||
         announce_check(c, f) != R_OK || limits_check(c, f) != R_OK)

@@ -33,6 +33,9 @@ struct verb_host {
     // those that are open.
     enum result (*rawlog)(void *arg, uint64_t account, int64_t until_s,
                           unsigned *sessions_out, struct fault *f);
+    // NULL where no server runs. Suspends. A verb of `posthorn queue`, carried out by the role relay.
+    enum result (*queue)(void *arg, struct span verb, const struct span *args, size_t n,
+                         struct buf *rows, struct fault *f);
     // NULL where no server runs. Suspends. Reads the configuration again; puts what came of it: rows.
     enum result (*reload)(void *arg, struct buf *text, struct fault *f);
 };

@@ -1,10 +1,12 @@
 #include "ctl/output.h"
+#include "ctl/smarthost.h"
 #include "ctl/verbs.h"
 #include "base/limits.h"
 #include "extract/job.h"
 #include "os/sandbox.h"
 #include <errno.h>
 #include <openssl/pem.h>
+#include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <pwd.h>
 #include <sys/resource.h>
@@ -13,6 +15,7 @@
 #include <time.h>
 
 enum finding { FINE, WARN, WRONG };
+enum { RELAY_MS = 10000 };
 
 // One row per thing to look at; `text` says what was found and, when it is not fine, what to do.
 struct check {
@@ -220,6 +223,32 @@ look_attachments(const struct config *c, struct buf *text)
     return FINE;
 }
 
+// Only whether somebody answers there: what they say is for the log of the role relay.
+static enum finding
+look_relay(const struct config *c, struct buf *text)
+{
+    struct smarthost_settings s;
+    struct fault f;
+    int fd = -1;
+    if (c->relay_host[0] == '\0') {
+        buf_put_str(text, "nothing goes out (no relay_host)");
+        return FINE;
+    }
+    enum result r = smarthost_open(c, &s, &f);
+    s.host.patience_ms = RELAY_MS;
+    if (r == R_OK)
+        r = relay_connect(&s.host, &fd, &f);
+    if (r == R_OK)
+        buf_printf(text, "%s answers", c->relay_host);
+    else
+        buf_printf(text, "%s: %s", c->relay_host, f.why);
+    if (fd >= 0)
+        close(fd);
+    SSL_CTX_free(s.host.trust);
+    buf_wipe(&s.text);
+    return r == R_OK ? FINE : WRONG;
+}
+
 static const struct check checks[] = {
     {"data directory", look_data},
     {"owner", look_owner},
@@ -230,6 +259,7 @@ static const struct check checks[] = {
     {"keys", look_keys},
     {"clock", look_clock},
     {"attachments", look_attachments},
+    {"outgoing mail", look_relay},
 };
 
 static void

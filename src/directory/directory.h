@@ -62,4 +62,7 @@ enum result directory_find(struct directory *d, enum user_source source, struct 
 enum result directory_verify(struct directory *d, enum user_source source, struct span name,
                              struct span password, struct fault *f) MUST_CHECK;
 
+// A host of this machine: what is said to it is seen by nobody else.
+bool directory_is_local(struct span host);
+
 #endif

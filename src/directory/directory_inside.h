@@ -19,8 +19,6 @@ struct directory_kind {
 // Can userdb_sql_query be asked? FAULT_BAD. `sign` as template_sql wants it.
 enum result directory_check_query(const struct directory_settings *s, char sign,
                                   struct fault *f) MUST_CHECK;
-// A host of this machine: what is said to it is seen by nobody else.
-bool directory_is_local(struct span host);
 
 extern const struct directory_kind sqlite_kind;
 #ifdef HAVE_LIBPQ

@@ -42,6 +42,11 @@ enum message_type {
     MESSAGE_DIRECTORY_ANSWER,   // directory, pam -> auth   struct directory_answer
     MESSAGE_DIRECTORY_CHANGED,  // directory -> auth   struct directory_changed
     MESSAGE_IDENTITY_CHANGED,   // auth -> mail   struct identity_changed
+    MESSAGE_RELAY_ENVELOPE,  // mail -> relay   struct relay_begin, with a memfd: the envelope (relay/envelope.h)
+    MESSAGE_RELAY_SUBMIT,  // mail -> relay   struct relay_submit, with the text's descriptor
+    MESSAGE_RELAY_TAKEN,   // relay -> mail   struct relay_taken
+    MESSAGE_RELAY_RETURN,  // relay -> mail   struct relay_return, with a report's descriptor
+    MESSAGE_RELAY_RETURNED,  // mail -> relay   struct relay_returned
 };
 
 enum tls_kind {
@@ -283,6 +288,39 @@ struct identity_changed {
     uint64_t account;
 };
 
+// Comes right before the text of the same request.
+struct relay_begin {
+    uint64_t request;  // chosen by mail; unique on its channel
+};
+struct relay_submit {
+    uint64_t request;
+    uint64_t at, size;  // of the text in its descriptor
+};
+struct relay_taken {
+    uint64_t request;
+    uint8_t fault;  // enum fault_kind; FAULT_COUNT: it is in the queue
+    uint64_t id;    // of the queue's entry
+    struct span why;
+};
+
+// A report about mail that did not arrive, for its sender, if that is a user here.
+struct relay_return {
+    uint64_t request;  // chosen by relay
+    uint64_t at, size;
+    struct span address;
+};
+enum relay_return_verdict {
+    RELAY_RETURN_DONE,
+    RELAY_RETURN_ELSEWHERE,  // nobody here has that address
+    RELAY_RETURN_LATER,
+    RELAY_RETURN_REFUSED,  // it will never be taken
+    RELAY_RETURN_VERDICTS
+};
+struct relay_returned {
+    uint64_t request;
+    uint8_t verdict;  // enum relay_return_verdict
+};
+
 struct extract_offer {
     uint8_t pdf;  // the tool for PDF is there
 };
@@ -316,6 +354,11 @@ MESSAGE_CODEC(directory_ask)
 MESSAGE_CODEC(directory_answer)
 MESSAGE_CODEC(directory_changed)
 MESSAGE_CODEC(identity_changed)
+MESSAGE_CODEC(relay_begin)
+MESSAGE_CODEC(relay_submit)
+MESSAGE_CODEC(relay_taken)
+MESSAGE_CODEC(relay_return)
+MESSAGE_CODEC(relay_returned)
 
 // A sealed ticket is the packed ticket followed by a 32-octet HMAC-SHA-256 under the ticket key.
 void ticket_seal(struct buf *b, const struct ticket *t, struct span key);

@@ -90,6 +90,13 @@ host_reload(void *role, struct buf *text, struct fault *f)
     return mail_reload_ask(role, text, f);
 }
 
+static enum result
+host_queue(void *role, struct span verb, const struct span *args, size_t n,
+           struct buf *rows, struct fault *f)
+{
+    return mail_relay_verb(role, verb, args, n, rows, f);
+}
+
 void
 mail_admin_host(struct mail_role *r)
 {
@@ -103,6 +110,7 @@ mail_admin_host(struct mail_role *r)
         .kick = host_kick,
         .rawlog = host_rawlog,
         .reload = host_reload,
+        .queue = host_queue,
     };
 }
 

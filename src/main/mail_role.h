@@ -287,6 +287,14 @@ void mail_extract_link(struct home *h, int fd);
 void mail_extract_close(struct home *h);
 void mail_extract_host(struct mail_role *r);  // fills what mail/attachment.h asks for
 
+// mail_relay.c: mail that goes out (relay/relay.h), and reports that come back
+void mail_relay_host(struct mail_role *r);  // before any thread
+void mail_relay_link(struct home *h, int fd);
+void mail_relay_close(void);  // of this thread
+// Suspends, in the first home. A verb of `posthorn queue`.
+enum result mail_relay_verb(struct mail_role *r, struct span verb, const struct span *args,
+                            size_t n, struct buf *rows, struct fault *f) MUST_CHECK;
+
 // mail_index.c: after the start every account is indexed as far as that is due, one after the other; and of messages that are gone nothing is
 // kept in it for long
 void mail_index_start(struct mail_role *r);

@@ -51,6 +51,7 @@ static const struct {
     {SPAN("gate"), mail_gate_link},
     {SPAN("auth"), mail_ask_link},
     {SPAN("extract"), mail_extract_link},
+    {SPAN("relay"), mail_relay_link},
 };
 
 static void (*link_of(struct span peer))(struct home *h, int fd)
@@ -110,6 +111,7 @@ stop_home(struct home *h)
     mail_gate_close(h);
     mail_ask_close(h);
     mail_extract_close(h);
+    mail_relay_close();
     mail_rawlog_close(h);
     loop_stop(h->loop);
 }
@@ -409,6 +411,7 @@ role_mail_main(const struct role_start *start)
     open_mail(&r);
     mail_admin_host(&r);
     mail_extract_host(&r);
+    mail_relay_host(&r);
     open_rawlog(&r);
     for (unsigned i = 0; i < r.home_count; i++)
         mail_lmtp_host(&r.homes[i]);

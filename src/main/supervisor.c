@@ -26,11 +26,12 @@ is_auth(const struct process *p)
     return span_eq(span_str(p->role->name), SPAN("auth"));
 }
 
-// Without these SEARCH finds less, no client is set up, tokens are of no use, and users of outer databases wait; all else works.
+// Without these SEARCH finds less, no client is set up, tokens are of no use, users of outer databases wait, and so does mail
+// that goes out; all else works.
 static bool
 is_optional(const struct process *p)
 {
-    static const char *const roles[] = {"extract", "oauth", "directory", "pam", "http"};
+    static const char *const roles[] = {"extract", "oauth", "directory", "pam", "http", "relay"};
     for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++)
         if (strcmp(p->role->name, roles[i]) == 0)
             return true;
@@ -192,6 +193,8 @@ begin(void *arg)
         add_process(s, "pam", 0);
     if (sockets_have(s, "http"))
         add_process(s, "http", 0);
+    if (s->options.config->relay_host[0])
+        add_process(s, "relay", 0);
     for (unsigned i = 0; i < gates; i++)
         add_process(s, "gate", i);
     for (size_t i = 0; i < s->process_count; i++)

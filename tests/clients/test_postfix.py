@@ -11,7 +11,7 @@ import pytest
 
 from lib import client, submitting
 from lib.peers import free_ports, wait_port
-from lib.server import run_verb
+from lib.server import Server, run_verb
 
 MAIN = """
 compatibility_level = 3.6
@@ -242,3 +242,26 @@ def refused(smtp, recipient, size=0):
     code, text = smtp.rcpt(recipient)
     smtp.rset()
     return None if code == 250 else (code, text.split()[0])
+
+
+def test_smarthost(where, user, postfix):
+    """What goes out through a real smarthost comes in whole: several recipients, dots, 8 bits, DSN and SIZE."""
+    if where.name != "posthorn":
+        pytest.skip("its own mail goes out otherwise")
+    port, log = postfix
+    other = where.fresh_user("o")
+    text = "From: a@example.test\nTo: b@example.test\nSubject: out {}\nContent-Type: text/plain; charset=utf-8\n\n.dot\n.\n..\nGrüße {}\n"
+    sender = Server({"relay_host": f"localhost:{port}", "relay_tls": "none"})
+    try:
+        for number in range(10):
+            run_verb("queue", "add", "sender@example.test", f"{user}@example.test", f"{other}@example.test", "notify=failure,delay", "ret=hdrs",
+                     "envid=one+1", "-", "--data", sender.data, stdin=text.format(number, number).encode())
+        for name in (user, other):
+            connection = wait_messages(where, name, 10, log)
+            rows = connection.fetch("1:10", "(BODY.PEEK[TEXT])")
+            texts = sorted(values["BODY[TEXT]"] for values in rows.values())
+            assert texts == sorted(f".dot\r\n.\r\n..\r\nGrüße {n}\r\n".encode() for n in range(10))
+            connection.close()
+        assert '"mails":0,' in run_verb("--json", "queue", "count", "--data", sender.data).decode()
+    finally:
+        sender.stop()

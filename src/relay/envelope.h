@@ -1,0 +1,19 @@
+#ifndef RELAY_ENVELOPE_H
+#define RELAY_ENVELOPE_H
+
+// The envelope as octets: as it travels from mail to the role relay, and as it lies in the queue's files (docs/format.md).
+// Trust: of what is unpacked every address, count and word is checked: mail may be taken over, a file damaged.
+
+#include "relay/relay.h"
+
+// FAULT_BAD, FAULT_TOOMANY: it cannot be sent.
+enum result relay_envelope_check(const struct relay_envelope *e,
+                                 struct fault *f) MUST_CHECK;
+void relay_envelope_put(struct buf *b, const struct relay_envelope *e);
+// Spans are borrowed from `packed`, the recipients lie in the arena.
+enum result relay_envelope_get(struct span packed, struct arena *a,
+                               struct relay_envelope *out, struct fault *f) MUST_CHECK;
+// Some address is beyond ASCII.
+bool relay_envelope_needs_utf8(const struct relay_envelope *e);
+
+#endif

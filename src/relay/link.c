@@ -1,0 +1,334 @@
+#include "relay/link.h"
+#include "relay/envelope.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "io/channel.h"
+#include "io/message.h"
+#include "io/task.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <utlist.h>
+
+enum { AWAY_STEP_MS = 50, ASK_MS = 1000 };
+
+// A question under way: lives on the stack of the task that waits for its answer.
+struct question {
+    struct question *prev, *next;
+    uint64_t request;
+    struct task *task;
+    bool done, failed;  // failed: the role fell meanwhile
+    uint8_t fault;
+    uint64_t id;
+    struct buf *text;  // of a verb
+    char why[sizeof((struct fault *)0)->why];
+};
+
+static bool is_set;
+static _Thread_local struct {
+    struct channel *channel;
+    struct relay_link_ops ops;
+    struct question *questions;
+    unsigned waiting;
+    uint64_t last;
+    bool missed;  // it was waited for in vain
+} way;
+
+void
+relay_set(bool set)
+{
+    is_set = set;
+}
+
+bool
+relay_is_set(void)
+{
+    return is_set;
+}
+
+// ---- the channel ----
+
+static void
+finish(struct question *q)
+{
+    DL_DELETE(way.questions, q);
+    q->done = true;
+    task_wake(q->task);
+}
+
+static void
+on_end(struct channel *c, void *arg)
+{
+    (void)c, (void)arg;
+    channel_close(&way.channel);
+    while (way.questions != NULL) {
+        way.questions->failed = true;
+        finish(way.questions);
+    }
+}
+
+static struct question *
+find(uint64_t request)
+{
+    struct question *q;
+    DL_FOREACH(way.questions, q)
+    if (q->request == request)
+        return q;
+    return NULL;
+}
+
+static enum result
+take_taken(struct span body)
+{
+    struct relay_taken m;
+    if (relay_taken_get(body, &m) != R_OK)
+        return R_FAIL;
+    struct question *q = find(m.request);
+    if (q == NULL || q->text != NULL)
+        return R_FAIL;
+    q->fault = m.fault;
+    q->id = m.id;
+    snprintf(q->why, sizeof q->why, "%.*s", SPAN_ARG(m.why));
+    finish(q);
+    return R_OK;
+}
+
+static enum result
+take_rows(struct span body)
+{
+    struct admin_reply m;
+    if (admin_reply_get(body, &m) != R_OK)
+        return R_FAIL;
+    struct question *q = find(m.request);
+    if (q == NULL || q->text == NULL)
+        return R_FAIL;
+    if (m.failed == ADMIN_FAILED) {
+        struct unpack u = unpack_of(m.text);
+        q->fault = unpack_u8(&u);
+        if (u.bad || q->fault >= FAULT_COUNT)
+            return R_FAIL;
+        snprintf(q->why, sizeof q->why, "%.*s", SPAN_ARG(u.rest));
+    } else {
+        buf_put(q->text, m.text);
+    }
+    if (m.failed != ADMIN_MORE)
+        finish(q);
+    return R_OK;
+}
+
+static enum result
+take_return(struct span body, int fd)
+{
+    struct relay_return m;
+    if (relay_return_get(body, &m) != R_OK || fd < 0)
+        return R_FAIL;
+    way.ops.returned(way.ops.arg, m.request, m.address, fd, m.at, m.size);
+    return R_OK;
+}
+
+static void
+on_message(struct channel *c, uint16_t type, struct span body, int fd, void *arg)
+{
+    enum result r = R_FAIL;
+    if (type == MESSAGE_RELAY_RETURN && take_return(body, fd) == R_OK)
+        return;
+    if (fd < 0 && type == MESSAGE_RELAY_TAKEN)
+        r = take_taken(body);
+    else if (fd < 0 && type == MESSAGE_ADMIN_REPLY)
+        r = take_rows(body);
+    if (r == R_OK)
+        return;
+    log_error("mail", "a message from relay is malformed");
+    if (fd >= 0)
+        close(fd);
+    on_end(c, arg);
+}
+
+void
+relay_link_open(int fd, const struct relay_link_ops *ops)
+{
+    relay_link_close();
+    way.ops = *ops;
+    way.channel = channel_new(fd, on_message, on_end, NULL);
+}
+
+void
+relay_link_close(void)
+{
+    if (way.channel != NULL)
+        on_end(way.channel, NULL);
+}
+
+void
+relay_link_returned(uint64_t request, uint8_t verdict)
+{
+    struct buf b;
+    if (way.channel == NULL)
+        return;
+    buf_init(&b, 64);
+    relay_returned_put(&b, &(struct relay_returned){request, verdict});
+    channel_send(way.channel, MESSAGE_RELAY_RETURNED, buf_span(&b), -1);
+    buf_done(&b);
+}
+
+// ---- questions ----
+
+// Started again within a second when it died. Who asks after it was waited for in vain does not wait.
+static enum result
+await_channel(struct fault *f)
+{
+    if (way.channel == NULL && way.missed && way.ops.lost != NULL)
+        way.ops.lost(way.ops.arg);
+    for (unsigned waited = 0;
+         way.channel == NULL && !way.missed && waited < LIMIT_relay_wait_ms;
+         waited += AWAY_STEP_MS) {
+        if (waited == ASK_MS && way.ops.lost != NULL)
+            way.ops.lost(way.ops.arg);
+        task_sleep(AWAY_STEP_MS);
+    }
+    way.missed = way.channel == NULL;
+    return way.missed ? fault_set(f, FAULT_UNAVAILABLE, "the role relay is away") : R_OK;
+}
+
+static void
+await_answer(struct question *q)
+{
+    q->task = task_self();
+    DL_APPEND(way.questions, q);
+    while (!q->done)
+        task_suspend();
+}
+
+static enum result
+write_envelope(const struct relay_envelope *e, int *fd_out, struct fault *f)
+{
+    struct buf b;
+    buf_init(&b, LIMIT_relay_envelope);
+    relay_envelope_put(&b, e);
+    int fd = b.over ? -1 : memfd_create("posthorn-envelope", MFD_CLOEXEC);
+    enum result r = R_OK;
+    if (b.over)
+        r = fault_set(f, FAULT_TOOBIG, "the envelope is too long");
+    else if (fd < 0 || write(fd, b.p, b.n) != (ssize_t)b.n)
+        r = fault_errno(f, FAULT_UNAVAILABLE, "an envelope for relay");
+    buf_done(&b);
+    if (r == R_OK)
+        *fd_out = fd;
+    else if (fd >= 0)
+        close(fd);
+    return r;
+}
+
+static enum result
+write_text(struct span text, int *fd_out, struct fault *f)
+{
+    int fd = memfd_create("posthorn-outgoing", MFD_CLOEXEC);
+    struct span rest = text;
+    ssize_t n = 1;
+    while (fd >= 0 && rest.n > 0 && n > 0)
+        if ((n = write(fd, rest.p, rest.n)) > 0)
+            rest = span_skip(rest, (size_t)n);
+    if (fd >= 0 && rest.n == 0) {
+        *fd_out = fd;
+        return R_OK;
+    }
+    fault_errno(f, FAULT_UNAVAILABLE, "a text for relay");
+    if (fd >= 0)
+        close(fd);
+    return R_FAIL;
+}
+
+static void
+send_both(uint64_t request, int envelope, int text, uint64_t at, uint64_t size)
+{
+    struct buf b;
+    buf_init(&b, 64);
+    relay_begin_put(&b, &(struct relay_begin){request});
+    channel_send(way.channel, MESSAGE_RELAY_ENVELOPE, buf_span(&b), envelope);
+    buf_reset(&b);
+    relay_submit_put(&b, &(struct relay_submit){request, at, size});
+    channel_send(way.channel, MESSAGE_RELAY_SUBMIT, buf_span(&b), text);
+    buf_done(&b);
+}
+
+static enum result
+copy_text(const struct relay_text *t, int *fd_out, struct fault *f)
+{
+    if (t->fd < 0)
+        return write_text(t->text, fd_out, f);
+    int fd = fcntl(t->fd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0)
+        return fault_errno(f, FAULT_UNAVAILABLE, "a text for relay");
+    *fd_out = fd;
+    return R_OK;
+}
+
+static enum result
+ask(struct question *q, const struct relay_envelope *e, const struct relay_text *t,
+    struct fault *f)
+{
+    int envelope = -1, text = -1;
+    if (await_channel(f) != R_OK || write_envelope(e, &envelope, f) != R_OK)
+        return R_FAIL;
+    if (copy_text(t, &text, f) != R_OK) {
+        close(envelope);
+        return R_FAIL;
+    }
+    q->request = ++way.last;
+    send_both(q->request, envelope, text, t->fd < 0 ? 0 : t->at,
+              t->fd < 0 ? t->text.n : t->size);
+    await_answer(q);
+    if (q->failed)
+        return fault_set(f, FAULT_UNAVAILABLE, "the role relay went away");
+    return q->fault == FAULT_COUNT ? R_OK : fault_set(f, q->fault, "%s", q->why);
+}
+
+enum result
+relay_hand_over(const struct relay_envelope *e, const struct relay_text *text,
+                uint64_t *id_out, struct fault *f)
+{
+    struct question q = {0};
+    if (!is_set)
+        return fault_set(f, FAULT_CANNOT, "no relay_host is set: nothing goes out");
+    if (relay_envelope_check(e, f) != R_OK)
+        return R_FAIL;
+    while (way.waiting >= LIMIT_relay_waiting)
+        task_sleep(AWAY_STEP_MS);
+    way.waiting++;
+    enum result r = ask(&q, e, text, f);
+    way.waiting--;
+    if (r == R_OK && id_out != NULL)
+        *id_out = q.id;
+    return r;
+}
+
+enum result
+relay_link_verb(struct span verb, const struct span *args, size_t n, struct buf *rows,
+                struct fault *f)
+{
+    struct question q = {.text = rows, .fault = FAULT_COUNT};
+    struct buf b, packed;
+    if (!is_set)
+        return fault_set(f, FAULT_CANNOT, "no relay_host is set: there is no queue");
+    if (await_channel(f) != R_OK)
+        return R_FAIL;
+    buf_init(&b, LIMIT_channel_message);
+    buf_init(&packed, LIMIT_channel_message);
+    for (size_t i = 0; i < n; i++)
+        pack_span(&packed, args[i]);
+    q.request = ++way.last;
+    admin_request_put(&b, &(struct admin_request){q.request, verb, buf_span(&packed)});
+    bool over = b.over || packed.over;
+    if (!over) {
+        channel_send(way.channel, MESSAGE_ADMIN, buf_span(&b), -1);
+        await_answer(&q);
+    }
+    buf_done(&packed);
+    buf_done(&b);
+    if (over)
+        return fault_set(f, FAULT_TOOBIG, "the arguments are too long");
+    if (q.failed)
+        return fault_set(f, FAULT_UNAVAILABLE, "the role relay went away");
+    return q.fault == FAULT_COUNT ? R_OK : fault_set(f, q.fault, "%s", q.why);
+}

@@ -1,0 +1,172 @@
+#include "relay/queue_inside.h"
+#include "relay/text.h"
+#include "base/utf8.h"
+
+#include <time.h>
+
+// The text of a report (RFC 6522, RFC 3464; RFC 6533 where something is beyond ASCII).
+
+static const struct {
+    const char *action, *subject, *words;
+} kinds[REPORT_ACTIONS] = {
+    [REPORT_FAILED] = {"failed", "Undelivered mail returned to sender",
+                       "Your mail could not be delivered to:"},
+    [REPORT_DELAYED] =
+        {"delayed", "Delayed mail (it will be tried again)",
+         "Your mail could not be delivered yet. You need not send it again: it "
+         "will be tried again. It waits for:"},
+    [REPORT_RELAYED] = {"relayed", "Mail was passed on",
+                        "Your mail was passed on to a server that will not tell when it is "
+                        "delivered:"},
+};
+
+static void
+put_date(struct buf *out, const char *name, int64_t s)
+{
+    char text[64];
+    struct tm tm;
+    time_t t = (time_t)s;
+    must(gmtime_r(&t, &tm) != NULL);
+    strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S +0000", &tm);
+    buf_printf(out, "%s: %s\r\n", name, text);
+}
+
+static bool
+is_global(const struct report *r)
+{
+    bool plain = ascii_only(r->mail->envelope.from) && ascii_only(r->original) &&
+                 ascii_only(r->mail->envelope.envid);
+    for (size_t i = 0; plain && i < r->n; i++) {
+        const struct relay_recipient *to = &r->mail->envelope.to[r->which[i]];
+        plain = ascii_only(to->address) && ascii_only(to->orcpt);
+    }
+    return !plain;
+}
+
+static void
+put_head(struct buf *out, const struct report *r, const char *boundary, bool global)
+{
+    put_date(out, "Date", r->now_s);
+    buf_printf(
+        out,
+        "From: Mail delivery <postmaster@%s>\r\nTo: <%.*s>\r\nSubject: %s\r\n"
+        "Message-ID: <%s@%s>\r\nAuto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n"
+        "Content-Type: multipart/report; report-type=delivery-status;\r\n"
+        "\tboundary=\"%s\"\r\n%s\r\n",
+        r->hostname, SPAN_ARG(r->mail->envelope.from), kinds[r->action].subject, boundary,
+        r->hostname, boundary, global ? "Content-Transfer-Encoding: 8bit\r\n" : "");
+}
+
+// One line of a person's text, at most so long.
+static void
+put_words(struct buf *out, const char *before, struct span words)
+{
+    while (words.n > 0) {
+        struct span line = span_slice(words, 0, 900);
+        buf_printf(out, "%s%.*s\r\n", before, SPAN_ARG(line));
+        words = span_skip(words, line.n);
+    }
+}
+
+static void
+put_notice(struct buf *out, const struct report *r)
+{
+    buf_printf(out,
+               "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit"
+               "\r\n\r\nThis is the mail server %s.\r\n\r\n%s\r\n\r\n",
+               r->hostname, kinds[r->action].words);
+    for (size_t i = 0; i < r->n; i++) {
+        const struct queue_recipient *q = &r->mail->to[r->which[i]];
+        buf_printf(out, "<%.*s>\r\n", SPAN_ARG(r->mail->envelope.to[r->which[i]].address));
+        if (q->state == QUEUE_EXPIRED)
+            buf_put_str(out, "    It was tried for as long as it may be; at last:\r\n");
+        put_words(out, "    ", q->reply);
+    }
+    buf_put_str(out, "\r\n");
+}
+
+static struct span
+type_of(struct span address)
+{
+    return ascii_only(address) ? SPAN("rfc822") : SPAN("utf-8");
+}
+
+// The class of a delay is 4 (RFC 3464 section 2.3.4).
+static void
+put_status(struct buf *out, const struct report *r, const struct queue_recipient *q)
+{
+    struct span status = q->status.n > 2 ? q->status : SPAN("4.0.0");
+    char class = r->action == REPORT_DELAYED   ? '4'
+                 : r->action == REPORT_RELAYED ? '2'
+                 : q->state == QUEUE_EXPIRED   ? status.p[0]
+                                               : '5';
+    buf_printf(out, "Status: %c%.*s\r\n", class, (int)(status.n - 1), status.p + 1);
+}
+
+static void
+put_recipient(struct buf *out, const struct report *r, size_t i)
+{
+    const struct relay_recipient *to = &r->mail->envelope.to[r->which[i]];
+    const struct queue_recipient *q = &r->mail->to[r->which[i]];
+    buf_put_str(out, "\r\n");
+    if (to->orcpt.n > 0)
+        buf_printf(out, "Original-Recipient: %.*s\r\n", SPAN_ARG(to->orcpt));
+    buf_printf(out, "Final-Recipient: %.*s;%.*s\r\nAction: %s\r\n",
+               SPAN_ARG(type_of(to->address)), SPAN_ARG(to->address),
+               kinds[r->action].action);
+    put_status(out, r, q);
+    if (q->code > 0)
+        buf_printf(out, "Remote-MTA: dns;%s\r\nDiagnostic-Code: smtp;%u %.*s\r\n",
+                   r->smarthost, q->code, SPAN_ARG(q->reply));
+    put_date(out, "Last-Attempt-Date", r->now_s);
+    if (r->action == REPORT_DELAYED)
+        put_date(out, "Will-Retry-Until", r->retry_until_s);
+}
+
+static void
+put_fields(struct buf *out, const struct report *r, bool global)
+{
+    const struct relay_envelope *e = &r->mail->envelope;
+    buf_printf(out, "Content-Type: message/%sdelivery-status\r\n%s\r\n",
+               global ? "global-" : "",
+               global ? "Content-Transfer-Encoding: 8bit\r\n" : "");
+    if (e->envid.n > 0)
+        buf_printf(out, "Original-Envelope-Id: %.*s\r\n", SPAN_ARG(e->envid));
+    buf_printf(out, "Reporting-MTA: dns;%s\r\n", r->hostname);
+    put_date(out, "Arrival-Date", (int64_t)(r->mail->head.created_ms / 1000));
+    if (e->by_mode != RELAY_BY_UNSAID)
+        put_date(out, "Deliver-By-Date", e->by_s);
+    for (size_t i = 0; i < r->n; i++)
+        put_recipient(out, r, i);
+}
+
+static void
+put_original(struct buf *out, const struct report *r, bool global)
+{
+    struct relay_lines lines;
+    const char *type = r->whole
+                           ? (global ? "message/global" : "message/rfc822")
+                           : (global ? "message/global-headers" : "text/rfc822-headers");
+    buf_printf(out, "Content-Type: %s\r\n%s\r\n", type,
+               global ? "Content-Transfer-Encoding: 8bit\r\n" : "");
+    relay_lines_init(&lines, false);
+    relay_lines_feed(&lines, r->original, out);
+    relay_lines_end(&lines, out);
+}
+
+void
+report_put(struct buf *out, const struct report *r)
+{
+    char boundary[40];
+    bool global = is_global(r);
+    snprintf(boundary, sizeof boundary, "%016llx%016llx", (unsigned long long)random_u64(),
+             (unsigned long long)random_u64());
+    put_head(out, r, boundary, global);
+    buf_printf(out, "--%s\r\n", boundary);
+    put_notice(out, r);
+    buf_printf(out, "--%s\r\n", boundary);
+    put_fields(out, r, global);
+    buf_printf(out, "\r\n--%s\r\n", boundary);
+    put_original(out, r, global);
+    buf_printf(out, "\r\n--%s--\r\n", boundary);
+}

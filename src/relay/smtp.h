@@ -1,0 +1,60 @@
+#ifndef RELAY_SMTP_H
+#define RELAY_SMTP_H
+
+// The client's side of SMTP (RFC 5321), with one smarthost, over a connection that is used for one mail after another. Every
+// step has a deadline (section 4.5.3.2); everything that the other side says is capped (relay/reply.h).
+// Owner: the task that opened it. All but smtp_offers suspend.
+// Trust: whoever answers may be hostile: its certificate is verified where there is TLS, nothing said before TLS counts.
+
+#include "relay/queue_file.h"
+#include "relay/reply.h"
+#include <openssl/types.h>
+
+struct pool;
+
+enum smtp_tls { SMTP_TLS_STARTTLS, SMTP_TLS_IMPLICIT, SMTP_TLS_NONE };
+
+struct smarthost {
+    const char *name;  // as the settings have it: the certificate must be for it
+    const char *port;
+    enum smtp_tls tls;
+    SSL_CTX *trust;    // NULL with SMTP_TLS_NONE
+    const char *user;  // "": no AUTH
+    const char *password;
+    const char *hostname;  // ours, for EHLO
+    uint32_t patience_ms;  // no step may take longer; 0: the usual deadlines
+};
+
+struct smtp;
+
+// Blocks: looks the name up and connects, within the usual deadline or patience_ms.
+enum result relay_connect(const struct smarthost *host, int *fd_out,
+                          struct fault *f) MUST_CHECK;
+// From a connected socket, which is the callee's, to an EHLO that was answered, behind TLS and AUTH. R_FAIL: no mail can be
+// sent; *r tells what the smarthost said, if it did.
+enum result smtp_open(const struct smarthost *host, int fd, struct smtp **out,
+                      struct smtp_reply *r, struct fault *f) MUST_CHECK;
+const struct smtp_offer *smtp_offers(const struct smtp *s);
+
+struct smtp_mail {
+    struct queue_mail *mail;
+    int fd;               // the queue's file
+    struct pool *pool;    // that reads it
+    const size_t *which;  // recipients of the transaction
+    size_t n;
+    struct smtp_reply *replies;  // one for each of `which`: what became of it
+    int64_t now_s;
+};
+
+// One transaction. R_OK: all replies are final for now, and the connection may be used again. R_FAIL: the connection is of
+// no use any more; replies that were not answered have code 0.
+enum result smtp_send(struct smtp *s, const struct smtp_mail *m,
+                      struct fault *f) MUST_CHECK;
+// Why the mail cannot be sent by what this smarthost offers: code 0 when it can.
+void smtp_judge(const struct smtp *s, const struct smtp_mail *m, struct smtp_reply *out);
+// Was anything of the last transaction answered? If not, it never began.
+bool smtp_heard(const struct smtp *s);
+unsigned smtp_mails(const struct smtp *s);  // sent so far
+void smtp_close(struct smtp **s);           // QUIT, when it still answers
+
+#endif

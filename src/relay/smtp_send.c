@@ -1,0 +1,404 @@
+#include "relay/smtp_inside.h"
+#include "relay/text.h"
+#include "base/limits.h"
+#include "base/utf8.h"
+#include "io/loop.h"
+#include "io/task.h"
+#include "store/disk.h"
+
+enum { PIECE = 65536 };
+
+// ---- may it go at all ----
+
+static bool
+needs_utf8(const struct queue_mail *m)
+{
+    return m->envelope.smtputf8 || relay_envelope_needs_utf8(&m->envelope);
+}
+
+static bool
+is_binary(const struct queue_mail *m)
+{
+    const uint32_t odd = RELAY_TRAIT_NUL | RELAY_TRAIT_BARE | RELAY_TRAIT_LONG;
+    return m->envelope.body == RELAY_BODY_BINARYMIME && (m->head.traits & odd);
+}
+
+static void
+refuse(struct smtp_reply *out, uint16_t code, const char *status, const char *words)
+{
+    smtp_reply_none(out, status, words);
+    out->code = code;
+}
+
+// RFC 2852 section 4.1.4.1.
+static bool
+misses_deadline(const struct smtp *s, const struct smtp_mail *m)
+{
+    const struct relay_envelope *e = &m->mail->envelope;
+    if (e->by_mode != RELAY_BY_RETURN)
+        return false;
+    return !(s->offer.caps & SMTP_DELIVERBY) ||
+           e->by_s - m->now_s < (int64_t)s->offer.by_min;
+}
+
+void
+smtp_judge(const struct smtp *s, const struct smtp_mail *m, struct smtp_reply *out)
+{
+    const struct queue_mail *q = m->mail;
+    *out = (struct smtp_reply){0};
+    if (needs_utf8(q) && !(s->offer.caps & SMTP_SMTPUTF8))
+        refuse(out, 550, "5.6.7",
+               "5.6.7 the mail needs SMTPUTF8, which the smarthost lacks");
+    else if ((q->head.traits & RELAY_TRAIT_8BIT) && !(s->offer.caps & SMTP_8BITMIME))
+        refuse(out, 554, "5.6.3",
+               "5.6.3 the mail needs 8BITMIME, which the smarthost lacks");
+    else if (is_binary(q))
+        refuse(out, 554, "5.6.3",
+               "5.6.3 the mail is binary, which the smarthost cannot be sent");
+    else if (s->offer.size_max > 0 && q->head.wire_n > s->offer.size_max)
+        refuse(out, 552, "5.3.4", "5.3.4 the mail is larger than the smarthost takes");
+    else if (misses_deadline(s, m))
+        refuse(out, 554, "5.3.3", "5.3.3 the smarthost cannot promise to deliver in time");
+}
+
+// ---- commands ----
+
+// RFC 3461 section 4.
+static void
+put_xtext(struct buf *b, struct span s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        if (c > ' ' && c <= '~' && c != '+' && c != '=')
+            buf_put_char(b, (char)c);
+        else
+            buf_printf(b, "+%02X", c);
+    }
+}
+
+static void
+put_by(const struct smtp_mail *m, struct buf *b)
+{
+    const struct relay_envelope *e = &m->mail->envelope;
+    int64_t left = e->by_s - m->now_s;
+    left = left > 999999999 ? 999999999 : left < -999999999 ? -999999999 : left;
+    buf_printf(b, " BY=%lld;%c%s", (long long)left,
+               e->by_mode == RELAY_BY_RETURN ? 'R' : 'N', e->by_trace ? "T" : "");
+}
+
+static void
+say_mail(struct smtp *s, const struct smtp_mail *m)
+{
+    const struct queue_mail *q = m->mail;
+    const struct relay_envelope *e = &q->envelope;
+    struct buf b;
+    buf_init(&b, LIMIT_relay_line);
+    buf_printf(&b, "MAIL FROM:<%.*s>", SPAN_ARG(e->from));
+    if (s->offer.caps & SMTP_SIZE)
+        buf_printf(&b, " SIZE=%llu", (unsigned long long)q->head.wire_n);
+    if (q->head.traits & RELAY_TRAIT_8BIT)
+        buf_put_str(&b, " BODY=8BITMIME");
+    if (needs_utf8(q))
+        buf_put_str(&b, " SMTPUTF8");
+    if ((s->offer.caps & SMTP_DSN) && e->ret != RELAY_RET_UNSAID)
+        buf_put_str(&b, e->ret == RELAY_RET_FULL ? " RET=FULL" : " RET=HDRS");
+    if ((s->offer.caps & SMTP_DSN) && e->envid.n > 0 && ascii_only(e->envid)) {
+        buf_put_str(&b, " ENVID=");
+        put_xtext(&b, e->envid);
+    }
+    if ((s->offer.caps & SMTP_DELIVERBY) && e->by_mode != RELAY_BY_UNSAID)
+        put_by(m, &b);
+    must(!b.over);
+    smtp_say(s, "%.*s", SPAN_ARG(buf_span(&b)));
+    buf_done(&b);
+}
+
+// RFC 2852 section 4.1.4.2: where nobody behind keeps the deadline, delays are told.
+static uint8_t
+notify_of(const struct smtp *s, const struct relay_envelope *e,
+          const struct relay_recipient *r)
+{
+    if (e->by_mode != RELAY_BY_NOTIFY || (s->offer.caps & SMTP_DELIVERBY) ||
+        r->notify == RELAY_NOTIFY_NEVER)
+        return r->notify;
+    return r->notify == 0 ? RELAY_NOTIFY_FAILURE | RELAY_NOTIFY_DELAY
+                          : r->notify | RELAY_NOTIFY_DELAY;
+}
+
+static void
+put_notify(struct buf *b, uint8_t notify)
+{
+    static const char *const words[] = {"NEVER", "SUCCESS", "FAILURE", "DELAY"};
+    const char *before = " NOTIFY=";
+    for (unsigned i = 0; i < 4; i++)
+        if (notify & 1U << i) {
+            buf_printf(b, "%s%s", before, words[i]);
+            before = ",";
+        }
+}
+
+static void
+say_rcpt(struct smtp *s, const struct smtp_mail *m, size_t i)
+{
+    const struct relay_recipient *r = &m->mail->envelope.to[m->which[i]];
+    struct buf b;
+    buf_init(&b, LIMIT_relay_line);
+    buf_printf(&b, "RCPT TO:<%.*s>", SPAN_ARG(r->address));
+    if (s->offer.caps & SMTP_DSN) {
+        put_notify(&b, notify_of(s, &m->mail->envelope, r));
+        size_t semicolon = span_find_char(r->orcpt, ';');
+        if (r->orcpt.n > 0 && ascii_only(r->orcpt)) {
+            buf_printf(&b, " ORCPT=%.*s;", (int)semicolon, r->orcpt.p);
+            put_xtext(&b, span_skip(r->orcpt, semicolon + 1));
+        }
+    }
+    must(!b.over);
+    smtp_say(s, "%.*s", SPAN_ARG(buf_span(&b)));
+    buf_done(&b);
+}
+
+// ---- the text ----
+
+struct sending {
+    struct smtp *s;
+    const struct smtp_mail *m;
+    struct relay_lines lines;
+    uint64_t done;
+    size_t n;
+    char piece[PIECE];
+    struct fault fault;
+    enum result result;
+};
+
+static void
+read_piece(void *arg)
+{
+    struct sending *t = arg;
+    const struct queue_mail *q = t->m->mail;
+    uint64_t left = q->head.text_n - t->done;
+    t->n = left < PIECE ? (size_t)left : PIECE;
+    t->result =
+        disk_read(t->m->fd, queue_text_at(q) + t->done, t->piece, t->n, false, &t->fault);
+    if (t->result == R_NONE)
+        t->result = fault_set(&t->fault, FAULT_CORRUPTION, "the queue's file is cut");
+}
+
+static enum result
+send_pieces(struct sending *t)
+{
+    struct buf out;
+    buf_init(&out, 2 * PIECE + 16);
+    relay_lines_init(&t->lines, true);
+    t->result = R_OK;
+    while (t->done < t->m->mail->head.text_n && !conn_failed(t->s->conn)) {
+        pool_run(t->m->pool, read_piece, t);
+        if (t->result != R_OK)
+            break;
+        t->done += t->n;
+        relay_lines_feed(&t->lines, span_of(t->piece, t->n), &out);
+        conn_write(t->s->conn, buf_span(&out));
+        buf_reset(&out);
+    }
+    relay_lines_end(&t->lines, &out);
+    conn_write(t->s->conn, buf_span(&out));
+    buf_done(&out);
+    return t->result;
+}
+
+static void
+on_slow(void *arg)
+{
+    conn_fail(arg);
+}
+
+// However slowly it takes them: a whole text has its time.
+static uint32_t
+text_ms(const struct smtp *s, const struct smtp_mail *m)
+{
+    uint64_t ms =
+        LIMIT_relay_block_ms + m->mail->head.wire_n * 1000 / LIMIT_relay_octets_ms;
+    if (s->host->patience_ms > 0)
+        ms = s->host->patience_ms;
+    return ms < UINT32_MAX / 2 ? (uint32_t)ms : UINT32_MAX / 2;
+}
+
+// An answer before the end of the text is none to it, unless it refuses.
+static enum result
+end_text(struct smtp *s, bool whole, struct fault *f)
+{
+    bool early = conn_input(s->conn).n > 0 || conn_failed(s->conn);
+    if (whole && !early)
+        conn_write(s->conn, SPAN(".\r\n"));
+    if (smtp_listen(s, LIMIT_relay_end_ms, f) != R_OK)
+        return R_FAIL;
+    if (whole && !early)
+        return R_OK;
+    s->broken = true;
+    if (s->reply.code >= 400)
+        return R_OK;
+    return fault_set(f, FAULT_BAD, "the smarthost answered before the end of the text");
+}
+
+static enum result
+send_text(struct smtp *s, const struct smtp_mail *m, struct fault *f)
+{
+    struct sending *t = calloc(1, sizeof *t);
+    struct timer patience;
+    must(t != NULL);
+    t->s = s;
+    t->m = m;
+    timer_init(&patience, on_slow, s->conn);
+    timer_set(&patience, text_ms(s, m));
+    enum result r = send_pieces(t);
+    conn_await_sent(s->conn);
+    timer_clear(&patience);
+    struct fault why = t->fault;
+    free(t);
+    if (r == R_OK)
+        return end_text(s, true, f);
+    s->broken = true;  // in the middle of a text: only the end of the connection ends it
+    *f = why;
+    conn_fail(s->conn);
+    return R_FAIL;
+}
+
+// ---- the transaction ----
+
+static void
+answer_all(const struct smtp_mail *m, const struct smtp_reply *r, bool accepted_only)
+{
+    for (size_t i = 0; i < m->n; i++)
+        if (!accepted_only || m->replies[i].code / 100 == 2)
+            m->replies[i] = *r;
+}
+
+static size_t
+accepted(const struct smtp_mail *m)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < m->n; i++)
+        n += m->replies[i].code / 100 == 2;
+    return n;
+}
+
+// RFC 5321 section 4.5.3.1.10: 552 to one of many means too many.
+static void
+soften(const struct smtp_mail *m)
+{
+    for (size_t i = 0; accepted(m) > 0 && i < m->n; i++)
+        if (m->replies[i].code == 552 && !strstr(m->replies[i].status, ".2."))
+            m->replies[i].code = 452;
+}
+
+static enum result
+reset(struct smtp *s, struct fault *f)
+{
+    smtp_say(s, "RSET");
+    return smtp_expect(s, 2, LIMIT_relay_answer_ms, f);
+}
+
+static enum result
+hear_rcpt(struct smtp *s, const struct smtp_mail *m, size_t i, bool refused,
+          struct fault *f)
+{
+    if (smtp_listen(s, LIMIT_relay_answer_ms, f) != R_OK)
+        return R_FAIL;
+    if (!refused)
+        m->replies[i] = s->reply;
+    return R_OK;
+}
+
+static enum result
+end_data(struct smtp *s, const struct smtp_mail *m, struct fault *f)
+{
+    if (smtp_listen(s, LIMIT_relay_data_ms, f) != R_OK)
+        return R_FAIL;
+    soften(m);
+    if (s->reply.code != 354) {
+        if (s->reply.code < 400 && accepted(m) > 0) {
+            s->broken = true;
+            return fault_set(f, FAULT_BAD, "the smarthost: DATA: %u", s->reply.code);
+        }
+        answer_all(m, &s->reply, true);
+        return reset(s, f);
+    }
+    bool any = accepted(m) > 0;
+    enum result r =
+        any ? send_text(s, m, f) : end_text(s, true, f);  // RFC 2920 section 3.1
+    if (r != R_OK)
+        return R_FAIL;
+    if (any)
+        answer_all(m, &s->reply, true);
+    s->mails++;
+    return s->broken ? fault_set(f, FAULT_CLOSED, "the smarthost cut the text off") : R_OK;
+}
+
+static enum result
+pipeline(struct smtp *s, const struct smtp_mail *m, struct fault *f)
+{
+    say_mail(s, m);
+    for (size_t i = 0; i < m->n; i++)
+        say_rcpt(s, m, i);
+    smtp_say(s, "DATA");
+    if (smtp_listen(s, LIMIT_relay_answer_ms, f) != R_OK)
+        return R_FAIL;
+    bool refused = s->reply.code / 100 != 2;
+    if (refused)
+        answer_all(m, &s->reply, false);
+    for (size_t i = 0; i < m->n; i++)
+        if (hear_rcpt(s, m, i, refused, f) != R_OK)
+            return R_FAIL;
+    return end_data(s, m, f);
+}
+
+static enum result
+step_by_step(struct smtp *s, const struct smtp_mail *m, struct fault *f)
+{
+    say_mail(s, m);
+    if (smtp_listen(s, LIMIT_relay_answer_ms, f) != R_OK)
+        return R_FAIL;
+    if (s->reply.code / 100 != 2) {
+        answer_all(m, &s->reply, false);
+        return reset(s, f);
+    }
+    for (size_t i = 0; i < m->n; i++) {
+        say_rcpt(s, m, i);
+        if (hear_rcpt(s, m, i, false, f) != R_OK)
+            return R_FAIL;
+    }
+    if (accepted(m) == 0)
+        return reset(s, f);
+    smtp_say(s, "DATA");
+    return end_data(s, m, f);
+}
+
+// What was accepted, but not to its end, was not sent.
+static void
+forget_accepted(const struct smtp_mail *m, const struct fault *f)
+{
+    struct smtp_reply none;
+    smtp_reply_none(&none, "4.4.2", f->why);
+    for (size_t i = 0; i < m->n; i++)
+        if (m->replies[i].code == 0 || m->replies[i].code / 100 == 2)
+            m->replies[i] = none;
+}
+
+enum result
+smtp_send(struct smtp *s, const struct smtp_mail *m, struct fault *f)
+{
+    unsigned before = s->mails;
+    s->heard = 0;
+    memset(m->replies, 0, m->n * sizeof *m->replies);
+    enum result r = R_FAIL;
+    if (conn_input(s->conn).n > 0 || conn_eof(s->conn)) {
+        s->broken = true;
+        fault_set(f, FAULT_CLOSED, "the smarthost ended the connection meanwhile");
+    } else {
+        r = s->offer.caps & SMTP_PIPELINING ? pipeline(s, m, f) : step_by_step(s, m, f);
+    }
+    if (r != R_OK)
+        s->broken = true;
+    if (r != R_OK && s->mails == before)
+        forget_accepted(m, f);
+    return r;
+}
