@@ -118,6 +118,12 @@ put_json(struct buf *line, const struct level *level, const char *service,
     buf_put_str(line, "}\n");
 }
 
+bool
+log_takes(char level)
+{
+    return level_of(level) >= level_of(log_min);
+}
+
 void
 log_put(char letter, const char *service, const char *event, const struct field *fields,
         size_t n)

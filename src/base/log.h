@@ -16,6 +16,7 @@ enum log_form { LOG_TEXT, LOG_JSON };
 
 void log_open(const char *role, char min_level,
               enum log_form form);  // level letters as in fault.h
+bool log_takes(char level);         // would a line of this level be written?
 void log_put(char level, const char *service, const char *event, const struct field *fields,
              size_t n);
 

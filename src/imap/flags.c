@@ -1,23 +1,12 @@
 #include "imap/flags.h"
 
 #include "base/limits.h"
-#include "store/row.h"
+#include "mail/change.h"
 
 uint16_t
 imap_system_flag(struct span name)
 {
-    static const struct {
-        const char *name;
-        uint16_t flag;
-    } rows[] = {
-        {"\\Seen", FLAG_SEEN},       {"\\Answered", FLAG_ANSWERED},
-        {"\\Flagged", FLAG_FLAGGED}, {"\\Deleted", FLAG_DELETED},
-        {"\\Draft", FLAG_DRAFT},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        if (span_ieq(name, span_str(rows[i].name)))
-            return rows[i].flag;
-    return 0;
+    return change_flag_from(name);
 }
 
 static void

@@ -81,6 +81,24 @@ body_good(struct lmtp_session *s, const struct smtp_envelope *e)
     return false;
 }
 
+// A parameter's value for scripts (RFC 6009); SPAN_NONE: not given, or not to be read.
+static struct span
+clear_param(struct lmtp_session *s, const struct smtp_envelope *e, const char *name,
+            bool xtext)
+{
+    const struct smtp_param *p = smtp_param_find(e, name);
+    struct buf text;
+    if (!p || !p->value.p)
+        return SPAN_NONE;
+    buf_init(&text, LIMIT_smtp_line);
+    struct span clear = p->value;
+    if (xtext)
+        clear = smtp_xtext_decode(p->value, &text) == R_OK ? buf_span(&text) : SPAN_NONE;
+    clear = clear.n ? arena_dup(s->arena, clear) : clear.p ? SPAN("") : SPAN_NONE;
+    buf_done(&text);
+    return clear;
+}
+
 static void
 mail(struct lmtp_session *s, struct span args)
 {
@@ -102,6 +120,10 @@ mail(struct lmtp_session *s, struct span args)
         lmtp_say(s, 553, "5.6.7", "Address needs SMTPUTF8");
         return;
     }
+    s->said.auth = clear_param(s, &e, "AUTH", true);
+    s->said.envid = clear_param(s, &e, "ENVID", true);
+    s->said.ret = clear_param(s, &e, "RET", false);
+    s->said.utf8 = smtp_param_find(&e, "SMTPUTF8") != NULL;
     s->sender = arena_dup(s->arena, e.path.null ? SPAN("") : e.path.address);
     s->has_sender = true;
     lmtp_say(s, 250, "2.1.0", "OK");
@@ -179,6 +201,8 @@ add_recipient(struct lmtp_session *s, const struct smtp_envelope *e)
     struct lmtp_recipient *rcpt = ARENA_NEW(s->arena, struct lmtp_recipient);
     rcpt->address = arena_dup(s->arena, address);
     rcpt->original = original_of(s, e);
+    rcpt->orcpt = clear_param(s, e, "ORCPT", true);
+    rcpt->notify = clear_param(s, e, "NOTIFY", false);
     rcpt->targets = targets;
     *s->rcpt.end = rcpt;
     s->rcpt.end = &rcpt->next;

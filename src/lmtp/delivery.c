@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/utf8.h"
 #include "io/task.h"
+#include "mail/filter.h"
 #include "mail/recipient.h"
 
 // One recipient is one answer (RFC 2033 section 4.2), however many mailboxes it leads to: 250 when all of them have the message.
@@ -59,8 +60,10 @@ struct delivery {
     const struct lmtp_target *target;
     struct intake_result *out;
     struct fault *fault;
+    const struct lmtp_recipient *recipient;
     uint64_t mailbox;
     bool had;  // by another recipient, or at an earlier try
+    bool filtered;
     enum result result;
 };
 
@@ -77,6 +80,15 @@ has_it(const struct lmtp_session *s, uint64_t account, uint64_t mailbox)
         if (d->account == account && d->mailbox == mailbox)
             return true;
     return false;
+}
+
+static void
+note_done(struct lmtp_session *s, const struct lmtp_target *t, uint64_t account,
+          uint64_t mailbox)
+{
+    struct lmtp_done *d = ARENA_NEW(s->arena, struct lmtp_done);
+    *d = (struct lmtp_done){s->rcpt.done, account, mailbox, t->name, t->detail};
+    s->rcpt.done = d;
 }
 
 // With the note, where others are to have it too.
@@ -110,6 +122,66 @@ put_into(struct delivery *d, struct account *a, struct span detail)
     return d->had && d->session->digest == NULL ? R_OK : commit(d, &box);
 }
 
+// ---- scripts ----
+
+static bool
+filter_had(void *arg, uint64_t account, uint64_t mailbox)
+{
+    return has_it(((struct delivery *)arg)->session, account, mailbox);
+}
+
+static void
+filter_has(void *arg, uint64_t account, uint64_t mailbox)
+{
+    const struct delivery *d = arg;
+    note_done(d->session, d->target, account, mailbox);
+}
+
+// The address of a literal as it is without its kind.
+static struct span
+plain_address(struct span literal)
+{
+    return span_starts(literal, SPAN("IPv6:")) ? span_skip(literal, 5) : literal;
+}
+
+static enum result
+filter(struct delivery *d, struct account *a, struct span detail)
+{
+    struct lmtp_session *s = d->session;
+    const struct lmtp_recipient *r = d->recipient;
+    struct filter_result out;
+    struct delivered_key key;
+    if (s->digest)
+        key = key_of(s, d->target->detail);
+    const struct filter_arrival m = {
+        .account = a,
+        .intake = s->intake,
+        .from = s->sender,
+        .to = r->address,
+        .detail = detail,
+        .client = buf_span(&s->client),
+        .remote = plain_address(s->remote),
+        .envelope = {s->said.auth, r->notify, r->orcpt, s->said.ret, s->said.envid},
+        .may_refuse = r->targets.n == 1,
+        .utf8 = s->said.utf8,
+        .delivered = s->digest ? &key : NULL,
+        .had = filter_had,
+        .has = filter_has,
+        .arg = d,
+    };
+    d->filtered = true;
+    if (filter_deliver(&m, &out, d->fault) != R_OK)
+        return R_FAIL;
+    if (out.refused)
+        s->rcpt.refusal = arena_dup(s->arena, buf_span(&out.reason));
+    else
+        note_done(s, d->target, d->target->account, 0);
+    d->had = out.filed == 0;
+    *d->out = out.first;
+    filter_result_done(&out);
+    return R_OK;
+}
+
 // In the account's home: one way there and back for all of it. A folder that was deleted meanwhile is none: INBOX stays.
 static void
 deliver_run(void *arg)
@@ -121,7 +193,13 @@ deliver_run(void *arg)
     d->result = account_make(host->mail, t->account, t->name, t->language, &a, d->fault);
     if (d->result != R_OK)
         return;
-    d->result = put_into(d, a, host->detail_off ? SPAN_NONE : t->detail);
+    struct span detail = host->detail_off ? SPAN_NONE : t->detail;
+    if (filter_wanted(a)) {
+        d->result = filter(d, a, detail);
+        account_close(&a);
+        return;
+    }
+    d->result = put_into(d, a, detail);
     if (d->result != R_OK && d->fault->kind == FAULT_TRYCREATE)
         d->result = put_into(d, a, SPAN_NONE);
     account_close(&a);
@@ -136,25 +214,22 @@ is_done(const struct lmtp_session *s, const struct lmtp_target *t)
     return false;
 }
 
-static void
-note_done(struct lmtp_session *s, const struct lmtp_target *t, uint64_t mailbox)
-{
-    struct lmtp_done *d = ARENA_NEW(s->arena, struct lmtp_done);
-    *d = (struct lmtp_done){s->rcpt.done, t->account, mailbox, t->name, t->detail};
-    s->rcpt.done = d;
-}
-
 static enum result
 deliver(struct lmtp_session *s, const struct lmtp_recipient *r, const struct lmtp_target *t,
         struct fault *f)
 {
     struct intake_result out;
-    struct delivery d = {
-        .session = s, .target = t, .out = &out, .fault = f, .result = R_FAIL};
+    struct delivery d = {.session = s,
+                         .target = t,
+                         .recipient = r,
+                         .out = &out,
+                         .fault = f,
+                         .result = R_FAIL};
     task_run_on(mail_home(s->host->mail, t->account), deliver_run, &d);
     if (d.result != R_OK)
         return R_FAIL;
-    note_done(s, t, d.mailbox);
+    if (!d.filtered)
+        note_done(s, t, t->account, d.mailbox);
     if (d.had)
         return R_OK;
     log_info("lmtp", "saved", field_text("from", "from=<%>", s->sender),
@@ -193,7 +268,7 @@ recall(struct lmtp_session *s, const struct lmtp_recipient *r, struct fault *f)
         if (d.result == R_FAIL)
             return R_FAIL;
         if (d.had)
-            note_done(s, t, d.mailbox);
+            note_done(s, t, t->account, d.mailbox);
     }
     return R_OK;
 }
@@ -270,6 +345,16 @@ deliver_all(struct lmtp_session *s, const struct lmtp_recipient *r, struct fault
     return R_OK;
 }
 
+// RFC 5429 section 2.5.
+static void
+say_refusal(struct lmtp_session *s)
+{
+    struct span rest = s->rcpt.refusal, line;
+    while (span_next_field(&rest, '\n', &line) == R_OK)
+        conn_printf(s->conn, "550%c5.7.1 %.*s\r\n", rest.p ? '-' : ' ',
+                    SPAN_ARG(span_trim(line)));
+}
+
 static void
 answer(struct lmtp_session *s, const struct lmtp_recipient *r, enum result result,
        const struct fault *f)
@@ -279,6 +364,9 @@ answer(struct lmtp_session *s, const struct lmtp_recipient *r, enum result resul
         metric_add(fault_info(f->kind)->smtp_code < 500 ? METRIC_deliveries_later
                                                         : METRIC_deliveries_refused,
                    1);
+    } else if (s->rcpt.refusal.p) {
+        say_refusal(s);
+        metric_add(METRIC_deliveries_refused, 1);
     } else {
         conn_printf(s->conn, "250 2.0.0 <%.*s> Saved\r\n", SPAN_ARG(r->address));
         metric_add(METRIC_deliveries_ok, 1);
@@ -291,6 +379,7 @@ lmtp_deliver(struct lmtp_session *s)
     bool again = false;
     for (const struct lmtp_recipient *r = s->rcpt.first; r; r = r->next) {
         struct fault f = s->intake_fault;
+        s->rcpt.refusal = SPAN_NONE;
         enum result result = s->intake_failed ? R_FAIL : deliver_all(s, r, &f);
         again |= result != R_OK && r->targets.n > 1 && fault_info(f.kind)->smtp_code < 500;
         if (r->next == NULL && !again)

@@ -12,6 +12,7 @@
 struct lmtp_recipient {
     struct lmtp_recipient *next;
     struct span address, original;  // original: by ORCPT, or the address
+    struct span orcpt, notify;      // as they were given, in clear; p NULL: not
     struct lmtp_targets targets;
 };
 
@@ -36,12 +37,17 @@ struct lmtp_session {
     uint8_t bad;  // commands in a row
     bool has_sender;
     struct span sender;  // "" for <>
+    struct {
+        struct span auth, ret, envid;  // as they were given, in clear; p NULL: not
+        bool utf8;                     // SMTPUTF8
+    } said;
     uint64_t announced;  // octets, by SIZE; 0: nothing was said
     struct {
         struct lmtp_recipient *first, **end;
         unsigned count, tries;
         size_t targets;  // of all of them
         struct lmtp_done *done;
+        struct span refusal;  // of the one under way, by scripts: lines; p NULL: none
     } rcpt;
     struct delivered_digest
         *digest;  // of the message as it comes; NULL: no recipient has several mailboxes

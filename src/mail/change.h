@@ -14,6 +14,9 @@ struct selection {
     bool by_uid;
 };
 
+// "\\Seen" in any case; 0: no system flag that can be set.
+uint16_t change_flag_from(struct span name);
+
 enum flag_op { FLAG_OP_SET, FLAG_OP_ADD, FLAG_OP_REMOVE };
 
 struct flag_change {

@@ -6,6 +6,23 @@
 #include "mail/private.h"
 #include "mail/select.h"
 
+uint16_t
+change_flag_from(struct span name)
+{
+    static const struct {
+        const char *name;
+        uint16_t flag;
+    } rows[] = {
+        {"\\Seen", FLAG_SEEN},       {"\\Answered", FLAG_ANSWERED},
+        {"\\Flagged", FLAG_FLAGGED}, {"\\Deleted", FLAG_DELETED},
+        {"\\Draft", FLAG_DRAFT},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (span_ieq(name, span_str(rows[i].name)))
+            return rows[i].flag;
+    return 0;
+}
+
 struct flags_call {
     struct view *view;
     const struct selection *selection;

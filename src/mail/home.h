@@ -154,6 +154,8 @@ struct account {
     struct {
         struct label_index *labels;  // once labels were asked for
         struct mail_index *index;    // of search
+        int64_t seen_round_s;        // what filters remember was looked through
+        unsigned seen_puts;          // since then (filter_seen.c)
     };
     struct account_quota quota;
 };

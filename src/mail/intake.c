@@ -110,9 +110,9 @@ intake_finish(struct intake *in, struct fault *f)
     if (in->too_big)
         return fault_set(f, FAULT_TOOBIG, "message is too large");
     must(EVP_DigestFinal_ex(in->sha, in->hash, NULL) == 1);
-    const struct mime_part *root = mime_scan_end(in->scan);
-    scan_cache(root, in->arena, false, &cache);
-    intake_marks_end(in, root);
+    in->root = mime_scan_end(in->scan);
+    scan_cache(in->root, in->arena, false, &cache);
+    intake_marks_end(in, in->root);
     buf_init(&packed, LIMIT_cache_value);
     message_cache_put(&packed, &cache);
     in->cache = packed.over ? SPAN_NONE : arena_dup(in->arena, buf_span(&packed));
@@ -138,7 +138,21 @@ intake_pack(struct intake *in, struct fault *f)
     in->arena = kept;
     in->charge = charge;
     in->scan = NULL;
+    in->root = NULL;
     return scan_charge_grow(charge, f);
+}
+
+const struct mime_part *
+intake_root(const struct intake *in)
+{
+    must(in->root != NULL);
+    return in->root;
+}
+
+enum result
+intake_read(const struct intake *in, uint64_t at, char *dst, size_t n, struct fault *f)
+{
+    return store_body_read(in->body, at, dst, n, f);
 }
 
 void

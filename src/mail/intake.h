@@ -7,8 +7,10 @@
 
 #include "mail/change.h"
 #include "mail/quota.h"
+#include "mime/scan.h"
 
 struct intake;
+struct store_batch;
 
 struct intake_params {
     uint16_t flags;
@@ -39,6 +41,11 @@ void intake_spill(struct intake *in);
 enum result intake_finish(struct intake *in, struct fault *f) MUST_CHECK;
 // After finish: gives the memory of the scan back and keeps what a commit needs. For one of many messages.
 enum result intake_pack(struct intake *in, struct fault *f) MUST_CHECK;
+// After finish, and before pack: its structure, which lives as long as the intake.
+const struct mime_part *intake_root(const struct intake *in);
+// After finish: n octets from `at`, which are there.
+enum result intake_read(const struct intake *in, uint64_t at, char *dst, size_t n,
+                        struct fault *f) MUST_CHECK;
 // SHA-256 of the finished message.
 struct span intake_hash(const struct intake *in);
 // The message is on disk in that mailbox when this is R_OK.
@@ -65,6 +72,27 @@ enum result intake_commit_all(const struct intake_batch *batch,
                               const struct mailbox_ref *dest, struct intake_result *out,
                               struct fault *f) MUST_CHECK;
 void intake_free(struct intake **in);
+
+// One message, or forms of it, into several mailboxes of one account as one commit: all are there, or none. As mail that is
+// delivered: rights are not asked. What has the same intake shares its body and EMAILID.
+struct intake_place {
+    uint64_t mailbox;
+    struct intake_item item;
+    struct intake_result out;
+};
+struct intake_spread {
+    struct intake_place *places;
+    size_t n;  // 0: only `along`
+    // NULL, or: asked in the commit before anything is put, and what it puts then
+    const struct intake_along {
+        enum result (*check)(struct account *a, void *arg, struct fault *f);
+        void (*put)(struct account *a, struct store_batch *b, void *arg);
+        void *arg;
+    } * along;
+};
+// FAULT_TRYCREATE: a mailbox is gone.
+enum result intake_commit_spread(struct account *a, struct intake_spread *s,
+                                 struct fault *f) MUST_CHECK;
 
 // The delivery target of an account: its INBOX, or the folder `detail` of the own tree when there is one (exact, else in any case).
 enum result intake_delivery_target(struct account *a, struct span detail,

@@ -35,8 +35,8 @@ zone_now(time_t at)
     return (int16_t)(tm.tm_gmtoff / 60);
 }
 
-static void
-row_fill(const struct intake_item *item, struct message_row *row)
+void
+intake_row(const struct intake_item *item, struct message_row *row)
 {
     const struct intake_params *p = &item->params;
     int64_t now = clock_wall_s();
@@ -64,7 +64,7 @@ assign_threads(struct account *a, struct mailbox *m, const struct commit_call *c
 {
     for (size_t i = 0; i < c->n; i++) {
         struct thread_ask ask = threads_of(a, c, m, c->items[i].intake);
-        row_fill(&c->items[i], &rows[i]);
+        intake_row(&c->items[i], &rows[i]);
         if (rows[i].threadid == 0 && thread_assign(a, &ask, &rows[i].threadid, f) != R_OK)
             return R_FAIL;
         if (c->n > 1)
@@ -223,15 +223,14 @@ put_added(const struct intake *in, struct store_batch *b, struct record_added *r
     buf_done(&meta);
 }
 
-static void
-put_message(struct account *a, struct store_batch *b, struct mailbox *m,
-            const struct intake_item *item, struct span thread_keys,
-            struct message_row *row)
+void
+intake_count_in(struct account *a, struct store_batch *b, struct mailbox *m,
+                const struct intake_item *item, struct message_row *row,
+                struct buf *keywords)
 {
     struct fault f;
     struct keyword_names names = {item->params.keywords, item->params.keyword_count};
     struct keyword_list numbers;
-    struct buf keywords;
     struct mailbox_counts *next = mailbox_next(a, m);
     if (item->params.uid > 0)
         next->uidnext = item->params.uid;
@@ -239,14 +238,22 @@ put_message(struct account *a, struct store_batch *b, struct mailbox *m,
     must(keyword_numbers(a, m, b, &names, &numbers, &f) == R_OK);
     row->modseq = next->modseq;
     rows_count(next, row, row->flags, 1);
-    buf_init(&keywords, LIMIT_keywords * 5);
+    buf_init(keywords, LIMIT_keywords * 5);
     for (size_t i = 0; i < numbers.n; i++)
-        record_keywords_add(&keywords, numbers.numbers[i]);
+        record_keywords_add(keywords, numbers.numbers[i]);
+}
+
+void
+intake_put(struct account *a, struct store_batch *b, struct mailbox *m,
+           const struct intake_item *item, struct span thread_keys, struct message_row *row)
+{
+    struct buf keywords;
+    intake_count_in(a, b, m, item, row, &keywords);
     struct record_added r = {.mailbox = m->id,
                              .row = *row,
                              .keywords = buf_span(&keywords),
                              .thread_keys = thread_keys,
-                             .counts = *next};
+                             .counts = *mailbox_next(a, m)};
     put_added(item->intake, b, &r);
     buf_done(&keywords);
 }
@@ -274,7 +281,7 @@ put_messages(struct account *a, struct store_batch *b, struct mailbox *m,
         rows[i].flags &= (uint16_t)~mask;
         if (c->n > 1)
             task_yield();  // only the commit task changes what will be
-        put_message(a, b, m, &c->items[i], keys_of(a, c, m, c->items[i].intake), &rows[i]);
+        intake_put(a, b, m, &c->items[i], keys_of(a, c, m, c->items[i].intake), &rows[i]);
         c->out[i] = (struct intake_result){m->state->uidvalidity, rows[i].uid,
                                            rows[i].emailid, rows[i].threadid};
         if (flags != 0)

@@ -1,7 +1,7 @@
 #ifndef MAIL_INTAKE_INSIDE_H
 #define MAIL_INTAKE_INSIDE_H
 
-// A message on its way in, as intake.c fills it and intake_commit.c commits it. Only these and intake_marks.c include this.
+// A message on its way in, as intake.c fills it and intake_commit.c commits it. Only these, intake_spread.c and intake_marks.c include this.
 
 #include "base/limits.h"
 #include "mail/home.h"
@@ -16,7 +16,8 @@ enum { INTAKE_HASH = 32 };
 struct intake {
     struct mail *mail;
     struct arena *arena;
-    struct mime_scan *scan;  // NULL when packed
+    struct mime_scan *scan;        // NULL when packed
+    const struct mime_part *root;  // once finished; NULL when packed
     struct scan_charge *charge;
     EVP_MD_CTX *sha;
     struct store_body *body;
@@ -32,6 +33,18 @@ struct intake {
     char *head;              // the first head_n octets, where marks want them
     size_t head_n;
 };
+
+// intake_commit.c, in the home. A row as the item and this moment make it; no UID yet.
+void intake_row(const struct intake_item *item, struct message_row *row);
+// In a change in which nothing can refuse any more: gives the row its UID and counts it; *keywords is begun and has its
+// packed numbers.
+void intake_count_in(struct account *a, struct store_batch *b, struct mailbox *m,
+                     const struct intake_item *item, struct message_row *row,
+                     struct buf *keywords);
+// The same, and puts the ADDED record.
+void intake_put(struct account *a, struct store_batch *b, struct mailbox *m,
+                const struct intake_item *item, struct span thread_keys,
+                struct message_row *row);
 
 // intake_marks.c
 void intake_marks_feed(struct intake *in, struct span bytes);

@@ -1,12 +1,8 @@
 #include "mail/home.h"
 
-#include "base/clock.h"
 #include "base/log.h"
-#include "base/utf8.h"
-#include "mail/intake.h"
+#include "mail/notice.h"
 #include "mail/tree_record.h"
-
-#include <time.h>
 
 // Warnings (the setting quota_warning): a message in INBOX when the account comes to so many per cent of a limit. What was
 // told is a META record, set in the commit of the message, so that each crossing is told once, also over a restart; below
@@ -84,52 +80,14 @@ static const struct words german = {
     "Sie,\r\nwas Sie nicht mehr brauchen, und leeren Sie den Papierkorb.",
 };
 
-static void
-put_address(struct buf *b, struct span user, const char *host)
-{
-    if (!ascii_only(user))
-        buf_put_str(b, "undisclosed-recipients:;");
-    else if (span_find_char(user, '@') < user.n)
-        buf_printf(b, "<%.*s>", SPAN_ARG(user));
-    else
-        buf_printf(b, "<%.*s@%s>", SPAN_ARG(user), host);
-}
-
-static void
-put_date(struct buf *b, time_t now)
-{
-    char text[64];
-    struct tm tm;
-    localtime_r(&now, &tm);
-    strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S %z", &tm);
-    buf_put_str(b, text);
-}
-
 // The format's arguments are those of the rows above.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 static void
-put_head(struct buf *b, struct account *a, const struct words *w, unsigned level)
-{
-    const char *host = quotas_now(mail_quotas(a->mail))->hostname;
-    host = host && *host ? host : "localhost";
-    buf_printf(b, "From: %s <postmaster@%s>\r\nTo: ", w->from, host);
-    put_address(b, a->user, host);
-    buf_put_str(b, "\r\nSubject: ");
-    buf_printf(b, w->subject, level);
-    buf_put_str(b, "\r\nDate: ");
-    put_date(b, (time_t)clock_wall_s());
-    buf_printf(b,
-               "\r\nMessage-ID: <quota.%016llx@%s>\r\nAuto-Submitted: auto-generated\r\n"
-               "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n"
-               "Content-Transfer-Encoding: 8bit\r\n\r\n",
-               (unsigned long long)store_id_next(mail_store(a->mail)), host);
-}
-
-static void
-put_body(struct buf *b, const struct words *w, const struct reached *r)
+put_body(struct buf *b, struct buf *subject, const struct words *w, const struct reached *r)
 {
     enum { MB = 1000000 };
+    buf_printf(subject, w->subject, r->level);
     bool storage = r->kind == USAGE_STORAGE;
     uint64_t used = storage ? (r->used + MB - 1) / MB : r->used;
     uint64_t limit = storage ? (r->limit + MB - 1) / MB : r->limit;
@@ -140,41 +98,23 @@ put_body(struct buf *b, const struct words *w, const struct reached *r)
 #pragma GCC diagnostic pop
 
 static enum result
-commit(struct account *a, struct span text, const struct record_meta *note, struct fault *f)
-{
-    struct intake *in = intake_begin(a->mail);
-    struct intake_item item = {in, {.quota = QUOTA_WARNING}};
-    struct intake_batch batch = {.items = &item, .n = 1, .note = note};
-    struct intake_result done;
-    struct mailbox_ref inbox;
-    enum result r = intake_delivery_target(a, SPAN_NONE, &inbox, f);
-    if (r == R_OK)
-        r = intake_write(in, text, f);
-    if (r == R_OK)
-        r = intake_finish(in, f);
-    if (r == R_OK)
-        r = intake_commit_all(&batch, &inbox, &done, f);
-    intake_free(&in);
-    return r;
-}
-
-static enum result
 tell(struct account *a, const struct reached *r, const struct record_meta *note,
      struct fault *f)
 {
-    bool de = span_eq(span_str(mail_folder_language(a->mail)), SPAN("de"));
-    const struct words *w = de ? &german : &english;
-    struct buf text;
-    buf_init(&text, 8192);
-    put_head(&text, a, w, r->level);
-    put_body(&text, w, r);
+    const struct words *w = notice_german(a) ? &german : &english;
+    struct buf body, subject;
+    buf_init(&body, 8192);
+    buf_init(&subject, 256);
+    put_body(&body, &subject, w, r);
     log_info("quota", "Warning", log_user(a->user),
              field_str("resource", "resource=%", quota_resource(r->kind)),
              field_number("percent", "percent=%", r->level),
              field_number("used", "used=%", r->used),
              field_number("limit", "limit=%", r->limit));
-    enum result done = commit(a, buf_span(&text), note, f);
-    buf_done(&text);
+    const struct notice n = {w->from, "quota", buf_span(&subject), buf_span(&body)};
+    enum result done = notice_commit(a, &n, note, f);
+    buf_done(&subject);
+    buf_done(&body);
     return done;
 }
 

@@ -78,6 +78,12 @@ active_of(struct account *a)
     return text_find(a, name, &text) == R_OK ? name : SPAN_NONE;
 }
 
+bool
+script_is_active(struct account *a)
+{
+    return active_of(a).p != NULL;
+}
+
 struct script_sum {
     size_t n, octets;
 };

@@ -18,6 +18,9 @@ struct script_info {
 enum result script_name(struct arena *arena, struct span given, struct span *name_out,
                         struct fault *f) MUST_CHECK;
 
+// In the account's home; does not suspend. Is one active?
+bool script_is_active(struct account *a);
+
 // By name, in the order of their octets; in the arena.
 void script_list(struct account *a, struct arena *arena, struct script_info **out,
                  size_t *n_out);

@@ -68,6 +68,7 @@ mail_reload_settings(struct mail_role *r, const struct config *c)
     mail_entries_set(r->mail, &entries);
     store_retention(r->store, o.retention_s);
     r->host.config = c;
+    mail_filter_set(r, c);
     for (unsigned i = 0; i < r->home_count; i++) {
         struct change *change = calloc(1, sizeof *change);
         must(change != NULL);

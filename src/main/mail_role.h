@@ -158,7 +158,11 @@ struct mail_role {
     uint64_t indexed;  // accounts up to this one were looked at since the start
     unsigned char ticket_key[32];
     bool has_ticket_key;
-    struct rawlog_writer *rawlog;       // rawlog.h
+    struct rawlog_writer *rawlog;  // rawlog.h
+    struct {
+        struct buf scripts;  // the administrator's, packed (scripts.c)
+        bool there;          // they came
+    } filters;
     _Atomic uint64_t users_generation;  // rises when the users may have changed
 };
 
@@ -299,6 +303,11 @@ enum result mail_relay_verb(struct mail_role *r, struct span verb, const struct 
 // kept in it for long
 void mail_index_start(struct mail_role *r);
 void mail_index_log(struct account *a, const char *event, const struct fault *f);
+
+// mail_filter.c: the rules of filters. In the first home.
+void mail_filter_set(struct mail_role *r, const struct config *c);
+void mail_filter_scripts(struct mail_role *r, struct span packed);
+void mail_filter_close(void);  // in each home, at its end
 
 // mail_lmtp.c
 void mail_lmtp_accept(struct home *h, int fd, const struct peer_ends *ends);

@@ -90,7 +90,8 @@ struct supervisor {
     struct timer watch;
     uint64_t pinged;  // serial of the last ping
     struct secrets secrets;
-    int shared;  // shared.h
+    struct buf scripts;  // scripts.c
+    int shared;          // shared.h
     struct event *signals[3];
     struct timer patience;  // of the drain
     bool draining, said_ready;
@@ -111,6 +112,7 @@ void wiring_again(struct process *p, const struct peer *lost);
 // What running processes are told by a reload.
 void wiring_settings(struct supervisor *s);
 void wiring_certificates(struct supervisor *s);
+void wiring_scripts(struct supervisor *s);
 void wiring_listen(struct supervisor *s, const struct socket_row *row);
 void wiring_unlisten(struct supervisor *s, const struct socket_row *row);
 
@@ -132,6 +134,10 @@ enum result secrets_follow(struct secrets *s, const struct config *c,
                            const struct secrets *now, bool *changed_out,
                            struct fault *f) MUST_CHECK;
 void secrets_free(struct secrets *s);
+
+// scripts.c: the administrator's Sieve scripts, as mail_filter.c unpacks them
+enum result scripts_read(const struct config *c, struct buf *out,
+                         struct fault *f) MUST_CHECK;
 
 // reload.c
 void reload_start(struct supervisor *s);

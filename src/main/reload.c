@@ -8,7 +8,9 @@ struct plan {
     struct config *config;
     struct secrets secrets;
     struct socket_table sockets;
-    bool certificates;         // they have changed
+    bool certificates;  // they have changed
+    struct buf scripts;
+    bool other_scripts;
     struct buf live, restart;  // names of settings that differ
 };
 
@@ -62,6 +64,7 @@ static void
 plan_done(struct plan *p)
 {
     config_free(&p->config);
+    buf_done(&p->scripts);
     buf_done(&p->live);
     buf_done(&p->restart);
 }
@@ -73,8 +76,10 @@ plan_make(const struct supervisor *s, struct plan *p, struct fault *f)
         return R_FAIL;
     config_follow(p->config, s->options.config, &p->live, &p->restart);
     if (check_size(p->config, f) != R_OK ||
+        scripts_read(p->config, &p->scripts, f) != R_OK ||
         secrets_follow(&p->secrets, p->config, &s->secrets, &p->certificates, f) != R_OK)
         return R_FAIL;
+    p->other_scripts = !span_eq(buf_span(&p->scripts), buf_span(&s->scripts));
     if (sockets_plan(s, p->config, &p->sockets, f) == R_OK)
         return R_OK;
     secrets_free(&p->secrets);
@@ -93,6 +98,12 @@ plan_commit(struct supervisor *s, struct plan *p)
     s->secrets = p->secrets;
     if (p->live.n > 0)
         wiring_settings(s);
+    if (p->other_scripts) {
+        struct buf was = s->scripts;
+        s->scripts = p->scripts;
+        p->scripts = was;
+        wiring_scripts(s);
+    }
     if (p->certificates)
         wiring_certificates(s);
     sockets_commit(s, &p->sockets);
@@ -107,13 +118,17 @@ plan_tell(const struct plan *p, struct buf *rows)
     const struct field fields[] = {
         field_if(live.n > 0, field_text("changed", ": changed %", live)),
         field_flag("certificates", also, p->certificates),
+        field_flag("scripts",
+                   p->certificates || live.n > 0 ? "; other Sieve scripts"
+                                                 : ": other Sieve scripts",
+                   p->other_scripts),
         field_if(
-            live.n == 0 && !p->certificates,
+            live.n == 0 && !p->certificates && !p->other_scripts,
             field_str(NULL, ": nothing that can change without a restart has changed", "")),
     };
     const struct field needs[] = {field_text("settings", "needs a restart: %", restart)};
-    log_put('i', "main", "reloaded", fields, 3);
-    field_put_row(rows, SPAN("reloaded"), SPAN("reloaded"), fields, 3);
+    log_put('i', "main", "reloaded", fields, 4);
+    field_put_row(rows, SPAN("reloaded"), SPAN("reloaded"), fields, 4);
     if (restart.n == 0)
         return;
     log_put('w', "main", "reload", needs, 1);

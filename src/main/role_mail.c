@@ -90,6 +90,8 @@ static void
 on_secret(void *role, struct span name, struct span value)
 {
     struct mail_role *r = role;
+    if (span_eq(name, SPAN("scripts")))
+        mail_filter_scripts(r, value);
     if (!span_eq(name, SPAN("ticket")) || value.n != sizeof r->ticket_key)
         return;
     memcpy(r->ticket_key, value.p, value.n);
@@ -113,6 +115,7 @@ stop_home(struct home *h)
     mail_extract_close(h);
     mail_relay_close();
     mail_rawlog_close(h);
+    mail_filter_close();
     loop_stop(h->loop);
 }
 
@@ -368,6 +371,7 @@ close_all(struct mail_role *r)
     store_close(&r->store);
     role_link_close(&r->link);
     mail_reload_ping_free(r);
+    buf_done(&r->filters.scripts);
     for (unsigned i = 0; i < r->home_count; i++)
         loop_free(&r->homes[i].loop);
     free(r->homes);

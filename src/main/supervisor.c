@@ -216,7 +216,8 @@ raise_limits(void)
 static enum result
 prepare(struct supervisor *s, struct fault *f)
 {
-    if (home_prepare(s, f) != R_OK || secrets_read(s, f) != R_OK)
+    if (home_prepare(s, f) != R_OK || secrets_read(s, f) != R_OK ||
+        scripts_read(s->options.config, &s->scripts, f) != R_OK)
         return R_FAIL;
     struct shared *shared;
     if (shared_new(&s->shared, f) != R_OK || shared_map(s->shared, &shared, f) != R_OK)
@@ -236,6 +237,7 @@ finish(struct supervisor *s)
     reload_free(s);
     sockets_close(s);
     secrets_free(&s->secrets);
+    buf_done(&s->scripts);
     if (s->shared >= 0)
         close(s->shared);
     free(s->processes);

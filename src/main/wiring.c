@@ -79,6 +79,8 @@ send_secrets(struct process *p)
     const struct secrets *s = &p->supervisor->secrets;
     if (is(p, "auth") || is(p, "mail"))
         send_secret(p, "ticket", span_of(s->ticket, sizeof s->ticket));
+    if (is(p, "mail"))
+        send_secret(p, "scripts", buf_span(&p->supervisor->scripts));
     if (has_certificates(p) && s->certificates > 0)
         send_certificates(p);
 }
@@ -224,6 +226,15 @@ wiring_certificates(struct supervisor *s)
     for (struct process *p; (p = next_running(s, &at)) != NULL;)
         if (has_certificates(p))
             send_certificates(p);
+}
+
+void
+wiring_scripts(struct supervisor *s)
+{
+    size_t at = 0;
+    for (struct process *p; (p = next_running(s, &at)) != NULL;)
+        if (is(p, "mail"))
+            send_secret(p, "scripts", buf_span(&s->scripts));
 }
 
 void

@@ -2,6 +2,8 @@
 
 #include <stdarg.h>
 
+enum { REST_WORK = 1 << 17 };  // about a millisecond
+
 enum result(sieve_fail)(struct sieve_run *r, const struct sieve_call *call, const char *fmt,
                         ...)
 {
@@ -32,7 +34,10 @@ enum result
 sieve_work(struct sieve_run *r, uint64_t units)
 {
     if (units <= r->work_max - r->work) {
+        bool due = (r->work + units) / REST_WORK > r->work / REST_WORK;
         r->work += units;
+        if (due && r->world->rest)
+            r->world->rest(r->world->arg);
         return R_OK;
     }
     r->work = r->work_max;

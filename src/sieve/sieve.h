@@ -110,6 +110,8 @@ struct sieve_world {
                            unsigned *percent_out);
     // of the user, or (global) of the administrator
     enum result (*script)(void *arg, bool global, struct span name, struct span *out);
+    // Called now and then, some milliseconds apart: others may have their turn. May suspend.
+    void (*rest)(void *arg);
     // what the program does, line by line
     void (*trace)(void *arg, unsigned line, struct span text);
 };

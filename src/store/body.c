@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "store/volume.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 enum { INLINE_FRAMES = LIMIT_intake_inline / CODEC_FRAME };
@@ -247,6 +248,81 @@ store_body_finish(struct store_body *b, struct fault *f)
     }
     b->finished = true;
     return R_OK;
+}
+
+// ---- reading it again ----
+
+struct read_job {
+    const struct store_body *b;
+    uint64_t at;
+    char *dst;
+    size_t n;
+    enum result result;
+    struct fault *f;
+};
+
+// Octets [from, from + n) of a frame.
+static enum result
+frame_read(const struct read_job *job, int fd, uint64_t frame, size_t from, size_t n,
+           char *dst)
+{
+    const struct store_body *b = job->b;
+    const struct codec *codec = b->v->codec;
+    struct codec_context ctx = {.key_id = 0, .a = b->id, .b = 1 + frame};
+    uint64_t at = LAYOUT_BODY + frame * (CODEC_FRAME + codec->overhead + LAYOUT_SUM);
+    uint64_t left = b->size - frame * CODEC_FRAME;
+    size_t plain = left < CODEC_FRAME ? (size_t)left : CODEC_FRAME;
+    size_t stored = plain + codec->overhead;
+    struct buf text;
+    buf_init(&text, 2 * (size_t)CODEC_FRAME + codec->overhead + LAYOUT_SUM);
+    char *room = buf_reserve(&text, stored + LAYOUT_SUM + plain);
+    must(room != NULL);
+    char *out = room + stored + LAYOUT_SUM;
+    enum result r = disk_read(fd, at, room, stored + LAYOUT_SUM, false, job->f);
+    if (r == R_OK && (layout_u64(room + stored) !=
+                          layout_frame_sum(b->id, frame, span_of(room, stored)) ||
+                      codec->decode(&ctx, span_of(room, stored), out) != R_OK))
+        r = R_NONE;
+    if (r == R_OK)
+        memcpy(dst, out + from, n);
+    buf_done(&text);
+    return r == R_NONE ? fault_set(job->f, FAULT_CORRUPTION, "a staged body is damaged")
+                       : r;
+}
+
+static void
+read_job_run(void *arg)
+{
+    struct read_job *job = arg;
+    char name[VOLUME_NAME];
+    volume_body_name(name, job->b->id);
+    int fd = openat(job->b->v->bodies_fd, name, O_RDONLY | O_CLOEXEC);
+    job->result = fd < 0 ? fault_errno(job->f, FAULT_DISK, name) : R_OK;
+    while (job->result == R_OK && job->n > 0) {
+        size_t from = (size_t)(job->at % CODEC_FRAME), n = CODEC_FRAME - from;
+        n = n < job->n ? n : job->n;
+        job->result = frame_read(job, fd, job->at / CODEC_FRAME, from, n, job->dst);
+        job->at += n;
+        job->dst += n;
+        job->n -= n;
+    }
+    if (fd >= 0)
+        close(fd);
+}
+
+enum result
+store_body_read(const struct store_body *b, uint64_t at, char *dst, size_t n,
+                struct fault *f)
+{
+    must(b->finished && at <= b->size && n <= b->size - at);
+    if (!b->external) {
+        if (n > 0)
+            memcpy(dst, b->mem.p + at, n);
+        return R_OK;
+    }
+    struct read_job job = {.b = b, .at = at, .dst = dst, .n = n, .f = f};
+    volume_run(b->v, read_job_run, &job);
+    return job.result;
 }
 
 void

@@ -175,6 +175,9 @@ enum result store_body_write(struct store_body *b, struct span bytes,
 // Suspends. No more bytes; a file is fdatasynced with its folder. Afterwards it may be put into batches.
 enum result store_body_finish(struct store_body *b, struct fault *f) MUST_CHECK;
 uint64_t store_body_size(const struct store_body *b);
+// Suspends where the body is in a file. After finish: n octets from `at`, which are there.
+enum result store_body_read(const struct store_body *b, uint64_t at, char *dst, size_t n,
+                            struct fault *f) MUST_CHECK;
 // All of it goes to a file, however small it is: before the first octet.
 void store_body_spill(struct store_body *b);
 void store_body_free(struct store_body **b);  // what no record names is removed

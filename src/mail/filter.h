@@ -1,0 +1,78 @@
+#ifndef MAIL_FILTER_H
+#define MAIL_FILTER_H
+
+// A filter is what Sieve scripts make of a message that is delivered: the administrator's before, the user's own, the
+// administrator's behind (decision 0021). What they say is done as one delivery: all folders of the account get the message in
+// one commit, or none does. Whatever goes wrong leaves the message in INBOX.
+// Owner: the caller; rules are counted. Trust: scripts and messages may be any bytes. Threads: rules never change once made;
+// each thread goes by those that it was given last.
+
+#include "mail/intake.h"
+
+struct filter_script {
+    struct span name, text;
+};
+struct filter_scripts {
+    const struct filter_script *p;
+    size_t n;
+};
+struct filter_settings {
+    struct filter_scripts before, after;  // in this order
+    struct filter_scripts global;         // of `include :global`
+    struct span hostname, domain;  // of the environment (RFC 5183); domain may be empty
+    struct span delimiters;        // that begin a detail (RFC 5233)
+    struct span spam_header,
+        virus_header;    // fields that scanners write (RFC 5235); empty: none
+    uint64_t spam_most;  // thousandths of a score that is surely spam
+    unsigned redirects;  // that one message may take
+};
+struct filter_rules;
+struct filter_rules *filter_rules_new(const struct filter_settings *s);
+struct filter_rules *filter_rules_ref(struct filter_rules *r);
+void filter_rules_unref(struct filter_rules **r);  // takes NULL
+// Says of each of the administrator's scripts that does not compile what is wrong with it, in the log.
+void filter_rules_check(const struct filter_rules *r);
+
+// What a home gives to its deliveries. Suspends.
+struct filter_home {
+    enum result (*identify)(void *arg, struct mail_user *u, struct fault *f);
+    void *arg;
+};
+// This thread's deliveries go by these from here on. Takes a reference of its own; NULL: no more.
+void filter_rules_use(struct filter_rules *r, const struct filter_home *home);
+
+// A message for one user.
+struct delivered_key;
+struct filter_arrival {
+    struct account *account;
+    struct intake *intake;       // finished
+    struct span from, to;        // of the envelope
+    struct span detail;          // of the address, where it may be a folder; else empty
+    struct span client, remote;  // who handed it over: a name, and an address, or empty
+    // more of the envelope (RFC 6009); p is NULL where nothing was said
+    struct filter_envelope {
+        struct span auth, notify, orcpt, ret, envid;
+    } envelope;
+    const struct delivered_key *delivered;  // mail/delivered.h; NULL: nothing to note
+    bool may_refuse;  // no other mailbox of this recipient depends on the answer
+    bool utf8;        // the answer may be UTF-8
+    // mailboxes that have the message already, and those that get it now
+    bool (*had)(void *arg, uint64_t account, uint64_t mailbox);
+    void (*has)(void *arg, uint64_t account, uint64_t mailbox);
+    void *arg;
+};
+struct filter_result {
+    bool refused;       // nothing was filed
+    struct buf reason;  // why: lines with CRLF between; filter_result_done
+    size_t filed;       // mailboxes
+    struct intake_result first;
+};
+
+// In the account's home: is there any script for its mail? Suspends.
+bool filter_wanted(struct account *a);
+// The same. R_FAIL: nothing was filed, and it may come again.
+enum result filter_deliver(const struct filter_arrival *m, struct filter_result *out,
+                           struct fault *f) MUST_CHECK;
+void filter_result_done(struct filter_result *r);
+
+#endif

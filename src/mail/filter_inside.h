@@ -1,0 +1,115 @@
+#ifndef MAIL_FILTER_INSIDE_H
+#define MAIL_FILTER_INSIDE_H
+
+// The inside of a filter: one delivery on its way through the scripts. Only files filter*.c of mail/ include this. In the
+// account's home.
+
+#include "base/hash.h"
+#include "base/limits.h"
+#include "mail/filter.h"
+#include "mail/filter_seen.h"
+#include "mail/home.h"
+#include "sieve/sieve.h"
+
+#include <stdatomic.h>
+
+struct filter_rules {
+    _Atomic unsigned refs;
+    struct arena *arena;
+    struct filter_settings is;
+};
+// Of this thread, with a reference; NULL: none.
+struct filter_rules *filter_rules_now(void);
+bool filter_rules_there(void);
+bool filter_rules_run(void);  // does it have scripts that run by themselves?
+const struct filter_home *filter_home_now(void);
+
+// filter_cache.c: a script, compiled once. Never changes.
+struct filter_program {
+    struct filter_program *prev, *next;
+    struct hash_wide key;  // of the text
+    unsigned refs;
+    struct arena *arena;
+    struct sieve_program *program;  // NULL: it does not compile
+    struct sieve_error error;
+};
+struct filter_program *filter_program_get(struct span text);
+void filter_program_put(struct filter_program **p);
+void filter_programs_drop(void);  // all that are not in use
+
+struct filter_form;
+
+struct filter_run {
+    const struct filter_arrival *in;
+    struct account *account;
+    struct filter_rules *rules;
+    const struct filter_home *home;
+    struct arena *arena;
+    struct mail_user *user;  // once it was needed: filter_user
+    int64_t now_s;
+    struct sieve_world world;
+    struct span original;  // the header as it came
+    struct filter_marks marks;
+    struct sieve_action *actions;  // of all scripts
+    struct sieve_action **last;
+    struct {
+        struct span header, body;  // as scripts before have made them; p NULL: as they came
+    } changed;
+    bool keeps;                 // none of the actions takes the mail away from INBOX
+    struct sieve_action *keep;  // the last one, explicit or not
+    struct filter_failure {
+        bool there, own;  // own: the user's script
+        struct span name;
+        unsigned char script[32];  // which version
+        struct sieve_error error;
+    } failure;
+    struct filter_form *forms;
+};
+
+// Suspends. As whom the scripts run; for names in others' trees, and what makes folders.
+enum result filter_user(struct filter_run *r, struct mail_user **out,
+                        struct fault *f) MUST_CHECK;
+// The mailbox of another's tree, where messages may be put. Suspends.
+enum result filter_foreign(struct filter_run *r, struct span name, struct mailbox_ref *ref,
+                           struct fault *f) MUST_CHECK;
+// filter_world.c: fills r->world.
+enum result filter_world(struct filter_run *r, struct fault *f) MUST_CHECK;
+// Own mailbox of this name, as scripts write it; 0: there is none.
+uint64_t filter_mailbox(struct filter_run *r, struct span name);
+uint64_t filter_mailbox_with_id(struct filter_run *r, struct span id);
+// `name` p NULL: any.
+uint64_t filter_mailbox_with_use(struct filter_run *r, struct span name, struct span use);
+
+// filter_own.c: the user's scripts. R_NONE: there is none.
+enum result filter_own_active(struct filter_run *r, struct span *text,
+                              struct span *name) MUST_CHECK;
+enum result filter_own_named(struct filter_run *r, struct span name,
+                             struct span *text) MUST_CHECK;
+
+// filter_run.c: all scripts, in order; r->actions and the rest of it are what they say. Suspends.
+void filter_run_scripts(struct filter_run *r);
+
+// filter_file.c: where the message goes.
+struct filter_place {
+    struct filter_place *next;
+    const struct sieve_action *action;
+    struct span name;  // for the log, and of a foreign one
+    uint64_t mailbox;  // own; 0: foreign
+    struct intake_params params;
+    struct intake *intake;
+};
+// Suspends. Files the message as the actions say, and puts the marks, in one commit.
+enum result filter_file(struct filter_run *r, struct filter_result *out,
+                        struct fault *f) MUST_CHECK;
+void filter_forms_free(struct filter_run *r);
+
+// filter_send.c: what goes out or comes back before the message is filed - redirects, refusals - and behind: answers,
+// notifications. Suspends.
+enum result filter_send_before(struct filter_run *r, struct filter_result *out,
+                               struct fault *f) MUST_CHECK;
+void filter_send_behind(struct filter_run *r);
+
+// filter_notice.c: tells the user that a script failed. Suspends.
+void filter_tell(struct filter_run *r);
+
+#endif
