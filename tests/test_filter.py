@@ -7,6 +7,7 @@ import time
 import pytest
 
 from lib import client, server as posthorn
+from lib.smarthost import Smarthost
 
 BEFORE = """require ["fileinto", "editheader", "imap4flags"];
 if header :is "X-Admin" "file" { fileinto "Quarantine"; stop; }
@@ -377,3 +378,111 @@ addheader "X-Copy" "${s}";
         assert user.deliver(f"Subject: {subject}").startswith("250")
     assert user.deliver("Subject: huge\r\n" + "\r\n".join(f"X-{i}: " + "y" * 900 for i in range(1300))).startswith("250")
     assert len(user.found()["INBOX"]) == 5 + sum("failed" in s for s, _ in user.found()["INBOX"])
+
+
+@pytest.fixture(scope="module", name="relayed")
+def make_relayed():
+    host = Smarthost()
+    server = posthorn.Server({"relay_host": f"localhost:{host.port}", "relay_tls": "none", "local_domains": ["d.test"]})
+    server.host = host
+    try:
+        yield server
+    finally:
+        server.stop()
+        host.close()
+
+
+def sent(server, n):
+    """The mails that the smarthost has, once there are so many."""
+    deadline = time.monotonic() + 60
+    while len(server.host.mails) < n:
+        assert time.monotonic() < deadline, server.host.mails
+        time.sleep(0.02)
+    with server.host.lock:
+        mails, server.host.mails[:] = list(server.host.mails), []
+    assert len(mails) == n, mails
+    return mails
+
+
+def test_redirect(relayed):
+    """RFC 5228 section 4.2: the message as it is, once to each address, never round in a loop."""
+    user = User(relayed, """require ["copy", "redirect-dsn", "editheader"];
+if header :is "subject" "twice" { redirect "a@example.net"; redirect "b@example.net"; redirect "a@example.net"; }
+elsif header :is "subject" "copy" { redirect :copy :notify "NEVER" "a@example.net"; }
+elsif header :is "subject" "edited" { addheader "X-New" "yes"; redirect "a@example.net"; }
+elsif header :is "subject" "loop" { redirect "a@example.net"; }
+""")
+    assert user.deliver("Subject: twice\r\nMessage-ID: <t@x>", "big " * 50000).startswith("250")
+    mails = sent(relayed, 2)
+    assert sorted(str(m["to"]) for m in mails) == ["['a@example.net']", "['b@example.net']"] and user.found() == {}
+    for mail in mails:
+        text = mail["text"].decode()
+        assert f"X-Sieve-Redirected-From: {user.name}" in text and "Return-Path" not in text and "big big" in text
+        assert "sender@example.org" in str(mail["from"])
+    user.deliver("Subject: twice\r\nMessage-ID: <t@x>")  # it comes again: nobody gets it again
+    user.deliver("Subject: copy\r\nMessage-ID: <c@x>")
+    user.deliver("Subject: edited\r\nMessage-ID: <e@x>")
+    texts = [m["text"].decode() for m in sent(relayed, 2)]
+    assert sorted("X-New: yes" in t for t in texts) == [False, True]
+    user.deliver(f"Subject: loop\r\nX-Sieve-Redirected-From: {user.name}")
+    user.deliver("Subject: loop\r\n" + "\r\n".join("Received: x" for _ in range(101)))
+    assert user.found() == {"INBOX": [("copy", ""), ("loop", ""), ("loop", "")]}
+    user.script('redirect "x@example.net";')
+    user.deliver("Subject: last")
+    sent(relayed, 1)
+
+
+def test_vacation(relayed):
+    """RFC 5230: one answer to each sender in so many days, none to programs and lists; a copy by :fcc (RFC 8580)."""
+    user = User(relayed, f"""require ["vacation", "fcc", "mailbox", "vacation-seconds"];
+vacation :days 3 :subject "Away" :fcc "Answers" :create :addresses ["%s@d.test"] text:
+I am away.
+..dot
+.
+;
+""")
+    text = posthorn.run_verb("sieve", "show", "main", "--user", user.name, "--data", relayed.data).decode()
+    user.script(text.replace("%s", user.name))
+    for number in range(3):
+        assert user.deliver(f"Subject: hello {number}\r\nMessage-ID: <{number}@x>").startswith("250")
+    user.deliver("Subject: other", sender="other@example.org")
+    user.deliver("Subject: list\r\nList-Id: <l.example.org>", sender="third@example.org")
+    user.deliver("Subject: auto\r\nAuto-Submitted: auto-replied", sender="fourth@example.org")
+    user.deliver("Subject: null", sender="")
+    mails = sent(relayed, 2)
+    first = mails[0]["text"].decode()
+    assert re.search(r"^Subject: Away\r$", first, re.M) and "Auto-Submitted: auto-replied (vacation)" in first
+    assert "In-Reply-To: <0@x>" in first and first.endswith("I am away.\r\n.dot\r\n")
+    assert len(user.found()["INBOX"]) == 7 and [s for s, _ in user.found()["Answers"]] == ["Away", "Away"]
+    user.imap.close()
+    relayed.kill()
+    relayed.start()
+    user.imap, user.lmtp = relayed.imap(user.name), client.Lmtp(relayed.address("lmtp"))
+    user.deliver("Subject: again")
+    user.deliver("Subject: fifth", sender="fifth@example.org")
+    assert b"fifth@example.org" in sent(relayed, 1)[0]["text"]  # who was answered is remembered
+
+
+def test_notify_and_report(relayed):
+    """mailto notifications (RFC 5436); a refusal that LMTP cannot say exactly is a report (RFC 5429 section 2.2.1)."""
+    user = User(relayed, """require ["enotify", "reject"];
+if header :is "subject" "no" { reject "N\u00f6, danke"; }
+else { notify :importance "1" :message "You got mail" "mailto:phone@example.net?body=Look%20here"; }
+""")
+    assert user.deliver("Subject: yes").startswith("250")
+    text = sent(relayed, 1)[0]["text"].decode()
+    assert re.search(r"^Subject: You got mail\r$", text, re.M) and "Auto-Submitted: auto-notified" in text and "Look here" in text
+    assert "Importance: high" in text and "To: phone@example.net" in text
+    user.deliver("Subject: program\r\nAuto-Submitted: auto-generated")
+    assert user.deliver("Subject: no").startswith("250")
+    report = sent(relayed, 1)[0]["text"].decode()
+    assert "disposition-notification" in report and "N\u00f6, danke" in report and "automatic-action/MDN-sent-automatically; deleted" in report
+    assert user.deliver("Subject: no", sender="").startswith("550 5.7.1")
+    assert user.found() == {"INBOX": [("yes", ""), ("program", "")]}
+
+
+def test_nowhere_to_send(where):
+    """Without a smarthost a redirect keeps the mail and its user is told; answers are left out."""
+    user = User(where, """require ["vacation"]; if header :is "subject" "r" { redirect "a@example.net"; } else { vacation "away"; }""")
+    assert user.deliver("Subject: r").startswith("250") and user.deliver("Subject: v").startswith("250")
+    assert [s for s, _ in user.found()["INBOX"]] == ["r", "Your filter script failed", "v"]

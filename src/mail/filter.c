@@ -31,7 +31,8 @@ static enum result
 attempt(struct filter_run *r, struct filter_result *out, struct fault *f)
 {
     r->marks = (struct filter_marks){.now_s = r->now_s};
-    r->failure.there = false;
+    r->failure.there = out->refused = false;
+    buf_reset(&out->reason);
     r->changed.header = r->changed.body = SPAN_NONE;
     if (filter_world(r, f) == R_OK)
         filter_run_scripts(r);

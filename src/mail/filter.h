@@ -33,8 +33,25 @@ void filter_rules_unref(struct filter_rules **r);  // takes NULL
 // Says of each of the administrator's scripts that does not compile what is wrong with it, in the log.
 void filter_rules_check(const struct filter_rules *r);
 
+// A letter on its way out. Of the parts of DSN and DELIVERBY as RFC 6009 has them, p is NULL where nothing was said.
+struct filter_letter {
+    struct span from;  // of the envelope; empty: <>
+    const struct span *to;
+    size_t n;
+    struct span notify, orcpt;  // of all of them
+    struct span ret, envid, by_mode;
+    bool by_trace;
+    int64_t by_s;               // 0: no deadline
+    struct span head, text;     // the message, from its header on
+    const struct intake *body;  // behind these: what is behind its header; NULL: nothing
+    struct span why, owner;
+};
+
 // What a home gives to its deliveries. Suspends.
 struct filter_home {
+    // Is there a way out? And the way: durable when it is R_OK (relay/relay.h).
+    bool (*can_send)(void *arg);
+    enum result (*send)(void *arg, const struct filter_letter *l, struct fault *f);
     enum result (*identify)(void *arg, struct mail_user *u, struct fault *f);
     void *arg;
 };

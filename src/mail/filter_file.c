@@ -465,10 +465,47 @@ filter_file(struct filter_run *r, struct filter_result *out, struct fault *f)
     struct filing w = {.run = r, .out = out};
     if (add_all(&w, f) != R_OK)
         return R_FAIL;
-    if (w.n_own == 0 && !w.foreign)
+    if (w.n_own == 0 && !w.foreign && !out->refused)
         tell_discarded(r);
     leave_out_had(&w);
     if (commit_own(&w, f) != R_OK && commit_instead(&w, f) != R_OK)
         return R_FAIL;
     return commit_all_foreign(&w, f);
+}
+
+// ---- copies of what was sent (RFC 8580) ----
+
+static enum result
+copy_commit(struct filing *w, struct intake *in, struct fault *f)
+{
+    struct mailbox_ref ref = {NULL, w->run->account, w->own->mailbox, RIGHTS_ALL};
+    struct intake_result done;
+    return intake_commit(in, &ref, &w->own->params, &done, f);
+}
+
+void
+filter_file_copy(struct filter_run *r, const struct sieve_action *a, struct span text)
+{
+    struct fault f;
+    struct filter_result none = {0};
+    struct filing w = {.run = r, .out = &none};
+    struct sieve_action copy = *a;
+    copy.kind = SIEVE_FILEINTO;
+    copy.target = sieve_detail(a, "fcc");
+    copy.header = copy.body = SPAN_NONE;
+    struct intake *in = intake_begin(r->account->mail);
+    enum result result = intake_write(in, text, &f);
+    if (result == R_OK)
+        result = intake_finish(in, &f);
+    if (result == R_OK)
+        result = add_fileinto(&w, &copy, &f);
+    if (result == R_OK && !w.own)
+        result = fault_set(&f, FAULT_CANNOT, "a copy goes into folders of the user only");
+    if (result == R_OK)
+        result = copy_commit(&w, in, &f);
+    if (result != R_OK)
+        log_warning("sieve", "a copy is not filed", log_user(r->account->user),
+                    field_text("mailbox", "mailbox=<%>", span_slice(copy.target, 0, 200)),
+                    log_fault(&f));
+    intake_free(&in);
 }

@@ -64,6 +64,15 @@ struct filter_run {
         struct sieve_error error;
     } failure;
     struct filter_form *forms;
+    struct {
+        struct span name;  // of the user's script that ran; p NULL: none did
+        unsigned char hash[32];
+    } own;
+    struct filter_sent {
+        struct filter_sent *next;
+        struct span target;
+    } * sent;  // redirects that went out, also at an earlier attempt
+    const struct sieve_action *answer;  // the vacation that is to be sent
 };
 
 // Suspends. As whom the scripts run; for names in others' trees, and what makes folders.
@@ -108,6 +117,18 @@ void filter_forms_free(struct filter_run *r);
 enum result filter_send_before(struct filter_run *r, struct filter_result *out,
                                struct fault *f) MUST_CHECK;
 void filter_send_behind(struct filter_run *r);
+
+// filter_letter.c. Suspend.
+enum result filter_letter_redirect(struct filter_run *r, const struct sieve_action *a,
+                                   struct fault *f) MUST_CHECK;
+enum result filter_letter_answer(struct filter_run *r, const struct sieve_action *a,
+                                 struct fault *f) MUST_CHECK;
+enum result filter_letter_notify(struct filter_run *r, const struct sieve_action *a,
+                                 struct fault *f) MUST_CHECK;
+enum result filter_letter_report(struct filter_run *r, const struct sieve_action *a,
+                                 struct fault *f) MUST_CHECK;
+// filter_file.c: a copy of what was sent, as the action's :fcc says (RFC 8580). Suspends.
+void filter_file_copy(struct filter_run *r, const struct sieve_action *a, struct span text);
 
 // filter_notice.c: tells the user that a script failed. Suspends.
 void filter_tell(struct filter_run *r);

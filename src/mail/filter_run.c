@@ -132,6 +132,19 @@ note_failure(struct filter_run *r, const struct step *s, const struct sieve_erro
                     EVP_sha256(), NULL) == 1);
 }
 
+static void
+hash_of(struct span text, unsigned char hash[32])
+{
+    must(EVP_Digest(text.p ? text.p : "", text.n, hash, NULL, EVP_sha256(), NULL) == 1);
+}
+
+static void
+note_own(struct filter_run *r, const struct step *s)
+{
+    r->own.name = s->name;
+    hash_of(s->text, r->own.hash);
+}
+
 // What failed has done nothing: the message goes on as it came to it.
 static void
 run_step(struct filter_run *r, const struct step *s)
@@ -139,6 +152,8 @@ run_step(struct filter_run *r, const struct step *s)
     struct filter_program *p = filter_program_get(s->text);
     struct sieve_outcome out;
     size_t marks = r->marks.n;
+    if (s->own)
+        note_own(r, s);
     if (!p->program) {
         note_failure(r, s, &p->error);
         filter_program_put(&p);

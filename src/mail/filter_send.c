@@ -3,6 +3,24 @@
 
 #include "base/log.h"
 #include "base/utf8.h"
+#include "mime/header.h"
+
+enum { HOPS = 100, REDIRECT_S = 12 * 3600 };
+
+static bool
+can_send(const struct filter_run *r)
+{
+    return r->home->send && r->home->can_send(r->home->arg);
+}
+
+static void
+tell(const struct filter_run *r, const struct sieve_action *a, const char *event,
+     const char *why)
+{
+    log_warning("sieve", event, log_user(r->account->user),
+                field_str("action", "action=%", sieve_action_name(a->kind)),
+                field_number("line", "line=%", a->line), log_why(why));
+}
 
 // ---- refusals at LMTP (RFC 5429 section 2.5) ----
 
@@ -30,6 +48,15 @@ put_line(struct buf *b, struct span line)
 }
 
 static void
+tell_refused(const struct filter_run *r, const struct sieve_action *a)
+{
+    log_info("sieve", "refused", log_user(r->account->user),
+             field_text("from", "from=<%>", r->in->from),
+             field_number("line", "line=%", a->line),
+             field_if(a->because.n > 0, field_text("because", "because=%", a->because)));
+}
+
+static void
 refuse(struct filter_run *r, const struct sieve_action *a, struct filter_result *out)
 {
     enum { LINES = 40 };
@@ -40,35 +67,206 @@ refuse(struct filter_run *r, const struct sieve_action *a, struct filter_result 
         put_line(&out->reason,
                  span_ends(line, SPAN("\r")) ? span_slice(line, 0, line.n - 1) : line);
     out->refused = true;
-    log_info("sieve", "refused", log_user(r->account->user),
-             field_text("from", "from=<%>", r->in->from),
-             field_number("line", "line=%", a->line),
-             field_if(a->because.n > 0, field_text("because", "because=%", a->because)));
+    tell_refused(r, a);
 }
 
 static void
 keep_after_all(struct filter_run *r, const struct sieve_action *a, const char *why)
 {
-    log_warning("sieve", "kept in INBOX", log_user(r->account->user),
-                field_str("action", "action=%", sieve_action_name(a->kind)),
-                field_number("line", "line=%", a->line), log_why(why));
+    tell(r, a, "kept in INBOX", why);
     r->keeps = true;
+}
+
+// The user's own script wants what cannot be: the notice says so.
+static void
+keep_and_notify(struct filter_run *r, const struct sieve_action *a, const char *why)
+{
+    keep_after_all(r, a, why);
+    if (!r->own.name.p || r->failure.there)
+        return;
+    r->failure.there = r->failure.own = true;
+    r->failure.name = r->own.name;
+    memcpy(r->failure.script, r->own.hash, sizeof r->failure.script);
+    r->failure.error.line = a->line;
+    snprintf(r->failure.error.text, sizeof r->failure.error.text, "%s: %s",
+             sieve_action_name(a->kind), why);
+}
+
+// Where the answer belongs to others too, or cannot have the text: a report of our own (RFC 5429 section 2.2.1).
+static enum result
+reject(struct filter_run *r, const struct sieve_action *a, struct filter_result *out,
+       struct fault *f)
+{
+    bool exact = a->kind == SIEVE_EREJECT || can_be_said(r, span_trim(a->target));
+    bool report = can_send(r) && r->in->from.n > 0;
+    if (r->in->may_refuse && (exact || !report)) {
+        refuse(r, a, out);
+        return R_OK;
+    }
+    if (!report) {
+        keep_after_all(r, a,
+                       "the recipient has other mailboxes, and no report can be sent");
+        return R_OK;
+    }
+    tell_refused(r, a);
+    enum result sent = filter_letter_report(r, a, f);
+    if (sent == R_FAIL && f->kind == FAULT_BAD) {
+        keep_after_all(r, a, "no report can be sent");
+        return R_OK;
+    }
+    return sent;
+}
+
+// ---- redirects (RFC 5228 section 4.2) ----
+
+// It has been here, or goes round elsewhere.
+static bool
+is_loop(const struct filter_run *r)
+{
+    struct mime_header_iter it = mime_header_begin(r->original);
+    struct mime_header h;
+    unsigned hops = 0;
+    while (mime_header_next(&it, &h) == R_OK) {
+        hops += span_ieq(h.name, SPAN("Received"));
+        if (span_ieq(h.name, SPAN("X-Sieve-Redirected-From")) &&
+            span_ieq(span_trim(h.value), r->account->user))
+            return true;
+    }
+    return hops > HOPS;
+}
+
+static bool
+was_sent(const struct filter_run *r, struct span target)
+{
+    for (const struct filter_sent *s = r->sent; s; s = s->next)
+        if (span_eq(s->target, target))
+            return true;
+    return false;
+}
+
+// Went this message to that address before? It comes again when a transfer agent did not hear our answer.
+static enum result
+was_redirected(struct filter_run *r, struct span target, bool *yes, struct fault *f)
+{
+    struct mime_header h;
+    struct buf id;
+    *yes = false;
+    if (mime_header_find(r->original, SPAN("Message-ID"), &h) != R_OK)
+        return R_OK;
+    buf_init(&id, h.value.n + target.n + 1);
+    buf_put(&id, span_trim(h.value));
+    buf_put_char(&id, '\n');
+    buf_put(&id, target);
+    const struct filter_ask ask = {SEEN_REDIRECTED, buf_span(&id), REDIRECT_S, false};
+    enum result result = filter_seen(r->account, &r->marks, &ask, yes, f);
+    buf_done(&id);
+    return result;
+}
+
+static enum result
+redirect(struct filter_run *r, const struct sieve_action *a, struct fault *f)
+{
+    bool before;
+    if (was_sent(r, a->target))
+        return R_OK;
+    if (!can_send(r)) {
+        keep_and_notify(r, a, "this server sends no mail out (no smarthost is set)");
+        return R_OK;
+    }
+    if (is_loop(r)) {
+        keep_after_all(r, a, "the message goes round in a loop");
+        return R_OK;
+    }
+    if (was_redirected(r, a->target, &before, f) != R_OK)
+        return R_FAIL;
+    if (before) {
+        tell(r, a, "not sent again", "the message went to that address before");
+        return R_OK;
+    }
+    if (filter_letter_redirect(r, a, f) != R_OK) {
+        if (f->kind != FAULT_BAD && f->kind != FAULT_TOOBIG && f->kind != FAULT_CANNOT)
+            return R_FAIL;
+        keep_and_notify(r, a, f->why);
+        return R_OK;
+    }
+    struct filter_sent *s = ARENA_NEW(r->arena, struct filter_sent);
+    *s = (struct filter_sent){r->sent, arena_dup(r->arena, a->target)};
+    r->sent = s;
+    log_info("sieve", "redirected", log_user(r->account->user),
+             field_text("to", "to=<%>", a->target), field_number("line", "line=%", a->line),
+             field_if(a->because.n > 0, field_text("because", "because=%", a->because)));
+    return R_OK;
+}
+
+// ---- answers (RFC 5230) ----
+
+// Was the sender answered before? It is remembered with the delivery.
+static void
+look_at_answer(struct filter_run *r, const struct sieve_action *a)
+{
+    struct span handle = sieve_detail(a, "handle");
+    struct fault f;
+    struct buf id;
+    uint64_t seconds = 0;
+    bool seen;
+    r->answer = NULL;
+    if (!can_send(r) || span_to_u64(sieve_detail(a, "seconds"), &seconds) != R_OK)
+        return;
+    buf_init(&id, handle.n + r->in->from.n + 1);
+    for (size_t i = 0; i < r->in->from.n; i++)
+        buf_put_char(&id, ascii_lower(r->in->from.p[i]));
+    buf_put_char(&id, '\n');
+    buf_put(&id, handle);
+    const struct filter_ask ask = {SEEN_ANSWERED, buf_span(&id), seconds, false};
+    if (filter_seen(r->account, &r->marks, &ask, &seen, &f) == R_OK && !seen)
+        r->answer = a;
+    buf_done(&id);
 }
 
 enum result
 filter_send_before(struct filter_run *r, struct filter_result *out, struct fault *f)
 {
-    (void)f;
-    for (const struct sieve_action *a = r->actions; a; a = a->next) {
-        bool refusal = a->kind == SIEVE_REJECT || a->kind == SIEVE_EREJECT;
-        if (refusal && r->in->may_refuse)
-            refuse(r, a, out);
-        else if (refusal)
-            keep_after_all(r, a, "the recipient has other mailboxes");
+    enum result result = R_OK;
+    r->answer = NULL;
+    // another delivery may have been quicker: then nothing is to go out yet
+    if (r->marks.n > 0 && filter_marks_check(r->account, &r->marks, f) != R_OK)
+        return R_FAIL;
+    for (const struct sieve_action *a = r->actions; a && result == R_OK; a = a->next)
+        if (a->kind == SIEVE_REJECT || a->kind == SIEVE_EREJECT)
+            result = reject(r, a, out, f);
         else if (a->kind == SIEVE_REDIRECT)
-            keep_after_all(r, a, "no smarthost is set");
-    }
-    return R_OK;
+            result = redirect(r, a, f);
+        else if (a->kind == SIEVE_VACATION)
+            look_at_answer(r, a);
+    return result;
+}
+
+// RFC 5436 section 2.7: what a program sent is nothing to be told of.
+static bool
+is_automatic(const struct filter_run *r)
+{
+    struct mime_header h;
+    return mime_header_find(r->original, SPAN("Auto-Submitted"), &h) == R_OK &&
+           !span_istarts(span_trim(h.value), SPAN("no"));
+}
+
+static void
+send_behind(struct filter_run *r, const struct sieve_action *a)
+{
+    struct fault f;
+    bool vacation = a->kind == SIEVE_VACATION;
+    if (!can_send(r))
+        tell(r, a, "not sent", "no smarthost is set");
+    else if (!vacation && is_automatic(r))
+        tell(r, a, "not sent", "the message was sent by a program");
+    else if (vacation && a != r->answer)
+        log_debug("sieve", "the sender was answered before", log_user(r->account->user));
+    else if ((vacation ? filter_letter_answer : filter_letter_notify)(r, a, &f) != R_OK)
+        tell(r, a, "not sent", f.why);
+    else
+        log_info("sieve", "sent", log_user(r->account->user),
+                 field_str("action", "action=%", sieve_action_name(a->kind)),
+                 field_number("line", "line=%", a->line));
 }
 
 void
@@ -76,8 +274,5 @@ filter_send_behind(struct filter_run *r)
 {
     for (const struct sieve_action *a = r->actions; a; a = a->next)
         if (a->kind == SIEVE_VACATION || a->kind == SIEVE_NOTIFY)
-            log_warning("sieve", "not sent", log_user(r->account->user),
-                        field_str("action", "action=%", sieve_action_name(a->kind)),
-                        field_number("line", "line=%", a->line),
-                        log_why("no smarthost is set"));
+            send_behind(r, a);
 }

@@ -3,6 +3,9 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "mail/filter.h"
+#include "base/quoted.h"
+#include "relay/relay.h"
+#include <sys/mman.h>
 
 static struct filter_scripts
 unpack_scripts(struct arena *a, struct span packed, struct span when)
@@ -53,6 +56,135 @@ identify(void *arg, struct mail_user *u, struct fault *f)
     return mail_identify(arg, u, f);
 }
 
+// ---- letters to the relay ----
+
+static bool
+can_send(void *arg)
+{
+    (void)arg;
+    return relay_is_set();
+}
+
+// As SMTP has it: the local part quoted where it must be.
+static struct span
+address_of(struct arena *a, struct span address)
+{
+    struct buf b;
+    size_t at = span_behind_last(address, '@');
+    buf_init(&b, 2 * address.n + 8);
+    quoted_put_local(&b, span_slice(address, 0, at ? at - 1 : address.n));
+    if (at)
+        buf_put(&b, span_skip(address, at - 1));
+    struct span quoted = b.n ? arena_dup(a, buf_span(&b)) : SPAN("");
+    buf_done(&b);
+    return quoted;
+}
+
+static uint8_t
+notify_of(struct span words)
+{
+    static const struct {
+        const char *word;
+        uint8_t bit;
+    } rows[] = {{"NEVER", RELAY_NOTIFY_NEVER},
+                {"SUCCESS", RELAY_NOTIFY_SUCCESS},
+                {"FAILURE", RELAY_NOTIFY_FAILURE},
+                {"DELAY", RELAY_NOTIFY_DELAY}};
+    struct span one;
+    uint8_t bits = 0;
+    while (words.p && span_next_field(&words, ',', &one) == R_OK)
+        for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+            if (span_ieq(span_trim(one), span_str(rows[i].word)))
+                bits |= rows[i].bit;
+    return bits;
+}
+
+static void
+fill_envelope(struct arena *a, const struct filter_letter *l, struct relay_envelope *e)
+{
+    struct relay_recipient *to = arena_array(a, l->n, sizeof *to);
+    for (size_t i = 0; i < l->n; i++)
+        to[i] = (struct relay_recipient){.address = address_of(a, l->to[i]),
+                                         .notify = notify_of(l->notify),
+                                         .orcpt = l->orcpt.p ? l->orcpt : SPAN("")};
+    *e = (struct relay_envelope){
+        .from = address_of(a, l->from),
+        .to = to,
+        .to_count = l->n,
+        .envid = l->envid.p ? l->envid : SPAN(""),
+        .body = RELAY_BODY_8BITMIME,
+        .why = l->why,
+        .owner = l->owner,
+    };
+    if (span_ieq(l->ret, SPAN("FULL")))
+        e->ret = RELAY_RET_FULL;
+    else if (span_ieq(l->ret, SPAN("HDRS")))
+        e->ret = RELAY_RET_HDRS;
+    if (l->by_s == 0)
+        return;
+    e->by_s = l->by_s;
+    e->by_trace = l->by_trace;
+    e->by_mode = span_ieq(l->by_mode, SPAN("return")) ? RELAY_BY_RETURN : RELAY_BY_NOTIFY;
+}
+
+static enum result
+put_octets(int fd, struct span s, struct fault *f)
+{
+    while (s.n > 0) {
+        ssize_t n = write(fd, s.p, s.n);
+        if (n <= 0)
+            return fault_errno(f, FAULT_UNAVAILABLE, "a letter in memory");
+        s = span_skip(s, (size_t)n);
+    }
+    return R_OK;
+}
+
+static enum result
+put_body(int fd, struct arena *a, const struct intake *in, struct fault *f)
+{
+    enum { PIECE = 65536 };
+    uint64_t at = intake_root(in)->header.size, size = intake_size(in);
+    char *piece = arena_alloc(a, PIECE);
+    enum result r = R_OK;
+    while (r == R_OK && at < size) {
+        size_t n = size - at < PIECE ? (size_t)(size - at) : PIECE;
+        r = intake_read(in, at, piece, n, f);
+        if (r == R_OK)
+            r = put_octets(fd, span_of(piece, n), f);
+        at += n;
+    }
+    return r;
+}
+
+static enum result
+hand_over(struct arena *a, const struct filter_letter *l, int fd, struct fault *f)
+{
+    struct relay_envelope e;
+    fill_envelope(a, l, &e);
+    enum result r = put_octets(fd, l->head, f);
+    if (r == R_OK)
+        r = put_octets(fd, l->text, f);
+    if (r == R_OK && l->body)
+        r = put_body(fd, a, l->body, f);
+    off_t size = r == R_OK ? lseek(fd, 0, SEEK_END) : 0;
+    const struct relay_text text = {.fd = fd, .at = 0, .size = (uint64_t)size};
+    return r == R_OK ? relay_hand_over(&e, &text, NULL, f) : R_FAIL;
+}
+
+static enum result
+send_letter(void *arg, const struct filter_letter *l, struct fault *f)
+{
+    (void)arg;
+    int fd = memfd_create("posthorn-letter", MFD_CLOEXEC);
+    if (fd < 0)
+        return fault_errno(f, FAULT_UNAVAILABLE, "a letter in memory");
+    struct arena *a = arena_new();
+    enum result r = hand_over(a, l, fd, f);
+    arena_free(&a);
+    close(fd);
+    return r;
+}
+
 // Rules on their way to a home.
 struct handing {
     struct home *home;
@@ -63,7 +195,8 @@ static void
 take(void *arg)
 {
     struct handing *h = arg;
-    filter_rules_use(h->rules, &(struct filter_home){identify, h->home});
+    filter_rules_use(h->rules,
+                     &(struct filter_home){can_send, send_letter, identify, h->home});
     filter_rules_unref(&h->rules);
     free(h);
 }

@@ -31,7 +31,8 @@ is_auth(const struct process *p)
 static bool
 is_optional(const struct process *p)
 {
-    static const char *const roles[] = {"extract", "oauth", "directory", "pam", "http", "relay"};
+    static const char *const roles[] = {"extract", "oauth", "directory",
+                                        "pam",     "http",  "relay"};
     for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++)
         if (strcmp(p->role->name, roles[i]) == 0)
             return true;

@@ -1,0 +1,368 @@
+// The letters that deliveries send: redirected messages, answers, notifications, reports of a refusal.
+#include "mail/filter_inside.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "mime/encoded_word.h"
+#include "mime/header.h"
+#include "wire/date.h"
+
+#include <time.h>
+
+enum { LETTER = 4 * LIMIT_sieve_text };
+
+static enum result
+send(struct filter_run *r, const struct filter_letter *l, struct fault *f)
+{
+    return r->home->send(r->home->arg, l, f);
+}
+
+static void
+put_date(struct buf *b, int64_t now_s)
+{
+    char text[64];
+    time_t now = (time_t)now_s;
+    struct tm tm;
+    localtime_r(&now, &tm);
+    strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S %z", &tm);
+    buf_put_str(b, text);
+}
+
+// The user's, as it was written to; one without a domain gets ours.
+static struct span
+own_address(struct filter_run *r)
+{
+    const struct filter_settings *s = &r->rules->is;
+    struct span domain = s->domain.n ? s->domain : s->hostname;
+    struct buf b;
+    if (span_find_char(r->in->to, '@') < r->in->to.n)
+        return r->in->to;
+    buf_init(&b, r->in->to.n + domain.n + 1);
+    buf_put(&b, r->in->to);
+    buf_put_char(&b, '@');
+    buf_put(&b, domain);
+    struct span whole = arena_dup(r->arena, buf_span(&b));
+    buf_done(&b);
+    return whole;
+}
+
+// ---- redirect ----
+
+// The sender's, but for what was put in front when the message arrived here.
+static void
+put_without_return_path(struct buf *b, struct span header)
+{
+    struct mime_header_iter it = mime_header_begin(header);
+    struct mime_header h;
+    while (mime_header_next(&it, &h) == R_OK)
+        if (!span_ieq(h.name, SPAN("Return-Path")))
+            buf_put(b, h.raw);
+    buf_put_str(b, "\r\n");
+}
+
+static int64_t
+deadline(const struct filter_run *r, const struct sieve_action *a)
+{
+    struct span relative = sieve_detail(a, "bytimerelative"),
+                absolute = sieve_detail(a, "bytimeabsolute");
+    uint64_t seconds;
+    int64_t at;
+    if (relative.p && span_to_u64(relative, &seconds) == R_OK)
+        return r->now_s + (int64_t)(seconds < UINT32_MAX ? seconds : UINT32_MAX);
+    return absolute.p && date_time_parse_internet(absolute, &at) == R_OK ? at : 0;
+}
+
+static struct span
+either(struct span own, struct span came)
+{
+    return own.p ? own : came;
+}
+
+enum result
+filter_letter_redirect(struct filter_run *r, const struct sieve_action *a, struct fault *f)
+{
+    struct buf head;
+    const struct filter_arrival *in = r->in;
+    buf_init(&head, 2 * LIMIT_sieve_header);
+    buf_printf(&head, "X-Sieve-Redirected-From: %.*s\r\n", SPAN_ARG(r->account->user));
+    put_without_return_path(&head, a->header.p ? a->header : r->original);
+    const struct filter_letter l = {
+        .from = in->from,
+        .to = &a->target,
+        .n = 1,
+        .notify = either(sieve_detail(a, "notify"), in->envelope.notify),
+        .orcpt = in->envelope.orcpt,
+        .ret = either(sieve_detail(a, "ret"), in->envelope.ret),
+        .envid = in->envelope.envid,
+        .by_mode = sieve_detail(a, "bymode"),
+        .by_trace = sieve_has_detail(a, "bytrace"),
+        .by_s = deadline(r, a),
+        .head = buf_span(&head),
+        .text = a->body.p ? a->body : SPAN(""),
+        .body = a->body.p ? NULL : in->intake,
+        .why = SPAN("redirect"),
+        .owner = r->account->user,
+    };
+    enum result sent = head.over
+                           ? fault_set(f, FAULT_TOOBIG, "the message's header is too large")
+                           : send(r, &l, f);
+    buf_done(&head);
+    return sent;
+}
+
+// ---- parts of what is written here ----
+
+static struct span
+field(struct filter_run *r, const char *name)
+{
+    struct mime_header h;
+    struct buf b;
+    if (mime_header_find(r->original, span_str(name), &h) != R_OK)
+        return SPAN("");
+    buf_init(&b, LIMIT_sieve_variable);
+    mime_header_unfold(&b, span_slice(h.value, 0, LIMIT_sieve_variable / 4));
+    struct span value = b.n ? arena_dup(r->arena, buf_span(&b)) : SPAN("");
+    buf_done(&b);
+    return value;
+}
+
+// A field of one line; what is beyond ASCII is encoded.
+static void
+put_field(struct filter_run *r, struct buf *b, const char *name, struct span value)
+{
+    enum { MOST = 900 };
+    size_t n = value.n < MOST ? value.n : MOST;
+    while (n > 0 && n < value.n && ((unsigned char)value.p[n] & 0xC0) == 0x80)
+        n--;
+    char *line = arena_cstr(r->arena, span_slice(value, 0, n));
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
+            line[i] = ' ';
+    buf_printf(b, "%s: ", name);
+    mime_encode_words(b, span_of(line, n));
+    buf_put_str(b, "\r\n");
+}
+
+static void
+put_common(struct filter_run *r, struct buf *b, const char *kind)
+{
+    struct span host = r->rules->is.hostname;
+    buf_put_str(b, "Date: ");
+    put_date(b, clock_wall_s());
+    buf_printf(b, "\r\nMessage-ID: <sieve.%s.%016llx@%.*s>\r\n", kind,
+               (unsigned long long)random_u64(),
+               SPAN_ARG(host.n ? host : SPAN("localhost")));
+}
+
+static void
+put_references(struct filter_run *r, struct buf *b)
+{
+    struct span id = field(r, "Message-ID"), older = field(r, "References");
+    if (id.n == 0 || id.n > 900)
+        return;
+    buf_printf(b, "In-Reply-To: %.*s\r\nReferences: ", SPAN_ARG(id));
+    size_t behind = older.n > 0 && older.n < 4000 ? older.n : 0;
+    struct span rest = span_slice(older, 0, behind), one;
+    while (rest.n > 0 && span_next_field(&rest, ' ', &one) == R_OK)
+        if (one.n > 0)
+            buf_printf(b, "%.*s\r\n ", SPAN_ARG(one));
+    buf_printf(b, "%.*s\r\n", SPAN_ARG(id));
+}
+
+// Lines end with CRLF, whatever the script's do.
+static void
+put_lines(struct buf *b, struct span text)
+{
+    struct span line;
+    while (span_next_field(&text, '\n', &line) == R_OK) {
+        if (!text.p && line.n == 0)
+            return;
+        buf_put(b, span_ends(line, SPAN("\r")) ? span_slice(line, 0, line.n - 1) : line);
+        buf_put_str(b, "\r\n");
+    }
+}
+
+static void
+put_plain(struct buf *b)
+{
+    buf_put_str(b, "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n"
+                   "Content-Transfer-Encoding: 8bit\r\n\r\n");
+}
+
+static enum result
+send_text(struct filter_run *r, struct buf *b, struct filter_letter *l, struct fault *f)
+{
+    l->text = buf_span(b);
+    l->owner = r->account->user;
+    enum result sent =
+        b->over ? fault_set(f, FAULT_TOOBIG, "it is too long") : send(r, l, f);
+    return sent;
+}
+
+// ---- vacation ----
+
+static struct span
+subject_of(struct filter_run *r, struct span given)
+{
+    struct buf b;
+    if (given.p)
+        return given;
+    struct span was = field(r, "Subject");
+    buf_init(&b, LIMIT_sieve_variable + 16);
+    buf_put_str(&b, was.n ? "Auto: " : "Automated reply");
+    mime_decode_words(&b, was);
+    struct span subject = arena_dup(r->arena, buf_span(&b));
+    buf_done(&b);
+    return subject;
+}
+
+enum result
+filter_letter_answer(struct filter_run *r, const struct sieve_action *a, struct fault *f)
+{
+    struct buf b;
+    struct span from = sieve_detail(a, "from");
+    buf_init(&b, LETTER);
+    put_field(r, &b, "From", from.p ? from : own_address(r));
+    put_field(r, &b, "To", r->in->from);
+    put_field(r, &b, "Subject", subject_of(r, sieve_detail(a, "subject")));
+    put_common(r, &b, "vacation");
+    put_references(r, &b);
+    buf_put_str(&b, "Auto-Submitted: auto-replied (vacation)\r\nPrecedence: bulk\r\n"
+                    "X-Auto-Response-Suppress: All\r\n");
+    if (sieve_has_detail(a, "mime"))
+        buf_put_str(&b, "MIME-Version: 1.0\r\n");
+    else
+        put_plain(&b);
+    put_lines(&b, a->target);
+    struct filter_letter l = {
+        .from = SPAN(""), .to = &r->in->from, .n = 1, .why = SPAN("vacation")};
+    enum result sent = send_text(r, &b, &l, f);
+    if (sent == R_OK && sieve_has_detail(a, "fcc"))
+        filter_file_copy(r, a, buf_span(&b));
+    buf_done(&b);
+    return sent;
+}
+
+// ---- notify ----
+
+static size_t
+recipients_of(struct filter_run *r, const struct sieve_action *a, struct span **out)
+{
+    size_t n = 0;
+    *out = arena_array(r->arena, LIMIT_sieve_redirects, sizeof **out);
+    for (const struct sieve_detail *d = a->details; d; d = d->next)
+        if (span_eq(span_str(d->name), SPAN("recipient")) && n < LIMIT_sieve_redirects)
+            (*out)[n++] = d->value;
+    return n;
+}
+
+static void
+put_importance(struct buf *b, struct span importance)
+{
+    if (span_eq(importance, SPAN("1")))
+        buf_put_str(b, "Importance: high\r\nX-Priority: 1\r\n");
+    else if (span_eq(importance, SPAN("3")))
+        buf_put_str(b, "Importance: low\r\nX-Priority: 5\r\n");
+}
+
+static void
+put_notification(struct filter_run *r, const struct sieve_action *a, struct buf *b)
+{
+    struct span body = sieve_detail(a, "body");
+    if (body.p) {
+        put_lines(b, body);
+        return;
+    }
+    buf_put_str(b, "From: ");
+    mime_decode_words(b, field(r, "From"));
+    buf_put_str(b, "\r\nSubject: ");
+    mime_decode_words(b, field(r, "Subject"));
+    buf_put_str(b, "\r\n");
+}
+
+enum result
+filter_letter_notify(struct filter_run *r, const struct sieve_action *a, struct fault *f)
+{
+    struct buf b;
+    struct span *to, from = sieve_detail(a, "from");
+    struct span subject = either(sieve_detail(a, "message"), sieve_detail(a, "subject"));
+    size_t n = recipients_of(r, a, &to);
+    buf_init(&b, LETTER);
+    put_field(r, &b, "From", from.p ? from : own_address(r));
+    for (size_t i = 0; i < n; i++)
+        buf_printf(&b, "%s%.*s%s", i ? ",\r\n " : "To: ", SPAN_ARG(to[i]),
+                   i + 1 == n ? "\r\n" : "");
+    if (subject.p)
+        put_field(r, &b, "Subject", subject);
+    else
+        buf_printf(&b, "Subject: %.*s\r\n",
+                   SPAN_ARG(span_slice(field(r, "Subject"), 0, 900)));
+    put_common(r, &b, "notify");
+    struct span own = own_address(r);
+    buf_printf(&b, "Auto-Submitted: auto-notified; owner-email=\"%.*s\"\r\n",
+               SPAN_ARG(span_slice(own, 0, span_find_char(own, '"'))));
+    put_importance(&b, sieve_detail(a, "importance"));
+    put_plain(&b);
+    put_notification(r, a, &b);
+    struct filter_letter l = {
+        .from = r->in->from.n ? own : SPAN(""), .to = to, .n = n, .why = SPAN("notify")};
+    enum result sent = send_text(r, &b, &l, f);
+    if (sent == R_OK && sieve_has_detail(a, "fcc"))
+        filter_file_copy(r, a, buf_span(&b));
+    buf_done(&b);
+    return sent;
+}
+
+// ---- a report of a refusal (RFC 8098, RFC 5429 section 2.2.1) ----
+
+static void
+put_report_parts(struct filter_run *r, struct buf *b, struct span reason,
+                 const char *boundary)
+{
+    struct span id = field(r, "Message-ID");
+    buf_printf(b,
+               "--%s\r\nContent-Type: text/plain; charset=utf-8\r\n"
+               "Content-Transfer-Encoding: 8bit\r\n\r\n"
+               "The message was refused by the recipient's mail filtering program.\r\n"
+               "The reason given was as follows:\r\n\r\n",
+               boundary);
+    put_lines(b, reason);
+    buf_printf(b,
+               "\r\n--%s\r\nContent-Type: message/disposition-notification\r\n\r\n"
+               "Reporting-UA: %.*s; Posthorn\r\nFinal-Recipient: rfc822; %.*s\r\n",
+               boundary, SPAN_ARG(r->rules->is.hostname), SPAN_ARG(own_address(r)));
+    if (id.n > 0 && id.n < 900)
+        buf_printf(b, "Original-Message-ID: %.*s\r\n", SPAN_ARG(id));
+    buf_printf(b,
+               "Disposition: automatic-action/MDN-sent-automatically; deleted\r\n"
+               "\r\n--%s\r\nContent-Type: text/rfc822-headers\r\n\r\n",
+               boundary);
+    put_without_return_path(b, r->original);
+    buf_printf(b, "\r\n--%s--\r\n", boundary);
+}
+
+enum result
+filter_letter_report(struct filter_run *r, const struct sieve_action *a, struct fault *f)
+{
+    struct buf b;
+    char boundary[32];
+    snprintf(boundary, sizeof boundary, "=_%016llx", (unsigned long long)random_u64());
+    buf_init(&b, LETTER);
+    struct span host = r->rules->is.hostname;
+    buf_printf(&b, "From: Mail Delivery System <MAILER-DAEMON@%.*s>\r\n", SPAN_ARG(host));
+    put_field(r, &b, "To", r->in->from);
+    buf_put_str(&b, "Subject: Automatically rejected mail\r\n");
+    put_common(r, &b, "reject");
+    put_references(r, &b);
+    buf_printf(&b,
+               "Auto-Submitted: auto-replied (rejected)\r\nMIME-Version: 1.0\r\n"
+               "Content-Type: multipart/report; report-type=disposition-notification;\r\n"
+               "\tboundary=\"%s\"\r\n\r\n",
+               boundary);
+    put_report_parts(r, &b, a->target, boundary);
+    struct filter_letter l = {
+        .from = SPAN(""), .to = &r->in->from, .n = 1, .why = SPAN("reject")};
+    enum result sent = send_text(r, &b, &l, f);
+    buf_done(&b);
+    return sent;
+}
