@@ -70,15 +70,14 @@ read_password(const char *path, struct buf *out, struct fault *f)
     struct span line = span_of(text, n);
     while (line.n > 0 && (line.p[line.n - 1] == '\n' || line.p[line.n - 1] == '\r'))
         line.n--;
+    bool good = line.n > 0 && line.n <= LIMIT_password && !memchr(line.p, '\0', line.n);
     buf_put(out, line);
     buf_put_char(out, '\0');
     explicit_bzero(text, sizeof text);
     errno = error;
     if (failed)
         return fault_errno(f, FAULT_BAD, "relay_password_file");
-    return line.n > 0 && line.n <= LIMIT_password && memchr(line.p, '\0', line.n) == NULL
-               ? R_OK
-               : fault_set(f, FAULT_BAD, "relay_password_file holds no password");
+    return good ? R_OK : fault_set(f, FAULT_BAD, "relay_password_file holds no password");
 }
 
 static enum result

@@ -39,24 +39,35 @@ set_look(struct relay_queue *q, int64_t due_ms, int64_t now_ms)
     timer_set(&q->look, in_ms < LOOK_MOST_MS ? (uint32_t)in_ms : LOOK_MOST_MS);
 }
 
-// When the earliest of those that wait is due.
+// When it is due, at most `most_ms`; what never is by itself: then.
+static int64_t
+due_ms_of(const struct queue_entry *e, int64_t most_ms)
+{
+    int64_t hold_ms = e->hold_until_s * 1000;
+    int64_t at_ms = e->next_ms > hold_ms ? e->next_ms : hold_ms;
+    return e->held || e->busy || at_ms > most_ms ? most_ms : at_ms;
+}
+
+static void
+make_ready(struct relay_queue *q, struct queue_entry *e)
+{
+    DL_DELETE(q->waiting, e);
+    e->ready = true;
+    DL_APPEND(q->ready, e);
+}
+
 static void
 look(void *arg)
 {
     struct relay_queue *q = arg;
     int64_t now_ms = clock_wall_ms(), first_ms = now_ms + LOOK_MOST_MS;
     struct queue_entry *e, *next;
-    DL_FOREACH_SAFE(q->waiting, e, next)
-    {
-        int64_t hold_ms = e->hold_until_s * 1000;
-        int64_t at_ms = e->next_ms > hold_ms ? e->next_ms : hold_ms;
-        if (is_due(q, e, now_ms)) {
-            DL_DELETE(q->waiting, e);
-            e->ready = true;
-            DL_APPEND(q->ready, e);
-        } else if (!e->held && !e->busy && at_ms < first_ms) {
-            first_ms = at_ms;
-        }
+    for (e = q->waiting; e != NULL; e = next) {
+        next = e->next;
+        if (is_due(q, e, now_ms))
+            make_ready(q, e);
+        else
+            first_ms = due_ms_of(e, first_ms);
     }
     set_look(q, first_ms, now_ms);
     queue_wake(q);

@@ -22,8 +22,9 @@ struct queue_entry {
     bool held, ready, busy;
     bool host_failed;  // it waits because the smarthost itself did not work
     bool deleted;      // by a verb, while it was busy
-    bool gone;         // forgotten, but for a visit
-    unsigned visits;   // under way
+    bool held_unwritten;
+    bool gone;        // forgotten, but for a visit
+    unsigned visits;  // under way
     UT_hash_handle hh;
 };
 

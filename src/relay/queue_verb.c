@@ -123,8 +123,11 @@ hold(struct relay_queue *q, struct queue_entry *e, bool held, struct fault *f)
 {
     struct queue_visit v;
     struct buf note;
-    if (e->busy)
-        return fault_set(f, FAULT_INUSE, "it is being sent at this moment");
+    if (e->busy) {  // who is at it writes it down
+        e->held = held;
+        e->held_unwritten = true;
+        return R_OK;
+    }
     e->busy = true;  // nobody else may write its notes
     enum result r = visit_open(&v, q, e, false);
     if (r == R_OK) {

@@ -192,6 +192,12 @@ smtp_offers(const struct smtp *s)
 }
 
 bool
+smtp_alive(const struct smtp *s)
+{
+    return !s->broken && !conn_eof(s->conn) && conn_input(s->conn).n == 0;
+}
+
+bool
 smtp_heard(const struct smtp *s)
 {
     return s->heard > 0;

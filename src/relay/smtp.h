@@ -52,6 +52,8 @@ enum result smtp_send(struct smtp *s, const struct smtp_mail *m,
                       struct fault *f) MUST_CHECK;
 // Why the mail cannot be sent by what this smarthost offers: code 0 when it can.
 void smtp_judge(const struct smtp *s, const struct smtp_mail *m, struct smtp_reply *out);
+// Nothing says that it has ended.
+bool smtp_alive(const struct smtp *s);
 // Was anything of the last transaction answered? If not, it never began.
 bool smtp_heard(const struct smtp *s);
 unsigned smtp_mails(const struct smtp *s);  // sent so far

@@ -187,6 +187,8 @@ transact(struct queue_worker *w, struct queue_visit *v, struct smtp_mail *t, boo
 {
     struct fault f;
     struct smtp_reply no;
+    if (w->smtp != NULL && !smtp_alive(w->smtp))
+        smtp_close(&w->smtp);
     bool used = w->smtp != NULL;
     if (w->smtp == NULL && connect_now(w, &f) != R_OK) {
         host_failed(v, &f);
@@ -311,6 +313,12 @@ try_later(struct queue_visit *v)
     buf_init(&note, 64);
     queue_note_schedule(&note, e->tries, (now_ms + in_ms) / 1000);
     visit_write_note(v, &note);
+    if (e->held_unwritten) {
+        e->held_unwritten = false;
+        buf_reset(&note);
+        queue_note_held(&note, e->held);
+        visit_write_note(v, &note);
+    }
     buf_done(&note);
     e->busy = false;
     queue_later(v->queue, e, now_ms + in_ms);

@@ -16,7 +16,7 @@ class Smarthost:
     def __init__(self, tls=None, implicit=False, offers=("PIPELINING", "SIZE 1000000", "8BITMIME", "SMTPUTF8", "DSN"), users=None, port=0):
         self.offers, self.users, self.tls, self.implicit = list(offers), users, tls, implicit
         self.answers, self.mails, self.commands, self.connections, self.raw = {}, [], [], 0, []
-        self.lock, self.open = threading.Lock(), True
+        self.lock, self.open, self.socks = threading.Lock(), True, set()
         self.listener = socket.create_server(("127.0.0.1", port), reuse_port=False)
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
@@ -31,12 +31,22 @@ class Smarthost:
             threading.Thread(target=self.serve, args=(sock,), daemon=True).start()
 
     def serve(self, sock):
+        self.socks.add(sock)
         try:
             Session(self, sock).run()
         except (OSError, ssl.SSLError, Smarthost.Close, EOFError):
             pass
         finally:
+            self.socks.discard(sock)
             sock.close()
+
+    def drop(self):
+        """All connections end."""
+        for sock in list(self.socks):
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
 
     def close(self):
         self.open = False
