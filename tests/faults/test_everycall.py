@@ -1,6 +1,7 @@
 """The mail role ends before every single write, sync, rename, link and unlink of each kind of change: nothing that was
 acknowledged is lost, the change itself happened wholly or not at all, and the server starts within a second."""
 import os
+import re
 import time
 
 import pytest
@@ -13,6 +14,7 @@ from lib.long import LONG
 
 MOST = 400 if LONG else 6  # calls of one change that are tried, evenly chosen
 LARGE = b"Subject: large\r\nX-Id: large\r\n\r\n" + b"x" * 300000 + b"\r\n"
+TRACE = re.compile(rb"(?m)^(?:Delivered-To: |Received: from )(?:[^\n]|\n\t)*\n")  # the user's name, a random id, the time
 SMALL = b"Subject: small\r\nX-Id: small\r\n\r\nx\r\n"
 
 
@@ -57,7 +59,7 @@ class Account:
                 continue
             known = session.select(name)
             rows = session.fetch("1:*", "(UID FLAGS RFC822.SIZE BODY.PEEK[])") if known["EXISTS"] else {}
-            messages = {r["UID"]: (frozenset(r["FLAGS"]) - {"\\Recent"}, r["RFC822.SIZE"], r["BODY[]"]) for r in rows.values()}
+            messages = {r["UID"]: (frozenset(r["FLAGS"]) - {"\\Recent"}, r["RFC822.SIZE"] - len(r["BODY[]"]), TRACE.sub(b"", r["BODY[]"])) for r in rows.values()}
             found[name] = (known["UIDVALIDITY"], known["UIDNEXT"], messages)
         session.close()
         return found
@@ -115,10 +117,26 @@ def maildir(account):
     return folder
 
 
+def script(account):
+    """Three folders get what comes, one of them with another header; its id is remembered."""
+    text = """require ["fileinto", "copy", "duplicate", "editheader", "imap4flags"];
+if duplicate { discard; stop; }
+fileinto :copy :flags "\\\\Flagged" "box"; addheader "X-Script" "yes"; fileinto :copy "box/below"; keep;
+"""
+    where = ("--user", account.name, "--data", account.server.data)
+    eventlog.posthorn.run_verb("sieve", "put", "main", "-", *where, stdin=text.encode())
+    eventlog.posthorn.run_verb("sieve", "activate", "main", *where)
+
+
+def deliver(account):
+    client.Lmtp(account.server.address("lmtp")).deliver(account.name, b"Message-ID: <once@x>\r\n" + LARGE)
+
+
 # name: (what happens before, the change, whether its steps may be seen one by one after a crash)
 CHANGES = {
     "append": (None, imap(("APPEND INBOX (\\Seen)", SMALL)), False),
     "append-large": (None, imap(("APPEND INBOX ()", LARGE)), False),
+    "filtered": (script, deliver, False),
     "store": (None, imap("STORE 1:3 +FLAGS (\\Flagged $Word)"), False),
     "copy": (None, imap("COPY 1:3 box"), False),
     "move": (None, imap("MOVE 1:2 box"), False),
