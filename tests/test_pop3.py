@@ -562,3 +562,32 @@ def test_policies():
             c.err(f"PASS {PASSWORD}", "LOGIN-DELAY")
     finally:
         server.stop()
+
+
+def test_unique_ids_of_an_import(server, tmp_path):
+    """dovecot-uidlist: an id of its own (P) is kept over a crash and a rebuild; one that is none, or another's, is not; a message that goes
+    takes it along, and without P it is UID and UIDVALIDITY as Dovecot has them."""
+    user = server.fresh_user("i")
+    folder = tmp_path / "Maildir"
+    for name in ("cur", "new", "tmp"):
+        (folder / name).mkdir(parents=True)
+    ids = {1: "Pold-id-1", 2: "", 3: "P", 4: "P" + "x" * 71, 5: "Pold-id-1", 6: "P!~"}
+    lines = ["3 V1234567 N9 G00000000000000000000000000000000"]
+    for uid, text in ids.items():
+        (folder / f"cur/{uid}.M1.h:2,").write_bytes(b"Subject: %d\n\nx\n" % uid)
+        lines.append(f"{uid}{' ' + text if text else ''} :{uid}.M1.h")
+    (folder / "dovecot-uidlist").write_text("\n".join(lines) + "\n")
+    verb(server, "import", "maildir", folder, "-u", user)
+
+    def now():
+        with Pop3(server.pop3, user) as c:
+            return [line.split()[1].decode() for line in c.all("UIDL")]
+    own = [f"{uid:08x}{1234567:08x}" for uid in range(7)]
+    assert now() == ["old-id-1", own[2], own[3], own[4], own[5], "!~"]
+    server.kill()
+    server.start()
+    assert now()[0] == "old-id-1" and now()[5] == "!~"
+    with Pop3(server.pop3, user) as c:
+        c.ok("DELE 1")
+        c.quit()
+    assert now() == [own[2], own[3], own[4], own[5], "!~"]  # another's id never comes up

@@ -215,7 +215,8 @@ send_message(struct feed *fd, const struct feed_folder *folder, const struct mai
                                   .zone_min = msg->zone_min,
                                   .where = span_str(where),
                                   .keywords = keywords,
-                                  .keyword_count = keywords_of(m, letters, keywords)};
+                                  .keyword_count = keywords_of(m, letters, keywords),
+                                  .uidl = msg->uidl};
     if (!msg->has_zone)
         head.zone_min = zone_at(st.st_mtime);
     struct ends ends = {.keep = maildir_wire_size(msg->base, &wire) == R_OK &&

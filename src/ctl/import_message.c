@@ -1,5 +1,6 @@
 #include "ctl/import.h"
 #include "base/limits.h"
+#include "mail/uidl.h"
 
 void
 import_message_free(struct import_message **m)
@@ -133,6 +134,20 @@ defer(struct import_message *m)
     im->deferred_end = &m->next;
 }
 
+// With its unique id of POP3, where it has one of its own and keeps its UID.
+static enum result
+put_in(struct import_message *m, struct intake_result *done, struct fault *f)
+{
+    const struct import *im = m->import;
+    const struct intake_item item = {m->intake, m->params};
+    char room[UIDL_KEY];
+    if (m->params.uid == 0 || m->params.uid != m->head.uid || !uidl_good(m->head.uidl))
+        return intake_commit(m->intake, &im->ref, &m->params, done, f);
+    struct record_meta note = uidl_note(im->ref.mailbox, m->params.uid, m->head.uidl, room);
+    return intake_commit_all(&(struct intake_batch){.items = &item, .n = 1, .note = &note},
+                             &im->ref, done, f);
+}
+
 static void
 commit(void *arg)
 {
@@ -140,7 +155,7 @@ commit(void *arg)
     struct import *im = m->import;
     struct intake_result done;
     struct fault f;
-    enum result r = intake_commit(m->intake, &im->ref, &m->params, &done, &f);
+    enum result r = put_in(m, &done, &f);
     if (r == R_OK) {
         im->counts.messages++;
         im->counts.octets += intake_size(m->intake);

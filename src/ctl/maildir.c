@@ -80,6 +80,7 @@ add_message(struct listing *l, const char *name, bool fresh)
         msg->uid = e->uid;
         msg->has_zone = e->has_zone;
         msg->zone_min = e->zone_min;
+        msg->uidl = e->uidl;
     }
 }
 

@@ -12,6 +12,7 @@ struct maildir_message {
     uint32_t uid;  // 0: none yet
     bool has_zone;
     int16_t zone_min;
+    struct span uidl;  // of dovecot-uidlist; n 0: none of its own
 };
 
 typedef void maildir_problem_fn(void *arg, const char *why);

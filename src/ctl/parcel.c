@@ -47,6 +47,7 @@ parcel_put_message(struct buf *b, const struct parcel_message *m)
     pack_var(&p, m->keyword_count);
     for (size_t i = 0; i < m->keyword_count; i++)
         pack_span(&p, m->keywords[i]);
+    pack_span(&p, m->uidl);
     put_packed(b, PARCEL_MESSAGE, &p);
 }
 
@@ -109,6 +110,7 @@ parcel_get_message(struct span payload, struct arena *a, struct parcel_message *
     m.keywords = arena_array(a, n + 1, sizeof *m.keywords);
     for (size_t i = 0; i < n; i++)
         m.keywords[i] = unpack_span(&u);
+    m.uidl = unpack_span(&u);
     if (unpack_end(&u) != R_OK)
         return R_FAIL;
     *out = m;

@@ -41,6 +41,7 @@ struct parcel_message {
     struct span where;  // file and place, for the person
     struct span *keywords;
     size_t keyword_count;
+    struct span uidl;  // POP3's unique id; n 0: none of its own
 };
 
 // Where a message of a backup comes from.

@@ -99,6 +99,8 @@ read_entry(struct span line, int version, struct uidlist_entry *e)
             return R_FAIL;
         if (word.n > 0 && word.p[0] == 'Z')
             read_zone(span_skip(word, 1), e);
+        if (word.n > 0 && word.p[0] == 'P')
+            e->uidl = span_skip(word, 1);
     }
     e->base = maildir_base(span_skip(rest, 1));
     return e->base.n > 0 ? R_OK : R_FAIL;

@@ -13,6 +13,7 @@ struct uidlist_entry {
     uint32_t uid;
     bool has_zone;
     int16_t zone_min;  // our own field Z
+    struct span uidl;  // POP3's unique id, where it has one of its own (P)
 };
 
 struct uidlist {

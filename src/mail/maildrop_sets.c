@@ -2,8 +2,9 @@
 
 #include "base/limits.h"
 #include "mail/tree_record.h"
+#include "mail/uidl.h"
 
-enum { UIDL_MAX = 70, UIDL_KEY = 16 };
+enum { UIDL_MAX = 70 };
 
 static const struct span set_keys[] = {
     [MAILDROP_HIDDEN] = {"pop3/hidden", 11},
@@ -31,7 +32,7 @@ maildrop_uidl_put(struct buf *b, uint32_t uid, uint32_t uidvalidity)
 }
 
 bool
-maildrop_uidl_good(struct span uidl)
+uidl_good(struct span uidl)
 {
     for (size_t i = 0; i < uidl.n; i++)
         if ((unsigned char)uidl.p[i] < 0x21 || (unsigned char)uidl.p[i] > 0x7E)
@@ -139,14 +140,11 @@ maildrop_uidls_find(const struct maildrop_uidls *u, uint32_t uid)
     return e && e->text.n > 0 ? e->text : SPAN_NONE;
 }
 
-void
-maildrop_uidls_put(struct store_batch *b, const struct record_added *added,
-                   struct span uidl)
+struct record_meta
+uidl_note(uint64_t mailbox, uint32_t uid, struct span uidl, char room[UIDL_KEY])
 {
-    char room[UIDL_KEY];
-    struct record_meta r = {added->mailbox, added->row.modseq,
-                            uidl_key(room, added->row.uid), uidl};
-    tree_put_meta(b, &r);
+    return (struct record_meta){
+        .mailbox = mailbox, .key = uidl_key(room, uid), .value = uidl};
 }
 
 void
@@ -160,7 +158,8 @@ maildrop_uidls_put_gone(const struct maildrop_uidls *u, const struct seqset *gon
         bool there = at < m->state->counts.exists && m->state->rows[at].uid == uid;
         struct record_meta r = {m->id, modseq, uidl_key(room, uid), SPAN_NONE};
         yield_at(i);
-        if (!there || seqset_contains(gone, uid))
+        // one that lost to another's is not to come up when that goes
+        if (!there || seqset_contains(gone, uid) || u->entries[i].text.n == 0)
             tree_put_meta(b, &r);
     }
 }

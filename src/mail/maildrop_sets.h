@@ -27,13 +27,8 @@ void maildrop_set_put(struct account *a, struct store_batch *b, const struct mai
 
 // A unique id as it is without an import.
 void maildrop_uidl_put(struct buf *b, uint32_t uid, uint32_t uidvalidity);
-// Is it one (RFC 1939 section 7): 1 to 70 octets of 0x21 to 0x7E?
-bool maildrop_uidl_good(struct span uidl);
 // SPAN_NONE: it has none of its own. `u` may be NULL.
 struct span maildrop_uidls_find(const struct maildrop_uidls *u, uint32_t uid);
-// Of the message with this UID and modseq, in the change that adds it.
-void maildrop_uidls_put(struct store_batch *b, const struct record_added *added,
-                        struct span uidl);
 // Those of messages that go, or went before.
 void maildrop_uidls_put_gone(const struct maildrop_uidls *u, const struct seqset *gone,
                              struct account *a, struct store_batch *b,
