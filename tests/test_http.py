@@ -1,6 +1,7 @@
 """The role http: documents that set mail clients up, health and metrics, beside a server that works."""
 import base64
 import hashlib
+import json
 import os
 import plistlib
 import re
@@ -98,13 +99,16 @@ def test_outlook_and_apple(server):
     assert (account["IncomingMailServerPortNumber"], account["OutgoingMailServerHostName"]) == (server.ports["imaps"], "smtp.example.org")
 
 
+# --json: dns
 def test_zone_and_pacc(server):
     zone = posthorn.run_verb("dns", "example.net", "-c", server.config).decode()
-    assert f"_imaps._tcp          IN SRV   0 1 {server.ports['imaps']} mail.example.org." in zone
-    assert "_pop3._tcp           IN SRV   0 0 0 ." in zone and "$ORIGIN example.net." in zone
+    assert f"_imaps._tcp.example.net. IN SRV 0 1 {server.ports['imaps']} mail.example.org.\n" in zone
+    assert "_pop3._tcp.example.net. IN SRV 0 0 0 .\n" in zone
     text = server.ask("/.well-known/user-agent-configuration.json", tls=True)[2]
     assert f"d={base64.b64encode(hashlib.sha256(text).digest()).decode()}" in zone
-    assert posthorn.run_verb("dns", "-c", server.config).count(b"$ORIGIN") == 2
+    records = [json.loads(line) for line in posthorn.run_verb("dns", "--json", "-c", server.config).splitlines()]
+    assert [f"{r['name']} IN {r['record']} {r['data']}" for r in records if r["name"].endswith("example.net.")] == zone.splitlines()
+    assert len(records) == 2 * len(zone.splitlines()) and {r["type"] for r in records} == {"record"}
 
 
 def test_health_and_metrics_are_the_administrators(server):

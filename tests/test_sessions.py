@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from lib.managesieve import Sieve
 from lib import server as posthorn
 from lib.client import Imap, Lmtp, Refused
 from lib.proxied import Line
@@ -218,6 +219,10 @@ def provoke(server):
         line.ask("k LOGIN carol secret")
         line.ask('l SETQUOTA "user/bob" (MESSAGE 1000)')
         line.ask("m LOGOUT")
+    with Sieve(server.address("managesieve")) as sieve:
+        sieve.login()
+        assert sieve.ask('PUTSCRIPT "a" "keep;"')[0] == sieve.ask('SETACTIVE "a"')[0] == sieve.ask('RENAMESCRIPT "a" "b"')[0] == "OK"
+        assert sieve.ask('SETACTIVE ""')[0] == sieve.ask('DELETESCRIPT "b"')[0] == "OK"
     server.reload(sessions_per_user=1)
     first = Imap(server.address("imap"), "alice", posthorn.PASSWORD)
     with pytest.raises(Refused):

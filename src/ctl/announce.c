@@ -7,6 +7,8 @@ static const struct {
 } own[] = {
     {OFFER_IMAPS, offsetof(struct config, imaps)},
     {OFFER_IMAP, offsetof(struct config, imap)},
+    {OFFER_POP3S, offsetof(struct config, pop3s)},
+    {OFFER_POP3, offsetof(struct config, pop3)},
     {OFFER_SIEVE, offsetof(struct config, managesieve)},
 };
 

@@ -173,21 +173,27 @@ outlook(void **state)
 }
 
 static void
+take(void *arg, struct span name, const char *type, struct span data)
+{
+    buf_printf(arg, "%.*s %s %.*s\n", SPAN_ARG(name), type, SPAN_ARG(data));
+}
+
+static void
 zone(void **state)
 {
     static const char *const lines[] = {
-        "$ORIGIN example.org.\n",
-        "_imaps._tcp          IN SRV   0 1 993 mail.example.org.\n",
-        "_imap._tcp           IN SRV   10 1 143 mail.example.org.\n",
-        "_pop3s._tcp          IN SRV   0 0 0 .\n",
-        "_submissions._tcp    IN SRV   0 1 465 smtp.example.org.\n",
-        "autoconfig           IN CNAME mail.example.org.\n",
+        "_imaps._tcp.example.org. SRV 0 1 993 mail.example.org.\n",
+        "_imap._tcp.example.org. SRV 10 1 143 mail.example.org.\n",
+        "_pop3s._tcp.example.org. SRV 0 0 0 .\n",
+        "_submissions._tcp.example.org. SRV 0 1 465 smtp.example.org.\n",
+        "autoconfig.example.org. CNAME mail.example.org.\n",
+        "\nexample.org. TXT \"mailconf=https://mail.example.org/",
     };
     struct http_options o = options();
     struct buf b;
     (void)state;
     buf_init(&b, 65536);
-    offers_zone(&o.offers, SPAN("example.org"), &b);
+    offers_records(&o.offers, SPAN("example.org"), take, &b);
     buf_put_char(&b, '\0');
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
         assert_non_null(strstr(b.p, lines[i]));

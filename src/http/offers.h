@@ -63,7 +63,10 @@ enum result offers_mobileconfig(const struct offers *o, struct span address,
                                 struct buf *out) MUST_CHECK;
 // draft-ietf-mailmaint-pacc: user-agent-configuration.json.
 void offers_pacc(const struct offers *o, struct buf *out);
-// Records of a domain in the form of RFC 1035 section 5: SRV (RFC 6186, RFC 8314), CNAME and TXT.
-void offers_zone(const struct offers *o, struct span domain, struct buf *out);
+// Records of a domain: SRV (RFC 6186, RFC 8314), CNAME and TXT. The name ends with a dot; data as RFC 1035 section 5 writes it.
+typedef void offers_record_fn(void *arg, struct span name, const char *type,
+                              struct span data);
+void offers_records(const struct offers *o, struct span domain, offers_record_fn *fn,
+                    void *arg);
 
 #endif

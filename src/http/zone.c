@@ -4,61 +4,84 @@
 #include "http/offers.h"
 #include <openssl/evp.h>
 
+struct zone {
+    const struct offers *offers;
+    struct span domain;
+    offers_record_fn *tell;
+    void *arg;
+};
+
+static void
+tell(const struct zone *z, const char *name, const char *type, const struct buf *data)
+{
+    struct buf b;
+    buf_init(&b, 1000);
+    buf_printf(&b, "%s%s%.*s.", name, name[0] ? "." : "", SPAN_ARG(z->domain));
+    z->tell(z->arg, buf_span(&b), type, buf_span(data));
+    buf_done(&b);
+}
+
 // What is not offered is said so: the target "." (RFC 6186 section 3.4).
 static void
-put_srv(const struct offers *o, enum offer_kind kind, unsigned priority, struct buf *out)
+tell_srv(const struct zone *z, enum offer_kind kind)
 {
-    const struct offer *offer = offers_find(o, kind);
+    const struct offer *offer = offers_find(z->offers, kind);
     char name[40];
+    struct buf b;
+    buf_init(&b, 1000);
     snprintf(name, sizeof name, "_%s._tcp", offer_kind_name(kind));
     if (offer == NULL)
-        buf_printf(out, "%-20s IN SRV   0 0 0 .\n", name);
+        buf_put_str(&b, "0 0 0 .");
     else
-        buf_printf(out, "%-20s IN SRV   %u 1 %u %.*s.\n", name, priority, offer->port,
+        buf_printf(&b, "%u 1 %u %.*s.", offer_is_implicit(kind) ? 0 : 10, offer->port,
                    SPAN_ARG(offer->host));
+    tell(z, name, "SRV", &b);
+    buf_done(&b);
+}
+
+// Names that the certificate of the listener https must have, too.
+static void
+tell_documents(const struct zone *z)
+{
+    static const char *const names[] = {"autoconfig", "autodiscover", "ua-auto-config"};
+    struct buf b;
+    buf_init(&b, 1000);
+    buf_printf(&b, "%.*s.", SPAN_ARG(z->offers->host));
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        tell(z, names[i], "CNAME", &b);
+    buf_reset(&b);
+    buf_printf(&b, "0 1 443 %.*s.", SPAN_ARG(z->offers->host));
+    tell(z, "_autodiscover._tcp", "SRV", &b);
+    buf_reset(&b);
+    buf_printf(&b, "\"mailconf=https://%.*s/.well-known/autoconfig/mail/config-v1.1.xml\"",
+               SPAN_ARG(z->offers->host));
+    tell(z, "", "TXT", &b);
+    buf_done(&b);
 }
 
 static void
-put_digest(const struct offers *o, struct buf *out)
+tell_digest(const struct zone *z)
 {
-    struct buf body;
+    struct buf body, b;
     unsigned char digest[EVP_MAX_MD_SIZE], text[100];
     unsigned n = 0;
     buf_init(&body, 65536);
-    offers_pacc(o, &body);
+    buf_init(&b, 1000);
+    offers_pacc(z->offers, &body);
     must(EVP_Digest(body.p, body.n, digest, &n, EVP_sha256(), NULL) == 1);
     EVP_EncodeBlock(text, digest, (int)n);
-    buf_printf(out, "%-20s IN TXT   \"v=UAAC1; a=sha256; d=%s\"\n", "_ua-auto-config",
-               (const char *)text);
+    buf_printf(&b, "\"v=UAAC1; a=sha256; d=%s\"", (const char *)text);
+    tell(z, "_ua-auto-config", "TXT", &b);
     buf_done(&body);
-}
-
-static void
-put_alias(const struct offers *o, const char *name, struct buf *out)
-{
-    buf_printf(out, "%-20s IN CNAME %.*s.\n", name, SPAN_ARG(o->host));
+    buf_done(&b);
 }
 
 void
-offers_zone(const struct offers *o, struct span domain, struct buf *out)
+offers_records(const struct offers *o, struct span domain, offers_record_fn *fn, void *arg)
 {
-    buf_printf(out, "$ORIGIN %.*s.\n", SPAN_ARG(domain));
-    buf_put_str(
-        out,
-        "; how mail clients find their servers (RFC 6186, RFC 8314); \".\": not offered\n");
+    struct zone z = {o, domain, fn, arg};
     for (unsigned k = 0; k < OFFER_KINDS; k++)
-        put_srv(o, k, offer_is_implicit(k) ? 0 : 10, out);
-    buf_put_str(
-        out,
-        "; documents of the listener https; its certificate must have these names, too\n");
-    put_alias(o, "autoconfig", out);
-    put_alias(o, "autodiscover", out);
-    put_alias(o, "ua-auto-config", out);
-    buf_printf(out, "%-20s IN SRV   0 1 443 %.*s.\n", "_autodiscover._tcp",
-               SPAN_ARG(o->host));
-    buf_printf(out,
-               "%-20s IN TXT   "
-               "\"mailconf=https://%.*s/.well-known/autoconfig/mail/config-v1.1.xml\"\n",
-               "@", SPAN_ARG(o->host));
-    put_digest(o, out);
+        tell_srv(&z, k);
+    tell_documents(&z);
+    tell_digest(&z);
 }

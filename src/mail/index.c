@@ -43,7 +43,7 @@ covered_at(const struct mail_index *x, uint64_t mailbox)
 static bool
 is_covered(const struct mail_index *x, size_t at, uint64_t mailbox)
 {
-    return at < x->covered_count && x->covered[at].mailbox == mailbox;
+    return x->covered != NULL && at < x->covered_count && x->covered[at].mailbox == mailbox;
 }
 
 struct index_covered *

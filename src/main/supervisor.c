@@ -9,7 +9,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-enum { PATIENCE_MS = 7000 };
+enum { PATIENCE_MS = 7000, OTHERS = 8 };  // OTHERS: processes besides gates
 
 static void
 check_over(struct supervisor *s)
@@ -161,6 +161,7 @@ watch_signal(struct supervisor *s, int signal, event_callback_fn fn)
 static void
 add_process(struct supervisor *s, const char *role, unsigned index)
 {
+    must(s->process_count < threads_of(s->options.config->gate_processes) + OTHERS);
     struct process *p = &s->processes[s->process_count++];
     *p = (struct process){
         .supervisor = s, .role = role_find(span_str(role)), .index = index};
@@ -174,7 +175,7 @@ begin(void *arg)
 {
     struct supervisor *s = arg;
     unsigned gates = threads_of(s->options.config->gate_processes);
-    s->processes = calloc(gates + 7, sizeof *s->processes);
+    s->processes = calloc(gates + OTHERS, sizeof *s->processes);
     must(s->processes != NULL);
     timer_init(&s->patience, kill_all, s);
     s->signals[0] = watch_signal(s, SIGTERM, on_signal);
