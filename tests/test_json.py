@@ -309,7 +309,7 @@ def test_reload(server):
     change(True)
     dressed = run(*call, "--json")
     assert plain[0] == dressed[0] == 0 and plain[2] == dressed[2] == b""
-    assert objects(dressed[1]) == [{"type": "reloaded", "changed": "plaintext_auth", "certificates": True},
+    assert objects(dressed[1]) == [{"type": "reloaded", "changed": "plaintext_auth", "certificates": True, "scripts": False},
                                    {"type": "needs_restart", "settings": "mail_threads"}]
     compare(plain[1].replace(b"other certificates", b"certificates"), objects(dressed[1]))
     server.config.write_text(server.config.read_text() + "nonsense = 1\n")
@@ -341,4 +341,4 @@ def test_demo(folder, dressed):
         return
     rows = objects(out.read_bytes())
     assert rows[0]["type"] == "demo" and facts.items() <= rows[0].items()
-    assert [r["port"] - offset for r in rows[1:]] == [143, 993, 24, 4190]
+    assert [r["port"] - offset for r in rows[1:]] == [143, 993, 110, 995, 24, 80, 4190]
