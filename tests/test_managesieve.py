@@ -19,7 +19,7 @@ SIX = b'redirect "a@example.org";\r\n' * 6
 
 @pytest.fixture(scope="module", name="server")
 def run_server():
-    made = posthorn.Server({"log_format": "json", "proxy_networks": ["127.0.0.3"], "trusted_networks": ["127.0.0.2"]})
+    made = posthorn.Server({"sieve_redirects": 5, "log_format": "json", "proxy_networks": ["127.0.0.3"], "trusted_networks": ["127.0.0.2"]})
     for name in ("ann", "dora"):
         made.user_add(name)
     until(lambda: "SCRAM" in table(Sieve(at(made)).greeting)["SASL"])  # auth has said what works
@@ -90,7 +90,7 @@ STORY = [
     (b'PUTSCRIPT "bad" "require \\"nothing\\"; keep;"', "NO", "", "line 1, column", []),
     (b'CHECKSCRIPT "if ihave \\"nothing\\" { keep; }"', "NO", "", "line 1", []),
     (b'CHECKSCRIPT "require \\"ihave\\"; if ihave \\"nothing\\" { nothing; }"', "OK", "", "", []),
-    (b'PUTSCRIPT "w" ' + literal(SIX), "OK", "WARNINGS", "^line 5: .* 4 addresses", []),
+    (b'PUTSCRIPT "w" ' + literal(SIX), "OK", "WARNINGS", "^line 6: .* 5 addresses", []),
     (b'CHECKSCRIPT ' + literal(SIX), "OK", "WARNINGS", "line 5", []),
     (b'PUTSCRIPT "e" ""', "NO", "", "one octet", []),
     (b'PUTSCRIPT "" "keep;"', "NO", "", "name", []),
@@ -163,7 +163,7 @@ def test_capabilities(server):
     listed = subprocess.run([posthorn.binary(), "sieve", "check", "/dev/stdin"], input=b'require ["%s"];' % before["SIEVE"].replace(" ", '","').encode(),
                             stdout=subprocess.PIPE, check=False, env=posthorn.environment())
     assert listed.returncode == 0 and before["SIEVE"] == after["SIEVE"] and {"fileinto", "vacation", "include"} <= set(before["SIEVE"].split())
-    assert (before["NOTIFY"], before["MAXREDIRECTS"], before["LANGUAGE"], before["EXTLISTS"]) == ("mailto", "4", "en", "urn")
+    assert (before["NOTIFY"], before["MAXREDIRECTS"], before["LANGUAGE"], before["EXTLISTS"]) == ("mailto", "5", "en", "urn")
     assert "PLAIN" in before["SASL"].split() and "SCRAM-SHA-256" in before["SASL"].split() and "-PLUS" not in before["SASL"]
     assert before["STARTTLS"] is None and "OWNER" not in before and "UNAUTHENTICATE" not in before
     assert after["SASL"] == before["SASL"]

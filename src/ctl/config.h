@@ -41,6 +41,8 @@ void config_free(struct config **c);
 unsigned config_marks(const struct config *c);
 // The setting private_flags as enum message_flag.
 uint16_t config_private_flags(const struct config *c);
+// Addresses that the scripts of a user may send one message on to.
+unsigned config_redirects(const struct config *c);
 // Is it one of the items? ASCII case does not count.
 bool config_list_has(const struct config_list *list, struct span s);
 // What only one role is to know is "" to others, and "(hidden)" to people (role NULL).

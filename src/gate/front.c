@@ -47,6 +47,7 @@ front_new(struct gate *g, const struct preauth_service *service, enum tls_kind t
     f->facts.plaintext_auth = g->options.settings.plaintext_auth;
     f->facts.shed_background = g->options.settings.shed_background;
     f->facts.expire_days = g->options.settings.expire_days;
+    f->facts.redirects = g->options.settings.redirects;
     f->facts.login_delay_s = g->options.settings.login_delay_s;
     f->facts.secure = tls == TLS_PROXY;
     f->story.start_ms = clock_mono_ms();

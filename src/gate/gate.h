@@ -20,6 +20,7 @@ struct gate_settings {
     bool proxy_tls;                       // what is TLS at a proxy counts as encrypted
     uint32_t preauth_ms;                  // time from connect to login
     uint32_t expire_days, login_delay_s;  // preauth.h
+    unsigned redirects;
     struct network_list proxies;  // who begins by a PROXY header, where that is asked for
     struct network_list trusted;  // whose ID tells for whom it speaks
     struct network_list

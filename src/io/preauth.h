@@ -27,6 +27,7 @@ struct preauth_facts {
     bool
         shed_background;  // background downloads are refused while overloaded (wire/client_id.h)
     uint32_t expire_days, login_delay_s;  // POP3: as CAPA tells them; 0: none
+    unsigned redirects;  // ManageSieve: that a script may do for one message
     // SASL mechanisms in order of preference, separated by spaces (auth_offer)
     struct span mechanisms;
 };

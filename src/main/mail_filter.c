@@ -43,7 +43,7 @@ make_rules(struct mail_role *r, const struct config *c)
         .spam_header = span_str(c->sieve_spam_header),
         .virus_header = span_str(c->sieve_virus_header),
         .spam_most = c->sieve_spam_score * 1000,
-        .redirects = (unsigned)c->sieve_redirects,
+        .redirects = config_redirects(c),
     };
     struct filter_rules *rules = filter_rules_new(&s);
     arena_free(&a);

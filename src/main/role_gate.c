@@ -77,6 +77,7 @@ settings_of(const struct config *c)
                                   .preauth_ms = preauth_ms(c),
                                   .expire_days = (uint32_t)c->pop3_delete_after,
                                   .login_delay_s = (uint32_t)c->pop3_login_delay,
+                                  .redirects = config_redirects(c),
                                   .proxies = networks(&c->proxy_networks),
                                   .trusted = networks(&c->trusted_networks),
                                   .mtas = networks(&c->auth_service_networks)};

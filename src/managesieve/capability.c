@@ -39,7 +39,7 @@ void
 managesieve_put_capabilities(struct buf *b, const struct managesieve_offer *o)
 {
     char redirects[16];
-    snprintf(redirects, sizeof redirects, "%d", LIMIT_sieve_redirects);
+    snprintf(redirects, sizeof redirects, "%u", o->redirects);
     put_line(b, "IMPLEMENTATION", SPAN("Posthorn " POSTHORN_VERSION));
     put_line(b, "VERSION", SPAN("1.0"));
     if (o->mechanisms.p)

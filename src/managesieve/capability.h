@@ -9,6 +9,7 @@ struct managesieve_offer {
     struct span mechanisms;  // with spaces between; p NULL: not told
     struct span owner;       // who is logged in; p NULL: nobody
     bool starttls, unauthenticate;
+    unsigned redirects;  // that one message may take
 };
 
 // Lines, without the OK behind them.

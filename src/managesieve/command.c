@@ -76,7 +76,7 @@ compiles(struct managesieve_command *c, struct span text)
         buf_printf(&c->words, "line %u, column %u: %s", e.line, e.column, e.text);
         return false;
     }
-    sieve_warn(p, warn, &c->words);
+    sieve_warn(p, c->session->host.redirects, warn, &c->words);
     if (c->words.n > 0)
         c->code = "WARNINGS";
     return true;
@@ -212,7 +212,8 @@ run_capability(struct managesieve_command *c, struct fault *f)
     bool known = s->mechanisms[0] != '\0';
     struct managesieve_offer o = {.mechanisms = known ? span_str(s->mechanisms) : SPAN_NONE,
                                   .owner = mail_user_name(s->user),
-                                  .unauthenticate = s->host.give_back != NULL};
+                                  .unauthenticate = s->host.give_back != NULL,
+                                  .redirects = s->host.redirects};
     buf_init(&b, LIMIT_line);
     managesieve_put_capabilities(&b, &o);
     conn_write(s->conn, buf_span(&b));

@@ -94,7 +94,8 @@ tell_capabilities(struct preauth *m, const char *text)
         preauth_put_mechanisms(m->facts, &m->mechanisms, "", " ");
     struct span list = span_trim(buf_span(&m->mechanisms));
     struct managesieve_offer o = {.mechanisms = list.n > 0 ? list : SPAN(""),
-                                  .starttls = preauth_may_start_tls(m->facts)};
+                                  .starttls = preauth_may_start_tls(m->facts),
+                                  .redirects = m->facts->redirects};
     managesieve_put_capabilities(&b, &o);
     managesieve_put_answer(&b, "OK", "", span_str(text));
     m->ops->write(m->gate, buf_span(&b));

@@ -20,8 +20,9 @@ struct managesieve_host {
     void (*started)(void *arg, void *session);
     void (*ended)(void *arg);
     void *arg;
-    uint32_t idle_ms;  // LIMIT_idle_ms, or less in tests; 0: this
-    bool read_only;    // it may change nothing at all
+    uint32_t idle_ms;    // LIMIT_idle_ms, or less in tests; 0: this
+    unsigned redirects;  // that one message may take
+    bool read_only;      // it may change nothing at all
 };
 
 // Takes conn and user over. Suspends. Answers the AUTHENTICATE command, and goes on with the unread bytes.

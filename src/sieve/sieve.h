@@ -21,7 +21,7 @@ struct sieve_error {
 enum result sieve_compile(struct arena *a, struct span script, struct sieve_program **out,
                           struct sieve_error *e) MUST_CHECK;
 // Calls for what a good script says that it may not mean: more redirects than a run may do.
-void sieve_warn(const struct sieve_program *p,
+void sieve_warn(const struct sieve_program *p, unsigned redirects_max,
                 void (*tell)(void *arg, unsigned line, const char *text), void *arg);
 // The script again, in one form: white space, comments and the form of strings are gone. R_FAIL: no grammatical script.
 enum result sieve_print(struct span script, struct buf *out,
