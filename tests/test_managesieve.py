@@ -91,7 +91,7 @@ STORY = [
     (b'CHECKSCRIPT "if ihave \\"nothing\\" { keep; }"', "NO", "", "line 1", []),
     (b'CHECKSCRIPT "require \\"ihave\\"; if ihave \\"nothing\\" { nothing; }"', "OK", "", "", []),
     (b'PUTSCRIPT "w" ' + literal(SIX), "OK", "WARNINGS", "^line 6: .* 5 addresses", []),
-    (b'CHECKSCRIPT ' + literal(SIX), "OK", "WARNINGS", "line 5", []),
+    (b'CHECKSCRIPT ' + literal(SIX), "OK", "WARNINGS", "line 6", []),
     (b'PUTSCRIPT "e" ""', "NO", "", "one octet", []),
     (b'PUTSCRIPT "" "keep;"', "NO", "", "name", []),
     (b'PUTSCRIPT "a\x07" "keep;"', "NO", "", "name", []),
