@@ -5,7 +5,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { MESSAGES = 24 };
+enum { MESSAGES = 30 };
 #define MESSAGE(name) +1
 #define END
 #define U8(type, member, most)
@@ -64,6 +64,11 @@ one_message(unsigned type, struct span body)
         ROUND_TRIP(22, directory_changed)
         ROUND_TRIP(23, resolve_request)
         ROUND_TRIP(24, identity_changed)
+        ROUND_TRIP(25, relay_begin)
+        ROUND_TRIP(26, relay_submit)
+        ROUND_TRIP(27, relay_taken)
+        ROUND_TRIP(28, relay_return)
+        ROUND_TRIP(29, relay_returned)
     }
     buf_done(&b);
     buf_done(&again);
