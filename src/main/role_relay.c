@@ -204,6 +204,16 @@ send_rows(struct job *j, uint8_t verdict, struct span text)
     answer(j, MESSAGE_ADMIN_REPLY, &b);
 }
 
+// What waits for mail to read it has a cap, beyond which the channel ends.
+static void
+await_room(const struct job *j)
+{
+    struct sender *s;
+    while ((s = sender_find(j->role, j->sender)) != NULL &&
+           channel_queued(s->channel) > LIMIT_channel_queue / 4)
+        task_sleep(1);
+}
+
 static void
 verb_task(void *arg)
 {
@@ -212,8 +222,10 @@ verb_task(void *arg)
     if (relay_queue_verb(j->role->queue, j->verb, j->args, j->arg_count, &j->rows, &f) ==
         R_OK) {
         struct span rest = buf_span(&j->rows);
-        for (; rest.n > PIECE; rest = span_skip(rest, PIECE))
+        for (; rest.n > PIECE; rest = span_skip(rest, PIECE)) {
             send_rows(j, ADMIN_MORE, span_slice(rest, 0, PIECE));
+            await_room(j);
+        }
         send_rows(j, ADMIN_DONE, rest);
     } else {
         struct buf said;

@@ -60,12 +60,15 @@ check_recipient(const struct relay_recipient *r, struct fault *f)
     return check_orcpt(r->orcpt, f) == R_OK ? relay_address_check(r->address, f) : R_FAIL;
 }
 
+static const int64_t time_most_s = 253402300799;  // the end of the year 9999
+
 static enum result
 check_words(const struct relay_envelope *e, struct fault *f)
 {
     if (e->envid.n > LIMIT_relay_parameter || !is_plain(e->envid) ||
         e->ret > RELAY_RET_HDRS || e->body > RELAY_BODY_BINARYMIME ||
-        e->by_mode > RELAY_BY_NOTIFY || e->hold_until_s < 0 || e->by_s < 0)
+        e->by_mode > RELAY_BY_NOTIFY || e->hold_until_s < 0 || e->by_s < 0 ||
+        e->hold_until_s > time_most_s || e->by_s > time_most_s)
         return fault_set(f, FAULT_BAD, "a parameter of the envelope is malformed");
     if (e->why.n > LIMIT_relay_parameter || e->owner.n > LIMIT_user_name ||
         !is_plain(e->why) || !is_plain(e->owner))

@@ -175,10 +175,11 @@ read_one(struct relay_queue *q, uint64_t id)
     struct arena *a = arena_new();
     struct queue_mail m;
     struct fault f;
-    if (queue_file_read(q->folder, id, a, &m, &f) == R_FAIL)
+    enum result r = queue_file_read(q->folder, id, a, &m, &f);
+    if (r == R_FAIL)
         log_error("relay", "a file of the queue cannot be read; it stays where it is",
                   field_id("id", "id=%", id), log_fault(&f));
-    else
+    else if (r == R_OK)
         add(q, &m);
     arena_free(&a);
 }
@@ -233,11 +234,17 @@ take_on_pool(void *arg)
 {
     struct taking *t = arg;
     int folder = t->queue->folder;
+    char name[QUEUE_NAME];
     t->result = queue_file_make(folder, t->id, t->envelope, t->text, t->fault);
-    if (t->result == R_OK)
+    bool made = t->result == R_OK;
+    if (made)
         t->result = queue_file_read(folder, t->id, t->arena, &t->mail, t->fault);
     if (t->result == R_NONE)
         t->result = fault_set(t->fault, FAULT_DISK, "the queue's file vanished");
+    if (made && t->result != R_OK) {  // it was not taken: nobody is to send it
+        queue_name(t->id, name);
+        (void)unlinkat(folder, name, 0);
+    }
 }
 
 static enum result

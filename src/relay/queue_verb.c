@@ -118,6 +118,14 @@ retry_one(struct relay_queue *q, struct queue_entry *e, struct buf *rows, struct
     return R_OK;
 }
 
+// Off the list of those that are ready, too: no worker takes it meanwhile, or writes its notes.
+static void
+seize(struct relay_queue *q, struct queue_entry *e)
+{
+    queue_later(q, e, e->next_ms);
+    e->busy = true;
+}
+
 static enum result
 hold(struct relay_queue *q, struct queue_entry *e, bool held, struct fault *f)
 {
@@ -128,7 +136,7 @@ hold(struct relay_queue *q, struct queue_entry *e, bool held, struct fault *f)
         e->held_unwritten = true;
         return R_OK;
     }
-    e->busy = true;  // nobody else may write its notes
+    seize(q, e);
     enum result r = visit_open(&v, q, e, false);
     if (r == R_OK) {
         buf_init(&note, 16);
@@ -174,9 +182,10 @@ delete_one(struct relay_queue *q, struct queue_entry *e, struct buf *rows, struc
         e->deleted = true;
         return R_OK;
     }
-    e->busy = true;
+    seize(q, e);
     if (visit_unlink(&v) != R_OK) {
         e->busy = false;
+        queue_later(q, e, e->next_ms);
         *f = v.fault;
         return R_FAIL;
     }

@@ -91,6 +91,13 @@ visit_waiting(const struct queue_visit *v)
     return n;
 }
 
+// Octets of notes. More of them than are read would make the file a damaged one: that a recipient still waits can go unwritten.
+static uint64_t
+notes_of(const struct queue_visit *v)
+{
+    return v->mail.notes_end - queue_text_at(&v->mail) - v->mail.head.text_n;
+}
+
 // What is known already is not written again: a mail with many recipients may be tried many times.
 void
 visit_set(struct queue_visit *v, size_t i, enum queue_state state,
@@ -106,6 +113,8 @@ visit_set(struct queue_visit *v, size_t i, enum queue_state state,
     to->code = r->code;
     to->status = arena_dup(v->arena, status);
     to->reply = arena_dup(v->arena, words);
+    if (state == QUEUE_WAITING && notes_of(v) > LIMIT_relay_notes / 2)
+        return;
     if (!to->changed)
         v->changed[v->changed_n++] = i;
     to->changed = true;

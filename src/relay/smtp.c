@@ -20,7 +20,7 @@ smtp_say(struct smtp *s, const char *fmt, ...)
     va_start(args, fmt);
     int n = vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
-    must(n > 0 && (size_t)n < sizeof text);
+    must(n >= 0 && (size_t)n < sizeof text);  // 0: SASL's empty response
     buf_init(&line, sizeof text + 2);
     buf_put(&line, span_of(text, (size_t)n));
     buf_put(&line, SPAN("\r\n"));

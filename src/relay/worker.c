@@ -339,8 +339,10 @@ work_on(struct queue_worker *w, struct queue_entry *e)
         queue_later(q, e, clock_wall_ms() + queue_backoff_ms(q, ++e->tries));
         return;
     }
-    deliver(w, &v);
-    report_due(&v, clock_wall_s());
+    if (!e->deleted) {
+        deliver(w, &v);
+        report_due(&v, clock_wall_s());
+    }
     bool gone = (is_over(&v) || e->deleted) && visit_unlink(&v) == R_OK;
     if (gone) {
         log_info("relay", "removed", field_id("id", "id=%", e->id));
