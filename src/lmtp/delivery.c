@@ -87,7 +87,7 @@ note_done(struct lmtp_session *s, const struct lmtp_target *t, uint64_t account,
           uint64_t mailbox)
 {
     struct lmtp_done *d = ARENA_NEW(s->arena, struct lmtp_done);
-    *d = (struct lmtp_done){s->rcpt.done, account, mailbox, t->name, t->detail};
+    *d = (struct lmtp_done){s->rcpt.done, account, mailbox, t->name, t->detail, false};
     s->rcpt.done = d;
 }
 
@@ -135,6 +135,7 @@ filter_has(void *arg, uint64_t account, uint64_t mailbox)
 {
     const struct delivery *d = arg;
     note_done(d->session, d->target, account, mailbox);
+    d->session->rcpt.done->part = true;
 }
 
 // The address of a literal as it is without its kind.
@@ -209,7 +210,7 @@ static bool
 is_done(const struct lmtp_session *s, const struct lmtp_target *t)
 {
     for (const struct lmtp_done *d = s->rcpt.done; d; d = d->next)
-        if (d->account == t->account && span_eq(d->detail, t->detail))
+        if (!d->part && d->account == t->account && span_eq(d->detail, t->detail))
             return true;
     return false;
 }
@@ -302,6 +303,8 @@ end_all(struct lmtp_session *s)
 {
     for (const struct lmtp_done *d = s->rcpt.done; s->digest != NULL && d; d = d->next) {
         struct end_call c = {s, d};
+        if (d->part)
+            continue;
         task_run_on(mail_home(s->host->mail, d->account), end_run, &c);
     }
 }

@@ -21,6 +21,7 @@ struct lmtp_done {
     struct lmtp_done *next;
     uint64_t account, mailbox;
     struct span name, detail;
+    bool part;  // a script filed it there: by that no target is done
 };
 
 struct lmtp_session {

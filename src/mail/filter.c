@@ -64,6 +64,19 @@ attempts(struct filter_run *r, struct filter_result *out, struct fault *f)
     return result;
 }
 
+// It comes again: then it does not go out again.
+static void
+remember_sent(struct filter_run *r)
+{
+    struct fault f;
+    struct intake_along along = {filter_marks_check, filter_marks_put, &r->marks};
+    struct intake_spread none = {.along = &along};
+    filter_marks_redirected(&r->marks);
+    if (r->marks.n > 0 && intake_commit_spread(r->account, &none, &f) != R_OK)
+        log_warning("sieve", "a redirect is not remembered", log_user(r->account->user),
+                    log_fault(&f));
+}
+
 enum result
 filter_deliver(const struct filter_arrival *m, struct filter_result *out, struct fault *f)
 {
@@ -77,6 +90,8 @@ filter_deliver(const struct filter_arrival *m, struct filter_result *out, struct
     buf_init(&out->reason, LIMIT_sieve_text);
     must(r.rules != NULL);
     enum result result = attempts(&r, out, f);
+    if (result != R_OK && r.sent)
+        remember_sent(&r);
     mail_user_close(&r.user);
     filter_rules_unref(&r.rules);
     arena_free(&r.arena);

@@ -427,7 +427,7 @@ commit_foreign(struct filing *w, struct filter_place *p, struct fault *f)
 
 // A folder of somebody else that does not take it: then INBOX has it, unless it has it already.
 static enum result
-commit_all_foreign(struct filing *w, struct fault *f)
+commit_all_foreign(struct filing *w, bool own_done, struct fault *f)
 {
     uint64_t inbox = filter_mailbox(w->run, SPAN("INBOX"));
     bool there = find_place(w, inbox) != NULL;
@@ -437,10 +437,13 @@ commit_all_foreign(struct filing *w, struct fault *f)
         tell_instead(w->run, p->action, p->name, f);
         if (there)
             continue;
-        w->own = NULL;
-        w->n_own = 0;
-        w->run->marks.n = 0;  // they are put already
-        if (add_default(w, NULL, SPAN_NONE, f) != R_OK || commit_own(w, f) != R_OK)
+        if (own_done) {
+            w->own = NULL;
+            w->n_own = 0;
+            w->run->marks.n = 0;  // they are put already
+        }
+        if (add_default(w, NULL, SPAN_NONE, f) != R_OK ||
+            (own_done && commit_own(w, f) != R_OK))
             return R_FAIL;
         there = true;
     }
@@ -468,9 +471,13 @@ filter_file(struct filter_run *r, struct filter_result *out, struct fault *f)
     if (w.n_own == 0 && !w.foreign && !out->refused)
         tell_discarded(r);
     leave_out_had(&w);
+    // What is remembered is not on disk before the message is: another try would take it for delivered.
+    bool foreign_first = w.n_own == 0 && w.foreign != NULL;
+    if (foreign_first && commit_all_foreign(&w, false, f) != R_OK)
+        return R_FAIL;
     if (commit_own(&w, f) != R_OK && commit_instead(&w, f) != R_OK)
         return R_FAIL;
-    return commit_all_foreign(&w, f);
+    return foreign_first ? R_OK : commit_all_foreign(&w, true, f);
 }
 
 // ---- copies of what was sent (RFC 8580) ----

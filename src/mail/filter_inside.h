@@ -46,6 +46,7 @@ struct filter_run {
     const struct filter_home *home;
     struct arena *arena;
     struct mail_user *user;  // once it was needed: filter_user
+    bool identified;         // its groups are known
     int64_t now_s;
     struct sieve_world world;
     struct span original;  // the header as it came

@@ -81,6 +81,16 @@ filter_seen(struct account *a, struct filter_marks *marks, const struct filter_a
     return R_OK;
 }
 
+void
+filter_marks_redirected(struct filter_marks *marks)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < marks->n; i++)
+        if (marks->p[i].key[prefix.n] == SEEN_REDIRECTED)
+            marks->p[n++] = marks->p[i];
+    marks->n = n;
+}
+
 enum result
 filter_marks_check(struct account *a, void *arg, struct fault *f)
 {

@@ -37,6 +37,8 @@ struct filter_ask {
 enum result filter_seen(struct account *a, struct filter_marks *marks,
                         const struct filter_ask *ask, bool *seen_out,
                         struct fault *f) MUST_CHECK;
+// Only those of redirects stay: these are out, whatever becomes of the delivery.
+void filter_marks_redirected(struct filter_marks *marks);
 // For intake_commit_spread. FAULT_INUSE: another delivery was quicker with one of them; the scripts are to run again.
 enum result filter_marks_check(struct account *a, void *marks, struct fault *f) MUST_CHECK;
 void filter_marks_put(struct account *a, struct store_batch *b, void *marks);

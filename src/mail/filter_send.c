@@ -177,13 +177,17 @@ redirect(struct filter_run *r, const struct sieve_action *a, struct fault *f)
         keep_after_all(r, a, "the message goes round in a loop");
         return R_OK;
     }
-    if (was_redirected(r, a->target, &before, f) != R_OK)
-        return R_FAIL;
+    size_t marks = r->marks.n;
+    if (was_redirected(r, a->target, &before, f) != R_OK) {
+        keep_and_notify(r, a, f->why);
+        return R_OK;
+    }
     if (before) {
         tell(r, a, "not sent again", "the message went to that address before");
         return R_OK;
     }
     if (filter_letter_redirect(r, a, f) != R_OK) {
+        r->marks.n = marks;  // it did not go there
         if (f->kind != FAULT_BAD && f->kind != FAULT_TOOBIG && f->kind != FAULT_CANNOT)
             return R_FAIL;
         keep_and_notify(r, a, f->why);

@@ -26,12 +26,13 @@ enum result
 filter_foreign(struct filter_run *r, struct span name, struct mailbox_ref *ref,
                struct fault *f)
 {
-    bool known = r->user != NULL;
     struct mail_user *u;
     if (filter_user(r, &u, f) != R_OK)
         return R_FAIL;
-    if (!known && r->home->identify && r->home->identify(r->home->arg, u, f) != R_OK)
+    if (!r->identified && r->home->identify &&
+        r->home->identify(r->home->arg, u, f) != R_OK)
         return R_FAIL;
+    r->identified = true;
     return mail_access(u, name, RIGHT_INSERT, ref, f);
 }
 

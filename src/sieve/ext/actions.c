@@ -47,14 +47,19 @@ static enum result
 redirect_list(struct sieve_run *r, const struct sieve_call *call, struct span list)
 {
     struct span members, one;
+    bool any = false;
     if (sieve_list_members(r, call, list, &members) != R_OK)
         return R_FAIL;
     while (span_next_field(&members, '\n', &one) == R_OK) {
         one = span_trim(one);
         if (one.n > 0 && redirect_to(r, call, one) != R_OK)
             return R_FAIL;
+        any |= one.n > 0;
     }
-    return R_OK;
+    if (any)
+        return R_OK;
+    return sieve_fail(r, call, "the list \"%.*s\" has no addresses",
+                      SPAN_ARG(span_slice(list, 0, 60)));
 }
 
 static enum result
