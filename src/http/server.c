@@ -104,7 +104,7 @@ is_admin(const struct http_server *s, struct evhttp_request *r)
 {
     struct evhttp_connection *c = evhttp_request_get_connection(r);
     const struct sockaddr *peer = c ? evhttp_connection_get_addr(c) : NULL;
-    struct sockaddr_storage address = {.ss_family = AF_UNIX};
+    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};  // it is nobody's
     if (peer != NULL && peer->sa_family == AF_INET)
         memcpy(&address, peer, sizeof(struct sockaddr_in));
     else if (peer != NULL && peer->sa_family == AF_INET6)
@@ -235,10 +235,8 @@ http_server_listen(struct http_server *s, struct span address, bool tls, int fd)
 }
 
 static void
-unlisten(struct listening **at)
+listening_free(struct listening *l)
 {
-    struct listening *l = *at;
-    *at = l->next;
     timer_clear(&l->pause);
     evhttp_del_accept_socket(l->tls ? l->server->tls : l->server->plain, l->socket);
     free((void *)(uintptr_t)l->address.p);
@@ -248,11 +246,14 @@ unlisten(struct listening **at)
 void
 http_server_unlisten(struct http_server *s, struct span address, bool tls)
 {
-    for (struct listening **at = &s->listening; *at; at = &(*at)->next)
-        if (span_eq((*at)->address, address) && (*at)->tls == tls) {
-            unlisten(at);
+    for (struct listening **at = &s->listening; *at; at = &(*at)->next) {
+        struct listening *l = *at;
+        if (span_eq(l->address, address) && l->tls == tls) {
+            *at = l->next;
+            listening_free(l);
             return;
         }
+    }
 }
 
 void
@@ -261,12 +262,16 @@ http_server_free(struct http_server **sp)
     struct http_server *s = *sp;
     if (s == NULL)
         return;
-    while (s->listening)
-        unlisten(&s->listening);
+    for (struct listening *l = s->listening, *next; l; l = next) {
+        next = l->next;
+        listening_free(l);
+    }
     evhttp_free(s->plain);
     evhttp_free(s->tls);
-    while (s->deadlines)
-        deadline_free(s->deadlines);
+    for (struct deadline *d = s->deadlines, *next; d; d = next) {
+        next = d->next;
+        deadline_free(d);
+    }
     free(s);
     *sp = NULL;
 }

@@ -40,18 +40,21 @@ covered_at(const struct mail_index *x, uint64_t mailbox)
     return at;
 }
 
-static bool
-is_covered(const struct mail_index *x, size_t at, uint64_t mailbox)
+// NULL: nothing of that mailbox is covered.
+static struct index_covered *
+covered_find(const struct mail_index *x, size_t at, uint64_t mailbox)
 {
-    return x->covered != NULL && at < x->covered_count && x->covered[at].mailbox == mailbox;
+    struct index_covered *c = at < x->covered_count ? &x->covered[at] : NULL;
+    return c != NULL && c->mailbox == mailbox ? c : NULL;
 }
 
 struct index_covered *
 mail_index_covered_of(struct mail_index *x, uint64_t mailbox)
 {
     size_t at = covered_at(x, mailbox);
-    if (is_covered(x, at, mailbox))
-        return &x->covered[at];
+    struct index_covered *found = covered_find(x, at, mailbox);
+    if (found != NULL)
+        return found;
     if (x->covered_count == x->covered_room) {
         x->covered_room = x->covered_room > 0 ? x->covered_room * 2 : 16;
         x->covered = reallocarray(x->covered, x->covered_room, sizeof *x->covered);
@@ -74,8 +77,8 @@ mail_index_covered_clear(struct mail_index *x)
 static uint32_t
 covered_upto(const struct mail_index *x, uint64_t mailbox)
 {
-    size_t at = covered_at(x, mailbox);
-    return is_covered(x, at, mailbox) ? x->covered[at].upto : 0;
+    const struct index_covered *found = covered_find(x, covered_at(x, mailbox), mailbox);
+    return found != NULL ? found->upto : 0;
 }
 
 uint64_t

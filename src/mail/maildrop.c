@@ -298,19 +298,22 @@ join(struct update *u, const struct mailbox *m, const struct seqset *old,
     }
 }
 
-static void
-put_sets(struct update *u, struct account *a, struct store_batch *b, struct mailbox *m)
+// Where the set of what was fetched is too large to keep, it stays as it was: then that mail stays, too.
+static enum result
+put_sets(struct update *u, struct account *a, struct store_batch *b, struct mailbox *m,
+         struct fault *f)
 {
-    struct seqset none, now;
-    seqset_init(&none, u->arena);
+    struct seqset now;
     if (u->drop->policy.on_delete == MAILDROP_HIDE && u->deleted.count > 0) {
         join(u, m, &u->sets.hidden, &u->deleted, &now);
-        maildrop_set_put(a, b, m, MAILDROP_HIDDEN, &now);
+        if (maildrop_set_put(a, b, m, MAILDROP_HIDDEN, &now) != R_OK)
+            return fault_set(f, FAULT_LIMIT, "too many messages are hidden");
     }
     if (u->drop->policy.expire_days > 0 && u->fetched.count > 0) {
         join(u, m, &u->sets.fetched, &u->fetched, &now);
-        maildrop_set_put(a, b, m, MAILDROP_FETCHED, &now);
+        (void)!maildrop_set_put(a, b, m, MAILDROP_FETCHED, &now);
     }
+    return R_OK;
 }
 
 static enum result
@@ -325,7 +328,8 @@ update_change(struct account *a, struct store_batch *b, void *arg, struct fault 
         return R_NONE;
     maildrop_sets_here(a, m, u->arena, &u->sets);
     find_gone(u, a, m);
-    put_sets(u, a, b, m);
+    if (put_sets(u, a, b, m, f) != R_OK)
+        return R_FAIL;
     if (u->gone.count > 0) {
         maildrop_uidls_put_gone(u->sets.uidls, &u->gone, a, b, m);
         expunge_pending(a, m, &u->gone);

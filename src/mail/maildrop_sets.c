@@ -217,16 +217,19 @@ maildrop_sets_read(struct view *v, struct arena *a, struct maildrop_sets *out)
     account_run(v->account, read_run, &c);
 }
 
-void
+enum result
 maildrop_set_put(struct account *a, struct store_batch *b, const struct mailbox *m,
                  enum maildrop_set which, const struct seqset *uids)
 {
     struct buf value;
-    buf_init(&value, LIMIT_record_meta);
+    buf_init(&value, LIMIT_meta_value);
     pack_u64(&value, m->id);
     pack_u32(&value, m->state->uidvalidity);
     seqset_put(&value, uids);
     struct record_meta r = {0, change_modseq(a), set_keys[which], buf_span(&value)};
-    tree_put_meta(b, &r);
+    bool fits = !value.over;
+    if (fits)
+        tree_put_meta(b, &r);
     buf_done(&value);
+    return fits ? R_OK : R_FAIL;
 }

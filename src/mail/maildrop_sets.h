@@ -21,9 +21,10 @@ struct maildrop_sets {
 void maildrop_sets_read(struct view *v, struct arena *a, struct maildrop_sets *out);
 void maildrop_sets_here(struct account *a, struct mailbox *m, struct arena *arena,
                         struct maildrop_sets *out);
-// Alone in its batch.
-void maildrop_set_put(struct account *a, struct store_batch *b, const struct mailbox *m,
-                      enum maildrop_set which, const struct seqset *uids);
+// Alone in its batch. R_FAIL: too many ranges for one value, nothing was put.
+enum result maildrop_set_put(struct account *a, struct store_batch *b,
+                             const struct mailbox *m, enum maildrop_set which,
+                             const struct seqset *uids) MUST_CHECK;
 
 // A unique id as it is without an import.
 void maildrop_uidl_put(struct buf *b, uint32_t uid, uint32_t uidvalidity);

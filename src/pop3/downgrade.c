@@ -115,17 +115,36 @@ put_field(struct buf *b, const struct mime_header *h)
     buf_done(&words);
 }
 
+// Lines that are no field: where the empty line is missing they are the message's text.
+static void
+put_stray(struct buf *b, struct span lines)
+{
+    struct span line;
+    while (span_next_field(&lines, '\n', &line) == R_OK) {
+        if (span_ends(line, SPAN("\r")))
+            line.n--;
+        if (line.n == 0)
+            continue;
+        mime_encode_words(b, line);
+        buf_put_str(b, "\r\n");
+    }
+}
+
 void
 pop3_downgrade(struct span header, struct buf *out)
 {
     struct mime_header_iter it = mime_header_begin(header);
+    struct span rest = header;
     struct mime_header h;
     while (mime_header_next(&it, &h) == R_OK) {
+        put_stray(out, span_slice(rest, 0, (size_t)(h.raw.p - rest.p)));
+        rest = it.rest;
         if (ascii_only(h.raw))
             buf_put(out, h.raw);
         else if (ascii_only(h.name))
             put_field(out, &h);
     }
+    put_stray(out, rest);
     if (out->n > 0 && out->p[out->n - 1] != '\n')
         buf_put_str(out, "\r\n");
     buf_put_str(out, "\r\n");

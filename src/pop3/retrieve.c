@@ -33,7 +33,8 @@ feed_first(struct reading *r, struct span piece, struct buf *out)
 {
     size_t n = pop3_header_size(piece);
     struct span header = span_slice(piece, 0, n);
-    if (is_sendable(r->session, header)) {
+    bool cut = n == piece.n && piece.n < r->end;  // its end is not in this piece
+    if (cut || is_sendable(r->session, header)) {
         (void)pop3_stuff_feed(&r->stuff, piece, out);
         return;
     }
