@@ -235,7 +235,10 @@ def kept(server, octets):
     """Files that have it, as it is or in a term of the index."""
     found = []
     for path in files(server):
-        data = path.read_bytes()
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:  # a merge took it away since it was listed
+            continue
         pages = [data[i:i + 16384] for i in range(0, len(data), 16384)] if path.name.endswith("-t") else []
         if octets in data or any(octets in spelled(page) for page in pages):
             found.append(path.name)

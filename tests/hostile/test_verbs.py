@@ -129,7 +129,7 @@ def test_help():
 
 
 @pytest.mark.parametrize("words, want", [(("sevre",), "serve"), (("usr", "add"), "user"), (("user", "ad"), "add"), (("user",), "add"),
-                                         (("config", "chekc"), "check"), (("zzzzzzzz",), "help"), (("%n%s",), "help"), (("",), "help"),
+                                         (("config", "chekc"), "check"), (("zzzzzzzz",), "help"), (("%n%s",), "dns"), (("",), "help"),
                                          (("user", "add"), "NAME"), (("user", "add", "a", "b"), ""), (("serve", "--bogus"), "--bogus"),
                                          (("serve", "-c"), "-c"), (("user", "add", "x", "--data"), "--data"), (("demo", "--offset", "x"), "x"),
                                          (("demo", "--offset", "70000"), ""), (("x" * 10000,), "help")])
