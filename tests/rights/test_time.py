@@ -126,9 +126,10 @@ def test_whether_a_user_is_here_costs_the_same(server):
 def test_the_measure_finds_another_path(server):
     """What may be read costs more than what is not there."""
     session, (pid,) = server.imap("bob"), server.pids("mail")
-    found = [alike(*measure(session, Clock(pid), "SELECT {}", ("Shared/alice/open", "Shared/alice/none")))[0] for _ in range(4)]
+    clock = Clock(pid)
+    found = any(not alike(*measure(session, clock, "SELECT {}", ("Shared/alice/open", "Shared/alice/none")))[0] for _ in range(20))
     session.close()
-    assert not all(found)
+    assert found  # a machine busy with other things hides it for a while
 
 
 def test_the_text_index_is_not_asked_about_what_is_hidden(make):
