@@ -105,8 +105,7 @@ static void
 put_own(const struct config *c, enum offer_kind kind, struct offers *o)
 {
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
-        const struct config_list *l =
-            (const struct config_list *)((const char *)c + own[i].list);
+        const struct config_list *l = config_list_at(c, own[i].list);
         for (size_t k = 0; own[i].kind == kind && k < l->n; k++) {
             struct span s = span_str(l->items[k]);
             uint16_t port;
@@ -123,7 +122,7 @@ most(const struct config *c)
 {
     size_t n = c->announce.n;
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
-        n += ((const struct config_list *)((const char *)c + own[i].list))->n;
+        n += config_list_at(c, own[i].list)->n;
     return n;
 }
 

@@ -43,6 +43,12 @@ unsigned config_marks(const struct config *c);
 uint16_t config_private_flags(const struct config *c);
 // Addresses that the scripts of a user may send one message on to.
 unsigned config_redirects(const struct config *c);
+// The list that is this member (offsetof).
+static inline const struct config_list *
+config_list_at(const struct config *c, size_t member)
+{
+    return (const struct config_list *)((const char *)c + member);
+}
 // Is it one of the items? ASCII case does not count.
 bool config_list_has(const struct config_list *list, struct span s);
 // What only one role is to know is "" to others, and "(hidden)" to people (role NULL).

@@ -3,29 +3,10 @@
 #include "http/offers.h"
 #include "http/xml.h"
 
-// NULL: config-v1.1.xml does not know it.
-static const char *
-type_of(enum offer_kind k)
-{
-    switch (k) {
-    case OFFER_IMAPS:
-    case OFFER_IMAP:
-        return "imap";
-    case OFFER_POP3S:
-    case OFFER_POP3:
-        return "pop3";
-    case OFFER_SUBMISSIONS:
-    case OFFER_SUBMISSION:
-        return "smtp";
-    default:
-        return NULL;
-    }
-}
-
 static void
 put_server(const struct offers *o, const struct offer *offer, struct buf *out)
 {
-    const char *type = type_of(offer->kind);
+    const char *type = offer_kind_protocol(offer->kind);
     const char *element =
         span_eq(span_str(type), SPAN("smtp")) ? "outgoingServer" : "incomingServer";
     buf_printf(out, "    <%s type=\"%s\">\n", element, type);
@@ -55,7 +36,7 @@ offers_autoconfig(const struct offers *o, struct span domain, struct buf *out)
     xml_put(out, 2, "displayName", domain);
     xml_put(out, 2, "displayShortName", domain);
     for (size_t i = 0; i < o->n; i++)
-        if (type_of(o->list[i].kind) != NULL)
+        if (offer_kind_protocol(o->list[i].kind) != NULL)
             put_server(o, &o->list[i], out);
     buf_put_str(out, "  </emailProvider>\n</clientConfig>\n");
 }

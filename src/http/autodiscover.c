@@ -62,31 +62,13 @@ offers_autodiscover_ask(struct arena *a, struct span request, struct span *addre
     return r;
 }
 
-// NULL: Outlook does not know it.
-static const char *
-type_of(enum offer_kind k)
-{
-    switch (k) {
-    case OFFER_IMAPS:
-    case OFFER_IMAP:
-        return "IMAP";
-    case OFFER_POP3S:
-    case OFFER_POP3:
-        return "POP3";
-    case OFFER_SUBMISSIONS:
-    case OFFER_SUBMISSION:
-        return "SMTP";
-    default:
-        return NULL;
-    }
-}
-
 static void
-put_protocol(const struct offer *offer, struct span address, struct buf *out)
+put_protocol(const char *type, const struct offer *offer, struct span address,
+             struct buf *out)
 {
     bool implicit = offer_is_implicit(offer->kind);
     buf_put_str(out, "      <Protocol>\n");
-    xml_put(out, 4, "Type", span_str(type_of(offer->kind)));
+    xml_put(out, 4, "Type", span_str(type));
     xml_put(out, 4, "Server", offer->host);
     xml_put_number(out, 4, "Port", offer->port);
     xml_put(out, 4, "DomainRequired", SPAN("off"));
@@ -95,7 +77,7 @@ put_protocol(const struct offer *offer, struct span address, struct buf *out)
     xml_put(out, 4, "SSL", SPAN("on"));
     xml_put(out, 4, "Encryption", implicit ? SPAN("SSL") : SPAN("TLS"));
     xml_put(out, 4, "AuthRequired", SPAN("on"));
-    if (strcmp(type_of(offer->kind), "SMTP") == 0) {
+    if (strcmp(type, "SMTP") == 0) {
         xml_put(out, 4, "UsePOPAuth", SPAN("off"));
         xml_put(out, 4, "SMTPLast", SPAN("off"));
     }
@@ -103,19 +85,18 @@ put_protocol(const struct offer *offer, struct span address, struct buf *out)
 }
 
 // One of each type: Outlook takes the first, and is confused by a second.
-static const struct offer *
-first_of(const struct offers *o, enum offer_kind best, enum offer_kind other)
-{
-    const struct offer *found = offers_find(o, best);
-    return found ? found : offers_find(o, other);
-}
+static const struct {
+    const char *type;
+    enum offer_kind best, other;
+} protocols[] = {
+    {"IMAP", OFFER_IMAPS, OFFER_IMAP},
+    {"POP3", OFFER_POP3S, OFFER_POP3},
+    {"SMTP", OFFER_SUBMISSIONS, OFFER_SUBMISSION},
+};
 
 void
 offers_autodiscover(const struct offers *o, struct span address, struct buf *out)
 {
-    const struct offer *protocols[] = {first_of(o, OFFER_IMAPS, OFFER_IMAP),
-                                       first_of(o, OFFER_POP3S, OFFER_POP3),
-                                       first_of(o, OFFER_SUBMISSIONS, OFFER_SUBMISSION)};
     buf_put_str(out, "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n"
                      "<Autodiscover xmlns=\"" SCHEMA "responseschema/2006\">\n"
                      "  <Response xmlns=\"" SCHEMA "outlook/responseschema/2006a\">\n"
@@ -124,9 +105,11 @@ offers_autodiscover(const struct offers *o, struct span address, struct buf *out
     buf_put_str(out, "    </User>\n    <Account>\n");
     xml_put(out, 3, "AccountType", SPAN("email"));
     xml_put(out, 3, "Action", SPAN("settings"));
-    for (size_t i = 0; i < sizeof protocols / sizeof protocols[0]; i++)
-        if (protocols[i] != NULL)
-            put_protocol(protocols[i], address, out);
+    for (size_t i = 0; i < sizeof protocols / sizeof protocols[0]; i++) {
+        const struct offer *offer = offers_best(o, protocols[i].best, protocols[i].other);
+        if (offer != NULL)
+            put_protocol(protocols[i].type, offer, address, out);
+    }
     buf_put_str(out, "    </Account>\n  </Response>\n</Autodiscover>\n");
 }
 

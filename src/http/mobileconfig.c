@@ -74,7 +74,7 @@ static void
 put_account(const struct offers *o, const struct offer *in, const struct offer *sending,
             struct span address, struct buf *out)
 {
-    bool imap = in->kind == OFFER_IMAPS || in->kind == OFFER_IMAP;
+    bool imap = strcmp(offer_kind_protocol(in->kind), "imap") == 0;
     buf_put_str(out, "    <dict>\n");
     put_key(out, 3, "EmailAccountDescription", address);
     put_key(out, 3, "EmailAccountType",
@@ -91,22 +91,13 @@ put_account(const struct offers *o, const struct offer *in, const struct offer *
     buf_put_str(out, "    </dict>\n");
 }
 
-static const struct offer *
-first_of(const struct offers *o, const enum offer_kind *kinds, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (offers_find(o, kinds[i]))
-            return offers_find(o, kinds[i]);
-    return NULL;
-}
-
 enum result
 offers_mobileconfig(const struct offers *o, struct span address, struct buf *out)
 {
-    static const enum offer_kind incoming[] = {OFFER_IMAPS, OFFER_IMAP, OFFER_POP3S,
-                                               OFFER_POP3},
-                                 outgoing[] = {OFFER_SUBMISSIONS, OFFER_SUBMISSION};
-    const struct offer *in = first_of(o, incoming, 4), *sending = first_of(o, outgoing, 2);
+    const struct offer *in = offers_best(o, OFFER_IMAPS, OFFER_IMAP);
+    const struct offer *sending = offers_best(o, OFFER_SUBMISSIONS, OFFER_SUBMISSION);
+    if (in == NULL)
+        in = offers_best(o, OFFER_POP3S, OFFER_POP3);
     if (in == NULL || sending == NULL)
         return R_NONE;
     buf_put_str(

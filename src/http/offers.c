@@ -4,14 +4,15 @@ static const struct {
     const char *name;
     uint16_t port;
     bool implicit;
+    const char *protocol;
 } kinds[OFFER_KINDS] = {
-    [OFFER_IMAPS] = {"imaps", 993, true},
-    [OFFER_IMAP] = {"imap", 143, false},
-    [OFFER_POP3S] = {"pop3s", 995, true},
-    [OFFER_POP3] = {"pop3", 110, false},
-    [OFFER_SUBMISSIONS] = {"submissions", 465, true},
-    [OFFER_SUBMISSION] = {"submission", 587, false},
-    [OFFER_SIEVE] = {"sieve", 4190, false},
+    [OFFER_IMAPS] = {"imaps", 993, true, "imap"},
+    [OFFER_IMAP] = {"imap", 143, false, "imap"},
+    [OFFER_POP3S] = {"pop3s", 995, true, "pop3"},
+    [OFFER_POP3] = {"pop3", 110, false, "pop3"},
+    [OFFER_SUBMISSIONS] = {"submissions", 465, true, "smtp"},
+    [OFFER_SUBMISSION] = {"submission", 587, false, "smtp"},
+    [OFFER_SIEVE] = {"sieve", 4190, false, NULL},
 };
 
 const char *
@@ -32,6 +33,12 @@ offer_is_implicit(enum offer_kind k)
     return kinds[k].implicit;
 }
 
+const char *
+offer_kind_protocol(enum offer_kind k)
+{
+    return kinds[k].protocol;
+}
+
 const struct offer *
 offers_find(const struct offers *o, enum offer_kind k)
 {
@@ -39,6 +46,13 @@ offers_find(const struct offers *o, enum offer_kind k)
         if (o->list[i].kind == k)
             return &o->list[i];
     return NULL;
+}
+
+const struct offer *
+offers_best(const struct offers *o, enum offer_kind best, enum offer_kind other)
+{
+    const struct offer *found = offers_find(o, best);
+    return found ? found : offers_find(o, other);
 }
 
 bool

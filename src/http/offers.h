@@ -24,6 +24,8 @@ const char *offer_kind_name(enum offer_kind k);
 uint16_t offer_kind_port(enum offer_kind k);  // the usual one
 // TLS from the first octet (RFC 8314 section 3); else STARTTLS.
 bool offer_is_implicit(enum offer_kind k);
+// "imap", "pop3" or "smtp"; NULL: none that mail clients' documents know.
+const char *offer_kind_protocol(enum offer_kind k);
 
 struct offer {
     enum offer_kind kind;
@@ -43,6 +45,8 @@ struct offers {
 
 // The first of that kind; NULL: none.
 const struct offer *offers_find(const struct offers *o, enum offer_kind k);
+const struct offer *offers_best(const struct offers *o, enum offer_kind best,
+                                enum offer_kind other);
 // The part behind the last @. R_FAIL: it is no address "local@domain", or not of a domain here.
 enum result offers_address(const struct offers *o, struct span address,
                            struct span *domain_out) MUST_CHECK;

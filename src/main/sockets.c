@@ -30,12 +30,6 @@ static const struct service_row services[] = {
 enum { SERVICES = sizeof services / sizeof services[0] };
 static const struct service_row admin = {"admin", "admin", "mail", TLS_NONE, 0, 0};
 
-static const struct config_list *
-list_of(const struct config *c, const struct service_row *service)
-{
-    return (const struct config_list *)((const char *)c + service->list);
-}
-
 static struct socket_row *
 add_row(struct socket_table *t, const struct service_row *service, struct listen_at at,
         int fd)
@@ -55,7 +49,7 @@ table_init(struct socket_table *t, const struct config *c)
 {
     *t = (struct socket_table){.max = ACTIVATION_MAX + 1};
     for (size_t i = 0; i < SERVICES; i++)
-        t->max += list_of(c, &services[i])->n;
+        t->max += config_list_at(c, services[i].list)->n;
     t->rows = calloc(t->max, sizeof *t->rows);
     must(t->rows != NULL);
 }
@@ -138,7 +132,7 @@ static enum result
 plan_service(const struct supervisor *s, const struct config *c, struct socket_table *next,
              const struct service_row *service, struct fault *f)
 {
-    const struct config_list *list = list_of(c, service);
+    const struct config_list *list = config_list_at(c, service->list);
     for (size_t i = 0; i < list->n; i++)
         if (plan_one(s, c, next, service, listen_at_of(span_str(list->items[i])), f) !=
             R_OK)

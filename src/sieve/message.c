@@ -124,15 +124,29 @@ sieve_put_field(struct buf *b, struct span name, struct span value)
     buf_put_str(b, "\r\n");
 }
 
+enum result
+sieve_put_text_field(struct sieve_run *r, struct buf *b, struct span name,
+                     const struct sieve_value *v)
+{
+    struct span text;
+    if (sieve_one(r, v, &text) != R_OK)
+        return R_FAIL;
+    sieve_put_field(b, name, span_trim(sieve_one_line(r->scratch, text)));
+    return R_OK;
+}
+
+bool
+sieve_is_mime_field(struct span name)
+{
+    return span_istarts(name, SPAN("Content-")) || span_ieq(name, SPAN("MIME-Version"));
+}
+
 void
 sieve_put_fields(struct buf *b, struct span header, bool of_mime)
 {
     struct mime_header_iter it = mime_header_begin(header);
     struct mime_header h;
-    while (mime_header_next(&it, &h) == R_OK) {
-        bool mime = span_istarts(h.name, SPAN("Content-")) ||
-                    span_ieq(h.name, SPAN("MIME-Version"));
-        if (mime == of_mime)
+    while (mime_header_next(&it, &h) == R_OK)
+        if (sieve_is_mime_field(h.name) == of_mime)
             buf_put(b, h.raw);
-    }
 }

@@ -34,7 +34,11 @@ void sieve_message_has_originals(struct sieve_run *r);
 void sieve_put_text_entity(struct buf *b, struct span text);
 // "Name: value", the value in encoded words where it must be.
 void sieve_put_field(struct buf *b, struct span name, struct span value);
-// The fields of a header that are of MIME (Content-..., MIME-Version), or all others.
+// The same of a script's string, on one line.
+enum result sieve_put_text_field(struct sieve_run *r, struct buf *b, struct span name,
+                                 const struct sieve_value *v) MUST_CHECK;
+bool sieve_is_mime_field(struct span name);  // Content-..., MIME-Version
+// The fields of a header that are of MIME, or all others.
 void sieve_put_fields(struct buf *b, struct span header, bool of_mime);
 
 #endif

@@ -34,12 +34,6 @@ copy(struct buf *b, struct span header, struct span name)
     return any;
 }
 
-static bool
-is_of_mime(struct span name)
-{
-    return span_istarts(name, SPAN("Content-")) || span_ieq(name, SPAN("MIME-Version"));
-}
-
 // Those of :headers; *from, *date, *subject: it was among them.
 static enum result
 copy_named(struct sieve_run *r, const struct sieve_call *call, struct buf *b, bool *from,
@@ -53,7 +47,7 @@ copy_named(struct sieve_run *r, const struct sieve_call *call, struct buf *b, bo
         sieve_work(r, names->n * (sieve_header(r).n / 16 + 1)) != R_OK)
         return R_FAIL;
     for (size_t i = 0; i < names->n; i++) {
-        if (is_of_mime(texts[i]) ||
+        if (sieve_is_mime_field(texts[i]) ||
             (span_ieq(texts[i], SPAN("Subject")) && sieve_tag(call, "subject")))
             continue;
         bool there = copy(b, sieve_header(r), texts[i]);
@@ -68,15 +62,9 @@ static enum result
 put_subject(struct sieve_run *r, const struct sieve_call *call, struct buf *b)
 {
     const struct sieve_value *subject = sieve_tag(call, "subject");
-    struct span text;
-    if (subject == NULL) {
-        copy(b, sieve_header(r), SPAN("Subject"));
-        return R_OK;
-    }
-    if (sieve_one(r, subject, &text) != R_OK)
-        return R_FAIL;
-    text = span_trim(sieve_one_line(sieve_scratch(r), text));
-    sieve_put_field(b, SPAN("Subject"), text);
+    if (subject != NULL)
+        return sieve_put_text_field(r, b, SPAN("Subject"), subject);
+    copy(b, sieve_header(r), SPAN("Subject"));
     return R_OK;
 }
 

@@ -112,18 +112,6 @@ replace_part(struct sieve_run *r, const struct sieve_call *call,
     return sieve_message_set(r, &b, m->header.n, part);
 }
 
-static enum result
-put_changed(struct sieve_run *r, struct buf *b, struct span name,
-            const struct sieve_value *v)
-{
-    struct span text;
-    if (sieve_one(r, v, &text) != R_OK)
-        return R_FAIL;
-    text = span_trim(sieve_one_line(sieve_scratch(r), text));
-    sieve_put_field(b, name, text);
-    return R_OK;
-}
-
 static void
 put_others(struct buf *b, struct span fields, bool subject, bool from)
 {
@@ -158,8 +146,8 @@ put_header(struct sieve_run *r, const struct sieve_call *call, struct buf *b)
     buf_init(&old, LIMIT_sieve_header);
     sieve_put_fields(&old, sieve_header(r), false);
     if (sieve_take(r, &old, &fields) != R_OK ||
-        (subject && put_changed(r, b, SPAN("Subject"), subject) != R_OK) ||
-        (from && put_changed(r, b, SPAN("From"), from) != R_OK))
+        (subject && sieve_put_text_field(r, b, SPAN("Subject"), subject) != R_OK) ||
+        (from && sieve_put_text_field(r, b, SPAN("From"), from) != R_OK))
         return R_FAIL;
     put_others(b, fields, subject != NULL, from != NULL);
     if (subject || from)
