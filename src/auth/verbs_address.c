@@ -28,7 +28,6 @@ put_row(struct buf *rows, const struct address_row *row)
 struct adding {
     struct userdb *db;
     const struct verbs_call *call;
-    const struct lookup_rules *rules;
     struct name address;
     struct span words;  // targets, and perhaps send=
     bool send, said;
@@ -83,7 +82,7 @@ note_step(void *arg, struct span address, enum resolve_step step, struct span to
 static enum result
 look(struct adding *a, struct arena *arena, struct fault *f)
 {
-    struct resolve how = {a->db, a->rules, arena, RESOLVE_ALL, note_step, a};
+    struct resolve how = {a->db, verbs_rules(a->call), arena, RESOLVE_ALL, note_step, a};
     struct resolve_target *targets;
     struct span address = name_span(&a->address);
     struct buf probe;
@@ -177,7 +176,7 @@ enum result
 verbs_address_add(struct userdb *db, struct verbs_call *c, struct buf *rows,
                   struct fault *f)
 {
-    struct adding a = {.db = db, .call = c, .rules = verbs_rules(c), .words = c->args[1]};
+    struct adding a = {.db = db, .call = c, .words = c->args[1]};
     if (address_of(c->args[0], &a.address, f))
         return R_FAIL;
     buf_init(&a.targets, LIMIT_channel_message);

@@ -13,4 +13,19 @@ hex_digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+// The 16 digits of an id, as field_id tells it.
+static inline bool
+hex_id(struct span text, uint64_t *out)
+{
+    uint64_t id = 0;
+    for (size_t i = 0; i < text.n; i++) {
+        int digit = hex_digit(text.p[i]);
+        if (digit < 0)
+            return false;
+        id = id << 4 | (uint64_t)digit;
+    }
+    *out = id;
+    return text.n == 16;
+}
+
 #endif

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <openssl/ssl.h>
-#include <unistd.h>
 
 // "mail.example.org:587", "[::1]:25"
 static enum result
@@ -106,20 +105,16 @@ smarthost_open(const struct config *c, struct smarthost_settings *out, struct fa
     must(buf_reserve(&out->text, out->text.max) != NULL);  // it must not move
     buf_put(&out->text, name);
     buf_put_char(&out->text, '\0');
-    size_t at = out->text.n;
-    buf_put(&out->text, port);
-    buf_put_char(&out->text, '\0');
     size_t password_at = out->text.n;
-    buf_put_char(&out->text, '\0');
-    out->text.n = password_at;
     if (c->relay_user[0] && read_password(c->relay_password_file, &out->text, f) != R_OK)
         return R_FAIL;
-    out->host = (struct smarthost){.name = out->text.p,
-                                   .port = out->text.p + at,
-                                   .tls = tls_of(c),
-                                   .user = c->relay_user,
-                                   .password = out->text.p + password_at,
-                                   .hostname = c->hostname,
-                                   .patience_ms = (uint32_t)c->test_relay_patience_ms};
+    out->host =
+        (struct smarthost){.name = out->text.p,
+                           .port = port.p,
+                           .tls = tls_of(c),
+                           .user = c->relay_user,
+                           .password = c->relay_user[0] ? out->text.p + password_at : "",
+                           .hostname = c->hostname,
+                           .patience_ms = (uint32_t)c->test_relay_patience_ms};
     return open_trust(c, &out->host, f);
 }

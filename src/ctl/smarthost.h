@@ -9,7 +9,8 @@
 struct smarthost_settings {
     struct smarthost host;
     uint16_t port;
-    struct buf text;  // what `host` borrows: its name, port, password
+    struct buf
+        text;  // what `host` borrows: its name and password; all else is the config's
 };
 
 // FAULT_BAD: the settings do not go together. Reads no file.

@@ -27,27 +27,12 @@ verb_who(struct verb_call *c, struct fault *f)
     return l.result;
 }
 
-// 16 hexadecimal digits, as `who` and the log tell it.
-static bool
-read_id(struct span text, uint64_t *out)
-{
-    uint64_t id = 0;
-    for (size_t i = 0; i < text.n; i++) {
-        int digit = hex_digit(text.p[i]);
-        if (digit < 0)
-            return false;
-        id = id << 4 | (uint64_t)digit;
-    }
-    *out = id;
-    return text.n == 16 && id != 0;
-}
-
 enum result
 verb_kick(struct verb_call *c, struct fault *f)
 {
     const struct verb_host *h = verb_host(c);
     uint64_t id = 0;
-    if (verb_arg_count(c) > 1 && !read_id(verb_arg(c, 1), &id))
+    if (verb_arg_count(c) > 1 && (!hex_id(verb_arg(c, 1), &id) || id == 0))
         return fault_set(f, FAULT_BAD,
                          "a session is 16 digits, as `posthorn who` tells it");
     unsigned n = h->kick(h->arg, verb_arg(c, 0), id);

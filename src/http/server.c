@@ -22,7 +22,6 @@ struct listening {
 
 // A connection's end, whatever it does: evhttp's own times begin anew with each octet.
 struct deadline {
-    struct http_server *server;
     struct bufferevent *bev;
     struct timer timer;
     struct deadline *next, **at;
@@ -65,7 +64,6 @@ with_deadline(struct http_server *s, struct bufferevent *bev)
 {
     struct deadline *d = calloc(1, sizeof *d);
     must(d != NULL && bev != NULL);
-    d->server = s;
     d->bev = bev;
     bufferevent_incref(bev);
     timer_init(&d->timer, on_deadline, d);
@@ -189,12 +187,6 @@ http_server_new(const struct http_options *o)
     s->plain = new_evhttp(s, on_plain);
     s->tls = new_evhttp(s, on_tls);
     return s;
-}
-
-void
-http_server_settings(struct http_server *s, const struct http_options *o)
-{
-    s->options = o;
 }
 
 static void

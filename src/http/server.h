@@ -21,9 +21,8 @@ struct http_options {
 };
 
 struct http_server;
-// The options are borrowed until http_server_settings brings others.
+// The options are borrowed; what they say may change between requests.
 struct http_server *http_server_new(const struct http_options *o);
-void http_server_settings(struct http_server *s, const struct http_options *o);
 // Takes a listening descriptor over.
 void http_server_listen(struct http_server *s, struct span address, bool tls, int fd);
 void http_server_unlisten(struct http_server *s, struct span address, bool tls);

@@ -2,7 +2,6 @@
 
 #include "base/budget.h"
 #include "base/clock.h"
-#include "base/limits.h"
 #include "mail/acl_fold.h"
 #include "mail/change.h"
 #include "mail/maildrop_sets.h"

@@ -9,9 +9,8 @@
 
 enum { TRIAL_ARGS = 4 };  // USER SERVICE ADDRESS PASSWORD
 
+// The login's exchange is the request.
 struct trial {
-    struct auth_channel *at;
-    uint64_t request;
     char why[200];  // as a fault's
 };
 
@@ -92,7 +91,6 @@ put_rows(struct login *l, const char *verb, struct buf *rows)
 static void
 send_and_free(struct login *l, bool granted, const char *why)
 {
-    const struct trial *t = l->service.trial;
     struct buf text;
     buf_init(&text, SIZE_MAX);
     pack_u8(&text, granted);
@@ -105,7 +103,7 @@ send_and_free(struct login *l, bool granted, const char *why)
         put_rows(l, "user show", &text);
         put_rows(l, "address list", &text);
     }
-    auth_send_text(t->at, t->request, buf_span(&text), false);
+    auth_send_text(l->at, l->exchange, buf_span(&text), false);
     buf_done(&text);
     login_free(l);
 }
@@ -152,8 +150,6 @@ start(struct auth_channel *at, uint64_t request, const struct span args[TRIAL_AR
         return R_FAIL;
     struct trial *t = calloc(1, sizeof *t);
     must(t != NULL);
-    t->at = at;
-    t->request = request;
     // as auth_service has it: no session of ours follows
     bool relayed = span_eq(service, SPAN("smtp"));
     struct auth_start s = {.exchange = request,

@@ -3,6 +3,7 @@
 #include "ctl/call.h"
 #include "io/task.h"
 #include "os/peer.h"
+#include "relay/link.h"
 
 static struct home *
 first_home(void *role)
@@ -94,7 +95,8 @@ static enum result
 host_queue(void *role, struct span verb, const struct span *args, size_t n,
            struct buf *rows, struct fault *f)
 {
-    return mail_relay_verb(role, verb, args, n, rows, f);
+    (void)role;
+    return relay_link_verb(verb, args, n, rows, f);
 }
 
 void

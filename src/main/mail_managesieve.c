@@ -7,12 +7,6 @@ on_started(void *arg, void *session)
     session_started(arg, session, &managesieve_served);
 }
 
-static void
-on_ended(void *arg)
-{
-    session_ended(arg);
-}
-
 void
 mail_managesieve_start(struct session *s, struct mail_user *user, const struct handover *h)
 {
@@ -21,7 +15,7 @@ mail_managesieve_start(struct session *s, struct mail_user *user, const struct h
                                         c->unauthenticate ? session_give_back : NULL,
                                     .can_give_back = session_can_give_back,
                                     .started = on_started,
-                                    .ended = on_ended,
+                                    .ended = session_ended,
                                     .arg = s,
                                     .idle_ms = (uint32_t)c->test_idle_time * 1000,
                                     .redirects = config_redirects(c),

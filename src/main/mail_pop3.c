@@ -75,12 +75,6 @@ on_started(void *arg, struct pop3_session *pop3)
     session_started(s, pop3, &pop3_served);
 }
 
-static void
-on_ended(void *arg)
-{
-    session_ended(arg);
-}
-
 static enum maildrop_delete
 delete_of(struct span word)
 {
@@ -117,7 +111,7 @@ mail_pop3_start(struct session *s, struct mail_user *u, const struct handover *h
                              .login_delay_s = (uint32_t)c->pop3_login_delay,
                              .idle_ms = (uint32_t)c->test_idle_time * 1000,
                              .started = on_started,
-                             .ended = on_ended,
+                             .ended = session_ended,
                              .arg = s};
     pop3_session_start(s->conn, u, h, &host);
 }

@@ -181,11 +181,3 @@ mail_relay_host(struct mail_role *r)
 {
     relay_set(r->start->config->relay_host[0] != '\0');
 }
-
-enum result
-mail_relay_verb(struct mail_role *r, struct span verb, const struct span *args, size_t n,
-                struct buf *rows, struct fault *f)
-{
-    (void)r;
-    return relay_link_verb(verb, args, n, rows, f);
-}

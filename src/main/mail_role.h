@@ -216,7 +216,7 @@ enum result session_open(struct home *h, struct conn *conn, const struct handove
                          struct fault *f) MUST_CHECK;
 // For its server: the session is there, before anything is said; it has ended, its connection may go on for a moment.
 void session_started(struct session *s, void *of, const struct served_ops *ops);
-void session_ended(struct session *s);
+void session_ended(void *arg);  // a struct session
 // The way back to the gate (RFC 8437), a struct session each; closed by the setting "unauthenticate".
 bool session_can_give_back(void *arg);
 void session_give_back(struct conn **conn, void *arg);
@@ -295,9 +295,6 @@ void mail_extract_host(struct mail_role *r);  // fills what mail/attachment.h as
 void mail_relay_host(struct mail_role *r);  // before any thread
 void mail_relay_link(struct home *h, int fd);
 void mail_relay_close(void);  // of this thread
-// Suspends, in the first home. A verb of `posthorn queue`.
-enum result mail_relay_verb(struct mail_role *r, struct span verb, const struct span *args,
-                            size_t n, struct buf *rows, struct fault *f) MUST_CHECK;
 
 // mail_index.c: after the start every account is indexed as far as that is due, one after the other; and of messages that are gone nothing is
 // kept in it for long

@@ -166,8 +166,9 @@ session_started(struct session *s, void *of, const struct served_ops *ops)
 }
 
 void
-session_ended(struct session *s)
+session_ended(void *arg)
 {
+    struct session *s = arg;
     mail_rawlog_end(s);
     s->served.of = NULL;
 }
@@ -178,12 +179,6 @@ on_imap_started(void *arg, struct imap_session *imap)
     session_started(arg, imap, &imap_served);
 }
 
-static void
-on_ended(void *arg)
-{
-    session_ended(arg);
-}
-
 void
 mail_imap_start(struct session *s, struct mail_user *user, const struct handover *h)
 {
@@ -192,7 +187,7 @@ mail_imap_start(struct session *s, struct mail_user *user, const struct handover
                              .can_give_back = session_can_give_back,
                              .users = &mail_users,
                              .started = on_imap_started,
-                             .ended = on_ended,
+                             .ended = session_ended,
                              .arg = s,
                              .read_only = s->read_only,
                              .idle_ms = (uint32_t)c->test_idle_time * 1000,

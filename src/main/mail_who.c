@@ -1,6 +1,5 @@
 #include "main/mail_role.h"
 #include "base/arena.h"
-#include "base/limits.h"
 #include "io/task.h"
 #include "main/rawlog.h"
 #include <time.h>
@@ -44,10 +43,9 @@ static struct place
 place_of(const struct session *s)
 {
     struct place p = {0, s->user, s->since_ms, s->id};
-    for (size_t i = 0, over = 0; i < sizeof p.head; i++) {
-        over |= s->user[over ? 0 : i] == '\0' || over;
-        p.head = p.head << 8 | (over ? 0 : (unsigned char)s->user[i]);
-    }
+    const char *c = s->user;
+    for (size_t i = 0; i < sizeof p.head; i++)
+        p.head = p.head << 8 | (*c == '\0' ? 0 : (unsigned char)*c++);
     return p;
 }
 

@@ -1,6 +1,5 @@
 #include "main/role.h"
 #include "main/shared.h"
-#include "base/log.h"
 #include "ctl/announce.h"
 #include "gate/tls_secrets.h"
 #include "http/server.h"

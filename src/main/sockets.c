@@ -278,7 +278,7 @@ take_given(struct supervisor *s, struct fault *f)
             r = fault_set(f, FAULT_BAD,
                           "LISTEN_FDNAMES: there is no service '%.40s'; use "
                           "FileDescriptorName=imap, imaps, pop3, pop3s, managesieve, lmtp, "
-                          "maps, policy or auth_service",
+                          "maps, policy, http, https or auth_service",
                           given[i].name);
         add_row(&s->sockets, service ? service : &services[0],
                 (struct listen_at){span_str(given[i].address), proxy}, given[i].fd)

@@ -179,7 +179,6 @@ run_dele(struct pop3_session *s, struct span argument)
         pop3_say(s, false, "", "This password may only read");
     } else if (read_number(s, argument, &n)) {
         maildrop_delete(s->drop, n);
-        s->deleted++;
         pop3_say(s, true, "", "Marked to be deleted");
     }
 }
@@ -190,7 +189,6 @@ run_rset(struct pop3_session *s, struct span argument)
     if (!has_none(s, argument))
         return;
     maildrop_undelete_all(s->drop);
-    s->deleted = 0;
     pop3_say(s, true, "", "Nothing is marked to be deleted");
 }
 
@@ -238,9 +236,7 @@ run_quit(struct pop3_session *s, struct span argument)
     if (!has_none(s, argument))
         return;
     s->ending = "Logged out";
-    if (maildrop_see(s->drop, &f) != R_OK)
-        log_line(fault_info(f.kind)->level, "pop3", "\\Seen is not kept",
-                 log_session(s->id), log_fault(&f));
+    pop3_see(s);
     if (maildrop_update(s->drop, &s->gone, &f) == R_OK) {
         pop3_say(s, true, "", "Logging out");
         return;

@@ -17,9 +17,9 @@ struct pop3_session {
     bool utf8;  // octets above 127 may stand in headers
     bool busy;  // a task runs for it
     bool draining;
-    const char *ending;         // why, for the log; NULL: it goes on
-    uint8_t bad;                // commands in a row
-    uint32_t fetched, deleted;  // for the log
+    const char *ending;  // why, for the log; NULL: it goes on
+    uint8_t bad;         // commands in a row
+    uint32_t fetched;    // for the log
     uint64_t gone;
     struct timer timer;  // autologout
     uint64_t input_ms;   // when the client last said something
@@ -30,6 +30,8 @@ struct pop3_session {
 
 void pop3_say(struct pop3_session *s, bool ok, const char *code, const char *text);
 void pop3_say_fault(struct pop3_session *s, const struct fault *f);
+// session.c. Suspends. Keeps what was read as \Seen, or logs that it could not.
+void pop3_see(struct pop3_session *s);
 
 // command.c. Suspends. Runs one command, without its line end.
 void pop3_command(struct pop3_session *s, struct span line);

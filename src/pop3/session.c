@@ -32,13 +32,14 @@ record(void *session, const struct served_recorder *r)
 static void
 log_end(const struct pop3_session *s)
 {
-    log_audit(LOGOUT, "pop3", "Disconnected",
-              field_str("reason", ": %", s->ending ? s->ending : "Connection closed"),
-              log_user(mail_user_name(s->user)), log_session(s->id),
-              field_number("retrieved", "retr=%", s->fetched),
-              field_number("deleted", "del=%", s->deleted),
-              field_number("in", "in=%", conn_octets_in(s->conn)),
-              field_number("out", "out=%", conn_octets_out(s->conn)));
+    log_audit(
+        LOGOUT, "pop3", "Disconnected",
+        field_str("reason", ": %", s->ending ? s->ending : "Connection closed"),
+        log_user(mail_user_name(s->user)), log_session(s->id),
+        field_number("retrieved", "retr=%", s->fetched),
+        field_number("deleted", "del=%", maildrop_last(s->drop) - maildrop_count(s->drop)),
+        field_number("in", "in=%", conn_octets_in(s->conn)),
+        field_number("out", "out=%", conn_octets_out(s->conn)));
     if (s->gone > 0)
         log_audit(EXPUNGED, "pop3", "expunged", log_user(mail_user_name(s->user)),
                   log_session(s->id), field_str("command", "command=%", "QUIT"),
@@ -64,15 +65,21 @@ session_free(struct pop3_session *s)
     conn_finish(&conn);
 }
 
+void
+pop3_see(struct pop3_session *s)
+{
+    struct fault f;
+    if (maildrop_see(s->drop, &f) != R_OK)
+        log_line(fault_info(f.kind)->level, "pop3", "\\Seen is not kept",
+                 log_session(s->id), log_fault(&f));
+}
+
 // Without QUIT nothing is deleted, but what was read was read.
 static void
 abandon(void *arg)
 {
     struct pop3_session *s = arg;
-    struct fault f;
-    if (maildrop_see(s->drop, &f) != R_OK)
-        log_line(fault_info(f.kind)->level, "pop3", "\\Seen is not kept",
-                 log_session(s->id), log_fault(&f));
+    pop3_see(s);
     session_free(s);
 }
 

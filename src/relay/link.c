@@ -191,37 +191,20 @@ await_channel(struct fault *f)
     return way.missed ? fault_set(f, FAULT_UNAVAILABLE, "the role relay is away") : R_OK;
 }
 
-static void
-await_answer(struct question *q)
+static enum result
+await_answer(struct question *q, struct fault *f)
 {
     q->task = task_self();
     DL_APPEND(way.questions, q);
     while (!q->done)
         task_suspend();
+    if (q->failed)
+        return fault_set(f, FAULT_UNAVAILABLE, "the role relay went away");
+    return q->fault == FAULT_COUNT ? R_OK : fault_set(f, q->fault, "%s", q->why);
 }
 
 static enum result
-write_envelope(const struct relay_envelope *e, int *fd_out, struct fault *f)
-{
-    struct buf b;
-    buf_init(&b, LIMIT_relay_envelope);
-    relay_envelope_put(&b, e);
-    int fd = b.over ? -1 : memfd_create("posthorn-envelope", MFD_CLOEXEC);
-    enum result r = R_OK;
-    if (b.over)
-        r = fault_set(f, FAULT_TOOBIG, "the envelope is too long");
-    else if (fd < 0 || write(fd, b.p, b.n) != (ssize_t)b.n)
-        r = fault_errno(f, FAULT_UNAVAILABLE, "an envelope for relay");
-    buf_done(&b);
-    if (r == R_OK)
-        *fd_out = fd;
-    else if (fd >= 0)
-        close(fd);
-    return r;
-}
-
-static enum result
-write_text(struct span text, int *fd_out, struct fault *f)
+write_text(struct span text, const char *what, int *fd_out, struct fault *f)
 {
     int fd = memfd_create("posthorn-outgoing", MFD_CLOEXEC);
     struct span rest = text;
@@ -233,10 +216,22 @@ write_text(struct span text, int *fd_out, struct fault *f)
         *fd_out = fd;
         return R_OK;
     }
-    fault_errno(f, FAULT_UNAVAILABLE, "a text for relay");
+    fault_errno(f, FAULT_UNAVAILABLE, what);
     if (fd >= 0)
         close(fd);
     return R_FAIL;
+}
+
+static enum result
+write_envelope(const struct relay_envelope *e, int *fd_out, struct fault *f)
+{
+    struct buf b;
+    buf_init(&b, LIMIT_relay_envelope);
+    relay_envelope_put(&b, e);
+    enum result r = b.over ? fault_set(f, FAULT_TOOBIG, "the envelope is too long")
+                           : write_text(buf_span(&b), "an envelope for relay", fd_out, f);
+    buf_done(&b);
+    return r;
 }
 
 static void
@@ -256,7 +251,7 @@ static enum result
 copy_text(const struct relay_text *t, int *fd_out, struct fault *f)
 {
     if (t->fd < 0)
-        return write_text(t->text, fd_out, f);
+        return write_text(t->text, "a text for relay", fd_out, f);
     int fd = fcntl(t->fd, F_DUPFD_CLOEXEC, 0);
     if (fd < 0)
         return fault_errno(f, FAULT_UNAVAILABLE, "a text for relay");
@@ -278,10 +273,7 @@ ask(struct question *q, const struct relay_envelope *e, const struct relay_text 
     q->request = ++way.last;
     send_both(q->request, envelope, text, t->fd < 0 ? 0 : t->at,
               t->fd < 0 ? t->text.n : t->size);
-    await_answer(q);
-    if (q->failed)
-        return fault_set(f, FAULT_UNAVAILABLE, "the role relay went away");
-    return q->fault == FAULT_COUNT ? R_OK : fault_set(f, q->fault, "%s", q->why);
+    return await_answer(q, f);
 }
 
 enum result
@@ -319,16 +311,14 @@ relay_link_verb(struct span verb, const struct span *args, size_t n, struct buf 
         pack_span(&packed, args[i]);
     q.request = ++way.last;
     admin_request_put(&b, &(struct admin_request){q.request, verb, buf_span(&packed)});
-    bool over = b.over || packed.over;
-    if (!over) {
+    enum result r = R_FAIL;
+    if (b.over || packed.over) {
+        fault_set(f, FAULT_TOOBIG, "the arguments are too long");
+    } else {
         channel_send(way.channel, MESSAGE_ADMIN, buf_span(&b), -1);
-        await_answer(&q);
+        r = await_answer(&q, f);
     }
     buf_done(&packed);
     buf_done(&b);
-    if (over)
-        return fault_set(f, FAULT_TOOBIG, "the arguments are too long");
-    if (q.failed)
-        return fault_set(f, FAULT_UNAVAILABLE, "the role relay went away");
-    return q.fault == FAULT_COUNT ? R_OK : fault_set(f, q.fault, "%s", q.why);
+    return r;
 }

@@ -5,7 +5,6 @@
 #include "store/disk.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 #include <utlist.h>
@@ -259,14 +258,12 @@ has_room(const struct relay_queue *q, uint64_t size, struct fault *f)
 }
 
 static uint64_t
-fresh_id(const struct relay_queue *q)
+fresh_id(struct relay_queue *q)
 {
     uint64_t id;
-    struct queue_entry *e;
-    do {
+    do
         id = random_u64();
-        HASH_FIND(hh, q->entries, &id, sizeof id, e);
-    } while (id == 0 || e != NULL);
+    while (id == 0 || queue_find(q, id) != NULL);
     return id;
 }
 

@@ -229,18 +229,26 @@ read_notes(int fd, struct arena *a, struct queue_mail *m, struct fault *f)
 }
 
 enum result
-queue_file_read(int folder, uint64_t id, struct arena *a, struct queue_mail *out,
+queue_file_load(int fd, uint64_t id, struct arena *a, struct queue_mail *out,
                 struct fault *f)
 {
     struct queue_mail m = {.id = id};
+    if (read_envelope(fd, a, &m, f) != R_OK || read_notes(fd, a, &m, f) != R_OK)
+        return R_FAIL;
+    *out = m;
+    return R_OK;
+}
+
+enum result
+queue_file_read(int folder, uint64_t id, struct arena *a, struct queue_mail *out,
+                struct fault *f)
+{
     int fd = -1;
     enum result r = queue_file_open(folder, id, &fd, f);
     if (r != R_OK)
         return r;
-    r = read_envelope(fd, a, &m, f) == R_OK ? read_notes(fd, a, &m, f) : R_FAIL;
+    r = queue_file_load(fd, id, a, out, f);
     close(fd);
-    if (r == R_OK)
-        *out = m;
     return r;
 }
 

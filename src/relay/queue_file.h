@@ -64,6 +64,9 @@ enum result queue_file_read(int folder, uint64_t id, struct arena *a,
                             struct queue_mail *out, struct fault *f) MUST_CHECK;
 enum result queue_file_open(int folder, uint64_t id, int *fd_out,
                             struct fault *f) MUST_CHECK;
+// What queue_file_read does, of an open file.
+enum result queue_file_load(int fd, uint64_t id, struct arena *a, struct queue_mail *out,
+                            struct fault *f) MUST_CHECK;
 // Does the text still have its checksum?
 enum result queue_file_verify(int fd, const struct queue_mail *m,
                               struct fault *f) MUST_CHECK;

@@ -13,14 +13,12 @@ enum { STATUS_MAX = 16, SENT_REPLY_MAX = 64, LENGTH = 4, HASH = 8 };
 enum result
 queue_name_id(struct span name, uint64_t *id_out)
 {
-    uint64_t id = 0;
-    for (size_t i = 0; i < 16 && i < name.n; i++) {
-        int digit = name.p[i] >= 'A' && name.p[i] <= 'F' ? -1 : hex_digit(name.p[i]);
-        if (digit < 0)
-            return R_NONE;
-        id = id << 4 | (uint64_t)digit;
-    }
-    if (name.n != 21 || !span_ends(name, SPAN(".mail")) || id == 0)
+    uint64_t id;
+    char same[QUEUE_NAME];
+    if (!hex_id(span_slice(name, 0, 16), &id) || id == 0)
+        return R_NONE;
+    queue_name(id, same);
+    if (!span_eq(name, span_str(same)))  // capital letters, another end
         return R_NONE;
     *id_out = id;
     return R_OK;

@@ -14,21 +14,6 @@ static const char *const states[QUEUE_STATES] = {
 typedef enum result entry_fn(struct relay_queue *q, struct queue_entry *e, struct buf *rows,
                              struct fault *f);
 
-static enum result
-read_id(struct span text, uint64_t *out, struct fault *f)
-{
-    uint64_t id = 0;
-    for (size_t i = 0; i < text.n; i++) {
-        int digit = hex_digit(text.p[i]);
-        if (digit < 0 || text.n != 16)
-            return fault_set(f, FAULT_BAD,
-                             "an entry is 16 digits, as `posthorn queue list` tells it");
-        id = id << 4 | (uint64_t)digit;
-    }
-    *out = id;
-    return R_OK;
-}
-
 static const char *
 state_of(const struct queue_entry *e)
 {
@@ -48,13 +33,13 @@ seconds_to(const struct queue_entry *e)
     return in_ms > 0 ? (uint64_t)in_ms / 1000 : 0;
 }
 
-static enum result
-put_visit(struct queue_visit *v, struct buf *rows, const char *type)
+static void
+put_visit(struct queue_visit *v, struct buf *rows)
 {
     const struct queue_entry *e = v->entry;
     const struct relay_envelope *m = &v->mail.envelope;
     field_put_row(
-        rows, span_str(type), SPAN_NONE,
+        rows, SPAN("mail"), SPAN_NONE,
         FIELDS(field_id("id", "%", e->id), field_str("state", "@18%", state_of(e)),
                field_number("size", "@29% octets", e->size),
                field_number("age", ", % s old", (uint64_t)(clock_wall_s() - e->created_s)),
@@ -64,7 +49,6 @@ put_visit(struct queue_visit *v, struct buf *rows, const char *type)
                field_number("recipients", " % recipients wait", e->recipients),
                field_text("from", "from=<%>", m->from), field_text("why", "why=%", m->why),
                field_text("user", "user=<%>", m->owner)));
-    return R_OK;
 }
 
 static enum result
@@ -74,7 +58,7 @@ list_one(struct relay_queue *q, struct queue_entry *e, struct buf *rows, struct 
     (void)f;
     if (visit_open(&v, q, e, false) != R_OK)
         return R_OK;
-    (void)put_visit(&v, rows, "mail");
+    put_visit(&v, rows);
     visit_close(&v);
     return R_OK;
 }
@@ -85,7 +69,7 @@ show_one(struct relay_queue *q, struct queue_entry *e, struct buf *rows, struct 
     struct queue_visit v;
     if (visit_open(&v, q, e, false) != R_OK)
         return fault_set(f, FAULT_CORRUPTION, "its file cannot be read; the log tells why");
-    (void)put_visit(&v, rows, "mail");
+    put_visit(&v, rows);
     for (size_t i = 0; i < v.mail.envelope.to_count; i++) {
         const struct queue_recipient *to = &v.mail.to[i];
         field_put_row(rows, SPAN("recipient"), SPAN_NONE,
@@ -252,8 +236,9 @@ run(struct relay_queue *q, entry_fn *fn, struct span which, struct buf *rows,
     uint64_t id = 0;
     if (which.n == 0 || span_eq(which, SPAN("all")))
         return each(q, fn, rows, f);
-    if (read_id(which, &id, f) != R_OK)
-        return R_FAIL;
+    if (!hex_id(which, &id))
+        return fault_set(f, FAULT_BAD,
+                         "an entry is 16 digits, as `posthorn queue list` tells it");
     struct queue_entry *e = queue_find(q, id);
     if (e == NULL)
         return fault_set(f, FAULT_NONEXISTENT, "the queue has no such entry");

@@ -3,7 +3,6 @@
 #include "base/log.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 enum { AGAIN_MAX = 60, AGAIN_MS = 1000 };
@@ -14,10 +13,10 @@ static void
 open_on_pool(void *arg)
 {
     struct queue_visit *v = arg;
-    int folder = v->queue->folder;
-    v->result = queue_file_read(folder, v->entry->id, v->arena, &v->mail, &v->fault);
+    uint64_t id = v->entry->id;
+    v->result = queue_file_open(v->queue->folder, id, &v->fd, &v->fault);
     if (v->result == R_OK)
-        v->result = queue_file_open(folder, v->entry->id, &v->fd, &v->fault);
+        v->result = queue_file_load(v->fd, id, v->arena, &v->mail, &v->fault);
     if (v->result == R_OK && v->verify)
         v->result = queue_file_verify(v->fd, &v->mail, &v->fault);
 }

@@ -5,7 +5,6 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdarg.h>
-#include <unistd.h>
 
 enum { INPUT_MAX = 131072 };
 
@@ -14,18 +13,15 @@ enum { INPUT_MAX = 131072 };
 void
 smtp_say(struct smtp *s, const char *fmt, ...)
 {
-    struct buf line;
     va_list args;
-    char text[4 * LIMIT_relay_parameter + 2 * LIMIT_sieve_address + 512];
+    char text[4 * LIMIT_relay_parameter + 2 * LIMIT_sieve_address + 514];
     va_start(args, fmt);
     int n = vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
-    must(n >= 0 && (size_t)n < sizeof text);  // 0: SASL's empty response
-    buf_init(&line, sizeof text + 2);
-    buf_put(&line, span_of(text, (size_t)n));
-    buf_put(&line, SPAN("\r\n"));
-    conn_write(s->conn, buf_span(&line));
-    buf_wipe(&line);
+    must(n >= 0 && (size_t)n + 2 <= sizeof text);  // 0: SASL's empty response
+    text[n] = '\r';
+    text[n + 1] = '\n';
+    conn_write(s->conn, span_of(text, (size_t)n + 2));
     explicit_bzero(text, sizeof text);  // it may have been a password
 }
 
@@ -71,7 +67,6 @@ smtp_listen(struct smtp *s, uint32_t usual_ms, struct fault *f)
 {
     size_t used = 0;
     smtp_reply_none(&s->reply, "4.4.2", "no answer");
-    s->reply.code = 0;
     if (await_reply(s, clock_mono_ms() + deadline_of(s, usual_ms), &used, f) != R_OK)
         return R_FAIL;
     conn_consume(s->conn, used);
@@ -167,8 +162,7 @@ begin(struct smtp *s, struct fault *f)
 }
 
 enum result
-smtp_open(const struct smarthost *host, int fd, struct smtp **out, struct smtp_reply *r,
-          struct fault *f)
+smtp_open(const struct smarthost *host, int fd, struct smtp **out, struct fault *f)
 {
     struct smtp *s = calloc(1, sizeof *s);
     must(s != NULL);
@@ -177,7 +171,6 @@ smtp_open(const struct smarthost *host, int fd, struct smtp **out, struct smtp_r
                                              : conn_new(fd, NULL, NULL);
     conn_input_max(s->conn, INPUT_MAX);
     enum result result = begin(s, f);
-    *r = s->reply;
     if (result == R_OK)
         *out = s;
     else

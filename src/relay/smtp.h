@@ -31,9 +31,9 @@ struct smtp;
 enum result relay_connect(const struct smarthost *host, int *fd_out,
                           struct fault *f) MUST_CHECK;
 // From a connected socket, which is the callee's, to an EHLO that was answered, behind TLS and AUTH. R_FAIL: no mail can be
-// sent; *r tells what the smarthost said, if it did.
+// sent.
 enum result smtp_open(const struct smarthost *host, int fd, struct smtp **out,
-                      struct smtp_reply *r, struct fault *f) MUST_CHECK;
+                      struct fault *f) MUST_CHECK;
 const struct smtp_offer *smtp_offers(const struct smtp *s);
 
 struct smtp_mail {

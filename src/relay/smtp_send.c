@@ -224,14 +224,14 @@ text_ms(const struct smtp *s, const struct smtp_mail *m)
 
 // An answer before the end of the text is none to it, unless it refuses.
 static enum result
-end_text(struct smtp *s, bool whole, struct fault *f)
+end_text(struct smtp *s, struct fault *f)
 {
     bool early = conn_input(s->conn).n > 0 || conn_failed(s->conn);
-    if (whole && !early)
+    if (!early)
         conn_write(s->conn, SPAN(".\r\n"));
     if (smtp_listen(s, LIMIT_relay_end_ms, f) != R_OK)
         return R_FAIL;
-    if (whole && !early)
+    if (!early)
         return R_OK;
     s->broken = true;
     if (s->reply.code >= 400)
@@ -255,7 +255,7 @@ send_text(struct smtp *s, const struct smtp_mail *m, struct fault *f)
     struct fault why = t->fault;
     free(t);
     if (r == R_OK)
-        return end_text(s, true, f);
+        return end_text(s, f);
     s->broken = true;  // in the middle of a text: only the end of the connection ends it
     *f = why;
     conn_fail(s->conn);
@@ -323,8 +323,7 @@ end_data(struct smtp *s, const struct smtp_mail *m, struct fault *f)
         return reset(s, f);
     }
     bool any = accepted(m) > 0;
-    enum result r =
-        any ? send_text(s, m, f) : end_text(s, true, f);  // RFC 2920 section 3.1
+    enum result r = any ? send_text(s, m, f) : end_text(s, f);  // RFC 2920 section 3.1
     if (r != R_OK)
         return R_FAIL;
     if (any)

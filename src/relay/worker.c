@@ -5,7 +5,6 @@
 #include "io/message.h"
 
 #include <fcntl.h>
-#include <unistd.h>
 #include <utlist.h>
 
 // A worker is a task with a connection to the smarthost: it takes one mail after another, and goes when there was none for a while.
@@ -70,12 +69,11 @@ connect_now(struct queue_worker *w, struct fault *f)
 {
     struct relay_queue *q = w->queue;
     struct connecting c = {.host = &q->o.host, .fd = -1, .fault = f};
-    struct smtp_reply said;
     if (q->smarthost.rest_until_ms > (int64_t)clock_mono_ms())
         return fault_set(f, FAULT_UNAVAILABLE, "%s", q->smarthost.why);
     pool_run(q->o.connectors, connect_on_pool, &c);
     if (c.result == R_OK)
-        c.result = smtp_open(&q->o.host, c.fd, &w->smtp, &said, f);
+        c.result = smtp_open(&q->o.host, c.fd, &w->smtp, f);
     if (c.result == R_OK)
         smarthost_works(q);
     else
@@ -156,7 +154,7 @@ is_too_many(const struct smtp_reply *r)
            strcmp(r->status, "4.3.1") != 0;
 }
 
-static bool
+static void
 apply(struct queue_visit *v, const struct smtp_mail *t, bool *tried, unsigned caps)
 {
     bool some = false;
@@ -169,7 +167,6 @@ apply(struct queue_visit *v, const struct smtp_mail *t, bool *tried, unsigned ca
         settle(v, t->which[i], &t->replies[i], caps);
     }
     visit_write(v);
-    return some;
 }
 
 static void
@@ -205,7 +202,7 @@ transact(struct queue_worker *w, struct queue_visit *v, struct smtp_mail *t, boo
         smtp_close(&w->smtp);
         return transact(w, v, t, tried);
     }
-    (void)apply(v, t, tried, smtp_offers(w->smtp)->caps);
+    apply(v, t, tried, smtp_offers(w->smtp)->caps);
     if (r == R_OK && smtp_mails(w->smtp) < LIMIT_relay_mails)
         return R_OK;
     smtp_close(&w->smtp);
