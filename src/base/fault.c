@@ -21,6 +21,15 @@ fault_info(enum fault_kind kind)
     return &infos[kind];
 }
 
+const struct fault_words *
+fault_words_of(const struct fault_words *rows, size_t n, enum fault_kind kind)
+{
+    size_t i = 0;
+    while (i < n - 1 && rows[i].kind != kind)
+        i++;
+    return &rows[i];
+}
+
 enum result
 fault_set(struct fault *f, enum fault_kind kind, const char *fmt, ...)
 {

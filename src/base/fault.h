@@ -45,6 +45,15 @@ struct fault_info {
 
 const struct fault_info *fault_info(enum fault_kind kind);
 
+// A protocol's own words for a fault.
+struct fault_words {
+    enum fault_kind kind;
+    const char *code, *text;
+};
+// The row of that kind, of n; the last one where there is none.
+const struct fault_words *fault_words_of(const struct fault_words *rows, size_t n,
+                                         enum fault_kind kind);
+
 // Fills *f and returns R_FAIL, so that a guard reads `return fault_set(f, FAULT_NOPERM, "...")`.
 enum result fault_set(struct fault *f, enum fault_kind kind, const char *fmt, ...)
     PRINTF_LIKE(3, 4);

@@ -329,7 +329,7 @@ decode(struct span sent, struct buf *out, struct span *response_out)
     *response_out = SPAN_NONE;
     if (sent.n == 0)
         return R_OK;
-    if (!span_eq(sent, SPAN("=")) && base64_decode(sent, out) != R_OK)
+    if (base64_decode_word(sent, out) != R_OK)
         return R_FAIL;
     *response_out = out->n > 0 ? buf_span(out) : SPAN("");
     return R_OK;
@@ -377,12 +377,11 @@ go_on(struct mta_request *r, const struct auth_line *line)
     buf_init(&b, LIMIT_sasl_response);
     if (!r->has_word) {
         fail(r, SPAN_NONE, FAULT_CLIENTBUG);
-    } else if (!span_eq(line->response, SPAN("=")) &&
-               base64_decode(line->response, &b) != R_OK) {
+    } else if (base64_decode_word(line->response, &b) != R_OK) {
         fail(r, SPAN_NONE, FAULT_BAD);
     } else {
         r->has_word = false;
-        exchange_step(r->mta->gate, r->exchange, b.n > 0 ? buf_span(&b) : SPAN(""));
+        exchange_step(r->mta->gate, r->exchange, buf_span(&b));
     }
     buf_wipe(&b);
 }

@@ -144,9 +144,9 @@ take_response(struct preauth *m, struct span line)
         cancel(m, "Invalid base64.");
     } else {
         m->state = PREAUTH_WAITING;
-        m->ops->auth_step(m->gate, decoded.n > 0 ? buf_span(&decoded) : SPAN(""));
+        m->ops->auth_step(m->gate, buf_span(&decoded));
     }
-    buf_done(&decoded);
+    buf_wipe(&decoded);
 }
 
 static size_t
@@ -228,41 +228,31 @@ challenge(struct preauth *m, struct span data)
     m->state = PREAUTH_READING;
 }
 
-// The exchange ended while the client has the word: auth died or lost patience. It is told with its next line.
-static void
-lose(struct preauth *m, const struct auth_reply *reply)
-{
-    m->is_lost = true;
-    m->lost_to = reply->verdict == AUTH_REFUSED ? reply->fault : FAULT_SERVERBUG;
-}
-
-static const struct {
-    enum fault_kind kind;
-    const char *status, *text;
-} refusals[] = {
+// The code is the status.
+static const struct fault_words refusals[] = {
 #define PREAUTH_REPLY(kind, status, text) {FAULT_##kind, status, text},
 #include "imap/preauth_reply.def"
 #undef PREAUTH_REPLY
 };
-enum { REFUSALS = sizeof refusals / sizeof refusals[0] };
 
 void
 preauth_refuse(struct preauth *m, enum fault_kind kind)
 {
-    size_t i = 0;
-    while (i < REFUSALS - 1 && refusals[i].kind != kind)
-        i++;
+    const struct fault_words *w =
+        fault_words_of(refusals, sizeof refusals / sizeof refusals[0], kind);
     m->state = PREAUTH_READING;
-    preauth_say(m, refusals[i].status, refusals[i].text);
-    if (refusals[i].kind == FAULT_BAD)
+    preauth_say(m, w->code, w->text);
+    if (w->kind == FAULT_BAD)
         preauth_count_bad(m);
 }
 
 static void
 auth_reply(struct preauth *m, const struct auth_reply *reply)
 {
+    // The exchange ended while the client has the word: auth died or lost patience. It is told with its next line.
     if (m->state == PREAUTH_READING && m->in_sasl) {
-        lose(m, reply);
+        m->is_lost = true;
+        m->lost_to = preauth_fault(reply);
         return;
     }
     must(m->state == PREAUTH_WAITING);
@@ -271,7 +261,7 @@ auth_reply(struct preauth *m, const struct auth_reply *reply)
     else if (reply->verdict == AUTH_CONTINUE && !m->is_login)
         challenge(m, reply->data);
     else
-        preauth_refuse(m, reply->verdict == AUTH_CONTINUE ? FAULT_SERVERBUG : reply->fault);
+        preauth_refuse(m, preauth_fault(reply));
 }
 
 static void

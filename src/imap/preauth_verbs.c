@@ -266,29 +266,22 @@ run_login(struct preauth *m, struct parse *p)
     m->ops->authenticate(m->gate, &start);
 }
 
-// RFC 4959: "=" is an empty initial response.
-static enum result
-decode_initial(struct span text, struct buf *out)
-{
-    return span_eq(text, SPAN("=")) ? R_OK : base64_decode(text, out);
-}
-
 static void
 start_exchange(struct preauth *m, struct span mechanism, struct span initial)
 {
     struct buf decoded;
     buf_init(&decoded, LIMIT_sasl_response);
-    if (initial.p && decode_initial(initial, &decoded)) {
+    if (initial.p && base64_decode_word(initial, &decoded)) {
         preauth_say_bad(m, "Invalid base64 in the initial response.");
     } else {
         struct auth_start start = {.mechanism = mechanism,
-                                   .has_initial = initial.p != NULL};
-        start.initial = decoded.n > 0 ? buf_span(&decoded) : SPAN("");
+                                   .has_initial = initial.p != NULL,
+                                   .initial = buf_span(&decoded)};
         m->state = PREAUTH_WAITING;
         m->is_login = false;
         m->ops->authenticate(m->gate, &start);
     }
-    buf_done(&decoded);
+    buf_wipe(&decoded);
 }
 
 static void

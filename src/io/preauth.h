@@ -51,6 +51,12 @@ preauth_may_start_tls(const struct preauth_facts *f)
 // certificate.
 void preauth_put_mechanisms(const struct preauth_facts *f, struct buf *b,
                             const char *before, const char *behind);
+// Why an exchange ends by this reply, where only a refusal was to be expected.
+static inline enum fault_kind
+preauth_fault(const struct auth_reply *r)
+{
+    return r->verdict == AUTH_REFUSED ? r->fault : FAULT_SERVERBUG;
+}
 
 // What a machine asks of the gate. Spans live during the call only. None of them calls the machine back
 // before it has returned.

@@ -207,10 +207,9 @@ quoted(struct managesieve_parse *p)
     struct buf text;
     p->rest = span_skip(p->rest, 1);
     buf_init(&text, p->rest.n);
-    bool good = take_quoted(p, &text);
-    struct span s = good ? arena_dup(p->arena, buf_span(&text)) : fail(p);
+    struct span s = take_quoted(p, &text) ? arena_dup(p->arena, buf_span(&text)) : fail(p);
     buf_done(&text);
-    return good && s.n == 0 ? SPAN("") : s;
+    return s;
 }
 
 // RFC 5804: 32 bits, no leading zeros.

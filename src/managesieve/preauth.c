@@ -60,25 +60,20 @@ say_bad(struct preauth *m, const char *text)
     count_bad(m);
 }
 
-static const struct {
-    enum fault_kind kind;
-    const char *code, *text;
-} refusals[] = {
+static const struct fault_words refusals[] = {
 #define PREAUTH_REPLY(kind, code, text) {FAULT_##kind, code, text},
 #include "managesieve/preauth_reply.def"
 #undef PREAUTH_REPLY
 };
-enum { REFUSALS = sizeof refusals / sizeof refusals[0] };
 
 static void
 refuse(struct preauth *m, enum fault_kind kind)
 {
-    size_t i = 0;
-    while (i < REFUSALS - 1 && refusals[i].kind != kind)
-        i++;
+    const struct fault_words *w =
+        fault_words_of(refusals, sizeof refusals / sizeof refusals[0], kind);
     m->state = PREAUTH_READING;
-    say(m, "NO", refusals[i].code, refusals[i].text);
-    if (refusals[i].kind == FAULT_BAD)
+    say(m, "NO", w->code, w->text);
+    if (w->kind == FAULT_BAD)
         count_bad(m);
 }
 
@@ -176,7 +171,7 @@ start_exchange(struct preauth *m, struct span mechanism, struct span initial)
     } else {
         struct auth_start start = {
             .mechanism = mechanism, .has_initial = initial.p != NULL, .final_ok = true};
-        start.initial = decoded.n > 0 ? buf_span(&decoded) : SPAN("");
+        start.initial = buf_span(&decoded);
         m->state = PREAUTH_WAITING;
         m->ops->authenticate(m->gate, &start);
     }
@@ -267,7 +262,7 @@ take_response(struct preauth *m, struct span line)
         say_bad(m, "Invalid base64.");
     } else {
         m->state = PREAUTH_WAITING;
-        m->ops->auth_step(m->gate, decoded.n > 0 ? buf_span(&decoded) : SPAN(""));
+        m->ops->auth_step(m->gate, buf_span(&decoded));
     }
     buf_wipe(&decoded);
     arena_free(&arena);
@@ -284,12 +279,6 @@ fatal(struct preauth *m, struct span in, const char *text)
     return in.n;
 }
 
-static void
-next_command(struct preauth *m)
-{
-    managesieve_reader_init(&m->reader, LIMIT_line_preauth, LIMIT_line_preauth);
-}
-
 static size_t
 input(struct preauth *m, struct span in)
 {
@@ -302,7 +291,7 @@ input(struct preauth *m, struct span in)
         return fatal(m, in, "Literals are to be non-synchronising, {5+}.");
     if (end != MANAGESIEVE_WHOLE || size > LIMIT_line_preauth)
         return fatal(m, in, "Command too long.");
-    next_command(m);
+    managesieve_reader_next(&m->reader);
     if (m->in_sasl)
         take_response(m, span_slice(in, 0, size));
     else
@@ -321,7 +310,7 @@ preauth_open(const struct preauth_facts *facts, const struct preauth_ops *ops, v
     m->ops = ops;
     m->gate = gate;
     buf_init(&m->mechanisms, LIMIT_channel_message);
-    next_command(m);
+    managesieve_reader_init(&m->reader, LIMIT_line_preauth, LIMIT_line_preauth);
     return m;
 }
 
@@ -342,7 +331,7 @@ tls_started(struct preauth *m)
     must(m->state == PREAUTH_WAITING && m->facts->tls);
     m->state = PREAUTH_READING;
     buf_reset(&m->mechanisms);
-    next_command(m);
+    managesieve_reader_next(&m->reader);
     tell_capabilities(m, "TLS negotiation successful.");
 }
 
@@ -363,19 +352,13 @@ challenge(struct preauth *m, struct span data)
     m->state = PREAUTH_READING;
 }
 
-// The exchange ended while the client has the word: auth died or lost patience. It is told with its next line.
-static void
-lose(struct preauth *m, const struct auth_reply *reply)
-{
-    m->is_lost = true;
-    m->lost_to = reply->verdict == AUTH_REFUSED ? reply->fault : FAULT_SERVERBUG;
-}
-
 static void
 auth_reply(struct preauth *m, const struct auth_reply *reply)
 {
+    // The exchange ended while the client has the word: auth died or lost patience. It is told with its next line.
     if (m->state == PREAUTH_READING && m->in_sasl) {
-        lose(m, reply);
+        m->is_lost = true;
+        m->lost_to = preauth_fault(reply);
         return;
     }
     must(m->state == PREAUTH_WAITING);
@@ -384,7 +367,7 @@ auth_reply(struct preauth *m, const struct auth_reply *reply)
     else if (reply->verdict == AUTH_CONTINUE)
         challenge(m, reply->data);
     else
-        refuse(m, reply->fault);
+        refuse(m, preauth_fault(reply));
 }
 
 static void

@@ -39,30 +39,18 @@ managesieve_bye(struct managesieve_session *s, const char *code, const char *tex
     managesieve_say(s, "BYE", code, text);
 }
 
-static const struct {
-    enum fault_kind kind;
-    const char *code, *text;
-} codes[] = {
+static const struct fault_words codes[] = {
 #define CODE(kind, code, text) {FAULT_##kind, code, text},
 #include "managesieve/codes.def"
 #undef CODE
 };
-enum { CODES = sizeof codes / sizeof codes[0] };
-
-static size_t
-code_of(enum fault_kind kind)
-{
-    size_t i = 0;
-    while (i < CODES - 1 && codes[i].kind != kind)
-        i++;
-    return i;
-}
 
 void
 managesieve_say_fault(struct managesieve_session *s, enum fault_kind kind)
 {
-    size_t i = code_of(kind);
-    managesieve_say(s, "NO", codes[i].code, codes[i].text);
+    const struct fault_words *w =
+        fault_words_of(codes, sizeof codes / sizeof codes[0], kind);
+    managesieve_say(s, "NO", w->code, w->text);
 }
 
 void

@@ -43,9 +43,9 @@ take_response(struct preauth *m, struct span line)
         cancel(m, "Invalid base64");
     } else {
         m->state = PREAUTH_WAITING;
-        m->ops->auth_step(m->gate, decoded.n > 0 ? buf_span(&decoded) : SPAN(""));
+        m->ops->auth_step(m->gate, buf_span(&decoded));
     }
-    buf_done(&decoded);
+    buf_wipe(&decoded);
 }
 
 static void
@@ -128,7 +128,6 @@ tls_started(struct preauth *m)
     must(m->state == PREAUTH_WAITING && m->facts->tls);
     m->state = PREAUTH_READING;
     m->language = LANGUAGE_DEFAULT;
-    m->has_user = false;
     buf_done(&m->user);
 }
 
@@ -147,19 +146,13 @@ challenge(struct preauth *m, struct span data)
     m->state = PREAUTH_READING;
 }
 
-// The exchange ended while the client has the word: it is told with its next line.
-static void
-lose(struct preauth *m, const struct auth_reply *reply)
-{
-    m->is_lost = true;
-    m->lost_to = reply->verdict == AUTH_REFUSED ? reply->fault : FAULT_SERVERBUG;
-}
-
 static void
 auth_reply(struct preauth *m, const struct auth_reply *reply)
 {
+    // The exchange ended while the client has the word: auth died or lost patience. It is told with its next line.
     if (m->state == PREAUTH_READING && m->in_sasl) {
-        lose(m, reply);
+        m->is_lost = true;
+        m->lost_to = preauth_fault(reply);
         return;
     }
     must(m->state == PREAUTH_WAITING);
@@ -169,8 +162,7 @@ auth_reply(struct preauth *m, const struct auth_reply *reply)
     } else if (reply->verdict == AUTH_CONTINUE && !m->is_pass) {
         challenge(m, reply->data);
     } else {
-        pop3_preauth_refuse(m, reply->verdict == AUTH_CONTINUE ? FAULT_SERVERBUG
-                                                               : reply->fault);
+        pop3_preauth_refuse(m, preauth_fault(reply));
     }
 }
 

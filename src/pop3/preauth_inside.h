@@ -17,7 +17,6 @@ struct preauth {
     bool is_lost;  // and there is no exchange any more
     enum fault_kind lost_to;
     bool is_pass;  // the exchange under way came from PASS
-    bool has_user;
     unsigned bad;
     struct buf user;     // of USER
     struct buf offered;  // capabilities that are told again after login

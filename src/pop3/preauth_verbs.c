@@ -40,76 +40,35 @@ pop3_preauth_say_bad(struct preauth *m, const char *text)
     count_bad(m);
 }
 
-static const struct {
-    enum fault_kind kind;
-    const char *code, *text;
-} refusals[] = {
+static const struct fault_words refusals[] = {
 #define PREAUTH_REPLY(kind, code, text) {FAULT_##kind, code, text},
 #include "pop3/preauth_reply.def"
 #undef PREAUTH_REPLY
 };
-enum { REFUSALS = sizeof refusals / sizeof refusals[0] };
-
 void
 pop3_preauth_refuse(struct preauth *m, enum fault_kind kind)
 {
-    size_t i = 0;
-    while (i < REFUSALS - 1 && refusals[i].kind != kind)
-        i++;
+    const struct fault_words *w =
+        fault_words_of(refusals, sizeof refusals / sizeof refusals[0], kind);
     m->state = PREAUTH_READING;
-    pop3_preauth_say(m, false, refusals[i].code, refusals[i].text);
-    if (refusals[i].kind == FAULT_BAD)
+    pop3_preauth_say(m, false, w->code, w->text);
+    if (w->kind == FAULT_BAD)
         count_bad(m);
 }
 
 // Capabilities.
-
-static bool
-is_encrypted(const struct preauth *m)
-{
-    return m->facts->tls || m->facts->secure;
-}
-
-static bool
-may_log_in(const struct preauth *m)
-{
-    return is_encrypted(m) || m->facts->plaintext_auth;
-}
-
-static bool
-may_start_tls(const struct preauth *m)
-{
-    return m->facts->can_starttls && !is_encrypted(m);
-}
-
-// Each with this before and behind it.
-static void
-put_mechanisms(const struct preauth *m, struct buf *b, const char *before,
-               const char *behind)
-{
-    struct span rest = m->facts->mechanisms, word;
-    while (span_next_field(&rest, ' ', &word) == R_OK) {
-        // Channel binding needs a channel, EXTERNAL a certificate.
-        if (word.n == 0 || (!m->facts->tls && span_ends(word, SPAN("-PLUS"))) ||
-            (!m->facts->certificate && span_eq(word, SPAN("EXTERNAL"))))
-            continue;
-        buf_put_str(b, before);
-        buf_put(b, word);
-        buf_put_str(b, behind);
-    }
-}
 
 void
 pop3_preauth_offer(struct preauth *m)
 {
     struct buf *b = &m->offered;
     buf_reset(b);
-    if (may_start_tls(m))
+    if (preauth_may_start_tls(m->facts))
         buf_put_str(b, "STLS\r\n");
-    if (!may_log_in(m))
+    if (!preauth_may_log_in(m->facts))
         return;
     buf_put_str(b, "USER\r\nSASL");
-    put_mechanisms(m, b, " ", "");
+    preauth_put_mechanisms(m->facts, b, " ", "");
     buf_put_str(b, "\r\n");
 }
 
@@ -151,9 +110,9 @@ run_stls(struct preauth *m, struct span argument)
         pop3_preauth_say_bad(m, "Invalid arguments");
     } else if (m->mode & POP3_UTF8) {  // RFC 6856 section 2.1
         pop3_preauth_say_bad(m, "STLS comes before UTF8");
-    } else if (!may_start_tls(m)) {
-        pop3_preauth_say_bad(m, is_encrypted(m) ? "TLS is active already"
-                                                : "TLS is not available");
+    } else if (!preauth_may_start_tls(m->facts)) {
+        pop3_preauth_say_bad(m, preauth_is_encrypted(m->facts) ? "TLS is active already"
+                                                               : "TLS is not available");
     } else {
         pop3_preauth_say(m, true, "", "Begin TLS negotiation now");
         m->state = PREAUTH_WAITING;
@@ -186,17 +145,15 @@ run_lang(struct preauth *m, struct span argument)
 static void
 run_user(struct preauth *m, struct span argument)
 {
-    m->has_user = false;
+    buf_reset(&m->user);
     if (argument.n == 0) {
         pop3_preauth_say_bad(m, "Invalid arguments");
     } else if (!utf8_valid(argument)) {
         pop3_preauth_say_bad(m, "Not UTF-8");
-    } else if (!may_log_in(m)) {
+    } else if (!preauth_may_log_in(m->facts)) {
         pop3_preauth_refuse(m, FAULT_PRIVACY);
     } else {
-        buf_reset(&m->user);
         buf_put(&m->user, argument);
-        m->has_user = true;
         pop3_preauth_say(m, true, "", "Name is a string");
     }
 }
@@ -206,20 +163,20 @@ static void
 run_pass(struct preauth *m, struct span argument)
 {
     struct auth_start start = {.user = buf_span(&m->user), .password = argument};
-    if (!m->has_user) {
+    if (start.user.n == 0) {
         pop3_preauth_say_bad(m, "USER first");
     } else if (argument.n == 0) {
         pop3_preauth_say_bad(m, "Invalid arguments");
     } else if (!utf8_valid(argument)) {
         pop3_preauth_say_bad(m, "Not UTF-8");
-    } else if (!may_log_in(m)) {
+    } else if (!preauth_may_log_in(m->facts)) {
         pop3_preauth_refuse(m, FAULT_PRIVACY);
     } else {
         m->state = PREAUTH_WAITING;
         m->is_pass = true;
         m->ops->authenticate(m->gate, &start);
     }
-    m->has_user = false;
+    buf_reset(&m->user);
 }
 
 static void
@@ -236,18 +193,11 @@ list_mechanisms(struct preauth *m)
     struct buf b;
     buf_init(&b, LIMIT_channel_message);
     pop3_reply_put(&b, m->language, true, "", "Mechanisms follow");
-    if (may_log_in(m))
-        put_mechanisms(m, &b, "", "\r\n");
+    if (preauth_may_log_in(m->facts))
+        preauth_put_mechanisms(m->facts, &b, "", "\r\n");
     buf_put_str(&b, ".\r\n");
     m->ops->write(m->gate, buf_span(&b));
     buf_done(&b);
-}
-
-// RFC 5034 section 4: "=" is an empty initial response.
-static enum result
-decode_initial(struct span text, struct buf *out)
-{
-    return span_eq(text, SPAN("=")) ? R_OK : base64_decode(text, out);
 }
 
 static void
@@ -255,17 +205,17 @@ start_exchange(struct preauth *m, struct span mechanism, struct span initial)
 {
     struct buf decoded;
     buf_init(&decoded, LIMIT_sasl_response);
-    if (initial.p && decode_initial(initial, &decoded)) {
+    if (initial.p && base64_decode_word(initial, &decoded)) {
         pop3_preauth_say_bad(m, "Invalid base64");
     } else {
         struct auth_start start = {.mechanism = mechanism,
-                                   .has_initial = initial.p != NULL};
-        start.initial = decoded.n > 0 ? buf_span(&decoded) : SPAN("");
+                                   .has_initial = initial.p != NULL,
+                                   .initial = buf_span(&decoded)};
         m->state = PREAUTH_WAITING;
         m->is_pass = false;
         m->ops->authenticate(m->gate, &start);
     }
-    buf_done(&decoded);
+    buf_wipe(&decoded);
 }
 
 // QUIRKS.md, Outlook: a blank behind the mechanism.
@@ -275,7 +225,7 @@ run_auth(struct preauth *m, struct span argument)
     struct span rest = span_trim(argument), mechanism;
     if (span_next_field(&rest, ' ', &mechanism) != R_OK || mechanism.n == 0)
         list_mechanisms(m);
-    else if (!may_log_in(m))
+    else if (!preauth_may_log_in(m->facts))
         pop3_preauth_refuse(m, FAULT_PRIVACY);
     else
         start_exchange(m, mechanism, rest.n > 0 ? rest : SPAN_NONE);

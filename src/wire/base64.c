@@ -64,3 +64,9 @@ base64_decode(struct span in, struct buf *out)
     }
     return out->over ? R_FAIL : R_OK;
 }
+
+enum result
+base64_decode_word(struct span in, struct buf *out)
+{
+    return span_eq(in, SPAN("=")) ? R_OK : base64_decode(in, out);
+}
