@@ -30,10 +30,11 @@ check_forward(struct span value, struct buf *out, struct fault *f)
 }
 
 static enum result
-check_keep(struct span value, struct buf *out, struct fault *f)
+check_yes_no(struct span value, struct buf *out, struct fault *f)
 {
     if (!span_ieq(value, SPAN("yes")) && !span_ieq(value, SPAN("no")))
-        return fault_set(f, FAULT_BAD, "keep is yes or no");
+        return fault_set(f, FAULT_BAD, "'%.*s' is neither yes nor no",
+                         SPAN_ARG(span_slice(value, 0, 40)));
     buf_put_str(out, span_ieq(value, SPAN("yes")) ? "yes" : "no");
     return R_OK;
 }
@@ -101,10 +102,10 @@ static const struct {
     const char *name;
     check_fn *check;
 } keys[] = {
-    {"forward", check_forward},        {"keep", check_keep},
+    {"forward", check_forward},        {"keep", check_yes_no},
     {"protocols", check_protocols},    {"size_limit", check_number},
     {"folder_language", check_word},   {"pop3_delete", check_pop3_delete},
-    {"pop3_delete_after", check_days},
+    {"pop3_delete_after", check_days}, {"sent_copy", check_yes_no},
 };
 
 enum result
@@ -168,6 +169,8 @@ take(struct span name, struct span value, void *arg)
         copy(k->forward, sizeof k->forward - 1, value);
     else if (span_eq(name, SPAN("keep")))
         k->keep = span_eq(value, SPAN("yes"));
+    else if (span_eq(name, SPAN("sent_copy")))
+        k->sent_copy = span_eq(value, SPAN("yes")) ? 1 : 2;
     else if (span_eq(name, SPAN("protocols")))
         copy(k->protocols, sizeof k->protocols - 1, value);
     else if (span_eq(name, SPAN("folder_language")))

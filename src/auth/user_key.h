@@ -2,7 +2,7 @@
 #define AUTH_USER_KEY_H
 
 // What `posthorn user set` says of one user, in the user database: forward, keep, protocols, size_limit, folder_language,
-// pop3_delete, pop3_delete_after.
+// pop3_delete, pop3_delete_after, sent_copy.
 // What is not set is as the settings say. (Quota is the account's own: `quota set`.)
 // Trust: values come from the administrator. Threads: the database's.
 
@@ -14,6 +14,7 @@ struct user_keys {
     char protocols[LIMIT_app_protocols + 1];     // a space between; empty: all
     char folder_language[LIMIT_user_key + 1];    // empty: as the setting
     uint64_t size_limit;                         // 0: as the setting
+    uint8_t sent_copy;                           // 0: as the setting, 1: yes, 2: no
     char pop3_delete[LIMIT_user_key + 1];        // empty: as the setting, here and below
     char pop3_delete_after[LIMIT_user_key + 1];  // days; "0": never
 };

@@ -158,6 +158,7 @@ struct lookup_reply {
     struct span user, detail;
     struct span groups;   // packed spans, in order; of an identity
     uint64_t size_limit;  // of an identity: octets of a message; 0: none of their own
+    uint8_t sent_copy;    // of an identity: 0 as the setting, 1 yes, 2 no
 };
 
 // What mail asks of an address. The text of the answer is packed (base/pack.h): u8 1, or 0: nobody; then

@@ -34,6 +34,7 @@ mail_new(const struct mail_options *o)
     atomic_store(&m->shares, 1);
     m->options = *o;
     mail_settings(m, o->folder_language, o->message_size_max);
+    m->sent_copy = true;
     m->entries_arena = arena_new_small();
     mail_entries_set(m, o->entries);
     mail_private_flags_set(m, FLAG_SEEN);

@@ -7,16 +7,16 @@
 
 #include "base/limits.h"
 #include "mail/intake.h"
+#include "mail/remembered.h"
 
 enum filter_seen_kind {
     SEEN_DUPLICATE = 'd',
     SEEN_ANSWERED = 'v',
     SEEN_REDIRECTED = 'r',
 };
-enum { FILTER_SEEN_KEY = 48 };
 
 struct filter_mark {
-    char key[FILTER_SEEN_KEY];
+    char key[REMEMBERED_KEY];
     int64_t until_s;
     bool fresh;  // it was not seen when the script asked
 };

@@ -112,6 +112,12 @@ struct threads {
     bool loaded;
 };
 
+// When what an account remembers was looked through (remembered.h), and how much was put since.
+struct remembered_round {
+    int64_t at_s;
+    unsigned puts;
+};
+
 struct change;
 
 struct account {
@@ -154,8 +160,7 @@ struct account {
     struct {
         struct label_index *labels;  // once labels were asked for
         struct mail_index *index;    // of search
-        int64_t seen_round_s;        // what filters remember was looked through
-        unsigned seen_puts;          // since then (filter_seen.c)
+        struct remembered_round seen_round, sent_round;
     };
     struct account_quota quota;
 };
@@ -248,6 +253,11 @@ struct thread_ask {
     size_t n;
     struct mailbox *among;
 };
+// The key of a message, or of one that it refers to: their thread is the same where their subjects are.
+uint64_t thread_key(struct span message_id, struct span base_subject);
+// Suspends (first use). The thread that has the key; R_NONE: no message ever had it.
+enum result thread_find(struct account *a, uint64_t key, uint64_t *threadid_out,
+                        struct fault *f) MUST_CHECK;
 // Suspends (first use). The thread that a message with these keys joins, or a new id; remembered.
 enum result thread_assign(struct account *a, const struct thread_ask *ask,
                           uint64_t *threadid_out, struct fault *f) MUST_CHECK;

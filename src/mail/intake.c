@@ -1,6 +1,5 @@
 #include "mail/intake_inside.h"
 
-#include "base/hash.h"
 #include "base/limits.h"
 #include "mail/name.h"
 #include "mail/rows.h"
@@ -69,7 +68,7 @@ add_key(struct intake *in, struct span message_id, struct span subject)
 {
     if (message_id.n == 0 || in->key_count == LIMIT_thread_refs + 2)
         return;
-    uint64_t key = hash64(message_id) * 31 + hash64(subject);
+    uint64_t key = thread_key(message_id, subject);
     for (size_t i = 0; i < in->key_count; i++)
         if (in->keys[i] == key)
             return;

@@ -57,6 +57,8 @@ enum result intake_commit(struct intake *in, const struct mailbox_ref *dest,
 // them. FAULT_LIMIT when they are too many for one commit.
 // `replaced` (may be NULL): the one message that goes in the same commit, or, in another account, right after it
 // (RFC 8508). FAULT_EXPUNGEISSUED, and nothing is done, when it is not there.
+// `by_client`: an APPEND or REPLACE, of which the mailbox may have the server's copy (mail/sent.h): then the UID may be of what
+// is there.
 struct intake_item {
     struct intake *intake;
     struct intake_params params;
@@ -67,6 +69,7 @@ struct intake_batch {
     const struct selection *replaced;
     const struct record_meta
         *note;  // NULL, or a value of the account that is set in the same commit
+    bool by_client;
 };
 enum result intake_commit_all(const struct intake_batch *batch,
                               const struct mailbox_ref *dest, struct intake_result *out,

@@ -6,6 +6,7 @@
 #include "mail/private.h"
 #include "mail/rows.h"
 #include "mail/select.h"
+#include "mail/sent_inside.h"
 #include "mail/tree_record.h"
 
 #include <strings.h>
@@ -22,6 +23,8 @@ struct commit_call {
     const struct selection *replaced;  // in dest's account; NULL: none
     const struct move_intent *intent;  // of what goes in another account; NULL: none
     const struct record_meta *note;
+    bool by_client;
+    struct sent_twins twins;    // of the server, that go
     struct intake_result *out;  // n
     struct fault *fault;
     enum result result;
@@ -150,11 +153,13 @@ static enum result
 check_quota(struct account *a, const struct commit_call *c, const struct message_row *gone,
             struct fault *f)
 {
-    uint64_t octets = 0, less = gone ? gone->size : 0;
+    uint64_t octets = 0, less = c->twins.octets + (gone ? gone->size : 0);
+    size_t n_gone = c->twins.n + (gone ? 1 : 0);
     for (size_t i = 0; i < c->n; i++)
         octets += c->items[i].intake->size;
-    return quota_room_messages(a, gone ? c->n - 1 : c->n, octets > less ? octets - less : 0,
-                               c->items[0].params.quota, f);
+    return quota_room_messages(a, c->n > n_gone ? c->n - n_gone : 0,
+                               octets > less ? octets - less : 0, c->items[0].params.quota,
+                               f);
 }
 
 // ---- the message that goes ----
@@ -291,6 +296,39 @@ put_messages(struct account *a, struct store_batch *b, struct mailbox *m,
     private_put(a, b, &p);
 }
 
+// The server's copies of what a client appends (mail/sent.h); those of somebody else's account are not the user's.
+static enum result
+find_twins(struct account *a, struct mailbox *m, struct commit_call *c,
+           const struct message_row *leaves, struct fault *f)
+{
+    struct sent_append s = {.items = c->items, .n = c->n, .replaces = leaves || c->intent};
+    if (!c->by_client || private_foreign(a, private_user(a, c->dest->user)))
+        return R_OK;
+    if (leaves && c->replaced->view->mailbox == m)
+        s.leaves = leaves->uid;
+    enum result r = sent_twins_find(a, m, &s, &c->twins, f);
+    if (r == R_OK)
+        c->items = c->twins.items;
+    return r;
+}
+
+// What goes and what else is set in the same commit.
+static void
+put_others(struct account *a, struct store_batch *b, struct mailbox *m,
+           const struct commit_call *c, uint32_t gone)
+{
+    sent_twins_put_away(a, b, m, &c->twins);
+    if (c->replaced)
+        rows_put_away(a, b, c->replaced->view->mailbox, RECORD_EXPUNGED, &gone, 1);
+    if (c->intent)
+        move_put_arrived(a, b, c->intent);
+    if (c->note) {
+        struct record_meta note = *c->note;
+        note.modseq = change_modseq(a);
+        tree_put_meta(b, &note);
+    }
+}
+
 static enum result
 intake_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
 {
@@ -303,18 +341,20 @@ intake_change(struct account *a, struct store_batch *b, void *arg, struct fault 
         return fault_set(f, FAULT_TRYCREATE, "mailbox is gone");
     if (still_allowed(a, c, f) != R_OK)
         return R_FAIL;
+    if (c->replaced && (r = find_replaced(a, c->replaced, &gone, f)) != R_OK)
+        return r;
+    const struct message_row *leaves =
+        c->replaced ? &c->replaced->view->mailbox->state->rows[gone] : NULL;
+    if ((r = find_twins(a, m, c, leaves, f)) != R_OK)
+        return r;
+    if (c->twins.same)
+        return sent_twin_merge(a, b, m, &c->twins, c->out, f);
     struct commit_call marked = *c;
     marked.items = intake_marked(a->batch_arena, m, c->items, c->n);
     if ((r = check_room(&marked, b, f)) != R_OK || (r = check_uids(a, m, c, f)) != R_OK)
         return r;
     rows = arena_array(a->batch_arena, c->n, sizeof *rows);
-    if (assign_threads(a, m, c, rows, f) != R_OK)
-        return R_FAIL;
-    if (c->replaced && (r = find_replaced(a, c->replaced, &gone, f)) != R_OK)
-        return r;
-    const struct message_row *leaves =
-        c->replaced ? &c->replaced->view->mailbox->state->rows[gone] : NULL;
-    if (check_quota(a, c, leaves, f) != R_OK)
+    if (assign_threads(a, m, c, rows, f) != R_OK || check_quota(a, c, leaves, f) != R_OK)
         return R_FAIL;
     if (name_keywords(a, m, b, &marked, f) != R_OK) {
         marked.items = c->items;  // no room for more keywords: then without marks
@@ -322,15 +362,7 @@ intake_change(struct account *a, struct store_batch *b, void *arg, struct fault 
             return R_FAIL;
     }
     put_messages(a, b, m, &marked, rows);
-    if (c->replaced)
-        rows_put_away(a, b, c->replaced->view->mailbox, RECORD_EXPUNGED, &gone, 1);
-    if (c->intent)
-        move_put_arrived(a, b, c->intent);
-    if (c->note) {
-        struct record_meta note = *c->note;
-        note.modseq = change_modseq(a);
-        tree_put_meta(b, &note);
-    }
+    put_others(a, b, m, c, gone);
     return R_OK;
 }
 
@@ -460,6 +492,7 @@ intake_commit_all(const struct intake_batch *batch, const struct mailbox_ref *wh
                             .dest = dest,
                             .replaced = here ? replaced : NULL,
                             .note = batch->note,
+                            .by_client = batch->by_client,
                             .out = done,
                             .fault = f,
                             .result = R_FAIL};

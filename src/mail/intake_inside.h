@@ -1,7 +1,8 @@
 #ifndef MAIL_INTAKE_INSIDE_H
 #define MAIL_INTAKE_INSIDE_H
 
-// A message on its way in, as intake.c fills it and intake_commit.c commits it. Only these, intake_spread.c and intake_marks.c include this.
+// A message on its way in, as intake.c fills it and intake_commit.c commits it. Only these, intake_spread.c, intake_marks.c and
+// sent_*.c include this.
 
 #include "base/limits.h"
 #include "mail/home.h"

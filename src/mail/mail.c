@@ -1,5 +1,6 @@
 #include "mail/folders.h"
 #include "mail/mail_inside.h"
+#include "mail/sent.h"
 
 #include "base/clock.h"
 
@@ -25,6 +26,18 @@ const struct mail_entries *
 mail_entries(const struct mail *m)
 {
     return m->entries;
+}
+
+void
+mail_sent_set(struct mail *m, bool on)
+{
+    m->sent_copy = on;
+}
+
+bool
+mail_sent(const struct mail *m)
+{
+    return m->sent_copy;
 }
 
 void

@@ -28,6 +28,7 @@ struct mail {
     atomic_uint private_flags;
     atomic_uint index_after;
     atomic_bool index_on, index_stopped;
+    atomic_bool sent_copy;
     mail_index_report_fn *index_report;
     struct home *homes;
     struct quotas *quotas;

@@ -25,6 +25,7 @@ struct mail_user {
     uint64_t shares;      // the generation that the mounts are of; 0: none yet
     bool roams;           // looks beyond the own tree
     uint64_t size_limit;  // 0: none of their own
+    enum sent_wish sent;
     struct view *views;
     struct mail_watch *watches;
     struct mail_user *next, **at;  // all of this thread

@@ -67,6 +67,31 @@ load(struct account *a, struct fault *f)
     return r;
 }
 
+uint64_t
+thread_key(struct span message_id, struct span base_subject)
+{
+    return hash64(message_id) * 31 + hash64(base_subject);
+}
+
+static enum result
+ready(struct account *a, struct fault *f)
+{
+    a->looked_up = true;
+    return a->threads.loaded ? R_OK : load(a, f);
+}
+
+enum result
+thread_find(struct account *a, uint64_t key, uint64_t *threadid_out, struct fault *f)
+{
+    if (ready(a, f) != R_OK)
+        return R_FAIL;
+    const struct thread_entry *hit = find(a->threads.all, key);
+    if (!hit)
+        return R_NONE;
+    *threadid_out = hit->threadid;
+    return R_OK;
+}
+
 // For messages of the batch that is being built.
 static void
 remember_next(struct account *a, uint64_t key, uint64_t threadid)
@@ -132,8 +157,7 @@ enum result
 thread_assign(struct account *a, const struct thread_ask *ask, uint64_t *threadid_out,
               struct fault *f)
 {
-    a->looked_up = true;
-    if (!a->threads.loaded && load(a, f) != R_OK)
+    if (ready(a, f) != R_OK)
         return R_FAIL;
     uint64_t threadid;
     enum result r = ask->among ? find_thread(a, ask, true, &threadid, f) : R_NONE;

@@ -179,6 +179,18 @@ mail_user_size_max(const struct mail_user *u)
 }
 
 void
+mail_user_sent_set(struct mail_user *u, enum sent_wish wish)
+{
+    u->sent = wish;
+}
+
+enum sent_wish
+mail_user_sent(const struct mail_user *u)
+{
+    return u->sent;
+}
+
+void
 mail_users_each(void (*fn)(struct mail_user *u, void *arg), void *arg)
 {
     for (struct mail_user *u = users, *next; u; u = next) {

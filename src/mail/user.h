@@ -59,6 +59,10 @@ void mail_user_identify(struct mail_user *u, const struct acl_identity *now);
 // Octets of a message that the user may store; 0: as the settings say. In the user's thread.
 void mail_user_size_limit(struct mail_user *u, uint64_t octets);
 uint64_t mail_user_size_max(const struct mail_user *u);
+// Is a copy of what the user submits filed (mail/sent.h)? The same.
+enum sent_wish { SENT_WISH_DEFAULT, SENT_WISH_YES, SENT_WISH_NO };
+void mail_user_sent_set(struct mail_user *u, enum sent_wish wish);
+enum sent_wish mail_user_sent(const struct mail_user *u);
 // All of this thread to whom that was said.
 void mail_users_each(void (*fn)(struct mail_user *u, void *arg), void *arg);
 

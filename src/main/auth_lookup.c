@@ -104,6 +104,7 @@ find_lookup(struct recipient *w, struct lookup_reply *reply, struct user *user,
     if (r != R_OK)
         return r;
     reply->size_limit = keys.size_limit;
+    reply->sent_copy = keys.sent_copy;
     reply->found = LOOKUP_FOUND;
     reply->account = user->account;
     reply->user = name_span(&user->name);

@@ -14,6 +14,7 @@ struct ask {
     bool done, failed;
     uint8_t found;
     uint64_t account, size_limit;
+    uint8_t sent_copy;
     struct buf *user, *detail, *groups, *text;
     UT_hash_handle hh;
 };
@@ -51,6 +52,7 @@ take_lookup(struct home *h, const struct lookup_reply *r)
     a->found = r->found;
     a->account = r->account;
     a->size_limit = r->size_limit;
+    a->sent_copy = r->sent_copy;
     if (a->user != NULL)
         buf_put(a->user, r->user);
     if (a->detail != NULL)
@@ -179,6 +181,7 @@ mail_ask_identity(struct home *h, struct span name, struct mail_identity *out,
     struct ask a = {.groups = out->groups};
     enum result r = ask_lookup(h, &a, name, &out->account, f);
     out->size_limit = a.size_limit;
+    out->sent_copy = a.sent_copy;
     return r;
 }
 

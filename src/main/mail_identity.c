@@ -54,6 +54,7 @@ struct asked {
     uint64_t account;
     struct acl_identity identity;
     uint64_t size_limit;
+    enum sent_wish sent;
 };
 
 // The setting acl_anyone.
@@ -70,6 +71,7 @@ tell(struct mail_user *u, const struct asked *asked)
 {
     mail_user_identify(u, &asked->identity);
     mail_user_size_limit(u, asked->size_limit);
+    mail_user_sent_set(u, asked->sent);
 }
 
 static enum result
@@ -82,6 +84,7 @@ ask(struct home *h, struct arena *a, struct span name, struct asked *out, struct
     bool same = r == R_OK && said.account == out->account;
     if (same) {
         out->size_limit = said.size_limit;
+        out->sent = (enum sent_wish)said.sent_copy;
         unpack_groups(a, arena_dup(a, buf_span(&groups)), &out->identity);
     }
     out->identity.admin = same && config_list_has(&h->config->admin_users, name);

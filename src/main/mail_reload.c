@@ -11,6 +11,7 @@
 #include "imap/preview.h"
 #include "io/task.h"
 #include "mail/account.h"
+#include "mail/sent.h"
 #include "store/store.h"
 #include <utlist.h>
 
@@ -61,6 +62,7 @@ mail_reload_settings(struct mail_role *r, const struct config *c)
     mail_settings(r->mail, c->folder_language, c->message_size_max);
     mail_imap_settings(c);
     mail_marks_set(r->mail, config_marks(c));
+    mail_sent_set(r->mail, c->sent_copy);
     limits_of(c, &quota);
     mail_quota_set(r->mail, &quota);
     mail_index_set(r->mail, c->search_index, (unsigned)c->test_index_after);

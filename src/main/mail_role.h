@@ -185,6 +185,7 @@ enum result mail_ask_resolve(struct home *h, enum resolve_question question,
 // A user by the whole name, with the groups: packed spans (base/pack.h), in order. Not remembered here.
 struct mail_identity {
     uint64_t account, size_limit;  // size_limit 0: as the settings say
+    uint8_t sent_copy;             // enum sent_wish
     struct buf *groups;
 };
 enum result mail_ask_identity(struct home *h, struct span name, struct mail_identity *out,

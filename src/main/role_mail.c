@@ -15,6 +15,7 @@
 #include "lmtp/question.h"
 #include "managesieve/session.h"
 #include "mail/account.h"
+#include "mail/sent.h"
 #include "store/folder.h"
 #include "store/store.h"
 
@@ -310,6 +311,7 @@ open_mail(struct mail_role *r)
     };
     r->mail = mail_new(&m);
     mail_marks_set(r->mail, config_marks(c));
+    mail_sent_set(r->mail, c->sent_copy);
     mail_private_flags_set(r->mail, config_private_flags(c));
     limits_of(c, &quota);
     mail_quota_set(r->mail, &quota);

@@ -23,7 +23,7 @@ append_all(struct imap_append *a, struct fault *f)
     if (receive_all(a, f) != R_OK)
         return R_FAIL;
     struct intake_result *done = arena_array(c->arena, a->count, sizeof *done);
-    struct intake_batch batch = {.items = a->items, .n = a->count};
+    struct intake_batch batch = {.items = a->items, .n = a->count, .by_client = true};
     if (intake_commit_all(&batch, &c->ref, done, f) != R_OK)
         return R_FAIL;
     imap_notify_own(c->session, &c->ref, done[0].uid, done[a->count - 1].uid);

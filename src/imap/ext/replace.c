@@ -63,7 +63,8 @@ replace(struct imap_append *a, struct fault *f)
     if (imap_append_message(a, f) != R_OK || parse_end(&c->parse, f) != R_OK)
         return R_FAIL;
     struct selection old = {c->session->view, &c->set, c->by_uid};
-    struct intake_batch batch = {.items = a->items, .n = a->count, .replaced = &old};
+    struct intake_batch batch = {
+        .items = a->items, .n = a->count, .replaced = &old, .by_client = true};
     if (intake_commit_all(&batch, &c->ref, &done, f) != R_OK)
         return R_FAIL;
     imap_notify_own(c->session, &c->ref, done.uid, done.uid);
