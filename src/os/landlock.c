@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/landlock.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -75,17 +76,35 @@ allow_path(int ruleset, const char *path, uint64_t access, struct fault *f)
     return failed ? R_FAIL : R_OK;
 }
 
+// What lies in a place is as durable as the place's own name: also where who made it was ended before it was synced.
+static enum result
+parent_sync(const char *path, struct fault *f)
+{
+    char parent[PATH_MAX];
+    snprintf(parent, sizeof parent, "%s", path);
+    char *slash = strrchr(parent, '/');
+    must(slash != NULL && slash != parent);
+    *slash = '\0';
+    int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return fault_errno(f, FAULT_DISK, parent);
+    bool synced = fsync(fd) == 0;
+    if (!synced)
+        fault_errno(f, FAULT_DISK, parent);
+    close(fd);
+    return synced ? R_OK : R_FAIL;
+}
+
 static enum result
 place_make(const struct role_place *p, const char *path, struct fault *f)
 {
-    if (p->kind == ROLE_DIR)
-        return mkdir(path, 0700) == 0 || errno == EEXIST ? R_OK
-                                                         : fault_errno(f, FAULT_DISK, path);
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0)
+    bool folder = p->kind == ROLE_DIR;
+    int fd = folder ? -1 : open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (folder ? mkdir(path, 0700) != 0 && errno != EEXIST : fd < 0)
         return fault_errno(f, FAULT_DISK, path);
-    close(fd);
-    return R_OK;
+    if (fd >= 0)
+        close(fd);
+    return parent_sync(path, f);
 }
 
 static enum result
