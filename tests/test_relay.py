@@ -257,12 +257,152 @@ def test_late_and_expired(tmp_path):
         sender.stop()
 
 
+SIGNED = """Subject: signed
+MIME-Version: 1.0
+Content-Type: multipart/signed; boundary=b; protocol="application/pgp-signature"
+
+--b
+Content-Type: text/plain; charset=utf-8
+Content-Transfer-Encoding: 8bit
+
+Grüße
+--b
+Content-Type: application/pgp-signature
+
+xyz
+--b--
+"""
+
+
+def leaves(text):
+    """What a reader gets: type and decoded octets of each leaf, lines ending with LF, and all fields but those of the encoding."""
+    message = email.message_from_bytes(text.replace(b"\r\n", b"\n"))
+    found = []
+    for part in message.walk():
+        fields = [(k, v) for k, v in part.items() if k.lower() not in ("content-transfer-encoding", "mime-version")]
+        payload = None if part.is_multipart() else part.get_payload(decode=True).replace(b"\r\n", b"\n").rstrip(b"\n")
+        found.append((fields, payload))
+    return found
+
+
+def test_mail_is_recoded():
+    """A smarthost without 8BITMIME (RFC 6152 section 3) is sent lines of ASCII that say the same; what cannot be said so comes back."""
+    host = Smarthost(offers=("PIPELINING", "SIZE"))
+    sender = Sender(host)
+    plain = "Subject: {}\nMIME-Version: 1.0\nContent-Type: text/{}; charset=utf-8\nContent-Transfer-Encoding: 8bit\n\n{}\n"
+    texts = {
+        "plain": plain.format("plain", "plain", "Ein Gruß aus der Küche.\n.\nFrom here\n-- \nann"),
+        "russian": plain.format("russian", "plain", "Съешь же ещё этих мягких французских булок"),
+        "long": plain.format("long", "html", "<p>ä" + "word " * 60000 + "</p>"),
+        "mixed": "Subject: mixed\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=\"=_b\"\nContent-Transfer-Encoding: 8bit\n\n--=_b\n"
+                 "Content-Type: multipart/alternative; boundary=c\n\n--c\nContent-Type: text/plain; charset=utf-8\n\nÄpfel in ASCII-Umgebung\n\n--c\n"
+                 "Content-Type: text/html; charset=utf-8\nContent-Transfer-Encoding: quoted-printable\n\n=C3=84\n\n--c--\n\n--=_b\n"
+                 "Content-Type: message/rfc822\n\nSubject: inner\n\n\n--=_b\nContent-Type: image/png\nContent-Transfer-Encoding: 8bit\n\nä\n--=_b--\n",
+    }
+    try:
+        for text in texts.values():
+            sender.add(text=text.encode())
+        sender.add("ascii")
+        sender.wait_empty()
+        got = {mail["text"].split(b"Subject: ")[1].split(b"\r\n")[0].decode(): mail for mail in host.mails}
+        assert sorted(got) == sorted([*texts, "ascii"])
+        for subject, text in texts.items():
+            sent = got[subject]["text"]
+            assert sent.isascii() and max(map(len, sent.split(b"\r\n"))) <= 998 and "BODY=" not in got[subject]["mail"]
+            assert f" SIZE={len(sent)}" in got[subject]["mail"]
+            assert leaves(sent) == leaves(text.encode()), subject
+        assert b"quoted-printable" in got["plain"]["text"] and b"base64" in got["russian"]["text"]
+        assert leaves(got["plain"]["text"])[0][1].decode().startswith("Ein Gruß")
+        sender.add(text=SIGNED.encode())
+        sender.add(text="Subject: Grüße\n\nx\n".encode())
+        words = [fields(report)[1]["Diagnostic-Code"] for report in reports(sender, "alice", 2)]
+        assert any("signed as it is" in w for w in words) and any("header has octets beyond" in w for w in words)
+        host.offers.append("8BITMIME")
+        host.drop()
+        sender.add(text=SIGNED.encode())
+        sender.wait_empty()
+        assert host.mails[-1]["text"] == SIGNED.replace("\n", "\r\n").encode() and host.mails[-1]["mail"].endswith(" BODY=8BITMIME")
+        assert len(host.mails) == len(texts) + 2 and [n for n in sender.files() if not n.endswith(".mail")] == []
+    finally:
+        sender.stop()
+        host.close()
+
+
+BINARY = b"Subject: binary\r\nMIME-Version: 1.0\r\nContent-Type: application/x\r\nContent-Transfer-Encoding: binary\r\n\r\n" + bytes(range(256)) * 40 + b"\r\n.\r\nend"
+
+
+def test_binary_mail():
+    """BODY=BINARYMIME and BDAT (RFC 3030) where the smarthost has both; else base64."""
+    host = Smarthost(offers=("PIPELINING", "SIZE", "8BITMIME", "CHUNKING", "BINARYMIME"))
+    sender = Sender(host)
+    try:
+        sender.add(text=BINARY, body="binary")
+        sender.wait_empty()
+        assert host.mails[0]["text"] == BINARY and host.mails[0]["mail"] == f"MAIL FROM:<alice@example.test> SIZE={len(BINARY)} BODY=BINARYMIME"
+        assert f"BDAT {len(BINARY)} LAST" in host.commands and "DATA" not in host.commands
+        sender.add("lines", body="binary")  # it only says so
+        sender.wait_empty()
+        host.answers["RCPT"] = lambda session, line: "550 5.1.1 no" if "gone" in line else None
+        sender.add(text=BINARY, body="binary", to=["gone@example.org", "x@example.org"])
+        sender.add(text=BINARY, body="binary", to=["gone@example.org"])
+        reports(sender, "alice", 2)
+        assert host.mails[2]["to"] == ["x@example.org"] and len(host.mails) == 3
+        host.answers["TEXT"] = lambda session, line: "554 5.6.0 no" if line.startswith("BDAT") else None
+        sender.add(text=BINARY, body="binary")
+        reports(sender, "alice", 3)
+        host.answers.clear()
+        for lacking in ("BINARYMIME", "CHUNKING", "8BITMIME"):
+            host.offers.remove(lacking)
+            host.drop()
+            sender.add(text=BINARY, body="binary")
+            sender.wait_empty()
+            mail = host.mails[-1]
+            message = email.message_from_bytes(mail["text"])
+            assert message["Content-Transfer-Encoding"] == "base64" and "BODY=" not in mail["mail"], lacking
+            assert message.get_payload(decode=True) == BINARY.split(b"\r\n\r\n", 1)[1]
+    finally:
+        sender.stop()
+        host.close()
+
+
+def test_smtputf8_only_where_needed(host, sender):
+    """RFC 6531 section 3.4: what the client said of a text of ASCII is not asked for; without SMTPUTF8 the header is looked at."""
+    sender.add("ascii", body="utf8")
+    sender.add(text="Subject: ä\n\nx\n".encode(), body="utf8")
+    sender.wait_empty()
+    assert [" SMTPUTF8" in mail["mail"] for mail in sorted(host.mails, key=lambda mail: mail["text"].isascii())] == [True, False]
+    host.offers.remove("SMTPUTF8")
+    host.drop()
+    sender.add(text="Subject: body\n\nä\n".encode(), body="utf8")
+    sender.wait_empty()
+    assert host.subjects()[2] == "body" and " SMTPUTF8" not in host.mails[2]["mail"]
+    sender.add(text="Subject: part\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Description: ä\n\nx\n--b--\n".encode(), body="utf8")
+    assert fields(reports(sender, "alice", 1)[0])[1]["Status"] == "5.6.7"
+
+
+def test_released_before_its_time(host, sender):
+    """FUTURERELEASE (RFC 4865): the list tells until when; `queue release` is durable."""
+    later = sender.add("later", hold="1h")
+    row, = sender.verb("list")
+    assert row["state"] == "scheduled" and 3500 < row["next"] <= 3600
+    assert abs(time.mktime(time.strptime(row["hold_until"], "%Y-%m-%dT%H:%M:%SZ")) - time.mktime(time.gmtime()) - 3600) < 60
+    assert re.search(r"held until 2\d\d\d-", posthorn.run_verb("queue", "list", "--data", sender.data).decode())
+    host.answers["RCPT"] = lambda session, line: "451 4.7.1 not now"
+    assert sender.verb("release", later) == [{"type": "retried", "id": later}]
+    wait(lambda: sender.count()["deferred"])
+    host.answers.clear()
+    for pid in sender.pids("relay"):
+        os.kill(pid, signal.SIGKILL)
+    sender.wait_empty()
+    assert host.subjects() == ["later"]
+
+
 def test_what_the_smarthost_lacks():
     """8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531), SIZE (RFC 1870), DELIVERBY (RFC 2852), DSN (RFC 3461 section 5.2.2)."""
     host = Smarthost(offers=("SIZE 500",))
     sender = Sender(host)
     try:
-        sender.add(text="Subject: x\n\nä\n".encode())
+        sender.add(text=SIGNED.encode())
         sender.add(to=["jürgen@example.org"])
         sender.add(text=b"Subject: x\n\n" + b"x" * 600)
         sender.add("by", **{"return": "1h"})

@@ -58,6 +58,18 @@ take_time(struct span text, int64_t *at_out, struct fault *f)
     return R_OK;
 }
 
+// What a client says of it: binary (RFC 3030), or that its header may be UTF-8 (RFC 6531).
+static enum result
+take_body(struct span value, struct relay_envelope *e, struct fault *f)
+{
+    e->smtputf8 = span_eq(value, SPAN("utf8"));
+    if (span_eq(value, SPAN("binary")))
+        e->body = RELAY_BODY_BINARYMIME;
+    else if (!e->smtputf8)
+        return fault_set(f, FAULT_BAD, "body=binary or body=utf8");
+    return R_OK;
+}
+
 static enum result
 take_option(struct adding *a, struct span name, struct span value, struct fault *f)
 {
@@ -74,9 +86,12 @@ take_option(struct adding *a, struct span name, struct span value, struct fault 
         e->ret = span_ieq(value, SPAN("full")) ? RELAY_RET_FULL : RELAY_RET_HDRS;
         return R_OK;
     }
+    if (span_eq(name, SPAN("body")))
+        return take_body(value, e, f);
     bool back = span_eq(name, SPAN("return"));
     if (!back && !span_eq(name, SPAN("by")))
-        return fault_set(f, FAULT_BAD, "notify=, ret=, envid=, hold=, by= or return=");
+        return fault_set(f, FAULT_BAD,
+                         "notify=, ret=, envid=, hold=, by=, return= or body=");
     e->by_mode = back ? RELAY_BY_RETURN : RELAY_BY_NOTIFY;
     return take_time(value, &e->by_s, f);
 }

@@ -147,7 +147,7 @@ add(struct relay_queue *q, const struct queue_mail *m)
                               .size = m->head.text_n + m->head.envelope_n,
                               .created_s = (int64_t)(m->head.created_ms / 1000),
                               .next_ms = m->next_s * 1000,
-                              .hold_until_s = m->envelope.hold_until_s,
+                              .hold_until_s = m->released ? 0 : m->envelope.hold_until_s,
                               .recipients = (uint32_t)m->envelope.to_count,
                               .tries = m->tries,
                               .held = m->held};

@@ -170,6 +170,7 @@ fold_one(struct span note, struct arena *a, struct queue_mail *m, struct unpack 
         break;
     case NOTE_HELD:
         m->held = unpack_u8(u) != 0;
+        m->released |= !m->held;
         break;
     case NOTE_TOLD:
         fold_told(u, m);

@@ -4,6 +4,8 @@
 #include "base/hex.h"
 #include "base/limits.h"
 
+#include <time.h>
+
 // The verbs of `posthorn queue`.
 
 static const char *const states[QUEUE_STATES] = {
@@ -14,6 +16,12 @@ static const char *const states[QUEUE_STATES] = {
 typedef enum result entry_fn(struct relay_queue *q, struct queue_entry *e, struct buf *rows,
                              struct fault *f);
 
+static bool
+is_scheduled(const struct queue_entry *e)
+{
+    return e->hold_until_s > clock_wall_s();
+}
+
 static const char *
 state_of(const struct queue_entry *e)
 {
@@ -21,7 +29,19 @@ state_of(const struct queue_entry *e)
         return "held";
     if (e->busy)
         return "active";
-    return e->hold_until_s > clock_wall_s() ? "scheduled" : "waiting";
+    return is_scheduled(e) ? "scheduled" : "waiting";
+}
+
+// Until when FUTURERELEASE holds it (RFC 4865); empty: it does not.
+static const char *
+held_until(const struct queue_entry *e, char out[32])
+{
+    struct tm tm;
+    time_t at = (time_t)e->hold_until_s;
+    out[0] = '\0';
+    if (is_scheduled(e) && gmtime_r(&at, &tm) != NULL)
+        strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    return out;
 }
 
 static uint64_t
@@ -38,6 +58,8 @@ put_visit(struct queue_visit *v, struct buf *rows)
 {
     const struct queue_entry *e = v->entry;
     const struct relay_envelope *m = &v->mail.envelope;
+    char until[32];
+    held_until(e, until);
     field_put_row(
         rows, SPAN("mail"), SPAN_NONE,
         FIELDS(field_id("id", "%", e->id), field_str("state", "@18%", state_of(e)),
@@ -45,6 +67,7 @@ put_visit(struct queue_visit *v, struct buf *rows)
                field_number("age", ", % s old", (uint64_t)(clock_wall_s() - e->created_s)),
                field_number("tries", ", % tries", e->tries),
                field_number("next", ", next in % s", seconds_to(e)),
+               field_if(until[0] != '\0', field_str("hold_until", ", held until %", until)),
                field_number("waiting", ", % of", e->waiting),
                field_number("recipients", " % recipients wait", e->recipients),
                field_text("from", "from=<%>", m->from), field_text("why", "why=%", m->why),
@@ -88,18 +111,6 @@ row(struct buf *rows, const char *type, struct queue_entry *e)
 {
     field_put_row(rows, span_str(type), SPAN_NONE,
                   FIELDS(field_id("id", "%", e->id), field_str(NULL, ": %", type)));
-}
-
-static enum result
-retry_one(struct relay_queue *q, struct queue_entry *e, struct buf *rows, struct fault *f)
-{
-    (void)f;
-    q->smarthost.rest_until_ms = 0;
-    e->hold_until_s = 0;
-    if (!e->held)
-        queue_now(q, e);
-    row(rows, "retried", e);
-    return R_OK;
 }
 
 // Off the list of those that are ready, too: no worker takes it meanwhile, or writes its notes.
@@ -152,9 +163,24 @@ hold_one(struct relay_queue *q, struct queue_entry *e, struct buf *rows, struct 
 static enum result
 release_one(struct relay_queue *q, struct queue_entry *e, struct buf *rows, struct fault *f)
 {
-    if (e->held && hold(q, e, false, f) != R_OK)
+    if ((e->held || is_scheduled(e)) && hold(q, e, false, f) != R_OK)
         return R_FAIL;
-    return retry_one(q, e, rows, f);
+    q->smarthost.rest_until_ms = 0;
+    e->hold_until_s = 0;
+    queue_now(q, e);
+    row(rows, "retried", e);
+    return R_OK;
+}
+
+// What an administrator holds stays held.
+static enum result
+retry_one(struct relay_queue *q, struct queue_entry *e, struct buf *rows, struct fault *f)
+{
+    if (!e->held)
+        return release_one(q, e, rows, f);
+    q->smarthost.rest_until_ms = 0;
+    row(rows, "retried", e);
+    return R_OK;
 }
 
 static enum result

@@ -133,7 +133,8 @@ read_offer(struct span line, struct smtp_offer *o)
     } rows[] = {
         {"PIPELINING", SMTP_PIPELINING}, {"SIZE", SMTP_SIZE}, {"8BITMIME", SMTP_8BITMIME},
         {"SMTPUTF8", SMTP_SMTPUTF8},     {"DSN", SMTP_DSN},   {"DELIVERBY", SMTP_DELIVERBY},
-        {"STARTTLS", SMTP_STARTTLS},     {"AUTH", SMTP_AUTH}};
+        {"STARTTLS", SMTP_STARTTLS},     {"AUTH", SMTP_AUTH}, {"CHUNKING", SMTP_CHUNKING},
+        {"BINARYMIME", SMTP_BINARYMIME}};
     struct span word = word_of(&line);
     unsigned cap = 0;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)

@@ -15,6 +15,8 @@ enum smtp_cap {
     SMTP_DELIVERBY = 32,
     SMTP_STARTTLS = 64,
     SMTP_AUTH = 128,
+    SMTP_CHUNKING = 256,
+    SMTP_BINARYMIME = 512,
 };
 
 enum { SMTP_STATUS = 16, SMTP_WORDS = 500 };

@@ -39,6 +39,7 @@ const struct smtp_offer *smtp_offers(const struct smtp *s);
 struct smtp_mail {
     struct queue_mail *mail;
     int fd;               // the queue's file
+    int folder;           // where a text that is to be recoded has room
     struct pool *pool;    // that reads it
     const size_t *which;  // recipients of the transaction
     size_t n;
@@ -46,12 +47,24 @@ struct smtp_mail {
     int64_t now_s;
 };
 
+// The text as this smarthost is sent it: that of the queue's file, or one that was recoded for it (relay/recode.h).
+struct smtp_text {
+    int fd;
+    bool recoded;  // fd is its own
+    bool utf8;     // asks for SMTPUTF8
+    bool binary;   // BDAT and BODY=BINARYMIME (RFC 3030); else lines
+    uint64_t at, n, wire_n;
+    uint32_t traits;
+};
+// Suspends. R_NONE: the mail cannot be sent by what this smarthost offers; *no_out says why. R_OK: smtp_text_done when it was sent.
+enum result smtp_prepare(const struct smtp *s, const struct smtp_mail *m,
+                         struct smtp_text *out, struct smtp_reply *no_out,
+                         struct fault *f) MUST_CHECK;
+void smtp_text_done(struct smtp_text *t);
 // One transaction. R_OK: all replies are final for now, and the connection may be used again. R_FAIL: the connection is of
 // no use any more; replies that were not answered have code 0.
-enum result smtp_send(struct smtp *s, const struct smtp_mail *m,
+enum result smtp_send(struct smtp *s, const struct smtp_mail *m, const struct smtp_text *t,
                       struct fault *f) MUST_CHECK;
-// Why the mail cannot be sent by what this smarthost offers: code 0 when it can.
-void smtp_judge(const struct smtp *s, const struct smtp_mail *m, struct smtp_reply *out);
 // Nothing says that it has ended.
 bool smtp_alive(const struct smtp *s);
 // Was anything of the last transaction answered? If not, it never began.

@@ -8,59 +8,6 @@
 
 enum { PIECE = 65536 };
 
-// ---- may it go at all ----
-
-static bool
-needs_utf8(const struct queue_mail *m)
-{
-    return m->envelope.smtputf8 || relay_envelope_needs_utf8(&m->envelope);
-}
-
-static bool
-is_binary(const struct queue_mail *m)
-{
-    const uint32_t odd = RELAY_TRAIT_NUL | RELAY_TRAIT_BARE | RELAY_TRAIT_LONG;
-    return m->envelope.body == RELAY_BODY_BINARYMIME && (m->head.traits & odd);
-}
-
-static void
-refuse(struct smtp_reply *out, uint16_t code, const char *status, const char *words)
-{
-    smtp_reply_none(out, status, words);
-    out->code = code;
-}
-
-// RFC 2852 section 4.1.4.1.
-static bool
-misses_deadline(const struct smtp *s, const struct smtp_mail *m)
-{
-    const struct relay_envelope *e = &m->mail->envelope;
-    if (e->by_mode != RELAY_BY_RETURN)
-        return false;
-    return !(s->offer.caps & SMTP_DELIVERBY) ||
-           e->by_s - m->now_s < (int64_t)s->offer.by_min;
-}
-
-void
-smtp_judge(const struct smtp *s, const struct smtp_mail *m, struct smtp_reply *out)
-{
-    const struct queue_mail *q = m->mail;
-    *out = (struct smtp_reply){0};
-    if (needs_utf8(q) && !(s->offer.caps & SMTP_SMTPUTF8))
-        refuse(out, 550, "5.6.7",
-               "5.6.7 the mail needs SMTPUTF8, which the smarthost lacks");
-    else if ((q->head.traits & RELAY_TRAIT_8BIT) && !(s->offer.caps & SMTP_8BITMIME))
-        refuse(out, 554, "5.6.3",
-               "5.6.3 the mail needs 8BITMIME, which the smarthost lacks");
-    else if (is_binary(q))
-        refuse(out, 554, "5.6.3",
-               "5.6.3 the mail is binary, which the smarthost cannot be sent");
-    else if (s->offer.size_max > 0 && q->head.wire_n > s->offer.size_max)
-        refuse(out, 552, "5.3.4", "5.3.4 the mail is larger than the smarthost takes");
-    else if (misses_deadline(s, m))
-        refuse(out, 554, "5.3.3", "5.3.3 the smarthost cannot promise to deliver in time");
-}
-
 // ---- commands ----
 
 // RFC 3461 section 4.
@@ -87,7 +34,7 @@ put_by(const struct smtp_mail *m, struct buf *b)
 }
 
 static void
-say_mail(struct smtp *s, const struct smtp_mail *m)
+say_mail(struct smtp *s, const struct smtp_mail *m, const struct smtp_text *t)
 {
     const struct queue_mail *q = m->mail;
     const struct relay_envelope *e = &q->envelope;
@@ -95,10 +42,12 @@ say_mail(struct smtp *s, const struct smtp_mail *m)
     buf_init(&b, LIMIT_relay_line);
     buf_printf(&b, "MAIL FROM:<%.*s>", SPAN_ARG(e->from));
     if (s->offer.caps & SMTP_SIZE)
-        buf_printf(&b, " SIZE=%llu", (unsigned long long)q->head.wire_n);
-    if (q->head.traits & RELAY_TRAIT_8BIT)
+        buf_printf(&b, " SIZE=%llu", (unsigned long long)(t->binary ? t->n : t->wire_n));
+    if (t->binary)
+        buf_put_str(&b, " BODY=BINARYMIME");
+    else if (t->traits & RELAY_TRAIT_8BIT)
         buf_put_str(&b, " BODY=8BITMIME");
-    if (needs_utf8(q))
+    if (t->utf8)
         buf_put_str(&b, " SMTPUTF8");
     if ((s->offer.caps & SMTP_DSN) && e->ret != RELAY_RET_UNSAID)
         buf_put_str(&b, e->ret == RELAY_RET_FULL ? " RET=FULL" : " RET=HDRS");
@@ -162,8 +111,10 @@ say_rcpt(struct smtp *s, const struct smtp_mail *m, size_t i)
 struct sending {
     struct smtp *s;
     const struct smtp_mail *m;
+    const struct smtp_text *text;
     struct relay_lines lines;
     uint64_t done;
+    bool early;  // there was an answer before the last piece
     size_t n;
     char piece[PIECE];
     struct fault fault;
@@ -174,13 +125,29 @@ static void
 read_piece(void *arg)
 {
     struct sending *t = arg;
-    const struct queue_mail *q = t->m->mail;
-    uint64_t left = q->head.text_n - t->done;
+    const struct smtp_text *text = t->text;
+    uint64_t left = text->n - t->done;
     t->n = left < PIECE ? (size_t)left : PIECE;
-    t->result =
-        disk_read(t->m->fd, queue_text_at(q) + t->done, t->piece, t->n, false, &t->fault);
+    t->result = disk_read(text->fd, text->at + t->done, t->piece, t->n, false, &t->fault);
     if (t->result == R_NONE)
         t->result = fault_set(&t->fault, FAULT_CORRUPTION, "the queue's file is cut");
+}
+
+static bool
+is_answered(const struct smtp *s)
+{
+    return conn_input(s->conn).n > 0 || conn_failed(s->conn);
+}
+
+static void
+write_piece(struct sending *t, struct buf *out)
+{
+    struct span piece = span_of(t->piece, t->n);
+    if (!t->text->binary)
+        relay_lines_feed(&t->lines, piece, out);
+    t->early = t->early || is_answered(t->s);
+    conn_write(t->s->conn, t->text->binary ? piece : buf_span(out));
+    buf_reset(out);
 }
 
 static enum result
@@ -190,16 +157,15 @@ send_pieces(struct sending *t)
     buf_init(&out, 2 * PIECE + 16);
     relay_lines_init(&t->lines, true);
     t->result = R_OK;
-    while (t->done < t->m->mail->head.text_n && !conn_failed(t->s->conn)) {
+    while (t->done < t->text->n && !conn_failed(t->s->conn)) {
         pool_run(t->m->pool, read_piece, t);
         if (t->result != R_OK)
             break;
         t->done += t->n;
-        relay_lines_feed(&t->lines, span_of(t->piece, t->n), &out);
-        conn_write(t->s->conn, buf_span(&out));
-        buf_reset(&out);
+        write_piece(t, &out);
     }
-    relay_lines_end(&t->lines, &out);
+    if (!t->text->binary)
+        relay_lines_end(&t->lines, &out);
     conn_write(t->s->conn, buf_span(&out));
     buf_done(&out);
     return t->result;
@@ -213,10 +179,9 @@ on_slow(void *arg)
 
 // However slowly it takes them: a whole text has its time.
 static uint32_t
-text_ms(const struct smtp *s, const struct smtp_mail *m)
+text_ms(const struct smtp *s, const struct smtp_text *t)
 {
-    uint64_t ms =
-        LIMIT_relay_block_ms + m->mail->head.wire_n * 1000 / LIMIT_relay_octets_ms;
+    uint64_t ms = LIMIT_relay_block_ms + t->wire_n * 1000 / LIMIT_relay_octets_ms;
     if (s->host->patience_ms > 0)
         ms = s->host->patience_ms;
     return ms < UINT32_MAX / 2 ? (uint32_t)ms : UINT32_MAX / 2;
@@ -224,11 +189,8 @@ text_ms(const struct smtp *s, const struct smtp_mail *m)
 
 // An answer before the end of the text is none to it, unless it refuses.
 static enum result
-end_text(struct smtp *s, struct fault *f)
+end_text(struct smtp *s, bool early, struct fault *f)
 {
-    bool early = conn_input(s->conn).n > 0 || conn_failed(s->conn);
-    if (!early)
-        conn_write(s->conn, SPAN(".\r\n"));
     if (smtp_listen(s, LIMIT_relay_end_ms, f) != R_OK)
         return R_FAIL;
     if (!early)
@@ -240,22 +202,34 @@ end_text(struct smtp *s, struct fault *f)
 }
 
 static enum result
-send_text(struct smtp *s, const struct smtp_mail *m, struct fault *f)
+end_lines(struct smtp *s, struct fault *f)
+{
+    bool early = is_answered(s);
+    if (!early)
+        conn_write(s->conn, SPAN(".\r\n"));
+    return end_text(s, early, f);
+}
+
+static enum result
+send_text(struct smtp *s, const struct smtp_mail *m, const struct smtp_text *text,
+          struct fault *f)
 {
     struct sending *t = calloc(1, sizeof *t);
     struct timer patience;
     must(t != NULL);
     t->s = s;
     t->m = m;
+    t->text = text;
     timer_init(&patience, on_slow, s->conn);
-    timer_set(&patience, text_ms(s, m));
+    timer_set(&patience, text_ms(s, text));
     enum result r = send_pieces(t);
     conn_await_sent(s->conn);
     timer_clear(&patience);
     struct fault why = t->fault;
+    bool early = t->early;
     free(t);
     if (r == R_OK)
-        return end_text(s, f);
+        return text->binary ? end_text(s, early, f) : end_lines(s, f);
     s->broken = true;  // in the middle of a text: only the end of the connection ends it
     *f = why;
     conn_fail(s->conn);
@@ -309,7 +283,8 @@ hear_rcpt(struct smtp *s, const struct smtp_mail *m, size_t i, bool refused,
 }
 
 static enum result
-end_data(struct smtp *s, const struct smtp_mail *m, struct fault *f)
+end_data(struct smtp *s, const struct smtp_mail *m, const struct smtp_text *t,
+         struct fault *f)
 {
     if (smtp_listen(s, LIMIT_relay_data_ms, f) != R_OK)
         return R_FAIL;
@@ -323,7 +298,7 @@ end_data(struct smtp *s, const struct smtp_mail *m, struct fault *f)
         return reset(s, f);
     }
     bool any = accepted(m) > 0;
-    enum result r = any ? send_text(s, m, f) : end_text(s, f);  // RFC 2920 section 3.1
+    enum result r = any ? send_text(s, m, t, f) : end_lines(s, f);  // RFC 2920 section 3.1
     if (r != R_OK)
         return R_FAIL;
     if (any)
@@ -332,13 +307,31 @@ end_data(struct smtp *s, const struct smtp_mail *m, struct fault *f)
     return s->broken ? fault_set(f, FAULT_CLOSED, "the smarthost cut the text off") : R_OK;
 }
 
+// RFC 3030 section 2: one chunk, which says how long it is; nobody has to look for its end.
 static enum result
-pipeline(struct smtp *s, const struct smtp_mail *m, struct fault *f)
+send_chunk(struct smtp *s, const struct smtp_mail *m, const struct smtp_text *t,
+           struct fault *f)
 {
-    say_mail(s, m);
+    soften(m);
+    if (accepted(m) == 0)
+        return reset(s, f);
+    smtp_say(s, "BDAT %llu LAST", (unsigned long long)t->n);
+    if (send_text(s, m, t, f) != R_OK)
+        return R_FAIL;
+    answer_all(m, &s->reply, true);
+    s->mails++;
+    return s->broken ? fault_set(f, FAULT_CLOSED, "the smarthost cut the text off") : R_OK;
+}
+
+static enum result
+pipeline(struct smtp *s, const struct smtp_mail *m, const struct smtp_text *t,
+         struct fault *f)
+{
+    say_mail(s, m, t);
     for (size_t i = 0; i < m->n; i++)
         say_rcpt(s, m, i);
-    smtp_say(s, "DATA");
+    if (!t->binary)
+        smtp_say(s, "DATA");
     if (smtp_listen(s, LIMIT_relay_answer_ms, f) != R_OK)
         return R_FAIL;
     bool refused = s->reply.code / 100 != 2;
@@ -347,13 +340,14 @@ pipeline(struct smtp *s, const struct smtp_mail *m, struct fault *f)
     for (size_t i = 0; i < m->n; i++)
         if (hear_rcpt(s, m, i, refused, f) != R_OK)
             return R_FAIL;
-    return end_data(s, m, f);
+    return t->binary ? send_chunk(s, m, t, f) : end_data(s, m, t, f);
 }
 
 static enum result
-step_by_step(struct smtp *s, const struct smtp_mail *m, struct fault *f)
+step_by_step(struct smtp *s, const struct smtp_mail *m, const struct smtp_text *t,
+             struct fault *f)
 {
-    say_mail(s, m);
+    say_mail(s, m, t);
     if (smtp_listen(s, LIMIT_relay_answer_ms, f) != R_OK)
         return R_FAIL;
     if (s->reply.code / 100 != 2) {
@@ -365,10 +359,12 @@ step_by_step(struct smtp *s, const struct smtp_mail *m, struct fault *f)
         if (hear_rcpt(s, m, i, false, f) != R_OK)
             return R_FAIL;
     }
+    if (t->binary)
+        return send_chunk(s, m, t, f);
     if (accepted(m) == 0)
         return reset(s, f);
     smtp_say(s, "DATA");
-    return end_data(s, m, f);
+    return end_data(s, m, t, f);
 }
 
 // What was accepted, but not to its end, was not sent.
@@ -383,7 +379,8 @@ forget_accepted(const struct smtp_mail *m, const struct fault *f)
 }
 
 enum result
-smtp_send(struct smtp *s, const struct smtp_mail *m, struct fault *f)
+smtp_send(struct smtp *s, const struct smtp_mail *m, const struct smtp_text *t,
+          struct fault *f)
 {
     unsigned before = s->mails;
     s->heard = 0;
@@ -393,7 +390,8 @@ smtp_send(struct smtp *s, const struct smtp_mail *m, struct fault *f)
         s->broken = true;
         fault_set(f, FAULT_CLOSED, "the smarthost ended the connection meanwhile");
     } else {
-        r = s->offer.caps & SMTP_PIPELINING ? pipeline(s, m, f) : step_by_step(s, m, f);
+        r = s->offer.caps & SMTP_PIPELINING ? pipeline(s, m, t, f)
+                                            : step_by_step(s, m, t, f);
     }
     if (r != R_OK)
         s->broken = true;

@@ -184,6 +184,7 @@ transact(struct queue_worker *w, struct queue_visit *v, struct smtp_mail *t, boo
 {
     struct fault f;
     struct smtp_reply no;
+    struct smtp_text text;
     if (w->smtp != NULL && !smtp_alive(w->smtp))
         smtp_close(&w->smtp);
     bool used = w->smtp != NULL;
@@ -192,12 +193,15 @@ transact(struct queue_worker *w, struct queue_visit *v, struct smtp_mail *t, boo
         return R_FAIL;
     }
     t->now_s = clock_wall_s();
-    smtp_judge(w->smtp, t, &no);
-    if (no.code != 0) {
+    enum result r = smtp_prepare(w->smtp, t, &text, &no, &f);
+    if (r != R_OK) {
+        if (r == R_FAIL)
+            smtp_reply_none(&no, "4.3.0", f.why);
         settle_waiting(v, &no);
         return R_FAIL;
     }
-    enum result r = smtp_send(w->smtp, t, &f);
+    r = smtp_send(w->smtp, t, &text, &f);
+    smtp_text_done(&text);
     if (r != R_OK && used && !smtp_heard(w->smtp)) {  // it had gone while nobody used it
         smtp_close(&w->smtp);
         return transact(w, v, t, tried);
@@ -218,6 +222,7 @@ send_all(struct queue_worker *w, struct queue_visit *v)
         arena_array(v->arena, LIMIT_relay_transaction, sizeof *replies);
     struct smtp_mail t = {.mail = &v->mail,
                           .fd = v->fd,
+                          .folder = v->queue->folder,
                           .pool = v->queue->o.pool,
                           .which = which,
                           .replies = replies};

@@ -189,7 +189,21 @@ class Session:
         raw += b"\r\n"
         with self.host.lock:
             self.host.raw.append(raw)
-        text = re.sub(rb"(?m)^\.", b"", raw)
+        self.end_text(line, re.sub(rb"(?m)^\.", b"", raw))
+
+    def do_bdat(self, line):
+        """RFC 3030: so many octets, whatever they are; also of a chunk that is refused."""
+        words = line.split(" ")
+        while len(self.input) < int(words[1]):
+            self.fill()
+        text, self.input = self.input[:int(words[1])], self.input[int(words[1]):]
+        assert words[2:] == ["LAST"]
+        if "CHUNKING" in self.host.offers and self.recipients:
+            self.end_text(line, text)
+        else:
+            self.say("BDAT", line, "503 5.5.1 no")
+
+    def end_text(self, line, text):
         if self.say("TEXT", line, "250 2.0.0 queued"):
             with self.host.lock:
                 self.host.mails.append({"from": self.sender, "to": [r for r, _ in self.recipients], "text": text, "mail": self.mail,
