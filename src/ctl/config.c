@@ -3,6 +3,7 @@
 #include "ctl/databases.h"
 #include "ctl/expiry.h"
 #include "ctl/quotas.h"
+#include "ctl/scanners.h"
 #include "ctl/smarthost.h"
 #include "mail/marks.h"
 #include "store/row.h"
@@ -354,6 +355,7 @@ check_whole(const struct config *c, struct fault *f)
         check_policy(c, f) != R_OK || check_networks(c, f) != R_OK ||
         check_oauth(c, f) != R_OK || databases_check(c, f) != R_OK ||
         check_expire(c, f) != R_OK || smarthost_check(c, f) != R_OK ||
+        scanners_check(c, f) != R_OK || check_url("push_url", c->push_url, f) != R_OK ||
         check_marks(c, f) != R_OK || check_private_flags(c, f) != R_OK ||
         check_filter_rows("filters", &c->filters, f) != R_OK ||
         check_filter_rows("filter_descriptions", &c->filter_descriptions, f) != R_OK ||
@@ -537,6 +539,9 @@ config_hide(struct config *c, const char *role)
     const struct {
         const char **text, *role;
     } secrets[] = {{&c->oauth_secret, "oauth"},
+                   {&c->rspamd_password, "scan"},
+                   {&c->push_token, "scan"},
+                   {&c->push_secret, "scan"},
                    {&c->userdb_sql_password, "directory"},
                    {&c->userdb_ldap_bind_password, "directory"}};
     for (size_t i = 0; i < sizeof secrets / sizeof secrets[0]; i++) {

@@ -34,6 +34,8 @@ verb_run_fn verb_acl_set, verb_acl_list, verb_acl_delete, verb_mailbox_create, v
     verb_quota_show, verb_quota_set, verb_quota_list;
 verb_run_fn verb_user_delete, verb_group_delete, verb_user_undelete;
 verb_run_fn verb_queue, verb_queue_add;
+verb_run_fn verb_quarantine_list, verb_quarantine_show, verb_quarantine_release,
+    verb_quarantine_delete;
 verb_run_fn verb_sieve_list, verb_sieve_show, verb_sieve_put, verb_sieve_delete,
     verb_sieve_rename, verb_sieve_activate, verb_sieve_deactivate;
 verb_feed_fn feed_password, feed_file, feed_import, feed_restore, feed_script;

@@ -1,4 +1,5 @@
 #include "ctl/output.h"
+#include "ctl/scanners.h"
 #include "ctl/smarthost.h"
 #include "ctl/verbs.h"
 #include "base/limits.h"
@@ -9,6 +10,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <pwd.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -249,6 +251,48 @@ look_relay(const struct config *c, struct buf *text)
     return r == R_OK ? FINE : WRONG;
 }
 
+static enum result
+ask_scanners(const struct scan_services *s, struct buf *text, struct fault *f)
+{
+    static const char mail[] = "From: doctor@localhost\r\nSubject: test\r\n\r\ntest\r\n";
+    const struct scan_text t = {memfd_create("posthorn-doctor", MFD_CLOEXEC), strlen(mail)};
+    const struct scan_envelope e = {.from = SPAN("doctor@localhost")};
+    struct scan_verdict v = {0};
+    struct buf names;
+    scan_names_init(&names);
+    enum result r = t.fd >= 0 && write(t.fd, mail, strlen(mail)) == (ssize_t)strlen(mail)
+                        ? R_OK
+                        : fault_errno(f, FAULT_UNAVAILABLE, "a file in memory");
+    if (r == R_OK && s->clamd[0])
+        r = scan_clamd(s, &t, &names, &v, f);
+    if (r == R_OK && s->rspamd_url[0])
+        r = scan_rspamd(s, &e, &t, &names, &v, f);
+    buf_printf(text, "%s%s%s answer", s->rspamd_url,
+               s->rspamd_url[0] && s->clamd[0] ? ", " : "", s->clamd);
+    buf_done(&names);
+    if (t.fd >= 0)
+        close(t.fd);
+    return r;
+}
+
+// Each scanner sees a small message, as the role scan shows it.
+static enum finding
+look_scanners(const struct config *c, struct buf *text)
+{
+    struct scan_services s = scanners_services(c);
+    struct fault f;
+    if (!scanners_scan(c)) {
+        buf_put_str(text, "mail is not scanned (no rspamd_url, no clamd_socket)");
+        return FINE;
+    }
+    s.timeout_ms = RELAY_MS;
+    if (ask_scanners(&s, text, &f) == R_OK)
+        return FINE;
+    buf_reset(text);
+    buf_printf(text, "%s", f.why);
+    return WRONG;
+}
+
 static const struct check checks[] = {
     {"data directory", look_data},
     {"owner", look_owner},
@@ -260,6 +304,7 @@ static const struct check checks[] = {
     {"clock", look_clock},
     {"attachments", look_attachments},
     {"outgoing mail", look_relay},
+    {"scanners", look_scanners},
 };
 
 static void

@@ -47,6 +47,8 @@ enum message_type {
     MESSAGE_RELAY_TAKEN,   // relay -> mail   struct relay_taken
     MESSAGE_RELAY_RETURN,  // relay -> mail   struct relay_return, with a report's descriptor
     MESSAGE_RELAY_RETURNED,  // mail -> relay   struct relay_returned
+    MESSAGE_SCAN_ASK,        // mail -> scan   struct scan_ask, with the text's descriptor
+    MESSAGE_SCAN_ANSWER,     // scan -> mail   struct scan_answer
 };
 
 enum tls_kind {
@@ -322,6 +324,19 @@ struct relay_returned {
     uint8_t verdict;  // enum relay_return_verdict
 };
 
+// A text for a service outside, and what it said.
+struct scan_ask {
+    uint64_t request;   // chosen by mail; unique on its channel
+    uint8_t kind;       // enum scan_kind
+    uint64_t size;      // of the text, which begins where its descriptor does
+    struct span about;  // as scan/scan.h packs it
+};
+struct scan_answer {
+    uint64_t request;
+    uint8_t status;    // enum scan_status
+    struct span text;  // as scan/scan.h packs it
+};
+
 struct extract_offer {
     uint8_t pdf;  // the tool for PDF is there
 };
@@ -360,6 +375,8 @@ MESSAGE_CODEC(relay_submit)
 MESSAGE_CODEC(relay_taken)
 MESSAGE_CODEC(relay_return)
 MESSAGE_CODEC(relay_returned)
+MESSAGE_CODEC(scan_ask)
+MESSAGE_CODEC(scan_answer)
 
 // A sealed ticket is the packed ticket followed by a 32-octet HMAC-SHA-256 under the ticket key.
 void ticket_seal(struct buf *b, const struct ticket *t, struct span key);

@@ -70,19 +70,25 @@ begin(struct lmtp_session *s)
     buf_init(&trace, LIMIT_smtp_line * 4);
     put_trace(s, &trace);
     s->intake = intake_begin(s->host->mail);
+    lmtp_scan_begin(s);
     s->digest = s->rcpt.targets > s->rcpt.count ? delivered_digest_new(s->arena) : NULL;
     if (intake_write(s->intake, buf_span(&trace), &f) != R_OK)
         fail(s, &f);
     buf_done(&trace);
 }
 
-// A message that failed is read on to its end.
+// A message that failed is read on to its end. One that is too large for scanners goes on as if there were none.
 static void
 take(struct lmtp_session *s, struct span bytes)
 {
     struct fault f;
     if (s->digest != NULL)
         delivered_digest_add(s->digest, bytes);
+    bool seen = !s->scan.spool.unseen;
+    if (bytes.n > 0 && lmtp_scan_take(s, bytes) == R_OK)
+        return;
+    if (s->scan.spool.on && seen && s->scan.spool.unseen)
+        lmtp_scan_finish(s);
     if (!s->intake_failed && bytes.n > 0 && intake_write(s->intake, bytes, &f) != R_OK)
         fail(s, &f);
 }
@@ -91,6 +97,8 @@ static void
 finish(struct lmtp_session *s)
 {
     struct fault f;
+    if (s->scan.spool.on && !s->scan.spool.unseen)
+        lmtp_scan_finish(s);
     if (!s->intake_failed && intake_finish(s->intake, &f) != R_OK)
         fail(s, &f);
     lmtp_deliver(s);

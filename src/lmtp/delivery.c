@@ -5,7 +5,9 @@
 #include "base/log.h"
 #include "base/utf8.h"
 #include "io/task.h"
-#include "mail/filter.h"
+#include "mail/arrive.h"
+#include "mail/push.h"
+#include "mail/quarantine.h"
 #include "mail/recipient.h"
 
 // One recipient is one answer (RFC 2033 section 4.2), however many mailboxes it leads to: 250 when all of them have the message.
@@ -55,6 +57,8 @@ lmtp_target_takes(const struct lmtp_host *host, const struct lmtp_target *t,
 
 // ---- one mailbox ----
 
+#define QUARANTINED UINT64_MAX  // the mailbox of a note, of who has it there
+
 struct delivery {
     struct lmtp_session *session;
     const struct lmtp_target *target;
@@ -93,10 +97,11 @@ note_done(struct lmtp_session *s, const struct lmtp_target *t, uint64_t account,
 
 // With the note, where others are to have it too.
 static enum result
-commit(struct delivery *d, const struct mailbox_ref *box)
+commit(struct delivery *d, const struct arrive_place *place)
 {
     struct intake *in = d->session->intake;
-    struct intake_item item = {in, {.quota = QUOTA_DELIVERY}};
+    struct intake_item item = {in, arrive_params(place)};
+    const struct mailbox_ref *box = &place->ref;
     struct buf value;
     if (d->session->digest == NULL)
         return intake_commit(in, box, &item.params, d->out, d->fault);
@@ -114,12 +119,19 @@ commit(struct delivery *d, const struct mailbox_ref *box)
 static enum result
 put_into(struct delivery *d, struct account *a, struct span detail)
 {
-    struct mailbox_ref box;
-    if (intake_delivery_target(a, detail, &box, d->fault) != R_OK)
+    struct arrive_place place;
+    const struct arrive_ask ask = {d->session->intake, detail, d->session->scan.said.junk};
+    if (arrive_place(a, &ask, &place, d->fault) != R_OK)
         return R_FAIL;
-    d->mailbox = box.mailbox;
-    d->had = has_it(d->session, d->target->account, box.mailbox);
-    return d->had && d->session->digest == NULL ? R_OK : commit(d, &box);
+    d->mailbox = place.ref.mailbox;
+    d->had = has_it(d->session, d->target->account, place.ref.mailbox);
+    if (d->had && d->session->digest == NULL)
+        return R_OK;
+    if (commit(d, &place) != R_OK)
+        return R_FAIL;
+    if (!d->had && !place.quiet)
+        push_new(a, d->mailbox, d->out, d->session->intake);
+    return R_OK;
 }
 
 // ---- scripts ----
@@ -165,6 +177,7 @@ filter(struct delivery *d, struct account *a, struct span detail)
         .envelope = {s->said.auth, r->notify, r->orcpt, s->said.ret, s->said.envid},
         .may_refuse = r->targets.n == 1,
         .utf8 = s->said.utf8,
+        .scan = s->host->scan.wanted ? &s->scan.said : NULL,
         .delivered = s->digest ? &key : NULL,
         .had = filter_had,
         .has = filter_has,
@@ -179,6 +192,8 @@ filter(struct delivery *d, struct account *a, struct span detail)
         note_done(s, d->target, d->target->account, 0);
     d->had = out.filed == 0;
     *d->out = out.first;
+    if (out.filed > 0 && out.mailbox != 0 && !out.quiet)
+        push_new(a, out.mailbox, &out.first, s->intake);
     filter_result_done(&out);
     return R_OK;
 }
@@ -376,6 +391,45 @@ answer(struct lmtp_session *s, const struct lmtp_recipient *r, enum result resul
     }
 }
 
+// All of a recipient's mailboxes, or none that was not noted.
+static enum result
+quarantine_all(struct lmtp_session *s, const struct lmtp_recipient *r, struct fault *f)
+{
+    for (size_t i = 0; i < r->targets.n; i++) {
+        const struct lmtp_target *t = &r->targets.list[i];
+        const struct quarantine_entry e = {.account = t->account,
+                                           .user = t->name,
+                                           .from = s->sender,
+                                           .to = r->address,
+                                           .reason = s->scan.reason};
+        if (has_it(s, t->account, QUARANTINED))
+            continue;
+        if (quarantine_put(s->host->mail, &e, s->intake, f) != R_OK)
+            return R_FAIL;
+        note_done(s, t, t->account, QUARANTINED);
+        s->rcpt.done->part = true;
+    }
+    return R_OK;
+}
+
+// By what scanners said.
+static enum result
+settle(struct lmtp_session *s, const struct lmtp_recipient *r, struct fault *f)
+{
+    switch (s->scan.fate) {
+    case LMTP_LATER:
+        return fault_set(f, FAULT_UNAVAILABLE, "a scanner did not answer");
+    case LMTP_REFUSE:
+        s->rcpt.refusal = s->scan.virus ? SPAN("Refused: the message contains a virus")
+                                        : SPAN("Refused: the message is spam");
+        return R_OK;
+    case LMTP_QUARANTINE:
+        return quarantine_all(s, r, f);
+    default:
+        return deliver_all(s, r, f);
+    }
+}
+
 void
 lmtp_deliver(struct lmtp_session *s)
 {
@@ -383,7 +437,7 @@ lmtp_deliver(struct lmtp_session *s)
     for (const struct lmtp_recipient *r = s->rcpt.first; r; r = r->next) {
         struct fault f = s->intake_fault;
         s->rcpt.refusal = SPAN_NONE;
-        enum result result = s->intake_failed ? R_FAIL : deliver_all(s, r, &f);
+        enum result result = s->intake_failed ? R_FAIL : settle(s, r, &f);
         again |= result != R_OK && r->targets.n > 1 && fault_info(f.kind)->smtp_code < 500;
         if (r->next == NULL && !again)
             end_all(s);

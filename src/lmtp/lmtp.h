@@ -23,6 +23,15 @@ struct lmtp_targets {
     size_t n;
 };
 
+// What becomes of a message by what scanners say.
+enum lmtp_fate { LMTP_DELIVER, LMTP_JUNK, LMTP_REFUSE, LMTP_QUARANTINE, LMTP_LATER };
+struct lmtp_scan {
+    bool wanted;   // is there a scanner?
+    bool headers;  // messages get fields of what they said; others' are taken away
+    bool defer;    // what one of them has not seen comes again
+    enum lmtp_fate spam, surely, virus;
+};
+
 // All that takes `arg` suspends. FAULT_UNAVAILABLE: try again later.
 struct lmtp_host {
     struct mail *mail;
@@ -43,6 +52,7 @@ struct lmtp_host {
     bool policy_refuses_unknown;  // the policy service answers 550 to unknown users
     bool policy_refuses_senders;  // and 553 to senders of others
     bool detail_off;              // a detail is no folder
+    struct lmtp_scan scan;
     void *arg;
 };
 

@@ -70,6 +70,9 @@ void
 lmtp_reset(struct lmtp_session *s)
 {
     intake_free(&s->intake);
+    lmtp_scan_end(s);
+    s->scan.fate = LMTP_DELIVER;
+    s->scan.said = (struct filter_scan){0};
     arena_reset(s->arena);
     s->has_sender = false;
     s->rcpt.first = NULL;

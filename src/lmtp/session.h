@@ -6,6 +6,7 @@
 #include "lmtp/lmtp.h"
 #include "io/loop.h"
 #include "mail/delivered.h"
+#include "mail/filter.h"
 #include "mail/intake.h"
 #include "wire/smtp.h"
 
@@ -22,6 +23,20 @@ struct lmtp_done {
     uint64_t account, mailbox;
     struct span name, detail;
     bool part;  // a script filed it there: by that no target is done
+};
+
+// A message and what scanners make of it.
+struct lmtp_seen {
+    struct lmtp_spool {
+        bool on,
+            unseen;  // unseen: scanners do not get it; what is behind `size` went into the intake
+        int fd;
+        uint64_t size;
+    } spool;  // as it comes
+    enum lmtp_fate fate;
+    bool virus;
+    struct span reason;
+    struct filter_scan said;
 };
 
 struct lmtp_session {
@@ -53,6 +68,7 @@ struct lmtp_session {
     struct delivered_digest
         *digest;  // of the message as it comes; NULL: no recipient has several mailboxes
     struct intake *intake;  // while BDAT chunks come in
+    struct lmtp_seen scan;
     bool intake_failed;
     struct fault intake_fault;
 };
@@ -70,6 +86,13 @@ bool lmtp_is_address(struct span s);
 bool lmtp_is_named(struct span address, struct span user);
 // Suspends; the recipients' answers.
 void lmtp_deliver(struct lmtp_session *s);
+// scan.c
+void lmtp_scan_begin(struct lmtp_session *s);
+// R_NONE: not kept for scanners.
+enum result lmtp_scan_take(struct lmtp_session *s, struct span bytes) MUST_CHECK;
+// Suspends. Shows it to them, and writes it into the intake, with their fields.
+void lmtp_scan_finish(struct lmtp_session *s);
+void lmtp_scan_end(struct lmtp_session *s);
 // data.c: suspend.
 void lmtp_data(struct lmtp_session *s);
 void lmtp_bdat(struct lmtp_session *s, struct span args);

@@ -1,6 +1,7 @@
 #include "mail/folders.h"
 #include "mail/home.h"
 #include "mail/label_mode.h"
+#include "mail/learn_inside.h"
 
 #include "base/limits.h"
 
@@ -224,8 +225,9 @@ fail_all(struct batch_run *run, const struct fault *why)
 }
 
 static void
-batch_end(struct account *a)
+batch_end(struct account *a, bool committed)
 {
+    learn_settle(a, committed);
     HASH_CLEAR(hh, a->pending);
     threads_settle(a);
     arena_reset(a->batch_arena);
@@ -251,7 +253,7 @@ batch_once(struct account *a)
         apply_all(&run, by);
     else
         fail_all(&run, &fault);
-    batch_end(a);
+    batch_end(a, r == R_OK);
     answer(&run);
     store_batch_free(&run.batch);
 }

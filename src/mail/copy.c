@@ -19,6 +19,7 @@ struct copy_call {
     struct fault *fault;
     enum result result;
     // across accounts
+    uint8_t from_use;
     struct message_row *rows;
     struct row_flags *flags;
     struct keyword_names names;  // by the source's numbers
@@ -141,6 +142,7 @@ read_held(struct copy_call *c)
 {
     const struct mailbox_state *s = c->view->mailbox->state;
     uint32_t *rows;
+    c->from_use = s->special_use;
     select_rows(c->selection, c->arena, &rows, &c->count);
     if (select_complete(c->selection, c->count, c->fault) != R_OK)
         return R_FAIL;
@@ -275,6 +277,7 @@ arrive_change(struct account *a, struct store_batch *b, void *arg, struct fault 
 {
     struct copy_call *call = arg;
     struct copying c = {.to = mailbox_of(a, call->dest->mailbox),
+                        .from_use = call->from_use,
                         .batch = b,
                         .first = store_batch_count(b) == 0,
                         .names = call->names,

@@ -11,6 +11,7 @@
 // Rows on their way into a mailbox.
 struct copying {
     struct mailbox *from, *to;  // from NULL: another account's
+    uint8_t from_use;           // its special use then
     struct store_batch *batch;
     bool first;                  // the batch was empty
     struct keyword_names names;  // of the source's numbers

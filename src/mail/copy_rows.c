@@ -1,3 +1,4 @@
+#include "mail/learn_inside.h"
 #include "mail/copy_inside.h"
 
 #include "base/clock.h"
@@ -202,9 +203,11 @@ copy_rows(struct account *a, struct copying *c, struct copy_result *out, struct 
     if (c->n > 0)
         r = put_rows(a, c, &made, f);
     buf_done(&c->packed);
-    if (r == R_OK)
-        *out = made;
-    return r;
+    if (r != R_OK)
+        return r;
+    learn_copied(a, c->from_use, c->to, c->rows, c->n);
+    *out = made;
+    return R_OK;
 }
 
 // ---- within the account ----
@@ -254,6 +257,7 @@ rows_copy_by(struct account *a, struct store_batch *b, const struct rows_copy *w
              struct copying_for *by, struct copy_result *out, struct fault *f)
 {
     struct copying c = {.from = what->from,
+                        .from_use = what->from->state->special_use,
                         .to = what->to,
                         .batch = b,
                         .first = what->first,

@@ -58,6 +58,14 @@ struct filter_home {
 // This thread's deliveries go by these from here on. Takes a reference of its own; NULL: no more.
 void filter_rules_use(struct filter_rules *r, const struct filter_home *home);
 
+// What scanners said of a message: for spamtest and virustest (RFC 5235), in place of fields that others wrote.
+struct filter_scan {
+    bool scored;
+    int64_t score;  // thousandths of a point
+    uint8_t virus;  // 1: none, 5: surely one (RFC 5235 section 2.2); 0: not looked for
+    bool junk;      // where no script says otherwise it goes into \Junk
+};
+
 // A message for one user.
 struct delivered_key;
 struct filter_arrival {
@@ -70,6 +78,7 @@ struct filter_arrival {
     struct filter_envelope {
         struct span auth, notify, orcpt, ret, envid;
     } envelope;
+    const struct filter_scan *scan;         // what scanners said of it; NULL: none is set
     const struct delivered_key *delivered;  // mail/delivered.h; NULL: nothing to note
     bool may_refuse;  // no other mailbox of this recipient depends on the answer
     bool utf8;        // the answer may be UTF-8
@@ -82,6 +91,8 @@ struct filter_result {
     bool refused;       // nothing was filed
     struct buf reason;  // why: lines with CRLF between; filter_result_done
     size_t filed;       // mailboxes
+    bool quiet;         // nobody is to be told of it (mail/arrive.h)
+    uint64_t mailbox;   // of `first`, where it is the user's own
     struct intake_result first;
 };
 

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/utf8.h"
+#include "mail/arrive.h"
 #include "mail/change.h"
 #include "mail/delivered.h"
 #include "mail/mount.h"
@@ -175,6 +176,27 @@ add_default(struct filing *w, const struct sieve_action *a, struct span detail,
     return R_OK;
 }
 
+// Where no script said anything. Flags that one has set for all that is kept (RFC 5232 section 5) go with it.
+static enum result
+add_unsaid(struct filing *w, const struct sieve_action *a, struct fault *f)
+{
+    struct filter_run *r = w->run;
+    const struct arrive_ask ask = {r->in->intake, r->in->detail,
+                                   r->in->scan != NULL && r->in->scan->junk};
+    struct arrive_place *place = ARENA_NEW(r->arena, struct arrive_place);
+    if (arrive_place(r->account, &ask, place, f) != R_OK)
+        return R_FAIL;
+    add_own(w, a, place->ref.mailbox);
+    struct filter_place *p = find_place(w, place->ref.mailbox);
+    p->params.flags |= place->flags;
+    if (place->keyword.p && p->params.keyword_count == 0) {
+        p->params.keywords = &place->keyword;
+        p->params.keyword_count = 1;
+    }
+    w->out->quiet = place->quiet;
+    return R_OK;
+}
+
 static void
 add_foreign(struct filing *w, const struct sieve_action *a, struct span name)
 {
@@ -262,7 +284,8 @@ add_all(struct filing *w, struct fault *f)
         if (a->kind == SIEVE_FILEINTO)
             result = add_fileinto(w, a, f);
     if (result == R_OK && r->keeps)
-        result = add_default(w, r->keep, r->in->detail, f);
+        result = r->keep && !r->keep->implicit ? add_default(w, r->keep, r->in->detail, f)
+                                               : add_unsaid(w, r->keep, f);
     return result;
 }
 
@@ -300,8 +323,10 @@ filed(struct filing *w, const struct filter_place *p, uint64_t account, uint64_t
       const struct intake_result *done)
 {
     const struct filter_arrival *in = w->run->in;
-    if (w->out->filed++ == 0)
+    if (w->out->filed++ == 0) {
         w->out->first = *done;
+        w->out->mailbox = account == w->run->account->id ? mailbox : 0;
+    }
     if (in->has)
         in->has(in->arg, account, mailbox);
     tell_filed(w, p, done);

@@ -280,17 +280,31 @@ virus_verdict(struct span value, unsigned *out)
 }
 
 static enum result
+scanned_virus(const struct filter_scan *s, unsigned *out)
+{
+    if (s->virus == 0)
+        return R_NONE;
+    *out = s->virus;
+    return R_OK;
+}
+
+static enum result
 verdict(void *arg, bool virus, unsigned *value_out, unsigned *percent_out)
 {
     const struct filter_run *r = arg;
     const struct filter_settings *s = &r->rules->is;
+    const struct filter_scan *scan = r->in->scan;
     struct span value;
-    int64_t score, most = (int64_t)s->spam_most;
-    if (!field_value(r, virus ? s->virus_header : s->spam_header, &value))
+    int64_t score = scan ? scan->score : 0, most = (int64_t)s->spam_most;
+    if (scan && virus)
+        return scanned_virus(scan, value_out);
+    if (scan && !scan->scored)
+        return R_NONE;
+    if (!scan && !field_value(r, virus ? s->virus_header : s->spam_header, &value))
         return R_NONE;
     if (virus)
         return virus_verdict(value, value_out);
-    if (most <= 0 || !read_score(value, &score))
+    if (most <= 0 || (!scan && !read_score(value, &score)))
         return R_NONE;
     score = score < 0 ? 0 : score > most ? most : score;
     *percent_out = (unsigned)(score * 100 / most);

@@ -3,6 +3,7 @@
 #include "base/limits.h"
 #include "mail/acl_fold.h"
 #include "mail/flag_groups.h"
+#include "mail/learn_inside.h"
 #include "mail/private.h"
 #include "mail/select.h"
 
@@ -152,6 +153,8 @@ change_row(struct account *a, struct pass *p, uint32_t index)
                                    after.keyword_count);
     if (other == 0 && same)
         return;
+    if (!same)
+        learn_marked(a, p->mailbox, row, &before, &after);
     if (same && (other & ~p->mine.apart) == 0)
         change_mine(p, row->uid, after.flags & p->mine.apart);
     else

@@ -161,6 +161,7 @@ struct account {
         struct label_index *labels;  // once labels were asked for
         struct mail_index *index;    // of search
         struct remembered_round seen_round, sent_round;
+        struct learn_wish *learning;  // of the batch (mail/learn.h)
     };
     struct account_quota quota;
 };

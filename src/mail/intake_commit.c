@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "mail/acl_fold.h"
+#include "mail/learn_inside.h"
 #include "mail/move_intent.h"
 #include "mail/private.h"
 #include "mail/rows.h"
@@ -289,6 +290,8 @@ put_messages(struct account *a, struct store_batch *b, struct mailbox *m,
         intake_put(a, b, m, &c->items[i], keys_of(a, c, m, c->items[i].intake), &rows[i]);
         c->out[i] = (struct intake_result){m->state->uidvalidity, rows[i].uid,
                                            rows[i].emailid, rows[i].threadid};
+        if (c->items[i].params.quota == QUOTA_USER && !c->items[i].params.imported)
+            learn_added(a, m, &rows[i]);
         if (flags != 0)
             mine[p.n++] = (struct private_entry){.uid = rows[i].uid, .flags = flags};
     }

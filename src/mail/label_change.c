@@ -6,6 +6,7 @@
 #include "mail/flag_groups.h"
 #include "mail/label_index.h"
 #include "mail/label_mode.h"
+#include "mail/learn_inside.h"
 #include "mail/name.h"
 #include "mail/select.h"
 
@@ -206,9 +207,32 @@ each_mailbox(struct work *w, struct copies *c, copies_fn *fn, struct fault *f)
     return R_OK;
 }
 
+static bool
+adds_trash(const struct work *w)
+{
+    const struct label_change *c = w->call->change;
+    bool trash = false;
+    for (size_t i = 0; c->op != FLAG_OP_REMOVE && i < c->target_count; i++) {
+        const struct mailbox *m = mailbox_of(w->account, c->targets[i].mailbox);
+        trash |= m && m->state->special_use == USE_TRASH;
+    }
+    return trash;
+}
+
+static void
+teach_left(struct work *w, const struct mailbox *m, const struct seqset *uids)
+{
+    struct seqset_iter i = {0};
+    uint32_t uid;
+    while (seqset_next(uids, &i, &uid))
+        learn_left(w->account, m, &m->state->rows[rows_index(m, uid)]);
+}
+
 static enum result
 put_gone(struct work *w, struct mailbox *m, const struct seqset *uids, struct fault *f)
 {
+    if (!adds_trash(w))
+        teach_left(w, m, uids);
     return rows_put_gone(w->account, w->batch, m, RECORD_MOVED, uids, f);
 }
 

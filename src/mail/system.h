@@ -10,8 +10,9 @@
 #include <stdint.h>
 
 #define ACCOUNT_SYSTEM ((uint64_t)1 << 63)
-#define ACCOUNT_PUBLIC (ACCOUNT_SYSTEM | 1)     // the tree "Public/"
-#define ACCOUNT_DIRECTORY (ACCOUNT_SYSTEM | 2)  // META records only: who shares with whom
+#define ACCOUNT_PUBLIC (ACCOUNT_SYSTEM | 1)      // the tree "Public/"
+#define ACCOUNT_DIRECTORY (ACCOUNT_SYSTEM | 2)   // META records only: who shares with whom
+#define ACCOUNT_QUARANTINE (ACCOUNT_SYSTEM | 3)  // mail/quarantine.h
 
 // First levels of the trees of other users ("Shared/USER/...") and of ACCOUNT_PUBLIC.
 #define TREE_SHARED SPAN("Shared")

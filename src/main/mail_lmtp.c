@@ -1,4 +1,5 @@
 #include "main/mail_role.h"
+#include "ctl/scanners.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "lmtp/lmtp.h"
@@ -122,6 +123,18 @@ is_local(void *arg, struct span domain, struct fault *f)
     return r;
 }
 
+static enum lmtp_fate
+fate_of(const char *action)
+{
+    static const char *const words[] = {"none", "junk", "refuse", "quarantine"};
+    static const enum lmtp_fate fates[] = {LMTP_DELIVER, LMTP_JUNK, LMTP_REFUSE,
+                                           LMTP_QUARANTINE};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strcmp(action, words[i]) == 0)
+            return fates[i];
+    return LMTP_DELIVER;
+}
+
 void
 mail_lmtp_host(struct home *h)
 {
@@ -136,6 +149,12 @@ mail_lmtp_host(struct home *h)
         .policy_refuses_unknown = strcmp(h->config->policy_unknown, "reject") == 0,
         .policy_refuses_senders = strcmp(h->config->policy_senders, "reject") == 0,
         .detail_off = strcmp(h->config->detail_mailbox, "off") == 0,
+        .scan = {.wanted = scanners_scan(h->config),
+                 .headers = h->config->spam_headers,
+                 .defer = strcmp(h->config->scan_unavailable, "defer") == 0,
+                 .spam = fate_of(h->config->spam_action),
+                 .surely = fate_of(h->config->spam_sure_action),
+                 .virus = fate_of(h->config->virus_action)},
         .arg = h,
     };
 }

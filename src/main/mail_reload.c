@@ -10,6 +10,7 @@
 #include "imap/messagelimit.h"
 #include "imap/preview.h"
 #include "io/task.h"
+#include "mail/push.h"
 #include "mail/account.h"
 #include "mail/sent.h"
 #include "store/store.h"
@@ -63,6 +64,7 @@ mail_reload_settings(struct mail_role *r, const struct config *c)
     mail_imap_settings(c);
     mail_marks_set(r->mail, config_marks(c));
     mail_sent_set(r->mail, c->sent_copy);
+    push_details(c->push_details);
     limits_of(c, &quota);
     mail_quota_set(r->mail, &quota);
     mail_index_set(r->mail, c->search_index, (unsigned)c->test_index_after);

@@ -297,6 +297,12 @@ void mail_relay_host(struct mail_role *r);  // before any thread
 void mail_relay_link(struct home *h, int fd);
 void mail_relay_close(void);  // of this thread
 
+// mail_scan.c: what mail asks of the role scan
+void mail_scan_link(struct home *h, int fd);
+void mail_scan_host(struct mail_role *r);  // before any thread
+void mail_scan_drain(void);                // of this thread: what nobody waits for ends
+void mail_scan_close(void);                // of this thread
+
 // mail_index.c: after the start every account is indexed as far as that is due, one after the other; and of messages that are gone nothing is
 // kept in it for long
 void mail_index_start(struct mail_role *r);

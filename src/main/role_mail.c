@@ -14,6 +14,7 @@
 #include "io/task.h"
 #include "lmtp/question.h"
 #include "managesieve/session.h"
+#include "mail/quarantine.h"
 #include "mail/account.h"
 #include "mail/sent.h"
 #include "store/folder.h"
@@ -49,10 +50,9 @@ static const struct {
     struct span peer;
     void (*take)(struct home *h, int fd);
 } links[] = {
-    {SPAN("gate"), mail_gate_link},
-    {SPAN("auth"), mail_ask_link},
-    {SPAN("extract"), mail_extract_link},
-    {SPAN("relay"), mail_relay_link},
+    {SPAN("gate"), mail_gate_link},       {SPAN("auth"), mail_ask_link},
+    {SPAN("extract"), mail_extract_link}, {SPAN("relay"), mail_relay_link},
+    {SPAN("scan"), mail_scan_link},
 };
 
 static void (*link_of(struct span peer))(struct home *h, int fd)
@@ -115,6 +115,7 @@ stop_home(struct home *h)
     mail_ask_close(h);
     mail_extract_close(h);
     mail_relay_close();
+    mail_scan_close();
     mail_rawlog_close(h);
     mail_filter_close();
     loop_stop(h->loop);
@@ -149,6 +150,7 @@ drain_home(void *arg)
     pop3_session_drain();
     lmtp_session_drain();
     question_session_drain();
+    mail_scan_drain();
     timer_init(&h->drain.patience, on_patience, h);
     timer_set(&h->drain.patience, DRAIN_STEP_MS);
 }
@@ -209,7 +211,13 @@ keep(void *arg)
 {
     struct mail_role *r = arg;
     struct fault f;
-    uint64_t freed = 0;
+    uint64_t freed = 0, over = 0;
+    int64_t before = clock_wall_s() - (int64_t)r->host.config->quarantine_keep;
+    if (quarantine_expire(r->mail, before, &over, &f) != R_OK)
+        log_error("mail", "quarantine", log_fault(&f));
+    else if (over > 0)
+        log_info("mail", "quarantine",
+                 field_number("deleted", " % whose time is over", over));
     if (mail_compact(r->mail, clock_wall_s(), &freed, &f) != R_OK)
         log_error("mail", "compaction", log_fault(&f));
     else if (freed > 0)
@@ -418,6 +426,7 @@ role_mail_main(const struct role_start *start)
     mail_admin_host(&r);
     mail_extract_host(&r);
     mail_relay_host(&r);
+    mail_scan_host(&r);
     open_rawlog(&r);
     for (unsigned i = 0; i < r.home_count; i++)
         mail_lmtp_host(&r.homes[i]);

@@ -1,5 +1,6 @@
 #include "main/role_server.h"
 #include "base/limits.h"
+#include "ctl/scanners.h"
 #include "base/log.h"
 #include "io/task.h"
 #include "os/sandbox.h"
@@ -193,20 +194,6 @@ warm(void)
     curl_easy_cleanup(c);
 }
 
-static uint16_t
-port_of(struct span url)
-{
-    uint32_t port = span_starts(url, SPAN("https:")) ? 443 : 80;
-    struct span host = span_skip(url, span_find(url, SPAN("://")) + 3);
-    host = span_slice(host, 0, span_find_char(host, '/'));
-    struct span number = span_skip(host, span_behind_last(host, ':'));
-    bool told =
-        span_find_char(host, ':') < host.n && span_find_char(number, ']') == number.n;
-    if (told && span_to_u32(number, &port) != R_OK)
-        return 0;
-    return port <= UINT16_MAX ? (uint16_t)port : 0;
-}
-
 // The provider's ports, and DNS where its answers are long.
 static enum result
 confine(const struct role_start *start)
@@ -215,9 +202,9 @@ confine(const struct role_start *start)
     uint16_t ports[] = {53, 0, 0};
     size_t n = 1;
     if (c->oauth_jwks_url[0])
-        ports[n++] = port_of(span_str(c->oauth_jwks_url));
+        ports[n++] = scanners_url_port(span_str(c->oauth_jwks_url));
     if (c->oauth_introspection_url[0])
-        ports[n++] = port_of(span_str(c->oauth_introspection_url));
+        ports[n++] = scanners_url_port(span_str(c->oauth_introspection_url));
     return role_confine_with(start, &(struct sandbox_paths){.data = start->config->data,
                                                             .ports = ports,
                                                             .port_count = n});

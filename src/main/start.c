@@ -26,7 +26,7 @@ static const struct role_row rows[] = {
     {"gate", role_gate_main},   {"auth", role_auth_main},
     {"mail", role_mail_main},   {"extract", role_extract_main},
     {"oauth", role_oauth_main}, {"directory", role_directory_main},
-    {"relay", role_relay_main},
+    {"relay", role_relay_main}, {"scan", role_scan_main},
 #ifdef HAVE_PAM
     {"pam", role_pam_main},     {"http", role_http_main},
 #endif

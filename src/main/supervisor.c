@@ -1,6 +1,7 @@
 #include "main/process.h"
 #include "main/shared.h"
 #include "main/threads.h"
+#include "ctl/scanners.h"
 #include "base/metrics.h"
 #include "base/log.h"
 #include "ctl/databases.h"
@@ -27,12 +28,12 @@ is_auth(const struct process *p)
 }
 
 // Without these SEARCH finds less, no client is set up, tokens are of no use, users of outer databases wait, and so does mail
-// that goes out; all else works.
+// that goes out; what no scanner sees is as the setting scan_unavailable says. All else works.
 static bool
 is_optional(const struct process *p)
 {
-    static const char *const roles[] = {"extract", "oauth", "directory",
-                                        "pam",     "http",  "relay"};
+    static const char *const roles[] = {"extract", "oauth", "directory", "pam",
+                                        "http",    "relay", "scan"};
     for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++)
         if (strcmp(p->role->name, roles[i]) == 0)
             return true;
@@ -197,6 +198,8 @@ begin(void *arg)
         add_process(s, "http", 0);
     if (s->options.config->relay_host[0])
         add_process(s, "relay", 0);
+    if (scanners_any(s->options.config))
+        add_process(s, "scan", 0);
     for (unsigned i = 0; i < gates; i++)
         add_process(s, "gate", i);
     for (size_t i = 0; i < s->process_count; i++)

@@ -16,7 +16,7 @@ struct wire {
 static const struct wire wires[] = {
     {"gate", "auth", false},   {"gate", "mail", true},   {"auth", "mail", true},
     {"extract", "mail", true}, {"oauth", "auth", false}, {"directory", "auth", false},
-    {"pam", "auth", false},    {"relay", "mail", true},
+    {"pam", "auth", false},    {"relay", "mail", true},  {"scan", "mail", true},
 };
 
 static bool

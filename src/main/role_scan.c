@@ -1,0 +1,280 @@
+#include "main/role.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "base/clock.h"
+#include "ctl/scanners.h"
+#include "io/loop.h"
+#include "io/task.h"
+#include "os/sandbox.h"
+#include "scan/service.h"
+
+#include <curl/curl.h>
+#include <netdb.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+// The role scan: mail gives it messages, it asks rspamd and clamd about them; and it tells rspamd what users call junk, and a URL
+// of new mail. Where these are the settings say, so that who asks cannot choose.
+
+struct scan_role;
+
+// A channel to a thread of mail.
+struct asker {
+    struct asker *next;
+    struct scan_role *role;
+    struct channel *channel;
+    uint64_t id;
+};
+
+// A question, from its message to its answer.
+struct job {
+    struct scan_role *role;
+    uint64_t asker, request;
+    enum scan_kind kind;
+    struct scan_text text;
+    struct buf about;
+    struct scan_envelope envelope;
+    struct buf names;
+    struct scan_verdict verdict;
+    enum scan_status status;
+};
+
+struct scan_role {
+    const struct role_start *start;
+    struct role_link *link;
+    struct loop *loop;
+    struct scan_services services;
+    struct asker *askers;
+    uint64_t asker_last;
+    struct pool *checks, *others;  // others: what nobody waits for
+    unsigned jobs;
+};
+
+// ---- on a pool ----
+
+static bool
+missed(struct job *j, const char *service, const struct fault *f)
+{
+    log_warning("scan", "a scanner did not answer",
+                field_str("service", "service=%", service), log_fault(f));
+    j->verdict.missing = true;
+    metric_add(METRIC_scans_failed, 1);
+    return false;
+}
+
+static void
+check_on_pool(struct job *j)
+{
+    const struct scan_services *s = &j->role->services;
+    struct fault f;
+    uint64_t from = clock_mono_us();
+    bool some = false;
+    if (s->clamd[0])
+        some |= scan_clamd(s, &j->text, &j->names, &j->verdict, &f) == R_OK ||
+                missed(j, "clamd", &f);
+    if (s->rspamd_url[0])
+        some |=
+            scan_rspamd(s, &j->envelope, &j->text, &j->names, &j->verdict, &f) == R_OK ||
+            missed(j, "rspamd", &f);
+    j->status = some ? SCAN_DONE : SCAN_LATER;
+    metric_time(METRIC_scan, clock_mono_us() - from);
+}
+
+static void
+tell_on_pool(struct job *j)
+{
+    const struct scan_services *s = &j->role->services;
+    struct fault f;
+    enum result r = j->kind == SCAN_PUSH ? scan_push(s, &j->text, &f)
+                                         : scan_learn(s, j->kind == SCAN_LEARN_SPAM,
+                                                      &j->envelope, &j->text, &f);
+    j->status = r == R_OK ? SCAN_DONE : f.kind == FAULT_CANNOT ? SCAN_REFUSED : SCAN_LATER;
+    if (r != R_OK)
+        log_warning("scan",
+                    j->kind == SCAN_PUSH ? "a push did not arrive" : "rspamd did not learn",
+                    log_fault(&f));
+}
+
+static void
+run_on_pool(void *arg)
+{
+    struct job *j = arg;
+    if (j->kind == SCAN_CHECK)
+        check_on_pool(j);
+    else
+        tell_on_pool(j);
+}
+
+// ---- from a question to its answer ----
+
+static void
+answer(struct job *j)
+{
+    struct asker *a = j->role->askers;
+    struct buf b, text;
+    while (a != NULL && a->id != j->asker)
+        a = a->next;
+    if (a == NULL)
+        return;
+    buf_init(&b, LIMIT_channel_message);
+    buf_init(&text, LIMIT_channel_message);
+    if (j->kind == SCAN_CHECK)
+        scan_verdict_put(&text, &j->verdict);
+    scan_answer_put(&b,
+                    &(struct scan_answer){j->request, (uint8_t)j->status, buf_span(&text)});
+    must(!b.over && !text.over);
+    channel_send(a->channel, MESSAGE_SCAN_ANSWER, buf_span(&b), -1);
+    buf_done(&text);
+    buf_done(&b);
+}
+
+static void
+job_free(struct job *j)
+{
+    j->role->jobs--;
+    close(j->text.fd);
+    buf_done(&j->about);
+    buf_done(&j->names);
+    free(j);
+}
+
+static void
+job_task(void *arg)
+{
+    struct job *j = arg;
+    pool_run(j->kind == SCAN_CHECK ? j->role->checks : j->role->others, run_on_pool, j);
+    answer(j);
+    job_free(j);
+}
+
+static enum result
+take_ask(struct asker *a, struct span body, int fd)
+{
+    struct scan_ask m;
+    struct stat st;
+    struct scan_envelope e;
+    if (fd < 0 || scan_ask_get(body, &m) != R_OK || m.kind >= SCAN_KINDS ||
+        fstat(fd, &st) != 0 || st.st_size < 0 || m.size > (uint64_t)st.st_size ||
+        m.size > LIMIT_scan_octets || (m.kind == SCAN_PUSH && m.size > LIMIT_push_text) ||
+        scan_envelope_get(m.about, &e) != R_OK || a->role->jobs >= LIMIT_scan_queued)
+        return R_FAIL;
+    struct job *j = calloc(1, sizeof *j);
+    must(j != NULL);
+    *j = (struct job){.role = a->role,
+                      .asker = a->id,
+                      .request = m.request,
+                      .kind = (enum scan_kind)m.kind,
+                      .text = {fd, m.size}};
+    buf_init(&j->about, LIMIT_channel_message);
+    buf_put(&j->about, m.about);
+    must(scan_envelope_get(buf_span(&j->about), &j->envelope) == R_OK);
+    scan_names_init(&j->names);
+    a->role->jobs++;
+    task_start(job_task, j);
+    return R_OK;
+}
+
+// ---- the link ----
+
+static void
+drop(struct asker *a)
+{
+    struct asker **p = &a->role->askers;
+    while (*p != a)
+        p = &(*p)->next;
+    *p = a->next;
+    channel_close(&a->channel);
+    free(a);
+}
+
+static void
+on_end(struct channel *c, void *arg)
+{
+    (void)c;
+    drop(arg);
+}
+
+static void
+on_message(struct channel *c, uint16_t type, struct span body, int fd, void *arg)
+{
+    (void)c;
+    if (type == MESSAGE_SCAN_ASK && take_ask(arg, body, fd) == R_OK)
+        return;
+    log_error("scan", "a message is malformed", field_number("message", "message=%", type));
+    if (fd >= 0)
+        close(fd);
+    drop(arg);
+}
+
+static void
+on_peer(void *arg, struct span peer, uint32_t index, int fd)
+{
+    struct scan_role *role = arg;
+    struct asker *a = calloc(1, sizeof *a);
+    (void)peer, (void)index;
+    must(a != NULL);
+    *a = (struct asker){.next = role->askers, .role = role, .id = ++role->asker_last};
+    a->channel = channel_new(fd, on_message, on_end, a);
+    role->askers = a;
+}
+
+// Who waits for an answer puts its question again to the next process, or does without.
+static void
+on_drain(void *arg)
+{
+    struct scan_role *role = arg;
+    loop_stop(role->loop);
+}
+
+static const struct role_link_ops link_ops = {.peer = on_peer, .drain = on_drain};
+
+static void
+begin(void *arg)
+{
+    struct scan_role *role = arg;
+    role->checks = pool_new(LIMIT_scan_jobs);
+    role->others = pool_new(LIMIT_scan_background_jobs);
+    role->link = role_link_open(role->start, &link_ops, role);
+    role_link_ready(role->link);
+    role_probe(role->start);
+}
+
+// ---- the process ----
+
+// Afterwards no code can be mapped: the name service has its libraries, and TLS its settings.
+static void
+warm(void)
+{
+    struct addrinfo *found = NULL;
+    must(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
+    if (getaddrinfo("localhost", "443", NULL, &found) == 0)
+        freeaddrinfo(found);
+    CURL *c = curl_easy_init();
+    must(c != NULL);
+    curl_easy_cleanup(c);
+}
+
+int
+role_scan_main(const struct role_start *start)
+{
+    // a question still on a pool reads it until the process is gone
+    static struct scan_role role;
+    uint16_t ports[SCANNERS_PORTS] = {53};
+    role.start = start;
+    role.services = scanners_services(start->config);
+    size_t n = 1 + scanners_ports(start->config, ports + 1);
+    closefrom(start->supervisor + 1);
+    warm();
+    if (role_confine_with(start, &(struct sandbox_paths){.data = start->config->data,
+                                                         .ports = ports,
+                                                         .port_count = n}) != R_OK)
+        return ROLE_EXIT_SETTINGS;
+    role.loop = loop_new();
+    loop_post(role.loop, begin, &role);
+    loop_run(role.loop);
+    role_link_close(&role.link);
+    if (role.jobs > 0)
+        _exit(ROLE_EXIT_DRAINED);  // the pools' threads read what the caller frees
+    return ROLE_EXIT_DRAINED;
+}
