@@ -1,6 +1,5 @@
 """What is measured. A row is one load; its lines are the figures of it that have a goal, against the better peer or a number."""
 import dataclasses
-from typing import Callable, Optional
 
 
 @dataclasses.dataclass

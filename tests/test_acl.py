@@ -5,11 +5,11 @@
 # --json: mailbox create
 import json
 import subprocess
-import time
 
 import pytest
 
 from lib import client, server as posthorn
+from lib.waiting import wait_for
 
 MESSAGE = b"Subject: x\r\n\r\nx\r\n"
 
@@ -27,13 +27,6 @@ def verb(server, *words):
 
 def rows(server, *words):
     return [json.loads(line) for line in verb(server, *words, "--json").splitlines()]
-
-
-def soon(condition, seconds=30):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def done(session, command):
@@ -83,14 +76,14 @@ def test_groups(server):
     assert rights(bob, "Shared/alice/Team") is None
     watcher.command("NOTIFY SET (subtree Shared (MailboxName MessageNew MessageExpunge))")
     verb(server, "group", "member", "add", "staff", "bob")
-    soon(lambda: rights(bob, "Shared/alice/Team") == "lrs")
-    soon(lambda: any(b"LIST" in line and b"Shared/alice/Team" in line for line in watcher.command("NOOP")[0]))
+    wait_for(lambda: rights(bob, "Shared/alice/Team") == "lrs", seconds=30)
+    wait_for(lambda: any(b"LIST" in line and b"Shared/alice/Team" in line for line in watcher.command("NOOP")[0]), seconds=30)
     bob.command("ENABLE IMAP4rev2")
     bob.command("SELECT Shared/alice/Team")
     verb(server, "group", "member", "delete", "staff", "bob")
-    soon(lambda: any(b"[CLOSED]" in line for line in bob.command("NOOP")[0]), 5)
+    wait_for(lambda: any(b"[CLOSED]" in line for line in bob.command("NOOP")[0]), seconds=5)
     assert done(bob, "SELECT Shared/alice/Team") is None
-    soon(lambda: any(b"NonExistent" in line and b"Shared/alice/Team" in line for line in watcher.command("NOOP")[0]))
+    wait_for(lambda: any(b"NonExistent" in line and b"Shared/alice/Team" in line for line in watcher.command("NOOP")[0]), seconds=30)
     for session in (alice, bob, watcher):
         session.close()
 
@@ -262,7 +255,7 @@ def test_anyone(server):
     alice.command("SETACL ForAll anyone l")
     assert rights(bob, "Shared/alice/ForAll") == "l"
     server.reload(acl_anyone="deny")
-    soon(lambda: done(alice, "SETACL ForAll authenticated lr") is None)
+    wait_for(lambda: done(alice, "SETACL ForAll authenticated lr") is None, seconds=30)
     assert done(alice, "SETACL ForAll anyone +r") is None and rights(bob, "Shared/alice/ForAll") == "l"
     alice.command("SETACL ForAll bob lr")
     alice.command("SETACL ForAll -anyone w")
@@ -272,7 +265,7 @@ def test_anyone(server):
     alice.command("DELETEACL ForAll anyone")
     assert verb(server, "acl", "set", "alice", "ForAll", "anyone", "l")
     server.reload(acl_anyone="list", acl_anyone_users=["alice"])
-    soon(lambda: done(alice, "SETACL ForAll authenticated lr") is not None)
+    wait_for(lambda: done(alice, "SETACL ForAll authenticated lr") is not None, seconds=30)
     assert done(bob, "SETACL INBOX anyone l") is None
     server.reload(acl_anyone="allow", acl_anyone_users=[])
-    soon(lambda: done(bob, "SETACL INBOX anyone l") is not None)
+    wait_for(lambda: done(bob, "SETACL INBOX anyone l") is not None, seconds=30)

@@ -1,6 +1,5 @@
 """Sieve at delivery: what scripts say is what a client finds afterwards, over the real LMTP; one server, many messages."""
 import itertools
-import os
 import re
 import time
 

@@ -12,6 +12,7 @@ from lib import peers, scram, server as posthorn
 from lib.managesieve import Closed, Sieve, literal, plain, table
 from lib.peers import free_ports
 from lib.proxied import header
+from lib.waiting import wait_for
 
 KEEP = b"keep;\r\n"
 SIX = b'redirect "a@example.org";\r\n' * 6
@@ -22,7 +23,7 @@ def run_server():
     made = posthorn.Server({"sieve_redirects": 5, "log_format": "json", "proxy_networks": ["127.0.0.3"], "trusted_networks": ["127.0.0.2"]})
     for name in ("ann", "dora"):
         made.user_add(name)
-    until(lambda: "SCRAM" in table(Sieve(at(made)).greeting)["SASL"])  # auth has said what works
+    wait_for(lambda: "SCRAM" in table(Sieve(at(made)).greeting)["SASL"], seconds=30)  # auth has said what works
     yield made
     made.stop()
 
@@ -31,7 +32,7 @@ def run_server():
 def run_without_plaintext():
     """Passwords under TLS only."""
     made = posthorn.Server({"test_split_io": True, "test_idle_time": "3s", "test_preauth_time": "4s", "log_format": "json", "unauthenticate": False}, plaintext=False)
-    until(lambda: "SCRAM" in table(Sieve(at(made)).secure().greeting)["SASL"])  # auth has said what works
+    wait_for(lambda: "SCRAM" in table(Sieve(at(made)).secure().greeting)["SASL"], seconds=30)  # auth has said what works
     yield made
     made.stop()
 
@@ -53,14 +54,6 @@ def fresh(server, name):
 
 def rows(server):
     return [json.loads(line) for line in server.stderr().splitlines() if line.startswith("{")]
-
-
-def until(test, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not (found := test()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return found
 
 
 # ---- a conversation: command, then status, code, text (a pattern), data ----
@@ -389,8 +382,8 @@ def test_who_kick_and_log(server):
     assert verb(server, "kick", "carol") == [{"type": "kicked", "sessions": 1}]
     with pytest.raises(Closed):
         s.answer()
-    until(lambda: verb(server, "who", "carol") == [])
-    told = until(lambda: [r for r in rows(server)[since:] if r.get("user") == "carol"] if any(r.get("audit") == "logout" for r in rows(server)[since:]) else None)
+    wait_for(lambda: verb(server, "who", "carol") == [], seconds=30)
+    told = wait_for(lambda: [r for r in rows(server)[since:] if r.get("user") == "carol"] if any(r.get("audit") == "logout" for r in rows(server)[since:]) else None, seconds=30)
     assert [r["audit"] for r in told] == ["login", *["script"] * 5, "logout"], told
     assert told[0]["service"] == "managesieve-login" and told[0]["method"] == "PLAIN" and told[-1]["service"] == "managesieve"
     assert [(r["event"], r.get("script"), r.get("to")) for r in told[1:-1]] == [
@@ -404,8 +397,8 @@ def test_rawlog(server):
         assert s.ask('PUTSCRIPT "shown" "keep;"')[0] == "OK"
         assert s.ask(b'AUTHENTICATE "PLAIN" "c2VjcmV0"')[0] == s.ask("hidden2")[0] == "NO"
         assert verb(server, "rawlog", "ann", "off")[0]["sessions"] == 1
-    path, = until(lambda: list((server.data / "rawlog").glob("ann*")))
-    text = until(lambda: path.read_text() if "Unknown" in path.read_text() else None)
+    path, = wait_for(lambda: list((server.data / "rawlog").glob("ann*")), seconds=30)
+    text = wait_for(lambda: path.read_text() if "Unknown" in path.read_text() else None, seconds=30)
     assert 'PUTSCRIPT "shown" "keep;"' in text and 'OK "Script stored."' in text and "service=managesieve" in text
     assert "c2VjcmV0" not in text and "hidden2" not in text and text.count("[hidden]") == 2
 

@@ -5,12 +5,12 @@ import poplib
 import os
 import random
 import re
-import time
 
 import pytest
 
 from lib.pop3 import Pop3, unverified, with_pop3
 from lib.server import PASSWORD, run_verb
+from lib.waiting import wait_for
 
 ONE = b"From: a@example.org\r\nSubject: one\r\n\r\n" + b"x" * 79 + b"\r\n"
 TWO = b"From: b@example.org\r\nSubject: two\r\n\r\nbody\r\n.\r\n..dots\r\n.end\r\n"
@@ -50,14 +50,6 @@ def inbox(server, user):
 
 def verb(server, *words, **more):
     return run_verb(*words, "--data", server.data, **more).decode()
-
-
-def soon(what):
-    """Waits until it is so."""
-    deadline = time.monotonic() + 60
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 # ---- RFC 1939 ----
@@ -357,7 +349,7 @@ def test_without_quit_nothing_goes(server, user):
     with Pop3(server.pop3, user) as c:
         c.ok("DELE 1")
         c.message("RETR 2")
-    soon(lambda: any("\\Seen" in flags for flags in inbox(server, user)))
+    wait_for(lambda: any("\\Seen" in flags for flags in inbox(server, user)), seconds=60)
     assert sorted("\\Seen" in flags for flags in inbox(server, user)) == [False, True]
 
 
@@ -506,7 +498,7 @@ def test_rawlog(server, user):
 
     def written():
         return "".join(path.read_text() for path in (server.data / "rawlog").rglob("*") if path.is_file() and "service=pop3" in path.read_text())
-    soon(lambda: "Logging out" in written())
+    wait_for(lambda: "Logging out" in written(), seconds=60)
     assert "NOOP" in written() and "secret" not in written() and PASSWORD not in written()
     verb(server, "rawlog", user, "off")
 

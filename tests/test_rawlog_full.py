@@ -1,12 +1,12 @@
 """A full disk under rawlog/: the files end, with a line of the log each; sessions, mail and other files go on."""
 import json
 import os
-import time
 
 import pytest
 
 from lib import server as posthorn
 from lib.mountedserver import MountedServer
+from lib.waiting import wait_for
 
 SMALL = 'mkdir -p "$1/data/rawlog"; mount -t tmpfs -o size=256k,mode=700,uid=nobody tmpfs "$1/data/rawlog"\n'
 BODY = b"Subject: large\r\n\r\n" + b"".join(b"line %07d of many that do not fit\r\n" % i for i in range(20000))
@@ -14,14 +14,6 @@ BODY = b"Subject: large\r\n\r\n" + b"".join(b"line %07d of many that do not fit\
 
 def verb(server, *words):
     return [json.loads(line) for line in posthorn.run_verb(*words, "--json", "-c", server.config).splitlines()]
-
-
-def until(condition):
-    deadline = time.monotonic() + 60
-    while not (found := condition()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return found
 
 
 def ended(server):
@@ -38,7 +30,7 @@ def test_a_full_disk_ends_the_file_only():
         alice.append("INBOX", BODY)
         alice.select("INBOX")
         assert alice.fetch(1, "BODY[]")[1]["BODY[]"] == BODY
-        line, = until(lambda: ended(server))
+        line, = wait_for(lambda: ended(server), seconds=60)
         assert "No space left on device" in str(line) and line["file"].startswith("alice-") and line["level"].lower().startswith("warn")
         alice.command("NOOP")
         assert alice.fetch(1, "BODY[]")[1]["BODY[]"] == BODY
@@ -46,13 +38,13 @@ def test_a_full_disk_ends_the_file_only():
         for session in (second, carol):
             session.append("INBOX", BODY)
             session.close()
-        until(lambda: len(ended(server)) == 2)  # each says so, once
+        wait_for(lambda: len(ended(server)) == 2, seconds=60)  # each says so, once
         assert [row["rawlog"] for row in verb(server, "who", "alice")] == [False]
         assert {row["file"].split("-")[2] for row in ended(server)} == {row["file"][-20:] for row in ended(server)}
         server.run("sh", "-c", f"rm {server.data}/rawlog/*")
         third = server.imap("alice")
         third.command("NOOP")
-        until(lambda: "NOOP" in server.run("sh", "-c", f"cat {server.data}/rawlog/*"))
+        wait_for(lambda: "NOOP" in server.run("sh", "-c", f"cat {server.data}/rawlog/*"), seconds=60)
         assert [row["rawlog"] for row in verb(server, "who", "alice")] == [False, True]
         assert len(ended(server)) == 2
         third.close()

@@ -2,11 +2,9 @@
 import email
 import json
 import os
-import pathlib
 import re
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import time
@@ -16,18 +14,9 @@ import pytest
 from lib import long, server as posthorn
 from lib.peers import make_certificate
 from lib.smarthost import Smarthost
+from lib.waiting import wait_for
 
 TEXT = "From: alice@example.test\nTo: x@example.org\nSubject: {}\n\n.dots\n..\n.\nbody\n"
-
-
-def wait(what, seconds=60):
-    deadline = time.monotonic() + seconds
-    while True:
-        found = what()
-        if found:
-            return found
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 class Sender(posthorn.Server):
@@ -59,18 +48,10 @@ class Sender(posthorn.Server):
         return self.count()["mails"] == 0
 
     def wait_empty(self, seconds=60):
-        wait(self.is_empty, seconds)
+        wait_for(self.is_empty, seconds=seconds)
 
     def files(self):
         return sorted(p.name for p in (self.data / "queue").iterdir())
-
-    def inbox(self, user="alice"):
-        """The texts of a user's INBOX."""
-        imap = self.imap(user)
-        imap.command("SELECT INBOX")
-        rows = imap.command("UID FETCH 1:* BODY.PEEK[]")
-        imap.logout() if hasattr(imap, "logout") else None
-        return rows
 
 
 @pytest.fixture(name="host")
@@ -152,7 +133,7 @@ def test_verbs(host, sender):
     host.answers["RCPT"] = lambda session, line: "451 4.7.1 greylisted"
     assert both(sender, "list") == []
     one = sender.add("one", sender="alice@example.test")
-    wait(lambda: sender.count()["deferred"])
+    wait_for(lambda: sender.count()["deferred"], seconds=60)
     assert both(sender, "hold", one) == [{"type": "held", "id": one}]
     assert [(r["id"], r["state"], r["from"], r["why"], r["waiting"], r["recipients"]) for r in both(sender, "list")] == [
         (one, "held", "alice@example.test", "verb", 1, 1)]
@@ -163,7 +144,7 @@ def test_verbs(host, sender):
     assert next(r for r in both(sender, "list") if r["id"] == later)["state"] == "scheduled"
     assert both(sender, "count")[0]["held"] == 1 and host.mails == []
     assert sender.verb("release", one)[0]["type"] == "retried"
-    wait(host.subjects)
+    wait_for(host.subjects, seconds=60)
     assert host.subjects() == ["one"]
     assert sender.verb("retry", "all") == [{"type": "retried", "id": later}]
     sender.wait_empty()
@@ -190,7 +171,7 @@ def reports(sender, user, count):
             return [email.message_from_bytes(rows[n]["BODY[]"]) for n in sorted(rows)]
         finally:
             imap.close()
-    return wait(look)
+    return wait_for(look, seconds=60)
 
 
 def fields(report):
@@ -217,7 +198,7 @@ def test_a_report_comes_back(host, sender):
     assert report.get_payload()[2].get_payload()[0]["Subject"] == "half"
     assert host.subjects() == ["half"] and host.mails[0]["to"] == ["good@example.org"]
     sender.add("hdrs", to=["bad2@example.org"], ret="hdrs", sender="carol@elsewhere.test")
-    wait(lambda: len(host.mails) == 2)
+    wait_for(lambda: len(host.mails) == 2, seconds=60)
     told = host.mails[1]
     assert (told["from"], told["to"]) == ("", ["carol@elsewhere.test"])
     last = email.message_from_bytes(told["text"]).get_payload()[2]
@@ -233,7 +214,7 @@ def test_no_report_about_a_report(host, sender):
     """A report that nobody takes ends there."""
     host.answers["RCPT"] = lambda session, line: "550 5.7.1 nobody"
     sender.add("lost", sender="carol@elsewhere.test")
-    wait(lambda: sender.count()["failed"] == 2)
+    wait_for(lambda: sender.count()["failed"] == 2, seconds=60)
     sender.wait_empty()
     assert sender.count()["reports"] == 1 and host.mails == []
 
@@ -389,7 +370,7 @@ def test_released_before_its_time(host, sender):
     assert re.search(r"held until 2\d\d\d-", posthorn.run_verb("queue", "list", "--data", sender.data).decode())
     host.answers["RCPT"] = lambda session, line: "451 4.7.1 not now"
     assert sender.verb("release", later) == [{"type": "retried", "id": later}]
-    wait(lambda: sender.count()["deferred"])
+    wait_for(lambda: sender.count()["deferred"], seconds=60)
     host.answers.clear()
     for pid in sender.pids("relay"):
         os.kill(pid, signal.SIGKILL)
@@ -483,12 +464,12 @@ def test_bad_smarthosts(patient, turn):
         host.answers[word] = how
         before = sender.stderr().count(": deferred: ")
         sender.add(name)
-        wait(lambda: sender.stderr().count(": deferred: ") > before)
+        wait_for(lambda: sender.stderr().count(": deferred: ") > before, seconds=60)
         assert host.mails == [] and sender.count()["mails"] == 1, name
         host.answers.clear()
         host.drop()
         sender.verb("retry", "all")
-        wait(host.subjects)
+        wait_for(host.subjects, seconds=60)
         sender.wait_empty()
         assert host.subjects() == [name] and host.mails[0]["text"] == TEXT.format(name).replace("\n", "\r\n").encode(), name
     sender.check_reports()
@@ -504,7 +485,7 @@ def test_early_answers(patient):
     host.offers[:] = []
     host.answers["DATA"] = answer(b"354 go on\r\n250 2.0.0 thanks\r\n")
     sender.add("early", text=b"Subject: early\r\n\r\n" + (b"x" * 70 + b"\r\n") * 20000)
-    wait(lambda: any("deferred" in line and "before the end" in line for line in sender.stderr().splitlines()))
+    wait_for(lambda: any("deferred" in line and "before the end" in line for line in sender.stderr().splitlines()), seconds=60)
     host.answers.clear()
     sender.verb("retry", "all")
     sender.wait_empty()
@@ -551,14 +532,14 @@ def test_tls(tmp_path):
                         relay_password_file=password, test_relay_retry_ms=100)
         try:
             sender.add("secret")
-            wait(lambda s=sender: s.count()["deferred"])
+            wait_for(lambda s=sender: s.count()["deferred"], seconds=60)
             assert not [line for line in host.commands if not re.match("EHLO|STARTTLS|QUIT", line)]
             host.tls, host.mechanisms = tls_of(good), ["PLAIN"]
             if not implicit:
                 before = len(host.commands)
                 host.answers["STARTTLS"] = answer(b"220 go on\r\n250 injected\r\n")
                 sender.verb("retry", "all")
-                wait(lambda h=host, b=before: len(h.commands) > b + 1)
+                wait_for(lambda h=host, b=before: len(h.commands) > b + 1, seconds=60)
                 assert host.mails == []
                 host.answers.clear()
             sender.verb("retry", "all")
@@ -606,13 +587,13 @@ def test_kill_of_the_role(tmp_path):
     kills, ids = 0, []
     try:
         for n in range(12):
-            ids.append((f"mail {n}", wait(lambda n=n: acknowledged(sender, f"mail {n}"))))
+            ids.append((f"mail {n}", wait_for(lambda n=n: acknowledged(sender, f"mail {n}"), seconds=60)))
             if n % 3 == 2:
                 time.sleep(0.013 * (n % 7))
                 for pid in sender.pids("relay"):
                     os.kill(pid, signal.SIGKILL)
                     kills += 1
-        wait(lambda: acknowledged(sender, "last"))
+        wait_for(lambda: acknowledged(sender, "last"), seconds=60)
         sender.wait_empty(120)
         subjects = [subject for subject in host.subjects() if subject != "last"]
         assert set(subjects) == {name for name, _ in ids} and kills >= 3
@@ -660,11 +641,11 @@ def test_files_are_looked_at(host, sender):
     (folder / "0123456789abcdef.mail.new").write_bytes(b"PHqueue1")
     assert note
     sender.restart()
-    wait(lambda: sender.count()["mails"] == 3)  # the one that is cut cannot be read
+    wait_for(lambda: sender.count()["mails"] == 3, seconds=60)  # the one that is cut cannot be read
     assert "0123456789abcdef.mail.new" not in sender.files()
     sender.verb("retry", "all")
-    wait(lambda: sorted(host.subjects()) == ["m0", "m3"])
-    wait(lambda: sender.count()["mails"] == 0)
+    wait_for(lambda: sorted(host.subjects()) == ["m0", "m3"], seconds=60)
+    wait_for(lambda: sender.count()["mails"] == 0, seconds=60)
     assert sorted(sender.files()) == sorted(f.name for f in files[1:3])
     assert sender.stderr().count("it stays where it is") >= 2
 
@@ -682,7 +663,7 @@ def test_full_disk(host):
         sender.start()
         host.answers["RCPT"] = answer("451 4.7.1 later")
         first = sender.add("first")
-        wait(lambda: sender.count()["deferred"])
+        wait_for(lambda: sender.count()["deferred"], seconds=60)
         (folder / "filler").write_bytes(b"x" * (1 << 19))
         with open(folder / "filler", "ab", buffering=0) as filler:
             with pytest.raises(OSError):

@@ -9,7 +9,7 @@ import pytest
 
 from lib.managesieve import Sieve
 from lib import server as posthorn
-from lib.client import Imap, Lmtp, Refused
+from lib.client import Imap, Refused
 from lib.proxied import Line
 from lib.waiting import wait_for
 

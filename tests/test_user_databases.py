@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from lib import samples, scram, server as posthorn, userbases
+from lib import samples, server as posthorn, userbases
 from lib.client import Imap, Refused
 from lib.long import LONG
 from lib.waiting import wait_for

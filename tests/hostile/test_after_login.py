@@ -6,9 +6,8 @@ import time
 
 import pytest
 
-from lib import server as posthorn
 from lib.client import Refused
-from lib.wire import Closed, Timeout
+from lib.wire import Closed
 from .conftest import PATIENCE
 
 

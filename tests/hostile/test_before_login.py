@@ -11,7 +11,7 @@ import pytest
 from lib import scram
 from lib.samples import kolmogorov_smirnov
 from lib.server import run_verb
-from lib.wire import Closed, Wire, client_tls
+from lib.wire import Closed, client_tls
 from .conftest import PATIENCE, Target, rest_of
 
 PLAIN = base64.b64encode(b"\0alice\0secret").decode()

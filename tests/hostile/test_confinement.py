@@ -1,5 +1,4 @@
 """The roles are locked in, and one that dies takes only what is its own with it."""
-import imaplib
 import os
 import pathlib
 import re

@@ -5,7 +5,6 @@ import pwd
 import resource
 import socket
 import subprocess
-import threading
 import time
 
 import pytest

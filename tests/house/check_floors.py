@@ -1,6 +1,5 @@
 """The floors of the house (src/FLOORS): who may include whom, who may know the engine, headers that compile alone."""
 import concurrent.futures
-import pathlib
 import re
 import subprocess
 
