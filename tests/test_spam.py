@@ -182,6 +182,50 @@ def test_refuse_and_reload(where):
         where.reload(spam_sure_action="junk", spam_action="junk", virus_action="quarantine")
 
 
+def test_doctor(where):
+    """It shows a small mail to each scanner, and says what is wrong."""
+    def row():
+        done = subprocess.run([posthorn.binary(), "doctor", "-c", where.config], stdout=subprocess.PIPE, check=False, timeout=120)
+        return next(line.split(None, 2) for line in done.stdout.decode().splitlines() if line.startswith("scanners"))
+
+    assert row()[1:] == ["ok", f"{where.rspamd.url}, {where.clamd.where} answer"]
+    where.clamd.say = lambda sock, body: sock.sendall(b"what?\0") or True
+    assert row()[1:] == ["WRONG", "clamd's answer is not what its protocol says"]
+
+
+def test_too_large(where):
+    """What is larger than scanners see (50 MiB) is delivered unseen, whole, and others' fields go all the same."""
+    ann, before = User(where), len(where.rspamd.scans)
+    body = b"\r\n".join([b"x" * 998] * (53 << 10))
+    assert ann.deliver("X-Spam-Flag: YES\r\nSubject: large", body)[0].startswith("250")
+    assert len(where.rspamd.scans) == before
+    text = ann.whole("INBOX")
+    assert text.endswith("\r\n\r\n" + body.decode() + "\r\n") and "X-Spam-" not in text[:2000]
+    assert "too large for the scanners" in where.stderr()
+
+
+def test_no_scanner():
+    """Without one no role runs, and fields stay as they came; one that died before the first mail is as one that does not answer."""
+    server = posthorn.Server()
+    try:
+        assert "scan" not in server.roles()
+        ann = User(server)
+        ann.deliver("X-Spam-Flag: YES\r\nX-Spam-Status: Yes\r\nSubject: x")
+        assert "X-Spam-Flag: YES\r\nX-Spam-Status: Yes\r\n" in ann.whole("INBOX")
+    finally:
+        server.stop()
+
+
+def test_sandbox():
+    """The role tries to leave its sandbox (os/probe.h)."""
+    server = posthorn.Server({"rspamd_url": "http://127.0.0.1:9", "test_probe": True})
+    try:
+        wait_for(lambda: "(scan): Info: probe: the sandbox holds" in server.stderr(), "the probe ends")
+        assert "DOES NOT HOLD" not in server.stderr()
+    finally:
+        server.stop()
+
+
 def quarantine(where, *words):
     return posthorn.run_verb("quarantine", *words, "--data", where.data).decode()
 

@@ -124,8 +124,9 @@ put_envelope(struct lmtp_session *s, struct span head, struct buf *about)
     for (const struct lmtp_recipient *r = s->rcpt.first; r; r = r->next)
         if (to.n + r->address.n + 10 <= LIMIT_scan_about)
             pack_span(&to, r->address);
-    if (s->rcpt.count == 1 && s->rcpt.first->targets.n == 1)
-        e.user = s->rcpt.first->targets.list[0].name;
+    const struct lmtp_recipient *only = s->rcpt.first;
+    if (only && !only->next && only->targets.n == 1)
+        e.user = only->targets.list[0].name;
     fill_origin(head, &e);
     e.to = buf_span(&to);
     scan_envelope_put(about, &e);
