@@ -30,7 +30,7 @@ struct verbs_call {
     bool
         outer;  // outer databases are asked, too: the names of those who are deleted are kept
     bool
-        stays;  // nothing goes elsewhere: no transfer agent asks where aliases lead (the setting maps)
+        stays;  // nothing goes elsewhere: no relay_host, and no transfer agent asks where aliases lead (the setting maps)
     struct buf hash;
     struct scram_set scram;
     // set by verbs_apply: sessions of this account end (0: of none), those of this app password (0: all of them)

@@ -123,8 +123,9 @@ verbs_refuse_remote(struct userdb *db, const struct verbs_call *c, struct span t
     return found.kind != LOOKUP_REMOTE
                ? R_OK
                : fault_set(f, FAULT_CANNOT,
-                           "'%.*s' is elsewhere, and mail would never get there: the mail "
-                           "server has to ask the setting maps first (docs/mta.md)",
+                           "'%.*s' is elsewhere, and mail would never get there: set "
+                           "relay_host, or have the mail server ask the setting maps "
+                           "first (docs/mta.md)",
                            SPAN_ARG(span_slice(target, 0, 80)));
 }
 

@@ -26,7 +26,7 @@ users_open(const struct config *c, struct users **u_out, struct fault *f)
     struct users *u = calloc(1, sizeof *u);
     must(u != NULL);
     u->db = db;
-    u->stays = c->maps.n == 0;
+    u->stays = c->maps.n == 0 && c->relay_host[0] == '\0';
     u->outer = c->user_databases.n > config_list_has(&c->user_databases, SPAN("own"));
     buf_init(&u->domains, SIZE_MAX);
     for (size_t i = 0; i < c->local_domains.n; i++)

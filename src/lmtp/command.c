@@ -147,22 +147,23 @@ original_of(struct lmtp_session *s, const struct smtp_envelope *e)
     return original;
 }
 
-// Mail for elsewhere is the transfer agent's to forward: it has not asked. It keeps the mail until somebody sees to that.
+// Mail for elsewhere goes out through the relay. Without one it is the transfer agent's to forward: it has not asked, and keeps
+// the mail until somebody sees to that.
 static bool
-all_here(struct lmtp_session *s, const struct lmtp_targets *t, struct span address)
+all_reachable(struct lmtp_session *s, const struct lmtp_targets *t, struct span address)
 {
     for (size_t i = 0; i < t->n; i++) {
-        if (t->list[i].account != 0)
+        if (!lmtp_is_elsewhere(&t->list[i]) || lmtp_can_forward(s))
             continue;
         log_warning("lmtp", "Refused", field_text("to", "to=<%>", address),
                     field_text("target", ": goes to <%>", t->list[i].name),
                     field_str("error",
-                              ", which is elsewhere: the mail server has to ask "
-                              "%",
+                              ", which is elsewhere: set relay_host, or the mail server "
+                              "has to ask %",
                               "the setting maps' table alias first"));
         conn_printf(s->conn,
-                    "451 4.3.5 <%.*s> Goes elsewhere, and the mail server has not asked "
-                    "the table alias of Posthorn's maps\r\n",
+                    "451 4.3.5 <%.*s> Goes elsewhere: Posthorn has no relay_host, and the "
+                    "mail server has not asked the table alias of its maps\r\n",
                     SPAN_ARG(address));
         return false;
     }
@@ -177,7 +178,8 @@ all_take(struct lmtp_session *s, const struct lmtp_targets *t, struct fault *f)
         return fault_set(f, FAULT_LIMIT, "more than %d mailboxes in one transaction",
                          LIMIT_delivery_targets);
     for (size_t i = 0; r == R_OK && i < t->n; i++)
-        r = lmtp_target_takes(s->host, &t->list[i], s->announced, f);
+        if (!lmtp_is_elsewhere(&t->list[i]))
+            r = lmtp_target_takes(s->host, &t->list[i], s->announced, f);
     return r;
 }
 
@@ -190,7 +192,7 @@ add_recipient(struct lmtp_session *s, const struct smtp_envelope *e)
     enum result r = s->host->resolve(s->host->arg, address, true, s->arena, &targets, &f);
     if (r == R_NONE)
         r = fault_set(&f, FAULT_NONEXISTENT, "no such user");
-    if (r == R_OK && !all_here(s, &targets, address))
+    if (r == R_OK && !all_reachable(s, &targets, address))
         return;
     if (r == R_OK)
         r = all_take(s, &targets, &f);

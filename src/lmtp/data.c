@@ -27,10 +27,11 @@ put_addresses(const struct lmtp_session *s, struct buf *b)
     if (s->rcpt.count != 1)
         return;
     struct span user = r->targets.list[0].name;
-    bool same = r->targets.n == 1 && lmtp_is_named(r->address, user);
+    bool one = r->targets.n == 1 && !lmtp_is_elsewhere(&r->targets.list[0]),
+         same = one && lmtp_is_named(r->address, user);
     if (same)
         buf_printf(b, "Delivered-To: %.*s\r\n", SPAN_ARG(r->address));
-    else if (r->targets.n == 1)
+    else if (one)
         buf_printf(b, "Delivered-To: %.*s\r\n", SPAN_ARG(user));
     if (!same || !span_eq(r->original, r->address))
         buf_printf(b, "X-Original-To: %.*s\r\n", SPAN_ARG(r->original));

@@ -224,6 +224,8 @@ deliver_run(void *arg)
 static bool
 is_done(const struct lmtp_session *s, const struct lmtp_target *t)
 {
+    if (lmtp_is_elsewhere(t))
+        return true;  // lmtp_forward sees to it, behind those who are here
     for (const struct lmtp_done *d = s->rcpt.done; d; d = d->next)
         if (!d->part && d->account == t->account && span_eq(d->detail, t->detail))
             return true;
@@ -341,6 +343,17 @@ all_take(struct lmtp_session *s, const struct lmtp_recipient *r, struct fault *f
     return result;
 }
 
+// What failed behind the first one.
+static enum result
+partly(const struct lmtp_recipient *r, size_t delivered, struct fault *f)
+{
+    struct fault first = *f;
+    return delivered == 0
+               ? R_FAIL
+               : fault_set(f, FAULT_UNAVAILABLE, "%zu of %zu targets have it; then: %.100s",
+                           delivered, r->targets.n, first.why);
+}
+
 static enum result
 deliver_all(struct lmtp_session *s, const struct lmtp_recipient *r, struct fault *f)
 {
@@ -354,13 +367,9 @@ deliver_all(struct lmtp_session *s, const struct lmtp_recipient *r, struct fault
             delivered++;
             continue;
         }
-        struct fault first = *f;
-        return delivered == 0 ? R_FAIL
-                              : fault_set(f, FAULT_UNAVAILABLE,
-                                          "%zu of %zu mailboxes have it; then: %.100s",
-                                          delivered, r->targets.n, first.why);
+        return partly(r, delivered, f);
     }
-    return R_OK;
+    return lmtp_forward(s, r, f) == R_OK ? R_OK : partly(r, delivered, f);
 }
 
 // RFC 5429 section 2.5.
@@ -377,7 +386,11 @@ static void
 answer(struct lmtp_session *s, const struct lmtp_recipient *r, enum result result,
        const struct fault *f)
 {
-    if (result != R_OK) {
+    if (result != R_OK && s->rcpt.loops) {
+        conn_printf(s->conn, "554 5.4.6 <%.*s> The message goes round in a loop\r\n",
+                    SPAN_ARG(r->address));
+        metric_add(METRIC_deliveries_refused, 1);
+    } else if (result != R_OK) {
         lmtp_say_fault(s, f, r->address);
         metric_add(fault_info(f->kind)->smtp_code < 500 ? METRIC_deliveries_later
                                                         : METRIC_deliveries_refused,
@@ -402,7 +415,7 @@ quarantine_all(struct lmtp_session *s, const struct lmtp_recipient *r, struct fa
                                            .from = s->sender,
                                            .to = r->address,
                                            .reason = s->scan.reason};
-        if (has_it(s, t->account, QUARANTINED))
+        if (lmtp_is_elsewhere(t) || has_it(s, t->account, QUARANTINED))
             continue;
         if (quarantine_put(s->host->mail, &e, s->intake, f) != R_OK)
             return R_FAIL;
@@ -412,7 +425,15 @@ quarantine_all(struct lmtp_session *s, const struct lmtp_recipient *r, struct fa
     return R_OK;
 }
 
-// By what scanners said.
+static enum result
+refuse(struct lmtp_session *s)
+{
+    s->rcpt.refusal = s->scan.virus ? SPAN("Refused: the message contains a virus")
+                                    : SPAN("Refused: the message is spam");
+    return R_OK;
+}
+
+// By what scanners said. Nothing of a quarantine goes elsewhere; for who has no mailbox here there is none.
 static enum result
 settle(struct lmtp_session *s, const struct lmtp_recipient *r, struct fault *f)
 {
@@ -420,11 +441,9 @@ settle(struct lmtp_session *s, const struct lmtp_recipient *r, struct fault *f)
     case LMTP_LATER:
         return fault_set(f, FAULT_UNAVAILABLE, "a scanner did not answer");
     case LMTP_REFUSE:
-        s->rcpt.refusal = s->scan.virus ? SPAN("Refused: the message contains a virus")
-                                        : SPAN("Refused: the message is spam");
-        return R_OK;
+        return refuse(s);
     case LMTP_QUARANTINE:
-        return quarantine_all(s, r, f);
+        return lmtp_any_here(r) ? quarantine_all(s, r, f) : refuse(s);
     default:
         return deliver_all(s, r, f);
     }
@@ -437,6 +456,7 @@ lmtp_deliver(struct lmtp_session *s)
     for (const struct lmtp_recipient *r = s->rcpt.first; r; r = r->next) {
         struct fault f = s->intake_fault;
         s->rcpt.refusal = SPAN_NONE;
+        s->rcpt.loops = false;
         enum result result = s->intake_failed ? R_FAIL : settle(s, r, &f);
         again |= result != R_OK && r->targets.n > 1 && fault_info(f.kind)->smtp_code < 500;
         if (r->next == NULL && !again)

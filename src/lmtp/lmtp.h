@@ -33,6 +33,7 @@ struct lmtp_scan {
 };
 
 // All that takes `arg` suspends. FAULT_UNAVAILABLE: try again later.
+struct filter_letter;
 struct lmtp_host {
     struct mail *mail;
     const char *hostname;
@@ -49,6 +50,9 @@ struct lmtp_host {
                             struct fault *f);
     enum result (*is_local)(void *arg, struct span domain,
                             struct fault *f);  // R_NONE: not ours
+    // The way to what is elsewhere (mail/filter.h): is there one? Durable when it is R_OK. NULL: none.
+    bool (*can_send)(void *arg);
+    enum result (*send)(void *arg, const struct filter_letter *l, struct fault *f);
     bool policy_refuses_unknown;  // the policy service answers 550 to unknown users
     bool policy_refuses_senders;  // and 553 to senders of others
     bool detail_off;              // a detail is no folder

@@ -80,6 +80,7 @@ lmtp_reset(struct lmtp_session *s)
     s->rcpt.count = s->rcpt.tries = 0;
     s->rcpt.targets = 0;
     s->rcpt.done = NULL;
+    s->rcpt.gone = NULL;
     s->digest = NULL;
     s->intake_failed = false;
 }

@@ -39,6 +39,12 @@ struct lmtp_seen {
     struct filter_scan said;
 };
 
+// An address elsewhere that the message of this transaction went to.
+struct lmtp_gone {
+    struct lmtp_gone *next;
+    struct span address;
+};
+
 struct lmtp_session {
     struct lmtp_session *prev, *next;
     struct conn *conn;
@@ -63,6 +69,8 @@ struct lmtp_session {
         unsigned count, tries;
         size_t targets;  // of all of them
         struct lmtp_done *done;
+        struct lmtp_gone *gone;
+        bool loops;           // for the one under way the message goes round in a loop
         struct span refusal;  // of the one under way, by scripts: lines; p NULL: none
     } rcpt;
     struct delivered_digest
@@ -93,6 +101,14 @@ enum result lmtp_scan_take(struct lmtp_session *s, struct span bytes) MUST_CHECK
 // Suspends. Shows it to them, and writes it into the intake, with their fields.
 void lmtp_scan_finish(struct lmtp_session *s);
 void lmtp_scan_end(struct lmtp_session *s);
+// elsewhere.c
+bool lmtp_is_elsewhere(const struct lmtp_target *t);
+// Has any target of the recipient a mailbox here?
+bool lmtp_any_here(const struct lmtp_recipient *r);
+bool lmtp_can_forward(const struct lmtp_session *s);
+// Suspends. The recipient's targets that are elsewhere: the message is on its way to them, durably. FAULT_CANNOT: never.
+enum result lmtp_forward(struct lmtp_session *s, const struct lmtp_recipient *r,
+                         struct fault *f) MUST_CHECK;
 // data.c: suspend.
 void lmtp_data(struct lmtp_session *s);
 void lmtp_bdat(struct lmtp_session *s, struct span args);

@@ -1,5 +1,6 @@
 // The letters that deliveries send: redirected messages, answers, notifications, reports of a refusal.
 #include "mail/filter_inside.h"
+#include "mail/forward.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -48,18 +49,6 @@ own_address(struct filter_run *r)
 
 // ---- redirect ----
 
-// The sender's, but for what was put in front when the message arrived here.
-static void
-put_without_return_path(struct buf *b, struct span header)
-{
-    struct mime_header_iter it = mime_header_begin(header);
-    struct mime_header h;
-    while (mime_header_next(&it, &h) == R_OK)
-        if (!span_ieq(h.name, SPAN("Return-Path")))
-            buf_put(b, h.raw);
-    buf_put_str(b, "\r\n");
-}
-
 static int64_t
 deadline(const struct filter_run *r, const struct sieve_action *a)
 {
@@ -84,8 +73,7 @@ filter_letter_redirect(struct filter_run *r, const struct sieve_action *a, struc
     struct buf head;
     const struct filter_arrival *in = r->in;
     buf_init(&head, 2 * LIMIT_sieve_header);
-    buf_printf(&head, "X-Sieve-Redirected-From: %.*s\r\n", SPAN_ARG(r->account->user));
-    put_without_return_path(&head, a->header.p ? a->header : r->original);
+    forward_put_header(&head, a->header.p ? a->header : r->original, r->account->user);
     const struct filter_letter l = {
         .from = in->from,
         .to = &a->target,
@@ -337,7 +325,7 @@ put_report_parts(struct filter_run *r, struct buf *b, struct span reason,
                "Disposition: automatic-action/MDN-sent-automatically; deleted\r\n"
                "\r\n--%s\r\nContent-Type: text/rfc822-headers\r\n\r\n",
                boundary);
-    put_without_return_path(b, r->original);
+    forward_put_original(b, r->original);
     buf_printf(b, "\r\n--%s--\r\n", boundary);
 }
 

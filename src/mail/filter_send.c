@@ -1,11 +1,12 @@
 // What goes out of a delivery, or back: redirects, refusals, answers, notifications.
 #include "mail/filter_inside.h"
+#include "mail/forward.h"
 
 #include "base/log.h"
 #include "base/utf8.h"
 #include "mime/header.h"
 
-enum { HOPS = 100, REDIRECT_S = 12 * 3600 };
+enum { REDIRECT_S = 12 * 3600 };
 
 static bool
 can_send(const struct filter_run *r)
@@ -119,22 +120,6 @@ reject(struct filter_run *r, const struct sieve_action *a, struct filter_result 
 
 // ---- redirects (RFC 5228 section 4.2) ----
 
-// It has been here, or goes round elsewhere.
-static bool
-is_loop(const struct filter_run *r)
-{
-    struct mime_header_iter it = mime_header_begin(r->original);
-    struct mime_header h;
-    unsigned hops = 0;
-    while (mime_header_next(&it, &h) == R_OK) {
-        hops += span_ieq(h.name, SPAN("Received"));
-        if (span_ieq(h.name, SPAN("X-Sieve-Redirected-From")) &&
-            span_ieq(span_trim(h.value), r->account->user))
-            return true;
-    }
-    return hops > HOPS;
-}
-
 static bool
 was_sent(const struct filter_run *r, struct span target)
 {
@@ -173,7 +158,7 @@ redirect(struct filter_run *r, const struct sieve_action *a, struct fault *f)
         keep_and_notify(r, a, "this server sends no mail out (no smarthost is set)");
         return R_OK;
     }
-    if (is_loop(r)) {
+    if (forward_is_loop(r->original, r->account->user)) {
         keep_after_all(r, a, "the message goes round in a loop");
         return R_OK;
     }

@@ -38,7 +38,7 @@ struct auth_role {
         struct buf masters, allow, deny;  // with spaces between
         struct buf delimiters;
         char separator;  // auth_master_separator; NUL: none
-        bool stays;      // nothing goes elsewhere: there is no `maps`
+        bool stays;      // nothing goes elsewhere: there is neither `maps` nor `relay_host`
     } settings;
     struct auth_channel *channels;
     struct verb_job *verbs;  // admin verbs whose password is being hashed

@@ -58,8 +58,8 @@ identify(void *arg, struct mail_user *u, struct fault *f)
 
 // ---- letters to the relay ----
 
-static bool
-can_send(void *arg)
+bool
+mail_can_send(void *arg)
 {
     (void)arg;
     return relay_is_set();
@@ -171,8 +171,8 @@ hand_over(struct arena *a, const struct filter_letter *l, int fd, struct fault *
     return r == R_OK ? relay_hand_over(&e, &text, NULL, f) : R_FAIL;
 }
 
-static enum result
-send_letter(void *arg, const struct filter_letter *l, struct fault *f)
+enum result
+mail_send_letter(void *arg, const struct filter_letter *l, struct fault *f)
 {
     (void)arg;
     int fd = memfd_create("posthorn-letter", MFD_CLOEXEC);
@@ -195,8 +195,8 @@ static void
 take(void *arg)
 {
     struct handing *h = arg;
-    filter_rules_use(h->rules,
-                     &(struct filter_home){can_send, send_letter, identify, h->home});
+    filter_rules_use(h->rules, &(struct filter_home){mail_can_send, mail_send_letter,
+                                                     identify, h->home});
     filter_rules_unref(&h->rules);
     free(h);
 }

@@ -146,6 +146,8 @@ mail_lmtp_host(struct home *h)
         .senders = senders,
         .may_send = may_send,
         .is_local = is_local,
+        .can_send = mail_can_send,
+        .send = mail_send_letter,
         .policy_refuses_unknown = strcmp(h->config->policy_unknown, "reject") == 0,
         .policy_refuses_senders = strcmp(h->config->policy_senders, "reject") == 0,
         .detail_off = strcmp(h->config->detail_mailbox, "off") == 0,

@@ -310,6 +310,11 @@ void mail_index_log(struct account *a, const char *event, const struct fault *f)
 
 // mail_filter.c: the rules of filters. In the first home.
 void mail_filter_set(struct mail_role *r, const struct config *c);
+// Letters to the relay, of filters and of LMTP. The second suspends.
+struct filter_letter;
+bool mail_can_send(void *arg);
+enum result mail_send_letter(void *arg, const struct filter_letter *l,
+                             struct fault *f) MUST_CHECK;
 void mail_filter_scripts(struct mail_role *r, struct span packed);
 void mail_filter_close(void);  // in each home, at its end
 

@@ -264,7 +264,7 @@ take_lists(struct auth_role *role, const struct config *c)
     take_list(&role->settings.allow, &c->auth_allow);
     take_list(&role->settings.deny, &c->auth_deny);
     role->settings.separator = c->auth_master_separator[0];
-    role->settings.stays = c->maps.n == 0;
+    role->settings.stays = c->maps.n == 0 && c->relay_host[0] == '\0';
     role->external = c->tls_client_ca[0] != '\0';
 }
 

@@ -49,7 +49,7 @@ struct queue_mail {
     uint32_t tries;
     int64_t next_s;  // 0: as soon as it can be
     bool held;
-    bool released;  // its hold_until counts no more
+    bool released;       // its hold_until counts no more
     uint64_t notes_end;  // where the next note goes
 };
 
