@@ -425,6 +425,18 @@ def test_learning_waits_for_nobody(where):
     wait_for(lambda: "spam" in lessons_of(where, ann.name + "1"), "it is learnt at the next try")
 
 
+def test_learning_has_bounds(where):
+    """More at once than the queue takes: 1,000 are tried, the others logged and counted, and the command waits for none."""
+    ann = User(where)
+    ann.imap.append_all("INBOX", [b"Subject: %d\r\n\r\nx\r\n" % i for i in range(1200)])
+    where.rspamd.say = lambda handler, path, body: path != "/checkv2" and (handler.answer({"error": "no"}, 400) or True)
+    failed = number(where, 'learnt_total{result="failed"}')
+    ann.imap.select("INBOX")
+    ann.imap.command("STORE 1:* +FLAGS.SILENT ($Junk)")
+    wait_for(lambda: number(where, 'learnt_total{result="failed"}') == failed + 1200, "all are counted")
+    assert f"not all messages are learnt: too many wait: user=<{ann.name}>" in where.stderr()
+
+
 # ---- the push hook ----
 
 def test_push(where):

@@ -17,6 +17,8 @@ struct learn_wish {
     struct message_row row;
     uint64_t mailbox;  // where its row will be; 0: `row` has its body
     bool spam;
+    unsigned n;     // of the batch, with this one
+    uint64_t left;  // of the last: how many more there was no room for
 };
 
 struct lesson {
@@ -53,8 +55,17 @@ learn_set(bool on)
 static void
 wish(struct account *a, const struct message_row *row, uint64_t mailbox, bool spam)
 {
+    struct learn_wish *last = a->learning;
+    if (last && last->n >= LIMIT_learn_waiting) {
+        last->left++;
+        return;
+    }
     struct learn_wish *w = ARENA_NEW(a->batch_arena, struct learn_wish);
-    *w = (struct learn_wish){a->learning, *row, mailbox, spam};
+    *w = (struct learn_wish){.next = last,
+                             .row = *row,
+                             .mailbox = mailbox,
+                             .spam = spam,
+                             .n = last ? last->n + 1 : 1};
     a->learning = w;
 }
 
@@ -66,7 +77,7 @@ learn_copied(struct account *a, uint8_t from_use, const struct mailbox *to,
     bool spam = use == USE_JUNK;
     if (!is_on || spam == (from_use == USE_JUNK) || use == USE_TRASH)
         return;
-    for (size_t i = 0; i < n && i < LIMIT_learn_waiting; i++)
+    for (size_t i = 0; i < n; i++)
         wish(a, &rows[i], 0, spam);
 }
 
@@ -127,16 +138,22 @@ is_known(uint64_t emailid, bool spam)
 }
 
 static void
+leave_out(const struct account *a, uint64_t n)
+{
+    if (!school.full)
+        log_warning("mail", "not all messages are learnt: too many wait",
+                    log_user(a->user));
+    school.full = true;
+    metric_add(METRIC_learnt_not, (int64_t)n);
+}
+
+static void
 enqueue(const struct account *a, const struct learn_wish *w)
 {
     if (is_known(w->row.emailid, w->spam) || school.stopping)
         return;
     if (school.n >= LIMIT_learn_waiting) {
-        if (!school.full)
-            log_warning("mail", "not all messages are learnt: too many wait",
-                        log_user(a->user));
-        school.full = true;
-        metric_add(METRIC_learnt_not, 1);
+        leave_out(a, 1);
         return;
     }
     struct lesson *l = calloc(1, sizeof *l + a->user.n);
@@ -290,6 +307,8 @@ learn_settle(struct account *a, bool committed)
 {
     struct learn_wish *w = a->learning;
     a->learning = NULL;
+    if (committed && w && w->left > 0)
+        leave_out(a, w->left);
     for (; committed && w; w = w->next)
         enqueue(a, w);
     if (!school.waiting || school.working)
