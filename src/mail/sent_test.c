@@ -7,6 +7,8 @@
 #include "mail/message.h"
 #include "mail/tree.h"
 
+#include "io/task.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -557,6 +559,94 @@ run_model(struct fixture *x)
     scene_done(&s);
 }
 
+// ---- at the same moment ----
+
+enum { RACES = 40 };
+struct race {
+    struct scene *scene;
+    char text[200];
+    struct task *waits;
+    bool done;
+};
+
+static void
+submit_task(void *arg)
+{
+    struct race *r = arg;
+    submit(r->scene, r->text);
+    r->done = true;
+    if (r->waits)
+        task_wake(r->waits);
+}
+
+// APPEND and submission of one message are under way together, by two sessions of the user: one copy, whoever is first, with the
+// client's octets.
+static void
+run_races(struct fixture *x)
+{
+    struct scene s = scene_new(x);
+    for (unsigned i = 0; i < RACES; i++) {
+        struct race r = {.scene = &s};
+        struct view_message m[MOST];
+        char text[200];
+        text_of(i, 0, r.text);
+        text_of(i, i % 2, text);
+        task_start(submit_task, &r);
+        for (unsigned k = 0; k < i % 7; k++)
+            task_yield();
+        append_to(&s, "Sent", text, 0, NULL);
+        r.waits = task_self();
+        while (!r.done)
+            task_suspend();
+        assert_int_equal(look(&s, "Sent", m), i + 1);
+        assert_int_equal(m[i].row.size, strlen(text));
+    }
+    scene_done(&s);
+}
+
+static void
+test_races(void **state)
+{
+    (void)state;
+    fixture_run_on_disk(run_races);
+}
+
+// ---- over restarts ----
+
+static void
+run_before(struct fixture *x)
+{
+    struct scene s = scene_new(x);
+    assert_int_equal(submit(&s, MAIL).how, SENT_FILED);
+    scene_done(&s);
+}
+
+static void
+run_after(struct fixture *x)
+{
+    struct scene s = scene_new(x);
+    struct view_message m[MOST];
+    append_to(&s, "Sent", MAIL, FLAG_FLAGGED, NULL);
+    assert_int_equal(look(&s, "Sent", m), 1);
+    assert_int_equal(m[0].row.flags, FLAG_SEEN | FLAG_FLAGGED);
+    assert_int_equal(submit(&s, MAIL).how, SENT_THERE);
+    append_to(&s, "Sent", MAIL_BCC, 0, NULL);
+    assert_int_equal(count(&s, "Sent"), 1);
+    scene_done(&s);
+}
+
+static void
+test_restart(void **state)
+{
+    char path[] = "/tmp/posthorn-sent-XXXXXX", command[64];
+    (void)state;
+    assert_non_null(mkdtemp(path));
+    fixture_run(path, run_before);
+    fixture_run(path, run_after);
+    snprintf(command, sizeof command, "rm -rf %s", path);
+    assert_int_equal(system(command), 0);
+}
+
 static void
 test_files(void **state)
 {
@@ -585,6 +675,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_model),
+        cmocka_unit_test(test_races),
+        cmocka_unit_test(test_restart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
