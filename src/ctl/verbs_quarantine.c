@@ -65,7 +65,7 @@ verb_quarantine_show(struct verb_call *c, struct fault *f)
 {
     struct quarantine_entry e;
     struct span header, line;
-    uint64_t id;
+    uint64_t id = 0;
     struct arena *a = arena_new();
     enum result r = id_of(c, &id, f);
     if (r == R_OK)
@@ -83,7 +83,7 @@ static enum result
 for_one(struct verb_call *c, enum result (*fn)(struct mail *, uint64_t, struct fault *),
         const char *done, struct fault *f)
 {
-    uint64_t id;
+    uint64_t id = 0;
     if (id_of(c, &id, f) != R_OK || fn(verb_host(c)->mail, id, f) != R_OK)
         return R_FAIL;
     verb_row(c, "quarantine",
