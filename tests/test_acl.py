@@ -4,6 +4,7 @@
 # --json: acl delete
 # --json: mailbox create
 import json
+import re
 import subprocess
 
 import pytest
@@ -168,6 +169,69 @@ def test_marks_go_along(server):
     others = [server.imap(name) for name in names[1:]]
     assert [seen(reader, f"Shared/{names[0]}/Kept") for reader in others] == [[b"1", b"4"], [b"2", b"4"]]
     assert seen(owner, "Kept") == []
+
+
+def test_marks_come_back(server):
+    """Expunged messages that are brought back have what each user had read (RFC 7162: private \\Seen), with new mod-sequences."""
+    names = [server.fresh_user("lender") for _ in range(4)]
+    owner, *readers = names
+    box = f"Shared/{owner}/Lent"
+    at = {name: server.imap(name) for name in names}
+    at[owner].command("CREATE Lent")
+    for name in readers:
+        at[owner].command(f"SETACL Lent {name} lrswite")
+    for n in range(6):
+        at[owner].append("Lent", MESSAGE.replace(b"Subject: ", b"Subject: %d " % n))
+    for n, name in enumerate(readers[:2]):
+        at[name].command(f"SELECT {box}")
+        at[name].command(f"STORE {n + 1},4 +FLAGS (\\Seen)")
+        at[name].command(f"STORE {n + 1} +FLAGS (\\Flagged)")
+    at[owner].command("SELECT Lent")
+    at[owner].command("STORE 3,5 +FLAGS (\\Seen)")
+    before = int(re.search(rb"HIGHESTMODSEQ (\d+)", b" ".join(at[readers[0]].command(f"STATUS {box} (HIGHESTMODSEQ)")[0])).group(1))
+    for numbers in ("4", "1:2", "1"):  # 4; 1 and 2; 3
+        at[owner].command(f"STORE {numbers} +FLAGS (\\Deleted)")
+        at[owner].command("EXPUNGE")
+    at[owner].command("UNSELECT")
+    verb(server, "mailbox", "undelete", owner)
+    # in the tombstones' order: 5, 6, then 4, 1, 2, 3
+    want = {owner: [b"1", b"6"], readers[0]: [b"3", b"4"], readers[1]: [b"3", b"5"], readers[2]: []}
+
+    def check():
+        for name in names:
+            assert seen(at[name], "Lent" if name == owner else box) == want[name], name
+        lines = [line for line in at[readers[0]].command(f"FETCH 3:6 (FLAGS) (CHANGEDSINCE {before})")[0] if b" FETCH " in line]
+        assert [b"\\Seen" in line for line in lines] == [True, True, False, False], lines
+        assert all(b"\\Flagged" in line for line in lines[1:3]), "shared flags are in the row"
+        status = b" ".join(at[readers[1]].command(f"STATUS {box} (UNSEEN MESSAGES)")[0])
+        assert b"UNSEEN 4" in status and b"MESSAGES 6" in status, status
+
+    check()
+    server.restart()
+    at = {name: server.imap(name) for name in names}
+    check()
+    # they go with the folder that is deleted after them, too; that others see it is up to the owner
+    at[owner].command("SELECT Lent")
+    at[owner].command("STORE 3 +FLAGS (\\Deleted)")
+    at[owner].command("EXPUNGE")
+    at[owner].command("UNSELECT")
+    at[owner].command("DELETE Lent")
+    server.process.terminate()
+    assert server.process.wait(20) == 0
+    posthorn.run_verb("rebuild", "-c", server.config)
+    server.start()
+    verb(server, "mailbox", "undelete", owner)
+    at = {name: server.imap(name) for name in names}
+    for name in readers:
+        at[owner].command(f"SETACL Lent {name} lrs")
+    found = {name: sorted(subjects(at[name], "Lent" if name == owner else box)) for name in names}
+    assert found == {owner: [b"2", b"4"], readers[0]: [b"0", b"3"], readers[1]: [b"1", b"3"], readers[2]: []}
+
+
+def subjects(session, box):
+    """First octets of the subjects of what is seen."""
+    return [re.search(rb"Subject: (\d)", session.fetch(n.decode(), "(BODY.PEEK[HEADER])")[int(n)]["BODY[HEADER]"]).group(1)
+            for n in seen(session, box)]
 
 
 def test_marks_go_to_another_account(server):

@@ -79,16 +79,12 @@ struct bringing {
     struct store_keywords names;  // the source's, for another target
     uint32_t *map;  // number in the source -> in the target + 1; UINT32_MAX: no room there
     uint32_t *numbers;  // of one message
-    // of a deleted mailbox: what others had of their own there
-    struct reader {
-        uint64_t user;
-        struct store_privates marks;
-    } * readers;
-    size_t reader_count;
     struct pair {
         uint32_t old, new;  // UIDs
     } * pairs;              // of the page
     size_t pair_count;
+    struct store_mark *marks;  // what others have of their own on these
+    size_t mark_count;
     struct arena *arena;
 };
 
@@ -112,7 +108,7 @@ read_page(struct bringing *b, struct fault *f)
     if (store_tombstones(mail_store(a->mail), a->state, b->source->mailbox, &b->page, f) !=
         R_OK)
         return R_FAIL;
-    b->last = b->page.n < PAGE;
+    b->last = b->page.last;
     return R_OK;
 }
 
@@ -277,63 +273,67 @@ put_rows(struct bringing *b, struct mailbox *m, struct store_batch *batch,
 
 // ---- what the others had of their own ----
 
-static enum result
-read_readers(struct bringing *b, struct fault *f)
+static int
+pair_order(const void *x, const void *y)
 {
-    struct account *a = b->u->account;
-    struct store_private_users users = {.a = b->arena};
-    if (store_private_users(mail_store(a->mail), a->state, &users, f) != R_OK)
-        return R_FAIL;
-    b->readers = arena_array(b->arena, users.n, sizeof *b->readers);
-    for (size_t i = 0; i < users.n; i++) {
-        if (users.list[i].mailbox != b->source->mailbox ||
-            !private_foreign(a, users.list[i].user))
-            continue;
-        struct reader *r = &b->readers[b->reader_count++];
-        *r = (struct reader){users.list[i].user, {.a = b->arena}};
-        if (store_privates(mail_store(a->mail), a->state, b->source->mailbox, r->user,
-                           &r->marks, f) != R_OK)
-            return R_FAIL;
-    }
-    return R_OK;
-}
-
-static size_t
-readers_octets(const struct bringing *b)
-{
-    size_t octets = 0;
-    for (size_t i = 0; i < b->reader_count; i++) {
-        size_t n = b->readers[i].marks.n;
-        octets += (n < b->pair_count ? n : b->pair_count) * PRIVATE_OCTETS + PRIVATE_RECORD;
-    }
-    return octets;
+    const struct pair *a = x, *b = y;
+    return (a->old > b->old) - (a->old < b->old);
 }
 
 static int
 mark_order(const void *x, const void *y)
 {
-    const struct store_private *a = x, *b = y;
+    const struct store_mark *a = x, *b = y;
+    if (a->user != b->user)
+        return a->user < b->user ? -1 : 1;
     return (a->uid > b->uid) - (a->uid < b->uid);
 }
 
+// The marks of what is brought, with its new UIDs, user after user.
 static void
-put_marks(struct bringing *b, struct mailbox *m, struct store_batch *batch,
-          const struct reader *r)
+gather_marks(struct bringing *b)
+{
+    struct account *a = b->u->account;
+    b->marks = arena_array(a->batch_arena, b->page.mark_count, sizeof *b->marks);
+    b->mark_count = 0;
+    if (b->pair_count > 1)
+        qsort(b->pairs, b->pair_count, sizeof *b->pairs, pair_order);
+    for (size_t i = 0; i < b->page.mark_count && b->pair_count > 0; i++) {
+        const struct store_mark *mark = &b->page.marks[i];
+        const struct pair key = {.old = mark->uid};
+        const struct pair *pair =
+            bsearch(&key, b->pairs, b->pair_count, sizeof key, pair_order);
+        uint16_t flags = mark->flags & private_mask(a, mark->user);
+        if (pair && flags != 0)
+            b->marks[b->mark_count++] = (struct store_mark){mark->user, pair->new, flags};
+    }
+    if (b->mark_count > 1)
+        qsort(b->marks, b->mark_count, sizeof *b->marks, mark_order);
+}
+
+static size_t
+marks_octets(const struct bringing *b)
+{
+    size_t octets = b->mark_count * PRIVATE_OCTETS;
+    for (size_t i = 0; i < b->mark_count; i++)
+        octets += i == 0 || b->marks[i].user != b->marks[i - 1].user ? PRIVATE_RECORD : 0;
+    return octets;
+}
+
+static void
+put_marks(struct bringing *b, struct mailbox *m, struct store_batch *batch)
 {
     struct account *a = b->u->account;
     struct private_entry *entries =
-        arena_array(a->batch_arena, b->pair_count, sizeof *entries);
-    struct private_put p = {.mailbox = m, .user = r->user, .entries = entries};
-    for (size_t i = 0; i < b->pair_count && r->marks.n > 0; i++) {
-        const struct store_private key = {.uid = b->pairs[i].old};
-        const struct store_private *mark =
-            bsearch(&key, r->marks.list, r->marks.n, sizeof key, mark_order);
-        uint16_t flags = mark ? mark->flags & private_mask(a, r->user) : 0;
-        if (flags != 0)
-            entries[p.n++] = (struct private_entry){.uid = b->pairs[i].new, .flags = flags};
+        arena_array(a->batch_arena, b->mark_count, sizeof *entries);
+    for (size_t i = 0; i < b->mark_count;) {
+        struct private_put p = {.mailbox = m, .user = b->marks[i].user, .entries = entries};
+        for (; i < b->mark_count && b->marks[i].user == p.user; i++)
+            entries[p.n++] =
+                (struct private_entry){.uid = b->marks[i].uid, .flags = b->marks[i].flags};
+        p.modseq = change_modseq(a);
+        private_put(a, batch, &p);
     }
-    p.modseq = p.n > 0 ? change_modseq(a) : 0;
-    private_put(a, batch, &p);
 }
 
 static enum result
@@ -351,13 +351,14 @@ put_page(struct bringing *b, struct mailbox *m, struct store_batch *batch,
     buf_init(&packed, LIMIT_record_meta);
     mailbox_next(a, m)->modseq = change_modseq(a);
     enum result r = put_rows(b, m, batch, chosen, &packed, f);
+    gather_marks(b);
     if (r == R_OK)
-        r = change_room(batch, true, packed.over ? SIZE_MAX : packed.n + readers_octets(b),
+        r = change_room(batch, true, packed.over ? SIZE_MAX : packed.n + marks_octets(b),
                         f);
     if (r == R_OK && b->out->messages > before)
         rows_put_copied(batch, m->id, mailbox_next(a, m), buf_span(&packed));
-    for (size_t i = 0; r == R_OK && i < b->reader_count; i++)
-        put_marks(b, m, batch, &b->readers[i]);
+    if (r == R_OK)
+        put_marks(b, m, batch);
     buf_done(&packed);
     return r;
 }
@@ -388,13 +389,12 @@ page_change(struct account *a, struct store_batch *batch, void *arg, struct faul
 static enum result
 bring(struct bringing *b, struct fault *f)
 {
+    b->page.marked = !b->u->wish.dry_run;
     struct account *a = b->u->account;
     uint64_t messages, octets, present;
     b->names.a = b->arena;
     if (b->source->lost && store_keywords(mail_store(a->mail), a->state, b->source->mailbox,
                                           &b->names, f) != R_OK)
-        return R_FAIL;
-    if (b->source->lost && !b->u->wish.dry_run && read_readers(b, f) != R_OK)
         return R_FAIL;
     b->pairs = arena_array(b->arena, PAGE, sizeof *b->pairs);
     b->map = arena_array(b->arena, b->names.n, sizeof *b->map);

@@ -201,7 +201,7 @@ expunge(const struct target *a, struct span meta, bool moved, struct fault *f)
     struct rows_edit e = {
         .kind = EDIT_EXPUNGE, .modseq = r.modseq, .when_s = r.when_s, .moved = moved};
     if (a->rows->rows_edit(a->t, r.mailbox, r.uids, &e, f) != R_OK ||
-        a->rows->privates_drop(a->t, r.mailbox, 0, r.uids, f) != R_OK)
+        a->rows->privates_drop(a->t, r.mailbox, 0, r.uids, moved ? 0 : r.modseq, f) != R_OK)
         return R_FAIL;
     return put_counts(a, &m, &r.counts, f);
 }
@@ -304,7 +304,7 @@ apply_privates_gone(const struct target *a, struct span meta, struct fault *f)
     struct record_privates_gone r;
     if (record_privates_gone_get(meta, &r) != R_OK)
         return damaged(f, a);
-    return a->rows->privates_drop(a->t, r.mailbox, r.user, SPAN_NONE, f);
+    return a->rows->privates_drop(a->t, r.mailbox, r.user, SPAN_NONE, 0, f);
 }
 
 static enum result

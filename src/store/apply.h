@@ -64,9 +64,10 @@ struct store_rows {
     enum result (*private_put)(void *t, const struct record_private *p, struct fault *f);
     enum result (*privates_put)(void *t, const struct record_privates *p,
                                 const struct record_group *g, struct fault *f);
-    // Of one user, or (0) of all; of messages in these ranges, or (none) of all.
+    // Of one user, or (0) of all; of messages in these ranges, or (none) of all, expunged ones too. buried: what others
+    // than the owner have stays with the tombstones of this modseq; 0: nothing does.
     enum result (*privates_drop)(void *t, uint64_t mailbox, uint64_t user,
-                                 struct span ranges, struct fault *f);
+                                 struct span ranges, uint64_t buried, struct fault *f);
     enum result (*meta_put)(void *t, const struct record_meta *m, struct fault *f);
     enum result (*subscribe)(void *t, const struct record_subscribe *s, struct fault *f);
     // What goes with a new body: its cache and thread keys.

@@ -161,6 +161,7 @@ check_meta(struct index *ix, MDB_txn *txn, const uint8_t uuid[16], struct fault 
     pack_u32(&format, INDEX_ENVIRONMENTS);
     buf_put(&format, span_of(&order, sizeof order));
     pack_u8(&format, ix->codec->id);
+    pack_u64(&format, hash64(buf_span(&format)));
     enum result r = refuse_newer(ix, txn, f);
     if (r == R_OK)
         r = agree(ix, txn, "format", buf_span(&format), f);
@@ -435,10 +436,10 @@ bool
 index_key_good(struct span key)
 {
     static const uint8_t lengths['X' + 1] = {
-        [INDEX_ACCOUNT] = 9,   [INDEX_MAILBOX] = 17,    [INDEX_DELETED] = 17,
-        [INDEX_KEYWORD] = 21,  [INDEX_VALUE] = 33,      [INDEX_PRIVATE] = 29,
-        [INDEX_ROW] = 21,      [INDEX_SUBSCRIBED] = 25, [INDEX_THREAD] = 17,
-        [INDEX_TOMBSTONE] = 29};
+        [INDEX_ACCOUNT] = 9,    [INDEX_MAILBOX] = 17,    [INDEX_DELETED] = 17,
+        [INDEX_KEYWORD] = 21,   [INDEX_VALUE] = 33,      [INDEX_PRIVATE] = 29,
+        [INDEX_ROW] = 21,       [INDEX_SUBSCRIBED] = 25, [INDEX_THREAD] = 17,
+        [INDEX_TOMBSTONE] = 29, [INDEX_MARK] = 37};
     uint8_t letter = key.n > 8 ? (uint8_t)key.p[8] : 0;
     return letter < sizeof lengths && lengths[letter] != 0 && key.n == lengths[letter];
 }

@@ -17,7 +17,7 @@
 #include <pthread.h>
 
 enum {
-    INDEX_FORMAT = 2,
+    INDEX_FORMAT = 3,
     INDEX_ENVIRONMENTS = 1,
     INDEX_OPS = 8192,
     INDEX_CACHE_CONTEXT = 'C'
@@ -29,10 +29,11 @@ enum index_letter {
     INDEX_MAILBOX = 'B',  // mailbox
     INDEX_DELETED =
         'D',  // mailbox: deleted, its rows are tombstones of one modseq; its header as it was
-    INDEX_KEYWORD = 'K',     // mailbox, number (4)
-    INDEX_VALUE = 'M',       // mailbox, hash of the name (16)
-    INDEX_PRIVATE = 'P',     // mailbox, user, uid (4)
-    INDEX_ROW = 'R',         // mailbox, uid (4)
+    INDEX_KEYWORD = 'K',  // mailbox, number (4)
+    INDEX_VALUE = 'M',    // mailbox, hash of the name (16)
+    INDEX_PRIVATE = 'P',  // mailbox, user, uid (4)
+    INDEX_MARK = 'Q',     // mailbox, modseq, uid (4), user: a private flag of a tombstone
+    INDEX_ROW = 'R',      // mailbox, uid (4)
     INDEX_SUBSCRIBED = 'S',  // hash of the name (16)
     INDEX_THREAD = 'T',      // blob: THREADID and thread keys of a message
     INDEX_TOMBSTONE = 'X',   // mailbox, modseq, uid (4)

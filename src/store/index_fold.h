@@ -64,7 +64,23 @@ enum result fold_get(struct index_fold *w, const struct index_key *key,
                      struct span *value_out, struct fault *f) MUST_CHECK;
 enum result fold_decode(struct index_fold *w, struct span key, MDB_val v,
                         struct span *value_out, struct fault *f) MUST_CHECK;
+// The first entry from `from` on that begins with the prefix. R_NONE when there is none.
+enum result fold_find(struct index_fold *w, const struct index_key *prefix,
+                      const struct index_key *from, struct index_key *found_out,
+                      struct fault *f) MUST_CHECK;
+// Deletes all entries that begin with the prefix: from `from` on, up to the key `last` when given.
+enum result fold_delete_between(struct index_fold *w, const struct index_key *prefix,
+                                const struct index_key *from, const struct index_key *last,
+                                struct fault *f) MUST_CHECK;
 // Before each operation inside a record: a transaction that is full ends here.
 enum result fold_make_room(struct index_fold *w, struct fault *f) MUST_CHECK;
+
+// index_private_rows.c: operations of index_fold_rows.
+enum result fold_private_put(void *t, const struct record_private *p,
+                             struct fault *f) MUST_CHECK;
+enum result fold_privates_put(void *t, const struct record_privates *p,
+                              const struct record_group *g, struct fault *f) MUST_CHECK;
+enum result fold_privates_drop(void *t, uint64_t mailbox, uint64_t user, struct span ranges,
+                               uint64_t buried, struct fault *f) MUST_CHECK;
 
 #endif

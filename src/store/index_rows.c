@@ -2,9 +2,8 @@
 
 // The fold's row operations in an LMDB transaction.
 
-// The first entry from `from` on that begins with the prefix. R_NONE when there is none.
-static enum result
-find_from(struct index_fold *w, const struct index_key *prefix,
+enum result
+fold_find(struct index_fold *w, const struct index_key *prefix,
           const struct index_key *from, struct index_key *found_out, struct fault *f)
 {
     MDB_val k = {from->n, (void *)(uintptr_t)from->p}, v;
@@ -27,14 +26,14 @@ find_from(struct index_fold *w, const struct index_key *prefix,
     return R_OK;
 }
 
-// Deletes all entries that begin with the prefix: from `from` on, up to the key `last` when given.
-static enum result
-delete_between(struct index_fold *w, const struct index_key *prefix,
-               const struct index_key *from, const struct index_key *last, struct fault *f)
+enum result
+fold_delete_between(struct index_fold *w, const struct index_key *prefix,
+                    const struct index_key *from, const struct index_key *last,
+                    struct fault *f)
 {
     for (;;) {
         struct index_key found = {0};
-        enum result r = find_from(w, prefix, from, &found, f);
+        enum result r = fold_find(w, prefix, from, &found, f);
         if (r != R_OK)
             return r == R_NONE ? R_OK : R_FAIL;
         if (last && span_cmp(span_of(found.p, found.n), span_of(last->p, last->n)) > 0)
@@ -48,7 +47,7 @@ static enum result
 delete_range(struct index_fold *w, const struct index_key *prefix,
              const struct index_key *last, struct fault *f)
 {
-    return delete_between(w, prefix, prefix, last, f);
+    return fold_delete_between(w, prefix, prefix, last, f);
 }
 
 static enum result
@@ -368,10 +367,22 @@ deleted_get(struct index_fold *w, uint64_t mailbox, uint64_t *modseq_out, struct
 }
 
 static enum result
+delete_buried(struct index_fold *w, enum index_letter letter, uint64_t mailbox,
+              uint64_t up_to_modseq, struct fault *f)
+{
+    struct index_key prefix = index_key(w->account, letter), end;
+    index_key_u64(&prefix, mailbox);
+    end = prefix;
+    index_key_u64(&end, up_to_modseq + 1);
+    return up_to_modseq == UINT64_MAX ? delete_range(w, &prefix, NULL, f)
+                                      : delete_range(w, &prefix, &end, f);
+}
+
+static enum result
 forget(void *t, uint64_t mailbox, uint64_t up_to_modseq, struct fault *f)
 {
-    static const enum index_letter all[] = {INDEX_ROW, INDEX_TOMBSTONE, INDEX_PRIVATE,
-                                            INDEX_KEYWORD, INDEX_DELETED};
+    static const enum index_letter all[] = {INDEX_ROW,     INDEX_TOMBSTONE, INDEX_MARK,
+                                            INDEX_PRIVATE, INDEX_KEYWORD,   INDEX_DELETED};
     struct index_fold *w = t;
     uint64_t deleted = 0;
     enum result r = deleted_get(w, mailbox, &deleted, f);
@@ -380,94 +391,9 @@ forget(void *t, uint64_t mailbox, uint64_t up_to_modseq, struct fault *f)
         r = delete_mailbox_range(w, all[i], mailbox, f);
     if (r == R_FAIL)
         return R_FAIL;
-    struct index_key prefix = index_key(w->account, INDEX_TOMBSTONE), last;
-    index_key_u64(&prefix, mailbox);
-    last = prefix;
-    index_key_u64(&last, up_to_modseq);
-    index_key_u32(&last, UINT32_MAX);
-    return delete_range(w, &prefix, &last, f);
-}
-
-static enum result
-private_put(void *t, const struct record_private *p, struct fault *f)
-{
-    struct index_fold *w = t;
-    struct index_key key = index_key(w->account, INDEX_PRIVATE);
-    struct span value;
-    index_key_u64(&key, p->mailbox);
-    index_key_u64(&key, p->user);
-    index_key_u32(&key, p->uid);
-    enum result r = fold_get(w, &key, &value, f);
-    if (r == R_FAIL)
-        return R_FAIL;
-    struct unpack u = unpack_of(r == R_OK ? value : SPAN_NONE);
-    if (r == R_OK && unpack_u64(&u) >= p->modseq)
-        return R_OK;
-    struct buf b;
-    buf_init(&b, 64);
-    pack_u64(&b, p->modseq);
-    pack_u16(&b, p->flags);
-    r = fold_put(w, &key, buf_span(&b), 0, f);
-    buf_done(&b);
-    return r;
-}
-
-static enum result
-privates_put(void *t, const struct record_privates *p, const struct record_group *g,
-             struct fault *f)
-{
-    struct unpack u = unpack_of(g->ranges);
-    uint32_t first = 0, last = 0;
-    while (record_ranges_next(&u, &first, &last) == R_OK)
-        for (uint64_t uid = first; uid <= last; uid++) {
-            struct record_private one = {p->mailbox, p->user, p->modseq, (uint32_t)uid,
-                                         g->flags};
-            if (fold_make_room(t, f) != R_OK || private_put(t, &one, f) != R_OK)
-                return R_FAIL;
-        }
-    return R_OK;
-}
-
-static enum result
-drop_of_user(struct index_fold *w, const struct index_key *prefix, struct span ranges,
-             struct fault *f)
-{
-    struct unpack u = unpack_of(ranges);
-    uint32_t first = 0, last = 0;
-    if (ranges.n == 0)
-        return delete_range(w, prefix, NULL, f);
-    while (record_ranges_next(&u, &first, &last) == R_OK) {
-        struct index_key from = *prefix, to = *prefix;
-        index_key_u32(&from, first);
-        index_key_u32(&to, last);
-        if (delete_between(w, prefix, &from, &to, f) != R_OK)
-            return R_FAIL;
-    }
-    return R_OK;
-}
-
-static enum result
-privates_drop(void *t, uint64_t mailbox, uint64_t user, struct span ranges, struct fault *f)
-{
-    struct index_fold *w = t;
-    struct index_key all = index_key(w->account, INDEX_PRIVATE), found = {0};
-    enum result r = R_OK;
-    index_key_u64(&all, mailbox);
-    for (uint64_t next = user; r == R_OK; next++) {
-        struct index_key from = all, prefix = all;
-        index_key_u64(&from, next);
-        r = find_from(w, &all, &from, &found, f);
-        if (r != R_OK)
-            break;
-        next = index_key_get_u64(span_of(found.p, found.n), 17);
-        if (user != 0 && next != user)
-            break;
-        index_key_u64(&prefix, next);
-        r = drop_of_user(w, &prefix, ranges, f);
-        if (user != 0 || next == UINT64_MAX)
-            break;
-    }
-    return r == R_FAIL ? R_FAIL : R_OK;
+    return delete_buried(w, INDEX_MARK, mailbox, up_to_modseq, f) == R_OK
+               ? delete_buried(w, INDEX_TOMBSTONE, mailbox, up_to_modseq, f)
+               : R_FAIL;
 }
 
 static enum result
@@ -549,9 +475,9 @@ const struct store_rows index_fold_rows = {
     .row_add = row_add,
     .rows_edit = rows_edit,
     .forget = forget,
-    .private_put = private_put,
-    .privates_put = privates_put,
-    .privates_drop = privates_drop,
+    .private_put = fold_private_put,
+    .privates_put = fold_privates_put,
+    .privates_drop = fold_privates_drop,
     .meta_put = meta_put,
     .subscribe = subscribe,
     .body_put = body_put,

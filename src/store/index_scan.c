@@ -1,39 +1,26 @@
-#include "store/index.h"
+#include "store/index_scan.h"
 
 #include "base/limits.h"
 
 // What is read from the index in one go.
 
-struct scan {
-    struct index_reader r;
-    struct index_key prefix;
-    struct span key, value;
-    enum result now;
-};
-
-static struct span
-prefix_of(const struct scan *s)
-{
-    return span_of(s->prefix.p, s->prefix.n);
-}
-
-// Walks all entries that begin with `prefix`, from `from` on: for (first(..); s.now == R_OK; next(..)).
-static void
-first(struct scan *s, struct index_key prefix, const struct index_key *from,
-      struct fault *f)
+void
+index_scan_first(struct index_scan *s, struct index_key prefix,
+                 const struct index_key *from, struct fault *f)
 {
     s->prefix = prefix;
-    s->now = index_seek(&s->r, from ? from : &prefix, prefix_of(s), &s->key, &s->value, f);
+    s->now = index_seek(&s->r, from ? from : &prefix, span_of(s->prefix.p, s->prefix.n),
+                        &s->key, &s->value, f);
 }
 
-static void
-next(struct scan *s, struct fault *f)
+void
+index_scan_next(struct index_scan *s, struct fault *f)
 {
-    s->now = index_next(&s->r, prefix_of(s), &s->key, &s->value, f);
+    s->now = index_next(&s->r, span_of(s->prefix.p, s->prefix.n), &s->key, &s->value, f);
 }
 
-static enum result
-damaged(struct scan *s, const char *what, struct fault *f)
+enum result
+index_scan_damaged(struct index_scan *s, const char *what, struct fault *f)
 {
     return index_fault(s->r.ix, MDB_CORRUPTED, what, f);
 }
@@ -41,13 +28,13 @@ damaged(struct scan *s, const char *what, struct fault *f)
 // ---- a state ----
 
 static enum result
-load_mailboxes(struct scan *s, struct state *st, struct fault *f)
+load_mailboxes(struct index_scan *s, struct state *st, struct fault *f)
 {
-    for (first(s, index_key(st->account, INDEX_MAILBOX), NULL, f); s->now == R_OK;
-         next(s, f)) {
+    for (index_scan_first(s, index_key(st->account, INDEX_MAILBOX), NULL, f);
+         s->now == R_OK; index_scan_next(s, f)) {
         struct mailbox_row m;
         if (index_mailbox_get(s->value, &m) != R_OK || m.id != index_key_get_u64(s->key, 9))
-            return damaged(s, "mailbox", f);
+            return index_scan_damaged(s, "mailbox", f);
         if (state_rows.mailbox_put(st, &m, f) != R_OK)
             return R_FAIL;
     }
@@ -55,15 +42,15 @@ load_mailboxes(struct scan *s, struct state *st, struct fault *f)
 }
 
 static enum result
-load_keywords(struct scan *s, struct state *st, struct fault *f)
+load_keywords(struct index_scan *s, struct state *st, struct fault *f)
 {
-    for (first(s, index_key(st->account, INDEX_KEYWORD), NULL, f); s->now == R_OK;
-         next(s, f)) {
+    for (index_scan_first(s, index_key(st->account, INDEX_KEYWORD), NULL, f);
+         s->now == R_OK; index_scan_next(s, f)) {
         struct record_keyword k = {.mailbox = index_key_get_u64(s->key, 9),
                                    .index = index_key_get_u32(s->key, 17),
                                    .name = s->value};
         if (k.index >= LIMIT_keywords)
-            return damaged(s, "keyword", f);
+            return index_scan_damaged(s, "keyword", f);
         if (state_mailbox(st, k.mailbox) && state_rows.keyword_put(st, &k, f) != R_OK)
             return R_FAIL;
     }
@@ -71,17 +58,17 @@ load_keywords(struct scan *s, struct state *st, struct fault *f)
 }
 
 static enum result
-load_values(struct scan *s, struct state *st, struct fault *f)
+load_values(struct index_scan *s, struct state *st, struct fault *f)
 {
-    for (first(s, index_key(st->account, INDEX_VALUE), NULL, f); s->now == R_OK;
-         next(s, f)) {
+    for (index_scan_first(s, index_key(st->account, INDEX_VALUE), NULL, f); s->now == R_OK;
+         index_scan_next(s, f)) {
         struct unpack u = unpack_of(s->value);
         struct record_meta m = {.mailbox = index_key_get_u64(s->key, 9),
                                 .modseq = unpack_u64(&u)};
         m.key = unpack_span(&u);
         m.value = unpack_span(&u);
         if (unpack_end(&u) != R_OK)
-            return damaged(s, "value", f);
+            return index_scan_damaged(s, "value", f);
         if (state_rows.meta_put(st, &m, f) != R_OK)
             return R_FAIL;
     }
@@ -89,10 +76,10 @@ load_values(struct scan *s, struct state *st, struct fault *f)
 }
 
 static enum result
-load_subscriptions(struct scan *s, struct state *st, struct fault *f)
+load_subscriptions(struct index_scan *s, struct state *st, struct fault *f)
 {
-    for (first(s, index_key(st->account, INDEX_SUBSCRIBED), NULL, f); s->now == R_OK;
-         next(s, f)) {
+    for (index_scan_first(s, index_key(st->account, INDEX_SUBSCRIBED), NULL, f);
+         s->now == R_OK; index_scan_next(s, f)) {
         struct record_subscribe r = {.name = s->value, .on = true};
         if (state_rows.subscribe(st, &r, f) != R_OK)
             return R_FAIL;
@@ -102,10 +89,11 @@ load_subscriptions(struct scan *s, struct state *st, struct fault *f)
 
 // Which mailboxes have any: one look for each of them.
 static enum result
-load_privates(struct scan *s, struct state *st, struct fault *f)
+load_privates(struct index_scan *s, struct state *st, struct fault *f)
 {
     struct index_key prefix = index_key(st->account, INDEX_PRIVATE), from = prefix;
-    for (first(s, prefix, NULL, f); s->now == R_OK; first(s, prefix, &from, f)) {
+    for (index_scan_first(s, prefix, NULL, f); s->now == R_OK;
+         index_scan_first(s, prefix, &from, f)) {
         uint64_t id = index_key_get_u64(s->key, 9);
         struct mailbox_state *m = state_mailbox(st, id);
         if (m)
@@ -117,14 +105,14 @@ load_privates(struct scan *s, struct state *st, struct fault *f)
 }
 
 static enum result
-load_all(struct scan *s, struct state *st, struct fault *f)
+load_all(struct index_scan *s, struct state *st, struct fault *f)
 {
     struct index_account a;
-    first(s, index_key(st->account, INDEX_ACCOUNT), NULL, f);
+    index_scan_first(s, index_key(st->account, INDEX_ACCOUNT), NULL, f);
     if (s->now != R_OK)
         return s->now;
     if (index_account_get(s->value, &a) != R_OK)
-        return damaged(s, "account", f);
+        return index_scan_damaged(s, "account", f);
     if (state_rows.account_put(st, &a.row, f) != R_OK ||
         load_mailboxes(s, st, f) == R_FAIL || load_keywords(s, st, f) == R_FAIL ||
         load_values(s, st, f) == R_FAIL || load_privates(s, st, f) == R_FAIL)
@@ -136,7 +124,7 @@ enum result
 index_load_state(struct index *ix, uint64_t account, struct state **out,
                  struct index_position *p_out, struct fault *f)
 {
-    struct scan s;
+    struct index_scan s;
     *p_out = (struct index_position){0};
     if (index_read_begin(ix, &s.r, f) != R_OK)
         return R_FAIL;
@@ -156,31 +144,31 @@ index_load_state(struct index *ix, uint64_t account, struct state **out,
 // ---- a table ----
 
 static enum result
-load_last_seq(struct scan *s, uint64_t account, const struct index_position *p,
+load_last_seq(struct index_scan *s, uint64_t account, const struct index_position *p,
               uint64_t *out, struct fault *f)
 {
     struct index_account a = {0};
-    first(s, index_key(account, INDEX_ACCOUNT), NULL, f);
+    index_scan_first(s, index_key(account, INDEX_ACCOUNT), NULL, f);
     if (s->now == R_FAIL)
         return R_FAIL;
     if (s->now == R_OK && index_account_get(s->value, &a) != R_OK)
-        return damaged(s, "account", f);
+        return index_scan_damaged(s, "account", f);
     *out = p->part_seq != 0 && p->part_account == account ? p->part_seq : a.last_seq;
     return R_OK;
 }
 
 static enum result
-load_rows(struct scan *s, uint64_t account, uint64_t mailbox, struct message_table *t,
+load_rows(struct index_scan *s, uint64_t account, uint64_t mailbox, struct message_table *t,
           struct fault *f)
 {
     struct index_key prefix = index_key(account, INDEX_ROW);
     index_key_u64(&prefix, mailbox);
-    for (first(s, prefix, NULL, f); s->now == R_OK; next(s, f)) {
+    for (index_scan_first(s, prefix, NULL, f); s->now == R_OK; index_scan_next(s, f)) {
         struct index_row row;
         if (index_row_get(s->value, &row) != R_OK ||
             row.row.uid != index_key_get_u32(s->key, 17) ||
             message_table_append(t, &row.row, row.keywords) != R_OK)
-            return damaged(s, "row", f);
+            return index_scan_damaged(s, "row", f);
     }
     return s->now;
 }
@@ -189,7 +177,7 @@ enum result
 index_load_table(struct index *ix, uint64_t account, uint64_t mailbox,
                  struct index_table *t, struct fault *f)
 {
-    struct scan s;
+    struct index_scan s;
     if (index_read_begin(ix, &s.r, f) != R_OK)
         return R_FAIL;
     t->table = message_table_new(t->expected);
@@ -206,8 +194,8 @@ index_load_table(struct index *ix, uint64_t account, uint64_t mailbox,
 
 // ---- lists ----
 
-static void *
-list_add(void *list, size_t n, size_t size)
+void *
+index_list_add(void *list, size_t n, size_t size)
 {
     // Doubles at powers of two.
     if (n >= 16 && (n & (n - 1)) != 0)
@@ -222,19 +210,19 @@ list_add(void *list, size_t n, size_t size)
 enum result
 index_accounts(struct index *ix, uint64_t **ids_out, size_t *n_out, struct fault *f)
 {
-    struct scan s;
+    struct index_scan s;
     uint64_t *ids = NULL, account = 0;
     size_t n = 0;
     if (index_read_begin(ix, &s.r, f) != R_OK)
         return R_FAIL;
     for (;;) {
         struct index_key from = index_key(account, INDEX_ACCOUNT);
-        first(&s, (struct index_key){0}, &from, f);
+        index_scan_first(&s, (struct index_key){0}, &from, f);
         if (s.now != R_OK)
             break;
         account = index_key_get_u64(s.key, 0);
         if (s.key.n == 9 && s.key.p[8] == INDEX_ACCOUNT) {
-            ids = list_add(ids, n, sizeof *ids);
+            ids = index_list_add(ids, n, sizeof *ids);
             ids[n++] = account;
         }
         if (account == UINT64_MAX)
@@ -288,7 +276,7 @@ add_tombstone(struct store_tombstones *t, size_t *cap, const struct store_tombst
 }
 
 static enum result
-scan_tombstones(struct scan *s, uint64_t account, uint64_t mailbox,
+scan_tombstones(struct index_scan *s, uint64_t account, uint64_t mailbox,
                 struct store_tombstones *t, size_t *cap, struct fault *f)
 {
     struct index_key prefix = index_key(account, INDEX_TOMBSTONE), from;
@@ -296,17 +284,18 @@ scan_tombstones(struct scan *s, uint64_t account, uint64_t mailbox,
     from = prefix;
     index_key_u64(&from, t->modseq + (t->uid == UINT32_MAX));
     index_key_u32(&from, t->uid + 1);
-    for (first(s, prefix, &from, f); s->now == R_OK && !is_full(t); next(s, f)) {
+    for (index_scan_first(s, prefix, &from, f); s->now == R_OK && !is_full(t);
+         index_scan_next(s, f)) {
         struct index_row row;
         if (index_row_get(s->value, &row) != R_OK)
-            return damaged(s, "tombstone", f);
+            return index_scan_damaged(s, "tombstone", f);
         struct unpack u = unpack_of(row.keywords);
         struct store_tombstone one = {.row = row.row,
                                       .modseq = index_key_get_u64(s->key, 17),
                                       .when_s = (int64_t)unpack_u64(&u)};
         one.keywords = u.rest;
         if (u.bad)
-            return damaged(s, "tombstone", f);
+            return index_scan_damaged(s, "tombstone", f);
         add_tombstone(t, cap, &one);
     }
     return s->now == R_FAIL ? R_FAIL : R_OK;
@@ -314,12 +303,12 @@ scan_tombstones(struct scan *s, uint64_t account, uint64_t mailbox,
 
 // The rows of a deleted mailbox are tombstones of its last modseq.
 static enum result
-scan_deleted(struct scan *s, uint64_t account, uint64_t mailbox, struct store_tombstones *t,
-             size_t *cap, struct fault *f)
+scan_deleted(struct index_scan *s, uint64_t account, uint64_t mailbox,
+             struct store_tombstones *t, size_t *cap, struct fault *f)
 {
     struct index_key mark = index_key(account, INDEX_DELETED);
     index_key_u64(&mark, mailbox);
-    first(s, mark, NULL, f);
+    index_scan_first(s, mark, NULL, f);
     if (s->now != R_OK)
         return s->now == R_FAIL ? R_FAIL : R_OK;
     struct unpack u = unpack_of(s->value);
@@ -331,10 +320,11 @@ scan_deleted(struct scan *s, uint64_t account, uint64_t mailbox, struct store_to
     if (one.modseq < t->modseq || (one.modseq == t->modseq && t->uid == UINT32_MAX))
         return R_OK;
     index_key_u32(&from, one.modseq == t->modseq ? t->uid + 1 : 0);
-    for (first(s, prefix, &from, f); s->now == R_OK && !is_full(t); next(s, f)) {
+    for (index_scan_first(s, prefix, &from, f); s->now == R_OK && !is_full(t);
+         index_scan_next(s, f)) {
         struct index_row row;
         if (index_row_get(s->value, &row) != R_OK)
-            return damaged(s, "row", f);
+            return index_scan_damaged(s, "row", f);
         one.row = row.row;
         one.keywords = row.keywords;
         add_tombstone(t, cap, &one);
@@ -346,22 +336,25 @@ enum result
 index_tombstones(struct index *ix, uint64_t account, uint64_t mailbox,
                  struct store_tombstones *out, struct fault *f)
 {
-    struct scan s;
+    struct index_scan s;
     size_t cap = 0;
     if (index_read_begin(ix, &s.r, f) != R_OK)
         return R_FAIL;
     out->list = NULL;
-    out->n = 0;
+    out->n = out->mark_count = 0;
     enum result r = scan_tombstones(&s, account, mailbox, out, &cap, f);
     if (r == R_OK && !is_full(out))
         r = scan_deleted(&s, account, mailbox, out, &cap, f);
+    out->last = !is_full(out);
+    if (r == R_OK && out->marked)
+        r = index_marks(&s, account, mailbox, out, f);
     index_read_end(&s.r);
     return r;
 }
 
 // NULL: it cannot be read.
 static struct store_deleted_mailbox *
-deleted_get(struct scan *s, struct arena *a)
+deleted_get(struct index_scan *s, struct arena *a)
 {
     struct unpack u = unpack_of(s->value);
     struct store_deleted_mailbox *d = ARENA_NEW(a, struct store_deleted_mailbox);
@@ -384,22 +377,22 @@ enum result
 index_deleted(struct index *ix, uint64_t account, struct store_deleted *out,
               struct fault *f)
 {
-    struct scan s;
+    struct index_scan s;
     struct store_deleted_mailbox **end = &out->first;
     enum result r = R_OK;
     *end = NULL;
     out->n = 0;
     if (index_read_begin(ix, &s.r, f) != R_OK)
         return R_FAIL;
-    for (first(&s, index_key(account, INDEX_DELETED), NULL, f); s.now == R_OK;
-         next(&s, f)) {
+    for (index_scan_first(&s, index_key(account, INDEX_DELETED), NULL, f); s.now == R_OK;
+         index_scan_next(&s, f)) {
         if (out->n++ == out->max) {
             r = fault_set(f, FAULT_LIMIT, "too many deleted mailboxes");
             break;
         }
         struct store_deleted_mailbox *d = deleted_get(&s, out->a);
         if (d == NULL) {
-            r = damaged(&s, "deleted mailbox", f);
+            r = index_scan_damaged(&s, "deleted mailbox", f);
             break;
         }
         *end = d;
@@ -413,18 +406,18 @@ enum result
 index_keywords(struct index *ix, uint64_t account, uint64_t mailbox,
                struct store_keywords *out, struct fault *f)
 {
-    struct scan s;
+    struct index_scan s;
     struct index_key prefix = index_key(account, INDEX_KEYWORD);
     index_key_u64(&prefix, mailbox);
     if (index_read_begin(ix, &s.r, f) != R_OK)
         return R_FAIL;
     out->names = arena_array(out->a, LIMIT_keywords, sizeof *out->names);
     out->n = 0;
-    for (first(&s, prefix, NULL, f); s.now == R_OK; next(&s, f)) {
+    for (index_scan_first(&s, prefix, NULL, f); s.now == R_OK; index_scan_next(&s, f)) {
         uint32_t number = index_key_get_u32(s.key, 17);
         if (number >= LIMIT_keywords) {
             index_read_end(&s.r);
-            return damaged(&s, "keyword", f);
+            return index_scan_damaged(&s, "keyword", f);
         }
         out->names[number] = arena_dup(out->a, s.value);
         out->n = number + 1;
@@ -434,86 +427,20 @@ index_keywords(struct index *ix, uint64_t account, uint64_t mailbox,
 }
 
 enum result
-index_privates(struct index *ix, uint64_t account, uint64_t mailbox, uint64_t user,
-               struct store_privates *out, struct fault *f)
-{
-    struct scan s;
-    struct index_key prefix = index_key(account, INDEX_PRIVATE);
-    struct store_private *list = NULL;
-    size_t n = 0;
-    index_key_u64(&prefix, mailbox);
-    index_key_u64(&prefix, user);
-    if (index_read_begin(ix, &s.r, f) != R_OK)
-        return R_FAIL;
-    for (first(&s, prefix, NULL, f); s.now == R_OK; next(&s, f)) {
-        struct unpack u = unpack_of(s.value);
-        struct store_private p = {.uid = index_key_get_u32(s.key, 25),
-                                  .modseq = unpack_u64(&u)};
-        p.flags = unpack_u16(&u);
-        list = list_add(list, n, sizeof *list);
-        list[n++] = p;
-    }
-    index_read_end(&s.r);
-    if (s.now == R_FAIL) {
-        free(list);
-        return R_FAIL;
-    }
-    out->list = list;
-    out->n = n;
-    return R_OK;
-}
-
-// From user to user: one look for each.
-static enum result
-scan_private_users(struct scan *s, uint64_t account, struct store_private_users *out,
-                   struct fault *f)
-{
-    struct index_key prefix = index_key(account, INDEX_PRIVATE), from = prefix;
-    for (first(s, prefix, NULL, f); s->now == R_OK; first(s, prefix, &from, f)) {
-        struct store_private_user one = {index_key_get_u64(s->key, 9),
-                                         index_key_get_u64(s->key, 17)};
-        out->list = list_add(out->list, out->n, sizeof *out->list);
-        out->list[out->n++] = one;
-        from = prefix;
-        index_key_u64(&from, one.mailbox);
-        index_key_u64(&from, one.user + 1);
-    }
-    return s->now == R_FAIL ? R_FAIL : R_OK;
-}
-
-enum result
-index_private_users(struct index *ix, uint64_t account, struct store_private_users *out,
-                    struct fault *f)
-{
-    struct scan s;
-    struct store_private_users found = {0};
-    if (index_read_begin(ix, &s.r, f) != R_OK)
-        return R_FAIL;
-    enum result r = scan_private_users(&s, account, &found, f);
-    index_read_end(&s.r);
-    if (r != R_OK) {
-        free(found.list);
-        return R_FAIL;
-    }
-    out->list = found.list;
-    out->n = found.n;
-    return R_OK;
-}
-
-enum result
 index_thread_keys(struct index *ix, uint64_t account, struct store_thread_key **out,
                   size_t *n_out, struct fault *f)
 {
-    struct scan s;
+    struct index_scan s;
     struct store_thread_key *list = NULL;
     size_t n = 0;
     if (index_read_begin(ix, &s.r, f) != R_OK)
         return R_FAIL;
-    for (first(&s, index_key(account, INDEX_THREAD), NULL, f); s.now == R_OK; next(&s, f)) {
+    for (index_scan_first(&s, index_key(account, INDEX_THREAD), NULL, f); s.now == R_OK;
+         index_scan_next(&s, f)) {
         struct unpack u = unpack_of(s.value);
         uint64_t threadid = unpack_u64(&u);
         while (u.rest.n >= 8) {
-            list = list_add(list, n, sizeof *list);
+            list = index_list_add(list, n, sizeof *list);
             list[n++] = (struct store_thread_key){unpack_u64(&u), threadid};
         }
     }

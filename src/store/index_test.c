@@ -1,6 +1,8 @@
 #include "store/generator.h"
 #include "store/index_fold.h"
 
+#include "base/limits.h"
+
 #include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -79,12 +81,52 @@ by_place(const void *a, const void *b)
     return (x->row.uid > y->row.uid) - (x->row.uid < y->row.uid);
 }
 
+static int
+by_mark(const void *a, const void *b)
+{
+    const struct store_mark *x = a, *y = b;
+    if (x->uid != y->uid)
+        return x->uid < y->uid ? -1 : 1;
+    return (x->user > y->user) - (x->user < y->user);
+}
+
+static size_t marks_seen;
+
+// What others had of their own on the tombstones: the model's.
+static void
+expect_marks(const struct state *model, uint64_t mailbox, struct store_tombstones *page)
+{
+    struct store_tombstones want = *page;
+    size_t n = 0;
+    state_marks_list(model->inside->kept, mailbox, model->account, &want);
+    for (size_t i = 0; i < page->mark_count; i++)
+        if (page->marks[i].flags != 0)
+            page->marks[n++] = page->marks[i];
+    page->mark_count = n;
+    n = 0;
+    for (size_t i = 0; i < want.mark_count; i++)
+        if (want.marks[i].flags != 0)
+            want.marks[n++] = want.marks[i];
+    assert_int_equal(page->mark_count, n);
+    if (n > 0) {
+        qsort(page->marks, n, sizeof *page->marks, by_mark);
+        qsort(want.marks, n, sizeof *want.marks, by_mark);
+    }
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(page->marks[i].user, want.marks[i].user);
+        assert_int_equal(page->marks[i].uid, want.marks[i].uid);
+        assert_int_equal(page->marks[i].flags, want.marks[i].flags);
+        marks_seen++;
+    }
+}
+
 // Page by page they are the same.
 static void
-expect_pages(struct index *ix, uint64_t account, uint64_t mailbox,
+expect_pages(struct index *ix, const struct state *model, uint64_t mailbox,
              const struct store_tombstones *all)
 {
-    struct store_tombstones page = {.a = all->a, .max = 3};
+    struct store_tombstones page = {.a = all->a, .max = 3, .marked = true};
+    uint64_t account = model->account;
     struct fault f;
     for (size_t at = 0; at < all->n; at += page.n) {
         assert_int_equal(index_tombstones(ix, account, mailbox, &page, &f), R_OK);
@@ -93,6 +135,8 @@ expect_pages(struct index *ix, uint64_t account, uint64_t mailbox,
             assert_int_equal(page.list[i].row.uid, all->list[at + i].row.uid);
             assert_int_equal(page.list[i].modseq, all->list[at + i].modseq);
         }
+        assert_int_equal(page.last, page.n < 3);
+        expect_marks(model, mailbox, &page);
         page.modseq = page.list[page.n - 1].modseq;
         page.uid = page.list[page.n - 1].row.uid;
     }
@@ -133,7 +177,7 @@ static void
 expect_tombstones(struct index *ix, struct state *model, uint64_t mailbox)
 {
     struct kept *k = model->inside->kept;
-    struct store_tombstones found = {.a = arena_new()};
+    struct store_tombstones found = {.a = arena_new(), .marked = true};
     size_t at = 0;
     struct fault f;
     assert_int_equal(index_tombstones(ix, model->account, mailbox, &found, &f), R_OK);
@@ -152,7 +196,8 @@ expect_tombstones(struct index *ix, struct state *model, uint64_t mailbox)
         at++;
     }
     assert_int_equal(at, found.n);
-    expect_pages(ix, model->account, mailbox, &found);
+    expect_marks(model, mailbox, &found);
+    expect_pages(ix, model, mailbox, &found);
     arena_free(&found.a);
 }
 
@@ -224,6 +269,7 @@ test_fold_is_state(void **unused)
     fold_random("identity", 3, 977);
     fold_random("identity", 7, 31337);
     fold_random("scramble", 20, 4711);
+    assert_true(marks_seen > 50);
 }
 
 static void
@@ -317,6 +363,92 @@ test_rules(void **unused)
 }
 
 static void
+fold_privates(struct index_fold *w, uint64_t user, uint32_t last, uint64_t seq)
+{
+    struct buf meta, groups, ranges;
+    buf_init(&meta, 4096);
+    buf_init(&groups, 4096);
+    buf_init(&ranges, 4096);
+    record_ranges_add(&ranges, 1, last);
+    record_groups_add(&groups,
+                      &(struct record_group){FLAG_SEEN, SPAN_NONE, buf_span(&ranges)});
+    struct record_privates p = {.mailbox = 1,
+                                .user = user,
+                                .modseq = seq,
+                                .mask = FLAG_SEEN,
+                                .groups = buf_span(&groups)};
+    record_privates_put(&meta, &p);
+    fold_span(w, RECORD_PRIVATES, &meta, seq);
+    buf_done(&meta);
+    buf_done(&groups);
+    buf_done(&ranges);
+}
+
+// Three messages, which so many users have read, are expunged.
+static void
+fold_expunged(struct index_fold *w, uint32_t users)
+{
+    enum { MESSAGES = 3 };
+    struct mailbox_counts counts = {.uidnext = MESSAGES + 1, .exists = MESSAGES};
+    struct buf meta, rows;
+    buf_init(&meta, 4096);
+    buf_init(&rows, 4096);
+    record_account_put(&meta, &(struct record_account){SPAN("user"), 1, 1});
+    fold_span(w, RECORD_ACCOUNT, &meta, 1);
+    buf_reset(&meta);
+    record_mailbox_put(
+        &meta, &(struct record_mailbox){.id = 1, .name = SPAN("a"), .uidvalidity = 1});
+    fold_span(w, RECORD_MAILBOX, &meta, 2);
+    for (uint32_t uid = 1; uid <= MESSAGES; uid++)
+        record_rows_add(&rows, &(struct record_row){.row = {.uid = uid, .modseq = 3}});
+    buf_reset(&meta);
+    record_copied_put(&meta, &(struct record_copied){1, counts, buf_span(&rows)});
+    fold_span(w, RECORD_COPIED, &meta, 3);
+    for (uint32_t i = 0; i < users; i++)
+        fold_privates(w, 100 + i, MESSAGES, 4 + i);
+    buf_reset(&meta);
+    struct record_expunged e = {.mailbox = 1,
+                                .modseq = 4 + users,
+                                .counts = {.uidnext = MESSAGES + 1},
+                                .uids = SPAN("\1\2")};
+    record_expunged_put(&meta, &e);
+    fold_span(w, RECORD_EXPUNGED, &meta, 4 + users);
+    buf_done(&meta);
+    buf_done(&rows);
+}
+
+// A page of tombstones that more marks belong to than are read at once is cut, and nothing is missed.
+static void
+test_too_many_marks(void **unused)
+{
+    enum { USERS = LIMIT_tombstone_marks / 2 + 1 };
+    (void)unused;
+    struct fault f;
+    struct store_tombstones page = {.a = arena_new(), .max = 100, .marked = true};
+    size_t pages = 0, marks = 0, found = 0;
+    assert_int_equal(index_remove(folder, &f), R_OK);
+    struct index *ix = open_index("identity");
+    struct index_fold *w = index_fold_new(ix);
+    fold_expunged(w, USERS);
+    assert_int_equal(index_fold_commit(w, &f), R_OK);
+    while (!page.last) {
+        assert_int_equal(index_tombstones(ix, 1, 1, &page, &f), R_OK);
+        assert_int_equal(page.n, 1);
+        marks += page.mark_count;
+        found += page.n;
+        pages++;
+        page.modseq = page.list[page.n - 1].modseq;
+        page.uid = page.list[page.n - 1].row.uid;
+    }
+    assert_int_equal(found, 3);
+    assert_int_equal(pages, 3);
+    assert_int_equal(marks, 3 * (size_t)USERS);
+    arena_free(&page.a);
+    index_fold_free(&w);
+    index_close(&ix);
+}
+
+static void
 damage(off_t at, bool cut)
 {
     char name[128];
@@ -367,9 +499,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fold_is_state),
-        cmocka_unit_test(test_accounts),
-        cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_fold_is_state), cmocka_unit_test(test_accounts),
+        cmocka_unit_test(test_rules),         cmocka_unit_test(test_too_many_marks),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, make_folder, drop_folder);

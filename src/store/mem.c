@@ -227,16 +227,15 @@ mem_accounts(struct store *s, uint64_t **out, size_t *n_out, struct fault *f)
     pthread_mutex_unlock(&m->mutex);
     size_t to = 0;
     for (size_t i = 0; i < n; i++) {
-        struct state *st;
+        struct state *st = NULL;
         enum result r = mem_state_load(s, ids[i], &st, f);
         if (r == R_FAIL) {
             free(ids);
             return R_FAIL;
         }
-        if (r == R_NONE)
-            continue;
+        if (r == R_OK)
+            ids[to++] = ids[i];
         state_free(&st);
-        ids[to++] = ids[i];
     }
     *out = ids;
     *n_out = to;
@@ -261,6 +260,7 @@ mem_tombstones(struct store *s, struct state *st, uint64_t mailbox,
             out->list[out->n++] = (struct store_tombstone){
                 t->row, t->modseq, t->when_s, t->moved, arena_dup(out->a, t->keywords)};
     }
+    state_marks_list(k, mailbox, st->account, out);
     state_free(&whole);
     return R_OK;
 }

@@ -9,6 +9,7 @@
 #include "base/table.h"
 
 struct store_privates;
+struct store_tombstones;
 struct store_private_users;
 
 struct keyword_sets *keyword_sets_new(void);
@@ -67,6 +68,8 @@ struct kept {
     size_t deleted_count;
     struct record_private *privates;  // ascending by mailbox, user, uid
     size_t private_count, private_cap;
+    struct record_private *marks;  // of tombstones, with the modseq of the expunge
+    size_t mark_count, mark_cap;
 };
 
 struct state_inside {
@@ -89,8 +92,13 @@ void state_kept_done(struct kept *k);  // it is empty afterwards
 struct state *state_new_keeping(uint64_t account);
 
 void state_private_put(struct kept *k, const struct record_private *p);
+// As store_rows.privates_drop, of the account `owner`.
 void state_privates_drop(struct kept *k, uint64_t mailbox, uint64_t user,
-                         struct span ranges);
+                         struct span ranges, uint64_t buried, uint64_t owner);
+void state_marks_forget(struct kept *k, uint64_t mailbox, uint64_t up_to_modseq);
+// Those of the tombstones that `out` has; and is that all?
+void state_marks_list(const struct kept *k, uint64_t mailbox, uint64_t owner,
+                      struct store_tombstones *out);
 // A user's rows in a mailbox; the caller frees.
 void state_privates_list(const struct kept *k, uint64_t mailbox, uint64_t user,
                          struct store_privates *out);

@@ -160,6 +160,7 @@ state_kept_done(struct kept *k)
     free(k->tombstones);
     free(k->deleted);
     free(k->privates);
+    free(k->marks);
     *k = (struct kept){0};
 }
 
@@ -376,12 +377,13 @@ forget(void *t, uint64_t mailbox, uint64_t up_to_modseq, struct fault *f)
     if (!k)
         return R_OK;
     k->tombstone_count = to;
+    state_marks_forget(k, mailbox, up_to_modseq);
     to = 0;
     for (size_t i = 0; i < k->deleted_count; i++)
         if (k->deleted[i].row.id != mailbox || k->deleted[i].modseq > up_to_modseq)
             k->deleted[to++] = k->deleted[i];
         else {
-            state_privates_drop(k, mailbox, 0, SPAN_NONE);
+            state_privates_drop(k, mailbox, 0, SPAN_NONE, 0, 0);
             kept_mailbox_done(&k->deleted[i]);
         }
     k->deleted_count = to;
@@ -418,12 +420,13 @@ privates_put(void *t, const struct record_privates *p, const struct record_group
 }
 
 static enum result
-privates_drop(void *t, uint64_t mailbox, uint64_t user, struct span ranges, struct fault *f)
+privates_drop(void *t, uint64_t mailbox, uint64_t user, struct span ranges, uint64_t buried,
+              struct fault *f)
 {
     (void)f;
     struct kept *k = ((struct state *)t)->inside->kept;
     if (k)
-        state_privates_drop(k, mailbox, user, ranges);
+        state_privates_drop(k, mailbox, user, ranges, buried, ((struct state *)t)->account);
     return R_OK;
 }
 
@@ -555,9 +558,9 @@ table_privates_put(void *t, const struct record_privates *p, const struct record
 
 static enum result
 table_privates_drop(void *t, uint64_t mailbox, uint64_t user, struct span ranges,
-                    struct fault *f)
+                    uint64_t buried, struct fault *f)
 {
-    (void)t, (void)mailbox, (void)user, (void)ranges, (void)f;
+    (void)t, (void)mailbox, (void)user, (void)ranges, (void)buried, (void)f;
     return R_OK;
 }
 

@@ -191,8 +191,10 @@ store_tombstones(struct store *s, struct state *st, uint64_t mailbox,
 {
     if (s->engine->tombstones(s, st, mailbox, out, f) != R_OK)
         return R_FAIL;
-    while (out->n > 0 && out->list[out->n - 1].modseq > st->modseq)
+    while (out->n > 0 && out->list[out->n - 1].modseq > st->modseq) {
         out->n--;  // durable, but not applied at the home yet
+        out->last = true;
+    }
     if (out->n > 0) {
         out->modseq = out->list[out->n - 1].modseq;
         out->uid = out->list[out->n - 1].row.uid;

@@ -78,6 +78,12 @@ struct store_tombstone {
     bool moved;            // by MOVE: the message is in another mailbox
     struct span keywords;  // packed list of the mailbox's numbers
 };
+// A flag word that a user other than the owner had of their own on an expunged message.
+struct store_mark {
+    uint64_t user;
+    uint32_t uid;
+    uint16_t flags;
+};
 struct store_tombstones {
     struct arena *a;  // the caller's; what is found is allocated there
     // in: those behind this place; out: the last one's, where a further call goes on
@@ -86,8 +92,13 @@ struct store_tombstones {
     size_t max;  // in: no more than this; 0 = all
     // in: only those that the index has already, which takes no fold; store_gone_fresh tells the others
     bool indexed;
+    // in: the marks of these tombstones too, in no order; a page of more than LIMIT_tombstone_marks ends before max
+    bool marked;
     struct store_tombstone *list;
     size_t n;
+    struct store_mark *marks;
+    size_t mark_count;
+    bool last;  // nothing is behind these
 };
 // Suspends. Tombstones of a mailbox, ascending by modseq and UID; also of a deleted mailbox: what it held has the
 // modseq of its deletion.
