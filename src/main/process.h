@@ -118,6 +118,9 @@ void wiring_unlisten(struct supervisor *s, const struct socket_row *row);
 
 // sockets.c
 enum result sockets_open(struct supervisor *s, struct fault *f) MUST_CHECK;
+// The sockets that the service manager gave count as if the settings named them: roles see those of others in the settings
+// alone (`maps`: somebody asks where aliases lead).
+void sockets_name_given(const struct supervisor *s, struct config *c);
 // Opens what c wants and is not open. Then commit tells the roles and closes what is left over, or discard.
 enum result sockets_plan(const struct supervisor *s, const struct config *c,
                          struct socket_table *next, struct fault *f) MUST_CHECK;

@@ -74,6 +74,7 @@ plan_make(const struct supervisor *s, struct plan *p, struct fault *f)
 {
     if (s->options.load(s->options.load_arg, &p->config, f) != R_OK)
         return R_FAIL;
+    sockets_name_given(s, p->config);
     config_follow(p->config, s->options.config, &p->live, &p->restart);
     if (check_size(p->config, f) != R_OK ||
         scripts_read(p->config, &p->scripts, f) != R_OK ||

@@ -294,14 +294,42 @@ take_given(struct supervisor *s, struct fault *f)
     return r;
 }
 
+static void
+name_given(const struct socket_row *row, struct config *c)
+{
+    struct config_list *list = (struct config_list *)((char *)c + row->service->list);
+    const char **items = arena_array(c->arena, list->n + 1, sizeof *items);
+    struct buf text;
+    for (size_t i = 0; i < list->n; i++) {
+        items[i] = list->items[i];
+        if (span_eq(listen_at_of(span_str(items[i])).address, span_str(row->address)))
+            return;
+    }
+    buf_init(&text, ACTIVATION_ADDRESS + 16);
+    buf_printf(&text, "%s%s", row->address, row->proxy ? " proxy" : "");
+    items[list->n++] = arena_cstr(c->arena, buf_span(&text));
+    list->items = items;
+    buf_done(&text);
+}
+
+void
+sockets_name_given(const struct supervisor *s, struct config *c)
+{
+    for (size_t i = 0; i < s->sockets.n; i++)
+        if (s->sockets.rows[i].given)
+            name_given(&s->sockets.rows[i], c);
+}
+
 enum result
 sockets_open(struct supervisor *s, struct fault *f)
 {
-    const struct config *c = s->options.config;
+    struct config *c = s->options.config;
     struct socket_table next;
     table_init(&s->sockets, c);
-    if (take_given(s, f) != R_OK || open_admin(s, c, f) != R_OK ||
-        sockets_plan(s, c, &next, f) != R_OK)
+    if (take_given(s, f) != R_OK)
+        return R_FAIL;
+    sockets_name_given(s, c);
+    if (open_admin(s, c, f) != R_OK || sockets_plan(s, c, &next, f) != R_OK)
         return R_FAIL;
     sockets_commit(s, &next);
     if (s->sockets.n == 1)

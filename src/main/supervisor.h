@@ -10,7 +10,7 @@
 #include "ctl/config.h"
 
 struct supervisor_options {
-    const struct config *config;
+    struct config *config;  // gets the sockets of the service manager, too
     // Called once, when every role is ready. R_FAIL ends the server.
     enum result (*on_ready)(void *arg, struct fault *f);
     void *arg;

@@ -154,6 +154,28 @@ def test_given_sockets(abstract):
         s.close()
 
 
+@pytest.mark.parametrize("given", (True, False))
+def test_given_maps_are_the_setting(given):
+    """A socket of systemd for `maps` is a way out for forwards, as the setting is: in every role, after a reload too."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    server = Managed({"local_domains": ["here.example"]}, given=sockets[:1 + given], start=False)
+    lines = server.config.read_text().split("\n")
+    server.config.write_text("\n".join(l for l in lines if l.split(" = ")[0] not in {"imap", "imaps", "maps"}))
+    server.launch("imap:maps" if given else "imap")
+    server.wait_log("is ready")
+    for n in range(2):
+        forward = ("user", "set", "alice", f"forward=alice{n}@elsewhere.example", "--data", server.data)
+        if given:
+            run_verb(*forward)
+        else:
+            with pytest.raises(RuntimeError, match="maps"):
+                run_verb(*forward)
+        run_verb("reload", "--data", server.data)
+    server.stop()
+    for s in sockets:
+        s.close()
+
+
 @pytest.mark.parametrize("names, why", [
     ("imap:pigeons", "there is no service 'pigeons'; use FileDescriptorName=imap, imaps, "),
     ("posthorn.socket:imap", "there is no service 'posthorn.socket'"),
