@@ -96,6 +96,100 @@ def test_who_is_listed(place):
     assert f"ann\tof {place.base.kind}\n" in text and "alice\n" in text
 
 
+def test_all_are_listed(place):
+    """`user list` has who is in the database and was never here, in any number; a database that is lost is said to be."""
+    if place.base.kind == "pam":
+        pytest.skip("PAM has no list")
+    many = [f"many{n}" for n in range(1200)]
+    place.base.put_many(many)
+    try:
+        rows = users(place.server)
+        assert {"ann", "ben@example.org", "alice", *many} <= set(rows)
+        assert rows["many7"] == {**rows["many7"], "source": place.base.kind, "new": True} and "new" not in rows["ann"] and "new" not in rows["alice"]
+        assert f"many7\tof {place.base.kind}\tnever here\n" in posthorn.run_verb("user", "list", "-c", place.server.config).decode()
+        place.base.put("many7", "secret-7")
+        assert granted(place.server, "many7", "secret-7") and "new" not in users(place.server)["many7"]
+        how = place.base.lost_by[0]
+        place.base.lose(how)
+        try:
+            wait_for(lambda: not listed(place.server), seconds=30)
+        finally:
+            place.base.find(how)
+        wait_for(lambda: listed(place.server), seconds=30)
+    finally:
+        place.base.remove_many(many)
+    assert "many8" not in users(place.server) and "many7" in users(place.server)
+
+
+def test_a_list_that_fails_is_nobodys_login():
+    """It says so, and logins go on at that moment: what cannot be listed can be asked."""
+    base = userbases.Sqlite()
+    base.put("ann", "secret-a")
+    server = posthorn.Server({**base.settings, "userdb_sql_iterate_query": "SELECT name FROM no_such_table", "userdb_cache": "0s"})
+    try:
+        for _ in range(3):
+            assert not listed(server) and granted(server, "ann", "secret-a")
+        assert "no_such_table" in server.stderr()
+    finally:
+        server.stop()
+        base.stop()
+
+
+def listed(server):
+    """Does it tell? If not it says of which database it cannot."""
+    try:
+        users(server)
+        return True
+    except RuntimeError as error:
+        assert "cannot be listed" in str(error)
+        return False
+
+
+def limits(session):
+    words = re.search(rb"\((.*)\)", session.command('GETQUOTA "user/qq"')[0][0])[1].decode().split()
+    return {words[i]: int(words[i + 2]) for i in range(0, len(words), 3)}
+
+
+def test_quota_of_the_database(place):
+    """What the database lets a user keep, in Dovecot's words: at the first mail, at login, and when it changes there; ours counts more."""
+    if place.base.kind == "pam":
+        pytest.skip("PAM knows no quota")
+    server, base = place.server, place.base
+    base.put("qq", "secret-q")
+    base.set_quota("qq", "*:storage=20:messages=2")
+    message = b"Subject: x\r\n\r\nx\r\n"
+    codes = []
+    for _ in range(3):  # nobody has logged in as qq
+        with smtplib.LMTP(*server.address("lmtp"), timeout=60) as relay:
+            relay.ehlo_or_helo_if_needed()
+            relay.mail("a@example.net")
+            code = relay.rcpt("qq@example.org")[0]
+            codes.append(relay.data(message)[0] if code == 250 else code)
+    assert codes == [250, 250, 452], codes
+    session = Imap(server.address("imap"), "qq", "secret-q")
+    assert limits(session) == {"STORAGE": 20, "MESSAGE": 2}
+    with pytest.raises(Refused, match="OVERQUOTA"):
+        session.append("INBOX", message)
+    base.set_quota("qq", "*:storage=1M:messages=5")
+    wait_for(lambda: limits(session) == {"STORAGE": 1024, "MESSAGE": 5}, seconds=30)
+    session.append("INBOX", message)
+    posthorn.run_verb("quota", "set", "qq", "messages=3", "--data", server.data)
+    assert limits(session) == {"STORAGE": 1024, "MESSAGE": 3}
+    base.set_quota("qq", "*:messages=9")
+    wait_for(lambda: limits(session) == {"MESSAGE": 3}, seconds=30)
+    server.restart()
+    session = Imap(server.address("imap"), "qq", "secret-q")
+    assert limits(session) == {"MESSAGE": 3}
+    posthorn.run_verb("quota", "set", "qq", "messages=default", "--data", server.data)
+    assert limits(session) == {"MESSAGE": 9}
+    base.set_quota("qq", "")
+    wait_for(lambda: "user/qq" not in str(session.command("GETQUOTAROOT INBOX")) or not limits(session), seconds=30)
+    base.set_quota("qq", "*:storage=much")
+    wait_for(lambda: login(server, "qq", "secret-q").startswith(LATER), seconds=30)
+    base.set_quota("qq", "")
+    session.close()
+
+
 def test_scram_is_not_offered(place):
     wire = Wire(place.server.address("imap"))
     line = wire.line()
@@ -510,7 +604,7 @@ class Unresolved(posthorn.Server):
 
     def command(self):
         own = self.dir / "resolv.conf"
-        own.write_text("nameserver 127.0.0.77\noptions timeout:3 attempts:2\n")  # longer than a question may take
+        own.write_text("nameserver 127.0.0.77\noptions timeout:30 attempts:5\n")  # minutes: no question may take so long
         return ["unshare", "--mount", "sh", "-c", f'mount --bind {own} "$(realpath /etc/resolv.conf)" && exec "$@"', "sh", *super().command()]
 
 
@@ -534,6 +628,12 @@ def test_a_dead_resolver(request):
         assert not any(other.done() for other in others), "nothing hung"
         assert all(other.result().startswith(LATER) for other in others)
         assert granted(server, "ann", "secret-a") and login(server, "ann", "wrong").startswith(WRONG)
+        # the questions themselves have ended in time, and wait no longer for the resolver; one thread still does
+        wait_for(lambda: "the name server did not answer in time for 'db.dead.test'" in server.stderr(), seconds=20)
+        for _ in range(2):
+            assert login(server, f"no-such-{time.monotonic()}", "x").startswith(LATER)
+        threads = [len(os.listdir(f"/proc/{pid}/task")) for pid in server.roles()["directory"]]
+        assert max(threads) <= 1 + 10 + 1, "loop, pool, one resolver"
     finally:
         server.stop()
         silent.close()

@@ -18,6 +18,11 @@ extra_field(struct span word, struct passwd_line *out, struct fault *f)
     if (span_ieq(name, SPAN("allow_nets")))
         return nets_check(span_skip(word, name.n + 1 < word.n ? name.n + 1 : word.n),
                           &out->nets, f);
+    const struct span userdb = SPAN("userdb_");
+    if (name.n > userdb.n && span_ieq(span_slice(name, 0, userdb.n), userdb) &&
+        user_quota_take(&out->quota, span_skip(name, userdb.n),
+                        span_skip(word, name.n + (name.n < word.n)), f) == R_FAIL)
+        return R_FAIL;
     for (size_t i = 0; i < sizeof refused_fields / sizeof refused_fields[0]; i++)
         if (span_ieq(name, span_str(refused_fields[i])))
             return fault_set(f, FAULT_BAD, "field %s is not supported", refused_fields[i]);
@@ -61,6 +66,7 @@ passwd_line_parse(struct span line, struct passwd_line *out, struct fault *f)
         return fault_set(f, FAULT_BAD, "no ':' after the user name");
     buf_reset(&out->hash);
     buf_reset(&out->nets);
+    out->quota = USER_QUOTA_UNSAID;
     out->disabled = is_no_password(password);
     if (name_of(user, &out->name, f) || extra_fields(rest, out, f))
         return R_FAIL;

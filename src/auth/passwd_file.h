@@ -3,17 +3,20 @@
 
 // A passwd-file as Dovecot reads it: user:password:uid:gid:gecos:home:shell:extra fields. Empty lines and
 // lines that start with '#' say nothing. Of the extra fields those that would narrow who may log in are
-// refused (nopassword, proxy ...) unless they are understood (nologin, allow_nets); the others do not concern us.
+// refused (nopassword, proxy ...) unless they are understood (nologin, allow_nets); what is
+// quota of userdb_ fields is told; the others do not concern us.
 // Trust: the file comes from the administrator, its lines from anywhere.
 
 #include "auth/name.h"
+#include "auth/user_quota.h"
 #include "auth/userdb.h"
 
 struct passwd_line {
     struct name name;
-    struct buf hash;  // "{SCHEME}text"; max LIMIT_password_hash
-    struct buf nets;  // allow_nets; max LIMIT_user_networks
-    bool disabled;    // no password, "*", "!...", or nologin
+    struct buf hash;          // "{SCHEME}text"; max LIMIT_password_hash
+    struct buf nets;          // allow_nets; max LIMIT_user_networks
+    struct user_quota quota;  // userdb_quota_rule, userdb_quota_storage ...
+    bool disabled;            // no password, "*", "!...", or nologin
 };
 
 // R_NONE for a line that says nothing. R_FAIL: out->name tells whose line cannot be used, if that can be read (n > 0).

@@ -2,6 +2,11 @@
 #include "auth/nets.h"
 #include "auth/passwd_file.h"
 #include "auth/password.h"
+#include "base/hash.h"
+#include "base/pack.h"
+#define HASH_FUNCTION(key, size, value)                                                    \
+    ((value) = (unsigned)hash_keyed(span_of((key), (size))))
+#include "base/table.h"
 #include "base/arena.h"
 #include "base/field.h"
 
@@ -157,14 +162,64 @@ list_kept(struct span name, uint64_t account, struct span source, void *arg)
                          field_flag("deleted", "\tdeleted", true)));
 }
 
+// Of outer databases: who was not here yet.
+struct newcomer {
+    UT_hash_handle hh;
+    struct span name;
+};
+
+// R_NONE: somebody else of this name was told of.
+static enum result
+list_new(struct userdb *db, struct arena *a, struct newcomer **seen, struct span name,
+         struct fault *f)
+{
+    struct user here;
+    struct newcomer *n;
+    HASH_FIND(hh, *seen, name.p, name.n, n);
+    if (n != NULL)
+        return R_NONE;
+    enum result r = userdb_find(db, name, &here, f);
+    if (r == R_NONE)
+        r = userdb_is_kept(db, name, f);
+    if (r != R_NONE)
+        return r == R_OK ? R_NONE : R_FAIL;
+    n = ARENA_NEW(a, struct newcomer);
+    n->name = name;
+    HASH_ADD_KEYPTR(hh, *seen, n->name.p, n->name.n, n);
+    return R_OK;
+}
+
+static enum result
+list_outer(struct userdb *db, struct span listed, struct buf *rows, struct fault *f)
+{
+    struct arena *a = arena_new();
+    struct newcomer *seen = NULL;
+    struct unpack u = unpack_of(listed);
+    enum result r = R_OK;
+    while (r != R_FAIL && u.rest.n > 0 && !u.bad) {
+        const char *source = user_source_name((enum user_source)unpack_u8(&u));
+        struct span name = unpack_span(&u);
+        r = list_new(db, a, &seen, name, f);
+        if (r == R_OK)
+            field_put_row(rows, SPAN("user"), SPAN_NONE,
+                          FIELDS(field_text("name", "%", name),
+                                 field_str("source", "\tof %", source),
+                                 field_flag("new", "\tnever here", true)));
+    }
+    HASH_CLEAR(hh, seen);
+    arena_free(&a);
+    return r == R_FAIL ? R_FAIL : R_OK;
+}
+
 static enum result
 run_list(struct userdb *db, struct verbs_call *c, struct buf *rows, struct fault *f)
 {
-    (void)c;
     struct listing l = {.db = db, .rows = rows, .fault = f};
     if (userdb_each(db, list_one, &l, f) || l.result != R_OK)
         return R_FAIL;
-    return userdb_each_kept(db, list_kept, rows, f);
+    return list_outer(db, c->listed, rows, f) == R_OK
+               ? userdb_each_kept(db, list_kept, rows, f)
+               : R_FAIL;
 }
 
 static enum result

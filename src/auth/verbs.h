@@ -31,6 +31,8 @@ struct verbs_call {
         outer;  // outer databases are asked, too: the names of those who are deleted are kept
     bool
         stays;  // nothing goes elsewhere: no relay_host, and no transfer agent asks where aliases lead (the setting maps)
+    // `user list`: who is in outer databases, u8 enum user_source and a span each (packed), the first of a name counts
+    struct span listed;
     struct buf hash;
     struct scram_set scram;
     // set by verbs_apply: sessions of this account end (0: of none), those of this app password (0: all of them)

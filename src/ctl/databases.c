@@ -5,13 +5,16 @@ databases_settings(const struct config *c)
 {
     return (struct directory_settings){
         .passwd_file = c->userdb_passwd_file,
-        .sql = {c->userdb_sql_connection, c->userdb_sql_password, c->userdb_sql_query},
+        .sql = {c->userdb_sql_connection, c->userdb_sql_password, c->userdb_sql_query,
+                c->userdb_sql_iterate_query},
         .ldap = {.uri = c->userdb_ldap_uri,
                  .ca = c->userdb_ldap_ca,
                  .base = c->userdb_ldap_base,
                  .bind_dn = c->userdb_ldap_bind_dn,
                  .bind_password = c->userdb_ldap_bind_password,
                  .filter = c->userdb_ldap_filter,
+                 .iterate = c->userdb_ldap_iterate_filter,
+                 .iterate_attribute = c->userdb_ldap_iterate_attribute,
                  .attributes = c->userdb_ldap_attributes.items,
                  .attribute_count = c->userdb_ldap_attributes.n,
                  .starttls = c->userdb_ldap_starttls,

@@ -1,5 +1,7 @@
 #include "directory/directory_inside.h"
 #include "directory/template.h"
+#include "base/limits.h"
+#include "base/pack.h"
 
 struct directory {
     const struct directory_settings *settings;
@@ -28,7 +30,7 @@ directory_is_local(struct span host)
 void
 directory_user_init(struct directory_user *u)
 {
-    *u = (struct directory_user){0};
+    *u = (struct directory_user){.quota = USER_QUOTA_UNSAID};
     buf_init(&u->hash, LIMIT_password_hash);
     buf_init(&u->networks, LIMIT_user_networks);
     buf_init(&u->groups, LIMIT_directory_groups);
@@ -41,6 +43,7 @@ directory_user_reset(struct directory_user *u)
     buf_reset(&u->networks);
     buf_reset(&u->groups);
     u->disabled = u->there = false;
+    u->quota = USER_QUOTA_UNSAID;
 }
 
 void
@@ -89,7 +92,9 @@ directory_user_take(struct directory_user *u, struct span field, struct span val
         return take_text(field, value, &u->networks, f);
     if (span_ieq(field, SPAN("groups")))
         return take_text(field, value, &u->groups, f);
-    return span_ieq(field, SPAN("disabled")) ? take_flag(value, &u->disabled, f) : R_OK;
+    if (span_ieq(field, SPAN("disabled")))
+        return take_flag(value, &u->disabled, f);
+    return user_quota_take(&u->quota, field, value, f) == R_FAIL ? R_FAIL : R_OK;
 }
 
 // ---- kinds ----
@@ -209,4 +214,55 @@ directory_verify(struct directory *d, enum user_source source, struct span name,
     if (!can_tell(d, source, name))
         return R_NONE;
     return kind->verify(d->kinds[source], name, password, f);
+}
+
+// ---- all users ----
+
+void
+directory_put_name(struct buf *out, struct span user, struct span domain)
+{
+    struct buf whole;
+    struct name name;
+    struct fault ignored;
+    buf_init(&whole, LIMIT_user_name);
+    buf_put(&whole, span_trim(user));
+    if (domain.n > 0)
+        buf_printf(&whole, "@%.*s", SPAN_ARG(domain));
+    if (!whole.over && name_of(buf_span(&whole), &name, &ignored) == R_OK &&
+        name_is_distinct(name_span(&name)))
+        pack_span(out, name_span(&name));
+    buf_done(&whole);
+}
+
+static size_t
+column_of(const struct directory_row *row, const char *name)
+{
+    size_t i = 0;
+    while (i < row->n && !span_ieq(span_str(row->column(row->row, i)), span_str(name)))
+        i++;
+    return i;
+}
+
+void
+directory_put_row(struct buf *out, const struct directory_row *row)
+{
+    size_t user = column_of(row, "user"), domain = row->n;
+    if (user == row->n) {
+        user = column_of(row, "username");
+        domain = column_of(row, "domain");
+    }
+    if (user == row->n)
+        user = 0;
+    if (row->n > 0)
+        directory_put_name(out, row->value(row->row, user),
+                           domain < row->n ? row->value(row->row, domain) : SPAN_NONE);
+}
+
+enum result
+directory_list_names(struct directory *d, enum user_source source, struct buf *out,
+                     struct fault *f)
+{
+    enum result r = opened(d, source)->list(d->kinds[source], out, f);
+    return r == R_OK && out->over ? fault_set(f, FAULT_LIMIT, "there are too many users")
+                                  : r;
 }

@@ -6,6 +6,7 @@
 // Owner: one thread at a time. Trust: names passed name_of and are nothing but values in a query; what the database says is
 // for the caller to check (password_check, nets_check). Nothing is ever written to it.
 
+#include "auth/user_quota.h"
 #include "auth/userdb.h"
 
 // The settings of the same names (ctl/config.def); NULL and "" where there is none.
@@ -13,9 +14,11 @@ struct directory_settings {
     const char *passwd_file;
     struct {
         const char *connection, *password, *query;
+        const char *iterate;  // "": users are not listed
     } sql;
     struct {
         const char *uri, *ca, *base, *bind_dn, *bind_password, *filter;
+        const char *iterate, *iterate_attribute;
         const char *const *attributes;  // "password=userPassword"
         size_t attribute_count;
         bool starttls, bind;
@@ -28,6 +31,7 @@ struct directory_settings {
 // What a database knows of one user. All texts as it has them.
 struct directory_user {
     struct buf hash, networks, groups;
+    struct user_quota quota;
     bool disabled;
     bool there;  // passwords are judged by directory_verify
 };
@@ -35,7 +39,8 @@ struct directory_user {
 void directory_user_init(struct directory_user *u);
 void directory_user_done(struct directory_user *u);
 void directory_user_reset(struct directory_user *u);
-// Takes a field of an answer, by name: password, disabled, networks, groups. R_FAIL (FAULT_BAD) for a value that is too
+// Takes a field of an answer, by name: password, disabled, networks, groups, and those of
+// user_quota_take. R_FAIL (FAULT_BAD) for a value that is too
 // long or cannot be understood; other names are passed over.
 enum result directory_user_take(struct directory_user *u, struct span field,
                                 struct span value, struct fault *f) MUST_CHECK;
@@ -61,6 +66,13 @@ enum result directory_find(struct directory *d, enum user_source source, struct 
 // R_OK: it is their password; R_NONE: it is not, or there is no such user.
 enum result directory_verify(struct directory *d, enum user_source source, struct span name,
                              struct span password, struct fault *f) MUST_CHECK;
+
+// Names of all users, in their normal forms, as packed spans; what can be no name is passed over. R_NONE: the settings do not
+// say how. Takes LIMIT_directory_list_ms at most. FAULT_UNAVAILABLE; FAULT_LIMIT: `out` is too small for them.
+enum result directory_list_names(struct directory *d, enum user_source source,
+                                 struct buf *out, struct fault *f) MUST_CHECK;
+// Puts one of them; domain SPAN_NONE: `user` is all of it.
+void directory_put_name(struct buf *out, struct span user, struct span domain);
 
 // A host of this machine: what is said to it is seen by nobody else.
 bool directory_is_local(struct span host);

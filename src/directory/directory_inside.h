@@ -14,11 +14,21 @@ struct directory_kind {
                         struct fault *f);
     enum result (*verify)(void *kind, struct span name, struct span password,
                           struct fault *f);  // NULL: it gives hashes
+    enum result (*list)(void *kind, struct buf *out, struct fault *f);
 };
 
 // Can userdb_sql_query be asked? FAULT_BAD. `sign` as template_sql wants it.
 enum result directory_check_query(const struct directory_settings *s, char sign,
                                   struct fault *f) MUST_CHECK;
+
+// Takes a row of userdb_sql_iterate_query: a column "user", or "username" and "domain"; else the first.
+struct directory_row {
+    size_t n;
+    const char *(*column)(const void *row, size_t i);
+    struct span (*value)(const void *row, size_t i);
+    const void *row;
+};
+void directory_put_row(struct buf *out, const struct directory_row *row);
 
 extern const struct directory_kind sqlite_kind;
 #ifdef HAVE_LIBPQ

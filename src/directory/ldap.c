@@ -1,50 +1,8 @@
-#include "directory/directory_inside.h"
-#include "directory/template.h"
+#include "directory/ldap_inside.h"
 #include "base/clock.h"
 #include "base/limits.h"
 
-#include <ldap.h>
-
-// A connection to a directory of LDAP, bound as the service; one more for each password that is judged by a bind.
-struct ldap {
-    const struct directory_settings *settings;
-    LDAP *conn;
-    uint64_t deadline_ms;
-    struct template_names names;  // attributes of the filter that hold an entry's own name
-};
-
 enum { ATTRIBUTES_MAX = 8, WANTED_MAX = ATTRIBUTES_MAX + TEMPLATE_NAMES_MAX + 1 };
-
-static struct timeval
-rest(const struct ldap *l)
-{
-    uint64_t now_ms = clock_mono_ms();
-    uint64_t ms = now_ms < l->deadline_ms ? l->deadline_ms - now_ms : 1;
-    return (struct timeval){.tv_sec = (time_t)(ms / 1000),
-                            .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
-}
-
-static enum result
-failed(LDAP *conn, const char *what, int rc, struct fault *f)
-{
-    char *said = NULL;
-    if (conn != NULL)
-        ldap_get_option(conn, LDAP_OPT_DIAGNOSTIC_MESSAGE, &said);
-    fault_set(f, FAULT_UNAVAILABLE, "LDAP: %s: %s%s%.80s", what, ldap_err2string(rc),
-              said && said[0] ? ": " : "", said ? said : "");
-    ldap_memfree(said);
-    return R_FAIL;
-}
-
-// The server answers, with a code that says more of this question than of the server.
-static enum result
-refused(LDAP *conn, const char *what, int code, struct fault *f)
-{
-    failed(conn, what, code, f);
-    if (code != LDAP_BUSY && code != LDAP_UNAVAILABLE)
-        f->kind = FAULT_BAD;
-    return R_FAIL;
-}
 
 static enum result
 several(struct fault *f)
@@ -61,29 +19,6 @@ is_local(const LDAPURLDesc *u)
            directory_is_local(span_str(u->lud_host ? u->lud_host : ""));
 }
 
-static bool
-wants_starttls(const struct directory_settings *s)
-{
-    return s->ldap.starttls && span_starts(span_str(s->ldap.uri), SPAN("ldap://"));
-}
-
-// The next of several with spaces between. R_NONE: no more.
-static enum result
-next_uri(struct span *rest, LDAPURLDesc **out)
-{
-    char text[LIMIT_config_text + 1];
-    struct span word;
-    do {
-        if (span_next_field(rest, ' ', &word) != R_OK)
-            return R_NONE;
-    } while (word.n == 0);
-    if (word.n >= sizeof text)
-        return R_FAIL;
-    memcpy(text, word.p, word.n);
-    text[word.n] = '\0';
-    return ldap_url_parse(text, out) == 0 ? R_OK : R_FAIL;
-}
-
 static enum result
 check_uri(const struct directory_settings *s, struct fault *f)
 {
@@ -92,9 +27,10 @@ check_uri(const struct directory_settings *s, struct fault *f)
     enum result r;
     bool clear = false;
     unsigned n = 0;
-    while ((r = next_uri(&rest, &u)) == R_OK) {
+    while ((r = ldap_next_url(&rest, &u)) == R_OK) {
         n++;
-        clear |= strcmp(u->lud_scheme, "ldap") == 0 && !wants_starttls(s) && !is_local(u);
+        clear |=
+            strcmp(u->lud_scheme, "ldap") == 0 && !ldap_wants_starttls(s) && !is_local(u);
         ldap_free_urldesc(u);
     }
     if (r == R_FAIL || n == 0)
@@ -117,6 +53,10 @@ check_filter(const struct directory_settings *s, struct fault *f)
     if (r == R_OK && (filter.n < 3 || filter.p[0] != '('))
         r = fault_set(&why, FAULT_BAD, "write \"(uid=%%u)\"");
     buf_done(&filter);
+    if (r == R_OK && s->ldap.iterate[0] != '\0' && s->ldap.iterate[0] != '(')
+        return fault_set(f, FAULT_BAD,
+                         "userdb_ldap_iterate_filter: write "
+                         "\"(objectClass=posixAccount)\"");
     return r == R_OK ? R_OK
                      : fault_set(f, FAULT_BAD, "userdb_ldap_filter: %.150s", why.why);
 }
@@ -133,12 +73,16 @@ check_attributes(const struct directory_settings *s, struct fault *f)
         size_t at = span_find_char(row, '=');
         struct span field = span_slice(row, 0, at);
         bool known = span_eq(field, SPAN("password")) || span_eq(field, SPAN("disabled")) ||
-                     span_eq(field, SPAN("networks")) || span_eq(field, SPAN("groups"));
+                     span_eq(field, SPAN("networks")) || span_eq(field, SPAN("groups")) ||
+                     span_eq(field, SPAN("quota_storage")) ||
+                     span_eq(field, SPAN("quota_messages")) ||
+                     span_eq(field, SPAN("quota_rule"));
         if (!known || at + 1 >= row.n)
             return fault_set(f, FAULT_BAD,
                              "userdb_ldap_attributes: '%.60s'; write "
                              "\"password=userPassword\", \"disabled=...\", "
-                             "\"networks=...\", \"groups=...\"",
+                             "\"networks=...\", \"groups=...\", \"quota_storage=...\", "
+                             "\"quota_messages=...\", \"quota_rule=...\"",
                              s->ldap.attributes[i]);
     }
     return R_OK;
@@ -160,14 +104,12 @@ ports_of(const struct directory_settings *s, uint16_t *ports, size_t max)
     struct span rest = span_str(s->ldap.uri);
     LDAPURLDesc *u = NULL;
     size_t n = 0;
-    while (n < max && next_uri(&rest, &u) == R_OK) {
+    while (n < max && ldap_next_url(&rest, &u) == R_OK) {
         ports[n++] = (uint16_t)u->lud_port;
         ldap_free_urldesc(u);
     }
     return n;
 }
-
-// ---- connections ----
 
 static void *
 open_kind(const struct directory_settings *s)
@@ -177,111 +119,6 @@ open_kind(const struct directory_settings *s)
     l->settings = s;
     template_ldap_names(span_str(s->ldap.filter), &l->names);
     return l;
-}
-
-static void
-hang_up(LDAP **conn)
-{
-    if (*conn != NULL)
-        ldap_unbind_ext(*conn, NULL, NULL);
-    *conn = NULL;
-}
-
-static void
-set_tls(const struct directory_settings *s, LDAP *conn)
-{
-    const int demand = LDAP_OPT_X_TLS_DEMAND, none = 0;
-    ldap_set_option(conn, LDAP_OPT_X_TLS_REQUIRE_CERT, &demand);
-    if (s->ldap.ca[0])
-        ldap_set_option(conn, LDAP_OPT_X_TLS_CACERTFILE, s->ldap.ca);
-    ldap_set_option(conn, LDAP_OPT_X_TLS_NEWCTX, &none);
-}
-
-static void
-set_options(struct ldap *l, LDAP *conn)
-{
-    const struct timeval wait = rest(l);
-    const int version = LDAP_VERSION3;
-    ldap_set_option(conn, LDAP_OPT_PROTOCOL_VERSION, &version);
-    ldap_set_option(conn, LDAP_OPT_NETWORK_TIMEOUT, &wait);
-    ldap_set_option(conn, LDAP_OPT_TIMEOUT, &wait);
-    ldap_set_option(conn, LDAP_OPT_REFERRALS, LDAP_OPT_OFF);
-    set_tls(l->settings, conn);
-}
-
-static enum result
-dial(struct ldap *l, LDAP **out, struct fault *f)
-{
-    LDAP *conn = NULL;
-    int rc = ldap_initialize(&conn, l->settings->ldap.uri);
-    if (rc != LDAP_SUCCESS)
-        return failed(NULL, "connect", rc, f);
-    set_options(l, conn);
-    if (wants_starttls(l->settings))
-        rc = ldap_start_tls_s(conn, NULL, NULL);
-    if (rc != LDAP_SUCCESS) {
-        failed(conn, "STARTTLS", rc, f);
-        hang_up(&conn);
-        return R_FAIL;
-    }
-    *out = conn;
-    return R_OK;
-}
-
-// *code_out is what the server says.
-static enum result
-await_result(struct ldap *l, LDAP *conn, int id, const char *what, LDAPMessage **out,
-             struct fault *f)
-{
-    struct timeval wait = rest(l);
-    LDAPMessage *m = NULL;
-    int type = ldap_result(conn, id, LDAP_MSG_ALL, &wait, &m);
-    if (type > 0) {
-        *out = m;
-        return R_OK;
-    }
-    int rc = LDAP_TIMEOUT;
-    if (type < 0)
-        ldap_get_option(conn, LDAP_OPT_RESULT_CODE, &rc);
-    ldap_msgfree(m);
-    return failed(conn, what, rc, f);
-}
-
-static enum result
-bind_as(struct ldap *l, LDAP *conn, const char *dn, struct span password, int *code_out,
-        struct fault *f)
-{
-    struct berval credentials = {
-        .bv_len = password.n, .bv_val = (char *)(uintptr_t)(password.p ? password.p : "")};
-    LDAPMessage *m = NULL;
-    int id = 0;
-    int rc = ldap_sasl_bind(conn, dn, LDAP_SASL_SIMPLE, &credentials, NULL, NULL, &id);
-    if (rc != LDAP_SUCCESS)
-        return failed(conn, "bind", rc, f);
-    if (await_result(l, conn, id, "bind", &m, f) != R_OK)
-        return R_FAIL;
-    rc = ldap_parse_result(conn, m, code_out, NULL, NULL, NULL, NULL, 1);
-    return rc == LDAP_SUCCESS ? R_OK : failed(conn, "bind", rc, f);
-}
-
-static enum result
-connect(struct ldap *l, struct fault *f)
-{
-    const struct directory_settings *s = l->settings;
-    int code = LDAP_SUCCESS;
-    if (dial(l, &l->conn, f) != R_OK)
-        return R_FAIL;
-    if (s->ldap.bind_dn[0] == '\0')
-        return R_OK;
-    if (bind_as(l, l->conn, s->ldap.bind_dn, span_str(s->ldap.bind_password), &code, f) !=
-            R_OK ||
-        code != LDAP_SUCCESS) {
-        if (code != LDAP_SUCCESS)
-            failed(l->conn, "userdb_ldap_bind_dn", code, f);
-        hang_up(&l->conn);
-        return R_FAIL;
-    }
-    return R_OK;
 }
 
 // ---- search ----
@@ -308,15 +145,15 @@ static enum result
 run_search(struct ldap *l, struct span filter, LDAPMessage **out, struct fault *f)
 {
     char *attributes[WANTED_MAX];
-    struct timeval wait = rest(l);
+    struct timeval wait = ldap_time_left(l);
     int id = 0, code = LDAP_SUCCESS;
     LDAPMessage *m = NULL;
     wanted(l, attributes);
     int rc = ldap_search_ext(l->conn, l->settings->ldap.base, LDAP_SCOPE_SUBTREE, filter.p,
                              attributes, 0, NULL, NULL, &wait, 2, &id);
     if (rc != LDAP_SUCCESS)
-        return failed(l->conn, "search", rc, f);
-    if (await_result(l, l->conn, id, "search", &m, f) != R_OK)
+        return ldap_failed(l->conn, "search", rc, f);
+    if (ldap_await(l, l->conn, id, "search", &m, f) != R_OK)
         return R_FAIL;
     rc = ldap_parse_result(l->conn, m, &code, NULL, NULL, NULL, NULL, 0);
     if (rc == LDAP_SUCCESS && code == LDAP_SUCCESS) {
@@ -325,10 +162,10 @@ run_search(struct ldap *l, struct span filter, LDAPMessage **out, struct fault *
     }
     ldap_msgfree(m);
     if (rc != LDAP_SUCCESS)
-        return failed(l->conn, "search", rc, f);
+        return ldap_failed(l->conn, "search", rc, f);
     // there are more than two, or than the server wants to tell
     return code == LDAP_SIZELIMIT_EXCEEDED ? several(f)
-                                           : refused(l->conn, "search", code, f);
+                                           : ldap_refused(l->conn, "search", code, f);
 }
 
 static enum result
@@ -341,15 +178,16 @@ search(struct ldap *l, struct span name, LDAPMessage **out, struct fault *f)
     buf_put_char(&filter, '\0');
     bool kept = l->conn != NULL;
     if (r == R_OK && !kept)
-        r = connect(l, f);
+        r = ldap_reconnect(l, f);
     if (r == R_OK)
         r = run_search(l, buf_span(&filter), out, f);
     if (r != R_OK && kept) {  // one that was lost while nobody asked is made again, once
-        hang_up(&l->conn);
-        r = connect(l, f) == R_OK ? run_search(l, buf_span(&filter), out, f) : R_FAIL;
+        ldap_hang_up(&l->conn);
+        r = ldap_reconnect(l, f) == R_OK ? run_search(l, buf_span(&filter), out, f)
+                                         : R_FAIL;
     }
     if (r != R_OK)
-        hang_up(&l->conn);
+        ldap_hang_up(&l->conn);
     buf_done(&filter);
     return r;
 }
@@ -484,12 +322,12 @@ try_bind(struct ldap *l, const char *dn, struct span password, struct fault *f)
 {
     LDAP *conn = NULL;
     int code = LDAP_SUCCESS;
-    if (dial(l, &conn, f) != R_OK)
+    if (ldap_dial(l, &conn, f) != R_OK)
         return R_FAIL;
-    enum result r = bind_as(l, conn, dn, password, &code, f);
+    enum result r = ldap_bind_to(l, conn, dn, password, &code, f);
     if (r == R_OK && code != LDAP_SUCCESS)
-        r = is_refusal(code) ? R_NONE : refused(conn, "bind as the user", code, f);
-    hang_up(&conn);
+        r = is_refusal(code) ? R_NONE : ldap_refused(conn, "bind as the user", code, f);
+    ldap_hang_up(&conn);
     return r;
 }
 
@@ -510,6 +348,96 @@ verify(void *kind, struct span name, struct span password, struct fault *f)
     return r;
 }
 
+// ---- all users ----
+
+enum { PAGE = 500 };
+
+static const char *
+listed_attribute(const struct ldap *l)
+{
+    const char *set = l->settings->ldap.iterate_attribute;
+    return set[0] ? set : l->names.n > 0 ? l->names.list[0].attribute : "uid";
+}
+
+static void
+put_entries(struct ldap *l, LDAPMessage *m, struct buf *out)
+{
+    for (LDAPMessage *e = ldap_first_entry(l->conn, m); e != NULL && !out->over;
+         e = ldap_next_entry(l->conn, e)) {
+        struct berval **values = ldap_get_values_len(l->conn, e, listed_attribute(l));
+        for (size_t i = 0; values != NULL && values[i] != NULL; i++)
+            directory_put_name(out, span_of(values[i]->bv_val, values[i]->bv_len),
+                               SPAN_NONE);
+        ldap_value_free_len(values);
+    }
+}
+
+// Where the next page begins; empty: this was the last, or the server knows no pages.
+static void
+take_cookie(struct ldap *l, LDAPControl **controls, struct berval *cookie)
+{
+    struct berval next = {0};
+    ber_int_t ignored = 0;
+    LDAPControl *page = ldap_control_find(LDAP_CONTROL_PAGEDRESULTS, controls, NULL);
+    ber_memfree(cookie->bv_val);
+    *cookie = (struct berval){0};
+    if (page != NULL &&
+        ldap_parse_pageresponse_control(l->conn, page, &ignored, &next) == LDAP_SUCCESS)
+        *cookie = next;
+}
+
+// One page (RFC 2696), from the cookie on.
+static enum result
+list_page(struct ldap *l, struct berval *cookie, struct buf *out, struct fault *f)
+{
+    const char *attributes[] = {listed_attribute(l), NULL};
+    LDAPControl *page = NULL, **said = NULL;
+    struct timeval wait = ldap_time_left(l);
+    LDAPMessage *m = NULL;
+    int id = 0, code = LDAP_SUCCESS;
+    int rc = ldap_create_page_control(l->conn, PAGE, cookie->bv_len > 0 ? cookie : NULL, 0,
+                                      &page);
+    LDAPControl *controls[] = {page, NULL};
+    if (rc == LDAP_SUCCESS)
+        rc = ldap_search_ext(l->conn, l->settings->ldap.base, LDAP_SCOPE_SUBTREE,
+                             l->settings->ldap.iterate, (char **)(uintptr_t)attributes, 0,
+                             controls, NULL, &wait, LDAP_NO_LIMIT, &id);
+    ldap_control_free(page);
+    if (rc != LDAP_SUCCESS)
+        return ldap_failed(l->conn, "list", rc, f);
+    if (ldap_await(l, l->conn, id, "list", &m, f) != R_OK)
+        return R_FAIL;
+    rc = ldap_parse_result(l->conn, m, &code, NULL, NULL, NULL, &said, 0);
+    enum result r = R_OK;
+    if (rc != LDAP_SUCCESS || code != LDAP_SUCCESS)
+        r = ldap_failed(l->conn, "list", rc != LDAP_SUCCESS ? rc : code, f);
+    if (r == R_OK)
+        put_entries(l, m, out);
+    take_cookie(l, said, cookie);
+    ldap_controls_free(said);
+    ldap_msgfree(m);
+    return r;
+}
+
+static enum result
+list(void *kind, struct buf *out, struct fault *f)
+{
+    struct ldap *l = kind;
+    struct berval cookie = {0};
+    if (l->settings->ldap.iterate[0] == '\0')
+        return R_NONE;
+    l->deadline_ms = clock_mono_ms() + LIMIT_directory_list_ms;
+    ldap_hang_up(&l->conn);
+    enum result r = ldap_reconnect(l, f);
+    do {
+        if (r == R_OK)
+            r = list_page(l, &cookie, out, f);
+    } while (r == R_OK && cookie.bv_len > 0 && !out->over);
+    ber_memfree(cookie.bv_val);
+    ldap_hang_up(&l->conn);
+    return r;
+}
+
 // The library reads its settings once, and so does its TLS.
 static void
 warm(const struct directory_settings *s)
@@ -517,8 +445,8 @@ warm(const struct directory_settings *s)
     LDAP *conn = NULL;
     if (s->ldap.uri[0] == '\0' || ldap_initialize(&conn, s->ldap.uri) != LDAP_SUCCESS)
         return;
-    set_tls(s, conn);
-    hang_up(&conn);
+    ldap_set_tls(s, conn);
+    ldap_hang_up(&conn);
 }
 
 const struct directory_kind ldap_kind = {.check = check,
@@ -526,4 +454,5 @@ const struct directory_kind ldap_kind = {.check = check,
                                          .warm = warm,
                                          .open = open_kind,
                                          .find = find,
-                                         .verify = verify};
+                                         .verify = verify,
+                                         .list = list};

@@ -17,6 +17,7 @@ struct row {
     UT_hash_handle hh;
     bool disabled;
     bool unclear;  // the line cannot be used
+    struct user_quota quota;
     size_t name_n, hash_n, nets_n;
     char text[];
 };
@@ -87,6 +88,7 @@ put_row(struct row **rows, const struct passwd_line *l, bool unclear)
     must(r != NULL);
     *r = (struct row){.disabled = l->disabled,
                       .unclear = unclear,
+                      .quota = l->quota,
                       .name_n = l->name.n,
                       .hash_n = l->hash.n,
                       .nets_n = l->nets.n};
@@ -238,7 +240,21 @@ passwd_table_find(struct passwd_table *t, struct span name, struct directory_use
     if (r->unclear)
         return fault_set(f, FAULT_BAD, "the user's line in the passwd-file cannot be used");
     out->disabled = r->disabled;
+    out->quota = r->quota;
     buf_put(&out->hash, span_of(r->text + r->name_n, r->hash_n));
     buf_put(&out->networks, span_of(r->text + r->name_n + r->hash_n, r->nets_n));
     return R_OK;
+}
+
+enum result
+passwd_table_list(const struct passwd_table *t, struct buf *out, struct fault *f)
+{
+    struct row *r, *next;
+    if (!t->there)
+        return fault_set(f, FAULT_UNAVAILABLE, "the passwd-file cannot be read");
+    HASH_ITER(hh, t->rows, r, next)
+    {
+        directory_put_name(out, span_of(r->text, r->name_n), SPAN_NONE);
+    }
+    return out->over ? fault_set(f, FAULT_LIMIT, "there are too many users") : R_OK;
 }

@@ -22,4 +22,8 @@ enum result passwd_table_refresh(struct passwd_table *t, struct fault *f) MUST_C
 enum result passwd_table_find(struct passwd_table *t, struct span name,
                               struct directory_user *out, struct fault *f) MUST_CHECK;
 
+// Names of all users, as directory_list_names puts them.
+enum result passwd_table_list(const struct passwd_table *t, struct buf *out,
+                              struct fault *f) MUST_CHECK;
+
 #endif

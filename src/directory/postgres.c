@@ -2,7 +2,9 @@
 #include "directory/template.h"
 #include "base/clock.h"
 #include "base/limits.h"
+#include "io/resolve.h"
 
+#include <arpa/inet.h>
 #include <libpq-fe.h>
 #include <poll.h>
 
@@ -164,28 +166,148 @@ finish_connect(struct postgres *q, struct fault *f)
     return PQsetnonblocking(q->conn, 1) == 0 ? R_OK : failed(q, "no connection", f);
 }
 
-// The connection's own words count more than what comes before it, and the password comes last.
-static enum result
-connect(struct postgres *q, struct fault *f)
+// ---- where to ----
+
+// libpq looks names up without a deadline: it gets addresses instead. One row for each address of each host, in the form of
+// libpq's lists; names stay beside them, since certificates are checked by them.
+struct places {
+    struct buf hosts, addresses, ports;
+    size_t n;
+};
+
+static void
+places_init(struct places *p)
 {
-    const char *password = q->settings->sql.password;
-    const char *const keys[] = {"gssencmode",
-                                "application_name",
-                                "dbname",
-                                "client_encoding",
-                                password[0] ? "password" : NULL,
-                                NULL};
-    const char *const values[] = {"disable",
-                                  "posthorn",
-                                  q->settings->sql.connection,
-                                  "UTF8",
-                                  password[0] ? password : NULL,
-                                  NULL};
-    disconnect(q);
+    *p = (struct places){0};
+    buf_init(&p->hosts, LIMIT_line);
+    buf_init(&p->addresses, LIMIT_line);
+    buf_init(&p->ports, LIMIT_line);
+}
+
+static void
+places_done(struct places *p)
+{
+    buf_done(&p->hosts);
+    buf_done(&p->addresses);
+    buf_done(&p->ports);
+}
+
+static void
+put_place(struct places *p, struct span host, const char *address, struct span port)
+{
+    const char *comma = p->n++ > 0 ? "," : "";
+    buf_printf(&p->hosts, "%s%.*s", comma, SPAN_ARG(host));
+    buf_printf(&p->addresses, "%s%s", comma, address);
+    buf_printf(&p->ports, "%s%.*s", comma, SPAN_ARG(port));
+}
+
+static const char *
+address_text(const struct resolve_address *a, char out[INET6_ADDRSTRLEN])
+{
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)&a->at;
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&a->at;
+    bool is_v6 = a->at.ss_family == AF_INET6;
+    const void *octets = is_v6 ? (const void *)&v6->sin6_addr : (const void *)&v4->sin_addr;
+    return inet_ntop(a->at.ss_family, octets, out, INET6_ADDRSTRLEN);
+}
+
+// A folder of sockets needs no name server.
+static enum result
+put_host(struct postgres *q, struct places *p, struct span host, struct span port,
+         struct fault *f)
+{
+    struct resolve_addresses found = {0};
+    char name[256], number[16], text[INET6_ADDRSTRLEN];
+    if (host.n > 0 && (host.p[0] == '/' || host.p[0] == '@')) {
+        put_place(p, host, "", port);
+        return R_OK;
+    }
+    if (host.n >= sizeof name || port.n >= sizeof number)
+        return fault_set(f, FAULT_UNAVAILABLE, "PostgreSQL: a host is too long");
+    snprintf(name, sizeof name, "%.*s", SPAN_ARG(host));
+    snprintf(number, sizeof number, "%.*s", SPAN_ARG(port));
+    if (resolve_host(name, number, q->deadline_ms, &found, f) != R_OK)
+        return R_FAIL;
+    for (size_t i = 0; i < found.n; i++)
+        if (address_text(&found.list[i], text) != NULL)
+            put_place(p, host, text, port);
+    return R_OK;
+}
+
+// One of several hosts that is not known is passed over.
+static enum result
+put_hosts(struct postgres *q, struct span hosts, struct span ports, struct places *p,
+          struct fault *f)
+{
+    struct span host, port = SPAN("5432"), next;
+    while (span_next_field(&hosts, ',', &host) == R_OK) {
+        if (span_next_field(&ports, ',', &next) == R_OK && next.n > 0)
+            port = span_trim(next);
+        if (host.n > 0 && put_host(q, p, span_trim(host), port, f) != R_OK)
+            continue;
+    }
+    return p->n > 0 && !p->hosts.over && !p->addresses.over ? R_OK : R_FAIL;
+}
+
+// R_NONE: there is no name to look up, or the connection says by itself where to.
+static enum result
+find_places(struct postgres *q, struct places *p, struct fault *f)
+{
+    PQconninfoOption *options = PQconninfoParse(q->settings->sql.connection, NULL);
+    enum result r = R_NONE;
+    if (options == NULL)
+        return R_NONE;
+    struct span hosts = option(options, "host");
+    if (hosts.n > 0 && option(options, "hostaddr").n == 0 &&
+        option(options, "service").n == 0) {
+        fault_set(f, FAULT_UNAVAILABLE, "PostgreSQL: no host");
+        r = put_hosts(q, hosts, option(options, "port"), p, f);
+    }
+    PQconninfoFree(options);
+    buf_put_char(&p->hosts, '\0');
+    buf_put_char(&p->addresses, '\0');
+    buf_put_char(&p->ports, '\0');
+    return r;
+}
+
+// The connection's own words count more than what comes before it; addresses and the password come last.
+static enum result
+start(struct postgres *q, const struct places *p, struct fault *f)
+{
+    const char *const all[][2] = {{"gssencmode", "disable"},
+                                  {"application_name", "posthorn"},
+                                  {"dbname", q->settings->sql.connection},
+                                  {"client_encoding", "UTF8"},
+                                  {"host", p->n > 0 ? p->hosts.p : ""},
+                                  {"hostaddr", p->n > 0 ? p->addresses.p : ""},
+                                  {"port", p->n > 0 ? p->ports.p : ""},
+                                  {"password", q->settings->sql.password}};
+    const char *keys[sizeof all / sizeof all[0] + 1] = {0},
+                                                  *values[sizeof all / sizeof all[0] + 1] =
+                                                      {0};
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        if (all[i][1][0] != '\0') {
+            keys[n] = all[i][0];
+            values[n++] = all[i][1];
+        }
     q->conn = PQconnectStartParams(keys, values, 1);
     if (q->conn == NULL || PQstatus(q->conn) == CONNECTION_BAD)
         return failed(q, "no connection", f);
     return finish_connect(q, f);
+}
+
+static enum result
+dial(struct postgres *q, struct fault *f)
+{
+    struct places p;
+    disconnect(q);
+    places_init(&p);
+    enum result r = find_places(q, &p, f);
+    if (r != R_FAIL)
+        r = start(q, &p, f);
+    places_done(&p);
+    return r;
 }
 
 static enum result
@@ -292,16 +414,81 @@ find(void *kind, struct span name, struct directory_user *out, struct fault *f)
     struct postgres *q = kind;
     q->deadline_ms = clock_mono_ms() + LIMIT_directory_ms;
     bool kept = q->conn != NULL;
-    enum result r = kept || connect(q, f) == R_OK ? ask(q, name, out, f) : R_FAIL;
+    enum result r = kept || dial(q, f) == R_OK ? ask(q, name, out, f) : R_FAIL;
     if (r == R_FAIL && kept && PQstatus(q->conn) == CONNECTION_BAD) {
         directory_user_reset(out);
-        r = connect(q, f) == R_OK ? ask(q, name, out, f) : R_FAIL;
+        r = dial(q, f) == R_OK ? ask(q, name, out, f) : R_FAIL;
     }
     // what did not answer in time may answer later, to nobody
     bool usable = q->conn != NULL && PQstatus(q->conn) == CONNECTION_OK &&
                   PQtransactionStatus(q->conn) == PQTRANS_IDLE;
     if (r == R_FAIL && !usable)
         disconnect(q);
+    return r;
+}
+
+// ---- all users ----
+
+struct tuple {
+    const PGresult *result;
+};
+
+static const char *
+column_name(const void *row, size_t i)
+{
+    return PQfname(((const struct tuple *)row)->result, (int)i);
+}
+
+static struct span
+column_value(const void *row, size_t i)
+{
+    const PGresult *result = ((const struct tuple *)row)->result;
+    return span_of(PQgetvalue(result, 0, (int)i), (size_t)PQgetlength(result, 0, (int)i));
+}
+
+// Row by row: a result of a million is never whole in memory.
+static enum result
+put_all(struct postgres *q, struct buf *out, struct fault *f)
+{
+    PGresult *result = NULL;
+    while (next_result(q, &result, f) == R_OK) {
+        ExecStatusType status = PQresultStatus(result);
+        struct tuple tuple = {result};
+        struct directory_row row = {(size_t)PQnfields(result), column_name, column_value,
+                                    &tuple};
+        if (result == NULL)
+            return R_OK;
+        if (status == PGRES_SINGLE_TUPLE)
+            directory_put_row(out, &row);
+        PQclear(result);
+        if (status != PGRES_SINGLE_TUPLE && status != PGRES_TUPLES_OK)
+            return failed(q, "the query gives no rows", f);
+        if (out->over)
+            return fault_set(f, FAULT_LIMIT, "there are too many users");
+    }
+    return R_FAIL;
+}
+
+// In a connection of its own: what is left of a query that was given up is nobody's.
+static enum result
+list(void *kind, struct buf *out, struct fault *f)
+{
+    struct postgres *q = kind;
+    int left = 0;
+    if (q->settings->sql.iterate[0] == '\0')
+        return R_NONE;
+    q->deadline_ms = clock_mono_ms() + LIMIT_directory_list_ms;
+    if (dial(q, f) != R_OK)
+        return R_FAIL;
+    enum result r = R_OK;
+    if (PQsendQuery(q->conn, q->settings->sql.iterate) != 1 ||
+        PQsetSingleRowMode(q->conn) != 1)
+        r = failed(q, "the query was not sent", f);
+    while (r == R_OK && (left = PQflush(q->conn)) == 1)
+        r = await(q, POLLOUT, f);
+    if (r == R_OK)
+        r = left == 0 ? put_all(q, out, f) : failed(q, "the query was not sent", f);
+    disconnect(q);
     return r;
 }
 
@@ -313,5 +500,9 @@ warm(const struct directory_settings *s)
     PQconninfoFree(PQconninfoParse(s->sql.connection, NULL));
 }
 
-const struct directory_kind postgres_kind = {
-    .check = check, .ports = ports_of, .warm = warm, .open = open_kind, .find = find};
+const struct directory_kind postgres_kind = {.check = check,
+                                             .ports = ports_of,
+                                             .warm = warm,
+                                             .open = open_kind,
+                                             .find = find,
+                                             .list = list};

@@ -159,6 +159,56 @@ find(void *kind, struct span name, struct directory_user *out, struct fault *f)
     return r;
 }
 
+// ---- all users ----
+
+static const char *
+column_name(const void *row, size_t i)
+{
+    return sqlite3_column_name((sqlite3_stmt *)(uintptr_t)row, (int)i);
+}
+
+static struct span
+column_value(const void *row, size_t i)
+{
+    sqlite3_stmt *query = (sqlite3_stmt *)(uintptr_t)row;
+    const void *p = sqlite3_column_text(query, (int)i);
+    return span_of(p, p ? (size_t)sqlite3_column_bytes(query, (int)i) : 0);
+}
+
+static enum result
+put_all(struct sqlite *q, sqlite3_stmt *query, struct buf *out, struct fault *f)
+{
+    struct directory_row row = {.n = (size_t)sqlite3_column_count(query),
+                                .column = column_name,
+                                .value = column_value,
+                                .row = query};
+    int rc;
+    while ((rc = sqlite3_step(query)) == SQLITE_ROW && !out->over)
+        directory_put_row(out, &row);
+    return rc == SQLITE_DONE || out->over ? R_OK : failed(q, f);
+}
+
+static enum result
+list(void *kind, struct buf *out, struct fault *f)
+{
+    struct sqlite *q = kind;
+    sqlite3_stmt *query = NULL;
+    if (q->settings->sql.iterate[0] == '\0')
+        return R_NONE;
+    q->deadline_ms = clock_mono_ms() + LIMIT_directory_list_ms;
+    if (ready(q, f) != R_OK)
+        return R_FAIL;
+    if (sqlite3_prepare_v3(q->db, q->settings->sql.iterate, -1, 0, &query, NULL) !=
+        SQLITE_OK)
+        return failed(q, f);
+    enum result r =
+        query != NULL && sqlite3_stmt_readonly(query)
+            ? put_all(q, query, out, f)
+            : fault_set(f, FAULT_BAD, "userdb_sql_iterate_query: no query that only reads");
+    sqlite3_finalize(query);
+    return r;
+}
+
 static void
 warm(const struct directory_settings *s)
 {
@@ -167,4 +217,4 @@ warm(const struct directory_settings *s)
 }
 
 const struct directory_kind sqlite_kind = {
-    .check = check, .warm = warm, .open = open_kind, .find = find};
+    .check = check, .warm = warm, .open = open_kind, .find = find, .list = list};

@@ -40,6 +40,8 @@ enum message_type {
     MESSAGE_RESOLVE,  // mail -> auth   struct resolve_request, answered by struct admin_reply
     MESSAGE_DIRECTORY_ASK,      // auth -> directory, pam   struct directory_ask
     MESSAGE_DIRECTORY_ANSWER,   // directory, pam -> auth   struct directory_answer
+    MESSAGE_DIRECTORY_LIST,     // auth -> directory       struct directory_list
+    MESSAGE_DIRECTORY_NAMES,    // directory -> auth       struct directory_names
     MESSAGE_DIRECTORY_CHANGED,  // directory -> auth   struct directory_changed
     MESSAGE_IDENTITY_CHANGED,   // auth -> mail   struct identity_changed
     MESSAGE_RELAY_ENVELOPE,  // mail -> relay   struct relay_begin, with a memfd: the envelope (relay/envelope.h)
@@ -161,12 +163,15 @@ struct lookup_reply {
     struct span groups;   // packed spans, in order; of an identity
     uint64_t size_limit;  // of an identity: octets of a message; 0: none of their own
     uint8_t sent_copy;    // of an identity: 0 as the setting, 1 yes, 2 no
+    bool quota_known;     // of an identity: what an outer user database lets them keep
+    uint64_t quota_storage, quota_messages;  // auth/user_quota.h
 };
 
 // What mail asks of an address. The text of the answer is packed (base/pack.h): u8 1, or 0: nobody; then
 enum resolve_question {
     // who gets its mail here, and elsewhere: u64 account (0: elsewhere), span name, span detail, u64 size limit (0: none of
-    // their own), span folder language (empty: as the setting), of each
+    // their own), span folder language (empty: as the setting), u8 is their quota known, u64 octets and
+    // u64 messages of it (auth/user_quota.h), of each
     RESOLVE_Q_MAIL,
     // the same without the forwards of users, which the transfer agent has followed already
     RESOLVE_Q_DELIVERY,
@@ -279,6 +284,24 @@ struct directory_answer {
     struct span hash;      // as the database has it; empty: none
     struct span networks;  // where they may log in from; empty: everywhere
     struct span groups;    // with spaces or commas between
+    uint64_t quota_storage, quota_messages;  // auth/user_quota.h
+};
+
+// Who is in a database. The answer comes in pieces, in no order.
+struct directory_list {
+    uint64_t request;
+    uint8_t source;  // enum user_source
+};
+enum directory_names_kind {
+    DIRECTORY_NAMES_MORE,
+    DIRECTORY_NAMES_LAST,
+    DIRECTORY_NAMES_FAILED,   // what came before counts not
+    DIRECTORY_NAMES_UNKNOWN,  // the settings do not say how they are listed
+};
+struct directory_names {
+    uint64_t request;
+    uint8_t kind;
+    struct span names;  // packed spans (base/pack.h); FAILED: why
 };
 
 // What that database has said until now is old.
@@ -368,6 +391,8 @@ MESSAGE_CODEC(revoked)
 MESSAGE_CODEC(token_fetch)
 MESSAGE_CODEC(directory_ask)
 MESSAGE_CODEC(directory_answer)
+MESSAGE_CODEC(directory_list)
+MESSAGE_CODEC(directory_names)
 MESSAGE_CODEC(directory_changed)
 MESSAGE_CODEC(identity_changed)
 MESSAGE_CODEC(relay_begin)

@@ -28,6 +28,8 @@ union any {
     struct token_fetch token_fetch;
     struct directory_ask directory_ask;
     struct directory_answer directory_answer;
+    struct directory_list directory_list;
+    struct directory_names directory_names;
     struct directory_changed directory_changed;
     struct identity_changed identity_changed;
 };
@@ -59,6 +61,8 @@ ADAPT(revoked)
 ADAPT(token_fetch)
 ADAPT(directory_ask)
 ADAPT(directory_answer)
+ADAPT(directory_list)
+ADAPT(directory_names)
 ADAPT(directory_changed)
 ADAPT(identity_changed)
 
@@ -89,6 +93,8 @@ static const struct {
     ROW(resolve_request),
     ROW(directory_ask),
     ROW(directory_answer),
+    ROW(directory_list),
+    ROW(directory_names),
     ROW(directory_changed),
     ROW(identity_changed),
 };

@@ -5,7 +5,7 @@
 #include "mail/system.h"
 #include "mail/tree_record.h"
 
-static const struct span own_prefix = SPAN("quota/");
+static const struct span own_prefix = SPAN("quota/"), outer_prefix = SPAN("quota/outer/");
 
 static const char *const resources[USAGE_KINDS] = {"STORAGE", "MESSAGE", "MAILBOX",
                                                    "ANNOTATION-STORAGE"};
@@ -113,6 +113,7 @@ own_limits(struct account *a)
 {
     if (!a->quota.known) {
         quota_limits_read(a->state, own_prefix, &a->quota.limits);
+        quota_limits_read(a->state, outer_prefix, &a->quota.outer);
         a->quota.warned = quota_warned(a);
     }
     a->quota.known = true;
@@ -125,8 +126,11 @@ quota_limits(struct account *a)
     const struct usage *own = own_limits(a);
     const struct quota_now *now = quotas_now(mail_quotas(a->mail));
     struct usage limits;
-    for (int k = 0; k < USAGE_KINDS; k++)
-        limits.n[k] = own->n[k] == QUOTA_DEFAULT ? now->limits[k] : own->n[k];
+    for (int k = 0; k < USAGE_KINDS; k++) {
+        limits.n[k] = own->n[k] != QUOTA_DEFAULT ? own->n[k] : a->quota.outer.n[k];
+        if (limits.n[k] == QUOTA_DEFAULT)
+            limits.n[k] = now->limits[k];
+    }
     return limits;
 }
 
@@ -330,6 +334,34 @@ quota_set(struct account *a, const struct usage *limits, struct fault *f)
 {
     struct quota_call c = {.account = a, .limits = limits, .fault = f};
     account_run(a, set_run, &c);
+    return c.result;
+}
+
+static enum result
+set_outer_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
+{
+    const struct quota_call *c = arg;
+    (void)f;
+    quota_limits_put(a, b, outer_prefix, c->limits);
+    return R_OK;
+}
+
+static void
+set_outer_run(void *arg)
+{
+    struct quota_call *c = arg;
+    struct account *a = c->account;
+    (void)own_limits(a);
+    c->result = R_OK;
+    if (memcmp(&a->quota.outer, c->limits, sizeof *c->limits) != 0)
+        c->result = account_change(a, set_outer_change, c, CHANGE_ALONE, NULL, c->fault);
+}
+
+enum result
+quota_set_outer(struct account *a, const struct usage *limits, struct fault *f)
+{
+    struct quota_call c = {.account = a, .limits = limits, .fault = f};
+    account_run(a, set_outer_run, &c);
     return c.result;
 }
 

@@ -3,7 +3,8 @@
 
 // Quota (RFC 9208): how much an account may hold, and how much all accounts of a domain may together. What an account holds
 // is the sum of its mailboxes' headers (state_usage): every membership counts its RFC822.SIZE, what was expunged does not,
-// and a shared mailbox counts to its owner. Limits of an account are META records of it, those of a domain are META records
+// and a shared mailbox counts to its owner. Limits of an account are META records of it (what
+// an outer user database says of its user, too), those of a domain are META records
 // of ACCOUNT_DIRECTORY; the settings have the defaults.
 // The one check is in the account's home, against what will be (quota_inside.h). Threads: any loop; all suspend but where said.
 
@@ -47,6 +48,9 @@ void quota_get(struct account *a, struct quota *out);
 // Each limit is octets or a number up to QUOTA_MAX, or QUOTA_NONE, QUOTA_DEFAULT, QUOTA_KEEP.
 enum result quota_set(struct account *a, const struct usage *limits,
                       struct fault *f) MUST_CHECK;
+// The same, as an outer user database says: it counts where nothing is set by quota_set. Writes where it is another.
+enum result quota_set_outer(struct account *a, const struct usage *limits,
+                            struct fault *f) MUST_CHECK;
 // Does a message of so many octets fit, as the account is now? For the time before it is read; the commit looks again.
 // `delivered`: with what LMTP may pass the limit by.
 enum result quota_fits(struct account *a, uint64_t octets, bool delivered,

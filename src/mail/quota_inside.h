@@ -13,7 +13,8 @@ struct quota_member;
 
 // What one account's home knows of its quota.
 struct account_quota {
-    struct usage limits;  // QUOTA_DEFAULT: the settings'; valid while `known`
+    struct usage limits;  // QUOTA_DEFAULT: as `outer`; valid while `known`
+    struct usage outer;   // an outer user database's; QUOTA_DEFAULT: the settings'
     bool known;
     bool applying;                // records of the batch are in the state in part
     bool asked;                   // of the change under way, in labels mode

@@ -9,6 +9,7 @@
 #include "auth/lookup.h"
 #include "auth/sasl.h"
 #include "auth/throttle.h"
+#include "auth/user_quota.h"
 #include "io/channel.h"
 #include "io/loop.h"
 #include "io/message.h"
@@ -49,12 +50,13 @@ struct auth_role {
     struct {
         enum user_source order[USER_SOURCES];
         size_t n;
-        struct outer *outer;      // auth_outer.c; NULL: there is only our own
-        struct recheck *recheck;  // auth_recheck.c; the same
-    } bases;                      // the user databases
-    bool measuring;               // pace_measure is at it
-    bool external;                // certificates of clients count
-    bool scram[SCRAM_HASHES];     // works for every user, so it is offered
+        struct outer *outer;       // auth_outer.c; NULL: there is only our own
+        struct recheck *recheck;   // auth_recheck.c; the same
+        struct listing *listings;  // auth_listing.c
+    } bases;                       // the user databases
+    bool measuring;                // pace_measure is at it
+    bool external;                 // certificates of clients count
+    bool scram[SCRAM_HASHES];      // works for every user, so it is offered
     enum auth_scram scram_mode;
     struct buf offer;  // the mechanisms, as the gates were told
     bool draining;
@@ -224,10 +226,29 @@ void auth_revoke_older(struct auth_role *role, uint64_t account, uint64_t digest
 void auth_revoke_but(struct auth_role *role, const struct revoked *what);
 void app_watch_start(struct auth_role *role);
 
-// auth_outer.c: the outer user databases
+// auth_ask.c
 void ask_init(struct ask *a, void (*again)(void *arg), void *arg);
 void ask_anew(struct ask *a);  // nothing that was answered until now is good
 void ask_cancel(struct ask *a);
+// A ring begins as an ask that is its own neighbour.
+void ask_ring_add(struct ask *ring, struct ask *a);
+void ask_ring_move(struct ask *from, struct ask *to);
+// Whoever is called may cancel others of the ring.
+void ask_wake_all(struct ask *ring, uint8_t verdict);
+
+// auth_listing.c: who is in the outer databases, for `user list`. `again` is called later: with the names (u8 enum user_source
+// and a span each, packed), R_OK, or what went wrong. At the role's end nobody is called.
+struct listing;
+struct listing *listing_start(struct auth_role *role,
+                              void (*again)(void *arg, enum result r, struct span names,
+                                            const struct fault *f),
+                              void *arg);
+enum result listing_take(struct auth_role *role, struct span body) MUST_CHECK;
+void listing_lost(struct auth_role *role);  // directory went away
+void listing_close(struct auth_role *role);
+
+// auth_outer.c: the outer user databases
+struct channel *outer_directory(const struct auth_role *role);  // NULL: away
 void outer_open(struct auth_role *role);  // and the order of all databases
 void outer_close(struct auth_role *role);
 void outer_settings(struct auth_role *role, const struct config *c);
@@ -242,8 +263,10 @@ enum result outer_verify(struct auth_role *role, const struct user *u, struct sp
 void outer_texts(struct auth_role *role, const struct user *u, struct span *networks_out,
                  struct span *groups_out);
 uint64_t outer_digest(struct auth_role *role, const struct user *u);
-// Of their groups, as the database has them; never 0.
-uint64_t outer_groups_digest(struct auth_role *role, const struct user *u);
+// Of their groups and quota, as the database has them; never 0.
+uint64_t outer_identity_digest(struct auth_role *role, const struct user *u);
+// What the user may keep; of our own nothing is said. False: it is not known now.
+bool outer_quota(struct auth_role *role, const struct user *u, struct user_quota *out);
 
 // auth_recheck.c: who logged in, and is still there? True: sessions of before have ended, since the password is another.
 bool recheck_granted(struct auth_role *role, const struct user *u);

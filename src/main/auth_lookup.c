@@ -103,6 +103,10 @@ find_lookup(struct recipient *w, struct lookup_reply *reply, struct user *user,
         r = user_keys_get(role->db, user->account, &keys, f);
     if (r != R_OK)
         return r;
+    struct user_quota quota = USER_QUOTA_UNSAID;
+    reply->quota_known = w->lookup.identity && outer_quota(role, user, &quota);
+    reply->quota_storage = quota.storage;
+    reply->quota_messages = quota.messages;
     reply->size_limit = keys.size_limit;
     reply->sent_copy = keys.sent_copy;
     reply->found = LOOKUP_FOUND;

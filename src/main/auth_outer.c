@@ -24,6 +24,7 @@ struct known {
     bool disabled, there;
     uint64_t came_ms, generation;
     struct span hash, networks, groups;
+    struct user_quota quota;
     char *texts;
     size_t texts_n, key_n;
     char key[1 + NAME_MAX_SIZE];  // enum user_source, name
@@ -51,68 +52,6 @@ struct outer {
     uint64_t keep_ms;
     struct timer sweep;
 };
-
-// ---- who waits ----
-
-void
-ask_init(struct ask *a, void (*again)(void *arg), void *arg)
-{
-    *a = (struct ask){.since_ms = clock_mono_ms(), .again = again, .arg = arg};
-}
-
-void
-ask_anew(struct ask *a)
-{
-    a->since_ms = clock_mono_ms();
-    a->fresh = true;
-    a->kept = false;
-    a->count = 0;
-}
-
-static void
-ring_add(struct ask *ring, struct ask *a)
-{
-    a->next = ring;
-    a->prev = ring->prev;
-    ring->prev->next = a;
-    ring->prev = a;
-    a->waiting = true;
-}
-
-void
-ask_cancel(struct ask *a)
-{
-    if (!a->waiting)
-        return;
-    a->prev->next = a->next;
-    a->next->prev = a->prev;
-    a->waiting = false;
-}
-
-// Whoever is called may cancel others of the ring.
-static void
-wake_all(struct ask *ring, uint8_t verdict)
-{
-    while (ring->next != ring) {
-        struct ask *a = ring->next;
-        ask_cancel(a);
-        a->verdict = verdict;
-        a->again(a->arg);
-    }
-}
-
-static void
-ring_move(struct ask *from, struct ask *to)
-{
-    to->next = to->prev = to;
-    if (from->next == from)
-        return;
-    to->next = from->next;
-    to->prev = from->prev;
-    to->next->prev = to;
-    to->prev->next = to;
-    from->next = from->prev = from;
-}
 
 // ---- what is known ----
 
@@ -203,6 +142,7 @@ remember(struct outer *o, struct known *k, const struct directory_answer *m,
     k->hash = put_text(&end, hash);
     k->networks = put_text(&end, networks);
     k->groups = put_text(&end, m->groups);
+    k->quota = (struct user_quota){m->quota_storage, m->quota_messages};
     k->verdict = m->verdict;
     k->disabled = m->disabled;
     k->there = m->there;
@@ -235,6 +175,12 @@ is_good(const struct outer *o, const struct known *k, struct ask *a)
 
 // ---- questions ----
 
+struct channel *
+outer_directory(const struct auth_role *role)
+{
+    return role->bases.outer->directory;
+}
+
 static struct channel *
 channel_of(const struct outer *o, uint8_t source)
 {
@@ -263,12 +209,12 @@ finish(struct outer *o, struct question *q, uint8_t verdict)
         q->known->generation = o->generation[q->source];
         q->known->verdict = verdict;
     }
-    ring_move(&q->waiters, &ring);
+    ask_ring_move(&q->waiters, &ring);
     DL_DELETE(o->questions, q);
     o->count--;
     buf_wipe(&q->packed);
     free(q);
-    wake_all(&ring, verdict);
+    ask_wake_all(&ring, verdict);
 }
 
 static void
@@ -329,7 +275,7 @@ wait_for(struct outer *o, struct known *k, struct ask *a, struct fault *f)
             return busy(f);
         k->question->known = k;
     }
-    ring_add(&k->question->waiters, a);
+    ask_ring_add(&k->question->waiters, a);
     return fault_set(f, FAULT_UNAVAILABLE, "a user database is asked");
 }
 
@@ -377,7 +323,7 @@ outer_verify(struct auth_role *role, const struct user *u, struct span password,
                                       true, password, remote);
     if (q == NULL)
         return busy(f);
-    ring_add(&q->waiters, a);
+    ask_ring_add(&q->waiters, a);
     return R_OK;
 }
 
@@ -408,10 +354,23 @@ outer_digest(struct auth_role *role, const struct user *u)
 }
 
 uint64_t
-outer_groups_digest(struct auth_role *role, const struct user *u)
+outer_identity_digest(struct auth_role *role, const struct user *u)
 {
     const struct known *k = known_of(role, u);
-    return k == NULL ? 1 : hash_keyed(k->groups) | 1;
+    return k == NULL
+               ? 1
+               : (hash_keyed(k->groups) ^ hash_keyed(span_of(&k->quota, sizeof k->quota))) |
+                     1;
+}
+
+bool
+outer_quota(struct auth_role *role, const struct user *u, struct user_quota *out)
+{
+    const struct known *k = known_of(role, u);
+    bool own = u->source == USER_OWN;
+    bool known = own || (k != NULL && k->answered && k->verdict == DIRECTORY_FOUND);
+    *out = known && !own ? k->quota : USER_QUOTA_UNSAID;
+    return known;
 }
 
 // ---- answers ----
@@ -473,6 +432,8 @@ lose(struct outer *o, struct channel **c)
     struct question *q, *next;
     bool pam = c == &o->pam;
     channel_close(c);
+    if (!pam)
+        listing_lost(o->role);
     DL_FOREACH_SAFE(o->questions, q, next)
     {
         q->sent = (q->source == USER_PAM) == pam ? false : q->sent;
@@ -491,6 +452,8 @@ take(struct outer *o, uint16_t type, struct span body)
 {
     struct directory_answer answer;
     struct directory_changed changed;
+    if (type == MESSAGE_DIRECTORY_NAMES)
+        return listing_take(o->role, body);
     if (type == MESSAGE_DIRECTORY_ANSWER && directory_answer_get(body, &answer) == R_OK) {
         take_answer(o, &answer);
         return R_OK;

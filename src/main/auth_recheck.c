@@ -4,14 +4,14 @@
 #include "base/log.h"
 
 // Users of outer databases who logged in are looked for again now and then: whoever is gone, disabled, or has another password
-// there ends their sessions, as one of our own does; of other groups than before mail is told.
+// there ends their sessions, as one of our own does; of other groups or another quota than before mail is told.
 
 enum { TICK_MS = 500, AT_ONCE = 64 };
 
 struct granted {
     UT_hash_handle hh;
     struct auth_role *role;
-    uint64_t account, digest, groups;
+    uint64_t account, digest, identity;
     uint64_t checked_ms;  // 0: at once
     struct ask ask;
     struct name name;
@@ -46,11 +46,11 @@ tell_mail(struct auth_role *role, uint64_t account)
 
 // Of a user whom the database has just found.
 static void
-compare_groups(struct granted *g, const struct user *u)
+compare_identity(struct granted *g, const struct user *u)
 {
-    uint64_t groups = outer_groups_digest(g->role, u);
-    bool others = g->groups != 0 && g->groups != groups;
-    g->groups = groups;
+    uint64_t identity = outer_identity_digest(g->role, u);
+    bool others = g->identity != 0 && g->identity != identity;
+    g->identity = identity;
     if (others)
         tell_mail(g->role, g->account);
 }
@@ -84,7 +84,7 @@ look(void *arg)
     else if (outer_digest(g->role, &now) != g->digest)
         end_sessions(g, outer_digest(g->role, &now), "the user has another password");
     else
-        compare_groups(g, &now);
+        compare_identity(g, &now);
 }
 
 // So that all have their turn in time.
@@ -142,7 +142,7 @@ granted_get(struct auth_role *role, const struct user *u)
     HASH_FIND(hh, r->granted, &u->account, sizeof u->account, g);
     if (g == NULL)
         g = granted_new(r, u);
-    compare_groups(g, u);
+    compare_identity(g, u);
     return g;
 }
 

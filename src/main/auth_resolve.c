@@ -29,14 +29,34 @@ resolve(struct answering *a, enum resolve_wish wish, struct resolve_target **out
     return resolve_address(&how, a->address, out, n_out, f);
 }
 
-static void
-put_target(struct buf *out, const struct resolve_target *t, const struct user_keys *k)
+// Of one who is from an outer database, as far as it is known.
+static struct user_quota
+quota_of(const struct answering *a, const struct resolve_target *t, bool *known)
 {
+    struct user_quota quota = USER_QUOTA_UNSAID;
+    struct user user;
+    struct fault ignored;
+    *known = a->role->bases.outer != NULL && t->account != 0 &&
+             userdb_find(a->role->db, t->name, &user, &ignored) == R_OK &&
+             outer_quota(a->role, &user, &quota);
+    return quota;
+}
+
+static void
+put_target(const struct answering *a, const struct resolve_target *t,
+           const struct user_keys *k)
+{
+    struct buf *out = a->out;
+    bool known;
+    struct user_quota quota = quota_of(a, t, &known);
     pack_u64(out, t->account);
     pack_span(out, t->name);
     pack_span(out, t->detail);
     pack_u64(out, k->size_limit);
     pack_span(out, span_str(k->folder_language));
+    pack_u8(out, known);
+    pack_u64(out, quota.storage);
+    pack_u64(out, quota.messages);
 }
 
 // Those who take no mail by LMTP are not there for it. R_NONE: it is one of them.
@@ -60,7 +80,7 @@ mail_of(struct answering *a, enum resolve_wish wish, struct fault *f)
         struct user_keys keys;
         r = takes_mail(a, &t[i], &keys, f);
         if (r == R_OK) {
-            put_target(a->out, &t[i], &keys);
+            put_target(a, &t[i], &keys);
             some++;
         }
     }

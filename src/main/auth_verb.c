@@ -18,6 +18,7 @@ struct verb_job {
     struct buf verb, packed;
     struct span args[VERB_ARGS_MAX];
     struct verbs_call call;
+    struct buf names;  // of outer databases
     enum result result;
     struct fault fault;
 };
@@ -77,6 +78,7 @@ job_free(struct verb_job *j)
     DL_DELETE(j->role->verbs, j);
     buf_wipe(&j->packed);  // there may be a password in it
     buf_done(&j->verb);
+    buf_done(&j->names);
     buf_done(&j->call.hash);
     buf_done(&j->call.ended);
     buf_done(&j->call.keep);
@@ -137,6 +139,19 @@ make_on_pool(void *arg)
     loop_post(j->role->loop, answer, j);
 }
 
+// The outer databases have told who is in them.
+static void
+answer_list(void *arg, enum result r, struct span names, const struct fault *f)
+{
+    struct verb_job *j = arg;
+    buf_put(&j->names, names);
+    j->call.listed = buf_span(&j->names);
+    j->result = r;
+    if (r != R_OK)
+        j->fault = *f;
+    answer(j);
+}
+
 enum result
 auth_verb(struct auth_channel *at, const struct admin_request *m)
 {
@@ -150,12 +165,17 @@ auth_verb(struct auth_channel *at, const struct admin_request *m)
     DL_APPEND(at->role->verbs, j);
     buf_init(&j->verb, LIMIT_channel_message);
     buf_init(&j->packed, LIMIT_channel_message);
+    buf_init(&j->names, LIMIT_directory_list);
     buf_put(&j->verb, m->verb);
     j->call.verb = buf_span(&j->verb);
     buf_put(&j->packed, m->args);
     if (read_args(j) != R_OK) {
         job_free(j);
         return R_FAIL;
+    }
+    if (j->role->bases.outer != NULL && span_eq(m->verb, SPAN("user list"))) {
+        listing_start(j->role, answer_list, j);
+        return R_OK;
     }
     if (verbs_slow(m->verb)) {
         task_start(make_on_pool, j);

@@ -15,6 +15,8 @@ struct ask {
     uint8_t found;
     uint64_t account, size_limit;
     uint8_t sent_copy;
+    bool quota_known;
+    struct user_quota quota;
     struct buf *user, *detail, *groups, *text;
     UT_hash_handle hh;
 };
@@ -53,6 +55,8 @@ take_lookup(struct home *h, const struct lookup_reply *r)
     a->account = r->account;
     a->size_limit = r->size_limit;
     a->sent_copy = r->sent_copy;
+    a->quota_known = r->quota_known;
+    a->quota = (struct user_quota){r->quota_storage, r->quota_messages};
     if (a->user != NULL)
         buf_put(a->user, r->user);
     if (a->detail != NULL)
@@ -182,6 +186,8 @@ mail_ask_identity(struct home *h, struct span name, struct mail_identity *out,
     enum result r = ask_lookup(h, &a, name, &out->account, f);
     out->size_limit = a.size_limit;
     out->sent_copy = a.sent_copy;
+    out->quota_known = a.quota_known;
+    out->quota = a.quota;
     return r;
 }
 

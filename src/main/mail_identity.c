@@ -55,6 +55,8 @@ struct asked {
     struct acl_identity identity;
     uint64_t size_limit;
     enum sent_wish sent;
+    bool quota_known;
+    struct user_quota quota;
 };
 
 // The setting acl_anyone.
@@ -85,6 +87,8 @@ ask(struct home *h, struct arena *a, struct span name, struct asked *out, struct
     if (same) {
         out->size_limit = said.size_limit;
         out->sent = (enum sent_wish)said.sent_copy;
+        out->quota_known = said.quota_known;
+        out->quota = said.quota;
         unpack_groups(a, arena_dup(a, buf_span(&groups)), &out->identity);
     }
     out->identity.admin = same && config_list_has(&h->config->admin_users, name);
@@ -101,6 +105,8 @@ mail_identify(struct home *h, struct mail_user *u, struct fault *f)
     enum result r = ask(h, a, mail_user_name(u), &asked, f);
     if (r == R_OK)
         tell(u, &asked);
+    if (r == R_OK && asked.quota_known)
+        mail_outer_quota(h, asked.account, mail_user_name(u), &asked.quota);
     arena_free(&a);
     return r;
 }
@@ -157,6 +163,8 @@ ask_for(struct home *h, const struct due *due, struct fault *f)
         r = ask(h, o.arena, o.names[i], &o.asked[i], f);
         if (r == R_OK)
             mail_users_each(apply_each, &o.asked[i]);
+        if (r == R_OK && o.asked[i].quota_known)
+            mail_outer_quota(h, o.asked[i].account, o.names[i], &o.asked[i].quota);
     }
     arena_free(&o.arena);
     return r;

@@ -12,32 +12,44 @@
 
 // ---- what auth says of addresses ----
 
+struct target_quota {
+    bool known;
+    struct user_quota quota;
+};
+
 static bool
-unpack_target(struct unpack *u, struct lmtp_target *out)
+unpack_target(struct unpack *u, struct lmtp_target *out, struct target_quota *quota)
 {
     out->account = unpack_u64(u);
     out->name = unpack_span(u);
     out->detail = unpack_span(u);
     out->size_max = unpack_u64(u);
     out->language = unpack_span(u);
+    quota->known = unpack_u8(u);
+    quota->quota.storage = unpack_u64(u);
+    quota->quota.messages = unpack_u64(u);
     return !u->bad;
 }
 
 static enum result
-unpack_targets(struct span packed, struct arena *a, struct lmtp_targets *out,
-               struct fault *f)
+unpack_targets(struct home *h, struct span packed, struct arena *a,
+               struct lmtp_targets *out, struct fault *f)
 {
     struct lmtp_targets t = {0};
     struct lmtp_target target;
+    struct target_quota quota;
     struct unpack u = unpack_of(packed);
-    while (u.rest.n > 0 && unpack_target(&u, &target))
+    while (u.rest.n > 0 && unpack_target(&u, &target, &quota))
         t.n++;
     if (u.bad || t.n == 0)
         return fault_set(f, FAULT_SERVERBUG, "an answer of auth is malformed");
     t.list = arena_array(a, t.n, sizeof *t.list);
     u = unpack_of(packed);
-    for (size_t i = 0; i < t.n; i++)
-        (void)!unpack_target(&u, &t.list[i]);
+    for (size_t i = 0; i < t.n; i++) {
+        must(unpack_target(&u, &t.list[i], &quota));
+        if (quota.known)
+            mail_outer_quota(h, t.list[i].account, t.list[i].name, &quota.quota);
+    }
     *out = t;
     return R_OK;
 }
@@ -54,7 +66,7 @@ resolve(void *arg, struct span address, bool arriving, struct arena *a,
     enum result r = mail_known_resolve(h, followed ? RESOLVE_Q_DELIVERY : RESOLVE_Q_MAIL,
                                        address, &packed, f);
     if (r == R_OK)
-        r = unpack_targets(arena_dup(a, buf_span(&packed)), a, out, f);
+        r = unpack_targets(h, arena_dup(a, buf_span(&packed)), a, out, f);
     buf_done(&packed);
     return r;
 }

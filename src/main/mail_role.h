@@ -6,6 +6,7 @@
 // after its threads run, but for `draining`, which is posted to each, and `users_generation`.
 
 #include "main/role.h"
+#include "auth/user_quota.h"
 #include "ctl/verb.h"
 #include "imap/session.h"
 #include "io/conn.h"
@@ -186,6 +187,8 @@ enum result mail_ask_resolve(struct home *h, enum resolve_question question,
 struct mail_identity {
     uint64_t account, size_limit;  // size_limit 0: as the settings say
     uint8_t sent_copy;             // enum sent_wish
+    bool quota_known;
+    struct user_quota quota;  // as an outer user database has it
     struct buf *groups;
 };
 enum result mail_ask_identity(struct home *h, struct span name, struct mail_identity *out,
@@ -199,6 +202,11 @@ enum result mail_known_resolve(struct home *h, enum resolve_question question,
                                struct span address, struct buf *out,
                                struct fault *f) MUST_CHECK;
 void mail_known_forget(struct home *h);
+
+// mail_quota.c. Suspends. What an outer user database lets the user keep; an account that is not there yet is made where
+// there is a limit. What cannot be kept is logged, and asked for again at the next look.
+void mail_outer_quota(struct home *h, uint64_t account, struct span user,
+                      const struct user_quota *quota);
 
 // mail_identity.c: groups and administrators
 // Suspends.

@@ -16,7 +16,13 @@
 // which hangs (in the resolver, which has no deadline) holds up no other. While one is lost, a single question at a time tries
 // it, and all others are answered at once.
 
-enum { WORKERS = 4, FILE_LOOK_MS = 500, PORTS_MAX = 16, PLACES_MAX = 4 };
+enum {
+    WORKERS = 4,
+    FILE_LOOK_MS = 500,
+    PORTS_MAX = 16,
+    PLACES_MAX = 4,
+    NAMES_PIECE = 12000
+};
 
 // What is known of a database's health.
 struct health {
@@ -31,6 +37,10 @@ struct base {
     struct job *waiting;
     unsigned waiting_count;
     struct health health;
+    struct directory *
+        lister;  // lists have a connection of their own: they take long, and say nothing of logins
+    bool listing;
+    struct job *lists;
 };
 
 struct directory_role {
@@ -50,8 +60,9 @@ struct job {
     struct directory *directory;
     uint64_t request, generation, came_ms;
     enum user_source source;
-    bool verify;
+    bool verify, list;
     struct name name;
+    struct buf names;  // of `list`
     struct buf password;
     struct directory_user user;
     enum result result;
@@ -70,6 +81,7 @@ static void
 job_free(struct job *j)
 {
     buf_wipe(&j->password);
+    buf_done(&j->names);
     directory_user_done(&j->user);
     free(j);
 }
@@ -96,9 +108,59 @@ put_scheme(const struct job *j, struct buf *out)
 }
 
 static void
+send_names(struct job *j, enum directory_names_kind kind, struct span names)
+{
+    struct buf b;
+    struct directory_names m = {j->request, (uint8_t)kind, names};
+    buf_init(&b, LIMIT_channel_message);
+    directory_names_put(&b, &m);
+    must(!b.over);
+    role_server_answer(&j->role->server, j->generation, MESSAGE_DIRECTORY_NAMES,
+                       buf_span(&b));
+    buf_done(&b);
+}
+
+// As many whole names as go into a message.
+static struct span
+some_names(struct span all)
+{
+    struct unpack u = unpack_of(all);
+    size_t n = 0;
+    while (u.rest.n > 0) {
+        (void)unpack_span(&u);
+        if (u.bad || all.n - u.rest.n > NAMES_PIECE)
+            break;
+        n = all.n - u.rest.n;
+    }
+    return span_slice(all, 0, n);
+}
+
+static void
+answer_list(struct job *j)
+{
+    struct span names = buf_span(&j->names), some;
+    if (j->result != R_OK) {
+        send_names(j,
+                   j->result == R_NONE ? DIRECTORY_NAMES_UNKNOWN : DIRECTORY_NAMES_FAILED,
+                   j->result == R_NONE ? SPAN_NONE : span_str(j->fault.why));
+        return;
+    }
+    while ((some = some_names(names)).n < names.n) {
+        must(some.n > 0);
+        send_names(j, DIRECTORY_NAMES_MORE, some);
+        names = span_skip(names, some.n);
+    }
+    send_names(j, DIRECTORY_NAMES_LAST, names);
+}
+
+static void
 answer(struct job *j)
 {
     struct buf b, hash;
+    if (j->list) {
+        answer_list(j);
+        return;
+    }
     buf_init(&b, LIMIT_channel_message);
     buf_init(&hash, (size_t)2 * LIMIT_config_text + 2);
     put_scheme(j, &hash);
@@ -108,7 +170,9 @@ answer(struct job *j)
                                  .there = j->user.there,
                                  .hash = buf_span(&hash),
                                  .networks = buf_span(&j->user.networks),
-                                 .groups = buf_span(&j->user.groups)};
+                                 .groups = buf_span(&j->user.groups),
+                                 .quota_storage = j->user.quota.storage,
+                                 .quota_messages = j->user.quota.messages};
     directory_answer_put(&b, &m);
     must(!b.over && !hash.over);
     role_server_answer(&j->role->server, j->generation, MESSAGE_DIRECTORY_ANSWER,
@@ -124,6 +188,10 @@ run_on_pool(void *arg)
 {
     struct job *j = arg;
     struct span name = name_span(&j->name);
+    if (j->list) {
+        j->result = directory_list_names(j->directory, j->source, &j->names, &j->fault);
+        return;
+    }
     j->result = j->verify
                     ? directory_verify(j->directory, j->source, name,
                                        buf_span(&j->password), &j->fault)
@@ -171,6 +239,37 @@ job_task(void *arg)
     base->idle[base->idle_count++] = j->directory;
     job_free(j);
     start_waiting(base);
+}
+
+static void start_list(struct base *base);
+
+static void
+list_task(void *arg)
+{
+    struct job *j = arg;
+    struct base *base = base_of(j);
+    pool_run(j->role->pool, run_on_pool, j);
+    if (j->result == R_FAIL)
+        log_warning("directory", "the users of a database cannot be listed",
+                    field_str("database", "", user_source_name(j->source)),
+                    log_fault(&j->fault));
+    answer_list(j);
+    job_free(j);
+    base->listing = false;
+    start_list(base);
+}
+
+// One at a time.
+static void
+start_list(struct base *base)
+{
+    struct job *j = base->lists;
+    if (j == NULL || base->listing)
+        return;
+    DL_DELETE(base->lists, j);
+    base->listing = true;
+    j->directory = base->lister;
+    task_start(list_task, j);
 }
 
 static void
@@ -246,8 +345,10 @@ ask_file(struct directory_role *role, struct job *j)
 {
     refresh_file(role);
     j->result =
-        j->verify ? fault_set(&j->fault, FAULT_SERVERBUG, "passwd-file judges no passwords")
-                  : passwd_table_find(role->file, name_span(&j->name), &j->user, &j->fault);
+        j->list ? passwd_table_list(role->file, &j->names, &j->fault)
+        : j->verify
+            ? fault_set(&j->fault, FAULT_SERVERBUG, "passwd-file judges no passwords")
+            : passwd_table_find(role->file, name_span(&j->name), &j->user, &j->fault);
     answer(j);
     job_free(j);
 }
@@ -274,9 +375,28 @@ job_new(struct directory_role *role, const struct directory_ask *m, const struct
                       .verify = m->verify,
                       .name = *name};
     buf_init(&j->password, LIMIT_password);
+    buf_init(&j->names, LIMIT_directory_list);
     buf_put(&j->password, m->password);
     directory_user_init(&j->user);
     return j;
+}
+
+static void
+start(struct directory_role *role, struct job *j)
+{
+    struct base *base = base_of(j);
+    if (j->source == USER_PASSWD_FILE) {
+        ask_file(role, j);
+    } else if (j->list) {
+        DL_APPEND(base->lists, j);
+        start_list(base);
+    } else if (!may_try(j) || base->waiting_count >= LIMIT_directory_waiting) {
+        give_up(j);
+    } else {
+        DL_APPEND(base->waiting, j);
+        base->waiting_count++;
+        start_waiting(base);
+    }
 }
 
 static enum result
@@ -290,22 +410,28 @@ take_ask(void *arg, struct span body)
         m.password.n > LIMIT_password || name_of(m.name, &name, &f) != R_OK)
         return R_FAIL;
     struct job *j = job_new(role, &m, &name);
-    struct base *base = base_of(j);
-    if (j->source == USER_PASSWD_FILE) {
-        ask_file(role, j);
-    } else if (!may_try(j) || base->waiting_count >= LIMIT_directory_waiting) {
-        give_up(j);
-    } else {
-        DL_APPEND(base->waiting, j);
-        base->waiting_count++;
-        start_waiting(base);
-    }
+    start(role, j);
+    return R_OK;
+}
+
+static enum result
+take_list(void *arg, struct span body)
+{
+    struct directory_role *role = arg;
+    struct directory_list m;
+    if (directory_list_get(body, &m) != R_OK || !serves(role, m.source))
+        return R_FAIL;
+    const struct directory_ask ask = {.request = m.request, .source = m.source};
+    struct job *j = job_new(role, &ask, &(struct name){0});
+    j->list = true;
+    start(role, j);
     return R_OK;
 }
 
 static void
 base_begin(struct directory_role *role, struct base *b)
 {
+    b->lister = directory_new(&role->settings);
     for (; b->idle_count < WORKERS; b->idle_count++)
         b->idle[b->idle_count] = directory_new(&role->settings);
 }
@@ -321,7 +447,7 @@ static bool
 is_asking(const struct directory_role *role)
 {
     for (int i = 0; i < USER_SOURCES; i++)
-        if (blocks(i) && role->bases[i].idle_count < WORKERS)
+        if (blocks(i) && (role->bases[i].idle_count < WORKERS || role->bases[i].listing))
             return true;
     return false;
 }
@@ -330,7 +456,7 @@ static void
 begin(void *arg)
 {
     struct directory_role *role = arg;
-    role->pool = pool_new(WORKERS * 2);
+    role->pool = pool_new((WORKERS + 1) * 2);
     for (int i = 0; i < USER_SOURCES; i++)
         if (blocks(i))
             base_begin(role, &role->bases[i]);
@@ -399,8 +525,10 @@ role_directory_main(const struct role_start *start)
 {
     // a question still on the pool may come back to it until the process is gone
     static struct directory_role role;
-    role.server = (struct role_server){
-        .start = start, .question = MESSAGE_DIRECTORY_ASK, .take = take_ask, .role = &role};
+    role.server = (struct role_server){.start = start,
+                                       .questions = {{MESSAGE_DIRECTORY_ASK, take_ask},
+                                                     {MESSAGE_DIRECTORY_LIST, take_list}},
+                                       .role = &role};
     role.settings = databases_settings(start->config);
     closefrom(start->supervisor + 1);
     name_warm();

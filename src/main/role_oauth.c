@@ -216,7 +216,7 @@ role_oauth_main(const struct role_start *start)
     // a question still on the pool may come back to it until the process is gone
     static struct oauth_role role;
     role.server = (struct role_server){
-        .start = start, .question = MESSAGE_TOKEN_FETCH, .take = take_fetch, .role = &role};
+        .start = start, .questions = {{MESSAGE_TOKEN_FETCH, take_fetch}}, .role = &role};
     closefrom(start->supervisor + 1);
     warm();
     if (confine(start) != R_OK)

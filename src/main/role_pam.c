@@ -1,4 +1,5 @@
 #include "main/role_server.h"
+#include "auth/user_quota.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -73,7 +74,9 @@ answer(const struct query *q, const struct pam_said *said)
     struct directory_answer m = {.request = q->request,
                                  .verdict = said->verdict,
                                  .disabled = said->disabled,
-                                 .there = true};
+                                 .there = true,
+                                 .quota_storage = USER_QUOTA_DEFAULT,
+                                 .quota_messages = USER_QUOTA_DEFAULT};
     struct buf b;
     buf_init(&b, LIMIT_channel_message);
     directory_answer_put(&b, &m);
@@ -295,8 +298,7 @@ role_pam_main(const struct role_start *start)
 {
     const struct config *c = start->config;
     struct pam_role role = {.server = {.start = start,
-                                       .question = MESSAGE_DIRECTORY_ASK,
-                                       .take = take_ask,
+                                       .questions = {{MESSAGE_DIRECTORY_ASK, take_ask}},
                                        .role = &role},
                             .settings = {.service = c->userdb_pam_service,
                                          .confdir = c->test_pam_confdir,

@@ -11,11 +11,20 @@ on_end(struct channel *c, void *arg)
     channel_close(&s->auth);
 }
 
+static enum result
+take(struct role_server *s, uint16_t type, struct span body)
+{
+    for (size_t i = 0; i < sizeof s->questions / sizeof s->questions[0]; i++)
+        if (s->questions[i].take != NULL && s->questions[i].type == type)
+            return s->questions[i].take(s->role, body);
+    return R_FAIL;
+}
+
 static void
 on_message(struct channel *c, uint16_t type, struct span body, int fd, void *arg)
 {
     struct role_server *s = arg;
-    if (fd < 0 && type == s->question && s->take(s->role, body) == R_OK)
+    if (fd < 0 && take(s, type, body) == R_OK)
         return;
     if (fd >= 0)
         close(fd);

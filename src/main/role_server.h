@@ -11,8 +11,10 @@
 struct role_server {
     // the role's
     const struct role_start *start;
-    uint16_t question;                                  // MESSAGE_...: all that auth sends
-    enum result (*take)(void *role, struct span body);  // R_FAIL: malformed
+    struct role_question {
+        uint16_t type;                                      // MESSAGE_...
+        enum result (*take)(void *role, struct span body);  // R_FAIL: malformed
+    } questions[2];                                         // all that auth sends
     void *role;
     // its own
     struct loop *loop;

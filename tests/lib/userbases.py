@@ -50,6 +50,18 @@ class File(Base):
         self.rows[name] = text
         self.write()
 
+    def set_quota(self, name, rule):
+        self.rows[name] = self.rows[name].split(" userdb_quota_rule=")[0] + f" userdb_quota_rule={rule}"
+        self.write()
+
+    def put_many(self, names):
+        self.rows |= {name: self.hashed + "x" for name in names}
+        self.write()
+
+    def remove_many(self, names):
+        self.rows = {name: row for name, row in self.rows.items() if name not in names}
+        self.write()
+
     def remove(self, name):
         del self.rows[name]
         self.write()
@@ -67,8 +79,8 @@ class File(Base):
 
 class Sql(Base):
     kind = "sql"
-    table = ("CREATE TABLE mailuser (login TEXT PRIMARY KEY, pw TEXT, off BOOLEAN, nets TEXT, teams TEXT)")
-    query = "SELECT pw AS password, off AS disabled, nets AS networks, teams AS groups FROM mailuser WHERE login = '%u'"
+    table = ("CREATE TABLE mailuser (login TEXT PRIMARY KEY, pw TEXT, off BOOLEAN, nets TEXT, teams TEXT, rule TEXT)")
+    query = "SELECT pw AS password, off AS disabled, nets AS networks, teams AS groups, rule AS quota_rule FROM mailuser WHERE login = '%u'"
 
     def run(self, text, *values):
         raise NotImplementedError
@@ -78,7 +90,7 @@ class Sql(Base):
 
     def put_hash(self, name, text, disabled=False, networks=None, groups=None):
         self.remove(name)
-        self.run("INSERT INTO mailuser VALUES (%s, %s, %s, %s, %s)", name, text, disabled, networks, groups)
+        self.run("INSERT INTO mailuser (login, pw, off, nets, teams) VALUES (%s, %s, %s, %s, %s)", name, text, disabled, networks, groups)
 
     def remove(self, name):
         self.run("DELETE FROM mailuser WHERE login = %s", name)
@@ -86,6 +98,15 @@ class Sql(Base):
     def regroup(self, name, groups):
         """In one step: put has them gone for a moment."""
         self.run("UPDATE mailuser SET teams = %s WHERE login = %s", groups, name)
+
+    def set_quota(self, name, rule):
+        self.run("UPDATE mailuser SET rule = %s WHERE login = %s", rule, name)
+
+    def put_many(self, names):
+        self.run("INSERT INTO mailuser (login, pw) VALUES " + ", ".join(f"('{name}', '{{PLAIN}}x')" for name in names))
+
+    def remove_many(self, names):
+        self.run("DELETE FROM mailuser WHERE login IN (" + ", ".join(f"'{name}'" for name in names) + ")")
 
 
 class Sqlite(Sql):
@@ -97,7 +118,8 @@ class Sqlite(Sql):
         self.held = None
         self.run(self.table)
         self.path.chmod(0o644)
-        self.settings |= {"userdb_sql_connection": f"sqlite:{self.path}", "userdb_sql_query": self.query}
+        self.settings |= {"userdb_sql_connection": f"sqlite:{self.path}", "userdb_sql_query": self.query,
+                          "userdb_sql_iterate_query": "SELECT login AS username, NULL AS domain, pw FROM mailuser"}
 
     def run(self, text, *values):
         db = sqlite3.connect(self.path)
@@ -142,7 +164,8 @@ class Postgres(Sql):
         self.start()
         self.run(self.table)
         self.settings |= {"userdb_sql_connection": f"host=127.0.0.1 port={self.port} dbname=postgres user=posthorn",
-                          "userdb_sql_password": "s3cret", "userdb_sql_query": self.query}
+                          "userdb_sql_password": "s3cret", "userdb_sql_query": self.query,
+                          "userdb_sql_iterate_query": "SELECT pw, login AS user FROM mailuser"}
 
     def quiet(self, words):
         done = subprocess.run(as_nobody(words), cwd=self.dir, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
@@ -222,6 +245,7 @@ rootdn "cn=admin,{self.suffix}"
 rootpw s3cret
 directory {self.dir}/db
 dbnosync
+limits dn="cn=posthorn,{self.suffix}" size.prtotal=unlimited
 access to attrs=userPassword by anonymous auth by * none
 access to * by dn="cn=posthorn,{self.suffix}" read by * none
 """)
@@ -241,7 +265,8 @@ userPassword: s3rvice
         self.settings |= {"userdb_ldap_uri": f"ldap://127.0.0.1:{self.port}", "userdb_ldap_starttls": False,
                           "userdb_ldap_base": self.suffix, "userdb_ldap_bind_dn": f"cn=posthorn,{self.suffix}",
                           "userdb_ldap_bind_password": "s3rvice", "userdb_ldap_filter": "(&(objectClass=inetOrgPerson)(|(uid=%u)(telephoneNumber=%u)))",
-                          "userdb_ldap_attributes": ["disabled=employeeType", "networks=roomNumber", "groups=ou"]}
+                          "userdb_ldap_iterate_filter": "(objectClass=inetOrgPerson)",
+                          "userdb_ldap_attributes": ["disabled=employeeType", "networks=roomNumber", "groups=ou", "quota_rule=postalCode"]}
 
     def start(self):
         with open(self.dir / "log", "ab") as log:
@@ -269,6 +294,15 @@ userPassword: s3rvice
     def regroup(self, name, groups):
         """In one step: put has them gone for a moment."""
         self.admin("ldapmodify", f"dn: uid={name},{self.suffix}\nchangetype: modify\nreplace: ou\n" + "".join(f"ou: {g}\n" for g in groups.split()))
+
+    def set_quota(self, name, rule):
+        self.admin("ldapmodify", f"dn: uid={name},{self.suffix}\nchangetype: modify\nreplace: postalCode\n" + (f"postalCode: {rule}\n" if rule else ""))
+
+    def put_many(self, names):
+        self.admin("ldapadd", "\n".join(f"dn: uid={name},{self.suffix}\nobjectClass: inetOrgPerson\nuid: {name}\ncn: {name}\nsn: {name}\n" for name in names))
+
+    def remove_many(self, names):
+        self.admin("ldapmodify", "\n".join(f"dn: uid={name},{self.suffix}\nchangetype: delete\n" for name in names))
 
     def lose(self, how):
         self.process.send_signal(signal.SIGKILL if how == "killed" else signal.SIGSTOP)

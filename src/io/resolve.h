@@ -1,0 +1,34 @@
+#ifndef IO_RESOLVE_H
+#define IO_RESOLVE_H
+
+// A host's addresses, by a deadline: getaddrinfo has none of its own, and with a name server that is dead it takes as long
+// as resolv.conf says, half a minute or more. It runs in a thread of its own, which is left behind when it is late; who
+// asks for the same host meanwhile waits for that one's answer, so that a dead name server costs a thread for each host.
+// Trust: hosts come from the settings. Threads: any; blocks.
+
+#include "base/fault.h"
+
+#include <stdint.h>
+#include <sys/socket.h>
+
+enum { RESOLVE_ADDRESSES = 8 };
+
+struct resolve_address {
+    struct sockaddr_storage at;
+    socklen_t n;
+};
+struct resolve_addresses {
+    // of stream sockets, in the order of RFC 6724
+    struct resolve_address list[RESOLVE_ADDRESSES];
+    size_t n;
+};
+
+// FAULT_UNAVAILABLE: there is no such host, the name server did not answer until then (clock_mono_ms), or too many threads
+// were left behind.
+enum result resolve_host(const char *host, const char *port, uint64_t until_ms,
+                         struct resolve_addresses *out, struct fault *f) MUST_CHECK;
+// R_OK: a non-blocking socket that is connected to the address.
+enum result resolve_connect(const struct resolve_address *a, uint64_t until_ms, int *fd_out,
+                            struct fault *f) MUST_CHECK;
+
+#endif
