@@ -162,12 +162,13 @@ scan_rspamd(const struct scan_services *s, const struct scan_envelope *e,
 
 // ---- learning ----
 
-// 200; 208: it has learnt that before; 204: a classifier wants more words. What it has to say against it comes as 4xx or 5xx with
+// 200; 204: a classifier wants more words; 208, and 404 with "already learned" in 3.4: it knows. What is against it comes as 4xx or 5xx with
 // JSON {"error": ...}: nothing that another try would change, but a 503 or 500 of a worker that is starting is.
 static enum result
 learnt(long status, struct span answer, struct fault *f)
 {
-    if (status == 200 || status == 208 || status == 204)
+    bool known = span_find(answer, SPAN("already learned")) < answer.n;
+    if (status == 200 || status == 208 || status == 204 || (known && status < 500))
         return R_OK;
     char text[100] = "";
     size_t n = 0;
