@@ -433,7 +433,7 @@ def test_learning_has_bounds(where):
     failed = number(where, 'learnt_total{result="failed"}')
     ann.imap.select("INBOX")
     ann.imap.command("STORE 1:* +FLAGS.SILENT ($Junk)")
-    wait_for(lambda: number(where, 'learnt_total{result="failed"}') == failed + 1200, "all are counted")
+    wait_for(lambda: number(where, 'learnt_total{result="failed"}') >= failed + 1200, "all are counted")
     assert f"not all messages are learnt: too many wait: user=<{ann.name}>" in where.stderr()
 
 
