@@ -338,7 +338,7 @@ bool
 verbs_slow(struct span verb)
 {
     struct fault ignored;
-    const struct row *row;
+    const struct row *row = NULL;
     return row_find(verb, 2, &row, &ignored) == R_OK && row->has_password;
 }
 
