@@ -10,7 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { QUIET_MS = 5000 };
+// Pages go when nothing was read or written for so long; where that never comes, so often.
+enum { QUIET_MS = 5000, BUSY_MS = 20000 };
 
 // ---- keys ----
 
@@ -322,21 +323,35 @@ index_leave(struct index *ix)
 
 // Each page that is touched brings its neighbours into the process, and they stay: with many idle sessions that
 // is most of its memory. Setting the size maps the file anew (lmdb.h: only without transactions).
+static void
+map_anew(struct index *ix, uint64_t now_ms)
+{
+    must(mdb_env_set_mapsize(ix->env, ix->map_size) == 0);
+    ix->rested = true;
+    ix->rested_ms = now_ms;
+}
+
+// Nothing was read or written since it was last asked, some seconds ago.
+static bool
+was_quiet(struct index *ix, uint64_t now_ms)
+{
+    if (now_ms < ix->seen_ms + QUIET_MS)
+        return false;
+    bool quiet = ix->uses == ix->uses_seen;
+    ix->uses_seen = ix->uses;
+    ix->seen_ms = now_ms;
+    return quiet;
+}
+
 bool
 index_rest(struct index *ix)
 {
     uint64_t now_ms = clock_mono_ms();
     pthread_mutex_lock(&ix->lock);
-    bool due = now_ms >= ix->seen_ms + QUIET_MS;
-    bool quiet = due && ix->users == 0 && ix->uses == ix->uses_seen && !ix->rested;
-    if (due) {
-        ix->uses_seen = ix->uses;
-        ix->seen_ms = now_ms;
-    }
-    if (quiet) {
-        must(mdb_env_set_mapsize(ix->env, ix->map_size) == 0);
-        ix->rested = true;
-    }
+    bool may = ix->users == 0 && !ix->rested;
+    bool quiet = was_quiet(ix, now_ms) && may;
+    if (quiet || (may && now_ms >= ix->rested_ms + BUSY_MS))
+        map_anew(ix, now_ms);
     pthread_mutex_unlock(&ix->lock);
     return quiet;
 }

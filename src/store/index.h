@@ -60,7 +60,7 @@ struct index {
     size_t map_size;
     pthread_mutex_t lock;  // of what follows
     unsigned users;        // transactions that are open
-    uint64_t uses, uses_seen, seen_ms;
+    uint64_t uses, uses_seen, seen_ms, rested_ms;
     bool rested;
 };
 
@@ -83,8 +83,8 @@ bool index_distrusted(const struct index *ix);
 // Around every transaction, so that none is open when the map is renewed.
 void index_enter(struct index *ix);
 void index_leave(struct index *ix);
-// Takes the file's pages out of the process when nothing was read or written for some seconds; they stay in the page
-// cache. True when that was done now. Call it now and then.
+// Takes the file's pages out of the process when nothing was read or written for some seconds, and else every 20; they
+// stay in the page cache. True when nothing was, and that was done now. Call it now and then.
 bool index_rest(struct index *ix);
 // The fault of an LMDB return code; damage is distrusted at once.
 enum result index_fault(struct index *ix, int rc, const char *what, struct fault *f);
