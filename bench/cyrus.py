@@ -6,7 +6,7 @@ from lib import peers, unpacked
 
 from place import ROOT
 
-PACKAGES = ("cyrus-imapd", "cyrus-common")
+PACKAGES = ("cyrus-imapd", "cyrus-common", "cyrus-pop3d")
 UNPACKED = ROOT / "build/cyrus"
 
 # Durable as it comes. A login is believed without a look at the password; INBOX is made at the first login or delivery.
@@ -35,6 +35,7 @@ START {{
 SERVICES {{
   imap cmd="{bin}/imapd -C {dir}/imapd.conf" listen="127.0.0.1:{imap}" prefork=4 maxchild=6000
   imaps cmd="{bin}/imapd -C {dir}/imapd.conf -s" listen="127.0.0.1:{imaps}" prefork=4 maxchild=6000
+  pop3 cmd="{bin}/pop3d -C {dir}/imapd.conf" listen="127.0.0.1:{pop3}" prefork=1 maxchild=100
   lmtp cmd="{bin}/lmtpd -C {dir}/imapd.conf -a" listen="127.0.0.1:{lmtp}" prefork=1 maxchild=100
 }}
 DAEMON {{

@@ -11,6 +11,7 @@ enum op_kind {
     OP_COMMAND,
     OP_APPEND,
     OP_LMTP,
+    OP_POP3,
     OP_LOGIN,
     OP_SHAKE,
     OP_IDLE,

@@ -133,6 +133,12 @@ class Fill:
         script += ["COPY 1:488 INBOX", "LOGOUT"]
         words = words_of(f"account --sessions 16 --size 2000 --first 1000 --count {sizes['idle']} --users {sizes['idle']}")
         self.loads.run(server, [*words, "--command", ";".join(script)])
+        server.wait_rest()
+
+    def drop(self, server, sizes):
+        """An INBOX as a POP3 client finds it."""
+        self.loads.run(server, words_of(f"append --size 2000 --count {sizes['bodies']} --sessions 4 --mailbox INBOX --first 5"))
+        server.wait_indexed("u5", sizes["bodies"])
 
     def folders(self, server, sizes):
         """Accounts of 200 folders more: ten chains of twenty levels."""

@@ -128,6 +128,11 @@ ROWS = [
     Row("bodies-tls", f"fetch-bodies --tls 1 {BODIES}", (
         rate("{bodies:,} bodies, TLS, MB/s", 3, "mb"),), (5, 5), ("bodies",), port="imaps"),
     Row("bodies-cold", f"fetch-bodies {BODIES}", (rate("{bodies:,} bodies, cold pages, MB/s", 3, "mb"),), fill=("bodies",), cold=True),
+    Row("pop3", "pop3-one --range {bodies}", (
+        rate("POP3: RETR of {bodies:,} messages of 2 KB, one by one, /s", 2), cpu("its CPU, us", 1)),
+        (2000, 10000), ("drop",), port="pop3", user=5),
+    Row("pop3-pipelined", "pop3-all --range {bodies}", (
+        rate("the same, pipelined, messages/s", 2.5, "messages"),), (5, 5), ("drop",), port="pop3", user=5),
     Row("store-1", f"store-one {BIG}", (
         rate("STORE on one message, 1 session, /s", 2), written("its bytes written, KB")), (600, 10000), ("big",), way="sync", disk=True),
     Row("store-32", f"store-one --sessions 32 {BIG}", (

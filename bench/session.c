@@ -80,6 +80,17 @@ judge_code(struct session *s, struct span line)
     return --s->codes == 0 ? PROGRESS_ANSWER : PROGRESS_MORE;
 }
 
+// RFC 1939 section 3. The corpus has no line that begins with -ERR.
+static enum progress
+judge_pop3(struct session *s, struct span line)
+{
+    bool counts = s->await == AWAIT_OKS ? span_starts(line, SPAN("+OK"))
+                                        : span_eq(span_trim(line), SPAN("."));
+    if (span_starts(line, SPAN("-ERR")))
+        return PROGRESS_BROKEN;
+    return counts && --s->codes == 0 ? PROGRESS_ANSWER : PROGRESS_MORE;
+}
+
 static enum progress
 judge(struct session *s, struct span line)
 {
@@ -92,6 +103,9 @@ judge(struct session *s, struct span line)
         return span_starts(line, SPAN("+")) ? PROGRESS_ANSWER : PROGRESS_MORE;
     case AWAIT_CODES:
         return judge_code(s, line);
+    case AWAIT_OKS:
+    case AWAIT_DOTS:
+        return judge_pop3(s, line);
     case AWAIT_EXISTS:
         return is_exists(line) ? PROGRESS_ANSWER : PROGRESS_MORE;
     case AWAIT_STATUS:

@@ -16,6 +16,8 @@ enum await {
     AWAIT_TAG,       // the tagged answer
     AWAIT_PLUS,      // a continuation
     AWAIT_CODES,     // `codes` final lines with a code (LMTP)
+    AWAIT_OKS,       // `codes` lines +OK (POP3)
+    AWAIT_DOTS,      // `codes` answers that end with a dot (POP3)
     AWAIT_EXISTS,    // an untagged EXISTS, any time
     AWAIT_STATUS,    // an untagged STATUS, any time
     AWAIT_CLOSE,     // the end of the connection

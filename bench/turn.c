@@ -86,6 +86,13 @@ greet(const struct load *l, struct session *s)
         s->phase = PHASE_PREPARE;
         return;
     }
+    if (l->op->kind == OP_POP3) {
+        buf_printf(&s->out, "USER u%u\r\nPASS %s\r\n", s->user, l->password);
+        s->await = AWAIT_OKS;
+        s->codes = 2;
+        s->phase = PHASE_LOGIN;
+        return;
+    }
     session_tag(s);
     buf_printf(&s->out, "LOGIN u%u %s\r\n", s->user, l->password);
     s->phase = PHASE_LOGIN;
@@ -126,6 +133,18 @@ begin_delivery(struct session *s)
     s->codes = 3;
 }
 
+// One message, the next in turn, or all of them at once.
+static void
+begin_retrieval(const struct load *l, struct session *s)
+{
+    bool all = l->op->command[0] == '\0';
+    uint64_t first = all ? 1 : s->turns % l->range + 1, last = all ? l->range : first;
+    for (uint64_t n = first; n <= last; n++)
+        buf_printf(&s->out, "RETR %lu\r\n", (unsigned long)n);
+    s->await = AWAIT_DOTS;
+    s->codes = (unsigned)(last - first + 1);
+}
+
 void
 turn_begin(const struct load *l, struct session *s)
 {
@@ -135,6 +154,8 @@ turn_begin(const struct load *l, struct session *s)
         begin_append(l, s);
     else if (l->op->kind == OP_LMTP)
         begin_delivery(s);
+    else if (l->op->kind == OP_POP3)
+        begin_retrieval(l, s);
     else if (in_pieces(l))
         (void)put_piece(l, s);
     else

@@ -168,11 +168,12 @@ class Private:
     """A server in a folder of its own, on ports of its own, ended by its pid. Others say prepare() and command()."""
     password = "secret"
     apart = False  # in a process group of its own, since it ends its whole group
+    services = ("imap", "imaps", "lmtp")
 
     def __init__(self, folder=None, start=True):
         self.dir = scratch.folder(self.name, folder)
         make_certificate(self.dir)
-        self.ports = dict(zip(("imap", "imaps", "lmtp"), free_ports(3)))
+        self.ports = dict(zip(self.services, free_ports(len(self.services))))
         self.prepare()
         if start:
             self.start()
