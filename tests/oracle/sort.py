@@ -23,9 +23,10 @@ class Message:
             "ARRIVAL": arrived, "SIZE": size, "MODSEQ": modseq, "UID": uid,
             "DATE": arrived if sent is None else sent,
             "SUBJECT": base_subject(text),
-            "FROM": mailbox(first_from), "TO": mailbox(first_to), "CC": mailbox(first_cc),
         }
         self.sure = {"SUBJECT": known and len(subjects) < 2, "DATE": parsed}
+        for name, address in (("FROM", first_from), ("TO", first_to), ("CC", first_cc)):
+            self.values[name], self.sure[name] = mailbox(address)
         for name, address in (("DISPLAYFROM", first_from), ("DISPLAYTO", first_to)):
             self.values[name], self.sure[name] = display(address)
         self.keys = {k: casemap.fold(v).encode() if isinstance(v, str) else v for k, v in self.values.items()}
@@ -44,8 +45,8 @@ def first(addresses):
 
 
 def mailbox(address):
-    """Decoded too: RFC 5255 section 4.6."""
-    return decoded((address[2] or b"") if address else b"")[0]
+    """Decoded too, and whether it is sure: RFC 5255 section 4.6."""
+    return decoded((address[2] or b"") if address else b"")
 
 
 def display(address):
@@ -57,7 +58,8 @@ def display(address):
     if name:
         return name, known
     if address[2] is not None and address[3] is not None:
-        return mailbox(address) + "@" + utf8(address[3]), known
+        local, sure = mailbox(address)
+        return local + "@" + utf8(address[3]), known and sure
     return decoded(address[2] or b"")
 
 
