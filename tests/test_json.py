@@ -199,7 +199,7 @@ def test_mailboxes(copies):
 def test_doctor(copies):
     plain, dressed = copies.call("doctor", []), copies.call("doctor", [], "--json")
     rows = objects(dressed[1])
-    assert plain[0] == dressed[0] and len(rows) == len(plain[1].splitlines()) == 11
+    assert plain[0] == dressed[0] and len(rows) == len(plain[1].splitlines()) == 12
     for line, row in zip(plain[1].decode().splitlines(), rows):
         assert line.split("  ")[0] == row["name"] and f" {row['finding']} " in line
         if row["name"] not in ("disk space", "clock"):

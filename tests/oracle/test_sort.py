@@ -148,7 +148,7 @@ def difference(criteria, found, want, number):
 
 def test_most_of_it_is_sure(mail):
     _, messages = mail
-    for key in ("SUBJECT", "DATE", "DISPLAYFROM", "DISPLAYTO"):
+    for key in ("SUBJECT", "DATE", "FROM", "TO", "CC", "DISPLAYFROM", "DISPLAYTO"):
         doubt = [m for m in messages if not m.sure[key]]
         assert len(doubt) < len(messages) * 0.15, f"{key}: {len(doubt)} of {len(messages)}"
 
