@@ -1,13 +1,9 @@
-#include "mail/sent.h"
+#include "mail/sent_scene.h"
 
 #include "mail/change.h"
-#include "mail/fixture.h"
 #include "mail/home.h"
 #include "mail/labels.h"
-#include "mail/message.h"
 #include "mail/tree.h"
-
-#include "io/task.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,100 +13,8 @@
 
 // The copy in Sent, and clients that append one of their own.
 
-struct scene {
-    struct fixture *x;
-    struct mail_user *user;
-    struct arena *arena;
-};
-
-static struct scene
-scene_new(struct fixture *x)
-{
-    return (struct scene){x, fixture_user(x, 7, "ann"), arena_new()};
-}
-
-static void
-scene_done(struct scene *s)
-{
-    mail_user_close(&s->user);
-    arena_free(&s->arena);
-}
-
-static struct intake *
-taken(struct scene *s, const char *text)
-{
-    struct intake *in = intake_begin(s->x->mail);
-    struct fault f = {0};
-    assert_int_equal(intake_write(in, span_str(text), &f), R_OK);
-    assert_int_equal(intake_finish(in, &f), R_OK);
-    return in;
-}
-
-static struct sent_result
-submit_as(struct scene *s, const char *text, const char *client, bool id_added)
-{
-    struct intake *in = taken(s, text), *theirs = taken(s, client ? client : text);
-    struct sent_message m = {.intake = in, .id_added = id_added};
-    struct sent_result out;
-    struct fault f = {0};
-    if (client)
-        m.client_hash = intake_hash(theirs);
-    assert_int_equal(sent_file(s->user, &m, &out, &f), R_OK);
-    intake_free(&in);
-    intake_free(&theirs);
-    return out;
-}
-
-static struct sent_result
-submit(struct scene *s, const char *text)
-{
-    return submit_as(s, text, NULL, false);
-}
-
-static struct intake_result
-append_to(struct scene *s, const char *mailbox, const char *text, uint16_t flags,
-          const char *keyword)
-{
-    struct mailbox_ref ref = fixture_ref(s->user, mailbox);
-    struct intake *in = taken(s, text);
-    struct span name = span_str(keyword ? keyword : "");
-    struct intake_item item = {
-        in, {.flags = flags, .keywords = &name, .keyword_count = keyword != NULL}};
-    struct intake_batch batch = {.items = &item, .n = 1, .by_client = true};
-    struct intake_result out;
-    struct fault f = {0};
-    assert_int_equal(intake_commit_all(&batch, &ref, &out, &f), R_OK);
-    intake_free(&in);
-    return out;
-}
-
-// The messages of a mailbox, as many as there are.
-enum { MOST = 64 };
-static size_t
-look(struct scene *s, const char *mailbox, struct view_message out[MOST])
-{
-    struct mailbox_ref ref = fixture_ref(s->user, mailbox);
-    struct view *v;
-    struct view_cursor c;
-    size_t n = 0, got = 0;
-    struct fault f = {0};
-    assert_int_equal(view_open(&ref, true, NULL, NULL, &v, &f), R_OK);
-    assert_int_equal(view_cursor_init(&c, v, NULL, true, &f), R_OK);
-    while (view_next(&c, out + n, MOST - n, &got, &f) == R_OK)
-        n += got;
-    view_close(&v);
-    return n;
-}
-
-static size_t
-count(struct scene *s, const char *mailbox)
-{
-    struct view_message m[MOST];
-    return look(s, mailbox, m);
-}
-
 static bool
-has_keyword(struct scene *s, const char *mailbox, uint32_t uid, const char *name)
+has_keyword(struct sent_scene *s, const char *mailbox, uint32_t uid, const char *name)
 {
     struct mailbox_ref ref = fixture_ref(s->user, mailbox);
     struct mailbox_state *m = state_mailbox(ref.account->state, ref.mailbox);
@@ -126,60 +30,57 @@ has_keyword(struct scene *s, const char *mailbox, uint32_t uid, const char *name
 }
 
 static uint16_t
-flags_of(struct scene *s, const char *mailbox, uint32_t uid)
+flags_of(struct sent_scene *s, const char *mailbox, uint32_t uid)
 {
-    struct view_message m[MOST];
-    size_t n = look(s, mailbox, m);
+    struct view_message m[SENT_SCENE_MOST];
+    size_t n = sent_scene_look(s, mailbox, m);
     for (size_t i = 0; i < n; i++)
         if (m[i].row.uid == uid)
             return m[i].row.flags;
     return UINT16_MAX;
 }
 
-#define MAIL "Message-ID: <m1@a>\r\nSubject: Plans\r\n\r\nWe meet.\r\n"
-#define MAIL_BCC                                                                           \
-    "Message-ID: <m1@a>\r\nSubject: Plans\r\nBcc: eve@example.org\r\n\r\nWe meet.\r\n"
-
 // ---- filing ----
 
 static void
 run_files(struct fixture *x)
 {
-    struct scene s = scene_new(x);
-    struct sent_result r = submit(&s, MAIL);
+    struct sent_scene s = sent_scene_new(x);
+    struct sent_result r = sent_scene_submit(&s, MAIL);
     assert_int_equal(r.how, SENT_FILED);
-    assert_int_equal(count(&s, "Sent"), 1);
+    assert_int_equal(sent_scene_count(&s, "Sent"), 1);
     assert_int_equal(flags_of(&s, "Sent", r.copy.uid), FLAG_SEEN);
     // the client asks again, since it never heard the answer
-    assert_int_equal(submit(&s, MAIL).how, SENT_THERE);
-    assert_int_equal(count(&s, "Sent"), 1);
-    scene_done(&s);
+    assert_int_equal(sent_scene_submit(&s, MAIL).how, SENT_THERE);
+    assert_int_equal(sent_scene_count(&s, "Sent"), 1);
+    sent_scene_done(&s);
 }
 
 static void
 run_off(struct fixture *x)
 {
-    struct scene s = scene_new(x);
+    struct sent_scene s = sent_scene_new(x);
     mail_sent_set(x->mail, false);
-    assert_int_equal(submit(&s, MAIL).how, SENT_OFF);
+    assert_int_equal(sent_scene_submit(&s, MAIL).how, SENT_OFF);
     mail_user_sent_set(s.user, SENT_WISH_YES);
-    assert_int_equal(submit(&s, MAIL).how, SENT_FILED);
+    assert_int_equal(sent_scene_submit(&s, MAIL).how, SENT_FILED);
     mail_sent_set(x->mail, true);
     mail_user_sent_set(s.user, SENT_WISH_NO);
-    assert_int_equal(submit(&s, "Message-ID: <m2@a>\r\n\r\nx\r\n").how, SENT_OFF);
-    assert_int_equal(count(&s, "Sent"), 1);
-    scene_done(&s);
+    assert_int_equal(sent_scene_submit(&s, "Message-ID: <m2@a>\r\n\r\nx\r\n").how,
+                     SENT_OFF);
+    assert_int_equal(sent_scene_count(&s, "Sent"), 1);
+    sent_scene_done(&s);
 }
 
 static void
 run_makes_mailbox(struct fixture *x)
 {
-    struct scene s = scene_new(x);
+    struct sent_scene s = sent_scene_new(x);
     struct fault f = {0};
     struct mailbox_ref ref;
     assert_int_equal(tree_delete(s.user, SPAN("Sent"), &f), R_OK);
-    assert_int_equal(submit(&s, MAIL).how, SENT_FILED);
-    assert_int_equal(count(&s, "Sent"), 1);
+    assert_int_equal(sent_scene_submit(&s, MAIL).how, SENT_FILED);
+    assert_int_equal(sent_scene_count(&s, "Sent"), 1);
     assert_int_equal(
         state_mailbox(mail_user_account(s.user)->state, fixture_ref(s.user, "Sent").mailbox)
             ->special_use,
@@ -187,9 +88,9 @@ run_makes_mailbox(struct fixture *x)
     // a mailbox of that name without the use is taken as it is
     assert_int_equal(tree_delete(s.user, SPAN("Sent"), &f), R_OK);
     assert_int_equal(tree_create(s.user, SPAN("Sent"), USE_NONE, &ref, &f), R_OK);
-    assert_int_equal(submit(&s, MAIL).how, SENT_FILED);
-    assert_int_equal(count(&s, "Sent"), 1);
-    scene_done(&s);
+    assert_int_equal(sent_scene_submit(&s, MAIL).how, SENT_FILED);
+    assert_int_equal(sent_scene_count(&s, "Sent"), 1);
+    sent_scene_done(&s);
 }
 
 // ---- originals ----
@@ -219,14 +120,14 @@ static const struct {
 static void
 run_marks(struct fixture *x)
 {
-    struct scene s = scene_new(x);
+    struct sent_scene s = sent_scene_new(x);
     for (size_t i = 0; i < sizeof originals / sizeof originals[0]; i++) {
         struct mailbox_ref inbox = fixture_ref(s.user, "INBOX");
         struct intake_result o = fixture_append(x, &inbox, FIXTURE_HELLO, 0, NULL);
         char text[1024];
         snprintf(text, sizeof text, "Message-ID: <new%zu@a>\r\n%s\r\nbody\r\n", i,
                  originals[i].text);
-        struct sent_result r = submit(&s, text);
+        struct sent_result r = sent_scene_submit(&s, text);
         uint16_t flags = flags_of(&s, "INBOX", o.uid);
         bool forwarded = has_keyword(&s, "INBOX", o.uid, "$Forwarded");
         if (flags != (originals[i].answered ? FLAG_ANSWERED : 0) ||
@@ -245,24 +146,24 @@ run_marks(struct fixture *x)
         assert_int_equal(change_expunge(v, NULL, &n, &f), R_OK);
         view_close(&v);
     }
-    scene_done(&s);
+    sent_scene_done(&s);
 }
 
 // Marks are set also where the copy is there already; other mailboxes are looked into behind INBOX.
 static void
 run_marks_elsewhere(struct fixture *x)
 {
-    struct scene s = scene_new(x);
+    struct sent_scene s = sent_scene_new(x);
     struct mailbox_ref archive = fixture_ref(s.user, "Archive");
     struct intake_result o = fixture_append(x, &archive, FIXTURE_HELLO, 0, "mine");
-    append_to(&s, "Sent", FIXTURE_ANSWER, 0, NULL);
-    struct sent_result r = submit(&s, FIXTURE_ANSWER);
+    sent_scene_append(&s, "Sent", FIXTURE_ANSWER, 0, NULL);
+    struct sent_result r = sent_scene_submit(&s, FIXTURE_ANSWER);
     assert_int_equal(r.how, SENT_THERE);
     assert_int_equal(r.answered, 1);
     assert_int_equal(flags_of(&s, "Archive", o.uid), FLAG_ANSWERED);
     assert_true(has_keyword(&s, "Archive", o.uid, "mine"));
-    assert_int_equal(submit(&s, FIXTURE_ANSWER).answered, 0);
-    scene_done(&s);
+    assert_int_equal(sent_scene_submit(&s, FIXTURE_ANSWER).answered, 0);
+    sent_scene_done(&s);
 }
 
 // ---- clients' copies ----
@@ -270,68 +171,70 @@ run_marks_elsewhere(struct fixture *x)
 static void
 run_same(struct fixture *x)
 {
-    struct scene s = scene_new(x);
-    struct sent_result r = submit(&s, MAIL);
-    struct intake_result a = append_to(&s, "Sent", MAIL, FLAG_FLAGGED, "mine");
+    struct sent_scene s = sent_scene_new(x);
+    struct sent_result r = sent_scene_submit(&s, MAIL);
+    struct intake_result a = sent_scene_append(&s, "Sent", MAIL, FLAG_FLAGGED, "mine");
     assert_int_equal(a.uid, r.copy.uid);
     assert_int_equal(a.emailid, r.copy.emailid);
     assert_int_equal(a.uidvalidity, r.copy.uidvalidity);
-    assert_int_equal(count(&s, "Sent"), 1);
+    assert_int_equal(sent_scene_count(&s, "Sent"), 1);
     assert_int_equal(flags_of(&s, "Sent", a.uid), FLAG_SEEN | FLAG_FLAGGED);
     assert_true(has_keyword(&s, "Sent", a.uid, "mine"));
     // into another mailbox it is another message
-    append_to(&s, "Archive", MAIL, 0, NULL);
-    assert_int_equal(count(&s, "Archive"), 1);
-    assert_int_equal(append_to(&s, "Sent", MAIL, 0, NULL).uid, a.uid);
-    scene_done(&s);
+    sent_scene_append(&s, "Archive", MAIL, 0, NULL);
+    assert_int_equal(sent_scene_count(&s, "Archive"), 1);
+    assert_int_equal(sent_scene_append(&s, "Sent", MAIL, 0, NULL).uid, a.uid);
+    sent_scene_done(&s);
 }
 
 static void
 run_different(struct fixture *x)
 {
-    struct scene s = scene_new(x);
-    struct sent_result r = submit(&s, MAIL);
-    append_to(&s, "Sent", "Message-ID: <other@a>\r\n\r\nx\r\n", 0, NULL);
-    struct intake_result a = append_to(&s, "Sent", MAIL_BCC, FLAG_FLAGGED, NULL);
+    struct sent_scene s = sent_scene_new(x);
+    struct sent_result r = sent_scene_submit(&s, MAIL);
+    sent_scene_append(&s, "Sent", "Message-ID: <other@a>\r\n\r\nx\r\n", 0, NULL);
+    struct intake_result a = sent_scene_append(&s, "Sent", MAIL_BCC, FLAG_FLAGGED, NULL);
     assert_true(a.uid > r.copy.uid);
-    assert_int_equal(count(&s, "Sent"), 2);
+    assert_int_equal(sent_scene_count(&s, "Sent"), 2);
     assert_int_equal(flags_of(&s, "Sent", r.copy.uid), UINT16_MAX);
     assert_int_equal(flags_of(&s, "Sent", a.uid), FLAG_SEEN | FLAG_FLAGGED);
     // now it is the client's: one more is one more
-    append_to(&s, "Sent", MAIL_BCC, 0, NULL);
-    assert_int_equal(count(&s, "Sent"), 3);
-    assert_int_equal(submit(&s, MAIL).how, SENT_THERE);
-    assert_int_equal(count(&s, "Sent"), 3);
-    scene_done(&s);
+    sent_scene_append(&s, "Sent", MAIL_BCC, 0, NULL);
+    assert_int_equal(sent_scene_count(&s, "Sent"), 3);
+    assert_int_equal(sent_scene_submit(&s, MAIL).how, SENT_THERE);
+    assert_int_equal(sent_scene_count(&s, "Sent"), 3);
+    sent_scene_done(&s);
 }
 
 // Submission adds fields: what the client sent is known by its own octets.
 static void
 run_added_fields(struct fixture *x)
 {
-    struct scene s = scene_new(x);
+    struct sent_scene s = sent_scene_new(x);
     const char *bare = "Subject: Plans\r\n\r\nWe meet.\r\n";
-    struct sent_result r = submit_as(&s, MAIL, bare, true);
-    assert_int_equal(append_to(&s, "Sent", bare, 0, NULL).uid, r.copy.uid);
+    struct sent_result r = sent_scene_submit_as(&s, MAIL, bare, true);
+    assert_int_equal(sent_scene_append(&s, "Sent", bare, 0, NULL).uid, r.copy.uid);
     const char *dateless = "Message-ID: <m2@a>\r\nSubject: Plans\r\n\r\nWe meet.\r\n";
-    r = submit_as(&s,
-                  "Message-ID: <m2@a>\r\nDate: Mon, 2 Jan 2023 10:00:00 +0000\r\n"
-                  "Subject: Plans\r\n\r\nWe meet.\r\n",
-                  dateless, false);
-    assert_int_equal(append_to(&s, "Sent", dateless, 0, NULL).uid, r.copy.uid);
-    assert_int_equal(count(&s, "Sent"), 2);
-    scene_done(&s);
+    r = sent_scene_submit_as(
+        &s,
+        "Message-ID: <m2@a>\r\nDate: Mon, 2 Jan 2023 10:00:00 +0000\r\n"
+        "Subject: Plans\r\n\r\nWe meet.\r\n",
+        dateless, false);
+    assert_int_equal(sent_scene_append(&s, "Sent", dateless, 0, NULL).uid, r.copy.uid);
+    assert_int_equal(sent_scene_count(&s, "Sent"), 2);
+    sent_scene_done(&s);
 }
 
 static void
 run_multiappend(struct fixture *x)
 {
-    struct scene s = scene_new(x);
+    struct sent_scene s = sent_scene_new(x);
     struct mailbox_ref sent = fixture_ref(s.user, "Sent");
-    struct sent_result r = submit(&s, MAIL);
-    struct intake_item items[3] = {{taken(&s, "Message-ID: <z@a>\r\n\r\nz\r\n"), {0}},
-                                   {taken(&s, MAIL), {0}},
-                                   {taken(&s, MAIL), {0}}};
+    struct sent_result r = sent_scene_submit(&s, MAIL);
+    struct intake_item items[3] = {
+        {sent_scene_taken(&s, "Message-ID: <z@a>\r\n\r\nz\r\n"), {0}},
+        {sent_scene_taken(&s, MAIL), {0}},
+        {sent_scene_taken(&s, MAIL), {0}}};
     struct intake_batch batch = {.items = items, .n = 3, .by_client = true};
     struct intake_result done[3];
     struct fault f = {0};
@@ -340,19 +243,19 @@ run_multiappend(struct fixture *x)
     assert_int_equal(done[2].uid, done[0].uid + 2);
     assert_int_equal(flags_of(&s, "Sent", r.copy.uid), UINT16_MAX);
     assert_int_equal(flags_of(&s, "Sent", done[1].uid), FLAG_SEEN);
-    assert_int_equal(count(&s, "Sent"), 3);
+    assert_int_equal(sent_scene_count(&s, "Sent"), 3);
     for (int i = 0; i < 3; i++)
         intake_free(&items[i].intake);
-    scene_done(&s);
+    sent_scene_done(&s);
 }
 
 // `where`: of what is replaced.
 static void
-replace_with(struct scene *s, const char *where, uint32_t uid, const char *text)
+replace_with(struct sent_scene *s, const char *where, uint32_t uid, const char *text)
 {
     struct mailbox_ref from = fixture_ref(s->user, where),
                        sent = fixture_ref(s->user, "Sent");
-    struct intake_item item = {taken(s, text), {0}};
+    struct intake_item item = {sent_scene_taken(s, text), {0}};
     struct seqset set;
     struct view *v;
     struct fault f = {0};
@@ -371,47 +274,47 @@ replace_with(struct scene *s, const char *where, uint32_t uid, const char *text)
 static void
 run_replace(struct fixture *x)
 {
-    struct scene s = scene_new(x);
-    struct intake_result draft = append_to(&s, "Drafts", MAIL, FLAG_DRAFT, NULL);
-    struct sent_result r = submit(&s, MAIL);
+    struct sent_scene s = sent_scene_new(x);
+    struct intake_result draft = sent_scene_append(&s, "Drafts", MAIL, FLAG_DRAFT, NULL);
+    struct sent_result r = sent_scene_submit(&s, MAIL);
     replace_with(&s, "Drafts", draft.uid, MAIL);
-    assert_int_equal(count(&s, "Drafts"), 0);
-    assert_int_equal(count(&s, "Sent"), 1);
+    assert_int_equal(sent_scene_count(&s, "Drafts"), 0);
+    assert_int_equal(sent_scene_count(&s, "Sent"), 1);
     assert_int_equal(flags_of(&s, "Sent", r.copy.uid), UINT16_MAX);
     // the server's own copy is the one that is replaced
-    r = submit(&s, "Message-ID: <m2@a>\r\n\r\nx\r\n");
+    r = sent_scene_submit(&s, "Message-ID: <m2@a>\r\n\r\nx\r\n");
     replace_with(&s, "Sent", r.copy.uid, "Message-ID: <m2@a>\r\n\r\ny\r\n");
-    assert_int_equal(count(&s, "Sent"), 2);
-    scene_done(&s);
+    assert_int_equal(sent_scene_count(&s, "Sent"), 2);
+    sent_scene_done(&s);
 }
 
 static void
 run_quota(struct fixture *x)
 {
-    struct scene s = scene_new(x);
+    struct sent_scene s = sent_scene_new(x);
     struct account *a = mail_user_account(s.user);
     struct usage limits = {{QUOTA_KEEP, 1, QUOTA_KEEP, QUOTA_KEEP}};
     struct fault f = {0};
     struct sent_result out;
     assert_int_equal(quota_set(a, &limits, &f), R_OK);
-    submit(&s, MAIL);
+    sent_scene_submit(&s, MAIL);
     // neither of these needs room
-    append_to(&s, "Sent", MAIL, 0, NULL);
-    append_to(&s, "Sent", MAIL_BCC, 0, NULL);
-    assert_int_equal(count(&s, "Sent"), 1);
-    struct intake *in = taken(&s, "Message-ID: <m3@a>\r\n\r\nx\r\n");
+    sent_scene_append(&s, "Sent", MAIL, 0, NULL);
+    sent_scene_append(&s, "Sent", MAIL_BCC, 0, NULL);
+    assert_int_equal(sent_scene_count(&s, "Sent"), 1);
+    struct intake *in = sent_scene_taken(&s, "Message-ID: <m3@a>\r\n\r\nx\r\n");
     struct sent_message m = {.intake = in};
     assert_int_equal(sent_file(s.user, &m, &out, &f), R_FAIL);
     assert_int_equal(f.kind, FAULT_OVERQUOTA);
     intake_free(&in);
-    scene_done(&s);
+    sent_scene_done(&s);
 }
 
 // In labels mode a copy is in \All, too, and goes from both; what the user labelled stays.
 static void
 run_labels(struct fixture *x)
 {
-    struct scene s = scene_new(x);
+    struct sent_scene s = sent_scene_new(x);
     struct label_switch sw = {0};
     struct fault f = {0};
     char all[256];
@@ -419,232 +322,21 @@ run_labels(struct fixture *x)
     snprintf(all, sizeof all, "%.*s", SPAN_ARG(sw.all));
     struct mailbox_ref inbox = fixture_ref(s.user, "INBOX");
     struct intake_result o = fixture_append(x, &inbox, FIXTURE_HELLO, 0, NULL);
-    struct sent_result r = submit(&s, FIXTURE_ANSWER);
+    struct sent_result r = sent_scene_submit(&s, FIXTURE_ANSWER);
     assert_int_equal(r.answered, 1);
     assert_int_equal(flags_of(&s, "INBOX", o.uid), FLAG_ANSWERED);
-    assert_int_equal(count(&s, all), 2);
-    struct view_message m[MOST];
-    assert_int_equal(look(&s, all, m), 2);
+    assert_int_equal(sent_scene_count(&s, all), 2);
+    struct view_message m[SENT_SCENE_MOST];
+    assert_int_equal(sent_scene_look(&s, all, m), 2);
     assert_int_equal(m[0].row.flags, FLAG_ANSWERED);
-    assert_int_equal(append_to(&s, "Sent", FIXTURE_ANSWER, FLAG_FLAGGED, NULL).uid,
+    assert_int_equal(sent_scene_append(&s, "Sent", FIXTURE_ANSWER, FLAG_FLAGGED, NULL).uid,
                      r.copy.uid);
-    assert_int_equal(look(&s, all, m), 2);
+    assert_int_equal(sent_scene_look(&s, all, m), 2);
     assert_int_equal(m[1].row.flags, FLAG_SEEN | FLAG_FLAGGED);
-    append_to(&s, "Sent", "Bcc: e@a\r\n" FIXTURE_ANSWER, 0, NULL);
-    assert_int_equal(count(&s, "Sent"), 1);
-    assert_int_equal(count(&s, all), 2);
-    scene_done(&s);
-}
-
-// ---- a model ----
-
-// Two clients and submission in any order: what is in Sent is what the model says.
-enum { IDS = 4, FORMS = 3, STEPS = 400 };
-struct model {
-    struct entry {
-        unsigned id, form;
-        bool own;
-    } p[MOST];
-    size_t n;
-};
-
-static void
-text_of(unsigned id, unsigned form, char out[200])
-{
-    snprintf(out, 200, "Message-ID: <x%u@a>\r\nSubject: s%u\r\n%s\r\nform %u\r\n", id, id,
-             form ? "Bcc: b@a\r\n" : "", form);
-}
-
-static size_t
-model_find(const struct model *m, unsigned id, bool own)
-{
-    size_t i = 0;
-    while (i < m->n && (m->p[i].id != id || (own && !m->p[i].own)))
-        i++;
-    return i;
-}
-
-static void
-model_remove(struct model *m, size_t i)
-{
-    memmove(m->p + i, m->p + i + 1, (m->n - i - 1) * sizeof *m->p);
-    m->n--;
-}
-
-static void
-model_submit(struct model *m, unsigned id)
-{
-    if (model_find(m, id, false) == m->n)
-        m->p[m->n++] = (struct entry){id, 0, true};
-}
-
-static void
-model_append(struct model *m, unsigned id, unsigned form)
-{
-    size_t own = model_find(m, id, true);
-    if (own < m->n && form == m->p[own].form)
-        return;
-    if (own < m->n)
-        model_remove(m, own);
-    m->p[m->n++] = (struct entry){id, form, false};
-}
-
-static void
-expunge_at(struct scene *s, size_t at)
-{
-    struct mailbox_ref sent = fixture_ref(s->user, "Sent");
-    struct view_message m[MOST];
-    struct seqset set;
-    struct view *v;
-    struct flag_result fr;
-    struct fault f = {0};
-    uint64_t n;
-    assert_true(look(s, "Sent", m) > at);
-    seqset_init(&set, s->arena);
-    seqset_add(&set, m[at].row.uid);
-    assert_int_equal(view_open(&sent, false, NULL, NULL, &v, &f), R_OK);
-    struct flag_change del = {.op = FLAG_OP_ADD, .flags = FLAG_DELETED};
-    assert_int_equal(
-        change_flags(&(struct selection){v, &set, true}, &del, s->arena, &fr, &f), R_OK);
-    assert_int_equal(change_expunge(v, &set, &n, &f), R_OK);
-    assert_int_equal(n, 1);
-    view_close(&v);
-}
-
-// The messages are in the order in which the model has them; sizes tell forms apart.
-static void
-compare(struct scene *s, const struct model *model)
-{
-    struct view_message m[MOST];
-    assert_int_equal(look(s, "Sent", m), model->n);
-    for (size_t i = 0; i < model->n; i++) {
-        char text[200];
-        text_of(model->p[i].id, model->p[i].form, text);
-        char got[200] = {0};
-        struct fault f = {0};
-        assert_int_equal(m[i].row.size, strlen(text));
-        assert_int_equal(message_read(s->x->mail, &m[i].row, 0, m[i].row.size, got, &f),
-                         R_OK);
-        assert_string_equal(got, text);
-    }
-}
-
-static void
-run_model(struct fixture *x)
-{
-    struct scene s = scene_new(x);
-    struct model model = {.n = 0};
-    unsigned seed = 1;
-    for (unsigned step = 0; step < STEPS; step++) {
-        seed = seed * 1103515245 + 12345;
-        unsigned roll = seed >> 16, id = roll % IDS, form = roll / IDS % FORMS,
-                 what = roll / IDS / FORMS % 5;
-        char text[200];
-        text_of(id, form, text);
-        if (what >= 3) {
-            text_of(id, 0, text);
-            submit(&s, text);
-            model_submit(&model, id);
-        } else if (what == 2 || model.n > MOST / 2) {
-            if (model.n > 0) {
-                expunge_at(&s, roll % model.n);
-                model_remove(&model, roll % model.n);
-            }
-        } else {
-            append_to(&s, "Sent", text, 0, NULL);
-            model_append(&model, id, form);
-        }
-        compare(&s, &model);
-    }
-    scene_done(&s);
-}
-
-// ---- at the same moment ----
-
-enum { RACES = 40 };
-struct race {
-    struct scene *scene;
-    char text[200];
-    struct task *waits;
-    bool done;
-};
-
-static void
-submit_task(void *arg)
-{
-    struct race *r = arg;
-    submit(r->scene, r->text);
-    r->done = true;
-    if (r->waits)
-        task_wake(r->waits);
-}
-
-// APPEND and submission of one message are under way together, by two sessions of the user: one copy, whoever is first, with the
-// client's octets.
-static void
-run_races(struct fixture *x)
-{
-    struct scene s = scene_new(x);
-    for (unsigned i = 0; i < RACES; i++) {
-        struct race r = {.scene = &s};
-        struct view_message m[MOST];
-        char text[200];
-        text_of(i, 0, r.text);
-        text_of(i, i % 2, text);
-        task_start(submit_task, &r);
-        for (unsigned k = 0; k < i % 7; k++)
-            task_yield();
-        append_to(&s, "Sent", text, 0, NULL);
-        r.waits = task_self();
-        while (!r.done)
-            task_suspend();
-        assert_int_equal(look(&s, "Sent", m), i + 1);
-        assert_int_equal(m[i].row.size, strlen(text));
-    }
-    scene_done(&s);
-}
-
-static void
-test_races(void **state)
-{
-    (void)state;
-    fixture_run_on_disk(run_races);
-}
-
-// ---- over restarts ----
-
-static void
-run_before(struct fixture *x)
-{
-    struct scene s = scene_new(x);
-    assert_int_equal(submit(&s, MAIL).how, SENT_FILED);
-    scene_done(&s);
-}
-
-static void
-run_after(struct fixture *x)
-{
-    struct scene s = scene_new(x);
-    struct view_message m[MOST];
-    append_to(&s, "Sent", MAIL, FLAG_FLAGGED, NULL);
-    assert_int_equal(look(&s, "Sent", m), 1);
-    assert_int_equal(m[0].row.flags, FLAG_SEEN | FLAG_FLAGGED);
-    assert_int_equal(submit(&s, MAIL).how, SENT_THERE);
-    append_to(&s, "Sent", MAIL_BCC, 0, NULL);
-    assert_int_equal(count(&s, "Sent"), 1);
-    scene_done(&s);
-}
-
-static void
-test_restart(void **state)
-{
-    char path[] = "/tmp/posthorn-sent-XXXXXX", command[64];
-    (void)state;
-    assert_non_null(mkdtemp(path));
-    fixture_run(path, run_before);
-    fixture_run(path, run_after);
-    snprintf(command, sizeof command, "rm -rf %s", path);
-    assert_int_equal(system(command), 0);
+    sent_scene_append(&s, "Sent", "Bcc: e@a\r\n" FIXTURE_ANSWER, 0, NULL);
+    assert_int_equal(sent_scene_count(&s, "Sent"), 1);
+    assert_int_equal(sent_scene_count(&s, all), 2);
+    sent_scene_done(&s);
 }
 
 static void
@@ -662,21 +354,11 @@ test_files(void **state)
     }
 }
 
-static void
-test_model(void **state)
-{
-    (void)state;
-    fixture_run(NULL, run_model);
-}
-
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_files),
-        cmocka_unit_test(test_model),
-        cmocka_unit_test(test_races),
-        cmocka_unit_test(test_restart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
