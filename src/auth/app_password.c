@@ -56,7 +56,8 @@ app_password_new(char text_out[APP_PASSWORD_TEXT], uint8_t digest_out[APP_PASSWO
     must(app_password_digest(span_str(text_out), digest_out) == R_OK);
 }
 
-static const char *const known[] = {"imap", "lmtp", "pop3", "managesieve", "smtp", "jmap"};
+static const char *const known[] = {"imap",       "lmtp", "pop3", "managesieve",
+                                    "submission", "smtp", "jmap"};
 
 static bool
 is_known(struct span word)

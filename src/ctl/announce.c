@@ -9,6 +9,8 @@ static const struct {
     {OFFER_IMAP, offsetof(struct config, imap)},
     {OFFER_POP3S, offsetof(struct config, pop3s)},
     {OFFER_POP3, offsetof(struct config, pop3)},
+    {OFFER_SUBMISSIONS, offsetof(struct config, submissions)},
+    {OFFER_SUBMISSION, offsetof(struct config, submission)},
     {OFFER_SIEVE, offsetof(struct config, managesieve)},
 };
 

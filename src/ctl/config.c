@@ -2,6 +2,7 @@
 #include "ctl/config.h"
 #include "ctl/databases.h"
 #include "ctl/expiry.h"
+#include "ctl/listeners.h"
 #include "ctl/quotas.h"
 #include "ctl/scanners.h"
 #include "ctl/smarthost.h"
@@ -11,7 +12,6 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/pack.h"
-#include "os/listen.h"
 #include "os/network.h"
 #include <unistd.h>
 
@@ -39,74 +39,6 @@ config_free(struct config **c)
     arena_free(&(*c)->arena);
     free(*c);
     *c = NULL;
-}
-
-static enum result
-check_address(const char *setting, const char *address, bool unix_too, struct fault *f)
-{
-    struct span a = listen_at_of(span_str(address)).address;
-    if (unix_too && span_starts(a, SPAN("unix:/")))
-        return R_OK;
-    size_t colon = span_behind_last(a, ':');
-    struct span port = span_skip(a, colon);
-    uint32_t number;
-    if (colon < 2 || span_to_u32(port, &number) != R_OK || number == 0 || number > 65535)
-        return fault_set(f, FAULT_BAD,
-                         "%s: '%.60s' is no address; write \"0.0.0.0:143\", \"[::]:143\"%s",
-                         setting, address, unix_too ? " or \"unix:/path\"" : "");
-    return R_OK;
-}
-
-static enum result
-check_addresses(const char *setting, const struct config_list *list, bool unix_too,
-                struct fault *f)
-{
-    for (size_t i = 0; i < list->n; i++)
-        if (check_address(setting, list->items[i], unix_too, f) != R_OK)
-            return R_FAIL;
-    return R_OK;
-}
-
-// A header is asked of proxy_networks only; without them the mark would do nothing.
-static enum result
-check_proxied(const struct config *c, const char *setting, const struct config_list *list,
-              struct fault *f)
-{
-    for (size_t i = 0; i < list->n; i++)
-        if (listen_at_of(span_str(list->items[i])).proxy && c->proxy_networks.n == 0)
-            return fault_set(f, FAULT_BAD, "%s: '%.60s' needs proxy_networks = { ... }",
-                             setting, list->items[i]);
-    return R_OK;
-}
-
-static enum result
-check_all_addresses(const struct config *c, struct fault *f)
-{
-    const struct {
-        const char *setting;
-        const struct config_list *list;
-        bool unix_too;
-    } rows[] = {{"imap", &c->imap, false},
-                {"imaps", &c->imaps, false},
-                {"pop3", &c->pop3, false},
-                {"pop3s", &c->pop3s, false},
-                {"managesieve", &c->managesieve, false},
-                {"http", &c->http, false},
-                {"https", &c->https, false},
-                {"lmtp", &c->lmtp, true},
-                {"policy", &c->policy, true},
-                {"maps", &c->maps, true},
-                {"auth_service", &c->auth_service, true}};
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        if (check_addresses(rows[i].setting, rows[i].list, rows[i].unix_too, f) != R_OK ||
-            check_proxied(c, rows[i].setting, rows[i].list, f) != R_OK)
-            return R_FAIL;
-    for (size_t i = 0; i < c->auth_service.n; i++)
-        if (listen_at_of(span_str(c->auth_service.items[i])).proxy)
-            return fault_set(f, FAULT_BAD,
-                             "auth_service: agents tell their clients' "
-                             "addresses themselves; write no \"proxy\"");
-    return R_OK;
 }
 
 static enum result
@@ -293,19 +225,6 @@ check_tls(const struct config *c, struct fault *f)
             f, FAULT_BAD,
             "tls: there are %zu certificates and %zu keys; give one key for each",
             c->tls_certificate.n, c->tls_key.n);
-    if ((c->imaps.n > 0 || c->pop3s.n > 0) && c->tls_certificate.n == 0)
-        return fault_set(f, FAULT_BAD,
-                         "%s needs tls { certificate = \"...\"  key = \"...\" }",
-                         c->imaps.n > 0 ? "imaps" : "pop3s");
-    if ((c->imap.n > 0 || c->pop3.n > 0) && c->tls_certificate.n == 0 && !c->plaintext_auth)
-        return fault_set(f, FAULT_BAD,
-                         "%s: nobody could log in without tls { certificate = \"...\"  "
-                         "key = \"...\" }; or set plaintext_auth = true",
-                         c->imap.n > 0 ? "imap" : "pop3");
-    if (c->managesieve.n > 0 && c->tls_certificate.n == 0 && !c->plaintext_auth)
-        return fault_set(f, FAULT_BAD,
-                         "managesieve: nobody could log in without tls { certificate = "
-                         "\"...\"  key = \"...\" }; or set plaintext_auth = true");
     return R_OK;
 }
 
@@ -351,7 +270,7 @@ check_whole(const struct config *c, struct fault *f)
         return fault_set(f, FAULT_BAD,
                          "gate_processes, mail_threads and auth_threads may be %d at most",
                          LIMIT_processes);
-    if (check_all_addresses(c, f) != R_OK || check_delimiter(c, f) != R_OK ||
+    if (listeners_check(c, f) != R_OK || check_delimiter(c, f) != R_OK ||
         check_policy(c, f) != R_OK || check_networks(c, f) != R_OK ||
         check_oauth(c, f) != R_OK || databases_check(c, f) != R_OK ||
         check_expire(c, f) != R_OK || smarthost_check(c, f) != R_OK ||

@@ -18,6 +18,7 @@ refresh(struct front *f)
     f->facts.mechanisms = gate_mechanisms(f->gate);
     f->facts.certificate =
         f->facts.tls && conn_ssl(f->conn) != NULL && tls_has_client(conn_ssl(f->conn));
+    f->facts.hostname = f->gate->options.settings.hostname;
     f->facts.can_starttls = f->gate->tls.now != NULL && !f->gate->tls.withdrawn;
 }
 
@@ -48,6 +49,7 @@ front_new(struct gate *g, const struct preauth_service *service, enum tls_kind t
     f->facts.shed_background = g->options.settings.shed_background;
     f->facts.expire_days = g->options.settings.expire_days;
     f->facts.redirects = g->options.settings.redirects;
+    f->facts.message_size_max = g->options.settings.message_size_max;
     f->facts.login_delay_s = g->options.settings.login_delay_s;
     f->facts.secure = tls == TLS_PROXY;
     f->story.start_ms = clock_mono_ms();

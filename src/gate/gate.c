@@ -4,10 +4,12 @@
 #include "imap/preauth.h"
 #include "managesieve/preauth.h"
 #include "pop3/preauth.h"
+#include "submission/preauth.h"
 
 // One row per service that clients log in to.
 static const struct preauth_service *const services[] = {
-    &imap_preauth_service, &managesieve_preauth_service, &pop3_preauth_service};
+    &imap_preauth_service, &managesieve_preauth_service, &pop3_preauth_service,
+    &submission_preauth_service};
 
 const struct preauth_service *
 gate_service(struct span name)

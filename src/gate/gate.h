@@ -21,6 +21,8 @@ struct gate_settings {
     uint32_t preauth_ms;                  // time from connect to login
     uint32_t expire_days, login_delay_s;  // preauth.h
     unsigned redirects;
+    const char *hostname;  // borrowed like the lists
+    uint64_t message_size_max;
     struct network_list proxies;  // who begins by a PROXY header, where that is asked for
     struct network_list trusted;  // whose ID tells for whom it speaks
     struct network_list

@@ -27,7 +27,9 @@ struct preauth_facts {
     bool
         shed_background;  // background downloads are refused while overloaded (wire/client_id.h)
     uint32_t expire_days, login_delay_s;  // POP3: as CAPA tells them; 0: none
-    unsigned redirects;  // ManageSieve: that a script may do for one message
+    unsigned redirects;    // ManageSieve: that a script may do for one message
+    const char *hostname;  // submission greets with it
+    uint64_t message_size_max;
     // SASL mechanisms in order of preference, separated by spaces (auth_offer)
     struct span mechanisms;
 };

@@ -307,21 +307,11 @@ unknown(struct lmtp_session *s)
     s->quitting = true;
 }
 
-// No control character belongs in a line, a bare CR or LF least of all.
-static bool
-is_clean(struct span line)
-{
-    for (size_t i = 0; i + 2 < line.n; i++)
-        if ((unsigned char)line.p[i] < ' ' || line.p[i] == 0x7F)
-            return false;
-    return true;
-}
-
 void
 lmtp_command(struct lmtp_session *s, struct span line)
 {
     struct smtp_command c;
-    if (!is_clean(line) || smtp_command_parse(line, &c) != R_OK) {
+    if (!smtp_line_is_clean(line) || smtp_command_parse(line, &c) != R_OK) {
         unknown(s);
         return;
     }

@@ -3,21 +3,10 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/limits.h"
-
-#include <time.h>
+#include "mail/smtp_text.h"
+#include "mime/date.h"
 
 // The message: DATA (RFC 5321 section 4.1.1.4) and BDAT (RFC 3030), then one answer per recipient (RFC 2033 section 4.2).
-
-static void
-put_date(struct buf *b)
-{
-    char text[64];
-    time_t now = (time_t)clock_wall_s();
-    struct tm tm;
-    localtime_r(&now, &tm);
-    strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S %z", &tm);
-    buf_put_str(b, text);
-}
 
 // Delivered-To (RFC 9228) for one mailbox, X-Original-To for one recipient only, so that all share one body.
 static void
@@ -51,7 +40,7 @@ put_trace(struct lmtp_session *s, struct buf *b)
     if (s->rcpt.count == 1)
         buf_printf(b, "\r\n\tfor <%.*s>", SPAN_ARG(s->rcpt.first->address));
     buf_put_str(b, "; ");
-    put_date(b);
+    mime_date_put(b, clock_wall_s());
     buf_put_str(b, "\r\n");
 }
 
@@ -106,90 +95,53 @@ finish(struct lmtp_session *s)
     lmtp_reset(s);
 }
 
+static void
+on_text(void *arg, struct span bytes)
+{
+    take(arg, bytes);
+}
+
 // ---- DATA ----
 
-static enum result
-wait_more(struct lmtp_session *s)
+static void
+give_up(struct lmtp_session *s)
 {
-    return conn_input(s->conn).n > 0 ? R_OK : conn_wait_input(s->conn, 1, LIMIT_lmtp_ms);
+    lmtp_reset(s);
+    s->quitting = true;
 }
 
 void
 lmtp_data(struct lmtp_session *s)
 {
-    struct smtp_data scan;
-    smtp_data_init(&scan);
     begin(s);
     lmtp_say(s, 354, "", "Go ahead, end with CRLF.CRLF");
-    while (!scan.done) {
-        if (wait_more(s) != R_OK) {
-            lmtp_reset(s);
-            s->quitting = true;
-            return;
-        }
-        struct span in = conn_input(s->conn), piece;
-        size_t used = 0;
-        while (used < in.n && !scan.done) {
-            used += smtp_data_next(&scan, span_skip(in, used), &piece);
-            take(s, piece);
-            in = conn_input(s->conn);  // taking may suspend
-        }
-        conn_consume(s->conn, used);
-    }
-    finish(s);
+    if (smtp_text_data(s->conn, LIMIT_lmtp_ms, on_text, s) == R_OK)
+        finish(s);
+    else
+        give_up(s);
 }
 
 // ---- BDAT ----
-
-static enum result
-chunk_size(struct span args, uint64_t *size_out, bool *last_out)
-{
-    size_t at = span_find_char(args, ' ');
-    struct span rest = span_trim(span_skip(args, at));
-    *last_out = span_ieq(rest, SPAN("LAST"));
-    if (rest.n > 0 && !*last_out)
-        return R_FAIL;
-    return span_to_u64(span_slice(args, 0, at), size_out);
-}
-
-// The octets come whatever the answer will be (RFC 3030 section 2).
-static enum result
-read_chunk(struct lmtp_session *s, uint64_t size, bool keep)
-{
-    while (size > 0) {
-        if (wait_more(s) != R_OK)
-            return R_FAIL;
-        struct span in = conn_input(s->conn);
-        size_t n = in.n < size ? in.n : (size_t)size;
-        if (keep)
-            take(s, span_slice(in, 0, n));
-        conn_consume(s->conn, n);
-        size -= n;
-    }
-    return R_OK;
-}
 
 void
 lmtp_bdat(struct lmtp_session *s, struct span args)
 {
     uint64_t size;
     bool last, good = s->rcpt.first != NULL;
-    if (chunk_size(args, &size, &last) != R_OK) {
+    if (smtp_chunk_parse(args, &size, &last) != R_OK) {
         lmtp_say(s, 501, "5.5.4", "Syntax: BDAT size [LAST]");
         s->quitting = true;  // there is no telling where the next command begins
         return;
     }
     if (good && !s->intake)
         begin(s);
-    if (read_chunk(s, size, good) != R_OK) {
-        lmtp_reset(s);
-        s->quitting = true;
-    } else if (!good) {
+    if (smtp_text_chunk(s->conn, size, LIMIT_lmtp_ms, good ? on_text : NULL, s) != R_OK)
+        give_up(s);
+    else if (!good)
         lmtp_say(s, 503, "5.5.1", "No valid recipients");
-    } else if (last) {
+    else if (last)
         finish(s);
-    } else {
+    else
         conn_printf(s->conn, "250 2.0.0 %llu octets received\r\n",
                     (unsigned long long)size);
-    }
 }

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "mime/encoded_word.h"
+#include "mime/date.h"
 #include "mime/header.h"
 #include "wire/date.h"
 
@@ -16,17 +17,6 @@ static enum result
 send(struct filter_run *r, const struct filter_letter *l, struct fault *f)
 {
     return r->home->send(r->home->arg, l, f);
-}
-
-static void
-put_date(struct buf *b, int64_t now_s)
-{
-    char text[64];
-    time_t now = (time_t)now_s;
-    struct tm tm;
-    localtime_r(&now, &tm);
-    strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S %z", &tm);
-    buf_put_str(b, text);
 }
 
 // The user's, as it was written to; one without a domain gets ours.
@@ -136,7 +126,7 @@ put_common(struct filter_run *r, struct buf *b, const char *kind)
 {
     struct span host = r->rules->is.hostname;
     buf_put_str(b, "Date: ");
-    put_date(b, clock_wall_s());
+    mime_date_put(b, clock_wall_s());
     buf_printf(b, "\r\nMessage-ID: <sieve.%s.%016llx@%.*s>\r\n", kind,
                (unsigned long long)random_u64(),
                SPAN_ARG(host.n ? host : SPAN("localhost")));

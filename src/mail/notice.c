@@ -3,8 +3,7 @@
 #include "base/clock.h"
 #include "base/utf8.h"
 #include "mail/intake.h"
-
-#include <time.h>
+#include "mime/date.h"
 
 bool
 notice_german(const struct account *a)
@@ -24,16 +23,6 @@ put_address(struct buf *b, struct span user, const char *host)
 }
 
 static void
-put_date(struct buf *b, time_t now)
-{
-    char text[64];
-    struct tm tm;
-    localtime_r(&now, &tm);
-    strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S %z", &tm);
-    buf_put_str(b, text);
-}
-
-static void
 put_head(struct buf *b, const struct account *a, const struct notice *n)
 {
     const char *host = quotas_now(mail_quotas(a->mail))->hostname;
@@ -41,7 +30,7 @@ put_head(struct buf *b, const struct account *a, const struct notice *n)
     buf_printf(b, "From: %s <postmaster@%s>\r\nTo: ", n->from, host);
     put_address(b, a->user, host);
     buf_printf(b, "\r\nSubject: %.*s\r\nDate: ", SPAN_ARG(n->subject));
-    put_date(b, (time_t)clock_wall_s());
+    mime_date_put(b, clock_wall_s());
     buf_printf(b,
                "\r\nMessage-ID: <%s.%016llx@%s>\r\nAuto-Submitted: auto-generated\r\n"
                "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n"

@@ -23,6 +23,7 @@ static const struct service services[] = {
     {"POP3 (TLS)", offsetof(struct config, pop3s), 995},
     {"LMTP", offsetof(struct config, lmtp), 24},
     {"HTTP", offsetof(struct config, http), 80},
+    {"Submission", offsetof(struct config, submission), 587},
     {"ManageSieve", offsetof(struct config, managesieve), 4190},
 };
 

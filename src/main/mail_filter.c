@@ -5,7 +5,6 @@
 #include "mail/filter.h"
 #include "base/quoted.h"
 #include "relay/relay.h"
-#include <sys/mman.h>
 
 static struct filter_scripts
 unpack_scripts(struct arena *a, struct span packed, struct span when)
@@ -127,61 +126,17 @@ fill_envelope(struct arena *a, const struct filter_letter *l, struct relay_envel
     e->by_mode = span_ieq(l->by_mode, SPAN("return")) ? RELAY_BY_RETURN : RELAY_BY_NOTIFY;
 }
 
-static enum result
-put_octets(int fd, struct span s, struct fault *f)
-{
-    while (s.n > 0) {
-        ssize_t n = write(fd, s.p, s.n);
-        if (n <= 0)
-            return fault_errno(f, FAULT_UNAVAILABLE, "a letter in memory");
-        s = span_skip(s, (size_t)n);
-    }
-    return R_OK;
-}
-
-static enum result
-put_body(int fd, struct arena *a, const struct intake *in, struct fault *f)
-{
-    enum { PIECE = 65536 };
-    uint64_t at = intake_root(in)->header.size, size = intake_size(in);
-    char *piece = arena_alloc(a, PIECE);
-    enum result r = R_OK;
-    while (r == R_OK && at < size) {
-        size_t n = size - at < PIECE ? (size_t)(size - at) : PIECE;
-        r = intake_read(in, at, piece, n, f);
-        if (r == R_OK)
-            r = put_octets(fd, span_of(piece, n), f);
-        at += n;
-    }
-    return r;
-}
-
-static enum result
-hand_over(struct arena *a, const struct filter_letter *l, int fd, struct fault *f)
-{
-    struct relay_envelope e;
-    fill_envelope(a, l, &e);
-    enum result r = put_octets(fd, l->head, f);
-    if (r == R_OK)
-        r = put_octets(fd, l->text, f);
-    if (r == R_OK && l->body)
-        r = put_body(fd, a, l->body, f);
-    off_t size = r == R_OK ? lseek(fd, 0, SEEK_END) : 0;
-    const struct relay_text text = {.fd = fd, .at = 0, .size = (uint64_t)size};
-    return r == R_OK ? relay_hand_over(&e, &text, NULL, f) : R_FAIL;
-}
-
 enum result
 mail_send_letter(void *arg, const struct filter_letter *l, struct fault *f)
 {
-    (void)arg;
-    int fd = memfd_create("posthorn-letter", MFD_CLOEXEC);
-    if (fd < 0)
-        return fault_errno(f, FAULT_UNAVAILABLE, "a letter in memory");
+    struct relay_envelope e;
     struct arena *a = arena_new();
-    enum result r = hand_over(a, l, fd, f);
+    const struct mail_outgoing m = {l->head, l->text, l->body,
+                                    l->body ? intake_root(l->body)->header.size : 0};
+    (void)arg;
+    fill_envelope(a, l, &e);
+    enum result r = mail_outgoing_send(&e, &m, NULL, f);
     arena_free(&a);
-    close(fd);
     return r;
 }
 

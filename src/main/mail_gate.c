@@ -4,6 +4,7 @@
 #include "base/audit.h"
 #include "io/task.h"
 #include "managesieve/session.h"
+#include "submission/session.h"
 #include <utlist.h>
 
 // A ticket's serial, remembered until the ticket itself has run out.
@@ -47,6 +48,7 @@ static const struct service_row services[] = {
     {"imap", mail_imap_start, imap_refuse, NULL},
     {"managesieve", mail_managesieve_start, managesieve_refuse, NULL},
     {"pop3", mail_pop3_start, pop3_refuse, mail_pop3_admit},
+    {"submission", mail_submission_start, submission_refuse, NULL},
 };
 
 static const struct service_row *
@@ -264,4 +266,5 @@ mail_gate_close(struct home *h)
     forget_old(h, UINT64_MAX);
     session_revocations_free(h);
     mail_pop3_close(h);
+    mail_submission_close(h);
 }

@@ -16,6 +16,7 @@
 #include "mail/user.h"
 #include "os/peer.h"
 #include "pop3/session.h"
+#include "relay/relay.h"
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -31,6 +32,7 @@ struct rawlog;
 struct rawlog_wish;
 struct rawlog_writer;
 struct pop3_visit;
+struct sending;
 
 enum { TICKET_LIFE_MS = 31000 };  // a little more than a ticket is good for
 
@@ -109,6 +111,7 @@ struct home {
     struct {
         struct listing *listings;  // mail_who.c: those who look on
         struct tally *accounts;    // sessions of each (mail_session.c)
+        struct sending *sendings;  // what they sent in the last hour (mail_submission.c)
     } who;
     struct rawlog_wish *rawlogs;  // of whose sessions (mail_rawlog.c)
     struct {
@@ -250,6 +253,21 @@ enum result mail_pop3_admit(struct home *h, const struct ticket *t,
                             struct fault *f) MUST_CHECK;
 void mail_pop3_start(struct session *s, struct mail_user *u, const struct handover *h);
 void mail_pop3_close(struct home *h);
+
+// mail_submission.c
+void mail_submission_start(struct session *s, struct mail_user *u,
+                           const struct handover *h);
+void mail_submission_close(struct home *h);
+
+// mail_outgoing.c. Suspends. Hands a mail to the relay: a header, then a text, then what an intake has from `at` on (NULL: nothing).
+struct mail_outgoing {
+    struct span head, text;
+    const struct intake *body;
+    uint64_t at;
+};
+enum result mail_outgoing_send(const struct relay_envelope *e,
+                               const struct mail_outgoing *m, uint64_t *id_out,
+                               struct fault *f) MUST_CHECK;
 
 // mail_who.c. Suspends. Each session of the user ("": of all), in order, as a row.
 void mail_who_forget(struct home *h, const struct session *s);  // it ends

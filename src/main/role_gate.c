@@ -78,6 +78,8 @@ settings_of(const struct config *c)
                                   .expire_days = (uint32_t)c->pop3_delete_after,
                                   .login_delay_s = (uint32_t)c->pop3_login_delay,
                                   .redirects = config_redirects(c),
+                                  .hostname = c->hostname,
+                                  .message_size_max = c->message_size_max,
                                   .proxies = networks(&c->proxy_networks),
                                   .trusted = networks(&c->trusted_networks),
                                   .mtas = networks(&c->auth_service_networks)};

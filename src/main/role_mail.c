@@ -15,6 +15,7 @@
 #include "lmtp/question.h"
 #include "managesieve/session.h"
 #include "mail/quarantine.h"
+#include "submission/session.h"
 #include "mail/account.h"
 #include "mail/sent.h"
 #include "store/folder.h"
@@ -147,6 +148,7 @@ drain_home(void *arg)
     mail_door_close_all(h);
     imap_session_drain();
     managesieve_session_drain();
+    submission_session_drain();
     pop3_session_drain();
     lmtp_session_drain();
     question_session_drain();

@@ -16,6 +16,10 @@ static const struct service_row services[] = {
      offsetof(struct config, managesieve), 0},
     {"pop3", "pop3", "gate", TLS_STARTTLS, offsetof(struct config, pop3), 0},
     {"pop3s", "pop3", "gate", TLS_IMPLICIT, offsetof(struct config, pop3s), 0},
+    {"submission", "submission", "gate", TLS_STARTTLS, offsetof(struct config, submission),
+     0},
+    {"submissions", "submission", "gate", TLS_IMPLICIT,
+     offsetof(struct config, submissions), 0},
     {"lmtp", "lmtp", "mail", TLS_NONE, offsetof(struct config, lmtp),
      offsetof(struct config, lmtp_user)},
     {"policy", "policy", "mail", TLS_NONE, offsetof(struct config, policy),
@@ -277,7 +281,8 @@ take_given(struct supervisor *s, struct fault *f)
         if (service == NULL && r == R_OK)
             r = fault_set(f, FAULT_BAD,
                           "LISTEN_FDNAMES: there is no service '%.40s'; use "
-                          "FileDescriptorName=imap, imaps, pop3, pop3s, managesieve, lmtp, "
+                          "FileDescriptorName=imap, imaps, pop3, pop3s, managesieve, "
+                          "submission, submissions, lmtp, "
                           "maps, policy, http, https or auth_service",
                           given[i].name);
         add_row(&s->sockets, service ? service : &services[0],
@@ -333,7 +338,8 @@ sockets_open(struct supervisor *s, struct fault *f)
         return R_FAIL;
     sockets_commit(s, &next);
     if (s->sockets.n == 1)
-        log_warning("main", "no imap, imaps, pop3, pop3s, managesieve or lmtp addresses "
+        log_warning("main", "no imap, imaps, pop3, pop3s, managesieve, submission, "
+                            "submissions or lmtp addresses "
                             "are configured: only the "
                             "admin socket is served");
     return R_OK;

@@ -1,6 +1,7 @@
 #include "mime/date.h"
-#include "base/buf.h"
 #include "mime/token.h"
+
+#include <time.h>
 
 // A date read so far; -1 where nothing was read.
 struct reading {
@@ -240,4 +241,15 @@ mime_date_parse(struct span text, struct mime_date *out)
     out->zone_min = (int16_t)r.zone_min;
     out->utc_s = day * 86400 + seconds - (int64_t)r.zone_min * 60;
     return R_OK;
+}
+
+void
+mime_date_put(struct buf *b, int64_t utc_s)
+{
+    char text[64];
+    time_t t = (time_t)utc_s;
+    struct tm tm;
+    localtime_r(&t, &tm);
+    strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S %z", &tm);
+    buf_put_str(b, text);
 }

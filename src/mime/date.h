@@ -4,7 +4,7 @@
 // The Date field (RFC 5322 section 3.3, obsolete forms of 4.3 and what mailers really write).
 // Trust: none; R_NONE when no date can be read.
 
-#include "base/span.h"
+#include "base/buf.h"
 
 struct mime_date {
     int64_t utc_s;  // seconds since 1970
@@ -14,5 +14,7 @@ struct mime_date {
 };
 
 enum result mime_date_parse(struct span text, struct mime_date *out) MUST_CHECK;
+// "Fri, 27 Nov 2026 01:02:03 +0100", in the server's zone.
+void mime_date_put(struct buf *b, int64_t utc_s);
 
 #endif

@@ -13,6 +13,26 @@ smtp_line(struct span input)
     return 0;
 }
 
+bool
+smtp_line_is_clean(struct span line)
+{
+    for (size_t i = 0; i + 2 < line.n; i++)
+        if ((unsigned char)line.p[i] < ' ' || line.p[i] == 0x7F)
+            return false;
+    return true;
+}
+
+enum result
+smtp_chunk_parse(struct span args, uint64_t *size_out, bool *last_out)
+{
+    size_t at = span_find_char(args, ' ');
+    struct span rest = span_trim(span_skip(args, at));
+    *last_out = span_ieq(rest, SPAN("LAST"));
+    if (rest.n > 0 && !*last_out)
+        return R_FAIL;
+    return span_to_u64(span_slice(args, 0, at), size_out);
+}
+
 static struct span
 without_line_end(struct span line)
 {
@@ -301,4 +321,22 @@ smtp_data_next(struct smtp_data *d, struct span input, struct span *out_out)
     }
     *out_out = input;
     return i;
+}
+
+void
+smtp_ends_feed(struct smtp_ends *e, struct span input)
+{
+    for (size_t i = 0; i < input.n; i++) {
+        char c = input.p[i];
+        e->bare |= e->cr != (c == '\n');
+        e->cr = c == '\r';
+        e->nul |= c == '\0';
+    }
+}
+
+void
+smtp_ends_end(struct smtp_ends *e)
+{
+    e->bare |= e->cr;
+    e->cr = false;
 }

@@ -35,6 +35,12 @@ struct smtp_command {
 // Splits a line (with or without its line end). R_FAIL on NUL or an empty line.
 enum result smtp_command_parse(struct span line, struct smtp_command *c_out) MUST_CHECK;
 
+// No control character belongs in a line before its end, a bare CR or LF least of all.
+bool smtp_line_is_clean(struct span line);
+// "BDAT size [LAST]" (RFC 3030 section 2). R_FAIL: there is no telling where the next command begins.
+enum result smtp_chunk_parse(struct span args, uint64_t *size_out,
+                             bool *last_out) MUST_CHECK;
+
 struct smtp_envelope {  // MAIL FROM:<path> params, RCPT TO:<path> params
     struct smtp_path path;
     struct smtp_param params[SMTP_PARAMS_MAX];
@@ -59,5 +65,13 @@ void smtp_data_init(struct smtp_data *d);
 // Looks at input and gives the next piece of the message: *out_out is borrowed from input (or from a constant), may be
 // empty. Returns the octets used. Call until everything is used or done.
 size_t smtp_data_next(struct smtp_data *d, struct span input, struct span *out_out);
+
+// What a text may not have where its lines are what counts (RFC 5321 section 2.3.8): a CR or an LF by itself, NUL. In any cuts.
+struct smtp_ends {
+    bool cr;         // the last octet was one
+    bool bare, nul;  // seen
+};
+void smtp_ends_feed(struct smtp_ends *e, struct span input);
+void smtp_ends_end(struct smtp_ends *e);
 
 #endif
