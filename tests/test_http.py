@@ -18,6 +18,7 @@ import pytest
 from lib import server as posthorn
 from lib.client import Refused
 from lib.peers import free_ports
+from lib.smarthost import Smarthost
 from lib.wire import Wire
 
 CURL = shutil.which("curl")
@@ -29,11 +30,21 @@ AUTODISCOVER = """<?xml version="1.0" encoding="utf-8"?>
 
 
 class Web(posthorn.Server):
-    def __init__(self):
+    def __init__(self, **more):
         self.http, self.https = free_ports(2)
         super().__init__({"http": [f"127.0.0.1:{self.http}"], "https": [f"127.0.0.1:{self.https}"], "announce_host": "mail.example.org",
                           "announce": ["submissions smtp.example.org:465", "pop3 none"], "local_domains": ["example.org", "example.net"],
-                          "http_admin_networks": ["127.0.0.1"], "test_index_after": 1})
+                          "http_admin_networks": ["127.0.0.1"], "test_index_after": 1, **more})
+
+    def await_http(self):
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                self.ask("/healthz")
+                return
+            except subprocess.CalledProcessError:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
 
     def ask(self, path, body=None, method=None, tls=False, source="127.0.0.1"):
         """Status, fields, body: by curl, as a client would."""
@@ -56,14 +67,7 @@ class Web(posthorn.Server):
 @pytest.fixture(scope="module")
 def server():
     own = Web()
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            own.ask("/healthz")
-            break
-        except subprocess.CalledProcessError:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+    own.await_http()
     yield own
     own.stop()
 
@@ -85,6 +89,36 @@ def test_thunderbird(server, tls):
     assert one == two
 
 
+def unsigned(server, profile):
+    """What is in a profile that the server's certificate has signed (CMS); a device verifies the same."""
+    done = subprocess.run(["openssl", "cms", "-verify", "-inform", "DER", "-purpose", "any", "-CAfile", server.dir / "cert.pem"], input=profile,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 0 and b"successful" in done.stderr, done.stderr
+    return done.stdout
+
+
+def test_a_changed_profile_is_seen(server):
+    text = server.ask("/mail.mobileconfig?emailaddress=alice@example.org")[2]
+    changed = text.replace(b"smtp.example.org", b"evil.example.org")
+    assert changed != text
+    with pytest.raises(AssertionError):
+        unsigned(server, changed)
+
+
+def test_oauth(server):
+    """RFC 9728: who gives tokens for this server; a restart makes it known, as oauth_issuer needs one."""
+    path = "/.well-known/oauth-protected-resource"
+    assert server.ask(path)[0] == 404
+    own = Web(oauth_issuer="https://id.example.org", oauth_audience=["mail"], oauth_jwks_url="https://127.0.0.1:9/keys", oauth_scope="mail offline_access")
+    own.await_http()
+    status, fields, text = own.ask(path, tls=True)
+    assert status == 200 and fields["content-type"] == "application/json"
+    assert json.loads(text) == {"resource": "https://mail.example.org", "authorization_servers": ["https://id.example.org"],
+                                "scopes_supported": ["mail", "offline_access"]}
+    assert json.loads(own.ask("/.well-known/user-agent-configuration.json")[2])["authentication"]["oauth-public"] == {"issuer": "https://id.example.org"}
+    own.stop()
+
+
 def test_outlook_and_apple(server):
     status, _, text = server.ask("/Autodiscover/Autodiscover.xml", body=AUTODISCOVER, tls=True)
     space = "{http://schemas.microsoft.com/exchange/autodiscover/outlook/responseschema/2006a}"
@@ -94,7 +128,7 @@ def test_outlook_and_apple(server):
     assert server.ask("/autodiscover/autodiscover.xml")[0] == 405
     assert server.ask("/autodiscover/autodiscover.xml", body="x" * 70000)[0] == 413
     status, fields, text = server.ask("/mail.mobileconfig?emailaddress=alice@example.org")
-    account = plistlib.loads(text)["PayloadContent"][0]
+    account = plistlib.loads(unsigned(server, text))["PayloadContent"][0]
     assert status == 200 and fields["content-type"] == "application/x-apple-aspen-config"
     assert (account["IncomingMailServerPortNumber"], account["OutgoingMailServerHostName"]) == (server.ports["imaps"], "smtp.example.org")
 
@@ -165,7 +199,100 @@ def test_a_delivery_and_the_index_are_counted(server):
             break
         assert time.monotonic() < deadline
         time.sleep(0.2)
+    assert now["posthorn_index_lag_seconds_count"] > before["posthorn_index_lag_seconds_count"]
     assert now['posthorn_deliveries_total{result="ok"}'] > before['posthorn_deliveries_total{result="ok"}']
+
+
+SAMPLE = re.compile(r"(posthorn_[a-z0-9_]+)(?:\{((?:[a-z_]+=\"[^\"\\\n]*\"(?:,(?=[a-z]))?)+)\})? (-?[0-9.e+-]+)")
+
+
+def families(text):
+    """Prometheus' text form (version 0.0.4), read strictly: {name: (type, [(sample, labels, value)])}. HELP and TYPE once for each name, before its
+    samples, which stand together; no sample twice; histograms grow to +Inf, which is their count."""
+    found, name = {}, None
+    for line in text.decode().split("\n")[:-1]:
+        head = re.fullmatch(r"# (HELP|TYPE) (posthorn_[a-z0-9_]+) (.+)", line)
+        if head and head[1] == "HELP":
+            name = head[2]
+            assert name not in found and len(head[3]) > 5, line
+            found[name] = [None, []]
+        elif head:
+            assert head[2] == name and found[name][0] is None and head[3] in ("counter", "gauge", "histogram"), line
+            found[name][0] = head[3]
+        else:
+            sample = SAMPLE.fullmatch(line)
+            assert sample and name and found[name][0], line
+            ends = ("_bucket", "_sum", "_count") if found[name][0] == "histogram" else ("",)
+            assert sample[1] in [name + end for end in ends], line
+            assert found[name][0] != "counter" or name.endswith("_total"), line
+            labels = dict(re.findall(r'([a-z_]+)="([^"]*)"', sample[2] or ""))
+            assert (sample[1], labels) not in [s[:2] for s in found[name][1]], line
+            found[name][1].append((sample[1], labels, float(sample[3])))
+    for name, (kind, samples) in found.items():
+        assert kind, name
+        groups = {}
+        for sample, labels, value in samples if kind == "histogram" else ():
+            key = tuple(sorted((k, v) for k, v in labels.items() if k != "le"))
+            groups.setdefault(key, {}).setdefault(sample[len(name):], []).append((labels.get("le"), value))
+        for group in groups.values():
+            bounds, values = zip(*group["_bucket"])
+            assert bounds[-1] == "+Inf" and list(values) == sorted(values) and [float(b) for b in bounds] == sorted(float(b) for b in bounds)
+            assert values[-1] == group["_count"][0][1] and len(group["_sum"]) == 1
+    return found
+
+
+def test_the_form_of_metrics(server):
+    found = families(server.ask("/metrics")[2])
+    rows = re.findall(r'^(COUNTER|GAUGE|TIME)\(\s*\w+,\s*"(\w+)"', (posthorn.ROOT / "src/base/metrics.def").read_text(), re.M)
+    kinds = {"COUNTER": "counter", "GAUGE": "gauge", "TIME": "histogram"}
+    assert len(rows) > 15 and {f"posthorn_{name}": kinds[kind] for kind, name in rows}.items() <= {n: k for n, (k, _) in found.items()}.items()
+    for broken in (b"posthorn_x 1\n", b"# HELP posthorn_x some help\n# TYPE posthorn_x counter\nposthorn_x 1\n",
+                   b"# HELP posthorn_x some help\n# TYPE posthorn_x gauge\nposthorn_x{a=b} 1\n",
+                   b"# HELP posthorn_x some help\n# TYPE posthorn_x gauge\nposthorn_x 1\nposthorn_x 2\n"):
+        with pytest.raises(AssertionError):
+            families(broken)
+
+
+def test_the_relay_queue_is_counted():
+    """Mail that cannot go out waits, and is counted; then it goes, and one is refused."""
+    host = Smarthost()
+    own = Web(relay_host=f"127.0.0.1:{host.port}", relay_tls="none", test_relay_retry_ms=200)
+    own.await_http()
+    host.answers["MAIL"] = lambda session, line: "451 4.3.0 later"
+    add = ("queue", "add", "a@example.org", "b@example.com", "-", "-c", own.config)
+    posthorn.run_verb(*add, stdin=b"Subject: x\r\n\r\ny\r\n")
+
+    def wait(wanted):
+        deadline = time.monotonic() + 60
+        while not wanted(own.metrics()):
+            assert time.monotonic() < deadline, own.metrics()
+            time.sleep(0.1)
+    result = 'posthorn_relay_recipients_total{result="%s"}'
+    wait(lambda now: now["posthorn_relay_queue_messages"] == 1 and now["posthorn_relay_queue_bytes"] > 10 and now[result % "deferred"] >= 1)
+    assert own.metrics()[result % "sent"] == 0
+    host.answers.clear()
+    wait(lambda now: now["posthorn_relay_queue_messages"] == 0 and now["posthorn_relay_queue_bytes"] == 0 and now[result % "sent"] == 1)
+    host.answers["RCPT"] = lambda session, line: "550 5.1.1 nobody"
+    posthorn.run_verb(*add, stdin=b"Subject: z\r\n\r\ny\r\n")
+    wait(lambda now: now[result % "failed"] == 1)
+    own.stop()
+    host.close()
+
+
+def test_a_checkpoint_is_counted(server):
+    """Records wait for the index, and are moved into it."""
+    before = server.metrics()
+    client = server.imap("carol")
+    client.append("INBOX", b"abcde" * 1000)
+    deadline = time.monotonic() + 60
+    while True:
+        now = server.metrics()
+        if now["posthorn_checkpoint_seconds_count"] > before["posthorn_checkpoint_seconds_count"] and now["posthorn_checkpoint_waiting_bytes"] == 0:
+            break
+        assert time.monotonic() < deadline
+        client.command("NOOP")
+        time.sleep(0.2)
+    client.wire.close()
 
 
 def test_readiness_follows_the_roles(server):

@@ -208,9 +208,18 @@ def test_doctor(copies):
 
 def test_help(copies):
     plain, rows = run("help")[1].decode(), objects(run("help", "--json")[1])
-    assert [r["verb"] for r in rows] == ROWS
+    assert [r["verb"] for r in rows if r["type"] == "verb"] == ROWS
     for row in rows:
-        assert f"  {row['verb']} {row['usage']}".rstrip() in plain and row["help"] in plain
+        shown = f"{row['verb']} {row['usage']}" if row["type"] == "verb" else f"{row['option']} {row['value']}"
+        assert f"  {shown}".rstrip() in plain and row["help"] in plain
+    plain, rows = run("help", "settings")[1].decode(), objects(run("help", "settings", "--json")[1])
+    assert {"retention", "tls.key"} <= {r["setting"] for r in rows} and not any(r["setting"].startswith("test_") for r in rows)
+    for row in rows:
+        assert f"  {row['setting']} ({row['kind']}" in plain and row["help"] in plain and row["default"] in plain
+    assert [r["setting"] for r in objects(run("help", "quota_grace", "--json")[1])] == ["quota_grace"]
+    roles = objects(run("help", "roles", "--json")[1])
+    assert {"supervisor", "mail"} <= {r["role"] for r in roles} and all(r["help"] for r in roles)
+    assert [r["option"] for r in objects(run("help", "rawlog", "--json")[1])[1:]] == ["--for"]
     assert "--json" in plain
     assert objects(run("--version", "--json")[1])[0]["version"] in run("--version")[1].decode()
 

@@ -143,7 +143,8 @@ announce_offers(const struct config *c, struct arena *a, struct offers *out)
 {
     *out = (struct offers){
         .host = span_str(c->announce_host[0] ? c->announce_host : c->hostname),
-        .oauth_issuer = span_str(c->oauth_issuer)};
+        .oauth_issuer = span_str(c->oauth_issuer),
+        .oauth_scope = span_str(c->oauth_scope)};
     out->scram = strcmp(c->auth_scram, "always") == 0;
     out->list = arena_array(a, most(c), sizeof *out->list);
     put_domains(c, a, out);

@@ -1,5 +1,6 @@
 #include "ctl/call.h"
 #include "ctl/nearest.h"
+#include "ctl/option.h"
 #include "ctl/output.h"
 #include "ctl/verbs.h"
 
@@ -57,41 +58,13 @@ const struct verb verbs[] = {
 #undef OWNED
 const size_t verbs_count = sizeof verbs / sizeof verbs[0];
 
-enum { EXIT_USAGE = 2, WORDS_MAX = 32, VERB_WORDS = 3, HELP_COLUMN = 30 };
+enum { EXIT_USAGE = 2, WORDS_MAX = 32, VERB_WORDS = 3 };
 
 struct line {
     struct verb_options options;
     const char *words[WORDS_MAX];
     size_t n;
-    bool version, help;
     const char *wrong;  // the first word that is not understood
-};
-
-struct option_row {
-    const char *name;
-    size_t offset;
-};
-
-static const struct option_row option_rows[] = {
-    {"-c", offsetof(struct verb_options, file)},
-    {"--data", offsetof(struct verb_options, data)},
-    {"--offset", offsetof(struct verb_options, offset)},
-    {"--password", offsetof(struct verb_options, password)},
-    {"-u", offsetof(struct verb_options, user)},
-    {"--folder", offsetof(struct verb_options, folder)},
-    {"--since", offsetof(struct verb_options, since)},
-    {"--user", offsetof(struct verb_options, user)},
-    {"--to", offsetof(struct verb_options, to)},
-    {"--uid", offsetof(struct verb_options, uid)},
-    {"--message-id", offsetof(struct verb_options, message_id)},
-    {"--emailid", offsetof(struct verb_options, emailid)},
-    {"--protocol", offsetof(struct verb_options, protocol)},
-    {"--expires", offsetof(struct verb_options, expires)},
-    {"--envelope-from", offsetof(struct verb_options, envelope_from)},
-    {"--envelope-to", offsetof(struct verb_options, envelope_to)},
-    {"--for", offsetof(struct verb_options, time)},
-    {"--service", offsetof(struct verb_options, service)},
-    {"--address", offsetof(struct verb_options, address)},
 };
 
 const struct verb *
@@ -101,41 +74,6 @@ verb_find(struct span words)
         if (span_eq(words, span_str(verbs[i].words)))
             return &verbs[i];
     return NULL;
-}
-
-// "--data DIR" and "--data=DIR"; how many arguments it took, 0: no option of ours.
-static int
-read_option(struct line *l, int argc, char **argv, int i)
-{
-    for (size_t k = 0; k < sizeof option_rows / sizeof option_rows[0]; k++) {
-        struct span name = span_str(option_rows[k].name), arg = span_str(argv[i]);
-        const char **slot = (const char **)((char *)&l->options + option_rows[k].offset);
-        if (span_eq(arg, name) && i + 1 < argc) {
-            *slot = argv[i + 1];
-            return 2;
-        }
-        if (span_starts(arg, name) && arg.n > name.n && arg.p[name.n] == '=') {
-            *slot = argv[i] + name.n + 1;
-            return 1;
-        }
-    }
-    return 0;
-}
-
-static const struct option_row switch_rows[] = {
-    {"--dry-run", offsetof(struct verb_options, dry_run)},
-    {"--read-only", offsetof(struct verb_options, read_only)},
-};
-
-static bool
-read_switch(struct line *l, struct span arg)
-{
-    for (size_t k = 0; k < sizeof switch_rows / sizeof switch_rows[0]; k++)
-        if (span_eq(arg, span_str(switch_rows[k].name))) {
-            *(bool *)((char *)&l->options + switch_rows[k].offset) = true;
-            return true;
-        }
-    return false;
 }
 
 // `acl set USER FOLDER -bob -te`: negative rights, and what is taken away.
@@ -152,13 +90,8 @@ read_line(struct line *l, int argc, char **argv)
     for (int i = 1; i < argc;) {
         struct span arg = span_str(argv[i]);
         bool dashed = arg.n > 1 && arg.p[0] == '-' && !takes_dashes(l, arg);
-        int took = read_option(l, argc, argv, i);
-        l->version |= span_eq(arg, SPAN("--version"));
-        l->options.json |= span_eq(arg, SPAN("--json"));
-        l->help |= span_eq(arg, SPAN("--help")) || span_eq(arg, SPAN("-h"));
-        bool known = took > 0 || read_switch(l, arg) || l->version || l->help ||
-                     span_eq(arg, SPAN("--json"));
-        if ((dashed && !known) || l->n == WORDS_MAX)
+        int took = option_read(&l->options, argc, argv, i);
+        if ((dashed && took == 0) || (!dashed && l->n == WORDS_MAX))
             l->wrong = l->wrong ? l->wrong : argv[i];
         if (!dashed && l->n < WORDS_MAX)
             l->words[l->n++] = argv[i];
@@ -339,9 +272,9 @@ follow(const struct line *l)
     size_t used;
     if (l->wrong != NULL)
         return not_understood(l->wrong);
-    if (l->version)
+    if (l->options.version)
         return say_version();
-    if (l->n == 0 || l->help)
+    if (l->n == 0 || l->options.help)
         return verb_help(&l->options, l->words, l->n);
     const struct verb *v = row_of(l, &used);
     if (v == NULL)
@@ -359,37 +292,4 @@ verb_main(int argc, char **argv)
     read_line(&l, argc, argv);
     output_open(l.options.json);
     return output_close(follow(&l));
-}
-
-// The help stands in a column of its own, or below a long usage.
-static void
-print_verb(const struct verb *v)
-{
-    bool fits = strlen(v->words) + 1 + strlen(v->usage) <= HELP_COLUMN;
-    output_row("verb", FIELDS(field_str("verb", "  %", v->words),
-                              field_str("usage", v->usage[0] ? " %" : "", v->usage),
-                              field_str("help", fits ? "@33%" : "\n@33%", v->help)));
-}
-
-static void
-print_words(const char *words)
-{
-    output_row("text", FIELDS(field_str(NULL, "%", words)));
-}
-
-int
-verb_help(const struct verb_options *o, const char *const *args, size_t n)
-{
-    (void)o;
-    print_words("posthorn " POSTHORN_VERSION ", a mail server\n");
-    for (size_t i = 0; i < verbs_count; i++)
-        if (n == 0 || span_starts(span_str(verbs[i].words), span_str(args[0])))
-            print_verb(&verbs[i]);
-    print_words(
-        "\nVerbs take -c FILE (default /etc/posthorn/posthorn.conf) or --data DIR; "
-        "while a server runs on that\n"
-        "data they reach it, else they work on the data themselves.\n"
-        "--json: one JSON object per line, errors too (on standard error). Exit code: 0 "
-        "done, 1 failed, 2 wrong usage.");
-    return 0;
 }

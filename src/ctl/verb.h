@@ -91,7 +91,8 @@ struct verb_options {
     const char *offset, *password;  // demo
     const char *user, *folder;      // import, export, sieve
     bool json;                      // --json: output_open heard it already
-    const char *since;              // mailbox undelete
+    bool version, help;
+    const char *since;  // mailbox undelete
     bool dry_run;
     const char *to, *uid, *message_id, *emailid;  // restore
     const char *protocol, *expires;               // user password add
@@ -99,6 +100,7 @@ struct verb_options {
     bool read_only;
     const char *envelope_from, *envelope_to;  // sieve test
     const char *service, *address;            // auth test
+    const char *resolver, *authorities;       // doctor: --resolver, --ca
 };
 
 // A VERB_LOCAL or VERB_OFFLINE verb: returns the exit code.

@@ -3,6 +3,7 @@
 #include "ctl/smarthost.h"
 #include "ctl/verbs.h"
 #include "base/limits.h"
+#include "doctor/doctor.h"
 #include "extract/job.h"
 #include "os/sandbox.h"
 #include <errno.h>
@@ -16,7 +17,6 @@
 #include <sys/statvfs.h>
 #include <time.h>
 
-enum finding { FINE, WARN, WRONG };
 enum { RELAY_MS = 10000 };
 
 // One row per thing to look at; `text` says what was found and, when it is not fine, what to do.
@@ -32,18 +32,18 @@ look_data(const struct config *c, struct buf *text)
     if (stat(c->data, &st) != 0) {
         buf_printf(text, "%s: %s; the server makes it at its first start", c->data,
                    strerror(errno));
-        return WARN;
+        return FINDING_WARNING;
     }
     if (!S_ISDIR(st.st_mode)) {
         buf_printf(text, "%s is no directory", c->data);
-        return WRONG;
+        return FINDING_WRONG;
     }
     if (st.st_mode & 077) {
         buf_printf(text, "%s can be read by others; run: chmod 700 %s", c->data, c->data);
-        return WRONG;
+        return FINDING_WRONG;
     }
     buf_printf(text, "%s", c->data);
-    return FINE;
+    return FINDING_OK;
 }
 
 static enum finding
@@ -53,21 +53,21 @@ look_owner(const struct config *c, struct buf *text)
     struct passwd *p = getpwnam(c->user);
     if (stat(c->data, &st) != 0) {
         buf_put_str(text, "no data directory yet");
-        return FINE;
+        return FINDING_OK;
     }
     if (p == NULL) {
         buf_printf(text,
                    "there is no user '%s' on this machine; the data belongs to uid %u",
                    c->user, st.st_uid);
-        return WARN;
+        return FINDING_WARNING;
     }
     if (p->pw_uid != st.st_uid) {
         buf_printf(text, "%s belongs to uid %u; run: chown -R %s %s", c->data, st.st_uid,
                    c->user, c->data);
-        return WRONG;
+        return FINDING_WRONG;
     }
     buf_printf(text, "%s", c->user);
-    return FINE;
+    return FINDING_OK;
 }
 
 static enum finding
@@ -76,14 +76,15 @@ look_space(const struct config *c, struct buf *text)
     struct statvfs v;
     if (statvfs(c->data, &v) != 0) {
         buf_put_str(text, "no data directory yet");
-        return FINE;
+        return FINDING_OK;
     }
     uint64_t free_mib = (uint64_t)v.f_bavail * v.f_frsize >> 20;
     buf_printf(text, "%lu MiB free, %lu free inodes", (unsigned long)free_mib,
                (unsigned long)v.f_favail);
     if (free_mib < 64)
-        return WRONG;
-    return free_mib < 1024 || (v.f_files > 0 && v.f_favail < 10000) ? WARN : FINE;
+        return FINDING_WRONG;
+    return free_mib < 1024 || (v.f_files > 0 && v.f_favail < 10000) ? FINDING_WARNING
+                                                                    : FINDING_OK;
 }
 
 static enum finding
@@ -92,13 +93,13 @@ look_files(const struct config *c, struct buf *text)
     struct rlimit r;
     (void)c;
     if (getrlimit(RLIMIT_NOFILE, &r) != 0)
-        return WARN;
+        return FINDING_WARNING;
     buf_printf(text, "%lu open files allowed", (unsigned long)r.rlim_max);
     if (r.rlim_max >= 65536)
-        return FINE;
+        return FINDING_OK;
     buf_put_str(text,
                 "; a connection takes up to three: raise it with LimitNOFILE= in the unit");
-    return WARN;
+    return FINDING_WARNING;
 }
 
 static enum finding
@@ -107,11 +108,12 @@ look_sandbox(const struct config *c, struct buf *text)
     int abi = sandbox_landlock_abi();
     if (abi > 0) {
         buf_printf(text, "Landlock ABI %d, seccomp", abi);
-        return FINE;
+        return FINDING_OK;
     }
     buf_put_str(text, "this kernel has no Landlock: roles are kept apart by seccomp and "
                       "descriptors only");
-    return span_eq(span_str(c->sandbox), SPAN("required")) ? WRONG : WARN;
+    return span_eq(span_str(c->sandbox), SPAN("required")) ? FINDING_WRONG
+                                                           : FINDING_WARNING;
 }
 
 static X509 *
@@ -130,13 +132,13 @@ look_dates(const X509 *x, const char *path, struct buf *text)
 {
     int days = 0, seconds = 0;
     if (ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(x)) != 1)
-        return WRONG;
+        return FINDING_WRONG;
     if (days < 0 || seconds < 0) {
         buf_printf(text, "%s has run out; renew it", path);
-        return WRONG;
+        return FINDING_WRONG;
     }
     buf_printf(text, "%s is good for %d days", path, days);
-    return days < 14 ? WARN : FINE;
+    return days < 14 ? FINDING_WARNING : FINDING_OK;
 }
 
 static enum finding
@@ -146,12 +148,12 @@ look_one_certificate(const struct config *c, const char *path, struct buf *text)
     if (x == NULL) {
         buf_printf(text, "%s is missing, not readable for you, or no PEM certificate",
                    path);
-        return WRONG;
+        return FINDING_WRONG;
     }
     enum finding worst = look_dates(x, path, text);
-    if (X509_check_host(x, c->hostname, 0, 0, NULL) != 1 && worst == FINE) {
+    if (X509_check_host(x, c->hostname, 0, 0, NULL) != 1 && worst == FINDING_OK) {
         buf_printf(text, "; it does not name %s", c->hostname);
-        worst = WARN;
+        worst = FINDING_WARNING;
     }
     X509_free(x);
     return worst;
@@ -160,7 +162,7 @@ look_one_certificate(const struct config *c, const char *path, struct buf *text)
 static enum finding
 look_certificates(const struct config *c, struct buf *text)
 {
-    enum finding worst = FINE;
+    enum finding worst = FINDING_OK;
     if (c->tls_certificate.n == 0)
         buf_put_str(text, "none configured");
     for (size_t i = 0; i < c->tls_certificate.n; i++) {
@@ -178,16 +180,16 @@ look_keys(const struct config *c, struct buf *text)
     for (size_t i = 0; i < c->tls_key.n; i++) {
         if (stat(c->tls_key.items[i], &st) != 0) {
             buf_printf(text, "%s: %s", c->tls_key.items[i], strerror(errno));
-            return WRONG;
+            return FINDING_WRONG;
         }
         if (st.st_mode & 07) {
             buf_printf(text, "%s can be read by everybody; run: chmod o= %s",
                        c->tls_key.items[i], c->tls_key.items[i]);
-            return WRONG;
+            return FINDING_WRONG;
         }
     }
     buf_printf(text, "%zu", c->tls_key.n);
-    return FINE;
+    return FINDING_OK;
 }
 
 static enum finding
@@ -200,7 +202,7 @@ look_clock(const struct config *c, struct buf *text)
     gmtime_r(&now, &tm);
     strftime(stamp, sizeof stamp, "%Y-%m-%d %H:%M:%S UTC", &tm);
     buf_put_str(text, stamp);
-    return tm.tm_year + 1900 < 2025 ? WRONG : FINE;
+    return tm.tm_year + 1900 < 2025 ? FINDING_WRONG : FINDING_OK;
 }
 
 static enum finding
@@ -208,21 +210,21 @@ look_attachments(const struct config *c, struct buf *text)
 {
     if (!c->search_attachments) {
         buf_put_str(text, "not searched (search_attachments = false)");
-        return FINE;
+        return FINDING_OK;
     }
     if (!extract_tool_there()) {
         buf_put_str(text,
                     EXTRACT_PDF_TOOL " is missing: PDF files are not searched; install "
                                      "poppler-utils");
-        return WARN;
+        return FINDING_WARNING;
     }
     if (sandbox_landlock_abi() == 0 && !c->search_pdf_unconfined) {
         buf_put_str(text, "PDF files are not searched: no Landlock keeps pdftotext from "
                           "files here (search_pdf_unconfined)");
-        return WARN;
+        return FINDING_WARNING;
     }
     buf_put_str(text, "searched: PDF, OOXML, ODF, RTF, HTML, plain text");
-    return FINE;
+    return FINDING_OK;
 }
 
 // Only whether somebody answers there: what they say is for the log of the role relay.
@@ -234,7 +236,7 @@ look_relay(const struct config *c, struct buf *text)
     int fd = -1;
     if (c->relay_host[0] == '\0') {
         buf_put_str(text, "nothing goes out (no relay_host)");
-        return FINE;
+        return FINDING_OK;
     }
     enum result r = smarthost_open(c, &s, &f);
     s.host.patience_ms = RELAY_MS;
@@ -248,7 +250,7 @@ look_relay(const struct config *c, struct buf *text)
         close(fd);
     SSL_CTX_free(s.host.trust);
     buf_wipe(&s.text);
-    return r == R_OK ? FINE : WRONG;
+    return r == R_OK ? FINDING_OK : FINDING_WRONG;
 }
 
 static enum result
@@ -283,14 +285,14 @@ look_scanners(const struct config *c, struct buf *text)
     struct fault f;
     if (!scanners_scan(c)) {
         buf_put_str(text, "mail is not scanned (no rspamd_url, no clamd_socket)");
-        return FINE;
+        return FINDING_OK;
     }
     s.timeout_ms = RELAY_MS;
     if (ask_scanners(&s, text, &f) == R_OK)
-        return FINE;
+        return FINDING_OK;
     buf_reset(text);
     buf_printf(text, "%s", f.why);
-    return WRONG;
+    return FINDING_WRONG;
 }
 
 static const struct check checks[] = {
@@ -307,13 +309,42 @@ static const struct check checks[] = {
     {"scanners", look_scanners},
 };
 
+// `hint` may be empty; then the message says what to do.
 static void
-tell(const char *name, enum finding found, struct span text)
+tell(void *arg, const char *name, enum finding found, struct span text, struct span hint)
 {
     static const char *const words[] = {"ok", "warning", "WRONG"};
-    output_row("check", FIELDS(field_str("name", "%", name),
-                               field_str("finding", "@17%", words[found]),
-                               field_text("message", "@26%", text)));
+    (void)arg;
+    output_row("check",
+               FIELDS(field_str("name", "%", name),
+                      field_str("finding", "@20%", words[found]),
+                      field_text("message", "@29%", text),
+                      field_if(hint.n > 0, field_text("hint", "\n@29-> %", hint))));
+}
+
+// As a mail client, from outside; the settings do not matter.
+static int
+visit(const struct verb_options *o, const char *address)
+{
+    struct doctor_options options = {o->resolver, o->authorities};
+    struct fault f;
+    enum result r = doctor_visit(span_str(address), &options, tell, NULL, &f);
+    return r == R_FAIL ? output_fault(&f, 2) : r == R_NONE;
+}
+
+static int
+look_here(const struct config *c)
+{
+    bool wrong = false;
+    for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
+        struct buf text;
+        buf_init(&text, 65536);
+        enum finding found = checks[i].look(c, &text);
+        tell(NULL, checks[i].name, found, buf_span(&text), SPAN_NONE);
+        wrong |= found == FINDING_WRONG;
+        buf_done(&text);
+    }
+    return wrong;
 }
 
 int
@@ -321,21 +352,15 @@ verb_doctor(const struct verb_options *o, const char *const *args, size_t n)
 {
     struct config *c;
     struct fault f;
-    bool wrong = false;
-    (void)args, (void)n;
+    if (n > 0)
+        return visit(o, args[0]);
     if (verb_config(o, &c, &f) != R_OK) {
-        tell("configuration", WRONG, span_str(f.why));
+        tell(NULL, "configuration", FINDING_WRONG, span_str(f.why), SPAN_NONE);
         return 1;
     }
-    tell("configuration", FINE, span_str(c->file ? c->file : "defaults"));
-    for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
-        struct buf text;
-        buf_init(&text, 65536);
-        enum finding found = checks[i].look(c, &text);
-        tell(checks[i].name, found, buf_span(&text));
-        wrong |= found == WRONG;
-        buf_done(&text);
-    }
+    tell(NULL, "configuration", FINDING_OK, span_str(c->file ? c->file : "defaults"),
+         SPAN_NONE);
+    int code = look_here(c);
     config_free(&c);
-    return wrong ? 1 : 0;
+    return code;
 }

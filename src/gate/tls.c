@@ -1,6 +1,7 @@
 #include "gate/tls.h"
 #include "base/clock.h"
 #include "base/limits.h"
+#include <openssl/cms.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
@@ -283,6 +284,36 @@ tls_set_accept(struct tls_set *t, const char *alpn)
     must(SSL_set_ex_data(ssl, users_index, t) == 1);
     t->users++;
     return ssl;
+}
+
+static CMS_ContentInfo *
+sign(SSL_CTX *ctx, struct span content)
+{
+    STACK_OF(X509) *chain = NULL;
+    BIO *in = BIO_new_mem_buf(content.p, (int)content.n);
+    must(in != NULL && SSL_CTX_get0_chain_certs(ctx, &chain) == 1);
+    CMS_ContentInfo *cms =
+        CMS_sign(SSL_CTX_get0_certificate(ctx), SSL_CTX_get0_privatekey(ctx), chain, in,
+                 CMS_BINARY | CMS_NOSMIMECAP);
+    BIO_free(in);
+    ERR_clear_error();
+    return cms;
+}
+
+enum result
+tls_set_sign(struct tls_set *t, struct span host, struct span content, struct buf *out)
+{
+    size_t at = 0;
+    unsigned char *der = NULL;
+    for (size_t i = t->n; i > 0; i--)
+        at = names_match(&t->names[i - 1], host) ? i - 1 : at;
+    CMS_ContentInfo *cms = t->n > 0 ? sign(t->names[at].ctx, content) : NULL;
+    int n = cms ? i2d_CMS_ContentInfo(cms, &der) : 0;
+    if (n > 0)
+        buf_put(out, span_of(der, (size_t)n));
+    OPENSSL_free(der);
+    CMS_ContentInfo_free(cms);
+    return n > 0 && !out->over ? R_OK : R_NONE;
 }
 
 // RFC 9266: label EXPORTER-Channel-Binding, an empty context, 32 octets. On TLS 1.2 only with the extended

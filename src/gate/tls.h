@@ -37,6 +37,11 @@ struct tls_scratch {
     char name[256];
 };
 
+// A signature over `content`, which is in it, by the certificate of that name, else the first, with its chain (CMS SignedData in DER,
+// RFC 5652). R_NONE: there is no certificate.
+enum result tls_set_sign(struct tls_set *t, struct span host, struct span content,
+                         struct buf *out) MUST_CHECK;
+
 // Facts of a finished handshake. `certificate` is the name in a client certificate that was verified; empty: there is no
 // such certificate, or no such name in it.
 struct tls_facts tls_facts_of(SSL *ssl, enum tls_kind kind, enum tls_client_name name,

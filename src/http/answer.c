@@ -103,9 +103,14 @@ mobileconfig(const struct http_options *o, const struct http_question *q,
         refuse(a, 404, "Ask with ?emailaddress=NAME@DOMAIN, an address of a domain here.");
         return;
     }
+    struct buf profile;
+    buf_init(&profile, a->body.max);
     a->type = "application/x-apple-aspen-config";
-    if (offers_mobileconfig(&o->offers, address, &a->body) != R_OK)
+    if (offers_mobileconfig(&o->offers, address, &profile) != R_OK)
         refuse(a, 404, "No server for outgoing mail is announced.");
+    else if (o->sign(o->arg, buf_span(&profile), &a->body) != R_OK)
+        buf_put(&a->body, buf_span(&profile));
+    buf_done(&profile);
 }
 
 static void
@@ -115,6 +120,18 @@ pacc(const struct http_options *o, const struct http_question *q, struct arena *
     (void)q, (void)arena;
     a->type = JSON;
     offers_pacc(&o->offers, &a->body);
+}
+
+// Clients that hold no list of providers learn here whose tokens to ask for; what they need of the provider is behind its own
+// well-known URL (RFC 8414 section 3).
+static void
+resource(const struct http_options *o, const struct http_question *q, struct arena *arena,
+         struct http_answer *a)
+{
+    (void)q, (void)arena;
+    a->type = JSON;
+    if (offers_resource(&o->offers, &a->body) != R_OK)
+        refuse(a, 404, "Tokens are not accepted here.");
 }
 
 static void
@@ -155,6 +172,7 @@ static const struct route {
     {"/autodiscover/autodiscover.xml", autodiscover, true, false, false},
     {"/autodiscover/autodiscover.json", autodiscover_json, false, false, true},
     {"/.well-known/user-agent-configuration.json", pacc, false, false, false},
+    {"/.well-known/oauth-protected-resource", resource, false, false, false},
     {"/mail.mobileconfig", mobileconfig, false, false, false},
     {"/healthz", healthz, false, true, false},
     {"/readyz", readyz, false, true, false},

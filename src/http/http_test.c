@@ -25,6 +25,18 @@ metrics(void *arg, struct buf *out)
     buf_put_str(out, "posthorn_ready 1\n");
 }
 
+static bool signs;
+static struct span issuer;
+
+static enum result
+sign(void *arg, struct span content, struct buf *out)
+{
+    (void)arg;
+    if (signs)
+        buf_printf(out, "signed %zu octets", content.n);
+    return signs ? R_OK : R_NONE;
+}
+
 static bool ready = true;
 
 static struct http_options
@@ -34,8 +46,11 @@ options(void)
                                             .list = list,
                                             .n = 3,
                                             .domains = domains,
-                                            .domain_count = 2},
+                                            .domain_count = 2,
+                                            .oauth_issuer = issuer,
+                                            .oauth_scope = SPAN("mail offline")},
                                  .arg = &ready,
+                                 .sign = sign,
                                  .is_ready = is_ready,
                                  .metrics = metrics};
 }
@@ -200,11 +215,47 @@ zone(void **state)
     buf_done(&b);
 }
 
+// RFC 9728 section 2; without an issuer there is no such document.
+static void
+oauth(void **state)
+{
+    static const char path[] = "/.well-known/oauth-protected-resource";
+    struct buf body;
+    (void)state;
+    buf_init(&body, 1 << 20);
+    assert_int_equal(get(path, "", &body), 404);
+    issuer = SPAN("https://id.example.org/x");
+    assert_int_equal(get(path, "", &body), 200);
+    assert_string_equal(
+        body.p,
+        "{\"resource\":\"https://mail.example.org\",\"authorization_servers\":["
+        "\"https://id.example.org/x\"],\"scopes_supported\":[\"mail\",\"offline\"]}\n");
+    issuer = SPAN_NONE;
+    buf_done(&body);
+}
+
+static void
+signature(void **state)
+{
+    struct buf body;
+    (void)state;
+    buf_init(&body, 1 << 20);
+    signs = true;
+    assert_int_equal(get("/mail.mobileconfig", "email=ann@example.org", &body), 200);
+    assert_non_null(strstr(body.p, "signed "));
+    assert_null(strstr(body.p, "<plist"));
+    assert_int_equal(get("/mail.mobileconfig", "email=ann@elsewhere.org", &body), 404);
+    assert_null(strstr(body.p, "signed "));
+    signs = false;
+    buf_done(&body);
+}
+
 int
 main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(paths),
-                                       cmocka_unit_test(for_administrators),
-                                       cmocka_unit_test(outlook), cmocka_unit_test(zone)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(paths),   cmocka_unit_test(for_administrators),
+        cmocka_unit_test(outlook), cmocka_unit_test(zone),
+        cmocka_unit_test(oauth),   cmocka_unit_test(signature)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-// Documents in JSON: Autodiscover v2, and user-agent-configuration.json (draft-ietf-mailmaint-pacc).
+// Documents in JSON: Autodiscover v2, user-agent-configuration.json (draft-ietf-mailmaint-pacc), and what RFC 9728 has for OAuth.
 
 #include "http/offers.h"
 #include <jansson.h>
@@ -86,4 +86,31 @@ offers_pacc(const struct offers *o, struct buf *out)
     put(authentication, "password", json_true());
     put(j, "authentication", authentication);
     print(j, out);
+}
+
+// RFC 9728 section 2: scopes_supported is a list, the setting has blanks between (RFC 6749 section 3.3).
+enum result
+offers_resource(const struct offers *o, struct buf *out)
+{
+    if (o->oauth_issuer.n == 0)
+        return R_NONE;
+    json_t *j = object(), *issuers = json_array(), *scopes = json_array();
+    struct span rest = o->oauth_scope, scope;
+    struct buf url;
+    must(issuers != NULL && scopes != NULL);
+    buf_init(&url, 1000);
+    buf_printf(&url, "https://%.*s", SPAN_ARG(o->host));
+    put(j, "resource", text(buf_span(&url)));
+    must(json_array_append_new(issuers, text(o->oauth_issuer)) == 0);
+    put(j, "authorization_servers", issuers);
+    while (span_next_field(&rest, ' ', &scope) == R_OK)
+        if (scope.n > 0)
+            must(json_array_append_new(scopes, text(scope)) == 0);
+    if (json_array_size(scopes) > 0)  // what is empty is left out (RFC 9728 section 3.2)
+        put(j, "scopes_supported", scopes);
+    else
+        json_decref(scopes);
+    buf_done(&url);
+    print(j, out);
+    return R_OK;
 }

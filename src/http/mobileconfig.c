@@ -1,4 +1,4 @@
-// Apple's configuration profile with one mail account (com.apple.mail.managed). It is not signed: iOS says "not signed" and asks.
+// Apple's configuration profile with one mail account (com.apple.mail.managed). answer.c has it signed; a device that gets it without a signature says so, and asks.
 
 #include "base/hash.h"
 #include "http/offers.h"

@@ -41,6 +41,7 @@ struct offers {
     size_t domain_count;
     bool scram;                // passwords can be proven without being sent
     struct span oauth_issuer;  // empty: none
+    struct span oauth_scope;   // to ask it for; empty: nothing is said
 };
 
 // The first of that kind; NULL: none.
@@ -62,7 +63,9 @@ void offers_autodiscover_error(struct buf *out);
 // Autodiscover v2: where the document above is. R_NONE: no such protocol here; *out has the error.
 enum result offers_autodiscover_json(const struct offers *o, struct span protocol,
                                      struct buf *out) MUST_CHECK;
-// Apple's .mobileconfig. R_NONE: there is nothing to send mail by, so it would be refused.
+// RFC 9728: who gives tokens for this server. R_NONE: nobody does.
+enum result offers_resource(const struct offers *o, struct buf *out) MUST_CHECK;
+// Apple's .mobileconfig, not signed. R_NONE: there is nothing to send mail by, so it would be refused.
 enum result offers_mobileconfig(const struct offers *o, struct span address,
                                 struct buf *out) MUST_CHECK;
 // draft-ietf-mailmaint-pacc: user-agent-configuration.json.

@@ -15,7 +15,9 @@ struct http_options {
     struct offers offers;
     struct network_list admins;  // who may see health and metrics
     void *arg;
-    SSL *(*accept)(void *arg);                    // a TLS connection, server side
+    SSL *(*accept)(void *arg);  // a TLS connection, server side
+    // Puts what is signed by the server's certificate (CMS) into *out; R_NONE: there is none.
+    enum result (*sign)(void *arg, struct span content, struct buf *out);
     bool (*is_ready)(void *arg);                  // logins and deliveries work
     void (*metrics)(void *arg, struct buf *out);  // in Prometheus' text form
 };

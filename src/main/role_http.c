@@ -25,6 +25,15 @@ on_accept(void *arg)
     return tls_set_accept(r->secrets.now, "http/1.1");
 }
 
+static enum result
+on_sign(void *arg, struct span content, struct buf *out)
+{
+    struct role_http *r = arg;
+    return r->secrets.now
+               ? tls_set_sign(r->secrets.now, r->options.offers.host, content, out)
+               : R_NONE;
+}
+
 static bool
 on_is_ready(void *arg)
 {
@@ -70,6 +79,7 @@ set_options(struct role_http *r, const struct config *c)
         .admins = {c->http_admin_networks.items, c->http_admin_networks.n},
         .arg = r,
         .accept = on_accept,
+        .sign = on_sign,
         .is_ready = on_is_ready,
         .metrics = on_metrics,
     };

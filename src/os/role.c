@@ -1,8 +1,8 @@
 #include "os/role.h"
 
 static const struct role roles[] = {
-#define ROLE(name, user, connect, exec, calls, files)                                      \
-    {#name, ROLE_##user, ROLE_##connect, exec, calls, files},
+#define ROLE(name, user, connect, exec, calls, files, text)                                \
+    {#name, ROLE_##user, ROLE_##connect, exec, calls, files, text},
 #define PLACE(role, path, kind, writes)
 #include "os/roles.def"
 #undef ROLE
@@ -10,7 +10,7 @@ static const struct role roles[] = {
 };
 
 static const struct role_place places[] = {
-#define ROLE(name, user, connect, exec, calls, files)
+#define ROLE(name, user, connect, exec, calls, files, text)
 #define PLACE(role, path, kind, writes) {#role, path, ROLE_##kind, writes},
 #include "os/roles.def"
 #undef ROLE

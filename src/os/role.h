@@ -36,6 +36,7 @@ struct role {
     bool may_exec;
     unsigned calls;
     unsigned files_max;  // RLIMIT_NOFILE
+    const char *text;    // what it is
 };
 
 struct role_place {

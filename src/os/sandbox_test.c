@@ -473,7 +473,8 @@ relay_connects(const char *name)
                                ROLE_CONFIGURED,
                                false,
                                CALLS_BASE | CALLS_SOCKETS | CALLS_CONNECT,
-                               100};
+                               100,
+                               ""};
     const struct sandbox_paths paths = {.ports = &allowed_port, .port_count = 1};
     NEED(sandbox_apply(&relay, &paths, &f) == R_OK);
     NEED(connect_to(allowed_port) == 0);
@@ -504,7 +505,8 @@ helper_forks(const char *name)
 {
     struct fault f;
     const struct role helper = {
-        name, ROLE_SERVICE, ROLE_NOTHING, true, CALLS_BASE | CALLS_FILES | CALLS_EXEC, 100};
+        name, ROLE_SERVICE, ROLE_NOTHING, true, CALLS_BASE | CALLS_FILES | CALLS_EXEC, 100,
+        ""};
     const struct sandbox_paths paths = {0};
     char *argv[] = {"true", NULL};
     NEED(sandbox_apply(&helper, &paths, &f) == R_OK);

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "store/disk.h"
 
 #include <dirent.h>
@@ -117,6 +118,13 @@ queue_find(struct relay_queue *q, uint64_t id)
     return e;
 }
 
+static void
+count(const struct relay_queue *q)
+{
+    metric_set(METRIC_relay_mails, q->count);
+    metric_set(METRIC_relay_octets, q->octets);
+}
+
 void
 queue_forget(struct relay_queue *q, struct queue_entry *e)
 {
@@ -124,6 +132,7 @@ queue_forget(struct relay_queue *q, struct queue_entry *e)
     HASH_DEL(q->entries, e);
     q->count--;
     q->octets -= e->size;
+    count(q);
     e->gone = true;
     if (e->visits == 0)
         free(e);
@@ -157,6 +166,7 @@ add(struct relay_queue *q, const struct queue_mail *m)
     DL_APPEND(q->waiting, e);
     q->count++;
     q->octets += e->size;
+    count(q);
 }
 
 // ---- what is there at the start ----
@@ -348,6 +358,7 @@ relay_queue_start(struct relay_queue *q)
     timer_set(&q->look, 1);
     timer_init(&q->telling, tell, q);
     timer_set(&q->telling, TELL_MS);
+    count(q);
     if (q->count > 0)
         log_info("relay", "mail waits to go out",
                  field_number("waiting", "waiting=%", q->count));

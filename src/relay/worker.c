@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "io/message.h"
 
 #include <fcntl.h>
@@ -113,14 +114,17 @@ settle(struct queue_visit *v, size_t i, const struct smtp_reply *r, unsigned cap
     if (r->code / 100 == 2) {
         visit_set(v, i, wants_relayed(v, i, caps) ? QUEUE_RELAYED : QUEUE_SENT, r);
         counts->sent++;
+        metric_add(METRIC_relay_sent, 1);
         log_outcome(v, i, "sent", 'i');
     } else if (r->code / 100 == 5) {
         visit_set(v, i, QUEUE_FAILED, r);
         counts->failed++;
+        metric_add(METRIC_relay_failed, 1);
         log_outcome(v, i, "failed", 'w');
     } else {
         visit_set(v, i, QUEUE_WAITING, r);
         counts->deferred++;
+        metric_add(METRIC_relay_deferred, 1);
         log_outcome(v, i, "deferred", 'i');
     }
 }
@@ -277,6 +281,7 @@ expire(struct queue_visit *v, const char *status)
             snprintf(r.words, sizeof r.words, "its time was over");
         visit_set(v, i, QUEUE_EXPIRED, &r);
         v->queue->counts.expired++;
+        metric_add(METRIC_relay_expired, 1);
         log_outcome(v, i, "expired", 'w');
     }
 }

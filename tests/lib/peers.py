@@ -140,13 +140,13 @@ def make_certificate(folder):
                    check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def make_authority(folder):
-    """Replaces the server's certificate by one that an authority of its own has signed: FOLDER/authority.pem."""
+def make_authority(folder, names=("localhost",)):
+    """Replaces the server's certificate by one for these names that an authority of its own has signed: FOLDER/authority.pem."""
     new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30"]
     quiet = {"check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
     subprocess.run(["openssl", "req", "-x509", *new_key, "-subj", "/CN=Test authority", "-keyout", "authority-key.pem",
                     "-out", "authority.pem"], **quiet)
-    subprocess.run(["openssl", "req", "-x509", *new_key, "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+    subprocess.run(["openssl", "req", "-x509", *new_key, "-subj", f"/CN={names[0]}", "-addext", f"subjectAltName={','.join('DNS:' + n for n in names)}",
                     "-addext", "basicConstraints=critical,CA:FALSE", "-CA", "authority.pem", "-CAkey", "authority-key.pem",
                     "-keyout", "key.pem", "-out", "cert.pem"], **quiet)
 

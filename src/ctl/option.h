@@ -1,0 +1,27 @@
+#ifndef CTL_OPTION_H
+#define CTL_OPTION_H
+
+// An option of the command line is a row of options.def: its name, the member of struct verb_options that it fills (a text, or
+// a bool where it is a switch), and its help.
+// Threads: any (constant data).
+
+#include "ctl/verb.h"
+
+struct option {
+    const char *name;   // "--data", "-c"
+    size_t offset;      // in struct verb_options
+    const char *value;  // "DIR"; "": a switch
+    const char *help;
+};
+
+extern const struct option options[];
+extern const size_t options_count;
+
+// Does a usage ("PATH -u USER [--folder NAME]") name it?
+bool option_is_in(const struct option *o, const char *usage);
+// Does every verb take it?
+bool option_is_general(const struct option *o);
+// Takes argv[i] ("--data DIR", "--data=DIR", "--json") into *to; how many arguments that were, 0: it is no option.
+int option_read(struct verb_options *to, int argc, char **argv, int i);
+
+#endif

@@ -1,0 +1,87 @@
+"""Every verb, option, setting and role has its text, each at its one place, and the manual pages that are made of them are clean."""
+import importlib.util
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+
+import source
+
+STRING = r'"(?:[^"\\\n]|\\.)*"'
+OPTION = re.compile(r"(?<![\w-])(--?[a-z][a-z-]*)")
+PAGES = ("posthorn.1", "posthorn.conf.5", "posthorn.8")
+
+
+def rows(root, path, kinds):
+    """(first argument, all its strings) of each row of a table; rows may go over lines."""
+    text = (root / path).read_text() if (root / path).exists() else ""
+    for found in re.finditer(rf"(?m)^(?:{kinds})\(((?:{STRING}|[^()\"]|\([^()]*\))*)\)", text):
+        yield found[1].split(",")[0].strip().strip('"'), re.findall(STRING, found[1])
+
+
+def texts(root):
+    for path, kinds, where in (("src/ctl/verbs.def", "[A-Z]+", "the last string of its row, the help"),
+                               ("src/ctl/options.def", "OPTION", "the last string of its row"),
+                               ("src/ctl/config.def", "SETTING", "the last string of its row"),
+                               ("src/os/roles.def", "ROLE", "the last string of its row: what the process is for")):
+        for name, strings in rows(root, path, kinds):
+            text = strings[-1][1:-1] if strings else ""
+            if len(text) < 10:
+                yield f"{path}: {name} has no text; write it as {where}"
+
+
+def options(root):
+    """An option that a usage names has a row, and the other way round."""
+    have = {name for name, _ in rows(root, "src/ctl/options.def", "OPTION")}
+    named = set()
+    for verb, strings in rows(root, "src/ctl/verbs.def", "[A-Z]+"):
+        for option in OPTION.findall(strings[1]):
+            named.add(option)
+            if option not in have:
+                yield f'src/ctl/verbs.def: {verb} takes {option}; give it a row with its text in src/ctl/options.def'
+    general = {"-c", "--data", "--json", "--version", "-h", "--help"}
+    for option in have - named - general:
+        yield f"src/ctl/options.def: {option} is in no usage of src/ctl/verbs.def"
+
+
+def generator(root):
+    spec = importlib.util.spec_from_file_location("make_manual", root / "dist/man/make.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def complaints(path):
+    """What mandoc and man say of a page."""
+    lint = subprocess.run(["mandoc", "-Tlint", "-Wwarning", str(path)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    shown = subprocess.run(["man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", str(path)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                           env={**os.environ, "LC_ALL": "C.UTF-8", "MANROFFSEQ": "", "MANWIDTH": "80"}, check=False)
+    for line in (lint.stdout + shown.stderr).decode(errors="replace").splitlines():
+        yield f"{path.name}: {line}"
+
+
+def pages(root):
+    """Made as the build makes them; in a broken sample: the page itself."""
+    if not shutil.which("mandoc"):
+        yield "mandoc is missing: tests/house/install.sh tests/house/packages.txt"
+        return
+    program = pathlib.Path(os.environ.get("POSTHORN_BINARY", root / "build/asan/src/main/posthorn"))
+    if root == source.ROOT and not program.exists():
+        yield f"{program} is not built"
+        return
+    with tempfile.TemporaryDirectory(prefix="posthorn-manual-") as folder:
+        for name in PAGES:
+            template = root / "dist/man" / (name + ".in")
+            if not template.exists():
+                continue
+            path = pathlib.Path(folder) / name
+            text = generator(root).page(program, "0", template.read_text()) if root == source.ROOT else template.read_text()
+            path.write_text(text)
+            yield from complaints(path)
+
+
+BROKEN = {"src/ctl/verbs.def": 'LOCAL("x", "[--lost]", 0, 0, f, "")\n', "src/ctl/options.def": 'OPTION("--spare", spare, "", "a long enough text")\n',
+          "dist/man/posthorn.1.in": ".Dd November 27, 2026\n.Dt X 1\n.Os\n.Sh NAME\n.Nm x\n.Nd y\n.Bl -tag\n.It a\n"}
+source.main({"texts": (texts, BROKEN), "options": (options, BROKEN), "pages": (pages, BROKEN)})
