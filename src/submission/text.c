@@ -70,9 +70,12 @@ fail(struct submission_text *t, int code, const char *enhanced, const char *text
     t->why = (struct submission_answer){code, enhanced, t->words};
 }
 
+// This reason goes before all others, which depend on how the text was cut into pieces.
 static void
 judge_ends(struct submission_text *t, const struct smtp_ends *e)
 {
+    if (e->bare || e->nul)
+        t->failed = false;
     if (e->bare)
         fail(t, 554, "5.6.0", "Lines end with CRLF: a bare CR or LF is not taken");
     else if (e->nul)
