@@ -202,12 +202,6 @@ config_private_flags(const struct config *c)
     return flags;
 }
 
-unsigned
-config_redirects(const struct config *c)
-{
-    return c->sieve_redirects > 0 ? (unsigned)c->sieve_redirects : LIMIT_sieve_redirects;
-}
-
 bool
 config_list_has(const struct config_list *list, struct span s)
 {

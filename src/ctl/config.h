@@ -41,8 +41,6 @@ void config_free(struct config **c);
 unsigned config_marks(const struct config *c);
 // The setting private_flags as enum message_flag.
 uint16_t config_private_flags(const struct config *c);
-// Addresses that the scripts of a user may send one message on to.
-unsigned config_redirects(const struct config *c);
 // The list that is this member (offsetof).
 static inline const struct config_list *
 config_list_at(const struct config *c, size_t member)

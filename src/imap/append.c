@@ -3,6 +3,7 @@
 #include "base/arena_grow.h"
 #include "base/limits.h"
 #include "imap/appendlimit.h"
+#include "imap/event.h"
 #include "imap/flags.h"
 #include "imap/messagelimit.h"
 #include "io/task.h"
@@ -215,4 +216,15 @@ imap_append_put_uids(const struct imap_append *a, const struct intake_result *do
     if (a->count > 1)
         buf_printf(b, ":%u", done[a->count - 1].uid);
     buf_put_str(b, "] ");
+}
+
+void
+imap_append_event(const struct imap_append *a, const struct intake_result *done)
+{
+    struct filter_stored *event = imap_event_begin(a->c, &a->c->ref, FILTER_APPEND, NULL);
+    struct seqset uids;
+    seqset_init(&uids, a->c->arena);
+    for (size_t i = 0; i < a->count; i++)
+        seqset_add(&uids, done[i].uid);
+    imap_event_end(a->c, &event, &uids);
 }

@@ -42,6 +42,9 @@ enum result imap_append_write(struct imap_append *a, struct span octets,
 void imap_append_put_uids(const struct imap_append *a, const struct intake_result *done,
                           struct buf *b);
 
+// What the mailbox's scripts make of the messages that are there now (imap/event.h).
+void imap_append_event(const struct imap_append *a, const struct intake_result *done);
+
 // append_8bit = refuse (RFC 9755 section 4): a header with 8-bit octets comes in only after ENABLE. From any thread.
 void imap_append_8bit_refuse(bool refuse);
 

@@ -172,7 +172,6 @@ filter(struct delivery *d, struct account *a, struct span detail)
         .from = s->sender,
         .to = r->address,
         .detail = detail,
-        .client = buf_span(&s->client),
         .remote = plain_address(s->remote),
         .envelope = {s->said.auth, r->notify, r->orcpt, s->said.ret, s->said.envid},
         .may_refuse = r->targets.n == 1,

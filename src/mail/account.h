@@ -16,7 +16,8 @@ struct account;
 
 // The server's shared entries of METADATA, which are settings. All text must live as long as the mail.
 struct mail_entries {
-    const char *comment, *admin;  // "" or NULL: none
+    const char *comment, *admin;   // "" or NULL: none
+    const char *imapsieve_script;  // RFC 6785 section 2.3.1; the same
     // RFC 5466: rows of a name, a blank and the value
     const char *const *filters, *const *descriptions;
     size_t filter_count, description_count;

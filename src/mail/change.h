@@ -17,6 +17,10 @@ struct selection {
 // "\\Seen" in any case; 0: no system flag that can be set.
 uint16_t change_flag_from(struct span name);
 
+// "\\Seen $x", in the arena.
+struct span change_flag_names(struct arena *a, uint16_t flags, const struct span *keywords,
+                              size_t n);
+
 enum flag_op { FLAG_OP_SET, FLAG_OP_ADD, FLAG_OP_REMOVE };
 
 struct flag_change {
@@ -26,9 +30,21 @@ struct flag_change {
     size_t keyword_count;
     bool has_unchangedsince;  // RFC 7162 section 3.1.3
     uint64_t unchangedsince;
+    bool tells_changed;  // of each message: what became different of it
+};
+
+// Flags of a message that are set now, or no more; those that a user has alone on another's mailbox are not told.
+struct flag_difference {
+    uint32_t uid;
+    uint16_t flags;
+    const uint32_t *numbers;  // of keywords
+    size_t n;
+    struct span names;  // "\\Seen $x"
 };
 
 struct flag_result {
+    struct flag_difference *changed;  // ascending, where tells_changed asked for it
+    size_t changed_count;
     // the addressed messages as they are now, ascending; in the arena
     struct view_message *messages;
     size_t count;

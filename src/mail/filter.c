@@ -25,6 +25,8 @@ keep_unfiltered(struct filter_run *r, const struct fault *why)
     r->actions = r->keep = NULL;
     r->keeps = true;
     r->marks.n = 0;
+    if (r->stored)
+        filter_note_failure(r, 0, "%s", why->why);
 }
 
 static enum result
@@ -41,6 +43,8 @@ attempt(struct filter_run *r, struct filter_result *out, struct fault *f)
     if (filter_send_before(r, out, f) != R_OK)
         return R_FAIL;
     if (filter_file(r, out, f) != R_OK)
+        return R_FAIL;
+    if (r->stored && filter_stored_settle(r, f) != R_OK)
         return R_FAIL;
     if (!out->refused)
         filter_send_behind(r);
@@ -78,6 +82,15 @@ remember_sent(struct filter_run *r)
 }
 
 enum result
+filter_carry_out(struct filter_run *r, struct filter_result *out, struct fault *f)
+{
+    enum result result = attempts(r, out, f);
+    if (result != R_OK && r->sent)
+        remember_sent(r);
+    return result;
+}
+
+enum result
 filter_deliver(const struct filter_arrival *m, struct filter_result *out, struct fault *f)
 {
     struct filter_run r = {.in = m,
@@ -89,9 +102,7 @@ filter_deliver(const struct filter_arrival *m, struct filter_result *out, struct
     *out = (struct filter_result){0};
     buf_init(&out->reason, LIMIT_sieve_text);
     must(r.rules != NULL);
-    enum result result = attempts(&r, out, f);
-    if (result != R_OK && r.sent)
-        remember_sent(&r);
+    enum result result = filter_carry_out(&r, out, f);
     mail_user_close(&r.user);
     filter_rules_unref(&r.rules);
     arena_free(&r.arena);

@@ -19,6 +19,9 @@ struct filter_scripts {
 struct filter_settings {
     struct filter_scripts before, after;  // in this order
     struct filter_scripts global;         // of `include :global`
+    struct filter_scripts imap;  // of events: named "COPY Junk: before" (filter_event.c)
+    struct filter_scripts environment;  // items vnd.dovecot.config.NAME: names and values
+    bool expunge;                  // messages that scripts of events do not keep go at once
     struct span hostname, domain;  // of the environment (RFC 5183); domain may be empty
     struct span delimiters;        // that begin a detail (RFC 5233)
     struct span spam_header,
@@ -70,10 +73,10 @@ struct filter_scan {
 struct delivered_key;
 struct filter_arrival {
     struct account *account;
-    struct intake *intake;       // finished
-    struct span from, to;        // of the envelope
-    struct span detail;          // of the address, where it may be a folder; else empty
-    struct span client, remote;  // who handed it over: a name, and an address, or empty
+    struct intake *intake;  // finished
+    struct span from, to;   // of the envelope
+    struct span detail;     // of the address, where it may be a folder; else empty
+    struct span remote;     // the address of who handed it over, or empty
     // more of the envelope (RFC 6009); p is NULL where nothing was said
     struct filter_envelope {
         struct span auth, notify, orcpt, ret, envid;

@@ -2,7 +2,6 @@
 #include "mail/filter_inside.h"
 
 #include "base/log.h"
-#include "base/utf8.h"
 #include "mail/arrive.h"
 #include "mail/change.h"
 #include "mail/delivered.h"
@@ -107,8 +106,8 @@ is_keyword(struct span s)
 }
 
 // What is no flag is passed over (RFC 5232 section 2).
-static void
-take_flags(struct filter_run *r, struct span flags, struct intake_params *p)
+void
+filter_take_flags(struct filter_run *r, struct span flags, struct intake_params *p)
 {
     enum { MOST = 100 };
     struct span *words = arena_array(r->arena, MOST, sizeof *words), word;
@@ -140,9 +139,13 @@ place_new(struct filing *w, const struct sieve_action *a)
     struct filter_place *p = ARENA_NEW(r->arena, struct filter_place);
     p->action = a;
     p->intake = r->in->intake;
-    p->params.quota = QUOTA_DELIVERY;
+    if (r->stored)
+        p->params = r->stored->message.params;
+    else
+        p->params.quota = QUOTA_DELIVERY;
     if (a) {
-        take_flags(r, sieve_detail(a, "flags"), &p->params);
+        if (!r->stored || sieve_has_detail(a, "flags"))
+            filter_take_flags(r, sieve_detail(a, "flags"), &p->params);
         p->intake = form_of(r, a);
     }
     return p;
@@ -267,8 +270,17 @@ add_fileinto(struct filing *w, const struct sieve_action *a, struct fault *f)
         found = sieve_has_detail(a, "create")
                     ? make_mailbox(r, a, &mailbox, f)
                     : fault_set(f, FAULT_NONEXISTENT, "there is no such folder");
+    if (found == R_OK && r->stored && mailbox == r->stored->mailbox) {
+        r->keeps = true;  // there it is already
+        r->keep = (struct sieve_action *)(uintptr_t)a;
+        return R_OK;
+    }
     if (found == R_OK) {
         add_own(w, a, mailbox);
+        return R_OK;
+    }
+    if (r->stored) {
+        filter_stored_keep(r, a, a->target, f);
         return R_OK;
     }
     tell_instead(r, a, a->target, f);
@@ -283,7 +295,7 @@ add_all(struct filing *w, struct fault *f)
     for (const struct sieve_action *a = r->actions; result == R_OK && a; a = a->next)
         if (a->kind == SIEVE_FILEINTO)
             result = add_fileinto(w, a, f);
-    if (result == R_OK && r->keeps)
+    if (result == R_OK && r->keeps && !r->stored)
         result = r->keep && !r->keep->implicit ? add_default(w, r->keep, r->in->detail, f)
                                                : add_unsaid(w, r->keep, f);
     return result;
@@ -400,9 +412,31 @@ commit_spread(struct filing *w, struct fault *f)
     return R_OK;
 }
 
+// What goes into a folder as it is shares its body with the message; only the others stay to be filed.
+static enum result
+copy_stored(struct filing *w, struct fault *f)
+{
+    for (struct filter_place **p = &w->own; *p;) {
+        struct intake_result done;
+        enum result copied = filter_stored_copy(w->run, *p, &done, f);
+        if (copied == R_FAIL)
+            return R_FAIL;
+        if (copied == R_NONE) {
+            p = &(*p)->next;
+            continue;
+        }
+        filed(w, *p, w->run->account->id, (*p)->mailbox, &done);
+        *p = (*p)->next;
+        w->n_own--;
+    }
+    return R_OK;
+}
+
 static enum result
 commit_own(struct filing *w, struct fault *f)
 {
+    if (w->run->stored && copy_stored(w, f) != R_OK)
+        return R_FAIL;
     if (w->n_own == 0 && !puts_more(w))
         return R_OK;
     return w->n_own == 1 && !puts_more(w) ? commit_one(w, f) : commit_spread(w, f);
@@ -424,6 +458,11 @@ commit_instead(struct filing *w, struct fault *f)
     bool only_inbox = w->n_own == 1 && w->own->intake == w->run->in->intake &&
                       w->own->mailbox == filter_mailbox(w->run, SPAN("INBOX"));
     struct fault why = *f;
+    if (w->run->stored && inbox_may_help(f)) {
+        for (const struct filter_place *p = w->own; p; p = p->next)
+            filter_stored_keep(w->run, p->action, p->name, f);
+        return R_OK;
+    }
     if (!inbox_may_help(f) || only_inbox || w->n_own == 0)
         return R_FAIL;
     for (const struct filter_place *p = w->own; p; p = p->next)
@@ -459,6 +498,10 @@ commit_all_foreign(struct filing *w, bool own_done, struct fault *f)
     for (struct filter_place *p = w->foreign; p; p = p->next) {
         if (commit_foreign(w, p, f) == R_OK)
             continue;
+        if (w->run->stored) {
+            filter_stored_keep(w->run, p->action, p->name, f);
+            continue;
+        }
         tell_instead(w->run, p->action, p->name, f);
         if (there)
             continue;
@@ -493,7 +536,7 @@ filter_file(struct filter_run *r, struct filter_result *out, struct fault *f)
     struct filing w = {.run = r, .out = out};
     if (add_all(&w, f) != R_OK)
         return R_FAIL;
-    if (w.n_own == 0 && !w.foreign && !out->refused)
+    if (w.n_own == 0 && !w.foreign && !out->refused && !(r->stored && r->keeps))
         tell_discarded(r);
     leave_out_had(&w);
     // What is remembered is not on disk before the message is: another try would take it for delivered.

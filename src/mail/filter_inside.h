@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "mail/filter.h"
 #include "mail/filter_seen.h"
+#include "mail/filter_stored.h"
 #include "mail/home.h"
 #include "sieve/sieve.h"
 
@@ -38,9 +39,52 @@ void filter_program_put(struct filter_program **p);
 void filter_programs_drop(void);  // all that are not in use
 
 struct filter_form;
+struct filter_place;
+struct filter_run;
+
+struct filter_step {
+    struct span name, text;
+    bool own;  // the user's
+};
+
+// filter_stored.c: a mailbox whose messages go through scripts.
+struct filter_stored {
+    struct account *account;
+    struct mail_user *owner;
+    bool identified;
+    struct view *view;  // the owner's
+    struct arena *arena;
+    struct filter_rules *rules;
+    enum filter_cause cause;
+    uint64_t mailbox;
+    struct span name, from, user,
+        email;          // imap.mailbox, where it was copied from, imap.user, imap.email
+    bool as_delivered;  // all scripts of a delivery; else these:
+    struct filter_step *steps;
+    size_t n, room;
+    uint64_t work;  // that is left
+    struct filter_stored_message {
+        uint32_t uid;
+        struct span flags, changed;  // "\\Seen $x"
+        bool deleted;
+        struct intake_params params;  // as it is, but \\Deleted
+    } message;
+};
+// What the message would be: flags that are said. Own ones of the run's arena.
+void filter_take_flags(struct filter_run *r, struct span flags, struct intake_params *p);
+// Into a folder of the same account without a change: R_NONE where it is not so.
+enum result filter_stored_copy(struct filter_run *r, const struct filter_place *p,
+                               struct intake_result *out, struct fault *f) MUST_CHECK;
+// An action cannot be done: the message stays.
+void filter_stored_keep(struct filter_run *r, const struct sieve_action *a,
+                        struct span name, const struct fault *f);
+// What becomes of the message itself: flags, \\Deleted.
+enum result filter_stored_settle(struct filter_run *r, struct fault *f) MUST_CHECK;
 
 struct filter_run {
     const struct filter_arrival *in;
+    struct filter_stored *stored;  // NULL: it is delivered
+    uint64_t work;                 // that its scripts took
     struct account *account;
     struct filter_rules *rules;
     const struct filter_home *home;
@@ -59,15 +103,13 @@ struct filter_run {
     bool keeps;                 // none of the actions takes the mail away from INBOX
     struct sieve_action *keep;  // the last one, explicit or not
     struct filter_failure {
-        bool there, own;  // own: the user's script
-        struct span name;
-        unsigned char script[32];  // which version
+        bool there, own;         // own: the user's script
+        struct span name, text;  // of the script
         struct sieve_error error;
     } failure;
     struct filter_form *forms;
     struct {
-        struct span name;  // of the user's script that ran; p NULL: none did
-        unsigned char hash[32];
+        struct span name, text;  // of the user's script that ran; p NULL: none did
     } own;
     struct filter_sent {
         struct filter_sent *next;
@@ -95,6 +137,13 @@ enum result filter_own_active(struct filter_run *r, struct span *text,
                               struct span *name) MUST_CHECK;
 enum result filter_own_named(struct filter_run *r, struct span name,
                              struct span *text) MUST_CHECK;
+
+// filter.c: the scripts and what they say, as a whole. Suspends.
+enum result filter_carry_out(struct filter_run *r, struct filter_result *out,
+                             struct fault *f) MUST_CHECK;
+// What the user is to be told of a script.
+void filter_note_failure(struct filter_run *r, unsigned line, const char *fmt, ...)
+    PRINTF_LIKE(3, 4);
 
 // filter_run.c: all scripts, in order; r->actions and the rest of it are what they say. Suspends.
 void filter_run_scripts(struct filter_run *r);
@@ -126,6 +175,8 @@ enum result filter_letter_answer(struct filter_run *r, const struct sieve_action
                                  struct fault *f) MUST_CHECK;
 enum result filter_letter_notify(struct filter_run *r, const struct sieve_action *a,
                                  struct fault *f) MUST_CHECK;
+enum result filter_letter_feedback(struct filter_run *r, const struct sieve_action *a,
+                                   struct fault *f) MUST_CHECK;
 enum result filter_letter_report(struct filter_run *r, const struct sieve_action *a,
                                  struct fault *f) MUST_CHECK;
 // filter_file.c: a copy of what was sent, as the action's :fcc says (RFC 8580). Suspends.

@@ -1,17 +1,15 @@
-// The letters that deliveries send: redirected messages, answers, notifications, reports of a refusal.
+// The letters that deliveries send: redirected messages, answers, notifications.
 #include "mail/filter_inside.h"
+#include "mail/filter_text.h"
 #include "mail/forward.h"
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "mime/encoded_word.h"
 #include "mime/date.h"
 #include "mime/header.h"
 #include "wire/date.h"
 
 #include <time.h>
-
-enum { LETTER = 4 * LIMIT_sieve_text };
 
 static enum result
 send(struct filter_run *r, const struct filter_letter *l, struct fault *f)
@@ -20,8 +18,8 @@ send(struct filter_run *r, const struct filter_letter *l, struct fault *f)
 }
 
 // The user's, as it was written to; one without a domain gets ours.
-static struct span
-own_address(struct filter_run *r)
+struct span
+filter_own_address(struct filter_run *r)
 {
     const struct filter_settings *s = &r->rules->is;
     struct span domain = s->domain.n ? s->domain : s->hostname;
@@ -65,7 +63,7 @@ filter_letter_redirect(struct filter_run *r, const struct sieve_action *a, struc
     buf_init(&head, 2 * LIMIT_sieve_header);
     forward_put_header(&head, a->header.p ? a->header : r->original, r->account->user);
     const struct filter_letter l = {
-        .from = in->from,
+        .from = r->stored ? filter_own_address(r) : in->from,  // RFC 6785 section 3.4
         .to = &a->target,
         .n = 1,
         .notify = either(sieve_detail(a, "notify"), in->envelope.notify),
@@ -90,8 +88,8 @@ filter_letter_redirect(struct filter_run *r, const struct sieve_action *a, struc
 
 // ---- parts of what is written here ----
 
-static struct span
-field(struct filter_run *r, const char *name)
+struct span
+filter_field(struct filter_run *r, const char *name)
 {
     struct mime_header h;
     struct buf b;
@@ -105,8 +103,8 @@ field(struct filter_run *r, const char *name)
 }
 
 // A field of one line; what is beyond ASCII is encoded.
-static void
-put_field(struct filter_run *r, struct buf *b, const char *name, struct span value)
+void
+filter_put_field(struct filter_run *r, struct buf *b, const char *name, struct span value)
 {
     enum { MOST = 900 };
     size_t n = value.n < MOST ? value.n : MOST;
@@ -121,8 +119,8 @@ put_field(struct filter_run *r, struct buf *b, const char *name, struct span val
     buf_put_str(b, "\r\n");
 }
 
-static void
-put_common(struct filter_run *r, struct buf *b, const char *kind)
+void
+filter_put_common(struct filter_run *r, struct buf *b, const char *kind)
 {
     struct span host = r->rules->is.hostname;
     buf_put_str(b, "Date: ");
@@ -132,10 +130,10 @@ put_common(struct filter_run *r, struct buf *b, const char *kind)
                SPAN_ARG(host.n ? host : SPAN("localhost")));
 }
 
-static void
-put_references(struct filter_run *r, struct buf *b)
+void
+filter_put_references(struct filter_run *r, struct buf *b)
 {
-    struct span id = field(r, "Message-ID"), older = field(r, "References");
+    struct span id = filter_field(r, "Message-ID"), older = filter_field(r, "References");
     if (id.n == 0 || id.n > 900)
         return;
     buf_printf(b, "In-Reply-To: %.*s\r\nReferences: ", SPAN_ARG(id));
@@ -148,8 +146,8 @@ put_references(struct filter_run *r, struct buf *b)
 }
 
 // Lines end with CRLF, whatever the script's do.
-static void
-put_lines(struct buf *b, struct span text)
+void
+filter_put_lines(struct buf *b, struct span text)
 {
     struct span line;
     while (span_next_field(&text, '\n', &line) == R_OK) {
@@ -167,8 +165,9 @@ put_plain(struct buf *b)
                    "Content-Transfer-Encoding: 8bit\r\n\r\n");
 }
 
-static enum result
-send_text(struct filter_run *r, struct buf *b, struct filter_letter *l, struct fault *f)
+enum result
+filter_send_text(struct filter_run *r, struct buf *b, struct filter_letter *l,
+                 struct fault *f)
 {
     l->text = buf_span(b);
     l->owner = r->account->user;
@@ -185,7 +184,7 @@ subject_of(struct filter_run *r, struct span given)
     struct buf b;
     if (given.p)
         return given;
-    struct span was = field(r, "Subject");
+    struct span was = filter_field(r, "Subject");
     buf_init(&b, LIMIT_sieve_variable + 16);
     buf_put_str(&b, was.n ? "Auto: " : "Automated reply");
     mime_decode_words(&b, was);
@@ -199,22 +198,22 @@ filter_letter_answer(struct filter_run *r, const struct sieve_action *a, struct 
 {
     struct buf b;
     struct span from = sieve_detail(a, "from");
-    buf_init(&b, LETTER);
-    put_field(r, &b, "From", from.p ? from : own_address(r));
-    put_field(r, &b, "To", r->in->from);
-    put_field(r, &b, "Subject", subject_of(r, sieve_detail(a, "subject")));
-    put_common(r, &b, "vacation");
-    put_references(r, &b);
+    buf_init(&b, FILTER_LETTER);
+    filter_put_field(r, &b, "From", from.p ? from : filter_own_address(r));
+    filter_put_field(r, &b, "To", r->in->from);
+    filter_put_field(r, &b, "Subject", subject_of(r, sieve_detail(a, "subject")));
+    filter_put_common(r, &b, "vacation");
+    filter_put_references(r, &b);
     buf_put_str(&b, "Auto-Submitted: auto-replied (vacation)\r\nPrecedence: bulk\r\n"
                     "X-Auto-Response-Suppress: All\r\n");
     if (sieve_has_detail(a, "mime"))
         buf_put_str(&b, "MIME-Version: 1.0\r\n");
     else
         put_plain(&b);
-    put_lines(&b, a->target);
+    filter_put_lines(&b, a->target);
     struct filter_letter l = {
         .from = SPAN(""), .to = &r->in->from, .n = 1, .why = SPAN("vacation")};
-    enum result sent = send_text(r, &b, &l, f);
+    enum result sent = filter_send_text(r, &b, &l, f);
     if (sent == R_OK && sieve_has_detail(a, "fcc"))
         filter_file_copy(r, a, buf_span(&b));
     buf_done(&b);
@@ -248,13 +247,13 @@ put_notification(struct filter_run *r, const struct sieve_action *a, struct buf 
 {
     struct span body = sieve_detail(a, "body");
     if (body.p) {
-        put_lines(b, body);
+        filter_put_lines(b, body);
         return;
     }
     buf_put_str(b, "From: ");
-    mime_decode_words(b, field(r, "From"));
+    mime_decode_words(b, filter_field(r, "From"));
     buf_put_str(b, "\r\nSubject: ");
-    mime_decode_words(b, field(r, "Subject"));
+    mime_decode_words(b, filter_field(r, "Subject"));
     buf_put_str(b, "\r\n");
 }
 
@@ -265,18 +264,18 @@ filter_letter_notify(struct filter_run *r, const struct sieve_action *a, struct 
     struct span *to, from = sieve_detail(a, "from");
     struct span subject = either(sieve_detail(a, "message"), sieve_detail(a, "subject"));
     size_t n = recipients_of(r, a, &to);
-    buf_init(&b, LETTER);
-    put_field(r, &b, "From", from.p ? from : own_address(r));
+    buf_init(&b, FILTER_LETTER);
+    filter_put_field(r, &b, "From", from.p ? from : filter_own_address(r));
     for (size_t i = 0; i < n; i++)
         buf_printf(&b, "%s%.*s%s", i ? ",\r\n " : "To: ", SPAN_ARG(to[i]),
                    i + 1 == n ? "\r\n" : "");
     if (subject.p)
-        put_field(r, &b, "Subject", subject);
+        filter_put_field(r, &b, "Subject", subject);
     else
         buf_printf(&b, "Subject: %.*s\r\n",
-                   SPAN_ARG(span_slice(field(r, "Subject"), 0, 900)));
-    put_common(r, &b, "notify");
-    struct span own = own_address(r);
+                   SPAN_ARG(span_slice(filter_field(r, "Subject"), 0, 900)));
+    filter_put_common(r, &b, "notify");
+    struct span own = filter_own_address(r);
     buf_printf(&b, "Auto-Submitted: auto-notified; owner-email=\"%.*s\"\r\n",
                SPAN_ARG(span_slice(own, 0, span_find_char(own, '"'))));
     put_importance(&b, sieve_detail(a, "importance"));
@@ -284,63 +283,9 @@ filter_letter_notify(struct filter_run *r, const struct sieve_action *a, struct 
     put_notification(r, a, &b);
     struct filter_letter l = {
         .from = r->in->from.n ? own : SPAN(""), .to = to, .n = n, .why = SPAN("notify")};
-    enum result sent = send_text(r, &b, &l, f);
+    enum result sent = filter_send_text(r, &b, &l, f);
     if (sent == R_OK && sieve_has_detail(a, "fcc"))
         filter_file_copy(r, a, buf_span(&b));
-    buf_done(&b);
-    return sent;
-}
-
-// ---- a report of a refusal (RFC 8098, RFC 5429 section 2.2.1) ----
-
-static void
-put_report_parts(struct filter_run *r, struct buf *b, struct span reason,
-                 const char *boundary)
-{
-    struct span id = field(r, "Message-ID");
-    buf_printf(b,
-               "--%s\r\nContent-Type: text/plain; charset=utf-8\r\n"
-               "Content-Transfer-Encoding: 8bit\r\n\r\n"
-               "The message was refused by the recipient's mail filtering program.\r\n"
-               "The reason given was as follows:\r\n\r\n",
-               boundary);
-    put_lines(b, reason);
-    buf_printf(b,
-               "\r\n--%s\r\nContent-Type: message/disposition-notification\r\n\r\n"
-               "Reporting-UA: %.*s; Posthorn\r\nFinal-Recipient: rfc822; %.*s\r\n",
-               boundary, SPAN_ARG(r->rules->is.hostname), SPAN_ARG(own_address(r)));
-    if (id.n > 0 && id.n < 900)
-        buf_printf(b, "Original-Message-ID: %.*s\r\n", SPAN_ARG(id));
-    buf_printf(b,
-               "Disposition: automatic-action/MDN-sent-automatically; deleted\r\n"
-               "\r\n--%s\r\nContent-Type: text/rfc822-headers\r\n\r\n",
-               boundary);
-    forward_put_original(b, r->original);
-    buf_printf(b, "\r\n--%s--\r\n", boundary);
-}
-
-enum result
-filter_letter_report(struct filter_run *r, const struct sieve_action *a, struct fault *f)
-{
-    struct buf b;
-    char boundary[32];
-    snprintf(boundary, sizeof boundary, "=_%016llx", (unsigned long long)random_u64());
-    buf_init(&b, LETTER);
-    struct span host = r->rules->is.hostname;
-    buf_printf(&b, "From: Mail Delivery System <MAILER-DAEMON@%.*s>\r\n", SPAN_ARG(host));
-    put_field(r, &b, "To", r->in->from);
-    buf_put_str(&b, "Subject: Automatically rejected mail\r\n");
-    put_common(r, &b, "reject");
-    put_references(r, &b);
-    buf_printf(&b,
-               "Auto-Submitted: auto-replied (rejected)\r\nMIME-Version: 1.0\r\n"
-               "Content-Type: multipart/report; report-type=disposition-notification;\r\n"
-               "\tboundary=\"%s\"\r\n\r\n",
-               boundary);
-    put_report_parts(r, &b, a->target, boundary);
-    struct filter_letter l = {
-        .from = SPAN(""), .to = &r->in->from, .n = 1, .why = SPAN("reject")};
-    enum result sent = send_text(r, &b, &l, f);
     buf_done(&b);
     return sent;
 }

@@ -5,20 +5,22 @@
 #include "base/utf8.h"
 #include "mail/notice.h"
 
-static const struct span told_key = SPAN("filter/failed");
-enum { DAY_S = 86400, HASH = sizeof((struct filter_failure *)0)->script };
+#include <openssl/evp.h>
 
-// The value: when, and of which script.
+static const struct span told_key = SPAN("filter/failed");
+enum { DAY_S = 86400, HASH = 32 };
+
+// The value: when, and of which version of the script.
 static bool
-was_told(const struct filter_run *r)
+was_told(const struct filter_run *r, struct span version)
 {
     struct span stored;
     if (state_meta_find(r->account->state, 0, told_key, &stored) != R_OK)
         return false;
     struct unpack u = unpack_of(stored);
     int64_t when = (int64_t)unpack_u64(&u);
-    return !u.bad && span_eq(u.rest, span_of(r->failure.script, HASH)) &&
-           when <= r->now_s && r->now_s - when < DAY_S;
+    return !u.bad && span_eq(u.rest, version) && when <= r->now_s &&
+           r->now_s - when < DAY_S;
 }
 
 // What users wrote, on one line of readable text.
@@ -38,7 +40,7 @@ put_text(struct buf *b, struct span s)
 
 struct words {
     const char *from, *subject;
-    const char *script, *line, *error, *rest;
+    const char *script, *line, *error, *rest, *stored;
 };
 static const struct words english = {
     "Mail server",
@@ -50,6 +52,8 @@ static const struct words english = {
     "fails:\r\n"
     "nothing was lost, but it was not sorted. Please mend the script, or turn it off.\r\n"
     "You are told of this once a day at most.",
+    "The message that it was for is where it was, and nothing was lost. Please mend the "
+    "script.\r\nYou are told of this once a day at most.",
 };
 static const struct words german = {
     "Mailserver",
@@ -63,11 +67,15 @@ static const struct words german = {
     "Skript,\r\n"
     "oder schalten Sie es aus. Diese Nachricht kommt h\xc3\xb6"
     "chstens einmal am Tag.",
+    "Die Nachricht liegt, wo sie lag, und nichts ging verloren. Bitte berichtigen Sie das "
+    "Skript.\r\nDiese Nachricht kommt h\xc3\xb6"
+    "chstens einmal am Tag.",
 };
 
 static void
-put_body(struct buf *b, const struct words *w, const struct filter_failure *failure)
+put_body(struct buf *b, const struct words *w, const struct filter_run *r)
 {
+    const struct filter_failure *failure = &r->failure;
     buf_put_str(b, w->script);
     put_text(b, failure->name);
     buf_put_str(b, w->line);
@@ -76,21 +84,21 @@ put_body(struct buf *b, const struct words *w, const struct filter_failure *fail
     buf_put_str(b, "\r\n\r\n    ");
     put_text(b, span_str(failure->error.text));
     buf_put_str(b, "\r\n\r\n");
-    buf_put_str(b, w->rest);
+    buf_put_str(b, r->stored ? w->stored : w->rest);
     buf_put_str(b, "\r\n");
 }
 
 static void
-tell(struct filter_run *r)
+tell(struct filter_run *r, struct span version)
 {
     const struct words *w = notice_german(r->account) ? &german : &english;
     struct buf body, value;
     struct fault f;
     buf_init(&body, 8192);
     buf_init(&value, 8 + HASH);
-    put_body(&body, w, &r->failure);
+    put_body(&body, w, r);
     pack_u64(&value, (uint64_t)r->now_s);
-    buf_put(&value, span_of(r->failure.script, HASH));
+    buf_put(&value, version);
     const struct record_meta note = {.key = told_key, .value = buf_span(&value)};
     const struct notice n = {w->from, "filter", span_str(w->subject), buf_span(&body)};
     if (notice_commit(r->account, &n, &note, &f) != R_OK)
@@ -104,6 +112,11 @@ tell(struct filter_run *r)
 void
 filter_tell(struct filter_run *r)
 {
-    if (r->failure.own && !was_told(r))
-        tell(r);
+    struct span text = r->failure.text;
+    unsigned char hash[HASH];
+    if (!r->failure.own || (r->stored && r->stored->cause == FILTER_ASKED))
+        return;
+    must(EVP_Digest(text.p ? text.p : "", text.n, hash, NULL, EVP_sha256(), NULL) == 1);
+    if (!was_told(r, span_of(hash, HASH)))
+        tell(r, span_of(hash, HASH));
 }

@@ -28,6 +28,8 @@ filter_rules_new(const struct filter_settings *s)
     r->is.before = copy_scripts(a, &s->before);
     r->is.after = copy_scripts(a, &s->after);
     r->is.global = copy_scripts(a, &s->global);
+    r->is.imap = copy_scripts(a, &s->imap);
+    r->is.environment = copy_scripts(a, &s->environment);
     r->is.hostname = arena_dup(a, s->hostname);
     r->is.domain = arena_dup(a, s->domain);
     r->is.delimiters = arena_dup(a, s->delimiters);
@@ -109,4 +111,5 @@ filter_rules_check(const struct filter_rules *r)
     check(&r->is.before);
     check(&r->is.after);
     check(&r->is.global);
+    check(&r->is.imap);
 }

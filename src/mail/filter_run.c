@@ -3,7 +3,7 @@
 
 #include "base/log.h"
 
-#include <openssl/evp.h>
+#include <stdarg.h>
 
 static void
 append(struct filter_run *r, struct sieve_action *a)
@@ -38,7 +38,7 @@ conflicts(const struct filter_run *r, const struct sieve_outcome *out)
     for (const struct sieve_action *a = out->actions; a; a = a->next)
         refused |= refuses(a);
     for (const struct sieve_action *a = r->actions; refused && a; a = a->next)
-        if (a->kind != SIEVE_NOTIFY)
+        if (a->kind != SIEVE_NOTIFY && a->kind != SIEVE_REPORT)
             return true;
     return false;
 }
@@ -67,6 +67,9 @@ static void
 go_on_with(struct filter_run *r, const struct sieve_action *keep)
 {
     bool same_body = keep->body.p == r->changed.body.p;
+    struct span flags = sieve_detail(keep, "flags");
+    if (r->stored && flags.p)
+        r->world.flags = flags;
     r->changed.header = keep->header;
     r->changed.body = keep->body;
     if (keep->header.p)
@@ -110,13 +113,8 @@ join(struct filter_run *r, struct sieve_outcome *out)
         go_on_with(r, r->keep);
 }
 
-struct step {
-    struct span name, text;
-    bool own;
-};
-
 static void
-note_failure(struct filter_run *r, const struct step *s, const struct sieve_error *e)
+note_failure(struct filter_run *r, const struct filter_step *s, const struct sieve_error *e)
 {
     log_warning("sieve", "a script failed", log_user(r->account->user),
                 field_text("script", "script=%", s->name),
@@ -126,40 +124,29 @@ note_failure(struct filter_run *r, const struct step *s, const struct sieve_erro
         return;
     r->failure.there = true;
     r->failure.own = s->own;
-    r->failure.name = arena_dup(r->arena, s->name);
+    r->failure.name = s->name;
+    r->failure.text = s->text;
     r->failure.error = *e;
-    must(EVP_Digest(s->text.p ? s->text.p : "", s->text.n, r->failure.script, NULL,
-                    EVP_sha256(), NULL) == 1);
-}
-
-static void
-hash_of(struct span text, unsigned char hash[32])
-{
-    must(EVP_Digest(text.p ? text.p : "", text.n, hash, NULL, EVP_sha256(), NULL) == 1);
-}
-
-static void
-note_own(struct filter_run *r, const struct step *s)
-{
-    r->own.name = s->name;
-    hash_of(s->text, r->own.hash);
 }
 
 // What failed has done nothing: the message goes on as it came to it.
 static void
-run_step(struct filter_run *r, const struct step *s)
+run_step(struct filter_run *r, const struct filter_step *s)
 {
     struct filter_program *p = filter_program_get(s->text);
     struct sieve_outcome out;
     size_t marks = r->marks.n;
-    if (s->own)
-        note_own(r, s);
+    if (s->own) {
+        r->own.name = s->name;
+        r->own.text = s->text;
+    }
     if (!p->program) {
         note_failure(r, s, &p->error);
         filter_program_put(&p);
         return;
     }
     sieve_run(r->arena, p->program, &r->world, &out);
+    r->work += out.work;
     filter_program_put(&p);
     if (!out.failed && conflicts(r, &out)) {
         out.failed = true;
@@ -174,21 +161,43 @@ run_step(struct filter_run *r, const struct step *s)
     join(r, &out);
 }
 
+void
+filter_note_failure(struct filter_run *r, unsigned line, const char *fmt, ...)
+{
+    struct filter_failure *failure = &r->failure;
+    va_list args;
+    if (failure->there)
+        return;
+    failure->there = true;
+    failure->own = r->own.name.p != NULL;
+    failure->name = r->own.name;
+    failure->text = r->own.text;
+    failure->error.line = line;
+    va_start(args, fmt);
+    vsnprintf(failure->error.text, sizeof failure->error.text, fmt, args);
+    va_end(args);
+}
+
 static void
 run_list(struct filter_run *r, const struct filter_scripts *list)
 {
     for (size_t i = 0; i < list->n && r->keeps; i++)
-        run_step(r, &(struct step){list->p[i].name, list->p[i].text, false});
+        run_step(r, &(struct filter_step){list->p[i].name, list->p[i].text, false});
 }
 
 // The next script runs only where the one before left the message in INBOX.
 void
 filter_run_scripts(struct filter_run *r)
 {
-    struct step own = {.own = true};
+    struct filter_step own = {.own = true};
     r->actions = r->keep = NULL;
     r->last = &r->actions;
     r->keeps = true;
+    if (r->stored && !r->stored->as_delivered) {
+        for (size_t i = 0; i < r->stored->n && r->keeps; i++)
+            run_step(r, &r->stored->steps[i]);
+        return;
+    }
     run_list(r, &r->rules->is.before);
     if (r->keeps && filter_own_active(r, &own.text, &own.name) == R_OK)
         run_step(r, &own);

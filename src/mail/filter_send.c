@@ -74,7 +74,7 @@ refuse(struct filter_run *r, const struct sieve_action *a, struct filter_result 
 static void
 keep_after_all(struct filter_run *r, const struct sieve_action *a, const char *why)
 {
-    tell(r, a, "kept in INBOX", why);
+    tell(r, a, r->stored ? "kept where it is" : "kept in INBOX", why);
     r->keeps = true;
 }
 
@@ -83,14 +83,8 @@ static void
 keep_and_notify(struct filter_run *r, const struct sieve_action *a, const char *why)
 {
     keep_after_all(r, a, why);
-    if (!r->own.name.p || r->failure.there)
-        return;
-    r->failure.there = r->failure.own = true;
-    r->failure.name = r->own.name;
-    memcpy(r->failure.script, r->own.hash, sizeof r->failure.script);
-    r->failure.error.line = a->line;
-    snprintf(r->failure.error.text, sizeof r->failure.error.text, "%s: %s",
-             sieve_action_name(a->kind), why);
+    if (r->own.name.p || r->stored)
+        filter_note_failure(r, a->line, "%s: %s", sieve_action_name(a->kind), why);
 }
 
 // Where the answer belongs to others too, or cannot have the text: a report of our own (RFC 5429 section 2.2.1).
@@ -212,6 +206,13 @@ look_at_answer(struct filter_run *r, const struct sieve_action *a)
     buf_done(&id);
 }
 
+// Is it said to the sender of a message?
+static bool
+answers(const struct sieve_action *a)
+{
+    return a->kind == SIEVE_REJECT || a->kind == SIEVE_EREJECT || a->kind == SIEVE_VACATION;
+}
+
 enum result
 filter_send_before(struct filter_run *r, struct filter_result *out, struct fault *f)
 {
@@ -221,7 +222,9 @@ filter_send_before(struct filter_run *r, struct filter_result *out, struct fault
     if (r->marks.n > 0 && filter_marks_check(r->account, &r->marks, f) != R_OK)
         return R_FAIL;
     for (const struct sieve_action *a = r->actions; a && result == R_OK; a = a->next)
-        if (a->kind == SIEVE_REJECT || a->kind == SIEVE_EREJECT)
+        if (r->stored && answers(a))
+            r->keeps |= a->kind != SIEVE_VACATION;  // long after it was sent: nothing
+        else if (a->kind == SIEVE_REJECT || a->kind == SIEVE_EREJECT)
             result = reject(r, a, out, f);
         else if (a->kind == SIEVE_REDIRECT)
             result = redirect(r, a, f);
@@ -243,14 +246,16 @@ static void
 send_behind(struct filter_run *r, const struct sieve_action *a)
 {
     struct fault f;
-    bool vacation = a->kind == SIEVE_VACATION;
+    bool vacation = a->kind == SIEVE_VACATION, report = a->kind == SIEVE_REPORT;
     if (!can_send(r))
         tell(r, a, "not sent", "no smarthost is set");
-    else if (!vacation && is_automatic(r))
+    else if (!vacation && !report && is_automatic(r))
         tell(r, a, "not sent", "the message was sent by a program");
     else if (vacation && a != r->answer)
         log_debug("sieve", "the sender was answered before", log_user(r->account->user));
-    else if ((vacation ? filter_letter_answer : filter_letter_notify)(r, a, &f) != R_OK)
+    else if ((report     ? filter_letter_feedback
+              : vacation ? filter_letter_answer
+                         : filter_letter_notify)(r, a, &f) != R_OK)
         tell(r, a, "not sent", f.why);
     else
         log_info("sieve", "sent", log_user(r->account->user),
@@ -262,6 +267,7 @@ void
 filter_send_behind(struct filter_run *r)
 {
     for (const struct sieve_action *a = r->actions; a; a = a->next)
-        if (a->kind == SIEVE_VACATION || a->kind == SIEVE_NOTIFY)
+        if ((a->kind == SIEVE_VACATION && !r->stored) || a->kind == SIEVE_NOTIFY ||
+            a->kind == SIEVE_REPORT)
             send_behind(r, a);
 }

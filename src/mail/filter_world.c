@@ -170,30 +170,61 @@ envelope(void *arg, struct span part, struct span *out)
 }
 
 // RFC 5183 section 4.1. The name that the transfer agent gave itself is not one that was verified.
+static const char *
+cause_of(const struct filter_run *r)
+{
+    static const char *const names[] = {[FILTER_APPEND] = "APPEND",
+                                        [FILTER_COPY] = "COPY",
+                                        [FILTER_FLAG] = "FLAG",
+                                        [FILTER_ASKED] = NULL};
+    return r->stored ? names[r->stored->cause] : NULL;
+}
+
+// What the administrator gives: rows of a name, a blank and the value.
+static enum result
+given_item(const struct filter_settings *s, struct span item, struct span *out)
+{
+    struct span prefix = SPAN("vnd.dovecot.config.");
+    if (!span_istarts(item, prefix))
+        return R_NONE;
+    item = span_skip(item, prefix.n);
+    for (size_t i = 0; i < s->environment.n; i++)
+        if (span_ieq(s->environment.p[i].name, item)) {
+            *out = s->environment.p[i].text;
+            return R_OK;
+        }
+    return R_NONE;
+}
+
 static enum result
 environment(void *arg, struct span item, struct span *out)
 {
     const struct filter_run *r = arg;
     const struct filter_settings *s = &r->rules->is;
+    const struct filter_stored *stored = r->stored;
+    const char *cause = cause_of(r);
     const struct {
         const char *name;
         struct span value;
     } rows[] = {
         {"domain", s->domain.n ? s->domain : s->hostname},
         {"host", s->hostname},
-        {"location", SPAN("MDA")},
-        {"phase", SPAN("during")},
+        {"location", stored ? SPAN("MS") : SPAN("MDA")},
+        {"phase", stored ? SPAN("post") : SPAN("during")},
+        {"imap.user", stored ? stored->user : SPAN("")},
+        {"imap.email", stored ? stored->email : SPAN("")},
+        {"imap.changedflags", cause ? stored->message.changed : SPAN("")},
+        {"imap.cause", cause ? span_str(cause) : SPAN_NONE},
+        {"imap.mailbox", cause ? stored->name : SPAN_NONE},
         {"remote-host", SPAN("")},
         {"remote-ip", r->in->remote.n ? r->in->remote : SPAN("")},
         {"vnd.dovecot.username", r->account->user},
         {"vnd.dovecot.default-mailbox", SPAN("INBOX")},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        if (span_ieq(item, span_str(rows[i].name))) {
-            *out = rows[i].value;
-            return R_OK;
-        }
-    return R_NONE;
+        if (span_ieq(item, span_str(rows[i].name)))
+            return give(rows[i].value, out);
+    return given_item(s, item, out);
 }
 
 static enum result
@@ -389,6 +420,11 @@ filter_world(struct filter_run *r, struct fault *f)
         .root = root,
         .read = read_message,
         .read_arg = r->in->intake,
+        .stage = !r->stored                         ? SIEVE_DELIVERY
+                 : r->stored->cause == FILTER_ASKED ? SIEVE_ASKED
+                                                    : SIEVE_EVENT,
+        .flags = r->stored ? r->stored->message.flags : SPAN_NONE,
+        .work_max = r->stored ? r->stored->work : 0,
         .has_envelope = true,
         .from = r->in->from,
         .to = r->in->to,

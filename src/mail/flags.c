@@ -7,21 +7,37 @@
 #include "mail/private.h"
 #include "mail/select.h"
 
+static const struct {
+    const char *name;
+    uint16_t flag;
+} system_flags[] = {
+    {"\\Seen", FLAG_SEEN},       {"\\Answered", FLAG_ANSWERED}, {"\\Flagged", FLAG_FLAGGED},
+    {"\\Deleted", FLAG_DELETED}, {"\\Draft", FLAG_DRAFT},
+};
+enum { SYSTEM_FLAGS = sizeof system_flags / sizeof system_flags[0] };
+
 uint16_t
 change_flag_from(struct span name)
 {
-    static const struct {
-        const char *name;
-        uint16_t flag;
-    } rows[] = {
-        {"\\Seen", FLAG_SEEN},       {"\\Answered", FLAG_ANSWERED},
-        {"\\Flagged", FLAG_FLAGGED}, {"\\Deleted", FLAG_DELETED},
-        {"\\Draft", FLAG_DRAFT},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        if (span_ieq(name, span_str(rows[i].name)))
-            return rows[i].flag;
+    for (size_t i = 0; i < SYSTEM_FLAGS; i++)
+        if (span_ieq(name, span_str(system_flags[i].name)))
+            return system_flags[i].flag;
     return 0;
+}
+
+struct span
+change_flag_names(struct arena *a, uint16_t flags, const struct span *keywords, size_t n)
+{
+    struct buf b;
+    buf_init(&b, (n + SYSTEM_FLAGS) * (LIMIT_keyword + 1));
+    for (size_t i = 0; i < SYSTEM_FLAGS; i++)
+        if (flags & system_flags[i].flag)
+            buf_printf(&b, "%s%s", b.n ? " " : "", system_flags[i].name);
+    for (size_t i = 0; i < n; i++)
+        buf_printf(&b, "%s%.*s", b.n ? " " : "", SPAN_ARG(keywords[i]));
+    struct span names = b.n ? arena_dup(a, buf_span(&b)) : SPAN("");
+    buf_done(&b);
+    return names;
 }
 
 struct flags_call {
@@ -35,6 +51,8 @@ struct flags_call {
     uint16_t flags;  // what the rights allow of the change
     bool keywords_allowed;
     struct addressed addressed;
+    struct flag_difference *changed;  // where it is asked for
+    size_t changed_count;
 };
 
 // RFC 4314 section 4: flags whose right is missing are left alone.
@@ -129,6 +147,30 @@ keywords_after(struct account *a, const struct pass *p, const struct row_flags *
 }
 
 static void
+note_changed(struct pass *p, uint32_t uid, const struct row_flags *before,
+             const struct row_flags *after)
+{
+    struct flags_call *c = p->call;
+    struct flag_difference *d = &c->changed[c->changed_count++];
+    uint32_t *numbers = arena_array(c->arena, before->keyword_count + after->keyword_count,
+                                    sizeof *numbers);
+    size_t i = 0, k = 0, n = 0;
+    while (i < before->keyword_count || k < after->keyword_count) {
+        bool mine =
+            k == after->keyword_count ||
+            (i < before->keyword_count && before->keywords[i] <= after->keywords[k]);
+        bool both =
+            mine && k < after->keyword_count && before->keywords[i] == after->keywords[k];
+        if (!both)
+            numbers[n++] = mine ? before->keywords[i] : after->keywords[k];
+        i += mine;
+        k += both || !mine;
+    }
+    *d = (struct flag_difference){
+        .uid = uid, .flags = before->flags ^ after->flags, .numbers = numbers, .n = n};
+}
+
+static void
 change_mine(struct pass *p, uint32_t uid, uint16_t flags)
 {
     p->mine.entries[p->mine.n++] = (struct private_entry){.uid = uid, .flags = flags};
@@ -155,6 +197,8 @@ change_row(struct account *a, struct pass *p, uint32_t index)
         return;
     if (!same)
         learn_marked(a, p->mailbox, row, &before, &after);
+    if (p->call->change->tells_changed)
+        note_changed(p, row->uid, &before, &after);
     if (same && (other & ~p->mine.apart) == 0)
         change_mine(p, row->uid, after.flags & p->mine.apart);
     else
@@ -218,6 +262,9 @@ change_rows(struct account *a, struct pass *p, const uint32_t *rows, size_t n)
     p->mine.entries = arena_array(a->batch_arena, n, sizeof *p->mine.entries);
     c->addressed.uids = arena_array(c->arena, n, sizeof *c->addressed.uids);
     c->addressed.count = 0;
+    c->changed_count = 0;
+    if (c->change->tells_changed)
+        c->changed = arena_array(c->arena, n, sizeof *c->changed);
     c->addressed.modified_count = 0;
     for (size_t i = 0; i < n; i++) {
         const struct message_row *row = &p->mailbox->state->rows[rows[i]];
@@ -267,6 +314,23 @@ flags_change(struct account *a, struct store_batch *b, void *arg, struct fault *
     return r;
 }
 
+// After the commit, when new keywords have their names.
+static void
+name_changed_flags(struct flags_call *c)
+{
+    const struct mailbox *m = c->view->mailbox;
+    for (size_t i = 0; i < c->changed_count; i++) {
+        struct flag_difference *d = &c->changed[i];
+        struct span *names = arena_array(c->arena, d->n, sizeof *names);
+        for (size_t k = 0; k < d->n; k++)
+            names[k] = keyword_name(m, d->numbers[k]);
+        d->names = change_flag_names(c->arena, d->flags, names, d->n);
+        yield_at(i);
+    }
+    c->result_out->changed = c->changed;
+    c->result_out->changed_count = c->changed_count;
+}
+
 static void
 flags_run(void *arg)
 {
@@ -280,6 +344,8 @@ flags_run(void *arg)
         R_OK)
         c->result =
             select_result(c->view, &c->addressed, c->arena, c->result_out, c->fault);
+    if (c->result == R_OK && c->change->tells_changed)
+        name_changed_flags(c);
 }
 
 enum result

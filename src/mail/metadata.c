@@ -208,6 +208,8 @@ each_setting(const struct metadata_place *p, struct arena *a, setting_fn *fn, vo
         fn(SPAN("/shared/comment"), span_str(e->comment), arg);
     if (e->admin && e->admin[0])
         fn(SPAN("/shared/admin"), span_str(e->admin), arg);
+    if (e->imapsieve_script && e->imapsieve_script[0])
+        fn(SPAN("/shared/imapsieve/script"), span_str(e->imapsieve_script), arg);
     each_row(a, SPAN("/shared/filters/values/"), e->filters, e->filter_count, fn, arg);
     each_row(a, SPAN("/shared/filters/descriptions/"), e->descriptions,
              e->description_count, fn, arg);

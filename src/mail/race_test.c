@@ -232,7 +232,8 @@ change_too_big(struct fixture *x)
         snprintf(name, 8, "k%u", i);
         names[i] = span_str(name);
     }
-    struct flag_change all = {FLAG_OP_ADD, 0, names, LIMIT_keywords, false, 0};
+    struct flag_change all = {
+        .op = FLAG_OP_ADD, .keywords = names, .keyword_count = LIMIT_keywords};
     struct selection some = {v, &odd, true}, every = {v, NULL, true};
     assert_int_equal(change_flags(&some, &all, s.arena, &result, &f), R_OK);
     struct flag_change seen = {.op = FLAG_OP_ADD, .flags = FLAG_SEEN};
@@ -315,7 +316,7 @@ static void
 keyword(struct scene *s, struct view *v, uint32_t uid, const char *name)
 {
     struct span k = span_str(name);
-    struct flag_change change = {FLAG_OP_SET, 0, &k, 1, false, 0};
+    struct flag_change change = {.op = FLAG_OP_SET, .keywords = &k, .keyword_count = 1};
     struct seqset set = set_of(s, uid, uid);
     struct flag_result result;
     struct fault f = {0};

@@ -6,25 +6,64 @@
 #include "base/quoted.h"
 #include "relay/relay.h"
 
-static struct filter_scripts
-unpack_scripts(struct arena *a, struct span packed, struct span when)
+// The scripts of one kind, as they are taken out of the pack.
+struct kind {
+    struct span when;
+    struct filter_script *list;
+    size_t n;
+};
+
+static bool
+take_script(struct kind *kinds, size_t n_kinds, struct span when,
+            const struct filter_script *script)
 {
-    struct filter_script *list = arena_array(a, LIMIT_sieve_includable, sizeof *list);
+    for (size_t i = 0; i < n_kinds; i++)
+        if (span_eq(kinds[i].when, when) && kinds[i].n < LIMIT_sieve_includable) {
+            kinds[i].list[kinds[i].n++] = *script;
+            return true;
+        }
+    return false;
+}
+
+static void
+unpack_scripts(struct arena *a, struct span packed, struct filter_settings *s)
+{
+    struct kind kinds[] = {{.when = SPAN("before")},
+                           {.when = SPAN("after")},
+                           {.when = SPAN("global")},
+                           {.when = SPAN("imap")}};
+    enum { KINDS = sizeof kinds / sizeof kinds[0] };
     struct unpack u = unpack_of(packed);
-    size_t n = 0, left = 0;
+    size_t left = 0;
+    for (size_t i = 0; i < KINDS; i++)
+        kinds[i].list = arena_array(a, LIMIT_sieve_includable, sizeof *kinds[i].list);
     while (u.rest.n > 0 && !u.bad) {
-        struct span kind = unpack_span(&u), name = unpack_span(&u), text = unpack_span(&u);
-        if (u.bad || !span_eq(kind, when))
-            continue;
-        if (n < LIMIT_sieve_includable)
-            list[n++] = (struct filter_script){name, text};
-        else
-            left++;
+        struct span when = unpack_span(&u);
+        struct filter_script script = {.name = unpack_span(&u)};
+        script.text = unpack_span(&u);
+        left += !u.bad && !take_script(kinds, KINDS, when, &script);
     }
     if (u.bad || left > 0)
         log_error("sieve", "some of the administrator's scripts are left out",
                   field_number("count", "count=%", left));
-    return (struct filter_scripts){list, n};
+    s->before = (struct filter_scripts){kinds[0].list, kinds[0].n};
+    s->after = (struct filter_scripts){kinds[1].list, kinds[1].n};
+    s->global = (struct filter_scripts){kinds[2].list, kinds[2].n};
+    s->imap = (struct filter_scripts){kinds[3].list, kinds[3].n};
+}
+
+// Rows of a name, a blank and the value.
+static struct filter_scripts
+environment_of(struct arena *a, const struct config_list *rows)
+{
+    struct filter_script *list = arena_array(a, rows->n, sizeof *list);
+    for (size_t i = 0; i < rows->n; i++) {
+        struct span row = span_str(rows->items[i]);
+        size_t blank = span_find_char(row, ' ');
+        list[i] = (struct filter_script){span_slice(row, 0, blank),
+                                         span_trim(span_skip(row, blank))};
+    }
+    return (struct filter_scripts){list, rows->n};
 }
 
 static struct filter_rules *
@@ -33,17 +72,17 @@ make_rules(struct mail_role *r, const struct config *c)
     struct arena *a = arena_new_small();
     struct span packed = buf_span(&r->filters.scripts);
     struct filter_settings s = {
-        .before = unpack_scripts(a, packed, SPAN("before")),
-        .after = unpack_scripts(a, packed, SPAN("after")),
-        .global = unpack_scripts(a, packed, SPAN("global")),
         .hostname = span_str(c->hostname),
         .domain = c->local_domains.n ? span_str(c->local_domains.items[0]) : SPAN(""),
         .delimiters = span_str(c->recipient_delimiter),
         .spam_header = span_str(c->sieve_spam_header),
         .virus_header = span_str(c->sieve_virus_header),
         .spam_most = c->sieve_spam_score * 1000,
-        .redirects = config_redirects(c),
+        .environment = environment_of(a, &c->sieve_environment),
+        .expunge = c->imapsieve_expunge,
+        .redirects = (unsigned)c->sieve_redirects,
     };
+    unpack_scripts(a, packed, &s);
     struct filter_rules *rules = filter_rules_new(&s);
     arena_free(&a);
     return rules;

@@ -18,7 +18,7 @@ mail_managesieve_start(struct session *s, struct mail_user *user, const struct h
                                     .ended = session_ended,
                                     .arg = s,
                                     .idle_ms = (uint32_t)c->test_idle_time * 1000,
-                                    .redirects = config_redirects(c),
+                                    .redirects = (unsigned)c->sieve_redirects,
                                     .read_only = s->read_only};
     managesieve_session_start(s->conn, user, h, &host);
 }

@@ -6,6 +6,7 @@
 #include "ctl/call.h"
 #include "imap/append.h"
 #include "imap/appendlimit.h"
+#include "imap/event.h"
 #include "imap/background.h"
 #include "imap/messagelimit.h"
 #include "imap/preview.h"
@@ -36,14 +37,29 @@ change_here(void *arg)
 struct mail_entries
 mail_entries_of(const struct config *c)
 {
-    return (struct mail_entries){c->server_comment, c->server_admin,
-                                 c->filters.items,  c->filter_descriptions.items,
-                                 c->filters.n,      c->filter_descriptions.n};
+    return (struct mail_entries){c->server_comment,
+                                 c->server_admin,
+                                 c->imapsieve_script,
+                                 c->filters.items,
+                                 c->filter_descriptions.items,
+                                 c->filters.n,
+                                 c->filter_descriptions.n};
+}
+
+static void
+sieve_server(const struct config *c)
+{
+    const char *port = "";
+    if (c->managesieve.n > 0 && strrchr(c->managesieve.items[0], ':'))
+        port = strrchr(c->managesieve.items[0], ':') + 1;
+    const char *host = *c->announce_host ? c->announce_host : c->hostname;
+    imap_sieve_server_set(c->managesieve.n > 0 ? host : "", port);
 }
 
 void
 mail_imap_settings(const struct config *c)
 {
+    sieve_server(c);
     imap_appendlimit_set(c->message_size_max);
     imap_message_limits_set(&(struct imap_message_limits){
         (uint32_t)c->message_limit, c->message_limit_enforce, (uint32_t)c->save_limit});

@@ -77,7 +77,7 @@ settings_of(const struct config *c)
                                   .preauth_ms = preauth_ms(c),
                                   .expire_days = (uint32_t)c->pop3_delete_after,
                                   .login_delay_s = (uint32_t)c->pop3_login_delay,
-                                  .redirects = config_redirects(c),
+                                  .redirects = (unsigned)c->sieve_redirects,
                                   .hostname = c->hostname,
                                   .message_size_max = c->message_size_max,
                                   .proxies = networks(&c->proxy_networks),

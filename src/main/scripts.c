@@ -1,7 +1,9 @@
 #include "main/process.h"
 #include "base/limits.h"
+#include "mail/filter_event.h"
 
 #include <dirent.h>
+#include <errno.h>
 
 // The administrator's Sieve scripts: read by the supervisor, since the role mail sees its data only, and packed for it: a word
 // that says when they run, a name, a text, and so on.
@@ -14,8 +16,10 @@ base_name(const char *path)
     return span_ends(s, SPAN(".sieve")) ? span_slice(s, 0, s.n - 6) : s;
 }
 
+// `name` p NULL: the file's.
 static enum result
-put_file(const char *when, const char *path, struct buf *out, struct fault *f)
+put_named(const char *when, struct span name, const char *path, struct buf *out,
+          struct fault *f)
 {
     struct buf text;
     buf_init(&text, LIMIT_sieve_script + 1);
@@ -29,7 +33,7 @@ put_file(const char *when, const char *path, struct buf *out, struct fault *f)
     fclose(file);
     if (!wrong) {
         pack_span(out, span_str(when));
-        pack_span(out, base_name(path));
+        pack_span(out, name.p ? name : base_name(path));
         pack_span(out, buf_span(&text));
     }
     buf_done(&text);
@@ -42,6 +46,26 @@ put_file(const char *when, const char *path, struct buf *out, struct fault *f)
                      : R_OK;
 }
 
+static enum result
+put_file(const char *when, const char *path, struct buf *out, struct fault *f)
+{
+    return put_named(when, SPAN_NONE, path, out, f);
+}
+
+// Scripts of IMAP commands: the rule is the name.
+static enum result
+put_rules(const struct config_list *rules, struct buf *out, struct fault *f)
+{
+    enum result r = R_OK;
+    for (size_t i = 0; r == R_OK && i < rules->n; i++) {
+        struct filter_event_rule rule;
+        r = filter_event_rule_read(span_str(rules->items[i]), &rule, f);
+        if (r == R_OK)
+            r = put_named("imap", span_str(rules->items[i]), rule.file.p, out, f);
+    }
+    return r;
+}
+
 static int
 is_script(const struct dirent *entry)
 {
@@ -49,13 +73,15 @@ is_script(const struct dirent *entry)
     return name.p[0] != '.' && span_ends(name, SPAN(".sieve"));
 }
 
-// In the order of their names.
+// A file, or those of a folder in the order of their names.
 static enum result
-put_folder(const char *when, const char *path, struct buf *out, struct fault *f)
+put_path(const char *when, const char *path, struct buf *out, struct fault *f)
 {
     struct dirent **list = NULL;
     enum result r = R_OK;
     int n = scandir(path, &list, is_script, alphasort);
+    if (n < 0 && errno == ENOTDIR)
+        return put_file(when, path, out, f);
     if (n < 0)
         return fault_errno(f, FAULT_BAD, path);
     for (int i = 0; i < n; i++) {
@@ -78,13 +104,8 @@ put_list(const char *when, const struct config_list *paths, struct buf *out,
          struct fault *f)
 {
     enum result r = R_OK;
-    for (size_t i = 0; r == R_OK && i < paths->n; i++) {
-        int fd = open(paths->items[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd >= 0)
-            close(fd);
-        r = fd >= 0 ? put_folder(when, paths->items[i], out, f)
-                    : put_file(when, paths->items[i], out, f);
-    }
+    for (size_t i = 0; r == R_OK && i < paths->n; i++)
+        r = put_path(when, paths->items[i], out, f);
     return r;
 }
 
@@ -94,7 +115,8 @@ scripts_read(const struct config *c, struct buf *out, struct fault *f)
     buf_init(out, LIMIT_config_packed);
     if (put_list("before", &c->sieve_before, out, f) == R_OK &&
         put_list("after", &c->sieve_after, out, f) == R_OK &&
-        put_list("global", &c->sieve_global, out, f) == R_OK)
+        put_list("global", &c->sieve_global, out, f) == R_OK &&
+        put_rules(&c->imapsieve, out, f) == R_OK)
         return R_OK;
     buf_done(out);
     return R_FAIL;

@@ -271,6 +271,11 @@ void
 sieve_case_world(struct arena *a, const struct sieve_case *c, struct sieve_world *out)
 {
     sieve_world_of(a, buf_span(&c->message), out);
+    if (fact(c, "stage event", SPAN_NONE).p)
+        out->stage = SIEVE_EVENT;
+    else if (fact(c, "stage asked", SPAN_NONE).p)
+        out->stage = SIEVE_ASKED;
+    out->flags = fact(c, "flags", SPAN_NONE);
     out->has_envelope = c->has_envelope;
     out->from = c->from;
     out->to = c->to;

@@ -68,6 +68,9 @@ struct sieve_part {
                         struct span *out);
 };
 
+// Scripts of a delivery: FILTER=SIEVE runs them again.
+enum { SIEVE_OF_DELIVERY = 1 << SIEVE_DELIVERY | 1 << SIEVE_ASKED };
+
 struct sieve_ext {
     const char *capability;  // NULL: always there
     const char *rfc;
@@ -76,7 +79,8 @@ struct sieve_ext {
     const struct sieve_match *matches;
     const struct sieve_comparator *comparators;
     const struct sieve_part *parts;
-    bool always;  // part of the base, though it has a capability
+    unsigned stages;  // where it works: 1 << enum sieve_stage; 0: everywhere
+    bool always;      // part of the base, though it has a capability
     bool
         lexical;  // changes how scripts are read, so ihave does not know it (RFC 5463 section 4)
     const char *implies;  // capabilities that it brings along
@@ -117,6 +121,9 @@ enum result sieve_fail(struct sieve_run *r, const struct sieve_call *call, const
 #define sieve_wrong(...) fault_is_set((sieve_wrong)(__VA_ARGS__))
 #endif
 const struct sieve_world *sieve_world(const struct sieve_run *r);
+// An item of the environment (RFC 5183); R_NONE: it is not known (ext/environment.c).
+enum result sieve_environment(struct sieve_run *r, struct span name,
+                              struct span *out) MUST_CHECK;
 // Takes units of work off what the run may do.
 enum result sieve_work(struct sieve_run *r, uint64_t units) MUST_CHECK;
 uint64_t sieve_work_left(const struct sieve_run *r);

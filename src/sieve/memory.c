@@ -1,4 +1,5 @@
 #include "base/clock.h"
+#include "base/limits.h"
 #include "sieve/sieve.h"
 
 struct memory {
@@ -27,6 +28,7 @@ sieve_world_of(struct arena *a, struct span message, struct sieve_world *out)
                                 .read = read_memory,
                                 .read_arg = m,
                                 .separator = '+',
+                                .redirects_max = LIMIT_sieve_redirects,
                                 .now_s = clock_wall_s()};
     out->header = span_slice(message, 0, (size_t)out->root->header.size);
 }

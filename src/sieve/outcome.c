@@ -117,15 +117,15 @@ static enum result
 count_action(struct sieve_run *r, const struct sieve_call *call,
              enum sieve_action_kind kind)
 {
-    unsigned most =
-        r->world->redirects_max ? r->world->redirects_max : LIMIT_sieve_redirects;
+    unsigned most = r->world->redirects_max, notify = most ? most : LIMIT_sieve_redirects;
     if (++r->actions > LIMIT_sieve_actions)
         return sieve_fail(r, call, "the script wants more than %d actions",
                           LIMIT_sieve_actions);
     if (kind == SIEVE_REDIRECT && ++r->redirects > most)
         return sieve_fail(r, call, "the script redirects to more than %u addresses", most);
-    if (kind == SIEVE_NOTIFY && ++r->notifications > most)  // each with as many recipients
-        return sieve_fail(r, call, "the script notifies more than %u times", most);
+    if ((kind == SIEVE_NOTIFY || kind == SIEVE_REPORT) &&
+        ++r->notifications > notify)  // each with as many recipients
+        return sieve_fail(r, call, "the script notifies more than %u times", notify);
     return R_OK;
 }
 
@@ -138,7 +138,7 @@ refuses(enum sieve_action_kind kind)
 static bool
 goes_with_reject(enum sieve_action_kind kind)
 {
-    return kind == SIEVE_DISCARD || kind == SIEVE_NOTIFY;
+    return kind == SIEVE_DISCARD || kind == SIEVE_NOTIFY || kind == SIEVE_REPORT;
 }
 
 // RFC 5429 section 2.4: a message is not both refused and delivered, answered or sent on.

@@ -292,9 +292,26 @@ shared_value(struct sieve_run *r, struct span name)
     return new_value(r, &s->value);
 }
 
+// RFC 6785 section 3.11.
+static enum result
+check_stage(struct sieve_run *r, const struct sieve_program *p)
+{
+    static const char *const places[] = {[SIEVE_DELIVERY] = "when mail is delivered",
+                                         [SIEVE_EVENT] =
+                                             "in a script that an IMAP command runs",
+                                         [SIEVE_ASKED] = "when stored mail is filtered"};
+    const char *capability = sieve_out_of_place(p, r->world->stage);
+    if (capability == NULL)
+        return R_OK;
+    return sieve_fail(r, NULL, "\"%s\" does not work %s", capability,
+                      places[r->world->stage]);
+}
+
 enum result
 sieve_push(struct sieve_run *r, const struct sieve_program *p)
 {
+    if (check_stage(r, p) != R_OK)
+        return R_FAIL;
     if (sieve_room(r, sizeof(struct sieve_frame) + p->variables * 128) != R_OK)
         return R_FAIL;
     struct sieve_frame *f = ARENA_NEW(r->arena, struct sieve_frame);

@@ -26,6 +26,11 @@ void sieve_warn(const struct sieve_program *p, unsigned redirects_max,
 // The script again, in one form: white space, comments and the form of strings are gone. R_FAIL: no grammatical script.
 enum result sieve_print(struct span script, struct buf *out,
                         struct sieve_error *e) MUST_CHECK;
+// Where a program runs: at delivery; by what an IMAP command did to a message (RFC 6785); over stored mail, because somebody
+// asked (FILTER=SIEVE).
+enum sieve_stage { SIEVE_DELIVERY, SIEVE_EVENT, SIEVE_ASKED };
+// The capability it requires that is of no use there; NULL: it may run.
+const char *sieve_out_of_place(const struct sieve_program *p, enum sieve_stage stage);
 // One call for each capability string of `require`, in the order of ext.def.
 void sieve_capabilities(void (*tell)(void *arg, const char *capability, const char *rfc),
                         void *arg);
@@ -75,6 +80,11 @@ struct sieve_outcome {
 
 // Where a script runs. A callback that is NULL: nothing of that kind is known.
 struct sieve_world {
+    struct {
+        enum sieve_stage stage;
+        struct span
+            flags;  // that the message has, "\\Seen $x"; p NULL: it is new (RFC 5232)
+    };
     struct span header;            // of the message, with its empty line
     uint64_t size;                 // of the message
     const struct mime_part *root;  // of the message (mime/scan.h)
@@ -82,12 +92,14 @@ struct sieve_world {
     void *read_arg;
     enum result (*read)(void *read_arg, uint64_t at, char *dst, size_t n, struct fault *f);
     bool has_envelope;
-    struct span from, to;    // of the envelope, without brackets
-    char separator;          // of localparts and details (RFC 5233)
-    int64_t now_s;           // since 1970, UTC
-    int zone_min;            // east of UTC
-    uint64_t work_max;       // 0: LIMIT_sieve_work
-    unsigned redirects_max;  // 0: LIMIT_sieve_redirects
+    struct span from, to;  // of the envelope, without brackets
+    char separator;        // of localparts and details (RFC 5233)
+    int64_t now_s;         // since 1970, UTC
+    int zone_min;          // east of UTC
+    struct {
+        uint64_t work_max;       // 0: LIMIT_sieve_work
+        unsigned redirects_max;  // 0: none
+    };
 
     void *arg;
     // other parts of the envelope ("auth", "orcpt", "bymode"), decoded; "notify" as in RCPT TO, "bytimerelative" what is

@@ -1,4 +1,5 @@
 #include "imap/append.h"
+#include "imap/event.h"
 #include "imap/list.h"
 #include "imap/notify.h"
 
@@ -27,6 +28,7 @@ append_all(struct imap_append *a, struct fault *f)
     if (intake_commit_all(&batch, &c->ref, done, f) != R_OK)
         return R_FAIL;
     imap_notify_own(c->session, &c->ref, done[0].uid, done[a->count - 1].uid);
+    imap_append_event(a, done);
     imap_append_put_uids(a, done, &c->answer);
     if (c->answer.n > 0)
         buf_put_str(&c->answer, imap_text(c->session->language, "Appended"));

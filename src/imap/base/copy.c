@@ -1,5 +1,6 @@
 #include "imap/copy.h"
 
+#include "imap/event.h"
 #include "imap/messagelimit.h"
 #include "imap/notify.h"
 #include "imap/response.h"
@@ -31,6 +32,19 @@ put_copyuid(struct buf *b, const struct copy_result *r)
     buf_put_char(b, ']');
 }
 
+// Expunged messages are at the target all the same: what they do there does not wait for their going.
+static void
+run_scripts(struct imap_command *c, const struct mailbox_ref *target,
+            const struct copy_result *r)
+{
+    struct view_info info;
+    view_info(c->session->view, &info);
+    const struct mailbox_ref from = {c->session->user, view_account(c->session->view),
+                                     info.mailbox, info.rights};
+    struct filter_stored *event = imap_event_begin(c, target, FILTER_COPY, &from);
+    imap_event_end(c, &event, &r->target);
+}
+
 static void
 tell_move(struct imap_session *s, const struct copy_result *r)
 {
@@ -58,6 +72,8 @@ imap_copy(struct imap_command *c, bool move, struct fault *f)
     for (uint32_t i = 0; i < r.target.count; i++)
         imap_notify_own(c->session, &target, r.target.ranges[i].first,
                         r.target.ranges[i].last);
+    if (r.count > 0)
+        run_scripts(c, &target, &r);
     bool tell = r.count > 0 && (target.rights & RIGHT_READ);
     if (tell && !move) {
         put_copyuid(&c->answer, &r);

@@ -1,5 +1,7 @@
 #include "imap/fetch.h"
 
+#include "imap/event.h"
+
 #include "base/arena_grow.h"
 #include "base/limits.h"
 #include "imap/labels.h"
@@ -324,8 +326,8 @@ mark_seen(struct imap_fetch_run *run, struct view_message *messages, bool *flags
             seqset_add(&uids, messages[i].row.uid);
     if (uids.count == 0)
         return R_OK;
-    if (change_flags(&(struct selection){run->session->view, &uids, true}, &change,
-                     run->c->arena, &result, f) != R_OK)
+    if (imap_event_flags(run->c, &(struct selection){run->session->view, &uids, true},
+                         &change, &result, f) != R_OK)
         return R_FAIL;
     size_t k = 0;
     for (size_t i = 0; i < n && k < result.count; i++)

@@ -1,5 +1,6 @@
 #include "imap/store.h"
 
+#include "imap/event.h"
 #include "imap/flags.h"
 #include "imap/messagelimit.h"
 #include "imap/response.h"
@@ -97,8 +98,8 @@ static enum result
 flags_run(struct imap_command *c, struct imap_store *s, struct fault *f)
 {
     struct flag_result result;
-    if (change_flags(&(struct selection){c->session->view, &c->set, c->by_uid}, &s->change,
-                     c->arena, &result, f) != R_OK)
+    if (imap_event_flags(c, &(struct selection){c->session->view, &c->set, c->by_uid},
+                         &s->change, &result, f) != R_OK)
         return R_FAIL;
     if (result.keywords_changed && imap_flags_send(c->session, true, c->arena, f) != R_OK)
         return R_FAIL;

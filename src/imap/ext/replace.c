@@ -69,6 +69,7 @@ replace(struct imap_append *a, struct fault *f)
         return R_FAIL;
     imap_notify_own(c->session, &c->ref, done.uid, done.uid);
     tell_uid(a, &done);
+    imap_append_event(a, &done);
     if (imap_name_changed(c, c->name, c->name) &&
         imap_oldname_send(c, c->name, c->spelled, f) != R_OK)
         return R_FAIL;

@@ -141,6 +141,8 @@ envelope(struct sieve_run *r, const struct sieve_call *call, bool *yes)
     struct sieve_matching m;
     struct span name;
     const struct sieve_value *names = &call->position[0];
+    if (sieve_world(r)->stage == SIEVE_EVENT)  // RFC 6785 section 4.6
+        return sieve_fail(r, call, "there is no envelope where an IMAP command runs it");
     if (sieve_match_begin(&m, r, call, &call->position[1]) != R_OK)
         return R_FAIL;
     for (size_t i = 0; i < names->n && !m.found; i++) {

@@ -2,8 +2,8 @@
 
 #include "sieve/ext.h"
 
-static enum result
-item_of(struct sieve_run *r, struct span name, struct span *out)
+enum result
+sieve_environment(struct sieve_run *r, struct span name, struct span *out)
 {
     const struct sieve_world *w = sieve_world(r);
     if (span_ieq(name, SPAN("name")))
@@ -23,7 +23,7 @@ environment(struct sieve_run *r, const struct sieve_call *call, bool *yes)
     if (sieve_match_begin(&m, r, call, &call->position[1]) != R_OK ||
         sieve_one(r, &call->position[0], &name) != R_OK)
         return R_FAIL;
-    enum result result = item_of(r, name, &value);
+    enum result result = sieve_environment(r, name, &value);
     if (result == R_FAIL)
         return R_FAIL;
     if (result == R_NONE)

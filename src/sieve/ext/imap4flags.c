@@ -99,6 +99,7 @@ internal(struct sieve_run *r)
     if (*state == NULL) {
         struct flags *f = ARENA_NEW(sieve_kept(r), struct flags);
         buf_init(&f->text, LIMIT_sieve_variable);
+        add(&f->text, sieve_world(r)->flags);
         arena_on_end(sieve_kept(r), free_flags, f);
         *state = f;
     }
@@ -263,15 +264,16 @@ apply(struct sieve_run *r, const struct sieve_call *call, const struct sieve_val
     return result;
 }
 
-// Without :flags the internal variable counts, for the implicit keep, too (section 3).
+// Without :flags the internal variable counts, for the implicit keep, too (section 3). Of a stored message all flags are told:
+// one may have been taken away.
 static enum result
 finish(struct sieve_run *r, struct sieve_action *a)
 {
     struct span set = buf_span(internal(r));
-    if ((a->kind != SIEVE_KEEP && a->kind != SIEVE_FILEINTO) || set.n == 0 ||
-        sieve_has_detail(a, "flags"))
+    if ((a->kind != SIEVE_KEEP && a->kind != SIEVE_FILEINTO) ||
+        (set.n == 0 && !sieve_world(r)->flags.p) || sieve_has_detail(a, "flags"))
         return R_OK;
-    return sieve_detail_put(r, a, "flags", set);
+    return sieve_detail_put(r, a, "flags", set.n ? set : SPAN(""));
 }
 
 static const struct sieve_tag tags[] = {

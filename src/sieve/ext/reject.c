@@ -30,7 +30,11 @@ static const struct sieve_command reject_commands[] = {
 static const struct sieve_command ereject_commands[] = {
     {"ereject", SIEVE_ACTION, "s", .act = ereject}, {0}};
 
-const struct sieve_ext sieve_ext_reject = {
-    .capability = "reject", .rfc = "RFC 5429", .commands = reject_commands};
-const struct sieve_ext sieve_ext_ereject = {
-    .capability = "ereject", .rfc = "RFC 5429", .commands = ereject_commands};
+const struct sieve_ext sieve_ext_reject = {.capability = "reject",
+                                           .rfc = "RFC 5429",
+                                           .commands = reject_commands,
+                                           .stages = SIEVE_OF_DELIVERY};
+const struct sieve_ext sieve_ext_ereject = {.capability = "ereject",
+                                            .rfc = "RFC 5429",
+                                            .commands = ereject_commands,
+                                            .stages = SIEVE_OF_DELIVERY};

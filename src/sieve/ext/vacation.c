@@ -258,9 +258,12 @@ static const struct sieve_command commands[] = {
 static const struct sieve_tag tags[] = {{"seconds", 'n', "period", .command = "vacation"},
                                         {0}};
 
-const struct sieve_ext sieve_ext_vacation = {
-    .capability = "vacation", .rfc = "RFC 5230", .commands = commands};
+const struct sieve_ext sieve_ext_vacation = {.capability = "vacation",
+                                             .rfc = "RFC 5230",
+                                             .commands = commands,
+                                             .stages = SIEVE_OF_DELIVERY};
 const struct sieve_ext sieve_ext_vacation_seconds = {.capability = "vacation-seconds",
                                                      .rfc = "RFC 6131",
                                                      .tags = tags,
-                                                     .implies = "vacation"};
+                                                     .implies = "vacation",
+                                                     .stages = SIEVE_OF_DELIVERY};

@@ -2,12 +2,19 @@
 
 #include "sieve/ext.h"
 
+// A variable's name has no "-": its "_" stands for it, where there is no item with "_".
 static enum result
 outside(struct sieve_run *r, struct span name, struct span *out)
 {
-    const struct sieve_world *w = sieve_world(r);
-    *out = SPAN("");
-    return w->environment && w->environment(w->arg, name, out) == R_FAIL ? R_FAIL : R_OK;
+    char *p = arena_cstr(sieve_scratch(r), name);
+    for (size_t i = 0; i < name.n; i++)
+        p[i] = p[i] == '_' ? '-' : p[i];
+    enum result found = sieve_environment(r, name, out);
+    if (found == R_NONE)
+        found = sieve_environment(r, span_of(p, name.n), out);
+    if (found == R_NONE)
+        *out = SPAN("");
+    return found == R_FAIL ? R_FAIL : R_OK;
 }
 
 const struct sieve_ext sieve_ext_vnd_dovecot_environment = {.capability =
