@@ -1,6 +1,11 @@
 """Scanners at LMTP, learning, the push hook, threads that are muted: with a fake rspamd, clamd and receiver (tests/lib/scanners.py), good and
 hostile ones."""
+# --json: quarantine list
+# --json: quarantine show
+# --json: quarantine release
+# --json: quarantine delete
 import itertools
+import json
 import os
 import re
 import signal
@@ -230,6 +235,10 @@ def quarantine(where, *words):
     return posthorn.run_verb("quarantine", *words, "--data", where.data).decode()
 
 
+def rows_of_quarantine(where, *words):
+    return [json.loads(line) for line in quarantine(where, *words, "--json").splitlines()]
+
+
 def test_quarantine(where):
     """Per recipient, durable, in nobody's quota; listed, shown, released, deleted; gone with its time."""
     ann, bob = User(where), User(where)
@@ -244,6 +253,11 @@ def test_quarantine(where):
     two = quarantine(where, "list", bob.name).split("\t")[0]
     shown = quarantine(where, "show", one)
     assert shown.startswith(row) and "\tSubject: evil" in shown and "\tX-Virus-Status: infected (Eicar-Test)" in shown
+    entry, total = rows_of_quarantine(where, "list", ann.name)
+    assert total == {"type": "quarantine", "messages": 1} and entry.pop("octets") > 0 and entry.pop("since").startswith("20")
+    assert entry == {"type": "quarantined", "id": one, "user": ann.name, "from": "sender@example.org", "to": ann.name, "reason": "virus Eicar-Test"}
+    told, *header = rows_of_quarantine(where, "show", one)
+    assert told["id"] == one and {"type": "header", "line": "Subject: evil"} in header
     where.kill()
     where.start()
     ann.imap = where.imap(ann.name)
@@ -255,6 +269,10 @@ def test_quarantine(where):
             quarantine(where, *words)
     assert quarantine(where, "delete", two) == f"{two} deleted\n"
     assert quarantine(where, "list") == "0 messages\n"
+    for verb, done in (("release", "is in INBOX now"), ("delete", "deleted")):
+        ann.deliver("Subject: evil again", b"x\r\n" + EICAR)
+        entry, _ = rows_of_quarantine(where, "list")
+        assert rows_of_quarantine(where, verb, entry["id"]) == [{"type": "quarantine", "id": entry["id"], "done": done}]
     posthorn.run_verb("verify", "--data", where.data)
 
 
