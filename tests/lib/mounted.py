@@ -34,9 +34,9 @@ def mapper(prefix):
 
 
 def suits(script):
-    """Whether a transcript is about mailboxes as such: no patterns, no literals as names, no other states."""
+    """Whether a transcript is about mailboxes as such: no patterns, no literals as names, no other states, nothing of the own account alone."""
     if script.preauth or script.server != "default" or any(s.actor == "L" or s.word in (">|", "labels") for s in script.steps):
         return False
     text = "\n".join(step.text for step in script.steps)
     return not re.search(r"^(list|lsub|namespace|esearch|create|rename|delete|subscribe|unsubscribe|idle|notify)\b"
-                         r"|SPECIAL|Sent|Junk|select \{|metadata (?:\([^)]*\) )?\{|rev2|x-gm-labels\S* \(?[a-z]|urlauth|urlfetch|metadata \"\" ", text, re.I | re.M)
+                         r"|filter sieve|SPECIAL|Sent|Junk|select \{|metadata (?:\([^)]*\) )?\{|rev2|x-gm-labels\S* \(?[a-z]|urlauth|urlfetch|metadata \"\" ", text, re.I | re.M)
