@@ -40,11 +40,11 @@ add_row(struct socket_table *t, const struct service_row *service, struct listen
 {
     must(t->n < t->max);
     struct socket_row *row = &t->rows[t->n++];
-    *row = (struct socket_row){.service = service,
-                               .address = strndup(at.address.n > 0 ? at.address.p : "",
-                                                  at.address.n),
-                               .proxy = at.proxy,
-                               .fd = fd};
+    *row = (struct socket_row){
+        .service = service,
+        .address = strndup(at.address.n > 0 ? at.address.p : "", at.address.n),
+        .proxy = at.proxy,
+        .fd = fd};
     must(row->address != NULL);
     return row;
 }
