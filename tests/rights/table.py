@@ -211,6 +211,7 @@ reads("5256", "THREAD", "{{u}}THREAD {} UTF-8 ALL", names("ORDEREDSUBJECT REFERE
 reads("5256, 5957", "SORT", "{{u}}SORT ({}) UTF-8 ALL", names("ARRIVAL CC DATE FROM SIZE SUBJECT TO DISPLAYFROM DISPLAYTO MODSEQ UID"))
 reads("6203", "SORT", "{{u}}SORT ({}) UTF-8 FUZZY BODY secret", names("RELEVANCY"))
 row("10022", "UIDBATCHES 5000", "lr", selected=True, forms="modern")
+row("draft-bosch-imap-filter-sieve 3", '{u}FILTER SIEVE SCRIPT "keep;" ALL', None, selected=True, name="{u}FILTER")
 row("7377 2.2", "ESEARCH IN (selected) RETURN (ALL) ALL", "lr", selected=True, shows=rb"\* ESEARCH ", words=("scope SELECTED",))
 
 # ---- what asks no right of any mailbox, and why ----------------------------------------------------------------
@@ -227,7 +228,7 @@ EVENTS = {"MESSAGENEW": "lr", "MESSAGEEXPUNGE": "lr", "FLAGCHANGE": "lr", "MAILB
 # METADATA entries that the server itself knows (RFC 5464, 5466, 6154): the rows above, or the server's own
 ENTRIES = {"/shared/comment": "row", "/shared/admin": "of the server", "/private/specialuse": "row", "/private/filters/values/": "row",
            "/shared/filters/values/": "row", "/shared/filters/descriptions/": "of the server", "/shared/vendor": "row", "/private/vendor": "as the others",
-           "/shared": "row", "/private": "row", "/shared/": "row"}
+           "/shared": "row", "/private": "row", "/shared/": "row", "/shared/imapsieve/script": "as /shared/comment"}
 # Response codes. "tells": a fact of a mailbox, in a row above. "refuses": why not; those in REFUSALS may be told of a mailbox
 # that may not be looked up, since they are told of one that is not there.
 TELLS = {"UIDVALIDITY", "UIDNEXT", "UNSEEN", "HIGHESTMODSEQ", "MAILBOXID", "PERMANENTFLAGS", "READ-ONLY", "READ-WRITE", "APPENDUID", "COPYUID", "URLMECH",
