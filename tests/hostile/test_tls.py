@@ -12,7 +12,7 @@ from .conftest import Target
 BAD = ("MEDIUM", "HIGH", "CRITICAL", "FATAL", "WARN")
 # Of the test, not of the server. Whether sessions resume is asked below: testssl.sh takes a resumed connection, which shows no
 # certificate, for none when its client ends with an error, as it does when the greeting comes after its end of input.
-IGNORED = ("DNS_CAArecord", "scanTime", "sessionresumption_ticket", "sessionresumption_ID")
+IGNORED = ("DNS_CAArecord", "scanTime", "engine_problem", "sessionresumption_ticket", "sessionresumption_ID")
 QUICK = ("--protocols", "--server-defaults", "--heartbleed", "--ccs-injection", "--ticketbleed", "--renegotiation")
 WHOLE = ("--protocols", "--std", "--pfs", "--server-preference", "--server-defaults", "--vulnerable", "--grease")
 

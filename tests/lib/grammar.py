@@ -621,15 +621,39 @@ class Reader:
         if len(levels) > 1:
             self.fail("a closing parenthesis")
 
+    def correlated(self):
+        self.need(b"(TAG ")
+        self.string()
+        self.need(b") ")
+
+    def filter_errors(self):
+        """draft-bosch-imap-filter-sieve section 3.4"""
+        self.correlated()
+        self.need(b"ERRORS ")
+        self.string()
+
+    def filtered(self):
+        """Section 3.3."""
+        self.correlated()
+        if self.take(b"UID "):
+            self.number()
+            self.need(b" ")
+        if not self.take(b"OK"):
+            self.need(b"ERRORS ")
+            self.string()
+
     def numbered(self):
         number = self.number()
         self.need(b" ")
+        if self.take(b"FILTERED "):
+            return self.filtered()
         if self.take(b"FETCH ") or self.take(b"UIDFETCH "):
             self.listed(self.fetch_item, empty=False)
         elif not self.take(b"EXISTS") and not self.take(b"RECENT"):
             self.need(b"EXPUNGE")
             if number == 0:
                 self.fail("a message")
+        return None
 
     def untagged(self):
         rules = {b"FLAGS ": lambda: self.listed(self.flag), b"LIST ": self.mailbox, b"LSUB ": self.mailbox, b"XLIST ": self.mailbox,
@@ -638,7 +662,7 @@ class Reader:
                  b"ENABLED": self.words, b"NAMESPACE ": self.namespace, b"ID ": self.identity,
                  b"VANISHED ": self.vanished, b"METADATA ": self.metadata, b"QUOTA ": self.quota, b"QUOTAROOT ": self.quotaroot, b"UIDBATCHES ": self.batches,
                  b"ACL ": self.acl, b"LISTRIGHTS ": self.listed_rights, b"MYRIGHTS ": self.my_rights,
-                 b"COMPARATOR ": self.comparator, b"LANGUAGE ": self.languages, b"GENURLAUTH ": self.authorised, b"URLFETCH ": self.urlfetch}
+                 b"COMPARATOR ": self.comparator, b"LANGUAGE ": self.languages, b"GENURLAUTH ": self.authorised, b"URLFETCH ": self.urlfetch, b"FILTER ": self.filter_errors}
         for name, rule in rules.items():
             if self.take(name):
                 rule()
