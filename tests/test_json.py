@@ -331,7 +331,7 @@ def test_reload(server):
 
 @pytest.mark.parametrize("dressed", [False, True])
 def test_demo(folder, dressed):
-    tmp_path, offset = folder, peers.free_offset((24, 143, 993, 4190))
+    tmp_path, offset = folder, peers.free_offset((24, 143, 587, 993, 4190))
     words = ["demo", "--data", tmp_path / "demo", "--offset", offset, "--password", "p\"w", *(["--json"] if dressed else [])]
     out = tmp_path / "out"
     with open(out, "wb") as file, open(tmp_path / "err", "wb") as err:
@@ -350,4 +350,4 @@ def test_demo(folder, dressed):
         return
     rows = objects(out.read_bytes())
     assert rows[0]["type"] == "demo" and facts.items() <= rows[0].items()
-    assert [r["port"] - offset for r in rows[1:]] == [143, 993, 110, 995, 24, 80, 4190]
+    assert [r["port"] - offset for r in rows[1:]] == [143, 993, 110, 995, 24, 80, 587, 4190]
