@@ -1,4 +1,6 @@
 """Other servers, private, on loopback: to test the tests, and (bench/servers.py) to measure beside."""
+import fcntl
+import itertools
 import os
 import pathlib
 import random
@@ -6,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 
 from . import scratch
@@ -96,27 +99,47 @@ namespace inbox {
 """ for name in ("Drafts", "Sent", "Junk", "Trash", "Archive")) + "}\n"
 
 
+PORTS = 512  # of one process
+_slot = None
+
+
+def slot():
+    """The first of PORTS ports that this process alone gives out, until it ends, whatever other tests run on the machine. They
+    lie below those that the kernel gives to outgoing connections: a test's own thousands of clients cannot take them while a
+    server is away."""
+    global _slot
+    if _slot is None:
+        with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
+            lowest = min(int(file.read().split()[0]), 60000)
+        firsts = list(range(lowest // 3, lowest - PORTS, PORTS))
+        random.shuffle(firsts)
+        for first in firsts:
+            lock = open(pathlib.Path(tempfile.gettempdir()) / f"posthorn-ports-{first}", "w", encoding="ascii")
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                lock.close()
+                continue
+            _slot = lock, itertools.cycle(range(first, first + PORTS))
+            return _slot[1]
+        raise RuntimeError("no free ports")
+    return _slot[1]
+
+
 def free_ports(count):
-    """Free ports below those that the kernel gives to outgoing connections: a test's own thousands of clients cannot take
-    them while a server is away."""
-    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
-        lowest = min(int(file.read().split()[0]), 60000)
-    sockets = []
-    while len(sockets) < count:
-        s = socket.socket()
-        try:
-            s.bind(("127.0.0.1", random.randrange(lowest // 3, lowest)))
-            sockets.append(s)
-        except OSError:
-            s.close()
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
+    """Free ports that no other process of the tests gives out."""
+    ports = []
+    for port in itertools.islice(slot(), PORTS):
+        if is_free(port):
+            ports.append(port)
+        if len(ports) == count:
+            return ports
+    raise RuntimeError("no free ports")
 
 
 def is_free(port):
     with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: ends of old connections do not count
         try:
             s.bind(("127.0.0.1", port))
         except OSError:
@@ -126,9 +149,9 @@ def is_free(port):
 
 def free_offset(standard):
     """An offset at which all of these ports are free."""
-    for port in free_ports(50):
-        offset = port - min(standard)
-        if offset > 1024 and offset + max(standard) < 65536 and all(is_free(offset + p) for p in standard):
+    for _ in range(50):
+        offset = random.randrange(1025, 32768 - max(standard))
+        if all(is_free(offset + p) for p in standard):
             return offset
     raise RuntimeError("no free ports")
 
