@@ -107,7 +107,7 @@ class Measured:
                 fields = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
                 for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
                     left += [int(n) for n in (task / "children").read_text(encoding="ascii").split()]
-            except FileNotFoundError:  # it ended just now: its parent has its time
+            except (FileNotFoundError, ProcessLookupError):  # it ended just now: its parent has its time
                 continue
             ticks += sum(int(n) for n in fields[11:15])
         return ticks * 10000
