@@ -36,7 +36,7 @@ void filter_rules_unref(struct filter_rules **r);  // takes NULL
 // Says of each of the administrator's scripts that does not compile what is wrong with it, in the log.
 void filter_rules_check(const struct filter_rules *r);
 
-// A letter on its way out. Of the parts of DSN and DELIVERBY as RFC 6009 has them, p is NULL where nothing was said.
+// A letter on its way out; its addresses are as SMTP writes them (base/quoted.h). Of the parts of DSN and DELIVERBY as RFC 6009 has them, p is NULL where nothing was said.
 struct filter_letter {
     struct span from;  // of the envelope; empty: <>
     const struct span *to;

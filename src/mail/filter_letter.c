@@ -4,6 +4,7 @@
 #include "mail/forward.h"
 
 #include "base/clock.h"
+#include "base/quoted.h"
 #include "mime/encoded_word.h"
 #include "mime/date.h"
 #include "mime/header.h"
@@ -17,22 +18,41 @@ send(struct filter_run *r, const struct filter_letter *l, struct fault *f)
     return r->home->send(r->home->arg, l, f);
 }
 
+// As SMTP and header fields write it.
+static struct span
+written(struct filter_run *r, struct span address, struct span domain)
+{
+    struct buf b;
+    size_t at = span_behind_last(address, '@');
+    if (address.n == 0)
+        return SPAN("");
+    buf_init(&b, 2 * address.n + domain.n + 8);
+    quoted_put_local(&b, span_slice(address, 0, at ? at - 1 : address.n));
+    buf_put_char(&b, '@');
+    buf_put(&b, at ? span_skip(address, at) : domain);
+    struct span whole = arena_dup(r->arena, buf_span(&b));
+    buf_done(&b);
+    return whole;
+}
+
+static struct span
+own_domain(const struct filter_run *r)
+{
+    const struct filter_settings *s = &r->rules->is;
+    return s->domain.n ? s->domain : s->hostname;
+}
+
 // The user's, as it was written to; one without a domain gets ours.
 struct span
 filter_own_address(struct filter_run *r)
 {
-    const struct filter_settings *s = &r->rules->is;
-    struct span domain = s->domain.n ? s->domain : s->hostname;
-    struct buf b;
-    if (span_find_char(r->in->to, '@') < r->in->to.n)
-        return r->in->to;
-    buf_init(&b, r->in->to.n + domain.n + 1);
-    buf_put(&b, r->in->to);
-    buf_put_char(&b, '@');
-    buf_put(&b, domain);
-    struct span whole = arena_dup(r->arena, buf_span(&b));
-    buf_done(&b);
-    return whole;
+    return written(r, r->in->to, own_domain(r));
+}
+
+struct span
+filter_sender(struct filter_run *r)
+{
+    return written(r, r->in->from, own_domain(r));
 }
 
 // ---- redirect ----
@@ -63,7 +83,8 @@ filter_letter_redirect(struct filter_run *r, const struct sieve_action *a, struc
     buf_init(&head, 2 * LIMIT_sieve_header);
     forward_put_header(&head, a->header.p ? a->header : r->original, r->account->user);
     const struct filter_letter l = {
-        .from = r->stored ? filter_own_address(r) : in->from,  // RFC 6785 section 3.4
+        .from =
+            r->stored ? filter_own_address(r) : filter_sender(r),  // RFC 6785 section 3.4
         .to = &a->target,
         .n = 1,
         .notify = either(sieve_detail(a, "notify"), in->envelope.notify),
@@ -197,10 +218,10 @@ enum result
 filter_letter_answer(struct filter_run *r, const struct sieve_action *a, struct fault *f)
 {
     struct buf b;
-    struct span from = sieve_detail(a, "from");
+    struct span from = sieve_detail(a, "from"), to = filter_sender(r);
     buf_init(&b, FILTER_LETTER);
     filter_put_field(r, &b, "From", from.p ? from : filter_own_address(r));
-    filter_put_field(r, &b, "To", r->in->from);
+    filter_put_field(r, &b, "To", to);
     filter_put_field(r, &b, "Subject", subject_of(r, sieve_detail(a, "subject")));
     filter_put_common(r, &b, "vacation");
     filter_put_references(r, &b);
@@ -211,8 +232,7 @@ filter_letter_answer(struct filter_run *r, const struct sieve_action *a, struct 
     else
         put_plain(&b);
     filter_put_lines(&b, a->target);
-    struct filter_letter l = {
-        .from = SPAN(""), .to = &r->in->from, .n = 1, .why = SPAN("vacation")};
+    struct filter_letter l = {.from = SPAN(""), .to = &to, .n = 1, .why = SPAN("vacation")};
     enum result sent = filter_send_text(r, &b, &l, f);
     if (sent == R_OK && sieve_has_detail(a, "fcc"))
         filter_file_copy(r, a, buf_span(&b));

@@ -37,9 +37,9 @@ filter_letter_report(struct filter_run *r, const struct sieve_action *a, struct 
     char boundary[32];
     snprintf(boundary, sizeof boundary, "=_%016llx", (unsigned long long)random_u64());
     buf_init(&b, FILTER_LETTER);
-    struct span host = r->rules->is.hostname;
+    struct span host = r->rules->is.hostname, to = filter_sender(r);
     buf_printf(&b, "From: Mail Delivery System <MAILER-DAEMON@%.*s>\r\n", SPAN_ARG(host));
-    filter_put_field(r, &b, "To", r->in->from);
+    filter_put_field(r, &b, "To", to);
     buf_put_str(&b, "Subject: Automatically rejected mail\r\n");
     filter_put_common(r, &b, "reject");
     filter_put_references(r, &b);
@@ -49,8 +49,7 @@ filter_letter_report(struct filter_run *r, const struct sieve_action *a, struct 
                "\tboundary=\"%s\"\r\n\r\n",
                boundary);
     put_report_parts(r, &b, a->target, boundary);
-    struct filter_letter l = {
-        .from = SPAN(""), .to = &r->in->from, .n = 1, .why = SPAN("reject")};
+    struct filter_letter l = {.from = SPAN(""), .to = &to, .n = 1, .why = SPAN("reject")};
     enum result sent = filter_send_text(r, &b, &l, f);
     buf_done(&b);
     return sent;
@@ -83,7 +82,8 @@ put_feedback(struct filter_run *r, const struct sieve_action *a, struct buf *b,
              struct fault *f)
 {
     char boundary[32];
-    struct span host = r->rules->is.hostname;
+    struct span host = r->rules->is.hostname, from = filter_sender(r),
+                own = filter_own_address(r);
     snprintf(boundary, sizeof boundary, "=_%016llx", (unsigned long long)random_u64());
     buf_printf(b,
                "MIME-Version: 1.0\r\nContent-Type: multipart/report; "
@@ -96,11 +96,11 @@ put_feedback(struct filter_run *r, const struct sieve_action *a, struct buf *b,
                "\r\n--%s\r\nContent-Type: message/feedback-report\r\n\r\n"
                "Version: 1\r\nFeedback-Type: %.*s\r\nUser-Agent: Posthorn/%s\r\n",
                boundary, SPAN_ARG(sieve_detail(a, "type")), POSTHORN_VERSION);
-    if (r->in->from.n > 0)
-        buf_printf(b, "Original-Mail-From: <%.*s>\r\n", SPAN_ARG(r->in->from));
+    if (from.n > 0)
+        buf_printf(b, "Original-Mail-From: <%.*s>\r\n", SPAN_ARG(from));
     if (r->in->remote.n > 0)
         buf_printf(b, "Source-IP: %.*s\r\n", SPAN_ARG(r->in->remote));
-    buf_printf(b, "Original-Rcpt-To: <%.*s>\r\n", SPAN_ARG(filter_own_address(r)));
+    buf_printf(b, "Original-Rcpt-To: <%.*s>\r\n", SPAN_ARG(own));
     if (host.n > 0)
         buf_printf(b, "Reporting-MTA: dns; %.*s\r\n", SPAN_ARG(host));
     buf_printf(b, "\r\n--%s\r\n", boundary);

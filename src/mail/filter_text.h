@@ -9,6 +9,7 @@ enum { FILTER_LETTER = 4 * LIMIT_sieve_text };
 
 // The user's, as it was written to; one without a domain gets ours.
 struct span filter_own_address(struct filter_run *r);
+struct span filter_sender(struct filter_run *r);  // of the envelope; empty: <>
 // The unfolded value of a field of the message as it came; empty: none.
 struct span filter_field(struct filter_run *r, const char *name);
 // A field of one line; what is beyond ASCII is encoded.

@@ -3,7 +3,6 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "mail/filter.h"
-#include "base/quoted.h"
 #include "relay/relay.h"
 
 // The scripts of one kind, as they are taken out of the pack.
@@ -103,21 +102,6 @@ mail_can_send(void *arg)
     return relay_is_set();
 }
 
-// As SMTP has it: the local part quoted where it must be.
-static struct span
-address_of(struct arena *a, struct span address)
-{
-    struct buf b;
-    size_t at = span_behind_last(address, '@');
-    buf_init(&b, 2 * address.n + 8);
-    quoted_put_local(&b, span_slice(address, 0, at ? at - 1 : address.n));
-    if (at)
-        buf_put(&b, span_skip(address, at - 1));
-    struct span quoted = b.n ? arena_dup(a, buf_span(&b)) : SPAN("");
-    buf_done(&b);
-    return quoted;
-}
-
 static uint8_t
 notify_of(struct span words)
 {
@@ -142,11 +126,11 @@ fill_envelope(struct arena *a, const struct filter_letter *l, struct relay_envel
 {
     struct relay_recipient *to = arena_array(a, l->n, sizeof *to);
     for (size_t i = 0; i < l->n; i++)
-        to[i] = (struct relay_recipient){.address = address_of(a, l->to[i]),
+        to[i] = (struct relay_recipient){.address = l->to[i],
                                          .notify = notify_of(l->notify),
                                          .orcpt = l->orcpt.p ? l->orcpt : SPAN("")};
     *e = (struct relay_envelope){
-        .from = address_of(a, l->from),
+        .from = l->from,
         .to = to,
         .to_count = l->n,
         .envid = l->envid.p ? l->envid : SPAN(""),
