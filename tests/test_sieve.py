@@ -3,10 +3,8 @@
 --json: sieve check
 --json: sieve test
 """
-import dataclasses
 import json
 import os
-import pathlib
 import re
 import shutil
 import subprocess
@@ -14,9 +12,8 @@ import subprocess
 import pytest
 
 from lib import scratch, server as posthorn
+from lib.sievecases import TABLES, read
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-TABLES = sorted((ROOT / "tests/sieve").glob("*.txt"))
 SCRIPT = """require ["fileinto", "copy", "imap4flags", "variables", "envelope"];
 if header :matches "subject" "[*] *" {
     addflag "\\\\Seen";
@@ -77,56 +74,19 @@ def test_trace(files):
 
 # The table.
 
-@dataclasses.dataclass
-class Case:
-    name: str
-    where: str
-    message: str
-    lines: dict = dataclasses.field(default_factory=lambda: {"want": [], "error": [], "failed": [], "fact": []})
-    script: str = ""
-
-
-def read(path):
-    cases, messages, block = [], {}, None
-    for number, line in enumerate(path.read_text().split("\n"), 1):
-        word, _, rest = line.partition(" ")
-        if line.startswith("    ") or (not line and block):
-            block.append(line[4:])
-        elif word == "message" and not cases:
-            block = messages[rest] = []
-        elif word == "case":
-            cases.append(Case(rest, f"{path.name}:{number}", next(iter(messages))))
-            block = None
-        elif word == "message":
-            cases[-1].message = rest
-        elif word == "script":
-            block = cases[-1].lines["script"] = []
-        elif word in ("from", "to", "differs", "skip"):
-            cases[-1].lines[word] = rest
-        elif word in ("want", "error", "failed", "fact"):
-            cases[-1].lines[word].append(rest)
-    for case in cases:
-        case.script = "\n".join(case.lines["script"]) + "\n"
-        case.message = "\n".join(messages[case.message]) + "\n"
-    return cases
-
-
 def ours(case):
     """What the table wants, in the terms that both servers have: where it is stored, with which flags, what is sent."""
     if case.lines["error"]:
         return "no program"
     found = []
-    for want in case.lines["want"]:
-        text = re.sub(r'"((?:[^"\\]|\\.)*)"', lambda m: "\x00" + re.sub(r"\\(.)", r"\1", m[1]).replace(" ", "\x01") + "\x00", want)
-        words = [w.strip("\x00").replace("\x01", " ") for w in text.split(" ")]
-        flags = words[words.index(":flags") + 1] if ":flags" in words else ""
-        flags = tuple(sorted(flags.lower().split()))
-        if words[0] in ("keep", "fileinto"):
-            found.append(("store", "INBOX" if words[0] == "keep" else words[-1], flags))
-        elif words[0] == "redirect":
-            found.append(("redirect", words[-1]))
+    for act in case.actions():
+        flags = tuple(sorted(act.get("flags", "").lower().split()))
+        if act.word in ("keep", "fileinto"):
+            found.append(("store", "INBOX" if act.word == "keep" else act.target, flags))
+        elif act.word == "redirect":
+            found.append(("redirect", act.target))
         else:
-            found.append((words[0],))
+            found.append((act.word,))
     return sorted(set(found))
 
 

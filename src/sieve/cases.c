@@ -10,6 +10,7 @@ struct reader {
     } messages[MESSAGES];
     size_t n;
     struct buf *block;   // what indented lines go to
+    struct buf stored;   // for tests/test_sieve_door.py
     struct span chosen;  // the message of the case
     void (*run)(const struct sieve_case *c);
 };
@@ -36,6 +37,7 @@ end_case(struct reader *r)
     r->run(&r->c);
     buf_reset(&r->c.script);
     buf_reset(&r->c.want);
+    buf_reset(&r->stored);
     r->c.name = SPAN_NONE;
     r->c.has_envelope = false;
     r->c.from = r->c.to = SPAN("");
@@ -89,6 +91,8 @@ word_line(struct reader *r, struct span line, unsigned number)
         set_envelope(r, &r->c.to, rest);
     else if (span_eq(word, SPAN("script")))
         r->block = &r->c.script;
+    else if (span_eq(word, SPAN("stored")))
+        r->block = &r->stored;
     else if (span_eq(word, SPAN("want")))
         put_want(r, rest);
     else if (span_eq(word, SPAN("error")) || span_eq(word, SPAN("failed")))
@@ -97,7 +101,7 @@ word_line(struct reader *r, struct span line, unsigned number)
         r->c.facts[r->c.n_facts++] = rest;
     else
         must(span_eq(word, SPAN("differs")) || span_eq(word, SPAN("skip")) ||
-             span_starts(line, SPAN("#")) || line.n == 0);
+             span_eq(word, SPAN("door")) || span_starts(line, SPAN("#")) || line.n == 0);
 }
 
 // Indented lines belong to a block; an empty line within a block, too.
@@ -136,6 +140,7 @@ sieve_cases_read(const char *folder, const char *file,
     r->c.file = file;
     buf_init(&r->c.script, BLOCK_MAX);
     buf_init(&r->c.want, BLOCK_MAX);
+    buf_init(&r->stored, BLOCK_MAX);
     buf_init(&r->c.message, BLOCK_MAX);
     struct span rest = buf_span(&text), line;
     while (span_next_field(&rest, '\n', &line) == R_OK)
@@ -145,6 +150,7 @@ sieve_cases_read(const char *folder, const char *file,
         buf_done(&r->messages[i].text);
     buf_done(&r->c.script);
     buf_done(&r->c.want);
+    buf_done(&r->stored);
     buf_done(&r->c.message);
     buf_done(&text);
     free(r);
