@@ -13,7 +13,7 @@
 #include "io/loop.h"
 #include "io/message.h"
 #include "io/served.h"
-#include "mail/view.h"
+#include "mail/url.h"
 #include "mime/charset.h"
 #include "wire/command.h"
 
@@ -23,25 +23,13 @@ struct imap_saved {
     struct seqset uids;
 };
 
-// Users other than the session's, for URLs with a server (RFC 4467). `arg` is the host's.
-struct imap_users {
-    // Suspends. Opens the user of this name, as if logged in. R_NONE: there is none, or they have never been here.
-    enum result (*open)(struct span name, struct mail_user **out, void *arg,
-                        struct fault *f);
-    // Suspends. The session's own user, opened with the same work as one of another name. R_NONE: as above.
-    enum result (*decoy)(struct mail_user **out, void *arg, struct fault *f);
-    // Is it this server? port 0: none was named.
-    bool (*is_here)(struct span host, uint16_t port, void *arg);
-    bool (*submits)(void *arg);  // may the session's user fetch what is to be submitted?
-    bool (*administers)(void *arg);  // is the session's user an administrator?
-};
-
 // What a session asks of who started it.
 struct imap_host {
     // Takes a connection, whose output is sent, back to where it was before login. NULL: this is not done here.
     void (*give_back)(struct conn **conn, void *arg);
     bool (*can_give_back)(void *arg);
-    const struct imap_users *users;  // NULL: no URLs with a server
+    const struct mail_url_users *users;  // other users; NULL: no URLs with a server
+    bool (*administers)(void *arg);      // is the session's user an administrator? NULL: no
     // The session is there, before anything is said; it has ended, its connection may go on for a moment. NULL: nobody asks.
     void (*started)(void *arg, struct imap_session *s);
     void (*ended)(void *arg);
@@ -131,6 +119,12 @@ static inline bool
 imap_vanishes(const struct imap_session *s)
 {
     return (s->enabled & (ENABLE_QRESYNC | ENABLE_UIDONLY)) != 0;
+}
+// Who reads what a URL stands for.
+static inline struct mail_url_reader
+imap_url_reader(const struct imap_session *s)
+{
+    return (struct mail_url_reader){s->user, s->view, s->host.users, s->host.arg};
 }
 static inline bool
 imap_utf8(const struct imap_session *s)  // may names and quoted strings hold UTF-8?

@@ -236,7 +236,8 @@ void mail_imap_start(struct session *s, struct mail_user *user, const struct han
 // mail_managesieve.c
 void mail_managesieve_start(struct session *s, struct mail_user *user,
                             const struct handover *h);
-extern const struct imap_users mail_users;  // `arg` is a struct session
+extern const struct mail_url_users mail_users;  // `arg` is a struct session
+bool mail_administers(void *arg);               // the same
 // Suspends. What test_mount says.
 enum result mail_mount_for_test(struct home *h, struct mail_user *u,
                                 struct fault *f) MUST_CHECK;

@@ -186,6 +186,7 @@ mail_imap_start(struct session *s, struct mail_user *user, const struct handover
     struct imap_host host = {.give_back = c->unauthenticate ? session_give_back : NULL,
                              .can_give_back = session_can_give_back,
                              .users = &mail_users,
+                             .administers = mail_administers,
                              .started = on_imap_started,
                              .ended = session_ended,
                              .arg = s,

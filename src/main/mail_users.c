@@ -80,11 +80,11 @@ submits(void *arg)
     return config_list_has(&s->home->config->submit_users, span_str(s->user));
 }
 
-static bool
-administers(void *arg)
+bool
+mail_administers(void *arg)
 {
     const struct session *s = arg;
     return config_list_has(&s->home->config->admin_users, span_str(s->user));
 }
 
-const struct imap_users mail_users = {open_user, open_decoy, is_here, submits, administers};
+const struct mail_url_users mail_users = {open_user, open_decoy, is_here, submits};

@@ -116,7 +116,7 @@ put_label(struct imap_fetch_run *run, const struct imap_fetch_want *w)
 }
 
 static enum result
-put_text(struct imap_fetch_run *run, const struct imap_part *p)
+put_text(struct imap_fetch_run *run, const struct mail_part *p)
 {
     struct span text = span_slice(p->text, (size_t)p->at, (size_t)(p->at + p->size));
     buf_put_char(run->line, '{');
@@ -133,8 +133,8 @@ static enum result
 put_section_value(struct imap_fetch_run *run, const struct imap_fetch_want *w,
                   struct fault *f)
 {
-    struct imap_part part = {.mail = run->mail, .row = &run->message->row};
-    enum result r = imap_part_find(&part, &w->section, &run->cache, run->scratch, f);
+    struct mail_part part = {.mail = run->mail, .row = &run->message->row};
+    enum result r = mail_part_find(&part, &w->section, &run->cache, run->scratch, f);
     if (r == R_FAIL)
         return R_FAIL;
     if (r == R_NONE) {
@@ -142,7 +142,7 @@ put_section_value(struct imap_fetch_run *run, const struct imap_fetch_want *w,
         return R_OK;
     }
     if (w->has_partial)
-        imap_part_clip(&part, w->partial_at, w->partial_count);
+        mail_part_clip(&part, w->partial_at, w->partial_count);
     return part.in_memory ? put_text(run, &part)
                           : imap_fetch_stream(run, part.at, part.size, f);
 }
@@ -177,7 +177,7 @@ parse_bracket(struct parse *p, struct imap_fetch_want *w)
     w->has_section = true;
     w->section = parse_section(p);
     w->needs =
-        FETCH_BODY | FETCH_SEEN | (imap_part_is_whole(&w->section) ? 0 : FETCH_PARTS);
+        FETCH_BODY | FETCH_SEEN | (mail_part_is_whole(&w->section) ? 0 : FETCH_PARTS);
     w->has_partial = parse_partial(p, &w->partial_at, &w->partial_count);
 }
 

@@ -2,11 +2,11 @@
 #include "imap/part.h"
 
 static enum result
-find_part(struct imap_fetch_run *run, const struct imap_fetch_want *w, struct imap_part *p,
+find_part(struct imap_fetch_run *run, const struct imap_fetch_want *w, struct mail_part *p,
           struct fault *f)
 {
-    *p = (struct imap_part){.mail = run->mail, .row = &run->message->row};
-    return imap_part_find(p, &w->section, &run->cache, run->scratch, f);
+    *p = (struct mail_part){.mail = run->mail, .row = &run->message->row};
+    return mail_part_find(p, &w->section, &run->cache, run->scratch, f);
 }
 
 static void
@@ -25,18 +25,18 @@ put_name(struct imap_fetch_run *run, const struct imap_fetch_want *w, const char
 static enum result
 put_binary(struct imap_fetch_run *run, const struct imap_fetch_want *w, struct fault *f)
 {
-    struct imap_part part;
-    struct imap_part_window all;
+    struct mail_part part;
+    struct mail_part_window all;
     enum result r = find_part(run, w, &part, f);
     put_name(run, w, "BINARY");
     if (r == R_NONE)
         buf_put(run->line, SPAN("NIL"));
     if (r != R_OK)
         return r == R_NONE ? R_OK : R_FAIL;
-    if (imap_part_measure(&part, true, run->scratch, &all, f) != R_OK)
+    if (mail_part_measure(&part, true, run->scratch, &all, f) != R_OK)
         return R_FAIL;
     if (w->has_partial)
-        imap_part_window(&all, w->partial_at, w->partial_count);
+        mail_part_window(&all, w->partial_at, w->partial_count);
     buf_printf(run->line, "%s{%llu}\r\n", all.nul ? "~" : "", (unsigned long long)all.left);
     run->streamed = run->in_literal = true;
     imap_line_flush(run->session);
@@ -51,11 +51,11 @@ static enum result
 put_binary_size(struct imap_fetch_run *run, const struct imap_fetch_want *w,
                 struct fault *f)
 {
-    struct imap_part part;
-    struct imap_part_window all = {.size = 0};
+    struct mail_part part;
+    struct mail_part_window all = {.size = 0};
     enum result r = find_part(run, w, &part, f);
     if (r == R_OK)
-        r = imap_part_measure(&part, true, run->scratch, &all, f);
+        r = mail_part_measure(&part, true, run->scratch, &all, f);
     if (r == R_FAIL)
         return R_FAIL;
     put_name(run, w, "BINARY.SIZE");

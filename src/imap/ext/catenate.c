@@ -1,6 +1,5 @@
 // RFC 4469: CATENATE: a message put together from literals and from parts of messages that are here, by relative URL.
 #include "imap/append.h"
-#include "imap/url.h"
 
 #include "base/limits.h"
 
@@ -25,25 +24,26 @@ copy_piece(void *arg, char *octets, size_t n, struct fault *f)
 }
 
 static enum result
-copy_url(struct imap_append *a, struct imap_url *u, struct fault *f)
+copy_url(struct imap_append *a, struct mail_url *u, struct fault *f)
 {
-    struct imap_part_sink sink = {copy_piece, a};
+    struct mail_part_sink sink = {copy_piece, a};
     if (imap_append_room(a, u->part.size, f) != R_OK)
         return R_FAIL;
-    return imap_part_read(&u->part, false, u->arena, &sink, f);
+    return mail_part_read(&u->part, false, u->arena, &sink, f);
 }
 
 static enum result
 add_url(struct imap_append *a, struct span url, struct fault *f)
 {
-    struct imap_url u;
-    enum result r = imap_url_open(a->c->session, url, IMAP_URL_APPEND, &u, f);
+    struct mail_url u;
+    const struct mail_url_reader who = imap_url_reader(a->c->session);
+    enum result r = mail_url_open(&who, url, MAIL_URL_APPEND, &u, f);
     if (r == R_NONE)
         return bad_url(a->c, url, f);
     if (r != R_OK)
         return R_FAIL;
     r = copy_url(a, &u, f);
-    imap_url_close(&u);
+    mail_url_close(&u);
     return r;
 }
 

@@ -48,8 +48,7 @@ send_quota(struct imap_session *s, const struct quota_root *root)
 static bool
 administers(const struct imap_session *s)
 {
-    const struct imap_users *users = s->host.users;
-    return users && users->administers(s->host.arg);
+    return s->host.administers && s->host.administers(s->host.arg);
 }
 
 static enum result

@@ -1,6 +1,6 @@
 // RFC 4467: URLs that carry the right to be read. RFC 5524: URLFETCH of what is decoded, and its structure.
+#include "imap/part.h"
 #include "imap/response.h"
-#include "imap/url.h"
 
 #include "base/limits.h"
 #include "io/task.h"
@@ -108,7 +108,8 @@ check_rump(struct imap_session *s, const struct url *url, struct fault *f)
                 !url->auth.token.p;
     if (!rump || !s->host.users->is_here(url->host, url->port, s->host.arg))
         return fault_set(f, FAULT_BAD, "no rump of an URL of this server");
-    enum result r = imap_url_is_own(s, url->user, f);
+    const struct mail_url_reader who = imap_url_reader(s);
+    enum result r = mail_url_is_own(&who, url->user, f);
     return r == R_NONE ? fault_set(f, FAULT_BAD, "URL of another user") : r;
 }
 
@@ -126,7 +127,7 @@ authorise(struct imap_session *s, struct span text, struct arena *a, struct buf 
         return fault_set(f, FAULT_BAD, "no URL of a message");
     if (check_rump(s, &url, f) != R_OK)
         return R_FAIL;
-    enum result r = imap_url_mailbox(s->user, &url, &ref, &view, f);
+    enum result r = mail_url_mailbox(s->user, &url, &ref, &view, f);
     if (r != R_OK)
         return r == R_NONE ? fault_set(f, FAULT_BAD, "URL of no mailbox") : R_FAIL;
     view_info(view, &info);
@@ -228,8 +229,8 @@ parse_url(struct parse *p, struct fetch_url *u)
 
 // What is sent of one URL: made before its line begins, so that a message that cannot be read costs its answer alone.
 struct fetched {
-    struct imap_url url;
-    struct imap_part_window window;
+    struct mail_url url;
+    struct mail_part_window window;
     bool decoded, has_octets;
     struct span structure;
 };
@@ -241,7 +242,7 @@ measure(struct fetched *d, unsigned items, struct fault *f)
     d->decoded = items & ITEM_BINARY;
     d->has_octets = items != ITEM_STRUCTURE;
     enum result r =
-        imap_part_measure(&d->url.part, d->decoded, d->url.arena, &d->window, f);
+        mail_part_measure(&d->url.part, d->decoded, d->url.arena, &d->window, f);
     if (r == R_OK || f->kind != FAULT_UNKNOWNCTE)
         return r;
     d->decoded = d->has_octets = false;
@@ -282,14 +283,15 @@ static enum result
 prepare(struct imap_session *s, const struct fetch_url *u, struct fetched *d,
         struct fault *f)
 {
-    enum result r = imap_url_open(s, u->text, IMAP_URL_FETCH, &d->url, f);
+    const struct mail_url_reader who = imap_url_reader(s);
+    enum result r = mail_url_open(&who, u->text, MAIL_URL_FETCH, &d->url, f);
     if (r != R_OK)
         return r;
     r = measure(d, u->items, f);
     if (r == R_OK && (u->items & ITEM_STRUCTURE))
         r = part_structure(s, d, f);
     if (r != R_OK)
-        imap_url_close(&d->url);
+        mail_url_close(&d->url);
     return r;
 }
 
@@ -351,7 +353,7 @@ send_url(struct imap_session *s, const struct fetch_url *u, struct fault *f)
     r = send_items(s, u->items, &d, f);
     if (r == R_OK)
         imap_line_send(s);
-    imap_url_close(&d.url);
+    mail_url_close(&d.url);
     return r;
 }
 

@@ -1,4 +1,4 @@
-#include "imap/url.h"
+#include "mail/url.h"
 
 #include "base/clock.h"
 #include "base/limits.h"
@@ -10,40 +10,41 @@
 
 // Somebody of that name, or of none: both take as long (RFC 4467 section 6), so nobody learns who is here.
 static enum result
-open_somebody(struct imap_session *s, struct span name, struct mail_user **out,
+open_somebody(const struct mail_url_reader *who, struct span name, struct mail_user **out,
               bool *decoy_out, struct fault *f)
 {
-    enum result r = s->host.users->open(name, out, s->host.arg, f);
+    enum result r = who->users->open(name, out, who->arg, f);
     *decoy_out = r == R_NONE;
-    return r == R_NONE ? s->host.users->decoy(out, s->host.arg, f) : r;
+    return r == R_NONE ? who->users->decoy(out, who->arg, f) : r;
 }
 
 enum result
-imap_url_is_own(struct imap_session *s, struct span name, struct fault *f)
+mail_url_is_own(const struct mail_url_reader *who, struct span name, struct fault *f)
 {
     struct mail_user *other;
     bool decoy;
-    if (span_ieq(name, mail_user_name(s->user)))
+    if (span_ieq(name, mail_user_name(who->user)))
         return R_OK;
-    enum result r = open_somebody(s, name, &other, &decoy, f);
+    enum result r = open_somebody(who, name, &other, &decoy, f);
     if (r != R_OK)
         return r;
     bool own = !decoy && account_id(mail_user_account(other)) ==
-                             account_id(mail_user_account(s->user));
+                             account_id(mail_user_account(who->user));
     mail_user_close(&other);
     return own ? R_OK : R_NONE;
 }
 
 static enum result
-access_allowed(struct imap_session *s, const struct url_auth *auth, struct fault *f)
+access_allowed(const struct mail_url_reader *who, const struct url_auth *auth,
+               struct fault *f)
 {
     switch (auth->access) {
     case URL_ACCESS_NONE:
         return R_NONE;
     case URL_ACCESS_SUBMIT:
-        return s->host.users->submits(s->host.arg) ? R_OK : R_NONE;
+        return who->users->submits(who->arg) ? R_OK : R_NONE;
     case URL_ACCESS_USER:
-        return imap_url_is_own(s, auth->user, f);
+        return mail_url_is_own(who, auth->user, f);
     case URL_ACCESS_AUTHUSER:
     case URL_ACCESS_ANONYMOUS:
         break;
@@ -53,22 +54,23 @@ access_allowed(struct imap_session *s, const struct url_auth *auth, struct fault
 
 // Whose mailboxes the URL is about: u->owner, or the session's user.
 static enum result
-find_owner(struct imap_session *s, const struct url *url, struct imap_url *u,
+find_owner(const struct mail_url_reader *who, const struct url *url, struct mail_url *u,
            struct fault *f)
 {
     const struct url_auth *auth = &url->auth;
     bool expired = auth->has_expire && auth->expire_s < clock_wall_s();
-    if (!s->host.users || !url->user.p || expired ||
-        !s->host.users->is_here(url->host, url->port, s->host.arg))
+    if (!who->users || !url->user.p || expired ||
+        !who->users->is_here(url->host, url->port, who->arg))
         return R_NONE;
     if (!auth->token.p)
-        return auth->access == URL_ACCESS_NONE ? imap_url_is_own(s, url->user, f) : R_NONE;
+        return auth->access == URL_ACCESS_NONE ? mail_url_is_own(who, url->user, f)
+                                               : R_NONE;
     if (!span_ieq(auth->mechanism, SPAN("INTERNAL")))
         return R_NONE;
-    enum result r = access_allowed(s, auth, f);
-    if (r != R_OK || span_ieq(url->user, mail_user_name(s->user)))
+    enum result r = access_allowed(who, auth, f);
+    if (r != R_OK || span_ieq(url->user, mail_user_name(who->user)))
         return r;
-    return open_somebody(s, url->user, &u->owner, &u->decoy, f);
+    return open_somebody(who, url->user, &u->owner, &u->decoy, f);
 }
 
 // ---- the mailbox ----
@@ -88,7 +90,7 @@ open_view(const struct mailbox_ref *ref, const struct url *url, struct view **ou
 }
 
 enum result
-imap_url_mailbox(struct mail_user *user, const struct url *url, struct mailbox_ref *ref_out,
+mail_url_mailbox(struct mail_user *user, const struct url *url, struct mailbox_ref *ref_out,
                  struct view **view_out, struct fault *f)
 {
     if (mail_access(user, url->mailbox, RIGHT_READ, ref_out, f) != R_OK)
@@ -98,14 +100,15 @@ imap_url_mailbox(struct mail_user *user, const struct url *url, struct mailbox_r
 
 // ";UID=20" of the selected mailbox.
 static enum result
-open_selected(struct imap_session *s, const struct url *url, struct imap_url *u,
+open_selected(const struct mail_url_reader *who, const struct url *url, struct mail_url *u,
               struct fault *f)
 {
     struct view_info info;
-    if (!s->view)
+    if (!who->selected)
         return R_NONE;
-    view_info(s->view, &info);
-    struct mailbox_ref ref = {s->user, view_account(s->view), info.mailbox, info.rights};
+    view_info(who->selected, &info);
+    struct mailbox_ref ref = {who->user, view_account(who->selected), info.mailbox,
+                              info.rights};
     return ref.rights & RIGHT_READ ? open_view(&ref, url, &u->view, f) : R_NONE;
 }
 
@@ -132,12 +135,12 @@ check_token(struct mail_user *user, const struct mailbox_ref *ref, const struct 
 
 // What may not be read, what is not there, and what is not authorised are one.
 static enum result
-open_named(struct imap_session *s, const struct url *url, struct imap_url *u,
+open_named(const struct mail_url_reader *who, const struct url *url, struct mail_url *u,
            struct fault *f)
 {
-    struct mail_user *user = u->owner ? u->owner : s->user;
+    struct mail_user *user = u->owner ? u->owner : who->user;
     struct mailbox_ref ref;
-    enum result r = imap_url_mailbox(user, url, &ref, &u->view, f);
+    enum result r = mail_url_mailbox(user, url, &ref, &u->view, f);
     if (r == R_FAIL && f->kind == FAULT_NOPERM)
         r = R_NONE;
     if (r == R_FAIL || !url->auth.token.p)
@@ -147,25 +150,25 @@ open_named(struct imap_session *s, const struct url *url, struct imap_url *u,
 }
 
 static enum result
-open_mailbox(struct imap_session *s, const struct url *url, enum imap_url_use use,
-             struct imap_url *u, struct fault *f)
+open_mailbox(const struct mail_url_reader *who, const struct url *url,
+             enum mail_url_use use, struct mail_url *u, struct fault *f)
 {
-    if (use == IMAP_URL_FETCH && !url->auth.token.p)
+    if (use == MAIL_URL_FETCH && !url->auth.token.p)
         return R_NONE;
     if (url->host.p) {
-        enum result r = find_owner(s, url, u, f);
+        enum result r = find_owner(who, url, u, f);
         if (r == R_NONE && url->auth.token.p)
-            r = check_token(s->user, NULL, NULL, &url->auth);
+            r = check_token(who->user, NULL, NULL, &url->auth);
         if (r != R_OK)
             return r;
     }
-    return url->mailbox.p ? open_named(s, url, u, f) : open_selected(s, url, u, f);
+    return url->mailbox.p ? open_named(who, url, u, f) : open_selected(who, url, u, f);
 }
 
 // ---- the message ----
 
 static enum result
-find_message(const struct url *url, struct imap_url *u, struct fault *f)
+find_message(const struct url *url, struct mail_url *u, struct fault *f)
 {
     struct view_cursor cursor;
     struct view_message m;
@@ -183,48 +186,48 @@ find_message(const struct url *url, struct imap_url *u, struct fault *f)
 }
 
 static enum result
-find_part(const struct url *url, struct imap_url *u, struct fault *f)
+find_part(const struct url *url, struct mail_url *u, struct fault *f)
 {
     struct message_cache cache = {.index = SPAN_NONE};
     struct mail *mail = account_mail(view_account(u->view));
     u->section = url->section;
-    u->part = (struct imap_part){.mail = mail, .row = &u->row};
-    if (!imap_part_is_whole(&u->section) &&
+    u->part = (struct mail_part){.mail = mail, .row = &u->row};
+    if (!mail_part_is_whole(&u->section) &&
         message_cache_load(mail, &u->row, u->arena, &cache, f) != R_OK)
         return R_FAIL;
-    enum result r = imap_part_find(&u->part, &u->section, &cache, u->arena, f);
+    enum result r = mail_part_find(&u->part, &u->section, &cache, u->arena, f);
     if (r == R_OK && url->has_partial)
-        imap_part_clip(&u->part, url->at, url->count);
+        mail_part_clip(&u->part, url->at, url->count);
     return r;
 }
 
 static enum result
-resolve(struct imap_session *s, struct span text, enum imap_url_use use, struct imap_url *u,
-        struct fault *f)
+resolve(const struct mail_url_reader *who, struct span text, enum mail_url_use use,
+        struct mail_url *u, struct fault *f)
 {
     struct url url;
     enum result r;
     if (text.n > LIMIT_url || url_parse(text, u->arena, &url, f) != R_OK)
         return R_NONE;
-    if ((r = open_mailbox(s, &url, use, u, f)) != R_OK ||
+    if ((r = open_mailbox(who, &url, use, u, f)) != R_OK ||
         (r = find_message(&url, u, f)) != R_OK)
         return r;
     return find_part(&url, u, f);
 }
 
 enum result
-imap_url_open(struct imap_session *s, struct span text, enum imap_url_use use,
-              struct imap_url *out, struct fault *f)
+mail_url_open(const struct mail_url_reader *who, struct span text, enum mail_url_use use,
+              struct mail_url *out, struct fault *f)
 {
-    *out = (struct imap_url){.arena = arena_new()};
-    enum result r = resolve(s, text, use, out, f);
+    *out = (struct mail_url){.arena = arena_new()};
+    enum result r = resolve(who, text, use, out, f);
     if (r != R_OK)
-        imap_url_close(out);
+        mail_url_close(out);
     return r;
 }
 
 void
-imap_url_close(struct imap_url *u)
+mail_url_close(struct mail_url *u)
 {
     view_close(&u->view);
     mail_user_close(&u->owner);
