@@ -8,7 +8,7 @@ enum { FORMAT_MAX = 1024 };
 
 // The words of a failure; the codes are faults.def's.
 static const char *const fault_texts[FAULT_COUNT] = {
-    [FAULT_BAD] = "Syntax error or unknown command",
+    [FAULT_BAD] = "Invalid command",
     [FAULT_CLIENTBUG] = "Not allowed in this state",
     [FAULT_UIDREQUIRED] = "Message numbers are not allowed, UIDONLY is enabled",
     [FAULT_TOOFEW] = "Too few messages asked for at a time",
@@ -159,8 +159,19 @@ imap_tagged_ok(struct imap_command *c)
     imap_line_send(c->session);
 }
 
+// What is wrong with a command, for who wrote the client, in English: it tells of the client's own words alone.
 static void
-send_fault(struct imap_session *s, struct span tag, const char *word, enum fault_kind kind)
+put_reason(struct buf *b, enum language l, struct span why)
+{
+    struct span text = span_str(imap_text(l, "Invalid command: %s"));
+    buf_put(b, span_slice(text, 0, text.n - strlen("%s")));
+    for (size_t i = 0; i < why.n; i++)
+        buf_put_char(b, why.p[i] >= ' ' && why.p[i] <= '~' ? why.p[i] : '?');
+}
+
+static void
+send_fault(struct imap_session *s, struct span tag, const char *word, enum fault_kind kind,
+           struct span why)
 {
     const char *code = fault_info(kind)->imap_code;
     struct buf *b = imap_line(s);
@@ -168,8 +179,11 @@ send_fault(struct imap_session *s, struct span tag, const char *word, enum fault
     buf_printf(b, " %s ", word);
     if (*code)
         buf_printf(b, "[%s] ", code);
-    buf_put_str(b,
-                imap_text(s->language, fault_texts[kind] ? fault_texts[kind] : "Failed"));
+    if (why.n > 0)
+        put_reason(b, s->language, why);
+    else
+        buf_put_str(
+            b, imap_text(s->language, fault_texts[kind] ? fault_texts[kind] : "Failed"));
     imap_line_send(s);
 }
 
@@ -188,13 +202,14 @@ imap_tagged_fault(struct imap_command *c, const struct fault *f)
         return;
     }
     bool bad = imap_fault_is_bad(f->kind);
-    send_fault(c->session, c->tag, bad ? "BAD" : "NO", f->kind);
+    struct span why = f->kind == FAULT_BAD ? span_str(f->why) : SPAN_NONE;
+    send_fault(c->session, c->tag, bad ? "BAD" : "NO", f->kind, why);
 }
 
 void
 imap_refused_send(struct imap_session *s, struct span tag, enum fault_kind kind)
 {
-    send_fault(s, tag, "BAD", kind);
+    send_fault(s, tag, "BAD", kind, SPAN_NONE);
 }
 
 void
