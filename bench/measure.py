@@ -140,6 +140,12 @@ class Fill:
         self.loads.run(server, words_of(f"append --size 2000 --count {sizes['bodies']} --sessions 4 --mailbox INBOX --first 5"))
         server.wait_indexed("u5", sizes["bodies"])
 
+    @staticmethod
+    def rules(server, _sizes):
+        """32 users, each with a script of ten rules (usual.sieve); a quarter of the messages meet one of them."""
+        for number in range(700, 732):
+            server.put_script(f"u{number}", HERE / "usual.sieve")
+
     def folders(self, server, sizes):
         """Accounts of 200 folders more: ten chains of twenty levels."""
         script = ["CREATE " + "/".join([f"T{n}"] + ["x"] * 19) for n in range(10)] + ["LOGOUT"]

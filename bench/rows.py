@@ -109,6 +109,12 @@ ROWS = [
     Row("lmtp-32", f"lmtp --size 5000 {MANY}", (
         rate("LMTP 5 KB, 32 sessions, /s", 6), cpu("its CPU, us", 6), written("its bytes written, KB")),
         (2000, 20000), port="lmtp", user=500, disk=True),
+    Row("lmtp-rules-1", "lmtp --size 5000", (
+        rate("LMTP 5 KB through ten Sieve rules, 1 session, /s", 3), cpu("its CPU, us", 3)),
+        (300, 4000), ("rules",), port="lmtp", user=700, way="rules", only=("Posthorn", "Dovecot")),
+    Row("lmtp-rules-32", f"lmtp --size 5000 {MANY}", (
+        rate("the same, 32 sessions, /s", 3), cpu("its CPU, us", 3)),
+        (2000, 20000), ("rules",), port="lmtp", user=700, way="rules", only=("Posthorn", "Dovecot")),
     Row("select-cold", f"select {BIG}", (milliseconds("SELECT of {big:,} messages, cold, ms", 1),), fill=("big",), cold=True),
     Row("select-new", f"select --sessions 20 --serial 1 {BIG}", (milliseconds("the same, a new session, ms", 1),), (20, 20), ("big",)),
     Row("select-same", f"select {BIG}", (milliseconds("the same, again in one session, ms", 1),), (1000, 10000), ("big",)),

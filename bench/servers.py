@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import time
@@ -52,6 +53,8 @@ service pop3-login {{
 WAYS = {
     "": "",
     "sync": "mail_fsync = always\n",
+    # Debian's dovecot-sieve: each user's ~/.dovecot.sieve, compiled at the first delivery.
+    "rules": "protocol lmtp {\n  mail_plugins = sieve\n}\n",
     # Debian's dovecot-fts-xapian, as its README has it; it finds words and their parts of 3 to 20 octets, not every substring.
     "index": """
 mail_plugins = fts fts_xapian
@@ -162,6 +165,10 @@ class MeasuredPosthorn(Measured, peers.Private):
     def command(self):
         return [self.binary, "serve", "-c", self.dir / "posthorn.conf"]
 
+    def put_script(self, user, path):
+        for words in (("put", "usual", path), ("activate", "usual")):
+            subprocess.run([self.binary, "sieve", *words, "--user", user, "-c", self.dir / "posthorn.conf"], check=True, stdout=subprocess.DEVNULL)
+
 
 class MeasuredDovecot(Measured, peers.Dovecot):
     name = "Dovecot"
@@ -173,6 +180,13 @@ class MeasuredDovecot(Measured, peers.Dovecot):
     def configure(self, more=""):
         self.more = DOVECOT.format(format=self.format, **self.ports)
         super().configure(more)
+
+    def put_script(self, user, path):
+        home = self.dir / "home" / user
+        home.mkdir(exist_ok=True)
+        shutil.copy(path, home / ".dovecot.sieve")
+        for name in (home, home / ".dovecot.sieve"):
+            os.chown(name, 65534, 65534)
 
     def adopt(self, way):
         if way != self.way:
