@@ -52,9 +52,9 @@ administers(const struct imap_session *s)
 }
 
 static enum result
-unknown(struct fault *f)
+unknown(struct imap_command *c, struct fault *f)
 {
-    return fault_set(f, FAULT_NONEXISTENT, "no such quota root");
+    return imap_answer_no(c, f, FAULT_NONEXISTENT, "[NONEXISTENT] No such quota root");
 }
 
 static enum result
@@ -73,11 +73,12 @@ own_root(struct imap_command *c, struct span name, struct quota_root *out, struc
 
 // Of an account that somebody administers; to be closed.
 static enum result
-user_of(struct imap_session *s, struct span root, struct mail_user **out, struct fault *f)
+user_of(struct imap_command *c, struct span root, struct mail_user **out, struct fault *f)
 {
+    struct imap_session *s = c->session;
     struct span name = quota_root_user(root);
     enum result r = name.p ? s->host.users->open(name, out, s->host.arg, f) : R_NONE;
-    return r == R_NONE ? unknown(f) : r;
+    return r == R_NONE ? unknown(c, f) : r;
 }
 
 static enum result
@@ -86,14 +87,14 @@ domain_root(struct imap_command *c, struct span name, struct quota_root *out,
 {
     struct mail *m = account_mail(mail_user_account(c->session->user));
     enum result r = quota_domain_get(m, quota_root_domain(name), &out->quota, f);
-    return r == R_NONE ? unknown(f) : r;
+    return r == R_NONE ? unknown(c, f) : r;
 }
 
 static enum result
 user_root(struct imap_command *c, struct span name, struct quota_root *out, struct fault *f)
 {
     struct mail_user *u;
-    if (user_of(c->session, name, &u, f) != R_OK)
+    if (user_of(c, name, &u, f) != R_OK)
         return R_FAIL;
     // "user/ann" stands for "user/ann@example.org" as well
     quota_get(mail_user_account(u), &out->quota);
@@ -108,7 +109,7 @@ any_root(struct imap_command *c, struct span name, struct quota_root *out, struc
     if (r != R_NONE)
         return r;
     if (!administers(c->session))
-        return unknown(f);
+        return unknown(c, f);
     *out = (struct quota_root){.name = name};
     return quota_root_domain(name).p ? domain_root(c, name, out, f)
                                      : user_root(c, name, out, f);
@@ -194,14 +195,14 @@ set_parse(struct imap_command *c, struct set *set, struct fault *f)
 }
 
 static enum result
-set_limits(struct imap_session *s, const struct set *set, struct fault *f)
+set_limits(struct imap_command *c, const struct set *set, struct fault *f)
 {
     struct span domain = quota_root_domain(set->root);
     struct mail_user *u;
     if (domain.p)
-        return quota_domain_set(account_mail(mail_user_account(s->user)), domain,
+        return quota_domain_set(account_mail(mail_user_account(c->session->user)), domain,
                                 &set->limits, f);
-    if (user_of(s, set->root, &u, f) != R_OK)
+    if (user_of(c, set->root, &u, f) != R_OK)
         return R_FAIL;
     enum result r = quota_set(mail_user_account(u), &set->limits, f);
     mail_user_close(&u);
@@ -219,7 +220,7 @@ run_set(struct imap_command *c, struct fault *f)
         return fault_set(f, FAULT_NOPERM, "SETQUOTA is for administrators");
     if (set.unknown)
         return fault_set(f, FAULT_CANNOT, "no such resource");
-    if (set_limits(c->session, &set, f) != R_OK)
+    if (set_limits(c, &set, f) != R_OK)
         return R_FAIL;
     log_audit(QUOTA, "imap", "quota changed",
               field_text("by", ": by=<%>", mail_user_name(c->session->user)),
