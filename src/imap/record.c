@@ -3,36 +3,12 @@
 #include "imap/response.h"
 
 #include "base/audit.h"
+#include "wire/url.h"
 
 static void
 put(const struct imap_session *s, bool by_client, struct span text)
 {
     s->recorder->put(s->recorder->arg, by_client, text);
-}
-
-static bool
-is_key(char c)
-{
-    return ascii_is_alpha(c) || ascii_is_digit(c);
-}
-
-// Keys of URLs (RFC 4467 section 9: ":internal:" and hexadecimal digits) let anybody in.
-static void
-put_masked(struct buf *b, struct span text)
-{
-    const struct span mark = SPAN(":internal:");
-    size_t at;
-    while ((at = span_ifind(text, mark)) < text.n) {
-        buf_put(b, span_slice(text, 0, at + mark.n));
-        text = span_skip(text, at + mark.n);
-        size_t n = 0;
-        while (n < text.n && is_key(text.p[n]))
-            n++;
-        if (n > 0)
-            buf_put_str(b, "[hidden]");
-        text = span_skip(text, n);
-    }
-    buf_put(b, text);
 }
 
 static void
@@ -41,7 +17,7 @@ show(const struct imap_session *s, bool by_client, const char *before, struct sp
     struct buf b;
     buf_init(&b, SIZE_MAX);
     buf_put_str(&b, before);
-    put_masked(&b, text);
+    url_put_masked(&b, text);
     if (b.n > 0)
         put(s, by_client, buf_span(&b));
     buf_done(&b);

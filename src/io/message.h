@@ -131,7 +131,10 @@ struct handover {
     struct span sasl_final;
 };
 
-enum ticket_rights { TICKET_READ_ONLY = 1 };
+enum ticket_rights {
+    TICKET_READ_ONLY = 1,
+    TICKET_IMAP = 2,  // the same login may use IMAP, too
+};
 
 struct ticket {
     uint64_t account;

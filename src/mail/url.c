@@ -36,12 +36,14 @@ mail_url_is_own(const struct mail_url_reader *who, struct span name, struct faul
 
 static enum result
 access_allowed(const struct mail_url_reader *who, const struct url_auth *auth,
-               struct fault *f)
+               enum mail_url_use use, struct fault *f)
 {
     switch (auth->access) {
     case URL_ACCESS_NONE:
         return R_NONE;
     case URL_ACCESS_SUBMIT:
+        if (use == MAIL_URL_SUBMIT)
+            return mail_url_is_own(who, auth->user, f);
         return who->users->submits(who->arg) ? R_OK : R_NONE;
     case URL_ACCESS_USER:
         return mail_url_is_own(who, auth->user, f);
@@ -54,20 +56,21 @@ access_allowed(const struct mail_url_reader *who, const struct url_auth *auth,
 
 // Whose mailboxes the URL is about: u->owner, or the session's user.
 static enum result
-find_owner(const struct mail_url_reader *who, const struct url *url, struct mail_url *u,
-           struct fault *f)
+find_owner(const struct mail_url_reader *who, const struct url *url, enum mail_url_use use,
+           struct mail_url *u, struct fault *f)
 {
     const struct url_auth *auth = &url->auth;
     bool expired = auth->has_expire && auth->expire_s < clock_wall_s();
-    if (!who->users || !url->user.p || expired ||
-        !who->users->is_here(url->host, url->port, who->arg))
+    if (!who->users || expired || !who->users->is_here(url->host, url->port, who->arg))
         return R_NONE;
+    if (!url->user.p)  // then it is whoever reads (RFC 4468 section 3.3)
+        return use == MAIL_URL_SUBMIT && auth->access == URL_ACCESS_NONE ? R_OK : R_NONE;
     if (!auth->token.p)
         return auth->access == URL_ACCESS_NONE ? mail_url_is_own(who, url->user, f)
                                                : R_NONE;
     if (!span_ieq(auth->mechanism, SPAN("INTERNAL")))
         return R_NONE;
-    enum result r = access_allowed(who, auth, f);
+    enum result r = access_allowed(who, auth, use, f);
     if (r != R_OK || span_ieq(url->user, mail_user_name(who->user)))
         return r;
     return open_somebody(who, url->user, &u->owner, &u->decoy, f);
@@ -156,7 +159,7 @@ open_mailbox(const struct mail_url_reader *who, const struct url *url,
     if (use == MAIL_URL_FETCH && !url->auth.token.p)
         return R_NONE;
     if (url->host.p) {
-        enum result r = find_owner(who, url, u, f);
+        enum result r = find_owner(who, url, use, u, f);
         if (r == R_NONE && url->auth.token.p)
             r = check_token(who->user, NULL, NULL, &url->auth);
         if (r != R_OK)

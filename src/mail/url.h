@@ -42,6 +42,7 @@ struct mail_url {
 enum mail_url_use {
     MAIL_URL_APPEND,  // of CATENATE
     MAIL_URL_FETCH,   // of URLFETCH: authorised ones alone
+    MAIL_URL_SUBMIT,  // of BURL: with a server; "submit+" is for the user (RFC 4468 section 3.3)
 };
 
 // R_NONE: it stands for nothing that may be read: syntax, server, user, expiry, access, token, name, rights, UIDVALIDITY, UID

@@ -151,6 +151,7 @@ struct login {
         bool
             hashless;  // the real one has no password: an app password or a token it must be
         bool revoked;  // disabled or deleted since it was looked up
+        bool imap;     // the user may use IMAP, whatever the service is
     } is;
     enum fault_kind refusal;
     enum result verdict;

@@ -5,13 +5,20 @@
 
 enum { TICKET_MS = 30000 };
 
+static uint64_t
+rights_of(const struct login *l)
+{
+    bool imap = l->is.imap && app_password_is_for(&l->app, SPAN("imap"));
+    return (l->app.read_only ? TICKET_READ_ONLY : 0U) | (imap ? TICKET_IMAP : 0U);
+}
+
 static void
 seal(const struct login *l, struct buf *out)
 {
     bool others_ended = recheck_granted(l->role, &l->user) || l->outer.ended_others;
     struct ticket t = {
         .account = l->user.account,
-        .rights = l->app.read_only ? TICKET_READ_ONLY : 0,
+        .rights = rights_of(l),
         .password = l->app.id,
         .session = l->session,
         .issued_ms = clock_wall_ms() + others_ended,  // behind what ends with them

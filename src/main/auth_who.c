@@ -214,6 +214,7 @@ who_may_use(struct login *l, struct fault *f)
     snprintf(l->acting.language, sizeof l->acting.language, "%s", keys.folder_language);
     snprintf(l->acting.pop3, sizeof l->acting.pop3, "%s %s",
              keys.pop3_delete[0] != '\0' ? keys.pop3_delete : "-", keys.pop3_delete_after);
+    l->is.imap = user_keys_allow(&keys, SPAN("imap"));
     return user_keys_allow(&keys, span_str(l->service.name))
                ? R_OK
                : fault_set(f, FAULT_NOPERM, "the user may not use %s", l->service.name);

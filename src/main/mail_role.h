@@ -66,6 +66,7 @@ struct session {
     uint64_t password;        // id of the app password that it came by; 0: none
     int64_t issued_ms;        // its ticket
     bool read_only;
+    bool may_imap;  // its login is good for IMAP
     int64_t since_ms;
     const char *service;
     char *user, *remote, *local, *master;

@@ -193,6 +193,8 @@ mail_submission_start(struct session *s, struct mail_user *u, const struct hando
         .is_local = is_local,
         .may_go_on = may_go_on,
         .send = send_on,
+        .users = &mail_users,
+        .own_urls = s->may_imap,
         .read_only = s->read_only,
         .tells_client = c->submission_client,
         .idle_ms = (uint32_t)c->test_idle_time * 1000,

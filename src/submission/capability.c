@@ -23,6 +23,10 @@ submission_capability_put(struct buf *b, const struct submission_offer *o)
                "250-CHUNKING\r\n250-BINARYMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-"
                "DSN\r\n250-DELIVERBY\r\n",
                o->hostname);
+    buf_put_str(b, "250-BURL imap");
+    if (o->own_urls)
+        buf_printf(b, " imap://%s", o->hostname);
+    buf_put_str(b, "\r\n");
     put_future(b, o->now_s);
     if (o->starttls)
         buf_put_str(b, "250-STARTTLS\r\n");

@@ -1,8 +1,8 @@
 #ifndef SUBMISSION_CAPABILITY_H
 #define SUBMISSION_CAPABILITY_H
 
-// The answer to EHLO (RFC 5321 section 4.1.1.1), which is the same before and after login but for STARTTLS and AUTH: clients need
-// not ask again after AUTH (RFC 4954 section 4). Includes floors 0 and 1 only.
+// The answer to EHLO (RFC 5321 section 4.1.1.1), which is the same before and after login but for STARTTLS, AUTH and the server of
+// BURL, so that clients need not ask again after AUTH (RFC 4954 section 4). Includes floors 0 and 1 only.
 
 #include "base/buf.h"
 
@@ -11,6 +11,7 @@ struct submission_offer {
     uint64_t size_max;  // octets of a message
     int64_t now_s;
     bool starttls;
+    bool own_urls;           // URLs of BURL without URLAUTH, too (RFC 4468 section 3.3)
     struct span mechanisms;  // " PLAIN LOGIN"; empty: none
 };
 

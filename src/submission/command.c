@@ -46,6 +46,7 @@ run_ehlo(struct submission_session *s, struct span args)
         &b, &(struct submission_offer){.hostname = s->host.hostname,
                                        .size_max = mail_size_max(s->host.mail),
                                        .now_s = clock_wall_s(),
+                                       .own_urls = s->host.own_urls,
                                        .mechanisms = SPAN("")});
     conn_write(s->conn, buf_span(&b));
     buf_done(&b);
@@ -101,7 +102,7 @@ static void
 run_help(struct submission_session *s, struct span args)
 {
     (void)args;
-    submission_say(s, 214, "2.0.0", "EHLO, MAIL, RCPT, DATA, BDAT, RSET, NOOP, QUIT");
+    submission_say(s, 214, "2.0.0", "EHLO, MAIL, RCPT, DATA, BDAT, BURL, RSET, NOOP, QUIT");
 }
 
 static void
@@ -214,7 +215,8 @@ run_rcpt(struct submission_session *s, struct span args)
     struct submission_rcpt r;
     struct fault f;
     if (!s->mail.there || s->mail.text) {
-        submission_say(s, 503, "5.5.1", s->mail.text ? "BDAT is under way" : "MAIL first");
+        submission_say(s, 503, "5.5.1",
+                       s->mail.text ? "The text is under way" : "MAIL first");
     } else if (s->mail.tries++ >= LIMIT_recipient_tries) {
         submission_say(s, 421, "4.7.0", "Too many recipients tried");
         s->ending = "Too many recipients tried";
@@ -251,7 +253,7 @@ run_data(struct submission_session *s, struct span args)
     if (args.n > 0) {
         submission_say(s, 501, "5.5.4", "DATA takes no argument");
     } else if (s->mail.text) {
-        submission_say(s, 503, "5.5.1", "BDAT is under way");
+        submission_say(s, 503, "5.5.1", "The text is under way");
     } else if (s->mail.count == 0) {
         submission_say(s, s->mail.there ? 554 : 503, "5.5.1", "No valid recipients");
     } else if (s->mail.envelope.body == RELAY_BODY_BINARYMIME) {  // RFC 3030 section 3
@@ -310,7 +312,7 @@ static const struct {
     {"BDAT", run_bdat},     {"RSET", run_rset},         {"NOOP", run_noop},
     {"QUIT", run_quit},     {"EHLO", run_ehlo},         {"HELO", run_helo},
     {"VRFY", run_vrfy},     {"EXPN", run_expn},         {"HELP", run_help},
-    {"AUTH", run_too_late}, {"STARTTLS", run_too_late},
+    {"AUTH", run_too_late}, {"STARTTLS", run_too_late}, {"BURL", submission_burl},
 };
 enum { VERBS = sizeof verbs / sizeof verbs[0] };
 

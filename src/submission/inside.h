@@ -36,7 +36,8 @@ struct submission_session {
         struct relay_envelope envelope;  // without recipients
         struct submission_to *first, **end;
         size_t count, tries;
-        struct submission_text *text;  // while BDAT's chunks come in
+        size_t urls;                   // of BURL so far
+        struct submission_text *text;  // while the pieces of BDAT and BURL come in
     } mail;
     struct timer timer;  // silence
     uint64_t input_ms;   // when the client last said something
@@ -56,11 +57,18 @@ void submission_command(struct submission_session *s, struct span line);
 // Is it a command without secrets? What is not is hidden from who looks on.
 bool submission_may_be_shown(struct span line);
 
-// text.c. The text of one mail on its way. Suspend, but for free.
+// burl.c. Suspends. "BURL URL [LAST]".
+void submission_burl(struct submission_session *s, struct span args);
+
+// text.c. The text of one mail on its way. Suspend, but for free, failed and fail.
 struct submission_text *submission_text_new(struct submission_session *s);
 void submission_text_take(void *text, struct span bytes);
+// A reason why it is not taken: the first counts.
+bool submission_text_failed(const struct submission_text *t);
+void submission_text_fail(struct submission_text *t, const struct fault *f);
 // It is whole: judges it, hands it over, answers.
 void submission_text_finish(struct submission_text *t);
+void submission_text_refuse(const struct submission_text *t);  // answers why it failed
 void submission_text_free(struct submission_text **t);
 
 #endif

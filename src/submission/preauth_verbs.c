@@ -189,10 +189,10 @@ static const struct {
     const char *name;
     void (*run)(struct preauth *m, struct span args);
 } verbs[] = {
-    {"EHLO", run_ehlo}, {"HELO", run_helo},  {"STARTTLS", run_starttls}, {"AUTH", run_auth},
-    {"NOOP", run_ok},   {"RSET", run_ok},    {"HELP", run_help},         {"QUIT", run_quit},
-    {"MAIL", run_mail}, {"RCPT", run_mail},  {"DATA", run_mail},         {"VRFY", run_mail},
-    {"EXPN", run_mail}, {"BDAT", run_chunk},
+    {"EHLO", run_ehlo}, {"HELO", run_helo}, {"STARTTLS", run_starttls}, {"AUTH", run_auth},
+    {"NOOP", run_ok},   {"RSET", run_ok},   {"HELP", run_help},         {"QUIT", run_quit},
+    {"MAIL", run_mail}, {"RCPT", run_mail}, {"DATA", run_mail},         {"VRFY", run_mail},
+    {"EXPN", run_mail}, {"BURL", run_mail}, {"BDAT", run_chunk},
 };
 
 void

@@ -3,6 +3,7 @@
 #include "base/limits.h"
 #include "io/task.h"
 #include "submission/inside.h"
+#include "wire/url.h"
 
 #include <utlist.h>
 
@@ -39,7 +40,7 @@ submission_reset(struct submission_session *s)
     s->mail.there = false;
     s->mail.first = NULL;
     s->mail.end = &s->mail.first;
-    s->mail.count = s->mail.tries = 0;
+    s->mail.count = s->mail.tries = s->mail.urls = 0;
 }
 
 // ---- who looks on ----
@@ -111,11 +112,16 @@ is_over(const struct submission_session *s)
 static void
 show(struct submission_session *s, struct span line)
 {
-    char hidden[64];
-    snprintf(hidden, sizeof hidden, "[%zu octets hidden]\r\n", line.n);
-    if (s->recorder)
-        s->recorder->put(s->recorder->arg, true,
-                         submission_may_be_shown(line) ? line : span_str(hidden));
+    struct buf b;
+    if (!s->recorder)
+        return;
+    buf_init(&b, LIMIT_smtp_line * 2);
+    if (submission_may_be_shown(line))
+        url_put_masked(&b, line);
+    else
+        buf_printf(&b, "[%zu octets hidden]\r\n", line.n);
+    s->recorder->put(s->recorder->arg, true, buf_span(&b));
+    buf_done(&b);
 }
 
 // Runs a command. False: there is none yet. An endless line ends the session.

@@ -11,6 +11,7 @@
 #include "io/message.h"
 #include "io/served.h"
 #include "mail/intake.h"
+#include "mail/url.h"
 #include "relay/relay.h"
 
 struct submission_session;
@@ -37,6 +38,9 @@ struct submission_host {
     enum result (*send)(void *arg, const struct relay_envelope *e,
                         const struct submission_letter *letter, uint64_t *id_out,
                         struct fault *f);
+    const struct mail_url_users *users;  // of URLs (BURL, RFC 4468); their `arg` is this
+    // The password is for IMAP as well: URLs of the user's own mail need no URLAUTH.
+    bool own_urls;
     bool read_only;     // the password may only read
     bool tells_client;  // Received has the client's name and address
     uint32_t idle_ms;   // LIMIT_submission_ms, or less in tests; 0: this

@@ -82,10 +82,12 @@ judge_ends(struct submission_text *t, const struct smtp_ends *e)
         fail(t, 554, "5.6.0", "NUL is not taken");
 }
 
-static void
-fail_fault(struct submission_text *t, const struct fault *f)
+void
+submission_text_fail(struct submission_text *t, const struct fault *f)
 {
     const struct fault_info *info = fault_info(f->kind);
+    if (t->failed)
+        return;
     log_line(info->level, "submission", "a mail is not taken", log_session(t->session->id),
              log_fault(f));
     if (f->kind == FAULT_TOOBIG)
@@ -100,6 +102,12 @@ fail_fault(struct submission_text *t, const struct fault *f)
         fail(t, 452, "4.3.1", "Too much mail is waiting, try again later");
     else
         fail(t, info->smtp_code, info->smtp_enhanced, "Temporary failure, try again later");
+}
+
+bool
+submission_text_failed(const struct submission_text *t)
+{
+    return t->failed;
 }
 
 // ---- the header ----
@@ -132,7 +140,7 @@ check_authors(struct submission_text *t, const struct submission_header *h)
     for (size_t i = 0; i < h->author_count; i++) {
         enum result r = s->host.may_send(s->host.arg, h->authors[i], &f);
         if (r == R_FAIL)
-            fail_fault(t, &f);
+            submission_text_fail(t, &f);
         if (r == R_NONE) {
             log_info("submission", "Refused", field_text("from", "from=<%>", h->authors[i]),
                      log_user(mail_user_name(s->user)), log_session(s->id),
@@ -150,7 +158,7 @@ write_body(struct submission_text *t, struct span bytes)
 {
     struct fault f;
     if (!t->failed && bytes.n > 0 && intake_write(t->intake, bytes, &f) != R_OK)
-        fail_fault(t, &f);
+        submission_text_fail(t, &f);
 }
 
 static void
@@ -250,7 +258,7 @@ judge_end(struct submission_text *t)
         end_header(t);
     }
     if (!t->failed && intake_finish(t->intake, &f) != R_OK)
-        fail_fault(t, &f);
+        submission_text_fail(t, &f);
 }
 
 static enum result
@@ -299,25 +307,31 @@ taken(struct submission_text *t, uint64_t id)
              field_text("from", "from=<%>", s->mail.envelope.from),
              field_number("recipients", "recipients=%", s->mail.count),
              field_number("size", "size=%", intake_size(t->intake)),
+             field_number("urls", s->mail.urls > 0 ? "urls=%" : "", s->mail.urls),
              field_id("id", "id=%", id));
     file_copy(t);
     conn_printf(s->conn, "250 2.0.0 Queued as %016llx\r\n", (unsigned long long)id);
 }
 
 void
+submission_text_refuse(const struct submission_text *t)
+{
+    bool later = t->why.code < 500;
+    metric_add(later ? METRIC_submissions_later : METRIC_submissions_refused, 1);
+    submission_say(t->session, t->why.code, t->why.enhanced, t->why.text);
+}
+
+void
 submission_text_finish(struct submission_text *t)
 {
-    struct submission_session *s = t->session;
     struct fault f;
     uint64_t id = 0;
     judge_end(t);
     if (!t->failed && hand_over(t, &id, &f) != R_OK)
-        fail_fault(t, &f);
+        submission_text_fail(t, &f);
     if (!t->failed) {
         taken(t, id);
         return;
     }
-    bool later = t->why.code < 500;
-    metric_add(later ? METRIC_submissions_later : METRIC_submissions_refused, 1);
-    submission_say(s, t->why.code, t->why.enhanced, t->why.text);
+    submission_text_refuse(t);
 }

@@ -344,3 +344,28 @@ url_put_safe(struct buf *b, struct span text)
             buf_printf(b, "%%%02X", c);
     }
 }
+
+static bool
+is_key(char c)
+{
+    return ascii_is_alpha(c) || ascii_is_digit(c);
+}
+
+// RFC 4467 section 9: ":internal:" and hexadecimal digits.
+void
+url_put_masked(struct buf *b, struct span text)
+{
+    const struct span mark = SPAN(":internal:");
+    size_t at;
+    while ((at = span_ifind(text, mark)) < text.n) {
+        buf_put(b, span_slice(text, 0, at + mark.n));
+        text = span_skip(text, at + mark.n);
+        size_t n = 0;
+        while (n < text.n && is_key(text.p[n]))
+            n++;
+        if (n > 0)
+            buf_put_str(b, "[hidden]");
+        text = span_skip(text, n);
+    }
+    buf_put(b, text);
+}

@@ -46,4 +46,7 @@ enum result url_parse(struct span text, struct arena *a, struct url *out,
 // The text as it may stand in a response code (RFC 4469 section 5, url-resp-text): what may not is %-encoded.
 void url_put_safe(struct buf *b, struct span text);
 
+// Text of any kind for who looks on, without the tokens of URLs in it, which would let anybody in.
+void url_put_masked(struct buf *b, struct span text);
+
 #endif

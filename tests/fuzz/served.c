@@ -170,7 +170,7 @@ administers(void *arg)
     return true;
 }
 
-static const struct mail_url_users users = {open_user, open_decoy, is_here, submits};
+const struct mail_url_users served_url_users = {open_user, open_decoy, is_here, submits};
 
 void
 served_imap(struct served *s, struct conn *server)
@@ -179,9 +179,10 @@ served_imap(struct served *s, struct conn *server)
     struct fault f;
     must(mail_user_open(s->mail, ALICE, SPAN("alice"), &user, &f) == R_OK);
     struct handover h = {.tag = SPAN("t")};
-    imap_session_start(
-        server, user, &h,
-        &(struct imap_host){.users = &users, .administers = administers, .arg = s});
+    imap_session_start(server, user, &h,
+                       &(struct imap_host){.users = &served_url_users,
+                                           .administers = administers,
+                                           .arg = s});
 }
 
 void

@@ -6,6 +6,7 @@
 
 #include "io/conn.h"
 #include "mail/intake.h"
+#include "mail/url.h"
 
 struct served {
     struct mail *mail;
@@ -24,6 +25,8 @@ void served_turns(struct served *s, unsigned turns);
 typedef void served_start_fn(struct served *s, struct conn *server);
 void served_talk(struct served *s, served_start_fn *start, struct span in, size_t step,
                  struct buf *out);
+// URLs with the server "h" are of alice, who is account 7; their `arg` is the struct served.
+extern const struct mail_url_users served_url_users;
 void served_imap(struct served *s, struct conn *server);  // a session of account 7, a start
 // A command with this tag: the law, with x in place of each X.
 void served_put_law(struct buf *in, char tag, const char *law, struct span x);

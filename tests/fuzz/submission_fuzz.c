@@ -64,7 +64,10 @@ start(struct served *s, struct conn *server)
                                          .is_somebody = may,
                                          .is_local = may,
                                          .may_go_on = go_on,
-                                         .send = send_on};
+                                         .send = send_on,
+                                         .users = &served_url_users,
+                                         .own_urls = true,
+                                         .arg = s};
     struct mail_user *user;
     struct fault f;
     must(mail_user_open(s->mail, 7, SPAN("alice"), &user, &f) == R_OK);
