@@ -266,6 +266,7 @@ def test_what_goes_out(talk, host, sender):
 @pytest.mark.parametrize("head,want", [
     ("From: bob@example.test\r\n", "550 5.7.1"), ("From: alice@example.test\r\nSender: bob@example.test\r\n", "550 5.7.1"),
     ("From: alice@example.test, bob@example.test\r\n", "550 5.7.1"), ("From: alice@example.test\r\nFrom: alice@example.test\r\n", "554 5.6.0"),
+    ("From: <alice@example.test> <bob@example.test>\r\n", "554 5.6.0"), ("From: bob@example.test <alice@example.test>\r\n", "554 5.6.0"),
     ("From: \r\n", "554 5.6.0"), ("From: x:;\r\n", "554 5.6.0"), ("From : bob@example.test\r\n", "550 5.7.1"), ("FROM:\r\n\tbob@example.test\r\n", "550 5.7.1"),
     ("Received: x\r\n" * 101, "554 5.4.6"), ("X: " + "x" * 530000 + "\r\n", "552 5.3.4"), ("X: \0\r\n", "554 5.6.0"),
     ("From: Alice <ALICE@example.test>\r\n", "250 2.0.0"), ("Subject: no From\r\n", "250 2.0.0")])

@@ -3,6 +3,7 @@
 #include "mime/address.h"
 #include "mime/date.h"
 #include "mime/header.h"
+#include "mime/message_id.h"
 
 // ---- where it ends ----
 
@@ -66,6 +67,77 @@ add_author(struct arena *a, const struct mime_address *m, struct submission_head
     return R_OK;
 }
 
+// Where the next '@' is that stands in no quoted string and no comment.
+struct ats {
+    struct span value;
+    size_t at;
+    unsigned depth;
+    bool quoted;
+};
+
+static bool
+ats_next(struct ats *w, size_t *out)
+{
+    while (w->at < w->value.n) {
+        size_t i = w->at++;
+        char c = w->value.p[i];
+        if (c == '\\' && (w->quoted || w->depth > 0))
+            w->at++;
+        else if (c == '"' && w->depth == 0)
+            w->quoted = !w->quoted;
+        else if (c == '(' && !w->quoted)
+            w->depth++;
+        else if (c == ')' && w->depth > 0)
+            w->depth--;
+        else if (c == '@' && !w->quoted && w->depth == 0) {
+            *out = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+// What stands around it without a blank or bracket.
+static struct span
+word_around(struct span value, size_t at)
+{
+    static const struct span ends = SPAN(" \t\r\n<>,;:()\"");
+    size_t from = at, to = at;
+    while (from > 0 && span_find_char(ends, value.p[from - 1]) == ends.n)
+        from--;
+    while (to < value.n && span_find_char(ends, value.p[to]) == ends.n)
+        to++;
+    return span_slice(value, from, to);
+}
+
+static bool
+is_author(const struct submission_header *h, size_t from, struct span word)
+{
+    for (size_t i = from; i < h->author_count; i++)
+        if (span_ieq(h->authors[i], word))
+            return true;
+    return false;
+}
+
+// "<ann@example.org> <eve@example.net>", "eve@example.net <ann@example.org>": readers show the one or the other. As many signs as
+// addresses leave no doubt; else all must be of the addresses that were read.
+static bool
+is_clear(const struct submission_header *h, size_t from, struct span value)
+{
+    struct ats count = {.value = value}, each = count;
+    size_t n = 0, at;
+    bool known = true;
+    while (ats_next(&count, &at))
+        n++;
+    if (count.quoted || count.depth > 0)
+        return false;
+    if (n == h->author_count - from)
+        return true;
+    while (known && ats_next(&each, &at))
+        known = is_author(h, from, word_around(value, at));
+    return known;
+}
+
 static enum result
 read_authors(struct arena *a, struct span value, bool one, struct submission_header *h,
              struct fault *f)
@@ -75,10 +147,25 @@ read_authors(struct arena *a, struct span value, bool one, struct submission_hea
         if (add_author(a, m, h, f) != R_OK)
             return R_FAIL;
     size_t n = h->author_count - before;
-    return n == 0 || (one && n > 1)
-               ? fault_set(f, FAULT_BAD,
-                           one ? "Sender has one address" : "From has no address")
-               : R_OK;
+    if (n == 0 || (one && n > 1))
+        return fault_set(f, FAULT_BAD,
+                         one ? "Sender has one address" : "From has no address");
+    return is_clear(h, before, value)
+               ? R_OK
+               : fault_set(f, FAULT_BAD,
+                           "From and Sender: an address may be a name in quotes only");
+}
+
+// RFC 6409 section 8.3: one without an id is none.
+static bool
+has_id(struct span value)
+{
+    struct mime_message_ids ids = {.rest = value};
+    struct buf id;
+    buf_init(&id, LIMIT_mime_header);
+    bool found = mime_message_id_next(&ids, &id);
+    buf_done(&id);
+    return found;
 }
 
 static enum result
@@ -92,7 +179,7 @@ read_field(struct arena *a, const struct mime_header *field, struct submission_h
     h->has_from |= from;
     h->has_sender |= sender;
     h->has_date |= span_ieq(field->name, SPAN("Date"));
-    h->has_id |= span_ieq(field->name, SPAN("Message-ID"));
+    h->has_id |= span_ieq(field->name, SPAN("Message-ID")) && has_id(field->value);
     h->has_bcc |= span_ieq(field->name, SPAN("Bcc"));
     h->hops += span_ieq(field->name, SPAN("Received"));
     return from || sender ? read_authors(a, field->value, sender, h, f) : R_OK;
@@ -119,8 +206,10 @@ submission_header_read(struct span block, struct arena *a, struct submission_hea
 // ---- what it lacks ----
 
 static bool
-stays(struct span name, bool outgoing)
+stays(const struct submission_header *h, struct span name, bool outgoing)
 {
+    if (!h->has_id && span_ieq(name, SPAN("Message-ID")))
+        return false;
     static const char *const kept_here[] = {"Bcc", "Resent-Bcc", "Return-Path"};
     for (size_t i = 0; outgoing && i < sizeof kept_here / sizeof kept_here[0]; i++)
         if (span_ieq(name, span_str(kept_here[i])))
@@ -154,7 +243,7 @@ submission_header_put(struct buf *b, const struct submission_header *h,
     struct mime_header_iter it = mime_header_begin(h->block);
     struct mime_header field;
     while (mime_header_next(&it, &field) == R_OK) {
-        if (!stays(field.name, outgoing))
+        if (!stays(h, field.name, outgoing))
             continue;
         buf_put(b, field.raw);
         if (!span_ends(field.raw, SPAN("\r\n")))

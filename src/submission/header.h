@@ -23,10 +23,11 @@ struct submission_header {
     // "local@domain" of From and Sender, as they stand there without quotes
     struct span *authors;
     size_t author_count;
-    bool has_from, has_sender, has_date, has_id, has_bcc;
+    bool has_from, has_sender, has_date, has_bcc;
+    bool has_id;    // a Message-ID with an id
     unsigned hops;  // Received
 };
-// FAULT_BAD: more than one From or Sender, or one in which an address cannot be told; FAULT_CANNOT: the mail goes round in a loop.
+// FAULT_BAD: more than one From or Sender, one in which an address cannot be told, or in which readers may see another; FAULT_CANNOT: the mail goes round in a loop.
 enum result submission_header_read(struct span block, struct arena *a,
                                    struct submission_header *out,
                                    struct fault *f) MUST_CHECK;

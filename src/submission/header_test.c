@@ -68,6 +68,16 @@ test_authors(void **state)
         {"From: \r\n", NULL},
         {"From: group: a@x.org;\r\n", NULL},
         {"From: <@a,@b:c@d.org>\r\n", NULL},
+        {"From: <a@x.org> <b@y.org>\r\n", NULL},
+        {"From: a@x.org b@y.org\r\n", NULL},
+        {"From: b@y.org <a@x.org>\r\n", NULL},
+        {"From: b @ y.org <a@x.org>\r\n", NULL},
+        {"From: A@x.org <a@x.org>\r\n", "A@x.org "},
+        {"From: \"b@y.org <a@x.org>\r\n", NULL},
+        {"From: (b@y.org) a@x.org (b@y.org (b@y.org))\r\n", "a@x.org "},
+        {"From: \"\\\"b@y.org\" <a@x.org>\r\n", "a@x.org "},
+        {"From: \"a b\"@x.org\r\n", "a b@x.org "},
+        {"From: a@x.org\r\nSender: b@y.org <a@x.org>\r\n", NULL},
         {"From: a@x.org,a@x.org,a@x.org,a@x.org,a@x.org,a@x.org,a@x.org,a@x.org,a@x.org,"
          "a@x.org,a@x.org,a@x.org,a@x.org,a@x.org,a@x.org,a@x.org,a@x.org,a@x.org,a@x.org,"
          "a@x.org,a@x.org\r\n",
@@ -134,6 +144,11 @@ test_put(void **state)
         {"From: a@x.org, b@x.org\r\n", true, {"Sender: <ann@example.test>\r\n"}},
         {"From: a@x.org, b@x.org\r\nSender: a@x.org\r\n", true, {"!ann@example.test"}},
         {"From: a@x.org", true, {"From: a@x.org\r\nDate: "}},
+        {"Message-ID:\r\nFrom: a@x.org\r\nDate: now\r\n",
+         false,
+         {"From: a@x.org\r\nDate: now\r\nMessage-ID: <0000000000000001."}},
+        {"message-id: none\r\nFrom: a@x.org\r\nDate: now\r\n", true, {"!none"}},
+        {"Message-ID:\r\n <1@2>\r\nFrom: a@x.org\r\n", true, {"!000000001."}},
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

@@ -178,7 +178,8 @@ write_header(struct submission_text *t, const struct submission_header *h)
         fail(t, 552, "5.3.4", "Header too large");
     t->at = filed.n;
     t->id_added = !h->has_id;
-    t->changed = filed.n != h->block.n + t->end.gap;  // only ever more
+    t->changed = !span_eq(buf_span(&filed),
+                          span_slice(buf_span(&t->head), 0, t->end.at + t->end.gap));
     write_body(t, buf_span(&filed));
     buf_done(&filed);
 }
