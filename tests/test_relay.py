@@ -627,7 +627,7 @@ def test_kill_before_the_end_is_written(tmp_path):
 
 
 def test_files_are_looked_at(host, sender):
-    """A file that is cut or changed is told and kept; whole ones beside it go out; leftovers of a crash go."""
+    """A file that is cut or changed is told and kept, the sender of a changed text told; whole ones beside it go out; leftovers of a crash go."""
     ids = [sender.add(f"m{n}", hold="1h") for n in range(4)]
     folder = sender.data / "queue"
     files = [folder / f"{i}.mail" for i in ids]
@@ -646,8 +646,86 @@ def test_files_are_looked_at(host, sender):
     sender.verb("retry", "all")
     wait_for(lambda: sorted(host.subjects()) == ["m0", "m3"], seconds=60)
     wait_for(lambda: sender.count()["mails"] == 0, seconds=60)
-    assert sorted(sender.files()) == sorted(f.name for f in files[1:3])
-    assert sender.stderr().count("it stays where it is") >= 2
+    assert sorted(sender.files()) == sorted((files[1].name + ".damaged", files[2].name))
+    assert files[2].name[:16] in sender.stderr().split("it stays where it is")[1] and sender.count()["unreadable"] == 1
+    report = reports(sender, "alice", 1)[0]
+    assert (fields(report)[1]["Action"], fields(report)[1]["Status"]) == ("failed", "5.3.0") and "Diagnostic-Code" not in fields(report)[1]
+    assert "damaged on the disk of this server" in report.get_payload()[0].get_payload() and "Subject: m1" in str(report.get_payload()[2])
+    sender.restart()
+    assert sender.count()["mails"] == 0 and host.subjects().count("m1") == 0
+
+
+def drop_connection(session, line):
+    raise Smarthost.Close
+
+
+def test_a_text_without_an_answer(host):
+    """RFC 5321 section 4.5.3.2.6: the other side may have the mail. It goes out again, but not for ever: then its sender is told."""
+    sender, texts = Sender(host, test_relay_retry_ms=20), []
+    try:
+        host.answers["TEXT"] = lambda session, line: texts.append(line) or drop_connection(session, line)
+        sender.add("lost", to=["x@example.org", "y@example.org"])
+        report = reports(sender, "alice", 1)[0]
+        assert [(f["Action"], f["Status"]) for f in fields(report)[1:]] == [("failed", "5.4.2")] * 2 and "may have arrived" in str(report)
+        sender.wait_empty()
+        assert len(texts) == 8 and sender.stderr().count("did not say whether it has the mail") == 8
+        texts.clear()
+        host.answers["TEXT"] = lambda session, line: texts.append(line) or (drop_connection(session, line) if len(texts) < 3 else None)
+        sender.add("at last")
+        sender.wait_empty()
+        assert host.subjects() == ["at last"]
+    finally:
+        sender.stop()
+
+
+def test_rested_for_too_long(host):
+    """What lay longer than relay_expire - the server was off, somebody held it - is tried before it comes back."""
+    sender = Sender(host, relay_expire="2s")
+    try:
+        host.answers["MAIL"] = answer("451 4.3.0 later")
+        held = sender.add("rested")
+        sender.verb("hold", held)
+        wait_for(lambda: sender.verb("list")[0]["age"] > 3, seconds=60)
+        host.answers.clear()
+        sender.verb("release", held)
+        sender.wait_empty()
+        assert host.subjects() == ["rested"] and sender.count()["expired"] == 0
+    finally:
+        sender.stop()
+
+
+def test_closed_for_the_next_mail(host):
+    """421 to the MAIL of a connection that has sent mail: it goes by another one, at once (RFC 5321 section 3.8)."""
+    sender = Sender(host)
+    try:
+        def once(session, line):
+            if hasattr(session, "used"):
+                session.send(b"421 4.7.0 one mail for each connection\r\n")
+                raise Smarthost.Close
+            session.used = True
+
+        host.answers["MAIL"] = once
+        for n in range(3):
+            sender.add(f"m{n}")
+            sender.wait_empty()
+        count = sender.count()
+        assert host.subjects() == ["m0", "m1", "m2"] and count["deferred"] == 0 and "does not work" not in sender.stderr()
+    finally:
+        sender.stop()
+
+
+def test_a_report_for_several(host, sender):
+    """The sender is an address of two users, of whom one has no room: the other gets the report once."""
+    sender.user_add("full")
+    posthorn.run_verb("address", "add", "both@example.test", "alice", "full", "--data", sender.data)
+    posthorn.run_verb("quota", "set", "full", "storage=1K", "--data", sender.data)
+    host.answers["RCPT"] = answer("550 5.1.1 nobody")
+    before = sender.imap("alice").select("INBOX")["EXISTS"]
+    for n in range(2):
+        sender.add(f"r{n}", sender="both@example.test", text=TEXT.format(f"r{n}").encode() + b"x" * 20000)
+        sender.wait_empty()
+    assert sender.imap("alice").select("INBOX")["EXISTS"] == before + 2
+    assert re.search(r"a report was not saved: user=<full>", sender.stderr())
 
 
 def test_full_disk(host):

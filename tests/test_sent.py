@@ -83,6 +83,42 @@ def test_one_copy(where):
     assert sorted(row[1] for row in look(where, "Sent").values()) == ["a1@example.test", "a2@example.test"]
 
 
+def until(imap, what):
+    """The lines up to one that has it."""
+    lines = [b""]
+    while what not in lines[-1]:
+        lines.append(imap.wire.line())
+    return b"".join(lines).decode()
+
+
+def test_other_devices(where):
+    """Whoever looks at Sent sees the copy at once (IDLE, NOTIFY), and at once that the client's own has taken its place; who comes later hears
+    of both by QRESYNC."""
+    submit(where, REPLY.format("first", ""))  # so that there is a Sent
+    idle, far, later = where.imap("alice"), where.imap("alice"), where.imap("alice")
+    later.command("ENABLE QRESYNC")
+    n = idle.select("Sent")["EXISTS"]
+    text = str(later.command("STATUS Sent (UIDVALIDITY HIGHESTMODSEQ UIDNEXT)"))
+    known = {name: re.search(rf"{name} \(?(\d+)", text)[1] for name in ("UIDVALIDITY", "HIGHESTMODSEQ", "UIDNEXT")}
+    far.select("INBOX")
+    far.command("NOTIFY SET (PERSONAL (MessageNew MessageExpunge))")
+    idle.send("IDLE")
+    until(idle, b"+")
+    submit(where, REPLY.format("seen", ""))
+    until(idle, b"* %d EXISTS" % (n + 1))
+    told = until(far, b"* STATUS")
+    assert "Sent" in told and f"UIDNEXT {int(known['UIDNEXT']) + 1}" in told
+    mine = append(where, "Sent", REPLY.format("seen", "Bcc: eve@example.org\r\n"), "\\Seen")
+    told = until(idle, b"EXPUNGE") if mine else ""
+    told += until(idle, b"EXISTS") if "EXISTS" not in told else ""
+    assert f"* {n + 1} EXPUNGE" in told or f"* {n + 2} EXISTS" in told, told
+    assert f"UIDNEXT {mine + 1}" in until(far, b"* STATUS")
+    changed = str(later.command(f"SELECT Sent (QRESYNC ({known['UIDVALIDITY']} {known['HIGHESTMODSEQ']}))"))
+    assert f"VANISHED (EARLIER) {known['UIDNEXT']}" in changed and f"UID {mine}" in changed, changed
+    for imap in (idle, far, later):
+        imap.close()
+
+
 def test_for_whom_it_is_off(where):
     posthorn.run_verb("user", "set", "alice", "sent_copy=no", "--data", where.data)
     before = len(look(where, "Sent"))

@@ -199,14 +199,58 @@ def test_doctor(where):
 
 
 def test_too_large(where):
-    """What is larger than scanners see (50 MiB) is delivered unseen, whole, and others' fields go all the same."""
+    """What is larger than scanners see (50 MiB, or what clamd takes) is delivered unseen, whole, with a mark, and others' fields go all the same; or
+    as scan_too_large has it."""
     ann, before = User(where), len(where.rspamd.scans)
     body = b"\r\n".join([b"x" * 998] * (53 << 10))
     assert ann.deliver("X-Spam-Flag: YES\r\nSubject: large", body)[0].startswith("250")
     assert len(where.rspamd.scans) == before
     text = ann.whole("INBOX")
     assert text.endswith("\r\n\r\n" + body.decode() + "\r\n") and "X-Spam-" not in text[:2000]
+    assert text.count("X-Virus-Status: unscanned (too large)\r\n") == 1 and text.index("X-Virus") < text.index("From: Ann")
     assert "too large for the scanners" in where.stderr()
+    where.clamd.say = lambda sock, body: sock.sendall(b"INSTREAM size limit exceeded. ERROR\0") or True
+    try:
+        for action, want in (("deliver", "250 2.0.0"), ("refuse", "550 5.7.1 Refused: the message is too large to be scanned"),
+                             ("quarantine", "250 2.0.0")):
+            where.reload(scan_too_large=action, scan_unavailable="defer")
+            for text in (body, b"small"):
+                assert ann.deliver(f"Subject: {action}", text)[0].startswith(want)
+    finally:
+        where.reload(scan_too_large="deliver", scan_unavailable="deliver")
+    assert set(ann.subjects("INBOX")) == {"large", "deliver"} and "X-Virus-Status: unscanned (too large)\r\n" in ann.whole("INBOX")
+    entries = rows_of_quarantine(where, "list", ann.name)[:-1]
+    assert [e["reason"] for e in entries] == ["too large for a scanner"] * 2
+    for entry in entries:
+        quarantine(where, "delete", entry["id"])
+
+
+def test_no_memory_for_scanners():
+    """Without memory to keep a mail for the scanners it is one that they did not see: scan_unavailable."""
+    rspamd = Rspamd()
+    server = posthorn.Server({"rspamd_url": rspamd.url, "memory_soft": "12M", "memory_hard": "20M", "scan_unavailable": "defer"})
+    try:
+        ann, body = User(server), b"\r\n".join([b"x" * 998] * (30 << 10))
+        assert ann.deliver("Subject: large", body)[0].startswith("451") and "there is no memory to keep it" in server.stderr()
+        server.reload(scan_unavailable="deliver")
+        assert ann.deliver("Subject: large", body)[0].startswith("250")
+        assert not rspamd.scans and "X-Virus-Status: unscanned (no answer)\r\n" in ann.whole("INBOX")[:2000]
+    finally:
+        server.stop()
+        rspamd.close()
+
+
+def test_too_many_for_slow_scanners(where):
+    """Who waited for a scanner for as long as one message may waits no longer: mail is not held up by the mail before it."""
+    where.rspamd.say = lambda handler, path, body: time.sleep(4)
+    users = [User(where) for _ in range(4)]
+    threads = [threading.Thread(target=u.deliver, args=(f"Subject: {i}",)) for u in users for i in range(14)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert all(len(u.subjects("INBOX")) == 14 for u in users)
+    assert "too many messages wait for it" in where.stderr()
 
 
 def test_no_scanner():
@@ -325,7 +369,7 @@ def test_hostile_clamd(where, how):
     failed = number(where, "scans_failed_total")
     assert ann.deliver("X-Score: 7\r\nSubject: in")[0].startswith("250")
     assert number(where, "scans_failed_total") == failed + 1
-    assert set(ann.subjects("Junk")) == {"in"} and "X-Virus-" not in ann.whole("Junk")
+    assert set(ann.subjects("Junk")) == {"in"} and "X-Virus-Status: unscanned (no answer)\r\n" in ann.whole("Junk")
 
 
 def test_many_at_once(where):

@@ -3,6 +3,7 @@ whom, nothing smuggled, nothing acknowledged lost."""
 import base64
 import os
 import re
+import select
 import shutil
 import signal
 import smtplib
@@ -149,6 +150,15 @@ def test_auth_answers(sender, line, want):
     assert talk.ask(line).startswith(want), talk.lines
     if want == "235 2.7.0":
         assert talk.ask("AUTH PLAIN " + PLAIN).startswith("503 5.5.1") and talk.ask("STARTTLS").startswith("503 5.5.1")
+    talk.close()
+
+
+def test_long_initial_response(sender):
+    """Tokens are long (RFC 4954 section 4); other commands are not."""
+    talk = Talk(sender.ports["submission"], user=None)
+    talk.ask("EHLO client.example")
+    assert talk.ask("AUTH PLAIN " + b64(b"\0alice\0" + b"x" * 4500)).startswith("535 5.7.8")
+    assert talk.ask("NOOP " + "x" * 5000).startswith("500 5.5.2")
     talk.close()
 
 
@@ -385,6 +395,56 @@ def test_rates_and_client(host):
         other.begin(sender="bob@example.test")
         server.reload(submission_mails=0, submission_recipients=0)
         talk.begin()
+    finally:
+        server.stop()
+
+
+def test_memory_on_the_way(host):
+    """What waits for the relay counts as memory: over the limit it is 452, and the server goes on."""
+    server = Sender(host, memory_soft="12M", memory_hard="24M")
+    talks = [Talk(server.ports["submission"]) for _ in range(6)]
+    relays, body = server.pids("relay"), ("y" * 76 + "\r\n") * 130000
+    try:
+        for pid in relays:
+            os.kill(pid, signal.SIGSTOP)
+        for n, talk in enumerate(talks):
+            talk.begin()
+            assert talk.ask("DATA").startswith("354")
+            talk.send(TEXT.format(f"large {n}") + body + ".\r\n")
+        wait(lambda: "memory budget" in server.stderr())
+    finally:
+        for pid in relays:
+            os.kill(pid, signal.SIGCONT)
+    try:
+        answers = [talk.answer()[:9] for talk in talks]
+        assert set(answers) == {"250 2.0.0", "452 4.3.1"}, answers
+        again = Talk(server.ports["submission"])
+        again.begin()
+        assert again.data(TEXT.format("small") + ".\r\n").startswith("250")
+    finally:
+        server.stop()
+
+
+def test_rates_of_many_at_once(host):
+    """What is on its way counts already."""
+    server = Sender(host, submission_mails=3)
+    talks = [Talk(server.ports["submission"]) for _ in range(8)]
+    relays = server.pids("relay")
+    try:
+        for talk in talks:
+            talk.begin()
+            assert talk.ask("DATA").startswith("354")
+        for pid in relays:
+            os.kill(pid, signal.SIGSTOP)
+        for n, talk in enumerate(talks):
+            talk.send(TEXT.format(f"burst {n}") + ".\r\n")
+        wait(lambda: len(select.select([talk.sock for talk in talks], [], [], 0)[0]) == 5, seconds=60)
+    finally:
+        for pid in relays:
+            os.kill(pid, signal.SIGCONT)
+    try:
+        answers = sorted(talk.answer()[:9] for talk in talks)
+        assert answers == ["250 2.0.0"] * 3 + ["450 4.7.1"] * 5
     finally:
         server.stop()
 

@@ -144,8 +144,9 @@ put_in(struct import_message *m, struct intake_result *done, struct fault *f)
     if (m->params.uid == 0 || m->params.uid != m->head.uid || !uidl_good(m->head.uidl))
         return intake_commit(m->intake, &im->ref, &m->params, done, f);
     struct record_meta note = uidl_note(im->ref.mailbox, m->params.uid, m->head.uidl, room);
-    return intake_commit_all(&(struct intake_batch){.items = &item, .n = 1, .note = &note},
-                             &im->ref, done, f);
+    return intake_commit_all(
+        &(struct intake_batch){.items = &item, .n = 1, .notes = &note, .note_n = 1},
+        &im->ref, done, f);
 }
 
 static void

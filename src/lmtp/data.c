@@ -67,17 +67,17 @@ begin(struct lmtp_session *s)
     buf_done(&trace);
 }
 
-// A message that failed is read on to its end. One that is too large for scanners goes on as if there were none.
+// A message that failed is read on to its end. One that scanners do not get goes on as if there were none, with a mark.
 static void
 take(struct lmtp_session *s, struct span bytes)
 {
     struct fault f;
     if (s->digest != NULL)
         delivered_digest_add(s->digest, bytes);
-    bool seen = !s->scan.spool.unseen;
+    bool seen = s->scan.spool.unseen == LMTP_SEEN;
     if (bytes.n > 0 && lmtp_scan_take(s, bytes) == R_OK)
         return;
-    if (s->scan.spool.on && seen && s->scan.spool.unseen)
+    if (s->scan.spool.on && seen && s->scan.spool.unseen != LMTP_SEEN)
         lmtp_scan_finish(s);
     if (!s->intake_failed && bytes.n > 0 && intake_write(s->intake, bytes, &f) != R_OK)
         fail(s, &f);
@@ -87,7 +87,7 @@ static void
 finish(struct lmtp_session *s)
 {
     struct fault f;
-    if (s->scan.spool.on && !s->scan.spool.unseen)
+    if (s->scan.spool.on && s->scan.spool.unseen == LMTP_SEEN)
         lmtp_scan_finish(s);
     if (!s->intake_failed && intake_finish(s->intake, &f) != R_OK)
         fail(s, &f);

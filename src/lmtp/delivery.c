@@ -57,7 +57,7 @@ lmtp_target_takes(const struct lmtp_host *host, const struct lmtp_target *t,
 
 // ---- one mailbox ----
 
-#define QUARANTINED UINT64_MAX  // the mailbox of a note, of who has it there
+#define QUARANTINED UINT64_MAX  // the mailbox of who has it there
 
 struct delivery {
     struct lmtp_session *session;
@@ -75,6 +75,15 @@ static struct delivered_key
 key_of(const struct lmtp_session *s, struct span detail)
 {
     return delivered_key_of(s->digest, s->sender, detail);
+}
+
+// The quarantine has one note for each of the recipient's accounts.
+static struct delivered_key
+quarantine_key(const struct lmtp_session *s, uint64_t account)
+{
+    char text[32];
+    snprintf(text, sizeof text, "quarantine %llu", (unsigned long long)account);
+    return delivered_key_of(s->digest, s->sender, span_str(text));
 }
 
 static bool
@@ -110,7 +119,7 @@ commit(struct delivery *d, const struct arrive_place *place)
         return delivered_put(box->account, &key, box->mailbox, d->fault);
     buf_init(&value, 64);
     struct record_meta note = delivered_note(&key, box->mailbox, &value);
-    struct intake_batch batch = {.items = &item, .n = 1, .note = &note};
+    struct intake_batch batch = {.items = &item, .n = 1, .notes = &note, .note_n = 1};
     enum result r = intake_commit_all(&batch, box, d->out, d->fault);
     buf_done(&value);
     return r;
@@ -319,6 +328,10 @@ end_all(struct lmtp_session *s)
 {
     for (const struct lmtp_done *d = s->rcpt.done; s->digest != NULL && d; d = d->next) {
         struct end_call c = {s, d};
+        if (d->mailbox == QUARANTINED) {
+            struct delivered_key key = quarantine_key(s, d->account);
+            quarantine_end(s->host->mail, &key);
+        }
         if (d->part)
             continue;
         task_run_on(mail_home(s->host->mail, d->account), end_run, &c);
@@ -414,9 +427,13 @@ quarantine_all(struct lmtp_session *s, const struct lmtp_recipient *r, struct fa
                                            .from = s->sender,
                                            .to = r->address,
                                            .reason = s->scan.reason};
+        struct delivered_key key;
         if (lmtp_is_elsewhere(t) || has_it(s, t->account, QUARANTINED))
             continue;
-        if (quarantine_put(s->host->mail, &e, s->intake, f) != R_OK)
+        if (s->digest)
+            key = quarantine_key(s, t->account);
+        if (quarantine_put(s->host->mail, &e, s->intake, s->digest ? &key : NULL, f) !=
+            R_OK)
             return R_FAIL;
         note_done(s, t, t->account, QUARANTINED);
         s->rcpt.done->part = true;
@@ -428,7 +445,9 @@ static enum result
 refuse(struct lmtp_session *s)
 {
     s->rcpt.refusal = s->scan.virus ? SPAN("Refused: the message contains a virus")
-                                    : SPAN("Refused: the message is spam");
+                      : s->scan.large
+                          ? SPAN("Refused: the message is too large to be scanned")
+                          : SPAN("Refused: the message is spam");
     return R_OK;
 }
 
@@ -438,7 +457,7 @@ settle(struct lmtp_session *s, const struct lmtp_recipient *r, struct fault *f)
 {
     switch (s->scan.fate) {
     case LMTP_LATER:
-        return fault_set(f, FAULT_UNAVAILABLE, "a scanner did not answer");
+        return fault_set(f, FAULT_UNAVAILABLE, "a scanner did not see it");
     case LMTP_REFUSE:
         return refuse(s);
     case LMTP_QUARANTINE:

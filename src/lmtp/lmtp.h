@@ -26,9 +26,10 @@ struct lmtp_targets {
 // What becomes of a message by what scanners say.
 enum lmtp_fate { LMTP_DELIVER, LMTP_JUNK, LMTP_REFUSE, LMTP_QUARANTINE, LMTP_LATER };
 struct lmtp_scan {
-    bool wanted;   // is there a scanner?
-    bool headers;  // messages get fields of what they said; others' are taken away
-    bool defer;    // what one of them has not seen comes again
+    bool wanted;           // is there a scanner?
+    bool headers;          // messages get fields of what they said; others' are taken away
+    bool defer;            // what one of them has not seen comes again
+    enum lmtp_fate large;  // what is larger than a scanner sees
     enum lmtp_fate spam, surely, virus;
 };
 

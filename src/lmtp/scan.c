@@ -22,49 +22,52 @@ lmtp_scan_begin(struct lmtp_session *s)
     if (!s->host->scan.wanted)
         return;
     s->scan.spool.fd = memfd_create("posthorn-scan", MFD_CLOEXEC);
-    s->scan.spool.on = s->scan.spool.fd >= 0;
-    if (!s->scan.spool.on)
-        log_error("lmtp", "a message is not scanned: no memory file for it");
+    s->scan.spool.on = true;  // without a file there is no room in it
 }
 
 void
 lmtp_scan_end(struct lmtp_session *s)
 {
-    if (s->scan.spool.on)
+    if (s->scan.spool.on && s->scan.spool.fd >= 0)
         close(s->scan.spool.fd);
     budget_give(BUDGET_INTAKE, s->scan.spool.size);
     s->scan.spool = (struct lmtp_spool){0};
 }
 
-// R_NONE: it is larger than scanners see, or memory is short.
-static enum result
+static enum lmtp_unseen
 keep(struct lmtp_spool *p, struct span bytes)
 {
     struct fault f;
-    if (bytes.n > LIMIT_scan_octets - p->size ||
-        budget_take(BUDGET_INTAKE, bytes.n, &f) != R_OK)
-        return R_NONE;
+    if (bytes.n > LIMIT_scan_octets - p->size)
+        return LMTP_TOO_LARGE;
+    if (budget_take(BUDGET_INTAKE, bytes.n, &f) != R_OK)
+        return LMTP_NO_ROOM;
     for (struct span rest = bytes; rest.n > 0;) {
         ssize_t n = pwrite(p->fd, rest.p, rest.n, (off_t)(p->size + (bytes.n - rest.n)));
         if (n <= 0) {
             budget_give(BUDGET_INTAKE, bytes.n);
-            return R_NONE;
+            return LMTP_NO_ROOM;
         }
         rest = span_skip(rest, (size_t)n);
     }
     p->size += bytes.n;
-    return R_OK;
+    return LMTP_SEEN;
 }
 
 enum result
 lmtp_scan_take(struct lmtp_session *s, struct span bytes)
 {
-    if (s->scan.spool.on && !s->scan.spool.unseen && keep(&s->scan.spool, bytes) != R_OK) {
-        log_warning("lmtp", "a message is too large for the scanners",
-                    field_text("from", "from=<%>", s->sender));
-        s->scan.spool.unseen = true;
+    struct lmtp_spool *p = &s->scan.spool;
+    if (p->on && p->unseen == LMTP_SEEN) {
+        p->unseen = keep(p, bytes);
+        if (p->unseen != LMTP_SEEN)
+            log_warning("lmtp",
+                        p->unseen == LMTP_TOO_LARGE
+                            ? "a message is too large for the scanners"
+                            : "a message is not scanned: there is no memory to keep it",
+                        field_text("from", "from=<%>", s->sender));
     }
-    return s->scan.spool.on && !s->scan.spool.unseen ? R_OK : R_NONE;
+    return p->on && p->unseen == LMTP_SEEN ? R_OK : R_NONE;
 }
 
 static struct span
@@ -142,6 +145,8 @@ fate_of(const struct lmtp_scan *rules, const struct scan_verdict *v)
         return rules->virus;
     if (v->missing && rules->defer)
         return LMTP_LATER;
+    if (v->large && rules->large != LMTP_DELIVER)
+        return rules->large;
     if (!v->scored || v->judgement == SCAN_HAM)
         return LMTP_DELIVER;
     return v->judgement == SCAN_SPAM ? rules->spam : rules->surely;
@@ -154,7 +159,7 @@ count(const struct scan_verdict *v)
         metric_add(METRIC_scans_virus, 1);
     else if (v->scored && v->judgement != SCAN_HAM)
         metric_add(METRIC_scans_spam, 1);
-    else if (v->missing)
+    else if (v->missing || v->large)
         metric_add(METRIC_scans_missing, 1);
     else
         metric_add(METRIC_scans_ham, 1);
@@ -178,6 +183,7 @@ tell(const struct lmtp_session *s, const struct scan_verdict *v)
              field_if(v->virus == SCAN_VIRUS_FOUND,
                       field_text("virus", "virus=%", v->virus_name)),
              field_if(v->missing, field_str("missing", "%", "a scanner did not answer")),
+             field_if(v->large, field_str("large", "%", "it is too large for a scanner")),
              field_str("fate", ": %", fates[s->scan.fate]));
     buf_done(&score);
 }
@@ -190,6 +196,8 @@ reason_of(struct lmtp_session *s, const struct scan_verdict *v)
     buf_init(&b, 2 * LIMIT_scan_symbols);
     if (v->virus == SCAN_VIRUS_FOUND) {
         buf_printf(&b, "virus %.*s", SPAN_ARG(v->virus_name));
+    } else if (s->scan.large) {
+        buf_put_str(&b, "too large for a scanner");
     } else {
         buf_put_str(&b, "spam, score ");
         put_score(&b, v->score);
@@ -206,6 +214,7 @@ judge(struct lmtp_session *s, const struct scan_verdict *v)
     count(v);
     s->scan.fate = fate_of(&s->host->scan, v);
     s->scan.virus = v->virus == SCAN_VIRUS_FOUND;
+    s->scan.large = v->large && !s->scan.virus && s->scan.fate == s->host->scan.large;
     s->scan.reason = reason_of(s, v);
     s->scan.said = (struct filter_scan){.scored = v->scored,
                                         .score = v->score,
@@ -260,6 +269,9 @@ put_fields(const struct scan_verdict *v, struct buf *b)
         buf_put_str(b, "X-Virus-Status: clean\r\n");
     else if (v->virus == SCAN_VIRUS_FOUND)
         buf_printf(b, "X-Virus-Status: infected (%.*s)\r\n", SPAN_ARG(v->virus_name));
+    else if (v->large || v->missing)
+        buf_printf(b, "X-Virus-Status: unscanned (%s)\r\n",
+                   v->large ? "too large" : "no answer");
 }
 
 // ---- taken in ----
@@ -326,18 +338,20 @@ ask(struct lmtp_session *s, struct span head, struct buf *answer, struct scan_ve
 void
 lmtp_scan_finish(struct lmtp_session *s)
 {
-    struct scan_verdict v = {.missing = true};
+    bool large = s->scan.spool.unseen == LMTP_TOO_LARGE;
+    struct scan_verdict v = {.missing = !large, .large = large};
     struct buf answer, fields;
     struct fault f;
     struct span head = read_head(s);
-    bool seen = !s->scan.spool.unseen && s->scan.spool.size <= mail_size_max(s->host->mail);
+    bool seen = s->scan.spool.unseen == LMTP_SEEN,
+         fits = s->scan.spool.size <= mail_size_max(s->host->mail);
     buf_init(&answer, LIMIT_channel_message);
     buf_init(&fields, LIMIT_channel_message);
-    if (seen && ask(s, head, &answer, &v, &f) != R_OK)
+    if (seen && fits && ask(s, head, &answer, &v, &f) != R_OK)
         log_warning("lmtp", "a message was not scanned", log_fault(&f));
-    if (seen)
+    if (!seen || fits)  // else it is refused for its size
         judge(s, &v);
-    if (seen && s->host->scan.headers)
+    if (s->host->scan.headers)
         put_fields(&v, &fields);
     if (fields.n > 0 && intake_write(s->intake, buf_span(&fields), &f) != R_OK)
         s->intake_failed = true;

@@ -25,16 +25,19 @@ struct lmtp_done {
     bool part;  // a script filed it there: by that no target is done
 };
 
+// Why scanners do not get a message; what is behind the spool's `size` goes into the intake then.
+enum lmtp_unseen { LMTP_SEEN, LMTP_TOO_LARGE, LMTP_NO_ROOM };
+
 // A message and what scanners make of it.
 struct lmtp_seen {
     struct lmtp_spool {
-        bool on,
-            unseen;  // unseen: scanners do not get it; what is behind `size` went into the intake
+        bool on;
+        enum lmtp_unseen unseen;
         int fd;
         uint64_t size;
     } spool;  // as it comes
     enum lmtp_fate fate;
-    bool virus;
+    bool virus, large;
     struct span reason;
     struct filter_scan said;
 };
@@ -98,7 +101,7 @@ void lmtp_deliver(struct lmtp_session *s);
 void lmtp_scan_begin(struct lmtp_session *s);
 // R_NONE: not kept for scanners.
 enum result lmtp_scan_take(struct lmtp_session *s, struct span bytes) MUST_CHECK;
-// Suspends. Shows it to them, and writes it into the intake, with their fields.
+// Suspends. Shows it to them, and writes it into the intake, with their fields. What is unseen is marked.
 void lmtp_scan_finish(struct lmtp_session *s);
 void lmtp_scan_end(struct lmtp_session *s);
 // elsewhere.c

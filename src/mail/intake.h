@@ -68,7 +68,8 @@ struct intake_batch {
     size_t n;
     const struct selection *replaced;
     const struct record_meta
-        *note;  // NULL, or a value of the account that is set in the same commit
+        *notes;  // values of the account that are set in the same commit
+    size_t note_n;
     bool by_client;
 };
 enum result intake_commit_all(const struct intake_batch *batch,

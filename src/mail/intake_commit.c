@@ -23,7 +23,8 @@ struct commit_call {
     const struct mailbox_ref *dest;
     const struct selection *replaced;  // in dest's account; NULL: none
     const struct move_intent *intent;  // of what goes in another account; NULL: none
-    const struct record_meta *note;
+    const struct record_meta *notes;
+    size_t note_n;
     bool by_client;
     struct sent_twins twins;    // of the server, that go
     struct intake_result *out;  // n
@@ -325,8 +326,8 @@ put_others(struct account *a, struct store_batch *b, struct mailbox *m,
         rows_put_away(a, b, c->replaced->view->mailbox, RECORD_EXPUNGED, &gone, 1);
     if (c->intent)
         move_put_arrived(a, b, c->intent);
-    if (c->note) {
-        struct record_meta note = *c->note;
+    for (size_t i = 0; i < c->note_n; i++) {
+        struct record_meta note = c->notes[i];
         note.modseq = change_modseq(a);
         tree_put_meta(b, &note);
     }
@@ -494,7 +495,8 @@ intake_commit_all(const struct intake_batch *batch, const struct mailbox_ref *wh
                             .n = batch->n,
                             .dest = dest,
                             .replaced = here ? replaced : NULL,
-                            .note = batch->note,
+                            .notes = batch->notes,
+                            .note_n = batch->note_n,
                             .by_client = batch->by_client,
                             .out = done,
                             .fault = f,

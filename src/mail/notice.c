@@ -43,7 +43,8 @@ commit(struct account *a, struct span text, const struct record_meta *note, stru
 {
     struct intake *in = intake_begin(a->mail);
     struct intake_item item = {in, {.quota = QUOTA_WARNING}};
-    struct intake_batch batch = {.items = &item, .n = 1, .note = note};
+    struct intake_batch batch = {
+        .items = &item, .n = 1, .notes = note, .note_n = note != NULL};
     struct intake_result done;
     struct mailbox_ref inbox;
     enum result r = intake_delivery_target(a, SPAN_NONE, &inbox, f);

@@ -63,6 +63,7 @@ struct call {
     size_t n, max;
     struct message_row row;
     uint64_t mailbox;
+    const struct delivered_key *key;  // of what is put
     struct fault *fault;
     enum result result;
 };
@@ -246,8 +247,10 @@ make_run(void *arg)
     const struct mailbox *m = held(c->account);
     if (c->result != R_OK)
         return;
+    if (c->key && delivered_find(c->account, c->key, &c->mailbox) == R_OK)
+        c->result = R_NONE;  // it came before
     c->mailbox = m->id;
-    if (m->state->counts.exists >= LIMIT_quarantine)
+    if (c->result == R_OK && m->state->counts.exists >= LIMIT_quarantine)
         c->result = fault_set(c->fault, FAULT_LIMIT, "the quarantine is full");
 }
 
@@ -261,17 +264,22 @@ put_into(struct call *c, const struct quarantine_entry *e, struct intake *in,
         {.emailid = store_id_next(mail_store(c->account->mail)), .quota = QUOTA_DELIVERY}};
     struct quarantine_entry now = *e;
     struct intake_result done;
-    struct buf value;
+    struct buf value, when;
     char key[KEY_MAX];
     now.since_s = clock_wall_s();
     now.octets = intake_size(in);
     buf_init(&value, LIMIT_quarantine_value);
     value_put(&value, &now);
-    const struct record_meta note = {.key = key_of(item.params.emailid, key),
-                                     .value = buf_span(&value)};
-    const struct intake_batch batch = {.items = &item, .n = 1, .note = &note};
+    struct record_meta notes[2] = {
+        {.key = key_of(item.params.emailid, key), .value = buf_span(&value)}};
+    buf_init(&when, 64);
+    if (c->key)
+        notes[1] = delivered_note(c->key, c->mailbox, &when);
+    const struct intake_batch batch = {
+        .items = &item, .n = 1, .notes = notes, .note_n = c->key ? 2 : 1};
     enum result r = value.over ? fault_set(f, FAULT_TOOBIG, "its addresses are too long")
                                : intake_commit_all(&batch, &ref, &done, f);
+    buf_done(&when);
     buf_done(&value);
     if (r == R_OK)
         log_info("mail", "quarantined", log_user(e->user),
@@ -283,15 +291,32 @@ put_into(struct call *c, const struct quarantine_entry *e, struct intake *in,
 
 enum result
 quarantine_put(struct mail *m, const struct quarantine_entry *e, struct intake *in,
-               struct fault *f)
+               const struct delivered_key *key, struct fault *f)
 {
-    struct call c = {0};
+    struct call c = {.key = key};
     if (open_it(m, true, &c, f) != R_OK)
         return R_FAIL;
     account_run(c.account, make_run, &c);
-    enum result r = c.result == R_OK ? put_into(&c, e, in, f) : R_FAIL;
+    enum result r = c.result == R_OK ? put_into(&c, e, in, f) : c.result;
     account_close(&c.account);
-    return r;
+    return r == R_FAIL ? R_FAIL : R_OK;
+}
+
+static void
+end_run(void *arg)
+{
+    struct call *c = arg;
+    delivered_end(c->account, c->key);
+    c->result = R_OK;
+}
+
+void
+quarantine_end(struct mail *m, const struct delivered_key *key)
+{
+    struct call c = {.key = key};
+    struct fault f;
+    if (run_in(m, &c, end_run, &f) == R_FAIL)
+        log_warning("lmtp", "a note of a delivery stays", log_fault(&f));
 }
 
 // ---- out of it ----

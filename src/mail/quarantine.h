@@ -7,6 +7,7 @@
 // Owner: none. Threads: any loop, in a task. All suspend.
 
 #include "base/arena.h"
+#include "mail/delivered.h"
 #include "mail/intake.h"
 
 struct quarantine_entry {
@@ -16,9 +17,12 @@ struct quarantine_entry {
     struct span user, from, to, reason;
 };
 
+// `key` (mail/delivered.h; NULL: none) is noted with it, until quarantine_end: what comes again meanwhile is one entry.
 // FAULT_LIMIT: LIMIT_quarantine entries are there.
 enum result quarantine_put(struct mail *m, const struct quarantine_entry *e,
-                           struct intake *in, struct fault *f) MUST_CHECK;
+                           struct intake *in, const struct delivered_key *key,
+                           struct fault *f) MUST_CHECK;
+void quarantine_end(struct mail *m, const struct delivered_key *key);
 // All of a user (account 0: of everybody), oldest first; in the arena.
 enum result quarantine_list(struct mail *m, uint64_t account, struct arena *a,
                             struct quarantine_entry **out, size_t *n_out,

@@ -9,8 +9,8 @@
 #include <cmocka.h>
 
 static enum result
-put(struct fixture *x, uint64_t account, const char *user, const char *text,
-    struct fault *f)
+put_noted(struct fixture *x, uint64_t account, const char *user, const char *text,
+          const struct delivered_key *key, struct fault *f)
 {
     const struct quarantine_entry e = {.account = account,
                                        .user = span_str(user),
@@ -20,9 +20,16 @@ put(struct fixture *x, uint64_t account, const char *user, const char *text,
     struct intake *in = intake_begin(x->mail);
     assert_int_equal(intake_write(in, span_str(text), f), R_OK);
     assert_int_equal(intake_finish(in, f), R_OK);
-    enum result r = quarantine_put(x->mail, &e, in, f);
+    enum result r = quarantine_put(x->mail, &e, in, key, f);
     intake_free(&in);
     return r;
+}
+
+static enum result
+put(struct fixture *x, uint64_t account, const char *user, const char *text,
+    struct fault *f)
+{
+    return put_noted(x, account, user, text, NULL, f);
 }
 
 static size_t
@@ -93,6 +100,35 @@ life(struct fixture *x)
     mail_user_close(&ann);
 }
 
+// What comes again, since its transfer agent did not hear that all of its recipients have it, is one entry; once they have it is another.
+static void
+comes_again(struct fixture *x)
+{
+    struct arena *a = arena_new();
+    struct delivered_digest *d = delivered_digest_new(a);
+    struct delivered_key one, two;
+    struct fault f = {0};
+    delivered_digest_add(d, SPAN("octets"));
+    one = delivered_key_of(d, SPAN("a@example.org"), SPAN("quarantine 1"));
+    two = delivered_key_of(d, SPAN("a@example.org"), SPAN("quarantine 2"));
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(put_noted(x, 1, "ann", FIXTURE_HELLO, &one, &f), R_OK);
+    assert_int_equal(put_noted(x, 2, "bob", FIXTURE_HELLO, &two, &f), R_OK);
+    assert_int_equal(count(x, 0, NULL), 2);
+    quarantine_end(x->mail, &one);
+    assert_int_equal(put_noted(x, 1, "ann", FIXTURE_HELLO, &one, &f), R_OK);
+    assert_int_equal(put_noted(x, 2, "bob", FIXTURE_HELLO, &two, &f), R_OK);
+    assert_int_equal(count(x, 0, NULL), 3);
+    arena_free(&a);
+}
+
+static void
+again_in_memory(void **state)
+{
+    (void)state;
+    fixture_run(NULL, comes_again);
+}
+
 static void
 in_memory(void **state)
 {
@@ -111,6 +147,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(in_memory),
+                                       cmocka_unit_test(again_in_memory),
                                        cmocka_unit_test(on_disk)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

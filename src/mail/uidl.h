@@ -10,7 +10,7 @@ enum { UIDL_KEY = 16 };
 
 // Is it one: 1 to 70 octets of 0x21 to 0x7E?
 bool uidl_good(struct span uidl);
-// The record for the commit that adds the message (intake_batch.note). Borrows all.
+// The record for the commit that adds the message (intake_batch.notes). Borrows all.
 struct record_meta uidl_note(uint64_t mailbox, uint32_t uid, struct span uidl,
                              char room[UIDL_KEY]);
 

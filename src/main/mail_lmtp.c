@@ -166,6 +166,7 @@ mail_lmtp_host(struct home *h)
         .scan = {.wanted = scanners_scan(h->config),
                  .headers = h->config->spam_headers,
                  .defer = strcmp(h->config->scan_unavailable, "defer") == 0,
+                 .large = fate_of(h->config->scan_too_large),
                  .spam = fate_of(h->config->spam_action),
                  .surely = fate_of(h->config->spam_sure_action),
                  .virus = fate_of(h->config->virus_action)},

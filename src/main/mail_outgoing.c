@@ -1,4 +1,5 @@
 #include "main/mail_role.h"
+#include "base/budget.h"
 #include "mail/intake.h"
 
 #include <sys/mman.h>
@@ -35,9 +36,9 @@ put_body(int fd, const struct mail_outgoing *m, struct fault *f)
     return r;
 }
 
-enum result
-mail_outgoing_send(const struct relay_envelope *e, const struct mail_outgoing *m,
-                   uint64_t *id_out, struct fault *f)
+static enum result
+send_octets(const struct relay_envelope *e, const struct mail_outgoing *m, uint64_t *id_out,
+            struct fault *f)
 {
     int fd = memfd_create("posthorn-letter", MFD_CLOEXEC);
     if (fd < 0)
@@ -52,5 +53,19 @@ mail_outgoing_send(const struct relay_envelope *e, const struct mail_outgoing *m
     if (r == R_OK)
         r = relay_hand_over(e, &text, id_out, f);
     close(fd);
+    return r;
+}
+
+// What waits for the relay is memory: a relay that is slow does not fill the machine.
+enum result
+mail_outgoing_send(const struct relay_envelope *e, const struct mail_outgoing *m,
+                   uint64_t *id_out, struct fault *f)
+{
+    size_t octets =
+        m->head.n + m->text.n + (m->body ? (size_t)(intake_size(m->body) - m->at) : 0);
+    if (budget_take(BUDGET_INTAKE, octets, f) != R_OK)
+        return R_FAIL;
+    enum result r = send_octets(e, m, id_out, f);
+    budget_give(BUDGET_INTAKE, octets);
     return r;
 }

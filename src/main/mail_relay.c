@@ -75,17 +75,21 @@ file_run(void *arg)
     account_close(&a);
 }
 
+// One of several that cannot have it does not make the others get it again at each try.
 static enum result
 file_all(struct report *r)
 {
     struct mail *mail = r->home->role->mail;
+    bool some = false;
     for (size_t i = 0; i < r->targets.n; i++) {
         struct filing filing = {r, &r->targets.list[i], R_FAIL};
         task_run_on(mail_home(mail, filing.target->account), file_run, &filing);
+        some |= filing.result == R_OK;
         if (filing.result != R_OK)
-            return R_FAIL;
+            log_warning("relay", "a report was not saved", log_user(filing.target->name),
+                        log_fault(&r->fault));
     }
-    return R_OK;
+    return some ? R_OK : R_FAIL;
 }
 
 // R_NONE: nobody here, or somebody elsewhere too: the smarthost knows the way.

@@ -93,7 +93,7 @@ find_or_add(struct home *h, uint64_t account)
 }
 
 static enum result
-may_go_on(void *arg, size_t recipients, bool sent, struct fault *f)
+may_go_on(void *arg, size_t recipients, bool sending, struct fault *f)
 {
     struct session *s = arg;
     struct home *h = s->home;
@@ -101,13 +101,26 @@ may_go_on(void *arg, size_t recipients, bool sent, struct fault *f)
     struct sending none = {.at_s = clock_wall_s()}, *of = find(h, s->account);
     if (c->submission_mails == 0 && c->submission_recipients == 0)
         return R_OK;
-    if (!sent)
-        return judge(c, of ? of : &none, recipients, f);
-    of = find_or_add(h, s->account);
-    drain(c, of);
-    of->mails += 1;
-    of->recipients += (double)recipients;
+    if (judge(c, of ? of : &none, recipients, f) != R_OK)
+        return R_FAIL;
+    if (sending) {
+        of = find_or_add(h, s->account);
+        of->mails += 1;
+        of->recipients += (double)recipients;
+    }
     return R_OK;
+}
+
+static void
+was_not_sent(void *arg, size_t recipients)
+{
+    struct session *s = arg;
+    struct sending *of = find(s->home, s->account);
+    if (of == NULL)
+        return;
+    of->mails = of->mails > 1 ? of->mails - 1 : 0;
+    of->recipients =
+        of->recipients > (double)recipients ? of->recipients - (double)recipients : 0;
 }
 
 void
@@ -192,6 +205,7 @@ mail_submission_start(struct session *s, struct mail_user *u, const struct hando
         .is_somebody = is_somebody,
         .is_local = is_local,
         .may_go_on = may_go_on,
+        .was_not_sent = was_not_sent,
         .send = send_on,
         .users = &mail_users,
         .own_urls = s->may_imap,

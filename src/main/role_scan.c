@@ -38,6 +38,7 @@ struct job {
     struct buf names;
     struct scan_verdict verdict;
     enum scan_status status;
+    uint64_t asked_ms;
 };
 
 struct scan_role {
@@ -70,6 +71,12 @@ check_on_pool(struct job *j)
     struct fault f;
     uint64_t from = clock_mono_us();
     bool some = false;
+    if (from / 1000 - j->asked_ms > s->timeout_ms) {  // its sender does not wait for ever
+        fault_set(&f, FAULT_UNAVAILABLE, "too many messages wait for it");
+        missed(j, s->clamd[0] ? "clamd" : "rspamd", &f);
+        j->status = SCAN_LATER;
+        return;
+    }
     if (s->clamd[0])
         some |= scan_clamd(s, &j->text, &j->names, &j->verdict, &f) == R_OK ||
                 missed(j, "clamd", &f);
@@ -165,7 +172,8 @@ take_ask(struct asker *a, struct span body, int fd)
                       .asker = a->id,
                       .request = m.request,
                       .kind = (enum scan_kind)m.kind,
-                      .text = {fd, m.size}};
+                      .text = {fd, m.size},
+                      .asked_ms = clock_mono_ms()};
     buf_init(&j->about, LIMIT_channel_message);
     buf_put(&j->about, m.about);
     must(scan_envelope_get(buf_span(&j->about), &j->envelope) == R_OK);

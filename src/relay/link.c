@@ -2,23 +2,15 @@
 #include "relay/envelope.h"
 #include "base/limits.h"
 #include "base/log.h"
-#include "io/channel.h"
+#include "io/ask.h"
 #include "io/message.h"
-#include "io/task.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
-#include <utlist.h>
 
-enum { AWAY_STEP_MS = 50, ASK_MS = 1000 };
-
-// A question under way: lives on the stack of the task that waits for its answer.
 struct question {
-    struct question *prev, *next;
-    uint64_t request;
-    struct task *task;
-    bool done, failed;  // failed: the role fell meanwhile
+    struct ask_question ask;  // first
     uint8_t fault;
     uint64_t id;
     struct buf *text;  // of a verb
@@ -26,14 +18,8 @@ struct question {
 };
 
 static bool is_set;
-static _Thread_local struct {
-    struct channel *channel;
-    struct relay_link_ops ops;
-    struct question *questions;
-    unsigned waiting;
-    uint64_t last;
-    bool missed;  // it was waited for in vain
-} way;
+static _Thread_local struct ask_way way = {.role = "relay"};
+static _Thread_local struct relay_link_ops way_ops;
 
 void
 relay_set(bool set)
@@ -49,33 +35,10 @@ relay_is_set(void)
 
 // ---- the channel ----
 
-static void
-finish(struct question *q)
-{
-    DL_DELETE(way.questions, q);
-    q->done = true;
-    task_wake(q->task);
-}
-
-static void
-on_end(struct channel *c, void *arg)
-{
-    (void)c, (void)arg;
-    channel_close(&way.channel);
-    while (way.questions != NULL) {
-        way.questions->failed = true;
-        finish(way.questions);
-    }
-}
-
 static struct question *
 find(uint64_t request)
 {
-    struct question *q;
-    DL_FOREACH(way.questions, q)
-    if (q->request == request)
-        return q;
-    return NULL;
+    return (struct question *)ask_find(&way, request);
 }
 
 static enum result
@@ -90,7 +53,7 @@ take_taken(struct span body)
     q->fault = m.fault;
     q->id = m.id;
     snprintf(q->why, sizeof q->why, "%.*s", SPAN_ARG(m.why));
-    finish(q);
+    ask_finish(&way, &q->ask);
     return R_OK;
 }
 
@@ -113,7 +76,7 @@ take_rows(struct span body)
         buf_put(q->text, m.text);
     }
     if (m.failed != ADMIN_MORE)
-        finish(q);
+        ask_finish(&way, &q->ask);
     return R_OK;
 }
 
@@ -123,7 +86,7 @@ take_return(struct span body, int fd)
     struct relay_return m;
     if (relay_return_get(body, &m) != R_OK || fd < 0)
         return R_FAIL;
-    way.ops.returned(way.ops.arg, m.request, m.address, fd, m.at, m.size);
+    way_ops.returned(way_ops.arg, m.request, m.address, fd, m.at, m.size);
     return R_OK;
 }
 
@@ -131,6 +94,7 @@ static void
 on_message(struct channel *c, uint16_t type, struct span body, int fd, void *arg)
 {
     enum result r = R_FAIL;
+    (void)c, (void)arg;
     if (type == MESSAGE_RELAY_RETURN && take_return(body, fd) == R_OK)
         return;
     if (fd < 0 && type == MESSAGE_RELAY_TAKEN)
@@ -142,22 +106,22 @@ on_message(struct channel *c, uint16_t type, struct span body, int fd, void *arg
     log_error("mail", "a message from relay is malformed");
     if (fd >= 0)
         close(fd);
-    on_end(c, arg);
+    ask_close(&way);
 }
 
 void
 relay_link_open(int fd, const struct relay_link_ops *ops)
 {
-    relay_link_close();
-    way.ops = *ops;
-    way.channel = channel_new(fd, on_message, on_end, NULL);
+    way_ops = *ops;
+    way.lost = ops->lost;
+    way.arg = ops->arg;
+    ask_open(&way, fd, on_message);
 }
 
 void
 relay_link_close(void)
 {
-    if (way.channel != NULL)
-        on_end(way.channel, NULL);
+    ask_close(&way);
 }
 
 void
@@ -174,32 +138,11 @@ relay_link_returned(uint64_t request, uint8_t verdict)
 
 // ---- questions ----
 
-// Started again within a second when it died. Who asks after it was waited for in vain does not wait.
-static enum result
-await_channel(struct fault *f)
-{
-    if (way.channel == NULL && way.missed && way.ops.lost != NULL)
-        way.ops.lost(way.ops.arg);
-    for (unsigned waited = 0;
-         way.channel == NULL && !way.missed && waited < LIMIT_relay_wait_ms;
-         waited += AWAY_STEP_MS) {
-        if (waited == ASK_MS && way.ops.lost != NULL)
-            way.ops.lost(way.ops.arg);
-        task_sleep(AWAY_STEP_MS);
-    }
-    way.missed = way.channel == NULL;
-    return way.missed ? fault_set(f, FAULT_UNAVAILABLE, "the role relay is away") : R_OK;
-}
-
 static enum result
 await_answer(struct question *q, struct fault *f)
 {
-    q->task = task_self();
-    DL_APPEND(way.questions, q);
-    while (!q->done)
-        task_suspend();
-    if (q->failed)
-        return fault_set(f, FAULT_UNAVAILABLE, "the role relay went away");
+    if (ask_await(&way, &q->ask, f) != R_OK)
+        return R_FAIL;
     return q->fault == FAULT_COUNT ? R_OK : fault_set(f, q->fault, "%s", q->why);
 }
 
@@ -264,14 +207,14 @@ ask(struct question *q, const struct relay_envelope *e, const struct relay_text 
     struct fault *f)
 {
     int envelope = -1, text = -1;
-    if (await_channel(f) != R_OK || write_envelope(e, &envelope, f) != R_OK)
+    if (ask_await_role(&way, LIMIT_relay_wait_ms, f) != R_OK ||
+        write_envelope(e, &envelope, f) != R_OK)
         return R_FAIL;
     if (copy_text(t, &text, f) != R_OK) {
         close(envelope);
         return R_FAIL;
     }
-    q->request = ++way.last;
-    send_both(q->request, envelope, text, t->fd < 0 ? 0 : t->at,
+    send_both(ask_number(&way, &q->ask), envelope, text, t->fd < 0 ? 0 : t->at,
               t->fd < 0 ? t->text.n : t->size);
     return await_answer(q, f);
 }
@@ -285,11 +228,11 @@ relay_hand_over(const struct relay_envelope *e, const struct relay_text *text,
         return fault_set(f, FAULT_CANNOT, "no relay_host is set: nothing goes out");
     if (relay_envelope_check(e, f) != R_OK)
         return R_FAIL;
-    while (way.waiting >= LIMIT_relay_waiting)
-        task_sleep(AWAY_STEP_MS);
-    way.waiting++;
-    enum result r = ask(&q, e, text, f);
-    way.waiting--;
+    enum result r = ask_enter(&way, LIMIT_relay_waiting, 0, f);
+    if (r != R_OK)
+        return r;
+    r = ask(&q, e, text, f);
+    ask_leave(&way);
     if (r == R_OK && id_out != NULL)
         *id_out = q.id;
     return r;
@@ -303,14 +246,14 @@ relay_link_verb(struct span verb, const struct span *args, size_t n, struct buf 
     struct buf b, packed;
     if (!is_set)
         return fault_set(f, FAULT_CANNOT, "no relay_host is set: there is no queue");
-    if (await_channel(f) != R_OK)
+    if (ask_await_role(&way, LIMIT_relay_wait_ms, f) != R_OK)
         return R_FAIL;
     buf_init(&b, LIMIT_channel_message);
     buf_init(&packed, LIMIT_channel_message);
     for (size_t i = 0; i < n; i++)
         pack_span(&packed, args[i]);
-    q.request = ++way.last;
-    admin_request_put(&b, &(struct admin_request){q.request, verb, buf_span(&packed)});
+    uint64_t request = ask_number(&way, &q.ask);
+    admin_request_put(&b, &(struct admin_request){request, verb, buf_span(&packed)});
     enum result r = R_FAIL;
     if (b.over || packed.over) {
         fault_set(f, FAULT_TOOBIG, "the arguments are too long");

@@ -178,6 +178,14 @@ is_unfinished(struct span name)
     return span_ends(name, SPAN(".mail.new"));
 }
 
+void
+queue_unreadable(struct relay_queue *q, uint64_t id, const struct fault *f)
+{
+    q->unreadable++;
+    log_error("relay", "a file of the queue cannot be read; it stays where it is",
+              field_id("id", "id=%", id), log_fault(f));
+}
+
 static void
 read_one(struct relay_queue *q, uint64_t id)
 {
@@ -186,8 +194,7 @@ read_one(struct relay_queue *q, uint64_t id)
     struct fault f;
     enum result r = queue_file_read(q->folder, id, a, &m, &f);
     if (r == R_FAIL)
-        log_error("relay", "a file of the queue cannot be read; it stays where it is",
-                  field_id("id", "id=%", id), log_fault(&f));
+        queue_unreadable(q, id, &f);
     else if (r == R_OK)
         add(q, &m);
     arena_free(&a);
@@ -262,7 +269,7 @@ has_room(const struct relay_queue *q, uint64_t size, struct fault *f)
     if (q->count + q->on_the_way >= LIMIT_relay_entries)
         return fault_set(f, FAULT_LIMIT, "the queue is full: %d mails",
                          LIMIT_relay_entries);
-    if ((q->octets + size) >> 20 >= LIMIT_relay_mib)
+    if ((q->octets + q->octets_on_the_way + size) >> 20 >= LIMIT_relay_mib)
         return fault_set(f, FAULT_LIMIT, "the queue is full: %d MiB", LIMIT_relay_mib);
     return R_OK;
 }
@@ -299,9 +306,12 @@ queue_put(struct relay_queue *q, struct span envelope, const struct relay_text *
     t.result = relay_envelope_get(envelope, t.arena, &e, f);
     if (t.result == R_OK) {
         t.id = fresh_id(q);
+        uint64_t octets = text->fd < 0 ? text->text.n : text->size;
         q->on_the_way++;
+        q->octets_on_the_way += octets;
         pool_run(q->o.pool, take_on_pool, &t);
         q->on_the_way--;
+        q->octets_on_the_way -= octets;
     }
     if (t.result == R_OK) {
         add(q, &t.mail);

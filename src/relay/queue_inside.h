@@ -23,6 +23,7 @@ struct queue_entry {
     bool host_failed;  // it waits because the smarthost itself did not work
     bool deleted;      // by a verb, while it was busy
     bool held_unwritten;
+    unsigned unsure;  // texts that the smarthost did not answer
     bool gone;        // forgotten, but for a visit
     unsigned visits;  // under way
     UT_hash_handle hh;
@@ -40,7 +41,8 @@ struct relay_queue {
     struct queue_entry *entries;          // by id
     struct queue_entry *ready, *waiting;  // lists
     unsigned count, on_the_way;
-    uint64_t octets;
+    uint64_t octets, octets_on_the_way;
+    unsigned unreadable;  // files that stay where they are
     struct timer look;
     struct queue_worker *idle;
     unsigned workers;
@@ -64,6 +66,7 @@ struct queue_visit {
     size_t *changed;  // recipients whose outcome is to be written down
     size_t changed_n;
     bool verify;
+    bool damaged;  // the text is not what it was; envelope and notes are
     struct span note;
     enum result result;
     struct fault fault;
@@ -73,6 +76,8 @@ struct queue_visit {
 void queue_later(struct relay_queue *q, struct queue_entry *e, int64_t next_ms);
 void queue_now(struct relay_queue *q, struct queue_entry *e);
 void queue_forget(struct relay_queue *q, struct queue_entry *e);
+// Said in the log, and counted.
+void queue_unreadable(struct relay_queue *q, uint64_t id, const struct fault *f);
 void queue_wake(struct relay_queue *q);  // something may be due
 struct queue_entry *queue_find(struct relay_queue *q, uint64_t id);
 // Suspends. A mail of the queue's own: a full queue takes it, too.
@@ -90,6 +95,7 @@ void visit_set(struct queue_visit *v, size_t i, enum queue_state state,
                const struct smtp_reply *r);
 void visit_write(struct queue_visit *v);  // the changed outcomes, durably
 void visit_write_note(struct queue_visit *v, const struct buf *note);
+// A damaged one is kept under a name that is none of the queue's, for a person to look at.
 enum result visit_unlink(struct queue_visit *v);
 size_t visit_waiting(const struct queue_visit *v);
 

@@ -53,6 +53,14 @@ seconds_to(const struct queue_entry *e)
     return in_ms > 0 ? (uint64_t)in_ms / 1000 : 0;
 }
 
+// The clock may have been set back.
+static uint64_t
+age_of(const struct queue_entry *e)
+{
+    int64_t s = clock_wall_s() - e->created_s;
+    return s > 0 ? (uint64_t)s : 0;
+}
+
 static void
 put_visit(struct queue_visit *v, struct buf *rows)
 {
@@ -64,7 +72,7 @@ put_visit(struct queue_visit *v, struct buf *rows)
         rows, SPAN("mail"), SPAN_NONE,
         FIELDS(field_id("id", "%", e->id), field_str("state", "@18%", state_of(e)),
                field_number("size", "@29% octets", e->size),
-               field_number("age", ", % s old", (uint64_t)(clock_wall_s() - e->created_s)),
+               field_number("age", ", % s old", age_of(e)),
                field_number("tries", ", % tries", e->tries),
                field_number("next", ", next in % s", seconds_to(e)),
                field_if(until[0] != '\0', field_str("hold_until", ", held until %", until)),
@@ -237,6 +245,7 @@ put_counts(struct relay_queue *q, struct buf *rows)
                          field_number("octets", ", % octets", q->octets),
                          field_number("held", ", % held", held),
                          field_number("active", ", % active", busy),
+                         field_number("unreadable", ", % unreadable files", q->unreadable),
                          field_number("taken", "; since the start % taken", c->taken),
                          field_number("sent", ", % sent", c->sent),
                          field_number("deferred", ", % deferred", c->deferred),

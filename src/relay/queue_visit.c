@@ -19,6 +19,10 @@ open_on_pool(void *arg)
         v->result = queue_file_load(v->fd, id, v->arena, &v->mail, &v->fault);
     if (v->result == R_OK && v->verify)
         v->result = queue_file_verify(v->fd, &v->mail, &v->fault);
+    v->damaged = v->result == R_FAIL && v->fd >= 0 && v->mail.to != NULL &&
+                 v->fault.kind == FAULT_CORRUPTION;
+    if (v->damaged)
+        v->result = R_OK;
 }
 
 static void
@@ -32,25 +36,32 @@ static void
 unlink_on_pool(void *arg)
 {
     struct queue_visit *v = arg;
-    char name[QUEUE_NAME];
+    char name[QUEUE_NAME], kept[QUEUE_NAME + 8];
+    int folder = v->queue->folder;
     queue_name(v->entry->id, name);
+    snprintf(kept, sizeof kept, "%s.damaged", name);
     v->result = R_OK;
-    if (unlinkat(v->queue->folder, name, 0) != 0 && errno != ENOENT)
+    int done =
+        v->damaged ? renameat(folder, name, folder, kept) : unlinkat(folder, name, 0);
+    if (done != 0 && errno != ENOENT)
         v->result = fault_errno(&v->fault, FAULT_DISK, name);
 }
 
 // ---- in the task ----
 
-// A damaged file is kept for a person to look at; a disk that fails may work again.
+// A file of which not even the envelope can be read is kept for a person to look at; a disk that fails may work again.
 static enum result
 set_aside(struct queue_visit *v)
 {
-    struct queue_entry *e = v->entry;
-    bool damaged = v->result == R_OK || v->fault.kind == FAULT_CORRUPTION;
-    if (v->result == R_FAIL)
-        log_error("relay", "a file of the queue cannot be read; it stays where it is",
-                  field_id("id", "id=%", e->id), log_fault(&v->fault));
-    return damaged || v->result == R_NONE ? R_NONE : R_FAIL;
+    if (v->result == R_NONE)
+        return R_NONE;
+    if (v->fault.kind == FAULT_CORRUPTION) {
+        queue_unreadable(v->queue, v->entry->id, &v->fault);
+        return R_NONE;
+    }
+    log_error("relay", "a file of the queue cannot be read now",
+              field_id("id", "id=%", v->entry->id), log_fault(&v->fault));
+    return R_FAIL;
 }
 
 enum result

@@ -99,7 +99,7 @@ comes_whole(const struct queue_visit *v, enum report_action action)
 {
     const struct relay_envelope *e = &v->mail.envelope;
     uint64_t n = v->mail.head.text_n;
-    if (action != REPORT_FAILED || n > LIMIT_relay_report_text)
+    if (action != REPORT_FAILED || n > LIMIT_relay_report_text || v->damaged)
         return false;
     return e->ret == RELAY_RET_FULL ||
            (e->ret == RELAY_RET_UNSAID && n <= LIMIT_relay_report_header);

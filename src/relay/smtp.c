@@ -193,7 +193,13 @@ smtp_alive(const struct smtp *s)
 bool
 smtp_heard(const struct smtp *s)
 {
-    return s->heard > 0;
+    return s->heard > 1 || (s->heard == 1 && s->reply.code != 421);
+}
+
+bool
+smtp_unsure(const struct smtp *s)
+{
+    return s->unsure;
 }
 
 unsigned

@@ -67,8 +67,10 @@ enum result smtp_send(struct smtp *s, const struct smtp_mail *m, const struct sm
                       struct fault *f) MUST_CHECK;
 // Nothing says that it has ended.
 bool smtp_alive(const struct smtp *s);
-// Was anything of the last transaction answered? If not, it never began.
+// Was anything of the last transaction answered, but for a 421 to its MAIL? If not, it never began.
 bool smtp_heard(const struct smtp *s);
+// Did it end behind a whole text, without an answer? Then the other side may have the mail, or not (RFC 5321 section 4.5.3.2.6).
+bool smtp_unsure(const struct smtp *s);
 unsigned smtp_mails(const struct smtp *s);  // sent so far
 void smtp_close(struct smtp **s);           // QUIT, when it still answers
 

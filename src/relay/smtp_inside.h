@@ -13,6 +13,7 @@ struct smtp {
     struct smtp_reply reply;  // the last
     unsigned mails, heard;    // heard: replies of this transaction
     bool broken;
+    bool unsure;  // of this transaction: a whole text was not answered
 };
 
 void smtp_say(struct smtp *s, const char *fmt, ...) PRINTF_LIKE(2, 3);

@@ -191,8 +191,10 @@ text_ms(const struct smtp *s, const struct smtp_text *t)
 static enum result
 end_text(struct smtp *s, bool early, struct fault *f)
 {
+    s->unsure = !early;
     if (smtp_listen(s, LIMIT_relay_end_ms, f) != R_OK)
         return R_FAIL;
+    s->unsure = false;
     if (!early)
         return R_OK;
     s->broken = true;
@@ -384,6 +386,7 @@ smtp_send(struct smtp *s, const struct smtp_mail *m, const struct smtp_text *t,
 {
     unsigned before = s->mails;
     s->heard = 0;
+    s->unsure = false;
     memset(m->replies, 0, m->n * sizeof *m->replies);
     enum result r = R_FAIL;
     if (conn_input(s->conn).n > 0 || conn_eof(s->conn)) {

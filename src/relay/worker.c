@@ -182,6 +182,34 @@ host_failed(struct queue_visit *v, const struct fault *f)
     settle_waiting(v, &none);
 }
 
+// Of no use any more, for a reason of ours: no code, which would be the smarthost's.
+static void
+fail_here(struct queue_visit *v, size_t i, const char *status, const char *words)
+{
+    struct smtp_reply r;
+    smtp_reply_none(&r, status, words);
+    visit_set(v, i, QUEUE_FAILED, &r);
+    v->queue->counts.failed++;
+    metric_add(METRIC_relay_failed, 1);
+    log_outcome(v, i, "failed", 'w');
+}
+
+// Each try may have made one more copy at the other side.
+static void
+doubt(struct queue_visit *v, const struct smtp_mail *t)
+{
+    log_warning("relay", "the smarthost did not say whether it has the mail",
+                field_id("id", "id=%", v->entry->id));
+    if (++v->entry->unsure < LIMIT_relay_unsure)
+        return;
+    for (size_t i = 0; i < t->n; i++)
+        if (t->replies[i].code == 0 && v->mail.to[t->which[i]].state == QUEUE_WAITING)
+            fail_here(v, t->which[i], "5.4.2",
+                      "The smarthost took all of the mail several times, and never said "
+                      "that it has it. It may have arrived.");
+    visit_write(v);
+}
+
 // R_FAIL: no more of this mail now.
 static enum result
 transact(struct queue_worker *w, struct queue_visit *v, struct smtp_mail *t, bool *tried)
@@ -211,6 +239,8 @@ transact(struct queue_worker *w, struct queue_visit *v, struct smtp_mail *t, boo
         return transact(w, v, t, tried);
     }
     apply(v, t, tried, smtp_offers(w->smtp)->caps);
+    if (smtp_unsure(w->smtp))
+        doubt(v, t);
     if (r == R_OK && smtp_mails(w->smtp) < LIMIT_relay_mails)
         return R_OK;
     smtp_close(&w->smtp);
@@ -295,10 +325,11 @@ deliver(struct queue_worker *w, struct queue_visit *v)
         e->hold_until_s > v->entry->created_s ? e->hold_until_s : v->entry->created_s;
     if (e->by_mode == RELAY_BY_RETURN && now_s >= e->by_s)
         expire(v, "5.4.7");
-    else if (now_s - from_s >= (int64_t)v->queue->expire_s)
-        expire(v, "4.4.7");
     else if (visit_waiting(v) > 0 && !(e->returning && give_back(v)))
         send_all(w, v);
+    // behind a try: the server, or the mail, may have rested for longer than that
+    if (now_s - from_s >= (int64_t)v->queue->expire_s)
+        expire(v, "4.4.7");
     visit_write(v);
 }
 
@@ -331,6 +362,18 @@ try_later(struct queue_visit *v)
     queue_later(v->queue, e, now_ms + in_ms);
 }
 
+// The sender is told; what goes out is what was taken, or nothing.
+static void
+fail_damaged(struct queue_visit *v)
+{
+    log_error("relay", "a mail has changed on disk: its sender is told, its file is kept",
+              field_id("id", "id=%", v->entry->id));
+    for (size_t i = 0; i < v->mail.envelope.to_count; i++)
+        if (v->mail.to[i].state == QUEUE_WAITING)
+            fail_here(v, i, "5.3.0", "The mail was damaged on the disk of this server.");
+    visit_write(v);
+}
+
 static void
 work_on(struct queue_worker *w, struct queue_entry *e)
 {
@@ -347,7 +390,10 @@ work_on(struct queue_worker *w, struct queue_entry *e)
         return;
     }
     if (!e->deleted) {
-        deliver(w, &v);
+        if (v.damaged)
+            fail_damaged(&v);
+        else
+            deliver(w, &v);
         report_due(&v, clock_wall_s());
     }
     bool gone = (is_over(&v) || e->deleted) && visit_unlink(&v) == R_OK;

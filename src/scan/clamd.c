@@ -176,8 +176,10 @@ scan_clamd_read(struct span line, struct buf *names, struct scan_verdict *v,
         v->virus_name = span_of(names->p + from, name.n);
         return R_OK;
     }
-    if (span_find(said, SPAN("size limit exceeded")) < said.n)
+    if (span_find(said, SPAN("size limit exceeded")) < said.n) {
+        v->large = true;
         return R_OK;
+    }
     return fault_set(f, FAULT_UNAVAILABLE, "clamd's answer is not what its protocol says");
 }
 

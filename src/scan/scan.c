@@ -32,6 +32,7 @@ void
 scan_verdict_put(struct buf *b, const struct scan_verdict *v)
 {
     pack_u8(b, v->missing);
+    pack_u8(b, v->large);
     pack_u8(b, v->scored);
     pack_u64(b, (uint64_t)v->score);
     pack_u64(b, (uint64_t)v->required);
@@ -47,6 +48,7 @@ scan_verdict_get(struct span packed, struct scan_verdict *out)
     struct unpack u = unpack_of(packed);
     struct scan_verdict v = {0};
     v.missing = unpack_u8(&u) != 0;
+    v.large = unpack_u8(&u) != 0;
     v.scored = unpack_u8(&u) != 0;
     v.score = (int64_t)unpack_u64(&u);
     v.required = (int64_t)unpack_u64(&u);

@@ -38,6 +38,7 @@ enum scan_virus { SCAN_VIRUS_UNKNOWN, SCAN_VIRUS_NONE, SCAN_VIRUS_FOUND, SCAN_VI
 // Octets that are not printable ASCII are not in these texts.
 struct scan_verdict {
     bool missing;                     // a scanner that is set did not answer
+    bool large;                       // one takes nothing of that size
     bool scored;                      // the two numbers, the judgement, the symbols count
     int64_t score, required;          // thousandths of a point
     uint8_t judgement;                // enum scan_judgement

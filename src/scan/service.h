@@ -28,7 +28,7 @@ enum result scan_rspamd(const struct scan_services *s, const struct scan_envelop
 enum result scan_learn(const struct scan_services *s, bool spam,
                        const struct scan_envelope *e, const struct scan_text *text,
                        struct fault *f) MUST_CHECK;
-// Messages longer than clamd takes stay SCAN_VIRUS_UNKNOWN.
+// Messages longer than clamd takes stay SCAN_VIRUS_UNKNOWN, and are `large`.
 enum result scan_clamd(const struct scan_services *s, const struct scan_text *text,
                        struct buf *names, struct scan_verdict *v,
                        struct fault *f) MUST_CHECK;

@@ -49,12 +49,19 @@ take_response(struct preauth *m, struct span line)
     buf_wipe(&decoded);
 }
 
+// RFC 4954 section 4: what AUTH says may be longer than other commands.
+static bool
+is_long(struct span line)
+{
+    return line.n > LIMIT_smtp_line && !span_istarts(line, SPAN("AUTH "));
+}
+
 static void
 take_line(struct preauth *m, struct span line, struct span behind)
 {
     if (command_is_http(line))
         give_up(m, "554 5.7.0", "This is a mail submission server");
-    else if (line.n > LIMIT_smtp_line)
+    else if (is_long(line))
         submission_preauth_say_bad(m, "500 5.5.2", "Line too long");
     else if (is_injected(line, behind))
         submission_preauth_finish(m);

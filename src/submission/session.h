@@ -23,7 +23,7 @@ struct submission_letter {
     uint64_t at;
 };
 
-// What a session asks of who started it. All but started and ended suspend, and answer FAULT_UNAVAILABLE when it cannot be said now.
+// What a session asks of who started it. All but started, ended, may_go_on and was_not_sent suspend, and answer FAULT_UNAVAILABLE when it cannot be said now.
 struct submission_host {
     struct mail *mail;
     const char *hostname;
@@ -33,8 +33,9 @@ struct submission_host {
     // R_NONE: a domain of ours, in which there is no such address.
     enum result (*is_somebody)(void *arg, struct span address, struct fault *f);
     enum result (*is_local)(void *arg, struct span domain, struct fault *f);
-    // May they send one more mail, to so many recipients? FAULT_TOOSOON: not now. `sent`: they have.
-    enum result (*may_go_on)(void *arg, size_t recipients, bool sent, struct fault *f);
+    // May they send one more mail, to so many recipients? FAULT_TOOSOON: not now. `sending`: it counts from now on, unless was_not_sent.
+    enum result (*may_go_on)(void *arg, size_t recipients, bool sending, struct fault *f);
+    void (*was_not_sent)(void *arg, size_t recipients);
     enum result (*send)(void *arg, const struct relay_envelope *e,
                         const struct submission_letter *letter, uint64_t *id_out,
                         struct fault *f);

@@ -272,9 +272,12 @@ hand_over(struct submission_text *t, uint64_t *id_out, struct fault *f)
     e.to_count = s->mail.count;
     e.why = SPAN("submission");
     e.owner = mail_user_name(s->user);
-    if (s->host.may_go_on(s->host.arg, s->mail.count, false, f) != R_OK)
+    if (s->host.may_go_on(s->host.arg, s->mail.count, true, f) != R_OK)
         return R_FAIL;
-    return s->host.send(s->host.arg, &e, &letter, id_out, f);
+    if (s->host.send(s->host.arg, &e, &letter, id_out, f) == R_OK)
+        return R_OK;
+    s->host.was_not_sent(s->host.arg, s->mail.count);
+    return R_FAIL;
 }
 
 // The mail is out: a copy that cannot be filed changes nothing of that (docs/decisions/0029-sent.md).
@@ -299,11 +302,9 @@ static void
 taken(struct submission_text *t, uint64_t id)
 {
     struct submission_session *s = t->session;
-    struct fault f;
     s->sent++;
     s->recipients += s->mail.count;
     metric_add(METRIC_submissions_ok, 1);
-    (void)!s->host.may_go_on(s->host.arg, s->mail.count, true, &f);
     log_info("submission", "taken", log_user(mail_user_name(s->user)), log_session(s->id),
              field_text("from", "from=<%>", s->mail.envelope.from),
              field_number("recipients", "recipients=%", s->mail.count),
