@@ -125,6 +125,7 @@ clamd_answers(void **state)
         enum result r = scan_clamd_read(span_str(lines[i].line), &names, &v, &f);
         assert_int_equal(r == R_OK, lines[i].want_ok);
         assert_int_equal(v.virus, lines[i].want_virus);
+        assert_int_equal(v.large, strstr(lines[i].line, "size limit") != NULL);
         assert_true(span_eq(v.virus_name, span_str(lines[i].want_name)));
         buf_done(&names);
     }
@@ -136,6 +137,7 @@ static void
 verdicts_travel(void **state)
 {
     const struct scan_verdict v = {.missing = true,
+                                   .large = true,
                                    .scored = true,
                                    .score = -1230,
                                    .required = 15000,
@@ -149,12 +151,13 @@ verdicts_travel(void **state)
     buf_init(&b, 1000);
     scan_verdict_put(&b, &v);
     assert_int_equal(scan_verdict_get(buf_span(&b), &got), R_OK);
+    assert_true(got.missing && got.large && got.scored);
     assert_int_equal(got.score, -1230);
     assert_int_equal(got.judgement, SCAN_SPAM);
     assert_true(span_eq(got.virus_name, SPAN("Eicar")));
     for (size_t n = 0; n < b.n; n++)
         assert_int_equal(scan_verdict_get(span_of(b.p, n), &got), R_FAIL);
-    b.p[18] = SCAN_JUDGEMENTS;
+    b.p[19] = SCAN_JUDGEMENTS;
     assert_int_equal(scan_verdict_get(buf_span(&b), &got), R_FAIL);
     buf_done(&b);
 }
