@@ -305,6 +305,30 @@ def test_readiness_follows_the_roles(server):
         time.sleep(0.05)
 
 
+def test_a_role_that_cannot_start(server):
+    """/readyz and `posthorn status` say so for as long as it lasts, and no longer."""
+    users, aside = server.data / "users", server.data / "users.aside"
+
+    def await_ready(ready):
+        deadline = time.monotonic() + 60
+        while (server.ask("/readyz")[0] == 200) is not ready or status().returncode != (0 if ready else 1):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    def status():
+        return subprocess.run([posthorn.binary(), "status", "--data", server.data], capture_output=True, text=True, check=False, env=posthorn.environment())
+
+    assert re.fullmatch(r"ready, version [\d.]+, \d+ sessions, \d+ restarts of processes\n", status().stdout)
+    users.rename(aside)
+    users.write_text("not a database, and not to be made one: " * 100)
+    os.kill(server.pids("auth")[0], signal.SIGKILL)
+    await_ready(False)
+    assert "not ready" in status().stderr
+    users.unlink()
+    aside.rename(users)
+    await_ready(True)
+
+
 def test_strangers(server):
     """Broken requests, and what never ends, take nothing from others."""
     slow = [socket.create_connection(("127.0.0.1", server.http), timeout=60) for _ in range(50)]

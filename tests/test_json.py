@@ -28,7 +28,7 @@ CALLS = {
     "mailbox undelete": ["alice", "--dry-run"],
     "config check": [], "config dump": [], "doctor": [], "help": [],
 }
-SERVED = {"who": [], "kick": ["alice"], "rawlog": ["alice", "on"], "reload": []}  # `demo` has a test of its own
+SERVED = {"status": [], "who": [], "kick": ["alice"], "rawlog": ["alice", "on"], "reload": []}  # `demo` has a test of its own
 # Members that only the JSON form has: (type, name).
 COUNTS = ("present", "moved", "over", "keywords_left_out", "new_emailids", "left_out")  # plain only when there are some
 SWITCHED = ("dry_run", "made", "kept", "flags", "copies", "removed", "alone")  # in words, or when there are some
@@ -249,6 +249,7 @@ def failing():
     yield ("mailbox", "list", "nobody-there"), 1, "NONEXISTENT"
     yield ("user", "passwd", "nobody-there"), 1, "NONEXISTENT"
     yield ("user", "add", "alice"), 1, "ALREADYEXISTS"
+    yield ("status",), 1, "UNAVAILABLE"
     yield ("who",), 1, "UNAVAILABLE"
     yield ("auth", "test", "alice"), 75, "UNAVAILABLE"
     yield ("usr", "lst"), 2, "BAD"
@@ -282,7 +283,7 @@ def test_served(server):
     """The same by the server; and what only a server can tell."""
     imap = client.Imap(("127.0.0.1", server.ports["imap"]), "alice", posthorn.PASSWORD)
     at = ("--data", server.data)
-    for words in (("who",), ("user", "list"), ("mailbox", "list", "alice"), ("verify",), ("reload",)):
+    for words in (("status",), ("who",), ("user", "list"), ("mailbox", "list", "alice"), ("verify",), ("reload",)):
         plain, dressed = run(*words, *at), run(*words, *at, "--json")
         assert plain[0] == dressed[0] == 0
         told = plain[1].replace(b"\tTLS\t", b"\ttls\t")

@@ -24,6 +24,12 @@ metric_set(enum metric_number n, uint64_t value)
     atomic_store_explicit(&here->numbers[n], value, memory_order_relaxed);
 }
 
+uint64_t
+metric_get(enum metric_number n)
+{
+    return atomic_load_explicit(&here->numbers[n], memory_order_relaxed);
+}
+
 static void
 observe(struct metric_histogram *h, uint64_t us)
 {

@@ -49,6 +49,7 @@ struct metrics {
 void metrics_share(struct metrics *m);
 void metric_add(enum metric_number n, int64_t by);
 void metric_set(enum metric_number n, uint64_t value);
+uint64_t metric_get(enum metric_number n);
 void metric_time(enum metric_time t, uint64_t us);
 void metrics_command_name(unsigned command, const char *name);
 void metric_command(unsigned command, enum metric_result result, uint64_t us);

@@ -29,9 +29,9 @@ verb_run_fn verb_acl_set, verb_acl_list, verb_acl_delete, verb_mailbox_create, v
     verb_user_load, verb_user_set, verb_user_show, verb_user_password_add, verb_address,
     verb_address_list, verb_mailbox_list, verb_mailbox_undelete, verb_mailbox_appendlimit,
     verb_mailbox_index, verb_mailbox_labels, verb_verify, verb_compact, verb_backup,
-    verb_demo_mail, verb_demo_account, verb_who, verb_kick, verb_auth_test, verb_rawlog,
-    verb_reload, verb_expire, verb_import, verb_export, verb_restore_part, verb_attachments,
-    verb_quota_show, verb_quota_set, verb_quota_list;
+    verb_demo_mail, verb_demo_account, verb_status, verb_who, verb_kick, verb_auth_test,
+    verb_rawlog, verb_reload, verb_expire, verb_import, verb_export, verb_restore_part,
+    verb_attachments, verb_quota_show, verb_quota_set, verb_quota_list;
 verb_run_fn verb_user_delete, verb_group_delete, verb_user_undelete;
 verb_run_fn verb_queue, verb_queue_add;
 verb_run_fn verb_quarantine_list, verb_quarantine_show, verb_quarantine_release,

@@ -1,6 +1,7 @@
 #include "base/clock.h"
 #include "base/hex.h"
 #include "base/limits.h"
+#include "base/metrics.h"
 #include "ctl/setting.h"
 #include "ctl/verbs.h"
 
@@ -16,6 +17,21 @@ send_row(void *to, struct span row)
     struct listing *l = to;
     if (l->result == R_OK)
         l->result = verb_rows(l->call, row, l->fault);
+}
+
+enum result
+verb_status(struct verb_call *c, struct fault *f)
+{
+    if (metric_get(METRIC_ready) == 0)
+        return fault_set(f, FAULT_UNAVAILABLE,
+                         "not ready: a process of the server does not work; its log "
+                         "says which");
+    verb_row(c, "status",
+             FIELDS(field_str("version", "ready, version %", POSTHORN_VERSION),
+                    field_number("sessions", ", % sessions", metric_get(METRIC_sessions)),
+                    field_number("restarts", ", % restarts of processes",
+                                 metric_get(METRIC_role_restarts))));
+    return R_OK;
 }
 
 enum result

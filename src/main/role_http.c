@@ -37,9 +37,8 @@ on_sign(void *arg, struct span content, struct buf *out)
 static bool
 on_is_ready(void *arg)
 {
-    const struct role_http *r = arg;
-    return atomic_load_explicit(&r->start->shared->metrics.numbers[METRIC_ready],
-                                memory_order_relaxed) > 0;
+    (void)arg;
+    return metric_get(METRIC_ready) > 0;
 }
 
 static void
