@@ -26,6 +26,9 @@ RELEASE = ("src/main/posthorn", "src/store/store_list")  # what is run of that b
 ONE_THREAD = ("wire/", "mime/", "sieve/", "base/log_test", "search/sort_test", "search/text_bounds_test", "search/text_index_test")
 
 
+PACKAGE = ("tests/running/test_package.py", "tests/running/test_container.py")
+
+
 class Tally:
     def __init__(self):
         self.passed, self.failed, self.parts = 0, 0, []
@@ -72,6 +75,7 @@ def build(name, *targets, before=()):
 AHEAD = {
     "threads": lambda options: build("tsan", before=IDLE),
     "fuzz": lambda options: build("fuzz", *([f"tests/fuzz/{t}_fuzz" for t in options.target or ()] or ["fuzz"]), before=IDLE),
+    "package": lambda options: run("dist/make-deb", "build/package", before=IDLE),
     "tidy": lambda options: run(PYTHON, "tests/house/tidy.py", *(["--all"] if options.long else []), before=IDLE),
 }
 
@@ -186,7 +190,7 @@ def part_hostile(options):
 
 def part_rest(_):
     """Whatever is in tests/ and in no part above, so that nothing new is forgotten."""
-    named = ["tests/test_first_minute.py", "tests/test_runner.py", "tests/test_transcripts.py", "tests/clients", "tests/corpus",
+    named = [*PACKAGE, "tests/test_first_minute.py", "tests/test_runner.py", "tests/test_transcripts.py", "tests/clients", "tests/corpus",
              "tests/faults", "tests/hostile", "tests/model", "tests/rights", "tests/store"]
     return pytest_spread("--dist", "loadfile", "tests", *(f"--ignore={path}" for path in named), workers=WAITING)
 
@@ -205,6 +209,12 @@ def part_fuzz(options):
     code, text = run(PYTHON, "tests/house/fuzz.py", *time_for_each, *(w for t in options.target or () for w in ("--target", t)))
     good, bad = counts(text)
     return good + (1 if built else 0), max(bad, 1 if code else 0) + (0 if built else 1)
+
+
+def part_package(options):
+    """The Debian package and the container, on machines of nothing but what they ask for."""
+    options.ahead["package"].result()  # the tests build it again, and show what is wrong
+    return pytest(*PACKAGE)
 
 
 def part_tidy(options):

@@ -14,14 +14,14 @@ import time
 from lib import scratch
 from lib.server import ROOT, binary, runs
 
-# The script becomes systemd. $1: the folder, $2: the server, $3: dist.
+# The script becomes the first process. $1: the folder, $2: what its root is laid over, $3: that process.
 BOOT = r"""
 set -eu
-space=$1 server=$2 dist=$3 root=$1/space/root
+space=$1 lower=$2 root=$1/space/root
 mkdir "$space/space"
 mount -t tmpfs -o mode=755 tmpfs "$space/space"
 mkdir "$space/space/up" "$space/space/work" "$root"
-mount -t overlay -o "lowerdir=/,upperdir=$space/space/up,workdir=$space/space/work" overlay "$root"
+mount -t overlay -o "lowerdir=$lower,upperdir=$space/space/up,workdir=$space/space/work" overlay "$root"
 mount -t proc proc "$root/proc"
 mount --bind "$root/proc/sys" "$root/proc/sys"
 mount -o remount,bind,ro "$root/proc/sys"
@@ -37,6 +37,18 @@ mkdir "$root/dev/shm"
 for folder in run tmp var/lib/systemd etc/systemd/system; do mount -t tmpfs -o mode=755 tmpfs "$root/$folder"; done
 chmod 1777 "$root/tmp"
 for folder in "$root"/lib/systemd/system/*.target.wants; do mount -t tmpfs tmpfs "$folder"; done
+. "$space/furnish"
+ip link set lo up
+cd "$root"
+pivot_root . mnt
+umount -l /mnt
+exec env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin $3
+"""
+SYSTEMD = "/lib/systemd/systemd --system --unit=quiet.target --log-target=console --log-level=info --show-status=no --dump-core=no " \
+    "--crash-reboot=no"
+# What is put into the root before that.
+FURNISH = rf"""
+server={binary()} dist={ROOT}/dist
 cp "$server" "$root/usr/bin/posthorn"
 mkdir -p "$root/usr/lib/sysusers.d" "$root/usr/lib/tmpfiles.d" "$root/run/systemd/system"
 cp "$dist/sysusers.conf" "$root/usr/lib/sysusers.d/posthorn.conf"
@@ -44,12 +56,6 @@ cp "$dist/tmpfiles.conf" "$root/usr/lib/tmpfiles.d/posthorn.conf"
 cp -r "$dist"/*.socket "$space"/units/* "$root/run/systemd/system/"
 chroot "$root" systemd-sysusers posthorn.conf
 chroot "$root" systemd-tmpfiles --create posthorn.conf
-ip link set lo up
-cd "$root"
-pivot_root . mnt
-umount -l /mnt
-exec env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --system --unit=quiet.target \
-    --log-target=console --log-level=info --show-status=no --dump-core=no --crash-reboot=no
 """
 QUIET = "[Unit]\nDefaultDependencies=no\n"
 CLONE_NEWNET = 0x40000000
@@ -77,6 +83,10 @@ def missing():
 
 
 class Machine:
+    lower = "/"        # the folder that its root begins with
+    furnish = FURNISH  # shell
+    first = SYSTEMD    # the first process
+
     def __init__(self, unit=None, more=""):
         """unit: instead of the shipped one; more: a drop-in for it."""
         self.dir = scratch.folder("machine")
@@ -85,7 +95,8 @@ class Machine:
         self.write_units(unit or unit_text(), more)
         (self.dir / "boot").write_text(f"echo $$ > {self.cgroup}/cgroup.procs\n"
                                        "exec setpriv --pdeathsig KILL unshare -m -p -f --kill-child -u -i -n -C --propagation private "
-                                       f"sh {self.dir}/script {self.dir} {binary()} {ROOT}/dist\n")
+                                       f"sh {self.dir}/script {self.dir} {self.lower} '{self.first}'\n")
+        (self.dir / "furnish").write_text(self.furnish)
         (self.dir / "script").write_text(BOOT)
         with open(self.dir / "systemd", "wb") as log:
             self.outer = subprocess.Popen(["sh", str(self.dir / "boot")], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -106,17 +117,21 @@ class Machine:
 
     def await_systemd(self):
         end = time.monotonic() + 60
-        while not (self.pid and (self.root / "run/systemd/private").exists()):
+        while not (self.pid and self.is_up()):
             if self.outer.poll() is not None or time.monotonic() > end:
                 raise RuntimeError("systemd did not come up:\n" + self.said())
             time.sleep(0.05)
 
+    def is_up(self):
+        return (self.root / "run/systemd/private").exists()
+
     @property
     def pid(self):
-        """systemd's, as seen from here; 0 while there is none."""
+        """The first process's, as seen from here; 0 while there is none."""
         try:
             words = pathlib.Path(f"/proc/{self.outer.pid}/task/{self.outer.pid}/children").read_text().split()
-            return int(words[0]) if words and pathlib.Path(f"/proc/{words[0]}/comm").read_text() == "systemd\n" else 0
+            return int(words[0]) if words and \
+                pathlib.Path(f"/proc/{words[0]}/comm").read_text().strip() == pathlib.Path(self.first.split()[0]).name else 0
         except OSError:
             return 0
 
@@ -140,6 +155,13 @@ class Machine:
 
     def show(self, name, unit="posthorn.service"):
         return self.run("systemctl", "show", "-P", name, unit).strip()
+
+    def read(self, path):
+        return (self.root / path[1:]).read_text()
+
+    def stat(self, path):
+        """Mode and owner."""
+        return self.run("stat", "-L", "-c", "%A %U:%G", path).strip()
 
     def inside(self, function, *arguments, **more):
         """Calls it in the machine's network; what it opens stays there."""
