@@ -25,6 +25,11 @@ int call_run_here(const struct config *c, const struct verb *v, const char *cons
 int call_run_on_store(const struct config *c, const struct verb *v, const char *const *args,
                       size_t n);
 
+// The same for a feed with a state of its own; what goes wrong is told in f.
+enum result call_ask_on_store(const struct config *c, const struct verb *v,
+                              const char *const *args, size_t n, void *state,
+                              struct fault *f) MUST_CHECK;
+
 // A child process with the other end of a socket; it ends when child returns. SIGINT ends only the command's side, and
 // the child at its next word, so that it can clean up.
 struct call_child {

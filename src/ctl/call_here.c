@@ -170,7 +170,7 @@ int
 call_run_here(const struct config *c, const struct verb *v, const char *const *args,
               size_t n)
 {
-    struct call_child child;
+    struct call_child child = {0, -1};
     struct fault f;
     if (call_fork(run_child, (void *)(uintptr_t)c, &child, &f) != R_OK)
         return output_fault(&f, 1);
@@ -198,4 +198,20 @@ call_run_on_store(const struct config *c, const struct verb *v, const char *cons
         return output_fault(&f, call_exit(v, &f));
     }
     return call_run_here(c, v, args, n);
+}
+
+enum result
+call_ask_on_store(const struct config *c, const struct verb *v, const char *const *args,
+                  size_t n, void *state, struct fault *f)
+{
+    struct call_child child = {0, -1};
+    enum result r = call_connect(c->data, &child.fd, f);
+    if (r == R_NONE)
+        r = call_fork(run_child, (void *)(uintptr_t)c, &child, f);
+    if (r != R_OK)
+        return R_FAIL;
+    r = call_ask(child.fd, v, args, n, state, f);
+    if (child.pid > 0)
+        (void)waitpid(child.pid, NULL, 0);  // the status came by the socket
+    return r;
 }

@@ -180,6 +180,21 @@ verb_client_put(struct verb_client *c, struct span bytes, struct fault *f)
     return R_OK;
 }
 
+enum result
+verb_client_wait(struct verb_client *c, int fd, struct fault *f)
+{
+    while (!c->over) {
+        struct pollfd p[] = {{fd, POLLIN, 0}, {c->fd, POLLIN, 0}};
+        if (poll(p, 2, -1) < 0 && errno != EINTR)
+            return fault_errno(f, FAULT_CLOSED, "poll");
+        if (p[1].revents != 0)
+            receive(c);
+        if (p[0].revents != 0 && !c->over)
+            return R_OK;
+    }
+    return fault_set(f, FAULT_CLOSED, "the verb ended");
+}
+
 static enum result
 send_request(struct verb_client *c, struct fault *f)
 {

@@ -1,5 +1,6 @@
 #include "ctl/account.h"
 #include "ctl/feed.h"
+#include "ctl/pull_job.h"
 #include "ctl/uidlist.h"
 #include "ctl/verbs.h"
 #include "ctl/output.h"
@@ -101,7 +102,7 @@ feed_mailbox(struct feed *fd, const struct parcel_mailbox *m, struct fault *f)
     fd->mailbox = m->name;
     fd->messages = 0;
     fd->of = m->messages;
-    parcel_put_mailbox(&fd->out, m);
+    parcel_put_mailbox(&fd->out, PARCEL_MAILBOX, m);
     return feed_flush(fd, false, f);
 }
 
@@ -112,7 +113,7 @@ feed_message(struct feed *fd, const struct parcel_message *m, struct fault *f)
     if (fd->of < fd->messages)
         fd->of = fd->messages;
     show(fd, false);
-    parcel_put_message(&fd->out, m);
+    parcel_put_message(&fd->out, PARCEL_MESSAGE, m);
     return feed_flush(fd, false, f);
 }
 
@@ -140,6 +141,8 @@ feed_by_format(struct feed *fd, struct span format, struct fault *f)
 enum result
 feed_import(struct verb_client *c, struct fault *f)
 {
+    if (span_eq(verb_client_arg(c, ARG_FORMAT), SPAN("imap")))
+        return feed_pull(c, f);
     struct feed fd = {.client = c,
                       .path = verb_client_arg(c, ARG_PATH),
                       .folder = verb_client_arg(c, ARG_FOLDER),

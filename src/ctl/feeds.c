@@ -5,8 +5,8 @@
 
 // ---- a password: one line of standard input, without echo on a terminal ----
 
-static enum result
-read_password(char *out, size_t size, size_t *n_out, struct fault *f)
+enum result
+feed_read_password(char *out, size_t size, size_t *n_out, struct fault *f)
 {
     struct termios was, quiet;
     bool terminal = tcgetattr(STDIN_FILENO, &was) == 0;
@@ -40,7 +40,7 @@ feed_password(struct verb_client *c, struct fault *f)
 {
     char line[LIMIT_password + 3];
     size_t n = 0;
-    enum result r = read_password(line, sizeof line, &n, f);
+    enum result r = feed_read_password(line, sizeof line, &n, f);
     if (r == R_OK)
         r = verb_client_put(c, span_of(line, n), f);
     explicit_bzero(line, sizeof line);

@@ -7,6 +7,7 @@
 
 #include "ctl/import_have.h"
 #include "ctl/import_names.h"
+#include "ctl/import_pull.h"
 #include "ctl/parcel.h"
 #include "ctl/verb.h"
 #include "io/task.h"
@@ -35,17 +36,14 @@ struct import_message {
     struct fault fault;
 };
 
-struct import_counts {
-    uint64_t mailboxes, messages, octets, present, left_out, renumbered;
-};
-
 struct import {
     struct verb_call *call;
     struct mail_user *user;
     struct import_restore *restore;  // NULL: import
+    struct import_pull *pull;        // NULL: not from another server
     struct arena *arena;
     struct import_names names;
-    bool mapped, subscriptions;  // the source has a list of subscriptions
+    bool mapped, subscriptions, broken;  // the source has a list of subscriptions
     struct import_counts counts;
     struct buf notes;  // rows for the person
     // the mailbox
@@ -70,6 +68,8 @@ enum result import_map(struct import *im, struct fault *f) MUST_CHECK;
 enum result import_mailbox_begin(struct import *im, const struct parcel_mailbox *m,
                                  struct fault *f) MUST_CHECK;
 enum result import_mailbox_end(struct import *im, struct fault *f) MUST_CHECK;
+// Until all is committed, and UIDNEXT is the source's; the mailbox stays open.
+enum result import_mailbox_settle(struct import *im, struct fault *f) MUST_CHECK;
 // The source broke off: what came is kept, nothing is settled, so that the next run finds the UIDs still free.
 void import_mailbox_drop(struct import *im);
 // import_message.c. Suspend; a message that fails is left out, R_FAIL is for what ends the import.
@@ -80,6 +80,8 @@ enum result import_message_origin(struct import *im, struct span payload,
 void import_message_octets(struct import *im, struct span octets);
 enum result import_message_end(struct import *im, struct fault *f) MUST_CHECK;
 void import_message_abort(struct import *im, struct span why);
+// RFC 9051 section 9: flag-keyword = atom.
+bool import_is_keyword(struct span s);
 // Commits the messages that waited for the end of their mailbox, under new UIDs.
 enum result import_deferred_commit(struct import *im, struct fault *f) MUST_CHECK;
 void import_message_free(struct import_message **m);

@@ -85,8 +85,8 @@ import_have_count(const struct import_have *h)
     return h->count;
 }
 
-bool
-import_have_uid(struct import_have *h, uint32_t uid, int64_t date)
+static struct have_row *
+row_of(const struct import_have *h, uint32_t uid)
 {
     size_t low = 0, high = h->count;
     while (low < high) {
@@ -96,12 +96,24 @@ import_have_uid(struct import_have *h, uint32_t uid, int64_t date)
         else
             high = middle;
     }
-    struct have_row *row = &h->rows[low];
-    if (low == h->count || row->row.uid != uid || row->used ||
-        row->row.internal_date != date)
+    return low < h->count && h->rows[low].row.uid == uid ? &h->rows[low] : NULL;
+}
+
+bool
+import_have_uid(struct import_have *h, uint32_t uid, int64_t date)
+{
+    struct have_row *row = row_of(h, uid);
+    if (row == NULL || row->used || row->row.internal_date != date)
         return false;
     row->used = true;
     return true;
+}
+
+const struct message_row *
+import_have_row(const struct import_have *h, uint32_t uid)
+{
+    const struct have_row *row = row_of(h, uid);
+    return row != NULL ? &row->row : NULL;
 }
 
 static enum result

@@ -15,6 +15,8 @@ enum result import_have_load(const struct mailbox_ref *ref, struct import_have *
 void import_have_free(struct import_have **h);
 size_t import_have_count(const struct import_have *h);
 bool import_have_uid(struct import_have *h, uint32_t uid, int64_t date);
+// NULL: not there.
+const struct message_row *import_have_row(const struct import_have *h, uint32_t uid);
 // Suspends: reads messages of that size. R_NONE: not there.
 enum result import_have_octets(struct import_have *h, uint64_t size, struct span sha256,
                                struct fault *f) MUST_CHECK;

@@ -27,7 +27,7 @@ find_or_make(struct import *im, struct span name, struct tree_entry *entry, stru
         return R_FAIL;
     if (!missing && !entry->noselect)
         return R_OK;
-    if (im->restore != NULL && im->restore->dry_run)
+    if (import_pull_is_dry(im->pull) || (im->restore != NULL && im->restore->dry_run))
         return R_NONE;
     if (tree_create(im->user, name, USE_NONE, &im->ref, f) != R_OK)
         return R_FAIL;
@@ -54,7 +54,7 @@ adopt(struct import *im, struct tree_entry *entry, struct fault *f)
                               im->target)));
         return R_OK;
     }
-    if (intake_adopt(&im->ref, theirs, 1, f) != R_OK)
+    if (!import_pull_is_dry(im->pull) && intake_adopt(&im->ref, theirs, 1, f) != R_OK)
         return R_FAIL;
     im->keep_uids = true;
     return R_OK;
@@ -71,7 +71,9 @@ open_mailbox(struct import *im, struct fault *f)
     enum result r = find_or_make(im, name, &entry, f);
     if (r == R_FAIL)
         return R_FAIL;
-    im->target = name;
+    im->target = r == R_NONE && im->pull != NULL ? SPAN_NONE : name;
+    if (r == R_OK && im->pull != NULL && import_pull_begin(im, f) != R_OK)
+        return R_FAIL;
     if (r == R_OK &&
         (adopt(im, &entry, f) != R_OK || import_have_load(&im->ref, &im->have, f) != R_OK))
         return R_FAIL;
@@ -108,20 +110,28 @@ static void
 forget_mailbox(struct import *im)
 {
     import_have_free(&im->have);
+    if (im->pull != NULL)
+        import_pull_forget(im);
     arena_reset(im->mailbox_arena);
     im->target = SPAN_NONE;
     im->keep_uids = false;
 }
 
 enum result
-import_mailbox_end(struct import *im, struct fault *f)
+import_mailbox_settle(struct import *im, struct fault *f)
 {
     enum result r = R_OK;
     import_wait(im, 0);
-    if (im->target.p != NULL && im->keep_uids && im->source.uidnext > im->uidnext)
+    if (im->target.p != NULL && im->keep_uids && im->source.uidnext > im->uidnext &&
+        !import_pull_is_dry(im->pull))
         r = intake_adopt(&im->ref, im->source.uidvalidity, im->source.uidnext, f);
-    if (r == R_OK)
-        r = import_deferred_commit(im, f);
+    return r == R_OK ? import_deferred_commit(im, f) : r;
+}
+
+enum result
+import_mailbox_end(struct import *im, struct fault *f)
+{
+    enum result r = import_mailbox_settle(im, f);
     if (r == R_OK && im->restore != NULL && im->target.p != NULL)
         import_restore_mailbox_end(im);
     forget_mailbox(im);

@@ -34,16 +34,23 @@ import_leave_out(struct import *im, struct span where, struct span why)
 }
 
 static void
+leave_out_for(struct import_message *m, struct span why)
+{
+    if (m->import->pull != NULL)
+        import_pull_left(m->import, m->head.uid);
+    import_leave_out(m->import, m->head.where, why);
+}
+
+static void
 leave_out(struct import_message *m, const struct fault *f)
 {
-    import_leave_out(m->import, m->head.where, span_str(f->why));
+    leave_out_for(m, span_str(f->why));
 }
 
 // ---- begin ----
 
-// RFC 9051 section 9: flag-keyword = atom.
-static bool
-is_keyword(struct span s)
+bool
+import_is_keyword(struct span s)
 {
     for (size_t i = 0; i < s.n; i++)
         if (s.p[i] <= ' ' || s.p[i] >= 127 || strchr("(){%*\"\\]", s.p[i]) != NULL)
@@ -57,7 +64,7 @@ take_keywords(struct import_message *m)
     size_t n = 0;
     struct parcel_message *h = &m->head;
     for (size_t i = 0; i < h->keyword_count; i++)
-        if (is_keyword(h->keywords[i]))
+        if (import_is_keyword(h->keywords[i]))
             h->keywords[n++] = h->keywords[i];
         else
             import_leave_out(m->import, h->where, SPAN("a keyword that IMAP cannot show"));
@@ -75,7 +82,9 @@ import_message_begin(struct import *im, struct span payload, struct fault *f)
     if (parcel_get_message(arena_dup(m->arena, payload), m->arena, &m->head) != R_OK)
         return fault_set(f, FAULT_BAD, "a message's head is malformed");
     const struct parcel_message *h = &m->head;
-    if (im->keep_uids && h->uid > 0 && h->has_date &&
+    if (im->pull != NULL && import_pull_copy(im, h->uid, f) != R_OK)
+        return R_FAIL;
+    if (im->pull == NULL && im->keep_uids && h->uid > 0 && h->has_date &&
         import_have_uid(im->have, h->uid, h->date)) {
         im->counts.present++;
         return R_OK;
@@ -113,7 +122,7 @@ import_message_octets(struct import *im, struct span octets)
 void
 import_message_abort(struct import *im, struct span why)
 {
-    import_leave_out(im, im->message->head.where, why);
+    leave_out_for(im->message, why);
     import_message_free(&im->message);
 }
 
@@ -124,8 +133,7 @@ defer(struct import_message *m)
 {
     struct import *im = m->import;
     if (im->deferred_count >= LIMIT_import_deferred) {
-        import_leave_out(im, m->head.where,
-                         SPAN("its UID is used, and too many others are in the same way"));
+        leave_out_for(m, SPAN("its UID is used, and too many others are in the same way"));
         import_message_free(&m);
         return;
     }
@@ -160,6 +168,8 @@ commit(void *arg)
     if (r == R_OK) {
         im->counts.messages++;
         im->counts.octets += intake_size(m->intake);
+        if (im->pull != NULL)
+            import_pull_done(im, m, done.uid);
     }
     if (r == R_FAIL && f.kind == FAULT_CANNOT && m->params.uid > 0) {
         defer(m);  // a delivery took the UID meanwhile
@@ -265,7 +275,7 @@ import_message_end(struct import *im, struct fault *f)
             r = R_FAIL;
         }
     } else if (m->intake != NULL) {
-        import_leave_out(im, m->head.where, SPAN("its mailbox could not be made"));
+        leave_out_for(m, SPAN("its mailbox could not be made"));
     }
     import_message_free(&m);
     return r;

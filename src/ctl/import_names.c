@@ -8,18 +8,21 @@ import_names_init(struct import_names *n, struct arena *a)
 }
 
 enum result
-import_names_add(struct import_names *n, struct span name, struct fault *f)
+import_names_add(struct import_names *n, struct span name, enum special_use use,
+                 struct fault *f)
 {
     if (n->count >= LIMIT_mailboxes)
         return fault_set(f, FAULT_LIMIT, "more than %d mailboxes", LIMIT_mailboxes);
     if (n->count == n->cap) {
         n->cap = n->cap ? n->cap * 2 : 64;
-        struct span *grown = arena_array(n->arena, n->cap, sizeof *grown);
+        struct import_name *grown = arena_array(n->arena, n->cap, sizeof *grown);
         if (n->count > 0)
             memcpy(grown, n->names, n->count * sizeof *grown);
         n->names = grown;
     }
-    n->names[n->count++] = arena_dup(n->arena, name);
+    if (use == USE_NONE)
+        use = tree_guess_use(name);
+    n->names[n->count++] = (struct import_name){arena_dup(n->arena, name), use};
     return R_OK;
 }
 
@@ -29,10 +32,10 @@ taker(const struct import_names *n, struct span own, enum special_use use)
 {
     const struct span *first = NULL;
     for (size_t i = 0; i < n->count; i++) {
-        if (span_ieq(n->names[i], own))
+        if (span_ieq(n->names[i].name, own))
             return NULL;
-        if (first == NULL && tree_guess_use(n->names[i]) == use)
-            first = &n->names[i];
+        if (first == NULL && n->names[i].use == use)
+            first = &n->names[i].name;
     }
     return first;
 }

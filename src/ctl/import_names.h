@@ -10,7 +10,10 @@
 
 struct import_names {
     struct arena *arena;
-    struct span *names;
+    struct import_name {
+        struct span name;
+        enum special_use use;
+    } * names;
     size_t count, cap;
     struct {
         struct span from, to;
@@ -20,7 +23,8 @@ struct import_names {
 
 void import_names_init(struct import_names *n, struct arena *a);
 // FAULT_LIMIT past LIMIT_mailboxes.
-enum result import_names_add(struct import_names *n, struct span name,
+// `use`: what the source says that it is for, USE_NONE: its name tells.
+enum result import_names_add(struct import_names *n, struct span name, enum special_use use,
                              struct fault *f) MUST_CHECK;
 // After the last add. `entries` is the account's tree.
 void import_names_map(struct import_names *n, const struct tree_entry *entries,

@@ -22,7 +22,7 @@ put_packed(struct buf *b, enum parcel_kind kind, struct buf *payload)
 }
 
 void
-parcel_put_mailbox(struct buf *b, const struct parcel_mailbox *m)
+parcel_put_mailbox(struct buf *b, enum parcel_kind kind, const struct parcel_mailbox *m)
 {
     struct buf p;
     buf_init(&p, PARCEL_MAX);
@@ -30,11 +30,11 @@ parcel_put_mailbox(struct buf *b, const struct parcel_mailbox *m)
     pack_u32(&p, m->uidvalidity);
     pack_u32(&p, m->uidnext);
     pack_u32(&p, m->messages);
-    put_packed(b, PARCEL_MAILBOX, &p);
+    put_packed(b, kind, &p);
 }
 
 void
-parcel_put_message(struct buf *b, const struct parcel_message *m)
+parcel_put_message(struct buf *b, enum parcel_kind kind, const struct parcel_message *m)
 {
     struct buf p;
     buf_init(&p, PARCEL_MAX);
@@ -48,7 +48,9 @@ parcel_put_message(struct buf *b, const struct parcel_message *m)
     for (size_t i = 0; i < m->keyword_count; i++)
         pack_span(&p, m->keywords[i]);
     pack_span(&p, m->uidl);
-    put_packed(b, PARCEL_MESSAGE, &p);
+    pack_u64(&p, m->size);
+    pack_span(&p, m->id);
+    put_packed(b, kind, &p);
 }
 
 void
@@ -61,6 +63,49 @@ parcel_put_origin(struct buf *b, const struct parcel_origin *o)
     pack_u64(&p, o->threadid);
     pack_u32(&p, o->save_date);
     put_packed(b, PARCEL_ORIGIN, &p);
+}
+
+void
+parcel_put_use(struct buf *b, struct span use, struct span name)
+{
+    struct buf p;
+    buf_init(&p, PARCEL_MAX);
+    pack_span(&p, use);
+    pack_span(&p, name);
+    put_packed(b, PARCEL_USE, &p);
+}
+
+void
+parcel_put_state(struct buf *b, enum parcel_kind kind, const struct parcel_state *s)
+{
+    struct buf p;
+    buf_init(&p, PARCEL_MAX);
+    pack_u32(&p, s->uidvalidity);
+    pack_u32(&p, s->done);
+    pack_u32(&p, s->messages);
+    pack_u64(&p, s->modseq);
+    pack_u32(&p, s->gone);
+    pack_u8(&p, s->last);
+    put_packed(b, kind, &p);
+}
+
+void
+parcel_put_broken(struct buf *b, const struct fault *f)
+{
+    struct buf p;
+    buf_init(&p, PARCEL_MAX);
+    pack_u8(&p, (uint8_t)f->kind);
+    pack_span(&p, span_str(f->why));
+    put_packed(b, PARCEL_BROKEN, &p);
+}
+
+void
+parcel_put_want(struct buf *b, const struct seqset *uids)
+{
+    struct buf p;
+    buf_init(&p, PARCEL_MAX);
+    seqset_put(&p, uids);
+    put_packed(b, PARCEL_WANT, &p);
 }
 
 enum result
@@ -111,6 +156,8 @@ parcel_get_message(struct span payload, struct arena *a, struct parcel_message *
     for (size_t i = 0; i < n; i++)
         m.keywords[i] = unpack_span(&u);
     m.uidl = unpack_span(&u);
+    m.size = unpack_u64(&u);
+    m.id = unpack_span(&u);
     if (unpack_end(&u) != R_OK)
         return R_FAIL;
     *out = m;
@@ -129,5 +176,57 @@ parcel_get_origin(struct span payload, struct parcel_origin *out)
         return R_FAIL;
     memcpy(o.store, store.p, sizeof o.store);
     *out = o;
+    return R_OK;
+}
+
+enum result
+parcel_get_use(struct span payload, struct span *use_out, struct span *name_out)
+{
+    struct unpack u = unpack_of(payload);
+    struct span use = unpack_span(&u), name = unpack_span(&u);
+    if (unpack_end(&u) != R_OK)
+        return R_FAIL;
+    *use_out = use;
+    *name_out = name;
+    return R_OK;
+}
+
+enum result
+parcel_get_state(struct span payload, struct parcel_state *out)
+{
+    struct unpack u = unpack_of(payload);
+    struct parcel_state s = {.uidvalidity = unpack_u32(&u)};
+    s.done = unpack_u32(&u);
+    s.messages = unpack_u32(&u);
+    s.modseq = unpack_u64(&u);
+    s.gone = unpack_u32(&u);
+    s.last = unpack_u8(&u) != 0;
+    if (unpack_end(&u) != R_OK)
+        return R_FAIL;
+    *out = s;
+    return R_OK;
+}
+
+enum result
+parcel_get_broken(struct span payload, struct fault *out)
+{
+    struct unpack u = unpack_of(payload);
+    uint8_t kind = unpack_u8(&u);
+    struct span why = unpack_span(&u);
+    if (unpack_end(&u) != R_OK || kind >= FAULT_COUNT)
+        return R_FAIL;
+    (void)!fault_set(out, (enum fault_kind)kind, "%.*s",
+                     SPAN_ARG(span_slice(why, 0, sizeof out->why - 1)));
+    return R_OK;
+}
+
+enum result
+parcel_get_want(struct span payload, struct arena *a, struct seqset *out)
+{
+    struct unpack u = unpack_of(payload);
+    struct seqset s;
+    if (seqset_get(&u, a, &s) != R_OK || unpack_end(&u) != R_OK)
+        return R_FAIL;
+    *out = s;
     return R_OK;
 }

@@ -9,6 +9,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "wire/seqset.h"
 
 enum parcel_kind {
     PARCEL_ANNOUNCE = 1,  // name
@@ -21,6 +22,16 @@ enum parcel_kind {
     PARCEL_PROBLEM,  // something else had to be left out: why
     PARCEL_DONE,     // export: nothing follows
     PARCEL_ORIGIN,   // restore: after MESSAGE
+    // Of a pull (pull/pull.h), and the two that answer it:
+    PARCEL_USE,     // before ANNOUNCE: special use and name
+    PARCEL_RECALL,  // name; STATE answers
+    PARCEL_SAME,    // a mailbox that has not changed since
+    PARCEL_OFFER,   // a message, which is fetched if WANT says so
+    PARCEL_ASK,     // WANT answers
+    PARCEL_SETTLE,  // state
+    PARCEL_BROKEN,  // the source is gone: fault
+    PARCEL_STATE,
+    PARCEL_WANT,  // UIDs
     PARCEL_KINDS,
 };
 
@@ -42,6 +53,17 @@ struct parcel_message {
     struct span *keywords;
     size_t keyword_count;
     struct span uidl;  // POP3's unique id; n 0: none of its own
+    uint64_t size;     // of an offer
+    struct span
+        id;  // of an offer: the same in every mailbox that holds the message; n 0: not known
+};
+
+// How a mailbox of a pull stands; as struct pull_state.
+struct parcel_state {
+    uint32_t uidvalidity, done, messages;
+    uint64_t modseq;
+    uint32_t gone;  // expunged there since the last time
+    bool last;      // it is the mailbox's end
 };
 
 // Where a message of a backup comes from.
@@ -52,9 +74,15 @@ struct parcel_origin {
 };
 
 void parcel_put(struct buf *b, enum parcel_kind kind, struct span payload);
-void parcel_put_mailbox(struct buf *b, const struct parcel_mailbox *m);
-void parcel_put_message(struct buf *b, const struct parcel_message *m);
+void parcel_put_mailbox(struct buf *b, enum parcel_kind kind,
+                        const struct parcel_mailbox *m);
+void parcel_put_message(struct buf *b, enum parcel_kind kind,
+                        const struct parcel_message *m);
 void parcel_put_origin(struct buf *b, const struct parcel_origin *o);
+void parcel_put_use(struct buf *b, struct span use, struct span name);
+void parcel_put_state(struct buf *b, enum parcel_kind kind, const struct parcel_state *s);
+void parcel_put_broken(struct buf *b, const struct fault *f);
+void parcel_put_want(struct buf *b, const struct seqset *uids);
 
 struct parcel {
     enum parcel_kind kind;
@@ -68,5 +96,11 @@ enum result parcel_get_mailbox(struct span payload, struct parcel_mailbox *out) 
 enum result parcel_get_message(struct span payload, struct arena *a,
                                struct parcel_message *out) MUST_CHECK;
 enum result parcel_get_origin(struct span payload, struct parcel_origin *out) MUST_CHECK;
+enum result parcel_get_use(struct span payload, struct span *use_out,
+                           struct span *name_out) MUST_CHECK;
+enum result parcel_get_state(struct span payload, struct parcel_state *out) MUST_CHECK;
+enum result parcel_get_broken(struct span payload, struct fault *out) MUST_CHECK;
+enum result parcel_get_want(struct span payload, struct arena *a,
+                            struct seqset *out) MUST_CHECK;
 
 #endif

@@ -18,7 +18,7 @@ shipment_mailbox(struct shipment *s, const struct parcel_mailbox *head)
 {
     struct buf b;
     buf_init(&b, PARCEL_MAX + PARCEL_HEAD);
-    parcel_put_mailbox(&b, head);
+    parcel_put_mailbox(&b, PARCEL_MAILBOX, head);
     verb_out(s->call, buf_span(&b));
     buf_done(&b);
 }
@@ -55,7 +55,7 @@ put_head(struct shipment *s, const struct parcel_message *head,
 {
     struct buf b;
     buf_init(&b, (PARCEL_MAX + PARCEL_HEAD) * 2);
-    parcel_put_message(&b, head);
+    parcel_put_message(&b, PARCEL_MESSAGE, head);
     if (s->store != NULL) {
         struct parcel_origin o = {.emailid = row->emailid,
                                   .threadid = row->threadid,

@@ -156,13 +156,9 @@ take(struct sink *s, const struct parcel *p, struct fault *f)
         return end_message(s, p->kind == PARCEL_END, f);
     case PARCEL_DONE:
         return finish(s, f);
-    case PARCEL_ANNOUNCE:
-    case PARCEL_PROBLEM:
-    case PARCEL_ORIGIN:
-    case PARCEL_KINDS:
-        break;
+    default:
+        return fault_set(f, FAULT_BAD, "a parcel of kind %u", p->kind);
     }
-    return fault_set(f, FAULT_BAD, "a parcel of kind %u", p->kind);
 }
 
 enum result

@@ -14,6 +14,8 @@
     {words, usage, least, most, VERB_SERVER, run, NULL, feed, sink, help, CARRIES_NOTHING},
 #define CARRY(words, usage, least, most, run, feed, sink, help)                            \
     {words, usage, least, most, VERB_STORE, run, NULL, feed, sink, help, CARRIES_USER},
+#define PULLS(words, usage, least, most, fn, run, feed, sink, help)                        \
+    {words, usage, least, most, VERB_STORE, run, fn, feed, sink, help, CARRIES_NOTHING},
 #define SINCE(words, usage, least, most, run, feed, sink, help)                            \
     {words, usage, least, most, VERB_STORE, run, NULL, feed, sink, help, CARRIES_SINCE},
 #define EXPIRE(words, usage, least, most, run, feed, sink, help)                           \
@@ -48,6 +50,7 @@ const struct verb verbs[] = {
 #undef STORE
 #undef SERVER
 #undef CARRY
+#undef PULLS
 #undef SINCE
 #undef EXPIRE
 #undef BOTH

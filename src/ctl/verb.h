@@ -74,6 +74,8 @@ typedef enum result verb_sink_fn(struct verb_client *c, struct span bytes, struc
 // R_FAIL: the verb ended already; its status tells why. Blocks.
 enum result verb_client_put(struct verb_client *c, struct span bytes,
                             struct fault *f) MUST_CHECK;
+// Until fd can be read; what the verb says meanwhile is taken. R_FAIL as above. Blocks.
+enum result verb_client_wait(struct verb_client *c, int fd, struct fault *f) MUST_CHECK;
 struct span verb_client_arg(const struct verb_client *c, size_t i);
 // for feed and sink; the sink is called with SPAN_NONE at the end
 void **verb_client_state(struct verb_client *c);
@@ -84,6 +86,17 @@ enum verb_where {
     VERB_SERVER,  // only in a server
     // only while no server runs; opens the store itself (rebuild, restore without --user)
     VERB_OFFLINE,
+};
+
+// import from a server
+struct pull_options {
+    const char *password_file, *token_file, *master, *users, *timeout, *rate;
+    bool plaintext, tls_unverified;
+};
+
+// sieve test
+struct envelope_options {
+    const char *from, *to;
 };
 
 struct verb_options {
@@ -98,9 +111,10 @@ struct verb_options {
     const char *protocol, *expires;               // user password add
     const char *time;                             // rawlog --for
     bool read_only;
-    const char *envelope_from, *envelope_to;  // sieve test
-    const char *service, *address;            // auth test
-    const char *resolver, *authorities;       // doctor: --resolver, --ca
+    struct envelope_options envelope;
+    const char *service, *address;       // auth test
+    const char *resolver, *authorities;  // --resolver; --ca (import, too)
+    struct pull_options pull;
 };
 
 // A VERB_LOCAL or VERB_OFFLINE verb: returns the exit code.

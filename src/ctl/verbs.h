@@ -24,7 +24,7 @@ enum result verb_config(const struct verb_options *o, struct config **c_out,
 
 verb_local_fn verb_demo, verb_serve, verb_help, verb_rebuild, verb_restore,
     verb_capabilities, verb_config_check, verb_config_dump, verb_dns, verb_doctor,
-    verb_sieve_check, verb_sieve_test;
+    verb_sieve_check, verb_sieve_test, verb_import_local;
 verb_run_fn verb_acl_set, verb_acl_list, verb_acl_delete, verb_mailbox_create, verb_users,
     verb_user_load, verb_user_set, verb_user_show, verb_user_password_add, verb_address,
     verb_address_list, verb_mailbox_list, verb_mailbox_undelete, verb_mailbox_appendlimit,
@@ -39,6 +39,10 @@ verb_run_fn verb_quarantine_list, verb_quarantine_show, verb_quarantine_release,
 verb_run_fn verb_sieve_list, verb_sieve_show, verb_sieve_put, verb_sieve_delete,
     verb_sieve_rename, verb_sieve_activate, verb_sieve_deactivate;
 verb_feed_fn feed_password, feed_file, feed_import, feed_restore, feed_script;
-verb_sink_fn sink_file, sink_nothing, sink_export, sink_script;
+verb_sink_fn sink_file, sink_nothing, sink_export, sink_script, sink_pull;
+
+// One line of standard input, without echo on a terminal; size: LIMIT_password + 3.
+enum result feed_read_password(char *out, size_t size, size_t *n_out,
+                               struct fault *f) MUST_CHECK;
 
 #endif

@@ -47,15 +47,31 @@ take_mailbox(struct import *im, struct span payload, struct fault *f)
 }
 
 static enum result
+announce_use(struct import *im, struct span payload, struct fault *f)
+{
+    struct span use, name;
+    if (parcel_get_use(payload, &use, &name) != R_OK)
+        return fault_set(f, FAULT_BAD, "a name is malformed");
+    return import_names_add(&im->names, name, special_use_from(use), f);
+}
+
+static enum result
 take(struct import *im, const struct parcel *p, struct fault *f)
 {
     bool of_message = p->kind == PARCEL_OCTETS || p->kind == PARCEL_END ||
                       p->kind == PARCEL_ABORT || p->kind == PARCEL_ORIGIN;
-    if (of_message != (im->message != NULL))
+    if (p->kind == PARCEL_BROKEN)
+        import_message_free(&im->message);
+    else if (of_message != (im->message != NULL))
         return fault_set(f, FAULT_BAD, "a parcel of kind %u at the wrong place", p->kind);
     switch (p->kind) {
     case PARCEL_ANNOUNCE:
-        return import_names_add(&im->names, p->payload, f);
+        return import_names_add(&im->names, p->payload, USE_NONE, f);
+    case PARCEL_USE:
+        return announce_use(im, p->payload, f);
+    case PARCEL_BROKEN:
+        im->broken = true;  // the command's side knows why
+        return R_OK;
     case PARCEL_SUBSCRIBED:
         return subscribe(im, p->payload, f);
     case PARCEL_MAILBOX:
@@ -71,15 +87,15 @@ take(struct import *im, const struct parcel *p, struct fault *f)
         import_message_abort(im, p->payload);
         return R_OK;
     case PARCEL_PROBLEM:
+        if (im->pull != NULL)
+            import_pull_left(im, 0);
         import_leave_out(im, SPAN("source"), p->payload);
         return R_OK;
     case PARCEL_ORIGIN:
         return import_message_origin(im, p->payload, f);
-    case PARCEL_DONE:
-    case PARCEL_KINDS:
-        break;
+    default:
+        return import_pull_take(im, p, f);
     }
-    return fault_set(f, FAULT_BAD, "a parcel of an unknown kind");
 }
 
 // Takes the whole parcels off the front of `in`.
@@ -139,7 +155,7 @@ import(struct import *im, struct fault *f)
 {
     enum result r = read_all(im, f);
     import_message_free(&im->message);
-    if (r == R_OK)
+    if (r == R_OK && !im->broken)
         r = import_mailbox_end(im, f);
     else
         import_mailbox_drop(im);
@@ -205,6 +221,15 @@ import_or_restore(struct import *im, struct fault *f)
     return r;
 }
 
+// The arguments are those of the command's side (verbs_pull.c).
+static struct import_pull *
+pull_of(struct verb_call *c, const struct import_restore *restore)
+{
+    if (restore != NULL || !span_eq(verb_arg(c, ARG_FORMAT), SPAN("imap")))
+        return NULL;
+    return import_pull_new(verb_arg(c, ARG_PATH), verb_arg(c, ARG_PULL_DRY).n > 0);
+}
+
 enum result
 import_run(struct verb_call *c, struct span name, struct import_restore *restore,
            struct fault *f)
@@ -220,6 +245,7 @@ import_run(struct verb_call *c, struct span name, struct import_restore *restore
     struct import im = {.call = c,
                         .user = user,
                         .restore = restore,
+                        .pull = pull_of(c, restore),
                         .arena = arena_new(),
                         .mailbox_arena = arena_new()};
     im.deferred_end = &im.deferred;
@@ -227,6 +253,7 @@ import_run(struct verb_call *c, struct span name, struct import_restore *restore
     import_names_init(&im.names, im.arena);
     enum result r = import_or_restore(&im, f);
     buf_done(&im.notes);
+    import_pull_free(&im.pull);
     arena_free(&im.mailbox_arena);
     arena_free(&im.arena);
     must(claim(account, 0) == R_OK);

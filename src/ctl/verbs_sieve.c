@@ -99,9 +99,9 @@ print_outcome(const char *path, const struct sieve_outcome *out)
 static void
 set_envelope(const struct verb_options *o, struct sieve_world *w)
 {
-    w->has_envelope = o->envelope_from != NULL || o->envelope_to != NULL;
-    w->from = span_str(o->envelope_from ? o->envelope_from : "");
-    w->to = span_str(o->envelope_to ? o->envelope_to : "");
+    w->has_envelope = o->envelope.from != NULL || o->envelope.to != NULL;
+    w->from = span_str(o->envelope.from ? o->envelope.from : "");
+    w->to = span_str(o->envelope.to ? o->envelope.to : "");
     w->trace = print_trace;
 }
 

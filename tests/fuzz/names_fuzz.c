@@ -41,16 +41,16 @@ import(struct span lines, struct arena *a)
     struct span line;
     import_names_init(&n, a);
     while (n.count < 20 && lines.n > 0 && span_next_field(&lines, '\n', &line) == R_OK)
-        must(import_names_add(&n, line, &f) == R_OK);
+        must(import_names_add(&n, line, USE_NONE, &f) == R_OK);
     import_names_map(&n, own, 4);
     must(n.map_count <= 3);
     bool met = beneath(&n, SPAN("Sent")) || beneath(&n, SPAN("Drafts")) ||
                beneath(&n, SPAN("Trash"));
     for (size_t i = 0; i < n.count && !met; i++)
         for (size_t k = 0; k < i; k++)
-            must(span_eq(n.names[i], n.names[k]) ||
-                 !span_eq(import_names_target(&n, n.names[i], a),
-                          import_names_target(&n, n.names[k], a)));
+            must(span_eq(n.names[i].name, n.names[k].name) ||
+                 !span_eq(import_names_target(&n, n.names[i].name, a),
+                          import_names_target(&n, n.names[k].name, a)));
 }
 
 static bool

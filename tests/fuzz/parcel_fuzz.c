@@ -16,17 +16,17 @@ payload(const struct parcel *p, struct arena *a)
     buf_init(&b, SIZE_MAX);
     buf_init(&again, SIZE_MAX);
     if (p->kind == PARCEL_MAILBOX && parcel_get_mailbox(p->payload, &box) == R_OK) {
-        parcel_put_mailbox(&b, &box);
+        parcel_put_mailbox(&b, PARCEL_MAILBOX, &box);
         must(parcel_get(buf_span(&b), &back, &f) == R_OK && back.size == b.n);
         must(parcel_get_mailbox(back.payload, &box_back) == R_OK);
         must(span_eq(box.name, box_back.name) && box.uidnext == box_back.uidnext);
     }
     if (p->kind == PARCEL_MESSAGE && parcel_get_message(p->payload, a, &m) == R_OK) {
-        parcel_put_message(&b, &m);
+        parcel_put_message(&b, PARCEL_MESSAGE, &m);
         must(parcel_get(buf_span(&b), &back, &f) == R_OK && back.size == b.n);
         must(parcel_get_message(back.payload, a, &m_back) == R_OK);
         must(m_back.keyword_count == m.keyword_count && m_back.date == m.date);
-        parcel_put_message(&again, &m_back);
+        parcel_put_message(&again, PARCEL_MESSAGE, &m_back);
         must(span_eq(buf_span(&b), buf_span(&again)));
     }
     buf_done(&b);

@@ -1,0 +1,267 @@
+#include "pull/session.h"
+
+#include "base/limits.h"
+#include "base/utf8.h"
+#include "wire/mutf7.h"
+
+// ---- namespaces ----
+
+static enum result
+on_namespace(struct session *s, void *arg, struct fault *f)
+{
+    const struct response *r = &s->response;
+    (void)arg, (void)f;
+    if (r->kind != RESPONSE_NAMESPACE)
+        return R_OK;
+    s->prefix = arena_dup(s->arena, r->name);
+    s->delimiter = r->delimiter;
+    s->others = arena_array(s->arena, r->other_count + 1, sizeof *s->others);
+    s->other_count = r->other_count;
+    for (size_t i = 0; i < r->other_count; i++)
+        s->others[i] = arena_dup(s->arena, r->others[i]);
+    return R_OK;
+}
+
+// Mailboxes of others, and shared ones, are not this user's mail.
+static bool
+is_own(const struct session *s, struct span raw)
+{
+    for (size_t i = 0; i < s->other_count; i++)
+        if (s->others[i].n > 0 && span_starts(raw, s->others[i]))
+            return false;
+    return s->prefix.n == 0 || span_starts(raw, s->prefix) || span_ieq(raw, SPAN("INBOX"));
+}
+
+// ---- names ----
+
+// As it is called here: UTF-8, levels separated by '/'. A '/' inside of a level cannot be kept: '_'.
+static enum result
+name_of(struct session *s, struct span raw, char delimiter, struct span *out)
+{
+    struct buf b;
+    struct fault why;
+    if (s->prefix.n > 0 && raw.n > s->prefix.n && span_starts(raw, s->prefix))
+        raw = span_skip(raw, s->prefix.n);
+    buf_init(&b, LIMIT_mailbox_name * 4);
+    if (mutf7_to_utf8(raw, &b, &why) !=
+        R_OK) {  // UTF-8, of a server that does not know better
+        buf_reset(&b);
+        buf_put(&b, raw);
+    }
+    for (size_t i = 0; i < b.n; i++)
+        if (b.p[i] == delimiter || b.p[i] == '/')
+            b.p[i] = b.p[i] == delimiter ? '/' : '_';
+    bool good = !b.over && b.n > 0 && utf8_valid(buf_span(&b));
+    if (good)
+        *out = arena_dup(s->arena, span_ieq(buf_span(&b), SPAN("INBOX")) ? SPAN("INBOX")
+                                                                         : buf_span(&b));
+    buf_done(&b);
+    return good ? R_OK : R_FAIL;
+}
+
+static bool
+can_be_said(struct span raw)
+{
+    for (size_t i = 0; i < raw.n; i++)
+        if ((unsigned char)raw.p[i] < ' ' || raw.p[i] == 127)
+            return false;
+    return raw.n > 0 && raw.n <= LIMIT_mailbox_name * 4;
+}
+
+static bool
+is_asked_for(const struct session *s, struct span name)
+{
+    struct span only = span_str(s->source->mailbox);
+    return only.n == 0 || span_within(name, only) ||
+           (span_ieq(only, SPAN("INBOX")) && span_eq(name, SPAN("INBOX")));
+}
+
+// ---- LIST ----
+
+static enum result
+add(struct session *s, struct session_mailbox *m, struct fault *f)
+{
+    if (s->count >= LIMIT_mailboxes)
+        return fault_set(f, FAULT_LIMIT, "%s lists more than %d mailboxes", s->source->host,
+                         LIMIT_mailboxes);
+    if (s->count == s->room) {
+        s->room = s->room ? s->room * 2 : 64;
+        struct session_mailbox *grown = arena_array(s->arena, s->room, sizeof *grown);
+        if (s->count > 0)
+            memcpy(grown, s->mailboxes, s->count * sizeof *grown);
+        s->mailboxes = grown;
+    }
+    s->mailboxes[s->count++] = *m;
+    return R_OK;
+}
+
+static enum result
+take_list(struct session *s, struct fault *f)
+{
+    const struct response *r = &s->response;
+    struct session_mailbox m = {.noselect = r->attributes & LIST_NOSELECT,
+                                .subscribed = r->attributes & LIST_SUBSCRIBED};
+    if (!is_own(s, r->name))
+        return R_OK;
+    if (!can_be_said(r->name) || name_of(s, r->name, r->delimiter, &m.is.name) != R_OK)
+        return s->ops->problem(s->ops->arg, span_slice(r->name, 0, 200),
+                               SPAN("a name that cannot be a mailbox's"), f);
+    if (!is_asked_for(s, m.is.name))
+        return R_OK;
+    m.raw = arena_dup(s->arena, r->name);
+    m.is.use = r->use.n > 0 ? arena_dup(s->arena, r->use) : SPAN_NONE;
+    return add(s, &m, f);
+}
+
+// They come in the order of LIST, or one by one.
+static void
+take_status(struct session *s, size_t *at)
+{
+    const struct response *r = &s->response;
+    for (size_t i = 0; i < s->count; i++) {
+        struct session_mailbox *m = &s->mailboxes[(*at + i) % s->count];
+        if (!span_eq(m->raw, r->name) &&
+            !(span_ieq(r->name, SPAN("INBOX")) && span_ieq(m->raw, r->name)))
+            continue;
+        m->is.uidvalidity = r->status.uidvalidity;
+        m->is.uidnext = r->status.uidnext;
+        m->is.messages = r->status.messages;
+        m->is.modseq = r->status.modseq;
+        m->has_status = true;
+        *at += i;
+        return;
+    }
+}
+
+static void
+take_lsub(struct session *s)
+{
+    for (size_t i = 0; i < s->count; i++)
+        if (span_eq(s->mailboxes[i].raw, s->response.name))
+            s->mailboxes[i].subscribed = true;
+}
+
+static enum result
+on_list(struct session *s, void *arg, struct fault *f)
+{
+    switch (s->response.kind) {
+    case RESPONSE_LIST:
+        return take_list(s, f);
+    case RESPONSE_STATUS:
+        take_status(s, arg);
+        return R_OK;
+    case RESPONSE_LSUB:
+        take_lsub(s);
+        return R_OK;
+    default:
+        return R_OK;
+    }
+}
+
+static const char *
+status_items(const struct session *s)
+{
+    return s->caps & PULL_CAP(CONDSTORE) ? "MESSAGES UIDNEXT UIDVALIDITY HIGHESTMODSEQ"
+                                         : "MESSAGES UIDNEXT UIDVALIDITY";
+}
+
+// RFC 5258, 6154, 5819: all at once where the server can.
+static enum result
+ask_list(struct session *s, struct fault *f)
+{
+    char status[128] = "";
+    size_t at = 0;
+    bool extended = s->caps & PULL_CAP(LIST_EXTENDED);
+    if (s->caps & PULL_CAP(LIST_STATUS))
+        snprintf(status, sizeof status, " STATUS (%s)", status_items(s));
+    if (extended)
+        session_say(s, "LIST \"\" \"*\" RETURN (SUBSCRIBED%s%s)",
+                    s->caps & PULL_CAP(SPECIAL_USE) ? " SPECIAL-USE" : "", status);
+    else
+        session_say(s, "LIST \"\" \"*\"");
+    if (session_await(s, on_list, &at, f) != R_OK)
+        return R_FAIL;
+    if (extended)
+        return R_OK;
+    session_say(s, "LSUB \"\" \"*\"");
+    return session_await(s, on_list, &at, f) == R_FAIL ? R_FAIL : R_OK;
+}
+
+// R_OK too where the server says no: then the mailbox is looked into.
+static enum result
+ask_status(struct session *s, struct session_mailbox *m, struct fault *f)
+{
+    struct buf name;
+    size_t at = (size_t)(m - s->mailboxes);
+    if (m->noselect || m->has_status)
+        return R_OK;
+    buf_init(&name, LIMIT_pull_command / 2);
+    session_quote(&name, m->raw);
+    session_say(s, "STATUS %.*s (%s)", SPAN_ARG(buf_span(&name)), status_items(s));
+    buf_done(&name);
+    return session_await(s, on_list, &at, f) == R_FAIL ? R_FAIL : R_OK;
+}
+
+// Two names of the server may become one here ('/' where that is no delimiter, another case of INBOX): the second is
+// refused, never mixed with the first.
+static int
+compare_names(const void *a, const void *b)
+{
+    const struct session_mailbox *const *x = a, *const *y = b;
+    int order = span_cmp((*x)->is.name, (*y)->is.name);
+    return order != 0 ? order : (*x > *y) - (*x < *y);
+}
+
+static enum result
+refuse_twins(struct session *s, struct fault *f)
+{
+    struct session_mailbox **by_name =
+        calloc(s->count + 1, sizeof(struct session_mailbox *));
+    enum result r = R_OK;
+    must(by_name != NULL);
+    for (size_t i = 0; i < s->count; i++)
+        by_name[i] = &s->mailboxes[i];
+    qsort(by_name, s->count, sizeof(struct session_mailbox *), compare_names);
+    for (size_t i = 1; r == R_OK && i < s->count; i++) {
+        if (!span_eq(by_name[i - 1]->is.name, by_name[i]->is.name))
+            continue;
+        by_name[i]->noselect = true;
+        by_name[i]->subscribed = false;
+        r = s->ops->problem(s->ops->arg, span_slice(by_name[i]->raw, 0, 200),
+                            SPAN("another mailbox has the same name here"), f);
+    }
+    free(by_name);
+    return r;
+}
+
+static enum result
+tell(struct session *s, struct fault *f)
+{
+    for (size_t i = 0; i < s->count; i++)
+        if (!s->mailboxes[i].noselect &&
+            s->ops->announce(s->ops->arg, &s->mailboxes[i].is, f) != R_OK)
+            return R_FAIL;
+    for (size_t i = 0; i < s->count; i++)
+        if (s->mailboxes[i].subscribed &&
+            s->ops->subscribed(s->ops->arg, s->mailboxes[i].is.name, f) != R_OK)
+            return R_FAIL;
+    return R_OK;
+}
+
+enum result
+session_list(struct session *s, struct fault *f)
+{
+    if (s->caps & PULL_CAP(NAMESPACE)) {
+        session_say(s, "NAMESPACE");
+        if (session_await(s, on_namespace, NULL, f) == R_FAIL)
+            return R_FAIL;
+    }
+    if (ask_list(s, f) != R_OK)
+        return R_FAIL;
+    for (size_t i = 0; i < s->count; i++)
+        if (ask_status(s, &s->mailboxes[i], f) != R_OK)
+            return R_FAIL;
+    if (s->count == 0)
+        return fault_set(f, FAULT_NONEXISTENT, "%s shows no such mailbox", s->source->host);
+    return refuse_twins(s, f) == R_OK ? tell(s, f) : R_FAIL;
+}

@@ -1,0 +1,66 @@
+#ifndef PULL_SESSION_H
+#define PULL_SESSION_H
+
+// The inside of a pull, for src/pull only: a conversation with the server. All functions but session_say suspend.
+// Owner: pull_run's stack.
+
+#include "io/conn.h"
+#include "pull/frame.h"
+#include "pull/response.h"
+
+// A mailbox of the server.
+struct session_mailbox {
+    struct span raw;  // its name as the server writes it
+    struct pull_mailbox is;
+    struct pull_state was;
+    bool noselect, subscribed, has_status, visit;
+};
+
+struct session {
+    const struct pull_source *source;
+    const struct pull_ops *ops;
+    struct conn *conn;
+    struct arena *arena;  // of the session
+    struct arena *line;   // of the response
+    struct response response;
+    struct buf cut;  // a response out of which a message was streamed
+    uint32_t caps;
+    unsigned tag, answered;  // the last one sent, and the last one that was answered
+    // Where a message's octets go; NULL: none was asked for.
+    enum result (*stream)(struct session *s, void *arg, uint64_t size, struct fault *f);
+    void *stream_arg;
+    bool streamed;              // the last response had one
+    bool sets;                  // the server puts the UID before the message
+    bool falls;                 // and answers a set in another order than that of UIDs
+    uint64_t octets, since_ms;  // for the rate
+    char delimiter;             // of names
+    struct span prefix;         // of the personal namespace
+    struct span *others;        // prefixes of other namespaces
+    size_t other_count;
+    struct session_mailbox *mailboxes;
+    size_t count, room;
+};
+
+// A tagged command; returns the number of its tag.
+unsigned session_say(struct session *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void session_quote(struct buf *b, struct span name);
+// The next response into s->response; valid until the next one.
+enum result session_next(struct session *s, struct fault *f) MUST_CHECK;
+// Responses up to the tagged one of the oldest command that waits; each untagged one is given to fn (may be NULL). R_NONE:
+// the server says no, f has its words.
+typedef enum result session_fn(struct session *s, void *arg, struct fault *f);
+enum result session_await(struct session *s, session_fn *fn, void *arg,
+                          struct fault *f) MUST_CHECK;
+// Octets of a message's literal, piece by piece, to the taker where they are wanted.
+enum result session_octets(struct session *s, uint64_t size, bool wanted,
+                           struct fault *f) MUST_CHECK;
+
+// login.c: from the connected descriptor to a session that is logged in, with its capabilities.
+enum result session_login(struct session *s, int fd, struct fault *f) MUST_CHECK;
+// list.c: fills mailboxes, tells their names and what is subscribed.
+enum result session_list(struct session *s, struct fault *f) MUST_CHECK;
+// visit.c
+enum result session_visit(struct session *s, struct session_mailbox *m,
+                          struct fault *f) MUST_CHECK;
+
+#endif
