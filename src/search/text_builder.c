@@ -4,7 +4,7 @@
 #include "search/text_builder.h"
 
 // Terms are looked up in lots, so that the memory they lie in comes while others are worked on: a text has many, and few of them
-// are in the processor's caches. Where a term was met is written down one after the other, and sorted by who writes the segment.
+// are in the processor's caches. Pairs of words are not looked up, but written down one after the other too. Where a term was met is written down one after the other, and sorted by who writes the segment.
 
 // ---- terms ----
 
@@ -137,15 +137,16 @@ slot_for(const struct half *h, const struct found *f)
 }
 
 static void
-meet(struct text_builder *b, struct half *h, const struct found *f, uint32_t met)
+meet(struct text_builder *b, struct half *h, struct found *f, uint32_t met)
 {
     struct slot *s = &h->slots[slot_for(h, f)];
     if (s->term != 0) {
-        h->met[h->met_count++] = s->term;
+        f->term = h->met[h->met_count++] = s->term;
         return;
     }
     new_term(h, f, met);
-    *s = (struct slot){f->hash, f->more, (uint32_t)h->count};
+    f->term = (uint32_t)h->count;
+    *s = (struct slot){f->hash, f->more, f->term};
     b->weight += (size_t)f->n + OVERHEAD;
 }
 
@@ -173,17 +174,24 @@ more_of(void *p, size_t *room, size_t first, size_t each)
     return pages_grow(p, old * each, *room * each);
 }
 
-// For a lot; records are written with all that is behind their texts.
-static void
-make_room(struct half *h)
+// For new terms; records are written with all that is behind their texts.
+void
+text_half_room(struct half *h)
 {
-    if (h->met_count + LOT_ROOM > h->met_room)
-        h->met = more_of(h->met, &h->met_room, MET_FIRST, sizeof *h->met);
     if (h->count + LOT_ROOM > h->first_room)
         h->firsts = more_of(h->firsts, &h->first_room, FIRSTS_FIRST, sizeof *h->firsts);
     if (h->used + (LOT_ROOM + 1) * (RECORD_HEAD + TERM_MAX) > h->room)
         h->records = more_of(h->records, &h->room, RECORDS_FIRST, 1);
     must(h->room <= UINT32_MAX && h->first_room <= UINT32_MAX);
+}
+
+// For a lot.
+static void
+make_room(struct half *h)
+{
+    text_half_room(h);
+    if (h->met_count + LOT_ROOM > h->met_room)
+        h->met = more_of(h->met, &h->met_room, MET_FIRST, sizeof *h->met);
     // at most five eighths of the slots are taken
     if (h->bits == 0 || (h->count + LOT_ROOM) / 5 >= ((size_t)1 << h->bits) / 8)
         more_slots(h);
@@ -202,13 +210,13 @@ term_in_line(const struct slot *s, const struct found *f)
 
 // Takes those that are there, without a branch for each, since there is no telling; the others are left in `rest`.
 static size_t
-meet_known(struct half *h, const struct lot *lot, uint8_t rest[LOT_ROOM])
+meet_known(struct half *h, struct lot *lot, uint8_t rest[LOT_ROOM])
 {
     size_t left = 0, met = h->met_count;
     for (size_t i = 0; i < lot->n; i++) {
-        const struct found *f = &lot->found[i];
+        struct found *f = &lot->found[i];
         uint32_t term = term_in_line(&h->slots[slot_of(h, f->hash)], f);
-        h->met[met] = term;
+        h->met[met] = f->term = term;
         rest[left] = (uint8_t)i;
         met += term != 0;
         left += term == 0;
@@ -253,6 +261,50 @@ is_new(uint64_t *recent, uint64_t hash, uint64_t zones)
     return !(had & zones);
 }
 
+// ---- pairs ----
+
+// A word of a lot: its place in `recent`, whether it is looked up, and whether it is joined to the one before.
+struct seen {
+    uint16_t place;
+    bool new, joined;
+};
+
+// Two numbers as one, each pair another one.
+static uint64_t
+hash_pair(uint32_t left, uint32_t right)
+{
+    uint64_t v = (uint64_t)left << 32 | right;
+    v = (v ^ v >> 32) * 0x9E3779B97F4A7C15u;
+    return v ^ v >> 32;
+}
+
+// The words of a lot, all of a document and its zones; those that are looked up have been.
+static void
+join_words(struct text_builder *b, const struct seen *seen, size_t n)
+{
+    const struct found *f = b->lots[TEXT_WORD].found;
+    uint32_t last = b->lane->last;
+    uint32_t met = (uint32_t)(b->document_count - 1) << TEXT_ZONE_BITS | b->zones;
+    if (b->pairs.count + n >= b->pairs.room)
+        b->pairs.all =
+            more_of(b->pairs.all, &b->pairs.room, PAIRS_FIRST, sizeof *b->pairs.all);
+    struct pair *to = b->pairs.all + b->pairs.count, *from = to;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t *word = &b->pairs.words[seen[i].place];
+        *word = seen[i].new ? f->term : *word;
+        f += seen[i].new;
+        *to = (struct pair){last, *word, met};
+        uint64_t hash = hash_pair(last, *word);
+        last = *word;
+        // without a branch, since there is no telling: at the last place is what is no pair
+        size_t place = seen[i].joined ? hash & (RECENT - 1) : RECENT;
+        to += is_new(&b->pairs.recent[place], hash, b->zones) & seen[i].joined;
+    }
+    b->lane->last = last;
+    b->pairs.count += (size_t)(to - from);
+    b->weight += (size_t)(to - from) * sizeof *to;
+}
+
 // Where the terms of one kind go to.
 struct aim {
     struct found *to;
@@ -276,8 +328,11 @@ on_terms(void *arg, const struct text_term *terms, size_t n)
     struct text_builder *b = arg;
     const uint64_t key[4] = {b->key[0], b->key[1], b->key[2], b->key[3]};
     uint64_t *recent = b->recent, zones = b->zones;
-    struct aim aims[TEXT_KINDS] = {aim_of(b, TEXT_WORD), aim_of(b, TEXT_JUNCTION),
-                                   aim_of(b, TEXT_FOLDED)};
+    struct aim aims[TEXT_KINDS] = {[TEXT_WORD] = aim_of(b, TEXT_WORD),
+                                   [TEXT_JUNCTION] = aim_of(b, TEXT_JUNCTION),
+                                   [TEXT_FOLDED] = aim_of(b, TEXT_FOLDED)};
+    struct seen seen[TEXT_TERMS];
+    size_t words = 0;
     if (b->full)
         return;
     for (size_t i = 0; i < n; i++) {
@@ -291,14 +346,20 @@ on_terms(void *arg, const struct text_term *terms, size_t n)
         f->n = terms[i].n;
         memcpy(f->text, terms[i].p, TERM_MAX);
         aim->to += new;
+        seen[words] = (struct seen){hash & (RECENT - 1), new, terms[i].joined};
+        words += terms[i].kind == TEXT_WORD;
         // its slots come while others are worked on
         __builtin_prefetch(new ? &aim->slots[hash >> aim->shift & aim->mask] : b->nothing);
     }
-    for (enum text_kind kind = 0; kind < TEXT_KINDS; kind++) {
-        b->lots[kind].n = (size_t)(aims[kind].to - b->lots[kind].found);
+    for (enum text_kind kind = 0; kind < TEXT_KINDS; kind++)
+        if (aims[kind].to)
+            b->lots[kind].n = (size_t)(aims[kind].to - b->lots[kind].found);
+    if (b->lots[TEXT_WORD].n > 0)
+        meet_lot(b, TEXT_WORD);
+    join_words(b, seen, words);
+    for (enum text_kind kind = TEXT_JUNCTION; kind < TEXT_KINDS; kind++)
         if (b->lots[kind].n >= LOT)
             meet_lot(b, kind);
-    }
 }
 
 static void
@@ -306,7 +367,8 @@ turn_to(struct text_builder *b, unsigned lane)
 {
     if (b->zones != b->lanes[lane].zone)
         meet_all(b);
-    b->zones = b->lanes[lane].zone;
+    b->lane = &b->lanes[lane];
+    b->zones = b->lane->zone;
 }
 
 // ---- streams ----
@@ -368,7 +430,9 @@ text_builder_new(void)
     b->to = (struct text_words_to){on_terms, b};
     random_bytes(b->key, sizeof b->key);
     b->recent = calloc(RECENT, sizeof *b->recent);
-    must(b->recent != NULL);
+    b->pairs.recent = calloc(RECENT + 1, sizeof *b->pairs.recent);
+    b->pairs.words = calloc(RECENT, sizeof *b->pairs.words);
+    must(b->recent && b->pairs.recent && b->pairs.words);
     return b;
 }
 
@@ -383,7 +447,7 @@ text_builder_reset(struct text_builder *b)
         b->lots[kind].n = 0;
     }
     random_bytes(b->key, sizeof b->key);
-    b->document_count = 0;
+    b->document_count = b->pairs.count = 0;
     b->text_octets = 0;
     b->open = false;
 }
@@ -393,7 +457,8 @@ text_builder_free(struct text_builder **b)
 {
     if (!*b)
         return;
-    struct region *regions[] = {&(*b)->order, &(*b)->spare, &(*b)->ends, &(*b)->postings};
+    struct region *regions[] = {&(*b)->order, &(*b)->spare, &(*b)->ends, &(*b)->postings,
+                                &(*b)->ranks};
     for (size_t i = 0; i < sizeof regions / sizeof *regions; i++)
         pages_free(regions[i]->p, regions[i]->size);
     for (enum text_kind kind = 0; kind < TEXT_KINDS; kind++) {
@@ -405,7 +470,10 @@ text_builder_free(struct text_builder **b)
         pages_free(h->met, h->met_room * sizeof *h->met);
         free(h->runs);
     }
+    pages_free((*b)->pairs.all, (*b)->pairs.room * sizeof *(*b)->pairs.all);
     free((*b)->recent);
+    free((*b)->pairs.recent);
+    free((*b)->pairs.words);
     free((*b)->documents);
     free(*b);
     *b = NULL;
@@ -422,6 +490,7 @@ text_builder_begin(struct text_builder *b, uint64_t emailid)
     }
     b->documents[b->document_count++] = (struct document){{emailid, 0, 0}, false};
     memset(b->recent, 0, RECENT * sizeof *b->recent);
+    memset(b->pairs.recent, 0, RECENT * sizeof *b->pairs.recent);
     b->weight = 0;
     b->open = true;
     b->full = false;
@@ -448,9 +517,10 @@ text_builder_drop(struct text_builder *b)
 size_t
 text_builder_octets(const struct text_builder *b)
 {
-    size_t n = sizeof *b + RECENT * sizeof *b->recent +
-               b->document_room * sizeof *b->documents + b->order.size + b->spare.size +
-               b->ends.size + b->postings.size;
+    size_t n = sizeof *b + RECENT * (2 * sizeof *b->recent + sizeof *b->pairs.words) +
+               b->document_room * sizeof *b->documents +
+               b->pairs.room * sizeof *b->pairs.all + b->order.size + b->spare.size +
+               b->ends.size + b->postings.size + b->ranks.size;
     for (enum text_kind kind = 0; kind < TEXT_KINDS; kind++) {
         const struct half *h = &b->halves[kind];
         n += h->room + h->first_room * sizeof *h->firsts + h->slot_rooms[0].size +
@@ -463,7 +533,7 @@ text_builder_octets(const struct text_builder *b)
 size_t
 text_builder_gathered(const struct text_builder *b)
 {
-    size_t n = 0;
+    size_t n = b->pairs.count * sizeof *b->pairs.all;
     for (enum text_kind kind = 0; kind < TEXT_KINDS; kind++) {
         const struct half *h = &b->halves[kind];
         n += h->used + h->count * (sizeof *h->firsts + 2 * sizeof *h->slots) +

@@ -16,6 +16,7 @@ enum {
     OVERHEAD = 64,
     LINE = 4,       // slots in a line of the processor's cache
     RECENT = 4096,  // more than there are zones
+    PAIRS_FIRST = 2048,
     DOCUMENTS_MAX = (1u << (32 - TEXT_ZONE_BITS)) - 1,
 };
 
@@ -48,6 +49,20 @@ struct run {
     uint16_t zones;
 };
 
+// Two words, by their numbers, one blank between them: a document in which they were met, in the low bits the zones.
+struct pair {
+    uint32_t left, right, met;
+};
+
+// All that were met, in that order; those that this document was told to have, as terms are below; and the numbers of words, by their places
+// there.
+struct pairs {
+    struct pair *all;
+    size_t count, room;
+    uint64_t *recent;
+    uint32_t *words;
+};
+
 // Terms of one kind, by numbers from 1 on.
 struct half {
     char *records;
@@ -72,8 +87,10 @@ struct document {
 };
 
 struct text_builder {
-    struct half halves[TEXT_KINDS];
-    struct region order, spare, ends, postings;  // text_put.c
+    struct half
+        halves[TEXT_KINDS];  // of TEXT_PAIRED none; TEXT_TURNED: while a segment is written
+    struct pairs pairs;
+    struct region order, spare, ends, postings, ranks;  // text_put.c
     // terms that this document was told to have: the hash but for its low bits, which are the place, and there the zones. A place is
     // taken by the next one that comes to it
     uint64_t *recent;
@@ -88,17 +105,22 @@ struct text_builder {
     struct lane {
         struct text_words words;
         enum mime_zone zone;
-    } lanes[MIME_LANES];
+        uint32_t last;  // the last word's number
+    } lanes[MIME_LANES], *lane;
     struct lot {
         size_t n;
         struct found {
             uint64_t hash;
             uint32_t more;
+            uint32_t term;  // of a word that was met: its number
             uint8_t n;
             char text[TERM_MAX];
         } found[LOT_ROOM];
     } lots[TEXT_KINDS];
 };
+
+// Makes room for LOT_ROOM new terms.
+void text_half_room(struct half *h);
 
 static inline struct span
 text_term_text(const struct half *h, uint32_t record)

@@ -73,7 +73,9 @@ look_up_all(struct lot *l, struct fault *f)
             if (text_is_scanned(&k->needle.conditions[c]))
                 continue;
             begin_work(&w, l, i, &k->needle.conditions[c]);
-            r = text_look_up(l->at, &w, f);
+            r = text_look_up_pairs(l->at, &w, f);
+            if (r == R_OK)
+                r = text_look_up(l->at, &w, f);
             end_work(&w, l);
         }
     }
@@ -110,7 +112,10 @@ pass_over_all(struct lot *l, struct fault *f)
     enum result r = R_OK;
     must(works != NULL);
     while (r == R_OK && (n = next_works(l, works, room)) > 0) {
-        r = text_pass(l->at, works, n, f);
+        for (size_t i = 0; i < n && r == R_OK; i++)
+            r = text_look_up_pairs(l->at, &works[i], f);
+        if (r == R_OK)
+            r = text_pass(l->at, works, n, f);
         for (size_t i = 0; i < n; i++)
             end_work(&works[i], l);
     }

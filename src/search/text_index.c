@@ -186,7 +186,10 @@ text_index_memory(const struct text_index *ti)
     size_t n = sizeof *ti + ti->room * sizeof(struct text_segment *);
     for (size_t i = 0; i < ti->count; i++)
         n += sizeof *ti->segments[i] +
-             ti->segments[i]->document_count * sizeof(struct text_document);
+             ti->segments[i]->document_count * sizeof(struct text_document) +
+             (text_segment_pages(ti->segments[i]) + ti->segments[i]->pages[TEXT_TURNED] +
+              ti->segments[i]->pair_pages) *
+                 sizeof *ti->segments[i]->heads;
     return n;
 }
 

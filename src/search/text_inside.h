@@ -49,6 +49,21 @@ text_var_put(unsigned char *out, uint64_t v)
     out[n++] = (unsigned char)v;
     return n;
 }
+// The varint at p, of at most ten octets; NULL: it does not end.
+static inline const char *
+text_var_pass(const char *p, const char *end, uint64_t *out)
+{
+    uint64_t v = 0;
+    for (unsigned shift = 0; p < end && shift < 64; shift += 7) {
+        unsigned char c = (unsigned char)*p++;
+        v |= (uint64_t)(c & 0x7F) << shift;
+        if (c < 0x80) {
+            *out = v;
+            return p;
+        }
+    }
+    return NULL;
+}
 // A posting: varint of 2 * (documents left out since the last one) + (1 when the zones change), then a varint of the zones.
 static inline size_t
 text_posting_put(struct text_coder *c, struct text_posting p, unsigned char *out)
@@ -99,6 +114,21 @@ struct text_made {
     uint32_t replaced[TEXT_REPLACED];  // these segments are gone when it is there
     size_t replaced_count;
 };
+// A pair of words with one blank between them: the places of the right one and of the left one among those of TEXT_PAIRED, as a number.
+static inline uint64_t
+text_pair_of(uint32_t left, uint32_t right)
+{
+    return (uint64_t)right << 32 | left;
+}
+// Suspends. Pairs by that number, behind all terms.
+enum result text_writer_pair(struct text_writer *w, uint64_t pair,
+                             const struct text_posting *postings, size_t n,
+                             struct fault *f) MUST_CHECK;
+// Suspends. A term of TEXT_TURNED, and the place of its word among those of TEXT_PAIRED.
+enum result text_writer_turned(struct text_writer *w, struct span term, uint32_t place,
+                               struct fault *f) MUST_CHECK;
+// Terms of TEXT_PAIRED so far.
+uint32_t text_writer_paired(const struct text_writer *w);
 // Suspends. Ends the writer in any case.
 enum result text_writer_finish(struct text_writer **w, const struct text_made *made,
                                struct fault *f) MUST_CHECK;
@@ -109,7 +139,11 @@ void text_writer_abort(struct text_writer **w);  // takes NULL
 struct text_segment {
     uint32_t number, references;
     struct derived *terms, *lists;
-    uint32_t pages[TEXT_KINDS], document_pages;  // of `terms`; filters stand between
+    uint32_t pages[TEXT_KINDS], pair_pages,
+        document_pages;  // of `terms`; filters stand between
+    uint32_t paired;     // terms of TEXT_PAIRED
+    // of each page of terms, kind by kind: the first octets of its first term, as a number; then of each page of pairs its first pair
+    uint64_t *heads;
     uint64_t list_octets, term_count, text_octets, octets;
     struct text_document *documents;
     size_t document_count;
@@ -130,7 +164,8 @@ struct text_page {
     uint16_t count;
     struct span first, coded;  // its first term; all of them, as they are written
     struct span text, entries;
-    uint64_t list;  // where the first list begins
+    uint64_t list;   // where the first list begins
+    uint32_t place;  // of its first term among those of its kind
     char octets[TEXT_PAGE + TERM_MAX], plain[TEXT_PLAIN + 2 * TERM_MAX];
 };
 // Suspends. `page` counts from the first of that kind. All but `text`.
@@ -140,7 +175,33 @@ enum result text_page_load(struct text_segment *s, enum text_kind kind, uint32_t
 enum result text_page_spell(const struct text_segment *s, struct text_page *p,
                             struct fault *f) MUST_CHECK;
 
-// All pages of terms, counted from the first word on.
+// What stands beside a term or a pair.
+struct text_entry {
+    struct span list;  // of one posting: itself
+    uint64_t at;       // else where its list begins
+    uint32_t octets;   // and how long it is; 0: one posting
+    struct text_posting one;
+};
+
+// A page of pairs, one after the other.
+struct text_pairs {
+    const struct text_segment *segment;
+    struct text_pair_cursor {
+        const char *p, *end;
+        uint64_t next;         // the least pair that may come
+        uint64_t list;         // where its list would begin
+        uint16_t zones, left;  // of the last entry of one posting; pairs of the page
+    } at;
+    char octets[TEXT_PAGE];
+};
+// Suspends.
+enum result text_pairs_load(struct text_segment *s, uint32_t page, struct text_pairs *out,
+                            struct fault *f) MUST_CHECK;
+// R_NONE: the page has no more.
+enum result text_pairs_next(struct text_pairs *it, uint64_t *pair, struct text_entry *out,
+                            struct fault *f) MUST_CHECK;
+
+// All pages of terms that have a filter, counted from the first word on: all kinds but TEXT_TURNED.
 uint32_t text_segment_pages(const struct text_segment *s);
 // The row of a filter: of the pages from `stripe` * FILTER_PAGES on (text_filter.h).
 struct text_row_reader {
@@ -159,12 +220,6 @@ enum result text_row_read(struct text_row_reader *r, uint32_t stripe, uint32_t r
                           struct span *out, struct fault *f) MUST_CHECK;
 
 // Walks over the entries of a page, beside its terms.
-struct text_entry {
-    struct span list;  // of one posting: itself
-    uint64_t at;       // else where its list begins
-    uint32_t octets;   // and how long it is; 0: one posting
-    struct text_posting one;
-};
 struct text_entries {
     struct span rest;
     uint64_t list;
@@ -225,5 +280,8 @@ void text_index_add(struct text_index *ti, struct text_segment *s);
 enum result text_segment_drop(struct text_index *ti, uint32_t number,
                               struct fault *f) MUST_CHECK;
 void text_index_remove(struct text_index *ti, struct text_segment *s);
+// How many segments a merge is of; they are put at the front of `sorted`, which has room for ti->count.
+size_t text_merge_choose(const struct text_index *ti, const struct text_merge_wish *wish,
+                         struct text_segment **sorted);
 
 #endif

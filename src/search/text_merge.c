@@ -1,10 +1,8 @@
+#include "base/budget.h"
 #include "io/task.h"
 #include "search/text_inside.h"
 
-// Segments are merged when FAN of them are about as large as each other, so that each document is written again once for each
-// FAN-fold growth, and a search looks into few segments.
-
-enum { FAN = 8, SEGMENTS_MAX = 24, SMALLEST = 1 << 20 };
+// Segments are read side by side, term by term and pair by pair, and written as one.
 
 // One of the segments that are merged, at a term of it.
 struct input {
@@ -17,9 +15,13 @@ struct input {
     uint32_t next_page;
     size_t delimiter;  // before the term
     struct span term;
+    // of its terms of TEXT_PAIRED so far: their places in the new segment; TEXT_GONE: no document has it any more
+    uint32_t *words, word_count;
+    uint64_t turned;  // of TEXT_TURNED: the place of the term's word
+    struct text_pairs pairs;
 };
 
-// An input that has a term, and the first octets of that as a number: most terms differ there.
+// An input that has a term, and the first octets of that as a number: most terms differ there. Or one that has a pair, as it will be.
 struct runner {
     uint64_t head;
     struct input *in;
@@ -37,91 +39,9 @@ struct merge {
     struct text_posting *postings;
     size_t count, room;
     bool in_order;
+    uint32_t turned;  // the place of the word that is the term turned
     struct fault *f;
 };
-
-// ---- choosing ----
-
-static unsigned
-tier_of(const struct text_segment *s)
-{
-    unsigned tier = 0;
-    for (uint64_t n = s->octets; n >= (uint64_t)SMALLEST; n /= FAN)
-        tier++;
-    return tier;
-}
-
-static int
-by_octets(const void *left, const void *right)
-{
-    const struct text_segment *a = *(struct text_segment *const *)left,
-                              *b = *(struct text_segment *const *)right;
-    return (a->octets > b->octets) - (a->octets < b->octets);
-}
-
-// How many from the smallest on fit into one string: terms and lists are less than both together.
-static size_t
-fitting(const struct text_index *ti, struct text_segment *const *sorted, size_t n)
-{
-    uint64_t octets = 0;
-    size_t fit = 0;
-    for (; fit < n && fit < TEXT_REPLACED; fit++) {
-        octets += sorted[fit]->octets;
-        if (octets > ti->octets_max)
-            break;
-    }
-    return fit;
-}
-
-// The smallest ones, up to the first FAN of about one size; 0: none are due.
-static size_t
-due(const struct text_index *ti, struct text_segment *const *sorted)
-{
-    size_t fit = fitting(ti, sorted, ti->count);
-    for (size_t from = 0; from + FAN <= fit; from++)
-        if (tier_of(sorted[from]) == tier_of(sorted[from + FAN - 1]))
-            return from + FAN;
-    return ti->count > SEGMENTS_MAX && fit > 1 ? (fit < FAN ? fit : FAN) : 0;
-}
-
-static bool
-has_dead(const struct text_segment *s, const struct text_merge_wish *wish)
-{
-    for (size_t i = 0; i < s->document_count; i++) {
-        if (!wish->alive(wish->arg, s->documents[i].emailid))
-            return true;
-        if (i % 1024 == 0)
-            task_yield();
-    }
-    return false;
-}
-
-// Those with dead documents go to the front. One is written again also where it is as large as a string may be.
-static size_t
-dead(const struct text_index *ti, const struct text_merge_wish *wish,
-     struct text_segment **sorted)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < ti->count; i++)
-        if (has_dead(sorted[i], wish))
-            sorted[n++] = sorted[i];
-    size_t fit = fitting(ti, sorted, n);
-    return n > 0 && fit == 0 ? 1 : fit;
-}
-
-// What is merged, at the front of `sorted`, of which there are ti->count.
-static size_t
-choose(const struct text_index *ti, const struct text_merge_wish *wish,
-       struct text_segment **sorted)
-{
-    if (ti->count == 0)
-        return 0;
-    memcpy(sorted, ti->segments, ti->count * sizeof(struct text_segment *));
-    qsort(sorted, ti->count, sizeof *sorted, by_octets);
-    if (wish->dead)
-        return dead(ti, wish, sorted);
-    return wish->all ? fitting(ti, sorted, ti->count) : due(ti, sorted);
-}
 
 static enum result
 go_on(const struct merge *m)
@@ -203,6 +123,24 @@ next_page(const struct merge *m, struct input *in)
     return R_OK;
 }
 
+static enum result
+wrong_words(const struct merge *m)
+{
+    return fault_set(m->f, FAULT_CORRUPTION,
+                     "search index: words are not as they are told");
+}
+
+static enum result
+next_turned(const struct merge *m, struct input *in)
+{
+    struct span *rest = &in->entries.rest;
+    const char *p = text_var_pass(rest->p, rest->p + rest->n, &in->turned);
+    if (!p || in->turned >= in->word_count)
+        return wrong_words(m);
+    *rest = span_skip(*rest, (size_t)(p - rest->p));
+    return R_OK;
+}
+
 static int
 runner_compare(const struct runner *a, const struct runner *b)
 {
@@ -234,7 +172,8 @@ next_term(const struct merge *m, struct runner *r)
     r->head = text_term_head(in->term);
     if (r->head < before)
         return fault_set(m->f, FAULT_CORRUPTION, "search index: terms are out of order");
-    return text_entry_next(in->s, &in->entries, &in->entry, m->f);
+    return m->kind == TEXT_TURNED ? next_turned(m, in)
+                                  : text_entry_next(in->s, &in->entries, &in->entry, m->f);
 }
 
 static enum result
@@ -333,13 +272,37 @@ order_postings(struct merge *m)
     m->count = n;
 }
 
+// The place of the term that is merged.
+static enum result
+place_word(const struct merge *m, struct input *in)
+{
+    if (in->word_count == in->s->paired)
+        return wrong_words(m);
+    in->words[in->word_count++] = text_writer_paired(m->w);
+    return R_OK;
+}
+
+// No document has the term.
+static void
+unplace_words(const struct merge *m)
+{
+    for (size_t i = 0; i < m->n; i++) {
+        struct input *in = m->inputs[i];
+        if (in->word_count > 0 && in->words[in->word_count - 1] == text_writer_paired(m->w))
+            in->words[in->word_count - 1] = TEXT_GONE;
+    }
+}
+
 // Takes the postings of a runner's term, and turns it to its next one; R_NONE: it has no more, and its place is the next one's. The order of
 // the others stays: that of their documents.
 static enum result
 take_runner(struct merge *m, size_t i)
 {
     struct runner *r = &m->runners[i];
-    if (take_postings(m, r->in) != R_OK)
+    if (m->kind == TEXT_TURNED)
+        m->turned = r->in->words[r->in->turned];
+    else if (take_postings(m, r->in) != R_OK ||
+             (m->kind == TEXT_PAIRED && place_word(m, r->in) != R_OK))
         return R_FAIL;
     enum result got = next_term(m, r);
     if (got == R_NONE)
@@ -370,10 +333,15 @@ merge_term(struct merge *m)
             return fault_set(m->f, FAULT_CORRUPTION,
                              "search index: terms are out of order");
     }
+    if (m->kind == TEXT_TURNED)
+        return m->turned == TEXT_GONE ? R_OK
+                                      : text_writer_turned(m->w, term, m->turned, m->f);
     order_postings(m);
-    if (m->count == 0)
-        return R_OK;
-    return text_writer_term(m->w, m->kind, term, m->postings, m->count, m->f);
+    if (m->count > 0)
+        return text_writer_term(m->w, m->kind, term, m->postings, m->count, m->f);
+    if (m->kind == TEXT_PAIRED)
+        unplace_words(m);
+    return R_OK;
 }
 
 static enum result
@@ -388,6 +356,98 @@ merge_kind(struct merge *m, enum text_kind kind)
     return R_OK;
 }
 
+// ---- pairs ----
+
+// The next pair of the input; R_NONE: there are no more.
+static enum result
+next_pair_of(const struct merge *m, struct input *in, uint64_t *out)
+{
+    uint64_t pair = 0;
+    enum result got;
+    while ((got = text_pairs_next(&in->pairs, &pair, &in->entry, m->f)) == R_NONE) {
+        if (in->next_page == in->s->pair_pages)
+            return R_NONE;
+        if (go_on(m) != R_OK ||
+            text_pairs_load(in->s, in->next_page++, &in->pairs, m->f) != R_OK)
+            return R_FAIL;
+    }
+    uint32_t left = (uint32_t)pair, right = (uint32_t)(pair >> 32);
+    if (got != R_OK)
+        return R_FAIL;
+    *out = pair;
+    return left < in->word_count && right < in->word_count ? R_OK : wrong_words(m);
+}
+
+// The same of those whose words are left.
+static enum result
+next_pair(const struct merge *m, struct runner *r)
+{
+    uint64_t pair;
+    enum result got;
+    while ((got = next_pair_of(m, r->in, &pair)) == R_OK) {
+        uint32_t left = r->in->words[(uint32_t)pair], right = r->in->words[pair >> 32];
+        if (left == TEXT_GONE || right == TEXT_GONE)
+            continue;
+        r->head = text_pair_of(left, right);
+        return R_OK;
+    }
+    return got;
+}
+
+static enum result
+begin_pairs(struct merge *m)
+{
+    m->running = 0;
+    for (size_t i = 0; i < m->n; i++) {
+        struct runner *r = &m->runners[m->running];
+        *r = (struct runner){0, m->inputs[i]};
+        r->in->next_page = 0;
+        r->in->pairs.at.left = 0;
+        enum result got = next_pair(m, r);
+        if (got == R_FAIL)
+            return R_FAIL;
+        m->running += got == R_OK;
+    }
+    return R_OK;
+}
+
+static enum result
+merge_pair(struct merge *m)
+{
+    uint64_t pair = UINT64_MAX;
+    for (size_t i = 0; i < m->running; i++)
+        pair = m->runners[i].head < pair ? m->runners[i].head : pair;
+    m->count = 0;
+    m->in_order = true;
+    for (size_t i = 0; i < m->running;) {
+        struct runner *r = &m->runners[i];
+        if (r->head != pair) {
+            i++;
+            continue;
+        }
+        if (take_postings(m, r->in) != R_OK)
+            return R_FAIL;
+        enum result got = next_pair(m, r);
+        if (got == R_FAIL)
+            return R_FAIL;
+        if (got == R_NONE)
+            memmove(r, r + 1, (--m->running - i) * sizeof *r);
+    }
+    order_postings(m);
+    return m->count > 0 ? text_writer_pair(m->w, pair, m->postings, m->count, m->f) : R_OK;
+}
+
+static enum result
+merge_pairs(struct merge *m)
+{
+    if (begin_pairs(m) != R_OK)
+        return R_FAIL;
+    while (m->running > 0)
+        if (merge_pair(m) != R_OK)
+            return R_FAIL;
+    return R_OK;
+}
+
 // ---- all of it ----
 
 static struct input *
@@ -398,7 +458,9 @@ input_new(struct text_segment *s)
     in->s = s;
     s->references++;
     in->places = calloc(s->document_count + 1, sizeof *in->places);
-    must(in->places != NULL);
+    in->words = calloc(s->paired + 1u, sizeof *in->words);
+    must(in->places != NULL && in->words != NULL);
+    budget_force(BUDGET_TABLES, s->paired * sizeof *in->words);
     text_list_reader_init(&in->lists, s);
     return in;
 }
@@ -407,8 +469,10 @@ static void
 input_free(struct input *in)
 {
     text_list_reader_done(&in->lists);
+    budget_give(BUDGET_TABLES, in->s->paired * sizeof *in->words);
     text_segment_release(in->s);
     free(in->places);
+    free(in->words);
     free(in);
 }
 
@@ -432,6 +496,8 @@ write_merged(struct merge *m, uint32_t number)
     enum result r = text_writer_open(m->ti->store, m->ti->account, number, &m->w, m->f);
     for (enum text_kind kind = 0; kind < TEXT_KINDS && r == R_OK; kind++)
         r = merge_kind(m, kind);
+    if (r == R_OK)
+        r = merge_pairs(m);
     if (r == R_OK)
         r = text_writer_finish(&m->w, &made, m->f);
     else
@@ -498,7 +564,7 @@ text_index_merge(struct text_index *ti, const struct text_merge_wish *wish, stru
     struct text_segment **sorted = calloc(ti->count + 1, sizeof(struct text_segment *));
     must(sorted != NULL);
     ti->busy = true;  // also while it chooses: that may suspend
-    m.n = choose(ti, m.wish, sorted);
+    m.n = text_merge_choose(ti, m.wish, sorted);
     enum result r = m.n > 0 ? merge_chosen(&m, sorted) : R_NONE;
     free(sorted);
     ti->busy = false;

@@ -24,12 +24,6 @@ text_work_done(struct text_work *w)
     free(w->pages);
 }
 
-static bool
-is_done(const struct text_work *w)
-{
-    return w->only && w->marks.reached == w->marks.documents;
-}
-
 // ---- one page ----
 
 static struct span
@@ -48,7 +42,7 @@ count_delimiters(struct span text)
     return n;
 }
 
-// Reads the lists of all terms of the page that meet the condition.
+// Takes all terms of the page that meet the condition.
 static enum result
 take_page(struct text_place *at, struct text_work *w, struct fault *f)
 {
@@ -56,10 +50,12 @@ take_page(struct text_place *at, struct text_work *w, struct fault *f)
     struct text_entries entries = text_entries_of(page);
     struct text_entry entry;
     size_t passed = 0, from = 0, told = 0;
+    if (w->places)
+        return text_page_places(at->s, page, w->c, w->places, f);
     if (!page->text.p && text_page_spell(at->s, page, f) != R_OK)
         return R_FAIL;
     while ((from = text_pattern_find(&w->pattern, page->text, from)) < page->text.n &&
-           !is_done(w)) {
+           !text_is_done(w)) {
         told += count_delimiters(span_slice(page->text, passed, from + 1));
         passed = from + 1;
         if (told > page->count)
@@ -85,12 +81,33 @@ read_page(struct text_place *at, enum text_kind kind, uint32_t page, struct faul
     return text_page_load(at->s, kind, page, &at->page, f);
 }
 
-// The last page that begins with the key or before it.
+// The first page from `low` on that begins with such a head or a greater one.
+static uint32_t
+first_page(const uint64_t *heads, uint32_t low, uint32_t high, uint64_t head)
+{
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (heads[middle] < head)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+// The last page that begins with the key or before it: few begin with the same octets.
 static enum result
 seek(struct text_place *at, enum text_kind kind, struct span key, uint32_t *out,
      struct fault *f)
 {
-    uint32_t low = 0, high = at->s->pages[kind];
+    uint64_t head = text_term_head(key);
+    const uint64_t *heads = at->s->heads;
+    uint32_t low = 0, high = at->s->pages[kind], pages = high;
+    for (enum text_kind k = 0; k < kind; k++)
+        heads += at->s->pages[k];
+    low = first_page(heads, 0, pages, head);
+    low -= low > 0;
+    high = head < UINT64_MAX ? first_page(heads, low, pages, head + 1) : pages;
     while (low + 1 < high) {
         uint32_t middle = low + (high - low) / 2;
         if (read_page(at, kind, middle, f) != R_OK)
@@ -104,11 +121,10 @@ seek(struct text_place *at, enum text_kind kind, struct span key, uint32_t *out,
     return R_OK;
 }
 
-enum result
-text_look_up(struct text_place *at, struct text_work *w, struct fault *f)
+static enum result
+look_up(struct text_place *at, struct text_work *w, enum text_kind kind, struct fault *f)
 {
     struct span key = span_of(w->c->octets, w->c->n);
-    enum text_kind kind = w->c->kind;
     uint32_t page;
     if (seek(at, kind, key, &page, f) != R_OK)
         return R_FAIL;
@@ -124,6 +140,14 @@ text_look_up(struct text_place *at, struct text_work *w, struct fault *f)
     return R_OK;
 }
 
+enum result
+text_look_up(struct text_place *at, struct text_work *w, struct fault *f)
+{
+    if (look_up(at, w, w->c->kind, f) != R_OK)
+        return R_FAIL;
+    return w->c->kind == TEXT_WORD ? look_up(at, w, TEXT_PAIRED, f) : R_OK;
+}
+
 // ---- the pages that a pass reads ----
 
 enum { GRAMS = 6, LONGS = 12 };  // pieces of a pattern that are looked for
@@ -131,7 +155,7 @@ enum { GRAMS = 6, LONGS = 12 };  // pieces of a pattern that are looked for
 static bool
 wants(const struct text_work *w, uint32_t page)
 {
-    return !is_done(w) && (w->pages[page / 8] >> (page % 8) & 1);
+    return !text_is_done(w) && (w->pages[page / 8] >> (page % 8) & 1);
 }
 
 static void
@@ -144,23 +168,23 @@ want_kind(struct text_work *w, const struct text_segment *s, enum text_kind kind
         w->pages[page / 8] |= (unsigned char)(1u << (page % 8));
 }
 
-// Returns whether some are left.
-static bool
+// Returns how many are left.
+static unsigned
 keep(unsigned char *pages, struct span row)
 {
     unsigned left = 0;
     for (size_t i = 0; i < row.n; i++)
-        left |= pages[i] &= (unsigned char)row.p[i];
-    return left != 0;
+        left += (unsigned)__builtin_popcount(pages[i] &= (unsigned char)row.p[i]);
+    return left;
 }
 
-static bool
-has_some(const unsigned char *pages, size_t n)
+static unsigned
+count_pages(const unsigned char *pages, size_t n)
 {
     unsigned some = 0;
     for (size_t i = 0; i < n; i++)
-        some |= pages[i];
-    return some != 0;
+        some += (unsigned)__builtin_popcount(pages[i]);
+    return some;
 }
 
 // The rows that all pages with the pattern have.
@@ -188,7 +212,7 @@ rows_of(const struct text_work *w)
     return r;
 }
 
-// Leaves the pages of one filter that have all pieces of the pattern.
+// Leaves the pages of one filter that have all pieces of the pattern, and perhaps one more: a row costs as much as a page.
 static enum result
 narrow_stripe(struct text_place *at, struct text_work *w, uint32_t stripe, struct fault *f)
 {
@@ -196,8 +220,8 @@ narrow_stripe(struct text_place *at, struct text_work *w, uint32_t stripe, struc
     unsigned char *pages = w->pages + (size_t)stripe * FILTER_PAGES / 8;
     size_t n = text_filter_row_size(left < FILTER_PAGES ? left : FILTER_PAGES);
     struct rows rows = rows_of(w);
-    bool some = has_some(pages, n);
-    for (size_t i = 0; i < rows.n && some; i++) {
+    unsigned some = count_pages(pages, n);
+    for (size_t i = 0; i < rows.n && some > 1; i++) {
         struct span row;
         if (text_row_read(&at->rows, stripe, rows.rows[i], &row, f) != R_OK)
             return R_FAIL;
@@ -214,6 +238,8 @@ choose_pages(struct text_place *at, struct text_work *w, struct fault *f)
     w->pages = calloc(pages / 8 + 1, 1);
     must(w->pages != NULL);
     want_kind(w, at->s, w->c->kind);
+    if (w->c->kind == TEXT_WORD)
+        want_kind(w, at->s, TEXT_PAIRED);
     if (w->c->folded)
         want_kind(w, at->s, TEXT_FOLDED);
     if (w->pattern.n < FILTER_GRAM)

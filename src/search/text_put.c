@@ -22,6 +22,8 @@ struct put {
     // the place of each document in which it was, and the zones in the low bits
     uint32_t *ends, *met;
     struct text_posting *postings;
+    // of each word, by its number: is it in a pair, later its place among those that are
+    uint32_t *places_of_words;
 };
 
 static int
@@ -222,25 +224,73 @@ gather(struct put *p, uint32_t first, const uint32_t *met, size_t count)
     return n;
 }
 
-static enum result
-put_sorted(struct put *p, enum text_kind kind, struct fault *f)
+// Is a term of a builder's half of the kind? Words are of two.
+static bool
+is_of(struct put *p, enum text_kind kind, uint32_t term)
 {
-    const struct half *h = &p->b->halves[kind];
+    return kind == TEXT_WORD     ? !p->places_of_words[term]
+           : kind == TEXT_PAIRED ? p->places_of_words[term]
+                                 : true;
+}
+
+// A word that is in pairs: its place, and its octets from its end on.
+static void
+turn(struct put *p, uint32_t word, struct span text)
+{
+    struct half *h = &p->b->halves[TEXT_TURNED];
+    text_half_room(h);
+    struct term *t = (struct term *)(h->records + h->used);
+    t->n = (uint8_t)text.n;
+    for (size_t i = 0; i < text.n; i++)
+        t->text[i] = text.p[text.n - 1 - i];
+    h->firsts[h->count++] = (struct first){(uint32_t)h->used, 0};
+    h->used += RECORD_HEAD + text.n;
+    p->places_of_words[word] = text_writer_paired(p->w);
+}
+
+// A term of the kind, and where it was met again.
+static enum result
+put_term(struct put *p, const struct half *h, enum text_kind kind, const struct order *o,
+         const uint32_t *met, struct fault *f)
+{
+    if (!is_of(p, kind, o->term))
+        return R_OK;
+    size_t n = gather(p, (uint32_t)(o->head >> 32), met, (uint32_t)o->head);
+    if (n == 0)
+        return R_OK;
+    struct span text = text_term_text(h, o->record);
+    if (kind == TEXT_PAIRED)
+        turn(p, o->term, text);
+    return text_writer_term(p->w, kind, text, p->postings, n, f);
+}
+
+static enum result
+put_sorted(struct put *p, const struct half *h, enum text_kind kind, struct fault *f)
+{
     size_t at = 0;
     for (size_t i = 0; i < h->count; i++) {
         const struct order *o = &p->order[i];
         if (i + AHEAD < h->count)
             __builtin_prefetch(h->records + o[AHEAD].record);
-        size_t more = (uint32_t)o->head,
-               n = gather(p, (uint32_t)(o->head >> 32), p->met + at, more);
-        at += more;
-        if (n > 0 && text_writer_term(p->w, kind, text_term_text(h, o->record), p->postings,
-                                      n, f) != R_OK)
+        if (put_term(p, h, kind, o, p->met + at, f) != R_OK)
             return R_FAIL;
+        at += (uint32_t)o->head;
         if (i % 256 == 0)
             task_yield();
     }
     return R_OK;
+}
+
+static void
+find_paired(struct put *p)
+{
+    const struct text_builder *b = p->b;
+    size_t size = (b->halves[TEXT_WORD].count + 1) * sizeof *p->places_of_words;
+    p->places_of_words = memset(text_region(&p->b->ranks, size), 0, size);
+    for (size_t i = 0; i < b->pairs.count; i++)
+        p->places_of_words[b->pairs.all[i].left] =
+            p->places_of_words[b->pairs.all[i].right] = 1;
+    task_yield();
 }
 
 static enum result
@@ -260,16 +310,129 @@ put_kind(struct put *p, enum text_kind kind, struct fault *f)
     p->ends = memset(text_region(&b->ends, ends), 0, ends);
     p->postings = text_region(&b->postings, (h->run_count + 1) * sizeof *p->postings);
     sort_runs(p, h);
-    return put_sorted(p, kind, f);
+    enum result r = put_sorted(p, h, kind, f);
+    return r == R_OK && kind == TEXT_WORD ? put_sorted(p, h, TEXT_PAIRED, f) : r;
+}
+
+static enum result
+put_turned(struct put *p, struct fault *f)
+{
+    struct text_builder *b = p->b;
+    struct half *h = &b->halves[TEXT_TURNED];
+    p->order = text_region(&b->order, h->count * sizeof *p->order);
+    p->spare = text_region(&b->spare, h->count * sizeof *p->spare);
+    sort_terms(p, h);
+    for (size_t i = 0; i < h->count; i++) {
+        const struct order *o = &p->order[i];
+        if (text_writer_turned(p->w, text_term_text(h, o->record), o->term - 1, f) != R_OK)
+            return R_FAIL;
+        if (i % 256 == 0)
+            task_yield();
+    }
+    return R_OK;
+}
+
+// ---- pairs ----
+
+static uint32_t
+side_of(const struct pair *pair, bool right)
+{
+    return right ? pair->right : pair->left;
+}
+
+// By `bits` of one side from `shift` on; what is the same there stays as it was.
+static void
+sort_side(struct pair *from, struct pair *to, size_t n, bool right, unsigned shift,
+          unsigned bits)
+{
+    uint32_t at[1 << DIGIT] = {0}, before = 0, mask = (1u << bits) - 1;
+    for (size_t i = 0; i < n; i++)
+        at[side_of(&from[i], right) >> shift & mask]++;
+    for (size_t i = 0; i <= mask; i++) {
+        uint32_t here = at[i];
+        at[i] = before;
+        before += here;
+    }
+    for (size_t i = 0; i < n; i++)
+        to[at[side_of(&from[i], right) >> shift & mask]++] = from[i];
+    task_yield();
+}
+
+// In how many bits a number is.
+static unsigned
+bits_of(uint32_t n)
+{
+    return n > 0 ? 32 - (unsigned)__builtin_clz(n) : 0;
+}
+
+// By the places of their right words, then of their left ones.
+static const struct pair *
+sort_pairs(struct put *p)
+{
+    struct text_builder *b = p->b;
+    size_t n = b->pairs.count;
+    struct pair *from = b->pairs.all, *to = text_region(&b->spare, n * sizeof *to), *swap;
+    unsigned bits = bits_of(text_writer_paired(p->w)), passes = (bits + DIGIT - 1) / DIGIT;
+    for (size_t i = 0; i < n; i++) {
+        from[i].left = p->places_of_words[from[i].left];
+        from[i].right = p->places_of_words[from[i].right];
+    }
+    for (unsigned i = 0; i < 2 * passes; i++) {
+        unsigned each = (bits + passes - 1) / passes;
+        sort_side(from, to, n, i >= passes, i % passes * each, each);
+        swap = from;
+        from = to;
+        to = swap;
+    }
+    return from;
+}
+
+// All that is met of one pair; *next behind it.
+static size_t
+gather_pair(struct put *p, const struct pair *pairs, size_t *next)
+{
+    const struct pair *first = &pairs[*next];
+    size_t n = 0, i = *next;
+    for (; i < p->b->pairs.count && pairs[i].left == first->left &&
+           pairs[i].right == first->right;
+         i++) {
+        uint32_t met = pairs[i].met;
+        n = gather_one(
+            p, n, p->places[met >> TEXT_ZONE_BITS] << TEXT_ZONE_BITS | (met & MIME_ZONES));
+    }
+    *next = i;
+    if (!p->in_order)
+        qsort(p->postings, n, sizeof *p->postings, by_document);
+    return n;
+}
+
+static enum result
+put_pairs(struct put *p, struct fault *f)
+{
+    struct text_builder *b = p->b;
+    const struct pair *pairs = sort_pairs(p);
+    p->postings = text_region(&b->postings, b->document_count * sizeof *p->postings);
+    for (size_t i = 0, told = 0; i < b->pairs.count; told++) {
+        uint64_t pair = text_pair_of(pairs[i].left, pairs[i].right);
+        size_t n = gather_pair(p, pairs, &i);
+        if (n > 0 && text_writer_pair(p->w, pair, p->postings, n, f) != R_OK)
+            return R_FAIL;
+        if (told % 256 == 0)
+            task_yield();
+    }
+    return R_OK;
 }
 
 static enum result
 put_terms(struct put *p, struct fault *f)
 {
     enum result r = R_OK;
-    for (enum text_kind kind = 0; kind < TEXT_KINDS && r == R_OK; kind++)
+    find_paired(p);
+    for (enum text_kind kind = 0; kind < TEXT_TURNED && r == R_OK; kind++)
         r = put_kind(p, kind, f);
-    return r;
+    if (r == R_OK)
+        r = put_turned(p, f);
+    return r == R_OK ? put_pairs(p, f) : r;
 }
 
 static enum result

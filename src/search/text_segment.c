@@ -36,6 +36,8 @@ take_foot(struct text_segment *s, struct unpack *u, uint32_t *number_out)
     *number_out = unpack_u32(u);
     for (enum text_kind kind = 0; kind < TEXT_KINDS; kind++)
         s->pages[kind] = unpack_u32(u);
+    s->pair_pages = unpack_u32(u);
+    s->paired = unpack_u32(u);
     s->document_pages = unpack_u32(u);
     s->document_count = (size_t)unpack_u64(u);
     s->list_octets = unpack_u64(u);
@@ -60,17 +62,38 @@ static uint64_t
 count_pages(const struct text_segment *s)
 {
     uint64_t n = 0;
-    for (enum text_kind kind = 0; kind < TEXT_KINDS; kind++)
+    for (enum text_kind kind = 0; kind < TEXT_TURNED; kind++)
         n += s->pages[kind];
     return n;
 }
 
-// Where the first page of documents is: behind all terms with their filters.
+// Where the first page of turned words is: behind all other terms with their filters.
 static uint64_t
-documents_at(const struct text_segment *s)
+turned_at(const struct text_segment *s)
 {
     uint64_t pages = count_pages(s), stripes = pages / FILTER_PAGES;
     return pages + stripes * filter_size(FILTER_PAGES) + filter_size(pages % FILTER_PAGES);
+}
+
+static uint64_t
+pairs_at(const struct text_segment *s)
+{
+    return turned_at(s) + s->pages[TEXT_TURNED];
+}
+
+// Heads there are of pages of terms and of pairs.
+static uint64_t
+head_count(const struct text_segment *s)
+{
+    return count_pages(s) + s->pages[TEXT_TURNED] + s->pair_pages;
+}
+
+// Of documents: behind the pairs and what all these pages begin with.
+static uint64_t
+documents_at(const struct text_segment *s)
+{
+    uint64_t heads = head_count(s);
+    return pairs_at(s) + s->pair_pages + (heads + TEXT_HEADS - 1) / TEXT_HEADS;
 }
 
 static bool
@@ -83,7 +106,8 @@ foot_fits(const struct text_segment *s)
            s->text_octets < (uint64_t)1 << 48 &&
            derived_size(s->terms) == pages * TEXT_PAGE &&
            derived_size(s->lists) == lists * TEXT_PAGE && count_pages(s) <= UINT32_MAX &&
-           // each takes two octets at least
+           // each takes two octets at least, and so does
+           s->paired <= (uint64_t)s->pages[TEXT_PAIRED] * (TEXT_PAGE_DATA / 2) &&
            s->document_count <= (uint64_t)s->document_pages * (TEXT_PAGE_DATA / 2);
 }
 
@@ -111,6 +135,7 @@ struct head {
     uint8_t what;
     uint16_t count, text;
     uint64_t list;
+    uint32_t place;
 };
 
 static struct head
@@ -122,6 +147,7 @@ head_of(const char page[TEXT_PAGE])
     h.count = unpack_u16(&u);
     h.text = unpack_u16(&u);
     h.list = unpack_u64(&u);
+    h.place = unpack_u32(&u);
     return h;
 }
 
@@ -162,6 +188,34 @@ read_documents(struct text_segment *s, char page[TEXT_PAGE], struct fault *f)
 }
 
 static enum result
+take_heads(struct text_segment *s, const char page[TEXT_PAGE], uint64_t from,
+           struct fault *f)
+{
+    struct head h = head_of(page);
+    uint64_t left = head_count(s) - from;
+    size_t n = left < TEXT_HEADS ? (size_t)left : TEXT_HEADS;
+    struct unpack u = unpack_of(span_of(page + TEXT_PAGE_HEAD, n * 8));
+    if (h.what != TEXT_PAGE_HEADS || h.count != n)
+        return damaged(s, "a page is not of heads", f);
+    for (size_t i = 0; i < n; i++)
+        s->heads[from + i] = unpack_u64(&u);
+    return R_OK;
+}
+
+static enum result
+read_heads(struct text_segment *s, char page[TEXT_PAGE], struct fault *f)
+{
+    uint64_t place = pairs_at(s) + s->pair_pages, n = head_count(s);
+    s->heads = calloc(n + 1, sizeof *s->heads);
+    must(s->heads != NULL);
+    for (uint64_t i = 0; i < n; i += TEXT_HEADS)
+        if (read_page(s, false, place++, page, f) != R_OK ||
+            take_heads(s, page, i, f) != R_OK)
+            return R_FAIL;
+    return R_OK;
+}
+
+static enum result
 open_strings(struct text_segment *s, struct store *store, uint64_t account, struct fault *f)
 {
     char name[TEXT_NAME];
@@ -184,8 +238,9 @@ text_segment_open(struct store *store, uint64_t account, uint32_t number,
     s->number = number;
     s->references = 1;
     enum result r = open_strings(s, store, account, f);
-    if (r == R_OK && (r = read_foot(s, page, f)) == R_OK)
-        r = read_documents(s, page, f);
+    if (r == R_OK && (r = read_foot(s, page, f)) == R_OK &&
+        (r = read_documents(s, page, f)) == R_OK)
+        r = read_heads(s, page, f);
     free(page);
     if (r == R_OK)
         *out = s;
@@ -202,6 +257,7 @@ text_segment_release(struct text_segment *s)
     derived_close(&s->terms);
     derived_close(&s->lists);
     free(s->documents);
+    free(s->heads);
     free(s);
 }
 
@@ -236,16 +292,6 @@ text_segment_pages(const struct text_segment *s)
     return (uint32_t)count_pages(s);
 }
 
-// Octets of the term at p that are its own, and where they begin.
-static struct span
-own_octets(const char *p)
-{
-    size_t n = ((unsigned char)*p++ & TERM_LONG) + 1u;
-    if (n > TERM_LONG)
-        n = (unsigned char)*p++;
-    return span_of(p, n);
-}
-
 enum result
 text_page_load(struct text_segment *s, enum text_kind kind, uint32_t page,
                struct text_page *out, struct fault *f)
@@ -254,79 +300,25 @@ text_page_load(struct text_segment *s, enum text_kind kind, uint32_t page,
     uint64_t place = page;
     for (enum text_kind k = 0; k < kind; k++)
         place += s->pages[k];
-    place += place / FILTER_PAGES * filter_size(FILTER_PAGES);
+    place = kind == TEXT_TURNED ? turned_at(s) + page
+                                : place + place / FILTER_PAGES * filter_size(FILTER_PAGES);
     if (read_page(s, false, place, out->octets, f) != R_OK)
         return R_FAIL;
     struct head h = head_of(out->octets);
     struct span body =
         span_of(out->octets + TEXT_PAGE_HEAD, TEXT_PAGE_DATA - TEXT_PAGE_HEAD);
-    struct span first = own_octets(body.p);
+    struct span first = text_own_octets(body.p);
     if (h.what != TEXT_PAGE_WORDS + kind || h.text > body.n || h.count == 0 ||
         h.list > s->list_octets || (unsigned char)body.p[0] >= TERM_SHARED ||
         first.n > TERM_MAX || (size_t)(first.p - body.p) + first.n > h.text)
         return damaged(s, "a page of terms is wrong", f);
     out->count = h.count;
     out->list = h.list;
+    out->place = h.place;
     out->first = first;
     out->coded = span_slice(body, 0, h.text);
     out->text = SPAN_NONE;
     out->entries = span_skip(body, h.text);
-    return R_OK;
-}
-
-// The octets of a term, more behind them.
-typedef unsigned char lane16 __attribute__((vector_size(16)));
-struct spelled {
-    lane16 first, second;
-};
-_Static_assert(sizeof(struct spelled) == TERM_MAX, "a term fits");
-
-static lane16
-load16(const char *p)
-{
-    lane16 v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
-// The first `shared` octets of `before`, then those at p. (To read from memory what was written there just now in other pieces would take
-// longer than all the rest.)
-static void
-spell(struct spelled *before, size_t shared, const char *p)
-{
-    static const lane16 low = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    lane16 n = (lane16){0} + (unsigned char)shared;
-    lane16 first = (lane16)(low < n), second = (lane16)(low + 16 < n);
-    before->first = (before->first & first) | (load16(p - shared) & ~first);
-    before->second = (before->second & second) | (load16(p - shared + 16) & ~second);
-}
-
-// Behind what counts of `octets` and of `plain` is room for a whole term. The octets that a term shares are told in some term before: there
-// are as many before its own.
-enum result
-text_page_spell(const struct text_segment *s, struct text_page *page, struct fault *f)
-{
-    const char *p = page->coded.p, *end = p + page->coded.n;
-    char *to = page->plain;
-    size_t count = 0, before_n = 0;
-    struct spelled term = {0};
-    for (*to++ = (char)TEXT_DELIMITER; p < end; count++) {
-        size_t shared = (unsigned char)*p / TERM_SHARED;
-        struct span own = own_octets(p);
-        if (shared > before_n || own.n == 0 || shared + own.n > TERM_MAX ||
-            (size_t)(own.p - p) + own.n > (size_t)(end - p) ||
-            to - page->plain > TEXT_PLAIN)
-            return damaged(s, "a term is wrong", f);
-        spell(&term, shared, own.p);
-        memcpy(to, &term, sizeof term);
-        before_n = shared + own.n;
-        to += before_n;
-        *to++ = (char)TEXT_DELIMITER;
-        p = own.p + own.n;
-    }
-    if (count != page->count)
-        return damaged(s, "a page has not the terms that it says", f);
-    page->text = span_of(page->plain, (size_t)(to - page->plain));
     return R_OK;
 }
 
@@ -358,22 +350,6 @@ text_entry_next(const struct text_segment *s, struct text_entries *it,
     return R_OK;
 }
 
-// The varint at p, of at most ten octets; NULL: it does not end.
-static const char *
-pass_var(const char *p, const char *end, uint64_t *out)
-{
-    uint64_t v = 0;
-    for (unsigned shift = 0; p < end && shift < 64; shift += 7) {
-        unsigned char c = (unsigned char)*p++;
-        v |= (uint64_t)(c & 0x7F) << shift;
-        if (c < 0x80) {
-            *out = v;
-            return p;
-        }
-    }
-    return NULL;
-}
-
 enum result
 text_entries_skip(const struct text_segment *s, struct text_entries *it, size_t n,
                   struct fault *f)
@@ -381,14 +357,34 @@ text_entries_skip(const struct text_segment *s, struct text_entries *it, size_t 
     const char *p = it->rest.p, *end = p + it->rest.n;
     uint64_t v, zones;
     for (; it->told < n; it->told++) {
-        p = pass_var(p, end, &v);
+        p = text_var_pass(p, end, &v);
         if (p && (v & 1))
-            p = pass_var(p, end, &zones);
+            p = text_var_pass(p, end, &zones);
         if (!p || (!(v & 1) && (v == 0 || v >> 1 > s->list_octets - it->list)))
             return damaged(s, "an entry is wrong", f);
         it->list += v & 1 ? 0 : v >> 1;
     }
     it->rest = span_of(p, (size_t)(end - p));
+    return R_OK;
+}
+
+// ---- pairs ----
+
+enum result
+text_pairs_load(struct text_segment *s, uint32_t page, struct text_pairs *out,
+                struct fault *f)
+{
+    must(page < s->pair_pages);
+    if (read_page(s, false, pairs_at(s) + page, out->octets, f) != R_OK)
+        return R_FAIL;
+    struct head h = head_of(out->octets);
+    if (h.what != TEXT_PAGE_PAIRS || h.text > TEXT_PAGE_DATA - TEXT_PAGE_HEAD ||
+        h.list > s->list_octets)
+        return damaged(s, "a page of pairs is wrong", f);
+    out->segment = s;
+    const char *p = out->octets + TEXT_PAGE_HEAD;
+    out->at =
+        (struct text_pair_cursor){p, p + h.text, 0, h.list, TEXT_ZONES_FIRST, h.count};
     return R_OK;
 }
 

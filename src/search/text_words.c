@@ -84,7 +84,8 @@ tell(struct text_words *w, enum text_kind kind, const char *p, size_t n)
 {
     if (w->told_n == TEXT_TERMS)
         tell_all(w);
-    w->told[w->told_n++] = (struct text_term){p, (uint8_t)n, (uint8_t)kind};
+    w->told[w->told_n++] = (struct text_term){p, (uint8_t)n, (uint8_t)kind, false};
+    w->whole = false;
 }
 
 // Returns where the window begins that is not told: the last one, unless `end`.
@@ -349,17 +350,18 @@ find_edges(struct text_words *w)
         *to++ = (uint16_t)w->n;
 }
 
-// The junction and the word of one step, which are put where `t` is; returns behind them. `from`: where the gap begins.
+// The junction, if it is no pair, and the word of one step, which are put where `t` is; returns behind them. `from`: where the gap begins.
 static struct text_term *
 put_plain_word(const struct text_words *w, struct text_term *t, size_t edge, size_t from,
                size_t word, size_t n)
 {
     size_t gap = word - from, most = text_edge(span_of(w->text + from, gap));
+    bool pair = w->whole && most == PAIR_EDGE;
     edge = less(edge, most);
     *t = (struct text_term){w->text + from - edge, (uint8_t)(edge + gap + less(n, most)),
-                            TEXT_JUNCTION};
-    t += edge + gap > 0;  // at the front of a text there is none
-    *t = (struct text_term){w->text + word, (uint8_t)n, TEXT_WORD};
+                            TEXT_JUNCTION, false};
+    t += !pair && edge + gap > 0;  // at the front of a text there is none
+    *t = (struct text_term){w->text + word, (uint8_t)n, TEXT_WORD, pair};
     return t + 1;
 }
 
@@ -385,6 +387,7 @@ take_plain_words(struct text_words *w, size_t *at, size_t *k, bool whole)
         }
         t = put_plain_word(w, t, edge, from, word, end - word);
         edge = less(PAIR_EDGE, end - word);
+        w->whole = true;
     }
     w->told_n = (size_t)(t - w->told);
     w->edge = edge;
@@ -500,7 +503,7 @@ text_words_begin(struct text_words *w, const struct text_words_to *to)
 {
     w->to = to;
     w->n = w->edge = w->told_n = 0;
-    w->long_word = w->long_gap = w->loose = false;
+    w->long_word = w->long_gap = w->loose = w->whole = false;
 }
 
 void

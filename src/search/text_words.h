@@ -3,14 +3,24 @@
 
 // Folded text as terms, which are pieces of it. A word is a run of letters and digits; a long one is cut into windows that overlap, so that
 // each piece of at most WORD_SURE octets lies in one. A run of ideographs gives its pairs. A junction is what is between two words
-// with the last and first octets of them, more of them where it is one blank, so that phrases are found too; long gaps are cut into windows likewise. A word that the fuzzy
+// with the last and first octets of them, more of them where it is one blank, so that phrases are found too; long gaps are cut into windows likewise. Two plain words (of
+// ASCII, of WORD_WINDOW octets at most) with one blank between them give no junction: the second one is told to be joined to the first. A word that the fuzzy
 // fold changes is told as folded too, in windows of its own, so that each piece of at most WORD_SURE octets of the fuzzy text's words lies in a
 // term of TEXT_WORD or TEXT_FOLDED, unless the stream is loose.
 // Trust: valid UTF-8 in whole characters; other octets give other terms, nothing worse. Threads: one at a time.
 
 #include "base/span.h"
 
-enum text_kind { TEXT_WORD, TEXT_JUNCTION, TEXT_FOLDED, TEXT_KINDS };
+// TEXT_PAIRED: words of a segment that are in pairs (text_inside.h), TEXT_TURNED: the same, each from its end to its beginning; they are told
+// as TEXT_WORD.
+enum text_kind {
+    TEXT_WORD,
+    TEXT_PAIRED,
+    TEXT_JUNCTION,
+    TEXT_FOLDED,
+    TEXT_TURNED,
+    TEXT_KINDS,
+};
 enum text_class { TEXT_GAP, TEXT_LETTER, TEXT_IDEOGRAPH };
 
 enum {
@@ -45,6 +55,7 @@ size_t text_run(struct span s, enum text_class class);
 struct text_term {
     const char *p;
     uint8_t n, kind;
+    bool joined;  // to the word told before it, by one blank
 };
 // Some of them, in order, at most TEXT_TERMS; what they point at goes away afterwards.
 struct text_words_to {
@@ -57,6 +68,7 @@ struct text_words {
     size_t n, edge;  // octets in text; its first `edge` are the end of a word that was told
     // the middle of a run longer than the text: TEXT_ROOM
     bool long_word, long_gap;
+    bool whole;  // the last term is a plain word, and the text goes on behind it
     bool loose;  // a word of the fuzzy text may be in no term
     bool ascii;  // all of the text is
     struct text_term told[TEXT_TERMS];

@@ -13,12 +13,13 @@ struct out {
 struct text_writer {
     struct out terms, lists;
     uint32_t number;
-    uint32_t pages[TEXT_KINDS], document_pages;
-    struct text_filter *filter;  // of the pages since the last one
-    enum text_kind kind;         // of the page that is open
-    uint16_t count;              // its terms
-    size_t most;                 // documents of the commonest of them
-    uint64_t list;               // where its lists begin
+    uint32_t pages[TEXT_KINDS], pair_pages, document_pages;
+    uint32_t places[TEXT_KINDS];  // terms of the pages that are written
+    struct text_filter *filter;   // of the pages since the last one
+    enum text_kind kind;          // of the page that is open
+    uint16_t count;               // its terms
+    size_t most;                  // documents of the commonest of them
+    uint64_t list;                // where its lists begin
     // the last term, between two delimiters, and the octets of all of the page so
     char last[2 * TERM_MAX + 2];
     size_t last_n, plain;
@@ -27,6 +28,10 @@ struct text_writer {
         char octets[TEXT_PAGE + TERM_MAX];
     } text, entries;
     uint64_t list_octets, term_count;
+    bool pairing;      // terms have ended
+    uint64_t next;     // the least pair that may come
+    uint16_t zones;    // of the page's last entry of one posting
+    struct buf heads;  // of pages, of terms and of pairs
 };
 
 static enum result
@@ -72,6 +77,7 @@ text_writer_open(struct store *s, uint64_t account, uint32_t number,
     must(w != NULL);
     w->number = number;
     w->filter = text_filter_new();
+    buf_init(&w->heads, SIZE_MAX / 2);
     if (out_open(&w->terms, s, account, number, false, f) != R_OK ||
         out_open(&w->lists, s, account, number, true, f) != R_OK) {
         text_writer_abort(&w);
@@ -89,6 +95,7 @@ text_writer_abort(struct text_writer **w)
     derived_abort(&(*w)->terms.to);
     derived_abort(&(*w)->lists.to);
     text_filter_free(&(*w)->filter);
+    buf_done(&(*w)->heads);
     free(*w);
     *w = NULL;
 }
@@ -96,7 +103,8 @@ text_writer_abort(struct text_writer **w)
 // ---- terms ----
 
 static void
-put_head(struct out *o, uint8_t what, uint16_t count, size_t text, uint64_t list)
+put_head(struct out *o, uint8_t what, uint16_t count, size_t text, uint64_t list,
+         uint32_t place)
 {
     struct buf head;
     buf_init(&head, TEXT_PAGE_HEAD);
@@ -105,6 +113,7 @@ put_head(struct out *o, uint8_t what, uint16_t count, size_t text, uint64_t list
     pack_u16(&head, count);
     pack_u16(&head, (uint16_t)text);
     pack_u64(&head, list);
+    pack_u32(&head, place);
     must(!head.over && head.n == TEXT_PAGE_HEAD);
     memcpy(o->page, head.p, head.n);
     o->n = head.n;
@@ -143,11 +152,14 @@ end_page(struct text_writer *w, struct fault *f)
 {
     if (w->count == 0)
         return R_OK;
-    put_head(&w->terms, (uint8_t)(TEXT_PAGE_WORDS + w->kind), w->count, w->text.n, w->list);
+    put_head(&w->terms, (uint8_t)(TEXT_PAGE_WORDS + w->kind), w->count, w->text.n, w->list,
+             w->places[w->kind]);
     put_body(&w->terms, span_of(w->text.octets, w->text.n));
     put_body(&w->terms, span_of(w->entries.octets, w->entries.n));
-    text_filter_page(w->filter, w->most);
+    if (w->kind != TEXT_TURNED)
+        text_filter_page(w->filter, w->most);
     w->pages[w->kind]++;
+    w->places[w->kind] += w->count;
     w->count = 0;
     w->most = 0;
     w->text.n = w->entries.n = 0;
@@ -161,11 +173,14 @@ begin_page(struct text_writer *w, enum text_kind kind, struct span term, struct 
 {
     size_t need = TEXT_PAGE_HEAD + w->text.n + w->entries.n + term.n + 2 + TEXT_ENTRY_MAX;
     bool full = need > TEXT_PAGE_DATA || w->plain + term.n + 2 > TEXT_PLAIN;
-    must(kind >= w->kind);
+    must(kind >= w->kind && !w->pairing);
     if ((w->kind != kind || full) && end_page(w, f) != R_OK)
+        return R_FAIL;
+    if (w->kind != kind && kind == TEXT_TURNED && put_filter(w, f) != R_OK)
         return R_FAIL;
     w->kind = kind;
     if (w->count == 0) {
+        pack_u64(&w->heads, text_term_head(term));
         w->list = w->list_octets;
         w->last[0] = (char)TEXT_DELIMITER;
         w->last_n = w->plain = 1;
@@ -209,8 +224,9 @@ put_term(struct text_writer *w, struct span term)
     w->last_n = 1 + term.n;
     w->last[w->last_n] = (char)TEXT_DELIMITER;
     w->plain += w->last_n;
-    text_filter_term(w->filter, span_of(w->last, w->last_n + 1), 1 + shared,
-                     w->kind == TEXT_JUNCTION);
+    if (w->kind != TEXT_TURNED)
+        text_filter_term(w->filter, span_of(w->last, w->last_n + 1), 1 + shared,
+                         w->kind == TEXT_JUNCTION);
 }
 
 // The same as put_long_list where the page has room for all of it: nearly always.
@@ -289,6 +305,113 @@ text_writer_term(struct text_writer *w, enum text_kind kind, struct span term,
     return R_OK;
 }
 
+enum result
+text_writer_turned(struct text_writer *w, struct span term, uint32_t place, struct fault *f)
+{
+    must(term.n > 0 && term.n <= TERM_MAX);
+    if (begin_page(w, TEXT_TURNED, term, f) != R_OK)
+        return R_FAIL;
+    w->entries.n += text_var_put((unsigned char *)w->entries.octets + w->entries.n, place);
+    put_term(w, term);
+    must(w->count < UINT16_MAX);
+    w->count++;
+    return R_OK;
+}
+
+// ---- pairs ----
+
+uint32_t
+text_writer_paired(const struct text_writer *w)
+{
+    return w->places[TEXT_PAIRED] + (w->kind == TEXT_PAIRED ? w->count : 0u);
+}
+
+// The end of all terms.
+static enum result
+begin_pairs(struct text_writer *w, struct fault *f)
+{
+    if (w->pairing)
+        return R_OK;
+    if (end_page(w, f) != R_OK || put_filter(w, f) != R_OK)
+        return R_FAIL;
+    w->pairing = true;
+    return R_OK;
+}
+
+static enum result
+end_pairs(struct text_writer *w, struct fault *f)
+{
+    if (w->count == 0)
+        return R_OK;
+    put_head(&w->terms, TEXT_PAGE_PAIRS, w->count, w->text.n, w->list, 0);
+    put_body(&w->terms, span_of(w->text.octets, w->text.n));
+    w->pair_pages++;
+    w->count = 0;
+    w->text.n = 0;
+    return out_page(&w->terms, f);
+}
+
+static void
+put_pair(struct text_writer *w, uint64_t pair, const struct text_posting *one,
+         size_t octets)
+{
+    unsigned char *to = (unsigned char *)w->text.octets + w->text.n, *from = to;
+    must(pair >= w->next);
+    if (w->count > 0 && pair >> 32 == w->next >> 32) {
+        to += text_var_put(to, (pair - w->next) << 1);
+    } else {
+        to += text_var_put(to, (pair & UINT32_MAX) << 1 | 1);
+        to += text_var_put(to, (pair >> 32) - (w->count > 0 ? w->next >> 32 : 0));
+    }
+    bool changed = one && one->zones != w->zones;
+    to += text_var_put(to, one ? (uint64_t)one->document << 2 | (unsigned)changed << 1 | 1
+                               : (uint64_t)octets << 1);
+    if (changed)
+        to += text_var_put(to, w->zones = one->zones);
+    w->text.n += (size_t)(to - from);
+    w->next = pair + 1;
+}
+
+enum result
+text_writer_pair(struct text_writer *w, uint64_t pair, const struct text_posting *postings,
+                 size_t n, struct fault *f)
+{
+    size_t octets = 0;
+    must(n > 0);
+    if (begin_pairs(w, f) != R_OK)
+        return R_FAIL;
+    bool full = TEXT_PAGE_HEAD + w->text.n + TEXT_PAIR_MAX > TEXT_PAGE_DATA;
+    if (full && end_pairs(w, f) != R_OK)
+        return R_FAIL;
+    if (w->count == 0) {
+        w->list = w->list_octets;
+        w->zones = TEXT_ZONES_FIRST;
+        pack_u64(&w->heads, pair);
+    }
+    if (n > 1 && put_list(w, postings, n, &octets, f) != R_OK)
+        return R_FAIL;
+    put_pair(w, pair, n == 1 ? postings : NULL, octets);
+    w->count++;
+    w->term_count++;
+    return R_OK;
+}
+
+// What the pages of terms and of pairs begin with.
+static enum result
+put_heads(struct text_writer *w, struct fault *f)
+{
+    struct span rest = buf_span(&w->heads);
+    while (rest.n > 0) {
+        struct span here = span_slice(rest, 0, (size_t)TEXT_HEADS * 8);
+        put_head(&w->terms, TEXT_PAGE_HEADS, (uint16_t)(here.n / 8), here.n, 0, 0);
+        put_body(&w->terms, here);
+        rest = span_skip(rest, here.n);
+        if (out_page(&w->terms, f) != R_OK)
+            return R_FAIL;
+    }
+    return R_OK;
+}
+
 // ---- the end ----
 
 // A page of documents from *i on; what they begin with is the EMAILID `before` them.
@@ -306,7 +429,7 @@ put_documents_page(struct text_writer *w, const struct text_made *made, size_t *
         pack_var(&b, (uint64_t)d->loose << TEXT_ZONE_BITS | d->open);
         before = d->emailid;
     }
-    put_head(&w->terms, TEXT_PAGE_DOCUMENTS, count, b.n, first);
+    put_head(&w->terms, TEXT_PAGE_DOCUMENTS, count, b.n, first, 0);
     put_body(&w->terms, buf_span(&b));
     buf_done(&b);
     w->document_pages++;
@@ -331,6 +454,8 @@ put_foot(struct text_writer *w, const struct text_made *made, struct fault *f)
     pack_u32(&b, w->number);
     for (enum text_kind kind = 0; kind < TEXT_KINDS; kind++)
         pack_u32(&b, w->pages[kind]);
+    pack_u32(&b, w->pair_pages);
+    pack_u32(&b, w->places[TEXT_PAIRED]);
     pack_u32(&b, w->document_pages);
     pack_u64(&b, made->n);
     pack_u64(&b, w->list_octets);
@@ -348,7 +473,7 @@ put_foot(struct text_writer *w, const struct text_made *made, struct fault *f)
 static enum result
 finish(struct text_writer *w, const struct text_made *made, struct fault *f)
 {
-    if (end_page(w, f) != R_OK || put_filter(w, f) != R_OK ||
+    if (begin_pairs(w, f) != R_OK || end_pairs(w, f) != R_OK || put_heads(w, f) != R_OK ||
         put_documents(w, made, f) != R_OK || put_foot(w, made, f) != R_OK ||
         (w->lists.n > 0 && out_page(&w->lists, f) != R_OK))
         return R_FAIL;
