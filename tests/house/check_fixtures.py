@@ -16,6 +16,7 @@ import archive
 AGAIN = "make the fixture again: tests/fixtures/make.py"
 # What a verb writes by this sink, and where that is in a fixture.
 SINKS = {"sink_script": [],  # a user's own octets
+         "sink_pull": [],  # what another server sent: mail, which is in the store
          "sink_file": [("backup.xz", "")], "sink_export": [("export.tar.xz", "maildir/cur/"), ("export.tar.xz", "mbox/INBOX.mbox")]}
 FILES = [r"format", r"uuid", r"journal/\d{8}\.seg", r"journal/\d{8}\.idx", r"bodies/[0-9a-f]{2}/[0-9a-f]{16}", r"index/0/data\.mdb",
          r"users/users\.db"]
