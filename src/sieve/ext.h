@@ -5,6 +5,7 @@
 // with an empty row.
 
 #include "sieve/program.h"
+#include "sieve/steps.h"
 #include "mime/charset.h"
 #include "mime/header.h"
 
@@ -126,7 +127,10 @@ enum result sieve_environment(struct sieve_run *r, struct span name,
                               struct span *out) MUST_CHECK;
 // Takes units of work off what the run may do.
 enum result sieve_work(struct sieve_run *r, uint64_t units) MUST_CHECK;
-uint64_t sieve_work_left(const struct sieve_run *r);
+// The work that is left as the steps of one match, and what that took; `whole`: it was enough.
+struct sieve_steps sieve_steps_begin(const struct sieve_run *r);
+enum result sieve_steps_end(struct sieve_run *r, const struct sieve_steps *s,
+                            bool whole) MUST_CHECK;
 struct arena *sieve_scratch(struct sieve_run *r);  // until the next instruction
 struct arena *sieve_kept(struct sieve_run *r);     // until the outcome is gone
 // Checks what is about to be put into an arena of the run.

@@ -2,7 +2,7 @@
 #include "sieve/glob.h"
 #include "base/utf8.h"
 
-enum { FOLDED = 64, FOLD_STEPS = 32 };
+enum { FOLDED = 64, FOLD_STEPS = 32 };  // to fold two characters takes as long
 
 struct state {
     size_t p, s;        // where in pattern and value
@@ -24,12 +24,11 @@ width(const struct sieve_glob *g, struct span s, size_t at)
 }
 
 static bool
-same(struct sieve_glob *g, struct span a, struct span b)
+same(const struct sieve_glob *g, struct span a, struct span b)
 {
     struct buf x, y;
     if (span_eq(a, b) || !g->characters)
         return span_eq(a, b);
-    g->steps += FOLD_STEPS;  // it takes as long
     buf_init(&x, FOLDED);
     buf_init(&y, FOLDED);
     mime_fold_as(&x, g->collation, a);
@@ -103,7 +102,7 @@ sieve_glob(struct sieve_glob *g, bool *yes)
     struct state t = {0};
     *yes = false;
     while (t.s < g->value.n) {
-        if (g->steps++ >= g->steps_max)
+        if (!sieve_steps_spend(g->steps, g->characters ? FOLD_STEPS : 1))
             return R_FAIL;
         if (t.p < g->pattern.n && g->pattern.p[t.p] == '*')
             open_star(g, &t);

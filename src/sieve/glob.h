@@ -15,10 +15,10 @@ struct sieve_glob {
     enum collation collation;                 // where they are characters
     struct span taken[LIMIT_sieve_captures];  // parts of value; [0] is all
     size_t n;
-    uint64_t steps, steps_max;
+    struct sieve_steps *steps;
 };
 
-// R_FAIL: more steps than there may be.
+// R_FAIL: more steps than there may be. Suspends where the steps have a rest.
 enum result sieve_glob(struct sieve_glob *g, bool *yes) MUST_CHECK;
 
 #endif

@@ -7,6 +7,7 @@
 // Trust: none; no recursion but for groups within groups (LIMIT_sieve_regex_depth). Owner: the arena.
 
 #include "base/arena.h"
+#include "sieve/steps.h"
 
 struct sieve_regex;
 
@@ -17,9 +18,9 @@ size_t sieve_regex_groups(const struct sieve_regex *x);  // with the whole
 size_t sieve_regex_effort(const struct sieve_regex *x);  // of its compilation
 size_t sieve_regex_octets(const struct sieve_regex *x);  // that sieve_regex_find takes
 // taken[0] is the match, then the groups; p is NULL where one took part in nothing. R_NONE: no match; R_FAIL: more
-// steps than *steps, which is what is left of them afterwards.
+// steps than there may be. Suspends where the steps have a rest.
 enum result sieve_regex_find(const struct sieve_regex *x, struct arena *scratch,
                              struct span text, struct span *taken,
-                             uint64_t *steps) MUST_CHECK;
+                             struct sieve_steps *steps) MUST_CHECK;
 
 #endif

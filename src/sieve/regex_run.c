@@ -29,7 +29,7 @@ struct run {
     struct todo *todo;
     size_t *places, *best;
     bool found;
-    uint64_t left;
+    struct sieve_steps *steps;
 };
 
 static struct list
@@ -37,15 +37,6 @@ new_list(struct arena *a, size_t n, size_t width)
 {
     return (struct list){.steps = arena_array(a, n, sizeof(uint32_t)),
                          .places = arena_array(a, n * width, sizeof(size_t))};
-}
-
-static bool
-spend(struct run *r, uint64_t steps)
-{
-    if (r->left < steps)
-        return false;
-    r->left -= steps;
-    return true;
 }
 
 // One step of those that read no character; more to do is put on the pile.
@@ -95,7 +86,7 @@ add(struct run *r, struct list *list, uint32_t step)
         if (r->seen[t.step] == r->round)
             continue;
         r->seen[t.step] = r->round;
-        if (!spend(r, 1 + r->width / 8))
+        if (!sieve_steps_spend(r->steps, 1 + r->width / 8))
             return false;
         follow(r, list, t.step, &pile);
     }
@@ -170,7 +161,8 @@ read_point(struct run *r, uint32_t point, size_t behind)
     for (size_t i = 0; i < r->now.n; i++) {
         const struct regex_step *s = &r->x->steps[r->now.steps[i]];
         const size_t *places = r->now.places + i * r->width;
-        if (!spend(r, 1 + (s->op == STEP_IN || s->op == STEP_NOT_IN ? s->b - s->a : 0)))
+        if (!sieve_steps_spend(
+                r->steps, 1 + (s->op == STEP_IN || s->op == STEP_NOT_IN ? s->b - s->a : 0)))
             return false;
         if (s->op == STEP_MATCH) {
             keep_best(r, places);
@@ -236,10 +228,10 @@ sieve_regex_octets(const struct sieve_regex *x)
 
 enum result
 sieve_regex_find(const struct sieve_regex *x, struct arena *scratch, struct span text,
-                 struct span *taken, uint64_t *steps)
+                 struct span *taken, struct sieve_steps *steps)
 {
     size_t width = 2 * (size_t)x->groups;
-    struct run r = {.x = x, .text = text, .width = width, .left = *steps};
+    struct run r = {.x = x, .text = text, .width = width, .steps = steps};
     r.now = new_list(scratch, x->n, width);
     r.next = new_list(scratch, x->n, width);
     r.seen = arena_array(scratch, x->n, sizeof(uint32_t));
@@ -247,7 +239,6 @@ sieve_regex_find(const struct sieve_regex *x, struct arena *scratch, struct span
     r.places = arena_array(scratch, width, sizeof(size_t));
     r.best = arena_array(scratch, width, sizeof(size_t));
     bool whole = run(&r);
-    *steps = r.left;
     if (!whole)
         return R_FAIL;
     if (!r.found)

@@ -2,8 +2,6 @@
 
 #include <stdarg.h>
 
-enum { REST_WORK = 1 << 17 };  // about a millisecond
-
 enum result(sieve_fail)(struct sieve_run *r, const struct sieve_call *call, const char *fmt,
                         ...)
 {
@@ -34,7 +32,7 @@ enum result
 sieve_work(struct sieve_run *r, uint64_t units)
 {
     if (units <= r->work_max - r->work) {
-        bool due = (r->work + units) / REST_WORK > r->work / REST_WORK;
+        bool due = (r->work + units) / STEPS_REST > r->work / STEPS_REST;
         r->work += units;
         if (due && r->world->rest)
             r->world->rest(r->world->arg);
@@ -44,10 +42,17 @@ sieve_work(struct sieve_run *r, uint64_t units)
     return sieve_fail(r, NULL, "the script takes more work than it may");
 }
 
-uint64_t
-sieve_work_left(const struct sieve_run *r)
+struct sieve_steps
+sieve_steps_begin(const struct sieve_run *r)
 {
-    return r->work_max - r->work;
+    return (struct sieve_steps){r->work_max - r->work, r->world->rest, r->world->arg};
+}
+
+enum result
+sieve_steps_end(struct sieve_run *r, const struct sieve_steps *s, bool whole)
+{
+    r->work = r->work_max - s->left;
+    return whole ? R_OK : sieve_work(r, s->left + 1);
 }
 
 struct arena *

@@ -30,9 +30,11 @@ matches(struct sieve_matching *m, struct span value, size_t key, bool *yes)
     g.collation = collation;
     g.pattern = g.characters ? m->keys[key] : m->folded[key];
     g.value = g.characters ? value : m->value_folded;
-    g.steps_max = sieve_work_left(m->run);
-    if (sieve_glob(&g, yes) != R_OK || sieve_work(m->run, g.steps) != R_OK)
-        return sieve_fail(m->run, m->call, "the script takes more work than it may");
+    struct sieve_steps steps = sieve_steps_begin(m->run);
+    g.steps = &steps;
+    enum result done = sieve_glob(&g, yes);
+    if (sieve_steps_end(m->run, &steps, done == R_OK) != R_OK)
+        return R_FAIL;
     if (!*yes)
         return R_OK;
     for (size_t i = 0; i < g.n; i++)  // of the value, not of its folded form

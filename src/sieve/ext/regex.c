@@ -55,19 +55,16 @@ static enum result
 test(struct sieve_matching *m, struct span value, size_t key, bool *yes)
 {
     const struct sieve_regex *x;
-    uint64_t left, before;
     if (regex_of(m, key, &x) != R_OK || sieve_room(m->run, sieve_regex_octets(x)) != R_OK ||
         sieve_work(m->run, sieve_regex_octets(x) / 64) != R_OK)
         return R_FAIL;
     size_t n = sieve_regex_groups(x);
     struct span *taken = arena_array(sieve_scratch(m->run), n, sizeof *taken);
-    left = before = sieve_work_left(m->run);
+    struct sieve_steps steps = sieve_steps_begin(m->run);
     struct arena *own = arena_new();
-    enum result found = sieve_regex_find(x, own, value, taken, &left);
+    enum result found = sieve_regex_find(x, own, value, taken, &steps);
     arena_free(&own);
-    if (found == R_FAIL)
-        return sieve_fail(m->run, m->call, "the script takes more work than it may");
-    if (sieve_work(m->run, before - left) != R_OK)
+    if (sieve_steps_end(m->run, &steps, found != R_FAIL) != R_OK)
         return R_FAIL;
     *yes = found == R_OK;
     return *yes ? sieve_captures_set(m->run, taken, n) : R_OK;
