@@ -92,6 +92,7 @@ mail_free(struct mail **mp)
     attachments_free(&m->attachments, m->options.home_count);
     arena_free(&m->entries_arena);
     quotas_free(&m->quotas);
+    free(atomic_load(&m->url_key));
     free(m->homes);
     free(m);
     *mp = NULL;

@@ -1,10 +1,12 @@
 #ifndef MAIL_MAIL_INSIDE_H
 #define MAIL_MAIL_INSIDE_H
 
-// All accounts: what their homes share (struct mail), and each home's own. Only account.c, mail.c and shares.c include this.
+// All accounts: what their homes share (struct mail), and each home's own. Only account.c, mail.c, shares.c and urlkey.c include
+// this.
 
 #include "mail/home.h"
 #include "mail/index_inside.h"
+#include "mail/urlkey.h"
 
 struct home {
     struct loop *loop;
@@ -33,6 +35,8 @@ struct mail {
     struct home *homes;
     struct quotas *quotas;
     struct attachments *attachments;  // one for each home
+    _Atomic(struct urlkey *)
+        url_key;  // the server's; NULL: nobody asked yet, or there is none
 };
 
 #endif

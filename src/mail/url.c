@@ -8,30 +8,23 @@
 
 // ---- who may use it, by the URL alone (RFC 4467 section 3) ----
 
-// Somebody of that name, or of none: both take as long (RFC 4467 section 6), so nobody learns who is here.
+// Did this server ever authorise it? What it did not tells nothing by the time that it takes (section 6).
 static enum result
-open_somebody(const struct mail_url_reader *who, struct span name, struct mail_user **out,
-              bool *decoy_out, struct fault *f)
+is_sealed(const struct mail_url_reader *who, const struct url_auth *auth, struct fault *f)
 {
-    enum result r = who->users->open(name, out, who->arg, f);
-    *decoy_out = r == R_NONE;
-    return r == R_NONE ? who->users->decoy(out, who->arg, f) : r;
-}
-
-enum result
-mail_url_is_own(const struct mail_url_reader *who, struct span name, struct fault *f)
-{
-    struct mail_user *other;
-    bool decoy;
-    if (span_ieq(name, mail_user_name(who->user)))
-        return R_OK;
-    enum result r = open_somebody(who, name, &other, &decoy, f);
-    if (r != R_OK)
-        return r;
-    bool own = !decoy && account_id(mail_user_account(other)) ==
-                             account_id(mail_user_account(who->user));
-    mail_user_close(&other);
-    return own ? R_OK : R_NONE;
+    struct urlkey key;
+    char want[URLKEY_SEAL], given[URLKEY_SEAL] = {0};
+    if (!span_ieq(auth->mechanism, SPAN("INTERNAL")))
+        return R_NONE;
+    enum result r = urlkey_server(account_mail(mail_user_account(who->user)), &key, f);
+    if (r == R_FAIL)
+        return R_FAIL;
+    urlkey_seal(&key, auth->rump, want);
+    sodium_memzero(&key, sizeof key);
+    bool whole = auth->token.n == URLKEY_WHOLE;
+    for (size_t i = 0; whole && i < URLKEY_SEAL; i++)
+        given[i] = ascii_lower(auth->token.p[i]);
+    return r == R_OK && sodium_memcmp(want, given, URLKEY_SEAL) == 0 ? R_OK : R_NONE;
 }
 
 static enum result
@@ -43,15 +36,22 @@ access_allowed(const struct mail_url_reader *who, const struct url_auth *auth,
         return R_NONE;
     case URL_ACCESS_SUBMIT:
         if (use == MAIL_URL_SUBMIT)
-            return mail_url_is_own(who, auth->user, f);
+            return who->users->is_own(auth->user, who->arg, f);
         return who->users->submits(who->arg) ? R_OK : R_NONE;
     case URL_ACCESS_USER:
-        return mail_url_is_own(who, auth->user, f);
+        return who->users->is_own(auth->user, who->arg, f);
     case URL_ACCESS_AUTHUSER:
     case URL_ACCESS_ANONYMOUS:
         break;
     }
     return R_OK;
+}
+
+static bool
+is_of_here(const struct mail_url_reader *who, const struct url *url)
+{
+    bool expired = url->auth.has_expire && url->auth.expire_s < clock_wall_s();
+    return who->users && !expired && who->users->is_here(url->host, url->port, who->arg);
 }
 
 // Whose mailboxes the URL is about: u->owner, or the session's user.
@@ -60,20 +60,19 @@ find_owner(const struct mail_url_reader *who, const struct url *url, enum mail_u
            struct mail_url *u, struct fault *f)
 {
     const struct url_auth *auth = &url->auth;
-    bool expired = auth->has_expire && auth->expire_s < clock_wall_s();
-    if (!who->users || expired || !who->users->is_here(url->host, url->port, who->arg))
+    if (!is_of_here(who, url))
         return R_NONE;
     if (!url->user.p)  // then it is whoever reads (RFC 4468 section 3.3)
         return use == MAIL_URL_SUBMIT && auth->access == URL_ACCESS_NONE ? R_OK : R_NONE;
     if (!auth->token.p)
-        return auth->access == URL_ACCESS_NONE ? mail_url_is_own(who, url->user, f)
+        return auth->access == URL_ACCESS_NONE ? who->users->is_own(url->user, who->arg, f)
                                                : R_NONE;
-    if (!span_ieq(auth->mechanism, SPAN("INTERNAL")))
-        return R_NONE;
-    enum result r = access_allowed(who, auth, use, f);
+    enum result r = is_sealed(who, auth, f);
+    if (r == R_OK)
+        r = access_allowed(who, auth, use, f);
     if (r != R_OK || span_ieq(url->user, mail_user_name(who->user)))
         return r;
-    return open_somebody(who, url->user, &u->owner, &u->decoy, f);
+    return who->users->open(url->user, &u->owner, who->arg, f);
 }
 
 // ---- the mailbox ----
@@ -123,17 +122,17 @@ check_token(struct mail_user *user, const struct mailbox_ref *ref, const struct 
     struct view_info info = {.uidvalidity = 0};
     struct mailbox_ref nowhere = {user, mail_user_account(user), 0, 0};
     struct urlkey key;
+    const struct span token = span_skip(auth->token, URLKEY_SEAL);
     char want[URLKEY_TOKEN], given[URLKEY_TOKEN] = {0};
     if (view)
         view_info(view, &info);
     enum result r = urlkey_find(user, view ? ref : &nowhere, &key);
     urlkey_token(&key, info.uidvalidity, auth->rump, want);
-    bool whole = auth->token.n == URLKEY_TOKEN;
-    for (size_t i = 0; whole && i < URLKEY_TOKEN; i++)
-        given[i] = ascii_lower(auth->token.p[i]);
+    for (size_t i = 0; i < URLKEY_TOKEN && i < token.n; i++)
+        given[i] = ascii_lower(token.p[i]);
     bool same = sodium_memcmp(want, given, URLKEY_TOKEN) == 0;
     sodium_memzero(&key, sizeof key);
-    return r == R_OK && view && whole && same ? R_OK : R_NONE;
+    return r == R_OK && view && same ? R_OK : R_NONE;
 }
 
 // What may not be read, what is not there, and what is not authorised are one.
@@ -148,8 +147,7 @@ open_named(const struct mail_url_reader *who, const struct url *url, struct mail
         r = R_NONE;
     if (r == R_FAIL || !url->auth.token.p)
         return r;
-    r = check_token(user, &ref, u->view, &url->auth);
-    return u->decoy ? R_NONE : r;
+    return check_token(user, &ref, u->view, &url->auth);
 }
 
 static enum result
@@ -160,8 +158,6 @@ open_mailbox(const struct mail_url_reader *who, const struct url *url,
         return R_NONE;
     if (url->host.p) {
         enum result r = find_owner(who, url, use, u, f);
-        if (r == R_NONE && url->auth.token.p)
-            r = check_token(who->user, NULL, NULL, &url->auth);
         if (r != R_OK)
             return r;
     }

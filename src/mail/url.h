@@ -14,8 +14,9 @@ struct mail_url_users {
     // Suspends. Opens the user of this name, as if logged in. R_NONE: there is none, or they have never been here.
     enum result (*open)(struct span name, struct mail_user **out, void *arg,
                         struct fault *f);
-    // Suspends. The session's own user, opened with the same work as one of another name. R_NONE: as above.
-    enum result (*decoy)(struct mail_user **out, void *arg, struct fault *f);
+    // Suspends where it may be. Is it a name of the session's own user? R_NONE: it is not, and who else is called so is not
+    // looked at.
+    enum result (*is_own)(struct span name, void *arg, struct fault *f);
     // Is it this server? port 0: none was named.
     bool (*is_here)(struct span host, uint16_t port, void *arg);
     bool (*submits)(void *arg);  // may the session's user fetch what is to be submitted?
@@ -32,7 +33,6 @@ struct mail_url_reader {
 struct mail_url {
     struct arena *arena;
     struct mail_user *owner;  // opened for it; NULL: the session's
-    bool decoy;               // in place of an owner who is not there: nothing may be read
     struct view *view;        // keeps the message readable
     struct message_row row;
     struct section section;
@@ -52,9 +52,6 @@ enum result mail_url_open(const struct mail_url_reader *who, struct span text,
                           struct fault *f) MUST_CHECK;
 void mail_url_close(struct mail_url *u);
 
-// Is `name` the session's user?
-enum result mail_url_is_own(const struct mail_url_reader *who, struct span name,
-                            struct fault *f) MUST_CHECK;
 // Opens the mailbox of a URL as this user, out of u->arena. R_NONE: it is not there, not to be seen, or has another
 // UIDVALIDITY; FAULT_NOPERM: it may not be read.
 enum result mail_url_mailbox(struct mail_user *user, const struct url *url,

@@ -2,7 +2,8 @@
 
 #include "base/hash.h"
 #include "base/limits.h"
-#include "mail/home.h"
+#include "mail/mail_inside.h"
+#include "mail/system.h"
 #include "mail/tree_record.h"
 
 #include <sodium.h>
@@ -10,6 +11,7 @@
 // A stored key begins with an octet that says how it is used.
 enum { KEY_FORM = 1, KEY_STORED = 1 + URLKEY_SIZE, NAME_ROOM = 48 };
 static const struct span prefix = SPAN("urlauth/");
+static const char server_name[NAME_ROOM] = "urlauth/server";
 
 struct key_call {
     struct account *account;  // of the user
@@ -171,22 +173,91 @@ urlkey_forget(struct mail_user *u, struct fault *f)
     return c.result;
 }
 
+// ---- the server's ----
+
+static void
+remember(struct mail *m, const struct urlkey *key)
+{
+    struct urlkey *mine = calloc(1, sizeof *mine), *none = NULL;
+    must(mine != NULL);
+    *mine = *key;
+    if (!atomic_compare_exchange_strong(&m->url_key, &none, mine))
+        free(mine);
+}
+
+static enum result
+server_key(struct mail *m, bool make, struct urlkey *out, struct fault *f)
+{
+    struct key_call c = {.out = out, .fault = f, .result = R_NONE};
+    const struct urlkey *known = atomic_load(&m->url_key);
+    if (known) {
+        *out = *known;
+        return R_OK;
+    }
+    random_bytes(out->octets, sizeof out->octets);
+    memcpy(c.name, server_name, NAME_ROOM);
+    enum result r = account_open(m, ACCOUNT_DIRECTORY, SPAN_NONE, make, &c.account, f);
+    if (r != R_OK)
+        return r;
+    account_run(c.account, make ? make_run : find_run, &c);
+    account_close(&c.account);
+    if (c.result == R_OK)
+        remember(m, out);
+    return c.result;
+}
+
+enum result
+urlkey_server(struct mail *m, struct urlkey *out, struct fault *f)
+{
+    return server_key(m, false, out, f);
+}
+
+enum result
+urlkey_server_make(struct mail *m, struct urlkey *out, struct fault *f)
+{
+    return server_key(m, true, out, f);
+}
+
+// ---- tokens ----
+
+enum { MAC_SIZE = 16 };
+
+// The first octets of the HMAC (RFC 2104 section 5).
+static void
+mac_of(const struct urlkey *k, struct span first, struct span then,
+       unsigned char out[MAC_SIZE])
+{
+    unsigned char whole[crypto_auth_hmacsha256_BYTES];
+    crypto_auth_hmacsha256_state s;
+    crypto_auth_hmacsha256_init(&s, k->octets, sizeof k->octets);
+    crypto_auth_hmacsha256_update(&s, (const unsigned char *)first.p, first.n);
+    crypto_auth_hmacsha256_update(&s, (const unsigned char *)then.p, then.n);
+    crypto_auth_hmacsha256_final(&s, whole);
+    memcpy(out, whole, MAC_SIZE);
+}
+
+void
+urlkey_seal(const struct urlkey *server, struct span rump, char out[URLKEY_SEAL])
+{
+    enum { FORM_SEALED_HMAC_SHA256 = 2 };
+    unsigned char seal[1 + MAC_SIZE] = {FORM_SEALED_HMAC_SHA256};
+    char hex[2 * sizeof seal + 1];
+    _Static_assert(sizeof hex == URLKEY_SEAL + 1, "seal in hex");
+    mac_of(server, SPAN(""), rump, seal + 1);
+    sodium_bin2hex(hex, sizeof hex, seal, sizeof seal);
+    memcpy(out, hex, URLKEY_SEAL);
+}
+
 void
 urlkey_token(const struct urlkey *k, uint32_t uidvalidity, struct span rump,
              char out[URLKEY_TOKEN])
 {
-    enum { FORM_HMAC_SHA256 = 1 };
-    unsigned char token[1 + crypto_auth_hmacsha256_BYTES] = {FORM_HMAC_SHA256};
-    unsigned char validity[4] = {
-        (unsigned char)(uidvalidity >> 24), (unsigned char)(uidvalidity >> 16),
-        (unsigned char)(uidvalidity >> 8), (unsigned char)uidvalidity};
-    crypto_auth_hmacsha256_state s;
-    char hex[2 * sizeof token + 1];
+    const char validity[4] = {(char)(uidvalidity >> 24), (char)(uidvalidity >> 16),
+                              (char)(uidvalidity >> 8), (char)uidvalidity};
+    unsigned char mac[MAC_SIZE];
+    char hex[2 * sizeof mac + 1];
     _Static_assert(sizeof hex == URLKEY_TOKEN + 1, "token in hex");
-    crypto_auth_hmacsha256_init(&s, k->octets, sizeof k->octets);
-    crypto_auth_hmacsha256_update(&s, validity, sizeof validity);
-    crypto_auth_hmacsha256_update(&s, (const unsigned char *)rump.p, rump.n);
-    crypto_auth_hmacsha256_final(&s, token + 1);
-    sodium_bin2hex(hex, sizeof hex, token, sizeof token);
+    mac_of(k, span_of(validity, sizeof validity), rump, mac);
+    sodium_bin2hex(hex, sizeof hex, mac, sizeof mac);
     memcpy(out, hex, URLKEY_TOKEN);
 }

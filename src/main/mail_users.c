@@ -1,4 +1,6 @@
 // Users and names that URLs with a server tell (RFC 4467).
+#include "auth/address.h"
+#include "auth/name.h"
 #include "base/limits.h"
 #include "os/listen.h"
 #include "main/mail_role.h"
@@ -37,10 +39,33 @@ open_user(struct span name, struct mail_user **out, void *arg, struct fault *f)
 }
 
 static enum result
-open_decoy(struct mail_user **out, void *arg, struct fault *f)
+is_address_of(struct session *s, struct span name, struct fault *f)
+{
+    struct buf user, detail;
+    uint64_t account = 0;
+    buf_init(&user, LIMIT_user_name);
+    buf_init(&detail, LIMIT_line);
+    enum result r = mail_ask_user(s->home, name, &account, &user, &detail, f);
+    bool own = r == R_OK && detail.n == 0 && account == s->account;
+    buf_done(&user);
+    buf_done(&detail);
+    return r == R_OK && !own ? R_NONE : r;
+}
+
+// Auth is asked about "ann@x.org" for the session of "ann" alone: whether somebody else is called so, that says anyway.
+static enum result
+is_own(struct span name, void *arg, struct fault *f)
 {
     struct session *s = arg;
-    return open_known(s->home, s->account, span_str(s->user), out, f);
+    struct span own = span_str(s->user);
+    struct name asked;
+    struct fault nobody;
+    if (name_of(name, &asked, &nobody) != R_OK)
+        return R_NONE;
+    if (span_eq(name_span(&asked), own))
+        return R_OK;
+    bool may_be = !address_domain(own).p && span_eq(address_local(name_span(&asked)), own);
+    return may_be ? is_address_of(s, name_span(&asked), f) : R_NONE;
 }
 
 static bool
@@ -87,4 +112,4 @@ mail_administers(void *arg)
     return config_list_has(&s->home->config->admin_users, span_str(s->user));
 }
 
-const struct mail_url_users mail_users = {open_user, open_decoy, is_here, submits};
+const struct mail_url_users mail_users = {open_user, is_own, is_here, submits};

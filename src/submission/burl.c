@@ -65,7 +65,7 @@ judge_url(struct submission_session *s, const struct mail_url_reader *who, struc
     if (*why || url.auth.access != URL_ACCESS_SUBMIT)
         return *why ? R_NONE : R_OK;
     *why = &of_another;  // section 3.3
-    return mail_url_is_own(who, url.auth.user, f);
+    return who->users->is_own(url.auth.user, who->arg, f);
 }
 
 static enum result

@@ -34,9 +34,13 @@ def uidvalidity(session, name="INBOX"):
     return int(lines[0].rsplit(b" ", 1)[1].rstrip(b")"))
 
 
-def token(key, validity, rump):
+def seal(key, rump):
     """As src/mail/urlkey.h says."""
-    return "01" + hmac.new(key, validity.to_bytes(4, "big") + rump.encode(), hashlib.sha256).hexdigest()
+    return "02" + hmac.new(key, rump.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def token(key, validity, rump):
+    return hmac.new(key, validity.to_bytes(4, "big") + rump.encode(), hashlib.sha256).hexdigest()[:32]
 
 
 RUMP = "imap://alice@localhost/INBOX/;uid=1;urlauth=anonymous"
@@ -53,7 +57,7 @@ def test_changed_urls(server):
     for at in range(len(given)):
         wrong = given[:at] + ("0" if given[at] != "0" else "1") + given[at + 1:]
         assert fetch(bob, f"{rump}:internal:{wrong}") is None, at
-    for wrong in (given[:-1], given + "0", given[:32], given[2:], "00" * 33, "ff" * 33, given + given):
+    for wrong in (given[:-1], given + "0", given[:32], given[2:], given[34:], given[:34], "00" * 33, "ff" * 33, given + given):
         assert fetch(bob, f"{rump}:internal:{wrong}") is None, wrong
     for wrong in ("imap://alice@localhost/INBOX/;uid=2;urlauth=anonymous", "imap://alice@localhost/inbox/;uid=1;urlauth=anonymous",
                   "imap://alice@LOCALHOST/INBOX/;uid=1;urlauth=anonymous", "imap://bob@localhost/INBOX/;uid=1;urlauth=anonymous",
@@ -73,16 +77,21 @@ def test_no_key(server):
     validity = uidvalidity(alice)
     guesses = [b"", b"\0" * 32, b"\0" * 64, b"\xff" * 32, b"INBOX", b"alice", b"urlauth/", RUMP.encode()]
 
-    def attack():
+    def attack(*seals):
         for key, number in itertools.product(guesses, (validity, 0)):
+            for sealed in (*(seal(guess, RUMP) for guess in guesses), *seals):
+                assert fetch(bob, f"{RUMP}:internal:{sealed}{token(key, number, RUMP)}") is None
             assert fetch(bob, f"{RUMP}:internal:{token(key, number, RUMP)}") is None
-            assert fetch(bob, f"{RUMP}:internal:{token(key, number, RUMP)[2:]}") is None
+            assert fetch(bob, f"{RUMP}:internal:01{token(key, number, RUMP)}") is None
 
     attack()
     url = generate(alice, RUMP)
-    attack()
+    sealed = url.rsplit(":", 1)[1][:34]  # the server's own, which stays
+    attack(sealed)
     alice.command("RESETKEY")
-    attack()
+    attack(sealed)
+    assert fetch(bob, url) is None
+    assert generate(alice, RUMP) != url and generate(alice, RUMP).rsplit(":", 1)[1].startswith(sealed)
     assert fetch(bob, url) is None
     # a URL of one's own key is of one's own mailbox
     bob.append("INBOX", MESSAGE)
@@ -132,7 +141,7 @@ def test_nothing_leaks(server):
     alice, bob = server.imap("alice"), server.imap("bob")
     alice.append("INBOX", MESSAGE)
     alice.command("CREATE private")
-    fake = "01" + "ab" * 32
+    fake = "02" + "ab" * 32
     for who, box in itertools.product(("alice", "carol", "nobody-here", "alice+x", "a%20b", "%F0%9F%92%A9"),
                                       ("INBOX", "private", "none", "Shared/bob/INBOX")):
         assert fetch(bob, f"imap://{who}@localhost/{box}/;uid=1;urlauth=anonymous:internal:{fake}") is None

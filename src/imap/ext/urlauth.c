@@ -108,8 +108,7 @@ check_rump(struct imap_session *s, const struct url *url, struct fault *f)
                 !url->auth.token.p;
     if (!rump || !s->host.users->is_here(url->host, url->port, s->host.arg))
         return fault_set(f, FAULT_BAD, "no rump of an URL of this server");
-    const struct mail_url_reader who = imap_url_reader(s);
-    enum result r = mail_url_is_own(&who, url->user, f);
+    enum result r = s->host.users->is_own(url->user, s->host.arg, f);
     return r == R_NONE ? fault_set(f, FAULT_BAD, "URL of another user") : r;
 }
 
@@ -121,8 +120,8 @@ authorise(struct imap_session *s, struct span text, struct arena *a, struct buf 
     struct mailbox_ref ref;
     struct view *view = NULL;
     struct view_info info;
-    struct urlkey key;
-    char token[URLKEY_TOKEN];
+    struct urlkey key, server;
+    char token[URLKEY_WHOLE];
     if (text.n > LIMIT_url || url_parse(text, a, &url, f) != R_OK)
         return fault_set(f, FAULT_BAD, "no URL of a message");
     if (check_rump(s, &url, f) != R_OK)
@@ -132,9 +131,11 @@ authorise(struct imap_session *s, struct span text, struct arena *a, struct buf 
         return r == R_NONE ? fault_set(f, FAULT_BAD, "URL of no mailbox") : R_FAIL;
     view_info(view, &info);
     view_close(&view);
-    if (urlkey_make(s->user, &ref, false, &key, f) != R_OK)
+    if (urlkey_server_make(account_mail(mail_user_account(s->user)), &server, f) != R_OK ||
+        urlkey_make(s->user, &ref, false, &key, f) != R_OK)
         return R_FAIL;
-    urlkey_token(&key, info.uidvalidity, text, token);
+    urlkey_seal(&server, text, token);
+    urlkey_token(&key, info.uidvalidity, text, token + URLKEY_SEAL);
     buf_put(b, text);
     buf_put_str(b, ":internal:");
     buf_put(b, span_of(token, sizeof token));
