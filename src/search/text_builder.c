@@ -328,13 +328,13 @@ on_terms(void *arg, const struct text_term *terms, size_t n)
     struct text_builder *b = arg;
     const uint64_t key[4] = {b->key[0], b->key[1], b->key[2], b->key[3]};
     uint64_t *recent = b->recent, zones = b->zones;
-    struct aim aims[TEXT_KINDS] = {[TEXT_WORD] = aim_of(b, TEXT_WORD),
-                                   [TEXT_JUNCTION] = aim_of(b, TEXT_JUNCTION),
-                                   [TEXT_FOLDED] = aim_of(b, TEXT_FOLDED)};
+    struct aim aims[TEXT_KINDS];
     struct seen seen[TEXT_TERMS];
     size_t words = 0;
     if (b->full)
         return;
+    for (enum text_kind kind = 0; kind < TEXT_KINDS; kind++)
+        aims[kind] = aim_of(b, kind);
     for (size_t i = 0; i < n; i++) {
         struct aim *aim = &aims[terms[i].kind];
         struct found *f = aim->to;
@@ -352,8 +352,7 @@ on_terms(void *arg, const struct text_term *terms, size_t n)
         __builtin_prefetch(new ? &aim->slots[hash >> aim->shift & aim->mask] : b->nothing);
     }
     for (enum text_kind kind = 0; kind < TEXT_KINDS; kind++)
-        if (aims[kind].to)
-            b->lots[kind].n = (size_t)(aims[kind].to - b->lots[kind].found);
+        b->lots[kind].n = (size_t)(aims[kind].to - b->lots[kind].found);
     if (b->lots[TEXT_WORD].n > 0)
         meet_lot(b, TEXT_WORD);
     join_words(b, seen, words);

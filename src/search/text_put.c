@@ -377,8 +377,8 @@ sort_pairs(struct put *p)
         from[i].left = p->places_of_words[from[i].left];
         from[i].right = p->places_of_words[from[i].right];
     }
+    unsigned each = passes > 0 ? (bits + passes - 1) / passes : 0;
     for (unsigned i = 0; i < 2 * passes; i++) {
-        unsigned each = (bits + passes - 1) / passes;
         sort_side(from, to, n, i >= passes, i % passes * each, each);
         swap = from;
         from = to;
