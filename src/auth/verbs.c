@@ -345,7 +345,7 @@ verbs_slow(struct span verb)
 enum result
 verbs_make(struct verbs_call *c, struct fault *f)
 {
-    const struct row *row;
+    const struct row *row = NULL;
     struct name name;
     buf_init(&c->hash, LIMIT_password_hash);
     buf_init(&c->ended, SIZE_MAX);
@@ -362,7 +362,7 @@ verbs_make(struct verbs_call *c, struct fault *f)
 enum result
 verbs_apply(struct userdb *db, struct verbs_call *c, struct buf *text, struct fault *f)
 {
-    const struct row *row;
+    const struct row *row = NULL;
     if (row_find(c->verb, c->n, &row, f) != R_OK || row->run(db, c, text, f) != R_OK)
         return R_FAIL;
     return text->over ? fault_set(f, FAULT_TOOBIG, "too many users for one answer") : R_OK;

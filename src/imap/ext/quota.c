@@ -54,7 +54,8 @@ administers(const struct imap_session *s)
 static enum result
 unknown(struct imap_command *c, struct fault *f)
 {
-    return imap_answer_no(c, f, FAULT_NONEXISTENT, "[NONEXISTENT] No such quota root");
+    (void)!imap_answer_no(c, f, FAULT_NONEXISTENT, "[NONEXISTENT] No such quota root");
+    return R_FAIL;
 }
 
 static enum result
