@@ -32,6 +32,22 @@ verb_client_arg(const struct verb_client *c, size_t i)
     return SPAN_NONE;
 }
 
+// An import from another server is not this target's.
+enum result
+verb_client_wait(struct verb_client *c, int fd, struct fault *f)
+{
+    (void)c, (void)fd;
+    return fault_set(f, FAULT_UNAVAILABLE, "no server");
+}
+
+void **
+verb_client_state(struct verb_client *c)
+{
+    static void *state;
+    (void)c;
+    return &state;
+}
+
 static int
 remove_one(const char *path, const struct stat *st, int kind, struct FTW *where)
 {

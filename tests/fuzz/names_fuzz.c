@@ -23,7 +23,7 @@ static bool
 beneath(const struct import_names *n, struct span own)
 {
     for (size_t i = 0; i < n->count; i++)
-        if (span_istarts(n->names[i], own) && n->names[i].n > own.n)
+        if (span_istarts(n->names[i].name, own) && n->names[i].name.n > own.n)
             return true;
     return false;
 }
