@@ -10,21 +10,6 @@ from clients.test_import import assert_same, fill, state
 from lib import client, fakeimap, peers, server as posthorn
 
 
-@pytest.fixture(scope="module")
-def dovecot():
-    peer = peers.Dovecot()
-    yield peer
-    peer.stop()
-
-
-@pytest.fixture
-def server():
-    own = posthorn.Server()
-    yield own
-    own.check_reports()
-    own.stop()
-
-
 def command(server, url, *words):
     return [posthorn.binary(), "import", url, *words, "-c", str(server.config)]
 

@@ -31,8 +31,8 @@ struct feed {
 // A mailbox that was found; its stored name's levels are separated by `separator`. FAULT_LIMIT past LIMIT_mailboxes.
 enum result feed_folder_add(struct feed *fd, const char *path, struct span stored,
                             char separator, struct fault *f) MUST_CHECK;
-// The account's name for a name of the source (--folder goes before it).
-struct span feed_name(const struct feed *fd, struct span name);
+// The account's name for a name of the source: --folder, which may be empty, goes before it. In the arena where it is made.
+struct span feed_name(struct arena *a, struct span folder, struct span name);
 
 // Sends what waits when it is much.
 enum result feed_flush(struct feed *fd, bool all, struct fault *f) MUST_CHECK;

@@ -13,18 +13,18 @@ enum { FLUSH_AT = 65536, SHOW_MS = 200 };
 // ---- folders ----
 
 struct span
-feed_name(const struct feed *fd, struct span name)
+feed_name(struct arena *a, struct span folder, struct span name)
 {
     struct buf b;
-    if (fd->folder.n == 0)
+    if (folder.n == 0)
         return name;
     if (span_ieq(name, SPAN("INBOX")))
-        return fd->folder;
+        return folder;
     buf_init(&b, LIMIT_mailbox_name * 8);
-    buf_put(&b, fd->folder);
+    buf_put(&b, folder);
     buf_put_char(&b, '/');
     buf_put(&b, name);
-    struct span whole = arena_dup(fd->arena, buf_span(&b));
+    struct span whole = arena_dup(a, buf_span(&b));
     buf_done(&b);
     return whole;
 }
@@ -55,7 +55,8 @@ feed_folder_add(struct feed *fd, const char *path, struct span stored, char sepa
         struct feed_folder *folder = room_for_folder(fd);
         folder->path = arena_cstr(fd->arena, span_str(path));
         folder->stored = arena_dup(fd->arena, stored);
-        folder->name = feed_name(fd, arena_dup(fd->arena, buf_span(&name)));
+        folder->name =
+            feed_name(fd->arena, fd->folder, arena_dup(fd->arena, buf_span(&name)));
     } else {
         feed_problem(fd, path, why.why);
     }

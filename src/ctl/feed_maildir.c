@@ -99,7 +99,8 @@ subscriptions(struct feed *fd, struct fault *f)
         if (storage_name_decode(buf_span(&stored), '.', &name, &why) != R_OK)
             feed_problem(fd, "subscriptions", why.why);
         else
-            r = feed_send(fd, PARCEL_SUBSCRIBED, feed_name(fd, buf_span(&name)), f);
+            r = feed_send(fd, PARCEL_SUBSCRIBED,
+                          feed_name(fd->arena, fd->folder, buf_span(&name)), f);
     }
     buf_done(&name);
     buf_done(&stored);

@@ -17,25 +17,14 @@ enum { PIECE = 65536, SHOW_MS = 200 };
 // ---- the connection ----
 
 static enum result
-unreachable(const struct pull_job *job, const struct fault *why, struct fault *f)
-{
-    return fault_set(f, FAULT_UNAVAILABLE, "%.80s cannot be reached: %.120s",
-                     job->source.host, why->why);
-}
-
-// Each address in turn, with one deadline for all.
-static enum result
 connect_to(const struct pull_job *job, int *fd_out, struct fault *f)
 {
-    struct resolve_addresses found = {0};
     struct fault why;
     uint64_t until_ms = clock_mono_ms() + LIMIT_pull_connect_ms;
-    if (resolve_host(job->source.host, job->port, until_ms, &found, &why) != R_OK)
-        return unreachable(job, &why, f);
-    for (size_t i = 0; i < found.n; i++)
-        if (resolve_connect(&found.list[i], until_ms, fd_out, &why) == R_OK)
-            return R_OK;
-    return unreachable(job, &why, f);
+    if (resolve_reach(job->source.host, job->port, until_ms, fd_out, &why) == R_OK)
+        return R_OK;
+    return fault_set(f, FAULT_UNAVAILABLE, "%.80s cannot be reached: %.120s",
+                     job->source.host, why.why);
 }
 
 // ---- parcels ----

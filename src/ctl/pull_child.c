@@ -2,7 +2,7 @@
 
 #include "auth/sasl_client.h"
 #include "base/limits.h"
-#include "ctl/parcel.h"
+#include "ctl/feed.h"
 #include "io/loop.h"
 #include "io/task.h"
 #include "os/sandbox.h"
@@ -75,24 +75,11 @@ hear(struct child *c, enum parcel_kind kind, struct parcel *out, struct fault *f
 
 // ---- ops ----
 
-// --folder goes before every name.
 static struct span
 name_here(struct child *c, struct span name)
 {
-    struct span folder = c->job->folder;
-    struct buf b;
-    if (folder.n == 0)
-        return name;
-    if (span_eq(name, SPAN("INBOX")))
-        return folder;
     arena_reset(c->arena);
-    buf_init(&b, LIMIT_mailbox_name * 8);
-    buf_put(&b, folder);
-    buf_put_char(&b, '/');
-    buf_put(&b, name);
-    struct span whole = arena_dup(c->arena, buf_span(&b));
-    buf_done(&b);
-    return whole;
+    return feed_name(c->arena, c->job->folder, name);
 }
 
 static enum result

@@ -97,16 +97,10 @@ set_options(struct ldap *l, LDAP *conn)
 static enum result
 reach(const struct ldap *l, const LDAPURLDesc *u, int *fd_out, struct fault *f)
 {
-    struct resolve_addresses found = {0};
     char port[16];
     snprintf(port, sizeof port, "%d", u->lud_port);
     const char *host = u->lud_host && u->lud_host[0] ? u->lud_host : "localhost";
-    if (resolve_host(host, port, l->deadline_ms, &found, f) != R_OK)
-        return R_FAIL;
-    for (size_t i = 0; i < found.n; i++)
-        if (resolve_connect(&found.list[i], l->deadline_ms, fd_out, f) == R_OK)
-            return R_OK;
-    return R_FAIL;
+    return resolve_reach(host, port, l->deadline_ms, fd_out, f);
 }
 
 static bool

@@ -200,3 +200,16 @@ resolve_connect(const struct resolve_address *a, uint64_t until_ms, int *fd_out,
         close(fd);
     return r;
 }
+
+enum result
+resolve_reach(const char *host, const char *port, uint64_t until_ms, int *fd_out,
+              struct fault *f)
+{
+    struct resolve_addresses found = {0};
+    if (resolve_host(host, port, until_ms, &found, f) != R_OK)
+        return R_FAIL;
+    for (size_t i = 0; i < found.n; i++)
+        if (resolve_connect(&found.list[i], until_ms, fd_out, f) == R_OK)
+            return R_OK;
+    return R_FAIL;
+}

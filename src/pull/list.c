@@ -1,6 +1,7 @@
 #include "pull/session.h"
 
 #include "base/limits.h"
+#include "base/quoted.h"
 #include "base/utf8.h"
 #include "wire/mutf7.h"
 
@@ -196,7 +197,7 @@ ask_status(struct session *s, struct session_mailbox *m, struct fault *f)
     if (m->noselect || m->has_status)
         return R_OK;
     buf_init(&name, LIMIT_pull_command / 2);
-    session_quote(&name, m->raw);
+    quoted_put(&name, m->raw);
     session_say(s, "STATUS %.*s (%s)", SPAN_ARG(buf_span(&name)), status_items(s));
     buf_done(&name);
     return session_await(s, on_list, &at, f) == R_FAIL ? R_FAIL : R_OK;

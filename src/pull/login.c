@@ -5,6 +5,7 @@
 
 #include "auth/sasl_client.h"
 #include "base/limits.h"
+#include "base/quoted.h"
 #include "wire/base64.h"
 
 enum { STEPS_MAX = 8 };
@@ -207,9 +208,9 @@ login_command(struct session *s, struct fault *f)
 {
     struct buf b;
     buf_init(&b, LIMIT_pull_command / 2);
-    session_quote(&b, span_str(s->source->user));
+    quoted_put(&b, span_str(s->source->user));
     buf_put_char(&b, ' ');
-    session_quote(&b, span_str(s->source->password));
+    quoted_put(&b, span_str(s->source->password));
     enum result r = R_OK;
     if (b.over)
         r = fault_set(f, FAULT_TOOBIG, "what the login says is too long");

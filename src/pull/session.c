@@ -26,18 +26,6 @@ session_say(struct session *s, const char *fmt, ...)
     return s->tag;
 }
 
-void
-session_quote(struct buf *b, struct span name)
-{
-    buf_put_char(b, '"');
-    for (size_t i = 0; i < name.n; i++) {
-        if (name.p[i] == '"' || name.p[i] == '\\')
-            buf_put_char(b, '\\');
-        buf_put_char(b, name.p[i]);
-    }
-    buf_put_char(b, '"');
-}
-
 // ---- hearing ----
 
 // More input than `had`; a server that says nothing for too long, or is gone, is FAULT_CLOSED.

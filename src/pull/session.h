@@ -43,7 +43,6 @@ struct session {
 
 // A tagged command; returns the number of its tag.
 unsigned session_say(struct session *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
-void session_quote(struct buf *b, struct span name);
 // The next response into s->response; valid until the next one.
 enum result session_next(struct session *s, struct fault *f) MUST_CHECK;
 // Responses up to the tagged one of the oldest command that waits; each untagged one is given to fn (may be NULL). R_NONE:

@@ -1,6 +1,7 @@
 #include "pull/session.h"
 
 #include "base/limits.h"
+#include "base/quoted.h"
 
 // One mailbox: what it holds is listed in batches by sequence number; of each batch what is wanted is fetched at once.
 
@@ -54,7 +55,7 @@ examine(struct visit *v, struct fault *f)
     struct buf name;
     v->m->is.modseq = 0;
     buf_init(&name, LIMIT_pull_command / 2);
-    session_quote(&name, v->m->raw);
+    quoted_put(&name, v->m->raw);
     session_say(s, "EXAMINE %.*s%s", SPAN_ARG(buf_span(&name)),
                 s->caps & PULL_CAP(CONDSTORE) ? " (CONDSTORE)" : "");
     buf_done(&name);

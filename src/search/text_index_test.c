@@ -490,7 +490,7 @@ test_flipped(void **state)
     put(ti, &t, 0, 12);
     text_index_close(&ti);
     const char *long_form = getenv("POSTHORN_LONG");  // the short form is ""
-    flip_all(s, &t, long_form && long_form[0] != '\0' ? 1 : 149);
+    flip_all(s, &t, long_form && long_form[0] != '\0' ? 1 : 97);
     end_text(&t);
     store_close(&s);
 }

@@ -176,8 +176,11 @@ next_term(const struct merge *m, struct runner *r)
                                   : text_entry_next(in->s, &in->entries, &in->entry, m->f);
 }
 
+typedef enum result next_fn(const struct merge *m, struct runner *r);
+
+// What each input has first, of terms or of pairs.
 static enum result
-begin_runners(struct merge *m)
+begin_runners(struct merge *m, next_fn *next)
 {
     m->running = 0;
     for (size_t i = 0; i < m->n; i++) {
@@ -185,7 +188,8 @@ begin_runners(struct merge *m)
         *r = (struct runner){0, m->inputs[i]};
         r->in->next_page = 0;
         r->in->term = SPAN_NONE;
-        enum result got = next_term(m, r);
+        r->in->pairs.at.left = 0;
+        enum result got = next(m, r);
         if (got == R_FAIL)
             return R_FAIL;
         m->running += got == R_OK;
@@ -348,7 +352,7 @@ static enum result
 merge_kind(struct merge *m, enum text_kind kind)
 {
     m->kind = kind;
-    if (begin_runners(m) != R_OK)
+    if (begin_runners(m, next_term) != R_OK)
         return R_FAIL;
     while (m->running > 0)
         if (merge_term(m) != R_OK)
@@ -395,23 +399,6 @@ next_pair(const struct merge *m, struct runner *r)
 }
 
 static enum result
-begin_pairs(struct merge *m)
-{
-    m->running = 0;
-    for (size_t i = 0; i < m->n; i++) {
-        struct runner *r = &m->runners[m->running];
-        *r = (struct runner){0, m->inputs[i]};
-        r->in->next_page = 0;
-        r->in->pairs.at.left = 0;
-        enum result got = next_pair(m, r);
-        if (got == R_FAIL)
-            return R_FAIL;
-        m->running += got == R_OK;
-    }
-    return R_OK;
-}
-
-static enum result
 merge_pair(struct merge *m)
 {
     uint64_t pair = UINT64_MAX;
@@ -440,7 +427,7 @@ merge_pair(struct merge *m)
 static enum result
 merge_pairs(struct merge *m)
 {
-    if (begin_pairs(m) != R_OK)
+    if (begin_runners(m, next_pair) != R_OK)
         return R_FAIL;
     while (m->running > 0)
         if (merge_pair(m) != R_OK)
