@@ -1,10 +1,12 @@
 """IMAPSIEVE (RFC 6785): scripts that IMAP commands run, over real sessions."""
 import itertools
 import re
+import threading
 
 import pytest
 
 from lib import client, server as posthorn
+from lib.long import LONG
 
 numbers = itertools.count(1)
 LEARN = """require ["imapsieve", "environment", "variables", "fileinto", "mailbox", "copy", "imap4flags"];
@@ -244,3 +246,115 @@ def test_filter_guest(where):
     guest.imap.select(f"Shared/{owner.name}/INBOX")
     with pytest.raises(client.Refused, match="NOPERM"):
         guest.imap.command("FILTER SIEVE DELIVERY ALL")
+
+
+CAUSE = """require ["imapsieve", "imap4flags", "environment", "variables"];
+if environment :matches "imap.cause" "*" { addflag "$${1}"; }
+if environment :matches "imap.user" "*" { addflag "$by-${1}"; }
+if environment :matches "imap.changedflags" "?*" { addflag "$changed"; }
+"""
+
+
+def test_each_command(where):
+    """MULTIAPPEND, CATENATE and REPLACE are APPEND, MOVE is COPY (RFC 6785 section 2.2)."""
+    user = User(where)
+    user.script(CAUSE)
+    by = f"$by-{user.name}"
+    text = "Subject: {}\r\n\r\nbody\r\n"
+
+    def literal(subject):
+        return f"{{{len(text.format(subject))}+}}\r\n{text.format(subject)}"
+
+    user.imap.command("APPEND INBOX " + " ".join(literal(f"multi{i}") for i in range(3)))
+    user.imap.command(f"APPEND INBOX CATENATE (TEXT {literal('parts')})")
+    assert user.folder("INBOX") == {name: f"$APPEND {by}" for name in ("multi0", "multi1", "multi2", "parts")}
+    user.imap.select("INBOX")
+    user.imap.command(f"REPLACE 1 INBOX {literal('replaced')}")
+    assert user.folder("INBOX")["replaced"] == f"$APPEND {by}" and "multi0" not in user.folder("INBOX")
+    user.imap.command('CREATE "There"')
+    user.script(CAUSE, mailbox="There")
+    user.imap.select("INBOX")
+    user.imap.command('UID MOVE 2 "There"')
+    assert user.folder("There") == {"multi1": f"$APPEND $COPY {by}"}
+    user.imap.select("There")
+    user.imap.command("UID STORE 1 FLAGS (\\Flagged)")
+    assert user.folder("There") == {"multi1": f"$FLAG {by} $changed \\Flagged"}
+
+
+def test_other_account(where):
+    """What a guest copies or moves into a shared folder runs its owner's script, as the owner; imap.user is the guest (section 4.7)."""
+    owner, guest = User(where), User(where)
+    owner.script(CAUSE + 'if environment "vnd.dovecot.username" "x" { stop; }')
+    owner.imap.command(f"SETACL INBOX {guest.name} lrswite")
+    guest.append("copied")
+    guest.append("moved")
+    guest.imap.select("INBOX")
+    guest.imap.command(f"COPY 1 Shared/{owner.name}/INBOX")
+    guest.imap.command(f"MOVE 2 Shared/{owner.name}/INBOX")
+    by = f"$by-{guest.name}"
+    assert owner.folder("INBOX") == {"copied": f"$COPY {by}", "moved": f"$COPY {by}"}
+    assert guest.folder("INBOX") == {"copied": ""}
+
+
+def test_expunge():
+    """imapsieve_expunge: what is not kept is gone before the answer, with its EXPUNGE; what is kept stays."""
+    server = posthorn.Server({"imapsieve_expunge": True})
+    try:
+        user = User(server)
+        user.script('require ["imapsieve", "fileinto", "mailbox"]; if header "subject" ["drop", "late"] { discard; }\n'
+                    'elsif header "subject" "file" { fileinto :create "Filed"; }')
+        for subject in ("stays", "drop", "file"):
+            user.append(subject)
+        assert user.folder("INBOX") == {"stays": ""} and user.folder("Filed") == {"file": ""}
+        user.imap.command('CREATE "Quiet"')
+        user.append("late", "Quiet")
+        user.imap.select("INBOX")
+        other = server.imap(user.name)
+        other.select("Quiet")
+        other.command("MOVE 1 INBOX")
+        lines, _ = user.imap.command("NOOP")
+        assert user.folder("INBOX") == {"stays": ""} and user.folder("Quiet") == {}
+        assert not any(b"FETCH" in line for line in lines)
+    finally:
+        server.stop()
+
+
+def test_too_much(where):
+    """A script that wants more than it may leaves the message as it is, and the user is told once."""
+    user = User(where)
+    user.script('require ["imapsieve", "fileinto", "mailbox", "imap4flags"]; addflag "$never";\n'
+                + "".join(f'fileinto :create "F{i}";\n' for i in range(33)))
+    for i in range(3):
+        user.append(f"m{i}")
+    assert user.folder("INBOX") == {"m0": "", "m1": "", "m2": ""}
+    user.imap.select("INBOX")
+    rows = user.imap.fetch("1:*", "(BODY.PEEK[])").values()
+    notices = [r["BODY[]"] for r in rows if b"Your filter script failed" in r["BODY[]"]]
+    assert len(notices) == 1 and b"more than 32 actions" in notices[0]
+
+
+def test_store_of_many(where):
+    """While the scripts of one large STORE run, other sessions of the user are answered."""
+    user, many = User(where), 100_000 if LONG else 2_000
+    user.imap.append_all("INBOX", [f"Subject: {i}\r\n\r\n\r\n".encode() for i in range(many)])
+    user.script('require ["imapsieve", "imap4flags"]; addflag "$ran";')
+    other = where.imap(user.name, timeout=600)
+    big = where.imap(user.name, timeout=7200)
+    big.select("INBOX")
+    answered, done = [], threading.Event()
+
+    def store():
+        big.command("STORE 1:* +FLAGS.SILENT (\\Flagged)")
+        done.set()
+
+    thread = threading.Thread(target=store)
+    thread.start()
+    while not done.is_set():
+        other.command("NOOP")
+        answered.append(done.is_set())
+    thread.join()
+    assert answered.count(False) > 10  # it did not wait for the end
+    other.select("INBOX")
+    lines, _ = other.command("SEARCH RETURN (COUNT) KEYWORD $ran FLAGGED")
+    ran = int(re.search(rb"COUNT (\d+)", b" ".join(lines))[1])
+    assert ran == many or (LONG and "scripts for stored mail have no more work left" in where.stderr() and ran > 10_000)

@@ -2,6 +2,7 @@
 #include "ctl/call.h"
 #include "ctl/output.h"
 #include "ctl/owner.h"
+#include "ctl/programs.h"
 #include "ctl/users.h"
 #include "io/loop.h"
 #include "io/task.h"
@@ -53,6 +54,7 @@ open_all(struct here *h, struct fault *f)
     };
     mail_marks_set(h->host.mail, config_marks(h->config));
     mail_private_flags_set(h->host.mail, config_private_flags(h->config));
+    programs_offer(h->config);
     limits_of(h->config, &quota);
     mail_quota_set(h->host.mail, &quota);
     return R_OK;

@@ -4,6 +4,7 @@
 #include "ctl/expiry.h"
 #include "ctl/listeners.h"
 #include "ctl/quotas.h"
+#include "ctl/programs.h"
 #include "ctl/scanners.h"
 #include "ctl/smarthost.h"
 #include "mail/marks.h"
@@ -268,8 +269,9 @@ check_whole(const struct config *c, struct fault *f)
         check_policy(c, f) != R_OK || check_networks(c, f) != R_OK ||
         check_oauth(c, f) != R_OK || databases_check(c, f) != R_OK ||
         check_expire(c, f) != R_OK || smarthost_check(c, f) != R_OK ||
-        scanners_check(c, f) != R_OK || check_url("push_url", c->push_url, f) != R_OK ||
-        check_marks(c, f) != R_OK || check_private_flags(c, f) != R_OK ||
+        scanners_check(c, f) != R_OK || programs_check(c, f) != R_OK ||
+        check_url("push_url", c->push_url, f) != R_OK || check_marks(c, f) != R_OK ||
+        check_private_flags(c, f) != R_OK ||
         check_filter_rows("filters", &c->filters, f) != R_OK ||
         check_filter_rows("filter_descriptions", &c->filter_descriptions, f) != R_OK ||
         announce_check(c, f) != R_OK || limits_check(c, f) != R_OK)

@@ -95,6 +95,13 @@ feed_script(struct verb_client *c, struct fault *f)
     return feed_from(c, open_named(verb_client_arg(c, 1), "re", stdin), f);
 }
 
+enum result
+feed_filter(struct verb_client *c, struct fault *f)
+{
+    struct span name = verb_client_arg(c, 2);
+    return name.n > 0 ? feed_from(c, open_named(name, "re", stdin), f) : R_OK;
+}
+
 static enum result
 sink_end(FILE *file, struct fault *f)
 {

@@ -40,6 +40,8 @@
      sink,                                                                                 \
      help,                                                                                 \
      CARRIES_OWNER + (most)-1},
+#define SIEVE(words, usage, least, most, run, feed, sink, help)                            \
+    {words, usage, least, most, VERB_SERVER, run, NULL, feed, sink, help, CARRIES_SIEVE},
 #define TRIAL(words, usage, least, most, run, feed, sink, help)                            \
     {words, usage, least, most, VERB_SERVER, run, NULL, feed, sink, help, CARRIES_TRIAL},
 const struct verb verbs[] = {
@@ -57,6 +59,7 @@ const struct verb verbs[] = {
 #undef DRY
 #undef FOR
 #undef TRIAL
+#undef SIEVE
 #undef PASSWORD
 #undef OWNED
 const size_t verbs_count = sizeof verbs / sizeof verbs[0];
@@ -167,12 +170,12 @@ wrong_arguments(const struct verb *v)
     return EXIT_USAGE;
 }
 
-// What becomes arguments: the verb's words, its options, and --dry-run or --read-only; "" for each that was not given.
+// What becomes arguments: the verb's words, its options, and --dry-run, --read-only, --trace; "" for each that was not given.
 struct carry {
     size_t words;
     size_t options[2];  // offsets
     size_t option_count;
-    bool dry_run, read_only;
+    bool dry_run, read_only, trace;
 };
 
 static const struct carry carries[] = {
@@ -200,6 +203,7 @@ static const struct carry carries[] = {
                        {offsetof(struct verb_options, service),
                         offsetof(struct verb_options, address)},
                        2},
+    [CARRIES_SIEVE] = {.words = 3, .dry_run = true, .trace = true},
     [CARRIES_PART] = {.words = 1},
 };
 
@@ -222,6 +226,8 @@ run_carrying(const struct verb *v, const struct config *c, const struct verb_opt
         all[k++] = o->dry_run ? "dry-run" : "";
     if (carry->read_only)
         all[k++] = o->read_only ? "read-only" : "";
+    if (carry->trace)
+        all[k++] = o->trace ? "trace" : "";
     return call_run_on_store(c, v, all, k);
 }
 

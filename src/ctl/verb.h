@@ -106,7 +106,9 @@ struct verb_options {
     bool json;                      // --json: output_open heard it already
     bool version, help;
     const char *since;  // mailbox undelete
-    bool dry_run;
+    struct {
+        bool dry_run, trace;
+    };
     const char *to, *uid, *message_id, *emailid;  // restore
     const char *protocol, *expires;               // user password add
     const char *time;                             // rawlog --for
@@ -133,6 +135,7 @@ enum verb_carries {
     CARRIES_OWNER,
     CARRIES_OWNER_1,
     CARRIES_OWNER_2,
+    CARRIES_SIEVE,  // --dry-run, --trace, after three words
     CARRIES_TRIAL,  // --service NAME, --address IP
     CARRIES_PART,  // its local function reads them: --user, --folder, --to, --dry-run, which message
 };

@@ -78,7 +78,7 @@ check(struct owned *o, struct span text, struct fault *f)
 {
     struct sieve_program *p;
     struct sieve_error e;
-    if (sieve_compile(o->arena, text, &p, &e) == R_OK)
+    if (sieve_compile(o->arena, SIEVE_USER, text, &p, &e) == R_OK)
         return R_OK;
     verb_note(o->call, "mistake",
               FIELDS(field_text("file", "%:", verb_arg(o->call, 1)),

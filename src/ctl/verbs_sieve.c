@@ -1,4 +1,5 @@
 #include "ctl/output.h"
+#include "ctl/programs.h"
 #include "ctl/verbs.h"
 #include "base/limits.h"
 #include "sieve/sieve.h"
@@ -36,16 +37,32 @@ tell_mistake(const char *path, const struct sieve_error *e)
     return 1;
 }
 
+// As the server of these settings would: as a script of the administrator.
+static int
+offer(const struct verb_options *o)
+{
+    struct config *c;
+    struct fault f;
+    if (verb_config(o, &c, &f) != R_OK)
+        return output_fault(&f, 1);
+    programs_offer(c);
+    config_free(&c);
+    return 0;
+}
+
 // Reads and compiles; not 0: the exit code, and it was told why.
 static int
-load(const char *path, struct arena *a, struct sieve_program **out)
+load(const struct verb_options *o, const char *path, struct arena *a,
+     struct sieve_program **out)
 {
     struct buf script;
     struct fault f;
     struct sieve_error e;
+    if (offer(o) != 0)
+        return 1;
     if (read_file(path, LIMIT_sieve_script, &script, &f) != R_OK)
         return output_fault(&f, 1);
-    enum result r = sieve_compile(a, buf_span(&script), out, &e);
+    enum result r = sieve_compile(a, SIEVE_ADMINISTRATOR, buf_span(&script), out, &e);
     buf_done(&script);
     return r == R_OK ? 0 : tell_mistake(path, &e);
 }
@@ -55,8 +72,8 @@ verb_sieve_check(const struct verb_options *o, const char *const *args, size_t n
 {
     struct arena *a = arena_new();
     struct sieve_program *p = NULL;
-    (void)o, (void)n;
-    int code = load(args[0], a, &p);
+    (void)n;
+    int code = load(o, args[0], a, &p);
     if (code == 0)
         output_row("script", FIELDS(field_str("file", "%", args[0]),
                                     field_str(NULL, "%", ": no mistakes found")));
@@ -113,7 +130,7 @@ verb_sieve_test(const struct verb_options *o, const char *const *args, size_t n)
     struct buf message;
     struct fault f;
     (void)n;
-    int code = load(args[0], a, &p);
+    int code = load(o, args[0], a, &p);
     if (code == 0 && read_file(args[1], LIMIT_message_size, &message, &f) != R_OK) {
         code = output_fault(&f, 1);
     } else if (code == 0) {

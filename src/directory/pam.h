@@ -44,8 +44,6 @@ struct pam_job {
 void pam_ask(const struct pam_settings *s, const struct pam_question *q,
              struct pam_said *out);
 
-// The role takes in what modules start and leave behind.
-enum result pam_jobs_open(struct fault *f) MUST_CHECK;
 // The child calls forget(arg) before any module runs: other people's passwords are none of theirs.
 enum result pam_job_start(const struct pam_settings *s, const struct pam_question *q,
                           void (*forget)(void *arg), void *arg, struct pam_job *out,
@@ -53,7 +51,5 @@ enum result pam_job_start(const struct pam_settings *s, const struct pam_questio
 void pam_job_kill(const struct pam_job *job);
 // The child has ended, or is ended now.
 void pam_job_end(struct pam_job *job, bool timed_out, struct pam_said *out);
-// Kills and reaps the children that are no job's. True: some may be left.
-bool pam_jobs_sweep(bool (*is_job)(pid_t pid, void *arg), void *arg);
 
 #endif

@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { EXIT_BROKEN = 100, CHILDREN_TEXT = 4096 };
+enum { EXIT_BROKEN = 100 };
 
 // ---- in the child ----
 
@@ -46,26 +46,6 @@ run_child(const struct pam_settings *s, const struct pam_question *q, pid_t pare
 }
 
 // ---- in the role ----
-
-static int
-open_children(void)
-{
-    char path[64];
-    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
-    return open(path, O_RDONLY | O_CLOEXEC);
-}
-
-enum result
-pam_jobs_open(struct fault *f)
-{
-    int fd = open_children();
-    if (fd < 0)
-        return fault_errno(f, FAULT_UNAVAILABLE, "the list of children in /proc");
-    close(fd);
-    return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
-               ? R_OK
-               : fault_errno(f, FAULT_UNAVAILABLE, "PR_SET_CHILD_SUBREAPER");
-}
 
 static enum result
 follow(pid_t pid, int said, struct pam_job *out, struct fault *f)
@@ -140,25 +120,4 @@ pam_job_end(struct pam_job *job, bool timed_out, struct pam_said *out)
     close(job->said);
     close(job->pidfd);
     *job = (struct pam_job){0, -1, -1};
-}
-
-bool
-pam_jobs_sweep(bool (*is_job)(pid_t pid, void *arg), void *arg)
-{
-    char text[CHILDREN_TEXT];
-    bool left = false;
-    int fd = open_children();
-    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
-    if (fd >= 0)
-        close(fd);
-    text[n > 0 ? n : 0] = '\0';
-    for (char *at = text, *end; (end = strchr(at, ' ')) != NULL; at = end + 1) {
-        pid_t pid = (pid_t)strtol(at, NULL, 10);
-        if (pid <= 0 || is_job(pid, arg))
-            continue;
-        (void)kill(pid, SIGKILL);
-        (void)waitpid(pid, NULL, WNOHANG);
-        left = true;
-    }
-    return left;
 }

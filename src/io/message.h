@@ -51,6 +51,8 @@ enum message_type {
     MESSAGE_RELAY_RETURNED,  // mail -> relay   struct relay_returned
     MESSAGE_SCAN_ASK,        // mail -> scan   struct scan_ask, with the text's descriptor
     MESSAGE_SCAN_ANSWER,     // scan -> mail   struct scan_answer
+    MESSAGE_PIPE_ASK,     // mail -> pipe   struct pipe_ask, with the message's descriptor
+    MESSAGE_PIPE_ANSWER,  // pipe -> mail   struct pipe_answer
 };
 
 enum tls_kind {
@@ -363,6 +365,17 @@ struct scan_answer {
     struct span text;  // as scan/scan.h packs it
 };
 
+// A message for a program, and what became of it.
+struct pipe_ask {
+    uint64_t request;   // chosen by mail; unique on its channel
+    uint64_t size;      // of the message, which is its whole file
+    struct span about;  // as pipe/pipe.h packs it
+};
+struct pipe_answer {
+    uint64_t request;
+    uint8_t status;  // enum pipe_status
+};
+
 struct extract_offer {
     uint8_t pdf;  // the tool for PDF is there
 };
@@ -405,6 +418,8 @@ MESSAGE_CODEC(relay_return)
 MESSAGE_CODEC(relay_returned)
 MESSAGE_CODEC(scan_ask)
 MESSAGE_CODEC(scan_answer)
+MESSAGE_CODEC(pipe_ask)
+MESSAGE_CODEC(pipe_answer)
 
 // A sealed ticket is the packed ticket followed by a 32-octet HMAC-SHA-256 under the ticket key.
 void ticket_seal(struct buf *b, const struct ticket *t, struct span key);

@@ -40,6 +40,8 @@ attempt(struct filter_run *r, struct filter_result *out, struct fault *f)
         filter_run_scripts(r);
     else
         keep_unfiltered(r, f);
+    if (r->stored && filter_stored_tell(r))
+        return R_OK;
     if (filter_send_before(r, out, f) != R_OK)
         return R_FAIL;
     if (filter_file(r, out, f) != R_OK)
@@ -76,8 +78,9 @@ remember_sent(struct filter_run *r)
     struct intake_along along = {filter_marks_check, filter_marks_put, &r->marks};
     struct intake_spread none = {.along = &along};
     filter_marks_redirected(&r->marks);
+    filter_pipes_remember(r);
     if (r->marks.n > 0 && intake_commit_spread(r->account, &none, &f) != R_OK)
-        log_warning("sieve", "a redirect is not remembered", log_user(r->account->user),
+        log_warning("sieve", "what went out is not remembered", log_user(r->account->user),
                     log_fault(&f));
 }
 

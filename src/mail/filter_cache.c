@@ -9,12 +9,13 @@ static _Thread_local struct {
 } cache;
 
 static struct filter_program *
-find(struct hash_wide key)
+find(struct hash_wide key, enum sieve_author author)
 {
     struct filter_program *p;
     DL_FOREACH(cache.list, p)
     {
-        if (p->key.part[0] == key.part[0] && p->key.part[1] == key.part[1])
+        if (p->key.part[0] == key.part[0] && p->key.part[1] == key.part[1] &&
+            p->author == author)
             return p;
     }
     return NULL;
@@ -43,27 +44,28 @@ make_room(size_t most)
 }
 
 static struct filter_program *
-compile(struct span text, struct hash_wide key)
+compile(struct span text, enum sieve_author author, struct hash_wide key)
 {
     struct arena *a = arena_new_small();
     struct filter_program *p = ARENA_NEW(a, struct filter_program);
     p->arena = a;
     p->key = key;
-    if (sieve_compile(a, arena_dup(a, text), &p->program, &p->error) != R_OK)
+    p->author = author;
+    if (sieve_compile(a, author, arena_dup(a, text), &p->program, &p->error) != R_OK)
         p->program = NULL;
     cache.octets += arena_used(a);
     return p;
 }
 
 struct filter_program *
-filter_program_get(struct span text)
+filter_program_get(struct span text, enum sieve_author author)
 {
     struct hash_wide key = hash_keyed_wide(text);
-    struct filter_program *p = find(key);
+    struct filter_program *p = find(key, author);
     if (p)
         DL_DELETE(cache.list, p);
     else
-        p = compile(text, key);
+        p = compile(text, author, key);
     p->refs++;
     DL_PREPEND(cache.list, p);
     make_room(LIMIT_sieve_cached);

@@ -161,7 +161,7 @@ event_steps(struct filter_stored *s, const struct filter_occasion *o)
 static enum result
 check_step(const struct filter_step *step, struct fault *f)
 {
-    struct filter_program *p = filter_program_get(step->text);
+    struct filter_program *p = filter_program_get(step->text, filter_author(step));
     const char *misplaced = p->program ? sieve_out_of_place(p->program, SIEVE_ASKED) : NULL;
     enum result r = R_OK;
     if (!p->program)
@@ -208,7 +208,8 @@ asked_steps(struct filter_stored *s, const struct filter_occasion *o, struct fau
     if (s->as_delivered)
         return active_step(s, &step) == R_OK ? check_step(&step, f) : R_OK;
     if (o->which == FILTER_SCRIPT)
-        step.text = arena_dup(s->arena, o->script);
+        step = (struct filter_step){.text = arena_dup(s->arena, o->script),
+                                    .own = !o->administrator};
     else if (o->which == FILTER_GLOBAL)
         found = global_step(s, o->script, &step);
     else

@@ -29,12 +29,13 @@ const struct filter_home *filter_home_now(void);
 struct filter_program {
     struct filter_program *prev, *next;
     struct hash_wide key;  // of the text
+    enum sieve_author author;
     unsigned refs;
     struct arena *arena;
     struct sieve_program *program;  // NULL: it does not compile
     struct sieve_error error;
 };
-struct filter_program *filter_program_get(struct span text);
+struct filter_program *filter_program_get(struct span text, enum sieve_author author);
 void filter_program_put(struct filter_program **p);
 void filter_programs_drop(void);  // all that are not in use
 
@@ -46,6 +47,11 @@ struct filter_step {
     struct span name, text;
     bool own;  // the user's
 };
+static inline enum sieve_author
+filter_author(const struct filter_step *s)
+{
+    return s->own ? SIEVE_USER : SIEVE_ADMINISTRATOR;
+}
 
 // filter_stored.c: a mailbox whose messages go through scripts.
 struct filter_stored {
@@ -62,7 +68,8 @@ struct filter_stored {
     bool as_delivered;  // all scripts of a delivery; else these:
     struct filter_step *steps;
     size_t n, room;
-    uint64_t work;  // that is left
+    uint64_t work;                           // that is left
+    const struct filter_onlooker *onlooker;  // NULL: nobody looks on
     struct filter_stored_message {
         uint32_t uid;
         struct span flags, changed;  // "\\Seen $x"
@@ -114,7 +121,8 @@ struct filter_run {
     struct filter_sent {
         struct filter_sent *next;
         struct span target;
-    } * sent;  // redirects that went out, also at an earlier attempt
+        bool pipe;  // a program has it; target: what filter_pipe.c makes of it
+    } * sent;       // what went out, also at an earlier attempt
     const struct sieve_action *answer;  // the vacation that is to be sent
 };
 
@@ -141,6 +149,8 @@ enum result filter_own_named(struct filter_run *r, struct span name,
 // filter.c: the scripts and what they say, as a whole. Suspends.
 enum result filter_carry_out(struct filter_run *r, struct filter_result *out,
                              struct fault *f) MUST_CHECK;
+// filter_stored.c: tells the onlooker what the scripts want. True: and that is all.
+bool filter_stored_tell(struct filter_run *r);
 // What the user is to be told of a script.
 void filter_note_failure(struct filter_run *r, unsigned line, const char *fmt, ...)
     PRINTF_LIKE(3, 4);
@@ -167,6 +177,13 @@ void filter_forms_free(struct filter_run *r);
 enum result filter_send_before(struct filter_run *r, struct filter_result *out,
                                struct fault *f) MUST_CHECK;
 void filter_send_behind(struct filter_run *r);
+
+enum { FILTER_SENT_S = 12 * 3600 };  // so long is remembered what went out
+// filter_pipe.c: a program gets the message. Suspends. R_FAIL: it has not taken it, `why` says what went wrong.
+enum result filter_pipe(struct filter_run *r, const struct sieve_action *a,
+                        struct buf *why) MUST_CHECK;
+// The delivery fails: programs that have the message do not get it again.
+void filter_pipes_remember(struct filter_run *r);
 
 // filter_letter.c. Suspend.
 enum result filter_letter_redirect(struct filter_run *r, const struct sieve_action *a,

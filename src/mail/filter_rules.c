@@ -94,7 +94,7 @@ static void
 check(const struct filter_scripts *s)
 {
     for (size_t i = 0; i < s->n; i++) {
-        struct filter_program *p = filter_program_get(s->p[i].text);
+        struct filter_program *p = filter_program_get(s->p[i].text, SIEVE_ADMINISTRATOR);
         if (!p->program)
             log_error("sieve", "a script does not compile",
                       field_text("script", "script=%", s->p[i].name),

@@ -133,7 +133,7 @@ note_failure(struct filter_run *r, const struct filter_step *s, const struct sie
 static void
 run_step(struct filter_run *r, const struct filter_step *s)
 {
-    struct filter_program *p = filter_program_get(s->text);
+    struct filter_program *p = filter_program_get(s->text, filter_author(s));
     struct sieve_outcome out;
     size_t marks = r->marks.n;
     if (s->own) {

@@ -6,8 +6,6 @@
 #include "base/utf8.h"
 #include "mime/header.h"
 
-enum { REDIRECT_S = 12 * 3600 };
-
 static bool
 can_send(const struct filter_run *r)
 {
@@ -118,7 +116,7 @@ static bool
 was_sent(const struct filter_run *r, struct span target)
 {
     for (const struct filter_sent *s = r->sent; s; s = s->next)
-        if (span_eq(s->target, target))
+        if (!s->pipe && span_eq(s->target, target))
             return true;
     return false;
 }
@@ -136,7 +134,7 @@ was_redirected(struct filter_run *r, struct span target, bool *yes, struct fault
     buf_put(&id, span_trim(h.value));
     buf_put_char(&id, '\n');
     buf_put(&id, target);
-    const struct filter_ask ask = {SEEN_REDIRECTED, buf_span(&id), REDIRECT_S, false};
+    const struct filter_ask ask = {SEEN_REDIRECTED, buf_span(&id), FILTER_SENT_S, false};
     enum result result = filter_seen(r->account, &r->marks, &ask, yes, f);
     buf_done(&id);
     return result;
@@ -173,12 +171,27 @@ redirect(struct filter_run *r, const struct sieve_action *a, struct fault *f)
         return R_OK;
     }
     struct filter_sent *s = ARENA_NEW(r->arena, struct filter_sent);
-    *s = (struct filter_sent){r->sent, arena_dup(r->arena, a->target)};
+    *s = (struct filter_sent){r->sent, arena_dup(r->arena, a->target), false};
     r->sent = s;
     log_info("sieve", "redirected", log_user(r->account->user),
              field_text("to", "to=<%>", a->target), field_number("line", "line=%", a->line),
              field_if(a->because.n > 0, field_text("because", "because=%", a->because)));
     return R_OK;
+}
+
+// ---- programs ----
+
+// :try: its failure is none.
+static void
+pipe_to(struct filter_run *r, const struct sieve_action *a)
+{
+    struct buf why;
+    buf_init(&why, LIMIT_sieve_text);
+    if (filter_pipe(r, a, &why) != R_OK) {
+        buf_put_char(&why, '\0');
+        (sieve_has_detail(a, "try") ? keep_after_all : keep_and_notify)(r, a, why.p);
+    }
+    buf_done(&why);
 }
 
 // ---- answers (RFC 5230) ----
@@ -228,6 +241,8 @@ filter_send_before(struct filter_run *r, struct filter_result *out, struct fault
             result = reject(r, a, out, f);
         else if (a->kind == SIEVE_REDIRECT)
             result = redirect(r, a, f);
+        else if (a->kind == SIEVE_PIPE)
+            pipe_to(r, a);
         else if (a->kind == SIEVE_VACATION)
             look_at_answer(r, a);
     return result;

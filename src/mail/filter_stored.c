@@ -269,9 +269,69 @@ filter_stored_run(struct filter_stored *s, uint32_t uid, struct span changed,
                   struct buf *problem, struct fault *f)
 {
     struct run_call c = {s, uid, changed, problem, f, R_FAIL};
+    if (s->onlooker)
+        s->work = LIMIT_sieve_stored_work;
     if (s->work == 0)
         return fault_set(f, FAULT_LIMIT, "scripts for stored mail have no more work left");
     account_run(s->account, run_run, &c);
+    return c.result;
+}
+
+// ---- somebody looks on ----
+
+void
+filter_stored_watch(struct filter_stored *s, const struct filter_onlooker *o)
+{
+    s->onlooker = o;
+}
+
+bool
+filter_stored_tell(struct filter_run *r)
+{
+    static const struct sieve_action unsaid = {.kind = SIEVE_KEEP, .implicit = true};
+    const struct filter_onlooker *o = r->stored->onlooker;
+    if (!o)
+        return false;
+    for (const struct sieve_action *a = r->actions; a; a = a->next)
+        o->action(o->arg, a);
+    o->action(o->arg, !r->keeps ? NULL : r->keep ? r->keep : &unsaid);
+    return o->dry;
+}
+
+struct next_call {
+    struct filter_stored *stored;
+    uint32_t *uid;
+    struct fault *fault;
+    enum result result;
+};
+
+static void
+next_run(void *arg)
+{
+    struct next_call *c = arg;
+    struct arena *a = arena_new_small();
+    struct seqset set;
+    struct view_cursor cursor;
+    struct view_message m;
+    size_t n = 0;
+    seqset_init(&set, a);
+    seqset_add_range(&set, *c->uid + 1, UINT32_MAX);
+    c->result = view_cursor_init(&cursor, c->stored->view, &set, true, c->fault);
+    if (c->result == R_OK)
+        c->result = view_next(&cursor, &m, 1, &n, c->fault);
+    if (c->result != R_FAIL)
+        c->result = n > 0 ? R_OK : R_NONE;
+    if (c->result == R_OK)
+        *c->uid = m.row.uid;
+    arena_free(&a);
+}
+
+enum result
+filter_stored_next(struct filter_stored *s, uint32_t *uid, struct fault *f)
+{
+    struct next_call c = {s, uid, f, R_NONE};
+    if (*uid < UINT32_MAX)
+        account_run(s->account, next_run, &c);
     return c.result;
 }
 

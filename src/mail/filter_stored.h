@@ -7,6 +7,7 @@
 // Owner: the caller. Threads: the session's; all suspend.
 
 #include "mail/user.h"
+#include "sieve/sieve.h"
 
 enum filter_cause {
     FILTER_APPEND = 1,
@@ -24,6 +25,7 @@ struct filter_occasion {
     const struct mailbox_ref *from;  // FILTER_COPY: where the messages were
     enum filter_which which;         // FILTER_ASKED
     struct span script;              // its name, or its text
+    bool administrator;              // FILTER_SCRIPT: the text is the administrator's
 };
 
 struct filter_stored;
@@ -36,6 +38,20 @@ enum result filter_stored_open(const struct mailbox_ref *ref,
 // put into `problem`, lines with CRLF. FAULT_LIMIT: LIMIT_sieve_stored_work is used up, nothing was done.
 enum result filter_stored_run(struct filter_stored *s, uint32_t uid, struct span changed,
                               struct buf *problem, struct fault *f) MUST_CHECK;
+// Who looks on (`posthorn sieve filter`). The functions are called in the home, and do not suspend.
+struct filter_onlooker {
+    bool dry;  // nothing is done, nor remembered
+    // each action that the scripts want; NULL: the message is not kept in its place
+    void (*action)(void *arg, const struct sieve_action *a);
+    // what the scripts do, line by line; may be NULL
+    void (*trace)(void *arg, unsigned line, struct span text);
+    void *arg;
+};
+// From here on each message may take LIMIT_sieve_stored_work of its own. The onlooker must outlive it.
+void filter_stored_watch(struct filter_stored *s, const struct filter_onlooker *o);
+// The first message of the mailbox, as it was opened, that has a higher UID. R_NONE: there is none.
+enum result filter_stored_next(struct filter_stored *s, uint32_t *uid,
+                               struct fault *f) MUST_CHECK;
 void filter_stored_close(struct filter_stored **s);  // takes NULL
 
 #endif

@@ -369,10 +369,20 @@ rest(void *arg)
     task_yield();
 }
 
+static const struct filter_onlooker *
+onlooker_of(const struct filter_run *r)
+{
+    const struct filter_onlooker *o = r->stored ? r->stored->onlooker : NULL;
+    return o && o->trace ? o : NULL;
+}
+
 static void
 trace(void *arg, unsigned line, struct span text)
 {
     const struct filter_run *r = arg;
+    const struct filter_onlooker *o = onlooker_of(r);
+    if (o)
+        o->trace(o->arg, line, text);
     log_debug("sieve", "trace", log_user(r->account->user),
               field_if(line > 0, field_number("line", "line=%", line)),
               field_text("text", ": %", text));
@@ -443,7 +453,7 @@ filter_world(struct filter_run *r, struct fault *f)
         .verdict = verdict,
         .script = script,
         .rest = rest,
-        .trace = log_takes('d') ? trace : NULL,
+        .trace = log_takes('d') || onlooker_of(r) ? trace : NULL,
     };
     return R_OK;
 }

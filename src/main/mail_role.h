@@ -325,6 +325,9 @@ void mail_relay_host(struct mail_role *r);  // before any thread
 void mail_relay_link(struct home *h, int fd);
 void mail_relay_close(void);  // of this thread
 
+// mail_pipe.c: what mail asks of the role pipe
+void mail_pipe_link(struct home *h, int fd);
+void mail_pipe_close(void);  // of this thread
 // mail_scan.c: what mail asks of the role scan
 void mail_scan_link(struct home *h, int fd);
 void mail_scan_host(struct mail_role *r);  // before any thread

@@ -48,6 +48,7 @@ role_main_fn role_pam_main;
 role_main_fn role_http_main;
 role_main_fn role_relay_main;
 role_main_fn role_scan_main;
+role_main_fn role_pipe_main;
 
 // Enters the sandbox of the role's row, with the data directory as its root of places. Before the first thread. R_FAIL was logged:
 // return ROLE_EXIT_SETTINGS. Descriptors from close_from on are closed (0: none).

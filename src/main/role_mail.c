@@ -53,7 +53,7 @@ static const struct {
 } links[] = {
     {SPAN("gate"), mail_gate_link},       {SPAN("auth"), mail_ask_link},
     {SPAN("extract"), mail_extract_link}, {SPAN("relay"), mail_relay_link},
-    {SPAN("scan"), mail_scan_link},
+    {SPAN("scan"), mail_scan_link},       {SPAN("pipe"), mail_pipe_link},
 };
 
 static void (*link_of(struct span peer))(struct home *h, int fd)
@@ -117,6 +117,7 @@ stop_home(struct home *h)
     mail_extract_close(h);
     mail_relay_close();
     mail_scan_close();
+    mail_pipe_close();
     mail_rawlog_close(h);
     mail_filter_close();
     loop_stop(h->loop);

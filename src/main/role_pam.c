@@ -6,6 +6,7 @@
 #include "auth/name.h"
 #include "auth/userdb.h"
 #include "directory/pam.h"
+#include "os/children.h"
 #include <event2/event.h>
 #include <unistd.h>
 #include <utlist.h>
@@ -116,7 +117,7 @@ static void
 on_sweep(void *arg)
 {
     struct pam_role *role = arg;
-    if (pam_jobs_sweep(is_job, role))
+    if (children_sweep(is_job, role))
         timer_set(&role->sweep, SWEEP_MS);
 }
 
@@ -268,7 +269,7 @@ begin(void *arg)
 {
     struct pam_role *role = arg;
     struct fault f;
-    if (pam_jobs_open(&f) != R_OK)
+    if (children_adopt(&f) != R_OK)
         log_warning("pam", "what modules leave behind is not ended", log_fault(&f));
     if (geteuid() != 0)
         log_info("pam", "not root: pam_unix judges nobody's password");
@@ -289,7 +290,7 @@ end(struct pam_role *role)
         finish(q);
     }
     timer_clear(&role->sweep);
-    (void)pam_jobs_sweep(is_job, role);
+    (void)children_sweep(is_job, role);
     role_server_close(&role->server);
 }
 

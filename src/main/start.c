@@ -2,6 +2,7 @@
 #include "base/limits.h"
 #include "base/load.h"
 #include "base/log.h"
+#include "ctl/programs.h"
 #include "os/probe.h"
 #include "main/shared.h"
 #include "os/sandbox.h"
@@ -27,8 +28,9 @@ static const struct role_row rows[] = {
     {"mail", role_mail_main},   {"extract", role_extract_main},
     {"oauth", role_oauth_main}, {"directory", role_directory_main},
     {"relay", role_relay_main}, {"scan", role_scan_main},
+    {"pipe", role_pipe_main},   {"http", role_http_main},
 #ifdef HAVE_PAM
-    {"pam", role_pam_main},     {"http", role_http_main},
+    {"pam", role_pam_main},
 #endif
 };
 
@@ -129,6 +131,7 @@ run(const struct role *r, struct role_start *s)
 {
     struct fault f;
     config_log_open(s->config, r->name);
+    programs_offer(s->config);
     if (r->user == ROLE_SERVICE && s->ids.uid != 0 && user_drop(&s->ids, &f) != R_OK) {
         log_error("main", "the role cannot become its user", log_fault(&f));
         return ROLE_EXIT_SETTINGS;

@@ -10,7 +10,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-enum { PATIENCE_MS = 7000, OTHERS = 8 };  // OTHERS: processes besides gates
+enum { PATIENCE_MS = 7000, OTHERS = 9 };  // OTHERS: processes besides gates
 
 static void
 check_over(struct supervisor *s)
@@ -28,12 +28,12 @@ is_auth(const struct process *p)
 }
 
 // Without these SEARCH finds less, no client is set up, tokens are of no use, users of outer databases wait, and so does mail
-// that goes out; what no scanner sees is as the setting scan_unavailable says. All else works.
+// that goes out; what no scanner sees is as the setting scan_unavailable says, and mail for a program is kept. All else works.
 static bool
 is_optional(const struct process *p)
 {
     static const char *const roles[] = {"extract", "oauth", "directory", "pam",
-                                        "http",    "relay", "scan"};
+                                        "http",    "relay", "scan",      "pipe"};
     for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++)
         if (strcmp(p->role->name, roles[i]) == 0)
             return true;
@@ -200,6 +200,8 @@ begin(void *arg)
         add_process(s, "relay", 0);
     if (scanners_any(s->options.config))
         add_process(s, "scan", 0);
+    if (s->options.config->sieve_pipe_dir[0])
+        add_process(s, "pipe", 0);
     for (unsigned i = 0; i < gates; i++)
         add_process(s, "gate", i);
     for (size_t i = 0; i < s->process_count; i++)

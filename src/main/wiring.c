@@ -17,6 +17,7 @@ static const struct wire wires[] = {
     {"gate", "auth", false},   {"gate", "mail", true},   {"auth", "mail", true},
     {"extract", "mail", true}, {"oauth", "auth", false}, {"directory", "auth", false},
     {"pam", "auth", false},    {"relay", "mail", true},  {"scan", "mail", true},
+    {"pipe", "mail", true},
 };
 
 static bool

@@ -71,7 +71,7 @@ compiles(struct managesieve_command *c, struct span text)
 {
     struct sieve_program *p;
     struct sieve_error e;
-    if (sieve_compile(c->arena, text, &p, &e) != R_OK) {
+    if (sieve_compile(c->arena, SIEVE_USER, text, &p, &e) != R_OK) {
         refuse(c, "", "");
         buf_printf(&c->words, "line %u, column %u: %s", e.line, e.column, e.text);
         return false;

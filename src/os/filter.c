@@ -69,6 +69,13 @@ add_clone3(scmp_filter_ctx ctx, struct fault *f)
 }
 
 static enum result
+add_no_local(scmp_filter_ctx ctx, struct fault *f)
+{
+    static const struct call row = {0, "socket", 0, UINT32_MAX, AF_UNIX};
+    return add(ctx, SCMP_ACT_ERRNO(EACCES), &row, f);
+}
+
+static enum result
 load(scmp_filter_ctx ctx, struct fault *f)
 {
     // a binary tree; slower without
@@ -96,6 +103,8 @@ filter_apply(const struct role *r, struct fault *f)
     enum result done = add_calls(ctx, sets, f);
     if (done == R_OK && !any)
         done = add_clone3(ctx, f);
+    if (done == R_OK && (r->calls & CALLS_PROGRAMS))
+        done = add_no_local(ctx, f);
     if (done == R_OK)
         done = load(ctx, f);
     seccomp_release(ctx);

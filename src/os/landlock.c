@@ -1,5 +1,6 @@
 #include "os/sandbox_inside.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -145,6 +146,47 @@ allow_configured(int ruleset, const struct sandbox_place *p, uint64_t handled,
                       (S_ISDIR(s.st_mode) ? access : access & fs_of_files) & handled, f);
 }
 
+// Everything in a folder but what leads to the data directory, which `rest` names from here on. What cannot be looked at stays
+// forbidden.
+static void
+allow_beside(int ruleset, const char *folder, struct span rest, uint64_t handled)
+{
+    char path[PATH_MAX];
+    struct span next = span_slice(rest, 0, span_find_char(rest, '/'));
+    DIR *d = opendir(folder);
+    for (const struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
+        struct stat s;
+        struct fault f;
+        int n = snprintf(path, sizeof path, "%s/%s", folder[1] ? folder : "", e->d_name);
+        if (span_eq(span_str(e->d_name), next) || span_eq(span_str(e->d_name), SPAN(".")) ||
+            span_eq(span_str(e->d_name), SPAN("..")) || n >= PATH_MAX ||
+            lstat(path, &s) != 0 || S_ISLNK(s.st_mode) || S_ISSOCK(s.st_mode))
+            continue;  // what a link leads to has its own place
+        uint64_t access =
+            S_ISDIR(s.st_mode) ? handled : handled & (fs_of_files | FS_IOCTL_DEV);
+        (void)!allow_path(ruleset, path, access, &f);
+    }
+    if (d != NULL)
+        closedir(d);
+}
+
+// Landlock can only allow, so all that stands beside the way to the data directory is.
+static enum result
+allow_all_but(int ruleset, const char *data, uint64_t handled, struct fault *f)
+{
+    char real[PATH_MAX], folder[PATH_MAX] = "/";
+    if (realpath(data, real) == NULL)
+        return fault_errno(f, FAULT_UNAVAILABLE, data);
+    for (struct span rest = span_skip(span_str(real), 1); rest.n > 0;) {
+        allow_beside(ruleset, folder, rest, handled);
+        size_t n = span_find_char(rest, '/');
+        rest = span_skip(rest, n < rest.n ? n + 1 : n);
+        if (rest.n > 0)
+            snprintf(folder, sizeof folder, "%.*s", (int)(rest.p - real) - 1, real);
+    }
+    return R_OK;
+}
+
 static enum result
 allow_places(int ruleset, const struct role *r, const struct sandbox_paths *paths,
              uint64_t handled, struct fault *f)
@@ -185,6 +227,8 @@ fill_and_restrict(int ruleset, const struct role *r, const struct sandbox_paths 
 {
     if (allow_places(ruleset, r, paths, fs, f) != R_OK)
         return R_FAIL;
+    if ((r->calls & CALLS_PROGRAMS) && allow_all_but(ruleset, paths->data, fs, f) != R_OK)
+        return R_FAIL;
     if (r->connect == ROLE_CONFIGURED && sandbox_landlock_abi() >= 4 &&
         allow_ports(ruleset, paths, f) != R_OK)
         return R_FAIL;
@@ -205,6 +249,8 @@ landlock_apply(const struct role *r, const struct sandbox_paths *paths, struct f
     if (abi == 0)
         return allow_places(-1, r, paths, 0, f) == R_OK ? R_NONE : R_FAIL;
     struct ruleset_attr handled = handled_by(abi);
+    if (r->connect == ROLE_ANY)
+        handled.net = 0;
     size_t size = abi >= 6 ? 24 : abi >= 4 ? 16 : 8;
     int ruleset = (int)syscall(SYS_landlock_create_ruleset, &handled, size, 0);
     if (ruleset < 0)

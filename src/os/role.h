@@ -27,6 +27,9 @@ enum role_calls {  // bits: the sets of calls.def
     CALLS_LOCAL = 512,
     CALLS_JUDGE =
         1024,  // with CALLS_ANY: of root's capabilities those that judge passwords
+    // with CALLS_ANY: all files but those of the data directory, no capabilities, and no unix sockets, since there is
+    // the one of `posthorn`'s verbs
+    CALLS_PROGRAMS = 2048,
 };
 
 struct role {

@@ -128,7 +128,7 @@ sandbox_apply(const struct role *r, const struct sandbox_paths *paths, struct fa
         return fault_errno(f, FAULT_UNAVAILABLE, "close_range");
     if ((r->calls & CALLS_JUDGE) && keep_capabilities_of_judge(f) != R_OK)
         return R_FAIL;
-    if (r->calls & CALLS_ANY)
+    if ((r->calls & CALLS_ANY) && !(r->calls & CALLS_PROGRAMS))
         return filter_apply(r, f);
     return confine(r, paths, f);
 }

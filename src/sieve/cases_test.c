@@ -62,7 +62,7 @@ run_case(const struct sieve_case *c)
     buf_init(&got, 1 << 22);
     cases++;
     check_print(c);
-    if (sieve_compile(a, buf_span(&c->script), &p, &e) == R_OK) {
+    if (sieve_compile(a, SIEVE_USER, buf_span(&c->script), &p, &e) == R_OK) {
         struct sieve_world world;
         struct sieve_outcome out;
         sieve_case_world(a, c, &world);

@@ -27,12 +27,26 @@ sieve_compiler_arena(struct sieve_compiler *c)
     return c->arena;
 }
 
+static enum sieve_author pipe_for = SIEVE_NOBODY;
+
+void
+sieve_offer_pipe(enum sieve_author who)
+{
+    pipe_for = who;
+}
+
+static bool
+is_offered(const struct sieve_ext *e, enum sieve_author author)
+{
+    return !e->programs || author <= pipe_for;
+}
+
 void
 sieve_capabilities(void (*tell)(void *arg, const char *capability, const char *rfc),
                    void *arg)
 {
     for (size_t i = 0; i < SIEVE_EXTS; i++)
-        if (sieve_exts[i]->capability)
+        if (sieve_exts[i]->capability && is_offered(sieve_exts[i], SIEVE_USER))
             tell(arg, sieve_exts[i]->capability, sieve_exts[i]->rfc);
 }
 
@@ -58,10 +72,10 @@ sieve_land(struct sieve_compiler *c, size_t jump)
 }
 
 size_t
-sieve_capability_find(struct span capability)
+sieve_capability_find(const struct sieve_compiler *c, struct span capability)
 {
     for (size_t i = 0; i < SIEVE_EXTS; i++)
-        if (sieve_exts[i]->capability &&
+        if (sieve_exts[i]->capability && is_offered(sieve_exts[i], c->author) &&
             span_eq(capability, span_str(sieve_exts[i]->capability)))
             return i;
     return SIEVE_EXTS;
@@ -70,13 +84,13 @@ sieve_capability_find(struct span capability)
 enum result
 sieve_require(struct sieve_compiler *c, struct span capability)
 {
-    size_t i = sieve_capability_find(capability);
+    size_t i = sieve_capability_find(c, capability);
     if (i == SIEVE_EXTS)
         return R_FAIL;
     c->enabled[i] = true;
     struct span rest = span_str(sieve_exts[i]->implies), one;
     while (span_next_field(&rest, ' ', &one) == R_OK)
-        if (!c->enabled[sieve_capability_find(one)] && sieve_require(c, one) != R_OK)
+        if (!c->enabled[sieve_capability_find(c, one)] && sieve_require(c, one) != R_OK)
             return R_FAIL;
     return R_OK;
 }
@@ -235,13 +249,13 @@ finish(struct sieve_compiler *c)
 }
 
 enum result
-sieve_compile(struct arena *a, struct span script, struct sieve_program **out,
-              struct sieve_error *e)
+sieve_compile(struct arena *a, enum sieve_author author, struct span script,
+              struct sieve_program **out, struct sieve_error *e)
 {
     struct sieve_node *tree;
     struct arena *grammar = arena_new();
     struct sieve_compiler *c = ARENA_NEW(grammar, struct sieve_compiler);
-    *c = (struct sieve_compiler){.arena = a, .error = e};
+    *c = (struct sieve_compiler){.arena = a, .author = author, .error = e};
     buf_init(&c->code, LIMIT_sieve_code * sizeof(struct sieve_instruction));
     enum result r = sieve_parse(grammar, script, &tree, e);
     if (r == R_OK)

@@ -18,6 +18,7 @@ struct sieve_loop {
 
 struct sieve_compiler {
     struct arena *arena;
+    enum sieve_author author;
     struct sieve_error *error;
     struct buf code;  // struct sieve_instruction
     bool enabled[SIEVE_EXTS];
@@ -43,7 +44,8 @@ enum result sieve_compile_test(struct sieve_compiler *c, const struct sieve_node
 const struct sieve_node *sieve_if_last(const struct sieve_node *node);
 // R_FAIL: no such capability.
 enum result sieve_require(struct sieve_compiler *c, struct span capability) MUST_CHECK;
-size_t sieve_capability_find(struct span capability);  // SIEVE_EXTS: there is none
+// SIEVE_EXTS: there is none for this script's author.
+size_t sieve_capability_find(const struct sieve_compiler *c, struct span capability);
 
 // call.c: fills the call from the node's arguments.
 enum result sieve_check_call(struct sieve_compiler *c, const struct sieve_node *node,

@@ -84,6 +84,7 @@ struct sieve_ext {
     bool always;      // part of the base, though it has a capability
     bool
         lexical;  // changes how scripts are read, so ihave does not know it (RFC 5463 section 4)
+    bool programs;        // starts programs: there for whom sieve_offer_pipe says
     const char *implies;  // capabilities that it brings along
     // what it adds to each action; NULL: nothing
     enum result (*finish)(struct sieve_run *r, struct sieve_action *action);

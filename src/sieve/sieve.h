@@ -18,8 +18,13 @@ struct sieve_error {
     char text[240];
 };
 
-enum result sieve_compile(struct arena *a, struct span script, struct sieve_program **out,
-                          struct sieve_error *e) MUST_CHECK;
+// Whose script it is, and who may have vnd.dovecot.pipe, which starts programs: nobody; the administrator; users, too.
+enum sieve_author { SIEVE_NOBODY, SIEVE_ADMINISTRATOR, SIEVE_USER };
+// Before the first thread; without it nobody may.
+void sieve_offer_pipe(enum sieve_author who);
+
+enum result sieve_compile(struct arena *a, enum sieve_author author, struct span script,
+                          struct sieve_program **out, struct sieve_error *e) MUST_CHECK;
 // Calls for what a good script says that it may not mean: more redirects than a run may do.
 void sieve_warn(const struct sieve_program *p, unsigned redirects_max,
                 void (*tell)(void *arg, unsigned line, const char *text), void *arg);
@@ -31,7 +36,7 @@ enum result sieve_print(struct span script, struct buf *out,
 enum sieve_stage { SIEVE_DELIVERY, SIEVE_EVENT, SIEVE_ASKED };
 // The capability it requires that is of no use there; NULL: it may run.
 const char *sieve_out_of_place(const struct sieve_program *p, enum sieve_stage stage);
-// One call for each capability string of `require`, in the order of ext.def.
+// One call for each capability string that a user may `require`, in the order of ext.def.
 void sieve_capabilities(void (*tell)(void *arg, const char *capability, const char *rfc),
                         void *arg);
 

@@ -23,7 +23,7 @@ compile(struct arena *a, const struct buf *script, struct sieve_program **p,
         struct sieve_error *e)
 {
     assert_false(script->over);
-    return sieve_compile(a, buf_span(script), p, e);
+    return sieve_compile(a, SIEVE_USER, buf_span(script), p, e);
 }
 
 static void
@@ -438,7 +438,7 @@ message_of(const char *script, unsigned n, struct buf *out)
     struct sieve_error e;
     struct sieve_world w;
     struct sieve_outcome o;
-    assert_int_equal(sieve_compile(a, span_str(script), &p, &e), R_OK);
+    assert_int_equal(sieve_compile(a, SIEVE_USER, span_str(script), &p, &e), R_OK);
     sieve_world_of(a, span_str(two_parts), &w);
     sieve_run(a, p, &w, &o);
     assert_false(o.failed);
@@ -489,6 +489,52 @@ enclosed_not_redirected(void **state)
     buf_done(&b);
 }
 
+// vnd.dovecot.pipe is there for whom it is offered; `ihave` says the same. What it says is in the action.
+static void
+pipe_offered(void **state)
+{
+    static const char script[] =
+        "require [\"vnd.dovecot.pipe\", \"copy\"]; pipe :copy :try \"p\" [\"a\", \"\"];"
+        "pipe \"q\";";
+    static const enum sieve_author who[] = {SIEVE_NOBODY, SIEVE_ADMINISTRATOR, SIEVE_USER};
+    struct sieve_program *p;
+    struct sieve_error e;
+    struct sieve_world world;
+    struct sieve_outcome out;
+    struct buf b;
+    (void)state;
+    struct arena *a = arena_new();
+    for (size_t i = 0; i < 3; i++)
+        for (size_t k = 1; k < 3; k++) {
+            sieve_offer_pipe(who[i]);
+            assert_int_equal(sieve_compile(a, who[k], span_str(script), &p, &e),
+                             who[k] <= who[i] ? R_OK : R_FAIL);
+            assert_int_equal(
+                sieve_compile(
+                    a, who[k],
+                    SPAN("require \"ihave\"; if ihave \"vnd.dovecot.pipe\" {discard;}"), &p,
+                    &e),
+                R_OK);
+            sieve_world_of(a, SPAN("Subject: x\r\n\r\n"), &world);
+            sieve_run(a, p, &world, &out);
+            assert_int_equal(out.actions->kind,
+                             who[k] <= who[i] ? SIEVE_DISCARD : SIEVE_KEEP);
+        }
+    assert_int_equal(sieve_compile(a, SIEVE_USER, span_str(script), &p, &e), R_OK);
+    sieve_run(a, p, &world, &out);
+    buf_init(&b, 4096);
+    for (const struct sieve_action *x = out.actions; x; x = x->next) {
+        sieve_action_print(&b, x);
+        buf_put_str(&b, ";");
+    }
+    buf_put_char(&b, '\0');
+    assert_string_equal(b.p,
+                        "pipe :copy :try :argument \"a\" :argument \"\" \"p\";pipe \"q\";");
+    buf_done(&b);
+    sieve_offer_pipe(SIEVE_NOBODY);
+    arena_free(&a);
+}
+
 int
 main(void)
 {
@@ -510,6 +556,7 @@ main(void)
         cmocka_unit_test(bomb_words),
         cmocka_unit_test(replaced_part),
         cmocka_unit_test(enclosed_not_redirected),
+        cmocka_unit_test(pipe_offered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -101,7 +101,7 @@ check_scripts(struct served *s, struct buf *out)
         buf_init(&text, LIMIT_sieve_script);
         must(script_name(arena, scripts[i].name, &name, &f) == R_OK);
         must(script_read(a, name, &text) == R_OK && text.n == scripts[i].size);
-        must(sieve_compile(arena, buf_span(&text), &p, &e) == R_OK);
+        must(sieve_compile(arena, SIEVE_USER, buf_span(&text), &p, &e) == R_OK);
         buf_put(out, name);
         buf_put(out, buf_span(&text));
         active += scripts[i].active;

@@ -5,7 +5,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { MESSAGES = 34 };
+enum { MESSAGES = 36 };
 #define MESSAGE(name) +1
 #define END
 #define U8(type, member, most)
@@ -73,6 +73,8 @@ one_message(unsigned type, struct span body)
         ROUND_TRIP(31, relay_returned)
         ROUND_TRIP(32, scan_ask)
         ROUND_TRIP(33, scan_answer)
+        ROUND_TRIP(34, pipe_ask)
+        ROUND_TRIP(35, pipe_answer)
     }
     buf_done(&b);
     buf_done(&again);

@@ -60,7 +60,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct sieve_program *p;
     struct sieve_error e;
     check_print(script);
-    if (sieve_compile(a, script, &p, &e) == R_OK)
+    if (sieve_compile(a, SIEVE_USER, script, &p, &e) == R_OK)
         check_run(a, p, span_skip(all, at + 1));
     arena_free(&a);
     return 0;

@@ -11,7 +11,7 @@ apply(struct sieve_run *r, const struct sieve_call *call, const struct sieve_val
 }
 
 static const struct sieve_tag tags[] = {
-    {"copy", .command = "fileinto redirect", .apply = apply}, {0}};
+    {"copy", .command = "fileinto redirect pipe", .apply = apply}, {0}};
 
 const struct sieve_ext sieve_ext_copy = {
     .capability = "copy", .rfc = "RFC 3894", .tags = tags};

@@ -13,7 +13,7 @@ emit(struct sieve_compiler *c, const struct sieve_node *node, struct sieve_call 
     for (size_t i = 0; i < v->n; i++) {
         if (!sieve_is_constant(&v->strings[i]))
             return sieve_wrong(c, v->line, v->column, "ihave takes no variables");
-        size_t ext = sieve_capability_find(v->strings[i].text);
+        size_t ext = sieve_capability_find(c, v->strings[i].text);
         all &= ext < SIEVE_EXTS && (!sieve_exts[ext]->lexical || c->enabled[ext]);
     }
     for (size_t i = 0; all && i < v->n; i++)

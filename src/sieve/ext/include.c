@@ -75,7 +75,8 @@ load(struct sieve_run *r, const struct sieve_call *call, struct span name, bool 
         return there;
     if (sieve_work(r, text.n * 16) != R_OK || sieve_room(r, text.n * 16) != R_OK)
         return R_FAIL;
-    if (sieve_compile(sieve_kept(r), text, &p, &e) != R_OK)
+    if (sieve_compile(sieve_kept(r), global ? SIEVE_ADMINISTRATOR : SIEVE_USER, text, &p,
+                      &e) != R_OK)
         return sieve_fail(r, call, "the script %.*s, line %u: %s",
                           SPAN_ARG(span_slice(name, 0, 60)), e.line, e.text);
     void **state = sieve_state(r, SIEVE_EXT_include);
