@@ -207,20 +207,30 @@ def test_doctor(copies):
 
 
 def test_help(copies):
-    plain, rows = run("help")[1].decode(), objects(run("help", "--json")[1])
+    def both(*words):
+        """The plain form, its broken lines joined; the rows."""
+        return " ".join(run("help", *words)[1].decode().split()), objects(run("help", *words, "--json")[1])
+    plain, rows = both()
+    topics = [r for r in rows if r["type"] == "topic"]
+    assert [r["topic"] for r in topics] == list(dict.fromkeys(r["topic"] for r in topics))
+    assert {r["topic"] for r in topics} == {verb.split()[0] for verb in ROWS}
+    assert all(f"{r['topic']} {r['help']}" in plain and r.get("heading", "") in plain for r in topics)
+    assert "posthorn(1)" in plain and "--json" in plain
+    assert all(len(line) <= 80 for line in run("help", "all")[1].decode().splitlines() + run("help")[1].decode().splitlines())
+    plain, rows = both("all")
     assert [r["verb"] for r in rows if r["type"] == "verb"] == ROWS
+    assert [r["verb"] for r in both("user", "password")[1] if r["type"] == "verb"] == [v for v in ROWS if v.startswith("user password")]
     for row in rows:
         shown = f"{row['verb']} {row['usage']}" if row["type"] == "verb" else f"{row['option']} {row['value']}"
-        assert f"  {shown}".rstrip() in plain and row["help"] in plain
-    plain, rows = run("help", "settings")[1].decode(), objects(run("help", "settings", "--json")[1])
+        assert shown.rstrip() in plain and row["help"] in plain
+    plain, rows = both("settings")
     assert {"retention", "tls.key"} <= {r["setting"] for r in rows} and not any(r["setting"].startswith("test_") for r in rows)
     for row in rows:
-        assert f"  {row['setting']} ({row['kind']}" in plain and row["help"] in plain and row["default"] in plain
+        assert f"{row['setting']} ({row['kind']}" in plain and row["help"] in plain and row["default"] in plain
     assert [r["setting"] for r in objects(run("help", "quota_grace", "--json")[1])] == ["quota_grace"]
     roles = objects(run("help", "roles", "--json")[1])
     assert {"supervisor", "mail"} <= {r["role"] for r in roles} and all(r["help"] for r in roles)
     assert [r["option"] for r in objects(run("help", "rawlog", "--json")[1])[1:]] == ["--for"]
-    assert "--json" in plain
     assert objects(run("--version", "--json")[1])[0]["version"] in run("--version")[1].decode()
 
 
@@ -246,6 +256,7 @@ def test_settings(tmp_path):
 
 
 def failing():
+    yield ("help", "usr"), 2, "BAD"
     yield ("mailbox", "list", "nobody-there"), 1, "NONEXISTENT"
     yield ("user", "passwd", "nobody-there"), 1, "NONEXISTENT"
     yield ("user", "add", "alice"), 1, "ALREADYEXISTS"

@@ -43,7 +43,7 @@ def option(row):
 
 
 def general(program):
-    for row in rows(program):
+    for row in rows(program, "all"):
         if row["type"] == "option" and row["general"]:
             yield from option(row)
 
@@ -53,7 +53,7 @@ def taken(verb, row):
 
 
 def verbs(program):
-    table = rows(program)
+    table = rows(program, "all")
     options = [row for row in table if row["type"] == "option" and not row["general"]]
     for verb in (row for row in table if row["type"] == "verb"):
         yield f".Ss {words(verb['verb'] + ' ' + verb['usage'])}"

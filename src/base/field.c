@@ -2,7 +2,7 @@
 #include "base/json.h"
 #include "base/pack.h"
 
-enum { LIST_MAX = 1 << 20 };
+enum { LIST_MAX = 1 << 20, FIELD_WIDTH = 80 };
 
 static void
 put_list(struct buf *b, struct span packed)
@@ -34,12 +34,35 @@ is_shown(const struct field *f)
            (f->kind != FIELD_FLAG || f->number != 0);
 }
 
-// "@17": blanks up to that column, one at least; "\n@17": the same in a new line.
-static struct span
-go_to_column(struct buf *b, size_t start, struct span style)
+// What a style says of the place before its text.
+struct place {
+    size_t column;
+    bool wraps;
+};
+
+static size_t
+line_of(const struct buf *b, size_t start)
 {
-    size_t column = 0, at = start;
-    if (style.p[0] == '\n') {
+    size_t at = b->n;
+    while (at > start && b->p[at - 1] != '\n')
+        at--;
+    return at;
+}
+
+static void
+put_blanks(struct buf *b, size_t start, size_t column)
+{
+    do
+        buf_put_char(b, ' ');
+    while (!b->over && b->n - line_of(b, start) < column);
+}
+
+// "@17": blanks up to that column, one at least; "\n@17": the same in a new line; "@17>": and lines are broken.
+static struct span
+go_to_column(struct buf *b, size_t start, struct span style, struct place *out)
+{
+    *out = (struct place){0};
+    while (style.n > 0 && style.p[0] == '\n') {
         buf_put_char(b, '\n');
         style = span_skip(style, 1);
     }
@@ -47,13 +70,26 @@ go_to_column(struct buf *b, size_t start, struct span style)
         return style;
     style = span_skip(style, 1);
     for (; style.n > 0 && ascii_is_digit(style.p[0]); style = span_skip(style, 1))
-        column = column * 10 + (size_t)(style.p[0] - '0');
-    for (size_t i = start; i < b->n; i++)
-        at = b->p[i] == '\n' ? i + 1 : at;
-    do
-        buf_put_char(b, ' ');
-    while (!b->over && b->n - at < column);
-    return style;
+        out->column = out->column * 10 + (size_t)(style.p[0] - '0');
+    put_blanks(b, start, out->column);
+    out->wraps = style.n > 0 && style.p[0] == '>';
+    return span_skip(style, out->wraps);
+}
+
+// A line that would be longer than FIELD_WIDTH goes on at the column, in a new one.
+static void
+put_wrapped(struct buf *b, size_t start, size_t column, struct span text)
+{
+    for (bool first = true; text.n > 0; first = false) {
+        struct span word = span_slice(text, 0, span_find_char(text, ' '));
+        text = span_skip(text, word.n < text.n ? word.n + 1 : word.n);
+        if (!first && b->n - line_of(b, start) + 1 + word.n > FIELD_WIDTH) {
+            buf_put_char(b, '\n');
+            put_blanks(b, start, column);
+        } else if (!first)
+            buf_put_char(b, ' ');
+        buf_put(b, word);
+    }
 }
 
 // A value between '<' and '>' cannot end there, nor look like the next "key=", whatever a client sent: filters of log
@@ -78,13 +114,16 @@ is_enclosed(const struct field *f, struct span style, size_t at)
 static void
 put_styled(struct buf *b, size_t start, const struct field *f)
 {
-    struct span style = go_to_column(b, start, f->style);
+    struct place place;
+    struct span style = go_to_column(b, start, f->style, &place);
     size_t at = span_find_char(style, '%');
     buf_put(b, span_slice(style, 0, at));
     if (at == style.n)
         return;
     if (is_enclosed(f, style, at))
         put_enclosed(b, f->text);
+    else if (place.wraps && f->kind == FIELD_TEXT)
+        put_wrapped(b, start, place.column, f->text);
     else
         put_value(b, f);
     buf_put(b, span_skip(style, at + 1));

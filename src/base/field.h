@@ -3,8 +3,8 @@
 
 // A field is one named fact, given once: a line of text and a JSON object are both made from it. The log and the
 // verbs' output speak in fields.
-// `style` is how the text form shows it: '%' stands for the value, "@17" at its front goes to column 17 first. A style that
-// begins with a letter gets its separator by itself (": " before the first behind an event, then ", ");
+// `style` is how the text form shows it: '%' stands for the value, "@17" at its front goes to column 17 first, "@17>" breaks
+// lines of 80 octets, too, and lets them go on there. A style that begins with a letter gets its separator by itself (": " before the first behind an event, then ", ");
 // any other begins as it is written; an empty one is not shown. A field without a name is shown in the text only.
 // Owner: values are borrowed. Trust: values may be any bytes; names and styles are ours.
 

@@ -64,7 +64,7 @@ const struct verb verbs[] = {
 #undef OWNED
 const size_t verbs_count = sizeof verbs / sizeof verbs[0];
 
-enum { EXIT_USAGE = 2, WORDS_MAX = 32, VERB_WORDS = 3 };
+enum { WORDS_MAX = 32, VERB_WORDS = 3 };
 
 struct line {
     struct verb_options options;
@@ -283,9 +283,9 @@ follow(const struct line *l)
         return not_understood(l->wrong);
     if (l->options.version)
         return say_version();
-    if (l->n == 0 || l->options.help)
-        return verb_help(&l->options, l->words, l->n);
     const struct verb *v = row_of(l, &used);
+    if (l->n == 0 || l->options.help)
+        return verb_help(&l->options, l->words, v ? used : l->n);
     if (v == NULL)
         return unknown_verb(l);
     size_t n = l->n - used;

@@ -5,6 +5,8 @@
 
 #include "ctl/verb.h"
 
+enum { EXIT_USAGE = 2 };  // wrong words, wrong options
+
 // Arguments of the verb `restore` where a store is: "read" out of the backup's, or "write" into the account.
 enum restore_arg {
     RESTORE_MODE,

@@ -24,12 +24,21 @@ def rows(root, path, kinds):
 def texts(root):
     for path, kinds, where in (("src/ctl/verbs.def", "[A-Z]+", "the last string of its row, the help"),
                                ("src/ctl/options.def", "OPTION", "the last string of its row"),
+                               ("src/ctl/topics.def", "TOPIC", "the last string of its row"),
                                ("src/ctl/config.def", "SETTING", "the last string of its row"),
                                ("src/os/roles.def", "ROLE", "the last string of its row: what the process is for")):
         for name, strings in rows(root, path, kinds):
             text = strings[-1][1:-1] if strings else ""
             if len(text) < 10:
                 yield f"{path}: {name} has no text; write it as {where}"
+
+
+def topics(root):
+    """The first word of each verb has a row in the list that `posthorn help` shows, and the other way round."""
+    first = {verb.split()[0] for verb, _ in rows(root, "src/ctl/verbs.def", "[A-Z]+")}
+    listed = [name for name, _ in rows(root, "src/ctl/topics.def", "TOPIC")]
+    for word in sorted(first ^ set(listed)) + sorted(w for w in set(listed) if listed.count(w) > 1):
+        yield f"src/ctl/topics.def: '{word}' has to have one row, as it is the first word of a verb in src/ctl/verbs.def"
 
 
 def options(root):
@@ -84,4 +93,4 @@ def pages(root):
 
 BROKEN = {"src/ctl/verbs.def": 'LOCAL("x", "[--lost]", 0, 0, f, "")\n', "src/ctl/options.def": 'OPTION("--spare", spare, "", "a long enough text")\n',
           "dist/man/posthorn.1.in": ".Dd November 27, 2026\n.Dt X 1\n.Os\n.Sh NAME\n.Nm x\n.Nd y\n.Bl -tag\n.It a\n"}
-source.main({"texts": (texts, BROKEN), "options": (options, BROKEN), "pages": (pages, BROKEN)})
+source.main({"texts": (texts, BROKEN), "topics": (topics, BROKEN), "options": (options, BROKEN), "pages": (pages, BROKEN)})
