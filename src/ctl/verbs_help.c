@@ -73,10 +73,10 @@ print_role(const struct role *r)
 static void
 print_topic(const struct topic *t)
 {
-    output_row("topic", FIELDS(field_if(t->heading[0] != '\0',
-                                        field_str("heading", "\n%\n", t->heading)),
-                               field_str("topic", "  %", t->word),
-                               field_str("help", "@17>%", t->help)));
+    output_row(
+        "topic",
+        FIELDS(field_if(t->heading[0] != '\0', field_str("heading", "\n%\n", t->heading)),
+               field_str("topic", "  %", t->word), field_str("help", "@17>%", t->help)));
 }
 
 static void
