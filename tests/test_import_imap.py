@@ -96,7 +96,8 @@ def test_plain_server(server, fake, wrong):
         pull(server, url_of(there), here, *words)
         assert sorted(bodies(server, here).values()) == sorted(rows.values())
         return
-    assert bodies(server, here, "work/a_b") == {7: message(7)}
+    assert bodies(server, here, "work/a&IhU-b") == {7: message(7)}
+    assert "work.a/b" in said and "work/a\u2215b" in said
     assert state(server, here)["INBOX"][2][9][0] == {"\\Seen", "$Label1"}
     fetches = sum("BODY" in c for c in there.said)
     assert fetches == (251 if wrong else 5), fetches
@@ -164,10 +165,15 @@ def test_uid_taken_here(server, fake):
 
 
 def test_names_that_meet(server, fake):
-    there, here = fake({"INBOX": {}, "a/b": {1: message(1)}, "a_b": {1: message(2)}}), server.fresh_user("meet")
+    """A '/' inside of a name becomes U+2215. Two folders that would become one here: the second is left out, and told."""
+    boxes = {"INBOX": {}, "a/b": {1: message(1)}, "a&IhU-b": {1: message(2)}, "e&AwE-": {1: message(3)}, "&AOk-": {1: message(4)},
+             "Sent Items.x": {1: message(5)}, "Sent.x": {1: message(6)}, "Sent Items": {}}
+    there, here = fake(boxes), server.fresh_user("meet")
     said = pull(server, url_of(there), here, "--plaintext", want=1)
-    assert "a_b: another mailbox has the same name here" in said
-    assert bodies(server, here, "a_b") == {1: message(1)}
+    assert "a/b: another mailbox has the same name here" in said
+    assert bodies(server, here, "a&IhU-b") == {1: message(2)}
+    assert said.count("another folder of the source goes to that name here already") == 2
+    assert bodies(server, here, "&AOk-") == {1: message(3)} and bodies(server, here, "Sent/x") == {1: message(5)}
 
 
 def test_logins(server, fake, tmp_path):

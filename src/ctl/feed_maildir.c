@@ -256,8 +256,10 @@ send_folder(struct feed *fd, const struct feed_folder *folder, struct fault *f)
         arena_free(&a);
         return R_OK;
     }
-    struct parcel_mailbox head = {folder->name, m.uidvalidity, m.uidnext,
-                                  (uint32_t)m.count};
+    struct parcel_mailbox head = {.name = folder->name,
+                                  .uidvalidity = m.uidvalidity,
+                                  .uidnext = m.uidnext,
+                                  .messages = (uint32_t)m.count};
     r = feed_mailbox(fd, &head, f);
     for (size_t i = 0; r == R_OK && i < m.count; i++)
         r = send_message(fd, folder, &m, &m.messages[i], f);

@@ -88,8 +88,10 @@ struct reading {
 static enum result
 begin_mailbox(struct reading *r, uint32_t uidvalidity, uint32_t uid_last, struct fault *f)
 {
-    struct parcel_mailbox head = {r->folder->name, uidvalidity,
-                                  uid_last < UINT32_MAX ? uid_last + 1 : uid_last, 0};
+    struct parcel_mailbox head = {.name = r->folder->name,
+                                  .uidvalidity = uidvalidity,
+                                  .uidnext =
+                                      uid_last < UINT32_MAX ? uid_last + 1 : uid_last};
     r->begun = true;
     return feed_mailbox(r->feed, &head, f);
 }

@@ -1,6 +1,7 @@
 #include "ctl/import.h"
 #include "mail/change.h"
 #include "mail/message.h"
+#include "pull/pull.h"
 
 static enum result
 find_row(struct view *v, uint32_t uid, struct arena *a, struct message_row *out,
@@ -100,6 +101,27 @@ take_copy(struct import *im, struct view *from, const struct import_copy *c,
         r = is_copied(im, &row, f);
     im->counts.present += r == R_OK;
     return r == R_NONE ? copy_one(im, from, c, f) : r;
+}
+
+enum result
+import_pull_twin(struct import *im, const struct import_message *m, struct fault *f)
+{
+    struct import_pull *p = im->pull;
+    const struct message_row *row;
+    struct view *from;
+    if (im->source.role == PULL_ALL || p->all.have == NULL)
+        return R_NONE;
+    enum result r = import_have_like(p->all.have, intake_size(m->intake),
+                                     intake_hash(m->intake), &row, f);
+    if (r != R_OK)
+        return r;
+    const struct import_copy c = {{p->all.box, row->uid, row->size}, m->head};
+    import_wait(im, 0);
+    if (view_open(&p->boxes[p->all.box], true, NULL, NULL, &from, f) != R_OK)
+        return R_FAIL;
+    r = take_copy(im, from, &c, f);
+    view_close(&from);
+    return r;
 }
 
 enum result

@@ -6,7 +6,7 @@ enum { BATCH = 64 };
 
 struct have_row {
     struct message_row row;
-    bool used, hashed;
+    bool used, hashed, offered;
     unsigned char hash[MESSAGE_HASH];
 };
 
@@ -110,10 +110,24 @@ import_have_uid(struct import_have *h, uint32_t uid, int64_t date)
 }
 
 const struct message_row *
-import_have_row(const struct import_have *h, uint32_t uid)
+import_have_row(struct import_have *h, uint32_t uid)
 {
-    const struct have_row *row = row_of(h, uid);
-    return row != NULL ? &row->row : NULL;
+    struct have_row *row = row_of(h, uid);
+    if (row == NULL)
+        return NULL;
+    row->offered = true;
+    return &row->row;
+}
+
+const struct message_row *
+import_have_missing(const struct import_have *h, uint32_t last, size_t *at)
+{
+    while (*at < h->count && h->rows[*at].row.uid <= last) {
+        const struct have_row *row = &h->rows[(*at)++];
+        if (!row->offered)
+            return &row->row;
+    }
+    return NULL;
 }
 
 static enum result
@@ -139,22 +153,43 @@ first_of(const struct import_have *h, uint64_t size)
     return low;
 }
 
-enum result
-import_have_octets(struct import_have *h, uint64_t size, struct span sha256,
-                   struct fault *f)
+// The first row that has these octets and, if asked for, does not stand for another message yet.
+static enum result
+find_like(struct import_have *h, uint64_t size, struct span sha256, bool unused,
+          struct have_row **out, struct fault *f)
 {
-    for (size_t i = first_of(h, size); i < h->count; i++) {
+    for (size_t i = first_of(h, size); i < h->count && h->by_size[i].size == size; i++) {
         struct have_row *row = &h->rows[h->by_size[i].row];
-        if (h->by_size[i].size != size)
-            break;
-        if (row->used)
+        if (unused && row->used)
             continue;
         if (!row->hashed && hash_row(h, row, f) != R_OK)
             return R_FAIL;
         if (!span_eq(span_of(row->hash, MESSAGE_HASH), sha256))
             continue;
-        row->used = true;
+        *out = row;
         return R_OK;
     }
     return R_NONE;
+}
+
+enum result
+import_have_octets(struct import_have *h, uint64_t size, struct span sha256,
+                   struct fault *f)
+{
+    struct have_row *row;
+    enum result r = find_like(h, size, sha256, true, &row, f);
+    if (r == R_OK)
+        row->used = true;
+    return r;
+}
+
+enum result
+import_have_like(struct import_have *h, uint64_t size, struct span sha256,
+                 const struct message_row **out, struct fault *f)
+{
+    struct have_row *row;
+    enum result r = find_like(h, size, sha256, false, &row, f);
+    if (r == R_OK)
+        *out = &row->row;
+    return r;
 }

@@ -15,10 +15,16 @@ enum result import_have_load(const struct mailbox_ref *ref, struct import_have *
 void import_have_free(struct import_have **h);
 size_t import_have_count(const struct import_have *h);
 bool import_have_uid(struct import_have *h, uint32_t uid, int64_t date);
-// NULL: not there.
-const struct message_row *import_have_row(const struct import_have *h, uint32_t uid);
+// NULL: not there. It was offered: import_have_missing passes it over.
+const struct message_row *import_have_row(struct import_have *h, uint32_t uid);
+// Rows with UIDs up to `last` that were not offered, one after the other; *at begins with 0. NULL: there are no more.
+const struct message_row *import_have_missing(const struct import_have *h, uint32_t last,
+                                              size_t *at);
 // Suspends: reads messages of that size. R_NONE: not there.
 enum result import_have_octets(struct import_have *h, uint64_t size, struct span sha256,
                                struct fault *f) MUST_CHECK;
+// The same, but any number of messages may be like that one.
+enum result import_have_like(struct import_have *h, uint64_t size, struct span sha256,
+                             const struct message_row **out, struct fault *f) MUST_CHECK;
 
 #endif

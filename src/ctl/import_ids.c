@@ -80,3 +80,9 @@ import_ids_find(const struct import_ids *i, struct span id, struct import_ids_pl
     *out = s->where;
     return R_OK;
 }
+
+struct span
+import_ids_of_row(const struct message_row *row)
+{
+    return span_of((const char *)&row->emailid, sizeof row->emailid);
+}

@@ -6,6 +6,7 @@
 // Owner: one task.
 
 #include "base/span.h"
+#include "store/row.h"
 
 struct import_ids;
 struct import_ids_place {
@@ -19,5 +20,7 @@ void import_ids_free(struct import_ids **i);  // takes NULL
 void import_ids_add(struct import_ids *i, struct span id, struct import_ids_place where);
 enum result import_ids_find(const struct import_ids *i, struct span id,
                             struct import_ids_place *out);  // R_NONE
+// A message that is here already by its EMAILID; borrowed from the row.
+struct span import_ids_of_row(const struct message_row *row);
 
 #endif

@@ -68,6 +68,9 @@ open_mailbox(struct import *im, struct fault *f)
     struct span name = import_names_target(&im->names, im->source.name, a);
     if (mail_name_check(a, name, &name, f) != R_OK)
         return R_FAIL;
+    if (!import_names_take(&im->names, name))
+        return fault_set(f, FAULT_ALREADYEXISTS,
+                         "another folder of the source goes to that name here already");
     enum result r = find_or_make(im, name, &entry, f);
     if (r == R_FAIL)
         return R_FAIL;
@@ -77,9 +80,9 @@ open_mailbox(struct import *im, struct fault *f)
     if (r == R_OK &&
         (adopt(im, &entry, f) != R_OK || import_have_load(&im->ref, &im->have, f) != R_OK))
         return R_FAIL;
-    if (!span_eq(name, im->source.name))
+    if (im->source.altered || !span_eq(name, im->source.name))
         import_note(im, "renamed",
-                    FIELDS(field_text("source", "%", im->source.name),
+                    FIELDS(field_text("source", "%", im->source.there),
                            field_text("mailbox", " goes to %", name)));
     im->counts.mailboxes++;
     return R_OK;
@@ -93,6 +96,8 @@ import_mailbox_begin(struct import *im, const struct parcel_mailbox *m, struct f
         return R_FAIL;
     im->source = *m;
     im->source.name = arena_dup(im->mailbox_arena, m->name);
+    im->source.there =
+        m->there.n > 0 ? arena_dup(im->mailbox_arena, m->there) : im->source.name;
     if (im->restore != NULL)
         import_restore_mailbox_begin(im);
     if (open_mailbox(im, &why) == R_OK)
@@ -101,7 +106,7 @@ import_mailbox_begin(struct import *im, const struct parcel_mailbox *m, struct f
         im->target = SPAN_NONE;
         return fault_set(f, why.kind, "%.150s", why.why);
     }
-    import_leave_out(im, im->source.name, span_str(why.why));
+    import_leave_out(im, im->source.there, span_str(why.why));
     im->target = SPAN_NONE;
     return R_OK;
 }
@@ -109,9 +114,9 @@ import_mailbox_begin(struct import *im, const struct parcel_mailbox *m, struct f
 static void
 forget_mailbox(struct import *im)
 {
-    import_have_free(&im->have);
     if (im->pull != NULL)
         import_pull_forget(im);
+    import_have_free(&im->have);
     arena_reset(im->mailbox_arena);
     im->target = SPAN_NONE;
     im->keep_uids = false;

@@ -265,10 +265,12 @@ import_message_end(struct import *im, struct fault *f)
     im->message = NULL;
     if (m->intake != NULL && !m->failed)
         m->failed = intake_finish(m->intake, &m->fault) != R_OK;
-    if (m->intake != NULL && !m->failed && im->target.p != NULL)
-        return place(m, f);
     enum result r = R_OK;
-    if (m->failed) {
+    if (m->intake != NULL && !m->failed && im->target.p != NULL) {
+        r = im->pull != NULL ? import_pull_twin(im, m, f) : R_NONE;
+        if (r == R_NONE)
+            return place(m, f);
+    } else if (m->failed) {
         leave_out(m, &m->fault);
         if (m->fault.kind == FAULT_DISK) {  // so would all others
             *f = m->fault;

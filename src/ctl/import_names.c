@@ -1,5 +1,14 @@
-#include "ctl/import_names.h"
+#include "base/hash.h"
 #include "base/limits.h"
+#define HASH_FUNCTION(key, size, value)                                                    \
+    ((value) = (unsigned)hash_keyed(span_of((key), (size))))
+#include "ctl/import_names.h"
+
+#include "base/table.h"
+
+struct import_taken {
+    UT_hash_handle hh;
+};
 
 void
 import_names_init(struct import_names *n, struct arena *a)
@@ -70,4 +79,23 @@ import_names_target(const struct import_names *n, struct span name, struct arena
         return span_of(p, to.n + tail.n);
     }
     return name;
+}
+
+bool
+import_names_take(struct import_names *n, struct span target)
+{
+    struct import_taken *t = NULL;
+    HASH_FIND(hh, n->taken, target.p, target.n, t);
+    if (t != NULL)
+        return false;
+    t = arena_alloc(n->arena, sizeof *t);
+    struct span key = arena_dup(n->arena, target);
+    HASH_ADD_KEYPTR(hh, n->taken, key.p, key.n, t);
+    return true;
+}
+
+void
+import_names_done(struct import_names *n)
+{
+    HASH_CLEAR(hh, n->taken);
 }

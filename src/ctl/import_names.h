@@ -8,6 +8,7 @@
 
 #include "mail/tree.h"
 
+struct import_taken;
 struct import_names {
     struct arena *arena;
     struct import_name {
@@ -19,9 +20,11 @@ struct import_names {
         struct span from, to;
     } maps[USE_COUNT];
     size_t map_count;
+    struct import_taken *taken;
 };
 
 void import_names_init(struct import_names *n, struct arena *a);
+void import_names_done(struct import_names *n);
 // FAULT_LIMIT past LIMIT_mailboxes.
 // `use`: what the source says that it is for, USE_NONE: its name tells.
 enum result import_names_add(struct import_names *n, struct span name, enum special_use use,
@@ -31,5 +34,7 @@ void import_names_map(struct import_names *n, const struct tree_entry *entries,
                       size_t count);
 struct span import_names_target(const struct import_names *n, struct span name,
                                 struct arena *a);
+// The target (as mail_name_check left it) is this mailbox's alone. False: another one has it already.
+bool import_names_take(struct import_names *n, struct span target);
 
 #endif

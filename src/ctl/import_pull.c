@@ -4,6 +4,7 @@
 #include "ctl/import_ids.h"
 #include "ctl/import_state.h"
 #include "mail/message.h"
+#include "pull/pull.h"
 
 #include <openssl/evp.h>
 
@@ -24,6 +25,7 @@ import_pull_new(struct span source, bool dry_run)
     p->source = arena_dup(p->arena, source);
     p->dry_run = dry_run;
     p->ids = import_ids_new();
+    p->all.here = import_ids_new();
     p->sha = EVP_MD_CTX_new();
     must(p->sha != NULL);
     buf_init(&p->committed, SIZE_MAX / 2);
@@ -40,6 +42,8 @@ import_pull_free(struct import_pull **pp)
     *pp = NULL;
     must(p->view == NULL);
     import_ids_free(&p->ids);
+    import_ids_free(&p->all.here);
+    import_have_free(&p->all.have);
     EVP_MD_CTX_free(p->sha);
     buf_done(&p->committed);
     arena_free(&p->scratch);
@@ -134,6 +138,7 @@ import_pull_begin(struct import *im, struct fault *f)
     p->left = 0;
     p->before = im->counts;
     p->flags_before = p->flags;
+    p->unlabelled = 0;
     buf_reset(&p->committed);
     must(EVP_DigestInit_ex(p->sha, EVP_sha256(), NULL) == 1);
     import_state_load(im->user, im->target, state_name(im, im->source.name), &p->was);
@@ -147,6 +152,8 @@ import_pull_begin(struct import *im, struct fault *f)
         p->boxes = grown;
     }
     p->boxes[p->box_count++] = im->ref;
+    if (im->source.role == PULL_ALL)
+        p->all.box = p->box_count - 1;
     return view_open(&im->ref, true, NULL, NULL, &p->view, f);
 }
 
@@ -178,6 +185,10 @@ import_pull_forget(struct import *im)
     struct import_pull *p = im->pull;
     view_close(&p->view);
     view_close(&p->writer);
+    if (im->source.role == PULL_ALL && p->all.have == NULL) {
+        p->all.have = im->have;
+        im->have = NULL;
+    }
     p->was = (struct parcel_state){0};
     forget_batch(p);
 }
@@ -242,14 +253,17 @@ tell(struct import *im, const struct parcel_state *s, struct span target)
     verb_row(
         im->call, "mailbox",
         FIELDS(field_text("mailbox", "%", target),
-               field_text("source", "", im->source.name),
+               field_text("source", "", im->source.there),
                field_number("messages", ": % there", s->messages),
                field_number("imported", ", % imported", now->messages - was->messages),
                field_number("octets", " (% octets)", now->octets - was->octets),
                field_number("present", ", % were here", now->present - was->present),
                field_number("flags", ", % got other flags", p->flags - p->flags_before),
-               field_if(s->gone > 0,
-                        field_number("gone", ", % are gone there and kept here", s->gone)),
+               field_if(p->unlabelled > 0,
+                        field_number("unlabelled", ", % lost the label", p->unlabelled)),
+               field_if(s->gone > p->unlabelled,
+                        field_number("gone", ", % are gone there and kept here",
+                                     s->gone - p->unlabelled)),
                field_if(
                    now->left_out > was->left_out,
                    field_number("left_out", ", % LEFT OUT", now->left_out - was->left_out)),
@@ -273,6 +287,8 @@ settle(struct import *im, const struct parcel_state *s, struct fault *f)
         return R_FAIL;
     import_wait(im, 0);
     digest(im->pull);
+    if (import_unlabel(im, f) != R_OK)
+        return R_FAIL;
     save(im, *s);
     tell(im, s, target);
     return import_mailbox_end(im, f);
@@ -327,6 +343,8 @@ take_offer(struct import *im, struct span payload, const struct parcel_message *
     if (row != NULL) {
         im->counts.present++;
         import_ids_add(p->ids, h->id, here(p, row->uid, h->size));
+        if (im->source.role == PULL_ALL)
+            import_ids_add(p->all.here, import_ids_of_row(row), here(p, row->uid, h->size));
         return import_flags_bring(im, row, h, f);
     }
     if (h->uid > p->was.done && (im->target.p != NULL || p->dry_run))

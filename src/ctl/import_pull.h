@@ -25,6 +25,13 @@ struct import_copy {
     struct parcel_message head;
 };
 
+// The mailbox that holds all messages, where the source has one; it was looked at before the others.
+struct import_all {
+    uint32_t box;
+    struct import_have *have;
+    struct import_ids *here;  // by EMAILID: what is there and here
+};
+
 struct import_pull {
     struct arena *arena, *batch, *scratch;
     struct span source;  // "ann@mail.example.org"
@@ -33,6 +40,7 @@ struct import_pull {
     struct mailbox_ref *boxes;
     uint32_t box_count, box_room;
     struct import_ids *ids;
+    struct import_all all;
     // the mailbox
     struct view *view;
     struct view *writer;  // only where flags are changed: it takes \Recent
@@ -40,6 +48,7 @@ struct import_pull {
     uint32_t left;  // the lowest UID that was left out; 0: none
     struct import_counts before;
     uint64_t flags, flags_before;  // messages whose flags were changed
+    uint64_t unlabelled;           // copies here that were taken away, as they were there
     struct buf committed;          // struct committed each, since the last settle
     EVP_MD_CTX *sha;               // of those before
     // what was offered since the last answer, or, when that was given, before it
@@ -64,7 +73,12 @@ void import_pull_left(struct import *im, uint32_t uid);
 // The message is on disk there under this UID.
 void import_pull_done(struct import *im, const struct import_message *m, uint32_t uid);
 
-// import_copy.c, import_flags.c
+// import_copy.c, import_flags.c, import_unlabel.c
+// What came is in the mailbox of all already, under another id or none: it is copied from there. R_NONE: it is not.
+enum result import_pull_twin(struct import *im, const struct import_message *m,
+                             struct fault *f) MUST_CHECK;
+// At the end of a mailbox that shows a label: what lost it there loses it here. It stays where all messages are.
+enum result import_unlabel(struct import *im, struct fault *f) MUST_CHECK;
 // What is copied here and has a UID below, before a message that has it is placed: UIDs rise.
 enum result import_pull_copy(struct import *im, uint32_t below, struct fault *f) MUST_CHECK;
 // The flags and keywords of a message here become those that it has there.

@@ -30,6 +30,9 @@ parcel_put_mailbox(struct buf *b, enum parcel_kind kind, const struct parcel_mai
     pack_u32(&p, m->uidvalidity);
     pack_u32(&p, m->uidnext);
     pack_u32(&p, m->messages);
+    pack_span(&p, m->there);
+    pack_u8(&p, m->altered);
+    pack_u8(&p, m->role);
     put_packed(b, kind, &p);
 }
 
@@ -132,6 +135,9 @@ parcel_get_mailbox(struct span payload, struct parcel_mailbox *out)
     m.uidvalidity = unpack_u32(&u);
     m.uidnext = unpack_u32(&u);
     m.messages = unpack_u32(&u);
+    m.there = unpack_span(&u);
+    m.altered = unpack_u8(&u) != 0;
+    m.role = unpack_u8(&u);
     if (unpack_end(&u) != R_OK)
         return R_FAIL;
     *out = m;

@@ -41,6 +41,9 @@ struct parcel_mailbox {
     struct span name;               // UTF-8, levels separated by '/'
     uint32_t uidvalidity, uidnext;  // 0: not known
     uint32_t messages;              // about so many follow
+    struct span there;              // of a pull: what the source calls it; n 0: `name`
+    bool altered;                   // it cannot be called so here
+    uint8_t role;                   // enum pull_role
 };
 
 struct parcel_message {

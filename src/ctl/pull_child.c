@@ -118,8 +118,13 @@ static enum result
 put_mailbox(struct child *c, enum parcel_kind kind, const struct pull_mailbox *m,
             struct fault *f)
 {
-    const struct parcel_mailbox head = {name_here(c, m->name), m->uidvalidity, m->uidnext,
-                                        m->messages};
+    const struct parcel_mailbox head = {name_here(c, m->name),
+                                        m->uidvalidity,
+                                        m->uidnext,
+                                        m->messages,
+                                        m->there,
+                                        m->altered,
+                                        m->role};
     parcel_put_mailbox(&c->out, kind, &head);
     return flush_much(c, f);
 }

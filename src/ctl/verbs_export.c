@@ -30,7 +30,10 @@ put_mailbox(struct export_run *x, const struct tree_entry *e, struct fault *f)
         view_open(&ref, true, NULL, NULL, &v, f) != R_OK)
         return R_FAIL;
     view_info(v, &info);
-    struct parcel_mailbox head = {e->name, info.uidvalidity, info.uidnext, info.exists};
+    struct parcel_mailbox head = {.name = e->name,
+                                  .uidvalidity = info.uidvalidity,
+                                  .uidnext = info.uidnext,
+                                  .messages = info.exists};
     shipment_mailbox(&x->out, &head);
     x->mailboxes++;
     enum result r = shipment_messages(&x->out, v, e->name, NULL, f);

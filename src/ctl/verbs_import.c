@@ -252,6 +252,7 @@ import_run(struct verb_call *c, struct span name, struct import_restore *restore
     buf_init(&im.notes, NOTES_MAX);
     import_names_init(&im.names, im.arena);
     enum result r = import_or_restore(&im, f);
+    import_names_done(&im.names);
     buf_done(&im.notes);
     import_pull_free(&im.pull);
     arena_free(&im.mailbox_arena);

@@ -15,7 +15,6 @@ on_namespace(struct session *s, void *arg, struct fault *f)
     if (r->kind != RESPONSE_NAMESPACE)
         return R_OK;
     s->prefix = arena_dup(s->arena, r->name);
-    s->delimiter = r->delimiter;
     s->others = arena_array(s->arena, r->other_count + 1, sizeof *s->others);
     s->other_count = r->other_count;
     for (size_t i = 0; i < r->other_count; i++)
@@ -35,29 +34,53 @@ is_own(const struct session *s, struct span raw)
 
 // ---- names ----
 
-// As it is called here: UTF-8, levels separated by '/'. A '/' inside of a level cannot be kept: '_'.
+// UTF-8, also of a server that does not know better than to send it.
 static enum result
-name_of(struct session *s, struct span raw, char delimiter, struct span *out)
+decode(struct session *s, struct span raw, struct span *out)
 {
     struct buf b;
     struct fault why;
-    if (s->prefix.n > 0 && raw.n > s->prefix.n && span_starts(raw, s->prefix))
-        raw = span_skip(raw, s->prefix.n);
     buf_init(&b, LIMIT_mailbox_name * 4);
-    if (mutf7_to_utf8(raw, &b, &why) !=
-        R_OK) {  // UTF-8, of a server that does not know better
+    if (mutf7_to_utf8(raw, &b, &why) != R_OK) {
         buf_reset(&b);
         buf_put(&b, raw);
     }
-    for (size_t i = 0; i < b.n; i++)
-        if (b.p[i] == delimiter || b.p[i] == '/')
-            b.p[i] = b.p[i] == delimiter ? '/' : '_';
     bool good = !b.over && b.n > 0 && utf8_valid(buf_span(&b));
     if (good)
-        *out = arena_dup(s->arena, span_ieq(buf_span(&b), SPAN("INBOX")) ? SPAN("INBOX")
-                                                                         : buf_span(&b));
+        *out = arena_dup(s->arena, buf_span(&b));
     buf_done(&b);
     return good ? R_OK : R_FAIL;
+}
+
+// As it is called here: levels separated by '/'. A '/' inside of a level becomes U+2215, which looks the same and which
+// nobody types, so that no other name becomes the same.
+static struct span
+translate(struct session *s, struct span there, char delimiter, bool *altered_out)
+{
+    struct buf b;
+    buf_init(&b, there.n * 3 + 1);
+    for (size_t i = 0; i < there.n; i++) {
+        if (there.p[i] == delimiter)
+            buf_put_char(&b, '/');
+        else if (there.p[i] == '/')
+            buf_put_str(&b, "\u2215");
+        else
+            buf_put_char(&b, there.p[i]);
+        *altered_out |= there.p[i] == '/' && there.p[i] != delimiter;
+    }
+    struct span name = arena_dup(s->arena, buf_span(&b));
+    buf_done(&b);
+    return span_ieq(name, SPAN("INBOX")) ? SPAN("INBOX") : name;
+}
+
+enum result
+session_name(struct session *s, struct span raw, char delimiter, struct pull_mailbox *out)
+{
+    bool own = s->prefix.n > 0 && raw.n > s->prefix.n && span_starts(raw, s->prefix);
+    if (decode(s, own ? span_skip(raw, s->prefix.n) : raw, &out->there) != R_OK)
+        return R_FAIL;
+    out->name = translate(s, out->there, delimiter, &out->altered);
+    return R_OK;
 }
 
 static bool
@@ -104,12 +127,13 @@ take_list(struct session *s, struct fault *f)
                                 .subscribed = r->attributes & LIST_SUBSCRIBED};
     if (!is_own(s, r->name))
         return R_OK;
-    if (!can_be_said(r->name) || name_of(s, r->name, r->delimiter, &m.is.name) != R_OK)
+    if (!can_be_said(r->name) || session_name(s, r->name, r->delimiter, &m.is) != R_OK)
         return s->ops->problem(s->ops->arg, span_slice(r->name, 0, 200),
                                SPAN("a name that cannot be a mailbox's"), f);
     if (!is_asked_for(s, m.is.name))
         return R_OK;
     m.raw = arena_dup(s->arena, r->name);
+    m.delimiter = r->delimiter;
     m.is.use = r->use.n > 0 ? arena_dup(s->arena, r->use) : SPAN_NONE;
     return add(s, &m, f);
 }
@@ -203,13 +227,62 @@ ask_status(struct session *s, struct session_mailbox *m, struct fault *f)
     return session_await(s, on_list, &at, f) == R_FAIL ? R_FAIL : R_OK;
 }
 
-// Two names of the server may become one here ('/' where that is no delimiter, another case of INBOX): the second is
+// ---- roles ----
+
+struct session_mailbox *
+session_find_all(struct session *s)
+{
+    for (size_t i = 0; i < s->count; i++)
+        if (!s->mailboxes[i].noselect && span_ieq(s->mailboxes[i].is.use, SPAN("\\All")))
+            return &s->mailboxes[i];
+    return NULL;
+}
+
+static enum pull_role
+role_of(const struct session_mailbox *m, const struct session_mailbox *all)
+{
+    if (m == all)
+        return PULL_ALL;
+    return span_ieq(m->is.use, SPAN("\\Junk")) || span_ieq(m->is.use, SPAN("\\Trash"))
+               ? PULL_FOLDER
+               : PULL_LABEL;
+}
+
+// Gmail's folders of what is starred and what is important show a flag and a keyword, and are no place for mail.
+static bool
+is_shown_by_flags(const struct session_mailbox *m)
+{
+    return span_ieq(m->is.use, SPAN("\\Flagged")) ||
+           span_ieq(m->is.use, SPAN("\\Important"));
+}
+
+static void
+find_roles(struct session *s)
+{
+    const struct session_mailbox *all = session_find_all(s);
+    s->labels = all != NULL && s->caps & (PULL_CAP(X_GM_EXT_1) | PULL_CAP(OBJECTID));
+    for (size_t i = 0; s->labels && i < s->count; i++) {
+        struct session_mailbox *m = &s->mailboxes[i];
+        m->is.role = role_of(m, all);
+        m->known = m->has_status ? m->is.uidnext : 0;
+        if (is_shown_by_flags(m)) {
+            m->noselect = true;
+            m->subscribed = false;
+        }
+    }
+}
+
+// ---- twins ----
+
+// Two names of the server may become one here (another case of INBOX): the second, or the one that was altered, is
 // refused, never mixed with the first.
 static int
 compare_names(const void *a, const void *b)
 {
     const struct session_mailbox *const *x = a, *const *y = b;
     int order = span_cmp((*x)->is.name, (*y)->is.name);
+    if (order == 0)
+        order = (*x)->is.altered - (*y)->is.altered;
     return order != 0 ? order : (*x > *y) - (*x < *y);
 }
 
@@ -264,5 +337,6 @@ session_list(struct session *s, struct fault *f)
             return R_FAIL;
     if (s->count == 0)
         return fault_set(f, FAULT_NONEXISTENT, "%s shows no such mailbox", s->source->host);
+    find_roles(s);
     return refuse_twins(s, f) == R_OK ? tell(s, f) : R_FAIL;
 }

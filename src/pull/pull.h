@@ -33,9 +33,19 @@ struct pull_state {
     uint64_t modseq;
 };
 
+// Where the same message is in several mailboxes, and one of them holds all (X-GM-EXT-1, OBJECTID, RFC 6154 section 2).
+enum pull_role {
+    PULL_FOLDER,
+    PULL_ALL,    // holds all messages but those of \Junk and \Trash
+    PULL_LABEL,  // what it holds is in PULL_ALL
+};
+
 struct pull_mailbox {
-    struct span name;  // UTF-8, levels separated by '/'
-    struct span use;   // "\\Sent"; SPAN_NONE: none
+    struct span name;   // UTF-8, levels separated by '/'
+    struct span there;  // as the source calls it, in UTF-8
+    bool altered;       // a '/' inside of a level was changed
+    enum pull_role role;
+    struct span use;  // "\\Sent"; SPAN_NONE: none
     uint32_t uidvalidity, uidnext, messages;
     uint64_t modseq;
 };
@@ -47,9 +57,12 @@ struct pull_message {
     int64_t date;
     int16_t zone_min;
     uint64_t size;
-    struct span id;  // EMAILID: the same in every mailbox that holds the message; SPAN_NONE
+    // EMAILID, X-GM-MSGID: the same in every mailbox that holds the message; SPAN_NONE
+    struct span id;
     struct span *keywords;
     size_t keyword_count;
+    struct span *labels;  // X-GM-LABELS, as they came
+    size_t label_count;
 };
 
 // The same numbers as enum message_flag (store/row.h).

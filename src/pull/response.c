@@ -293,6 +293,33 @@ read_body(struct parse *p, struct response *r)
     }
 }
 
+// Strings or atoms: Gmail writes "\\Inbox" with quotes, and some others \Inbox without.
+static void
+read_labels(struct parse *p, struct response *r)
+{
+    struct words labels = {0};
+    parse_list_open(p);
+    while (parse_list_next(p)) {
+        char c = parse_peek(p);
+        add_word(p, &labels, c == '"' || c == '{' ? parse_string(p) : take_flag(p));
+    }
+    r->message.labels = labels.items;
+    r->message.label_count = labels.n;
+}
+
+// \Important is a label of X-GM-EXT-1 that is a keyword elsewhere (RFC 8457).
+static void
+take_important(struct parse *p, const struct pull_message *m, struct words *keywords)
+{
+    bool important = false;
+    for (size_t i = 0; i < m->label_count; i++)
+        important |= span_ieq(m->labels[i], SPAN("\\Important"));
+    for (size_t i = 0; i < keywords->n; i++)
+        important &= !span_ieq(keywords->items[i], SPAN("$Important"));
+    if (important)
+        add_word(p, keywords, SPAN("$Important"));
+}
+
 static void
 read_emailid(struct parse *p, struct response *r)
 {
@@ -321,6 +348,10 @@ read_item(struct parse *p, struct response *r, struct words *w)
         r->message.size = parse_number64(p), r->has_size = true;
     else if (span_ieq(item, SPAN("EMAILID")))
         read_emailid(p, r);
+    else if (span_ieq(item, SPAN("X-GM-MSGID")))
+        r->message.id = parse_atom(p);
+    else if (span_ieq(item, SPAN("X-GM-LABELS")))
+        read_labels(p, r);
     else
         (void)parse_skip_value(p);
 }
@@ -333,6 +364,7 @@ read_fetch(struct parse *p, struct response *r)
     parse_list_open(p);
     while (parse_list_next(p))
         read_item(p, r, &w);
+    take_important(p, &r->message, &w);
     r->message.keywords = w.items;
     r->message.keyword_count = w.n;
     r->kind = RESPONSE_FETCH;

@@ -104,6 +104,18 @@ messages(void **unused)
     assert_true(r.message.has_date && r.message.zone_min == 60);
     assert_is(r.message.id, "M1");
     assert_null(r.body.p);
+    r = read_one("* 4 FETCH (UID 9 X-GM-MSGID 18446744073709551615 FLAGS ($a) X-GM-LABELS "
+                 "(\"\\\\Important\" \\Inbox \"a \\\"b\" {3}\r\nx/y) RFC822.SIZE 7)\r\n");
+    assert_is(r.message.id, "18446744073709551615");
+    assert_int_equal(r.message.label_count, 4);
+    assert_is(r.message.labels[1], "\\Inbox");
+    assert_is(r.message.labels[2], "a \"b");
+    assert_is(r.message.labels[3], "x/y");
+    assert_int_equal(r.message.keyword_count, 2);
+    assert_is(r.message.keywords[1], "$Important");
+    r = read_one("* 4 FETCH (UID 9 FLAGS ($important) X-GM-LABELS (\\important))\r\n");
+    assert_int_equal(r.message.keyword_count, 1);
+    assert_int_equal(read_one("* 4 FETCH (X-GM-LABELS ())\r\n").message.label_count, 0);
     assert_false(read_one("* 1 FETCH (INTERNALDATE \"soon\")\r\n").message.has_date);
 }
 

@@ -14,6 +14,20 @@ struct session_mailbox {
     struct pull_mailbox is;
     struct pull_state was;
     bool noselect, subscribed, has_status, visit;
+    char delimiter;
+    uint32_t known;  // UIDs below were given out when the mailboxes were listed; 0: no idea
+    const struct seqset
+        *only;  // of a label that no mailbox shows: UIDs in the mailbox of all; else NULL
+};
+
+// A label that no mailbox shows: Gmail's "Show in IMAP" is off.
+struct session_label {
+    struct span raw;
+    struct seqset uids;  // in the mailbox of all messages
+};
+struct session_labels {
+    struct session_label *labels;
+    size_t count, room;
 };
 
 struct session {
@@ -29,16 +43,17 @@ struct session {
     // Where a message's octets go; NULL: none was asked for.
     enum result (*stream)(struct session *s, void *arg, uint64_t size, struct fault *f);
     void *stream_arg;
-    bool streamed;              // the last response had one
-    bool sets;                  // the server puts the UID before the message
-    bool falls;                 // and answers a set in another order than that of UIDs
+    bool streamed;  // the last response had one
+    bool labels;    // a mailbox holds all messages, and ids tell which are the same
+    bool sets;      // the server puts the UID before the message
+    bool falls;     // and answers a set in another order than that of UIDs
     uint64_t octets, since_ms;  // for the rate
-    char delimiter;             // of names
     struct span prefix;         // of the personal namespace
     struct span *others;        // prefixes of other namespaces
     size_t other_count;
     struct session_mailbox *mailboxes;
     size_t count, room;
+    struct session_labels hidden;
 };
 
 // A tagged command; returns the number of its tag.
@@ -58,6 +73,14 @@ enum result session_octets(struct session *s, uint64_t size, bool wanted,
 enum result session_login(struct session *s, int fd, struct fault *f) MUST_CHECK;
 // list.c: fills mailboxes, tells their names and what is subscribed.
 enum result session_list(struct session *s, struct fault *f) MUST_CHECK;
+// A name of the server as its own and ours, into out->there, name and altered. R_FAIL: it cannot be a mailbox's.
+enum result session_name(struct session *s, struct span raw, char delimiter,
+                         struct pull_mailbox *out) MUST_CHECK;
+struct session_mailbox *
+session_find_all(struct session *s);  // NULL: there is no mailbox of all
+// labels.c: labels of a message in the mailbox of all; and the labels that no mailbox shows, as if one did.
+void session_take_labels(struct session *s, const struct pull_message *m);
+enum result session_visit_hidden(struct session *s, struct fault *f) MUST_CHECK;
 // visit.c
 enum result session_visit(struct session *s, struct session_mailbox *m,
                           struct fault *f) MUST_CHECK;

@@ -14,8 +14,14 @@ struct visit {
     uint32_t exists;  // when it was opened
     uint32_t next,
         last;  // sequence numbers: of the next batch, and behind which nothing is asked for
-    uint32_t uid, fresh;  // the last one listed; how many above was.done
-    uint32_t expunged;    // since the last look
+    uint32_t uid, fresh;       // the last one listed; how many above was.done
+    struct seqset_iter label;  // through m->only
+    uint32_t listed;           // in the batch
+    struct {
+        uint32_t from,
+            count;  // UIDs from this one on are left for the next run (0: none); how many that are
+    } later;
+    uint32_t expunged;  // since the last look
     size_t offered;
     // what is fetched, by UID: [at, end) of which is asked for and did not come yet
     const struct pull_message *which[LIMIT_pull_batch];
@@ -61,16 +67,29 @@ examine(struct visit *v, struct fault *f)
     buf_done(&name);
     enum result r = session_await(s, on_examine, v, f);
     v->m->is.messages = v->last = v->exists;
+    if (v->m->only != NULL) {  // no mailbox of the server: it has no UIDs
+        v->m->is.uidvalidity = v->m->is.uidnext = v->last = 0;
+        v->m->is.messages = v->exists = (uint32_t)seqset_size(v->m->only);
+    }
+    // What got its label after the mailbox of all was looked at is not known yet.
+    if (v->m->is.role == PULL_LABEL && v->m->known > 0) {
+        v->later.from = v->m->known;
+        if (v->m->is.uidnext == 0 || v->m->is.uidnext > v->later.from)
+            v->m->is.uidnext = v->later.from;
+    }
     return r;
 }
 
 // ---- listing ----
 
+#define ITEMS "UID FLAGS INTERNALDATE RFC822.SIZE"
+
 static const char *
 items(const struct session *s)
 {
-    return s->caps & PULL_CAP(OBJECTID) ? "UID FLAGS INTERNALDATE RFC822.SIZE EMAILID"
-                                        : "UID FLAGS INTERNALDATE RFC822.SIZE";
+    if (s->caps & PULL_CAP(X_GM_EXT_1) && (s->labels || !(s->caps & PULL_CAP(OBJECTID))))
+        return ITEMS " X-GM-MSGID X-GM-LABELS";
+    return s->caps & PULL_CAP(OBJECTID) ? ITEMS " EMAILID" : ITEMS;
 }
 
 static void
@@ -111,13 +130,50 @@ on_listed(struct session *s, void *arg, struct fault *f)
         return R_OK;
     if (r->message.uid < v->uid)
         return fault_set(f, FAULT_BAD, "%s: UIDs that do not rise", s->source->host);
+    v->listed++;
+    if (v->later.from > 0 && r->message.uid >= v->later.from) {
+        v->later.count++;
+        return R_OK;
+    }
+    v->uid = r->message.uid;
     if (v->head_count >= LIMIT_pull_batch)
         return fault_set(f, FAULT_BAD, "%s lists messages that were not asked for",
                          s->source->host);
-    v->uid = r->message.uid;
+    if (v->m->is.role == PULL_ALL)
+        session_take_labels(s, &r->message);
     v->fresh += v->uid > v->m->was.done;
     v->heads[v->head_count] = keep(v->arena, &r->message);
     return s->ops->offer(s->ops->arg, &v->heads[v->head_count++], f);
+}
+
+static void
+begin_batch(struct visit *v)
+{
+    arena_reset(v->arena);
+    v->head_count = 0;
+    v->listed = 0;
+    v->expunged = 0;
+}
+
+// What has a label that no mailbox shows, by its UIDs in the mailbox of all. R_NONE: that was all.
+static enum result
+list_labelled(struct visit *v, struct fault *f)
+{
+    struct seqset uids;
+    struct buf text;
+    uint32_t uid;
+    begin_batch(v);
+    seqset_init(&uids, v->arena);
+    for (int i = 0; i < LIMIT_pull_batch && seqset_next(v->m->only, &v->label, &uid); i++)
+        seqset_add(&uids, uid);
+    if (seqset_size(&uids) == 0)
+        return R_NONE;
+    buf_init(&text, LIMIT_pull_command - 256);
+    seqset_print(&uids, &text);
+    must(!text.over);
+    session_say(v->s, "UID FETCH %.*s (%s)", SPAN_ARG(buf_span(&text)), items(v->s));
+    buf_done(&text);
+    return session_await(v->s, on_listed, v, f) == R_OK ? R_OK : R_FAIL;
 }
 
 static enum result
@@ -125,15 +181,13 @@ list_batch(struct visit *v, struct fault *f)
 {
     uint32_t left = v->last - v->next;
     uint32_t to = left < LIMIT_pull_batch ? v->last : v->next + LIMIT_pull_batch - 1;
-    arena_reset(v->arena);
-    v->head_count = 0;
-    v->expunged = 0;
+    begin_batch(v);
     session_say(v->s, "FETCH %u:%u (%s)", v->next, to, items(v->s));
     v->next = to + 1;
     enum result r = session_await(v->s, on_listed, v, f);
     if (r != R_OK)
         return R_FAIL;
-    if (v->head_count == 0 && v->expunged == 0)
+    if (v->listed == 0 && v->expunged == 0)
         return fault_set(f, FAULT_BAD, "%s says that %.*s has %u messages, and shows none",
                          v->s->source->host, SPAN_ARG(span_slice(v->m->raw, 0, 60)),
                          v->exists);
@@ -185,13 +239,14 @@ on_first(struct session *s, void *arg, struct fault *f)
     return R_OK;
 }
 
-// Where what is new begins. Without CONDSTORE the flags of all are looked at.
+// Where what is new begins. Without CONDSTORE the flags of all are looked at; with labels the ids of all.
 static enum result
 find_first(struct visit *v, struct fault *f)
 {
     const struct session_mailbox *m = v->m;
     v->next = 1;
-    if (m->was.done == 0 || m->was.modseq == 0 || m->is.modseq == 0 || v->exists == 0)
+    if (v->s->labels || m->was.done == 0 || m->was.modseq == 0 || m->is.modseq == 0 ||
+        v->exists == 0)
         return R_OK;
     v->next = v->exists + 1;
     if (m->is.uidnext == 0 || m->is.uidnext - 1 > m->was.done) {
@@ -399,15 +454,29 @@ settle_all(struct visit *v, struct fault *f)
     const struct pull_mailbox *is = &v->m->is;
     const struct pull_state *was = &v->m->was;
     uint32_t done = is->uidnext > 0 ? is->uidnext - 1 : v->uid;
-    struct pull_state state = {is->uidvalidity, done, v->exists, is->modseq};
+    uint32_t now = v->exists > v->later.count ? v->exists - v->later.count : 0;
+    struct pull_state state = {is->uidvalidity, done, now, is->modseq};
     uint64_t had = (uint64_t)was->messages + v->fresh;
-    uint32_t gone = was->done > 0 && had > v->exists ? (uint32_t)(had - v->exists) : 0;
+    uint32_t gone = was->done > 0 && had > now ? (uint32_t)(had - now) : 0;
     return v->s->ops->settle(v->s->ops->arg, &state, gone, true, f);
+}
+
+// Nothing is remembered of it: the next run offers it again.
+static enum result
+run_label(struct visit *v, struct fault *f)
+{
+    const struct pull_state state = {.messages = v->exists};
+    enum result r = v->s->ops->begin(v->s->ops->arg, &v->m->is, f);
+    while (r == R_OK && (r = list_labelled(v, f)) == R_OK)
+        r = fetch_wanted(v, f);
+    return r == R_NONE ? v->s->ops->settle(v->s->ops->arg, &state, 0, true, f) : R_FAIL;
 }
 
 static enum result
 run(struct visit *v, struct fault *f)
 {
+    if (v->m->only != NULL)
+        return run_label(v, f);
     if (v->m->was.uidvalidity != v->m->is.uidvalidity)
         v->m->was = (struct pull_state){0};
     if (v->s->ops->begin(v->s->ops->arg, &v->m->is, f) != R_OK || find_first(v, f) != R_OK)

@@ -87,24 +87,24 @@ class FakeImap:
             return True
         elif verb.startswith("LIST"):
             for name in self.boxes:
-                self.put(f'* LIST (\\HasNoChildren) "." "{name}"')
+                self.put(self.listed(name))
             if self.wrong == "lists too much":
                 for i in range(200000):
                     self.put(f'* LIST () "." "n{i}"')
         elif verb.startswith("LSUB"):
             for name in self.boxes:
-                self.put(f'* LSUB () "." "{name}"')
+                self.put(self.listed(name).replace("LIST", "LSUB", 1))
         elif verb.startswith("STATUS"):
-            rows = self.boxes[re.search('"(.*?)"', command)[1]]
-            self.put(f'* STATUS "{re.search(chr(34) + "(.*?)" + chr(34), command)[1]}" (MESSAGES {len(rows)} UIDNEXT {max(rows, default=0) + 1} '
-                     f'UIDVALIDITY {self.validity})')
+            name = re.search('"(.*?)"', command)[1]
+            rows = self.boxes[name]
+            self.put(f'* STATUS "{name}" (MESSAGES {len(rows)} UIDNEXT {self.uidnext(name)} UIDVALIDITY {self.validity})')
         elif verb.startswith("EXAMINE"):
             self.box = re.search('"(.*?)"', command)[1]
             rows = self.boxes[self.box]
             exists = 1000000 if self.wrong == "lying EXISTS" else len(rows)
             self.put(f"* {exists} EXISTS")
             self.put(f"* OK [UIDVALIDITY {self.validity}] x")
-            self.put(f"* OK [UIDNEXT {max(rows, default=0) + 1}] x")
+            self.put(f"* OK [UIDNEXT {self.uidnext(self.box)}] x")
         elif verb.startswith("FETCH"):
             self.listing(command)
         elif verb.startswith("UID FETCH"):
@@ -112,6 +112,12 @@ class FakeImap:
                 return True
         self.put(f"{tag} OK done")
         return False
+
+    def listed(self, name):
+        return f'* LIST (\\HasNoChildren) "." "{name}"'
+
+    def uidnext(self, name):
+        return max(self.boxes[name], default=0) + 1
 
     def login(self, tag, command):
         if command.upper().startswith("LOGIN "):
@@ -136,9 +142,15 @@ class FakeImap:
         if self.wrong == "UIDs fall":
             rows = rows[::-1]
         for i, uid in enumerate(rows):
-            flags = self.flags.get((self.box, uid), "")
-            self.put(f'* {first + i} FETCH (UID {uid} FLAGS ({flags}) INTERNALDATE "01-Feb-2004 10:11:12 +0000" '
-                     f'RFC822.SIZE {len(self.boxes[self.box][uid])})')
+            self.show(first + i, uid)
+
+    def show(self, number, uid):
+        self.put(f'* {number} FETCH (UID {uid} FLAGS ({self.flags.get((self.box, uid), "")}) INTERNALDATE "01-Feb-2004 10:11:12 +0000" '
+                 f'RFC822.SIZE {len(self.boxes[self.box][uid])}{self.more(uid)})')
+
+    def more(self, uid):  # pylint: disable=unused-argument
+        """Further items of FETCH."""
+        return ""
 
     def fetch(self, command):
         rows, order = self.boxes[self.box], sorted(self.boxes[self.box])
@@ -149,7 +161,7 @@ class FakeImap:
             wanted += [u for u in order if int(low) <= u <= high]
         if "BODY" not in command:
             for uid in wanted:
-                self.put(f"* {order.index(uid) + 1} FETCH (UID {uid})")
+                self.show(order.index(uid) + 1, uid)
             return False
         if self.wrong == "backwards":
             wanted = wanted[::-1]
