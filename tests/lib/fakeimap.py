@@ -44,6 +44,7 @@ class FakeImap:
 
     def talk(self, connection):
         connection.settimeout(20)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.box, self.out, self.input = None, connection, connection.makefile("rb")
         if self.wrong == "silent":
             self.over.wait(15)
