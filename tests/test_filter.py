@@ -485,6 +485,7 @@ else { notify :importance "1" :message "You got mail" "mailto:phone@example.net?
     text = sent(relayed, 1)[0]["text"].decode()
     assert re.search(r"^Subject: You got mail\r$", text, re.M) and "Auto-Submitted: auto-notified" in text and "Look here" in text
     assert "Importance: high" in text and "To: phone@example.net" in text
+    assert f'Auto-Submitted: auto-notified; owner-email="{user.name}@d.test"' in text  # RFC 5436 section 2.7.1
     user.deliver("Subject: program\r\nAuto-Submitted: auto-generated")
     assert user.deliver("Subject: no").startswith("250")
     report = sent(relayed, 1)[0]["text"].decode()

@@ -9,7 +9,7 @@ import pytest
 
 from lib import client, imapdata, scratch, server as posthorn
 from lib.managesieve import Sieve, literal
-from lib.sievecases import Action, TABLES, read
+from lib.sievecases import TABLES, read
 from lib.smarthost import Smarthost
 from lib.waiting import wait_for
 
@@ -151,7 +151,10 @@ class Run:
         for name in {a.target for a in self.case.actions() if a.word == "fileinto" and not a.all("create")}:
             self.create(name)
         for name in self.case.facts("seen"):
-            self.deliver_seen(sieve, name)
+            self.deliver_seen(sieve, f':uniqueid "{name}"')
+        for rest in self.case.facts("handled"):
+            handle, unique = rest.split(" ", 1)
+            self.deliver_seen(sieve, f':handle "{handle}" :uniqueid "{unique}"')
 
     def create(self, name):
         """A name that IMAP takes; mail for others is kept in INBOX."""
@@ -164,11 +167,9 @@ class Run:
         by, octets = self.door.admin if entry.startswith("/shared/") else self.imap, value.replace("\\n", "\n").encode()
         by.command(f'SETMETADATA "{mailbox or ""}" ({entry} {word(octets.decode())})')
 
-    def deliver_seen(self, sieve, name):
+    def deliver_seen(self, sieve, words):
         """A message came that asked `duplicate` for this."""
-        handle, _, unique = name.rpartition("/")
-        words = f':handle "{handle}" ' * bool(handle)
-        self.activate(sieve, f'require "duplicate"; if duplicate {words} :uniqueid "{unique}" {{ stop; }} discard;')
+        self.activate(sieve, f'require "duplicate"; if duplicate {words} {{ stop; }} discard;')
         self.deliver(b"Subject: before\r\n\r\n")
 
     def activate(self, sieve, text):
@@ -191,7 +192,10 @@ class Run:
         lmtp.command(f"RCPT TO:<{to}>{rcpt}")
         lmtp.command("DATA")
         lmtp.wire.send(re.sub(rb"(?m)^\.", b"..", data) + b".\r\n")
-        return lmtp.wire.line().decode()
+        lines = [lmtp.wire.line().decode()]
+        while lines[-1][3:4] == "-":
+            lines.append(lmtp.wire.line().decode())
+        return "\n".join(lines)
 
     # ---- after ----
 
@@ -285,13 +289,14 @@ class Run:
         for act in self.case.actions():
             if act.word in ("redirect", "report"):
                 expected.append((act.target, act))
-                if act.all("bytrace"):
-                    expected.append((self.sender, Action("trace", [], "")))
             elif act.word == "vacation":
                 expected.append((self.sender, act))
             elif act.word == "notify":
                 expected += [(recipient, act) for recipient in act.all("recipient")]
         got = self.door.mails(len(expected))
+        for act in self.case.actions():
+            if act.all("bytrace"):
+                self.wait_for_trace()
         if sorted(to for to, _ in expected) != sorted(to for to, _, _ in got):
             self.say("went to", [to for to, _, _ in got], "and not to", [to for to, _ in expected])
             return
@@ -304,19 +309,31 @@ class Run:
             self.say("redirected is", text)
         if act.get("notify") and f"NOTIFY={act.get('notify').upper()}" not in line:
             self.say("redirected with", line)
+        if self.is_owners(act) and mail["from"] != self.own_address():
+            self.say("redirected from", mail["from"])
         if act.get("ret") and f"RET={act.get('ret')}" not in mail["mail"] or act.get("bymode") and not re.search(r" BY=\d+;RT", mail["mail"]):
             self.say("redirected with", mail["mail"])
 
-    def sent_trace(self, _act, _line, mail, text):
-        """RFC 2852 section 4.1.4.2: who asked for a trace is told that it was relayed."""
-        if mail["from"] != "" or "\r\nAction: relayed\r\n" not in text:
-            self.say("traced with", text)
+    def own_address(self):
+        return self.case.lines.get("to", f"{self.user}@d.test")
 
-    def sent_vacation(self, act, _line, mail, text):
-        subject = act.get("subject") or ("x" if act.all("mime") else "Auto: ")
+    def is_owners(self, act):
+        """RFC 6009 sections 6.1 and 7.1: who asks for reports gets them."""
+        return bool(self.sender) and any(act.all(word) for word in ("notify", "ret", "bytimerelative", "bytimeabsolute"))
+
+    def wait_for_trace(self):
+        """RFC 2852 section 4.1.4.2: who asked for a trace, here the script's owner, is told that it was relayed."""
+        def traced():
+            return "INBOX" in self.folders() and any(b"\r\nAction: relayed\r\n" in octets for _, octets in self.texts("INBOX"))
+        wait_for(traced, "the trace of a redirect")
+
+    def sent_vacation(self, act, line, mail, text):
+        subject = act.get("subject") or ("x" if act.target == "Subject: x" else "Auto: ")
         if mail["from"] != "" or not re.search(r"^Auto-Submitted: auto-replied", text, re.M) or not re.search(rf"^Subject: .*{re.escape(subject)}", text, re.M):
             self.say("answered", mail["mail"], text)
-        if not act.all("mime") and not text.endswith(act.target + "\r\n"):
+        if "NOTIFY=NEVER" not in line:  # RFC 5230 section 5.1
+            self.say("answered with", line)
+        if not act.all("mime") and not text.endswith(act.target.rstrip("\r\n") + "\r\n"):
             self.say("answered", text)
 
     def sent_notify(self, act, _line, _mail, text):
@@ -333,12 +350,13 @@ class Run:
 
     def check_answer(self, answer):
         refused = [act for act in self.case.actions() if act.word in ("reject", "ereject")]
-        if not answer.startswith("550 5.7.1" if refused else "250 ") or (refused and refused[0].target not in answer):
+        said = [line[10:] for line in answer.split("\n")]
+        if not re.match("550[ -]5.7.1 " if refused else "250 ", answer) or (refused and said != refused[0].target.split("\r\n")[:len(said)]):
             self.say("LMTP says", answer)
 
     def check_mistake(self, answer):
         """ManageSieve's answer has line, column and text of the table."""
-        where, text = self.case.lines["error"][0].split(" ", 1)
+        where, text = self.case.lines["error"][0].replace("\\n", "\r\n").split(" ", 1)
         line, column = where.split(":")
         if answer[0] != "NO" or f"line {line}, column {column}: {text}" not in answer[2]:
             self.say("ManageSieve says", answer)

@@ -75,22 +75,34 @@ either(struct span own, struct span came)
     return own.p ? own : came;
 }
 
+// RFC 6009 sections 6.1 and 7.1: reports that the script asks for are its owner's; RFC 6785 section 3.4: so is stored mail.
+static bool
+is_owners(const struct filter_run *r, const struct sieve_action *a)
+{
+    static const char *const words[] = {"notify", "ret", "bytimerelative",
+                                        "bytimeabsolute"};
+    bool asks = false;
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        asks |= sieve_has_detail(a, words[i]);
+    return r->stored || (asks && r->in->from.n > 0);
+}
+
 enum result
 filter_letter_redirect(struct filter_run *r, const struct sieve_action *a, struct fault *f)
 {
     struct buf head;
+    bool own = is_owners(r, a);
     const struct filter_arrival *in = r->in;
     buf_init(&head, 2 * LIMIT_sieve_header);
     forward_put_header(&head, a->header.p ? a->header : r->original, r->account->user);
     const struct filter_letter l = {
-        .from =
-            r->stored ? filter_own_address(r) : filter_sender(r),  // RFC 6785 section 3.4
+        .from = own ? filter_own_address(r) : filter_sender(r),
         .to = &a->target,
         .n = 1,
         .notify = either(sieve_detail(a, "notify"), in->envelope.notify),
         .orcpt = in->envelope.orcpt,
         .ret = either(sieve_detail(a, "ret"), in->envelope.ret),
-        .envid = in->envelope.envid,
+        .envid = own ? SPAN_NONE : in->envelope.envid,  // it is for the sender to know
         .by_mode = sieve_detail(a, "bymode"),
         .by_trace = sieve_has_detail(a, "bytrace"),
         .by_s = deadline(r, a),
@@ -232,7 +244,11 @@ filter_letter_answer(struct filter_run *r, const struct sieve_action *a, struct 
     else
         put_plain(&b);
     filter_put_lines(&b, a->target);
-    struct filter_letter l = {.from = SPAN(""), .to = &to, .n = 1, .why = SPAN("vacation")};
+    struct filter_letter l = {.from = SPAN(""),
+                              .to = &to,
+                              .n = 1,
+                              .notify = SPAN("NEVER"),  // RFC 5230 section 5.1
+                              .why = SPAN("vacation")};
     enum result sent = filter_send_text(r, &b, &l, f);
     if (sent == R_OK && sieve_has_detail(a, "fcc"))
         filter_file_copy(r, a, buf_span(&b));
@@ -242,13 +258,23 @@ filter_letter_answer(struct filter_run *r, const struct sieve_action *a, struct 
 
 // ---- notify ----
 
+static bool
+is_among(const struct span *texts, size_t n, struct span text)
+{
+    for (size_t i = 0; i < n; i++)
+        if (span_eq(texts[i], text))
+            return true;
+    return false;
+}
+
 static size_t
 recipients_of(struct filter_run *r, const struct sieve_action *a, struct span **out)
 {
     size_t n = 0;
     *out = arena_array(r->arena, LIMIT_sieve_redirects, sizeof **out);
     for (const struct sieve_detail *d = a->details; d; d = d->next)
-        if (span_eq(span_str(d->name), SPAN("recipient")) && n < LIMIT_sieve_redirects)
+        if (span_eq(span_str(d->name), SPAN("recipient")) && n < LIMIT_sieve_redirects &&
+            !is_among(*out, n, d->value))
             (*out)[n++] = d->value;
     return n;
 }

@@ -257,6 +257,17 @@ is_automatic(const struct filter_run *r)
            !span_istarts(span_trim(h.value), SPAN("no"));
 }
 
+// RFC 5436 section 2.7: the same notification by the same method goes once.
+static bool
+is_again(const struct filter_run *r, const struct sieve_action *a)
+{
+    const struct sieve_action *b = r->actions;
+    while (b != a && !(b->kind == SIEVE_NOTIFY && span_eq(b->target, a->target) &&
+                       span_eq(sieve_detail(b, "message"), sieve_detail(a, "message"))))
+        b = b->next;
+    return a->kind == SIEVE_NOTIFY && b != a;
+}
+
 static void
 send_behind(struct filter_run *r, const struct sieve_action *a)
 {
@@ -266,6 +277,8 @@ send_behind(struct filter_run *r, const struct sieve_action *a)
         tell(r, a, "not sent", "no smarthost is set");
     else if (!vacation && !report && is_automatic(r))
         tell(r, a, "not sent", "the message was sent by a program");
+    else if (is_again(r, a))
+        tell(r, a, "not sent", "the script sent this notification before");
     else if (vacation && a != r->answer)
         log_debug("sieve", "the sender was answered before", log_user(r->account->user));
     else if ((report     ? filter_letter_feedback

@@ -243,11 +243,32 @@ metadata(void *arg, struct span mailbox, struct span entry, struct span *out)
     return tell_fact(lines_of(found), out);
 }
 
+// "handled HANDLE ID"
+static bool
+is_handled(const struct sieve_case *c, struct span handle, struct span id)
+{
+    struct buf b;
+    buf_init(&b, 4096);
+    buf_put_str(&b, "handled ");
+    buf_put(&b, handle);
+    buf_put_str(&b, " ");
+    buf_put(&b, id);
+    bool there = fact(c, "", buf_span(&b)).p != NULL;
+    buf_done(&b);
+    return there;
+}
+
 static enum result
 duplicate(void *arg, struct span id, uint64_t seconds, bool last, bool *seen_out)
 {
+    uint64_t n = 0;
+    size_t colon = span_find_char(id, ':');
+    struct span rest = span_skip(id, colon + 1);
     (void)seconds, (void)last;
-    *seen_out = fact(arg, "seen ", id).p != NULL;
+    if (colon < id.n && span_to_u64(span_slice(id, 0, colon), &n) == R_OK && n <= rest.n)
+        *seen_out = is_handled(arg, span_slice(rest, 0, n), span_skip(rest, n));
+    else
+        *seen_out = fact(arg, "seen ", colon == 0 ? rest : id).p != NULL;
     return R_OK;
 }
 

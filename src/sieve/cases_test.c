@@ -19,18 +19,36 @@ tell(const struct sieve_case *c, struct span got)
                   SPAN_ARG(c->name), SPAN_ARG(buf_span(&c->want)), SPAN_ARG(got));
 }
 
+// A line's end within a string is "\\n" in the table.
+static void
+put_one_line(struct buf *b, struct span text)
+{
+    struct span line;
+    bool more = false;
+    while (span_next_field(&text, '\n', &line) == R_OK) {
+        buf_put_str(b, more ? "\\n" : "");
+        buf_put(b, span_ends(line, SPAN("\r")) ? span_slice(line, 0, line.n - 1) : line);
+        more = true;
+    }
+    buf_put_char(b, '\n');
+}
+
 static void
 put_error(struct buf *b, const char *kind, const struct sieve_error *e)
 {
-    buf_printf(b, "%s %u:%u %s\n", kind, e->line, e->column, e->text);
+    buf_printf(b, "%s %u:%u ", kind, e->line, e->column);
+    put_one_line(b, span_str(e->text));
 }
 
 static void
 put_outcome(struct buf *b, const struct sieve_outcome *out)
 {
     for (const struct sieve_action *a = out->actions; a; a = a->next) {
-        sieve_action_print(b, a);
-        buf_put_char(b, '\n');
+        struct buf line;
+        buf_init(&line, 1 << 20);
+        sieve_action_print(&line, a);
+        put_one_line(b, buf_span(&line));
+        buf_done(&line);
     }
     if (out->failed)
         put_error(b, "failed", &out->error);

@@ -147,6 +147,9 @@ enum result sieve_one(struct sieve_run *r, const struct sieve_value *v,
 // The same of a mailbox's name (ext/fileinto.c).
 enum result sieve_mailbox(struct sieve_run *r, const struct sieve_call *call,
                           const struct sieve_value *v, struct span *out) MUST_CHECK;
+// The tags of fileinto are on vacation and notify only with :fcc (RFC 8580 section 3.1; ext/fcc.c).
+enum result sieve_filing_check(struct sieve_compiler *c, struct sieve_call *call,
+                               const struct sieve_value *value) MUST_CHECK;
 // NULL: the call has no such tag.
 const struct sieve_value *sieve_tag(const struct sieve_call *call, const char *name);
 bool sieve_is_enabled(const struct sieve_run *r, enum sieve_ext_number ext);
@@ -179,6 +182,7 @@ struct sieve_matching {
     struct sieve_regex *const *regexes;  // of the keys; NULL: they are put together here
     struct span value_folded;
     uint64_t count;
+    bool is_silent;  // it sets no match variables (RFC 5173 section 6)
     bool found;
 };
 enum result sieve_match_begin(struct sieve_matching *m, struct sieve_run *r,
@@ -189,7 +193,7 @@ enum result sieve_match_end(struct sieve_matching *m, bool *yes) MUST_CHECK;
 // By the call's comparator.
 int sieve_compare(struct sieve_matching *m, struct span value, size_t key);
 // What a wildcard or group matched; n with the whole at 0.
-enum result sieve_captures_set(struct sieve_run *r, const struct span *texts,
+enum result sieve_captures_set(struct sieve_matching *m, const struct span *texts,
                                size_t n) MUST_CHECK;
 
 // Header fields of these names (fields.c), in their order, as the call's :index and :last say.
@@ -218,6 +222,8 @@ sieve_host(struct span host)
 }
 // sieve-address of RFC 5228 section 2.4.2.3; *out is "local@domain". False: it is none.
 bool sieve_address_valid(struct arena *a, struct span text, struct span *out);
+// mailbox-list of RFC 5322 section 3.4: addresses, no groups.
+bool sieve_is_mailbox_list(struct arena *a, struct span text);
 
 // Texts of the message (body.c), at most LIMIT_sieve_body octets of each, in the scratch arena.
 enum result sieve_read(struct sieve_run *r, uint64_t at, uint64_t n,

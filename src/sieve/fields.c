@@ -138,6 +138,19 @@ sieve_decoded(struct sieve_run *r, struct span value, struct span *out)
 }
 
 bool
+sieve_is_mailbox_list(struct arena *a, struct span text)
+{
+    const struct mime_address *m = mime_address_parse(a, text);
+    bool any = m != NULL;
+    for (size_t i = 0; i < text.n; i++)
+        any &= (unsigned char)text.p[i] >= ' ' && text.p[i] != 127;
+    for (; m; m = m->next)
+        any &= m->kind == MIME_ADDRESS && m->route.n == 0 && m->mailbox.n > 0 &&
+               sieve_host(m->host).n > 0;
+    return any && text.n <= LIMIT_sieve_address;
+}
+
+bool
 sieve_address_valid(struct arena *a, struct span text, struct span *out)
 {
     const struct mime_address *m = mime_address_parse(a, text);

@@ -176,10 +176,11 @@ put_held(struct sieve_run *r, struct buf *b, struct span s)
 }
 
 enum result
-sieve_captures_set(struct sieve_run *r, const struct span *texts, size_t n)
+sieve_captures_set(struct sieve_matching *m, const struct span *texts, size_t n)
 {
+    struct sieve_run *r = m->run;
     struct sieve_frame *f = r->frame;
-    if (!f->program->has_variables)
+    if (!f->program->has_variables || m->is_silent)
         return R_OK;
     buf_reset(&f->capture_text);
     f->captures = n > LIMIT_sieve_captures ? LIMIT_sieve_captures : (unsigned)n;

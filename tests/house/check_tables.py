@@ -109,15 +109,70 @@ def examples(root):
             yield f"rfc-examples.txt: {counts[rfc]} examples of {rfc}, the text has {want}"
 
 
+# How many rows tests/sieve-examples.txt has of each RFC: an example that is left out is missed here.
+SIEVE_EXAMPLES = {"RFC5228": 30, "RFC3894": 3, "RFC5173": 4, "RFC5260": 7, "RFC5293": 6, "RFC5703": 11, "RFC5435": 8, "RFC5436": 3, "RFC5229": 12,
+                  "RFC5230": 10, "RFC6131": 2, "RFC5231": 4, "RFC5232": 16, "RFC5233": 3, "RFC5235": 5, "RFC5183": 2, "RFC5429": 6, "RFC6134": 14,
+                  "RFC8580": 4, "RFC5463": 1, "RFC6785": 4, "RFC6609": 9, "RFC5490": 5, "RFC9042": 6, "RFC6009": 11, "RFC8579": 7, "RFC7352": 9,
+                  "RFC4790": 1, "RFC5051": 1}
+SIEVE_ROW = re.compile(r"(RFC\d+) (\S+) (.+) -> (?:(tests/\S+)::(\w+)|left out: (.+)|(\w+): (.+))")
+
+
+def sieve_cases(root):
+    """{(file, name): its text} of the tables of tests/sieve."""
+    found = {}
+    for path in sorted((root / "tests/sieve").glob("*.txt")):
+        for case in re.split(r"^case ", path.read_text(), flags=re.M)[1:]:
+            name, _, text = case.partition("\n")
+            found[path.stem, name] = text
+    return found
+
+
+def sieve_row(root, cases, row):
+    _, _, line, test, function, reason, table, name = row.groups()
+    if test and not ((root / test).exists() and re.search(rf"^def {function}\(", (root / test).read_text(), re.M)):
+        yield f"no test {test}::{function}"
+    if test or reason:
+        return
+    text = cases.get((table, name))
+    if text is None:
+        yield f"no case {table}: {name}"
+    elif re.sub(r"\s", "", line) not in re.sub(r"\s", "", text):
+        yield f"{table}: {name} does not have {line}"
+
+
+def sieve_examples(root):
+    """tests/sieve-examples.txt: every example of the RFCs of the Sieve extensions -> its case."""
+    path, cases, counts = root / "tests/sieve-examples.txt", sieve_cases(root), dict.fromkeys(SIEVE_EXAMPLES, 0)
+    for number, line in enumerate(path.read_text().split("\n") if path.exists() else [], 1):
+        row = SIEVE_ROW.fullmatch(line)
+        if row:
+            counts[row[1]] = counts.get(row[1], 0) + 1
+            yield from (f"{path.name}:{number}: {problem}" for problem in sieve_row(root, cases, row))
+        elif line and not line.startswith("#"):
+            yield f"{path.name}:{number}: no row"
+    yield from (f"{path.name}: {n} examples of {rfc}, not {SIEVE_EXAMPLES.get(rfc)}" for rfc, n in counts.items() if n != SIEVE_EXAMPLES.get(rfc))
+    for source_file in files_of_sieve(root):
+        for rfc in re.findall(r'\.rfc = "RFC (\d+)"', source_file.read_text()):
+            if not counts.get(f"RFC{rfc}"):
+                yield f"{source_file.name}: {path.name} has nothing of RFC {rfc}"
+
+
+def files_of_sieve(root):
+    return sorted((root / "src/sieve/ext").glob("*.c"))
+
+
 SAMPLE = {
     "src/imap/ext.def": "EXT(idle)\nEXT(lost)\n",
     "src/imap/ext/idle.c": 'x[] = {{"IDLE", ARGS_NONE}};\n w[] = {{SLOT_FETCH, "UID", 0}};\n .capability = "IDLE"\n',
     "src/base/faults.def": 'FAULT(LIMIT, "LIMIT")\n',
     "src/base/fault.c": "int x = FAULT_LIMIT;\n",
     "tests/transcripts/a.txt": "# a\nA> noop\n",
+    "tests/sieve/a.txt": "case one\nscript\n    keep;\n",
+    "tests/sieve-examples.txt": "RFC5228 4.3 discard; -> a: one\n",
     "tests/rfc-examples.txt": "RFC3501 6.1.1 C: x -> nothing\n",
 }
 source.main({
     "verbs": (verbs, SAMPLE), "words": (words, SAMPLE), "extensions": (extensions, SAMPLE),
     "response codes": (codes, SAMPLE), "RFC examples": (examples, SAMPLE),
+    "RFC examples of Sieve": (sieve_examples, SAMPLE),
 })

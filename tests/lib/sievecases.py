@@ -40,9 +40,14 @@ class Case:
         return [action(want) for want in self.lines["want"]]
 
 
+def unquoted(text):
+    r"""What a string of the table says: \n is a line's end, and any other octet behind a backslash is itself."""
+    return re.sub(r"\\(.)", lambda m: "\r\n" if m[1] == "n" else m[1], text, flags=re.S)
+
+
 def action(want):
     words = re.findall(r'"((?:[^"\\]|\\.)*)"|([^\s"]+)', want)
-    words = [(re.sub(r"\\(.)", r"\1", quoted, flags=re.S), False) if not bare else (bare, True) for quoted, bare in words]
+    words = [(unquoted(quoted), False) if not bare else (bare, True) for quoted, bare in words]
     details, target, i = [], "", 1
     while i < len(words):
         text, bare = words[i]

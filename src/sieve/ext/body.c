@@ -128,6 +128,7 @@ body(struct sieve_run *r, const struct sieve_call *call, bool *yes)
     if (sieve_match_begin(&m, r, call, &call->position[0]) != R_OK ||
         (content && sieve_texts(r, content, &types) != R_OK))
         return R_FAIL;
+    m.is_silent = true;
     if (!has_body(now))
         return sieve_match_end(&m, yes);
     if (sieve_tag(call, "raw"))

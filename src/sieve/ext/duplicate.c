@@ -19,7 +19,22 @@ value_of(struct sieve_run *r, const struct sieve_call *call, struct span *out)
         return R_FAIL;
     if (sieve_fields_begin(&it, r, call, &name, 1) != R_OK)
         return R_FAIL;
-    return sieve_fields_next(&it, out);
+    enum result result = sieve_fields_next(&it, out);
+    if (result == R_OK && out->n == 0)
+        return R_NONE;  // not one id for all messages that have an empty field
+    return result == R_OK ? sieve_decoded(r, *out, out) : result;
+}
+
+// "LENGTH:HANDLE" before the value. Without a handle the value alone, behind a colon where it could be taken for the other.
+static void
+put_handle(struct buf *b, const struct sieve_value *handle, struct span text,
+           struct span value)
+{
+    if (handle)
+        buf_printf(b, "%zu:", text.n);
+    else if (value.n > 0 && (ascii_is_digit(*value.p) || *value.p == ':'))
+        buf_put_char(b, ':');
+    buf_put(b, text);
 }
 
 static enum result
@@ -31,10 +46,8 @@ id_of(struct sieve_run *r, const struct sieve_call *call, struct span value,
     struct buf b;
     if (handle && sieve_one(r, handle, &text) != R_OK)
         return R_FAIL;
-    buf_init(&b, text.n + value.n + 1);
-    buf_put(&b, text);
-    if (handle)
-        buf_put_char(&b, '/');
+    buf_init(&b, text.n + value.n + 32);
+    put_handle(&b, handle, text, value);
     buf_put(&b, value);
     return sieve_take(r, &b, out);
 }
@@ -48,7 +61,7 @@ duplicate(struct sieve_run *r, const struct sieve_call *call, bool *yes)
     enum result result = value_of(r, call, &value);
     if (result != R_OK)
         return result == R_NONE ? R_OK : R_FAIL;
-    if (value.n == 0 || w->duplicate == NULL)
+    if (w->duplicate == NULL || (seconds && seconds->number == 0))  // section 3.3
         return R_OK;
     if (id_of(r, call, value, &id) != R_OK || sieve_work(r, 100) != R_OK)
         return R_FAIL;
@@ -68,5 +81,7 @@ static const struct sieve_command commands[] = {
     {0},
 };
 
-const struct sieve_ext sieve_ext_duplicate = {
-    .capability = "duplicate", .rfc = "RFC 7352", .commands = commands};
+const struct sieve_ext sieve_ext_duplicate = {.capability = "duplicate",
+                                              .rfc = "RFC 7352",
+                                              .commands = commands,
+                                              .stages = SIEVE_OF_DELIVERY};  // section 3.4

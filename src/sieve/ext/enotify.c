@@ -78,6 +78,33 @@ is_method(struct arena *a, struct span uri)
            n.recipients <= LIMIT_sieve_redirects;
 }
 
+static bool
+is_mailto(struct span uri)
+{
+    return span_istarts(uri, SPAN("mailto:"));
+}
+
+// RFC 5435 section 3.5: "name=value".
+static bool
+is_option(struct span s)
+{
+    size_t equals = span_find_char(s, '=');
+    for (size_t i = 0; i < equals; i++)
+        if (!ascii_is_alpha(s.p[i]) && !ascii_is_digit(s.p[i]) &&
+            (i == 0 || strchr(".-_", s.p[i]) == NULL))
+            return false;
+    for (size_t i = equals; i < s.n; i++)
+        if (s.p[i] == '\0' || s.p[i] == '\r' || s.p[i] == '\n')
+            return false;
+    return equals > 0 && equals < s.n;
+}
+
+static bool
+is_importance(struct span s)
+{
+    return s.n == 1 && *s.p >= '1' && *s.p <= '3';
+}
+
 struct target {
     struct sieve_run *run;
     struct sieve_action *action;
@@ -95,6 +122,30 @@ put(void *arg, const char *name, struct span value)
     return sieve_detail_put(t->run, t->action, name, value);
 }
 
+// What is wrong with a tag's value; NULL: nothing.
+static const char *
+tag_problem(struct arena *a, const char *name, struct span value)
+{
+    struct span address;
+    if (strcmp(name, "from") == 0 && !sieve_address_valid(a, value, &address))
+        return "is no address";
+    if (strcmp(name, "importance") == 0 && !is_importance(value))
+        return "is no importance: \"1\", \"2\" or \"3\"";
+    if (strcmp(name, "options") == 0 && !is_option(value))
+        return "is no option like \"name=value\"";
+    return NULL;
+}
+
+static enum result
+check_tag_now(struct sieve_run *r, const struct sieve_call *call, const char *name,
+              struct span value)
+{
+    const char *problem = tag_problem(sieve_scratch(r), name, value);
+    if (problem == NULL)
+        return R_OK;
+    return sieve_fail(r, call, "\"%.*s\" %s", SPAN_ARG(span_slice(value, 0, 60)), problem);
+}
+
 static enum result
 put_tag(struct sieve_run *r, const struct sieve_call *call, const char *name,
         struct sieve_action *a)
@@ -107,7 +158,8 @@ put_tag(struct sieve_run *r, const struct sieve_call *call, const char *name,
         return R_FAIL;
     struct target t = {r, a};
     for (size_t i = 0; i < v->n; i++)
-        if (put(&t, name, texts[i]) != R_OK)
+        if (check_tag_now(r, call, name, texts[i]) != R_OK ||
+            put(&t, name, texts[i]) != R_OK)
             return R_FAIL;
     return R_OK;
 }
@@ -134,22 +186,30 @@ notify(struct sieve_run *r, const struct sieve_call *call)
 }
 
 static enum result
-check_importance(struct sieve_compiler *c, struct sieve_call *call,
-                 const struct sieve_value *value)
+check_tag(struct sieve_compiler *c, const char *name, const struct sieve_value *v)
 {
-    struct span s = value->strings[0].text;
-    (void)call;
-    if (!sieve_is_constant(&value->strings[0]) || (s.n == 1 && *s.p >= '1' && *s.p <= '3'))
-        return R_OK;
-    return sieve_wrong(c, value->line, value->column,
-                       ":importance is \"1\", \"2\" or \"3\"");
+    for (size_t i = 0; v && i < v->n; i++) {
+        struct span s = v->strings[i].text;
+        const char *problem = sieve_is_constant(&v->strings[i])
+                                  ? tag_problem(sieve_compiler_arena(c), name, s)
+                                  : NULL;
+        if (problem)
+            return sieve_wrong(c, v->line, v->column, "\"%.*s\" %s",
+                               SPAN_ARG(span_slice(s, 0, 60)), problem);
+    }
+    return R_OK;
 }
 
+// A method that there is not fails where it is used (RFC 5435 section 3.2): scripts ask for it before. A mistake is one at once.
 static enum result
 check_notify(struct sieve_compiler *c, struct sieve_call *call)
 {
     const struct sieve_value *v = &call->position[0];
-    if (!sieve_is_constant(&v->strings[0]) ||
+    if (check_tag(c, "from", sieve_tag(call, "from")) != R_OK ||
+        check_tag(c, "importance", sieve_tag(call, "importance")) != R_OK ||
+        check_tag(c, "options", sieve_tag(call, "options")) != R_OK)
+        return R_FAIL;
+    if (!sieve_is_constant(&v->strings[0]) || !is_mailto(v->strings[0].text) ||
         is_method(sieve_compiler_arena(c), v->strings[0].text))
         return R_OK;
     return sieve_wrong(c, v->line, v->column, "\"%.*s\" is no method of notification",
@@ -172,28 +232,39 @@ valid_notify_method(struct sieve_run *r, const struct sieve_call *call, bool *ye
     return R_OK;
 }
 
-// RFC 5436 section 2.1: nobody knows whether one reads mail.
+// RFC 5436 section 2.2: nobody knows whether one reads mail. RFC 8580 section 6.1: copies are filed, and the scheme is enough to ask
+// for that.
+static enum result
+capability_of(struct sieve_run *r, struct span uri, struct span capability,
+              struct span *out)
+{
+    bool fcc = sieve_is_enabled(r, SIEVE_EXT_fcc) && span_ieq(capability, SPAN("fcc"));
+    bool known =
+        is_method(sieve_scratch(r), uri) || (fcc && span_ieq(uri, SPAN("mailto:")));
+    if (!known || (!fcc && !span_ieq(capability, SPAN("online"))))
+        return R_NONE;
+    *out = fcc ? SPAN("yes") : SPAN("maybe");
+    return R_OK;
+}
+
 static enum result
 notify_method_capability(struct sieve_run *r, const struct sieve_call *call, bool *yes)
 {
     struct sieve_matching m;
-    struct span uri, capability;
+    struct span uri, capability, value;
     if (sieve_match_begin(&m, r, call, &call->position[2]) != R_OK ||
         sieve_one(r, &call->position[0], &uri) != R_OK ||
         sieve_one(r, &call->position[1], &capability) != R_OK ||
         sieve_room(r, uri.n * 8) != R_OK)
         return R_FAIL;
-    if (!span_ieq(capability, SPAN("online")) || !is_method(sieve_scratch(r), uri))
+    if (capability_of(r, uri, capability, &value) != R_OK)
         return R_OK;
-    return sieve_match_feed(&m, SPAN("maybe")) == R_OK ? sieve_match_end(&m, yes) : R_FAIL;
+    return sieve_match_feed(&m, value) == R_OK ? sieve_match_end(&m, yes) : R_FAIL;
 }
 
 static const struct sieve_command commands[] = {
     {"notify", SIEVE_ACTION, "s", .check = check_notify, .act = notify,
-     .tags = {{"from", 's'},
-              {"importance", 's', .check = check_importance},
-              {"options", 'l'},
-              {"message", 's'}}},
+     .tags = {{"from", 's'}, {"importance", 's'}, {"options", 'l'}, {"message", 's'}}},
     {"valid_notify_method", SIEVE_TEST, "l", .test = valid_notify_method},
     {"notify_method_capability", SIEVE_TEST, "ssl", .matches = true, .keys = 2,
      .test = notify_method_capability},

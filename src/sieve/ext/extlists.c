@@ -77,7 +77,7 @@ sieve_list_members(struct sieve_run *r, const struct sieve_call *call, struct sp
                       SPAN_ARG(span_slice(list, 0, 60)));
 }
 
-// Members are compared without regard to case (section 2.5).
+// Members are compared without regard to case (section 2.5); ${0} is the one that matched (section 2.2).
 static enum result
 test(struct sieve_matching *m, struct span value, size_t key, bool *yes)
 {
@@ -86,9 +86,11 @@ test(struct sieve_matching *m, struct span value, size_t key, bool *yes)
         sieve_work(m->run, members.n / 8) != R_OK)
         return R_FAIL;
     value = span_trim(value);
-    while (!*yes && value.n > 0 && span_next_field(&members, '\n', &one) == R_OK)
-        *yes = span_ieq(span_trim(one), value);
-    return *yes ? sieve_captures_set(m->run, &value, 1) : R_OK;
+    while (!*yes && value.n > 0 && span_next_field(&members, '\n', &one) == R_OK) {
+        one = span_trim(one);
+        *yes = span_ieq(one, value);
+    }
+    return *yes ? sieve_captures_set(m, &one, 1) : R_OK;
 }
 
 // Section 2.2.

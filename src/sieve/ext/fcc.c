@@ -12,6 +12,19 @@ apply(struct sieve_run *r, const struct sieve_call *call, const struct sieve_val
     return sieve_detail_put(r, action, "fcc", name);
 }
 
+enum result
+sieve_filing_check(struct sieve_compiler *c, struct sieve_call *call,
+                   const struct sieve_value *value)
+{
+    const char *name = call->command->name;
+    bool writes = strcmp(name, "vacation") == 0 || strcmp(name, "notify") == 0;
+    (void)value;
+    if (!writes || sieve_tag(call, "fcc"))
+        return R_OK;
+    return sieve_wrong(c, call->line, call->column,
+                       "what says how a copy of a %s is filed needs :fcc", name);
+}
+
 static const struct sieve_tag tags[] = {
     {"fcc", 's', .command = "vacation notify", .apply = apply}, {0}};
 

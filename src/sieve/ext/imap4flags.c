@@ -276,8 +276,10 @@ finish(struct sieve_run *r, struct sieve_action *a)
     return sieve_detail_put(r, a, "flags", set.n ? set : SPAN(""));
 }
 
-static const struct sieve_tag tags[] = {
-    {"flags", 'l', .command = "keep fileinto vacation notify", .apply = apply}, {0}};
+static const struct sieve_tag tags[] = {{"flags", 'l',
+                                         .command = "keep fileinto vacation notify",
+                                         .check = sieve_filing_check, .apply = apply},
+                                        {0}};
 static const struct sieve_command commands[] = {
     {"setflag", SIEVE_ACTION, "?sl", .check = check_named, .act = setflag},
     {"addflag", SIEVE_ACTION, "?sl", .check = check_named, .act = addflag},

@@ -29,8 +29,9 @@ apply(struct sieve_run *r, const struct sieve_call *call, const struct sieve_val
     return sieve_detail_put(r, action, "create", SPAN_NONE);
 }
 
-static const struct sieve_tag tags[] = {
-    {"create", .command = "fileinto vacation notify", .apply = apply}, {0}};
+static const struct sieve_tag tags[] = {{"create", .command = "fileinto vacation notify",
+                                         .check = sieve_filing_check, .apply = apply},
+                                        {0}};
 static const struct sieve_command commands[] = {
     {"mailboxexists", SIEVE_TEST, "l", .test = mailboxexists}, {0}};
 

@@ -38,9 +38,10 @@ apply(struct sieve_run *r, const struct sieve_call *call, const struct sieve_val
     return sieve_detail_put(r, action, "mailboxid", id);
 }
 
-static const struct sieve_tag tags[] = {
-    {"mailboxid", 's', "place", .command = "fileinto vacation notify", .apply = apply},
-    {0}};
+static const struct sieve_tag tags[] = {{"mailboxid", 's', "place",
+                                         .command = "fileinto vacation notify",
+                                         .check = sieve_filing_check, .apply = apply},
+                                        {0}};
 static const struct sieve_command commands[] = {
     {"mailboxidexists", SIEVE_TEST, "l", .test = mailboxidexists}, {0}};
 

@@ -39,7 +39,7 @@ matches(struct sieve_matching *m, struct span value, size_t key, bool *yes)
         return R_OK;
     for (size_t i = 0; i < g.n; i++)  // of the value, not of its folded form
         g.taken[i].p = value.p + (g.taken[i].p - g.value.p);
-    return sieve_captures_set(m->run, g.taken, g.n);
+    return sieve_captures_set(m, g.taken, g.n);
 }
 
 static enum result

@@ -47,6 +47,26 @@ is_moment(struct span s)
     return date_time_parse_internet(s, &utc_s) == R_OK;
 }
 
+// "+0200" as "+02:00": RFC 6009's own example (section 7.2) takes the zone of a date test (RFC 5260).
+static struct span
+with_colon(struct arena *a, struct span s)
+{
+    struct span zone = span_skip(s, s.n < 5 ? 0 : s.n - 5);
+    struct buf b;
+    bool plain = zone.n == 5 && (*zone.p == '+' || *zone.p == '-');
+    for (size_t i = 1; plain && i < zone.n; i++)
+        plain = ascii_is_digit(zone.p[i]);
+    if (!plain)
+        return s;
+    buf_init(&b, s.n + 1);
+    buf_put(&b, span_slice(s, 0, s.n - 2));
+    buf_put_char(&b, ':');
+    buf_put(&b, span_skip(s, s.n - 2));
+    struct span text = arena_dup(a, buf_span(&b));
+    buf_done(&b);
+    return text;
+}
+
 static enum result
 put(struct sieve_run *r, const struct sieve_call *call, const struct sieve_value *value,
     struct sieve_action *a, const char *name)
@@ -61,8 +81,12 @@ put(struct sieve_run *r, const struct sieve_call *call, const struct sieve_value
         good = is_ret(text);
     else if (span_eq(span_str(name), SPAN("bymode")))
         good = is_mode(text);
-    else
+    else {
+        if (sieve_room(r, text.n + 1) != R_OK)
+            return R_FAIL;
+        text = with_colon(sieve_scratch(r), text);
         good = is_moment(text);
+    }
     if (!good)
         return sieve_fail(r, call, ":%s cannot be \"%.*s\"", name,
                           SPAN_ARG(span_slice(text, 0, 60)));

@@ -67,7 +67,7 @@ test(struct sieve_matching *m, struct span value, size_t key, bool *yes)
     if (sieve_steps_end(m->run, &steps, found != R_FAIL) != R_OK)
         return R_FAIL;
     *yes = found == R_OK;
-    return *yes ? sieve_captures_set(m->run, taken, n) : R_OK;
+    return *yes ? sieve_captures_set(m, taken, n) : R_OK;
 }
 
 static const struct sieve_match match_types[] = {

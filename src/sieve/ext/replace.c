@@ -1,24 +1,9 @@
 // RFC 5703 section 5: replace. A message larger than LIMIT_sieve_body cannot be changed.
 
 #include "base/limits.h"
-#include "mime/address.h"
 #include "mime/encoded_word.h"
 #include "sieve/message.h"
 #include "sieve/parts.h"
-
-// A list of mailboxes without groups.
-static bool
-is_mailbox_list(struct arena *a, struct span text)
-{
-    const struct mime_address *m = mime_address_parse(a, text);
-    bool any = m != NULL;
-    for (size_t i = 0; i < text.n; i++)
-        any &= (unsigned char)text.p[i] >= ' ' && text.p[i] != 127;
-    for (; m; m = m->next)
-        any &= m->kind == MIME_ADDRESS && m->route.n == 0 && m->mailbox.n > 0 &&
-               sieve_host(m->host).n > 0;
-    return any && text.n <= LIMIT_sieve_address;
-}
 
 static enum result
 check(struct sieve_compiler *c, struct sieve_call *call)
@@ -28,7 +13,7 @@ check(struct sieve_compiler *c, struct sieve_call *call)
         return sieve_wrong(c, call->line, call->column,
                            ":mime goes with neither :subject nor :from");
     if (from && sieve_is_constant(&from->strings[0]) &&
-        !is_mailbox_list(sieve_compiler_arena(c), from->strings[0].text))
+        !sieve_is_mailbox_list(sieve_compiler_arena(c), from->strings[0].text))
         return sieve_wrong(c, from->line, from->column, "\"%.*s\" is no list of addresses",
                            SPAN_ARG(span_slice(from->strings[0].text, 0, 60)));
     return R_OK;
@@ -132,7 +117,7 @@ usable_from(struct sieve_run *r, const struct sieve_call *call)
     const struct sieve_value *from = sieve_tag(call, "from");
     struct span text;
     bool good = from && sieve_one(r, from, &text) == R_OK &&
-                is_mailbox_list(sieve_scratch(r), text);
+                sieve_is_mailbox_list(sieve_scratch(r), text);
     return good ? from : NULL;
 }
 

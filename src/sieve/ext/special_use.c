@@ -37,7 +37,8 @@ static enum result
 check(struct sieve_compiler *c, struct sieve_call *call, const struct sieve_value *value)
 {
     struct span use = value->strings[0].text;
-    (void)call;
+    if (sieve_filing_check(c, call, value) != R_OK)
+        return R_FAIL;
     if (!sieve_is_constant(&value->strings[0]) || is_use(use))
         return R_OK;
     return sieve_wrong(c, value->line, value->column, "\"%.*s\" is no special use",

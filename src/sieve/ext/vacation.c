@@ -11,12 +11,11 @@ static enum result
 check_from(struct sieve_compiler *c, struct sieve_call *call,
            const struct sieve_value *value)
 {
-    struct span address;
     (void)call;
     if (!sieve_is_constant(&value->strings[0]) ||
-        sieve_address_valid(sieve_compiler_arena(c), value->strings[0].text, &address))
+        sieve_is_mailbox_list(sieve_compiler_arena(c), value->strings[0].text))
         return R_OK;
-    return sieve_wrong(c, value->line, value->column, "\"%.*s\" is no address",
+    return sieve_wrong(c, value->line, value->column, "\"%.*s\" is no list of addresses",
                        SPAN_ARG(span_slice(value->strings[0].text, 0, 60)));
 }
 
@@ -196,15 +195,15 @@ static enum result
 put_texts(struct sieve_run *r, const struct sieve_call *call, struct sieve_action *a)
 {
     static const char *const names[] = {"subject", "from"};
-    struct span text, address;
+    struct span text;
     for (size_t i = 0; i < 2; i++) {
         const struct sieve_value *v = sieve_tag(call, names[i]);
         if (v == NULL)
             continue;
         if (sieve_one(r, v, &text) != R_OK)
             return R_FAIL;
-        if (i == 1 && !sieve_address_valid(sieve_scratch(r), text, &address))
-            return sieve_fail(r, call, "\"%.*s\" is no address",
+        if (i == 1 && !sieve_is_mailbox_list(sieve_scratch(r), text))
+            return sieve_fail(r, call, "\"%.*s\" is no list of addresses",
                               SPAN_ARG(span_slice(text, 0, 60)));
         if (sieve_room(r, text.n) != R_OK ||
             sieve_detail_put(r, a, names[i], sieve_one_line(sieve_scratch(r), text)) !=
