@@ -251,14 +251,20 @@ meet_all(struct text_builder *b)
             meet_lot(b, kind);
 }
 
-// False: this document was told to have it, in these zones. Without a branch, since there is no telling.
-static bool
+// All ones where v is 0, else 0: v has no highest bit. Compilers make a branch of a comparison.
+static uint64_t
+mask_if_none(uint64_t v)
+{
+    return (uint64_t)((int64_t)(v - 1) >> 63);
+}
+
+// 0: this document was told to have it, in these zones; else 1. Without a branch, since there is no telling.
+static unsigned
 is_new(uint64_t *recent, uint64_t hash, uint64_t zones)
 {
-    uint64_t had = *recent & (RECENT - 1), other = *recent ^ hash;
-    had = other < RECENT ? had : 0;
+    uint64_t had = *recent & (RECENT - 1) & mask_if_none((*recent ^ hash) / RECENT);
     *recent = (hash & ~(uint64_t)(RECENT - 1)) | had | zones;
-    return !(had & zones);
+    return mask_if_none(had & zones) & 1;
 }
 
 // ---- pairs ----
@@ -266,7 +272,7 @@ is_new(uint64_t *recent, uint64_t hash, uint64_t zones)
 // A word of a lot: its place in `recent`, whether it is looked up, and whether it is joined to the one before.
 struct seen {
     uint16_t place;
-    bool new, joined;
+    uint8_t new, joined;
 };
 
 // Two numbers as one, each pair another one.
@@ -291,7 +297,7 @@ join_words(struct text_builder *b, const struct seen *seen, size_t n)
     struct pair *to = b->pairs.all + b->pairs.count, *from = to;
     for (size_t i = 0; i < n; i++) {
         uint32_t *word = &b->pairs.words[seen[i].place];
-        *word = seen[i].new ? f->term : *word;
+        *word = (f->term & -(uint32_t)seen[i].new) | (*word & (seen[i].new - 1u));
         f += seen[i].new;
         *to = (struct pair){last, *word, met};
         uint64_t hash = hash_pair(last, *word);
@@ -340,16 +346,16 @@ on_terms(void *arg, const struct text_term *terms, size_t n)
         struct found *f = aim->to;
         uint32_t more;
         uint64_t hash = hash_term(key, &terms[i], &more);
-        bool new = is_new(&recent[hash & (RECENT - 1)], hash, zones);
+        unsigned new = is_new(&recent[hash & (RECENT - 1)], hash, zones);
         f->hash = hash;
         f->more = more;
         f->n = terms[i].n;
         memcpy(f->text, terms[i].p, TERM_MAX);
         aim->to += new;
-        seen[words] = (struct seen){hash & (RECENT - 1), new, terms[i].joined};
+        seen[words] = (struct seen){hash & (RECENT - 1), (uint8_t) new, terms[i].joined};
         words += terms[i].kind == TEXT_WORD;
         // its slots come while others are worked on
-        __builtin_prefetch(new ? &aim->slots[hash >> aim->shift & aim->mask] : b->nothing);
+        __builtin_prefetch(&aim->slots[hash >> aim->shift & aim->mask]);
     }
     for (enum text_kind kind = 0; kind < TEXT_KINDS; kind++)
         b->lots[kind].n = (size_t)(aims[kind].to - b->lots[kind].found);
