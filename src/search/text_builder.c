@@ -101,17 +101,20 @@ place(struct half *h, struct slot slot)
 }
 
 static void
-more_slots(struct half *h)
+more_slots(struct pool *pool, struct half *h)
 {
-    struct slot *old = h->slots;
-    unsigned bits = h->bits;
-    h->bits = bits > 0 ? bits + 1 : SLOTS_FIRST_BITS;
+    struct region before = h->slot_room;
+    const struct slot *old = before.p;
+    size_t n = slots_size(h->bits) / sizeof *old;
+    h->bits = h->bits > 0 ? h->bits + 1 : SLOTS_FIRST_BITS;
     must(h->bits <= 31);
-    h->slots = text_region(&h->slot_rooms[h->bits & 1], slots_size(h->bits));
+    h->slot_room = (struct region){0};
+    h->slots = text_region(pool, &h->slot_room, slots_size(h->bits));
     memset(h->slots, 0, slots_size(h->bits));
-    for (size_t i = 0; i < slots_size(bits) / sizeof *old; i++)
+    for (size_t i = 0; i < n; i++)
         if (old[i].term != 0)
             place(h, old[i]);
+    text_region_give(pool, &before);
 }
 
 // There is room for it.
@@ -152,18 +155,20 @@ meet(struct text_builder *b, struct half *h, struct found *f, uint32_t met)
 
 // ---- lots ----
 
+// Of what the builder is at, from there on.
 static void
-begin_run(struct half *h, uint32_t document, uint16_t zones)
+begin_run(struct runs *r, const struct text_builder *b, size_t from)
 {
-    const struct run *last = h->run_count > 0 ? &h->runs[h->run_count - 1] : NULL;
-    if (last && last->document == document && last->zones == zones)
+    const struct run *last = r->count > 0 ? &r->all[r->count - 1] : NULL;
+    struct run run = {from, (uint32_t)b->document_count - 1, (uint16_t)b->zones};
+    if (last && last->document == run.document && last->zones == run.zones)
         return;
-    if (h->run_count == h->run_room) {
-        h->run_room = h->run_room > 0 ? h->run_room * 2 : 64;
-        h->runs = reallocarray(h->runs, h->run_room, sizeof *h->runs);
+    if (r->count == r->room) {
+        r->room = r->room > 0 ? r->room * 2 : 64;
+        r->all = reallocarray(r->all, r->room, sizeof *r->all);
     }
-    must(h->runs != NULL);
-    h->runs[h->run_count++] = (struct run){h->met_count, document, zones};
+    must(r->all != NULL);
+    r->all[r->count++] = run;
 }
 
 static void *
@@ -187,14 +192,14 @@ text_half_room(struct half *h)
 
 // For a lot.
 static void
-make_room(struct half *h)
+make_room(struct pool *pool, struct half *h)
 {
     text_half_room(h);
     if (h->met_count + LOT_ROOM > h->met_room)
         h->met = more_of(h->met, &h->met_room, MET_FIRST, sizeof *h->met);
     // at most five eighths of the slots are taken
     if (h->bits == 0 || (h->count + LOT_ROOM) / 5 >= ((size_t)1 << h->bits) / 8)
-        more_slots(h);
+        more_slots(pool, h);
 }
 
 // The term in the line where it is looked for first, or 0.
@@ -233,8 +238,8 @@ meet_lot(struct text_builder *b, enum text_kind kind)
     struct lot *lot = &b->lots[kind];
     uint32_t document = (uint32_t)b->document_count - 1;
     uint8_t rest[LOT_ROOM];
-    make_room(h);
-    begin_run(h, document, (uint16_t)b->zones);
+    make_room(&b->pool, h);
+    begin_run(&h->runs, b, h->met_count);
     size_t left = meet_known(h, lot, rest);
     for (size_t i = 0; i < left; i++)
         meet(b, h, &lot->found[rest[i]], document << TEXT_ZONE_BITS | b->zones);
@@ -275,11 +280,10 @@ struct seen {
     uint8_t new, joined;
 };
 
-// Two numbers as one, each pair another one.
+// Each pair another number.
 static uint64_t
-hash_pair(uint32_t left, uint32_t right)
+hash_pair(uint64_t v)
 {
-    uint64_t v = (uint64_t)left << 32 | right;
     v = (v ^ v >> 32) * 0x9E3779B97F4A7C15u;
     return v ^ v >> 32;
 }
@@ -288,26 +292,26 @@ hash_pair(uint32_t left, uint32_t right)
 static void
 join_words(struct text_builder *b, const struct seen *seen, size_t n)
 {
+    struct pairs *pairs = &b->pairs;
     const struct found *f = b->lots[TEXT_WORD].found;
     uint32_t last = b->lane->last;
-    uint32_t met = (uint32_t)(b->document_count - 1) << TEXT_ZONE_BITS | b->zones;
-    if (b->pairs.count + n >= b->pairs.room)
-        b->pairs.all =
-            more_of(b->pairs.all, &b->pairs.room, PAIRS_FIRST, sizeof *b->pairs.all);
-    struct pair *to = b->pairs.all + b->pairs.count, *from = to;
+    if (pairs->count + n >= pairs->room)
+        pairs->all = more_of(pairs->all, &pairs->room, PAIRS_FIRST, sizeof *pairs->all);
+    begin_run(&pairs->runs, b, pairs->count);
+    uint64_t *to = pairs->all + pairs->count, *from = to;
     for (size_t i = 0; i < n; i++) {
-        uint32_t *word = &b->pairs.words[seen[i].place];
+        uint32_t *word = &pairs->words[seen[i].place];
         *word = (f->term & -(uint32_t)seen[i].new) | (*word & (seen[i].new - 1u));
         f += seen[i].new;
-        *to = (struct pair){last, *word, met};
-        uint64_t hash = hash_pair(last, *word);
+        *to = text_pair_of(last, *word);
+        uint64_t hash = hash_pair(*to);
         last = *word;
         // without a branch, since there is no telling: at the last place is what is no pair
         size_t place = seen[i].joined ? hash & (RECENT - 1) : RECENT;
-        to += is_new(&b->pairs.recent[place], hash, b->zones) & seen[i].joined;
+        to += is_new(&pairs->recent[place], hash, b->zones) & seen[i].joined;
     }
     b->lane->last = last;
-    b->pairs.count += (size_t)(to - from);
+    pairs->count += (size_t)(to - from);
     b->weight += (size_t)(to - from) * sizeof *to;
 }
 
@@ -416,14 +420,53 @@ text_builder_sink(struct text_builder *b)
 
 // ---- documents ----
 
-void *
-text_region(struct region *r, size_t size)
+static void
+drop_region(struct pool *pool, size_t i)
 {
-    if (r->size < size) {
-        pages_free(r->p, r->size);
-        r->size = size;
-        r->p = pages_new(r->size);
+    pool->octets -= pool->free[i].size;
+    pages_free(pool->free[i].p, pool->free[i].size);
+    pool->free[i] = pool->free[--pool->n];
+}
+
+// The smallest of those that have so many octets; pool->n: there is none.
+static size_t
+fitting(const struct pool *pool, size_t size)
+{
+    size_t best = pool->n;
+    for (size_t i = 0; i < pool->n; i++)
+        if (pool->free[i].size >= size &&
+            (best == pool->n || pool->free[i].size < pool->free[best].size))
+            best = i;
+    return best;
+}
+
+void
+text_region_give(struct pool *pool, struct region *r)
+{
+    if (r->size > 0 && pool->n == REGIONS)
+        drop_region(pool, fitting(pool, 0));
+    if (r->size > 0)
+        pool->free[pool->n++] = *r;
+    *r = (struct region){0};
+}
+
+void *
+text_region(struct pool *pool, struct region *r, size_t size)
+{
+    if (r->size >= size && r->size > 0)
+        return r->p;
+    text_region_give(pool, r);
+    size_t i = fitting(pool, size);
+    if (i < pool->n) {
+        *r = pool->free[i];
+        pool->free[i] = pool->free[--pool->n];
+        return r->p;
     }
+    r->size = REGION_LEAST;
+    while (r->size < size)
+        r->size *= 2;
+    r->p = pages_new(r->size);
+    pool->octets += r->size;
     return r->p;
 }
 
@@ -442,17 +485,29 @@ text_builder_new(void)
 }
 
 void
-text_builder_reset(struct text_builder *b)
+text_builder_close(struct text_builder *b)
 {
     for (enum text_kind kind = 0; kind < TEXT_KINDS; kind++) {
+        text_region_give(&b->pool, &b->halves[kind].slot_room);
+        b->halves[kind].slots = NULL;
+        b->halves[kind].bits = 0;
+    }
+}
+
+void
+text_builder_reset(struct text_builder *b)
+{
+    struct region *regions[] = {&b->order, &b->spare, &b->ends, &b->postings, &b->ranks};
+    text_builder_close(b);
+    for (size_t i = 0; i < sizeof regions / sizeof *regions; i++)
+        text_region_give(&b->pool, regions[i]);
+    for (enum text_kind kind = 0; kind < TEXT_KINDS; kind++) {
         struct half *h = &b->halves[kind];
-        h->used = h->count = h->met_count = h->run_count = 0;
-        h->slots = NULL;
-        h->bits = 0;
+        h->used = h->count = h->met_count = h->runs.count = 0;
         b->lots[kind].n = 0;
     }
     random_bytes(b->key, sizeof b->key);
-    b->document_count = b->pairs.count = 0;
+    b->document_count = b->pairs.count = b->pairs.runs.count = 0;
     b->text_octets = 0;
     b->open = false;
 }
@@ -462,20 +517,18 @@ text_builder_free(struct text_builder **b)
 {
     if (!*b)
         return;
-    struct region *regions[] = {&(*b)->order, &(*b)->spare, &(*b)->ends, &(*b)->postings,
-                                &(*b)->ranks};
-    for (size_t i = 0; i < sizeof regions / sizeof *regions; i++)
-        pages_free(regions[i]->p, regions[i]->size);
+    text_builder_reset(*b);
+    while ((*b)->pool.n > 0)
+        drop_region(&(*b)->pool, 0);
     for (enum text_kind kind = 0; kind < TEXT_KINDS; kind++) {
         struct half *h = &(*b)->halves[kind];
         pages_free(h->records, h->room);
         pages_free(h->firsts, h->first_room * sizeof *h->firsts);
-        pages_free(h->slot_rooms[0].p, h->slot_rooms[0].size);
-        pages_free(h->slot_rooms[1].p, h->slot_rooms[1].size);
         pages_free(h->met, h->met_room * sizeof *h->met);
-        free(h->runs);
+        free(h->runs.all);
     }
     pages_free((*b)->pairs.all, (*b)->pairs.room * sizeof *(*b)->pairs.all);
+    free((*b)->pairs.runs.all);
     free((*b)->recent);
     free((*b)->pairs.recent);
     free((*b)->pairs.words);
@@ -524,13 +577,12 @@ text_builder_octets(const struct text_builder *b)
 {
     size_t n = sizeof *b + RECENT * (2 * sizeof *b->recent + sizeof *b->pairs.words) +
                b->document_room * sizeof *b->documents +
-               b->pairs.room * sizeof *b->pairs.all + b->order.size + b->spare.size +
-               b->ends.size + b->postings.size + b->ranks.size;
+               b->pairs.room * sizeof *b->pairs.all +
+               b->pairs.runs.room * sizeof *b->pairs.runs.all + b->pool.octets;
     for (enum text_kind kind = 0; kind < TEXT_KINDS; kind++) {
         const struct half *h = &b->halves[kind];
-        n += h->room + h->first_room * sizeof *h->firsts + h->slot_rooms[0].size +
-             h->slot_rooms[1].size + h->met_room * sizeof *h->met +
-             h->run_room * sizeof *h->runs;
+        n += h->room + h->first_room * sizeof *h->firsts + h->met_room * sizeof *h->met +
+             h->runs.room * sizeof *h->runs.all;
     }
     return n;
 }
@@ -538,11 +590,12 @@ text_builder_octets(const struct text_builder *b)
 size_t
 text_builder_gathered(const struct text_builder *b)
 {
-    size_t n = b->pairs.count * sizeof *b->pairs.all;
+    size_t n = b->pairs.count * sizeof *b->pairs.all +
+               b->pairs.runs.count * sizeof *b->pairs.runs.all;
     for (enum text_kind kind = 0; kind < TEXT_KINDS; kind++) {
         const struct half *h = &b->halves[kind];
         n += h->used + h->count * (sizeof *h->firsts + 2 * sizeof *h->slots) +
-             h->met_count * sizeof *h->met + h->run_count * sizeof *h->runs;
+             h->met_count * sizeof *h->met + h->runs.count * sizeof *h->runs.all;
     }
     return n;
 }

@@ -18,15 +18,23 @@ enum {
     RECENT = 4096,  // more than there are zones
     PAIRS_FIRST = 2048,
     DOCUMENTS_MAX = (1u << (32 - TEXT_ZONE_BITS)) - 1,
+    REGION_LEAST = 1 << 16,
+    REGIONS = 32,
 };
 
-// Memory that stays for the next segment.
+// Memory of a power of two of octets. What is free stays for what comes next: slots that have become too few, and all of them when a segment
+// is written, since new pages would have to be zeroed.
 struct region {
     void *p;
     size_t size;
 };
-// Of so many octets at least, which say nothing.
-void *text_region(struct region *r, size_t size);
+struct pool {
+    struct region free[REGIONS];
+    size_t n, octets;  // of all, also those in use
+};
+// Makes it one of so many octets at least, which say nothing.
+void *text_region(struct pool *pool, struct region *r, size_t size);
+void text_region_give(struct pool *pool, struct region *r);
 
 // A term's text, n octets of it; one lies behind the other.
 struct term {
@@ -49,16 +57,17 @@ struct run {
     uint16_t zones;
 };
 
-// Two words, by their numbers, one blank between them: a document in which they were met, in the low bits the zones.
-struct pair {
-    uint32_t left, right, met;
+struct runs {
+    struct run *all;
+    size_t count, room;
 };
 
-// All that were met, in that order; those that this document was told to have, as terms are below; and the numbers of words, by their places
-// there.
+// Two words, by their numbers, one blank between them: all that were met, in that order, text_pair_of (while they are sorted: text_put.c);
+// those that this document was told to have, as terms are below; and the numbers of words, by their places there.
 struct pairs {
-    struct pair *all;
+    uint64_t *all;
     size_t count, room;
+    struct runs runs;
     uint64_t *recent;
     uint32_t *words;
 };
@@ -73,12 +82,11 @@ struct half {
     } * firsts;
     size_t count, first_room;
     struct slot *slots;
-    unsigned bits;                // of the hash, from the top, that are a place in them
-    struct region slot_rooms[2];  // of even and odd bits: in one of them are the slots
-    uint32_t *met;                // terms in the order in which they were met again
+    struct region slot_room;
+    unsigned bits;  // of the hash, from the top, that are a place in them
+    uint32_t *met;  // terms in the order in which they were met again
     size_t met_count, met_room;
-    struct run *runs;
-    size_t run_count, run_room;
+    struct runs runs;
 };
 
 struct document {
@@ -90,6 +98,7 @@ struct text_builder {
     struct half
         halves[TEXT_KINDS];  // of TEXT_PAIRED none; TEXT_TURNED: while a segment is written
     struct pairs pairs;
+    struct pool pool;
     struct region order, spare, ends, postings, ranks;  // text_put.c
     // terms that this document was told to have: the hash but for its low bits, which are the place, and there the zones. A place is
     // taken by the next one that comes to it
@@ -119,6 +128,8 @@ struct text_builder {
     } lots[TEXT_KINDS];
 };
 
+// They have no slots any more, and are only written.
+void text_builder_close(struct text_builder *b);
 // Makes room for LOT_ROOM new terms.
 void text_half_room(struct half *h);
 

@@ -63,23 +63,29 @@ place_documents(struct put *p, struct text_document *out)
 
 // ---- terms in order ----
 
-enum { DIGIT = 11, DIGITS = 6 };  // bits, and how many of them a head has
+enum { DIGIT = 11, DIGITS = 4, REST = 64 - DIGITS * DIGIT };  // bits, and how many of them
 _Static_assert(DIGITS % 2 == 0, "they end where they began");
 typedef uint32_t digit_counts[DIGITS][1 << DIGIT];
 
+// `shift`: where the lowest one begins.
 static size_t
-digit_of(uint64_t head, unsigned digit)
+digit_of(uint64_t v, unsigned shift, unsigned digit)
 {
-    return (size_t)(head >> digit * DIGIT) & ((1u << DIGIT) - 1);
+    return (size_t)(v >> (shift + digit * DIGIT)) & ((1u << DIGIT) - 1);
 }
 
 static void
-count_digits(const struct order *order, size_t n, digit_counts counts)
+count_digits(digit_counts counts, uint64_t v, unsigned shift, unsigned digits)
 {
-    for (size_t i = 0; i < n; i++)
-        for (unsigned d = 0; d < DIGITS; d++)
-            counts[d][digit_of(order[i].head, d)]++;
-    for (unsigned d = 0; d < DIGITS; d++) {
+    for (unsigned d = 0; d < digits; d++)
+        counts[d][digit_of(v, shift, d)]++;
+}
+
+// Where each value of a digit goes to, of how often it is there.
+static void
+place_digits(digit_counts counts, unsigned digits)
+{
+    for (unsigned d = 0; d < digits; d++) {
         uint32_t before = 0;
         for (size_t i = 0; i < 1u << DIGIT; i++) {
             uint32_t here = counts[d][i];
@@ -89,17 +95,26 @@ count_digits(const struct order *order, size_t n, digit_counts counts)
     }
 }
 
-// By heads, a digit at a time, the lowest first.
-static void
-sort_heads(struct put *p, size_t n)
+static digit_counts *
+new_counts(void)
 {
     digit_counts *counts = calloc(1, sizeof *counts);
     must(counts != NULL);
-    count_digits(p->order, n, *counts);
+    return counts;
+}
+
+// By the top of their heads, a digit at a time, the lowest first.
+static void
+sort_heads(struct put *p, size_t n)
+{
+    digit_counts *counts = new_counts();
+    for (size_t i = 0; i < n; i++)
+        count_digits(*counts, p->order[i].head, REST, DIGITS);
+    place_digits(*counts, DIGITS);
     for (unsigned d = 0; d < DIGITS; d++) {
         uint32_t *at = (*counts)[d];
         for (size_t i = 0; i < n; i++)
-            p->spare[at[digit_of(p->order[i].head, d)]++] = p->order[i];
+            p->spare[at[digit_of(p->order[i].head, REST, d)]++] = p->order[i];
         struct order *sorted = p->spare;
         p->spare = p->order;
         p->order = sorted;
@@ -110,17 +125,45 @@ sort_heads(struct put *p, size_t n)
 
 enum { FEW = 24, HEAD = 8 };
 
-// Of one head: by the octets behind it.
+typedef int compare_fn(const void *left, const void *right, void *half);
+
 static int
-by_rest(const void *left, const void *right, void *arg)
+by_head(const void *left, const void *right, void *half)
 {
     const struct order *a = left, *b = right;
-    const struct half *h = arg;
-    return a->head != b->head ? (a->head > b->head) - (a->head < b->head)
-                              : text_term_compare(text_term_text(h, a->record),
-                                                  text_term_text(h, b->record));
+    (void)half;
+    return (a->head > b->head) - (a->head < b->head);
 }
 
+// Where the heads are the octets behind them: by these, and what is behind.
+static int
+by_rest(const void *left, const void *right, void *half)
+{
+    const struct order *a = left, *b = right;
+    const struct half *h = half;
+    int c = by_head(left, right, half);
+    return c != 0 ? c
+                  : text_term_compare(text_term_text(h, a->record),
+                                      text_term_text(h, b->record));
+}
+
+static void
+sort_few(struct half *h, struct order *o, size_t n, compare_fn *compare)
+{
+    if (n > FEW) {
+        qsort_r(o, n, sizeof *o, compare, h);
+        return;
+    }
+    for (size_t i = 1; i < n; i++) {
+        struct order one = o[i];
+        size_t at = i;
+        for (; at > 0 && compare(&o[at - 1], &one, h) > 0; at--)
+            o[at] = o[at - 1];
+        o[at] = one;
+    }
+}
+
+// Of one head.
 static void
 sort_texts(struct half *h, struct order *o, size_t n)
 {
@@ -128,17 +171,26 @@ sort_texts(struct half *h, struct order *o, size_t n)
         struct span text = text_term_text(h, o[i].record);
         o[i].head = text.n > HEAD ? text_term_head(span_skip(text, HEAD)) : 0;
     }
-    if (n > FEW) {
-        qsort_r(o, n, sizeof *o, by_rest, h);
-        return;
-    }
-    for (size_t i = 1; i < n; i++) {
-        struct order one = o[i];
-        size_t at = i;
-        for (; at > 0 && by_rest(&o[at - 1], &one, h) > 0; at--)
-            o[at] = o[at - 1];
-        o[at] = one;
-    }
+    sort_few(h, o, n, by_rest);
+}
+
+// How many at the front have one head, but for its last bits.
+static size_t
+alike(const struct order *o, size_t n, unsigned bits)
+{
+    size_t i = 1;
+    while (i < n && o[i].head >> bits == o->head >> bits)
+        i++;
+    return i;
+}
+
+static void
+sort_alike(struct half *h, struct order *o, size_t n)
+{
+    sort_few(h, o, n, by_head);
+    for (size_t some; n > 0; o += some, n -= some)
+        if ((some = alike(o, n, 0)) > 1)
+            sort_texts(h, o, some);
 }
 
 static void
@@ -151,12 +203,9 @@ sort_terms(struct put *p, struct half *h)
                                      (uint32_t)i + 1, record};
     }
     sort_heads(p, n);
-    for (size_t i = 0, next; i < n; i = next) {
-        for (next = i + 1; next < n && p->order[next].head == p->order[i].head;)
-            next++;
-        if (next - i > 1)
-            sort_texts(h, p->order + i, next - i);
-    }
+    for (size_t i = 0, some; i < n; i += some)
+        if ((some = alike(p->order + i, n - i, REST)) > 1)
+            sort_alike(h, p->order + i, some);
 }
 
 // ---- their postings ----
@@ -179,10 +228,11 @@ sort_runs(struct put *p, const struct half *h)
         *at = before;
         before += more;
     }
-    for (size_t r = 0; r < h->run_count; r++) {
-        size_t end = r + 1 < h->run_count ? h->runs[r + 1].from : h->met_count;
-        uint32_t here = p->places[h->runs[r].document] << TEXT_ZONE_BITS | h->runs[r].zones;
-        for (size_t i = h->runs[r].from; i < end; i++)
+    for (size_t r = 0; r < h->runs.count; r++) {
+        size_t end = r + 1 < h->runs.count ? h->runs.all[r + 1].from : h->met_count;
+        uint32_t here =
+            p->places[h->runs.all[r].document] << TEXT_ZONE_BITS | h->runs.all[r].zones;
+        for (size_t i = h->runs.all[r].from; i < end; i++)
             p->met[p->ends[h->met[i]]++] = here;
         if (r % 64 == 0)
             task_yield();
@@ -286,10 +336,10 @@ find_paired(struct put *p)
 {
     const struct text_builder *b = p->b;
     size_t size = (b->halves[TEXT_WORD].count + 1) * sizeof *p->places_of_words;
-    p->places_of_words = memset(text_region(&p->b->ranks, size), 0, size);
+    p->places_of_words = memset(text_region(&p->b->pool, &p->b->ranks, size), 0, size);
     for (size_t i = 0; i < b->pairs.count; i++)
-        p->places_of_words[b->pairs.all[i].left] =
-            p->places_of_words[b->pairs.all[i].right] = 1;
+        p->places_of_words[(uint32_t)b->pairs.all[i]] =
+            p->places_of_words[b->pairs.all[i] >> 32] = 1;
     task_yield();
 }
 
@@ -302,13 +352,14 @@ put_kind(struct put *p, enum text_kind kind, struct fault *f)
            met = h->met_count * sizeof *p->met;
     if (h->count == 0)
         return R_OK;
-    must(h->met_count <= UINT32_MAX && h->run_count <= UINT32_MAX);
-    p->order = text_region(&b->order, order);
-    p->spare = text_region(&b->spare, order > met ? order : met);
+    must(h->met_count <= UINT32_MAX && h->runs.count <= UINT32_MAX);
+    p->order = text_region(&b->pool, &b->order, order);
+    p->spare = text_region(&b->pool, &b->spare, order > met ? order : met);
     sort_terms(p, h);
-    p->met = text_region(&b->spare, met);
-    p->ends = memset(text_region(&b->ends, ends), 0, ends);
-    p->postings = text_region(&b->postings, (h->run_count + 1) * sizeof *p->postings);
+    p->met = text_region(&b->pool, &b->spare, met);
+    p->ends = memset(text_region(&b->pool, &b->ends, ends), 0, ends);
+    p->postings =
+        text_region(&b->pool, &b->postings, (h->runs.count + 1) * sizeof *p->postings);
     sort_runs(p, h);
     enum result r = put_sorted(p, h, kind, f);
     return r == R_OK && kind == TEXT_WORD ? put_sorted(p, h, TEXT_PAIRED, f) : r;
@@ -319,8 +370,8 @@ put_turned(struct put *p, struct fault *f)
 {
     struct text_builder *b = p->b;
     struct half *h = &b->halves[TEXT_TURNED];
-    p->order = text_region(&b->order, h->count * sizeof *p->order);
-    p->spare = text_region(&b->spare, h->count * sizeof *p->spare);
+    p->order = text_region(&b->pool, &b->order, h->count * sizeof *p->order);
+    p->spare = text_region(&b->pool, &b->spare, h->count * sizeof *p->spare);
     sort_terms(p, h);
     for (size_t i = 0; i < h->count; i++) {
         const struct order *o = &p->order[i];
@@ -334,71 +385,74 @@ put_turned(struct put *p, struct fault *f)
 
 // ---- pairs ----
 
-static uint32_t
-side_of(const struct pair *pair, bool right)
-{
-    return right ? pair->right : pair->left;
-}
-
-// By `bits` of one side from `shift` on; what is the same there stays as it was.
-static void
-sort_side(struct pair *from, struct pair *to, size_t n, bool right, unsigned shift,
-          unsigned bits)
-{
-    uint32_t at[1 << DIGIT] = {0}, before = 0, mask = (1u << bits) - 1;
-    for (size_t i = 0; i < n; i++)
-        at[side_of(&from[i], right) >> shift & mask]++;
-    for (size_t i = 0; i <= mask; i++) {
-        uint32_t here = at[i];
-        at[i] = before;
-        before += here;
-    }
-    for (size_t i = 0; i < n; i++)
-        to[at[side_of(&from[i], right) >> shift & mask]++] = from[i];
-    task_yield();
-}
-
 // In how many bits a number is.
 static unsigned
-bits_of(uint32_t n)
+bits_of(size_t n)
 {
-    return n > 0 ? 32 - (unsigned)__builtin_clz(n) : 0;
+    return n > 0 ? 64 - (unsigned)__builtin_clzll(n) : 0;
 }
 
-// By the places of their right words, then of their left ones.
-static const struct pair *
-sort_pairs(struct put *p)
+// How a pair is sorted: the place of its right word, that of the left one, each `bits`, and in the low bits its run.
+struct sorted_pairs {
+    const uint64_t *all;
+    unsigned bits, low;
+};
+
+static void
+key_pairs(struct put *p, struct sorted_pairs *s, digit_counts counts, unsigned digits)
+{
+    struct pairs *pairs = &p->b->pairs;
+    const struct runs *runs = &pairs->runs;
+    for (size_t r = 0; r < runs->count; r++) {
+        size_t end = r + 1 < runs->count ? runs->all[r + 1].from : pairs->count;
+        for (size_t i = runs->all[r].from; i < end; i++) {
+            uint64_t left = p->places_of_words[(uint32_t)pairs->all[i]],
+                     right = p->places_of_words[pairs->all[i] >> 32];
+            pairs->all[i] = (right << s->bits | left) << s->low | r;
+            count_digits(counts, pairs->all[i], s->low, digits);
+        }
+        if (r % 64 == 0)
+            task_yield();
+    }
+}
+
+// By the places of their right words, then of their left ones; what is the same there stays as it was.
+static void
+sort_pairs(struct put *p, struct sorted_pairs *s)
 {
     struct text_builder *b = p->b;
     size_t n = b->pairs.count;
-    struct pair *from = b->pairs.all, *to = text_region(&b->spare, n * sizeof *to), *swap;
-    unsigned bits = bits_of(text_writer_paired(p->w)), passes = (bits + DIGIT - 1) / DIGIT;
-    for (size_t i = 0; i < n; i++) {
-        from[i].left = p->places_of_words[from[i].left];
-        from[i].right = p->places_of_words[from[i].right];
-    }
-    unsigned each = passes > 0 ? (bits + passes - 1) / passes : 0;
-    for (unsigned i = 0; i < 2 * passes; i++) {
-        sort_side(from, to, n, i >= passes, i % passes * each, each);
-        swap = from;
+    uint64_t *from = b->pairs.all, *to = text_region(&b->pool, &b->spare, n * sizeof *to);
+    digit_counts *counts = new_counts();
+    s->bits = bits_of(text_writer_paired(p->w));
+    s->low = bits_of(b->pairs.runs.count);
+    unsigned digits = (2 * s->bits + DIGIT - 1) / DIGIT;
+    must(digits <= DIGITS && 2 * s->bits + s->low <= 64);
+    key_pairs(p, s, *counts, digits);
+    place_digits(*counts, digits);
+    for (unsigned d = 0; d < digits; d++) {
+        uint32_t *at = (*counts)[d];
+        for (size_t i = 0; i < n; i++)
+            to[at[digit_of(from[i], s->low, d)]++] = from[i];
+        uint64_t *swap = from;
         from = to;
         to = swap;
+        task_yield();
     }
-    return from;
+    free(counts);
+    s->all = from;
 }
 
 // All that is met of one pair; *next behind it.
 static size_t
-gather_pair(struct put *p, const struct pair *pairs, size_t *next)
+gather_pair(struct put *p, const struct sorted_pairs *s, size_t *next)
 {
-    const struct pair *first = &pairs[*next];
+    const struct pairs *pairs = &p->b->pairs;
+    uint64_t pair = s->all[*next] >> s->low;
     size_t n = 0, i = *next;
-    for (; i < p->b->pairs.count && pairs[i].left == first->left &&
-           pairs[i].right == first->right;
-         i++) {
-        uint32_t met = pairs[i].met;
-        n = gather_one(
-            p, n, p->places[met >> TEXT_ZONE_BITS] << TEXT_ZONE_BITS | (met & MIME_ZONES));
+    for (; i < pairs->count && s->all[i] >> s->low == pair; i++) {
+        const struct run *run = &pairs->runs.all[s->all[i] & (((uint64_t)1 << s->low) - 1)];
+        n = gather_one(p, n, p->places[run->document] << TEXT_ZONE_BITS | run->zones);
     }
     *next = i;
     if (!p->in_order)
@@ -410,12 +464,16 @@ static enum result
 put_pairs(struct put *p, struct fault *f)
 {
     struct text_builder *b = p->b;
-    const struct pair *pairs = sort_pairs(p);
-    p->postings = text_region(&b->postings, b->document_count * sizeof *p->postings);
+    struct sorted_pairs s;
+    sort_pairs(p, &s);
+    p->postings =
+        text_region(&b->pool, &b->postings, b->document_count * sizeof *p->postings);
     for (size_t i = 0, told = 0; i < b->pairs.count; told++) {
-        uint64_t pair = text_pair_of(pairs[i].left, pairs[i].right);
-        size_t n = gather_pair(p, pairs, &i);
-        if (n > 0 && text_writer_pair(p->w, pair, p->postings, n, f) != R_OK)
+        uint64_t pair = s.all[i] >> s.low;
+        uint32_t left = (uint32_t)(pair & (((uint64_t)1 << s.bits) - 1));
+        size_t n = gather_pair(p, &s, &i);
+        if (n > 0 && text_writer_pair(p->w, text_pair_of(left, (uint32_t)(pair >> s.bits)),
+                                      p->postings, n, f) != R_OK)
             return R_FAIL;
         if (told % 256 == 0)
             task_yield();
@@ -460,6 +518,7 @@ text_index_put(struct text_index *ti, struct text_builder *b, struct fault *f)
     uint32_t number = ti->next_number++;
     must(!b->open && !ti->busy);
     ti->busy = true;
+    text_builder_close(b);
     p.places = calloc(b->document_count + 1, sizeof *p.places);
     must(p.places != NULL);
     enum result r = put_segment(&p, ti, number, f);
