@@ -2,6 +2,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "relay/envelope.h"
 
 // RFC 2033 section 4, RFC 5321 section 4.1.
 
@@ -20,9 +21,9 @@ lhlo(struct lmtp_session *s, struct span args)
     s->greeted = true;
     conn_printf(s->conn,
                 "250-%s\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-"
-                "CHUNKING\r\n250-ENHANCEDSTATUSCODES\r\n"
-                "250-DSN\r\n250 SIZE %llu\r\n",
-                s->host->hostname, (unsigned long long)mail_size_max(s->host->mail));
+                "CHUNKING\r\n250-ENHANCEDSTATUSCODES\r\n%s250 SIZE %llu\r\n",
+                s->host->hostname, lmtp_can_send(s) ? "250-DSN\r\n" : "",
+                (unsigned long long)mail_size_max(s->host->mail));
 }
 
 // RFC 2033 section 4.1: HELO and EHLO are not LMTP.
@@ -42,15 +43,19 @@ param_known(const struct smtp_param *p, const char *const *names)
     return false;
 }
 
+// Whoever takes a parameter of DSN has to write reports (RFC 3461 section 5.2.3).
 static bool
 params_known(struct lmtp_session *s, const struct smtp_envelope *e,
              const char *const *names)
 {
-    for (unsigned i = 0; i < e->param_count; i++)
-        if (!param_known(&e->params[i], names)) {
-            lmtp_say(s, 555, "5.5.4", "Unknown parameter");
-            return false;
-        }
+    static const char *const dsn[] = {"RET", "ENVID", "NOTIFY", "ORCPT", NULL};
+    for (unsigned i = 0; i < e->param_count; i++) {
+        const struct smtp_param *p = &e->params[i];
+        if (param_known(p, names) && (!param_known(p, dsn) || lmtp_can_send(s)))
+            continue;
+        lmtp_say(s, 555, "5.5.4", "Unknown parameter");
+        return false;
+    }
     return true;
 }
 
@@ -81,7 +86,14 @@ body_good(struct lmtp_session *s, const struct smtp_envelope *e)
     return false;
 }
 
-// A parameter's value for scripts (RFC 6009); SPAN_NONE: not given, or not to be read.
+static bool
+bad_value(struct lmtp_session *s, const char *text)
+{
+    lmtp_say(s, 501, "5.5.4", text);
+    return false;
+}
+
+// A parameter's value; SPAN_NONE: not given, or not to be read.
 static struct span
 clear_param(struct lmtp_session *s, const struct smtp_envelope *e, const char *name,
             bool xtext)
@@ -97,6 +109,45 @@ clear_param(struct lmtp_session *s, const struct smtp_envelope *e, const char *n
     clear = clear.n ? arena_dup(s->arena, clear) : clear.p ? SPAN("") : SPAN_NONE;
     buf_done(&text);
     return clear;
+}
+
+static bool
+is_given(const struct smtp_envelope *e, const char *name)
+{
+    return smtp_param_find(e, name) != NULL;
+}
+
+// RFC 3461 sections 4.3 and 4.4.
+static bool
+read_mail_dsn(struct lmtp_session *s, const struct smtp_envelope *e)
+{
+    struct fault f;
+    uint8_t ret;
+    s->said.envid = clear_param(s, e, "ENVID", true);
+    s->said.ret = clear_param(s, e, "RET", false);
+    if (is_given(e, "ENVID") &&
+        (!s->said.envid.p || relay_envid_check(s->said.envid, &f) != R_OK))
+        return bad_value(s, "Bad ENVID");
+    if (is_given(e, "RET") && relay_ret_read(s->said.ret, &ret) != R_OK)
+        return bad_value(s, "Bad RET");
+    return true;
+}
+
+// Sections 4.1 and 4.2.
+static bool
+read_rcpt_dsn(struct lmtp_session *s, const struct smtp_envelope *e,
+              struct lmtp_recipient *r)
+{
+    struct fault f;
+    uint8_t notify = 0;
+    r->orcpt = clear_param(s, e, "ORCPT", true);
+    r->notify = clear_param(s, e, "NOTIFY", false);
+    if (is_given(e, "ORCPT") && (!r->orcpt.p || relay_orcpt_check(r->orcpt, &f) != R_OK))
+        return bad_value(s, "Bad ORCPT");
+    if (is_given(e, "NOTIFY") && relay_notify_read(r->notify, &notify) != R_OK)
+        return bad_value(s, "Bad NOTIFY");
+    r->wants_success = (notify & RELAY_NOTIFY_SUCCESS) && s->sender.n > 0;
+    return true;
 }
 
 static void
@@ -116,14 +167,14 @@ mail(struct lmtp_session *s, struct span args)
     }
     if (!params_known(s, &e, known) || !body_good(s, &e) || !size_fits(s, &e))
         return;
-    if (e.path.utf8 && !smtp_param_find(&e, "SMTPUTF8")) {
+    if (e.path.utf8 && !is_given(&e, "SMTPUTF8")) {
         lmtp_say(s, 553, "5.6.7", "Address needs SMTPUTF8");
         return;
     }
+    if (!read_mail_dsn(s, &e))
+        return;
     s->said.auth = clear_param(s, &e, "AUTH", true);
-    s->said.envid = clear_param(s, &e, "ENVID", true);
-    s->said.ret = clear_param(s, &e, "RET", false);
-    s->said.utf8 = smtp_param_find(&e, "SMTPUTF8") != NULL;
+    s->said.utf8 = is_given(&e, "SMTPUTF8");
     s->sender = arena_dup(s->arena, e.path.null ? SPAN("") : e.path.address);
     s->has_sender = true;
     lmtp_say(s, 250, "2.1.0", "OK");
@@ -153,7 +204,7 @@ static bool
 all_reachable(struct lmtp_session *s, const struct lmtp_targets *t, struct span address)
 {
     for (size_t i = 0; i < t->n; i++) {
-        if (!lmtp_is_elsewhere(&t->list[i]) || lmtp_can_forward(s))
+        if (!lmtp_is_elsewhere(&t->list[i]) || lmtp_can_send(s))
             continue;
         log_warning("lmtp", "Refused", field_text("to", "to=<%>", address),
                     field_text("target", ": goes to <%>", t->list[i].name),
@@ -186,30 +237,29 @@ all_take(struct lmtp_session *s, const struct lmtp_targets *t, struct fault *f)
 static void
 add_recipient(struct lmtp_session *s, const struct smtp_envelope *e)
 {
-    struct lmtp_targets targets = {0};
+    struct lmtp_recipient *r = ARENA_NEW(s->arena, struct lmtp_recipient);
     struct fault f;
     struct span address = e->path.address;
-    enum result r = s->host->resolve(s->host->arg, address, true, s->arena, &targets, &f);
-    if (r == R_NONE)
-        r = fault_set(&f, FAULT_NONEXISTENT, "no such user");
-    if (r == R_OK && !all_reachable(s, &targets, address))
+    if (!read_rcpt_dsn(s, e, r))
         return;
-    if (r == R_OK)
-        r = all_take(s, &targets, &f);
-    if (r != R_OK) {
+    enum result found =
+        s->host->resolve(s->host->arg, address, true, s->arena, &r->targets, &f);
+    if (found == R_NONE)
+        found = fault_set(&f, FAULT_NONEXISTENT, "no such user");
+    if (found == R_OK && !all_reachable(s, &r->targets, address))
+        return;
+    if (found == R_OK)
+        found = all_take(s, &r->targets, &f);
+    if (found != R_OK) {
         lmtp_say_fault(s, &f, address);
         return;
     }
-    struct lmtp_recipient *rcpt = ARENA_NEW(s->arena, struct lmtp_recipient);
-    rcpt->address = arena_dup(s->arena, address);
-    rcpt->original = original_of(s, e);
-    rcpt->orcpt = clear_param(s, e, "ORCPT", true);
-    rcpt->notify = clear_param(s, e, "NOTIFY", false);
-    rcpt->targets = targets;
-    *s->rcpt.end = rcpt;
-    s->rcpt.end = &rcpt->next;
+    r->address = arena_dup(s->arena, address);
+    r->original = original_of(s, e);
+    *s->rcpt.end = r;
+    s->rcpt.end = &r->next;
     s->rcpt.count++;
-    s->rcpt.targets += targets.n;
+    s->rcpt.targets += r->targets.n;
     lmtp_say(s, 250, "2.1.5", "OK");
 }
 

@@ -52,6 +52,16 @@ fail(struct lmtp_session *s, const struct fault *f)
     s->intake_failed = true;
 }
 
+// Where its report cannot be written the message comes again: then it is known.
+static bool
+any_wants_success(const struct lmtp_session *s)
+{
+    const struct lmtp_recipient *r = s->rcpt.first;
+    while (r && !r->wants_success)
+        r = r->next;
+    return r != NULL;
+}
+
 static void
 begin(struct lmtp_session *s)
 {
@@ -61,7 +71,10 @@ begin(struct lmtp_session *s)
     put_trace(s, &trace);
     s->intake = intake_begin(s->host->mail);
     lmtp_scan_begin(s);
-    s->digest = s->rcpt.targets > s->rcpt.count ? delivered_digest_new(s->arena) : NULL;
+    s->scan.came_at = trace.n;
+    s->digest = s->rcpt.targets > s->rcpt.count || any_wants_success(s)
+                    ? delivered_digest_new(s->arena)
+                    : NULL;
     if (intake_write(s->intake, buf_span(&trace), &f) != R_OK)
         fail(s, &f);
     buf_done(&trace);

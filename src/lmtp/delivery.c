@@ -64,7 +64,7 @@ struct delivery {
     const struct lmtp_target *target;
     struct intake_result *out;
     struct fault *fault;
-    const struct lmtp_recipient *recipient;
+    struct lmtp_recipient *recipient;
     uint64_t mailbox;
     bool had;  // by another recipient, or at an earlier try
     bool filtered;
@@ -95,13 +95,15 @@ has_it(const struct lmtp_session *s, uint64_t account, uint64_t mailbox)
     return false;
 }
 
-static void
+static struct lmtp_done *
 note_done(struct lmtp_session *s, const struct lmtp_target *t, uint64_t account,
           uint64_t mailbox)
 {
     struct lmtp_done *d = ARENA_NEW(s->arena, struct lmtp_done);
-    *d = (struct lmtp_done){s->rcpt.done, account, mailbox, t->name, t->detail, false};
+    *d = (struct lmtp_done){s->rcpt.done, account, mailbox, t->name,
+                            t->detail,    false,   false};
     s->rcpt.done = d;
+    return d;
 }
 
 // With the note, where others are to have it too.
@@ -155,8 +157,7 @@ static void
 filter_has(void *arg, uint64_t account, uint64_t mailbox)
 {
     const struct delivery *d = arg;
-    note_done(d->session, d->target, account, mailbox);
-    d->session->rcpt.done->part = true;
+    note_done(d->session, d->target, account, mailbox)->part = true;
 }
 
 // The address of a literal as it is without its kind.
@@ -164,6 +165,23 @@ static struct span
 plain_address(struct span literal)
 {
     return span_starts(literal, SPAN("IPv6:")) ? span_skip(literal, 5) : literal;
+}
+
+// What a script threw away has arrived, too: nobody is told what scripts do.
+static void
+note_filtered(struct delivery *d, const struct filter_result *out)
+{
+    struct lmtp_session *s = d->session;
+    struct lmtp_recipient *r = d->recipient;
+    if (out->refused) {
+        r->refusal = arena_dup(s->arena, buf_span(&out->reason));
+        return;
+    }
+    bool here = out->filed > 0 || (out->onward == 0 && !out->rejected);
+    note_done(s, d->target, d->target->account, 0)->here = here;
+    r->way.here += here;
+    r->way.onward += out->onward;
+    r->way.asked_on |= out->asked_on;
 }
 
 static enum result
@@ -183,7 +201,7 @@ filter(struct delivery *d, struct account *a, struct span detail)
         .detail = detail,
         .remote = plain_address(s->remote),
         .envelope = {s->said.auth, r->notify, r->orcpt, s->said.ret, s->said.envid},
-        .may_refuse = r->targets.n == 1,
+        .alone = r->targets.n == 1,
         .utf8 = s->said.utf8,
         .scan = s->host->scan.wanted ? &s->scan.said : NULL,
         .delivered = s->digest ? &key : NULL,
@@ -194,10 +212,7 @@ filter(struct delivery *d, struct account *a, struct span detail)
     d->filtered = true;
     if (filter_deliver(&m, &out, d->fault) != R_OK)
         return R_FAIL;
-    if (out.refused)
-        s->rcpt.refusal = arena_dup(s->arena, buf_span(&out.reason));
-    else
-        note_done(s, d->target, d->target->account, 0);
+    note_filtered(d, &out);
     d->had = out.filed == 0;
     *d->out = out.first;
     if (out.filed > 0 && out.mailbox != 0 && !out.quiet)
@@ -229,19 +244,24 @@ deliver_run(void *arg)
     account_close(&a);
 }
 
+static const struct lmtp_done *
+find_done(const struct lmtp_session *s, const struct lmtp_target *t)
+{
+    for (const struct lmtp_done *d = s->rcpt.done; d; d = d->next)
+        if (!d->part && d->account == t->account && span_eq(d->detail, t->detail))
+            return d;
+    return NULL;
+}
+
+// lmtp_forward sees to what is elsewhere, behind those who are here.
 static bool
 is_done(const struct lmtp_session *s, const struct lmtp_target *t)
 {
-    if (lmtp_is_elsewhere(t))
-        return true;  // lmtp_forward sees to it, behind those who are here
-    for (const struct lmtp_done *d = s->rcpt.done; d; d = d->next)
-        if (!d->part && d->account == t->account && span_eq(d->detail, t->detail))
-            return true;
-    return false;
+    return lmtp_is_elsewhere(t) || find_done(s, t) != NULL;
 }
 
 static enum result
-deliver(struct lmtp_session *s, const struct lmtp_recipient *r, const struct lmtp_target *t,
+deliver(struct lmtp_session *s, struct lmtp_recipient *r, const struct lmtp_target *t,
         struct fault *f)
 {
     struct intake_result out;
@@ -254,8 +274,10 @@ deliver(struct lmtp_session *s, const struct lmtp_recipient *r, const struct lmt
     task_run_on(mail_home(s->host->mail, t->account), deliver_run, &d);
     if (d.result != R_OK)
         return R_FAIL;
-    if (!d.filtered)
-        note_done(s, t, t->account, d.mailbox);
+    if (!d.filtered) {
+        note_done(s, t, t->account, d.mailbox)->here = true;
+        r->way.here++;
+    }
     if (d.had)
         return R_OK;
     log_info("lmtp", "saved", field_text("from", "from=<%>", s->sender),
@@ -281,7 +303,7 @@ recall_run(void *arg)
     account_close(&a);
 }
 
-// Who has it since then is done.
+// Who has it since then is done. Of what a script filed nowhere it is not known any more whether it went on: its sender is told nothing.
 static enum result
 recall(struct lmtp_session *s, const struct lmtp_recipient *r, struct fault *f)
 {
@@ -294,7 +316,7 @@ recall(struct lmtp_session *s, const struct lmtp_recipient *r, struct fault *f)
         if (d.result == R_FAIL)
             return R_FAIL;
         if (d.had)
-            note_done(s, t, t->account, d.mailbox);
+            note_done(s, t, t->account, d.mailbox)->here = d.mailbox != 0;
     }
     return R_OK;
 }
@@ -367,15 +389,18 @@ partly(const struct lmtp_recipient *r, size_t delivered, struct fault *f)
 }
 
 static enum result
-deliver_all(struct lmtp_session *s, const struct lmtp_recipient *r, struct fault *f)
+deliver_all(struct lmtp_session *s, struct lmtp_recipient *r, struct fault *f)
 {
     size_t delivered = 0;
     if (recall(s, r, f) != R_OK || all_take(s, r, f) != R_OK)
         return R_FAIL;
     for (size_t i = 0; i < r->targets.n; i++) {
-        if (is_done(s, &r->targets.list[i]))
+        const struct lmtp_target *t = &r->targets.list[i];
+        if (is_done(s, t)) {
+            r->way.here += !lmtp_is_elsewhere(t) && find_done(s, t)->here;
             continue;
-        if (deliver(s, r, &r->targets.list[i], f) == R_OK) {
+        }
+        if (deliver(s, r, t, f) == R_OK) {
             delivered++;
             continue;
         }
@@ -384,31 +409,34 @@ deliver_all(struct lmtp_session *s, const struct lmtp_recipient *r, struct fault
     return lmtp_forward(s, r, f) == R_OK ? R_OK : partly(r, delivered, f);
 }
 
+static bool
+is_later(const struct lmtp_recipient *r)
+{
+    return r->result != R_OK && fault_info(r->fault.kind)->smtp_code < 500;
+}
+
 // RFC 5429 section 2.5.
 static void
-say_refusal(struct lmtp_session *s)
+say_refusal(struct lmtp_session *s, const struct lmtp_recipient *r)
 {
-    struct span rest = s->rcpt.refusal, line;
+    struct span rest = r->refusal, line;
     while (span_next_field(&rest, '\n', &line) == R_OK)
         conn_printf(s->conn, "550%c5.7.1 %.*s\r\n", rest.p ? '-' : ' ',
                     SPAN_ARG(span_trim(line)));
 }
 
 static void
-answer(struct lmtp_session *s, const struct lmtp_recipient *r, enum result result,
-       const struct fault *f)
+answer(struct lmtp_session *s, const struct lmtp_recipient *r)
 {
-    if (result != R_OK && s->rcpt.loops) {
+    if (r->result != R_OK && r->loops) {
         conn_printf(s->conn, "554 5.4.6 <%.*s> The message goes round in a loop\r\n",
                     SPAN_ARG(r->address));
         metric_add(METRIC_deliveries_refused, 1);
-    } else if (result != R_OK) {
-        lmtp_say_fault(s, f, r->address);
-        metric_add(fault_info(f->kind)->smtp_code < 500 ? METRIC_deliveries_later
-                                                        : METRIC_deliveries_refused,
-                   1);
-    } else if (s->rcpt.refusal.p) {
-        say_refusal(s);
+    } else if (r->result != R_OK) {
+        lmtp_say_fault(s, &r->fault, r->address);
+        metric_add(is_later(r) ? METRIC_deliveries_later : METRIC_deliveries_refused, 1);
+    } else if (r->refusal.p) {
+        say_refusal(s, r);
         metric_add(METRIC_deliveries_refused, 1);
     } else {
         conn_printf(s->conn, "250 2.0.0 <%.*s> Saved\r\n", SPAN_ARG(r->address));
@@ -435,50 +463,63 @@ quarantine_all(struct lmtp_session *s, const struct lmtp_recipient *r, struct fa
         if (quarantine_put(s->host->mail, &e, s->intake, s->digest ? &key : NULL, f) !=
             R_OK)
             return R_FAIL;
-        note_done(s, t, t->account, QUARANTINED);
-        s->rcpt.done->part = true;
+        note_done(s, t, t->account, QUARANTINED)->part = true;
     }
     return R_OK;
 }
 
 static enum result
-refuse(struct lmtp_session *s)
+refuse(const struct lmtp_session *s, struct lmtp_recipient *r)
 {
-    s->rcpt.refusal = s->scan.virus ? SPAN("Refused: the message contains a virus")
-                      : s->scan.large
-                          ? SPAN("Refused: the message is too large to be scanned")
-                          : SPAN("Refused: the message is spam");
+    r->refusal = s->scan.virus   ? SPAN("Refused: the message contains a virus")
+                 : s->scan.large ? SPAN("Refused: the message is too large to be scanned")
+                                 : SPAN("Refused: the message is spam");
     return R_OK;
 }
 
 // By what scanners said. Nothing of a quarantine goes elsewhere; for who has no mailbox here there is none.
 static enum result
-settle(struct lmtp_session *s, const struct lmtp_recipient *r, struct fault *f)
+settle(struct lmtp_session *s, struct lmtp_recipient *r, struct fault *f)
 {
     switch (s->scan.fate) {
     case LMTP_LATER:
         return fault_set(f, FAULT_UNAVAILABLE, "a scanner did not see it");
     case LMTP_REFUSE:
-        return refuse(s);
+        return refuse(s, r);
     case LMTP_QUARANTINE:
-        return lmtp_any_here(r) ? quarantine_all(s, r, f) : refuse(s);
+        return lmtp_any_here(r) ? quarantine_all(s, r, f) : refuse(s, r);
     default:
         return deliver_all(s, r, f);
     }
 }
 
+// Those who have it already are not to get it twice then.
+static bool
+comes_again(const struct lmtp_recipient *r)
+{
+    return is_later(r) && (r->targets.n > 1 || r->wants_success);
+}
+
+// Each answer as soon as it can be (RFC 2033 section 5): a recipient whose sender is to be told waits for the report, and those
+// behind it with it.
 void
 lmtp_deliver(struct lmtp_session *s)
 {
+    struct lmtp_recipient *unsaid = s->rcpt.first;
     bool again = false;
-    for (const struct lmtp_recipient *r = s->rcpt.first; r; r = r->next) {
-        struct fault f = s->intake_fault;
-        s->rcpt.refusal = SPAN_NONE;
-        s->rcpt.loops = false;
-        enum result result = s->intake_failed ? R_FAIL : settle(s, r, &f);
-        again |= result != R_OK && r->targets.n > 1 && fault_info(f.kind)->smtp_code < 500;
-        if (r->next == NULL && !again)
-            end_all(s);
-        answer(s, r, result, &f);
+    for (struct lmtp_recipient *r = s->rcpt.first; r; r = r->next) {
+        r->fault = s->intake_fault;
+        r->result = s->intake_failed ? R_FAIL : settle(s, r, &r->fault);
+        if (r != unsaid || r->next == NULL || lmtp_report_is_due(s, r))
+            continue;
+        answer(s, r);
+        unsaid = r->next;
     }
+    lmtp_report(s);
+    for (const struct lmtp_recipient *r = s->rcpt.first; r; r = r->next)
+        again |= comes_again(r);
+    if (!again)
+        end_all(s);
+    for (; unsaid; unsaid = unsaid->next)
+        answer(s, unsaid);
 }

@@ -25,7 +25,7 @@ lmtp_any_here(const struct lmtp_recipient *r)
 }
 
 bool
-lmtp_can_forward(const struct lmtp_session *s)
+lmtp_can_send(const struct lmtp_session *s)
 {
     return s->host->can_send && s->host->can_send(s->host->arg);
 }
@@ -41,49 +41,54 @@ has_gone(const struct lmtp_session *s, struct span address)
 }
 
 static size_t
-collect(const struct lmtp_session *s, const struct lmtp_recipient *r, struct span *to)
+collect(struct lmtp_session *s, struct lmtp_recipient *r, struct span *to)
 {
     size_t n = 0;
-    for (size_t i = 0; i < r->targets.n; i++)
-        if (lmtp_is_elsewhere(&r->targets.list[i]) && !has_gone(s, r->targets.list[i].name))
-            to[n++] = r->targets.list[i].name;
+    for (size_t i = 0; i < r->targets.n; i++) {
+        if (!lmtp_is_elsewhere(&r->targets.list[i]))
+            continue;
+        to[n] = lmtp_written(s, r->targets.list[i].name);
+        if (has_gone(s, to[n]))
+            r->way.onward++;
+        else
+            n++;
+    }
     return n;
 }
 
 static enum result
 read_header(struct lmtp_session *s, struct span *out, struct fault *f)
 {
-    const struct mime_range *header = &intake_root(s->intake)->header;
-    if (header->size > LIMIT_sieve_header)
+    if (intake_root(s->intake)->header.size > LIMIT_sieve_header)
         return fault_set(f, FAULT_TOOBIG,
                          "a header of more than %d octets is not passed on",
                          LIMIT_sieve_header);
-    char *text = arena_alloc(s->arena, (size_t)header->size + 1);
-    *out = span_of(text, (size_t)header->size);
-    return intake_read(s->intake, header->at, text, out->n, f);
+    return lmtp_header(s, 0, LIMIT_sieve_header, out, f);
 }
 
+// One address alone is asked for the sender's reports (RFC 3461 sections 5.2.7.2 and 5.2.7.3).
 static enum result
-send(struct lmtp_session *s, const struct lmtp_recipient *r, const struct span *to,
-     size_t n, struct fault *f)
+send(struct lmtp_session *s, struct lmtp_recipient *r, const struct span *to, size_t n,
+     struct fault *f)
 {
     struct span header;
     struct buf head;
     if (read_header(s, &header, f) != R_OK)
         return R_FAIL;
-    s->rcpt.loops = forward_is_loop(header, r->address);
-    if (s->rcpt.loops)
+    r->loops = forward_is_loop(header, r->address);
+    if (r->loops)
         return fault_set(f, FAULT_CANNOT,
                          "the message has been forwarded from here before");
     buf_init(&head, 2 * LIMIT_sieve_header);
     forward_put_header(&head, header, r->address);
-    const struct filter_letter l = {.from = s->sender,
+    const struct filter_letter l = {.from = lmtp_written(s, s->sender),
                                     .to = to,
                                     .n = n,
                                     .notify = r->notify,
                                     .orcpt = r->orcpt,
                                     .ret = s->said.ret,
                                     .envid = s->said.envid,
+                                    .success_is_told = r->targets.n > 1,
                                     .head = buf_span(&head),
                                     .text = SPAN(""),
                                     .body = s->intake,
@@ -110,7 +115,7 @@ kept_after_all(const struct lmtp_session *s, const struct lmtp_recipient *r,
 }
 
 enum result
-lmtp_forward(struct lmtp_session *s, const struct lmtp_recipient *r, struct fault *f)
+lmtp_forward(struct lmtp_session *s, struct lmtp_recipient *r, struct fault *f)
 {
     struct span *to = arena_array(s->arena, r->targets.n, sizeof *to);
     size_t n = collect(s, r, to);
@@ -118,6 +123,8 @@ lmtp_forward(struct lmtp_session *s, const struct lmtp_recipient *r, struct faul
         return R_OK;
     if (send(s, r, to, n, f) != R_OK)
         return kept_after_all(s, r, f) ? R_OK : R_FAIL;
+    r->way.onward += (unsigned)n;
+    r->way.asked_on = r->targets.n == 1;
     for (size_t i = 0; i < n; i++) {
         struct lmtp_gone *g = ARENA_NEW(s->arena, struct lmtp_gone);
         *g = (struct lmtp_gone){s->rcpt.gone, to[i]};

@@ -2,7 +2,7 @@
 #define LMTP_LMTP_H
 
 // The LMTP server (RFC 2033): mail comes in from a trusted relay, one answer per recipient. PIPELINING, 8BITMIME, SMTPUTF8,
-// CHUNKING, SIZE, ENHANCEDSTATUSCODES, DSN. Only CRLF.CRLF ends a message.
+// CHUNKING, SIZE, ENHANCEDSTATUSCODES, and where mail can be sent DSN (RFC 3461). Only CRLF.CRLF ends a message.
 // Owner: a session owns itself and its connection until that ends. Threads: the loop it was started on.
 // Trust: who may connect is decided before (lmtp_networks, the socket's mode); the bytes are the internet's.
 

@@ -355,6 +355,7 @@ lmtp_scan_finish(struct lmtp_session *s)
         put_fields(&v, &fields);
     if (fields.n > 0 && intake_write(s->intake, buf_span(&fields), &f) != R_OK)
         s->intake_failed = true;
+    s->scan.came_at += fields.n;
     feed(s, head, &f);
     if (s->intake_failed)
         s->intake_fault = f;

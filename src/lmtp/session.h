@@ -14,7 +14,18 @@ struct lmtp_recipient {
     struct lmtp_recipient *next;
     struct span address, original;  // original: by ORCPT, or the address
     struct span orcpt, notify;      // as they were given, in clear; p NULL: not
+    bool wants_success;             // NOTIFY has SUCCESS, and there is a sender to be told
     struct lmtp_targets targets;
+    // What became of it.
+    enum result result;
+    struct fault fault;
+    struct span refusal;  // by scripts or scanners: lines; p NULL: none
+    bool loops;           // the message goes round in a loop
+    struct lmtp_way {
+        unsigned here;    // its targets that have it here
+        unsigned onward;  // addresses elsewhere that it went on to
+        bool asked_on;    // the only one, with the sender's wish for reports
+    } way;
 };
 
 // A mailbox that has the message of this transaction.
@@ -23,6 +34,7 @@ struct lmtp_done {
     uint64_t account, mailbox;
     struct span name, detail;
     bool part;  // a script filed it there: by that no target is done
+    bool here;  // it has reached who it is for; else a script sent it on, or refused it
 };
 
 // Why scanners do not get a message; what is behind the spool's `size` goes into the intake then.
@@ -35,7 +47,8 @@ struct lmtp_seen {
         enum lmtp_unseen unseen;
         int fd;
         uint64_t size;
-    } spool;  // as it comes
+    } spool;           // as it comes
+    uint64_t came_at;  // in the intake: behind what is put in front of it here
     enum lmtp_fate fate;
     bool virus, large;
     struct span reason;
@@ -73,11 +86,9 @@ struct lmtp_session {
         size_t targets;  // of all of them
         struct lmtp_done *done;
         struct lmtp_gone *gone;
-        bool loops;           // for the one under way the message goes round in a loop
-        struct span refusal;  // of the one under way, by scripts: lines; p NULL: none
     } rcpt;
-    struct delivered_digest
-        *digest;  // of the message as it comes; NULL: no recipient has several mailboxes
+    // of the message as it comes; NULL: nobody has several mailboxes, or wants a report
+    struct delivered_digest *digest;
     struct intake *intake;  // while BDAT chunks come in
     struct lmtp_seen scan;
     bool intake_failed;
@@ -104,13 +115,24 @@ enum result lmtp_scan_take(struct lmtp_session *s, struct span bytes) MUST_CHECK
 // Suspends. Shows it to them, and writes it into the intake, with their fields. What is unseen is marked.
 void lmtp_scan_finish(struct lmtp_session *s);
 void lmtp_scan_end(struct lmtp_session *s);
+// report.c
+// A report to the sender is due for it (RFC 3461 section 5.2.3).
+bool lmtp_report_is_due(const struct lmtp_session *s, const struct lmtp_recipient *r);
+// Suspends. Those that are due, durably; where that cannot be now the recipient's answer is that it is to come again.
+void lmtp_report(struct lmtp_session *s);
+// Up to so many octets of the header, from `at` in the intake on, in the transaction's arena.
+enum result lmtp_header(struct lmtp_session *s, uint64_t at, size_t max, struct span *out,
+                        struct fault *f) MUST_CHECK;
+// As SMTP writes it; in the transaction's arena.
+struct span lmtp_written(struct lmtp_session *s, struct span address);
 // elsewhere.c
 bool lmtp_is_elsewhere(const struct lmtp_target *t);
 // Has any target of the recipient a mailbox here?
 bool lmtp_any_here(const struct lmtp_recipient *r);
-bool lmtp_can_forward(const struct lmtp_session *s);
+// Is there a way out? Without one neither reports nor what goes on are promised.
+bool lmtp_can_send(const struct lmtp_session *s);
 // Suspends. The recipient's targets that are elsewhere: the message is on its way to them, durably. FAULT_CANNOT: never.
-enum result lmtp_forward(struct lmtp_session *s, const struct lmtp_recipient *r,
+enum result lmtp_forward(struct lmtp_session *s, struct lmtp_recipient *r,
                          struct fault *f) MUST_CHECK;
 // data.c: suspend.
 void lmtp_data(struct lmtp_session *s);

@@ -34,6 +34,7 @@ attempt(struct filter_run *r, struct filter_result *out, struct fault *f)
 {
     r->marks = (struct filter_marks){.now_s = r->now_s};
     r->failure.there = out->refused = false;
+    memset(&r->told, 0, sizeof r->told);
     buf_reset(&out->reason);
     r->changed.header = r->changed.body = SPAN_NONE;
     if (filter_world(r, f) == R_OK)
@@ -48,6 +49,9 @@ attempt(struct filter_run *r, struct filter_result *out, struct fault *f)
         return R_FAIL;
     if (r->stored && filter_stored_settle(r, f) != R_OK)
         return R_FAIL;
+    out->onward = r->told.onward;
+    out->asked_on = r->told.asked_on;
+    out->rejected = r->told.rejected && out->filed == 0;
     if (!out->refused)
         filter_send_behind(r);
     if (r->failure.there)

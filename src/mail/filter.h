@@ -44,6 +44,8 @@ struct filter_letter {
     struct span notify, orcpt;  // of all of them
     struct span ret, envid, by_mode;
     bool by_trace;
+    bool success_is_told;       // or not to be told: nobody behind is asked to
+    bool is_report;             // to the sender of a mail, who may be a user here
     int64_t by_s;               // 0: no deadline
     struct span head, text;     // the message, from its header on
     const struct intake *body;  // behind these: what is behind its header; NULL: nothing
@@ -83,8 +85,8 @@ struct filter_arrival {
     } envelope;
     const struct filter_scan *scan;         // what scanners said of it; NULL: none is set
     const struct delivered_key *delivered;  // mail/delivered.h; NULL: nothing to note
-    bool may_refuse;  // no other mailbox of this recipient depends on the answer
-    bool utf8;        // the answer may be UTF-8
+    bool alone;  // the recipient leads to nobody else: the answer is this one's
+    bool utf8;   // the answer may be UTF-8
     // mailboxes that have the message already, and those that get it now
     bool (*had)(void *arg, uint64_t account, uint64_t mailbox);
     void (*has)(void *arg, uint64_t account, uint64_t mailbox);
@@ -94,8 +96,12 @@ struct filter_result {
     bool refused;       // nothing was filed
     struct buf reason;  // why: lines with CRLF between; filter_result_done
     size_t filed;       // mailboxes
-    bool quiet;         // nobody is to be told of it (mail/arrive.h)
-    uint64_t mailbox;   // of `first`, where it is the user's own
+    // What was not refused, and did not go on in its sender's name, has reached its recipient, wherever it is (RFC 3461 section 5.2.3).
+    bool rejected;     // the sender has a report of that, or wants none; nothing was filed
+    unsigned onward;   // addresses elsewhere that it went on to
+    bool asked_on;     // the only one: who is next was asked for the sender's reports
+    bool quiet;        // nobody is to be told of it (mail/arrive.h)
+    uint64_t mailbox;  // of `first`, where it is the user's own
     struct intake_result first;
 };
 

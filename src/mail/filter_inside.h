@@ -124,7 +124,16 @@ struct filter_run {
         bool pipe;  // a program has it; target: what filter_pipe.c makes of it
     } * sent;       // what went out, also at an earlier attempt
     const struct sieve_action *answer;  // the vacation that is to be sent
+    struct {
+        unsigned onward;
+        bool asked_on, rejected;
+    } told;  // as struct filter_result has them
 };
+// Is it sent on in the name of who wrote it? One with words of its own for DSN or DELIVERBY is the user's own mail (RFC 6009 sections
+// 6.1 and 7.1), what becomes of it is nothing to tell the sender.
+bool filter_keeps_sender(const struct filter_run *r, const struct sieve_action *redirect);
+// Such a redirect is all that becomes of the message: who is next tells the sender (RFC 3461 section 5.2.7.2).
+bool filter_asks_on(const struct filter_run *r, const struct sieve_action *redirect);
 
 // Suspends. As whom the scripts run; for names in others' trees, and what makes folders.
 enum result filter_user(struct filter_run *r, struct mail_user **out,

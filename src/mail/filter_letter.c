@@ -75,43 +75,54 @@ either(struct span own, struct span came)
     return own.p ? own : came;
 }
 
-// RFC 6009 sections 6.1 and 7.1: reports that the script asks for are its owner's; RFC 6785 section 3.4: so is stored mail.
-static bool
-is_owners(const struct filter_run *r, const struct sieve_action *a)
+bool
+filter_keeps_sender(const struct filter_run *r, const struct sieve_action *a)
 {
-    static const char *const words[] = {"notify", "ret", "bytimerelative",
-                                        "bytimeabsolute"};
-    bool asks = false;
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        asks |= sieve_has_detail(a, words[i]);
-    return r->stored || (asks && r->in->from.n > 0);
+    static const char *const own[] = {"notify", "ret", "bytimerelative", "bytimeabsolute"};
+    if (r->stored)
+        return false;  // RFC 6785 section 3.4
+    if (r->in->from.n == 0)
+        return true;
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+        if (sieve_has_detail(a, own[i]))
+            return false;
+    return true;
+}
+
+// The parameters of the message go on with it while its sender does (RFC 3461 sections 5.2.7.1 and 5.2.7.2).
+static void
+put_parameters(struct filter_run *r, const struct sieve_action *a, struct filter_letter *l)
+{
+    struct filter_envelope none = {0};
+    bool keeps = filter_keeps_sender(r, a);
+    const struct filter_envelope *came = keeps ? &r->in->envelope : &none;
+    l->from = keeps ? filter_sender(r) : filter_own_address(r);
+    l->notify = either(sieve_detail(a, "notify"), came->notify);
+    l->ret = either(sieve_detail(a, "ret"), came->ret);
+    l->orcpt = came->orcpt;
+    l->envid = came->envid;
+    l->success_is_told = keeps && !filter_asks_on(r, a);
+    l->by_mode = sieve_detail(a, "bymode");
+    l->by_trace = sieve_has_detail(a, "bytrace");
+    l->by_s = deadline(r, a);
 }
 
 enum result
 filter_letter_redirect(struct filter_run *r, const struct sieve_action *a, struct fault *f)
 {
     struct buf head;
-    bool own = is_owners(r, a);
-    const struct filter_arrival *in = r->in;
     buf_init(&head, 2 * LIMIT_sieve_header);
     forward_put_header(&head, a->header.p ? a->header : r->original, r->account->user);
-    const struct filter_letter l = {
-        .from = own ? filter_own_address(r) : filter_sender(r),
+    struct filter_letter l = {
         .to = &a->target,
         .n = 1,
-        .notify = either(sieve_detail(a, "notify"), in->envelope.notify),
-        .orcpt = in->envelope.orcpt,
-        .ret = either(sieve_detail(a, "ret"), in->envelope.ret),
-        .envid = own ? SPAN_NONE : in->envelope.envid,  // it is for the sender to know
-        .by_mode = sieve_detail(a, "bymode"),
-        .by_trace = sieve_has_detail(a, "bytrace"),
-        .by_s = deadline(r, a),
         .head = buf_span(&head),
         .text = a->body.p ? a->body : SPAN(""),
-        .body = a->body.p ? NULL : in->intake,
+        .body = a->body.p ? NULL : r->in->intake,
         .why = SPAN("redirect"),
         .owner = r->account->user,
     };
+    put_parameters(r, a, &l);
     enum result sent = head.over
                            ? fault_set(f, FAULT_TOOBIG, "the message's header is too large")
                            : send(r, &l, f);

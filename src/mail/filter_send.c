@@ -85,15 +85,34 @@ keep_and_notify(struct filter_run *r, const struct sieve_action *a, const char *
         filter_note_failure(r, a->line, "%s: %s", sieve_action_name(a->kind), why);
 }
 
-// Where the answer belongs to others too, or cannot have the text: a report of our own (RFC 5429 section 2.2.1).
+// RFC 3461 section 5.2.6: whoever wants to hear of success or of delays alone, or of nothing, gets no report of a failure.
+static bool
+wants_failure(const struct filter_run *r)
+{
+    struct span rest = r->in->envelope.notify, word;
+    if (!rest.p)
+        return true;
+    while (span_next_field(&rest, ',', &word) == R_OK)
+        if (span_ieq(word, SPAN("FAILURE")))
+            return true;
+    return false;
+}
+
+// Where the answer belongs to others too, or cannot have the text: a report of our own (RFC 5429 section 2.2.1). Where the sender
+// wants none the answer is the transfer agent's to keep quiet about.
 static enum result
 reject(struct filter_run *r, const struct sieve_action *a, struct filter_result *out,
        struct fault *f)
 {
     bool exact = a->kind == SIEVE_EREJECT || can_be_said(r, span_trim(a->target));
-    bool report = can_send(r) && r->in->from.n > 0;
-    if (r->in->may_refuse && (exact || !report)) {
+    bool wanted = wants_failure(r), report = can_send(r) && r->in->from.n > 0 && wanted;
+    if (r->in->alone && (exact || !report)) {
         refuse(r, a, out);
+        return R_OK;
+    }
+    if (!wanted) {
+        tell_refused(r, a);
+        r->told.rejected = true;
         return R_OK;
     }
     if (!report) {
@@ -107,6 +126,7 @@ reject(struct filter_run *r, const struct sieve_action *a, struct filter_result 
         keep_after_all(r, a, "no report can be sent");
         return R_OK;
     }
+    r->told.rejected = sent == R_OK;
     return sent;
 }
 
@@ -140,12 +160,34 @@ was_redirected(struct filter_run *r, struct span target, bool *yes, struct fault
     return result;
 }
 
+bool
+filter_asks_on(const struct filter_run *r, const struct sieve_action *redirect)
+{
+    unsigned places = r->keeps;
+    for (const struct sieve_action *a = r->actions; a; a = a->next)
+        places += a->kind == SIEVE_FILEINTO || a->kind == SIEVE_REDIRECT ||
+                  a->kind == SIEVE_PIPE;
+    return r->in->alone && places == 1 && filter_keeps_sender(r, redirect);
+}
+
+// It went there, now or when it came before.
+static void
+note_onward(struct filter_run *r, const struct sieve_action *a)
+{
+    if (!filter_keeps_sender(r, a))
+        return;
+    r->told.onward++;
+    r->told.asked_on |= filter_asks_on(r, a);
+}
+
 static enum result
 redirect(struct filter_run *r, const struct sieve_action *a, struct fault *f)
 {
     bool before;
-    if (was_sent(r, a->target))
+    if (was_sent(r, a->target)) {
+        note_onward(r, a);
         return R_OK;
+    }
     if (!can_send(r)) {
         keep_and_notify(r, a, "this server sends no mail out (no smarthost is set)");
         return R_OK;
@@ -161,6 +203,7 @@ redirect(struct filter_run *r, const struct sieve_action *a, struct fault *f)
     }
     if (before) {
         tell(r, a, "not sent again", "the message went to that address before");
+        note_onward(r, a);
         return R_OK;
     }
     if (filter_letter_redirect(r, a, f) != R_OK) {
@@ -173,6 +216,7 @@ redirect(struct filter_run *r, const struct sieve_action *a, struct fault *f)
     struct filter_sent *s = ARENA_NEW(r->arena, struct filter_sent);
     *s = (struct filter_sent){r->sent, arena_dup(r->arena, a->target), false};
     r->sent = s;
+    note_onward(r, a);
     log_info("sieve", "redirected", log_user(r->account->user),
              field_text("to", "to=<%>", a->target), field_number("line", "line=%", a->line),
              field_if(a->because.n > 0, field_text("because", "because=%", a->because)));

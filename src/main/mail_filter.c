@@ -3,7 +3,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "mail/filter.h"
-#include "relay/relay.h"
+#include "relay/envelope.h"
 
 // The scripts of one kind, as they are taken out of the pack.
 struct kind {
@@ -102,32 +102,25 @@ mail_can_send(void *arg)
     return relay_is_set();
 }
 
+// When the sender is told; where success is told of already nobody behind is asked to (RFC 3461 section 5.2.7.3).
 static uint8_t
-notify_of(struct span words)
+notify_of(const struct filter_letter *l)
 {
-    static const struct {
-        const char *word;
-        uint8_t bit;
-    } rows[] = {{"NEVER", RELAY_NOTIFY_NEVER},
-                {"SUCCESS", RELAY_NOTIFY_SUCCESS},
-                {"FAILURE", RELAY_NOTIFY_FAILURE},
-                {"DELAY", RELAY_NOTIFY_DELAY}};
-    struct span one;
     uint8_t bits = 0;
-    while (words.p && span_next_field(&words, ',', &one) == R_OK)
-        for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-            if (span_ieq(span_trim(one), span_str(rows[i].word)))
-                bits |= rows[i].bit;
-    return bits;
+    if (relay_notify_read(l->notify, &bits) != R_OK || !l->success_is_told)
+        return bits;
+    bits &= (uint8_t)~RELAY_NOTIFY_SUCCESS;
+    return bits ? bits : RELAY_NOTIFY_NEVER;
 }
 
 static void
 fill_envelope(struct arena *a, const struct filter_letter *l, struct relay_envelope *e)
 {
     struct relay_recipient *to = arena_array(a, l->n, sizeof *to);
+    uint8_t notify = notify_of(l), ret;
     for (size_t i = 0; i < l->n; i++)
         to[i] = (struct relay_recipient){.address = l->to[i],
-                                         .notify = notify_of(l->notify),
+                                         .notify = notify,
                                          .orcpt = l->orcpt.p ? l->orcpt : SPAN("")};
     *e = (struct relay_envelope){
         .from = l->from,
@@ -137,16 +130,17 @@ fill_envelope(struct arena *a, const struct filter_letter *l, struct relay_envel
         .body = RELAY_BODY_8BITMIME,
         .why = l->why,
         .owner = l->owner,
+        .returning = l->is_report,
     };
-    if (span_ieq(l->ret, SPAN("FULL")))
-        e->ret = RELAY_RET_FULL;
-    else if (span_ieq(l->ret, SPAN("HDRS")))
-        e->ret = RELAY_RET_HDRS;
+    if (relay_ret_read(l->ret, &ret) == R_OK)
+        e->ret = ret;
     if (l->by_s == 0)
         return;
     e->by_s = l->by_s;
     e->by_trace = l->by_trace;
-    e->by_mode = span_ieq(l->by_mode, SPAN("return")) ? RELAY_BY_RETURN : RELAY_BY_NOTIFY;
+    e->by_mode = span_ieq(l->by_mode, SPAN("notify"))
+                     ? RELAY_BY_NOTIFY
+                     : RELAY_BY_RETURN;  // RFC 6009 section 7
 }
 
 enum result

@@ -39,8 +39,8 @@ is_plain(struct span s)
 }
 
 // RFC 3461 sections 4.2 and 4.4: the type is an atom, and both are of at most so many octets.
-static enum result
-check_orcpt(struct span orcpt, struct fault *f)
+enum result
+relay_orcpt_check(struct span orcpt, struct fault *f)
 {
     size_t semicolon = span_find_char(orcpt, ';');
     bool good = orcpt.n <= LIMIT_relay_parameter && semicolon > 0 && semicolon < orcpt.n &&
@@ -51,13 +51,22 @@ check_orcpt(struct span orcpt, struct fault *f)
     return good || orcpt.n == 0 ? R_OK : fault_set(f, FAULT_BAD, "ORCPT is malformed");
 }
 
+enum result
+relay_envid_check(struct span envid, struct fault *f)
+{
+    return envid.n <= LIMIT_relay_parameter && is_plain(envid)
+               ? R_OK
+               : fault_set(f, FAULT_BAD, "ENVID is malformed");
+}
+
 static enum result
 check_recipient(const struct relay_recipient *r, struct fault *f)
 {
     bool never = r->notify & RELAY_NOTIFY_NEVER;
     if (r->notify > RELAY_NOTIFY_ALL || (never && r->notify != RELAY_NOTIFY_NEVER))
         return fault_set(f, FAULT_BAD, "NOTIFY is malformed");
-    return check_orcpt(r->orcpt, f) == R_OK ? relay_address_check(r->address, f) : R_FAIL;
+    return relay_orcpt_check(r->orcpt, f) == R_OK ? relay_address_check(r->address, f)
+                                                  : R_FAIL;
 }
 
 static const int64_t time_most_s = 253402300799;  // the end of the year 9999
@@ -65,8 +74,9 @@ static const int64_t time_most_s = 253402300799;  // the end of the year 9999
 static enum result
 check_words(const struct relay_envelope *e, struct fault *f)
 {
-    if (e->envid.n > LIMIT_relay_parameter || !is_plain(e->envid) ||
-        e->ret > RELAY_RET_HDRS || e->body > RELAY_BODY_BINARYMIME ||
+    if (relay_envid_check(e->envid, f) != R_OK)
+        return R_FAIL;
+    if (e->ret > RELAY_RET_HDRS || e->body > RELAY_BODY_BINARYMIME ||
         e->by_mode > RELAY_BY_NOTIFY || e->hold_until_s < 0 || e->by_s < 0 ||
         e->hold_until_s > time_most_s || e->by_s > time_most_s)
         return fault_set(f, FAULT_BAD, "a parameter of the envelope is malformed");
@@ -99,6 +109,59 @@ relay_envelope_needs_utf8(const struct relay_envelope *e)
     for (size_t i = 0; plain && i < e->to_count; i++)
         plain = ascii_only(e->to[i].address);
     return !plain;
+}
+
+// ---- words ----
+
+static const char *const notify_words[] = {"NEVER", "SUCCESS", "FAILURE", "DELAY", NULL};
+
+static enum result
+word_read(struct span word, const char *const *words, uint8_t *out)
+{
+    for (uint8_t i = 0; words[i]; i++)
+        if (span_ieq(word, span_str(words[i]))) {
+            *out = i;
+            return R_OK;
+        }
+    return R_FAIL;
+}
+
+enum result
+relay_notify_read(struct span words, uint8_t *out)
+{
+    struct span rest = words, word;
+    uint8_t bits = 0, i;
+    while (rest.p && span_next_field(&rest, ',', &word) == R_OK) {
+        if (word_read(word, notify_words, &i) != R_OK)
+            return R_FAIL;
+        bits |= (uint8_t)(1U << i);
+    }
+    if (bits == 0 || (bits & RELAY_NOTIFY_NEVER && bits != RELAY_NOTIFY_NEVER))
+        return R_FAIL;
+    *out = bits;
+    return R_OK;
+}
+
+void
+relay_notify_put(struct buf *b, uint8_t notify)
+{
+    const char *before = "";
+    for (unsigned i = 0; notify_words[i]; i++)
+        if (notify & 1U << i) {
+            buf_printf(b, "%s%s", before, notify_words[i]);
+            before = ",";
+        }
+}
+
+enum result
+relay_ret_read(struct span word, uint8_t *out)
+{
+    static const char *const words[] = {"FULL", "HDRS", NULL};
+    uint8_t i;
+    if (word_read(word, words, &i) != R_OK)
+        return R_FAIL;
+    *out = i == 0 ? RELAY_RET_FULL : RELAY_RET_HDRS;
+    return R_OK;
 }
 
 // ---- octets ----

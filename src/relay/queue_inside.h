@@ -105,18 +105,5 @@ void worker_wake(struct queue_worker *w);
 
 // report.c. Suspends. Makes the reports that are due, and writes down that they were made.
 void report_due(struct queue_visit *v, int64_t now_s);
-// report_text.c: pure
-struct report {
-    const struct queue_mail *mail;
-    const char *hostname, *smarthost;
-    const size_t *which;
-    size_t n;
-    uint8_t action;  // enum report_action
-    int64_t now_s, retry_until_s;
-    struct span original;  // the whole text, or its header
-    bool whole;
-};
-enum report_action { REPORT_FAILED, REPORT_DELAYED, REPORT_RELAYED, REPORT_ACTIONS };
-void report_put(struct buf *out, const struct report *r);
 
 #endif

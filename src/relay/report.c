@@ -1,3 +1,4 @@
+#include "relay/report.h"
 #include "relay/queue_inside.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -166,24 +167,46 @@ mark(struct queue_visit *v, const size_t *which, size_t n, bool late)
         *(late ? &v->mail.to[which[i]].told_late : &v->mail.to[which[i]].told) = true;
 }
 
+static struct report_recipient *
+recipients_of(const struct queue_visit *v, const size_t *which, size_t n)
+{
+    struct report_recipient *list = arena_array(v->arena, n, sizeof *list);
+    for (size_t i = 0; i < n; i++) {
+        const struct relay_recipient *to = &v->mail.envelope.to[which[i]];
+        const struct queue_recipient *q = &v->mail.to[which[i]];
+        list[i] = (struct report_recipient){.address = to->address,
+                                            .orcpt = to->orcpt,
+                                            .status = q->status,
+                                            .reply = q->reply,
+                                            .code = q->code,
+                                            .expired = q->state == QUEUE_EXPIRED};
+    }
+    return list;
+}
+
 // The report is in the queue before that is written down: after a crash between the two the sender gets it twice.
 static void
 report(struct queue_visit *v, enum report_action action, int64_t now_s)
 {
-    size_t *which = arena_array(v->arena, v->mail.envelope.to_count, sizeof *which);
+    const struct relay_envelope *e = &v->mail.envelope;
+    size_t *which = arena_array(v->arena, e->to_count, sizeof *which);
+    size_t n = collect(v, action, now_s, which);
     struct fault f;
-    struct report r = {.mail = &v->mail,
+    if (n == 0)
+        return;
+    struct report r = {.action = (uint8_t)action,
                        .hostname = v->queue->o.host.hostname,
                        .smarthost = v->queue->o.host.name,
-                       .which = which,
-                       .n = collect(v, action, now_s, which),
-                       .action = (uint8_t)action,
+                       .to = e->from,
+                       .envid = e->envid,
+                       .arrived_s = (int64_t)(v->mail.head.created_ms / 1000),
                        .now_s = now_s,
-                       .retry_until_s = v->entry->created_s + (int64_t)v->queue->expire_s};
-    if (r.n == 0)
-        return;
+                       .retry_until_s = v->entry->created_s + (int64_t)v->queue->expire_s,
+                       .deliver_by_s = e->by_mode == RELAY_BY_UNSAID ? 0 : e->by_s,
+                       .recipients = recipients_of(v, which, n),
+                       .n = n};
     if (make(v, &r, &f) == R_OK)
-        mark(v, which, r.n, action == REPORT_DELAYED);
+        mark(v, which, n, action == REPORT_DELAYED);
     else
         log_error("relay", "the sender cannot be told yet",
                   field_id("id", "id=%", v->entry->id), log_fault(&f));
@@ -194,6 +217,7 @@ report_due(struct queue_visit *v, int64_t now_s)
 {
     for (size_t i = 0; v->mail.envelope.from.n == 0 && i < v->mail.envelope.to_count; i++)
         v->mail.to[i].told = v->mail.to[i].told_late = true;
-    for (int action = 0; action < REPORT_ACTIONS; action++)
-        report(v, (enum report_action)action, now_s);
+    report(v, REPORT_FAILED, now_s);
+    report(v, REPORT_DELAYED, now_s);
+    report(v, REPORT_RELAYED, now_s);
 }

@@ -1,10 +1,9 @@
-#include "relay/queue_inside.h"
+#include "relay/report.h"
 #include "relay/text.h"
+#include "base/hash.h"
 #include "base/utf8.h"
 
 #include <time.h>
-
-// The text of a report (RFC 6522, RFC 3464; RFC 6533 where something is beyond ASCII).
 
 static const struct {
     const char *action, *subject, *words;
@@ -18,6 +17,11 @@ static const struct {
     [REPORT_RELAYED] = {"relayed", "Mail was passed on",
                         "Your mail was passed on to a server that will not tell when it is "
                         "delivered:"},
+    [REPORT_DELIVERED] = {"delivered", "Mail was delivered", "Your mail was delivered to:"},
+    [REPORT_EXPANDED] =
+        {"expanded", "Mail was delivered, and passed on",
+         "Your mail was delivered to what is below, and goes on from there to others. You "
+         "will not be told when it arrives there:"},
 };
 
 static void
@@ -34,12 +38,9 @@ put_date(struct buf *out, const char *name, int64_t s)
 static bool
 is_global(const struct report *r)
 {
-    bool plain = ascii_only(r->mail->envelope.from) && ascii_only(r->original) &&
-                 ascii_only(r->mail->envelope.envid);
-    for (size_t i = 0; plain && i < r->n; i++) {
-        const struct relay_recipient *to = &r->mail->envelope.to[r->which[i]];
-        plain = ascii_only(to->address) && ascii_only(to->orcpt);
-    }
+    bool plain = ascii_only(r->to) && ascii_only(r->original) && ascii_only(r->envid);
+    for (size_t i = 0; plain && i < r->n; i++)
+        plain = ascii_only(r->recipients[i].address) && ascii_only(r->recipients[i].orcpt);
     return !plain;
 }
 
@@ -53,8 +54,8 @@ put_head(struct buf *out, const struct report *r, const char *boundary, bool glo
         "Message-ID: <%s@%s>\r\nAuto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n"
         "Content-Type: multipart/report; report-type=delivery-status;\r\n"
         "\tboundary=\"%s\"\r\n%s\r\n",
-        r->hostname, SPAN_ARG(r->mail->envelope.from), kinds[r->action].subject, boundary,
-        r->hostname, boundary, global ? "Content-Transfer-Encoding: 8bit\r\n" : "");
+        r->hostname, SPAN_ARG(r->to), kinds[r->action].subject, boundary, r->hostname,
+        boundary, global ? "Content-Transfer-Encoding: 8bit\r\n" : "");
 }
 
 // One line of a person's text, at most so long.
@@ -76,11 +77,11 @@ put_notice(struct buf *out, const struct report *r)
                "\r\n\r\nThis is the mail server %s.\r\n\r\n%s\r\n\r\n",
                r->hostname, kinds[r->action].words);
     for (size_t i = 0; i < r->n; i++) {
-        const struct queue_recipient *q = &r->mail->to[r->which[i]];
-        buf_printf(out, "<%.*s>\r\n", SPAN_ARG(r->mail->envelope.to[r->which[i]].address));
-        if (q->state == QUEUE_EXPIRED)
+        const struct report_recipient *to = &r->recipients[i];
+        buf_printf(out, "<%.*s>\r\n", SPAN_ARG(to->address));
+        if (to->expired)
             buf_put_str(out, "    It was tried for as long as it may be; at last:\r\n");
-        put_words(out, "    ", q->reply);
+        put_words(out, "    ", to->reply);
     }
     buf_put_str(out, "\r\n");
 }
@@ -91,33 +92,31 @@ type_of(struct span address)
     return ascii_only(address) ? SPAN("rfc822") : SPAN("utf-8");
 }
 
-// The class of a delay is 4 (RFC 3464 section 2.3.4).
+// The class of a delay is 4, that of what went on is 2 (RFC 3464 section 2.3.4).
 static void
-put_status(struct buf *out, const struct report *r, const struct queue_recipient *q)
+put_status(struct buf *out, uint8_t action, const struct report_recipient *to)
 {
-    struct span status = q->status.n > 2 ? q->status : SPAN("4.0.0");
-    char class = r->action == REPORT_DELAYED   ? '4'
-                 : r->action == REPORT_RELAYED ? '2'
-                 : q->state == QUEUE_EXPIRED   ? status.p[0]
-                                               : '5';
+    struct span status = to->status.n > 2 ? to->status : SPAN("4.0.0");
+    char class = action == REPORT_DELAYED  ? '4'
+                 : action != REPORT_FAILED ? '2'
+                 : to->expired             ? status.p[0]
+                                           : '5';
     buf_printf(out, "Status: %c%.*s\r\n", class, (int)(status.n - 1), status.p + 1);
 }
 
 static void
-put_recipient(struct buf *out, const struct report *r, size_t i)
+put_recipient(struct buf *out, const struct report *r, const struct report_recipient *to)
 {
-    const struct relay_recipient *to = &r->mail->envelope.to[r->which[i]];
-    const struct queue_recipient *q = &r->mail->to[r->which[i]];
     buf_put_str(out, "\r\n");
     if (to->orcpt.n > 0)
         buf_printf(out, "Original-Recipient: %.*s\r\n", SPAN_ARG(to->orcpt));
     buf_printf(out, "Final-Recipient: %.*s;%.*s\r\nAction: %s\r\n",
                SPAN_ARG(type_of(to->address)), SPAN_ARG(to->address),
                kinds[r->action].action);
-    put_status(out, r, q);
-    if (q->code > 0)
+    put_status(out, r->action, to);
+    if (to->code > 0)
         buf_printf(out, "Remote-MTA: dns;%s\r\nDiagnostic-Code: smtp;%u %.*s\r\n",
-                   r->smarthost, q->code, SPAN_ARG(q->reply));
+                   r->smarthost, to->code, SPAN_ARG(to->reply));
     put_date(out, "Last-Attempt-Date", r->now_s);
     if (r->action == REPORT_DELAYED)
         put_date(out, "Will-Retry-Until", r->retry_until_s);
@@ -126,18 +125,17 @@ put_recipient(struct buf *out, const struct report *r, size_t i)
 static void
 put_fields(struct buf *out, const struct report *r, bool global)
 {
-    const struct relay_envelope *e = &r->mail->envelope;
     buf_printf(out, "Content-Type: message/%sdelivery-status\r\n%s\r\n",
                global ? "global-" : "",
                global ? "Content-Transfer-Encoding: 8bit\r\n" : "");
-    if (e->envid.n > 0)
-        buf_printf(out, "Original-Envelope-Id: %.*s\r\n", SPAN_ARG(e->envid));
+    if (r->envid.n > 0)
+        buf_printf(out, "Original-Envelope-Id: %.*s\r\n", SPAN_ARG(r->envid));
     buf_printf(out, "Reporting-MTA: dns;%s\r\n", r->hostname);
-    put_date(out, "Arrival-Date", (int64_t)(r->mail->head.created_ms / 1000));
-    if (e->by_mode != RELAY_BY_UNSAID)
-        put_date(out, "Deliver-By-Date", e->by_s);
+    put_date(out, "Arrival-Date", r->arrived_s);
+    if (r->deliver_by_s > 0)
+        put_date(out, "Deliver-By-Date", r->deliver_by_s);
     for (size_t i = 0; i < r->n; i++)
-        put_recipient(out, r, i);
+        put_recipient(out, r, &r->recipients[i]);
 }
 
 static void

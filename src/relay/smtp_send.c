@@ -77,13 +77,10 @@ notify_of(const struct smtp *s, const struct relay_envelope *e,
 static void
 put_notify(struct buf *b, uint8_t notify)
 {
-    static const char *const words[] = {"NEVER", "SUCCESS", "FAILURE", "DELAY"};
-    const char *before = " NOTIFY=";
-    for (unsigned i = 0; i < 4; i++)
-        if (notify & 1U << i) {
-            buf_printf(b, "%s%s", before, words[i]);
-            before = ",";
-        }
+    if (notify == 0)
+        return;
+    buf_put_str(b, " NOTIFY=");
+    relay_notify_put(b, notify);
 }
 
 static void

@@ -116,10 +116,9 @@ static enum result
 read_dsn(const struct smtp_envelope *e, struct arena *a, struct relay_envelope *out,
          struct submission_answer *why)
 {
-    static const char *const words[] = {"", "FULL", "HDRS", NULL};
     bool ret, envid;
     struct span value = value_of(e, "RET", &ret);
-    if (ret && (value.n == 0 || !read_word(value, words, &out->ret)))
+    if (ret && relay_ret_read(value, &out->ret) != R_OK)
         return bad_value(why, "Bad RET");
     value = value_of(e, "ENVID", &envid);
     return envid && read_xtext(value, a, &out->envid) != R_OK ? bad_value(why, "Bad ENVID")
@@ -212,25 +211,6 @@ submission_mail_read(struct span args, const struct submission_limits *l, struct
 
 // ---- RCPT ----
 
-static enum result
-read_notify(const struct smtp_envelope *e, uint8_t *out)
-{
-    static const char *const words[] = {"NEVER", "SUCCESS", "FAILURE", "DELAY", NULL};
-    bool there;
-    struct span rest = value_of(e, "NOTIFY", &there), word;
-    if (!there)
-        return R_OK;
-    if (rest.n == 0)
-        return R_FAIL;
-    while (span_next_field(&rest, ',', &word) == R_OK) {
-        uint8_t bit;
-        if (!read_word(word, words, &bit))
-            return R_FAIL;
-        *out |= (uint8_t)(1U << bit);
-    }
-    return *out & RELAY_NOTIFY_NEVER && *out != RELAY_NOTIFY_NEVER ? R_FAIL : R_OK;
-}
-
 // What the relay would not take is said while the client can be told.
 static enum result
 check_recipient(const struct relay_recipient *r, struct submission_answer *why)
@@ -266,7 +246,8 @@ submission_rcpt_read(struct span args, const struct submission_limits *l, bool s
         return R_FAIL;
     if (e.path.utf8 && !smtputf8)
         return refuse(why, 553, "5.6.7", "Address needs SMTPUTF8");
-    if (read_notify(&e, &made.notify) != R_OK)
+    struct span notify = value_of(&e, "NOTIFY", &there);
+    if (there && relay_notify_read(notify, &made.notify) != R_OK)
         return bad_value(why, "Bad NOTIFY");
     struct span orcpt = value_of(&e, "ORCPT", &there);
     if (there && read_xtext(orcpt, a, &made.orcpt) != R_OK)

@@ -249,7 +249,7 @@ smtp_xtext_decode(struct span in, struct buf *out)
 {
     for (size_t i = 0; i < in.n; i++) {
         char c = in.p[i];
-        if (c <= ' ' || c == '=' || c == 0x7F)
+        if ((unsigned char)c <= ' ' || c == '=' || c == 0x7F)
             return R_FAIL;
         if (c == '+') {
             int high = i + 2 < in.n ? hex_value(in.p[i + 1]) : -1;

@@ -52,7 +52,7 @@ struct smtp_envelope {  // MAIL FROM:<path> params, RCPT TO:<path> params
 enum result smtp_envelope_parse(struct span args, const char *keyword, struct arena *a,
                                 struct smtp_envelope *e_out, struct fault *f) MUST_CHECK;
 const struct smtp_param *smtp_param_find(const struct smtp_envelope *e, const char *name);
-// RFC 3461 section 4
+// RFC 3461 section 4; what is beyond ASCII stands for itself (RFC 6533 section 3: utf-8-addr-unitext).
 enum result smtp_xtext_decode(struct span in, struct buf *out) MUST_CHECK;
 
 // The DATA scanner: only CRLF "." CRLF ends a message. A dot at the start of a line (after CRLF only) is taken off.

@@ -83,6 +83,9 @@ test_xtext(void **unused)
     buf_init(&b, 100);
     assert_int_equal(smtp_xtext_decode(SPAN("a+2Bb+3D"), &b), R_OK);
     assert_true(span_eq(buf_span(&b), SPAN("a+b=")));
+    buf_reset(&b);
+    assert_int_equal(smtp_xtext_decode(SPAN("gr\xC3\xBC+2B"), &b), R_OK);
+    assert_true(span_eq(buf_span(&b), SPAN("gr\xC3\xBC+")));
     assert_int_equal(smtp_xtext_decode(SPAN("a+2"), &b), R_FAIL);
     assert_int_equal(smtp_xtext_decode(SPAN("a=b"), &b), R_FAIL);
     assert_int_equal(smtp_xtext_decode(SPAN("+2b"), &b), R_FAIL);

@@ -304,6 +304,7 @@ KINDS = {
     "messagelimit": {"message_limit": 3, "message_limit_enforce": True},
     "savelimit": {"message_limit": 0, "save_limit": 3},
     "overloaded": {"test_overload": True},
+    "smarthost": {"relay_host": "localhost:9", "relay_tls": "none"},
     "marks": {"intake_keywords": ["$hasattachment", "$hasnoattachment", "$canunsubscribe", "$autosent", "$imported"]},
     "still-here": {"idle_notify": "1s"},
     "submit": {"submit_users": [f"carol{n}" for n in range(1, 60)], "host_names": ["mail.example.org"]},
