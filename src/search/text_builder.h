@@ -5,6 +5,7 @@
 // them (text_put.c). Private to this folder.
 
 #include "search/text_inside.h"
+#include "search/text_pool.h"
 
 enum {
     LOT = 64,
@@ -18,23 +19,7 @@ enum {
     RECENT = 4096,  // more than there are zones
     PAIRS_FIRST = 2048,
     DOCUMENTS_MAX = (1u << (32 - TEXT_ZONE_BITS)) - 1,
-    REGION_LEAST = 1 << 16,
-    REGIONS = 32,
 };
-
-// Memory of a power of two of octets. What is free stays for what comes next: slots that have become too few, and all of them when a segment
-// is written, since new pages would have to be zeroed.
-struct region {
-    void *p;
-    size_t size;
-};
-struct pool {
-    struct region free[REGIONS];
-    size_t n, octets;  // of all, also those in use
-};
-// Makes it one of so many octets at least, which say nothing.
-void *text_region(struct pool *pool, struct region *r, size_t size);
-void text_region_give(struct pool *pool, struct region *r);
 
 // A term's text, n octets of it; one lies behind the other.
 struct term {
