@@ -23,7 +23,7 @@ class Row:
     after: tuple = ()
     cold: bool = False     # the server is restarted and its files leave the page cache
     once: bool = False     # only the first run means anything
-    way: str = ""          # the peer's configuration: servers.WAYS
+    way: str = ""          # the configuration: servers.WAYS
     only: tuple = ()       # these servers alone
     port: str = "imap"
     user: int = 1
@@ -73,13 +73,22 @@ NEEDLES = (  # operation, word, what it is
     ("search-mix", "list", "OR SUBJECT BODY NOT FROM"), ("search-text", "of+the", "TEXT, two words in most"),
 )
 
+NAMED = {"": "", "index": "indexed-", "bare": "bare-"}
+
+
+def goal_of(way, op, what):
+    """Over the better peer: of text that must be read, and where the index says that there is none, or where."""
+    if way == "bare":
+        return 5 if op in ("search-text", "search-body") else 1
+    return 50 if not way and ("absent" in what or "rare" in what) else 1
+
 
 def searches(way, beside):
-    """The rows of searches by text; `way` is that of the peers."""
+    """The rows of searches by text; `way` is the configuration of all."""
     rows = []
     for number, (op, word, what) in enumerate(NEEDLES):
-        factor = 50 if not way and ("absent" in what or "rare" in what) else 1
-        rows.append(Row(f"{'indexed-' * bool(way)}text-{number}", f"{op} --word {word} --mailbox Texts --range {{texts}}",
+        factor = goal_of(way, op, what)
+        rows.append(Row(f"{NAMED[way]}text-{number}", f"{op} --word {word} --mailbox Texts --range {{texts}}",
                         (milliseconds(f"SEARCH {what}, of {{texts:,}} realistic messages{beside}, ms", factor),), (2, 5), ("texts",),
                         user=4, way=way, finds=True))
     return rows
@@ -157,6 +166,7 @@ ROWS = [
     Row("search-subject", f"search-subject {BIG}", (milliseconds("SEARCH SUBJECT over {big:,}, ms", 2),), (5, 10), ("big",), finds=True),
     *searches("", ""),
     *searches("index", ", peers with their index"),
+    *searches("bare", ", none with an index"),
     Row("sort-first", f"sort-subject {SORTED}", (
         milliseconds("SORT (SUBJECT DATE) of {sorted:,}, the first, cold, ms", 1),), fill=("sorted",), user=3, cold=True, once=True),
     Row("sort-subject", f"sort-subject {SORTED}", (
