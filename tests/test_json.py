@@ -265,6 +265,8 @@ def failing():
     yield ("auth", "test", "alice"), 75, "UNAVAILABLE"
     yield ("usr", "lst"), 2, "BAD"
     yield ("user", "add"), 2, "BAD"
+    yield ("user", "delete", "alice", "--dry-run"), 2, "BAD"  # it has none, and must not do it in earnest
+    yield ("sieve", "list"), 2, "BAD"
     yield ("mailbox", "labels", "alice", "on", "off"), 2, "BAD"
     yield ("--bogus\x01\u2028",), 2, "BAD"
     yield ("export", "tar", "/tmp/none", "-u", "alice"), 1, "BAD"

@@ -206,11 +206,23 @@ restore_whole(FILE *file, const struct config *c, struct fault *f)
     return backup_unpack(file, c, false, -1, f);
 }
 
+// One message at most, a UID in its folder, and all of it of a user.
+static bool
+fits_together(const struct verb_options *o)
+{
+    int selectors = (o->uid != NULL) + (o->message_id != NULL) + (o->emailid != NULL);
+    if (o->user == NULL)
+        return selectors == 0 && o->folder == NULL && o->to == NULL && !o->dry_run;
+    return selectors <= 1 && (o->folder != NULL || (selectors == 1 && o->uid == NULL));
+}
+
 int
 verb_restore(const struct verb_options *o, const char *const *args, size_t n)
 {
     struct fault f;
     struct config *c;
+    if (!fits_together(o))
+        return verb_wrong_arguments(verb_find(SPAN("restore")));
     bool standard = span_eq(span_str(args[0]), SPAN("-"));
     FILE *file = standard ? stdin : fopen(args[0], "re");
     (void)n;

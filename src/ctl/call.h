@@ -56,5 +56,9 @@ struct store_options;
 void call_store_options(const struct config *c, struct store_options *o);
 
 const struct verb *verb_find(struct span words);
+// May its run function get so many arguments?
+bool verb_takes_count(const struct verb *v, size_t n);
+// Says the usage; returns the exit code.
+int verb_wrong_arguments(const struct verb *v);
 
 #endif

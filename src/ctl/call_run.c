@@ -1,5 +1,6 @@
 #include "ctl/call.h"
 #include "ctl/output.h"
+#include "ctl/verbs.h"
 #include "base/limits.h"
 #include <errno.h>
 #include <poll.h>
@@ -37,7 +38,7 @@ verb_client_state(struct verb_client *c)
 int
 call_exit(const struct verb *v, const struct fault *f)
 {
-    return f->kind == FAULT_UNAVAILABLE && v->carries == CARRIES_TRIAL ? EX_TEMPFAIL : 1;
+    return f->kind == FAULT_UNAVAILABLE && v->run == verb_auth_test ? EX_TEMPFAIL : 1;
 }
 
 static void

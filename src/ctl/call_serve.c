@@ -253,7 +253,7 @@ take_request(struct verb_call *c, struct span payload, struct fault *f)
     if (c->verb == NULL || c->verb->run == NULL)
         return fault_set(f, FAULT_BAD, "this server does not know the verb '%.*s'",
                          SPAN_ARG(words));
-    if (c->arg_count < c->verb->args_min || c->arg_count > c->verb->args_max)
+    if (!verb_takes_count(c->verb, c->arg_count))
         return fault_set(f, FAULT_BAD, "wrong number of arguments");
     return R_OK;
 }

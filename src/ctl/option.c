@@ -15,14 +15,74 @@ is_name(char c)
     return ascii_is_alpha(c) || ascii_is_digit(c) || c == '-';
 }
 
+// The option whose name begins at `at`, a place in a usage.
+static const struct option *
+option_at(const char *usage, const char *at)
+{
+    if (*at != '-' || (at > usage && is_name(at[-1])))
+        return NULL;
+    for (size_t i = 0; i < options_count; i++) {
+        size_t n = strlen(options[i].name);
+        if (strncmp(at, options[i].name, n) == 0 && !is_name(at[n]))
+            return &options[i];
+    }
+    return NULL;
+}
+
+size_t
+option_list(const char *usage, const struct option *out[OPTIONS_MOST])
+{
+    size_t n = 0;
+    for (const char *at = usage; *at != '\0'; at++) {
+        const struct option *o = option_at(usage, at);
+        size_t known = 0;
+        while (o != NULL && known < n && out[known]->offset != o->offset)
+            known++;
+        if (o == NULL || known < n)
+            continue;
+        must(n < OPTIONS_MOST);
+        out[n++] = o;
+    }
+    return n;
+}
+
 bool
 option_is_in(const struct option *o, const char *usage)
 {
-    size_t n = strlen(o->name);
-    for (const char *at = usage; (at = strstr(at, o->name)) != NULL; at++)
-        if ((at == usage || !is_name(at[-1])) && !is_name(at[n]))
+    for (const char *at = usage; *at != '\0'; at++)
+        if (option_at(usage, at) == o)
             return true;
     return false;
+}
+
+bool
+option_is_required(const struct option *o, const char *usage)
+{
+    unsigned depth = 0;
+    for (const char *at = usage; *at != '\0'; at++) {
+        depth += *at == '[';
+        depth -= *at == ']';
+        if (depth == 0 && option_at(usage, at) == o)
+            return true;
+    }
+    return false;
+}
+
+bool
+option_is_given(const struct option *o, const struct verb_options *in)
+{
+    const void *slot = (const char *)in + o->offset;
+    return o->value[0] != '\0' ? *(const char *const *)slot != NULL : *(const bool *)slot;
+}
+
+const char *
+option_argument(const struct option *o, const struct verb_options *in)
+{
+    const void *slot = (const char *)in + o->offset;
+    if (!option_is_given(o, in))
+        return "";
+    return o->value[0] != '\0' ? *(const char *const *)slot
+                               : o->name + strspn(o->name, "-");
 }
 
 bool

@@ -17,8 +17,16 @@ struct option {
 extern const struct option options[];
 extern const size_t options_count;
 
-// Does a usage ("PATH -u USER [--folder NAME]") name it?
+enum { OPTIONS_MOST = 32 };  // of one verb
+
+// The options that a usage ("PATH -u USER [--folder NAME]") names, each once, in its order; how many those are.
+size_t option_list(const char *usage, const struct option *out[OPTIONS_MOST]);
 bool option_is_in(const struct option *o, const char *usage);
+// It stands outside of the usage's brackets.
+bool option_is_required(const struct option *o, const char *usage);
+bool option_is_given(const struct option *o, const struct verb_options *in);
+// Its value as an argument: of a switch its name without dashes; "" where it was not given.
+const char *option_argument(const struct option *o, const struct verb_options *in);
 // Does every verb take it?
 bool option_is_general(const struct option *o);
 // Takes argv[i] ("--data DIR", "--data=DIR", "--json") into *to; how many arguments that were, 0: it is no option.

@@ -5,45 +5,15 @@
 #include "ctl/verbs.h"
 
 #define LOCAL(words, usage, least, most, fn, help)                                         \
-    {words, usage, least, most, VERB_LOCAL, NULL, fn, NULL, NULL, help, CARRIES_NOTHING},
+    {words, usage, least, most, VERB_LOCAL, NULL, fn, NULL, NULL, help, 0},
 #define OFFLINE(words, usage, least, most, fn, help)                                       \
-    {words, usage, least, most, VERB_OFFLINE, NULL, fn, NULL, NULL, help, CARRIES_NOTHING},
+    {words, usage, least, most, VERB_OFFLINE, NULL, fn, NULL, NULL, help, 0},
 #define STORE(words, usage, least, most, run, feed, sink, help)                            \
-    {words, usage, least, most, VERB_STORE, run, NULL, feed, sink, help, CARRIES_NOTHING},
+    {words, usage, least, most, VERB_STORE, run, NULL, feed, sink, help, 0},
 #define SERVER(words, usage, least, most, run, feed, sink, help)                           \
-    {words, usage, least, most, VERB_SERVER, run, NULL, feed, sink, help, CARRIES_NOTHING},
-#define CARRY(words, usage, least, most, run, feed, sink, help)                            \
-    {words, usage, least, most, VERB_STORE, run, NULL, feed, sink, help, CARRIES_USER},
-#define PULLS(words, usage, least, most, fn, run, feed, sink, help)                        \
-    {words, usage, least, most, VERB_STORE, run, fn, feed, sink, help, CARRIES_NOTHING},
-#define SINCE(words, usage, least, most, run, feed, sink, help)                            \
-    {words, usage, least, most, VERB_STORE, run, NULL, feed, sink, help, CARRIES_SINCE},
-#define EXPIRE(words, usage, least, most, run, feed, sink, help)                           \
-    {words, usage, least, most, VERB_STORE, run, NULL, feed, sink, help, CARRIES_EXPIRE},
-#define BOTH(words, usage, least, most, fn, run, feed, help)                               \
-    {words, usage, least, most, VERB_OFFLINE, run, fn, feed, NULL, help, CARRIES_PART},
-#define PASSWORD(words, usage, least, most, run, feed, sink, help)                         \
-    {words, usage, least, most, VERB_STORE, run, NULL, feed, sink, help, CARRIES_PASSWORD},
-#define FOR(words, usage, least, most, run, feed, sink, help)                              \
-    {words, usage, least, most, VERB_SERVER, run, NULL, feed, sink, help, CARRIES_FOR},
-#define DRY(words, usage, least, most, run, feed, sink, help)                              \
-    {words, usage, least, most, VERB_STORE, run, NULL, feed, sink, help, CARRIES_DRY},
-#define OWNED(words, usage, least, most, run, feed, sink, help)                            \
-    {words,                                                                                \
-     usage,                                                                                \
-     least,                                                                                \
-     most,                                                                                 \
-     VERB_STORE,                                                                           \
-     run,                                                                                  \
-     NULL,                                                                                 \
-     feed,                                                                                 \
-     sink,                                                                                 \
-     help,                                                                                 \
-     CARRIES_OWNER + (most)-1},
-#define SIEVE(words, usage, least, most, run, feed, sink, help)                            \
-    {words, usage, least, most, VERB_SERVER, run, NULL, feed, sink, help, CARRIES_SIEVE},
-#define TRIAL(words, usage, least, most, run, feed, sink, help)                            \
-    {words, usage, least, most, VERB_SERVER, run, NULL, feed, sink, help, CARRIES_TRIAL},
+    {words, usage, least, most, VERB_SERVER, run, NULL, feed, sink, help, 0},
+#define BOTH(words, usage, least, most, fn, where, run, feed, sink, sent, help)            \
+    {words, usage, least, most, where, run, fn, feed, sink, help, sent},
 const struct verb verbs[] = {
 #include "ctl/verbs.def"
 };
@@ -51,17 +21,7 @@ const struct verb verbs[] = {
 #undef OFFLINE
 #undef STORE
 #undef SERVER
-#undef CARRY
-#undef PULLS
-#undef SINCE
-#undef EXPIRE
 #undef BOTH
-#undef DRY
-#undef FOR
-#undef TRIAL
-#undef SIEVE
-#undef PASSWORD
-#undef OWNED
 const size_t verbs_count = sizeof verbs / sizeof verbs[0];
 
 enum { WORDS_MAX = 32, VERB_WORDS = 3 };
@@ -158,8 +118,8 @@ unknown_verb(const struct line *l)
     return output_fault(&f, EXIT_USAGE);
 }
 
-static int
-wrong_arguments(const struct verb *v)
+int
+verb_wrong_arguments(const struct verb *v)
 {
     output_note("error", FIELDS(field_str("code", "", fault_info(FAULT_BAD)->name),
                                 field_str("message", "", "wrong arguments"),
@@ -170,64 +130,26 @@ wrong_arguments(const struct verb *v)
     return EXIT_USAGE;
 }
 
-// What becomes arguments: the verb's words, its options, and --dry-run, --read-only, --trace; "" for each that was not given.
-struct carry {
-    size_t words;
-    size_t options[2];  // offsets
-    size_t option_count;
-    bool dry_run, read_only, trace;
-};
-
-static const struct carry carries[] = {
-    [CARRIES_USER] = {2,
-                      {offsetof(struct verb_options, user),
-                       offsetof(struct verb_options, folder)},
-                      2},
-    [CARRIES_SINCE] = {1,
-                       {offsetof(struct verb_options, since),
-                        offsetof(struct verb_options, folder)},
-                       2,
-                       true},
-    [CARRIES_EXPIRE] = {0, {offsetof(struct verb_options, user)}, 1, true},
-    [CARRIES_DRY] = {.words = 2, .dry_run = true},
-    [CARRIES_PASSWORD] = {2,
-                          {offsetof(struct verb_options, protocol),
-                           offsetof(struct verb_options, expires)},
-                          2,
-                          .read_only = true},
-    [CARRIES_FOR] = {2, {offsetof(struct verb_options, time)}, 1},
-    [CARRIES_OWNER] = {0, {offsetof(struct verb_options, user)}, 1},
-    [CARRIES_OWNER_1] = {1, {offsetof(struct verb_options, user)}, 1},
-    [CARRIES_OWNER_2] = {2, {offsetof(struct verb_options, user)}, 1},
-    [CARRIES_TRIAL] = {1,
-                       {offsetof(struct verb_options, service),
-                        offsetof(struct verb_options, address)},
-                       2},
-    [CARRIES_SIEVE] = {.words = 3, .dry_run = true, .trace = true},
-    [CARRIES_PART] = {.words = 1},
-};
+bool
+verb_takes_count(const struct verb *v, size_t n)
+{
+    const struct option *taken[OPTIONS_MOST];
+    size_t most =
+        v->local != NULL ? v->sent_max : v->args_max + option_list(v->usage, taken);
+    return n >= v->args_min && n <= most;
+}
 
 static int
-run_carrying(const struct verb *v, const struct config *c, const struct verb_options *o,
+run_on_store(const struct verb *v, const struct config *c, const struct verb_options *o,
              const char *const *args, size_t n)
 {
-    const struct carry *carry = &carries[v->carries];
-    const char *all[WORDS_MAX];
-    size_t k = 0;
-    if (v->carries == CARRIES_NOTHING)
-        return call_run_on_store(c, v, args, n);
-    for (; k < carry->words; k++)
+    const struct option *taken[OPTIONS_MOST];
+    const char *all[WORDS_MAX + OPTIONS_MOST];
+    size_t count = option_list(v->usage, taken), k = 0;
+    for (; k < n || (count > 0 && k < v->args_max); k++)
         all[k] = k < n ? args[k] : "";
-    for (size_t i = 0; i < carry->option_count; i++) {
-        const char *given = *(const char *const *)((const char *)o + carry->options[i]);
-        all[k++] = given ? given : "";
-    }
-    if (carry->dry_run)
-        all[k++] = o->dry_run ? "dry-run" : "";
-    if (carry->read_only)
-        all[k++] = o->read_only ? "read-only" : "";
-    if (carry->trace)
-        all[k++] = o->trace ? "trace" : "";
+    for (size_t i = 0; i < count; i++)
+        all[k++] = option_argument(taken[i], o);
     return call_run_on_store(c, v, all, k);
 }
 
@@ -240,7 +162,7 @@ run(const struct verb *v, const struct verb_options *o, const char *const *args,
     struct fault f;
     if (verb_config(o, &c, &f) != R_OK)
         return output_fault(&f, 1);
-    int code = run_carrying(v, c, o, args, n);
+    int code = run_on_store(v, c, o, args, n);
     config_free(&c);
     return code;
 }
@@ -252,27 +174,43 @@ say_version(void)
     return 0;
 }
 
-// One message at most, a UID in its folder, and all of it of a user.
-static bool
-is_part(const struct verb_options *o)
+// The first that was given and is not the verb's.
+static const struct option *
+stray_option(const struct verb *v, const struct verb_options *in)
 {
-    int selectors = (o->uid != NULL) + (o->message_id != NULL) + (o->emailid != NULL);
-    if (o->user == NULL)
-        return selectors == 0 && o->folder == NULL && o->to == NULL && !o->dry_run;
-    return selectors <= 1 && (o->folder != NULL || (selectors == 1 && o->uid == NULL));
+    const struct option *taken[OPTIONS_MOST];
+    size_t count = option_list(v->usage, taken);
+    for (size_t i = 0; i < options_count; i++) {
+        size_t k = 0;
+        while (k < count && taken[k]->offset != options[i].offset)
+            k++;
+        if (k == count && !option_is_general(&options[i]) &&
+            option_is_given(&options[i], in))
+            return &options[i];
+    }
+    return NULL;
 }
 
-// The options fill what the words leave open.
+// A verb with a function of its own looks itself.
 static bool
-are_carried(const struct verb *v, const struct line *l, size_t n)
+has_required(const struct verb *v, const struct verb_options *in)
 {
-    if (v->carries != CARRIES_NOTHING && n > carries[v->carries].words)
-        return false;
-    if (v->carries >= CARRIES_OWNER && v->carries <= CARRIES_OWNER_2)
-        return l->options.user && n == carries[v->carries].words;
-    if (v->carries == CARRIES_USER)
-        return l->options.user;
-    return v->carries != CARRIES_PART || is_part(&l->options);
+    const struct option *taken[OPTIONS_MOST];
+    size_t count = option_list(v->usage, taken);
+    for (size_t i = 0; i < count; i++)
+        if (v->local == NULL && option_is_required(taken[i], v->usage) &&
+            !option_is_given(taken[i], in))
+            return false;
+    return true;
+}
+
+static int
+stray(const struct verb *v, const struct option *o)
+{
+    struct fault f;
+    fault_set(&f, FAULT_BAD, "`%s` takes no %s; see `posthorn help %s`", v->words, o->name,
+              v->words);
+    return output_fault(&f, EXIT_USAGE);
 }
 
 static int
@@ -289,8 +227,11 @@ follow(const struct line *l)
     if (v == NULL)
         return unknown_verb(l);
     size_t n = l->n - used;
-    if (n < v->args_min || n > v->args_max || !are_carried(v, l, n))
-        return wrong_arguments(v);
+    const struct option *more = stray_option(v, &l->options);
+    if (more != NULL)
+        return stray(v, more);
+    if (n < v->args_min || n > v->args_max || !has_required(v, &l->options))
+        return verb_wrong_arguments(v);
     return run(v, &l->options, l->words + used, n);
 }
 

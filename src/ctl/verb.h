@@ -122,35 +122,18 @@ struct verb_options {
 // A VERB_LOCAL or VERB_OFFLINE verb: returns the exit code.
 typedef int verb_local_fn(const struct verb_options *o, const char *const *args, size_t n);
 
-// Options that become its last arguments.
-enum verb_carries {
-    CARRIES_NOTHING,
-    CARRIES_USER,      // -u USER, --folder NAME
-    CARRIES_SINCE,     // --since TIME, --folder NAME, --dry-run
-    CARRIES_EXPIRE,    // --user USER, --dry-run
-    CARRIES_DRY,       // --dry-run, after two words
-    CARRIES_PASSWORD,  // --protocol LIST, --expires TIME, --read-only
-    CARRIES_FOR,       // --for TIME, after two words
-    // --user USER, which has to be there, after so many words
-    CARRIES_OWNER,
-    CARRIES_OWNER_1,
-    CARRIES_OWNER_2,
-    CARRIES_SIEVE,  // --dry-run, --trace, after three words
-    CARRIES_TRIAL,  // --service NAME, --address IP
-    CARRIES_PART,  // its local function reads them: --user, --folder, --to, --dry-run, which message
-};
-
 struct verb {
     const char *words;  // "user add"
-    const char *usage;  // "NAME"
-    unsigned args_min, args_max;
+    const char *usage;  // "NAME [--for TIME]"
+    unsigned args_min,
+        args_max;  // words; the options of the usage are arguments behind them
     enum verb_where where;
     verb_run_fn *run;
     verb_local_fn *local;
     verb_feed_fn *feed;
     verb_sink_fn *sink;  // NULL: standard output
     const char *help;
-    enum verb_carries carries;
+    unsigned sent_max;  // how many arguments `local` gives to `run`
 };
 
 extern const struct verb verbs[];
