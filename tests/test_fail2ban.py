@@ -3,8 +3,10 @@ on their body. 127.0.0.5 guesses, 127.0.0.6 comes without a login, others are ho
 import base64
 import collections
 import configparser
+import json
 import pathlib
 import re
+import smtplib
 import socket
 import subprocess
 import time
@@ -13,6 +15,7 @@ import pytest
 
 from lib import client, managesieve, server as posthorn
 from lib.proxied import Line
+from lib.submitting import scram_client
 
 DIST = posthorn.ROOT / "dist/fail2ban"
 FILTER = DIST / "filter.d/posthorn.conf"
@@ -69,7 +72,8 @@ def provoke(server):
         line.send(b"*\r\n")
         line.line()
         line.ask("d LOGOUT")
-    return len(kinds) + len(HOSTILE) + len(sieve) + 1 + guess_pop3(server)
+    honest(server)
+    return len(kinds) + len(HOSTILE) + len(sieve) + 1 + guess_pop3(server) + guess_submission(server)
 
 
 def guess_pop3(server):
@@ -84,8 +88,57 @@ def guess_pop3(server):
     return 2
 
 
+def guess_submission(server):
+    """By PLAIN, for somebody else, by SCRAM; returns how many."""
+    host, port = server.address("submission")
+    words = [b"\0alice\0wrong", b"\0nobody\0wrong", b"bob\0alice\0secret", b"\0alice\0", b"\0" + HOSTILE[0] + b"\0wrong"]
+    with smtplib.SMTP(host, port, timeout=60, source_address=("127.0.0.5", 0)) as smtp:
+        smtp.ehlo()
+        for word in words:
+            assert smtp.docmd("AUTH PLAIN " + base64.b64encode(word).decode())[0] == 535
+        with pytest.raises(smtplib.SMTPAuthenticationError, match="535"):
+            smtp.auth("SCRAM-SHA-256", scram_client("bob", "wrong"))
+    return len(words) + 1
+
+
+def honest(server):
+    """Refusals that are no guesses, on every protocol; none of them counts."""
+    kinds = ("XYZ", "PLAIN !")
+    with Line(server.address("pop3"), source="127.0.0.1") as line:
+        for text in (*[f"AUTH {kind}\r\n" for kind in kinds], "USER alice\r\n", "PASS secret\r\n", "STAT\r\n", "QUIT\r\n"):
+            line.line()
+            line.send(text)
+        assert line.line().startswith(b"+OK")
+    with managesieve.Sieve(server.address("managesieve")) as s:
+        for kind in (b'"XYZ"', b'"PLAIN" "!"'):
+            assert s.ask(b"AUTHENTICATE " + kind)[0] == "NO"
+    host, port = server.address("submission")
+    with smtplib.SMTP(host, port, timeout=60) as smtp:
+        assert smtp.docmd("MAIL FROM:<alice@example.test>")[0] == 530
+    with smtplib.SMTP(host, port, timeout=60) as smtp:
+        smtp.ehlo()
+        for kind, code in zip(kinds, (504, 501)):
+            assert smtp.docmd(f"AUTH {kind}")[0] == code
+        assert smtp.docmd("AUTH PLAIN")[0] == 334
+        smtp.send(b"*\r\n")
+        assert smtp.getreply()[0] == 501
+        smtp.login("alice", posthorn.PASSWORD)
+        assert smtp.docmd("MAIL FROM:<bob@example.test>")[0] == 553
+    refused_protocol(server)
+
+
+def refused_protocol(server):
+    """A user who may not use a protocol, and a device whose password is for another: the password was right each time."""
+    for password in (posthorn.PASSWORD, server.phone):
+        with Line(server.address("pop3"), source="127.0.0.1") as line:
+            line.line()
+            for text, said in (("USER gerd", b"+OK"), (f"PASS {password}", b"-ERR [AUTH] This account may not")):
+                line.send(text + "\r\n")
+                assert line.line().startswith(said)
+
+
 def strangers(server):
-    for service in ("imap", "imaps", "managesieve", "pop3", "lmtp"):
+    for service in ("imap", "imaps", "managesieve", "pop3", "submission", "lmtp"):
         with Line(server.address(service), source="127.0.0.6") as line:
             line.send(b"\x16\x03\x01\r\n" if service == "imaps" else b"")
 
@@ -105,8 +158,12 @@ def run(lines, filter_file, mode=None, fail2ban="fail2ban-regex"):
 @pytest.fixture(scope="module")
 def logs():
     """(guesses, lines) in each form."""
-    server = posthorn.Server({"lmtp_networks": ["127.0.0.1"]}, services=(*posthorn.SERVICES, "pop3"))
-    found = {}
+    server = posthorn.Server({"lmtp_networks": ["127.0.0.1"], "relay_host": "localhost:1", "local_domains": ["example.test"], "auth_scram": "always"},
+                             services=(*posthorn.SERVICES, "pop3", "submission"))
+    server.user_add("gerd")
+    posthorn.run_verb("user", "set", "gerd", "protocols=imap,lmtp", "--data", server.data)
+    said = posthorn.run_verb("user", "password", "add", "gerd", "phone", "--protocol", "submission", "--json", "--data", server.data)
+    server.phone, found = json.loads(said)["password"], {}
     try:
         for form in ("text", "json"):
             server.reload(log_format=form)
@@ -138,7 +195,7 @@ def test_each_guess_once_and_nobody_else(logs, form):
 
 def test_in_the_journal_and_of_other_protocols(logs):
     """Whatever asks auth is logged by one function: only the name of the service differs."""
-    other = {form: [re.sub(r"service=(imap|managesieve|pop3)", "service=smtp", re.sub(r'"listener":"(imap|managesieve|pop3)"', '"listener":"smtp"', line)) for line in lines]
+    other = {form: [re.sub(r"service=(imap|managesieve|pop3|submission)", "service=smtp", re.sub(r'"listener":"(imap|managesieve|pop3|submission)"', '"listener":"smtp"', line)) for line in lines]
              for form, (_, lines) in logs.items()}
     for form, (count, lines) in logs.items():
         assert sum(a != b for a, b in zip(lines, other[form])) >= count
@@ -149,7 +206,7 @@ def test_in_the_journal_and_of_other_protocols(logs):
 def test_aggressive(logs):
     found = run([line for _, lines in logs.values() for line in lines], FILTER, "aggressive")
     assert found.pop("127.0.0.5") == sum(count for count, _ in logs.values())
-    assert found.pop("127.0.0.6") == 10
+    assert found.pop("127.0.0.6") == 12
     assert set(found) <= {"127.0.0.1"}  # the harness looks whether the ports are open
 
 
@@ -161,7 +218,7 @@ def test_the_body_is_dovecots(logs):
     as_dovecot = [f"{m[1]} mail dovecot: {m[2]}: {m[3]}" for m in bodies]
     found = run(as_dovecot, DEBIAN)
     # one for each connection that ended behind a guess; Dovecot's line counts a mechanism that is not there, too
-    assert found == {"127.0.0.5": len(HOSTILE) + 4, "127.0.0.1": 1}
+    assert found == {"127.0.0.5": len(HOSTILE) + 5, "127.0.0.1": 4}
 
 
 def test_the_filter_can_miss(logs):

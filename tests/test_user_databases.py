@@ -107,6 +107,9 @@ def test_all_are_listed(place):
         assert {"ann", "ben@example.org", "alice", *many} <= set(rows)
         assert rows["many7"] == {**rows["many7"], "source": place.base.kind, "new": True} and "new" not in rows["ann"] and "new" not in rows["alice"]
         assert f"many7\tof {place.base.kind}\tnever here\n" in posthorn.run_verb("user", "list", "-c", place.server.config).decode()
+        said = [json.loads(line) for line in posthorn.run_verb("quota", "list", "--json", "-c", place.server.config).splitlines()]
+        assert [row["name"] for row in said].count("many7") == 1 and {"ann", "ben@example.org", *many} <= {row["name"] for row in said}
+        assert {row["messages"] for row in said if row["name"] in many} == {0} and all(row.get("new", False) == (row["name"] in many) for row in said if row["name"] in ("ann", *many))
         place.base.put("many7", "secret-7")
         assert granted(place.server, "many7", "secret-7") and "new" not in users(place.server)["many7"]
         how = place.base.lost_by[0]

@@ -7,6 +7,12 @@
 #include "mail/quota.h"
 #include "mail/system.h"
 
+#include "base/hash.h"
+// Names are users' own.
+#define HASH_FUNCTION(key, size, value)                                                    \
+    ((value) = (unsigned)hash_keyed(span_of((key), (size))))
+#include "base/table.h"
+
 static const struct {
     const char *name, *limit;
 } words[USAGE_KINDS] = {
@@ -18,10 +24,9 @@ static const struct {
 
 // ---- rows ----
 
-static void
-say(struct verb_call *c, struct span name, const struct quota *q)
+static size_t
+put_fields(struct field *fields, struct span name, const struct quota *q)
 {
-    struct field fields[1 + USAGE_KINDS * 3];
     size_t n = 0;
     fields[n++] = field_text("name", "%", name);
     for (int k = 0; k < USAGE_KINDS; k++) {
@@ -30,7 +35,16 @@ say(struct verb_call *c, struct span name, const struct quota *q)
         fields[n++] = field_str(NULL, has ? "" : "/-", "");
         fields[n++] = field_if(has, field_number(words[k].limit, "/%", q->limits.n[k]));
     }
-    verb_row(c, "quota", fields, n);
+    return n;
+}
+
+enum { FIELDS_OF_QUOTA = 1 + USAGE_KINDS * 3 };
+
+static void
+say(struct verb_call *c, struct span name, const struct quota *q)
+{
+    struct field fields[FIELDS_OF_QUOTA];
+    verb_row(c, "quota", fields, put_fields(fields, name, q));
 }
 
 // Of "@example.org".
@@ -195,47 +209,113 @@ list_domains(struct verb_call *c, struct arena *a, struct fault *f)
     return R_OK;
 }
 
-static enum result
-list_account(struct verb_call *c, uint64_t id, struct span domain, struct fault *f)
+// One whose account has been told of.
+struct told {
+    UT_hash_handle hh;
+    struct span name;
+};
+
+struct listing {
+    struct verb_call *call;
+    struct arena *arena;
+    struct span domain;  // SPAN_NONE: all
+    struct told *told;
+};
+
+static bool
+is_asked(const struct listing *l, struct span user)
 {
-    struct mail *m = verb_host(c)->mail;
-    struct account *a;
+    struct mail *m = verb_host(l->call)->mail;
+    return !l->domain.p || span_eq(quota_domain_of(m, user), l->domain);
+}
+
+static void
+list_account(struct listing *l, struct account *a)
+{
     struct quota q;
-    enum result r = account_open(m, id, SPAN(""), false, &a, f);
-    if (r != R_OK)
-        return r == R_NONE ? R_OK : R_FAIL;
-    if (!domain.p || span_eq(quota_domain_of(m, account_user(a)), domain)) {
-        quota_get(a, &q);
-        say(c, account_user(a), &q);
-    }
-    account_close(&a);
-    return R_OK;
+    struct told *t = ARENA_NEW(l->arena, struct told);
+    if (!is_asked(l, account_user(a)))
+        return;
+    quota_get(a, &q);
+    say(l->call, account_user(a), &q);
+    t->name = arena_dup(l->arena, account_user(a));
+    HASH_ADD_KEYPTR(hh, l->told, t->name.p, t->name.n, t);
 }
 
 static enum result
-list_all(struct verb_call *c, struct arena *a, struct fault *f)
+list_accounts(struct listing *l, struct fault *f)
 {
-    struct span domain = domain_of(verb_arg(c, 0));
+    struct mail *m = verb_host(l->call)->mail;
     uint64_t *ids;
     size_t n;
-    enum result r = R_OK;
-    if (verb_arg_count(c) > 0 && !domain.p)
-        return fault_set(f, FAULT_BAD, "a domain is written like @example.org");
-    if (!domain.p && list_domains(c, a, f) != R_OK)
-        return R_FAIL;
-    if (store_accounts(mail_store(verb_host(c)->mail), a, &ids, &n, f) != R_OK)
-        return R_FAIL;
-    for (size_t i = 0; i < n && r == R_OK; i++)
-        if (!account_is_system(ids[i]))
-            r = list_account(c, ids[i], domain, f);
+    enum result r = store_accounts(mail_store(m), l->arena, &ids, &n, f);
+    for (size_t i = 0; r != R_FAIL && i < n; i++) {
+        struct account *a;
+        if (account_is_system(ids[i]))
+            continue;
+        r = account_open(m, ids[i], SPAN(""), false, &a, f);
+        if (r != R_OK)
+            continue;
+        list_account(l, a);
+        account_close(&a);
+    }
+    return r == R_FAIL ? R_FAIL : R_OK;
+}
+
+// Of whom nothing is kept: what they may is what the settings say.
+static void
+list_newcomer(struct listing *l, struct span user)
+{
+    struct field fields[FIELDS_OF_QUOTA + 1];
+    struct quota q = {.used = {{0}}};
+    struct told *t;
+    HASH_FIND(hh, l->told, user.p, user.n, t);
+    if (t != NULL || !is_asked(l, user))
+        return;
+    mail_quota_limits(verb_host(l->call)->mail, &q.limits);
+    size_t n = put_fields(fields, user, &q);
+    fields[n++] = field_flag("new", "\tnever here", true);
+    verb_row(l->call, "quota", fields, n);
+}
+
+// Users that auth lists, of outer databases, too, who have no account yet.
+static enum result
+list_newcomers(struct listing *l, struct fault *f)
+{
+    const struct verb_host *h = verb_host(l->call);
+    struct buf rows;
+    struct field_row row;
+    buf_init(&rows, SIZE_MAX);
+    enum result r = h->users(h->arg, SPAN("user list"), NULL, 0, &rows, f);
+    struct span rest = buf_span(&rows);
+    while (r == R_OK && rest.n > 0) {
+        r = field_get_row(&rest, &row);
+        if (r != R_OK)
+            r = fault_set(f, FAULT_SERVERBUG, "the list of users is malformed");
+        else if (span_eq(row.type, SPAN("user")) && row.n > 0)
+            list_newcomer(l, row.fields[0].text);
+    }
+    buf_done(&rows);
     return r;
+}
+
+static enum result
+list_all(struct listing *l, struct fault *f)
+{
+    if (verb_arg_count(l->call) > 0 && !l->domain.p)
+        return fault_set(f, FAULT_BAD, "a domain is written like @example.org");
+    if (!l->domain.p && list_domains(l->call, l->arena, f) != R_OK)
+        return R_FAIL;
+    return list_accounts(l, f) == R_OK ? list_newcomers(l, f) : R_FAIL;
 }
 
 enum result
 verb_quota_list(struct verb_call *c, struct fault *f)
 {
-    struct arena *a = arena_new();
-    enum result r = list_all(c, a, f);
-    arena_free(&a);
+    struct listing l = {
+        .call = c, .arena = arena_new(), .domain = domain_of(verb_arg(c, 0))};
+    enum result r = list_all(&l, f);
+    HASH_CLEAR(hh, l.told);
+    arena_free(&l.arena);
     return r;
 }

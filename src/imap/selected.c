@@ -81,6 +81,14 @@ imap_uids_of(struct view *v, const struct seqset *set, bool by_uid, struct arena
     return r == R_NONE ? R_OK : R_FAIL;
 }
 
+enum result
+imap_goes_on(const struct imap_session *s, const struct view *v, struct fault *f)
+{
+    if (conn_failed(s->conn))
+        return fault_set(f, FAULT_CLOSED, "client went");
+    return view_gone(v) ? fault_set(f, FAULT_NONEXISTENT, "mailbox was deleted") : R_OK;
+}
+
 // The mailbox was deleted elsewhere. A client that does not know CLOSED could only go on in error.
 static void
 tell_gone(struct imap_session *s)

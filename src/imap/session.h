@@ -221,6 +221,10 @@ enum result imap_set_read(struct view *v, struct span text, bool by_uid, struct 
 // Suspends. The UIDs of the messages that are there; set NULL: of all.
 enum result imap_uids_of(struct view *v, const struct seqset *set, bool by_uid,
                          struct arena *a, struct seqset *out, struct fault *f) MUST_CHECK;
+// Between the pieces of a long answer from this view. R_FAIL: the client went (FAULT_CLOSED), or the mailbox did or the right to
+// read it (FAULT_NONEXISTENT).
+enum result imap_goes_on(const struct imap_session *s, const struct view *v,
+                         struct fault *f) MUST_CHECK;
 // copies; NULL: empty
 void imap_saved_set(struct imap_session *s, const struct seqset *uids);
 

@@ -153,9 +153,7 @@ read_batch(struct sorting *d, const uint32_t *at, size_t n, struct fault *f)
         if (read_closely(d, open[i], f) != R_OK)
             return R_FAIL;
     task_yield();
-    return conn_failed(d->search->c->session->conn)
-               ? fault_set(f, FAULT_CLOSED, "client went")
-               : R_OK;
+    return imap_goes_on(d->search->c->session, d->search->c->session->view, f);
 }
 
 enum result

@@ -221,7 +221,16 @@ filter(struct delivery *d, struct account *a, struct span detail)
     return R_OK;
 }
 
-// In the account's home: one way there and back for all of it. A folder that was deleted meanwhile is none: INBOX stays.
+// A folder that was deleted meanwhile is none: INBOX stays.
+static enum result
+put_away(struct delivery *d, struct account *a, struct span detail)
+{
+    if (put_into(d, a, detail) == R_OK)
+        return R_OK;
+    return d->fault->kind == FAULT_TRYCREATE ? put_into(d, a, SPAN_NONE) : R_FAIL;
+}
+
+// In the account's home: one way there and back for all of it.
 static void
 deliver_run(void *arg)
 {
@@ -233,14 +242,7 @@ deliver_run(void *arg)
     if (d->result != R_OK)
         return;
     struct span detail = host->detail_off ? SPAN_NONE : t->detail;
-    if (filter_wanted(a)) {
-        d->result = filter(d, a, detail);
-        account_close(&a);
-        return;
-    }
-    d->result = put_into(d, a, detail);
-    if (d->result != R_OK && d->fault->kind == FAULT_TRYCREATE)
-        d->result = put_into(d, a, SPAN_NONE);
+    d->result = filter_wanted(a) ? filter(d, a, detail) : put_away(d, a, detail);
     account_close(&a);
 }
 

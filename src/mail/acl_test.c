@@ -34,33 +34,38 @@ who_of(enum asker asker)
     return acl_who_new(ALICE + asker, span_str(names[asker]), &more);
 }
 
+// Some of the kinds, with rights each.
+struct set {
+    struct acl_entry entries[KINDS];
+    size_t kinds[KINDS];  // of the entries
+    struct acl_list list;
+};
+
 // Another way to the same: right by right, in the words of mail/acl.h.
 static bool
-expected(enum asker asker, const struct acl_where *where, const struct acl_list *l,
+expected(enum asker asker, const struct acl_where *where, const struct set *s,
          uint32_t right)
 {
     bool given = (where->granted & right) != 0, taken = false, named = false;
-    for (size_t i = 0; i < l->n; i++)
-        for (size_t k = 0; k < KINDS; k++) {
-            bool same = span_eq(l->p[i].identifier, span_str(kinds[k].identifier));
-            bool mine = kinds[k].means & 1u << asker;
-            if (!same || !mine)
-                continue;
-            named |= k == 2;
-            if (l->p[i].rights & right)
-                *(kinds[k].identifier[0] == '-' ? &taken : &given) = true;
-        }
+    for (size_t i = 0; i < s->list.n; i++) {
+        size_t k = s->kinds[i];
+        if (!(kinds[k].means & 1u << asker))
+            continue;
+        named |= k == 2;
+        if (s->entries[i].rights & right)
+            *(kinds[k].identifier[0] == '-' ? &taken : &given) = true;
+    }
     return where->owner && (right & (RIGHT_LOOKUP | RIGHT_ADMIN))
                ? true
                : ((where->owner && !named) || given) && !taken;
 }
 
 static uint32_t
-rights_expected(enum asker asker, const struct acl_where *where, const struct acl_list *l)
+rights_expected(enum asker asker, const struct acl_where *where, const struct set *s)
 {
     uint32_t rights = 0;
     for (uint32_t right = 1; right < RIGHTS_ALL; right <<= 1)
-        if (expected(asker, where, l, right))
+        if (expected(asker, where, s, right))
             rights |= right;
     if (asker == ADMIN && !where->owner && (where->common || (rights & RIGHT_LOOKUP)))
         return RIGHTS_ALL;
@@ -69,15 +74,18 @@ rights_expected(enum asker asker, const struct acl_where *where, const struct ac
 
 // Entry k of the set has one of three values, by the digits of `set` in base 3.
 static void
-list_of(unsigned set, struct acl_entry entries[KINDS], struct acl_list *out)
+set_of(unsigned set, struct set *out)
 {
     static const uint32_t given[] = {0, RIGHT_LOOKUP | RIGHT_READ,
                                      RIGHTS_ALL & ~RIGHT_READ};
-    *out = (struct acl_list){entries, 0};
-    for (size_t k = 0; k < KINDS; k++, set /= 3)
-        if (set % 3 > 0)
-            entries[out->n++] =
-                (struct acl_entry){span_str(kinds[k].identifier), given[set % 3]};
+    out->list = (struct acl_list){out->entries, 0};
+    for (size_t k = 0; k < KINDS; k++, set /= 3) {
+        if (set % 3 == 0)
+            continue;
+        out->kinds[out->list.n] = k;
+        out->entries[out->list.n++] =
+            (struct acl_entry){span_str(kinds[k].identifier), given[set % 3]};
+    }
 }
 
 static void
@@ -86,8 +94,7 @@ test_decision(void **state)
     static const struct acl_where places[] = {
         {.owner = false}, {.common = true}, {.granted = RIGHT_LOOKUP | RIGHT_INSERT}};
     struct acl_who *whos[ASKERS];
-    struct acl_entry entries[KINDS];
-    struct acl_list list;
+    struct set s;
     (void)state;
 #ifdef __SANITIZE_THREAD__
     skip();  // 80 s of one thread
@@ -95,14 +102,14 @@ test_decision(void **state)
     for (enum asker a = 0; a < ASKERS; a++)
         whos[a] = who_of(a);
     for (unsigned set = 0; set < 59049; set++) {  // 3 to the 10
-        list_of(set, entries, &list);
+        set_of(set, &s);
         for (unsigned i = 0; i < ASKERS * 3; i++) {
             enum asker a = i % ASKERS;
             struct acl_where where = places[i / ASKERS];
             where.owner = a == OWNER && !where.common;
             if (a == OWNER && where.common)
                 continue;  // nobody owns it
-            if (acl_decide(whos[a], &where, &list) != rights_expected(a, &where, &list))
+            if (acl_decide(whos[a], &where, &s.list) != rights_expected(a, &where, &s))
                 fail_msg("set %u, asker %u, place %u", set, a, i / ASKERS);
         }
     }

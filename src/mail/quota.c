@@ -41,6 +41,14 @@ mail_quota_set(struct mail *m, const struct quota_settings *s)
     now->local_domain = s->local_domain ? s->local_domain : "";
 }
 
+void
+mail_quota_limits(struct mail *m, struct usage *out)
+{
+    const struct quota_now *now = quotas_now(mail_quotas(m));
+    for (int k = 0; k < USAGE_KINDS; k++)
+        out->n[k] = now->limits[k];
+}
+
 bool
 mail_quota_permanent(struct mail *m)
 {

@@ -33,6 +33,7 @@ struct quota_settings {
 };
 // From any thread; does not suspend.
 void mail_quota_set(struct mail *m, const struct quota_settings *s);
+void mail_quota_limits(struct mail *m, struct usage *out);  // of who has none of their own
 bool mail_quota_permanent(struct mail *m);
 void mail_quota_stop(struct mail *m);  // no more accounts are opened to be counted
 

@@ -31,6 +31,7 @@ note_use(struct login *l)
                   log_user(name_span(&l->user.name)), log_fault(&f));
 }
 
+// Who has it and uses it where it is not good is no guesser (FAULT_NOPERM), nobody is banned for it.
 enum result
 app_judge(struct login *l, struct fault *f)
 {
@@ -42,10 +43,10 @@ app_judge(struct login *l, struct fault *f)
         return fault_set(f, FAULT_AUTHFAILED, "the app password '%s' has expired",
                          found.label.text);
     if (!app_password_is_for(&found, span_str(l->service.name)))
-        return fault_set(f, FAULT_AUTHFAILED, "the app password '%s' is not for %s",
+        return fault_set(f, FAULT_NOPERM, "the app password '%s' is not for %s",
                          found.label.text, l->service.name);
     if (found.read_only && l->service.verdict_only)
-        return fault_set(f, FAULT_AUTHFAILED, "the app password '%s' is read-only",
+        return fault_set(f, FAULT_NOPERM, "the app password '%s' is read-only",
                          found.label.text);
     l->app = found;
     if (l->service.trial == NULL)

@@ -31,13 +31,23 @@ put_phrase(struct buf *b, struct span text)
 }
 
 static void
+put_mailbox(struct buf *b, const struct mime_address *a)
+{
+    quoted_put_local(b, a->mailbox);
+    if (a->host.n > 0) {
+        buf_put_char(b, '@');
+        buf_put(b, a->host);
+    }
+}
+
+static void
 put_unsendable(struct buf *b, const struct mime_address *a)
 {
     struct buf text;
     buf_init(&text, SIZE_MAX);
     if (a->name.n > 0)
         buf_printf(&text, "%.*s ", SPAN_ARG(a->name));
-    buf_printf(&text, "%.*s@%.*s", SPAN_ARG(a->mailbox), SPAN_ARG(a->host));
+    put_mailbox(&text, a);
     put_phrase(b, buf_span(&text));
     buf_put_str(b, ":;");
     buf_done(&text);
@@ -54,8 +64,9 @@ put_address(struct buf *b, const struct mime_address *a)
         put_phrase(b, a->name);
         buf_put_char(b, ' ');
     }
-    buf_printf(b, "<%.*s%s%.*s>", SPAN_ARG(a->mailbox), a->host.n > 0 ? "@" : "",
-               SPAN_ARG(a->host));
+    buf_put_char(b, '<');
+    put_mailbox(b, a);
+    buf_put_char(b, '>');
 }
 
 static void

@@ -163,10 +163,8 @@ def test_idle_and_followed_searches_end(server, alice):
     until(idler, b"+ ")
     alice.append("watched", MESSAGE)
     until(idler, b"3 EXISTS")
-    began = time.monotonic()
     alice.command(f"SETACL watched bob {without('r')}")
-    until(idler, b"[CLOSED]")
-    assert time.monotonic() - began < 15  # a second, on a machine with nothing else to do
+    until(idler, b"[CLOSED]")  # how soon: test_soon.py
     alice.append("watched", MESSAGE)
     alice.command("STORE 1 +FLAGS (\\Flagged)") if alice.select("watched")["EXISTS"] else None
     idler.wire.send(b"DONE\r\n")

@@ -353,8 +353,8 @@ send_batch(struct imap_fetch_run *run, struct view_message *messages, size_t n,
         return send_light(run, messages, flags_too, n);
     for (size_t i = 0; i < n; i++) {
         run->message = &messages[i];
-        if (conn_failed(run->session->conn))
-            return fault_set(f, FAULT_CLOSED, "client went");
+        if (imap_goes_on(run->session, run->session->view, f) != R_OK)
+            return R_FAIL;
         if (send_heavy(run, flags_too[i]) != R_OK)
             return fault_set(f, FAULT_CORRUPTION, "message damaged while it was sent");
     }

@@ -108,12 +108,12 @@ static enum result
 go_on(void *arg, struct fault *f)
 {
     struct find *d = arg;
-    struct conn *conn = d->search->c->session->conn;
-    if (conn_eof(conn) && !conn_failed(conn) && !d->asked) {
+    struct imap_session *s = d->search->c->session;
+    if (conn_eof(s->conn) && !conn_failed(s->conn) && !d->asked) {
         d->asked = true;
-        imap_say(d->search->c->session, "* OK ", "Still searching");
+        imap_say(s, "* OK ", "Still searching");
     }
-    return conn_failed(conn) ? fault_set(f, FAULT_CLOSED, "the client went") : R_OK;
+    return imap_goes_on(s, d->view, f);
 }
 
 static enum result

@@ -108,8 +108,8 @@ run_all(struct imap_search *s, struct filter_stored *x, struct fault *f)
     uint64_t done = 0, goal = seqset_size(&s->uids);
     uint32_t seq, uid;
     while (seqset_next(&s->seqs, &i, &seq) && seqset_next(&s->uids, &k, &uid)) {
-        if (conn_failed(s->c->session->conn))
-            return fault_set(f, FAULT_CLOSED, "client went");
+        if (imap_goes_on(s->c->session, s->c->session->view, f) != R_OK)
+            return R_FAIL;
         if (run_one(s->c, x, seq, uid, f) != R_OK)
             return R_FAIL;
         imap_progress(s->c, ++done, goal);

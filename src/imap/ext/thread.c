@@ -119,9 +119,7 @@ add_batch(struct threader *d, const struct view_message *v, size_t n, struct fau
     }
     if (!d->column && threading_settle(d->threading, f) != R_OK)
         return R_FAIL;
-    return conn_failed(d->search->c->session->conn)
-               ? fault_set(f, FAULT_CLOSED, "client went")
-               : R_OK;
+    return imap_goes_on(d->search->c->session, d->search->c->session->view, f);
 }
 
 static enum result
