@@ -121,8 +121,8 @@ def app_password(server, user, label, *options):
     return row["password"]
 
 
-def refuses(server, user, password):
-    with pytest.raises(Refused, match=r"NO \[AUTHENTICATIONFAILED\]"):
+def refuses(server, user, password, code="AUTHENTICATIONFAILED"):
+    with pytest.raises(Refused, match=rf"NO \[{code}\]"):
         Imap(server.address("imap"), user, password)
 
 
@@ -177,7 +177,7 @@ def test_app_password(server):
 
 def test_app_password_for_a_protocol_and_a_time(server):
     user = server.fresh_user("device")
-    refuses(server, user, app_password(server, user, "printer", "--protocol", "lmtp,pop3"))
+    refuses(server, user, app_password(server, user, "printer", "--protocol", "lmtp,pop3"), "NOPERM")  # it is theirs: no guess
     Imap(server.address("imap"), user, app_password(server, user, "mail", "--protocol", "imap,lmtp")).close()
     short = app_password(server, user, "guest", "--expires", "3s")
     client = Imap(server.address("imap"), user, short)
