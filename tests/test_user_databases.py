@@ -14,7 +14,7 @@ import time
 import pytest
 
 from lib import samples, server as posthorn, userbases
-from lib.client import Imap, Refused
+from lib.client import Imap, Lmtp, Refused
 from lib.long import LONG
 from lib.waiting import wait_for
 from lib.wire import Closed, Wire, begin_login
@@ -192,6 +192,58 @@ def test_quota_of_the_database(place):
     wait_for(lambda: login(server, "qq", "secret-q").startswith(LATER), seconds=30)
     base.set_quota("qq", "")
     session.close()
+
+
+def test_limits_of_the_database_in_a_domain_with_one():
+    """Both hold for whoever comes, and after kill -9, while the database is away: what is told is what is there (decision 0016)."""
+    base, users = userbases.Sqlite(), ("una@q.test", "ugo@q.test")
+    for user in users:
+        base.put(user, "secret-q")
+        base.set_quota(user, "*:messages=4")
+    server = posthorn.Server({**base.settings, "userdb_cache": "0s", "admin_users": ["alice"], "local_domains": ["q.test"]})
+
+    def deliver(user):
+        lmtp = Lmtp(server.address("lmtp"))
+        try:
+            lmtp.deliver(user, b"Subject: x\r\n\r\nx\r\n")
+            return True
+        except Refused as why:
+            assert "4.2.2" in str(why), why
+            return False
+        finally:
+            lmtp.close()
+
+    def told():
+        rows = {row["name"]: row for row in map(json.loads, posthorn.run_verb("quota", "list", "@q.test", "--json", "-c", server.config).splitlines())}
+        domain, = [json.loads(line) for line in posthorn.run_verb("quota", "show", "@q.test", "--json", "-c", server.config).splitlines()]
+        return [(rows[user]["messages"], rows[user]["messages_limit"]) for user in users], (domain["messages"], domain["messages_limit"])
+
+    try:
+        posthorn.run_verb("quota", "set", "@q.test", "messages=6", "--data", server.data)
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            assert sum(pool.map(deliver, [users[0]] * 8)) == 4  # the database's limit
+            assert sum(pool.map(deliver, [users[1]] * 8)) == 2  # the domain's
+        assert told() == ([(4, 4), (2, 4)], (6, 6))
+        base.lose(base.lost_by[0])
+        server.kill()
+        server.start()
+        posthorn.run_verb("quota", "set", "@q.test", "messages=7", "--data", server.data)
+        figures = json.loads(posthorn.run_verb("quota", "show", "@q.test", "--json", "-c", server.config))
+        assert (figures["messages"], figures["messages_limit"]) == (6, 7)
+        base.find(base.lost_by[0])
+        wait_for(lambda: deliver_or_later(deliver, users[1]))
+        assert told() == ([(4, 4), (3, 4)], (7, 7)) and not deliver(users[1]) and not deliver(users[0])
+    finally:
+        server.stop()
+        base.stop()
+
+
+def deliver_or_later(deliver, user):
+    try:
+        return deliver(user)
+    except AssertionError as why:
+        assert "451" in str(why), why  # a database that was lost rests for a second
+        return False
 
 
 def test_scram_is_not_offered(place):
