@@ -265,7 +265,7 @@ def test_no_passwords_in_the_clear():
 
 # ---- RFC 6856 ----
 
-WIDE = ("From: Jürgen Müller <jm@example.org>\r\nTo: <jürgen@example.org>, B <b@example.org>\r\nSubject: Grüße an alle\r\n"
+WIDE = ("From: Jürgen Müller <jm@example.org>\r\nTo: <jürgen@example.org>, B <b@example.org>, Jö <\"two words\"@example.org>\r\nSubject: Grüße an alle\r\n"
         "X-Ascii: plain\r\n\r\nGrüße\r\n").encode()
 
 
@@ -285,7 +285,7 @@ def test_utf8(server, user):
         from email import message_from_bytes, policy
         parsed = message_from_bytes(got, policy=policy.default)
         assert parsed["Subject"] == "Grüße an alle" and parsed["From"].addresses[0].display_name == "Jürgen Müller"
-        assert [a.addr_spec for a in parsed["To"].addresses] == ["b@example.org"]
+        assert [a.addr_spec for a in parsed["To"].addresses] == ["b@example.org", '"two words"@example.org']  # quoted as it was
         assert c.message("TOP 3 0") == head + b"\r\n\r\n"
         c.err("UTF8")
 
