@@ -50,9 +50,39 @@ def options(root):
             named.add(option)
             if option not in have:
                 yield f'src/ctl/verbs.def: {verb} takes {option}; give it a row with its text in src/ctl/options.def'
-    general = {"-c", "--data", "--json", "--version", "-h", "--help"}
-    for option in have - named - general:
+    for option in have - named - GENERAL:
         yield f"src/ctl/options.def: {option} is in no usage of src/ctl/verbs.def"
+
+
+COMMAND = re.compile(r"`posthorn ([^`]*)`|^(?:    |\t|\.Dl )(?:\$ |# |sudo )?posthorn (.*)$", re.M)
+GENERAL = {"-c", "--data", "--json", "--version", "-h", "--help"}
+
+
+def commands(text):
+    """(line number, words) of each command that a document shows."""
+    for found in COMMAND.finditer(text):
+        shown = re.split(r"\s[#|>&]|;|\.\.\.", (found[1] or found[2] or "").replace("\\-", "-"))[0]
+        if shown:
+            yield text.count("\n", 0, found.start()) + 1, re.sub(r"\|\S*", "", shown).split()
+
+
+def mentions(root):
+    """What the documents tell to type exists: the verb, and its options."""
+    usages = {verb: strings[1] for verb, strings in rows(root, "src/ctl/verbs.def", "[A-Z]+")}
+    for path in sorted([root / "README.md", *root.glob("docs/*.md"), *root.glob("dist/man/*.in")]):
+        if path.name == "format.md":  # it has the first words of files: "posthorn store N"
+            continue
+        for line, words in commands(path.read_text()) if path.exists() else ():
+            where = f"{path.relative_to(root)}:{line}"
+            named = [w for w in words if not w.startswith("-")]
+            verb = next((" ".join(named[:n]) for n in (3, 2, 1) if " ".join(named[:n]) in usages), None)
+            if verb is None:
+                if named and not any(v == named[0] or (v + " ").startswith(" ".join(named[:2]) + " ") for v in usages):
+                    yield f"{where}: there is no verb `posthorn {' '.join(words[:3])}`"
+                continue
+            for option in OPTION.findall(" ".join(words)):
+                if option not in GENERAL and option not in OPTION.findall(usages[verb]) and not re.match(r"-[a-z]{2}", option):
+                    yield f"{where}: `posthorn {verb}` takes no {option}"
 
 
 def generator(root):
@@ -91,6 +121,7 @@ def pages(root):
             yield from complaints(path)
 
 
-BROKEN = {"src/ctl/verbs.def": 'LOCAL("x", "[--lost]", 0, 0, f, "")\n', "src/ctl/options.def": 'OPTION("--spare", spare, "", "a long enough text")\n',
+BROKEN = {"src/ctl/verbs.def": 'LOCAL("x", "[--lost]", 0, 0, f, "")\n', "README.md": "`posthorn y --lost`, and `posthorn x --found`\n",
+          "src/ctl/options.def": 'OPTION("--spare", spare, "", "a long enough text")\n',
           "dist/man/posthorn.1.in": ".Dd November 27, 2026\n.Dt X 1\n.Os\n.Sh NAME\n.Nm x\n.Nd y\n.Bl -tag\n.It a\n"}
-source.main({"texts": (texts, BROKEN), "topics": (topics, BROKEN), "options": (options, BROKEN), "pages": (pages, BROKEN)})
+source.main({"texts": (texts, BROKEN), "topics": (topics, BROKEN), "options": (options, BROKEN), "mentions": (mentions, BROKEN), "pages": (pages, BROKEN)})
