@@ -8,8 +8,8 @@ import sys
 import time
 
 from lib import peers
+from lib.cyrus import Cyrus
 
-from cyrus import Cyrus
 from place import ROOT, drop_pages
 
 USERS = 8000

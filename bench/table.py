@@ -5,7 +5,7 @@ import re
 import subprocess
 import time
 
-import cyrus
+from lib import cyrus
 import measure
 import servers
 from rows import ROWS

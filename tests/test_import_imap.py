@@ -74,6 +74,13 @@ def bodies(server, user, box="INBOX"):
     return {uid: row[2] for uid, row in state(server, user)[box][2].items()}
 
 
+def digest_of(messages):
+    """The digest of a report, as docs/moving-in.md tells it: {uid: (flags, octets)}."""
+    lines = [f"{uid} {' '.join(sorted(f.lower() for f in flags))} {hashlib.sha256(octets).hexdigest()}\n"
+             for uid, (flags, octets) in sorted(messages.items())]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
 def rows_of(said):
     return [json.loads(line) for line in said.splitlines() if line.startswith("{")]
 
@@ -103,8 +110,10 @@ def test_plain_server(server, fake, wrong):
     assert fetches == (251 if wrong else 5), fetches
     told = {r["mailbox"]: r for r in rows_of(said) if r.get("sha256")}
     assert told["INBOX"]["imported"] == 250 and told["INBOX"]["octets"] == sum(map(len, rows.values()))
-    digest = hashlib.sha256(b"".join(hashlib.sha256(rows[u]).digest() for u in sorted(rows)))
-    assert told["INBOX"]["sha256"] == digest.hexdigest()
+    digest = digest_of({u: (there.flags.get(("INBOX", u), "").split(), rows[u]) for u in rows})
+    assert told["INBOX"]["sha256"] == told["INBOX"]["source_sha256"] == digest and told["INBOX"]["checked"] == 250
+    assert told["INBOX"]["here"] == told["INBOX"]["messages"] == 250
+    assert told["INBOX"]["here_octets"] == told["INBOX"]["source_octets"] == sum(map(len, rows.values()))
     rows[900] = message(900)
     there.flags["INBOX", 9] = "\\Flagged"
     there.said.clear()
@@ -208,6 +217,22 @@ def test_starttls(dovecot, server, fake):
         url = url_of(there).replace("127.0.0.1", "localhost")
         said = pull(server, url, here, "--ca", cert[0], want=want)
         assert words in said and len(there.logins) == (want == 0), said
+
+
+def test_report(server, fake, tmp_path):
+    """--report says for each folder what is there and here, what was renamed, and what was left out and why."""
+    boxes = {"INBOX": {3: message(3), 5: message(5)}, "a/b": {1: message(1)}, "none": {}, "c..d": {1: message(2)}}
+    there, here, file = fake(boxes), server.fresh_user("report"), tmp_path / "report"
+    pull(server, url_of(there), here, "--plaintext", "--report", str(file), want=1)
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert file.stat().st_mode & 0o777 == 0o600
+    found = {r["source"]: r for r in rows if r["type"] == "mailbox"}
+    assert found["INBOX"]["source_sha256"] == found["INBOX"]["sha256"] == digest_of({u: ([], o) for u, o in boxes["INBOX"].items()})
+    assert found["a/b"]["mailbox"] == "a\u2215b" and found["a/b"]["here"] == 1 and found["none"]["messages"] == 0
+    assert [r["mailbox"] for r in rows if r["type"] == "renamed"] == ["a\u2215b"]
+    assert "c..d" in [r["where"] for r in rows if r["type"] == "problem"]
+    assert [(r["user"], r["messages"]) for r in rows if r["type"] == "imported"] == [(here, 3)] and rows[-1]["type"] == "error"
+    assert "No such file" in pull(server, url_of(there), here, "--plaintext", "--report", str(tmp_path / "no/file"), want=1)
 
 
 def test_dry_run(server, fake):

@@ -59,8 +59,21 @@ adopt_uid(struct import *im, uint32_t uid, struct fault *f)
     return intake_adopt(&im->ref, im->source.uidvalidity, uid, f);
 }
 
+// What is there under another UID too: its octets are those that came before.
 static enum result
-copy_one(struct import *im, struct view *from, const struct import_copy *c, struct fault *f)
+prove_copy(struct import *im, const struct import_copy *c, const struct message_row *row,
+           uint32_t uid, struct fault *f)
+{
+    unsigned char sha[MESSAGE_HASH];
+    if (message_hash(verb_host(im->call)->mail, row, sha, f) != R_OK)
+        return R_FAIL;
+    import_pull_prove(im, &c->head, uid, span_of((const char *)sha, sizeof sha));
+    return R_OK;
+}
+
+static enum result
+copy_one(struct import *im, struct view *from, const struct import_copy *c,
+         const struct message_row *row, struct fault *f)
 {
     struct import_pull *p = im->pull;
     struct seqset one;
@@ -82,7 +95,9 @@ copy_one(struct import *im, struct view *from, const struct import_copy *c, stru
     im->uidnext = uid + 1;
     im->counts.messages++;
     im->counts.renumbered += im->keep_uids && uid != c->head.uid;
-    return flags_of_copy(im, uid, c, f);
+    if (flags_of_copy(im, uid, c, f) != R_OK)
+        return R_FAIL;
+    return prove_copy(im, c, row, uid, f);
 }
 
 static enum result
@@ -100,7 +115,7 @@ take_copy(struct import *im, struct view *from, const struct import_copy *c,
     if (r == R_OK)
         r = is_copied(im, &row, f);
     im->counts.present += r == R_OK;
-    return r == R_NONE ? copy_one(im, from, c, f) : r;
+    return r == R_NONE ? copy_one(im, from, c, &row, f) : r;
 }
 
 enum result

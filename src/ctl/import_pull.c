@@ -6,14 +6,6 @@
 #include "mail/message.h"
 #include "pull/pull.h"
 
-#include <openssl/evp.h>
-
-// A message that is on disk: the UID that it has at the source.
-struct committed {
-    uint32_t uid;
-    unsigned char sha[MESSAGE_HASH];
-};
-
 struct import_pull *
 import_pull_new(struct span source, bool dry_run)
 {
@@ -26,9 +18,7 @@ import_pull_new(struct span source, bool dry_run)
     p->dry_run = dry_run;
     p->ids = import_ids_new();
     p->all.here = import_ids_new();
-    p->sha = EVP_MD_CTX_new();
-    must(p->sha != NULL);
-    buf_init(&p->committed, SIZE_MAX / 2);
+    p->proof = import_proof_new();
     seqset_init(&p->wanted, p->batch);
     return p;
 }
@@ -44,8 +34,7 @@ import_pull_free(struct import_pull **pp)
     import_ids_free(&p->ids);
     import_ids_free(&p->all.here);
     import_have_free(&p->all.have);
-    EVP_MD_CTX_free(p->sha);
-    buf_done(&p->committed);
+    import_proof_free(&p->proof);
     arena_free(&p->scratch);
     arena_free(&p->batch);
     arena_free(&p->arena);
@@ -139,8 +128,8 @@ import_pull_begin(struct import *im, struct fault *f)
     p->before = im->counts;
     p->flags_before = p->flags;
     p->unlabelled = 0;
-    buf_reset(&p->committed);
-    must(EVP_DigestInit_ex(p->sha, EVP_sha256(), NULL) == 1);
+    p->offered = (struct import_offered){0};
+    import_proof_begin(p->proof);
     import_state_load(im->user, im->target, state_name(im, im->source.name), &p->was);
     if (p->was.uidvalidity != im->source.uidvalidity)
         p->was = (struct parcel_state){0};
@@ -211,32 +200,46 @@ here(const struct import_pull *p, uint32_t uid, uint64_t size)
 void
 import_pull_done(struct import *im, const struct import_message *m, uint32_t uid)
 {
-    struct committed c = {.uid = m->head.uid};
-    memcpy(c.sha, intake_hash(m->intake).p, sizeof c.sha);
-    buf_put(&im->pull->committed, span_of(&c, sizeof c));
+    import_pull_prove(im, &m->head, uid, intake_hash(m->intake));
     import_ids_add(im->pull->ids, m->head.id, here(im->pull, uid, m->head.size));
 }
 
-static int
-compare_committed(const void *a, const void *b)
+void
+import_pull_prove(struct import *im, const struct parcel_message *h, uint32_t uid,
+                  struct span sha256)
 {
-    const struct committed *x = a, *y = b;
-    return (x->uid > y->uid) - (x->uid < y->uid);
+    const struct import_proof_message m = {.there = h->uid,
+                                           .here = uid,
+                                           .flags = h->flags,
+                                           .keywords = h->keywords,
+                                           .keyword_count = h->keyword_count,
+                                           .sha256 = sha256};
+    import_proof_add(im->pull->proof, &m);
 }
 
-// Commits end in any order; the digest is by UID.
-static void
-digest(struct import_pull *p)
+// What came since the last time is read back from the disk.
+static enum result
+prove(struct import *im, struct fault *f)
 {
-    struct committed c;
-    size_t n = p->committed.n / sizeof c;
-    if (n > 0)
-        qsort(p->committed.p, n, sizeof c, compare_committed);
-    for (size_t i = 0; i < n; i++) {
-        memcpy(&c, p->committed.p + i * sizeof c, sizeof c);
-        must(EVP_DigestUpdate(p->sha, c.sha, sizeof c.sha) == 1);
+    struct import_pull *p = im->pull;
+    struct view_delta delta;
+    struct seqset wrong;
+    struct seqset_iter at = {0};
+    uint32_t uid;
+    char where[32];
+    if (p->view == NULL)
+        return R_OK;
+    arena_reset(p->scratch);
+    seqset_init(&wrong, p->scratch);
+    if (view_sync(p->view, 0, p->scratch, &delta, f) != R_OK ||
+        import_proof_check(p->proof, p->view, p->scratch, &wrong, f) != R_OK)
+        return R_FAIL;
+    while (seqset_next(&wrong, &at, &uid)) {
+        snprintf(where, sizeof where, "UID %u", uid);
+        import_leave_out(im, span_str(where),
+                         SPAN("what is on disk here is not what came"));
     }
-    buf_reset(&p->committed);
+    return R_OK;
 }
 
 static void
@@ -244,17 +247,21 @@ tell(struct import *im, const struct parcel_state *s, struct span target)
 {
     const struct import_pull *p = im->pull;
     const struct import_counts *now = &im->counts, *was = &p->before;
-    unsigned char sha[EVP_MAX_MD_SIZE];
-    char hex[65];
-    unsigned n = 0;
-    must(EVP_DigestFinal_ex(p->sha, sha, &n) == 1 && n == 32);
-    for (unsigned i = 0; i < n; i++)
-        snprintf(hex + (size_t)i * 2, 3, "%02x", sha[i]);
+    struct import_proof_result proof;
+    struct tree_entry here = {0};
+    struct fault why;
+    bool listed = p->offered.messages == s->messages;  // not only what is new
+    bool known = im->target.p != NULL &&
+                 tree_status(im->user, im->mailbox_arena, target, &here, &why) == R_OK;
+    import_proof_end(p->proof, &proof);
     verb_row(
         im->call, "mailbox",
         FIELDS(field_text("mailbox", "%", target),
                field_text("source", "", im->source.there),
                field_number("messages", ": % there", s->messages),
+               field_if(listed, field_number("source_octets", "", p->offered.octets)),
+               field_if(known, field_number("here", ", % here", here.counts.exists)),
+               field_if(known, field_number("here_octets", "", here.counts.size)),
                field_number("imported", ", % imported", now->messages - was->messages),
                field_number("octets", " (% octets)", now->octets - was->octets),
                field_number("present", ", % were here", now->present - was->present),
@@ -267,7 +274,9 @@ tell(struct import *im, const struct parcel_state *s, struct span target)
                field_if(
                    now->left_out > was->left_out,
                    field_number("left_out", ", % LEFT OUT", now->left_out - was->left_out)),
-               field_str("sha256", "", hex)));
+               field_number("checked", "", proof.checked),
+               field_str("source_sha256", "", proof.came),
+               field_str("sha256", "", proof.here)));
 }
 
 static enum result
@@ -277,7 +286,8 @@ settle(struct import *im, const struct parcel_state *s, struct fault *f)
     if (end_batch(im, f) != R_OK)
         return R_FAIL;
     import_wait(im, 0);
-    digest(im->pull);
+    if (prove(im, f) != R_OK)
+        return R_FAIL;
     if (!s->last) {
         if (im->deferred_count == 0)
             save(im, *s);
@@ -286,8 +296,7 @@ settle(struct import *im, const struct parcel_state *s, struct fault *f)
     if (import_mailbox_settle(im, f) != R_OK)
         return R_FAIL;
     import_wait(im, 0);
-    digest(im->pull);
-    if (import_unlabel(im, f) != R_OK)
+    if (prove(im, f) != R_OK || import_unlabel(im, f) != R_OK)
         return R_FAIL;
     save(im, *s);
     tell(im, s, target);
@@ -362,8 +371,11 @@ offer(struct import *im, struct span payload, struct fault *f)
     enum result r = end_batch(im, f);
     if (r == R_OK && (parcel_get_message(payload, a, &h) != R_OK || h.uid == 0))
         r = fault_set(f, FAULT_BAD, "an offer is malformed");
-    if (r == R_OK)
+    if (r == R_OK) {
+        im->pull->offered.messages++;
+        im->pull->offered.octets += h.size;
         r = take_offer(im, payload, &h, f);
+    }
     arena_free(&a);
     return r;
 }
@@ -389,6 +401,12 @@ same(struct import *im, struct span payload, struct fault *f)
         return fault_set(f, FAULT_BAD, "a mailbox's head is malformed");
     im->counts.mailboxes++;
     im->counts.present += m.messages;
+    verb_row(im->call, "mailbox",
+             FIELDS(field_text("mailbox", "%",
+                               import_names_target(&im->names, m.name, im->arena)),
+                    field_text("source", "", m.there),
+                    field_number("messages", ": % there", m.messages),
+                    field_flag("unchanged", ", nothing new", true)));
     return R_OK;
 }
 

@@ -6,11 +6,10 @@
 // Owner: the verb's task; all functions suspend.
 
 #include "ctl/import_ids.h"
+#include "ctl/import_proof.h"
 #include "ctl/parcel.h"
 #include "base/limits.h"
 #include "mail/view.h"
-
-#include <openssl/types.h>
 
 struct import;
 struct import_message;
@@ -32,6 +31,11 @@ struct import_all {
     struct import_ids *here;  // by EMAILID: what is there and here
 };
 
+// What is listed of a mailbox, wanted or not.
+struct import_offered {
+    uint64_t messages, octets;
+};
+
 struct import_pull {
     struct arena *arena, *batch, *scratch;
     struct span source;  // "ann@mail.example.org"
@@ -49,8 +53,8 @@ struct import_pull {
     struct import_counts before;
     uint64_t flags, flags_before;  // messages whose flags were changed
     uint64_t unlabelled;           // copies here that were taken away, as they were there
-    struct buf committed;          // struct committed each, since the last settle
-    EVP_MD_CTX *sha;               // of those before
+    struct import_offered offered;
+    struct import_proof *proof;
     // what was offered since the last answer, or, when that was given, before it
     struct seqset wanted;
     struct import_copy copies[LIMIT_pull_batch];  // by UID
@@ -79,6 +83,9 @@ enum result import_pull_twin(struct import *im, const struct import_message *m,
                              struct fault *f) MUST_CHECK;
 // At the end of a mailbox that shows a label: what lost it there loses it here. It stays where all messages are.
 enum result import_unlabel(struct import *im, struct fault *f) MUST_CHECK;
+// It is on disk under this UID; its octets have this SHA-256.
+void import_pull_prove(struct import *im, const struct parcel_message *h, uint32_t uid,
+                       struct span sha256);
 // What is copied here and has a UID below, before a message that has it is placed: UIDs rise.
 enum result import_pull_copy(struct import *im, uint32_t below, struct fault *f) MUST_CHECK;
 // The flags and keywords of a message here become those that it has there.

@@ -1,7 +1,10 @@
 #include "ctl/output.h"
 #include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 static bool as_json;
+static FILE *report;  // NULL: none is wanted
 
 void
 output_open(bool json)
@@ -13,6 +16,16 @@ bool
 output_is_json(void)
 {
     return as_json;
+}
+
+enum result
+output_report(const char *path, struct fault *f)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    report = fd >= 0 ? fdopen(fd, "w") : NULL;
+    if (report == NULL && fd >= 0)
+        close(fd);
+    return report != NULL ? R_OK : fault_errno(f, FAULT_DISK, path);
 }
 
 static void
@@ -39,17 +52,27 @@ put_json(struct buf *b, struct span type, const struct field *fields, size_t n)
 }
 
 static void
+write_to(FILE *file, const struct buf *b)
+{
+    if (b->n > 0)
+        (void)!fwrite(b->p, 1, b->n, file);  // output_close asks
+}
+
+static void
 print(FILE *file, struct span type, struct span event, const struct field *fields, size_t n)
 {
-    struct buf b;
-    buf_init(&b, SIZE_MAX);
-    if (as_json)
-        put_json(&b, type, fields, n);
-    else
-        put_text(&b, event, fields, n);
-    if (b.n > 0)
-        (void)!fwrite(b.p, 1, b.n, file);  // output_close asks
-    buf_done(&b);
+    struct buf json, text;
+    buf_init(&json, SIZE_MAX);
+    buf_init(&text, SIZE_MAX);
+    if (as_json || report != NULL)
+        put_json(&json, type, fields, n);
+    if (!as_json)
+        put_text(&text, event, fields, n);
+    write_to(file, as_json ? &json : &text);
+    if (report != NULL)
+        write_to(report, &json);
+    buf_done(&text);
+    buf_done(&json);
 }
 
 void
@@ -81,10 +104,25 @@ output_fault(const struct fault *f, int code)
     return code;
 }
 
+static int
+close_report(int code)
+{
+    struct fault f;
+    FILE *file = report;
+    report = NULL;
+    bool good = fflush(file) == 0 && !ferror(file) && fsync(fileno(file)) == 0;
+    if (!good)
+        fault_errno(&f, FAULT_DISK, "the report");
+    good &= fclose(file) == 0;
+    return good ? code : output_fault(&f, 1);
+}
+
 int
 output_close(int code)
 {
     struct fault f;
+    if (report != NULL)
+        code = close_report(code);
     if (fflush(stdout) == 0 && !ferror(stdout))
         return code;
     fault_errno(&f, FAULT_DISK, "standard output");

@@ -10,6 +10,8 @@
 
 void output_open(bool json);
 bool output_is_json(void);
+// All that is said goes to this file too (made anew, for its owner alone), as JSON; it is on disk when output_close returns 0.
+enum result output_report(const char *path, struct fault *f) MUST_CHECK;
 
 void output_row(const char *type, const struct field *fields, size_t n);
 // a row on standard error

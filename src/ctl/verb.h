@@ -90,7 +90,7 @@ enum verb_where {
 
 // import from a server
 struct pull_options {
-    const char *password_file, *token_file, *master, *users, *timeout, *rate;
+    const char *password_file, *token_file, *master, *users, *timeout, *rate, *report;
     bool plaintext, tls_unverified;
 };
 

@@ -147,7 +147,9 @@ report(struct import *im)
                     field_number("mailboxes", " into % mailboxes", c->mailboxes),
                     field_number("present", "; % were there already", c->present),
                     field_number("renumbered", ", % got a new UID", c->renumbered),
-                    field_number("left_out", ", % left out", c->left_out)));
+                    field_number("left_out", ", % left out", c->left_out),
+                    field_text("user", "", verb_arg(im->call, ARG_USER)),
+                    field_text("source", "", verb_arg(im->call, ARG_PATH))));
 }
 
 static enum result

@@ -327,7 +327,8 @@ verb_import_local(const struct verb_options *o, const char *const *args, size_t 
                   "and -u USER (or --users FILE); see `posthorn help import`");
         return output_fault(&f, 2);
     }
-    if (verb_config(o, &c, &f) != R_OK)
+    if ((o->pull.report != NULL && output_report(o->pull.report, &f) != R_OK) ||
+        verb_config(o, &c, &f) != R_OK)
         return output_fault(&f, 1);
     if (url) {
         struct pull_run r = {.options = o, .config = c, .verb = verb_find(SPAN("import"))};

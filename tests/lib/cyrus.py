@@ -1,13 +1,12 @@
 """Debian's Cyrus, unpacked into a folder of its own (its packages and Dovecot's conflict), run as nobody."""
 import os
+import pathlib
 import subprocess
 
-from lib import peers, unpacked
-
-from place import ROOT
+from . import peers, unpacked
 
 PACKAGES = ("cyrus-imapd", "cyrus-common", "cyrus-pop3d")
-UNPACKED = ROOT / "build/cyrus"
+UNPACKED = pathlib.Path(__file__).resolve().parent.parent.parent / "build/cyrus"
 
 # Durable as it comes. A login is believed without a look at the password; INBOX is made at the first login or delivery.
 IMAPD = """
@@ -44,6 +43,10 @@ DAEMON {{
 """
 
 
+def fetch():
+    return unpacked.unpack(UNPACKED, PACKAGES)
+
+
 def version():
     """Of what was unpacked before; nothing is fetched for it."""
     done = UNPACKED / "done"
@@ -53,10 +56,12 @@ def version():
 class Cyrus(peers.Private):
     name = "Cyrus"
     apart = True
+    services = ("imap", "imaps", "pop3", "lmtp")
+    more = ""  # settings of imapd.conf
     bin = UNPACKED / "root/usr/lib/cyrus/bin"
 
     def prepare(self):
-        unpacked.unpack(UNPACKED, PACKAGES)
+        fetch()
         for name in ("", "spool", "sieve", "conf", *(f"conf/{n}" for n in ("db", "proc", "socket", "lock", "msg", "log"))):
             (self.dir / name).mkdir(exist_ok=True)
         self.configure_search("none")
@@ -66,7 +71,7 @@ class Cyrus(peers.Private):
 
     def configure_search(self, engine):
         """squat answers from its index alone: with no index, nothing is found."""
-        (self.dir / "imapd.conf").write_text(IMAPD.format(dir=self.dir, engine=engine))
+        (self.dir / "imapd.conf").write_text(IMAPD.format(dir=self.dir, engine=engine) + self.more)
 
     def as_nobody(self, program):
         return ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "env", f"LD_LIBRARY_PATH={unpacked.libraries(UNPACKED)}", self.bin / program]
