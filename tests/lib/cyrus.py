@@ -1,12 +1,11 @@
 """Debian's Cyrus, unpacked into a folder of its own (its packages and Dovecot's conflict), run as nobody."""
 import os
-import pathlib
 import subprocess
 
-from . import peers, unpacked
+from . import npm, peers, unpacked
 
 PACKAGES = ("cyrus-imapd", "cyrus-common", "cyrus-pop3d")
-UNPACKED = pathlib.Path(__file__).resolve().parent.parent.parent / "build/cyrus"
+UNPACKED = npm.WORK / "cyrus"
 
 # Durable as it comes. A login is believed without a look at the password; INBOX is made at the first login or delivery.
 IMAPD = """

@@ -1,5 +1,5 @@
 """What tests need and Debian does not install beside the rest: fetched once into tests/.work, all of it before the first test (house/fetch.py)."""
-from . import corpus, npm, unpacked
+from . import corpus, cyrus, npm, unpacked
 
 
 def imapflow():
@@ -16,4 +16,4 @@ def roundcube():
     return unpacked.unpack(npm.WORK / "roundcube", ("roundcube-core",), with_libraries=False) / "root/usr/share/roundcube"
 
 
-ALL = (corpus.fetch, imapflow, exim, roundcube)
+ALL = (corpus.fetch, imapflow, exim, roundcube, cyrus.fetch)
