@@ -128,9 +128,12 @@ import_pull_twin(struct import *im, const struct import_message *m, struct fault
         return R_NONE;
     enum result r = import_have_like(p->all.have, intake_size(m->intake),
                                      intake_hash(m->intake), &row, f);
+    if (r == R_OK && m->head.has_date && row->internal_date != m->head.date)
+        r = R_NONE;
     if (r != R_OK)
         return r;
-    const struct import_copy c = {{p->all.box, row->uid, row->size}, m->head};
+    const struct import_copy c = {{p->all.box, row->uid, row->size, row->internal_date},
+                                  m->head};
     import_wait(im, 0);
     if (view_open(&p->boxes[p->all.box], true, NULL, NULL, &from, f) != R_OK)
         return R_FAIL;

@@ -13,6 +13,7 @@ struct import_ids_place {
     uint32_t box;  // the caller's number for a mailbox
     uint32_t uid;
     uint64_t size;
+    int64_t date;  // where ids are made of octets (Cyrus), copies have dates of their own
 };
 
 struct import_ids *import_ids_new(void);

@@ -192,16 +192,16 @@ import_pull_left(struct import *im, uint32_t uid)
 }
 
 static struct import_ids_place
-here(const struct import_pull *p, uint32_t uid, uint64_t size)
+here(const struct import_pull *p, uint32_t uid, const struct parcel_message *h)
 {
-    return (struct import_ids_place){p->box_count - 1, uid, size};
+    return (struct import_ids_place){p->box_count - 1, uid, h->size, h->date};
 }
 
 void
 import_pull_done(struct import *im, const struct import_message *m, uint32_t uid)
 {
     import_pull_prove(im, &m->head, uid, intake_hash(m->intake));
-    import_ids_add(im->pull->ids, m->head.id, here(im->pull, uid, m->head.size));
+    import_ids_add(im->pull->ids, m->head.id, here(im->pull, uid, &m->head));
 }
 
 void
@@ -327,11 +327,11 @@ want(struct import *im, struct span payload, const struct parcel_message *h,
     if (p->dry_run) {
         im->counts.messages++;
         im->counts.octets += h->size;
-        import_ids_add(p->ids, h->id, here(p, h->uid, h->size));
+        import_ids_add(p->ids, h->id, here(p, h->uid, h));
         return R_OK;
     }
     bool known = import_ids_find(p->ids, h->id, &from) == R_OK && from.size == h->size &&
-                 from.box != p->box_count - 1;
+                 from.date == h->date && from.box != p->box_count - 1;
     if (known && p->copy_count < LIMIT_pull_batch) {
         struct import_copy *c = &p->copies[p->copy_count++];
         c->from = from;
@@ -351,9 +351,9 @@ take_offer(struct import *im, struct span payload, const struct parcel_message *
     const struct message_row *row = find_here(im, h);
     if (row != NULL) {
         im->counts.present++;
-        import_ids_add(p->ids, h->id, here(p, row->uid, h->size));
+        import_ids_add(p->ids, h->id, here(p, row->uid, h));
         if (im->source.role == PULL_ALL)
-            import_ids_add(p->all.here, import_ids_of_row(row), here(p, row->uid, h->size));
+            import_ids_add(p->all.here, import_ids_of_row(row), here(p, row->uid, h));
         return import_flags_bring(im, row, h, f);
     }
     if (h->uid > p->was.done && (im->target.p != NULL || p->dry_run))

@@ -208,6 +208,9 @@ class Private:
         for port in self.ports.values():
             wait_port(port, self.process, 30)
 
+    def address(self, service):
+        return ("127.0.0.1", self.ports[service]) if service in self.ports else None
+
     def end(self):
         self.process.send_signal(signal.SIGTERM)
         try:
@@ -240,9 +243,6 @@ class Dovecot(Private):
 
     def command(self):
         return ["/usr/sbin/dovecot", "-F", "-c", str(self.dir / "dovecot.conf")]
-
-    def address(self, service):
-        return ("127.0.0.1", self.ports[service]) if service in self.ports else None
 
     def fresh_user(self, name):
         self.users = getattr(self, "users", 0) + 1
