@@ -1,6 +1,7 @@
 """A mailbox that may not be looked up costs what one costs that is not there: the processor time of the mail role, not the clock's.
 
 The short form takes few samples and looks for what is plainly another path; POSTHORN_LONG=1 compares distributions."""
+import base64
 import contextlib
 import math
 import os
@@ -14,6 +15,7 @@ import pytest
 from lib import client, server as posthorn
 from lib.long import LONG
 from lib.searchindex import wait_indexed
+from lib.wire import Wire
 
 from .matrix import MESSAGE, pipelined
 
@@ -110,6 +112,11 @@ OF_USERS = ['URLFETCH "imap://{}@localhost/INBOX/;UID=1;URLAUTH=anonymous:' + TO
             'URLFETCH "imap://{}@localhost/absent/;UID=1;URLAUTH=authuser:' + TOKEN + '"', 'URLFETCH "imap://carol@localhost/INBOX/;UID=1;URLAUTH=user+{}:' + TOKEN + '"',
             'URLFETCH "imap://{}@localhost/Shared/bob/spread/;UID=1;URLAUTH=anonymous:' + TOKEN + '"', 'GENURLAUTH "imap://{}@localhost/INBOX/;UID=1;URLAUTH=anonymous" INTERNAL',
             'APPEND INBOX CATENATE (URL "imap://{}@localhost/INBOX/;UID=1;URLAUTH=anonymous:' + TOKEN + '")', 'APPEND INBOX CATENATE (URL "imap://{}@localhost/INBOX/;UID=1")']
+# The same of names where mailboxes are told and rights are given; the commands come back to where they began.
+OF_TREES = ['LIST "" Shared/{}/*', 'LIST "" Shared/{}/hidden RETURN (STATUS (MESSAGES) MYRIGHTS)', "STATUS Shared/{}/hidden (MESSAGES)", "SELECT Shared/{}/hidden", "EXAMINE Shared/{}/INBOX",
+            "MYRIGHTS Shared/{}/hidden", "GETACL Shared/{}/hidden", "GETQUOTAROOT Shared/{}/hidden", 'GETQUOTA "user/{}"', "GETMETADATA Shared/{}/hidden /shared/comment",
+            "ESEARCH IN (subtree Shared/{}) RETURN (ALL) ALL", "SUBSCRIBE Shared/{}/hidden", "COPY 1 Shared/{}/hidden", "CREATE Shared/{}/made", "RENAME spread Shared/{}/spread",
+            "LISTRIGHTS spread {}", "SETACL spread {} lr", "SETACL spread -{} i", "DELETEACL spread -{}", "NOTIFY SET (mailboxes Shared/{}/hidden (MessageNew MessageExpunge))"]
 
 
 def load(server, names):
@@ -159,13 +166,41 @@ def judged(session, clock, command, pair):
     return f"{command}: {said}"
 
 
+@pytest.mark.parametrize("commands", [OF_USERS, OF_TREES], ids=["urls", "trees"])
 @pytest.mark.parametrize("where", ["beside", "across"])
-def test_whether_a_user_is_here_costs_the_same(server, others, where):
-    """RFC 4467 section 6: the processor time of mail and of auth. No account but the session's is looked at."""
+def test_whether_a_user_is_here_costs_the_same(server, others, where, commands):
+    """RFC 4467 section 6, RFC 4314 section 6: the processor time of mail and of auth. No account but the session's is looked at."""
     session, pids = server.imap("bob"), [*server.pids("mail"), *server.pids("auth")]
-    failed = [judged(session, Clock(*pids), command, (others[where], "nobdy")) for command in OF_USERS]
+    session.command("SELECT INBOX")
+    failed = [judged(session, Clock(*pids), command, (others[where], "nobdy")) for command in commands]
     session.close()
     assert not any(failed), "\n".join(filter(None, failed))
+
+
+def test_for_whom_somebody_acts_costs_the_same(server, others):
+    """RFC 4616: who proves the own password, and may act for nobody, learns not who is here. The passwords here are {PLAIN}, or a hash would hide it."""
+    del others  # they are loaded
+    clock, said = Clock(*server.pids("mail"), *server.pids("auth"), *server.pids("gate")), None
+
+    def attempt(target):
+        wire = Wire(server.address("imap"))
+        wire.line()
+        before = clock.now()
+        wire.send(b"a AUTHENTICATE PLAIN " + base64.b64encode(f"{target}\0user39\0{server.password}".encode()) + b"\r\n")
+        assert wire.line().startswith(b"a NO [AUTHORIZATIONFAILED]")
+        took = clock.now() - before
+        wire.close()
+        return took
+
+    for _ in range(4):
+        took = {"user38": [], "nobdy": []}
+        for _ in range(200 if LONG else 20):
+            for target in random.sample(list(took), 2):
+                took[target].append(attempt(target))
+        good, said = alike(*took.values())
+        if good:
+            return
+    pytest.fail(said)
 
 
 def test_the_measure_finds_a_trip_to_another_thread(server, others):
