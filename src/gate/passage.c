@@ -74,15 +74,11 @@ fill(const struct front *f, struct handover *h)
         .service = span_str(f->service->name),
         .ticket = buf_span(&f->login.ticket),
         .session = f->session,
-        .tag = f->service->tag(f->machine),
         .remote = span_str(f->ends.remote),
         .local = span_str(f->ends.local),
-        .client_id = f->service->client_id(f->machine),
-        .language = f->service->language(f->machine),
-        .mode = f->service->mode != NULL ? f->service->mode(f->machine) : 0,
-        .offered = f->service->offered != NULL ? f->service->offered(f->machine) : SPAN(""),
         .sasl_final = buf_span(&f->login.data),
     };
+    f->service->tell(f->machine, h);
 }
 
 void

@@ -281,22 +281,12 @@ state(const struct preauth *m)
     return m->state;
 }
 
-static struct span
-tag(const struct preauth *m)
+static void
+tell(const struct preauth *m, struct handover *out)
 {
-    return span_of(m->tag, m->tag_n);
-}
-
-static struct span
-client_id(const struct preauth *m)
-{
-    return buf_span(&m->client_id);
-}
-
-static uint8_t
-language(const struct preauth *m)
-{
-    return (uint8_t)m->language;
+    out->tag = span_of(m->tag, m->tag_n);
+    out->client_id = buf_span(&m->client_id);
+    out->language = (uint8_t)m->language;
 }
 
 const struct preauth_service imap_preauth_service = {
@@ -311,7 +301,5 @@ const struct preauth_service imap_preauth_service = {
     .auth_reply = auth_reply,
     .end = end,
     .state = state,
-    .tag = tag,
-    .client_id = client_id,
-    .language = language,
+    .tell = tell,
 };

@@ -102,14 +102,9 @@ struct preauth_service {
     // says the goodbye of the protocol and closes
     void (*end)(struct preauth *m, enum preauth_end why);
     enum preauth_state (*state)(const struct preauth *m);
-    // for the hand-over; empty where there are no tags
-    struct span (*tag)(const struct preauth *m);
-    // ID parameters as sent, without control characters
-    struct span (*client_id)(const struct preauth *m);
-    uint8_t (*language)(const struct preauth *m);  // that the client chose
-    // for the hand-over, where the protocol has them; NULL: it has not
-    uint8_t (*mode)(const struct preauth *m);
-    struct span (*offered)(const struct preauth *m);
+    // What the protocol has of tag, client_id (no control characters), language, mode and offered, into an empty hand-over;
+    // the spans stay until the machine's next call.
+    void (*tell)(const struct preauth *m, struct handover *out);
 };
 
 #endif

@@ -388,25 +388,11 @@ state(const struct preauth *m)
     return m->state;
 }
 
-static struct span
-nothing(const struct preauth *m)
-{
-    (void)m;
-    return SPAN("");
-}
-
 // The capabilities after login have it too (RFC 5804 section 1.7).
-static struct span
-offered(const struct preauth *m)
+static void
+tell(const struct preauth *m, struct handover *out)
 {
-    return span_trim(buf_span(&m->mechanisms));
-}
-
-static uint8_t
-language(const struct preauth *m)
-{
-    (void)m;
-    return 0;
+    out->offered = span_trim(buf_span(&m->mechanisms));
 }
 
 const struct preauth_service managesieve_preauth_service = {
@@ -421,8 +407,5 @@ const struct preauth_service managesieve_preauth_service = {
     .auth_reply = auth_reply,
     .end = end,
     .state = state,
-    .tag = nothing,
-    .client_id = nothing,
-    .language = language,
-    .offered = offered,
+    .tell = tell,
 };

@@ -184,29 +184,12 @@ state(const struct preauth *m)
     return m->state;
 }
 
-static struct span
-nothing(const struct preauth *m)
+static void
+tell(const struct preauth *m, struct handover *out)
 {
-    (void)m;
-    return SPAN("");
-}
-
-static uint8_t
-language(const struct preauth *m)
-{
-    return (uint8_t)m->language;
-}
-
-static uint8_t
-mode(const struct preauth *m)
-{
-    return m->mode;
-}
-
-static struct span
-offered(const struct preauth *m)
-{
-    return buf_span(&m->offered);
+    out->language = (uint8_t)m->language;
+    out->mode = m->mode;
+    out->offered = buf_span(&m->offered);
 }
 
 const struct preauth_service pop3_preauth_service = {
@@ -221,9 +204,5 @@ const struct preauth_service pop3_preauth_service = {
     .auth_reply = auth_reply,
     .end = end,
     .state = state,
-    .tag = nothing,
-    .client_id = nothing,
-    .language = language,
-    .mode = mode,
-    .offered = offered,
+    .tell = tell,
 };

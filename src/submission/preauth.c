@@ -195,24 +195,10 @@ state(const struct preauth *m)
     return m->state;
 }
 
-static struct span
-nothing(const struct preauth *m)
+static void
+tell(const struct preauth *m, struct handover *out)
 {
-    (void)m;
-    return SPAN("");
-}
-
-static struct span
-client_id(const struct preauth *m)
-{
-    return buf_span(&m->client);
-}
-
-static uint8_t
-language(const struct preauth *m)
-{
-    (void)m;
-    return 0;
+    out->client_id = buf_span(&m->client);
 }
 
 const struct preauth_service submission_preauth_service = {
@@ -227,7 +213,5 @@ const struct preauth_service submission_preauth_service = {
     .auth_reply = auth_reply,
     .end = end,
     .state = state,
-    .tag = nothing,
-    .client_id = client_id,
-    .language = language,
+    .tell = tell,
 };

@@ -140,8 +140,10 @@ play(struct span in, size_t step, unsigned how, unsigned answers, struct buf *ou
     if (service->state(g.m) == PREAUTH_READING)
         service->end(g.m, (enum preauth_end)(how >> 4 & 1));
     buf_put(out, buf_span(&g.said));
-    buf_put(out, service->client_id(g.m));
-    buf_put(out, service->tag(g.m));
+    struct handover told = {0};
+    service->tell(g.m, &told);
+    buf_put(out, told.client_id);
+    buf_put(out, told.tag);
     service->free(&g.m);
     buf_done(&g.said);
 }
