@@ -157,6 +157,51 @@ def test_which_script(where):
     assert b"general" in b" ".join(lines)
 
 
+def test_labels(where):
+    """STORE of X-GM-LABELS: a label that a message gets is a COPY into that mailbox, \\Starred and \\Important are flags; one that it has, and one
+    that goes, are no events."""
+    user = User(where)
+    user.script("""require ["imapsieve", "environment", "imap4flags"];
+if environment "imap.cause" "COPY" { addflag "$copy"; }
+if environment "imap.cause" "FLAG" { addflag "$flag"; }
+if environment "imap.changedflags" "\\\\Flagged" { addflag "$star"; }
+if environment "imap.changedflags" "$Important" { addflag "$imp"; }
+if environment "imap.changedflags" "\\\\Flagged $Important" { addflag "$both"; }
+""", mailbox=None)
+    for folder in ("A", "B", "Work"):
+        user.imap.command(f'CREATE "{folder}"')
+        user.imap.command(f'SETMETADATA "{folder}" (/shared/imapsieve/script "hook")')
+    for subject in ("one", "two", "three"):
+        user.append(subject, "Work")
+    user.imap.select("Work")
+    before = user.folder("Work")
+    user.imap.command("STORE 1:2 +X-GM-LABELS (A B)")
+    assert (user.folder("A"), user.folder("B")) == ({"one": "$copy", "two": "$copy"}, {"one": "$copy", "two": "$copy"})
+    assert user.folder("Work") == before
+    user.imap.command("STORE 1:3 +X-GM-LABELS.SILENT (A)")  # only the third is new there
+    assert user.folder("A") == {"one": "$copy", "two": "$copy", "three": "$copy"}
+    user.imap.select("A")
+    user.imap.command("STORE 1:* -FLAGS.SILENT ($copy)")
+    user.imap.select("Work")
+    user.imap.command("STORE 1 -X-GM-LABELS (B)")
+    assert user.folder("A") == {"one": "$flag", "two": "$flag", "three": "$flag"} and user.folder("B") == {"two": "$copy"}
+    user.imap.select("Work")
+    user.imap.command("STORE 1 +X-GM-LABELS (\\Starred)")
+    user.imap.command("STORE 2 +X-GM-LABELS (\\Important)")
+    user.imap.command("STORE 3 +X-GM-LABELS (\\Starred \\Important)")
+    user.imap.command("STORE 3 +X-GM-LABELS (\\Starred \\Important)")  # nothing changes
+    assert user.folder("Work") == {"one": "$flag $star \\Flagged", "two": "$Important $flag $imp", "three": "$Important $both $flag \\Flagged"}
+
+
+def test_labels_of_spam(where):
+    """\\Junk as a label teaches as a MOVE into it does."""
+    user = User(where)
+    user.append("spam", "INBOX")
+    user.imap.select("INBOX")
+    user.imap.command("STORE 1 +X-GM-LABELS (Junk)")
+    assert user.folder(f"Learned/{user.name}") == {"spam": "$learned"}
+
+
 def test_administrator(where):
     """Learning of spam: COPY and APPEND into \\Junk, COPY and MOVE out of it, whatever it is called."""
     user = User(where)

@@ -17,6 +17,12 @@ struct filter_stored *imap_event_begin(struct imap_command *c,
 // The messages that came. Ends the event, which may be NULL.
 void imap_event_end(struct imap_command *c, struct filter_stored **event,
                     const struct seqset *uids);
+// The same of messages that were copied to `target` from the session's mailbox.
+void imap_event_copied(struct imap_command *c, const struct mailbox_ref *target,
+                       const struct seqset *uids);
+// The scripts of the session's mailbox, for flags that were changed there.
+void imap_event_changed(struct imap_command *c, const struct flag_difference *changed,
+                        size_t n);
 // change_flags of the session's mailbox, with the scripts behind it.
 enum result imap_event_flags(struct imap_command *c, const struct selection *sel,
                              struct flag_change *change, struct flag_result *out,

@@ -291,8 +291,10 @@ toggle_keyword(struct account *a, struct row_flags *now, uint32_t number, bool o
     now->keyword_count = n;
 }
 
-// The flags a message will have; true when they are others.
-static bool
+enum { DIFFERS_STARRED = 1, DIFFERS_IMPORTANT = 2 };
+
+// The flags a message will have; 0 when they are no others.
+static unsigned
 flags_after(struct work *w, const struct message_row *row, struct row_flags *now)
 {
     const struct label_change *c = w->call->change;
@@ -302,12 +304,27 @@ flags_after(struct work *w, const struct message_row *row, struct row_flags *now
     if (other)
         now->flags ^= FLAG_FLAGGED;
     if (w->important.n == 0)
-        return other;
+        return other ? DIFFERS_STARRED : 0;
     uint32_t number = w->important.numbers[0];
     bool has = has_number(now, number), will = outcome(c, c->important, has);
     if (has != will)
         toggle_keyword(w->account, now, number, will);
-    return other || has != will;
+    return (other ? DIFFERS_STARRED : 0) | (has != will ? DIFFERS_IMPORTANT : 0);
+}
+
+// For who asks which flags changed (change.h).
+static void
+tell_changed(struct work *w, uint32_t uid, unsigned differs)
+{
+    static const struct span names[] = {[DIFFERS_STARRED] = SPAN("\\Flagged"),
+                                        [DIFFERS_IMPORTANT] = SPAN("$Important"),
+                                        [DIFFERS_STARRED | DIFFERS_IMPORTANT] =
+                                            SPAN("\\Flagged $Important")};
+    struct flag_result *out = &w->call->out->flags;
+    if (!out->changed)
+        out->changed = arena_array(w->call->arena, w->n, sizeof *out->changed);
+    out->changed[out->changed_count++] =
+        (struct flag_difference){.uid = uid, .names = names[differs]};
 }
 
 static enum result
@@ -345,7 +362,9 @@ plan(struct work *w)
         w->changed[i] |= plan_adds(w, row->emailid);
         if (w->changed[i] && !w->labels)
             plan_kept(w, i);
-        if (flags_after(w, row, &now)) {
+        unsigned differs = flags_after(w, row, &now);
+        if (differs != 0) {
+            tell_changed(w, row->uid, differs);
             w->changed[i] = true;
             pending_set(w->account, w->mailbox, row->uid, &now);
         }
@@ -386,6 +405,20 @@ rights_allow(const struct work *w, struct fault *f)
     return R_OK;
 }
 
+static void
+tell_gain(struct work *w, const struct label_target *t, const struct seqset *uids)
+{
+    struct label_result *out = w->call->out;
+    if (!out->gains)
+        out->gains =
+            arena_array(w->call->arena, w->call->change->target_count, sizeof *out->gains);
+    struct label_gain *gain = &out->gains[out->gain_count++];
+    gain->target = t;
+    seqset_init(&gain->uids, w->call->arena);
+    for (uint32_t i = 0; i < uids->count; i++)
+        seqset_add_range(&gain->uids, uids->ranges[i].first, uids->ranges[i].last);
+}
+
 static enum result
 put_copies(struct work *w, const struct label_target *t, struct fault *f)
 {
@@ -399,7 +432,12 @@ put_copies(struct work *w, const struct label_target *t, struct fault *f)
         return R_FAIL;
     seqset_init(&done.source, a->batch_arena);
     seqset_init(&done.target, a->batch_arena);
-    return c.n > 0 ? rows_copy(a, w->batch, &c, &done, f) : R_OK;
+    if (c.n == 0)
+        return R_OK;
+    if (rows_copy(a, w->batch, &c, &done, f) != R_OK)
+        return R_FAIL;
+    tell_gain(w, t, &done.target);
+    return R_OK;
 }
 
 // The messages that stay here: their new flags, or the modseq alone.

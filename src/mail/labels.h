@@ -73,9 +73,15 @@ struct label_change {
     uint64_t unchangedsince;
 };
 struct label_result {
-    struct flag_result flags;  // of those that are still in the view's mailbox
-    bool left;                 // some are not
-    size_t addressed;          // all but the failed ones
+    struct flag_result
+        flags;  // of those that are still in the view's mailbox; `changed` has names only
+    bool left;  // some are not
+    size_t addressed;    // all but the failed ones
+    struct label_gain {  // the copies that were made: of each target that got some
+        const struct label_target *target;
+        struct seqset uids;
+    } * gains;
+    size_t gain_count;
 };
 // FAULT_CANNOT, and nothing is done, when a message would be in no mailbox any more; FAULT_NOPERM when a right is missing
 // that is needed. The modseq of a message rises in every mailbox that holds it, when its labels change.

@@ -32,19 +32,6 @@ put_copyuid(struct buf *b, const struct copy_result *r)
     buf_put_char(b, ']');
 }
 
-// Expunged messages are at the target all the same: what they do there does not wait for their going.
-static void
-run_scripts(struct imap_command *c, const struct mailbox_ref *target,
-            const struct copy_result *r)
-{
-    struct view_info info;
-    view_info(c->session->view, &info);
-    const struct mailbox_ref from = {c->session->user, view_account(c->session->view),
-                                     info.mailbox, info.rights};
-    struct filter_stored *event = imap_event_begin(c, target, FILTER_COPY, &from);
-    imap_event_end(c, &event, &r->target);
-}
-
 static void
 tell_move(struct imap_session *s, const struct copy_result *r)
 {
@@ -72,8 +59,9 @@ imap_copy(struct imap_command *c, bool move, struct fault *f)
     for (uint32_t i = 0; i < r.target.count; i++)
         imap_notify_own(c->session, &target, r.target.ranges[i].first,
                         r.target.ranges[i].last);
+    // expunged messages are at the target all the same: what they do there does not wait for their going
     if (r.count > 0)
-        run_scripts(c, &target, &r);
+        imap_event_copied(c, &target, &r.target);
     bool tell = r.count > 0 && (target.rights & RIGHT_READ);
     if (tell && !move) {
         put_copyuid(&c->answer, &r);

@@ -1,5 +1,6 @@
 // X-GM-EXT-1, Gmail's extensions as Google's page "IMAP extensions" has them: X-GM-MSGID and X-GM-THRID are EMAILID and
 // THREADID as decimal numbers, X-GM-LABELS the other mailboxes that hold the message. docs/decisions/0009-labels.md.
+#include "imap/event.h"
 #include "imap/fetch.h"
 #include "imap/labels.h"
 #include "imap/search.h"
@@ -148,6 +149,20 @@ tell(struct imap_command *c, const struct label_change *change,
     return imap_fetch(c, &fetch, f);
 }
 
+// A label that is added is a copy, and \Starred a flag: the scripts of RFC 6785 run as for these.
+static void
+run_scripts(struct imap_command *c, const struct label_result *result)
+{
+    for (size_t i = 0; i < result->gain_count; i++) {
+        const struct label_gain *gain = &result->gains[i];
+        const struct mailbox_ref target = {c->session->user, view_account(c->session->view),
+                                           gain->target->mailbox, gain->target->rights};
+        imap_event_copied(c, &target, &gain->uids);
+    }
+    if (!result->left)
+        imap_event_changed(c, result->flags.changed, result->flags.changed_count);
+}
+
 static enum result
 store_run(struct imap_command *c, struct imap_store *s, struct fault *f)
 {
@@ -159,6 +174,7 @@ store_run(struct imap_command *c, struct imap_store *s, struct fault *f)
         change_labels(&(struct selection){c->session->view, &c->set, c->by_uid}, &change,
                       c->arena, &result, f) != R_OK)
         return R_FAIL;
+    run_scripts(c, &result);
     if (result.flags.keywords_changed &&
         imap_flags_send(c->session, true, c->arena, f) != R_OK)
         return R_FAIL;

@@ -1,4 +1,4 @@
-// RFC 6785: IMAPSIEVE: scripts that APPEND, COPY, MOVE, REPLACE and changes of flags run (imap/event.h). Only where ManageSieve
+// RFC 6785: IMAPSIEVE: scripts that APPEND, COPY, MOVE, REPLACE, labels (X-GM-LABELS) and changes of flags run (imap/event.h). Only where ManageSieve
 // listens it is told (section 2.1); the scripts of the administrator run in any case.
 #include "imap/event.h"
 
@@ -92,23 +92,54 @@ imap_event_end(struct imap_command *c, struct filter_stored **event,
     filter_stored_close(event);
 }
 
+static struct mailbox_ref
+mailbox_of_view(const struct imap_command *c, const struct view *v)
+{
+    struct view_info info;
+    view_info(v, &info);
+    return (struct mailbox_ref){c->session->user, view_account(v), info.mailbox,
+                                info.rights};
+}
+
+void
+imap_event_copied(struct imap_command *c, const struct mailbox_ref *target,
+                  const struct seqset *uids)
+{
+    const struct mailbox_ref from = mailbox_of_view(c, c->session->view);
+    struct filter_stored *event = imap_event_begin(c, target, FILTER_COPY, &from);
+    imap_event_end(c, &event, uids);
+}
+
+static void
+run_changed(struct imap_command *c, struct filter_stored **event,
+            const struct flag_difference *changed, size_t n)
+{
+    for (size_t i = 0; *event && i < n; i++) {
+        if (run_one(c, *event, changed[i].uid, changed[i].names) != R_OK)
+            break;
+        imap_progress(c, i + 1, n);
+    }
+    filter_stored_close(event);
+}
+
+void
+imap_event_changed(struct imap_command *c, const struct flag_difference *changed, size_t n)
+{
+    const struct mailbox_ref ref = mailbox_of_view(c, c->session->view);
+    struct filter_stored *event =
+        n > 0 ? imap_event_begin(c, &ref, FILTER_FLAG, NULL) : NULL;
+    run_changed(c, &event, changed, n);
+}
+
 enum result
 imap_event_flags(struct imap_command *c, const struct selection *sel,
                  struct flag_change *change, struct flag_result *out, struct fault *f)
 {
-    struct view_info info;
-    view_info(sel->view, &info);
-    const struct mailbox_ref ref = {c->session->user, view_account(sel->view), info.mailbox,
-                                    info.rights};
+    const struct mailbox_ref ref = mailbox_of_view(c, sel->view);
     struct filter_stored *event = imap_event_begin(c, &ref, FILTER_FLAG, NULL);
     change->tells_changed = event != NULL;
     enum result r = change_flags(sel, change, c->arena, out, f);
-    for (size_t i = 0; event && r == R_OK && i < out->changed_count; i++) {
-        if (run_one(c, event, out->changed[i].uid, out->changed[i].names) != R_OK)
-            break;
-        imap_progress(c, i + 1, out->changed_count);
-    }
-    filter_stored_close(&event);
+    run_changed(c, &event, out->changed, r == R_OK ? out->changed_count : 0);
     return r;
 }
 
