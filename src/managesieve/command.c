@@ -82,6 +82,8 @@ compiles(struct managesieve_command *c, struct span text)
     return true;
 }
 
+static const char too_short[] = "A script has at least one octet.";
+
 static enum result
 run_putscript(struct managesieve_command *c, struct fault *f)
 {
@@ -89,7 +91,7 @@ run_putscript(struct managesieve_command *c, struct fault *f)
     if (name_of(c, 0, &name, f) != R_OK)
         return R_OK;
     if (text.n == 0)
-        return refuse(c, "", "A script has at least one octet.");
+        return refuse(c, "", too_short);
     if (script_room(account_of(c), name, text.n, f) != R_OK)
         return R_FAIL;
     if (!compiles(c, text))
@@ -195,8 +197,9 @@ run_havespace(struct managesieve_command *c, struct fault *f)
     struct span name;
     if (name_of(c, 0, &name, f) != R_OK)
         return R_OK;
-    uint64_t size = c->number > 0 ? c->number : 1;  // is there room at all?
-    if (script_room(account_of(c), name, size, f) != R_OK)
+    if (c->number == 0)  // PUTSCRIPT would not take it
+        return refuse(c, "", too_short);
+    if (script_room(account_of(c), name, c->number, f) != R_OK)
         return R_FAIL;
     return done(c, "There is room.");
 }

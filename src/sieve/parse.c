@@ -210,6 +210,20 @@ parse_commands(struct parser *p, struct sieve_node **out)
     return R_OK;
 }
 
+// Which line is no UTF-8? No character has a line's end in it. 0: none.
+static unsigned
+bad_line(struct span script)
+{
+    struct span line;
+    unsigned n = 0;
+    if (utf8_valid(script))
+        return 0;
+    do
+        n++;
+    while (span_next_field(&script, '\n', &line) == R_OK && utf8_valid(line));
+    return n;
+}
+
 enum result
 sieve_parse(struct arena *a, struct span script, struct sieve_node **out,
             struct sieve_error *e)
@@ -219,8 +233,9 @@ sieve_parse(struct arena *a, struct span script, struct sieve_node **out,
     if (script.n > LIMIT_sieve_script)
         return sieve_error_at(e, 0, 0, "the script is larger than %d octets",
                               LIMIT_sieve_script);
-    if (!utf8_valid(script))
-        return sieve_error_at(e, 0, 0, "the script is no UTF-8");
+    unsigned bad = bad_line(script);
+    if (bad > 0)
+        return sieve_error_at(e, bad, 1, "this line is no UTF-8");
     if (span_starts(script, SPAN("\xEF\xBB\xBF")))
         p.lexer.at = p.lexer.line_at = 3;
     if (advance(&p) != R_OK || parse_commands(&p, out) != R_OK)

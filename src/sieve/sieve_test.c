@@ -62,7 +62,7 @@ compile_limits(void **state)
     expect_refused(&b, "the script is larger than 1048576 octets");
     buf_reset(&b);
     buf_put_str(&b, "keep; # \xff");
-    expect_refused(&b, "the script is no UTF-8");
+    expect_refused(&b, "this line is no UTF-8");
     buf_done(&b);
 }
 
