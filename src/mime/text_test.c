@@ -316,6 +316,48 @@ test_transfer_decode(void **state)
     }
 }
 
+// Text of a few characters, and now and then a run of blanks about as long as what is held.
+static void
+put_pieces(struct buf *out, uint64_t *seed)
+{
+    static const char *const pieces[] = {
+        "=", "=\r\n", "\r\n", "\n", "\r", " ", "\t", "=4", "1", "=E4", "text with words"};
+    for (size_t i = 0; i < 40; i++) {
+        *seed = *seed * 6364136223846793005u + 1442695040888963407u;
+        size_t blanks = *seed >> 58 == 0 ? 76 + (*seed >> 40) % 12 : 0;
+        buf_put_str(out, pieces[(*seed >> 33) % ROWS(pieces)]);
+        while (blanks-- > 0)
+            buf_put_char(out, ' ');
+    }
+}
+
+// Octet by octet, in pieces and as a whole, lenient and strict: the same.
+static void
+test_quoted_printable_cuts(void **state)
+{
+    (void)state;
+    uint64_t seed = 1;
+    for (size_t round = 0; round < 4000; round++) {
+        bool lenient = round % 2 == 0;
+        struct buf text, want, got;
+        buf_init(&text, 4096);
+        buf_init(&want, 4096);
+        buf_init(&got, 4096);
+        put_pieces(&text, &seed);
+        enum result r = decode(&want, MIME_ENC_QP, buf_span(&text), 1, lenient);
+        size_t cuts[] = {text.n, 1 + round % 50, 17};
+        for (size_t i = 0; i < ROWS(cuts); i++) {
+            buf_reset(&got);
+            assert_int_equal(decode(&got, MIME_ENC_QP, buf_span(&text), cuts[i], lenient),
+                             r);
+            assert_true(r == R_FAIL || span_eq(buf_span(&got), buf_span(&want)));
+        }
+        buf_done(&text);
+        buf_done(&want);
+        buf_done(&got);
+    }
+}
+
 static void
 test_charset_to_utf8(void **state)
 {
@@ -507,6 +549,7 @@ main(void)
         cmocka_unit_test(test_encoded_word_beside_8bit),
         cmocka_unit_test(test_param_find),
         cmocka_unit_test(test_transfer_decode),
+        cmocka_unit_test(test_quoted_printable_cuts),
         cmocka_unit_test(test_charset_to_utf8),
         cmocka_unit_test(test_fold),
         cmocka_unit_test(test_header_filter),

@@ -258,36 +258,97 @@ qp_hold_blanks(struct mime_decoder *d, struct span in, struct buf *out)
     return in;
 }
 
-// An escape, a soft line break or a line end at the front, where nothing is held and all of it is there. Returns its octets; 0: it is
-// none of these.
+typedef unsigned char lane16 __attribute__((vector_size(16)));
+typedef uint64_t halves __attribute__((vector_size(16)));
+
+// Where the first '=' or '\n' is, from `at` on; in.n: there is none.
 static size_t
-qp_whole(struct span in, struct buf *out)
+qp_next_sign(struct span in, size_t at)
+{
+    lane16 c;
+    for (; at + sizeof c <= in.n; at += sizeof c) {
+        memcpy(&c, in.p + at, sizeof c);
+        halves hit = (halves)((c == '=') | (c == '\n'));
+        if ((hit[0] | hit[1]) != 0)
+            return at + (size_t)__builtin_ctzll(hit[0] != 0 ? hit[0] : hit[1]) / 8 +
+                   (hit[0] != 0 ? 0 : sizeof hit[0]);
+    }
+    while (at < in.n && in.p[at] != '=' && in.p[at] != '\n')
+        at++;
+    return at;
+}
+
+// The octets of a line end, an escape or a soft line break at the front; 0: it is none of these, or not all of it is there.
+static size_t
+qp_sign_size(struct span in)
 {
     const char *p = in.p;
-    bool crlf = in.n > 1 && p[0] == '\r' && p[1] == '\n';
-    if (*p == '\n' || crlf) {
-        buf_put(out, span_slice(in, 0, crlf ? 2 : 1));
-        return crlf ? 2 : 1;
+    if (*p == '\n')
+        return 1;
+    if (in.n < 3)
+        return 0;
+    if (p[1] == '\n')
+        return 2;
+    bool soft = p[1] == '\r' && p[2] == '\n';
+    return soft || (hex_digit(p[1]) >= 0 && hex_digit(p[2]) >= 0) ? 3 : 0;
+}
+
+// What comes of `text` and the sign behind it goes to `to`; returns behind that.
+static char *
+qp_put_piece(char *to, struct span text, const char *sign)
+{
+    bool ends = *sign == '\n', cr = ends && text.n > 0 && text.p[text.n - 1] == '\r';
+    while (ends && text.n > 0 && is_blank(text.p[text.n - 1]))
+        text.n--;
+    if (text.n > 0)
+        memcpy(to, text.p, text.n);
+    to += text.n;
+    if (cr)
+        *to++ = '\r';
+    if (ends)
+        *to++ = '\n';
+    else if (hex_digit(sign[1]) >= 0)
+        *to++ = mime_hex_octet(sign + 1);
+    return to;
+}
+
+// A run of white space that may be too long to be held is told octet by octet.
+static bool
+qp_is_long(const struct mime_decoder *d, struct span text)
+{
+    size_t n = text.n;
+    while (n > 0 && is_blank(text.p[n - 1]))
+        n--;
+    return text.n - n >= sizeof d->held;
+}
+
+// Text with the escapes and line ends behind it, where nothing is held and all of it is there: nearly all. Returns the octets taken.
+static size_t
+qp_pieces(const struct mime_decoder *d, struct span in, struct buf *out)
+{
+    size_t at = 0, next, n;
+    if (d->escape || d->have > 0 || out->over || out->max - out->n < in.n)
+        return 0;
+    char *from = buf_reserve(out, in.n), *to = from;
+    while ((next = qp_next_sign(in, at)) < in.n &&
+           (n = qp_sign_size(span_skip(in, next))) > 0) {
+        struct span text = span_slice(in, at, next);
+        if (qp_is_long(d, text))
+            break;
+        to = qp_put_piece(to, text, in.p + next);
+        at = next + n;
     }
-    if (*p != '=' || in.n < 3)
-        return 0;
-    if (p[1] == '\n' || (p[1] == '\r' && p[2] == '\n'))
-        return p[1] == '\n' ? 2 : 3;
-    if (hex_digit(p[1]) < 0 || hex_digit(p[2]) < 0)
-        return 0;
-    buf_put_char(out, mime_hex_octet(p + 1));
-    return 3;
+    out->n += (size_t)(to - from);
+    return at;
 }
 
 static enum result
 qp_feed(struct mime_decoder *d, struct span in, struct buf *out, struct fault *f)
 {
     while (in.n > 0) {
-        size_t whole = d->escape || d->have > 0 ? 0 : qp_whole(in, out);
-        if (whole > 0) {
-            in = span_skip(in, whole);
-            continue;
-        }
+        in = span_skip(in, qp_pieces(d, in, out));
+        if (in.n == 0)
+            break;
         size_t run = d->escape ? 0 : qp_plain_run(in);
         if (run > 0) {
             qp_put_held(d, out);
