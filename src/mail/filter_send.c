@@ -165,8 +165,8 @@ filter_asks_on(const struct filter_run *r, const struct sieve_action *redirect)
 {
     unsigned places = r->keeps;
     for (const struct sieve_action *a = r->actions; a; a = a->next)
-        places += a->kind == SIEVE_FILEINTO || a->kind == SIEVE_REDIRECT ||
-                  a->kind == SIEVE_PIPE;
+        places +=
+            a->kind == SIEVE_FILEINTO || a->kind == SIEVE_REDIRECT || a->kind == SIEVE_PIPE;
     return r->in->alone && places == 1 && filter_keeps_sender(r, redirect);
 }
 

@@ -60,21 +60,21 @@ gather_names(struct buf *found, struct span block, const struct span *names, siz
             gather(found, block, names[i]);
 }
 
-// Of the message, or as :mime and :anychild say (RFC 5703 section 4): of the part of the loop, and of those in it.
+// Of what the script takes for the message, or as :mime and :anychild say (RFC 5703 section 4): of the part of the loop, and of those
+// in it.
 static enum result
 gather_all(struct sieve_run *r, const struct sieve_call *call, const struct span *names,
            size_t n, struct buf *found)
 {
-    const struct mime_part *now = sieve_part_now(r), *root = r->message.root;
-    const struct mime_part *within = now ? now : root, *part = within;
-    bool any = sieve_tag(call, "anychild") != NULL;
-    if (sieve_tag(call, "mime") == NULL) {
-        gather_names(found, r->message.header, names, n);
-        return R_OK;
-    }
-    for (; part; part = any ? sieve_part_after(part, within) : NULL) {
+    const struct mime_part *now = sieve_part_now(r), *within = sieve_part_root(r);
+    bool mime = sieve_tag(call, "mime") != NULL;
+    bool any = mime && sieve_tag(call, "anychild") != NULL;
+    if (mime && now)
+        within = now;
+    for (const struct mime_part *part = within; part;
+         part = any ? sieve_part_after(part, within) : NULL) {
         struct span block = r->message.header;
-        if (part != root &&
+        if (part != r->message.root && call->command &&  // vacation looks at the message
             sieve_read(r, part->header.at, part->header.size, &block) != R_OK)
             return R_FAIL;
         if (sieve_work(r, 4 + n * (block.n / 16)) != R_OK)

@@ -5,7 +5,9 @@
 
 #include "sieve/ext.h"
 
-// The part of the innermost loop; NULL: outside of all.
+// What the script takes for the message: all of it or, where it is included in a loop, the loop's part (RFC 6609 section 3.5).
+const struct mime_part *sieve_part_root(struct sieve_run *r);
+// The part of the script's innermost loop; NULL: outside of all.
 const struct mime_part *sieve_part_now(struct sieve_run *r);
 // The part after `part` in `within` (itself first), depth first; NULL: there is none.
 const struct mime_part *sieve_part_after(const struct mime_part *part,

@@ -99,21 +99,24 @@ feed_text(struct sieve_run *r, const struct mime_part *part, struct sieve_matchi
 }
 
 static bool
-has_body(const struct sieve_message *m)
+has_body(struct sieve_run *r)
 {
+    const struct sieve_message *m = sieve_message(r);
     struct span h = m->header;
-    return m->size > m->root->header.size || span_ends(h, SPAN("\n\n")) ||
-           span_ends(h, SPAN("\n\r\n")) || span_eq(h, SPAN("\n")) ||
-           span_eq(h, SPAN("\r\n"));
+    return sieve_part_root(r) != m->root || m->size > m->root->header.size ||
+           span_ends(h, SPAN("\n\n")) || span_ends(h, SPAN("\n\r\n")) ||
+           span_eq(h, SPAN("\n")) || span_eq(h, SPAN("\r\n"));
 }
 
 static enum result
 feed_raw(struct sieve_run *r, struct sieve_matching *m)
 {
     const struct sieve_message *now = sieve_message(r);
-    uint64_t at = now->root->header.size;
+    const struct mime_part *root = sieve_part_root(r);
+    bool whole = root == now->root;
+    uint64_t at = whole ? root->header.size : root->body.at;
     struct span text;
-    if (sieve_read(r, at, now->size - at, &text) != R_OK)
+    if (sieve_read(r, at, whole ? now->size - at : root->body.size, &text) != R_OK)
         return R_FAIL;
     return sieve_match_feed(m, text);
 }
@@ -124,18 +127,18 @@ body(struct sieve_run *r, const struct sieve_call *call, bool *yes)
     struct sieve_matching m;
     struct span *types = NULL;
     const struct sieve_value *content = sieve_tag(call, "content");
-    const struct sieve_message *now = sieve_message(r);
+    const struct mime_part *root = sieve_part_root(r);
     if (sieve_match_begin(&m, r, call, &call->position[0]) != R_OK ||
         (content && sieve_texts(r, content, &types) != R_OK))
         return R_FAIL;
     m.is_silent = true;
-    if (!has_body(now))
+    if (!has_body(r))
         return sieve_match_end(&m, yes);
     if (sieve_tag(call, "raw"))
         return feed_raw(r, &m) == R_OK ? sieve_match_end(&m, yes) : R_FAIL;
     enum result result = R_OK;
-    for (const struct mime_part *p = now->root; result == R_OK && p && !m.found;
-         p = sieve_part_after(p, now->root)) {
+    for (const struct mime_part *p = root; result == R_OK && p && !m.found;
+         p = sieve_part_after(p, root)) {
         struct arena *before = sieve_scratch_begin(r);  // one text at a time
         result = sieve_work(r, 4);
         if (result == R_OK && content && is_wanted(p, types, content->n))

@@ -3,6 +3,7 @@
 #include "sieve/compile.h"
 #include "sieve/message.h"
 #include "sieve/parts.h"
+#include "sieve/run.h"
 
 // A loop at work; `at` NULL: before the first part.
 struct loop {
@@ -66,10 +67,17 @@ sieve_parts_moved(struct sieve_run *r, const struct mime_part *replaced)
 }
 
 const struct mime_part *
+sieve_part_root(struct sieve_run *r)
+{
+    const struct loop *l = r->frame->loops;
+    return l && l->at ? l->at : sieve_message(r)->root;
+}
+
+const struct mime_part *
 sieve_part_now(struct sieve_run *r)
 {
     const struct loop *l = *sieve_state(r, SIEVE_EXT_foreverypart);
-    return l ? l->at : NULL;
+    return l && l != r->frame->loops ? l->at : NULL;
 }
 
 static enum result
@@ -81,7 +89,7 @@ begin(struct sieve_run *r, const struct sieve_call *call)
     if (sieve_room(r, sizeof(struct loop)) != R_OK)
         return R_FAIL;
     struct loop *l = ARENA_NEW(sieve_kept(r), struct loop);
-    l->within = now ? now : sieve_message(r)->root;
+    l->within = now ? now : sieve_part_root(r);
     l->inner = now != NULL;
     l->around = *state;
     *state = l;

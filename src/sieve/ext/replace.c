@@ -163,8 +163,8 @@ replace_message(struct sieve_run *r, const struct sieve_call *call)
 static enum result
 replace(struct sieve_run *r, const struct sieve_call *call)
 {
-    const struct mime_part *part = sieve_part_now(r);
-    if (part == NULL || part == sieve_message(r)->root)
+    const struct mime_part *now = sieve_part_now(r), *part = now ? now : sieve_part_root(r);
+    if (part == sieve_message(r)->root)
         return replace_message(r, call);
     return replace_part(r, call, part);
 }

@@ -160,7 +160,10 @@ check_size(struct sieve_compiler *c, struct sieve_call *call)
 static enum result
 size(struct sieve_run *r, const struct sieve_call *call, bool *yes)
 {
+    const struct mime_part *root = sieve_part_root(r);
     uint64_t limit = call->position[0].number, n = sieve_message(r)->size;
+    if (root != sieve_message(r)->root)
+        n = root->header.size + root->body.size;
     *yes = sieve_tag(call, "over") ? n > limit : n < limit;
     return R_OK;
 }

@@ -2,6 +2,7 @@
 // before is not known here: the detail `handle` is the response's name for that.
 
 #include "base/limits.h"
+#include "base/utf8.h"
 #include "sieve/ext.h"
 #include "mime/address.h"
 
@@ -225,6 +226,16 @@ put_details(struct sieve_run *r, const struct sieve_call *call, struct sieve_act
     return put_handle(r, call, a);
 }
 
+// RFC 5230 section 5: the fields of a MIME reason are ASCII.
+static const char bad_fields[] = "the fields of a :mime reason are ASCII (RFC 2047)";
+
+static bool
+has_bad_fields(const struct sieve_call *call, struct span reason)
+{
+    size_t crlf = span_find(reason, SPAN("\r\n\r\n"));
+    return sieve_tag(call, "mime") && !ascii_only(span_slice(reason, 0, crlf));
+}
+
 static enum result
 vacation(struct sieve_run *r, const struct sieve_call *call)
 {
@@ -235,6 +246,8 @@ vacation(struct sieve_run *r, const struct sieve_call *call)
         return sieve_fail(r, call, "vacation was there before");  // section 4.7
     if (why_not(r, call, &why) != R_OK || sieve_one(r, &call->position[0], &reason) != R_OK)
         return R_FAIL;
+    if (has_bad_fields(call, reason))
+        return sieve_fail(r, call, "%s", bad_fields);
     if (why) {
         sieve_note(r, call->line, "vacation: no answer, as %s", why);
         return R_OK;
@@ -244,8 +257,17 @@ vacation(struct sieve_run *r, const struct sieve_call *call)
     return put_details(r, call, a);
 }
 
+static enum result
+check(struct sieve_compiler *c, struct sieve_call *call)
+{
+    const struct sieve_value *v = &call->position[0];
+    if (!sieve_is_constant(&v->strings[0]) || !has_bad_fields(call, v->strings[0].text))
+        return R_OK;
+    return sieve_wrong(c, v->line, v->column, "%s", bad_fields);
+}
+
 static const struct sieve_command commands[] = {
-    {"vacation", SIEVE_ACTION, "s", .act = vacation,
+    {"vacation", SIEVE_ACTION, "s", .check = check, .act = vacation,
      .tags = {{"days", 'n', "period"},
               {"subject", 's'},
               {"from", 's', .check = check_from},
