@@ -75,7 +75,7 @@ front_free(struct front **fp)
     timer_clear(&f->tick);
     crowd_leave(&g->crowd, &f->member);
     if (f->machine != NULL)
-        f->service->free(&f->machine);
+        preauth_free(&f->machine);
     proxied_free(&f->proxied);
     if (f->hello != NULL) {
         int fd = event_get_fd(f->hello);
@@ -111,14 +111,14 @@ front_end(struct front *f, enum preauth_end why)
     exchange_drop(f->gate, &f->exchange, true);
     f->after = AFTER_CLOSE;
     refresh(f);
-    f->service->end(f->machine, why);
+    preauth_end(f->machine, why);
     front_settle(f);
 }
 
 static void
 greet(struct front *f)
 {
-    f->machine = f->service->open(&f->facts, &front_ops, f);
+    f->machine = preauth_open(f->service, &f->facts, &front_ops, f);
     conn_input_max(f->conn, f->service->input_max);
     f->service->greet(f->machine);
     on_input(f->conn, f);
@@ -142,7 +142,7 @@ on_handshake(struct conn *c, void *arg)
         return;
     }
     refresh(f);
-    f->service->tls_started(f->machine);
+    preauth_tls_started(f->machine);
     on_input(c, f);
 }
 
@@ -234,7 +234,7 @@ front_resume(struct front *f, int fd, SSL *ssl, struct span unread)
     front_ends_set(f, &f->base);
     f->conn = ssl != NULL ? conn_new_tls(fd, ssl, on_input, f) : conn_new(fd, on_input, f);
     f->facts.tls = ssl != NULL;
-    f->machine = f->service->open(&f->facts, &front_ops, f);
+    f->machine = preauth_open(f->service, &f->facts, &front_ops, f);
     conn_input_max(f->conn, f->service->input_max);
     conn_unread(f->conn, unread);
     on_input(f->conn, f);
@@ -243,7 +243,7 @@ front_resume(struct front *f, int fd, SSL *ssl, struct span unread)
 static void
 feed(struct front *f)
 {
-    while (f->after == AFTER_NOTHING && f->service->state(f->machine) == PREAUTH_READING) {
+    while (f->after == AFTER_NOTHING && f->machine->state == PREAUTH_READING) {
         struct span in = conn_input(f->conn);
         size_t n = in.n > 0 ? f->service->input(f->machine, in) : 0;
         if (n == 0)
@@ -284,7 +284,7 @@ front_answer(void *arg, const struct auth_reply *r)
         metric_add(METRIC_logins_failed, 1);
     }
     refresh(f);
-    f->service->auth_reply(f->machine, r);
+    preauth_auth_reply(f->machine, r);
     on_input(f->conn, f);
 }
 
@@ -325,8 +325,8 @@ is_stuffed(const struct front *f)
 static void
 pause_input(struct front *f)
 {
-    bool reading = f->after == AFTER_NOTHING && !is_stuffed(f) &&
-                   f->service->state(f->machine) == PREAUTH_READING;
+    bool reading =
+        f->after == AFTER_NOTHING && !is_stuffed(f) && f->machine->state == PREAUTH_READING;
     if (reading == !f->paused)
         return;
     f->paused = !reading;
@@ -339,7 +339,7 @@ pause_input(struct front *f)
 void
 front_settle(struct front *f)
 {
-    if (f->after == AFTER_NOTHING && f->service->state(f->machine) == PREAUTH_DONE)
+    if (f->after == AFTER_NOTHING && f->machine->state == PREAUTH_DONE)
         f->after = AFTER_LOGIN;
     if (f->conn && conn_failed(f->conn))
         f->after = AFTER_CLOSE;

@@ -1,7 +1,7 @@
 #ifndef GATE_GATE_H
 #define GATE_GATE_H
 
-// The gate faces clients: it accepts, drives the pre-login machine of the service (io/preauth.h), does TLS, asks
+// The gate faces clients: it accepts, drives the pre-login machine of the service (preauth/preauth.h), does TLS, asks
 // auth, and hands a logged-in connection to the account's home thread in the mail role. For TLS connections it
 // stays in between as a pump.
 // Owner: the gate role. Threads: its one loop. Trust: all input is from strangers; the gate holds no mail, no

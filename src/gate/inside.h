@@ -14,7 +14,7 @@
 #include "io/channel.h"
 #include "io/conn.h"
 #include "io/loop.h"
-#include "io/preauth.h"
+#include "preauth/preauth.h"
 
 // Keys of these tables come from outside.
 #define HASH_FUNCTION(key, size, value)                                                    \

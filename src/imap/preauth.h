@@ -6,9 +6,9 @@
 // Trust: raw bytes from strangers. A command is at most LIMIT_line_preauth octets, literals included;
 // non-synchronising literals at most LIMIT_literal_nonsync (LITERAL-, RFC 7888); after LIMIT_bad_preauth
 // bad commands, or the first words of an HTTP request, the connection ends.
-// Threads: the gate's. Includes floors 0 and 1 only.
+// Threads: the gate's. Includes floors 0 to 2 only.
 
-#include "io/preauth.h"
+#include "preauth/preauth.h"
 
 extern const struct preauth_service imap_preauth_service;
 

@@ -91,7 +91,7 @@ answer(struct gate *g)
               : what == 'b' ? FAULT_BAD
               : what == 'm' ? FAULT_CANNOT
                             : FAULT_AUTHFAILED;
-    imap_preauth_service.auth_reply(g->m, &r);
+    preauth_auth_reply(g->m, &r);
 }
 
 // What the gate's loop does: feeds what it has, `step` octets more each time (0: all at once).
@@ -99,8 +99,7 @@ static size_t
 feed(struct gate *g, struct span in, size_t step)
 {
     size_t have = step ? 0 : in.n, done = 0;
-    while (imap_preauth_service.state(g->m) == PREAUTH_READING &&
-           (done < have || have < in.n)) {
+    while (g->m->state == PREAUTH_READING && (done < have || have < in.n)) {
         size_t n = imap_preauth_service.input(g->m, span_slice(in, done, have));
         done += n;
         if (g->auth_wanted)
@@ -109,7 +108,7 @@ feed(struct gate *g, struct span in, size_t step)
             assert_int_equal(done, have);
             g->tls_wanted = false;
             g->facts.tls = true;
-            imap_preauth_service.tls_started(g->m);
+            preauth_tls_started(g->m);
         }
         if (n == 0 && have == in.n)
             break;
@@ -128,7 +127,7 @@ open_gate(struct gate *g, const char *answers, bool tls, bool plaintext)
                                       .plaintext_auth = plaintext,
                                       .mechanisms = SPAN("SCRAM-SHA-256-PLUS PLAIN LOGIN")};
     buf_init(&g->said, 1 << 20);
-    g->m = imap_preauth_service.open(&g->facts, &ops, g);
+    g->m = preauth_open(&imap_preauth_service, &g->facts, &ops, g);
 }
 
 static struct handover
@@ -142,7 +141,7 @@ told(const struct gate *g)
 static void
 close_gate(struct gate *g)
 {
-    imap_preauth_service.free(&g->m);
+    preauth_free(&g->m);
     buf_done(&g->said);
 }
 
@@ -282,7 +281,7 @@ check_row(size_t i, size_t step)
     bool prefix = span_ends(want, SPAN("<step "));
     if (prefix ? !span_starts(buf_span(&g.said), want) : !span_eq(buf_span(&g.said), want))
         fail_msg("row %zu step %zu: %.*s", i, step, SPAN_ARG(buf_span(&g.said)));
-    assert_int_equal(imap_preauth_service.state(g.m), rows[i].want_state);
+    assert_int_equal(g.m->state, rows[i].want_state);
     close_gate(&g);
 }
 
@@ -331,9 +330,9 @@ test_starttls_forgets(void **state)
     assert_true(told(&g).client_id.n > 0);
     feed(&g, SPAN("b STARTTLS\r\n"), 0);
     assert_int_equal(told(&g).client_id.n, 0);
-    assert_int_equal(imap_preauth_service.state(g.m), PREAUTH_READING);
+    assert_int_equal(g.m->state, PREAUTH_READING);
     feed(&g, SPAN("c LOGIN ann x\r\n"), 0);
-    assert_int_equal(imap_preauth_service.state(g.m), PREAUTH_DONE);
+    assert_int_equal(g.m->state, PREAUTH_DONE);
     assert_true(span_eq(told(&g).tag, SPAN("c")));
     close_gate(&g);
 }
@@ -350,7 +349,7 @@ test_starttls_injection(void **state)
         open_gate(&g, "", false, false);
         feed(&g, span_str(ins[i]), 0);
         assert_true(span_eq(buf_span(&g.said), SPAN("<close>")));
-        assert_int_equal(imap_preauth_service.state(g.m), PREAUTH_CLOSED);
+        assert_int_equal(g.m->state, PREAUTH_CLOSED);
         close_gate(&g);
     }
 }
@@ -437,12 +436,12 @@ test_exchange_lost(void **unused)
     const struct auth_reply gone = {.verdict = AUTH_REFUSED, .fault = FAULT_UNAVAILABLE};
     open_gate(&g, "c+", true, false);
     feed(&g, SPAN("a AUTHENTICATE PLAIN\r\n"), 0);
-    imap_preauth_service.auth_reply(g.m, &gone);
+    preauth_auth_reply(g.m, &gone);
     buf_reset(&g.said);
     feed(&g, SPAN("AAAA\r\n"), 0);
     assert_true(span_starts(buf_span(&g.said), SPAN("a NO [UNAVAILABLE]")));
     feed(&g, SPAN("b LOGIN x y\r\n"), 0);
-    assert_int_equal(imap_preauth_service.state(g.m), PREAUTH_DONE);
+    assert_int_equal(g.m->state, PREAUTH_DONE);
     close_gate(&g);
 }
 
@@ -453,7 +452,7 @@ test_ends(void **state)
     for (enum preauth_end why = PREAUTH_END_TIMEOUT; why <= PREAUTH_END_CROWDED; why++) {
         struct gate g;
         open_gate(&g, "", true, false);
-        imap_preauth_service.end(g.m, why);
+        preauth_end(g.m, why);
         assert_true(g.closed && span_starts(buf_span(&g.said), SPAN("* BYE ")));
         close_gate(&g);
     }

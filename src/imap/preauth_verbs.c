@@ -1,6 +1,5 @@
 #include "imap/preauth_inside.h"
 #include "base/load.h"
-#include "wire/base64.h"
 #include "wire/client_id.h"
 
 enum { REPLY_MAX = 1024, ID_PAIRS_MAX = 30 };  // RFC 2971 section 3.3
@@ -8,63 +7,47 @@ enum { REPLY_MAX = 1024, ID_PAIRS_MAX = 30 };  // RFC 2971 section 3.3
 // Answers.
 
 void
-preauth_say(struct preauth *m, const char *status, const char *text)
+imap_preauth_say(struct preauth *m, const char *status, const char *text)
 {
     struct buf b;
     buf_init(&b, REPLY_MAX);
-    buf_put(&b, span_of(m->tag, m->tag_n));
+    buf_put(&b, imap_preauth_tag(m));
     buf_printf(&b, " %s ", status);
-    imap_text_put(&b, m->language, text);
+    imap_text_put(&b, imap_preauth_of(m)->language, text);
     buf_put_str(&b, "\r\n");
     m->ops->write(m->gate, buf_span(&b));
     buf_done(&b);
 }
 
 void
-preauth_say_line(struct preauth *m, const char *line)
+imap_preauth_say_line(struct preauth *m, const char *line)
 {
     m->ops->write(m->gate, span_str(line));
 }
 
 void
-preauth_bye(struct preauth *m, const char *text)
+imap_preauth_bye(struct preauth *m, const char *text)
 {
     struct buf b;
     buf_init(&b, REPLY_MAX);
     buf_put_str(&b, "* BYE ");
-    imap_text_put(&b, m->language, text);
+    imap_text_put(&b, imap_preauth_of(m)->language, text);
     buf_put_str(&b, "\r\n");
     m->ops->write(m->gate, buf_span(&b));
     buf_done(&b);
 }
 
 void
-preauth_finish(struct preauth *m)
+imap_preauth_say_bad(struct preauth *m, const char *text)
 {
-    m->state = PREAUTH_CLOSED;
-    m->ops->close_after_output(m->gate);
-}
-
-void
-preauth_count_bad(struct preauth *m)
-{
-    if (++m->bad < LIMIT_bad_preauth)
-        return;
-    preauth_bye(m, "Too many bad commands.");
-    preauth_finish(m);
-}
-
-void
-preauth_say_bad(struct preauth *m, const char *text)
-{
-    preauth_say(m, "BAD", text);
-    preauth_count_bad(m);
+    imap_preauth_say(m, "BAD", text);
+    preauth_bad(m);
 }
 
 // Capabilities.
 
 static void
-put_capabilities(const struct preauth *m, struct buf *b)
+put_capabilities(struct preauth *m, struct buf *b)
 {
     buf_put_str(b, "CAPABILITY IMAP4rev1 IMAP4rev2 SASL-IR LITERAL- ID ENABLE LANGUAGE");
     if (preauth_may_start_tls(m->facts))
@@ -76,13 +59,13 @@ put_capabilities(const struct preauth *m, struct buf *b)
 }
 
 void
-preauth_greet(struct preauth *m)
+imap_preauth_greet(struct preauth *m)
 {
     struct buf b;
     buf_init(&b, REPLY_MAX);
     buf_put_str(&b, "* OK [");
     put_capabilities(m, &b);
-    buf_printf(&b, "] %s\r\n", imap_text(m->language, "Posthorn ready."));
+    buf_printf(&b, "] %s\r\n", imap_text(imap_preauth_of(m)->language, "Posthorn ready."));
     m->ops->write(m->gate, buf_span(&b));
     buf_done(&b);
 }
@@ -95,7 +78,7 @@ ends(struct preauth *m, struct parse *p)
     struct fault f;
     if (parse_end(p, &f) == R_OK)
         return true;
-    preauth_say_bad(m, "Invalid arguments.");
+    imap_preauth_say_bad(m, "Invalid arguments.");
     return false;
 }
 
@@ -111,14 +94,14 @@ run_capability(struct preauth *m, struct parse *p)
     buf_put_str(&b, "\r\n");
     m->ops->write(m->gate, buf_span(&b));
     buf_done(&b);
-    preauth_say(m, "OK", "Capability completed.");
+    imap_preauth_say(m, "OK", "Capability completed.");
 }
 
 static void
 run_noop(struct preauth *m, struct parse *p)
 {
     if (ends(m, p))
-        preauth_say(m, "OK", "NOOP completed.");
+        imap_preauth_say(m, "OK", "NOOP completed.");
 }
 
 static void
@@ -126,9 +109,9 @@ run_logout(struct preauth *m, struct parse *p)
 {
     if (!ends(m, p))
         return;
-    preauth_bye(m, "Logging out.");
-    preauth_say(m, "OK", "Logout completed.");
-    preauth_finish(m);
+    imap_preauth_bye(m, "Logging out.");
+    imap_preauth_say(m, "OK", "Logout completed.");
+    preauth_close(m);
 }
 
 static void
@@ -177,7 +160,7 @@ read_id(struct preauth *m, struct parse *p, struct client_id *id)
             return;
         client_id_note(id, name, value);
         if (!m->facts->trusted || !client_id_is_origin(name))
-            keep_id_pair(&m->client_id, name, value);
+            keep_id_pair(&imap_preauth_of(m)->client_id, name, value);
     }
 }
 
@@ -185,22 +168,23 @@ static void
 run_id(struct preauth *m, struct parse *p)
 {
     struct client_id id = {0};
-    buf_reset(&m->client_id);
+    buf_reset(&imap_preauth_of(m)->client_id);
     parse_sp(p);
     read_id(m, p, &id);
     if (!ends(m, p)) {
-        buf_done(&m->client_id);
+        buf_done(&imap_preauth_of(m)->client_id);
         return;
     }
     if (m->facts->trusted)
         m->ops->speaks_for(m->gate, id.origin.remote, id.origin.local, id.origin.session);
     if (m->facts->shed_background && client_id_is_background(&id) && load_is_high()) {
-        preauth_say(m, "NO", "[UNAVAILABLE] Too busy for downloads in the background.");
+        imap_preauth_say(m, "NO",
+                         "[UNAVAILABLE] Too busy for downloads in the background.");
         return;
     }
-    preauth_say_line(m, "* ID (\"name\" \"Posthorn\" \"version\" \"" POSTHORN_VERSION
-                        "\")\r\n");
-    preauth_say(m, "OK", "ID completed.");
+    imap_preauth_say_line(m, "* ID (\"name\" \"Posthorn\" \"version\" \"" POSTHORN_VERSION
+                             "\")\r\n");
+    imap_preauth_say(m, "OK", "ID completed.");
 }
 
 // RFC 5255 section 3: LANGUAGE is for all states.
@@ -212,19 +196,20 @@ run_language(struct preauth *m, struct parse *p)
     if (!ends(m, p))
         return;
     if (!wish.lists && !wish.found) {
-        preauth_say(m, "NO", "None of these languages is spoken");
+        imap_preauth_say(m, "NO", "None of these languages is spoken");
         return;
     }
     buf_init(&b, REPLY_MAX);
     if (wish.lists)
         imap_language_list(&b);
     else
-        buf_printf(&b, "* LANGUAGE (%s)", language_tag(m->language = wish.language));
+        buf_printf(&b, "* LANGUAGE (%s)",
+                   language_tag(imap_preauth_of(m)->language = wish.language));
     buf_put_str(&b, "\r\n");
     m->ops->write(m->gate, buf_span(&b));
     buf_done(&b);
-    preauth_say(m, "OK",
-                wish.lists ? "These languages are spoken" : "Now speaking English");
+    imap_preauth_say(m, "OK",
+                     wish.lists ? "These languages are spoken" : "Now speaking English");
 }
 
 static void
@@ -233,13 +218,12 @@ run_starttls(struct preauth *m, struct parse *p)
     if (!ends(m, p))
         return;
     if (!preauth_may_start_tls(m->facts)) {
-        preauth_say_bad(m, preauth_is_encrypted(m->facts) ? "TLS is active already."
-                                                          : "TLS is not available.");
+        imap_preauth_say_bad(m, preauth_is_encrypted(m->facts) ? "TLS is active already."
+                                                               : "TLS is not available.");
         return;
     }
-    preauth_say(m, "OK", "Begin TLS negotiation now.");
-    m->state = PREAUTH_WAITING;
-    m->ops->start_tls(m->gate);
+    imap_preauth_say(m, "OK", "Begin TLS negotiation now.");
+    preauth_start_tls(m);
 }
 
 static bool
@@ -247,41 +231,19 @@ is_private(struct preauth *m)
 {
     if (preauth_may_log_in(m->facts))
         return true;
-    preauth_refuse(m, FAULT_PRIVACY);
+    preauth_deny(m, FAULT_PRIVACY);
     return false;
 }
 
 static void
 run_login(struct preauth *m, struct parse *p)
 {
-    struct auth_start start = {0};
     parse_sp(p);
-    start.user = parse_astring(p);
+    struct span user = parse_astring(p);
     parse_sp(p);
-    start.password = parse_astring(p);
-    if (!ends(m, p) || !is_private(m))
-        return;
-    m->state = PREAUTH_WAITING;
-    m->is_login = true;
-    m->ops->authenticate(m->gate, &start);
-}
-
-static void
-start_exchange(struct preauth *m, struct span mechanism, struct span initial)
-{
-    struct buf decoded;
-    buf_init(&decoded, LIMIT_sasl_response);
-    if (initial.p && base64_decode_word(initial, &decoded)) {
-        preauth_say_bad(m, "Invalid base64 in the initial response.");
-    } else {
-        struct auth_start start = {.mechanism = mechanism,
-                                   .has_initial = initial.p != NULL,
-                                   .initial = buf_span(&decoded)};
-        m->state = PREAUTH_WAITING;
-        m->is_login = false;
-        m->ops->authenticate(m->gate, &start);
-    }
-    buf_wipe(&decoded);
+    struct span password = parse_astring(p);
+    if (ends(m, p) && is_private(m))
+        preauth_login(m, user, password);
 }
 
 static void
@@ -294,8 +256,8 @@ run_authenticate(struct preauth *m, struct parse *p)
         parse_sp(p);
         initial = parse_atom(p);
     }
-    if (ends(m, p) && is_private(m))
-        start_exchange(m, mechanism, initial);
+    if (ends(m, p) && is_private(m) && preauth_exchange(m, mechanism, initial) != R_OK)
+        imap_preauth_say_bad(m, "Invalid base64 in the initial response.");
 }
 
 static const struct {
@@ -309,7 +271,7 @@ static const struct {
 };
 
 void
-preauth_dispatch(struct preauth *m, struct span verb, struct parse *p)
+imap_preauth_dispatch(struct preauth *m, struct span verb, struct parse *p)
 {
     for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
         if (span_ieq(verb, span_str(verbs[i].name))) {
@@ -317,5 +279,5 @@ preauth_dispatch(struct preauth *m, struct span verb, struct parse *p)
             return;
         }
     }
-    preauth_say_bad(m, "Unknown command, or not before login.");
+    imap_preauth_say_bad(m, "Unknown command, or not before login.");
 }

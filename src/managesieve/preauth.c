@@ -3,21 +3,19 @@
 #include "base/limits.h"
 #include "managesieve/capability.h"
 #include "managesieve/grammar.h"
-#include "wire/base64.h"
 #include "wire/command.h"
 
-struct preauth {
-    const struct preauth_facts *facts;
-    const struct preauth_ops *ops;
-    void *gate;
-    enum preauth_state state;
-    bool in_sasl;  // the next line is a SASL response
-    bool is_lost;  // and there is no exchange any more
-    enum fault_kind lost_to;
-    unsigned bad;
+struct managesieve_preauth {
+    struct preauth frame;
     struct buf mechanisms;  // as they are told: capabilities do not change (section 1.7)
     struct managesieve_reader reader;
 };
+
+static struct managesieve_preauth *
+own(struct preauth *m)
+{
+    return (struct managesieve_preauth *)m;
+}
 
 // ---- answers ----
 
@@ -32,49 +30,17 @@ say(struct preauth *m, const char *status, const char *code, const char *text)
 }
 
 static void
-finish(struct preauth *m)
-{
-    m->state = PREAUTH_CLOSED;
-    m->ops->close_after_output(m->gate);
-}
-
-static void
 give_up(struct preauth *m, const char *text)
 {
     say(m, "BYE", "", text);
-    finish(m);
-}
-
-// The last one ends the connection.
-static void
-count_bad(struct preauth *m)
-{
-    if (++m->bad >= LIMIT_bad_preauth)
-        give_up(m, "Too many bad commands.");
+    preauth_close(m);
 }
 
 static void
 say_bad(struct preauth *m, const char *text)
 {
     say(m, "NO", "", text);
-    count_bad(m);
-}
-
-static const struct fault_words refusals[] = {
-#define PREAUTH_REPLY(kind, code, text) {FAULT_##kind, code, text},
-#include "managesieve/preauth_reply.def"
-#undef PREAUTH_REPLY
-};
-
-static void
-refuse(struct preauth *m, enum fault_kind kind)
-{
-    const struct fault_words *w =
-        fault_words_of(refusals, sizeof refusals / sizeof refusals[0], kind);
-    m->state = PREAUTH_READING;
-    say(m, "NO", w->code, w->text);
-    if (w->kind == FAULT_BAD)
-        count_bad(m);
+    preauth_bad(m);
 }
 
 // ---- capabilities ----
@@ -85,9 +51,9 @@ tell_capabilities(struct preauth *m, const char *text)
 {
     struct buf b;
     buf_init(&b, LIMIT_channel_message);
-    if (m->mechanisms.n == 0 && preauth_may_log_in(m->facts))
-        preauth_put_mechanisms(m->facts, &m->mechanisms, "", " ");
-    struct span list = span_trim(buf_span(&m->mechanisms));
+    if (own(m)->mechanisms.n == 0 && preauth_may_log_in(m->facts))
+        preauth_put_mechanisms(m->facts, &own(m)->mechanisms, "", " ");
+    struct span list = span_trim(buf_span(&own(m)->mechanisms));
     struct managesieve_offer o = {.mechanisms = list.n > 0 ? list : SPAN(""),
                                   .starttls = preauth_may_start_tls(m->facts),
                                   .redirects = m->facts->redirects};
@@ -142,7 +108,7 @@ run_logout(struct preauth *m, struct managesieve_parse *p)
     if (!ends(m, p))
         return;
     say(m, "OK", "", "Logging out.");
-    finish(m);
+    preauth_close(m);
 }
 
 static void
@@ -156,26 +122,7 @@ run_starttls(struct preauth *m, struct managesieve_parse *p)
         return;
     }
     say(m, "OK", "", "Begin TLS negotiation now.");
-    m->state = PREAUTH_WAITING;
-    m->ops->start_tls(m->gate);
-}
-
-// RFC 5804 section 2.1: an empty string is an empty response.
-static void
-start_exchange(struct preauth *m, struct span mechanism, struct span initial)
-{
-    struct buf decoded;
-    buf_init(&decoded, LIMIT_sasl_response);
-    if (initial.p && base64_decode(initial, &decoded) != R_OK) {
-        say_bad(m, "Invalid base64 in the initial response.");
-    } else {
-        struct auth_start start = {
-            .mechanism = mechanism, .has_initial = initial.p != NULL, .final_ok = true};
-        start.initial = buf_span(&decoded);
-        m->state = PREAUTH_WAITING;
-        m->ops->authenticate(m->gate, &start);
-    }
-    buf_wipe(&decoded);
+    preauth_start_tls(m);
 }
 
 static void
@@ -190,9 +137,9 @@ run_authenticate(struct preauth *m, struct managesieve_parse *p)
     if (mechanism.n == 0)
         say_bad(m, "Invalid arguments.");
     else if (!preauth_may_log_in(m->facts))
-        refuse(m, FAULT_PRIVACY);
-    else
-        start_exchange(m, mechanism, initial);
+        preauth_deny(m, FAULT_PRIVACY);
+    else if (preauth_exchange(m, mechanism, initial) != R_OK)
+        say_bad(m, "Invalid base64 in the initial response.");
 }
 
 static const struct {
@@ -237,9 +184,19 @@ whole_command(struct preauth *m, struct span command, struct span behind)
     if (command_is_http(command))
         give_up(m, "This is a ManageSieve server.");
     else if (is_injected(command, behind))
-        finish(m);
+        preauth_close(m);
     else
         run_command(m, command);
+}
+
+static void
+respond(struct preauth *m, struct span text)
+{
+    enum preauth_response r = preauth_respond(m, text);
+    if (r == PREAUTH_CANCELLED)
+        say_bad(m, "Authentication cancelled.");
+    else if (r == PREAUTH_GARBLED)
+        say_bad(m, "Invalid base64.");
 }
 
 static void
@@ -248,23 +205,12 @@ take_response(struct preauth *m, struct span line)
     struct arena *arena = arena_new();
     struct managesieve_parse p = managesieve_parse_of(line, arena);
     struct span text = managesieve_parse_response(&p);
-    bool good = managesieve_parse_end(&p);
-    struct buf decoded;
-    buf_init(&decoded, LIMIT_sasl_response);
-    m->in_sasl = false;
-    if (!good || span_eq(text, SPAN("*"))) {
-        m->ops->auth_abort(m->gate);
-        say_bad(m, good ? "Authentication cancelled." : "Not a string.");
-    } else if (m->is_lost) {
-        refuse(m, m->lost_to);
-    } else if (base64_decode(text, &decoded) != R_OK) {
-        m->ops->auth_abort(m->gate);
-        say_bad(m, "Invalid base64.");
+    if (managesieve_parse_end(&p)) {
+        respond(m, text);
     } else {
-        m->state = PREAUTH_WAITING;
-        m->ops->auth_step(m->gate, buf_span(&decoded));
+        preauth_abort(m);
+        say_bad(m, "Not a string.");
     }
-    buf_wipe(&decoded);
     arena_free(&arena);
 }
 
@@ -284,14 +230,14 @@ input(struct preauth *m, struct span in)
 {
     size_t size = 0;
     must(m->state == PREAUTH_READING);
-    enum managesieve_end end = managesieve_reader_feed(&m->reader, in, &size);
+    enum managesieve_end end = managesieve_reader_feed(&own(m)->reader, in, &size);
     if (end == MANAGESIEVE_MORE && in.n <= LIMIT_line_preauth)
         return 0;
     if (end == MANAGESIEVE_SYNC)
         return fatal(m, in, "Literals are to be non-synchronising, {5+}.");
     if (end != MANAGESIEVE_WHOLE || size > LIMIT_line_preauth)
         return fatal(m, in, "Command too long.");
-    managesieve_reader_next(&m->reader);
+    managesieve_reader_next(&own(m)->reader);
     if (m->in_sasl)
         take_response(m, span_slice(in, 0, size));
     else
@@ -301,111 +247,87 @@ input(struct preauth *m, struct span in)
 
 // ---- the service ----
 
-static struct preauth *
-preauth_open(const struct preauth_facts *facts, const struct preauth_ops *ops, void *gate)
+static void
+init(struct preauth *m)
 {
-    struct preauth *m = calloc(1, sizeof *m);
-    must(m != NULL);
-    m->facts = facts;
-    m->ops = ops;
-    m->gate = gate;
-    buf_init(&m->mechanisms, LIMIT_channel_message);
-    managesieve_reader_init(&m->reader, LIMIT_line_preauth, LIMIT_line_preauth);
-    return m;
+    buf_init(&own(m)->mechanisms, LIMIT_channel_message);
+    managesieve_reader_init(&own(m)->reader, LIMIT_line_preauth, LIMIT_line_preauth);
 }
 
 static void
-preauth_free(struct preauth **m)
+done(struct preauth *m)
 {
-    if (!*m)
-        return;
-    buf_done(&(*m)->mechanisms);
-    free(*m);
-    *m = NULL;
+    buf_done(&own(m)->mechanisms);
 }
 
 // RFC 5804 section 2.2: the capabilities are told anew.
 static void
 tls_started(struct preauth *m)
 {
-    must(m->state == PREAUTH_WAITING && m->facts->tls);
-    m->state = PREAUTH_READING;
-    buf_reset(&m->mechanisms);
-    managesieve_reader_next(&m->reader);
+    buf_reset(&own(m)->mechanisms);
+    managesieve_reader_next(&own(m)->reader);
     tell_capabilities(m, "TLS negotiation successful.");
 }
 
 static void
-challenge(struct preauth *m, struct span data)
+refuse(struct preauth *m, const char *code, const char *text)
 {
-    struct buf b, text;
+    say(m, "NO", code, text);
+}
+
+static void
+challenge(struct preauth *m, struct span base64)
+{
+    struct buf b;
     buf_init(&b, (size_t)3 * LIMIT_sasl_response);
-    buf_init(&text, (size_t)2 * LIMIT_sasl_response);
-    base64_encode(data, &text);
-    managesieve_put_string(&b, buf_span(&text));
+    managesieve_put_string(&b, base64);
     buf_put_str(&b, "\r\n");
     m->ops->write(m->gate, buf_span(&b));
     buf_done(&b);
-    buf_done(&text);
-    m->in_sasl = true;
-    m->is_lost = false;
-    m->state = PREAUTH_READING;
 }
 
 static void
-auth_reply(struct preauth *m, const struct auth_reply *reply)
-{
-    // The exchange ended while the client has the word: auth died or lost patience. It is told with its next line.
-    if (m->state == PREAUTH_READING && m->in_sasl) {
-        m->is_lost = true;
-        m->lost_to = preauth_fault(reply);
-        return;
-    }
-    must(m->state == PREAUTH_WAITING);
-    if (reply->verdict == AUTH_OK)
-        m->state = PREAUTH_DONE;
-    else if (reply->verdict == AUTH_CONTINUE)
-        challenge(m, reply->data);
-    else
-        refuse(m, preauth_fault(reply));
-}
-
-static void
-end(struct preauth *m, enum preauth_end why)
+bye(struct preauth *m, enum preauth_end why)
 {
     static const char *const byes[] = {
         [PREAUTH_END_TIMEOUT] = "Disconnected: no login in time.",
         [PREAUTH_END_DRAIN] = "Server is shutting down.",
         [PREAUTH_END_CROWDED] = "Too many connections.",
+        [PREAUTH_END_BAD] = "Too many bad commands.",
     };
-    say(m, "BYE", why == PREAUTH_END_TIMEOUT ? "" : "TRYLATER", byes[why]);
-    finish(m);
-}
-
-static enum preauth_state
-state(const struct preauth *m)
-{
-    return m->state;
+    bool later = why == PREAUTH_END_DRAIN || why == PREAUTH_END_CROWDED;
+    say(m, "BYE", later ? "TRYLATER" : "", byes[why]);
 }
 
 // The capabilities after login have it too (RFC 5804 section 1.7).
 static void
 tell(const struct preauth *m, struct handover *out)
 {
-    out->offered = span_trim(buf_span(&m->mechanisms));
+    out->offered =
+        span_trim(buf_span(&((const struct managesieve_preauth *)m)->mechanisms));
 }
+
+static const struct fault_words refusals[] = {
+#define PREAUTH_REPLY(kind, code, text) {FAULT_##kind, code, text},
+#include "managesieve/preauth_reply.def"
+#undef PREAUTH_REPLY
+};
 
 const struct preauth_service managesieve_preauth_service = {
     .name = "managesieve",
     .alpn = "managesieve",
     .input_max = LIMIT_line_preauth + 1,
-    .open = preauth_open,
-    .free = preauth_free,
+    .size = sizeof(struct managesieve_preauth),
+    .sasl_strings = true,  // RFC 5804 section 2.1
+    .refusals = refusals,
+    .refusal_count = sizeof refusals / sizeof refusals[0],
+    .init = init,
+    .done = done,
     .greet = greet,
     .input = input,
     .tls_started = tls_started,
-    .auth_reply = auth_reply,
-    .end = end,
-    .state = state,
+    .refuse = refuse,
+    .challenge = challenge,
+    .bye = bye,
     .tell = tell,
 };

@@ -7,7 +7,7 @@
 // response; after LIMIT_bad_preauth bad commands, or the first words of an HTTP request, the connection ends.
 // Threads: the gate's. Of floors above 1 it reads the table of sieve's extensions only.
 
-#include "io/preauth.h"
+#include "preauth/preauth.h"
 
 extern const struct preauth_service managesieve_preauth_service;
 

@@ -1,5 +1,4 @@
 #include "pop3/preauth_inside.h"
-#include "wire/base64.h"
 #include "wire/command.h"
 
 // Framing.
@@ -8,7 +7,7 @@ static void
 give_up(struct preauth *m, const char *text)
 {
     pop3_preauth_say(m, false, "", text);
-    pop3_preauth_finish(m);
+    preauth_close(m);
 }
 
 // What came with STLS in one piece was put there to be answered inside TLS (RFC 2595 section 4).
@@ -19,33 +18,13 @@ is_injected(struct span line, struct span behind)
 }
 
 static void
-cancel(struct preauth *m, const char *text)
-{
-    m->ops->auth_abort(m->gate);
-    pop3_preauth_say_bad(m, text);
-}
-
-static void
 take_response(struct preauth *m, struct span line)
 {
-    struct buf decoded;
-    m->in_sasl = false;
-    if (span_eq(line, SPAN("*"))) {
-        cancel(m, "Authentication cancelled");
-        return;
-    }
-    if (m->is_lost) {
-        pop3_preauth_refuse(m, m->lost_to);
-        return;
-    }
-    buf_init(&decoded, LIMIT_sasl_response);
-    if (base64_decode(line, &decoded)) {
-        cancel(m, "Invalid base64");
-    } else {
-        m->state = PREAUTH_WAITING;
-        m->ops->auth_step(m->gate, buf_span(&decoded));
-    }
-    buf_wipe(&decoded);
+    enum preauth_response r = preauth_respond(m, line);
+    if (r == PREAUTH_CANCELLED)
+        pop3_preauth_say_bad(m, "Authentication cancelled");
+    else if (r == PREAUTH_GARBLED)
+        pop3_preauth_say_bad(m, "Invalid base64");
 }
 
 static void
@@ -56,7 +35,7 @@ take_line(struct preauth *m, struct span line, struct span behind)
     else if (line.n + 2 > LIMIT_pop3_line)
         pop3_preauth_say_bad(m, "Line too long");
     else if (is_injected(line, behind))
-        pop3_preauth_finish(m);
+        preauth_close(m);
     else
         pop3_preauth_dispatch(m, line);
 }
@@ -92,28 +71,18 @@ input(struct preauth *m, struct span in)
 
 // The service.
 
-static struct preauth *
-preauth_open(const struct preauth_facts *facts, const struct preauth_ops *ops, void *gate)
+static void
+init(struct preauth *m)
 {
-    struct preauth *m = calloc(1, sizeof *m);
-    must(m != NULL);
-    m->facts = facts;
-    m->ops = ops;
-    m->gate = gate;
-    buf_init(&m->user, LIMIT_pop3_line);
-    buf_init(&m->offered, LIMIT_channel_message / 4);
-    return m;
+    buf_init(&pop3_preauth_of(m)->user, LIMIT_pop3_line);
+    buf_init(&pop3_preauth_of(m)->offered, LIMIT_channel_message / 4);
 }
 
 static void
-preauth_free(struct preauth **m)
+done(struct preauth *m)
 {
-    if (!*m)
-        return;
-    buf_done(&(*m)->user);
-    buf_done(&(*m)->offered);
-    free(*m);
-    *m = NULL;
+    buf_done(&pop3_preauth_of(m)->user);
+    buf_done(&pop3_preauth_of(m)->offered);
 }
 
 static void
@@ -125,84 +94,69 @@ greet(struct preauth *m)
 static void
 tls_started(struct preauth *m)
 {
-    must(m->state == PREAUTH_WAITING && m->facts->tls);
-    m->state = PREAUTH_READING;
-    m->language = LANGUAGE_DEFAULT;
-    buf_done(&m->user);
+    pop3_preauth_of(m)->language = LANGUAGE_DEFAULT;
+    buf_done(&pop3_preauth_of(m)->user);
 }
 
 static void
-challenge(struct preauth *m, struct span data)
+refuse(struct preauth *m, const char *code, const char *text)
+{
+    pop3_preauth_say(m, false, code, text);
+}
+
+static void
+challenge(struct preauth *m, struct span base64)
 {
     struct buf b;
     buf_init(&b, 2 * LIMIT_sasl_response);
-    buf_put_str(&b, "+ ");
-    base64_encode(data, &b);
-    buf_put_str(&b, "\r\n");
+    buf_printf(&b, "+ %.*s\r\n", SPAN_ARG(base64));
     m->ops->write(m->gate, buf_span(&b));
     buf_done(&b);
-    m->in_sasl = true;
-    m->is_lost = false;
-    m->state = PREAUTH_READING;
 }
 
 static void
-auth_reply(struct preauth *m, const struct auth_reply *reply)
-{
-    // The exchange ended while the client has the word: auth died or lost patience. It is told with its next line.
-    if (m->state == PREAUTH_READING && m->in_sasl) {
-        m->is_lost = true;
-        m->lost_to = preauth_fault(reply);
-        return;
-    }
-    must(m->state == PREAUTH_WAITING);
-    if (reply->verdict == AUTH_OK) {
-        pop3_preauth_offer(m);
-        m->state = PREAUTH_DONE;
-    } else if (reply->verdict == AUTH_CONTINUE && !m->is_pass) {
-        challenge(m, reply->data);
-    } else {
-        pop3_preauth_refuse(m, preauth_fault(reply));
-    }
-}
-
-static void
-end(struct preauth *m, enum preauth_end why)
+bye(struct preauth *m, enum preauth_end why)
 {
     static const char *const byes[] = {
         [PREAUTH_END_TIMEOUT] = "No login in time",
         [PREAUTH_END_DRAIN] = "Server is shutting down",
         [PREAUTH_END_CROWDED] = "Too many connections",
+        [PREAUTH_END_BAD] = "Too many bad commands",
     };
-    pop3_preauth_say(m, false, why == PREAUTH_END_TIMEOUT ? "" : "SYS/TEMP", byes[why]);
-    pop3_preauth_finish(m);
-}
-
-static enum preauth_state
-state(const struct preauth *m)
-{
-    return m->state;
+    bool later = why == PREAUTH_END_DRAIN || why == PREAUTH_END_CROWDED;
+    pop3_preauth_say(m, false, later ? "SYS/TEMP" : "", byes[why]);
 }
 
 static void
 tell(const struct preauth *m, struct handover *out)
 {
-    out->language = (uint8_t)m->language;
-    out->mode = m->mode;
-    out->offered = buf_span(&m->offered);
+    const struct pop3_preauth *own = (const struct pop3_preauth *)m;
+    out->language = (uint8_t)own->language;
+    out->mode = own->mode;
+    out->offered = buf_span(&own->offered);
 }
+
+static const struct fault_words refusals[] = {
+#define PREAUTH_REPLY(kind, code, text) {FAULT_##kind, code, text},
+#include "pop3/preauth_reply.def"
+#undef PREAUTH_REPLY
+};
 
 const struct preauth_service pop3_preauth_service = {
     .name = "pop3",
     .alpn = "pop3",
     .input_max = LIMIT_line_preauth + 1,
-    .open = preauth_open,
-    .free = preauth_free,
+    .size = sizeof(struct pop3_preauth),
+    .refusals = refusals,
+    .refusal_count = sizeof refusals / sizeof refusals[0],
+    .init = init,
+    .done = done,
     .greet = greet,
     .input = input,
     .tls_started = tls_started,
-    .auth_reply = auth_reply,
-    .end = end,
-    .state = state,
+    .refuse = refuse,
+    .challenge = challenge,
+    .granted = pop3_preauth_offer,
+    .bye = bye,
     .tell = tell,
 };

@@ -5,9 +5,9 @@
 // There is no APOP: it needs passwords that are kept in the clear, and MD5; SCRAM does what it was for.
 // Trust: raw bytes from strangers. A command is at most LIMIT_pop3_line octets (RFC 2449 section 4), a SASL response
 // LIMIT_line_preauth; after LIMIT_bad_preauth bad commands, or the first words of an HTTP request, the connection ends.
-// Threads: the gate's. Includes floors 0 and 1 only.
+// Threads: the gate's. Includes floors 0 to 2 only.
 
-#include "io/preauth.h"
+#include "preauth/preauth.h"
 
 extern const struct preauth_service pop3_preauth_service;
 

@@ -1,7 +1,6 @@
 #include "pop3/capability.h"
 #include "pop3/preauth_inside.h"
 #include "base/utf8.h"
-#include "wire/base64.h"
 
 enum { REPLY_MAX = 512 };  // RFC 2449 section 4
 
@@ -12,48 +11,16 @@ pop3_preauth_say(struct preauth *m, bool ok, const char *code, const char *text)
 {
     struct buf b;
     buf_init(&b, REPLY_MAX);
-    pop3_reply_put(&b, m->language, ok, code, text);
+    pop3_reply_put(&b, pop3_preauth_of(m)->language, ok, code, text);
     m->ops->write(m->gate, buf_span(&b));
     buf_done(&b);
-}
-
-void
-pop3_preauth_finish(struct preauth *m)
-{
-    m->state = PREAUTH_CLOSED;
-    m->ops->close_after_output(m->gate);
-}
-
-static void
-count_bad(struct preauth *m)
-{
-    if (++m->bad < LIMIT_bad_preauth)
-        return;
-    pop3_preauth_say(m, false, "", "Too many bad commands");
-    pop3_preauth_finish(m);
 }
 
 void
 pop3_preauth_say_bad(struct preauth *m, const char *text)
 {
     pop3_preauth_say(m, false, "", text);
-    count_bad(m);
-}
-
-static const struct fault_words refusals[] = {
-#define PREAUTH_REPLY(kind, code, text) {FAULT_##kind, code, text},
-#include "pop3/preauth_reply.def"
-#undef PREAUTH_REPLY
-};
-void
-pop3_preauth_refuse(struct preauth *m, enum fault_kind kind)
-{
-    const struct fault_words *w =
-        fault_words_of(refusals, sizeof refusals / sizeof refusals[0], kind);
-    m->state = PREAUTH_READING;
-    pop3_preauth_say(m, false, w->code, w->text);
-    if (w->kind == FAULT_BAD)
-        count_bad(m);
+    preauth_bad(m);
 }
 
 // Capabilities.
@@ -61,7 +28,7 @@ pop3_preauth_refuse(struct preauth *m, enum fault_kind kind)
 void
 pop3_preauth_offer(struct preauth *m)
 {
-    struct buf *b = &m->offered;
+    struct buf *b = &pop3_preauth_of(m)->offered;
     buf_reset(b);
     if (preauth_may_start_tls(m->facts))
         buf_put_str(b, "STLS\r\n");
@@ -85,9 +52,9 @@ run_capa(struct preauth *m, struct span argument)
     }
     pop3_preauth_offer(m);
     buf_init(&b, LIMIT_channel_message);
-    pop3_reply_put(&b, m->language, true, "", "Capability list follows");
+    pop3_reply_put(&b, pop3_preauth_of(m)->language, true, "", "Capability list follows");
     pop3_capability_put(&b, &c);
-    buf_put(&b, buf_span(&m->offered));
+    buf_put(&b, buf_span(&pop3_preauth_of(m)->offered));
     buf_put_str(&b, ".\r\n");
     m->ops->write(m->gate, buf_span(&b));
     buf_done(&b);
@@ -100,7 +67,7 @@ run_quit(struct preauth *m, struct span argument)
 {
     (void)argument;
     pop3_preauth_say(m, true, "", "Logging out");
-    pop3_preauth_finish(m);
+    preauth_close(m);
 }
 
 static void
@@ -108,15 +75,14 @@ run_stls(struct preauth *m, struct span argument)
 {
     if (argument.n > 0) {
         pop3_preauth_say_bad(m, "Invalid arguments");
-    } else if (m->mode & POP3_UTF8) {  // RFC 6856 section 2.1
+    } else if (pop3_preauth_of(m)->mode & POP3_UTF8) {  // RFC 6856 section 2.1
         pop3_preauth_say_bad(m, "STLS comes before UTF8");
     } else if (!preauth_may_start_tls(m->facts)) {
         pop3_preauth_say_bad(m, preauth_is_encrypted(m->facts) ? "TLS is active already"
                                                                : "TLS is not available");
     } else {
         pop3_preauth_say(m, true, "", "Begin TLS negotiation now");
-        m->state = PREAUTH_WAITING;
-        m->ops->start_tls(m->gate);
+        preauth_start_tls(m);
     }
 }
 
@@ -127,7 +93,7 @@ run_utf8(struct preauth *m, struct span argument)
         pop3_preauth_say_bad(m, "Invalid arguments");
         return;
     }
-    m->mode |= POP3_UTF8;
+    pop3_preauth_of(m)->mode |= POP3_UTF8;
     pop3_preauth_say(m, true, "", "UTF8 enabled");
 }
 
@@ -136,7 +102,7 @@ run_lang(struct preauth *m, struct span argument)
 {
     struct buf b;
     buf_init(&b, LIMIT_channel_message);
-    pop3_language_run(&b, argument, &m->language);
+    pop3_language_run(&b, argument, &pop3_preauth_of(m)->language);
     m->ops->write(m->gate, buf_span(&b));
     buf_done(&b);
 }
@@ -145,15 +111,15 @@ run_lang(struct preauth *m, struct span argument)
 static void
 run_user(struct preauth *m, struct span argument)
 {
-    buf_reset(&m->user);
+    buf_reset(&pop3_preauth_of(m)->user);
     if (argument.n == 0) {
         pop3_preauth_say_bad(m, "Invalid arguments");
     } else if (!utf8_valid(argument)) {
         pop3_preauth_say_bad(m, "Not UTF-8");
     } else if (!preauth_may_log_in(m->facts)) {
-        pop3_preauth_refuse(m, FAULT_PRIVACY);
+        preauth_deny(m, FAULT_PRIVACY);
     } else {
-        buf_put(&m->user, argument);
+        buf_put(&pop3_preauth_of(m)->user, argument);
         pop3_preauth_say(m, true, "", "Name is a string");
     }
 }
@@ -162,21 +128,19 @@ run_user(struct preauth *m, struct span argument)
 static void
 run_pass(struct preauth *m, struct span argument)
 {
-    struct auth_start start = {.user = buf_span(&m->user), .password = argument};
-    if (start.user.n == 0) {
+    struct span user = buf_span(&pop3_preauth_of(m)->user);
+    if (user.n == 0) {
         pop3_preauth_say_bad(m, "USER first");
     } else if (argument.n == 0) {
         pop3_preauth_say_bad(m, "Invalid arguments");
     } else if (!utf8_valid(argument)) {
         pop3_preauth_say_bad(m, "Not UTF-8");
     } else if (!preauth_may_log_in(m->facts)) {
-        pop3_preauth_refuse(m, FAULT_PRIVACY);
+        preauth_deny(m, FAULT_PRIVACY);
     } else {
-        m->state = PREAUTH_WAITING;
-        m->is_pass = true;
-        m->ops->authenticate(m->gate, &start);
+        preauth_login(m, user, argument);
     }
-    buf_reset(&m->user);
+    buf_reset(&pop3_preauth_of(m)->user);
 }
 
 static void
@@ -192,30 +156,12 @@ list_mechanisms(struct preauth *m)
 {
     struct buf b;
     buf_init(&b, LIMIT_channel_message);
-    pop3_reply_put(&b, m->language, true, "", "Mechanisms follow");
+    pop3_reply_put(&b, pop3_preauth_of(m)->language, true, "", "Mechanisms follow");
     if (preauth_may_log_in(m->facts))
         preauth_put_mechanisms(m->facts, &b, "", "\r\n");
     buf_put_str(&b, ".\r\n");
     m->ops->write(m->gate, buf_span(&b));
     buf_done(&b);
-}
-
-static void
-start_exchange(struct preauth *m, struct span mechanism, struct span initial)
-{
-    struct buf decoded;
-    buf_init(&decoded, LIMIT_sasl_response);
-    if (initial.p && base64_decode_word(initial, &decoded)) {
-        pop3_preauth_say_bad(m, "Invalid base64");
-    } else {
-        struct auth_start start = {.mechanism = mechanism,
-                                   .has_initial = initial.p != NULL,
-                                   .initial = buf_span(&decoded)};
-        m->state = PREAUTH_WAITING;
-        m->is_pass = false;
-        m->ops->authenticate(m->gate, &start);
-    }
-    buf_wipe(&decoded);
 }
 
 // QUIRKS.md, Outlook: a blank behind the mechanism.
@@ -226,9 +172,9 @@ run_auth(struct preauth *m, struct span argument)
     if (span_next_field(&rest, ' ', &mechanism) != R_OK || mechanism.n == 0)
         list_mechanisms(m);
     else if (!preauth_may_log_in(m->facts))
-        pop3_preauth_refuse(m, FAULT_PRIVACY);
-    else
-        start_exchange(m, mechanism, rest.n > 0 ? rest : SPAN_NONE);
+        preauth_deny(m, FAULT_PRIVACY);
+    else if (preauth_exchange(m, mechanism, rest.n > 0 ? rest : SPAN_NONE) != R_OK)
+        pop3_preauth_say_bad(m, "Invalid base64");
 }
 
 static const struct {

@@ -1,5 +1,4 @@
 #include "submission/preauth_inside.h"
-#include "wire/base64.h"
 #include "wire/command.h"
 #include "wire/smtp.h"
 
@@ -9,7 +8,7 @@ static void
 give_up(struct preauth *m, const char *code, const char *text)
 {
     submission_preauth_say(m, code, text);
-    submission_preauth_finish(m);
+    preauth_close(m);
 }
 
 // What came with STARTTLS in one piece was put there to be answered inside TLS (RFC 3207 section 4.2).
@@ -20,33 +19,13 @@ is_injected(struct span line, struct span behind)
 }
 
 static void
-cancel(struct preauth *m, const char *code, const char *text)
-{
-    m->ops->auth_abort(m->gate);
-    submission_preauth_say_bad(m, code, text);
-}
-
-static void
 take_response(struct preauth *m, struct span line)
 {
-    struct buf decoded;
-    m->in_sasl = false;
-    if (span_eq(line, SPAN("*"))) {
-        cancel(m, "501 5.7.0", "Authentication cancelled");
-        return;
-    }
-    if (m->is_lost) {
-        submission_preauth_refuse(m, m->lost_to);
-        return;
-    }
-    buf_init(&decoded, LIMIT_sasl_response);
-    if (base64_decode(line, &decoded)) {
-        cancel(m, "501 5.5.2", "Invalid base64");
-    } else {
-        m->state = PREAUTH_WAITING;
-        m->ops->auth_step(m->gate, buf_span(&decoded));
-    }
-    buf_wipe(&decoded);
+    enum preauth_response r = preauth_respond(m, line);
+    if (r == PREAUTH_CANCELLED)
+        submission_preauth_say_bad(m, "501 5.7.0", "Authentication cancelled");
+    else if (r == PREAUTH_GARBLED)
+        submission_preauth_say_bad(m, "501 5.5.2", "Invalid base64");
 }
 
 // RFC 4954 section 4: what AUTH says may be longer than other commands.
@@ -64,7 +43,7 @@ take_line(struct preauth *m, struct span line, struct span behind)
     else if (is_long(line))
         submission_preauth_say_bad(m, "500 5.5.2", "Line too long");
     else if (is_injected(line, behind))
-        submission_preauth_finish(m);
+        preauth_close(m);
     else
         submission_preauth_dispatch(m, line);
 }
@@ -102,26 +81,16 @@ input(struct preauth *m, struct span in)
 
 // ---- the service ----
 
-static struct preauth *
-preauth_open(const struct preauth_facts *facts, const struct preauth_ops *ops, void *gate)
+static void
+init(struct preauth *m)
 {
-    struct preauth *m = calloc(1, sizeof *m);
-    must(m != NULL);
-    m->facts = facts;
-    m->ops = ops;
-    m->gate = gate;
-    buf_init(&m->client, LIMIT_smtp_line);
-    return m;
+    buf_init(submission_preauth_client(m), LIMIT_smtp_line);
 }
 
 static void
-preauth_free(struct preauth **m)
+done(struct preauth *m)
 {
-    if (!*m)
-        return;
-    buf_done(&(*m)->client);
-    free(*m);
-    *m = NULL;
+    buf_done(submission_preauth_client(m));
 }
 
 static void
@@ -138,46 +107,21 @@ greet(struct preauth *m)
 static void
 tls_started(struct preauth *m)
 {
-    must(m->state == PREAUTH_WAITING && m->facts->tls);
-    m->state = PREAUTH_READING;
-    buf_reset(&m->client);
+    buf_reset(submission_preauth_client(m));
 }
 
 static void
-challenge(struct preauth *m, struct span data)
+challenge(struct preauth *m, struct span base64)
 {
     struct buf b;
     buf_init(&b, (size_t)2 * LIMIT_sasl_response);
-    buf_put_str(&b, "334 ");
-    base64_encode(data, &b);
-    buf_put_str(&b, "\r\n");
+    buf_printf(&b, "334 %.*s\r\n", SPAN_ARG(base64));
     m->ops->write(m->gate, buf_span(&b));
     buf_done(&b);
-    m->in_sasl = true;
-    m->is_lost = false;
-    m->state = PREAUTH_READING;
 }
 
 static void
-auth_reply(struct preauth *m, const struct auth_reply *reply)
-{
-    // The exchange ended while the client has the word: auth died or lost patience. It is told with its next line.
-    if (m->state == PREAUTH_READING && m->in_sasl) {
-        m->is_lost = true;
-        m->lost_to = preauth_fault(reply);
-        return;
-    }
-    must(m->state == PREAUTH_WAITING);
-    if (reply->verdict == AUTH_OK)
-        m->state = PREAUTH_DONE;
-    else if (reply->verdict == AUTH_CONTINUE)
-        challenge(m, reply->data);
-    else
-        submission_preauth_refuse(m, preauth_fault(reply));
-}
-
-static void
-end(struct preauth *m, enum preauth_end why)
+bye(struct preauth *m, enum preauth_end why)
 {
     static const struct {
         const char *code, *text;
@@ -185,33 +129,37 @@ end(struct preauth *m, enum preauth_end why)
         [PREAUTH_END_TIMEOUT] = {"421 4.4.2", "No login in time"},
         [PREAUTH_END_DRAIN] = {"421 4.3.2", "Server is shutting down"},
         [PREAUTH_END_CROWDED] = {"421 4.7.0", "Too many connections"},
+        [PREAUTH_END_BAD] = {"421 4.7.0", "Too many bad commands"},
     };
-    give_up(m, byes[why].code, byes[why].text);
-}
-
-static enum preauth_state
-state(const struct preauth *m)
-{
-    return m->state;
+    submission_preauth_say(m, byes[why].code, byes[why].text);
 }
 
 static void
 tell(const struct preauth *m, struct handover *out)
 {
-    out->client_id = buf_span(&m->client);
+    out->client_id = buf_span(&((const struct submission_preauth *)m)->client);
 }
+
+static const struct fault_words refusals[] = {
+#define PREAUTH_REPLY(kind, code, text) {FAULT_##kind, code, text},
+#include "submission/preauth_reply.def"
+#undef PREAUTH_REPLY
+};
 
 const struct preauth_service submission_preauth_service = {
     .name = "submission",
     .alpn = "submission",
     .input_max = LIMIT_line_preauth + 1,
-    .open = preauth_open,
-    .free = preauth_free,
+    .size = sizeof(struct submission_preauth),
+    .refusals = refusals,
+    .refusal_count = sizeof refusals / sizeof refusals[0],
+    .init = init,
+    .done = done,
     .greet = greet,
     .input = input,
     .tls_started = tls_started,
-    .auth_reply = auth_reply,
-    .end = end,
-    .state = state,
+    .refuse = submission_preauth_say,
+    .challenge = challenge,
+    .bye = bye,
     .tell = tell,
 };

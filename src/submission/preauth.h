@@ -5,9 +5,9 @@
 // is answered 530 to all that has to do with mail. Only CRLF ends a line.
 // Trust: raw bytes from strangers. A command has LIMIT_smtp_line octets at most, a SASL response LIMIT_line_preauth; after
 // LIMIT_bad_preauth bad commands, or the first words of an HTTP request, the connection ends.
-// Threads: the gate's. Includes floors 0 and 1 only.
+// Threads: the gate's. Includes floors 0 to 2 only.
 
-#include "io/preauth.h"
+#include "preauth/preauth.h"
 
 // The name that EHLO gave goes along as handover.client_id.
 extern const struct preauth_service submission_preauth_service;

@@ -7,24 +7,20 @@
 #include "base/limits.h"
 #include "submission/preauth.h"
 
-struct preauth {
-    const struct preauth_facts *facts;
-    const struct preauth_ops *ops;
-    void *gate;
-    enum preauth_state state;
-    bool in_sasl;  // the next line is a SASL response
-    bool is_lost;  // and there is no exchange any more
-    enum fault_kind lost_to;
-    unsigned bad;
+struct submission_preauth {
+    struct preauth frame;
     struct buf client;  // the name that it gave; empty: none yet
 };
+static inline struct buf *
+submission_preauth_client(struct preauth *m)
+{
+    return &((struct submission_preauth *)m)->client;
+}
 
 // `code` is both codes, "250 2.0.0".
 void submission_preauth_say(struct preauth *m, const char *code, const char *text);
 void submission_preauth_say_bad(struct preauth *m, const char *code,
                                 const char *text);  // and counts it
-void submission_preauth_refuse(struct preauth *m, enum fault_kind kind);
-void submission_preauth_finish(struct preauth *m);
 // Runs a command, with its line end.
 void submission_preauth_dispatch(struct preauth *m, struct span line);
 

@@ -1,7 +1,6 @@
 #include "base/clock.h"
 #include "submission/capability.h"
 #include "submission/preauth_inside.h"
-#include "wire/base64.h"
 #include "wire/smtp.h"
 
 // ---- answers ----
@@ -17,43 +16,10 @@ submission_preauth_say(struct preauth *m, const char *code, const char *text)
 }
 
 void
-submission_preauth_finish(struct preauth *m)
-{
-    m->state = PREAUTH_CLOSED;
-    m->ops->close_after_output(m->gate);
-}
-
-static void
-count_bad(struct preauth *m)
-{
-    if (++m->bad < LIMIT_bad_preauth)
-        return;
-    submission_preauth_say(m, "421 4.7.0", "Too many bad commands");
-    submission_preauth_finish(m);
-}
-
-void
 submission_preauth_say_bad(struct preauth *m, const char *code, const char *text)
 {
     submission_preauth_say(m, code, text);
-    count_bad(m);
-}
-
-static const struct fault_words refusals[] = {
-#define PREAUTH_REPLY(kind, code, text) {FAULT_##kind, code, text},
-#include "submission/preauth_reply.def"
-#undef PREAUTH_REPLY
-};
-
-void
-submission_preauth_refuse(struct preauth *m, enum fault_kind kind)
-{
-    const struct fault_words *w =
-        fault_words_of(refusals, sizeof refusals / sizeof refusals[0], kind);
-    m->state = PREAUTH_READING;
-    submission_preauth_say(m, w->code, w->text);
-    if (w->kind == FAULT_BAD)
-        count_bad(m);
+    preauth_bad(m);
 }
 
 // ---- commands ----
@@ -65,8 +31,8 @@ take_client(struct preauth *m, struct span name)
         submission_preauth_say_bad(m, "501 5.5.4", "Syntax: EHLO hostname");
         return false;
     }
-    buf_reset(&m->client);
-    buf_put(&m->client, name);
+    buf_reset(submission_preauth_client(m));
+    buf_put(submission_preauth_client(m), name);
     return true;
 }
 
@@ -110,40 +76,23 @@ run_starttls(struct preauth *m, struct span args)
                                           : "TLS is not available");
     } else {
         submission_preauth_say(m, "220 2.0.0", "Ready to start TLS");
-        m->state = PREAUTH_WAITING;
-        m->ops->start_tls(m->gate);
+        preauth_start_tls(m);
     }
-}
-
-static void
-start_exchange(struct preauth *m, struct span mechanism, struct span initial)
-{
-    struct buf decoded;
-    buf_init(&decoded, LIMIT_sasl_response);
-    if (initial.p && base64_decode_word(initial, &decoded)) {
-        submission_preauth_say_bad(m, "501 5.5.2", "Invalid base64");
-    } else {
-        struct auth_start start = {.mechanism = mechanism,
-                                   .has_initial = initial.p != NULL,
-                                   .initial = buf_span(&decoded)};
-        m->state = PREAUTH_WAITING;
-        m->ops->authenticate(m->gate, &start);
-    }
-    buf_wipe(&decoded);
 }
 
 static void
 run_auth(struct preauth *m, struct span args)
 {
     struct span rest = args, mechanism;
-    if (m->client.n == 0)
+    if (submission_preauth_client(m)->n == 0)
         submission_preauth_say_bad(m, "503 5.5.1", "Say EHLO first");
     else if (span_next_field(&rest, ' ', &mechanism) != R_OK || mechanism.n == 0)
         submission_preauth_say_bad(m, "501 5.5.4", "Syntax: AUTH mechanism");
     else if (!preauth_may_log_in(m->facts))
-        submission_preauth_refuse(m, FAULT_PRIVACY);
-    else
-        start_exchange(m, mechanism, span_trim(rest).n > 0 ? span_trim(rest) : SPAN_NONE);
+        preauth_deny(m, FAULT_PRIVACY);
+    else if (preauth_exchange(m, mechanism,
+                              span_trim(rest).n > 0 ? span_trim(rest) : SPAN_NONE) != R_OK)
+        submission_preauth_say_bad(m, "501 5.5.2", "Invalid base64");
 }
 
 static void
@@ -166,7 +115,7 @@ run_quit(struct preauth *m, struct span args)
 {
     (void)args;
     submission_preauth_say(m, "221 2.0.0", "Bye");
-    submission_preauth_finish(m);
+    preauth_close(m);
 }
 
 static void
@@ -182,7 +131,7 @@ run_chunk(struct preauth *m, struct span args)
 {
     (void)args;
     submission_preauth_say(m, "530 5.7.0", "Authentication required");
-    submission_preauth_finish(m);
+    preauth_close(m);
 }
 
 static const struct {

@@ -82,10 +82,10 @@ answer(struct gate *g)
     if (g->starts_tls) {
         g->starts_tls = false;
         g->facts.tls = true;
-        g->service->tls_started(g->m);
+        preauth_tls_started(g->m);
     } else {
-        g->service->auth_reply(g->m, &reply);
-        must((g->service->state(g->m) == PREAUTH_DONE) == (reply.verdict == AUTH_OK));
+        preauth_auth_reply(g->m, &reply);
+        must((g->m->state == PREAUTH_DONE) == (reply.verdict == AUTH_OK));
     }
 }
 
@@ -124,27 +124,27 @@ play(struct span in, size_t step, unsigned how, unsigned answers, struct buf *ou
                                                  : SPAN("")}};
     size_t given = 0, n;
     buf_init(&g.said, SIZE_MAX);
-    g.m = service->open(&g.facts, &ops, &g);
+    g.m = preauth_open(service, &g.facts, &ops, &g);
     service->greet(g.m);
-    while (service->state(g.m) == PREAUTH_READING && given < in.n) {
+    while (g.m->state == PREAUTH_READING && given < in.n) {
         given = given + step < in.n ? given + step : in.n;
-        while (service->state(g.m) == PREAUTH_READING &&
+        while (g.m->state == PREAUTH_READING &&
                (n = service->input(g.m, span_slice(in, 0, given))) > 0) {
             must(n <= given);
             in = span_skip(in, n);
             given -= n;
-            if (service->state(g.m) == PREAUTH_WAITING)
+            if (g.m->state == PREAUTH_WAITING)
                 answer(&g);
         }
     }
-    if (service->state(g.m) == PREAUTH_READING)
-        service->end(g.m, (enum preauth_end)(how >> 4 & 1));
+    if (g.m->state == PREAUTH_READING)
+        preauth_end(g.m, (enum preauth_end)(how >> 4 & 1));
     buf_put(out, buf_span(&g.said));
     struct handover told = {0};
     service->tell(g.m, &told);
     buf_put(out, told.client_id);
     buf_put(out, told.tag);
-    service->free(&g.m);
+    preauth_free(&g.m);
     buf_done(&g.said);
 }
 

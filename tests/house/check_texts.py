@@ -10,10 +10,10 @@ ROW = re.compile(rf"^(TEXT|PREFIX)\(\s*({STRING}(?:\s*{STRING})*)\s*,\s*({STRING
 CONVERSION = re.compile(r"%(?:%|[-+ #0]*\d*(?:\.(?:\d+|\*))?(?:hh|h|ll|l|z|j|t)?[a-zA-Z])")
 # Who says texts: which of the strings in a call are texts ("first": the format, what follows are its arguments).
 SAYERS = {"imap_bye": "all", "imap_text": "all", "imap_say": "rest", "imap_answer": "first", "imap_answer_no": "first",
-          "imap_untagged": "first", "preauth_say": "rest", "preauth_say_bad": "all", "preauth_bye": "all", "give_up": "all",
-          "cancel": "all"}
+          "imap_untagged": "first", "imap_preauth_say": "rest", "imap_preauth_say_bad": "all", "imap_preauth_bye": "all",
+          "give_up": "all"}
 POP3_SAYERS = {"pop3_text": "all", "pop3_reply_put": "all", "pop3_say": "all", "say_bad": "all", "pop3_preauth_say": "all",
-               "pop3_preauth_say_bad": "all", "give_up": "all", "cancel": "all"}
+               "pop3_preauth_say_bad": "all", "give_up": "all"}
 POP3_CODE = re.compile(r"[A-Z/-]*")
 HEAD = re.compile(r"^(?:(?:OK|NO|BAD|BYE) )?(?:\[.*?\] )?", re.S)
 STATUS = re.compile(r"(?:^|\* | )(?:OK|NO|BAD|BYE|PREAUTH) (?:\[[^\]]*\] )?[A-Za-z]|^\)?\] ?[A-Z]")
