@@ -161,7 +161,8 @@ def test_growth_expunge_and_restart(server):
 
 # ---- real mail ----
 
-DATE = re.compile(r"(?:[A-Z][a-z]{2}, )?\d{1,2} [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [-+]\d{4}(?: \([A-Z]+\))?")
+# of 1900 or later (RFC 5322 section 3.3): 0102 is to the server what 102 is, 2002 (section 4.3), to the oracle an age ago
+DATE = re.compile(r"(?:[A-Z][a-z]{2}, )?\d{1,2} [A-Z][a-z]{2} (?:19|[2-9]\d)\d\d \d\d:\d\d:\d\d [-+]\d{4}(?: \([A-Z]+\))?")
 
 
 def plain(data):
