@@ -77,7 +77,8 @@ gather_all(struct sieve_run *r, const struct sieve_call *call, const struct span
         if (part != r->message.root && call->command &&  // vacation looks at the message
             sieve_read(r, part->header.at, part->header.size, &block) != R_OK)
             return R_FAIL;
-        if (sieve_work(r, 4 + n * (block.n / 16)) != R_OK)
+        if ((mime || part != r->message.root) &&  // the message's own is paid for
+            sieve_work(r, 4 + n * (block.n / 16)) != R_OK)
             return R_FAIL;
         gather_names(found, block, names, n);
     }
