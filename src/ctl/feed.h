@@ -5,6 +5,7 @@
 // Owner: feed_import's stack. Trust: whatever lies under the path; symbolic links are not followed.
 
 #include "ctl/parcel.h"
+#include "ctl/progress.h"
 #include "ctl/verb.h"
 
 struct feed_folder {
@@ -22,10 +23,7 @@ struct feed {
     struct buf out;
     struct feed_folder *folders;
     size_t count, cap;
-    // progress
-    bool terminal;
-    struct span mailbox;
-    uint64_t messages, of, shown_ms;
+    struct progress progress;
 };
 
 // A mailbox that was found; its stored name's levels are separated by `separator`. FAULT_LIMIT past LIMIT_mailboxes.

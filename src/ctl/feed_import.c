@@ -3,12 +3,10 @@
 #include "ctl/pull_job.h"
 #include "ctl/uidlist.h"
 #include "ctl/verbs.h"
-#include "ctl/output.h"
-#include "base/clock.h"
 #include "base/limits.h"
 #include <fcntl.h>
 
-enum { FLUSH_AT = 65536, SHOW_MS = 200 };
+enum { FLUSH_AT = 65536 };
 
 // ---- folders ----
 
@@ -84,25 +82,10 @@ feed_send(struct feed *fd, enum parcel_kind kind, struct span payload, struct fa
     return feed_flush(fd, false, f);
 }
 
-static void
-show(struct feed *fd, bool last)
-{
-    uint64_t now = clock_mono_ms();
-    if (!fd->terminal || (!last && now < fd->shown_ms + SHOW_MS))
-        return;
-    fd->shown_ms = now;
-    fprintf(stderr, "\r\033[K%.*s %llu/%llu%s", SPAN_ARG(span_slice(fd->mailbox, 0, 60)),
-            (unsigned long long)fd->messages, (unsigned long long)fd->of, last ? "\n" : "");
-}
-
 enum result
 feed_mailbox(struct feed *fd, const struct parcel_mailbox *m, struct fault *f)
 {
-    if (fd->mailbox.p != NULL)
-        show(fd, true);
-    fd->mailbox = m->name;
-    fd->messages = 0;
-    fd->of = m->messages;
+    progress_mailbox(&fd->progress, m->name, m->messages);
     parcel_put_mailbox(&fd->out, PARCEL_MAILBOX, m);
     return feed_flush(fd, false, f);
 }
@@ -110,10 +93,7 @@ feed_mailbox(struct feed *fd, const struct parcel_mailbox *m, struct fault *f)
 enum result
 feed_message(struct feed *fd, const struct parcel_message *m, struct fault *f)
 {
-    fd->messages++;
-    if (fd->of < fd->messages)
-        fd->of = fd->messages;
-    show(fd, false);
+    progress_message(&fd->progress);
     parcel_put_message(&fd->out, PARCEL_MESSAGE, m);
     return feed_flush(fd, false, f);
 }
@@ -148,14 +128,13 @@ feed_import(struct verb_client *c, struct fault *f)
                       .path = verb_client_arg(c, ARG_PATH),
                       .folder = verb_client_arg(c, ARG_FOLDER),
                       .arena = arena_new(),
-                      .root = -1,
-                      .terminal = isatty(STDERR_FILENO) == 1 && !output_is_json()};
+                      .root = -1};
+    progress_init(&fd.progress);
     buf_init(&fd.out, FLUSH_AT * 2 + (PARCEL_MAX + PARCEL_HEAD) * 2);
     enum result r = feed_by_format(&fd, verb_client_arg(c, ARG_FORMAT), f);
     if (r == R_OK)
         r = feed_flush(&fd, true, f);
-    if (fd.mailbox.p != NULL)
-        show(&fd, true);
+    progress_end(&fd.progress);
     if (fd.root >= 0)
         close(fd.root);
     buf_done(&fd.out);

@@ -2,8 +2,8 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
-#include "ctl/output.h"
 #include "ctl/parcel.h"
+#include "ctl/progress.h"
 #include "ctl/verb.h"
 #include "io/resolve.h"
 
@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-enum { PIECE = 65536, SHOW_MS = 200 };
+enum { PIECE = 65536 };
 
 // ---- the connection ----
 
@@ -33,21 +33,9 @@ struct feed_state {
     struct verb_client *client;
     struct pull_job *job;
     struct buf in;
-    bool ended, terminal;
-    char mailbox[64];
-    uint64_t messages, shown_ms;
+    bool ended;
+    struct progress progress;
 };
-
-static void
-show(struct feed_state *s, bool last)
-{
-    uint64_t now = clock_mono_ms();
-    if (!s->terminal || s->mailbox[0] == '\0' || (!last && now < s->shown_ms + SHOW_MS))
-        return;
-    s->shown_ms = now;
-    fprintf(stderr, "\r\033[K%s: %llu%s", s->mailbox, (unsigned long long)s->messages,
-            last ? "\r\033[K" : "");
-}
 
 // What the command's side looks at itself.
 static void
@@ -55,17 +43,11 @@ look_at(struct feed_state *s, const struct parcel *p)
 {
     struct parcel_mailbox m;
     struct pull_job *job = s->job;
-    if (p->kind == PARCEL_MAILBOX && parcel_get_mailbox(p->payload, &m) == R_OK) {
-        size_t n = 0;  // it goes to a terminal
-        for (size_t i = 0; i < m.name.n && n + 1 < sizeof s->mailbox; i++)
-            s->mailbox[n++] = (unsigned char)m.name.p[i] < ' ' ? '?' : m.name.p[i];
-        s->mailbox[n] = '\0';
-        s->messages = 0;
-    }
+    if (p->kind == PARCEL_MAILBOX && parcel_get_mailbox(p->payload, &m) == R_OK)
+        progress_mailbox(&s->progress, m.name, m.messages);
     if (p->kind == PARCEL_END) {
         job->took++;
-        s->messages++;
-        show(s, false);
+        progress_message(&s->progress);
     }
     if (p->kind == PARCEL_BROKEN) {
         job->broken = true;
@@ -155,18 +137,17 @@ start_child(struct pull_job *job, pid_t *pid_out, struct fault *f)
 enum result
 feed_pull(struct verb_client *c, struct fault *f)
 {
-    struct feed_state s = {.client = c,
-                           .job = *verb_client_state(c),
-                           .terminal = isatty(STDERR_FILENO) == 1 && !output_is_json()};
+    struct feed_state s = {.client = c, .job = *verb_client_state(c)};
     pid_t pid = -1;
     if (start_child(s.job, &pid, f) != R_OK) {
         s.job->broken = true;
         s.job->why = *f;
         return R_FAIL;
     }
+    progress_init(&s.progress);
     buf_init(&s.in, PARCEL_MAX + PARCEL_HEAD + PIECE);
     enum result r = relay(&s, f);
-    show(&s, true);
+    progress_end(&s.progress);
     close(s.job->child);
     if (r != R_OK)
         (void)kill(pid, SIGKILL);

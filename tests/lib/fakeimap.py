@@ -7,12 +7,13 @@ import threading
 
 
 class FakeImap:
-    """boxes: {name as on the wire: {uid: octets}}. `wrong`: see answer(). `said`: the commands that came, without their tags."""
+    """boxes: {name as on the wire: {uid: octets}}. `wrong`: see answer(). `said`: the commands that came, without their tags.
+    hook(number), where there is one, is called before each is answered."""
 
     def __init__(self, boxes, caps="IMAP4rev1 AUTH=PLAIN", wrong="", cert=None, validity=77):
         self.boxes, self.caps, self.wrong, self.cert, self.validity = boxes, caps, wrong, cert, validity
         self.said, self.logins, self.connections = [], [], 0
-        self.flags, self.breaks = {}, 0
+        self.flags, self.breaks, self.hook = {}, 0, None
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.over = threading.Event()
@@ -62,6 +63,8 @@ class FakeImap:
                 return
             tag, command = line.split(" ", 1)
             self.said.append(command)
+            if self.hook:
+                self.hook(len(self.said))
             if self.answer(tag, command):
                 return
 
