@@ -1,12 +1,14 @@
 #include "ctl/account.h"
+#include "ctl/account_file.h"
 #include "ctl/feed.h"
 #include "ctl/pull_job.h"
 #include "ctl/uidlist.h"
 #include "ctl/verbs.h"
 #include "base/limits.h"
 #include <fcntl.h>
+#include <sys/stat.h>
 
-enum { FLUSH_AT = 65536 };
+enum { FLUSH_AT = 65536, ACCOUNT_FILE_MAX = 2 * LIMIT_sieve_scripts * LIMIT_sieve_script };
 
 // ---- folders ----
 
@@ -106,6 +108,51 @@ feed_problem(struct feed *fd, const char *where, const char *why)
     parcel_put(&fd->out, PARCEL_PROBLEM, span_str(text));
 }
 
+// ---- what belongs to the account beside its mail ----
+
+static enum result
+send_facts(struct feed *fd, struct span text, struct fault *f)
+{
+    struct parcel_fact fact;
+    struct fault why;
+    enum result r = account_file_open(&text, &why);
+    while (r == R_OK && (r = account_file_next(&text, &fact, &why)) == R_OK) {
+        parcel_put_fact(&fd->out, &fact);
+        if (feed_flush(fd, false, f) != R_OK)
+            return R_FAIL;
+    }
+    if (r == R_FAIL)
+        feed_problem(fd, ACCOUNT_FILE, why.why);
+    return R_OK;
+}
+
+// Only into the place of a whole account.
+static enum result
+read_facts(struct feed *fd, struct fault *f)
+{
+    struct buf b;
+    struct stat st;
+    int file = fd->folder.n > 0 || fd->root < 0
+                   ? -1
+                   : openat(fd->root, ACCOUNT_FILE,
+                            O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (file < 0)
+        return R_OK;
+    bool good = fstat(file, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0 &&
+                st.st_size <= ACCOUNT_FILE_MAX;
+    buf_init(&b, ACCOUNT_FILE_MAX);
+    char *room = good ? buf_reserve(&b, (size_t)st.st_size) : NULL;
+    good = room != NULL && read(file, room, (size_t)st.st_size) == st.st_size;
+    close(file);
+    if (good)
+        b.n = (size_t)st.st_size;
+    else
+        feed_problem(fd, ACCOUNT_FILE, "it cannot be read, or is too large");
+    enum result r = good ? send_facts(fd, buf_span(&b), f) : R_OK;
+    buf_done(&b);
+    return r;
+}
+
 // ---- the feed ----
 
 static enum result
@@ -132,6 +179,8 @@ feed_import(struct verb_client *c, struct fault *f)
     progress_init(&fd.progress);
     buf_init(&fd.out, FLUSH_AT * 2 + (PARCEL_MAX + PARCEL_HEAD) * 2);
     enum result r = feed_by_format(&fd, verb_client_arg(c, ARG_FORMAT), f);
+    if (r == R_OK)
+        r = read_facts(&fd, f);
     if (r == R_OK)
         r = feed_flush(&fd, true, f);
     progress_end(&fd.progress);

@@ -1,3 +1,4 @@
+#include "ctl/account_file.h"
 #include "ctl/feed.h"
 #include "ctl/mbox.h"
 #include "base/limits.h"
@@ -23,7 +24,8 @@ static bool
 is_helper(struct span name)
 {
     return name.p[0] == '.' || span_ends(name, SPAN(".msf")) ||
-           span_ends(name, SPAN(".lock")) || span_ends(name, SPAN(".dat"));
+           span_ends(name, SPAN(".lock")) || span_ends(name, SPAN(".dat")) ||
+           span_eq(name, SPAN(ACCOUNT_FILE));
 }
 
 // Files are mailboxes, "x.mbox" is x; the children of x lie in x or (Thunderbird) in x.sbd.

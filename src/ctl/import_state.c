@@ -13,7 +13,7 @@ entry_of(struct arena *a, struct span source)
     struct buf b;
     must(EVP_Digest(source.p, source.n, sha, NULL, EVP_sha256(), NULL) == 1);
     buf_init(&b, 128);
-    buf_put_str(&b, "/private/vendor/vendor.posthorn/import/");
+    buf_put_str(&b, IMPORT_STATE_ENTRIES);
     for (int i = 0; i < HASH; i++)
         buf_printf(&b, "%02x", sha[i]);
     struct span name = arena_dup(a, buf_span(&b));

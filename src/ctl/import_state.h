@@ -10,6 +10,8 @@
 // `source`: of the mailbox there. All 0 where there is none, or it cannot be read.
 void import_state_load(struct mail_user *u, struct span target, struct span source,
                        struct parcel_state *out);
+#define IMPORT_STATE_ENTRIES "/private/vendor/vendor.posthorn/import/"
+
 enum result import_state_save(struct mail_user *u, struct span target, struct span source,
                               const struct parcel_state *s, struct fault *f) MUST_CHECK;
 

@@ -103,6 +103,18 @@ parcel_put_broken(struct buf *b, const struct fault *f)
 }
 
 void
+parcel_put_fact(struct buf *b, const struct parcel_fact *fact)
+{
+    struct buf p;
+    buf_init(&p, PARCEL_MAX);
+    pack_span(&p, fact->kind);
+    pack_span(&p, fact->mailbox);
+    pack_span(&p, fact->name);
+    pack_span(&p, fact->value);
+    put_packed(b, PARCEL_FACT, &p);
+}
+
+void
 parcel_put_want(struct buf *b, const struct seqset *uids)
 {
     struct buf p;
@@ -223,6 +235,20 @@ parcel_get_broken(struct span payload, struct fault *out)
         return R_FAIL;
     (void)!fault_set(out, (enum fault_kind)kind, "%.*s",
                      SPAN_ARG(span_slice(why, 0, sizeof out->why - 1)));
+    return R_OK;
+}
+
+enum result
+parcel_get_fact(struct span payload, struct parcel_fact *out)
+{
+    struct unpack u = unpack_of(payload);
+    struct parcel_fact fact = {.kind = unpack_span(&u)};
+    fact.mailbox = unpack_span(&u);
+    fact.name = unpack_span(&u);
+    fact.value = unpack_span(&u);
+    if (unpack_end(&u) != R_OK)
+        return R_FAIL;
+    *out = fact;
     return R_OK;
 }
 

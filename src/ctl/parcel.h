@@ -32,10 +32,11 @@ enum parcel_kind {
     PARCEL_BROKEN,  // the source is gone: fault
     PARCEL_STATE,
     PARCEL_WANT,  // UIDs
+    PARCEL_FACT,  // import and export, behind the mailboxes: what else belongs to the account
     PARCEL_KINDS,
 };
 
-enum { PARCEL_MAX = 1 << 20, PARCEL_HEAD = 5, PARCEL_PIECE = 32000 };
+enum { PARCEL_MAX = (1 << 20) + (1 << 13), PARCEL_HEAD = 5, PARCEL_PIECE = 32000 };
 
 struct parcel_mailbox {
     struct span name;               // UTF-8, levels separated by '/'
@@ -59,6 +60,13 @@ struct parcel_message {
     uint64_t size;     // of an offer
     struct span
         id;  // of an offer: the same in every mailbox that holds the message; n 0: not known
+};
+
+// "script", name, text; "active", name; "metadata", entry, value; "acl", identifier, rights (RFC 4314's letters).
+struct parcel_fact {
+    struct span kind;
+    struct span mailbox;  // n 0: the account
+    struct span name, value;
 };
 
 // How a mailbox of a pull stands; as struct pull_state.
@@ -85,6 +93,7 @@ void parcel_put_origin(struct buf *b, const struct parcel_origin *o);
 void parcel_put_use(struct buf *b, struct span use, struct span name);
 void parcel_put_state(struct buf *b, enum parcel_kind kind, const struct parcel_state *s);
 void parcel_put_broken(struct buf *b, const struct fault *f);
+void parcel_put_fact(struct buf *b, const struct parcel_fact *fact);
 void parcel_put_want(struct buf *b, const struct seqset *uids);
 
 struct parcel {
@@ -103,6 +112,7 @@ enum result parcel_get_use(struct span payload, struct span *use_out,
                            struct span *name_out) MUST_CHECK;
 enum result parcel_get_state(struct span payload, struct parcel_state *out) MUST_CHECK;
 enum result parcel_get_broken(struct span payload, struct fault *out) MUST_CHECK;
+enum result parcel_get_fact(struct span payload, struct parcel_fact *out) MUST_CHECK;
 enum result parcel_get_want(struct span payload, struct arena *a,
                             struct seqset *out) MUST_CHECK;
 

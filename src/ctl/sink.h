@@ -18,6 +18,7 @@ struct sink {
     bool mailbox_open, message_open;
     bool skipping;  // the mailbox could not be made
     uint64_t problems;
+    FILE *facts;  // ctl/account_file.h; NULL: none came yet
 };
 
 // One row per format. Between a mailbox and the next come messages; a message that is not ended is dropped.

@@ -1,4 +1,5 @@
 #include "ctl/account.h"
+#include "ctl/account_file.h"
 #include "ctl/output.h"
 #include "ctl/sink.h"
 #include "ctl/verbs.h"
@@ -123,9 +124,41 @@ end_message(struct sink *s, bool whole, struct fault *f)
 }
 
 static enum result
+take_fact(struct sink *s, struct span payload, struct fault *f)
+{
+    struct parcel_fact fact;
+    struct buf b;
+    if (parcel_get_fact(payload, &fact) != R_OK)
+        return fault_set(f, FAULT_BAD, "a fact is malformed");
+    buf_init(&b, PARCEL_MAX * 2);
+    if (s->facts == NULL) {
+        int fd =
+            openat(s->root, ACCOUNT_FILE, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        s->facts = fd >= 0 ? fdopen(fd, "w") : NULL;
+        if (s->facts == NULL)
+            return fault_errno(f, FAULT_DISK, ACCOUNT_FILE);
+        account_file_head(&b);
+    }
+    account_file_put(&b, &fact);
+    bool good = fwrite(b.p, 1, b.n, s->facts) == b.n;
+    buf_done(&b);
+    return good ? R_OK : fault_errno(f, FAULT_DISK, ACCOUNT_FILE);
+}
+
+static enum result
+end_facts(struct sink *s, struct fault *f)
+{
+    FILE *file = s->facts;
+    s->facts = NULL;
+    return file == NULL || fclose(file) == 0 ? R_OK
+                                             : fault_errno(f, FAULT_DISK, ACCOUNT_FILE);
+}
+
+static enum result
 finish(struct sink *s, struct fault *f)
 {
-    if (end_mailbox(s, f) != R_OK || s->format->done(s, f) != R_OK)
+    if (end_mailbox(s, f) != R_OK || s->format->done(s, f) != R_OK ||
+        end_facts(s, f) != R_OK)
         return R_FAIL;
     if (syncfs(s->root) != 0)
         return fault_errno(f, FAULT_DISK, "the files cannot be written to disk");
@@ -154,6 +187,8 @@ take(struct sink *s, const struct parcel *p, struct fault *f)
     case PARCEL_END:
     case PARCEL_ABORT:
         return end_message(s, p->kind == PARCEL_END, f);
+    case PARCEL_FACT:
+        return take_fact(s, p->payload, f);
     case PARCEL_DONE:
         return finish(s, f);
     default:

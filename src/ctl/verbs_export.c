@@ -1,4 +1,5 @@
 #include "ctl/account.h"
+#include "ctl/export_facts.h"
 #include "ctl/shipment.h"
 #include "ctl/verbs.h"
 #include "base/limits.h"
@@ -71,6 +72,8 @@ put_all(struct export_run *x, struct fault *f)
             return R_FAIL;
     if (x->mailboxes == 0)
         return fault_set(f, FAULT_NONEXISTENT, "there is no such mailbox");
+    if (x->folder.n == 0 && export_facts(&x->out, x->user, entries, n, f) != R_OK)
+        return R_FAIL;
     shipment_put(&x->out, PARCEL_DONE, SPAN_NONE);
     return report(x, f);
 }

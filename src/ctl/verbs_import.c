@@ -91,6 +91,10 @@ take(struct import *im, const struct parcel *p, struct fault *f)
             import_pull_left(im, 0);
         import_leave_out(im, SPAN("source"), p->payload);
         return R_OK;
+    case PARCEL_FACT:
+        return im->restore == NULL && im->pull == NULL
+                   ? import_fact(im, p->payload, f)
+                   : fault_set(f, FAULT_BAD, "a fact at the wrong place");
     case PARCEL_ORIGIN:
         return import_message_origin(im, p->payload, f);
     default:

@@ -217,3 +217,64 @@ def test_without_a_server(tmp_path):
     posthorn.run_verb("import", "maildir", path, "-u", "alice", "--data", data)
     posthorn.run_verb("export", "mbox", tmp_path / "out", "-u", "alice", "--data", data)
     assert len(mailbox.mbox(str(tmp_path / "out" / "INBOX.mbox"))) == 20
+
+
+def facts(server, user, subscriptions):
+    """What belongs to the account beside its mail, as a client of IMAP and the administrator see it."""
+    connection = client.Imap(server.address("imap"), user, server.password)
+    said = {}
+    for command in ('GETMETADATA (DEPTH infinity) "" (/private)', 'GETMETADATA (DEPTH infinity) Box (/private /shared)', "GETACL Box",
+                    f'LIST "" (INBOX Box Post Archive Sent) RETURN (SPECIAL-USE{" SUBSCRIBED" if subscriptions else ""})'):
+        lines = [line for line in connection.command(command)[0] if b"/import/" not in line]
+        said[command] = sorted(line.replace(user.encode(), b"OWNER") for line in lines)
+    connection.close()
+    said["scripts"] = verb(server, "sieve", "list", "--user", user), verb(server, "sieve", "show", "main", "--user", user)
+    return said
+
+
+@pytest.mark.parametrize("form", ["maildir", "mbox"])
+def test_what_belongs_to_an_account(server, tmp_path, form):
+    """export and import bring scripts, the active one, entries of METADATA, special uses, rights; again: nothing changes."""
+    there, here = server.fresh_user("facts"), server.fresh_user("facts")
+    client.Imap(server.address("imap"), here, server.password).close()
+    connection = client.Imap(server.address("imap"), there, server.password)
+    for command in ("CREATE Box", "CREATE Post", "SUBSCRIBE Box", 'SETMETADATA Archive (/private/specialuse NIL)', 'SETMETADATA Post (/private/specialuse "\\\\Archive")',
+                    'SETMETADATA "" (/private/filters/values/mine "SEEN" /private/comment "me")', 'SETMETADATA Box (/private/comment "one")',
+                    "SETACL Box bob lrs", "SETACL Box anyone lr"):
+        connection.command(command)
+    connection.command('SETMETADATA Box (/shared/comment "two \\"lines\\"")')
+    connection.append("Box", peers.read_message("plain"))
+    connection.close()
+    for name, text in (("main", 'require "fileinto";\r\nfileinto "Box"; # ü\r\n'), ("other", "keep;\r\n")):
+        (tmp_path / name).write_bytes(text.encode())
+        verb(server, "sieve", "put", name, tmp_path / name, "--user", there)
+    verb(server, "sieve", "activate", "main", "--user", there)
+    verb(server, "export", form, tmp_path / "out", "-u", there)
+    assert (tmp_path / "out/posthorn-account").stat().st_mode & 0o777 == 0o600
+    kept = form == "maildir"  # mbox has no list of subscriptions
+    was = facts(server, there, kept)
+    assert b"bob" in was["GETACL Box"][0] and "main" in was["scripts"][0]
+    verb(server, "import", form, tmp_path / "out", "-u", here)
+    assert facts(server, here, kept) == was
+    verb(server, "import", form, tmp_path / "out", "-u", here)
+    assert facts(server, here, kept) == was
+
+
+def test_account_file_is_judged(server, tmp_path):
+    """What is wrong in posthorn-account is told, and what is here stays."""
+    path = make_maildir(tmp_path / "md", 1)
+    user = server.fresh_user("judged")
+    (tmp_path / "mine").write_text("discard;\n")
+    verb(server, "sieve", "put", "main", tmp_path / "mine", "--user", user)
+
+    def lines(*rows):
+        text = b"".join(b"".join(b"%d:%s," % (len(f), f) for f in row) + b"\n" for row in rows)
+        (path / "posthorn-account").write_bytes(b"posthorn-account 1\n" + text)
+    lines((b"script", b"", b"main", b"keep;"), (b"script", b"", b"bad", b"nonsense("), (b"active", b"", b"none", b""),
+          (b"acl", b"INBOX", b"bob", b"Q"), (b"acl", b"nowhere", b"bob", b"l"), (b"metadata", b"INBOX", b"/x/y", b"z"), (b"other", b"", b"", b""))
+    said = verb(server, "import", "maildir", path, "-u", user, want=1)
+    assert "imported 1 messages" in said and " 7 left out" in said, said
+    assert verb(server, "sieve", "show", "main", "--user", user) == "discard;\n"
+    for wrong in (b"", b"posthorn-account 2\n", b"posthorn-account 1\n4:abcd", b"posthorn-account 1\n99999999:a,", b"posthorn-account 1\n1:a,1:b,1:c,1:d,x"):
+        (path / "posthorn-account").write_bytes(wrong)
+        assert "posthorn-account" in verb(server, "import", "maildir", path, "-u", user, want=1)

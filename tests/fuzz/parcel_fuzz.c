@@ -1,5 +1,6 @@
 // Parcels and frames of the admin socket: a front of one is never taken for a whole one, what is accepted prints again
 // as it was, and nothing lies outside what was given.
+#include "ctl/account_file.h"
 #include "ctl/frame.h"
 #include "ctl/parcel.h"
 
@@ -52,6 +53,24 @@ parcels(struct span in, struct arena *a)
     }
 }
 
+// What a file says is written again in no more octets than it had.
+static void
+account_file(struct span in)
+{
+    struct parcel_fact fact;
+    struct fault f;
+    struct buf again;
+    struct span rest = in;
+    buf_init(&again, SIZE_MAX);
+    account_file_head(&again);
+    if (account_file_open(&rest, &f) == R_OK) {
+        while (account_file_next(&rest, &fact, &f) == R_OK)
+            account_file_put(&again, &fact);
+        must(again.n <= in.n);
+    }
+    buf_done(&again);
+}
+
 static void
 frames(struct span in)
 {
@@ -90,6 +109,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct arena *a = arena_new();
     parcels(span_of(data, size), a);
     frames(span_of(data, size));
+    account_file(span_of(data, size));
     status(span_of(data, size));
     arena_free(&a);
     return 0;
