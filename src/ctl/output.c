@@ -111,9 +111,11 @@ close_report(int code)
     FILE *file = report;
     report = NULL;
     bool good = fflush(file) == 0 && !ferror(file) && fsync(fileno(file)) == 0;
-    if (!good)
+    fault_errno(&f, FAULT_DISK, "the report");
+    if (fclose(file) != 0 && good) {
+        good = false;
         fault_errno(&f, FAULT_DISK, "the report");
-    good &= fclose(file) == 0;
+    }
     return good ? code : output_fault(&f, 1);
 }
 
