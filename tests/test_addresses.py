@@ -367,7 +367,7 @@ def user(where, *words):
 def test_user_set(where):
     where.user_add("uma")
     row, = user(where, "set", "uma", "forward=eve,Bob@A.test", "keep=yes", "size_limit=4K")
-    assert row == {"type": "user", "name": "uma", "disabled": False, "forward": "eve bob@a.test", "keep": "yes", "size_limit": 4096}
+    assert row == {"type": "user", "name": "uma", "disabled": False, "forward": "eve Bob@a.test", "keep": "yes", "size_limit": 4096}
     rows = user(where, "set", "uma", "size_limit=5K", "messages=7", "storage=1G")
     assert (rows[0]["size_limit"], rows[1]["messages_limit"], rows[1]["storage_limit"]) == (5120, 7, 1 << 30)
     assert [r for r in user(where, "list") if r["name"] == "uma"] == user(where, "show", "uma") == rows[:1]

@@ -111,6 +111,22 @@ def test_a_user_forwards(host, where):
     wait(lambda: inbox(where, "ann") == 1)
 
 
+def test_local_parts_elsewhere_stay_as_given(host, where):
+    """RFC 5321 section 2.4: what they mean is for others to say; those here are one in any case."""
+    verb(where, "address", "add", "sales@a.test", "Sales.Team@Far.TEST", '"A,b"@far.test', "Ann@A.test")
+    assert send(where, ["SALES@a.test"])["SALES@a.test"].startswith("250 ") and inbox(where, "ann") == 1
+    mail, = wait(lambda: host.mails)
+    assert sorted(mail["to"]) == ['"A,b"@far.test', "Sales.Team@far.test"]
+    assert {row["target"] for row in verb(where, "address", "list")} == {"Sales.Team@far.test", "A,b@far.test", "ann@a.test"}
+    assert [row["target"] for row in verb(where, "address", "list", "sales.team@far.test")] == ["Sales.Team@far.test"]
+    verb(where, "address", "delete", "sales@a.test", "sales.TEAM@far.test", "ANN@a.test")
+    assert [row["target"] for row in verb(where, "address", "list")] == ["A,b@far.test"]
+    verb(where, "user", "set", "eve", "forward=Eve@Far.test,ANN@a.test", "keep=no")
+    assert send(where, ["eve@a.test"], b"two")["eve@a.test"].startswith("250 ")
+    wait(lambda: len(host.mails) == 2)
+    assert host.mails[1]["to"] == ["Eve@far.test"] and inbox(where, "ann") == 2 and inbox(where, "eve") == 0
+
+
 def test_loops_end(host, where):
     verb(where, "user", "set", "eve", "forward=eve@far.test", "keep=no")
     verb(where, "address", "add", "both@a.test", "ann", "r@far.test")

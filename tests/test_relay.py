@@ -534,6 +534,8 @@ def test_tls(tmp_path):
             sender.add("secret")
             wait_for(lambda s=sender: s.count()["deferred"], seconds=60)
             assert not [line for line in host.commands if not re.match("EHLO|STARTTLS|QUIT", line)]
+            why = "the smarthost's certificate is not one for localhost: self-signed certificate"
+            assert why in sender.stderr() and why in sender.verb("show", sender.verb("list")[0]["id"])[1]["reply"]
             host.tls, host.mechanisms = tls_of(good), ["PLAIN"]
             if not implicit:
                 before = len(host.commands)

@@ -1,5 +1,6 @@
 #include "auth/address.h"
 #include "auth/userdb_inside.h"
+#include "base/limits.h"
 #include "base/quoted.h"
 
 struct span
@@ -69,6 +70,48 @@ address_of(struct span s, struct name *out, struct fault *f)
                          SPAN_ARG(span_slice(s, 0, 100)));
     *out = name;
     return R_OK;
+}
+
+// The domain in its one form is moved behind the local part as it was given.
+static enum result
+put_local(struct span given, struct name *form, struct fault *f)
+{
+    struct span local = address_local(given), domain = address_domain(name_span(form));
+    if (domain.p == NULL || local.n == 0)
+        return R_OK;
+    if (local.n + 1 + domain.n > LIMIT_user_name)
+        return fault_set(f, FAULT_BAD, "the address is too long");
+    size_t n = domain.n;
+    memmove(form->text + local.n + 1, domain.p, n);
+    memcpy(form->text, local.p, local.n);
+    form->text[local.n] = '@';
+    form->n = local.n + 1 + n;
+    return R_OK;
+}
+
+enum result
+address_as_given(struct span s, struct name *out, struct fault *f)
+{
+    struct name form;
+    struct buf given;
+    if (address_of(s, &form, f) != R_OK)
+        return R_FAIL;
+    buf_init(&given, LIMIT_user_name);
+    enum result r = R_OK;
+    if (address_unquote(s, &given) == R_OK)
+        r = put_local(buf_span(&given), &form, f);
+    buf_done(&given);
+    if (r == R_OK)
+        *out = form;
+    return r;
+}
+
+bool
+address_is(struct span address, const struct name *form)
+{
+    struct name own;
+    struct fault f;
+    return name_of(address, &own, &f) == R_OK && span_eq(name_span(&own), name_span(form));
 }
 
 void

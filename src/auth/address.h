@@ -11,6 +11,11 @@
 // The one form of an address, as of a user's name (auth/name.h): local part unquoted, lower case, NFC. "local@domain", "local",
 // "@domain". R_FAIL (FAULT_BAD): none of these, or white space, control characters or '/' in it.
 enum result address_of(struct span s, struct name *out, struct fault *f) MUST_CHECK;
+// The same of one that is elsewhere, or may be: its local part stays as it was given, since what it means is for others to say (RFC
+// 5321 section 2.4). Of addresses here auth/resolve.h compares the one form.
+enum result address_as_given(struct span s, struct name *out, struct fault *f) MUST_CHECK;
+// Is this its one form?
+bool address_is(struct span address, const struct name *form);
 struct span address_local(struct span address);
 struct span
 address_domain(struct span address);          // behind the last '@'; SPAN_NONE without one
@@ -20,7 +25,7 @@ enum result address_unquote(struct span s, struct buf *out) MUST_CHECK;
 // As SMTP writes it: the local part quoted where it must be (RFC 5321 section 4.1.2).
 void address_print(struct span address, struct buf *out);
 
-// All are normal forms. FAULT_ALREADYEXISTS; FAULT_LIMIT: LIMIT_address_targets; FAULT_BAD: not a pair that makes sense.
+// All are normal forms, but for targets elsewhere. FAULT_ALREADYEXISTS; FAULT_LIMIT: LIMIT_address_targets; FAULT_BAD: not a pair that makes sense.
 enum result address_add(struct userdb *db, struct span address, struct span target,
                         bool send, struct fault *f) MUST_CHECK;
 // `target` empty: the whole entry. FAULT_NONEXISTENT.

@@ -7,7 +7,7 @@
 
 typedef enum result check_fn(struct span value, struct buf *out, struct fault *f);
 
-// Addresses with commas or spaces between; each in its normal form.
+// Addresses with commas or spaces between; each as it is kept.
 static enum result
 check_forward(struct span value, struct buf *out, struct fault *f)
 {
@@ -20,7 +20,7 @@ check_forward(struct span value, struct buf *out, struct fault *f)
         from = i + 1;
         if (word.n == 0)
             continue;
-        if (address_of(word, &name, f))
+        if (address_as_given(word, &name, f))
             return R_FAIL;
         if (address_is_domain(name_span(&name)))
             return fault_set(f, FAULT_BAD, "mail is forwarded to addresses, not domains");

@@ -46,6 +46,17 @@ read_send(struct adding *a, struct span word, struct fault *f)
     return R_OK;
 }
 
+// Of one that is elsewhere the local part is kept as it was given.
+static enum result
+read_target(const struct adding *a, struct span word, struct name *out, struct fault *f)
+{
+    struct lookup_found found;
+    if (address_of(word, out, f) != R_OK ||
+        lookup_address(a->db, verbs_rules(a->call), name_span(out), &found, f) != R_OK)
+        return R_FAIL;
+    return found.kind == LOOKUP_REMOTE ? address_as_given(word, out, f) : R_OK;
+}
+
 static enum result
 read_words(struct adding *a, struct fault *f)
 {
@@ -58,7 +69,7 @@ read_words(struct adding *a, struct fault *f)
                 return R_FAIL;
             continue;
         }
-        if (address_of(word, &target, f))
+        if (read_target(a, word, &target, f))
             return R_FAIL;
         catches = catches && !address_is_domain(name_span(&target));
         pack_span(&a->targets, name_span(&target));
@@ -190,16 +201,37 @@ verbs_address_add(struct userdb *db, struct verbs_call *c, struct buf *rows,
 
 // ---- delete ----
 
+// The target that is written so; else the one that differs in case alone.
+static enum result
+delete_target(struct userdb *db, struct span address, struct span word, struct fault *f)
+{
+    struct address_row *rows = NULL;
+    struct name given, form;
+    size_t n = 0;
+    if (address_as_given(word, &given, f) != R_OK || address_of(word, &form, f) != R_OK)
+        return R_FAIL;
+    struct arena *a = arena_new();
+    struct span target = name_span(&form);
+    enum result r = address_rows(db, address, a, &rows, &n, f);
+    for (size_t i = 0; i < n; i++)
+        if (address_is(rows[i].target, &form))
+            target = rows[i].target;
+    for (size_t i = 0; i < n; i++)
+        if (span_eq(rows[i].target, name_span(&given)))
+            target = rows[i].target;
+    r = r == R_FAIL ? R_FAIL : address_delete(db, address, target, f);
+    arena_free(&a);
+    return r;
+}
+
 static enum result
 delete_named(struct userdb *db, struct span address, struct span words, struct fault *f)
 {
     struct span word;
-    struct name target;
     if (words.n == 0)
         return address_delete(db, address, SPAN(""), f);
     while (words.n > 0 && span_next_field(&words, ' ', &word) == R_OK)
-        if (address_of(word, &target, f) ||
-            address_delete(db, address, name_span(&target), f))
+        if (delete_target(db, address, word, f) != R_OK)
             return R_FAIL;
     return R_OK;
 }
@@ -229,16 +261,17 @@ verbs_address_delete(struct userdb *db, struct verbs_call *c, struct buf *rows,
 
 struct listing {
     struct buf *rows;
-    struct span filter;
+    bool all;
+    struct name filter;
 };
 
 static bool
 is_listed(const struct listing *l, const struct address_row *row)
 {
-    if (l->filter.n == 0 || span_eq(row->address, l->filter) ||
-        span_eq(row->target, l->filter))
+    struct span filter = name_span(&l->filter);
+    if (l->all || span_eq(row->address, filter) || address_is(row->target, &l->filter))
         return true;
-    return address_is_domain(l->filter) && span_ends(row->address, l->filter);
+    return address_is_domain(filter) && span_ends(row->address, filter);
 }
 
 static void
@@ -253,12 +286,9 @@ enum result
 verbs_address_list(struct userdb *db, struct verbs_call *c, struct buf *rows,
                    struct fault *f)
 {
-    struct listing l = {rows, SPAN("")};
-    struct name name;
-    if (c->args[0].n > 0 && address_of(c->args[0], &name, f))
+    struct listing l = {.rows = rows, .all = c->args[0].n == 0};
+    if (!l.all && address_of(c->args[0], &l.filter, f))
         return R_FAIL;
-    if (c->args[0].n > 0)
-        l.filter = name_span(&name);
     return address_each(db, list_one, &l, f);
 }
 

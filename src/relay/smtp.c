@@ -25,10 +25,25 @@ smtp_say(struct smtp *s, const char *fmt, ...)
     explicit_bzero(text, sizeof text);  // it may have been a password
 }
 
+// Why the handshake ended, where it did by the certificate; NULL: it did not.
+static const char *
+certificate_fault(const struct smtp *s)
+{
+    SSL *ssl = conn_ssl(s->conn);
+    long verdict =
+        ssl && !SSL_is_init_finished(ssl) ? SSL_get_verify_result(ssl) : X509_V_OK;
+    return verdict == X509_V_OK ? NULL : X509_verify_cert_error_string(verdict);
+}
+
 static enum result
 gone(struct smtp *s, const char *why, struct fault *f)
 {
+    const char *certificate = certificate_fault(s);
     s->broken = true;
+    if (certificate)
+        return fault_set(f, FAULT_PRIVACY,
+                         "the smarthost's certificate is not one for %s: %s", s->host->name,
+                         certificate);
     return fault_set(f, FAULT_CLOSED, "%s", conn_why(s->conn)[0] ? conn_why(s->conn) : why);
 }
 

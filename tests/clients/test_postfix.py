@@ -66,7 +66,7 @@ smtpd_sender_login_maps = socketmap:inet:127.0.0.1:{maps}:sender_login"""
 
 
 @contextlib.contextmanager
-def running(where, tmp_path_factory, more="", domains=DOMAINS):
+def running(where, tmp_path_factory, more="", domains=DOMAINS, port=None):  # pylint: disable=too-many-arguments,too-many-positional-arguments
     """The port and log of a Postfix whose mail for example.test goes to the server's LMTP."""
     if os.getuid() != 0:
         pytest.fail("Postfix can only be started by root")
@@ -74,7 +74,7 @@ def running(where, tmp_path_factory, more="", domains=DOMAINS):
     os.chmod(folder, 0o755)
     for parent in folder.parents[:3]:
         os.chmod(parent, os.stat(parent).st_mode | 0o055)
-    port = free_ports(1)[0]
+    port = port or free_ports(1)[0]
     etc = folder / "etc"
     for name in ("etc", "queue", "data"):
         (folder / name).mkdir()
