@@ -2,6 +2,7 @@
 import email
 import json
 import os
+import pathlib
 import re
 import shutil
 import signal
@@ -768,6 +769,33 @@ def test_full_disk(host):
             sender.kill()
         subprocess.run(["umount", folder], check=True)
     sender.stop()
+
+
+def limit_files(pid, soft):
+    """As the role's own user: nobody else may without more rights than a container has."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    uid, gid = (re.search(rf"{name}:\t(\d+)", status)[1] for name in ("Uid", "Gid"))
+    subprocess.run(["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups", "prlimit", "--pid", str(pid), f"--nofile={soft}:"], check=True)
+
+
+def test_no_descriptor_is_free(host, sender):
+    """Mail that comes meanwhile is told to come again; the channel stays, and so does what waits."""
+    sender.add("before")
+    sender.wait_empty()
+    pid, = sender.pids("relay")
+    limits = pathlib.Path(f"/proc/{pid}/limits").read_text()
+    soft = re.search(r"Max open files +(\d+)", limits)[1]
+    limit_files(pid, 3)
+    try:
+        for _ in range(3):
+            with pytest.raises(RuntimeError, match="UNAVAILABLE"):
+                sender.add("meanwhile")
+    finally:
+        limit_files(pid, soft)
+    sender.add("after")
+    sender.wait_empty()
+    assert host.subjects() == ["before", "after"] and sender.pids("relay") == [pid]
+    assert sender.stderr().count("no descriptor is free") == 3
 
 
 def test_no_relay():

@@ -169,24 +169,43 @@ static enum result
 take_begin(struct sender *s, struct span body, int fd)
 {
     struct relay_begin m;
-    if (fd < 0 || s->envelope >= 0 || relay_begin_get(body, &m) != R_OK)
+    if (s->envelope >= 0 || relay_begin_get(body, &m) != R_OK)
         return R_FAIL;
     s->begun = m.request;
     s->envelope = fd;
     return R_OK;
 }
 
+// A descriptor that did not come: none was free here (io/channel.h).
+static void
+refuse_mail(struct job *j)
+{
+    struct relay_taken m = {.request = j->request,
+                            .fault = FAULT_UNAVAILABLE,
+                            .why = SPAN("the relay has no descriptor free")};
+    struct buf b;
+    log_warning("relay", "mail was not taken", log_why("no descriptor is free"));
+    buf_init(&b, LIMIT_channel_message);
+    relay_taken_put(&b, &m);
+    answer(j, MESSAGE_RELAY_TAKEN, &b);
+    job_free(j);
+}
+
 static enum result
 take_submit(struct sender *s, struct span body, int fd)
 {
     struct relay_submit m;
-    if (fd < 0 || s->envelope < 0 || relay_submit_get(body, &m) != R_OK ||
-        m.request != s->begun || m.size > INT64_MAX / 4 || m.at > INT64_MAX / 4)
+    if (relay_submit_get(body, &m) != R_OK || m.request != s->begun ||
+        m.size > INT64_MAX / 4 || m.at > INT64_MAX / 4)
         return R_FAIL;
     struct job *j = job_new(s, m.request);
     j->envelope = s->envelope;
     s->envelope = -1;
     j->text = fd;
+    if (j->envelope < 0 || j->text < 0) {
+        refuse_mail(j);
+        return R_OK;
+    }
     j->at = m.at;
     j->size = m.size;
     task_start(take_task, j);
