@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from lib import server as posthorn
+from lib import client, server as posthorn
 from lib.scram import b64
 from lib.smarthost import Smarthost
 from lib.waiting import wait_for as wait
@@ -264,6 +264,30 @@ def test_sizes(talk, imap, host):
         assert answers == [WAITING] * (pieces - 1) + [want], answers
     again(talk)
     assert host.subjects().count("large") <= 1
+
+
+def test_the_longest_url(talk, imap, host):
+    """Every URL that GENURLAUTH gives BURL takes; what would be longer with its token GENURLAUTH refuses."""
+    uid = append(imap, DRAFT.format("longest"))
+    whole = signed(imap, uid)
+    rest = "/;SECTION=HEADER.FIELDS%20(Subject{})"
+    room = 8192 - len(signed(imap, uid, rest=rest.format("%20X")))
+    assert room > 7500
+    ticket = signed(imap, uid, rest=rest.format("%20X" + "y" * room))
+    assert len(ticket) == 8192
+    rump = f"{url(uid, rest=rest.format('%20X' + 'y' * (room + 1)))};URLAUTH=submit+alice"
+    with pytest.raises(client.Refused, match=r"NO \[LIMIT\]"):
+        said(imap, f'GENURLAUTH "{rump}" INTERNAL')
+    talk.begin()
+    assert talk.ask(f"BURL {ticket[:-8]}{'0' * 8} LAST").startswith("554 5.6.6")
+    again(talk)
+    talk.begin()
+    assert talk.ask(f"BURL {whole}").startswith(WAITING)
+    assert talk.ask(f"BURL {ticket}").startswith(WAITING) and talk.ask(f"BURL {ticket} LAST").startswith("250 2.0.0")
+    wait(lambda: "longest" in host.subjects())
+    talk.begin()
+    assert talk.ask(f"BURL {ticket}x LAST").startswith("500 5.5.2")
+    assert talk.ask("RSET").startswith("250") and talk.ask("NOOP " + "x" * 4100).startswith("500 5.5.2")
 
 
 def test_too_many(talk, imap):

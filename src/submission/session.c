@@ -8,6 +8,8 @@
 #include <utlist.h>
 
 enum { INPUT_MAX = 65536 };
+// BURL takes every URL that GENURLAUTH gives (RFC 4468): its longest line.
+enum { BURL_LINE = LIMIT_url + sizeof "BURL  LAST\r\n" - 1 };
 
 static _Thread_local struct submission_session *sessions;
 
@@ -115,7 +117,7 @@ show(struct submission_session *s, struct span line)
     struct buf b;
     if (!s->recorder)
         return;
-    buf_init(&b, LIMIT_smtp_line * 2);
+    buf_init(&b, BURL_LINE * 2);
     if (submission_may_be_shown(line))
         url_put_masked(&b, line);
     else
@@ -124,16 +126,22 @@ show(struct submission_session *s, struct span line)
     buf_done(&b);
 }
 
+static size_t
+line_most(struct span in)
+{
+    return span_istarts(in, SPAN("BURL ")) ? BURL_LINE : LIMIT_smtp_line;
+}
+
 // Runs a command. False: there is none yet. An endless line ends the session.
 static bool
 run_line(struct submission_session *s)
 {
     struct span in = conn_input(s->conn);
-    size_t n = smtp_line(in);
-    bool endless = n == 0 && in.n > LIMIT_smtp_line;
+    size_t n = smtp_line(in), most = line_most(in);
+    bool endless = n == 0 && in.n > most;
     if (n == 0 && !endless)
         return false;
-    if (n > LIMIT_smtp_line || endless) {
+    if (n > most || endless) {
         conn_consume(s->conn, endless ? in.n : n);
         submission_say(s, 500, "5.5.2", "Line too long");
         s->ending = endless ? "Line too long" : s->ending;
@@ -182,7 +190,7 @@ on_input(struct conn *c, void *arg)
     s->input_ms = clock_mono_ms();
     if (s->busy)
         return;
-    if (smtp_line(in) > 0 || in.n > LIMIT_smtp_line) {
+    if (smtp_line(in) > 0 || in.n > line_most(in)) {
         s->busy = true;
         timer_clear(&s->timer);
         task_start_for(account_id(mail_user_account(s->user)), run, s);

@@ -146,8 +146,11 @@ static enum result
 put_authorised(struct imap_command *c, struct span text, struct buf *line, struct fault *f)
 {
     struct buf url;
-    buf_init(&url, LIMIT_url + 128);
+    buf_init(&url, LIMIT_url);
     enum result r = authorise(c->session, text, c->arena, &url, f);
+    if (r == R_OK && url.over)
+        r = fault_set(f, FAULT_LIMIT, "with its token the URL has more than %d octets",
+                      LIMIT_url);
     if (r == R_OK) {
         buf_put_char(line, ' ');
         quote_astring(line, buf_span(&url), false);
