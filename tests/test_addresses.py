@@ -145,14 +145,6 @@ def test_trace(where):
     relay.deliver("sales@a.test", MESSAGE)
     fields = newest(where, "ann")
     assert "Delivered-To" not in fields and fields["X-Original-To"] == "sales@a.test"
-    for orcpt, want in (("rfc822;info@far.test", "info@far.test"), ("rfc822;a+0D+0AEvil:+20x", "ann@a.test"), ("utf-8;x@y.test", "ann@a.test")):
-        relay.command("MAIL FROM:<s@far.test>")
-        relay.command(f"RCPT TO:<ann@a.test> ORCPT={orcpt}")
-        relay.command("DATA")
-        relay.wire.send(MESSAGE + b".\r\n")
-        relay.reply()
-        fields = newest(where, "ann")
-        assert fields.get("X-Original-To", "ann@a.test") == want and "Evil" not in fields
     relay.command("MAIL FROM:<s@far.test>")
     relay.command("RCPT TO:<ann@a.test>")
     relay.wire.send(b"BDAT 10\r\nSubject: x")

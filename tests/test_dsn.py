@@ -114,6 +114,21 @@ def test_what_a_report_says(where):
     assert not any(name in last.get_payload() for name in ("Return-Path", "Delivered-To", "X-Original-To", "with LMTP"))
 
 
+def test_the_original_address_in_the_header(where):
+    """ORCPT names the address as it was before aliases; nothing of it becomes a header of its own."""
+    ann = where.user()
+    for orcpt, want in (("rfc822;info@far.test", b"info@far.test"), ("utf-8;x@y.test", None)):
+        assert send(where, [(f"{ann}@a.test", f" ORCPT={orcpt}")])[0].startswith("250 ")
+        session = where.imap(ann)
+        session.select("INBOX")
+        head = session.fetch("*", "(BODY.PEEK[HEADER])").popitem()[1]["BODY[HEADER]"]
+        session.close()
+        assert (b"\r\nX-Original-To: " in head) == bool(want) and (not want or b"\r\nX-Original-To: " + want + b"\r\n" in head)
+    with pytest.raises(client.Refused, match="501 5.5.4 Bad ORCPT"):
+        send(where, [(f"{ann}@a.test", " ORCPT=rfc822;a+0D+0AEvil:+20x")])
+    assert where.out() == []
+
+
 @pytest.mark.parametrize("sender, rcpt", [("", ASKED), ("s@far.test", ""), ("s@far.test", " NOTIFY=NEVER"), ("s@far.test", " NOTIFY=FAILURE,DELAY"),
                                           ("s", ASKED)])
 def test_who_is_told_nothing(where, sender, rcpt):
