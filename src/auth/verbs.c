@@ -291,32 +291,33 @@ static const struct row {
     const char *words;
     size_t args;
     bool has_password;  // the second
+    enum verbs_touch touch;
     verbs_run_fn *run;
 } rows[] = {
-    {"user add", 2, true, run_add},
-    {"user passwd", 2, true, run_passwd},
-    {"user list", 0, false, run_list},
-    {"user delete", 1, false, run_delete},
-    {"user undelete", 2, false, run_undelete},
-    {"user disable", 1, false, run_disable},
-    {"user enable", 1, false, run_enable},
-    {"user networks", 2, false, run_networks},
-    {"user load", 2, false, run_load},
-    {"user dump", 0, false, verbs_dump},
-    {"user password add", 5, false, verbs_password_add},
-    {"user password list", 1, false, verbs_password_list},
-    {"user password delete", 2, false, verbs_password_delete},
-    {"user set", 2, false, verbs_user_set},
-    {"user show", 1, false, verbs_user_show},
-    {"address add", 2, false, verbs_address_add},
-    {"address list", 1, false, verbs_address_list},
-    {"address delete", 2, false, verbs_address_delete},
-    {"address test", 1, false, verbs_address_test},
-    {"group add", 1, false, verbs_group_add},
-    {"group list", 0, false, verbs_group_list},
-    {"group delete", 1, false, verbs_group_delete},
-    {"group member add", 2, false, verbs_member_add},
-    {"group member delete", 2, false, verbs_member_delete},
+    {"user add", 2, true, VERBS_NAMES, run_add},
+    {"user passwd", 2, true, VERBS_NAMES, run_passwd},
+    {"user list", 0, false, VERBS_NOTHING, run_list},
+    {"user delete", 1, false, VERBS_IDENTITIES, run_delete},
+    {"user undelete", 2, false, VERBS_IDENTITIES, run_undelete},
+    {"user disable", 1, false, VERBS_IDENTITIES, run_disable},
+    {"user enable", 1, false, VERBS_IDENTITIES, run_enable},
+    {"user networks", 2, false, VERBS_NAMES, run_networks},
+    {"user load", 2, false, VERBS_IDENTITIES, run_load},
+    {"user dump", 0, false, VERBS_NOTHING, verbs_dump},
+    {"user password add", 5, false, VERBS_NAMES, verbs_password_add},
+    {"user password list", 1, false, VERBS_NOTHING, verbs_password_list},
+    {"user password delete", 2, false, VERBS_NAMES, verbs_password_delete},
+    {"user set", 2, false, VERBS_NAMES, verbs_user_set},
+    {"user show", 1, false, VERBS_NOTHING, verbs_user_show},
+    {"address add", 2, false, VERBS_NAMES, verbs_address_add},
+    {"address list", 1, false, VERBS_NOTHING, verbs_address_list},
+    {"address delete", 2, false, VERBS_NAMES, verbs_address_delete},
+    {"address test", 1, false, VERBS_NOTHING, verbs_address_test},
+    {"group add", 1, false, VERBS_NAMES, verbs_group_add},
+    {"group list", 0, false, VERBS_NOTHING, verbs_group_list},
+    {"group delete", 1, false, VERBS_IDENTITIES, verbs_group_delete},
+    {"group member add", 2, false, VERBS_NAMES, verbs_member_add},
+    {"group member delete", 2, false, VERBS_NAMES, verbs_member_delete},
 };
 
 static enum result
@@ -332,6 +333,15 @@ row_find(struct span verb, size_t n, const struct row **out, struct fault *f)
         return R_OK;
     }
     return fault_set(f, FAULT_BAD, "unknown verb %.*s", SPAN_ARG(verb));
+}
+
+enum verbs_touch
+verbs_touch(struct span verb)
+{
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (span_eq(verb, span_str(rows[i].words)))
+            return rows[i].touch;
+    return VERBS_IDENTITIES;
 }
 
 bool

@@ -35,11 +35,21 @@ struct verbs_call {
     struct span listed;
     struct buf hash;
     struct scram_set scram;
+    uint64_t
+        touched_account;  // set by verbs_apply: what this user is or may is other now; 0: nobody's
     // set by verbs_apply: sessions of this account end (0: of none), those of this app password (0: all of them)
     uint64_t ended_account, ended_password;
     struct buf ended;  // and all of these accounts (pack_u64)
     struct buf keep;   // networks from where sessions of ended_account go on
 };
+// What others remember of the users, and have to ask for again behind a verb.
+enum verbs_touch {
+    VERBS_NOTHING,  // it reads
+    VERBS_NAMES,  // where mail for a name goes; who is logged in stays who they are, but for touched_account
+    VERBS_IDENTITIES,  // both
+};
+enum verbs_touch verbs_touch(struct span verb);  // IDENTITIES of one that is not known
+
 enum result verbs_run(struct userdb *db, struct verbs_call *c, struct buf *text,
                       struct fault *f) MUST_CHECK;
 

@@ -76,9 +76,12 @@ change_member(struct userdb *db, struct verbs_call *c, struct buf *rows, const c
               struct fault *f)
 {
     struct name name, user;
+    struct user member;
     if (group_name_of(c->args[0], &name, f) || name_of(c->args[1], &user, f) ||
         fn(db, name_span(&name), name_span(&user), f))
         return R_FAIL;
+    if (userdb_find(db, name_span(&user), &member, f) == R_OK)
+        c->touched_account = member.account;
     field_put_row(rows, SPAN("member"), SPAN_NONE,
                   FIELDS(field_str("change", "%", change),
                          field_text("user", " %", name_span(&user)),

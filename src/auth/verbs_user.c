@@ -132,5 +132,6 @@ verbs_user_set(struct userdb *db, struct verbs_call *c, struct buf *rows, struct
     // sessions that are still allowed may come again
     if (after.protocols[0] && strcmp(before.protocols, after.protocols) != 0)
         c->ended_account = u.account;
+    c->touched_account = u.account;
     return show(db, &u, rows, f);
 }

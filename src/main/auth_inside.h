@@ -273,6 +273,8 @@ bool outer_quota(struct auth_role *role, const struct user *u, struct user_quota
 bool recheck_granted(struct auth_role *role, const struct user *u);
 // The same of one whom mail has a session of: perhaps from before auth was started.
 void recheck_seen(struct auth_role *role, const struct user *u);
+// Mail asks again who this user is.
+void auth_tell_changed(struct auth_role *role, uint64_t account);
 // There is nobody of that name, or they are disabled.
 void recheck_missed(struct auth_role *role, struct span name);
 void recheck_all(struct auth_role *role);  // soon

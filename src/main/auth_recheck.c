@@ -32,8 +32,8 @@ granted_free(struct recheck *r, struct granted *g)
     free(g);
 }
 
-static void
-tell_mail(struct auth_role *role, uint64_t account)
+void
+auth_tell_changed(struct auth_role *role, uint64_t account)
 {
     struct buf b;
     buf_init(&b, LIMIT_channel_message);
@@ -52,7 +52,7 @@ compare_identity(struct granted *g, const struct user *u)
     bool others = g->identity != 0 && g->identity != identity;
     g->identity = identity;
     if (others)
-        tell_mail(g->role, g->account);
+        auth_tell_changed(g->role, g->account);
 }
 
 // digest: of logins that go on; 0: none do.

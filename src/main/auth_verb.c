@@ -122,6 +122,8 @@ answer(void *arg)
     }
     if (j->result == R_OK)
         end_sessions(j);
+    if (j->result == R_OK && j->call.touched_account != 0)
+        auth_tell_changed(j->role, j->call.touched_account);
     if (j->at != NULL)
         auth_send_text(j->at, j->request, buf_span(&text), j->result != R_OK);
     buf_wipe(&text);  // there may be a new password in it

@@ -1,4 +1,5 @@
 #include "main/mail_role.h"
+#include "auth/verbs.h"
 #include "base/hash.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -233,6 +234,17 @@ mail_ask_resolve(struct home *h, enum resolve_question question, struct span add
     return r;
 }
 
+// Whatever became of the verb, before the operator hears of it.
+static void
+forget_touched(struct mail_role *r, struct span verb)
+{
+    enum verbs_touch touch = verbs_touch(verb);
+    if (touch == VERBS_NAMES)
+        mail_names_changed(r);
+    else if (touch == VERBS_IDENTITIES)
+        mail_users_changed(r);
+}
+
 enum result
 mail_ask_admin(struct home *h, struct span verb, const struct span *args, size_t n,
                struct buf *text, struct fault *f)
@@ -248,7 +260,7 @@ mail_ask_admin(struct home *h, struct span verb, const struct span *args, size_t
     admin_request_put(&b, &(struct admin_request){a.id, verb, buf_span(&packed)});
     b.over |= packed.over;
     enum result r = ask(h, &a, MESSAGE_ADMIN, &b, f);
-    mail_users_changed(h->role);  // whatever became of it, before the operator hears of it
+    forget_touched(h->role, verb);
     buf_wipe(&packed);
     buf_wipe(&b);
     if (r == R_OK && a.found == 0)

@@ -113,11 +113,15 @@ mail_identify(struct home *h, struct mail_user *u, struct fault *f)
 
 // ---- all that are open, when the users have changed ----
 
+// Of a user, who may be open more than once.
+struct open_user {
+    uint64_t account;
+    struct span name;
+};
 struct open_users {
     const struct due *due;
     struct arena *arena;
-    struct asked *asked;
-    struct span *names;
+    struct open_user *list;  // by account, each once
     size_t n, room;
 };
 
@@ -133,21 +137,74 @@ take_each(struct mail_user *u, void *arg)
 {
     struct open_users *o = arg;
     uint64_t account = account_id(mail_user_account(u));
-    if (!due_has(o->due, account))
-        return;
-    for (size_t i = 0; i < o->n; i++)
-        if (o->asked[i].account == account)
-            return;
-    o->names[o->n] = arena_dup(o->arena, mail_user_name(u));
-    o->asked[o->n++] = (struct asked){.account = account};
+    if (due_has(o->due, account))
+        o->list[o->n++] =
+            (struct open_user){account, arena_dup(o->arena, mail_user_name(u))};
+}
+
+static int
+by_account(const void *a, const void *b)
+{
+    uint64_t x = ((const struct open_user *)a)->account,
+             y = ((const struct open_user *)b)->account;
+    return (x > y) - (x < y);
 }
 
 static void
-apply_each(struct mail_user *u, void *arg)
+find_open(struct open_users *o)
 {
-    const struct asked *asked = arg;
-    if (account_id(mail_user_account(u)) == asked->account)
-        tell(u, asked);
+    size_t n = 0;
+    mail_users_each(count_each, o);
+    o->list = arena_array(o->arena, o->room, sizeof *o->list);
+    mail_users_each(take_each, o);
+    qsort(o->list, o->n, sizeof *o->list, by_account);
+    for (size_t i = 0; i < o->n; i++)
+        if (n == 0 || o->list[i].account != o->list[n - 1].account)
+            o->list[n++] = o->list[i];
+    o->n = n;
+}
+
+// Some answers, which are told together: all open users are walked through for that.
+struct answers {
+    struct asked list[SOME];  // by account
+    size_t n;
+};
+
+static void
+tell_each(struct mail_user *u, void *arg)
+{
+    const struct answers *all = arg;
+    uint64_t account = account_id(mail_user_account(u));
+    size_t low = 0, high = all->n;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (all->list[middle].account < account)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low < all->n && all->list[low].account == account)
+        tell(u, &all->list[low]);
+}
+
+static enum result
+ask_some(struct home *h, const struct open_user *list, size_t n, struct fault *f)
+{
+    struct arena *a = arena_new();
+    struct answers *all = ARENA_NEW(a, struct answers);
+    enum result r = R_OK;
+    while (all->n < n && r == R_OK) {
+        struct asked *asked = &all->list[all->n];
+        asked->account = list[all->n].account;
+        r = ask(h, a, list[all->n].name, asked, f);
+        all->n += r == R_OK;
+    }
+    mail_users_each(tell_each, all);
+    for (size_t i = 0; i < all->n; i++)
+        if (all->list[i].quota_known)
+            mail_outer_quota(h, all->list[i].account, list[i].name, &all->list[i].quota);
+    arena_free(&a);
+    return r;
 }
 
 static enum result
@@ -155,17 +212,9 @@ ask_for(struct home *h, const struct due *due, struct fault *f)
 {
     struct open_users o = {.due = due, .arena = arena_new()};
     enum result r = R_OK;
-    mail_users_each(count_each, &o);
-    o.asked = arena_array(o.arena, o.room, sizeof *o.asked);
-    o.names = arena_array(o.arena, o.room, sizeof *o.names);
-    mail_users_each(take_each, &o);
-    for (size_t i = 0; i < o.n && r == R_OK; i++) {
-        r = ask(h, o.arena, o.names[i], &o.asked[i], f);
-        if (r == R_OK)
-            mail_users_each(apply_each, &o.asked[i]);
-        if (r == R_OK && o.asked[i].quota_known)
-            mail_outer_quota(h, o.asked[i].account, o.names[i], &o.asked[i].quota);
-    }
+    find_open(&o);
+    for (size_t i = 0; i < o.n && r == R_OK; i += SOME)
+        r = ask_some(h, o.list + i, o.n - i < SOME ? o.n - i : SOME, f);
     arena_free(&o.arena);
     return r;
 }

@@ -31,9 +31,15 @@ mail_known_forget(struct home *h)
 }
 
 void
-mail_users_changed(struct mail_role *r)
+mail_names_changed(struct mail_role *r)
 {
     atomic_fetch_add(&r->users_generation, 1);
+}
+
+void
+mail_users_changed(struct mail_role *r)
+{
+    mail_names_changed(r);
     mail_identities_changed(r);
 }
 

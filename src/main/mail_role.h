@@ -200,8 +200,8 @@ enum result mail_ask_identity(struct home *h, struct span name, struct mail_iden
 enum result mail_ask_admin(struct home *h, struct span verb, const struct span *args,
                            size_t n, struct buf *text, struct fault *f) MUST_CHECK;
 
-// mail_known.c: the same, remembered for LIMIT_recipient_known_ms, and only until any verb has been to the user database
-// (mail_users_changed), or auth has gone. Suspends.
+// mail_known.c: the same, remembered for LIMIT_recipient_known_ms, and only until a verb changed the user database
+// (mail_names_changed), or auth has gone. Suspends.
 enum result mail_known_resolve(struct home *h, enum resolve_question question,
                                struct span address, struct buf *out,
                                struct fault *f) MUST_CHECK;
@@ -220,7 +220,9 @@ void mail_identities_changed(struct mail_role *r);
 // One of them. The home's thread.
 void mail_identity_changed(struct home *h, uint64_t account);
 
-void mail_users_changed(struct mail_role *r);  // any thread
+// What mail_known.c remembers is asked for again. Any thread.
+void mail_names_changed(struct mail_role *r);
+void mail_users_changed(struct mail_role *r);  // both; any thread
 
 // mail_session.c
 // R_FAIL (FAULT_LIMIT) when the user has too many. The session ends with its conn.
