@@ -33,7 +33,8 @@ SERVED = {"status": [], "who": [], "kick": ["alice"], "rawlog": ["alice", "on"],
 COUNTS = ("present", "moved", "over", "keywords_left_out", "new_emailids", "left_out")  # plain only when there are some
 SWITCHED = ("dry_run", "made", "kept", "flags", "copies", "removed", "alone")  # in words, or when there are some
 ONLY_JSON = {*(("index", name) for name in ("on", "working", "resting")), *(("labels", name) for name in SWITCHED), *((row, name) for row in ("undeleted", "restored") for name in COUNTS), ("total", "dry_run"),
-             ("extension", "commands"), ("extension", "words"), ("mailbox", "selectable"), ("session", "lip"), ("session", "idling"), ("error", "code"), ("error", "exit"), ("configuration", "file")}
+             ("extension", "commands"), ("extension", "words"), ("mailbox", "selectable"), ("session", "lip"), ("session", "idling"), ("error", "code"), ("error", "exit"), ("configuration", "file"),
+             ("imported", "user"), ("imported", "source")}  # what the person wrote
 
 
 def run(*words, stdin=b"", cwd=None):
