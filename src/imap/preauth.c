@@ -184,16 +184,6 @@ tls_started(struct preauth *m)
 }
 
 static void
-challenge(struct preauth *m, struct span base64)
-{
-    struct buf b;
-    buf_init(&b, 2 * LIMIT_sasl_response);
-    buf_printf(&b, "+ %.*s\r\n", SPAN_ARG(base64));
-    m->ops->write(m->gate, buf_span(&b));
-    buf_done(&b);
-}
-
-static void
 bye(struct preauth *m, enum preauth_end why)
 {
     static const char *const byes[] = {
@@ -234,7 +224,7 @@ const struct preauth_service imap_preauth_service = {
     .input = input,
     .tls_started = tls_started,
     .refuse = imap_preauth_say,
-    .challenge = challenge,
+    .prompt = "+ ",
     .bye = bye,
     .tell = tell,
 };

@@ -105,16 +105,6 @@ refuse(struct preauth *m, const char *code, const char *text)
 }
 
 static void
-challenge(struct preauth *m, struct span base64)
-{
-    struct buf b;
-    buf_init(&b, 2 * LIMIT_sasl_response);
-    buf_printf(&b, "+ %.*s\r\n", SPAN_ARG(base64));
-    m->ops->write(m->gate, buf_span(&b));
-    buf_done(&b);
-}
-
-static void
 bye(struct preauth *m, enum preauth_end why)
 {
     static const char *const byes[] = {
@@ -155,7 +145,7 @@ const struct preauth_service pop3_preauth_service = {
     .input = input,
     .tls_started = tls_started,
     .refuse = refuse,
-    .challenge = challenge,
+    .prompt = "+ ",
     .granted = pop3_preauth_offer,
     .bye = bye,
     .tell = tell,

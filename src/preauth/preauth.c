@@ -165,12 +165,25 @@ preauth_respond(struct preauth *m, struct span text)
 }
 
 static void
+say_challenge(struct preauth *m, struct span base64)
+{
+    struct buf b;
+    buf_init(&b, (size_t)2 * LIMIT_sasl_response);
+    buf_printf(&b, "%s%.*s\r\n", m->service->prompt, SPAN_ARG(base64));
+    m->ops->write(m->gate, buf_span(&b));
+    buf_done(&b);
+}
+
+static void
 challenge(struct preauth *m, struct span data)
 {
     struct buf text;
     buf_init(&text, (size_t)2 * LIMIT_sasl_response);
     base64_encode(data, &text);
-    m->service->challenge(m, buf_span(&text));
+    if (m->service->challenge != NULL)
+        m->service->challenge(m, buf_span(&text));
+    else
+        say_challenge(m, buf_span(&text));
     buf_done(&text);
     m->in_sasl = true;
     m->is_lost = false;

@@ -114,6 +114,8 @@ struct preauth_service {
     size_t (*input)(struct preauth *m, struct span in);  // consumed octets; 0: needs more
     void (*tls_started)(struct preauth *m);  // all that was said before is forgotten
     void (*refuse)(struct preauth *m, const char *code, const char *text);
+    // What a challenge in base64 follows, "+ "; where it is no line of these, its own way to say it.
+    const char *prompt;
     void (*challenge)(struct preauth *m, struct span base64);
     void (*granted)(struct preauth *m);                    // before the hand-over; or NULL
     void (*bye)(struct preauth *m, enum preauth_end why);  // says it; the frame closes

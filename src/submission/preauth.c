@@ -111,16 +111,6 @@ tls_started(struct preauth *m)
 }
 
 static void
-challenge(struct preauth *m, struct span base64)
-{
-    struct buf b;
-    buf_init(&b, (size_t)2 * LIMIT_sasl_response);
-    buf_printf(&b, "334 %.*s\r\n", SPAN_ARG(base64));
-    m->ops->write(m->gate, buf_span(&b));
-    buf_done(&b);
-}
-
-static void
 bye(struct preauth *m, enum preauth_end why)
 {
     static const struct {
@@ -159,7 +149,7 @@ const struct preauth_service submission_preauth_service = {
     .input = input,
     .tls_started = tls_started,
     .refuse = submission_preauth_say,
-    .challenge = challenge,
+    .prompt = "334 ",
     .bye = bye,
     .tell = tell,
 };
