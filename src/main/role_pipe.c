@@ -1,3 +1,4 @@
+#include "main/askers.h"
 #include "main/role.h"
 #include "base/clock.h"
 #include "base/limits.h"
@@ -17,14 +18,6 @@
 enum { SWEEP_MS = 20 };
 
 struct pipe_role;
-
-// A channel to a thread of mail.
-struct asker {
-    struct asker *next;
-    struct pipe_role *role;
-    struct channel *channel;
-    uint64_t id;
-};
 
 // A message on its way through a program.
 struct pipe_errand {
@@ -47,8 +40,7 @@ struct pipe_role {
     struct pipe_folder folder;
     struct pipe_host host;
     uint32_t timeout_ms;
-    struct asker *askers;
-    uint64_t asker_last;
+    struct askers askers;
     struct pipe_errand *waiting, *running;
     unsigned waiting_count, running_count;
     struct timer sweep, queue;
@@ -61,17 +53,12 @@ static void start_waiting(struct pipe_role *role);
 static void
 answer(const struct pipe_errand *j, enum pipe_status status)
 {
-    struct asker *a = j->role->askers;
     const struct pipe_answer m = {j->request, (uint8_t)status};
     struct buf b;
-    while (a != NULL && a->id != j->asker)
-        a = a->next;
-    if (a == NULL)
-        return;
     buf_init(&b, LIMIT_channel_message);
     pipe_answer_put(&b, &m);
     must(!b.over);
-    channel_send(a->channel, MESSAGE_PIPE_ANSWER, buf_span(&b), -1);
+    askers_answer(&j->role->askers, j->asker, MESSAGE_PIPE_ANSWER, buf_span(&b));
     buf_done(&b);
 }
 
@@ -229,69 +216,38 @@ on_queue(void *arg)
 // ---- what mail asks ----
 
 static enum result
-take_ask(struct asker *a, struct span body, int fd)
+take_ask(void *arg, uint64_t asker, struct span body, int fd)
 {
+    struct pipe_role *role = arg;
     struct pipe_ask m;
     struct stat st;
     struct pipe_call call;
     if (fd < 0 || pipe_ask_get(body, &m) != R_OK || fstat(fd, &st) != 0 ||
         !S_ISREG(st.st_mode) || st.st_size < 0 || m.size != (uint64_t)st.st_size ||
-        pipe_call_get(m.about, &call) != R_OK ||
-        a->role->waiting_count >= LIMIT_pipe_queued)
+        pipe_call_get(m.about, &call) != R_OK || role->waiting_count >= LIMIT_pipe_queued)
         return R_FAIL;
     struct pipe_errand *j = calloc(1, sizeof *j);
     must(j != NULL);
-    *j = (struct pipe_errand){.role = a->role,
-                              .asker = a->id,
+    *j = (struct pipe_errand){.role = role,
+                              .asker = asker,
                               .request = m.request,
                               .came_ms = clock_mono_ms(),
                               .message = fd};
     buf_init(&j->about, LIMIT_channel_message);
     buf_put(&j->about, m.about);
     must(pipe_call_get(buf_span(&j->about), &j->call) == R_OK);
-    DL_APPEND(a->role->waiting, j);
-    a->role->waiting_count++;
-    start_waiting(a->role);
+    DL_APPEND(role->waiting, j);
+    role->waiting_count++;
+    start_waiting(role);
     return R_OK;
-}
-
-static void
-drop(struct asker *a)
-{
-    LL_DELETE(a->role->askers, a);
-    channel_close(&a->channel);
-    free(a);
-}
-
-static void
-on_end(struct channel *c, void *arg)
-{
-    (void)c;
-    drop(arg);
-}
-
-static void
-on_message(struct channel *c, uint16_t type, struct span body, int fd, void *arg)
-{
-    (void)c;
-    if (type == MESSAGE_PIPE_ASK && take_ask(arg, body, fd) == R_OK)
-        return;
-    log_error("pipe", "a message is malformed", field_number("message", "message=%", type));
-    if (fd >= 0)
-        close(fd);
-    drop(arg);
 }
 
 static void
 on_peer(void *arg, struct span peer, uint32_t index, int fd)
 {
     struct pipe_role *role = arg;
-    struct asker *a = calloc(1, sizeof *a);
     (void)peer, (void)index;
-    must(a != NULL);
-    *a = (struct asker){.role = role, .id = ++role->asker_last};
-    a->channel = channel_new(fd, on_message, on_end, a);
-    LL_PREPEND(role->askers, a);
+    askers_add(&role->askers, fd);
 }
 
 // ---- beginning and end ----
@@ -313,6 +269,8 @@ begin(void *arg)
     struct fault f;
     if (children_adopt(&f) != R_OK)
         log_warning("pipe", "what programs leave behind is not ended", log_fault(&f));
+    role->askers = (struct askers){
+        .name = "pipe", .question = MESSAGE_PIPE_ASK, .take = take_ask, .arg = role};
     timer_init(&role->sweep, on_sweep, role);
     timer_init(&role->queue, on_queue, role);
     role->link = role_link_open(role->start, &link_ops, role);
@@ -323,9 +281,7 @@ static void
 finish_role(struct pipe_role *role)
 {
     struct pipe_errand *j, *next;
-    struct asker *a, *after;
-    LL_FOREACH_SAFE(role->askers, a, after)
-    drop(a);
+    askers_drop(&role->askers);
     DL_FOREACH_SAFE(role->waiting, j, next)
     job_free(j);
     DL_FOREACH_SAFE(role->running, j, next)

@@ -1,3 +1,4 @@
+#include "main/askers.h"
 #include "main/role.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -19,14 +20,6 @@
 
 struct scan_role;
 
-// A channel to a thread of mail.
-struct asker {
-    struct asker *next;
-    struct scan_role *role;
-    struct channel *channel;
-    uint64_t id;
-};
-
 // A question, from its message to its answer.
 struct job {
     struct scan_role *role;
@@ -46,8 +39,7 @@ struct scan_role {
     struct role_link *link;
     struct loop *loop;
     struct scan_services services;
-    struct asker *askers;
-    uint64_t asker_last;
+    struct askers askers;
     struct pool *checks, *others;  // others: what nobody waits for
     unsigned jobs;
 };
@@ -118,12 +110,7 @@ run_on_pool(void *arg)
 static void
 answer(struct job *j)
 {
-    struct asker *a = j->role->askers;
     struct buf b, text;
-    while (a != NULL && a->id != j->asker)
-        a = a->next;
-    if (a == NULL)
-        return;
     buf_init(&b, LIMIT_channel_message);
     buf_init(&text, LIMIT_channel_message);
     if (j->kind == SCAN_CHECK)
@@ -131,7 +118,7 @@ answer(struct job *j)
     scan_answer_put(&b,
                     &(struct scan_answer){j->request, (uint8_t)j->status, buf_span(&text)});
     must(!b.over && !text.over);
-    channel_send(a->channel, MESSAGE_SCAN_ANSWER, buf_span(&b), -1);
+    askers_answer(&j->role->askers, j->asker, MESSAGE_SCAN_ANSWER, buf_span(&b));
     buf_done(&text);
     buf_done(&b);
 }
@@ -156,20 +143,21 @@ job_task(void *arg)
 }
 
 static enum result
-take_ask(struct asker *a, struct span body, int fd)
+take_ask(void *arg, uint64_t asker, struct span body, int fd)
 {
+    struct scan_role *role = arg;
     struct scan_ask m;
     struct stat st;
     struct scan_envelope e;
     if (fd < 0 || scan_ask_get(body, &m) != R_OK || m.kind >= SCAN_KINDS ||
         fstat(fd, &st) != 0 || st.st_size < 0 || m.size > (uint64_t)st.st_size ||
         m.size > LIMIT_scan_octets || (m.kind == SCAN_PUSH && m.size > LIMIT_push_text) ||
-        scan_envelope_get(m.about, &e) != R_OK || a->role->jobs >= LIMIT_scan_queued)
+        scan_envelope_get(m.about, &e) != R_OK || role->jobs >= LIMIT_scan_queued)
         return R_FAIL;
     struct job *j = calloc(1, sizeof *j);
     must(j != NULL);
-    *j = (struct job){.role = a->role,
-                      .asker = a->id,
+    *j = (struct job){.role = role,
+                      .asker = asker,
                       .request = m.request,
                       .kind = (enum scan_kind)m.kind,
                       .text = {fd, m.size},
@@ -178,7 +166,7 @@ take_ask(struct asker *a, struct span body, int fd)
     buf_put(&j->about, m.about);
     must(scan_envelope_get(buf_span(&j->about), &j->envelope) == R_OK);
     scan_names_init(&j->names);
-    a->role->jobs++;
+    role->jobs++;
     task_start(job_task, j);
     return R_OK;
 }
@@ -186,45 +174,11 @@ take_ask(struct asker *a, struct span body, int fd)
 // ---- the link ----
 
 static void
-drop(struct asker *a)
-{
-    struct asker **p = &a->role->askers;
-    while (*p != a)
-        p = &(*p)->next;
-    *p = a->next;
-    channel_close(&a->channel);
-    free(a);
-}
-
-static void
-on_end(struct channel *c, void *arg)
-{
-    (void)c;
-    drop(arg);
-}
-
-static void
-on_message(struct channel *c, uint16_t type, struct span body, int fd, void *arg)
-{
-    (void)c;
-    if (type == MESSAGE_SCAN_ASK && take_ask(arg, body, fd) == R_OK)
-        return;
-    log_error("scan", "a message is malformed", field_number("message", "message=%", type));
-    if (fd >= 0)
-        close(fd);
-    drop(arg);
-}
-
-static void
 on_peer(void *arg, struct span peer, uint32_t index, int fd)
 {
     struct scan_role *role = arg;
-    struct asker *a = calloc(1, sizeof *a);
     (void)peer, (void)index;
-    must(a != NULL);
-    *a = (struct asker){.next = role->askers, .role = role, .id = ++role->asker_last};
-    a->channel = channel_new(fd, on_message, on_end, a);
-    role->askers = a;
+    askers_add(&role->askers, fd);
 }
 
 // Who waits for an answer puts its question again to the next process, or does without.
@@ -241,6 +195,8 @@ static void
 begin(void *arg)
 {
     struct scan_role *role = arg;
+    role->askers = (struct askers){
+        .name = "scan", .question = MESSAGE_SCAN_ASK, .take = take_ask, .arg = role};
     role->checks = pool_new(LIMIT_scan_jobs);
     role->others = pool_new(LIMIT_scan_background_jobs);
     role->link = role_link_open(role->start, &link_ops, role);
