@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/memory_file.h"
 #include "base/table.h"
 #include "io/loop.h"
 #include "io/task.h"
@@ -153,18 +154,6 @@ on_rest(void *arg)
 
 // ---- one document ----
 
-static bool
-write_all(int fd, struct span s)
-{
-    while (s.n > 0) {
-        ssize_t n = write(fd, s.p, s.n);
-        if (n <= 0)
-            return false;
-        s = span_skip(s, (size_t)n);
-    }
-    return true;
-}
-
 // Reads, decodes and writes a part piece by piece.
 struct copy {
     struct mail *mail;
@@ -181,7 +170,9 @@ drain(struct copy *c)
     c->written += c->octets.n;
     if (c->octets.over || c->written > LIMIT_extract_part)
         return EXTRACT_TOO_LARGE;
-    bool done = write_all(c->fd, buf_span(&c->octets));
+    struct fault ignored;
+    bool done =
+        memory_file_put(c->fd, buf_span(&c->octets), "a document", &ignored) == R_OK;
     buf_reset(&c->octets);
     return done ? EXTRACT_DONE : EXTRACT_UNAVAILABLE;
 }

@@ -27,21 +27,16 @@ struct filing {
 // ---- forms ----
 
 static enum result
+put_piece(void *arg, struct span piece, struct fault *f)
+{
+    return intake_write(arg, piece, f);
+}
+
+static enum result
 copy_body(const struct filter_run *r, struct intake *to, struct fault *f)
 {
-    enum { PIECE = 65536 };
     const struct intake *from = r->in->intake;
-    uint64_t at = intake_root(from)->header.size, size = intake_size(from);
-    char *piece = arena_alloc(r->arena, PIECE);
-    enum result result = R_OK;
-    while (result == R_OK && at < size) {
-        size_t n = size - at < PIECE ? (size_t)(size - at) : PIECE;
-        result = intake_read(from, at, piece, n, f);
-        if (result == R_OK)
-            result = intake_write(to, span_of(piece, n), f);
-        at += n;
-    }
-    return result;
+    return intake_copy(from, intake_root(from)->header.size, put_piece, to, f);
 }
 
 static enum result

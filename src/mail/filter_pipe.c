@@ -3,46 +3,37 @@
 
 #include "base/budget.h"
 #include "base/log.h"
+#include "base/memory_file.h"
 #include "io/task.h"
 #include "mime/header.h"
 #include "pipe/link.h"
 
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
-enum { PIECE = 65536 };
+static const char what[] = "a message in memory";
 
 // ---- the message, as the action has it, in a file of memory that nobody can change any more ----
 
 static enum result
 put(int fd, struct span text, struct fault *f)
 {
-    while (text.n > 0) {
-        ssize_t n = write(fd, text.p, text.n);
-        if (n <= 0)
-            return fault_errno(f, FAULT_UNAVAILABLE, "a message in memory");
-        text = span_skip(text, (size_t)n);
-    }
-    return R_OK;
+    return memory_file_put(fd, text, what, f);
 }
 
 static enum result
-put_body(struct filter_run *r, int fd, struct fault *f)
+put_piece(void *fd, struct span piece, struct fault *f)
+{
+    enum result r = put(*(int *)fd, piece, f);
+    task_yield();
+    return r;
+}
+
+static enum result
+put_body(const struct filter_run *r, int fd, struct fault *f)
 {
     const struct intake *in = r->in->intake;
-    uint64_t at = intake_root(in)->header.size, size = intake_size(in);
-    char *piece = arena_alloc(r->arena, PIECE);
-    enum result result = R_OK;
-    while (result == R_OK && at < size) {
-        size_t n = size - at < PIECE ? (size_t)(size - at) : PIECE;
-        result = intake_read(in, at, piece, n, f);
-        if (result == R_OK)
-            result = put(fd, span_of(piece, n), f);
-        at += n;
-        task_yield();
-    }
-    return result;
+    return intake_copy(in, intake_root(in)->header.size, put_piece, &fd, f);
 }
 
 static enum result
@@ -55,7 +46,7 @@ put_message(struct filter_run *r, const struct sieve_action *a, struct pipe_mess
     off_t size = lseek(out->fd, 0, SEEK_CUR);
     if (size < 0 || fcntl(out->fd, F_ADD_SEALS,
                           F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL))
-        return fault_errno(f, FAULT_UNAVAILABLE, "a message in memory");
+        return fault_errno(f, FAULT_UNAVAILABLE, what);
     out->size = (uint64_t)size;
     return R_OK;
 }
@@ -125,9 +116,9 @@ run(struct filter_run *r, const struct sieve_action *a, struct buf *why)
         buf_put_str(why, f.why);
         return R_FAIL;
     }
-    text.fd = memfd_create("posthorn-pipe", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    result = text.fd < 0 ? fault_errno(&f, FAULT_UNAVAILABLE, "a message in memory")
-                         : put_message(r, a, &text, &f);
+    result = memory_file_new("posthorn-pipe", what, &text.fd, &f);
+    if (result == R_OK)
+        result = put_message(r, a, &text, &f);
     if (result == R_OK)
         result = give(r, a, &text, why);
     else

@@ -154,6 +154,26 @@ intake_read(const struct intake *in, uint64_t at, char *dst, size_t n, struct fa
     return store_body_read(in->body, at, dst, n, f);
 }
 
+enum result
+intake_copy(const struct intake *in, uint64_t at, intake_put_fn *put, void *arg,
+            struct fault *f)
+{
+    enum { PIECE = 65536 };
+    uint64_t size = intake_size(in);
+    struct arena *a = arena_new();
+    char *piece = arena_alloc(a, PIECE);
+    enum result r = R_OK;
+    while (r == R_OK && at < size) {
+        size_t n = size - at < PIECE ? (size_t)(size - at) : PIECE;
+        r = intake_read(in, at, piece, n, f);
+        if (r == R_OK)
+            r = put(arg, span_of(piece, n), f);
+        at += n;
+    }
+    arena_free(&a);
+    return r;
+}
+
 void
 intake_free(struct intake **in)
 {

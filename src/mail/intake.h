@@ -46,6 +46,10 @@ const struct mime_part *intake_root(const struct intake *in);
 // After finish: n octets from `at`, which are there.
 enum result intake_read(const struct intake *in, uint64_t at, char *dst, size_t n,
                         struct fault *f) MUST_CHECK;
+// After finish: what is behind `at`, in pieces, to `put`, until that is not R_OK.
+typedef enum result intake_put_fn(void *arg, struct span piece, struct fault *f);
+enum result intake_copy(const struct intake *in, uint64_t at, intake_put_fn *put, void *arg,
+                        struct fault *f) MUST_CHECK;
 // SHA-256 of the finished message.
 struct span intake_hash(const struct intake *in);
 // The message is on disk in that mailbox when this is R_OK.

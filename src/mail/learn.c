@@ -1,11 +1,11 @@
 #include "mail/learn_inside.h"
 
 #include "base/log.h"
+#include "base/memory_file.h"
 #include "base/metrics.h"
 #include "mail/message.h"
 #include "scan/link.h"
 
-#include <sys/mman.h>
 #include <unistd.h>
 #include <utlist.h>
 
@@ -192,6 +192,8 @@ find_row(struct lesson *l, struct fault *f)
     return r;
 }
 
+static const char in_memory[] = "a message in memory";
+
 static enum result
 write_text(const struct lesson *l, int fd, struct fault *f)
 {
@@ -201,8 +203,8 @@ write_text(const struct lesson *l, int fd, struct fault *f)
     for (uint64_t at = 0; r == R_OK && at < l->row.size;) {
         size_t n = l->row.size - at < PIECE ? (size_t)(l->row.size - at) : PIECE;
         r = message_read(l->mail, &l->row, at, n, piece, f);
-        if (r == R_OK && write(fd, piece, n) != (ssize_t)n)
-            r = fault_errno(f, FAULT_UNAVAILABLE, "a message in memory");
+        if (r == R_OK)
+            r = memory_file_put(fd, span_of(piece, n), in_memory, f);
         at += n;
     }
     arena_free(&a);
@@ -257,9 +259,9 @@ teach(struct lesson *l, struct fault *f)
         return fault_set(f, FAULT_NONEXISTENT, "the message is gone");
     if (r == R_OK && l->row.size > LIMIT_scan_octets)
         return fault_set(f, FAULT_TOOBIG, "the message is too large");
-    int fd = r == R_OK ? memfd_create("posthorn-learn", MFD_CLOEXEC) : -1;
-    if (r == R_OK && fd < 0)
-        return fault_errno(f, FAULT_UNAVAILABLE, "a message in memory");
+    int fd = -1;
+    if (r == R_OK)
+        r = memory_file_new("posthorn-learn", in_memory, &fd, f);
     if (r == R_OK)
         r = write_text(l, fd, f);
     if (r == R_OK)

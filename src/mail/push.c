@@ -2,6 +2,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "base/memory_file.h"
 #include "base/metrics.h"
 #include "mail/home.h"
 #include "mail/name.h"
@@ -10,7 +11,6 @@
 #include "scan/link.h"
 
 #include <stdatomic.h>
-#include <sys/mman.h>
 #include <unistd.h>
 #include <utlist.h>
 
@@ -194,15 +194,17 @@ put_text(struct buf *b, const struct push_user *u)
 
 // ---- on its way ----
 
+static const char what[] = "a push in memory";
+
 static enum result
 ask(struct span text, enum scan_status *status, struct fault *f)
 {
     struct buf about, answer;
-    int fd = memfd_create("posthorn-push", MFD_CLOEXEC);
-    if (fd < 0 || write(fd, text.p, text.n) != (ssize_t)text.n) {
-        fault_errno(f, FAULT_UNAVAILABLE, "a push in memory");
-        if (fd >= 0)
-            close(fd);
+    int fd;
+    if (memory_file_new("posthorn-push", what, &fd, f) != R_OK)
+        return R_FAIL;
+    if (memory_file_put(fd, text, what, f) != R_OK) {
+        close(fd);
         return R_FAIL;
     }
     buf_init(&about, LIMIT_channel_message);

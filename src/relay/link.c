@@ -2,11 +2,11 @@
 #include "relay/envelope.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/memory_file.h"
 #include "io/ask.h"
 #include "io/message.h"
 
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 struct question {
@@ -149,19 +149,11 @@ await_answer(struct question *q, struct fault *f)
 static enum result
 write_text(struct span text, const char *what, int *fd_out, struct fault *f)
 {
-    int fd = memfd_create("posthorn-outgoing", MFD_CLOEXEC);
-    struct span rest = text;
-    ssize_t n = 1;
-    while (fd >= 0 && rest.n > 0 && n > 0)
-        if ((n = write(fd, rest.p, rest.n)) > 0)
-            rest = span_skip(rest, (size_t)n);
-    if (fd >= 0 && rest.n == 0) {
-        *fd_out = fd;
+    if (memory_file_new("posthorn-outgoing", what, fd_out, f) != R_OK)
+        return R_FAIL;
+    if (memory_file_put(*fd_out, text, what, f) == R_OK)
         return R_OK;
-    }
-    fault_errno(f, FAULT_UNAVAILABLE, what);
-    if (fd >= 0)
-        close(fd);
+    close(*fd_out);
     return R_FAIL;
 }
 
