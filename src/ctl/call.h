@@ -56,6 +56,9 @@ struct store_options;
 void call_store_options(const struct config *c, struct store_options *o);
 
 const struct verb *verb_find(struct span words);
+enum { VERB_WORDS_SIZE = 128 };
+// "user", "add" -> "user add"; false: it was cut.
+bool verb_join(const char *const *words, size_t n, char out[VERB_WORDS_SIZE]);
 // May its run function get so many arguments?
 bool verb_takes_count(const struct verb *v, size_t n);
 // Says the usage; returns the exit code.

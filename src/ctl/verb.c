@@ -42,6 +42,17 @@ verb_find(struct span words)
     return NULL;
 }
 
+bool
+verb_join(const char *const *words, size_t n, char out[VERB_WORDS_SIZE])
+{
+    size_t at = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < n && at < VERB_WORDS_SIZE; i++)
+        at += (size_t)snprintf(out + at, VERB_WORDS_SIZE - at, "%s%s", i ? " " : "",
+                               words[i]);
+    return at < VERB_WORDS_SIZE;
+}
+
 // `acl set USER FOLDER -bob -te`: negative rights, and what is taken away.
 static bool
 takes_dashes(const struct line *l, struct span arg)
@@ -70,12 +81,9 @@ static const struct verb *
 row_of(const struct line *l, size_t *used_out)
 {
     for (size_t used = l->n < VERB_WORDS ? l->n : VERB_WORDS; used > 0; used--) {
-        char words[128] = "";
-        size_t at = 0;
-        for (size_t i = 0; i < used && at < sizeof words; i++)
-            at += (size_t)snprintf(words + at, sizeof words - at, "%s%s", i ? " " : "",
-                                   l->words[i]);
-        const struct verb *v = at < sizeof words ? verb_find(span_str(words)) : NULL;
+        char words[VERB_WORDS_SIZE];
+        const struct verb *v =
+            verb_join(l->words, used, words) ? verb_find(span_str(words)) : NULL;
         *used_out = used;
         if (v != NULL)
             return v;

@@ -1,3 +1,4 @@
+#include "ctl/call.h"
 #include "ctl/option.h"
 #include "ctl/output.h"
 #include "ctl/setting.h"
@@ -166,10 +167,9 @@ print_all_of(struct span word)
 int
 verb_help(const struct verb_options *o, const char *const *args, size_t n)
 {
-    char word[128] = "";
+    char word[VERB_WORDS_SIZE];
     (void)o;
-    for (size_t i = 0, at = 0; i < n && at < sizeof word; i++)
-        at += (size_t)snprintf(word + at, sizeof word - at, "%s%s", i ? " " : "", args[i]);
+    (void)verb_join(args, n, word);  // one that was cut is nothing's name
     if (n > 0)
         return print_all_of(span_str(word));
     print_words("posthorn " POSTHORN_VERSION ", a mail server");

@@ -142,11 +142,11 @@ take_each(struct mail_user *u, void *arg)
             (struct open_user){account, arena_dup(o->arena, mail_user_name(u))};
 }
 
+// Of what begins with an account's id.
 static int
 by_account(const void *a, const void *b)
 {
-    uint64_t x = ((const struct open_user *)a)->account,
-             y = ((const struct open_user *)b)->account;
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
     return (x > y) - (x < y);
 }
 
@@ -175,16 +175,10 @@ tell_each(struct mail_user *u, void *arg)
 {
     const struct answers *all = arg;
     uint64_t account = account_id(mail_user_account(u));
-    size_t low = 0, high = all->n;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (all->list[middle].account < account)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    if (low < all->n && all->list[low].account == account)
-        tell(u, &all->list[low]);
+    const struct asked *asked =
+        bsearch(&account, all->list, all->n, sizeof *all->list, by_account);
+    if (asked != NULL)
+        tell(u, asked);
 }
 
 static enum result
