@@ -93,6 +93,14 @@ buf_put_u64(struct buf *b, uint64_t v)
 }
 
 void
+buf_put_hex(struct buf *b, const void *octets, size_t n)
+{
+    const unsigned char *p = octets;
+    for (size_t i = 0; i < n; i++)
+        buf_printf(b, "%02x", p[i]);
+}
+
+void
 buf_printf(struct buf *b, const char *fmt, ...)
 {
     char small[256];

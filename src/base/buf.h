@@ -24,6 +24,8 @@ void buf_put(struct buf *b, struct span s);
 void buf_put_str(struct buf *b, const char *cstr);
 void buf_put_char(struct buf *b, char c);
 void buf_put_u64(struct buf *b, uint64_t v);  // decimal
+void buf_put_hex(struct buf *b, const void *octets,
+                 size_t n);  // two digits each, lower case
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 // Room for n more bytes at p + n (not yet counted), or NULL and `over` when past the maximum.

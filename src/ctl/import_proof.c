@@ -89,18 +89,11 @@ sorted_words(struct arena *a, struct span words)
 }
 
 static void
-put_hex(struct buf *b, const unsigned char *octets, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        buf_printf(b, "%02x", octets[i]);
-}
-
-static void
 put_line(struct buf *b, uint32_t uid, struct span words, const unsigned char *sha)
 {
     struct arena *a = arena_new_small();
     buf_printf(b, "%u %.*s ", uid, SPAN_ARG(sorted_words(a, words)));
-    put_hex(b, sha, MESSAGE_HASH);
+    buf_put_hex(b, sha, MESSAGE_HASH);
     buf_put_char(b, '\n');
     arena_free(&a);
 }
@@ -220,7 +213,7 @@ take_digest(EVP_MD_CTX *sha, char out[65])
     struct buf hex;
     must(EVP_DigestFinal_ex(sha, octets, &n) == 1 && n == 32);
     buf_init(&hex, 65);
-    put_hex(&hex, octets, n);
+    buf_put_hex(&hex, octets, n);
     memcpy(out, hex.p, 64);
     out[64] = '\0';
     buf_done(&hex);

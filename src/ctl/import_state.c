@@ -14,8 +14,7 @@ entry_of(struct arena *a, struct span source)
     must(EVP_Digest(source.p, source.n, sha, NULL, EVP_sha256(), NULL) == 1);
     buf_init(&b, 128);
     buf_put_str(&b, IMPORT_STATE_ENTRIES);
-    for (int i = 0; i < HASH; i++)
-        buf_printf(&b, "%02x", sha[i]);
+    buf_put_hex(&b, sha, HASH);
     struct span name = arena_dup(a, buf_span(&b));
     buf_done(&b);
     return name;

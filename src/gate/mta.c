@@ -35,8 +35,7 @@ say_hello(struct mta *m)
     mta_request_put_mechanisms(m->gate, &b);
     buf_printf(&b, "SPID\t%d\nCUID\t%u\nCOOKIE\t", getpid(), ++m->gate->mtas.last);
     random_bytes(cookie, sizeof cookie);
-    for (size_t i = 0; i < sizeof cookie; i++)
-        buf_printf(&b, "%02x", cookie[i]);
+    buf_put_hex(&b, cookie, sizeof cookie);
     buf_put_str(&b, "\nDONE\n");
     conn_write(m->conn, buf_span(&b));
     buf_done(&b);

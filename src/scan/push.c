@@ -30,8 +30,7 @@ signature(const char *secret, const struct scan_text *text, struct buf *out,
               mac, &n) != NULL);
     buf_done(&b);
     buf_printf(out, "t=%lld,sha256=", now);
-    for (unsigned i = 0; i < n; i++)
-        buf_printf(out, "%02x", mac[i]);
+    buf_put_hex(out, mac, n);
     return R_OK;
 }
 
