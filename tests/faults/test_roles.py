@@ -27,6 +27,7 @@ def kill(server, role):
     assert victims
     for pid in victims:
         os.kill(pid, signal.SIGKILL)
+    posthorn.wait_gone(victims)
 
 
 def login(server, name, tls=False):
