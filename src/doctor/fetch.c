@@ -1,8 +1,8 @@
 #include "doctor/fetch.h"
 #include "base/limits.h"
+#include "io/http_ask.h"
 
 #include <arpa/inet.h>
-#include <curl/curl.h>
 
 enum { HTTPS_PORT = 443, HTTP_OK = 200 };
 
@@ -14,14 +14,6 @@ struct request {
     char why[CURL_ERROR_SIZE];
     struct curl_slist *pinned, *fields;
 };
-
-static size_t
-on_data(char *p, size_t size, size_t n, void *arg)
-{
-    struct request *r = arg;
-    buf_put(&r->body, span_of(p, size * n));
-    return r->body.over ? 0 : size * n;
-}
 
 // "https://HOST[:PORT]/..."
 static enum result
@@ -78,15 +70,7 @@ set(CURL *c, struct request *r, const struct fetch_options *o, const char *url,
     struct span post)
 {
     curl_easy_setopt(c, CURLOPT_URL, url);
-    curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "https");
     curl_easy_setopt(c, CURLOPT_RESOLVE, r->pinned);
-    curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(c, CURLOPT_PROXY, "");
-    curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)LIMIT_doctor_ms);
-    curl_easy_setopt(c, CURLOPT_ERRORBUFFER, r->why);
-    curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_data);
-    curl_easy_setopt(c, CURLOPT_WRITEDATA, r);
     curl_easy_setopt(c, CURLOPT_USERAGENT, "posthorn-doctor/" POSTHORN_VERSION);
     if (o->authorities != NULL)
         curl_easy_setopt(c, CURLOPT_CAINFO, o->authorities);
@@ -139,8 +123,8 @@ fetch_once(const struct fetch_options *o, struct arena *a, struct span url,
     enum result done = split(url, &r, f);
     if (done == R_OK)
         done = pin(&r, o, a, f);
-    CURL *c = done == R_OK ? curl_easy_init() : NULL;
-    if (c != NULL) {
+    if (done == R_OK) {
+        CURL *c = http_ask_new("https", LIMIT_doctor_ms, &r.body, r.why);
         set(c, &r, o, arena_cstr(a, url), post);
         done = perform(&r, c, a, out, f);
         curl_easy_cleanup(c);

@@ -2,11 +2,9 @@
 #include "base/limits.h"
 #include "ctl/scanners.h"
 #include "base/log.h"
+#include "io/http_ask.h"
 #include "io/task.h"
 #include "os/sandbox.h"
-
-#include <curl/curl.h>
-#include <netdb.h>
 
 // The role oauth: the one that connects out. It asks an identity provider for keys, or about a token; which URL that is, the
 // settings say, so that who asks cannot choose.
@@ -29,14 +27,6 @@ struct fetch {
     char why[CURL_ERROR_SIZE];
 };
 
-static size_t
-on_data(char *data, size_t size, size_t n, void *arg)
-{
-    struct fetch *t = arg;
-    buf_put(&t->answer, span_of(data, size * n));
-    return t->answer.over ? 0 : size * n;
-}
-
 static void
 set_options(struct fetch *t, CURL *c, struct curl_slist *headers)
 {
@@ -44,16 +34,7 @@ set_options(struct fetch *t, CURL *c, struct curl_slist *headers)
     bool keys = t->kind == TOKEN_FETCH_KEYS;
     curl_easy_setopt(c, CURLOPT_URL,
                      keys ? config->oauth_jwks_url : config->oauth_introspection_url);
-    curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");  // http: config.c says where
-    curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(c, CURLOPT_PROXY, "");
-    curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)LIMIT_oauth_ms);
-    curl_easy_setopt(c, CURLOPT_QUICK_EXIT, 1L);  // else its end waits for the resolver
     curl_easy_setopt(c, CURLOPT_FAILONERROR, 1L);
-    curl_easy_setopt(c, CURLOPT_ERRORBUFFER, t->why);
-    curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_data);
-    curl_easy_setopt(c, CURLOPT_WRITEDATA, t);
     curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
     if (keys)
         return;
@@ -69,10 +50,11 @@ static void
 fetch_on_pool(void *arg)
 {
     struct fetch *t = arg;
-    CURL *c = curl_easy_init();
+    CURL *c = http_ask_new("http,https", LIMIT_oauth_ms, &t->answer,
+                           t->why);  // http: config.c says where
     struct curl_slist *headers = curl_slist_append(NULL, "Accept: application/json");
     long status = 0;
-    must(c != NULL && headers != NULL);
+    must(headers != NULL);
     set_options(t, c, headers);
     CURLcode code = curl_easy_perform(c);
     curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
@@ -181,19 +163,6 @@ begin(void *arg)
     role_server_ready(&role->server);
 }
 
-// Afterwards no code can be mapped: the name service has its libraries, and TLS its settings.
-static void
-warm(void)
-{
-    struct addrinfo *found = NULL;
-    must(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
-    if (getaddrinfo("localhost", "443", NULL, &found) == 0)
-        freeaddrinfo(found);
-    CURL *c = curl_easy_init();
-    must(c != NULL);
-    curl_easy_cleanup(c);
-}
-
 // The provider's ports, and DNS where its answers are long.
 static enum result
 confine(const struct role_start *start)
@@ -218,7 +187,7 @@ role_oauth_main(const struct role_start *start)
     role.server = (struct role_server){
         .start = start, .questions = {{MESSAGE_TOKEN_FETCH, take_fetch}}, .role = &role};
     closefrom(start->supervisor + 1);
-    warm();
+    http_ask_warm();
     if (confine(start) != R_OK)
         return ROLE_EXIT_SETTINGS;
     role_server_run(&role.server, begin);

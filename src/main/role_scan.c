@@ -5,13 +5,12 @@
 #include "base/metrics.h"
 #include "base/clock.h"
 #include "ctl/scanners.h"
+#include "io/http_ask.h"
 #include "io/loop.h"
 #include "io/task.h"
 #include "os/sandbox.h"
 #include "scan/service.h"
 
-#include <curl/curl.h>
-#include <netdb.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -206,19 +205,6 @@ begin(void *arg)
 
 // ---- the process ----
 
-// Afterwards no code can be mapped: the name service has its libraries, and TLS its settings.
-static void
-warm(void)
-{
-    struct addrinfo *found = NULL;
-    must(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
-    if (getaddrinfo("localhost", "443", NULL, &found) == 0)
-        freeaddrinfo(found);
-    CURL *c = curl_easy_init();
-    must(c != NULL);
-    curl_easy_cleanup(c);
-}
-
 int
 role_scan_main(const struct role_start *start)
 {
@@ -229,7 +215,7 @@ role_scan_main(const struct role_start *start)
     role.services = scanners_services(start->config);
     size_t n = 1 + scanners_ports(start->config, ports + 1);
     closefrom(start->supervisor + 1);
-    warm();
+    http_ask_warm();
     if (role_confine_with(start, &(struct sandbox_paths){.data = start->config->data,
                                                          .ports = ports,
                                                          .port_count = n}) != R_OK)

@@ -1,8 +1,8 @@
 #include "scan/http.h"
 
 #include "base/limits.h"
+#include "io/http_ask.h"
 
-#include <curl/curl.h>
 #include <unistd.h>
 
 struct sending {
@@ -34,50 +34,36 @@ on_seek(void *arg, curl_off_t to, int whence)
     return CURL_SEEKFUNC_OK;
 }
 
-static size_t
-on_write(char *data, size_t size, size_t n, void *arg)
-{
-    struct buf *answer = arg;
-    buf_put(answer, span_of(data, size * n));
-    return answer->over ? 0 : size * n;
-}
-
 static void
-set_options(CURL *c, const struct scan_post *p, struct sending *s, struct buf *answer)
+set_options(CURL *c, const struct scan_post *p, struct sending *s)
 {
-    curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(c, CURLOPT_PROXY, "");
-    curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)p->timeout_ms);
-    curl_easy_setopt(c, CURLOPT_QUICK_EXIT, 1L);  // else its end waits for the resolver
     curl_easy_setopt(c, CURLOPT_POST, 1L);
     curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)p->text->size);
     curl_easy_setopt(c, CURLOPT_READFUNCTION, on_read);
     curl_easy_setopt(c, CURLOPT_READDATA, s);
     curl_easy_setopt(c, CURLOPT_SEEKFUNCTION, on_seek);
     curl_easy_setopt(c, CURLOPT_SEEKDATA, s);
-    curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_write);
-    curl_easy_setopt(c, CURLOPT_WRITEDATA, answer);
     curl_easy_setopt(c, CURLOPT_HTTPHEADER, p->headers);
 }
 
 static enum result
-perform(CURL *c, const struct scan_post *p, struct buf *answer, long *status_out,
+perform(const char *url, const struct scan_post *p, struct buf *answer, long *status_out,
         struct fault *f)
 {
     struct sending s = {.text = p->text};
-    char why[CURL_ERROR_SIZE] = "";
-    set_options(c, p, &s, answer);
-    curl_easy_setopt(c, CURLOPT_ERRORBUFFER, why);
+    char why[CURL_ERROR_SIZE];
+    CURL *c = http_ask_new("http,https", p->timeout_ms, answer, why);
+    curl_easy_setopt(c, CURLOPT_URL, url);
+    set_options(c, p, &s);
     CURLcode code = curl_easy_perform(c);
+    curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, status_out);
+    curl_easy_cleanup(c);
     if (answer->over)
         return fault_set(f, FAULT_UNAVAILABLE, "the answer has more than %zu octets",
                          answer->max);
     if (code != CURLE_OK)
         return fault_set(f, FAULT_UNAVAILABLE, "%.150s",
                          why[0] ? why : curl_easy_strerror(code));
-    curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, status_out);
     return R_OK;
 }
 
@@ -85,9 +71,7 @@ enum result
 scan_http_post(const struct scan_post *p, struct buf *answer, long *status_out,
                struct fault *f)
 {
-    CURL *c = curl_easy_init();
     struct buf url;
-    must(c != NULL);
     buf_init(&url, LIMIT_channel_message);
     size_t n = strlen(p->url);
     while (p->path[0] && n > 0 && p->url[n - 1] == '/')
@@ -96,9 +80,7 @@ scan_http_post(const struct scan_post *p, struct buf *answer, long *status_out,
     buf_put_str(&url, p->path);
     buf_put_char(&url, '\0');
     must(!url.over);
-    curl_easy_setopt(c, CURLOPT_URL, url.p);
-    enum result r = perform(c, p, answer, status_out, f);
-    curl_easy_cleanup(c);
+    enum result r = perform(url.p, p, answer, status_out, f);
     buf_done(&url);
     return r;
 }
