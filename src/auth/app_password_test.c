@@ -1,4 +1,5 @@
 #include "auth/app_password.h"
+#include "auth/userdb_scene.h"
 
 #include <setjmp.h>
 #include <sodium.h>
@@ -6,29 +7,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include <cmocka.h>
-
-static char dir[64];
-
-static int
-setup(void **state)
-{
-    (void)state;
-    snprintf(dir, sizeof dir, "/tmp/app_password_test.XXXXXX");
-    return mkdtemp(dir) ? 0 : -1;
-}
-
-static int
-teardown(void **state)
-{
-    (void)state;
-    static const char *const files[] = {"users.db", "users.db-wal", "users.db-journal"};
-    char path[128];
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
-        snprintf(path, sizeof path, "%s/%s", dir, files[i]);
-        unlink(path);
-    }
-    return rmdir(dir);
-}
 
 static void
 test_app_password_forms(void **state)

@@ -5,6 +5,7 @@
 #include "auth/verbs.h"
 #include "base/field.h"
 #include "base/pack.h"
+#include "auth/userdb_scene.h"
 
 #include <setjmp.h>
 #include <sodium.h>
@@ -14,8 +15,6 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-static char dir[64];
-
 static struct userdb *
 open_db(void)
 {
@@ -24,27 +23,6 @@ open_db(void)
     if (userdb_open(dir, &db, &f))
         fail_msg("%s", f.why);
     return db;
-}
-
-static int
-setup(void **state)
-{
-    (void)state;
-    snprintf(dir, sizeof dir, "/tmp/userdb_test.XXXXXX");
-    return mkdtemp(dir) ? 0 : -1;
-}
-
-static int
-teardown(void **state)
-{
-    (void)state;
-    static const char *const files[] = {"users.db", "users.db-wal", "users.db-journal"};
-    char path[128];
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
-        snprintf(path, sizeof path, "%s/%s", dir, files[i]);
-        unlink(path);
-    }
-    return rmdir(dir);
 }
 
 static uint64_t

@@ -1,28 +1,11 @@
 #include "imap/list.h"
 
+#include "base/arena_scene.h"
 #include "base/limits.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
-
-static struct arena *arena;
-
-static int
-setup(void **unused)
-{
-    (void)unused;
-    arena = arena_new();
-    return 0;
-}
-
-static int
-teardown(void **unused)
-{
-    (void)unused;
-    arena_free(&arena);
-    return 0;
-}
 
 static bool
 match(struct span pattern, struct span name)

@@ -1,28 +1,11 @@
 #include "pull/frame.h"
 #include "pull/response.h"
+#include "base/arena_scene.h"
 #include "base/limits.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
-
-static struct arena *arena;
-
-static int
-setup(void **unused)
-{
-    (void)unused;
-    arena = arena_new();
-    return 0;
-}
-
-static int
-teardown(void **unused)
-{
-    (void)unused;
-    arena_free(&arena);
-    return 0;
-}
 
 static struct response
 read_one(const char *text)

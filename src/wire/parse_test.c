@@ -1,26 +1,9 @@
 #include "wire/parse.h"
+#include "base/arena_scene.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
-
-static struct arena *arena;
-
-static int
-setup(void **unused)
-{
-    (void)unused;
-    arena = arena_new();
-    return 0;
-}
-
-static int
-teardown(void **unused)
-{
-    (void)unused;
-    arena_free(&arena);
-    return 0;
-}
 
 // Runs one token reader over each row; want NULL: refused.
 struct row {

@@ -1,27 +1,10 @@
+#include "base/arena_scene.h"
 #include "base/limits.h"
 #include "wire/seqset.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
-
-static struct arena *arena;
-
-static int
-setup(void **unused)
-{
-    (void)unused;
-    arena = arena_new();
-    return 0;
-}
-
-static int
-teardown(void **unused)
-{
-    (void)unused;
-    arena_free(&arena);
-    return 0;
-}
 
 static void
 assert_prints(const struct seqset *s, const char *want)
