@@ -144,6 +144,8 @@ class Run:
             self.create(name)
             lines, _ = self.imap.command(f'STATUS "{name}" (MAILBOXID)')
             self.script = self.script.replace(number, re.search(rb"MAILBOXID \((.*?)\)", lines[0])[1].decode())
+        for address in self.case.facts("own"):
+            self.door.lead(address, self.user)
         for rest in self.case.facts("metadata"):
             self.set_metadata(*re.match(r"(?:(\w+) )?(/\S+) ?(.*)", rest).groups())
         for kind, name, text in (rest.split(" ", 2) for rest in self.case.facts("script")):

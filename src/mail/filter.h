@@ -58,6 +58,9 @@ struct filter_home {
     bool (*can_send)(void *arg);
     enum result (*send)(void *arg, const struct filter_letter *l, struct fault *f);
     enum result (*identify)(void *arg, struct mail_user *u, struct fault *f);
+    // May the user write as this address? R_NONE: not. As submission asks it.
+    enum result (*may_send)(void *arg, struct span user, struct span address,
+                            struct fault *f);
     void *arg;
 };
 // This thread's deliveries go by these from here on. Takes a reference of its own; NULL: no more.

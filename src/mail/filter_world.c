@@ -343,6 +343,24 @@ verdict(void *arg, bool virus, unsigned *value_out, unsigned *percent_out)
     return R_OK;
 }
 
+// ---- whose address (RFC 5230 section 4.5) ----
+
+// Where it cannot be said now nobody is answered, this time: an answer to what is not the user's is worse (section 4.5: MUST NOT).
+static enum result
+is_own(void *arg, struct span address)
+{
+    struct filter_run *r = arg;
+    struct fault f;
+    if (!r->home->may_send)
+        return R_NONE;
+    enum result own = r->home->may_send(r->home->arg, r->account->user, address, &f);
+    if (own == R_FAIL)
+        log_warning("sieve", "it is not known whose address this is",
+                    log_user(r->account->user),
+                    field_text("address", "address=<%>", address), log_fault(&f));
+    return own == R_OK ? R_OK : R_NONE;
+}
+
 // ---- scripts that are included ----
 
 static enum result
@@ -452,6 +470,7 @@ filter_world(struct filter_run *r, struct fault *f)
         .duplicate = duplicate,
         .verdict = verdict,
         .script = script,
+        .is_own = is_own,
         .rest = rest,
         .trace = log_takes('d') || onlooker_of(r) ? trace : NULL,
     };

@@ -93,6 +93,13 @@ identify(void *arg, struct mail_user *u, struct fault *f)
     return mail_identify(arg, u, f);
 }
 
+static enum result
+may_send(void *arg, struct span user, struct span address, struct fault *f)
+{
+    const struct lmtp_host *l = &((struct home *)arg)->lmtp;
+    return l->may_send(l->arg, user, address, f);
+}
+
 // ---- letters to the relay ----
 
 bool
@@ -168,7 +175,7 @@ take(void *arg)
 {
     struct handing *h = arg;
     filter_rules_use(h->rules, &(struct filter_home){mail_can_send, mail_send_letter,
-                                                     identify, h->home});
+                                                     identify, may_send, h->home});
     filter_rules_unref(&h->rules);
     free(h);
 }

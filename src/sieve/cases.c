@@ -190,6 +190,12 @@ mailbox_exists(void *arg, struct span name)
 }
 
 static enum result
+is_own(void *arg, struct span address)
+{
+    return fact(arg, "own ", address).p ? R_OK : R_NONE;
+}
+
+static enum result
 environment(void *arg, struct span item, struct span *out)
 {
     return tell_fact(fact(arg, "environment ", item), out);
@@ -318,4 +324,5 @@ sieve_case_world(struct arena *a, const struct sieve_case *c, struct sieve_world
     out->duplicate = duplicate;
     out->verdict = verdict;
     out->script = script;
+    out->is_own = fact(c, "own", SPAN_NONE).p ? is_own : NULL;
 }

@@ -242,6 +242,7 @@ finish(struct sieve_compiler *c)
     p->variables = c->n_variables;
     struct sieve_name *names = arena_array(c->arena, c->n_variables + 1, sizeof *names);
     memcpy(names, c->variables, c->n_variables * sizeof *names);
+    p->author = c->author;
     p->variable_names = names;
     p->enabled = enabled;
     p->has_variables = c->enabled[SIEVE_EXT_variables];

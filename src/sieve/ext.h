@@ -225,6 +225,16 @@ bool sieve_address_valid(struct arena *a, struct span text, struct span *out);
 // mailbox-list of RFC 5322 section 3.4: addresses, no groups.
 bool sieve_is_mailbox_list(struct arena *a, struct span text);
 
+struct mime_address;
+// "local@domain" of one that was parsed, in the scratch arena; p NULL: it is none.
+struct span sieve_address_text(struct sieve_run *r, const struct mime_address *a);
+// Does the address table give it to the user (own.c)? R_NONE: not, or LIMIT_sieve_own were asked for.
+enum result sieve_is_own(struct sieve_run *r, struct span address) MUST_CHECK;
+// May :from be this? The administrator's scripts may write as anybody. R_NONE: it is to be left out (RFC 5230 section 4.3, RFC 5435
+// section 3.3).
+enum result sieve_may_write_as(struct sieve_run *r, const struct sieve_call *call,
+                               struct span from) MUST_CHECK;
+
 // Texts of the message (body.c), at most LIMIT_sieve_body octets of each, in the scratch arena.
 enum result sieve_read(struct sieve_run *r, uint64_t at, uint64_t n,
                        struct span *out) MUST_CHECK;

@@ -86,6 +86,7 @@ struct sieve_instruction {
 };
 
 struct sieve_program {
+    enum sieve_author author;
     const struct sieve_instruction *code;
     unsigned variables;
     const struct sieve_name *variable_names;

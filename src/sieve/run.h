@@ -38,6 +38,7 @@ struct sieve_run {
     bool enclosed;
     bool stopped, keep_cancelled;
     unsigned actions, redirects, notifications;
+    unsigned asked;  // addresses, whether they are the user's
     uint64_t work, work_max;
     size_t held;  // of variables, captures and other texts, outside of the two arenas
     struct sieve_shared *shared;

@@ -99,8 +99,10 @@ struct sieve_world {
     bool has_envelope;
     struct span from, to;  // of the envelope, without brackets
     char separator;        // of localparts and details (RFC 5233)
-    int64_t now_s;         // since 1970, UTC
-    int zone_min;          // east of UTC
+    struct {
+        int64_t now_s;  // since 1970, UTC
+        int zone_min;   // east of UTC
+    };
     struct {
         uint64_t work_max;       // 0: LIMIT_sieve_work
         unsigned redirects_max;  // 0: none
@@ -127,6 +129,8 @@ struct sieve_world {
                            unsigned *percent_out);
     // of the user, or (global) of the administrator
     enum result (*script)(void *arg, bool global, struct span name, struct span *out);
+    // Is it an address of the user, beside `to`? R_NONE: not, as far as is known.
+    enum result (*is_own)(void *arg, struct span address);
     // Called now and then, some milliseconds apart: others may have their turn. May suspend.
     void (*rest)(void *arg);
     // what the program does, line by line

@@ -157,10 +157,14 @@ put_tag(struct sieve_run *r, const struct sieve_call *call, const char *name,
     if (sieve_texts(r, v, &texts) != R_OK)
         return R_FAIL;
     struct target t = {r, a};
-    for (size_t i = 0; i < v->n; i++)
-        if (check_tag_now(r, call, name, texts[i]) != R_OK ||
-            put(&t, name, texts[i]) != R_OK)
+    for (size_t i = 0; i < v->n; i++) {
+        if (check_tag_now(r, call, name, texts[i]) != R_OK)
             return R_FAIL;
+        enum result may =
+            strcmp(name, "from") == 0 ? sieve_may_write_as(r, call, texts[i]) : R_OK;
+        if (may == R_FAIL || (may == R_OK && put(&t, name, texts[i]) != R_OK))
+            return R_FAIL;
+    }
     return R_OK;
 }
 

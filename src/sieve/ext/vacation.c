@@ -66,39 +66,40 @@ is_machine(struct span address)
            (local.n >= 8 && span_ieq(span_skip(local, local.n - 8), SPAN("-request")));
 }
 
-static bool
-is_mine(struct span address, struct span to, const struct span *mine, size_t n)
+// Addresses of the user: what the envelope has, what the script says; and, asked for, what the table of addresses says.
+struct mine {
+    struct span to;
+    struct span *said;
+    size_t n;
+    bool asks;
+};
+
+static enum result
+is_mine(struct sieve_run *r, const struct mine *m, struct span address)
 {
-    if (span_ieq(address, to))
-        return true;
-    for (size_t i = 0; i < n; i++)
-        if (span_ieq(address, mine[i]))
-            return true;
-    return false;
+    if (m->asks)
+        return sieve_is_own(r, address);
+    for (size_t i = 0; i < m->n; i++)
+        if (span_ieq(address, m->said[i]))
+            return R_OK;
+    return span_ieq(address, m->to) ? R_OK : R_NONE;
 }
 
-static bool
-field_names_me(struct sieve_run *r, struct span value, const struct span *mine, size_t n)
+static enum result
+field_names_me(struct sieve_run *r, const struct mine *m, struct span value)
 {
-    struct buf b;
     const struct mime_address *a = mime_address_parse(sieve_scratch(r), value);
-    buf_init(&b, value.n + 64);
-    bool found = false;
-    for (; a && !found; a = a->next) {
-        buf_reset(&b);
-        buf_put(&b, a->mailbox);
-        buf_put_char(&b, '@');
-        buf_put(&b, a->host);
-        found =
-            a->kind == MIME_ADDRESS && is_mine(buf_span(&b), sieve_world(r)->to, mine, n);
+    enum result found = R_NONE;
+    for (; a && found == R_NONE; a = a->next) {
+        struct span address = sieve_address_text(r, a);
+        found = address.n > 0 ? is_mine(r, m, address) : R_NONE;
     }
-    buf_done(&b);
     return found;
 }
 
 // Section 4.5: the mail must name the user.
 static enum result
-names_me(struct sieve_run *r, const struct span *mine, size_t n, bool *yes)
+names_me(struct sieve_run *r, const struct mine *m)
 {
     static const struct span names[] = {{"To", 2},        {"Cc", 2},
                                         {"Bcc", 3},       {"Resent-To", 9},
@@ -107,15 +108,36 @@ names_me(struct sieve_run *r, const struct span *mine, size_t n, bool *yes)
         0};  // the :mime of vacation is not that of fields
     struct sieve_fields it;
     struct span value;
-    enum result result = sieve_fields_begin(&it, r, &plain, names, 6);
-    while (result == R_OK && !*yes) {
-        result = sieve_fields_next(&it, &value);
-        if (result == R_OK)
-            result = sieve_room(r, value.n * 8);
-        if (result == R_OK)
-            *yes = field_names_me(r, value, mine, n);
+    enum result found = R_NONE;
+    if (sieve_fields_begin(&it, r, &plain, names, 6) != R_OK)
+        return R_FAIL;
+    while (found == R_NONE) {
+        enum result more = sieve_fields_next(&it, &value);
+        if (more != R_OK)
+            return more;
+        if (sieve_room(r, value.n * 8) != R_OK)
+            return R_FAIL;
+        found = field_names_me(r, m, value);
     }
-    return result == R_FAIL ? R_FAIL : R_OK;
+    return found;
+}
+
+// What is known here is looked at first.
+static enum result
+personal(struct sieve_run *r, struct mine *m, const char **why)
+{
+    struct span from = sieve_world(r)->from;
+    enum result own = is_mine(r, m, from), named = names_me(r, m);
+    m->asks = true;
+    if (own == R_NONE && named == R_NONE)
+        named = names_me(r, m);
+    if (own == R_NONE && named == R_OK)
+        own = is_mine(r, m, from);
+    if (own == R_OK)
+        *why = "it came from the user";
+    else if (named == R_NONE)
+        *why = "it does not name the user";
+    return own == R_FAIL || named == R_FAIL ? R_FAIL : R_OK;
 }
 
 // NULL: it may be answered; else why not.
@@ -124,26 +146,20 @@ why_not(struct sieve_run *r, const struct sieve_call *call, const char **out)
 {
     const struct sieve_world *w = sieve_world(r);
     const struct sieve_value *addresses = sieve_tag(call, "addresses");
-    struct span *mine = NULL;
-    size_t n = addresses ? addresses->n : 0;
-    bool named = false;
+    struct mine mine = {.to = w->to, .n = addresses ? addresses->n : 0};
     *out = NULL;
     if (!w->has_envelope)
         return R_OK;
-    if (addresses && sieve_texts(r, addresses, &mine) != R_OK)
+    if (addresses && sieve_texts(r, addresses, &mine.said) != R_OK)
         return R_FAIL;
     if (w->from.n == 0 || is_machine(w->from))
         *out = "there is nobody to answer";
-    else if (is_mine(w->from, w->to, mine, n))
-        *out = "it came from the user";
     else if (is_automatic(r))
         *out = "it was sent by a program";
     else if (is_list_mail(r))
         *out = "it came from a mailing list";
-    else if (names_me(r, mine, n, &named) != R_OK)
-        return R_FAIL;
-    else if (!named)
-        *out = "it does not name the user";
+    else
+        return personal(r, &mine, out);
     return R_OK;
 }
 
@@ -206,7 +222,10 @@ put_texts(struct sieve_run *r, const struct sieve_call *call, struct sieve_actio
         if (i == 1 && !sieve_is_mailbox_list(sieve_scratch(r), text))
             return sieve_fail(r, call, "\"%.*s\" is no list of addresses",
                               SPAN_ARG(span_slice(text, 0, 60)));
-        if (sieve_room(r, text.n) != R_OK ||
+        enum result may = i == 1 ? sieve_may_write_as(r, call, text) : R_OK;
+        if (may == R_NONE)
+            continue;
+        if (may == R_FAIL || sieve_room(r, text.n) != R_OK ||
             sieve_detail_put(r, a, names[i], sieve_one_line(sieve_scratch(r), text)) !=
                 R_OK)
             return R_FAIL;
