@@ -213,7 +213,9 @@ fits_together(const struct verb_options *o)
     int selectors = (o->uid != NULL) + (o->message_id != NULL) + (o->emailid != NULL);
     if (o->user == NULL)
         return selectors == 0 && o->folder == NULL && o->to == NULL && !o->dry_run;
-    return selectors <= 1 && (o->folder != NULL || (selectors == 1 && o->uid == NULL));
+    if (o->folder == NULL && selectors == 0)  // all of the user
+        return o->to == NULL;
+    return selectors <= 1 && (o->folder != NULL || o->uid == NULL);
 }
 
 int

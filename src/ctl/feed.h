@@ -18,6 +18,7 @@ struct feed_folder {
 struct feed {
     struct verb_client *client;
     struct span path, folder;  // --folder, or empty
+    struct span uidl_format;   // ctl/uidl_format.h
     struct arena *arena;
     int root;
     struct buf out;
@@ -42,6 +43,10 @@ enum result feed_message(struct feed *fd, const struct parcel_message *m,
                          struct fault *f) MUST_CHECK;
 // Something is left out; goes on.
 void feed_problem(struct feed *fd, const char *where, const char *why);
+
+// Dovecot's list of what is subscribed to, where there is one: levels of version 1 have the separator between them.
+enum result feed_subscriptions(struct feed *fd, const char *file, char separator,
+                               struct fault *f) MUST_CHECK;
 
 // feed_maildir.c, feed_mbox.c
 enum result feed_maildir(struct feed *fd, struct fault *f) MUST_CHECK;

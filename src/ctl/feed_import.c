@@ -1,8 +1,8 @@
 #include "ctl/account.h"
 #include "ctl/account_file.h"
 #include "ctl/feed.h"
+#include "ctl/maildir.h"
 #include "ctl/pull_job.h"
-#include "ctl/uidlist.h"
 #include "ctl/verbs.h"
 #include "base/limits.h"
 #include <fcntl.h>
@@ -110,6 +110,33 @@ feed_problem(struct feed *fd, const char *where, const char *why)
 
 // ---- what belongs to the account beside its mail ----
 
+enum result
+feed_subscriptions(struct feed *fd, const char *file, char separator, struct fault *f)
+{
+    struct span rest;
+    struct fault why;
+    struct buf stored, name;
+    int version = 0;
+    enum result r = file_read(fd->root, file, LIMIT_uidlist_file, fd->arena, &rest, &why);
+    if (r == R_FAIL)
+        feed_problem(fd, file, why.why);
+    if (r != R_OK)
+        return R_OK;
+    buf_init(&stored, LIMIT_mailbox_name * 4);
+    buf_init(&name, LIMIT_mailbox_name * 4);
+    while (r == R_OK && subscriptions_next(&rest, separator, &version, &stored) == R_OK) {
+        buf_reset(&name);
+        if (storage_name_decode(buf_span(&stored), separator, &name, &why) != R_OK)
+            feed_problem(fd, file, why.why);
+        else
+            r = feed_send(fd, PARCEL_SUBSCRIBED,
+                          feed_name(fd->arena, fd->folder, buf_span(&name)), f);
+    }
+    buf_done(&name);
+    buf_done(&stored);
+    return r;
+}
+
 static enum result
 send_facts(struct feed *fd, struct span text, struct fault *f)
 {
@@ -174,6 +201,7 @@ feed_import(struct verb_client *c, struct fault *f)
     struct feed fd = {.client = c,
                       .path = verb_client_arg(c, ARG_PATH),
                       .folder = verb_client_arg(c, ARG_FOLDER),
+                      .uidl_format = verb_client_arg(c, ARG_UIDL_FORMAT),
                       .arena = arena_new(),
                       .root = -1};
     progress_init(&fd.progress);

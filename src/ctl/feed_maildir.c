@@ -1,5 +1,6 @@
 #include "ctl/feed.h"
 #include "ctl/maildir.h"
+#include "ctl/uidl_format.h"
 #include "base/limits.h"
 #include "store/row.h"
 #include <dirent.h>
@@ -77,34 +78,6 @@ announce(struct feed *fd, struct fault *f)
         if (feed_send(fd, PARCEL_ANNOUNCE, fd->folders[i].name, f) != R_OK)
             return R_FAIL;
     return R_OK;
-}
-
-static enum result
-subscriptions(struct feed *fd, struct fault *f)
-{
-    struct span rest;
-    struct fault why;
-    struct buf stored, name;
-    int version = 0;
-    enum result r =
-        file_read(fd->root, "subscriptions", LIMIT_uidlist_file, fd->arena, &rest, &why);
-    if (r == R_FAIL)
-        feed_problem(fd, "subscriptions", why.why);
-    if (r != R_OK)
-        return R_OK;
-    buf_init(&stored, LIMIT_mailbox_name * 4);
-    buf_init(&name, LIMIT_mailbox_name * 4);
-    while (r == R_OK && subscriptions_next(&rest, &version, &stored) == R_OK) {
-        buf_reset(&name);
-        if (storage_name_decode(buf_span(&stored), '.', &name, &why) != R_OK)
-            feed_problem(fd, "subscriptions", why.why);
-        else
-            r = feed_send(fd, PARCEL_SUBSCRIBED,
-                          feed_name(fd->arena, fd->folder, buf_span(&name)), f);
-    }
-    buf_done(&name);
-    buf_done(&stored);
-    return r;
 }
 
 // ---- one message ----
@@ -191,6 +164,19 @@ zone_at(time_t at)
     return zone;
 }
 
+// POP3's unique id as Dovecot told it: only of INBOX, and only where it had given a UID. In `room`.
+static struct span
+uidl_of(const struct feed *fd, const struct feed_folder *folder, const struct maildir *m,
+        const struct maildir_message *msg, struct buf *room)
+{
+    const struct uidl_facts facts = {msg->uid, m->uidvalidity, msg->base, msg->guid};
+    bool told = msg->uid > 0 && span_eq(span_str(folder->path), SPAN("."));
+    if (msg->uidl.n > 0 || !told)
+        return msg->uidl;
+    uidl_format_put(fd->uidl_format, &facts, room);
+    return buf_span(room);
+}
+
 static enum result
 send_message(struct feed *fd, const struct feed_folder *folder, const struct maildir *m,
              const struct maildir_message *msg, struct fault *f)
@@ -199,6 +185,7 @@ send_message(struct feed *fd, const struct feed_folder *folder, const struct mai
     int file;
     struct stat st;
     struct fault why;
+    struct buf uidl;
     struct span letters = msg->fresh ? SPAN("") : maildir_letters(msg->file),
                 keywords[MAILDIR_LETTERS + 1];
     uint64_t wire = 0;
@@ -209,6 +196,7 @@ send_message(struct feed *fd, const struct feed_folder *folder, const struct mai
         return feed_flush(fd, false, f);
     }
     must(fstat(file, &st) == 0);
+    buf_init(&uidl, LIMIT_uidl * 2);
     struct parcel_message head = {.uid = msg->uid,
                                   .flags = flags_of(letters),
                                   .has_date = true,
@@ -217,7 +205,7 @@ send_message(struct feed *fd, const struct feed_folder *folder, const struct mai
                                   .where = span_str(where),
                                   .keywords = keywords,
                                   .keyword_count = keywords_of(m, letters, keywords),
-                                  .uidl = msg->uidl};
+                                  .uidl = uidl_of(fd, folder, m, msg, &uidl)};
     if (!msg->has_zone)
         head.zone_min = zone_at(st.st_mtime);
     struct ends ends = {.keep = maildir_wire_size(msg->base, &wire) == R_OK &&
@@ -226,6 +214,7 @@ send_message(struct feed *fd, const struct feed_folder *folder, const struct mai
     if (r == R_OK)
         r = send_octets(fd, file, ends, f);
     close(file);
+    buf_done(&uidl);
     return r;
 }
 
@@ -281,7 +270,7 @@ feed_maildir(struct feed *fd, struct fault *f)
     if (fd->count == 0)
         return fault_set(f, FAULT_BAD, "%.150s holds no Maildir", fd->path.p);
     qsort(fd->folders, fd->count, sizeof *fd->folders, by_name);
-    if (announce(fd, f) != R_OK || subscriptions(fd, f) != R_OK)
+    if (announce(fd, f) != R_OK || feed_subscriptions(fd, "subscriptions", '.', f) != R_OK)
         return R_FAIL;
     for (size_t i = 0; i < fd->count; i++)
         if (send_folder(fd, &fd->folders[i], f) != R_OK)

@@ -132,6 +132,7 @@ on_begin(void *arg, const struct mbox_message *m, struct fault *f)
         .zone_min = m->zone_min,
         .where = span_str(where),
         .keywords = keywords,
+        .uidl = m->uidl,
         .keyword_count = split_keywords(m->keywords, keywords, LIMIT_keywords)};
     enum result done = feed_message(r->feed, &head, f);
     free(keywords);
@@ -228,6 +229,8 @@ feed_mbox(struct feed *fd, struct fault *f)
     for (size_t i = 0; i < fd->count; i++)
         if (feed_send(fd, PARCEL_ANNOUNCE, fd->folders[i].name, f) != R_OK)
             return R_FAIL;
+    if (fd->root >= 0 && feed_subscriptions(fd, ".subscriptions", '/', f) != R_OK)
+        return R_FAIL;
     for (size_t i = 0; i < fd->count; i++)
         if (send_file(fd, &fd->folders[i], f) != R_OK)
             return R_FAIL;

@@ -104,6 +104,8 @@ void import_restore_report(struct import *im);
 // import_facts.c. Suspends. Scripts, entries, rights: what is missing is added, what is there stays.
 enum result import_fact(struct import *im, struct span payload, struct fault *f) MUST_CHECK;
 
+// Of a report's field `facts`.
+#define IMPORT_FACTS_STYLE "; % scripts, entries, rights and settings"
 // A row for the person; not kept when there are very many.
 void import_note(struct import *im, const char *type, const struct field *fields, size_t n);
 // One more was left out.

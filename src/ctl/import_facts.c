@@ -1,6 +1,7 @@
 #include "ctl/import.h"
 
 #include "base/limits.h"
+#include "ctl/user_settings.h"
 #include "mail/acl.h"
 #include "mail/metadata.h"
 #include "mail/script.h"
@@ -107,6 +108,8 @@ take_entry(struct import *im, const struct parcel_fact *fact, struct arena *a,
 
 // ---- rights ----
 
+// Restored with the folder, or they stay as they are: what was taken from somebody since the backup does not come back.
+
 static enum result
 take_acl(struct import *im, const struct parcel_fact *fact, struct arena *a,
          struct fault *f)
@@ -114,7 +117,10 @@ take_acl(struct import *im, const struct parcel_fact *fact, struct arena *a,
     struct mailbox_ref ref;
     struct acl_list list;
     struct acl_change change = {.op = ACL_SET};
-    if (mail_access(im->user, target_of(im, fact, a), 0, &ref, f) != R_OK ||
+    struct span target = target_of(im, fact, a);
+    if (im->restore != NULL && !import_names_is_fresh(&im->names, target))
+        return R_NONE;
+    if (mail_access(im->user, target, 0, &ref, f) != R_OK ||
         acl_identifier(a, fact->name, &change.identifier, f) != R_OK ||
         acl_rights_parse(fact->value, &change.rights, f) != R_OK ||
         acl_get(&ref, a, &list, f) != R_OK)
@@ -125,6 +131,16 @@ take_acl(struct import *im, const struct parcel_fact *fact, struct arena *a,
     return acl_change(&ref, &change, f);
 }
 
+// ---- settings ----
+
+static enum result
+take_setting(struct import *im, const struct parcel_fact *fact, struct arena *a,
+             struct fault *f)
+{
+    const struct user_setting s = {fact->name, fact->value};
+    return user_setting_add(im->call, mail_user_account(im->user), &s, a, f);
+}
+
 // ---- all ----
 
 static const struct {
@@ -133,7 +149,8 @@ static const struct {
 } kinds[] = {{SPAN("script"), take_script},
              {SPAN("active"), take_active},
              {SPAN("metadata"), take_entry},
-             {SPAN("acl"), take_acl}};
+             {SPAN("acl"), take_acl},
+             {SPAN("setting"), take_setting}};
 
 static enum result
 take(struct import *im, const struct parcel_fact *fact, struct arena *a, struct fault *f)
@@ -155,7 +172,9 @@ import_fact(struct import *im, struct span payload, struct fault *f)
     if (import_map(im, f) != R_OK)
         return R_FAIL;
     struct arena *a = arena_new_small();
-    if (take(im, &fact, a, &why) == R_FAIL) {
+    enum result r = take(im, &fact, a, &why);
+    im->counts.facts += r == R_OK;
+    if (r == R_FAIL) {
         snprintf(where, sizeof where, "%.*s %.*s %.*s",
                  SPAN_ARG(span_slice(fact.kind, 0, 20)),
                  SPAN_ARG(span_slice(fact.mailbox, 0, 150)),

@@ -36,17 +36,22 @@ find_or_make(struct import *im, struct span name, struct tree_entry *entry, stru
     return tree_status(im->user, im->mailbox_arena, name, entry, f);
 }
 
+static bool
+is_fresh(const struct tree_entry *e)
+{
+    return e->counts.exists == 0 && e->counts.uidnext <= 1;
+}
+
 // Takes UIDVALIDITY over where nothing speaks against it. UIDNEXT follows at the end, so that every UID can be given.
 static enum result
 adopt(struct import *im, struct tree_entry *entry, struct fault *f)
 {
     uint32_t theirs = im->source.uidvalidity;
-    bool fresh = entry->counts.exists == 0 && entry->counts.uidnext <= 1;
     im->uidnext = entry->counts.uidnext > 0 ? entry->counts.uidnext : 1;
     im->keep_uids = theirs > 0 && theirs == entry->uidvalidity;
     if (theirs == 0 || im->keep_uids)
         return R_OK;
-    if (!fresh) {
+    if (!is_fresh(entry)) {
         import_note(
             im, "new_uids",
             FIELDS(field_text("mailbox",
@@ -74,6 +79,8 @@ open_mailbox(struct import *im, struct fault *f)
     enum result r = find_or_make(im, name, &entry, f);
     if (r == R_FAIL)
         return R_FAIL;
+    if (r == R_OK && is_fresh(&entry))
+        import_names_set_fresh(&im->names, name);
     im->target = r == R_NONE && im->pull != NULL ? SPAN_NONE : name;
     if (r == R_OK && im->pull != NULL && import_pull_begin(im, f) != R_OK)
         return R_FAIL;

@@ -1,6 +1,5 @@
 #include "ctl/import.h"
 #include "base/limits.h"
-#include "mail/uidl.h"
 
 void
 import_message_free(struct import_message **m)
@@ -98,6 +97,7 @@ import_message_begin(struct import *im, struct span payload, struct fault *f)
         .internal_date = h->date,
         .zone_min = h->zone_min,
         .imported = !im->restore,
+        .uidl = h->uidl,
     };
     m->intake = intake_begin(verb_host(im->call)->mail);
     return R_OK;
@@ -142,21 +142,6 @@ defer(struct import_message *m)
     im->deferred_end = &m->next;
 }
 
-// With its unique id of POP3, where it has one of its own and keeps its UID.
-static enum result
-put_in(struct import_message *m, struct intake_result *done, struct fault *f)
-{
-    const struct import *im = m->import;
-    const struct intake_item item = {m->intake, m->params};
-    char room[UIDL_KEY];
-    if (m->params.uid == 0 || m->params.uid != m->head.uid || !uidl_good(m->head.uidl))
-        return intake_commit(m->intake, &im->ref, &m->params, done, f);
-    struct record_meta note = uidl_note(im->ref.mailbox, m->params.uid, m->head.uidl, room);
-    return intake_commit_all(
-        &(struct intake_batch){.items = &item, .n = 1, .notes = &note, .note_n = 1},
-        &im->ref, done, f);
-}
-
 static void
 commit(void *arg)
 {
@@ -164,7 +149,7 @@ commit(void *arg)
     struct import *im = m->import;
     struct intake_result done;
     struct fault f;
-    enum result r = put_in(m, &done, &f);
+    enum result r = intake_commit(m->intake, &im->ref, &m->params, &done, &f);
     if (r == R_OK) {
         im->counts.messages++;
         im->counts.octets += intake_size(m->intake);

@@ -8,6 +8,7 @@
 
 struct import_taken {
     UT_hash_handle hh;
+    bool fresh;
 };
 
 void
@@ -81,17 +82,36 @@ import_names_target(const struct import_names *n, struct span name, struct arena
     return name;
 }
 
-bool
-import_names_take(struct import_names *n, struct span target)
+static struct import_taken *
+find_taken(const struct import_names *n, struct span target)
 {
     struct import_taken *t = NULL;
     HASH_FIND(hh, n->taken, target.p, target.n, t);
-    if (t != NULL)
+    return t;
+}
+
+bool
+import_names_take(struct import_names *n, struct span target)
+{
+    if (find_taken(n, target) != NULL)
         return false;
-    t = arena_alloc(n->arena, sizeof *t);
+    struct import_taken *t = ARENA_NEW(n->arena, struct import_taken);
     struct span key = arena_dup(n->arena, target);
     HASH_ADD_KEYPTR(hh, n->taken, key.p, key.n, t);
     return true;
+}
+
+void
+import_names_set_fresh(struct import_names *n, struct span target)
+{
+    find_taken(n, target)->fresh = true;
+}
+
+bool
+import_names_is_fresh(const struct import_names *n, struct span target)
+{
+    const struct import_taken *t = find_taken(n, target);
+    return t != NULL && t->fresh;
 }
 
 void

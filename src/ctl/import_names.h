@@ -36,5 +36,8 @@ struct span import_names_target(const struct import_names *n, struct span name,
                                 struct arena *a);
 // The target (as mail_name_check left it) is this mailbox's alone. False: another one has it already.
 bool import_names_take(struct import_names *n, struct span target);
+// Of a target that was taken: it was made by this import, or never had mail before.
+void import_names_set_fresh(struct import_names *n, struct span target);
+bool import_names_is_fresh(const struct import_names *n, struct span target);
 
 #endif

@@ -16,6 +16,7 @@ struct import_message;
 
 struct import_counts {
     uint64_t mailboxes, messages, octets, present, left_out, renumbered;
+    uint64_t facts;  // of what is no mail
 };
 
 // A message that is here already, in another mailbox.

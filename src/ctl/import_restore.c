@@ -94,5 +94,6 @@ import_restore_report(struct import *im)
                     field_str(NULL, dry_run ? " would be restored" : " were restored", ""),
                     field_number("present", "; % were there already", c->present),
                     field_number("left_out", ", % left out", c->left_out),
+                    some("facts", IMPORT_FACTS_STYLE, c->facts),
                     field_flag("dry_run", "", dry_run)));
 }

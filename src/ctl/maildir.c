@@ -74,6 +74,7 @@ add_message(struct listing *l, const char *name, bool fresh)
     msg->file = arena_dup(l->arena, span_of(name, strlen(name) + 1));
     msg->file.n--;
     msg->base = maildir_base(msg->file);
+    msg->guid = msg->base;
     msg->fresh = fresh;
     const struct uidlist_entry *e = uidlist_find(l->uids, msg->base);
     if (e != NULL) {
@@ -81,6 +82,8 @@ add_message(struct listing *l, const char *name, bool fresh)
         msg->has_zone = e->has_zone;
         msg->zone_min = e->zone_min;
         msg->uidl = e->uidl;
+        if (e->guid.n > 0)
+            msg->guid = e->guid;
     }
 }
 

@@ -13,6 +13,7 @@ struct maildir_message {
     bool has_zone;
     int16_t zone_min;
     struct span uidl;  // of dovecot-uidlist; n 0: none of its own
+    struct span guid;  // Dovecot's: the base, unless dovecot-uidlist has another
 };
 
 typedef void maildir_problem_fn(void *arg, const char *why);

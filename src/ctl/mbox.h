@@ -15,9 +15,10 @@ struct mbox_message {
     int64_t date;  // of the From line
     int16_t zone_min;
     bool has_date;
-    uint32_t uid;                    // 0: none
-    uint16_t flags;                  // enum message_flag
-    struct span keywords;            // separated by spaces, borrowed until begin returns
+    uint32_t uid;          // 0: none
+    uint16_t flags;        // enum message_flag
+    struct span keywords;  // separated by spaces, borrowed until begin returns
+    struct span uidl;      // POP3's unique id, of what `export` wrote; borrowed too
     uint32_t uidvalidity, uid_last;  // of X-IMAPbase, 0: none
     bool internal;  // "DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA": no mail
     uint64_t line;  // number of its From line

@@ -160,6 +160,10 @@ finish_header(struct mbox *m, struct fault *f)
     while (next_field(&rest, !own || at > ours, &field) == R_OK) {
         struct span name = field_name(field, &value);
         bool mine = !own || at++ <= ours;
+        if (own && mine && span_ieq(name, SPAN("X-UIDL"))) {
+            m->message.uidl = value;
+            continue;
+        }
         enum kept kept = mine ? read_field(&m->message, name, value) : KEEP;
         m->internal |= kept == INTERNAL;
         if (kept == KEEP)

@@ -3,6 +3,7 @@
 #include "auth/sasl_client.h"
 #include "base/limits.h"
 #include "ctl/feed.h"
+#include "ctl/uidl_format.h"
 #include "io/loop.h"
 #include "io/task.h"
 #include "os/sandbox.h"
@@ -19,6 +20,8 @@ struct child {
     struct loop *loop;
     struct arena *arena;  // of the name at hand
     struct buf out, in;
+    uint32_t uidvalidity;  // of the mailbox
+    bool inbox;
 };
 
 // ---- to the parent ----
@@ -138,7 +141,20 @@ unchanged(void *arg, const struct pull_mailbox *m, struct fault *f)
 static enum result
 begin(void *arg, const struct pull_mailbox *m, struct fault *f)
 {
-    return put_mailbox(arg, PARCEL_MAILBOX, m, f);
+    struct child *c = arg;
+    c->uidvalidity = m->uidvalidity;
+    c->inbox = span_eq(m->name, SPAN("INBOX"));
+    return put_mailbox(c, PARCEL_MAILBOX, m, f);
+}
+
+// What that server's POP3 told of it, in `room`.
+static struct span
+uidl_of(const struct child *c, const struct pull_message *m, struct buf *room)
+{
+    const struct uidl_facts facts = {m->uid, c->uidvalidity, SPAN_NONE, m->guid};
+    if (c->inbox && c->uidvalidity > 0)
+        uidl_format_put(c->job->uidl_format, &facts, room);
+    return buf_span(room);
 }
 
 static enum result
@@ -146,7 +162,9 @@ put_message(struct child *c, enum parcel_kind kind, const struct pull_message *m
             struct fault *f)
 {
     char where[32];
+    struct buf uidl;
     snprintf(where, sizeof where, "UID %u", m->uid);
+    buf_init(&uidl, LIMIT_uidl * 2);
     const struct parcel_message head = {.uid = m->uid,
                                         .flags = m->flags,
                                         .has_date = m->has_date,
@@ -155,10 +173,11 @@ put_message(struct child *c, enum parcel_kind kind, const struct pull_message *m
                                         .where = span_str(where),
                                         .keywords = m->keywords,
                                         .keyword_count = m->keyword_count,
-                                        .uidl = SPAN(""),
+                                        .uidl = uidl_of(c, m, &uidl),
                                         .size = m->size,
                                         .id = m->id};
     parcel_put_message(&c->out, kind, &head);
+    buf_done(&uidl);
     return flush_much(c, f);
 }
 

@@ -10,7 +10,8 @@
 struct pull_job {
     struct pull_source source;
     const char *port;
-    struct span folder;  // --folder, or empty
+    struct span folder;       // --folder, or empty
+    struct span uidl_format;  // ctl/uidl_format.h; n 0: unique ids of POP3 are not known
     bool sandbox_required;
     // feed_pull.c
     int child;      // the socket to the process that reads

@@ -5,7 +5,12 @@
 
 #include "ctl/verb.h"
 
-bool quota_word_is(struct span word);  // by its name
+bool quota_word_is(struct span word);    // by its name
+const char *quota_word(int usage_kind);  // its name
+struct usage;
+// The limit of one, as quota_set takes it; the others are QUOTA_KEEP.
+enum result quota_word_read(struct span word, struct usage *limits_out,
+                            struct fault *f) MUST_CHECK;
 enum result quota_words_check(const struct span *list, size_t n,
                               struct fault *f) MUST_CHECK;
 // Suspends. Of a user or "@domain"; says what they have then.

@@ -1,5 +1,6 @@
 #include "ctl/shipment.h"
 #include "mail/message.h"
+#include "mail/uidl.h"
 
 enum { BATCH = 16, PIECE = 16384 };
 
@@ -76,7 +77,8 @@ put_message(struct shipment *s, struct view *v, struct span mailbox,
                                   .has_date = true,
                                   .date = m->row.internal_date,
                                   .zone_min = m->row.zone_min,
-                                  .where = mailbox};
+                                  .where = mailbox,
+                                  .uidl = maildrop_uidls_find(s->uidls, m->row.uid)};
     struct arena *a = arena_new();
     struct fault why;
     enum result r =
@@ -103,9 +105,13 @@ shipment_messages(struct shipment *s, struct view *v, struct span mailbox,
     struct view_message messages[BATCH];
     struct view_cursor cursor;
     size_t n;
+    struct arena *a = arena_new_small();
+    s->uidls = s->store == NULL ? maildrop_uidls_read(v, a) : NULL;
     enum result r = view_cursor_init(&cursor, v, uids, uids != NULL, f);
     while (r == R_OK && (r = view_next(&cursor, messages, BATCH, &n, f)) == R_OK)
         for (size_t i = 0; r == R_OK && i < n; i++)
             r = put_message(s, v, mailbox, &messages[i], f);
+    s->uidls = NULL;
+    arena_free(&a);
     return r == R_NONE ? R_OK : r;
 }

@@ -18,12 +18,14 @@ struct sink {
     bool mailbox_open, message_open;
     bool skipping;  // the mailbox could not be made
     uint64_t problems;
-    FILE *facts;  // ctl/account_file.h; NULL: none came yet
+    FILE *facts;          // ctl/account_file.h; NULL: none came yet
+    FILE *subscriptions;  // the same
 };
 
 // One row per format. Between a mailbox and the next come messages; a message that is not ended is dropped.
 struct sink_format {
     const char *name;
+    const char *subscriptions;  // the file's name
     void *(*open)(struct sink *s);
     // FAULT_CANNOT: this mailbox is left out. Other faults end the export.
     enum result (*mailbox)(struct sink *s, const struct parcel_mailbox *m, struct fault *f);
@@ -31,8 +33,7 @@ struct sink_format {
     enum result (*octets)(struct sink *s, struct span bytes, struct fault *f);
     enum result (*message_end)(struct sink *s, bool whole, struct fault *f);
     enum result (*mailbox_end)(struct sink *s, struct fault *f);
-    enum result (*subscribed)(struct sink *s, struct span name, struct fault *f);
-    enum result (*done)(struct sink *s, struct fault *f);
+    void (*done)(struct sink *s);
 };
 
 extern const struct sink_format sink_maildir, sink_mbox;

@@ -2,6 +2,7 @@
 #include "ctl/account_file.h"
 #include "ctl/output.h"
 #include "ctl/sink.h"
+#include "ctl/uidlist.h"
 #include "ctl/verbs.h"
 #include "base/limits.h"
 #include <dirent.h>
@@ -123,6 +124,13 @@ end_message(struct sink *s, bool whole, struct fault *f)
     return s->skipping ? R_OK : s->format->message_end(s, whole, f);
 }
 
+static FILE *
+create_file(int at, const char *name)
+{
+    int fd = openat(at, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    return fd >= 0 ? fdopen(fd, "w") : NULL;
+}
+
 static enum result
 take_fact(struct sink *s, struct span payload, struct fault *f)
 {
@@ -132,9 +140,7 @@ take_fact(struct sink *s, struct span payload, struct fault *f)
         return fault_set(f, FAULT_BAD, "a fact is malformed");
     buf_init(&b, PARCEL_MAX * 2);
     if (s->facts == NULL) {
-        int fd =
-            openat(s->root, ACCOUNT_FILE, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-        s->facts = fd >= 0 ? fdopen(fd, "w") : NULL;
+        s->facts = create_file(s->root, ACCOUNT_FILE);
         if (s->facts == NULL)
             return fault_errno(f, FAULT_DISK, ACCOUNT_FILE);
         account_file_head(&b);
@@ -145,21 +151,41 @@ take_fact(struct sink *s, struct span payload, struct fault *f)
     return good ? R_OK : fault_errno(f, FAULT_DISK, ACCOUNT_FILE);
 }
 
+// As Dovecot has it: levels with a tab between.
 static enum result
-end_facts(struct sink *s, struct fault *f)
+take_subscribed(struct sink *s, struct span name, struct fault *f)
 {
-    FILE *file = s->facts;
-    s->facts = NULL;
-    return file == NULL || fclose(file) == 0 ? R_OK
-                                             : fault_errno(f, FAULT_DISK, ACCOUNT_FILE);
+    struct buf b;
+    buf_init(&b, LIMIT_mailbox_name * 8);
+    if (s->subscriptions == NULL) {
+        s->subscriptions = create_file(s->root, s->format->subscriptions);
+        if (s->subscriptions == NULL)
+            return fault_errno(f, FAULT_DISK, s->format->subscriptions);
+        buf_put_str(&b, "V\t2\n\n");
+    }
+    storage_name_encode(name, '\t', &b);
+    buf_put_char(&b, '\n');
+    bool good = fwrite(b.p, 1, b.n, s->subscriptions) == b.n;
+    buf_done(&b);
+    return good ? R_OK : fault_errno(f, FAULT_DISK, s->format->subscriptions);
+}
+
+static enum result
+end_file(FILE **file, const char *what, struct fault *f)
+{
+    FILE *it = *file;
+    *file = NULL;
+    return it == NULL || fclose(it) == 0 ? R_OK : fault_errno(f, FAULT_DISK, what);
 }
 
 static enum result
 finish(struct sink *s, struct fault *f)
 {
-    if (end_mailbox(s, f) != R_OK || s->format->done(s, f) != R_OK ||
-        end_facts(s, f) != R_OK)
+    if (end_mailbox(s, f) != R_OK ||
+        end_file(&s->subscriptions, s->format->subscriptions, f) != R_OK ||
+        end_file(&s->facts, ACCOUNT_FILE, f) != R_OK)
         return R_FAIL;
+    s->format->done(s);
     if (syncfs(s->root) != 0)
         return fault_errno(f, FAULT_DISK, "the files cannot be written to disk");
     if (s->problems > 0)
@@ -177,7 +203,7 @@ take(struct sink *s, const struct parcel *p, struct fault *f)
         return fault_set(f, FAULT_BAD, "a parcel of kind %u at the wrong place", p->kind);
     switch (p->kind) {
     case PARCEL_SUBSCRIBED:
-        return s->format->subscribed(s, p->payload, f);
+        return take_subscribed(s, p->payload, f);
     case PARCEL_MAILBOX:
         return take_mailbox(s, p->payload, f);
     case PARCEL_MESSAGE:

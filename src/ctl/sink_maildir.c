@@ -8,12 +8,11 @@
 #include <limits.h>
 #include <sys/stat.h>
 
-// Maildir++ as Dovecot has it: dovecot-uidlist (with a field Z of ours: INTERNALDATE's zone), dovecot-keywords,
-// subscriptions.
+// Maildir++ as Dovecot has it: dovecot-uidlist (with a field Z of ours: INTERNALDATE's zone), dovecot-keywords.
 
 struct maildir_sink {
     int folder;
-    FILE *uidlist, *subscriptions, *message;
+    FILE *uidlist, *message;
     struct arena *arena;  // of the mailbox
     struct span keywords[MAILDIR_LETTERS];
     uint64_t count;
@@ -21,6 +20,7 @@ struct maildir_sink {
     char letters[40];
     uint64_t size;
     struct parcel_message head;
+    struct buf uidl;  // of it
     uint32_t uidvalidity;
 };
 
@@ -30,6 +30,7 @@ open_state(struct sink *s)
     struct maildir_sink *m = ARENA_NEW(s->arena, struct maildir_sink);
     m->folder = -1;
     m->arena = arena_new();
+    buf_init(&m->uidl, LIMIT_uidl);
     return m;
 }
 
@@ -185,6 +186,8 @@ message(struct sink *s, const struct parcel_message *p, struct fault *f)
     struct maildir_sink *m = s->state;
     put_letters(s, p);
     m->head = *p;
+    buf_reset(&m->uidl);
+    buf_put(&m->uidl, p->uidl);
     m->size = 0;
     snprintf(m->base, sizeof m->base, "%lld.U%uV%u.posthorn", (long long)p->date, p->uid,
              m->uidvalidity);
@@ -219,39 +222,24 @@ message_end(struct sink *s, bool whole, struct fault *f)
     if (utimensat(m->folder, "tmp/message", times, 0) != 0 ||
         renameat(m->folder, "tmp/message", m->folder, name) != 0)
         return fault_errno(f, FAULT_DISK, name);
-    fprintf(m->uidlist, "%u Z%d :%s,S=%llu,W=%llu\n", m->head.uid, m->head.zone_min,
-            m->base, (unsigned long long)m->size, (unsigned long long)m->size);
+    fprintf(m->uidlist, "%u Z%d", m->head.uid, m->head.zone_min);
+    if (m->uidl.n > 0)
+        fprintf(m->uidlist, " P%.*s", SPAN_ARG(buf_span(&m->uidl)));
+    fprintf(m->uidlist, " :%s,S=%llu,W=%llu\n", m->base, (unsigned long long)m->size,
+            (unsigned long long)m->size);
     return R_OK;
 }
 
 // ---- the whole ----
 
-static enum result
-subscribed(struct sink *s, struct span name, struct fault *f)
-{
-    struct maildir_sink *m = s->state;
-    struct buf b;
-    if (m->subscriptions == NULL) {
-        m->subscriptions = create(s->root, "subscriptions");
-        if (m->subscriptions == NULL)
-            return fault_errno(f, FAULT_DISK, "subscriptions");
-        fputs("V\t2\n\n", m->subscriptions);
-    }
-    buf_init(&b, LIMIT_mailbox_name * 8);
-    storage_name_encode(name, '\t', &b);
-    fprintf(m->subscriptions, "%.*s\n", SPAN_ARG(buf_span(&b)));
-    buf_done(&b);
-    return R_OK;
-}
-
-static enum result
-done(struct sink *s, struct fault *f)
+static void
+done(struct sink *s)
 {
     struct maildir_sink *m = s->state;
     arena_free(&m->arena);
-    return m->subscriptions ? finish_file(&m->subscriptions, "subscriptions", f) : R_OK;
+    buf_done(&m->uidl);
 }
 
-const struct sink_format sink_maildir = {"maildir",   open_state, mailbox,
-                                         message,     octets,     message_end,
-                                         mailbox_end, subscribed, done};
+const struct sink_format sink_maildir = {"maildir",   "subscriptions", open_state,
+                                         mailbox,     message,         octets,
+                                         message_end, mailbox_end,     done};

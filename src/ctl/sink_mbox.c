@@ -16,7 +16,7 @@ struct mbox_sink {
     FILE *file;
     struct buf message;
     struct parcel_message head;
-    struct buf keywords;
+    struct buf keywords, uidl;
     uint32_t uidvalidity, uidnext;
     uint64_t count;
 };
@@ -27,6 +27,7 @@ open_state(struct sink *s)
     struct mbox_sink *m = ARENA_NEW(s->arena, struct mbox_sink);
     buf_init(&m->message, MESSAGE_MAX);
     buf_init(&m->keywords, PARCEL_MAX);
+    buf_init(&m->uidl, LIMIT_uidl);
     return m;
 }
 
@@ -82,6 +83,8 @@ message(struct sink *s, const struct parcel_message *p, struct fault *f)
     m->head = *p;
     buf_reset(&m->message);
     buf_reset(&m->keywords);
+    buf_reset(&m->uidl);
+    buf_put(&m->uidl, p->uidl);
     for (size_t i = 0; i < p->keyword_count; i++) {
         buf_put_str(&m->keywords, i > 0 ? " " : "");
         buf_put(&m->keywords, p->keywords[i]);
@@ -141,7 +144,7 @@ put_fields(struct mbox_sink *m, struct shape shape)
 {
     uint16_t flags = m->head.flags;
     bool first = m->count++ == 0;
-    fprintf(m->file, "X-Posthorn: fields=%d ends=%s%s%s\n", 4 + first,
+    fprintf(m->file, "X-Posthorn: fields=%d ends=%s%s%s\n", 4 + first + (m->uidl.n > 0),
             shape.kept ? "kept" : "lf", shape.no_final_end ? " final=none" : "",
             shape.no_body ? " body=none" : "");
     if (first)
@@ -151,6 +154,8 @@ put_fields(struct mbox_sink *m, struct shape shape)
             flags & FLAG_FLAGGED ? "F" : "", flags & FLAG_DELETED ? "D" : "",
             flags & FLAG_DRAFT ? "T" : "");
     fprintf(m->file, "X-Keywords: %.*s\n", SPAN_ARG(buf_span(&m->keywords)));
+    if (m->uidl.n > 0)
+        fprintf(m->file, "X-UIDL: %.*s\n", SPAN_ARG(buf_span(&m->uidl)));
 }
 
 static bool
@@ -229,23 +234,16 @@ mailbox_end(struct sink *s, struct fault *f)
     return r;
 }
 
-// mbox has no place for them.
-static enum result
-subscribed(struct sink *s, struct span name, struct fault *f)
-{
-    (void)s, (void)name, (void)f;
-    return R_OK;
-}
-
-static enum result
-done(struct sink *s, struct fault *f)
+static void
+done(struct sink *s)
 {
     struct mbox_sink *m = s->state;
-    (void)f;
     buf_done(&m->message);
     buf_done(&m->keywords);
-    return R_OK;
+    buf_done(&m->uidl);
 }
 
-const struct sink_format sink_mbox = {"mbox",      open_state,  mailbox,    message, octets,
-                                      message_end, mailbox_end, subscribed, done};
+// Dovecot's name for the file; a mailbox's has no '.' at its front.
+const struct sink_format sink_mbox = {"mbox",      ".subscriptions", open_state,
+                                      mailbox,     message,          octets,
+                                      message_end, mailbox_end,      done};

@@ -101,6 +101,8 @@ read_entry(struct span line, int version, struct uidlist_entry *e)
             read_zone(span_skip(word, 1), e);
         if (word.n > 0 && word.p[0] == 'P')
             e->uidl = span_skip(word, 1);
+        if (word.n > 0 && word.p[0] == 'G')
+            e->guid = span_skip(word, 1);
     }
     e->base = maildir_base(span_skip(rest, 1));
     return e->base.n > 0 ? R_OK : R_FAIL;
@@ -158,20 +160,20 @@ keyword_file_parse(struct span text, struct arena *a, struct span names[MAILDIR_
 
 // Version 2 escapes the tab, its separator of levels, by octet 1.
 static void
-put_escaped(struct span line, struct buf *name)
+put_escaped(struct span line, char separator, struct buf *name)
 {
     for (size_t i = 0; i < line.n; i++) {
         char c = line.p[i];
         if (c == '\001' && i + 1 < line.n)
             c = line.p[++i] == 't' ? '\t' : line.p[i];
         else if (c == '\t')
-            c = '.';
+            c = separator;
         buf_put_char(name, c);
     }
 }
 
 enum result
-subscriptions_next(struct span *rest, int *version, struct buf *name)
+subscriptions_next(struct span *rest, char separator, int *version, struct buf *name)
 {
     struct span line;
     while (span_next_field(rest, '\n', &line) == R_OK) {
@@ -184,7 +186,7 @@ subscriptions_next(struct span *rest, int *version, struct buf *name)
             continue;
         buf_reset(name);
         if (*version == 2)
-            put_escaped(line, name);
+            put_escaped(line, separator, name);
         else
             buf_put(name, line);
         return R_OK;

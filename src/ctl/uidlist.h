@@ -14,6 +14,7 @@ struct uidlist_entry {
     bool has_zone;
     int16_t zone_min;  // our own field Z
     struct span uidl;  // POP3's unique id, where it has one of its own (P)
+    struct span guid;  // where it is not the base (G)
 };
 
 struct uidlist {
@@ -39,9 +40,10 @@ struct span maildir_letters(struct span file);
 // ",W=123" in the base: the size as served over IMAP. R_NONE: it is not there.
 enum result maildir_wire_size(struct span base, uint64_t *size_out);
 
-// Takes the next name off the file's text: storage names, levels separated by '.'. Both versions of the file. R_NONE at
+// Takes the next name off the file's text: storage names, levels separated by `separator`. Both versions of the file. R_NONE at
 // the end. *version is the caller's, 0 at first.
-enum result subscriptions_next(struct span *rest, int *version, struct buf *name);
+enum result subscriptions_next(struct span *rest, char separator, int *version,
+                               struct buf *name);
 
 // Storage names: levels separated by `separator`, modified UTF-7, or raw UTF-8 where that is not valid; "&AC4-" stands
 // for '.' in a level (export writes it). FAULT_BAD: neither.

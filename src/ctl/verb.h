@@ -90,7 +90,8 @@ enum verb_where {
 
 // import from a server
 struct pull_options {
-    const char *password_file, *token_file, *master, *users, *timeout, *rate, *report;
+    const char *password_file, *token_file, *master, *users, *timeout, *rate, *report,
+        *uidl_format;
     bool plaintext, tls_unverified;
 };
 

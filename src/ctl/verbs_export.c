@@ -57,6 +57,15 @@ report(struct export_run *x, struct fault *f)
 }
 
 static enum result
+put_facts(struct export_run *x, const struct tree_entry *entries, size_t n, struct fault *f)
+{
+    enum result r = export_facts(&x->out, x->user, f);
+    for (size_t i = 0; r == R_OK && i < n; i++)
+        r = export_folder_facts(&x->out, x->user, &entries[i], entries[i].name, f);
+    return r;
+}
+
+static enum result
 put_all(struct export_run *x, struct fault *f)
 {
     struct tree_entry *entries;
@@ -72,7 +81,7 @@ put_all(struct export_run *x, struct fault *f)
             return R_FAIL;
     if (x->mailboxes == 0)
         return fault_set(f, FAULT_NONEXISTENT, "there is no such mailbox");
-    if (x->folder.n == 0 && export_facts(&x->out, x->user, entries, n, f) != R_OK)
+    if (x->folder.n == 0 && put_facts(x, entries, n, f) != R_OK)
         return R_FAIL;
     shipment_put(&x->out, PARCEL_DONE, SPAN_NONE);
     return report(x, f);

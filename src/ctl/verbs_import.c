@@ -27,6 +27,8 @@ subscribe(struct import *im, struct span name, struct fault *f)
     struct span clean, target;
     struct fault why;
     im->subscriptions = true;
+    if (im->restore != NULL && im->restore->dry_run)
+        return R_OK;
     if (import_map(im, f) != R_OK)
         return R_FAIL;
     target = import_names_target(&im->names, name, im->arena);
@@ -92,9 +94,8 @@ take(struct import *im, const struct parcel *p, struct fault *f)
         import_leave_out(im, SPAN("source"), p->payload);
         return R_OK;
     case PARCEL_FACT:
-        return im->restore == NULL && im->pull == NULL
-                   ? import_fact(im, p->payload, f)
-                   : fault_set(f, FAULT_BAD, "a fact at the wrong place");
+        return im->pull == NULL ? import_fact(im, p->payload, f)
+                                : fault_set(f, FAULT_BAD, "a fact at the wrong place");
     case PARCEL_ORIGIN:
         return import_message_origin(im, p->payload, f);
     default:
@@ -152,6 +153,7 @@ report(struct import *im)
                     field_number("present", "; % were there already", c->present),
                     field_number("renumbered", ", % got a new UID", c->renumbered),
                     field_number("left_out", ", % left out", c->left_out),
+                    field_number("facts", c->facts ? IMPORT_FACTS_STYLE : "", c->facts),
                     field_text("user", "", verb_arg(im->call, ARG_USER)),
                     field_text("source", "", verb_arg(im->call, ARG_PATH))));
 }

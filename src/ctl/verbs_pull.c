@@ -2,6 +2,7 @@
 #include "ctl/call.h"
 #include "ctl/output.h"
 #include "ctl/pull_job.h"
+#include "ctl/uidl_format.h"
 #include "ctl/verbs.h"
 #include "base/limits.h"
 #include "base/percent.h"
@@ -171,11 +172,12 @@ try_once(struct pull_run *r, const char *user, struct fault *f)
     char path[512];
     const struct pull_source *s = &r->job.source;
     snprintf(path, sizeof path, "%.200s@%.200s", s->user, s->host);
-    const char *args[] = {"imap", path, user, r->options->folder ? r->options->folder : "",
-                          r->options->dry_run ? "dry-run" : ""};
+    const char *args[] = {"imap", path,
+                          user,   r->options->folder ? r->options->folder : "",
+                          "",     r->options->dry_run ? "dry-run" : ""};
     r->job.broken = false;
     r->job.took = 0;
-    enum result x = call_ask_on_store(r->config, r->verb, args, 5, &r->job, f);
+    enum result x = call_ask_on_store(r->config, r->verb, args, 6, &r->job, f);
     if (r->job.broken)
         *f = r->job.why;
     return r->job.broken ? R_FAIL : x;
@@ -280,6 +282,8 @@ pull(struct pull_run *r, struct span url, struct fault *f)
     r->job.source.master = o->pull.master ? o->pull.master : "";
     r->job.source.password = r->job.source.token = "";
     r->job.folder = span_str(o->folder ? o->folder : "");
+    r->job.uidl_format = span_str(o->pull.uidl_format ? o->pull.uidl_format : "");
+    r->job.source.guids = uidl_format_has(r->job.uidl_format, 'g');
     r->job.sandbox_required = span_eq(span_str(r->config->sandbox), SPAN("required"));
     if (take_url(r, url, f) != R_OK || take_trust(r, f) != R_OK ||
         take_numbers(r, f) != R_OK)
@@ -320,6 +324,7 @@ verb_import_local(const struct verb_options *o, const char *const *args, size_t 
     struct fault f;
     int code;
     bool url = is_url(args[0]);
+    const char *uidl = o->pull.uidl_format;
     if (n != (url ? 1 : 2) || (o->user != NULL) == (url && o->pull.users != NULL) ||
         (!url && o->user == NULL)) {
         fault_set(&f, FAULT_BAD,
@@ -327,6 +332,8 @@ verb_import_local(const struct verb_options *o, const char *const *args, size_t 
                   "and -u USER (or --users FILE); see `posthorn help import`");
         return output_fault(&f, 2);
     }
+    if (uidl != NULL && uidl_format_check(span_str(uidl), url ? "uvg" : "uvfg", &f) != R_OK)
+        return output_fault(&f, 2);
     if ((o->pull.report != NULL && output_report(o->pull.report, &f) != R_OK) ||
         verb_config(o, &c, &f) != R_OK)
         return output_fault(&f, 1);
@@ -334,8 +341,9 @@ verb_import_local(const struct verb_options *o, const char *const *args, size_t 
         struct pull_run r = {.options = o, .config = c, .verb = verb_find(SPAN("import"))};
         code = run_pull(&r, args[0]);
     } else {
-        const char *all[] = {args[0], args[1], o->user, o->folder ? o->folder : ""};
-        code = call_run_on_store(c, verb_find(SPAN("import")), all, 4);
+        const char *all[] = {args[0], args[1], o->user, o->folder ? o->folder : "",
+                             uidl ? uidl : UIDL_FORMAT_USUAL};
+        code = call_run_on_store(c, verb_find(SPAN("import")), all, 5);
     }
     config_free(&c);
     return code;

@@ -133,6 +133,21 @@ limit_read(struct span word, struct usage *limits, struct fault *f)
                      SPAN_ARG(span_slice(word, 0, 60)));
 }
 
+const char *
+quota_word(int usage_kind)
+{
+    return words[usage_kind].name;
+}
+
+static const struct usage kept = {{QUOTA_KEEP, QUOTA_KEEP, QUOTA_KEEP, QUOTA_KEEP}};
+
+enum result
+quota_word_read(struct span word, struct usage *limits_out, struct fault *f)
+{
+    *limits_out = kept;
+    return limit_read(word, limits_out, f);
+}
+
 bool
 quota_word_is(struct span word)
 {
@@ -157,7 +172,7 @@ enum result
 quota_words_set(struct verb_call *c, struct span name, const struct span *list, size_t n,
                 struct fault *f)
 {
-    struct usage limits = {{QUOTA_KEEP, QUOTA_KEEP, QUOTA_KEEP, QUOTA_KEEP}};
+    struct usage limits = kept;
     struct mail_user *u;
     for (size_t i = 0; i < n; i++)
         if (limit_read(list[i], &limits, f) != R_OK)

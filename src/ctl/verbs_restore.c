@@ -1,4 +1,5 @@
 #include "ctl/account.h"
+#include "ctl/export_facts.h"
 #include "ctl/import.h"
 #include "ctl/shipment.h"
 #include "ctl/verbs.h"
@@ -20,6 +21,7 @@ struct reading {
     uint32_t uid;
     struct span message_id;
     uint64_t emailid;
+    bool dry_run;
     uint64_t folders, found;
 };
 
@@ -135,6 +137,30 @@ choose(struct reading *r, struct view *v, struct seqset *out, struct fault *f)
     return x == R_NONE ? R_OK : x;
 }
 
+// ---- what is no mail ----
+
+// Only of whole folders.
+static void
+send_subscriptions(struct reading *r, const struct tree_entry *entries, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (entries[i].subscribed &&
+            (r->folder.n == 0 || span_within(entries[i].name, r->folder)))
+            shipment_put(&r->out, PARCEL_SUBSCRIBED, target_of(r, entries[i].name));
+}
+
+// That of the account, where all of it is wanted, and that of each folder.
+static enum result
+send_facts(struct reading *r, const struct tree_entry *entries, size_t n, struct fault *f)
+{
+    enum result x = r->folder.n == 0 ? export_facts(&r->out, r->user, f) : R_OK;
+    for (size_t i = 0; x == R_OK && i < n; i++)
+        if (is_wanted(r, &entries[i]))
+            x = export_folder_facts(&r->out, r->user, &entries[i],
+                                    target_of(r, entries[i].name), f);
+    return x;
+}
+
 // ---- read ----
 
 static enum result
@@ -175,6 +201,8 @@ send_all(struct reading *r, struct fault *f)
     size_t n;
     if (tree_list(r->user, r->arena, &entries, &n, f) != R_OK)
         return R_FAIL;
+    if (!is_by_message(r))
+        send_subscriptions(r, entries, n);
     for (size_t i = 0; i < n; i++)
         if (is_wanted(r, &entries[i]) && send_folder(r, &entries[i], f) != R_OK)
             return R_FAIL;
@@ -184,7 +212,7 @@ send_all(struct reading *r, struct fault *f)
     if (is_by_message(r) && r->found == 0)
         return fault_set(f, FAULT_NONEXISTENT, "the backup has no such message%s",
                          r->folder.n > 0 ? " in that folder" : "");
-    return R_OK;
+    return is_by_message(r) || r->dry_run ? R_OK : send_facts(r, entries, n, f);
 }
 
 static enum result
@@ -207,7 +235,9 @@ read_user(struct reading *r, struct span name, struct fault *f)
 static enum result
 read_backup(struct verb_call *c, struct fault *f)
 {
-    struct reading r = {.out = {.call = c}, .arena = arena_new()};
+    struct reading r = {.out = {.call = c},
+                        .arena = arena_new(),
+                        .dry_run = verb_arg(c, RESTORE_DRY_RUN).n > 0};
     enum result x = read_wish(c, &r, f);
     if (x == R_OK)
         x = read_user(&r, verb_arg(c, RESTORE_USER), f);

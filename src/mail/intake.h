@@ -23,6 +23,7 @@ struct intake_params {
     uint64_t emailid, threadid;  // 0 = new
     uint32_t save_date;          // 0 = now
     bool imported;               // from another store (RFC 9979 $imported)
+    struct span uidl;            // that it brings along for POP3 (mail/uidl.h); n 0: none
     uint8_t quota;               // enum quota_how of the first message: of all
 };
 

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "mail/acl_fold.h"
 #include "mail/learn_inside.h"
+#include "mail/maildrop_sets.h"
 #include "mail/move_intent.h"
 #include "mail/private.h"
 #include "mail/rows.h"
@@ -108,6 +109,7 @@ check_room(const struct commit_call *c, const struct store_batch *b, struct faul
     for (size_t i = 0; i < c->n; i++) {
         const struct intake *in = c->items[i].intake;
         octets += FIXED + PRIVATE_OCTETS + in->cache.n + 2 * in->packed_keys.n +
+                  c->items[i].params.uidl.n +
                   c->items[i].params.keyword_count * PER_KEYWORD;
     }
     return change_room(b, store_batch_count(b) == 0, octets, f);
@@ -291,6 +293,8 @@ put_messages(struct account *a, struct store_batch *b, struct mailbox *m,
         intake_put(a, b, m, &c->items[i], keys_of(a, c, m, c->items[i].intake), &rows[i]);
         c->out[i] = (struct intake_result){m->state->uidvalidity, rows[i].uid,
                                            rows[i].emailid, rows[i].threadid};
+        if (c->items[i].params.uidl.n > 0)
+            maildrop_uidl_note(a, b, m, rows[i].uid, c->items[i].params.uidl);
         if (c->items[i].params.quota == QUOTA_USER && !c->items[i].params.imported)
             learn_added(a, m, &rows[i]);
         if (flags != 0)

@@ -2,9 +2,8 @@
 
 #include "base/limits.h"
 #include "mail/tree_record.h"
-#include "mail/uidl.h"
 
-enum { UIDL_MAX = 70 };
+enum { UIDL_KEY = 16 };
 
 static const struct span set_keys[] = {
     [MAILDROP_HIDDEN] = {"pop3/hidden", 11},
@@ -31,13 +30,13 @@ maildrop_uidl_put(struct buf *b, uint32_t uid, uint32_t uidvalidity)
     buf_printf(b, "%08x%08x", uid, uidvalidity);
 }
 
-bool
-uidl_good(struct span uidl)
+static bool
+is_good(struct span uidl)
 {
     for (size_t i = 0; i < uidl.n; i++)
         if ((unsigned char)uidl.p[i] < 0x21 || (unsigned char)uidl.p[i] > 0x7E)
             return false;
-    return uidl.n > 0 && uidl.n <= UIDL_MAX;
+    return uidl.n > 0 && uidl.n <= LIMIT_uidl;
 }
 
 static struct span
@@ -140,11 +139,26 @@ maildrop_uidls_find(const struct maildrop_uidls *u, uint32_t uid)
     return e && e->text.n > 0 ? e->text : SPAN_NONE;
 }
 
-struct record_meta
-uidl_note(uint64_t mailbox, uint32_t uid, struct span uidl, char room[UIDL_KEY])
+void
+maildrop_uidl_note(struct account *a, struct store_batch *b, const struct mailbox *m,
+                   uint32_t uid, struct span uidl)
 {
-    return (struct record_meta){
-        .mailbox = mailbox, .key = uidl_key(room, uid), .value = uidl};
+    char room[UIDL_KEY];
+    struct buf usual;
+    buf_init(&usual, LIMIT_uidl);
+    maildrop_uidl_put(&usual, uid, m->state->uidvalidity);
+    if (is_good(uidl) && !span_eq(uidl, buf_span(&usual)))
+        tree_put_meta(
+            b, &(struct record_meta){m->id, change_modseq(a), uidl_key(room, uid), uidl});
+    buf_done(&usual);
+}
+
+struct maildrop_uidls *
+maildrop_uidls_read(struct view *v, struct arena *a)
+{
+    struct maildrop_sets sets;
+    maildrop_sets_read(v, a, &sets);
+    return sets.uidls;
 }
 
 void

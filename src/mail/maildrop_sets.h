@@ -6,11 +6,10 @@
 // Only files of mail/ include this. In the home, but for maildrop_sets_read.
 
 #include "mail/home.h"
+#include "mail/uidl.h"
 #include "wire/seqset.h"
 
 enum maildrop_set { MAILDROP_HIDDEN, MAILDROP_FETCHED };
-
-struct maildrop_uidls;
 
 struct maildrop_sets {
     struct seqset hidden, fetched;
@@ -28,8 +27,10 @@ enum result maildrop_set_put(struct account *a, struct store_batch *b,
 
 // A unique id as it is without an import.
 void maildrop_uidl_put(struct buf *b, uint32_t uid, uint32_t uidvalidity);
-// SPAN_NONE: it has none of its own. `u` may be NULL.
-struct span maildrop_uidls_find(const struct maildrop_uidls *u, uint32_t uid);
+// That of a message that comes in, unless it is what it would have by itself, or none: it has 1 to LIMIT_uidl octets of 0x21 to
+// 0x7E.
+void maildrop_uidl_note(struct account *a, struct store_batch *b, const struct mailbox *m,
+                        uint32_t uid, struct span uidl);
 // Those of messages that go, or went before.
 void maildrop_uidls_put_gone(const struct maildrop_uidls *u, const struct seqset *gone,
                              struct account *a, struct store_batch *b,

@@ -1,17 +1,16 @@
 #ifndef MAIL_UIDL_H
 #define MAIL_UIDL_H
 
-// Unique ids of POP3 (RFC 1939 section 7) that a message brings along from the server that it is imported from.
+// Unique ids of POP3 (RFC 1939 section 7) that messages brought along from the server that they were imported from
+// (intake_params.uidl).
 
-#include "store/store.h"
-#include "store/record.h"
+#include "mail/view.h"
 
-enum { UIDL_KEY = 16 };
+struct maildrop_uidls;
 
-// Is it one: 1 to 70 octets of 0x21 to 0x7E?
-bool uidl_good(struct span uidl);
-// The record for the commit that adds the message (intake_batch.notes). Borrows all.
-struct record_meta uidl_note(uint64_t mailbox, uint32_t uid, struct span uidl,
-                             char room[UIDL_KEY]);
+// Suspends. Those of the view's mailbox, in the arena; NULL: it has none.
+struct maildrop_uidls *maildrop_uidls_read(struct view *v, struct arena *a);
+// SPAN_NONE: it has none of its own. `u` may be NULL.
+struct span maildrop_uidls_find(const struct maildrop_uidls *u, uint32_t uid);
 
 #endif

@@ -21,6 +21,7 @@ struct pull_source {
     const char *token;     // of OAUTHBEARER (RFC 7628) or XOAUTH2; "": a password
     const char *master;    // who logs in for the user (RFC 4616's authcid); "": the user
     const char *mailbox;   // only this one and what is below it; "": all
+    bool guids;            // Dovecot's X-GUID is asked for
     uint64_t rate;         // octets a second; 0: as fast as it goes
     uint32_t patience_ms;  // for which an answer is waited for
 };
@@ -59,6 +60,7 @@ struct pull_message {
     uint64_t size;
     // EMAILID, X-GM-MSGID: the same in every mailbox that holds the message; SPAN_NONE
     struct span id;
+    struct span guid;  // where it is asked for
     struct span *keywords;
     size_t keyword_count;
     struct span *labels;  // X-GM-LABELS, as they came

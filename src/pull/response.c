@@ -350,6 +350,8 @@ read_item(struct parse *p, struct response *r, struct words *w)
         read_emailid(p, r);
     else if (span_ieq(item, SPAN("X-GM-MSGID")))
         r->message.id = parse_atom(p);
+    else if (span_ieq(item, SPAN("X-GUID")))
+        r->message.guid = parse_astring(p);
     else if (span_ieq(item, SPAN("X-GM-LABELS")))
         read_labels(p, r);
     else

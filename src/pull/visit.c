@@ -92,6 +92,13 @@ items(const struct session *s)
     return s->caps & PULL_CAP(OBJECTID) ? ITEMS " EMAILID" : ITEMS;
 }
 
+// Of Dovecot, which does not announce it.
+static const char *
+guid_item(const struct session *s)
+{
+    return s->source->guids ? " X-GUID" : "";
+}
+
 static void
 take_expunge(struct visit *v)
 {
@@ -113,6 +120,7 @@ keep(struct arena *a, const struct pull_message *m)
 {
     struct pull_message kept = *m;
     kept.id = m->id.n > 0 ? arena_dup(a, m->id) : SPAN_NONE;
+    kept.guid = m->guid.n > 0 ? arena_dup(a, m->guid) : SPAN_NONE;
     kept.keywords = arena_array(a, m->keyword_count + 1, sizeof *kept.keywords);
     for (size_t i = 0; i < m->keyword_count; i++)
         kept.keywords[i] = arena_dup(a, m->keywords[i]);
@@ -171,7 +179,8 @@ list_labelled(struct visit *v, struct fault *f)
     buf_init(&text, LIMIT_pull_command - 256);
     seqset_print(&uids, &text);
     must(!text.over);
-    session_say(v->s, "UID FETCH %.*s (%s)", SPAN_ARG(buf_span(&text)), items(v->s));
+    session_say(v->s, "UID FETCH %.*s (%s%s)", SPAN_ARG(buf_span(&text)), items(v->s),
+                guid_item(v->s));
     buf_done(&text);
     return session_await(v->s, on_listed, v, f) == R_OK ? R_OK : R_FAIL;
 }
@@ -182,7 +191,7 @@ list_batch(struct visit *v, struct fault *f)
     uint32_t left = v->last - v->next;
     uint32_t to = left < LIMIT_pull_batch ? v->last : v->next + LIMIT_pull_batch - 1;
     begin_batch(v);
-    session_say(v->s, "FETCH %u:%u (%s)", v->next, to, items(v->s));
+    session_say(v->s, "FETCH %u:%u (%s%s)", v->next, to, items(v->s), guid_item(v->s));
     v->next = to + 1;
     enum result r = session_await(v->s, on_listed, v, f);
     if (r != R_OK)

@@ -219,22 +219,28 @@ def test_without_a_server(tmp_path):
     assert len(mailbox.mbox(str(tmp_path / "out" / "INBOX.mbox"))) == 20
 
 
-def facts(server, user, subscriptions):
+def facts(server, user):
     """What belongs to the account beside its mail, as a client of IMAP and the administrator see it."""
     connection = client.Imap(server.address("imap"), user, server.password)
     said = {}
     for command in ('GETMETADATA (DEPTH infinity) "" (/private)', 'GETMETADATA (DEPTH infinity) Box (/private /shared)', "GETACL Box",
-                    f'LIST "" (INBOX Box Post Archive Sent) RETURN (SPECIAL-USE{" SUBSCRIBED" if subscriptions else ""})'):
+                    'LIST "" (INBOX Box Post Archive Sent) RETURN (SPECIAL-USE SUBSCRIBED)'):
         lines = [line for line in connection.command(command)[0] if b"/import/" not in line]
         said[command] = sorted(line.replace(user.encode(), b"OWNER") for line in lines)
     connection.close()
     said["scripts"] = verb(server, "sieve", "list", "--user", user), verb(server, "sieve", "show", "main", "--user", user)
+    said["settings"] = [verb(server, *words, user).replace(user, "OWNER") for words in (("user", "show"), ("quota", "show"))]
     return said
+
+
+SETTINGS = ("protocols=imap,lmtp", "forward=a@example.org,b@example.org", "keep=yes", "size_limit=5M", "folder_language=de", "pop3_delete=hide", "pop3_delete_after=40",
+            "sent_copy=no", "retention=40d", "storage=2G", "messages=none", "annotations=1M")
 
 
 @pytest.mark.parametrize("form", ["maildir", "mbox"])
 def test_what_belongs_to_an_account(server, tmp_path, form):
-    """export and import bring scripts, the active one, entries of METADATA, special uses, rights; again: nothing changes."""
+    """export and import bring scripts, the active one, entries of METADATA, special uses, rights, subscriptions, what is set for the user;
+    again: nothing changes."""
     there, here = server.fresh_user("facts"), server.fresh_user("facts")
     client.Imap(server.address("imap"), here, server.password).close()
     connection = client.Imap(server.address("imap"), there, server.password)
@@ -249,15 +255,16 @@ def test_what_belongs_to_an_account(server, tmp_path, form):
         (tmp_path / name).write_bytes(text.encode())
         verb(server, "sieve", "put", name, tmp_path / name, "--user", there)
     verb(server, "sieve", "activate", "main", "--user", there)
+    verb(server, "user", "set", there, *SETTINGS)
     verb(server, "export", form, tmp_path / "out", "-u", there)
     assert (tmp_path / "out/posthorn-account").stat().st_mode & 0o777 == 0o600
-    kept = form == "maildir"  # mbox has no list of subscriptions
-    was = facts(server, there, kept)
+    was = facts(server, there)
+    assert all(word.split("=")[0] in was["settings"][0] for word in SETTINGS[:9])
     assert b"bob" in was["GETACL Box"][0] and "main" in was["scripts"][0]
     verb(server, "import", form, tmp_path / "out", "-u", here)
-    assert facts(server, here, kept) == was
+    assert facts(server, here) == was
     verb(server, "import", form, tmp_path / "out", "-u", here)
-    assert facts(server, here, kept) == was
+    assert facts(server, here) == was
 
 
 def test_account_file_is_judged(server, tmp_path):
@@ -266,14 +273,18 @@ def test_account_file_is_judged(server, tmp_path):
     user = server.fresh_user("judged")
     (tmp_path / "mine").write_text("discard;\n")
     verb(server, "sieve", "put", "main", tmp_path / "mine", "--user", user)
+    verb(server, "user", "set", user, "storage=1G")
 
     def lines(*rows):
         text = b"".join(b"".join(b"%d:%s," % (len(f), f) for f in row) + b"\n" for row in rows)
         (path / "posthorn-account").write_bytes(b"posthorn-account 1\n" + text)
     lines((b"script", b"", b"main", b"keep;"), (b"script", b"", b"bad", b"nonsense("), (b"active", b"", b"none", b""),
-          (b"acl", b"INBOX", b"bob", b"Q"), (b"acl", b"nowhere", b"bob", b"l"), (b"metadata", b"INBOX", b"/x/y", b"z"), (b"other", b"", b"", b""))
+          (b"acl", b"INBOX", b"bob", b"Q"), (b"acl", b"nowhere", b"bob", b"l"), (b"metadata", b"INBOX", b"/x/y", b"z"), (b"other", b"", b"", b""),
+          (b"setting", b"", b"storage", b"5G"), (b"setting", b"", b"nonsense", b"1"), (b"setting", b"", b"keep", b"yes protocols=none"))
     said = verb(server, "import", "maildir", path, "-u", user, want=1)
-    assert "imported 1 messages" in said and " 7 left out" in said, said
+    assert "imported 1 messages" in said and " 10 left out" in said, said
+    assert "storage_limit=1073741824" in verb(server, "quota", "show", user, "--json").replace('":', "=").replace('"', "")
+    assert "protocols" not in verb(server, "user", "show", user)
     assert verb(server, "sieve", "show", "main", "--user", user) == "discard;\n"
     for wrong in (b"", b"posthorn-account 2\n", b"posthorn-account 1\n4:abcd", b"posthorn-account 1\n99999999:a,", b"posthorn-account 1\n1:a,1:b,1:c,1:d,x"):
         (path / "posthorn-account").write_bytes(wrong)

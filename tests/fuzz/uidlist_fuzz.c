@@ -38,7 +38,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     keyword_file_parse(in, a, names);
     (void)!maildir_wire_size(maildir_base(in), &wire);
     (void)maildir_letters(in);
-    while (subscriptions_next(&rest, &version, &name) == R_OK) {
+    while (subscriptions_next(&rest, '.', &version, &name) == R_OK) {
         buf_reset(&decoded);
         (void)!storage_name_decode(buf_span(&name), '.', &decoded, &f);
     }

@@ -67,7 +67,7 @@ def restore(server, path, user, *more):
     """(messages, folders, there already) of the last line."""
     code, text = call(server, path, user, *more)
     assert code == 0, text
-    found = re.search(r"^(\d+) messages \(\d+ octets\) in (\d+) folders (?:were|would be) restored; (\d+) were there already, 0 left out$",
+    found = re.search(r"^(\d+) messages \(\d+ octets\) in (\d+) folders (?:were|would be) restored; (\d+) were there already, 0 left out(?:; \d+ scripts.*)?$",
                       text, re.M)
     return tuple(map(int, found.groups()))
 
@@ -222,6 +222,54 @@ def test_standard_input_and_no_server():
 
 # ---- EMAILIDs ----
 
+def verb(server, *words):
+    return posthorn.run_verb(*words, "-c", server.config).decode()
+
+
+def beside_mail(server, user, box="Box"):
+    """What belongs to the account beside its mail."""
+    session = login(server, user)
+    said = [session.command(line)[0] for line in (f'GETMETADATA (DEPTH infinity) "{box}" (/private /shared)', f'GETACL "{box}"', f'LIST "" "{box}" RETURN (SUBSCRIBED)')]
+    session.close()
+    return [sorted(line.replace(box.encode(), b"BOX") for line in lines) for lines in said]
+
+
+def of_user(server, user):
+    return verb(server, "sieve", "list", "--user", user), verb(server, "user", "show", user), "/1073741824" in verb(server, "quota", "show", user)
+
+
+def test_what_is_no_mail(server, user, tmp_path):
+    """Scripts, entries, rights, subscriptions and what is set for the user come back; what is there stays, and what was taken from somebody
+    since stays taken. A dry run, and one of a message, bring none of it."""
+    session = login(server, user)
+    for line in ("CREATE Box", "SUBSCRIBE Box", 'SETMETADATA Box (/private/comment "one" /shared/comment "two")', "SETACL Box bob lrs", "CREATE Kept", "SETACL Kept bob lrs"):
+        session.command(line)
+    fill(session, "Box", 1)
+    fill(session, "Kept", 2)
+    (tmp_path / "main").write_text("keep;\n")
+    verb(server, "sieve", "put", "main", tmp_path / "main", "--user", user)
+    verb(server, "sieve", "activate", "main", "--user", user)
+    verb(server, "user", "set", user, "storage=1G", "keep=yes", "retention=9d")
+    was, of = beside_mail(server, user), of_user(server, user)
+    path = backup(server)
+    for line in ("DELETE Box", "UNSUBSCRIBE Box", "DELETEACL Kept bob"):
+        session.command(line)
+    verb(server, "sieve", "deactivate", "--user", user)
+    verb(server, "sieve", "delete", "main", "--user", user)
+    verb(server, "user", "set", user, "storage=default", "keep=default", "retention=default")
+    restore(server, path, user, "--dry-run")
+    restore(server, path, user, "--folder", "Box", "--uid", 1, "--to", "One")
+    assert of_user(server, user)[0] != of[0] and of_user(server, user)[1] != of[1] and not session.command('LIST "" Box')[0] and b"bob" not in session.command("GETACL One")[0][0]
+    restore(server, path, user, "--folder", "Box", "--to", "Other/Box")
+    assert beside_mail(server, user, "Other/Box") == was and of_user(server, user)[0] != of[0] and of_user(server, user)[1] != of[1]
+    assert restore(server, path, user)[0] == 1
+    assert beside_mail(server, user) == was and of_user(server, user) == of
+    assert verb(server, "sieve", "show", "main", "--user", user) == "keep;\n"
+    assert b"bob" not in session.command("GETACL Kept")[0][0]
+    assert restore(server, path, user)[0] == 0
+    session.close()
+
+
 def test_another_store(server, user, tmp_path):
     """What comes from elsewhere gets EMAILIDs of ours, also when theirs are free here."""
     session = login(server, user)
@@ -338,7 +386,7 @@ def test_wrong_words(server, user):
     fill(session, "INBOX", 1)
     path, tree = backup(server), session.names()
     session.expunge("INBOX")
-    cases = [([], "usage:"), (["--uid", "1"], "usage:"), (["--folder", "INBOX", "--uid", "1", "--emailid", "E5"], "usage:"),
+    cases = [(["--to", "x"], "usage:"), (["--uid", "1"], "usage:"), (["--folder", "INBOX", "--uid", "1", "--emailid", "E5"], "usage:"),
              (["--folder", "INBOX", "--uid", "0"], "--uid takes"), (["--folder", "INBOX", "--uid", "1x"], "--uid takes"),
              (["--folder", "INBOX", "--uid", "4294967296"], "--uid takes"), (["--folder", "INBOX", "--emailid", "5"], "--emailid takes"),
              (["--folder", "INBOX", "--message-id", "<>"], "is empty"), (["--folder", "nowhere"], "no folder 'nowhere'"),
