@@ -4,12 +4,13 @@
 #include "base/limits.h"
 #include "io/task.h"
 
-// PIECE: of a part. WINDOW: of a header; a field that does not fit is longer than what counts of it. SMALL: a message that is read at once.
+// PIECE: of a part. WINDOW: of a header; a field that does not fit is longer than what counts of it. SMALL: a message that is read at
+// once: it is one frame of its body, of which a piece costs as much as all.
 enum {
     PIECE = 65536,
     WINDOW = 2 * LIMIT_mime_header,
     FIELDS_AT_ONCE = 16384,
-    SMALL = 16384
+    SMALL = 65536
 };
 
 struct reading {
@@ -18,8 +19,7 @@ struct reading {
     const struct message_text *text;
     struct fault *f;
     struct span index;
-    char *whole;  // all of a small message; NULL: it is not small
-    size_t piece_size;
+    char *whole;        // all of a small message; NULL: it is not small
     uint32_t number;    // of the part
     uint64_t files_ms;  // spent on attachments
 };
@@ -30,12 +30,7 @@ read_at(struct reading *r, uint64_t at, size_t n, char *dst)
     const struct message_text *t = r->text;
     if (t->go_on && t->go_on(t->arg, r->f) != R_OK)
         return R_FAIL;
-    bool there = r->whole && at <= r->row->size && n <= r->row->size - at;
-    enum result result = R_OK;
-    if (there)
-        memcpy(dst, r->whole + at, n);
-    else
-        result = message_read(r->mail, r->row, at, n, dst, r->f);
+    enum result result = message_read(r->mail, r->row, at, n, dst, r->f);
     task_yield();
     return result;
 }
@@ -47,7 +42,17 @@ read_whole(struct reading *r)
         return R_OK;
     r->whole = calloc(1, (size_t)r->row->size);
     must(r->whole != NULL);
-    return message_read(r->mail, r->row, 0, (size_t)r->row->size, r->whole, r->f);
+    return read_at(r, 0, (size_t)r->row->size, r->whole);
+}
+
+// Is the range in memory?
+static bool
+is_there(const struct reading *r, struct mime_range range, struct span *out)
+{
+    if (!r->whole || range.at > r->row->size || range.size > r->row->size - range.at)
+        return false;
+    *out = span_of(r->whole + range.at, (size_t)range.size);
+    return true;
 }
 
 // ---- headers ----
@@ -152,6 +157,11 @@ read_header(struct reading *r, struct mime_range range, enum mime_zone zone)
     struct window w = {.at = range.at, .end = range.at + range.size};
     size_t room = range.size < WINDOW ? (size_t)range.size : WINDOW;
     enum result result = R_OK;
+    struct span there;
+    if (is_there(r, range, &there)) {
+        tell_fields(r, there, zone);
+        return R_OK;
+    }
     w.p = calloc(1, room + 1);
     must(w.p != NULL);
     while (result == R_OK && (w.at < w.end || w.n > 0)) {
@@ -166,19 +176,37 @@ read_header(struct reading *r, struct mime_range range, enum mime_zone zone)
 // ---- parts ----
 
 static enum result
-read_part(struct reading *r, const struct mime_index_part *part, char *piece)
+feed_part(struct reading *r, struct mime_range range)
 {
     const struct message_text *t = r->text;
-    uint64_t at = part->body.at, end = part->body.at + part->body.size;
+    uint64_t at = range.at, end = range.at + range.size;
+    size_t room = range.size < PIECE ? (size_t)range.size : PIECE;
     enum result result = R_OK;
-    t->part_begin(t->arg, part);
+    struct span there;
+    if (is_there(r, range, &there)) {
+        t->part_feed(t->arg, there);
+        task_yield();
+        return R_OK;
+    }
+    char *piece = calloc(1, room + 1);
+    must(piece != NULL);
     while (result == R_OK && at < end && !(t->enough && t->enough(t->arg))) {
-        size_t n = end - at < r->piece_size ? (size_t)(end - at) : r->piece_size;
+        size_t n = end - at < room ? (size_t)(end - at) : room;
         result = read_at(r, at, n, piece);
         if (result == R_OK)
             t->part_feed(t->arg, span_of(piece, n));
         at += n;
     }
+    free(piece);
+    return result;
+}
+
+static enum result
+read_part(struct reading *r, const struct mime_index_part *part)
+{
+    const struct message_text *t = r->text;
+    t->part_begin(t->arg, part);
+    enum result result = feed_part(r, part->body);
     t->part_end(t->arg);
     return result;
 }
@@ -212,7 +240,7 @@ read_attachment(struct reading *r, const struct mime_index_part *part)
 }
 
 static enum result
-read_one(struct reading *r, const struct mime_index_part *part, char *piece)
+read_one(struct reading *r, const struct mime_index_part *part)
 {
     const struct message_text *t = r->text;
     enum mime_zone zone = part->root ? MIME_ZONE_NESTED : MIME_ZONE_MIME;
@@ -220,7 +248,7 @@ read_one(struct reading *r, const struct mime_index_part *part, char *piece)
         return R_FAIL;
     if (part->name.n > 0)
         t->file(t->arg, part->name);
-    if (mime_text_searchable(part) && read_part(r, part, piece) != R_OK)
+    if (mime_text_searchable(part) && read_part(r, part) != R_OK)
         return R_FAIL;
     if (!attachment_has_text(part) || (t->enough && t->enough(t->arg)))
         return R_OK;
@@ -237,17 +265,12 @@ read_parts(struct reading *r, struct span index)
     const struct message_text *t = r->text;
     struct mime_index_iter it;
     struct mime_index_part part;
-    // of all parts: there may be thousands
-    r->piece_size = r->row->size < PIECE ? (size_t)r->row->size + 1 : PIECE;
-    char *piece = calloc(1, r->piece_size);
-    must(piece != NULL);
     enum result result = mime_index_begin(&it, index, r->f);
     while (result == R_OK && (result = mime_index_next(&it, &part, r->f)) == R_OK &&
            !(t->enough && t->enough(t->arg))) {
-        result = read_one(r, &part, piece);
+        result = read_one(r, &part);
         r->number++;
     }
-    free(piece);
     return result == R_FAIL ? R_FAIL : R_OK;
 }
 

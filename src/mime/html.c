@@ -6,15 +6,11 @@
 
 // HTML by libxml2's push parser, which is linear where tree builders are not (DEPENDENCIES.md); no tree is made.
 
-// The parser gets slices of exactly this size, however the text comes in, so that what it says does not depend on that; so
-// few octets that what is checked between two of them cannot grow much.
-enum { SLICE = 512 };
-
 struct mime_html {
     htmlParserCtxtPtr parser;  // NULL: no text yet
     struct buf *out;
     unsigned hidden;  // elements open whose text is not shown
-    char slice[SLICE];
+    char slice[MIME_HTML_SLICE];
     size_t n;  // octets in it
 };
 
@@ -146,11 +142,11 @@ mime_html_feed(struct mime_html *h, struct span utf8, struct buf *out)
 {
     h->out = out;
     while (utf8.n > 0) {
-        struct span piece = span_slice(utf8, 0, SLICE - h->n);
+        struct span piece = span_slice(utf8, 0, MIME_HTML_SLICE - h->n);
         memcpy(h->slice + h->n, piece.p, piece.n);
         h->n += piece.n;
         utf8 = span_skip(utf8, piece.n);
-        if (h->n == SLICE)
+        if (h->n == MIME_HTML_SLICE)
             parse_slice(h);
     }
 }
@@ -170,8 +166,8 @@ void
 mime_html_text(struct buf *b, struct span utf8)
 {
     struct mime_html *h = mime_html_new();
-    for (size_t at = 0; at < utf8.n && !b->over; at += SLICE)
-        mime_html_feed(h, span_slice(utf8, at, at + SLICE), b);
+    for (size_t at = 0; at < utf8.n && !b->over; at += MIME_HTML_SLICE)
+        mime_html_feed(h, span_slice(utf8, at, at + MIME_HTML_SLICE), b);
     mime_html_end(h, b);
     mime_html_free(&h);
 }

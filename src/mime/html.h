@@ -9,6 +9,10 @@
 
 #include "base/buf.h"
 
+// The reader gets slices of exactly this size, however the text comes in, so that what it says does not depend on that; so few
+// octets that what is checked between two of them cannot grow much.
+enum { MIME_HTML_SLICE = 512 };
+
 struct mime_html;
 struct mime_html *mime_html_new(void);
 void mime_html_free(struct mime_html **h);  // takes NULL

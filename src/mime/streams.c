@@ -9,20 +9,25 @@
 #include "mime/utf8.h"
 
 // One slice of raw octets on its way; folding makes at most 11 octets of one (U+FDFA).
-enum { SLICE = 4096, SLICE_DECODED = SLICE * 8 + 256, FOLD_GROWTH = 16 };
+// The first slice of a part is small, since what is looked for is often there.
+enum { SLICE_FIRST = 512, SLICE = 4096, SLICE_DECODED = SLICE * 8 + 256, FOLD_GROWTH = 16 };
 enum { SOURCE = 0, SHOWN = 1 };  // the lanes
 enum { KEPT = 65536 };           // of a buffer that is kept
 
 struct mime_streams {
     struct mime_text_sink sink;
+    struct mime_text_asker asker;  // NULLs: all matters
     enum collation collation;
     struct mime_decoder decoder;
     struct mime_charset *charset;            // NULL between parts
-    struct mime_html *html;                  // NULL: no HTML part is open
+    bool is_html;                            // of the part
+    struct mime_html *html;                  // NULL: what it shows was not asked for so far
+    struct buf held;                         // its source up to here, while there is none
     struct mime_utf8 cut;                    // of text from elsewhere
     struct buf octets, utf8, shown, folded;  // one slice on its way
     struct buf unfolded, decoded, field;     // one header field on its way
     bool keeps;
+    size_t slice;  // octets of the next one
 };
 
 struct mime_streams *
@@ -32,6 +37,7 @@ mime_streams_new(const struct mime_text_sink *sink)
 
     must(s != NULL);
     s->sink = *sink;
+    buf_init(&s->held, LIMIT_html_tag);
     buf_init(&s->octets, SLICE_DECODED);
     buf_init(&s->utf8, (size_t)SLICE_DECODED * 4);
     buf_init(&s->shown, (size_t)SLICE_DECODED * 8 + 2 * (size_t)LIMIT_html_tag);
@@ -48,11 +54,17 @@ mime_streams_compare(struct mime_streams *s, enum collation collation)
     s->collation = collation;
 }
 
+void
+mime_streams_ask(struct mime_streams *s, const struct mime_text_asker *asker)
+{
+    s->asker = *asker;
+}
+
 static void
 drop_buffers(struct mime_streams *s)
 {
-    struct buf *const all[] = {&s->octets,   &s->utf8,    &s->shown, &s->folded,
-                               &s->unfolded, &s->decoded, &s->field};
+    struct buf *const all[] = {&s->held,   &s->octets,   &s->utf8,    &s->shown,
+                               &s->folded, &s->unfolded, &s->decoded, &s->field};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         if (s->keeps && all[i]->cap <= KEPT)
             buf_reset(all[i]);
@@ -111,15 +123,22 @@ void
 mime_streams_part_begin(struct mime_streams *s, const struct mime_index_part *part)
 {
     s->decoder = mime_decoder_of(part->encoding, true);
+    s->slice = SLICE_FIRST;
     mime_charset_free(&s->charset);
     if (mime_charset_open(part->charset, &s->charset) != R_OK)
         must(mime_charset_open(SPAN("utf-8"), &s->charset) == R_OK);
     mime_html_free(&s->html);
+    buf_reset(&s->held);
+    s->is_html = is_html(part);
     s->sink.begin(s->sink.arg, SOURCE, MIME_ZONE_BODY);
-    if (!is_html(part))
-        return;
-    s->html = mime_html_new();
-    s->sink.begin(s->sink.arg, SHOWN, MIME_ZONE_BODY);
+    if (s->is_html)
+        s->sink.begin(s->sink.arg, SHOWN, MIME_ZONE_BODY);
+}
+
+static bool
+enough(const struct mime_streams *s)
+{
+    return s->asker.enough && s->asker.enough(s->sink.arg);
 }
 
 static void
@@ -130,13 +149,46 @@ put_shown(struct mime_streams *s)
 }
 
 static void
+show(struct mime_streams *s, struct span source)
+{
+    for (; source.n > 0; source = span_skip(source, SLICE)) {
+        mime_html_feed(s->html, span_slice(source, 0, SLICE), &s->shown);
+        put_shown(s);
+    }
+}
+
+static bool
+shows(const struct mime_streams *s, struct span source)
+{
+    return !s->asker.shows || s->asker.shows(s->sink.arg, source);
+}
+
+static void
+open_html(struct mime_streams *s)
+{
+    s->html = mime_html_new();
+    show(s, buf_span(&s->held));
+    buf_reset(&s->held);
+}
+
+// Most HTML that is searched is never read as HTML: it is held until something that is looked for may be shown by it.
+static void
+pass_source(struct mime_streams *s, struct span source)
+{
+    if (!s->html && (shows(s, source) || source.n > s->held.max - s->held.n))
+        open_html(s);
+    if (s->html)
+        show(s, source);
+    else
+        buf_put(&s->held, source);
+}
+
+static void
 pass_on(struct mime_streams *s)
 {
     put(s, SOURCE, buf_span(&s->utf8));
-    if (s->html) {
-        mime_html_feed(s->html, buf_span(&s->utf8), &s->shown);
-        put_shown(s);
-    }
+    if (s->is_html && !enough(s))
+        pass_source(s, buf_span(&s->utf8));
     buf_reset(&s->octets);
     buf_reset(&s->utf8);
 }
@@ -146,9 +198,10 @@ mime_streams_part_feed(struct mime_streams *s, struct span raw)
 {
     struct fault f;
 
-    while (raw.n > 0) {
-        struct span slice = span_slice(raw, 0, SLICE);
+    while (raw.n > 0 && !enough(s)) {
+        struct span slice = span_slice(raw, 0, s->slice);
         raw = span_skip(raw, slice.n);
+        s->slice = SLICE;
         must(mime_decoder_feed(&s->decoder, slice, &s->octets, &f) == R_OK);
         mime_charset_feed(s->charset, buf_span(&s->octets), &s->utf8);
         pass_on(s);
@@ -168,8 +221,9 @@ mime_streams_part_end(struct mime_streams *s)
     if (s->html) {
         mime_html_end(s->html, &s->shown);
         put_shown(s);
-        s->sink.end(s->sink.arg, SHOWN);
     }
+    if (s->is_html)
+        s->sink.end(s->sink.arg, SHOWN);
     mime_html_free(&s->html);
     mime_charset_free(&s->charset);
     drop_buffers(s);
@@ -177,8 +231,9 @@ mime_streams_part_end(struct mime_streams *s)
 
 // Headers
 
-static void
-put_field(struct mime_streams *s, enum mime_zone zone, struct span name, struct span raw)
+void
+mime_streams_field(struct mime_streams *s, enum mime_zone zone, struct span name,
+                   struct span raw)
 {
     buf_reset(&s->unfolded);
     buf_reset(&s->decoded);
@@ -202,13 +257,7 @@ mime_streams_fields(struct mime_streams *s, enum mime_zone zone, struct span blo
     struct mime_header header;
 
     while (mime_header_next(&it, &header) == R_OK)
-        put_field(s, zone, header.name, header.value);
-}
-
-void
-mime_streams_value(struct mime_streams *s, enum mime_zone zone, struct span raw)
-{
-    put_field(s, zone, SPAN_NONE, raw);
+        mime_streams_field(s, zone, header.name, header.value);
 }
 
 unsigned

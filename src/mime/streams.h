@@ -43,6 +43,14 @@ struct mime_streams;
 struct mime_streams *mime_streams_new(const struct mime_text_sink *sink);
 // Folds by another collation than i;unicode-casemap.
 void mime_streams_compare(struct mime_streams *s, enum collation collation);
+// Who asks may not need all; both get the sink's `arg`. enough: does nothing of the part matter any more? shows: of this source of
+// HTML, in UTF-8, and of what was asked about before it in this part, may the text matter that it shows? That has its own lane,
+// and is told from its beginning once `shows` said so, or where the source is long.
+struct mime_text_asker {
+    bool (*enough)(void *arg);
+    bool (*shows)(void *arg, struct span source);
+};
+void mime_streams_ask(struct mime_streams *s, const struct mime_text_asker *asker);
 // Between parts: who reads many messages keeps the buffers, some 100 KB. False drops them. Before the first part, or between two.
 void mime_streams_keep(struct mime_streams *s, bool keeps);
 void mime_streams_free(struct mime_streams **s);  // takes NULL
@@ -58,8 +66,9 @@ void mime_streams_part_end(struct mime_streams *s);
 
 // A header block, whole fields: each is a stream "Name: decoded value".
 void mime_streams_fields(struct mime_streams *s, enum mime_zone zone, struct span block);
-// One raw field value.
-void mime_streams_value(struct mime_streams *s, enum mime_zone zone, struct span raw);
+// One field, its name and its raw value; without a name (SPAN_NONE) the value alone.
+void mime_streams_field(struct mime_streams *s, enum mime_zone zone, struct span name,
+                        struct span raw);
 // The five fields of the summary. Returns the zones of those that the summary has only the beginning of.
 unsigned mime_streams_summary(struct mime_streams *s, const struct mime_summary *summary);
 

@@ -1,12 +1,20 @@
 #include "mime/text.h"
 #include "base/limits.h"
 #include "mime/charset.h"
+#include "mime/finder.h"
+#include "mime/header.h"
+#include "mime/shown.h"
+#include "mime/utf8.h"
 
 // Folding makes at most 11 octets of one (U+FDFA).
-enum { PIECE = 32768, ENOUGH = 4096, FOLD_GROWTH = 16 };
+enum { PIECE = 32768, ENOUGH = 512, FOLD_GROWTH = 16 };
+// So many needles are looked for in the source of HTML first.
+enum { SHOWN_MAX = 8 };
 
 struct needle {
     struct span text;  // folded
+    struct mime_finder finder, core;
+    bool ascii;
     bool found;
 };
 
@@ -14,8 +22,11 @@ struct mime_text_search {
     struct needle *needles;
     size_t n, missing;
     size_t longest;
-    struct buf folded_needles;
+    struct buf folded_needles, cores;
+    struct mime_finder word;  // the beginning of an encoded word
     bool keeps;
+
+    struct mime_shown *shown;  // one for each needle; NULL: there are too many
 
     struct mime_streams *streams;
     struct window {
@@ -23,6 +34,35 @@ struct mime_text_search {
         size_t searched;  // octets of it that were searched
     } windows[MIME_LANES];
 };
+
+// What of a needle stands in a field as it is written, if only in another case: the longest piece of it without white space,
+// which may be a line end there, and without the colon behind the name.
+static struct span
+core_of(struct span needle)
+{
+    struct span best = SPAN("");
+    for (size_t at = 0; at < needle.n; at++) {
+        size_t from = at;
+        while (at < needle.n && (unsigned char)needle.p[at] > ' ' && needle.p[at] != ':')
+            at++;
+        if (at - from > best.n)
+            best = span_slice(needle, from, at);
+    }
+    return best;
+}
+
+static void
+set_cores(struct mime_text_search *s)
+{
+    mime_fold_as(&s->cores, COLLATION_ASCII, buf_span(&s->folded_needles));
+    for (size_t i = 0; i < s->n; i++) {
+        struct needle *needle = &s->needles[i];
+        size_t at = (size_t)(needle->text.p - s->folded_needles.p);
+        needle->finder = mime_finder_of(needle->text);
+        needle->ascii = mime_ascii_run(needle->text) == needle->text.n;
+        needle->core = mime_finder_of(core_of(span_of(s->cores.p + at, needle->text.n)));
+    }
+}
 
 static void
 set_needles(struct mime_text_search *s, const struct span *needles, size_t n,
@@ -42,11 +82,33 @@ set_needles(struct mime_text_search *s, const struct span *needles, size_t n,
             s->longest = s->needles[i].text.n;
     }
     free(ends);
+    set_cores(s);
+}
+
+static void
+shown_new(struct mime_text_search *s, enum collation collation)
+{
+    if (s->n > SHOWN_MAX)
+        return;
+    s->shown = calloc(s->n + 1, sizeof *s->shown);
+    must(s->shown != NULL);
+    for (size_t i = 0; i < s->n; i++)
+        mime_shown_init(&s->shown[i], s->needles[i].text, collation);
+}
+
+static void
+shown_free(struct mime_text_search *s)
+{
+    for (size_t i = 0; s->shown && i < s->n; i++)
+        mime_shown_done(&s->shown[i]);
+    free(s->shown);
 }
 
 static void on_begin(void *arg, unsigned lane, enum mime_zone zone);
 static void on_feed(void *arg, unsigned lane, struct span folded);
 static void on_end(void *arg, unsigned lane);
+static bool has_enough(void *arg);
+static bool shows(void *arg, struct span source);
 
 struct mime_text_search *
 mime_text_search_new(const struct span *needles, size_t n, enum collation collation)
@@ -58,12 +120,17 @@ mime_text_search_new(const struct span *needles, size_t n, enum collation collat
     s->needles = calloc(n + 1, sizeof(*s->needles));
     must(s->needles != NULL);
     buf_init(&s->folded_needles, (size_t)LIMIT_command * FOLD_GROWTH);
+    buf_init(&s->cores, (size_t)LIMIT_command * FOLD_GROWTH);
     set_needles(s, needles, n, collation);
+    s->word = mime_finder_of(SPAN("=?"));
     for (size_t i = 0; i < MIME_LANES; i++)
         buf_init(&s->windows[i].text, 2 * s->longest + ENOUGH + PIECE);
+    shown_new(s, collation);
     struct mime_text_sink sink = {on_begin, on_feed, on_end, s};
+    const struct mime_text_asker asker = {has_enough, shows};
     s->streams = mime_streams_new(&sink);
     mime_streams_compare(s->streams, collation);
+    mime_streams_ask(s->streams, &asker);
     mime_text_reset(s);
     return s;
 }
@@ -74,7 +141,9 @@ mime_text_search_free(struct mime_text_search **s)
     if (!*s)
         return;
     mime_streams_free(&(*s)->streams);
+    shown_free(*s);
     buf_done(&(*s)->folded_needles);
+    buf_done(&(*s)->cores);
     for (size_t i = 0; i < MIME_LANES; i++)
         buf_done(&(*s)->windows[i].text);
     free((*s)->needles);
@@ -113,7 +182,7 @@ search_in(struct mime_text_search *s, struct span text)
         struct needle *needle = &s->needles[i];
         if (needle->found || needle->text.n > text.n)
             continue;
-        if (memmem(text.p, text.n, needle->text.p, needle->text.n)) {
+        if (mime_finder_in(&needle->finder, text)) {
             needle->found = true;
             s->missing--;
         }
@@ -143,6 +212,8 @@ on_begin(void *arg, unsigned lane, enum mime_zone zone)
     (void)zone;
     buf_reset(&s->windows[lane].text);
     s->windows[lane].searched = 0;
+    for (size_t i = 0; lane > 0 && s->shown && i < s->n; i++)
+        mime_shown_begin(&s->shown[i]);
 }
 
 static void
@@ -166,6 +237,23 @@ on_end(void *arg, unsigned lane)
         search_window(s, &s->windows[lane], true);
     if (!s->keeps)
         buf_done(&s->windows[lane].text);
+}
+
+static bool
+has_enough(void *arg)
+{
+    const struct mime_text_search *s = arg;
+    return s->missing == 0;
+}
+
+static bool
+shows(void *arg, struct span source)
+{
+    struct mime_text_search *s = arg;
+    bool any = !s->shown;
+    for (size_t i = 0; i < s->n && !any; i++)
+        any = !s->needles[i].found && mime_shown_feed(&s->shown[i], source);
+    return any;
 }
 
 void
@@ -198,18 +286,45 @@ mime_text_end(struct mime_text_search *s)
     mime_streams_part_end(s->streams);
 }
 
+// Headers
+
+// Does a field say something else than what is written? ASCII without encoded words (RFC 2047) does not, but for white space.
+static bool
+is_coded(const struct mime_text_search *s, struct span raw)
+{
+    return mime_ascii_run(raw) < raw.n || mime_finder_in(&s->word, raw);
+}
+
+// May one of the needles be in fields that are not coded?
+static bool
+may_be_written(const struct mime_text_search *s, struct span raw)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        const struct needle *needle = &s->needles[i];
+        if (!needle->found && needle->ascii && mime_finder_in_any_case(&needle->core, raw))
+            return true;
+    }
+    return false;
+}
+
 void
 mime_text_header(struct mime_text_search *s, struct span block)
 {
-    if (s->missing > 0)
-        mime_streams_fields(s->streams, MIME_ZONE_HEADER, block);
+    struct mime_header_iter it = mime_header_begin(block);
+    struct mime_header header;
+    bool coded = is_coded(s, block), written = may_be_written(s, block);
+
+    while ((coded || written) && s->missing > 0 && mime_header_next(&it, &header) == R_OK)
+        if ((coded && is_coded(s, header.raw)) ||
+            (written && may_be_written(s, header.raw)))
+            mime_streams_field(s->streams, MIME_ZONE_HEADER, header.name, header.value);
 }
 
 void
 mime_text_value(struct mime_text_search *s, struct span raw_value)
 {
-    if (s->missing > 0)
-        mime_streams_value(s->streams, MIME_ZONE_HEADER, raw_value);
+    if (s->missing > 0 && (is_coded(s, raw_value) || may_be_written(s, raw_value)))
+        mime_streams_field(s->streams, MIME_ZONE_HEADER, SPAN_NONE, raw_value);
 }
 
 struct mime_streams *

@@ -1,4 +1,6 @@
 #include "mime/transfer.h"
+
+#include "mime/lane.h"
 #include "mime/token.h"
 
 enum mime_encoding
@@ -258,20 +260,14 @@ qp_hold_blanks(struct mime_decoder *d, struct span in, struct buf *out)
     return in;
 }
 
-typedef unsigned char lane16 __attribute__((vector_size(16)));
-typedef uint64_t halves __attribute__((vector_size(16)));
-
 // Where the first '=' or '\n' is, from `at` on; in.n: there is none.
 static size_t
 qp_next_sign(struct span in, size_t at)
 {
-    lane16 c;
-    for (; at + sizeof c <= in.n; at += sizeof c) {
-        memcpy(&c, in.p + at, sizeof c);
-        halves hit = (halves)((c == '=') | (c == '\n'));
-        if ((hit[0] | hit[1]) != 0)
-            return at + (size_t)__builtin_ctzll(hit[0] != 0 ? hit[0] : hit[1]) / 8 +
-                   (hit[0] != 0 ? 0 : sizeof hit[0]);
+    for (; at + sizeof(lane16) <= in.n; at += sizeof(lane16)) {
+        lane16 c = lane_load(in.p + at), hit = (lane16)((c == '=') | (c == '\n'));
+        if (lane_any(hit))
+            return at + lane_first(hit);
     }
     while (at < in.n && in.p[at] != '=' && in.p[at] != '\n')
         at++;

@@ -1,0 +1,269 @@
+#include "mime/shown.h"
+
+#include <libxml/HTMLparser.h>
+#include <limits.h>
+
+#include "base/hex.h"
+#include "base/utf8.h"
+#include "mime/html.h"
+
+// WIDE_MAX: octets folded at once, of which folding makes at most 11 each.
+enum { PIECE_MAX = 63, WIDE_MAX = 256, FOLDED_MAX = WIDE_MAX * 11 };
+// In a row: the octet is more than itself.
+#define SPECIAL ((uint64_t)1 << PIECE_MAX)
+
+static bool
+is_control(char c)
+{
+    return (unsigned char)c < ' ' || c == 0x7F;
+}
+
+// Readers pass over control characters, over "<", "</" and the like where no tag follows, over the end of a reference; white
+// space may go, too.
+static bool
+is_passed_over(char c)
+{
+    return c == ' ' || is_control(c) || c == '<' || c == '/' || c == '!' || c == '?' ||
+           c == ';';
+}
+
+static bool
+is_special(char c)
+{
+    return is_passed_over(c) || c == '>' || c == '&' || (c & 0x80);
+}
+
+// Between elements readers put line ends of their own, so that no text is asked for across one.
+static struct span
+piece_of(struct span folded)
+{
+    struct span best = SPAN("");
+    for (size_t at = 0; at < folded.n; at++) {
+        size_t from = at;
+        while (at < folded.n && !is_control(folded.p[at]))
+            at++;
+        if (at - from > best.n)
+            best = span_slice(folded, from, at);
+    }
+    return span_slice(best, 0, PIECE_MAX);
+}
+
+void
+mime_shown_init(struct mime_shown *m, struct span folded, enum collation collation)
+{
+    struct span piece = piece_of(folded);
+    *m = (struct mime_shown){.collation = collation};
+    buf_init(&m->folded, FOLDED_MAX);
+    m->last = piece.n > 0 ? (uint64_t)1 << (piece.n - 1) : 0;
+    for (size_t i = 0; i < piece.n; i++)
+        m->rows[(unsigned char)piece.p[i]] |= (uint64_t)1 << i;
+    for (char c = 'a'; collation != COLLATION_OCTET && c <= 'z'; c++)
+        m->rows[(unsigned char)c] |= m->rows[(unsigned char)ascii_upper(c)];
+    for (int c = CHAR_MIN; c <= CHAR_MAX; c++)
+        if (is_special((char)c))
+            m->rows[(unsigned char)c] |= SPECIAL;
+}
+
+void
+mime_shown_done(struct mime_shown *m)
+{
+    buf_done(&m->folded);
+}
+
+void
+mime_shown_begin(struct mime_shown *m)
+{
+    m->here = m->before_tag = 0;
+    m->slice_left = MIME_HTML_SLICE;
+    m->reference = (struct mime_reference){0};
+}
+
+static uint64_t
+step(const struct mime_shown *m, uint64_t from, unsigned char c)
+{
+    return (from << 1 | 1) & m->rows[c] & ~SPECIAL;
+}
+
+// Where a text stands after these characters, which are folded; everywhere when it ends among them. A tag may have ended before
+// each: there a reader ends it whose input is cut within a character.
+static uint64_t
+step_wide(struct mime_shown *m, uint64_t from, struct span utf8)
+{
+    uint64_t met = 0;
+    buf_reset(&m->folded);
+    mime_fold_as(&m->folded, m->collation, utf8);
+    for (size_t i = 0; i < m->folded.n; i++) {
+        from = step(m, from | m->before_tag, (unsigned char)m->folded.p[i]);
+        met |= from;
+    }
+    return met & m->last ? ~SPECIAL : from;
+}
+
+// ---- references: what is written stays possible beside what it may stand for ----
+
+static void
+stands_for(struct mime_shown *m, uint32_t point)
+{
+    char room[8];
+    struct buf b = {.p = room, .cap = sizeof room, .max = sizeof room};
+    utf8_put(&b, point);
+    m->here |= step_wide(m, m->reference.before, buf_span(&b));
+}
+
+static void
+end_name(struct mime_shown *m)
+{
+    struct mime_reference *r = &m->reference;
+    r->name[r->n] = '\0';
+    const htmlEntityDesc *entity = htmlEntityLookup((const xmlChar *)r->name);
+    if (entity)
+        stands_for(m, entity->value);
+}
+
+static bool
+take_digit(struct mime_reference *r, char c)
+{
+    int digit = r->kind == REF_HEX || ascii_is_digit(c) ? hex_digit(c) : -1;
+    if (digit < 0)
+        return false;
+    if (r->number < 0x110000)
+        r->number = r->number * (r->kind == REF_HEX ? 16 : 10) + (uint32_t)digit;
+    return true;
+}
+
+// A number may end anywhere, as readers see it; one that is no character stands for nothing.
+static void
+number(struct mime_shown *m, char c)
+{
+    struct mime_reference *r = &m->reference;
+    m->here |= r->before;
+    if (r->kind == REF_NUMBER && ascii_lower(c) == 'x') {
+        r->kind = REF_HEX;
+        return;
+    }
+    r->kind = r->kind == REF_NUMBER ? REF_DECIMAL : r->kind;
+    if (!take_digit(r, c))
+        r->kind = REF_NONE;
+    else if (r->number > 0 && r->number < 0x110000 && (r->number & ~0x7FFu) != 0xD800)
+        stands_for(m, r->number);
+}
+
+// The next octet of a reference, or the first one behind it.
+static void
+refer(struct mime_shown *m, char c)
+{
+    struct mime_reference *r = &m->reference;
+    bool letter = ascii_is_alpha(c) || ascii_is_digit(c);
+    if (r->kind >= REF_NUMBER) {
+        number(m, c);
+    } else if (r->kind == REF_BEGUN && c == '#') {
+        r->kind = REF_NUMBER;
+        m->here |= r->before;
+    } else if (letter && r->n + 1u < sizeof r->name) {
+        r->kind = REF_NAME;
+        r->name[r->n++] = c;
+    } else {
+        if (c == ';' && r->kind == REF_NAME)
+            end_name(m);
+        r->kind = REF_NONE;
+    }
+}
+
+// ---- text ----
+
+static void
+take_special(struct mime_shown *m, char c)
+{
+    uint64_t before = m->here;
+    if (c == '<')
+        m->before_tag |= before;
+    if (c == '>' || c == '\0')  // a tag ends before it, or behind it
+        before |= m->before_tag;
+    m->here = step(m, before, (unsigned char)c);
+    if (is_passed_over(c) || c == '>')
+        m->here |= before;
+    if (c == '\0')  // readers may show a space
+        m->here |= step(m, before, ' ');
+}
+
+// An octet of ASCII that is more than itself, or of a reference.
+static void
+take_octet(struct mime_shown *m, char c)
+{
+    uint64_t before = m->here;
+    take_special(m, c);
+    if (m->reference.kind != REF_NONE)
+        refer(m, c);
+    if (c == '&')
+        m->reference = (struct mime_reference){.before = before, .kind = REF_BEGUN};
+}
+
+// Characters that are not ASCII, at the front; returns their octets. Those of EF one by one: some of them are no characters to
+// readers.
+static size_t
+take_wide(struct mime_shown *m, struct span utf8)
+{
+    uint64_t before = m->here;
+    bool alone = (unsigned char)*utf8.p == 0xEF;
+    size_t n = 1;
+    while (n < utf8.n && (utf8.p[n] & 0x80) && (unsigned char)utf8.p[n] != 0xEF &&
+           ((utf8.p[n] & 0xC0) == 0x80 || (n < WIDE_MAX - 4 && !alone)))
+        n++;
+    m->here = step_wide(m, before, span_slice(utf8, 0, n));
+    if (alone)
+        m->here |= before;
+    return n;
+}
+
+// Octets that stand for themselves, at the front; returns their number.
+static size_t
+take_plain(struct mime_shown *m, struct span utf8, uint64_t *met)
+{
+    uint64_t here = m->here, all = 0;
+    size_t n = 0;
+    for (; n < utf8.n; n++) {
+        uint64_t row = m->rows[(unsigned char)utf8.p[n]];
+        if (row & SPECIAL)
+            break;
+        here = (here << 1 | 1) & row;
+        all |= here;
+    }
+    m->here = here;
+    *met |= all;
+    return n;
+}
+
+// What is at the front, in a slice; returns its octets.
+static size_t
+take(struct mime_shown *m, struct span utf8, uint64_t *met)
+{
+    size_t n = 0;
+    if (m->reference.kind == REF_NONE)
+        n = take_plain(m, span_slice(utf8, 0, m->slice_left), met);
+    if (n == 0 && (*utf8.p & 0x80)) {
+        m->reference.kind = REF_NONE;
+        n = take_wide(m, utf8);
+    } else if (n == 0) {
+        take_octet(m, *utf8.p);
+        n = 1;
+    }
+    *met |= m->here;
+    return n;
+}
+
+bool
+mime_shown_feed(struct mime_shown *m, struct span utf8)
+{
+    uint64_t met = 0;
+    while (utf8.n > 0 && (met & m->last) == 0) {
+        size_t n = take(m, utf8, &met);
+        utf8 = span_skip(utf8, n);
+        if (n < m->slice_left) {
+            m->slice_left -= n;
+            continue;
+        }
+        m->slice_left = MIME_HTML_SLICE - (n - m->slice_left) % MIME_HTML_SLICE;
+        m->here |= m->before_tag;
+    }
+    return m->last == 0 || (met & m->last) != 0;
+}
