@@ -307,6 +307,22 @@ def test_unreadable(make):
     c.wire.close()
 
 
+def test_merged_when_it_is_asked(make):
+    """Segments stay as they are until they are many, or are often asked."""
+    server = make(test_index_after=40)
+    user = server.fresh_user("merged")
+    for i in range(9):
+        c = fill(server, user, 40, i, 40 * i)
+        now = wait_indexed(server, user, 40 * (i + 1))
+    assert now["segments"] == 9
+    before = answers(c, 20)
+    for i in range(40):
+        assert not search(c, " ".join(f'TEXT "absent{k}"' for k in range(8)))
+    wait_for(lambda: state(server, user)["segments"] == 2, "they are merged")
+    assert state(server, user)["documents"] == 360
+    assert answers(c, 20) == before == without(server, c, 20)
+
+
 def test_killed(make):
     """kill -9 anywhere while it is made: the index is whole or absent."""
     server = make(test_index_after=20)

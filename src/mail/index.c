@@ -11,6 +11,7 @@ enum {
     REST_MS = 600000,  // after a fault
     TEST_MS = 20,      // instead, in tests
     AGAIN_MS = 30000,  // overloaded, or others are at work
+    LOOKUPS = 256,     // after which segments are merged soon
     COVERED_VERSION = 1,
     COVERED_MAX = 1 << 21,
 };
@@ -280,11 +281,23 @@ mail_index_rest(struct account *a, uint64_t now_ms, uint64_t unused_ms)
 
 // ---- when there is work ----
 
-static bool
-is_due(const struct mail_index *x)
+bool
+mail_index_is_fresh(const struct mail_index *x)
 {
     unsigned test = mail_index_after(x->account->mail);
     return mail_index_fresh(x) >= (test > 0 ? test : LIMIT_index_fresh);
+}
+
+bool
+mail_index_is_asked(const struct mail_index *x)
+{
+    return x->lookups >= LOOKUPS;
+}
+
+static bool
+is_due(const struct mail_index *x)
+{
+    return mail_index_is_fresh(x) || mail_index_is_asked(x);
 }
 
 static void
@@ -414,6 +427,7 @@ find(void *arg)
     text_index_stats(x->text, &stats);
     if (stats.documents > 0) {
         c->result = text_index_find(x->text, c->lookups, c->n, &c->found, &f);
+        x->lookups += c->n;
         if (c->result == R_FAIL)
             mail_index_failed(x, &f);
     }

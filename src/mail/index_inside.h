@@ -26,6 +26,7 @@ struct mail_index {
     unsigned users;           // finds and others that are inside it
     bool opening, working, damaged, gone;
     bool covered_known;
+    uint64_t lookups;               // since the account was opened, or they led to a merge
     struct index_covered *covered;  // ascending by mailbox
     size_t covered_count, covered_room;
     uint64_t rest_until_ms;  // after a fault
@@ -70,6 +71,10 @@ bool mail_index_goes_on(const struct mail_index *x);
 // Suspends while there is too much load. The same answer.
 bool mail_index_wait_for_ease(const struct mail_index *x);
 
+// Are there enough fresh messages to index them?
+bool mail_index_is_fresh(const struct mail_index *x);
+// Is it often asked? A merge costs about as much as so many lookups save that look into fewer segments then.
+bool mail_index_is_asked(const struct mail_index *x);
 // Suspends. Indexes what is fresh, merges.
 void mail_index_work(struct mail_index *x);
 

@@ -364,9 +364,12 @@ may_merge(void *arg)
 static enum result
 merge(struct worker *w)
 {
-    const struct text_merge_wish wish = {.go_on = may_merge, .arg = w};
+    const struct text_merge_wish wish = {
+        .soon = mail_index_is_asked(w->x), .go_on = may_merge, .arg = w};
     struct text_stats stats;
     enum result r;
+    if (wish.soon)
+        w->x->lookups = 0;  // another try after as many
     text_index_stats(w->x->text, &stats);
     uint64_t live = messages(w->account);
     if (stats.documents > live + live / 4 + DEAD_LEAST)
@@ -385,7 +388,7 @@ mail_index_work(struct mail_index *x)
     w.rows = calloc(ROWS, sizeof *w.rows);
     must(w.rows != NULL);
     builder_begin(&w);
-    if (index_mailboxes(&w) != R_OK || merge(&w) != R_OK)
+    if ((mail_index_is_fresh(x) && index_mailboxes(&w) != R_OK) || merge(&w) != R_OK)
         mail_index_failed(x, &f);
     if (w.unread > 0)
         mail_index_tell(x->account, "messages are not in the search index", &w.first);

@@ -291,7 +291,9 @@ write_many(struct store *s)
     must_ok(text_writer_open(s, ACCOUNT, 1, &w, &f), &f);
     for (unsigned i = 0; i < MANY; i++) {
         struct text_posting p = {i % MANY_DOCUMENTS, MIME_ZONE_BODY};
-        must_ok(text_writer_term(w, TEXT_WORD, many_term(room, i), &p, 1, &f), &f);
+        must_ok(text_writer_term(w, TEXT_WORD, many_term(room, i),
+                                 &(struct text_postings){&p, 1, SPAN_NONE}, &f),
+                &f);
     }
     must_ok(text_writer_finish(&w, &made, &f), &f);
 }

@@ -49,8 +49,9 @@ size_t text_builder_documents(const struct text_builder *b);
 enum result text_index_put(struct text_index *ti, struct text_builder *b,
                            struct fault *f) MUST_CHECK;
 
-// What a merge is to do; NULL or nothing set: make one segment of several of about one size, where that is due.
+// What a merge is to do; NULL or nothing set: make one segment of several of about one size, where there are too many.
 struct text_merge_wish {
+    bool soon;  // also where there are a few of about one size: it is often asked
     bool all;   // of all segments
     bool dead;  // of those that have documents which are not alive
     bool (*alive)(void *arg, uint64_t emailid);  // others are left out; may be NULL

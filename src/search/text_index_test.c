@@ -321,14 +321,16 @@ run_merges(const char *engine)
     t.documents[3].dropped = true;
     t.documents[5].open = MIME_ZONE_BODY;
     struct text_index *ti = open_index(s);
-    assert_int_equal(text_index_merge(ti, NULL, &f), R_NONE);
+    assert_int_equal(text_index_merge(ti, &(struct text_merge_wish){.soon = true}, &f),
+                     R_NONE);
     for (size_t i = 0; i < 10; i++)
         put(ti, &t, i * 10, i * 10 + 10);
     check_has(ti, &t);
     check(ti, &t, 20, &tally);
     put(ti, &t, 50, 60);  // the same again: no harm
     must_ok(
-        text_index_merge(ti, &(struct text_merge_wish){.alive = is_alive, .arg = &t}, &f),
+        text_index_merge(
+            ti, &(struct text_merge_wish){.soon = true, .alive = is_alive, .arg = &t}, &f),
         &f);
     text_index_stats(ti, &stats);
     assert_true(stats.segments < 11);

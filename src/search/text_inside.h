@@ -49,20 +49,16 @@ text_var_put(unsigned char *out, uint64_t v)
     out[n++] = (unsigned char)v;
     return n;
 }
-// The varint at p, of at most ten octets; NULL: it does not end.
+// The varint at p, of at most ten octets; NULL: it does not end. Most are of one octet or two.
+const char *text_var_long(const char *p, const char *end, uint64_t *out);
 static inline const char *
 text_var_pass(const char *p, const char *end, uint64_t *out)
 {
-    uint64_t v = 0;
-    for (unsigned shift = 0; p < end && shift < 64; shift += 7) {
-        unsigned char c = (unsigned char)*p++;
-        v |= (uint64_t)(c & 0x7F) << shift;
-        if (c < 0x80) {
-            *out = v;
-            return p;
-        }
-    }
-    return NULL;
+    if (end - p < 2 || ((unsigned char)p[0] & (unsigned char)p[1] & 0x80))
+        return text_var_long(p, end, out);
+    uint64_t low = (unsigned char)p[0] & 0x7F, more = (unsigned char)p[0] >> 7;
+    *out = low | ((uint64_t)(unsigned char)p[1] << 7 & -more);
+    return p + 1 + more;
 }
 // A posting: varint of 2 * (documents left out since the last one) + (1 when the zones change), then a varint of the zones.
 static inline size_t
@@ -88,6 +84,9 @@ struct text_marks {
 };
 void text_posting_mark(struct text_marks *m, struct text_posting p);
 enum result text_postings_mark(struct text_marks *m, struct span list) MUST_CHECK;
+// Passes over the rest of a list, of which all must be among so many documents, and counts them. R_FAIL: damaged.
+enum result text_postings_pass(struct text_coder *c, struct span rest, size_t documents,
+                               size_t *n_out) MUST_CHECK;
 
 struct text_document {
     uint64_t emailid;
@@ -103,9 +102,15 @@ struct text_writer;
 // Suspends.
 enum result text_writer_open(struct store *s, uint64_t account, uint32_t number,
                              struct text_writer **out, struct fault *f) MUST_CHECK;
+// At least one, by documents.
+struct text_postings {
+    const struct text_posting *all;  // where they are coded: the first
+    size_t n;
+    struct span coded;  // as their list is written, if they are
+};
 // Suspends. TERM_MAX octets can be read from where the term begins.
 enum result text_writer_term(struct text_writer *w, enum text_kind kind, struct span term,
-                             const struct text_posting *postings, size_t n,
+                             const struct text_postings *postings,
                              struct fault *f) MUST_CHECK;
 struct text_made {
     const struct text_document *documents;
@@ -122,7 +127,7 @@ text_pair_of(uint32_t left, uint32_t right)
 }
 // Suspends. Pairs by that number, behind all terms.
 enum result text_writer_pair(struct text_writer *w, uint64_t pair,
-                             const struct text_posting *postings, size_t n,
+                             const struct text_postings *postings,
                              struct fault *f) MUST_CHECK;
 // Suspends. A term of TEXT_TURNED, and the place of its word among those of TEXT_PAIRED.
 enum result text_writer_turned(struct text_writer *w, struct span term, uint32_t place,

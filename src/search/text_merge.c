@@ -1,6 +1,6 @@
 #include "base/budget.h"
 #include "io/task.h"
-#include "search/text_inside.h"
+#include "search/text_gather.h"
 
 // Segments are read side by side, term by term and pair by pair, and written as one.
 
@@ -36,9 +36,7 @@ struct merge {
     struct runner runners[TEXT_REPLACED];
     size_t running;
     struct text_writer *w;
-    struct text_posting *postings;
-    size_t count, room;
-    bool in_order;
+    struct text_gather postings;
     uint32_t turned;  // the place of the word that is the term turned
     struct fault *f;
 };
@@ -103,6 +101,20 @@ place_documents(struct merge *m, struct text_document *out)
             task_yield();
     }
     return n;
+}
+
+// Do the documents of each stand behind those of the one before? None is gone.
+static bool
+is_straight(const struct merge *m)
+{
+    uint32_t next = 0;
+    for (size_t i = 0; i < m->n; i++) {
+        const struct input *in = m->inputs[i];
+        if (in->s->document_count > 0 && in->places[0] != next)
+            return false;
+        next += (uint32_t)in->s->document_count;
+    }
+    return true;
 }
 
 // ---- terms ----
@@ -208,72 +220,12 @@ least_runner(const struct merge *m)
     return least;
 }
 
-// ---- postings ----
-
-static void
-make_room(struct merge *m, size_t more)
-{
-    if (m->count + more <= m->room)
-        return;
-    m->room = (m->count + more) * 2;
-    m->postings = reallocarray(m->postings, m->room, sizeof *m->postings);
-    must(m->postings != NULL);
-}
-
-static enum result
-wrong_list(const struct merge *m)
-{
-    return fault_set(m->f, FAULT_CORRUPTION, "search index: a list is wrong");
-}
+// ---- one term of all of them ----
 
 static enum result
 take_postings(struct merge *m, struct input *in)
 {
-    struct text_coder c = text_coder_of();
-    struct text_posting p = in->entry.one;
-    struct span rest = SPAN_NONE;
-    enum result got = R_OK;
-    if (in->entry.octets > 0 &&
-        text_list_octets(&in->lists, &in->entry, &rest, m->f) != R_OK)
-        return R_FAIL;
-    make_room(m, rest.n + 1);  // each has an octet at least
-    if (in->entry.octets > 0)
-        got = text_posting_next(&c, &rest, &p);
-    for (; got == R_OK; got = text_posting_next(&c, &rest, &p)) {
-        if (p.document >= in->s->document_count)
-            return wrong_list(m);
-        p.document = in->places[p.document];
-        if (p.document == TEXT_GONE)
-            continue;
-        m->in_order = m->in_order &&
-                      (m->count == 0 || m->postings[m->count - 1].document < p.document);
-        m->postings[m->count++] = p;
-    }
-    return got == R_NONE ? R_OK : wrong_list(m);
-}
-
-static int
-by_document(const void *left, const void *right)
-{
-    const struct text_posting *a = left, *b = right;
-    return (a->document > b->document) - (a->document < b->document);
-}
-
-// A document may come from two segments.
-static void
-order_postings(struct merge *m)
-{
-    size_t n = 0;
-    if (m->in_order)
-        return;
-    qsort(m->postings, m->count, sizeof *m->postings, by_document);
-    for (size_t i = 0; i < m->count; i++) {
-        if (n > 0 && m->postings[n - 1].document == m->postings[i].document)
-            m->postings[n - 1].zones |= m->postings[i].zones;
-        else
-            m->postings[n++] = m->postings[i];
-    }
-    m->count = n;
+    return text_gather_take(&m->postings, &in->lists, &in->entry, in->places, m->f);
 }
 
 // The place of the term that is merged.
@@ -322,8 +274,7 @@ merge_term(struct merge *m)
     uint64_t head = m->runners[least].head;
     struct span term = span_of(octets, m->runners[least].in->term.n);
     memcpy(octets, m->runners[least].in->term.p, term.n);
-    m->count = 0;
-    m->in_order = true;
+    text_gather_reset(&m->postings);
     for (size_t i = least; i < m->running;) {
         if (m->runners[i].head != head || !span_eq(m->runners[i].in->term, term)) {
             i++;
@@ -340,9 +291,9 @@ merge_term(struct merge *m)
     if (m->kind == TEXT_TURNED)
         return m->turned == TEXT_GONE ? R_OK
                                       : text_writer_turned(m->w, term, m->turned, m->f);
-    order_postings(m);
-    if (m->count > 0)
-        return text_writer_term(m->w, m->kind, term, m->postings, m->count, m->f);
+    struct text_postings all = text_gather_all(&m->postings);
+    if (all.n > 0)
+        return text_writer_term(m->w, m->kind, term, &all, m->f);
     if (m->kind == TEXT_PAIRED)
         unplace_words(m);
     return R_OK;
@@ -404,8 +355,7 @@ merge_pair(struct merge *m)
     uint64_t pair = UINT64_MAX;
     for (size_t i = 0; i < m->running; i++)
         pair = m->runners[i].head < pair ? m->runners[i].head : pair;
-    m->count = 0;
-    m->in_order = true;
+    text_gather_reset(&m->postings);
     for (size_t i = 0; i < m->running;) {
         struct runner *r = &m->runners[i];
         if (r->head != pair) {
@@ -420,8 +370,8 @@ merge_pair(struct merge *m)
         if (got == R_NONE)
             memmove(r, r + 1, (--m->running - i) * sizeof *r);
     }
-    order_postings(m);
-    return m->count > 0 ? text_writer_pair(m->w, pair, m->postings, m->count, m->f) : R_OK;
+    struct text_postings all = text_gather_all(&m->postings);
+    return all.n > 0 ? text_writer_pair(m->w, pair, &all, m->f) : R_OK;
 }
 
 static enum result
@@ -476,6 +426,7 @@ write_merged(struct merge *m, uint32_t number)
     struct text_document *documents = calloc(total + 1, sizeof *documents);
     must(documents != NULL);
     made.n = place_documents(m, documents);
+    text_gather_init(&m->postings, made.n == total && is_straight(m));
     made.documents = documents;
     if (total > 0)  // what the gone ones had is not known; about their share
         made.text_octets =
@@ -489,6 +440,7 @@ write_merged(struct merge *m, uint32_t number)
         r = text_writer_finish(&m->w, &made, m->f);
     else
         text_writer_abort(&m->w);
+    text_gather_done(&m->postings);
     free(documents);
     return r;
 }
@@ -538,7 +490,6 @@ merge_chosen(struct merge *m, struct text_segment **chosen)
     for (size_t i = 0; i < m->n; i++)
         input_free(m->inputs[i]);
     free(m->inputs);
-    free(m->postings);
     return r;
 }
 

@@ -2,7 +2,7 @@
 #include "search/text_inside.h"
 
 // Segments are merged when FAN of them are about as large as each other, so that each document is written again once for each
-// FAN-fold growth, and a search looks into few segments.
+// FAN-fold growth, and a search looks into few segments; but where it is seldom asked only when there are more than SEGMENTS_MAX.
 
 enum { FAN = 8, SEGMENTS_MAX = 24, SMALLEST = 1 << 20 };
 
@@ -39,9 +39,9 @@ fitting(const struct text_index *ti, struct text_segment *const *sorted, size_t 
 
 // The smallest ones, up to the first FAN of about one size; 0: none are due.
 static size_t
-due(const struct text_index *ti, struct text_segment *const *sorted)
+due(const struct text_index *ti, struct text_segment *const *sorted, bool soon)
 {
-    size_t fit = fitting(ti, sorted, ti->count);
+    size_t fit = soon || ti->count > SEGMENTS_MAX ? fitting(ti, sorted, ti->count) : 0;
     for (size_t from = 0; from + FAN <= fit; from++)
         if (tier_of(sorted[from]) == tier_of(sorted[from + FAN - 1]))
             return from + FAN;
@@ -83,5 +83,5 @@ text_merge_choose(const struct text_index *ti, const struct text_merge_wish *wis
     qsort(sorted, ti->count, sizeof *sorted, by_octets);
     if (wish->dead)
         return dead(ti, wish, sorted);
-    return wish->all ? fitting(ti, sorted, ti->count) : due(ti, sorted);
+    return wish->all ? fitting(ti, sorted, ti->count) : due(ti, sorted, wish->soon);
 }

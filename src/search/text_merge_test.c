@@ -162,14 +162,14 @@ test_fits(void **state)
     struct store *s = scene_open(&o);
     struct fault f;
     struct life l = {0};
-    struct text_merge_wish all = {.all = true},
+    struct text_merge_wish all = {.all = true}, soon = {.soon = true},
                            dead = {.dead = true, .alive = is_alive, .arg = &l};
     struct text_index *ti = open_index(s);
     assert_int_equal(ti->octets_max, LIMIT_derived_string);
     for (uint64_t i = 0; i < 10; i++)
         put(ti, i * 10 + 1, i * 10 + 11);
     ti->octets_max = 3 * ti->segments[0]->octets;
-    assert_int_equal(text_index_merge(ti, NULL, &f), R_NONE);  // eight do not fit
+    assert_int_equal(text_index_merge(ti, &soon, &f), R_NONE);  // eight do not fit
     must_ok(text_index_merge(ti, &all, &f), &f);
     assert_int_equal(ti->count, 8);
     for (size_t i = 0; i < ti->count; i++)
@@ -220,14 +220,175 @@ test_stopped(void **state)
     store_close(&s);
 }
 
+// Until there are many segments only one that is often asked has them merged.
+static void
+test_due(void **state)
+{
+    (void)state;
+    struct store_options o = scene_options("mem", "identity");
+    struct store *s = scene_open(&o);
+    struct fault f;
+    struct life l = {0};
+    struct text_merge_wish soon = {.soon = true};
+    struct text_index *ti = open_index(s);
+    for (uint64_t i = 0; i < 24; i++)
+        put(ti, i * 4 + 1, i * 4 + 5);
+    assert_int_equal(text_index_merge(ti, NULL, &f), R_NONE);
+    assert_int_equal(ti->count, 24);
+    put(ti, 97, DOCUMENTS + 1);
+    must_ok(text_index_merge(ti, NULL, &f), &f);
+    assert_int_equal(ti->count, 18);
+    assert_int_equal(text_index_merge(ti, NULL, &f), R_NONE);
+    must_ok(text_index_merge(ti, &soon, &f), &f);
+    assert_int_equal(ti->count, 11);
+    while (text_index_merge(ti, &soon, &f) == R_OK)
+        ;
+    assert_true(ti->count < 8);
+    check(ti, &l, DOCUMENTS + 1);
+    text_index_close(&ti);
+    store_close(&s);
+}
+
+// ---- postings ----
+
+enum { SPREAD = 900, PARTS = 3, TERMS = 60 };
+
+static uint64_t seed;
+
+static size_t
+below(size_t n)
+{
+    seed = seed * 6364136223846793005u + 1442695040888963407u;
+    return (size_t)(seed >> 33) % n;
+}
+
+static void
+feed(struct mime_text_sink *sink, enum mime_zone zone, const struct buf *text)
+{
+    sink->begin(sink->arg, 0, zone);
+    sink->feed(sink->arg, 0, buf_span(text));
+    sink->end(sink->arg, 0);
+}
+
+// Term k is in one of k + 1 documents, in either zone.
+static void
+put_spread(struct text_index *ti, uint64_t first, uint64_t step)
+{
+    struct text_builder *b = text_builder_new();
+    struct mime_text_sink sink = text_builder_sink(b);
+    struct fault f;
+    struct buf texts[2];
+    for (size_t z = 0; z < 2; z++)
+        buf_init(&texts[z], 1 << 16);
+    for (uint64_t id = first; id < first + step * (SPREAD / PARTS); id += step) {
+        for (size_t k = 0; k < TERMS; k++)
+            if (below(k + 1) == 0)
+                buf_printf(&texts[below(8) == 0], "T%zuX A%zu, ", k, k);
+        text_builder_begin(b, id);
+        feed(&sink, MIME_ZONE_BODY, &texts[0]);
+        feed(&sink, MIME_ZONE_HEADER, &texts[1]);
+        text_builder_end(b, 0);
+        buf_reset(&texts[0]);
+        buf_reset(&texts[1]);
+    }
+    must_ok(text_index_put(ti, b, &f), &f);
+    buf_done(&texts[0]);
+    buf_done(&texts[1]);
+    text_builder_free(&b);
+}
+
+// What the index says of each term, zone and document.
+static void
+ask_spread(struct text_index *ti, unsigned char out[2][TERMS][SPREAD])
+{
+    char room[16];
+    for (size_t k = 0; k < TERMS; k++)
+        for (size_t z = 0; z < 2; z++) {
+            struct text_found *found;
+            struct fault f;
+            int n = snprintf(room, sizeof room, k % 2 ? "T%zuX" : "X A%zu,", k);
+            struct text_lookup l = {.needle = span_of(room, (size_t)n),
+                                    .zones = z ? MIME_ZONE_HEADER : MIME_ZONE_BODY};
+            must_ok(text_index_find(ti, &l, 1, &found, &f), &f);
+            for (uint64_t id = 1; id <= SPREAD; id++)
+                out[z][k][id - 1] = (unsigned char)text_found_of(found, 0, id);
+            text_found_free(&found);
+        }
+}
+
+// One of several says what they said, whether their documents stand behind each other or between each other.
+static void
+check_postings(uint64_t stride, uint64_t step)
+{
+    struct store_options o = scene_options("mem", "identity");
+    struct store *s = scene_open(&o);
+    struct text_merge_wish all = {.all = true};
+    struct text_index *ti = open_index(s);
+    struct fault f;
+    unsigned char(*answers)[2][TERMS][SPREAD] = calloc(2, sizeof *answers);
+    must(answers != NULL);
+    for (uint64_t part = PARTS; part > 0; part--)
+        put_spread(ti, (part - 1) * stride + 1, step);
+    ask_spread(ti, answers[0]);
+    must_ok(text_index_merge(ti, &all, &f), &f);
+    assert_int_equal(ti->count, 1);
+    ask_spread(ti, answers[1]);
+    assert_memory_equal(answers[0], answers[1], sizeof answers[0]);
+    assert_non_null(memchr(answers[0][1][4], TEXT_MAYBE, SPREAD));
+    assert_non_null(memchr(answers[0][0][TERMS - 1], TEXT_YES, SPREAD));
+    assert_non_null(memchr(answers[0][0][TERMS - 1], TEXT_NO, SPREAD));
+    free(answers);
+    text_index_close(&ti);
+    store_close(&s);
+}
+
+static void
+test_postings(void **state)
+{
+    (void)state;
+    seed = 3;
+    check_postings(SPREAD / PARTS, 1);
+    check_postings(1, PARTS);
+}
+
+// Passing over a list counts what reading it finds, and no document that is not there.
+static void
+test_pass(void **state)
+{
+    (void)state;
+    for (seed = 1; seed < 400; seed++) {
+        unsigned char octets[100 * TEXT_POSTING_MAX];
+        struct text_coder c = text_coder_of(), end;
+        uint64_t round = seed;
+        size_t n = 1 + below(100), used = 0, passed;
+        for (size_t i = 0; i < n; i++) {
+            uint32_t more = (uint32_t)(below(4) ? below(8) : below(20000));
+            uint16_t zones = below(9) ? c.zones : MIME_ZONE_HEADER;
+            used += text_posting_put(&c, (struct text_posting){c.next + more, zones},
+                                     octets + used);
+        }
+        struct span list = span_of((const char *)octets, used);
+        end = text_coder_of();
+        assert_int_equal(text_postings_pass(&end, list, c.next, &passed), R_OK);
+        assert_int_equal(passed, n);
+        assert_int_equal(end.next, c.next);
+        assert_int_equal(end.zones, c.zones);
+        end = text_coder_of();
+        assert_int_equal(text_postings_pass(&end, list, c.next - 1, &passed), R_FAIL);
+        octets[used - 1] |= 0x80;
+        end = text_coder_of();
+        assert_int_equal(text_postings_pass(&end, list, c.next, &passed), R_FAIL);
+        seed = round;
+    }
+}
+
 int
 main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scene_begin, scene_end)
     const struct CMUnitTest tests[] = {
-        TEST(test_dead),
-        TEST(test_fits),
-        TEST(test_stopped),
+        TEST(test_dead), TEST(test_fits),     TEST(test_stopped),
+        TEST(test_due),  TEST(test_postings), TEST(test_pass),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,24 +3,13 @@
 
 // Pairs of words: read one after the other, and looked up where a condition may be met by one.
 
-// Most are of one octet or two.
-static inline const char *
-pass(const char *p, const char *end, uint64_t *out)
-{
-    if (end - p < 2 || ((unsigned char)p[0] & (unsigned char)p[1] & 0x80))
-        return text_var_pass(p, end, out);
-    uint64_t low = (unsigned char)p[0] & 0x7F, more = (unsigned char)p[0] >> 7;
-    *out = low | ((uint64_t)(unsigned char)p[1] << 7 & -more);
-    return p + 1 + more;
-}
-
 static inline bool
 take_pair(const struct text_segment *s, struct text_pair_cursor *c, uint64_t *pair)
 {
     uint64_t v = 0, right = c->next >> 32, more = 0, left;
-    const char *p = pass(c->p, c->end, &v);
+    const char *p = text_var_pass(c->p, c->end, &v);
     if (p && (v & 1))
-        p = pass(p, c->end, &more);
+        p = text_var_pass(p, c->end, &more);
     left = (v >> 1) + (v & 1 ? 0 : c->next & UINT32_MAX);
     if (!p || more >= s->paired || (right += more) >= s->paired || left >= s->paired)
         return false;
@@ -37,9 +26,9 @@ take_entry(const struct text_segment *s, struct text_pair_cursor *c, struct text
 {
     uint64_t v = 0, zones = c->zones;
     out->at = c->list;
-    const char *p = pass(c->p, c->end, &v);
+    const char *p = text_var_pass(c->p, c->end, &v);
     if (p && (v & 3) == 3)
-        p = pass(p, c->end, &zones);
+        p = text_var_pass(p, c->end, &zones);
     if (!p)
         return false;
     c->p = p;

@@ -311,7 +311,8 @@ put_term(struct put *p, const struct half *h, enum text_kind kind, const struct 
     struct span text = text_term_text(h, o->record);
     if (kind == TEXT_PAIRED)
         turn(p, o->term, text);
-    return text_writer_term(p->w, kind, text, p->postings, n, f);
+    return text_writer_term(p->w, kind, text,
+                            &(struct text_postings){p->postings, n, SPAN_NONE}, f);
 }
 
 static enum result
@@ -471,9 +472,10 @@ put_pairs(struct put *p, struct fault *f)
     for (size_t i = 0, told = 0; i < b->pairs.count; told++) {
         uint64_t pair = s.all[i] >> s.low;
         uint32_t left = (uint32_t)(pair & (((uint64_t)1 << s.bits) - 1));
-        size_t n = gather_pair(p, &s, &i);
-        if (n > 0 && text_writer_pair(p->w, text_pair_of(left, (uint32_t)(pair >> s.bits)),
-                                      p->postings, n, f) != R_OK)
+        struct text_postings all = {p->postings, gather_pair(p, &s, &i), SPAN_NONE};
+        if (all.n > 0 &&
+            text_writer_pair(p->w, text_pair_of(left, (uint32_t)(pair >> s.bits)), &all,
+                             f) != R_OK)
             return R_FAIL;
         if (told % 256 == 0)
             task_yield();

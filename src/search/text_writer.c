@@ -231,27 +231,27 @@ put_term(struct text_writer *w, struct span term)
 
 // The same as put_long_list where the page has room for all of it: nearly always.
 static size_t
-put_short_list(struct out *o, const struct text_posting *postings, size_t n)
+put_short_list(struct out *o, const struct text_postings *p)
 {
     struct text_coder c = text_coder_of();
     unsigned char *to = (unsigned char *)o->page + o->n, *from = to;
-    for (size_t i = 0; i < n; i++)
-        to += text_posting_put(&c, postings[i], to);
+    for (size_t i = 0; i < p->n; i++)
+        to += text_posting_put(&c, p->all[i], to);
     o->n += (size_t)(to - from);
     return (size_t)(to - from);
 }
 
 static enum result
-put_long_list(struct text_writer *w, const struct text_posting *postings, size_t n,
-              size_t *n_out, struct fault *f)
+put_long_list(struct text_writer *w, const struct text_postings *p, size_t *n_out,
+              struct fault *f)
 {
     struct text_coder c = text_coder_of();
     unsigned char octets[4096];
     size_t have = 0;
     *n_out = 0;
-    for (size_t i = 0; i < n; i++) {
-        have += text_posting_put(&c, postings[i], octets + have);
-        if (i + 1 < n && have + TEXT_POSTING_MAX <= sizeof octets)
+    for (size_t i = 0; i < p->n; i++) {
+        have += text_posting_put(&c, p->all[i], octets + have);
+        if (i + 1 < p->n && have + TEXT_POSTING_MAX <= sizeof octets)
             continue;
         if (out_octets(&w->lists, span_of(octets, have), f) != R_OK)
             return R_FAIL;
@@ -261,17 +261,25 @@ put_long_list(struct text_writer *w, const struct text_posting *postings, size_t
     return R_OK;
 }
 
-// The octets of a list.
+// The octets of a list; of one posting there is none.
 static enum result
-put_list(struct text_writer *w, const struct text_posting *postings, size_t n,
-         size_t *n_out, struct fault *f)
+put_list(struct text_writer *w, const struct text_postings *p, size_t *n_out,
+         struct fault *f)
 {
-    if (n < (TEXT_PAGE_DATA - w->lists.n) / TEXT_POSTING_MAX)
-        *n_out = put_short_list(&w->lists, postings, n);
-    else if (put_long_list(w, postings, n, n_out, f) != R_OK)
-        return R_FAIL;
+    enum result r = R_OK;
+    *n_out = 0;
+    if (p->n == 1)
+        return R_OK;
+    if (p->coded.n > 0) {
+        r = out_octets(&w->lists, p->coded, f);
+        *n_out = p->coded.n;
+    } else if (p->n >= (TEXT_PAGE_DATA - w->lists.n) / TEXT_POSTING_MAX) {
+        r = put_long_list(w, p, n_out, f);
+    } else {
+        *n_out = put_short_list(&w->lists, p);
+    }
     w->list_octets += *n_out;
-    return R_OK;
+    return r;
 }
 
 // Of one posting, or of a list of so many octets.
@@ -288,15 +296,13 @@ put_entry(struct text_writer *w, const struct text_posting *one, size_t octets)
 
 enum result
 text_writer_term(struct text_writer *w, enum text_kind kind, struct span term,
-                 const struct text_posting *postings, size_t n, struct fault *f)
+                 const struct text_postings *postings, struct fault *f)
 {
-    size_t octets = 0;
+    size_t octets, n = postings->n;
     must(n > 0 && term.n > 0 && term.n <= TERM_MAX);
-    if (begin_page(w, kind, term, f) != R_OK)
+    if (begin_page(w, kind, term, f) != R_OK || put_list(w, postings, &octets, f) != R_OK)
         return R_FAIL;
-    if (n > 1 && put_list(w, postings, n, &octets, f) != R_OK)
-        return R_FAIL;
-    put_entry(w, n == 1 ? postings : NULL, octets);
+    put_entry(w, n == 1 ? postings->all : NULL, octets);
     put_term(w, term);
     must(w->count < UINT16_MAX);
     w->count++;
@@ -373,11 +379,11 @@ put_pair(struct text_writer *w, uint64_t pair, const struct text_posting *one,
 }
 
 enum result
-text_writer_pair(struct text_writer *w, uint64_t pair, const struct text_posting *postings,
-                 size_t n, struct fault *f)
+text_writer_pair(struct text_writer *w, uint64_t pair, const struct text_postings *postings,
+                 struct fault *f)
 {
-    size_t octets = 0;
-    must(n > 0);
+    size_t octets;
+    must(postings->n > 0);
     if (begin_pairs(w, f) != R_OK)
         return R_FAIL;
     bool full = TEXT_PAGE_HEAD + w->text.n + TEXT_PAIR_MAX > TEXT_PAGE_DATA;
@@ -388,9 +394,9 @@ text_writer_pair(struct text_writer *w, uint64_t pair, const struct text_posting
         w->zones = TEXT_ZONES_FIRST;
         pack_u64(&w->heads, pair);
     }
-    if (n > 1 && put_list(w, postings, n, &octets, f) != R_OK)
+    if (put_list(w, postings, &octets, f) != R_OK)
         return R_FAIL;
-    put_pair(w, pair, n == 1 ? postings : NULL, octets);
+    put_pair(w, pair, postings->n == 1 ? postings->all : NULL, octets);
     w->count++;
     w->term_count++;
     return R_OK;
