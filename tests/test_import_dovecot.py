@@ -4,7 +4,8 @@ import subprocess
 
 import pytest
 
-from lib import accounts, client, peers, server as posthorn
+from lib import accounts, client, holder as holding, peers, server as posthorn
+from lib.waiting import wait_for
 from test_import_imap import command, message, pull
 
 MANY = 2000
@@ -82,7 +83,7 @@ def fill(source, user, many):
         connection.command(f'SUBSCRIBE "{accounts.quoted(name)}"')
     connection.append("Sent", message(501), "\\Seen")
     connection.append("Deleted Messages", message(502))
-    connection.append_all("INBOX", [message(i) for i in range(many)])
+    connection.append_all("INBOX", [message(i, 1500) for i in range(many)])
     connection.expunge("INBOX", f"3:5,{many}")
     connection.command("STORE 1:20 +FLAGS.SILENT (\\Seen Project:Blue)")
     board = f"Public{source.separator}board"
@@ -133,21 +134,24 @@ def test_killed_among_many(source, server):
     """2,000 messages (of the Maildir 400); kill -9 of the command, then of the server, in the midst; at the end all is as there, once."""
     user, here = source.fresh_user("many"), server.fresh_user("many")
     fill(source, user, MANY if source.separator == "/" else 400)
-    words = command(server, url(source, user), "-u", here, "--ca", f"{source.dir}/cert.pem", "--rate", "200000")
     for victim in ("command", "server"):
-        with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                              env=posthorn.environment()) as running:
+        holder = holding.Holder(source.ports["imaps"], 250_000)  # the list of 500, and some 140 messages
+        words = command(server, f"imaps://{user}@localhost:{holder.port}", "-u", here, "--ca", f"{source.dir}/cert.pem", "--timeout", "300")
+        connection = client.Imap(server.address("imap"), here, server.password)
+        began = connection.select("INBOX")["EXISTS"]
+        running = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=posthorn.environment())
+        try:
             running.stdin.write(f"{source.password}\n".encode())
             running.stdin.close()
-            connection = client.Imap(server.address("imap"), here, server.password)
-            began = connection.select("INBOX")["EXISTS"]
-            while connection.select("INBOX")["EXISTS"] < began + 60 and running.poll() is None:
-                pass
+            assert holder.held.wait(120)
+            wait_for(lambda: connection.select("INBOX")["EXISTS"] > began)
             connection.close()
-            assert running.poll() is None, "it ended before it could be killed"
             if victim == "server":
                 server.kill()
+        finally:
             running.kill()
+            running.wait()
+        holder.stop()
         if victim == "server":
             server.start()
     pull(server, url(source, user), here, "--ca", f"{source.dir}/cert.pem")

@@ -105,7 +105,7 @@ def test_second_run_follows_labels(server, gmail, mode):
     connection.append("INBOX", own)
     connection.close()
     said = run(server, gmail, here, "--json")
-    rows = {r["source"]: r for r in map(json.loads, filter(lambda l: l.startswith("{"), said.splitlines())) if "sha256" in r}
+    rows = {r["source"]: r for r in map(json.loads, filter(lambda l: l.startswith("{"), said.splitlines())) if r["type"] == "mailbox"}
     assert fetched(gmail) == 1, gmail.said
     assert rows["INBOX"]["unlabelled"] == 1 and rows["Müll"]["unlabelled"] == 1 and rows[WORK]["imported"] == 1
     assert places(server, here, message(5)) == sorted([all_mail, "INBOX", WORK])

@@ -86,7 +86,7 @@ def rows_of(said):
 
 
 @pytest.mark.parametrize("wrong", ["", "UID last", "backwards", "one is withheld"])
-def test_plain_server(server, fake, wrong):
+def test_plain_server(server, fake, tmp_path, wrong):
     """IMAP4rev1 and nothing more: UIDs kept, in few commands; the next run finds new mail and flags that changed."""
     rows = {3 * i: message(i) for i in range(1, 251)}
     rows[6] = message(2, 700000)
@@ -94,7 +94,7 @@ def test_plain_server(server, fake, wrong):
     there.flags["INBOX", 9] = "\\Seen $Label1"
     here = server.fresh_user("plain")
     words = ("--plaintext", "--json")
-    said = pull(server, url_of(there), here, *words, want=0 if wrong != "one is withheld" else 1)
+    said = pull(server, url_of(there), here, *words, "--report", tmp_path / "report", want=0 if wrong != "one is withheld" else 1)
     kept = {u: b for u, b in rows.items() if wrong != "one is withheld" or u != 6}
     assert bodies(server, here) == kept
     if wrong == "one is withheld":
@@ -119,7 +119,8 @@ def test_plain_server(server, fake, wrong):
     there.said.clear()
     again = pull(server, url_of(there), here, *words)
     assert [c for c in there.said if "BODY" in c] == ["UID FETCH 900 (UID BODY.PEEK[])"]
-    assert {r["mailbox"]: r for r in rows_of(again) if r.get("sha256")}["INBOX"]["flags"] == 1
+    assert {r["mailbox"]: r for r in rows_of(again) if r["type"] == "mailbox"}["INBOX"]["flags"] == 1
+    assert "sha256" not in again  # nothing is read back without a report
     assert bodies(server, here) == rows and state(server, here)["INBOX"][2][9][0] == {"\\Flagged"}
 
 

@@ -1,12 +1,12 @@
 #ifndef CTL_ACCOUNT_H
 #define CTL_ACCOUNT_H
 
-// The account that a verb names: for import and export, whose arguments are FORMAT PATH USER FOLDER; of import UIDL_FORMAT; DRY of import from a server.
+// The account that a verb names: for import and export, whose arguments are FORMAT PATH USER FOLDER; of import UIDL_FORMAT; DRY and PROVE of import from a server.
 
 #include "ctl/verb.h"
 #include "mail/user.h"
 
-enum { ARG_FORMAT, ARG_PATH, ARG_USER, ARG_FOLDER, ARG_UIDL_FORMAT, ARG_PULL_DRY };
+enum { ARG_FORMAT, ARG_PATH, ARG_USER, ARG_FOLDER, ARG_UIDL_FORMAT, ARG_PULL_DRY, ARG_PULL_PROVE };
 
 // Suspends. "public", where no user has that name, is the tree of nobody. FAULT_NONEXISTENT: there is no such user. Close it with mail_user_close.
 enum result account_of(struct verb_call *c, struct span name, struct mail_user **u_out,

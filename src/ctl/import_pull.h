@@ -55,7 +55,7 @@ struct import_pull {
     uint64_t flags, flags_before;  // messages whose flags were changed
     uint64_t unlabelled;           // copies here that were taken away, as they were there
     struct import_offered offered;
-    struct import_proof *proof;
+    struct import_proof *proof;  // NULL: none is wanted
     // what was offered since the last answer, or, when that was given, before it
     struct seqset wanted;
     struct import_copy copies[LIMIT_pull_batch];  // by UID
@@ -63,7 +63,8 @@ struct import_pull {
     bool answered;
 };
 
-struct import_pull *import_pull_new(struct span source, bool dry_run);
+// `prove`: what came is read back from the disk, and the report has digests of both.
+struct import_pull *import_pull_new(struct span source, bool dry_run, bool prove);
 void import_pull_free(struct import_pull **p);  // takes NULL
 bool import_pull_is_dry(const struct import_pull *p);
 

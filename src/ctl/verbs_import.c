@@ -235,7 +235,8 @@ pull_of(struct verb_call *c, const struct import_restore *restore)
 {
     if (restore != NULL || !span_eq(verb_arg(c, ARG_FORMAT), SPAN("imap")))
         return NULL;
-    return import_pull_new(verb_arg(c, ARG_PATH), verb_arg(c, ARG_PULL_DRY).n > 0);
+    return import_pull_new(verb_arg(c, ARG_PATH), verb_arg(c, ARG_PULL_DRY).n > 0,
+                           verb_arg(c, ARG_PULL_PROVE).n > 0);
 }
 
 enum result

@@ -172,12 +172,16 @@ try_once(struct pull_run *r, const char *user, struct fault *f)
     char path[512];
     const struct pull_source *s = &r->job.source;
     snprintf(path, sizeof path, "%.200s@%.200s", s->user, s->host);
-    const char *args[] = {"imap", path,
-                          user,   r->options->folder ? r->options->folder : "",
-                          "",     r->options->dry_run ? "dry-run" : ""};
+    const char *args[] = {"imap",
+                          path,
+                          user,
+                          r->options->folder ? r->options->folder : "",
+                          "",
+                          r->options->dry_run ? "dry-run" : "",
+                          r->options->pull.report ? "prove" : ""};
     r->job.broken = false;
     r->job.took = 0;
-    enum result x = call_ask_on_store(r->config, r->verb, args, 6, &r->job, f);
+    enum result x = call_ask_on_store(r->config, r->verb, args, 7, &r->job, f);
     if (r->job.broken)
         *f = r->job.why;
     return r->job.broken ? R_FAIL : x;

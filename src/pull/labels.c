@@ -1,41 +1,46 @@
+#include "base/hash.h"
+#include "base/limits.h"
+// Names are another server's.
+#define HASH_FUNCTION(key, size, value)                                                    \
+    ((value) = (unsigned)hash_keyed(span_of((key), (size))))
 #include "pull/session.h"
 
-#include "base/limits.h"
+#include "base/table.h"
 
-static bool
-is_shown(const struct session *s, struct span label)
-{
-    for (size_t i = 0; i < s->count; i++)
-        if (span_eq(s->mailboxes[i].raw, label))
-            return true;
-    return false;
-}
+// The name of a mailbox, or of a label that no mailbox shows: Gmail's "Show in IMAP" is off.
+struct session_label {
+    UT_hash_handle hh;  // in the order in which they were met
+    struct span raw;
+    bool shown;
+    struct seqset uids;  // of what is not shown: in the mailbox of all messages
+};
 
 static struct session_label *
-find_label(struct session *s, struct span raw)
+add_name(struct session *s, struct span raw, bool shown)
 {
-    for (size_t i = 0; i < s->hidden.count; i++)
-        if (span_eq(s->hidden.labels[i].raw, raw))
-            return &s->hidden.labels[i];
-    return NULL;
+    struct session_label *l = ARENA_NEW(s->arena, struct session_label);
+    l->raw = raw;
+    l->shown = shown;
+    seqset_init(&l->uids, s->arena);
+    HASH_ADD_KEYPTR(hh, s->names, l->raw.p, l->raw.n, l);
+    return l;
+}
+
+static void
+add_mailboxes(struct session *s)
+{
+    for (size_t i = 0; i < s->count; i++)
+        (void)add_name(s, s->mailboxes[i].raw, true);
 }
 
 // NULL: there are too many.
 static struct session_label *
-add_label(struct session *s, struct span raw)
+label_of(struct session *s, struct span raw)
 {
-    if (s->hidden.count + s->count >= LIMIT_mailboxes)
-        return NULL;
-    if (s->hidden.count == s->hidden.room) {
-        s->hidden.room = s->hidden.room ? s->hidden.room * 2 : 16;
-        struct session_label *grown = arena_array(s->arena, s->hidden.room, sizeof *grown);
-        if (s->hidden.count > 0)
-            memcpy(grown, s->hidden.labels, s->hidden.count * sizeof *grown);
-        s->hidden.labels = grown;
-    }
-    struct session_label *l = &s->hidden.labels[s->hidden.count++];
-    l->raw = arena_dup(s->arena, raw);
-    seqset_init(&l->uids, s->arena);
+    struct session_label *l = NULL;
+    HASH_FIND(hh, s->names, raw.p, raw.n, l);
+    if (l == NULL && HASH_COUNT(s->names) < LIMIT_mailboxes)
+        l = add_name(s, arena_dup(s->arena, raw), false);
     return l;
 }
 
@@ -44,16 +49,21 @@ session_take_labels(struct session *s, const struct pull_message *m)
 {
     if (s->source->mailbox[0] != '\0')  // what is not listed was not asked for
         return;
+    if (s->names == NULL)
+        add_mailboxes(s);
     for (size_t i = 0; i < m->label_count; i++) {
         struct span raw = m->labels[i];
-        if (raw.n == 0 || raw.p[0] == '\\' || is_shown(s, raw))
-            continue;
-        struct session_label *l = find_label(s, raw);
-        if (l == NULL)
-            l = add_label(s, raw);
-        if (l != NULL)
+        bool system = raw.n == 0 || raw.p[0] == '\\';
+        struct session_label *l = system ? NULL : label_of(s, raw);
+        if (l != NULL && !l->shown)
             seqset_add(&l->uids, m->uid);
     }
+}
+
+void
+session_labels_done(struct session *s)
+{
+    HASH_CLEAR(hh, s->names);
 }
 
 static enum result
@@ -72,8 +82,8 @@ enum result
 session_visit_hidden(struct session *s, struct fault *f)
 {
     const struct session_mailbox *all = session_find_all(s);
-    for (size_t i = 0; i < s->hidden.count; i++)
-        if (visit_hidden(s, &s->hidden.labels[i], all, f) != R_OK)
+    for (const struct session_label *l = s->names; l != NULL; l = l->hh.next)
+        if (!l->shown && visit_hidden(s, l, all, f) != R_OK)
             return R_FAIL;
     return R_OK;
 }

@@ -87,6 +87,7 @@ pull_run(const struct pull_source *source, int fd, const struct pull_ops *ops,
                         .since_ms = clock_mono_ms()};
     buf_init(&s.cut, LIMIT_pull_response + 16);
     enum result r = run(&s, fd, f);
+    session_labels_done(&s);
     conn_close(&s.conn);
     buf_done(&s.cut);
     arena_free(&s.line);

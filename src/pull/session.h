@@ -20,15 +20,7 @@ struct session_mailbox {
         *only;  // of a label that no mailbox shows: UIDs in the mailbox of all; else NULL
 };
 
-// A label that no mailbox shows: Gmail's "Show in IMAP" is off.
-struct session_label {
-    struct span raw;
-    struct seqset uids;  // in the mailbox of all messages
-};
-struct session_labels {
-    struct session_label *labels;
-    size_t count, room;
-};
+struct session_label;  // labels.c
 
 struct session {
     const struct pull_source *source;
@@ -53,7 +45,8 @@ struct session {
     size_t other_count;
     struct session_mailbox *mailboxes;
     size_t count, room;
-    struct session_labels hidden;
+    struct session_label
+        *names;  // by what the server calls them: mailboxes, and labels without one
 };
 
 // A tagged command; returns the number of its tag.
@@ -80,6 +73,7 @@ struct session_mailbox *
 session_find_all(struct session *s);  // NULL: there is no mailbox of all
 // labels.c: labels of a message in the mailbox of all; and the labels that no mailbox shows, as if one did.
 void session_take_labels(struct session *s, const struct pull_message *m);
+void session_labels_done(struct session *s);
 enum result session_visit_hidden(struct session *s, struct fault *f) MUST_CHECK;
 // visit.c
 enum result session_visit(struct session *s, struct session_mailbox *m,

@@ -1,6 +1,7 @@
 """import and export: a Maildir that Dovecot made, an mbox, a run that was killed; what comes out is what went in."""
 import mailbox
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import time
 import pytest
 
 from lib import client, peers, server as posthorn
+from lib.waiting import wait_for
 
 # A literal holds no NUL (RFC 9051 section 9), and Dovecot refuses a message of no octets.
 NAMES = [n for n in sorted(p.stem for p in peers.MAIL.glob("*.eml")) if b"\0" not in peers.read_message(n) != b""]
@@ -190,18 +192,21 @@ def test_resume_after_kill(server, tmp_path, victim, uids):
     if uids:
         lines = "".join(f"{2 * i + 1} :{1000000000 + i}.M{i}.host\n" for i in range(count))
         (path / "dovecot-uidlist").write_text("3 V77 N5000 Gx\n" + lines)
-    running = subprocess.Popen([posthorn.binary(), "import", "maildir", str(path), "-u", "alice", "-c",
-                                str(server.config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                               env=posthorn.environment())
-    time.sleep(0.5)
+    inject = f"openat:signal={'SIGKILL' if victim == 'command' else 'SIGSTOP'}:when={count // 2}"  # of the command: it opens each message
+    words = [posthorn.binary(), "import", "maildir", str(path), "-u", "alice", "-c", str(server.config)]
+    tracer = subprocess.Popen(["strace", "-qq", "-o", str(tmp_path / "trace"), "-e", "trace=openat", "-e", f"inject={inject}", *words],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=posthorn.environment())
+    trace = tmp_path / "trace"
     if victim == "server":
+        wait_for(lambda: trace.exists() and "SIGSTOP" in trace.read_text())
+        stopped = int(pathlib.Path(f"/proc/{tracer.pid}/task/{tracer.pid}/children").read_text().split()[0])
         server.kill()
-    else:
-        running.send_signal(signal.SIGKILL)
-    running.wait()
+        tracer.kill()
+        os.kill(stopped, signal.SIGKILL)
+    assert tracer.wait(120) != 0
+    assert 1 < trace.read_text().count('"cur/') < count
     if victim == "server":
         server.start()
-    time.sleep(0.5)
     verb(server, "import", "maildir", path, "-u", "alice")
     validity, uidnext, rows = state(server, "alice")["INBOX"]
     assert sorted(r[2] for r in rows.values()) == sorted(
