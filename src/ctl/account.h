@@ -6,7 +6,15 @@
 #include "ctl/verb.h"
 #include "mail/user.h"
 
-enum { ARG_FORMAT, ARG_PATH, ARG_USER, ARG_FOLDER, ARG_UIDL_FORMAT, ARG_PULL_DRY, ARG_PULL_PROVE };
+enum {
+    ARG_FORMAT,
+    ARG_PATH,
+    ARG_USER,
+    ARG_FOLDER,
+    ARG_UIDL_FORMAT,
+    ARG_PULL_DRY,
+    ARG_PULL_PROVE
+};
 
 // Suspends. "public", where no user has that name, is the tree of nobody. FAULT_NONEXISTENT: there is no such user. Close it with mail_user_close.
 enum result account_of(struct verb_call *c, struct span name, struct mail_user **u_out,
