@@ -146,6 +146,65 @@ def test_any_message_leaves_whole(server, user):
         c.quit()
 
 
+def test_one_after_the_other(server, user):
+    """What is read ahead is what is read when it is asked for: forwards, with what clients say in between, and backwards."""
+    fill(server, user, *[stored for stored, _ in ODD.values()], b"Subject: \xc3\xa4\r\n\r\n8-bit header\r\n", ONE)
+    last = len(ODD) + 4
+    with Pop3(server.pop3, user) as c:
+        backwards = {n: c.all(f"RETR {n}") for n in range(last, 0, -1)}
+        assert {n: c.all(f"RETR {n}") for n in range(1, last + 1)} == backwards
+        assert [c.all("RETR 3"), c.all("RETR 3"), c.all("RETR 4")] == [backwards[3], backwards[3], backwards[4]]
+        for n in range(1, last + 1):
+            top = c.all(f"TOP {n} 100000")
+            assert c.all(f"RETR {n}") == top == backwards[n]
+            c.ok("NOOP")
+            c.ok(f"DELE {n}")
+            c.err(f"RETR {n}")
+        c.ok("RSET")
+        c.all("RETR 1")
+        c.ok("DELE 2")
+        c.err("RETR 2")
+        assert c.all("RETR 3") == backwards[3]
+
+
+def damage(server, text):
+    """Inverts the octets of this text in the journal."""
+    for segment in (server.data / "journal").glob("*.seg"):
+        at = segment.read_bytes().find(text)
+        if at >= 0:
+            with open(segment, "r+b") as f:
+                f.seek(at)
+                f.write(bytes(c ^ 0xff for c in text))
+            return
+    raise AssertionError("not in the journal")
+
+
+def test_the_next_message_is_read_ahead(server):
+    """It is there before it is asked for: what happens to the file meanwhile does not matter, while it is kept. Otherwise the
+    message alone fails, and it is not said before its turn."""
+    server.user_add("ahead")
+    for tried in range(20):
+        texts = [f"{word} {tried} of what is read ahead\r\n".encode() for word in ("first", "second", "third")]
+        fill(server, "ahead", *(b"Subject: ahead\r\n\r\n" + text for text in texts))
+        with Pop3(server.pop3, "ahead") as c:
+            c.message("RETR 1")
+            c.ok("NOOP")  # it is answered when the reading is done
+            damage(server, texts[1])
+            found = c.ask("RETR 2")
+            if found.startswith(b"+OK"):
+                assert texts[1].strip() in c.lines()
+            c.err("RETR 2", "SYS/PERM")
+            c.message("RETR 1")
+            c.err("RETR 2", "SYS/PERM")
+            assert c.message("RETR 3").endswith(texts[2])
+            for n in (1, 2, 3):
+                c.ok(f"DELE {n}")
+            c.quit()
+        if found.startswith(b"+OK"):
+            return
+    raise AssertionError("never read ahead")
+
+
 def test_lines_too_long(server, user):
     """RFC 2449 section 4: 255 octets with the line's end, no more."""
     with Pop3(server.pop3, user) as c:

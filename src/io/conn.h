@@ -57,6 +57,8 @@ void conn_write(struct conn *c, struct span s);
 void conn_write_str(struct conn *c, const char *cstr);
 void conn_printf(struct conn *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
 size_t conn_queued(const struct conn *c);
+// Sends what the peer takes of the queue now, not at the end of the turn: for who has other work before that. Never suspends.
+void conn_send_now(struct conn *c);
 // Suspends until nothing is queued, or conn_failed.
 void conn_await_sent(struct conn *c);
 // a task is in the middle of conn_write, or between conn_fill and conn_filled

@@ -102,7 +102,8 @@ conn_flush(struct conn *c)
         task_wake(c->waiting.writer);
     if (c->out_n == 0)
         conn_output_gone(c);
-    if (!c->is.dead)
+    // Otherwise nothing has changed but perhaps a pause, and conn_read_pause leaves that to the next event.
+    if (!c->is.dead && (c->is.write_blocked || c->armed != EV_READ))
         conn_arm(c);
 }
 
@@ -268,6 +269,14 @@ size_t
 conn_queued(const struct conn *c)
 {
     return c->out_n + (c->zip && zip_dirty(c));
+}
+
+void
+conn_send_now(struct conn *c)
+{
+    bool waiting = c->is.write_blocked || c->is.handshake;
+    if (!waiting && !c->is.failed && conn_queued(c) > 0)
+        conn_flush(c);
 }
 
 void

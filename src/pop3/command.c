@@ -152,6 +152,7 @@ run_retr(struct pop3_session *s, struct span argument)
         return;
     }
     maildrop_fetched(s->drop, n);
+    pop3_ahead_expect(s, n);
     s->fetched++;
 }
 

@@ -7,6 +7,15 @@
 #include "pop3/session.h"
 #include "io/loop.h"
 
+// The answer to the RETR that the client sends next (ahead.c).
+struct pop3_ahead {
+    uint32_t number;    // whose; 0: none is there
+    uint32_t wanted;    // to be read; 0: none
+    struct buf answer;  // as it will be sent
+    size_t charged;
+    struct timer timer;  // then it is dropped
+};
+
 struct pop3_session {
     struct pop3_session *prev, *next;  // all of this thread
     struct conn *conn;
@@ -26,6 +35,7 @@ struct pop3_session {
     uint64_t id;
     char *offered;  // capabilities that the gate told
     const struct served_recorder *recorder;
+    struct pop3_ahead ahead;
 };
 
 void pop3_say(struct pop3_session *s, bool ok, const char *code, const char *text);
@@ -42,5 +52,19 @@ bool pop3_is_known(struct span line);
 enum result pop3_retrieve(struct pop3_session *s, uint32_t n, struct fault *f) MUST_CHECK;
 enum result pop3_top(struct pop3_session *s, uint32_t n, uint64_t lines,
                      struct fault *f) MUST_CHECK;
+// Suspends. Appends the whole answer to RETR n, for later. False: it is too large, or cannot be read (RETR says why).
+bool pop3_compose(struct pop3_session *s, uint32_t n, struct buf *out);
+
+// ahead.c: most clients ask for one message after the other and wait for each (RFC 1939 section 5). While one takes the answer to
+// RETR n, that to n + 1 is read and made ready: one for a session, LIMIT_pop3_ahead octets at most, for LIMIT_pop3_ahead_ms, and
+// none while memory is short. It is what RETR would have sent: messages do not change, nor what the client can take.
+void pop3_ahead_init(struct pop3_ahead *a);
+void pop3_ahead_drop(struct pop3_ahead *a);
+// The one after message n will be wanted.
+void pop3_ahead_expect(struct pop3_session *s, uint32_t n);
+// Suspends. Reads what is expected, when all answers have left.
+void pop3_ahead_read(struct pop3_session *s);
+// Sends it if it is that of message n.
+bool pop3_ahead_send(struct pop3_session *s, uint32_t n);
 
 #endif

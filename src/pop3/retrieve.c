@@ -117,25 +117,33 @@ send_by_pieces(struct reading *r, const char *head, struct fault *f)
     return result;
 }
 
-// Read into the output queue; nearly every message stays there as it is. R_NONE: this one has to be changed.
+// The whole answer, head_n + r->end + END_OCTETS octets of it, read to where it is wanted. R_NONE: nearly every message is sent as
+// it is, this one has to be changed.
+static enum result
+read_plain(const struct reading *r, const char *head, size_t head_n, char *dst,
+           struct fault *f)
+{
+    const struct pop3_session *s = r->session;
+    struct span message = span_of(dst + head_n, (size_t)r->end);
+    memcpy(dst, head, head_n);
+    if (maildrop_read(s->drop, r->n, 0, message.n, dst + head_n, f) != R_OK)
+        return R_FAIL;
+    if (!pop3_is_plain(message) ||
+        !is_sendable(s, span_slice(message, 0, pop3_header_size(message))))
+        return R_NONE;
+    memcpy(dst + head_n + message.n, ".\r\n", END_OCTETS);
+    return R_OK;
+}
+
 static enum result
 send_direct(struct reading *r, const char *head, size_t head_n, struct fault *f)
 {
-    struct pop3_session *s = r->session;
-    size_t size = (size_t)r->end;
-    char *dst = conn_fill(s->conn, head_n + size + END_OCTETS);
-    struct span message = span_of(dst + head_n, size);
-    memcpy(dst, head, head_n);
-    if (maildrop_read(s->drop, r->n, 0, size, dst + head_n, f) != R_OK) {
-        conn_filled(s->conn, 0);
-        return R_FAIL;
-    }
-    bool plain = pop3_is_plain(message) &&
-                 is_sendable(s, span_slice(message, 0, pop3_header_size(message)));
-    if (plain)
-        memcpy(dst + head_n + size, ".\r\n", END_OCTETS);
-    conn_filled(s->conn, plain ? head_n + size + END_OCTETS : 0);
-    return plain ? R_OK : R_NONE;
+    struct conn *conn = r->session->conn;
+    size_t size = head_n + (size_t)r->end + END_OCTETS;
+    char *dst = conn_fill(conn, size);
+    enum result result = read_plain(r, head, head_n, dst, f);
+    conn_filled(conn, result == R_OK ? size : 0);
+    return result;
 }
 
 enum result
@@ -145,9 +153,42 @@ pop3_retrieve(struct pop3_session *s, uint32_t n, struct fault *f)
     char head[HEAD_ROOM];
     int head_n = put_head(head, r.end);
     enum result result = R_NONE;
+    if (pop3_ahead_send(s, n))
+        return R_OK;
     if (r.end > 0 && r.end <= DIRECT_MAX)
         result = send_direct(&r, head, (size_t)head_n, f);
     return result == R_NONE ? send_by_pieces(&r, head, f) : result;
+}
+
+static bool
+compose_changed(struct reading *r, const char *head, struct span message, struct buf *out)
+{
+    struct buf changed;
+    buf_init(&changed, out->max);
+    buf_put_str(&changed, head);
+    feed_first(r, message, &changed);
+    pop3_stuff_end(&r->stuff, &changed);
+    bool fits = !changed.over;
+    buf_put(out, buf_span(&changed));
+    buf_done(&changed);
+    return fits;
+}
+
+bool
+pop3_compose(struct pop3_session *s, uint32_t n, struct buf *out)
+{
+    struct reading r = {.session = s, .n = n, .end = maildrop_size(s->drop, n)};
+    char head[HEAD_ROOM];
+    struct fault ignored;
+    size_t head_n = (size_t)put_head(head, r.end);
+    size_t size = head_n + (size_t)r.end + END_OCTETS;
+    char *dst = r.end > 0 ? buf_reserve(out, size) : NULL;
+    enum result result = dst ? read_plain(&r, head, head_n, dst, &ignored) : R_FAIL;
+    if (result == R_NONE)
+        return compose_changed(&r, head, span_of(dst + head_n, (size_t)r.end), out);
+    if (result == R_OK)
+        out->n += size;
+    return result == R_OK;
 }
 
 enum result

@@ -58,6 +58,7 @@ session_free(struct pop3_session *s)
         s->host.ended(s->host.arg);
     DL_DELETE(sessions, s);
     timer_clear(&s->timer);
+    pop3_ahead_drop(&s->ahead);
     maildrop_close(&s->drop);
     mail_user_close(&s->user);
     free(s->offered);
@@ -181,6 +182,8 @@ run(void *arg)
         run_line(s, line);
         task_yield();
     }
+    if (!is_over(s) && !s->draining)
+        pop3_ahead_read(s);
     rest(s);
 }
 
@@ -305,6 +308,7 @@ pop3_session_start(struct conn *conn, struct mail_user *user, const struct hando
     s->drop = drop;
     DL_APPEND(sessions, s);
     timer_init(&s->timer, on_silence, s);
+    pop3_ahead_init(&s->ahead);
     conn_handler(conn, on_input, s);
     conn_unread(conn, h->unread);
     conn_input_max(conn, INPUT_MAX);
