@@ -9,15 +9,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct store *store;
 
+// Documents first .. end - 1, each with less of the text.
 static void
-put(struct span text)
+put_segment(struct text_index *ti, struct span text, uint64_t first, uint64_t end)
 {
     struct text_builder *b = text_builder_new();
     struct mime_text_sink sink = text_builder_sink(b);
-    struct text_index *ti;
     struct fault f;
-    must(derived_clear(store, 1, &f) == R_OK && text_index_open(store, 1, &ti, &f) == R_OK);
-    for (uint64_t i = 1; i < 4; i++) {
+    for (uint64_t i = first; i < end; i++) {
         text_builder_begin(b, i);
         sink.begin(sink.arg, 0, MIME_ZONE_BODY);
         sink.feed(sink.arg, 0, span_slice(text, 0, text.n / (size_t)i));
@@ -26,25 +25,50 @@ put(struct span text)
     }
     must(text_index_put(ti, b, &f) == R_OK);
     text_builder_free(&b);
+}
+
+static void
+put(struct span text)
+{
+    struct text_index *ti;
+    struct fault f;
+    must(derived_clear(store, 1, &f) == R_OK && text_index_open(store, 1, &ti, &f) == R_OK);
+    put_segment(ti, text, 1, 4);
+    put_segment(ti, text, 4, 6);
     text_index_close(&ti);
 }
 
 // Without a text to compare with: what is damaged.
 static void
+find(struct text_index *ti, struct text_lookup l, const struct span *text)
+{
+    struct text_found *found;
+    struct fault f;
+    if (text_index_find(ti, &l, 1, &found, &f) != R_OK) {
+        must(!text);
+        return;
+    }
+    enum text_answer a = text_found_of(found, 0, 1);
+    bool want = text && span_find(*text, l.needle) < text->n;
+    must(!text || a == TEXT_MAYBE || a == (want ? TEXT_YES : TEXT_NO));
+    text_found_free(&found);
+}
+
+// Of two segments, and of what they become.
+static void
 ask(struct text_lookup l, const struct span *text)
 {
     struct text_index *ti;
-    struct text_found *found;
     struct fault f;
-    if (text_index_open(store, 1, &ti, &f) != R_OK)
+    if (text_index_open(store, 1, &ti, &f) != R_OK) {
+        must(!text);
         return;
-    if (text_index_find(ti, &l, 1, &found, &f) == R_OK) {
-        enum text_answer a = text_found_of(found, 0, 1);
-        bool want = text && span_find(*text, l.needle) < text->n;
-        must(!text || a == TEXT_MAYBE || a == (want ? TEXT_YES : TEXT_NO));
-        text_found_free(&found);
     }
-    (void)!text_index_merge(ti, &(struct text_merge_wish){.all = true}, &f);
+    find(ti, l, text);
+    enum result r = text_index_merge(ti, &(struct text_merge_wish){.all = true}, &f);
+    must(!text || r == R_OK);
+    if (r == R_OK)
+        find(ti, l, text);
     text_index_close(&ti);
 }
 
