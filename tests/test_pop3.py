@@ -622,7 +622,7 @@ def test_unique_ids_of_an_import(server, tmp_path):
     folder = tmp_path / "Maildir"
     for name in ("cur", "new", "tmp"):
         (folder / name).mkdir(parents=True)
-    ids = {1: "Pold-id-1", 2: "", 3: "P", 4: "P" + "x" * 71, 5: "Pold-id-1", 6: "P!~"}
+    ids = {1: "Pold-id-1", 2: "", 3: "P", 4: "P" + "x" * 256, 5: "Pold-id-1", 6: "P!~"}
     lines = ["3 V1234567 N9 G00000000000000000000000000000000"]
     for uid, text in ids.items():
         (folder / f"cur/{uid}.M1.h:2,").write_bytes(b"Subject: %d\n\nx\n" % uid)
