@@ -126,13 +126,28 @@ mime_html_free(struct mime_html **h)
     *h = NULL;
 }
 
+// Octets of whole characters in the slice.
+static size_t
+whole(const struct mime_html *h)
+{
+    for (size_t i = 1; i <= 3 && i < h->n; i++) {
+        unsigned char c = (unsigned char)h->slice[h->n - i];
+        size_t size = c < 0xC0 ? 1 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4;
+        if ((c & 0xC0) != 0x80)
+            return size > i ? h->n - i : h->n;
+    }
+    return h->n;
+}
+
 static void
 parse_slice(struct mime_html *h)
 {
+    size_t n = whole(h);
     if (!h->parser)
         open_parser(h);
-    (void)htmlParseChunk(h->parser, h->slice, (int)h->n, 0);
-    h->n = 0;
+    (void)htmlParseChunk(h->parser, h->slice, (int)n, 0);
+    h->n -= n;
+    memmove(h->slice, h->slice + n, h->n);
     if (is_out_of_hand(h))
         close_parser(h);
 }
@@ -157,6 +172,7 @@ mime_html_end(struct mime_html *h, struct buf *out)
     h->out = out;
     if (h->n > 0)
         parse_slice(h);
+    h->n = 0;
     if (h->parser)
         (void)htmlParseChunk(h->parser, "", 0, 1);
     close_parser(h);

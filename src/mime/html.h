@@ -9,8 +9,9 @@
 
 #include "base/buf.h"
 
-// The reader gets slices of exactly this size, however the text comes in, so that what it says does not depend on that; so few
-// octets that what is checked between two of them cannot grow much.
+// The reader gets slices of this size, or up to three octets less where a character would be cut (it would take the rest for
+// ISO-8859-1), however the text comes in, so that what it says does not depend on that; so few octets that what is checked between
+// two of them cannot grow much.
 enum { MIME_HTML_SLICE = 512 };
 
 struct mime_html;

@@ -73,7 +73,7 @@ mime_shown_done(struct mime_shown *m)
 void
 mime_shown_begin(struct mime_shown *m)
 {
-    m->here = m->before_tag = 0;
+    m->here = m->before_tag = m->met = 0;
     m->slice_left = MIME_HTML_SLICE;
     m->reference = (struct mime_reference){0};
 }
@@ -84,8 +84,7 @@ step(const struct mime_shown *m, uint64_t from, unsigned char c)
     return (from << 1 | 1) & m->rows[c] & ~SPECIAL;
 }
 
-// Where a text stands after these characters, which are folded; everywhere when it ends among them. A tag may have ended before
-// each: there a reader ends it whose input is cut within a character.
+// Where a text stands after these characters, which are folded; everywhere when it ends among them.
 static uint64_t
 step_wide(struct mime_shown *m, uint64_t from, struct span utf8)
 {
@@ -93,7 +92,7 @@ step_wide(struct mime_shown *m, uint64_t from, struct span utf8)
     buf_reset(&m->folded);
     mime_fold_as(&m->folded, m->collation, utf8);
     for (size_t i = 0; i < m->folded.n; i++) {
-        from = step(m, from | m->before_tag, (unsigned char)m->folded.p[i]);
+        from = step(m, from, (unsigned char)m->folded.p[i]);
         met |= from;
     }
     return met & m->last ? ~SPECIAL : from;
@@ -198,17 +197,22 @@ take_octet(struct mime_shown *m, char c)
         m->reference = (struct mime_reference){.before = before, .kind = REF_BEGUN};
 }
 
-// Characters that are not ASCII, at the front; returns their octets. Those of EF one by one: some of them are no characters to
-// readers.
+// Characters that are not ASCII, at the front of what is left of a slice; returns their octets, 0 where the first is cut. Those of
+// EF one by one: some of them are no characters to readers.
 static size_t
 take_wide(struct mime_shown *m, struct span utf8)
 {
     uint64_t before = m->here;
     bool alone = (unsigned char)*utf8.p == 0xEF;
-    size_t n = 1;
-    while (n < utf8.n && (utf8.p[n] & 0x80) && (unsigned char)utf8.p[n] != 0xEF &&
-           ((utf8.p[n] & 0xC0) == 0x80 || (n < WIDE_MAX - 4 && !alone)))
-        n++;
+    size_t n = 0, size;
+    while (n < WIDE_MAX - 4 && n < utf8.n && (utf8.p[n] & 0x80) && (n == 0 || !alone) &&
+           (n == 0 || (unsigned char)utf8.p[n] != 0xEF)) {
+        unsigned char c = (unsigned char)utf8.p[n];
+        size = c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4;
+        if (size > utf8.n - n)
+            break;
+        n += size;
+    }
     m->here = step_wide(m, before, span_slice(utf8, 0, n));
     if (alone)
         m->here |= before;
@@ -233,13 +237,14 @@ take_plain(struct mime_shown *m, struct span utf8, uint64_t *met)
     return n;
 }
 
-// What is at the front, in a slice; returns its octets.
+// What is at the front of what is left of a slice; returns its octets, 0 at a character that is cut.
 static size_t
-take(struct mime_shown *m, struct span utf8, uint64_t *met)
+take(struct mime_shown *m, struct span utf8)
 {
+    uint64_t met = 0;
     size_t n = 0;
     if (m->reference.kind == REF_NONE)
-        n = take_plain(m, span_slice(utf8, 0, m->slice_left), met);
+        n = take_plain(m, utf8, &met);
     if (n == 0 && (*utf8.p & 0x80)) {
         m->reference.kind = REF_NONE;
         n = take_wide(m, utf8);
@@ -247,23 +252,23 @@ take(struct mime_shown *m, struct span utf8, uint64_t *met)
         take_octet(m, *utf8.p);
         n = 1;
     }
-    *met |= m->here;
+    m->met |= (met | m->here) & m->last;
     return n;
 }
 
 bool
 mime_shown_feed(struct mime_shown *m, struct span utf8)
 {
-    uint64_t met = 0;
-    while (utf8.n > 0 && (met & m->last) == 0) {
-        size_t n = take(m, utf8, &met);
+    while (utf8.n > 0 && m->met == 0) {
+        size_t n = take(m, span_slice(utf8, 0, m->slice_left));
+        if (n == 0 && m->slice_left == MIME_HTML_SLICE)
+            return true;  // the caller cut a character
         utf8 = span_skip(utf8, n);
-        if (n < m->slice_left) {
-            m->slice_left -= n;
+        m->slice_left -= n;
+        if (n > 0 && m->slice_left > 0)
             continue;
-        }
-        m->slice_left = MIME_HTML_SLICE - (n - m->slice_left) % MIME_HTML_SLICE;
+        m->slice_left = MIME_HTML_SLICE;
         m->here |= m->before_tag;
     }
-    return m->last == 0 || (met & m->last) != 0;
+    return m->last == 0 || m->met != 0;
 }

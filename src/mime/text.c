@@ -320,10 +320,16 @@ mime_text_header(struct mime_text_search *s, struct span block)
             mime_streams_field(s->streams, MIME_ZONE_HEADER, header.name, header.value);
 }
 
+bool
+mime_text_may_have(const struct mime_text_search *s, struct span block)
+{
+    return is_coded(s, block) || may_be_written(s, block);
+}
+
 void
 mime_text_value(struct mime_text_search *s, struct span raw_value)
 {
-    if (s->missing > 0 && (is_coded(s, raw_value) || may_be_written(s, raw_value)))
+    if (s->missing > 0 && mime_text_may_have(s, raw_value))
         mime_streams_field(s->streams, MIME_ZONE_HEADER, SPAN_NONE, raw_value);
 }
 

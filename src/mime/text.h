@@ -29,6 +29,8 @@ void mime_text_end(struct mime_text_search *s);
 
 // Searches a header block: every field, "Name: decoded value", or one value alone.
 void mime_text_header(struct mime_text_search *s, struct span block);
+// False: nothing that is still looked for is in any field of the block. Cheap.
+bool mime_text_may_have(const struct mime_text_search *s, struct span block);
 void mime_text_value(struct mime_text_search *s, struct span raw_value);
 
 // For text from elsewhere; what goes in here is searched too.

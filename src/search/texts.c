@@ -246,7 +246,8 @@ own_header(struct query_texts *t, struct span block)
     struct mime_header h;
     for (size_t i = 0; i < t->header_count; i++) {
         struct mime_header_iter it = mime_header_begin(block);
-        while (mime_header_next(&it, &h) == R_OK) {
+        bool may = t->headers[i].any || mime_text_may_have(t->headers[i].search, block);
+        while (may && mime_header_next(&it, &h) == R_OK) {
             if (!span_ieq(h.name, t->headers[i].name))
                 continue;
             t->headers[i].present = true;

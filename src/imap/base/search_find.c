@@ -9,7 +9,8 @@
 
 // Finding: rows first, in batches; then cached summaries; headers and bodies only of the messages that are still open.
 
-enum { BATCH = 256 };
+// KEPT: octets of a message's cached structure that are kept until it is looked at in full.
+enum { BATCH = 256, KEPT = 4096 };
 
 struct find {
     struct imap_search *search;
@@ -135,14 +136,16 @@ search_texts(struct find *d, const struct query_message *m, struct fault *f)
 // ---- one message, whatever it takes ----
 
 static enum result
-look_closer(struct find *d, struct query_message *m, enum query_answer *answer,
-            struct fault *f)
+look_closer(struct find *d, struct query_message *m, struct span kept,
+            enum query_answer *answer, struct fault *f)
 {
     struct message_cache cache;
     struct mime_summary summary;
     arena_reset(d->scratch);
-    if (message_cache_load(d->mail, m->row, d->scratch, &cache, f) != R_OK ||
-        mime_summary_get(cache.summary, &summary, f) != R_OK)
+    bool known = kept.p && message_cache_get(kept, &cache) == R_OK;
+    if (!known && message_cache_load(d->mail, m->row, d->scratch, &cache, f) != R_OK)
+        return R_FAIL;
+    if (mime_summary_get(cache.summary, &summary, f) != R_OK)
         return R_FAIL;
     m->summary = &summary;
     m->parts = cache.index;
@@ -184,13 +187,14 @@ take_hit(struct find *d, const struct view_message *v, struct fault *f)
     return R_OK;
 }
 
-// Answers by the summary as far as the cache has it, without suspending; the rest stays open.
-static void
+// Answers by the summary as far as the cache has it, without suspending; the rest stays open, and of that the cache is kept for the
+// batch: the result has one for each message, SPAN_NONE where there is none.
+static struct span *
 match_cached(struct find *d, const struct view_message *v, struct query_message *q,
              enum query_answer *answers, size_t n)
 {
     struct store_cache_reader *reader = store_cache_begin(mail_store(d->mail));
-    struct span packed[BATCH];
+    struct span *packed = arena_array(d->batch, n, sizeof *packed);
     for (size_t i = 0; i < n; i++) {
         if (answers[i] != QUERY_UNKNOWN ||
             store_cache_find(reader, v[i].row.blob, &packed[i]) != R_OK)
@@ -211,7 +215,12 @@ match_cached(struct find *d, const struct view_message *v, struct query_message 
         q[i].summary = NULL;
         q[i].parts = SPAN_NONE;
     }
+    for (size_t i = 0; i < n; i++) {
+        bool keep = answers[i] == QUERY_UNKNOWN && packed[i].p && packed[i].n <= KEPT;
+        packed[i] = keep ? arena_dup(d->batch, packed[i]) : SPAN_NONE;
+    }
     store_cache_end(&reader);
+    return packed;
 }
 
 static size_t
@@ -270,10 +279,10 @@ match_batch(struct find *d, const struct view_message *v, size_t n, struct fault
         open = count_open(answers, n);
     }
     d->count.candidates += open;
-    if (open > 0)
-        match_cached(d, v, q, answers, n);
+    const struct span *kept = open > 0 ? match_cached(d, v, q, answers, n) : NULL;
     for (size_t i = 0; i < n; i++) {
-        if (answers[i] == QUERY_UNKNOWN && look_closer(d, &q[i], &answers[i], f) != R_OK)
+        if (kept && answers[i] == QUERY_UNKNOWN &&
+            look_closer(d, &q[i], kept[i], &answers[i], f) != R_OK)
             return R_FAIL;
         if (answers[i] == QUERY_YES && take_hit(d, &v[i], f) != R_OK)
             return R_FAIL;
