@@ -10,6 +10,7 @@
 # --json: group delete
 # --json: group member add
 # --json: group member delete
+import base64
 import hashlib
 import json
 import re
@@ -182,12 +183,55 @@ def test_app_password_for_a_protocol_and_a_time(server):
     short = app_password(server, user, "guest", "--expires", "3s")
     client = Imap(server.address("imap"), user, short)
     assert has_ended(client)
-    refuses(server, user, short)
+    refuses(server, user, short, "EXPIRED")
     rows = {row["label"]: row for row in verb(server, "user", "password", "list", user)}
     assert rows["printer"]["protocols"] == ["lmtp", "pop3"] and "expires" in rows["guest"] and "expires" not in rows["mail"]
     server.restart()
-    refuses(server, user, short)
+    refuses(server, user, short, "EXPIRED")
     verb(server, "user", "delete", user)
+
+
+def said_to(where, greeting, command, end):
+    """The line that answers a login."""
+    wire = Wire(where)
+    while not wire.line().startswith(greeting):
+        pass
+    wire.send(command)
+    while not (line := wire.line().decode()).startswith(end):
+        pass
+    wire.close()
+    return line.rstrip()
+
+
+@pytest.fixture(name="doors")
+def all_doors():
+    own = posthorn.Server({"relay_host": "localhost:9", "relay_tls": "none"},
+                          services=(*posthorn.SERVICES, "pop3", "submission"))
+    yield own
+    own.stop()
+
+
+def test_expired_app_password(doors):
+    """RFC 5530 section 3, RFC 3206: who has the right one is told that it has expired, in every protocol; a wrong one,
+    or one of a user who is disabled, is told what a wrong one is told."""
+    user = doors.fresh_user("late")
+    secret = app_password(doors, user, "old", "--expires", "1s")
+    refused_before = len(logged(doors, "Refused"))
+    wait_for(lambda: posthorn.auth_test(doors, user, secret)[1][0].get("why") == "the app password 'old' has expired", "the end of an app password")
+    plain = base64.b64encode(f"\0{user}\0{secret}".encode())
+    refuses(doors, user, secret, "EXPIRED")
+    assert said_to(doors.address("imap"), b"* OK", b"a AUTHENTICATE PLAIN " + plain + b"\r\n", ("a ",)) == "a NO [EXPIRED] This app password has expired."
+    assert said_to(doors.address("pop3"), b"+OK", b"AUTH PLAIN " + plain + b"\r\n", ("-", "+OK")) == "-ERR [AUTH] This app password has expired"
+    assert said_to(doors.address("managesieve"), b"OK", b'AUTHENTICATE "PLAIN" "' + plain + b'"\r\n', ("NO", "OK")) == 'NO "This app password has expired."'
+    assert said_to(doors.address("submission"), b"220", b"EHLO x\r\nAUTH PLAIN " + plain + b"\r\n", ("5", "235")) == "535 5.7.8 This app password has expired"
+    lines = logged(doors, "Refused")[refused_before:]
+    assert len(lines) == 5 and all("code=EXPIRED" in line for line in lines)  # not one of the codes that fail2ban counts
+    Imap(doors.address("imap"), user, doors.password).close()
+    refuses(doors, user, secret[:-1] + ("b" if secret[-1] == "a" else "a"))
+    refuses(doors, "bob", secret)
+    verb(doors, "user", "disable", user)
+    refuses(doors, user, secret)
+    verb(doors, "user", "delete", user)
 
 
 def test_auth_test(server):

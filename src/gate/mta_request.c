@@ -61,6 +61,7 @@ static const struct {
 } failures[] = {
     {FAULT_AUTHFAILED, ""},
     {FAULT_AUTHZFAILED, "\tauthz\tcode=authz_fail"},
+    {FAULT_EXPIRED, "\tcode=pass_expired\treason=The password has expired"},
     {FAULT_NOPERM, "\tauthz\tcode=authz_fail"},
     {FAULT_PRIVACY, "\treason=Plaintext authentication disallowed on non-secure (SSL/TLS) "
                     "connections"},

@@ -25,6 +25,7 @@ static const char *const fault_texts[FAULT_COUNT] = {
     [FAULT_TOOBIG] = "Too big",
     [FAULT_AUTHFAILED] = "Authentication failed",
     [FAULT_AUTHZFAILED] = "Authorization failed",
+    [FAULT_EXPIRED] = "The password has expired",
     [FAULT_PRIVACY] = "Encryption required",
     [FAULT_UNAVAILABLE] = "Temporarily unavailable",
     [FAULT_INUSE] = "In use",

@@ -77,6 +77,9 @@ void conn_filled(struct conn *c, size_t n);
 // Reading is best paused then: waiting goes on in spite of it, and the handler keeps out.
 enum result conn_wait_input(struct conn *c, size_t n, uint32_t timeout_ms) MUST_CHECK;
 
+// A task that waits there goes on now, as if its time were over. Nothing happens where none waits.
+void conn_wait_cancel(struct conn *c);
+
 // From here on both directions are compressed (raw DEFLATE, RFC 4978); unread input is taken as compressed already. Each
 // loop turn's output is flushed. Where the peer flushed, `holds` is asked with the unread octets: while it says true what
 // follows stays packed, until conn_input_max or conn_wait_input ask for more, or conn_uncompress takes it as it is.

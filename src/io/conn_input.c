@@ -194,7 +194,9 @@ wait_progress(struct conn *c, size_t n, uint32_t timeout_ms)
     struct patience patience = {task_self(), false};
     struct timer timer;
     timer_init(&timer, patience_over, &patience);
-    while (conn_unread_count(c) < n && !c->is.eof && !patience.over) {
+    c->waiting.cancelled = false;
+    while (conn_unread_count(c) < n && !c->is.eof && !patience.over &&
+           !c->waiting.cancelled) {
         size_t before = conn_unread_count(c);
         if (!timer_is_set(&timer))
             timer_set(&timer, timeout_ms);
@@ -205,6 +207,15 @@ wait_progress(struct conn *c, size_t n, uint32_t timeout_ms)
     }
     timer_clear(&timer);
     return conn_unread_count(c) < n ? R_FAIL : R_OK;
+}
+
+void
+conn_wait_cancel(struct conn *c)
+{
+    if (!c->waiting.reader)
+        return;
+    c->waiting.cancelled = true;
+    task_wake(c->waiting.reader);
 }
 
 enum result

@@ -28,7 +28,8 @@ struct conn_flags {
 
 struct conn_waiting {
     struct task *writer, *reader;
-    size_t octets;  // that the reader wants
+    size_t octets;   // that the reader wants
+    bool cancelled;  // it is to go on
 };
 
 struct zip;  // io/conn_zip.h

@@ -116,10 +116,13 @@ on_text(void *arg, struct span bytes)
 
 // ---- DATA ----
 
+// The client is gone, or says nothing (RFC 5321 section 4.5.3.2.5), or the server ends: then it is told so behind this.
 static void
 give_up(struct lmtp_session *s)
 {
     lmtp_reset(s);
+    if (!s->draining && !conn_eof(s->conn))
+        lmtp_say(s, 421, "4.4.2", "No text for too long");
     s->quitting = true;
 }
 

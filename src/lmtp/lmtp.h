@@ -70,6 +70,7 @@ enum result lmtp_target_takes(const struct lmtp_host *host, const struct lmtp_ta
 void lmtp_session_start(struct conn *conn, const struct lmtp_host *host,
                         struct span remote);
 void lmtp_session_drain(void);      // 421 to all sessions of this thread, between commands
+void lmtp_session_hurry(void);      // then: 421 to those that still wait for a text
 unsigned lmtp_session_count(void);  // of this thread
 
 #endif

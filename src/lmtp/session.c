@@ -203,6 +203,14 @@ lmtp_session_drain(void)
     }
 }
 
+void
+lmtp_session_hurry(void)
+{
+    struct lmtp_session *s;
+    DL_FOREACH(sessions, s)
+    conn_wait_cancel(s->conn);
+}
+
 unsigned
 lmtp_session_count(void)
 {

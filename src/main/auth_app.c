@@ -31,7 +31,7 @@ note_use(struct login *l)
                   log_user(name_span(&l->user.name)), log_fault(&f));
 }
 
-// Who has it and uses it where it is not good is no guesser (FAULT_NOPERM), nobody is banned for it.
+// Who has it and uses it where it is not good is no guesser (FAULT_EXPIRED, FAULT_NOPERM), nobody is banned for it.
 enum result
 app_judge(struct login *l, struct fault *f)
 {
@@ -40,7 +40,7 @@ app_judge(struct login *l, struct fault *f)
     if (r != R_OK)
         return r;
     if (found.expires_s > 0 && found.expires_s <= clock_wall_s())
-        return fault_set(f, FAULT_AUTHFAILED, "the app password '%s' has expired",
+        return fault_set(f, FAULT_EXPIRED, "the app password '%s' has expired",
                          found.label.text);
     if (!app_password_is_for(&found, span_str(l->service.name)))
         return fault_set(f, FAULT_NOPERM, "the app password '%s' is not for %s",

@@ -217,7 +217,7 @@ bool who_may_come(const struct auth_role *role, struct span remote);
 // Is the protocol one of those that `user set` leaves l->user? FAULT_NOPERM. Takes what the ticket tells of the user.
 enum result who_may_use(struct login *l, struct fault *f) MUST_CHECK;
 
-// auth_app.c: is it an app password of the user? R_NONE: none; R_FAIL (FAULT_AUTHFAILED): one that does not serve here.
+// auth_app.c: is it an app password of the user? R_NONE: none; R_FAIL (FAULT_EXPIRED, FAULT_NOPERM): one that does not serve here.
 enum result app_judge(struct login *l, struct fault *f) MUST_CHECK;
 // Ends the sessions that came by it, and voids the tickets; 0: all of the account.
 void auth_revoke(struct auth_role *role, uint64_t account, uint64_t password);

@@ -95,6 +95,7 @@ wait_replies(unsigned n)
     loop_run(role.loop);
 }
 
+static const char *from = "127.0.0.1";
 static struct auth_start next_start;
 
 static void
@@ -116,7 +117,7 @@ start(uint64_t exchange, const char *mechanism, struct span initial, const char 
         .initial = initial,
         .user = span_str(user),
         .password = span_str(password),
-        .remote = SPAN("127.0.0.1"),
+        .remote = span_str(from),
     };
     loop_post(role.loop, do_start, NULL);
     wait_replies(got.count + 1);
@@ -410,6 +411,43 @@ test_without_a_password(void **state)
     expect_refusal();
 }
 
+static uint32_t
+penalty_ms(const char *user)
+{
+    struct attempt a;
+    uint64_t now_ms = clock_mono_ms();
+    uint32_t ms = throttle_start(role.throttle, span_str(from), span_str(user), now_ms, &a);
+    throttle_cancel(role.throttle, &a);
+    return ms;
+}
+
+// The right app password, too late, is no guess; a wrong one is.
+static void
+test_expired_is_no_guess(void **state)
+{
+    (void)state;
+    struct fault f;
+    struct app_password p = {.expires_s = 1};
+    char text[APP_PASSWORD_TEXT];
+    uint8_t digest[APP_PASSWORD_DIGEST];
+    load("carol:{PLAIN}secret");
+    app_password_new(text, digest);
+    p.account = account_of("carol");
+    assert_int_equal(name_of(SPAN("phone"), &p.label, &f), R_OK);
+    assert_int_equal(app_password_add(role.db, &p, digest, &f), R_OK);
+    from = "192.0.2.7";  // 127.0.0.1 is exempt
+    for (uint64_t i = 1; i <= 5; i++) {
+        start(i, "", SPAN_NONE, "carol", text);
+        assert_int_equal(got.last.verdict, AUTH_REFUSED);
+        assert_int_equal(got.last.fault, FAULT_EXPIRED);
+    }
+    assert_int_equal(penalty_ms("carol"), 0);
+    start(6, "", SPAN_NONE, "carol", "Secret");
+    expect_refusal();
+    assert_true(penalty_ms("carol") > 0);
+    from = "127.0.0.1";
+}
+
 static void
 abort_two(void *arg)
 {
@@ -487,6 +525,7 @@ main(void)
         TEST(test_scram_has_a_last_challenge),
         TEST(test_revoked_between_steps),
         TEST(test_without_a_password),
+        TEST(test_expired_is_no_guess),
         TEST(test_aborted_exchanges_are_freed),
         TEST(test_refusals_take_the_same_time),
         cmocka_unit_test(test_pace),

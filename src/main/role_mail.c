@@ -23,7 +23,13 @@
 
 #include <signal.h>
 
-enum { DRAIN_MS = 4000, HANG_UP_MS = 800, DRAIN_STEP_MS = 50, KEEPING_MS = 3600 * 1000 };
+enum {
+    DRAIN_MS = 4000,
+    HURRY_MS = 500,
+    HANG_UP_MS = 800,
+    DRAIN_STEP_MS = 50,
+    KEEPING_MS = 3600 * 1000
+};
 
 // Set only in the deliberately broken build that the fault harness must catch (-Dbroken=ack).
 #ifndef TEST_ACK_BEFORE_COMMIT
@@ -123,14 +129,24 @@ stop_home(struct home *h)
     loop_stop(h->loop);
 }
 
+// Who brings a text has some seconds for the rest of it (RFC 5321 section 3.8: 421, not a lost connection).
+static void
+hurry(void)
+{
+    lmtp_session_hurry();
+    submission_session_hurry();
+}
+
 // Looks again and again until the sessions are gone; those that will not go are hung up, then left.
 static void
 on_patience(void *arg)
 {
     struct home *h = arg;
-    static const unsigned polite = DRAIN_MS / DRAIN_STEP_MS,
+    static const unsigned patient = (DRAIN_MS - HURRY_MS) / DRAIN_STEP_MS,
+                          polite = DRAIN_MS / DRAIN_STEP_MS,
                           last = (DRAIN_MS + HANG_UP_MS) / DRAIN_STEP_MS;
-    h->drain.steps++;
+    if (++h->drain.steps >= patient)
+        hurry();
     if (h->drain.steps == polite)
         (void)!session_kick(h, SPAN_NONE, 0);
     if (h->drain.steps >= last || (sessions_of(h) == 0 && task_live() == 0))

@@ -234,11 +234,17 @@ run_rcpt(struct submission_session *s, struct span args)
 
 // ---- the text ----
 
+// The client is gone, or says nothing (RFC 5321 section 4.5.3.2.5), or the server ends: then it is told so behind this.
 static void
 give_up(struct submission_session *s)
 {
     submission_reset(s);
-    s->ending = "Connection closed in a mail";
+    if (s->draining)
+        return;
+    bool gone = conn_eof(s->conn);
+    if (!gone)
+        submission_say(s, 421, "4.4.2", "No text for too long");
+    s->ending = gone ? "Connection closed in a mail" : "Inactivity in a mail";
 }
 
 static uint32_t

@@ -221,6 +221,14 @@ submission_session_drain(void)
     }
 }
 
+void
+submission_session_hurry(void)
+{
+    struct submission_session *s;
+    DL_FOREACH(sessions, s)
+    conn_wait_cancel(s->conn);
+}
+
 // ---- the beginning ----
 
 void

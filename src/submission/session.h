@@ -58,6 +58,7 @@ void submission_session_start(struct conn *conn, struct mail_user *user,
 void submission_refuse(struct conn *conn, const struct handover *h, const struct fault *f);
 void
 submission_session_drain(void);  // 421 to all sessions of this thread, between commands
+void submission_session_hurry(void);  // then: 421 to those that still wait for a text
 
 extern const struct served_ops submission_served;
 

@@ -1,0 +1,119 @@
+"""421 when the server ends while mail is brought, by LMTP and submission (RFC 5321 section 3.8): between commands at once, in a text once its
+rest did not come. What was answered 250 is there afterwards, and what was not is nowhere."""
+import base64
+import signal
+import threading
+
+import pytest
+
+from lib import server as posthorn
+from lib.smarthost import Smarthost, queue_is_empty
+from lib.waiting import wait_for
+from lib.wire import Closed, Wire
+
+TEXT = "From: alice@example.test\r\nMessage-ID: <{0}@example.test>\r\nSubject: {0}\r\n\r\n" + "body\r\n" * 5000
+
+
+class Client:
+    """Of one of the two doors."""
+
+    def __init__(self, server, door):
+        self.wire = Wire(server.address(door), timeout=240)
+        self.answer()
+        self.ask("LHLO x" if door == "lmtp" else "EHLO x")
+        if door == "submission":
+            assert self.ask("AUTH PLAIN " + base64.b64encode(f"\0alice\0{posthorn.PASSWORD}".encode()).decode()).startswith("235 ")
+        self.to = "alice" if door == "lmtp" else "r@far.test"
+
+    def answer(self):
+        """The last line of an answer; empty: the connection ended."""
+        try:
+            while (line := self.wire.line().decode())[3:4] == "-":
+                pass
+            return line.rstrip("\r\n")
+        except Closed:
+            return ""
+
+    def ask(self, line):
+        self.wire.send(line.encode() + b"\r\n")
+        return self.answer()
+
+    def begin(self):
+        assert self.ask("MAIL FROM:<alice@example.test>").startswith("250 ")
+        assert self.ask(f"RCPT TO:<{self.to}>").startswith("250 ")
+        return self
+
+    def data(self, text):
+        """So far; the end is still to come."""
+        assert self.begin().ask("DATA").startswith("354 ")
+        self.wire.send(text.encode())
+        return self
+
+    def chunk(self, text, more):
+        """BDAT of which so many octets are still to come (RFC 3030)."""
+        self.begin()
+        self.wire.send(f"BDAT {len(text) + more} LAST\r\n{text}".encode())
+        return self
+
+
+@pytest.fixture(name="host")
+def one_host():
+    host = Smarthost()
+    yield host
+    host.close()
+
+
+@pytest.fixture(name="server")
+def one_server(host):
+    server = posthorn.Server({"relay_host": f"localhost:{host.port}", "relay_tls": "none", "local_domains": ["example.test"], "sent_copy": False},
+                             services=(*posthorn.SERVICES, "submission"))
+    yield server
+    server.stop()
+
+
+def subjects(server):
+    session = server.imap("alice")
+    rows = session.fetch("1:*", "(BODY.PEEK[HEADER.FIELDS (SUBJECT)])") if session.select("INBOX")["EXISTS"] else {}
+    session.close()
+    return sorted(row["BODY[HEADER.FIELDS (SUBJECT)]"].decode().strip()[9:] for row in rows.values())
+
+
+@pytest.mark.parametrize("door", ["lmtp", "submission"])
+def test_421(server, host, door):
+    idle, between, done = Client(server, door), Client(server, door).begin(), Client(server, door)
+    assert done.data(TEXT.format("done")).ask(".").startswith("250 ")
+    late, stuck = Client(server, door).data(TEXT.format("late")), Client(server, door).data(TEXT.format("stuck"))
+    half = Client(server, door).chunk(TEXT.format("half"), 100)
+    ended = threading.Thread(target=lambda: (server.process.send_signal(signal.SIGTERM), server.process.wait(60)))
+    ended.start()
+    for client in (idle, between, done):
+        assert client.answer().startswith("421 4.3.2 ") and client.answer() == ""
+    said = late.ask(".")  # it has some seconds for that
+    assert said[:4] in ("250 ", "421 "), said
+    if said.startswith("250 "):
+        assert late.answer().startswith("421 4.3.2 ")
+    assert late.answer() == ""
+    for client in (stuck, half):
+        assert client.answer().startswith("421 4.3.2 ") and client.answer() == ""
+    ended.join()
+    server.start()
+    want = sorted(["done"] + (["late"] if said.startswith("250 ") else []))
+    if door == "lmtp":
+        assert subjects(server) == want
+    else:
+        wait_for(lambda: queue_is_empty(server), "an empty queue")
+        assert sorted(host.subjects()) == want
+    assert not list(server.data.glob("staging/*"))
+
+
+def test_silence_in_a_text(host):
+    """RFC 5321 section 4.5.3.2.5: who says nothing in the middle of a text is told so."""
+    server = posthorn.Server({"relay_host": f"localhost:{host.port}", "relay_tls": "none", "local_domains": ["example.test"], "test_idle_time": "1s"},
+                             services=(*posthorn.SERVICES, "submission"))
+    try:
+        for begun in (Client(server, "submission").data(TEXT.format("a")), Client(server, "submission").chunk(TEXT.format("b"), 9)):
+            assert begun.answer() == "421 4.4.2 No text for too long" and begun.answer() == ""
+        assert "Inactivity in a mail" in server.stderr()
+    finally:
+        server.stop()
+    assert not host.mails
