@@ -7,8 +7,8 @@ import signal
 
 import pytest
 
-from lib import client, server as posthorn
-from lib.smarthost import Smarthost
+from lib import client, scripts, server as posthorn
+from lib.smarthost import Smarthost, queue_is_empty
 from lib.waiting import wait_for
 from test_relay import fields, reports
 
@@ -29,25 +29,16 @@ class Receiver(posthorn.Server):
         name = f"u{next(numbers)}"
         self.user_add(name)
         if script:
-            self.verb("sieve", "put", "main", "-", "--user", name, stdin=script.encode())
-            self.verb("sieve", "activate", "main", "--user", name)
+            scripts.put(self, name, script)
         return name
 
     def settled(self):
-        """Nothing waits to go out any more."""
-        def look():
-            try:
-                return self.verb("queue", "count")[0]["mails"] == 0
-            except RuntimeError:  # the role is not back yet
-                return False
-        wait_for(look, seconds=60)
+        wait_for(lambda: queue_is_empty(self), seconds=60)
 
     def out(self):
         """The mails that went out since the last call."""
         self.settled()
-        with self.host.lock:
-            mails, self.host.mails[:] = list(self.host.mails), []
-        return mails
+        return self.host.take()
 
     def inbox(self, user):
         session = self.imap(user)

@@ -5,8 +5,9 @@ import time
 
 import pytest
 
-from lib import client, server as posthorn
+from lib import client, scripts, server as posthorn
 from lib.smarthost import Smarthost
+from lib.waiting import wait_for
 
 BEFORE = """require ["fileinto", "editheader", "imap4flags"];
 if header :is "X-Admin" "file" { fileinto "Quarantine"; stop; }
@@ -60,9 +61,7 @@ class User:
             self.script(script)
 
     def script(self, text, name="main", active=True):
-        posthorn.run_verb("sieve", "put", name, "-", "--user", self.name, "--data", self.server.data, stdin=text.encode())
-        if active:
-            posthorn.run_verb("sieve", "activate", name, "--user", self.name, "--data", self.server.data)
+        scripts.put(self.server, self.name, text, name, active)
 
     def deliver(self, fields="Subject: x", body="hello", sender="sender@example.org", to=None, more=""):
         """The answer to the one recipient."""
@@ -403,12 +402,8 @@ def make_relayed():
 
 def sent(server, n):
     """The mails that the smarthost has, once there are so many."""
-    deadline = time.monotonic() + 60
-    while len(server.host.mails) < n:
-        assert time.monotonic() < deadline, server.host.mails
-        time.sleep(0.02)
-    with server.host.lock:
-        mails, server.host.mails[:] = list(server.host.mails), []
+    wait_for(lambda: len(server.host.mails) >= n, f"{n} mails that go out")
+    mails = server.host.take()
     assert len(mails) == n, mails
     return mails
 

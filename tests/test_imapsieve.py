@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from lib import client, server as posthorn
+from lib import client, scripts, server as posthorn
 from lib.long import LONG
 
 numbers = itertools.count(1)
@@ -39,7 +39,7 @@ class User:
         self.imap = server.imap(self.name)
 
     def script(self, text, name="hook", mailbox="INBOX"):
-        posthorn.run_verb("sieve", "put", name, "-", "--user", self.name, "--data", self.server.data, stdin=text.encode())
+        scripts.put(self.server, self.name, text, name, active=False)
         if mailbox:
             self.imap.command(f'SETMETADATA "{mailbox}" (/shared/imapsieve/script "{name}")')
 

@@ -1,12 +1,11 @@
 """Which addresses are a user's: what `vacation` answers for (RFC 5230 section 4.5) and what :from may be (RFC 5435 section 3.3) is what
 the table of addresses says, as for submission; also of users of an SQL database."""
 import email
-import json
 
 import pytest
 
-from lib import client, server as posthorn, userbases
-from lib.smarthost import Smarthost
+from lib import client, scripts, server as posthorn, userbases
+from lib.smarthost import Smarthost, queue_is_empty
 from lib.waiting import wait_for
 
 AWAY = 'require ["vacation", "vacation-seconds"]; vacation :seconds 0 "I am away";'
@@ -24,19 +23,17 @@ class Place:
         for words in (["sales@a.test", "ann", "ben@a.test"], ["quiet@a.test", "ann", "ben@a.test", "send=no"], ["ann.smith@far.test", "ann"],
                       ["b.jones@far.test", "ben@a.test"], ["@old.test", "@a.test"], ["chain@a.test", "sales@a.test"]):
             self.verb("address", "add", *words)
-        self.seen = 0
 
     def stop(self):
         self.server.stop()
         self.host.close()
         self.base.stop()
 
-    def verb(self, *words, stdin=None):
-        return posthorn.run_verb(*words, "--data", self.server.data, stdin=stdin)
+    def verb(self, *words):
+        return posthorn.run_verb(*words, "--data", self.server.data)
 
     def script(self, user, text):
-        self.verb("sieve", "put", "main", "-", "--user", user, stdin=text.encode())
-        self.verb("sieve", "activate", "main", "--user", user)
+        scripts.put(self.server, user, text)
 
     def deliver(self, user, header, sender="s@far.test"):
         lmtp = client.Lmtp(self.server.address("lmtp"))
@@ -48,10 +45,8 @@ class Place:
 
     def sent(self):
         """The mails that went out since; LMTP's 250 comes behind the last of them is in the queue."""
-        wait_for(lambda: json.loads(self.verb("--json", "queue", "count"))["mails"] == 0, "an empty queue")
-        with self.host.lock:
-            found, self.seen = self.host.mails[self.seen:], len(self.host.mails)
-        return found
+        wait_for(lambda: queue_is_empty(self.server), "an empty queue")
+        return self.host.take()
 
     def answers(self, user, header, sender="s@far.test"):
         self.deliver(user, header, sender)

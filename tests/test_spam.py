@@ -17,7 +17,7 @@ import urllib.request
 
 import pytest
 
-from lib import client, scratch, server as posthorn
+from lib import client, scratch, scripts, server as posthorn
 from lib.long import LONG
 from lib.peers import free_ports, wait_port
 from lib.scanners import EICAR, GTUBE, Clamd, Receiver, Rspamd, is_signed
@@ -40,8 +40,7 @@ class User:
         server.user_add(self.name, posthorn.PASSWORD)
         self.imap = server.imap(self.name)
         if script:
-            posthorn.run_verb("sieve", "put", "main", "-", "--user", self.name, "--data", server.data, stdin=script.encode())
-            posthorn.run_verb("sieve", "activate", "main", "--user", self.name, "--data", server.data)
+            scripts.put(server, self.name, script)
 
     def deliver(self, fields="Subject: x", body="hello", to=None, more=()):
         """The answers to all recipients."""

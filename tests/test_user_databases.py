@@ -88,7 +88,14 @@ def test_passwords(place):
         assert login(server, "alice", "secret-a").startswith(WRONG)
 
 
+def seen_here(server):
+    """They have logged in, and are known from then on."""
+    assert granted(server, "ann", "secret-a") and granted(server, "ben@example.org", "secret-b") and granted(server, "alice", posthorn.PASSWORD)
+
+
 def test_who_is_listed(place):
+    seen_here(place.server)
+    assert not granted(place.server, "nobody-here", "secret-a")
     rows = users(place.server)
     assert rows["ann"]["source"] == place.base.kind and "source" not in rows["alice"]
     assert set(rows) == {"ann", "ben@example.org", "alice", "bob", "carol"}  # who asked in vain is not there
@@ -100,6 +107,7 @@ def test_all_are_listed(place):
     """`user list` has who is in the database and was never here, in any number; a database that is lost is said to be."""
     if place.base.kind == "pam":
         pytest.skip("PAM has no list")
+    seen_here(place.server)
     many = [f"many{n}" for n in range(1200)]
     place.base.put_many(many)
     try:

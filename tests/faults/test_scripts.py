@@ -11,7 +11,8 @@ from eventlog import release_binary  # noqa: F401
 from lib import client, server as posthorn
 from lib.long import LONG
 from lib.managesieve import Sieve
-from lib.smarthost import Smarthost
+from lib.scripts import put
+from lib.smarthost import Smarthost, queue_is_empty
 from lib.waiting import wait_for
 from test_damage import FILES, cut, flip, noise, remove
 from test_disk_errors import EIO, eventually, refused, small_disk  # noqa: F401
@@ -46,11 +47,6 @@ def verb(server, *words, text=b""):
     return posthorn.run_verb(*words, "--data", server.data, stdin=text)
 
 
-def put(server, user, text, name="main"):
-    verb(server, "sieve", "put", name, "-", "--user", user, text=text.encode())
-    verb(server, "sieve", "activate", name, "--user", user)
-
-
 def prepare(server, script, folders):
     """A user of the test's own, with this script and these folders."""
     name = server.fresh_user("rules")
@@ -76,10 +72,6 @@ def deliver(server, name, data=MESSAGE):
 def sent(host, name):
     with host.lock:
         return sum(f"{name}@far.test" in mail["to"] for mail in host.mails)
-
-
-def queue_is_empty(server):
-    return b'"mails":0' in posthorn.run_verb("--json", "queue", "count", "--data", server.data).replace(b" ", b"")
 
 
 # -- a kill at each step ---------------------------------------------------------------------

@@ -9,9 +9,9 @@ import subprocess
 
 import pytest
 
-from lib import client, server as posthorn
+from lib import client
 from lib.long import LONG
-from lib.smarthost import Smarthost
+from lib.smarthost import Smarthost, queue_is_empty
 from lib.waiting import wait_for
 from test_submission import Sender, Talk
 
@@ -95,17 +95,10 @@ def in_sent(server, subject):
         imap.close()
 
 
-def is_empty(server):
-    try:
-        return b'"mails":0' in posthorn.run_verb("--json", "queue", "count", "--data", server.data).replace(b" ", b"")
-    except RuntimeError:  # a role is not back yet
-        return False
-
-
 def settled(server):
     def look():
         try:
-            return is_empty(server) and in_sent(server, "none") == 0
+            return queue_is_empty(server) and in_sent(server, "none") == 0
         except (OSError, EOFError, client.Refused, RuntimeError):
             return False
     wait_for(look, "the server is not back")
@@ -129,7 +122,7 @@ def test_every_call(host, server, role, tmp_path, capsys):
         tries = 1
         heard = submit(server, subject)
         try:
-            wait_for(lambda s=subject, t=trace: t.has_killed() or (s in host.subjects() and is_empty(server)), "neither killed nor sent")
+            wait_for(lambda s=subject, t=trace: t.has_killed() or (s in host.subjects() and queue_is_empty(server)), "neither killed nor sent")
         finally:
             was_killed = trace.has_killed()
             trace.end()

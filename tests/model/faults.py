@@ -1,5 +1,5 @@
-"""Does the model notice? Builds the server with one careless change after the other (faults.def) and plays stories against each;
-every one must fail. python3 -m model.faults [NAME...], from tests/; the last line is "N passed, N failed"."""
+"""Do the harnesses notice? Builds the server with one careless change after the other (faults.def) and plays stories against each, or
+the harness that the row names; every one must fail. python3 -m model.faults [NAME...], from tests/; the last line is "N passed, N failed"."""
 import os
 import pathlib
 import re
@@ -9,7 +9,8 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-STORIES = "test_model.py::test_story"
+STORIES = "model/test_model.py::test_story"
+HARNESSES = (STORIES, "model/test_register.py", "model/test_private.py", "faults/test_submission_steps.py")
 
 
 def table():
@@ -40,7 +41,7 @@ def build(tree):
 
 def play(tree, test):
     """(does it pass, how it failed)"""
-    done = run(tree, "/usr/bin/python3", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"tests/model/{test}",
+    done = run(tree, "/usr/bin/python3", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"tests/{test}",
                env={"POSTHORN_BINARY": str(tree / "build/src/main/posthorn"), "POSTHORN_LONG": "", "POSTHORN_MODEL_SECONDS": "25"})
     why = re.findall(r"^E +(?:\w+(?:Error|Timeout|Closed)\b.*)$", done.stdout, re.M)
     return done.returncode == 0, (why or done.stdout.strip().split("\n"))[-1].strip()[:200]
@@ -73,7 +74,7 @@ def main(names):
         if not (tree / "build/build.ninja").exists():
             run(tree, "meson", "setup", "build", "--buildtype=debug", "-Dwerror=false")
         build(tree)
-        for test in (STORIES, "test_register.py", "test_private.py"):
+        for test in HARNESSES:
             whole, why = play(tree, test)
             tally[not whole] += 1
             print(f"{'passes' if whole else 'FAILS'}: nothing broken, {test}: {why}", flush=True)
