@@ -46,8 +46,11 @@ scan_private_users(struct index_scan *s, uint64_t account, struct store_private_
                                          index_key_get_u64(s->key, 17)};
         out->list = index_list_add(out->list, out->n, sizeof *out->list);
         out->list[out->n++] = one;
+        bool last = one.user == UINT64_MAX;  // of the mailbox
+        if (last && one.mailbox == UINT64_MAX)
+            break;
         from = prefix;
-        index_key_u64(&from, one.mailbox);
+        index_key_u64(&from, one.mailbox + last);
         index_key_u64(&from, one.user + 1);
     }
     return s->now == R_FAIL ? R_FAIL : R_OK;

@@ -98,6 +98,8 @@ load_privates(struct index_scan *s, struct state *st, struct fault *f)
         struct mailbox_state *m = state_mailbox(st, id);
         if (m)
             m->privates = true;
+        if (id == UINT64_MAX)
+            break;
         from = prefix;
         index_key_u64(&from, id + 1);
     }
