@@ -16,7 +16,7 @@ from lib.waiting import wait_for
 from test_submission import Sender, Talk
 
 MOST = 400 if LONG else 5  # calls of one role that are tried, evenly chosen
-CALLS = ("openat", "write", "pwrite64", "fsync", "fdatasync", "fallocate", "linkat", "unlinkat", "renameat", "sendto", "sendmsg", "connect", "recvmsg")
+CALLS = ("openat", "write", "pwrite64", "pwritev", "writev", "fsync", "fdatasync", "fallocate", "linkat", "unlinkat", "renameat", "sendto", "sendmsg", "connect", "recvmsg")
 TEXT = "From: alice@example.test\r\nMessage-ID: <{0}@example.test>\r\nSubject: {0}\r\n\r\nbody\r\n.\r\n"
 
 
@@ -104,6 +104,13 @@ def settled(server):
     wait_for(look, "the server is not back")
 
 
+def chosen_of(cases):
+    """So many, evenly, and in any case where something is written or becomes durable."""
+    most = min(len(cases), MOST)
+    some = {cases[i * (len(cases) - 1) // (most - 1)] for i in range(most)}
+    return sorted(some | {(call, n) for call, n in cases if call in ("fdatasync", "pwrite64", "pwritev") and n <= 2})
+
+
 @pytest.mark.parametrize("role", ["relay", "mail"])
 def test_every_call(host, server, role, tmp_path, capsys):
     submit(server, f"first-{role}")
@@ -114,7 +121,7 @@ def test_every_call(host, server, role, tmp_path, capsys):
     seen.end()
     cases = seen.cases()
     assert len({call for call, _ in cases}) >= 4, cases
-    chosen = [cases[i * (len(cases) - 1) // (min(len(cases), MOST) - 1)] for i in range(min(len(cases), MOST))]
+    chosen = chosen_of(cases)
     killed = twice = 0
     for call, n in chosen:
         subject = f"{role}-{call}-{n}"
