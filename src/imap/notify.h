@@ -60,8 +60,9 @@ bool imap_notify_pushes(const struct imap_session *s);
 bool imap_notify_is_frozen(const struct imap_session *s);
 // The flags of view_sync that NOTIFY adds.
 unsigned imap_notify_view_flags(const struct imap_session *s);
-// Are changed entries of this mailbox ("": the server) told? Without NOTIFY: those that ENABLE METADATA tells. Suspends.
-bool imap_notify_metadata(struct imap_session *s, struct span mailbox, struct arena *a);
+// Are changed entries of this mailbox ("": the server) told? Without NOTIFY: those that ENABLE METADATA tells.
+bool imap_notify_metadata(const struct imap_session *s, const struct tree_entry *mailbox,
+                          struct arena *a);
 bool imap_notify_any_metadata(const struct imap_session *s);
 // Messages [first, last] of this mailbox were made by the session's own command.
 void imap_notify_own(struct imap_session *s, const struct mailbox_ref *ref, uint32_t first,

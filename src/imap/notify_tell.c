@@ -48,15 +48,14 @@ imap_notify_any_metadata(const struct imap_session *s)
 }
 
 bool
-imap_notify_metadata(struct imap_session *s, struct span mailbox, struct arena *a)
+imap_notify_metadata(const struct imap_session *s, const struct tree_entry *mailbox,
+                     struct arena *a)
 {
-    struct tree_entry e;
     if (!s->notify)
         return true;
-    if (mailbox.n == 0)
+    if (mailbox->name.n == 0)
         return s->notify->wish.events & EVENT_SERVER_METADATA;
-    tree_find(s->user, a, mailbox, &e);
-    return !e.nonexistent && (imap_notify_events(&s->notify->wish, &e, a) & EVENT_METADATA);
+    return imap_notify_events(&s->notify->wish, mailbox, a) & EVENT_METADATA;
 }
 
 // ---- the selected mailbox ----

@@ -7,7 +7,7 @@
 // Owner: the caller's arena. Threads: the session's loop; all but names suspend.
 // Trust: names and values are the client's; caps in limits.def.
 
-#include "mail/user.h"
+#include "mail/tree.h"
 #include "mail/watch.h"
 
 // Where entries are: a mailbox, or the server (mailbox 0).
@@ -56,8 +56,9 @@ enum result metadata_set(const struct metadata_place *p, struct metadata_change 
                          struct arena *a, struct fault *f) MUST_CHECK;
 
 struct metadata_told {
-    struct span mailbox;  // "" for the server
-    struct span *names;   // sorted
+    // as it was when this was taken, without has_children; its name is "" for the server
+    struct tree_entry mailbox;
+    struct span *names;  // sorted
     size_t n;
 };
 // For a watch of WATCH_METADATA: what others changed since the last time, by mailbox. Too much for LIMIT_metadata_events:

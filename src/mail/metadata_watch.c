@@ -3,6 +3,7 @@
 
 #include "base/arena_grow.h"
 #include "mail/name.h"
+#include "mail/tree_inside.h"
 #include "mail/watch_log.h"
 
 struct found {
@@ -62,16 +63,19 @@ collect(struct take_call *c)
         qsort(c->found, c->n, sizeof *c->found, found_order);
 }
 
-// "" for the server; SPAN_NONE when the mailbox went meanwhile.
-static struct span
-name_told(const struct take_call *c, uint64_t mailbox)
+// False when the mailbox went meanwhile.
+static bool
+mailbox_told(const struct take_call *c, uint64_t mailbox, struct tree_entry *out)
 {
-    struct state *s = c->ear->account->state;
-    const struct mailbox_state *m = state_mailbox(s, mailbox);
-    struct mount mount = {.prefix = c->ear->prefix};
-    if (mailbox == 0)
-        return SPAN("");
-    return m ? mount_name(c->arena, &mount, name_full(c->arena, s, m)) : SPAN_NONE;
+    struct account *a = c->ear->account;
+    const struct mailbox_state *m = state_mailbox(a->state, mailbox);
+    struct mount mount = {.prefix = c->ear->prefix, .account = a};
+    *out = (struct tree_entry){.name = SPAN("")};
+    if (m) {
+        tree_entry_fill(out, &mount, acl_rights(c->ear->who, a, m->id), m);
+        out->name = mount_name(c->arena, &mount, name_full(c->arena, a->state, m));
+    }
+    return m || mailbox == 0;
 }
 
 static void
@@ -85,8 +89,8 @@ group(struct take_call *c)
         if (!first && span_eq(o[-1].name, o->name))
             continue;
         if (first) {
-            struct span mailbox = name_told(c, o->mailbox);
-            now = mailbox.p ? &c->told[c->told_n++] : NULL;
+            struct tree_entry mailbox;
+            now = mailbox_told(c, o->mailbox, &mailbox) ? &c->told[c->told_n++] : NULL;
             if (now)
                 *now = (struct metadata_told){
                     mailbox, arena_array(c->arena, c->n - i, sizeof *now->names), 0};
@@ -128,4 +132,6 @@ metadata_watch_take(struct mail_watch *w, struct arena *a, struct metadata_told 
         *out = all;
         *n_out += c.told_n;
     }
+    for (size_t i = 0; i < *n_out; i++)
+        tree_mark_subscribed(w->user, &(*out)[i].mailbox, 1);
 }
