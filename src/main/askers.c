@@ -65,6 +65,7 @@ askers_answer(const struct askers *all, uint64_t asker, uint16_t type, struct sp
 void
 askers_drop(struct askers *all)
 {
-    while (all->first != NULL)
-        drop(all->first);
+    struct asker *a, *next;
+    LL_FOREACH_SAFE(all->first, a, next)
+    drop(a);
 }

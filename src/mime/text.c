@@ -60,7 +60,8 @@ set_cores(struct mime_text_search *s)
         size_t at = (size_t)(needle->text.p - s->folded_needles.p);
         needle->finder = mime_finder_of(needle->text);
         needle->ascii = mime_ascii_run(needle->text) == needle->text.n;
-        needle->core = mime_finder_of(core_of(span_of(s->cores.p + at, needle->text.n)));
+        struct span core = span_slice(buf_span(&s->cores), at, at + needle->text.n);
+        needle->core = mime_finder_of(core_of(core));
     }
 }
 
