@@ -1,6 +1,6 @@
 #include "mime/finder.h"
 
-#include "mime/lane.h"
+#include "base/lane.h"
 
 // How often an octet is in mail, roughly: 0 for what is rare.
 static unsigned

@@ -1,6 +1,6 @@
 #include "mime/transfer.h"
 
-#include "mime/lane.h"
+#include "base/lane.h"
 #include "mime/token.h"
 
 enum mime_encoding

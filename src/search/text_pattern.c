@@ -1,7 +1,6 @@
 #include "search/text_find.h"
 
-typedef unsigned char lane16 __attribute__((vector_size(16)));
-typedef uint64_t halves __attribute__((vector_size(16)));
+#include "base/lane.h"
 
 // Commoner octets first.
 static unsigned
@@ -33,14 +32,6 @@ text_pattern_init(struct text_pattern *p, const struct text_condition *c)
             p->rare = i;
 }
 
-static lane16
-load(const char *p)
-{
-    lane16 v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
 // Where the pattern is, or text.n: sixteen places at a time are looked at for its two rarest octets.
 static size_t
 search(const struct text_pattern *p, struct span text, size_t from)
@@ -49,12 +40,9 @@ search(const struct text_pattern *p, struct span text, size_t from)
     lane16 rarer = (lane16){0} + (unsigned char)p->octets[p->rarer];
     size_t at = from;
     for (; at + p->n + 16 <= text.n; at += 16) {
-        lane16 hit = (lane16)((load(text.p + at + p->rare) == rare) &
-                              (load(text.p + at + p->rarer) == rarer));
-        halves any = (halves)hit;
-        if (!(any[0] | any[1]))
-            continue;
-        for (size_t i = 0; i < 16; i++)
+        lane16 hit = (lane16)((lane_load(text.p + at + p->rare) == rare) &
+                              (lane_load(text.p + at + p->rarer) == rarer));
+        for (size_t i = lane_any(hit) ? lane_first(hit) : 16; i < 16; i++)
             if (hit[i] && memcmp(text.p + at + i, p->octets, p->n) == 0)
                 return at + i;
     }

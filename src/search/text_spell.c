@@ -1,23 +1,15 @@
 #include "search/text_find.h"
 #include "search/text_pages.h"
 
+#include "base/lane.h"
+
 // The terms of a page, spelled out one after the other.
 
 // The octets of a term, more behind them.
-typedef unsigned char lane16 __attribute__((vector_size(16)));
-typedef uint64_t halves __attribute__((vector_size(16)));
 struct spelled {
     lane16 first, second;
 };
 _Static_assert(sizeof(struct spelled) == TERM_MAX, "a term fits");
-
-static lane16
-load16(const char *p)
-{
-    lane16 v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
 
 // Which octets are the first n.
 static struct spelled
@@ -34,9 +26,9 @@ static void
 spell(struct spelled *before, size_t shared, const char *p)
 {
     struct spelled mask = front_of(shared);
-    before->first = (before->first & mask.first) | (load16(p - shared) & ~mask.first);
+    before->first = (before->first & mask.first) | (lane_load(p - shared) & ~mask.first);
     before->second =
-        (before->second & mask.second) | (load16(p - shared + 16) & ~mask.second);
+        (before->second & mask.second) | (lane_load(p - shared + 16) & ~mask.second);
 }
 
 struct speller {
@@ -119,8 +111,9 @@ static bool
 begins_with(const struct speller *sp, const struct text_condition *c,
             const struct spelled *mask)
 {
-    halves other = (halves)(((sp->term.first ^ load16(c->octets)) & mask->first) |
-                            ((sp->term.second ^ load16(c->octets + 16)) & mask->second));
+    lane_halves other =
+        (lane_halves)(((sp->term.first ^ lane_load(c->octets)) & mask->first) |
+                      ((sp->term.second ^ lane_load(c->octets + 16)) & mask->second));
     return (other[0] | other[1]) == 0 &&
            (c->how == TEXT_WHOLE ? sp->n == c->n : sp->n >= c->n);
 }

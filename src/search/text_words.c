@@ -1,5 +1,6 @@
 #include "search/text_words.h"
 
+#include "base/lane.h"
 #include "mime/charset.h"
 #include "mime/utf8.h"
 
@@ -277,8 +278,6 @@ begin_long_gap(struct text_words *w, size_t *at, struct span gap)
 
 // ---- words of ASCII ----
 
-typedef unsigned char lane16 __attribute__((vector_size(16)));
-
 // A bit for each octet, which is 0 or 0xFF.
 static uint64_t
 bits_of(lane16 hit)
@@ -309,8 +308,7 @@ those_of(lane16 (*are)(lane16 c), const char *p, size_t n)
 {
     uint64_t bits = 0;
     for (size_t i = 0; i < 64 && i < n; i += 16) {
-        lane16 c;
-        memcpy(&c, p + i, sizeof c);
+        lane16 c = lane_load(p + i);
         bits |= bits_of(are(c)) << i;
     }
     return n < 64 ? bits & (((uint64_t)1 << n) - 1) : bits;

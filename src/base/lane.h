@@ -1,7 +1,7 @@
-#ifndef MIME_LANE_H
-#define MIME_LANE_H
+#ifndef BASE_LANE_H
+#define BASE_LANE_H
 
-// A lane: sixteen octets looked at at once, by the compiler's vectors. Private to this folder.
+// A lane: sixteen octets looked at at once, by the compiler's vectors.
 
 #include <stdbool.h>
 #include <stddef.h>
