@@ -2,10 +2,10 @@
 #include "auth/address.h"
 #include "auth/passwd_file.h"
 #include "auth/password.h"
+#include "auth/userdb_scene.h"
 #include "auth/verbs.h"
 #include "base/field.h"
 #include "base/pack.h"
-#include "auth/userdb_scene.h"
 
 #include <setjmp.h>
 #include <sodium.h>

@@ -19,6 +19,13 @@ lane_load(const char *p)
     return lane;
 }
 
+// The octet sixteen times.
+static inline lane16
+lane_of(char c)
+{
+    return (lane16){0} + (unsigned char)c;
+}
+
 // Of a lane of which each octet is 0 or 255: is any 255, and which is the first.
 static inline bool
 lane_any(lane16 hit)

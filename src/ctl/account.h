@@ -1,7 +1,8 @@
 #ifndef CTL_ACCOUNT_H
 #define CTL_ACCOUNT_H
 
-// The account that a verb names: for import and export, whose arguments are FORMAT PATH USER FOLDER; of import UIDL_FORMAT; DRY and PROVE of import from a server.
+// The account that a verb names: for import and export, whose arguments are FORMAT PATH USER FOLDER; of import UIDL_FORMAT; DRY
+// and PROVE of import from a server.
 
 #include "ctl/verb.h"
 #include "mail/user.h"

@@ -109,7 +109,6 @@ take_entry(struct import *im, const struct parcel_fact *fact, struct arena *a,
 // ---- rights ----
 
 // Restored with the folder, or they stay as they are: what was taken from somebody since the backup does not come back.
-
 static enum result
 take_acl(struct import *im, const struct parcel_fact *fact, struct arena *a,
          struct fault *f)

@@ -57,7 +57,7 @@ enum result metadata_set(const struct metadata_place *p, struct metadata_change 
 
 struct metadata_told {
     // as it was when this was taken, without has_children; its name is "" for the server
-    struct tree_entry mailbox;
+    const struct tree_entry *mailbox;
     struct span *names;  // sorted
     size_t n;
 };

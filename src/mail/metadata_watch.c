@@ -18,6 +18,7 @@ struct take_call {
     struct found *found;
     size_t n, room;
     struct metadata_told *told;
+    struct tree_entry *mailboxes;  // of each
     size_t told_n;
 };
 
@@ -83,14 +84,15 @@ group(struct take_call *c)
 {
     struct metadata_told *now = NULL;
     c->told = arena_array(c->arena, c->n, sizeof *c->told);
+    c->mailboxes = arena_array(c->arena, c->n, sizeof *c->mailboxes);
     for (size_t i = 0; i < c->n; i++) {
         const struct found *o = &c->found[i];
         bool first = i == 0 || o[-1].mailbox != o->mailbox;
         if (!first && span_eq(o[-1].name, o->name))
             continue;
         if (first) {
-            struct tree_entry mailbox;
-            now = mailbox_told(c, o->mailbox, &mailbox) ? &c->told[c->told_n++] : NULL;
+            struct tree_entry *mailbox = &c->mailboxes[c->told_n];
+            now = mailbox_told(c, o->mailbox, mailbox) ? &c->told[c->told_n++] : NULL;
             if (now)
                 *now = (struct metadata_told){
                     mailbox, arena_array(c->arena, c->n - i, sizeof *now->names), 0};
@@ -125,6 +127,7 @@ metadata_watch_take(struct mail_watch *w, struct arena *a, struct metadata_told 
         account_run(c.ear->account, take_run, &c);
         if (c.told_n == 0)
             continue;
+        tree_mark_subscribed(w->user, c.mailboxes, c.told_n);
         struct metadata_told *all = arena_array(a, *n_out + c.told_n, sizeof *all);
         if (*n_out > 0)
             memcpy(all, *out, *n_out * sizeof *all);
@@ -132,6 +135,4 @@ metadata_watch_take(struct mail_watch *w, struct arena *a, struct metadata_told 
         *out = all;
         *n_out += c.told_n;
     }
-    for (size_t i = 0; i < *n_out; i++)
-        tree_mark_subscribed(w->user, &(*out)[i].mailbox, 1);
 }

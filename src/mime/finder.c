@@ -13,6 +13,20 @@ commonness(char c)
     return c == ' ' ? 40 : ascii_is_digit(c) ? 8 : 2;
 }
 
+struct span
+mime_longest_piece(struct span text, bool (*parts)(char c))
+{
+    struct span best = SPAN("");
+    for (size_t at = 0; at < text.n; at++) {
+        size_t from = at;
+        while (at < text.n && !parts(text.p[at]))
+            at++;
+        if (at - from > best.n)
+            best = span_slice(text, from, at);
+    }
+    return best;
+}
+
 struct mime_finder
 mime_finder_of(struct span needle)
 {
@@ -72,17 +86,11 @@ find_slowly(const struct finding *g, size_t at)
     return found;
 }
 
-static lane16
-lane_of(char c)
-{
-    return (lane16){0} + (unsigned char)c;
-}
-
 // A capital letter is looked for in both cases; the mask makes few others like it.
 static lane16
 mask_of(const struct finding *g, char c)
 {
-    return (lane16){0} + (unsigned char)(g->any_case && ascii_is_alpha(c) ? 0xDF : 0xFF);
+    return lane_of((char)(g->any_case && ascii_is_alpha(c) ? 0xDF : 0xFF));
 }
 
 static bool

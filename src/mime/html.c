@@ -3,6 +3,7 @@
 #include <libxml/HTMLparser.h>
 
 #include "base/limits.h"
+#include "mime/utf8.h"
 
 // HTML by libxml2's push parser, which is linear where tree builders are not (DEPENDENCIES.md); no tree is made.
 
@@ -131,10 +132,9 @@ static size_t
 whole(const struct mime_html *h)
 {
     for (size_t i = 1; i <= 3 && i < h->n; i++) {
-        unsigned char c = (unsigned char)h->slice[h->n - i];
-        size_t size = c < 0xC0 ? 1 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4;
-        if ((c & 0xC0) != 0x80)
-            return size > i ? h->n - i : h->n;
+        struct span last = span_of(h->slice + h->n - i, i);
+        if ((*last.p & 0xC0) != 0x80)
+            return mime_utf8_sequence(last) < 0 ? h->n - i : h->n;
     }
     return h->n;
 }

@@ -5,6 +5,7 @@
 
 #include "base/hex.h"
 #include "base/utf8.h"
+#include "mime/finder.h"
 #include "mime/html.h"
 
 // WIDE_MAX: octets folded at once, of which folding makes at most 11 each.
@@ -33,25 +34,11 @@ is_special(char c)
     return is_passed_over(c) || c == '>' || c == '&' || (c & 0x80);
 }
 
-// Between elements readers put line ends of their own, so that no text is asked for across one.
-static struct span
-piece_of(struct span folded)
-{
-    struct span best = SPAN("");
-    for (size_t at = 0; at < folded.n; at++) {
-        size_t from = at;
-        while (at < folded.n && !is_control(folded.p[at]))
-            at++;
-        if (at - from > best.n)
-            best = span_slice(folded, from, at);
-    }
-    return span_slice(best, 0, PIECE_MAX);
-}
-
 void
 mime_shown_init(struct mime_shown *m, struct span folded, enum collation collation)
 {
-    struct span piece = piece_of(folded);
+    // Between elements readers put line ends of their own, so that no text is asked for across one.
+    struct span piece = span_slice(mime_longest_piece(folded, is_control), 0, PIECE_MAX);
     *m = (struct mime_shown){.collation = collation};
     buf_init(&m->folded, FOLDED_MAX);
     m->last = piece.n > 0 ? (uint64_t)1 << (piece.n - 1) : 0;

@@ -37,18 +37,10 @@ struct mime_text_search {
 
 // What of a needle stands in a field as it is written, if only in another case: the longest piece of it without white space,
 // which may be a line end there, and without the colon behind the name.
-static struct span
-core_of(struct span needle)
+static bool
+parts_core(char c)
 {
-    struct span best = SPAN("");
-    for (size_t at = 0; at < needle.n; at++) {
-        size_t from = at;
-        while (at < needle.n && (unsigned char)needle.p[at] > ' ' && needle.p[at] != ':')
-            at++;
-        if (at - from > best.n)
-            best = span_slice(needle, from, at);
-    }
-    return best;
+    return (unsigned char)c <= ' ' || c == ':';
 }
 
 static void
@@ -61,7 +53,7 @@ set_cores(struct mime_text_search *s)
         needle->finder = mime_finder_of(needle->text);
         needle->ascii = mime_ascii_run(needle->text) == needle->text.n;
         struct span core = span_slice(buf_span(&s->cores), at, at + needle->text.n);
-        needle->core = mime_finder_of(core_of(core));
+        needle->core = mime_finder_of(mime_longest_piece(core, parts_core));
     }
 }
 

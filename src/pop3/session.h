@@ -2,7 +2,8 @@
 #define POP3_SESSION_H
 
 // A POP3 session after login, the TRANSACTION and UPDATE states (RFC 1939): INBOX as it was at login (mail/maildrop.h). Between
-// commands it owns no task and no buffers, but for one message that was read ahead. Commands run one after the other in the order they came, pipelined ones too.
+// commands it owns no task and no buffers, but for one message that was read ahead. Commands run one after the other in the order
+// they came, pipelined ones too.
 // QUIT deletes, in one commit, and answers when that is on disk; a session that ends otherwise deletes nothing.
 // Owner: itself, from pop3_session_start until the connection ends. Threads: its connection's loop. Trust: all input is from
 // the peer; a command has LIMIT_pop3_line octets at most.

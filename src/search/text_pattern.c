@@ -36,8 +36,8 @@ text_pattern_init(struct text_pattern *p, const struct text_condition *c)
 static size_t
 search(const struct text_pattern *p, struct span text, size_t from)
 {
-    lane16 rare = (lane16){0} + (unsigned char)p->octets[p->rare];
-    lane16 rarer = (lane16){0} + (unsigned char)p->octets[p->rarer];
+    lane16 rare = lane_of(p->octets[p->rare]);
+    lane16 rarer = lane_of(p->octets[p->rarer]);
     size_t at = from;
     for (; at + p->n + 16 <= text.n; at += 16) {
         lane16 hit = (lane16)((lane_load(text.p + at + p->rare) == rare) &

@@ -16,7 +16,7 @@ static struct spelled
 front_of(size_t n)
 {
     static const lane16 low = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    lane16 all = (lane16){0} + (unsigned char)n;
+    lane16 all = lane_of((char)n);
     return (struct spelled){(lane16)(low < all), (lane16)(low + 16 < all)};
 }
 

@@ -338,7 +338,7 @@ tell(struct imap_session *s, const struct metadata_told *told)
     for (size_t i = 0; i < told->n;) {
         struct buf *b = imap_line(s);
         buf_put_str(b, "* METADATA ");
-        imap_put_mailbox(s, b, told->mailbox.name);
+        imap_put_mailbox(s, b, told->mailbox->name);
         for (; i < told->n && b->n < RESPONSE_ENOUGH; i++) {
             buf_put_char(b, ' ');
             quote_astring(b, told->names[i], false);
@@ -360,7 +360,7 @@ on_sync(struct imap_session *s, struct arena *a)
         s->metadata = mail_watch_open(s->user, WATCH_METADATA, imap_session_poke, s);
     metadata_watch_take(s->metadata, a, &told, &n);
     for (size_t i = 0; i < n; i++)
-        if (imap_notify_metadata(s, &told[i].mailbox, a))
+        if (imap_notify_metadata(s, told[i].mailbox, a))
             tell(s, &told[i]);
 }
 
