@@ -95,3 +95,33 @@ def test_ends_with_its_client(server, way):
     assert 0 < bodies < messages < 1 << 12  # it ended in its midst
     c.command("NOOP")
     c.wire.close()
+
+
+def test_header_by_what_is_cached(server):
+    """A field that is there once is looked for in what is cached of it; of odd and doubled ones the header is read."""
+    c = server.imap(server.fresh_user("cached"))
+
+    def append(*fields):
+        return c.append("INBOX", "".join(f"{f}\r\n" for f in fields).encode() + b"\r\nbody\r\n")
+    once = append("Message-ID: <once@ids.example>", "In-Reply-To: <before@ids.example>", "From: A <a@one.example>")
+    twice = append("Message-ID: <once@ids.example>", "Message-Id: <second@ids.example>", "From: A <a@one.example>", "From: b@two.example")
+    bare = append("Message-ID: <once@ids.example> (twisted)", "In-Reply-To: Your mail <before@ids.example>", "To: c@three.example")
+    none = append("Subject: no ids")
+    c.command("SELECT INBOX")
+
+    def read():
+        wait_for(lambda: server.stderr().count("search: messages=") > read.told, "the search is not in the log")
+        found = LOGGED.findall(server.stderr())
+        read.told = len(found)
+        return int(found[-1][1])
+    read.told = server.stderr().count("search: messages=")
+    for keys, want, bodies in (('HEADER Message-ID "once@ids"', [once, twice, bare], 2), ('HEADER message-id "<SECOND@"', [twice], 2),
+                               ('HEADER MESSAGE-ID "twisted"', [bare], 2), ('HEADER Message-ID ""', [once, twice, bare], 2),
+                               ('NOT HEADER Message-ID ""', [none], 2), ('HEADER Message-ID "once@ids.example> "', [bare], 2),
+                               ('HEADER In-Reply-To "your MAIL"', [bare], 1), ('HEADER In-Reply-To "<before@ids.example>"', [once, bare], 1),
+                               ('HEADER References ""', [], 0), ('HEADER From "a@one"', [once, twice], 1), ('FROM ""', [once, twice], 1),
+                               ('HEADER From "example>, b"', [], 1), ('FROM "example>, b"', [twice], 0), ('HEADER To "c@three"', [bare], 0),
+                               ('HEADER Subject "no  ids"', [], 0), ('SUBJECT "no ids"', [none], 0), ('HEADER Date ""', [], 4)):
+        assert search(c, keys) == want, keys
+        assert read() == bodies, keys
+    c.wire.close()

@@ -124,18 +124,6 @@ without_nul(struct arena *a, struct span text)
     return text;
 }
 
-static void
-keep_value(struct mime_scan *s, struct mime_envelope *envelope, struct span text)
-{
-    struct mime_value *value = ARENA_NEW(s->arena, struct mime_value);
-    struct mime_value **tail = &envelope->field[s->field.id];
-
-    value->text = text.n > 0 ? text : SPAN("");
-    while (*tail)
-        tail = &(*tail)->next;
-    *tail = value;
-}
-
 static size_t
 count_values(const struct mime_value *value)
 {
@@ -147,6 +135,32 @@ count_values(const struct mime_value *value)
 }
 
 static void
+keep_value(struct mime_scan *s, struct mime_envelope *envelope, struct span text)
+{
+    struct mime_value **tail = &envelope->field[s->field.id];
+
+    if (count_values(*tail) >= LIMIT_mime_repeats) {
+        envelope->strange = true;
+        return;
+    }
+    struct mime_value *value = ARENA_NEW(s->arena, struct mime_value);
+    value->text = text.n > 0 ? text : SPAN("");
+    while (*tail)
+        tail = &(*tail)->next;
+    *tail = value;
+}
+
+// Of a value that takes more than LIMIT_mime_header octets as it is written others see less: each line has a line end and a
+// blank besides.
+static bool
+is_strange(struct span value)
+{
+    return value.n > LIMIT_mime_header / 3 - 2 ||
+           (value.n > 0 &&
+            (memchr(value.p, '\r', value.n) || memchr(value.p, '\0', value.n)));
+}
+
+static void
 end_field(struct mime_scan *s)
 {
     struct mime_part *part = s->part;
@@ -154,12 +168,16 @@ end_field(struct mime_scan *s)
     if (s->field.id == MIME_FIELDS)
         return;
     struct span text = clean_value(s);
-    if (text.n <= LIMIT_mime_headers - s->kept) {
+    bool fits = text.n <= LIMIT_mime_headers - s->kept;
+    if (s->field.id < MIME_ENVELOPE_FIELDS &&
+        (!fits || is_strange(buf_span(&s->field.value))))
+        part->envelope->strange = true;
+    if (fits) {
         s->kept += text.n;
         text = without_nul(s->arena, text);
         if (s->field.id >= MIME_ENVELOPE_FIELDS)
             mime_field_apply(s->arena, part, s->field.id, text);
-        else if (count_values(part->envelope->field[s->field.id]) < LIMIT_mime_repeats)
+        else
             keep_value(s, part->envelope, text);
     }
     s->field.id = MIME_FIELDS;
@@ -170,14 +188,18 @@ end_field(struct mime_scan *s)
 static void
 begin_field(struct mime_scan *s, struct span head)
 {
-    size_t colon = span_find_char(head, ':');
+    struct mime_envelope *envelope = s->part->envelope;
+    size_t colon = span_find_char(head, ':'), n = colon;
 
     end_field(s);
-    if (colon == head.n)
-        return;
-    size_t n = colon;
     while (n > 0 && (head.p[n - 1] == ' ' || head.p[n - 1] == '\t'))
         n--;
+    bool strange = colon < head.n ? span_trim(span_slice(head, 0, n)).n < n
+                                  : head.n == HEAD_SIZE && head.p[head.n - 1] != '\n';
+    if (envelope && strange)
+        envelope->strange = true;
+    if (colon == head.n)
+        return;
     s->field.id = mime_field_of(span_slice(head, 0, n));
     if (s->field.id < MIME_ENVELOPE_FIELDS && !s->part->envelope)
         s->field.id = MIME_FIELDS;

@@ -44,6 +44,9 @@ struct mime_value {
 
 struct mime_envelope {
     struct mime_value *field[MIME_ENVELOPE_FIELDS];
+    // Who reads the header as it is written (mime/header.h) may see more of these fields, or other values: one was left out
+    // or cut, one has a NUL or a CR inside, a name has blanks before it or is beyond what is looked at of a line.
+    bool strange;
 };
 
 // A missing or broken field is SPAN_NONE. The child of a MESSAGE part is the root of the nested

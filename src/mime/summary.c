@@ -9,6 +9,84 @@
 #include "mime/subject.h"
 
 enum { VERSION = 2, FIELDS = 16, FLAG_REPLY = 1, FLAG_DATE = 2 };
+// The summary has all of these fields, of which none is there twice or is empty.
+enum {
+    FLAG_MESSAGE_ID = 4,
+    FLAG_IN_REPLY_TO = 8,
+    FLAG_REFERENCES = 16,
+    FLAG_SENDERS = 32,
+    FLAG_RECEIVERS = 64,
+    FLAG_SUBJECT = 128
+};
+
+static const struct row {
+    struct span name;
+    enum mime_field field;
+    uint8_t flag;
+    bool ids;
+    size_t at;  // in struct mime_summary
+} rows[] = {
+#define ROW(name, field, flag, ids, member)                                                \
+    {                                                                                      \
+        SPAN(name), field, flag, ids, offsetof(struct mime_summary, member)                \
+    }
+    ROW("Message-ID", MIME_MESSAGE_ID, FLAG_MESSAGE_ID, true, message_id),
+    ROW("In-Reply-To", MIME_IN_REPLY_TO, FLAG_IN_REPLY_TO, true, in_reply_to),
+    ROW("References", MIME_REFERENCES, FLAG_REFERENCES, true, references),
+    ROW("Subject", MIME_SUBJECT, FLAG_SUBJECT, false, subject),
+    ROW("From", MIME_FROM, FLAG_SENDERS, false, from),
+    ROW("Sender", MIME_SENDER, FLAG_SENDERS, false, sender),
+    ROW("Reply-To", MIME_REPLY_TO, FLAG_SENDERS, false, reply_to),
+    ROW("To", MIME_TO, FLAG_RECEIVERS, false, to),
+    ROW("Cc", MIME_CC, FLAG_RECEIVERS, false, cc),
+    ROW("Bcc", MIME_BCC, FLAG_RECEIVERS, false, bcc),
+#undef ROW
+};
+enum { ROWS = sizeof rows / sizeof rows[0] };
+
+static struct span
+row_text(const struct mime_summary *s, const struct row *row)
+{
+    struct span text;
+    memcpy(&text, (const char *)s + row->at, sizeof text);
+    return text;
+}
+
+// As most mailers write them.
+static void
+put_ids(struct buf *b, struct span ids)
+{
+    struct span id;
+    for (bool more = false; span_next_field(&ids, '\0', &id) == R_OK; more = true) {
+        buf_put_str(b, more ? " <" : "<");
+        buf_put(b, id);
+        buf_put_char(b, '>');
+    }
+}
+
+size_t
+mime_summary_row(struct span name)
+{
+    for (size_t i = 0; i < ROWS; i++)
+        if (span_ieq(rows[i].name, name))
+            return i;
+    return SIZE_MAX;
+}
+
+enum mime_summary_answer
+mime_summary_header(const struct mime_summary *s, size_t row, struct buf *text)
+{
+    if (row >= ROWS || !(s->flags & rows[row].flag))
+        return MIME_SUMMARY_UNSURE;
+    struct span kept = row_text(s, &rows[row]);
+    if (kept.n == 0)
+        return MIME_SUMMARY_ABSENT;
+    if (rows[row].ids)
+        put_ids(text, kept);
+    else
+        buf_put(text, kept);
+    return MIME_SUMMARY_TEXT;
+}
 
 // Cuts at a character.
 static struct span
@@ -290,12 +368,6 @@ put_summary(struct buf *b, const struct mime_part *root, size_t max)
     buf_done(&text);
 }
 
-void
-mime_summary_put(struct buf *b, const struct mime_part *root)
-{
-    put_summary(b, root, LIMIT_mime_summary);
-}
-
 static struct span
 take(struct unpack *u, uint64_t n)
 {
@@ -321,6 +393,7 @@ mime_summary_get(struct span packed, struct mime_summary *out, struct fault *f)
     uint64_t n[FIELDS];
 
     uint8_t version = unpack_u8(&u), flags = unpack_u8(&u);
+    s.flags = flags;
     s.has_date = flags & FLAG_DATE;
     s.reply_or_forward = flags & FLAG_REPLY;
     s.date.utc_s = (int64_t)unpack_u64(&u);
@@ -334,6 +407,55 @@ mime_summary_get(struct span packed, struct mime_summary *out, struct fault *f)
         return fault_set(f, FAULT_CORRUPTION, "MIME summary is damaged");
     *out = s;
     return R_OK;
+}
+
+// Is what the summary would tell of the field what the header says? By way of the two buffers.
+static bool
+is_whole(const struct mime_summary *s, size_t row, const struct mime_value *value,
+         struct buf *told, struct buf *said)
+{
+    if (!value)
+        return true;
+    if (value->next || value->text.n > LIMIT_mime_references)
+        return false;
+    buf_reset(told);
+    buf_reset(said);
+    mime_decode_words(said, span_trim(value->text));
+    return mime_summary_header(s, row, told) == MIME_SUMMARY_TEXT &&
+           span_eq(buf_span(told), buf_span(said));
+}
+
+static uint8_t
+whole_flags(struct span packed, const struct mime_envelope *e)
+{
+    struct mime_summary s;
+    struct fault f;
+    struct buf told, said;
+    unsigned flags = 0, broken = 0;
+
+    if (e->strange)
+        return 0;
+    must(mime_summary_get(packed, &s, &f) == R_OK);
+    buf_init(&told, (size_t)LIMIT_mime_references * 4);
+    buf_init(&said, (size_t)LIMIT_mime_references * 4);
+    for (size_t i = 0; i < ROWS; i++) {
+        s.flags = rows[i].flag;
+        flags |= rows[i].flag;
+        if (!is_whole(&s, i, e->field[rows[i].field], &told, &said))
+            broken |= rows[i].flag;
+    }
+    buf_done(&told);
+    buf_done(&said);
+    return (uint8_t)(flags & ~broken);
+}
+
+void
+mime_summary_put(struct buf *b, const struct mime_part *root)
+{
+    size_t begin = b->n;
+    put_summary(b, root, LIMIT_mime_summary);
+    if (!b->over)
+        b->p[begin + 1] |= (char)whole_flags(span_skip(buf_span(b), begin), root->envelope);
 }
 
 enum result

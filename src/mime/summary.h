@@ -26,12 +26,21 @@ struct mime_summary {
     struct span references;  // one NUL between two
     bool has_date;
     struct mime_date date;
+    uint8_t flags;  // for mime_summary_header
 };
 
 // Appends one raw value as the summary has it: decoded; of a subject with its white space made single spaces.
 void mime_summary_value(struct buf *text, bool subject, struct span raw);
 // May the field (subject, from, to, cc, bcc, an address) be only the beginning of what the message has?
 bool mime_summary_cut(struct span field);
+
+// What a search of the header for one field can be told without it. A row of the table of fields by the field's name, SIZE_MAX: not one of
+// them. Of a row: all there is of the field in the header, as mime_streams_field has it before it is folded, is appended; or there is no
+// such field; or the summary cannot say (doubled and odd fields, and all of messages that came before it could).
+enum mime_summary_answer { MIME_SUMMARY_UNSURE, MIME_SUMMARY_ABSENT, MIME_SUMMARY_TEXT };
+size_t mime_summary_row(struct span name);
+enum mime_summary_answer mime_summary_header(const struct mime_summary *s, size_t row,
+                                             struct buf *text);
 
 void mime_summary_put(struct buf *b, const struct mime_part *root);
 enum result mime_summary_get(struct span packed, struct mime_summary *out,

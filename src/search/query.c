@@ -56,7 +56,9 @@ prepare(struct query *q, enum collation collation, struct arena *a, uint32_t *sl
     if (q->op >= QUERY_SUBJECT && q->op <= QUERY_BCC &&
         (q->text.n == 0 || asks_white_space(q)))
         ask_header(q);
-    if (q->op >= QUERY_ATTACHMENT && q->op <= QUERY_BCC)
+    if (q->op == QUERY_HEADER)
+        q->number = mime_summary_row(q->name);
+    if (q->op >= QUERY_ATTACHMENT && q->op <= QUERY_HEADER)
         q->text = folded(a, q);
     if (q->op >= QUERY_SUBJECT)
         q->slot = (*slots)++;
@@ -213,33 +215,49 @@ query_field_cut(enum query_op op, const struct query_message *m)
     return mime_summary_cut(summary_field(op, m->summary)) || header_cut(m);
 }
 
+static bool
+is_in(const struct query *q, struct span text)
+{
+    struct buf b;
+    buf_init(&b, LIMIT_record_meta);
+    mime_fold_as(&b, q->collation, text);
+    bool hit = span_find(buf_span(&b), q->text) < b.n;
+    buf_done(&b);
+    return hit;
+}
+
 static enum query_answer
 match_field(const struct query *q, const struct query_message *m)
 {
     if (!m->summary)
         return QUERY_UNKNOWN;
-    struct span field = summary_field(q->op, m->summary);
-    struct buf b;
-    buf_init(&b, LIMIT_record_meta);
-    mime_fold_as(&b, q->collation, field);
-    bool hit = span_find(buf_span(&b), q->text) < b.n;
-    buf_done(&b);
+    bool hit = is_in(q, summary_field(q->op, m->summary));
     if (hit || !query_field_cut(q->op, m))
         return answer(hit);
     return m->found ? answer(m->found[q->slot]) : QUERY_UNKNOWN;
 }
 
+// Of most fields that are asked for the summary knows all there is.
+static enum query_answer
+match_header(const struct query *q, const struct query_message *m)
+{
+    struct buf text;
+    if (m->found)
+        return answer(m->found[q->slot]);
+    if (!m->summary)
+        return QUERY_UNKNOWN;
+    buf_init(&text, LIMIT_record_meta);
+    enum mime_summary_answer said = mime_summary_header(m->summary, q->number, &text);
+    bool hit = said == MIME_SUMMARY_TEXT && (q->text.n == 0 || is_in(q, buf_span(&text)));
+    buf_done(&text);
+    return said == MIME_SUMMARY_UNSURE ? QUERY_UNKNOWN : answer(hit);
+}
+
 static bool
 names_file(const struct mime_index_part *part, const struct query *q)
 {
-    struct buf b;
-    if (!part->attachment && part->name.n == 0)
-        return false;
-    buf_init(&b, LIMIT_record_meta);
-    mime_fold_as(&b, q->collation, part->name);
-    bool hit = q->text.n == 0 || span_find(buf_span(&b), q->text) < b.n;
-    buf_done(&b);
-    return hit;
+    return (part->attachment || part->name.n > 0) &&
+           (q->text.n == 0 || is_in(q, part->name));
 }
 
 static enum query_answer
@@ -348,6 +366,7 @@ query_match(const struct query *q, const struct query_message *m)
     case QUERY_NOT:
         return match_not(q, m);
     case QUERY_HEADER:
+        return match_header(q, m);
     case QUERY_BODY:
     case QUERY_TEXT:
         return m->found ? answer(m->found[q->slot]) : QUERY_UNKNOWN;

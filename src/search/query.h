@@ -45,7 +45,7 @@ enum query_op {
     QUERY_TO,
     QUERY_CC,
     QUERY_BCC,     // text in the decoded field
-    QUERY_HEADER,  // name, text
+    QUERY_HEADER,  // name, text; its number is made by query_prepare
     QUERY_BODY,
     QUERY_TEXT,  // text
 };
@@ -54,7 +54,7 @@ struct query {
     enum query_op op;
     struct query *first, *next;  // operands of AND, OR, NOT; the next operand
     uint64_t number;
-    // UTF-8; text is folded by query_prepare where it is compared folded
+    // UTF-8; text is folded by query_prepare where it is compared with what is cached
     struct span name, text;
     struct span said;  // text before it was folded
     const struct seqset *set;

@@ -101,8 +101,8 @@ headers_init(struct query_texts *t, const struct query *q, struct arena *a)
     t->header_count = n;
     for (size_t i = 0; i < n; i++)
         t->headers[i] = (struct header_key){
-            keys[i]->name, search_new(a, &keys[i]->text, 1, keys[i]->collation),
-            keys[i]->slot, false, keys[i]->text.n == 0};
+            keys[i]->name, search_new(a, &keys[i]->said, 1, keys[i]->collation),
+            keys[i]->slot, false, keys[i]->said.n == 0};
 }
 
 static void
