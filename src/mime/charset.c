@@ -2,12 +2,14 @@
 
 #include <unicode/ucnv.h>
 
+#include "mime/single_byte.h"
 #include "mime/utf8.h"
 
 enum { LABEL_SIZE = 64, PIVOT_SIZE = 512, CHUNK = 512 };
 
 struct mime_charset {
-    UConverter *from, *to;  // NULL: the text is UTF-8
+    const struct mime_single_byte *single;  // NULL: not by a table
+    UConverter *from, *to;                  // both NULL: the text is UTF-8
     struct mime_utf8 utf8;
     UChar pivot[PIVOT_SIZE], *pivot_from, *pivot_to;
 };
@@ -133,7 +135,7 @@ open_converters(struct mime_charset *c, const char *name)
     UErrorCode error = U_ZERO_ERROR;
 
     c->pivot_from = c->pivot_to = c->pivot;
-    if (*name == '\0')
+    if (*name == '\0' || (c->single = mime_single_byte_find(name)) != NULL)
         return;
     c->from = ucnv_open(name, &error);
     if (U_SUCCESS(error))
@@ -155,7 +157,7 @@ mime_charset_open(struct span label, struct mime_charset **out)
     struct mime_charset *c = calloc(1, sizeof(*c));
     must(c != NULL);
     open_converters(c, name);
-    if (*name != '\0' && !c->from) {
+    if (*name != '\0' && !c->single && !c->from) {
         mime_charset_free(&c);
         return R_NONE;
     }
@@ -198,10 +200,29 @@ convert(struct mime_charset *c, struct span in, bool flush, struct buf *out)
 void
 mime_charset_feed(struct mime_charset *c, struct span in, struct buf *out)
 {
-    if (c->from)
+    if (c->single)
+        mime_single_byte_put(c->single, in, out);
+    else if (c->from)
         convert(c, in, false, out);
     else
         mime_utf8_feed(&c->utf8, in, out);
+}
+
+static bool
+stays(const struct mime_charset *c, struct span in)
+{
+    if (c->single)
+        return mime_single_byte_is_ascii(c->single) && mime_ascii_run(in) == in.n;
+    return !c->from && c->utf8.n == 0 && mime_utf8_valid(in);
+}
+
+struct span
+mime_charset_view(struct mime_charset *c, struct span in, struct buf *room)
+{
+    if (stays(c, in))
+        return in;
+    mime_charset_feed(c, in, room);
+    return buf_span(room);
 }
 
 void

@@ -20,6 +20,8 @@ bool mime_charset_named(struct span label);
 // mime_charset_open(SPAN("utf-8")).
 enum result mime_charset_open(struct span label, struct mime_charset **out) MUST_CHECK;
 void mime_charset_feed(struct mime_charset *c, struct span in, struct buf *out);
+// What the next octets are in UTF-8: themselves where they stay as they are, else what is put into the empty `room`.
+struct span mime_charset_view(struct mime_charset *c, struct span in, struct buf *room);
 // flushes; ready for new text
 void mime_charset_end(struct mime_charset *c, struct buf *out);
 void mime_charset_free(struct mime_charset **c);
