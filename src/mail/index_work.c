@@ -21,6 +21,7 @@ struct worker {
     struct account *account;
     struct text_builder *builder;
     struct mime_streams *streams;
+    struct buf room;        // of one message
     struct arena *scratch;  // of one message
     struct message_row *rows;
     struct id_set set;
@@ -143,7 +144,8 @@ feed(struct worker *w, const struct message_row *row)
                                       .file_unknown = file_unknown,
                                       .go_on = go_on,
                                       .arg = w,
-                                      .account = w->account->id};
+                                      .account = w->account->id,
+                                      .room = &w->room};
     if (message_cache_load(mail, row, w->scratch, &cache, w->f) != R_OK ||
         mime_summary_get(cache.summary, &summary, w->f) != R_OK)
         return R_FAIL;
@@ -219,12 +221,14 @@ builder_begin(struct worker *w)
     struct mime_text_sink sink = text_builder_sink(w->builder);
     w->streams = mime_streams_new(&sink);
     mime_streams_keep(w->streams, true);
+    message_text_room(&w->room);
 }
 
 static void
 builder_end(struct worker *w)
 {
     mime_streams_free(&w->streams);
+    buf_done(&w->room);
     set_free(&w->set);
     text_builder_reset(w->builder);
     charge(w);

@@ -19,7 +19,7 @@ struct reading {
     const struct message_text *text;
     struct fault *f;
     struct span index;
-    char *whole;        // all of a small message; NULL: it is not small
+    const char *whole;  // all of a small message; NULL: it is not small
     uint32_t number;    // of the part
     uint64_t files_ms;  // spent on attachments
 };
@@ -35,14 +35,21 @@ read_at(struct reading *r, uint64_t at, size_t n, char *dst)
     return result;
 }
 
+void
+message_text_room(struct buf *room)
+{
+    buf_init(room, SMALL);
+}
+
 static enum result
 read_whole(struct reading *r)
 {
     if (r->row->size == 0 || r->row->size > SMALL)
         return R_OK;
-    r->whole = calloc(1, (size_t)r->row->size);
-    must(r->whole != NULL);
-    return read_at(r, 0, (size_t)r->row->size, r->whole);
+    char *room = buf_reserve(r->text->room, (size_t)r->row->size);
+    must(room != NULL);
+    r->whole = room;
+    return read_at(r, 0, (size_t)r->row->size, room);
 }
 
 // Is the range in memory?
@@ -121,10 +128,11 @@ static void
 tell_fields(struct reading *r, struct span s, enum mime_zone zone)
 {
     while (s.n > 0) {
-        size_t n = whole_fields(s, FIELDS_AT_ONCE, true);
+        size_t n = s.n > FIELDS_AT_ONCE ? whole_fields(s, FIELDS_AT_ONCE, true) : s.n;
         r->text->fields(r->text->arg, span_slice(s, 0, n), zone);
         s = span_skip(s, n);
-        task_yield();
+        if (s.n > 0)
+            task_yield();
     }
 }
 
@@ -185,7 +193,6 @@ feed_part(struct reading *r, struct mime_range range)
     struct span there;
     if (is_there(r, range, &there)) {
         t->part_feed(t->arg, there);
-        task_yield();
         return R_OK;
     }
     char *piece = calloc(1, room + 1);
@@ -250,7 +257,7 @@ read_one(struct reading *r, const struct mime_index_part *part)
         t->file(t->arg, part->name);
     if (mime_text_searchable(part) && read_part(r, part) != R_OK)
         return R_FAIL;
-    if (!attachment_has_text(part) || (t->enough && t->enough(t->arg)))
+    if ((t->enough && t->enough(t->arg)) || !attachment_has_text(part))
         return R_OK;
     if (attachments_on(r->mail))
         return read_attachment(r, part);
@@ -290,7 +297,5 @@ message_text_read(struct mail *m, const struct message_row *row, struct span ind
                   const struct message_text *t, struct fault *f)
 {
     struct reading r = {.mail = m, .row = row, .text = t, .f = f, .index = index};
-    enum result result = read_message(&r);
-    free(r.whole);
-    return result;
+    return read_message(&r);
 }

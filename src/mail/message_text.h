@@ -25,9 +25,12 @@ struct message_text {
     enum result (*go_on)(void *arg, struct fault *f);
     void *arg;
     uint64_t account;  // whose texts of attachments are kept
+    struct buf *room;  // for a message: who reads many keeps it (message_text_room)
 };
 
-// Suspends.
+void message_text_room(struct buf *room);
+
+// Suspends. Others run at least once for each message, and for each 64 KB of a large one.
 enum result message_text_read(struct mail *m, const struct message_row *row,
                               struct span index, const struct message_text *t,
                               struct fault *f) MUST_CHECK;

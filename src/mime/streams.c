@@ -13,13 +13,15 @@
 enum { SLICE_FIRST = 512, SLICE = 4096, SLICE_DECODED = SLICE * 8 + 256, FOLD_GROWTH = 16 };
 enum { SOURCE = 0, SHOWN = 1 };  // the lanes
 enum { KEPT = 65536 };           // of a buffer that is kept
+enum { LABEL = 64 };             // of a charset that is kept
 
 struct mime_streams {
     struct mime_text_sink sink;
     struct mime_text_asker asker;  // NULLs: all matters
     enum collation collation;
     struct mime_decoder decoder;
-    struct mime_charset *charset;            // NULL between parts
+    struct mime_charset *charset;            // NULL between parts, but when it is kept
+    struct buf label;                        // what it was opened for
     bool is_html;                            // of the part
     struct mime_html *html;                  // NULL: what it shows was not asked for so far
     struct buf held;                         // its source up to here, while there is none
@@ -38,6 +40,7 @@ mime_streams_new(const struct mime_text_sink *sink)
     must(s != NULL);
     s->sink = *sink;
     buf_init(&s->held, LIMIT_html_tag);
+    buf_init(&s->label, LABEL);
     buf_init(&s->octets, SLICE_DECODED);
     buf_init(&s->utf8, (size_t)SLICE_DECODED * 4);
     buf_init(&s->shown, (size_t)SLICE_DECODED * 8 + 2 * (size_t)LIMIT_html_tag);
@@ -60,6 +63,16 @@ mime_streams_ask(struct mime_streams *s, const struct mime_text_asker *asker)
     s->asker = *asker;
 }
 
+// Most parts have the charset of the one before, and it need not be opened again.
+static void
+drop_charset(struct mime_streams *s)
+{
+    if (s->keeps && !s->label.over)
+        return;
+    mime_charset_free(&s->charset);
+    buf_done(&s->label);
+}
+
 static void
 drop_buffers(struct mime_streams *s)
 {
@@ -76,8 +89,10 @@ void
 mime_streams_keep(struct mime_streams *s, bool keeps)
 {
     s->keeps = keeps;
-    if (!keeps)
-        drop_buffers(s);
+    if (keeps)
+        return;
+    drop_charset(s);
+    drop_buffers(s);
 }
 
 void
@@ -86,7 +101,7 @@ mime_streams_free(struct mime_streams **s)
     if (!*s)
         return;
     (*s)->keeps = false;
-    mime_charset_free(&(*s)->charset);
+    drop_charset(*s);
     mime_html_free(&(*s)->html);
     drop_buffers(*s);
     free(*s);
@@ -106,6 +121,9 @@ put(struct mime_streams *s, unsigned lane, struct span utf8)
 {
     if (utf8.n == 0)
         return;
+    if (s->asker.ascii && mime_ascii_run(utf8) == utf8.n &&
+        s->asker.ascii(s->sink.arg, lane, utf8))
+        return;
     buf_reset(&s->folded);
     mime_fold_as(&s->folded, s->collation, utf8);
     s->sink.feed(s->sink.arg, lane, buf_span(&s->folded));
@@ -119,14 +137,24 @@ is_html(const struct mime_index_part *part)
     return span_eq(part->type, SPAN("text")) && span_eq(part->subtype, SPAN("html"));
 }
 
+static void
+open_charset(struct mime_streams *s, struct span label)
+{
+    if (s->charset && span_eq(buf_span(&s->label), label))
+        return;
+    mime_charset_free(&s->charset);
+    buf_reset(&s->label);
+    buf_put(&s->label, label);
+    if (mime_charset_open(label, &s->charset) != R_OK)
+        must(mime_charset_open(SPAN("utf-8"), &s->charset) == R_OK);
+}
+
 void
 mime_streams_part_begin(struct mime_streams *s, const struct mime_index_part *part)
 {
     s->decoder = mime_decoder_of(part->encoding, true);
     s->slice = SLICE_FIRST;
-    mime_charset_free(&s->charset);
-    if (mime_charset_open(part->charset, &s->charset) != R_OK)
-        must(mime_charset_open(SPAN("utf-8"), &s->charset) == R_OK);
+    open_charset(s, part->charset);
     mime_html_free(&s->html);
     buf_reset(&s->held);
     s->is_html = is_html(part);
@@ -184,27 +212,35 @@ pass_source(struct mime_streams *s, struct span source)
 }
 
 static void
-pass_on(struct mime_streams *s)
+pass_on(struct mime_streams *s, struct span utf8)
 {
-    put(s, SOURCE, buf_span(&s->utf8));
+    put(s, SOURCE, utf8);
     if (s->is_html && !enough(s))
-        pass_source(s, buf_span(&s->utf8));
+        pass_source(s, utf8);
     buf_reset(&s->octets);
     buf_reset(&s->utf8);
+}
+
+// Text without a transfer encoding is not copied.
+static struct span
+decode(struct mime_streams *s, struct span raw)
+{
+    struct fault f;
+
+    if (s->decoder.encoding == MIME_ENC_IDENTITY)
+        return raw;
+    must(mime_decoder_feed(&s->decoder, raw, &s->octets, &f) == R_OK);
+    return buf_span(&s->octets);
 }
 
 void
 mime_streams_part_feed(struct mime_streams *s, struct span raw)
 {
-    struct fault f;
-
     while (raw.n > 0 && !enough(s)) {
-        struct span slice = span_slice(raw, 0, s->slice);
-        raw = span_skip(raw, slice.n);
+        struct span octets = decode(s, span_slice(raw, 0, s->slice));
+        raw = span_skip(raw, s->slice);
         s->slice = SLICE;
-        must(mime_decoder_feed(&s->decoder, slice, &s->octets, &f) == R_OK);
-        mime_charset_feed(s->charset, buf_span(&s->octets), &s->utf8);
-        pass_on(s);
+        pass_on(s, mime_charset_view(s->charset, octets, &s->utf8));
     }
 }
 
@@ -216,7 +252,7 @@ mime_streams_part_end(struct mime_streams *s)
     must(mime_decoder_end(&s->decoder, &s->octets, &f) == R_OK);
     mime_charset_feed(s->charset, buf_span(&s->octets), &s->utf8);
     mime_charset_end(s->charset, &s->utf8);
-    pass_on(s);
+    pass_on(s, buf_span(&s->utf8));
     s->sink.end(s->sink.arg, SOURCE);
     if (s->html) {
         mime_html_end(s->html, &s->shown);
@@ -225,7 +261,7 @@ mime_streams_part_end(struct mime_streams *s)
     if (s->is_html)
         s->sink.end(s->sink.arg, SHOWN);
     mime_html_free(&s->html);
-    mime_charset_free(&s->charset);
+    drop_charset(s);
     drop_buffers(s);
 }
 

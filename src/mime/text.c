@@ -19,6 +19,7 @@ struct needle {
 };
 
 struct mime_text_search {
+    enum collation collation;
     struct needle *needles;
     size_t n, missing;
     size_t longest;
@@ -102,6 +103,7 @@ static void on_feed(void *arg, unsigned lane, struct span folded);
 static void on_end(void *arg, unsigned lane);
 static bool has_enough(void *arg);
 static bool shows(void *arg, struct span source);
+static bool on_ascii(void *arg, unsigned lane, struct span text);
 
 struct mime_text_search *
 mime_text_search_new(const struct span *needles, size_t n, enum collation collation)
@@ -109,6 +111,7 @@ mime_text_search_new(const struct span *needles, size_t n, enum collation collat
     struct mime_text_search *s = calloc(1, sizeof(*s));
 
     must(s != NULL && n <= LIMIT_search_keys);
+    s->collation = collation;
     s->n = n;
     s->needles = calloc(n + 1, sizeof(*s->needles));
     must(s->needles != NULL);
@@ -117,10 +120,10 @@ mime_text_search_new(const struct span *needles, size_t n, enum collation collat
     set_needles(s, needles, n, collation);
     s->word = mime_finder_of(SPAN("=?"));
     for (size_t i = 0; i < MIME_LANES; i++)
-        buf_init(&s->windows[i].text, 2 * s->longest + ENOUGH + PIECE);
+        buf_init(&s->windows[i].text, 3 * s->longest + ENOUGH + PIECE);
     shown_new(s, collation);
     struct mime_text_sink sink = {on_begin, on_feed, on_end, s};
-    const struct mime_text_asker asker = {has_enough, shows};
+    const struct mime_text_asker asker = {has_enough, shows, on_ascii};
     s->streams = mime_streams_new(&sink);
     mime_streams_compare(s->streams, collation);
     mime_streams_ask(s->streams, &asker);
@@ -220,6 +223,42 @@ on_feed(void *arg, unsigned lane, struct span folded)
         folded = span_skip(folded, piece.n);
         search_window(s, w, false);
     }
+}
+
+// ASCII is its own letters, in another case: it is searched where it lies.
+static void
+search_ascii(struct mime_text_search *s, struct span text)
+{
+    for (size_t i = 0; i < s->n && s->missing > 0; i++) {
+        struct needle *needle = &s->needles[i];
+        if (needle->found || !needle->ascii)
+            continue;
+        needle->found = s->collation == COLLATION_OCTET
+                            ? mime_finder_in(&needle->finder, text)
+                            : mime_finder_in_any_case(&needle->finder, text);
+        s->missing -= needle->found;
+    }
+}
+
+// What begins in the window and ends in the text is looked for in the window; of the text its end stays there.
+static bool
+on_ascii(void *arg, unsigned lane, struct span text)
+{
+    struct mime_text_search *s = arg;
+    struct window *w = &s->windows[lane];
+    size_t keep = s->longest > 0 ? s->longest - 1 : 0;
+    if (text.n < s->longest)
+        return false;
+    if (w->text.n > 0) {
+        mime_fold_as(&w->text, s->collation, span_slice(text, 0, keep));
+        search_in(s, buf_span(&w->text));
+    }
+    search_ascii(s, text);
+    buf_reset(&w->text);
+    if (s->missing > 0)
+        mime_fold_as(&w->text, s->collation, span_skip(text, text.n - keep));
+    w->searched = w->text.n;
+    return true;
 }
 
 static void

@@ -18,6 +18,7 @@ struct find {
     struct view *view;
     struct query_texts *texts;  // NULL: the query asks for no texts
     struct arena *scratch;      // of one message
+    struct buf room;            // the same
     struct arena *batch;
     struct arena *names;  // keyword names of the sets met so far
     struct set_names {
@@ -118,7 +119,7 @@ go_on(void *arg, struct fault *f)
 }
 
 static enum result
-search_texts(struct find *d, const struct query_message *m, struct fault *f)
+search_texts(struct find *d, struct query_message *m, struct fault *f)
 {
     const struct message_text text = {.fields = tell_fields,
                                       .part_begin = tell_part_begin,
@@ -128,13 +129,19 @@ search_texts(struct find *d, const struct query_message *m, struct fault *f)
                                       .enough = has_enough,
                                       .go_on = go_on,
                                       .arg = d,
-                                      .account = account_id(view_account(d->view))};
+                                      .account = account_id(view_account(d->view)),
+                                      .room = &d->room};
+    d->count.bodies++;
     query_texts_begin(d->texts, m);
-    return message_text_read(d->mail, m->row, m->parts, &text, f);
+    if (message_text_read(d->mail, m->row, m->parts, &text, f) != R_OK)
+        return R_FAIL;
+    m->found = query_texts_found(d->texts);
+    return R_OK;
 }
 
 // ---- one message, whatever it takes ----
 
+// `kept`: its cached structure, by which it was left open; SPAN_NONE: it was not looked at.
 static enum result
 look_closer(struct find *d, struct query_message *m, struct span kept,
             enum query_answer *answer, struct fault *f)
@@ -149,15 +156,13 @@ look_closer(struct find *d, struct query_message *m, struct span kept,
         return R_FAIL;
     m->summary = &summary;
     m->parts = cache.index;
+    d->count.summaries += !known;
+    *answer = known ? QUERY_UNKNOWN : query_match(d->search->query, m);
+    if (*answer != QUERY_UNKNOWN)
+        return R_OK;
+    if (search_texts(d, m, f) != R_OK)
+        return R_FAIL;
     *answer = query_match(d->search->query, m);
-    d->count.summaries++;
-    if (*answer == QUERY_UNKNOWN) {
-        d->count.bodies++;
-        if (search_texts(d, m, f) != R_OK)
-            return R_FAIL;
-        m->found = query_texts_found(d->texts);
-        *answer = query_match(d->search->query, m);
-    }
     return R_OK;
 }
 
@@ -411,6 +416,7 @@ imap_search_find_in(struct imap_search *s, struct view *v, struct fault *f)
     d.scratch = arena_new();
     d.batch = arena_new();
     d.names = arena_new();
+    message_text_room(&d.room);
     d.index = search_index_for(s, view_account(v));
     if (d.texts)
         query_texts_keep(d.texts, true);
@@ -421,6 +427,7 @@ imap_search_find_in(struct imap_search *s, struct view *v, struct fault *f)
     arena_free(&d.scratch);
     arena_free(&d.batch);
     arena_free(&d.names);
+    buf_done(&d.room);
     return r;
 }
 
