@@ -66,6 +66,8 @@ struct task_room {
     struct share *queue, **queue_last;
     struct task_waiting *waiting, **waiting_last;
     struct fiber_pool fibers;
+    struct task *all;  // that live, oldest first
+    uint64_t started;
     unsigned live;
 };
 

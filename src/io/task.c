@@ -2,8 +2,11 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include <utlist.h>
 
 struct task {
+    struct task *prev, *next;  // all of this thread, in the order of their numbers
+    uint64_t number;
     struct fiber *fiber;
     struct fiber *back;  // where to go on when this task stops: who switched to it
     struct task *outer;  // the task that ran before, when this one was started inside it
@@ -36,6 +39,22 @@ task_live(void)
 {
     struct loop *l = loop_self();
     return l ? l->tasks.live : 0;
+}
+
+uint64_t
+task_count(void)
+{
+    struct loop *l = loop_self();
+    return l ? l->tasks.started : 0;
+}
+
+uint64_t
+task_oldest(void)
+{
+    const struct loop *l = loop_self();
+    if (!l || (!l->tasks.all && !l->tasks.waiting))
+        return UINT64_MAX;
+    return l->tasks.waiting ? 0 : l->tasks.all->number;
 }
 
 static struct fiber *
@@ -78,6 +97,7 @@ static void
 task_free(struct task_room *r, struct task *t)
 {
     must(!t->ready);  // it ended while somebody still wakes it
+    DL_DELETE(r->all, t);
     share_put(r, t->share);
     fiber_pool_put(&r->fibers, &t->fiber);
     r->live--;
@@ -121,6 +141,8 @@ task_new(struct task_room *r, uint64_t account, task_fn *fn, void *arg)
     must(t != NULL);
     *t = (struct task){
         .loop = loop_self(), .share = share_get(r, account), .fn = fn, .arg = arg};
+    t->number = ++r->started;
+    DL_APPEND(r->all, t);
     r->live++;
     return t;
 }

@@ -44,6 +44,10 @@ void task_sleep(uint32_t ms);
 void task_run_on(struct loop *l, task_fn *fn, void *arg);
 
 unsigned task_live(void);  // tasks of this thread
+// How many tasks this thread has started; and which of them is the oldest that lives (UINT64_MAX: none does; 0: some wait to be started).
+// When task_oldest() is above what task_count() was, no task is left of those that were there then.
+uint64_t task_count(void);
+uint64_t task_oldest(void);
 
 // Pool: threads for calls that block (disk reads that miss the page cache, slow password hashes).
 struct pool;
