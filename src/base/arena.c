@@ -1,5 +1,7 @@
 #include "base/arena.h"
 
+#include "base/keep.h"
+
 enum { BLOCK_SIZE = 4096 - 64, SMALL_BLOCK = 128 - 48, ALIGN = 16 };
 
 struct block {
@@ -19,12 +21,14 @@ struct arena {
     struct on_end *ends;
     size_t used;
     size_t next_block;
+    bool kept;  // long-lived: base/keep.h
 };
 
 static struct block *
 block_new(size_t size)
 {
-    struct block *b = malloc(sizeof *b + size);
+    size_t whole = sizeof(struct block) + size;
+    struct block *b = whole > KEEP_MAX ? malloc(whole) : keep_new(whole);
     must(b != NULL);
     *b = (struct block){.size = size};
     return b;
@@ -42,7 +46,8 @@ arena_new(void)
 struct arena *
 arena_new_small(void)
 {
-    struct arena *a = arena_new();
+    struct arena *a = KEEP_NEW(struct arena);
+    a->kept = true;
     a->next_block = SMALL_BLOCK;
     return a;
 }
@@ -57,7 +62,7 @@ arena_reset(struct arena *a)
     }
     for (struct block *b = a->blocks, *next; b; b = next) {
         next = b->next;
-        free(b);
+        keep_free(b, sizeof *b + b->size);
     }
     a->blocks = NULL;
     a->used = 0;
@@ -69,7 +74,10 @@ arena_free(struct arena **a)
     if (!*a)
         return;
     arena_reset(*a);
-    free(*a);
+    if ((*a)->kept)
+        KEEP_FREE(*a);
+    else
+        free(*a);
     *a = NULL;
 }
 
@@ -81,8 +89,7 @@ arena_alloc(struct arena *a, size_t size)
     a->used += size;
     // large ones get a block of their own, behind the current one
     if (size > a->next_block / 4) {
-        struct block *own = calloc(1, sizeof *own + size);  // what is large is zero already
-        must(own != NULL);
+        struct block *own = keep_new(sizeof *own + size);  // what is large is zero already
         own->used = own->size = size;
         own->next = a->blocks ? a->blocks->next : NULL;
         if (a->blocks)

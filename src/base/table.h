@@ -5,6 +5,12 @@
 // entry; entries are the owner's, with a UT_hash_handle inside. Where keys come from outside, define HASH_FUNCTION
 // as hash_keyed (base/hash.h) before including this.
 
+#include "base/keep.h"
+
+// The tables' own memory stays as long as they do.
+#define uthash_malloc(size) keep_new(size)
+#define uthash_free(p, size) keep_free((p), (size))
+
 #include <uthash.h>
 
 // Most tables hold a few entries (an account's mailboxes); they grow from here.

@@ -3,6 +3,8 @@
 #include "imap/notify.h"
 #include "imap/response.h"
 
+#include "base/keep.h"
+
 void
 imap_saved_set(struct imap_session *s, const struct seqset *uids)
 {
@@ -28,8 +30,7 @@ void
 imap_unselect(struct imap_session *s)
 {
     view_close(&s->view);
-    free(s->mailbox);
-    s->mailbox = NULL;
+    keep_cstr_free(&s->mailbox);
     imap_saved_set(s, NULL);
     s->modseq.held = false;
     s->modseq.told = 0;

@@ -2,6 +2,7 @@
 #include "imap/response.h"
 
 #include "base/clock.h"
+#include "base/keep.h"
 #include "base/limits.h"
 #include "base/audit.h"
 #include "io/task.h"
@@ -71,10 +72,10 @@ session_close(struct imap_session *s)
     timer_clear(&s->timer);
     imap_unselect(s);
     mail_user_close(&s->user);
-    free(s->client);
+    keep_cstr_free(&s->client);
     buf_done(&s->line);
-    buf_done(&s->idle_tag);
-    free(s);
+    keep_span_free(&s->idle_tag);
+    KEEP_FREE(s);
     return conn;
 }
 
@@ -151,12 +152,12 @@ idle_take(struct imap_session *s)
         imap_record_refused(s, end + 1);
     conn_consume(s->conn, end + 1);
     s->idling = false;
-    conn_write(s->conn, buf_span(&s->idle_tag));
+    conn_write(s->conn, s->idle_tag);
     if (done)
         imap_say(s, " OK ", "IDLE completed");
     else
         imap_say(s, " BAD ", "DONE expected");
-    buf_done(&s->idle_tag);
+    keep_span_free(&s->idle_tag);
     return true;
 }
 
@@ -450,8 +451,7 @@ void
 imap_session_start(struct conn *conn, struct mail_user *user, const struct handover *h,
                    const struct imap_host *host)
 {
-    struct imap_session *s = calloc(1, sizeof *s);
-    must(s != NULL);
+    struct imap_session *s = KEEP_NEW(struct imap_session);
     s->conn = conn;
     s->user = user;
     s->host = *host;
@@ -465,7 +465,6 @@ imap_session_start(struct conn *conn, struct mail_user *user, const struct hando
     s->busy = true;  // until the answer is out
     reader_reset(s);
     buf_init(&s->line, LIMIT_answer_line);
-    buf_init(&s->idle_tag, LIMIT_line);
     timer_init(&s->timer, on_timer, s);
     link_session(s);
     conn_handler(conn, on_input, s);

@@ -64,7 +64,7 @@ struct imap_session {
     struct command_reader reader;
     struct imap_command *command;  // while a task runs one
     struct buf line;               // the answer being written; empty between commands
-    struct buf idle_tag;
+    struct span idle_tag;          // owned
     struct imap_saved saved;
     struct {                             // what it is told of beside the mailbox
         struct mail_watch *metadata;     // ENABLE METADATA: who is told of changed entries

@@ -1,5 +1,7 @@
 #include "io/conn_zip.h"
 
+#include "base/keep.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -23,7 +25,7 @@ leave(struct conn *c)
 {
     c->depth--;
     if (c->is.dead && c->depth == 0)
-        free(c);
+        KEEP_FREE(c);
     else if (!c->is.dead)
         conn_arm(c);
 }
@@ -219,7 +221,7 @@ destroy(struct conn *c)
     if (c->on_end.fn)
         c->on_end.fn(c->on_end.arg);
     if (c->depth == 0)
-        free(c);
+        KEEP_FREE(c);
 }
 
 void
@@ -284,8 +286,8 @@ struct conn *
 conn_new(int fd, conn_fn *on_input, void *arg)
 {
     static const int on = 1;
-    struct conn *c = calloc(1, sizeof *c);
-    must(c != NULL && fd >= 0);
+    struct conn *c = KEEP_NEW(struct conn);
+    must(fd >= 0);
     c->fd = fd;
     c->fn = on_input;
     c->arg = arg;

@@ -13,18 +13,15 @@
 #include "mail/move_intent.h"
 #include "mail/name.h"
 #include "mail/private.h"
+#include "mail/rest.h"
 #include "mail/shares.h"
 #include "mail/system.h"
-
-enum { REST_MS = 10000 };
 
 struct opener {
     struct opener *next;
     struct task *task;
     bool done;
 };
-
-static void rest(void *home);
 
 struct mail *
 mail_new(const struct mail_options *o)
@@ -43,7 +40,7 @@ mail_new(const struct mail_options *o)
     for (unsigned i = 0; i < o->home_count; i++) {
         m->homes[i].loop = o->homes[i];
         m->homes[i].store = o->store;
-        timer_init(&m->homes[i].resting, rest, &m->homes[i]);
+        timer_init(&m->homes[i].resting, home_rest, &m->homes[i]);
     }
     m->attachments = attachments_new(m, o->home_count);
     m->quotas = quotas_new();
@@ -53,8 +50,8 @@ mail_new(const struct mail_options *o)
 static void
 account_free(struct account *a)
 {
-    for (uint32_t i = 0; a->state && i < a->state->mailbox_count; i++) {
-        struct mailbox *m = a->state->mailboxes[i]->mail;
+    for (uint32_t i = 0; a->kept_state && i < a->kept_state->mailbox_count; i++) {
+        struct mailbox *m = a->kept_state->mailboxes[i]->mail;
         if (!m)
             continue;
         m->state = NULL;
@@ -67,10 +64,10 @@ account_free(struct account *a)
     label_index_free(a);
     mail_index_free(a);
     timer_clear(&a->idle);
-    state_free(&a->state);
+    state_free(&a->kept_state);
     arena_free(&a->batch_arena);
-    free((char *)a->user.p);
-    free(a);
+    keep_span_free(&a->user);
+    KEEP_FREE(a);
 }
 
 void
@@ -129,32 +126,21 @@ forget(void *arg)
     account_free(a);
 }
 
-static struct span
-name_copy(struct span user)
-{
-    char *name = calloc(1, user.n + 1);
-    must(name != NULL);
-    if (user.n > 0)
-        memcpy(name, user.p, user.n);
-    return span_of(name, user.n);
-}
-
 static struct account *
 account_new(struct mail *m, uint64_t id, struct span user)
 {
-    struct account *a = calloc(1, sizeof *a);
-    must(a != NULL);
+    struct account *a = KEEP_NEW(struct account);
     a->id = id;
-    a->user = name_copy(user);
+    a->user = keep_span(user);
     a->mail = m;
     a->home = &m->homes[mail_home_index(m, id)];
     a->waiting.end = &a->waiting.first;
-    a->batch_arena = arena_new();
+    a->batch_arena = arena_new_small();
     a->batch_number = 1;  // 0 in a mailbox: never part of a batch
     timer_init(&a->idle, forget, a);
     HASH_ADD(hh, a->home->accounts, id, sizeof a->id, a);
     if (!timer_is_set(&a->home->resting))
-        timer_set(&a->home->resting, REST_MS);
+        home_rest_later(m, a->home);
     return a;
 }
 
@@ -164,25 +150,25 @@ take_name(struct account *a)
 {
     if (a->user.n > 0)
         return;
-    free((char *)a->user.p);
-    a->user = name_copy(a->state->user);
+    keep_span_free(&a->user);
+    a->user = keep_span(account_state(a)->user);
 }
 
 static enum result
 load(struct account *a, bool create, struct span language, struct fault *f)
 {
     struct span folders = language.n > 0 ? language : span_str(a->mail->folder_language);
-    enum result r = store_state_load(a->mail->options.store, a->id, &a->state, f);
+    enum result r = store_state_load(a->mail->options.store, a->id, &a->kept_state, f);
     if (r == R_NONE && create) {
-        a->state = state_new(a->id);
+        a->kept_state = state_new(a->id);
         r = folders_create(a, folders, f);
         if (account_is_system(a->id))
             shares_changed(a->mail);
     }
     if (r != R_OK)
         return r;
-    a->next_modseq = a->state->modseq;
-    a->state->yields = true;
+    a->next_modseq = account_state(a)->modseq;
+    account_state(a)->yields = true;
     take_name(a);
     quota_opened(a);
     mail_index_opened(a);
@@ -379,12 +365,11 @@ account_run(struct account *a, void (*fn)(void *arg), void *arg)
 struct mailbox *
 mailbox_of(struct account *a, uint64_t id)
 {
-    struct mailbox_state *s = state_mailbox(a->state, id);
+    struct mailbox_state *s = state_mailbox(account_state(a), id);
     if (!s)
         return NULL;
     if (!s->mail) {
-        struct mailbox *m = calloc(1, sizeof *m);
-        must(m != NULL);
+        struct mailbox *m = KEEP_NEW(struct mailbox);
         m->id = id;
         m->state = s;
         m->events_from = s->counts.modseq;
@@ -404,101 +389,7 @@ mailbox_release(struct account *a, struct mailbox *m)
     private_free(m);
     free(m->ghosts);
     free(m->events);
-    free(m);
-}
-
-// Views may hold set numbers of the rows they read.
-static void
-drop_table(struct mailbox_state *s)
-{
-    const struct mailbox *m = s->mail;
-    state_table_drop(s);
-    if (!m || !m->views)
-        state_sets_drop(s);
-}
-
-// Drops the tables that were not used for the longest time, while the ledger is over its soft limit.
-static void
-evict(struct home *h, const struct mailbox *keep)
-{
-    uint64_t now = clock_mono_ms();
-    struct account *a, *tmp;
-    HASH_ITER(hh, h->accounts, a, tmp)
-    {
-        if (!a->state ||
-            a->committing)  // being opened, or changes count on what they looked at
-            continue;
-        for (uint32_t i = 0; i < a->state->mailbox_count; i++) {
-            struct mailbox_state *s = a->state->mailboxes[i];
-            struct mailbox *m = s->mail;
-            if (!budget_over_soft())
-                return;
-            if (m && m != keep)
-                private_rest(s->mail, now - 100);
-            if (s->loaded && m != keep && (!m || (m->pins == 0 && now - m->used_ms > 100)))
-                drop_table(s);
-        }
-        threads_free(a);
-        label_index_drop(a, now, 100);
-        mail_columns_drop(a, now, 100);
-    }
-}
-
-// Returns the octets of the tables that went.
-static size_t
-account_rest(struct account *a, uint64_t now_ms)
-{
-    size_t dropped = 0;
-    for (uint32_t i = 0; i < a->state->mailbox_count; i++) {
-        struct mailbox_state *s = a->state->mailboxes[i];
-        struct mailbox *m = s->mail;
-        if (m)
-            private_rest(m, now_ms - LIMIT_table_idle_ms);
-        if (s->loaded &&
-            (!m || (m->pins == 0 && now_ms - m->used_ms > LIMIT_table_idle_ms))) {
-            dropped += state_table_memory(s);
-            drop_table(s);
-        }
-    }
-    dropped += label_index_drop(a, now_ms, LIMIT_table_idle_ms);
-    dropped += mail_columns_drop(a, now_ms, LIMIT_column_idle_ms);
-    dropped += mail_index_rest(a, now_ms, LIMIT_table_idle_ms);
-    if (!a->looked_up) {
-        names_free(a);
-        threads_free(a);
-    }
-    a->looked_up = false;
-    return dropped;
-}
-
-// What the home's accounts have not used for a while is dropped, and made anew when it is needed: idle sessions are
-// many, and cost little.
-static void
-rest(void *home)
-{
-    struct home *h = home;
-    struct account *a, *tmp;
-    uint64_t now_ms = clock_mono_ms();
-    size_t dropped = 0;
-    HASH_ITER(hh, h->accounts, a, tmp)
-    {
-        if (a->state && !a->opening && !a->committing)
-            dropped += account_rest(a, now_ms);
-    }
-    if (!h->indexing && h->builder.text &&
-        (!h->accounts || now_ms - h->builder.used_ms > LIMIT_table_idle_ms)) {
-        dropped += h->builder.charged;
-        mail_index_builder_free(&h->builder);
-    }
-    // Much went, or what went was the last for now.
-    h->dropped += dropped;
-    bool trim = h->dropped > LIMIT_untrimmed || (dropped == 0 && h->dropped > 0);
-    if (store_rest(h->store) || trim) {
-        budget_trim();
-        h->dropped = 0;
-    }
-    if (h->accounts)
-        timer_set(&h->resting, REST_MS);
+    KEEP_FREE(m);
 }
 
 void
@@ -530,7 +421,7 @@ load_settled(struct account *a, struct mailbox *m, struct fault *f)
     do {
         mailbox_settle(a, m);
         if (m->state)
-            r = store_table_load(a->mail->options.store, a->state, m->id, f);
+            r = store_table_load(a->mail->options.store, account_state(a), m->id, f);
     } while (r == R_OK && a->applying == m);
     return r;
 }
@@ -554,7 +445,7 @@ mailbox_load(struct account *a, struct mailbox *m, struct fault *f)
         return r;
     m->used_ms = clock_mono_ms();
     if (budget_over_soft())
-        evict(a->home, m);
+        home_evict(a->home, m);
     return R_OK;
 }
 

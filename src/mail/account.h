@@ -33,6 +33,7 @@ struct mail_options {
     const struct mail_entries *entries;  // NULL: none
     // Deliberately broken builds of the fault harness only: answers before the commit.
     bool test_ack_before_commit;
+    uint32_t test_rest_ms;  // instead of LIMIT_home_rest_ms
 };
 
 struct mail *mail_new(const struct mail_options *o);

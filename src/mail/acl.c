@@ -1,5 +1,7 @@
 #include "mail/acl.h"
 
+#include "base/keep.h"
+
 #include <stdatomic.h>
 
 // ---- who asks ----
@@ -11,8 +13,9 @@ acl_who_new(uint64_t account, struct span name, const struct acl_identity *more)
     for (size_t i = 0; more && i < more->group_count; i++)
         octets += more->groups[i].n;
     size_t count = more ? more->group_count : 0;
-    struct acl_who *who = calloc(1, sizeof *who + count * sizeof *who->groups + octets + 1);
-    must(who != NULL);
+    size_t size = sizeof(struct acl_who) + count * sizeof(struct span) + octets + 1;
+    struct acl_who *who = keep_new(size);
+    who->size = size;
     who->groups = (struct span *)(who + 1);
     char *text = (char *)(who->groups + count);
     if (name.n > 0)
@@ -42,7 +45,7 @@ void
 acl_who_unref(struct acl_who **who)
 {
     if (*who && atomic_fetch_sub(&(*who)->refs, 1) == 1)
-        free(*who);
+        keep_free(*who, (*who)->size);
     *who = NULL;
 }
 

@@ -25,6 +25,7 @@ struct acl_who {
     // test_mount: rights on everything of that account, beside its lists
     uint64_t granted_account;
     uint32_t granted;
+    size_t size;  // in octets, with the texts behind it
     _Atomic unsigned refs;
 };
 

@@ -97,11 +97,11 @@ static enum result
 change_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
 {
     struct change_call *c = arg;
-    const struct mailbox_state *m = state_mailbox(a->state, c->ref->mailbox);
+    const struct mailbox_state *m = state_mailbox(account_state(a), c->ref->mailbox);
     if (acl_check(m ? ref_rights(c->ref) : 0, RIGHT_ADMIN, f) != R_OK || !m)
         return R_FAIL;
     c->identifier = entry_of(a, c->change->identifier);
-    c->name = name_full(c->arena, a->state, m);
+    c->name = name_full(c->arena, account_state(a), m);
     bool owner = is_owner(c->identifier);
     if (owner && account_is_system(a->id))
         return fault_set(f, FAULT_CANNOT, "nobody owns this tree");
@@ -238,7 +238,7 @@ get_run(void *arg)
     struct get_call *c = arg;
     struct account *a = c->ref->account;
     struct acl_list *out = c->out;
-    const struct mailbox_state *m = state_mailbox(a->state, c->ref->mailbox);
+    const struct mailbox_state *m = state_mailbox(account_state(a), c->ref->mailbox);
     c->result = acl_check(m ? ref_rights(c->ref) : 0, RIGHT_ADMIN, c->fault);
     if (c->result != R_OK || !m)
         return;

@@ -145,9 +145,8 @@ static struct acls *
 acls_of(struct account *a)
 {
     if (!a->rights.acls) {
-        a->rights.acls = calloc(1, sizeof *a->rights.acls);
-        must(a->rights.acls != NULL);
-        state_meta_each(a->state, fold_each, a->rights.acls);
+        a->rights.acls = KEEP_NEW(struct acls);
+        state_meta_each(account_state(a), fold_each, a->rights.acls);
     }
     return a->rights.acls;
 }
@@ -160,7 +159,7 @@ acls_free(struct account *a)
         return;
     HASH_ITER(hh, a->rights.acls->all, m, next)
     mailbox_drop(a->rights.acls, m);
-    free(a->rights.acls);
+    KEEP_FREE(a->rights.acls);
     a->rights.acls = NULL;
 }
 
@@ -280,16 +279,16 @@ bool
 acl_sees_below(const struct acl_who *who, struct account *a, uint64_t mailbox)
 {
     if (who->account == a->id)
-        return name_has_children(a->state, mailbox);
-    for (uint32_t i = 0; i < a->state->mailbox_count; i++) {
-        const struct mailbox_state *m = a->state->mailboxes[i];
+        return name_has_children(account_state(a), mailbox);
+    for (uint32_t i = 0; i < account_state(a)->mailbox_count; i++) {
+        const struct mailbox_state *m = account_state(a)->mailboxes[i];
         uint64_t id = m->id;
         if (id == mailbox || acl_rights(who, a, id) == 0)
             continue;
         for (unsigned d = 0; m && m->parent && d < LIMIT_mailbox_depth; d++) {
             if (m->parent == mailbox)
                 return true;
-            m = state_mailbox(a->state, m->parent);
+            m = state_mailbox(account_state(a), m->parent);
         }
     }
     return false;
@@ -306,7 +305,7 @@ all_run(void *arg)
 {
     const uint32_t reads = RIGHT_LOOKUP | RIGHT_READ;
     struct all_call *c = arg;
-    const struct state *s = c->account->state;
+    const struct state *s = account_state(c->account);
     c->all = true;
     for (uint32_t i = 0; i < s->mailbox_count && c->all; i++) {
         const struct mailbox_state *m = s->mailboxes[i];
@@ -355,7 +354,7 @@ view_may(const struct view *v, uint32_t need, struct fault *f)
 static void
 list_changed(struct account *a, const struct record_meta *r)
 {
-    const struct mailbox_state *s = state_mailbox(a->state, r->mailbox);
+    const struct mailbox_state *s = state_mailbox(account_state(a), r->mailbox);
     struct acl_entry e = {span_skip(r->key, KEY_N), stored_rights(r->value)};
     if (!s)
         return;

@@ -115,7 +115,7 @@ replace(struct waiting *w, struct fault *f)
 static uint32_t
 exists(const struct mailbox_ref *ref)
 {
-    return state_mailbox(ref->account->state, ref->mailbox)->counts.exists;
+    return state_mailbox(account_state(ref->account), ref->mailbox)->counts.exists;
 }
 
 // It may when it begins; what revokes the right is before it in the queue.
@@ -152,8 +152,8 @@ revoked(struct fixture *x)
         assert_true(r.done);
         assert_int_equal(exists(&inbox), 1);
         assert_int_equal(exists(&box), 0);
-        assert_int_equal(state_mailbox(inbox.account->state, inbox.mailbox)->counts.deleted,
-                         1);
+        assert_int_equal(
+            state_mailbox(account_state(inbox.account), inbox.mailbox)->counts.deleted, 1);
         view_close(&w.view);
     }
     arena_free(&w.arena);

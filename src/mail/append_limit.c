@@ -21,7 +21,7 @@ get_run(void *arg)
 {
     struct limit_call *c = arg;
     struct span stored;
-    if (state_meta_find(c->account->state, c->ref->mailbox, key, &stored) != R_OK)
+    if (state_meta_find(account_state(c->account), c->ref->mailbox, key, &stored) != R_OK)
         return;
     struct unpack u = unpack_of(stored);
     uint64_t octets = unpack_u64(&u);
@@ -82,7 +82,7 @@ static void
 any_run(void *arg)
 {
     struct limit_call *c = arg;
-    state_meta_each(c->account->state, any_each, c);
+    state_meta_each(account_state(c->account), any_each, c);
 }
 
 bool

@@ -23,8 +23,7 @@ poke_run(void *arg)
 struct poke *
 poke_new(view_poke_fn *fn, void *arg)
 {
-    struct poke *p = calloc(1, sizeof *p);
-    must(p != NULL);
+    struct poke *p = KEEP_NEW(struct poke);
     atomic_store(&p->refs, 1);
     p->loop = loop_self();
     p->fn = fn;
@@ -36,7 +35,7 @@ void
 poke_unref(struct poke *p)
 {
     if (atomic_fetch_sub(&p->refs, 1) == 1)
-        free(p);
+        KEEP_FREE(p);
 }
 
 void
@@ -283,7 +282,7 @@ account_apply(struct account *a, enum record_type type, struct span meta,
     if (type == RECORD_MAILBOX_GONE)
         before_gone(a, meta);
     label_index_before(a, type, meta);
-    if (state_apply(a->state, type, meta, place, &f) != R_OK)
+    if (state_apply(account_state(a), type, meta, place, &f) != R_OK)
         // acknowledged on disk, and cannot be served
         fault_abort(f.why, __FILE__, __LINE__);
     private_applied(a, type, meta);

@@ -76,18 +76,18 @@ marks_of(struct account *a, const struct intake *in, unsigned *marks_out, struct
 {
     uint64_t threadid;
     *marks_out = 0;
-    if (!anybody_marks(a->state))
+    if (!anybody_marks(account_state(a)))
         return R_OK;
     enum result r = R_NONE;
     for (size_t i = 0; r == R_NONE && i < in->key_count; i++)
         r = thread_find(a, in->keys[i], &threadid, f);
     if (r != R_OK)
         return r == R_NONE ? R_OK : R_FAIL;
-    size_t n = a->state->mailbox_count;
+    size_t n = account_state(a)->mailbox_count;
     struct arena *arena = arena_new_small();
     uint64_t *ids = arena_array(arena, n, sizeof *ids);
     for (size_t i = 0; i < n; i++)
-        ids[i] = a->state->mailboxes[i]->id;
+        ids[i] = account_state(a)->mailboxes[i]->id;
     for (size_t i = 0; r == R_OK && i < n; i++) {
         struct mailbox *m = mailbox_of(a, ids[i]);
         if (m)
@@ -120,7 +120,7 @@ put_muted(struct account *a, struct arrive_place *p)
 {
     uint64_t all = 0;
     bool labels = label_mode(a, &all);
-    uint64_t archive = labels ? all : with_use(a->state, USE_ARCHIVE);
+    uint64_t archive = labels ? all : with_use(account_state(a), USE_ARCHIVE);
     p->flags = FLAG_SEEN;
     p->quiet = true;
     if (archive != 0)
@@ -133,7 +133,7 @@ arrive_place(struct account *a, const struct arrive_ask *ask, struct arrive_plac
 {
     struct arrive_place p = {.keyword = SPAN_NONE};
     unsigned marks = 0;
-    uint64_t junk = ask->junk ? with_use(a->state, USE_JUNK) : 0;
+    uint64_t junk = ask->junk ? with_use(account_state(a), USE_JUNK) : 0;
     if (junk != 0) {
         *out = (struct arrive_place){.ref = ref_to(a, junk), .quiet = true};
         return R_OK;

@@ -37,8 +37,8 @@ size_t
 mail_columns_drop(struct account *a, uint64_t now_ms, uint64_t unused_ms)
 {
     size_t dropped = 0;
-    for (uint32_t i = 0; i < a->state->mailbox_count; i++) {
-        struct mailbox *m = a->state->mailboxes[i]->mail;
+    for (uint32_t i = 0; i < a->kept_state->mailbox_count; i++) {
+        struct mailbox *m = a->kept_state->mailboxes[i]->mail;
         if (!m || !m->columns || now_ms - m->columns->used_ms < unused_ms)
             continue;
         dropped += octets_of(m);
@@ -105,10 +105,10 @@ static void
 make_room(struct account *a, struct mailbox *m, const struct call *c)
 {
     size_t all = column_memory(c->column);
-    for (uint32_t i = 0; i < a->state->mailbox_count; i++)
-        all += octets_of(a->state->mailboxes[i]->mail);
-    for (uint32_t i = 0; i < a->state->mailbox_count; i++) {
-        struct mailbox *other = a->state->mailboxes[i]->mail;
+    for (uint32_t i = 0; i < account_state(a)->mailbox_count; i++)
+        all += octets_of(account_state(a)->mailboxes[i]->mail);
+    for (uint32_t i = 0; i < account_state(a)->mailbox_count; i++) {
+        struct mailbox *other = account_state(a)->mailboxes[i]->mail;
         if (all <= LIMIT_column_octets)
             return;
         if (!other || other == m)

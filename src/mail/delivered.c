@@ -102,8 +102,8 @@ delivered_find(struct account *a, const struct delivered_key *key, uint64_t *mai
 {
     struct span value;
     uint64_t when;
-    if (state_meta_find(a->state, 0, key_span(key), &value) != R_OK || is_old(value) ||
-        ending_find(a, key_span(key)) != NULL)
+    if (state_meta_find(account_state(a), 0, key_span(key), &value) != R_OK ||
+        is_old(value) || ending_find(a, key_span(key)) != NULL)
         return R_NONE;
     return read_value(value, &when, mailbox_out) == R_OK ? R_OK : R_NONE;
 }
@@ -171,7 +171,7 @@ end_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
     (void)f;
     drop(&d, key_span(&e->key));
     if (random_u64() % LOOK_FOR_OLD == 0)
-        state_meta_each(a->state, drop_old, &d);
+        state_meta_each(account_state(a), drop_old, &d);
     return R_OK;
 }
 
@@ -192,7 +192,7 @@ void
 delivered_end(struct account *a, const struct delivered_key *key)
 {
     struct span ignored;
-    if (state_meta_find(a->state, 0, key_span(key), &ignored) != R_OK ||
+    if (state_meta_find(account_state(a), 0, key_span(key), &ignored) != R_OK ||
         ending_find(a, key_span(key)) != NULL)
         return;
     struct ending *e = calloc(1, sizeof *e);

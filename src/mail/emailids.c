@@ -121,7 +121,7 @@ put_tombstones(struct emailids *e, struct account *a, uint64_t mailbox, struct f
     enum result r = R_OK;
     for (bool last = false; r == R_OK && !last;) {
         arena_reset(page.a);
-        r = store_tombstones(mail_store(a->mail), a->state, mailbox, &page, f);
+        r = store_tombstones(mail_store(a->mail), account_state(a), mailbox, &page, f);
         for (size_t i = 0; r == R_OK && i < page.n; i++)
             r = put_row(e, &page.list[i].row, f);
         last = r == R_OK && page.n < PAGE;
@@ -135,7 +135,7 @@ static enum result
 put_deleted(struct emailids *e, struct account *a, struct arena *arena, struct fault *f)
 {
     struct store_deleted gone = {.a = arena, .max = LIMIT_mailboxes};
-    enum result r = store_deleted(mail_store(a->mail), a->state, &gone, f);
+    enum result r = store_deleted(mail_store(a->mail), account_state(a), &gone, f);
     for (const struct store_deleted_mailbox *d = gone.first; r == R_OK && d; d = d->next)
         r = put_tombstones(e, a, d->id, f);
     return r;
@@ -155,10 +155,10 @@ load_run(void *arg)
     struct load_call *c = arg;
     struct account *a = c->account;
     struct arena *arena = arena_new();
-    uint32_t n = a->state->mailbox_count;
+    uint32_t n = account_state(a)->mailbox_count;
     uint64_t *ids = arena_array(arena, n + 1, sizeof *ids);
     for (uint32_t i = 0; i < n; i++)
-        ids[i] = a->state->mailboxes[i]->id;
+        ids[i] = account_state(a)->mailboxes[i]->id;
     c->result = R_OK;
     for (uint32_t i = 0; c->result == R_OK && i < n; i++)
         c->result = put_live(c->e, a, ids[i], c->fault);

@@ -33,7 +33,7 @@ struct sweep {
 static bool
 is_named(struct expire *e, const struct mailbox_state *m, struct span want)
 {
-    struct span name = name_full(e->arena, e->account->state, m), clean;
+    struct span name = name_full(e->arena, account_state(e->account), m), clean;
     struct fault none;
     if (mail_name_check(e->arena, want, &clean, &none) != R_OK)
         return false;
@@ -197,7 +197,7 @@ sweep_state(struct expire *e, const struct mailbox_state *m)
                       .mailbox = m->id,
                       .rule = rule,
                       .before = before < UINT32_MAX ? (uint32_t)before : UINT32_MAX};
-    return sweep_mailbox(&s, name_full(e->arena, e->account->state, m));
+    return sweep_mailbox(&s, name_full(e->arena, account_state(e->account), m));
 }
 
 // The tree may change while a mailbox is swept, so the ids are read before.
@@ -205,7 +205,7 @@ static void
 expire_run(void *arg)
 {
     struct expire *e = arg;
-    struct state *s = e->account->state;
+    struct state *s = account_state(e->account);
     uint32_t n = s->mailbox_count;
     uint64_t *ids = arena_array(e->arena, n, sizeof *ids);
     e->folders = arena_array(e->arena, n, sizeof *e->folders);

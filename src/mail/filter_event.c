@@ -143,13 +143,13 @@ add_own(struct filter_stored *s)
 static enum result
 event_steps(struct filter_stored *s, const struct filter_occasion *o)
 {
-    const struct mailbox_state *to = state_mailbox(s->account->state, s->mailbox);
+    const struct mailbox_state *to = state_mailbox(account_state(s->account), s->mailbox);
     const struct mailbox_state *from =
         o->from && o->from->account == s->account
-            ? state_mailbox(s->account->state, o->from->mailbox)
+            ? state_mailbox(account_state(s->account), o->from->mailbox)
             : NULL;
-    s->name = to ? name_full(s->arena, s->account->state, to) : SPAN("");
-    s->from = from ? name_full(s->arena, s->account->state, from) : SPAN("");
+    s->name = to ? name_full(s->arena, account_state(s->account), to) : SPAN("");
+    s->from = from ? name_full(s->arena, account_state(s->account), from) : SPAN("");
     add_rules(s, to, from, false);
     add_own(s);
     add_rules(s, to, from, true);

@@ -153,10 +153,10 @@ add_own(struct filing *w, const struct sieve_action *a, uint64_t mailbox)
     struct filter_run *r = w->run;
     if (find_place(w, mailbox))
         return;
-    const struct mailbox_state *m = state_mailbox(r->account->state, mailbox);
+    const struct mailbox_state *m = state_mailbox(account_state(r->account), mailbox);
     struct filter_place **last = &w->own, *p = place_new(w, a);
     p->mailbox = mailbox;
-    p->name = m ? name_full(r->arena, r->account->state, m) : SPAN("");
+    p->name = m ? name_full(r->arena, account_state(r->account), m) : SPAN("");
     while (*last)
         last = &(*last)->next;
     *last = p;

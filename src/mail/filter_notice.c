@@ -15,7 +15,7 @@ static bool
 was_told(const struct filter_run *r, struct span version)
 {
     struct span stored;
-    if (state_meta_find(r->account->state, 0, told_key, &stored) != R_OK)
+    if (state_meta_find(account_state(r->account), 0, told_key, &stored) != R_OK)
         return false;
     struct unpack u = unpack_of(stored);
     int64_t when = (int64_t)unpack_u64(&u);

@@ -76,7 +76,8 @@ open_run(void *arg)
 {
     struct open_call *c = arg;
     c->result = R_NONE;
-    if (!filter_rules_there() || !state_mailbox(c->ref->account->state, c->ref->mailbox))
+    if (!filter_rules_there() ||
+        !state_mailbox(account_state(c->ref->account), c->ref->mailbox))
         return;
     struct filter_stored *s = begin(c);
     c->result = filter_event_steps(s, c->occasion, c->fault);

@@ -55,14 +55,14 @@ filter_mailbox_with_id(struct filter_run *r, struct span id)
 {
     uint64_t number = mail_id_from('M', id);
     const struct mailbox_state *m =
-        number ? state_mailbox(r->account->state, number) : NULL;
+        number ? state_mailbox(account_state(r->account), number) : NULL;
     return m && !(m->flags & MAILBOX_NOSELECT) ? m->id : 0;
 }
 
 uint64_t
 filter_mailbox_with_use(struct filter_run *r, struct span name, struct span attribute)
 {
-    const struct state *s = r->account->state;
+    const struct state *s = account_state(r->account);
     enum special_use use = special_use_from(attribute);
     uint64_t named = name.p ? filter_mailbox(r, name) : 0;
     if (use == USE_NONE || (name.p && named == 0))
@@ -95,10 +95,10 @@ mailbox_with_id(void *arg, struct span id, struct span *name_out)
     struct filter_run *r = arg;
     uint64_t number = filter_mailbox_with_id(r, id);
     const struct mailbox_state *m =
-        number ? state_mailbox(r->account->state, number) : NULL;
+        number ? state_mailbox(account_state(r->account), number) : NULL;
     if (!m)
         return R_NONE;
-    *name_out = name_full(r->arena, r->account->state, m);
+    *name_out = name_full(r->arena, account_state(r->account), m);
     return R_OK;
 }
 

@@ -8,7 +8,8 @@
 #include <ftw.h>
 #include <pthread.h>
 
-enum { HOMES = 2 };
+// Accounts rest all the time: what is packed and woken is in every test.
+enum { HOMES = 2, REST_MS = 5 };
 
 struct run {
     struct fixture fixture;
@@ -56,7 +57,8 @@ fixture_run(const char *path, void (*test)(struct fixture *x))
                               .homes = r.loops,
                               .home_count = HOMES,
                               .folder_language = "en",
-                              .message_size_max = 1 << 20};
+                              .message_size_max = 1 << 20,
+                              .test_rest_ms = REST_MS};
     r.fixture.mail = mail_new(&mo);
     for (int i = 0; i < HOMES; i++)
         must(pthread_create(&threads[i], NULL, loop_thread, r.loops[i]) == 0);

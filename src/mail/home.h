@@ -126,11 +126,14 @@ struct account {
     struct span user;
     struct mail *mail;
     struct home *home;
-    struct state *state;
+    struct state *kept_state;  // maybe packed: account_state
     struct account_use {
+        bool settled;                    // since it was packed
         unsigned refs, commands;         // who has it open; commands of these at work
         struct search_ledger searching;  // any thread
         atomic_bool others;              // somebody else than the owner looked in
+        uint64_t seen,
+            rested;  // task_count() when the state was looked up; at the last rest
     } use;
     bool opening;
     bool looked_up;          // names or threads, since the home's timer came by
@@ -165,6 +168,18 @@ struct account {
     };
     struct account_quota quota;
 };
+
+// THE way to the state: as it is, unpacked. Pointers into it are good until the task ends, or what they point to is deleted. NULL: the
+// account is being opened.
+static inline struct state *
+account_state(const struct account *a)
+{
+    struct account *used = (struct account *)(uintptr_t)a;
+    used->use.seen = task_count();
+    if (used->kept_state)
+        state_unpack(used->kept_state);
+    return used->kept_state;
+}
 
 // R_NONE: not in this batch, call again in the next one (only when the batch is not empty).
 typedef enum result change_fn(struct account *a, struct store_batch *b, void *arg,

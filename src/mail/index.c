@@ -57,9 +57,10 @@ mail_index_covered_of(struct mail_index *x, uint64_t mailbox)
     if (found != NULL)
         return found;
     if (x->covered_count == x->covered_room) {
-        x->covered_room = x->covered_room > 0 ? x->covered_room * 2 : 16;
-        x->covered = reallocarray(x->covered, x->covered_room, sizeof *x->covered);
-        must(x->covered != NULL);
+        size_t room = x->covered_room > 0 ? x->covered_room * 2 : 16;
+        x->covered = keep_grow(x->covered, x->covered_room * sizeof *x->covered,
+                               room * sizeof *x->covered);
+        x->covered_room = room;
     }
     memmove(x->covered + at + 1, x->covered + at,
             (x->covered_count++ - at) * sizeof *x->covered);
@@ -70,7 +71,7 @@ mail_index_covered_of(struct mail_index *x, uint64_t mailbox)
 void
 mail_index_covered_clear(struct mail_index *x)
 {
-    free(x->covered);
+    keep_free(x->covered, x->covered_room * sizeof *x->covered);
     x->covered = NULL;
     x->covered_count = x->covered_room = 0;
 }
@@ -85,7 +86,7 @@ covered_upto(const struct mail_index *x, uint64_t mailbox)
 uint64_t
 mail_index_fresh(const struct mail_index *x)
 {
-    const struct state *st = x->account->state;
+    const struct state *st = account_state(x->account);
     uint64_t fresh = 0;
     for (uint32_t i = 0; i < st->mailbox_count; i++) {
         const struct mailbox_state *m = st->mailboxes[i];
@@ -103,7 +104,7 @@ covered_put(struct mail_index *x, struct buf *b)
     size_t to = 0;
     pack_u8(b, COVERED_VERSION);
     for (size_t i = 0; i < x->covered_count; i++) {
-        if (!state_mailbox(x->account->state, x->covered[i].mailbox))
+        if (!state_mailbox(account_state(x->account), x->covered[i].mailbox))
             continue;
         x->covered[to++] = x->covered[i];
         pack_u64(b, x->covered[i].mailbox);
@@ -272,9 +273,11 @@ size_t
 mail_index_rest(struct account *a, uint64_t now_ms, uint64_t unused_ms)
 {
     struct mail_index *x = a->index;
-    if (!x || !x->text || x->users > 0 || now_ms - x->used_ms <= unused_ms)
+    if (!x || x->users > 0 || x->working || now_ms - x->used_ms <= unused_ms)
         return 0;
-    size_t octets = text_index_memory(x->text);
+    size_t octets = x->text ? text_index_memory(x->text) : 0;
+    mail_index_covered_clear(x);
+    x->covered_known = false;
     text_index_close(&x->text);
     return octets;
 }
@@ -338,6 +341,8 @@ work(void *arg)
         mail_index_end(a);
     }
     x->working = false;
+    if (again)
+        mail_index_pass(a);
     if (mail_index_on(a) && (again || is_due(x)))
         look_later(x, AGAIN_MS);
     account_unref(a);
@@ -359,15 +364,18 @@ static void
 on_timer(void *arg)
 {
     struct mail_index *x = arg;
-    if (x->account->state && is_due(x))
+    if (mail_index_queue(x))
+        return;
+    if (x->account->kept_state && is_due(x))
         start(x);
+    else
+        mail_index_pass(x->account);
 }
 
 void
 mail_index_opened(struct account *a)
 {
-    a->index = calloc(1, sizeof *a->index);
-    must(a->index != NULL);
+    a->index = KEEP_NEW(struct mail_index);
     a->index->account = a;
     timer_init(&a->index->timer, on_timer, a->index);
     look_later(a->index, LOOK_MS);
@@ -379,10 +387,12 @@ mail_index_free(struct account *a)
     if (!a->index)
         return;
     timer_clear(&a->index->timer);
+    mail_index_unqueue(a->index);
+    mail_index_pass(a);
     if (a->index->users == 0)
         text_index_close(&a->index->text);
     mail_index_covered_clear(a->index);
-    free(a->index);
+    KEEP_FREE(a->index);
     a->index = NULL;
 }
 

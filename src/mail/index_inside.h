@@ -25,6 +25,8 @@ struct mail_index {
     struct timer timer;       // looks whether there is work
     unsigned users;           // finds and others that are inside it
     bool opening, working, damaged, gone;
+    struct mail_index *prev, *next;  // those that wait for their turn (mail_index_queue)
+    bool queued;
     bool covered_known;
     uint64_t lookups;               // since the account was opened, or they led to a merge
     struct index_covered *covered;  // ascending by mailbox
@@ -45,6 +47,10 @@ unsigned mail_index_after(const struct mail *m);
 void mail_index_tell(struct account *a, const char *event, const struct fault *f);
 bool mail_index_begin(struct account *a);  // false: another account of the home is at work
 void mail_index_end(struct account *a);
+// Is somebody between the two? Then x's timer is set when its turn comes.
+bool mail_index_queue(struct mail_index *x);
+void mail_index_pass(struct account *a);  // there was nothing to do: the next one's turn
+void mail_index_unqueue(struct mail_index *x);
 // Whoever is at work has it.
 struct index_builder *mail_index_builder(struct account *a);
 void mail_index_builder_charge(struct index_builder *b, size_t octets);

@@ -93,7 +93,7 @@ static enum result
 each_mailbox(struct purge *p, rows_fn *fn)
 {
     struct account *account = p->x->account;
-    const struct state *st = account->state;
+    const struct state *st = account_state(account);
     uint64_t next = 0;
     uint32_t at;
     while ((at = state_mailbox_at(st, next)) < st->mailbox_count) {

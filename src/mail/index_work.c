@@ -334,7 +334,7 @@ index_mailbox(struct worker *w, uint64_t id)
 static enum result
 index_mailboxes(struct worker *w)
 {
-    const struct state *st = w->account->state;
+    const struct state *st = account_state(w->account);
     uint64_t next = 0;
     for (;;) {
         uint32_t at = state_mailbox_at(st, next);
@@ -353,8 +353,8 @@ static uint64_t
 messages(const struct account *a)
 {
     uint64_t n = 0;
-    for (uint32_t i = 0; i < a->state->mailbox_count; i++)
-        n += a->state->mailboxes[i]->counts.exists;
+    for (uint32_t i = 0; i < account_state(a)->mailbox_count; i++)
+        n += account_state(a)->mailboxes[i]->counts.exists;
     return n;
 }
 

@@ -70,7 +70,7 @@ names_mailbox(const struct label_change *c, uint64_t mailbox)
 static bool
 is_label(const struct work *w, uint64_t mailbox)
 {
-    const struct mailbox_state *m = state_mailbox(w->account->state, mailbox);
+    const struct mailbox_state *m = state_mailbox(account_state(w->account), mailbox);
     return m && !(m->flags & MAILBOX_NOSELECT) && m->special_use != USE_ALL;
 }
 
@@ -100,7 +100,7 @@ stays_somewhere(const struct work *w, uint64_t emailid)
     for (const struct label_place *p = label_places(a, emailid); p;
          p = label_places_next(a, p)) {
         uint64_t mailbox = label_slot_mailbox(a, p->slot);
-        const struct mailbox_state *m = state_mailbox(w->account->state, mailbox);
+        const struct mailbox_state *m = state_mailbox(account_state(w->account), mailbox);
         if (m && !(m->flags & MAILBOX_NOSELECT) && !leaves(w, mailbox) &&
             is_seen(w, mailbox))
             return true;

@@ -205,8 +205,10 @@ next_mailbox(struct account *a)
     const struct slot *last = x->slot_count > 0 ? &x->slots[x->slot_count - 1] : NULL;
     if (last && !last->gone && last->upto != UINT32_MAX)
         return mailbox_of(a, last->mailbox);
-    uint32_t at = last ? state_mailbox_at(a->state, last->mailbox + 1) : 0;
-    return at < a->state->mailbox_count ? mailbox_of(a, a->state->mailboxes[at]->id) : NULL;
+    uint32_t at = last ? state_mailbox_at(account_state(a), last->mailbox + 1) : 0;
+    return at < account_state(a)->mailbox_count
+               ? mailbox_of(a, account_state(a)->mailboxes[at]->id)
+               : NULL;
 }
 
 static void
@@ -364,7 +366,7 @@ rows_go(struct account *a, struct span meta)
     struct record_expunged r;
     uint32_t first, last;
     must(record_expunged_get(meta, &r) == R_OK);
-    const struct mailbox_state *st = state_mailbox(a->state, r.mailbox);
+    const struct mailbox_state *st = state_mailbox(account_state(a), r.mailbox);
     if (!st || !slot_find(x, r.mailbox))
         return;
     if (!st->loaded) {

@@ -8,7 +8,7 @@ label_mode(struct account *a, uint64_t *all_out)
     struct span value;
     uint64_t all = 0;
     bool on = false;
-    if (state_meta_find(a->state, 0, SPAN("labels"), &value) == R_OK) {
+    if (state_meta_find(account_state(a), 0, SPAN("labels"), &value) == R_OK) {
         struct unpack u = unpack_of(value);
         on = unpack_u8(&u) == 1;
         all = unpack_u64(&u);

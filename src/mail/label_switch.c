@@ -73,16 +73,16 @@ load_all(struct switching *s)
 {
     struct account *a = s->account;
     size_t total = 0;
-    for (uint32_t i = 0; i < a->state->mailbox_count; i++) {
-        struct mailbox *m = mailbox_of(a, a->state->mailboxes[i]->id);
+    for (uint32_t i = 0; i < account_state(a)->mailbox_count; i++) {
+        struct mailbox *m = mailbox_of(a, account_state(a)->mailboxes[i]->id);
         total += m->state->counts.exists;
         if (m->state->counts.exists > 0 && mailbox_load(a, m, s->fault) != R_OK)
             return R_FAIL;
     }
     s->copies = arena_array(a->batch_arena, total, sizeof *s->copies);
     s->removed = arena_array(a->batch_arena, total, sizeof *s->removed);
-    for (uint32_t i = 0; i < a->state->mailbox_count; i++) {
-        struct mailbox *m = mailbox_of(a, a->state->mailboxes[i]->id);
+    for (uint32_t i = 0; i < account_state(a)->mailbox_count; i++) {
+        struct mailbox *m = mailbox_of(a, account_state(a)->mailboxes[i]->id);
         mailbox_next(a, m);
         for (uint32_t k = 0; k < m->state->counts.exists; k++)
             s->copies[s->n++] = (struct copy_of){m->state->rows[k].emailid, m, k};
@@ -341,7 +341,7 @@ to_folders(struct switching *s)
     if (load_all(s) != R_OK || each_message(s, part_message) != R_OK)
         return R_FAIL;
     out->removed = s->removed_n;
-    out->kept = out->alone > 0 || name_has_children(s->account->state, s->all->id);
+    out->kept = out->alone > 0 || name_has_children(account_state(s->account), s->all->id);
     if (out->dry_run)
         return R_OK;
     if (put_removed(s) != R_OK)
@@ -402,7 +402,8 @@ switch_change(struct account *a, struct store_batch *b, void *arg, struct fault 
     s.numbers = s.all ? s.all : mailbox_of(a, name_find(a, SPAN("INBOX"))->id);
     if (!s.all && !(c->out->on && c->out->dry_run))
         return fault_set(f, FAULT_NONEXISTENT, "the mailbox with all messages is gone");
-    c->out->all = s.all ? name_full(c->arena, a->state, s.all->state) : free_name(c);
+    c->out->all =
+        s.all ? name_full(c->arena, account_state(a), s.all->state) : free_name(c);
     enum result r = c->out->on ? to_labels(&s) : to_folders(&s);
     if (c->out->dry_run)
         store_batch_cut(b, 0);
@@ -419,7 +420,7 @@ switch_run(void *arg)
     c->result = R_OK;
     if (c->out->was == c->out->on)
         return;
-    c->out->made = c->out->on && (all == 0 || !state_mailbox(a->state, all));
+    c->out->made = c->out->on && (all == 0 || !state_mailbox(account_state(a), all));
     if (c->out->made && !c->out->dry_run)
         c->result = account_change(a, make_change, c, CHANGE_ALONE, NULL, c->fault);
     if (c->result == R_OK)

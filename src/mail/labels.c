@@ -60,7 +60,7 @@ may_know(const struct view *v, uint64_t mailbox)
 static struct label *
 label_make(const struct label_reader *r, uint64_t mailbox)
 {
-    struct state *s = r->view->account->state;
+    struct state *s = account_state(r->view->account);
     const struct mailbox_state *m = state_mailbox(s, mailbox);
     if (!m || !may_know(r->view, mailbox) || mailbox == r->view->mailbox_id ||
         (m->flags & MAILBOX_NOSELECT) || m->special_use == USE_ALL)
@@ -191,10 +191,10 @@ find_use(struct view *v, void *arg, struct fault *f)
         *c->out = inbox && may_know(v, inbox->id) ? inbox->id : 0;
         return R_OK;
     }
-    for (uint32_t i = 0; i < a->state->mailbox_count; i++)
-        if (a->state->mailboxes[i]->special_use == c->use &&
-            may_know(v, a->state->mailboxes[i]->id))
-            *c->out = a->state->mailboxes[i]->id;
+    for (uint32_t i = 0; i < account_state(a)->mailbox_count; i++)
+        if (account_state(a)->mailboxes[i]->special_use == c->use &&
+            may_know(v, account_state(a)->mailboxes[i]->id))
+            *c->out = account_state(a)->mailboxes[i]->id;
     return R_OK;
 }
 

@@ -50,7 +50,7 @@ compare_message(struct account *a, uint64_t emailid)
     for (const struct label_place *p = label_places(a, emailid); p;
          p = label_places_next(a, p)) {
         const struct mailbox_state *m =
-            state_mailbox(a->state, label_slot_mailbox(a, p->slot));
+            state_mailbox(account_state(a), label_slot_mailbox(a, p->slot));
         assert_non_null(m);
         assert_int_equal(p->emailid, emailid);
         assert_int_equal(p->count, copies_in(m, emailid, &uid));
@@ -59,8 +59,8 @@ compare_message(struct account *a, uint64_t emailid)
         assert_true(label_held(a, emailid, m->id));
         places++;
     }
-    for (uint32_t i = 0; i < a->state->mailbox_count; i++)
-        expected += copies_in(a->state->mailboxes[i], emailid, &uid) > 0;
+    for (uint32_t i = 0; i < account_state(a)->mailbox_count; i++)
+        expected += copies_in(account_state(a)->mailboxes[i], emailid, &uid) > 0;
     assert_int_equal(places, expected);
 }
 
@@ -74,13 +74,14 @@ compare_run(void *arg)
 {
     struct check *c = arg;
     struct account *a = c->account;
-    for (uint32_t i = 0; i < a->state->mailbox_count; i++)
-        assert_int_equal(mailbox_load(a, mailbox_of(a, a->state->mailboxes[i]->id), &c->f),
-                         R_OK);
+    for (uint32_t i = 0; i < account_state(a)->mailbox_count; i++)
+        assert_int_equal(
+            mailbox_load(a, mailbox_of(a, account_state(a)->mailboxes[i]->id), &c->f),
+            R_OK);
     assert_int_equal(label_index_ready(a, &c->f), R_OK);
-    for (uint32_t i = 0; i < a->state->mailbox_count; i++)
-        for (uint32_t k = 0; k < a->state->mailboxes[i]->counts.exists; k++)
-            compare_message(a, a->state->mailboxes[i]->rows[k].emailid);
+    for (uint32_t i = 0; i < account_state(a)->mailbox_count; i++)
+        for (uint32_t k = 0; k < account_state(a)->mailboxes[i]->counts.exists; k++)
+            compare_message(a, account_state(a)->mailboxes[i]->rows[k].emailid);
 }
 
 static void
@@ -270,11 +271,11 @@ mode_run(void *arg)
     uint64_t id;
     assert_true(label_mode(a, &id));
     compare_run(arg);
-    const struct mailbox_state *all = state_mailbox(a->state, id);
+    const struct mailbox_state *all = state_mailbox(account_state(a), id);
     assert_non_null(all);
     assert_int_equal(all->special_use, USE_ALL);
-    for (uint32_t i = 0; i < a->state->mailbox_count; i++) {
-        const struct mailbox_state *m = a->state->mailboxes[i];
+    for (uint32_t i = 0; i < account_state(a)->mailbox_count; i++) {
+        const struct mailbox_state *m = account_state(a)->mailboxes[i];
         check_counts(m);
         for (uint32_t k = 0; k < m->counts.exists; k++)
             check_row(all, m, k);
@@ -344,15 +345,15 @@ census_run(void *arg)
     struct check check = {.account = c->account};
     compare_run(&check);
     struct account *a = c->account;
-    for (uint32_t i = 0; i < a->state->mailbox_count; i++)
-        for (uint32_t k = 0; k < a->state->mailboxes[i]->counts.exists; k++) {
-            uint64_t emailid = a->state->mailboxes[i]->rows[k].emailid;
+    for (uint32_t i = 0; i < account_state(a)->mailbox_count; i++)
+        for (uint32_t k = 0; k < account_state(a)->mailboxes[i]->counts.exists; k++) {
+            uint64_t emailid = account_state(a)->mailboxes[i]->rows[k].emailid;
             const struct label_place *first = label_places(a, emailid);
             uint32_t slot = first->slot;
             for (const struct label_place *p = first; p; p = label_places_next(a, p))
                 slot = p->slot < slot ? p->slot : slot;
             c->rows++;
-            if (label_slot_mailbox(a, slot) != a->state->mailboxes[i]->id)
+            if (label_slot_mailbox(a, slot) != account_state(a)->mailboxes[i]->id)
                 continue;
             c->sum += emailid * 0x9e3779b97f4a7c15;
             c->messages++;

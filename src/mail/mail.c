@@ -3,6 +3,7 @@
 #include "mail/sent.h"
 
 #include "base/clock.h"
+#include <utlist.h>
 
 // What was set for all accounts, and the forms of ids.
 
@@ -110,11 +111,42 @@ mail_index_begin(struct account *a)
     return free;
 }
 
+bool
+mail_index_queue(struct mail_index *x)
+{
+    struct home *h = x->account->home;
+    if (!h->indexing)
+        mail_index_unqueue(x);
+    else if (!x->queued)
+        DL_APPEND(h->queued, x);
+    x->queued = h->indexing;
+    return x->queued;
+}
+
+void
+mail_index_pass(struct account *a)
+{
+    struct mail_index *next = a->home->queued;
+    if (!next)
+        return;
+    mail_index_unqueue(next);
+    timer_set(&next->timer, 1);
+}
+
+void
+mail_index_unqueue(struct mail_index *x)
+{
+    if (x->queued)
+        DL_DELETE(x->account->home->queued, x);
+    x->queued = false;
+}
+
 void
 mail_index_end(struct account *a)
 {
     a->home->builder.used_ms = clock_mono_ms();
     a->home->indexing = false;
+    mail_index_pass(a);
 }
 
 struct index_builder *

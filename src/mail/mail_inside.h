@@ -1,8 +1,8 @@
 #ifndef MAIL_MAIL_INSIDE_H
 #define MAIL_MAIL_INSIDE_H
 
-// All accounts: what their homes share (struct mail), and each home's own. Only account.c, mail.c, shares.c and urlkey.c include
-// this.
+// All accounts: what their homes share (struct mail), and each home's own. Only account.c, mail.c, rest.c, shares.c and
+// urlkey.c include this.
 
 #include "mail/home.h"
 #include "mail/index_inside.h"
@@ -15,6 +15,7 @@ struct home {
     struct timer resting;          // while it has accounts
     struct index_builder builder;  // of who is indexing
     bool indexing;                 // one account at a time
+    struct mail_index *queued;     // who waits for that
     size_t dropped;                // octets of tables, since the heap was trimmed
 };
 

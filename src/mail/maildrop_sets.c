@@ -120,12 +120,12 @@ static struct maildrop_uidls *
 gather(struct account *a, const struct mailbox *m, struct arena *arena)
 {
     struct gather g = {.mailbox = m->id, .arena = arena};
-    state_meta_each(a->state, count_each, &g);
+    state_meta_each(account_state(a), count_each, &g);
     if (g.n == 0)
         return NULL;
     g.out = ARENA_NEW(arena, struct maildrop_uidls);
     g.out->entries = arena_array(arena, g.n, sizeof *g.out->entries);
-    state_meta_each(a->state, take_each, &g);
+    state_meta_each(account_state(a), take_each, &g);
     make_unique(g.out, m->state->uidvalidity);
     return g.out;
 }
@@ -187,7 +187,8 @@ read_set(struct account *a, const struct mailbox *m, enum maildrop_set which,
 {
     struct span value;
     seqset_init(out, arena);
-    if (state_meta_find(a->state, 0, set_keys[which], &value) != R_OK || value.n == 0)
+    if (state_meta_find(account_state(a), 0, set_keys[which], &value) != R_OK ||
+        value.n == 0)
         return;
     struct unpack u = unpack_of(value);
     uint64_t mailbox = unpack_u64(&u);

@@ -163,7 +163,7 @@ static void
 get_use(struct get_call *c)
 {
     const struct mailbox_state *m =
-        state_mailbox(c->place->account->state, c->place->mailbox);
+        state_mailbox(account_state(c->place->account), c->place->mailbox);
     if (m && m->special_use != USE_NONE)
         give(c, span_str(special_use_text(m->special_use)));
 }
@@ -176,8 +176,8 @@ get_run(void *arg)
     struct span key = metadata_key(c->arena, c->place->user, c->name), stored;
     if (is_use(c->place, c->name))
         get_use(c);
-    else if (state_meta_find(c->place->account->state, c->place->mailbox, key, &stored) ==
-             R_OK)
+    else if (state_meta_find(account_state(c->place->account), c->place->mailbox, key,
+                             &stored) == R_OK)
         give(c, span_skip(stored, 1));
 }
 
@@ -271,7 +271,7 @@ static void
 below_run(void *arg)
 {
     struct below_call *c = arg;
-    struct state *s = c->place->account->state;
+    struct state *s = account_state(c->place->account);
     const struct mailbox_state *m = state_mailbox(s, c->place->mailbox);
     state_meta_each(s, below_each, c);
     if (m && m->special_use != USE_NONE)

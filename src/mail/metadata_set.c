@@ -129,7 +129,7 @@ static void
 sum_up(struct account *a, struct sums *s)
 {
     s->arena = arena_new();
-    state_meta_each(a->state, sum_each, s);
+    state_meta_each(account_state(a), sum_each, s);
     arena_free(&s->arena);
 }
 
@@ -142,7 +142,8 @@ quota_check(struct set_call *c, struct account *a, struct fault *f)
         if (!c->keys[i].p)
             continue;
         new += c->change->entries[i].value.n;
-        if (state_meta_find(a->state, c->place->mailbox, c->keys[i], &stored) == R_OK)
+        if (state_meta_find(account_state(a), c->place->mailbox, c->keys[i], &stored) ==
+            R_OK)
             old += stored.n - 1;
     }
     struct usage more = {{[USAGE_ANNOTATIONS] = new > old ? new - old : 0}};
@@ -161,7 +162,8 @@ room_check(struct set_call *c, struct account *a, struct fault *f)
         struct span old;
         if (!c->keys[i].p)
             continue;
-        if (state_meta_find(a->state, c->place->mailbox, c->keys[i], &old) == R_OK) {
+        if (state_meta_find(account_state(a), c->place->mailbox, c->keys[i], &old) ==
+            R_OK) {
             will.entries[private]--;
             will.octets[private] -= cost(c->keys[i], old.n);
         }
@@ -202,7 +204,7 @@ static bool
 differs(struct account *a, uint64_t mailbox, struct span key, struct span value)
 {
     struct span stored;
-    if (state_meta_find(a->state, mailbox, key, &stored) != R_OK)
+    if (state_meta_find(account_state(a), mailbox, key, &stored) != R_OK)
         return value.p != NULL;
     return !value.p || !span_eq(span_skip(stored, 1), value);
 }
@@ -234,13 +236,13 @@ put_use(struct set_call *c, struct store_batch *b, const struct mailbox_state *m
 static enum result
 put_uses(struct set_call *c, struct account *a, struct store_batch *b, struct fault *f)
 {
-    const struct mailbox_state *m = state_mailbox(a->state, c->place->mailbox);
+    const struct mailbox_state *m = state_mailbox(account_state(a), c->place->mailbox);
     if (!c->has_use || m->special_use == (uint8_t)c->use)
         return R_OK;
     if (m->flags & MAILBOX_NOSELECT)
         return fault_set(f, FAULT_CANNOT, "a level has no special use");
-    for (uint32_t i = 0; c->use != USE_NONE && i < a->state->mailbox_count; i++) {
-        const struct mailbox_state *other = a->state->mailboxes[i];
+    for (uint32_t i = 0; c->use != USE_NONE && i < account_state(a)->mailbox_count; i++) {
+        const struct mailbox_state *other = account_state(a)->mailboxes[i];
         if (other->special_use != (uint8_t)c->use)
             continue;
         if (acl_rights(mail_user_who(c->place->by), a, other->id) == 0)
@@ -257,7 +259,7 @@ static enum result
 set_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
 {
     struct set_call *c = arg;
-    if (c->place->mailbox != 0 && !state_mailbox(a->state, c->place->mailbox))
+    if (c->place->mailbox != 0 && !state_mailbox(account_state(a), c->place->mailbox))
         return fault_set(f, FAULT_NONEXISTENT, "mailbox is gone");
     if (room_check(c, a, f) != R_OK)
         return R_FAIL;
@@ -292,10 +294,12 @@ set_run(void *arg)
     if (c->result != R_OK)
         return;
     tell(c, a);
-    const struct mailbox_state *m = c->robbed ? state_mailbox(a->state, c->robbed) : NULL;
+    const struct mailbox_state *m =
+        c->robbed ? state_mailbox(account_state(a), c->robbed) : NULL;
     struct mount mount = {.prefix = c->place->prefix};
     if (m)
-        c->change->robbed = mount_name(c->arena, &mount, name_full(c->arena, a->state, m));
+        c->change->robbed =
+            mount_name(c->arena, &mount, name_full(c->arena, account_state(a), m));
 }
 
 enum result
@@ -378,7 +382,7 @@ copies_fit(struct account *a, const struct copies *c, struct fault *f)
     struct owners o = {arena_array(c->arena, c->n, sizeof *o.p), 0};
     for (size_t i = 0; i < c->n; i++)
         owned_add(&o, c->records[i].key, c->records[i].value);
-    state_meta_each(a->state, owned_each, &o);
+    state_meta_each(account_state(a), owned_each, &o);
     for (size_t i = 0; i < o.n; i++)
         if (o.p[i].octets > LIMIT_metadata_octets)
             return fault_set(f, FAULT_OVERQUOTA, "entries are too large together");
@@ -390,7 +394,7 @@ metadata_put_copies(struct account *a, struct store_batch *b, uint64_t from, uin
                     struct fault *f)
 {
     struct copies c = {.arena = a->batch_arena, .from = from};
-    state_meta_each(a->state, copy_each, &c);
+    state_meta_each(account_state(a), copy_each, &c);
     if (copies_fit(a, &c, f) != R_OK)
         return R_FAIL;
     uint64_t modseq = c.n > 0 ? change_modseq(a) : 0;

@@ -28,7 +28,7 @@ take_one(struct take_call *c, uint64_t mailbox, struct span key)
     if (key.p[0] != '/' || (mailbox == 0 && !c->ear->own))
         return;
     struct span name = metadata_key_name(c->arena, c->user, key);
-    bool there = mailbox == 0 || state_mailbox(c->ear->account->state, mailbox);
+    bool there = mailbox == 0 || state_mailbox(account_state(c->ear->account), mailbox);
     if (!name.p || !there || !(watch_may(c->ear, mailbox) & WATCH_METADATA))
         return;
     c->found = arena_grow(c->arena, c->found, c->n, &c->room, sizeof *c->found);
@@ -56,7 +56,7 @@ collect(struct take_call *c)
 {
     const struct watch_list *l = &c->ear->account->watched->entries;
     if (c->ear->told < l->lost)
-        state_meta_each(c->ear->account->state, take_each, c);
+        state_meta_each(account_state(c->ear->account), take_each, c);
     for (size_t i = 0; i < l->count; i++)
         if (l->p[i].serial > c->ear->told && l->p[i].by != c->ear->watch->user)
             take_one(c, l->p[i].mailbox, l->p[i].name);
@@ -69,12 +69,13 @@ static bool
 mailbox_told(const struct take_call *c, uint64_t mailbox, struct tree_entry *out)
 {
     struct account *a = c->ear->account;
-    const struct mailbox_state *m = state_mailbox(a->state, mailbox);
+    struct state *state = account_state(a);
+    const struct mailbox_state *m = state_mailbox(state, mailbox);
     struct mount mount = {.prefix = c->ear->prefix, .account = a};
     *out = (struct tree_entry){.name = SPAN("")};
     if (m) {
         tree_entry_fill(out, &mount, acl_rights(c->ear->who, a, m->id), m);
-        out->name = mount_name(c->arena, &mount, name_full(c->arena, a->state, m));
+        out->name = mount_name(c->arena, &mount, name_full(c->arena, state, m));
     }
     return m || mailbox == 0;
 }

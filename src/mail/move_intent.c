@@ -47,7 +47,7 @@ static bool
 has(struct account *a, struct span key)
 {
     struct span value;
-    return state_meta_find(a->state, 0, key, &value) == R_OK;
+    return state_meta_find(account_state(a), 0, key, &value) == R_OK;
 }
 
 // ---- while it goes well ----
@@ -311,8 +311,8 @@ finish_change(struct account *a, struct store_batch *b, void *arg, struct fault 
     const struct move_intent *i = arg;
     char room[KEY_ROOM];
     struct span value;
-    if (state_meta_find(a->state, 0, key_of(room, MOVING, i->target, i->id), &value) !=
-        R_OK)
+    if (state_meta_find(account_state(a), 0, key_of(room, MOVING, i->target, i->id),
+                        &value) != R_OK)
         return R_OK;
     value = arena_dup(a->batch_arena, value);
     enum result r = put_gone(a, b, value, f);
@@ -396,7 +396,7 @@ void
 move_recover(struct account *a)
 {
     struct recovery found = {.account = a};
-    state_meta_each(a->state, find_each, &found);
+    state_meta_each(account_state(a), find_each, &found);
     if (!found.first)
         return;
     struct recovery *r = calloc(1, sizeof *r);

@@ -158,7 +158,7 @@ name_changed(struct account *a, uint64_t id)
     HASH_FIND(by_id, a->names.by_id, &id, sizeof id, e);
     if (e)
         forget(a, e);
-    const struct mailbox_state *m = state_mailbox(a->state, id);
+    const struct mailbox_state *m = state_mailbox(account_state(a), id);
     struct arena *arena = arena_new();
     if (m)
         put(a, arena, m);
@@ -177,8 +177,8 @@ static void
 make(struct account *a)
 {
     struct arena *arena = arena_new();
-    for (uint32_t i = 0; i < a->state->mailbox_count; i++)
-        put(a, arena, a->state->mailboxes[i]);
+    for (uint32_t i = 0; i < account_state(a)->mailbox_count; i++)
+        put(a, arena, account_state(a)->mailboxes[i]);
     arena_free(&arena);
 }
 
@@ -190,15 +190,15 @@ look_up(struct account *a, struct span key)
     if (!a->names.all)
         make(a);
     HASH_FIND(by_name, a->names.all, key.p, key.n, e);
-    return e ? state_mailbox(a->state, e->id) : NULL;
+    return e ? state_mailbox(account_state(a), e->id) : NULL;
 }
 
 // Few mailboxes need no index.
 static struct mailbox_state *
 look_through(struct account *a, struct arena *arena, uint64_t parent, struct span key)
 {
-    for (uint32_t i = 0; i < a->state->mailbox_count; i++) {
-        struct mailbox_state *m = a->state->mailboxes[i];
+    for (uint32_t i = 0; i < account_state(a)->mailbox_count; i++) {
+        struct mailbox_state *m = account_state(a)->mailboxes[i];
         if (m->parent == parent && span_eq(key_of(arena, parent, m->name), key))
             return m;
     }
@@ -210,7 +210,7 @@ name_find_level(struct account *a, uint64_t parent, struct span level)
 {
     struct arena *arena = arena_new();
     struct span key = key_of(arena, parent, level);
-    bool few = !a->names.all && a->state->mailbox_count <= FEW_MAILBOXES;
+    bool few = !a->names.all && account_state(a)->mailbox_count <= FEW_MAILBOXES;
     struct mailbox_state *m = few ? look_through(a, arena, parent, key) : look_up(a, key);
     arena_free(&arena);
     return m;
@@ -258,8 +258,8 @@ find_folded(struct account *a, uint64_t parent, struct span level)
     struct arena *arena = arena_new();
     struct span want = fold(arena, level);
     struct mailbox_state *found = NULL;
-    for (uint32_t i = 0; want.n > 0 && !found && i < a->state->mailbox_count; i++) {
-        struct mailbox_state *m = a->state->mailboxes[i];
+    for (uint32_t i = 0; want.n > 0 && !found && i < account_state(a)->mailbox_count; i++) {
+        struct mailbox_state *m = account_state(a)->mailboxes[i];
         if (m->parent == parent && is_folded(arena, m->name, level, want))
             found = m;
     }

@@ -141,8 +141,7 @@ set_of(struct mailbox *m, uint64_t user)
     struct private_set *s = set_find(m, user);
     if (s)
         return s;
-    s = calloc(1, sizeof *s);
-    must(s != NULL);
+    s = KEEP_NEW(struct private_set);
     budget_force(BUDGET_TABLES, sizeof *s);
     s->user = user;
     s->next = m->privates.sets;
@@ -156,7 +155,7 @@ set_free(struct private_set *s)
     list_free(&s->list);
     list_free(&s->gone);
     budget_give(BUDGET_TABLES, sizeof *s);
-    free(s);
+    KEEP_FREE(s);
 }
 
 static void
@@ -183,7 +182,8 @@ set_load(struct account *a, struct mailbox *m, struct private_set *s, struct fau
     struct store_privates found = {.a = arena_new()};
     enum result r = R_OK;
     if (m->state->privates && !s->loaded)
-        r = store_privates(mail_store(a->mail), a->state, m->id, s->user, &found, f);
+        r = store_privates(mail_store(a->mail), account_state(a), m->id, s->user, &found,
+                           f);
     if (r == R_OK && !s->loaded)
         set_fill(s, &found);
     arena_free(&found.a);

@@ -31,7 +31,7 @@ users_in_index(struct account *a, const struct mailbox *m, uint64_t mover,
                struct users *out, struct fault *f)
 {
     struct store_private_users found = {.a = a->batch_arena};
-    if (store_private_users(mail_store(a->mail), a->state, &found, f) != R_OK)
+    if (store_private_users(mail_store(a->mail), account_state(a), &found, f) != R_OK)
         return R_FAIL;
     out->ids = arena_array(a->batch_arena, found.n, sizeof *out->ids);
     for (size_t i = 0; i < found.n; i++)

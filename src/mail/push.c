@@ -288,13 +288,13 @@ void
 push_new(struct account *a, uint64_t mailbox, const struct intake_result *at,
          const struct intake *in)
 {
-    const struct mailbox_state *m = state_mailbox(a->state, mailbox);
+    const struct mailbox_state *m = state_mailbox(account_state(a), mailbox);
     struct fault f;
     if (!is_on || queue.stopping || !m || m->special_use == USE_JUNK ||
         m->special_use == USE_TRASH)
         return;
     struct arena *arena = arena_new();
-    struct span name = name_full(arena, a->state, m), header = SPAN_NONE;
+    struct span name = name_full(arena, account_state(a), m), header = SPAN_NONE;
     size_t n = (size_t)intake_root(in)->header.size;
     n = n < LIMIT_mime_header ? n : LIMIT_mime_header;
     char *text = arena_alloc(arena, n + 1);

@@ -101,14 +101,16 @@ static void
 list_run(void *arg)
 {
     struct call *c = arg;
-    state_meta_each(c->account->state, take, c);
+    state_meta_each(account_state(c->account), take, c);
     c->result = R_OK;
 }
 
 static struct mailbox *
 held(struct account *a)
 {
-    return a->state->mailbox_count > 0 ? mailbox_of(a, a->state->mailboxes[0]->id) : NULL;
+    return account_state(a)->mailbox_count > 0
+               ? mailbox_of(a, account_state(a)->mailboxes[0]->id)
+               : NULL;
 }
 
 static enum result
@@ -116,7 +118,7 @@ find(struct call *c, struct quarantine_entry *e)
 {
     char text[KEY_MAX];
     struct span key = key_of(c->id, text), value;
-    if (state_meta_find(c->account->state, 0, key, &value) != R_OK ||
+    if (state_meta_find(account_state(c->account), 0, key, &value) != R_OK ||
         entry_get(key, value, e) != R_OK)
         return fault_set(c->fault, FAULT_NONEXISTENT, "nothing in quarantine has that id");
     return R_OK;

@@ -120,8 +120,8 @@ static const struct usage *
 own_limits(struct account *a)
 {
     if (!a->quota.known) {
-        quota_limits_read(a->state, own_prefix, &a->quota.limits);
-        quota_limits_read(a->state, outer_prefix, &a->quota.outer);
+        quota_limits_read(account_state(a), own_prefix, &a->quota.limits);
+        quota_limits_read(account_state(a), outer_prefix, &a->quota.outer);
         a->quota.warned = quota_warned(a);
     }
     a->quota.known = true;
@@ -147,7 +147,7 @@ quota_limits(struct account *a)
 struct usage
 quota_next(struct account *a)
 {
-    struct usage next = *state_usage(a->state);
+    struct usage next = *state_usage(account_state(a));
     if (a->quota.applying)
         return next;
     for (const struct mailbox *m = a->quota.touched; m; m = m->touched) {
@@ -224,7 +224,7 @@ quota_room_messages(struct account *a, size_t n, uint64_t octets, enum quota_how
 enum result
 quota_grown(struct account *a, enum quota_how how, struct fault *f)
 {
-    const struct usage *was = state_usage(a->state);
+    const struct usage *was = state_usage(account_state(a));
     struct usage next = quota_next(a), more = {{0}};
     for (int k = 0; k < USAGE_KINDS; k++)
         more.n[k] = next.n[k] > was->n[k] ? next.n[k] - was->n[k] : 0;
@@ -250,8 +250,8 @@ static void
 passed(struct account *a)
 {
     atomic_fetch_add(&a->quota.passed, 1);
-    for (uint32_t i = 0; i < a->state->mailbox_count; i++) {
-        struct mailbox *m = a->state->mailboxes[i]->mail;
+    for (uint32_t i = 0; i < account_state(a)->mailbox_count; i++) {
+        struct mailbox *m = account_state(a)->mailboxes[i]->mail;
         if (m && m->views)
             mailbox_poke(m);
     }
@@ -261,7 +261,7 @@ void
 quota_settle(struct account *a)
 {
     struct account_quota *q = &a->quota;
-    const struct usage *used = state_usage(a->state);
+    const struct usage *used = state_usage(account_state(a));
     q->touched = NULL;
     q->applying = q->asked = false;
     quota_domain_settle(a);
@@ -281,7 +281,7 @@ void
 quota_opened(struct account *a)
 {
     struct usage limits = quota_limits(a);
-    a->quota.seen = *state_usage(a->state);
+    a->quota.seen = *state_usage(account_state(a));
     a->quota.over = is_over(&a->quota.seen, &limits);
     quota_attach(a);
 }
@@ -309,7 +309,7 @@ get_run(void *arg)
 {
     struct quota_call *c = arg;
     const struct usage *own = own_limits(c->account);
-    c->quota->used = *state_usage(c->account->state);
+    c->quota->used = *state_usage(account_state(c->account));
     c->quota->limits = quota_limits(c->account);
     for (int k = 0; k < USAGE_KINDS; k++)
         c->quota->own[k] = own->n[k] != QUOTA_DEFAULT;
@@ -379,7 +379,8 @@ fits_run(void *arg)
     struct quota_call *c = arg;
     struct usage more = {{[USAGE_STORAGE] = c->octets, [USAGE_MESSAGES] = 1}};
     enum quota_how how = c->delivered ? QUOTA_DELIVERY : QUOTA_USER;
-    c->result = within(c->account, state_usage(c->account->state), &more, how, c->fault);
+    c->result =
+        within(c->account, state_usage(account_state(c->account)), &more, how, c->fault);
     if (c->result == R_OK)
         c->result = quota_domain_fits(c->account, &more, c->fault);
 }

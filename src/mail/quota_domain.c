@@ -325,7 +325,7 @@ read_each(uint64_t mailbox, struct span key, struct span value, void *arg)
     struct usage limits;
     if (domain_find(q, name))
         return;
-    quota_limits_read(c->account->state, span_slice(key, 0, end), &limits);
+    quota_limits_read(account_state(c->account), span_slice(key, 0, end), &limits);
     domain_make(q, name, &limits, false);
 }
 
@@ -333,7 +333,7 @@ static void
 read_run(void *arg)
 {
     struct directory_call *c = arg;
-    state_meta_each(c->account->state, read_each, c);
+    state_meta_each(account_state(c->account), read_each, c);
 }
 
 static enum result
@@ -483,7 +483,7 @@ void
 quota_domain_settle(struct account *a)
 {
     struct quota_member *m = a->quota.member;
-    const struct usage *now = state_usage(a->state);
+    const struct usage *now = state_usage(account_state(a));
     if (!m || memcmp(&m->charged, now, sizeof *now) == 0)
         return;
     pthread_mutex_lock(&m->domain->lock);

@@ -35,7 +35,7 @@ reached(struct account *a)
 {
     static const int kinds[] = {USAGE_STORAGE, USAGE_MESSAGES};
     const struct quota_now *now = quotas_now(mail_quotas(a->mail));
-    const struct usage *used = state_usage(a->state);
+    const struct usage *used = state_usage(account_state(a));
     struct usage limits = quota_limits(a);
     struct reached most = {.level = 0};
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
@@ -51,7 +51,7 @@ unsigned
 quota_warned(struct account *a)
 {
     struct span stored;
-    if (state_meta_find(a->state, 0, warned_key, &stored) != R_OK)
+    if (state_meta_find(account_state(a), 0, warned_key, &stored) != R_OK)
         return 0;
     struct unpack u = unpack_of(stored);
     uint64_t level = unpack_u64(&u);

@@ -115,7 +115,7 @@ set_of(struct scene *s, uint32_t first, uint32_t last)
 static void
 drop_table(struct scene *s)
 {
-    state_table_drop(state_mailbox(s->account->state, s->ref.mailbox));
+    state_table_drop(state_mailbox(account_state(s->account), s->ref.mailbox));
 }
 
 // ---- tests ----
@@ -145,7 +145,7 @@ apply_gone(struct scene *s)
     buf_init(&meta, 64);
     record_mailbox_gone_put(&meta, &gone);
     account_apply(s->account, RECORD_MAILBOX_GONE, buf_span(&meta),
-                  (struct record_place){s->account->state->applied + 1, 0});
+                  (struct record_place){account_state(s->account)->applied + 1, 0});
     buf_done(&meta);
 }
 
@@ -159,7 +159,7 @@ deleted_while_loading(struct fixture *x)
     struct view *v = view(&s, false);
     view_close(&v);
     append(&s);
-    const struct mailbox_state *m = state_mailbox(s.account->state, s.ref.mailbox);
+    const struct mailbox_state *m = state_mailbox(account_state(s.account), s.ref.mailbox);
     while (m->recent_mark != 2 || s.account->committing)
         task_sleep(1);
     drop_table(&s);
@@ -204,7 +204,7 @@ two_changes_of_many(struct fixture *x)
     assert_true(s.account->committing);
     while (!c[0].done || !c[1].done || !c[2].done)
         task_sleep(1);
-    const struct mailbox_state *m = state_mailbox(s.account->state, s.ref.mailbox);
+    const struct mailbox_state *m = state_mailbox(account_state(s.account), s.ref.mailbox);
     assert_true(m->loaded);
     assert_int_equal(m->counts.unseen, 0);
     for (uint32_t i = 0; i < m->counts.exists; i++)
@@ -247,7 +247,7 @@ change_too_big(struct fixture *x)
     assert_int_equal(tree_rename(s.user, SPAN("INBOX"), SPAN("Old"), &f), R_FAIL);
     assert_int_equal(f.kind, FAULT_LIMIT);
     assert_int_equal(mail_access(s.user, SPAN("Old"), 0, &sent, &f), R_FAIL);
-    const struct mailbox_state *m = state_mailbox(s.account->state, s.ref.mailbox);
+    const struct mailbox_state *m = state_mailbox(account_state(s.account), s.ref.mailbox);
     assert_int_equal(m->counts.unseen, 32768);
     assert_int_equal(m->counts.exists, 32768);
     view_close(&v);
@@ -280,7 +280,7 @@ recent_of_status(struct fixture *x)
     assert_int_equal(tree_recent(s.user, &e, &f), R_OK);
     assert_int_equal(e.recent, 1);
     struct view *v = view(&s, false);
-    assert_true(state_mailbox(s.account->state, s.ref.mailbox)->recent_mark < 2);
+    assert_true(state_mailbox(account_state(s.account), s.ref.mailbox)->recent_mark < 2);
     assert_int_equal(tree_recent(s.user, &e, &f), R_OK);
     assert_int_equal(e.recent, 0);
     view_close(&v);

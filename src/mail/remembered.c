@@ -41,7 +41,7 @@ remembered_find(struct account *a, struct span key, int64_t now_s, struct span *
 {
     struct span stored, rest;
     int64_t until;
-    if (state_meta_find(a->state, 0, key, &stored) != R_OK ||
+    if (state_meta_find(account_state(a), 0, key, &stored) != R_OK ||
         !value_read(stored, &until, &rest) || until <= now_s)
         return R_NONE;
     *rest_out = rest;
@@ -110,7 +110,7 @@ forget_old(struct account *a, struct store_batch *b, const struct remembered_kin
            int64_t now_s)
 {
     struct old o = {.account = a, .prefix = kind->prefix};
-    state_meta_each(a->state, old_each, &o);
+    state_meta_each(account_state(a), old_each, &o);
     if (o.n > 1)
         qsort(o.p, o.n, sizeof *o.p, by_until);
     size_t over = o.n > kind->most ? o.n - kind->most : 0;

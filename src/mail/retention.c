@@ -16,8 +16,9 @@ get_run(void *arg)
 {
     struct retention_call *c = arg;
     struct span own = SPAN_NONE;
-    c->own = state_meta_find(c->account->state, 0, store_retention_key, &own) == R_OK &&
-             own.n > 0;
+    c->own =
+        state_meta_find(account_state(c->account), 0, store_retention_key, &own) == R_OK &&
+        own.n > 0;
     c->seconds = store_retention_of(mail_store(c->account->mail), own);
 }
 

@@ -54,7 +54,7 @@ static enum result
 value_find(struct account *a, struct span key, struct span *out)
 {
     struct span stored;
-    if (state_meta_find(a->state, 0, key, &stored) != R_OK || stored.n == 0 ||
+    if (state_meta_find(account_state(a), 0, key, &stored) != R_OK || stored.n == 0 ||
         stored.p[0] != VALUE_FIRST)
         return R_NONE;
     *out = span_skip(stored, 1);
@@ -108,7 +108,7 @@ room_for(struct account *a, struct span name, uint64_t size, struct fault *f)
     if (size > LIMIT_sieve_script)
         return fault_set(f, FAULT_TOOBIG, "a script may have %d octets",
                          LIMIT_sieve_script);
-    state_meta_each(a->state, sum_each, &s);
+    state_meta_each(account_state(a), sum_each, &s);
     bool there = text_find(a, name, &old) == R_OK;
     if (!there && s.n >= LIMIT_sieve_scripts)
         return fault_set(f, FAULT_TOOMANY, "there are %zu scripts", s.n);
@@ -143,9 +143,9 @@ list_run(void *arg)
     struct script_call *c = arg;
     struct script_sum s = {0};
     struct span active = active_of(c->account);
-    state_meta_each(c->account->state, sum_each, &s);
+    state_meta_each(account_state(c->account), sum_each, &s);
     c->infos = arena_array(c->arena, s.n + 1, sizeof *c->infos);
-    state_meta_each(c->account->state, info_each, c);
+    state_meta_each(account_state(c->account), info_each, c);
     for (size_t i = 0; i < c->n; i++)
         c->infos[i].active = active.p && span_eq(c->infos[i].name, active);
     qsort(c->infos, c->n, sizeof *c->infos, by_name);

@@ -33,7 +33,7 @@ static void
 place_run(void *arg)
 {
     struct place_call *c = arg;
-    const struct state *s = c->account->state;
+    const struct state *s = account_state(c->account);
     for (uint32_t i = 0; i < s->mailbox_count && c->mailbox == 0; i++)
         if (s->mailboxes[i]->special_use == USE_SENT &&
             !(s->mailboxes[i]->flags & MAILBOX_NOSELECT))

@@ -120,7 +120,7 @@ by_rank(const void *x, const void *y)
 static enum result
 look_everywhere(struct looking *w, struct sent_found *out, struct fault *f)
 {
-    const struct state *s = w->account->state;
+    const struct state *s = account_state(w->account);
     size_t n = 0;
     struct ranked *all = arena_array(w->arena, s->mailbox_count, sizeof *all);
     for (uint32_t i = 0; i < s->mailbox_count; i++)

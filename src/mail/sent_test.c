@@ -17,7 +17,7 @@ static bool
 has_keyword(struct sent_scene *s, const char *mailbox, uint32_t uid, const char *name)
 {
     struct mailbox_ref ref = fixture_ref(s->user, mailbox);
-    struct mailbox_state *m = state_mailbox(ref.account->state, ref.mailbox);
+    struct mailbox_state *m = state_mailbox(account_state(ref.account), ref.mailbox);
     struct fault f = {0};
     size_t n;
     assert_int_equal(mailbox_load(ref.account, mailbox_of(ref.account, m->id), &f), R_OK);
@@ -81,10 +81,10 @@ run_makes_mailbox(struct fixture *x)
     assert_int_equal(tree_delete(s.user, SPAN("Sent"), &f), R_OK);
     assert_int_equal(sent_scene_submit(&s, MAIL).how, SENT_FILED);
     assert_int_equal(sent_scene_count(&s, "Sent"), 1);
-    assert_int_equal(
-        state_mailbox(mail_user_account(s.user)->state, fixture_ref(s.user, "Sent").mailbox)
-            ->special_use,
-        USE_SENT);
+    assert_int_equal(state_mailbox(account_state(mail_user_account(s.user)),
+                                   fixture_ref(s.user, "Sent").mailbox)
+                         ->special_use,
+                     USE_SENT);
     // a mailbox of that name without the use is taken as it is
     assert_int_equal(tree_delete(s.user, SPAN("Sent"), &f), R_OK);
     assert_int_equal(tree_create(s.user, SPAN("Sent"), USE_NONE, &ref, &f), R_OK);

@@ -165,7 +165,7 @@ shares_of(struct account *a)
     if (!a->rights.shares) {
         a->rights.shares = calloc(1, sizeof *a->rights.shares);
         must(a->rights.shares != NULL);
-        state_meta_each(a->state, fold_each, a->rights.shares);
+        state_meta_each(account_state(a), fold_each, a->rights.shares);
     }
     return a->rights.shares;
 }

@@ -57,7 +57,8 @@ load(struct account *a, struct fault *f)
     struct store_thread_key *keys;
     size_t n;
     struct arena *arena = arena_new();
-    enum result r = store_thread_keys(mail_store(a->mail), a->state, arena, &keys, &n, f);
+    enum result r =
+        store_thread_keys(mail_store(a->mail), account_state(a), arena, &keys, &n, f);
     if (r == R_OK) {
         a->threads.loaded = true;
         for (size_t i = 0; i < n; i++)

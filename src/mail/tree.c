@@ -36,7 +36,7 @@ static void
 list_run(void *arg)
 {
     struct list_call *c = arg;
-    struct state *s = c->mount->account->state;
+    struct state *s = account_state(c->mount->account);
     struct account *a = c->mount->account;
     c->entries = arena_array(c->arena, s->mailbox_count, sizeof *c->entries);
     for (uint32_t i = 0; i < s->mailbox_count; i++) {
@@ -140,7 +140,7 @@ static void
 mark_run(void *arg)
 {
     struct subscribed_call *c = arg;
-    const struct state *s = c->user->own.account->state;
+    const struct state *s = account_state(c->user->own.account);
     for (size_t i = 0; i < c->n; i++) {
         struct span name = c->entries[i].name;
         c->entries[i].subscribed =
@@ -159,7 +159,7 @@ static void
 missing_run(void *arg)
 {
     struct subscribed_call *c = arg;
-    const struct state *s = c->user->own.account->state;
+    const struct state *s = account_state(c->user->own.account);
     c->missing = arena_array(c->arena, s->subscription_count, sizeof *c->missing);
     for (uint32_t i = 0; i < s->subscription_count; i++) {
         struct tree_entry e = {.name = s->subscriptions[i].name};
@@ -300,7 +300,7 @@ static void
 any_run(void *arg)
 {
     struct any_call *c = arg;
-    const struct state *s = c->mount->account->state;
+    const struct state *s = account_state(c->mount->account);
     for (uint32_t i = 0; i < s->mailbox_count && !c->any; i++)
         c->any = acl_rights(c->who, c->mount->account, s->mailboxes[i]->id) != 0;
 }
@@ -352,12 +352,13 @@ find_id_run(void *arg)
 {
     struct id_call *c = arg;
     struct account *a = c->mount->account;
-    struct mailbox_state *m = state_mailbox(a->state, c->mailbox);
+    struct mailbox_state *m = state_mailbox(account_state(a), c->mailbox);
     uint32_t rights = m ? acl_rights(c->who, a, m->id) : 0;
     if (rights == 0)
         return;
     tree_entry_fill(c->entry, c->mount, rights, m);
-    c->entry->name = mount_name(c->arena, c->mount, name_full(c->arena, a->state, m));
+    c->entry->name =
+        mount_name(c->arena, c->mount, name_full(c->arena, account_state(a), m));
     c->entry->nonexistent = false;
 }
 

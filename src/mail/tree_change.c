@@ -127,7 +127,8 @@ create_change(struct account *a, struct store_batch *b, void *arg, struct fault 
     struct tree_call *c = arg;
     struct mailbox_state *m = name_find(a, c->name);
     if (make_check(a, c->who, c->name, f) != R_OK ||
-        tree_use_free(a->state, c->use, f) != R_OK || tree_room_for(a, c->name, f) != R_OK)
+        tree_use_free(account_state(a), c->use, f) != R_OK ||
+        tree_room_for(a, c->name, f) != R_OK)
         return R_FAIL;
     if (m)
         tree_put_revived(a, b, m, c->use);
@@ -184,7 +185,7 @@ delete_change(struct account *a, struct store_batch *b, void *arg, struct fault 
         return R_FAIL;
     if (name_is_inbox(c->name) && c->mount->id != ACCOUNT_PUBLIC)
         return fault_set(f, FAULT_CANNOT, "INBOX cannot be deleted");
-    bool children = name_has_children(a->state, m->id);
+    bool children = name_has_children(account_state(a), m->id);
     if (m->flags & MAILBOX_NOSELECT && children)
         return fault_set(f, FAULT_HASCHILDREN, "a level with children");
     struct record_mailbox_gone r = {m->id, change_modseq(a), clock_wall_s()};
@@ -201,8 +202,8 @@ delete_change(struct account *a, struct store_batch *b, void *arg, struct fault 
     level.modseq = change_modseq(a);
     level.uidvalidity = tree_uidvalidity(a, b);
     tree_put_mailbox(b, &level);
-    for (uint32_t i = 0; i < a->state->mailbox_count; i++) {
-        struct mailbox_state *k = a->state->mailboxes[i];
+    for (uint32_t i = 0; i < account_state(a)->mailbox_count; i++) {
+        struct mailbox_state *k = account_state(a)->mailboxes[i];
         struct record_mailbox child = {k->id,   level.id,       change_modseq(a),
                                        k->name, k->uidvalidity, k->special_use,
                                        k->flags};
@@ -268,9 +269,10 @@ rename_check(struct account *a, struct tree_call *c, struct mailbox_state *from,
              struct fault *f)
 {
     struct mailbox_state *parent = name_find(a, parent_of(c->target));
-    if (parent && is_below(a->state, parent->id, from->id))
+    if (parent && is_below(account_state(a), parent->id, from->id))
         return fault_set(f, FAULT_CANNOT, "a mailbox cannot move below itself");
-    if (tree_levels_of(c->target) + depth_below(a->state, from->id) > LIMIT_mailbox_depth)
+    if (tree_levels_of(c->target) + depth_below(account_state(a), from->id) >
+        LIMIT_mailbox_depth)
         return fault_set(f, FAULT_LIMIT, "too many levels");
     return R_OK;
 }
@@ -390,7 +392,7 @@ static enum result
 subscribe_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
 {
     struct tree_call *c = arg;
-    if (c->on && a->state->subscription_count >= LIMIT_mailboxes)
+    if (c->on && account_state(a)->subscription_count >= LIMIT_mailboxes)
         return fault_set(f, FAULT_LIMIT, "too many subscriptions");
     tree_put_subscribe(b, name_is_inbox(c->name) ? SPAN("INBOX") : c->name, c->on);
     return R_OK;

@@ -52,7 +52,8 @@ last_uidvalidity(struct account *a, struct store_batch *b)
     struct span value;
     uint32_t last = 0;
     struct record_meta r;
-    if (state_meta_find(a->state, 0, SPAN("uidvalidity"), &value) == R_OK && value.n == 4) {
+    if (state_meta_find(account_state(a), 0, SPAN("uidvalidity"), &value) == R_OK &&
+        value.n == 4) {
         struct unpack u = unpack_of(value);
         last = unpack_u32(&u);
     }
@@ -168,7 +169,7 @@ enum result
 tree_room_for(struct account *a, struct span name, struct fault *f)
 {
     struct usage more = {{[USAGE_MAILBOXES] = mailboxes_more(a, name)}};
-    if (a->state->mailbox_count + tree_levels_of(name) > LIMIT_mailboxes)
+    if (account_state(a)->mailbox_count + tree_levels_of(name) > LIMIT_mailboxes)
         return fault_set(f, FAULT_LIMIT, "too many mailboxes");
     if (acl_inherits(a, name) * tree_levels_of(name) + acl_identifiers(a) >
         LIMIT_acl_account)

@@ -58,7 +58,7 @@ plan_lost(struct undelete *u, struct lost *list, size_t n)
 static void
 plan_live(struct undelete *u)
 {
-    struct state *s = u->account->state;
+    struct state *s = account_state(u->account);
     for (uint32_t i = 0; i < s->mailbox_count; i++)
         if (!(s->mailboxes[i]->flags & MAILBOX_NOSELECT))
             add_source(u, s->mailboxes[i]->id, NULL,
@@ -78,7 +78,7 @@ open_run(void *arg)
     struct undelete *u = c->u;
     struct account *a = u->account;
     struct store_deleted found = {.a = u->arena, .max = LIMIT_mailboxes};
-    c->result = store_deleted(mail_store(a->mail), a->state, &found, c->fault);
+    c->result = store_deleted(mail_store(a->mail), account_state(a), &found, c->fault);
     if (c->result != R_OK)
         return;
     struct lost *list = arena_array(u->arena, found.n, sizeof *list);
@@ -86,7 +86,8 @@ open_run(void *arg)
     for (const struct store_deleted_mailbox *d = found.first; d; d = d->next)
         list[n++] = (struct lost){.id = d->id, .d = d};
     undelete_link(u, list, n);
-    u->sources = arena_array(u->arena, n + a->state->mailbox_count, sizeof *u->sources);
+    u->sources =
+        arena_array(u->arena, n + account_state(a)->mailbox_count, sizeof *u->sources);
     plan_live(u);
     plan_lost(u, list, n);
     if (u->wish.folder.n > 0 && u->count == 0)

@@ -67,9 +67,10 @@ name_old(struct undelete *u, struct lost *x)
         name = x->old;
     while (n > 0) {
         struct lost *y = chain[--n];
-        struct mailbox_state *parent = state_mailbox(u->account->state, y->d->parent);
+        struct mailbox_state *parent =
+            state_mailbox(account_state(u->account), y->d->parent);
         if (!y->above && parent)
-            name = name_full(u->arena, u->account->state, parent);
+            name = name_full(u->arena, account_state(u->account), parent);
         y->old = name = below(u->arena, name, y->d->name);
     }
 }
@@ -88,7 +89,8 @@ undelete_link(struct undelete *u, struct lost *list, size_t n)
         uint64_t parent = list[i].d->parent;
         struct lost *above = parent ? find_lost(u, parent) : NULL;
         list[i].above = above ? before_level(sorted, n, above) : NULL;
-        list[i].orphan = parent && !above && !state_mailbox(u->account->state, parent);
+        list[i].orphan =
+            parent && !above && !state_mailbox(account_state(u->account), parent);
     }
     for (size_t i = 0; i < n; i++)
         name_old(u, &list[i]);
@@ -109,7 +111,7 @@ went_to(struct account *a, uint64_t mailbox, uint64_t *modseq_out)
 {
     char key[KEY_SIZE];
     struct span value;
-    if (state_meta_find(a->state, 0, key_of(key, mailbox), &value) != R_OK)
+    if (state_meta_find(account_state(a), 0, key_of(key, mailbox), &value) != R_OK)
         return 0;
     struct unpack u = unpack_of(value);
     uint64_t id = unpack_u64(&u);
@@ -161,7 +163,7 @@ is_level(const struct lost *x)
 static struct span
 above_of(struct undelete *u, const struct lost *x)
 {
-    struct state *s = u->account->state;
+    struct state *s = account_state(u->account);
     struct mailbox_state *parent = state_mailbox(s, x->d->parent);
     if (x->above)
         return x->above->to;
@@ -206,13 +208,13 @@ put_mailbox(struct account *a, struct store_batch *b, struct place_call *c)
     struct mailbox_state *m = name_find(a, c->to);
     struct fault ignored;
     enum special_use use = c->x->d->special_use;
-    if (tree_use_free(a->state, use, &ignored) != R_OK)
+    if (tree_use_free(account_state(a), use, &ignored) != R_OK)
         use = USE_NONE;
     if (m && (m->flags & MAILBOX_NOSELECT))
         tree_put_revived(a, b, m, use);
     if (m)
         return m->id;
-    if (is_restored(c->to) && a->state->subscription_count < LIMIT_mailboxes)
+    if (is_restored(c->to) && account_state(a)->subscription_count < LIMIT_mailboxes)
         tree_put_subscribe(b, c->to, true);
     // only the owner sees what came back
     uint64_t nearest = tree_nearest(a, c->to), id = tree_put_levels(a, b, c->to, use);
@@ -226,9 +228,9 @@ place_change(struct account *a, struct store_batch *b, void *arg, struct fault *
     struct place_call *c = arg;
     struct mailbox_state *m;
     uint64_t modseq, id = went_to(a, c->x->id, &modseq);
-    if (id && (m = state_mailbox(a->state, id)) != NULL) {
+    if (id && (m = state_mailbox(account_state(a), id)) != NULL) {
         c->target = id;
-        c->to = name_full(c->u->arena, a->state, m);
+        c->to = name_full(c->u->arena, account_state(a), m);
         return R_OK;
     }
     if (choose_name(c->u, c->x, &c->to, f) != R_OK)
@@ -263,7 +265,8 @@ heir_of(struct undelete *u, struct lost *x)
     for (unsigned n = 0; next && n < LIMIT_mailboxes; n++) {
         x = next;
         id = went_to(u->account, x->id, &modseq);
-        next = id && !state_mailbox(u->account->state, id) ? find_lost(u, id) : NULL;
+        next =
+            id && !state_mailbox(account_state(u->account), id) ? find_lost(u, id) : NULL;
     }
     return x;
 }

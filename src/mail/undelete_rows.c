@@ -105,8 +105,8 @@ read_page(struct bringing *b, struct fault *f)
 {
     struct account *a = b->u->account;
     arena_reset(b->page.a);
-    if (store_tombstones(mail_store(a->mail), a->state, b->source->mailbox, &b->page, f) !=
-        R_OK)
+    if (store_tombstones(mail_store(a->mail), account_state(a), b->source->mailbox,
+                         &b->page, f) != R_OK)
         return R_FAIL;
     b->last = b->page.last;
     return R_OK;
@@ -393,8 +393,8 @@ bring(struct bringing *b, struct fault *f)
     struct account *a = b->u->account;
     uint64_t messages, octets, present;
     b->names.a = b->arena;
-    if (b->source->lost && store_keywords(mail_store(a->mail), a->state, b->source->mailbox,
-                                          &b->names, f) != R_OK)
+    if (b->source->lost && store_keywords(mail_store(a->mail), account_state(a),
+                                          b->source->mailbox, &b->names, f) != R_OK)
         return R_FAIL;
     b->pairs = arena_array(b->arena, PAGE, sizeof *b->pairs);
     b->map = arena_array(b->arena, b->names.n, sizeof *b->map);

@@ -43,7 +43,7 @@ static enum result
 find(struct account *a, const char *name, struct urlkey *out)
 {
     struct span stored;
-    if (state_meta_find(a->state, 0, span_str(name), &stored) != R_OK ||
+    if (state_meta_find(account_state(a), 0, span_str(name), &stored) != R_OK ||
         stored.n != KEY_STORED || stored.p[0] != KEY_FORM)
         return R_NONE;
     memcpy(out->octets, stored.p + 1, URLKEY_SIZE);
@@ -113,7 +113,7 @@ make_change(struct account *a, struct store_batch *b, void *arg, struct fault *f
     bool old = find(a, c->name, c->out) == R_OK;
     if (old && !c->fresh)
         return R_OK;
-    state_meta_each(a->state, name_each, &have);
+    state_meta_each(account_state(a), name_each, &have);
     if (!old && have.n >= LIMIT_url_keys)
         return fault_set(f, FAULT_LIMIT, "keys of %zu mailboxes", have.n);
     random_bytes(c->out->octets, URLKEY_SIZE);
@@ -148,11 +148,11 @@ forget_change(struct account *a, struct store_batch *b, void *arg, struct fault 
     struct key_names have = {.n = 0}, gone = {.arena = a->batch_arena};
     (void)arg;
     (void)f;
-    state_meta_each(a->state, name_each, &have);
+    state_meta_each(account_state(a), name_each, &have);
     if (have.n == 0)
         return R_OK;
     gone.names = arena_array(gone.arena, have.n, sizeof *gone.names);
-    state_meta_each(a->state, name_each, &gone);
+    state_meta_each(account_state(a), name_each, &gone);
     for (size_t i = 0; i < gone.n; i++)
         put(a, b, gone.names[i], SPAN_NONE);
     return R_OK;

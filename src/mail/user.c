@@ -37,8 +37,7 @@ rights_to_text(uint32_t rights, char out[12])
 static struct mail_user *
 user_new(struct account *a, struct span name)
 {
-    struct mail_user *u = calloc(1, sizeof *u);
-    must(u != NULL);
+    struct mail_user *u = KEEP_NEW(struct mail_user);
     u->arena = arena_new_small();
     u->name = arena_dup(u->arena, name);
     u->own = (struct mount){.account = a, .id = account_id(a)};
@@ -85,9 +84,9 @@ whos_free(struct mail_user *u)
 {
     struct acl_who *who = atomic_load(&u->who);
     acl_who_unref(&who);
-    while (u->former_count > 0)
-        acl_who_unref(&u->former[--u->former_count]);
-    free(u->former);
+    for (size_t i = 0; i < u->former_count; i++)
+        acl_who_unref(&u->former[i]);
+    keep_free(u->former, u->former_count * sizeof *u->former);
 }
 
 void
@@ -104,7 +103,7 @@ mail_user_close(struct mail_user **up)
         account_close(&m->account);
     whos_free(u);
     arena_free(&u->arena);
-    free(u);
+    KEEP_FREE(u);
     *up = NULL;
 }
 
@@ -131,8 +130,8 @@ mail_user_who(const struct mail_user *u)
 void
 mail_user_become(struct mail_user *u, struct acl_who *who)
 {
-    u->former = reallocarray(u->former, u->former_count + 1, sizeof *u->former);
-    must(u->former != NULL);
+    size_t one = sizeof *u->former;
+    u->former = keep_grow(u->former, u->former_count * one, (u->former_count + 1) * one);
     u->former[u->former_count++] = atomic_exchange(&u->who, who);
     u->shares = 0;
     for (struct view *v = u->views; v; v = v->user.next)

@@ -20,7 +20,7 @@ recent_change(struct account *a, struct store_batch *b, void *arg, struct fault 
     struct record_recent *r = arg;
     struct buf meta;
     (void)f;
-    if (!state_mailbox(a->state, r->mailbox))
+    if (!state_mailbox(account_state(a), r->mailbox))
         return R_OK;
     buf_init(&meta, LIMIT_record_meta);
     record_recent_put(&meta, r);
@@ -66,8 +66,9 @@ range_add(struct view *v, uint32_t first, uint32_t last)
         v->recents[v->recent_ranges - 1].last = last;
         return;
     }
-    v->recents = realloc(v->recents, (v->recent_ranges + 1) * sizeof *v->recents);
-    must(v->recents != NULL);
+    size_t one = sizeof *v->recents;
+    v->recents =
+        keep_grow(v->recents, v->recent_ranges * one, (v->recent_ranges + 1) * one);
     v->recents[v->recent_ranges++] = (struct uid_range){first, last};
 }
 
@@ -275,8 +276,7 @@ enum result
 view_open(const struct mailbox_ref *ref, bool read_only, view_poke_fn *poke, void *arg,
           struct view **v_out, struct fault *f)
 {
-    struct view *v = calloc(1, sizeof *v);
-    must(v != NULL);
+    struct view *v = KEEP_NEW(struct view);
     v->account = ref->account;
     v->read_only = read_only;
     v->rights = ref->rights;
@@ -296,8 +296,8 @@ view_open(const struct mailbox_ref *ref, bool read_only, view_poke_fn *poke, voi
         view_close(&v);
     } else {
         acl_who_unref(&v->user.who);
-        free(v->poke);
-        free(v);
+        KEEP_FREE(v->poke);
+        KEEP_FREE(v);
     }
     return c.result;
 }
@@ -323,10 +323,10 @@ close_run(void *arg)
     mailbox_release(a, m);
     poke_unref(v->poke);
     acl_who_unref(&v->user.who);
-    free(v->recents);
+    keep_free(v->recents, v->recent_ranges * sizeof *v->recents);
     free(v->ghosts.rows);
     free(v->ghosts.seqs);
-    free(v);
+    KEEP_FREE(v);
     account_close(&a);
 }
 

@@ -69,10 +69,11 @@ read_tombstones(const struct view *v, const struct vanished_call *c, struct uids
                                     .indexed = true};
     struct fresh_gone fresh = {c, out};
     enum result r;
-    store_gone_fresh(store, v->account->state, v->mailbox_id, c->since, add_fresh, &fresh);
+    store_gone_fresh(store, account_state(v->account), v->mailbox_id, c->since, add_fresh,
+                     &fresh);
     do {
         arena_reset(page.a);
-        r = store_tombstones(store, v->account->state, v->mailbox_id, &page, f);
+        r = store_tombstones(store, account_state(v->account), v->mailbox_id, &page, f);
         for (size_t i = 0; r == R_OK && i < page.n; i++)
             if (!c->uids || seqset_contains(c->uids, page.list[i].row.uid))
                 uids_add(out, page.list[i].row.uid);

@@ -228,7 +228,7 @@ show(struct watch_ear *e, const struct watch_change *c)
 {
     if (e->own || c->kind != WATCH_NAME || !wants(e, WATCH_NAME, c->by))
         return false;
-    uint32_t has = state_mailbox(e->account->state, c->mailbox)
+    uint32_t has = state_mailbox(account_state(e->account), c->mailbox)
                        ? acl_rights(e->who, e->account, c->mailbox)
                        : 0;
     if (!((may_hear(e->had) | may_hear(has)) & WATCH_NAME))
@@ -294,7 +294,7 @@ watch_rights_changed(struct watch_ear *e, const struct mailbox_state *m)
     struct watch_change c = {
         .serial = ++e->account->watched->serial, .mailbox = m->id, .kind = WATCH_NAME};
     struct arena *arena = arena_new();
-    c.name = name_full(arena, e->account->state, m);
+    c.name = name_full(arena, account_state(e->account), m);
     list_add(&e->shown, &c);
     poke(e, WATCH_NAME);
     arena_free(&arena);
@@ -303,7 +303,7 @@ watch_rights_changed(struct watch_ear *e, const struct mailbox_state *m)
 void
 watch_rights_after(struct account *a, uint64_t mailbox)
 {
-    const struct mailbox_state *m = state_mailbox(a->state, mailbox);
+    const struct mailbox_state *m = state_mailbox(account_state(a), mailbox);
     for (struct watch_ear *e = a->watched->ears; m && e; e = e->next)
         watch_rights_changed(e, m);
 }
@@ -330,13 +330,13 @@ watch_entry(struct account *a, uint64_t mailbox, struct span key,
 static void
 look_mailbox(struct account *a, uint64_t id, struct watch_before *out)
 {
-    const struct mailbox_state *m = state_mailbox(a->state, id);
+    const struct mailbox_state *m = state_mailbox(account_state(a), id);
     if (!m)
         return;
     out->was = true;
     out->flags = m->flags;
     out->unseen = m->counts.unseen;
-    out->name = name_full(a->batch_arena, a->state, m);
+    out->name = name_full(a->batch_arena, account_state(a), m);
 }
 
 void
@@ -356,9 +356,9 @@ watch_look(struct account *a, enum record_type type, struct span meta,
 static void
 names_moved(struct account *a, struct span name)
 {
-    for (uint32_t i = 0; i < a->state->mailbox_count; i++) {
-        const struct mailbox_state *m = a->state->mailboxes[i];
-        if (span_within(name_full(a->batch_arena, a->state, m), name))
+    for (uint32_t i = 0; i < account_state(a)->mailbox_count; i++) {
+        const struct mailbox_state *m = account_state(a)->mailboxes[i];
+        if (span_within(name_full(a->batch_arena, account_state(a), m), name))
             messages_changed(a, m->id, WATCH_VALIDITY);
     }
 }
@@ -366,10 +366,10 @@ names_moved(struct account *a, struct span name)
 static void
 mailbox_named(struct account *a, uint64_t id, const struct watch_before *was)
 {
-    const struct mailbox_state *m = state_mailbox(a->state, id);
+    const struct mailbox_state *m = state_mailbox(account_state(a), id);
     if (!m)
         return;
-    struct span name = name_full(a->batch_arena, a->state, m), from = SPAN_NONE;
+    struct span name = name_full(a->batch_arena, account_state(a), m), from = SPAN_NONE;
     if (was->was && !span_eq(was->name, name)) {
         name_changed_to(a, id, name, was->name);
         names_moved(a, name);
@@ -399,7 +399,7 @@ watch_applied(struct account *a, enum record_type type, struct span meta,
         return;
     }
     uint64_t id = unpack_var(&u);
-    const struct mailbox_state *m = state_mailbox(a->state, id);
+    const struct mailbox_state *m = state_mailbox(account_state(a), id);
     if (type == RECORD_MAILBOX)
         mailbox_named(a, id, was);
     if (type == RECORD_MAILBOX_GONE && was->was)

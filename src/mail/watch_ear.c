@@ -23,8 +23,8 @@ ear_link(void *arg)
         e->next->prev = &e->next;
     a->watched->ears = e;
     // a tree that came later: all of it is new to the session
-    for (uint32_t i = 0; e->late && i < a->state->mailbox_count; i++)
-        watch_rights_changed(e, a->state->mailboxes[i]);
+    for (uint32_t i = 0; e->late && i < account_state(a)->mailbox_count; i++)
+        watch_rights_changed(e, account_state(a)->mailboxes[i]);
 }
 
 static void
@@ -164,7 +164,7 @@ become_run(void *arg)
 {
     struct become_job *job = arg;
     struct watch_ear *e = job->ear;
-    const struct state *s = e->account->state;
+    const struct state *s = account_state(e->account);
     struct acl_who *was = e->who;
     e->who = job->who;
     for (uint32_t i = 0; !e->own && i < s->mailbox_count; i++) {

@@ -51,7 +51,7 @@ static unsigned
 note_kinds(const struct taken *t, const struct watch_note *n)
 {
     unsigned kinds = 0;
-    if (!state_mailbox(t->ear->account->state, n->key.mailbox))
+    if (!state_mailbox(account_state(t->ear->account), n->key.mailbox))
         return 0;
     for (unsigned i = 0; i < sizeof n->when / sizeof *n->when; i++)
         if (watch_when(&n->when[i], t->ear->watch->user) > t->ear->told)
@@ -74,7 +74,7 @@ joined(struct taken *t, const struct watch_note *n, unsigned kinds)
 static void
 take_notes(struct taken *t, const struct watch_log *log)
 {
-    struct state *s = t->ear->account->state;
+    struct state *s = account_state(t->ear->account);
     struct account *a = t->ear->account;
     struct mount mount = {.prefix = t->ear->prefix, .account = a};
     size_t room = 0;

@@ -69,9 +69,13 @@ struct session {
     bool may_imap;  // its login is good for IMAP
     int64_t since_ms;
     const char *service;
-    char *user, *remote, *local, *master;
-    char *pop3_policy;  // the user's own, as in the ticket
-    char *device;       // name of the app password; "": none
+    const char *user, *remote, *local, *master;
+    const char *pop3_policy;  // the user's own, as in the ticket
+    const char *device;       // name of the app password; "": none
+    struct {
+        char *p;  // the texts above, one behind the other
+        size_t n;
+    } texts;
     struct {
         void *of;  // its protocol's; NULL: over, or not begun
         const struct served_ops *ops;

@@ -2,6 +2,7 @@
 #include "auth/nets.h"
 #include "base/metrics.h"
 #include "base/clock.h"
+#include "base/keep.h"
 #include "base/limits.h"
 #include "base/table.h"
 #include <utlist.h>
@@ -12,14 +13,6 @@ struct revocation {
     uint64_t until_ms;
     char keep[];
 };
-
-static char *
-text_new(struct span s)
-{
-    char *p = strndup(s.p ? s.p : "", s.n);
-    must(p != NULL);
-    return p;
-}
 
 // All sessions of an account are at its home, so that this count is whole.
 struct tally {
@@ -48,8 +41,7 @@ tally_add(struct home *h, uint64_t account)
 {
     struct tally *t = tally_find(h, account);
     if (t == NULL) {
-        t = calloc(1, sizeof *t);
-        must(t != NULL);
+        t = KEEP_NEW(struct tally);
         t->account = account;
         HASH_ADD(hh, h->who.accounts, account, sizeof t->account, t);
     }
@@ -64,7 +56,7 @@ tally_drop(struct home *h, uint64_t account)
     if (--t->sessions > 0)
         return;
     HASH_DEL(h->who.accounts, t);
-    free(t);
+    KEEP_FREE(t);
 }
 
 static void
@@ -77,13 +69,29 @@ on_conn_end(void *arg)
     h->session_count--;
     tally_drop(h, s->account);
     metric_add(METRIC_sessions, -1);
-    free(s->user);
-    free(s->master);
-    free(s->remote);
-    free(s->local);
-    free(s->device);
-    free(s->pop3_policy);
-    free(s);
+    keep_free(s->texts.p, s->texts.n);
+    KEEP_FREE(s);
+}
+
+static void
+take_texts(struct session *s, const struct handover *ho, const struct ticket *t)
+{
+    const struct {
+        const char **to;
+        struct span text;
+    } rows[] = {{&s->user, t->user},      {&s->master, t->master},
+                {&s->remote, ho->remote}, {&s->local, ho->local},
+                {&s->device, t->device},  {&s->pop3_policy, t->pop3}};
+    enum { N = sizeof rows / sizeof *rows };
+    for (size_t i = 0; i < N; i++)
+        s->texts.n += rows[i].text.n + 1;
+    char *at = s->texts.p = keep_new(s->texts.n);
+    for (size_t i = 0; i < N; i++) {
+        *rows[i].to = at;
+        if (rows[i].text.n > 0)
+            memcpy(at, rows[i].text.p, rows[i].text.n);
+        at += rows[i].text.n + 1;
+    }
 }
 
 enum result
@@ -94,8 +102,7 @@ session_open(struct home *h, struct conn *conn, const struct handover *ho,
     if (have >= h->config->sessions_per_user)
         return fault_set(f, FAULT_LIMIT, "%.*s has %u connections", SPAN_ARG(t->user),
                          have);
-    struct session *s = calloc(1, sizeof *s);
-    must(s != NULL);
+    struct session *s = KEEP_NEW(struct session);
     *s = (struct session){
         .home = h,
         .conn = conn,
@@ -107,14 +114,9 @@ session_open(struct home *h, struct conn *conn, const struct handover *ho,
         .may_imap = (t->rights & TICKET_IMAP) != 0,
         .id = ho->session,
         .since_ms = clock_wall_ms(),
-        .user = text_new(t->user),
-        .master = text_new(t->master),
-        .remote = text_new(ho->remote),
-        .local = text_new(ho->local),
-        .device = text_new(t->device),
-        .pop3_policy = text_new(t->pop3),
         .tls = ho->tls.kind,
     };
+    take_texts(s, ho, t);
     DL_APPEND(h->sessions, s);
     h->session_count++;
     tally_add(h, t->account);

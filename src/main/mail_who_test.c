@@ -47,7 +47,7 @@ static void
 empty(void)
 {
     for (size_t i = 0; i < count; i++)
-        free(sessions[i].user);
+        free((char *)(uintptr_t)sessions[i].user);
     free(sessions);
     for (size_t i = 0; i < HOMES; i++) {
         assert_null(homes[i].who.listings);

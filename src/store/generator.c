@@ -348,7 +348,7 @@ compare_ids(const void *a, const void *b)
 static int
 compare_values(struct value_entry *a, struct value_entry *b)
 {
-    return span_cmp(buf_span(&a->key), buf_span(&b->key));
+    return span_cmp(a->key, b->key);
 }
 
 static void
@@ -392,7 +392,8 @@ generator_dump(struct state *s, bool tables, struct buf *out)
     struct mailbox_state **sorted =
         calloc(s->mailbox_count + 1, sizeof(struct mailbox_state *));
     must(sorted != NULL);
-    memcpy(sorted, s->mailboxes, s->mailbox_count * sizeof *sorted);
+    if (s->mailbox_count > 0)
+        memcpy(sorted, s->mailboxes, s->mailbox_count * sizeof *sorted);
     qsort(sorted, s->mailbox_count, sizeof *sorted, compare_ids);
     for (uint32_t i = 0; i < s->mailbox_count; i++)
         dump_mailbox(sorted[i], tables, out);
@@ -400,8 +401,7 @@ generator_dump(struct state *s, bool tables, struct buf *out)
     HASH_SORT(s->inside->values, compare_values);
     for (struct value_entry *v = s->inside->values; v; v = v->hh.next)
         buf_printf(out, "value %d %.*s = %.*s\n", (unsigned char)v->key.p[7],
-                   SPAN_ARG(span_skip(buf_span(&v->key), 8)),
-                   SPAN_ARG(buf_span(&v->value)));
+                   SPAN_ARG(span_skip(v->key, 8)), SPAN_ARG(v->value));
     for (uint32_t i = 0; i < s->subscription_count; i++)
         buf_printf(out, "subscribed %.*s\n", SPAN_ARG(s->subscriptions[i].name));
 }

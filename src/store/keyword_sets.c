@@ -1,6 +1,7 @@
 #include "store/state_inside.h"
 
 #include "base/hash.h"
+#include "base/keep.h"
 #include "base/limits.h"
 
 // Sets lie one after the other in `numbers`; `slots` is an open hash table of set numbers, never more
@@ -19,21 +20,12 @@ struct keyword_sets {
     size_t slot_count;
 };
 
-static void *
-grow(void *p, size_t count, size_t size)
-{
-    void *q = reallocarray(p, count, size);
-    must(q != NULL);
-    return q;
-}
-
 struct keyword_sets *
 keyword_sets_new(void)
 {
-    struct keyword_sets *s = calloc(1, sizeof *s);
-    must(s != NULL);
-    s->set_cap = 4;
-    s->sets = grow(NULL, s->set_cap, sizeof *s->sets);
+    struct keyword_sets *s = KEEP_NEW(struct keyword_sets);
+    s->set_cap = 2;
+    s->sets = keep_new(s->set_cap * sizeof *s->sets);
     s->sets[0] = (struct set_place){0, 0};
     s->set_count = 1;
     return s;
@@ -42,12 +34,13 @@ keyword_sets_new(void)
 void
 keyword_sets_free(struct keyword_sets **sets)
 {
-    if (!*sets)
+    struct keyword_sets *s = *sets;
+    if (!s)
         return;
-    free((*sets)->numbers);
-    free((*sets)->sets);
-    free((*sets)->slots);
-    free(*sets);
+    keep_free(s->numbers, s->number_cap * sizeof *s->numbers);
+    keep_free(s->sets, s->set_cap * sizeof *s->sets);
+    keep_free(s->slots, s->slot_count * sizeof *s->slots);
+    KEEP_FREE(s);
     *sets = NULL;
 }
 
@@ -92,10 +85,9 @@ find_slot(const struct keyword_sets *s, struct span bytes)
 static void
 grow_slots(struct keyword_sets *s)
 {
+    keep_free(s->slots, s->slot_count * sizeof *s->slots);
     s->slot_count = s->slot_count > 0 ? s->slot_count * 2 : 16;
-    free(s->slots);
-    s->slots = calloc(s->slot_count, sizeof *s->slots);
-    must(s->slots != NULL);
+    s->slots = keep_new(s->slot_count * sizeof *s->slots);
     for (uint32_t set = 1; set < s->set_count; set++)
         s->slots[find_slot(s, set_bytes(s, set))] = set;
 }
@@ -104,12 +96,14 @@ static uint32_t
 add_set(struct keyword_sets *s, const uint32_t *numbers, size_t n)
 {
     if (s->number_count + n > s->number_cap) {
-        s->number_cap = (s->number_count + n) * 2;
-        s->numbers = grow(s->numbers, s->number_cap, sizeof *s->numbers);
+        size_t cap = (s->number_count + n) * 2, one = sizeof *s->numbers;
+        s->numbers = keep_grow(s->numbers, s->number_cap * one, cap * one);
+        s->number_cap = cap;
     }
     if (s->set_count == s->set_cap) {
+        size_t one = sizeof *s->sets;
+        s->sets = keep_grow(s->sets, s->set_cap * one, s->set_cap * 2 * one);
         s->set_cap *= 2;
-        s->sets = grow(s->sets, s->set_cap, sizeof *s->sets);
     }
     memcpy(s->numbers + s->number_count, numbers, n * sizeof *numbers);
     s->sets[s->set_count] = (struct set_place){(uint32_t)s->number_count, (uint32_t)n};

@@ -6,11 +6,9 @@
 struct state *
 state_new(uint64_t account)
 {
-    struct state *s = calloc(1, sizeof *s);
-    must(s != NULL);
+    struct state *s = KEEP_NEW(struct state);
     s->account = account;
-    s->inside = calloc(1, sizeof *s->inside);
-    must(s->inside != NULL);
+    s->inside = KEEP_NEW(struct state_inside);
     return s;
 }
 
@@ -36,6 +34,7 @@ uint32_t
 state_mailbox_at(const struct state *s, uint64_t id)
 {
     uint32_t low = 0, high = s->mailbox_count;
+    must(!state_is_packed(s));
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
         if (s->mailboxes[middle]->id < id)
@@ -71,14 +70,13 @@ state_usage(const struct state *s)
 struct mailbox_entry *
 state_mailbox_add(struct state *s, uint64_t id)
 {
-    struct mailbox_entry *e = calloc(1, sizeof *e);
-    must(e != NULL);
+    struct mailbox_entry *e = KEEP_NEW(struct mailbox_entry);
     e->m.id = id;
     if (s->mailbox_count == s->mailbox_cap) {
-        s->mailbox_cap = s->mailbox_cap > 0 ? s->mailbox_cap * 2 : 6;
-        s->mailboxes =
-            reallocarray(s->mailboxes, s->mailbox_cap, sizeof(struct mailbox_state *));
-        must(s->mailboxes != NULL);
+        uint32_t cap = s->mailbox_cap > 0 ? s->mailbox_cap * 2 : 6;
+        s->mailboxes = keep_grow(s->mailboxes, s->mailbox_cap * sizeof *s->mailboxes,
+                                 cap * sizeof *s->mailboxes);
+        s->mailbox_cap = cap;
     }
     uint32_t at = state_mailbox_at(s, id);
     memmove(s->mailboxes + at + 1, s->mailboxes + at,
@@ -94,6 +92,16 @@ state_mailbox_add(struct state *s, uint64_t id)
 }
 
 void
+state_entry_free(struct mailbox_entry *e)
+{
+    for (uint32_t i = 0; i < e->m.keyword_count; i++)
+        keep_span_free(&e->m.keywords[i]);
+    keep_free(e->m.keywords, e->m.keyword_count * sizeof *e->m.keywords);
+    keep_span_free(&e->m.name);
+    KEEP_FREE(e);
+}
+
+void
 state_mailbox_remove(struct state *s, struct mailbox_entry *e)
 {
     if (s->inside->gone_fn)
@@ -104,11 +112,7 @@ state_mailbox_remove(struct state *s, struct mailbox_entry *e)
     uint32_t at = state_mailbox_at(s, e->m.id);
     memmove(s->mailboxes + at, s->mailboxes + at + 1,
             (--s->mailbox_count - at) * sizeof *s->mailboxes);
-    for (uint32_t i = 0; i < e->m.keyword_count; i++)
-        free((char *)(uintptr_t)e->m.keywords[i].p);
-    free(e->m.keywords);
-    free((char *)(uintptr_t)e->m.name.p);
-    free(e);
+    state_entry_free(e);
 }
 
 // An annotation's name begins with '/', behind the mailbox's id; its value is behind one octet.
@@ -135,9 +139,9 @@ state_value_remove(struct state_inside *in, struct value_entry *v)
     in->usage.n[USAGE_ANNOTATIONS] -= annotation_octets(v);
     HASH_DELETE(hh, in->values, v);
     budget_give(BUDGET_TABLES, v->charged);
-    buf_done(&v->key);
-    buf_done(&v->value);
-    free(v);
+    keep_span_free(&v->key);
+    keep_span_free(&v->value);
+    KEEP_FREE(v);
 }
 
 static void
@@ -150,12 +154,12 @@ clear_values(struct state_inside *in)
     }
 }
 
-static void
-clear_subscriptions(struct state *s)
+void
+state_subscriptions_clear(struct state *s)
 {
     for (uint32_t i = 0; i < s->subscription_count; i++)
-        free((char *)(uintptr_t)s->subscriptions[i].name.p);
-    free(s->subscriptions);
+        keep_span_free(&s->subscriptions[i].name);
+    keep_free(s->subscriptions, s->subscription_count * sizeof *s->subscriptions);
     s->subscriptions = NULL;
     s->subscription_count = 0;
 }
@@ -163,10 +167,11 @@ clear_subscriptions(struct state *s)
 void
 state_clear(struct state *s)
 {
+    keep_span_free(&s->packed);
     while (s->mailbox_count > 0)
         state_mailbox_remove(s, state_entry(s->mailboxes[s->mailbox_count - 1]));
     clear_values(s->inside);
-    clear_subscriptions(s);
+    state_subscriptions_clear(s);
     if (s->inside->kept)
         state_kept_done(s->inside->kept);
 }
@@ -178,10 +183,10 @@ state_free(struct state **s)
         return;
     state_clear(*s);
     free((*s)->inside->kept);
-    free((*s)->inside);
-    free((*s)->mailboxes);
-    free((char *)(uintptr_t)(*s)->user.p);
-    free(*s);
+    KEEP_FREE((*s)->inside);
+    keep_free((*s)->mailboxes, (*s)->mailbox_cap * sizeof *(*s)->mailboxes);
+    keep_span_free(&(*s)->user);
+    KEEP_FREE(*s);
     *s = NULL;
 }
 
@@ -378,6 +383,7 @@ bool
 state_subscription_find(const struct state *s, struct span name, uint32_t *at_out)
 {
     uint32_t low = 0, high = s->subscription_count;
+    must(!state_is_packed(s));
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
         if (span_cmp(s->subscriptions[middle].name, name) < 0)
@@ -403,6 +409,7 @@ state_meta_find(struct state *s, uint64_t mailbox, struct span key, struct span 
 {
     struct value_entry *v;
     struct buf full;
+    must(!state_is_packed(s));
     buf_init(&full, SIZE_MAX);
     pack_u64(&full, mailbox);
     buf_put(&full, key);
@@ -410,7 +417,7 @@ state_meta_find(struct state *s, uint64_t mailbox, struct span key, struct span 
     buf_done(&full);
     if (!v)
         return R_NONE;
-    *value_out = buf_span(&v->value);
+    *value_out = v->value;
     return R_OK;
 }
 
@@ -418,10 +425,11 @@ void
 state_meta_each(const struct state *s, state_meta_fn *fn, void *arg)
 {
     const struct value_entry *v;
+    must(!state_is_packed(s));
     for (v = s->inside->values; v; v = v->hh.next) {
-        struct unpack u = unpack_of(buf_span(&v->key));
+        struct unpack u = unpack_of(v->key);
         uint64_t mailbox = unpack_u64(&u);
-        fn(mailbox, u.rest, buf_span(&v->value), arg);
+        fn(mailbox, u.rest, v->value, arg);
     }
 }
 
@@ -433,6 +441,7 @@ state_apply(struct state *s, enum record_type type, struct span meta,
 {
     if (place.seq <= s->applied)
         return R_OK;
+    state_unpack(s);
     if (apply_record(&state_rows, s, type, meta, place, f) != R_OK)
         return R_FAIL;
     s->applied = place.seq;

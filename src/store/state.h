@@ -64,7 +64,8 @@ struct state {
     struct subscription *subscriptions;  // ascending by name
     uint32_t subscription_count;
     bool gone;
-    bool yields;  // state_apply lets other tasks run in the middle of a large record
+    bool yields;         // state_apply lets other tasks run in the middle of a large record
+    struct span packed;  // state_pack; p NULL: it is not
     struct state_inside *inside;
 };
 
@@ -75,6 +76,18 @@ struct record_place {
 
 struct state *state_new(uint64_t account);
 void state_free(struct state **s);
+// Makes one block of all that can be read from it at once: mailboxes without a table and without mail's own data, subscriptions, values
+// that are not large. Nothing may be looked up until state_unpack, which state_apply does by itself; the usage stays known. Both do
+// nothing when it is done already.
+void state_pack(struct state *s);
+void state_unpack(struct state *s);
+// Of a packed state: the mailbox_states that are left move to where they hold few pages (keep_move).
+void state_settle(struct state *s);
+static inline bool
+state_is_packed(const struct state *s)
+{
+    return s->packed.p != NULL;
+}
 // fn is called when a mailbox is about to leave: deleted by a record, or the account is gone, or state_free.
 // It frees mailbox_state.mail; afterwards the mailbox_state is invalid.
 typedef void state_mailbox_gone_fn(struct mailbox_state *m, void *arg);

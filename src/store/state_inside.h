@@ -6,6 +6,7 @@
 
 #include "store/apply.h"
 
+#include "base/keep.h"
 #include "base/table.h"
 
 struct store_privates;
@@ -40,8 +41,8 @@ struct mailbox_entry {
 
 struct value_entry {
     UT_hash_handle hh;
-    struct buf key;  // mailbox id and name
-    struct buf value;
+    struct span key;  // mailbox id and name
+    struct span value;
     size_t charged;  // octets in the budget
 };
 
@@ -113,6 +114,8 @@ state_entry(struct mailbox_state *m)
 }
 struct mailbox_entry *state_mailbox_add(struct state *s, uint64_t id);
 void state_mailbox_remove(struct state *s, struct mailbox_entry *e);
+void state_entry_free(struct mailbox_entry *e);  // nothing has it any more
+void state_subscriptions_clear(struct state *s);
 // Where the name is among the subscriptions, or belongs.
 bool state_subscription_find(const struct state *s, struct span name, uint32_t *at_out);
 void state_clear(struct state *s);  // all mailboxes, values and subscriptions

@@ -5,24 +5,14 @@
 
 // The fold's target in memory. Rows of tables that are not loaded are left alone.
 
-static struct span
-copy_of(struct span s)
-{
-    char *p = calloc(1, s.n + 1);
-    must(p != NULL);
-    if (s.n > 0)
-        memcpy(p, s.p, s.n);
-    return span_of(p, s.n);
-}
-
 // Owned strings of the state are replaced only when they differ: the source may be the string itself.
 static void
 replace(struct span *owned, struct span now)
 {
     if (owned->p && span_eq(*owned, now))
         return;
-    struct span copy = copy_of(now);
-    free((char *)(uintptr_t)owned->p);
+    struct span copy = keep_span(now);
+    keep_span_free(owned);
     *owned = copy;
 }
 
@@ -130,7 +120,7 @@ bury(struct kept *k, const struct mailbox_entry *e, uint32_t from, uint32_t to,
                                .when_s = edit->when_s,
                                .moved = edit->moved,
                                .row = e->m.rows[i],
-                               .keywords = copy_of(buf_span(&list))};
+                               .keywords = keep_span(buf_span(&list))};
         buf_done(&list);
     }
 }
@@ -138,16 +128,16 @@ bury(struct kept *k, const struct mailbox_entry *e, uint32_t from, uint32_t to,
 static void
 kept_row_done(struct kept_row *t)
 {
-    free((char *)(uintptr_t)t->keywords.p);
+    keep_span_free(&t->keywords);
 }
 
 static void
 kept_mailbox_done(struct kept_mailbox *m)
 {
     for (uint32_t i = 0; i < m->keyword_count; i++)
-        free((char *)(uintptr_t)m->keywords[i].p);
+        keep_span_free(&m->keywords[i]);
     free(m->keywords);
-    free((char *)(uintptr_t)m->row.name.p);
+    keep_span_free(&m->row.name);
 }
 
 void
@@ -173,12 +163,12 @@ keep_mailbox(struct kept *k, const struct mailbox_state *m, const struct mailbox
     must(k->deleted != NULL);
     struct kept_mailbox *d = &k->deleted[k->deleted_count++];
     *d = (struct kept_mailbox){.row = *row, .modseq = g->modseq, .when_s = g->when_s};
-    d->row.name = copy_of(row->name);
+    d->row.name = keep_span(row->name);
     d->keyword_count = m->keyword_count;
     d->keywords = calloc(m->keyword_count + 1, sizeof *d->keywords);
     must(d->keywords != NULL);
     for (uint32_t i = 0; i < m->keyword_count; i++)
-        d->keywords[i] = copy_of(m->keywords[i]);
+        d->keywords[i] = keep_span(m->keywords[i]);
 }
 
 static void
@@ -187,7 +177,7 @@ forget_values(struct state_inside *in, uint64_t mailbox)
     struct value_entry *v, *next;
     HASH_ITER(hh, in->values, v, next)
     {
-        struct unpack u = unpack_of(buf_span(&v->key));
+        struct unpack u = unpack_of(v->key);
         if (unpack_u64(&u) != mailbox)
             continue;
         state_value_remove(in, v);
@@ -229,10 +219,8 @@ keyword_put(void *t, const struct record_keyword *k, struct fault *f)
     (void)f;
     struct mailbox_state *m = state_mailbox(t, k->mailbox);
     if (k->index >= m->keyword_count) {
-        m->keywords = reallocarray(m->keywords, k->index + 1, sizeof *m->keywords);
-        must(m->keywords != NULL);
-        memset(m->keywords + m->keyword_count, 0,
-               (k->index + 1 - m->keyword_count) * sizeof *m->keywords);
+        m->keywords = keep_grow(m->keywords, m->keyword_count * sizeof *m->keywords,
+                                (k->index + 1) * sizeof *m->keywords);
         m->keyword_count = k->index + 1;
     }
     replace(&m->keywords[k->index], k->name);
@@ -435,13 +423,14 @@ meta_put(void *t, const struct record_meta *m, struct fault *f)
 {
     (void)f;
     struct state_inside *in = ((struct state *)t)->inside;
-    struct value_entry *v = calloc(1, sizeof *v), *old;
-    must(v != NULL);
-    buf_init(&v->key, SIZE_MAX);
-    buf_init(&v->value, SIZE_MAX);
-    pack_u64(&v->key, m->mailbox);
-    buf_put(&v->key, m->key);
-    buf_put(&v->value, m->value);
+    struct value_entry *v = KEEP_NEW(struct value_entry), *old;
+    struct buf key;
+    buf_init(&key, SIZE_MAX);
+    pack_u64(&key, m->mailbox);
+    buf_put(&key, m->key);
+    v->key = keep_span(buf_span(&key));
+    v->value = keep_span(m->value);
+    buf_done(&key);
     HASH_FIND(hh, in->values, v->key.p, v->key.n, old);
     if (old)
         state_value_remove(in, old);
@@ -454,9 +443,12 @@ meta_put(void *t, const struct record_meta *m, struct fault *f)
 static void
 unsubscribe(struct state *s, uint32_t at)
 {
-    free((char *)(uintptr_t)s->subscriptions[at].name.p);
+    size_t one = sizeof *s->subscriptions;
+    keep_span_free(&s->subscriptions[at].name);
     memmove(s->subscriptions + at, s->subscriptions + at + 1,
-            (--s->subscription_count - at) * sizeof *s->subscriptions);
+            (--s->subscription_count - at) * one);
+    s->subscriptions = keep_grow(s->subscriptions, (s->subscription_count + 1) * one,
+                                 s->subscription_count * one);
 }
 
 static enum result
@@ -471,8 +463,8 @@ subscribe(void *t, const struct record_subscribe *r, struct fault *f)
     if (there || !r->on)
         return R_OK;
     s->subscriptions =
-        reallocarray(s->subscriptions, s->subscription_count + 1, sizeof *s->subscriptions);
-    must(s->subscriptions != NULL);
+        keep_grow(s->subscriptions, s->subscription_count * sizeof *s->subscriptions,
+                  (s->subscription_count + 1) * sizeof *s->subscriptions);
     memmove(s->subscriptions + at + 1, s->subscriptions + at,
             (s->subscription_count++ - at) * sizeof *s->subscriptions);
     s->subscriptions[at].name = SPAN_NONE;

@@ -74,6 +74,50 @@ test_replay(void **unused)
     }
 }
 
+// A state that is packed from time to time, while mail has some of its mailboxes, is as one that never was.
+static void
+test_packed(void **unused)
+{
+    (void)unused;
+    int viewed;
+    for (uint64_t seed = 1; seed < 6; seed++) {
+        struct generator g;
+        generator_init(&g, 7, seed * 104729);
+        struct state *never = state_new(7), *packed = state_new(7);
+        for (uint64_t seq = 1; seq < 800; seq++) {
+            generator_next(&g);
+            apply_to(never, &g, seq);
+            apply_to(packed, &g, seq);
+            generator_apply(&g,
+                            (struct record_place){.seq = seq, .blob = 1ull << 32 | seq});
+            if (generator_random(&g, 3) > 0)
+                continue;
+            for (uint32_t i = 0; i < packed->mailbox_count; i++)
+                packed->mailboxes[i]->mail = generator_random(&g, 4) > 0 ? NULL : &viewed;
+            state_pack(packed);
+            for (uint32_t i = 0; i < packed->mailbox_count; i++)
+                assert_ptr_equal(packed->mailboxes[i]->mail, &viewed);
+            assert_true(state_is_packed(packed));
+            if (generator_random(&g, 2) > 0)
+                state_settle(packed);
+            assert_memory_equal(state_usage(packed), state_usage(never),
+                                sizeof(struct usage));
+            if (generator_random(&g, 2) > 0)
+                continue;  // the next record wakes it
+            state_unpack(packed);
+            expect_equal(packed, never, false);
+        }
+        state_unpack(packed);
+        expect_equal(packed, never, false);
+        assert_memory_equal(state_usage(packed), state_usage(never), sizeof(struct usage));
+        if (seed % 2)
+            state_pack(packed);  // and it is freed as it is
+        state_free(&packed);
+        state_free(&never);
+        generator_done(&g);
+    }
+}
+
 static void
 add_rows(struct state *s, uint32_t n, uint64_t seq)
 {
@@ -355,15 +399,11 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_replay),
-        cmocka_unit_test(test_expunge_sweep),
-        cmocka_unit_test(test_contradiction),
-        cmocka_unit_test(test_restored),
-        cmocka_unit_test(test_keyword_sets),
-        cmocka_unit_test(test_mailbox_gone),
-        cmocka_unit_test(test_older_edit),
-        cmocka_unit_test(test_values),
-        cmocka_unit_test(test_values_are_charged),
+        cmocka_unit_test(test_replay),        cmocka_unit_test(test_packed),
+        cmocka_unit_test(test_expunge_sweep), cmocka_unit_test(test_contradiction),
+        cmocka_unit_test(test_restored),      cmocka_unit_test(test_keyword_sets),
+        cmocka_unit_test(test_mailbox_gone),  cmocka_unit_test(test_older_edit),
+        cmocka_unit_test(test_values),        cmocka_unit_test(test_values_are_charged),
         cmocka_unit_test(test_table_grows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

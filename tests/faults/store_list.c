@@ -150,7 +150,7 @@ put_privates(struct store *s, struct state *st, uint64_t mailbox, uint64_t user,
 static int
 compare_values(struct value_entry *a, struct value_entry *b)
 {
-    return span_cmp(buf_span(&a->key), buf_span(&b->key));
+    return span_cmp(a->key, b->key);
 }
 
 static void
@@ -158,10 +158,10 @@ put_values(struct state *st)
 {
     HASH_SORT(st->inside->values, compare_values);
     for (struct value_entry *v = st->inside->values; v; v = v->hh.next) {
-        struct unpack u = unpack_of(buf_span(&v->key));
+        struct unpack u = unpack_of(v->key);
         printf("value %llu", (ull)unpack_u64(&u));
         put_hex(u.rest);
-        put_hex(buf_span(&v->value));
+        put_hex(v->value);
         putchar('\n');
     }
 }

@@ -4,6 +4,8 @@
 #include "mail/change.h"
 #include "mail/tree.h"
 
+#include "base/keep.h"
+
 // A session that may change nothing has the mailbox read-only, RFC 4314 section 5.2.
 static bool
 is_read_only(bool examine, uint32_t rights)
@@ -72,8 +74,7 @@ open_mailbox(struct imap_command *c, bool examine, struct fault *f)
         view_open(&c->ref, is_read_only(examine || s->host.read_only, c->ref.rights),
                   imap_session_poke, s, &s->view, f) != R_OK)
         return R_FAIL;
-    s->mailbox = strndup(c->name.p, c->name.n);
-    must(s->mailbox != NULL);
+    s->mailbox = keep_cstr(c->name);
     if (tell_selected(c, f) == R_OK)
         return R_OK;
     imap_unselect(s);

@@ -2,6 +2,7 @@
 // asked to come back another day (technote TN3189).
 #include "imap/response.h"
 
+#include "base/keep.h"
 #include "base/limits.h"
 #include "base/load.h"
 #include "base/log.h"
@@ -41,8 +42,8 @@ note_client(struct imap_session *s, const struct client_id *id, struct span text
     buf_put(&b, span_slice(id->version, 0, LIMIT_client_name / 4));
     for (size_t i = 0; i < b.n; i++)
         b.p[i] = (unsigned char)b.p[i] < ' ' || b.p[i] == 0x7f ? '?' : b.p[i];
-    free(s->client);
-    s->client = b.n > 0 ? strndup(b.p, b.n) : NULL;
+    keep_cstr_free(&s->client);
+    s->client = b.n > 0 ? keep_cstr(buf_span(&b)) : NULL;
     buf_done(&b);
 }
 

@@ -1,13 +1,15 @@
 // RFC 2177: IDLE is a state of the session, ended by DONE (session.c); what came before is told before "+".
 #include "imap/response.h"
 
+#include "base/keep.h"
+
 static enum result
 run_idle(struct imap_command *c, struct fault *f)
 {
     struct imap_session *s = c->session;
     if (imap_sync(s, VIEW_EXPUNGE, c->arena, f) != R_OK)
         return R_FAIL;
-    buf_put(&s->idle_tag, c->tag);
+    s->idle_tag = keep_span(c->tag);
     conn_write_str(s->conn, "+ idling\r\n");
     s->idling = s->due.poked = true;
     c->untagged_only = true;
