@@ -96,6 +96,12 @@ loop_post(struct loop *l, loop_fn *fn, void *arg)
     pthread_mutex_unlock(&l->lock);
 }
 
+void
+loop_test_between(struct loop *l, loop_fn *fn, void *arg)
+{
+    l->between = (struct post){fn, arg};
+}
+
 static void
 stop(void *arg)
 {
@@ -118,8 +124,10 @@ run_posted(struct loop *l)
     l->signalled = false;
     pthread_mutex_unlock(&l->lock);
     l->draining = (struct post_list){0};
-    for (size_t i = 0; i < batch.n; i++)
+    for (size_t i = 0; i < batch.n; i++) {
         batch.at[i].fn(batch.at[i].arg);
+        loop_between(l);
+    }
     batch.n = 0;
     l->draining = batch;
 }
@@ -206,6 +214,7 @@ turn(struct loop *l)
     task_room_turn(&l->tasks);
     run_posted(l);
     wheel_run(&l->wheel, clock_mono_ms());
+    loop_between(l);
     run_deferred(&l->deferred);  // answers leave before others have their slices
     task_room_run(&l->tasks);
     run_deferred(&l->deferred);
@@ -213,6 +222,7 @@ turn(struct loop *l)
     if (!more)
         set_wait(l);
     must(event_base_loop(l->base, EVLOOP_ONCE | (more ? EVLOOP_NONBLOCK : 0)) >= 0);
+    loop_between(l);
 }
 
 void

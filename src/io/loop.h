@@ -22,6 +22,8 @@ struct event_base *loop_base(struct loop *l);
 
 // Runs fn(arg) in the loop's thread, in the order posted. Never blocks, never fails.
 void loop_post(struct loop *l, loop_fn *fn, void *arg);
+// For tests, before loop_run: fn(arg) runs between any two things that the loop does, outside of every task.
+void loop_test_between(struct loop *l, loop_fn *fn, void *arg);
 
 // A timer is embedded in its owner and fires once; setting it again moves it. CLOCK_MONOTONIC, one
 // wheel per loop, resolution about 8 ms (a timer never fires early).

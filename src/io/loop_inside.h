@@ -95,7 +95,15 @@ struct loop {
     struct post_list draining;  // the loop's thread only
     bool signalled;             // under lock: wake_fd was written and not yet read
     bool posted_here;           // by its own thread, not run yet
+    struct post between;        // of tests; fn NULL: none
 };
+
+static inline void
+loop_between(const struct loop *l)
+{
+    if (l->between.fn)
+        l->between.fn(l->between.arg);
+}
 
 void loop_defer(struct deferred *d, void (*fn)(struct deferred *d));
 void loop_undefer(struct deferred *d);

@@ -362,6 +362,7 @@ run_share(struct task_room *r, struct share *s)
             s->ready.last = &s->ready.first;
         t->ready = false;
         resume(r, t);
+        loop_between(loop_self());
     }
     s->running = false;
     if (s->ready.first)

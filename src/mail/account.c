@@ -3,6 +3,7 @@
 #include "base/budget.h"
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "mail/acl_fold.h"
 #include "mail/attachment_inside.h"
 #include "mail/columns_inside.h"
@@ -41,6 +42,8 @@ mail_new(const struct mail_options *o)
         m->homes[i].loop = o->homes[i];
         m->homes[i].store = o->store;
         timer_init(&m->homes[i].resting, home_rest, &m->homes[i]);
+        if (o->test_packing)
+            loop_test_between(o->homes[i], home_test_packing, &m->homes[i]);
     }
     m->attachments = attachments_new(m, o->home_count);
     m->quotas = quotas_new();
@@ -85,6 +88,9 @@ mail_free(struct mail **mp)
         }
         timer_clear(&m->homes[i].resting);
         mail_index_builder_free(&m->homes[i].builder);
+        if (m->options.test_packing)
+            log_info("mail", "Accounts were packed",
+                     field_number("times", ": %", m->homes[i].packed));
     }
     attachments_free(&m->attachments, m->options.home_count);
     arena_free(&m->entries_arena);
@@ -140,7 +146,7 @@ account_new(struct mail *m, uint64_t id, struct span user)
     timer_init(&a->idle, forget, a);
     HASH_ADD(hh, a->home->accounts, id, sizeof a->id, a);
     if (!timer_is_set(&a->home->resting))
-        home_rest_later(m, a->home);
+        timer_set(&a->home->resting, LIMIT_home_rest_ms);
     return a;
 }
 

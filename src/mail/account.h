@@ -33,7 +33,8 @@ struct mail_options {
     const struct mail_entries *entries;  // NULL: none
     // Deliberately broken builds of the fault harness only: answers before the commit.
     bool test_ack_before_commit;
-    uint32_t test_rest_ms;  // instead of LIMIT_home_rest_ms
+    // At random moments what may go or be packed at any moment does: states, or tables too.
+    enum { TEST_PACKING_OFF, TEST_PACKING_STATES, TEST_PACKING_ALL } test_packing;
 };
 
 struct mail *mail_new(const struct mail_options *o);

@@ -8,8 +8,8 @@
 #include <ftw.h>
 #include <pthread.h>
 
-// Accounts rest all the time: what is packed and woken is in every test.
-enum { HOMES = 2, REST_MS = 5 };
+// Accounts are packed and woken in every test.
+enum { HOMES = 2 };
 
 struct run {
     struct fixture fixture;
@@ -58,7 +58,7 @@ fixture_run(const char *path, void (*test)(struct fixture *x))
                               .home_count = HOMES,
                               .folder_language = "en",
                               .message_size_max = 1 << 20,
-                              .test_rest_ms = REST_MS};
+                              .test_packing = TEST_PACKING_STATES};
     r.fixture.mail = mail_new(&mo);
     for (int i = 0; i < HOMES; i++)
         must(pthread_create(&threads[i], NULL, loop_thread, r.loops[i]) == 0);

@@ -17,6 +17,8 @@ struct home {
     bool indexing;                 // one account at a time
     struct mail_index *queued;     // who waits for that
     size_t dropped;                // octets of tables, since the heap was trimmed
+    uint64_t packed;               // so often an account was
+    uint32_t test_seed;
 };
 
 struct mail {

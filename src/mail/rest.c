@@ -88,15 +88,12 @@ settle(struct state *s)
             ((struct mailbox *)s->mailboxes[i]->mail)->state = s->mailboxes[i];
 }
 
-// Whose state nobody looked up since the last time: one block, once every task that was there then has ended and nobody can hold
-// on to a part.
+// One block, once every task that was there when the state was looked up last has ended, and nobody can hold on to a part.
 static void
 pack(struct account *a)
 {
     struct state *s = a->kept_state;
-    bool unused = a->use.seen == a->use.rested;
-    a->use.rested = a->use.seen;
-    if (!unused || task_oldest() <= a->use.seen || a->applying || a->labels ||
+    if (task_oldest() <= a->use.seen || a->applying || a->labels ||
         s->mailbox_count > MAILBOXES_PACKED)
         return;
     if (state_is_packed(s)) {
@@ -111,6 +108,13 @@ pack(struct account *a)
     names_free(a);
     state_pack(s);
     a->use.settled = false;
+    a->home->packed++;
+}
+
+static bool
+may_rest(const struct account *a)
+{
+    return a->kept_state && !a->opening && !a->committing && !a->applying;
 }
 
 // Returns the octets of the tables that went.
@@ -137,17 +141,16 @@ account_rest(struct account *a, uint64_t now_ms)
         threads_free(a);
     }
     a->looked_up = false;
-    pack(a);
     return dropped;
 }
 
-// What the home's accounts have not used for a while is dropped, and made anew when it is needed: idle sessions are
-// many, and cost little.
-void
-home_rest_later(const struct mail *m, struct home *h)
+// Nobody looked its state up since the last time.
+static bool
+is_unused(struct account *a)
 {
-    uint32_t test_ms = m->options.test_rest_ms;
-    timer_set(&h->resting, test_ms > 0 ? test_ms : LIMIT_home_rest_ms);
+    bool unused = a->use.seen == a->use.rested;
+    a->use.rested = a->use.seen;
+    return unused;
 }
 
 void
@@ -159,8 +162,11 @@ home_rest(void *home)
     size_t dropped = 0;
     HASH_ITER(hh, h->accounts, a, tmp)
     {
-        if (a->kept_state && !a->opening && !a->committing)
-            dropped += account_rest(a, now_ms);
+        if (!may_rest(a))
+            continue;
+        dropped += account_rest(a, now_ms);
+        if (is_unused(a))
+            pack(a);
     }
     if (!h->indexing && h->builder.text &&
         (!h->accounts || now_ms - h->builder.used_ms > LIMIT_table_idle_ms)) {
@@ -175,5 +181,32 @@ home_rest(void *home)
         h->dropped = 0;
     }
     if (h->accounts)
-        home_rest_later(h->accounts->mail, h);
+        timer_set(&h->resting, LIMIT_home_rest_ms);
+}
+
+static bool
+dice(struct home *h, uint32_t sides)
+{
+    h->test_seed = h->test_seed * 1664525 + 1013904223;
+    return (h->test_seed >> 8) % sides == 0;
+}
+
+void
+home_test_packing(void *home)
+{
+    enum { ROUND = 64, SOME = 2, LATER_MS = 1 << 30 };
+    struct home *h = home;
+    struct account *a, *tmp;
+    uint64_t later_ms = clock_mono_ms() + LATER_MS;
+    if (dice(h, ROUND))
+        home_rest(h);
+    HASH_ITER(hh, h->accounts, a, tmp)
+    {
+        if (!may_rest(a) || (state_is_packed(a->kept_state) && a->use.settled) ||
+            !dice(h, SOME))
+            continue;
+        bool all = a->mail->options.test_packing == TEST_PACKING_ALL;
+        account_rest(a, all ? later_ms : clock_mono_ms());
+        pack(a);
+    }
 }

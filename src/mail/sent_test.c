@@ -13,20 +13,34 @@
 
 // The copy in Sent, and clients that append one of their own.
 
+struct keyword_call {
+    struct mailbox_ref ref;
+    uint32_t uid;
+    struct span name;
+    bool has;
+};
+
+static void
+keyword_run(void *arg)
+{
+    struct keyword_call *c = arg;
+    struct mailbox_state *m = state_mailbox(account_state(c->ref.account), c->ref.mailbox);
+    struct fault f = {0};
+    size_t n;
+    assert_int_equal(mailbox_load(c->ref.account, mailbox_of(c->ref.account, m->id), &f),
+                     R_OK);
+    const struct message_row *row = &m->rows[state_row_at(m, c->uid)];
+    const uint32_t *numbers = keyword_sets_get(m->sets, row->keywords, &n);
+    for (size_t i = 0; i < n; i++)
+        c->has |= span_ieq(m->keywords[numbers[i]], c->name);
+}
+
 static bool
 has_keyword(struct sent_scene *s, const char *mailbox, uint32_t uid, const char *name)
 {
-    struct mailbox_ref ref = fixture_ref(s->user, mailbox);
-    struct mailbox_state *m = state_mailbox(account_state(ref.account), ref.mailbox);
-    struct fault f = {0};
-    size_t n;
-    assert_int_equal(mailbox_load(ref.account, mailbox_of(ref.account, m->id), &f), R_OK);
-    const struct message_row *row = &m->rows[state_row_at(m, uid)];
-    const uint32_t *numbers = keyword_sets_get(m->sets, row->keywords, &n);
-    for (size_t i = 0; i < n; i++)
-        if (span_ieq(m->keywords[numbers[i]], span_str(name)))
-            return true;
-    return false;
+    struct keyword_call c = {fixture_ref(s->user, mailbox), uid, span_str(name), false};
+    account_run(c.ref.account, keyword_run, &c);
+    return c.has;
 }
 
 static uint16_t

@@ -335,6 +335,7 @@ open_mail(struct mail_role *r)
         .message_size_max = c->message_size_max,
         .entries = &entries,
         .test_ack_before_commit = TEST_ACK_BEFORE_COMMIT,
+        .test_packing = c->test_packing ? TEST_PACKING_ALL : TEST_PACKING_OFF,
     };
     r->mail = mail_new(&m);
     mail_marks_set(r->mail, config_marks(c));
@@ -345,6 +346,7 @@ open_mail(struct mail_role *r)
     mail_index_set(r->mail, c->search_index, (unsigned)c->test_index_after);
     mail_index_report(r->mail, mail_index_log);
     load_pretend(c->test_overload);
+    task_test_yield(c->test_packing);
     mail_imap_settings(c);
 }
 
