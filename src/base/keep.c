@@ -31,13 +31,14 @@ struct region {
 struct slab {
     struct region *region;
     struct slab *next, **at;  // among those of its class that have room
-    uint16_t size, pieces, used, words;
+    uint16_t size, pieces, used;
+    uint8_t words, pool;
     uint64_t free[];  // a bit for each piece
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct region *regions;
-static struct slab *with_room[CLASSES][FILLS];
+static struct slab *with_room[KEEP_POOLS][CLASSES][FILLS];
 
 static size_t
 class_of(size_t size)
@@ -87,7 +88,7 @@ fill_of(const struct slab *s)
 static void
 link_slab(struct slab *s)
 {
-    struct slab **first = &with_room[class_of(s->size)][fill_of(s)];
+    struct slab **first = &with_room[s->pool][class_of(s->size)][fill_of(s)];
     s->next = *first;
     s->at = first;
     if (*first)
@@ -119,7 +120,7 @@ count_pieces(struct slab *s, int more)
 }
 
 static struct slab *
-slab_new(size_t size)
+slab_new(enum keep_pool pool, size_t size)
 {
     struct region *r = regions;
     while (r && r->free == 0)
@@ -129,8 +130,10 @@ slab_new(size_t size)
     unsigned number = (unsigned)__builtin_ctzll(r->free);
     r->free &= r->free - 1;
     struct slab *s = (struct slab *)(void *)(r->slabs + (size_t)number * SLAB);
-    *s = (struct slab){
-        .region = r, .size = (uint16_t)size, .words = (uint16_t)(SLAB / size / WORD + 1)};
+    *s = (struct slab){.region = r,
+                       .size = (uint16_t)size,
+                       .words = (uint8_t)(SLAB / size / WORD + 1),
+                       .pool = (uint8_t)pool};
     s->pieces = (uint16_t)(((char *)s + SLAB - pieces_of(s)) / (ptrdiff_t)size);
     memset(s->free, 0, s->words * sizeof s->free[0]);
     for (unsigned i = 0; i < s->pieces; i++)
@@ -150,13 +153,13 @@ slab_free(struct slab *s)
 }
 
 static struct slab *
-slab_find(size_t size)
+slab_find(enum keep_pool pool, size_t size)
 {
-    struct slab **lists = with_room[class_of(size)];
+    struct slab **lists = with_room[pool][class_of(size)];
     for (unsigned fill = FILLS; fill-- > 0;)
         if (lists[fill])
             return lists[fill];
-    return slab_new(size);
+    return slab_new(pool, size);
 }
 
 static void *
@@ -171,10 +174,16 @@ piece_take(struct slab *s)
     return pieces_of(s) + (size_t)number * s->size;
 }
 
+static struct slab *
+slab_of(char *p)
+{
+    return (struct slab *)(void *)(p - (uintptr_t)p % SLAB);
+}
+
 static void
 piece_give(char *p, size_t size)
 {
-    struct slab *s = (struct slab *)(void *)(p - (uintptr_t)p % SLAB);
+    struct slab *s = slab_of(p);
     size_t offset = (size_t)(p - pieces_of(s)), number = offset / size;
     uint64_t bit = UINT64_C(1) << number % WORD;
     must(s->size == size && offset % size == 0 && !(s->free[number / WORD] & bit));
@@ -187,7 +196,7 @@ piece_give(char *p, size_t size)
 // ---- pieces ----
 
 void *
-keep_new(size_t size)
+keep_new_in(enum keep_pool pool, size_t size)
 {
     void *p;
     if (is_large(size)) {
@@ -197,7 +206,7 @@ keep_new(size_t size)
     }
     size_t whole = (class_of(size) + 1) * ALIGN;
     pthread_mutex_lock(&lock);
-    p = piece_take(slab_find(whole));
+    p = piece_take(slab_find(pool, whole));
     pthread_mutex_unlock(&lock);
     return memset(p, 0, whole);
 }
@@ -225,7 +234,7 @@ large_grow(void *p, size_t old, size_t size)
 }
 
 void *
-keep_grow(void *p, size_t old, size_t size)
+keep_grow_in(enum keep_pool pool, void *p, size_t old, size_t size)
 {
     if (p && !is_large(old) && !is_large(size) && class_of(old) == class_of(size)) {
         if (size < old)
@@ -234,11 +243,17 @@ keep_grow(void *p, size_t old, size_t size)
     }
     if (p && is_large(old) && is_large(size))
         return large_grow(p, old, size);
-    void *now = keep_new(size);
+    void *now = keep_new_in(pool, size);
     if (p)
         memcpy(now, p, old < size ? old : size);
     keep_free(p, old);
     return now;
+}
+
+static enum keep_pool
+pool_of(void *p)
+{
+    return from_heap ? KEEP_LONG : (enum keep_pool)slab_of(p)->pool;
 }
 
 void *
@@ -246,16 +261,16 @@ keep_move(void *p, size_t size)
 {
     if (!p || size > KEEP_MAX)
         return p;
-    void *now = keep_new(size);
+    void *now = keep_new_in(pool_of(p), size);
     memcpy(now, p, size);
     keep_free(p, size);
     return now;
 }
 
 struct span
-keep_span(struct span s)
+keep_span_in(enum keep_pool pool, struct span s)
 {
-    char *p = keep_new(s.n + 1);
+    char *p = keep_new_in(pool, s.n + 1);
     if (s.n > 0)
         memcpy(p, s.p, s.n);
     return span_of(p, s.n);

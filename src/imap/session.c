@@ -65,8 +65,8 @@ session_close(struct imap_session *s)
     for (const struct imap_ext *const *e = imap_exts; *e; e++)
         if ((*e)->on_end)
             (*e)->on_end(s);
-    if (s->host.ended)
-        s->host.ended(s->host.arg);
+    if (s->host.ops->ended)
+        s->host.ops->ended(s->host.arg);
     imap_record(s, NULL);
     unlink_session(s);
     timer_clear(&s->timer);
@@ -102,7 +102,7 @@ session_leave(struct imap_session *s)
               log_session(s->id), field_number("in", "in=%", conn_octets_in(s->conn)),
               field_number("out", "out=%", conn_octets_out(s->conn)));
     struct conn *conn = session_close(s);
-    host.give_back(&conn, host.arg);
+    host.ops->give_back(&conn, host.arg);
 }
 
 // Moves one framed command from the connection's input into an arena of its own.
@@ -470,8 +470,8 @@ imap_session_start(struct conn *conn, struct mail_user *user, const struct hando
     conn_handler(conn, on_input, s);
     conn_unread(conn, h->unread);
     imap_client_known(s, h->client_id);
-    if (host->started)
-        host->started(host->arg, s);
+    if (host->ops->started)
+        host->ops->started(host->arg, s);
     greet(s, h->tag);
     s->busy = false;
     set_timer(s);

@@ -24,8 +24,8 @@ struct imap_saved {
 };
 
 // What a session asks of who started it.
-struct imap_host {
-    // Takes a connection, whose output is sent, back to where it was before login. NULL: this is not done here.
+struct imap_host_ops {
+    // Takes a connection, whose output is sent, back to where it was before login.
     void (*give_back)(struct conn **conn, void *arg);
     bool (*can_give_back)(void *arg);
     const struct mail_url_users *users;  // other users; NULL: no URLs with a server
@@ -33,10 +33,14 @@ struct imap_host {
     // The session is there, before anything is said; it has ended, its connection may go on for a moment. NULL: nobody asks.
     void (*started)(void *arg, struct imap_session *s);
     void (*ended)(void *arg);
+};
+struct imap_host {
+    const struct imap_host_ops *ops;
     void *arg;
     uint32_t idle_ms, progress_ms;  // LIMIT_..., or less in tests; 0: these
-    bool read_only;                 // it may change nothing at all
     uint32_t notify_ms;             // between the "Still here" of IDLE; 0: never
+    bool read_only;                 // it may change nothing at all
+    bool gives_back;                // give_back may be asked for
 };
 
 struct imap_session {
@@ -124,7 +128,7 @@ imap_vanishes(const struct imap_session *s)
 static inline struct mail_url_reader
 imap_url_reader(const struct imap_session *s)
 {
-    return (struct mail_url_reader){s->user, s->view, s->host.users, s->host.arg};
+    return (struct mail_url_reader){s->user, s->view, s->host.ops->users, s->host.arg};
 }
 static inline bool
 imap_utf8(const struct imap_session *s)  // may names and quoted strings hold UTF-8?

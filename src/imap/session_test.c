@@ -26,6 +26,8 @@ on_input(struct conn *c, void *arg)
     (void)arg;
 }
 
+static const struct imap_host_ops nothing = {0};
+
 static struct client
 client_new(struct fixture *x)
 {
@@ -38,7 +40,8 @@ client_new(struct fixture *x)
     // 8: its home is this loop, where a session runs
     assert_int_equal(mail_user_open(x->mail, 8, SPAN("alice"), &user, &f), R_OK);
     struct handover h = {.tag = SPAN("t"), .unread = SPAN("u noop\r\n")};
-    imap_session_start(conn_new(fds[1], on_input, NULL), user, &h, &(struct imap_host){0});
+    imap_session_start(conn_new(fds[1], on_input, NULL), user, &h,
+                       &(struct imap_host){.ops = &nothing});
     return c;
 }
 

@@ -68,7 +68,6 @@ account_free(struct account *a)
     mail_index_free(a);
     timer_clear(&a->idle);
     state_free(&a->kept_state);
-    arena_free(&a->batch_arena);
     keep_span_free(&a->user);
     KEEP_FREE(a);
 }
@@ -141,7 +140,6 @@ account_new(struct mail *m, uint64_t id, struct span user)
     a->mail = m;
     a->home = &m->homes[mail_home_index(m, id)];
     a->waiting.end = &a->waiting.first;
-    a->batch_arena = arena_new_small();
     a->batch_number = 1;  // 0 in a mailbox: never part of a batch
     timer_init(&a->idle, forget, a);
     HASH_ADD(hh, a->home->accounts, id, sizeof a->id, a);

@@ -230,7 +230,7 @@ batch_end(struct account *a, bool committed)
     learn_settle(a, committed);
     HASH_CLEAR(hh, a->pending);
     threads_settle(a);
-    arena_reset(a->batch_arena);
+    arena_free(&a->batch_arena);
     a->batch_number++;
     quota_settle(a);
 }
@@ -241,6 +241,7 @@ batch_once(struct account *a)
     struct batch_run run = {.account = a};
     struct fault fault;
     run.taken_end = &run.taken;
+    a->batch_arena = arena_new_small();
     run.batch = store_batch_new(mail_store(a->mail), a->id, 0, 0);
     collect(&run);
     const struct change_by **by = origins(&run);

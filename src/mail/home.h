@@ -148,7 +148,7 @@ struct account {
     bool committing;
     uint64_t batch_number;
     uint64_t next_modseq;
-    struct arena *batch_arena;
+    struct arena *batch_arena;  // while one is under way
     struct pending_row *pending;
     const struct change_by *by;  // who made the change that is being applied
     struct threads threads;

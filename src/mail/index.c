@@ -3,7 +3,6 @@
 
 #include "base/clock.h"
 #include "base/load.h"
-#include "base/pack.h"
 #include "store/derived.h"
 
 enum {
@@ -12,158 +11,12 @@ enum {
     TEST_MS = 20,      // instead, in tests
     AGAIN_MS = 30000,  // overloaded, or others are at work
     LOOKUPS = 256,     // after which segments are merged soon
-    COVERED_VERSION = 1,
-    COVERED_MAX = 1 << 21,
 };
-
-static const char covered_name[] = "covered";
 
 bool
 mail_index_on(const struct account *a)
 {
     return mail_index_is_on(a->mail);
-}
-
-// ---- what was looked at ----
-
-// The place of the mailbox, or where it would be.
-static size_t
-covered_at(const struct mail_index *x, uint64_t mailbox)
-{
-    size_t at = 0, end = x->covered_count;
-    while (at < end) {
-        size_t mid = at + (end - at) / 2;
-        if (x->covered[mid].mailbox < mailbox)
-            at = mid + 1;
-        else
-            end = mid;
-    }
-    return at;
-}
-
-// NULL: nothing of that mailbox is covered.
-static struct index_covered *
-covered_find(const struct mail_index *x, size_t at, uint64_t mailbox)
-{
-    struct index_covered *c = at < x->covered_count ? &x->covered[at] : NULL;
-    return c != NULL && c->mailbox == mailbox ? c : NULL;
-}
-
-struct index_covered *
-mail_index_covered_of(struct mail_index *x, uint64_t mailbox)
-{
-    size_t at = covered_at(x, mailbox);
-    struct index_covered *found = covered_find(x, at, mailbox);
-    if (found != NULL)
-        return found;
-    if (x->covered_count == x->covered_room) {
-        size_t room = x->covered_room > 0 ? x->covered_room * 2 : 16;
-        x->covered = keep_grow(x->covered, x->covered_room * sizeof *x->covered,
-                               room * sizeof *x->covered);
-        x->covered_room = room;
-    }
-    memmove(x->covered + at + 1, x->covered + at,
-            (x->covered_count++ - at) * sizeof *x->covered);
-    x->covered[at] = (struct index_covered){mailbox, 0};
-    return &x->covered[at];
-}
-
-void
-mail_index_covered_clear(struct mail_index *x)
-{
-    keep_free(x->covered, x->covered_room * sizeof *x->covered);
-    x->covered = NULL;
-    x->covered_count = x->covered_room = 0;
-}
-
-static uint32_t
-covered_upto(const struct mail_index *x, uint64_t mailbox)
-{
-    const struct index_covered *found = covered_find(x, covered_at(x, mailbox), mailbox);
-    return found != NULL ? found->upto : 0;
-}
-
-uint64_t
-mail_index_fresh(const struct mail_index *x)
-{
-    const struct state *st = account_state(x->account);
-    uint64_t fresh = 0;
-    for (uint32_t i = 0; i < st->mailbox_count; i++) {
-        const struct mailbox_state *m = st->mailboxes[i];
-        uint32_t last = m->counts.uidnext - 1, upto = covered_upto(x, m->id);
-        uint64_t behind = last > upto ? last - upto : 0;
-        fresh += behind < m->counts.exists ? behind : m->counts.exists;
-    }
-    return fresh;
-}
-
-// Of mailboxes that are gone nothing is kept.
-static void
-covered_put(struct mail_index *x, struct buf *b)
-{
-    size_t to = 0;
-    pack_u8(b, COVERED_VERSION);
-    for (size_t i = 0; i < x->covered_count; i++) {
-        if (!state_mailbox(account_state(x->account), x->covered[i].mailbox))
-            continue;
-        x->covered[to++] = x->covered[i];
-        pack_u64(b, x->covered[i].mailbox);
-        pack_u32(b, x->covered[i].upto);
-    }
-    x->covered_count = to;
-}
-
-enum result
-mail_index_covered_save(struct mail_index *x, struct fault *f)
-{
-    struct store *s = mail_store(x->account->mail);
-    struct derived_writer *w;
-    struct buf b;
-    buf_init(&b, COVERED_MAX);
-    covered_put(x, &b);
-    enum result r = derived_create(s, x->account->id, span_str(covered_name), &w, f);
-    if (r == R_OK) {
-        r = derived_append(w, buf_span(&b), f);
-        if (r == R_OK)
-            r = derived_commit(&w, f);
-        else
-            derived_abort(&w);
-    }
-    buf_done(&b);
-    return r;
-}
-
-static enum result
-covered_read(struct mail_index *x, struct derived *d, struct fault *f)
-{
-    size_t n = (size_t)derived_size(d);
-    if (n > COVERED_MAX)
-        return fault_set(f, FAULT_CORRUPTION, "search index: what it covers is too long");
-    char *p = calloc(1, n + 1);
-    must(p != NULL);
-    enum result r = derived_read(d, 0, p, n, f);
-    struct unpack u = unpack_of(span_of(p, n));
-    if (r == R_OK && unpack_u8(&u) == COVERED_VERSION) {
-        while (!u.bad && u.rest.n >= 12) {
-            uint64_t mailbox = unpack_u64(&u);
-            mail_index_covered_of(x, mailbox)->upto = unpack_u32(&u);
-        }
-    }
-    free(p);
-    return r;
-}
-
-static enum result
-covered_load(struct mail_index *x, struct fault *f)
-{
-    struct derived *d;
-    enum result r = derived_open(mail_store(x->account->mail), x->account->id,
-                                 span_str(covered_name), &d, f);
-    if (r == R_OK) {
-        r = covered_read(x, d, f);
-        derived_close(&d);
-    }
-    return r == R_FAIL ? R_FAIL : R_OK;
 }
 
 // ---- faults ----
@@ -175,7 +28,7 @@ drop_strings(struct account *a, struct fault *f)
     struct store *s = mail_store(a->mail);
     struct derived_list list = {.a = arena_new()};
     // First what says that rows are in the index: it must not outlive the segments.
-    enum result r = derived_remove(s, a->id, span_str(covered_name), f);
+    enum result r = mail_index_covered_remove(a, f);
     if (r == R_OK)
         r = derived_list(s, a->id, &list, f);
     for (size_t i = 0; i < list.n && r == R_OK; i++)
@@ -232,7 +85,7 @@ open_text(struct mail_index *x)
     struct text_index *text = NULL;
     x->opening = true;
     enum result r = text_index_open(mail_store(a->mail), a->id, &text, &f);
-    if (r == R_OK && !x->covered_known && (r = covered_load(x, &f)) == R_OK)
+    if (r == R_OK && !x->covered_known && (r = mail_index_covered_load(x, &f)) == R_OK)
         x->covered_known = true;
     x->opening = false;
     if (r == R_OK) {
@@ -269,6 +122,14 @@ mail_index_leave(struct mail_index *x)
     x->users--;
 }
 
+// Nothing is known of it that is not known of one that was just made.
+static bool
+is_blank(const struct mail_index *x, uint64_t now_ms)
+{
+    return !x->damaged && !x->gone && !x->queued && !timer_is_set(&x->timer) &&
+           x->lookups == 0 && x->rest_until_ms <= now_ms;
+}
+
 size_t
 mail_index_rest(struct account *a, uint64_t now_ms, uint64_t unused_ms)
 {
@@ -279,6 +140,8 @@ mail_index_rest(struct account *a, uint64_t now_ms, uint64_t unused_ms)
     mail_index_covered_clear(x);
     x->covered_known = false;
     text_index_close(&x->text);
+    if (is_blank(x, now_ms))
+        mail_index_free(a);
     return octets;
 }
 
@@ -318,7 +181,7 @@ has_work(struct mail_index *x)
         return is_due(x);
     x->users++;
     x->opening = true;
-    enum result r = covered_load(x, &f);
+    enum result r = mail_index_covered_load(x, &f);
     x->opening = false;
     x->covered_known = r == R_OK;
     if (r != R_OK)
@@ -372,13 +235,22 @@ on_timer(void *arg)
         mail_index_pass(x->account);
 }
 
+static struct mail_index *
+index_of(struct account *a)
+{
+    if (a->index)
+        return a->index;
+    struct mail_index *x = KEEP_NEW(struct mail_index);
+    x->account = a;
+    timer_init(&x->timer, on_timer, x);
+    a->index = x;
+    return x;
+}
+
 void
 mail_index_opened(struct account *a)
 {
-    a->index = KEEP_NEW(struct mail_index);
-    a->index->account = a;
-    timer_init(&a->index->timer, on_timer, a->index);
-    look_later(a->index, LOOK_MS);
+    look_later(index_of(a), LOOK_MS);
 }
 
 void
@@ -399,18 +271,18 @@ mail_index_free(struct account *a)
 void
 mail_index_applied(struct account *a, enum record_type type)
 {
-    struct mail_index *x = a->index;
-    if (!x)
+    bool comes = type == RECORD_ADDED || type == RECORD_COPIED || type == RECORD_FILED;
+    if (a->opening || (!comes && type != RECORD_ACCOUNT_GONE))
         return;
+    struct mail_index *x = index_of(a);
     if (type == RECORD_ACCOUNT_GONE) {
         attachments_gone(a->mail, a->id);
         x->users++;
         x->damaged = x->gone = true;
         mail_index_leave(x);
-    }
-    if ((type == RECORD_ADDED || type == RECORD_COPIED || type == RECORD_FILED) &&
-        !x->working && !timer_is_set(&x->timer))
+    } else if (!x->working && !timer_is_set(&x->timer)) {
         look_later(x, LOOK_MS);
+    }
 }
 
 // ---- from outside ----
@@ -428,10 +300,10 @@ static void
 find(void *arg)
 {
     struct call *c = arg;
-    struct mail_index *x = c->account->index;
+    struct mail_index *x = index_of(c->account);
     struct fault f;
     c->result = R_NONE;
-    if (!x || mail_index_enter(x) != R_OK)
+    if (mail_index_enter(x) != R_OK)
         return;
     struct text_stats stats;
     text_index_stats(x->text, &stats);
@@ -490,7 +362,7 @@ static void
 state_get(void *arg)
 {
     struct call *c = arg;
-    struct mail_index *x = c->account->index;
+    struct mail_index *x = index_of(c->account);
     struct mail_index_state *out = c->state;
     *out =
         (struct mail_index_state){.on = mail_index_on(c->account), .working = x->working};
@@ -499,9 +371,9 @@ state_get(void *arg)
         out->memory = text_index_memory(x->text);
         mail_index_leave(x);
     }
-    out->files = files_octets(c->account);
     out->resting = clock_mono_ms() < x->rest_until_ms;
     out->unindexed = mail_index_fresh(x);
+    out->files = files_octets(c->account);
 }
 
 enum result
@@ -517,10 +389,10 @@ static void
 catch_up(void *arg)
 {
     struct call *c = arg;
-    struct mail_index *x = c->account->index;
-    if (is_due(x))
-        start(x);
-    while (x->working && mail_index_on(c->account))
+    struct account *a = c->account;
+    if (is_due(index_of(a)))
+        start(a->index);
+    while (a->index && a->index->working && mail_index_on(a))
         task_sleep(50);
 }
 
@@ -556,7 +428,7 @@ static void
 purge(void *arg)
 {
     struct call *c = arg;
-    struct mail_index *x = c->account->index;
+    struct mail_index *x = index_of(c->account);
     c->result = R_NONE;
     if (x->working || x->users > 0 || !mail_index_begin(c->account))
         return;

@@ -39,7 +39,7 @@ struct mail_index {
 void mail_index_applied(struct account *a, enum record_type type);
 void mail_index_opened(struct account *a);
 void mail_index_free(struct account *a);
-// Gives back what was not used for so long; returns octets.
+// Gives back what was not used for so long, maybe a->index itself; returns octets.
 size_t mail_index_rest(struct account *a, uint64_t now_ms, uint64_t unused_ms);
 // account.c
 bool mail_index_is_on(const struct mail *m);
@@ -67,7 +67,10 @@ void mail_index_failed(struct mail_index *x, const struct fault *f);
 // Messages that came since the rows were looked at, at most.
 uint64_t mail_index_fresh(const struct mail_index *x);
 struct index_covered *mail_index_covered_of(struct mail_index *x, uint64_t mailbox);
+// index_covered.c. Suspends. As it was saved; R_OK: or it never was.
+enum result mail_index_covered_load(struct mail_index *x, struct fault *f) MUST_CHECK;
 enum result mail_index_covered_save(struct mail_index *x, struct fault *f) MUST_CHECK;
+enum result mail_index_covered_remove(struct account *a, struct fault *f) MUST_CHECK;
 void mail_index_covered_clear(struct mail_index *x);
 
 // Damage of the mail's own tables is none of the index. Returns R_FAIL.

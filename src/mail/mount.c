@@ -33,10 +33,18 @@ mount_name(struct arena *a, const struct mount *m, struct span inside)
 
 // ---- the trees ----
 
+static struct arena *
+arena_of(struct mail_user *u)
+{
+    if (!u->arena)
+        u->arena = arena_new_small();
+    return u->arena;
+}
+
 static struct mount *
 mount_add(struct mail_user *u, struct span prefix, uint64_t account)
 {
-    struct mount *m = ARENA_NEW(u->arena, struct mount);
+    struct mount *m = ARENA_NEW(arena_of(u), struct mount);
     *m = (struct mount){.prefix = prefix, .id = account, .next = u->own.next};
     u->own.next = m;
     return m;
@@ -67,7 +75,8 @@ refresh(struct mail_user *u, struct fault *f)
     enum result r = shares_find(mail, who, a, &shares, &n, f);
     for (size_t i = 0; r == R_OK && i < n; i++)
         if (!has_mount(u, shares[i].account))
-            mount_add(u, mount_name(u->arena, &above, shares[i].owner), shares[i].account);
+            mount_add(u, mount_name(arena_of(u), &above, shares[i].owner),
+                      shares[i].account);
     if (r == R_OK && !has_mount(u, ACCOUNT_PUBLIC))
         mount_add(u, TREE_PUBLIC, ACCOUNT_PUBLIC);
     if (r == R_OK && who == mail_user_who(u))  // it may have become another meanwhile
@@ -188,7 +197,7 @@ mail_user_mount(struct mail_user *u, struct span prefix, uint64_t account,
     if (account_open(account_mail(u->own.account), account, owner, true, &a, f) != R_OK)
         return R_FAIL;
     account_shared(a);
-    mount_add(u, arena_dup(u->arena, prefix), account)->account = a;
+    mount_add(u, arena_dup(arena_of(u), prefix), account)->account = a;
     struct acl_identity same = {was->groups, was->group_count, was->admin, was->closed};
     struct acl_who *who = acl_who_new(was->account, was->name, &same);
     who->granted = rights;

@@ -16,8 +16,8 @@ struct mount {
 };
 
 struct mail_user {
-    struct arena *arena;
-    struct span name;
+    struct arena *arena;  // of the mounts; NULL: there is only its own
+    struct span name;     // of its first who
     struct mount own;
     _Atomic(struct acl_who *) who;
     struct acl_who **former;  // whos that a home may still look at

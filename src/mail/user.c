@@ -38,10 +38,10 @@ static struct mail_user *
 user_new(struct account *a, struct span name)
 {
     struct mail_user *u = KEEP_NEW(struct mail_user);
-    u->arena = arena_new_small();
-    u->name = arena_dup(u->arena, name);
+    struct acl_who *who = acl_who_new(account_id(a), name, NULL);
+    u->name = who->name;
     u->own = (struct mount){.account = a, .id = account_id(a)};
-    atomic_store(&u->who, acl_who_new(account_id(a), name, NULL));
+    atomic_store(&u->who, who);
     u->next = users;
     u->at = &users;
     if (users)

@@ -185,14 +185,16 @@ on_imap_started(void *arg, struct imap_session *imap)
 void
 mail_imap_start(struct session *s, struct mail_user *user, const struct handover *h)
 {
+    static const struct imap_host_ops ops = {.give_back = session_give_back,
+                                             .can_give_back = session_can_give_back,
+                                             .users = &mail_users,
+                                             .administers = mail_administers,
+                                             .started = on_imap_started,
+                                             .ended = session_ended};
     const struct config *c = s->home->config;
-    struct imap_host host = {.give_back = c->unauthenticate ? session_give_back : NULL,
-                             .can_give_back = session_can_give_back,
-                             .users = &mail_users,
-                             .administers = mail_administers,
-                             .started = on_imap_started,
-                             .ended = session_ended,
+    struct imap_host host = {.ops = &ops,
                              .arg = s,
+                             .gives_back = c->unauthenticate,
                              .read_only = s->read_only,
                              .idle_ms = (uint32_t)c->test_idle_time * 1000,
                              .notify_ms = (uint32_t)c->idle_notify * 1000,

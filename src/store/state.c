@@ -3,6 +3,10 @@
 #include "base/budget.h"
 #include "base/pages.h"
 
+// The table of values goes when they are packed.
+#undef uthash_malloc
+#define uthash_malloc(size) keep_new_in(KEEP_AWAKE, size)
+
 struct state *
 state_new(uint64_t account)
 {
@@ -70,12 +74,13 @@ state_usage(const struct state *s)
 struct mailbox_entry *
 state_mailbox_add(struct state *s, uint64_t id)
 {
-    struct mailbox_entry *e = KEEP_NEW(struct mailbox_entry);
+    struct mailbox_entry *e = keep_new_in(KEEP_AWAKE, sizeof *e);
     e->m.id = id;
     if (s->mailbox_count == s->mailbox_cap) {
         uint32_t cap = s->mailbox_cap > 0 ? s->mailbox_cap * 2 : 6;
-        s->mailboxes = keep_grow(s->mailboxes, s->mailbox_cap * sizeof *s->mailboxes,
-                                 cap * sizeof *s->mailboxes);
+        s->mailboxes =
+            keep_grow_in(KEEP_AWAKE, s->mailboxes, s->mailbox_cap * sizeof *s->mailboxes,
+                         cap * sizeof *s->mailboxes);
         s->mailbox_cap = cap;
     }
     uint32_t at = state_mailbox_at(s, id);

@@ -62,8 +62,9 @@ mailboxes_put(struct state *s, struct buf *b)
         mailbox_put(b, m);
         state_entry_free(state_entry(m));
     }
-    s->mailboxes = keep_grow(s->mailboxes, s->mailbox_cap * sizeof *s->mailboxes,
-                             kept * sizeof *s->mailboxes);
+    s->mailboxes =
+        keep_grow_in(KEEP_AWAKE, s->mailboxes, s->mailbox_cap * sizeof *s->mailboxes,
+                     kept * sizeof *s->mailboxes);
     s->mailbox_count = s->mailbox_cap = kept;
 }
 
@@ -118,10 +119,14 @@ void
 state_settle(struct state *s)
 {
     s->user = span_move(s->user);
+    s->packed = span_move(s->packed);
+    s->mailboxes = keep_move(s->mailboxes, s->mailbox_cap * sizeof *s->mailboxes);
     for (uint32_t i = 0; i < s->mailbox_count; i++) {
         struct mailbox_entry *e =
             keep_move(state_entry(s->mailboxes[i]), sizeof(struct mailbox_entry));
         e->m.name = span_move(e->m.name);
+        e->m.keywords =
+            keep_move(e->m.keywords, e->m.keyword_count * sizeof *e->m.keywords);
         for (uint32_t k = 0; k < e->m.keyword_count; k++)
             e->m.keywords[k] = span_move(e->m.keywords[k]);
         s->mailboxes[i] = &e->m;
@@ -130,12 +135,18 @@ state_settle(struct state *s)
 
 // ---- out of it ----
 
+static struct span
+part(struct span s)
+{
+    return keep_span_in(KEEP_AWAKE, s);
+}
+
 static void
 mailbox_get(struct state *s, struct unpack *u)
 {
     struct mailbox_state *m = &state_mailbox_add(s, unpack_var(u))->m;
     m->parent = unpack_var(u);
-    m->name = keep_span(unpack_span(u));
+    m->name = part(unpack_span(u));
     m->uidvalidity = (uint32_t)unpack_var(u);
     m->special_use = unpack_u8(u);
     m->flags = unpack_u8(u);
@@ -151,18 +162,18 @@ mailbox_get(struct state *s, struct unpack *u)
     m->counts.modseq = unpack_var(u);
     m->keyword_count = (uint32_t)unpack_var(u);
     if (m->keyword_count > 0)
-        m->keywords = keep_new(m->keyword_count * sizeof *m->keywords);
+        m->keywords = keep_new_in(KEEP_AWAKE, m->keyword_count * sizeof *m->keywords);
     for (uint32_t i = 0; i < m->keyword_count; i++)
-        m->keywords[i] = keep_span(unpack_span(u));
+        m->keywords[i] = part(unpack_span(u));
 }
 
 static void
 values_get(struct state_inside *in, struct unpack *u)
 {
     for (uint64_t n = unpack_var(u); n > 0; n--) {
-        struct value_entry *v = KEEP_NEW(struct value_entry);
-        v->key = keep_span(unpack_span(u));
-        v->value = keep_span(unpack_span(u));
+        struct value_entry *v = keep_new_in(KEEP_AWAKE, sizeof *v);
+        v->key = part(unpack_span(u));
+        v->value = part(unpack_span(u));
         state_value_add(in, v);
     }
 }
@@ -172,9 +183,10 @@ subscriptions_get(struct state *s, struct unpack *u)
 {
     s->subscription_count = (uint32_t)unpack_var(u);
     if (s->subscription_count > 0)
-        s->subscriptions = keep_new(s->subscription_count * sizeof *s->subscriptions);
+        s->subscriptions =
+            keep_new_in(KEEP_AWAKE, s->subscription_count * sizeof *s->subscriptions);
     for (uint32_t i = 0; i < s->subscription_count; i++)
-        s->subscriptions[i].name = keep_span(unpack_span(u));
+        s->subscriptions[i].name = part(unpack_span(u));
 }
 
 void

@@ -11,7 +11,7 @@ replace(struct span *owned, struct span now)
 {
     if (owned->p && span_eq(*owned, now))
         return;
-    struct span copy = keep_span(now);
+    struct span copy = keep_span_in(KEEP_AWAKE, now);
     keep_span_free(owned);
     *owned = copy;
 }
@@ -219,8 +219,9 @@ keyword_put(void *t, const struct record_keyword *k, struct fault *f)
     (void)f;
     struct mailbox_state *m = state_mailbox(t, k->mailbox);
     if (k->index >= m->keyword_count) {
-        m->keywords = keep_grow(m->keywords, m->keyword_count * sizeof *m->keywords,
-                                (k->index + 1) * sizeof *m->keywords);
+        m->keywords =
+            keep_grow_in(KEEP_AWAKE, m->keywords, m->keyword_count * sizeof *m->keywords,
+                         (k->index + 1) * sizeof *m->keywords);
         m->keyword_count = k->index + 1;
     }
     replace(&m->keywords[k->index], k->name);
@@ -423,13 +424,13 @@ meta_put(void *t, const struct record_meta *m, struct fault *f)
 {
     (void)f;
     struct state_inside *in = ((struct state *)t)->inside;
-    struct value_entry *v = KEEP_NEW(struct value_entry), *old;
+    struct value_entry *v = keep_new_in(KEEP_AWAKE, sizeof *v), *old;
     struct buf key;
     buf_init(&key, SIZE_MAX);
     pack_u64(&key, m->mailbox);
     buf_put(&key, m->key);
-    v->key = keep_span(buf_span(&key));
-    v->value = keep_span(m->value);
+    v->key = keep_span_in(KEEP_AWAKE, buf_span(&key));
+    v->value = keep_span_in(KEEP_AWAKE, m->value);
     buf_done(&key);
     HASH_FIND(hh, in->values, v->key.p, v->key.n, old);
     if (old)
@@ -447,8 +448,9 @@ unsubscribe(struct state *s, uint32_t at)
     keep_span_free(&s->subscriptions[at].name);
     memmove(s->subscriptions + at, s->subscriptions + at + 1,
             (--s->subscription_count - at) * one);
-    s->subscriptions = keep_grow(s->subscriptions, (s->subscription_count + 1) * one,
-                                 s->subscription_count * one);
+    s->subscriptions =
+        keep_grow_in(KEEP_AWAKE, s->subscriptions, (s->subscription_count + 1) * one,
+                     s->subscription_count * one);
 }
 
 static enum result
@@ -462,9 +464,9 @@ subscribe(void *t, const struct record_subscribe *r, struct fault *f)
         unsubscribe(s, at);
     if (there || !r->on)
         return R_OK;
-    s->subscriptions =
-        keep_grow(s->subscriptions, s->subscription_count * sizeof *s->subscriptions,
-                  (s->subscription_count + 1) * sizeof *s->subscriptions);
+    s->subscriptions = keep_grow_in(KEEP_AWAKE, s->subscriptions,
+                                    s->subscription_count * sizeof *s->subscriptions,
+                                    (s->subscription_count + 1) * sizeof *s->subscriptions);
     memmove(s->subscriptions + at + 1, s->subscriptions + at,
             (s->subscription_count++ - at) * sizeof *s->subscriptions);
     s->subscriptions[at].name = SPAN_NONE;

@@ -48,7 +48,7 @@ send_quota(struct imap_session *s, const struct quota_root *root)
 static bool
 administers(const struct imap_session *s)
 {
-    return s->host.administers && s->host.administers(s->host.arg);
+    return s->host.ops->administers && s->host.ops->administers(s->host.arg);
 }
 
 static enum result
@@ -78,7 +78,7 @@ user_of(struct imap_command *c, struct span root, struct mail_user **out, struct
 {
     struct imap_session *s = c->session;
     struct span name = quota_root_user(root);
-    enum result r = name.p ? s->host.users->open(name, out, s->host.arg, f) : R_NONE;
+    enum result r = name.p ? s->host.ops->users->open(name, out, s->host.arg, f) : R_NONE;
     return r == R_NONE ? unknown(c, f) : r;
 }
 

@@ -7,7 +7,7 @@
 static bool
 offered(const struct imap_session *s)
 {
-    return s->host.give_back != NULL;
+    return s->host.gives_back;
 }
 
 // There is no NO (section 3): what cannot be done ends the connection by BYE.
@@ -20,7 +20,7 @@ run_unauthenticate(struct imap_command *c, struct fault *f)
         imap_bye(s, "Too much behind UNAUTHENTICATE");
         return fault_set(f, FAULT_CLOSED, "too much behind UNAUTHENTICATE");
     }
-    if (!s->host.can_give_back(s->host.arg)) {
+    if (!s->host.ops->can_give_back(s->host.arg)) {
         imap_bye(s, "[UNAVAILABLE] Please connect anew");
         return fault_set(f, FAULT_CLOSED, "the gate of the connection is gone");
     }

@@ -10,7 +10,7 @@
 static bool
 offered(const struct imap_session *s)
 {
-    return s->host.users != NULL;
+    return s->host.ops->users != NULL;
 }
 
 // Does another URL come behind these n?
@@ -106,9 +106,9 @@ check_rump(struct imap_session *s, const struct url *url, struct fault *f)
 {
     bool rump = url->host.p && url->user.p && url->auth.access != URL_ACCESS_NONE &&
                 !url->auth.token.p;
-    if (!rump || !s->host.users->is_here(url->host, url->port, s->host.arg))
+    if (!rump || !s->host.ops->users->is_here(url->host, url->port, s->host.arg))
         return fault_set(f, FAULT_BAD, "no rump of an URL of this server");
-    enum result r = s->host.users->is_own(url->user, s->host.arg, f);
+    enum result r = s->host.ops->users->is_own(url->user, s->host.arg, f);
     return r == R_NONE ? fault_set(f, FAULT_BAD, "URL of another user") : r;
 }
 
