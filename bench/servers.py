@@ -210,7 +210,13 @@ class MeasuredDovecot(Measured, peers.Dovecot):
             self.configure(WAYS[way])
             self.start()
         if way == "index":
-            subprocess.run(["doveadm", "-c", self.dir / "dovecot.conf", "index", "-u", "u4", "Texts"], check=True)
+            self.make_index("u4", "Texts")
+
+    def configure_index(self):
+        self.configure(WAYS["index"])
+
+    def make_index(self, user, mailbox):
+        subprocess.run(["doveadm", "-c", self.dir / "dovecot.conf", "index", "-u", user, mailbox], check=True)
 
 
 class MeasuredCyrus(Measured, Cyrus):
@@ -222,11 +228,20 @@ class MeasuredCyrus(Measured, Cyrus):
     def adopt(self, way):
         if (way == "index") != (self.way == "index"):
             self.end()
-            self.configure_search("squat" if way == "index" else "none")
+            if way == "index":
+                self.configure_index()
+            else:
+                self.configure_search("none")
             self.start()
         if way == "index" and self.way != way:
-            self.run("squatter", "user/u4/Texts")
+            self.make_index("u4", "Texts")
         self.way = way
+
+    def configure_index(self):
+        self.configure_search("squat")
+
+    def make_index(self, user, mailbox):
+        self.run("squatter", f"user/{user}" if mailbox == "INBOX" else f"user/{user}/{mailbox}")
 
 
 ALL = (MeasuredPosthorn, MeasuredDovecot, MeasuredCyrus)
