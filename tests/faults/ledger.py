@@ -206,6 +206,9 @@ class Courier:
                 self.acknowledged += 1
         except GONE:
             return
+        except client.Refused as refused:
+            if not str(refused).startswith("421"):  # it ends, as all roles do when one is gone
+                raise
 
     def judge(self):
         connection = client.Imap(self.server.address("imap"), self.user, self.server.password)
