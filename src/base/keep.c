@@ -152,6 +152,7 @@ slab_free(struct slab *s)
     must(madvise(s, SLAB, MADV_DONTNEED) == 0);
 }
 
+// One of the fullest that have room; NULL: none has.
 static struct slab *
 slab_find(enum keep_pool pool, size_t size)
 {
@@ -159,7 +160,7 @@ slab_find(enum keep_pool pool, size_t size)
     for (unsigned fill = FILLS; fill-- > 0;)
         if (lists[fill])
             return lists[fill];
-    return slab_new(pool, size);
+    return NULL;
 }
 
 static void *
@@ -206,7 +207,8 @@ keep_new_in(enum keep_pool pool, size_t size)
     }
     size_t whole = (class_of(size) + 1) * ALIGN;
     pthread_mutex_lock(&lock);
-    p = piece_take(slab_find(pool, whole));
+    struct slab *s = slab_find(pool, whole);
+    p = piece_take(s ? s : slab_new(pool, whole));
     pthread_mutex_unlock(&lock);
     return memset(p, 0, whole);
 }
@@ -250,10 +252,16 @@ keep_grow_in(enum keep_pool pool, void *p, size_t old, size_t size)
     return now;
 }
 
-static enum keep_pool
-pool_of(void *p)
+// A place in the slab that new pieces go to, unless it is emptier; NULL. That slab stays the same until it is full: moves end.
+static void *
+denser(char *p)
 {
-    return from_heap ? KEEP_LONG : (enum keep_pool)slab_of(p)->pool;
+    const struct slab *from = slab_of(p);
+    pthread_mutex_lock(&lock);
+    struct slab *to = slab_find(from->pool, from->size);
+    void *now = to && to != from && fill_of(to) >= fill_of(from) ? piece_take(to) : NULL;
+    pthread_mutex_unlock(&lock);
+    return now;
 }
 
 void *
@@ -261,7 +269,9 @@ keep_move(void *p, size_t size)
 {
     if (!p || size > KEEP_MAX)
         return p;
-    void *now = keep_new_in(pool_of(p), size);
+    void *now = from_heap ? keep_new(size) : denser(p);
+    if (!now)
+        return p;
     memcpy(now, p, size);
     keep_free(p, size);
     return now;

@@ -78,7 +78,7 @@ drop_plain(struct account *a)
     }
 }
 
-// What stayed of it moves together once those are packed, too, that were beside it.
+// What stayed of it moves together, each round more so when others went that were beside it.
 static void
 settle(struct state *s)
 {
@@ -96,19 +96,18 @@ pack(struct account *a)
     if (task_oldest() <= a->use.seen || a->applying || a->labels ||
         s->mailbox_count > MAILBOXES_PACKED)
         return;
-    if (state_is_packed(s)) {
-        if (!a->use.settled && task_live() == 0) {  // a view's task may look at its mailbox
-            settle(s);
-            a->use.settled = true;
-        }
-        return;
+    if (!state_is_packed(s)) {
+        drop_plain(a);
+        acls_free(a);
+        names_free(a);
+        state_pack(s);
+        a->use.settled = false;
+        a->home->packed++;
     }
-    drop_plain(a);
-    acls_free(a);
-    names_free(a);
-    state_pack(s);
-    a->use.settled = false;
-    a->home->packed++;
+    if (!a->use.settled && task_live() == 0) {  // a view's task may look at its mailbox
+        settle(s);
+        a->use.settled = true;
+    }
 }
 
 static bool
@@ -165,8 +164,10 @@ home_rest(void *home)
         if (!may_rest(a))
             continue;
         dropped += account_rest(a, now_ms);
-        if (is_unused(a))
+        if (is_unused(a)) {
+            a->use.settled = false;  // others may have gone from where its parts are
             pack(a);
+        }
     }
     if (!h->indexing && h->builder.text &&
         (!h->accounts || now_ms - h->builder.used_ms > LIMIT_table_idle_ms)) {
@@ -194,7 +195,7 @@ dice(struct home *h, uint32_t sides)
 void
 home_test_packing(void *home)
 {
-    enum { ROUND = 64, SOME = 2, LATER_MS = 1 << 30 };
+    enum { ROUND = 256, SOME = 2, LATER_MS = 1 << 30 };
     struct home *h = home;
     struct account *a, *tmp;
     uint64_t later_ms = clock_mono_ms() + LATER_MS;
