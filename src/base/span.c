@@ -1,22 +1,6 @@
 #include "base/span.h"
 
 struct span
-span_slice(struct span s, size_t from, size_t to)
-{
-    if (to > s.n)
-        to = s.n;
-    if (from > to)
-        from = to;
-    return s.p ? span_of(s.p + from, to - from) : s;
-}
-
-struct span
-span_skip(struct span s, size_t n)
-{
-    return span_slice(s, n, s.n);
-}
-
-struct span
 span_trim(struct span s)
 {
     while (s.n > 0 && ascii_is_space(s.p[0]))

@@ -33,8 +33,22 @@ span_str(const char *cstr)
 }
 
 // Bytes [from, to) clipped to the span.
-struct span span_slice(struct span s, size_t from, size_t to);
-struct span span_skip(struct span s, size_t n);
+static inline struct span
+span_slice(struct span s, size_t from, size_t to)
+{
+    if (to > s.n)
+        to = s.n;
+    if (from > to)
+        from = to;
+    return s.p ? span_of(s.p + from, to - from) : s;
+}
+
+static inline struct span
+span_skip(struct span s, size_t n)
+{
+    return span_slice(s, n, s.n);
+}
+
 struct span span_trim(struct span s);  // white space (SP, HTAB, CR, LF) off both ends
 
 bool span_eq(struct span a, struct span b);

@@ -82,7 +82,7 @@ smtp_reply_take(struct span input, struct smtp_reply *out, size_t *used_out,
                 struct fault *f)
 {
     struct smtp_reply r = {0};
-    struct span rest = input, line;
+    struct span rest = input, line = SPAN_NONE;
     for (unsigned lines = 0;; lines++) {
         enum result got = take_line(&rest, &line, f);
         if (got == R_NONE)

@@ -64,7 +64,9 @@ put_words(struct buf *out, const char *before, struct span words)
 {
     while (words.n > 0) {
         struct span line = span_slice(words, 0, 900);
-        buf_printf(out, "%s%.*s\r\n", before, SPAN_ARG(line));
+        buf_put_str(out, before);
+        buf_put(out, line);
+        buf_put_str(out, "\r\n");
         words = span_skip(words, line.n);
     }
 }
