@@ -44,6 +44,9 @@ enum collation { COLLATION_CASEMAP, COLLATION_ASCII, COLLATION_OCTET, COLLATION_
 // stays as it is, whole (RFC 5051 section 2 (1) (b)). A fuzzy key of a casemap key is that of the
 // text. At most 11 octets come of one.
 void mime_fold_as(struct buf *out, enum collation collation, struct span utf8);
+// Does nothing but ASCII become ASCII in the key, and nothing become empty? Then a text of ASCII is in the key where it is in the text, in
+// another case.
+bool mime_fold_is_apart(enum collation collation, struct span utf8);
 void mime_fold(struct buf *out, struct span utf8);  // COLLATION_CASEMAP
 
 #endif

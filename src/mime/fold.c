@@ -22,7 +22,9 @@ struct form {
 struct folds {
     uint8_t block_of[BMP_END / BLOCK];  // KEPT_NOT: all the same; COMPUTED
     struct form blocks[BLOCKS_MAX][BLOCK];
-    uint8_t used;  // block 0 is never used
+    uint64_t mixed[BMP_END /
+                   BLOCK];  // a bit for each character whose form has ASCII, or is empty
+    uint8_t used;           // block 0 is never used
 };
 
 static struct folds casemap_folds, fuzzy_folds;
@@ -111,9 +113,18 @@ put_point(struct buf *out, const struct folds *folds, UChar32 c)
         casemap_point(out, c);
 }
 
+static bool
+has_ascii(struct span s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (!(s.p[i] & 0x80))
+            return true;
+    return false;
+}
+
 // Fills a block; true: every character is its own form.
 static bool
-fill_block(const struct folds *folds, UChar32 first, struct form *block)
+fill_block(struct folds *folds, UChar32 first, struct form *block)
 {
     struct buf made, point;
     bool all_same = true;
@@ -127,6 +138,8 @@ fill_block(const struct folds *folds, UChar32 first, struct form *block)
         put_point(&made, folds, c);
         utf8_put(&point, (uint32_t)c);
         all_same = all_same && span_eq(buf_span(&made), buf_span(&point));
+        if (made.n == 0 || has_ascii(buf_span(&made)))
+            folds->mixed[first / BLOCK] |= (uint64_t)1 << (c - first);
         form->n = made.n <= sizeof form->octets ? (uint8_t)made.n : COMPUTED;
         if (form->n != COMPUTED && made.n > 0)
             memcpy(form->octets, made.p, made.n);
@@ -142,7 +155,10 @@ fill_folds(struct folds *folds)
     folds->used = 1;
     for (UChar32 c = 0x80; c < BMP_END; c += BLOCK) {
         uint8_t *block = &folds->block_of[c / BLOCK];
-        if (folds->used == BLOCKS_MAX || (c >= HANGUL && c < HANGUL_END))
+        bool hangul = c >= HANGUL && c < HANGUL_END;
+        if (folds->used == BLOCKS_MAX && !hangul)
+            folds->mixed[c / BLOCK] = UINT64_MAX;  // not looked at
+        if (folds->used == BLOCKS_MAX || hangul)
             *block = COMPUTED;
         else if (!U_IS_SURROGATE(c) && !fill_block(folds, c, folds->blocks[folds->used]))
             *block = folds->used++;
@@ -226,7 +242,19 @@ short_point(const unsigned char *p, size_t n, unsigned *c_out)
     return *c_out >= 0x800 && !U_IS_SURROGATE(*c_out) ? 3 : 0;
 }
 
-// Some words, as far as the tables know them.
+// Enough ASCII for put_capitals to be worth a call.
+static bool
+is_long_ascii(struct span in)
+{
+    uint64_t words[2];
+
+    if (in.n < sizeof words)
+        return false;
+    memcpy(words, in.p, sizeof words);
+    return ((words[0] | words[1]) & 0x8080808080808080u) == 0;
+}
+
+// Some words, as far as the tables know them, up to the next long run of ASCII.
 static size_t
 take_known(struct buf *out, const struct folds *folds, struct span in)
 {
@@ -237,6 +265,8 @@ take_known(struct buf *out, const struct folds *folds, struct span in)
 
     while (at < in.n && n < ENOUGH) {
         if (!(in.p[at] & 0x80)) {
+            if (at > 0 && (in.p[at - 1] & 0x80) && is_long_ascii(span_skip(in, at)))
+                break;
             made[n++] = ascii_upper(in.p[at++]);
             continue;
         }
@@ -310,6 +340,26 @@ mime_fold_as(struct buf *out, enum collation collation, struct span utf8)
     else if (collation == COLLATION_OCTET ||
              put_folded(out, folds_of(collation), utf8) != R_OK)
         buf_put(out, utf8);
+}
+
+bool
+mime_fold_is_apart(enum collation collation, struct span utf8)
+{
+    if (collation == COLLATION_ASCII || collation == COLLATION_OCTET)
+        return true;
+    const struct folds *folds = folds_of(collation);
+    for (size_t at = 0; at < utf8.n;) {
+        unsigned c;
+        if (!(utf8.p[at] & 0x80)) {
+            at++;
+            continue;
+        }
+        size_t size = short_point((const unsigned char *)utf8.p + at, utf8.n - at, &c);
+        if (size == 0 || (folds->mixed[c / BLOCK] >> c % BLOCK & 1))
+            return false;
+        at += size;
+    }
+    return true;
 }
 
 void

@@ -4,6 +4,7 @@
 #include <limits.h>
 
 #include "base/hex.h"
+#include "base/lane.h"
 #include "base/utf8.h"
 #include "mime/finder.h"
 #include "mime/html.h"
@@ -44,6 +45,9 @@ mime_shown_init(struct mime_shown *m, struct span folded, enum collation collati
     m->last = piece.n > 0 ? (uint64_t)1 << (piece.n - 1) : 0;
     for (size_t i = 0; i < piece.n; i++)
         m->rows[(unsigned char)piece.p[i]] |= (uint64_t)1 << i;
+    m->first = piece.n > 0 ? piece.p[0] : '\0';
+    bool both = m->first >= 'A' && m->first <= 'Z' && collation != COLLATION_OCTET;
+    m->first_mask = (char)(both ? 0xDF : 0xFF);
     for (char c = 'a'; collation != COLLATION_OCTET && c <= 'z'; c++)
         m->rows[(unsigned char)c] |= m->rows[(unsigned char)ascii_upper(c)];
     for (int c = CHAR_MIN; c <= CHAR_MAX; c++)
@@ -206,6 +210,32 @@ take_wide(struct mime_shown *m, struct span utf8)
     return n;
 }
 
+static bool
+may_begin(const struct mime_shown *m, char c)
+{
+    return (m->rows[(unsigned char)c] & 1) || c == '&' || c == '\0' || (c & 0x80) ||
+           (c == '>' && m->before_tag);
+}
+
+// Octets at the front that begin nothing, where nothing is begun; returns their number. Sixteen at a time.
+static size_t
+take_dull(const struct mime_shown *m, struct span utf8)
+{
+    const lane16 first = lane_of(m->first), mask = lane_of(m->first_mask);
+    const lane16 tag = lane_of(m->before_tag ? '>' : '&');
+    size_t n = 0;
+    for (; n + sizeof(lane16) <= utf8.n; n += sizeof(lane16)) {
+        lane16 c = lane_load(utf8.p + n);
+        lane16 hit = (lane16)(((c & mask) == first) | (c == '&') | (c == tag) | (c == 0) |
+                              (c >= 0x80));
+        if (lane_any(hit))
+            return n + lane_first(hit);
+    }
+    while (n < utf8.n && !may_begin(m, utf8.p[n]))
+        n++;
+    return n;
+}
+
 // Octets that stand for themselves, at the front; returns their number.
 static size_t
 take_plain(struct mime_shown *m, struct span utf8, uint64_t *met)
@@ -230,7 +260,9 @@ take(struct mime_shown *m, struct span utf8)
 {
     uint64_t met = 0;
     size_t n = 0;
-    if (m->reference.kind == REF_NONE)
+    if (m->reference.kind == REF_NONE && m->here == 0)
+        n = take_dull(m, utf8);
+    if (n == 0 && m->reference.kind == REF_NONE)
         n = take_plain(m, utf8, &met);
     if (n == 0 && (*utf8.p & 0x80)) {
         m->reference.kind = REF_NONE;

@@ -10,8 +10,9 @@
 
 // Sets of places in the text, a bit each: as far as it may be shown up to here.
 struct mime_shown {
-    uint64_t rows[256];  // where in the text each octet is; of ASCII letters both cases
-    uint64_t last;       // where the text ends
+    uint64_t rows[256];      // where in the text each octet is; of ASCII letters both cases
+    uint64_t last;           // where the text ends
+    char first, first_mask;  // what it begins with; the mask leaves out the case
     uint64_t here, before_tag;  // before_tag: where any tag so far began
     uint64_t met;               // not 0: the text may have ended
     size_t slice_left;  // octets to the end of the reader's slice, where it may end a tag

@@ -121,8 +121,9 @@ put(struct mime_streams *s, unsigned lane, struct span utf8)
 {
     if (utf8.n == 0)
         return;
-    if (s->asker.ascii && mime_ascii_run(utf8) == utf8.n &&
-        s->asker.ascii(s->sink.arg, lane, utf8))
+    if (s->asker.apart &&
+        (mime_ascii_run(utf8) == utf8.n || mime_fold_is_apart(s->collation, utf8)) &&
+        s->asker.apart(s->sink.arg, lane, utf8))
         return;
     buf_reset(&s->folded);
     mime_fold_as(&s->folded, s->collation, utf8);

@@ -45,12 +45,12 @@ struct mime_streams *mime_streams_new(const struct mime_text_sink *sink);
 void mime_streams_compare(struct mime_streams *s, enum collation collation);
 // Who asks may not need all; both get the sink's `arg`. enough: does nothing of the part matter any more? shows: of this source of
 // HTML, in UTF-8, and of what was asked about before it in this part, may the text matter that it shows? That has its own lane,
-// and is told from its beginning once `shows` said so, or where the source is long. ascii: takes the next text of a stream as it is,
-// not folded; false: it is to be fed. May be NULL.
+// and is told from its beginning once `shows` said so, or where the source is long. apart: takes the next text of a stream as it is,
+// not folded, of which nothing but ASCII becomes ASCII (mime_fold_is_apart); false: it is to be fed. May be NULL.
 struct mime_text_asker {
     bool (*enough)(void *arg);
     bool (*shows)(void *arg, struct span source);
-    bool (*ascii)(void *arg, unsigned lane, struct span text);
+    bool (*apart)(void *arg, unsigned lane, struct span text);
 };
 void mime_streams_ask(struct mime_streams *s, const struct mime_text_asker *asker);
 // Between parts: who reads many messages keeps the buffers, some 100 KB. False drops them. Before the first part, or between two.

@@ -103,7 +103,7 @@ static void on_feed(void *arg, unsigned lane, struct span folded);
 static void on_end(void *arg, unsigned lane);
 static bool has_enough(void *arg);
 static bool shows(void *arg, struct span source);
-static bool on_ascii(void *arg, unsigned lane, struct span text);
+static bool on_apart(void *arg, unsigned lane, struct span text);
 
 struct mime_text_search *
 mime_text_search_new(const struct span *needles, size_t n, enum collation collation)
@@ -123,7 +123,7 @@ mime_text_search_new(const struct span *needles, size_t n, enum collation collat
         buf_init(&s->windows[i].text, 3 * s->longest + ENOUGH + PIECE);
     shown_new(s, collation);
     struct mime_text_sink sink = {on_begin, on_feed, on_end, s};
-    const struct mime_text_asker asker = {has_enough, shows, on_ascii};
+    const struct mime_text_asker asker = {has_enough, shows, on_apart};
     s->streams = mime_streams_new(&sink);
     mime_streams_compare(s->streams, collation);
     mime_streams_ask(s->streams, &asker);
@@ -225,9 +225,9 @@ on_feed(void *arg, unsigned lane, struct span folded)
     }
 }
 
-// ASCII is its own letters, in another case: it is searched where it lies.
+// A text of ASCII is searched for where it lies: ASCII is its own letters, in another case.
 static void
-search_ascii(struct mime_text_search *s, struct span text)
+search_apart(struct mime_text_search *s, struct span text)
 {
     for (size_t i = 0; i < s->n && s->missing > 0; i++) {
         struct needle *needle = &s->needles[i];
@@ -240,23 +240,43 @@ search_ascii(struct mime_text_search *s, struct span text)
     }
 }
 
+static bool
+wants_only_ascii(const struct mime_text_search *s)
+{
+    for (size_t i = 0; i < s->n; i++)
+        if (!s->needles[i].found && !s->needles[i].ascii)
+            return false;
+    return true;
+}
+
+// The last octets that may begin a text of ASCII: in whole characters.
+static struct span
+end_of(struct span text, size_t n)
+{
+    struct span end = span_skip(text, text.n - n);
+    while (end.n > 0 && ((unsigned char)*end.p & 0xC0) == 0x80)
+        end = span_skip(end, 1);
+    return end;
+}
+
 // What begins in the window and ends in the text is looked for in the window; of the text its end stays there.
 static bool
-on_ascii(void *arg, unsigned lane, struct span text)
+on_apart(void *arg, unsigned lane, struct span text)
 {
     struct mime_text_search *s = arg;
     struct window *w = &s->windows[lane];
     size_t keep = s->longest > 0 ? s->longest - 1 : 0;
-    if (text.n < s->longest)
+    if (text.n < s->longest || !wants_only_ascii(s))
         return false;
     if (w->text.n > 0) {
-        mime_fold_as(&w->text, s->collation, span_slice(text, 0, keep));
+        struct span begin = span_slice(text, 0, keep);
+        mime_fold_as(&w->text, s->collation, span_slice(begin, 0, mime_ascii_run(begin)));
         search_in(s, buf_span(&w->text));
     }
-    search_ascii(s, text);
+    search_apart(s, text);
     buf_reset(&w->text);
     if (s->missing > 0)
-        mime_fold_as(&w->text, s->collation, span_skip(text, text.n - keep));
+        mime_fold_as(&w->text, s->collation, end_of(text, keep));
     w->searched = w->text.n;
     return true;
 }
