@@ -266,17 +266,17 @@ read_one(struct reading *r, const struct mime_index_part *part)
     return R_OK;
 }
 
+// From the root on, which was read of the table.
 static enum result
-read_parts(struct reading *r, struct span index)
+read_parts(struct reading *r, struct mime_index_iter *it, struct mime_index_part *part)
 {
     const struct message_text *t = r->text;
-    struct mime_index_iter it;
-    struct mime_index_part part;
-    enum result result = mime_index_begin(&it, index, r->f);
-    while (result == R_OK && (result = mime_index_next(&it, &part, r->f)) == R_OK &&
-           !(t->enough && t->enough(t->arg))) {
-        result = read_one(r, &part);
+    enum result result = R_OK;
+    while (result == R_OK && !(t->enough && t->enough(t->arg))) {
+        result = read_one(r, part);
         r->number++;
+        if (result == R_OK)
+            result = mime_index_next(it, part, r->f);
     }
     return result == R_FAIL ? R_FAIL : R_OK;
 }
@@ -284,12 +284,13 @@ read_parts(struct reading *r, struct span index)
 static enum result
 read_message(struct reading *r)
 {
-    const struct message_text *t = r->text;
-    struct mime_index_part root;
-    if (mime_index_find(r->index, NULL, 0, &root, r->f) != R_OK || read_whole(r) != R_OK ||
-        read_header(r, root.header, MIME_ZONE_HEADER) != R_OK)
+    struct mime_index_iter it;
+    struct mime_index_part part;
+    if (mime_index_begin(&it, r->index, r->f) != R_OK ||
+        mime_index_next(&it, &part, r->f) != R_OK || read_whole(r) != R_OK ||
+        read_header(r, part.header, MIME_ZONE_HEADER) != R_OK)
         return R_FAIL;
-    return t->enough && t->enough(t->arg) ? R_OK : read_parts(r, r->index);
+    return read_parts(r, &it, &part);
 }
 
 enum result

@@ -151,6 +151,15 @@ query_flags(const struct query *q, uint16_t *with_out, uint16_t *without_out)
     gather_flags(q, with_out, without_out);
 }
 
+bool
+query_by_cache(const struct query *q)
+{
+    bool any = q->op >= QUERY_SENT_BEFORE && q->op <= QUERY_HEADER;
+    for (const struct query *k = q->first; k && !any; k = k->next)
+        any = query_by_cache(k);
+    return any;
+}
+
 // ---- matching ----
 
 static enum query_answer

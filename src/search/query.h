@@ -91,6 +91,8 @@ struct span query_field_name(enum query_op op);  // of SUBJECT, FROM, TO, CC, BC
 unsigned query_field_zone(enum query_op op);     // the same: mime/streams.h
 // Of SUBJECT, FROM, TO, CC, BCC: may there be more of the field than the summary has? `summary` and `parts` are known.
 bool query_field_cut(enum query_op op, const struct query_message *m);
+// Does the summary or the part table decide of any key? Else neither needs to be known.
+bool query_by_cache(const struct query *q);
 // UNKNOWN: more of the message must be looked at (summary first, then texts).
 enum query_answer query_match(const struct query *q, const struct query_message *m);
 

@@ -12,11 +12,17 @@
 // KEPT: octets of a message's cached structure that are kept until it is looked at in full.
 enum { BATCH = 256, KEPT = 4096 };
 
+// What of a message's cache is kept for that; index.p NULL: nothing.
+struct kept {
+    struct span summary, index;
+};
+
 struct find {
     struct imap_search *search;
     struct mail *mail;
     struct view *view;
     struct query_texts *texts;  // NULL: the query asks for no texts
+    bool by_cache;              // the cache decides of some of its keys
     struct arena *scratch;      // of one message
     struct buf room;            // the same
     struct arena *batch;
@@ -141,20 +147,20 @@ search_texts(struct find *d, struct query_message *m, struct fault *f)
 
 // ---- one message, whatever it takes ----
 
-// `kept`: its cached structure, by which it was left open; SPAN_NONE: it was not looked at.
+// `kept`: what was cached, which left it open.
 static enum result
-look_closer(struct find *d, struct query_message *m, struct span kept,
+look_closer(struct find *d, struct query_message *m, const struct kept *kept,
             enum query_answer *answer, struct fault *f)
 {
-    struct message_cache cache;
+    struct message_cache cache = {.summary = kept->summary, .index = kept->index};
     struct mime_summary summary;
+    bool known = kept->index.p != NULL;
     arena_reset(d->scratch);
-    bool known = kept.p && message_cache_get(kept, &cache) == R_OK;
     if (!known && message_cache_load(d->mail, m->row, d->scratch, &cache, f) != R_OK)
         return R_FAIL;
-    if (mime_summary_get(cache.summary, &summary, f) != R_OK)
+    if (d->by_cache && mime_summary_get(cache.summary, &summary, f) != R_OK)
         return R_FAIL;
-    m->summary = &summary;
+    m->summary = d->by_cache ? &summary : NULL;
     m->parts = cache.index;
     d->count.summaries += !known;
     *answer = known ? QUERY_UNKNOWN : query_match(d->search->query, m);
@@ -192,14 +198,43 @@ take_hit(struct find *d, const struct view_message *v, struct fault *f)
     return R_OK;
 }
 
-// Answers by the summary as far as the cache has it, without suspending; the rest stays open, and of that the cache is kept for the
-// batch: the result has one for each message, SPAN_NONE where there is none.
-static struct span *
+static enum query_answer
+match_summary(struct find *d, struct query_message *q, const struct message_cache *cache)
+{
+    struct mime_summary summary;
+    struct fault ignored;
+    enum query_answer answer = QUERY_UNKNOWN;
+    if (!d->by_cache || mime_summary_get(cache->summary, &summary, &ignored) != R_OK)
+        return answer;
+    q->summary = &summary;
+    q->parts = cache->index;
+    answer = query_match(d->search->query, q);
+    q->summary = NULL;
+    q->parts = SPAN_NONE;
+    return answer;
+}
+
+static struct kept
+keep(struct find *d, const struct message_cache *cache)
+{
+    struct kept kept = {SPAN_NONE, SPAN_NONE};
+    if (cache->summary.n + cache->index.n > KEPT)
+        return kept;
+    if (d->by_cache)
+        kept.summary = arena_dup(d->batch, cache->summary);
+    kept.index = arena_dup(d->batch, cache->index);
+    return kept;
+}
+
+// Answers by the summary as far as the cache has it, without suspending; the rest stays open, and what is wanted of its cache is
+// kept for the batch, one for each message.
+static struct kept *
 match_cached(struct find *d, const struct view_message *v, struct query_message *q,
              enum query_answer *answers, size_t n)
 {
     struct store_cache_reader *reader = store_cache_begin(mail_store(d->mail));
     struct span *packed = arena_array(d->batch, n, sizeof *packed);
+    struct kept *kept = arena_array(d->batch, n, sizeof *kept);
     for (size_t i = 0; i < n; i++) {
         if (answers[i] != QUERY_UNKNOWN ||
             store_cache_find(reader, v[i].row.blob, &packed[i]) != R_OK)
@@ -208,24 +243,15 @@ match_cached(struct find *d, const struct view_message *v, struct query_message 
     }
     for (size_t i = 0; i < n; i++) {
         struct message_cache cache;
-        struct mime_summary summary;
-        struct fault ignored;
-        if (!packed[i].p || message_cache_get(packed[i], &cache) != R_OK ||
-            mime_summary_get(cache.summary, &summary, &ignored) != R_OK)
+        if (!packed[i].p || message_cache_get(packed[i], &cache) != R_OK)
             continue;
-        q[i].summary = &summary;
-        q[i].parts = cache.index;
         d->count.summaries++;
-        answers[i] = query_match(d->search->query, &q[i]);
-        q[i].summary = NULL;
-        q[i].parts = SPAN_NONE;
-    }
-    for (size_t i = 0; i < n; i++) {
-        bool keep = answers[i] == QUERY_UNKNOWN && packed[i].p && packed[i].n <= KEPT;
-        packed[i] = keep ? arena_dup(d->batch, packed[i]) : SPAN_NONE;
+        answers[i] = match_summary(d, &q[i], &cache);
+        if (answers[i] == QUERY_UNKNOWN)
+            kept[i] = keep(d, &cache);
     }
     store_cache_end(&reader);
-    return packed;
+    return kept;
 }
 
 static size_t
@@ -284,10 +310,10 @@ match_batch(struct find *d, const struct view_message *v, size_t n, struct fault
         open = count_open(answers, n);
     }
     d->count.candidates += open;
-    const struct span *kept = open > 0 ? match_cached(d, v, q, answers, n) : NULL;
+    const struct kept *kept = open > 0 ? match_cached(d, v, q, answers, n) : NULL;
     for (size_t i = 0; i < n; i++) {
         if (kept && answers[i] == QUERY_UNKNOWN &&
-            look_closer(d, &q[i], kept[i], &answers[i], f) != R_OK)
+            look_closer(d, &q[i], &kept[i], &answers[i], f) != R_OK)
             return R_FAIL;
         if (answers[i] == QUERY_YES && take_hit(d, &v[i], f) != R_OK)
             return R_FAIL;
@@ -413,6 +439,7 @@ imap_search_find_in(struct imap_search *s, struct view *v, struct fault *f)
     if (prepare(s, v, f) != R_OK)
         return R_FAIL;
     d.texts = s->asked.texts;
+    d.by_cache = query_by_cache(s->query);
     d.scratch = arena_new();
     d.batch = arena_new();
     d.names = arena_new();
