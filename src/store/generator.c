@@ -399,9 +399,13 @@ generator_dump(struct state *s, bool tables, struct buf *out)
         dump_mailbox(sorted[i], tables, out);
     free(sorted);
     HASH_SORT(s->inside->values, compare_values);
-    for (struct value_entry *v = s->inside->values; v; v = v->hh.next)
-        buf_printf(out, "value %d %.*s = %.*s\n", (unsigned char)v->key.p[7],
-                   SPAN_ARG(span_skip(v->key, 8)), SPAN_ARG(v->value));
+    for (struct value_entry *v = s->inside->values; v; v = v->hh.next) {
+        buf_printf(out, "value %d ", (unsigned char)v->key.p[7]);
+        buf_put(out, span_skip(v->key, 8));
+        buf_put_str(out, " = ");
+        buf_put(out, v->value);
+        buf_put_char(out, '\n');
+    }
     for (uint32_t i = 0; i < s->subscription_count; i++)
         buf_printf(out, "subscribed %.*s\n", SPAN_ARG(s->subscriptions[i].name));
 }
