@@ -4,7 +4,6 @@
 #include "base/limits.h"
 
 #include <errno.h>
-#include <event2/event_struct.h>
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -19,7 +18,7 @@ struct parcel {
 };
 
 struct channel {
-    struct event event;
+    struct armed armed;
     struct deferred ended;
     struct timer retry;  // the kernel is short of memory or of descriptors in flight
     channel_fn *on_message;
@@ -28,7 +27,6 @@ struct channel {
     struct parcel *first, **last;
     size_t queued;
     int fd;
-    short armed;
     bool is_over, is_dead, inside;
 };
 
@@ -37,16 +35,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg);
 static void
 arm(struct channel *c, short wanted)
 {
-    if (wanted == c->armed)
-        return;
-    if (c->armed)
-        event_del(&c->event);
-    c->armed = wanted;
-    if (!wanted)
-        return;
-    must(event_assign(&c->event, loop_base(loop_self()), c->fd,
-                      (short)(wanted | EV_PERSIST), on_event, c) == 0);
-    must(event_add(&c->event, NULL) == 0);
+    loop_arm(&c->armed, c->fd, wanted, on_event, c);
 }
 
 static void
@@ -276,9 +265,7 @@ channel_close(struct channel **cp)
     if (!c)
         return;
     *cp = NULL;
-    if (c->armed)
-        event_del(&c->event);
-    c->armed = 0;
+    loop_disarm(&c->armed);
     loop_undefer(&c->ended);
     timer_clear(&c->retry);
     while (c->first)

@@ -154,17 +154,7 @@ events_wanted(const struct conn *c)
 void
 conn_arm(struct conn *c)
 {
-    short wanted = events_wanted(c);
-    if (wanted == c->armed)
-        return;
-    if (c->armed)
-        event_del(&c->event);
-    c->armed = wanted;
-    if (!wanted)
-        return;
-    must(event_assign(&c->event, loop_base(loop_self()), c->fd,
-                      (short)(wanted | EV_PERSIST), on_event, c) == 0);
-    must(event_add(&c->event, NULL) == 0);
+    loop_arm(&c->armed, c->fd, events_wanted(c), on_event, c);
 }
 
 // ---- ends ----
@@ -201,8 +191,7 @@ static void
 destroy(struct conn *c)
 {
     must(!c->waiting.reader && !c->waiting.writer && !c->filling);
-    if (c->armed)
-        event_del(&c->event);
+    loop_disarm(&c->armed);
     loop_undefer(&c->work);
     loop_undefer(&c->at_end);
     timer_clear(&c->timer);
@@ -354,9 +343,7 @@ give_up(struct conn **cp, struct buf *unread_out)
 {
     struct conn *c = *cp;
     buf_put(unread_out, conn_input(c));
-    if (c->armed)
-        event_del(&c->event);
-    c->armed = 0;
+    loop_disarm(&c->armed);
     int fd = c->fd;
     c->fd = -1;
     conn_close(cp);

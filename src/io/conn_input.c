@@ -97,7 +97,7 @@ conn_read_poke(struct conn *c)
         return;
     if (conn_pending(c))
         conn_work_later(c);
-    if (!(c->armed & EV_READ))
+    if (!(c->armed.what & EV_READ))
         conn_arm(c);
 }
 

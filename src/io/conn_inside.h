@@ -10,8 +10,6 @@
 #include "io/conn.h"
 #include "io/loop_inside.h"
 
-#include <event2/event_struct.h>
-
 struct chunk {
     struct chunk *next;
     size_t start, end, cap;
@@ -35,7 +33,7 @@ struct conn_waiting {
 struct zip;  // io/conn_zip.h
 
 struct conn {
-    struct event event;
+    struct armed armed;
     struct deferred work, at_end;
     struct timer timer;  // the peer takes no output; or the linger is over
     SSL *ssl;
@@ -59,7 +57,6 @@ struct conn {
     } octets;
     const char *why;
     int fd;
-    short armed;  // EV_READ | EV_WRITE
     unsigned short depth;
     struct conn_flags is;
 };

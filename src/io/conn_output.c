@@ -103,7 +103,7 @@ conn_flush(struct conn *c)
     if (c->out_n == 0)
         conn_output_gone(c);
     // Otherwise nothing has changed but perhaps a pause, and conn_read_pause leaves that to the next event.
-    if (!c->is.dead && (c->is.write_blocked || c->armed != EV_READ))
+    if (!c->is.dead && (c->is.write_blocked || c->armed.what != EV_READ))
         conn_arm(c);
 }
 

@@ -97,6 +97,28 @@ loop_post(struct loop *l, loop_fn *fn, void *arg)
 }
 
 void
+loop_disarm(struct armed *a)
+{
+    if (a->what)
+        event_del(&a->event);
+    a->what = 0;
+}
+
+void
+loop_arm(struct armed *a, int fd, short what, event_callback_fn fn, void *arg)
+{
+    if (what == a->what)
+        return;
+    loop_disarm(a);
+    if (!what)
+        return;
+    a->what = what;
+    must(event_assign(&a->event, loop_base(loop_self()), fd, (short)(what | EV_PERSIST), fn,
+                      arg) == 0);
+    must(event_add(&a->event, NULL) == 0);
+}
+
+void
 loop_test_between(struct loop *l, loop_fn *fn, void *arg)
 {
     l->between = (struct post){fn, arg};

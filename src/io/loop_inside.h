@@ -11,6 +11,7 @@
 #include "io/task.h"
 
 #include <event2/event.h>
+#include <event2/event_struct.h>
 #include <pthread.h>
 
 enum { WHEEL_SLOTS = 4096, WHEEL_TICK_MS = 8 };
@@ -31,6 +32,12 @@ struct deferred {
 struct deferred_list {
     struct deferred *first, **last;
     struct deferred mark;  // while the list is run: the end of what was in it then
+};
+
+// A descriptor's event, and what it waits for: EV_READ | EV_WRITE, or 0.
+struct armed {
+    struct event event;
+    short what;
 };
 
 struct task_queue {
@@ -104,6 +111,10 @@ loop_between(const struct loop *l)
     if (l->between.fn)
         l->between.fn(l->between.arg);
 }
+
+// From now on fn(fd, what, arg) is called for `what`, and no longer for what it was before.
+void loop_arm(struct armed *a, int fd, short what, event_callback_fn fn, void *arg);
+void loop_disarm(struct armed *a);
 
 void loop_defer(struct deferred *d, void (*fn)(struct deferred *d));
 void loop_undefer(struct deferred *d);
