@@ -3,6 +3,7 @@
 #include <libxml/HTMLparser.h>
 
 #include "base/limits.h"
+#include "base/utf8.h"
 #include "mime/utf8.h"
 
 // HTML by libxml2's push parser, which is linear where tree builders are not (DEPENDENCIES.md); no tree is made.
@@ -63,12 +64,31 @@ on_end(void *arg, const xmlChar *name)
         buf_put_char(page->out, '\n');
 }
 
+uint32_t
+mime_html_character(uint32_t point)
+{
+    static const uint16_t windows_1252[] = {
+        0x20AC, 0x0081, 0x201A, 0x0192, 0x201E, 0x2026, 0x2020, 0x2021,
+        0x02C6, 0x2030, 0x0160, 0x2039, 0x0152, 0x008D, 0x017D, 0x008F,
+        0x0090, 0x2018, 0x2019, 0x201C, 0x201D, 0x2022, 0x2013, 0x2014,
+        0x02DC, 0x2122, 0x0161, 0x203A, 0x0153, 0x009D, 0x017E, 0x0178};
+    return point >= 0x80 && point < 0xA0 ? windows_1252[point - 0x80] : point;
+}
+
 static void
 on_text(void *arg, const xmlChar *text, int n)
 {
     struct mime_html *page = arg;
-    if (page->hidden == 0)
-        buf_put(page->out, span_of((const char *)text, (size_t)n));
+    struct span rest = span_of((const char *)text, (size_t)n);
+    if (page->hidden > 0)
+        return;
+    for (size_t at; (at = span_find_char(rest, '\xC2')) + 1 < rest.n;) {
+        unsigned char second = (unsigned char)rest.p[at + 1];
+        buf_put(page->out, span_slice(rest, 0, at));
+        utf8_put(page->out, mime_html_character(second));
+        rest = span_skip(rest, at + 2);
+    }
+    buf_put(page->out, rest);
 }
 
 static void

@@ -21,6 +21,10 @@ void mime_html_free(struct mime_html **h);  // takes NULL
 void mime_html_feed(struct mime_html *h, struct span utf8, struct buf *out);
 void mime_html_end(struct mime_html *h, struct buf *out);  // ready for new text
 
+// The character that is shown for this one: browsers take U+0080 to U+009F, which mostly come from references like &#146;, for
+// those of windows-1252 (HTML, "numeric character reference end state").
+uint32_t mime_html_character(uint32_t point);
+
 // Appends the text of whole HTML in UTF-8.
 void mime_html_text(struct buf *b, struct span utf8);
 

@@ -91,13 +91,20 @@ step_wide(struct mime_shown *m, uint64_t from, struct span utf8)
 
 // ---- references: what is written stays possible beside what it may stand for ----
 
-static void
-stands_for(struct mime_shown *m, uint32_t point)
+// Where a text stands after this character, as it is shown.
+static uint64_t
+step_point(struct mime_shown *m, uint64_t from, uint32_t point)
 {
     char room[8];
     struct buf b = {.p = room, .cap = sizeof room, .max = sizeof room};
-    utf8_put(&b, point);
-    m->here |= step_wide(m, m->reference.before, buf_span(&b));
+    utf8_put(&b, mime_html_character(point));
+    return step_wide(m, from, buf_span(&b));
+}
+
+static void
+stands_for(struct mime_shown *m, uint32_t point)
+{
+    m->here |= step_point(m, m->reference.before, point);
 }
 
 static void
@@ -188,16 +195,23 @@ take_octet(struct mime_shown *m, char c)
         m->reference = (struct mime_reference){.before = before, .kind = REF_BEGUN};
 }
 
-// Characters that are not ASCII, at the front of what is left of a slice; returns their octets, 0 where the first is cut. Those of
-// EF one by one: some of them are no characters to readers.
+// Some of EF are no characters to readers, some of C2 (U+0080 to U+00BF) are others.
+static bool
+is_alone(char lead)
+{
+    return (unsigned char)lead == 0xEF || (unsigned char)lead == 0xC2;
+}
+
+// Characters that are not ASCII, at the front of what is left of a slice; returns their octets, 0 where the first is cut. Some
+// come one by one.
 static size_t
 take_wide(struct mime_shown *m, struct span utf8)
 {
     uint64_t before = m->here;
-    bool alone = (unsigned char)*utf8.p == 0xEF;
+    bool alone = is_alone(*utf8.p);
     size_t n = 0, size;
     while (n < WIDE_MAX - 4 && n < utf8.n && (utf8.p[n] & 0x80) && (n == 0 || !alone) &&
-           (n == 0 || (unsigned char)utf8.p[n] != 0xEF)) {
+           (n == 0 || !is_alone(utf8.p[n]))) {
         unsigned char c = (unsigned char)utf8.p[n];
         size = c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4;
         if (size > utf8.n - n)
@@ -205,6 +219,8 @@ take_wide(struct mime_shown *m, struct span utf8)
         n += size;
     }
     m->here = step_wide(m, before, span_slice(utf8, 0, n));
+    if (alone && n == 2)
+        m->here = step_point(m, before, (unsigned char)utf8.p[1]);
     if (alone)
         m->here |= before;
     return n;

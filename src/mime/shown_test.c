@@ -79,6 +79,9 @@ test_rows(void **unused)
         {"a & b", "a &amp; b", true},
         {"a < b", "a &lt; b", true},
         {"tm5", "&trade;5", true},
+        {"don\xE2\x80\x99t", "don&#146;t", true},
+        {"\xE2\x80\xA2 a", "<b>&#x95;</b> a", true},
+        {"\xE2\x80\xA2 a", "\xC2\x95 a", true},
         {"fo1o", "fo</1o", true},
         {"meeting", "<p>a mee<br>tin", false},
         {"meeting", "<table><tr><td>meat</td><td>eating</td></tr></table>", false},
@@ -93,6 +96,29 @@ test_rows(void **unused)
             if (may_show(span_str(rows[i].needle), COLLATION_CASEMAP,
                          span_str(rows[i].html), cut) != rows[i].want)
                 fail_msg("row %zu, cut %zu", i, cut);
+}
+
+// What browsers show of references to characters of windows-1252, and of these characters.
+static void
+test_characters(void **unused)
+{
+    (void)unused;
+    static const char *const rows[][2] = {
+        {"don&#146;t", "don\xE2\x80\x99t"},
+        {"&#x95; a&#128;", "\xE2\x80\xA2 a\xE2\x82\xAC"},
+        {"a\xC2\x85 b\xC2\xA0", "a\xE2\x80\xA6 b\xC2\xA0"},
+        {"&#129;&#159;", "\xC2\x81\xC5\xB8"},
+        {"\xC2\xA9 &copy;&Acirc;", "\xC2\xA9 \xC2\xA9\xC3\x82"},
+    };
+    for (size_t i = 0; i < ROWS(rows); i++) {
+        struct buf text;
+        buf_init(&text, 4096);
+        mime_html_text(&text, span_str(rows[i][0]));
+        struct span want = span_str(rows[i][1]);
+        if (span_find(buf_span(&text), want) == text.n)
+            fail_msg("%s: %.*s", rows[i][0], SPAN_ARG(buf_span(&text)));
+        buf_done(&text);
+    }
 }
 
 static const char *const pieces[] = {
@@ -168,6 +194,10 @@ static const char *const pieces[] = {
     "&#55296;",
     "&#1114112;",
     "&#150;",
+    "&#x95;",
+    "&#149",
+    "\xC2\x96",
+    "\xC2\xA9",
     "&#99999999999;",
     " ",
     "\r\n",
@@ -252,6 +282,11 @@ test_never_wrong(void **unused)
         "a=b",
         "a/b",
         "a5",
+        "a\xE2\x80\x93",
+        "\xE2\x80\xA2"
+        "b",
+        "\xC2\xA9"
+        "a",
     };
     static const enum collation collations[] = {COLLATION_CASEMAP, COLLATION_ASCII,
                                                 COLLATION_OCTET, COLLATION_FUZZY};
@@ -368,11 +403,9 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_never_wrong),
-        cmocka_unit_test(test_search),
-        cmocka_unit_test(test_finder),
-        cmocka_unit_test(test_finder_is_linear),
+        cmocka_unit_test(test_rows),        cmocka_unit_test(test_characters),
+        cmocka_unit_test(test_never_wrong), cmocka_unit_test(test_search),
+        cmocka_unit_test(test_finder),      cmocka_unit_test(test_finder_is_linear),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

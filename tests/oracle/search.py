@@ -104,18 +104,23 @@ def known_charset(label):
 # ---- MIME ----
 
 class Shown(html.parser.HTMLParser):
+    """`sure`: no head ends without a tag that says so, as browsers let it."""
     HIDDEN = {"head", "script", "style", "title", "template", "object", "select"}
+    OF_HEAD = {"title", "meta", "link", "base", "script", "style", "noscript", "template", "object"}
     INLINE = set("a abbr b big code em font i ins mark s small span sub sup strong strike u".split())
 
     def __init__(self):
         super().__init__(convert_charrefs=True)
-        self.out, self.depth = [], 0
+        self.out, self.depth, self.sure, self.head = [], 0, True, False
 
     def handle_starttag(self, tag, attrs):
+        self.sure = self.sure and not (self.head and tag not in self.OF_HEAD)
+        self.head = self.head or tag == "head"
         self.depth += tag in self.HIDDEN
         self.out.append("" if tag in self.INLINE else "\n")
 
     def handle_endtag(self, tag):
+        self.head = self.head and tag != "head"
         self.depth -= tag in self.HIDDEN and self.depth > 0
         self.out.append("" if tag in self.INLINE else "\n")
 
@@ -225,13 +230,14 @@ class Part:
         if not known_charset(charset):
             sure = False
         text = octets.decode(charset if sure and charset.lower() != "us-ascii" else "utf-8", "replace")
-        sure = sure and "�" not in text and "\0" not in text
+        # U+0080 to U+009F: written for windows-1252
+        sure = sure and not re.search("[\x80-\x9f\0�]", text)
         self.body.append(Stream(text, sure))
         if kind == "text/html":
             page = Shown()
             page.feed(text)
             page.close()
-            self.body.append(Stream("".join(page.out), sure, shown=True))
+            self.body.append(Stream("".join(page.out), sure and page.sure, shown=True))
 
 
 def header_streams(part):
