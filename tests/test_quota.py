@@ -26,8 +26,8 @@ STEPS = 1500 if long.LONG else 150
 @pytest.fixture(scope="module", name="where")
 def make_where():
     host, clamd = Smarthost(), Clamd()
-    server = posthorn.Server({"test_mount": "bob lrswipkxte", "admin_users": ["root@x.test"], "clamd_socket": clamd.where, "relay_host": f"localhost:{host.port}",
-                              "relay_tls": "none", "local_domains": ["d.test"], "message_size_max": "1M"}, services=(*posthorn.SERVICES, "submission"))
+    server = posthorn.Server({"test_packing": True, "test_mount": "bob lrswipkxte", "admin_users": ["root@x.test"], "clamd_socket": clamd.where,
+                              "relay_host": f"localhost:{host.port}", "relay_tls": "none", "local_domains": ["d.test"], "message_size_max": "1M"}, services=(*posthorn.SERVICES, "submission"))
     try:
         for user in (USERS[0], USERS[2], "root@x.test", "dora", "emil@e.test", "fred@e.test"):
             server.user_add(user, posthorn.PASSWORD)

@@ -304,10 +304,19 @@ struct quota_call {
     enum result result;
 };
 
+// Suspends. In the middle of a batch what is moved is there twice, or not at all.
+void
+quota_wait(const struct account *a)
+{
+    while (a->quota.applying)
+        task_yield();
+}
+
 static void
 get_run(void *arg)
 {
     struct quota_call *c = arg;
+    quota_wait(c->account);
     const struct usage *own = own_limits(c->account);
     c->quota->used = *state_usage(account_state(c->account));
     c->quota->limits = quota_limits(c->account);
@@ -379,6 +388,7 @@ fits_run(void *arg)
     struct quota_call *c = arg;
     struct usage more = {{[USAGE_STORAGE] = c->octets, [USAGE_MESSAGES] = 1}};
     enum quota_how how = c->delivered ? QUOTA_DELIVERY : QUOTA_USER;
+    quota_wait(c->account);
     c->result =
         within(c->account, state_usage(account_state(c->account)), &more, how, c->fault);
     if (c->result == R_OK)

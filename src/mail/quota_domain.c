@@ -182,8 +182,7 @@ visit_run(void *arg)
     struct account *a = arg;
     struct quota_domain *d =
         domain_find(mail_quotas(a->mail), quota_domain_of(a->mail, a->user));
-    while (a->quota.applying)
-        task_yield();
+    quota_wait(a);
     if (d && !a->quota.member)
         join(d, a);
     account_let_go(a);

@@ -43,7 +43,8 @@ enum result quota_room_behind(struct account *a, enum quota_how how,
 // What the account will hold when the batch that is being built is applied.
 struct usage quota_next(struct account *a);
 struct usage quota_limits(struct account *a);
-void quota_settle(struct account *a);                     // the batch is over
+void quota_settle(struct account *a);      // the batch is over
+void quota_wait(const struct account *a);  // suspends: until none is being applied
 void quota_changed(struct account *a, struct span meta);  // a META record was applied
 void quota_opened(struct account *a);                     // Suspends. It came into memory
 
