@@ -177,14 +177,13 @@ const struct mail_url_users served_url_users = {open_user, is_own, is_here, subm
 void
 served_imap(struct served *s, struct conn *server)
 {
+    static const struct imap_host_ops ops = {.users = &served_url_users,
+                                             .administers = administers};
     struct mail_user *user;
     struct fault f;
     must(mail_user_open(s->mail, ALICE, SPAN("alice"), &user, &f) == R_OK);
     struct handover h = {.tag = SPAN("t")};
-    imap_session_start(server, user, &h,
-                       &(struct imap_host){.users = &served_url_users,
-                                           .administers = administers,
-                                           .arg = s});
+    imap_session_start(server, user, &h, &(struct imap_host){.ops = &ops, .arg = s});
 }
 
 void
