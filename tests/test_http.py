@@ -274,7 +274,7 @@ def test_the_relay_queue_is_counted():
     wait(lambda now: now["posthorn_relay_queue_messages"] == 0 and now["posthorn_relay_queue_bytes"] == 0 and now[result % "sent"] == 1)
     host.answers["RCPT"] = lambda session, line: "550 5.1.1 nobody"
     posthorn.run_verb(*add, stdin=b"Subject: z\r\n\r\ny\r\n")
-    wait(lambda now: now[result % "failed"] == 1)
+    wait(lambda now: now[result % "failed"] >= 1)  # so is the report of it
     own.stop()
     host.close()
 

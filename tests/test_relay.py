@@ -234,6 +234,8 @@ def test_late_and_expired(tmp_path):
         # RFC 2852 section 4.1.3
         sender.add("by", **{"return": "1s"})
         by = reports(sender, "alice", 3)[2]
+        if fields(by)[1]["Action"] == "delayed":  # it was late first
+            by = reports(sender, "alice", 4)[3]
         assert (fields(by)[1]["Action"], fields(by)[1]["Status"]) == ("failed", "5.4.7") and "Deliver-By-Date" in fields(by)[0]
     finally:
         sender.stop()
