@@ -86,6 +86,26 @@ run_off(struct fixture *x)
     sent_scene_done(&s);
 }
 
+struct use_call {
+    struct mailbox_ref ref;
+    enum special_use use;
+};
+
+static void
+use_run(void *arg)
+{
+    struct use_call *c = arg;
+    c->use = state_mailbox(account_state(c->ref.account), c->ref.mailbox)->special_use;
+}
+
+static enum special_use
+use_of(struct sent_scene *s, const char *mailbox)
+{
+    struct use_call c = {fixture_ref(s->user, mailbox), USE_NONE};
+    account_run(c.ref.account, use_run, &c);
+    return c.use;
+}
+
 static void
 run_makes_mailbox(struct fixture *x)
 {
@@ -95,10 +115,7 @@ run_makes_mailbox(struct fixture *x)
     assert_int_equal(tree_delete(s.user, SPAN("Sent"), &f), R_OK);
     assert_int_equal(sent_scene_submit(&s, MAIL).how, SENT_FILED);
     assert_int_equal(sent_scene_count(&s, "Sent"), 1);
-    assert_int_equal(state_mailbox(account_state(mail_user_account(s.user)),
-                                   fixture_ref(s.user, "Sent").mailbox)
-                         ->special_use,
-                     USE_SENT);
+    assert_int_equal(use_of(&s, "Sent"), USE_SENT);
     // a mailbox of that name without the use is taken as it is
     assert_int_equal(tree_delete(s.user, SPAN("Sent"), &f), R_OK);
     assert_int_equal(tree_create(s.user, SPAN("Sent"), USE_NONE, &ref, &f), R_OK);
