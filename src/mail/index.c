@@ -195,13 +195,14 @@ work(void *arg)
 {
     struct mail_index *x = arg;
     struct account *a = x->account;
-    bool again = load_is_high() || !mail_index_begin(a);
+    bool again = load_is_high() || !mail_index_begin(a), worked = false;
     if (!again) {
         if (has_work(x) && mail_index_enter(x) == R_OK) {
             mail_index_work(x);
             mail_index_leave(x);
+            worked = true;
         }
-        mail_index_end(a);
+        mail_index_end(a, worked);
     }
     x->working = false;
     if (again)
@@ -435,7 +436,7 @@ purge(void *arg)
     x->working = true;
     timer_clear(&x->timer);
     purge_now(x);
-    mail_index_end(c->account);
+    mail_index_end(c->account, true);
     x->working = false;
     c->result = R_OK;
     if (is_due(x))

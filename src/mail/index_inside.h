@@ -46,7 +46,9 @@ bool mail_index_is_on(const struct mail *m);
 unsigned mail_index_after(const struct mail *m);
 void mail_index_tell(struct account *a, const char *event, const struct fault *f);
 bool mail_index_begin(struct account *a);  // false: another account of the home is at work
-void mail_index_end(struct account *a);
+// The next one's turn; a while later where nothing was to do: what thousands of accounts that come at once have on the disk does not all
+// come into memory in the same minute.
+void mail_index_end(struct account *a, bool worked);
 // Is somebody between the two? Then x's timer is set when its turn comes.
 bool mail_index_queue(struct mail_index *x);
 void mail_index_pass(struct account *a);  // there was nothing to do: the next one's turn

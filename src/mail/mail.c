@@ -123,14 +123,20 @@ mail_index_queue(struct mail_index *x)
     return x->queued;
 }
 
-void
-mail_index_pass(struct account *a)
+static void
+pass(struct account *a, uint32_t ms)
 {
     struct mail_index *next = a->home->queued;
     if (!next)
         return;
     mail_index_unqueue(next);
-    timer_set(&next->timer, 1);
+    timer_set(&next->timer, ms);
+}
+
+void
+mail_index_pass(struct account *a)
+{
+    pass(a, 1);
 }
 
 void
@@ -142,11 +148,12 @@ mail_index_unqueue(struct mail_index *x)
 }
 
 void
-mail_index_end(struct account *a)
+mail_index_end(struct account *a, bool worked)
 {
+    enum { PACE_MS = 100 };
     a->home->builder.used_ms = clock_mono_ms();
     a->home->indexing = false;
-    mail_index_pass(a);
+    pass(a, worked || mail_index_after(a->mail) > 0 ? 1 : PACE_MS);
 }
 
 struct index_builder *
