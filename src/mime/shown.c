@@ -218,9 +218,8 @@ take_wide(struct mime_shown *m, struct span utf8)
             break;
         n += size;
     }
-    m->here = step_wide(m, before, span_slice(utf8, 0, n));
-    if (alone && n == 2)
-        m->here = step_point(m, before, (unsigned char)utf8.p[1]);
+    m->here = alone && n == 2 ? step_point(m, before, (unsigned char)utf8.p[1])
+                              : step_wide(m, before, span_slice(utf8, 0, n));
     if (alone)
         m->here |= before;
     return n;
