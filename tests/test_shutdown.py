@@ -3,10 +3,12 @@ rest did not come. What was answered 250 is there afterwards, and what was not i
 import base64
 import signal
 import threading
+import time
 
 import pytest
 
 from lib import server as posthorn
+from lib.scanners import Clamd
 from lib.smarthost import Smarthost, queue_is_empty
 from lib.waiting import wait_for
 from lib.wire import Closed, Wire
@@ -88,6 +90,7 @@ def test_421(server, host, door):
     ended.start()
     for client in (idle, between, done):
         assert client.answer().startswith("421 4.3.2 ") and client.answer() == ""
+    time.sleep(1)  # a role with nothing to do would be gone by now
     said = late.ask(".")  # it has some seconds for that
     assert said[:4] in ("250 ", "421 "), said
     if said.startswith("250 "):
@@ -104,6 +107,27 @@ def test_421(server, host, door):
         wait_for(lambda: queue_is_empty(server), "an empty queue")
         assert sorted(host.subjects()) == want
     assert not list(server.data.glob("staging/*"))
+
+
+def test_scanned_to_the_end():
+    """What is brought while the server ends is shown to the scanner as ever: it is asked until the sessions are gone."""
+    clamd = Clamd()
+    server = posthorn.Server({"clamd_socket": clamd.where, "scan_unavailable": "defer"})
+    try:
+        late = Client(server, "lmtp").data(TEXT.format("late"))
+        idle = Client(server, "lmtp")
+        ended = threading.Thread(target=lambda: (server.process.send_signal(signal.SIGTERM), server.process.wait(60)))
+        ended.start()
+        assert idle.answer().startswith("421 4.3.2 ")
+        time.sleep(1)
+        said = late.ask(".")
+        assert said[:4] in ("250 ", "421 "), said
+        ended.join()
+        server.start()
+        assert subjects(server) == (["late"] if said.startswith("250 ") else [])
+    finally:
+        server.stop()
+        clamd.close()
 
 
 def test_silence_in_a_text(host):

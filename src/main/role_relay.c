@@ -14,7 +14,7 @@
 // The role relay: the one that has mail which goes out, in data/queue, and connects to the smarthost. Threads of mail hand mail over, and
 // are given reports for users here.
 
-enum { FILE_THREADS = 4, PIECE = 12000, DRAIN_STEP_MS = 50, DRAIN_MS = 4000 };
+enum { FILE_THREADS = 4, PIECE = 12000, DRAIN_STEP_MS = 50, DRAIN_MS = 6000 };
 
 struct relay_role;
 
@@ -377,12 +377,14 @@ on_settings(void *arg, const struct config *c)
     relay_queue_patience(role->queue, c->relay_expire, c->relay_delay_report);
 }
 
-// What is being sent has a moment to end; what does not is tried again by the next process.
+// Sessions of mail are still bringing texts that go out, and what is being sent has a moment to end; what does not is tried again by the
+// next process.
 static void
 on_patience(void *arg)
 {
     struct relay_role *role = arg;
-    if (++role->steps >= DRAIN_MS / DRAIN_STEP_MS || !relay_queue_busy(role->queue))
+    bool over = role->senders == NULL && !relay_queue_busy(role->queue);
+    if (++role->steps >= DRAIN_MS / DRAIN_STEP_MS || over)
         loop_stop(role->loop);
     else
         timer_set(&role->patience, DRAIN_STEP_MS);

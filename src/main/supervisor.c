@@ -22,9 +22,21 @@ check_over(struct supervisor *s)
 }
 
 static bool
-is_auth(const struct process *p)
+is_named(const struct process *p, const char *const *names)
 {
-    return span_eq(span_str(p->role->name), SPAN("auth"));
+    for (; *names != NULL; names++)
+        if (strcmp(p->role->name, *names) == 0)
+            return true;
+    return false;
+}
+
+// What sessions ask until they are gone: a message that is brought while the server ends is scanned, filtered and filed as ever.
+static bool
+is_asked(const struct process *p)
+{
+    static const char *const roles[] = {"auth", "extract", "oauth", "directory",
+                                        "pam",  "scan",    "pipe",  NULL};
+    return is_named(p, roles);
 }
 
 // Without these SEARCH finds less, no client is set up, tokens are of no use, users of outer databases wait, and so does mail
@@ -32,23 +44,20 @@ is_auth(const struct process *p)
 static bool
 is_optional(const struct process *p)
 {
-    static const char *const roles[] = {"extract", "oauth", "directory", "pam",
-                                        "http",    "relay", "scan",      "pipe"};
-    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++)
-        if (strcmp(p->role->name, roles[i]) == 0)
-            return true;
-    return false;
+    static const char *const roles[] = {"extract", "oauth", "directory", "pam", "http",
+                                        "relay",   "scan",  "pipe",      NULL};
+    return is_named(p, roles);
 }
 
-// Auth goes last: sessions that are still saying goodbye may need it.
+// They go last. relay goes with the sessions, but when mail is gone (role_relay.c).
 static void
-drain_auth(struct supervisor *s)
+drain_asked(struct supervisor *s)
 {
     for (size_t i = 0; i < s->process_count; i++)
-        if (!is_auth(&s->processes[i]) && process_running(&s->processes[i]))
+        if (!is_asked(&s->processes[i]) && process_running(&s->processes[i]))
             return;
     for (size_t i = 0; i < s->process_count; i++)
-        if (is_auth(&s->processes[i]))
+        if (is_asked(&s->processes[i]))
             process_drain(&s->processes[i]);
 }
 
@@ -75,10 +84,10 @@ drain(struct supervisor *s, int code)
     timer_set(&s->patience, PATIENCE_MS);
     for (size_t i = 0; i < s->process_count; i++) {
         timer_clear(&s->processes[i].restart);
-        if (!is_auth(&s->processes[i]))
+        if (!is_asked(&s->processes[i]))
             process_drain(&s->processes[i]);
     }
-    drain_auth(s);
+    drain_asked(s);
     check_over(s);
 }
 
@@ -106,7 +115,7 @@ supervisor_on_exit(struct process *p, int status)
     if (!is_optional(p))
         metric_set(METRIC_ready, 0);
     if (s->draining) {
-        drain_auth(s);
+        drain_asked(s);
         check_over(s);
     } else if (!p->was_ready && !is_optional(p) &&
                (settings || !p->rebuild)) {  // what once worked is tried again
