@@ -126,7 +126,7 @@ mail_index_leave(struct mail_index *x)
 static bool
 is_blank(const struct mail_index *x, uint64_t now_ms)
 {
-    return !x->damaged && !x->gone && !x->queued && !timer_is_set(&x->timer) &&
+    return !x->damaged && !x->gone && !x->owed && !timer_is_set(&x->timer) &&
            x->lookups == 0 && x->rest_until_ms <= now_ms;
 }
 
@@ -190,25 +190,52 @@ has_work(struct mail_index *x)
     return is_due(x);
 }
 
+// What is owed keeps the account in memory: mail that came for thousands at once is indexed in turn, also when their users are gone.
+static void
+owe(struct mail_index *x, bool owed)
+{
+    bool was = x->owed;
+    x->owed = owed;
+    if (owed && !was)
+        account_ref(x->account);
+    else if (was && !owed)
+        account_unref(x->account);
+}
+
+static void
+work_in_turn(struct mail_index *x)
+{
+    struct account *a = x->account;
+    if (!mail_index_begin(a)) {
+        mail_index_queue(x);
+        return;
+    }
+    if (mail_index_enter(x) == R_OK) {
+        mail_index_work(x);
+        mail_index_leave(x);
+    }
+    mail_index_end(a);
+    bool due = mail_index_on(a) && is_due(x);
+    if (due)
+        look_later(x, AGAIN_MS);
+    owe(x, due && clock_mono_ms() >= x->rest_until_ms);
+}
+
 static void
 work(void *arg)
 {
     struct mail_index *x = arg;
     struct account *a = x->account;
-    bool again = load_is_high() || !mail_index_begin(a), worked = false;
-    if (!again) {
-        if (has_work(x) && mail_index_enter(x) == R_OK) {
-            mail_index_work(x);
-            mail_index_leave(x);
-            worked = true;
-        }
-        mail_index_end(a, worked);
+    bool due = has_work(x) && mail_index_on(a);
+    owe(x, due);
+    if (due && !load_is_high()) {
+        work_in_turn(x);
+    } else {
+        mail_index_pass(a);
+        if (due)
+            look_later(x, AGAIN_MS);
     }
     x->working = false;
-    if (again)
-        mail_index_pass(a);
-    if (mail_index_on(a) && (again || is_due(x)))
-        look_later(x, AGAIN_MS);
     account_unref(a);
 }
 
@@ -216,7 +243,7 @@ work(void *arg)
 static void
 start(struct mail_index *x)
 {
-    if (x->working || !mail_index_on(x->account))
+    if (x->working)
         return;
     x->working = true;
     timer_clear(&x->timer);
@@ -228,12 +255,12 @@ static void
 on_timer(void *arg)
 {
     struct mail_index *x = arg;
-    if (mail_index_queue(x))
-        return;
-    if (x->account->kept_state && is_due(x))
+    if (x->account->kept_state && mail_index_on(x->account) && is_due(x)) {
         start(x);
-    else
-        mail_index_pass(x->account);
+        return;
+    }
+    owe(x, false);
+    mail_index_pass(x->account);
 }
 
 static struct mail_index *
@@ -261,7 +288,6 @@ mail_index_free(struct account *a)
         return;
     timer_clear(&a->index->timer);
     mail_index_unqueue(a->index);
-    mail_index_pass(a);
     if (a->index->users == 0)
         text_index_close(&a->index->text);
     mail_index_covered_clear(a->index);
@@ -391,9 +417,9 @@ catch_up(void *arg)
 {
     struct call *c = arg;
     struct account *a = c->account;
-    if (is_due(index_of(a)))
+    if (mail_index_on(a) && is_due(index_of(a)))
         start(a->index);
-    while (a->index && a->index->working && mail_index_on(a))
+    while (a->index && (a->index->working || a->index->owed) && mail_index_on(a))
         task_sleep(50);
 }
 
@@ -436,10 +462,10 @@ purge(void *arg)
     x->working = true;
     timer_clear(&x->timer);
     purge_now(x);
-    mail_index_end(c->account, true);
+    mail_index_end(c->account);
     x->working = false;
     c->result = R_OK;
-    if (is_due(x))
+    if (mail_index_on(x->account) && is_due(x))
         start(x);
 }
 

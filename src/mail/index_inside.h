@@ -25,6 +25,7 @@ struct mail_index {
     struct timer timer;       // looks whether there is work
     unsigned users;           // finds and others that are inside it
     bool opening, working, damaged, gone;
+    bool owed;  // there is work that was not done: the account stays in memory until it is
     struct mail_index *prev, *next;  // those that wait for their turn (mail_index_queue)
     bool queued;
     bool covered_known;
@@ -46,12 +47,11 @@ bool mail_index_is_on(const struct mail *m);
 unsigned mail_index_after(const struct mail *m);
 void mail_index_tell(struct account *a, const char *event, const struct fault *f);
 bool mail_index_begin(struct account *a);  // false: another account of the home is at work
-// The next one's turn; a while later where nothing was to do: what thousands of accounts that come at once have on the disk does not all
-// come into memory in the same minute.
-void mail_index_end(struct account *a, bool worked);
-// Is somebody between the two? Then x's timer is set when its turn comes.
-bool mail_index_queue(struct mail_index *x);
-void mail_index_pass(struct account *a);  // there was nothing to do: the next one's turn
+void mail_index_end(struct account *a);    // the next one's turn
+// Somebody is between the two: x's timer is set when its turn comes.
+void mail_index_queue(struct mail_index *x);
+void mail_index_pass(
+    struct account *a);  // it was its turn, and there was nothing to do: the next one's
 void mail_index_unqueue(struct mail_index *x);
 // Whoever is at work has it.
 struct index_builder *mail_index_builder(struct account *a);

@@ -111,32 +111,22 @@ mail_index_begin(struct account *a)
     return free;
 }
 
-bool
+void
 mail_index_queue(struct mail_index *x)
 {
-    struct home *h = x->account->home;
-    if (!h->indexing)
-        mail_index_unqueue(x);
-    else if (!x->queued)
-        DL_APPEND(h->queued, x);
-    x->queued = h->indexing;
-    return x->queued;
-}
-
-static void
-pass(struct account *a, uint32_t ms)
-{
-    struct mail_index *next = a->home->queued;
-    if (!next)
-        return;
-    mail_index_unqueue(next);
-    timer_set(&next->timer, ms);
+    if (!x->queued)
+        DL_APPEND(x->account->home->queued, x);
+    x->queued = true;
 }
 
 void
 mail_index_pass(struct account *a)
 {
-    pass(a, 1);
+    struct mail_index *next = a->home->queued;
+    if (!next || a->home->indexing)
+        return;
+    mail_index_unqueue(next);
+    timer_set(&next->timer, 1);
 }
 
 void
@@ -148,12 +138,11 @@ mail_index_unqueue(struct mail_index *x)
 }
 
 void
-mail_index_end(struct account *a, bool worked)
+mail_index_end(struct account *a)
 {
-    enum { PACE_MS = 100 };
     a->home->builder.used_ms = clock_mono_ms();
     a->home->indexing = false;
-    pass(a, worked || mail_index_after(a->mail) > 0 ? 1 : PACE_MS);
+    mail_index_pass(a);
 }
 
 struct index_builder *
