@@ -1,4 +1,5 @@
 #include "base/hash.h"
+#include "base/hash_inside.h"
 
 #include <pthread.h>
 #include <sodium.h>
@@ -17,6 +18,11 @@ process_key_init(void)
 uint64_t
 hash64(struct span s)
 {
+#ifdef HASH_AVX2
+    enum { LONG = 512 };
+    if (s.n >= LONG && __builtin_cpu_supports("avx2"))
+        return hash64_avx2(s);
+#endif
     return XXH3_64bits(s.p, s.n);
 }
 
