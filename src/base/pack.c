@@ -90,14 +90,9 @@ unpack_u64(struct unpack *u)
 }
 
 uint64_t
-unpack_var(struct unpack *u)
+unpack_var_long(struct unpack *u)
 {
     uint64_t v = 0;
-    if (!u->bad && u->rest.n > 0 && (unsigned char)*u->rest.p < 0x80) {
-        v = (unsigned char)*u->rest.p++;
-        u->rest.n--;
-        return v;
-    }
     if (!u->bad && u->rest.n > 1 && (unsigned char)u->rest.p[1] < 0x80) {
         v = (unsigned char)u->rest.p[0] & 0x7f;
         v |= (uint64_t)(unsigned char)u->rest.p[1] << 7;

@@ -26,11 +26,19 @@ unpack_of(struct span s)
     return (struct unpack){s, false};
 }
 
+uint64_t unpack_var_long(struct unpack *u);  // of two octets and more, or none
+static inline uint64_t
+unpack_var(struct unpack *u)
+{
+    if (u->bad || u->rest.n == 0 || (unsigned char)*u->rest.p >= 0x80)
+        return unpack_var_long(u);
+    u->rest.n--;
+    return (unsigned char)*u->rest.p++;
+}
 uint8_t unpack_u8(struct unpack *u);
 uint16_t unpack_u16(struct unpack *u);
 uint32_t unpack_u32(struct unpack *u);
 uint64_t unpack_u64(struct unpack *u);
-uint64_t unpack_var(struct unpack *u);
 struct span unpack_span(struct unpack *u);  // borrowed from the input
 enum result unpack_end(const struct unpack *u) MUST_CHECK;
 

@@ -93,28 +93,43 @@ mask_of(const struct finding *g, char c)
     return lane_of((char)(g->any_case && ascii_is_alpha(c) ? 0xDF : 0xFF));
 }
 
+// The two octets in lanes, and where they are in the text.
+struct pair {
+    const char *rare, *rarer;
+    lane16 first, second, first_mask, second_mask;
+};
+
+static inline bool
+is_in_lane(struct finding *g, const struct pair *p, size_t at)
+{
+    lane16 hit = (lane16)((lane_load(p->rare + at) & p->first_mask) == p->first) &
+                 (lane16)((lane_load(p->rarer + at) & p->second_mask) == p->second);
+    while (lane_any(hit)) {
+        size_t i = lane_first(hit);
+        if (is_at(g, at + i))
+            return true;
+        hit[i] = 0;
+    }
+    return false;
+}
+
+// Where less than a lane is left, the last lane looks at some places again.
 static bool
 find(struct finding *g)
 {
     const struct mime_finder *f = g->f;
-    const char *rare = g->text.p + f->rare, *rarer = g->text.p + f->rarer;
+    char first = f->needle.p[f->rare], second = f->needle.p[f->rarer];
     size_t places = g->text.n - f->needle.n + 1, at = 0;
-    const lane16 first = lane_of(f->needle.p[f->rare]);
-    const lane16 second = lane_of(f->needle.p[f->rarer]);
-    const lane16 first_mask = mask_of(g, f->needle.p[f->rare]);
-    const lane16 second_mask = mask_of(g, f->needle.p[f->rarer]);
+    const struct pair p = {g->text.p + f->rare, g->text.p + f->rarer, lane_of(first),
+                           lane_of(second),     mask_of(g, first),    mask_of(g, second)};
     for (; at + sizeof(lane16) <= places; at += sizeof(lane16)) {
-        lane16 hit = (lane16)((lane_load(rare + at) & first_mask) == first) &
-                     (lane16)((lane_load(rarer + at) & second_mask) == second);
-        while (lane_any(hit)) {
-            size_t i = lane_first(hit);
-            if (is_at(g, at + i))
-                return true;
-            hit[i] = 0;
-        }
+        if (is_in_lane(g, &p, at))
+            return true;
         if (g->work > g->enough)
             return find_slowly(g, at);
     }
+    if (at < places && places >= sizeof(lane16))
+        return is_in_lane(g, &p, places - sizeof(lane16));
     for (; at < places; at++)
         if (is_at(g, at))
             return true;

@@ -2,7 +2,7 @@
 #define MIME_FINDER_H
 
 // A finder looks for one needle, sixteen places at a time: those that have its two rarest octets. Linear, whatever the text.
-// Private to this folder. Trust: none. Owner: it borrows the needle.
+// Trust: none. Owner: it borrows the needle.
 
 #include "base/span.h"
 

@@ -163,6 +163,8 @@ mime_summary_cut(struct span field)
 
     if (field.n + 4 > LIMIT_mime_summary)  // cut at a character
         return true;
+    if (field.n < 2 * (LIMIT_mime_repeats - 1))  // so many do not fit
+        return false;
     for (size_t i = 1; i < field.n; i++)
         values += field.p[i] == ' ' && field.p[i - 1] == ',';
     return values >= LIMIT_mime_repeats;
@@ -384,28 +386,26 @@ enum result
 mime_summary_get(struct span packed, struct mime_summary *out, struct fault *f)
 {
     struct unpack u = unpack_of(packed);
-    struct mime_summary s = {0};
     struct span *const spans[FIELDS] = {
-        &s.subject,    &s.base_subject, &s.from,        &s.to,
-        &s.cc,         &s.bcc,          &s.sender,      &s.reply_to,
-        &s.sort_from,  &s.sort_to,      &s.sort_cc,     &s.display_from,
-        &s.display_to, &s.message_id,   &s.in_reply_to, &s.references};
+        &out->subject,    &out->base_subject, &out->from,        &out->to,
+        &out->cc,         &out->bcc,          &out->sender,      &out->reply_to,
+        &out->sort_from,  &out->sort_to,      &out->sort_cc,     &out->display_from,
+        &out->display_to, &out->message_id,   &out->in_reply_to, &out->references};
     uint64_t n[FIELDS];
 
     uint8_t version = unpack_u8(&u), flags = unpack_u8(&u);
-    s.flags = flags;
-    s.has_date = flags & FLAG_DATE;
-    s.reply_or_forward = flags & FLAG_REPLY;
-    s.date.utc_s = (int64_t)unpack_u64(&u);
-    s.date.local_day = (int32_t)unpack_u32(&u);
-    s.date.zone_min = (int16_t)unpack_u16(&u);
+    out->flags = flags;
+    out->has_date = flags & FLAG_DATE;
+    out->reply_or_forward = flags & FLAG_REPLY;
+    out->date.utc_s = (int64_t)unpack_u64(&u);
+    out->date.local_day = (int32_t)unpack_u32(&u);
+    out->date.zone_min = (int16_t)unpack_u16(&u);
     for (size_t i = 0; i < FIELDS; i++)
         n[i] = unpack_var(&u);
     for (size_t i = 0; i < FIELDS; i++)
         *spans[i] = take(&u, n[i]);
     if (unpack_end(&u) != R_OK || version != VERSION)
         return fault_set(f, FAULT_CORRUPTION, "MIME summary is damaged");
-    *out = s;
     return R_OK;
 }
 

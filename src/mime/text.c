@@ -15,6 +15,7 @@ struct needle {
     struct span text;  // folded
     struct mime_finder finder, core;
     bool ascii;
+    bool whole;  // the core is all of it
     bool found;
 };
 
@@ -55,6 +56,7 @@ set_cores(struct mime_text_search *s)
         needle->ascii = mime_ascii_run(needle->text) == needle->text.n;
         struct span core = span_slice(buf_span(&s->cores), at, at + needle->text.n);
         needle->core = mime_finder_of(mime_longest_piece(core, parts_core));
+        needle->whole = s->collation != COLLATION_OCTET && needle->core.needle.n == core.n;
     }
 }
 
@@ -359,16 +361,38 @@ may_be_written(const struct mime_text_search *s, struct span raw)
     return false;
 }
 
+// A needle without white space and colon that is written in a field that is not coded is found. True: there may be others in it.
+static bool
+search_written(struct mime_text_search *s, struct span raw)
+{
+    bool more = false;
+    for (size_t i = 0; i < s->n; i++) {
+        struct needle *needle = &s->needles[i];
+        if (needle->found || !needle->ascii || !mime_finder_in_any_case(&needle->core, raw))
+            continue;
+        needle->found = needle->whole && raw.n <= LIMIT_mime_header && !is_coded(s, raw);
+        s->missing -= needle->found;
+        more = more || !needle->found;
+    }
+    return more;
+}
+
+// What is written in many fields is mostly in one of the first: that needs no look at all of the block.
 void
 mime_text_header(struct mime_text_search *s, struct span block)
 {
     struct mime_header_iter it = mime_header_begin(block);
     struct mime_header header;
-    bool coded = is_coded(s, block), written = may_be_written(s, block);
 
-    while ((coded || written) && s->missing > 0 && mime_header_next(&it, &header) == R_OK)
-        if ((coded && is_coded(s, header.raw)) ||
-            (written && may_be_written(s, header.raw)))
+    if (may_be_written(s, block))
+        while (s->missing > 0 && mime_header_next(&it, &header) == R_OK)
+            if (search_written(s, header.raw))
+                mime_streams_field(s->streams, MIME_ZONE_HEADER, header.name, header.value);
+    if (s->missing == 0 || !is_coded(s, block))
+        return;
+    it = mime_header_begin(block);
+    while (s->missing > 0 && mime_header_next(&it, &header) == R_OK)
+        if (is_coded(s, header.raw))
             mime_streams_field(s->streams, MIME_ZONE_HEADER, header.name, header.value);
 }
 

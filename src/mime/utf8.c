@@ -56,6 +56,11 @@ mime_ascii_run(struct span in)
         if ((words[0] | words[1] | words[2] | words[3]) & 0x8080808080808080u)
             break;
     }
+    for (; n + sizeof words[0] <= in.n; n += sizeof words[0]) {
+        memcpy(words, in.p + n, sizeof words[0]);
+        if (words[0] & 0x8080808080808080u)
+            break;
+    }
     while (n < in.n && !(in.p[n] & 0x80))
         n++;
     return n;

@@ -58,8 +58,10 @@ prepare(struct query *q, enum collation collation, struct arena *a, uint32_t *sl
         ask_header(q);
     if (q->op == QUERY_HEADER)
         q->number = mime_summary_row(q->name);
-    if (q->op >= QUERY_ATTACHMENT && q->op <= QUERY_HEADER)
+    if (q->op >= QUERY_ATTACHMENT && q->op <= QUERY_HEADER) {
         q->text = folded(a, q);
+        q->needle = mime_needle_of(q->text, q->collation);
+    }
     if (q->op >= QUERY_SUBJECT)
         q->slot = (*slots)++;
     for (struct query *k = q->first; k; k = k->next)
@@ -224,23 +226,12 @@ query_field_cut(enum query_op op, const struct query_message *m)
     return mime_summary_cut(summary_field(op, m->summary)) || header_cut(m);
 }
 
-static bool
-is_in(const struct query *q, struct span text)
-{
-    struct buf b;
-    buf_init(&b, LIMIT_record_meta);
-    mime_fold_as(&b, q->collation, text);
-    bool hit = span_find(buf_span(&b), q->text) < b.n;
-    buf_done(&b);
-    return hit;
-}
-
 static enum query_answer
 match_field(const struct query *q, const struct query_message *m)
 {
     if (!m->summary)
         return QUERY_UNKNOWN;
-    bool hit = is_in(q, summary_field(q->op, m->summary));
+    bool hit = mime_needle_in(&q->needle, summary_field(q->op, m->summary));
     if (hit || !query_field_cut(q->op, m))
         return answer(hit);
     return m->found ? answer(m->found[q->slot]) : QUERY_UNKNOWN;
@@ -257,7 +248,8 @@ match_header(const struct query *q, const struct query_message *m)
         return QUERY_UNKNOWN;
     buf_init(&text, LIMIT_record_meta);
     enum mime_summary_answer said = mime_summary_header(m->summary, q->number, &text);
-    bool hit = said == MIME_SUMMARY_TEXT && (q->text.n == 0 || is_in(q, buf_span(&text)));
+    bool hit = said == MIME_SUMMARY_TEXT &&
+               (q->text.n == 0 || mime_needle_in(&q->needle, buf_span(&text)));
     buf_done(&text);
     return said == MIME_SUMMARY_UNSURE ? QUERY_UNKNOWN : answer(hit);
 }
@@ -266,7 +258,7 @@ static bool
 names_file(const struct mime_index_part *part, const struct query *q)
 {
     return (part->attachment || part->name.n > 0) &&
-           (q->text.n == 0 || is_in(q, part->name));
+           (q->text.n == 0 || mime_needle_in(&q->needle, part->name));
 }
 
 static enum query_answer

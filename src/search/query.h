@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "mime/charset.h"
+#include "mime/needle.h"
 #include "mime/summary.h"
 #include "mime/text.h"
 #include "search/text_index.h"
@@ -56,7 +57,8 @@ struct query {
     uint64_t number;
     // UTF-8; text is folded by query_prepare where it is compared with what is cached
     struct span name, text;
-    struct span said;  // text before it was folded
+    struct span said;           // text before it was folded
+    struct mime_needle needle;  // of text, where it is not empty
     const struct seqset *set;
     uint32_t age;   // of OLDER, YOUNGER: `number` is so long before now; 0: a moment
     uint32_t slot;  // of SUBJECT and what follows: place in query_message.found

@@ -23,6 +23,7 @@ query_copy(const struct query *q, struct arena *a)
     copy->name = copy_text(q->name, a);
     copy->text = copy_text(q->text, a);
     copy->said = copy_text(q->said, a);
+    copy->needle.finder.needle = copy->text;
     copy->set = q->set ? copy_set(q->set, a) : NULL;
     for (const struct query *k = q->first; k; k = k->next, last = &(*last)->next)
         *last = query_copy(k, a);
