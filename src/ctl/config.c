@@ -368,6 +368,7 @@ put_member(struct buf *b, const struct setting *s, const struct config *c)
     switch (s->kind) {
     case SETTING_TEXT:
     case SETTING_CHOICE:
+    case SETTING_SWITCH:
         pack_span(b, span_str(*(const char *const *)m));
         break;
     case SETTING_BOOL:
@@ -415,6 +416,7 @@ get_member(struct unpack *u, const struct setting *s, struct config *c)
     switch (s->kind) {
     case SETTING_TEXT:
     case SETTING_CHOICE:
+    case SETTING_SWITCH:
         *(const char **)m = arena_cstr(c->arena, unpack_span(u));
         break;
     case SETTING_BOOL:

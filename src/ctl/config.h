@@ -16,9 +16,10 @@ struct config_list {
 };
 
 // Kinds of config.def and the C type each has here. SIZE is octets ("100M"), TIME seconds ("30d"),
-// CHOICE one of the words of its row.
+// CHOICE one of the words of its row, SWITCH too: "true" and "false" are among them, and are read as those of a BOOL.
 typedef const char *config_TEXT;
 typedef const char *config_CHOICE;
+typedef const char *config_SWITCH;
 typedef struct config_list config_LIST;
 typedef bool config_BOOL;
 typedef uint64_t config_NUMBER;

@@ -24,6 +24,8 @@ static const struct row rows[] = {
     {"zzzzzzzzzz = 1\n", "there is no setting 'zzzzzzzzzz'; remove it"},
     {"\n\nplaintext_auth = maybe\n",
      ":3: 'plaintext_auth' cannot be 'maybe'; use true or false"},
+    {"search_index = sometimes\n",
+     ":1: 'search_index' cannot be 'sometimes'; use one of: true asked false"},
     {"folder_language = \"fr\"\n",
      ":1: 'folder_language' cannot be 'fr'; use one of: en de"},
     {"retention = soon\n", "'retention' cannot be 'soon'; write it like 30m, 12h or 14d"},
@@ -167,6 +169,42 @@ load_text(const char *text)
     return c;
 }
 
+// A SWITCH takes what a BOOL takes, and a word more; true and false are written as a BOOL writes them.
+static void
+test_switch(void **state)
+{
+    static const struct {
+        const char *text, *want, *want_dump;
+    } switches[] = {
+        {"", "true", "\nsearch_index = true\n"},
+        {"search_index = true\n", "true", "\nsearch_index = true\n"},
+        {"search_index = \"Yes\"\n", "true", "\nsearch_index = true\n"},
+        {"search_index = on\n", "true", "\nsearch_index = true\n"},
+        {"search_index = no\n", "false", "\nsearch_index = false\n"},
+        {"search_index = OFF\n", "false", "\nsearch_index = false\n"},
+        {"search_index = false\n", "false", "\nsearch_index = false\n"},
+        {"search_index = asked\n", "asked", "\nsearch_index = \"asked\"\n"},
+        {"search_index = \"asked\"\n", "asked", "\nsearch_index = \"asked\"\n"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++) {
+        struct config *c = load_text(switches[i].text), *copy;
+        struct buf b;
+        buf_init(&b, LIMIT_config_packed);
+        assert_string_equal(c->search_index, switches[i].want);
+        config_dump(c, &b);
+        buf_put_char(&b, '\0');
+        assert_non_null(strstr(b.p, switches[i].want_dump));
+        buf_reset(&b);
+        config_put(&b, c);
+        assert_int_equal(config_get(buf_span(&b), &copy), R_OK);
+        assert_string_equal(copy->search_index, switches[i].want);
+        buf_done(&b);
+        config_free(&c);
+        config_free(&copy);
+    }
+}
+
 struct follow_row {
     const char *now, *next;
     const char *want_live, *want_restart;
@@ -175,6 +213,8 @@ struct follow_row {
 static const struct follow_row follow_rows[] = {
     {"", "", "", ""},
     {"retention = 1d\n", "retention = 24h\n", "", ""},
+    {"search_index = yes\n", "search_index = on\n", "", ""},
+    {"search_index = yes\n", "search_index = asked\n", "search_index", ""},
     {"", "log_level = debug\nretention = 1d\n", "retention, log_level", ""},
     {"data = \"/a\"\n", "data = \"/b\"\nuser = \"x\"\n", "", "data, user"},
     {"local_domains = { \"a\", \"b\" }\n", "local_domains = { \"ab\" }\nmail_threads = 3\n",
@@ -207,8 +247,8 @@ test_follow(void **state)
 int
 main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows),
-                                       cmocka_unit_test(test_round_trips),
-                                       cmocka_unit_test(test_follow)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rows), cmocka_unit_test(test_round_trips),
+        cmocka_unit_test(test_switch), cmocka_unit_test(test_follow)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

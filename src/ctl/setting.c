@@ -84,18 +84,39 @@ setting_check_word(struct span name, struct span word, struct fault *f)
     return read_choice(s, text, &none, f);
 }
 
+static bool
+is_yes(struct span v)
+{
+    return span_ieq(v, SPAN("true")) || span_ieq(v, SPAN("yes")) || span_ieq(v, SPAN("on"));
+}
+
+static bool
+is_no(struct span v)
+{
+    return span_ieq(v, SPAN("false")) || span_ieq(v, SPAN("no")) ||
+           span_ieq(v, SPAN("off"));
+}
+
 static enum result
 read_bool(const struct setting *s, const char *value, bool *out, struct fault *f)
 {
-    struct span v = span_str(value);
-    bool yes =
-        span_ieq(v, SPAN("true")) || span_ieq(v, SPAN("yes")) || span_ieq(v, SPAN("on"));
-    bool no =
-        span_ieq(v, SPAN("false")) || span_ieq(v, SPAN("no")) || span_ieq(v, SPAN("off"));
-    if (!yes && !no)
+    bool yes = is_yes(span_str(value));
+    if (!yes && !is_no(span_str(value)))
         return fault_set(f, FAULT_BAD, "'%s' cannot be '%.60s'; use true or false", s->name,
                          value);
     *out = yes;
+    return R_OK;
+}
+
+static enum result
+read_switch(const struct setting *s, const char *value, const char **out, struct fault *f)
+{
+    if (is_yes(span_str(value)))
+        *out = "true";
+    else if (is_no(span_str(value)))
+        *out = "false";
+    else
+        return read_choice(s, value, out, f);
     return R_OK;
 }
 
@@ -181,6 +202,8 @@ setting_read(const struct setting *s, struct config *c, const char **values, siz
         return read_choice(s, value, member(s, c), f);
     case SETTING_BOOL:
         return read_bool(s, value, member(s, c), f);
+    case SETTING_SWITCH:
+        return read_switch(s, value, member(s, c), f);
     case SETTING_NUMBER:
         return read_number(s, value, member(s, c), f);
     case SETTING_SIZE:
@@ -262,6 +285,15 @@ write_units(struct buf *b, uint64_t value, const struct unit *units)
     buf_put_char(b, '"');
 }
 
+static void
+write_switch(struct buf *b, const char *value)
+{
+    if (is_yes(span_str(value)) || is_no(span_str(value)))
+        buf_put_str(b, value);
+    else
+        write_quoted(b, value);
+}
+
 void
 setting_write(const struct setting *s, const struct config *c, struct buf *b)
 {
@@ -270,6 +302,9 @@ setting_write(const struct setting *s, const struct config *c, struct buf *b)
     case SETTING_TEXT:
     case SETTING_CHOICE:
         write_quoted(b, *(const char *const *)m);
+        break;
+    case SETTING_SWITCH:
+        write_switch(b, *(const char *const *)m);
         break;
     case SETTING_LIST:
         write_list(b, m);

@@ -90,9 +90,14 @@ value_of(const struct setting *s, const struct config *c, struct buf *packed)
 {
     const void *m = (const char *)c + s->offset;
     const struct config_list *list = m;
+    const char *text = s->kind == SETTING_SWITCH ? *(const char *const *)m : "";
     switch (s->kind) {
     case SETTING_TEXT:
     case SETTING_CHOICE:
+        break;
+    case SETTING_SWITCH:  // as the BOOL that it was before it had a third word
+        if (strcmp(text, "true") == 0 || strcmp(text, "false") == 0)
+            return field_flag("value", "", text[0] == 't');
         break;
     case SETTING_BOOL:
         return field_flag("value", "", *(const bool *)m);

@@ -20,9 +20,9 @@ static const struct topic topics[] = {
 #undef TOPIC
 
 static const char *const kinds[] = {
-    [SETTING_TEXT] = "text",    [SETTING_CHOICE] = "choice", [SETTING_LIST] = "list",
+    [SETTING_TEXT] = "text",    [SETTING_CHOICE] = "choice", [SETTING_SWITCH] = "choice",
     [SETTING_BOOL] = "boolean", [SETTING_NUMBER] = "number", [SETTING_SIZE] = "size",
-    [SETTING_TIME] = "time",
+    [SETTING_TIME] = "time",    [SETTING_LIST] = "list",
 };
 static const char *const wheres[] = {
     [VERB_LOCAL] = "command",

@@ -21,7 +21,13 @@ mail_index_on(const struct account *a)
 
 // ---- faults ----
 
-// Texts of attachments (files-) stay: they have checksums of their own.
+// Texts of attachments have checksums of their own.
+static bool
+stays(struct span name)
+{
+    return span_starts(name, SPAN("files-")) || !mail_index_is_of_mail(name);
+}
+
 static enum result
 drop_strings(struct account *a, struct fault *f)
 {
@@ -32,7 +38,7 @@ drop_strings(struct account *a, struct fault *f)
     if (r == R_OK)
         r = derived_list(s, a->id, &list, f);
     for (size_t i = 0; i < list.n && r == R_OK; i++)
-        if (!span_starts(list.entries[i].name, SPAN("files-")))
+        if (!stays(list.entries[i].name))
             r = derived_remove(s, a->id, list.entries[i].name, f);
     arena_free(&list.a);
     return r;
@@ -127,7 +133,7 @@ static bool
 is_blank(const struct mail_index *x, uint64_t now_ms)
 {
     return !x->damaged && !x->gone && !x->owed && !timer_is_set(&x->timer) &&
-           x->lookups == 0 && x->rest_until_ms <= now_ms;
+           x->lookups == 0 && !x->asked.unsaved && x->rest_until_ms <= now_ms;
 }
 
 size_t
@@ -155,15 +161,27 @@ mail_index_is_fresh(const struct mail_index *x)
 }
 
 bool
-mail_index_is_asked(const struct mail_index *x)
+mail_index_is_busy(const struct mail_index *x)
 {
     return x->lookups >= LOOKUPS;
 }
 
 static bool
+may_be_wanted(const struct mail_index *x)
+{
+    return mail_index_is_wanted(x) || mail_index_wants_to_know(x);
+}
+
+static bool
+is_index_due(const struct mail_index *x)
+{
+    return may_be_wanted(x) && (mail_index_is_fresh(x) || mail_index_is_busy(x));
+}
+
+static bool
 is_due(const struct mail_index *x)
 {
-    return mail_index_is_fresh(x) || mail_index_is_asked(x);
+    return x->asked.unsaved || is_index_due(x);
 }
 
 static void
@@ -172,22 +190,47 @@ look_later(struct mail_index *x, uint32_t ms)
     timer_set(&x->timer, mail_index_after(x->account->mail) > 0 ? TEST_MS : ms);
 }
 
-// Whether there is work, told by the one string that says what is covered: most accounts need no segment opened for that.
+static enum result
+load_strings(struct mail_index *x, struct fault *f)
+{
+    if (mail_index_wants_to_know(x) && mail_index_asked_load(x, f) != R_OK)
+        return R_FAIL;
+    if (x->covered_known || !mail_index_is_wanted(x))
+        return R_OK;
+    enum result r = mail_index_covered_load(x, f);
+    x->covered_known = r == R_OK;
+    return r;
+}
+
+// Whether there is work, told by two small strings: most accounts need no segment opened for that.
 static bool
 has_work(struct mail_index *x)
 {
     struct fault f;
-    if (x->covered_known || x->opening || x->damaged)
-        return is_due(x);
+    bool known = x->covered_known && !mail_index_wants_to_know(x);
+    if (known || x->opening || x->damaged)
+        return is_index_due(x);
     x->users++;
     x->opening = true;
-    enum result r = mail_index_covered_load(x, &f);
+    enum result r = load_strings(x, &f);
     x->opening = false;
-    x->covered_known = r == R_OK;
     if (r != R_OK)
         mail_index_failed(x, &f);
     mail_index_leave(x);
-    return is_due(x);
+    return is_index_due(x);
+}
+
+// Also under load: a search is remembered.
+static void
+save_asked(struct mail_index *x)
+{
+    struct fault f;
+    if (!x->asked.unsaved || clock_mono_ms() < x->rest_until_ms)
+        return;
+    x->users++;
+    if (mail_index_asked_save(x, &f) != R_OK)
+        mail_index_failed(x, &f);
+    mail_index_leave(x);
 }
 
 // What is owed keeps the account in memory: mail that came for thousands at once is indexed in turn, also when their users are gone.
@@ -226,13 +269,14 @@ work(void *arg)
 {
     struct mail_index *x = arg;
     struct account *a = x->account;
+    save_asked(x);
     bool due = has_work(x) && mail_index_on(a);
     owe(x, due);
     if (due && !load_is_high()) {
         work_in_turn(x);
     } else {
         mail_index_pass(a);
-        if (due)
+        if (mail_index_on(a) && is_due(x))
             look_later(x, AGAIN_MS);
     }
     x->working = false;
@@ -307,7 +351,7 @@ mail_index_applied(struct account *a, enum record_type type)
         x->users++;
         x->damaged = x->gone = true;
         mail_index_leave(x);
-    } else if (!x->working && !timer_is_set(&x->timer)) {
+    } else if (!x->working && !timer_is_set(&x->timer) && may_be_wanted(x)) {
         look_later(x, LOOK_MS);
     }
 }
@@ -320,6 +364,7 @@ struct call {
     size_t n;
     struct text_found *found;
     struct mail_index_state *state;
+    bool wants;
     enum result result;
 };
 
@@ -340,8 +385,6 @@ find(void *arg)
         if (c->result == R_FAIL)
             mail_index_failed(x, &f);
     }
-    if (is_due(x))
-        start(x);
     mail_index_leave(x);
 }
 
@@ -355,20 +398,46 @@ mail_index_find(struct account *a, const struct text_lookup *lookups, size_t n,
     return c.result == R_OK ? R_OK : R_NONE;
 }
 
+// What cannot be loaded is written anew.
+static void
+load_asked(struct mail_index *x)
+{
+    struct fault f;
+    if (!mail_index_wants_to_know(x))
+        return;
+    x->users++;
+    if (mail_index_asked_load(x, &f) != R_OK)
+        mail_index_failed(x, &f);
+    mail_index_leave(x);
+}
+
 static void
 found_free(void *arg)
 {
     struct call *c = arg;
+    struct mail_index *x = index_of(c->account);
     text_found_free(&c->found);
+    if (c->wants && mail_index_mode(c->account->mail) == MAIL_INDEX_ASKED) {
+        load_asked(x);
+        mail_index_asked_now(x);
+    }
+    if (mail_index_on(c->account) && is_due(x))
+        start(x);
 }
 
 void
-mail_index_found_free(struct account *a, struct text_found **found)
+mail_index_found_free(struct account *a, struct text_found **found, bool wants)
 {
-    struct call c = {.account = a, .found = *found};
-    if (*found)
-        account_run(a, found_free, &c);
+    struct call c = {.account = a, .found = *found, .wants = wants};
+    account_run(a, found_free, &c);
     *found = NULL;
+}
+
+void
+mail_index_want(struct account *a)
+{
+    struct call c = {.account = a, .wants = true};
+    account_run(a, found_free, &c);
 }
 
 static uint64_t
@@ -391,8 +460,12 @@ state_get(void *arg)
     struct call *c = arg;
     struct mail_index *x = index_of(c->account);
     struct mail_index_state *out = c->state;
-    *out =
-        (struct mail_index_state){.on = mail_index_on(c->account), .working = x->working};
+    load_asked(x);
+    *out = (struct mail_index_state){.mode = mail_index_mode(c->account->mail),
+                                     .asked_s = x->asked.at_s,
+                                     .on = mail_index_on(c->account),
+                                     .wanted = mail_index_is_wanted(x),
+                                     .working = x->working};
     if (mail_index_enter(x) == R_OK) {
         text_index_stats(x->text, &out->stats);
         out->memory = text_index_memory(x->text);
@@ -442,7 +515,7 @@ drop_unused(struct mail_index *x)
 static void
 purge_now(struct mail_index *x)
 {
-    if (!mail_index_on(x->account)) {
+    if (mail_index_mode(x->account->mail) == MAIL_INDEX_OFF) {
         drop_unused(x);
         mail_index_purge_work(x);
     } else if (mail_index_enter(x) == R_OK) {
@@ -457,7 +530,8 @@ purge(void *arg)
     struct call *c = arg;
     struct mail_index *x = index_of(c->account);
     c->result = R_NONE;
-    if (x->working || x->users > 0 || !mail_index_begin(c->account))
+    if (mail_index_mode(c->account->mail) == MAIL_INDEX_ELSEWHERE || x->working ||
+        x->users > 0 || !mail_index_begin(c->account))
         return;
     x->working = true;
     timer_clear(&x->timer);

@@ -9,9 +9,15 @@
 #include "mail/account.h"
 #include "search/text_index.h"
 
-// Whether indexes are made and asked. test_after: messages after which an index is made, at once; 0: LIMIT_index_fresh. From
-// any thread.
-void mail_index_set(struct mail *m, bool on, unsigned test_after);
+enum mail_index_mode {
+    MAIL_INDEX_ELSEWHERE,  // as it begins: a process that makes none, asks none and drops none
+    MAIL_INDEX_OFF,        // none is asked or made, and what there is is dropped
+    MAIL_INDEX_ASKED,      // only accounts whose text was searched of late are indexed
+    MAIL_INDEX_ALL,
+};
+// Which indexes are made. test_after: messages after which an index is made, at once; 0: LIMIT_index_fresh. From any thread.
+void mail_index_set(struct mail *m, enum mail_index_mode mode, unsigned test_after);
+enum mail_index_mode mail_index_mode(const struct mail *m);
 // No more work begins, and what is at work ends soon. From any thread.
 void mail_index_stop(struct mail *m);
 // The task at work calls it when it could not make an index, or had to drop it: for the log. Set before the loops run.
@@ -22,15 +28,23 @@ void mail_index_report(struct mail *m, mail_index_report_fn *fn);
 // Suspends. R_NONE: there is no index to ask (none yet, or off), or it could not be read: scan.
 enum result mail_index_find(struct account *a, const struct text_lookup *lookups, size_t n,
                             struct text_found **out);
-// Suspends.
-void mail_index_found_free(struct account *a, struct text_found **found);
+// Suspends. At the end of a search that called mail_index_find, whatever that said: what is due is indexed now. `wants`: it was one for which an
+// account gets an index, where only those that are asked have one.
+void mail_index_found_free(struct account *a, struct text_found **found, bool wants);
+// Suspends. The account is asked for, as by a search: what is due of it is indexed now.
+void mail_index_want(struct account *a);
+// Suspends. Is the account indexed, as far as that is due? R_NONE: not; it need not be open.
+enum result mail_index_wanted_of(struct mail *m, uint64_t account,
+                                 struct fault *f) MUST_CHECK;
 
 struct mail_index_state {
     struct text_stats stats;
     uint64_t memory;     // octets it holds
     uint64_t files;      // octets of the texts of attachments that are kept
     uint64_t unindexed;  // messages that came since, at most; they are scanned
-    bool on, working, resting;
+    enum mail_index_mode mode;
+    int64_t asked_s;  // when it was asked for; 0: never that is known. Of MAIL_INDEX_ASKED
+    bool on, wanted, working, resting;
 };
 // Suspends.
 enum result mail_index_state(struct account *a, struct mail_index_state *out,
@@ -40,6 +54,8 @@ void mail_index_catch_up(struct account *a);
 // Suspends. Removes what the index and the cache of attachments' texts keep of messages that are gone; what could not be read when it was to
 // be indexed is tried again. R_NONE: not now, others are at work. It is logged when it fails.
 enum result mail_index_purge(struct account *a);
+// Has this derived string something of the mail, that is to go with it?
+bool mail_index_is_of_mail(struct span string);
 // Suspends. Drops what there is of accounts that are not in the store any more.
 enum result mail_index_sweep(struct mail *m, struct fault *f) MUST_CHECK;
 

@@ -100,18 +100,10 @@ enum result
 mail_index_covered_save(struct mail_index *x, struct fault *f)
 {
     struct store *s = mail_store(x->account->mail);
-    struct derived_writer *w;
     struct buf b;
     buf_init(&b, COVERED_MAX);
     covered_put(x, &b);
-    enum result r = derived_create(s, x->account->id, span_str(covered_name), &w, f);
-    if (r == R_OK) {
-        r = derived_append(w, buf_span(&b), f);
-        if (r == R_OK)
-            r = derived_commit(&w, f);
-        else
-            derived_abort(&w);
-    }
+    enum result r = derived_put(s, x->account->id, span_str(covered_name), buf_span(&b), f);
     buf_done(&b);
     return r;
 }

@@ -32,6 +32,11 @@ struct mail_index {
     uint64_t lookups;               // since the account was opened, or they led to a merge
     struct index_covered *covered;  // ascending by mailbox
     size_t covered_count, covered_room;
+    struct {           // index_asked.c
+        bool known;    // the string was looked for
+        bool unsaved;  // it says something else
+        int64_t at_s;  // 0: never
+    } asked;
     uint64_t rest_until_ms;  // after a fault
     uint64_t used_ms;
 };
@@ -75,6 +80,15 @@ enum result mail_index_covered_save(struct mail_index *x, struct fault *f) MUST_
 enum result mail_index_covered_remove(struct account *a, struct fault *f) MUST_CHECK;
 void mail_index_covered_clear(struct mail_index *x);
 
+// index_asked.c. Is it one of those that are indexed? No, where it is not known yet.
+bool mail_index_is_wanted(const struct mail_index *x);
+// It is to be loaded before that can be said.
+bool mail_index_wants_to_know(const struct mail_index *x);
+void mail_index_asked_now(struct mail_index *x);
+// Suspend.
+enum result mail_index_asked_load(struct mail_index *x, struct fault *f) MUST_CHECK;
+enum result mail_index_asked_save(struct mail_index *x, struct fault *f) MUST_CHECK;
+
 // Damage of the mail's own tables is none of the index. Returns R_FAIL.
 enum result mail_index_of_mail(struct fault *f);
 // False: work is to end.
@@ -84,8 +98,8 @@ bool mail_index_wait_for_ease(const struct mail_index *x);
 
 // Are there enough fresh messages to index them?
 bool mail_index_is_fresh(const struct mail_index *x);
-// Is it often asked? A merge costs about as much as so many lookups save that look into fewer segments then.
-bool mail_index_is_asked(const struct mail_index *x);
+// Is it often looked into? A merge costs about as much as so many lookups save that look into fewer segments then.
+bool mail_index_is_busy(const struct mail_index *x);
 // Suspends. Indexes what is fresh, merges.
 void mail_index_work(struct mail_index *x);
 

@@ -31,7 +31,7 @@ static struct scene
 scene_new(struct fixture *x)
 {
     struct scene s;
-    mail_index_set(x->mail, true, 1);
+    mail_index_set(x->mail, MAIL_INDEX_ALL, 1);
     s.busy = account_of(x, BUSY, false);
     assert_true(mail_index_begin(s.busy));
     s.late = account_of(x, LATE, true);
@@ -75,7 +75,7 @@ static void
 test_off_meanwhile(struct fixture *x)
 {
     struct scene s = scene_new(x);
-    mail_index_set(x->mail, false, 1);
+    mail_index_set(x->mail, MAIL_INDEX_OFF, 1);
     mail_index_end(s.busy);
     await_settled(s.late);
 }
@@ -83,7 +83,7 @@ test_off_meanwhile(struct fixture *x)
 static void
 test_nothing_owed(struct fixture *x)
 {
-    mail_index_set(x->mail, true, 1);
+    mail_index_set(x->mail, MAIL_INDEX_ALL, 1);
     struct account *a = account_of(x, BUSY, false);
     task_sleep(50);
     await_settled(a);

@@ -369,7 +369,7 @@ static enum result
 merge(struct worker *w)
 {
     const struct text_merge_wish wish = {
-        .soon = mail_index_is_asked(w->x), .go_on = may_merge, .arg = w};
+        .soon = mail_index_is_busy(w->x), .go_on = may_merge, .arg = w};
     struct text_stats stats;
     enum result r;
     if (wish.soon)

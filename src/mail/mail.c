@@ -66,10 +66,16 @@ mail_private_flags(const struct mail *m)
 }
 
 void
-mail_index_set(struct mail *m, bool on, unsigned test_after)
+mail_index_set(struct mail *m, enum mail_index_mode mode, unsigned test_after)
 {
     m->index_after = test_after;
-    m->index_on = on;
+    m->index_mode = mode;
+}
+
+enum mail_index_mode
+mail_index_mode(const struct mail *m)
+{
+    return (enum mail_index_mode)m->index_mode;
 }
 
 void
@@ -87,7 +93,7 @@ mail_index_report(struct mail *m, mail_index_report_fn *fn)
 bool
 mail_index_is_on(const struct mail *m)
 {
-    return m->index_on && !m->index_stopped;
+    return mail_index_mode(m) >= MAIL_INDEX_ASKED && !m->index_stopped;
 }
 
 unsigned

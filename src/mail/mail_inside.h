@@ -32,7 +32,8 @@ struct mail {
     atomic_uint marks;
     atomic_uint private_flags;
     atomic_uint index_after;
-    atomic_bool index_on, index_stopped;
+    atomic_uint index_mode;  // enum mail_index_mode
+    atomic_bool index_stopped;
     atomic_bool sent_copy;
     mail_index_report_fn *index_report;
     struct home *homes;

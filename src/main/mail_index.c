@@ -8,7 +8,7 @@
 
 // Accounts that nobody uses have to be indexed too: some time after the start the first home goes through them, one at a time.
 
-enum { FIRST_MS = 20000, AGAIN_MS = 60000, PAUSE_MS = 20 };
+enum { FIRST_MS = 20000, AGAIN_MS = 60000, SOON_MS = 1000, PAUSE_MS = 20 };
 
 void
 mail_index_log(struct account *a, const char *event, const struct fault *f)
@@ -22,7 +22,8 @@ index_one(struct mail_role *r, uint64_t id)
 {
     struct account *account = NULL;
     struct fault f;
-    if (account_open(r->mail, id, SPAN(""), false, &account, &f) == R_OK)
+    if (mail_index_wanted_of(r->mail, id, &f) == R_OK &&
+        account_open(r->mail, id, SPAN(""), false, &account, &f) == R_OK)
         mail_index_catch_up(account);
     account_close(&account);
 }
@@ -30,7 +31,8 @@ index_one(struct mail_role *r, uint64_t id)
 static bool
 may_go_on(const struct mail_role *r)
 {
-    return !load_is_high() && !r->homes[0].draining && r->host.config->search_index;
+    return !load_is_high() && !r->homes[0].draining && !r->indexing.again &&
+           mail_index_mode(r->mail) != MAIL_INDEX_OFF;
 }
 
 // False: it had to stop before the last.
@@ -44,15 +46,15 @@ index_all(struct mail_role *r)
     if (mail_index_sweep(r->mail, &f) != R_OK ||
         store_accounts(r->store, a, &ids, &n, &f) != R_OK)
         log_error("mail", "search index", log_fault(&f));
-    for (; n > 0 && may_go_on(r) && r->indexed < ids[n - 1];)
+    for (; n > 0 && may_go_on(r) && r->indexing.upto < ids[n - 1];)
         for (size_t i = 0; i < n && may_go_on(r); i++) {
-            if (ids[i] <= r->indexed)
+            if (ids[i] <= r->indexing.upto)
                 continue;
             index_one(r, ids[i]);
-            r->indexed = ids[i];
+            r->indexing.upto = ids[i];
             task_sleep(PAUSE_MS);
         }
-    bool all = n == 0 || r->indexed >= ids[n - 1];
+    bool all = n == 0 || r->indexing.upto >= ids[n - 1];
     arena_free(&a);
     return all;
 }
@@ -61,15 +63,40 @@ static void
 look(void *arg)
 {
     struct mail_role *r = arg;
-    bool all = r->host.config->search_index && index_all(r);
-    if (!all && !r->homes[0].draining)
-        timer_set(&r->indexing, AGAIN_MS);
+    if (r->indexing.again)
+        r->indexing.upto = 0;
+    r->indexing.again = false;
+    r->indexing.at_work = true;
+    bool all = mail_index_mode(r->mail) != MAIL_INDEX_OFF && index_all(r);
+    r->indexing.at_work = false;
+    if ((!all || r->indexing.again) && !r->homes[0].draining)
+        timer_set(&r->indexing.timer, r->indexing.again ? SOON_MS : AGAIN_MS);
 }
 
 static void
 on_indexing(void *arg)
 {
     task_start(look, arg);
+}
+
+bool
+mail_index_configure(struct mail_role *r, const struct config *c)
+{
+    enum mail_index_mode before = mail_index_mode(r->mail), mode = MAIL_INDEX_OFF;
+    if (strcmp(c->search_index, "asked") == 0)
+        mode = MAIL_INDEX_ASKED;
+    else if (strcmp(c->search_index, "true") == 0)
+        mode = MAIL_INDEX_ALL;
+    mail_index_set(r->mail, mode, (unsigned)c->test_index_after);
+    return mode > before;
+}
+
+void
+mail_index_again(struct mail_role *r)
+{
+    r->indexing.again = true;
+    if (!r->indexing.at_work && !r->homes[0].draining)
+        timer_set(&r->indexing.timer, SOON_MS);
 }
 
 // ---- of messages that are gone ----
@@ -79,7 +106,9 @@ has_strings(struct mail_role *r, uint64_t id)
 {
     struct derived_list list = {.a = arena_new()};
     struct fault f;
-    bool any = derived_list(r->store, id, &list, &f) != R_OK || list.n > 0;
+    bool any = derived_list(r->store, id, &list, &f) != R_OK;
+    for (size_t i = 0; i < list.n && !any; i++)
+        any = mail_index_is_of_mail(list.entries[i].name);
     arena_free(&list.a);
     return any;
 }
@@ -109,6 +138,6 @@ void
 mail_index_start(struct mail_role *r)
 {
     purge_start(r);
-    timer_init(&r->indexing, on_indexing, r);
-    timer_set(&r->indexing, FIRST_MS);
+    timer_init(&r->indexing.timer, on_indexing, r);
+    timer_set(&r->indexing.timer, FIRST_MS);
 }

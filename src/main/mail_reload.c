@@ -83,7 +83,8 @@ mail_reload_settings(struct mail_role *r, const struct config *c)
     push_details(c->push_details);
     limits_of(c, &quota);
     mail_quota_set(r->mail, &quota);
-    mail_index_set(r->mail, c->search_index, (unsigned)c->test_index_after);
+    if (mail_index_configure(r, c))
+        mail_index_again(r);
     const struct mail_entries entries = mail_entries_of(c);
     mail_entries_set(r->mail, &entries);
     store_retention(r->store, o.retention_s);

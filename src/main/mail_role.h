@@ -163,8 +163,11 @@ struct mail_role {
     uint64_t reload_last;
     struct timer keeping;  // retention and compaction
     struct mail_round expiring, purging;
-    struct timer indexing;
-    uint64_t indexed;  // accounts up to this one were looked at since the start
+    struct {
+        struct timer timer;
+        uint64_t upto;  // accounts up to this one were looked at
+        bool at_work, again;
+    } indexing;
     unsigned char ticket_key[32];
     bool has_ticket_key;
     struct rawlog_writer *rawlog;  // rawlog.h
@@ -343,6 +346,9 @@ void mail_scan_close(void);                // of this thread
 // mail_index.c: after the start every account is indexed as far as that is due, one after the other; and of messages that are gone nothing is
 // kept in it for long
 void mail_index_start(struct mail_role *r);
+// As the settings say. True: accounts may be due that were not.
+bool mail_index_configure(struct mail_role *r, const struct config *c);
+void mail_index_again(struct mail_role *r);  // they are looked at once more
 void mail_index_log(struct account *a, const char *event, const struct fault *f);
 
 // mail_filter.c: the rules of filters. In the first home.

@@ -183,7 +183,7 @@ on_drain(void *role)
     mail_round_stop(&r->purging);
     mail_index_stop(r->mail);
     mail_quota_stop(r->mail);
-    timer_clear(&r->indexing);
+    timer_clear(&r->indexing.timer);
     for (unsigned i = r->home_count; i-- > 0;)
         loop_post(r->homes[i].loop, drain_home, &r->homes[i]);
 }
@@ -343,7 +343,7 @@ open_mail(struct mail_role *r)
     mail_private_flags_set(r->mail, config_private_flags(c));
     limits_of(c, &quota);
     mail_quota_set(r->mail, &quota);
-    mail_index_set(r->mail, c->search_index, (unsigned)c->test_index_after);
+    mail_index_configure(r, c);
     mail_index_report(r->mail, mail_index_log);
     load_pretend(c->test_overload);
     task_test_yield(c->test_packing);

@@ -110,6 +110,19 @@ derived_abort(struct derived_writer **w)
         writer_end(w);
 }
 
+enum result
+derived_put(struct store *s, uint64_t account, struct span name, struct span octets,
+            struct fault *f)
+{
+    struct derived_writer *w;
+    if (derived_create(s, account, name, &w, f) != R_OK)
+        return R_FAIL;
+    if (derived_append(w, octets, f) == R_OK)
+        return derived_commit(&w, f);
+    derived_abort(&w);
+    return R_FAIL;
+}
+
 // ---- reading ----
 
 enum result

@@ -24,6 +24,9 @@ uint64_t derived_written(const struct derived_writer *w);
 // Suspends. R_OK: it is on disk, and found under its name. Ends the writer in any case.
 enum result derived_commit(struct derived_writer **w, struct fault *f) MUST_CHECK;
 void derived_abort(struct derived_writer **w);  // nothing is left; takes NULL
+// Suspends. All of that for octets that are there.
+enum result derived_put(struct store *s, uint64_t account, struct span name,
+                        struct span octets, struct fault *f) MUST_CHECK;
 
 struct derived;
 // Suspends. R_NONE: there is none of this name. What is open stays readable when it is replaced, removed or cleared.

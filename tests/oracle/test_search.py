@@ -95,10 +95,11 @@ def opened(server, box, user):
     box.session.select(box.name)
 
 
-def test_agree(mail):
+@pytest.mark.parametrize("indexed", ("true",) if long.LONG else ("true", "asked"))
+def test_agree(mail, indexed):
     """Without an index, with one of half the messages, with a whole one; after messages are gone, and others moved away and came
     back; after a restart; when the index is made anew."""
-    server = posthorn.Server({"test_index_after": 100, "log_level": "debug"})
+    server = posthorn.Server({"test_index_after": 100, "search_index": indexed, "log_level": "debug"})
     try:
         user, chance = server.fresh_user("oracle"), random.Random(SEED)
         box = Mailbox(server, user, "INBOX")

@@ -20,6 +20,26 @@ reads_bodies(const struct query *q)
     return false;
 }
 
+// Programs look for ids by themselves, and the summary mostly answers.
+static bool
+is_id(struct span field)
+{
+    return span_ieq(field, SPAN("Message-ID")) || span_ieq(field, SPAN("In-Reply-To")) ||
+           span_ieq(field, SPAN("References"));
+}
+
+// Is it a search as people make them, for which an account gets an index?
+static bool
+wants_index(const struct query *q)
+{
+    if (q->op >= QUERY_SUBJECT)
+        return q->op != QUERY_HEADER || !is_id(q->name);
+    for (const struct query *k = q->first; k; k = k->next)
+        if (wants_index(k))
+            return true;
+    return false;
+}
+
 // Not for what is no UTF-8: its octets mean something else in the index.
 static bool
 can_ask(const struct search_index *x, const struct text_lookup *l)
@@ -31,7 +51,8 @@ static void
 init(struct search_index *x, const struct query *q, struct account *account,
      struct arena *a)
 {
-    *x = (struct search_index){.account = account, .reads_body = reads_bodies(q)};
+    *x = (struct search_index){
+        .account = account, .reads_body = reads_bodies(q), .wants = wants_index(q)};
     x->lookups = query_lookups(q, a, &x->n);
     x->slots = arena_array(a, x->n + 1, sizeof *x->slots);
     for (size_t i = 0; i < x->n; i++) {
@@ -68,6 +89,7 @@ search_index_ready(struct search_index *x, const struct search_seen *seen)
     x->tried = true;
     if (!acl_reads_all(x->user, x->account))
         return false;  // the mail itself is read
+    x->called = true;
     log_debug("imap", "The text index is asked",
               field_number("account", "account=%", account_id(x->account)));
     return mail_index_find(x->account, x->lookups, x->asked, &x->found) == R_OK;
@@ -84,6 +106,7 @@ void
 imap_search_done(struct imap_search *s)
 {
     for (struct search_index *x = s->asked.indexes; x; x = x->next)
-        mail_index_found_free(x->account, &x->found);
+        if (x->called)
+            mail_index_found_free(x->account, &x->found, x->wants);
     s->asked.indexes = NULL;
 }

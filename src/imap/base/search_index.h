@@ -17,7 +17,7 @@ struct search_index {
     uint32_t *slots;  // of the query, of the lookups that are asked
     size_t asked;
     struct text_found *found;  // NULL: not asked, or it knows nothing
-    bool reads_body, tried;
+    bool reads_body, wants, tried, called;
     uint64_t looked, open;  // messages so far, and those that the row left open
 };
 
