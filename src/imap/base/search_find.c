@@ -10,7 +10,9 @@
 // Finding: rows first, in batches; then cached summaries; headers and bodies only of the messages that are still open.
 
 // KEPT: octets of a message's cached structure that are kept until it is looked at in full.
-enum { BATCH = 256, KEPT = 4096, LINE = 64 };
+enum { BATCH = 256, KEPT = 4096 };
+// Of a message's cache the summary is in front, mostly so long; and what memory is fetched by.
+enum { SUMMARY = 512, LINE = 64 };
 
 // What of a message's cache is kept for that; index.p NULL: nothing.
 struct kept {
@@ -239,9 +241,8 @@ match_cached(struct find *d, const struct view_message *v, struct query_message 
         if (answers[i] != QUERY_UNKNOWN ||
             store_cache_find(reader, v[i].row.blob, &packed[i]) != R_OK)
             packed[i] = SPAN_NONE;
-        __builtin_prefetch(
-            packed[i].p);  // they lie all over memory; the summary is in front
-        __builtin_prefetch(packed[i].p ? packed[i].p + LINE : NULL);
+        for (size_t at = 0; at < packed[i].n && at < SUMMARY; at += LINE)
+            __builtin_prefetch(packed[i].p + at);  // they lie all over memory
     }
     for (size_t i = 0; i < n; i++) {
         struct message_cache cache;
