@@ -1,4 +1,4 @@
-"""Every transcript: on Posthorn as it is, cut into single octets while accounts are packed at random moments, on a mounted tree; and on Dovecot, to test the test."""
+"""Every transcript: on Posthorn as it is, cut into single octets, with compressed mail, while accounts are packed at random moments, on a mounted tree; and on Dovecot, to test the test."""
 import pathlib
 
 import pytest

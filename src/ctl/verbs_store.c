@@ -16,6 +16,7 @@ call_store_options(const struct config *c, struct store_options *o)
         .path = c->data,
         .engine = c->test_engine,
         .codec = c->test_codec,
+        .compress = strcmp(c->mail_compress, "zstd") == 0,
         .segment_size = c->test_segment_size,
         .retention_s = (uint32_t)(c->retention < UINT32_MAX ? c->retention : UINT32_MAX),
     };

@@ -5,8 +5,7 @@
 #include "base/log.h"
 #include "base/pack.h"
 #include "base/table.h"
-
-#include <zstd.h>
+#include "base/zstd_frame.h"
 
 // A pack is the texts, then a row for each, then {u32 rows, u32 octets of the rows, u32 PACK_VERSION}.
 // A row: u64 emailid, u64 part, u8 verdict, span section, u32 at, u32 packed, u32 octets.
@@ -298,7 +297,7 @@ read_text(const struct attachment_cache *c, const struct entry *e, struct buf *t
     must(packed != NULL);
     enum result r = room ? read_packed(c, e, packed, f)
                          : fault_set(f, FAULT_TOOBIG, "a text is too long");
-    if (r == R_OK && ZSTD_decompress(room, e->octets, packed, e->packed) != e->octets)
+    if (r == R_OK && zstd_unpack(span_of(packed, e->packed), room, e->octets) != R_OK)
         r = fault_set(f, FAULT_CORRUPTION, "a text cannot be unpacked");
     if (r == R_OK)
         text->n += e->octets;
@@ -555,11 +554,11 @@ attachment_cache_put(struct attachment_cache *c, const struct attachment_key *ke
                       .octets = (uint32_t)text.n};
     memcpy(e.section, section.p, e.section_n);
     if (text.n > 0) {
-        size_t bound = ZSTD_compressBound(text.n);
+        size_t bound = zstd_pack_max(text.n);
         char *room = buf_reserve(&c->waiting, bound);
         must(room != NULL);
-        size_t n = ZSTD_compress(room, bound, text.p, text.n, LEVEL);
-        must(!ZSTD_isError(n));
+        size_t n = zstd_pack(text, LEVEL, room, bound);
+        must(n > 0);
         e.packed = (uint32_t)n;
         c->waiting.n += n;
     }

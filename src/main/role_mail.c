@@ -286,9 +286,11 @@ on_broken(const struct fault *f, void *arg)
 static enum result
 make_folder(const struct config *c)
 {
+    struct store_options o;
     struct folder folder;
     struct fault f;
-    if (folder_open(c->data, false, &folder, &f) == R_OK) {
+    call_store_options(c, &o);
+    if (folder_open(o.path, o.compress ? FOLDER_COMPRESS : 0, &folder, &f) == R_OK) {
         folder_close(&folder);
         return R_OK;
     }

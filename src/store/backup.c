@@ -143,7 +143,8 @@ collect_job(void *arg)
 static enum result
 stream_send(struct backup *b)
 {
-    if (b->sink(SPAN(BACKUP_MAGIC), b->arg, b->f) != R_OK)
+    struct span magic = b->j->v.compressed ? SPAN(BACKUP_MAGIC) : SPAN(BACKUP_MAGIC_PLAIN);
+    if (b->sink(magic, b->arg, b->f) != R_OK)
         return R_FAIL;
     for (uint32_t i = 1; i <= b->segments; i++)
         if (segment_send(b, i) != R_OK)

@@ -7,7 +7,9 @@
 
 #include "base/span.h"
 
-#define BACKUP_MAGIC "posthorn backup1"
+// Of a stream in which bodies may be compressed, and of one without; they have the same length.
+#define BACKUP_MAGIC "posthorn backup2"
+#define BACKUP_MAGIC_PLAIN "posthorn backup1"
 enum { BACKUP_CHUNK = 24, BACKUP_DATA_MAX = 262144 };
 
 enum backup_kind { BACKUP_SEGMENT = 'S', BACKUP_BODY = 'B', BACKUP_END = 'E' };

@@ -1,6 +1,7 @@
 #include "store/journal_inside.h"
 
 #include "io/task.h"
+#include "store/body_frame.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -82,12 +83,6 @@ damaged(const struct blob_read *b, const char *what)
 
 // ---- frames ----
 
-static enum result
-frame_verify(const struct source *s, uint64_t frame, struct span stored, const char *sum)
-{
-    return layout_u64(sum) == layout_frame_sum(s->body.id, frame, stored) ? R_OK : R_FAIL;
-}
-
 static void
 ahead_put(const struct handle *segment, uint64_t at, const struct record_header *h)
 {
@@ -108,98 +103,159 @@ ahead_try(const struct handle *segment, uint64_t at, const char text[LAYOUT_RECO
         ahead_put(segment, at, &h);
 }
 
-// A whole frame of an identity body goes straight to where it is wanted, the last one with the header behind it.
+// Octets [from, from + len) of a frame.
+struct part {
+    uint64_t frame;
+    struct body_frame_place place;
+    size_t from, len;
+};
+
+static bool
+is_plain(const struct source *s, const struct part *p)
+{
+    return !p->place.compressed && codec_find(s->body.codec)->overhead == 0;
+}
+
+// The frame that this thread decoded last for a part of it: a client that reads in pieces, and a piece that lies in two
+// frames, decode each once.
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_key_t recent_key;
+static _Thread_local struct {
+    char *octets;  // CODEC_FRAME of them, NULL at first
+    size_t n;      // 0: none
+    uint64_t body, frame;
+} recent;
+
+static void
+recent_make_key(void)
+{
+    must(pthread_key_create(&recent_key, free) == 0);
+}
+
+// Room for a frame; what was there is gone.
+static char *
+recent_room(void)
+{
+    recent.n = 0;
+    if (!recent.octets) {
+        must(pthread_once(&once, recent_make_key) == 0);
+        recent.octets = calloc(1, CODEC_FRAME);
+        must(recent.octets != NULL && pthread_setspecific(recent_key, recent.octets) == 0);
+    }
+    return recent.octets;
+}
+
+static bool
+recent_copy(const struct source *s, const struct part *p, char *dst)
+{
+    if (recent.n != p->place.plain || recent.body != s->body.id || recent.frame != p->frame)
+        return false;
+    memcpy(dst, recent.octets + p->from, p->len);
+    return true;
+}
+
+// The frame as it is stored, in one read with its checksum; the last one with the header behind it.
 static enum result
-frame_direct(struct blob_read *b, const struct source *s, uint64_t frame, size_t n,
-             char *dst)
+frame_fetch(struct blob_read *b, const struct source *s, const struct part *p, char *room)
 {
     char sum[LAYOUT_SUM], behind[LAYOUT_RECORD];
-    uint64_t at = s->base + frame * (CODEC_FRAME + LAYOUT_SUM);
+    uint64_t at = s->base + p->place.at;
+    size_t n = p->place.stored;
     bool last = at + n + sizeof sum == s->next;
-    struct iovec iov[3] = {{dst, n}, {sum, sizeof sum}, {behind, sizeof behind}};
+    struct iovec iov[3] = {{room, n}, {sum, sizeof sum}, {behind, sizeof behind}};
     ssize_t got = preadv2(s->fd, iov, last ? 3 : 2, (off_t)at, b->nowait ? RWF_NOWAIT : 0);
     if (got == (ssize_t)(n + sizeof sum + sizeof behind))
         ahead_try(s->segment, s->next, behind);
     if (got < (ssize_t)(n + sizeof sum)) {
         if (b->nowait)
             return R_NONE;
-        enum result r = disk_read(s->fd, at, dst, n, false, b->f);
+        enum result r = disk_read(s->fd, at, room, n, false, b->f);
         if (r == R_OK)
             r = disk_read(s->fd, at + n, sum, sizeof sum, false, b->f);
         if (r != R_OK)
             return r;
     }
-    return frame_verify(s, frame, span_of(dst, n), sum) == R_OK
+    return body_frame_check(&s->body, p->frame, span_of(room, n), sum) == R_OK
                ? R_OK
                : damaged(b, "a checksum is wrong");
 }
-
-// Octets [from, from + len) of a frame of n octets, by way of a buffer.
-struct part {
-    uint64_t frame;
-    size_t n, from, len;
-};
 
 static enum result
 part_decode(struct blob_read *b, const struct source *s, const struct part *p,
             struct span stored, char *dst)
 {
-    const struct codec *codec = codec_find(s->body.codec);
-    struct codec_context ctx = {
-        .key_id = s->body.key_id, .a = s->body.id, .b = 1 + p->frame};
-    struct buf plain;
-    if (codec->overhead == 0) {
-        memcpy(dst, stored.p + p->from, p->len);
+    bool whole = p->len == p->place.plain;
+    char *room = whole ? dst : recent_room();
+    if (body_frame_decode(&s->body, p->frame, &p->place, stored, room) != R_OK)
+        return damaged(b, "it cannot be decoded");
+    if (whole)
         return R_OK;
-    }
-    buf_init(&plain, CODEC_FRAME);
-    char *room = buf_reserve(&plain, p->n);
-    must(room != NULL);
-    enum result r = codec->decode(&ctx, stored, room);
-    if (r == R_OK)
-        memcpy(dst, room + p->from, p->len);
-    buf_done(&plain);
-    return r == R_OK ? R_OK : damaged(b, "it cannot be decoded");
+    recent.n = p->place.plain;
+    recent.body = s->body.id;
+    recent.frame = p->frame;
+    memcpy(dst, room + p->from, p->len);
+    return R_OK;
 }
 
+// By way of a buffer.
 static enum result
 frame_part(struct blob_read *b, const struct source *s, const struct part *p, char *dst)
 {
-    size_t overhead = codec_find(s->body.codec)->overhead, stored = p->n + overhead;
-    uint64_t at = s->base + p->frame * (CODEC_FRAME + overhead + LAYOUT_SUM);
+    bool plain = is_plain(s, p);
+    if (!plain && recent_copy(s, p, dst))
+        return R_OK;
     struct buf text;
-    buf_init(&text, stored + LAYOUT_SUM);
-    char *room = buf_reserve(&text, stored + LAYOUT_SUM);
+    buf_init(&text, p->place.stored);
+    char *room = buf_reserve(&text, p->place.stored);
     must(room != NULL);
-    enum result r = disk_read(s->fd, at, room, stored + LAYOUT_SUM, b->nowait, b->f);
-    if (r == R_OK &&
-        frame_verify(s, p->frame, span_of(room, stored), room + stored) != R_OK)
-        r = damaged(b, "a checksum is wrong");
-    if (r == R_OK)
-        r = part_decode(b, s, p, span_of(room, stored), dst);
+    enum result r = frame_fetch(b, s, p, room);
+    if (r == R_OK && plain)
+        memcpy(dst, room + p->from, p->len);
+    else if (r == R_OK)
+        r = part_decode(b, s, p, span_of(room, p->place.stored), dst);
     buf_done(&text);
     return r;
 }
 
 static enum result
-frames_read(struct blob_read *b, const struct source *s)
+parts_read(struct blob_read *b, const struct source *s, struct span table)
 {
-    bool direct = codec_find(s->body.codec)->overhead == 0;
     uint64_t at = b->offset, end = b->offset + b->len;
     char *dst = b->dst;
     while (at < end) {
         struct part p = {.frame = at / CODEC_FRAME, .from = (size_t)(at % CODEC_FRAME)};
-        uint64_t left = s->body.plain - p.frame * CODEC_FRAME;
-        p.n = left < CODEC_FRAME ? (size_t)left : CODEC_FRAME;
-        p.len = end - at < p.n - p.from ? (size_t)(end - at) : p.n - p.from;
-        enum result r = direct && p.len == p.n ? frame_direct(b, s, p.frame, p.n, dst)
-                                               : frame_part(b, s, &p, dst);
+        p.place = body_frame_place(&s->body, table, p.frame);
+        size_t left = p.place.plain - p.from;
+        p.len = end - at < left ? (size_t)(end - at) : left;
+        enum result r = is_plain(s, &p) && p.len == p.place.plain
+                            ? frame_fetch(b, s, &p, dst)
+                            : frame_part(b, s, &p, dst);
         if (r != R_OK)
             return r;
         at += p.len;
         dst += p.len;
     }
     return R_OK;
+}
+
+static enum result
+frames_read(struct blob_read *b, const struct source *s)
+{
+    size_t n = s->body.compressed ? (size_t)layout_frame_table(s->body.plain) : 0;
+    struct buf table;
+    if (n == 0)
+        return parts_read(b, s, SPAN_NONE);
+    buf_init(&table, n);
+    char *room = buf_reserve(&table, n);
+    must(room != NULL);
+    enum result r =
+        disk_read(s->fd, s->base + s->body.stored - n, room, n, b->nowait, b->f);
+    if (r == R_OK && body_frame_table_check(&s->body, span_of(room, n)) != R_OK)
+        r = damaged(b, "its table of frames is damaged");
+    if (r == R_OK)
+        r = parts_read(b, s, span_of(room, n));
+    buf_done(&table);
+    return r;
 }
 
 // ---- the record ----
@@ -231,10 +287,7 @@ source_fill(struct blob_read *b, const struct record_header *h, uint64_t at,
         s->fd = s->segment->fd;
         s->base = at + LAYOUT_RECORD + h->meta_stored;
         s->next = s->base + h->body_stored;
-        s->body = (struct body_header){.id = h->body_id,
-                                       .plain = h->body_plain,
-                                       .key_id = h->key_id,
-                                       .codec = h->codec};
+        s->body = layout_record_body(h);
         return R_OK;
     }
     enum result r = journal_body_pin(b->j, h->body_id, b->nowait, &s->file, b->f);

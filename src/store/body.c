@@ -2,6 +2,7 @@
 
 #include "base/budget.h"
 #include "base/limits.h"
+#include "store/body_frame.h"
 #include "store/volume.h"
 
 #include <fcntl.h>
@@ -14,6 +15,8 @@ struct store_body {
     struct buf mem;    // the octets, or the last unwritten ones of a file
     struct buf coded;  // a frame on its way to the file, or all of an inline body as stored
     char sums[INLINE_FRAMES][LAYOUT_SUM];
+    struct body_header head;     // its stored octets grow with the frames
+    struct buf lengths;          // of the frames as stored, then their table
     uint64_t id, size, written;  // written: frames in the file
     size_t charged;              // octets taken from the budget
     int fd;
@@ -31,6 +34,8 @@ body_new(struct journal *j)
     b->fd = -1;
     buf_init(&b->mem, j ? LIMIT_intake_inline : LIMIT_body_size);
     buf_init(&b->coded, (size_t)2 * LIMIT_intake_inline);
+    buf_init(&b->lengths, (size_t)layout_frame_table(LIMIT_body_size) + LAYOUT_SUM);
+    b->head = (struct body_header){.id = b->id, .codec = b->v ? b->v->codec->id : 0};
     return b;
 }
 
@@ -80,18 +85,14 @@ file_begin(struct store_body *b, struct fault *f)
 static enum result
 frame_write(struct store_body *b, struct span plain, struct fault *f)
 {
-    const struct codec *codec = b->v->codec;
-    struct codec_context ctx = {.key_id = 0, .a = b->id, .b = 1 + b->written};
-    uint64_t at = LAYOUT_BODY + b->written * (CODEC_FRAME + codec->overhead + LAYOUT_SUM);
-    size_t stored = plain.n + codec->overhead;
+    uint64_t at = LAYOUT_BODY + b->head.stored;
     buf_reset(&b->coded);
-    char *room = buf_reserve(&b->coded, stored + LAYOUT_SUM);
+    char *room = buf_reserve(&b->coded, body_frame_room(&b->head, plain.n));
     must(room != NULL);
-    codec->encode(&ctx, plain, room);
-    layout_put_u64(room + stored,
-                   layout_frame_sum(b->id, b->written, span_of(room, stored)));
-    if (disk_write(b->fd, at, span_of(room, stored + LAYOUT_SUM), f) != R_OK)
+    size_t n = body_frame_put(&b->head, b->written, b->v->compress, plain, room);
+    if (disk_write(b->fd, at, span_of(room, n), f) != R_OK)
         return R_FAIL;
+    body_frame_note(&b->head, &b->lengths, plain.n, n);
     b->written++;
     return R_OK;
 }
@@ -100,8 +101,12 @@ static enum result
 file_end(struct store_body *b, struct fault *f)
 {
     char header[LAYOUT_BODY];
-    struct body_header h = {.id = b->id, .plain = b->size, .codec = b->v->codec->id};
-    body_header_put(header, &h);
+    uint64_t at = LAYOUT_BODY + b->head.stored;
+    b->head.plain = b->size;
+    body_frame_table_end(&b->head, &b->lengths);
+    body_header_put(header, &b->head);
+    if (disk_write(b->fd, at, buf_span(&b->lengths), f) != R_OK)
+        return R_FAIL;
     if (disk_write(b->fd, 0, span_of(header, sizeof header), f) != R_OK)
         return R_FAIL;
     if (fdatasync(b->fd) != 0)
@@ -209,27 +214,44 @@ store_body_write(struct store_body *b, struct span bytes, struct fault *f)
     return spill_write(b, bytes, f);
 }
 
-// An inline body is made ready once: checksums, and the stored form when the codec changes it.
+// All frames as stored, when the codec changes them or some are compressed.
 static void
-inline_finish(struct store_body *b)
+inline_encode(struct store_body *b)
 {
-    const struct codec *codec = b->v->codec;
     struct span rest = buf_span(&b->mem);
     for (uint64_t i = 0; rest.n > 0; i++) {
         struct span frame = span_slice(rest, 0, CODEC_FRAME);
-        struct codec_context ctx = {.key_id = 0, .a = b->id, .b = 1 + i};
-        rest = span_skip(rest, frame.n);
-        if (codec->overhead == 0) {
-            layout_put_u64(b->sums[i], layout_frame_sum(b->id, i, frame));
-            continue;
-        }
-        char *room = buf_reserve(&b->coded, frame.n + codec->overhead + LAYOUT_SUM);
+        char *room = buf_reserve(&b->coded, body_frame_room(&b->head, frame.n));
         must(room != NULL);
-        codec->encode(&ctx, frame, room);
-        size_t stored = frame.n + codec->overhead;
-        layout_put_u64(room + stored, layout_frame_sum(b->id, i, span_of(room, stored)));
-        b->coded.n += stored + LAYOUT_SUM;
+        size_t n = body_frame_put(&b->head, i, b->v->compress, frame, room);
+        body_frame_note(&b->head, &b->lengths, frame.n, n);
+        b->coded.n += n;
+        rest = span_skip(rest, frame.n);
     }
+    body_frame_table_end(&b->head, &b->lengths);
+    buf_put(&b->coded, buf_span(&b->lengths));
+    if (!b->head.compressed && b->v->codec->overhead == 0)
+        buf_done(&b->coded);  // it is as the plain text is
+    budget_force(BUDGET_INTAKE, b->coded.n);
+    b->charged += b->coded.n;
+}
+
+// An inline body is made ready once.
+static void
+inline_finish(struct store_body *b)
+{
+    b->head.plain = b->size;
+    if (b->v->codec->overhead > 0 || (b->v->compress && b->size >= BODY_FRAME_COMPRESS_MIN))
+        inline_encode(b);
+    if (b->coded.n > 0)
+        return;
+    struct span rest = buf_span(&b->mem);
+    for (uint64_t i = 0; rest.n > 0; i++) {
+        struct span frame = span_slice(rest, 0, CODEC_FRAME);
+        layout_put_u64(b->sums[i], layout_frame_sum(b->id, i, frame));
+        rest = span_skip(rest, frame.n);
+    }
+    b->head.stored = layout_stored(b->v->codec, b->size);
 }
 
 enum result
@@ -267,21 +289,18 @@ frame_read(const struct read_job *job, int fd, uint64_t frame, size_t from, size
            char *dst)
 {
     const struct store_body *b = job->b;
-    const struct codec *codec = b->v->codec;
-    struct codec_context ctx = {.key_id = 0, .a = b->id, .b = 1 + frame};
-    uint64_t at = LAYOUT_BODY + frame * (CODEC_FRAME + codec->overhead + LAYOUT_SUM);
-    uint64_t left = b->size - frame * CODEC_FRAME;
-    size_t plain = left < CODEC_FRAME ? (size_t)left : CODEC_FRAME;
-    size_t stored = plain + codec->overhead;
+    struct body_frame_place p = body_frame_place(&b->head, buf_span(&b->lengths), frame);
+    size_t size = p.stored + LAYOUT_SUM + p.plain;
     struct buf text;
-    buf_init(&text, 2 * (size_t)CODEC_FRAME + codec->overhead + LAYOUT_SUM);
-    char *room = buf_reserve(&text, stored + LAYOUT_SUM + plain);
+    buf_init(&text, size);
+    char *room = buf_reserve(&text, size);
     must(room != NULL);
-    char *out = room + stored + LAYOUT_SUM;
-    enum result r = disk_read(fd, at, room, stored + LAYOUT_SUM, false, job->f);
-    if (r == R_OK && (layout_u64(room + stored) !=
-                          layout_frame_sum(b->id, frame, span_of(room, stored)) ||
-                      codec->decode(&ctx, span_of(room, stored), out) != R_OK))
+    char *out = room + p.stored + LAYOUT_SUM;
+    struct span stored = span_of(room, p.stored);
+    enum result r =
+        disk_read(fd, LAYOUT_BODY + p.at, room, p.stored + LAYOUT_SUM, false, job->f);
+    if (r == R_OK && (body_frame_check(&b->head, frame, stored, room + p.stored) != R_OK ||
+                      body_frame_decode(&b->head, frame, &p, stored, out) != R_OK))
         r = R_NONE;
     if (r == R_OK)
         memcpy(dst, out + from, n);
@@ -337,6 +356,7 @@ store_body_free(struct store_body **body)
         volume_body_unlink(b->v, b->id);
     mem_drop(b, b->mem.n);
     buf_done(&b->coded);
+    buf_done(&b->lengths);
     free(b);
     *body = NULL;
 }
@@ -373,8 +393,10 @@ body_claim(struct store_body *b, struct record_header *h, struct fault *f)
     b->named = true;
     h->body_id = name;
     h->body_plain = b->size;
-    h->flags = b->external ? RECORD_BODY_EXTERNAL : 0;
-    h->body_stored = b->external ? 0 : layout_stored(b->v->codec, b->size);
+    h->flags = b->external          ? RECORD_BODY_EXTERNAL
+               : b->head.compressed ? RECORD_BODY_COMPRESSED
+                                    : 0;
+    h->body_stored = b->external ? 0 : b->head.stored;
     return R_OK;
 }
 

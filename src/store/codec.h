@@ -2,8 +2,8 @@
 #define STORE_CODEC_H
 
 // The codec seam: everything that leaves memory passes here (record metadata, body frames, index values,
-// caches, backup; later the search index and exports), so that encryption or compression is one
-// implementation of this interface. `identity` copies; `scramble` is the test codec.
+// caches, backup; later the search index and exports), so that encryption is one implementation of this interface.
+// Bodies may be compressed before they come here (body_frame.h). `identity` copies; `scramble` is the test codec.
 // Bodies are cut into frames of CODEC_FRAME octets, each encoded alone, so that a range can be read.
 // Threads: any (stateless).
 

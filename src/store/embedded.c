@@ -60,6 +60,8 @@ open_journal(struct store *s, const struct store_options *o, struct fault *f)
     struct journal_recovery found = {0};
     struct journal_options jo = {.path = s->path,
                                  .codec = s->codec,
+                                 .compress = o->compress,
+                                 .compressed = s->folder.format > FOLDER_FORMAT_PLAIN,
                                  .segment_size = o->segment_size,
                                  .known_seq = fold_position(s->fold),
                                  .pool = s->pool,
@@ -104,7 +106,9 @@ open_parts(struct store *s, const struct store_options *o, struct fault *f)
 static enum result
 embedded_open(struct store *s, const struct store_options *o, struct fault *f)
 {
-    if (folder_open(s->path, s->restoring, &s->folder, f) != R_OK)
+    unsigned how =
+        (s->restoring ? FOLDER_RESTORING : 0) | (o->compress ? FOLDER_COMPRESS : 0);
+    if (folder_open(s->path, how, &s->folder, f) != R_OK)
         return R_FAIL;
     s->pool = pool_new(o->io_threads > 0 ? o->io_threads : EMBEDDED_IO_THREADS);
     enum result r = open_parts(s, o, f);

@@ -55,18 +55,17 @@ read_file(int at, const char *name, char *dst, size_t max, size_t *n_out, struct
     return R_OK;
 }
 
+// R_NONE: there is none yet.
 static enum result
-check_format(int at, struct fault *f)
+read_format(int at, uint32_t *version_out, struct fault *f)
 {
     static const char words[] = "posthorn store ";
     char text[64];
     size_t n = 0;
     uint32_t version = 0;
     enum result r = read_file(at, "format", text, sizeof text, &n, f);
-    if (r == R_NONE)
-        return write_file(at, "format", SPAN("posthorn store 1\n"), f);
     if (r != R_OK)
-        return R_FAIL;
+        return r;
     struct span s = span_trim(span_of(text, n));
     if (!span_starts(s, span_str(words)) ||
         span_to_u32(span_skip(s, sizeof words - 1), &version) != R_OK || version == 0)
@@ -76,7 +75,23 @@ check_format(int at, struct fault *f)
             f, FAULT_CORRUPTION,
             "this data has format %u, this program knows up to %d: use a newer one",
             version, FOLDER_FORMAT);
+    *version_out = version;
     return R_OK;
+}
+
+// It only rises: what needs it may be there for ever.
+static enum result
+settle_format(int at, bool compress, uint32_t *version_out, struct fault *f)
+{
+    uint32_t version = 0, least = compress ? FOLDER_FORMAT : FOLDER_FORMAT_PLAIN;
+    char text[64];
+    if (read_format(at, &version, f) == R_FAIL)
+        return R_FAIL;
+    *version_out = version > least ? version : least;
+    if (version >= least)
+        return R_OK;
+    int n = snprintf(text, sizeof text, "posthorn store %u\n", least);
+    return write_file(at, "format", span_of(text, (size_t)n), f);
 }
 
 static enum result
@@ -96,9 +111,9 @@ read_uuid(int at, uint8_t uuid[16], struct fault *f)
 }
 
 static enum result
-check_restoring(int at, bool restoring, struct fault *f)
+check_restoring(int at, unsigned how, struct fault *f)
 {
-    if (restoring || faccessat(at, "restoring", F_OK, 0) != 0)
+    if (how & FOLDER_RESTORING || faccessat(at, "restoring", F_OK, 0) != 0)
         return R_OK;
     return fault_set(
         f, FAULT_CORRUPTION,
@@ -113,6 +128,18 @@ open_folder(const char *path, int *at_out, struct fault *f)
         return fault_errno(f, FAULT_DISK, "data directory");
     *at_out = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return *at_out >= 0 ? R_OK : fault_errno(f, FAULT_DISK, "data directory");
+}
+
+enum result
+folder_compress(const char *path, struct fault *f)
+{
+    int at = -1;
+    uint32_t version;
+    if (open_folder(path, &at, f) != R_OK)
+        return R_FAIL;
+    enum result r = settle_format(at, true, &version, f);
+    close(at);
+    return r;
 }
 
 enum result
@@ -144,7 +171,7 @@ folder_restore_end(const char *path, struct fault *f)
 }
 
 enum result
-folder_open(const char *path, bool restoring, struct folder *out, struct fault *f)
+folder_open(const char *path, unsigned how, struct folder *out, struct fault *f)
 {
     struct folder found = {.lock_fd = -1};
     int at = -1;
@@ -152,9 +179,9 @@ folder_open(const char *path, bool restoring, struct folder *out, struct fault *
         return R_FAIL;
     enum result r = take_lock(at, &found.lock_fd, f);
     if (r == R_OK)
-        r = check_restoring(at, restoring, f);
+        r = check_restoring(at, how, f);
     if (r == R_OK)
-        r = check_format(at, f);
+        r = settle_format(at, how & FOLDER_COMPRESS, &found.format, f);
     if (r == R_OK)
         r = read_uuid(at, found.uuid, f);
     close(at);

@@ -35,6 +35,8 @@ journal_open(const struct journal_options *o, struct journal **j_out,
     struct journal_recovery found = {0};
     struct journal *j = journal_new(o);
     enum result r = volume_open(&j->v, o->path, o->codec, o->pool, f);
+    j->v.compress = o->compress;
+    j->v.compressed = o->compress || o->compressed;
     if (r == R_OK)
         r = journal_recover(j, o->known_seq, &found, f);
     if (r == R_OK && !j->inspect)

@@ -18,6 +18,8 @@ struct journal_options {
     const char *path;  // the data directory; journal/ and bodies/ are made when missing
     const struct codec
         *codec;             // of what is written from now on; old records name their own
+    bool compress;          // bodies that come from now on
+    bool compressed;        // there may be some: a backup says so (always with `compress`)
     uint64_t segment_size;  // 0 = 64 MiB
     // the index has folded up to here: a journal that ends before is damaged
     uint64_t known_seq;
@@ -100,9 +102,10 @@ enum result journal_rewrite(struct journal *j, uint32_t number, journal_live_fn 
 // Suspends in the sink. Everything durable at the call, as one stream; rewrites are refused meanwhile.
 enum result journal_backup(struct journal *j, store_sink_fn *sink, void *arg,
                            struct fault *f) MUST_CHECK;
-// Fills data/journal and data/bodies of a directory that has neither, from such a stream. Blocks.
+// Fills data/journal and data/bodies of a directory that has neither, from such a stream, which says whether bodies may
+// be compressed. Blocks.
 enum result journal_restore(const char *path, store_source_fn *source, void *arg,
-                            struct fault *f) MUST_CHECK;
+                            bool *compressed_out, struct fault *f) MUST_CHECK;
 
 struct journal_stats {
     uint64_t commits, syncs, records, octets, segments;

@@ -9,9 +9,12 @@
 #include <unistd.h>
 
 void
-fixture_init(struct fixture *x, const char *codec, uint64_t segment_size)
+fixture_init(struct fixture *x, const char *how, uint64_t segment_size)
 {
-    *x = (struct fixture){.codec = codec, .segment_size = segment_size};
+    bool scramble = span_starts(span_str(how), SPAN("scramble"));
+    *x = (struct fixture){.codec = scramble ? "scramble" : "identity",
+                          .compress = span_ends(span_str(how), SPAN(" zstd")),
+                          .segment_size = segment_size};
     snprintf(x->path, sizeof x->path, "/tmp/journal_test.XXXXXX");
     assert_non_null(mkdtemp(x->path));
 }
@@ -37,6 +40,7 @@ fixture_open(struct fixture *x)
 {
     struct journal_options o = {.path = x->path,
                                 .codec = codec_by_name(x->codec),
+                                .compress = x->compress,
                                 .segment_size = x->segment_size,
                                 .known_seq = x->known_seq,
                                 .inspect = x->inspect,
@@ -51,6 +55,7 @@ fixture_copy(const struct fixture *from, struct fixture *to)
 {
     char command[256];
     fixture_init(to, from->codec, from->segment_size);
+    to->compress = from->compress;
     snprintf(command, sizeof command, "cp -a --sparse=always %s/. %s/", from->path,
              to->path);
     assert_int_equal(system(command), 0);

@@ -8,7 +8,8 @@
 
 struct fixture {
     char path[64];
-    const char *codec;
+    const char *codec;  // its name
+    bool compress;
     uint64_t segment_size, known_seq;
     bool inspect;
     void (*on_durable)(struct store_batch *b, void *arg);
@@ -19,7 +20,8 @@ struct fixture {
     struct fault fault;
 };
 
-void fixture_init(struct fixture *x, const char *codec, uint64_t segment_size);
+// how: the codec's name, with " zstd" behind it: compressed
+void fixture_init(struct fixture *x, const char *how, uint64_t segment_size);
 void fixture_done(struct fixture *x);  // closes and removes
 enum result fixture_open(struct fixture *x) MUST_CHECK;
 // the files, into a new directory

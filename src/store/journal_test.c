@@ -29,16 +29,16 @@ check_all(struct fixture *x, const uint64_t *blobs)
         assert_true(fixture_blob_good(x->j, blobs[i], i));
 }
 
-// What was committed is there, also after closing, with either codec, over many segments.
+// What was committed is there, also after closing, with either codec, compressed or not, over many segments.
 static void
 test_commit_and_reopen(void **state)
 {
-    static const char *codecs[] = {"identity", "scramble"};
+    static const char *hows[] = {"identity", "scramble", "identity zstd", "scramble zstd"};
     uint64_t blobs[BATCHES + 1];
     (void)state;
-    for (size_t k = 0; k < 2; k++) {
+    for (size_t k = 0; k < sizeof hows / sizeof hows[0]; k++) {
         struct fixture x;
-        fixture_init(&x, codecs[k], SEGMENT);
+        fixture_init(&x, hows[k], SEGMENT);
         assert_int_equal(fixture_open(&x), R_OK);
         assert_int_equal(journal_end(x.j), 1);
         fill(&x, blobs);
@@ -162,8 +162,7 @@ test_body_in_several_batches(void **state)
 {
     static const size_t sizes[] = {1000, 300001};
     struct fixture x;
-    (void)state;
-    fixture_init(&x, "scramble", SEGMENT);
+    fixture_init(&x, *state, SEGMENT);
     assert_int_equal(fixture_open(&x), R_OK);
     for (size_t k = 0; k < 2; k++) {
         struct store_body *body = fixture_body(x.j, 10, sizes[k]);
@@ -352,7 +351,8 @@ main(void)
         cmocka_unit_test(test_scramble_leaves_no_text),
         cmocka_unit_test(test_tables_are_disposable),
         cmocka_unit_test(test_orphans_are_removed),
-        cmocka_unit_test(test_body_in_several_batches),
+        cmocka_unit_test_prestate(test_body_in_several_batches, "scramble"),
+        cmocka_unit_test_prestate(test_body_in_several_batches, "identity zstd"),
         cmocka_unit_test(test_no_space),
         cmocka_unit_test(test_budget_spills),
         cmocka_unit_test(test_read_in_order),

@@ -215,12 +215,12 @@ read_start(void *arg)
 static void
 test_cold_reads(void **state)
 {
-    static const char *codecs[] = {"identity", "scramble"};
+    static const char *hows[] = {"identity", "scramble", "identity zstd", "scramble zstd"};
     char command[256];
     (void)state;
-    for (size_t k = 0; k < 2; k++) {
+    for (size_t k = 0; k < sizeof hows / sizeof hows[0]; k++) {
         struct cold c = {.loop = loop_new()};
-        fixture_init(&c.x, codecs[k], SEGMENT);
+        fixture_init(&c.x, hows[k], SEGMENT);
         assert_int_equal(fixture_open(&c.x), R_OK);
         for (uint64_t i = 1; i <= COLD; i++)
             assert_int_equal(fixture_commit(c.x.j, i, &c.blobs[i], &c.x.fault), R_OK);

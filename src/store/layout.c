@@ -9,6 +9,8 @@ static const uint32_t MAGIC_BODY = 0x50484244u;     // "PHBD"
 static const uint32_t MAGIC_TABLE = 0x50485442u;    // "PHTB"
 static const uint32_t MAGIC_DERIVED = 0x50484453u;  // "PHDS"
 
+enum { BODY_ZSTD = 1 };  // octet 6 of a body file's header; 0: no frame is compressed
+
 // A cursor over the fixed fields of a header.
 struct fields {
     char *out;
@@ -215,6 +217,17 @@ record_header_read(struct fields *c, struct record_header *h)
     h->meta_sum = get64(c);
 }
 
+// The octets in a record: those of its frames, or none.
+static bool
+body_stored_sane(const struct codec *codec, const struct record_header *h)
+{
+    if (h->flags & RECORD_BODY_COMPRESSED)
+        return !(h->flags & (RECORD_BODY_EXTERNAL | RECORD_BODY_DROPPED)) &&
+               layout_compressed_fits(codec, h->body_plain, h->body_stored);
+    bool inside = !(h->flags & (RECORD_BODY_EXTERNAL | RECORD_BODY_DROPPED));
+    return h->body_stored == (inside ? layout_stored(codec, h->body_plain) : 0);
+}
+
 // The sizes must agree with each other and with the codec, so that nothing is allocated on their word alone.
 static bool
 record_header_sane(const struct record_header *h)
@@ -222,11 +235,9 @@ record_header_sane(const struct record_header *h)
     const struct codec *codec = codec_find(h->codec);
     if (!codec || h->meta_plain > LIMIT_record_meta || h->body_plain > LIMIT_body_size)
         return false;
-    bool inside = !(h->flags & (RECORD_BODY_EXTERNAL | RECORD_BODY_DROPPED));
     return h->meta_stored == h->meta_plain + codec->overhead &&
            h->batch_pos < h->batch_count && h->batch_pos < h->seq &&
-           h->group_pos < h->seq &&
-           h->body_stored == (inside ? layout_stored(codec, h->body_plain) : 0);
+           h->group_pos < h->seq && body_stored_sane(codec, h);
 }
 
 enum result
@@ -249,11 +260,12 @@ body_header_put(char *out, const struct body_header *h)
     struct fields c;
     header_begin(&c, out, LAYOUT_BODY, MAGIC_BODY);
     put16(&c, LAYOUT_VERSION);
-    *c.out++ = 0;
+    *c.out++ = (char)(h->compressed ? BODY_ZSTD : 0);
     *c.out++ = (char)h->codec;
     put32(&c, h->key_id);
     put64(&c, h->id);
     put64(&c, h->plain);
+    put64(&c, h->compressed ? h->stored : 0);
     header_end(out, LAYOUT_BODY, 0);
 }
 
@@ -265,13 +277,19 @@ body_header_get(struct span in, struct body_header *h_out)
     if (header_check(&c, in, LAYOUT_BODY, MAGIC_BODY, 0) != R_OK ||
         get16(&c) != LAYOUT_VERSION)
         return R_FAIL;
-    get8(&c);
+    uint8_t compression = get8(&c);
     h.codec = get8(&c);
     h.key_id = get32(&c);
     h.id = get64(&c);
     h.plain = get64(&c);
-    if (!codec_find(h.codec) || h.plain > LIMIT_body_size)
+    h.stored = get64(&c);
+    h.compressed = compression == BODY_ZSTD;
+    const struct codec *codec = codec_find(h.codec);
+    if (!codec || h.plain > LIMIT_body_size || compression > BODY_ZSTD ||
+        (h.compressed && !layout_compressed_fits(codec, h.plain, h.stored)))
         return R_FAIL;
+    if (!h.compressed)
+        h.stored = layout_stored(codec, h.plain);
     *h_out = h;
     return R_OK;
 }

@@ -28,7 +28,8 @@ struct segment_header {
     int64_t created_s;
 };
 
-enum { RECORD_BODY_EXTERNAL = 1, RECORD_BODY_DROPPED = 2 };
+// COMPRESSED: some of the frames that are in this record (a body file says it itself).
+enum { RECORD_BODY_EXTERNAL = 1, RECORD_BODY_DROPPED = 2, RECORD_BODY_COMPRESSED = 4 };
 
 struct record_header {
     uint16_t type;
@@ -49,10 +50,11 @@ struct record_header {
 };
 
 struct body_header {
-    uint64_t id;  // names the frames (the file may be a link under another name)
-    uint64_t plain;
+    uint64_t id;             // names the frames (the file may be a link under another name)
+    uint64_t plain, stored;  // stored: octets of the frames with their checksums and table
     uint32_t key_id;
     uint8_t codec;
+    bool compressed;  // some frames (body_frame.h)
 };
 
 // A segment's offset table on disk: `count` offsets, then `externals` body ids (LAYOUT_TABLE + 8 each).
@@ -109,11 +111,37 @@ layout_frames(uint64_t plain)
 {
     return (plain + CODEC_FRAME - 1) / CODEC_FRAME;
 }
-// Octets of a body of `plain` octets with its frames' checksums.
+// Octets of the table of a compressed body's frames: u32 stored octets of each but the last, then their checksum.
+static inline uint64_t
+layout_frame_table(uint64_t plain)
+{
+    uint64_t frames = layout_frames(plain);
+    return frames > 1 ? (frames - 1) * 4 + LAYOUT_SUM : 0;
+}
+// Octets of a body of `plain` octets with its frames' checksums, none of them compressed.
 static inline uint64_t
 layout_stored(const struct codec *c, uint64_t plain)
 {
     return plain + layout_frames(plain) * (c->overhead + LAYOUT_SUM);
+}
+// Whether a body of `plain` octets can have so many with some frames compressed: no frame becomes larger, and none empty.
+static inline bool
+layout_compressed_fits(const struct codec *c, uint64_t plain, uint64_t stored)
+{
+    uint64_t table = layout_frame_table(plain);
+    return stored < layout_stored(c, plain) + table &&
+           stored >= layout_frames(plain) * (1 + c->overhead + LAYOUT_SUM) + table;
+}
+// The body inside a record.
+static inline struct body_header
+layout_record_body(const struct record_header *h)
+{
+    return (struct body_header){.id = h->body_id,
+                                .plain = h->body_plain,
+                                .stored = h->body_stored,
+                                .key_id = h->key_id,
+                                .codec = h->codec,
+                                .compressed = (h->flags & RECORD_BODY_COMPRESSED) != 0};
 }
 // Checksum of a stored frame, bound to its place.
 uint64_t layout_frame_sum(uint64_t body_id, uint64_t frame, struct span stored);

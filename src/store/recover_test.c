@@ -46,11 +46,11 @@ file_write(const char *path, struct span s)
 }
 
 static void
-image_make(struct image *m)
+image_make(struct image *m, const char *how)
 {
     struct fixture x;
     char path[128];
-    fixture_init(&x, "scramble", SEGMENT);
+    fixture_init(&x, how, SEGMENT);
     assert_int_equal(fixture_open(&x), R_OK);
     m->ends[0] = data_end(&x);
     for (uint64_t i = 1; i <= BATCHES; i++) {
@@ -90,13 +90,12 @@ static void
 test_truncated_anywhere(void **state)
 {
     struct image m;
-    (void)state;
-    image_make(&m);
+    image_make(&m, *state);
     uint64_t want = 0;
     for (uint64_t cut = LAYOUT_SEGMENT; cut <= m.end;
          cut += cut < 1500 || cut + 200 > m.end ? 11 : 3777) {
         struct fixture x;
-        fixture_init(&x, "scramble", SEGMENT);
+        fixture_init(&x, *state, SEGMENT);
         image_put(&x, span_of(m.bytes.p, cut));
         while (want < BATCHES && m.ends[want + 1] <= cut)
             want++;
@@ -139,11 +138,10 @@ test_flipped_bits(void **state)
 {
     struct image m;
     uint64_t reported = 0, cut = 0;
-    (void)state;
-    image_make(&m);
+    image_make(&m, *state);
     for (uint64_t at = 0; at < m.end; at += flip_step(&m, at)) {
         struct fixture x;
-        fixture_init(&x, "scramble", SEGMENT);
+        fixture_init(&x, *state, SEGMENT);
         m.bytes.p[at] ^= (char)(1 << at % 8);
         image_put(&x, buf_span(&m.bytes));
         m.bytes.p[at] ^= (char)(1 << at % 8);
@@ -174,7 +172,7 @@ test_known_records_are_not_cut(void **state)
     struct image m;
     struct fixture x;
     (void)state;
-    image_make(&m);
+    image_make(&m, "scramble");
     fixture_init(&x, "scramble", SEGMENT);
     image_put(&x, span_of(m.bytes.p, m.end - 1));
     x.known_seq = 1;
@@ -218,7 +216,7 @@ test_inspect(void **state)
     char path[128];
     struct buf after;
     (void)state;
-    image_make(&m);
+    image_make(&m, "scramble");
     fixture_init(&x, "scramble", SEGMENT);
     m.bytes.p[m.ends[2] + 20] ^= 1;    // a header of batch 3
     m.bytes.p[m.ends[5] - 3000] ^= 1;  // the body of batch 4 or 5
@@ -363,8 +361,8 @@ test_foreign_records(void **state)
     struct image a, b;
     struct fixture x;
     (void)state;
-    image_make(&a);
-    image_make(&b);
+    image_make(&a, "scramble");
+    image_make(&b, "scramble");
     memcpy(a.bytes.p + a.ends[3], b.bytes.p + a.ends[3], a.end - a.ends[3]);
     fixture_init(&x, "scramble", SEGMENT);
     image_put(&x, buf_span(&a.bytes));
@@ -399,8 +397,10 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_truncated_anywhere),
-        cmocka_unit_test(test_flipped_bits),
+        cmocka_unit_test_prestate(test_truncated_anywhere, "scramble"),
+        cmocka_unit_test_prestate(test_truncated_anywhere, "identity zstd"),
+        cmocka_unit_test_prestate(test_flipped_bits, "scramble"),
+        cmocka_unit_test_prestate(test_flipped_bits, "identity zstd"),
         cmocka_unit_test(test_known_records_are_not_cut),
         cmocka_unit_test(test_inspect),
         cmocka_unit_test(test_torn_group),

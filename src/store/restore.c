@@ -18,6 +18,7 @@ struct restore {
     uint32_t kind;
     uint64_t id, at;
     uint32_t segments;  // begun so far
+    bool compressed;    // bodies may be
 };
 
 static enum result
@@ -107,21 +108,29 @@ chunk_write(struct restore *r, const struct backup_chunk *c, struct span data)
 }
 
 static enum result
-stream_read(struct restore *r)
+magic_read(struct restore *r)
 {
     char magic[sizeof BACKUP_MAGIC - 1];
-    struct backup_chunk c;
-    struct span data;
     if (source_get(r, magic, sizeof magic) != R_OK)
         return R_FAIL;
     struct span s = span_of(magic, sizeof magic), want = SPAN(BACKUP_MAGIC);
-    if (!span_eq(s, want) && span_starts(s, span_slice(want, 0, want.n - 1)))
+    r->compressed = span_eq(s, want);
+    if (r->compressed || span_eq(s, SPAN(BACKUP_MAGIC_PLAIN)))
+        return R_OK;
+    if (span_starts(s, span_slice(want, 0, want.n - 1)))
         return fault_set(
             r->f, FAULT_CORRUPTION,
             "restore: the store's part has a newer format: use a newer program");
-    if (!span_eq(s, want))
-        return fault_set(r->f, FAULT_CORRUPTION,
-                         "restore: this is no backup of this program");
+    return fault_set(r->f, FAULT_CORRUPTION, "restore: this is no backup of this program");
+}
+
+static enum result
+stream_read(struct restore *r)
+{
+    struct backup_chunk c;
+    struct span data;
+    if (magic_read(r) != R_OK)
+        return R_FAIL;
     for (;;) {
         if (chunk_get(r, &c, &data) != R_OK)
             return R_FAIL;
@@ -169,7 +178,8 @@ empty_check(struct restore *r)
 }
 
 enum result
-journal_restore(const char *path, store_source_fn *source, void *arg, struct fault *f)
+journal_restore(const char *path, store_source_fn *source, void *arg, bool *compressed_out,
+                struct fault *f)
 {
     struct restore r = {.source = source, .arg = arg, .f = f, .fd = -1};
     if (volume_open(&r.v, path, codec_find(0), NULL, f) != R_OK)
@@ -184,5 +194,6 @@ journal_restore(const char *path, store_source_fn *source, void *arg, struct fau
         close(r.fd);
     buf_done(&r.data);
     volume_close(&r.v);
+    *compressed_out = r.compressed;
     return result;
 }

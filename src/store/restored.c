@@ -17,7 +17,7 @@ remove_index(const struct store_options *o, struct fault *f)
 {
     struct folder folder;
     char index[PATH_MAX];
-    if (folder_open(o->path, false, &folder, f) != R_OK)
+    if (folder_open(o->path, 0, &folder, f) != R_OK)
         return R_FAIL;
     embedded_index_folder(index, sizeof index, o->path, "index");
     enum result r = index_remove(index, f);
@@ -112,11 +112,14 @@ static enum result
 fill(const struct store_options *o, store_source_fn *source, void *arg, struct fault *f)
 {
     struct folder folder;
-    if (folder_open(o->path, false, &folder, f) != R_OK)
+    bool compressed = false;
+    if (folder_open(o->path, 0, &folder, f) != R_OK)
         return R_FAIL;
     enum result r = folder_restore_begin(o->path, f);
     if (r == R_OK)
-        r = journal_restore(o->path, source, arg, f);
+        r = journal_restore(o->path, source, arg, &compressed, f);
+    if (r == R_OK && compressed)
+        r = folder_compress(o->path, f);
     folder_close(&folder);
     return r;
 }

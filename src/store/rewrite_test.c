@@ -63,8 +63,7 @@ test_rewrite(void **state)
 {
     uint64_t blobs[BATCHES + 1];
     struct fixture x;
-    (void)state;
-    fixture_init(&x, "scramble", SEGMENT);
+    fixture_init(&x, *state, SEGMENT);
     assert_int_equal(fixture_open(&x), R_OK);
     fill(&x, blobs);
     for (uint64_t i = 1; i <= BATCHES; i++)  // old descriptors and tables are in the cache
@@ -146,6 +145,7 @@ test_rewrite_crashes(void **state)
 struct stream {
     struct buf bytes;
     size_t read, piece;
+    bool compressed;    // the restored journal may have such bodies
     struct fixture *x;  // commits and compacts during the backup
     uint64_t *blobs;
 };
@@ -186,7 +186,7 @@ restore(struct stream *s, struct fixture *to)
     fixture_init(to, "identity", SEGMENT);
     s->read = 0;
     s->piece = 10007;
-    return journal_restore(to->path, source, s, &to->fault);
+    return journal_restore(to->path, source, s, &s->compressed, &to->fault);
 }
 
 static void
@@ -195,14 +195,14 @@ test_backup_and_restore(void **state)
     uint64_t blobs[BATCHES + 1];
     struct fixture x, y;
     struct stream s = {.x = &x, .blobs = blobs};
-    (void)state;
-    fixture_init(&x, "scramble", SEGMENT);
+    fixture_init(&x, *state, SEGMENT);
     assert_int_equal(fixture_open(&x), R_OK);
     fill(&x, blobs);
     buf_init(&s.bytes, STREAM_MAX);
     assert_int_equal(journal_backup(x.j, sink, &s, &x.fault), R_OK);
     assert_int_equal(fixture_batches(x.j), BATCHES + 12);
     assert_int_equal(restore(&s, &y), R_OK);
+    assert_int_equal(s.compressed, x.compress);
     assert_int_equal(fixture_open(&y), R_OK);
     assert_int_equal(y.recovery.cut_octets, 0);
     // what was durable at the call, no more
@@ -214,7 +214,7 @@ test_backup_and_restore(void **state)
     s.read = 0;
     journal_close(&y.j);
     // only into an empty one
-    assert_int_equal(journal_restore(y.path, source, &s, &y.fault), R_FAIL);
+    assert_int_equal(journal_restore(y.path, source, &s, &s.compressed, &y.fault), R_FAIL);
     assert_int_equal(y.fault.kind, FAULT_ALREADYEXISTS);
     fixture_done(&y);
     uint64_t freed;
@@ -247,7 +247,8 @@ test_damaged_streams(void **state)
         assert_int_equal(y.fault.kind, FAULT_CORRUPTION);
         s.bytes.n = whole;
         s.read = 0;  // a second attempt after the failed one
-        assert_int_equal(journal_restore(y.path, source, &s, &y.fault), R_OK);
+        assert_int_equal(journal_restore(y.path, source, &s, &s.compressed, &y.fault),
+                         R_OK);
         fixture_done(&y);
     }
     buf_done(&s.bytes);
@@ -258,8 +259,12 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rewrite),         cmocka_unit_test(test_seal),
-        cmocka_unit_test(test_rewrite_crashes), cmocka_unit_test(test_backup_and_restore),
+        cmocka_unit_test_prestate(test_rewrite, "scramble"),
+        cmocka_unit_test_prestate(test_rewrite, "identity zstd"),
+        cmocka_unit_test(test_seal),
+        cmocka_unit_test(test_rewrite_crashes),
+        cmocka_unit_test_prestate(test_backup_and_restore, "scramble"),
+        cmocka_unit_test_prestate(test_backup_and_restore, "identity zstd"),
         cmocka_unit_test(test_damaged_streams),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

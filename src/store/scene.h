@@ -16,6 +16,7 @@ int scene_end(void **unused);
 void scene_clean(char *name);  // removes a directory
 _Noreturn void scene_fail(const char *why);
 void scene_note(const char *line, void *arg);  // store_report_fn
+// codec "zstd": bodies are compressed.
 struct store_options scene_options(const char *engine, const char *codec);
 struct store *scene_open(const struct store_options *o);
 

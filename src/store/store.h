@@ -18,9 +18,11 @@ struct store;
 typedef void store_report_fn(const char *line, void *arg);
 
 struct store_options {
-    const char *path;       // the data directory
-    const char *engine;     // "embedded" or "mem"
-    const char *codec;      // "identity", "scramble"
+    const char *path;    // the data directory
+    const char *engine;  // "embedded" or "mem"
+    const char *codec;   // "identity", "scramble"
+    bool
+        compress;  // bodies that come from now on; older programs then refuse the directory
     uint64_t segment_size;  // journal segments, octets (0 = 64 MiB)
     uint64_t unfolded_max;  // octets of records kept before commits wait (0 = 64 MiB)
     uint32_t retention_s;   // how long expunged bodies stay

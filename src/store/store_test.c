@@ -82,6 +82,13 @@ test_scramble(void **unused)
 }
 
 static void
+test_compressed(void **unused)
+{
+    (void)unused;
+    run_random("embedded", "zstd", 53);
+}
+
+static void
 test_mem(void **unused)
 {
     (void)unused;
@@ -355,7 +362,7 @@ static void
 test_restore(void **unused)
 {
     (void)unused;
-    struct store_options o = scene_options("embedded", "identity");
+    struct store_options o = scene_options("embedded", "zstd");
     struct generator g;
     struct fault f;
     struct buf stream;
@@ -431,9 +438,9 @@ readable(struct store *s, struct state *st)
 }
 
 static void
-compact_engine(const char *engine)
+compact_engine(const char *engine, const char *codec)
 {
-    struct store_options o = scene_options(engine, "identity");
+    struct store_options o = scene_options(engine, codec);
     o.segment_size = 65536;
     struct store *s = scene_open(&o);
     struct generator g;
@@ -468,8 +475,9 @@ static void
 test_compact(void **unused)
 {
     (void)unused;
-    compact_engine("embedded");
-    compact_engine("mem");
+    compact_engine("embedded", "identity");
+    compact_engine("embedded", "zstd");
+    compact_engine("mem", "identity");
 }
 
 // Caches of folded and of unfolded messages, and shared by copies.
@@ -528,10 +536,50 @@ test_folder(void **unused)
     store_close(&s);
     file_of(name, "format");
     int fd = open(name, O_WRONLY | O_TRUNC);
-    assert_int_equal(write(fd, "posthorn store 2\n", 17), 17);
+    assert_int_equal(write(fd, "posthorn store 3\n", 17), 17);
     close(fd);
     assert_int_equal(store_open(&o, &second, &f), R_FAIL);
-    assert_non_null(strstr(f.why, "format 2"));
+    assert_non_null(strstr(f.why, "format 3"));
+}
+
+static void
+expect_format(const char *folder, char number)
+{
+    char name[160], text[32] = {0};
+    must((size_t)snprintf(name, sizeof name, "%s/format", folder) < sizeof name);
+    int fd = open(name, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(read(fd, text, sizeof text), 17);
+    assert_int_equal(text[15], number);
+    close(fd);
+}
+
+// The format rises when compressed bodies may come, and never falls; so does that of what is restored, and of its backup.
+static void
+test_format_rises(void **unused)
+{
+    (void)unused;
+    struct store_options o = scene_options("embedded", "identity");
+    struct store *s = scene_open(&o);
+    struct fault f;
+    struct buf stream;
+    expect_format(scene_folder, '1');
+    store_close(&s);
+    o.compress = true;
+    s = scene_open(&o);
+    expect_format(scene_folder, '2');
+    store_close(&s);
+    o.compress = false;
+    s = scene_open(&o);
+    expect_format(scene_folder, '2');
+    buf_init(&stream, SIZE_MAX);
+    assert_int_equal(store_backup(s, sink, &stream, &f), R_OK);
+    store_close(&s);
+    struct span rest = buf_span(&stream);
+    assert_true(span_starts(rest, SPAN("posthorn backup2")));
+    o.path = scene_copy;
+    assert_int_equal(store_restore(&o, source, &rest, &f), R_OK);
+    expect_format(scene_copy, '2');
+    buf_done(&stream);
 }
 
 int
@@ -539,10 +587,11 @@ main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scene_begin, scene_end)
     const struct CMUnitTest tests[] = {
-        TEST(test_folder),       TEST(test_mem),           TEST(test_embedded),
-        TEST(test_scramble),     TEST(test_killed),        TEST(test_restore),
-        TEST(test_caches),       TEST(test_compact),       TEST(test_damaged_index),
-        TEST(test_verify_finds), TEST(test_damage_in_use), TEST(test_home_behind),
+        TEST(test_format_rises),  TEST(test_compressed),    TEST(test_folder),
+        TEST(test_mem),           TEST(test_embedded),      TEST(test_scramble),
+        TEST(test_killed),        TEST(test_restore),       TEST(test_caches),
+        TEST(test_compact),       TEST(test_damaged_index), TEST(test_verify_finds),
+        TEST(test_damage_in_use), TEST(test_home_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

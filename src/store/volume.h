@@ -15,6 +15,8 @@ struct journal;
 struct volume {
     int journal_fd, bodies_fd;  // folders data/journal and data/bodies
     const struct codec *codec;
+    bool compress;    // bodies that come from now on
+    bool compressed;  // there may be some
     struct pool *pool;
     _Atomic uint64_t last_id;
     atomic_bool folders[256];  // data/bodies/xx is known to be durable

@@ -3,6 +3,7 @@
 #include "base/hash.h"
 #include "base/limits.h"
 #include "store/disk.h"
+#include "store/body_frame.h"
 
 #include <unistd.h>
 
@@ -160,36 +161,50 @@ walk_meta(struct walk *w, const struct record_header *h, struct span *stored_out
     return R_OK;
 }
 
+// R_NONE: damaged.
 static enum result
-frame_check(const struct body_header *b, uint64_t frame, struct span s, char *plain)
+table_read(int fd, uint64_t offset, const struct body_header *b, struct buf *table,
+           struct fault *f)
 {
-    const struct codec *codec = codec_find(b->codec);
-    struct codec_context ctx = {.key_id = b->key_id, .a = b->id, .b = 1 + frame};
-    struct span stored = span_slice(s, 0, s.n - LAYOUT_SUM);
-    if (layout_u64(s.p + stored.n) != layout_frame_sum(b->id, frame, stored))
-        return R_NONE;
-    return codec->decode(&ctx, stored, plain) == R_OK ? R_OK : R_NONE;
+    size_t n = b->compressed ? (size_t)layout_frame_table(b->plain) : 0;
+    buf_init(table, n);
+    if (n == 0)
+        return R_OK;
+    char *room = buf_reserve(table, n);
+    must(room != NULL);
+    enum result r = disk_read(fd, offset + b->stored - n, room, n, false, f);
+    table->n = n;
+    if (r == R_OK && body_frame_table_check(b, buf_span(table)) != R_OK)
+        r = R_NONE;
+    return r;
+}
+
+static enum result
+frame_read(int fd, uint64_t offset, const struct body_frame_place *p, char *room,
+           struct fault *f)
+{
+    return disk_read(fd, offset + p->at, room, p->stored + LAYOUT_SUM, false, f);
 }
 
 enum result
 walk_frames(int fd, uint64_t offset, const struct body_header *b, struct fault *f)
 {
-    size_t extra = codec_find(b->codec)->overhead + LAYOUT_SUM;
-    struct buf frame, plain;
-    enum result r = R_OK;
-    buf_init(&frame, CODEC_FRAME + extra);
+    struct buf table, frame, plain;
+    enum result r = table_read(fd, offset, b, &table, f);
+    buf_init(&frame, body_frame_room(b, CODEC_FRAME));
     buf_init(&plain, CODEC_FRAME);
-    char *room = buf_reserve(&frame, CODEC_FRAME + extra),
+    char *room = buf_reserve(&frame, body_frame_room(b, CODEC_FRAME)),
          *text = buf_reserve(&plain, CODEC_FRAME);
-    uint64_t left = b->plain;
-    for (uint64_t i = 0; r == R_OK && left > 0; i++) {
-        size_t n = left < CODEC_FRAME ? (size_t)left : CODEC_FRAME;
-        r = disk_read(fd, offset, room, n + extra, false, f);
-        if (r == R_OK)
-            r = frame_check(b, i, span_of(room, n + extra), text);
-        offset += n + extra;
-        left -= n;
+    must(room != NULL && text != NULL);
+    for (uint64_t i = 0; r == R_OK && i < layout_frames(b->plain); i++) {
+        struct body_frame_place p = body_frame_place(b, buf_span(&table), i);
+        struct span stored = span_of(room, p.stored);
+        r = frame_read(fd, offset, &p, room, f);
+        if (r == R_OK && (body_frame_check(b, i, stored, room + p.stored) != R_OK ||
+                          body_frame_decode(b, i, &p, stored, text) != R_OK))
+            r = R_NONE;
     }
+    buf_done(&table);
     buf_done(&frame);
     buf_done(&plain);
     return r;
@@ -198,8 +213,7 @@ walk_frames(int fd, uint64_t offset, const struct body_header *b, struct fault *
 enum result
 walk_body(struct walk *w, const struct record_header *h, struct fault *f)
 {
-    struct body_header b = {
-        .id = h->body_id, .plain = h->body_plain, .key_id = h->key_id, .codec = h->codec};
+    struct body_header b = layout_record_body(h);
     if (h->body_stored == 0)
         return R_OK;
     return walk_frames(w->fd, w->at + LAYOUT_RECORD + h->meta_stored, &b, f);

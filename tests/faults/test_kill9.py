@@ -25,7 +25,7 @@ def crew(server):
     return workers + couriers + fetchers
 
 
-def crash(server, members, seconds, damage=None):
+def crash(server, members, seconds, damage=None, compress="none"):
     """Work, then kill -9 in the middle of it; damage(server) may spoil the files before the restart."""
     threads = [threading.Thread(target=member.work) for member in members]
     for thread in threads:
@@ -36,6 +36,8 @@ def crash(server, members, seconds, damage=None):
         thread.join(60)
     if damage:
         damage(server)
+    server.settings["mail_compress"] = compress
+    server.write_config()
     server.start()
 
 
@@ -60,7 +62,7 @@ def test_kill9(capsys):
             if i % FRESH == 0:  # judging a crew takes the longer the more it has done
                 acknowledged += relieved(members)
                 members = crew(server)
-            crash(server, members, chance.uniform(0.2, 2.0))
+            crash(server, members, chance.uniform(0.2, 2.0), compress=("zstd", "none")[i % 2])
             took.append(server.start_seconds)
             server.check_reports()
             judge(members)

@@ -59,10 +59,12 @@ class Run:
         self.server.process.wait(20)
 
     def load(self):
-        """Work with compactions, kill -9 in the middle of it, judgement, and work again until kill -9."""
+        """Work with compactions, with mail compressed and not, kill -9 in the middle of it, judgement, and work again until kill -9."""
         self.starts = []
-        for _ in range(3):
+        for compress in ("none", "zstd", "none"):
             self.starts.append(self.server.event_log.position())
+            self.server.settings["mail_compress"] = compress
+            self.server.write_config()
             self.server.start()
             for member in self.members:
                 member.judge()

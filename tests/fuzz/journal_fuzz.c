@@ -25,10 +25,12 @@ segment_build(struct span in, struct buf *out)
         h.seq = h.recno == UINT32_MAX ? 1 : h.seq + 1;
         h.recno++;
         if (in.p[0] & 1 && piece.n >= 24) {
-            h.flags = (uint8_t)(piece.p[0] & 3);
+            h.flags = (uint8_t)(piece.p[0] & 7);
             h.meta_plain = h.meta_stored = (uint8_t)piece.p[1];
             memcpy(&h.body_plain, piece.p + 2, (size_t)(in.p[1] & 7));
             h.body_stored = h.flags ? 0 : layout_stored(codec_find(0), h.body_plain);
+            if (h.flags == RECORD_BODY_COMPRESSED)
+                h.body_stored = (uint8_t)piece.p[16] * 9u;
             h.batch_pos = (uint8_t)piece.p[12];
             h.batch_count = (uint8_t)piece.p[13];
             h.group_pos = (uint8_t)piece.p[14];

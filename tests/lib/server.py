@@ -290,7 +290,7 @@ class Server:
 OWNER = "olga"  # of what `server shared` mounts for all
 VARIANTS = {
     "plain": {},
-    "split": {"test_split_io": True, "test_packing": True},
+    "split": {"test_split_io": True, "test_packing": True, "mail_compress": "zstd"},
     "mount": {"test_mount": "bob lrswipkxte"},
 }
 
