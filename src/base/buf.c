@@ -56,7 +56,7 @@ buf_reserve(struct buf *b, size_t n)
 }
 
 void
-buf_put(struct buf *b, struct span s)
+buf_put_grow(struct buf *b, struct span s)
 {
     char *room = s.n > 0 ? buf_reserve(b, s.n) : NULL;
     if (!room)
@@ -65,30 +65,22 @@ buf_put(struct buf *b, struct span s)
     b->n += s.n;
 }
 
-void
-buf_put_str(struct buf *b, const char *cstr)
-{
-    buf_put(b, span_str(cstr));
-}
-
-void
-buf_put_char(struct buf *b, char c)
-{
-    if (b->n < b->cap && !b->over)
-        b->p[b->n++] = c;
-    else
-        buf_put(b, span_of(&c, 1));
-}
-
+// Two digits at a time.
 void
 buf_put_u64(struct buf *b, uint64_t v)
 {
+    static const char pairs[] = "00010203040506070809101112131415161718192021222324"
+                                "25262728293031323334353637383940414243444546474849"
+                                "50515253545556575859606162636465666768697071727374"
+                                "75767778798081828384858687888990919293949596979899";
     char digits[20];
     size_t at = sizeof digits;
-    do {
-        digits[--at] = (char)('0' + v % 10);
-        v /= 10;
-    } while (v > 0);
+    for (; v >= 10; v /= 100) {
+        at -= 2;
+        memcpy(digits + at, pairs + v % 100 * 2, 2);
+    }
+    if (v > 0 || at == sizeof digits)
+        digits[--at] = (char)('0' + v);
     buf_put(b, span_of(digits + at, sizeof digits - at));
 }
 
