@@ -7,6 +7,8 @@
 #include <stddef.h>
 
 void *pages_new(size_t size);
+// The same for what will be written to its end, soon: its pages are there already, and of the usual size.
+void *pages_whole(size_t size);
 void *pages_grow(void *p, size_t old, size_t size);  // `size` is more; p may be NULL
 void pages_free(void *p, size_t size);               // takes NULL
 

@@ -200,7 +200,7 @@ state_free(struct state **s)
 static struct message_row *
 rows_new(uint32_t cap)
 {
-    return pages_new(cap * sizeof(struct message_row));
+    return pages_whole(cap * sizeof(struct message_row));
 }
 
 static void
