@@ -1,5 +1,6 @@
 #include "store/blob_set.h"
 #include "store/embedded.h"
+#include "store/index_block.h"
 
 #include "io/task.h"
 
@@ -98,18 +99,36 @@ find_deleted(struct compaction *c, struct index_reader *r, uint64_t account,
     return found;
 }
 
-// Marks the blobs of all rows that begin with this letter.
+// Mark the blobs of all rows; of tombstones.
 static enum result
-mark_rows(struct compaction *c, struct index_reader *r, uint64_t account,
-          enum index_letter letter, struct fault *f)
+mark_rows(struct compaction *c, struct index_reader *r, uint64_t account, struct fault *f)
 {
-    struct index_key prefix = index_key(account, letter);
+    struct index_key prefix = index_key(account, INDEX_ROW);
+    struct span begins = span_of(prefix.p, prefix.n), key, value;
+    struct index_block block;
+    enum result found = index_seek(r, &prefix, begins, &key, &value, f);
+    for (; found == R_OK; found = index_next(r, begins, &key, &value, f)) {
+        if (index_block_get(key, value, &block) != R_OK)
+            return index_fault(r->ix, MDB_CORRUPTED, "rows", f);
+        for (uint32_t i = 0; i < block.n; i++)
+            blob_set_add(&c->live, block.rows[i].blob);
+    }
+    return found;
+}
+
+static enum result
+mark_tombstones(struct compaction *c, struct index_reader *r, uint64_t account,
+                struct fault *f)
+{
+    struct index_key prefix = index_key(account, INDEX_TOMBSTONE);
     struct span begins = span_of(prefix.p, prefix.n), key, value;
     struct index_row row;
     enum result found = index_seek(r, &prefix, begins, &key, &value, f);
-    for (; found == R_OK; found = index_next(r, begins, &key, &value, f))
-        if (index_row_get(value, &row) == R_OK)
-            blob_set_add(&c->live, row.row.blob);
+    for (; found == R_OK; found = index_next(r, begins, &key, &value, f)) {
+        if (index_row_get(value, &row) != R_OK)
+            return index_fault(r->ix, MDB_CORRUPTED, "tombstone", f);
+        blob_set_add(&c->live, row.row.blob);
+    }
     return found;
 }
 
@@ -152,9 +171,9 @@ static enum result
 mark_account(struct compaction *c, struct index_reader *r, uint64_t account,
              struct fault *f)
 {
-    if (mark_rows(c, r, account, INDEX_ROW, f) == R_FAIL)
+    if (mark_rows(c, r, account, f) == R_FAIL)
         return R_FAIL;
-    return mark_rows(c, r, account, INDEX_TOMBSTONE, f);
+    return mark_tombstones(c, r, account, f);
 }
 
 // One reader per account, so that none is long.

@@ -17,7 +17,7 @@
 #include <pthread.h>
 
 enum {
-    INDEX_FORMAT = 3,
+    INDEX_FORMAT = 4,
     INDEX_ENVIRONMENTS = 1,
     INDEX_OPS = 8192,
     INDEX_CACHE_CONTEXT = 'C'
@@ -33,7 +33,7 @@ enum index_letter {
     INDEX_VALUE = 'M',    // mailbox, hash of the name (16)
     INDEX_PRIVATE = 'P',  // mailbox, user, uid (4)
     INDEX_MARK = 'Q',     // mailbox, modseq, uid (4), user: a private flag of a tombstone
-    INDEX_ROW = 'R',      // mailbox, uid (4)
+    INDEX_ROW = 'R',      // mailbox, uid / INDEX_BLOCK (4): a block of rows (index_block.h)
     INDEX_SUBSCRIBED = 'S',  // hash of the name (16)
     INDEX_THREAD = 'T',      // blob: THREADID and thread keys of a message
     INDEX_TOMBSTONE = 'X',   // mailbox, modseq, uid (4)
@@ -124,7 +124,7 @@ struct index_row {
 };
 enum { INDEX_ROW_SIZE = 64 };
 _Static_assert(sizeof(struct message_row) == INDEX_ROW_SIZE,
-               "rows are stored as they are in memory");
+               "rows of tombstones are stored as they are in memory");
 enum result index_row_get(struct span value, struct index_row *out) MUST_CHECK;
 
 struct index_account {

@@ -12,7 +12,7 @@ index_fold_new(struct index *ix)
     w->ix = ix;
     w->ops_max = INDEX_OPS;
     buf_init(&w->scratch, SIZE_MAX);
-    buf_init(&w->chunk.keywords, SIZE_MAX);
+    w->block.arena = arena_new();
     return w;
 }
 
@@ -45,6 +45,7 @@ index_fold_abort(struct index_fold *w)
     w->ops = 0;
     w->done = w->committed;
     w->max_id = w->committed_id;
+    fold_block_drop(w);
     drop_headers(w);
 }
 
@@ -55,7 +56,7 @@ index_fold_free(struct index_fold **w)
         return;
     index_fold_abort(*w);
     buf_done(&(*w)->scratch);
-    buf_done(&(*w)->chunk.keywords);
+    arena_free(&(*w)->block.arena);
     free(*w);
     *w = NULL;
 }
@@ -258,7 +259,8 @@ put_position(struct index_fold *w, uint64_t part_seq, struct fault *f)
 static enum result
 commit(struct index_fold *w, uint64_t part_seq, struct fault *f)
 {
-    if (fold_headers_write(w, f) == R_FAIL || put_position(w, part_seq, f) != R_OK)
+    if (fold_block_close(w, f) != R_OK || fold_headers_write(w, f) == R_FAIL ||
+        put_position(w, part_seq, f) != R_OK)
         return R_FAIL;
     MDB_txn *txn = w->txn;
     w->txn = NULL;

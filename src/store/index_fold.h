@@ -7,9 +7,7 @@
 // as partly folded, and its header follows in the last one.
 // Threads: the writer's.
 
-#include "store/index.h"
-
-enum { INDEX_CHUNK = 256 };
+#include "store/index_block.h"
 
 struct header_key {
     uint64_t account, mailbox;  // mailbox 0: the account itself
@@ -24,11 +22,12 @@ struct header {
     struct buf name;  // of the mailbox, or the user
 };
 
-struct chunk {
-    struct index_row rows[INDEX_CHUNK];
-    size_t keywords_at[INDEX_CHUNK];
-    size_t n;
-    struct buf keywords;
+// The block of rows that is worked on: what is done to it is written when another one follows, or the transaction ends.
+struct fold_block {
+    struct index_key key;  // n is 0: none
+    bool dirty;
+    struct index_block rows;
+    struct arena *arena;  // of the keywords
 };
 
 struct index_fold {
@@ -41,7 +40,7 @@ struct index_fold {
     bool with_body;
     struct header *headers;
     struct buf scratch;
-    struct chunk chunk;
+    struct fold_block block;
 };
 
 extern const struct store_rows index_fold_rows;  // target: struct index_fold *
@@ -72,6 +71,9 @@ enum result fold_find(struct index_fold *w, const struct index_key *prefix,
 enum result fold_delete_between(struct index_fold *w, const struct index_key *prefix,
                                 const struct index_key *from, const struct index_key *last,
                                 struct fault *f) MUST_CHECK;
+// Writes the block that is worked on; the next use reads it again. Before each look at or deletion of blocks by their keys.
+enum result fold_block_close(struct index_fold *w, struct fault *f) MUST_CHECK;
+void fold_block_drop(struct index_fold *w);  // what was done to it is lost
 // Before each operation inside a record: a transaction that is full ends here.
 enum result fold_make_room(struct index_fold *w, struct fault *f) MUST_CHECK;
 

@@ -59,142 +59,200 @@ delete_mailbox_range(struct index_fold *w, enum index_letter letter, uint64_t ma
     return delete_range(w, &prefix, NULL, f);
 }
 
-static struct index_key
-row_key(const struct index_fold *w, uint64_t mailbox, uint32_t uid)
+// ---- the block that is worked on ----
+
+void
+fold_block_drop(struct index_fold *w)
 {
-    struct index_key key = index_key(w->account, INDEX_ROW);
-    index_key_u64(&key, mailbox);
-    index_key_u32(&key, uid);
-    return key;
+    w->block.key.n = 0;
+    w->block.dirty = false;
+    arena_reset(w->block.arena);
 }
 
-static enum result
-chunk_add(struct index_fold *w, struct span key, MDB_val v, struct fault *f)
+enum result
+fold_block_close(struct index_fold *w, struct fault *f)
 {
-    struct chunk *c = &w->chunk;
-    struct index_row row;
+    struct fold_block *k = &w->block;
+    enum result r = R_OK;
+    struct buf b;
+    buf_init(&b, SIZE_MAX);
+    if (k->dirty && k->rows.n > 0) {
+        index_block_put(&b, &k->rows);
+        r = fold_put(w, &k->key, buf_span(&b), 0, f);
+    } else if (k->dirty) {
+        r = fold_delete(w, &k->key, f);
+    }
+    buf_done(&b);
+    fold_block_drop(w);
+    return r;
+}
+
+// The keywords are in the place where the value was decoded.
+static enum result
+block_take(struct index_fold *w, struct span key, MDB_val v, struct fault *f)
+{
+    struct fold_block *k = &w->block;
     struct span value;
     if (fold_decode(w, key, v, &value, f) != R_OK)
         return R_FAIL;
-    if (index_row_get(value, &row) != R_OK)
-        return index_fault(w->ix, MDB_CORRUPTED, "row", f);
-    c->keywords_at[c->n] = c->keywords.n;
-    buf_put(&c->keywords, row.keywords);
-    c->rows[c->n++] = row;
+    if (!index_key_good(key) || index_block_get(key, value, &k->rows) != R_OK)
+        return index_fault(w->ix, MDB_CORRUPTED, "rows", f);
+    for (uint32_t i = 0; i < k->rows.n; i++)
+        if (k->rows.keywords[i].n > 0)
+            k->rows.keywords[i] = arena_dup(k->arena, k->rows.keywords[i]);
+    memcpy(k->key.p, key.p, key.n);
+    k->key.n = (uint8_t)key.n;
+    return R_OK;
+}
+
+static bool
+block_is(const struct index_fold *w, const struct index_key *key)
+{
+    return w->block.key.n == key->n && memcmp(w->block.key.p, key->p, key->n) == 0;
+}
+
+// Opens the block of the first UID from `first` on, up to that of `last`. R_NONE: there is none.
+static enum result
+block_find(struct index_fold *w, uint64_t mailbox, uint32_t first, uint32_t last,
+           struct fault *f)
+{
+    struct index_key from = index_block_key(w->account, mailbox, first),
+                     to = index_block_key(w->account, mailbox, last);
+    MDB_val k = {from.n, from.p}, v;
+    MDB_cursor *cursor;
+    if (block_is(w, &from))
+        return R_OK;
+    if (fold_block_close(w, f) != R_OK)
+        return R_FAIL;
+    int rc = mdb_cursor_open(w->txn, w->ix->rows, &cursor);
+    if (rc != 0)
+        return index_fault(w->ix, rc, "cursor", f);
+    rc = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
+    mdb_cursor_close(cursor);
+    if (rc != 0 && rc != MDB_NOTFOUND)
+        return index_fault(w->ix, rc, "rows", f);
+    if (rc != 0 || span_cmp(span_of(k.mv_data, k.mv_size), span_of(to.p, to.n)) > 0)
+        return R_NONE;
+    return block_take(w, span_of(k.mv_data, k.mv_size), v, f);
+}
+
+// The block of this UID, also one that is not there yet.
+static enum result
+block_open(struct index_fold *w, uint64_t mailbox, uint32_t uid, struct fault *f)
+{
+    enum result r = block_find(w, mailbox, uid, uid, f);
+    if (r != R_NONE)
+        return r;
+    w->block.key = index_block_key(w->account, mailbox, uid);
+    w->block.rows.n = 0;
     return R_OK;
 }
 
 static void
-chunk_complete(struct chunk *c)
+block_insert(struct fold_block *k, uint32_t at, const struct message_row *row,
+             struct span keywords)
 {
-    for (size_t i = 0; i < c->n; i++) {
-        size_t at = c->keywords_at[i];
-        c->rows[i].keywords =
-            span_slice(buf_span(&c->keywords), at, at + c->rows[i].keywords.n);
-    }
+    struct index_block *b = &k->rows;
+    must(b->n < INDEX_BLOCK);
+    memmove(b->rows + at + 1, b->rows + at, (b->n - at) * sizeof *b->rows);
+    memmove(b->keywords + at + 1, b->keywords + at, (b->n - at) * sizeof *b->keywords);
+    b->rows[at] = *row;
+    b->rows[at].keywords = 0;
+    b->keywords[at] = keywords.n > 0 ? arena_dup(k->arena, keywords) : SPAN_NONE;
+    b->n++;
+    k->dirty = true;
 }
 
-// The next rows with first <= uid <= last; none: c->n = 0.
-static enum result
-chunk_read(struct index_fold *w, uint64_t mailbox, uint32_t first, uint32_t last,
-           struct fault *f)
+static void
+block_remove(struct fold_block *k, uint32_t at)
 {
-    struct index_key from = row_key(w, mailbox, first), to = row_key(w, mailbox, last);
-    MDB_val k = {from.n, from.p}, v;
-    MDB_cursor *cursor;
-    w->chunk.n = 0;
-    buf_reset(&w->chunk.keywords);
-    int rc = mdb_cursor_open(w->txn, w->ix->rows, &cursor);
-    if (rc != 0)
-        return index_fault(w->ix, rc, "cursor", f);
-    enum result r = R_OK;
-    rc = mdb_cursor_get(cursor, &k, &v, first == last ? MDB_SET_KEY : MDB_SET_RANGE);
-    while (rc == 0 && r == R_OK && w->chunk.n < INDEX_CHUNK) {
-        struct span key = span_of(k.mv_data, k.mv_size);
-        if (span_cmp(key, span_of(to.p, to.n)) > 0)
-            break;
-        r = chunk_add(w, key, v, f);
-        rc = first == last ? MDB_NOTFOUND : mdb_cursor_get(cursor, &k, &v, MDB_NEXT);
-    }
-    mdb_cursor_close(cursor);
-    if (r == R_OK && rc != 0 && rc != MDB_NOTFOUND)
-        r = index_fault(w->ix, rc, "rows", f);
-    chunk_complete(&w->chunk);
-    return r;
+    struct index_block *b = &k->rows;
+    b->n--;
+    memmove(b->rows + at, b->rows + at + 1, (b->n - at) * sizeof *b->rows);
+    memmove(b->keywords + at, b->keywords + at + 1, (b->n - at) * sizeof *b->keywords);
+    k->dirty = true;
 }
 
+// ---- changes of rows ----
+
 static enum result
-put_row(struct index_fold *w, const struct index_key *key, const struct message_row *row,
-        struct span keywords, unsigned flags, struct fault *f)
+bury(struct index_fold *w, uint64_t mailbox, uint32_t at, const struct rows_edit *e,
+     struct fault *f)
 {
-    struct message_row stored = *row;
+    struct index_key key = index_key(w->account, INDEX_TOMBSTONE);
+    struct message_row stored = w->block.rows.rows[at];
     struct buf b;
-    buf_init(&b, SIZE_MAX);
-    stored.keywords = 0;
-    buf_put(&b, span_of(&stored, sizeof stored));
-    buf_put(&b, keywords);
-    enum result r = fold_put(w, key, buf_span(&b), flags, f);
-    buf_done(&b);
-    return r;
-}
-
-static enum result
-bury(struct index_fold *w, uint64_t mailbox, const struct index_row *row,
-     const struct rows_edit *e, struct fault *f)
-{
-    struct index_key key = index_key(w->account, INDEX_TOMBSTONE), old;
-    struct message_row stored = row->row;
-    struct buf b;
-    stored.flags |= e->moved ? INDEX_MOVED : 0;
     index_key_u64(&key, mailbox);
     index_key_u64(&key, e->modseq);
-    index_key_u32(&key, row->row.uid);
-    old = row_key(w, mailbox, row->row.uid);
+    index_key_u32(&key, stored.uid);
+    stored.flags |= e->moved ? INDEX_MOVED : 0;
     buf_init(&b, SIZE_MAX);
     buf_put(&b, span_of(&stored, sizeof stored));
     pack_u64(&b, (uint64_t)e->when_s);
-    buf_put(&b, row->keywords);
+    buf_put(&b, w->block.rows.keywords[at]);
     enum result r = fold_put(w, &key, buf_span(&b), 0, f);
     buf_done(&b);
-    return r == R_OK ? fold_delete(w, &old, f) : R_FAIL;
+    if (r == R_OK)
+        block_remove(&w->block, at);
+    return r;
 }
 
-static enum result
-edit_row(struct index_fold *w, uint64_t mailbox, const struct index_row *row,
-         const struct rows_edit *e, struct fault *f)
+static void
+edit_row(struct index_fold *w, uint32_t at, const struct rows_edit *e)
 {
-    if (row->row.modseq >= e->modseq)
-        return R_OK;
-    if (fold_make_room(w, f) != R_OK)
-        return R_FAIL;
-    if (e->kind == EDIT_EXPUNGE)
-        return bury(w, mailbox, row, e, f);
-    struct index_key key = row_key(w, mailbox, row->row.uid);
-    struct message_row now = row->row;
+    struct fold_block *k = &w->block;
+    struct message_row *row = &k->rows.rows[at];
     if (e->kind == EDIT_OWN)
-        now.flags = (uint16_t)((now.flags & ~e->mask) | e->flags);
+        row->flags = (uint16_t)((row->flags & ~e->mask) | e->flags);
     else
-        now.modseq = e->modseq;
-    if (e->kind == EDIT_FLAGS)
-        now.flags = e->flags;
-    return put_row(w, &key, &now, e->kind == EDIT_FLAGS ? e->keywords : row->keywords, 0,
-                   f);
+        row->modseq = e->modseq;
+    if (e->kind == EDIT_FLAGS) {
+        row->flags = e->flags;
+        k->rows.keywords[at] =
+            e->keywords.n > 0 ? arena_dup(k->arena, e->keywords) : SPAN_NONE;
+    }
+    k->dirty = true;
+    w->ops++;
+}
+
+// The rows of the open block from *uid on, until the transaction is full. *uid is where to go on: in it, or behind it.
+static enum result
+edit_block(struct index_fold *w, uint64_t mailbox, uint64_t *uid, uint32_t last,
+           const struct rows_edit *e, struct fault *f)
+{
+    const struct index_block *b = &w->block.rows;
+    uint32_t at = index_block_at(b, (uint32_t)*uid);
+    while (at < b->n && b->rows[at].uid <= last && w->ops < w->ops_max) {
+        uint32_t before = b->n;
+        *uid = (uint64_t)b->rows[at].uid + 1;
+        if (b->rows[at].modseq < e->modseq && e->kind == EDIT_EXPUNGE) {
+            if (bury(w, mailbox, at, e, f) != R_OK)
+                return R_FAIL;
+        } else if (b->rows[at].modseq < e->modseq) {
+            edit_row(w, at, e);
+        }
+        at += b->n == before;
+    }
+    if (w->ops < w->ops_max)
+        *uid = (uint64_t)index_block_last(span_of(w->block.key.p, w->block.key.n)) + 1;
+    return R_OK;
 }
 
 static enum result
 edit_range(struct index_fold *w, uint64_t mailbox, uint32_t first, uint32_t last,
            const struct rows_edit *e, struct fault *f)
 {
-    for (;;) {
-        if (chunk_read(w, mailbox, first, last, f) != R_OK)
+    uint64_t uid = first;
+    while (uid <= last) {
+        if (fold_make_room(w, f) != R_OK)
             return R_FAIL;
-        for (size_t i = 0; i < w->chunk.n; i++)
-            if (edit_row(w, mailbox, &w->chunk.rows[i], e, f) != R_OK)
-                return R_FAIL;
-        if (w->chunk.n < INDEX_CHUNK || w->chunk.rows[INDEX_CHUNK - 1].row.uid >= last)
-            return R_OK;
-        first = w->chunk.rows[INDEX_CHUNK - 1].row.uid + 1;
+        enum result r = block_find(w, mailbox, (uint32_t)uid, last, f);
+        if (r != R_OK)
+            return r == R_NONE ? R_OK : R_FAIL;
+        if (edit_block(w, mailbox, &uid, last, e, f) != R_OK)
+            return R_FAIL;
     }
+    return R_OK;
 }
 
 // ---- the operations ----
@@ -230,6 +288,8 @@ account_gone(void *t, struct fault *f)
     struct index_key all = {0};
     struct header *h, *next;
     index_key_u64(&all, w->account);
+    if (fold_block_close(w, f) != R_OK)
+        return R_FAIL;
     HASH_ITER(hh, w->headers, h, next)
     {
         if (h->key.account == w->account)
@@ -289,11 +349,14 @@ static enum result
 row_add(void *t, uint64_t mailbox, const struct record_row *row, struct fault *f)
 {
     struct index_fold *w = t;
-    struct index_key key = row_key(w, mailbox, row->row.uid);
-    if (fold_make_room(w, f) != R_OK)
+    uint32_t uid = row->row.uid;
+    if (fold_make_room(w, f) != R_OK || block_open(w, mailbox, uid, f) != R_OK)
         return R_FAIL;
-    enum result r = put_row(w, &key, &row->row, row->keywords, MDB_NOOVERWRITE, f);
-    return r == R_NONE ? R_OK : r;
+    uint32_t at = index_block_at(&w->block.rows, uid);
+    w->ops++;
+    if (at == w->block.rows.n || w->block.rows.rows[at].uid != uid)
+        block_insert(&w->block, at, &row->row, row->keywords);
+    return R_OK;
 }
 
 static enum result
@@ -385,6 +448,8 @@ forget(void *t, uint64_t mailbox, uint64_t up_to_modseq, struct fault *f)
                                             INDEX_PRIVATE, INDEX_KEYWORD,   INDEX_DELETED};
     struct index_fold *w = t;
     uint64_t deleted = 0;
+    if (fold_block_close(w, f) != R_OK)
+        return R_FAIL;
     enum result r = deleted_get(w, mailbox, &deleted, f);
     for (size_t i = 0;
          r == R_OK && deleted <= up_to_modseq && i < sizeof all / sizeof all[0]; i++)

@@ -1,4 +1,5 @@
 #include "store/index_scan.h"
+#include "store/index_block.h"
 
 #include "base/limits.h"
 
@@ -164,31 +165,40 @@ load_rows(struct index_scan *s, uint64_t account, uint64_t mailbox, struct messa
           struct fault *f)
 {
     struct index_key prefix = index_key(account, INDEX_ROW);
+    struct index_block block;
     index_key_u64(&prefix, mailbox);
     for (index_scan_first(s, prefix, NULL, f); s->now == R_OK; index_scan_next(s, f)) {
-        struct index_row row;
-        if (index_row_get(s->value, &row) != R_OK ||
-            row.row.uid != index_key_get_u32(s->key, 17) ||
-            message_table_append(t, &row.row, row.keywords) != R_OK)
-            return index_scan_damaged(s, "row", f);
+        if (index_block_get(s->key, s->value, &block) != R_OK)
+            return index_scan_damaged(s, "rows", f);
+        for (uint32_t i = 0; i < block.n; i++)
+            if (message_table_append(t, &block.rows[i], block.keywords[i]) != R_OK)
+                return index_scan_damaged(s, "rows", f);
     }
     return s->now;
 }
 
-enum result
-index_load_table(struct index *ix, uint64_t account, uint64_t mailbox,
-                 struct index_table *t, struct fault *f)
+static enum result
+load_table(struct index *ix, uint64_t account, uint64_t mailbox, struct index_table *t,
+           struct fault *f)
 {
     struct index_scan s;
     if (index_read_begin(ix, &s.r, f) != R_OK)
         return R_FAIL;
-    t->table = message_table_new(t->expected);
     enum result r = index_read_position(&s.r, &t->position, f);
     if (r == R_OK)
         r = load_last_seq(&s, account, &t->position, &t->last_seq, f);
     if (r == R_OK)
         r = load_rows(&s, account, mailbox, &t->table, f) == R_FAIL ? R_FAIL : R_OK;
     index_read_end(&s.r);
+    return r;
+}
+
+enum result
+index_load_table(struct index *ix, uint64_t account, uint64_t mailbox,
+                 struct index_table *t, struct fault *f)
+{
+    t->table = message_table_new(t->expected);
+    enum result r = load_table(ix, account, mailbox, t, f);
     if (r != R_OK)
         message_table_done(&t->table);
     return r;
@@ -317,19 +327,21 @@ scan_deleted(struct index_scan *s, uint64_t account, uint64_t mailbox,
     struct store_tombstone one = {.modseq = unpack_u64(&u)};
     one.when_s = (int64_t)unpack_u64(&u);
     struct index_key prefix = index_key(account, INDEX_ROW), from;
+    struct index_block block;
     index_key_u64(&prefix, mailbox);
-    from = prefix;
     if (one.modseq < t->modseq || (one.modseq == t->modseq && t->uid == UINT32_MAX))
         return R_OK;
-    index_key_u32(&from, one.modseq == t->modseq ? t->uid + 1 : 0);
+    uint32_t first = one.modseq == t->modseq ? t->uid + 1 : 0;
+    from = index_block_key(account, mailbox, first);
     for (index_scan_first(s, prefix, &from, f); s->now == R_OK && !is_full(t);
          index_scan_next(s, f)) {
-        struct index_row row;
-        if (index_row_get(s->value, &row) != R_OK)
-            return index_scan_damaged(s, "row", f);
-        one.row = row.row;
-        one.keywords = row.keywords;
-        add_tombstone(t, cap, &one);
+        if (index_block_get(s->key, s->value, &block) != R_OK)
+            return index_scan_damaged(s, "rows", f);
+        for (uint32_t i = index_block_at(&block, first); i < block.n && !is_full(t); i++) {
+            one.row = block.rows[i];
+            one.keywords = block.keywords[i];
+            add_tombstone(t, cap, &one);
+        }
     }
     return s->now == R_FAIL ? R_FAIL : R_OK;
 }

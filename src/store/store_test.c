@@ -1,3 +1,4 @@
+#include "store/index_block.h"
 #include "store/scene.h"
 
 #include <fcntl.h>
@@ -216,11 +217,17 @@ test_verify_finds(void **unused)
         assert_int_equal(
             mdb_cursor_get(cursor, &k, &v, what == 2 ? MDB_FIRST : MDB_SET_RANGE), 0);
         if (what == 1) {
-            char row[INDEX_ROW_SIZE + 64];
-            memcpy(row, v.mv_data, v.mv_size);
-            row[12] ^= FLAG_FLAGGED;
-            v.mv_data = row;
+            struct index_block block;
+            struct buf now;
+            buf_init(&now, SIZE_MAX);
+            assert_int_equal(index_block_get(span_of(k.mv_data, k.mv_size),
+                                             span_of(v.mv_data, v.mv_size), &block),
+                             R_OK);
+            block.rows[0].flags ^= FLAG_FLAGGED;
+            index_block_put(&now, &block);
+            v = (MDB_val){now.n, now.p};
             assert_int_equal(mdb_put(txn, ix->rows, &k, &v, 0), 0);
+            buf_done(&now);
         } else {
             assert_int_equal(mdb_cursor_del(cursor, 0), 0);
         }

@@ -1,5 +1,6 @@
 #include "store/blob_set.h"
 #include "store/embedded.h"
+#include "store/index_block.h"
 
 #include "io/task.h"
 #include "store/derived.h"
@@ -139,26 +140,50 @@ begin_mailbox(struct verification *v, struct span value)
 }
 
 static void
-check_row(struct verification *v, struct span key, struct span value)
+check_body(struct verification *v, struct span key, const struct message_row *row)
 {
-    struct index_row row;
-    struct mailbox_sum *m = sum_of(v, index_key_get_u64(key, 9));
-    if (index_row_get(value, &row) != R_OK) {
-        error(v, "account %llu: a row cannot be read", (unsigned long long)v->account);
-        return;
-    }
-    if (!blob_set_has(&v->bodies, row.row.blob))
+    if (!blob_set_has(&v->bodies, row->blob))
         error(v, "account %llu mailbox %llu uid %u: the body is missing",
               (unsigned long long)v->account, (unsigned long long)index_key_get_u64(key, 9),
-              row.row.uid);
-    if (!m || key.p[8] != INDEX_ROW)
-        return;  // a tombstone
-    v->found.messages++;
-    m->got.exists++;
-    m->got.size += row.row.size;
-    m->got.unseen += (row.row.flags & FLAG_SEEN) == 0;
-    m->got.deleted += (row.row.flags & FLAG_DELETED) != 0;
-    m->got.uidnext = row.row.uid;
+              row->uid);
+}
+
+static void
+check_tombstone(struct verification *v, struct span key, struct span value)
+{
+    struct index_row row;
+    if (index_row_get(value, &row) == R_OK)
+        check_body(v, key, &row.row);
+    else
+        error(v, "account %llu: a row cannot be read", (unsigned long long)v->account);
+}
+
+static void
+count_row(struct mailbox_counts *got, const struct message_row *row)
+{
+    got->exists++;
+    got->size += row->size;
+    got->unseen += (row->flags & FLAG_SEEN) == 0;
+    got->deleted += (row->flags & FLAG_DELETED) != 0;
+    got->uidnext = row->uid;
+}
+
+// Rows of a mailbox that was deleted are tombstones.
+static void
+check_rows(struct verification *v, struct span key, struct span value)
+{
+    struct index_block block;
+    struct mailbox_sum *m = sum_of(v, index_key_get_u64(key, 9));
+    if (index_block_get(key, value, &block) != R_OK) {
+        error(v, "account %llu: rows cannot be read", (unsigned long long)v->account);
+        return;
+    }
+    for (uint32_t i = 0; i < block.n; i++) {
+        check_body(v, key, &block.rows[i]);
+        if (m)
+            count_row(&m->got, &block.rows[i]);
+    }
+    v->found.messages += m ? block.n : 0;
 }
 
 static void
@@ -176,8 +201,10 @@ check_entry(struct verification *v, struct span key, struct span value)
         begin_mailbox(v, value);
         break;
     case INDEX_ROW:
+        check_rows(v, key, value);
+        break;
     case INDEX_TOMBSTONE:
-        check_row(v, key, value);
+        check_tombstone(v, key, value);
         break;
     default:
         break;
@@ -200,7 +227,10 @@ describe(char *out, size_t size, struct span key)
     if (key.n >= 17)
         n += snprintf(out + n, size - (size_t)n, ", mailbox %llu",
                       (unsigned long long)index_key_get_u64(key, 9));
-    if (key.n == 21)
+    if (key.n == 21 && key.p[8] == INDEX_ROW)
+        snprintf(out + n, size - (size_t)n, ", UIDs from %u to %u", index_block_first(key),
+                 index_block_last(key));
+    else if (key.n == 21)
         snprintf(out + n, size - (size_t)n, ", number %u", index_key_get_u32(key, 17));
 }
 
