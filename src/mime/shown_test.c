@@ -3,6 +3,7 @@
 
 #include "mime/mail_test.h"
 
+#include "base/seeded.h"
 #include "mime/charset.h"
 #include "mime/finder.h"
 #include "mime/html.h"
@@ -17,8 +18,7 @@ static uint64_t state = 5051;
 static size_t
 below(size_t n)
 {
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return (size_t)(state >> 33) % n;
+    return seeded_below(&state, n);
 }
 
 static bool

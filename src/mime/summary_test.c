@@ -4,6 +4,7 @@
 #include "mime/mail_test.h"
 
 #include "base/limits.h"
+#include "base/seeded.h"
 #include "mime/header.h"
 #include "mime/streams.h"
 #include "mime/summary.h"
@@ -186,10 +187,7 @@ static uint64_t state = 88172645463325252u;
 static size_t
 below(size_t n)
 {
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return (size_t)(state % n);
+    return seeded_below(&state, n);
 }
 
 static void

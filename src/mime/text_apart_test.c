@@ -2,6 +2,8 @@
 // them, all collations, parts fed in any cuts.
 
 #include "mime/encoded_word.h"
+
+#include "base/seeded.h"
 #include "mime/header.h"
 #include "mime/needle.h"
 #include "mime/text.h"
@@ -21,10 +23,7 @@ static uint64_t state = 88172645463325252u;
 static size_t
 below(size_t n)
 {
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return (size_t)(state % n);
+    return seeded_below(&state, n);
 }
 
 // One script most of the time: Latin with accents, Cyrillic, Greek, ideographs with their marks, Korean, what folds to ASCII.

@@ -2,6 +2,7 @@
 // several, merged, opened again; damage is found and never believed.
 
 #include "base/limits.h"
+#include "base/seeded.h"
 #include "mime/charset.h"
 #include "search/text_filter.h"
 #include "search/text_inside.h"
@@ -20,8 +21,7 @@ static uint64_t seed;
 static size_t
 below(size_t n)
 {
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    return (size_t)(seed >> 33) % n;
+    return seeded_below(&seed, n);
 }
 
 // ---- texts ----

@@ -1,6 +1,7 @@
 // Merges of the text index: what they leave out, how large they may be, and how they are stopped.
 
 #include "base/limits.h"
+#include "base/seeded.h"
 #include "search/text_inside.h"
 #include "store/scene.h"
 
@@ -258,8 +259,7 @@ static uint64_t seed;
 static size_t
 below(size_t n)
 {
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    return (size_t)(seed >> 33) % n;
+    return seeded_below(&seed, n);
 }
 
 static void

@@ -1,6 +1,8 @@
 // Pairs of words: many pages of them, asked for by whole words and by pieces, before and after merges that leave some out.
 
 #include "search/text_inside.h"
+
+#include "base/seeded.h"
 #include "store/scene.h"
 
 #include <stdarg.h>
@@ -21,8 +23,7 @@ struct scene {
 static size_t
 below(struct scene *c, size_t n)
 {
-    c->seed = c->seed * 6364136223846793005u + 1442695040888963407u;
-    return (size_t)(c->seed >> 33) % n;
+    return seeded_below(&c->seed, n);
 }
 
 // Many share their beginnings, their ends or both.

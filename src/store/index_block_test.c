@@ -1,5 +1,7 @@
 #include "store/index_block.h"
 
+#include "base/seeded.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
@@ -9,10 +11,7 @@ static uint64_t seed = 88172645463325252u;
 static uint64_t
 random_bits(unsigned bits)
 {
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-    return bits == 0 ? 0 : seed >> (64 - bits);
+    return bits == 0 ? 0 : seeded_u64(&seed) >> (64 - bits);
 }
 
 // Each field is one value for all, near one another, or anything.

@@ -16,6 +16,7 @@ import listing
 from eventlog import release_binary  # noqa: F401
 from lib import client
 from lib import server as posthorn
+from lib.damage import flip
 from lib.long import LONG
 from test_disk_errors import eventually, idents, login, message
 
@@ -139,14 +140,6 @@ def test_index_live(server, damage, file):
 
 
 # -- bits ------------------------------------------------------------------------------------
-def flip(path, at):
-    with open(path, "r+b") as file:
-        file.seek(at)
-        octet = file.read(1)[0]
-        file.seek(at)
-        file.write(bytes([octet ^ 0x10]))
-
-
 def test_flipped_body(server):
     """In a segment and in a body file: verify says so, FETCH of that message fails, all others are served."""
     name = server.fresh_user("ann")

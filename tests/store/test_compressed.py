@@ -7,6 +7,7 @@ import pytest
 
 from lib import server as posthorn
 from lib.client import Lmtp, Refused
+from lib.damage import flip
 from lib.pop3 import Pop3
 from test_keeping import large, octets, pause, picture, session, small, verb
 
@@ -165,14 +166,6 @@ def test_undelete_and_compaction(make):
     assert octets(server.data, "bodies") < full - 2_000_000
     assert sorted(bodies(server)) == sorted(text(size) for size in EDGES)
     verb(server, "verify")
-
-
-def flip(path, at):
-    with open(path, "r+b") as file:
-        file.seek(at)
-        octet = file.read(1)[0]
-        file.seek(at)
-        file.write(bytes([octet ^ 0x10]))
 
 
 def test_damage_is_found(make):
