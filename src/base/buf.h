@@ -33,7 +33,7 @@ void buf_consume(struct buf *b, size_t n);        // drops n bytes from the fron
 static inline void
 buf_put(struct buf *b, struct span s)
 {
-    if (s.n == 0 || s.n > b->cap - b->n || b->over) {
+    if (s.p == NULL || s.n == 0 || s.n > b->cap - b->n || b->over) {
         buf_put_grow(b, s);
         return;
     }

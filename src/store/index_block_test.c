@@ -142,8 +142,9 @@ test_damaged(void **unused)
                 assert_int_equal(got.keywords[i].n, 0);
         free(cut);
     }
+    must(b.n > 0);
     for (unsigned round = 0; round < 20000; round++) {
-        size_t at = (size_t)random_bits(32) % b.n;
+        size_t at = seeded_below(&seed, b.n);
         char was = b.p[at];
         b.p[at] = (char)random_bits(8);
         if (index_block_get(place, buf_span(&b), &got) == R_OK)
