@@ -1,7 +1,7 @@
 #ifndef BASE_SEEDED_H
 #define BASE_SEEDED_H
 
-// For tests: numbers that look like chance, and are the same from the same seed (splitmix64; any seed is good).
+// For tests, and the codec of tests: numbers that look like chance, and are the same from the same seed (splitmix64; any seed is good).
 
 #include <stddef.h>
 #include <stdint.h>

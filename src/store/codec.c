@@ -1,6 +1,7 @@
 #include "store/codec.h"
 
 #include "base/hash.h"
+#include "base/seeded.h"
 
 static void
 identity_encode(const struct codec_context *ctx, struct span in, char *out)
@@ -22,30 +23,20 @@ identity_decode(const struct codec_context *ctx, struct span in, char *out)
 enum { SCRAMBLE_TAG = 8 };
 static const uint64_t SCRAMBLE_KEY = 0x706f7374686f726eu;
 
-// One step of splitmix64.
-static uint64_t
-mix(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
 static uint64_t
 stream_start(const struct codec_context *ctx)
 {
     uint64_t s = SCRAMBLE_KEY ^ ctx->key_id;
-    s = mix(&s) ^ ctx->a;
-    s = mix(&s) ^ ctx->b;
-    return mix(&s);
+    s = seeded_u64(&s) ^ ctx->a;
+    s = seeded_u64(&s) ^ ctx->b;
+    return seeded_u64(&s);
 }
 
 static void
 stream_xor(uint64_t state, struct span in, char *out)
 {
     for (size_t i = 0; i < in.n; i += 8) {
-        uint64_t key = mix(&state), word = 0;
+        uint64_t key = seeded_u64(&state), word = 0;
         size_t n = in.n - i < 8 ? in.n - i : 8;
         memcpy(&word, in.p + i, n);
         word ^= key;
@@ -57,7 +48,7 @@ static uint64_t
 scramble_tag(uint64_t start, struct span plain)
 {
     uint64_t s = hash64(plain) ^ start ^ plain.n;
-    return mix(&s);
+    return seeded_u64(&s);
 }
 
 static void
