@@ -6,6 +6,8 @@
 #include <string.h>
 #include <cmocka.h>
 
+static const int64_t OVER = 1LL << 40;  // when everything that was expunged is
+
 struct forgetter {
     struct store *s;
     int count;
@@ -57,7 +59,7 @@ compact_engine(const char *engine, const char *codec)
     for (int i = 0; i < 300; i++)
         scene_commit(s, &g, NULL, 8);
     struct forgetter forgetter = {.s = s};
-    struct store_compaction how = {.now_s = 1LL << 40, .forget = forget, .arg = &forgetter};
+    struct store_compaction how = {.now_s = OVER, .forget = forget, .arg = &forgetter};
     assert_int_equal(store_compact(s, &how, &freed, &f), R_OK);
     assert_true(freed > 10000 && forgetter.count > 0);
     assert_int_equal(store_compact(s, &how, &again, &f), R_OK);
@@ -86,11 +88,93 @@ test_compact(void **unused)
     compact_engine("mem", "identity");
 }
 
+// Of the sealed segments among the first `count`.
+static uint64_t
+octets(struct store *s, uint32_t count)
+{
+    uint64_t sum = 0;
+    for (uint32_t n = 1; n < count; n++)
+        sum += journal_segment_get(s->journal, n).octets;
+    return sum;
+}
+
+// Of a mailbox that is there: those of a deleted one are forgotten unread.
+static struct index_key
+live_rows(const struct state *st)
+{
+    struct index_key key = index_key(st->account, INDEX_ROW);
+    uint32_t i = 0;
+    while (i < st->mailbox_count && st->mailboxes[i]->counts.exists == 0)
+        i++;
+    assert_true(i < st->mailbox_count);
+    index_key_u64(&key, st->mailboxes[i]->id);
+    return key;
+}
+
+static void
+expect_refused(struct store *s, const struct store_compaction *how, const char *want_why)
+{
+    struct fault f = {0};
+    uint32_t count = journal_segment_count(s->journal);
+    uint64_t freed = 77, before = octets(s, count);
+    assert_int_equal(store_compact(s, how, &freed, &f), R_FAIL);
+    assert_int_equal(f.kind, FAULT_CORRUPTION);
+    assert_non_null(strstr(f.why, want_why));
+    assert_int_equal(freed, 77);
+    assert_int_equal(octets(s, count), before);
+}
+
+// Rows that cannot be read name bodies that nobody knows of: nothing is dropped then, until they were made anew. Of
+// tombstones none must be over, since those may be forgotten unread.
+static void
+test_damaged_rows(void **unused)
+{
+    static const struct {
+        int64_t now_s;
+        bool tombstone;
+        const char *want_why;
+    } rows[] = {{0, true, "index: tombstone"}, {OVER, false, "index: rows"}};
+    struct store_options o = scene_options("embedded", "zstd");
+    struct generator g;
+    struct fault f;
+    (void)unused;
+    o.segment_size = 65536;
+    struct store *s = scene_open(&o);
+    generator_init(&g, 5, 99);
+    for (int i = 0; i < 300; i++)
+        scene_commit(s, &g, NULL, 8);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_int_equal(store_checkpoint(s, &f), R_OK);
+        store_close(&s);
+        scene_index_damage(rows[i].tombstone ? index_key(5, INDEX_TOMBSTONE)
+                                             : live_rows(g.state));
+        s = scene_open(&o);
+        struct forgetter forgetter = {.s = s};
+        struct store_compaction how = {
+            .now_s = rows[i].now_s, .forget = forget, .arg = &forgetter};
+        expect_refused(s, &how, rows[i].want_why);
+        assert_true(readable(s, g.state) > 0);
+        store_close(&s);
+        assert_int_equal(store_rebuild(&o, scene_note, NULL, &f), R_OK);
+        s = scene_open(&o);
+    }
+    uint64_t freed = 0, whole = readable(s, g.state);
+    struct forgetter forgetter = {.s = s};
+    struct store_compaction how = {.now_s = OVER, .forget = forget, .arg = &forgetter};
+    assert_int_equal(store_compact(s, &how, &freed, &f), R_OK);
+    assert_true(freed > 10000);
+    assert_int_equal(readable(s, g.state), whole);
+    scene_expect_verified(s, 0);
+    store_close(&s);
+    generator_done(&g);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_compact, scene_begin, scene_end),
+        cmocka_unit_test_setup_teardown(test_damaged_rows, scene_begin, scene_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

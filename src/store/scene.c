@@ -148,6 +148,29 @@ scene_commit(struct store *s, struct generator *g, struct state *home, size_t mo
 }
 
 void
+scene_index_damage(struct index_key prefix)
+{
+    struct folder folder;
+    struct index *ix;
+    struct fault f;
+    MDB_txn *txn;
+    MDB_cursor *cursor;
+    char name[160];
+    embedded_index_folder(name, sizeof name, scene_folder, "index");
+    MDB_val k = {prefix.n, prefix.p}, v = {7, "garbage"}, there;
+    must(folder_open(scene_folder, false, &folder, &f) == R_OK);
+    must(index_open(name, folder.uuid, codec_by_name("identity"), &ix, &f) == R_OK);
+    must(mdb_txn_begin(ix->env, NULL, 0, &txn) == 0);
+    must(mdb_cursor_open(txn, ix->rows, &cursor) == 0);
+    must(mdb_cursor_get(cursor, &k, &there, MDB_SET_RANGE) == 0);
+    must(span_starts(span_of(k.mv_data, k.mv_size), span_of(prefix.p, prefix.n)));
+    must(mdb_cursor_put(cursor, &k, &v, MDB_CURRENT) == 0);
+    must(mdb_txn_commit(txn) == 0);
+    index_close(&ix);
+    folder_close(&folder);
+}
+
+void
 scene_load_tables(struct store *s, struct state *st)
 {
     struct fault f;

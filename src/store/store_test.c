@@ -304,23 +304,9 @@ test_damage_in_use(void **unused)
     (void)unused;
     struct store_options o = scene_options("embedded", "identity");
     struct generator g;
-    struct folder folder;
     struct fault f = {0};
-    struct index *ix;
-    MDB_txn *txn;
-    char name[160];
     fill(&o, &g);
-    file_of(name, "index");
-    assert_int_equal(folder_open(scene_folder, false, &folder, &f), R_OK);
-    assert_int_equal(index_open(name, folder.uuid, codec_by_name("identity"), &ix, &f),
-                     R_OK);
-    struct index_key key = index_key(5, INDEX_ACCOUNT);
-    MDB_val k = {key.n, key.p}, v = {7, "garbage"};
-    assert_int_equal(mdb_txn_begin(ix->env, NULL, 0, &txn), 0);
-    assert_int_equal(mdb_put(txn, ix->rows, &k, &v, 0), 0);
-    assert_int_equal(mdb_txn_commit(txn), 0);
-    index_close(&ix);
-    folder_close(&folder);
+    scene_index_damage(index_key(5, INDEX_ACCOUNT));
     o.broken = note_broken;
     struct store *s = scene_open(&o);
     struct state *st;
