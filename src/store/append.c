@@ -8,11 +8,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <unistd.h>
 
 enum {
     GROUP_OCTETS = 16 << 20,  // one write: more waits for the next one
-    ZERO_GROUP = 32 << 10,    // larger groups write no zeros
+    ZERO_GROUP = 32 << 10,    // above that groups write no zeros
     ZERO_AHEAD = 256 << 10,
     ROOM_FIRST = 1 << 20,  // of the first segment; it doubles
 };
@@ -239,7 +240,8 @@ group_room(struct journal *j, const struct group *g)
 
 // A sync of blocks that were never written makes the file system commit its own journal too, which costs more than the
 // record when groups are small. Then the room of the next ones is written as zeros, synced together with this one;
-// large groups do without, since it doubles what is written. Recovery reads zeros there in any case.
+// where groups are large it does without, since it doubles what is written: also for a small one among them, whose zeros
+// the large ones would pay. Recovery reads zeros there in any case.
 static void
 group_zero_ahead(struct journal *j, const struct group *g)
 {
@@ -247,7 +249,8 @@ group_zero_ahead(struct journal *j, const struct group *g)
     // this group is written; should the disk be failing, its sync tells
     struct fault ignored;
     uint64_t end = j->end + g->octets;
-    if (g->octets > ZERO_GROUP || end <= j->zeroed || end + ZERO_AHEAD > j->segment_size)
+    j->usual = (j->usual * 3 + g->octets) / 4;
+    if (j->usual > ZERO_GROUP || end <= j->zeroed || end + ZERO_AHEAD > j->segment_size)
         return;
     if (disk_write(j->fd, end, span_of(zeros, sizeof zeros), &ignored) == R_OK)
         j->zeroed = end + ZERO_AHEAD;
@@ -413,27 +416,70 @@ journal_seal(struct journal *j, uint32_t number, struct fault *f)
 
 // ---- the thread ----
 
+// Under the lock. False: the time is over.
+static bool
+wait_for_work(struct journal *j, uint64_t until_us)
+{
+    struct timespec t = {.tv_sec = (time_t)(until_us / 1000000),
+                         .tv_nsec = (long)(until_us % 1000000 * 1000)};
+    return pthread_cond_timedwait(&j->work, &j->lock, &t) == 0;
+}
+
+// Under the lock; something is queued.
+static void
+gather(struct journal *j)
+{
+    struct gather *g = &j->queue.gather;
+    if (gather_wait_us(g, j->queue.count, clock_mono_us()) == 0)
+        return;
+    j->queue.wake_at = g->wanted;
+    while (j->queue.count < g->wanted && !j->sealing && !j->closing)
+        if (!wait_for_work(j, g->until_us))
+            break;
+    gather_waited(g, j->queue.count);
+}
+
+// Under the lock, which is let go meanwhile: all that is queued is one round.
+static void
+queue_commit(struct journal *j)
+{
+    unsigned count = j->queue.count;
+    struct store_batch *list = j->queue.first;
+    j->queue.first = NULL;
+    j->queue.end = &j->queue.first;
+    j->queue.count = 0;
+    j->queue.wake_at = UINT_MAX;
+    pthread_mutex_unlock(&j->lock);
+    uint64_t since_us = clock_mono_us();
+    list_commit(j, list);
+    uint64_t now_us = clock_mono_us();
+    pthread_mutex_lock(&j->lock);
+    gather_round(&j->queue.gather, count, j->queue.count, now_us - since_us, now_us);
+}
+
 static void *
 thread_main(void *arg)
 {
     struct journal *j = arg;
     pthread_mutex_lock(&j->lock);
-    while (j->queue || j->sealing || !j->closing) {
-        struct store_batch *list = j->queue;
+    while (j->queue.first || j->sealing || !j->closing) {
         struct sealing *sealing = j->sealing;
-        if (!list && !sealing) {
+        if (!j->queue.first && !sealing) {
+            j->queue.wake_at = 1;
             pthread_cond_wait(&j->work, &j->lock);
             continue;
         }
-        j->queue = NULL;
-        j->queue_end = &j->queue;
         j->sealing = NULL;
-        pthread_mutex_unlock(&j->lock);
-        if (list)
-            list_commit(j, list);
-        if (sealing)
+        if (j->queue.first) {
+            if (!sealing)
+                gather(j);
+            queue_commit(j);
+        }
+        if (sealing) {
+            pthread_mutex_unlock(&j->lock);
             seal_all(j, sealing);
-        pthread_mutex_lock(&j->lock);
+            pthread_mutex_lock(&j->lock);
+        }
     }
     pthread_mutex_unlock(&j->lock);
     return NULL;
@@ -464,14 +510,16 @@ journal_thread_end(struct journal *j)
 static enum result
 queue_put(struct journal *j, struct store_batch *b, struct fault *f)
 {
+    bool wake = false;
     pthread_mutex_lock(&j->lock);
     bool refused = j->stopped || j->closing || !j->running;
     if (!refused) {
-        *j->queue_end = b;
-        j->queue_end = &b->next;
+        *j->queue.end = b;
+        j->queue.end = &b->next;
+        wake = ++j->queue.count >= j->queue.wake_at;
     }
     pthread_mutex_unlock(&j->lock);
-    if (!refused)
+    if (wake)
         pthread_cond_signal(&j->work);  // not under the lock, which the thread takes first
     return refused ? fault_set(f, FAULT_DISK, "journal: stopped") : R_OK;
 }

@@ -4,8 +4,15 @@
 // The inside of struct journal, shared by the files that implement journal.h.
 // Threads: `fd`, `end` and `header` belong to the journal thread; what follows `lock` is under it.
 
+#include "store/gather.h"
 #include "store/journal.h"
 #include "store/segment.h"
+
+struct journal_queue {
+    struct store_batch *first, **end;
+    unsigned count, wake_at;  // from so many on the thread is woken
+    struct gather gather;
+};
 
 struct journal {
     struct volume v;
@@ -19,6 +26,7 @@ struct journal {
     int fd;                        // of the open segment; -1: read only
     uint64_t end;                  // offset behind its last durable record
     uint64_t zeroed;               // up to here its blocks were written before
+    uint64_t usual;                // octets of a group, of late
     uint64_t room;                 // up to here it has blocks
     struct segment_header header;  // of the open segment
     pthread_t thread;
@@ -26,7 +34,7 @@ struct journal {
 
     pthread_mutex_t lock;
     pthread_cond_t work, done;  // to the journal thread; to threads without a loop
-    struct store_batch *queue, **queue_end;
+    struct journal_queue queue;
     bool closing, stopped;
     struct sealing *sealing;  // who waits for the end of the open segment
     unsigned leases;          // backups under way
