@@ -5,14 +5,19 @@ import time
 
 import pytest
 
-from lib import server as posthorn
+from lib import scripts, server as posthorn
 from lib.client import Lmtp, Refused
 from lib.damage import flip
 from lib.pop3 import Pop3
+from lib.smarthost import Smarthost
+from lib.waiting import wait_for
+from test_burl import said, signed
+from test_submission import Sender, Talk
 from test_keeping import large, octets, pause, picture, session, small, verb
 
 ZSTD = {"mail_compress": "zstd", "retention": 1000}
 EDGES = (900, 1023, 1024, 1025, 5_000, 65_535, 65_536, 65_537, 131_072, 131_073, 400_000)
+SIZES = (5_001, 100_001, 400_001)  # of one frame; of two, in the journal; with a file of its own
 MARK = b"Unmistakable pelican"
 NOISE = bytes(range(128, 160)) + bytes(range(32, 256))  # for translate: no control characters
 
@@ -46,8 +51,17 @@ def both_kinds(make, **settings):
     return server, [text(size, turn) for turn in range(4) for size in EDGES]
 
 
-def bodies(server, box="INBOX"):
-    return [body for _, body in picture(server)[box][2].values()]
+def bodies(server, box="INBOX", user="alice"):
+    return [body for _, body in picture(server, user)[box][2].values()]
+
+
+def filled(server, box="INBOX"):
+    """What it has there then."""
+    c = session(server)
+    c.command("CREATE Desk")
+    c.append_all(box, [text(size) for size in SIZES])
+    c.close()
+    return [text(size) for size in SIZES]
 
 
 def test_both_kinds(make, tmp_path):
@@ -144,6 +158,97 @@ def test_doors(make):
     assert pop.message("RETR 1") == text(5_001)
 
 
+def test_pop3(make):
+    server = make(settings=ZSTD, services=(*posthorn.SERVICES, "pop3"))
+    want = filled(server)
+    with Pop3(server.ports["pop3"], "alice", server.password) as pop:
+        for n, mail in enumerate(want, 1):
+            assert pop.message(f"RETR {n}") == mail
+            assert pop.message(f"TOP {n} 2") == b"\r\n".join(mail.split(b"\r\n")[:4]) + b"\r\n"
+
+
+def test_between_accounts(make):
+    """COPY and MOVE out of a shared mailbox."""
+    server = make(settings=ZSTD)
+    bob, want = server.fresh_user("bob"), filled(server, "Desk")
+    alice, c = session(server), session(server, bob)
+    alice.command(f"SETACL Desk {bob} lrswite")
+    c.select("Shared/alice/Desk")
+    c.command("COPY 1:* INBOX")
+    c.command("MOVE 1:* INBOX")
+    c.select("INBOX")
+    assert [bytes(items["BODY[]"]) for items in c.fetch("1:*", "BODY.PEEK[]").values()] == want * 2
+    alice.close()
+    c.close()
+    assert not bodies(server, "Desk")
+
+
+@pytest.mark.parametrize("form", ("maildir", "mbox"))
+def test_export_and_import(make, tmp_path, form):
+    server = make(settings=ZSTD)
+    bob, want = server.fresh_user("bob"), filled(server)
+    verb(server, "export", form, str(tmp_path / "out"), "-u", "alice")
+    verb(server, "import", form, str(tmp_path / "out"), "-u", bob)
+    assert bodies(server, "INBOX", bob) == want
+
+
+def test_restore_of_a_user(make, tmp_path):
+    server = make(settings=ZSTD)
+    want = filled(server)
+    verb(server, "backup", str(tmp_path / "all"))
+    c = session(server)
+    c.expunge("INBOX")
+    c.close()
+    assert not bodies(server)
+    verb(server, "restore", str(tmp_path / "all"), "--user", "alice")
+    assert sorted(bodies(server)) == sorted(want)
+
+
+@pytest.fixture(name="host")
+def one_host():
+    host = Smarthost(offers=("PIPELINING", "SIZE 10000000", "8BITMIME", "SMTPUTF8", "CHUNKING", "BINARYMIME"))
+    yield host
+    host.close()
+
+
+@pytest.fixture(name="sender")
+def one_sender(host):
+    server = Sender(host, **ZSTD)
+    yield server
+    server.stop()
+
+
+def sent(host):
+    wait_for(lambda: host.mails, "a mail that goes out")
+    return host.take()[0]["text"]
+
+
+def test_redirect(sender, host):
+    """The next hop has the octets that came (RFC 5228 section 4.2)."""
+    scripts.put(sender, "alice", 'require "copy"; redirect :copy "x@example.org";')
+    for size in SIZES:
+        Lmtp(sender.address("lmtp")).deliver("alice@example.test", text(size))
+        assert sent(host).endswith(text(size))
+    assert [body[-size:] for body, size in zip(bodies(sender), SIZES)] == [text(size) for size in SIZES]
+
+
+def test_urls(sender, host):
+    """BURL, URLFETCH and CATENATE (RFC 4468, 4467, 4469), of all and of a part that lies in two frames."""
+    c, talk = sender.imap(), Talk(sender.ports["submission"])
+    c.command("CREATE Desk")
+    for size in SIZES:
+        mail = b"From: alice@example.test\r\nMessage-ID: <%d@example.test>\r\n" % size + text(size)
+        uid, body = c.append("Drafts", mail), mail.split(b"\r\n\r\n", 1)[1]
+        talk.begin()
+        assert talk.ask(f"BURL {signed(c, uid)} LAST").startswith("250"), talk.lines
+        assert sent(host).endswith(body)
+        assert body in said(c, f'URLFETCH "{signed(c, uid, access="authuser")}"').encode()
+        said(c, f'APPEND Desk CATENATE (TEXT {{9+}}\r\nA: b\r\n\r\n! URL "/Drafts/;UID={uid}/;SECTION=TEXT/;PARTIAL=4000.70000")')
+        assert bodies(sender, "Desk")[-1] == b"A: b\r\n\r\n!" + body[4000:74000]
+    talk.close()
+    c.close()
+
+
 def test_undelete_and_compaction(make):
     server = make(settings={**ZSTD, "retention": 2})
     c = session(server)
@@ -177,8 +282,9 @@ def test_damage_is_found(make):
     pause(server)
     verb(server, "verify")
     segment, file = (next((server.data / part).rglob(name)) for part, name in (("journal", "*.seg"), ("bodies", "????????????????")))
-    for path, uid in ((segment, 1), (file, 3)):
-        at = path.read_bytes().index(b"\x28\xb5\x2f\xfd") + 40
+    for path, uid, last in ((segment, 1, False), (file, 3, False), (file, 3, True)):
+        found = path.read_bytes()
+        at = (found.rindex if last else found.index)(b"\x28\xb5\x2f\xfd") + 40
         flip(path, at)
         assert verb(server, "verify", good=False).returncode != 0
         server.write_config()
