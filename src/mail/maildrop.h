@@ -37,7 +37,7 @@ bool maildrop_is_deleted(const struct maildrop *d, uint32_t n);
 uint32_t maildrop_size(const struct maildrop *d, uint32_t n);
 // Appends the unique id: that of the server which the message was imported from, else UID and UIDVALIDITY, as Dovecot has it.
 void maildrop_uidl(const struct maildrop *d, uint32_t n, struct buf *b);
-// Suspends. len octets at offset of the message.
+// As message_read.
 enum result maildrop_read(const struct maildrop *d, uint32_t n, uint64_t offset, size_t len,
                           char *dst, struct fault *f) MUST_CHECK;
 

@@ -42,7 +42,7 @@ struct message_part {
 enum result message_part_structure(struct mail *m, const struct message_row *row,
                                    const struct message_part *part, struct arena *a,
                                    struct span *out, struct fault *f) MUST_CHECK;
-// Suspends. len octets at offset of the message.
+// Suspends. len octets at offset of the message. dst NULL: whether they are there and whole (store_blob_read).
 enum result message_read(struct mail *m, const struct message_row *row, uint64_t offset,
                          size_t len, char *dst, struct fault *f) MUST_CHECK;
 // Suspends. SHA-256 of the whole message.

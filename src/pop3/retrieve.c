@@ -53,27 +53,28 @@ is_done(const struct reading *r)
     return r->at == r->end || (s->in_body && s->limited && s->left == 0);
 }
 
+// The next piece to dst; NULL: only its checksums are compared.
 static enum result
-read_piece(struct reading *r, size_t *n_out, struct fault *f)
+read_piece(struct reading *r, size_t *n_out, char *dst, struct fault *f)
 {
     uint64_t left = r->end - r->at;
     *n_out = left < PIECE ? (size_t)left : PIECE;
-    return maildrop_read(r->session->drop, r->n, r->at, *n_out, r->piece, f);
+    return maildrop_read(r->session->drop, r->n, r->at, *n_out, dst, f);
 }
 
-// Once its answer has begun nothing can be taken back: all of it is read before, the first piece last, so that a damaged
+// Once its answer has begun nothing can be taken back: the checksums of all of it are compared before, so that a damaged
 // message costs its own answer and not the session.
 static enum result
 check(struct reading *r, struct fault *f)
 {
     size_t n;
     for (r->at = PIECE; !r->stuff.limited && r->at < r->end; r->at += n) {
-        if (read_piece(r, &n, f) != R_OK)
+        if (read_piece(r, &n, NULL, f) != R_OK)
             return R_FAIL;
         task_yield();
     }
     r->at = 0;
-    return read_piece(r, &n, f);
+    return read_piece(r, &n, r->piece, f);
 }
 
 static void
@@ -88,7 +89,7 @@ stream(struct reading *r, struct buf *out)
         buf_reset(out);
         if (is_done(r) || conn_failed(conn))
             break;
-        if (read_piece(r, &n, &f) != R_OK) {
+        if (read_piece(r, &n, r->piece, &f) != R_OK) {
             r->session->ending = "A message could not be read";
             conn_fail(conn);
             return;

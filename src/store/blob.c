@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 // The record header that this thread will want next: that of the blob it read last, or of the one behind it, which
@@ -21,7 +22,7 @@ struct blob_read {
     struct journal *j;
     uint64_t blob, offset;
     size_t len;
-    char *dst;
+    char *dst;           // NULL: only the checksums are wanted
     bool nowait, known;  // known: the header came from `ahead`
     enum result result;
     struct fault *f;
@@ -184,6 +185,10 @@ static enum result
 part_decode(struct blob_read *b, const struct source *s, const struct part *p,
             struct span stored, char *dst)
 {
+    if (is_plain(s, p)) {
+        memcpy(dst, stored.p + p->from, p->len);
+        return R_OK;
+    }
     bool whole = p->len == p->place.plain;
     char *room = whole ? dst : recent_room();
     if (body_frame_decode(&s->body, p->frame, &p->place, stored, room) != R_OK)
@@ -201,17 +206,14 @@ part_decode(struct blob_read *b, const struct source *s, const struct part *p,
 static enum result
 frame_part(struct blob_read *b, const struct source *s, const struct part *p, char *dst)
 {
-    bool plain = is_plain(s, p);
-    if (!plain && recent_copy(s, p, dst))
+    if (dst && !is_plain(s, p) && recent_copy(s, p, dst))
         return R_OK;
     struct buf text;
     buf_init(&text, p->place.stored);
     char *room = buf_reserve(&text, p->place.stored);
     must(room != NULL);
     enum result r = frame_fetch(b, s, p, room);
-    if (r == R_OK && plain)
-        memcpy(dst, room + p->from, p->len);
-    else if (r == R_OK)
+    if (r == R_OK && dst)
         r = part_decode(b, s, p, span_of(room, p->place.stored), dst);
     buf_done(&text);
     return r;
@@ -227,13 +229,13 @@ parts_read(struct blob_read *b, const struct source *s, struct span table)
         p.place = body_frame_place(&s->body, table, p.frame);
         size_t left = p.place.plain - p.from;
         p.len = end - at < left ? (size_t)(end - at) : left;
-        enum result r = is_plain(s, &p) && p.len == p.place.plain
+        enum result r = dst && is_plain(s, &p) && p.len == p.place.plain
                             ? frame_fetch(b, s, &p, dst)
                             : frame_part(b, s, &p, dst);
         if (r != R_OK)
             return r;
         at += p.len;
-        dst += p.len;
+        dst = dst ? dst + p.len : NULL;
     }
     return R_OK;
 }
@@ -398,6 +400,17 @@ journal_blob_read(struct journal *j, uint64_t blob, uint64_t offset, size_t len,
         return r;
     volume_run(&j->v, read_run, &b);
     return b.result;
+}
+
+uint64_t
+journal_body_octets(struct journal *j, const struct record_header *h)
+{
+    char name[VOLUME_NAME];
+    struct stat st;
+    if (!(h->flags & RECORD_BODY_EXTERNAL))
+        return h->body_stored;
+    volume_body_name(name, h->body_id);
+    return fstatat(j->v.bodies_fd, name, &st, 0) == 0 ? (uint64_t)st.st_size : 0;
 }
 
 void

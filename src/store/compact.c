@@ -223,7 +223,7 @@ weigh(const struct journal_record *r, void *arg, struct fault *f)
     (void)f;
     if (h->type != RECORD_ADDED || (h->flags & RECORD_BODY_DROPPED) || h->body_plain == 0)
         return R_OK;
-    uint64_t octets = h->flags & RECORD_BODY_EXTERNAL ? h->body_plain : h->body_stored;
+    uint64_t octets = journal_body_octets(c->s->journal, h);
     if (h->flags & RECORD_BODY_EXTERNAL)
         c->octets += octets;
     if (is_live(c, r->place.blob))

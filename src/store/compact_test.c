@@ -1,6 +1,8 @@
 // What compaction frees, and that it frees no more.
 #include "store/scene.h"
 
+#include "base/seeded.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -169,12 +171,94 @@ test_damaged_rows(void **unused)
     generator_done(&g);
 }
 
+// ---- what files weigh ----
+
+// A body with a file of its own, of so many frames: words, or noise that nothing makes smaller.
+static struct store_body *
+file_body(struct store *s, bool noise, int frames)
+{
+    char frame[CODEC_FRAME];
+    struct fault f;
+    uint64_t seed = 7;
+    struct store_body *b = store_body_new(s);
+    for (size_t i = 0; i < sizeof frame; i++)
+        frame[i] = noise ? (char)seeded_u64(&seed) : (char)('a' + i % 20);
+    for (int i = 0; i < frames; i++)
+        assert_int_equal(store_body_write(b, span_of(frame, sizeof frame), &f), R_OK);
+    assert_int_equal(store_body_finish(b, &f), R_OK);
+    return b;
+}
+
+// m NULL: of no mailbox that is there, so that nobody wants its body.
+static void
+commit_file(struct store *s, struct mailbox_state *m, bool noise, int frames)
+{
+    struct fault f;
+    struct buf meta;
+    struct record_added a = {.mailbox = 1, .counts = {.uidnext = 1}};
+    struct store_body *body = file_body(s, noise, frames);
+    struct store_batch *b = store_batch_new(s, 5, 0, 0);
+    if (m) {
+        a.mailbox = m->id;
+        a.counts = m->counts;
+    }
+    a.row.uid = a.counts.uidnext++;
+    a.row.modseq = ++a.counts.modseq;
+    a.counts.exists++;
+    a.counts.unseen++;
+    buf_init(&meta, 4096);
+    record_added_put(&meta, &a);
+    store_batch_add(b, RECORD_ADDED, buf_span(&meta), body);
+    assert_int_equal(store_commit(s, b, &f), R_OK);
+    store_batch_free(&b);
+    store_body_free(&body);
+    buf_done(&meta);
+}
+
+// A segment is rewritten for what its dead bodies take on the disk, not for what they were.
+static void
+test_weights(void **unused)
+{
+    static const struct {
+        int live, dead;  // frames
+        bool dead_is_noise, want_dropped;
+    } rows[] = {
+        {40, 40, false,
+         false},  // half of the octets that came, and next to none of those that lie here
+        {160, 40, true, true},  // the reverse
+    };
+    (void)unused;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct store_options o = scene_options("embedded", "zstd");
+        struct generator g;
+        struct fault f;
+        uint64_t freed = 0;
+        scene_clean(scene_folder);
+        struct store *s = scene_open(&o);
+        generator_init(&g, 5, 99);
+        while (g.state->mailbox_count == 0)
+            scene_commit(s, &g, NULL, 8);
+        commit_file(s, g.state->mailboxes[0], !rows[i].dead_is_noise, rows[i].live);
+        commit_file(s, NULL, rows[i].dead_is_noise, rows[i].dead);
+        assert_int_equal(journal_seal(s->journal, 1, &f), R_OK);
+        struct store_compaction how = {.forget = forget};
+        assert_int_equal(store_compact(s, &how, &freed, &f), R_OK);
+        assert_int_equal(freed > (uint64_t)rows[i].dead * CODEC_FRAME,
+                         rows[i].want_dropped);
+        assert_true(rows[i].want_dropped || freed == 0);
+        scene_expect_verified(s, 0);
+        store_close(&s);
+        generator_done(&g);
+    }
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_compact, scene_begin, scene_end),
         cmocka_unit_test_setup_teardown(test_damaged_rows, scene_begin, scene_end),
+        cmocka_unit_test_setup_teardown(test_weights, scene_begin, scene_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

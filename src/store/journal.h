@@ -81,6 +81,8 @@ enum result journal_scan(struct journal *j, const struct journal_scan *s,
 enum result journal_blob_read(struct journal *j, uint64_t blob, uint64_t offset, size_t len,
                               char *dst, struct fault *f) MUST_CHECK;
 void journal_blob_readahead(struct journal *j, uint64_t blob);
+// What the record's body takes on the disk; 0 when its file is gone already. Blocks.
+uint64_t journal_body_octets(struct journal *j, const struct record_header *h);
 
 // ---- keeping ----
 

@@ -310,6 +310,7 @@ test_read_in_order(void **state)
             flip(fd, at + LAYOUT_RECORD + h.meta_stored + 99);
         enum result want = round == 1 ? R_FAIL : R_OK;
         assert_int_equal(journal_blob_read(x.j, blob[1], 0, SIZE_2, two, &x.fault), want);
+        assert_int_equal(journal_blob_read(x.j, blob[1], 0, SIZE_2, NULL, &x.fault), want);
     }
     assert_int_equal(journal_blob_read(x.j, blob[0], 0, SIZE_1, one, &x.fault), R_OK);
     renew(fd, at, h, nonce, span_of(two, SIZE_2));
@@ -338,6 +339,9 @@ test_reads_refuse(void **state)
                                            rows[i].len, dst, &x.fault),
                          R_FAIL);
         assert_int_equal(x.fault.kind, FAULT_CORRUPTION);
+        assert_int_equal(journal_blob_read(x.j, blob + rows[i].plus, rows[i].offset,
+                                           rows[i].len, NULL, &x.fault),
+                         R_FAIL);
     }
     assert_int_equal(journal_blob_read(x.j, 0, 0, 1, dst, &x.fault), R_FAIL);
     fixture_done(&x);

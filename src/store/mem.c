@@ -380,7 +380,7 @@ mem_blob_read(struct store *s, uint64_t blob, uint64_t offset, size_t len, char 
     pthread_mutex_lock(&m->mutex);
     const struct mem_record *r = record_of(m, blob);
     bool there = r && r->body.p && offset <= r->body.n && len <= r->body.n - offset;
-    if (there)
+    if (there && dst)
         memcpy(dst, r->body.p + offset, len);
     pthread_mutex_unlock(&m->mutex);
     return there ? R_OK : fault_set(f, FAULT_CORRUPTION, "no such octets of a body");

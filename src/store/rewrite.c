@@ -66,29 +66,13 @@ out_copy(struct rewrite *r, uint64_t offset, uint64_t n)
     return R_OK;
 }
 
-static uint64_t
-file_size(struct rewrite *r, uint64_t id)
-{
-    struct handle *h = NULL;
-    struct fault ignored;
-    uint64_t size = 0;
-    if (journal_body_pin(r->j, id, false, &h, &ignored) != R_OK ||
-        // it is gone already
-        disk_size(h->fd, &size, &ignored) != R_OK)
-        size = 0;
-    handle_unpin(&r->j->segments.handles, &h);
-    return size;
-}
-
 static void
 body_drop(struct rewrite *r, struct record_header *h)
 {
     r->changed = true;
-    if (h->flags & RECORD_BODY_EXTERNAL) {
+    if (h->flags & RECORD_BODY_EXTERNAL)
         buf_put(&r->dead, span_of(&h->body_id, 8));
-        r->freed += file_size(r, h->body_id);
-    }
-    r->freed += h->body_stored;
+    r->freed += journal_body_octets(r->j, h);
     h->flags = RECORD_BODY_DROPPED;
     h->body_stored = 0;
 }

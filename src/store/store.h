@@ -223,7 +223,7 @@ enum result store_commit(struct store *s, struct store_batch *b,
 // ---- bodies and caches on their way out ----
 
 // Suspends (on a page-cache miss). Reads len octets of the message at offset into dst; checksums are verified
-// per frame. FAULT_CORRUPTION when damaged or compacted away.
+// per frame. FAULT_CORRUPTION when damaged or compacted away. dst NULL: only the checksums, nothing is unpacked.
 enum result store_blob_read(struct store *s, uint64_t blob, uint64_t offset, size_t len,
                             char *dst, struct fault *f) MUST_CHECK;
 // Tells the kernel that this will be read soon.

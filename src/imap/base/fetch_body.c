@@ -18,40 +18,49 @@ read_piece(struct imap_fetch_run *run, uint64_t at, size_t n, char *dst, struct 
     return R_OK;
 }
 
-// Once the literal is announced nothing can be taken back: all of it is read before, the first piece last, so that
-// a damaged message costs its own answer and not the session.
-static enum result
-check_large(struct imap_fetch_run *run, uint64_t at, uint64_t end, char *piece,
-            struct fault *f)
+// The store keeps frames of PIECE octets: behind the first piece each is one of them.
+static size_t
+piece_at(uint64_t at, uint64_t end)
 {
-    for (uint64_t next = at + PIECE; next < end; next += PIECE) {
-        size_t n = end - next < PIECE ? (size_t)(end - next) : PIECE;
-        if (message_read(run->mail, &run->message->row, next, n, piece, f) != R_OK)
+    size_t n = (size_t)(PIECE - at % PIECE);
+    return end - at < n ? (size_t)(end - at) : n;
+}
+
+// Once the literal is announced nothing can be taken back: the checksums of all of it are compared before, so that a
+// damaged message costs its own answer and not the session.
+static enum result
+check_large(struct imap_fetch_run *run, uint64_t at, uint64_t end, struct fault *f)
+{
+    while (at < end) {
+        size_t n = piece_at(at, end);
+        if (message_read(run->mail, &run->message->row, at, n, NULL, f) != R_OK)
             return R_FAIL;
+        at += n;
         task_yield();
     }
-    return read_piece(run, at, PIECE, piece, f);
+    return R_OK;
 }
 
 static enum result
 stream_large(struct imap_fetch_run *run, uint64_t at, uint64_t size, struct fault *f)
 {
     struct conn *conn = run->session->conn;
-    char *first = arena_alloc(run->scratch, PIECE);
+    size_t n = piece_at(at, at + size);
+    char *first = arena_alloc(run->scratch, n);
     uint64_t end = at + size;
-    if (check_large(run, at, end, first, f) != R_OK)
+    if (check_large(run, at + n, end, f) != R_OK ||
+        read_piece(run, at, n, first, f) != R_OK)
         return R_FAIL;
     run->streamed = run->in_literal = true;
     imap_line_flush(run->session);
-    conn_write(conn, span_of(first, PIECE));
-    for (at += PIECE; at < end && !conn_failed(conn);) {
-        size_t n = end - at < PIECE ? (size_t)(end - at) : PIECE;
+    conn_write(conn, span_of(first, n));
+    for (at += n; at < end && !conn_failed(conn); at += n) {
+        n = piece_at(at, end);
         char *dst = conn_fill(conn, n);
         enum result r = read_piece(run, at, n, dst, f);
         conn_filled(conn, r == R_OK ? n : 0);
         if (r != R_OK)
             return R_FAIL;
-        at += n;
         task_yield();
     }
     run->in_literal = false;
