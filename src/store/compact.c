@@ -1,6 +1,7 @@
 #include "store/blob_set.h"
 #include "store/embedded.h"
 #include "store/index_block.h"
+#include "store/index_scan.h"
 
 #include "io/task.h"
 
@@ -99,9 +100,59 @@ find_deleted(struct compaction *c, struct index_reader *r, uint64_t account,
     return found;
 }
 
-// Mark the blobs of all rows; of tombstones.
+// The mailboxes of an account, ascending, and how many rows each should still have.
+struct missing {
+    struct {
+        uint64_t mailbox, rows;
+    } * of;
+    size_t n, at;
+};
+
 static enum result
-mark_rows(struct compaction *c, struct index_reader *r, uint64_t account, struct fault *f)
+missing_load(struct missing *m, struct index_reader *r, uint64_t account, struct fault *f)
+{
+    struct index_key prefix = index_key(account, INDEX_MAILBOX);
+    struct span begins = span_of(prefix.p, prefix.n), key, value;
+    struct mailbox_row row;
+    enum result found = index_seek(r, &prefix, begins, &key, &value, f);
+    for (; found == R_OK; found = index_next(r, begins, &key, &value, f)) {
+        if (index_mailbox_get(value, &row) != R_OK)
+            return index_fault(r->ix, MDB_CORRUPTED, "mailbox", f);
+        m->of = index_list_add(m->of, m->n, sizeof *m->of);
+        m->of[m->n].mailbox = row.id;
+        m->of[m->n++].rows = row.counts.exists;
+    }
+    return found;
+}
+
+// Rows of a deleted mailbox are there without it.
+static void
+missing_found(struct missing *m, uint64_t mailbox, uint32_t rows)
+{
+    while (m->at < m->n && m->of[m->at].mailbox < mailbox)
+        m->at++;
+    if (m->at < m->n && m->of[m->at].mailbox == mailbox)
+        m->of[m->at].rows -= rows;
+}
+
+static enum result
+missing_none(const struct missing *m, struct index_reader *r, uint64_t account,
+             struct fault *f)
+{
+    struct index_position p;
+    if (index_read_position(r, &p, f) != R_OK)
+        return R_FAIL;
+    bool parts = p.part_seq != 0 && p.part_account == account;
+    for (size_t i = 0; i < m->n && !parts; i++)
+        if (m->of[i].rows != 0)
+            return index_fault(r->ix, MDB_CORRUPTED, "rows are missing", f);
+    return R_OK;
+}
+
+// Mark the blobs of all rows; of tombstones. A row that is not there would cost its message the body.
+static enum result
+mark_found(struct compaction *c, struct index_reader *r, uint64_t account,
+           struct missing *missing, struct fault *f)
 {
     struct index_key prefix = index_key(account, INDEX_ROW);
     struct span begins = span_of(prefix.p, prefix.n), key, value;
@@ -112,8 +163,22 @@ mark_rows(struct compaction *c, struct index_reader *r, uint64_t account, struct
             return index_fault(r->ix, MDB_CORRUPTED, "rows", f);
         for (uint32_t i = 0; i < block.n; i++)
             blob_set_add(&c->live, block.rows[i].blob);
+        missing_found(missing, index_key_get_u64(key, 9), block.n);
     }
     return found;
+}
+
+static enum result
+mark_rows(struct compaction *c, struct index_reader *r, uint64_t account, struct fault *f)
+{
+    struct missing missing = {0};
+    enum result done = missing_load(&missing, r, account, f);
+    if (done != R_FAIL)
+        done = mark_found(c, r, account, &missing, f);
+    if (done != R_FAIL)
+        done = missing_none(&missing, r, account, f);
+    free(missing.of);
+    return done;
 }
 
 static enum result

@@ -100,6 +100,18 @@ octets(struct store *s, uint32_t count)
     return sum;
 }
 
+static struct index_key
+account_entry(const struct state *st)
+{
+    return index_key(st->account, INDEX_ACCOUNT);
+}
+
+static struct index_key
+tombstones(const struct state *st)
+{
+    return index_key(st->account, INDEX_TOMBSTONE);
+}
+
 // Of a mailbox that is there: those of a deleted one are forgotten unread.
 static struct index_key
 live_rows(const struct state *st)
@@ -126,16 +138,20 @@ expect_refused(struct store *s, const struct store_compaction *how, const char *
     assert_int_equal(octets(s, count), before);
 }
 
-// Rows that cannot be read name bodies that nobody knows of: nothing is dropped then, until they were made anew. Of
-// tombstones none must be over, since those may be forgotten unread.
+// Rows that cannot be read, or are not there, name bodies that nobody knows of: nothing is dropped then, until they were
+// made anew. Of tombstones none must be over, since those may be forgotten unread.
 static void
 test_damaged_rows(void **unused)
 {
     static const struct {
+        struct index_key (*entry)(const struct state *st);
+        bool gone;
         int64_t now_s;
-        bool tombstone;
         const char *want_why;
-    } rows[] = {{0, true, "index: tombstone"}, {OVER, false, "index: rows"}};
+    } rows[] = {{tombstones, false, 0, "index: tombstone"},
+                {live_rows, false, OVER, "index: rows"},
+                {live_rows, true, OVER, "index: rows are missing"},
+                {account_entry, true, OVER, "index: account"}};
     struct store_options o = scene_options("embedded", "zstd");
     struct generator g;
     struct fault f;
@@ -148,8 +164,7 @@ test_damaged_rows(void **unused)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         assert_int_equal(store_checkpoint(s, &f), R_OK);
         store_close(&s);
-        scene_index_damage(rows[i].tombstone ? index_key(5, INDEX_TOMBSTONE)
-                                             : live_rows(g.state));
+        scene_index_damage(rows[i].entry(g.state), rows[i].gone);
         s = scene_open(&o);
         struct forgetter forgetter = {.s = s};
         struct store_compaction how = {

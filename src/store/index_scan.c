@@ -219,23 +219,34 @@ index_list_add(void *list, size_t n, size_t size)
     return list;
 }
 
+// An account's own entry stands before all others of it; only while a record is folded in parts it may be missing.
+static bool
+is_account(const struct index_scan *s)
+{
+    return s->key.n == 9 && s->key.p[8] == INDEX_ACCOUNT;
+}
+
 enum result
 index_accounts(struct index *ix, uint64_t **ids_out, size_t *n_out, struct fault *f)
 {
     struct index_scan s;
+    struct index_position p;
     uint64_t *ids = NULL, account = 0;
     size_t n = 0;
     if (index_read_begin(ix, &s.r, f) != R_OK)
         return R_FAIL;
-    for (;;) {
+    s.now = index_read_position(&s.r, &p, f);
+    while (s.now == R_OK) {
         struct index_key from = index_key(account, INDEX_ACCOUNT);
         index_scan_first(&s, (struct index_key){0}, &from, f);
         if (s.now != R_OK)
             break;
         account = index_key_get_u64(s.key, 0);
-        if (s.key.n == 9 && s.key.p[8] == INDEX_ACCOUNT) {
+        if (is_account(&s)) {
             ids = index_list_add(ids, n, sizeof *ids);
             ids[n++] = account;
+        } else if (p.part_seq == 0 || p.part_account != account) {
+            s.now = index_scan_damaged(&s, "account", f);
         }
         if (account == UINT64_MAX)
             break;

@@ -148,7 +148,7 @@ scene_commit(struct store *s, struct generator *g, struct state *home, size_t mo
 }
 
 void
-scene_index_damage(struct index_key prefix)
+scene_index_damage(struct index_key prefix, bool gone)
 {
     struct folder folder;
     struct index *ix;
@@ -164,7 +164,8 @@ scene_index_damage(struct index_key prefix)
     must(mdb_cursor_open(txn, ix->rows, &cursor) == 0);
     must(mdb_cursor_get(cursor, &k, &there, MDB_SET_RANGE) == 0);
     must(span_starts(span_of(k.mv_data, k.mv_size), span_of(prefix.p, prefix.n)));
-    must(mdb_cursor_put(cursor, &k, &v, MDB_CURRENT) == 0);
+    must((gone ? mdb_cursor_del(cursor, 0) : mdb_cursor_put(cursor, &k, &v, MDB_CURRENT)) ==
+         0);
     must(mdb_txn_commit(txn) == 0);
     index_close(&ix);
     folder_close(&folder);

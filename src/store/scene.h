@@ -24,8 +24,8 @@ struct store *scene_open(const struct store_options *o);
 // Commits up to `most` generated records as one batch; the model and the home's state (if any) follow. A COPIED
 // record is the first of its batch, since it names bodies that are on disk.
 void scene_commit(struct store *s, struct generator *g, struct state *home, size_t most);
-// Behind the back of a store that is closed: the first entry with this prefix cannot be read any more.
-void scene_index_damage(struct index_key prefix);
+// Behind the back of a store that is closed: the first entry with this prefix cannot be read any more, or is not there.
+void scene_index_damage(struct index_key prefix, bool gone);
 void scene_load_tables(struct store *s, struct state *st);
 // initialises out, which ends with a NUL
 void scene_dump(struct state *st, struct buf *out);

@@ -306,7 +306,7 @@ test_damage_in_use(void **unused)
     struct generator g;
     struct fault f = {0};
     fill(&o, &g);
-    scene_index_damage(index_key(5, INDEX_ACCOUNT));
+    scene_index_damage(index_key(5, INDEX_ACCOUNT), false);
     o.broken = note_broken;
     struct store *s = scene_open(&o);
     struct state *st;
