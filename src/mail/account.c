@@ -214,18 +214,23 @@ opener_wait(struct account *a)
     free(me);
 }
 
+// NULL: not in memory.
+static struct account *
+account_known(struct home *h, uint64_t id)
+{
+    struct account *a;
+    HASH_FIND(hh, h->accounts, &id, sizeof id, a);
+    return a;
+}
+
 // Loads the account, or waits for the task that does.
 static enum result
 open_at_home(struct open_call *c)
 {
     struct account *a;
     struct home *h = &c->mail->homes[mail_home_index(c->mail, c->id)];
-    for (;;) {
-        HASH_FIND(hh, h->accounts, &c->id, sizeof c->id, a);
-        if (!a || !a->opening)
-            break;
+    while ((a = account_known(h, c->id)) && a->opening)
         opener_wait(a);
-    }
     if (!a) {
         a = account_new(c->mail, c->id, c->user);
         a->opening = true;
@@ -296,11 +301,18 @@ account_unref(struct account *a)
         timer_set(&a->idle, LIMIT_account_idle_ms);
 }
 
+struct account *
+account_in_memory(struct mail *m, uint64_t id)
+{
+    struct account *a = account_known(&m->homes[mail_home_index(m, id)], id);
+    return a && !a->opening ? a : NULL;
+}
+
 void
 account_let_go(struct account *a)
 {
     account_unref(a);
-    if (a->use.refs == 0 && !a->opening && !a->committing) {
+    if (a->use.refs == 0 && !a->opening && !a->committing && !mail_index_expects(a)) {
         timer_clear(&a->idle);
         forget(a);
     }

@@ -201,8 +201,10 @@ enum result change_room(const struct store_batch *b, bool first, size_t octets,
 void
 account_ref(struct account *a);  // in the home: one user more, of an account that is open
 void account_unref(struct account *a);  // in the home: one user less
-// The same, and an account without users leaves memory at once: for who looks at all of them.
+// The same, and an account without users leaves memory at once, unless mail that came has still to be looked at: for who looks at all of them.
 void account_let_go(struct account *a);
+// In the home: as it is in memory. NULL: it is not, or is being opened.
+struct account *account_in_memory(struct mail *m, uint64_t id);
 
 struct mailbox *mailbox_of(struct account *a, uint64_t id);  // NULL when there is none
 // Suspends. The table is there when this is R_OK, until the next suspension (or while pinned).

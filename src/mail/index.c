@@ -190,6 +190,13 @@ look_later(struct mail_index *x, uint32_t ms)
     timer_set(&x->timer, mail_index_after(x->account->mail) > 0 ? TEST_MS : ms);
 }
 
+static void
+look_soon(struct mail_index *x)
+{
+    if (!timer_is_set(&x->timer))
+        look_later(x, LOOK_MS);
+}
+
 static enum result
 load_strings(struct mail_index *x, struct fault *f)
 {
@@ -290,6 +297,7 @@ start(struct mail_index *x)
     if (x->working)
         return;
     x->working = true;
+    x->came = false;
     timer_clear(&x->timer);
     account_ref(x->account);
     task_start_for(x->account->id, work, x);
@@ -299,6 +307,7 @@ static void
 on_timer(void *arg)
 {
     struct mail_index *x = arg;
+    x->came = false;
     if (x->account->kept_state && mail_index_on(x->account) && is_due(x)) {
         start(x);
         return;
@@ -351,9 +360,16 @@ mail_index_applied(struct account *a, enum record_type type)
         x->users++;
         x->damaged = x->gone = true;
         mail_index_leave(x);
-    } else if (!x->working && !timer_is_set(&x->timer) && may_be_wanted(x)) {
-        look_later(x, LOOK_MS);
+    } else if (!x->working && !x->came && may_be_wanted(x)) {
+        x->came = true;
+        look_soon(x);
     }
+}
+
+bool
+mail_index_expects(const struct account *a)
+{
+    return a->index && a->index->came;
 }
 
 // ---- from outside ----
@@ -474,6 +490,8 @@ state_get(void *arg)
     out->resting = clock_mono_ms() < x->rest_until_ms;
     out->unindexed = mail_index_fresh(x);
     out->files = files_octets(c->account);
+    if (out->on && is_due(x))  // it was found to be damaged, and dropped
+        look_soon(x);
 }
 
 enum result
@@ -534,6 +552,7 @@ purge(void *arg)
         x->users > 0 || !mail_index_begin(c->account))
         return;
     x->working = true;
+    x->came = false;
     timer_clear(&x->timer);
     purge_now(x);
     mail_index_end(c->account);
@@ -541,6 +560,8 @@ purge(void *arg)
     c->result = R_OK;
     if (mail_index_on(x->account) && is_due(x))
         start(x);
+    else
+        owe(x, false);
 }
 
 enum result
@@ -549,24 +570,4 @@ mail_index_purge(struct account *a)
     struct call c = {.account = a};
     account_run(a, purge, &c);
     return c.result;
-}
-
-enum result
-mail_index_sweep(struct mail *m, struct fault *f)
-{
-    struct arena *a = arena_new();
-    struct store *s = mail_store(m);
-    uint64_t *have, *live;
-    size_t n = 0, live_n = 0, k = 0;
-    enum result r = derived_accounts(s, a, &have, &n, f);
-    if (r == R_OK && n > 0)
-        r = store_accounts(s, a, &live, &live_n, f);
-    for (size_t i = 0; i < n && r == R_OK; i++) {
-        while (k < live_n && live[k] < have[i])
-            k++;
-        if (k == live_n || live[k] != have[i])
-            r = derived_clear(s, have[i], f);
-    }
-    arena_free(&a);
-    return r;
 }

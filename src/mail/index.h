@@ -56,7 +56,16 @@ void mail_index_catch_up(struct account *a);
 enum result mail_index_purge(struct account *a);
 // Has this derived string something of the mail, that is to go with it?
 bool mail_index_is_of_mail(struct span string);
+
+// The sweep: accounts that nobody uses are indexed too (index_sweep.c).
 // Suspends. Drops what there is of accounts that are not in the store any more.
 enum result mail_index_sweep(struct mail *m, struct fault *f) MUST_CHECK;
+// Suspends. Is the account in memory, and does it see to its index by itself: was it looked at since it was opened and since mail came, or does what is due
+// keep it in memory until it is done? It is neither opened nor woken for that.
+bool mail_index_sees_to_itself(struct mail *m, uint64_t account);
+// Suspends until what is due of the account, which need not be open, is indexed, or cannot be for now; it leaves memory again when nobody else uses
+// it. R_NONE: it sees to itself, and was passed over; never with `all`, which is for after a change of mode.
+enum result mail_index_visit(struct mail *m, uint64_t account, bool all,
+                             struct fault *f) MUST_CHECK;
 
 #endif

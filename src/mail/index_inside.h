@@ -1,7 +1,7 @@
 #ifndef MAIL_INDEX_INSIDE_H
 #define MAIL_INDEX_INSIDE_H
 
-// The inside of mail/index.h: index.c is its life, index_work.c makes it. Only files of mail/ include this. In the home.
+// The inside of mail/index.h: index.c is its life, index_work.c makes it, index_sweep.c looks at all. Only files of mail/ include this. In the home.
 
 #include "mail/home.h"
 #include "mail/index.h"
@@ -26,6 +26,7 @@ struct mail_index {
     unsigned users;           // finds and others that are inside it
     bool opening, working, damaged, gone;
     bool owed;  // there is work that was not done: the account stays in memory until it is
+    bool came;  // mail did, and the timer is set to look at it
     struct mail_index *prev, *next;  // those that wait for their turn (mail_index_queue)
     bool queued;
     bool covered_known;
@@ -45,6 +46,8 @@ struct mail_index {
 void mail_index_applied(struct account *a, enum record_type type);
 void mail_index_opened(struct account *a);
 void mail_index_free(struct account *a);
+// Did mail come that was not looked at yet?
+bool mail_index_expects(const struct account *a);
 // Gives back what was not used for so long, maybe a->index itself; returns octets.
 size_t mail_index_rest(struct account *a, uint64_t now_ms, uint64_t unused_ms);
 // account.c

@@ -17,17 +17,6 @@ mail_index_log(struct account *a, const char *event, const struct fault *f)
               log_fault(f));
 }
 
-static void
-index_one(struct mail_role *r, uint64_t id)
-{
-    struct account *account = NULL;
-    struct fault f;
-    if (mail_index_wanted_of(r->mail, id, &f) == R_OK &&
-        account_open(r->mail, id, SPAN(""), false, &account, &f) == R_OK)
-        mail_index_catch_up(account);
-    account_close(&account);
-}
-
 static bool
 may_go_on(const struct mail_role *r)
 {
@@ -35,26 +24,48 @@ may_go_on(const struct mail_role *r)
            mail_index_mode(r->mail) != MAIL_INDEX_OFF;
 }
 
+static void
+visit(struct mail_role *r, uint64_t id)
+{
+    struct fault f;
+    enum result done = mail_index_visit(r->mail, id, r->indexing.all, &f);
+    if (done == R_FAIL)
+        log_error("mail", "search index", field_number("account", " account=%", id),
+                  log_fault(&f));
+    if (done == R_NONE)
+        task_yield();
+    else
+        task_sleep(PAUSE_MS);
+}
+
 // False: it had to stop before the last.
+static bool
+visit_all(struct mail_role *r, const uint64_t *ids, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (ids[i] <= r->indexing.upto)
+            continue;
+        if (!may_go_on(r))
+            return false;
+        visit(r, ids[i]);
+        r->indexing.upto = ids[i];
+    }
+    return true;
+}
+
 static bool
 index_all(struct mail_role *r)
 {
     struct arena *a = arena_new();
     uint64_t *ids;
-    size_t n = 0;
+    size_t n;
     struct fault f;
+    bool all = false;
     if (mail_index_sweep(r->mail, &f) != R_OK ||
         store_accounts(r->store, a, &ids, &n, &f) != R_OK)
         log_error("mail", "search index", log_fault(&f));
-    for (; n > 0 && may_go_on(r) && r->indexing.upto < ids[n - 1];)
-        for (size_t i = 0; i < n && may_go_on(r); i++) {
-            if (ids[i] <= r->indexing.upto)
-                continue;
-            index_one(r, ids[i]);
-            r->indexing.upto = ids[i];
-            task_sleep(PAUSE_MS);
-        }
-    bool all = n == 0 || r->indexing.upto >= ids[n - 1];
+    else
+        all = visit_all(r, ids, n);
     arena_free(&a);
     return all;
 }
@@ -63,8 +74,10 @@ static void
 look(void *arg)
 {
     struct mail_role *r = arg;
-    if (r->indexing.again)
+    if (r->indexing.again) {
         r->indexing.upto = 0;
+        r->indexing.all = true;
+    }
     r->indexing.again = false;
     r->indexing.at_work = true;
     bool all = mail_index_mode(r->mail) != MAIL_INDEX_OFF && index_all(r);

@@ -167,6 +167,7 @@ struct mail_role {
         struct timer timer;
         uint64_t upto;  // accounts up to this one were looked at
         bool at_work, again;
+        bool all;  // also those that see to themselves
     } indexing;
     unsigned char ticket_key[32];
     bool has_ticket_key;
