@@ -103,9 +103,10 @@ class Measured:
     def wait_indexed(self, user, messages):
         """Until the text of so many messages is indexed, where the server does that by itself."""
 
-    def cpu_us(self):
-        """Of the server's processes and of those that ended, from clock ticks: 10 ms each, little beside thousands of messages."""
-        left, ticks = [self.process.pid], 0
+    def spent(self):
+        """CPU in us of the server's processes and of those that ended, from clock ticks: 10 ms each, little beside thousands of messages; and their
+        resident pages."""
+        left, ticks, pages = [self.process.pid], 0, 0
         while left:
             pid = left.pop()
             try:
@@ -115,17 +116,18 @@ class Measured:
             except (FileNotFoundError, ProcessLookupError):  # it ended just now: its parent has its time
                 continue
             ticks += sum(int(n) for n in fields[11:15])
-        return ticks * 10000
+            pages += int(fields[21])
+        return ticks * 10000, pages
 
-    def wait_rest(self):
+    def wait_rest(self, steady=False):
         """Until it has worked off what the load left: no more than 1 % of a processor for 25 s (an index is made 20 s after the last
-        message came)."""
-        since, before = time.monotonic(), self.cpu_us()
+        message came). steady: nor does its memory grow or shrink by more than 1 % meanwhile, as it does while all indexes are looked at."""
+        since, (before, held) = time.monotonic(), self.spent()
         for _ in range(3600):
             time.sleep(1)
-            now = self.cpu_us()
-            if now - before > 10000:
-                since = time.monotonic()
+            now, pages = self.spent()
+            if now - before > 10000 or (steady and abs(pages - held) > held / 100):
+                since, held = time.monotonic(), pages
             elif time.monotonic() - since >= 25:
                 return
             before = now
