@@ -109,6 +109,28 @@ def test_421(server, host, door):
     assert not list(server.data.glob("staging/*"))
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_threads_end_together(first):
+    """An account may have its home in another thread than the session that brings its mail: that one is there to the end, too."""
+    server = posthorn.Server({"mail_threads": 2})
+    try:
+        lates = [Client(server, "lmtp").data(TEXT.format(f"late {n}")) for n in range(2)]
+        idle = Client(server, "lmtp")
+        ended = threading.Thread(target=lambda: (server.process.send_signal(signal.SIGTERM), server.process.wait(60)))
+        ended.start()
+        assert idle.answer().startswith("421 4.3.2 ")
+        said = {}
+        for n in (first, 1 - first):
+            said[n] = lates[n].ask(".")
+            assert said[n][:4] in ("250 ", "421 "), said
+            time.sleep(0.5)  # a thread with nothing to do would be gone by now
+        ended.join()
+        server.start()
+        assert subjects(server) == [f"late {n}" for n in (0, 1) if said[n].startswith("250 ")]
+    finally:
+        server.stop()
+
+
 def test_scanned_to_the_end():
     """What is brought while the server ends is shown to the scanner as ever: it is asked until the sessions are gone."""
     clamd = Clamd()

@@ -131,6 +131,7 @@ struct home {
     struct {
         struct timer patience;
         unsigned steps;
+        bool busy;        // it counts in busy_homes
         bool unfinished;  // it ended with sessions left
     } drain;
 };
@@ -157,6 +158,7 @@ struct mail_role {
     struct mail *mail;
     struct home *homes;
     unsigned home_count;
+    atomic_uint busy_homes;  // while they drain
     struct verb_host host;
     struct mail_ping *pings;     // on their way through the homes
     struct reload_ask *reloads;  // verbs that wait for the supervisor

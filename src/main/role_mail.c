@@ -137,6 +137,19 @@ hurry(void)
     submission_session_hurry();
 }
 
+// A session's account may have its home elsewhere: none ends before nobody is busy.
+static bool
+all_are_idle(struct home *h)
+{
+    bool busy = sessions_of(h) > 0 || task_live() > 0;
+    if (busy && !h->drain.busy)
+        atomic_fetch_add(&h->role->busy_homes, 1);
+    else if (!busy && h->drain.busy)
+        atomic_fetch_sub(&h->role->busy_homes, 1);
+    h->drain.busy = busy;
+    return atomic_load(&h->role->busy_homes) == 0;
+}
+
 // Looks again and again until the sessions are gone; those that will not go are hung up, then left.
 static void
 on_patience(void *arg)
@@ -149,7 +162,7 @@ on_patience(void *arg)
         hurry();
     if (h->drain.steps == polite)
         (void)!session_kick(h, SPAN_NONE, 0);
-    if (h->drain.steps >= last || (sessions_of(h) == 0 && task_live() == 0))
+    if (all_are_idle(h) || h->drain.steps >= last)
         stop_home(h);
     else
         timer_set(&h->drain.patience, DRAIN_STEP_MS);
@@ -161,7 +174,7 @@ drain_home(void *arg)
     struct home *h = arg;
     if (h->draining)
         return;
-    h->draining = true;
+    h->draining = h->drain.busy = true;
     mail_door_close_all(h);
     imap_session_drain();
     managesieve_session_drain();
@@ -184,6 +197,7 @@ on_drain(void *role)
     mail_index_stop(r->mail);
     mail_quota_stop(r->mail);
     timer_clear(&r->indexing.timer);
+    atomic_store(&r->busy_homes, r->home_count);
     for (unsigned i = r->home_count; i-- > 0;)
         loop_post(r->homes[i].loop, drain_home, &r->homes[i]);
 }
