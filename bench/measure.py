@@ -214,6 +214,8 @@ class Bench:
             disk = Disk(self.chosen.folder)
             self.disks[kind] = (disk, None)
             self.disks[kind] = (disk, kind(disk.mount, self.chosen))
+        elif self.disks[kind][1] is None:
+            raise RuntimeError(f"{kind.name} did not start there before")
         else:
             self.disks[kind][1].start()
         self.ready(row, self.disks[kind][1])

@@ -47,6 +47,9 @@ service pop3-login {{
   inet_listener pop3 {{
     port = {pop3}
   }}
+  inet_listener pop3s {{
+    port = 0
+  }}
 }}
 """
 # Dovecot's, by what the row asks. Flags reach its disk some time later, unless it is told to sync always. "bare" is without an index for
