@@ -21,6 +21,7 @@ sasl_pwcheck_method: alwaystrue
 sasl_mech_list: PLAIN LOGIN
 autocreate_quota: 0
 autocreate_post: yes
+duplicatesuppression: no
 search_engine: {engine}
 tls_server_cert: {dir}/cert.pem
 tls_server_key: {dir}/key.pem
