@@ -80,14 +80,20 @@ def subjects(server):
     return sorted(row["BODY[HEADER.FIELDS (SUBJECT)]"].decode().strip()[9:] for row in rows.values())
 
 
+def ending(server):
+    """It is told to end; who waits for that joins the thread."""
+    ended = threading.Thread(target=lambda: (server.process.send_signal(signal.SIGTERM), server.process.wait(60)))
+    ended.start()
+    return ended
+
+
 @pytest.mark.parametrize("door", ["lmtp", "submission"])
 def test_421(server, host, door):
     idle, between, done = Client(server, door), Client(server, door).begin(), Client(server, door)
     assert done.data(TEXT.format("done")).ask(".").startswith("250 ")
     late, stuck = Client(server, door).data(TEXT.format("late")), Client(server, door).data(TEXT.format("stuck"))
     half = Client(server, door).chunk(TEXT.format("half"), 100)
-    ended = threading.Thread(target=lambda: (server.process.send_signal(signal.SIGTERM), server.process.wait(60)))
-    ended.start()
+    ended = ending(server)
     for client in (idle, between, done):
         assert client.answer().startswith("421 4.3.2 ") and client.answer() == ""
     time.sleep(1)  # a role with nothing to do would be gone by now
@@ -116,8 +122,7 @@ def test_threads_end_together(first):
     try:
         lates = [Client(server, "lmtp").data(TEXT.format(f"late {n}")) for n in range(2)]
         idle = Client(server, "lmtp")
-        ended = threading.Thread(target=lambda: (server.process.send_signal(signal.SIGTERM), server.process.wait(60)))
-        ended.start()
+        ended = ending(server)
         assert idle.answer().startswith("421 4.3.2 ")
         said = {}
         for n in (first, 1 - first):
@@ -138,8 +143,7 @@ def test_scanned_to_the_end():
     try:
         late = Client(server, "lmtp").data(TEXT.format("late"))
         idle = Client(server, "lmtp")
-        ended = threading.Thread(target=lambda: (server.process.send_signal(signal.SIGTERM), server.process.wait(60)))
-        ended.start()
+        ended = ending(server)
         assert idle.answer().startswith("421 4.3.2 ")
         time.sleep(1)
         said = late.ask(".")

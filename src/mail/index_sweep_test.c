@@ -184,6 +184,14 @@ mail_came(struct fixture *x)
     assert_true(s.set);
 }
 
+static void
+await_itself(struct fixture *x)
+{
+    for (unsigned i = 0; i < PATIENCE && !mail_index_sees_to_itself(x->mail, IDLE); i++)
+        task_sleep(1);
+    assert_true(mail_index_sees_to_itself(x->mail, IDLE));
+}
+
 // What is due waits in memory for a better time: the sweep need not.
 static void
 overloaded(struct fixture *x)
@@ -191,9 +199,7 @@ overloaded(struct fixture *x)
     load_pretend(true);
     struct scene s = scene_new(x, MAIL_INDEX_ALL, 1);
     mail_user_close(&s.user);
-    for (unsigned i = 0; i < PATIENCE && !mail_index_sees_to_itself(x->mail, IDLE); i++)
-        task_sleep(1);
-    assert_true(mail_index_sees_to_itself(x->mail, IDLE));
+    await_itself(x);
     assert_int_equal(visit(&s, false), R_NONE);
     load_pretend(false);
     for (unsigned i = 0; i < PATIENCE && s.refs > 0; i++) {
@@ -210,8 +216,7 @@ off_and_purged(struct fixture *x)
 {
     load_pretend(true);
     struct scene s = scene_new(x, MAIL_INDEX_ALL, 1);
-    for (unsigned i = 0; i < PATIENCE && !mail_index_sees_to_itself(x->mail, IDLE); i++)
-        task_sleep(1);
+    await_itself(x);
     mail_index_set(x->mail, MAIL_INDEX_OFF, 1);
     for (unsigned i = 0; i < PATIENCE && mail_index_purge(s.account) != R_OK; i++)
         task_sleep(1);

@@ -416,15 +416,6 @@ journal_seal(struct journal *j, uint32_t number, struct fault *f)
 
 // ---- the thread ----
 
-// Under the lock. False: the time is over.
-static bool
-wait_for_work(struct journal *j, uint64_t until_us)
-{
-    struct timespec t = {.tv_sec = (time_t)(until_us / 1000000),
-                         .tv_nsec = (long)(until_us % 1000000 * 1000)};
-    return pthread_cond_timedwait(&j->work, &j->lock, &t) == 0;
-}
-
 // Under the lock; something is queued.
 static void
 gather(struct journal *j)
@@ -434,7 +425,7 @@ gather(struct journal *j)
         return;
     j->queue.wake_at = g->wanted;
     while (j->queue.count < g->wanted && !j->sealing && !j->closing)
-        if (!wait_for_work(j, g->until_us))
+        if (!clock_cond_wait(&j->work, &j->lock, g->until_us))
             break;
     gather_waited(g, j->queue.count);
 }

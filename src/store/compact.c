@@ -142,8 +142,7 @@ missing_none(const struct missing *m, struct index_reader *r, uint64_t account,
     struct index_position p;
     if (index_read_position(r, &p, f) != R_OK)
         return R_FAIL;
-    bool parts = p.part_seq != 0 && p.part_account == account;
-    for (size_t i = 0; i < m->n && !parts; i++)
+    for (size_t i = 0; i < m->n && !index_is_in_parts(&p, account); i++)
         if (m->of[i].rows != 0)
             return index_fault(r->ix, MDB_CORRUPTED, "rows are missing", f);
     return R_OK;

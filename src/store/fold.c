@@ -20,12 +20,8 @@ fold_new(const struct fold_options *o)
     fold->writer = index_fold_new(o->index);
     fold->tail = &fold->head;
     must(pthread_mutex_init(&fold->mutex, NULL) == 0);
-    pthread_condattr_t monotonic;
-    must(pthread_condattr_init(&monotonic) == 0);
-    must(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
-    must(pthread_cond_init(&fold->work, &monotonic) == 0);
+    clock_cond_init(&fold->work);
     must(pthread_cond_init(&fold->changed, NULL) == 0);
-    pthread_condattr_destroy(&monotonic);
     return fold;
 }
 
@@ -124,12 +120,7 @@ is_due(const struct fold *fold)
 static void
 sleep_ms(struct fold *fold, uint64_t ms)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    t.tv_nsec += (long)(ms % 1000) * 1000000;
-    t.tv_sec += (time_t)(ms / 1000) + t.tv_nsec / 1000000000;
-    t.tv_nsec %= 1000000000;
-    pthread_cond_timedwait(&fold->work, &fold->mutex, &t);
+    (void)clock_cond_wait(&fold->work, &fold->mutex, clock_mono_us() + ms * 1000);
 }
 
 // After a fault: damage is final, a full disk is tried again later.

@@ -70,6 +70,11 @@ struct index_position {
     uint64_t part_account;
     uint64_t max_id;
 };
+static inline bool
+index_is_in_parts(const struct index_position *p, uint64_t account)
+{
+    return p->part_seq != 0 && p->part_account == account;
+}
 
 // FAULT_CORRUPTION: damaged, of another store, codec or format; f->why tells. index_remove, then open again.
 enum result index_open(const char *folder, const uint8_t uuid[16],

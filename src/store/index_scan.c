@@ -156,7 +156,7 @@ load_last_seq(struct index_scan *s, uint64_t account, const struct index_positio
         return R_FAIL;
     if (s->now == R_OK && index_account_get(s->value, &a) != R_OK)
         return index_scan_damaged(s, "account", f);
-    *out = p->part_seq != 0 && p->part_account == account ? p->part_seq : a.last_seq;
+    *out = index_is_in_parts(p, account) ? p->part_seq : a.last_seq;
     return R_OK;
 }
 
@@ -245,7 +245,7 @@ index_accounts(struct index *ix, uint64_t **ids_out, size_t *n_out, struct fault
         if (is_account(&s)) {
             ids = index_list_add(ids, n, sizeof *ids);
             ids[n++] = account;
-        } else if (p.part_seq == 0 || p.part_account != account) {
+        } else if (!index_is_in_parts(&p, account)) {
             s.now = index_scan_damaged(&s, "account", f);
         }
         if (account == UINT64_MAX)

@@ -1,5 +1,7 @@
 #include "store/journal_inside.h"
 
+#include "base/clock.h"
+
 #include <unistd.h>
 
 enum { SEGMENT_SIZE = 64 << 20 };
@@ -8,17 +10,6 @@ struct volume *
 journal_volume(struct journal *j)
 {
     return &j->v;
-}
-
-// Its waits end by clock_mono_us.
-static void
-cond_of_clock(pthread_cond_t *cond)
-{
-    pthread_condattr_t monotonic;
-    must(pthread_condattr_init(&monotonic) == 0);
-    must(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
-    must(pthread_cond_init(cond, &monotonic) == 0);
-    pthread_condattr_destroy(&monotonic);
 }
 
 static struct journal *
@@ -33,7 +24,7 @@ journal_new(const struct journal_options *o)
     j->fd = -1;
     j->queue.end = &j->queue.first;
     must(pthread_mutex_init(&j->lock, NULL) == 0);
-    cond_of_clock(&j->work);
+    clock_cond_init(&j->work);
     must(pthread_cond_init(&j->done, NULL) == 0);
     segments_init(&j->segments, &j->v);
     return j;
