@@ -14,7 +14,7 @@ from place import ROOT, drop_pages
 
 USERS = 8000
 
-# Every message of the corpus has a PDF of its own, whose text is not read: pdftotext takes 18 ms for each, which is minutes of a processor
+# Every message of the corpus has a PDF of its own, whose text is not read: pdftotext takes 10 ms for each, which is minutes of a processor
 # behind a row of seconds, and no peer does that.
 POSTHORN = """
 version = 1
