@@ -48,6 +48,8 @@ def log_of(server):
 
 FORMATS = {
     "pdf": ("application/pdf", "a.pdf", documents.pdf("Zebrafish in the tank\nsecond line (here)")),
+    "pdf-late": ("application/pdf", "a.pdf", b"\n" * 1020 + documents.pdf("Zebrafish in the tank\nsecond line (here)")),
+    "pdf-headless": ("application/pdf", "a.pdf", documents.pdf("Zebrafish in the tank\nsecond line (here)")[9:]),
     "pdf-by-name": ("application/octet-stream", "a.PDF", documents.pdf("Zebrafish in the tank\nsecond line (here)", False)),
     "docx": (DOCX, "a.docx", documents.docx("Zebrafish in the tank\nsecond line (here)")),
     "docx-by-name": ("application/octet-stream", "a.docx", documents.docx("Zebrafish in the tank\nsecond line (here)")),
@@ -152,27 +154,6 @@ def test_failures(server):
     assert {row["part"] for row in rows} == {"2"}
     lines, _ = c.command(f"UID FETCH {uids[0]} (EMAILID)")
     assert any(row["emailid"].encode() + b")" in b"".join(lines) for row in rows)
-    c.close()
-
-
-def spent_by_children(pid):
-    """Ticks of the processor that its children had, those that ended."""
-    with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
-        return sum(int(n) for n in stat.read().rpartition(")")[2].split()[13:15])
-
-
-def test_no_process_for_what_says_no_pdf(make):
-    """What lacks "%PDF-" in its first 1,024 octets is damaged without a child that looks; what has it behind some others is read."""
-    server = make()
-    c, uids = opened(server, "fake", *[mail(("application/pdf", f"{i}.pdf", b"no pdf %d" % i)) for i in range(30)],
-                     mail(("application/pdf", "far.pdf", b"\n" * 1020 + documents.pdf("Zebrafish too far"))))
-    assert search(c, 'BODY "zebrafish"') == []
-    assert [row["reason"] for row in failed(server, c.user)] == ["damaged"] * len(uids)
-    pid, = wait_for(lambda: server.pids("extract"))
-    assert spent_by_children(pid) == 0
-    late = [c.append("INBOX", mail(("application/pdf", "late.pdf", b"\n" * 1000 + documents.pdf(f"Zebrafish behind {i}")))) for i in range(10)]
-    assert search(c, 'BODY "zebrafish"') == late
-    assert spent_by_children(pid) > 0
     c.close()
 
 

@@ -16,22 +16,11 @@
 
 // How a child of ours that is no tool ends: its verdict, from here on.
 enum { EXIT_VERDICT = 64, EXIT_BROKEN = 100 };
-// Octets in which readers look for "%PDF-" (ISO 32000-1, annex H).
-enum { PDF_HEAD = 1024 };
 
 bool
 extract_tool_there(void)
 {
     return access(EXTRACT_PDF_TOOL, X_OK) == 0;
-}
-
-bool
-extract_says_pdf(int document)
-{
-    char head[PDF_HEAD];
-    ssize_t n = pread(document, head, sizeof head, 0);
-    struct span s = span_of(head, n > 0 ? (size_t)n : 0);
-    return span_find(s, SPAN("%PDF-")) < s.n;
 }
 
 // ---- in the child ----

@@ -22,8 +22,6 @@ struct extract_job {
 };
 
 bool extract_tool_there(void);  // before the sandbox
-// Does it say where readers look for it that it is one? Without that the tool, a process for each, would only find it damaged.
-bool extract_says_pdf(int document);
 // The descriptors stay the caller's. R_FAIL: no child, for want of room.
 enum result extract_job_start(enum extract_kind kind, int document, int text,
                               struct extract_job *job, struct fault *f) MUST_CHECK;

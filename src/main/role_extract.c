@@ -139,10 +139,6 @@ start_document(struct document *d)
         refuse_document(d, EXTRACT_TOOL_MISSING);
         return;
     }
-    if (d->kind == EXTRACT_PDF && !extract_says_pdf(d->in)) {
-        refuse_document(d, EXTRACT_DAMAGED);
-        return;
-    }
     d->started_ms = clock_mono_ms();
     if (extract_job_start(d->kind, d->in, d->out, &d->job, &f) != R_OK) {
         log_error("extract", "no child for an attachment", log_fault(&f));
