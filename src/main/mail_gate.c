@@ -2,15 +2,16 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/audit.h"
+#include "base/table.h"
 #include "io/task.h"
 #include "managesieve/session.h"
 #include "submission/session.h"
 #include <utlist.h>
 
-// A ticket's serial, remembered until the ticket itself has run out.
+// A ticket's serial, remembered until the ticket itself has run out. A table keeps the order in which they came.
 struct serial {
-    struct serial *prev, *next;
     uint64_t serial, until_ms;
+    UT_hash_handle hh;
 };
 
 // A connection on its way from a gate: owns the descriptor and a copy of the message.
@@ -65,7 +66,7 @@ forget_old(struct home *h, uint64_t now)
 {
     while (h->tickets.seen != NULL && h->tickets.seen->until_ms < now) {
         struct serial *s = h->tickets.seen;
-        DL_DELETE(h->tickets.seen, s);
+        HASH_DELETE(hh, h->tickets.seen, s);
         free(s);
     }
 }
@@ -76,14 +77,15 @@ use_serial(struct home *h, uint64_t serial)
 {
     uint64_t now = clock_mono_ms();
     forget_old(h, now);
-    for (struct serial *s = h->tickets.seen; s != NULL; s = s->next)
-        if (s->serial == serial)
-            return R_FAIL;
-    struct serial *s = calloc(1, sizeof *s);
+    struct serial *s;
+    HASH_FIND(hh, h->tickets.seen, &serial, sizeof serial, s);
+    if (s != NULL)
+        return R_FAIL;
+    s = calloc(1, sizeof *s);
     must(s != NULL);
     s->serial = serial;
     s->until_ms = now + TICKET_LIFE_MS;
-    DL_APPEND(h->tickets.seen, s);
+    HASH_ADD(hh, h->tickets.seen, serial, sizeof s->serial, s);
     return R_OK;
 }
 
