@@ -285,7 +285,7 @@ conn_new(int fd, conn_fn *on_input, void *arg)
     timer_init(&c->timer, on_timer, c);
     must(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) == 0);
     // fails on what is not TCP
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    c->is.tcp = setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0;
     conn_arm(c);
     return c;
 }

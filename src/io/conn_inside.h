@@ -21,7 +21,7 @@ struct conn_flags {
     bool call_due;       // the handler must be told something
     bool write_blocked;  // wait for the descriptor before writing again
     bool write_wants_read, read_wants_write;  // TLS
-    bool corked;
+    bool corked, tcp;
 };
 
 struct conn_waiting {

@@ -4,6 +4,9 @@
 #include <stdarg.h>
 
 enum { CHUNK_FIRST = 2048, CHUNK_NEXT = 16384, PIECE = 65536, FILL_MAX = 262144 };
+// What a task writes in one go is sent in bursts: a peer that reads faster than we write sleeps, and is woken, once for each.
+// A gate's socket holds no more than a small one.
+enum { BURST = 262144, BURST_LOCAL = 65536 };
 enum { SENT_TICK_MAX_MS = 64 };
 
 static struct chunk *
@@ -137,9 +140,10 @@ static void
 pushed(struct conn *c)
 {
     bool waiting = c->is.write_blocked || c->is.handshake;
-    if (!waiting && c->out_n < PIECE)
+    bool enough = c->out_n >= (c->is.tcp ? BURST : BURST_LOCAL);
+    if (!waiting && !enough)
         conn_work_later(c);
-    if (waiting || c->out_n < PIECE)
+    if (waiting || !enough)
         return;
     conn_flush(c);
     yield(c);

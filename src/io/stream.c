@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+enum { IOVS = 64 };
+
 static atomic_bool split_reads, split_writes;
 static atomic_uint stall_ms = LIMIT_output_stall_ms;
 
@@ -67,9 +69,9 @@ plain_read(struct conn *c, char *p, size_t n)
 static ssize_t
 plain_write(struct conn *c)
 {
-    struct iovec iov[16];
+    struct iovec iov[IOVS];
     size_t count = 0;
-    for (struct chunk *k = c->out_first; k && count < 16; k = k->next)
+    for (struct chunk *k = c->out_first; k && count < IOVS; k = k->next)
         iov[count++] = (struct iovec){k->bytes + k->start, k->end - k->start};
     if (split_writes) {
         count = 1;
