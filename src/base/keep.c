@@ -12,6 +12,7 @@ enum {
     CLASSES = KEEP_MAX / ALIGN,
     SLAB = 16 << 10,
     SLABS = 64,
+    SPARES = 8,
     WORD = 64,
     FILLS = 8  // how full, in steps
 };
@@ -33,12 +34,20 @@ struct slab {
     struct slab *next, **at;  // among those of its class that have room
     uint16_t size, pieces, used;
     uint8_t words, pool;
+    bool spare;
     uint64_t free[];  // a bit for each piece
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct region *regions;
 static struct slab *with_room[KEEP_POOLS][CLASSES][FILLS];
+
+// Those that became empty last stay as they are: a command's few pieces come and go, and giving a page back and taking it again costs
+// more than they do.
+static struct {
+    struct slab *slabs[SPARES];
+    unsigned next;
+} spares;
 
 static size_t
 class_of(size_t size)
@@ -152,6 +161,20 @@ slab_free(struct slab *s)
     must(madvise(s, SLAB, MADV_DONTNEED) == 0);
 }
 
+static void
+slab_spare(struct slab *s)
+{
+    if (s->spare)
+        return;
+    struct slab **place = &spares.slabs[spares.next++ % SPARES], *other = *place;
+    *place = s;
+    s->spare = true;
+    if (other)
+        other->spare = false;
+    if (other && other->used == 0)
+        slab_free(other);
+}
+
 // One of the fullest that have room; NULL: none has.
 static struct slab *
 slab_find(enum keep_pool pool, size_t size)
@@ -191,7 +214,7 @@ piece_give(char *p, size_t size)
     s->free[number / WORD] |= bit;
     count_pieces(s, -1);
     if (s->used == 0)
-        slab_free(s);
+        slab_spare(s);
 }
 
 // ---- pieces ----

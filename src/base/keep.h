@@ -2,7 +2,8 @@
 #define BASE_KEEP_H
 
 // Small memory that stays long: what an account or a session is as long as nothing happens. It lies densely in pages of its own, by
-// size, so that what comes and goes in the heap leaves no holes between. A page whose last piece is freed goes back to the system.
+// size, so that what comes and goes in the heap leaves no holes between. A page whose last piece is freed goes back to the system, but for
+// the last few.
 // Pieces of different pools share no page: what is about to go leaves no holes between what stays.
 // Who frees or grows a piece knows its size. More than KEEP_MAX octets come from the heap. In builds with AddressSanitizer all do.
 // Threads: any.
