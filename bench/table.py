@@ -78,8 +78,9 @@ def machine(kept, chosen):
     cpu = re.search(r"model name\s*: (.*)", open("/proc/cpuinfo", encoding="ascii").read())
     dovecot = subprocess.run(["/usr/sbin/dovecot", "--version"], stdout=subprocess.PIPE, text=True, check=False).stdout.split()
     rows = [kept[row.name] for row in ROWS if row.name in kept]
+    tcp = open("/proc/sys/net/ipv4/tcp_congestion_control", encoding="ascii").read().strip()  # BBR paces by timers, on loopback too
     quick = "quick form, " if any(row["sizes"]["big"] == measure.QUICK["big"] for row in rows) else ""
-    text = (f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores of {cpu[1] if cpu else 'an unknown CPU'}, Linux {platform.release()}, "
+    text = (f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores of {cpu[1] if cpu else 'an unknown CPU'}, Linux {platform.release()} (TCP by {tcp}), "
             f"Dovecot {dovecot[0] if dovecot else '?'} ({chosen.format}), Cyrus {cyrus.version()}; "
             f"{quick}{min((row['runs'] for row in rows), default=0)} runs each.")
     if rows:
