@@ -139,12 +139,12 @@ yield(struct conn *c)
 static void
 pushed(struct conn *c)
 {
-    bool waiting = c->is.write_blocked || c->is.handshake;
-    bool enough = c->out_n >= (c->is.tcp ? BURST : BURST_LOCAL);
-    if (!waiting && !enough)
-        conn_work_later(c);
-    if (waiting || !enough)
+    if (c->is.write_blocked || c->is.handshake)
         return;
+    if (c->out_n < (c->is.tcp ? BURST : BURST_LOCAL)) {
+        conn_work_later(c);
+        return;
+    }
     conn_flush(c);
     yield(c);
 }
