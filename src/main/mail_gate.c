@@ -2,17 +2,10 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/audit.h"
-#include "base/table.h"
 #include "io/task.h"
 #include "managesieve/session.h"
 #include "submission/session.h"
 #include <utlist.h>
-
-// A ticket's serial, remembered until the ticket itself has run out. A table keeps the order in which they came.
-struct serial {
-    uint64_t serial, until_ms;
-    UT_hash_handle hh;
-};
 
 // A connection on its way from a gate: owns the descriptor and a copy of the message.
 struct arrival {
@@ -61,31 +54,15 @@ service_find(struct span name)
     return NULL;
 }
 
-static void
-forget_old(struct home *h, uint64_t now)
-{
-    while (h->tickets.seen != NULL && h->tickets.seen->until_ms < now) {
-        struct serial *s = h->tickets.seen;
-        HASH_DELETE(hh, h->tickets.seen, s);
-        free(s);
-    }
-}
-
-// Every ticket of an account comes to this thread, so that its serials are known here.
+// Every ticket of an account comes to this thread, so that its serials are known here, until the ticket itself has run out.
 static enum result
 use_serial(struct home *h, uint64_t serial)
 {
     uint64_t now = clock_mono_ms();
-    forget_old(h, now);
-    struct serial *s;
-    HASH_FIND(hh, h->tickets.seen, &serial, sizeof serial, s);
-    if (s != NULL)
+    lately_forget(&h->tickets.seen, now > TICKET_LIFE_MS ? now - TICKET_LIFE_MS : 0);
+    if (lately_has(h->tickets.seen, serial))
         return R_FAIL;
-    s = calloc(1, sizeof *s);
-    must(s != NULL);
-    s->serial = serial;
-    s->until_ms = now + TICKET_LIFE_MS;
-    HASH_ADD(hh, h->tickets.seen, serial, sizeof s->serial, s);
+    lately_add(&h->tickets.seen, serial, now);
     return R_OK;
 }
 
@@ -265,7 +242,7 @@ mail_gate_close(struct home *h)
     struct gate_link *g, *next;
     DL_FOREACH_SAFE(h->gates, g, next)
     on_end(g->channel, g);
-    forget_old(h, UINT64_MAX);
+    lately_forget(&h->tickets.seen, UINT64_MAX);
     session_revocations_free(h);
     mail_pop3_close(h);
     mail_submission_close(h);

@@ -1,37 +1,10 @@
 #include "main/mail_role.h"
 #include "base/clock.h"
-#include <utlist.h>
-
-// A login that LOGIN-DELAY counts from.
-struct pop3_visit {
-    struct pop3_visit *prev, *next;
-    uint64_t account;
-    uint64_t at_ms;
-};
-
-static void
-forget_before(struct home *h, uint64_t ms)
-{
-    while (h->tickets.visits != NULL && h->tickets.visits->at_ms < ms) {
-        struct pop3_visit *v = h->tickets.visits;
-        DL_DELETE(h->tickets.visits, v);
-        free(v);
-    }
-}
 
 void
 mail_pop3_close(struct home *h)
 {
-    forget_before(h, UINT64_MAX);
-}
-
-static bool
-was_here(const struct home *h, uint64_t account)
-{
-    for (const struct pop3_visit *v = h->tickets.visits; v != NULL; v = v->next)
-        if (v->account == account)
-            return true;
-    return false;
+    lately_forget(&h->tickets.visits, UINT64_MAX);
 }
 
 static bool
@@ -47,8 +20,8 @@ enum result
 mail_pop3_admit(struct home *h, const struct ticket *t, struct fault *f)
 {
     uint64_t delay_ms = h->config->pop3_login_delay * 1000, now = clock_mono_ms();
-    forget_before(h, now > delay_ms ? now - delay_ms : 0);
-    if (delay_ms > 0 && was_here(h, t->account))
+    lately_forget(&h->tickets.visits, now > delay_ms ? now - delay_ms : 0);
+    if (delay_ms > 0 && lately_has(h->tickets.visits, t->account))
         return fault_set(f, FAULT_TOOSOON, "the last login was within pop3_login_delay");
     if (h->config->pop3_lock && is_here(h, t->account))
         return fault_set(f, FAULT_INUSE, "another POP3 session has the mailbox");
@@ -56,22 +29,11 @@ mail_pop3_admit(struct home *h, const struct ticket *t, struct fault *f)
 }
 
 static void
-note_visit(struct home *h, uint64_t account)
-{
-    if (h->config->pop3_login_delay == 0)
-        return;
-    struct pop3_visit *v = calloc(1, sizeof *v);
-    must(v != NULL);
-    v->account = account;
-    v->at_ms = clock_mono_ms();
-    DL_APPEND(h->tickets.visits, v);
-}
-
-static void
 on_started(void *arg, struct pop3_session *pop3)
 {
     struct session *s = arg;
-    note_visit(s->home, s->account);
+    if (s->home->config->pop3_login_delay > 0)
+        lately_add(&s->home->tickets.visits, s->account, clock_mono_ms());
     session_started(s, pop3, &pop3_served);
 }
 

@@ -24,14 +24,13 @@ struct event;
 struct mail_role;
 struct ask;
 struct known;
-struct serial;
+struct lately;
 struct reading;
 struct revocation;
 struct incoming;
 struct rawlog;
 struct rawlog_wish;
 struct rawlog_writer;
-struct pop3_visit;
 struct sending;
 
 enum { TICKET_LIFE_MS = 31000 };  // a little more than a ticket is good for
@@ -106,10 +105,11 @@ struct home {
     bool reads_pdf;       // extract has its tool
     struct known *known;  // what auth said of addresses
     struct {
-        struct serial *seen;  // oldest first
+        struct lately *seen;  // serials (mail_gate.c)
         struct revocation
             *revoked;  // while some that were issued before may come, oldest first
-        struct pop3_visit *visits;  // by POP3 of late, oldest first (mail_pop3.c)
+        struct lately
+            *visits;  // accounts, by POP3, that LOGIN-DELAY counts from (mail_pop3.c)
     } tickets;
     struct session *sessions;
     unsigned session_count;
@@ -185,6 +185,11 @@ struct mail_role {
 void mail_gate_link(struct home *h, int fd);
 void mail_gate_close(struct home *h);
 struct gate_link *mail_gate_find(struct home *h, uint64_t id);  // NULL: gone
+
+// mail_lately.c: numbers that came lately, the oldest first.
+bool lately_has(const struct lately *all, uint64_t number);
+void lately_add(struct lately **all, uint64_t number, uint64_t now_ms);
+void lately_forget(struct lately **all, uint64_t before_ms);  // those that came before that
 
 // mail_ask.c: what mail asks of auth. Suspend, in a task of the home's thread.
 void mail_ask_link(struct home *h, int fd);
