@@ -64,3 +64,31 @@ def test_a_known_recipient_is_forgotten_with_its_user():
             relay.close()
     finally:
         server.stop()
+
+
+def test_a_session_goes_from_home_to_home():
+    """Each message is for a user of the other thread than the one before; all of it comes in one piece, the end too."""
+    server = posthorn.Server({"mail_threads": 2})
+    try:
+        for name in ("nina", "olaf"):  # of neighbouring accounts: one in each thread
+            server.user_add(name)
+        talk = b"LHLO relay\r\n"
+        for n in range(20):
+            name = b"nina" if n % 2 else b"olaf"
+            talk += b"MAIL FROM:<a@example.org>\r\nRCPT TO:<%s>\r\nRCPT TO:<nobody>\r\nDATA\r\n" % name
+            talk += b"Subject: %d\r\n\r\nhello\r\n.\r\n" % n
+        for chunk in (len(talk), 7):
+            with socket.create_connection(server.address("lmtp"), timeout=20) as s:
+                for at in range(0, len(talk), chunk):
+                    s.sendall(talk[at:at + chunk])
+                s.sendall(b"QUIT\r\n")
+                s.shutdown(socket.SHUT_WR)
+                said = b"".join(iter(lambda: s.recv(65536), b""))
+            answers = [line for line in said.split(b"\r\n") if line and line[3:4] == b" "][2:]  # greeting and LHLO
+            once = [b"250 2.1.0", b"250 2.1.5", b"550 5.1.1", b"354", b"250 2.0.0"]
+            assert len(answers) == 20 * len(once) + 1, said
+            assert all(line.startswith(start) for line, start in zip(answers, once * 20 + [b"221 2.0.0"])), said
+        saved = re.findall(r"saved: .*user=<(\w+)>, .*uid=(\d+)", server.stderr())
+        assert saved == [(name, str(n)) for n in range(1, 21) for name in ("olaf", "nina")]
+    finally:
+        server.stop()

@@ -234,33 +234,38 @@ all_take(struct lmtp_session *s, const struct lmtp_targets *t, struct fault *f)
     return r;
 }
 
-static void
-add_recipient(struct lmtp_session *s, const struct smtp_envelope *e)
+void
+lmtp_recipient_arrived(struct lmtp_session *s, struct lmtp_recipient *r)
 {
-    struct lmtp_recipient *r = ARENA_NEW(s->arena, struct lmtp_recipient);
     struct fault f;
-    struct span address = e->path.address;
-    if (!read_rcpt_dsn(s, e, r))
-        return;
-    enum result found =
-        s->host->resolve(s->host->arg, address, true, s->arena, &r->targets, &f);
-    if (found == R_NONE)
-        found = fault_set(&f, FAULT_NONEXISTENT, "no such user");
-    if (found == R_OK && !all_reachable(s, &r->targets, address))
-        return;
-    if (found == R_OK)
-        found = all_take(s, &r->targets, &f);
-    if (found != R_OK) {
-        lmtp_say_fault(s, &f, address);
+    if (all_take(s, &r->targets, &f) != R_OK) {
+        lmtp_say_fault(s, &f, r->address);
         return;
     }
-    r->address = arena_dup(s->arena, address);
-    r->original = original_of(s, e);
     *s->rcpt.end = r;
     s->rcpt.end = &r->next;
     s->rcpt.count++;
     s->rcpt.targets += r->targets.n;
     lmtp_say(s, 250, "2.1.5", "OK");
+}
+
+static void
+add_recipient(struct lmtp_session *s, const struct smtp_envelope *e)
+{
+    struct lmtp_recipient *r = ARENA_NEW(s->arena, struct lmtp_recipient);
+    struct fault f;
+    if (!read_rcpt_dsn(s, e, r))
+        return;
+    r->address = arena_dup(s->arena, e->path.address);
+    r->original = original_of(s, e);
+    enum result found =
+        s->host->resolve(s->host->arg, r->address, true, s->arena, &r->targets, &f);
+    if (found == R_NONE)
+        found = fault_set(&f, FAULT_NONEXISTENT, "no such user");
+    if (found != R_OK)
+        lmtp_say_fault(s, &f, r->address);
+    else if (all_reachable(s, &r->targets, r->address) && !lmtp_session_leaves(s, r))
+        lmtp_recipient_arrived(s, r);
 }
 
 static void

@@ -3,7 +3,8 @@
 
 // The LMTP server (RFC 2033): mail comes in from a trusted relay, one answer per recipient. PIPELINING, 8BITMIME, SMTPUTF8,
 // CHUNKING, SIZE, ENHANCEDSTATUSCODES, and where mail can be sent DSN (RFC 3461). Only CRLF.CRLF ends a message.
-// Owner: a session owns itself and its connection until that ends. Threads: the loop it was started on.
+// Owner: a session owns itself and its connection until that ends. Threads: the loop it was started on, until it knows for whom
+// a message is: then it goes to the loop of that account's home, where the message is written.
 // Trust: who may connect is decided before (lmtp_networks, the socket's mode); the bytes are the internet's.
 
 #include "io/conn.h"
@@ -54,6 +55,8 @@ struct lmtp_host {
     // The way to what is elsewhere (mail/filter.h): is there one? Durable when it is R_OK. NULL: none.
     bool (*can_send)(void *arg);
     enum result (*send)(void *arg, const struct filter_letter *l, struct fault *f);
+    // The host of the thread that is the account's home; NULL: sessions stay where they are.
+    const struct lmtp_host *(*at_home)(void *arg, uint64_t account);
     bool policy_refuses_unknown;  // the policy service answers 550 to unknown users
     bool policy_refuses_senders;  // and 553 to senders of others
     bool detail_off;              // a detail is no folder
@@ -71,6 +74,6 @@ void lmtp_session_start(struct conn *conn, const struct lmtp_host *host,
                         struct span remote);
 void lmtp_session_drain(void);      // 421 to all sessions of this thread, between commands
 void lmtp_session_hurry(void);      // then: 421 to those that still wait for a text
-unsigned lmtp_session_count(void);  // of this thread
+unsigned lmtp_session_count(void);  // of all threads
 
 #endif

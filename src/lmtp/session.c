@@ -4,12 +4,17 @@
 #include "base/log.h"
 #include "io/task.h"
 
+#include <stdatomic.h>
 #include <utlist.h>
 
 enum { INPUT_MAX = 65536 };
 
+static conn_fn on_input;
+static task_fn run;
+
 static _Thread_local struct lmtp_session *sessions;
-static _Thread_local unsigned session_count;
+static _Thread_local bool drained;  // this thread takes no session any more
+static atomic_uint session_count;   // of all threads, and those between two
 
 void
 lmtp_say(struct lmtp_session *s, int code, const char *enhanced, const char *text)
@@ -90,7 +95,7 @@ session_free(struct lmtp_session *s)
 {
     lmtp_reset(s);
     DL_DELETE(sessions, s);
-    session_count--;
+    atomic_fetch_sub(&session_count, 1);
     timer_clear(&s->silence);
     arena_free(&s->arena);
     buf_done(&s->client);
@@ -99,11 +104,82 @@ session_free(struct lmtp_session *s)
     arena_free(&lifetime);
 }
 
+static void
+dismiss(struct lmtp_session *s)
+{
+    lmtp_say(s, 421, "4.3.2", "Shutting down");
+    session_free(s);
+}
+
+// To this thread's sessions.
+static void
+join(struct lmtp_session *s)
+{
+    DL_APPEND(sessions, s);
+    conn_input_max(s->conn, INPUT_MAX);
+    conn_handler(s->conn, on_input, s);
+}
+
+// ---- the way to an account's home ----
+
+bool
+lmtp_session_leaves(struct lmtp_session *s, struct lmtp_recipient *r)
+{
+    const struct lmtp_host *host = s->host;
+    const struct lmtp_target *first = r->targets.list;
+    if (!host->at_home || s->rcpt.first || lmtp_is_elsewhere(first) ||
+        host->at_home(host->arg, first->account) == host)
+        return false;
+    conn_send_now(s->conn);  // a peer that does not take it keeps the session here
+    if (conn_queued(s->conn) > 0 || conn_failed(s->conn))
+        return false;
+    s->rcpt.bound = r;
+    return true;
+}
+
+struct passage {
+    struct lmtp_session *session;
+    struct buf unread;
+    int fd;
+};
+
+static void
+arrive(void *arg)
+{
+    struct passage *p = arg;
+    struct lmtp_session *s = p->session;
+    s->conn = conn_new(p->fd, NULL, NULL);
+    conn_unread(s->conn, buf_span(&p->unread));
+    buf_done(&p->unread);
+    free(p);
+    join(s);
+    if (drained)
+        dismiss(s);
+    else
+        task_start_for(0, run, s);
+}
+
+static void
+leave(struct lmtp_session *s)
+{
+    struct passage *p = calloc(1, sizeof *p);
+    must(p != NULL);
+    uint64_t account = s->rcpt.bound->targets.list->account;
+    DL_DELETE(sessions, s);
+    buf_init(&p->unread, SIZE_MAX);
+    p->session = s;
+    p->fd = conn_detach(&s->conn, &p->unread);
+    s->host = s->host->at_home(s->host->arg, account);
+    loop_post(mail_home(s->host->mail, account), arrive, p);
+}
+
+// ---- commands ----
+
 // Runs commands while whole lines are there. An endless line ends the session.
 static void
 run_lines(struct lmtp_session *s)
 {
-    while (!s->quitting && !conn_failed(s->conn)) {
+    while (!s->quitting && !s->rcpt.bound && !conn_failed(s->conn)) {
         struct span in = conn_input(s->conn);
         size_t n = smtp_line(in);
         if (n == 0 && in.n > LIMIT_smtp_line) {
@@ -130,17 +206,23 @@ static void
 run(void *arg)
 {
     struct lmtp_session *s = arg;
+    struct lmtp_recipient *r = s->rcpt.bound;
     conn_read_pause(s->conn);
+    s->rcpt.bound = NULL;
+    if (r != NULL)
+        lmtp_recipient_arrived(s, r);
     run_lines(s);
-    s->busy = false;
-    if (s->draining)
-        lmtp_say(s, 421, "4.3.2", "Shutting down");
-    if (s->quitting || conn_eof(s->conn)) {
+    s->busy = s->rcpt.bound != NULL;
+    if (s->draining) {
+        dismiss(s);
+    } else if (s->busy) {
+        leave(s);
+    } else if (s->quitting || conn_eof(s->conn)) {
         session_free(s);
-        return;
+    } else {
+        timer_set(&s->silence, LIMIT_lmtp_ms);
+        conn_read_resume(s->conn);
     }
-    timer_set(&s->silence, LIMIT_lmtp_ms);
-    conn_read_resume(s->conn);
 }
 
 // RFC 5321 section 4.5.3.2.7.
@@ -182,24 +264,21 @@ lmtp_session_start(struct conn *conn, const struct lmtp_host *host, struct span 
     timer_init(&s->silence, on_silence, s);
     timer_set(&s->silence, LIMIT_lmtp_ms);
     lmtp_reset(s);
-    DL_APPEND(sessions, s);
-    session_count++;
-    conn_input_max(conn, INPUT_MAX);
+    atomic_fetch_add(&session_count, 1);
     conn_printf(conn, "220 %s LMTP Posthorn ready\r\n", host->hostname);
-    conn_handler(conn, on_input, s);
+    join(s);
 }
 
 void
 lmtp_session_drain(void)
 {
     struct lmtp_session *s, *tmp;
+    drained = true;
     DL_FOREACH_SAFE(sessions, s, tmp)
     {
         s->quitting = s->draining = true;
-        if (s->busy)
-            continue;
-        lmtp_say(s, 421, "4.3.2", "Shutting down");
-        session_free(s);
+        if (!s->busy)
+            dismiss(s);
     }
 }
 
@@ -214,5 +293,5 @@ lmtp_session_hurry(void)
 unsigned
 lmtp_session_count(void)
 {
-    return session_count;
+    return atomic_load(&session_count);
 }

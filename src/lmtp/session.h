@@ -82,6 +82,8 @@ struct lmtp_session {
     uint64_t announced;  // octets, by SIZE; 0: nothing was said
     struct {
         struct lmtp_recipient *first, **end;
+        // to whose account's home the session goes before the command goes on; NULL: none
+        struct lmtp_recipient *bound;
         unsigned count, tries;
         size_t targets;  // of all of them
         struct lmtp_done *done;
@@ -99,9 +101,13 @@ struct lmtp_session {
 void lmtp_say(struct lmtp_session *s, int code, const char *enhanced, const char *text);
 void lmtp_say_fault(struct lmtp_session *s, const struct fault *f, struct span address);
 void lmtp_reset(struct lmtp_session *s);  // the transaction is over
+// Is the session to go on in the home of the recipient's account? Then the command ends here.
+bool lmtp_session_leaves(struct lmtp_session *s, struct lmtp_recipient *r);
 
 // command.c: suspends; runs one line.
 void lmtp_command(struct lmtp_session *s, struct span line);
+// The same; what is left of RCPT once the session is where its recipient's account is.
+void lmtp_recipient_arrived(struct lmtp_session *s, struct lmtp_recipient *r);
 // delivery.c. May a header field show it: no control characters, and something like an address.
 bool lmtp_is_address(struct span s);
 // Does the address name the user so: "ann" or "ann@x.org" of "ann+lists@x.org"?

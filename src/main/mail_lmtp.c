@@ -135,6 +135,13 @@ is_local(void *arg, struct span domain, struct fault *f)
     return r;
 }
 
+static const struct lmtp_host *
+at_home(void *arg, uint64_t account)
+{
+    const struct mail_role *r = ((struct home *)arg)->role;
+    return &r->homes[mail_home_index(r->mail, account)].lmtp;
+}
+
 static enum lmtp_fate
 fate_of(const char *action)
 {
@@ -159,6 +166,7 @@ mail_lmtp_host(struct home *h)
         .may_send = may_send,
         .is_local = is_local,
         .can_send = mail_can_send,
+        .at_home = at_home,
         .send = mail_send_letter,
         .policy_refuses_unknown = strcmp(h->config->policy_unknown, "reject") == 0,
         .policy_refuses_senders = strcmp(h->config->policy_senders, "reject") == 0,
@@ -216,7 +224,7 @@ mail_lmtp_accept(struct home *h, int fd, const struct peer_ends *ends)
     put_address_literal(&literal, buf_span(&remote));
     if (!may_deliver(h->config, ends))
         refuse(fd, buf_span(&remote), NULL, "not in lmtp_networks, closed");
-    else if (lmtp_session_count() >= LIMIT_lmtp_sessions)
+    else if (lmtp_session_count() >= LIMIT_lmtp_sessions * h->role->home_count)
         refuse(fd, buf_span(&remote), "421 4.3.2 Too many connections\r\n",
                "too many connections");
     else
