@@ -73,8 +73,8 @@ def one_server(host):
     server.stop()
 
 
-def subjects(server):
-    session = server.imap("alice")
+def subjects(server, user="alice"):
+    session = server.imap(user)
     rows = session.fetch("1:*", "(BODY.PEEK[HEADER.FIELDS (SUBJECT)])") if session.select("INBOX")["EXISTS"] else {}
     session.close()
     return sorted(row["BODY[HEADER.FIELDS (SUBJECT)]"].decode().strip()[9:] for row in rows.values())
@@ -117,21 +117,76 @@ def test_421(server, host, door):
 
 @pytest.mark.parametrize("first", [0, 1])
 def test_threads_end_together(first):
-    """An account may have its home in another thread than the session that brings its mail: that one is there to the end, too."""
+    """A session is at home with its first recipient, and visits the second one's thread: that one is there to the end, too."""
     server = posthorn.Server({"mail_threads": 2})
+    users = ["alice", "bob"]  # of neighbouring accounts: one in each thread
     try:
-        lates = [Client(server, "lmtp").data(TEXT.format(f"late {n}")) for n in range(2)]
+        lates = []
+        for n in range(2):
+            late = Client(server, "lmtp")
+            late.to = users[n]
+            late.begin()
+            assert late.ask(f"RCPT TO:<{users[1 - n]}>").startswith("250 ")
+            assert late.ask("DATA").startswith("354 ")
+            late.wire.send(TEXT.format(f"late {n}").encode())
+            lates.append(late)
         idle = Client(server, "lmtp")
         ended = ending(server)
         assert idle.answer().startswith("421 4.3.2 ")
         said = {}
         for n in (first, 1 - first):
-            said[n] = lates[n].ask(".")
-            assert said[n][:4] in ("250 ", "421 "), said
+            answers = [lates[n].ask("."), lates[n].answer()]
+            assert all(line[:4] in ("250 ", "421 ", "") for line in answers), answers
+            said[n] = dict(zip((users[n], users[1 - n]), answers))
             time.sleep(0.5)  # a thread with nothing to do would be gone by now
         ended.join()
         server.start()
-        assert subjects(server) == [f"late {n}" for n in (0, 1) if said[n].startswith("250 ")]
+        for user in users:
+            assert subjects(server, user) == [f"late {n}" for n in (0, 1) if said[n][user].startswith("250 ")]
+    finally:
+        server.stop()
+
+
+def test_ended_between_two_threads():
+    """Sessions that go from home to home with each message: told 421 wherever the end finds them, and what was answered 250 is there."""
+    server = posthorn.Server({"mail_threads": 2})
+    users = ["alice", "bob"]
+    saved = []
+
+    def bring(turn, number):
+        client, n, said = Client(server, "lmtp"), 0, "250 "
+        while said.startswith("250 "):
+            name, n = f"{turn}.{number}.{n}", n + 1
+            for lines, good in ((f"MAIL FROM:<a@example.test>\r\nRCPT TO:<{users[n % 2]}>\r\nDATA\r\n", ("250 ", "250 ", "354 ")),
+                                (f"Subject: {name}\r\n\r\nbody\r\n.\r\n", ("250 ",))):
+                try:
+                    client.wire.send(lines.encode())
+                except OSError:
+                    pass  # the end has come: it was told
+                answers = [client.answer() for _ in good]
+                said = next((a for a, start in zip(answers, good) if not a.startswith(start)), "250 ")
+                if not said.startswith("250 "):
+                    break
+            else:
+                saved.append((users[n % 2], name))
+        ends.append(said)
+
+    try:
+        for turn in range(3):
+            ends = []
+            clients = [threading.Thread(target=bring, args=(turn, number)) for number in range(8)]
+            for client in clients:
+                client.start()
+            time.sleep(0.5)
+            ended = ending(server)
+            for client in clients:
+                client.join(30)
+            ended.join()
+            assert len(ends) == 8 and all(end.startswith("421 4.3.2 ") for end in ends), ends
+            server.start()
+            for user in users:
+                assert sorted(subjects(server, user)) == sorted(name for whose, name in saved if whose == user)
+        assert saved
     finally:
         server.stop()
 

@@ -10,9 +10,14 @@ mail_pop3_close(struct home *h)
 static bool
 is_here(const struct home *h, uint64_t account)
 {
-    for (const struct session *s = h->sessions; s != NULL; s = s->next)
-        if (s->account == account && s->served.ops == &pop3_served && s->served.of != NULL)
+    unsigned left = session_count_of(h, account);
+    for (const struct session *s = h->sessions; left > 0 && s != NULL; s = s->next) {
+        if (s->account != account)
+            continue;
+        if (s->served.ops == &pop3_served && s->served.of != NULL)
             return true;
+        left--;
+    }
     return false;
 }
 

@@ -244,6 +244,7 @@ void mail_users_changed(struct mail_role *r);  // both; any thread
 enum result session_open(struct home *h, struct conn *conn, const struct handover *ho,
                          const struct ticket *t, struct session **s_out,
                          struct fault *f) MUST_CHECK;
+unsigned session_count_of(const struct home *h, uint64_t account);
 // For its server: the session is there, before anything is said; it has ended, its connection may go on for a moment.
 void session_started(struct session *s, void *of, const struct served_ops *ops);
 void session_ended(void *arg);  // a struct session

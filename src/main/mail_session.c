@@ -29,8 +29,8 @@ tally_find(const struct home *h, uint64_t account)
     return t;
 }
 
-static unsigned
-tally_count(const struct home *h, uint64_t account)
+unsigned
+session_count_of(const struct home *h, uint64_t account)
 {
     const struct tally *t = tally_find(h, account);
     return t != NULL ? t->sessions : 0;
@@ -98,7 +98,7 @@ enum result
 session_open(struct home *h, struct conn *conn, const struct handover *ho,
              const struct ticket *t, struct session **s_out, struct fault *f)
 {
-    unsigned have = tally_count(h, t->account);
+    unsigned have = session_count_of(h, t->account);
     if (have >= h->config->sessions_per_user)
         return fault_set(f, FAULT_LIMIT, "%.*s has %u connections", SPAN_ARG(t->user),
                          have);
