@@ -165,14 +165,12 @@ by_priority(const void *a, const void *b)
     return x->priority < y->priority ? -1 : x->priority > y->priority;
 }
 
-// Of a name that may be asked for, as a text.
 static enum result
-name_text(struct arena *a, struct span name, const char **out, struct fault *f)
+name_check(struct arena *a, struct span name, struct fault *f)
 {
     if (name.n == 0 || name.n > NAME_MAX_OCTETS || memchr(name.p, '\0', name.n) != NULL)
         return fault_set(f, FAULT_BAD, "'%.60s' is no name of the DNS",
                          arena_cstr(a, span_slice(name, 0, 60)));
-    *out = arena_cstr(a, name);
     return R_OK;
 }
 
@@ -193,10 +191,10 @@ enum result
 names_records(struct names *n, struct arena *a, enum name_kind kind, struct span name,
               struct name_records *out, struct fault *f)
 {
-    const char *text;
     struct question q = {.arena = a, .kind = kind};
-    if (name_text(a, name, &text, f) != R_OK)
+    if (name_check(a, name, f) != R_OK)
         return R_FAIL;
+    const char *text = arena_cstr(a, name);
     q.records = arena_array(a, LIMIT_doctor_records, sizeof *q.records);
     ares_query(n->channel, text, CLASS_IN, kinds[kind].type, on_records, &q);
     await(n);
@@ -228,13 +226,13 @@ enum result
 names_addresses(struct names *n, struct arena *a, struct span host, uint16_t port,
                 struct name_addresses *out, struct fault *f)
 {
-    const char *text;
     char service[8];
     struct question q = {.arena = a};
     struct ares_addrinfo_hints hints = {.ai_flags = ARES_AI_NUMERICSERV,
                                         .ai_socktype = SOCK_STREAM};
-    if (name_text(a, host, &text, f) != R_OK)
+    if (name_check(a, host, f) != R_OK)
         return R_FAIL;
+    const char *text = arena_cstr(a, host);
     snprintf(service, sizeof service, "%u", port);
     q.addresses = arena_array(a, LIMIT_doctor_records, sizeof *q.addresses);
     ares_getaddrinfo(n->channel, text, service, &hints, on_addresses, &q);

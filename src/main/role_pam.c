@@ -91,7 +91,7 @@ static void
 give_up(struct query *q, const char *why)
 {
     struct pam_said said = {.verdict = DIRECTORY_LATER};
-    snprintf(said.why, sizeof said.why, "%s", why);
+    snprintf(said.why, sizeof said.why, "%.*s", (int)sizeof said.why - 1, why);
     log_said(q, &said);
     answer(q, &said);
     query_free(q);
