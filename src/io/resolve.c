@@ -16,9 +16,10 @@
 
 enum { HOST_MAX = 256, PORT_MAX = 16 };
 
-// One call of getaddrinfo. Of its thread, of those who wait, and of the list until it has an answer.
+// One call of getaddrinfo. Of its thread, of those who wait, and of one of the lists.
 struct lookup {
     struct lookup *prev, *next;
+    pthread_t thread;
     char host[HOST_MAX], port[PORT_MAX];
     unsigned refs;
     bool done;
@@ -29,7 +30,8 @@ struct lookup {
 static struct {
     pthread_mutex_t mutex;
     pthread_cond_t answered;
-    struct lookup *list;  // no answer yet
+    struct lookup *list;   // no answer yet
+    struct lookup *ended;  // whose threads are to be joined
     unsigned threads;
 } lookups = {.mutex = PTHREAD_MUTEX_INITIALIZER, .answered = PTHREAD_COND_INITIALIZER};
 
@@ -61,31 +63,40 @@ look_up(void *arg)
     l->code = code;
     if (code == 0)
         copy_found(found, &l->found);
-    l->done = true;
-    DL_DELETE(lookups.list, l);
-    lookups.threads--;
-    pthread_cond_broadcast(&lookups.answered);
-    release(l);
-    pthread_mutex_unlock(&lookups.mutex);
     if (found != NULL)
         freeaddrinfo(found);
+    l->done = true;
+    DL_DELETE(lookups.list, l);
+    DL_APPEND(lookups.ended, l);
+    lookups.threads--;
+    pthread_cond_broadcast(&lookups.answered);
+    pthread_mutex_unlock(&lookups.mutex);
     return NULL;
+}
+
+// Who forks next must not meet a thread that is about to end: what lock it holds then the child never gets. Under the mutex.
+static void
+join_ended(void)
+{
+    struct lookup *l;
+    while ((l = lookups.ended) != NULL) {
+        DL_DELETE(lookups.ended, l);
+        pthread_mutex_unlock(&lookups.mutex);
+        must(pthread_join(l->thread, NULL) == 0);
+        pthread_mutex_lock(&lookups.mutex);
+        release(l);
+    }
 }
 
 static bool
 start_thread(struct lookup *l)
 {
-    pthread_attr_t attributes;
-    pthread_t thread;
     sigset_t all, old;
     sigfillset(&all);
     sigdelset(&all, SIGBUS);
-    must(pthread_attr_init(&attributes) == 0 &&
-         pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED) == 0 &&
-         pthread_sigmask(SIG_BLOCK, &all, &old) == 0);
-    int failed = pthread_create(&thread, &attributes, look_up, l);
-    must(pthread_sigmask(SIG_SETMASK, &old, NULL) == 0 &&
-         pthread_attr_destroy(&attributes) == 0);
+    must(pthread_sigmask(SIG_BLOCK, &all, &old) == 0);
+    int failed = pthread_create(&l->thread, NULL, look_up, l);
+    must(pthread_sigmask(SIG_SETMASK, &old, NULL) == 0);
     return failed == 0;
 }
 
@@ -157,6 +168,7 @@ resolve_host(const char *host, const char *port, uint64_t until_ms,
     } else {
         r = fault_set(f, FAULT_UNAVAILABLE, "the name server does not answer");
     }
+    join_ended();
     pthread_mutex_unlock(&lookups.mutex);
     return r;
 }

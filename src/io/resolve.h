@@ -3,7 +3,8 @@
 
 // A host's addresses, by a deadline: getaddrinfo has none of its own, and with a name server that is dead it takes as long
 // as resolv.conf says, half a minute or more. It runs in a thread of its own, which is left behind when it is late; who
-// asks for the same host meanwhile waits for that one's answer, so that a dead name server costs a thread for each host.
+// asks for the same host meanwhile waits for that one's answer, so that a dead name server costs a thread for each host. A
+// thread that answered in time is gone when its caller goes on.
 // Trust: hosts come from the settings. Threads: any; blocks.
 
 #include "base/fault.h"

@@ -18,8 +18,24 @@
 enum { WAIT_MS = 200, SOON_MS = 5000 };
 
 // The resolver of this test: names that begin with "dead" get no answer before the name server is back.
-static atomic_uint calls;
+static atomic_uint calls, ended;
 static atomic_bool back;
+
+static pthread_key_t key;
+
+static void
+on_thread_end(void *value)
+{
+    (void)value;
+    usleep(2000);
+    ended++;
+}
+
+static void
+make_key(void)
+{
+    pthread_key_create(&key, on_thread_end);
+}
 
 int
 getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
@@ -30,7 +46,10 @@ getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
                                   .ai_socktype = SOCK_STREAM,
                                   .ai_addr = (struct sockaddr *)&at,
                                   .ai_addrlen = sizeof at};
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     (void)port, (void)hints;
+    pthread_once(&once, make_key);
+    pthread_setspecific(key, &one);
     calls++;
     while (strncmp(host, "dead", 4) == 0 && !back)
         usleep(1000);
@@ -69,6 +88,19 @@ test_answers(void **unused)
     char long_name[300] = {0};
     memset(long_name, 'a', sizeof long_name - 1);
     assert_int_equal(ask(long_name, SOON_MS, &f), R_FAIL);
+}
+
+// A process that forks behind it does so alone: its thread has ended, not only answered.
+static void
+test_alone_again(void **unused)
+{
+    (void)unused;
+    struct fault f;
+    unsigned before = calls - ended;
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(ask("alive", SOON_MS, &f), R_OK);
+        assert_int_equal(calls - ended, before);
+    }
 }
 
 // A dead name server: the deadline holds, one thread for each host, no more of them than the limit, and others get answers.
@@ -148,9 +180,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_answers),
-        cmocka_unit_test(test_dead),
-        cmocka_unit_test(test_late),
+        cmocka_unit_test(test_answers), cmocka_unit_test(test_alone_again),
+        cmocka_unit_test(test_dead),    cmocka_unit_test(test_late),
         cmocka_unit_test(test_connect),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -163,14 +163,15 @@ static void
 leave(struct lmtp_session *s)
 {
     struct passage *p = calloc(1, sizeof *p);
+    const struct lmtp_host *host = s->host;  // the other one is the other thread's
     must(p != NULL);
     uint64_t account = s->rcpt.bound->targets.list->account;
     DL_DELETE(sessions, s);
     buf_init(&p->unread, SIZE_MAX);
     p->session = s;
     p->fd = conn_detach(&s->conn, &p->unread);
-    s->host = s->host->at_home(s->host->arg, account);
-    loop_post(mail_home(s->host->mail, account), arrive, p);
+    s->host = host->at_home(host->arg, account);
+    loop_post(mail_home(host->mail, account), arrive, p);
 }
 
 // ---- commands ----
