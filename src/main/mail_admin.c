@@ -79,7 +79,7 @@ host_rawlog(void *role, uint64_t account, int64_t until_s, unsigned *sessions_ou
             struct fault *f)
 {
     struct mail_role *r = role;
-    struct home *home = &r->homes[account % r->home_count];
+    struct home *home = &r->homes[mail_home_index(r->mail, account)];
     struct rawlog_call c = {home, account, until_s, sessions_out, f, R_FAIL};
     task_run_on(home->loop, rawlog_here, &c);
     return c.result;

@@ -77,7 +77,7 @@ check_ticket(struct arrival *a, struct fault *f)
         return fault_set(f, FAULT_AUTHFAILED,
                          "a gate sent a ticket that is forged or too old");
     if (a->ticket.session != a->handover.session || a->ticket.account == 0 ||
-        a->ticket.account % r->home_count != h->index)
+        mail_home_index(r->mail, a->ticket.account) != h->index)
         return fault_set(f, FAULT_AUTHFAILED, "a gate sent a ticket of another session");
     if (session_is_revoked(h, &a->ticket, a->handover.remote))
         return fault_set(f, FAULT_AUTHFAILED, "the login was revoked meanwhile");
