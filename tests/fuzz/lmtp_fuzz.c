@@ -1,9 +1,14 @@
 // LMTP sessions: replies that parse, the same and the same mail in whatever pieces the octets come, and no more messages
 // than ends of one (CRLF.CRLF, BDAT LAST) were sent.
 #include "lmtp/lmtp.h"
+#include "mail/filter.h"
 #include "served.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+// Of one session.
+static bool has_relay;
+static unsigned onward;
 
 struct input {
     struct span in;
@@ -20,17 +25,43 @@ resolve(void *arg, struct span address, bool arriving, struct arena *a,
         return R_NONE;
     if (address.p[0] == 't')
         return fault_set(f, FAULT_UNAVAILABLE, "later");
-    size_t n = address.p[0] == 'm' ? 2 : 1;  // of two mailboxes one is asked for twice
+    // Of two mailboxes one is asked for twice, or the other is elsewhere.
+    bool both = address.p[0] == 'b', elsewhere = strchr("euc", address.p[0]);
+    size_t n = address.p[0] == 'm' || both ? 2 : 1;
     struct lmtp_target *targets = arena_array(a, n, sizeof *targets);
     for (size_t i = 0; i < n; i++)
-        targets[i] = (struct lmtp_target){.account = address.p[0] == 'r' ? 0 : 7,
-                                          .name = SPAN("alice"),
-                                          .detail = SPAN("")};
+        targets[i] = elsewhere || (both && i == 1)
+                         ? (struct lmtp_target){.name = address}
+                         : (struct lmtp_target){.account = 7,
+                                                .name = SPAN("alice"),
+                                                .detail = SPAN(""),
+                                                .size_max = address.p[0] == 's' ? 100 : 0};
     *out = (struct lmtp_targets){targets, n};
     return R_OK;
 }
 
-static struct lmtp_host host = {.hostname = "h", .resolve = resolve};
+static bool
+can_send(void *arg)
+{
+    (void)arg;
+    return has_relay;
+}
+
+static enum result
+send_on(void *arg, const struct filter_letter *l, struct fault *f)
+{
+    (void)arg;
+    must(has_relay && l->n > 0 && l->head.n + l->text.n > 0);
+    if (l->to[0].p[0] == 'u')
+        return fault_set(f, FAULT_UNAVAILABLE, "later");
+    if (l->to[0].p[0] == 'c')
+        return fault_set(f, FAULT_CANNOT, "never");
+    onward += !l->is_report;
+    return R_OK;
+}
+
+static struct lmtp_host host = {
+    .hostname = "h", .resolve = resolve, .can_send = can_send, .send = send_on};
 
 static void
 start(struct served *s, struct conn *server)
@@ -67,6 +98,7 @@ session(struct served *s)
     struct buf said, raw;
     buf_init(&said, SIZE_MAX);
     buf_init(&raw, SIZE_MAX);
+    onward = 0;
     served_deliver(s, 7, "\r\n", 0);
     served_talk(s, start, i->in, i->step, &said);
     check_replies(buf_span(&said));
@@ -83,7 +115,8 @@ session(struct served *s)
     uint32_t exists = 0;
     must(at < raw.n &&
          span_to_u32(span_skip(before, span_behind_last(before, ' ')), &exists) == R_OK);
-    must(exists >= 1 + (saved > 0) && exists <= 1 + saved && exists <= 1 + ends);
+    must(exists >= 1 + (saved > 0 && onward == 0) && exists <= 1 + saved &&
+         exists <= 1 + ends);
     served_mask(buf_span(&said), i->out);
     served_mask(buf_span(&raw), i->out);
     buf_done(&said);
@@ -97,7 +130,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     buf_init(&in, SIZE_MAX);
     buf_init(&whole, SIZE_MAX);
     buf_init(&cut, SIZE_MAX);
-    if (size > 0 && data[0] != 'L')  // most inputs begin behind the envelope
+    has_relay = size == 0 || data[0] != 'l';
+    if (size > 0 && data[0] != 'L' &&
+        data[0] != 'l')  // most inputs begin behind the envelope
         buf_put_str(&in, "LHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@b>\r\n");
     buf_put(&in, span_of(data, size));
     served_run(session, &(struct input){buf_span(&in), in.n + 1, &whole});

@@ -28,7 +28,23 @@ beneath(const struct import_names *n, struct span own)
     return false;
 }
 
-// Lines are names; the account has these folders of its own.
+// One mailbox of an import for each target.
+static void
+take(struct import_names *n, struct arena *a)
+{
+    for (size_t i = 0; i < n->count; i++) {
+        struct span target = import_names_target(n, n->names[i].name, a);
+        bool fresh = import_names_is_fresh(n, target);
+        if (!import_names_take(n, target))
+            continue;
+        must(!fresh && !import_names_take(n, target) && !import_names_is_fresh(n, target));
+        import_names_set_fresh(n, target);
+        must(import_names_is_fresh(n, target));
+    }
+    import_names_done(n);
+}
+
+// Lines are names, behind a backslash what the source says is \\Sent; the account has these folders of its own.
 static void
 import(struct span lines, struct arena *a)
 {
@@ -40,10 +56,13 @@ import(struct span lines, struct arena *a)
     struct fault f;
     struct span line;
     import_names_init(&n, a);
-    while (n.count < 20 && lines.n > 0 && span_next_field(&lines, '\n', &line) == R_OK)
-        must(import_names_add(&n, line, USE_NONE, &f) == R_OK);
+    while (n.count < 80 && lines.n > 0 && span_next_field(&lines, '\n', &line) == R_OK)
+        must(import_names_add(&n, span_skip(line, line.n && line.p[0] == '\\'),
+                              line.n && line.p[0] == '\\' ? USE_SENT : USE_NONE,
+                              &f) == R_OK);
     import_names_map(&n, own, 4);
     must(n.map_count <= 3);
+    take(&n, a);
     bool met = beneath(&n, SPAN("Sent")) || beneath(&n, SPAN("Drafts")) ||
                beneath(&n, SPAN("Trash"));
     for (size_t i = 0; i < n.count && !met; i++)

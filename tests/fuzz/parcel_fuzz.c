@@ -34,6 +34,72 @@ payload(const struct parcel *p, struct arena *a)
     buf_done(&again);
 }
 
+// What is accepted prints in no more octets, and these print the same.
+#define TRY(type, get, put)                                                                \
+    do {                                                                                   \
+        type v;                                                                            \
+        struct parcel one, two;                                                            \
+        struct fault f;                                                                    \
+        buf_reset(&b);                                                                     \
+        buf_reset(&again);                                                                 \
+        if (get(in, &v) != R_OK)                                                           \
+            break;                                                                         \
+        put(&b, &v);                                                                       \
+        must(parcel_get(buf_span(&b), &one, &f) == R_OK && one.payload.n <= in.n);         \
+        must(get(one.payload, &v) == R_OK);                                                \
+        put(&again, &v);                                                                   \
+        must(span_eq(buf_span(&b), buf_span(&again)));                                     \
+        must(parcel_get(buf_span(&again), &two, &f) == R_OK);                              \
+    } while (0)
+
+struct use {
+    struct span use, name;
+};
+
+static enum result
+get_use(struct span in, struct use *out)
+{
+    return parcel_get_use(in, &out->use, &out->name);
+}
+
+static void
+put_use(struct buf *b, const struct use *u)
+{
+    parcel_put_use(b, u->use, u->name);
+}
+
+static void
+put_state(struct buf *b, const struct parcel_state *s)
+{
+    parcel_put_state(b, PARCEL_STATE, s);
+}
+
+static struct arena *wants;
+
+static enum result
+get_want(struct span in, struct seqset *out)
+{
+    return parcel_get_want(in, wants, out);
+}
+
+// The same octets as a payload of each kind.
+static void
+payloads(struct span in, struct arena *a)
+{
+    struct buf b, again;
+    wants = a;
+    buf_init(&b, SIZE_MAX);
+    buf_init(&again, SIZE_MAX);
+    TRY(struct parcel_origin, parcel_get_origin, parcel_put_origin);
+    TRY(struct use, get_use, put_use);
+    TRY(struct parcel_state, parcel_get_state, put_state);
+    TRY(struct fault, parcel_get_broken, parcel_put_broken);
+    TRY(struct parcel_fact, parcel_get_fact, parcel_put_fact);
+    TRY(struct seqset, get_want, parcel_put_want);
+    buf_done(&b);
+    buf_done(&again);
+}
+
 static void
 parcels(struct span in, struct arena *a)
 {
@@ -108,6 +174,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct arena *a = arena_new();
     parcels(span_of(data, size), a);
+    payloads(span_of(data, size), a);
     frames(span_of(data, size));
     account_file(span_of(data, size));
     status(span_of(data, size));

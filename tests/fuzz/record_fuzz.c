@@ -31,6 +31,7 @@ try(uint8_t type, struct span meta)
         TRY(KEYWORD, keyword)
         TRY(ADDED, added)
         TRY(COPIED, copied)
+        TRY(FILED, filed)
         TRY(FLAGS, flags)
         TRY(EXPUNGED, expunged)
         TRY(FORGOTTEN, forgotten)
@@ -40,8 +41,10 @@ try(uint8_t type, struct span meta)
         TRY(PRIVATES_GONE, privates_gone)
         TRY(META, meta)
         TRY(RESTORED, restored)
-    default:
-        break;
+        TRY(MOVED, expunged)
+    case RECORD_ACCOUNT_GONE:
+    case RECORD_IMAGE:
+        break;  // without a payload
     }
     buf_done(&one);
     buf_done(&two);

@@ -12,7 +12,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 FLOOR = 85  # percent of the branches of all parsers together
 EACH = 50   # and of every one: some of the files also hold what a corpus cannot bring about (faults of the disk)
 PARSERS = """
-    wire/command.c wire/parse.c wire/section.c wire/quote.c wire/seqset.c wire/date.c wire/mutf7.c wire/utf8.c wire/smtp.c
+    wire/command.c wire/parse.c wire/section.c wire/quote.c wire/seqset.c wire/date.c wire/mutf7.c base/utf8.c wire/smtp.c
     wire/base64.c mime/address.c mime/charset.c mime/date.c mime/encoded_word.c mime/field.c mime/fold.c mime/header.c
     mime/index.c mime/param.c mime/render.c mime/scan.c mime/subject.c mime/summary.c mime/token.c mime/transfer.c mime/utf8.c
     base/pack.c io/message.c store/record.c store/index_scan.c imap/base/search_keys.c imap/base/fetch_items.c
