@@ -16,7 +16,9 @@ BUILDS = {  # a warning ends them; a compiler that knows more of them is no reas
     "asan": ["-Dwerror=true", "-Db_sanitize=address,undefined", "-Db_lundef=false"],
     "tsan": ["-Dwerror=true", "-Db_sanitize=thread", "-Db_lundef=false"],
     "release": ["-Dwerror=true", "--buildtype=release", "-Dhardening=true"],
-    "fuzz": ["-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dfuzz=true", "-Dc_args=-fsanitize=fuzzer-no-link"],
+    "fuzz": ["-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dfuzz=true",
+             "-Dc_args=-fsanitize=fuzzer-no-link -fprofile-instr-generate -fcoverage-mapping",
+             "-Dc_link_args=-fprofile-instr-generate"],
 }
 
 
@@ -207,7 +209,11 @@ def part_fuzz(options):
     time_for_each = ["--minutes", options.minutes] if options.minutes else ["--seconds", 120 if options.long else 2]
     code, text = run(PYTHON, "tests/house/fuzz.py", *time_for_each, *(w for t in options.target or () for w in ("--target", t)))
     good, bad = counts(text)
-    return good + (1 if built else 0), max(bad, 1 if code else 0) + (0 if built else 1)
+    good, bad = good + (1 if built else 0), max(bad, 1 if code else 0) + (0 if built else 1)
+    if not options.target:
+        code, text = run(PYTHON, "tests/house/coverage.py", show=True)
+        good, bad = good + counts(text)[0], bad + max(counts(text)[1], 1 if code else 0)
+    return good, bad
 
 
 def part_package(options):
@@ -218,15 +224,6 @@ def part_package(options):
 
 def part_tidy(options):
     code, text = options.ahead["tidy"].result()
-    good, bad = counts(text)
-    return good, max(bad, 1 if code else 0)
-
-
-def part_coverage(options):
-    """A build of its own, therefore only in the long form or when it is asked for."""
-    if not options.long and "coverage" not in options.parts:
-        return 0, 0
-    code, text = run(PYTHON, "tests/house/coverage.py", show=True)
     good, bad = counts(text)
     return good, max(bad, 1 if code else 0)
 

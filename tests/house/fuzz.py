@@ -34,7 +34,8 @@ def fuzz(name, seconds):
         running = subprocess.Popen([binary, f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048", "-max_len=4096",
                                     f"-artifact_prefix={work.parent}/{name}_fuzz-", "-print_final_stats=0", *folders],
                                    stdout=said, stderr=subprocess.STDOUT,
-                                   env={**os.environ, "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1"})
+                                   env={**os.environ, "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+                                        "LLVM_PROFILE_FILE": os.devnull})
         _, status, used = os.wait4(running.pid, 0)
         running.returncode = os.waitstatus_to_exitcode(status)
         said.seek(0)
