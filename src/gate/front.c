@@ -231,6 +231,7 @@ front_open(struct front *f, int fd, bool proxied)
 void
 front_resume(struct front *f, int fd, SSL *ssl, struct span unread)
 {
+    timer_set(&f->deadline, f->gate->options.settings.preauth_ms);
     front_ends_set(f, &f->base);
     f->conn = ssl != NULL ? conn_new_tls(fd, ssl, on_input, f) : conn_new(fd, on_input, f);
     f->facts.tls = ssl != NULL;

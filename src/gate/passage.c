@@ -135,6 +135,7 @@ give_back_tls(struct gate *g, const struct handover *h, int fd)
         return;
     }
     w->returning = front_of(g, h);
+    timer_clear(&w->returning->deadline);  // it is the passage's until it is back
     buf_put(&w->unread, h->unread);
     pump_give_back(w->pump, fd, &w->unread);
 }

@@ -1,5 +1,6 @@
 """From the gate to mail and back: nothing is lost, nothing is doubled, nothing is used twice."""
 import base64
+import socket
 import threading
 import time
 
@@ -195,5 +196,39 @@ def test_unauthenticate_switched_off():
         assert wire.line().startswith(b"b BAD")
         assert wire.line().startswith(b"c OK")
         wire.close()
+    finally:
+        own.stop()
+
+
+def read_to(wire, end):
+    line = b""
+    while not line.startswith(end):
+        line = wire.line()
+    return line
+
+
+def test_gives_back_what_is_not_read():
+    """The passage to a client that reads nothing lasts longer than a login may: what it comes back to is still there."""
+    own = server.Server({"test_preauth_time": 2})
+    try:
+        with socket.socket() as plain:
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            plain.connect(own.address("imaps"))
+            wire = Wire(own.address("imaps"), timeout=30)
+            wire.sock.close()
+            wire.sock = plain
+            wire.sock.settimeout(30)
+            wire.start_tls()
+            assert wire.line().startswith(b"* OK")
+            assert login(wire, "a", "alice", "secret").startswith(b"a OK")
+            text = b"Subject: x\r\n\r\n" + b"x" * 3_000_000
+            wire.send(b"b APPEND INBOX {%d+}\r\n" % len(text) + text + b"\r\nc SELECT INBOX\r\n")
+            assert read_to(wire, b"c ").startswith(b"c OK")
+            wire.send(b"d FETCH 1 BODY.PEEK[]\r\ne UNAUTHENTICATE\r\n")
+            time.sleep(4)
+            assert read_to(wire, b"e ").startswith(b"e OK")
+            assert login(wire, "f", "bob", "secret").startswith(b"f OK")
+            wire.close()
+        own.check_reports()
     finally:
         own.stop()
