@@ -127,6 +127,16 @@ open_user(struct arrival *a, struct mail_user **u_out, struct fault *f)
     return R_OK;
 }
 
+// Auth was asked meanwhile, and a revocation ends only sessions that are there.
+static enum result
+may_begin(struct arrival *a, struct fault *f)
+{
+    if (session_is_revoked(a->home, &a->ticket, a->handover.remote))
+        return fault_set(f, FAULT_AUTHFAILED, "the login was revoked meanwhile");
+    return a->home->draining ? fault_set(f, FAULT_UNAVAILABLE, "the server is ending")
+                             : R_OK;
+}
+
 static void
 arrival_free(struct arrival *a)
 {
@@ -146,8 +156,8 @@ admit(struct arrival *a, const struct service_row *row)
         r = row->admit(a->home, &a->ticket, &f);
     if (r == R_OK)
         r = open_user(a, &u, &f);
-    if (r == R_OK && a->home->draining)
-        r = fault_set(&f, FAULT_UNAVAILABLE, "the server is ending");
+    if (r == R_OK)
+        r = may_begin(a, &f);
     if (r == R_OK)
         r = session_open(a->home, conn, &a->handover, &a->ticket, &s, &f);
     if (r == R_OK) {

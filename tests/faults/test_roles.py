@@ -1,15 +1,18 @@
 """A role that dies is started again; what clients of the other roles notice is a wait at most."""
+import contextlib
 import imaplib
 import os
 import pathlib
 import signal
 import socket
 import ssl
+import subprocess
 import time
 
 import pytest
 
 from lib import server as posthorn
+from lib.waiting import wait_for
 from lib.wire import Closed, Wire
 
 UNVERIFIED = ssl._create_unverified_context()
@@ -164,3 +167,54 @@ def test_any_gate_resumes_a_tls_session(server, version):
         time.sleep(0.05)
     for _ in range(8):
         assert tls_session(server, version, session)[1]
+
+
+@contextlib.contextmanager
+def stopped(server, role):
+    """Its processes do nothing meanwhile."""
+    pids = server.pids(role)
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def stranger(server, name):
+    """Has asked to log in."""
+    wire = Wire(server.address("imap"), timeout=60)
+    wire.line()
+    wire.send(f"a LOGIN {name} {posthorn.PASSWORD}\r\n".encode())
+    return wire
+
+
+@pytest.mark.parametrize("verb", [("user", "disable"), ("user", "passwd")])
+def test_revoked_before_the_session_is_there(verb):
+    """Auth has said yes, mail asks it who that is, and then the answer and the revocation come together."""
+    own = posthorn.Server({"mail_threads": 1, "role_timeout": 0})
+    try:
+        with stopped(own, "mail"):
+            wire = stranger(own, "alice")
+            wait_for(lambda: "Login: user=<alice>" in own.stderr())
+            time.sleep(0.5)
+        with stopped(own, "auth"):
+            time.sleep(1)
+            command = subprocess.Popen([posthorn.binary(), *verb, "alice", "-c", str(own.config)], stdin=subprocess.PIPE, env=posthorn.environment())
+            command.stdin.write(b"other\n")
+            command.stdin.close()
+            time.sleep(3)
+            for pid in own.pids("mail"):
+                os.kill(pid, signal.SIGSTOP)
+        with stopped(own, "mail"):
+            time.sleep(0.5)
+        assert command.wait(60) == 0
+        line = wire.line()
+        assert line.startswith((b"a NO [AUTHENTICATIONFAILED]", b"a OK"))
+        if line.startswith(b"a OK"):  # on a busy machine the answer came first
+            with pytest.raises((Closed, OSError)):
+                wire.line()
+        wait_for(lambda: posthorn.run_verb("who", "-c", own.config) == b"", seconds=10)
+    finally:
+        own.stop()
