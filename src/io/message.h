@@ -423,7 +423,7 @@ MESSAGE_CODEC(pipe_answer)
 
 // A sealed ticket is the packed ticket followed by a 32-octet HMAC-SHA-256 under the ticket key.
 void ticket_seal(struct buf *b, const struct ticket *t, struct span key);
-// R_FAIL when the MAC, the form or the expiry is wrong. Single use is the receiver's table.
+// R_FAIL when the MAC or the form is wrong; R_NONE: it has expired. Single use is the receiver's table.
 enum result ticket_open(struct span sealed, struct span key, int64_t now_ms,
                         struct ticket *t_out) MUST_CHECK;
 

@@ -256,7 +256,7 @@ test_ticket(void **state)
     buf_init(&b, 1024);
     ticket_seal(&b, &t, key);
     assert_int_equal(ticket_open(buf_span(&b), other, 0, &out), R_FAIL);
-    assert_int_equal(ticket_open(buf_span(&b), key, 1000001, &out), R_FAIL);
+    assert_int_equal(ticket_open(buf_span(&b), key, 1000001, &out), R_NONE);
     assert_int_equal(ticket_open(SPAN_NONE, key, 0, &out), R_FAIL);
     for (size_t n = 0; n < b.n; n++)
         assert_int_equal(ticket_open(span_of(b.p, n), key, 0, &out), R_FAIL);

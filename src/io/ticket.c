@@ -38,8 +38,10 @@ ticket_open(struct span sealed, struct span key, int64_t now_ms, struct ticket *
     mac(key, packed, want);
     if (CRYPTO_memcmp(want, sealed.p + packed.n, MAC_SIZE) != 0)
         return R_FAIL;
-    if (ticket_get(packed, &t) != R_OK || t.expiry_ms < now_ms)
+    if (ticket_get(packed, &t) != R_OK)
         return R_FAIL;
+    if (t.expiry_ms < now_ms)
+        return R_NONE;
     *t_out = t;
     return R_OK;
 }

@@ -218,3 +218,15 @@ def test_revoked_before_the_session_is_there(verb):
         wait_for(lambda: posthorn.run_verb("who", "-c", own.config) == b"", seconds=10)
     finally:
         own.stop()
+
+
+def test_mail_is_away_for_long():
+    """A login waits for as long as the client does; when it is too old by then, no password is to be asked for again."""
+    own = posthorn.Server({"role_timeout": 0})
+    try:
+        with stopped(own, "mail"):
+            wire = stranger(own, "alice")
+            time.sleep(31)
+        assert wire.line().startswith(b"a NO [UNAVAILABLE]")
+    finally:
+        own.stop()
