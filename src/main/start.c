@@ -149,9 +149,10 @@ start_as(const struct role *r)
     struct config *c = NULL;
     struct buf b;
     signal(SIGPIPE, SIG_IGN);
-    // a terminal and systemd tell the whole group; the supervisor drains us
+    // a terminal and systemd tell the whole group; the supervisor drains us, or reloads
     signal(SIGINT, SIG_IGN);
     signal(SIGTERM, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
     tzset();  // the time zone file is out of reach later
     buf_init(&b, LIMIT_config_packed + 65536);
     enum result read = read_settings(&b);

@@ -217,6 +217,16 @@ def test_signal(server):
     assert certificate(server) == (server.dir / "cert.pem").read_text()
 
 
+def test_signal_to_all(server):
+    """`systemctl kill -s HUP`, or the terminal that the server was started from is closed."""
+    session = login(server)
+    make_certificate(server.dir)
+    os.killpg(server.process.pid, signal.SIGHUP)
+    server.wait_log("reloaded: other certificates")
+    session.command("NOOP")
+    session.close()
+
+
 @pytest.mark.parametrize("line, why", [
     ("plaintext_auth = maybe", "posthorn.conf:LAST: 'plaintext_auth' cannot be 'maybe'"),
     ("retentoin = 3d", "posthorn.conf:LAST: there is no setting 'retentoin'; did you mean 'retention'?"),
