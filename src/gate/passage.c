@@ -47,7 +47,8 @@ on_pump_end(struct pump *p, void *arg)
     gate_check_drained(g);
 }
 
-// Puts a pump between the client and a new socketpair; mail's end of it goes with the hand-over.
+// Puts a pump between the client and a new socketpair; mail's end of it goes with the hand-over. So do unread octets, as
+// many as a message has room for: behind UNAUTHENTICATE there may be more.
 static int
 start_pump(struct front *f, struct buf *unread)
 {
@@ -62,6 +63,7 @@ start_pump(struct front *f, struct buf *unread)
     buf_init(&w->unread, SIZE_MAX);
     SSL *ssl = conn_detach_tls(&f->conn, unread);
     w->pump = pump_new(ssl, ends[0], g->scratch, on_pump_end, w);
+    pump_put_first(w->pump, span_skip(buf_span(unread), LIMIT_line_preauth));
     passage_add(g, w);
     return ends[1];
 }
@@ -91,13 +93,13 @@ passage_hand_over(struct front *f)
     struct buf b, unread;
     fill(f, &h);
     buf_init(&b, LIMIT_channel_message);
-    buf_init(&unread, LIMIT_line_preauth);
+    buf_init(&unread, ssl != NULL ? SIZE_MAX : LIMIT_line_preauth);
     if (ssl != NULL)
         h.tls = tls_facts_of(ssl, f->tls, f->gate->options.client_name, &scratch);
     else if (f->facts.secure)
         h.tls.kind = TLS_PROXY;
     int fd = ssl != NULL ? start_pump(f, &unread) : conn_detach(&f->conn, &unread);
-    h.unread = buf_span(&unread);
+    h.unread = span_slice(buf_span(&unread), 0, LIMIT_line_preauth);
     handover_put(&b, &h);
     if (fd >= 0 && !b.over && !unread.over) {
         const struct login_log log = login_log_of(f);

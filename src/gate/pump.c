@@ -91,6 +91,20 @@ stop(struct pump *p)
     p->up = p->down = WAIT_NEVER;
 }
 
+static void
+spill(struct pump *p, const char *bytes, size_t n)
+{
+    char *rest = NULL;
+    if (n > 0) {
+        rest = calloc(1, n);
+        must(rest != NULL);
+        memcpy(rest, bytes, n);
+    }
+    free(p->spill);
+    p->spill = rest;
+    p->spill_n = n;
+}
+
 // Linux calls a unix stream socket writable when at most a quarter of its buffer is used, so a scratch buffer
 // fits whole. Where an administrator made socket buffers tiny the rest waits in `spill`.
 static enum wait
@@ -102,15 +116,7 @@ push_up(struct pump *p, const char *bytes, size_t n)
         return WAIT_NEVER;
     }
     size_t left = n - (size_t)(sent < 0 ? 0 : sent);
-    char *rest = NULL;
-    if (left > 0) {
-        rest = calloc(1, left);
-        must(rest != NULL);
-        memcpy(rest, bytes + n - left, left);
-    }
-    free(p->spill);
-    p->spill = rest;
-    p->spill_n = left;
+    spill(p, bytes + n - left, left);
     return left > 0 ? WAIT_END_WRITE : WAIT_NOTHING;
 }
 
@@ -305,6 +311,13 @@ pump_free(struct pump **pp)
     free(p->held);
     free(p);
     *pp = NULL;
+}
+
+void
+pump_put_first(struct pump *p, struct span s)
+{
+    must(p->spill_n == 0);
+    spill(p, s.p, s.n);
 }
 
 void

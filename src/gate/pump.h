@@ -20,6 +20,8 @@ typedef void pump_end_fn(struct pump *p, void *arg);
 // Takes over ssl with its descriptor, and `end`, the gate's end of the socketpair. `scratch` is borrowed.
 struct pump *pump_new(SSL *ssl, int end, char *scratch, pump_end_fn *on_end, void *arg);
 void pump_free(struct pump **p);  // closes both sides at once
+// What was read from the client before: it goes to mail before all else. Once, at the start.
+void pump_put_first(struct pump *p, struct span s);
 
 // Mail gives the connection back by its end of the pair: what it wrote still goes to the client, what it has not
 // read comes out in unread_out. Then on_end is called with pump_given_back true, and pump_detach gives the SSL.

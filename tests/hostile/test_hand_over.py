@@ -232,3 +232,22 @@ def test_gives_back_what_is_not_read():
         own.check_reports()
     finally:
         own.stop()
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_message_behind_unauthenticate(tls):
+    """RFC 8437 section 3: pipelined, and more than a message between roles takes. Mail reads no further than the command."""
+    own = server.Server({"test_split_io": True})
+    text = b"Subject: x\r\n\r\n" + b"x" * 40_000
+    try:
+        wire = Wire(own.address("imaps" if tls else "imap"), tls=tls, timeout=60)
+        assert wire.line().startswith(b"* OK")
+        assert login(wire, "a", "alice", "secret").startswith(b"a OK")
+        wire.send(b"b UNAUTHENTICATE\r\nc LOGIN bob secret\r\nd APPEND INBOX {%d+}\r\n" % len(text) + text + b"\r\ne SELECT INBOX\r\n"
+                  b"f FETCH 1 BODY.PEEK[]\r\n")
+        for tag in (b"b", b"c", b"d", b"e"):
+            assert read_to(wire, tag + b" ").startswith(tag + b" OK")
+        assert text in wire.line()
+        wire.close()
+    finally:
+        own.stop()
