@@ -5,6 +5,7 @@ import poplib
 import os
 import random
 import re
+import signal
 
 import pytest
 
@@ -571,6 +572,20 @@ def test_master_user(server, user):
 
 # ---- policies ----
 
+def both_at_once(server, *clients):
+    """One of them has it."""
+    for c in clients:
+        c.ok("USER alice")
+    for pid in server.pids("mail"):
+        os.kill(pid, signal.SIGSTOP)
+    for c in clients:
+        c.send(f"PASS {PASSWORD}\r\n".encode())
+    wait_for(lambda: server.stderr().count("pop3-login(gate): Info: Login: ") >= 3)
+    for pid in server.pids("mail"):
+        os.kill(pid, signal.SIGCONT)
+    assert sorted(c.line()[:12] for c in clients) == [b"+OK Logged i", b"-ERR [IN-USE"]
+
+
 def test_policies():
     """pop3_delete, pop3_delete_after, pop3_seen, pop3_lock, pop3_login_delay, and what a user has of their own."""
     server = with_pop3({"pop3_delete": "hide", "pop3_seen": False, "pop3_lock": True, "mail_threads": 1})
@@ -582,6 +597,8 @@ def test_policies():
             c.message("RETR 1")
             c.ok("DELE 1")
             c.quit()
+        with Pop3(server.pop3) as c, Pop3(server.pop3) as other:
+            both_at_once(server, c, other)
         assert [bool("\\Seen" in flags) for flags in inbox(server, "alice")] == [False, False]
         with Pop3(server.pop3, "alice") as c:
             assert [line.split()[1] for line in c.all("LIST")] == [b"%d" % len(TWO)] and c.message("RETR 1") == TWO

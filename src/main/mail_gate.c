@@ -130,14 +130,15 @@ open_user(struct arrival *a, struct mail_user **u_out, struct fault *f)
     return R_OK;
 }
 
-// Auth was asked meanwhile, and a revocation ends only sessions that are there.
+// Auth was asked meanwhile, and a revocation ends only sessions that are there. Nothing suspends from here to session_open.
 static enum result
-may_begin(struct arrival *a, struct fault *f)
+may_begin(struct arrival *a, const struct service_row *row, struct fault *f)
 {
     if (session_is_revoked(a->home, &a->ticket, a->handover.remote))
         return fault_set(f, FAULT_AUTHFAILED, "the login was revoked meanwhile");
-    return a->home->draining ? fault_set(f, FAULT_UNAVAILABLE, "the server is ending")
-                             : R_OK;
+    if (a->home->draining)
+        return fault_set(f, FAULT_UNAVAILABLE, "the server is ending");
+    return row->admit != NULL ? row->admit(a->home, &a->ticket, f) : R_OK;
 }
 
 static void
@@ -155,12 +156,10 @@ admit(struct arrival *a, const struct service_row *row)
     struct mail_user *u = NULL;
     struct session *s = NULL;
     enum result r = check_ticket(a, &f);
-    if (r == R_OK && row->admit != NULL)
-        r = row->admit(a->home, &a->ticket, &f);
     if (r == R_OK)
         r = open_user(a, &u, &f);
     if (r == R_OK)
-        r = may_begin(a, &f);
+        r = may_begin(a, row, &f);
     if (r == R_OK)
         r = session_open(a->home, conn, &a->handover, &a->ticket, &s, &f);
     if (r == R_OK) {

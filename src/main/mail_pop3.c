@@ -7,6 +7,15 @@ mail_pop3_close(struct home *h)
     lately_forget(&h->tickets.visits, UINT64_MAX);
 }
 
+// From its login on: one that has not begun counts.
+static bool
+has_maildrop(const struct session *s)
+{
+    if (s->served.ops == NULL)
+        return strcmp(s->service, "pop3") == 0;
+    return s->served.ops == &pop3_served && s->served.of != NULL;
+}
+
 static bool
 is_here(const struct home *h, uint64_t account)
 {
@@ -14,7 +23,7 @@ is_here(const struct home *h, uint64_t account)
     for (const struct session *s = h->sessions; left > 0 && s != NULL; s = s->next) {
         if (s->account != account)
             continue;
-        if (s->served.ops == &pop3_served && s->served.of != NULL)
+        if (has_maildrop(s))
             return true;
         left--;
     }
