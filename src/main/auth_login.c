@@ -486,6 +486,29 @@ refuse_start(struct auth_channel *at, const struct auth_start *start, enum fault
 }
 
 static bool
+waits_for_client(const struct login *l)
+{
+    return l->state == LOGIN_CLIENT || l->state == LOGIN_FINAL ||
+           l->state == LOGIN_TOKEN_ERROR;
+}
+
+// Who begins an exchange and says no more keeps nobody out: the oldest of them goes.
+static void
+make_room(struct auth_channel *at)
+{
+    struct login *l, *next;
+    if (HASH_COUNT(at->logins) < LIMIT_auth_exchanges)
+        return;
+    HASH_ITER(hh, at->logins, l, next)
+    {
+        if (waits_for_client(l)) {
+            login_deny(l, FAULT_LIMIT, "too many exchanges are under way");
+            return;
+        }
+    }
+}
+
+static bool
 has_room(struct auth_channel *at, const struct auth_start *start)
 {
     return login_find(at, start->exchange) == NULL &&
@@ -507,6 +530,7 @@ begin(struct login *l, const struct auth_start *start)
 void
 login_start(struct auth_channel *at, const struct auth_start *start)
 {
+    make_room(at);
     if (has_room(at, start))
         begin(login_new(at, start), start);
     else

@@ -473,6 +473,33 @@ test_aborted_exchanges_are_freed(void **state)
     }
 }
 
+static void
+begin_many(void *arg)
+{
+    (void)arg;
+    for (next_start.exchange = 1; next_start.exchange <= LIMIT_auth_exchanges;
+         next_start.exchange++)
+        login_start(&gate, &next_start);
+}
+
+// Those who begin and say no more keep nobody out.
+static void
+test_idle_exchanges_make_room(void **state)
+{
+    (void)state;
+    load("ann:{PLAIN}secret");
+    next_start = (struct auth_start){
+        .service = SPAN("imap"), .mechanism = SPAN("PLAIN"), .remote = span_str(from)};
+    loop_post(role.loop, begin_many, NULL);
+    wait_replies(LIMIT_auth_exchanges);
+    assert_int_equal(HASH_COUNT(gate.logins), LIMIT_auth_exchanges);
+    start(LIMIT_auth_exchanges + 1, "", SPAN_NONE, "ann", "secret");
+    assert_int_equal(got.last.verdict, AUTH_OK);
+    assert_int_equal(HASH_COUNT(gate.logins), LIMIT_auth_exchanges - 1);
+    step(2, SPAN("\0ann\0secret"));
+    assert_int_equal(got.last.verdict, AUTH_OK);
+}
+
 // What was learnt holds for a window and the next one; what was measured holds.
 static void
 test_pace(void **state)
@@ -527,6 +554,7 @@ main(void)
         TEST(test_without_a_password),
         TEST(test_expired_is_no_guess),
         TEST(test_aborted_exchanges_are_freed),
+        TEST(test_idle_exchanges_make_room),
         TEST(test_refusals_take_the_same_time),
         cmocka_unit_test(test_pace),
     };
