@@ -143,7 +143,7 @@ struct ticket {
     uint64_t rights;    // enum ticket_rights
     uint64_t password;  // id of the app password that was used; 0: the account's own
     uint64_t session;
-    int64_t issued_ms;  // CLOCK_REALTIME
+    int64_t issued_ms;  // CLOCK_MONOTONIC, as all processes have it
     int64_t expiry_ms;  // 30 s after issue
     uint64_t serial;    // single use
     struct span user;

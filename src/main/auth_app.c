@@ -75,7 +75,7 @@ end_all(struct auth_role *role, const struct revoked *what, uint64_t digest)
 {
     struct revoked m = *what;
     struct buf b;
-    m.before_ms = clock_wall_ms();
+    m.before_ms = (int64_t)clock_mono_ms();
     buf_init(&b, LIMIT_channel_message);
     revoked_put(&b, &m);
     for (struct auth_channel *c = role->channels; c != NULL; c = c->next) {

@@ -16,13 +16,14 @@ static void
 seal(const struct login *l, struct buf *out)
 {
     bool others_ended = recheck_granted(l->role, &l->user) || l->outer.ended_others;
+    int64_t now_ms = (int64_t)clock_mono_ms();
     struct ticket t = {
         .account = l->user.account,
         .rights = rights_of(l),
         .password = l->app.id,
         .session = l->session,
-        .issued_ms = clock_wall_ms() + others_ended,  // behind what ends with them
-        .expiry_ms = clock_wall_ms() + TICKET_MS,
+        .issued_ms = now_ms + others_ended,  // behind what ends with them
+        .expiry_ms = now_ms + TICKET_MS,
         .serial = random_u64(),
         .user = name_span(&l->user.name),
         .master = name_span(&l->acting.master),

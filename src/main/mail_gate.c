@@ -72,9 +72,10 @@ check_ticket(struct arrival *a, struct fault *f)
     struct home *h = a->home;
     struct mail_role *r = h->role;
     struct span key = span_of(r->ticket_key, sizeof r->ticket_key);
-    enum result opened = r->has_ticket_key ? ticket_open(a->handover.ticket, key,
-                                                         clock_wall_ms(), &a->ticket)
-                                           : R_FAIL;
+    enum result opened =
+        r->has_ticket_key
+            ? ticket_open(a->handover.ticket, key, (int64_t)clock_mono_ms(), &a->ticket)
+            : R_FAIL;
     if (opened == R_NONE)  // mail was away for so long: the password is right
         return fault_set(f, FAULT_UNAVAILABLE, "the login is too long ago");
     if (opened != R_OK)
