@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 from lib import server as posthorn
+from lib.peers import free_ports
 from lib.wire import Closed, Wire, client_tls
 
 
@@ -211,3 +212,16 @@ def test_the_common_name(authority):
             wire.close()
     finally:
         server.stop()
+
+
+def test_https_asks_for_none(authority):
+    """Nobody logs in there: a browser would ask its user which certificate to show."""
+    port, = free_ports(1)
+    own = WithAuthority(authority, https=[f"127.0.0.1:{port}"])
+    try:
+        for at, asks in ((own.ports["imaps"], True), (port, False)):
+            said = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{at}"], input=b"", capture_output=True, check=False).stdout
+            assert b"BEGIN CERTIFICATE" in said
+            assert (b"No client certificate CA names sent" not in said) == asks
+    finally:
+        own.stop()

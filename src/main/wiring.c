@@ -62,7 +62,7 @@ send_certificates(struct process *p)
         send_secret(p, "certificate", buf_span(&s->chains[i]));
         send_secret(p, "key", buf_span(&s->keys[i]));
     }
-    if (s->client_ca.n > 0)
+    if (s->client_ca.n > 0 && is(p, "gate"))  // nobody logs in over HTTP
         send_secret(p, "client_ca", buf_span(&s->client_ca));
     ticket_seed_advance(s->session, clock_wall_s());
     send_secret(p, "session", span_of(s->session, sizeof s->session));
