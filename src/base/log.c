@@ -1,6 +1,7 @@
 #include "base/log.h"
 #include "base/json.h"
 #include "base/limits.h"
+#include "base/utf8.h"
 
 #include <time.h>
 #include <unistd.h>
@@ -37,16 +38,29 @@ log_open(const char *role, char min_level, enum log_form form)
 
 // ---- the text form ----
 
-// Escapes what could forge a line or drive a terminal; UTF-8 stays as it is.
+static bool
+is_control(uint32_t point)
+{
+    return point < 0x20 || (point >= 0x7f && point <= 0x9f);
+}
+
+// Escapes what could forge a line or drive a terminal (U+009B is ESC [ to many); other UTF-8 stays as it is.
 static void
 put_escaped(struct buf *b, struct span s, size_t max)
 {
-    for (size_t i = 0; i < s.n && b->n + 4 <= max; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        if (c >= 0x20 && c != 0x7f)
-            buf_put_char(b, s.p[i]);
-        else
-            buf_printf(b, "\\x%02x", c);
+    while (s.n > 0) {
+        struct span rest = s;
+        uint32_t point;
+        bool good = utf8_next(&rest, &point) == R_OK;
+        struct span octets = span_slice(s, 0, good ? s.n - rest.n : 1);
+        if (b->n + 4 * octets.n > max)
+            return;
+        for (size_t i = 0; i < octets.n; i++)
+            if (good && !is_control(point))
+                buf_put_char(b, octets.p[i]);
+            else
+                buf_printf(b, "\\x%02x", (unsigned char)octets.p[i]);
+        s = span_skip(s, octets.n);
     }
 }
 

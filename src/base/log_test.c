@@ -149,6 +149,8 @@ static const char *const pieces[] = {"a",
                                      "\n",
                                      "\r\n",
                                      "\x1b[2J",
+                                     "\xc2\x9b"
+                                     "2J",
                                      "\xff",
                                      "\xc3\xa4",
                                      "\xe2\x80\xa8",
@@ -230,6 +232,8 @@ test_any_octets(void **state)
         said = logged(line);
         assert_int_equal(span_find_char(said, '\n'), said.n - 1);
         assert_int_equal(span_find_char(said, '\x1b'), said.n);
+        assert_true(is_utf8(said));
+        assert_int_equal(span_find(said, SPAN("\xc2\x9b")), said.n);
     }
 }
 
