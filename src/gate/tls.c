@@ -255,14 +255,22 @@ add_pair(struct tls_set *t, X509 *leaf, BIO *rest, EVP_PKEY *key, struct fault *
     return R_OK;
 }
 
+// OpenSSL would ask at the terminal that the server was started from, and wait.
+static int
+no_passphrase(char *out, int max, int writing, void *arg)
+{
+    (void)out, (void)max, (void)writing, (void)arg;
+    return -1;
+}
+
 enum result
 tls_set_add(struct tls_set *t, struct span chain, struct span key, struct fault *f)
 {
     BIO *c = BIO_new_mem_buf(chain.p, (int)chain.n),
         *k = BIO_new_mem_buf(key.p, (int)key.n);
     must(c != NULL && k != NULL);
-    X509 *leaf = PEM_read_bio_X509_AUX(c, NULL, NULL, NULL);
-    EVP_PKEY *pkey = PEM_read_bio_PrivateKey(k, NULL, NULL, NULL);
+    X509 *leaf = PEM_read_bio_X509_AUX(c, NULL, no_passphrase, NULL);
+    EVP_PKEY *pkey = PEM_read_bio_PrivateKey(k, NULL, no_passphrase, NULL);
     enum result r = leaf == NULL || pkey == NULL
                         ? tls_fault(f, leaf == NULL ? "no certificate in PEM form"
                                                     : "no key in PEM form")

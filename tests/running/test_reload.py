@@ -1,9 +1,11 @@
 """Reload: what the new configuration says holds for what comes, what runs goes on, and a wrong one changes nothing."""
 import os
 import pathlib
+import pty
 import signal
 import socket
 import ssl
+import subprocess
 import threading
 import time
 
@@ -12,6 +14,7 @@ import pytest
 from lib.client import Imap, Lmtp, Refused
 from lib.peers import free_ports, make_certificate
 from lib.server import PASSWORD, run_verb
+from lib.waiting import wait_for
 from lib.wire import Closed, Wire
 
 from .manager import Ear, Managed
@@ -259,6 +262,24 @@ def test_wrong_certificate_changes_nothing(server):
     make_certificate(server.dir)
     reload(server)
     assert certificate(server) != before
+
+
+def test_key_with_a_passphrase():
+    """Nobody is asked for it, at the terminal that the server was started from either."""
+    own = Managed(start=False)
+    (own.dir / "stderr").touch()
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(own.command()[0], list(map(str, own.command())), own.environment())
+    try:
+        wait_for(lambda: lists(own, "imap") and (own.data / "admin.sock").exists(), seconds=60)
+        subprocess.run(["openssl", "ec", "-in", own.dir / "key.pem", "-aes256", "-passout", "pass:hello", "-out", own.dir / "key.pem"], check=True, capture_output=True)
+        assert "cert.pem: no key in PEM form" in refused(own)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(terminal)
+        own.stop()
 
 
 def test_settings_that_change_live(server):
