@@ -26,6 +26,12 @@ gate_mechanisms(const struct gate *g)
     return g->mechanisms.n > 0 ? buf_span(&g->mechanisms) : SPAN("PLAIN LOGIN");
 }
 
+bool
+gate_is_kept(const struct gate *g, int fd)
+{
+    return g->options.descriptors > 0 && fd >= g->options.descriptors;
+}
+
 static void
 on_auth_wait(void *arg)
 {

@@ -33,6 +33,7 @@ struct gate_options {
     struct gate_settings settings;
     unsigned mail_threads;  // home of an account: account % mail_threads
     unsigned preauth_max;   // connections before login, in this process
+    int descriptors;  // those from this number on are for what the supervisor sends; 0: none are kept
     enum tls_client_name client_name;
     struct crowd_counts *counts;  // of all gates; NULL: this is the only one
     unsigned gate, gates;

@@ -159,6 +159,8 @@ struct sockaddr_storage listener_address_of(const char *text);
 // gate.c
 const struct preauth_service *gate_service(struct span name);
 struct span gate_mechanisms(const struct gate *g);  // auth's offer
+// The kernel gives the lowest number that is free, so few are left behind this one.
+bool gate_is_kept(const struct gate *g, int fd);
 void gate_check_drained(struct gate *g);
 
 // login_log.c

@@ -106,7 +106,10 @@ on_accept(evutil_socket_t fd, short what, void *arg)
         socklen_t n = sizeof peer;
         int client =
             accept4(fd, (struct sockaddr *)&peer, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (client >= 0) {
+        if (gate_is_kept(l->gate, client)) {
+            close(client);
+            errno = EMFILE;
+        } else if (client >= 0) {
             admit(l, client, &peer);
             continue;
         }

@@ -56,6 +56,11 @@ start_pump(struct front *f, struct buf *unread)
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0)
         return -1;
     struct gate *g = f->gate;
+    if (gate_is_kept(g, ends[0]) || gate_is_kept(g, ends[1])) {
+        close(ends[0]);
+        close(ends[1]);
+        return -1;
+    }
     struct passage *w = calloc(1, sizeof *w);
     must(w != NULL);
     w->session = f->session;

@@ -230,3 +230,32 @@ def test_mail_is_away_for_long():
         assert wire.line().startswith(b"a NO [UNAVAILABLE]")
     finally:
         own.stop()
+
+
+class Narrow(posthorn.Server):
+    """May open few files."""
+
+    def command(self):
+        return ["prlimit", "-n=90:90", *super().command()]
+
+
+def test_auth_dies_while_a_gate_has_no_descriptors_left():
+    """Some are kept for the new one's channel, and the gate's sessions live on."""
+    own, held = Narrow(), []
+    try:
+        first = login(own, "alice", tls=True)
+        gate, = own.pids("gate")
+        with contextlib.suppress(Closed, OSError, imaplib.IMAP4.abort):
+            for _ in range(60):
+                held.append(login(own, "bob", tls=True))
+        held += [socket.create_connection(own.address("imap"), 10) for _ in range(40)]
+        wait_for(lambda: "accept failed; waiting" in own.stderr())
+        kill(own, "auth")
+        wait_for(lambda: own.pids("auth"))
+        time.sleep(2)
+        assert own.pids("gate") == [gate] and first.noop()[0] == "OK"
+        for one in held:
+            one.shutdown() if isinstance(one, imaplib.IMAP4) else one.close()
+        wait_for(lambda: login(own, "alice", tls=True).noop()[0] == "OK")
+    finally:
+        own.stop()
