@@ -2,6 +2,7 @@
 
 #include "mail/acl.h"
 
+#include "base/limits.h"
 #include "io/task.h"
 #include "mail/acl_fold.h"
 #include "mail/fixture.h"
@@ -224,6 +225,96 @@ marked_and_moved(struct fixture *x)
     mail_user_close(&alice);
 }
 
+// ---- a change of marks behind one that was refused, in the same batch ----
+
+static void
+late_run(void *arg)
+{
+    struct marking *m = arg;
+    while (!m->view->account->committing)
+        task_yield();
+    mark_run(arg);
+}
+
+// Every message has all keywords, and one is in the other mailbox already.
+static void
+fill_too_much(struct fixture *x, const struct mailbox_ref *inbox,
+              const struct mailbox_ref *box, struct arena *arena)
+{
+    enum { DOUBLINGS = 15 };
+    struct span names[LIMIT_keywords];
+    struct flag_change change = {.op = FLAG_OP_ADD, .keywords = names};
+    struct view *v;
+    struct view_delta d;
+    struct seqset first;
+    struct flag_result flags;
+    struct copy_result copied;
+    struct fault f;
+    (void)fixture_append(x, inbox, FIXTURE_HELLO, 0, NULL);
+    for (; change.keyword_count < LIMIT_keywords; change.keyword_count++) {
+        char *name = arena_alloc(arena, 8);
+        snprintf(name, 8, "k%zu", change.keyword_count);
+        names[change.keyword_count] = span_str(name);
+    }
+    assert_int_equal(view_open(inbox, false, NULL, NULL, &v, &f), R_OK);
+    struct selection all = {v, NULL, true};
+    for (int i = 0; i < DOUBLINGS; i++) {
+        assert_int_equal(change_copy(&all, inbox, false, arena, &copied, &f), R_OK);
+        assert_int_equal(view_sync(v, VIEW_EXPUNGE, arena, &d, &f), R_OK);
+    }
+    assert_int_equal(change_flags(&all, &change, arena, &flags, &f), R_OK);
+    seqset_init(&first, arena);
+    seqset_add(&first, 1);
+    all.set = &first;
+    assert_int_equal(change_copy(&all, box, false, arena, &copied, &f), R_OK);
+    view_close(&v);
+}
+
+// The part of the copy that fitted has put marks into the batch, and was taken out of it again.
+static void
+refused_and_marked(struct fixture *x)
+{
+    struct mail_user *alice = fixture_user(x, ALICE, "alice"),
+                     *bob = fixture_user(x, BOB, "bob");
+    struct mailbox_ref inbox = fixture_ref(alice, "INBOX"), box, theirs, to;
+    struct waiting w = {.x = x, .to = &to, .arena = arena_new()};
+    struct marking mark = {.arena = arena_new()};
+    struct fault f;
+    assert_int_equal(tree_create(alice, SPAN("box"), USE_NONE, &box, &f), R_OK);
+    set(&inbox, "bob", ACL_SET, RIGHTS_ALL & ~RIGHT_ADMIN);
+    set(&box, "bob", ACL_SET, RIGHTS_ALL & ~RIGHT_ADMIN);
+    fill_too_much(x, &inbox, &box, w.arena);
+    theirs = fixture_ref(bob, "Shared/alice/INBOX");
+    to = fixture_ref(bob, "Shared/alice/box");
+    assert_int_equal(view_open(&theirs, false, NULL, NULL, &mark.view, &f), R_OK);
+    mark_run(&mark);
+    view_close(&mark.view);
+    assert_int_equal(view_open(&theirs, false, NULL, NULL, &w.view, &f), R_OK);
+    assert_int_equal(view_open(&to, false, NULL, NULL, &mark.view, &f), R_OK);
+    mark.done = false;
+    while (inbox.account->committing)
+        task_sleep(1);
+    task_start(late_run, &mark);
+    assert_int_equal(copy(&w, &f), R_FAIL);
+    assert_int_equal(f.kind, FAULT_LIMIT);
+    while (!mark.done)
+        task_sleep(1);
+    assert_int_equal(exists(&box), 1);
+    view_close(&w.view);
+    view_close(&mark.view);
+    arena_free(&mark.arena);
+    arena_free(&w.arena);
+    mail_user_close(&bob);
+    mail_user_close(&alice);
+}
+
+static void
+test_refused_and_marked(void **state)
+{
+    (void)state;
+    fixture_run_on_disk(refused_and_marked);
+}
+
 static void
 test_marked_and_moved(void **state)
 {
@@ -244,6 +335,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_revoked),
         cmocka_unit_test(test_marked_and_moved),
+        cmocka_unit_test(test_refused_and_marked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -163,7 +163,8 @@ collect(struct batch_run *run)
             store_batch_cut(run->batch, before);
             c->records = 0;
         }
-        if (c->result == R_NONE && !empty)
+        // also behind one that was refused, and has left its marks but no records
+        if (c->result == R_NONE && (!empty || run->taken))
             return;
         must(c->result != R_NONE);
         take(run, c);

@@ -181,7 +181,7 @@ account_state(const struct account *a)
     return used->kept_state;
 }
 
-// R_NONE: not in this batch, call again in the next one (only when the batch is not empty).
+// R_NONE: not in this batch, call again in the next one (only behind another change).
 typedef enum result change_fn(struct account *a, struct store_batch *b, void *arg,
                               struct fault *f);
 enum {
