@@ -247,21 +247,30 @@ is_below(struct state *s, uint64_t id, uint64_t ancestor)
     return false;
 }
 
-static unsigned
-depth_below(struct state *s, uint64_t ancestor)
+// How far the mailboxes below reach: levels, and octets of their names behind that of the ancestor.
+struct below {
+    unsigned levels;
+    size_t octets;
+};
+
+static struct below
+below_most(struct state *s, uint64_t ancestor)
 {
-    unsigned deepest = 0;
+    struct below most = {0};
     for (uint32_t i = 0; i < s->mailbox_count; i++) {
         const struct mailbox_state *m = s->mailboxes[i];
-        unsigned d = 0;
-        while (m && m->id != ancestor && d <= LIMIT_mailbox_depth) {
+        struct below b = {0};
+        while (m && m->id != ancestor && b.levels <= LIMIT_mailbox_depth) {
+            b.octets += m->name.n + 1;
+            b.levels++;
             m = m->parent ? state_mailbox(s, m->parent) : NULL;
-            d++;
         }
-        if (m && d > deepest)
-            deepest = d;
+        if (m && b.levels > most.levels)
+            most.levels = b.levels;
+        if (m && b.octets > most.octets)
+            most.octets = b.octets;
     }
-    return deepest;
+    return most;
 }
 
 static enum result
@@ -271,9 +280,11 @@ rename_check(struct account *a, struct tree_call *c, struct mailbox_state *from,
     struct mailbox_state *parent = name_find(a, parent_of(c->target));
     if (parent && is_below(account_state(a), parent->id, from->id))
         return fault_set(f, FAULT_CANNOT, "a mailbox cannot move below itself");
-    if (tree_levels_of(c->target) + depth_below(account_state(a), from->id) >
-        LIMIT_mailbox_depth)
+    struct below most = below_most(account_state(a), from->id);
+    if (tree_levels_of(c->target) + most.levels > LIMIT_mailbox_depth)
         return fault_set(f, FAULT_LIMIT, "too many levels");
+    if (c->target.n + most.octets > LIMIT_mailbox_name)
+        return fault_set(f, FAULT_CANNOT, "the name of a mailbox below would be too long");
     return R_OK;
 }
 
