@@ -9,7 +9,9 @@
 // Offline verbs: the index made anew, and a whole store put back from a backup. A client may have seen a future
 // that the backup does not know, so every account gets a RESTORED record before anybody is served.
 
-enum { UID_JUMP = 1 << 20 };
+// The same backup may be restored once more, and clients have seen the future of the first restore by then: what jumps
+// is more for each second since the backup's last record.
+enum { UID_JUMP = 1 << 20, UIDS_A_SECOND = 16, MODSEQS_A_SECOND = 1 << 20 };
 static const uint64_t modseq_jump = 1ull << 32, id_jump = 1ull << 32;
 
 static enum result
@@ -62,19 +64,44 @@ put_new_validity(struct store_batch *b, const struct mailbox_state *m, uint64_t 
 }
 
 static enum result
-commit_jump(struct store *s, const struct state *st, int64_t now_s, struct fault *f)
+note_time(const struct journal_record *r, void *arg, struct fault *f)
+{
+    (void)f;
+    *(int64_t *)arg = r->header.time_ms / 1000;
+    return R_OK;
+}
+
+// After years no UIDs are skipped: every mailbox has a new UIDVALIDITY.
+static enum result
+measure_jump(struct store *s, struct record_restored *out, struct fault *f)
+{
+    int64_t now_s = clock_wall_s(), last_s = now_s;
+    uint64_t end = journal_end(s->journal);
+    struct journal_scan scan = {
+        .from = end - 1, .headers_only = true, .record = note_time, .arg = &last_s};
+    if (end > 1 && journal_scan(s->journal, &scan, f) != R_OK)
+        return R_FAIL;
+    uint64_t since_s = now_s > last_s ? (uint64_t)(now_s - last_s) : 0;
+    uint64_t uids = UID_JUMP + since_s * UIDS_A_SECOND;
+    *out = (struct record_restored){.uid_jump =
+                                        uids <= INT32_MAX ? (uint32_t)uids : UINT32_MAX,
+                                    .modseq_jump = modseq_jump + since_s * MODSEQS_A_SECOND,
+                                    .id_jump = id_jump + since_s * MODSEQS_A_SECOND,
+                                    .when_s = now_s};
+    return R_OK;
+}
+
+static enum result
+commit_jump(struct store *s, const struct state *st, const struct record_restored *r,
+            struct fault *f)
 {
     struct store_batch *b = store_batch_new(s, st->account, 0, 0);
-    struct record_restored r = {.uid_jump = UID_JUMP,
-                                .modseq_jump = modseq_jump,
-                                .id_jump = id_jump,
-                                .when_s = now_s};
     struct buf meta;
     for (uint32_t i = 0; i < st->mailbox_count; i++)
-        if (st->mailboxes[i]->counts.uidnext > UINT32_MAX - UID_JUMP)
-            put_new_validity(b, st->mailboxes[i], st->modseq, now_s);
+        if (st->mailboxes[i]->counts.uidnext > UINT32_MAX - r->uid_jump)
+            put_new_validity(b, st->mailboxes[i], st->modseq, r->when_s);
     buf_init(&meta, LIMIT_record_meta);
-    record_restored_put(&meta, &r);
+    record_restored_put(&meta, r);
     store_batch_add(b, RECORD_RESTORED, buf_span(&meta), NULL);
     enum result result = store_commit(s, b, f);
     buf_done(&meta);
@@ -83,13 +110,14 @@ commit_jump(struct store *s, const struct state *st, int64_t now_s, struct fault
 }
 
 static enum result
-jump_account(struct store *s, uint64_t account, int64_t now_s, struct fault *f)
+jump_account(struct store *s, uint64_t account, const struct record_restored *jump,
+             struct fault *f)
 {
     struct state *st;
     enum result r = store_state_load(s, account, &st, f);
     if (r != R_OK)
         return r;
-    r = commit_jump(s, st, now_s, f);
+    r = commit_jump(s, st, jump, f);
     state_free(&st);
     return r;
 }
@@ -98,12 +126,14 @@ static enum result
 jump_all(struct store *s, struct fault *f)
 {
     struct arena *a = arena_new();
+    struct record_restored jump;
     uint64_t *ids;
     size_t n = 0;
-    int64_t now_s = clock_wall_s();
-    enum result r = store_accounts(s, a, &ids, &n, f);
+    enum result r = measure_jump(s, &jump, f);
+    if (r == R_OK)
+        r = store_accounts(s, a, &ids, &n, f);
     for (size_t i = 0; i < n && r != R_FAIL; i++)
-        r = jump_account(s, ids[i], now_s, f);
+        r = jump_account(s, ids[i], &jump, f);
     arena_free(&a);
     return r == R_FAIL ? R_FAIL : store_checkpoint(s, f);
 }

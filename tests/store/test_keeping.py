@@ -96,7 +96,7 @@ def test_backup_restore(make, tmp_path):
     for name, (validity, uidnext, rows) in before.items():
         restored = after[name]
         assert restored[0] == validity
-        assert restored[1] == uidnext + 2 ** 20, name
+        assert uidnext + 2 ** 20 <= restored[1] < uidnext + 2 ** 21, name
         assert restored[2] == rows
     c = session(again)
     assert c.append("INBOX", small(7)) >= before["INBOX"][1] + 2 ** 20
