@@ -210,13 +210,15 @@ put_mailbox(struct account *a, struct store_batch *b, struct place_call *c)
     enum special_use use = c->x->d->special_use;
     if (tree_use_free(account_state(a), use, &ignored) != R_OK)
         use = USE_NONE;
-    if (m && (m->flags & MAILBOX_NOSELECT))
+    // only the owner sees what came back
+    if (m && (m->flags & MAILBOX_NOSELECT)) {
         tree_put_revived(a, b, m, use);
+        acl_put_instead(a, b, acl_list_of(a, m->id)->n > 0 ? m->id : m->parent, 0, m->id);
+    }
     if (m)
         return m->id;
     if (is_restored(c->to) && account_state(a)->subscription_count < LIMIT_mailboxes)
         tree_put_subscribe(b, c->to, true);
-    // only the owner sees what came back
     uint64_t nearest = tree_nearest(a, c->to), id = tree_put_levels(a, b, c->to, use);
     acl_put_instead(a, b, nearest, 0, id);
     return id;

@@ -52,6 +52,17 @@ expect_same(const struct message_row *a, const struct message_row *b)
     assert_true(b->modseq > a->modseq);
 }
 
+static void
+expect_hidden(const struct mailbox_ref *r)
+{
+    struct arena *arena = arena_new();
+    struct acl_list list;
+    struct fault f = {0};
+    assert_int_equal(acl_get(r, arena, &list, &f), R_OK);
+    assert_int_equal(list.n, 1);  // the owner
+    arena_free(&arena);
+}
+
 // The ids and dates that no command shows yet are kept, too.
 static void
 undeleted(struct fixture *x)
@@ -87,11 +98,13 @@ undeleted(struct fixture *x)
     expect_same(&before, &after);
     assert_int_equal(after.flags, FLAG_DELETED);  // as it was: it was not expunged
     assert_true(again.mailbox != made.mailbox);
-    struct arena *arena = arena_new();
-    struct acl_list list;
-    assert_int_equal(acl_get(&again, arena, &list, &f), R_OK);
-    assert_int_equal(list.n, 1);  // bob sees its parent, and not what came back
-    arena_free(&arena);
+    expect_hidden(&again);  // bob sees its parent, and not what came back
+    assert_int_equal(tree_create(u, SPAN("a/b/c"), USE_NONE, &made, &f), R_OK);
+    assert_int_equal(tree_delete(u, SPAN("a/b"), &f), R_OK);  // a level stays
+    undelete_all(u, 1);
+    again = fixture_ref(u, "a/b");
+    expect_one(&again, &after);
+    expect_hidden(&again);
     mail_user_close(&u);
 }
 
