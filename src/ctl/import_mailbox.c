@@ -1,5 +1,6 @@
 #include "ctl/import.h"
 #include "base/limits.h"
+#include "mail/acl.h"
 
 enum result
 import_map(struct import *im, struct fault *f)
@@ -13,6 +14,19 @@ import_map(struct import *im, struct fault *f)
     import_names_map(&im->names, entries, n);
     im->mapped = true;
     return R_OK;
+}
+
+// What comes back is not shown to whoever sees the folder above it: whom it was shown to is told behind it.
+static enum result
+hide(struct import *im, struct fault *f)
+{
+    struct acl_list list;
+    enum result r = acl_get(&im->ref, im->mailbox_arena, &list, f);
+    for (size_t i = 0; r == R_OK && i < list.n; i++) {
+        struct acl_change change = {.identifier = list.p[i].identifier, .op = ACL_DELETE};
+        r = acl_change(&im->ref, &change, f);
+    }
+    return r;
 }
 
 // Makes the mailbox where it is missing, or a level that holds no messages yet. R_NONE: it would be made.
@@ -29,7 +43,8 @@ find_or_make(struct import *im, struct span name, struct tree_entry *entry, stru
         return R_OK;
     if (import_pull_is_dry(im->pull) || (im->restore != NULL && im->restore->dry_run))
         return R_NONE;
-    if (tree_create(im->user, name, USE_NONE, &im->ref, f) != R_OK)
+    if (tree_create(im->user, name, USE_NONE, &im->ref, f) != R_OK ||
+        (im->restore != NULL && hide(im, f) != R_OK))
         return R_FAIL;
     if (!im->subscriptions && tree_subscribe(im->user, name, true, f) != R_OK)
         return R_FAIL;

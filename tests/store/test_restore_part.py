@@ -270,6 +270,23 @@ def test_what_is_no_mail(server, user, tmp_path):
     session.close()
 
 
+def test_below_a_shared_folder(server, user):
+    """What comes back below a folder that others see is seen by those who saw it, not by whoever sees that one."""
+    session, other = login(server, user), login(server, server.fresh_user("guest"))
+    guest = other.command("GETACL INBOX")[0][0].split()[3].decode()
+    for line in ("CREATE Team", f"SETACL Team {guest} lr", "SETACL Team bob lr", "CREATE Team/Secret", f"DELETEACL Team/Secret {guest}"):
+        session.command(line)
+    fill(session, "Team/Secret", 1)
+    rights = session.command("GETACL Team/Secret")[0]
+    path = backup(server)
+    session.command("DELETE Team/Secret")
+    assert restore(server, path, user, "--folder", "Team/Secret")[0] == 1
+    assert session.command("GETACL Team/Secret")[0] == rights and guest not in str(rights)
+    session.command("DELETE Team/Secret")
+    assert restore(server, path, user, "--folder", "Team/Secret", "--uid", 1)[0] == 1
+    assert guest not in str(session.command("GETACL Team/Secret")[0])
+
+
 def test_another_store(server, user, tmp_path):
     """What comes from elsewhere gets EMAILIDs of ours, also when theirs are free here."""
     session = login(server, user)
