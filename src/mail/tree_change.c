@@ -192,14 +192,15 @@ delete_change(struct account *a, struct store_batch *b, void *arg, struct fault 
     struct record_mailbox level = {
         .parent = m->parent, .name = m->name, .flags = MAILBOX_NOSELECT};
     uint64_t old = m->id;
-    tree_put_key_gone(a, b, old);
     if (!children) {
+        tree_put_key_gone(a, b, old);
         tree_put_gone(b, &r);
         return R_OK;
     }
-    // The name stays as a level: a new mailbox id takes the children over.
+    // The name stays as a level: a new mailbox id takes the children over. By its modseq, the next one, undelete knows it.
     level.id = store_id_next(mail_store(a->mail));
     level.modseq = change_modseq(a);
+    tree_put_key_gone(a, b, old);
     level.uidvalidity = tree_uidvalidity(a, b);
     tree_put_mailbox(b, &level);
     for (uint32_t i = 0; i < account_state(a)->mailbox_count; i++) {

@@ -5,6 +5,7 @@
 #include "mail/intake.h"
 #include "mail/undelete.h"
 #include "mail/tree.h"
+#include "mail/urlkey.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -108,6 +109,36 @@ undeleted(struct fixture *x)
     mail_user_close(&u);
 }
 
+// The mailbox that was deleted while it had a child is known as the child's parent, also where it had a key of URLs.
+static void
+under_its_parent(struct fixture *x)
+{
+    struct mail_user *u = fixture_user(x, 7, "alice");
+    struct mailbox_ref up, down;
+    struct message_row row;
+    struct urlkey key;
+    struct fault f = {0};
+    assert_int_equal(tree_create(u, SPAN("up"), USE_NONE, &up, &f), R_OK);
+    assert_int_equal(tree_create(u, SPAN("up/down"), USE_NONE, &down, &f), R_OK);
+    fixture_append(x, &down, FIXTURE_HELLO, 0, NULL);
+    assert_int_equal(urlkey_make(u, &up, false, &key, &f), R_OK);
+    assert_int_equal(tree_delete(u, SPAN("up"), &f), R_OK);
+    assert_int_equal(tree_delete(u, SPAN("up/down"), &f), R_OK);
+    assert_int_equal(tree_delete(u, SPAN("up"), &f), R_OK);  // the level
+    assert_int_equal(tree_create(u, SPAN("up"), USE_NONE, &up, &f), R_OK);
+    undelete_all(u, 1);
+    assert_int_equal(mail_access(u, SPAN("Restored/up/down"), 0, &down, &f), R_OK);
+    expect_one(&down, &row);
+    mail_user_close(&u);
+}
+
+static void
+test_under_its_parent(void **state)
+{
+    (void)state;
+    fixture_run(NULL, under_its_parent);
+}
+
 static void
 test_undeleted(void **state)
 {
@@ -118,6 +149,9 @@ test_undeleted(void **state)
 int
 main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_undeleted)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_undeleted),
+        cmocka_unit_test(test_under_its_parent),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
