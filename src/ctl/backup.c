@@ -164,9 +164,9 @@ restore_all(struct restore *r, const struct config *c, struct fault *f)
                                : store_restore(&o, store_source, r, f);
     if (done != R_OK)
         return R_FAIL;
-    if (expect_end(r, f) != R_OK)
+    if (expect_end(r, f) != R_OK || users_restore(c->data, buf_span(&r->users), f) != R_OK)
         return R_FAIL;
-    return users_restore(c->data, buf_span(&r->users), f);
+    return store_restore_end(&o, f);
 }
 
 static int

@@ -158,7 +158,7 @@ enum result
 store_unpack(const struct store_options *o, store_source_fn *source, void *arg,
              struct fault *f)
 {
-    return fill(o, source, arg, f) == R_OK ? folder_restore_end(o->path, f) : R_FAIL;
+    return fill(o, source, arg, f);
 }
 
 enum result
@@ -172,5 +172,11 @@ store_restore(const struct store_options *o, store_source_fn *source, void *arg,
     if (r == R_OK)
         r = derived_clear_all(s, f);  // of whatever was here before
     store_close(&s);
-    return r == R_OK ? folder_restore_end(o->path, f) : R_FAIL;
+    return r;
+}
+
+enum result
+store_restore_end(const struct store_options *o, struct fault *f)
+{
+    return folder_restore_end(o->path, f);
 }

@@ -265,6 +265,8 @@ enum result store_restore(const struct store_options *o, store_source_fn *source
 // The same, but nothing jumps: to look into a backup, never to serve it.
 enum result store_unpack(const struct store_options *o, store_source_fn *source, void *arg,
                          struct fault *f) MUST_CHECK;
+// Behind either, once all that belongs to the backup is there: until then store_open refuses the directory.
+enum result store_restore_end(const struct store_options *o, struct fault *f) MUST_CHECK;
 
 // Suspends. Forgets tombstones whose retention is over (commits FORGOTTEN records through forget(), which mail/
 // gives, so that homes stay the only writers), then rewrites segments with enough dead bodies. *freed_out octets.

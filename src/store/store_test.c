@@ -372,6 +372,8 @@ test_restore(void **unused)
     rest = buf_span(&stream);
     if (store_restore(&o, source, &rest, &f) != R_OK)
         fail_msg("%s", f.why);
+    assert_int_equal(store_open(&o, &s, &f), R_FAIL);
+    assert_int_equal(store_restore_end(&o, &f), R_OK);
     s = scene_open(&o);
     struct state *st;
     assert_int_equal(store_state_load(s, 5, &st, &f), R_OK);
@@ -402,7 +404,7 @@ restore_copy(const struct store_options *o, struct span stream)
 {
     struct state *st;
     struct fault f;
-    if (store_restore(o, source, &stream, &f) != R_OK)
+    if (store_restore(o, source, &stream, &f) != R_OK || store_restore_end(o, &f) != R_OK)
         fail_msg("%s", f.why);
     struct store *s = scene_open(o);
     assert_int_equal(store_state_load(s, 5, &st, &f), R_OK);

@@ -103,6 +103,23 @@ def test_backup_restore(make, tmp_path):
     c.close()
 
 
+def test_restore_cut_at_its_end(make, tmp_path):
+    """All mail is there, but not the users: it is not served."""
+    server = make()
+    verb(server, "backup", str(tmp_path / "all"))
+    (tmp_path / "cut").write_bytes((tmp_path / "all").read_bytes()[:-1])
+    tmp_path.chmod(0o755)
+    again = make(start=False)
+    subprocess.run(["rm", "-rf", str(again.data)], check=True)
+    assert b"cut short" in verb(again, "restore", str(tmp_path / "cut"), good=False).stdout
+    refused = verb(again, "verify", good=False)
+    assert refused.returncode != 0 and b"was not finished" in refused.stdout
+    subprocess.run(["rm", "-rf", str(again.data)], check=True)
+    verb(again, "restore", str(tmp_path / "all"))
+    again.start()
+    session(again).close()
+
+
 def test_rebuild(make):
     server = make()
     fill(server)
