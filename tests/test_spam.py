@@ -224,6 +224,19 @@ def test_too_large(where):
         quarantine(where, "delete", entry["id"])
 
 
+def test_no_room_for_the_trace():
+    """A mail that fails before a scanner has seen any of it is refused for that reason."""
+    rspamd = Rspamd()
+    server = posthorn.Server({"rspamd_url": rspamd.url, "message_size_max": "100", "spam_headers": False})
+    try:
+        ann = User(server)
+        for _ in range(3):
+            assert ann.deliver("Subject: x")[0].startswith("552 5.3.4")
+    finally:
+        server.stop()
+        rspamd.close()
+
+
 def test_no_memory_for_scanners():
     """Without memory to keep a mail for the scanners it is one that they did not see: scan_unavailable."""
     rspamd = Rspamd()

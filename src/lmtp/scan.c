@@ -353,11 +353,12 @@ lmtp_scan_finish(struct lmtp_session *s)
         judge(s, &v);
     if (s->host->scan.headers)
         put_fields(&v, &fields);
-    if (fields.n > 0 && intake_write(s->intake, buf_span(&fields), &f) != R_OK)
+    bool failed = s->intake_failed;  // before: then it is known why
+    if (fields.n > 0 && !failed && intake_write(s->intake, buf_span(&fields), &f) != R_OK)
         s->intake_failed = true;
     s->scan.came_at += fields.n;
     feed(s, head, &f);
-    if (s->intake_failed)
+    if (s->intake_failed && !failed)
         s->intake_fault = f;
     buf_done(&fields);
     buf_done(&answer);
