@@ -35,6 +35,13 @@ helo(struct lmtp_session *s, struct span args)
 }
 
 static bool
+bad_value(struct lmtp_session *s, const char *text)
+{
+    lmtp_say(s, 501, "5.5.4", text);
+    return false;
+}
+
+static bool
 param_known(const struct smtp_param *p, const char *const *names)
 {
     for (; *names; names++)
@@ -43,7 +50,7 @@ param_known(const struct smtp_param *p, const char *const *names)
     return false;
 }
 
-// Whoever takes a parameter of DSN has to write reports (RFC 3461 section 5.2.3).
+// Whoever takes a parameter of DSN has to write reports (RFC 3461 section 5.2.3). One that is there twice says two things (section 4).
 static bool
 params_known(struct lmtp_session *s, const struct smtp_envelope *e,
              const char *const *names)
@@ -51,10 +58,13 @@ params_known(struct lmtp_session *s, const struct smtp_envelope *e,
     static const char *const dsn[] = {"RET", "ENVID", "NOTIFY", "ORCPT", NULL};
     for (unsigned i = 0; i < e->param_count; i++) {
         const struct smtp_param *p = &e->params[i];
-        if (param_known(p, names) && (!param_known(p, dsn) || lmtp_can_send(s)))
-            continue;
-        lmtp_say(s, 555, "5.5.4", "Unknown parameter");
-        return false;
+        if (!param_known(p, names) || (param_known(p, dsn) && !lmtp_can_send(s))) {
+            lmtp_say(s, 555, "5.5.4", "Unknown parameter");
+            return false;
+        }
+        for (unsigned k = 0; k < i; k++)
+            if (span_ieq(e->params[k].name, p->name))
+                return bad_value(s, "A parameter is given twice");
     }
     return true;
 }
@@ -83,13 +93,6 @@ body_good(struct lmtp_session *s, const struct smtp_envelope *e)
     if (!p || span_ieq(p->value, SPAN("7BIT")) || span_ieq(p->value, SPAN("8BITMIME")))
         return true;
     lmtp_say(s, 501, "5.5.4", "Bad BODY");
-    return false;
-}
-
-static bool
-bad_value(struct lmtp_session *s, const char *text)
-{
-    lmtp_say(s, 501, "5.5.4", text);
     return false;
 }
 
