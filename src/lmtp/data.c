@@ -8,9 +8,15 @@
 
 // The message: DATA (RFC 5321 section 4.1.1.4) and BDAT (RFC 3030), then one answer per recipient (RFC 2033 section 4.2).
 
+static void
+put_address(struct lmtp_session *s, struct buf *b, const char *field, struct span address)
+{
+    buf_printf(b, "%s%.*s\r\n", field, SPAN_ARG(lmtp_written(s, address)));
+}
+
 // Delivered-To (RFC 9228) for one mailbox, X-Original-To for one recipient only, so that all share one body.
 static void
-put_addresses(const struct lmtp_session *s, struct buf *b)
+put_addresses(struct lmtp_session *s, struct buf *b)
 {
     const struct lmtp_recipient *r = s->rcpt.first;
     if (s->rcpt.count != 1)
@@ -19,26 +25,29 @@ put_addresses(const struct lmtp_session *s, struct buf *b)
     bool one = r->targets.n == 1 && !lmtp_is_elsewhere(&r->targets.list[0]),
          same = one && lmtp_is_named(r->address, user);
     if (same)
-        buf_printf(b, "Delivered-To: %.*s\r\n", SPAN_ARG(r->address));
+        put_address(s, b, "Delivered-To: ", r->address);
     else if (one)
-        buf_printf(b, "Delivered-To: %.*s\r\n", SPAN_ARG(user));
-    if (!same || !span_eq(r->original, r->address))
+        put_address(s, b, "Delivered-To: ", user);
+    if (!span_eq(r->original, r->address))  // as ORCPT has it
         buf_printf(b, "X-Original-To: %.*s\r\n", SPAN_ARG(r->original));
+    else if (!same)
+        put_address(s, b, "X-Original-To: ", r->address);
 }
 
-// Trace fields (RFC 5321 section 4.4).
+// Trace fields (RFC 5321 section 4.4, RFC 6531 section 4.3).
 static void
 put_trace(struct lmtp_session *s, struct buf *b)
 {
-    buf_printf(b, "Return-Path: <%.*s>\r\n", SPAN_ARG(s->sender));
+    buf_printf(b, "Return-Path: <%.*s>\r\n", SPAN_ARG(lmtp_written(s, s->sender)));
     put_addresses(s, b);
     buf_printf(b, "Received: from %.*s", SPAN_ARG(buf_span(&s->client)));
     if (s->remote.n > 0)
         buf_printf(b, " ([%.*s])", SPAN_ARG(s->remote));
-    buf_printf(b, "\r\n\tby %s with LMTP id %016llx", s->host->hostname,
-               (unsigned long long)random_u64());
+    buf_printf(b, "\r\n\tby %s with %s id %016llx", s->host->hostname,
+               s->said.utf8 ? "UTF8LMTP" : "LMTP", (unsigned long long)random_u64());
     if (s->rcpt.count == 1)
-        buf_printf(b, "\r\n\tfor <%.*s>", SPAN_ARG(s->rcpt.first->address));
+        buf_printf(b, "\r\n\tfor <%.*s>",
+                   SPAN_ARG(lmtp_written(s, s->rcpt.first->address)));
     buf_put_str(b, "; ");
     mime_date_put(b, clock_wall_s());
     buf_put_str(b, "\r\n");
@@ -67,7 +76,7 @@ begin(struct lmtp_session *s)
 {
     struct buf trace;
     struct fault f;
-    buf_init(&trace, LIMIT_smtp_line * 4);
+    buf_init(&trace, LIMIT_smtp_line * 10);
     put_trace(s, &trace);
     s->intake = intake_begin(s->host->mail);
     lmtp_scan_begin(s);

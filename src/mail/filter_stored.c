@@ -1,5 +1,6 @@
 #include "mail/filter_inside.h"
 
+#include "auth/address.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "mail/change.h"
@@ -19,7 +20,7 @@ struct open_call {
 
 // As in the From of what is sent: a name without a domain gets ours.
 static struct span
-address_of(const struct filter_stored *s, struct span user)
+address_here(const struct filter_stored *s, struct span user)
 {
     const struct filter_settings *is = &s->rules->is;
     struct span domain = is->domain.n ? is->domain : is->hostname;
@@ -88,7 +89,7 @@ open_run(void *arg)
         return;
     }
     s->user = arena_dup(s->arena, c->occasion->user);
-    s->email = address_of(s, s->user);
+    s->email = address_here(s, s->user);
     *c->out = s;
 }
 
@@ -195,7 +196,14 @@ return_path(struct filter_run *r, const struct intake *in)
         mime_header_find(span_of(header, n), SPAN("Return-Path"), &h) != R_OK)
         return SPAN("");
     struct span path = span_trim(h.value);
-    return path.n > 1 && path.p[0] == '<' ? span_slice(path, 1, path.n - 1) : path;
+    if (path.n > 1 && path.p[0] == '<')
+        path = span_slice(path, 1, path.n - 1);
+    struct buf plain;
+    buf_init(&plain, path.n + 1);
+    if (address_unquote(path, &plain) == R_OK && plain.n > 0)
+        path = arena_dup(r->arena, buf_span(&plain));
+    buf_done(&plain);
+    return path;
 }
 
 static void
@@ -215,7 +223,7 @@ carry_out(struct filter_run *r, struct intake *in, struct fault *f)
     struct filter_stored *s = r->stored;
     struct filter_result out = {0};
     bool asked = s->cause == FILTER_ASKED;
-    struct span owner = address_of(s, s->account->user);
+    struct span owner = address_here(s, s->account->user);
     const struct filter_arrival arrival = {.account = s->account,
                                            .intake = in,
                                            .from = asked ? return_path(r, in) : owner,
