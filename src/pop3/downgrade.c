@@ -18,10 +18,37 @@ holds_addresses(struct span name)
 }
 
 static void
+put_quoted(struct buf *b, const char *before, struct span text, const char *behind)
+{
+    text = span_trim(text);
+    if (text.n == 0)
+        return;
+    buf_put_str(b, before);
+    quoted_put(b, text);
+    buf_put_str(b, behind);
+}
+
+// What stands around the words beyond ASCII goes between quotes: it may have had some before.
+static void
+put_wide_phrase(struct buf *b, struct span text)
+{
+    size_t from = 0, to = text.n;
+    while (from < to && (unsigned char)text.p[from] < 0x80)
+        from++;
+    while (to > from && (unsigned char)text.p[to - 1] < 0x80)
+        to--;
+    from = span_behind_last(span_slice(text, 0, from), ' ');
+    to += span_find_char(span_skip(text, to), ' ');
+    put_quoted(b, "", span_slice(text, 0, from), " ");
+    mime_encode_words(b, span_slice(text, from, to));
+    put_quoted(b, " ", span_skip(text, to), "");
+}
+
+static void
 put_phrase(struct buf *b, struct span text)
 {
     if (!ascii_only(text)) {
-        mime_encode_words(b, text);
+        put_wide_phrase(b, text);
         return;
     }
     if (span_starts(text, SPAN("=?")))

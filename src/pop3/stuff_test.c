@@ -116,6 +116,11 @@ test_downgrade(void **state)
     assert_true(span_find(buf_span(&out), SPAN("?=:;\r\nSubject: =?unknown-8bit?")) <
                 out.n);
     assert_true(span_ends(buf_span(&out), SPAN("\r\nZ: z\r\n\r\n")));
+    buf_reset(&out);
+    pop3_downgrade(SPAN("From: \"Smith, Dr. J\303\274 (x)\" <j@x>\r\n\r\n"), &out);
+    assert_true(
+        span_eq(buf_span(&out),
+                SPAN("From: \"Smith, Dr.\" =?utf-8?Q?J=C3=BC?= \"(x)\" <j@x>\r\n\r\n")));
     buf_done(&out);
 }
 
