@@ -7,6 +7,8 @@ import pytest
 
 from lib import client, scripts, server as posthorn
 from lib.long import LONG
+from lib.smarthost import Smarthost
+from lib.waiting import wait_for
 
 numbers = itertools.count(1)
 LEARN = """require ["imapsieve", "environment", "variables", "fileinto", "mailbox", "copy", "imap4flags"];
@@ -362,6 +364,23 @@ def test_expunge():
         assert not any(b"FETCH" in line for line in lines)
     finally:
         server.stop()
+
+
+def test_a_copy_of_a_notification():
+    """RFC 8580: it goes where the message is, too, and has nothing of the message's flags."""
+    host = Smarthost()
+    server = posthorn.Server({"relay_host": f"localhost:{host.port}", "relay_tls": "none", "local_domains": ["d.test"]})
+    try:
+        user = User(server)
+        user.script('require ["imapsieve", "enotify", "fcc", "imap4flags"];\n'
+                    'notify :fcc "INBOX" :flags "$told" :message "told" "mailto:x@example.net";\n'
+                    'notify :fcc "Nowhere" :message "again" "mailto:x@example.net";')
+        user.append("tell", flags="\\Flagged")
+        wait_for(lambda: len(host.mails) == 2)
+        assert user.folder("INBOX") == {"tell": "\\Flagged", "told": "$told", "again": ""}
+    finally:
+        server.stop()
+        host.close()
 
 
 def test_too_much(where):

@@ -22,6 +22,7 @@ struct filing {
     struct filter_place *own, *foreign;
     size_t n_own;
     struct filter_result *out;
+    bool stored;  // it is the stored message, not a copy of what was sent
 };
 
 // ---- forms ----
@@ -134,12 +135,12 @@ place_new(struct filing *w, const struct sieve_action *a)
     struct filter_place *p = ARENA_NEW(r->arena, struct filter_place);
     p->action = a;
     p->intake = r->in->intake;
-    if (r->stored)
+    if (w->stored)
         p->params = r->stored->message.params;
     else
         p->params.quota = QUOTA_DELIVERY;
     if (a) {
-        if (!r->stored || sieve_has_detail(a, "flags"))
+        if (!w->stored || sieve_has_detail(a, "flags"))
             filter_take_flags(r, sieve_detail(a, "flags"), &p->params);
         p->intake = form_of(r, a);
     }
@@ -265,7 +266,7 @@ add_fileinto(struct filing *w, const struct sieve_action *a, struct fault *f)
         found = sieve_has_detail(a, "create")
                     ? make_mailbox(r, a, &mailbox, f)
                     : fault_set(f, FAULT_NONEXISTENT, "there is no such folder");
-    if (found == R_OK && r->stored && mailbox == r->stored->mailbox) {
+    if (found == R_OK && w->stored && mailbox == r->stored->mailbox) {
         r->keeps = true;  // there it is already
         r->keep = (struct sieve_action *)(uintptr_t)a;
         return R_OK;
@@ -274,7 +275,7 @@ add_fileinto(struct filing *w, const struct sieve_action *a, struct fault *f)
         add_own(w, a, mailbox);
         return R_OK;
     }
-    if (r->stored) {
+    if (w->stored) {
         filter_stored_keep(r, a, a->target, f);
         return R_OK;
     }
@@ -528,7 +529,7 @@ tell_discarded(const struct filter_run *r)
 enum result
 filter_file(struct filter_run *r, struct filter_result *out, struct fault *f)
 {
-    struct filing w = {.run = r, .out = out};
+    struct filing w = {.run = r, .out = out, .stored = r->stored != NULL};
     if (add_all(&w, f) != R_OK)
         return R_FAIL;
     if (w.n_own == 0 && !w.foreign && !out->refused && !(r->stored && r->keeps))
