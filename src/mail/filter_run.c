@@ -19,7 +19,8 @@ find_same(const struct filter_run *r, const struct sieve_action *a)
 {
     bool once = a->kind == SIEVE_FILEINTO || a->kind == SIEVE_REDIRECT;
     for (struct sieve_action *b = r->actions; once && b; b = b->next)
-        if (b->kind == a->kind && span_eq(b->target, a->target))
+        if (b->kind == a->kind && span_eq(b->target, a->target) &&
+            span_eq(sieve_place(b), sieve_place(a)))
             return b;
     return NULL;
 }

@@ -100,15 +100,34 @@ because(struct sieve_run *r, const struct sieve_cause *cause)
     return text;
 }
 
+struct span
+sieve_place(const struct sieve_action *a)
+{
+    struct span id = sieve_detail(a, "mailboxid");
+    return id.p ? id : sieve_detail(a, "specialuse");
+}
+
+// What sieve_place will be.
+static enum result
+place_of(struct sieve_run *r, const struct sieve_call *call, struct span *out)
+{
+    const struct sieve_value *v = sieve_tag(call, "mailboxid");
+    if (v == NULL)
+        v = sieve_tag(call, "specialuse");
+    *out = SPAN_NONE;
+    return v ? sieve_one(r, v, out) : R_OK;
+}
+
 // The same mail to the same place: once (RFC 5228 section 2.10.3).
 static struct sieve_action *
-find_same(const struct sieve_run *r, enum sieve_action_kind kind, struct span target)
+find_same(const struct sieve_run *r, enum sieve_action_kind kind, struct span target,
+          struct span place)
 {
     if (kind != SIEVE_KEEP && kind != SIEVE_FILEINTO && kind != SIEVE_REDIRECT &&
         kind != SIEVE_DISCARD)
         return NULL;
     for (struct sieve_action *a = r->out->actions; a; a = a->next)
-        if (a->kind == kind && span_eq(a->target, target))
+        if (a->kind == kind && span_eq(a->target, target) && span_eq(sieve_place(a), place))
             return a;
     return NULL;
 }
@@ -194,8 +213,11 @@ enum result
 sieve_action_new(struct sieve_run *r, const struct sieve_call *call,
                  enum sieve_action_kind kind, struct span target, struct sieve_action **out)
 {
-    struct sieve_action *same = find_same(r, kind, target);
+    struct span place;
     *out = NULL;
+    if (place_of(r, call, &place) != R_OK)
+        return R_FAIL;
+    struct sieve_action *same = find_same(r, kind, target, place);
     if (same)
         return again(r, call, same);
     if (count_action(r, call, kind) != R_OK || check_conflict(r, call, kind) != R_OK ||

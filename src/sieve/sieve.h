@@ -71,6 +71,8 @@ struct sieve_action {
 const char *sieve_action_name(enum sieve_action_kind kind);
 // SPAN_NONE (p is NULL): not there. Several of one name: the first.
 struct span sieve_detail(const struct sieve_action *a, const char *name);
+// Of a fileinto: what :mailboxid or :specialuse say, before its name counts; p is NULL where neither does.
+struct span sieve_place(const struct sieve_action *a);
 bool sieve_has_detail(const struct sieve_action *a, const char *name);
 
 // As the language writes it: fileinto :copy :flags "\\Seen" "Lists"; the implicit keep: keep (implicit).
