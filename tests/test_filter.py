@@ -432,6 +432,9 @@ elsif header :is "subject" "loop" { redirect "a@example.net"; }
     assert mails["copy"]["from"] == f"{user.name}@d.test" and mails["edited"]["from"] == "sender@example.org"
     user.deliver(f"Subject: loop\r\nX-Sieve-Redirected-From: {user.name}")
     user.deliver("Subject: loop\r\n" + "\r\n".join("Received: x" for _ in range(101)))
+    for body in ("one", "two"):  # an empty id is not one for all that have it
+        user.deliver("Subject: edited\r\nMessage-ID: ", body)
+    assert sorted(mail["text"].decode().split()[-1] for mail in sent(relayed, 2)) == ["one", "two"]
     assert user.found() == {"INBOX": [("copy", ""), ("loop", ""), ("loop", "")]}
     user.script('redirect "x@example.net";')
     user.deliver("Subject: last")

@@ -137,7 +137,8 @@ id_of(struct filter_run *r, const struct sieve_action *a)
 {
     struct mime_header h;
     struct buf b;
-    if (mime_header_find(r->original, SPAN("Message-ID"), &h) != R_OK)
+    if (mime_header_find(r->original, SPAN("Message-ID"), &h) != R_OK ||
+        span_trim(h.value).n == 0)
         return SPAN("");
     buf_init(&b, h.value.n + a->target.n + LIMIT_pipe_about + 2);
     buf_put(&b, span_trim(h.value));

@@ -148,7 +148,8 @@ was_redirected(struct filter_run *r, struct span target, bool *yes, struct fault
     struct mime_header h;
     struct buf id;
     *yes = false;
-    if (mime_header_find(r->original, SPAN("Message-ID"), &h) != R_OK)
+    if (mime_header_find(r->original, SPAN("Message-ID"), &h) != R_OK ||
+        span_trim(h.value).n == 0)
         return R_OK;
     buf_init(&id, h.value.n + target.n + 1);
     buf_put(&id, span_trim(h.value));
