@@ -438,7 +438,9 @@ elsif header :is "subject" "loop" { redirect "a@example.net"; }
     assert user.found() == {"INBOX": [("copy", ""), ("loop", ""), ("loop", "")]}
     user.script('redirect "x@example.net";')
     user.deliver("Subject: last")
-    sent(relayed, 1)
+    assert " SMTPUTF8" not in sent(relayed, 1)[0]["mail"]
+    user.deliver("Subject: gr\u00fc\u00dfe", more=" SMTPUTF8")  # RFC 6531 section 3.5: as it came
+    assert " SMTPUTF8" in sent(relayed, 1)[0]["mail"]
 
 
 def test_vacation(relayed):

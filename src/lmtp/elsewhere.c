@@ -92,6 +92,7 @@ send(struct lmtp_session *s, struct lmtp_recipient *r, const struct span *to, si
                                     .head = buf_span(&head),
                                     .text = SPAN(""),
                                     .body = s->intake,
+                                    .utf8 = s->said.utf8,
                                     .why = SPAN("forward"),
                                     .owner = SPAN("")};
     enum result sent = s->host->send(s->host->arg, &l, f);

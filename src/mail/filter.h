@@ -46,6 +46,7 @@ struct filter_letter {
     bool by_trace;
     bool success_is_told;       // or not to be told: nobody behind is asked to
     bool is_report;             // to the sender of a mail, who may be a user here
+    bool utf8;                  // with SMTPUTF8 (RFC 6531), as it came
     int64_t by_s;               // 0: no deadline
     struct span head, text;     // the message, from its header on
     const struct intake *body;  // behind these: what is behind its header; NULL: nothing

@@ -119,6 +119,7 @@ filter_letter_redirect(struct filter_run *r, const struct sieve_action *a, struc
         .head = buf_span(&head),
         .text = a->body.p ? a->body : SPAN(""),
         .body = a->body.p ? NULL : r->in->intake,
+        .utf8 = r->in->utf8,
         .why = SPAN("redirect"),
         .owner = r->account->user,
     };

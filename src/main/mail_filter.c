@@ -135,6 +135,7 @@ fill_envelope(struct arena *a, const struct filter_letter *l, struct relay_envel
         .to_count = l->n,
         .envid = l->envid.p ? l->envid : SPAN(""),
         .body = RELAY_BODY_8BITMIME,
+        .smtputf8 = l->utf8,
         .why = l->why,
         .owner = l->owner,
         .returning = l->is_report,
