@@ -1,4 +1,6 @@
 """Sieve at delivery: what scripts say is what a client finds afterwards, over the real LMTP; one server, many messages."""
+import email
+import email.policy
 import itertools
 import re
 import time
@@ -472,6 +474,30 @@ I am away.
     user.deliver("Subject: again")
     user.deliver("Subject: fifth", sender="fifth@example.org")
     assert b"fifth@example.org" in sent(relayed, 1)[0]["text"]  # who was answered is remembered
+
+
+def test_letters_have_good_headers(relayed):
+    """Names beyond ASCII are encoded and addresses are not (RFC 2047 section 5); no line is too long."""
+    user = User(relayed)
+    for name in ("Dr. J\u00f6rg M\u00fcller", "M\u00fcller, John", "Smith, Dr. J\u00f6rg (home)", "J\u00f6rg"):
+        address = f"{user.name}@d.test"
+        user.script(f"""require ["vacation", "vacation-seconds", "enotify"];
+vacation :seconds 0 :from "\\"{name}\\" <{address}>" "away";
+notify :from "{address}" "mailto:phone@example.net";
+""")
+        user.deliver("Subject: first", to=address)
+        mails = [email.message_from_bytes(mail["text"], policy=email.policy.default) for mail in sent(relayed, 2)]
+        answer, told = sorted(mails, key=lambda mail: "phone" in mail["To"])
+        assert [(a.display_name, a.addr_spec) for a in answer["From"].addresses] == [(name, address)] and not answer["From"].defects
+        assert answer["Subject"] == "Auto: first" and told["Subject"] == "first" and "Subject: first" in told.get_content()
+    user.script('require ["vacation", "vacation-seconds"]; vacation :seconds 0 "away";')
+    user.deliver("Subject: " + "\u00fc" * 400, to=address)
+    text = sent(relayed, 1)[0]["text"]
+    assert max(map(len, text.split(b"\r\n"))) <= 998  # RFC 5322 section 2.1.1
+    assert email.message_from_bytes(text, policy=email.policy.default)["Subject"] == "Auto: " + "\u00fc" * 400
+    user.deliver("Subject: x", to=address, sender="j\u00fcrgen@example.org", more=" SMTPUTF8")
+    mail, = sent(relayed, 1)
+    assert "To: j\u00fcrgen@example.org\r\n" in mail["text"].decode() and " SMTPUTF8" in mail["mail"]
 
 
 def test_notify_and_report(relayed):

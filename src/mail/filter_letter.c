@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/quoted.h"
+#include "base/utf8.h"
 #include "mime/encoded_word.h"
 #include "mime/date.h"
 #include "mime/header.h"
@@ -147,11 +148,26 @@ filter_field(struct filter_run *r, const char *name)
     return value;
 }
 
-// A field of one line; what is beyond ASCII is encoded.
+// A line for each encoded word: none is too long (RFC 5322 section 2.1.1).
+static void
+put_folded(struct buf *b, struct span text)
+{
+    const struct span word = SPAN(" =?");
+    size_t at;
+    while ((at = span_find(text, word)) < text.n) {
+        buf_put(b, span_slice(text, 0, at));
+        buf_put_str(b, "\r\n =?");
+        text = span_skip(text, at + word.n);
+    }
+    buf_put(b, text);
+}
+
+// What is beyond ASCII is encoded.
 void
 filter_put_field(struct filter_run *r, struct buf *b, const char *name, struct span value)
 {
     enum { MOST = 900 };
+    struct buf words;
     size_t n = value.n < MOST ? value.n : MOST;
     while (n > 0 && n < value.n && ((unsigned char)value.p[n] & 0xC0) == 0x80)
         n--;
@@ -159,8 +175,20 @@ filter_put_field(struct filter_run *r, struct buf *b, const char *name, struct s
     for (size_t i = 0; i < n; i++)
         if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
             line[i] = ' ';
+    buf_init(&words, 16 * MOST);
+    mime_encode_words(&words, span_of(line, n));
     buf_printf(b, "%s: ", name);
-    mime_encode_words(b, span_of(line, n));
+    put_folded(b, buf_span(&words));
+    buf_put_str(b, "\r\n");
+    buf_done(&words);
+}
+
+void
+filter_put_mailboxes(struct filter_run *r, struct buf *b, const char *name,
+                     struct span list)
+{
+    buf_printf(b, "%s: ", name);
+    sieve_put_mailboxes(b, r->arena, list);
     buf_put_str(b, "\r\n");
 }
 
@@ -214,7 +242,9 @@ enum result
 filter_send_text(struct filter_run *r, struct buf *b, struct filter_letter *l,
                  struct fault *f)
 {
-    l->text = buf_span(b);
+    struct span text = buf_span(b);
+    l->text = text;
+    l->utf8 = !ascii_only(span_slice(text, 0, span_find(text, SPAN("\r\n\r\n"))));
     l->owner = r->account->user;
     enum result sent =
         b->over ? fault_set(f, FAULT_TOOBIG, "it is too long") : send(r, l, f);
@@ -242,10 +272,11 @@ enum result
 filter_letter_answer(struct filter_run *r, const struct sieve_action *a, struct fault *f)
 {
     struct buf b;
-    struct span from = sieve_detail(a, "from"), to = filter_sender(r);
+    struct span from = either(sieve_detail(a, "from"), filter_own_address(r)),
+                to = filter_sender(r);
     buf_init(&b, FILTER_LETTER);
-    filter_put_field(r, &b, "From", from.p ? from : filter_own_address(r));
-    filter_put_field(r, &b, "To", to);
+    filter_put_mailboxes(r, &b, "From", from);
+    filter_put_mailboxes(r, &b, "To", to);
     filter_put_field(r, &b, "Subject", subject_of(r, sieve_detail(a, "subject")));
     filter_put_common(r, &b, "vacation");
     filter_put_references(r, &b);
@@ -319,19 +350,15 @@ enum result
 filter_letter_notify(struct filter_run *r, const struct sieve_action *a, struct fault *f)
 {
     struct buf b;
-    struct span *to, from = sieve_detail(a, "from");
+    struct span *to, from = either(sieve_detail(a, "from"), filter_own_address(r));
     struct span subject = either(sieve_detail(a, "message"), sieve_detail(a, "subject"));
     size_t n = recipients_of(r, a, &to);
     buf_init(&b, FILTER_LETTER);
-    filter_put_field(r, &b, "From", from.p ? from : filter_own_address(r));
+    filter_put_mailboxes(r, &b, "From", from);
     for (size_t i = 0; i < n; i++)
         buf_printf(&b, "%s%.*s%s", i ? ",\r\n " : "To: ", SPAN_ARG(to[i]),
                    i + 1 == n ? "\r\n" : "");
-    if (subject.p)
-        filter_put_field(r, &b, "Subject", subject);
-    else
-        buf_printf(&b, "Subject: %.*s\r\n",
-                   SPAN_ARG(span_slice(filter_field(r, "Subject"), 0, 900)));
+    filter_put_field(r, &b, "Subject", either(subject, filter_field(r, "Subject")));
     filter_put_common(r, &b, "notify");
     struct span own = filter_own_address(r);
     buf_printf(&b, "Auto-Submitted: auto-notified; owner-email=\"%.*s\"\r\n",

@@ -39,7 +39,7 @@ filter_letter_report(struct filter_run *r, const struct sieve_action *a, struct 
     buf_init(&b, FILTER_LETTER);
     struct span host = r->rules->is.hostname, to = filter_sender(r);
     buf_printf(&b, "From: Mail Delivery System <MAILER-DAEMON@%.*s>\r\n", SPAN_ARG(host));
-    filter_put_field(r, &b, "To", to);
+    filter_put_mailboxes(r, &b, "To", to);
     buf_put_str(&b, "Subject: Automatically rejected mail\r\n");
     filter_put_common(r, &b, "reject");
     filter_put_references(r, &b);
@@ -119,8 +119,8 @@ filter_letter_feedback(struct filter_run *r, const struct sieve_action *a, struc
     buf_init(&subject, was.n + 16);
     buf_put_str(&subject, "Report: ");
     buf_put(&subject, was.n ? was : SPAN("(no subject)"));
-    filter_put_field(r, &b, "From", filter_own_address(r));
-    filter_put_field(r, &b, "To", a->target);
+    filter_put_mailboxes(r, &b, "From", filter_own_address(r));
+    filter_put_mailboxes(r, &b, "To", a->target);
     filter_put_field(r, &b, "Subject", buf_span(&subject));
     buf_done(&subject);
     filter_put_common(r, &b, "report");

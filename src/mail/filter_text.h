@@ -12,9 +12,12 @@ struct span filter_own_address(struct filter_run *r);
 struct span filter_sender(struct filter_run *r);  // of the envelope; empty: <>
 // The unfolded value of a field of the message as it came; empty: none.
 struct span filter_field(struct filter_run *r, const char *name);
-// A field of one line; what is beyond ASCII is encoded.
+// A field; what is beyond ASCII is encoded.
 void filter_put_field(struct filter_run *r, struct buf *b, const char *name,
                       struct span value);
+// The same of a list of addresses.
+void filter_put_mailboxes(struct filter_run *r, struct buf *b, const char *name,
+                          struct span list);
 void filter_put_common(struct filter_run *r, struct buf *b,
                        const char *kind);  // Date, Message-ID
 void filter_put_references(struct filter_run *r, struct buf *b);

@@ -143,6 +143,9 @@ struct sieve_world {
 void sieve_run(struct arena *a, const struct sieve_program *p,
                const struct sieve_world *world, struct sieve_outcome *out);
 
+// A list of addresses as a field has it: names beyond ASCII as encoded words (RFC 2047 section 5), addresses as they are.
+void sieve_put_mailboxes(struct buf *b, struct arena *a, struct span list);
+
 // A world with a message in memory, at this time, and nothing else. Lines may end with bare LF.
 void sieve_world_of(struct arena *a, struct span message, struct sieve_world *out);
 

@@ -122,6 +122,19 @@ usable_from(struct sieve_run *r, const struct sieve_call *call)
 }
 
 static enum result
+put_from(struct sieve_run *r, struct buf *b, const struct sieve_value *from)
+{
+    struct span text;
+    if (sieve_one(r, from, &text) != R_OK || sieve_room(r, text.n * 8) != R_OK)
+        return R_FAIL;
+    buf_put_str(b, "From: ");
+    sieve_put_mailboxes(b, sieve_scratch(r),
+                        span_trim(sieve_one_line(sieve_scratch(r), text)));
+    buf_put_str(b, "\r\n");
+    return R_OK;
+}
+
+static enum result
 put_header(struct sieve_run *r, const struct sieve_call *call, struct buf *b)
 {
     const struct sieve_value *subject = sieve_tag(call, "subject");
@@ -132,7 +145,7 @@ put_header(struct sieve_run *r, const struct sieve_call *call, struct buf *b)
     sieve_put_fields(&old, sieve_header(r), false);
     if (sieve_take(r, &old, &fields) != R_OK ||
         (subject && sieve_put_text_field(r, b, SPAN("Subject"), subject) != R_OK) ||
-        (from && sieve_put_text_field(r, b, SPAN("From"), from) != R_OK))
+        (from && put_from(r, b, from) != R_OK))
         return R_FAIL;
     put_others(b, fields, subject != NULL, from != NULL);
     if (subject || from)
