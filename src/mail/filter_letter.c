@@ -135,11 +135,12 @@ filter_letter_redirect(struct filter_run *r, const struct sieve_action *a, struc
 // ---- parts of what is written here ----
 
 struct span
-filter_field(struct filter_run *r, const char *name)
+filter_field(struct filter_run *r, const struct sieve_action *a, const char *name)
 {
     struct mime_header h;
     struct buf b;
-    if (mime_header_find(r->original, span_str(name), &h) != R_OK)
+    struct span header = a && a->header.p ? a->header : r->original;
+    if (mime_header_find(header, span_str(name), &h) != R_OK)
         return SPAN("");
     buf_init(&b, LIMIT_sieve_variable);
     mime_header_unfold(&b, span_slice(h.value, 0, LIMIT_sieve_variable / 4));
@@ -204,9 +205,10 @@ filter_put_common(struct filter_run *r, struct buf *b, const char *kind)
 }
 
 void
-filter_put_references(struct filter_run *r, struct buf *b)
+filter_put_references(struct filter_run *r, const struct sieve_action *a, struct buf *b)
 {
-    struct span id = filter_field(r, "Message-ID"), older = filter_field(r, "References");
+    struct span id = filter_field(r, a, "Message-ID"),
+                older = filter_field(r, a, "References");
     if (id.n == 0 || id.n > 900)
         return;
     buf_printf(b, "In-Reply-To: %.*s\r\nReferences: ", SPAN_ARG(id));
@@ -254,12 +256,13 @@ filter_send_text(struct filter_run *r, struct buf *b, struct filter_letter *l,
 // ---- vacation ----
 
 static struct span
-subject_of(struct filter_run *r, struct span given)
+subject_of(struct filter_run *r, const struct sieve_action *a)
 {
+    struct span given = sieve_detail(a, "subject");
     struct buf b;
     if (given.p)
         return given;
-    struct span was = filter_field(r, "Subject");
+    struct span was = filter_field(r, a, "Subject");
     buf_init(&b, LIMIT_sieve_variable + 16);
     buf_put_str(&b, was.n ? "Auto: " : "Automated reply");
     mime_decode_words(&b, was);
@@ -277,9 +280,9 @@ filter_letter_answer(struct filter_run *r, const struct sieve_action *a, struct 
     buf_init(&b, FILTER_LETTER);
     filter_put_mailboxes(r, &b, "From", from);
     filter_put_mailboxes(r, &b, "To", to);
-    filter_put_field(r, &b, "Subject", subject_of(r, sieve_detail(a, "subject")));
+    filter_put_field(r, &b, "Subject", subject_of(r, a));
     filter_put_common(r, &b, "vacation");
-    filter_put_references(r, &b);
+    filter_put_references(r, a, &b);
     buf_put_str(&b, "Auto-Submitted: auto-replied (vacation)\r\nPrecedence: bulk\r\n"
                     "X-Auto-Response-Suppress: All\r\n");
     if (sieve_has_detail(a, "mime"))
@@ -340,9 +343,9 @@ put_notification(struct filter_run *r, const struct sieve_action *a, struct buf 
         return;
     }
     buf_put_str(b, "From: ");
-    mime_decode_words(b, filter_field(r, "From"));
+    mime_decode_words(b, filter_field(r, a, "From"));
     buf_put_str(b, "\r\nSubject: ");
-    mime_decode_words(b, filter_field(r, "Subject"));
+    mime_decode_words(b, filter_field(r, a, "Subject"));
     buf_put_str(b, "\r\n");
 }
 
@@ -358,7 +361,7 @@ filter_letter_notify(struct filter_run *r, const struct sieve_action *a, struct 
     for (size_t i = 0; i < n; i++)
         buf_printf(&b, "%s%.*s%s", i ? ",\r\n " : "To: ", SPAN_ARG(to[i]),
                    i + 1 == n ? "\r\n" : "");
-    filter_put_field(r, &b, "Subject", either(subject, filter_field(r, "Subject")));
+    filter_put_field(r, &b, "Subject", either(subject, filter_field(r, a, "Subject")));
     filter_put_common(r, &b, "notify");
     struct span own = filter_own_address(r);
     buf_printf(&b, "Auto-Submitted: auto-notified; owner-email=\"%.*s\"\r\n",

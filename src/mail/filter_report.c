@@ -8,7 +8,7 @@ static void
 put_report_parts(struct filter_run *r, struct buf *b, struct span reason,
                  const char *boundary)
 {
-    struct span id = filter_field(r, "Message-ID");
+    struct span id = filter_field(r, NULL, "Message-ID");
     buf_printf(b,
                "--%s\r\nContent-Type: text/plain; charset=utf-8\r\n"
                "Content-Transfer-Encoding: 8bit\r\n\r\n"
@@ -42,7 +42,7 @@ filter_letter_report(struct filter_run *r, const struct sieve_action *a, struct 
     filter_put_mailboxes(r, &b, "To", to);
     buf_put_str(&b, "Subject: Automatically rejected mail\r\n");
     filter_put_common(r, &b, "reject");
-    filter_put_references(r, &b);
+    filter_put_references(r, NULL, &b);
     buf_printf(&b,
                "Auto-Submitted: auto-replied (rejected)\r\nMIME-Version: 1.0\r\n"
                "Content-Type: multipart/report; report-type=disposition-notification;\r\n"
@@ -114,7 +114,7 @@ enum result
 filter_letter_feedback(struct filter_run *r, const struct sieve_action *a, struct fault *f)
 {
     struct buf b, subject;
-    struct span was = filter_field(r, "Subject");
+    struct span was = filter_field(r, a, "Subject");
     buf_init(&b, FILTER_LETTER);
     buf_init(&subject, was.n + 16);
     buf_put_str(&subject, "Report: ");
