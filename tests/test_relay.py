@@ -1,5 +1,6 @@
 """Mail that goes out: the queue, the role relay, SMTP with smarthosts good and bad, reports, `posthorn queue`."""
 import email
+import email.utils
 import json
 import os
 import pathlib
@@ -379,6 +380,24 @@ def test_released_before_its_time(host, sender):
         os.kill(pid, signal.SIGKILL)
     sender.wait_empty()
     assert host.subjects() == ["later"]
+
+
+def test_a_released_mail_has_its_time(tmp_path):
+    """One that is released is late and comes back as any other."""
+    host = Smarthost()
+    host.answers["RCPT"] = lambda session, line: "451 4.7.1 not now"
+    sender = Sender(host, relay_delay_report="1s", relay_expire="3s")
+    try:
+        later = sender.add("later", hold="1h")
+        sender.verb("release", later)
+        late, expired = reports(sender, "alice", 2)
+        assert [fields(report)[1]["Action"] for report in (late, expired)] == ["delayed", "failed"]
+        retried = email.utils.parsedate_to_datetime(fields(late)[1]["Will-Retry-Until"]).timestamp()
+        assert retried < time.time() + 60
+        sender.wait_empty()
+    finally:
+        sender.stop()
+        host.close()
 
 
 def test_what_the_smarthost_lacks():

@@ -98,6 +98,8 @@ void visit_write_note(struct queue_visit *v, const struct buf *note);
 // A damaged one is kept under a name that is none of the queue's, for a person to look at.
 enum result visit_unlink(struct queue_visit *v);
 size_t visit_waiting(const struct queue_visit *v);
+// When its time began: it was taken, or its sender's hold ended. Before that it was released: then the hold counts no more.
+int64_t visit_from_s(const struct queue_visit *v, int64_t now_s);
 
 // worker.c
 void worker_start(struct relay_queue *q);

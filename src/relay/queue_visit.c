@@ -101,6 +101,13 @@ visit_waiting(const struct queue_visit *v)
     return n;
 }
 
+int64_t
+visit_from_s(const struct queue_visit *v, int64_t now_s)
+{
+    int64_t hold_s = v->mail.envelope.hold_until_s, created_s = v->entry->created_s;
+    return hold_s > created_s && hold_s <= now_s ? hold_s : created_s;
+}
+
 // Octets of notes. More of them than are read would make the file a damaged one: that a recipient still waits can go unwritten.
 static uint64_t
 notes_of(const struct queue_visit *v)

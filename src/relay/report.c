@@ -26,9 +26,7 @@ static bool
 is_late(const struct queue_visit *v, int64_t now_s)
 {
     const struct relay_envelope *e = &v->mail.envelope;
-    int64_t age_s = now_s - v->entry->created_s;
-    if (e->hold_until_s > v->entry->created_s)
-        age_s = now_s - e->hold_until_s;
+    int64_t age_s = now_s - visit_from_s(v, now_s);
     return (v->queue->delay_s > 0 && age_s >= (int64_t)v->queue->delay_s) ||
            (e->by_mode == RELAY_BY_NOTIFY && now_s >= e->by_s);
 }
@@ -201,7 +199,8 @@ report(struct queue_visit *v, enum report_action action, int64_t now_s)
                        .envid = e->envid,
                        .arrived_s = (int64_t)(v->mail.head.created_ms / 1000),
                        .now_s = now_s,
-                       .retry_until_s = v->entry->created_s + (int64_t)v->queue->expire_s,
+                       .retry_until_s =
+                           visit_from_s(v, now_s) + (int64_t)v->queue->expire_s,
                        .deliver_by_s = e->by_mode == RELAY_BY_UNSAID ? 0 : e->by_s,
                        .recipients = recipients_of(v, which, n),
                        .n = n};

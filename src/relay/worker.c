@@ -321,14 +321,12 @@ deliver(struct queue_worker *w, struct queue_visit *v)
 {
     const struct relay_envelope *e = &v->mail.envelope;
     int64_t now_s = clock_wall_s();
-    int64_t from_s =
-        e->hold_until_s > v->entry->created_s ? e->hold_until_s : v->entry->created_s;
     if (e->by_mode == RELAY_BY_RETURN && now_s >= e->by_s)
         expire(v, "5.4.7");
     else if (visit_waiting(v) > 0 && !(e->returning && give_back(v)))
         send_all(w, v);
     // behind a try: the server, or the mail, may have rested for longer than that
-    if (now_s - from_s >= (int64_t)v->queue->expire_s)
+    if (now_s - visit_from_s(v, now_s) >= (int64_t)v->queue->expire_s)
         expire(v, "4.4.7");
     visit_write(v);
 }
