@@ -383,15 +383,17 @@ def test_released_before_its_time(host, sender):
 
 
 def test_a_released_mail_has_its_time(tmp_path):
-    """One that is released is late and comes back as any other."""
+    """One that is released is late and comes back as any other; reports say that it was to be held (RFC 4865 section 5.1.2)."""
     host = Smarthost()
     host.answers["RCPT"] = lambda session, line: "451 4.7.1 not now"
     sender = Sender(host, relay_delay_report="1s", relay_expire="3s")
     try:
         later = sender.add("later", hold="1h")
+        until, = (row["hold_until"] for row in sender.verb("list"))
         sender.verb("release", later)
         late, expired = reports(sender, "alice", 2)
         assert [fields(report)[1]["Action"] for report in (late, expired)] == ["delayed", "failed"]
+        assert {fields(report)[0]["Future-Release-Request"] for report in (late, expired)} == {f"until;{until}"}
         retried = email.utils.parsedate_to_datetime(fields(late)[1]["Will-Retry-Until"]).timestamp()
         assert retried < time.time() + 60
         sender.wait_empty()

@@ -201,6 +201,7 @@ report(struct queue_visit *v, enum report_action action, int64_t now_s)
                        .now_s = now_s,
                        .retry_until_s =
                            visit_from_s(v, now_s) + (int64_t)v->queue->expire_s,
+                       .hold_until_s = e->hold_until_s,
                        .deliver_by_s = e->by_mode == RELAY_BY_UNSAID ? 0 : e->by_s,
                        .recipients = recipients_of(v, which, n),
                        .n = n};

@@ -32,6 +32,7 @@ struct report {
     int64_t arrived_s, now_s;
     int64_t retry_until_s;  // with REPORT_DELAYED
     int64_t deliver_by_s;   // 0: there is no deadline
+    int64_t hold_until_s;   // 0: its sender did not ask for that
     const struct report_recipient *recipients;
     size_t n;
     struct span original;  // the whole text, or its header

@@ -35,6 +35,20 @@ put_date(struct buf *out, const char *name, int64_t s)
     buf_printf(out, "%s: %s\r\n", name, text);
 }
 
+// RFC 4865 section 5.1.2: as HOLDUNTIL has it, which is what is known of HOLDFOR, too.
+static void
+put_hold(struct buf *out, int64_t s)
+{
+    char text[64];
+    struct tm tm;
+    time_t t = (time_t)s;
+    if (s == 0)
+        return;
+    must(gmtime_r(&t, &tm) != NULL);
+    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    buf_printf(out, "Future-Release-Request: until;%s\r\n", text);
+}
+
 static bool
 is_global(const struct report *r)
 {
@@ -136,6 +150,7 @@ put_fields(struct buf *out, const struct report *r, bool global)
     put_date(out, "Arrival-Date", r->arrived_s);
     if (r->deliver_by_s > 0)
         put_date(out, "Deliver-By-Date", r->deliver_by_s);
+    put_hold(out, r->hold_until_s);
     for (size_t i = 0; i < r->n; i++)
         put_recipient(out, r, &r->recipients[i]);
 }
