@@ -586,6 +586,32 @@ def both_at_once(server, *clients):
     assert sorted(c.line()[:12] for c in clients) == [b"+OK Logged i", b"-ERR [IN-USE"]
 
 
+def test_a_lock_for_logins_at_once():
+    """pop3_lock, pop3_login_delay: of those that come while the first one's mail is opened none gets in."""
+    server = with_pop3({"pop3_lock": True})
+    try:
+        for user in ("alice", "bob", "carol"):
+            fill(server, user, *[ONE] * 300)
+        for setting, code in (({}, b"[IN-USE]"), ({"pop3_lock": False, "pop3_login_delay": "1h"}, b"[LOGIN-DELAY]")):
+            server.reload(**setting)
+            server.kill()
+            server.start()  # nothing of an account is in memory
+            for user in ("alice", "bob", "carol"):
+                server.imap(user).close()  # the password is known: no login waits for that
+                ends = [Pop3(server.pop3) for _ in range(8)]
+                for end in ends:
+                    end.ok(f"USER {user}")
+                for end in ends:
+                    end.sock.sendall(f"PASS {PASSWORD}\r\n".encode())
+                answers = [end.line() for end in ends]
+                for end in ends:
+                    end.close()
+                assert sum(answer.startswith(b"+OK") for answer in answers) == 1, answers
+                assert sum(code in answer for answer in answers) == 7, answers
+    finally:
+        server.stop()
+
+
 def test_policies():
     """pop3_delete, pop3_delete_after, pop3_seen, pop3_lock, pop3_login_delay, and what a user has of their own."""
     server = with_pop3({"pop3_delete": "hide", "pop3_seen": False, "pop3_lock": True, "mail_threads": 1})
