@@ -95,6 +95,25 @@ entries_check(struct set_call *c, struct fault *f)
     return R_OK;
 }
 
+// One may have been revoked since the command began: it may have waited for its literals.
+static enum result
+still_allowed(const struct set_call *c, struct fault *f)
+{
+    struct metadata_place now = *c->place;
+    const struct mailbox_ref ref = {now.by, now.account, now.mailbox, now.rights};
+    if (now.mailbox == 0)
+        return R_OK;
+    now.rights = ref_rights(&ref);
+    if (acl_check(now.rights, c->has_use ? RIGHT_CREATE : 0, f) != R_OK)
+        return R_FAIL;
+    if (!metadata_may(now.rights))
+        return fault_set(f, FAULT_NOPERM, "no right to the mailbox's entries");
+    for (size_t i = 0; i < c->change->n; i++)
+        if (allowed(&now, c->change->entries[i].name, f) != R_OK)
+            return R_FAIL;
+    return R_OK;
+}
+
 // ---- room ----
 
 struct sums {
@@ -261,7 +280,7 @@ set_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
     struct set_call *c = arg;
     if (c->place->mailbox != 0 && !state_mailbox(account_state(a), c->place->mailbox))
         return fault_set(f, FAULT_NONEXISTENT, "mailbox is gone");
-    if (room_check(c, a, f) != R_OK)
+    if (still_allowed(c, f) != R_OK || room_check(c, a, f) != R_OK)
         return R_FAIL;
     c->modseq = change_modseq(a);
     put_entries(c, a, b);

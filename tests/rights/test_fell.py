@@ -143,6 +143,23 @@ def test_every_change_without_a_right_that_went(server, alice):
     bob.close()
 
 
+@pytest.mark.parametrize("entry, left, code", [("/shared/comment", "lrs", b"NOPERM"), ("/shared/comment", "", b"NONEXISTENT"),
+                                               ("/private/comment", "l", b"NOPERM"), ("/private/comment", "", b"NONEXISTENT")])
+def test_entries_that_wait_for_their_literal(server, alice, entry, left, code):
+    """SETMETADATA asks again behind it."""
+    name = f"noted-{entry[1]}{left}"
+    box, bob = share(alice, name), server.imap("bob")
+    bob.command(f'SETMETADATA {box} ({entry} "first")')
+    bob.wire.send(f"t SETMETADATA {box} ({entry} {{6}}\r\n".encode())
+    until(bob, b"+ ")
+    alice.command(f"SETACL {name} bob {left}" if left else f"DELETEACL {name} bob")
+    bob.wire.send(b"second)\r\n")
+    assert until(bob, b"t ")[-1].startswith(b"t NO [" + code)
+    alice.command(f"SETACL {name} bob {ALL}")
+    assert b"first" in b"".join(bob.command(f"GETMETADATA {box} {entry}")[0])
+    bob.close()
+
+
 def until(session, what, seconds=30):
     """Lines up to the one that has it."""
     lines, deadline = [], time.monotonic() + seconds
