@@ -162,6 +162,14 @@ told_modseq(const struct view *v)
     return told;
 }
 
+// view_take_recent counted what is there; these are told, too, and taken off again when their going is.
+static void
+count_recent_ghosts(struct view *v, uint32_t first)
+{
+    for (size_t i = view_ghosts_below(v, first); i < v->ghosts.count; i++)
+        v->recent += view_is_recent(v, v->ghosts.rows[i].uid);
+}
+
 static void
 tell_new(struct view *v, struct view_delta *d)
 {
@@ -174,6 +182,7 @@ tell_new(struct view *v, struct view_delta *d)
     if (v->version != m->version) {
         v->ghosts.version = UINT64_MAX;  // expunged ones among the new are ghosts too now
         view_ghosts(v);
+        count_recent_ghosts(v, d->fresh_first);
     }
     v->exists = m->state->counts.exists + (uint32_t)v->ghosts.count;
     d->exists_changed = v->exists != told;
