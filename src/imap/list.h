@@ -29,14 +29,14 @@ enum imap_list_mode {
 // c->own while LIST or LSUB runs.
 struct imap_list {
     bool lsub, xlist, extended;
-    bool empty_pattern, percent_last;  // of the last pattern
-    uint32_t modes;                    // enum imap_list_mode
+    bool empty_pattern;  // the last one
+    uint32_t modes;      // enum imap_list_mode
     const struct imap_word *selects[LIST_OPTIONS_MAX];
     const struct imap_word *returns[LIST_OPTIONS_MAX];
     unsigned select_count, return_count;
     struct span reference;
-    struct list_pattern **patterns;
-    unsigned pattern_count;
+    struct list_pattern **patterns, **levels;  // levels: those with "%" at their end
+    unsigned pattern_count, level_count;
     void *status;    // RETURN (STATUS): base/status.c's
     void *metadata;  // RETURN (METADATA): ext/list_metadata.c's
 };

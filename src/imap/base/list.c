@@ -168,11 +168,12 @@ pattern_parse(struct imap_command *c, struct imap_list *l)
     buf_put(&whole, l->reference);
     buf_put(&whole, text);
     l->empty_pattern = text.n == 0;
-    l->percent_last = span_ends(text, SPAN("%"));
     struct list_pattern *pattern =
         list_pattern_new(c->arena, name_compose(c->arena, buf_span(&whole)));
     if (pattern && text.n > 0)
         l->patterns[l->pattern_count++] = pattern;
+    if (pattern && span_ends(text, SPAN("%")))
+        l->levels[l->level_count++] = pattern;
     buf_done(&whole);
 }
 
@@ -181,6 +182,7 @@ patterns_parse(struct imap_command *c, struct imap_list *l)
 {
     struct parse *p = &c->parse;
     l->patterns = arena_array(c->arena, LIMIT_list_patterns, sizeof *l->patterns);
+    l->levels = arena_array(c->arena, LIMIT_list_patterns, sizeof *l->levels);
     if (l->lsub || parse_peek(p) != '(') {
         pattern_parse(c, l);
         return;
@@ -286,6 +288,15 @@ is_matched(const struct imap_list *l, struct span name)
     return false;
 }
 
+static bool
+matches_level(const struct imap_list *l, struct span name)
+{
+    for (unsigned i = 0; i < l->level_count; i++)
+        if (list_pattern_match(l->levels[i], name))
+            return true;
+    return false;
+}
+
 static void
 items_select(struct items *list, const struct imap_list *l)
 {
@@ -325,8 +336,8 @@ send_returns(struct imap_command *c, const struct imap_list *l, const struct tre
 static bool
 is_level(const struct imap_list *l, const struct item *it)
 {
-    return l->percent_last && it->below && it->entry->nonexistent &&
-           !it->entry->subscribed && l->select_count == 0;
+    return it->below && it->entry->nonexistent && !it->entry->subscribed &&
+           l->select_count == 0 && matches_level(l, it->entry->name);
 }
 
 // RFC 9051 section 6.3.9.3: a name is told when it is selected, or when a hidden descendant is.
@@ -410,7 +421,7 @@ static void
 send_lsub(struct imap_command *c, const struct imap_list *l, const struct item *it)
 {
     struct tree_entry e = *it->entry;
-    bool level = l->percent_last && it->below_hidden && !it->selected;
+    bool level = it->below_hidden && !it->selected && matches_level(l, it->entry->name);
     if (!it->matches || !(it->selected || level))
         return;
     e.noselect |= level;
