@@ -2,6 +2,7 @@
 its forms holds to."""
 import imaplib
 import re
+import time
 
 import pytest
 
@@ -122,3 +123,19 @@ def test_limit_of_a_mailbox():
         client.logout()
     finally:
         server.stop()
+
+
+def test_list_goes_on_when_a_mailbox_went(shared_server):
+    """A client that reads slowly has asked for more than the sockets take when the last mailbox is deleted."""
+    client, other = shared_server.imap(), shared_server.imap()
+    names = [f"{'z' * 700}{i:03}" for i in range(300)]
+    for tag in [client.send(f"CREATE {name}") for name in names]:
+        client.answer(tag)
+    tags = [client.send('LIST "" "*" RETURN (STATUS (APPENDLIMIT))') for _ in range(24)]
+    client.wire.line()
+    time.sleep(2)  # by then it waits for the client
+    other.command(f"DELETE {names[-1]}")
+    told = [sum(b" LIST (" in line and b"z" * 700 in line for line in client.answer(tag)[0]) for tag in tags]
+    assert told[-1] == 299 and 298 <= min(told) and max(told) <= 300, told
+    for session in (client, other):
+        session.close()
