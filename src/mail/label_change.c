@@ -8,6 +8,7 @@
 #include "mail/label_mode.h"
 #include "mail/learn_inside.h"
 #include "mail/name.h"
+#include "mail/private.h"
 #include "mail/select.h"
 
 // STORE of labels. It runs alone in its batch, so that what the index tells is what will be.
@@ -44,7 +45,10 @@ struct work {
     struct copies removed;  // leave their mailbox
     struct copies kept;     // stay where they are, with other labels
     struct keyword_list important;
+    struct private_entry *mine;
+    size_t mine_n;
     uint64_t all;
+    bool apart;   // \Flagged is the user's own (private.h): in `mine`, not in the rows
     bool labels;  // labels mode: the other copies follow (label_mode.h)
     bool orphan;  // a message would be in no mailbox that the user may look up
 };
@@ -293,14 +297,26 @@ toggle_keyword(struct account *a, struct row_flags *now, uint32_t number, bool o
 
 enum { DIFFERS_STARRED = 1, DIFFERS_IMPORTANT = 2 };
 
+static void
+plan_mine(struct work *w, const struct message_row *row)
+{
+    struct view *v = w->call->view;
+    struct message_row seen = *row;
+    private_overlay(v, &seen, false);
+    bool now = seen.flags & FLAG_FLAGGED;
+    uint16_t flags = (seen.flags ^ FLAG_FLAGGED) & v->mine.mask;
+    if (outcome(w->call->change, w->call->change->starred, now) != now)
+        w->mine[w->mine_n++] = (struct private_entry){.uid = row->uid, .flags = flags};
+}
+
 // The flags a message will have; 0 when they are no others.
 static unsigned
 flags_after(struct work *w, const struct message_row *row, struct row_flags *now)
 {
     const struct label_change *c = w->call->change;
     must(pending_get(w->account, w->mailbox, row, now) == R_OK);
-    bool starred = outcome(c, c->starred, now->flags & FLAG_FLAGGED);
-    bool other = starred != ((now->flags & FLAG_FLAGGED) != 0);
+    bool had = now->flags & FLAG_FLAGGED;
+    bool other = !w->apart && outcome(c, c->starred, had) != had;
     if (other)
         now->flags ^= FLAG_FLAGGED;
     if (w->important.n == 0)
@@ -356,12 +372,15 @@ plan(struct work *w)
     struct row_flags now;
     const struct message_row *rows = w->mailbox->state->rows;
     w->changed = arena_array(w->account->batch_arena, w->n, sizeof *w->changed);
+    w->mine = arena_array(w->account->batch_arena, w->n, sizeof *w->mine);
     for (size_t i = 0; i < w->n; i++) {
         const struct message_row *row = &rows[w->rows[i]];
         plan_removals(w, i);
         w->changed[i] |= plan_adds(w, row->emailid);
         if (w->changed[i] && !w->labels)
             plan_kept(w, i);
+        if (w->apart)
+            plan_mine(w, row);
         unsigned differs = flags_after(w, row, &now);
         if (differs != 0) {
             tell_changed(w, row->uid, differs);
@@ -386,7 +405,7 @@ rights_allow(const struct work *w, struct fault *f)
     const uint32_t removing = RIGHT_DELETED | RIGHT_EXPUNGE;
     const struct label_change *c = w->call->change;
     uint32_t rights = w->call->view->rights;
-    bool flags = HASH_COUNT(w->account->pending) > 0;
+    bool flags = HASH_COUNT(w->account->pending) > 0 || w->mine_n > 0;
     if (w->removed.n > 0 && (rights & removing) != removing)
         return fault_set(f, FAULT_NOPERM, "no right to remove");
     if (flags && !(rights & RIGHT_WRITE))
@@ -440,6 +459,19 @@ put_copies(struct work *w, const struct label_target *t, struct fault *f)
     return R_OK;
 }
 
+static enum result
+put_mine(struct work *w, struct fault *f)
+{
+    const struct labels_call *c = w->call;
+    const struct private_put p = {
+        w->mailbox, c->view->mine.set->user, c->out->flags.modseq, w->mine, w->mine_n, 0};
+    if (p.n > 0 &&
+        change_room(w->batch, true, p.n * PRIVATE_OCTETS + PRIVATE_RECORD, f) != R_OK)
+        return R_FAIL;
+    private_put(w->account, w->batch, &p);
+    return R_OK;
+}
+
 // The messages that stay here: their new flags, or the modseq alone.
 static enum result
 put_here(struct work *w, struct fault *f)
@@ -459,8 +491,10 @@ put_here(struct work *w, struct fault *f)
     }
     if (put_touched(w, w->mailbox, &uids, f) != R_OK)
         return R_FAIL;
-    w->call->out->flags.modseq = mailbox_next(w->account, w->mailbox)->modseq;
-    return R_OK;
+    bool mine = uids.count == 0 && w->mine_n > 0;
+    w->call->out->flags.modseq =
+        mine ? change_modseq(w->account) : mailbox_next(w->account, w->mailbox)->modseq;
+    return put_mine(w, f);
 }
 
 static enum result
@@ -490,7 +524,8 @@ take_rows(struct work *w)
     c->addressed.modified = arena_array(c->arena, n, sizeof *c->addressed.modified);
     for (size_t i = 0; i < n; i++) {
         const struct message_row *row = &w->mailbox->state->rows[w->rows[i]];
-        if (c->change->has_unchangedsince && row->modseq > c->change->unchangedsince) {
+        if (c->change->has_unchangedsince &&
+            private_modseq(c->view, row) > c->change->unchangedsince) {
             c->addressed.modified[c->addressed.modified_count++] = row->uid;
             continue;
         }
@@ -509,6 +544,7 @@ labels_change(struct account *a, struct store_batch *b, void *arg, struct fault 
     if (label_index_ready(a, f) != R_OK || mailbox_load(a, w.mailbox, f) != R_OK)
         return R_FAIL;
     mailbox_next(a, w.mailbox);
+    w.apart = c->view->mine.mask & FLAG_FLAGGED;
     take_rows(&w);
     uint32_t before = w.mailbox->next_keywords;
     if (w.n == 0)
