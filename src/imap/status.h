@@ -9,7 +9,7 @@
 
 struct imap_status_item {
     void (*put)(struct buf *b, const struct tree_entry *e);  // the value
-    // Suspends. Finds what is not in every entry, when it is asked for; may be NULL.
+    // Suspends. Finds what is not in every entry, when it is asked for; may be NULL. R_NONE: the mailbox may not be read any more.
     enum result (*find)(struct mail_user *u, struct tree_entry *e, struct fault *f);
 };
 enum { STATUS_ITEMS_MAX = 16 };

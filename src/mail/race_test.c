@@ -131,7 +131,7 @@ recent_run(void *arg)
 {
     struct recent_call *c = arg;
     struct fault f = {0};
-    if (tree_recent(c->scene->user, &c->entry, &f) != R_OK)
+    if (tree_recent(c->scene->user, &c->entry, &f) == R_FAIL)
         fault_abort(f.why, __FILE__, __LINE__);
     c->done = true;
 }

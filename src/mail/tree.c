@@ -249,6 +249,7 @@ struct status_call {
     bool children;  // for LIST: it looks at all mailboxes
     uint64_t user;  // whose own counts these are
     struct tree_entry *entry;
+    void (*figure)(struct status_call *c);
     struct fault *fault;
     enum result result;
 };
@@ -375,29 +376,45 @@ tree_find_id(struct mail_user *u, struct arena *a, uint64_t mailbox, struct tree
     *out = entry;
 }
 
-// Runs it where the entry's mailbox is; one that went meanwhile is no failure.
+// The entry is of when its list was made: the mailbox may have gone since, or the right to read it.
+static void
+figure_run(void *arg)
+{
+    struct status_call *c = arg;
+    struct account *a = c->mount->account;
+    const struct mailbox_state *s = state_mailbox(account_state(a), c->entry->mailbox);
+    if (s && (acl_rights(c->who, a, s->id) & RIGHT_READ))
+        c->figure(c);
+    else
+        c->result = fault_set(c->fault, FAULT_NONEXISTENT, "not to be read any more");
+}
+
+// Runs it where the entry's mailbox is.
 static enum result
-entry_run(struct mail_user *u, void (*run)(void *arg), struct tree_entry *e,
+entry_run(struct mail_user *u, void (*figure)(struct status_call *c), struct tree_entry *e,
           struct fault *f)
 {
-    struct status_call c = {.user = account_id(u->own.account), .entry = e, .fault = f};
-    if (mount_find(u, e->name, &c.mount, &c.inside, f) != R_OK)
-        return f->kind == FAULT_NONEXISTENT ? R_OK : R_FAIL;
-    account_run(c.mount->account, run, &c);
-    return c.result == R_OK || f->kind == FAULT_NONEXISTENT ? R_OK : R_FAIL;
+    struct status_call c = {.who = mail_user_who(u),
+                            .user = account_id(u->own.account),
+                            .entry = e,
+                            .figure = figure,
+                            .fault = f};
+    c.result = mount_find(u, e->name, &c.mount, &c.inside, f);
+    if (c.result == R_OK)
+        account_run(c.mount->account, figure_run, &c);
+    return c.result == R_FAIL && f->kind == FAULT_NONEXISTENT ? R_NONE : c.result;
 }
 
 // \Recent of a mailbox that is not selected: messages at or above the mark (RFC 3501 section 2.3.2).
 static void
-recent_run(void *arg)
+count_recent(struct status_call *c)
 {
-    struct status_call *c = arg;
     struct account *a = c->mount->account;
     struct mailbox *m = mailbox_of(a, c->entry->mailbox);
     uint32_t *out = &c->entry->recent;
     *out = 0;
     c->result = R_OK;
-    if (!m || mailbox_recent_mark(m) >= m->state->counts.uidnext)
+    if (mailbox_recent_mark(m) >= m->state->counts.uidnext)
         return;
     if (mailbox_recent_mark(m) > 1) {
         c->result = mailbox_load(a, m, c->fault);
@@ -411,23 +428,21 @@ recent_run(void *arg)
 enum result
 tree_recent(struct mail_user *u, struct tree_entry *e, struct fault *f)
 {
-    return entry_run(u, recent_run, e, f);
+    return entry_run(u, count_recent, e, f);
 }
 
 static void
-own_run(void *arg)
+count_own(struct status_call *c)
 {
-    struct status_call *c = arg;
     struct account *a = c->mount->account;
     struct mailbox *m = mailbox_of(a, c->entry->mailbox);
     struct private_set *mine = NULL;
-    c->result = R_OK;
-    if (!m)
-        return;
     m->pins++;
     c->result = private_open(a, m, c->user, &mine, c->fault);
     m->pins--;
-    if (c->result == R_OK && m->state) {
+    if (c->result == R_OK && !m->state)
+        c->result = fault_set(c->fault, FAULT_NONEXISTENT, "mailbox is gone");
+    if (c->result == R_OK) {
         c->entry->counts = m->state->counts;
         c->entry->counts.unseen = private_unseen(a, m, mine);
         c->entry->counts.modseq = private_highest(m, mine);
@@ -441,20 +456,19 @@ tree_own(struct mail_user *u, struct tree_entry *e, struct fault *f)
 {
     if (!e->privates)
         return R_OK;
-    enum result r = entry_run(u, own_run, e, f);
+    enum result r = entry_run(u, count_own, e, f);
     e->privates = false;
     return r;
 }
 
 static void
-deleted_run(void *arg)
+sum_deleted(struct status_call *c)
 {
-    struct status_call *c = arg;
     struct account *a = c->mount->account;
     struct mailbox *m = mailbox_of(a, c->entry->mailbox);
     c->entry->deleted_storage = 0;
     c->result = R_OK;
-    if (!m || m->state->counts.deleted == 0)
+    if (m->state->counts.deleted == 0)
         return;
     c->result = mailbox_read_begin(a, m, c->fault);
     for (uint32_t i = 0; c->result == R_OK && i < m->state->counts.exists; i++) {
@@ -469,5 +483,5 @@ deleted_run(void *arg)
 enum result
 tree_deleted_storage(struct mail_user *u, struct tree_entry *e, struct fault *f)
 {
-    return entry_run(u, deleted_run, e, f);
+    return entry_run(u, sum_deleted, e, f);
 }

@@ -52,7 +52,8 @@ void tree_find(struct mail_user *u, struct arena *a, struct span name,
 // The mailbox of this id under the name that it has now; nonexistent where the user may not look it up.
 void tree_find_id(struct mail_user *u, struct arena *a, uint64_t mailbox,
                   struct tree_entry *out);
-// Counts the \Recent messages of an entry: apart, since it may need the mailbox's table.
+// Counts the \Recent messages of an entry: apart, since it may need the mailbox's table. R_NONE, here and below: the mailbox went since
+// the entry was made, or the right to read it.
 enum result tree_recent(struct mail_user *u, struct tree_entry *e,
                         struct fault *f) MUST_CHECK;
 

@@ -170,9 +170,11 @@ add_notes(struct events *e, const struct taken *t)
     if (t->note_count > 0)
         tree_mark_subscribed(e->user, entries, t->note_count);
     for (size_t i = 0; i < t->note_count; i++) {
-        if (tree_own(e->user, &entries[i], &f) != R_OK)
+        enum result r = tree_own(e->user, &entries[i], &f);
+        if (r == R_FAIL)
             return false;
-        *event_add(e) = (struct watch_event){t->notes[i].kinds, entries[i], SPAN_NONE};
+        if (r == R_OK)
+            *event_add(e) = (struct watch_event){t->notes[i].kinds, entries[i], SPAN_NONE};
     }
     return true;
 }

@@ -160,6 +160,22 @@ def test_entries_that_wait_for_their_literal(server, alice, entry, left, code):
     bob.close()
 
 
+def test_figures_of_a_mailbox_that_may_not_be_read_any_more(server, alice):
+    """LIST waits for a client that reads slowly; what is counted for its STATUS is not told behind the end of the right."""
+    box, bob = share(alice, "counted"), server.imap("bob")
+    for tag in [bob.send(f"CREATE {'A' * 700}{number:03}") for number in range(300)]:
+        bob.answer(tag)
+    tags = [bob.send('LIST "" "*" RETURN (STATUS (MESSAGES UNSEEN))') for _ in range(24)]
+    bob.wire.line()
+    time.sleep(2)  # by then it waits
+    alice.command(f"SETACL counted bob {without('r')}")
+    for _ in range(9):
+        alice.append("counted", MESSAGE)
+    told = [line for tag in tags for line in bob.answer(tag)[0] if f"STATUS {box} ".encode() in line]
+    assert 0 < len(told) < len(tags) and all(b"(MESSAGES 2 UNSEEN 2)" in line for line in told), told
+    bob.close()
+
+
 def until(session, what, seconds=30):
     """Lines up to the one that has it."""
     lines, deadline = [], time.monotonic() + seconds

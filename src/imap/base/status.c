@@ -89,8 +89,9 @@ find_values(struct imap_session *s, const struct imap_status *st, struct tree_en
 {
     for (unsigned i = 0; i < st->count; i++) {
         const struct imap_status_item *item = st->items[i]->as.status;
-        if (item->find && item->find(s->user, e, f) != R_OK)
-            return R_FAIL;
+        enum result r = item->find ? item->find(s->user, e, f) : R_OK;
+        if (r != R_OK)
+            return r;
     }
     return R_OK;
 }
@@ -106,8 +107,9 @@ run_status(struct imap_command *c, struct fault *f)
         return R_FAIL;
     if (e.noselect || e.nonexistent)
         return fault_set(f, FAULT_NONEXISTENT, "only a level of hierarchy");
-    if (find_values(c->session, st, &e, f) != R_OK)
-        return R_FAIL;
+    enum result r = find_values(c->session, st, &e, f);
+    if (r != R_OK)
+        return r == R_NONE ? fault_set(f, FAULT_NONEXISTENT, "went meanwhile") : R_FAIL;
     imap_condstore_aware(c);
     imap_status_send(c->session, st, &e);
     return R_OK;
@@ -129,8 +131,9 @@ return_put(struct imap_command *c, const struct tree_entry *e, struct fault *f)
     struct tree_entry counted = *e;
     if (e->noselect || e->nonexistent || !(e->rights & RIGHT_READ))
         return R_OK;
-    if (find_values(c->session, l->status, &counted, f) != R_OK)
-        return R_FAIL;
+    enum result r = find_values(c->session, l->status, &counted, f);
+    if (r != R_OK)
+        return r == R_NONE ? R_OK : R_FAIL;
     imap_condstore_aware(c);
     imap_status_send(c->session, l->status, &counted);
     return R_OK;

@@ -41,14 +41,12 @@ capability_put(const struct imap_session *s, struct buf *b)
                    (unsigned long long)limit_of(s ? s->user : NULL));
 }
 
-// One that went meanwhile is no failure: LIST goes on with the others.
 static enum result
 status_find(struct mail_user *u, struct tree_entry *e, struct fault *f)
 {
     struct mailbox_ref ref;
-    e->append_limit = limit_of(u);
-    if (mail_access(u, e->name, RIGHT_LOOKUP, &ref, f) != R_OK)
-        return f->kind == FAULT_NONEXISTENT ? R_OK : R_FAIL;
+    if (mail_access(u, e->name, RIGHT_READ, &ref, f) != R_OK)
+        return f->kind == FAULT_NONEXISTENT || f->kind == FAULT_NOPERM ? R_NONE : R_FAIL;
     e->append_limit = imap_appendlimit_of(&ref);
     return R_OK;
 }

@@ -73,9 +73,11 @@ tell_mailboxes(struct imap_command *c, const struct scan *sc, struct fault *f)
             imap_list_send(s, e, e->name);
         else if (sc->wish->status && (sc->events[i] & EVENT_MESSAGES) &&
                  !imap_is_selected(s, e->mailbox)) {
-            if (tree_own(s->user, e, f) != R_OK)
+            enum result r = tree_own(s->user, e, f);
+            if (r == R_FAIL)
                 return R_FAIL;
-            imap_notify_status(s, items, e);
+            if (r == R_OK)
+                imap_notify_status(s, items, e);
         }
         if (i % YIELD_EVERY == 0)
             task_yield();
