@@ -310,6 +310,20 @@ def test_served(server):
     assert (row["user"], row["service"], row["rip"], row["tls"]) == ("alice", "imap", "127.0.0.1", False)
     failed = run("user", "passwd", "zoe", *at, "--json", stdin=b"x\n")
     assert objects(failed[2])[0]["code"] == "NONEXISTENT"
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed(copies, closed):
+    """A standard descriptor that is closed is nobody's file and nobody's socket: nothing is read from it or written to it."""
+    data = copies.places()["data"]
+    for words in ("user passwd alice", "backup -"):
+        done = subprocess.run(["sh", "-c", f"exec {posthorn.binary()} {words} --data {data} {closed}"], input=b"x\n", capture_output=True,
+                              env=posthorn.environment(), timeout=60, check=False)
+        missing = "<&-" in closed and words[0] == "u" or ">&-" in closed.replace("2>&-", "")
+        assert done.returncode == missing, (words, done)
+    lock = next((data / "index").glob("*/lock.mdb"))
+    assert b"posthorn" not in lock.read_bytes() and (data / "lock").stat().st_size == 0
+    assert run("verify", "--data", data)[0] == 0
+
+
     dressed = run("kick", "alice", *at, "--json")
     assert objects(dressed[1]) == [{"type": "kicked", "sessions": 1}]
     assert run("kick", "alice", *at)[1] == b"0 sessions ended\n"
