@@ -5,6 +5,8 @@
 #include "base/limits.h"
 #include "imap/ext.h"
 #include "imap/filters.h"
+#include <errno.h>
+#include <unistd.h>
 
 static const char default_file[] = "/etc/posthorn/posthorn.conf";
 
@@ -22,17 +24,18 @@ absolute(const char *path, struct buf *b)
     return b->p;
 }
 
+// Also where it cannot be looked at: then it is no reason to take the defaults.
 static bool
-readable(const char *file)
+is_there(const char *file)
 {
-    return faccessat(AT_FDCWD, file, 4, 0) == 0;
+    return faccessat(AT_FDCWD, file, F_OK, 0) == 0 || errno == EACCES;
 }
 
 enum result
 verb_config(const struct verb_options *o, struct config **c_out, struct fault *f)
 {
     const char *file = o->file;
-    if (file == NULL && o->data == NULL && readable(default_file))
+    if (file == NULL && o->data == NULL && is_there(default_file))
         file = default_file;
     struct buf path;
     buf_init(&path, 8192);

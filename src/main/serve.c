@@ -28,6 +28,8 @@ verb_serve(const struct verb_options *o, const char *const *args, size_t n)
         return output_fault(&f, 1);
     config_log_open(c, "supervisor");
     struct verb_options again = *o;
+    again.file =
+        c->file;  // a file that is gone at a reload is a mistake, not a wish for the defaults
     struct supervisor_options s = {
         .config = c, .on_ready = say_ready, .load = load, .load_arg = &again};
     int code = supervisor_run(&s);

@@ -2,6 +2,7 @@
 import os
 import pathlib
 import pty
+import shutil
 import signal
 import socket
 import ssl
@@ -13,7 +14,7 @@ import pytest
 
 from lib.client import Imap, Lmtp, Refused
 from lib.peers import free_ports, make_certificate
-from lib.server import PASSWORD, run_verb
+from lib.server import PASSWORD, binary, give_to_service, run_verb
 from lib.waiting import wait_for
 from lib.wire import Closed, Wire
 
@@ -444,3 +445,37 @@ def test_under_load(server):
         t.join()
     assert wrong == []
     assert server.stderr().count("reloaded: other certificates") == 20
+
+
+DEFAULT = """
+set -e
+mount --bind "$1" /etc
+setpriv --reuid=nobody --regid=nogroup --clear-groups "$2" serve 2>> "$3" & child=$!
+trap "kill $child" EXIT
+until grep -q 'is ready' "$3"; do kill -0 $child; sleep 0.1; done
+chown root /etc/posthorn/posthorn.conf
+chmod 600 /etc/posthorn/posthorn.conf
+! "$2" reload || exit 1
+! setpriv --reuid=nobody --regid=nogroup --clear-groups "$2" config check || exit 1
+mv /etc/posthorn/posthorn.conf /etc/posthorn/away
+! "$2" reload --data "$4" || exit 1
+: < /dev/tcp/127.0.0.1/$5
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="a configuration at its usual place needs root")
+def test_default_file():
+    """The file that nobody names: when it cannot be read, or is gone, the defaults do not take its place."""
+    server = Managed(start=False)
+    etc = server.dir / "etc"
+    subprocess.run(["cp", "-a", "/etc", str(etc)], check=True)
+    (etc / "posthorn").mkdir(exist_ok=True)
+    shutil.copy(server.config, etc / "posthorn/posthorn.conf")
+    log = server.dir / "stderr"
+    log.touch()
+    give_to_service(server.dir)
+    words = [str(etc), binary(), str(log), str(server.data), str(server.ports["imap"])]
+    done = subprocess.run(["unshare", "-m", "bash", "-c", DEFAULT, "bash", *words], capture_output=True, env=server.environment(), timeout=120, check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0 and b"no mistakes" not in said, said
+    assert said.count(b"posthorn.conf: Permission denied") == 2 and said.count(b"posthorn.conf: No such file") == 1, said
