@@ -309,6 +309,15 @@ is_url(const char *word)
            span_istarts(span_str(word), SPAN("imaps://"));
 }
 
+// What asks another server, or is not done with files.
+static bool
+is_for_url(const struct verb_options *o)
+{
+    const struct pull_options *p = &o->pull;
+    return o->dry_run || o->authorities || p->password_file || p->token_file || p->master ||
+           p->users || p->timeout || p->rate || p->plaintext || p->tls_unverified;
+}
+
 static int
 run_pull(struct pull_run *r, const char *url)
 {
@@ -334,6 +343,12 @@ verb_import_local(const struct verb_options *o, const char *const *args, size_t 
         fault_set(&f, FAULT_BAD,
                   "import takes maildir|mbox PATH, or imap[s]://USER@HOST, "
                   "and -u USER (or --users FILE); see `posthorn help import`");
+        return output_fault(&f, 2);
+    }
+    if (!url && is_for_url(o)) {
+        fault_set(&f, FAULT_BAD,
+                  "import of files takes -u, --folder, --uidl-format and --report; the "
+                  "other options, --dry-run too, are for imap[s]://");
         return output_fault(&f, 2);
     }
     if (uidl != NULL && uidl_format_check(span_str(uidl), url ? "uvg" : "uvfg", &f) != R_OK)

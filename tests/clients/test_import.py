@@ -184,6 +184,14 @@ def test_damaged(server, tmp_path):
     assert "imported 0 messages" in verb(server, "import", "maildir", path, "-u", "alice")
 
 
+def test_options_of_another_server(server, tmp_path):
+    """What files cannot do is refused: a trial that imports would be none."""
+    path = make_maildir(tmp_path / "md", 2)
+    for words in (["--dry-run"], ["--rate", "9"], ["--plaintext"], ["--password-file", "/dev/null"]):
+        assert "--dry-run" in verb(server, "import", "maildir", path, "-u", "alice", *words, want=2)
+    assert state(server, "alice")["INBOX"][2] == {}
+
+
 @pytest.mark.parametrize("victim", ["command", "server"])
 @pytest.mark.parametrize("uids", [True, False])
 def test_resume_after_kill(server, tmp_path, victim, uids):
