@@ -290,6 +290,20 @@ def test_users(server, fake, tmp_path):
     assert bodies(server, one) == bodies(server, two) == {1: message(1)}
 
 
+def test_users_without_passwords(server, fake, tmp_path):
+    """A row without a password has that of --password-file, never that of the row before; a comma is part of it."""
+    there = fake({"INBOX": {1: message(1)}})
+    one, two, three = (server.fresh_user("csv") for _ in range(3))
+    table, secret = tmp_path / "users.csv", tmp_path / "secret"
+    table.write_text(f"ann,{one},p,1\n\nbea,{two}\neve,{three},p3\n")
+    secret.write_text("common\n")
+    url = f"imap://127.0.0.1:{there.port}"
+    done = subprocess.run(command(server, url, "--users", str(table), "--password-file", str(secret), "--plaintext"), stdin=subprocess.DEVNULL,
+                          capture_output=True, env=posthorn.environment(), timeout=120, check=False)
+    assert done.returncode == 0, done
+    assert there.logins == [b"\0ann\0p,1", b"\0bea\0common", b"\0eve\0p3"]
+
+
 def test_posthorn(server):
     """From another Posthorn (SCRAM, CONDSTORE, LIST-STATUS, EMAILID): a second run is few commands; one message in two mailboxes
     is fetched once and is one here too."""

@@ -23,7 +23,8 @@ struct pull_run {
     const struct verb *verb;
     struct arena *arena;
     struct pull_job job;
-    int code;  // the worst of all accounts
+    const char *password, *token;  // of rows of --users that have no password
+    int code;                      // the worst of all accounts
 };
 
 // ---- secrets ----
@@ -222,7 +223,7 @@ import_one(struct pull_run *r, const char *user)
 static enum result
 import_row(struct pull_run *r, struct span line, struct fault *f)
 {
-    struct span rest = span_trim(line), there, here, password;
+    struct span rest = span_trim(line), there, here;
     if (rest.n == 0 || rest.p[0] == '#')
         return R_OK;
     if (span_next_field(&rest, ',', &there) != R_OK ||
@@ -231,8 +232,9 @@ import_row(struct pull_run *r, struct span line, struct fault *f)
         return fault_set(f, FAULT_BAD,
                          "--users: a row is THERE,HERE or THERE,HERE,PASSWORD");
     r->job.source.user = arena_cstr(r->arena, span_trim(there));
-    if (rest.p != NULL && span_next_field(&rest, ',', &password) == R_OK)
-        r->job.source.password = arena_cstr(r->arena, password);
+    bool own = rest.p != NULL;  // a password, which may have commas
+    r->job.source.password = own ? arena_cstr(r->arena, rest) : r->password;
+    r->job.source.token = own ? "" : r->token;
     const char *user = arena_cstr(r->arena, span_trim(here));
     output_row("user", FIELDS(field_str("user", "%:", user),
                               field_str("source", "", r->job.source.user)));
@@ -241,13 +243,15 @@ import_row(struct pull_run *r, struct span line, struct fault *f)
 }
 
 static bool
-rows_have_passwords(struct span text)
+a_row_has_no_password(struct span text)
 {
     struct span line;
-    while (span_next_field(&text, '\n', &line) == R_OK)
-        if (!span_starts(span_trim(line), SPAN("#")) &&
-            span_behind_last(line, ',') > span_find_char(line, ',') + 1)
+    while (span_next_field(&text, '\n', &line) == R_OK) {
+        struct span row = span_trim(line);
+        if (row.n > 0 && row.p[0] != '#' &&
+            span_behind_last(row, ',') <= span_find_char(row, ',') + 1)
             return true;
+    }
     return false;
 }
 
@@ -268,8 +272,10 @@ import_rows(struct pull_run *r, struct fault *f)
     fclose(file);
     if (!whole)
         x = fault_set(f, FAULT_TOOBIG, "--users has more than %d rows", LIMIT_pull_users);
-    if (x == R_OK && !rows_have_passwords(buf_span(&text)))
+    if (x == R_OK && a_row_has_no_password(buf_span(&text)))
         x = take_secrets(r, f);
+    r->password = r->job.source.password;
+    r->token = r->job.source.token;
     rest = buf_span(&text);
     while (x == R_OK && span_next_field(&rest, '\n', &line) == R_OK)
         x = import_row(r, line, f);
