@@ -61,7 +61,7 @@ feed_folder_add(struct feed *fd, const char *path, struct span stored, char sepa
         feed_problem(fd, path, why.why);
     }
     buf_done(&name);
-    return R_OK;
+    return feed_flush(fd, false, f);
 }
 
 // ---- parcels ----
@@ -126,11 +126,13 @@ feed_subscriptions(struct feed *fd, const char *file, char separator, struct fau
     buf_init(&name, LIMIT_mailbox_name * 4);
     while (r == R_OK && subscriptions_next(&rest, separator, &version, &stored) == R_OK) {
         buf_reset(&name);
-        if (storage_name_decode(buf_span(&stored), separator, &name, &why) != R_OK)
-            feed_problem(fd, file, why.why);
-        else
+        if (storage_name_decode(buf_span(&stored), separator, &name, &why) == R_OK) {
             r = feed_send(fd, PARCEL_SUBSCRIBED,
                           feed_name(fd->arena, fd->folder, buf_span(&name)), f);
+        } else {
+            feed_problem(fd, file, why.why);
+            r = feed_flush(fd, false, f);
+        }
     }
     buf_done(&name);
     buf_done(&stored);

@@ -61,7 +61,7 @@ find_folders(struct feed *fd, const char *path, unsigned depth, struct fault *f)
     struct dirent *e;
     if (d == NULL) {
         feed_problem(fd, path, strerror(errno));
-        return R_OK;
+        return feed_flush(fd, false, f);
     }
     enum result r = R_OK;
     while (r == R_OK && (e = readdir(d)) != NULL)
@@ -243,7 +243,7 @@ send_folder(struct feed *fd, const struct feed_folder *folder, struct fault *f)
     if (r != R_OK) {
         feed_problem(fd, folder->path, why.why);
         arena_free(&a);
-        return R_OK;
+        return feed_flush(fd, false, f);
     }
     struct parcel_mailbox head = {.name = folder->name,
                                   .uidvalidity = m.uidvalidity,

@@ -63,7 +63,7 @@ find_files(struct feed *fd, const char *path, struct span name, unsigned depth,
     struct dirent *e;
     if (d == NULL) {
         feed_problem(fd, path, strerror(errno));
-        return R_OK;
+        return feed_flush(fd, false, f);
     }
     enum result r = R_OK;
     while (r == R_OK && (e = readdir(d)) != NULL)
@@ -189,13 +189,13 @@ send_file(struct feed *fd, const struct feed_folder *folder, struct fault *f)
     int file = openat(fd->root, folder->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (file < 0) {
         feed_problem(fd, folder->path, strerror(errno));
-        return R_OK;
+        return feed_flush(fd, false, f);
     }
     enum result r = read_file(&reading, file, f);
     close(file);
     if (r == R_FAIL && f->kind == FAULT_BAD && !reading.begun) {
         feed_problem(fd, folder->path, f->why);
-        return R_OK;
+        return feed_flush(fd, false, f);
     }
     return r;
 }

@@ -192,6 +192,14 @@ def test_options_of_another_server(server, tmp_path):
     assert state(server, "alice")["INBOX"][2] == {}
 
 
+def test_very_many_problems(server, tmp_path):
+    """A list of subscriptions that is nothing but damage is told line by line."""
+    path = make_maildir(tmp_path / "md", 1)
+    (path / "subscriptions").write_bytes(b"\xff\xfe\n" * 40000)
+    said = verb(server, "import", "maildir", path, "-u", "alice", want=1)
+    assert said.count("neither modified UTF-7") == 40000 and "imported 1 messages" in said
+
+
 @pytest.mark.parametrize("victim", ["command", "server"])
 @pytest.mark.parametrize("uids", [True, False])
 def test_resume_after_kill(server, tmp_path, victim, uids):
