@@ -75,17 +75,17 @@ read_date(const struct span *words, size_t n, int64_t *date_out, int16_t *zone_o
 {
     int seconds, month = index_of(words[0], "JanFebMarAprMayJunJulAugSepOctNovDec", 12);
     uint32_t day, year = 0;
-    bool has_zone = false;
+    bool has_year = false, has_zone = false;
     if (month < 0 || span_to_u32(words[1], &day) != R_OK || day < 1 || day > 31 ||
         read_clock(words[2], &seconds) != R_OK)
         return R_FAIL;
     for (size_t i = 3; i < n && i < 6; i++) {
-        if (year == 0 && words[i].n == 4 && span_to_u32(words[i], &year) == R_OK)
-            continue;
-        if (!has_zone)
+        bool is_year = !has_year && words[i].n == 4 && span_to_u32(words[i], &year) == R_OK;
+        has_year |= is_year;
+        if (!is_year && !has_zone)
             has_zone = read_zone(words[i], zone_out) == R_OK;
     }
-    if (year < 1970)
+    if (!has_year)
         return R_FAIL;
     int64_t civil =
         (int64_t)date_from_civil((int)year, month + 1, (int)day) * 86400 + seconds;

@@ -200,6 +200,17 @@ def test_very_many_problems(server, tmp_path):
     assert said.count("neither modified UTF-7") == 40000 and "imported 1 messages" in said
 
 
+def test_dates_before_1970(server, tmp_path):
+    """A message that claims to be older than the clock stays a message of its own in an mbox."""
+    connection = client.Imap(server.address("imap"), "alice", server.password)
+    for date in (" 1-Jan-2004 00:00:00 +0000", "31-Dec-1969 20:00:00 -0500", " 1-Jan-1960 00:00:00 +0000"):
+        connection.command(f'APPEND INBOX "{date}"', peers.read_message("plain"))
+    connection.close()
+    verb(server, "export", "mbox", tmp_path / "out", "-u", "alice")
+    verb(server, "import", "mbox", tmp_path / "out", "-u", "bob")
+    assert_same(state(server, "alice"), state(server, "bob"))
+
+
 @pytest.mark.parametrize("victim", ["command", "server"])
 @pytest.mark.parametrize("uids", [True, False])
 def test_resume_after_kill(server, tmp_path, victim, uids):
