@@ -12,13 +12,18 @@ enum {
     CLAIM_TRIES = 600
 };
 
+// While a slow reader is waited for commits go on, and may have more to say.
 static void
 say_notes(struct import *im)
 {
     struct fault f;
-    enum result r = verb_notes(im->call, buf_span(&im->notes), &f);
-    must(r == R_OK);  // they are import_note's
-    buf_reset(&im->notes);
+    while (im->notes.n > 0) {
+        struct buf said = im->notes;
+        buf_init(&im->notes, NOTES_MAX);
+        enum result r = verb_notes(im->call, buf_span(&said), &f);
+        must(r == R_OK);  // they are import_note's
+        buf_done(&said);
+    }
 }
 
 static enum result

@@ -211,6 +211,23 @@ def test_dates_before_1970(server, tmp_path):
     assert_same(state(server, "alice"), state(server, "bob"))
 
 
+def test_slow_reader(tmp_path):
+    """Every message that is left out is told, also to one who reads late."""
+    own = posthorn.Server({"quota_messages": 5})
+    try:
+        path = make_maildir(tmp_path / "md", 0)
+        for i in range(5000):
+            (path / "cur" / f"{1000000000 + i}.{'x' * 180}:2,S").write_bytes(b"Subject: %d\n\n" % i)
+        words = [posthorn.binary(), "import", "maildir", str(path), "-u", "alice", "-c", str(own.config)]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=posthorn.environment()) as late:
+            time.sleep(10)  # until all that is between the two is full
+            _, problems = late.communicate(timeout=120)
+        assert b"4995 were left out" in problems and problems.count(b"are over 5") == 4995, problems[-300:]
+        own.check_reports()
+    finally:
+        own.stop()
+
+
 @pytest.mark.parametrize("victim", ["command", "server"])
 @pytest.mark.parametrize("uids", [True, False])
 def test_resume_after_kill(server, tmp_path, victim, uids):
