@@ -305,11 +305,12 @@ def test_name_comes_back(server):
         verb(server, "user", "delete", "nobody-yet")
     assert {row["identifier"] for row in rows(server, "acl", "list", "frank", "INBOX")} == {"frank"}
     # what is no user's name is not forgotten
-    for word in ("anyone", "authenticated"):
+    verb(server, "group", "add", "club")
+    for word in ("anyone", "authenticated", "$club"):
         frank.command(f"SETACL INBOX {word} l")
         with pytest.raises((RuntimeError, subprocess.CalledProcessError, AssertionError)):
             verb(server, "user", "delete", word)
-    assert len(rows(server, "acl", "list", "frank", "INBOX")) == 3
+    assert len(rows(server, "acl", "list", "frank", "INBOX")) == 4
 
 
 def test_anyone(server):

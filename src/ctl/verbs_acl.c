@@ -97,6 +97,13 @@ verb_acl_list(struct verb_call *c, struct fault *f)
 
 // ---- names that mean nobody any more ----
 
+// "$crew" is a group's identifier, and "-bob" is what bob may not: no user's name.
+static bool
+is_marked(struct span name)
+{
+    return span_starts(name, SPAN("$")) || span_starts(name, SPAN("-"));
+}
+
 // Also where nobody had the name: the verb may have ended too early before, and is said again.
 static enum result
 forget_behind(struct verb_call *c, const char *mark, struct fault *f)
@@ -104,8 +111,8 @@ forget_behind(struct verb_call *c, const char *mark, struct fault *f)
     struct fault late;
     struct span name = verb_arg(c, 0), identifier;
     enum result r = verb_users(c, f);
-    if (r != R_OK && f->kind != FAULT_NONEXISTENT)
-        return R_FAIL;
+    if ((r != R_OK && f->kind != FAULT_NONEXISTENT) || (!mark[0] && is_marked(name)))
+        return r;
     struct arena *arena = arena_new();
     char *text = arena_alloc(arena, name.n + 2);
     int n = snprintf(text, name.n + 2, "%s%.*s", mark, SPAN_ARG(name));
