@@ -398,6 +398,17 @@ def test_damaged_backup(server, user):
     verified(server)
 
 
+@pytest.mark.parametrize("change", [lambda text: text[:-1], lambda text: text[:-5], lambda text: text + b"x"])
+def test_damaged_behind_the_store(server, user, tmp_path, change):
+    """A whole restore that ends before it has the users does not look like one that is done."""
+    backup, data = tmp_path / "backup", tmp_path / "data"
+    posthorn.run_verb("backup", backup, "-c", server.config)
+    backup.write_bytes(change(backup.read_bytes()))
+    for words in (("restore", backup), ("user", "list"), ("restore", backup)):
+        with pytest.raises(RuntimeError):
+            posthorn.run_verb(*words, "--data", data)
+
+
 def test_wrong_words(server, user):
     session = login(server, user)
     fill(session, "INBOX", 1)
