@@ -284,6 +284,14 @@ def test_errors(copies, words, code, kind):
     assert error["message"] in plain[2].decode() or error["message"] == "wrong arguments"
 
 
+def test_many_words(copies):
+    """As many as a usage promises: FROM, 58 recipients and FILE."""
+    data = copies.places()["data"]
+    done = run("queue", "add", "a@example.org", *(f"u{i}@example.org" for i in range(58)), "-", "--data", data)
+    assert done[0] == 1 and b"no server runs" in done[2]
+    assert run("queue", "add", "a@example.org", *(f"u{i}@example.org" for i in range(59)), "-", "--data", data)[0] == 2
+
+
 def test_full_disk(copies):
     data = copies.places()["data"]
     for verb in ("help", "user list"):

@@ -24,7 +24,7 @@ const struct verb verbs[] = {
 #undef BOTH
 const size_t verbs_count = sizeof verbs / sizeof verbs[0];
 
-enum { WORDS_MAX = 32, VERB_WORDS = 3 };
+enum { WORDS_MAX = 64, VERB_WORDS = 3 };  // `queue add` has 2 words and takes 60
 
 struct line {
     struct verb_options options;
