@@ -284,6 +284,15 @@ def test_errors(copies, words, code, kind):
     assert error["message"] in plain[2].decode() or error["message"] == "wrong arguments"
 
 
+def test_dashes(copies):
+    """Behind -- no word is an option."""
+    data = copies.places()["data"]
+    assert run("mailbox", "create", "alice", "-x", "--data", data)[0] == 2
+    assert run("mailbox", "create", "--data", data, "--", "alice", "-x")[0] == 0
+    assert b"\n-x\t" in run("mailbox", "list", "--data", data, "--", "alice")[1]
+    assert run("user", "list", "--", "--data", data)[0] == 2
+
+
 def test_many_words(copies):
     """As many as a usage promises: FROM, 58 recipients and FILE."""
     data = copies.places()["data"]
@@ -299,6 +308,20 @@ def test_full_disk(copies):
             done = subprocess.run([posthorn.binary(), *verb.split(), "--data", str(data), "--json"], stdout=full,
                                   stderr=subprocess.PIPE, env=posthorn.environment(), timeout=60, check=False)
         assert done.returncode == 1 and objects(done.stderr)[-1]["code"] == "DISK", (verb, done.stderr)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed(copies, closed):
+    """A standard descriptor that is closed is nobody's file and nobody's socket: nothing is read from it or written to it."""
+    data = copies.places()["data"]
+    for words in ("user passwd alice", "backup -"):
+        done = subprocess.run(["sh", "-c", f"exec {posthorn.binary()} {words} --data {data} {closed}"], input=b"x\n", capture_output=True,
+                              env=posthorn.environment(), timeout=60, check=False)
+        missing = "<&-" in closed and words[0] == "u" or ">&-" in closed.replace("2>&-", "")
+        assert done.returncode == missing, (words, done)
+    lock = next((data / "index").glob("*/lock.mdb"))
+    assert b"posthorn" not in lock.read_bytes() and (data / "lock").stat().st_size == 0
+    assert run("verify", "--data", data)[0] == 0
 
 
 def test_served(server):
@@ -318,20 +341,6 @@ def test_served(server):
     assert (row["user"], row["service"], row["rip"], row["tls"]) == ("alice", "imap", "127.0.0.1", False)
     failed = run("user", "passwd", "zoe", *at, "--json", stdin=b"x\n")
     assert objects(failed[2])[0]["code"] == "NONEXISTENT"
-@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-def test_closed(copies, closed):
-    """A standard descriptor that is closed is nobody's file and nobody's socket: nothing is read from it or written to it."""
-    data = copies.places()["data"]
-    for words in ("user passwd alice", "backup -"):
-        done = subprocess.run(["sh", "-c", f"exec {posthorn.binary()} {words} --data {data} {closed}"], input=b"x\n", capture_output=True,
-                              env=posthorn.environment(), timeout=60, check=False)
-        missing = "<&-" in closed and words[0] == "u" or ">&-" in closed.replace("2>&-", "")
-        assert done.returncode == missing, (words, done)
-    lock = next((data / "index").glob("*/lock.mdb"))
-    assert b"posthorn" not in lock.read_bytes() and (data / "lock").stat().st_size == 0
-    assert run("verify", "--data", data)[0] == 0
-
-
     dressed = run("kick", "alice", *at, "--json")
     assert objects(dressed[1]) == [{"type": "kicked", "sessions": 1}]
     assert run("kick", "alice", *at)[1] == b"0 sessions ended\n"

@@ -31,6 +31,7 @@ struct line {
     const char *words[WORDS_MAX];
     size_t n;
     const char *wrong;  // the first word that is not understood
+    bool plain;         // behind "--" no word is an option
 };
 
 const struct verb *
@@ -61,13 +62,23 @@ takes_dashes(const struct line *l, struct span arg)
            !span_starts(arg, SPAN("--")) && !span_eq(arg, SPAN("-c"));
 }
 
+static bool
+is_dashed(const struct line *l, struct span arg)
+{
+    return !l->plain && arg.n > 1 && arg.p[0] == '-' && !takes_dashes(l, arg);
+}
+
 static void
 read_line(struct line *l, int argc, char **argv)
 {
     for (int i = 1; i < argc;) {
-        struct span arg = span_str(argv[i]);
-        bool dashed = arg.n > 1 && arg.p[0] == '-' && !takes_dashes(l, arg);
-        int took = option_read(&l->options, argc, argv, i);
+        if (!l->plain && strcmp(argv[i], "--") == 0) {
+            l->plain = true;
+            i++;
+            continue;
+        }
+        bool dashed = is_dashed(l, span_str(argv[i]));
+        int took = l->plain ? 0 : option_read(&l->options, argc, argv, i);
         if ((dashed && took == 0) || (!dashed && l->n == WORDS_MAX))
             l->wrong = l->wrong ? l->wrong : argv[i];
         if (!dashed && l->n < WORDS_MAX)

@@ -150,6 +150,7 @@ print_topics(void)
         "Verbs take -c FILE (default /etc/posthorn/posthorn.conf) or --data DIR; while a\n"
         "server runs on that data they reach it, else they work on the data themselves.\n"
         "--json: one JSON object per line, errors too (on standard error).\n"
+        "Behind -- no word is an option: posthorn mailbox create ann -- -x\n"
         "Exit code: 0 done, 1 failed, 2 wrong usage.");
 }
 
