@@ -31,7 +31,13 @@ look_at(struct feed *fd, const char *path, const char *name, unsigned depth,
     bool top = path[0] == '\0', dotted = name[0] == '.';
     int n = snprintf(below, sizeof below, "%s%s%s", path, top ? "" : "/", name);
     if (n < 0 || (size_t)n >= sizeof below ||
-        fstatat(fd->root, below, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISDIR(st.st_mode))
+        fstatat(fd->root, below, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return R_OK;
+    if (S_ISLNK(st.st_mode) && maildir_is(fd->root, below)) {
+        feed_problem(fd, below, "is a symbolic link, which is not followed");
+        return feed_flush(fd, false, f);
+    }
+    if (!S_ISDIR(st.st_mode))
         return R_OK;
     if (dotted && (!top || name[1] == '\0' || name[1] == '.'))
         return R_OK;
@@ -121,6 +127,22 @@ send_octets(struct feed *fd, int file, struct ends ends, struct fault *f)
     return r;
 }
 
+// By Dovecot's mail_compress: gzip, bzip2, xz, zstd, LZ4. No message begins so.
+static bool
+is_compressed(int file)
+{
+    static const struct span magics[] = {SPAN("\x1f\x8b"), SPAN("BZh91AY&SY"),
+                                         SPAN("\xfd"
+                                              "7zXZ"),
+                                         SPAN("\x28\xb5\x2f\xfd"), SPAN("Dovecot-LZ4")};
+    char head[16];
+    ssize_t n = pread(file, head, sizeof head, 0);
+    for (size_t i = 0; n > 0 && i < sizeof magics / sizeof magics[0]; i++)
+        if (span_starts(span_of(head, (size_t)n), magics[i]))
+            return true;
+    return false;
+}
+
 static uint16_t
 flags_of(struct span letters)
 {
@@ -193,6 +215,11 @@ send_message(struct feed *fd, const struct feed_folder *folder, const struct mai
              msg->fresh ? "new" : "cur", msg->file.p);
     if (maildir_open_message(m, msg, &file, &why) != R_OK) {
         feed_problem(fd, where, why.why);
+        return feed_flush(fd, false, f);
+    }
+    if (is_compressed(file)) {
+        feed_problem(fd, where, "is compressed; an import from its IMAP server brings it");
+        close(file);
         return feed_flush(fd, false, f);
     }
     must(fstat(file, &st) == 0);

@@ -1,4 +1,5 @@
 """import and export: a Maildir that Dovecot made, an mbox, a run that was killed; what comes out is what went in."""
+import gzip
 import mailbox
 import os
 import pathlib
@@ -190,6 +191,22 @@ def test_options_of_another_server(server, tmp_path):
     for words in (["--dry-run"], ["--rate", "9"], ["--plaintext"], ["--password-file", "/dev/null"]):
         assert "--dry-run" in verb(server, "import", "maildir", path, "-u", "alice", *words, want=2)
     assert state(server, "alice")["INBOX"][2] == {}
+
+
+def test_compressed(server, tmp_path):
+    """Dovecot's mail_compress: octets that are no message are told, not taken for one."""
+    path = make_maildir(tmp_path / "md", 1)
+    (path / "cur" / "1000000009.M9.host,S=9:2,S").write_bytes(gzip.compress(b"Subject: z\n\nz\n"))
+    said = verb(server, "import", "maildir", path, "-u", "alice", want=1)
+    assert "M9.host" in said and "is compressed" in said and "imported 1 messages" in said
+
+
+def test_linked_folder(server, tmp_path):
+    """A folder that is a symbolic link is left out, and told."""
+    path = make_maildir(tmp_path / "md", 1)
+    make_maildir(tmp_path / "other", 1)
+    (path / ".Linked").symlink_to(tmp_path / "other")
+    assert ".Linked: is a symbolic link" in verb(server, "import", "maildir", path, "-u", "alice", want=1)
 
 
 def test_very_many_problems(server, tmp_path):
