@@ -141,8 +141,22 @@ look_dates(const X509 *x, const char *path, struct buf *text)
     return days < 14 ? FINDING_WARNING : FINDING_OK;
 }
 
+// A key that cannot be read is look_keys' to tell.
+static bool
+fits(const X509 *x, const char *path)
+{
+    FILE *file = fopen(path, "re");
+    EVP_PKEY *key = file != NULL ? PEM_read_PrivateKey(file, NULL, NULL, NULL) : NULL;
+    bool wrong = key != NULL && X509_check_private_key(x, key) != 1;
+    EVP_PKEY_free(key);
+    if (file != NULL)
+        fclose(file);
+    return !wrong;
+}
+
 static enum finding
-look_one_certificate(const struct config *c, const char *path, struct buf *text)
+look_one_certificate(const struct config *c, const char *path, const char *key,
+                     struct buf *text)
 {
     X509 *x = read_certificate(path);
     if (x == NULL) {
@@ -154,6 +168,10 @@ look_one_certificate(const struct config *c, const char *path, struct buf *text)
     if (X509_check_host(x, c->hostname, 0, 0, NULL) != 1 && worst == FINDING_OK) {
         buf_printf(text, "; it does not name %s", c->hostname);
         worst = FINDING_WARNING;
+    }
+    if (!fits(x, key)) {
+        buf_printf(text, "; the key %s is not its own", key);
+        worst = FINDING_WRONG;
     }
     X509_free(x);
     return worst;
@@ -167,7 +185,8 @@ look_certificates(const struct config *c, struct buf *text)
         buf_put_str(text, "none configured");
     for (size_t i = 0; i < c->tls_certificate.n; i++) {
         buf_put_str(text, i ? "; " : "");
-        enum finding one = look_one_certificate(c, c->tls_certificate.items[i], text);
+        enum finding one =
+            look_one_certificate(c, c->tls_certificate.items[i], c->tls_key.items[i], text);
         worst = one > worst ? one : worst;
     }
     return worst;

@@ -269,6 +269,7 @@ tls_set_add(struct tls_set *t, struct span chain, struct span key, struct fault 
     BIO *c = BIO_new_mem_buf(chain.p, (int)chain.n),
         *k = BIO_new_mem_buf(key.p, (int)key.n);
     must(c != NULL && k != NULL);
+    ERR_clear_error();  // what was wrong with the last one
     X509 *leaf = PEM_read_bio_X509_AUX(c, NULL, no_passphrase, NULL);
     EVP_PKEY *pkey = PEM_read_bio_PrivateKey(k, NULL, no_passphrase, NULL);
     enum result r = leaf == NULL || pkey == NULL

@@ -447,6 +447,21 @@ def test_under_load(server):
     assert server.stderr().count("reloaded: other certificates") == 20
 
 
+def test_wrong_key(server):
+    """Another certificate's key is told by the reload and by doctor, and not once more when something else is wrong."""
+    good, path = (server.dir / "key.pem").read_bytes(), server.dir / "cert.pem"
+    (server.dir / "other").mkdir()
+    make_certificate(server.dir / "other")
+    shutil.copy(server.dir / "other/key.pem", server.dir / "key.pem")
+    assert "does not belong" in refused(server)
+    done = subprocess.run([binary(), "doctor", "-c", str(server.config)], capture_output=True, env=server.environment(), timeout=60, check=False)
+    assert done.returncode == 1 and b"key.pem is not its own" in done.stdout
+    (server.dir / "key.pem").write_bytes(good)
+    path.write_bytes(b"")
+    said = refused(server)
+    assert "no certificate in PEM form" in said and "mismatch" not in said
+
+
 DEFAULT = """
 set -e
 mount --bind "$1" /etc
