@@ -172,7 +172,7 @@ def test_any_gate_resumes_a_tls_session(server, version):
 @contextlib.contextmanager
 def stopped(server, role):
     """Its processes do nothing meanwhile."""
-    pids = server.pids(role)
+    pids = wait_for(lambda: server.pids(role))
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:
@@ -226,6 +226,7 @@ def test_mail_is_away_for_long():
     try:
         with stopped(own, "mail"):
             wire = stranger(own, "alice")
+            wait_for(lambda: "Login: user=<alice>" in own.stderr())
             time.sleep(31)
         assert wire.line().startswith(b"a NO [UNAVAILABLE]")
     finally:
