@@ -182,15 +182,27 @@ read_mailbox(struct parse *p)
     return got;
 }
 
+// Passes over commas: an empty place in a list is no address (RFC 5322 section 4.4).
+static enum lex
+next_place(struct parse *p)
+{
+    enum lex got = mime_lex_space(&p->lex);
+
+    while (got == LEX_MORE && *p->lex.p == ',') {
+        p->lex.p++;
+        got = mime_lex_space(&p->lex);
+    }
+    return got;
+}
+
 static enum lex
 read_group_members(struct parse *p)
 {
-    while (p->n < LIMIT_mime_addresses) {
+    while (p->n < LIMIT_mime_addresses && *p->lex.p != ';') {
         (void)read_mailbox(p);  // a broken member does not end the group
         if (mime_lex_peek(&p->lex) != ',')
             break;
-        p->lex.p++;
-        if (mime_lex_space(&p->lex) != LEX_MORE)
+        if (next_place(p) != LEX_MORE)
             return LEX_BAD;
     }
     return LEX_MORE;
@@ -204,11 +216,11 @@ read_group(struct parse *p)
     if (mime_lex_phrase(&p->lex, &p->text) != LEX_MORE || *p->lex.p != ':')
         return LEX_BAD;
     p->lex.p++;
-    enum lex got = mime_lex_space(&p->lex);
+    enum lex got = next_place(p);
     p->now.mailbox = keep(p);
     add(p, MIME_GROUP_START);
 
-    if (got == LEX_MORE && *p->lex.p != ';')
+    if (got == LEX_MORE)
         got = read_group_members(p);
     if (got != LEX_BAD && mime_lex_peek(&p->lex) == ';') {
         p->lex.p++;
@@ -238,8 +250,7 @@ read_list(struct parse *p)
     while (p->n < LIMIT_mime_addresses) {
         if (read_address(p) == LEX_END || mime_lex_peek(&p->lex) != ',')
             return;
-        p->lex.p++;
-        enum lex got = mime_lex_space(&p->lex);
+        enum lex got = next_place(p);
         if (got == LEX_BAD)
             add_mailbox(p);
         if (got != LEX_MORE)
@@ -256,7 +267,7 @@ mime_address_parse(struct arena *a, struct span text)
     buf_init(&p.text, LIMIT_mime_header);
     buf_init(&p.comment, LIMIT_mime_header);
     p.lex.comment = &p.comment;
-    if (mime_lex_space(&p.lex) == LEX_MORE)
+    if (next_place(&p) == LEX_MORE)
         read_list(&p);
     buf_done(&p.text);
     buf_done(&p.comment);

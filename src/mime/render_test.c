@@ -49,6 +49,12 @@ test_render_envelope(void **state)
          "NIL)) "
          "NIL NIL NIL)",
          false},
+        // RFC 5322 appendix A.6.1 and section 4.4: empty places
+        {"To: a@b, , c@d,\nCc: ,(x),a@b\nBcc: G:,a@b,,;,,\n",
+         "(NIL NIL NIL NIL NIL ((NIL NIL \"a\" \"b\")(NIL NIL \"c\" \"d\")) "
+         "((NIL NIL \"a\" \"b\")) ((NIL NIL \"G\" NIL)(NIL NIL \"a\" \"b\")"
+         "(NIL NIL NIL NIL)) NIL NIL)",
+         false},
         {"Bcc: \"x \\\"y\\\"\" <\"l p\"@[1.2.3.4]>\n",
          "(NIL NIL NIL NIL NIL NIL NIL ((\"x \\\"y\\\"\" NIL \"l p\" \"[1.2.3.4]\")) NIL "
          "NIL)",
