@@ -182,6 +182,27 @@ read_mailbox(struct parse *p)
     return got;
 }
 
+// What stands behind an address that is broken is passed over, up to the next place or the end of its group. False: there is none.
+static bool
+find_place(struct parse *p, bool in_group)
+{
+    enum lex got = mime_lex_space(&p->lex);
+
+    while (got == LEX_MORE && *p->lex.p != ',' && !(in_group && *p->lex.p == ';')) {
+        if (*p->lex.p == '"') {
+            got = mime_lex_quoted(&p->lex, NULL);
+            continue;
+        }
+        struct span rest = span_of(p->lex.p, (size_t)(p->lex.end - p->lex.p));
+        size_t n = *rest.p == '<' ? span_find_char(rest, '>') : 0;
+        if (n == rest.n)
+            return false;
+        p->lex.p += n + 1;
+        got = mime_lex_space(&p->lex);
+    }
+    return got == LEX_MORE;
+}
+
 // Passes over commas: an empty place in a list is no address (RFC 5322 section 4.4).
 static enum lex
 next_place(struct parse *p)
@@ -199,10 +220,8 @@ static enum lex
 read_group_members(struct parse *p)
 {
     while (p->n < LIMIT_mime_addresses && *p->lex.p != ';') {
-        (void)read_mailbox(p);  // a broken member does not end the group
-        if (mime_lex_peek(&p->lex) != ',')
-            break;
-        if (next_place(p) != LEX_MORE)
+        (void)read_mailbox(p);
+        if (!find_place(p, true) || next_place(p) != LEX_MORE)
             return LEX_BAD;
     }
     return LEX_MORE;
@@ -248,7 +267,7 @@ static void
 read_list(struct parse *p)
 {
     while (p->n < LIMIT_mime_addresses) {
-        if (read_address(p) == LEX_END || mime_lex_peek(&p->lex) != ',')
+        if (read_address(p) == LEX_END || !find_place(p, false))
             return;
         enum lex got = next_place(p);
         if (got == LEX_BAD)

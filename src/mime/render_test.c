@@ -55,6 +55,13 @@ test_render_envelope(void **state)
          "((NIL NIL \"a\" \"b\")) ((NIL NIL \"G\" NIL)(NIL NIL \"a\" \"b\")"
          "(NIL NIL NIL NIL)) NIL NIL)",
          false},
+        // what is broken hides none of those behind it
+        {"To: a@b <a@b>, c@d\nCc: U <;@x>\nBcc: G:a b@c <x,\"y@z\">,d@e x;;,f@g\n",
+         "(NIL NIL NIL NIL NIL ((NIL NIL \"a\" \"b\")(NIL NIL \"c\" \"d\")) "
+         "((\"U\" NIL \"MISSING_MAILBOX\" \"SYNTAX_ERROR\")) ((NIL NIL \"G\" NIL)"
+         "(\"a b\" NIL \"MISSING_MAILBOX\" \"MISSING_DOMAIN\")(NIL NIL \"d\" \"e\")"
+         "(NIL NIL NIL NIL)(NIL NIL \"f\" \"g\")) NIL NIL)",
+         false},
         {"Bcc: \"x \\\"y\\\"\" <\"l p\"@[1.2.3.4]>\n",
          "(NIL NIL NIL NIL NIL NIL NIL ((\"x \\\"y\\\"\" NIL \"l p\" \"[1.2.3.4]\")) NIL "
          "NIL)",
