@@ -9,7 +9,8 @@
 struct preview {
     struct buf *out;
     unsigned chars;
-    bool space;  // white space is due before the next character
+    bool space;          // white space is due before the next character
+    struct span joiner;  // is due before it, where no white space is; n 0: none
 };
 
 bool
@@ -36,39 +37,73 @@ code_point(struct span c)
     return code;
 }
 
-// White space and controls; also what shows nothing and fills the beginning of many newsletters.
+struct points {
+    uint32_t first, last;
+};
+
+static bool
+is_among(const struct points *points, size_t n, uint32_t c)
+{
+    for (size_t i = 0; i < n; i++)
+        if (c >= points[i].first && c <= points[i].last)
+            return true;
+    return false;
+}
+
+// White space and controls.
 static bool
 is_blank(uint32_t c)
 {
-    static const struct {
-        uint32_t first, last;
-    } blanks[] = {
-        {0x00, 0x20},     {0x7f, 0xa0},     {0xad, 0xad},     {0x34f, 0x34f},
-        {0x61c, 0x61c},   {0x115f, 0x1160}, {0x1680, 0x1680}, {0x17b4, 0x17b5},
-        {0x180e, 0x180e}, {0x2000, 0x200f}, {0x2028, 0x202f}, {0x205f, 0x206f},
-        {0x2800, 0x2800}, {0x3000, 0x3000}, {0x3164, 0x3164}, {0xfeff, 0xfeff},
+    static const struct points blanks[] = {
+        {0x00, 0x20},     {0x7f, 0xa0},     {0x115f, 0x1160}, {0x1680, 0x1680},
+        {0x2000, 0x200a}, {0x2028, 0x2029}, {0x202f, 0x202f}, {0x205f, 0x205f},
+        {0x2800, 0x2800}, {0x3000, 0x3000}, {0x3164, 0x3164},
     };
-    for (size_t i = 0; i < sizeof blanks / sizeof blanks[0]; i++)
-        if (c >= blanks[i].first && c <= blanks[i].last)
-            return true;
-    return false;
+    return is_among(blanks, sizeof blanks / sizeof blanks[0], c);
+}
+
+// What shows nothing, not even a blank, and fills the beginning of many newsletters: soft hyphens, marks of direction.
+static bool
+is_unseen(uint32_t c)
+{
+    static const struct points unseen[] = {
+        {0xad, 0xad},     {0x34f, 0x34f},   {0x61c, 0x61c},
+        {0x17b4, 0x17b5}, {0x180e, 0x180e}, {0x200b, 0x200f},
+        {0x202a, 0x202e}, {0x2060, 0x206f}, {0xfeff, 0xfeff},
+    };
+    return is_among(unseen, sizeof unseen / sizeof unseen[0], c);
+}
+
+// Words (Persian, Hindi) and pictures are written with them: they stay between what is seen.
+static bool
+is_joiner(uint32_t c)
+{
+    return c == 0x200c || c == 0x200d;
 }
 
 // False when the preview is full.
 static bool
 put_char(struct preview *p, struct span c)
 {
-    if (is_blank(code_point(c))) {
+    uint32_t point = code_point(c);
+    if (is_unseen(point)) {
+        if (is_joiner(point) && p->chars > 0)
+            p->joiner = c;
+        return true;
+    }
+    if (is_blank(point)) {
         p->space = p->chars > 0;
         return true;
     }
-    if (p->chars + p->space >= PREVIEW_CHARS)
-        return false;
-    if (p->space)
-        buf_put_char(p->out, ' ');
-    buf_put(p->out, c);
-    p->chars += 1 + p->space;
+    struct span before = p->space ? SPAN(" ") : p->joiner;
+    unsigned more = 1 + (before.n > 0);
     p->space = false;
+    p->joiner = SPAN_NONE;
+    if (p->chars + more > PREVIEW_CHARS)
+        return false;
+    buf_put(p->out, before);
+    buf_put(p->out, c);
+    p->chars += more;
     return p->chars < PREVIEW_CHARS;
 }
 

@@ -42,6 +42,14 @@ static const struct row rows[] = {
     {"html", "utf-8", "<!-- c --><div>a</div><div>b</div>", "a b", MIME_ENC_IDENTITY},
     {"html", "utf-8", "<div>&zwnj;&nbsp;&#847;\xe2\x80\x8b</div>seen", "seen",
      MIME_ENC_IDENTITY},
+    {"html", "utf-8", "Daten&shy;schutz&#8203;\xef\xbb\xbf!", "Datenschutz!",
+     MIME_ENC_IDENTITY},
+    // joiners stay in a word and in a picture made of two, and go beside white space
+    {"plain", "utf-8",
+     "\xe2\x80\x8c\xd9\x85\xe2\x80\x8c\xd8\xae \xe2\x80\x8d\r\n\xe2\x80\x8d\xe2\x80\x8b"
+     "\xf0\x9f\x91\xa9\xe2\x80\x8d\xf0\x9f\x92\xbb\xe2\x80\x8d",
+     "\xd9\x85\xe2\x80\x8c\xd8\xae \xf0\x9f\x91\xa9\xe2\x80\x8d\xf0\x9f\x92\xbb",
+     MIME_ENC_IDENTITY},
     {"html", "utf-8", "<style>never ended", "", MIME_ENC_IDENTITY},
     {"html", "utf-8",
      "<p>a\xff"
@@ -88,8 +96,9 @@ static void
 test_length(void **state)
 {
     (void)state;
-    static const char *const pieces[] = {"a", "\xc3\xa9", "\xf0\x9f\x98\x80", "ab "};
-    for (size_t i = 0; i < 4; i++) {
+    static const char *const pieces[] = {"a", "\xc3\xa9", "\xf0\x9f\x98\x80", "ab ",
+                                         "a\xe2\x80\x8d"};
+    for (size_t i = 0; i < 5; i++) {
         struct buf text, b;
         buf_init(&text, 1 << 20);
         while (text.n < 100000)
