@@ -45,9 +45,9 @@ static void
 put_word(struct buf *b)
 {
     static const char *const letters[] = {"A", "B", "C", "1", "E\xCC\x81", "\xD0\x94", "S"};
-    // what the fuzzy fold makes another letter, or a gap, or drops
-    static const char *const odd[] = {"\xC3\x9F", "\xC3\x98", "O\xCC\x88", "\xCA\xBC",
-                                      "\xF3\xA0\x84\x80"};
+    // what the fuzzy fold makes another letter (small ones are what the fold made of U+FB01), or a gap, or drops
+    static const char *const odd[] = {"\xC3\x9F", "\xC3\x98",         "O\xCC\x88",
+                                      "\xCA\xBC", "\xF3\xA0\x84\x80", "fi"};
     static const char *const wide[] = {"\xE6\x97\xA5", "\xE6\x9C\xAC", "\xE3\x81\x8B",
                                        "\xE3\x82\x99", "\xF0\xA0\x80\x80"};
     size_t kind = below(20), n = kind == 0   ? 20 + below(60)
@@ -57,7 +57,7 @@ put_word(struct buf *b)
     n = kind == 1 && below(10) > 0 ? 3 : n;  // few are that long
     for (size_t i = 0; i < n; i++)
         buf_put_str(b, ideographs       ? wide[below(5)]
-                       : below(16) == 0 ? odd[below(5)]
+                       : below(16) == 0 ? odd[below(6)]
                                         : letters[below(7)]);
 }
 

@@ -6,7 +6,7 @@
 #include "base/hash.h"
 #include "search/text_inside.h"
 
-#define TEXT_MAGIC "PHTEXT\0\5"
+#define TEXT_MAGIC "PHTEXT\0\6"
 enum {
     TEXT_PAGE_WORDS = 1,  // and one more for each kind of terms
     TEXT_PAGE_PAIRS = 6,

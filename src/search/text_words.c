@@ -172,10 +172,30 @@ tell_junction(struct text_words *w, size_t edge, struct span gap, size_t head)
 
 // ---- what the fuzzy fold makes of them ----
 
+// Small letters are what the fold makes of some signs (the two of U+FB01), and the fuzzy one makes capitals of them.
+static lane16
+is_beyond(lane16 c)
+{
+    return (lane16)((c >= 0x80) | (c - 'a' < 26));
+}
+
+// ASCII that the fuzzy fold leaves as it is?
+static bool
+is_settled(struct span s)
+{
+    size_t n = 0;
+    for (; n + sizeof(lane16) <= s.n; n += sizeof(lane16))
+        if (lane_any(is_beyond(lane_load(s.p + n))))
+            return false;
+    while (n < s.n && !(s.p[n] & 0x80) && !(s.p[n] >= 'a' && s.p[n] <= 'z'))
+        n++;
+    return n == s.n;
+}
+
 static bool
 is_ascii(const struct text_words *w, struct span s)
 {
-    return w->ascii || mime_ascii_run(s) == s.n;
+    return w->ascii || is_settled(s);
 }
 
 static void
@@ -294,12 +314,6 @@ static lane16
 is_letter(lane16 c)
 {
     return (lane16)(((c | 0x20) - 'a' < 26) | (c - '0' < 10));
-}
-
-static lane16
-is_beyond(lane16 c)
-{
-    return (lane16)(c >= 0x80);
 }
 
 // Of 64 octets; there is room for those behind the n that count.
@@ -480,7 +494,7 @@ take(struct text_words *w, bool end)
 {
     size_t at = 0, k = 0;
     bool more = true;
-    w->ascii = mime_ascii_run(span_of(w->text, w->n)) == w->n;
+    w->ascii = is_settled(span_of(w->text, w->n));
     find_edges(w);
     if (!w->ascii)
         find_beyond(w);

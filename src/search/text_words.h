@@ -70,13 +70,14 @@ struct text_words {
     bool long_word, long_gap;
     bool whole;  // the last term is a plain word, and the text goes on behind it
     bool loose;  // a word of the fuzzy text may be in no term
-    bool ascii;  // all of the text is
+    bool ascii;  // all of the text is, without small letters
     struct text_term told[TEXT_TERMS];
     size_t told_n;
     char text[TEXT_ROOM + TERM_MAX], folded[TEXT_ROOM + TERM_MAX];
     // of the text: where runs of ASCII letters and digits begin and end, in turns, then its end
     uint16_t edges[TEXT_ROOM + 4];
-    uint64_t beyond[TEXT_ROOM / 64 + 2];  // a bit for each octet: it is not ASCII
+    // a bit for each octet: it is not ASCII, or a small letter
+    uint64_t beyond[TEXT_ROOM / 64 + 2];
 };
 
 // A stream: begin, feed, end.
