@@ -56,7 +56,9 @@ set_cores(struct mime_text_search *s)
         needle->ascii = mime_ascii_run(needle->text) == needle->text.n;
         struct span core = span_slice(buf_span(&s->cores), at, at + needle->text.n);
         needle->core = mime_finder_of(mime_longest_piece(core, parts_core));
-        needle->whole = s->collation != COLLATION_OCTET && needle->core.needle.n == core.n;
+        // one with small letters (of a ligature) is in no text of ASCII, as it is folded
+        needle->whole = needle->core.needle.n == core.n && span_eq(core, needle->text) &&
+                        s->collation != COLLATION_OCTET;
     }
 }
 

@@ -521,12 +521,26 @@ test_text_search_headers(void **state)
 {
     (void)state;
     static const char block[] =
-        "Subject: =?utf-8?Q?Gr=C3=BC=C3=9Fe?=\r\n from here\r\nX: end\r\n\r\n";
+        "Subject: =?utf-8?Q?Gr=C3=BC=C3=9Fe?=\r\n from here\r\nX: end\r\n"
+        "Y: o\xEF\xAC\x83"
+        "ce\r\nZ: muffin\r\n\r\n";
     static const struct {
         const char *needle;
         bool want;
-    } rows[] = {{"GR\xC3\x9C", true}, {"e from", true}, {"subject: gr", true},
-                {"here\r\nX", false}, {"utf-8", false}, {"X: END", true}};
+    } rows[] = {
+        {"GR\xC3\x9C", true},
+        {"e from", true},
+        {"subject: gr", true},
+        {"here\r\nX", false},
+        {"utf-8", false},
+        {"X: END", true},
+        // RFC 5051: the ligature (U+FB03) becomes small letters, the others capitals
+        {"o\xEF\xAC\x83"
+         "ce",
+         true},
+        {"\xEF\xAC\x83"
+         "n",
+         false}};
 
     for (size_t i = 0; i < ROWS(rows); i++) {
         struct span needle = span_str(rows[i].needle);
