@@ -1,5 +1,5 @@
 // The frames of a body: what was put comes back; a compressed body under true checksums, with any table and any frames, is
-// refused or gives as many octets as its header says, and nothing is written or read outside of them.
+// refused or gives as many octets as its header says, and nothing is written or read outside of them. A changed octet is noticed.
 
 #include "store/body_frame.h"
 
@@ -22,7 +22,7 @@ decode(const struct body_header *b, uint64_t i, const struct body_frame_place *p
 }
 
 static void
-round_trip(const struct body_header *how, struct span text)
+round_trip(const struct body_header *how, bool wanted, struct span text)
 {
     struct body_header b = *how;
     struct buf room, lengths;
@@ -32,7 +32,7 @@ round_trip(const struct body_header *how, struct span text)
     buf_init(&room, body_frame_room(&b, plain.n));
     buf_init(&lengths, 64);
     char *p = buf_reserve(&room, body_frame_room(&b, plain.n));
-    size_t n = body_frame_put(&b, 0, true, plain, p);
+    size_t n = body_frame_put(&b, 0, wanted, plain, p);
     body_frame_note(&b, &lengths, plain.n, n);
     b.plain = plain.n;
     body_frame_table_end(&b, &lengths);
@@ -42,6 +42,8 @@ round_trip(const struct body_header *how, struct span text)
     struct span stored = span_of(p, place.stored);
     must(body_frame_check(&b, 0, stored, p + place.stored) == R_OK);
     decode(&b, 0, &place, stored, plain);
+    p[plain.n % n] ^= 1;
+    must(body_frame_check(&b, 0, stored, p + place.stored) != R_OK);
     buf_done(&room);
 }
 
@@ -57,6 +59,7 @@ load(const struct body_header *b, char *octets)
                                         span_of(table, n - LAYOUT_SUM)));
     if (body_frame_table_check(b, span_of(table, n)) != R_OK)
         return;
+    must(body_frame_table_check(b, span_of(table, n + 1)) != R_OK);
     for (uint64_t i = 0; i < layout_frames(b->plain); i++) {
         struct body_frame_place p = body_frame_place(b, span_of(table, n), i);
         must(p.stored > 0 && p.at + p.stored + LAYOUT_SUM <= b->stored - n);
@@ -72,10 +75,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     const struct codec *codec = codec_by_name(codecs[in.p[0] & 1]);
     struct body_header b = {.id = 7, .codec = codec->id};
+    bool wish = in.p[0] & 2;  // that nothing is compressed
     uint32_t plain = (uint32_t)(uint8_t)in.p[1] << 16 | (uint32_t)(uint8_t)in.p[2] << 8 |
                      (uint8_t)in.p[3];
     in = span_skip(in, 4);
-    round_trip(&b, in);
+    round_trip(&b, !wish, in);
     b.plain = plain;
     b.stored = in.n;
     b.compressed = true;

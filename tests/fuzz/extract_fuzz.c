@@ -1,9 +1,12 @@
-// Attachments: no reader ever gives more than it may, or what is no UTF-8.
+// Attachments: no reader ever gives more than it may, or what is no UTF-8. The first octet chooses; from REPEATED on the document is
+// repeated until it is more than may be said. Three lines of it as type, subtype and name: the kind does not go by their case.
 #include "base/limits.h"
 #include "extract/readers.h"
 #include "mime/charset.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { REPEATED = 250 };
 
 static void
 put(void *arg, struct span text)
@@ -43,6 +46,56 @@ xml(unsigned dialect, struct span s)
     buf_done(&two);
 }
 
+static void
+upper(struct buf *b, struct span s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        buf_put_char(b, ascii_upper(s.p[i]));
+}
+
+static void
+kind(struct span s)
+{
+    struct span lines[3] = {SPAN(""), SPAN(""), SPAN("")};
+    struct buf capitals;
+    for (size_t i = 0; i < 3; i++)
+        (void)!span_next_field(&s, '\n', &lines[i]);
+    size_t type = lines[0].n, subtype = lines[1].n;
+    buf_init(&capitals, SIZE_MAX);
+    for (size_t i = 0; i < 3; i++)
+        upper(&capitals, lines[i]);
+    struct span all = buf_span(&capitals);
+    enum extract_kind k = extract_kind_of(lines[0], lines[1], lines[2]);
+    must(k < EXTRACT_KINDS);
+    must(extract_kind_of(span_slice(all, 0, type), span_slice(all, type, type + subtype),
+                         span_skip(all, type + subtype)) == k);
+    buf_done(&capitals);
+}
+
+static void
+document(enum extract_kind k, struct span s)
+{
+    struct buf text;
+    buf_init(&text, LIMIT_extract_text);
+    struct extract_out out = {.put = put, .arg = &text};
+    enum extract_verdict v = extract_read(k, s, &out);
+    must(v < EXTRACT_VERDICTS && extract_verdict_name(v) != NULL);
+    must(!out.full || v == EXTRACT_TOO_LARGE);
+    check(&text, &out);
+    buf_done(&text);
+}
+
+static void
+repeated(enum extract_kind k, struct span s)
+{
+    struct buf all;
+    buf_init(&all, 2 * LIMIT_extract_text);
+    while (s.n > 0 && s.n < LIMIT_extract_text && all.n <= LIMIT_extract_text)
+        buf_put(&all, s);
+    document(k, buf_span(&all));
+    buf_done(&all);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -52,15 +105,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     struct span s = span_of(data + 1, size - 1);
     unsigned choice = data[0] % 10;
+    kind(s);
     if (choice >= 4) {
         xml(1U << (choice - 4), s);
         return 0;
     }
-    struct buf text;
-    buf_init(&text, LIMIT_extract_text);
-    struct extract_out out = {.put = put, .arg = &text};
-    must(extract_read(kinds[choice], s, &out) < EXTRACT_VERDICTS);
-    check(&text, &out);
-    buf_done(&text);
+    if (data[0] >= REPEATED)
+        repeated(kinds[choice], s);
+    else
+        document(kinds[choice], s);
     return 0;
 }

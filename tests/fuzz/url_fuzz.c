@@ -1,4 +1,5 @@
-// IMAP URLs: what is taken keeps its bounds, and its text as told in BADURL cannot leave the response code.
+// IMAP URLs: what is taken keeps its bounds, its text as told in BADURL cannot leave the response code, and as it is logged it has
+// no token.
 #include "wire/url.h"
 
 #include "base/limits.h"
@@ -19,6 +20,22 @@ check(const struct url *u, struct span text)
     must(u->has_partial ? u->at <= INT64_MAX && u->count > 0 : u->at == 0 && u->count == 0);
 }
 
+static void
+masked(struct span text)
+{
+    const struct span mark = SPAN(":internal:");
+    struct buf b;
+    buf_init(&b, 2 * text.n + 1);
+    url_put_masked(&b, text);
+    must(!b.over);
+    struct span rest = buf_span(&b);
+    for (size_t at; (at = span_ifind(rest, mark)) < rest.n;) {
+        rest = span_skip(rest, at + mark.n);
+        must(rest.n == 0 || (!ascii_is_alpha(rest.p[0]) && !ascii_is_digit(rest.p[0])));
+    }
+    buf_done(&b);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -35,6 +52,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t i = 0; i < b.n; i++)
         must(b.p[i] > ' ' && b.p[i] != ']' && b.p[i] != '\\');
     buf_done(&b);
+    masked(text);
     arena_free(&a);
     return 0;
 }
