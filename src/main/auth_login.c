@@ -485,13 +485,6 @@ refuse_start(struct auth_channel *at, const struct auth_start *start, enum fault
     auth_reply_send(at, &r);
 }
 
-static bool
-waits_for_client(const struct login *l)
-{
-    return l->state == LOGIN_CLIENT || l->state == LOGIN_FINAL ||
-           l->state == LOGIN_TOKEN_ERROR;
-}
-
 // Who begins an exchange and says no more keeps nobody out: the oldest of them goes.
 static void
 make_room(struct auth_channel *at)
@@ -500,11 +493,9 @@ make_room(struct auth_channel *at)
     if (HASH_COUNT(at->logins) < LIMIT_auth_exchanges)
         return;
     HASH_ITER(hh, at->logins, l, next)
-    {
-        if (waits_for_client(l)) {
-            login_deny(l, FAULT_LIMIT, "too many exchanges are under way");
-            return;
-        }
+    if (l->state == LOGIN_CLIENT || l->state == LOGIN_TOKEN_ERROR) {
+        login_deny(l, FAULT_LIMIT, "too many exchanges are under way");
+        return;
     }
 }
 
