@@ -27,6 +27,16 @@ offer(struct span reply)
     must(!smtp_offer_has(&o, ""));
 }
 
+// The only line with a blank behind its code, or nothing (RFC 5321 section 4.2.1), is the last.
+static void
+lines(struct span reply)
+{
+    struct span line;
+    while (span_next_field(&reply, '\n', &line) == R_OK && reply.n > 0)
+        must(line.n > 3 && line.p[3] == '-');
+    must(reply.p != NULL && line.n >= 3 && (line.n <= 4 || line.p[3] == ' '));
+}
+
 static void
 answer(struct span in)
 {
@@ -42,6 +52,7 @@ answer(struct span in)
         must(smtp_reply_take(span_slice(in, 0, at), &cut, &none, &f) == R_OK && none == 0);
     must(smtp_reply_take(span_slice(in, 0, used), &cut, &none, &f) == R_OK && none == used);
     must(memcmp(&cut, &r, sizeof r) == 0);
+    lines(span_slice(in, 0, used));
     offer(span_slice(in, 0, used));
 }
 

@@ -23,7 +23,7 @@ check(const struct url *u, struct span text)
 static void
 masked(struct span text)
 {
-    const struct span mark = SPAN(":internal:");
+    const struct span mark = SPAN(":internal:"), hidden = SPAN("[hidden]");
     struct buf b;
     buf_init(&b, 2 * text.n + 1);
     url_put_masked(&b, text);
@@ -31,6 +31,8 @@ masked(struct span text)
     struct span rest = buf_span(&b);
     for (size_t at; (at = span_ifind(rest, mark)) < rest.n;) {
         rest = span_skip(rest, at + mark.n);
+        if (span_starts(rest, hidden) && span_find(text, hidden) == text.n)
+            rest = span_skip(rest, hidden.n);
         must(rest.n == 0 || (!ascii_is_alpha(rest.p[0]) && !ascii_is_digit(rest.p[0])));
     }
     buf_done(&b);
