@@ -19,7 +19,16 @@ PARSERS = """
     base/pack.c io/message.c store/record.c store/index_scan.c imap/base/search_keys.c imap/base/fetch_items.c
     imap/pattern.c imap/preauth.c imap/preauth_verbs.c lmtp/command.c lmtp/data.c auth/passwd_file.c auth/sasl.c mail/name.c
     ctl/config_file.c ctl/setting.c ctl/frame.c ctl/parcel.c ctl/mbox_read.c ctl/mbox_from.c ctl/uidlist.c ctl/import_names.c
-    ctl/feed_maildir.c ctl/feed_mbox.c ctl/maildir.c""".split()
+    ctl/feed_maildir.c ctl/feed_mbox.c ctl/maildir.c
+    wire/url.c wire/proxy.c wire/policy.c wire/auth_line.c wire/client_id.c wire/language.c pull/frame.c pull/response.c
+    relay/reply.c relay/recode.c relay/envelope.c relay/queue_note.c relay/text.c auth/token.c preauth/preauth.c
+    pop3/command.c pop3/downgrade.c pop3/language.c pop3/preauth_verbs.c pop3/retrieve.c pop3/stuff.c
+    managesieve/command.c managesieve/grammar.c managesieve/preauth.c submission/burl.c submission/command.c
+    submission/envelope.c submission/header.c submission/preauth.c submission/preauth_verbs.c submission/text.c
+    sieve/call.c sieve/compile.c sieve/glob.c sieve/lex.c sieve/match.c sieve/parse.c sieve/print.c sieve/regex.c
+    sieve/regex_run.c sieve/string.c extract/kinds.c extract/office.c extract/plain.c extract/rtf.c extract/xml.c
+    mime/finder.c mime/html.c mime/marks.c mime/message_id.c mime/shown.c mime/text.c store/body_frame.c
+    imap/notify_parse.c""".split()
 
 
 def run(*words, **more):
