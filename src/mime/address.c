@@ -168,6 +168,56 @@ read_addr_spec(struct parse *p)
     return LEX_BAD;
 }
 
+// Up to what ends a word without quotes, whatever else is in it.
+static enum lex
+read_odd_word(struct parse *p)
+{
+    while (p->lex.p < p->lex.end && !ascii_is_space(*p->lex.p) &&
+           !strchr("\"(<,;", *p->lex.p))
+        buf_put_char(&p->text, *p->lex.p++);
+    return mime_lex_space(&p->lex);
+}
+
+// With a name that is no phrase: "[List] Joe <j@x>". LEX_BAD: no address in '<' and '>' is here.
+static enum lex
+read_odd_name_addr(struct parse *p)
+{
+    enum lex got = LEX_MORE;
+
+    buf_reset(&p->text);
+    while (got == LEX_MORE && !strchr("<,;", *p->lex.p)) {
+        if (p->text.n > 0)
+            buf_put_char(&p->text, ' ');
+        got = *p->lex.p == '"' ? mime_lex_quoted(&p->lex, &p->text) : read_odd_word(p);
+    }
+    if (got != LEX_MORE || *p->lex.p != '<')
+        return LEX_BAD;
+    p->now = (struct mime_address){.name = keep(p)};
+    got = read_angle(p);
+    return p->now.mailbox.p && p->now.host.n > 0 ? got : LEX_BAD;
+}
+
+// An addr-spec; where it is not all of its place, what is before '<' may be a name. "a@b <a@b>" needs none.
+static enum lex
+read_bare(struct parse *p)
+{
+    const char *start = p->lex.p;
+    enum lex got = read_addr_spec(p);
+    const char *behind = p->lex.p;
+    struct mime_address bare = p->now;
+
+    if (behind == p->lex.end || strchr(",;", *behind))
+        return got;
+    p->lex.p = start;
+    enum lex odd = read_odd_name_addr(p);
+    if (odd != LEX_BAD &&
+        !(span_ieq(p->now.mailbox, bare.mailbox) && span_ieq(p->now.host, bare.host)))
+        return odd;
+    p->lex.p = behind;
+    p->now = bare;
+    return got;
+}
+
 static enum lex
 read_mailbox(struct parse *p)
 {
@@ -176,7 +226,7 @@ read_mailbox(struct parse *p)
 
     if (got == LEX_BAD) {
         p->lex.p = start;
-        got = read_addr_spec(p);
+        got = read_bare(p);
     }
     add_mailbox(p);
     return got;
