@@ -12,6 +12,45 @@ struct pieces {
     size_t n;
 };
 
+// Neither quoted nor a token: as it is written up to ';', or, of what names no file, up to white space. A comment behind it goes.
+static void
+read_odd(struct mime_lex *l, struct buf *value, bool is_name)
+{
+    struct span rest = span_of(l->p, (size_t)(l->end - l->p));
+    struct span text = span_trim(span_slice(rest, 0, span_find_char(rest, ';')));
+    struct mime_lex words = mime_lex_of(text);
+    const char *to = NULL;
+
+    for (enum lex got = LEX_MORE; got == LEX_MORE;) {
+        to = ++words.p;
+        if (to == words.end)
+            break;
+        if (ascii_is_space(*to))
+            got = is_name ? mime_lex_space(&words) : LEX_END;
+        if (got == LEX_BAD)
+            to = words.end;  // no comment
+    }
+    buf_put(value, span_of(text.p, (size_t)(to - text.p)));
+    l->p += text.n;
+}
+
+static enum lex
+read_bare(struct mime_lex *l, struct buf *value, struct span name)
+{
+    struct mime_lex from = *l;
+    enum lex got = mime_lex_token(l, value);
+    // what is more than a token is no charset anyone knows
+    bool cut = value->n > 0 && span_ieq(name, SPAN("charset"));
+
+    if (got == LEX_MORE && *l->p != ';' && !cut) {
+        *l = from;
+        buf_reset(value);
+        read_odd(l, value,
+                 span_ieq(name, SPAN("name")) || span_ieq(name, SPAN("filename")));
+    }
+    return got == LEX_BAD ? LEX_BAD : LEX_MORE;
+}
+
 // One `; name=value`, LEX_END at the end of the value, LEX_BAD at something else (which the
 // caller skips).
 static enum lex
@@ -32,12 +71,7 @@ read_param(struct mime_lex *l, struct buf *name, struct buf *value)
         return got == LEX_END ? LEX_MORE : LEX_BAD;
     if (*l->p == '"')
         return mime_lex_quoted(l, value) == LEX_BAD ? LEX_BAD : LEX_MORE;
-    if (*l->p != '=')
-        return mime_lex_token(l, value) == LEX_BAD ? LEX_BAD : LEX_MORE;
-    // name==?utf-8?b?...?= is what some mailers write
-    for (; l->p < l->end && *l->p != ';' && !ascii_is_space(*l->p); l->p++)
-        buf_put_char(value, *l->p);
-    return LEX_MORE;
+    return read_bare(l, value, buf_span(name));
 }
 
 // Splits name, name*, name*3 and name*3*; anything else keeps its stars and stays alone.

@@ -134,6 +134,22 @@ test_render_body(void **state)
          NULL},
         {"Content-Type: message/global\r\n\r\nSubject: s\r\n\r\nx\r\n",
          "(\"message\" \"global\" NIL NIL NIL \"7bit\" 17)", NULL},
+        // neither quoted nor a token
+        {"Content-Type: a/b; name=my file (1).txt (c) ; x=a/b c; start=<i@h>(c); "
+         "type==?a?=\r\n"
+         "Content-Disposition: x; filename= a(1) \"b\",\tc (d; size=3; FileName=a=b "
+         "(c)\r\n\r\n",
+         "(\"a\" \"b\" (\"name\" \"my file (1).txt\" \"x\" \"a/b\" "
+         "\"start\" \"<i@h>(c)\" \"type\" \"=?a?=\") NIL NIL \"7bit\" 0)",
+         "(\"a\" \"b\" (\"name\" \"my file (1).txt\" \"x\" \"a/b\" "
+         "\"start\" \"<i@h>(c)\" \"type\" \"=?a?=\") NIL NIL \"7bit\" 0 NIL "
+         "(\"x\" (\"filename\" \"a(1) \\\"b\\\",\tc (d\" \"size\" \"3\" "
+         "\"FileName\" \"a=b\")) NIL NIL)"},
+        // tokens with comments, and what stays cut
+        {"Content-Type: a/b; name=a(1) (x;y) ; x=a b; name*=u''a b; charset=a, b\r\n\r\n",
+         "(\"a\" \"b\" (\"name\" \"a\" \"x\" \"a\" \"charset\" \"a\" \"name*\" "
+         "\"u''a\") NIL NIL \"7bit\" 0)",
+         NULL},
         {"Content-Type: a/b; x*1=\"c\"; y=z; x*0*=utf-8''%41; q*0=1; q*2=3\r\n\r\n",
          "(\"a\" \"b\" (\"y\" \"z\" \"q*0\" \"1\" \"q*2\" \"3\" \"x*\" \"utf-8''%41c\") "
          "NIL NIL \"7bit\" 0)",

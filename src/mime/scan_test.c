@@ -51,6 +51,11 @@ test_scan_finds_parts(void **state)
          "multipart/mixed 0+64 64+23/4(/ 71+2 73+3/0)"},
         {"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n1\r\n--b--",
          "multipart/mixed 0+45 45+15/3(/ 50+2 52+1/0)"},
+        {"Content-Type: multipart/mixed; boundary=----=_1 x\r\n\r\n------=_1\r\n"
+         "Content-Type: multipart/mixed; boundary=----=_2 (c)\r\n\r\n------=_2\r\n\r\n1\r\n"
+         "------=_2--\r\n------=_1\r\n\r\n2\r\n------=_1--",
+         "multipart/mixed 0+53 53+122/10(multipart/mixed 64+55 119+27/3(/ 130+2 132+1/0) "
+         "/ 159+2 161+1/0)"},
         {"Content-Type: Multipart/Digest; boundary=b\r\n\r\n--b\r\n\r\nA: "
          "b\r\n\r\n1\r\n--b--",
          "Multipart/Digest 0+46 46+23/5(/ 51+2 53+9/2(/ 53+8 61+1/0))"},
