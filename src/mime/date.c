@@ -182,6 +182,47 @@ is_separator(char c)
     return c == ',' || c == ')' || c == ';' || c == '\0';
 }
 
+// Passes over ':' with white space or comments around it (RFC 5322 section 4.3).
+static bool
+pass_colon(struct mime_lex *l, bool *spaced)
+{
+    const char *from = l->p;
+
+    if (mime_lex_space(l) != LEX_MORE || *l->p != ':')
+        return false;
+    l->p++;
+    bool more = mime_lex_space(l) == LEX_MORE;
+    *spaced |= l->p > from + 1;
+    return more && ascii_is_digit(*l->p);
+}
+
+// A time that is more than one word. False: none is here.
+static bool
+read_spaced_time(struct reading *r, struct mime_lex *l)
+{
+    struct mime_lex at = *l, next = at;
+    int parts[3] = {0};
+    size_t n = 0;
+    bool spaced = false;
+
+    do {
+        at = next;
+        while (at.p < at.end && ascii_is_digit(*at.p))
+            at.p++;
+        if (at.p == next.p || at.p > next.p + 2)
+            return false;
+        parts[n++] = number(span_of(next.p, (size_t)(at.p - next.p)));
+        next = at;
+    } while (n < 3 && pass_colon(&next, &spaced));
+    if (n < 2 || !spaced)
+        return false;
+    r->hour = parts[0];
+    r->minute = parts[1];
+    r->second = parts[2];
+    *l = at;
+    return true;
+}
+
 // Words up to comments, white space and commas; a zone may stick to the time ("10:00:00+0200").
 static void
 read_words(struct reading *r, struct span text)
@@ -191,6 +232,8 @@ read_words(struct reading *r, struct span text)
     for (int words = 0; words < 16 && mime_lex_space(&l) == LEX_MORE; words++) {
         const char *from = l.p;
         bool time = false;
+        if (r->year >= 0 && r->hour < 0 && read_spaced_time(r, &l))
+            continue;
         while (l.p < l.end && !ascii_is_space(*l.p) && !is_separator(*l.p) && *l.p != '(' &&
                !(time && (*l.p == '+' || *l.p == '-'))) {
             time |= *l.p == ':' && *from != '+' && *from != '-';
