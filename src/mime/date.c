@@ -9,6 +9,7 @@ struct reading {
     int hour, minute, second;
     int zone_min;
     bool zone;
+    bool weekday;  // the month may be one in another language ("Mar, 13 Dec")
 };
 
 struct word {
@@ -121,7 +122,8 @@ read_number(struct reading *r, struct span word)
 static void
 read_alpha(struct reading *r, struct span word)
 {
-    int month = r->month < 0 ? month_of(word) : -1;
+    bool open = r->month < 0 || (r->weekday && r->hour < 0);
+    int month = open ? month_of(word) : -1;
 
     if (month > 0) {
         r->month = month;
@@ -241,6 +243,7 @@ read_words(struct reading *r, struct span text)
         }
         if (l.p > from)
             read_word(r, span_of(from, (size_t)(l.p - from)));
+        r->weekday |= r->month > 0 && r->day < 0 && mime_lex_peek(&l) == ',';
         while (l.p < l.end && is_separator(*l.p))
             l.p++;
     }
@@ -269,7 +272,7 @@ month_days(int year, int month)
 enum result
 mime_date_parse(struct span text, struct mime_date *out)
 {
-    struct reading r = {-1, -1, -1, -1, -1, -1, 0, false};
+    struct reading r = {-1, -1, -1, -1, -1, -1, 0, false, false};
 
     read_words(&r, text);
     if (r.month < 1 || r.month > 12 || r.year < 1900 || r.year > 9999 || r.day < 1 ||
