@@ -141,12 +141,12 @@ test_forged(void **state)
     static const char *const unsigned_tokens[] = {
         // {"alg":"none","kid":"one"}, {"alg":"None","kid":"one"}, {"alg":"","kid":"one"}
         "eyJhbGciOiJub25lIiwia2lkIjoib25lIn0.e30.",
-        "eyJhbGciOiJOb25lIiwia2lkIjoib25lIn0.e30.",
-        "eyJhbGciOiIiLCJraWQiOiJvbmUifQ.e30.",
-        "ey..",
-        "..",
-        "a.b.c",
-        ""};
+        "eyJhbGciOiJOb25lIiwia2lkIjoib25lIn0.e30.", "eyJhbGciOiIiLCJraWQiOiJvbmUifQ.e30.",
+        "ey..", "..", "a.b.c",
+        // libcjose ends the process at these
+        "eyJhb=aa.e30.AAAA", "eyJhbGciOiJSUzI1NiIsImtpZCI6Im9uZSJ9.e=0.AAAA",
+        "eyJhbGciOiJSUzI1NiIsImtpZCI6Im9uZSJ9.e30.=AAA",
+        "eyJhbGciOiJSUzI1NiIsImtpZCI6Im9uZSJ9.e30.AA==", ""};
     struct token_keys *k = NULL;
     struct fault f;
     struct token_found user;
@@ -179,6 +179,13 @@ test_key_sets(void **state)
         assert_int_equal(token_keys_parse(span_str(bad[i]), &k, &f), R_FAIL);
     assert_int_equal(
         token_keys_parse(SPAN("{\"keys\":[1,\"x\",{},{\"kty\":\"RSA\"}]}"), &k, &f), R_OK);
+    token_keys_free(&k);
+    assert_int_equal(
+        token_keys_parse(SPAN("{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"s\","
+                              "\"x\":\"V=Be0hybMPa-V_pfJAllyCKfnDvjFYaOzeQt2pq7p-s\","
+                              "\"y\":\"i-xmwvNYN1v5Q5GnxCwl0lJ-B_-SIF9x5Qco4vVyLoM\"}]}"),
+                         &k, &f),
+        R_OK);
     token_keys_free(&k);
 }
 

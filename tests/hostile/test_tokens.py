@@ -99,6 +99,9 @@ def tokens(provider):
     yield "four parts", ".".join((*parts, "x"))
     yield "two parts", ".".join(parts[:2])
     yield "empty parts", "ey.."
+    for i in range(3):  # the library ends the process at one
+        yield f"an equals sign in part {i + 1}", ".".join(p[:5] + "=" + p[6:] if k == i else p for k, p in enumerate(parts))
+    yield "padded", ".".join(p + "=" * (-len(p) % 4) for p in parts)
     yield "JSON serialization", json.dumps({"payload": parts[1], "protected": parts[0], "signature": parts[2]})
     yield "one in another", of(dump({"alg": "RS256", "kid": "one", "cty": "JWT"}), inner.encode())
     yield "payload a text", of(payload=b'"alice"')
