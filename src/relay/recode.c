@@ -236,7 +236,11 @@ put_without(struct recode *r, struct span fields, struct span name)
             return R_FAIL;
         at = field.raw.p + field.raw.n;
     }
-    return put(r, span_of(at, (size_t)(fields.p + fields.n - at)));
+    struct span rest = span_of(at, (size_t)(fields.p + fields.n - at));
+    bool open = rest.n > 0 && !span_ends(rest, SPAN("\n"));  // a boundary followed at once
+    if (put(r, rest) != R_OK)
+        return R_FAIL;
+    return open ? put(r, SPAN("\r\n")) : R_OK;
 }
 
 // A message that is no MIME says nothing of its charset (RFC 1428 section 3).

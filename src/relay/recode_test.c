@@ -80,6 +80,10 @@ static const struct {
      NULL},
     {"MIME-Version: 1.0\r\n\r\n\xd0\x9f\xd1\x80\n", RELAY_BODY_8BITMIME, RECODE_7BIT,
      "MIME-Version: 1.0\r\nContent-Transfer-Encoding: base64\r\n\r\n0J/RgA0K\r\n", NULL},
+    // a header that ends with its boundary, without an empty line
+    {MULTI "--b\r\nContent-Transfer-Encoding: 8bit\r\nX: y\r\n--b--\r\n",
+     RELAY_BODY_8BITMIME, RECODE_7BIT,
+     MULTI7 "--b\r\nX: y\r\nContent-Transfer-Encoding: 7bit\r\n\r\n\r\n--b--\r\n", NULL},
     // what stands between parts
     {MULTI "pre\xe4mble\r\n--b\r\n\r\nplain\r\n--b--\r\nepi\xe4\r\n", RELAY_BODY_8BITMIME,
      RECODE_7BIT, MULTI7 "pre?mble\r\n--b\r\n\r\nplain\r\n--b--\r\nepi?\r\n", NULL},
