@@ -1,6 +1,6 @@
 """Runs every fuzz target for a while over its corpus, as many at a time as there are processors. Findings are kept in
 tests/.work/fuzz to become regression files. With --minutes the processor time is entered in the ledger
-(docs/robustness.md), where it adds up as long as the files that the target reads do not change."""
+(docs/robustness.md): it adds up, as long as the files that the target reads do not change, and since its last finding."""
 import argparse
 import concurrent.futures
 import fcntl
@@ -17,21 +17,21 @@ FOLDER = ROOT / "tests/fuzz"
 LEDGER = ROOT / "docs/robustness.md"
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
 ROW = re.compile(r"^\| `(\w+)` \| ([\d.]+) \| ([\d.]+) \| (\w+) \|$", re.M)
-HEAD = "| target | minutes, these files | minutes, ever | files |\n|---|---|---|---|\n"
+HEAD = "| target | minutes, these files | minutes since a finding | files |\n|---|---|---|---|\n"
+
+
+def binary_of(name):
+    return ROOT / f"build/fuzz/tests/fuzz/{name}_fuzz"
 
 
 def fuzz(name, seconds):
     """The processor time it had, in seconds; None when it found something."""
-    binary = ROOT / f"build/fuzz/tests/fuzz/{name}_fuzz"
-    if not binary.exists():
-        print(f"{name}: not built")
-        return None
     corpus = FOLDER / "corpus" / name
     work = ROOT / f"tests/.work/fuzz/{name}_fuzz"
     work.mkdir(parents=True, exist_ok=True)
     folders = [str(work)] + ([str(corpus)] if corpus.is_dir() else [])
     with tempfile.TemporaryFile() as said:
-        running = subprocess.Popen([binary, f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048", "-max_len=4096",
+        running = subprocess.Popen([binary_of(name), f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048", "-max_len=4096",
                                     f"-artifact_prefix={work.parent}/{name}_fuzz-", "-print_final_stats=0", *folders],
                                    stdout=said, stderr=subprocess.STDOUT,
                                    env={**os.environ, "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
@@ -84,32 +84,33 @@ def digest(name):
 
 
 def enter(text, name, minutes, files):
-    """The document with so many minutes more for this target."""
+    """The document with so many minutes more for this target; None: it found something."""
     rows = {row[0]: row for row in ROW.findall(text)}
-    _, these, ever, before = rows.get(name, (name, 0, 0, ""))
-    these = minutes + (float(these) if before == files else 0)
-    rows[name] = (name, f"{these:.1f}", f"{float(ever) + minutes:.1f}", files)
+    _, these, since, before = rows.get(name, (name, 0, 0, ""))
+    these, since = (0, 0) if minutes is None else (minutes + (float(these) if before == files else 0), minutes + float(since))
+    rows[name] = (name, f"{these:.1f}", f"{since:.1f}", files)
     table = "".join("| `{}` | {} | {} | {} |\n".format(*rows[key]) for key in sorted(rows))
     begin = text.index(HEAD) + len(HEAD)
     return text[:begin] + table + "\n" + ROW.sub("", text[begin:]).lstrip("\n")
 
 
 def proof():
-    """Minutes add up; they begin again when a file has changed."""
+    """Minutes add up; they begin again when a file has changed, all of them with a finding."""
     text = f"a\n\n{HEAD}| `b` | 5 | 9 | old |\n\nz\n"
     one = enter(enter(text, "b", 3, "old"), "a", 1, "new")
     two = enter(one, "b", 3, "new")
     return ROW.findall(one) == [("a", "1.0", "1.0", "new"), ("b", "8.0", "12.0", "old")] and two.endswith("|\n\nz\n") \
-        and ROW.findall(two)[1] == ("b", "3.0", "15.0", "new") and len(read_by("sieve")) > 10
+        and ROW.findall(two)[1] == ("b", "3.0", "15.0", "new") and len(read_by("sieve")) > 10 \
+        and ROW.findall(enter(two, "b", None, "new"))[1] == ("b", "0.0", "0.0", "new")
 
 
 def enter_all(spent):
-    """spent: {target: seconds}"""
+    """spent: {target: seconds, or None}"""
     with open(LEDGER, "r+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         text = file.read()
         for name, seconds in spent.items():
-            text = enter(text, name, seconds / 60, digest(name))
+            text = enter(text, name, None if seconds is None else seconds / 60, digest(name))
         file.seek(0)
         file.write(text)
 
@@ -122,11 +123,15 @@ def main():
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     options = parser.parse_args()
     targets = sorted(options.target or [path.stem.removesuffix("_fuzz") for path in FOLDER.glob("*_fuzz.c")])
+    missing = [name for name in targets if not binary_of(name).exists()]
+    targets = [name for name in targets if name not in missing]
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         results = list(pool.map(lambda target: fuzz(target, options.minutes * 60 or options.seconds), targets))
     if options.minutes:
-        enter_all({target: spent for target, spent in zip(targets, results) if spent is not None})
-    good = [spent is not None for spent in results] + [proof()]
+        enter_all(dict(zip(targets, results)))
+    for name in missing:
+        print(f"{name}: not built")
+    good = [spent is not None for spent in results] + [False for _ in missing] + [proof()]
     print(f"{good.count(True)} passed, {good.count(False)} failed")
     return 0 if all(good) else 1
 
