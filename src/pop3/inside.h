@@ -28,6 +28,7 @@ struct pop3_session {
     bool draining;
     const char *ending;  // why, for the log; NULL: it goes on
     uint8_t bad;         // commands in a row
+    size_t passed_over;  // octets of a line that is too long
     uint32_t fetched;    // for the log
     uint64_t gone;
     struct timer timer;  // autologout

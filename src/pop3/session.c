@@ -115,22 +115,33 @@ is_over(const struct pop3_session *s)
     return s->ending || conn_failed(s->conn);
 }
 
-// Takes the next line off the input. False: there is none.
+// What has come of a line that is too long goes, up to its end: then it is answered, in whatever pieces it came. One that has no
+// end ends the session. False: its end is still to come.
+static bool
+pass_over(struct pop3_session *s, size_t n, bool whole)
+{
+    s->passed_over += n;
+    conn_consume(s->conn, n + whole);
+    if (!whole && s->passed_over <= LIMIT_pop3_endless)
+        return false;
+    s->ending = s->passed_over > LIMIT_pop3_endless ? "Line too long" : s->ending;
+    s->passed_over = 0;
+    pop3_say(s, false, "", "Line too long");
+    return true;
+}
+
+// Takes the next line off the input; *out SPAN_NONE: it was too long, and that was said. False: there is none.
 static bool
 take_line(struct pop3_session *s, char line[LIMIT_pop3_line], struct span *out)
 {
     struct span in = conn_input(s->conn);
     size_t n = span_find_char(in, '\n');
-    bool endless = n == in.n && in.n > LIMIT_pop3_line;
-    if (n == in.n && !endless)
+    bool whole = n < in.n;
+    *out = SPAN_NONE;
+    if (s->passed_over > 0 || n >= LIMIT_pop3_line)
+        return pass_over(s, n, whole);
+    if (!whole)
         return false;
-    if (n >= LIMIT_pop3_line) {
-        conn_consume(s->conn, endless ? in.n : n + 1);
-        pop3_say(s, false, "", "Line too long");
-        s->ending = endless ? "Line too long" : s->ending;
-        *out = SPAN_NONE;
-        return true;
-    }
     memcpy(line, in.p, n);
     conn_consume(s->conn, n + 1);
     *out = span_of(line, n);
