@@ -394,12 +394,22 @@ mailbox_of(struct account *a, uint64_t id)
     return s->mail;
 }
 
+static void
+gone_remove(struct account *a, const struct mailbox *m)
+{
+    struct mailbox **at = &a->use.gone;
+    while (*at && *at != m)
+        at = &(*at)->next_gone;
+    if (*at)
+        *at = m->next_gone;
+}
+
 void
 mailbox_release(struct account *a, struct mailbox *m)
 {
-    (void)a;
     if (m->state || m->views || m->pins > 0)
         return;
+    gone_remove(a, m);
     budget_give(BUDGET_TABLES, m->ghost_count * sizeof *m->ghosts);
     mail_columns_free(m);
     private_free(m);

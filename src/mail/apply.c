@@ -134,6 +134,8 @@ before_gone(struct account *a, struct span meta)
     mailbox_poke(m);
     m->state->mail = NULL;
     m->state = NULL;
+    m->next_gone = a->use.gone;
+    a->use.gone = m;
     mailbox_release(a, m);
 }
 

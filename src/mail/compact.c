@@ -9,21 +9,33 @@ struct forget_call {
     enum result result;
 };
 
-// Not while a view still shows an expunged message of the mailbox: its tombstone keeps the body.
+// Does a view still have an expunged message of the mailbox, or the mailbox, which was deleted? Somebody may be reading it, or
+// copying it into another account.
+static bool
+is_shown(struct account *a, uint64_t mailbox)
+{
+    const struct mailbox *m = mailbox_of(a, mailbox);
+    if (m)
+        return m->ghost_count > 0;
+    for (m = a->use.gone; m && m->id != mailbox;)
+        m = m->next_gone;
+    return m != NULL;
+}
+
+// Not while it is shown: the tombstones keep the bodies.
 static enum result
 forget_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
 {
     struct forget_call *c = arg;
-    struct mailbox *m = mailbox_of(a, c->record.mailbox);
     struct buf meta;
     (void)f;
-    if (m && m->ghost_count > 0)
+    if (is_shown(a, c->record.mailbox))
         return R_OK;
     buf_init(&meta, 64);
     record_forgotten_put(&meta, &c->record);
     store_batch_add(b, RECORD_FORGOTTEN, buf_span(&meta), NULL);
     buf_done(&meta);
-    if (!m)
+    if (!mailbox_of(a, c->record.mailbox))
         undelete_forget(a, b, c->record.mailbox, c->record.up_to_modseq);
     return R_OK;
 }

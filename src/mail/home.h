@@ -60,6 +60,7 @@ struct change_by {
 struct mailbox {
     uint64_t id;
     struct mailbox_state *state;  // NULL once the mailbox is gone
+    struct mailbox *next_gone;    // account_use.gone
     struct view *views;
     uint64_t version;      // counts expunged rows; position in the ghost log
     struct ghost *ghosts;  // ghosts[0].version .. version
@@ -130,6 +131,7 @@ struct account {
     struct account_use {
         bool settled;                    // since it was packed
         unsigned refs, commands;         // who has it open; commands of these at work
+        struct mailbox *gone;            // deleted, and something still has them
         struct search_ledger searching;  // any thread
         atomic_bool others;              // somebody else than the owner looked in
         uint64_t seen,
