@@ -1,5 +1,6 @@
 #include "store/handle.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 void
@@ -76,10 +77,17 @@ slot_oldest(const struct handles *c)
     return oldest;
 }
 
-void
-handles_keep(struct handles *c, struct handle *h)
+// Was the file removed, or replaced by another, since it was opened?
+static bool
+is_removed(const struct handle *h)
 {
-    pthread_mutex_lock(&c->lock);
+    struct stat st;
+    return fstat(h->fd, &st) == 0 && st.st_nlink == 0;
+}
+
+static void
+keep_locked(struct handles *c, struct handle *h)
+{
     size_t i = slot_of(c, h->kind, h->id);
     if (i == HANDLES)
         i = slot_oldest(c);
@@ -88,6 +96,15 @@ handles_keep(struct handles *c, struct handle *h)
     c->slots[i] = h;
     h->refs++;
     h->used = ++c->clock;
+}
+
+// The look at the file is under the lock: one that goes behind it is forgotten behind it.
+void
+handles_keep(struct handles *c, struct handle *h)
+{
+    pthread_mutex_lock(&c->lock);
+    if (!is_removed(h))
+        keep_locked(c, h);
     pthread_mutex_unlock(&c->lock);
 }
 

@@ -36,8 +36,9 @@ void handles_done(struct handles *c);
 struct handle *handle_new(enum handle_kind kind, uint64_t id, int fd);
 // NULL: not open
 struct handle *handles_pin(struct handles *c, enum handle_kind kind, uint64_t id);
-// puts it into the cache; the caller's pin stays
+// puts it into the cache, unless its file is gone; the caller's pin stays
 void handles_keep(struct handles *c, struct handle *h);
+// after its file was removed or replaced
 void handles_forget(struct handles *c, enum handle_kind kind, uint64_t id);
 void handle_unpin(struct handles *c, struct handle **h);
 

@@ -144,8 +144,8 @@ dead_remove(struct rewrite *r)
     for (size_t i = 0; i < r->dead.n; i += 8) {
         uint64_t id;
         memcpy(&id, r->dead.p + i, 8);
-        handles_forget(&r->j->segments.handles, HANDLE_BODY, id);
         volume_body_unlink(&r->j->v, id);
+        handles_forget(&r->j->segments.handles, HANDLE_BODY, id);
     }
 }
 

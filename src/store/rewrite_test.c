@@ -1,5 +1,7 @@
 #include "store/journal_fixture.h"
+#include "store/journal_inside.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
 #include <setjmp.h>
 #include <cmocka.h>
@@ -223,6 +225,38 @@ test_backup_and_restore(void **state)
     fixture_done(&x);
 }
 
+// A reader opened a segment, and it was replaced before the reader came to keep it: a backup has the one that is there.
+static void
+test_late_reader(void **state)
+{
+    uint64_t blobs[BATCHES + 1];
+    struct fixture x, y;
+    struct stream s = {.x = NULL};
+    struct handle *late = NULL, *now = NULL;
+    (void)state;
+    fixture_init(&x, "identity", SEGMENT);
+    assert_int_equal(fixture_open(&x), R_OK);
+    fill(&x, blobs);
+    struct segments *all = &x.j->segments;
+    assert_int_equal(segment_open(all, 1, O_RDONLY, &late, &x.fault), R_OK);
+    assert_int_equal(segments_table_open(all, late, &x.fault), R_OK);
+    assert_true(rewrite_all(&x, blobs) > 500000);
+    handles_forget(&all->handles, HANDLE_SEGMENT, 1);
+    handles_keep(&all->handles, late);
+    assert_int_equal(segments_pin(all, 1, false, &now, &x.fault), R_OK);
+    assert_int_equal(now->segment.rewrites, late->segment.rewrites + 1);
+    handle_unpin(&all->handles, &now);
+    handle_unpin(&all->handles, &late);
+    buf_init(&s.bytes, STREAM_MAX);
+    assert_int_equal(journal_backup(x.j, sink, &s, &x.fault), R_OK);
+    assert_int_equal(restore(&s, &y), R_OK);
+    assert_int_equal(fixture_open(&y), R_OK);
+    check_rewritten(&y, blobs);
+    fixture_done(&y);
+    buf_done(&s.bytes);
+    fixture_done(&x);
+}
+
 static void
 test_damaged_streams(void **state)
 {
@@ -265,6 +299,7 @@ main(void)
         cmocka_unit_test(test_rewrite_crashes),
         cmocka_unit_test_prestate(test_backup_and_restore, "scramble"),
         cmocka_unit_test_prestate(test_backup_and_restore, "identity zstd"),
+        cmocka_unit_test(test_late_reader),
         cmocka_unit_test(test_damaged_streams),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
