@@ -1,4 +1,5 @@
 #include "ctl/import.h"
+#include "base/limits.h"
 #include "mail/change.h"
 #include "mail/message.h"
 #include "pull/pull.h"
@@ -54,7 +55,7 @@ is_copied(struct import *im, const struct message_row *row, struct fault *f)
 static enum result
 adopt_uid(struct import *im, uint32_t uid, struct fault *f)
 {
-    if (!im->keep_uids || uid <= im->uidnext)
+    if (!im->keep_uids || uid <= im->uidnext || uid > LIMIT_import_uid)
         return R_OK;
     return intake_adopt(&im->ref, im->source.uidvalidity, uid, f);
 }

@@ -57,6 +57,13 @@ is_fresh(const struct tree_entry *e)
     return e->counts.exists == 0 && e->counts.uidnext <= 1;
 }
 
+// What is added there gets new UIDs.
+static void
+note_new_uids(struct import *im, const char *style)
+{
+    import_note(im, "new_uids", FIELDS(field_text("mailbox", style, im->target)));
+}
+
 // Takes UIDVALIDITY over where nothing speaks against it. UIDNEXT follows at the end, so that every UID can be given.
 static enum result
 adopt(struct import *im, struct tree_entry *entry, struct fault *f)
@@ -64,14 +71,17 @@ adopt(struct import *im, struct tree_entry *entry, struct fault *f)
     uint32_t theirs = im->source.uidvalidity;
     im->uidnext = entry->counts.uidnext > 0 ? entry->counts.uidnext : 1;
     im->keep_uids = theirs > 0 && theirs == entry->uidvalidity;
+    if (theirs > LIMIT_import_uid || im->source.uidnext > LIMIT_import_uid) {
+        note_new_uids(
+            im,
+            "%: its UIDs there leave no room behind them, so what is added gets new ones");
+        im->keep_uids = false;
+        return R_OK;
+    }
     if (theirs == 0 || im->keep_uids)
         return R_OK;
     if (!is_fresh(entry)) {
-        import_note(
-            im, "new_uids",
-            FIELDS(field_text("mailbox",
-                              "%: has had mail already, so what is added gets new UIDs",
-                              im->target)));
+        note_new_uids(im, "%: has had mail already, so what is added gets new UIDs");
         return R_OK;
     }
     if (!import_pull_is_dry(im->pull) && intake_adopt(&im->ref, theirs, 1, f) != R_OK)

@@ -224,7 +224,7 @@ place(struct import_message *m, struct fault *f)
 {
     struct import *im = m->import;
     uint32_t uid = m->head.uid;
-    if (im->keep_uids && uid > 0 && uid < UINT32_MAX) {
+    if (im->keep_uids && uid > 0 && uid <= LIMIT_import_uid) {
         if (uid >= im->uidnext)
             start_commit(m, uid);
         else
@@ -236,11 +236,13 @@ place(struct import_message *m, struct fault *f)
         r = R_FAIL;
     if (r == R_NONE && im->restore != NULL && im->restore->dry_run)
         r = only_count(m);
-    if (r == R_NONE)
-        start_commit(m, im->keep_uids ? uid_behind(im) : 0);
-    else
+    if (r != R_NONE) {
         import_message_free(&m);
-    return r == R_NONE ? R_OK : r;
+        return r;
+    }
+    im->counts.renumbered += im->keep_uids && uid > 0;
+    start_commit(m, im->keep_uids ? uid_behind(im) : 0);
+    return R_OK;
 }
 
 enum result

@@ -185,6 +185,25 @@ def test_damaged(server, tmp_path):
     assert "imported 0 messages" in verb(server, "import", "maildir", path, "-u", "alice")
 
 
+@pytest.mark.parametrize("header, uid, want", [
+    ("V77 N4294967295", 4294967294, (None, 2, "leave no room")),
+    ("V77 N9", 4294967294, (77, 10, "1 got a new UID")),
+    ("V4294967295 N9", 7, (None, 2, "leave no room"))], ids=["uidnext", "uid", "uidvalidity"])
+def test_no_room_behind(server, tmp_path, header, uid, want):
+    """UIDs are taken over as long as there is room for mail that comes later; it is told when they are not."""
+    path = make_maildir(tmp_path / "md", 1)
+    (path / "dovecot-uidlist").write_text(f"3 {header} Gx\n{uid} :1000000000.M0.host\n")
+    validity, uidnext, told = want
+    own = state(server, "alice")["INBOX"][0]
+    assert told in verb(server, "import", "maildir", path, "-u", "alice")
+    assert state(server, "alice")["INBOX"][:2] == (validity or own, uidnext)
+    assert "imported 0 messages" in verb(server, "import", "maildir", path, "-u", "alice")
+    connection = client.Imap(server.address("imap"), "alice", server.password)
+    connection.append("INBOX", b"Subject: x\r\n\r\nbody\r\n")
+    connection.close()
+    assert state(server, "alice")["INBOX"][1] == uidnext + 1
+
+
 def test_options_of_another_server(server, tmp_path):
     """What files cannot do is refused: a trial that imports would be none."""
     path = make_maildir(tmp_path / "md", 2)
