@@ -239,6 +239,7 @@ adopt_change(struct account *a, struct store_batch *b, void *arg, struct fault *
                                m->state->name, c->uidvalidity,   m->state->special_use,
                                m->state->flags};
     tree_put_mailbox(b, &r);
+    tree_uidvalidity_adopted(a, b, c->uidvalidity);
     struct mailbox_counts *next = mailbox_next(a, m);
     if (c->uidnext > next->uidnext)
         next->uidnext = c->uidnext;

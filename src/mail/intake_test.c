@@ -3,6 +3,7 @@
 #include "base/limits.h"
 #include "mail/fixture.h"
 #include "mail/marks.h"
+#include "mail/tree.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -239,6 +240,35 @@ marks_without_room(struct fixture *x)
     mail_user_close(&u);
 }
 
+// A name that had a UIDVALIDITY from elsewhere, ahead of our clock, gets a greater one when it is made again.
+static void
+adopted(struct fixture *x)
+{
+    const uint32_t theirs = LIMIT_import_uid;
+    struct mail_user *u = fixture_user(x, 8, "bob");
+    struct mailbox_ref box;
+    struct view_info info;
+    struct fault f = {0};
+    assert_int_equal(tree_create(u, SPAN("box"), USE_NONE, &box, &f), R_OK);
+    assert_int_equal(intake_adopt(&box, theirs, 1, &f), R_OK);
+    look(&box, &info);
+    assert_int_equal(info.uidvalidity, theirs);
+    assert_int_equal(tree_delete(u, SPAN("box"), &f), R_OK);
+    for (uint32_t i = 1; i <= 2; i++) {
+        assert_int_equal(tree_create(u, SPAN("box"), USE_NONE, &box, &f), R_OK);
+        look(&box, &info);
+        assert_int_equal(info.uidvalidity, theirs + i);
+        assert_int_equal(tree_delete(u, SPAN("box"), &f), R_OK);
+    }
+    // one of the past changes nothing
+    assert_int_equal(tree_create(u, SPAN("box"), USE_NONE, &box, &f), R_OK);
+    assert_int_equal(intake_adopt(&box, 7, 1, &f), R_OK);
+    assert_int_equal(tree_create(u, SPAN("other"), USE_NONE, &box, &f), R_OK);
+    look(&box, &info);
+    assert_int_equal(info.uidvalidity, theirs + 4);
+    mail_user_close(&u);
+}
+
 #define TEST(name)                                                                         \
     static void test_##name(void **state)                                                  \
     {                                                                                      \
@@ -249,15 +279,15 @@ TEST(many_at_once)
 TEST(too_many_at_once)
 TEST(replaced)
 TEST(marks_without_room)
+TEST(adopted)
 
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_many_at_once),
-        cmocka_unit_test(test_too_many_at_once),
-        cmocka_unit_test(test_replaced),
-        cmocka_unit_test(test_marks_without_room),
+        cmocka_unit_test(test_many_at_once), cmocka_unit_test(test_too_many_at_once),
+        cmocka_unit_test(test_replaced),     cmocka_unit_test(test_marks_without_room),
+        cmocka_unit_test(test_adopted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -67,18 +67,31 @@ last_uidvalidity(struct account *a, struct store_batch *b)
     return last;
 }
 
+static void
+put_last_uidvalidity(struct account *a, struct store_batch *b, uint32_t last)
+{
+    struct buf value;
+    buf_init(&value, 4);
+    pack_u32(&value, last);
+    struct record_meta r = {0, change_modseq(a), SPAN("uidvalidity"), buf_span(&value)};
+    tree_put_meta(b, &r);
+    buf_done(&value);
+}
+
 uint32_t
 tree_uidvalidity(struct account *a, struct store_batch *b)
 {
     uint32_t last = last_uidvalidity(a, b), now = (uint32_t)clock_wall_s();
     uint32_t mine = now > last ? now : last + 1;
-    struct buf value;
-    buf_init(&value, 4);
-    pack_u32(&value, mine);
-    struct record_meta r = {0, change_modseq(a), SPAN("uidvalidity"), buf_span(&value)};
-    tree_put_meta(b, &r);
-    buf_done(&value);
+    put_last_uidvalidity(a, b, mine);
     return mine;
+}
+
+void
+tree_uidvalidity_adopted(struct account *a, struct store_batch *b, uint32_t theirs)
+{
+    if (theirs > last_uidvalidity(a, b))
+        put_last_uidvalidity(a, b, theirs);
 }
 
 // ---- levels ----

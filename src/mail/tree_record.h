@@ -15,6 +15,8 @@ void tree_put_key_gone(struct account *a, struct store_batch *b, uint64_t mailbo
 // A UIDVALIDITY greater than any this account ever had, also when the clock went back: the last one is a
 // META record of the account in the same batch.
 uint32_t tree_uidvalidity(struct account *a, struct store_batch *b);
+// A mailbox has this one from elsewhere.
+void tree_uidvalidity_adopted(struct account *a, struct store_batch *b, uint32_t theirs);
 
 unsigned tree_levels_of(struct span name);
 // FAULT_USEATTR: not offered, or another mailbox has it.
