@@ -111,6 +111,12 @@ arrive(struct door *d, int fd)
         d->row->accept(d->home, fd, &ends);
 }
 
+bool
+mail_is_kept(const struct mail_role *r, int fd)
+{
+    return fd >= r->descriptors;
+}
+
 static void
 on_accept(evutil_socket_t fd, short what, void *arg)
 {
@@ -118,7 +124,10 @@ on_accept(evutil_socket_t fd, short what, void *arg)
     (void)what;
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
         int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (client >= 0) {
+        if (mail_is_kept(d->home->role, client)) {
+            close(client);
+            errno = EMFILE;
+        } else if (client >= 0) {
             arrive(d, client);
             continue;
         }
@@ -165,16 +174,22 @@ mail_door_open(struct mail_role *r, const struct listen_socket *s, int fd)
         log_error("mail", "nobody serves that here",
                   field_text("listener", "listener=%", s->service));
     for (unsigned i = 0; i < n; i++) {
+        int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        if (own < 0) {
+            log_error("mail", "a thread does not accept connections",
+                      field_text("listener", "listener=%", s->service),
+                      log_why(strerror(errno)));
+            break;
+        }
         struct door *d = calloc(1, sizeof *d);
         must(d != NULL);
         *d = (struct door){
             .home = &r->homes[i],
             .row = row,
-            .fd = fcntl(fd, F_DUPFD_CLOEXEC, 0),
+            .fd = own,
             .proxy = s->proxy,
             .address = text_of(s->address),
         };
-        must(d->fd >= 0);
         timer_init(&d->pause, on_pause_over, d);
         loop_post(d->home->loop, open_here, d);
     }

@@ -87,6 +87,8 @@ check_ticket(struct arrival *a, struct fault *f)
         return fault_set(f, FAULT_AUTHFAILED, "the login was revoked meanwhile");
     if (use_serial(h, a->ticket.serial) != R_OK)
         return fault_set(f, FAULT_AUTHFAILED, "a gate sent a ticket twice");
+    if (mail_is_kept(r, a->fd))
+        return fault_set(f, FAULT_UNAVAILABLE, "no descriptors left");
     return R_OK;
 }
 

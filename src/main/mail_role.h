@@ -158,6 +158,7 @@ struct mail_role {
     struct mail *mail;
     struct home *homes;
     unsigned home_count;
+    int descriptors;  // those from this number on are for what the supervisor sends, and for files
     atomic_uint busy_homes;  // while they drain
     struct verb_host host;
     struct mail_ping *pings;     // on their way through the homes
@@ -309,6 +310,8 @@ struct door_row {
     // owns fd; not in a task. `ends`: whose connection it is, where a proxy passes it on
     void (*accept)(struct home *h, int fd, const struct peer_ends *ends);
 };
+// A connection does not get such a descriptor: without what the supervisor sends mail could only end, and all sessions with it.
+bool mail_is_kept(const struct mail_role *r, int fd);
 void mail_door_open(struct mail_role *r, const struct listen_socket *s, int fd);
 void mail_door_close(struct mail_role *r, const struct listen_socket *s);
 void mail_door_close_all(struct home *h);

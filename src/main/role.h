@@ -60,6 +60,9 @@ struct sandbox_paths;
 enum result role_confine_with(const struct role_start *start,
                               const struct sandbox_paths *paths) MUST_CHECK;
 
+// How many the process may have open, in its sandbox.
+int role_descriptors(void);
+
 // With test_probe: tries what a taken-over process would, and logs what came of it, a line each.
 void role_probe(const struct role_start *start);
 

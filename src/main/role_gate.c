@@ -7,8 +7,6 @@
 #include "gate/gate.h"
 #include "io/conn.h"
 #include "io/loop.h"
-#include <limits.h>
-#include <sys/resource.h>
 
 enum { DRAIN_MS = 5000, KEPT = 16 };
 
@@ -111,19 +109,11 @@ static const struct role_link_ops link_ops = {
     .settings = on_settings,
 };
 
-static unsigned
-descriptors(void)
-{
-    struct rlimit r = {0};
-    return getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < INT_MAX ? (unsigned)r.rlim_cur
-                                                                     : INT_MAX;
-}
-
 // A logged-in TLS connection takes two descriptors and one is kept for each before login.
 static unsigned
 preauth_max(void)
 {
-    unsigned half = descriptors() / 2;
+    unsigned half = (unsigned)role_descriptors() / 2;
     return half < LIMIT_preauth_total ? half : LIMIT_preauth_total;
 }
 
@@ -137,7 +127,7 @@ begin(void *arg)
         .mail_threads = threads_of(c->mail_threads),
         .preauth_max = preauth_max(),
         // without a new auth's channel the gate could only end, and its sessions with it
-        .descriptors = (int)descriptors() - KEPT,
+        .descriptors = role_descriptors() - KEPT,
         .client_name =
             strcmp(c->tls_client_name, "cn") == 0 ? TLS_CLIENT_CN : TLS_CLIENT_EMAIL,
         .counts = &r->start->shared->crowd,

@@ -27,6 +27,9 @@ enum {
     DRAIN_MS = 4000,
     HURRY_MS = 500,
     HANG_UP_MS = 800,
+    FOR_FILES = 16,  // one in so many
+    KEPT = 16,
+    KEPT_EACH = 8,  // for each home: a door or a channel takes one in all of them
     DRAIN_STEP_MS = 50,
     KEEPING_MS = 3600 * 1000
 };
@@ -459,6 +462,8 @@ role_mail_main(const struct role_start *start)
     if (code != 0)
         return code;
     make_homes(&r);
+    int all = role_descriptors();
+    r.descriptors = all - all / FOR_FILES - KEPT - KEPT_EACH * (int)r.home_count;
     open_mail(&r);
     mail_admin_host(&r);
     mail_extract_host(&r);

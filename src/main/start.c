@@ -7,8 +7,10 @@
 #include "main/shared.h"
 #include "os/sandbox.h"
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <time.h>
 
 enum {
@@ -199,6 +201,14 @@ role_confine(const struct role_start *start, int close_from)
 {
     return role_confine_with(start, &(struct sandbox_paths){.data = start->config->data,
                                                             .close_from = close_from});
+}
+
+int
+role_descriptors(void)
+{
+    struct rlimit r = {0};
+    return getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < INT_MAX ? (int)r.rlim_cur
+                                                                     : INT_MAX;
 }
 
 // Something in the data directory that the role has no business with.

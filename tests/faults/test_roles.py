@@ -12,6 +12,7 @@ import time
 import pytest
 
 from lib import server as posthorn
+from lib.peers import free_ports
 from lib.waiting import wait_for
 from lib.wire import Closed, Wire
 
@@ -235,9 +236,10 @@ def test_mail_is_away_for_long():
 
 class Narrow(posthorn.Server):
     """May open few files."""
+    most = 90
 
     def command(self):
-        return ["prlimit", "-n=90:90", *super().command()]
+        return ["prlimit", f"-n={self.most}:{self.most}", *super().command()]
 
 
 def test_auth_dies_while_a_gate_has_no_descriptors_left():
@@ -246,7 +248,7 @@ def test_auth_dies_while_a_gate_has_no_descriptors_left():
     try:
         first = login(own, "alice", tls=True)
         gate, = own.pids("gate")
-        with contextlib.suppress(Closed, OSError, imaplib.IMAP4.abort):
+        with contextlib.suppress(Closed, OSError, imaplib.IMAP4.error):
             for _ in range(60):
                 held.append(login(own, "bob", tls=True))
         held += [socket.create_connection(own.address("imap"), 10) for _ in range(40)]
@@ -258,5 +260,29 @@ def test_auth_dies_while_a_gate_has_no_descriptors_left():
         for one in held:
             one.shutdown() if isinstance(one, imaplib.IMAP4) else one.close()
         wait_for(lambda: login(own, "alice", tls=True).noop()[0] == "OK")
+    finally:
+        own.stop()
+
+
+def test_auth_dies_while_mail_has_no_descriptors_left():
+    """Nor does it die of a listener that a reload adds; who logs in is told to come later."""
+    own, held = Narrow(), []
+    try:
+        first = login(own, "alice")
+        mail, = own.pids("mail")
+        held += [socket.create_connection(own.address("lmtp"), 10) for _ in range(90)]
+        wait_for(lambda: "accept failed; waiting" in own.stderr())
+        assert stranger(own, "bob").line().startswith(b"a NO [UNAVAILABLE]")
+        kill(own, "auth")
+        own.ports["policy"], = free_ports(1)
+        own.write_config()
+        own.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: own.pids("auth") and " reloaded" in own.stderr())
+        time.sleep(2)
+        assert own.pids("mail") == [mail] and first.noop()[0] == "OK"
+        for one in held:
+            one.close()
+        wait_for(lambda: login(own, "alice").noop()[0] == "OK")
+        socket.create_connection(own.address("policy"), 10).close()
     finally:
         own.stop()
