@@ -59,6 +59,16 @@ def test_who_tells_what_a_session_is(server):
         assert row["client"] == 'a"b' and "mailbox" not in row and not row["idling"]
 
 
+def test_who_drives_no_terminal(server):
+    """U+009B is ESC [ to many, and no stranger's text is to forge a line."""
+    with Line(server.address("imap")) as line:
+        line.line()
+        line.ask('i ID ("name" "A\u009b2J" "version" "ä")')
+        assert line.login("bob", posthorn.PASSWORD).startswith(b"a OK")
+        text = posthorn.run_verb("who", "bob", "-c", server.config).decode()
+        assert r"client=<A\xc2\x9b2J ä>" in text and text.count("\t") == 8 and text.count("\n") == 1
+
+
 def await_login(line):
     while not (answer := line.line()).startswith(b"a OK"):
         assert answer.startswith(b"* OK"), answer

@@ -38,32 +38,6 @@ log_open(const char *role, char min_level, enum log_form form)
 
 // ---- the text form ----
 
-static bool
-is_control(uint32_t point)
-{
-    return point < 0x20 || (point >= 0x7f && point <= 0x9f);
-}
-
-// Escapes what could forge a line or drive a terminal (U+009B is ESC [ to many); other UTF-8 stays as it is.
-static void
-put_escaped(struct buf *b, struct span s, size_t max)
-{
-    while (s.n > 0) {
-        struct span rest = s;
-        uint32_t point;
-        bool good = utf8_next(&rest, &point) == R_OK;
-        struct span octets = span_slice(s, 0, good ? s.n - rest.n : 1);
-        if (b->n + 4 * octets.n > max)
-            return;
-        for (size_t i = 0; i < octets.n; i++)
-            if (good && !is_control(point))
-                buf_put_char(b, octets.p[i]);
-            else
-                buf_printf(b, "\\x%02x", (unsigned char)octets.p[i]);
-        s = span_skip(s, octets.n);
-    }
-}
-
 static void
 put_text(struct buf *line, const struct level *level, const char *service,
          const char *event, const struct field *fields, size_t n)
@@ -77,7 +51,7 @@ put_text(struct buf *line, const struct level *level, const char *service,
     buf_init(&text, SIZE_MAX);
     buf_printf(line, "%s posthorn %s(%s): %s: ", stamp, service, log_role, level->text);
     fields_text(&text, span_str(event), fields, n);
-    put_escaped(line, buf_span(&text), LIMIT_log_line - 1);
+    utf8_put_visible(line, buf_span(&text), "", LIMIT_log_line - 1);
     buf_put_char(line, '\n');
     buf_done(&text);
 }

@@ -78,3 +78,31 @@ ascii_only(struct span s)
             return false;
     return true;
 }
+
+static bool
+is_hidden(uint32_t point, const char *kept)
+{
+    if (point < 0x20)
+        return point == 0 || strchr(kept, (int)point) == NULL;
+    return point >= 0x7f && point <= 0x9f;
+}
+
+void
+utf8_put_visible(struct buf *b, struct span s, const char *kept, size_t size_max)
+{
+    while (s.n > 0) {
+        struct span rest = s;
+        uint32_t point;
+        bool good = utf8_next(&rest, &point) == R_OK;
+        struct span octets = span_slice(s, 0, good ? s.n - rest.n : 1);
+        bool shown = good && !is_hidden(point, kept);
+        if (b->n + 4 * octets.n > size_max)
+            return;
+        for (size_t i = 0; i < octets.n; i++)
+            if (shown)
+                buf_put_char(b, octets.p[i]);
+            else
+                buf_printf(b, "\\x%02x", (unsigned char)octets.p[i]);
+        s = span_skip(s, octets.n);
+    }
+}

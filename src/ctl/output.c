@@ -1,4 +1,5 @@
 #include "ctl/output.h"
+#include "base/utf8.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -28,12 +29,17 @@ output_report(const char *path, struct fault *f)
     return report != NULL ? R_OK : fault_errno(f, FAULT_DISK, path);
 }
 
+// Much of it was strangers' text, and goes to a terminal.
 static void
 put_text(struct buf *b, struct span event, const struct field *fields, size_t n)
 {
-    fields_text(b, event, fields, n);
-    if (b->n > 0)
-        buf_put_char(b, '\n');
+    struct buf said;
+    buf_init(&said, SIZE_MAX);
+    fields_text(&said, event, fields, n);
+    if (said.n > 0)
+        buf_put_char(&said, '\n');
+    utf8_put_visible(b, buf_span(&said), "\n\t", SIZE_MAX);
+    buf_done(&said);
 }
 
 // A row without a name in it is for people only.

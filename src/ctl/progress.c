@@ -1,6 +1,7 @@
 #include "ctl/progress.h"
 
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "ctl/output.h"
 
 #include <unistd.h>
@@ -27,12 +28,13 @@ show(struct progress *p, bool last)
 void
 progress_mailbox(struct progress *p, struct span name, uint64_t of)
 {
-    size_t n = 0;
+    struct buf b;
     show(p, true);
-    for (; n < name.n && n + 1 < sizeof p->mailbox; n++)
-        p->mailbox[n] =
-            (unsigned char)name.p[n] < ' ' || name.p[n] == 127 ? '?' : name.p[n];
-    p->mailbox[n] = '\0';
+    buf_init(&b, sizeof p->mailbox);
+    utf8_put_visible(&b, name, "", sizeof p->mailbox - 1);
+    buf_put_char(&b, '\0');
+    memcpy(p->mailbox, b.p, b.n);
+    buf_done(&b);
     p->messages = 0;
     p->of = of;
 }
