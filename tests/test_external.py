@@ -113,7 +113,7 @@ def test_a_certificate_logs_in(server, authority):
     assert "method=EXTERNAL" in [line for line in server.stderr().splitlines() if "Login:" in line][-1]
     # a password does as well
     wire = Shown(server, pair)
-    wire.line()
+    assert b" AUTH=EXTERNAL" in wire.line()
     wire.send(b"a LOGIN bob secret\r\n")
     assert wire.line().startswith(b"a OK")
     wire.close()

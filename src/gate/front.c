@@ -16,8 +16,9 @@ static void
 refresh(struct front *f)
 {
     f->facts.mechanisms = gate_mechanisms(f->gate);
-    f->facts.certificate =
-        f->facts.tls && conn_ssl(f->conn) != NULL && tls_has_client(conn_ssl(f->conn));
+    SSL *ssl = f->facts.tls ? conn_ssl(f->conn) : NULL;
+    f->facts.certificate = ssl != NULL && tls_has_client(ssl);
+    f->facts.unbound = ssl != NULL && !tls_has_exporter(ssl);
     f->facts.hostname = f->gate->options.settings.hostname;
     f->facts.can_starttls = f->gate->tls.now != NULL && !f->gate->tls.withdrawn;
 }
@@ -137,11 +138,11 @@ on_handshake(struct conn *c, void *arg)
     f->facts.tls = true;
     f->after = AFTER_NOTHING;
     conn_handler(c, on_input, f);
+    refresh(f);
     if (f->machine == NULL) {
         greet(f);
         return;
     }
-    refresh(f);
     preauth_tls_started(f->machine);
     on_input(c, f);
 }

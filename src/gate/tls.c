@@ -325,13 +325,19 @@ tls_set_sign(struct tls_set *t, struct span host, struct span content, struct bu
     return n > 0 && !out->over ? R_OK : R_NONE;
 }
 
-// RFC 9266: label EXPORTER-Channel-Binding, an empty context, 32 octets. On TLS 1.2 only with the extended
-// master secret (section 4.2), else two connections could share the value.
+// RFC 9266 section 4.2: on TLS 1.2 only with the extended master secret, else two connections could share the value.
+bool
+tls_has_exporter(SSL *ssl)
+{
+    return SSL_version(ssl) >= TLS1_3_VERSION || SSL_get_extms_support(ssl) == 1;
+}
+
+// RFC 9266: label EXPORTER-Channel-Binding, an empty context, 32 octets.
 static struct span
 exporter_of(SSL *ssl, unsigned char out[TLS_EXPORTER])
 {
     static const char label[] = "EXPORTER-Channel-Binding";
-    if (SSL_version(ssl) < TLS1_3_VERSION && SSL_get_extms_support(ssl) != 1)
+    if (!tls_has_exporter(ssl))
         return SPAN_NONE;
     if (SSL_export_keying_material(ssl, out, TLS_EXPORTER, label, sizeof label - 1,
                                    (const unsigned char *)"", 0, 1) != 1)

@@ -46,6 +46,7 @@ enum result tls_set_sign(struct tls_set *t, struct span host, struct span conten
 // such certificate, or no such name in it.
 struct tls_facts tls_facts_of(SSL *ssl, enum tls_kind kind, enum tls_client_name name,
                               struct tls_scratch *scratch);
-bool tls_has_client(SSL *ssl);  // a verified certificate that has not run out since
+bool tls_has_client(SSL *ssl);    // a verified certificate that has not run out since
+bool tls_has_exporter(SSL *ssl);  // a value that channels are bound to; after the handshake
 
 #endif

@@ -20,6 +20,7 @@ enum preauth_state { PREAUTH_READING, PREAUTH_WAITING, PREAUTH_DONE, PREAUTH_CLO
 // Facts of the connection, kept by the gate and true at every call; it changes them when TLS started.
 struct preauth_facts {
     bool tls;             // the connection is encrypted now
+    bool unbound;         // but there is nothing in it that a channel could be bound to
     bool can_starttls;    // there is a certificate (ignored when tls)
     bool certificate;     // the client has shown one that was verified
     bool plaintext_auth;  // passwords are accepted without TLS

@@ -5,13 +5,16 @@ import concurrent.futures
 import hashlib
 import hmac
 import re
+import ssl
 
 import pytest
 
 from lib import scram, server as posthorn
-from lib.wire import Closed
+from lib.wire import Closed, Wire, client_tls
 
 from .conftest import Target
+
+NO_EXTENDED_MASTER_SECRET = 1  # OpenSSL's SSL_OP_NO_EXTENDED_MASTER_SECRET
 
 
 @pytest.fixture(name="target", scope="module")
@@ -175,6 +178,19 @@ def test_downgrades(target, mechanism, tls, gs2, channel, right):
         exchange.final(channel=channel)
     line = exchange.end()
     assert line.startswith(b"a OK") if right else refused(line) or line.startswith(b"a NO"), line
+
+
+@pytest.mark.parametrize("unbound", [False, True])
+def test_tls_that_nothing_can_be_bound_to(target, unbound):
+    """RFC 9266 section 4.2: in TLS 1.2 without the extended master secret PLUS is not offered, so that "y" is no downgrade."""
+    wire = Wire(target.address("imaps"), timeout=30)
+    context = client_tls()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= NO_EXTENDED_MASTER_SECRET if unbound else 0
+    wire.sock = context.wrap_socket(wire.sock, server_hostname="localhost")
+    assert (b"-PLUS" in wire.line()) == (not unbound)
+    line = scram.login(wire, "a", "alice", posthorn.PASSWORD, gs2="y,,")
+    assert line.startswith(b"a OK") if unbound else refused(line), line
 
 
 def test_a_replay_opens_nothing(target):
