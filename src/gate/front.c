@@ -290,6 +290,17 @@ front_answer(void *arg, const struct auth_reply *r)
     on_input(f->conn, f);
 }
 
+void
+front_hand_back(struct front *f)
+{
+    buf_reset(&f->login.ticket);
+    buf_reset(&f->login.data);
+    f->after = AFTER_NOTHING;
+    refresh(f);
+    preauth_deny(f->machine, FAULT_UNAVAILABLE);
+    on_input(f->conn, f);
+}
+
 // Plaintext that came with or after STARTTLS was not for inside TLS: it ends the connection (injection).
 static void
 start_tls(struct front *f)

@@ -125,6 +125,8 @@ void front_resume(struct front *f, int fd, SSL *ssl, struct span unread);
 void front_free(struct front **f);                      // drops the connection at once
 void front_end(struct front *f, enum preauth_end why);  // with the protocol's goodbye
 exchange_fn front_answer;                               // auth's answer
+// The login that was granted cannot go on now: its client is told so, and may try again.
+void front_hand_back(struct front *f);
 // carries out `after`, may free f: last call of every event
 void front_settle(struct front *f);
 
@@ -142,7 +144,7 @@ void exchange_reply(struct gate *g, const struct auth_reply *r);
 
 // passage.c
 bool passage_ready(struct front *f);      // the account's home can be reached
-void passage_hand_over(struct front *f);  // ends f
+void passage_hand_over(struct front *f);  // ends f, or gives it back
 void passage_give_back(struct gate *g, const struct handover *h, int fd);
 void passage_free_all(struct gate *g);
 

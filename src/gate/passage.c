@@ -48,7 +48,7 @@ on_pump_end(struct pump *p, void *arg)
 }
 
 // Puts a pump between the client and a new socketpair; mail's end of it goes with the hand-over. So do unread octets, as
-// many as a message has room for: behind UNAUTHENTICATE there may be more.
+// many as a message has room for: behind UNAUTHENTICATE there may be more. -1: nothing has changed.
 static int
 start_pump(struct front *f, struct buf *unread)
 {
@@ -88,6 +88,13 @@ fill(const struct front *f, struct handover *h)
     f->service->tell(f->machine, h);
 }
 
+static void
+log_lost(const struct front *f, const char *why)
+{
+    log_error("gate", "a login cannot be handed over", log_user(buf_span(&f->story.user)),
+              log_session(f->session), log_why(why));
+}
+
 void
 passage_hand_over(struct front *f)
 {
@@ -111,15 +118,16 @@ passage_hand_over(struct front *f)
         login_log_done(&log);
         channel_send(home, MESSAGE_HANDOVER, buf_span(&b), fd);
     } else {
-        log_error("gate", "a login cannot be handed over",
-                  log_user(buf_span(&f->story.user)), log_session(f->session),
-                  log_why(fd < 0 ? "no descriptors left" : "its message is too large"));
+        log_lost(f, fd < 0 ? "no descriptors left" : "its message is too large");
         if (fd >= 0)
             close(fd);
     }
     buf_done(&b);
     buf_done(&unread);
-    front_free(&f);
+    if (fd < 0)
+        front_hand_back(f);
+    else
+        front_free(&f);
 }
 
 static struct front *

@@ -286,3 +286,25 @@ def test_auth_dies_while_mail_has_no_descriptors_left():
         socket.create_connection(own.address("policy"), 10).close()
     finally:
         own.stop()
+
+
+def test_a_gate_has_no_descriptors_for_a_session():
+    """Who proved to be somebody is told so, and may log in on the same connection later."""
+    own, held = Narrow(services=(*posthorn.SERVICES, "pop3s")), []
+    try:
+        imap, pop3 = (Wire(own.address(service), tls=True, timeout=60) for service in ("imaps", "pop3s"))
+        assert imap.line().startswith(b"* OK") and pop3.line().startswith(b"+OK")
+        sessions = [login(own, "carol", tls=True) for _ in range(14)]
+        held = [socket.create_connection(own.address("imap"), 10) for _ in range(40)]
+        wait_for(lambda: "accept failed; waiting" in own.stderr())
+        for says in ((b"a NO [UNAVAILABLE] Temp", b"-ERR [SYS/TEMP]"), (b"a OK", b"+OK")):
+            imap.send(f"a LOGIN alice {posthorn.PASSWORD}\r\n".encode())
+            pop3.send(f"USER bob\r\nPASS {posthorn.PASSWORD}\r\n".encode())
+            assert imap.line().startswith(says[0])
+            assert pop3.line().startswith(b"+OK") and pop3.line().startswith(says[1])
+            for one in held:
+                one.close()
+            time.sleep(1)
+        assert all(one.noop()[0] == "OK" for one in sessions)
+    finally:
+        own.stop()
