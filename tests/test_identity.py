@@ -99,6 +99,41 @@ def test_scram_tells_nobody_who_is_there(server):
     assert before == [salt_of(server, name, kind) for name in ("alice", "nobody-here") for kind in ("sha256", "sha1")]
 
 
+def asked_salt(server, user):
+    wire = Wire(server.address("imap"))
+    wire.line()
+    wire.send(f"a AUTHENTICATE SCRAM-SHA-256 {scram.b64(f'n,,n={user},r=abcdefgh'.encode())}\r\n".encode())
+    line = wire.line()
+    wire.close()
+    return base64.b64decode(line[2:]).decode().split(",", 1)[1]
+
+
+def test_a_name_with_a_domain_of_ours():
+    """It is its user's without the domain, as for mail, where nobody has the whole; and again no salt tells who is there."""
+    own = posthorn.Server({"local_domains": ["example.org", "example.net"]})
+    try:
+        for name in ("alice", "nobody-here"):
+            forms = [name + domain for domain in ("", "@example.org", "@Example.Net", "@elsewhere.example")]
+            first, *same, other = [asked_salt(own, form) for form in forms]
+            assert same == [first, first] and other != first
+        for name in ("alice@example.org", "ALICE@example.net"):
+            Imap(own.address("imap"), name, posthorn.PASSWORD).close()
+            wire = Wire(own.address("imap"))
+            wire.line()
+            assert scram.login(wire, "a", name, posthorn.PASSWORD).startswith(b"a OK")
+            wire.close()
+        refuses(own, "alice@elsewhere.example", posthorn.PASSWORD)
+        own.user_add("bob@example.org", "another")
+        refuses(own, "bob@example.org", posthorn.PASSWORD)
+        for name in posthorn.USERS:
+            verb(own, "user", "delete", name)
+        for name in ("bob", "nobody-here"):  # nobody is without a domain now
+            first, same, other = [asked_salt(own, name + domain) for domain in ("", "@example.org", "@example.net")]
+            assert same == first and other != first
+    finally:
+        own.stop()
+
+
 def test_keys_come_with_the_next_login(server):
     """A foreign hash takes SCRAM out of the offer until its user has logged in once."""
     hashed = "{SSHA256}" + scram.b64(hashlib.sha256(b"pass wordsalt").digest() + b"salt")

@@ -26,15 +26,15 @@ split(const struct lookup_rules *rules, struct span s)
     return a;
 }
 
-static bool
-is_listed(const struct lookup_rules *rules, struct span domain, bool *some_out)
+bool
+lookup_is_listed(const struct lookup_rules *rules, struct span domain, bool *first_out)
 {
     struct span rest = rules->domains, word;
-    *some_out = false;
+    *first_out = true;
     while (span_next_field(&rest, ' ', &word) == R_OK) {
         if (word.n > 0 && span_ieq(word, domain))
             return true;
-        *some_out |= word.n > 0;
+        *first_out &= word.n == 0;
     }
     return false;
 }
@@ -42,8 +42,8 @@ is_listed(const struct lookup_rules *rules, struct span domain, bool *some_out)
 bool
 lookup_is_ours(const struct lookup_rules *rules, struct span domain)
 {
-    bool some;
-    return is_listed(rules, domain, &some) || !some || domain.n == 0;
+    bool none;
+    return lookup_is_listed(rules, domain, &none) || none || domain.n == 0;
 }
 
 // "local@domain" in its normal form. R_NONE: it can be nobody's.
@@ -145,8 +145,8 @@ lookup_domain(struct userdb *db, const struct lookup_rules *rules, struct span d
               struct fault *f)
 {
     struct name entry;
-    bool some;
-    if (domain.n == 0 || is_listed(rules, domain, &some))
+    bool first;
+    if (domain.n == 0 || lookup_is_listed(rules, domain, &first))
         return R_OK;
     if (join(SPAN(""), domain, &entry))
         return R_NONE;

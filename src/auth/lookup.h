@@ -50,5 +50,8 @@ enum result lookup_domain(struct userdb *db, const struct lookup_rules *rules,
                           struct span domain, struct fault *f) MUST_CHECK;
 // May the local part alone name somebody in this domain?
 bool lookup_is_ours(const struct lookup_rules *rules, struct span domain);
+// Is it one of `domains`? *first_out: and the first.
+bool lookup_is_listed(const struct lookup_rules *rules, struct span domain,
+                      bool *first_out);
 
 #endif

@@ -195,7 +195,7 @@ void token_close(struct auth_role *role);
 void token_link(struct auth_role *role, int fd);  // a channel to the role oauth
 void token_judge(struct login *l);
 
-// auth_who.c: users, by what a client sends. As sent, or with the first of our domains when there is none.
+// auth_who.c: users, by what a client sends. As sent, or with the first of our domains when there is none, or without one of ours.
 enum result who_find(struct auth_role *role, struct ask *a, struct span sent,
                      struct user *out, struct fault *f) MUST_CHECK;
 // The user of this name in its normal form, and no other.

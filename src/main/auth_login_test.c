@@ -175,7 +175,7 @@ setup(void **state)
     buf_init(&role.settings.deny, 64);
     buf_init(&role.decoy_hash, LIMIT_password_hash);
     buf_put(&role.ticket_key, span_of(ticket_key, sizeof ticket_key));
-    buf_put_str(&role.domains, "example.org");
+    buf_put_str(&role.domains, "example.org second.example");
     role.loop = loop_new();
     role.pool = pool_new(2);
     gate = (struct auth_channel){.role = &role};
@@ -224,6 +224,20 @@ test_passwords(void **state)
         {"", SPAN_NONE, "off", "secret", AUTH_REFUSED, FAULT_AUTHFAILED, 0},
         {"", SPAN_NONE, "none", "secret", AUTH_REFUSED, FAULT_AUTHFAILED, 0},
         {"", SPAN_NONE, "eve", "secret", AUTH_OK, 0, "eve@example.org"},
+        {"", SPAN_NONE, "ann@example.org", "secret", AUTH_OK, 0, "ann"},
+        {"", SPAN_NONE, "Ann@Second.Example", "secret", AUTH_OK, 0, "ann"},
+        {"", SPAN_NONE, "ann@elsewhere.example", "secret", AUTH_REFUSED, FAULT_AUTHFAILED,
+         0},
+        {"", SPAN_NONE, "ann@", "secret", AUTH_REFUSED, FAULT_AUTHFAILED, 0},
+        {"", SPAN_NONE, "ann@x@example.org", "secret", AUTH_REFUSED, FAULT_AUTHFAILED, 0},
+        {"", SPAN_NONE, "off@example.org", "secret", AUTH_REFUSED, FAULT_AUTHFAILED, 0},
+        {"", SPAN_NONE, "eve@second.example", "secret", AUTH_REFUSED, FAULT_AUTHFAILED, 0},
+        {"", SPAN_NONE, "eve@example.org", "other", AUTH_REFUSED, FAULT_AUTHFAILED, 0},
+        {"", SPAN_NONE, "two@example.org", "whole", AUTH_OK, 0, "two@example.org"},
+        {"", SPAN_NONE, "two@example.org", "bare", AUTH_REFUSED, FAULT_AUTHFAILED, 0},
+        {"", SPAN_NONE, "two", "bare", AUTH_OK, 0, "two"},
+        {"", SPAN_NONE, "slow@example.org*root@example.org", "toor", AUTH_OK, 0, "slow"},
+        {"PLAIN", SPAN("\0ann@example.org\0secret"), 0, 0, AUTH_OK, 0, "ann"},
         {"", SPAN_NONE, "slow", "pass word", AUTH_OK, 0, "slow"},
         {"", SPAN_NONE, "slow", "pass", AUTH_REFUSED, FAULT_AUTHFAILED, 0},
         {"PLAIN", SPAN("\0ann\0secret"), 0, 0, AUTH_OK, 0, "ann"},
@@ -249,6 +263,7 @@ test_passwords(void **state)
     role.settings.separator = '*';
     load("root:{PLAIN}toor\naway:{PLAIN}secret::::::allow_nets=10.0.0.0/8\n"
          "home:{PLAIN}secret::::::allow_nets=10.0.0.0/8,127.0.0.1\n"
+         "two:{PLAIN}bare\ntwo@example.org:{PLAIN}whole\n"
          "ann:{PLAIN}secret\noff:{PLAIN}secret::::::nologin\nnone:*\neve@example.org:{"
          "PLAIN}secret\n"
          "slow:{SHA256-CRYPT}$5$FPOFLBnWrDc.rWAY$agrQo1zh6d/"

@@ -1,4 +1,5 @@
 #include "main/auth_inside.h"
+#include "auth/address.h"
 #include "auth/nets.h"
 #include "auth/password.h"
 #include "auth/user_key.h"
@@ -25,27 +26,51 @@ who_find_name(struct auth_role *role, struct ask *a, struct span name, struct us
     return r;
 }
 
-// The user of a login name: as sent, or with the first of our domains when it has none.
+// The local part of a name with a domain of ours; *first_out: the first of them.
+static bool
+is_ours(struct auth_role *role, const struct name *name, struct span *local_out,
+        bool *first_out)
+{
+    struct lookup_rules rules = {.domains = buf_span(&role->domains)};
+    struct span domain = address_domain(name_span(name));
+    *local_out = address_local(name_span(name));
+    return domain.n > 0 && lookup_is_listed(&rules, domain, first_out) &&
+           span_find_char(*local_out, '@') == local_out->n;
+}
+
+// A login name's other form: with the first of our domains when it has none, and without its domain when that is ours, as mail
+// to it is looked up (auth/lookup.h). R_NONE: there is no other.
+static enum result
+other_form(struct auth_role *role, const struct name *sent, struct name *out)
+{
+    struct span local, ours = buf_span(&role->domains), domain = SPAN_NONE;
+    struct fault refused;
+    struct buf full;
+    bool first;
+    if (is_ours(role, sent, &local, &first))
+        return name_of(local, out, &refused) == R_OK ? R_OK : R_NONE;
+    if (span_find_char(name_span(sent), '@') < sent->n ||
+        span_next_field(&ours, ' ', &domain) != R_OK || domain.n == 0)
+        return R_NONE;
+    buf_init(&full, LIMIT_user_name);
+    buf_printf(&full, "%.*s@%.*s", SPAN_ARG(name_span(sent)), SPAN_ARG(domain));
+    enum result r = full.over || name_of(buf_span(&full), out, &refused) ? R_NONE : R_OK;
+    buf_done(&full);
+    return r;
+}
+
+// The user of a login name: as sent, or in the other form.
 enum result
 who_find(struct auth_role *role, struct ask *a, struct span sent, struct user *out,
          struct fault *f)
 {
-    struct name name;
-    struct span rest = buf_span(&role->domains), domain = SPAN_NONE;
+    struct name name, other;
     if (name_of(sent, &name, f))
         return R_NONE;
     enum result r = who_find_name(role, a, name_span(&name), out, f);
-    if (r != R_NONE || span_find_char(sent, '@') < sent.n ||
-        span_next_field(&rest, ' ', &domain) != R_OK || domain.n == 0)
+    if (r != R_NONE || other_form(role, &name, &other) != R_OK)
         return r;
-    struct buf full;
-    buf_init(&full, LIMIT_user_name);
-    buf_printf(&full, "%.*s@%.*s", SPAN_ARG(name_span(&name)), SPAN_ARG(domain));
-    r = full.over || name_of(buf_span(&full), &name, f)
-            ? R_NONE
-            : who_find_name(role, a, name_span(&name), out, f);
-    buf_done(&full);
-    return r;
+    return who_find_name(role, a, name_span(&other), out, f);
 }
 
 static enum result
@@ -107,41 +132,48 @@ who_find_judged(struct login *l, struct span sent, struct fault *f)
     return R_OK;
 }
 
-// The form of a name that its salt belongs to: a known user has one salt in any case and with or without our domain.
+// A name as nobody's salt is made of it.
+struct salted {
+    struct name whole;
+    struct name local;  // without the domain, where that is ours
+    bool
+        elsewhere;  // and not the first of ours, with which a name without one is looked up
+};
+
 static void
-salt_name(struct auth_role *role, struct span sent, struct name *out)
+salted_of(struct auth_role *role, struct span sent, struct salted *out)
 {
     struct fault f;
-    struct span rest = buf_span(&role->domains), domain = SPAN_NONE;
-    if (name_of(sent, out, &f)) {
-        out->n = sent.n < sizeof out->text ? sent.n : sizeof out->text;
-        if (out->n > 0)
-            memcpy(out->text, sent.p, out->n);
-        return;
+    struct span local;
+    bool first = true;
+    if (name_of(sent, &out->whole, &f)) {
+        out->whole.n = sent.n < sizeof out->whole.text ? sent.n : sizeof out->whole.text;
+        if (out->whole.n > 0)
+            memcpy(out->whole.text, sent.p, out->whole.n);
     }
-    size_t at = span_find_char(name_span(out), '@');
-    if (span_next_field(&rest, ' ', &domain) == R_OK && domain.n > 0 && at < out->n &&
-        span_ieq(span_skip(name_span(out), at + 1), domain))
-        out->n = at;
+    out->local = out->whole;
+    if (is_ours(role, &out->whole, &local, &first))
+        out->local.n = local.n;
+    out->elsewhere = !first;
 }
 
-// The keys of nobody. As a user of the database has them: with a domain in the name or without, and as many rounds.
+// The keys of nobody, as a user of the database has them. Who is there without a domain has one salt with each of ours and
+// without; who has one there, with that and, if it is the first, without. And as many rounds.
 static enum result
 decoy_keys(struct auth_role *role, enum scram_hash hash, struct span sent,
            struct scram_keys *out, struct fault *f)
 {
     struct scram_keys like = {.iterations = SCRAM_ITERATIONS, .salt_n = 16};
     struct user decoy;
-    struct name name, whole;
-    salt_name(role, sent, &name);
-    if (find_decoy(role, name_span(&name), &decoy, f) == R_FAIL)
+    struct salted name;
+    salted_of(role, sent, &name);
+    if (find_decoy(role, name_span(&name.local), &decoy, f) == R_FAIL)
         return R_FAIL;
     if (scram_has(&decoy.scram, hash))
         like = decoy.scram.of[hash];
     bool with_domain = span_find_char(name_span(&decoy.name), '@') < decoy.name.n;
-    if (!with_domain && name_of(sent, &whole, f) == R_OK)
-        name = whole;
-    scram_decoy(hash, userdb_secret(role->db), name_span(&name), &like, out);
+    const struct name *of = with_domain && name.elsewhere ? &name.whole : &name.local;
+    scram_decoy(hash, userdb_secret(role->db), name_span(of), &like, out);
     return R_OK;
 }
 
