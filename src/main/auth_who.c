@@ -136,8 +136,7 @@ who_find_judged(struct login *l, struct span sent, struct fault *f)
 struct salted {
     struct name whole;
     struct name local;  // without the domain, where that is ours
-    bool
-        elsewhere;  // and not the first of ours, with which a name without one is looked up
+    bool elsewhere;     // that is not the first of ours
 };
 
 static void
