@@ -173,14 +173,14 @@ fault_log(const struct imap_command *c, const struct fault *f)
              log_user(user), log_session(c->session->id), log_fault(f));
 }
 
-// Untagged updates before the tagged answer, RFC 9051 sections 5.2 and 7.5.1.
+// Untagged updates before the tagged answer, RFC 9051 sections 5.2 and 7.5.1. What was refused before its verb was known may be a FETCH.
 static void
 tell_changes(struct imap_command *c)
 {
     struct fault f;
     if (c->verb && (c->verb->flags & VERB_QUIET))
         return;
-    bool by_number = c->by_number || (c->verb && (c->verb->flags & VERB_SEQ) && !c->uid);
+    bool by_number = c->by_number || !c->verb || ((c->verb->flags & VERB_SEQ) && !c->uid);
     if (imap_sync(c->session, by_number ? 0 : VIEW_EXPUNGE, c->arena, &f) != R_OK)
         fault_log(c, &f);
 }
