@@ -11,7 +11,7 @@
 // ---- the contexts of a session ----
 
 static struct imap_context **
-context_find(struct imap_session *s, struct span tag)
+context_find(const struct imap_session *s, struct span tag)
 {
     struct imap_context **at = s->contexts ? &s->contexts->first : NULL;
     while (at && *at && !span_eq((*at)->tag, tag))
@@ -55,12 +55,17 @@ imap_contexts_end(struct imap_session *s)
 }
 
 bool
+imap_context_has(const struct imap_session *s, struct span tag)
+{
+    return context_find(s, tag) != NULL;
+}
+
+void
 imap_context_cancel(struct imap_session *s, struct span tag)
 {
     struct imap_context **at = context_find(s, tag);
     if (at)
         context_drop(s, at);
-    return at != NULL;
 }
 
 // RFC 5267 section 4.3.1.

@@ -40,8 +40,9 @@ void imap_context_parse(struct imap_command *c, struct parse *p);
 void imap_context_begin(struct imap_search *s);
 // Suspends. NO [NOUPDATE "tag"] alone.
 void imap_context_refuse(const struct imap_search *s, const char *why);
-// false: there is no such context
-bool imap_context_cancel(struct imap_session *s, struct span tag);
+bool imap_context_has(const struct imap_session *s, struct span tag);
+// One that there is not is none.
+void imap_context_cancel(struct imap_session *s, struct span tag);
 // Suspends. Ends it with NO [NOUPDATE "tag"].
 void imap_context_give_up(struct imap_session *s, struct imap_context *x, const char *why);
 // All of them, without a word.

@@ -11,14 +11,14 @@ run_cancel(struct imap_command *c, struct fault *f)
     first = *p;
     do {
         parse_sp(p);
-        (void)parse_string(p);
+        all &= imap_context_has(c->session, parse_string(p));
     } while (parse_peek(p) == ' ');
     if (parse_end(p, f) != R_OK)
         return R_FAIL;
     *p = first;
     do {
         parse_sp(p);
-        all &= imap_context_cancel(c->session, parse_string(p));
+        imap_context_cancel(c->session, parse_string(p));
     } while (parse_peek(p) == ' ');
     return all ? R_OK
                : imap_answer_no(c, f, FAULT_NONEXISTENT,
