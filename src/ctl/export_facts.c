@@ -53,7 +53,8 @@ put_entries(struct shipment *out, const struct metadata_place *place, struct spa
     struct span *names;
     struct metadata_value value;
     size_t n;
-    metadata_below(place, root, true, a, &names, &n);
+    if (metadata_below(place, root, true, a, &names, &n) != R_OK)
+        return;
     for (size_t i = 0; i < n; i++)
         if (!span_starts(names[i], SPAN(IMPORT_STATE_ENTRIES)) &&
             metadata_get(place, names[i], LIMIT_metadata_value, a, &value) == R_OK &&

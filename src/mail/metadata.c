@@ -2,6 +2,7 @@
 
 #include "base/arena_grow.h"
 #include "base/limits.h"
+#include "mail/acl_fold.h"
 #include "mail/mount.h"
 #include "mail/tree.h"
 
@@ -140,6 +141,15 @@ is_use(const struct metadata_place *p, struct span name)
 
 // ---- reading ----
 
+// What was asked for may be gone: a client that reads slowly is waited for between two entries.
+static bool
+still_readable(const struct metadata_place *p)
+{
+    const struct mailbox_ref ref = {p->by, p->account, p->mailbox, p->rights};
+    return p->mailbox == 0 || (state_mailbox(account_state(p->account), p->mailbox) &&
+                               metadata_may(ref_rights(&ref)));
+}
+
 struct get_call {
     const struct metadata_place *place;
     struct span name;
@@ -174,7 +184,9 @@ get_run(void *arg)
 {
     struct get_call *c = arg;
     struct span key = metadata_key(c->arena, c->place->user, c->name), stored;
-    if (is_use(c->place, c->name))
+    if (!still_readable(c->place))
+        c->result = R_FAIL;
+    else if (is_use(c->place, c->name))
         get_use(c);
     else if (state_meta_find(account_state(c->place->account), c->place->mailbox, key,
                              &stored) == R_OK)
@@ -242,6 +254,7 @@ struct below_call {
     struct arena *arena;
     struct span *names;
     size_t n, room;
+    enum result result;
 };
 
 static void
@@ -273,6 +286,9 @@ below_run(void *arg)
     struct below_call *c = arg;
     struct state *s = account_state(c->place->account);
     const struct mailbox_state *m = state_mailbox(s, c->place->mailbox);
+    c->result = still_readable(c->place) ? R_OK : R_FAIL;
+    if (c->result != R_OK)
+        return;
     state_meta_each(s, below_each, c);
     if (m && m->special_use != USE_NONE)
         below_add(c, specialuse);
@@ -291,16 +307,19 @@ span_order(const void *a, const void *b)
     return span_cmp(*(const struct span *)a, *(const struct span *)b);
 }
 
-void
+enum result
 metadata_below(const struct metadata_place *p, struct span name, bool deep, struct arena *a,
                struct span **names_out, size_t *n_out)
 {
     struct below_call c = {.place = p, .above = name, .deep = deep, .arena = a};
     account_run(p->account, below_run, &c);
+    if (c.result != R_OK)
+        return R_FAIL;
     if (p->mailbox == 0)
         each_setting(p, a, below_setting, &c);
     if (c.n > 0)
         qsort(c.names, c.n, sizeof *c.names, span_order);
     *names_out = c.names;
     *n_out = c.n;
+    return R_OK;
 }

@@ -33,12 +33,14 @@ struct metadata_value {
     size_t size;
     struct span octets;  // SPAN_NONE when larger than was asked for
 };
-// R_NONE: the entry has no value. Names are canonical ones, here and below.
+// R_NONE: the entry has no value. R_FAIL: the mailbox, or the right to its entries, went since the place was asked for. Names are
+// canonical ones, here and below.
 enum result metadata_get(const struct metadata_place *p, struct span name, uint32_t max,
                          struct arena *a, struct metadata_value *out) MUST_CHECK;
-// Names of the entries below `name`, sorted; `deep`: of those below these, too.
-void metadata_below(const struct metadata_place *p, struct span name, bool deep,
-                    struct arena *a, struct span **names_out, size_t *n_out);
+// Names of the entries below `name`, sorted; `deep`: of those below these, too. R_FAIL as metadata_get.
+enum result metadata_below(const struct metadata_place *p, struct span name, bool deep,
+                           struct arena *a, struct span **names_out,
+                           size_t *n_out) MUST_CHECK;
 
 struct metadata_entry {
     struct span name;

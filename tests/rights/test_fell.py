@@ -176,6 +176,36 @@ def test_figures_of_a_mailbox_that_may_not_be_read_any_more(server, alice):
     bob.close()
 
 
+@pytest.mark.parametrize("asked", ["GETMETADATA (DEPTH infinity) {} /shared", 'LIST "" {} RETURN (METADATA (%s))' % " ".join(f"/shared/e{i}" for i in range(9))],
+                         ids=["GETMETADATA", "LIST"])
+def test_entries_that_a_slow_reader_is_told(server, alice, asked):
+    """What waits for its client tells no entry behind the end of the right, not even that there is none."""
+    name = f"noticed-{asked[0]}"
+    box, bob = share(alice, name), server.imap("bob")
+
+    def fill(octet):
+        for number in range(9):
+            alice.wire.send(f"t SETMETADATA {name} (/shared/e{number} {{65000+}}\r\n{octet * 65000})\r\n".encode())
+            assert until(alice, b"t ")[-1].startswith(b"t OK")
+
+    fill("x")
+    tags = [bob.send(asked.format(box)).encode() for _ in range(40)]
+    bob.wire.line()
+    time.sleep(2)  # by then it waits
+    alice.command(f"SETACL {name} bob l")
+    fill("y")
+    ends, told, last = [], 0, b""
+    while len(ends) < len(tags):
+        last = bob.wire.line()
+        assert b"yyy" not in last and b" NIL" not in last, last[:200]
+        told += last.startswith(b"* METADATA")
+        if not last.startswith(b"*"):
+            ends.append(last.split()[1])
+    assert told > 9 and ends == sorted(ends, reverse=True), (told, ends)
+    assert asked[0] == "L" or set(ends) == {b"OK", b"NO"}, ends
+    bob.close()
+
+
 def until(session, what, seconds=30):
     """Lines up to the one that has it."""
     lines, deadline = [], time.monotonic() + seconds

@@ -27,8 +27,11 @@ put(struct imap_command *c, const struct tree_entry *e, struct fault *f)
     for (size_t i = 0; i < asked->n; i++) {
         struct metadata_value value;
         arena_reset(a);
-        bool has = metadata_get(&place, asked->p[i].name, UINT32_MAX, a, &value) == R_OK;
-        imap_metadata_put(&answer, asked->p[i].spelled, has ? value.octets : SPAN_NONE);
+        enum result r = metadata_get(&place, asked->p[i].name, UINT32_MAX, a, &value);
+        if (r == R_FAIL)
+            break;
+        imap_metadata_put(&answer, asked->p[i].spelled,
+                          r == R_OK ? value.octets : SPAN_NONE);
     }
     imap_metadata_end(&answer);
     arena_free(&a);

@@ -161,37 +161,59 @@ get_parse(struct imap_command *c, struct get *g)
     imap_entries_parse(c, g->depth > DEPTH_0, true, &g->asked);
 }
 
-// Was there anything to tell, even if it is too long?
-static bool
+// As metadata_get; R_OK also when it is too long.
+static enum result
 send_entry(struct get *g, struct span name, struct span spelled)
 {
     struct metadata_value value;
     arena_reset(g->arena);
-    if (metadata_get(&g->place, name, g->has_max ? g->max : UINT32_MAX, g->arena, &value) !=
-        R_OK)
-        return false;
+    enum result r =
+        metadata_get(&g->place, name, g->has_max ? g->max : UINT32_MAX, g->arena, &value);
+    if (r != R_OK)
+        return r;
     if (value.octets.p)
         imap_metadata_put(&g->answer, spelled, value.octets);
     else if (value.size > g->longest)
         g->longest = value.size;
-    return true;
+    return R_OK;
 }
 
-static void
+// R_NONE: there is none.
+static enum result
+send_below(struct get *g, const struct imap_entry *e)
+{
+    struct span *names;
+    size_t n;
+    enum result any = R_NONE, r = R_NONE;
+    arena_reset(g->names);
+    if (metadata_below(&g->place, e->name, g->depth == DEPTH_INFINITY, g->names, &names,
+                       &n) != R_OK)
+        return R_FAIL;
+    for (size_t i = 0; r != R_FAIL && i < n; i++) {
+        r = send_entry(g, names[i], names[i]);
+        any = r == R_NONE ? any : r;
+    }
+    return any;
+}
+
+static enum result
 send_asked(struct get *g, const struct imap_entry *e)
 {
-    bool any = send_entry(g, e->name, e->spelled);
-    if (g->depth > DEPTH_0) {
-        struct span *names;
-        size_t n;
-        arena_reset(g->names);
-        metadata_below(&g->place, e->name, g->depth == DEPTH_INFINITY, g->names, &names,
-                       &n);
-        for (size_t i = 0; i < n; i++)
-            any |= send_entry(g, names[i], names[i]);
-    }
-    if (!any)
+    enum result r = send_entry(g, e->name, e->spelled), below = R_NONE;
+    if (r != R_FAIL && g->depth > DEPTH_0)
+        below = send_below(g, e);
+    if (r == R_NONE && below == R_NONE)
         imap_metadata_put(&g->answer, e->spelled, SPAN_NONE);
+    return r == R_FAIL ? r : below;
+}
+
+static enum result
+went(struct imap_command *c, struct fault *f)
+{
+    struct metadata_place place;
+    if (metadata_place(c->session->user, c->name, &place, f) != R_OK)
+        return R_FAIL;
+    return fault_set(f, FAULT_NONEXISTENT, "went meanwhile");
 }
 
 static enum result
@@ -205,13 +227,16 @@ run_get(struct imap_command *c, struct fault *f)
     g.answer = (struct imap_metadata){.session = c->session, .mailbox = c->name};
     g.arena = arena_new();
     g.names = arena_new();
-    for (size_t i = 0; i < g.asked.n; i++) {
-        send_asked(&g, &g.asked.p[i]);
+    enum result r = R_NONE;
+    for (size_t i = 0; r != R_FAIL && i < g.asked.n; i++) {
+        r = send_asked(&g, &g.asked.p[i]);
         task_yield();
     }
     imap_metadata_end(&g.answer);
     arena_free(&g.arena);
     arena_free(&g.names);
+    if (r == R_FAIL)
+        return went(c, f);
     if (g.longest > 0)
         imap_answer(c, "[METADATA LONGENTRIES %zu] GETMETADATA completed", g.longest);
     return R_OK;
