@@ -98,3 +98,28 @@ flag_groups_put(struct account *a, struct store_batch *b, struct mailbox *m,
     buf_done(&meta);
     return R_OK;
 }
+
+bool
+flag_has_keyword(const struct row_flags *now, uint32_t number)
+{
+    for (size_t i = 0; i < now->keyword_count; i++)
+        if (now->keywords[i] == number)
+            return true;
+    return false;
+}
+
+void
+flag_toggle_keyword(struct account *a, struct row_flags *now, uint32_t number, bool on)
+{
+    uint32_t *list = arena_array(a->batch_arena, now->keyword_count + 1, sizeof *list);
+    size_t n = 0, i = 0;
+    for (; i < now->keyword_count && now->keywords[i] < number; i++)
+        list[n++] = now->keywords[i];
+    if (on)
+        list[n++] = number;
+    for (; i < now->keyword_count; i++)
+        if (now->keywords[i] != number)
+            list[n++] = now->keywords[i];
+    now->keywords = list;
+    now->keyword_count = n;
+}

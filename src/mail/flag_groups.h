@@ -30,5 +30,9 @@ void flag_groups_recount(struct mailbox_counts *c, uint16_t before, uint16_t aft
 enum result flag_groups_put(struct account *a, struct store_batch *b, struct mailbox *m,
                             struct flag_groups *g, bool first, struct fault *f) MUST_CHECK;
 bool flag_same_keywords(const uint32_t *a, size_t na, const uint32_t *b, size_t nb);
+bool flag_has_keyword(const struct row_flags *now, uint32_t number);
+// It must not be so already. In the arena of the batch.
+void flag_toggle_keyword(struct account *a, struct row_flags *now, uint32_t number,
+                         bool on);
 
 #endif

@@ -48,7 +48,8 @@ struct work {
     struct private_entry *mine;
     size_t mine_n;
     uint64_t all;
-    bool apart;   // \Flagged is the user's own (private.h): in `mine`, not in the rows
+    // private.h: flags of a foreign user that are in `mine` and not in the rows, and the owner's of which others are not told
+    uint16_t in_set, apart;
     bool labels;  // labels mode: the other copies follow (label_mode.h)
     bool orphan;  // a message would be in no mailbox that the user may look up
 };
@@ -270,43 +271,22 @@ outcome(const struct label_change *c, bool named, bool now)
     return named ? c->op == FLAG_OP_ADD : now;
 }
 
-static bool
-has_number(const struct row_flags *now, uint32_t number)
-{
-    for (size_t i = 0; i < now->keyword_count; i++)
-        if (now->keywords[i] == number)
-            return true;
-    return false;
-}
+enum { DIFFERS_STARRED = 1, DIFFERS_IMPORTANT = 2 };
 
 static void
-toggle_keyword(struct account *a, struct row_flags *now, uint32_t number, bool on)
+change_mine(struct work *w, uint32_t uid, uint16_t flags)
 {
-    uint32_t *list = arena_array(a->batch_arena, now->keyword_count + 1, sizeof *list);
-    size_t n = 0, i = 0;
-    for (; i < now->keyword_count && now->keywords[i] < number; i++)
-        list[n++] = now->keywords[i];
-    if (on)
-        list[n++] = number;
-    for (; i < now->keyword_count; i++)
-        if (now->keywords[i] != number)
-            list[n++] = now->keywords[i];
-    now->keywords = list;
-    now->keyword_count = n;
+    w->mine[w->mine_n++] = (struct private_entry){.uid = uid, .flags = flags};
 }
-
-enum { DIFFERS_STARRED = 1, DIFFERS_IMPORTANT = 2 };
 
 static void
 plan_mine(struct work *w, const struct message_row *row)
 {
-    struct view *v = w->call->view;
     struct message_row seen = *row;
-    private_overlay(v, &seen, false);
+    private_overlay(w->call->view, &seen, false);
     bool now = seen.flags & FLAG_FLAGGED;
-    uint16_t flags = (seen.flags ^ FLAG_FLAGGED) & v->mine.mask;
     if (outcome(w->call->change, w->call->change->starred, now) != now)
-        w->mine[w->mine_n++] = (struct private_entry){.uid = row->uid, .flags = flags};
+        change_mine(w, row->uid, (seen.flags ^ FLAG_FLAGGED) & w->in_set);
 }
 
 // The flags a message will have; 0 when they are no others.
@@ -316,15 +296,15 @@ flags_after(struct work *w, const struct message_row *row, struct row_flags *now
     const struct label_change *c = w->call->change;
     must(pending_get(w->account, w->mailbox, row, now) == R_OK);
     bool had = now->flags & FLAG_FLAGGED;
-    bool other = !w->apart && outcome(c, c->starred, had) != had;
+    bool other = !(w->in_set & FLAG_FLAGGED) && outcome(c, c->starred, had) != had;
     if (other)
         now->flags ^= FLAG_FLAGGED;
     if (w->important.n == 0)
         return other ? DIFFERS_STARRED : 0;
     uint32_t number = w->important.numbers[0];
-    bool has = has_number(now, number), will = outcome(c, c->important, has);
+    bool has = flag_has_keyword(now, number), will = outcome(c, c->important, has);
     if (has != will)
-        toggle_keyword(w->account, now, number, will);
+        flag_toggle_keyword(w->account, now, number, will);
     return (other ? DIFFERS_STARRED : 0) | (has != will ? DIFFERS_IMPORTANT : 0);
 }
 
@@ -366,10 +346,27 @@ plan_adds(const struct work *w, uint64_t emailid)
     return false;
 }
 
+// A change of \Flagged alone, of an owner whose own it is, is no news for others.
+static void
+plan_flags(struct work *w, size_t i)
+{
+    struct row_flags now;
+    const struct message_row *row = &w->mailbox->state->rows[w->rows[i]];
+    unsigned differs = flags_after(w, row, &now);
+    if (differs == 0)
+        return;
+    tell_changed(w, row->uid, differs);
+    if (!w->changed[i] && differs == DIFFERS_STARRED && (w->apart & FLAG_FLAGGED)) {
+        change_mine(w, row->uid, now.flags & w->apart);
+        return;
+    }
+    w->changed[i] = true;
+    pending_set(w->account, w->mailbox, row->uid, &now);
+}
+
 static void
 plan(struct work *w)
 {
-    struct row_flags now;
     const struct message_row *rows = w->mailbox->state->rows;
     w->changed = arena_array(w->account->batch_arena, w->n, sizeof *w->changed);
     w->mine = arena_array(w->account->batch_arena, w->n, sizeof *w->mine);
@@ -379,14 +376,9 @@ plan(struct work *w)
         w->changed[i] |= plan_adds(w, row->emailid);
         if (w->changed[i] && !w->labels)
             plan_kept(w, i);
-        if (w->apart)
+        if (w->in_set & FLAG_FLAGGED)
             plan_mine(w, row);
-        unsigned differs = flags_after(w, row, &now);
-        if (differs != 0) {
-            tell_changed(w, row->uid, differs);
-            w->changed[i] = true;
-            pending_set(w->account, w->mailbox, row->uid, &now);
-        }
+        plan_flags(w, i);
         yield_at(i);
     }
 }
@@ -544,7 +536,9 @@ labels_change(struct account *a, struct store_batch *b, void *arg, struct fault 
     if (label_index_ready(a, f) != R_OK || mailbox_load(a, w.mailbox, f) != R_OK)
         return R_FAIL;
     mailbox_next(a, w.mailbox);
-    w.apart = c->view->mine.mask & FLAG_FLAGGED;
+    w.in_set = c->view->mine.mask;
+    if (w.in_set == 0 && private_apart(a, w.mailbox))
+        w.apart = mail_private_flags(a->mail);
     take_rows(&w);
     uint32_t before = w.mailbox->next_keywords;
     if (w.n == 0)
