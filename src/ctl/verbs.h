@@ -1,7 +1,7 @@
 #ifndef CTL_VERBS_H
 #define CTL_VERBS_H
 
-// The functions that the rows of verbs.def name. verb_serve and verb_demo are in src/main.
+// The functions that the rows of verbs.def name. verb_serve, verb_demo and verb_config_check are in src/main.
 
 #include "ctl/verb.h"
 

@@ -4,7 +4,6 @@
 #include "base/pack.h"
 #include "base/limits.h"
 #include "imap/ext.h"
-#include "imap/filters.h"
 #include <errno.h>
 #include <unistd.h>
 
@@ -51,41 +50,6 @@ load(const struct verb_options *o, struct config **c)
     if (verb_config(o, c, &f) == R_OK)
         return 0;
     return output_fault(&f, 1);
-}
-
-// What the servers' settings cannot see by themselves (src/ctl/config.c stands below the IMAP server).
-static enum result
-check_filters(const struct config *c, struct fault *f)
-{
-    for (size_t i = 0; i < c->filters.n; i++) {
-        struct span row = span_str(c->filters.items[i]);
-        size_t blank = span_find_char(row, ' ');
-        if (!imap_filter_good(span_trim(span_skip(row, blank))))
-            return fault_set(f, FAULT_BAD,
-                             "filters: '%.60s' is no search; write what follows SEARCH, as "
-                             "in \"mine UNSEEN TO me@example.org\"",
-                             c->filters.items[i]);
-    }
-    return R_OK;
-}
-
-int
-verb_config_check(const struct verb_options *o, const char *const *args, size_t n)
-{
-    struct config *c;
-    struct fault f;
-    (void)args, (void)n;
-    if (load(o, &c) != 0)
-        return 1;
-    if (check_filters(c, &f) != R_OK) {
-        config_free(&c);
-        return output_fault(&f, 1);
-    }
-    output_row("configuration", FIELDS(field_str("file", "", c->file ? c->file : ""),
-                                       field_str(NULL, "%: no mistakes found",
-                                                 c->file ? c->file : "the defaults")));
-    config_free(&c);
-    return 0;
 }
 
 static struct field

@@ -131,6 +131,8 @@ bool sockets_have(const struct supervisor *s, const char *role);  // is one for 
 
 // secrets.c
 enum result secrets_read(struct supervisor *s, struct fault *f) MUST_CHECK;
+// Reads the certificates that c names, and keeps nothing.
+enum result secrets_check(const struct config *c, struct fault *f) MUST_CHECK;
 // The certificates that c names, into *s; the other secrets are `now`'s, but for the keys of TLS session tickets
 // when a certificate has changed.
 enum result secrets_follow(struct secrets *s, const struct config *c,

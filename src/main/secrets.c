@@ -72,6 +72,15 @@ secrets_read(struct supervisor *s, struct fault *f)
     return read_all(&s->secrets, s->options.config, f);
 }
 
+enum result
+secrets_check(const struct config *c, struct fault *f)
+{
+    struct secrets s = {0};
+    enum result r = read_all(&s, c, f);
+    secrets_free(&s);
+    return r;
+}
+
 static bool
 same_certificates(const struct secrets *a, const struct secrets *b)
 {

@@ -107,6 +107,39 @@ def test_settings_that_cannot_work(folder, setting, word):
     assert fill(word) in out + err, out + err
 
 
+def test_config_check_reads_certificates(folder):
+    """As the server would, where it may; else it says that it could not."""
+    make_certificate(folder)
+    (folder / "empty.pem").touch()
+    (folder / "other").mkdir()
+    make_certificate(folder / "other")
+    path = folder / "posthorn.conf"
+
+    def check(certificate, key, user=None):
+        tls = f'tls {{ certificate = "{folder}/{certificate}" key = "{folder}/{key}" }}\n'
+        path.write_text(GOOD.format(dir=folder, port=1) + tls)
+        code, out, err = run("config", "check", "-c", path, user=user)
+        return code, out + err
+
+    code, said = check("cert.pem", "key.pem")
+    assert code == 0 and "no mistakes found" in said and "checked" not in said, said
+    for pair, word in ((("none.pem", "key.pem"), "none.pem: No such file"), (("cert.pem", "none.pem"), "none.pem: No such file"),
+                       (("empty.pem", "key.pem"), "no certificate in PEM form"), (("cert.pem", "empty.pem"), "no key in PEM form"),
+                       (("cert.pem", "other/key.pem"), "does not belong"), (("key.pem", "cert.pem"), "no certificate in PEM form")):
+        code, said = check(*pair)
+        assert code == 1 and word in said and "no mistakes" not in said, (pair, said)
+    if os.getuid() == 0:
+        folder.chmod(0o755)
+        program = scratch.folder("check") / "posthorn"
+        shutil.copy(posthorn.binary(), program)
+        program.parent.chmod(0o755)
+        (folder / "key.pem").chmod(0o600)
+        done = subprocess.run([program, "config", "check", "-c", path], user="nobody", group=pwd.getpwnam("nobody").pw_gid, extra_groups=[],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=posthorn.environment(), check=False)
+        shutil.rmtree(program.parent)
+        assert done.returncode == 0 and b"key.pem: may not be read by this user" in done.stdout and b"no mistakes found" in done.stdout, done.stdout
+
+
 def test_missing_files(tmp_path):
     for words in (("serve", "-c", tmp_path / "none.conf"), ("serve", "-c", tmp_path), ("config", "check", "-c", "/dev/null/x")):
         code, out, err = run(*words)
