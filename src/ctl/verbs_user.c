@@ -293,28 +293,53 @@ whole_lines(const struct buf *b, bool over)
     return s;
 }
 
-static enum result
-load_piece(struct verb_call *c, struct buf *b, bool over, uint64_t *line, struct fault *f)
+struct load {
+    struct buf text;
+    uint64_t line;  // the first of the text
+    uint64_t unused;
+};
+
+// Of the row "loaded".
+static uint64_t
+unused_of(struct span rows)
 {
-    struct span s = whole_lines(b, over);
-    char number[24];
-    if (s.n == 0)
-        return fault_set(f, FAULT_TOOBIG, "line %lu is too long", (unsigned long)*line);
-    snprintf(number, sizeof number, "%lu", (unsigned long)*line);
-    struct span args[] = {span_str(number), s};
-    if (ask(c, SPAN("user load"), args, 2, f) != R_OK)
-        return R_FAIL;
-    *line += lines_of(s);
-    buf_consume(b, s.n);
-    return R_OK;
+    struct field_row row;
+    uint64_t n = 0;
+    while (field_get_row(&rows, &row) == R_OK)
+        for (size_t i = 0; i < row.n; i++)
+            if (span_eq(row.fields[i].name, SPAN("unused")))
+                n += row.fields[i].number;
+    return n;
 }
 
-// Sends all of b that makes whole pieces; the last piece too when there is no more input.
 static enum result
-load_pieces(struct verb_call *c, struct buf *b, bool over, uint64_t *line, struct fault *f)
+load_piece(struct verb_call *c, struct load *l, bool over, struct fault *f)
 {
-    while (over ? b->n > 0 : b->n >= LOAD_PIECE)
-        if (load_piece(c, b, over, line, f) != R_OK)
+    const struct verb_host *h = verb_host(c);
+    struct span s = whole_lines(&l->text, over);
+    char number[24];
+    struct buf rows;
+    if (s.n == 0)
+        return fault_set(f, FAULT_TOOBIG, "line %lu is too long", (unsigned long)l->line);
+    snprintf(number, sizeof number, "%lu", (unsigned long)l->line);
+    struct span args[] = {span_str(number), s};
+    buf_init(&rows, SIZE_MAX);
+    enum result r = h->users(h->arg, SPAN("user load"), args, 2, &rows, f);
+    if (r == R_OK)
+        r = verb_rows(c, buf_span(&rows), f);
+    l->unused += unused_of(buf_span(&rows));
+    buf_done(&rows);
+    l->line += lines_of(s);
+    buf_consume(&l->text, s.n);
+    return r;
+}
+
+// Sends all of the text that makes whole pieces; the last piece too when there is no more input.
+static enum result
+load_pieces(struct verb_call *c, struct load *l, bool over, struct fault *f)
+{
+    while (over ? l->text.n > 0 : l->text.n >= LOAD_PIECE)
+        if (load_piece(c, l, over, f) != R_OK)
             return R_FAIL;
     return R_OK;
 }
@@ -322,20 +347,22 @@ load_pieces(struct verb_call *c, struct buf *b, bool over, uint64_t *line, struc
 enum result
 verb_user_load(struct verb_call *c, struct fault *f)
 {
-    struct buf b;
-    uint64_t line = 1;
+    struct load l = {.line = 1};
     size_t n = 1;
     enum result r = R_OK;
-    buf_init(&b, (size_t)LOAD_PIECE * 2);
+    buf_init(&l.text, (size_t)LOAD_PIECE * 2);
     while (r == R_OK && n > 0) {
-        char *room = buf_reserve(&b, 4096);
+        char *room = buf_reserve(&l.text, 4096);
         must(room != NULL);
         r = verb_in(c, room, 4096, &n, f);
         if (r != R_OK)
             break;
-        b.n += n;
-        r = load_pieces(c, &b, n == 0, &line, f);
+        l.text.n += n;
+        r = load_pieces(c, &l, n == 0, f);
     }
-    buf_done(&b);
+    buf_done(&l.text);
+    if (r == R_OK && l.unused > 0)
+        r = fault_set(f, FAULT_CANNOT, "%llu lines were not used",
+                      (unsigned long long)l.unused);
     return r;
 }

@@ -140,6 +140,19 @@ def test_config_check_reads_certificates(folder):
         assert done.returncode == 0 and b"key.pem: may not be read by this user" in done.stdout and b"no mistakes found" in done.stdout, done.stdout
 
 
+def test_lines_that_are_not_used(tmp_path):
+    """Those that can be used are; the exit status tells that there were others, also in an earlier piece."""
+    path = tmp_path / "passwd"
+    path.write_text("".join(f"u{i}:{{PLAIN}}secret\n" for i in range(1000)))
+    assert run("user", "load", path, "--data", tmp_path / "data")[0] == 0
+    path.write_text("x\nann:{PLAIN}secret\n" + path.read_text())
+    code, out, err = run("user", "load", path, "--data", tmp_path / "data")
+    assert code == 1 and "1 added" in out and "1 lines not used" in out and "1 lines were not used" in err, (out, err)
+    code, out, err = run("user", "load", path, "--data", tmp_path / "data", "--json")
+    assert code == 1 and '"exit":1' in err and "1000 changed" not in out, (out, err)
+    assert "ann" in run("user", "list", "--data", tmp_path / "data")[1]
+
+
 def test_missing_files(tmp_path):
     for words in (("serve", "-c", tmp_path / "none.conf"), ("serve", "-c", tmp_path), ("config", "check", "-c", "/dev/null/x")):
         code, out, err = run(*words)
