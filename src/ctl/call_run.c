@@ -225,6 +225,8 @@ converse(struct verb_client *c)
         receive(c);
     if (c->code == 0)
         sink(c, SPAN_NONE);
+    if (c->code != 0 && c->verb->sink == sink_file)
+        sink_file_drop(c);
 }
 
 static int

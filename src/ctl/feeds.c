@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <termios.h>
 
+#include <unistd.h>
 // ---- a password: one line of standard input, without echo on a terminal ----
 
 enum result
@@ -55,15 +56,14 @@ open_named(struct span name, const char *mode, FILE *standard)
     return span_eq(name, SPAN("-")) ? standard : fopen(name.p, mode);
 }
 
-// The last argument.
-static FILE *
-open_argument(struct verb_client *c, const char *mode, FILE *standard)
+// Arguments are C strings.
+static struct span
+last_argument(const struct verb_client *c)
 {
     struct span name = SPAN_NONE;
     for (size_t i = 0; verb_client_arg(c, i).p != NULL; i++)
         name = verb_client_arg(c, i);
-    // arguments are C strings
-    return open_named(name, mode, standard);
+    return name;
 }
 
 static enum result
@@ -86,7 +86,7 @@ feed_from(struct verb_client *c, FILE *file, struct fault *f)
 enum result
 feed_file(struct verb_client *c, struct fault *f)
 {
-    return feed_from(c, open_argument(c, "re", stdin), f);
+    return feed_from(c, open_named(last_argument(c), "re", stdin), f);
 }
 
 enum result
@@ -103,14 +103,26 @@ feed_filter(struct verb_client *c, struct fault *f)
 }
 
 static enum result
-sink_end(FILE *file, struct fault *f)
+sink_end(FILE **file, struct fault *f)
 {
-    bool wrong = fflush(file) != 0;
-    if (file != stdout) {
-        wrong = wrong || fsync(fileno(file)) != 0;
-        wrong = fclose(file) != 0 || wrong;
-    }
-    return wrong ? fault_errno(f, FAULT_DISK, "the file cannot be written") : R_OK;
+    if (fflush(*file) != 0 || (*file != stdout && fsync(fileno(*file)) != 0))
+        return fault_errno(f, FAULT_DISK, "the file cannot be written");
+    if (*file != stdout)
+        (void)fclose(*file);  // it is on disk
+    *file = NULL;
+    return R_OK;
+}
+
+// It was made anew: nothing that was there before goes.
+void
+sink_file_drop(struct verb_client *c)
+{
+    FILE **file = (FILE **)verb_client_state(c);
+    if (*file == NULL || *file == stdout)
+        return;
+    (void)fclose(*file);
+    (void)unlink(last_argument(c).p);
+    *file = NULL;
 }
 
 enum result
@@ -118,11 +130,11 @@ sink_file(struct verb_client *c, struct span bytes, struct fault *f)
 {
     FILE **file = (FILE **)verb_client_state(c);
     if (*file == NULL)
-        *file = open_argument(c, "wxe", stdout);  // never over an older backup
+        *file = open_named(last_argument(c), "wxe", stdout);  // never over an older backup
     if (*file == NULL)
         return fault_errno(f, FAULT_BAD, "the file cannot be made");
     if (bytes.p == NULL)
-        return sink_end(*file, f);
+        return sink_end(file, f);
     if (fwrite(bytes.p, 1, bytes.n, *file) == bytes.n)
         return R_OK;
     return fault_errno(f, FAULT_DISK, "the file cannot be written");

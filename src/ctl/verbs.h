@@ -42,6 +42,8 @@ verb_run_fn verb_sieve_list, verb_sieve_show, verb_sieve_put, verb_sieve_delete,
     verb_sieve_rename, verb_sieve_activate, verb_sieve_deactivate, verb_sieve_filter;
 verb_feed_fn feed_password, feed_file, feed_import, feed_restore, feed_script, feed_filter;
 verb_sink_fn sink_file, sink_nothing, sink_export, sink_script, sink_pull;
+// The verb failed: what sink_file made goes.
+void sink_file_drop(struct verb_client *c);
 
 // One line of standard input, without echo on a terminal; size: LIMIT_password + 3.
 enum result feed_read_password(char *out, size_t size, size_t *n_out,

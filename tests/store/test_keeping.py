@@ -1,6 +1,8 @@
 """The store as its keeper sees it: backup and restore, rebuild, verify, the codec on disk, compaction."""
 import pathlib
 import re
+import resource
+import signal
 import subprocess
 import time
 
@@ -101,6 +103,24 @@ def test_backup_restore(make, tmp_path):
     c = session(again)
     assert c.append("INBOX", small(7)) >= before["INBOX"][1] + 2 ** 20
     c.close()
+
+
+def limit_files():
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+
+def test_failed_backup(make, tmp_path):
+    """It leaves nothing that would be in the way of the next one, and what was there stays."""
+    server = make()
+    fill(server)
+    path = tmp_path / "all"
+    done = verb(server, "backup", str(path), good=False, preexec_fn=limit_files)
+    assert done.returncode == 1 and b"File too large" in done.stdout and not path.exists(), done.stdout
+    verb(server, "backup", str(path))
+    before = path.read_bytes()
+    done = verb(server, "backup", str(path), good=False)
+    assert done.returncode == 1 and b"File exists" in done.stdout and path.read_bytes() == before, done.stdout
 
 
 def test_restore_cut_at_its_end(make, tmp_path):
