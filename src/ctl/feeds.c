@@ -1,28 +1,64 @@
 #include "ctl/verbs.h"
 #include "base/limits.h"
 #include <errno.h>
+#include <signal.h>
 #include <termios.h>
-
 #include <unistd.h>
+
 // ---- a password: one line of standard input, without echo on a terminal ----
+
+static const int ends[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+enum { ENDS = sizeof ends / sizeof ends[0] };
+
+static struct prompt {
+    struct termios was;
+    struct sigaction before[ENDS];
+} prompt;
+
+// Who is ended leaves the terminal as it was.
+static void
+on_end(int number)
+{
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &prompt.was);
+    (void)raise(number);  // its own action is the default one again
+}
+
+static bool
+echo_off(void)
+{
+    struct termios quiet;
+    struct sigaction end = {.sa_handler = on_end, .sa_flags = (int)SA_RESETHAND};
+    if (tcgetattr(STDIN_FILENO, &prompt.was) != 0)
+        return false;
+    for (int i = 0; i < ENDS; i++) {
+        sigaction(ends[i], NULL, &prompt.before[i]);
+        if (prompt.before[i].sa_handler != SIG_IGN)
+            sigaction(ends[i], &end, NULL);
+    }
+    quiet = prompt.was;
+    quiet.c_lflag &= ~(tcflag_t)ECHO;
+    fprintf(stderr, "Password: ");
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
+    return true;
+}
+
+static void
+echo_on(void)
+{
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &prompt.was);
+    for (int i = 0; i < ENDS; i++)
+        sigaction(ends[i], &prompt.before[i], NULL);
+    fputc('\n', stderr);
+}
 
 enum result
 feed_read_password(char *out, size_t size, size_t *n_out, struct fault *f)
 {
-    struct termios was, quiet;
-    bool terminal = tcgetattr(STDIN_FILENO, &was) == 0;
-    if (terminal) {
-        quiet = was;
-        quiet.c_lflag &= ~(tcflag_t)ECHO;
-        fprintf(stderr, "Password: ");
-        tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
-    }
+    bool terminal = echo_off();
     memset(out, '\n', size);  // shows how far fgets wrote, should there be a NUL
     char *line = fgets(out, (int)size, stdin);
-    if (terminal) {
-        tcsetattr(STDIN_FILENO, TCSAFLUSH, &was);
-        fputc('\n', stderr);
-    }
+    if (terminal)
+        echo_on();
     if (line == NULL)
         return fault_set(f, FAULT_BAD, "no password on standard input");
     size_t n = strcspn(out, "\r\n");

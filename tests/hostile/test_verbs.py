@@ -4,13 +4,17 @@ import pathlib
 import pwd
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
+import termios
 
 import pytest
 
 from lib import scratch, server as posthorn
 from lib.peers import free_ports, make_certificate, wait_port
+from lib.terminal import Terminal
+from lib.waiting import wait_for
 from lib.wire import Wire
 
 
@@ -151,6 +155,18 @@ def test_lines_that_are_not_used(tmp_path):
     code, out, err = run("user", "load", path, "--data", tmp_path / "data", "--json")
     assert code == 1 and '"exit":1' in err and "1000 changed" not in out, (out, err)
     assert "ann" in run("user", "list", "--data", tmp_path / "data")[1]
+
+
+@pytest.mark.parametrize("end", ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"])
+def test_end_at_the_prompt(tmp_path, end):
+    """The terminal shows again what is typed."""
+    number = getattr(signal, end)
+    with Terminal([posthorn.binary(), "user", "add", "ann", "--data", tmp_path / "data"], tmp_path) as terminal:
+        terminal.wait("Password: ")
+        wait_for(lambda: not termios.tcgetattr(terminal.parent)[3] & termios.ECHO)
+        terminal.process.send_signal(number)
+        assert terminal.process.wait(20) == -number
+        assert termios.tcgetattr(terminal.parent)[3] & termios.ECHO
 
 
 def test_missing_files(tmp_path):
