@@ -252,6 +252,18 @@ def test_breaks(server, fake):
     assert there.connections == 3 and "once more" in said and bodies(server, here) == rows
 
 
+@pytest.mark.parametrize("wrong, told", [("breaks at", "each time at UID 21 of INBOX"), ("breaks before", "each time behind UID 20 of INBOX")])
+def test_breaks_at_one_message(server, fake, wrong, told):
+    """Each time: also where UIDs are not kept, so that what came is asked for again, there is an end, which tells the message."""
+    rows = {i: message(i) for i in range(1, 41)}
+    there, here = fake({"INBOX": rows}, wrong=wrong), server.fresh_user("stuck")
+    connection = client.Imap(server.address("imap"), here, server.password)
+    connection.append("INBOX", message(99))
+    connection.close()
+    said = pull(server, url_of(there), here, "--plaintext", want=75)
+    assert there.connections == 5 and told in said and len(bodies(server, here)) == 21, said
+
+
 @pytest.mark.parametrize("moment", [0.4, 0.8, 1.2])
 def test_killed(server, fake, moment):
     """kill -9 of the command in the midst, and again: nothing lost, nothing twice."""

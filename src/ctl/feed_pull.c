@@ -37,14 +37,40 @@ struct feed_state {
     struct progress progress;
 };
 
+static void
+look_at_mailbox(struct feed_state *s, struct span payload)
+{
+    struct parcel_mailbox m;
+    if (parcel_get_mailbox(payload, &m) != R_OK)
+        return;
+    progress_mailbox(&s->progress, m.name, m.messages);
+    s->job->at = (struct pull_place){.uid = 0};
+    snprintf(s->job->at.mailbox, sizeof s->job->at.mailbox, "%.*s",
+             SPAN_ARG(span_slice(m.there.n > 0 ? m.there : m.name, 0, 200)));
+}
+
+static void
+look_at_message(struct pull_job *job, struct span payload)
+{
+    struct arena *a = arena_new_small();
+    struct parcel_message m;
+    job->at.inside = parcel_get_message(payload, a, &m) == R_OK;
+    if (job->at.inside)
+        job->at.uid = m.uid;
+    arena_free(&a);
+}
+
 // What the command's side looks at itself.
 static void
 look_at(struct feed_state *s, const struct parcel *p)
 {
-    struct parcel_mailbox m;
     struct pull_job *job = s->job;
-    if (p->kind == PARCEL_MAILBOX && parcel_get_mailbox(p->payload, &m) == R_OK)
-        progress_mailbox(&s->progress, m.name, m.messages);
+    if (p->kind == PARCEL_MAILBOX)
+        look_at_mailbox(s, p->payload);
+    if (p->kind == PARCEL_MESSAGE)
+        look_at_message(job, p->payload);
+    if (p->kind == PARCEL_END || p->kind == PARCEL_ABORT)
+        job->at.inside = false;
     if (p->kind == PARCEL_END) {
         job->took++;
         progress_message(&s->progress);

@@ -7,6 +7,13 @@
 #include "base/arena.h"
 #include "pull/pull.h"
 
+// The message that was told last in a try.
+struct pull_place {
+    char mailbox[256];  // as the source calls it, cut
+    uint32_t uid;       // 0: none
+    bool inside;        // it was not whole
+};
+
 struct pull_job {
     struct pull_source source;
     const char *port;
@@ -16,7 +23,8 @@ struct pull_job {
     // feed_pull.c
     int child;      // the socket to the process that reads
     uint64_t took;  // messages that came in this try
-    bool broken;    // the source failed: why
+    struct pull_place at;
+    bool broken;  // the source failed: why
     struct fault why;
 };
 

@@ -182,6 +182,7 @@ try_once(struct pull_run *r, const char *user, struct fault *f)
                           r->options->pull.report ? "prove" : ""};
     r->job.broken = false;
     r->job.took = 0;
+    r->job.at = (struct pull_place){.uid = 0};
     enum result x = call_ask_on_store(r->config, r->verb, args, 7, &r->job, f);
     if (r->job.broken)
         *f = r->job.why;
@@ -197,21 +198,45 @@ rest_before(unsigned tries)
     nanosleep(&(struct timespec){ms / 1000, (long)(ms % 1000) * 1000000}, NULL);
 }
 
-// Each try goes on where the one before came to; they end when so many in a row brought nothing.
+static bool
+same_place(const struct pull_place *a, const struct pull_place *b)
+{
+    return a->uid == b->uid && a->inside == b->inside &&
+           strcmp(a->mailbox, b->mailbox) == 0;
+}
+
+static void
+tell_place(const struct pull_place *at, struct fault *f)
+{
+    struct fault was = *f;
+    if (at->uid > 0)
+        (void)!fault_set(f, was.kind, "%.100s; each time %s UID %u of %.60s", was.why,
+                         at->inside ? "at" : "behind", at->uid, at->mailbox);
+}
+
+// Each try goes on where the one before came to; they end when so many in a row brought nothing, or came no further: where UIDs are
+// not kept what came is asked for again.
 static void
 import_one(struct pull_run *r, const char *user)
 {
     struct fault f;
+    struct pull_place before = {.uid = 0};
+    bool stuck = false;
     for (unsigned tries = 0;; tries++) {
         if (try_once(r, user, &f) == R_OK)
             return;
-        if (r->job.took > 0)
+        stuck = same_place(&r->job.at, &before);
+        if (r->job.took > 0 && !stuck)
             tries = 0;
+        if (r->job.at.uid > 0)
+            before = r->job.at;
         if (!r->job.broken || !may_do_better(&f) || tries + 1 >= LIMIT_pull_tries)
             break;
         output_note("again", FIELDS(field_str("message", "%; once more", f.why)));
         rest_before(tries);
     }
+    if (stuck && r->job.broken)
+        tell_place(&before, &f);
     int code = output_fault(&f, r->job.broken && may_do_better(&f) ? EX_TEMPFAIL : 1);
     if (r->code != 1)
         r->code = code;

@@ -181,7 +181,10 @@ class FakeImap:
                 return False
             if self.wrong == "one is withheld" and uid in order[1:2]:
                 continue
-            if self.wrong == "breaks" and self.breaks < 2 and uid == order[len(order) // 2]:
+            middle = uid == order[len(order) // 2]
+            if self.wrong == "breaks before" and middle:
+                return True
+            if middle and (self.wrong == "breaks at" or self.wrong == "breaks" and self.breaks < 2):
                 self.breaks += 1
                 self.out.sendall(f"* {number} FETCH (UID {said} BODY[] {{{len(data)}}}\r\n".encode() + data[:10])
                 return True
