@@ -12,6 +12,7 @@ import time
 import pytest
 
 from lib import server as posthorn
+from lib.long import LONG
 from lib.peers import free_ports
 from lib.waiting import wait_for
 from lib.wire import Closed, Wire
@@ -221,6 +222,7 @@ def test_revoked_before_the_session_is_there(verb):
         own.stop()
 
 
+@pytest.mark.skipif(not LONG, reason="a ticket lives for 30 s; ./check --long")
 def test_mail_is_away_for_long():
     """A login waits for as long as the client does; when it is too old by then, no password is to be asked for again."""
     own = posthorn.Server({"role_timeout": 0})
