@@ -149,20 +149,6 @@ filter_field(struct filter_run *r, const struct sieve_action *a, const char *nam
     return value;
 }
 
-// A line for each encoded word: none is too long (RFC 5322 section 2.1.1).
-static void
-put_folded(struct buf *b, struct span text)
-{
-    const struct span word = SPAN(" =?");
-    size_t at;
-    while ((at = span_find(text, word)) < text.n) {
-        buf_put(b, span_slice(text, 0, at));
-        buf_put_str(b, "\r\n =?");
-        text = span_skip(text, at + word.n);
-    }
-    buf_put(b, text);
-}
-
 // What is beyond ASCII is encoded.
 void
 filter_put_field(struct filter_run *r, struct buf *b, const char *name, struct span value)
@@ -179,7 +165,7 @@ filter_put_field(struct filter_run *r, struct buf *b, const char *name, struct s
     buf_init(&words, 16 * MOST);
     mime_encode_words(&words, span_of(line, n));
     buf_printf(b, "%s: ", name);
-    put_folded(b, buf_span(&words));
+    mime_fold_words(b, buf_span(&words));
     buf_put_str(b, "\r\n");
     buf_done(&words);
 }

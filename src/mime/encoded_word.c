@@ -1,5 +1,6 @@
 #include "mime/encoded_word.h"
 #include "base/limits.h"
+#include "base/quoted.h"
 #include "base/utf8.h"
 #include "mime/charset.h"
 #include "mime/token.h"
@@ -261,6 +262,45 @@ mime_encode_words(struct buf *b, struct span text)
         plain = at;
     }
     put_between(b, span_skip(text, plain), utf8, behind_one, false);
+}
+
+static void
+put_quoted(struct buf *b, const char *before, struct span text, const char *behind)
+{
+    text = span_trim(text);
+    if (text.n == 0)
+        return;
+    buf_put_str(b, before);
+    quoted_put(b, text);
+    buf_put_str(b, behind);
+}
+
+void
+mime_encode_phrase(struct buf *b, struct span text)
+{
+    size_t from = 0, to = text.n;
+    while (from < to && (unsigned char)text.p[from] < 0x80)
+        from++;
+    while (to > from && (unsigned char)text.p[to - 1] < 0x80)
+        to--;
+    from = span_behind_last(span_slice(text, 0, from), ' ');
+    to += span_find_char(span_skip(text, to), ' ');
+    put_quoted(b, "", span_slice(text, 0, from), " ");
+    mime_encode_words(b, span_slice(text, from, to));
+    put_quoted(b, " ", span_skip(text, to), "");
+}
+
+void
+mime_fold_words(struct buf *b, struct span text)
+{
+    const struct span word = SPAN(" =?");
+    size_t at;
+    while ((at = span_find(text, word)) < text.n) {
+        buf_put(b, span_slice(text, 0, at));
+        buf_put_str(b, "\r\n =?");
+        text = span_skip(text, at + word.n);
+    }
+    buf_put(b, text);
 }
 
 // Parameters

@@ -13,6 +13,11 @@ void mime_decode_words(struct buf *b, struct span text);
 // The reverse, for clients without UTF-8: 8-bit words become encoded words, as utf-8 when the
 // whole text is valid, else as unknown-8bit (RFC 1428). Encoded words that are there stay.
 void mime_encode_words(struct buf *b, struct span text);
+// The same of a phrase (RFC 5322 section 3.2.5), as a display name is one: what stands around the words beyond ASCII goes
+// between quotes, as it may have had some before.
+void mime_encode_phrase(struct buf *b, struct span text);
+// A text of encoded words, a line for each: none is too long then (RFC 5322 section 2.1.1).
+void mime_fold_words(struct buf *b, struct span text);
 
 // The value of parameter `name` in UTF-8: name* decoded (RFC 2231), else name, in which encoded
 // words are decoded too, as mailers put them there. R_NONE when there is none.

@@ -18,37 +18,10 @@ holds_addresses(struct span name)
 }
 
 static void
-put_quoted(struct buf *b, const char *before, struct span text, const char *behind)
-{
-    text = span_trim(text);
-    if (text.n == 0)
-        return;
-    buf_put_str(b, before);
-    quoted_put(b, text);
-    buf_put_str(b, behind);
-}
-
-// What stands around the words beyond ASCII goes between quotes: it may have had some before.
-static void
-put_wide_phrase(struct buf *b, struct span text)
-{
-    size_t from = 0, to = text.n;
-    while (from < to && (unsigned char)text.p[from] < 0x80)
-        from++;
-    while (to > from && (unsigned char)text.p[to - 1] < 0x80)
-        to--;
-    from = span_behind_last(span_slice(text, 0, from), ' ');
-    to += span_find_char(span_skip(text, to), ' ');
-    put_quoted(b, "", span_slice(text, 0, from), " ");
-    mime_encode_words(b, span_slice(text, from, to));
-    put_quoted(b, " ", span_skip(text, to), "");
-}
-
-static void
 put_phrase(struct buf *b, struct span text)
 {
     if (!ascii_only(text)) {
-        put_wide_phrase(b, text);
+        mime_encode_phrase(b, text);
         return;
     }
     if (span_starts(text, SPAN("=?")))
@@ -118,20 +91,6 @@ put_addresses(struct buf *b, struct span value)
     arena_free(&arena);
 }
 
-// A line for each encoded word.
-static void
-put_folded(struct buf *b, struct span text)
-{
-    const struct span word = SPAN(" =?");
-    size_t at;
-    while ((at = span_find(text, word)) < text.n) {
-        buf_put(b, span_slice(text, 0, at));
-        buf_put_str(b, "\r\n =?");
-        text = span_skip(text, at + word.n);
-    }
-    buf_put(b, text);
-}
-
 static void
 put_field(struct buf *b, const struct mime_header *h)
 {
@@ -146,7 +105,7 @@ put_field(struct buf *b, const struct mime_header *h)
     } else {
         mime_encode_words(&words, buf_span(&line));
         buf_put_char(b, ' ');
-        put_folded(b, buf_span(&words));
+        mime_fold_words(b, buf_span(&words));
     }
     buf_put_str(b, "\r\n");
     buf_done(&line);

@@ -176,40 +176,13 @@ sieve_address_valid(struct arena *a, struct span text, struct span *out)
 }
 
 static void
-put_quoted(struct buf *b, const char *before, struct span text, const char *behind)
-{
-    text = span_trim(text);
-    if (text.n == 0)
-        return;
-    buf_put_str(b, before);
-    quoted_put(b, text);
-    buf_put_str(b, behind);
-}
-
-// A phrase (RFC 5322 section 3.2.5). What stands around the words beyond ASCII goes between quotes: it may have had some before.
-static void
-put_phrase(struct buf *b, struct span name)
-{
-    size_t from = 0, to = name.n;
-    while (from < to && (unsigned char)name.p[from] < 0x80)
-        from++;
-    while (to > from && (unsigned char)name.p[to - 1] < 0x80)
-        to--;
-    from = span_behind_last(span_slice(name, 0, from), ' ');
-    to += span_find_char(span_skip(name, to), ' ');
-    put_quoted(b, "", span_slice(name, 0, from), " ");
-    mime_encode_words(b, span_slice(name, from, to));
-    put_quoted(b, " ", span_skip(name, to), "");
-}
-
-static void
 put_mailbox(struct buf *b, const struct mime_address *m)
 {
     bool named = m->name.n > 0;
     if (named && ascii_only(m->name))
         quoted_put(b, m->name);
     else if (named)
-        put_phrase(b, m->name);
+        mime_encode_phrase(b, m->name);
     buf_put_str(b, named ? " <" : "");
     quoted_put_local(b, m->mailbox);
     if (m->host.n > 0) {
