@@ -62,6 +62,8 @@ enum result role_confine_with(const struct role_start *start,
 
 // How many the process may have open, in its sandbox.
 int role_descriptors(void);
+// What is left of them when so many are kept; a quarter at most is.
+int role_descriptors_but(int kept);
 
 // With test_probe: tries what a taken-over process would, and logs what came of it, a line each.
 void role_probe(const struct role_start *start);

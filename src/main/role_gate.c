@@ -127,7 +127,7 @@ begin(void *arg)
         .mail_threads = threads_of(c->mail_threads),
         .preauth_max = preauth_max(),
         // without a new auth's channel the gate could only end, and its sessions with it
-        .descriptors = role_descriptors() - KEPT,
+        .descriptors = role_descriptors_but(KEPT),
         .client_name =
             strcmp(c->tls_client_name, "cn") == 0 ? TLS_CLIENT_CN : TLS_CLIENT_EMAIL,
         .counts = &r->start->shared->crowd,

@@ -462,8 +462,8 @@ role_mail_main(const struct role_start *start)
     if (code != 0)
         return code;
     make_homes(&r);
-    int all = role_descriptors();
-    r.descriptors = all - all / FOR_FILES - KEPT - KEPT_EACH * (int)r.home_count;
+    r.descriptors = role_descriptors_but(role_descriptors() / FOR_FILES + KEPT +
+                                         KEPT_EACH * (int)r.home_count);
     open_mail(&r);
     mail_admin_host(&r);
     mail_extract_host(&r);

@@ -211,6 +211,13 @@ role_descriptors(void)
                                                                      : INT_MAX;
 }
 
+int
+role_descriptors_but(int kept)
+{
+    int all = role_descriptors();
+    return all - (kept < all / 4 ? kept : all / 4);
+}
+
 // Something in the data directory that the role has no business with.
 static void
 put_other_place(const struct role_start *start, struct buf *b)

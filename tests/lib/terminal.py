@@ -3,6 +3,7 @@ import fcntl
 import os
 import pty
 import re
+import signal
 import select
 import struct
 import subprocess
@@ -12,6 +13,12 @@ import time
 ESCAPE = re.compile(rb"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07]*\x07|[()][A-Z0-9]|[=>78MDEHc])")
 
 
+def heed():
+    """Whoever started the tests may have had signals ignored, as nohup does; a program at a terminal has not."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Terminal:
     """Use it in a with statement: at its end the program is killed if it still runs."""
 
@@ -19,7 +26,8 @@ class Terminal:
         self.parent, child = pty.openpty()
         fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
         env = {**os.environ, "TERM": "xterm", "HOME": str(folder), "LINES": str(lines), "COLUMNS": str(columns)}
-        self.process = subprocess.Popen(words, stdin=child, stdout=child, stderr=child, env=env, cwd=folder, start_new_session=True)
+        self.process = subprocess.Popen(words, stdin=child, stdout=child, stderr=child, env=env, cwd=folder, start_new_session=True,
+                                        preexec_fn=heed)
         os.close(child)
         self.raw, self.at, self.end = b"", 0, time.monotonic() + seconds
 
