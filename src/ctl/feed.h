@@ -41,8 +41,9 @@ enum result feed_mailbox(struct feed *fd, const struct parcel_mailbox *m,
                          struct fault *f) MUST_CHECK;
 enum result feed_message(struct feed *fd, const struct parcel_message *m,
                          struct fault *f) MUST_CHECK;
-// Something is left out; goes on.
-void feed_problem(struct feed *fd, const char *where, const char *why);
+// Something is left out; goes on. R_FAIL as feed_flush.
+enum result feed_problem(struct feed *fd, const char *where, const char *why,
+                         struct fault *f) MUST_CHECK;
 
 // Dovecot's list of what is subscribed to, where there is one: levels of version 1 have the separator between them.
 enum result feed_subscriptions(struct feed *fd, const char *file, char separator,

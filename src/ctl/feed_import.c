@@ -50,6 +50,7 @@ feed_folder_add(struct feed *fd, const char *path, struct span stored, char sepa
     struct fault why;
     if (fd->count >= LIMIT_mailboxes)
         return fault_set(f, FAULT_LIMIT, "more than %d mailboxes", LIMIT_mailboxes);
+    enum result r = R_OK;
     buf_init(&name, LIMIT_mailbox_name * 4);
     if (storage_name_decode(stored, separator, &name, &why) == R_OK) {
         struct feed_folder *folder = room_for_folder(fd);
@@ -58,10 +59,10 @@ feed_folder_add(struct feed *fd, const char *path, struct span stored, char sepa
         folder->name =
             feed_name(fd->arena, fd->folder, arena_dup(fd->arena, buf_span(&name)));
     } else {
-        feed_problem(fd, path, why.why);
+        r = feed_problem(fd, path, why.why, f);
     }
     buf_done(&name);
-    return feed_flush(fd, false, f);
+    return r;
 }
 
 // ---- parcels ----
@@ -100,12 +101,12 @@ feed_message(struct feed *fd, const struct parcel_message *m, struct fault *f)
     return feed_flush(fd, false, f);
 }
 
-void
-feed_problem(struct feed *fd, const char *where, const char *why)
+enum result
+feed_problem(struct feed *fd, const char *where, const char *why, struct fault *f)
 {
     char text[1024];
     snprintf(text, sizeof text, "%.500s: %.400s", where, why);
-    parcel_put(&fd->out, PARCEL_PROBLEM, span_str(text));
+    return feed_send(fd, PARCEL_PROBLEM, span_str(text), f);
 }
 
 // ---- what belongs to the account beside its mail ----
@@ -118,21 +119,17 @@ feed_subscriptions(struct feed *fd, const char *file, char separator, struct fau
     struct buf stored, name;
     int version = 0;
     enum result r = file_read(fd->root, file, LIMIT_uidlist_file, fd->arena, &rest, &why);
-    if (r == R_FAIL)
-        feed_problem(fd, file, why.why);
     if (r != R_OK)
-        return R_OK;
+        return r == R_FAIL ? feed_problem(fd, file, why.why, f) : R_OK;
     buf_init(&stored, LIMIT_mailbox_name * 4);
     buf_init(&name, LIMIT_mailbox_name * 4);
     while (r == R_OK && subscriptions_next(&rest, separator, &version, &stored) == R_OK) {
         buf_reset(&name);
-        if (storage_name_decode(buf_span(&stored), separator, &name, &why) == R_OK) {
+        if (storage_name_decode(buf_span(&stored), separator, &name, &why) != R_OK)
+            r = feed_problem(fd, file, why.why, f);
+        else
             r = feed_send(fd, PARCEL_SUBSCRIBED,
                           feed_name(fd->arena, fd->folder, buf_span(&name)), f);
-        } else {
-            feed_problem(fd, file, why.why);
-            r = feed_flush(fd, false, f);
-        }
     }
     buf_done(&name);
     buf_done(&stored);
@@ -150,9 +147,7 @@ send_facts(struct feed *fd, struct span text, struct fault *f)
         if (feed_flush(fd, false, f) != R_OK)
             return R_FAIL;
     }
-    if (r == R_FAIL)
-        feed_problem(fd, ACCOUNT_FILE, why.why);
-    return R_OK;
+    return r == R_FAIL ? feed_problem(fd, ACCOUNT_FILE, why.why, f) : R_OK;
 }
 
 // Only into the place of a whole account.
@@ -175,9 +170,9 @@ read_facts(struct feed *fd, struct fault *f)
     close(file);
     if (good)
         b.n = (size_t)st.st_size;
-    else
-        feed_problem(fd, ACCOUNT_FILE, "it cannot be read, or is too large");
-    enum result r = good ? send_facts(fd, buf_span(&b), f) : R_OK;
+    enum result r =
+        good ? send_facts(fd, buf_span(&b), f)
+             : feed_problem(fd, ACCOUNT_FILE, "it cannot be read, or is too large", f);
     buf_done(&b);
     return r;
 }

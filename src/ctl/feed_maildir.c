@@ -33,10 +33,8 @@ look_at(struct feed *fd, const char *path, const char *name, unsigned depth,
     if (n < 0 || (size_t)n >= sizeof below ||
         fstatat(fd->root, below, &st, AT_SYMLINK_NOFOLLOW) != 0)
         return R_OK;
-    if (S_ISLNK(st.st_mode) && maildir_is(fd->root, below)) {
-        feed_problem(fd, below, "is a symbolic link, which is not followed");
-        return feed_flush(fd, false, f);
-    }
+    if (S_ISLNK(st.st_mode) && maildir_is(fd->root, below))
+        return feed_problem(fd, below, "is a symbolic link, which is not followed", f);
     if (!S_ISDIR(st.st_mode))
         return R_OK;
     if (dotted && (!top || name[1] == '\0' || name[1] == '.'))
@@ -65,10 +63,8 @@ find_folders(struct feed *fd, const char *path, unsigned depth, struct fault *f)
     int dir = openat(fd->root, path[0] ? path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = dir < 0 ? NULL : fdopendir(dir);
     struct dirent *e;
-    if (d == NULL) {
-        feed_problem(fd, path, strerror(errno));
-        return feed_flush(fd, false, f);
-    }
+    if (d == NULL)
+        return feed_problem(fd, path, strerror(errno), f);
     enum result r = R_OK;
     while (r == R_OK && (e = readdir(d)) != NULL)
         if (!is_part(e->d_name))
@@ -213,14 +209,12 @@ send_message(struct feed *fd, const struct feed_folder *folder, const struct mai
     uint64_t wire = 0;
     snprintf(where, sizeof where, "%.500s/%s/%.400s", folder->path,
              msg->fresh ? "new" : "cur", msg->file.p);
-    if (maildir_open_message(m, msg, &file, &why) != R_OK) {
-        feed_problem(fd, where, why.why);
-        return feed_flush(fd, false, f);
-    }
+    if (maildir_open_message(m, msg, &file, &why) != R_OK)
+        return feed_problem(fd, where, why.why, f);
     if (is_compressed(file)) {
-        feed_problem(fd, where, "is compressed; an import from its IMAP server brings it");
         close(file);
-        return feed_flush(fd, false, f);
+        return feed_problem(fd, where,
+                            "is compressed; an import from its IMAP server brings it", f);
     }
     must(fstat(file, &st) == 0);
     buf_init(&uidl, LIMIT_uidl * 2);
@@ -250,33 +244,35 @@ send_message(struct feed *fd, const struct feed_folder *folder, const struct mai
 struct problem_at {
     struct feed *feed;
     const char *path;
+    enum result told;
+    struct fault *fault;
 };
 
 static void
 on_problem(void *arg, const char *why)
 {
     struct problem_at *p = arg;
-    feed_problem(p->feed, p->path, why);
+    if (p->told == R_OK)
+        p->told = feed_problem(p->feed, p->path, why, p->fault);
 }
 
 static enum result
 send_folder(struct feed *fd, const struct feed_folder *folder, struct fault *f)
 {
-    struct problem_at at = {fd, folder->path};
+    struct problem_at at = {fd, folder->path, R_OK, f};
     struct maildir m = {.problem = on_problem, .problem_arg = &at};
     struct fault why;
     struct arena *a = arena_new();
     enum result r = maildir_open(fd->root, folder->path, a, &m, &why);
     if (r != R_OK) {
-        feed_problem(fd, folder->path, why.why);
         arena_free(&a);
-        return feed_flush(fd, false, f);
+        return at.told == R_OK ? feed_problem(fd, folder->path, why.why, f) : R_FAIL;
     }
     struct parcel_mailbox head = {.name = folder->name,
                                   .uidvalidity = m.uidvalidity,
                                   .uidnext = m.uidnext,
                                   .messages = (uint32_t)m.count};
-    r = feed_mailbox(fd, &head, f);
+    r = at.told == R_OK ? feed_mailbox(fd, &head, f) : R_FAIL;
     for (size_t i = 0; r == R_OK && i < m.count; i++)
         r = send_message(fd, folder, &m, &m.messages[i], f);
     arena_free(&a);

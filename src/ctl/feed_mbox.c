@@ -61,10 +61,8 @@ find_files(struct feed *fd, const char *path, struct span name, unsigned depth,
     int dir = openat(fd->root, path[0] ? path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = dir < 0 ? NULL : fdopendir(dir);
     struct dirent *e;
-    if (d == NULL) {
-        feed_problem(fd, path, strerror(errno));
-        return feed_flush(fd, false, f);
-    }
+    if (d == NULL)
+        return feed_problem(fd, path, strerror(errno), f);
     enum result r = R_OK;
     while (r == R_OK && (e = readdir(d)) != NULL)
         r = look_at(fd, path, name, span_str(e->d_name), depth, f);
@@ -172,7 +170,8 @@ read_file(struct reading *r, int file, struct fault *f)
         const char *why = strerror(errno);
         if (m.inside && !m.in_header && !m.internal)
             done = feed_send(r->feed, PARCEL_ABORT, span_str(why), f);
-        feed_problem(r->feed, r->folder->path, why);
+        if (done == R_OK)
+            done = feed_problem(r->feed, r->folder->path, why, f);
     } else if (done == R_OK) {
         done = mbox_end(&m, f);
     }
@@ -187,16 +186,12 @@ send_file(struct feed *fd, const struct feed_folder *folder, struct fault *f)
 {
     struct reading reading = {fd, folder, false};
     int file = openat(fd->root, folder->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (file < 0) {
-        feed_problem(fd, folder->path, strerror(errno));
-        return feed_flush(fd, false, f);
-    }
+    if (file < 0)
+        return feed_problem(fd, folder->path, strerror(errno), f);
     enum result r = read_file(&reading, file, f);
     close(file);
-    if (r == R_FAIL && f->kind == FAULT_BAD && !reading.begun) {
-        feed_problem(fd, folder->path, f->why);
-        return feed_flush(fd, false, f);
-    }
+    if (r == R_FAIL && f->kind == FAULT_BAD && !reading.begun)
+        return feed_problem(fd, folder->path, f->why, f);
     return r;
 }
 
