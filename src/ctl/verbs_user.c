@@ -44,16 +44,24 @@ enum {
     LOAD_PIECE = 12000
 };  // of a passwd-file, in one message to auth: below LIMIT_channel_message
 
+// Tells the rows of the answer, and leaves them in *rows.
+static enum result
+ask_for(struct verb_call *c, struct span verb, const struct span *args, size_t n,
+        struct buf *rows, struct fault *f)
+{
+    const struct verb_host *h = verb_host(c);
+    if (h->users(h->arg, verb, args, n, rows, f) != R_OK)
+        return R_FAIL;
+    return verb_rows(c, buf_span(rows), f);
+}
+
 static enum result
 ask(struct verb_call *c, struct span verb, const struct span *args, size_t n,
     struct fault *f)
 {
-    const struct verb_host *h = verb_host(c);
     struct buf rows;
     buf_init(&rows, SIZE_MAX);
-    enum result r = h->users(h->arg, verb, args, n, &rows, f);
-    if (r == R_OK)
-        r = verb_rows(c, buf_span(&rows), f);
+    enum result r = ask_for(c, verb, args, n, &rows, f);
     buf_done(&rows);
     return r;
 }
@@ -315,7 +323,6 @@ unused_of(struct span rows)
 static enum result
 load_piece(struct verb_call *c, struct load *l, bool over, struct fault *f)
 {
-    const struct verb_host *h = verb_host(c);
     struct span s = whole_lines(&l->text, over);
     char number[24];
     struct buf rows;
@@ -324,9 +331,7 @@ load_piece(struct verb_call *c, struct load *l, bool over, struct fault *f)
     snprintf(number, sizeof number, "%lu", (unsigned long)l->line);
     struct span args[] = {span_str(number), s};
     buf_init(&rows, SIZE_MAX);
-    enum result r = h->users(h->arg, SPAN("user load"), args, 2, &rows, f);
-    if (r == R_OK)
-        r = verb_rows(c, buf_span(&rows), f);
+    enum result r = ask_for(c, SPAN("user load"), args, 2, &rows, f);
     l->unused += unused_of(buf_span(&rows));
     buf_done(&rows);
     l->line += lines_of(s);
