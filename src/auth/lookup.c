@@ -46,9 +46,8 @@ lookup_is_ours(const struct lookup_rules *rules, struct span domain)
     return lookup_is_listed(rules, domain, &none) || none || domain.n == 0;
 }
 
-// "local@domain" in its normal form. R_NONE: it can be nobody's.
-static enum result
-join(struct span local, struct span domain, struct name *out)
+enum result
+lookup_join(struct span local, struct span domain, struct name *out)
 {
     struct fault refused;
     struct buf text;
@@ -92,7 +91,7 @@ try_name(const struct seeking *s, struct span local, struct span domain,
          struct lookup_found *out, struct fault *f)
 {
     struct name name;
-    if (join(local, domain, &name))
+    if (lookup_join(local, domain, &name))
         return R_NONE;
     enum result r = find_user(s->db, s->rules, name_span(&name), &out->user, f);
     if (r == R_OK)
@@ -134,7 +133,8 @@ static enum result
 try_domain(const struct seeking *s, const struct address *a, struct lookup_found *out,
            struct fault *f)
 {
-    if (a->domain.n == 0 || a->local.n == 0 || join(SPAN(""), a->domain, &out->entry))
+    if (a->domain.n == 0 || a->local.n == 0 ||
+        lookup_join(SPAN(""), a->domain, &out->entry))
         return R_NONE;
     out->kind = LOOKUP_DOMAIN;
     return has_entry(s->db, name_span(&out->entry), f);
@@ -148,7 +148,7 @@ lookup_domain(struct userdb *db, const struct lookup_rules *rules, struct span d
     bool first;
     if (domain.n == 0 || lookup_is_listed(rules, domain, &first))
         return R_OK;
-    if (join(SPAN(""), domain, &entry))
+    if (lookup_join(SPAN(""), domain, &entry))
         return R_NONE;
     return has_entry(db, name_span(&entry), f);
 }

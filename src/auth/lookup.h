@@ -48,6 +48,8 @@ enum result lookup_recipient(struct userdb *db, const struct lookup_rules *rules
 // One of our domains, by the rules or by an entry of the table. R_NONE: it is not.
 enum result lookup_domain(struct userdb *db, const struct lookup_rules *rules,
                           struct span domain, struct fault *f) MUST_CHECK;
+// "local@domain" in its normal form, or the local part where the domain is empty. R_NONE: it can be nobody's.
+enum result lookup_join(struct span local, struct span domain, struct name *out) MUST_CHECK;
 // May the local part alone name somebody in this domain?
 bool lookup_is_ours(const struct lookup_rules *rules, struct span domain);
 // Is it one of `domains`? *first_out: and the first.

@@ -44,19 +44,13 @@ static enum result
 other_form(struct auth_role *role, const struct name *sent, struct name *out)
 {
     struct span local, ours = buf_span(&role->domains), domain = SPAN_NONE;
-    struct fault refused;
-    struct buf full;
     bool first;
     if (is_ours(role, sent, &local, &first))
-        return name_of(local, out, &refused) == R_OK ? R_OK : R_NONE;
+        return lookup_join(local, SPAN_NONE, out);
     if (span_find_char(name_span(sent), '@') < sent->n ||
         span_next_field(&ours, ' ', &domain) != R_OK || domain.n == 0)
         return R_NONE;
-    buf_init(&full, LIMIT_user_name);
-    buf_printf(&full, "%.*s@%.*s", SPAN_ARG(name_span(sent)), SPAN_ARG(domain));
-    enum result r = full.over || name_of(buf_span(&full), out, &refused) ? R_NONE : R_OK;
-    buf_done(&full);
-    return r;
+    return lookup_join(name_span(sent), domain, out);
 }
 
 // The user of a login name: as sent, or in the other form.
