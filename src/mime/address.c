@@ -1,5 +1,6 @@
 #include "mime/address.h"
 #include "base/limits.h"
+#include "base/quoted.h"
 #include "mime/token.h"
 
 // IMAP needs a host for everything that is not a group (RFC 9051 section 7.5.2), so what is
@@ -341,4 +342,14 @@ mime_address_parse(struct arena *a, struct span text)
     buf_done(&p.text);
     buf_done(&p.comment);
     return p.first;
+}
+
+void
+mime_address_put(struct buf *b, const struct mime_address *a)
+{
+    quoted_put_local(b, a->mailbox);
+    if (a->host.n > 0) {
+        buf_put_char(b, '@');
+        buf_put(b, a->host);
+    }
 }

@@ -7,7 +7,7 @@
 // Owner: the arena.
 
 #include "base/arena.h"
-#include "base/span.h"
+#include "base/buf.h"
 
 enum mime_address_kind { MIME_ADDRESS, MIME_GROUP_START, MIME_GROUP_END };
 
@@ -23,5 +23,7 @@ struct mime_address {
 
 // NULL for an empty list.
 struct mime_address *mime_address_parse(struct arena *a, struct span text);
+// Mailbox and host, the local part between quotes where it needs some.
+void mime_address_put(struct buf *b, const struct mime_address *a);
 
 #endif

@@ -31,23 +31,13 @@ put_phrase(struct buf *b, struct span text)
 }
 
 static void
-put_mailbox(struct buf *b, const struct mime_address *a)
-{
-    quoted_put_local(b, a->mailbox);
-    if (a->host.n > 0) {
-        buf_put_char(b, '@');
-        buf_put(b, a->host);
-    }
-}
-
-static void
 put_unsendable(struct buf *b, const struct mime_address *a)
 {
     struct buf text;
     buf_init(&text, SIZE_MAX);
     if (a->name.n > 0)
         buf_printf(&text, "%.*s ", SPAN_ARG(a->name));
-    put_mailbox(&text, a);
+    mime_address_put(&text, a);
     put_phrase(b, buf_span(&text));
     buf_put_str(b, ":;");
     buf_done(&text);
@@ -65,7 +55,7 @@ put_address(struct buf *b, const struct mime_address *a)
         buf_put_char(b, ' ');
     }
     buf_put_char(b, '<');
-    put_mailbox(b, a);
+    mime_address_put(b, a);
     buf_put_char(b, '>');
 }
 

@@ -165,9 +165,7 @@ sieve_address_valid(struct arena *a, struct span text, struct span *out)
     if (text.n > LIMIT_sieve_address)
         return false;
     buf_init(&b, 2 * m->mailbox.n + m->host.n + 3);
-    quoted_put_local(&b, m->mailbox);
-    buf_put_char(&b, '@');
-    buf_put(&b, m->host);
+    mime_address_put(&b, m);
     bool whole = !b.over;
     *out = arena_dup(a, buf_span(&b));
     buf_done(&b);
@@ -184,11 +182,7 @@ put_mailbox(struct buf *b, const struct mime_address *m)
     else if (named)
         mime_encode_phrase(b, m->name);
     buf_put_str(b, named ? " <" : "");
-    quoted_put_local(b, m->mailbox);
-    if (m->host.n > 0) {
-        buf_put_char(b, '@');
-        buf_put(b, m->host);
-    }
+    mime_address_put(b, m);
     buf_put_str(b, named ? ">" : "");
 }
 
