@@ -141,12 +141,14 @@ look_dates(const X509 *x, const char *path, struct buf *text)
     return days < 14 ? FINDING_WARNING : FINDING_OK;
 }
 
-// A key that cannot be read is look_keys' to tell.
+// A key that cannot be read is look_keys' to tell. Nobody is asked for a passphrase: the server cannot use such a key.
 static bool
 fits(const X509 *x, const char *path)
 {
+    char no_passphrase[] = "";
     FILE *file = fopen(path, "re");
-    EVP_PKEY *key = file != NULL ? PEM_read_PrivateKey(file, NULL, NULL, NULL) : NULL;
+    EVP_PKEY *key =
+        file != NULL ? PEM_read_PrivateKey(file, NULL, NULL, no_passphrase) : NULL;
     bool wrong = key != NULL && X509_check_private_key(x, key) != 1;
     EVP_PKEY_free(key);
     if (file != NULL)

@@ -15,6 +15,7 @@ import pytest
 from lib.client import Imap, Lmtp, Refused
 from lib.peers import free_ports, make_certificate
 from lib.server import PASSWORD, binary, give_to_service, run_verb
+from lib.terminal import Terminal
 from lib.waiting import wait_for
 from lib.wire import Closed, Wire
 
@@ -460,6 +461,16 @@ def test_wrong_key(server):
     path.write_bytes(b"")
     said = refused(server)
     assert "no certificate in PEM form" in said and "mismatch" not in said
+
+
+def test_doctor_asks_for_no_passphrase(server, tmp_path):
+    """The server cannot use such a key, and nobody at the terminal is asked for it."""
+    subprocess.run(["openssl", "ec", "-in", server.dir / "key.pem", "-aes256", "-passout", "pass:hello", "-out", server.dir / "key.pem"], check=True,
+                   capture_output=True)
+    with Terminal([binary(), "doctor", "-c", server.config], tmp_path) as terminal:
+        terminal.wait("cert.pem")
+        terminal.wait_end()
+        assert "pass phrase" not in terminal.shown
 
 
 DEFAULT = """
