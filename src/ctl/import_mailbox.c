@@ -64,7 +64,24 @@ note_new_uids(struct import *im, const char *style)
     import_note(im, "new_uids", FIELDS(field_text("mailbox", style, im->target)));
 }
 
-// Takes UIDVALIDITY over where nothing speaks against it. UIDNEXT follows at the end, so that every UID can be given.
+// UIDNEXT follows at the end, so that every UID can be given.
+static enum result
+take_over(struct import *im, struct fault *f)
+{
+    uint32_t theirs = im->source.uidvalidity;
+    enum result r = intake_may_adopt(&im->ref, theirs, im->source.uidnext, f);
+    if (r == R_NONE) {
+        note_new_uids(
+            im, "%: was deleted when it had more UIDs, so what is added gets new ones");
+        return R_OK;
+    }
+    if (r == R_OK && !import_pull_is_dry(im->pull))
+        r = intake_adopt(&im->ref, theirs, 1, f);
+    im->keep_uids = r == R_OK;
+    return r;
+}
+
+// Takes UIDVALIDITY over where nothing speaks against it.
 static enum result
 adopt(struct import *im, struct tree_entry *entry, struct fault *f)
 {
@@ -84,10 +101,7 @@ adopt(struct import *im, struct tree_entry *entry, struct fault *f)
         note_new_uids(im, "%: has had mail already, so what is added gets new UIDs");
         return R_OK;
     }
-    if (!import_pull_is_dry(im->pull) && intake_adopt(&im->ref, theirs, 1, f) != R_OK)
-        return R_FAIL;
-    im->keep_uids = true;
-    return R_OK;
+    return take_over(im, f);
 }
 
 static enum result

@@ -224,6 +224,42 @@ struct adopt_call {
     enum result result;
 };
 
+// The name is that of the last level, since the levels above may have been made anew.
+static bool
+had_more(const struct store_deleted_mailbox *d, const struct mailbox_state *m,
+         const struct adopt_call *c)
+{
+    return d->uidvalidity == c->uidvalidity && d->counts.uidnext > c->uidnext &&
+           span_eq(d->name, m->name);
+}
+
+static void
+may_adopt_run(void *arg)
+{
+    struct adopt_call *c = arg;
+    struct account *a = c->ref->account;
+    struct arena *arena = arena_new();
+    struct store_deleted gone = {.a = arena, .max = LIMIT_mailboxes};
+    c->result = store_deleted(mail_store(a->mail), account_state(a), &gone, c->fault);
+    if (c->result == R_FAIL && c->fault->kind == FAULT_LIMIT)
+        c->result = R_NONE;  // more than can be looked at
+    const struct mailbox_state *m = state_mailbox(account_state(a), c->ref->mailbox);
+    for (const struct store_deleted_mailbox *d = gone.first; d && m && c->result == R_OK;
+         d = d->next)
+        if (had_more(d, m, c))
+            c->result = R_NONE;
+    arena_free(&arena);
+}
+
+enum result
+intake_may_adopt(const struct mailbox_ref *ref, uint32_t uidvalidity, uint32_t uidnext,
+                 struct fault *f)
+{
+    struct adopt_call c = {ref, uidvalidity, uidnext > 0 ? uidnext : 1, f, R_FAIL};
+    account_run(ref->account, may_adopt_run, &c);
+    return c.result;
+}
+
 static enum result
 adopt_change(struct account *a, struct store_batch *b, void *arg, struct fault *f)
 {

@@ -106,6 +106,10 @@ enum result intake_commit_spread(struct account *a, struct intake_spread *s,
 // The delivery target of an account: its INBOX, or the folder `detail` of the own tree when there is one (exact, else in any case).
 enum result intake_delivery_target(struct account *a, struct span detail,
                                    struct mailbox_ref *ref_out, struct fault *f) MUST_CHECK;
+// Import: may a mailbox have the UIDVALIDITY of a foreign one with this UIDNEXT (0: unknown)? R_NONE: a mailbox of its name
+// had it, was deleted, and had given UIDs from UIDNEXT on, which would come again.
+enum result intake_may_adopt(const struct mailbox_ref *ref, uint32_t uidvalidity,
+                             uint32_t uidnext, struct fault *f) MUST_CHECK;
 // Import: UIDVALIDITY and UIDNEXT of a foreign mailbox are taken over by one that never had a message; one that has
 // that UIDVALIDITY already only raises its UIDNEXT.
 enum result intake_adopt(const struct mailbox_ref *ref, uint32_t uidvalidity,

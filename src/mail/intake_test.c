@@ -269,6 +269,29 @@ adopted(struct fixture *x)
     mail_user_close(&u);
 }
 
+// UIDs that a deleted mailbox of this name had given do not come again; a source that knows of all of them keeps its own.
+static void
+adopted_again(struct fixture *x)
+{
+    const uint32_t theirs = 77;
+    struct mail_user *u = fixture_user(x, 9, "carol");
+    struct mailbox_ref box;
+    struct fault f = {0};
+    assert_int_equal(tree_create(u, SPAN("up/box"), USE_NONE, &box, &f), R_OK);
+    assert_int_equal(intake_may_adopt(&box, theirs, 10, &f), R_OK);
+    assert_int_equal(intake_adopt(&box, theirs, 15, &f), R_OK);
+    assert_int_equal(tree_delete(u, SPAN("up/box"), &f), R_OK);
+    assert_int_equal(tree_delete(u, SPAN("up"), &f), R_OK);
+    assert_int_equal(tree_create(u, SPAN("up/box"), USE_NONE, &box, &f), R_OK);
+    assert_int_equal(intake_may_adopt(&box, theirs, 0, &f), R_NONE);
+    assert_int_equal(intake_may_adopt(&box, theirs, 14, &f), R_NONE);
+    assert_int_equal(intake_may_adopt(&box, theirs, 15, &f), R_OK);
+    assert_int_equal(intake_may_adopt(&box, theirs + 1, 14, &f), R_OK);
+    assert_int_equal(tree_create(u, SPAN("other"), USE_NONE, &box, &f), R_OK);
+    assert_int_equal(intake_may_adopt(&box, theirs, 14, &f), R_OK);
+    mail_user_close(&u);
+}
+
 #define TEST(name)                                                                         \
     static void test_##name(void **state)                                                  \
     {                                                                                      \
@@ -280,6 +303,7 @@ TEST(too_many_at_once)
 TEST(replaced)
 TEST(marks_without_room)
 TEST(adopted)
+TEST(adopted_again)
 
 int
 main(void)
@@ -287,7 +311,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_many_at_once), cmocka_unit_test(test_too_many_at_once),
         cmocka_unit_test(test_replaced),     cmocka_unit_test(test_marks_without_room),
-        cmocka_unit_test(test_adopted),
+        cmocka_unit_test(test_adopted),      cmocka_unit_test(test_adopted_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

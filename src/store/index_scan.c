@@ -392,6 +392,7 @@ deleted_get(struct index_scan *s, struct arena *a)
     d->parent = m.parent;
     d->created_modseq = m.created_modseq;
     d->name = arena_dup(a, m.name);
+    d->uidvalidity = m.uidvalidity;
     d->special_use = m.special_use;
     d->flags = m.flags;
     d->counts = m.counts;

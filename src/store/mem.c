@@ -278,16 +278,16 @@ mem_deleted(struct store *s, struct state *st, struct store_deleted *out, struct
     for (size_t i = 0; i < k->deleted_count; i++) {
         const struct mailbox_row *m = &k->deleted[i].row;
         struct store_deleted_mailbox *d = ARENA_NEW(out->a, struct store_deleted_mailbox);
-        *d = (struct store_deleted_mailbox){NULL,
-                                            m->id,
-                                            m->parent,
-                                            m->created_modseq,
-                                            k->deleted[i].modseq,
-                                            k->deleted[i].when_s,
-                                            arena_dup(out->a, m->name),
-                                            m->special_use,
-                                            m->flags,
-                                            m->counts};
+        *d = (struct store_deleted_mailbox){.id = m->id,
+                                            .parent = m->parent,
+                                            .name = arena_dup(out->a, m->name),
+                                            .uidvalidity = m->uidvalidity,
+                                            .created_modseq = m->created_modseq,
+                                            .modseq = k->deleted[i].modseq,
+                                            .when_s = k->deleted[i].when_s,
+                                            .special_use = m->special_use,
+                                            .flags = m->flags,
+                                            .counts = m->counts};
         *end = d;
         end = &d->next;
     }

@@ -120,6 +120,7 @@ struct store_deleted_mailbox {
     uint64_t modseq;  // of the deletion
     int64_t when_s;
     struct span name;
+    uint32_t uidvalidity;
     uint8_t special_use, flags;
     struct mailbox_counts counts;
 };

@@ -204,6 +204,25 @@ def test_no_room_behind(server, tmp_path, header, uid, want):
     assert state(server, "alice")["INBOX"][1] == uidnext + 1
 
 
+def test_again_after_delete(server, tmp_path):
+    """What was exported comes back with its UIDs, unless the folder that was deleted since had given more of them."""
+    path = tmp_path / "out"
+    connection = client.Imap(server.address("imap"), "alice", server.password)
+    connection.command("CREATE Lists")
+    connection.append("Lists", b"Subject: 1\r\n\r\nbody\r\n")
+    verb(server, "export", "maildir", path, "-u", "alice")
+    was = state(server, "alice")["Lists"]
+    connection.command("DELETE Lists")
+    assert "new ones" not in verb(server, "import", "maildir", path, "-u", "alice")
+    assert state(server, "alice")["Lists"] == was
+    connection.append("Lists", b"Subject: 2\r\n\r\nbody\r\n")
+    connection.command("DELETE Lists")
+    assert "more UIDs" in verb(server, "import", "maildir", path, "-u", "alice")
+    validity, uidnext, _ = state(server, "alice")["Lists"]
+    assert validity != was[0] and uidnext == 2
+    connection.close()
+
+
 def test_options_of_another_server(server, tmp_path):
     """What files cannot do is refused: a trial that imports would be none."""
     path = make_maildir(tmp_path / "md", 2)
