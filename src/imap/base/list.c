@@ -336,8 +336,8 @@ send_returns(struct imap_command *c, const struct imap_list *l, const struct tre
 static bool
 is_level(const struct imap_list *l, const struct item *it)
 {
-    return it->below && it->entry->nonexistent && !it->entry->subscribed &&
-           l->select_count == 0 && matches_level(l, it->entry->name);
+    return it->below && it->entry->nonexistent && l->select_count == 0 &&
+           matches_level(l, it->entry->name);
 }
 
 // RFC 9051 section 6.3.9.3: a name is told when it is selected, or when a hidden descendant is.
