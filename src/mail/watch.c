@@ -352,14 +352,56 @@ watch_look(struct account *a, enum record_type type, struct span meta,
         watch_rights_before(a, id);
 }
 
-// All that is named otherwise now.
+// Does the ear see a level above m, up to `top`?
+static bool
+sees_above(const struct watch_ear *e, const struct mailbox_state *m, uint64_t top)
+{
+    struct state *s = account_state(e->account);
+    while (m->id != top && (m = state_mailbox(s, m->parent)) != NULL)
+        if (acl_rights(e->who, e->account, m->id) != 0)
+            return true;
+    return false;
+}
+
+// RFC 5465 section 5.4: children are not told of beside their parent. Below one that may not be seen they are.
 static void
-names_moved(struct account *a, struct span name)
+child_moved(struct account *a, const struct mailbox_state *m, uint64_t top,
+            struct span name, struct span old)
+{
+    struct watch_change c = {.mailbox = m->id,
+                             .by = a->by ? a->by->user : NULL,
+                             .kind = WATCH_NAME,
+                             .name = name,
+                             .old = old};
+    for (struct watch_ear *e = a->watched->ears; e; e = e->next) {
+        c.serial = ++a->watched->serial;
+        if (!sees_above(e, m, top))
+            (void)show(e, &c);
+    }
+}
+
+static struct span
+old_name(struct arena *a, struct span name, struct span from, struct span to)
+{
+    struct span rest = span_skip(name, to.n);
+    char *p = arena_alloc(a, from.n + rest.n);
+    memcpy(p, from.p, from.n);
+    memcpy(p + from.n, rest.p, rest.n);
+    return span_of(p, from.n + rest.n);
+}
+
+// All that is named otherwise now, with the mailbox `top`.
+static void
+names_moved(struct account *a, uint64_t top, struct span from, struct span to)
 {
     for (uint32_t i = 0; i < account_state(a)->mailbox_count; i++) {
         const struct mailbox_state *m = account_state(a)->mailboxes[i];
-        if (span_within(name_full(a->batch_arena, account_state(a), m), name))
-            messages_changed(a, m->id, WATCH_VALIDITY);
+        struct span name = name_full(a->batch_arena, account_state(a), m);
+        if (!span_within(name, to))
+            continue;
+        if (m->id != top)
+            child_moved(a, m, top, name, old_name(a->batch_arena, name, from, to));
+        messages_changed(a, m->id, WATCH_VALIDITY);
     }
 }
 
@@ -372,7 +414,7 @@ mailbox_named(struct account *a, uint64_t id, const struct watch_before *was)
     struct span name = name_full(a->batch_arena, account_state(a), m), from = SPAN_NONE;
     if (was->was && !span_eq(was->name, name)) {
         name_changed_to(a, id, name, was->name);
-        names_moved(a, name);
+        names_moved(a, id, was->name, name);
     } else if (!was->was || (was->flags & MAILBOX_NOSELECT & ~m->flags)) {
         if (a->by && a->by->renamed_to.p && span_eq(name, a->by->renamed_to))
             from = SPAN("INBOX");
