@@ -321,6 +321,7 @@ find_level(struct mail_user *u, struct tree_entry *e)
 void
 tree_find(struct mail_user *u, struct arena *a, struct span name, struct tree_entry *out)
 {
+    name = mail_name_canonical(a, name);
     struct tree_entry entry = {.name = arena_dup(a, name), .nonexistent = true};
     struct status_call c = {.entry = &entry,
                             .who = mail_user_who(u),
