@@ -262,12 +262,12 @@ find_run(void *arg)
     struct mailbox_state *s = name_find(a, c->inside);
     uint32_t rights = s ? acl_rights(c->who, a, s->id) : 0;
     c->entry->nonexistent = rights == 0;
+    c->entry->has_children = s && c->children && acl_sees_below(c->who, a, s->id);
     if (rights == 0)
         return;
     tree_entry_fill(c->entry, c->mount, rights, s);
     if (c->entry->privates)
         c->entry->privates = !private_counts(a, s, c->user, &c->entry->counts);
-    c->entry->has_children = c->children && acl_sees_below(c->who, a, s->id);
 }
 
 enum result
