@@ -304,8 +304,10 @@ void
 watch_rights_after(struct account *a, uint64_t mailbox)
 {
     const struct mailbox_state *m = state_mailbox(account_state(a), mailbox);
+    const struct mail_user *by = a->by ? a->by->user : NULL;
     for (struct watch_ear *e = a->watched->ears; m && e; e = e->next)
-        watch_rights_changed(e, m);
+        if (e->watch->user != by)
+            watch_rights_changed(e, m);
 }
 
 void
