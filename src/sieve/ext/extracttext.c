@@ -3,6 +3,7 @@
 #include "base/utf8.h"
 #include "sieve/compile.h"
 #include "sieve/parts.h"
+#include "mime/encoded_word.h"
 
 struct target {
     unsigned number;
@@ -37,6 +38,19 @@ first_of(struct span text, uint64_t characters)
     return span_slice(text, 0, text.n - rest.n);
 }
 
+// A text whose encoding or charset nobody knows is empty.
+static bool
+is_readable(const struct mime_part *part)
+{
+    struct buf charset;
+    buf_init(&charset, 200);
+    bool known = part->encoding != MIME_ENC_UNKNOWN &&
+                 (mime_param_find(part->params, SPAN("charset"), &charset) != R_OK ||
+                  mime_charset_known(buf_span(&charset)));
+    buf_done(&charset);
+    return known;
+}
+
 static enum result
 extracttext(struct sieve_run *r, const struct sieve_call *call)
 {
@@ -46,7 +60,7 @@ extracttext(struct sieve_run *r, const struct sieve_call *call)
     struct span text = SPAN("");
     bool is_text = part && part->kind == MIME_KIND_LEAF &&
                    (part->type.p == NULL || span_ieq(part->type, SPAN("text")));
-    if (is_text && sieve_part_decoded(r, part, &text) != R_OK)
+    if (is_text && is_readable(part) && sieve_part_decoded(r, part, &text) != R_OK)
         return R_FAIL;
     if (first)
         text = first_of(text, first->number);
