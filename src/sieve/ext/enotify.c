@@ -274,8 +274,9 @@ static const struct sieve_command commands[] = {
      .test = notify_method_capability},
     {0},
 };
-// Section 6: a modifier of set, after :quotewildcard.
-static const struct sieve_tag tags[] = {{"encodeurl", 0, "url", .command = "set"}, {0}};
+// Section 6: a modifier of set, after :quotewildcard; extracttext takes those of set (RFC 5703 section 7).
+static const struct sieve_tag tags[] = {
+    {"encodeurl", 0, "url", .command = "set extracttext"}, {0}};
 
 const struct sieve_ext sieve_ext_enotify = {
     .capability = "enotify", .rfc = "RFC 5435", .commands = commands, .tags = tags};

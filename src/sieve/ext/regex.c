@@ -72,7 +72,8 @@ test(struct sieve_matching *m, struct span value, size_t key, bool *yes)
 
 static const struct sieve_match match_types[] = {
     {"regex", .substring = true, .check = check, .test = test}, {0}};
-static const struct sieve_tag tags[] = {{"quoteregex", 0, "quote", .command = "set"}, {0}};
+static const struct sieve_tag tags[] = {
+    {"quoteregex", 0, "quote", .command = "set extracttext"}, {0}};
 
 const struct sieve_ext sieve_ext_regex = {.capability = "regex",
                                           .rfc = "draft-ietf-sieve-regex",
