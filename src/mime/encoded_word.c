@@ -7,7 +7,7 @@
 #include "mime/transfer.h"
 
 // Encoded words have at most 75 octets by the RFC; mailers write longer ones.
-enum { WORD_MAX = 75, WORD_READ_MAX = 2048 };
+enum { WORD_MAX = 75, WORD_READ_MAX = 2048, LINE_MAX_OCTETS = 76 };
 
 struct word {
     struct span charset, text;
@@ -290,17 +290,32 @@ mime_encode_phrase(struct buf *b, struct span text)
     put_quoted(b, " ", span_skip(text, to), "");
 }
 
+// Blanks and the word behind them.
+static size_t
+word_size(struct span text)
+{
+    size_t n = blank_run(text);
+    return n + span_find_char(span_skip(text, n), ' ');
+}
+
 void
 mime_fold_words(struct buf *b, struct span text)
 {
-    const struct span word = SPAN(" =?");
-    size_t at;
-    while ((at = span_find(text, word)) < text.n) {
-        buf_put(b, span_slice(text, 0, at));
-        buf_put_str(b, "\r\n =?");
-        text = span_skip(text, at + word.n);
+    const struct span word = SPAN("=?");
+    size_t line = b->n - span_behind_last(buf_span(b), '\n');
+    bool coded = span_find(text, word) < text.n;
+
+    while (text.n > 0) {
+        size_t n = word_size(text), blanks = blank_run(text);
+        bool own = blanks > 0 && span_starts(span_skip(text, blanks), word);
+        if (own || (coded && blanks < n && line + n > LINE_MAX_OCTETS)) {
+            buf_put_str(b, blanks > 0 ? "\r\n" : "\r\n ");
+            line = blanks > 0 ? 0 : 1;
+        }
+        buf_put(b, span_slice(text, 0, n));
+        line += n;
+        text = span_skip(text, n);
     }
-    buf_put(b, text);
 }
 
 // Parameters

@@ -16,7 +16,8 @@ void mime_encode_words(struct buf *b, struct span text);
 // The same of a phrase (RFC 5322 section 3.2.5), as a display name is one: what stands around the words beyond ASCII goes
 // between quotes, as it may have had some before.
 void mime_encode_phrase(struct buf *b, struct span text);
-// A text of encoded words, a line for each: none is too long then (RFC 5322 section 2.1.1).
+// A text of encoded words behind a field's name and blank, a line for each: none is longer than 76 octets then, where words are
+// short enough (RFC 2047 section 2). A text without any stays one line.
 void mime_fold_words(struct buf *b, struct span text);
 
 // The value of parameter `name` in UTF-8: name* decoded (RFC 2231), else name, in which encoded

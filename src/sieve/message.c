@@ -115,12 +115,17 @@ sieve_put_text_entity(struct buf *b, struct span text)
 void
 sieve_put_field(struct buf *b, struct span name, struct span value)
 {
+    struct buf words;
     buf_put(b, name);
     buf_put_str(b, ": ");
-    if (ascii_only(value))
+    if (ascii_only(value)) {
         buf_put(b, value);
-    else
-        mime_encode_words(b, value);
+    } else {
+        buf_init(&words, SIZE_MAX);
+        mime_encode_words(&words, value);
+        mime_fold_words(b, buf_span(&words));
+        buf_done(&words);
+    }
     buf_put_str(b, "\r\n");
 }
 
