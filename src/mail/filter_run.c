@@ -137,6 +137,7 @@ run_step(struct filter_run *r, const struct filter_step *s)
     struct filter_program *p = filter_program_get(s->text, filter_author(s));
     struct sieve_outcome out;
     size_t marks = r->marks.n;
+    r->world.name = s->own ? s->name : SPAN_NONE;
     if (s->own) {
         r->own.name = s->name;
         r->own.text = s->text;

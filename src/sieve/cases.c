@@ -309,6 +309,7 @@ sieve_case_world(struct arena *a, const struct sieve_case *c, struct sieve_world
     else if (fact(c, "stage asked", SPAN_NONE).p)
         out->stage = SIEVE_ASKED;
     out->flags = fact(c, "flags", SPAN_NONE);
+    out->name = SPAN("main");
     out->has_envelope = c->has_envelope;
     out->from = c->from;
     out->to = c->to;

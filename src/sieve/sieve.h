@@ -91,6 +91,8 @@ struct sieve_world {
         enum sieve_stage stage;
         struct span
             flags;  // that the message has, "\\Seen $x"; p NULL: it is new (RFC 5232)
+        struct span
+            name;  // of the script, among the user's own; empty: it is none of these
     };
     struct span header;            // of the message, with its empty line
     uint64_t size;                 // of the message

@@ -25,9 +25,12 @@ check(struct sieve_compiler *c, struct sieve_call *call)
                        SPAN_ARG(span_slice(name, 0, 60)));
 }
 
+// The script that all began with, too.
 static bool
 is_running(const struct sieve_run *r, struct span name, bool global)
 {
+    if (!global && span_eq(sieve_world(r)->name, name))
+        return true;
     for (const struct sieve_frame *f = r->frame; f; f = f->below)
         if (f->name.n > 0 && f->global == global && span_eq(f->name, name))
             return true;
