@@ -365,6 +365,23 @@ def test_smtputf8_only_where_needed(host, sender):
     assert fields(reports(sender, "alice", 1)[0])[1]["Status"] == "5.6.7"
 
 
+def test_too_many_before_a_break(host, sender):
+    """RFC 5321 section 4.5.3.1.10: 552 to one of many is none for ever, also where the transaction does not come to its end."""
+    broken = []
+
+    def data(session, line):
+        if not broken:
+            broken.append(line)
+            raise Smarthost.Close
+
+    host.answers["RCPT"] = lambda session, line: "552 5.5.3 too many" if session.recipients else None
+    host.answers["DATA"] = data
+    sender.add("many", to=["x@example.org", "y@example.org", "z@example.org"])
+    sender.wait_empty()
+    assert broken and sorted(mail["to"] for mail in host.mails) == [["x@example.org"], ["y@example.org"], ["z@example.org"]]
+    assert sender.count()["failed"] == 0
+
+
 def test_released_before_its_time(host, sender):
     """FUTURERELEASE (RFC 4865): the list tells until when; `queue release` is durable."""
     later = sender.add("later", hold="1h")

@@ -395,7 +395,9 @@ smtp_send(struct smtp *s, const struct smtp_mail *m, const struct smtp_text *t,
     }
     if (r != R_OK)
         s->broken = true;
-    if (r != R_OK && s->mails == before)
+    if (r != R_OK && s->mails == before) {
+        soften(m);
         forget_accepted(m, f);
+    }
     return r;
 }
