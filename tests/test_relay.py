@@ -365,6 +365,19 @@ def test_smtputf8_only_where_needed(host, sender):
     assert fields(reports(sender, "alice", 1)[0])[1]["Status"] == "5.6.7"
 
 
+def test_one_address_needs_smtputf8(host, sender):
+    """Who has an address of ASCII gets the mail, whoever else it is for."""
+    host.offers.remove("SMTPUTF8")
+    sender.add("mixed", to=["jürgen@example.org", "x@example.org", "jörg@example.org", "y@example.org"])
+    report, = reports(sender, "alice", 1)
+    sender.wait_empty()
+    assert [mail["to"] for mail in host.mails] == [["x@example.org", "y@example.org"]] and " SMTPUTF8" not in host.mails[0]["mail"]
+    assert [part["Status"] for part in fields(report)[1:]] == ["5.6.7", "5.6.7"]
+    sender.add("from", to=["x@example.org"], sender="jürgen@example.test")
+    wait_for(lambda: sender.count()["failed"] >= 3, seconds=60)
+    assert host.subjects() == ["mixed"]
+
+
 def test_too_many_before_a_break(host, sender):
     """RFC 5321 section 4.5.3.1.10: 552 to one of many is none for ever, also where the transaction does not come to its end."""
     broken = []

@@ -102,15 +102,6 @@ relay_envelope_check(const struct relay_envelope *e, struct fault *f)
     return R_OK;
 }
 
-bool
-relay_envelope_needs_utf8(const struct relay_envelope *e)
-{
-    bool plain = ascii_only(e->from);
-    for (size_t i = 0; plain && i < e->to_count; i++)
-        plain = ascii_only(e->to[i].address);
-    return !plain;
-}
-
 // ---- words ----
 
 static const char *const notify_words[] = {"NEVER", "SUCCESS", "FAILURE", "DELAY", NULL};

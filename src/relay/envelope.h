@@ -21,7 +21,5 @@ enum result relay_ret_read(struct span word, uint8_t *out) MUST_CHECK;
 // Of an ORCPT and an ENVID that are no longer xtext (sections 4.2, 4.4).
 enum result relay_orcpt_check(struct span orcpt, struct fault *f) MUST_CHECK;
 enum result relay_envid_check(struct span envid, struct fault *f) MUST_CHECK;
-// Some address is beyond ASCII.
-bool relay_envelope_needs_utf8(const struct relay_envelope *e);
 
 #endif

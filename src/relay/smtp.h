@@ -38,10 +38,10 @@ const struct smtp_offer *smtp_offers(const struct smtp *s);
 
 struct smtp_mail {
     struct queue_mail *mail;
-    int fd;               // the queue's file
-    int folder;           // where a text that is to be recoded has room
-    struct pool *pool;    // that reads it
-    const size_t *which;  // recipients of the transaction
+    int fd;             // the queue's file
+    int folder;         // where a text that is to be recoded has room
+    struct pool *pool;  // that reads it
+    size_t *which;      // recipients of the transaction
     size_t n;
     struct smtp_reply *replies;  // one for each of `which`: what became of it
     int64_t now_s;
@@ -61,6 +61,8 @@ enum result smtp_prepare(const struct smtp *s, const struct smtp_mail *m,
                          struct smtp_text *out, struct smtp_reply *no_out,
                          struct fault *f) MUST_CHECK;
 void smtp_text_done(struct smtp_text *t);
+// The same answer to one whose address needs SMTPUTF8, where the mail of the others does not.
+void smtp_reply_no_utf8(struct smtp_reply *out);
 // One transaction. R_OK: all replies are final for now, and the connection may be used again. R_FAIL: the connection is of
 // no use any more; replies that were not answered have code 0.
 enum result smtp_send(struct smtp *s, const struct smtp_mail *m, const struct smtp_text *t,

@@ -1,6 +1,7 @@
 #include "relay/smtp_inside.h"
 #include "relay/recode.h"
 #include "relay/text.h"
+#include "base/utf8.h"
 #include "io/loop.h"
 #include "io/task.h"
 #include "store/disk.h"
@@ -15,6 +16,23 @@ refuse(struct smtp_reply *out, uint16_t code, const char *status, const char *wo
 {
     smtp_reply_none(out, status, words);
     out->code = code;
+}
+
+void
+smtp_reply_no_utf8(struct smtp_reply *out)
+{
+    refuse(out, 550, "5.6.7", "5.6.7 the mail needs SMTPUTF8, which the smarthost lacks");
+}
+
+// An address of the transaction is beyond ASCII.
+static bool
+has_wide_address(const struct smtp_mail *m)
+{
+    const struct relay_envelope *e = &m->mail->envelope;
+    bool plain = ascii_only(e->from);
+    for (size_t i = 0; plain && i < m->n; i++)
+        plain = ascii_only(e->to[m->which[i]].address);
+    return !plain;
 }
 
 // RFC 2852 section 4.1.4.1.
@@ -104,10 +122,9 @@ find_utf8(const struct smtp *s, const struct smtp_mail *m, struct smtp_text *t,
 {
     const struct queue_mail *q = m->mail;
     struct recoding r = {.mail = m, .header_only = true, .fault = f, .result = R_OK};
-    t->utf8 = relay_envelope_needs_utf8(&q->envelope) ||
-              (q->envelope.smtputf8 && (q->head.traits & RELAY_TRAIT_8BIT));
-    if (!t->utf8 || (s->offer.caps & SMTP_SMTPUTF8) ||
-        relay_envelope_needs_utf8(&q->envelope))
+    bool wide = has_wide_address(m);
+    t->utf8 = wide || (q->envelope.smtputf8 && (q->head.traits & RELAY_TRAIT_8BIT));
+    if (!t->utf8 || (s->offer.caps & SMTP_SMTPUTF8) || wide)
         return R_OK;
     pool_run(m->pool, recode_on_pool, &r);
     t->utf8 = r.utf8;
@@ -143,8 +160,7 @@ smtp_prepare(const struct smtp *s, const struct smtp_mail *m, struct smtp_text *
     if (r != R_OK)
         return r;
     if (t.utf8 && !(s->offer.caps & SMTP_SMTPUTF8))
-        refuse(no, 550, "5.6.7",
-               "5.6.7 the mail needs SMTPUTF8, which the smarthost lacks");
+        smtp_reply_no_utf8(no);
     else if (misses_deadline(s, m))
         refuse(no, 554, "5.3.3", "5.3.3 the smarthost cannot promise to deliver in time");
     if (no->code != 0)

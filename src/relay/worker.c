@@ -3,6 +3,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/utf8.h"
 #include "io/message.h"
 
 #include <fcntl.h>
@@ -210,6 +211,23 @@ doubt(struct queue_visit *v, const struct smtp_mail *t)
     visit_write(v);
 }
 
+// Without SMTPUTF8 at the smarthost whoever's own address needs it does not get the mail; the others do.
+static void
+refuse_wide(const struct queue_worker *w, struct queue_visit *v, struct smtp_mail *t)
+{
+    struct smtp_reply no;
+    size_t n = 0;
+    if (smtp_offers(w->smtp)->caps & SMTP_SMTPUTF8)
+        return;
+    smtp_reply_no_utf8(&no);
+    for (size_t i = 0; i < t->n; i++)
+        if (ascii_only(v->mail.envelope.to[t->which[i]].address))
+            t->which[n++] = t->which[i];
+        else
+            settle(v, t->which[i], &no, 0);
+    t->n = n;
+}
+
 // R_FAIL: no more of this mail now.
 static enum result
 transact(struct queue_worker *w, struct queue_visit *v, struct smtp_mail *t, bool *tried)
@@ -225,6 +243,9 @@ transact(struct queue_worker *w, struct queue_visit *v, struct smtp_mail *t, boo
         return R_FAIL;
     }
     t->now_s = clock_wall_s();
+    refuse_wide(w, v, t);
+    if (t->n == 0)
+        return R_OK;
     enum result r = smtp_prepare(w->smtp, t, &text, &no, &f);
     if (r != R_OK) {
         if (r == R_FAIL)
