@@ -186,6 +186,21 @@ def test_names_that_meet(server, fake):
     assert bodies(server, here, "&AOk-") == {1: message(3)} and bodies(server, here, "Sent/x") == {1: message(5)}
 
 
+@pytest.mark.parametrize("namespaces,want", [
+    ('(("INBOX." ".")("Archive." ".")) (("user." ".")) (("" "."))', {"INBOX": 1, "Work": 2, "Archive/2020": 3}),
+    ('(("Archive." ".")("" ".")) (("user." ".")) (("Public." "."))', {"INBOX": 1, "INBOX/Work": 2, "Archive/2020": 3, "Other": 5})])
+def test_several_namespaces(server, fake, namespaces, want):
+    """RFC 2342: all that is the user's own, and nothing of others."""
+    boxes = {"INBOX": {1: message(1)}, "INBOX.Work": {1: message(2)}, "Archive.2020": {1: message(3)}, "user.bob": {1: message(4)}}
+    boxes["Other" if '""' in namespaces[:40] else "Public.x"] = {1: message(5)}
+    there, here = fake(boxes, caps="IMAP4rev1 AUTH=PLAIN NAMESPACE"), server.fresh_user("spaces")
+    there.namespaces = namespaces
+    pull(server, url_of(there), here, "--plaintext")
+    assert {name: list(bodies(server, here, name).values()) for name in want} == {name: [message(n)] for name, n in want.items()}
+    found = {name for name, row in state(server, here).items() if row[2]}
+    assert found == set(want)
+
+
 def test_logins(server, fake, tmp_path):
     here = server.fresh_user("login")
     there = fake({"INBOX": {1: message(1)}}, caps="IMAP4rev1")

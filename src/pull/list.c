@@ -7,6 +7,16 @@
 
 // ---- namespaces ----
 
+static struct span *
+keep(struct session *s, const struct span *prefixes, size_t n)
+{
+    struct span *kept = arena_array(s->arena, n + 1, sizeof *kept);
+    for (size_t i = 0; i < n; i++)
+        kept[i] = arena_dup(s->arena, prefixes[i]);
+    return kept;
+}
+
+// Of several the first is the one that is meant by INBOX, unless one is that of all names.
 static enum result
 on_namespace(struct session *s, void *arg, struct fault *f)
 {
@@ -14,11 +24,14 @@ on_namespace(struct session *s, void *arg, struct fault *f)
     (void)arg, (void)f;
     if (r->kind != RESPONSE_NAMESPACE)
         return R_OK;
-    s->prefix = arena_dup(s->arena, r->name);
-    s->others = arena_array(s->arena, r->other_count + 1, sizeof *s->others);
+    s->own = keep(s, r->own, r->own_count);
+    s->own_count = r->own_count;
+    s->others = keep(s, r->others, r->other_count);
     s->other_count = r->other_count;
-    for (size_t i = 0; i < r->other_count; i++)
-        s->others[i] = arena_dup(s->arena, r->others[i]);
+    s->prefix = s->own_count > 0 ? s->own[0] : SPAN("");
+    for (size_t i = 0; i < s->own_count; i++)
+        if (s->own[i].n == 0)
+            s->prefix = SPAN("");
     return R_OK;
 }
 
@@ -29,7 +42,10 @@ is_own(const struct session *s, struct span raw)
     for (size_t i = 0; i < s->other_count; i++)
         if (s->others[i].n > 0 && span_starts(raw, s->others[i]))
             return false;
-    return s->prefix.n == 0 || span_starts(raw, s->prefix) || span_ieq(raw, SPAN("INBOX"));
+    for (size_t i = 0; i < s->own_count; i++)
+        if (span_starts(raw, s->own[i]))
+            return true;
+    return s->own_count == 0 || span_ieq(raw, SPAN("INBOX"));
 }
 
 // ---- names ----

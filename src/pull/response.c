@@ -198,7 +198,7 @@ read_status(struct parse *p, struct response *r)
 
 // One of the three: NIL, or (("INBOX." ".") ("x/" "/" "EXTENSION" ("y"))).
 static void
-read_spaces(struct parse *p, struct words *prefixes, char *delimiter)
+read_spaces(struct parse *p, struct words *prefixes)
 {
     if (parse_try_word(p, "NIL"))
         return;
@@ -206,9 +206,7 @@ read_spaces(struct parse *p, struct words *prefixes, char *delimiter)
     while (!p->bad && parse_try(p, '(')) {
         add_word(p, prefixes, parse_string(p));
         parse_sp(p);
-        char d = take_delimiter(p);
-        if (prefixes->n == 1)
-            *delimiter = d;
+        (void)take_delimiter(p);
         while (parse_try(p, ' '))
             (void)parse_skip_value(p);
         parse_char(p, ')');
@@ -222,14 +220,14 @@ static void
 read_namespace(struct parse *p, struct response *r)
 {
     struct words own = {0}, others = {0};
-    char unused = '\0';
     parse_sp(p);
-    read_spaces(p, &own, &r->delimiter);
+    read_spaces(p, &own);
     parse_sp(p);
-    read_spaces(p, &others, &unused);
+    read_spaces(p, &others);
     parse_sp(p);
-    read_spaces(p, &others, &unused);
-    r->name = own.n > 0 ? own.items[0] : SPAN("");
+    read_spaces(p, &others);
+    r->own = own.items;
+    r->own_count = own.n;
     r->others = others.items;
     r->other_count = others.n;
     r->kind = RESPONSE_NAMESPACE;

@@ -48,10 +48,11 @@ struct response {
     enum response_code code;
     uint64_t number;  // of the code; EXISTS, EXPUNGE, FETCH: the sequence number
     uint32_t caps;
-    // LIST, LSUB, STATUS, NAMESPACE (the first personal one)
-    struct span name;     // as it came
-    struct span *others;  // NAMESPACE: prefixes of what is not the user's own
-    size_t other_count;
+    // LIST, LSUB, STATUS
+    struct span name;  // as it came
+    // NAMESPACE: prefixes of what is the user's own, and of what is not
+    struct span *own, *others;
+    size_t own_count, other_count;
     char delimiter;  // 0: NIL
     unsigned attributes;
     struct span use;  // "\\Sent"

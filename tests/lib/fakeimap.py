@@ -13,7 +13,7 @@ class FakeImap:
     def __init__(self, boxes, caps="IMAP4rev1 AUTH=PLAIN", wrong="", cert=None, validity=77):
         self.boxes, self.caps, self.wrong, self.cert, self.validity = boxes, caps, wrong, cert, validity
         self.said, self.logins, self.connections = [], [], 0
-        self.flags, self.breaks, self.hook = {}, 0, None
+        self.flags, self.breaks, self.hook, self.namespaces = {}, 0, None, "NIL NIL NIL"
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.over = threading.Event()
@@ -89,6 +89,8 @@ class FakeImap:
             self.put("* BYE")
             self.put(f"{tag} OK")
             return True
+        elif verb == "NAMESPACE":
+            self.put(f"* NAMESPACE {self.namespaces}")
         elif verb.startswith("LIST"):
             for name in self.boxes:
                 self.put(self.listed(name))
