@@ -5,6 +5,7 @@
 #include "wire/date.h"
 
 enum { DAY_S = 86400, JULIAN_EPOCH = 40587 };  // Modified Julian Day of 1970-01-01
+enum { SEMICOLONS = 16 };                      // behind which a date is looked for
 
 struct moment {
     int zone_min;
@@ -185,12 +186,18 @@ zone_of(struct sieve_run *r, const struct sieve_call *call, int original, int *o
                                                    SPAN_ARG(span_slice(text, 0, 60)));
 }
 
-// The whole field, or what is behind its last semicolon.
+// What is behind the last semicolon, of those that no comment has, or the whole field.
 static bool
 read_date(struct span value, struct mime_date *out)
 {
+    unsigned left = SEMICOLONS;
     size_t behind = span_behind_last(value, ';');
-    return mime_date_parse(span_trim(span_skip(value, behind)), out) == R_OK;
+    while (mime_date_parse(span_trim(span_skip(value, behind)), out) != R_OK) {
+        if (behind == 0)
+            return false;
+        behind = --left > 0 ? span_behind_last(span_slice(value, 0, behind - 1), ';') : 0;
+    }
+    return true;
 }
 
 static enum result
