@@ -1,5 +1,6 @@
 // RFC 6609: include, return, global. A script is read and compiled when it is included.
 
+#include "base/utf8.h"
 #include "sieve/compile.h"
 #include "sieve/run.h"
 
@@ -11,15 +12,26 @@ struct included {
     struct included *next;
 };
 
+// RFC 5804 section 1.6: all but controls and separators. It is no path: scripts are asked for by their names.
+static bool
+is_name(struct span name)
+{
+    uint32_t point = ' ';
+    if (name.n == 0 || name.n > LIMIT_sieve_name)
+        return false;
+    while (name.n > 0)
+        if (utf8_next(&name, &point) != R_OK || point < ' ' ||
+            (point >= 0x7F && point <= 0x9F) || point == 0x2028 || point == 0x2029)
+            return false;
+    return true;
+}
+
 static enum result
 check(struct sieve_compiler *c, struct sieve_call *call)
 {
     const struct sieve_value *v = &call->position[0];
     struct span name = v->strings[0].text;
-    bool good = sieve_is_constant(&v->strings[0]) && name.n > 0 && name.n <= 512;
-    for (size_t i = 0; i < name.n; i++)  // RFC 5804 section 1.6
-        good &= (unsigned char)name.p[i] >= ' ' && name.p[i] != 127 && name.p[i] != '/';
-    if (good)
+    if (sieve_is_constant(&v->strings[0]) && is_name(name))
         return R_OK;
     return sieve_wrong(c, v->line, v->column, "\"%.*s\" is no name of a script",
                        SPAN_ARG(span_slice(name, 0, 60)));
