@@ -221,10 +221,29 @@ split_keys(struct sieve_run *r, const struct sieve_value *v, struct sieve_value 
     return R_OK;
 }
 
+// Section 4: the count is that of distinct flags; `set` may have put anything into a variable.
+static enum result
+count_flags(struct sieve_matching *m, struct span set)
+{
+    struct buf distinct;
+    struct span one, rest;
+    enum result result = sieve_work(m->run, set.n * (1 + set.n / 32));
+    buf_init(&distinct, LIMIT_sieve_variable);
+    if (result == R_OK)
+        add(&distinct, set);
+    rest = buf_span(&distinct);
+    while (rest.n > 0 && result == R_OK && span_next_field(&rest, ' ', &one) == R_OK)
+        result = sieve_match_feed(m, one);
+    buf_done(&distinct);
+    return result;
+}
+
 static enum result
 feed_flags(struct sieve_matching *m, struct span set)
 {
     struct span one;
+    if (m->call->match->counts)
+        return count_flags(m, set);
     while (!m->found && span_next_field(&set, ' ', &one) == R_OK)
         if (one.n > 0 && sieve_match_feed(m, one) != R_OK)
             return R_FAIL;
