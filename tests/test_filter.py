@@ -476,6 +476,31 @@ I am away.
     assert b"fifth@example.org" in sent(relayed, 1)[0]["text"]  # who was answered is remembered
 
 
+def test_vacation_is_from_its_user(relayed):
+    """RFC 5230 section 4.4: of a :mime reason only what is of MIME goes into the answer's header."""
+    user = User(relayed, """require ["vacation", "vacation-seconds"];
+vacation :seconds 0 :mime "From: Boss <boss@corp.example>
+MIME-Version: 1.0
+Bcc: other@corp.example
+Auto-Submitted: no
+Content-Type: text/html;
+ charset=utf-8
+X-Other: y
+
+<b>away</b>
+";
+""")
+    user.deliver("Subject: first", to=f"{user.name}@d.test")
+    text = sent(relayed, 1)[0]["text"].decode()
+    mail = email.message_from_string(text, policy=email.policy.default)
+    assert mail.get_all("From") == [f"{user.name}@d.test"] and mail.get_all("MIME-Version") == ["1.0"]
+    assert mail.get_all("Auto-Submitted") == ["auto-replied (vacation)"] and mail["Bcc"] is mail["X-Other"] is None
+    assert mail.get_content_type() == "text/html" and text.endswith("\r\n charset=utf-8\r\n\r\n<b>away</b>\r\n")
+    user.script('require ["vacation", "vacation-seconds"]; vacation :seconds 0 :mime "no header: none";')
+    user.deliver("Subject: second", to=f"{user.name}@d.test")
+    assert sent(relayed, 1)[0]["text"].endswith(b"\r\n\r\n")
+
+
 def test_letters_have_good_headers(relayed):
     """Names beyond ASCII are encoded and addresses are not (RFC 2047 section 5); the header is as the script has it (RFC 5293 section 5)."""
     user = User(relayed)

@@ -337,7 +337,7 @@ class Run:
         wait_for(traced, "the trace of a redirect")
 
     def sent_vacation(self, act, line, mail, text):
-        subject = act.get("subject") or ("x" if act.target == "Subject: x" else "Auto: ")
+        subject = act.get("subject") or "Auto: "
         if mail["from"] != "" or not re.search(r"^Auto-Submitted: auto-replied", text, re.M) or not re.search(rf"^Subject: .*{re.escape(subject)}", text, re.M):
             self.say("answered", mail["mail"], text)
         if "NOTIFY=NEVER" not in line:  # RFC 5230 section 5.1

@@ -226,6 +226,25 @@ put_plain(struct buf *b)
                    "Content-Transfer-Encoding: 8bit\r\n\r\n");
 }
 
+// A script's MIME entity (RFC 2045 section 2.4): who the letter is from, and what it is, is not for its fields to say.
+static void
+put_entity(struct buf *b, struct span entity)
+{
+    struct mime_header_iter it = mime_header_begin(entity);
+    struct mime_header h;
+    size_t end = 0;
+    buf_put_str(b, "MIME-Version: 1.0\r\n");
+    while (mime_header_next(&it, &h) == R_OK) {
+        end = (size_t)(h.raw.p - entity.p) + h.raw.n;
+        if (span_istarts(h.name, SPAN("Content-")))
+            filter_put_lines(b, h.raw);
+    }
+    struct span body = span_skip(entity, end);
+    if (!span_starts(body, SPAN("\r\n")) && !span_starts(body, SPAN("\n")))
+        buf_put_str(b, "\r\n");
+    filter_put_lines(b, body);
+}
+
 enum result
 filter_send_text(struct filter_run *r, struct buf *b, struct filter_letter *l,
                  struct fault *f)
@@ -271,11 +290,12 @@ filter_letter_answer(struct filter_run *r, const struct sieve_action *a, struct 
     filter_put_references(r, a, &b);
     buf_put_str(&b, "Auto-Submitted: auto-replied (vacation)\r\nPrecedence: bulk\r\n"
                     "X-Auto-Response-Suppress: All\r\n");
-    if (sieve_has_detail(a, "mime"))
-        buf_put_str(&b, "MIME-Version: 1.0\r\n");
-    else
+    if (sieve_has_detail(a, "mime")) {
+        put_entity(&b, a->target);
+    } else {
         put_plain(&b);
-    filter_put_lines(&b, a->target);
+        filter_put_lines(&b, a->target);
+    }
     struct filter_letter l = {.from = SPAN(""),
                               .to = &to,
                               .n = 1,
