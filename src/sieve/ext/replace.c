@@ -157,6 +157,7 @@ static enum result
 replace_message(struct sieve_run *r, const struct sieve_call *call)
 {
     struct span fields, body;
+    struct mime_header version;
     struct buf b;
     if (entity_of(r, call, &fields, &body) != R_OK)
         return R_FAIL;
@@ -165,7 +166,8 @@ replace_message(struct sieve_run *r, const struct sieve_call *call)
         buf_done(&b);
         return R_FAIL;
     }
-    buf_put_str(&b, "MIME-Version: 1.0\r\n");
+    if (mime_header_find(fields, SPAN("MIME-Version"), &version) != R_OK)
+        buf_put_str(&b, "MIME-Version: 1.0\r\n");
     buf_put(&b, fields);
     buf_put_str(&b, "\r\n");
     size_t header_size = b.n;
