@@ -2,6 +2,7 @@
 
 #include "base/hash.h"
 #include "base/limits.h"
+#include "base/quoted.h"
 #include "base/utf8.h"
 #include "sieve/message.h"
 
@@ -17,6 +18,17 @@ user_of(struct sieve_run *r)
         w->environment(w->arg, SPAN("vnd.dovecot.username"), &user) == R_OK)
         return user;
     return SPAN("MAILER-DAEMON");
+}
+
+static void
+put_from(struct buf *b, struct span user)
+{
+    size_t at = span_behind_last(user, '@');
+    buf_put_str(b, "From: <");
+    quoted_put_local(b, span_slice(user, 0, at > 0 ? at - 1 : user.n));
+    if (at > 0)
+        buf_printf(b, "@%.*s", SPAN_ARG(span_skip(user, at)));
+    buf_put_str(b, ">\r\n");
 }
 
 // The fields of this name as the message has them; false: it has none.
@@ -75,7 +87,7 @@ put_fields(struct sieve_run *r, const struct sieve_call *call, struct buf *b)
     if (copy_named(r, call, b, &from, &date, &subject) != R_OK)
         return R_FAIL;
     if (!from)
-        buf_printf(b, "From: <%.*s>\r\n", SPAN_ARG(user_of(r)));
+        put_from(b, user_of(r));
     if (!date) {
         buf_put_str(b, "Date: ");
         sieve_put_std11(b, sieve_world(r)->now_s, sieve_world(r)->zone_min);
