@@ -32,6 +32,7 @@ static const struct row rows[] = {
     {"message_size_max = 99999999999999999999\n", "write it like 500M or 2G"},
     {"mail_threads = -1\n", "use a whole number"},
     {"imaps = { \"0.0.0.0:993\" }\n", "imaps needs tls"},
+    {"https = { \"0.0.0.0:443\" }\n", "https needs tls"},
     {"imap = { \"0.0.0.0:143\" }\n", "nobody could log in"},
     {"plaintext_auth = true\nimap = { \"143\" }\n", "imap: '143' is no address"},
     {"lmtp_networks = { \"10.0.0.0/33\" }\n", "a prefix has 0 to 32 bits"},

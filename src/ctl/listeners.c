@@ -72,7 +72,7 @@ check_all_addresses(const struct config *c, struct fault *f)
     return R_OK;
 }
 
-// Listeners at which nobody could log in without a certificate.
+// Listeners that are of no use without a certificate.
 static enum result
 check_encrypted(const struct config *c, struct fault *f)
 {
@@ -83,6 +83,7 @@ check_encrypted(const struct config *c, struct fault *f)
     } rows[] = {{"imaps", &c->imaps, true},
                 {"pop3s", &c->pop3s, true},
                 {"submissions", &c->submissions, true},
+                {"https", &c->https, true},
                 {"imap", &c->imap, false},
                 {"pop3", &c->pop3, false},
                 {"managesieve", &c->managesieve, false},
