@@ -224,6 +224,24 @@ def test_reload(where):
         where.reload()
 
 
+def test_config_check(where):
+    """It reads and compiles what the server would."""
+    path = where.scripts / "check.conf"
+
+    def check(**lists):
+        path.write_text("".join(f'{name} = {{ "{value}" }}\n' for name, value in lists.items()) + f'data = "{where.data}"\n')
+        return posthorn.run_verb("config", "check", "-c", path)
+
+    wrong = where.scripts / "wrong.sieve"
+    wrong.write_text("keep;\nthis is no script")
+    assert b"no mistakes" in check(sieve_before=where.scripts / "before", imapsieve=f"COPY Junk: before {where.scripts}/shared.sieve")
+    for name, value in (("sieve_before", wrong), ("sieve_after", wrong), ("sieve_global", wrong), ("imapsieve", f"COPY Junk: before {wrong}")):
+        with pytest.raises(RuntimeError, match="the Sieve script '.*': 2:"):
+            check(**{name: value})
+    with pytest.raises(RuntimeError, match="nowhere.sieve: No such file"):
+        check(sieve_after="/nowhere.sieve")
+
+
 def test_duplicate(where):
     """RFC 7352: ids are remembered from the delivery on, over a restart; :seconds 0 never is."""
     script = """require ["duplicate", "fileinto", "mailbox"];

@@ -1,7 +1,11 @@
 #include "main/process.h"
+#include "base/pack.h"
 #include "ctl/output.h"
+#include "ctl/programs.h"
 #include "ctl/verbs.h"
 #include "imap/filters.h"
+#include "mail/filter_event.h"
+#include "sieve/sieve.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -47,18 +51,86 @@ closed_file(const struct config *c)
     return is_closed(c->tls_client_ca) ? c->tls_client_ca : NULL;
 }
 
+// "may not be read by this user; ... are not checked"
+static void
+tell_unchecked(const char *file, const char *message)
+{
+    output_note("unchecked",
+                FIELDS(field_str("file", "%", file), field_str("message", ": %", message)));
+}
+
 static enum result
 check_certificates(const struct config *c, struct fault *f)
 {
     const char *closed = closed_file(c);
     if (closed == NULL)
         return secrets_check(c, f);
-    output_note("unchecked",
-                FIELDS(field_str("file", "%", closed),
-                       field_str("message", ": %",
-                                 "may not be read by this user; certificates and keys are "
-                                 "not checked")));
+    tell_unchecked(closed,
+                   "may not be read by this user; certificates and keys are not checked");
     return R_OK;
+}
+
+static const char *
+closed_in(const struct config_list *paths)
+{
+    for (size_t i = 0; i < paths->n; i++)
+        if (is_closed(paths->items[i]))
+            return paths->items[i];
+    return NULL;
+}
+
+static const char *
+closed_script(const struct config *c)
+{
+    const char *closed = closed_in(&c->sieve_before);
+    struct filter_event_rule rule;
+    struct fault none;
+    closed = closed ? closed : closed_in(&c->sieve_after);
+    closed = closed ? closed : closed_in(&c->sieve_global);
+    for (size_t i = 0; closed == NULL && i < c->imapsieve.n; i++)
+        if (filter_event_rule_read(span_str(c->imapsieve.items[i]), &rule, &none) == R_OK &&
+            is_closed(rule.file.p))
+            closed = rule.file.p;
+    return closed;
+}
+
+static enum result
+compile(struct span name, struct span text, struct fault *f)
+{
+    struct arena *a = arena_new();
+    struct sieve_program *p;
+    struct sieve_error e;
+    enum result r = sieve_compile(a, SIEVE_ADMINISTRATOR, text, &p, &e);
+    arena_free(&a);
+    return r == R_OK
+               ? R_OK
+               : fault_set(f, FAULT_BAD, "the Sieve script '%.*s': %u:%u: %s",
+                           SPAN_ARG(span_slice(name, 0, 80)), e.line, e.column, e.text);
+}
+
+// The server would leave out a script that does not compile.
+static enum result
+check_scripts(const struct config *c, struct fault *f)
+{
+    struct buf packed;
+    const char *closed = closed_script(c);
+    if (closed != NULL) {
+        tell_unchecked(closed, "may not be read by this user; scripts are not checked");
+        return R_OK;
+    }
+    if (scripts_read(c, &packed, f) != R_OK)
+        return R_FAIL;
+    programs_offer(c);
+    struct unpack u = unpack_of(buf_span(&packed));
+    enum result r = R_OK;
+    while (r == R_OK && u.rest.n > 0) {
+        (void)unpack_span(&u);  // when
+        struct span name = unpack_span(&u), text = unpack_span(&u);
+        must(!u.bad);
+        r = compile(name, text, f);
+    }
+    buf_done(&packed);
+    return r;
 }
 
 int
@@ -69,7 +141,8 @@ verb_config_check(const struct verb_options *o, const char *const *args, size_t 
     (void)args, (void)n;
     if (verb_config(o, &c, &f) != R_OK)
         return output_fault(&f, 1);
-    bool good = check_filters(c, &f) == R_OK && check_certificates(c, &f) == R_OK;
+    bool good = check_filters(c, &f) == R_OK && check_certificates(c, &f) == R_OK &&
+                check_scripts(c, &f) == R_OK;
     if (good)
         output_row("configuration", FIELDS(field_str("file", "", c->file ? c->file : ""),
                                            field_str(NULL, "%: no mistakes found",
