@@ -85,6 +85,26 @@ def mentions(root):
                     yield f"{where}: `posthorn {verb}` takes no {option}"
 
 
+LONE = re.compile(r'(?m)^ {4,}(?:\w+ *= *\{? *)?"(?:[^"\\\n]|\\["\\$])*\\[^"\\$]')
+
+
+def backslashes(root):
+    """In the configuration's quotation marks a lone backslash is lost: \\Junk would be the name Junk, and no use."""
+    for path in sorted([root / "README.md", *root.glob("docs/*.md"), *root.glob("dist/*.conf")]):
+        text = path.read_text() if path.exists() else ""
+        for found in LONE.finditer(text):
+            line = text.count("\n", 0, found.start()) + 1
+            yield f"{path.relative_to(root)}:{line}: a backslash in quotation marks is written twice: {found[0].strip()}"
+
+
+def quotes(root):
+    """A macro takes quotation marks around its arguments for its own: they would not be in the page."""
+    for path in sorted(root.glob("dist/man/*.in")):
+        for line, text in enumerate(path.read_text().splitlines(), 1):
+            if re.match(r'\.(?:Ql|Li|Dl)\b.* "', text):
+                yield f"{path.relative_to(root)}:{line}: write \\(dq for a quotation mark in {text}"
+
+
 def generator(root):
     spec = importlib.util.spec_from_file_location("make_manual", root / "dist/man/make.py")
     module = importlib.util.module_from_spec(spec)
@@ -121,7 +141,8 @@ def pages(root):
             yield from complaints(path)
 
 
-BROKEN = {"src/ctl/verbs.def": 'LOCAL("x", "[--lost]", 0, 0, f, "")\n', "README.md": "`posthorn y --lost`, and `posthorn x --found`\n",
+BROKEN = {"src/ctl/verbs.def": 'LOCAL("x", "[--lost]", 0, 0, f, "")\n', "README.md": '`posthorn y --lost`, and `posthorn x --found`\n\n    imapsieve = { "COPY \\Junk: before /x" }\n',
           "src/ctl/options.def": 'OPTION("--spare", spare, "", "a long enough text")\n',
-          "dist/man/posthorn.1.in": ".Dd November 27, 2026\n.Dt X 1\n.Os\n.Sh NAME\n.Nm x\n.Nd y\n.Bl -tag\n.It a\n"}
-source.main({"texts": (texts, BROKEN), "topics": (topics, BROKEN), "options": (options, BROKEN), "mentions": (mentions, BROKEN), "pages": (pages, BROKEN)})
+          "dist/man/posthorn.1.in": ".Dd November 27, 2026\n.Dt X 1\n.Os\n.Sh NAME\n.Nm x\n.Nd y\n.Ql \"a\"\n.Bl -tag\n.It a\n"}
+source.main({"texts": (texts, BROKEN), "topics": (topics, BROKEN), "options": (options, BROKEN), "mentions": (mentions, BROKEN), "backslashes": (backslashes, BROKEN),
+             "quotes": (quotes, BROKEN), "pages": (pages, BROKEN)})
