@@ -20,7 +20,7 @@ SECRET = "s3cr3t-that-nobody-may-see"
 @pytest.fixture(scope="module")
 def server():
     own = posthorn.Server({"log_format": "json", "sessions_per_user": 1000, "admin_users": ["carol"], "master_users": ["carol"],
-                           "expire": ["Trash 1s"], "test_expire_round": "1s"})
+                           "expire": ["Trash 1s"], "test_expire_round": "1s", "local_domains": ["d.test"]})
     yield own
     own.stop()
 
@@ -72,6 +72,18 @@ def test_who_drives_no_terminal(server):
 def await_login(line):
     while not (answer := line.line()).startswith(b"a OK"):
         assert answer.startswith(b"* OK"), answer
+
+
+def test_names_without_their_domain(server):
+    """As other verbs have them; an unknown one is no success of `kick`."""
+    server.user_add("dora@d.test", posthorn.PASSWORD)
+    _session = Imap(server.address("imap"), "dora", posthorn.PASSWORD)
+    assert [row["user"] for row in verb(server, "who", "dora")] == ["dora@d.test"]
+    assert verb(server, "kick", "dora") == [{"type": "kicked", "sessions": 1}]
+    wait_for(lambda: verb(server, "who", "dora@d.test") == [])
+    assert verb(server, "kick", "dora") == [{"type": "kicked", "sessions": 0}]
+    with pytest.raises(RuntimeError, match="there is no user 'dorra'"):
+        verb(server, "kick", "dorra")
 
 
 def test_who_in_order_and_by_pages(server):

@@ -2,6 +2,7 @@
 #include "base/hex.h"
 #include "base/limits.h"
 #include "base/metrics.h"
+#include "ctl/frame.h"
 #include "ctl/setting.h"
 #include "ctl/verbs.h"
 
@@ -34,12 +35,31 @@ verb_status(struct verb_call *c, struct fault *f)
     return R_OK;
 }
 
+// The user's name as sessions have it: "ann" of who is ann@example.org. Not found: as it was given, since sessions may be left
+// of who is gone, or whose database does not answer.
+static enum result
+name_of(struct verb_call *c, struct buf *user, struct fault *f)
+{
+    uint64_t account;
+    if (verb_find_user(c, verb_arg(c, 0), &account, user, f) == R_OK)
+        return R_OK;
+    buf_reset(user);
+    buf_put(user, verb_arg(c, 0));
+    return R_FAIL;
+}
+
 enum result
 verb_who(struct verb_call *c, struct fault *f)
 {
     const struct verb_host *h = verb_host(c);
     struct listing l = {c, f, R_OK};
-    h->who(h->arg, verb_arg(c, 0), send_row, &l);
+    struct fault none;
+    struct buf user;
+    buf_init(&user, FRAME_MAX);
+    if (verb_arg(c, 0).n > 0)
+        (void)name_of(c, &user, &none);
+    h->who(h->arg, buf_span(&user), send_row, &l);
+    buf_done(&user);
     return l.result;
 }
 
@@ -47,11 +67,17 @@ enum result
 verb_kick(struct verb_call *c, struct fault *f)
 {
     const struct verb_host *h = verb_host(c);
+    struct buf user;
     uint64_t id = 0;
     if (verb_arg_count(c) > 1 && (!hex_id(verb_arg(c, 1), &id) || id == 0))
         return fault_set(f, FAULT_BAD,
                          "a session is 16 digits, as `posthorn who` tells it");
-    unsigned n = h->kick(h->arg, verb_arg(c, 0), id);
+    buf_init(&user, FRAME_MAX);
+    enum result found = name_of(c, &user, f);
+    unsigned n = h->kick(h->arg, buf_span(&user), id);
+    buf_done(&user);
+    if (found != R_OK && n == 0)
+        return R_FAIL;
     verb_row(c, "kicked", FIELDS(field_number("sessions", "% sessions ended", n)));
     return R_OK;
 }
