@@ -2,6 +2,7 @@
 import imaplib
 import os
 import pathlib
+import re
 import signal
 import ssl
 import subprocess
@@ -13,6 +14,7 @@ from lib.peers import free_offset, wait_port
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BINARY = ROOT / "build/posthorn"
+PASSWORD = "it's $HOME"
 STANDARD = {"imap": 143, "imaps": 993, "lmtp": 24}
 
 
@@ -22,12 +24,12 @@ def demo(tmp_path_factory):
     os.chmod(folder, 0o755)
     offset = free_offset(STANDARD.values())
     with open(folder / "log", "wb") as log:
-        process = subprocess.Popen([BINARY, "demo", "--data", folder / "data", "--offset", str(offset), "--password", "pw"],
+        process = subprocess.Popen([BINARY, "demo", "--data", folder / "my data", "--offset", str(offset), "--password", PASSWORD],
                                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
     ports = {name: offset + port for name, port in STANDARD.items()}
     wait_port(ports["imaps"], process, 30)
     deadline = time.monotonic() + 30
-    while "demo@localhost" not in (folder / "log").read_text(errors="replace"):
+    while "Stop it with" not in (folder / "log").read_text(errors="replace"):
         assert time.monotonic() < deadline, (folder / "log").read_text(errors="replace")
         time.sleep(0.05)
     yield ports, process, folder
@@ -36,7 +38,7 @@ def demo(tmp_path_factory):
 
 
 def curl(url, *options):
-    return subprocess.run(["curl", "-sS", "-k", "--max-time", "30", "-u", "demo@localhost:pw", *options, url],
+    return subprocess.run(["curl", "-sS", "-k", "--max-time", "30", "-u", f"demo@localhost:{PASSWORD}", *options, url],
                           stdout=subprocess.PIPE, check=True).stdout
 
 
@@ -54,13 +56,23 @@ def test_the_lines_to_paste_tell_the_ports(demo):
     assert all(f"127.0.0.1:{port}" in text for port in demo[0].values()), text
 
 
+def test_the_lines_to_paste_work(demo):
+    """In a shell of its own: nothing is on the PATH that was not there before."""
+    text = (demo[2] / "log").read_text(errors="replace")
+    lines = re.findall(r"  (curl .*|\S* user add ann .*)", text)
+    assert len(lines) == 2, text
+    for line in lines:
+        done = subprocess.run(["sh", "-c", line], input=b"secret", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=60, cwd="/")
+        assert done.returncode == 0 and (b"Subject: " in done.stdout or b"added ann" in done.stdout), (line, done.stdout)
+
+
 def test_capabilities_are_those_of_the_command(demo):
     said = subprocess.run([BINARY, "capabilities"], stdout=subprocess.PIPE, check=True).stdout.decode()
     told = {word for line in said.split("\n") for word in line.partition(" RFC ")[0].split()[1:]}
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     session = imaplib.IMAP4_SSL("127.0.0.1", demo[0]["imaps"], ssl_context=context)
-    session.login("demo@localhost", "pw")
+    session.login("demo@localhost", PASSWORD)
     offered = set(session.capability()[1][0].decode().split())
     session.logout()
     assert told <= offered, told - offered

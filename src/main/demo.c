@@ -7,6 +7,7 @@
 #include "ctl/output.h"
 #include "ctl/verbs.h"
 #include <errno.h>
+#include <limits.h>
 #include <sys/stat.h>
 
 // Everything on loopback, at offset + the standard port.
@@ -147,20 +148,55 @@ make_account(const struct demo *d, struct fault *f)
                : fault_set(f, FAULT_UNAVAILABLE, "the demo account cannot be made");
 }
 
+// As a shell reads it.
+static void
+put_quoted(struct buf *b, const char *text)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                "0123456789_./:@%+=,-";
+    if (text[strspn(text, plain)] == '\0') {
+        buf_put_str(b, text);
+        return;
+    }
+    buf_put_char(b, '\'');
+    for (; *text != '\0'; text++)
+        if (*text == '\'')
+            buf_put_str(b, "'\\''");
+        else
+            buf_put_char(b, *text);
+    buf_put_char(b, '\'');
+}
+
+// As it can be typed anywhere: one that was not found by the PATH has its place.
+static const char *
+program(char path[PATH_MAX])
+{
+    const char *called = program_invocation_name;
+    return strchr(called, '/') != NULL && realpath(called, path) != NULL ? path
+                                                                         : "posthorn";
+}
+
 static void
 tell_more(const struct demo *d)
 {
-    struct buf b;
-    buf_init(&b, 16384);
-    buf_printf(
-        &b,
-        "\nTry it:\n"
-        "  curl --user 'demo:%s' --insecure 'imaps://localhost:%u/INBOX;MAILINDEX=1'\n"
-        "  mutt -f 'imaps://demo@localhost:%u/'\n"
-        "  posthorn user add ann --data %s\n"
-        "Stop it with Ctrl-C.\n",
-        d->password, d->offset + 993, d->offset + 993, d->config->data);
+    struct buf b, login;
+    char path[PATH_MAX];
+    buf_init(&b, 65536);
+    buf_init(&login, 2 * LIMIT_password);
+    buf_printf(&login, "demo:%s", d->password);
+    buf_put_char(&login, '\0');
+    buf_put_str(&b, "\nTry it:\n  curl --user ");
+    put_quoted(&b, login.p);
+    buf_printf(&b,
+               " --insecure 'imaps://localhost:%u/INBOX;MAILINDEX=1'\n"
+               "  mutt -f 'imaps://demo@localhost:%u/'\n  ",
+               d->offset + 993, d->offset + 993);
+    put_quoted(&b, program(path));
+    buf_put_str(&b, " user add ann --data ");
+    put_quoted(&b, d->config->data);
+    buf_put_str(&b, "\nStop it with Ctrl-C.\n");
     output_row("text", FIELDS(field_text(NULL, "%", buf_span(&b))));
+    buf_wipe(&login);
     buf_done(&b);
 }
 
