@@ -44,3 +44,20 @@ owner_become(const struct config *c, struct fault *f)
     take_group(c, &ids);
     return user_drop(&ids, f);
 }
+
+enum result
+owner_check(const struct config *c, uid_t uid, struct fault *f)
+{
+    static const char *const inside[] = {"lock", "users"};
+    for (size_t i = 0; i < sizeof inside / sizeof inside[0]; i++) {
+        struct stat st;
+        char path[4352];
+        snprintf(path, sizeof path, "%s/%s", c->data, inside[i]);
+        if (lstat(path, &st) == 0 && st.st_uid != uid)
+            return fault_set(f, FAULT_NOPERM,
+                             "%.60s/%s belongs to uid %u, not to uid %u who runs the "
+                             "server; run: chown -R %u %.60s",
+                             c->data, inside[i], st.st_uid, uid, uid, c->data);
+    }
+    return R_OK;
+}

@@ -1,4 +1,5 @@
 #include "ctl/output.h"
+#include "ctl/owner.h"
 #include "ctl/scanners.h"
 #include "ctl/smarthost.h"
 #include "ctl/verbs.h"
@@ -64,6 +65,11 @@ look_owner(const struct config *c, struct buf *text)
     if (p->pw_uid != st.st_uid) {
         buf_printf(text, "%s belongs to uid %u; run: chown -R %s %s", c->data, st.st_uid,
                    c->user, c->data);
+        return FINDING_WRONG;
+    }
+    struct fault f;
+    if (owner_check(c, p->pw_uid, &f) != R_OK) {
+        buf_put_str(text, f.why);
         return FINDING_WRONG;
     }
     buf_printf(text, "%s", c->user);

@@ -1,5 +1,6 @@
 #include "main/process.h"
 #include "base/log.h"
+#include "ctl/owner.h"
 #include <errno.h>
 #include <limits.h>
 #include <sys/stat.h>
@@ -93,6 +94,8 @@ home_prepare(struct supervisor *s, struct fault *f)
         return fault_set(f, FAULT_NOPERM,
                          "%.100s belongs to uid %u, not to uid %u who runs the server",
                          data, st.st_uid, s->ids.uid);
+    if (owner_check(s->options.config, s->ids.uid, f) != R_OK)
+        return R_FAIL;
     if (!ours && chown(data, s->ids.uid, s->ids.gid) != 0)
         return fault_errno(f, FAULT_NOPERM, data);
     if ((st.st_mode & 077) && chmod(data, 0700) != 0)

@@ -2,6 +2,7 @@
 import os
 import pathlib
 import pty
+import pwd
 import shutil
 import signal
 import socket
@@ -505,3 +506,23 @@ def test_default_file():
     said = done.stdout + done.stderr
     assert done.returncode == 0 and b"no mistakes" not in said, said
     assert said.count(b"posthorn.conf: Permission denied") == 2 and said.count(b"posthorn.conf: No such file") == 1, said
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root makes what belongs to root")
+def test_data_from_before_there_was_a_service_user():
+    """`user add` came first, and all is root's: start and doctor tell what to do, and the start changes nothing."""
+    own = Managed(start=False)
+    own.data = own.dir / "made-by-root"
+    own.write_config()
+    run_verb("user", "add", "zoe", "--data", own.data, stdin=b"secret\n")
+    subprocess.run(["chown", "-R", "root:root", own.data], check=True)
+
+    def said(verb):
+        done = subprocess.run([binary(), verb, "-c", own.config], capture_output=True, env=own.environment(), timeout=60, check=False)
+        assert done.returncode == 1
+        return (done.stdout + done.stderr).decode()
+
+    advice = f"run: chown -R {pwd.getpwnam('nobody').pw_uid} {own.data}\n"
+    assert advice in said("serve") and own.data.stat().st_uid == 0
+    subprocess.run(["chown", "nobody", own.data], check=True)  # as older servers left it
+    assert advice in said("serve") and advice in said("doctor")
