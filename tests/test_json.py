@@ -285,6 +285,20 @@ def test_errors(copies, words, code, kind):
     assert error["message"].replace("\x01", r"\x01") in plain[2].decode() or error["message"] == "wrong arguments"
 
 
+@pytest.mark.parametrize("there", (False, True), ids=("missing", "empty"))
+@pytest.mark.parametrize("words", (["user", "list"], ["verify"], ["backup", "{tmp}/backup"], ["compact"], ["rebuild"], ["quota", "list"],
+                                   ["restore", "{backup}", "--user", "alice"]), ids=lambda words: words[0])
+def test_no_store(copies, tmp_path, words, there):
+    """A --data that is misspelt, or not mounted: no success, no empty backup, and nothing is made there."""
+    data = tmp_path / "data"
+    if there:
+        data.mkdir()
+    words = [word.format(tmp=tmp_path, backup=copies.places()["backup"]) for word in words]
+    code, out, err = run(*words, "--data", data)
+    assert code == 1 and out == b"" and b"there is no store in" in err
+    assert (list(data.iterdir()) == [] if there else not data.exists()) and not (tmp_path / "backup").exists()
+
+
 def test_dashes(copies):
     """Behind -- no word is an option."""
     data = copies.places()["data"]

@@ -255,7 +255,8 @@ rebuild(const struct config *c, struct fault *f)
 {
     struct store_options o;
     call_store_options(c, &o);
-    if (no_server(c, f) != R_OK || owner_become(c, f) != R_OK)
+    if (no_server(c, f) != R_OK || call_store_there(c, f) != R_OK ||
+        owner_become(c, f) != R_OK)
         return R_FAIL;
     return store_rebuild(&o, report, NULL, f);
 }

@@ -17,6 +17,9 @@ int call_run(int fd, const struct verb *v, const char *const *args, size_t n);
 // The exit status of a verb that failed.
 int call_exit(const struct verb *v, const struct fault *f);
 
+// FAULT_NONEXISTENT: no store was ever made there.
+enum result call_store_there(const struct config *c, struct fault *f) MUST_CHECK;
+
 // Runs the verb in this process, with a store of its own; returns the exit code.
 int call_run_here(const struct config *c, const struct verb *v, const char *const *args,
                   size_t n);

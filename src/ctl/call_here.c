@@ -8,9 +8,12 @@
 #include "io/task.h"
 #include "mail/account.h"
 #include "store/store.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 // The verb's task runs in a child process with the store, which belongs to the data's owner; the command's side
 // stays who it is, for the person's files, and talks to it by a socketpair, as it would to a server.
@@ -168,13 +171,39 @@ run_child(int fd, void *arg)
     run(&h);
 }
 
+enum result
+call_store_there(const struct config *c, struct fault *f)
+{
+    char path[4352];
+    snprintf(path, sizeof path, "%s/journal", c->data);
+    if (faccessat(AT_FDCWD, path, F_OK, 0) == 0 || errno != ENOENT)
+        return R_OK;
+    return fault_set(f, FAULT_NONEXISTENT,
+                     "there is no store in %.100s; the server makes one, and `posthorn "
+                     "user add`",
+                     c->data);
+}
+
+// A directory that is misspelt, or not mounted, is no empty store to all others.
+static enum result
+may_begin(const struct config *c, const struct verb *v, struct fault *f)
+{
+    static const char *const first[] = {"user add", "user load", "group add", "address add",
+                                        "mailbox create"};
+    for (size_t i = 0; i < sizeof first / sizeof first[0]; i++)
+        if (strcmp(v->words, first[i]) == 0)
+            return R_OK;
+    return call_store_there(c, f);
+}
+
 int
 call_run_here(const struct config *c, const struct verb *v, const char *const *args,
               size_t n)
 {
     struct call_child child = {0, -1};
     struct fault f;
-    if (call_fork(run_child, (void *)(uintptr_t)c, &child, &f) != R_OK)
+    if (may_begin(c, v, &f) != R_OK ||
+        call_fork(run_child, (void *)(uintptr_t)c, &child, &f) != R_OK)
         return output_fault(&f, 1);
     int code = call_run(child.fd, v, args, n);
     (void)waitpid(child.pid, NULL, 0);  // the status came by the socket
@@ -209,6 +238,8 @@ call_ask_on_store(const struct config *c, const struct verb *v, const char *cons
     struct call_child child = {0, -1};
     enum result r = call_connect(c->data, &child.fd, f);
     if (r == R_NONE)
+        r = may_begin(c, v, f);
+    if (r == R_OK && child.fd < 0)
         r = call_fork(run_child, (void *)(uintptr_t)c, &child, f);
     if (r != R_OK)
         return R_FAIL;

@@ -250,7 +250,7 @@ restore_part(FILE *file, const struct config *c, const struct verb_options *o)
     memcpy(read, write, sizeof read);
     read[RESTORE_MODE] = "read";
     source.args = read;
-    if (call_fork(child, &x, &reading, &f) != R_OK)
+    if (call_store_there(c, &f) != R_OK || call_fork(child, &x, &reading, &f) != R_OK)
         return output_fault(&f, 1);
     source.fd = reading.fd;
     return restore_from(reading.pid, c, write);
