@@ -238,6 +238,8 @@ def test_config_check(where):
     for name, value in (("sieve_before", wrong), ("sieve_after", wrong), ("sieve_global", wrong), ("imapsieve", f"COPY Junk: before {wrong}")):
         with pytest.raises(RuntimeError, match="the Sieve script '.*': 2:"):
             check(**{name: value})
+    with pytest.raises(RuntimeError, match="imapsieve: a rule is"):
+        check(imapsieve="COPY Junk")
     with pytest.raises(RuntimeError, match="nowhere.sieve: No such file"):
         check(sieve_after="/nowhere.sieve")
 

@@ -618,7 +618,9 @@ def test_tls(tmp_path):
 def test_settings(tmp_path):
     """What does not go together is told with the fix."""
     for lines, words in (('relay_host = "mail.example.org"', "mail.example.org:587"), ('relay_host = "a:25"\nrelay_tls = none', "this machine only"),
-                         ('relay_host = "a:25"\nrelay_user = "x"', "go together"), ('relay_host = "::1:25"', "no host and port")):
+                         ('relay_host = "a:25"\nrelay_user = "x"', "go together"), ('relay_host = "::1:25"', "no host and port"),
+                         ('relay_host = "a:25"\nrelay_user = "x"\nrelay_password_file = "/nowhere"', "relay_password_file: No such file"),
+                         ('relay_host = "a:25"\nrelay_ca = "/nowhere"', "relay_ca: no authorities")):
         path = tmp_path / "posthorn.conf"
         path.write_text("version = 1\n" + lines + "\n")
         with pytest.raises(RuntimeError, match=re.escape(words)):

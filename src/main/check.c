@@ -2,12 +2,14 @@
 #include "base/pack.h"
 #include "ctl/output.h"
 #include "ctl/programs.h"
+#include "ctl/smarthost.h"
 #include "ctl/verbs.h"
 #include "imap/filters.h"
 #include "mail/filter_event.h"
 #include "sieve/sieve.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/ssl.h>
 #include <unistd.h>
 
 // The verb `config check`: besides what the settings see by themselves (src/ctl/config.c stands below all this), what the server
@@ -133,6 +135,26 @@ check_scripts(const struct config *c, struct fault *f)
     return r;
 }
 
+// The relay would end, again and again.
+static enum result
+check_smarthost(const struct config *c, struct fault *f)
+{
+    struct smarthost_settings s;
+    const char *closed = is_closed(c->relay_password_file) ? c->relay_password_file
+                         : is_closed(c->relay_ca)          ? c->relay_ca
+                                                           : NULL;
+    if (c->relay_host[0] == '\0')
+        return R_OK;
+    if (closed != NULL) {
+        tell_unchecked(closed, "may not be read by this user, and is not checked");
+        return R_OK;
+    }
+    enum result r = smarthost_open(c, &s, f);
+    SSL_CTX_free(s.host.trust);
+    buf_wipe(&s.text);
+    return r;
+}
+
 int
 verb_config_check(const struct verb_options *o, const char *const *args, size_t n)
 {
@@ -142,7 +164,7 @@ verb_config_check(const struct verb_options *o, const char *const *args, size_t 
     if (verb_config(o, &c, &f) != R_OK)
         return output_fault(&f, 1);
     bool good = check_filters(c, &f) == R_OK && check_certificates(c, &f) == R_OK &&
-                check_scripts(c, &f) == R_OK;
+                check_scripts(c, &f) == R_OK && check_smarthost(c, &f) == R_OK;
     if (good)
         output_row("configuration", FIELDS(field_str("file", "", c->file ? c->file : ""),
                                            field_str(NULL, "%: no mistakes found",

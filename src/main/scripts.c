@@ -59,8 +59,10 @@ put_rules(const struct config_list *rules, struct buf *out, struct fault *f)
     enum result r = R_OK;
     for (size_t i = 0; r == R_OK && i < rules->n; i++) {
         struct filter_event_rule rule;
-        r = filter_event_rule_read(span_str(rules->items[i]), &rule, f);
-        if (r == R_OK)
+        struct fault why;
+        if (filter_event_rule_read(span_str(rules->items[i]), &rule, &why) != R_OK)
+            r = fault_set(f, FAULT_BAD, "imapsieve: %s", why.why);
+        else
             r = put_named("imap", span_str(rules->items[i]), rule.file.p, out, f);
     }
     return r;
