@@ -3,6 +3,7 @@
 #include "ctl/shipment.h"
 #include "ctl/verbs.h"
 #include "base/limits.h"
+#include "mail/name.h"
 #include "mail/tree.h"
 
 struct export_run {
@@ -16,9 +17,18 @@ struct export_run {
 static bool
 wanted(const struct export_run *x, const struct tree_entry *e)
 {
-    struct span f = x->folder;
-    return f.n == 0 || span_ieq(e->name, f) ||
-           (span_starts(e->name, f) && e->name.n > f.n && e->name.p[f.n] == '/');
+    return x->folder.n == 0 || span_within(e->name, x->folder);
+}
+
+// As clients may write it: INBOX in any case.
+static enum result
+read_folder(struct export_run *x, struct span folder, struct fault *f)
+{
+    if (folder.n > 0 && mail_name_check(x->arena, folder, &x->folder, f) != R_OK)
+        return R_FAIL;
+    if (span_ieq(x->folder, SPAN("INBOX")))
+        x->folder = SPAN("INBOX");
+    return R_OK;
 }
 
 static enum result
@@ -90,11 +100,13 @@ put_all(struct export_run *x, struct fault *f)
 enum result
 verb_export(struct verb_call *c, struct fault *f)
 {
-    struct export_run x = {.out = {.call = c}, .folder = verb_arg(c, ARG_FOLDER)};
+    struct export_run x = {.out = {.call = c}};
     if (account_of(c, verb_arg(c, ARG_USER), &x.user, f) != R_OK)
         return R_FAIL;
     x.arena = arena_new();
-    enum result r = put_all(&x, f);
+    enum result r = read_folder(&x, verb_arg(c, ARG_FOLDER), f);
+    if (r == R_OK)
+        r = put_all(&x, f);
     arena_free(&x.arena);
     mail_user_close(&x.user);
     return r;

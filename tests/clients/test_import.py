@@ -153,6 +153,16 @@ def make_maildir(path, count, folder=None):
     return path
 
 
+def test_one_folder_out(server, tmp_path):
+    """That one and what is below it; none whose name differs in case only, but INBOX in any."""
+    for name in ("lists", "lists/sub", "Lists", "Lists/sub", "listsx"):
+        verb(server, "mailbox", "create", "alice", name)
+    for number, (folder, count) in enumerate((("lists", 2), ("lists/", 2), ("Lists/sub", 1), ("inbox", 1))):
+        said = verb(server, "export", "maildir", tmp_path / str(number), "-u", "alice", "--folder", folder)
+        assert f" of {count} mailboxes; 0 left out" in said, (folder, said)
+    assert "there is no such mailbox" in verb(server, "export", "maildir", tmp_path / "none", "-u", "alice", "--folder", "LISTS", want=1)
+
+
 def test_special_use(server, tmp_path):
     make_maildir(tmp_path / "md", 0)
     for name in (".Sent Items", ".Sent Items.2004", ".Gel&APY-schte Elemente", ".[Gmail].Spam", ".Sent Messages"):
