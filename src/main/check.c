@@ -6,6 +6,7 @@
 #include "ctl/verbs.h"
 #include "imap/filters.h"
 #include "mail/filter_event.h"
+#include "os/user.h"
 #include "sieve/sieve.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -155,6 +156,23 @@ check_smarthost(const struct config *c, struct fault *f)
     return r;
 }
 
+// To nobody's name the server gives no socket: it would stay its own, and the mail server could not come in.
+static enum result
+check_owners(const struct config *c, struct fault *f)
+{
+    const struct {
+        const char *setting, *name;
+    } owners[] = {{"lmtp_user", c->lmtp_user}, {"auth_service_user", c->auth_service_user}};
+    for (size_t i = 0; i < sizeof owners / sizeof owners[0]; i++) {
+        struct user_ids ids;
+        struct fault none;
+        if (owners[i].name[0] && user_find(owners[i].name, &ids, &none) != R_OK)
+            return fault_set(f, FAULT_BAD, "%s: there is no user '%.60s' on this machine",
+                             owners[i].setting, owners[i].name);
+    }
+    return R_OK;
+}
+
 int
 verb_config_check(const struct verb_options *o, const char *const *args, size_t n)
 {
@@ -164,7 +182,8 @@ verb_config_check(const struct verb_options *o, const char *const *args, size_t 
     if (verb_config(o, &c, &f) != R_OK)
         return output_fault(&f, 1);
     bool good = check_filters(c, &f) == R_OK && check_certificates(c, &f) == R_OK &&
-                check_scripts(c, &f) == R_OK && check_smarthost(c, &f) == R_OK;
+                check_scripts(c, &f) == R_OK && check_smarthost(c, &f) == R_OK &&
+                check_owners(c, &f) == R_OK;
     if (good)
         output_row("configuration", FIELDS(field_str("file", "", c->file ? c->file : ""),
                                            field_str(NULL, "%: no mistakes found",

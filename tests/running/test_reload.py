@@ -357,6 +357,18 @@ def test_unix_sockets_come_and_go(server):
     lmtp.close()
 
 
+@pytest.mark.parametrize("setting", ("lmtp_user", "auth_service_user"))
+def test_owners_of_sockets(server, setting):
+    """One who is misspelt is told: their socket would stay the service user's."""
+    server.settings[setting] = "nobody"
+    server.write_config()
+    run_verb("config", "check", "-c", server.config)
+    server.settings[setting] = "postfx"
+    server.write_config()
+    with pytest.raises(RuntimeError, match=f"{setting}: there is no user 'postfx'"):
+        run_verb("config", "check", "-c", server.config)
+
+
 def test_a_port_changes_its_service(server):
     server.ports["imap"], server.ports["imaps"] = server.ports["imaps"], server.ports["imap"]
     server.write_config()
