@@ -1,14 +1,35 @@
 #include "ctl/verbs.h"
 #include "base/limits.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <termios.h>
 #include <unistd.h>
 
-// ---- a password: one line of standard input, without echo on a terminal ----
+// ---- signals that end the command, while there is something to put in order ----
 
 static const int ends[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 enum { ENDS = sizeof ends / sizeof ends[0] };
+
+static void
+ends_take(void (*handler)(int), struct sigaction before[ENDS])
+{
+    struct sigaction end = {.sa_handler = handler, .sa_flags = (int)SA_RESETHAND};
+    for (int i = 0; i < ENDS; i++) {
+        sigaction(ends[i], NULL, &before[i]);
+        if (before[i].sa_handler != SIG_IGN)
+            sigaction(ends[i], &end, NULL);
+    }
+}
+
+static void
+ends_give(const struct sigaction before[ENDS])
+{
+    for (int i = 0; i < ENDS; i++)
+        sigaction(ends[i], &before[i], NULL);
+}
+
+// ---- a password: one line of standard input, without echo on a terminal ----
 
 static struct prompt {
     struct termios was;
@@ -27,14 +48,9 @@ static bool
 echo_off(void)
 {
     struct termios quiet;
-    struct sigaction end = {.sa_handler = on_end, .sa_flags = (int)SA_RESETHAND};
     if (tcgetattr(STDIN_FILENO, &prompt.was) != 0)
         return false;
-    for (int i = 0; i < ENDS; i++) {
-        sigaction(ends[i], NULL, &prompt.before[i]);
-        if (prompt.before[i].sa_handler != SIG_IGN)
-            sigaction(ends[i], &end, NULL);
-    }
+    ends_take(on_end, prompt.before);
     quiet = prompt.was;
     quiet.c_lflag &= ~(tcflag_t)ECHO;
     fprintf(stderr, "Password: ");
@@ -46,8 +62,7 @@ static void
 echo_on(void)
 {
     tcsetattr(STDIN_FILENO, TCSAFLUSH, &prompt.was);
-    for (int i = 0; i < ENDS; i++)
-        sigaction(ends[i], &prompt.before[i], NULL);
+    ends_give(prompt.before);
     fputc('\n', stderr);
 }
 
@@ -138,13 +153,44 @@ feed_filter(struct verb_client *c, struct fault *f)
     return name.n > 0 ? feed_from(c, open_named(name, "re", stdin), f) : R_OK;
 }
 
+// A file that is being written.
+static struct half {
+    const char *path;
+    struct sigaction before[ENDS];
+} half;
+
+static void
+on_end_halfway(int number)
+{
+    (void)unlink(half.path);
+    (void)raise(number);  // as above
+}
+
+// All mail and all password hashes may be in it: nobody else reads it. Never over an older one.
+static FILE *
+sink_begin(struct span name)
+{
+    if (span_eq(name, SPAN("-")))
+        return stdout;
+    int fd = open(name.p, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    FILE *file = fd >= 0 ? fdopen(fd, "w") : NULL;
+    if (fd >= 0) {
+        must(file != NULL);
+        half.path = name.p;
+        ends_take(on_end_halfway, half.before);
+    }
+    return file;
+}
+
 static enum result
 sink_end(FILE **file, struct fault *f)
 {
     if (fflush(*file) != 0 || (*file != stdout && fsync(fileno(*file)) != 0))
         return fault_errno(f, FAULT_DISK, "the file cannot be written");
-    if (*file != stdout)
+    if (*file != stdout) {
+        ends_give(half.before);
         (void)fclose(*file);  // it is on disk
+    }
     *file = NULL;
     return R_OK;
 }
@@ -157,7 +203,8 @@ sink_file_drop(struct verb_client *c)
     if (*file == NULL || *file == stdout)
         return;
     (void)fclose(*file);
-    (void)unlink(last_argument(c).p);
+    (void)unlink(half.path);
+    ends_give(half.before);
     *file = NULL;
 }
 
@@ -166,7 +213,7 @@ sink_file(struct verb_client *c, struct span bytes, struct fault *f)
 {
     FILE **file = (FILE **)verb_client_state(c);
     if (*file == NULL)
-        *file = open_named(last_argument(c), "wxe", stdout);  // never over an older backup
+        *file = sink_begin(last_argument(c));
     if (*file == NULL)
         return fault_errno(f, FAULT_BAD, "the file cannot be made");
     if (bytes.p == NULL)

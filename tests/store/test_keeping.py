@@ -1,10 +1,13 @@
 """The store as its keeper sees it: backup and restore, rebuild, verify, the codec on disk, compaction."""
+import os
 import pathlib
 import re
 import resource
 import signal
 import subprocess
 import time
+
+import pytest
 
 from lib import server as posthorn
 from lib.client import Imap
@@ -121,6 +124,36 @@ def test_failed_backup(make, tmp_path):
     before = path.read_bytes()
     done = verb(server, "backup", str(path), good=False)
     assert done.returncode == 1 and b"File exists" in done.stdout and path.read_bytes() == before, done.stdout
+
+
+@pytest.mark.parametrize("number", (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+def test_backup_is_ended(make, tmp_path, number):
+    """By a signal, halfway: what there is of the file goes."""
+    server = make()
+    c = server.imap()
+    for _ in range(3):
+        c.append("INBOX", b"Subject: large\r\n\r\n" + b"0123456789abcdef\r\n" * 600_000)
+    c.close()
+    path, ended = tmp_path / "all", 0
+    for _ in range(5):  # one may be ready before the signal comes
+        command = subprocess.Popen([posthorn.binary(), "backup", path, "-c", server.config], env=posthorn.environment())
+        while not path.exists() and command.poll() is None:
+            time.sleep(0.001)
+        command.send_signal(number)
+        ended += command.wait(60) == -number
+        assert path.exists() == (command.returncode == 0)
+        path.unlink(missing_ok=True)
+    assert ended > 0
+
+
+def test_backup_is_nobody_elses(make, tmp_path):
+    """All mail and all password hashes are in it."""
+    before = os.umask(0)
+    try:
+        verb(make(), "backup", str(tmp_path / "all"))
+    finally:
+        os.umask(before)
+    assert (tmp_path / "all").stat().st_mode & 0o777 == 0o600
 
 
 def test_restore_cut_at_its_end(make, tmp_path):
