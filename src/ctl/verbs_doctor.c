@@ -1,3 +1,4 @@
+#include "ctl/call.h"
 #include "ctl/output.h"
 #include "ctl/owner.h"
 #include "ctl/scanners.h"
@@ -381,6 +382,8 @@ verb_doctor(const struct verb_options *o, const char *const *args, size_t n)
     struct fault f;
     if (n > 0)
         return visit(o, args[0]);
+    if (o->resolver != NULL || o->authorities != NULL)  // they go with an address
+        return verb_wrong_arguments(verb_find(SPAN("doctor")));
     if (verb_config(o, &c, &f) != R_OK) {
         tell(NULL, "configuration", FINDING_WRONG, span_str(f.why), SPAN_NONE);
         return 1;

@@ -194,7 +194,7 @@ def test_help():
                                          (("config", "chekc"), "check"), (("zzzzzzzz",), "help"), (("%n%s",), "dns"), (("",), "help"),
                                          (("user", "add"), "NAME"), (("user", "add", "a", "b"), ""), (("serve", "--bogus"), "--bogus"),
                                          (("serve", "-c"), "-c"), (("user", "add", "x", "--data"), "--data"), (("demo", "--offset", "x"), "x"),
-                                         (("demo", "--offset", "70000"), ""), (("x" * 10000,), "help")])
+                                         (("demo", "--offset", "70000"), ""), (("doctor", "--resolver", "192.0.2.1"), "ADDRESS"), (("x" * 10000,), "help")])
 def test_unknown_words(words, want):
     code, out, err = run(*words)
     assert code not in (0, -6, -11), (code, out, err)
