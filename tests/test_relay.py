@@ -157,6 +157,9 @@ def test_verbs(host, sender):
     for words in (("show", gone), ("retry", "xyz"), ("hold", "f" * 16)):
         with pytest.raises(RuntimeError):
             sender.verb(*words)
+    for option, value, words in (("ret", "ful", "ret=full or ret=hdrs"), ("hold", "9223372036854775807s", "a time: "), ("by", "100000000000000d", "a time: ")):
+        with pytest.raises(RuntimeError, match=words):
+            sender.add("odd", **{option: value})
     assert re.search(rf"verb: queue hold {one}.*uid=", sender.stderr())  # the audit line
 
 

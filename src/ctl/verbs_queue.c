@@ -2,6 +2,7 @@
 #include "base/limits.h"
 #include "ctl/setting.h"
 #include "ctl/verbs.h"
+#include "relay/envelope.h"
 #include "relay/relay.h"
 
 enum { ROWS_MAX = 67108864, PIECE = 32768 };
@@ -52,7 +53,7 @@ static enum result
 take_time(struct span text, int64_t *at_out, struct fault *f)
 {
     uint64_t seconds = 0;
-    if (setting_time(text, &seconds) != R_OK)
+    if (setting_time(text, &seconds) != R_OK || seconds > INT32_MAX)
         return fault_set(f, FAULT_BAD, "a time: 30s, 10m, 2h");
     *at_out = clock_wall_s() + (int64_t)seconds;
     return R_OK;
@@ -83,8 +84,9 @@ take_option(struct adding *a, struct span name, struct span value, struct fault 
         return R_OK;
     }
     if (span_eq(name, SPAN("ret"))) {
-        e->ret = span_ieq(value, SPAN("full")) ? RELAY_RET_FULL : RELAY_RET_HDRS;
-        return R_OK;
+        return relay_ret_read(value, &e->ret) == R_OK
+                   ? R_OK
+                   : fault_set(f, FAULT_BAD, "ret=full or ret=hdrs");
     }
     if (span_eq(name, SPAN("body")))
         return take_body(value, e, f);
