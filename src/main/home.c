@@ -1,6 +1,7 @@
 #include "main/process.h"
 #include "base/log.h"
 #include "ctl/owner.h"
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <sys/stat.h>
@@ -78,6 +79,34 @@ choose_user(struct supervisor *s, const struct stat *st, struct fault *f)
     return R_OK;
 }
 
+static bool
+is_one_of(const char *name, const char *const *names, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
+// /tmp and its like: it has files, and none that a data directory has. Hidden ones do not count, nor what a new disk has.
+static bool
+is_somebodys(const char *path)
+{
+    static const char *const own[] = {"lock", "journal", "users"};
+    static const char *const nothing[] = {"lost+found", "demo-cert.pem", "demo-key.pem",
+                                          "demo-password"};
+    bool other = false, ours = false;
+    DIR *dir = opendir(path);
+    for (struct dirent *e = dir ? readdir(dir) : NULL; e != NULL; e = readdir(dir)) {
+        ours |= is_one_of(e->d_name, own, sizeof own / sizeof own[0]);
+        other |= e->d_name[0] != '.' &&
+                 !is_one_of(e->d_name, nothing, sizeof nothing / sizeof nothing[0]);
+    }
+    if (dir != NULL)
+        closedir(dir);
+    return other && !ours;
+}
+
 enum result
 home_prepare(struct supervisor *s, struct fault *f)
 {
@@ -90,6 +119,11 @@ home_prepare(struct supervisor *s, struct fault *f)
     if (choose_user(s, &st, f) != R_OK)
         return R_FAIL;
     bool ours = st.st_uid == s->ids.uid;
+    if ((!ours || (st.st_mode & 077)) && is_somebodys(data))
+        return fault_set(f, FAULT_BAD,
+                         "%.100s has other files, and would be closed to all others; name "
+                         "a directory for the data alone",
+                         data);
     if (!ours && st.st_uid != 0)
         return fault_set(f, FAULT_NOPERM,
                          "%.100s belongs to uid %u, not to uid %u who runs the server",

@@ -202,6 +202,18 @@ def test_unknown_words(words, want):
     assert out == "" or want in out
 
 
+@pytest.mark.parametrize("verb", ("demo", "serve"))
+def test_a_directory_of_others(tmp_path, verb):
+    """`--data /tmp`, or an unset variable: it is not taken from everybody."""
+    tmp_path.chmod(0o1777)
+    config = tmp_path / "other"
+    config.write_text('user = "nobody"\n')
+    for data, want in ((tmp_path, "has other files"), ("", "name is empty")):
+        words = ["--offset", "40000"] if verb == "demo" else []
+        code, _, err = run(verb, *words, "-c", config, "--data", data)
+        assert code == 1 and want in err and tmp_path.stat().st_mode & 0o7777 == 0o1777
+
+
 @pytest.mark.parametrize("verb", [("user", "add"), ("user", "list"), ("verify",), ("serve",), ("import",), ("backup",), ("who",), ("doctor",), ("config", "dump")])
 def test_each_verb_has_help(verb):
     code, out, _ = run(*verb, "--help")
