@@ -30,19 +30,38 @@ row_of(cfg_t *cfg, const char *name)
     return setting_find(span_str(full));
 }
 
+// A setting of the section, as it is written outside of it: "tls { key = ... }".
+static void
+put_setting(struct buf *b, const char *name, bool inside)
+{
+    if (!inside && span_starts(span_str(name), SPAN("tls.")))
+        buf_printf(b, "tls { %s = ... }", name + 4);
+    else
+        buf_printf(b, "'%s'", name);
+}
+
 static void
 advise_unknown(struct buf *b, cfg_t *cfg, struct span name)
 {
     struct buf full;
+    bool inside = cfg_name(cfg) != NULL && span_eq(span_str(cfg_name(cfg)), SPAN("tls"));
     buf_init(&full, 128);
-    if (cfg_name(cfg) != NULL && span_eq(span_str(cfg_name(cfg)), SPAN("tls")))
+    if (inside)
         buf_put_str(&full, "tls.");
     buf_put(&full, span_slice(name, 0, 60));
+    const struct setting *meant = setting_find(buf_span(&full));
     const char *near = setting_nearest(buf_span(&full));
-    buf_printf(b, "there is no setting '%.*s'; ", SPAN_ARG(span_slice(name, 0, 60)));
-    if (near != NULL)
-        buf_printf(b, "did you mean '%s'?", near);
+    if (meant != NULL)
+        buf_printf(b, "'%s' is written ", meant->name);
     else
+        buf_printf(b, "there is no setting '%.*s'; ", SPAN_ARG(span_slice(name, 0, 60)));
+    if (meant != NULL) {
+        put_setting(b, meant->name, inside);
+    } else if (near != NULL) {
+        buf_put_str(b, "did you mean ");
+        put_setting(b, near, inside);
+        buf_put_char(b, '?');
+    } else
         buf_put_str(b, "remove it, or see `posthorn config dump` for all settings");
     buf_done(&full);
 }

@@ -2,6 +2,17 @@
 
 #include "os/listen.h"
 
+// As os/listen.h takes them: an address of IPv6 stands in brackets. Two addresses in one text are none.
+static bool
+is_host(struct span host)
+{
+    bool six = host.n > 2 && host.p[0] == '[' && host.p[host.n - 1] == ']';
+    for (size_t i = 0; i < host.n; i++)
+        if (host.p[i] <= ' ' || host.p[i] == ',' || (host.p[i] == ':' && !six))
+            return false;
+    return host.n > 0;
+}
+
 static enum result
 check_address(const char *setting, const char *address, bool unix_too, struct fault *f)
 {
@@ -11,7 +22,8 @@ check_address(const char *setting, const char *address, bool unix_too, struct fa
     size_t colon = span_behind_last(a, ':');
     struct span port = span_skip(a, colon);
     uint32_t number;
-    if (colon < 2 || span_to_u32(port, &number) != R_OK || number == 0 || number > 65535)
+    if (!is_host(span_slice(a, 0, colon > 0 ? colon - 1 : 0)) ||
+        span_to_u32(port, &number) != R_OK || number == 0 || number > 65535)
         return fault_set(f, FAULT_BAD,
                          "%s: '%.60s' is no address; write \"0.0.0.0:143\", \"[::]:143\"%s",
                          setting, address, unix_too ? " or \"unix:/path\"" : "");
