@@ -3,6 +3,7 @@
 #include "ctl/option.h"
 #include "ctl/output.h"
 #include "ctl/verbs.h"
+#include <stddef.h>
 
 #define LOCAL(words, usage, least, most, fn, help)                                         \
     {words, usage, least, most, VERB_LOCAL, NULL, fn, NULL, NULL, help, 0},
@@ -210,6 +211,19 @@ stray_option(const struct verb *v, const struct verb_options *in)
     return NULL;
 }
 
+// The first whose value is empty, as of a script's variable that is not set: verbs would take it for one that was not given,
+// `expire --user ""` for all users. A sender may be empty.
+static const struct option *
+empty_option(const struct verb_options *in)
+{
+    for (size_t i = 0; i < options_count; i++)
+        if (options[i].value[0] != '\0' && option_is_given(&options[i], in) &&
+            option_argument(&options[i], in)[0] == '\0' &&
+            options[i].offset != offsetof(struct verb_options, envelope.from))
+            return &options[i];
+    return NULL;
+}
+
 // A verb with a function of its own looks itself.
 static bool
 has_required(const struct verb *v, const struct verb_options *in)
@@ -233,6 +247,14 @@ stray(const struct verb *v, const struct option *o)
 }
 
 static int
+empty(const struct option *o)
+{
+    struct fault f;
+    fault_set(&f, FAULT_BAD, "the value of %s is empty", o->name);
+    return output_fault(&f, EXIT_USAGE);
+}
+
+static int
 follow(const struct line *l)
 {
     size_t used;
@@ -246,9 +268,12 @@ follow(const struct line *l)
     if (v == NULL)
         return unknown_verb(l);
     size_t n = l->n - used;
-    const struct option *more = stray_option(v, &l->options);
+    const struct option *more = stray_option(v, &l->options),
+                        *none = empty_option(&l->options);
     if (more != NULL)
         return stray(v, more);
+    if (none != NULL)
+        return empty(none);
     if (n < v->args_min || n > v->args_max || !has_required(v, &l->options))
         return verb_wrong_arguments(v);
     return run(v, &l->options, l->words + used, n);

@@ -34,8 +34,6 @@ enum result
 verb_config(const struct verb_options *o, struct config **c_out, struct fault *f)
 {
     const char *file = o->file;
-    if (o->data != NULL && o->data[0] == '\0')  // a script's variable that is not set
-        return fault_set(f, FAULT_BAD, "--data: the directory's name is empty");
     if (file == NULL && o->data == NULL && is_there(default_file))
         file = default_file;
     struct buf path;

@@ -202,16 +202,28 @@ def test_unknown_words(words, want):
     assert out == "" or want in out
 
 
+EMPTY = (["expire", "--user", ""], ["expire", "--user="], ["export", "mbox", "out", "-u", "ann", "--folder", ""], ["mailbox", "undelete", "ann", "--since", ""],
+         ["user", "password", "add", "ann", "x", "--protocol", ""], ["user", "password", "add", "ann", "x", "--expires", ""],
+         ["restore", "file", "--user", "ann", "--folder", ""], ["user", "list", "-c", ""])
+
+
+@pytest.mark.parametrize("words", EMPTY, ids=" ".join)
+def test_empty_values(words):
+    """Of a script's variable that is not set: not the same as leaving the option out."""
+    code, out, err = run(*words)
+    assert code == 2 and out == "" and "is empty" in err
+
+
 @pytest.mark.parametrize("verb", ("demo", "serve"))
 def test_a_directory_of_others(tmp_path, verb):
     """`--data /tmp`, or an unset variable: it is not taken from everybody."""
     tmp_path.chmod(0o1777)
     config = tmp_path / "other"
     config.write_text('user = "nobody"\n')
-    for data, want in ((tmp_path, "has other files"), ("", "name is empty")):
+    for data, want in ((tmp_path, "has other files"), ("", "value of --data is empty")):
         words = ["--offset", "40000"] if verb == "demo" else []
         code, _, err = run(verb, *words, "-c", config, "--data", data)
-        assert code == 1 and want in err and tmp_path.stat().st_mode & 0o7777 == 0o1777
+        assert code == (1 if data else 2) and want in err and tmp_path.stat().st_mode & 0o7777 == 0o1777
 
 
 @pytest.mark.parametrize("verb", [("user", "add"), ("user", "list"), ("verify",), ("serve",), ("import",), ("backup",), ("who",), ("doctor",), ("config", "dump")])
