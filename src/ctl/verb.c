@@ -247,11 +247,21 @@ stray(const struct verb *v, const struct option *o)
 }
 
 static int
-empty(const struct option *o)
+empty(const char *what)
 {
     struct fault f;
-    fault_set(&f, FAULT_BAD, "the value of %s is empty", o->name);
+    fault_set(&f, FAULT_BAD, "the value of %s is empty", what);
     return output_fault(&f, EXIT_USAGE);
+}
+
+// Of the words that may be left out: `address delete sales@x.org ""` is not about all targets.
+static bool
+has_empty_word(const struct verb *v, const char *const *args, size_t n)
+{
+    for (size_t i = v->args_min; i < n; i++)
+        if (args[i][0] == '\0')
+            return true;
+    return false;
 }
 
 static int
@@ -273,9 +283,11 @@ follow(const struct line *l)
     if (more != NULL)
         return stray(v, more);
     if (none != NULL)
-        return empty(none);
+        return empty(none->name);
     if (n < v->args_min || n > v->args_max || !has_required(v, &l->options))
         return verb_wrong_arguments(v);
+    if (has_empty_word(v, l->words + used, n))
+        return empty("an argument");
     return run(v, &l->options, l->words + used, n);
 }
 

@@ -204,7 +204,8 @@ def test_unknown_words(words, want):
 
 EMPTY = (["expire", "--user", ""], ["expire", "--user="], ["export", "mbox", "out", "-u", "ann", "--folder", ""], ["mailbox", "undelete", "ann", "--since", ""],
          ["user", "password", "add", "ann", "x", "--protocol", ""], ["user", "password", "add", "ann", "x", "--expires", ""],
-         ["restore", "file", "--user", "ann", "--folder", ""], ["user", "list", "-c", ""])
+         ["restore", "file", "--user", "ann", "--folder", ""], ["user", "list", "-c", ""],
+         ["address", "delete", "sales@x.org", ""], ["sieve", "filter", "ann", "INBOX", ""], ["who", ""], ["quota", "list", ""])
 
 
 @pytest.mark.parametrize("words", EMPTY, ids=" ".join)
