@@ -89,6 +89,7 @@ def test_a_hung_role_is_replaced(abstract, role):
 def test_the_watchdog_starves_while_a_role_hangs(abstract):
     """role_timeout = 0: nobody is ended here, so the manager has to see it."""
     server = Managed({"role_timeout": "0s"}, ear=abstract, watchdog_s=2)
+    abstract.wait("READY")  # one that is not ready yet is not asked
     abstract.wait("WATCHDOG", 2)
     pid = server.roles()["mail"][0]
     os.kill(pid, signal.SIGSTOP)
