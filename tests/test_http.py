@@ -329,6 +329,26 @@ def test_a_role_that_cannot_start(server):
     await_ready(True)
 
 
+def said(server, text):
+    """Status, fields and body of a request that curl would not send."""
+    with socket.create_connection(("127.0.0.1", server.http), timeout=60) as s:
+        s.sendall(text)
+        answer = b"".join(iter(lambda: s.recv(65536), b""))
+    head, _, body = answer.decode().partition("\r\n\r\n")
+    lines = head.lower().split("\r\n")
+    return int(lines[0].split()[1]), dict(line.split(": ", 1) for line in lines[1:]), body
+
+
+def test_whole_urls(server):
+    """RFC 9112 section 3.2.2: a server takes the absolute form, whose host counts."""
+    url = b"http://autoconfig.example.net"
+    for path, host in ((b"/mail/config-v1.1.xml", "example.net"), (b"/mail/config-v1.1.xml?emailaddress=a@example.org", "example.org")):
+        status, fields, body = said(server, b"GET " + url + path + b" HTTP/1.1\r\nHost: example.org\r\nProxy-Connection: keep-alive\r\n\r\n")
+        assert status == 200 and fields["connection"] == "close" and f"<domain>{host}</domain>" in body
+    assert said(server, b"GET http://mail.example.org HTTP/1.1\r\nHost: mail.example.org\r\n\r\n")[0] == 404
+    assert said(server, b"GET http://mail.example.org/healthz HTTP/1.1\r\nHost: mail.example.org\r\n\r\n")[::2] == (200, "ok\n")
+
+
 def test_strangers(server):
     """Broken requests, and what never ends, take nothing from others."""
     slow = [socket.create_connection(("127.0.0.1", server.http), timeout=60) for _ in range(50)]

@@ -6,6 +6,7 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent_ssl.h>
 #include <event2/http.h>
+#include <event2/http_struct.h>
 #include <event2/listener.h>
 #include <sys/socket.h>
 
@@ -140,23 +141,34 @@ header(struct evhttp_request *r, const char *name)
     return value ? span_str(value) : SPAN_NONE;
 }
 
+// "/path?query", or all of a URL: who asks takes us for a proxy, and the URL's host counts (RFC 9112 section 3.2.2).
+static void
+read_target(struct evhttp_request *r, struct http_question *q)
+{
+    struct span target = span_str(evhttp_request_get_uri(r));
+    const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(r);
+    bool whole = uri != NULL && evhttp_uri_get_scheme(uri) != NULL;
+    size_t query = span_find_char(target, '?');
+    q->path = whole ? span_str(evhttp_uri_get_path(uri)) : span_slice(target, 0, query);
+    q->query = span_skip(target, query + 1);
+    q->host = whole ? span_str(evhttp_uri_get_host(uri)) : header(r, "Host");
+}
+
 static void
 on_request(struct evhttp_request *r, void *arg)
 {
     struct http_server *s = arg;
     enum evhttp_cmd_type command = evhttp_request_get_command(r);
     struct evbuffer *in = evhttp_request_get_input_buffer(r);
-    struct span uri = span_str(evhttp_request_get_uri(r));
-    size_t n = evbuffer_get_length(in), query = span_find_char(uri, '?');
+    size_t n = evbuffer_get_length(in);
     struct http_question q = {
         .post = command == EVHTTP_REQ_POST,
-        .path = span_slice(uri, 0, query),
-        .query = span_skip(uri, query + 1),
-        .host = header(r, "Host"),
         .body = n ? span_of((const char *)evbuffer_pullup(in, -1), n) : SPAN(""),
         .admin = is_admin(s, r),
     };
     struct http_answer a = {0};
+    r->flags &= ~EVHTTP_PROXY_REQUEST;  // evhttp would not say that it closes
+    read_target(r, &q);
     buf_init(&a.body, LIMIT_http_answer);
     http_answer(s->options, &q, &a);
     send_answer(r, &a, command == EVHTTP_REQ_HEAD);
