@@ -349,6 +349,14 @@ def test_whole_urls(server):
     assert said(server, b"GET http://mail.example.org/healthz HTTP/1.1\r\nHost: mail.example.org\r\n\r\n")[::2] == (200, "ok\n")
 
 
+def test_one_host(server):
+    """RFC 9112 sections 3.2 and 5.1: what is no request gets 400, also where its path is there."""
+    for version, fields, status in ((b"1.1", b"Host: mail.example.org\r\n", 200), (b"1.1", b"Host:\r\n", 200), (b"1.0", b"", 200), (b"1.1", b"Host: [::1]:80\r\n", 200),
+                                    (b"1.1", b"", 400), (b"1.1", b"Host: a\r\nHost: a\r\n", 400), (b"1.0", b"Host: a\r\nhost: b\r\n", 400),
+                                    (b"1.1", b"Host : a\r\n", 400), (b"1.1", b"Host: a\r\nX : b\r\n", 400), (b"1.1", b"Host: a/b\r\n", 400), (b"1.1", b"Host: a b\r\n", 400)):
+        assert said(server, b"GET /healthz HTTP/" + version + b"\r\n" + fields + b"\r\n")[0] == status, fields
+
+
 def test_strangers(server):
     """Broken requests, and what never ends, take nothing from others."""
     slow = [socket.create_connection(("127.0.0.1", server.http), timeout=60) for _ in range(50)]

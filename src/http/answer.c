@@ -202,6 +202,10 @@ http_answer(const struct http_options *o, const struct http_question *q,
     a->status = 200;
     a->type = TEXT;
     a->allow = NULL;
+    if (q->broken) {
+        refuse(a, 400, "This is no request of HTTP.");
+        return;
+    }
     if (route == NULL) {
         refuse(a, 404, "There is nothing here.");
         return;

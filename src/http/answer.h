@@ -11,7 +11,8 @@ struct http_question {
     struct span query;  // behind "?"
     struct span host;   // of the field Host
     struct span body;
-    bool admin;  // from a network of the administrator's
+    bool admin;   // from a network of the administrator's
+    bool broken;  // it is no request, whatever it asks for
 };
 
 struct http_answer {

@@ -7,7 +7,9 @@
 #include <event2/bufferevent_ssl.h>
 #include <event2/http.h>
 #include <event2/http_struct.h>
+#include <event2/keyvalq_struct.h>
 #include <event2/listener.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
 
 enum { PAUSE_MS = 200 };
@@ -141,6 +143,25 @@ header(struct evhttp_request *r, const char *name)
     return value ? span_str(value) : SPAN_NONE;
 }
 
+// RFC 9112 sections 3.2 and 5.1: one Host, where HTTP/1.1 is spoken, that can be one; no blank before a colon.
+static bool
+is_broken(struct evhttp_request *r)
+{
+    unsigned hosts = 0;
+    const struct evkeyval *field;
+    TAILQ_FOREACH(field, evhttp_request_get_input_headers(r), next)
+    {
+        if (strpbrk(field->key, " \t") != NULL)
+            return true;
+        if (!span_ieq(span_str(field->key), SPAN("Host")))
+            continue;
+        hosts++;
+        if (strpbrk(field->value, " \t\"#/<>?@\\^`{|}") != NULL)
+            return true;
+    }
+    return hosts > 1 || (hosts == 0 && r->major == 1 && r->minor > 0);
+}
+
 // "/path?query", or all of a URL: who asks takes us for a proxy, and the URL's host counts (RFC 9112 section 3.2.2).
 static void
 read_target(struct evhttp_request *r, struct http_question *q)
@@ -165,6 +186,7 @@ on_request(struct evhttp_request *r, void *arg)
         .post = command == EVHTTP_REQ_POST,
         .body = n ? span_of((const char *)evbuffer_pullup(in, -1), n) : SPAN(""),
         .admin = is_admin(s, r),
+        .broken = is_broken(r),
     };
     struct http_answer a = {0};
     r->flags &= ~EVHTTP_PROXY_REQUEST;  // evhttp would not say that it closes
