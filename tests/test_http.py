@@ -349,6 +349,20 @@ def test_whole_urls(server):
     assert said(server, b"GET http://mail.example.org/healthz HTTP/1.1\r\nHost: mail.example.org\r\n\r\n")[::2] == (200, "ok\n")
 
 
+@pytest.mark.parametrize("tls", [False, True])
+def test_answered_and_closed(server, tls):
+    """A connection that was answered keeps no descriptor, though its 20 seconds are not over."""
+    def descriptors():
+        return len(os.listdir(f"/proc/{server.pids('http')[0]}/fd"))
+    before = descriptors()
+    for _ in range(10):
+        assert server.ask("/healthz", tls=tls)[0] == 200
+    since = time.monotonic()
+    while descriptors() >= before + 10:
+        assert time.monotonic() - since < 10
+        time.sleep(0.05)
+
+
 def test_one_host(server):
     """RFC 9112 sections 3.2 and 5.1: what is no request gets 400, also where its path is there."""
     for version, fields, status in ((b"1.1", b"Host: mail.example.org\r\n", 200), (b"1.1", b"Host:\r\n", 200), (b"1.0", b"", 200), (b"1.1", b"Host: [::1]:80\r\n", 200),

@@ -12,7 +12,7 @@
 #include <sys/queue.h>
 #include <sys/socket.h>
 
-enum { PAUSE_MS = 200 };
+enum { PAUSE_MS = 200, LINGER_MS = 1000 };
 
 struct listening {
     struct http_server *server;
@@ -60,6 +60,21 @@ on_deadline(void *arg)
     if (fd >= 0)
         (void)shutdown(fd, SHUT_RDWR);
     deadline_free(d);
+}
+
+// evhttp ends what we send, and our reference keeps the descriptor: closed at once, with octets behind the request that nobody
+// reads, it would be reset, and take the answer along (RFC 9112 section 9.6).
+static void
+on_answered(struct evhttp_request *r, void *arg)
+{
+    struct http_server *s = arg;
+    struct deadline *d = s->deadlines;
+    const struct bufferevent *bev =
+        evhttp_connection_get_bufferevent(evhttp_request_get_connection(r));
+    while (d != NULL && d->bev != bev)
+        d = d->next;
+    if (d != NULL)
+        timer_set(&d->timer, LINGER_MS);
 }
 
 static struct bufferevent *
@@ -189,6 +204,7 @@ on_request(struct evhttp_request *r, void *arg)
         .broken = is_broken(r),
     };
     struct http_answer a = {0};
+    evhttp_request_set_on_complete_cb(r, on_answered, s);
     r->flags &= ~EVHTTP_PROXY_REQUEST;  // evhttp would not say that it closes
     read_target(r, &q);
     buf_init(&a.body, LIMIT_http_answer);
