@@ -9,6 +9,7 @@ import re
 import signal
 import smtplib
 import socket
+import threading
 import time
 
 import pytest
@@ -580,6 +581,53 @@ def test_lost_and_found(place):
         wait_for(lambda: rcpt(server, "nobody-here@example.org") == 550)
     session.command("NOOP")
     session.wire.close()
+
+
+class Stalling:
+    """Passes on what is said to a server and what it answers; while `stalls` is set no more than the beginning of an answer."""
+
+    def __init__(self, port):
+        self.port, self.stalls = port, threading.Event()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                near = self.listener.accept()[0]
+            except OSError:
+                return
+            far = socket.create_connection(("127.0.0.1", self.port))
+            threading.Thread(target=self.pump, args=(near, far, False), daemon=True).start()
+            threading.Thread(target=self.pump, args=(far, near, True), daemon=True).start()
+
+    def pump(self, source, sink, answers):
+        try:
+            while text := source.recv(65536):
+                if answers and self.stalls.is_set():
+                    text = text[:7]
+                sink.sendall(text)
+            sink.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+
+def test_half_an_answer():
+    """An LDAP server that stops in the middle of its answers holds nobody for longer than any other that is lost."""
+    base = userbases.Ldap()
+    base.put("ann", "secret-a")
+    between = Stalling(base.port)
+    server = posthorn.Server({**base.settings, "userdb_ldap_uri": f"ldap://127.0.0.1:{between.listener.getsockname()[1]}", "userdb_cache": "0s"})
+    assert granted(server, "ann", "secret-a")
+    between.stalls.set()
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        for line in pool.map(lambda name: login(server, name, "x"), [f"ann{n}" for n in range(8)]):
+            assert line.startswith(LATER)
+    between.stalls.clear()
+    wait_for(lambda: granted(server, "ann", "secret-a"), seconds=30)
+    server.stop()
+    between.listener.close()
+    base.stop()
 
 
 def test_one_who_cannot_be_read(place):

@@ -81,6 +81,18 @@ ldap_set_tls(const struct directory_settings *s, LDAP *conn)
     ldap_set_option(conn, LDAP_OPT_X_TLS_NEWCTX, &none);
 }
 
+// libldap waits for the first octet of an answer only, and reads the rest as long as it takes: with TLS a whole record.
+static void
+set_patience(const struct ldap *l, LDAP *conn)
+{
+    const struct timeval wait = ldap_time_left(l);
+    int fd = -1;
+    if (ldap_get_option(conn, LDAP_OPT_DESC, &fd) != LDAP_OPT_SUCCESS || fd < 0)
+        return;
+    must(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) == 0);
+    must(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait) == 0);
+}
+
 static void
 set_options(struct ldap *l, LDAP *conn)
 {
@@ -91,6 +103,7 @@ set_options(struct ldap *l, LDAP *conn)
     ldap_set_option(conn, LDAP_OPT_TIMEOUT, &wait);
     ldap_set_option(conn, LDAP_OPT_REFERRALS, LDAP_OPT_OFF);
     ldap_set_tls(l->settings, conn);
+    set_patience(l, conn);
 }
 
 // A connection to one of the addresses of a server, by the deadline. libldap would look the name up without one.
@@ -192,6 +205,7 @@ ldap_await(struct ldap *l, LDAP *conn, int id, const char *what, LDAPMessage **o
 {
     struct timeval wait = ldap_time_left(l);
     LDAPMessage *m = NULL;
+    set_patience(l, conn);
     int type = ldap_result(conn, id, LDAP_MSG_ALL, &wait, &m);
     if (type > 0) {
         *out = m;
