@@ -213,6 +213,13 @@ resolve_connect(const struct resolve_address *a, uint64_t until_ms, int *fd_out,
     return r;
 }
 
+uint64_t
+resolve_share_ms(uint64_t until_ms, size_t places)
+{
+    uint64_t now_ms = clock_mono_ms();
+    return now_ms < until_ms ? now_ms + (until_ms - now_ms) / places : until_ms;
+}
+
 enum result
 resolve_reach(const char *host, const char *port, uint64_t until_ms, int *fd_out,
               struct fault *f)
@@ -221,7 +228,8 @@ resolve_reach(const char *host, const char *port, uint64_t until_ms, int *fd_out
     if (resolve_host(host, port, until_ms, &found, f) != R_OK)
         return R_FAIL;
     for (size_t i = 0; i < found.n; i++)
-        if (resolve_connect(&found.list[i], until_ms, fd_out, f) == R_OK)
+        if (resolve_connect(&found.list[i], resolve_share_ms(until_ms, found.n - i), fd_out,
+                            f) == R_OK)
             return R_OK;
     return R_FAIL;
 }

@@ -31,7 +31,10 @@ enum result resolve_host(const char *host, const char *port, uint64_t until_ms,
 // R_OK: a non-blocking socket that is connected to the address.
 enum result resolve_connect(const struct resolve_address *a, uint64_t until_ms, int *fd_out,
                             struct fault *f) MUST_CHECK;
-// The host's addresses in turn, all by that deadline: the first that can be reached. FAULT_UNAVAILABLE with the reason of the last one.
+// When the first of so many places is to be given up, so that those behind it have their share of the time.
+uint64_t resolve_share_ms(uint64_t until_ms, size_t places);
+// The host's addresses in turn, all by that deadline: the first that can be reached; one that does not answer leaves the others
+// their time. FAULT_UNAVAILABLE with the reason of the last one.
 enum result resolve_reach(const char *host, const char *port, uint64_t until_ms,
                           int *fd_out, struct fault *f) MUST_CHECK;
 

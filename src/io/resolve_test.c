@@ -21,6 +21,18 @@ enum { WAIT_MS = 200, SOON_MS = 5000 };
 static atomic_uint calls, ended;
 static atomic_bool back;
 
+// Of the host "two": nobody answers at the first.
+static struct sockaddr_in places[2];
+static struct addrinfo two[2] = {{.ai_family = AF_INET,
+                                  .ai_socktype = SOCK_STREAM,
+                                  .ai_addr = (struct sockaddr *)&places[0],
+                                  .ai_addrlen = sizeof places[0],
+                                  .ai_next = &two[1]},
+                                 {.ai_family = AF_INET,
+                                  .ai_socktype = SOCK_STREAM,
+                                  .ai_addr = (struct sockaddr *)&places[1],
+                                  .ai_addrlen = sizeof places[1]}};
+
 static pthread_key_t key;
 
 static void
@@ -55,7 +67,7 @@ getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
         usleep(1000);
     if (strcmp(host, "nobody") == 0)
         return EAI_NONAME;
-    *out = &one;
+    *out = strcmp(host, "two") == 0 ? &two[0] : &one;
     return 0;
 }
 
@@ -176,13 +188,49 @@ test_connect(void **unused)
     close(listener);
 }
 
+static int
+listen_at(struct sockaddr_in *at, int backlog)
+{
+    socklen_t n = sizeof *at;
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    *at = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = 0x0100007f};
+    assert_int_equal(bind(listener, (struct sockaddr *)at, sizeof *at), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)at, &n), 0);
+    assert_int_equal(listen(listener, backlog), 0);
+    return listener;
+}
+
+// An address that is dead takes its share of the time, not all of it.
+static void
+test_second_address(void **unused)
+{
+    (void)unused;
+    struct fault f;
+    int full = listen_at(&places[0], 0), good = listen_at(&places[1], 8), fd = -1, kept[4];
+    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
+        kept[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        (void)connect(kept[i], (struct sockaddr *)&places[0], sizeof places[0]);
+    }
+    assert_int_equal(resolve_reach("two", "389", clock_mono_ms() + WAIT_MS * 5, &fd, &f),
+                     R_OK);
+    struct sockaddr_in peer;
+    socklen_t n = sizeof peer;
+    assert_int_equal(getpeername(fd, (struct sockaddr *)&peer, &n), 0);
+    assert_int_equal(peer.sin_port, places[1].sin_port);
+    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++)
+        close(kept[i]);
+    close(fd);
+    close(full);
+    close(good);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_answers), cmocka_unit_test(test_alone_again),
         cmocka_unit_test(test_dead),    cmocka_unit_test(test_late),
-        cmocka_unit_test(test_connect),
+        cmocka_unit_test(test_connect), cmocka_unit_test(test_second_address),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
