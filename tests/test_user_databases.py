@@ -612,6 +612,41 @@ class Stalling:
             pass
 
 
+class Deaf:
+    """A port that connections to are not even refused, as of a machine that is off: its queue is full."""
+
+    def __init__(self):
+        self.listener = socket.socket()
+        self.listener.bind(("127.0.0.1", 0))
+        self.listener.listen(0)
+        self.port = self.listener.getsockname()[1]
+        self.queue = [socket.socket() for _ in range(4)]
+        for s in self.queue:
+            s.setblocking(False)
+            s.connect_ex(("127.0.0.1", self.port))
+
+    def close(self):
+        for s in (*self.queue, self.listener):
+            s.close()
+
+
+@pytest.mark.parametrize("kind", ["Ldap", "Postgres"])
+def test_the_first_server_is_off(kind):
+    """Of several servers the next one is asked while there is time."""
+    base, off = KINDS[kind](), Deaf()
+    base.put("ann", "secret-a")
+    if kind == "Ldap":
+        both = {"userdb_ldap_uri": f"ldap://127.0.0.1:{off.port} ldap://127.0.0.1:{base.port}"}
+    else:
+        both = {"userdb_sql_connection": f"host=127.0.0.1,127.0.0.1 port={off.port},{base.port} dbname=postgres user=posthorn"}
+    server = posthorn.Server({**base.settings, **both})
+    assert granted(server, "ann", "secret-a")
+    assert login(server, "ann", "wrong").startswith(WRONG)
+    server.stop()
+    off.close()
+    base.stop()
+
+
 def test_half_an_answer():
     """An LDAP server that stops in the middle of its answers holds nobody for longer than any other that is lost."""
     base = userbases.Ldap()

@@ -106,14 +106,14 @@ set_options(struct ldap *l, LDAP *conn)
     set_patience(l, conn);
 }
 
-// A connection to one of the addresses of a server, by the deadline. libldap would look the name up without one.
+// A connection to one of the addresses of a server, by a deadline. libldap would look the name up without one.
 static enum result
-reach(const struct ldap *l, const LDAPURLDesc *u, int *fd_out, struct fault *f)
+reach(const LDAPURLDesc *u, uint64_t until_ms, int *fd_out, struct fault *f)
 {
     char port[16];
     snprintf(port, sizeof port, "%d", u->lud_port);
     const char *host = u->lud_host && u->lud_host[0] ? u->lud_host : "localhost";
-    return resolve_reach(host, port, l->deadline_ms, fd_out, f);
+    return resolve_reach(host, port, until_ms, fd_out, f);
 }
 
 static bool
@@ -163,6 +163,16 @@ open_local(struct ldap *l, const LDAPURLDesc *u, LDAP **out, struct fault *f)
     return R_OK;
 }
 
+static size_t
+count_words(struct span s)
+{
+    struct span word;
+    size_t n = 0;
+    while (span_next_field(&s, ' ', &word) == R_OK)
+        n += word.n > 0;
+    return n;
+}
+
 // The first of the servers that can be reached.
 static enum result
 dial_first(struct ldap *l, LDAP **out, struct fault *f)
@@ -172,9 +182,10 @@ dial_first(struct ldap *l, LDAP **out, struct fault *f)
     enum result r = fault_set(f, FAULT_UNAVAILABLE, "LDAP: no server");
     while (r != R_OK && ldap_next_url(&urls, &u) == R_OK) {
         int fd = -1;
+        uint64_t until_ms = resolve_share_ms(l->deadline_ms, 1 + count_words(urls));
         if (is_url_of(u, "ldapi"))
             r = open_local(l, u, out, f);
-        else if (reach(l, u, &fd, f) == R_OK)
+        else if (reach(u, until_ms, &fd, f) == R_OK)
             r = adopt(l, u, fd, out, f);
         ldap_free_urldesc(u);
     }

@@ -173,6 +173,8 @@ finish_connect(struct postgres *q, struct fault *f)
 struct places {
     struct buf hosts, addresses, ports;
     size_t n;
+    size_t hosts_left;  // this one, and those behind it
+    bool one_answers;
 };
 
 static void
@@ -211,6 +213,23 @@ address_text(const struct resolve_address *a, char out[INET6_ADDRSTRLEN])
     return inet_ntop(a->at.ss_family, octets, out, INET6_ADDRSTRLEN);
 }
 
+// libpq waits for an address that does not answer as long as we do, and so never comes to the next one: those before the first
+// that takes connections are left out.
+static bool
+is_worth_it(const struct postgres *q, const struct places *p,
+            const struct resolve_addresses *found, size_t i, struct fault *f)
+{
+    int fd = -1;
+    uint64_t until_ms = resolve_share_ms(q->deadline_ms, p->hosts_left);
+    if (p->one_answers || (p->hosts_left == 1 && i + 1 == found->n))
+        return true;
+    if (resolve_connect(&found->list[i], resolve_share_ms(until_ms, found->n - i), &fd,
+                        f) != R_OK)
+        return false;
+    close(fd);
+    return true;
+}
+
 // A folder of sockets needs no name server.
 static enum result
 put_host(struct postgres *q, struct places *p, struct span host, struct span port,
@@ -229,8 +248,10 @@ put_host(struct postgres *q, struct places *p, struct span host, struct span por
     if (resolve_host(name, number, q->deadline_ms, &found, f) != R_OK)
         return R_FAIL;
     for (size_t i = 0; i < found.n; i++)
-        if (address_text(&found.list[i], text) != NULL)
+        if (address_text(&found.list[i], text) != NULL && is_worth_it(q, p, &found, i, f)) {
             put_place(p, host, text, port);
+            p->one_answers = true;
+        }
     return R_OK;
 }
 
@@ -239,8 +260,10 @@ static enum result
 put_hosts(struct postgres *q, struct span hosts, struct span ports, struct places *p,
           struct fault *f)
 {
-    struct span host, port = SPAN("5432"), next;
-    while (span_next_field(&hosts, ',', &host) == R_OK) {
+    struct span host, port = SPAN("5432"), next, rest = hosts;
+    while (span_next_field(&rest, ',', &host) == R_OK)
+        p->hosts_left++;
+    for (; span_next_field(&hosts, ',', &host) == R_OK; p->hosts_left--) {
         if (span_next_field(&ports, ',', &next) == R_OK && next.n > 0)
             port = span_trim(next);
         if (host.n > 0 && put_host(q, p, span_trim(host), port, f) != R_OK)
