@@ -3,10 +3,10 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "io/resolve.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <netdb.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -62,7 +62,7 @@ connect_unix(struct dialog *d, const char *path, struct fault *f)
 static enum result
 connect_tcp(struct dialog *d, struct span where, struct fault *f)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
+    struct fault why;
     char host[256], port[16];
     size_t colon = span_behind_last(where, ':');
     struct span name = span_slice(where, 0, colon ? colon - 1 : 0);
@@ -70,17 +70,9 @@ connect_tcp(struct dialog *d, struct span where, struct fault *f)
         name = span_slice(name, 1, name.n - 1);
     snprintf(host, sizeof host, "%.*s", SPAN_ARG(name));
     snprintf(port, sizeof port, "%.*s", SPAN_ARG(span_skip(where, colon)));
-    int code = getaddrinfo(host, port, &hints, &found);
-    if (code != 0)
-        return fault_set(f, FAULT_UNAVAILABLE, "clamd's name: %s", gai_strerror(code));
-    enum result r = fault_set(f, FAULT_UNAVAILABLE, "clamd's name has no address");
-    for (const struct addrinfo *a = found; r != R_OK && a; a = a->ai_next) {
-        if (d->fd >= 0)
-            close(d->fd);
-        r = connect_to(d, a->ai_addr, a->ai_addrlen, f);
-    }
-    freeaddrinfo(found);
-    return r;
+    if (resolve_reach(host, port, d->until_ms, &d->fd, &why) == R_OK)
+        return R_OK;
+    return fault_set(f, FAULT_UNAVAILABLE, "clamd cannot be reached: %.150s", why.why);
 }
 
 static enum result

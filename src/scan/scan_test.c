@@ -5,9 +5,14 @@
 
 #include "scan/service.h"
 
+#include "base/clock.h"
+
+#include <netdb.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include <unistd.h>
 
 // ---- rspamd's answers ----
 
@@ -131,6 +136,41 @@ clamd_answers(void **state)
     }
 }
 
+// ---- clamd by a name ----
+
+static atomic_bool name_server_is_back;
+
+// No name server answers.
+int
+getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
+            struct addrinfo **out)
+{
+    (void)host, (void)port, (void)hints, (void)out;
+    while (!name_server_is_back)
+        usleep(1000);
+    return EAI_AGAIN;
+}
+
+static void
+clamd_without_a_name_server(void **state)
+{
+    (void)state;
+    const struct scan_services s = {.clamd = "clamd.example.org:3310", .timeout_ms = 200};
+    const struct scan_text text = {.fd = -1};
+    struct scan_verdict v = {0};
+    struct buf names;
+    struct fault f;
+    uint64_t from_ms = clock_mono_ms();
+    scan_names_init(&names);
+    alarm(20);
+    assert_int_equal(scan_clamd(&s, &text, &names, &v, &f), R_FAIL);
+    assert_int_equal(f.kind, FAULT_UNAVAILABLE);
+    assert_true(clock_mono_ms() - from_ms < 10000);
+    alarm(0);
+    name_server_is_back = true;
+    buf_done(&names);
+}
+
 // ---- between the roles ----
 
 static void
@@ -166,9 +206,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rspamd_answers),
-        cmocka_unit_test(rspamd_has_much_to_say),
-        cmocka_unit_test(clamd_answers),
+        cmocka_unit_test(rspamd_answers),  cmocka_unit_test(rspamd_has_much_to_say),
+        cmocka_unit_test(clamd_answers),   cmocka_unit_test(clamd_without_a_name_server),
         cmocka_unit_test(verdicts_travel),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
