@@ -135,10 +135,10 @@ def test_a_digest_that_is_not_of_the_document(here):
 class Odd:
     """A server on port 993 of an address of its own that says what it is told, over TLS."""
 
-    def __init__(self, here, answer):
+    def __init__(self, here, answer, pair=("cert.pem", "key.pem")):
         self.ip = "127." + ".".join(str(random.randrange(2, 250)) for _ in range(3))
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(here.dir / "cert.pem", here.dir / "key.pem")
+        self.context.load_cert_chain(*(here.dir / name for name in pair))
         self.answer = answer
         self.listener = socket.create_server((self.ip, 993))
         threading.Thread(target=self.serve, daemon=True).start()
@@ -189,6 +189,23 @@ def test_a_name_that_the_certificate_lacks(here):
     found = by_name(doctor(zone, "--ca", here.authority, address="a@example.net")[1])
     assert "no address in the DNS" in found["server pop3s"][1]
     zone.close()
+
+
+def test_a_certificate_that_is_not_for_servers(here):
+    """Also behind a profile whose signature is good: clients refuse it."""
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-subj", "/CN=other",
+                    "-addext", "subjectAltName=DNS:other.example.org", "-addext", "extendedKeyUsage=clientAuth", "-addext", "basicConstraints=critical,CA:FALSE",
+                    "-CA", "authority.pem", "-CAkey", "authority-key.pem", "-keyout", "client-key.pem", "-out", "client.pem"],
+                   check=True, capture_output=True, cwd=here.dir)
+    odd, zone = Odd(here, b"* OK x\r\n* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\na OK\r\n", ("client.pem", "client-key.pem")), here.new_zone()
+    zone.records[("_imaps._tcp.example.org", "SRV")] = ["0 1 993 other.example.org."]
+    zone.put("other.example.org", "A", odd.ip)
+    rows = doctor(zone, "--ca", here.authority)[1]
+    assert by_name(rows)["Apple signature"][0] == "ok"
+    other, = [r for r in rows if r[0] == "server imaps" and "other.example.org" in r[2]]
+    assert other[1] == "WRONG" and "certificate" in other[2], other
+    zone.close()
+    odd.close()
 
 
 @pytest.mark.parametrize("words, code", [(("nonsense",), 2), (("a@example.org", "--resolver", "not-an-address"), 2), (("a@example.org", "--ca", "/none"), 2),

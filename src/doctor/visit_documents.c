@@ -195,6 +195,18 @@ look_pacc(struct visit *v)
     buf_done(&url);
 }
 
+// The certificate is one of a TLS server, not of a mail signer. A store of its own, since servers' certificates must be for TLS.
+static X509_STORE *
+signers(const struct visit *v)
+{
+    X509_STORE *store = X509_STORE_new();
+    must(store != NULL);
+    (void)(v->fetch.authorities ? X509_STORE_load_file(store, v->fetch.authorities)
+                                : X509_STORE_set_default_paths(store));
+    X509_VERIFY_PARAM_set_purpose(X509_STORE_get0_param(store), X509_PURPOSE_ANY);
+    return store;
+}
+
 // What is inside of a signed profile (CMS, RFC 5652). R_NONE: it is not signed; R_FAIL: by nobody that is trusted.
 static enum result
 open_signed(struct visit *v, struct span body, struct span *inside, struct fault *f)
@@ -203,16 +215,15 @@ open_signed(struct visit *v, struct span body, struct span *inside, struct fault
     CMS_ContentInfo *cms = d2i_CMS_bio(in, NULL);
     enum result r = R_NONE;
     char *p = NULL;
-    // The certificate is one of a TLS server, not of a mail signer.
-    X509_STORE *store = SSL_CTX_get_cert_store(v->trust);
     if (cms != NULL) {
-        X509_VERIFY_PARAM_set_purpose(X509_STORE_get0_param(store), X509_PURPOSE_ANY);
+        X509_STORE *store = signers(v);
         r = CMS_verify(cms, NULL, store, NULL, out, CMS_BINARY) == 1
                 ? R_OK
                 : fault_set(f, FAULT_PRIVACY, "its signature is not good");
         long n = BIO_get_mem_data(out, &p);
         if (r == R_OK)
             *inside = arena_dup(v->arena, span_of(p, (size_t)n));
+        X509_STORE_free(store);
     }
     CMS_ContentInfo_free(cms);
     BIO_free(in);
