@@ -612,6 +612,19 @@ class Stalling:
             pass
 
 
+def test_what_postgres_remarks():
+    """Notices of the server, as of another version of its collations, are no lines of our log."""
+    base = userbases.Postgres()
+    base.put("ann", "secret-a")
+    base.run("CREATE FUNCTION remark(name TEXT) RETURNS TEXT LANGUAGE plpgsql AS $$ BEGIN RAISE WARNING 'remarkable: %%', name; RETURN name; END $$")
+    query = base.settings["userdb_sql_query"].replace("'%u'", "remark(%u)")
+    server = posthorn.Server({**base.settings, "userdb_sql_query": query})
+    assert granted(server, "ann", "secret-a")
+    assert "remarkable" not in server.stderr()
+    server.stop()
+    base.stop()
+
+
 class Deaf:
     """A port that connections to are not even refused, as of a machine that is off: its queue is full."""
 

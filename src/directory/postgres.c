@@ -293,6 +293,13 @@ find_places(struct postgres *q, struct places *p, struct fault *f)
     return r;
 }
 
+// libpq would print what the server remarks by the way; its own log has it.
+static void
+pass_over(void *arg, const char *text)
+{
+    (void)arg, (void)text;
+}
+
 // The connection's own words count more than what comes before it; addresses and the password come last.
 static enum result
 start(struct postgres *q, const struct places *p, struct fault *f)
@@ -317,6 +324,7 @@ start(struct postgres *q, const struct places *p, struct fault *f)
     q->conn = PQconnectStartParams(keys, values, 1);
     if (q->conn == NULL || PQstatus(q->conn) == CONNECTION_BAD)
         return failed(q, "no connection", f);
+    PQsetNoticeProcessor(q->conn, pass_over, NULL);
     return finish_connect(q, f);
 }
 
