@@ -35,6 +35,7 @@ struct passwd_table {
     void *arg;
     struct row *rows;
     bool there;  // rows are the file's
+    bool known;  // they were once
     int fd;      // which is kept open, so that no other file gets its inode; -1: none
     struct state state;   // of the file that they are of
     struct state looked;  // as it was seen last
@@ -190,7 +191,7 @@ load(struct passwd_table *t, struct fault *f)
         rows_free(&t->rows);
         t->rows = rows;
         t->state = state;
-        t->there = true;
+        t->there = t->known = true;
     }
     buf_wipe(&text);
     return r;
@@ -203,6 +204,16 @@ lose(struct passwd_table *t, enum result r)
     keep_fd(t, -1);
     t->there = false;
     return r;
+}
+
+// A new file that was renamed, or given its rights, after its last octet was written: nobody is at it.
+static bool
+is_finished(const struct passwd_table *t, const struct stat *s)
+{
+    bool later = s->st_ctim.tv_sec != s->st_mtim.tv_sec
+                     ? s->st_ctim.tv_sec > s->st_mtim.tv_sec
+                     : s->st_ctim.tv_nsec > s->st_mtim.tv_nsec;
+    return s->st_ino != t->state.inode && later;
 }
 
 enum result
@@ -219,9 +230,8 @@ passwd_table_refresh(struct passwd_table *t, struct fault *f)
         t->looked = now;
         t->looked_ms = now_ms;
     }
-    if (t->there && now.inode == t->state.inode && now_ms - t->looked_ms < SETTLE_MS)
-        return R_NONE;
-    enum result r = load(t, f);
+    bool waits = t->known && !is_finished(t, &s) && now_ms - t->looked_ms < SETTLE_MS;
+    enum result r = waits ? R_NONE : load(t, f);
     if (r == R_NONE && !t->there)
         return fault_set(f, FAULT_UNAVAILABLE, "the passwd-file is being written");
     return r == R_FAIL ? lose(t, r) : r;

@@ -2,8 +2,8 @@
 #define DIRECTORY_PASSWD_TABLE_H
 
 // A passwd table is a passwd-file (auth/passwd_file.h) in memory, read again when the file has changed: its time, its size or
-// its inode. A new table takes the place of the old one as a whole. A file that is being written is left alone until it has
-// not changed for a moment; one that cannot be read answers for nobody.
+// its inode. A new table takes the place of the old one as a whole. A file that is being written, also a new one, is left alone
+// until it has not changed for a moment; one that cannot be read answers for nobody.
 // Of two lines with one name the last counts. Threads: one.
 
 #include "directory/directory.h"

@@ -1,6 +1,7 @@
 #include "directory/passwd_table.h"
 #include "base/limits.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -28,12 +29,17 @@ write_to(const char *file, const char *text)
     assert_int_equal(fclose(out), 0);
 }
 
+// Written some time before it is put there.
 static void
 replace(const char *text)
 {
     char other[112];
+    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {0}};
     snprintf(other, sizeof other, "%s.new", path);
     write_to(other, text);
+    assert_int_equal(clock_gettime(CLOCK_REALTIME, &times[1]), 0);
+    times[1].tv_sec--;
+    assert_int_equal(utimensat(AT_FDCWD, other, times, 0), 0);
     assert_int_equal(rename(other, path), 0);
 }
 
@@ -84,6 +90,18 @@ test_table(void **state)
     passwd_table_free(&t);
 }
 
+static void
+await_table(struct passwd_table *t)
+{
+    struct fault f;
+    enum result r = R_NONE;
+    for (int i = 0; i < 1000 && r != R_OK; i++) {
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+        r = passwd_table_refresh(t, &f);
+    }
+    assert_int_equal(r, R_OK);
+}
+
 // What is written in place counts once it rests; until then the old table holds.
 static void
 test_being_written(void **state)
@@ -100,13 +118,37 @@ test_being_written(void **state)
     assert_int_equal(look(t, "ann", &u), R_OK);
     write_to(path, "bob:{PLAIN}b\n");
     assert_int_equal(passwd_table_refresh(t, &f), R_NONE);
-    enum result r = R_NONE;
-    for (int i = 0; i < 1000 && r == R_NONE; i++) {
-        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
-        r = passwd_table_refresh(t, &f);
-    }
-    assert_int_equal(r, R_OK);
+    await_table(t);
     assert_int_equal(look(t, "ann", &u), R_NONE);
+    assert_int_equal(look(t, "bob", &u), R_OK);
+    assert_int_equal(unlink(path), 0);
+    directory_user_done(&u);
+    passwd_table_free(&t);
+}
+
+// An editor takes the old file away, and writes a new one in its place: who is not in it yet is not gone.
+static void
+test_new_one_being_written(void **state)
+{
+    (void)state;
+    struct fault f;
+    struct directory_user u;
+    struct passwd_table *t = passwd_table_new(path, on_bad, NULL);
+    directory_user_init(&u);
+    write_to(path, "ann:{PLAIN}one\nbob:{PLAIN}b\n");
+    assert_int_equal(passwd_table_refresh(t, &f),
+                     R_OK);  // at the start there is nothing else
+    assert_int_equal(unlink(path), 0);
+    write_to(path, "ann:{PLAIN}one\n");
+    assert_int_equal(passwd_table_refresh(t, &f), R_NONE);
+    assert_int_equal(look(t, "bob", &u), R_OK);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(passwd_table_refresh(t, &f), R_FAIL);
+    write_to(path, "ann:{PLAIN}one\n");
+    assert_int_equal(passwd_table_refresh(t, &f), R_FAIL);
+    assert_int_equal(look(t, "bob", &u), R_FAIL);
+    write_to(path, "ann:{PLAIN}one\nbob:{PLAIN}b\n");
+    await_table(t);
     assert_int_equal(look(t, "bob", &u), R_OK);
     assert_int_equal(unlink(path), 0);
     directory_user_done(&u);
@@ -143,6 +185,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_being_written),
+        cmocka_unit_test(test_new_one_being_written),
         cmocka_unit_test(test_many_bad_lines),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
