@@ -124,11 +124,20 @@ def test_no_answer_at_all(here):
     zone.close()
 
 
-def test_a_digest_that_is_not_of_the_document(here):
+@pytest.mark.parametrize("record", ["v=UAAC1; a=sha256; d=AAAA", "v=UAAC1;a=sha256;d=AAAA"])
+def test_a_digest_that_is_not_of_the_document(here, record):
     zone = here.new_zone()
-    zone.records[("_ua-auto-config.example.org", "TXT")] = ['"v=UAAC1; a=sha256; d=AAAA"']
+    zone.records[("_ua-auto-config.example.org", "TXT")] = [f'"{record}"']
     found = by_name(doctor(zone, "--ca", here.authority)[1])
     assert found["PACC"][0] == "WRONG" and "digest" in found["PACC"][1]
+    zone.close()
+
+
+def test_a_record_without_a_digest(here):
+    zone = here.new_zone()
+    zone.records[("_ua-auto-config.example.org", "TXT")] = ['"v=UAAC1; a=sha256"']
+    found = by_name(doctor(zone, "--ca", here.authority)[1])
+    assert found["TXT _ua-auto-config"][0] == "WRONG" and "posthorn dns" in found["TXT _ua-auto-config"][2]
     zone.close()
 
 

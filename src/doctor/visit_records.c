@@ -80,11 +80,21 @@ find_text(struct visit *v, const char *label, const char *prefix, struct span *o
     return R_NONE;
 }
 
-// draft-ietf-mailmaint-pacc: "v=UAAC1; a=sha256; d=DIGEST"
+// draft-ietf-mailmaint-pacc: "v=UAAC1; a=sha256; d=DIGEST"; blanks may be left out.
+static struct span
+digest_of(struct span text)
+{
+    struct span one;
+    while (span_next_field(&text, ';', &one) == R_OK)
+        if (span_istarts(span_trim(one), SPAN("d=")))
+            return span_trim(span_skip(span_trim(one), 2));
+    return SPAN_NONE;
+}
+
 static void
 look_texts(struct visit *v)
 {
-    struct span text, at = SPAN(" d=");
+    struct span text;
     if (find_text(v, "", "mailconf=", &text) == R_OK)
         visit_tell(v, "TXT mailconf", FINDING_OK, NULL, "%.*s", SPAN_ARG(text));
     else
@@ -95,9 +105,9 @@ look_texts(struct visit *v)
                    "no record: clients of PACC take no document without it");
         return;
     }
-    v->digest = span_trim(span_skip(text, span_ifind(text, at) + at.n));
-    v->digest = span_slice(v->digest, 0, span_find_char(v->digest, ';'));
-    visit_tell(v, "TXT _ua-auto-config", FINDING_OK, NULL, "%.*s", SPAN_ARG(text));
+    v->digest = digest_of(text);
+    visit_tell(v, "TXT _ua-auto-config", v->digest.n > 0 ? FINDING_OK : FINDING_WRONG,
+               v->digest.n > 0 ? NULL : DNS_HINT, "%.*s", SPAN_ARG(text));
 }
 
 // [MS-OXDISCO] section 3.1.5.5: where else Outlook looks.
