@@ -612,6 +612,19 @@ class Stalling:
             pass
 
 
+def test_variables_in_a_second_statement():
+    """SQLite takes the first one alone; that is a mistake in the settings, and no end of the role."""
+    base = userbases.Sqlite()
+    base.put("ann", "secret-a")
+    server = posthorn.Server({**base.settings, "userdb_sql_query": "SELECT 1; " + base.settings["userdb_sql_query"]})
+    wait_for(lambda: server.pids("directory"))
+    role = server.pids("directory")
+    assert login(server, "ann", "secret-a").startswith(LATER)
+    assert server.pids("directory") == role and "userdb_sql_query: a variable" in server.stderr()
+    server.stop()
+    base.stop()
+
+
 def test_what_postgres_remarks():
     """Notices of the server, as of another version of its collations, are no lines of our log."""
     base = userbases.Postgres()

@@ -89,6 +89,11 @@ connect(struct sqlite *q, const struct stat *now, struct fault *f)
         return fault_set(f, FAULT_UNAVAILABLE,
                          "userdb_sql_query: no query that only reads");
     }
+    if (sqlite3_bind_parameter_count(q->query) != (int)q->params.n) {
+        disconnect(q);
+        return fault_set(f, FAULT_UNAVAILABLE,
+                         "userdb_sql_query: a variable is not in the first statement");
+    }
     sqlite3_progress_handler(q->db, STEPS, on_steps, q);
     q->device = now->st_dev;
     q->inode = now->st_ino;
