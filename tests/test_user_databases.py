@@ -5,10 +5,14 @@ import base64
 import concurrent.futures
 import json
 import os
+import pathlib
 import re
+import shutil
 import signal
 import smtplib
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -772,6 +776,35 @@ def test_a_penalty_comes_first():
         base.stop()
 
 
+def forgotten(kind):
+    """In a network of its own: what a firewall between has forgotten is dropped there, in silence; new connections pass."""
+    base = KINDS[kind]()
+    base.put("ann", "secret-a")
+    server = posthorn.Server({**base.settings, "userdb_cache": "0s"})
+    try:
+        assert granted(server, "ann", "secret-a")
+        rows = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        ends = [[int(end.rpartition(":")[2], 16) for end in row[1:3]] for row in rows if row[3] == "01"]
+        kept = [far for near, far in ends if near == base.port]
+        for far in kept:
+            subprocess.run(f"ip rule add priority 100 ipproto tcp sport {base.port} dport {far} blackhole".split(), check=True)
+        for rule in ("add priority 5000 lookup local", "del priority 0"):
+            subprocess.run(["ip", "rule", *rule.split()], check=True)
+        assert kept and granted(server, "ann", "secret-a")
+    finally:
+        server.stop()
+        base.stop()
+
+
+@pytest.mark.skipif(os.getuid() != 0 or not shutil.which("ip"), reason="a network of its own takes root")
+@pytest.mark.parametrize("kind", ["Ldap", "Postgres"])
+def test_a_forgotten_connection(kind):
+    """A connection that is dead, and of which nobody says so, is made again in time for the login that finds it."""
+    done = subprocess.run(["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", sys.executable, __file__, kind], capture_output=True, text=True,
+                          timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 class Unresolved(posthorn.Server):
     """Its resolver asks a name server that never answers."""
 
@@ -841,3 +874,7 @@ def test_no_password_in_the_clear(tmp_path, uri, starttls, good):
     else:
         with pytest.raises(RuntimeError, match="in the clear"):
             posthorn.run_verb("config", "check", "-c", path)
+
+
+if __name__ == "__main__":
+    forgotten(sys.argv[1])

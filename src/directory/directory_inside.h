@@ -5,6 +5,10 @@
 
 #include "directory/directory.h"
 
+// The machine of the database has what was sent to it within that time (TCP_USER_TIMEOUT): a connection that a firewall has
+// forgotten is found dead while there is time to make another.
+enum { DIRECTORY_UNHEARD_MS = 2000 };
+
 struct directory_kind {
     enum result (*check)(const struct directory_settings *s, struct fault *f);
     size_t (*ports)(const struct directory_settings *s, uint16_t *ports, size_t max);

@@ -4,6 +4,8 @@
 #include "io/resolve.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openldap.h>
 #include <unistd.h>
 
@@ -131,6 +133,8 @@ adopt(struct ldap *l, LDAPURLDesc *u, int fd, LDAP **out, struct fault *f)
     must(url != NULL);
     int flags = fcntl(fd, F_GETFL);
     must(flags >= 0 && fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) == 0);
+    const unsigned unheard_ms = DIRECTORY_UNHEARD_MS;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unheard_ms, sizeof unheard_ms);
     int rc = ldap_init_fd(fd, 1, url, &conn);  // LDAP_PROTO_TCP
     ldap_memfree(url);
     if (rc != LDAP_SUCCESS) {

@@ -304,7 +304,10 @@ pass_over(void *arg, const char *text)
 static enum result
 start(struct postgres *q, const struct places *p, struct fault *f)
 {
+    char unheard_ms[16];
+    snprintf(unheard_ms, sizeof unheard_ms, "%d", DIRECTORY_UNHEARD_MS);
     const char *const all[][2] = {{"gssencmode", "disable"},
+                                  {"tcp_user_timeout", unheard_ms},
                                   {"application_name", "posthorn"},
                                   {"dbname", q->settings->sql.connection},
                                   {"client_encoding", "UTF8"},
