@@ -21,6 +21,7 @@ PROGRAMS = {
     "deaf": "exit 0",
     "floods": "head -c 20000000 /dev/zero | tr '\\000' x",
     "forks": 'sleep 1000 & setsid sleep 1000 & echo $$ > "$OUT/$1"; exit 0',
+    "family": 'setsid sleep 1000 & echo $! > "$OUT/$1"; sleep 1000',
     "endless": 'echo $$ > "$OUT/$1"; exec sleep 1000',
     "crashes": "kill -SEGV $$",
     "plain": "exit 0",
@@ -252,6 +253,30 @@ else {{ pipe "store" "{ann.name}-next"; }}""")
     wait_for(lambda: where.pids("pipe") not in ([], [role]), "the role comes back")
     ann.deliver("second")
     assert ann.subjects() == [NOTICE, "first"] and "Subject: second" in programs.read(f"{ann.name}-next")
+
+
+def test_stopped_meanwhile(programs):
+    """The server ends while a program runs: the program, and what it started, ends with it; and nothing else goes wrong."""
+    server = serve(programs)
+    ann = User(server)
+    ann.script(f'pipe "family" "{ann.name}-family";')
+    pid = os.fork()
+    if pid == 0:
+        try:
+            ann.deliver("first")
+        finally:
+            os._exit(0)
+    started = programs.out / f"{ann.name}-family"
+    try:
+        wait_for(lambda: started.exists() and started.read_text().strip(), "it runs")
+        server.process.send_signal(signal.SIGTERM)
+        server.process.wait(60)
+    finally:
+        server.kill()
+    os.waitpid(pid, 0)
+    assert "Panic" not in server.stderr()
+    assert not posthorn.runs(int(started.read_text()))
+    shutil.rmtree(server.dir)
 
 
 def test_sandbox(where, programs):

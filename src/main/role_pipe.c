@@ -15,7 +15,7 @@
 
 // The role pipe: mail gives it messages, it starts a program of the administrator for each, and says how that ended.
 
-enum { SWEEP_MS = 20 };
+enum { SWEEP_MS = 20, LAST_SWEEPS = 50 };
 
 struct pipe_role;
 
@@ -43,6 +43,7 @@ struct pipe_role {
     struct askers askers;
     struct pipe_errand *waiting, *running;
     unsigned waiting_count, running_count;
+    bool ending;  // there are no timers any more
     struct timer sweep, queue;
 };
 
@@ -111,7 +112,7 @@ static void
 on_sweep(void *arg)
 {
     struct pipe_role *role = arg;
-    if (children_sweep(is_job, role))
+    if (children_sweep(is_job, role) && !role->ending)
         timer_set(&role->sweep, SWEEP_MS);
 }
 
@@ -281,6 +282,7 @@ static void
 finish_role(struct pipe_role *role)
 {
     struct pipe_errand *j, *next;
+    role->ending = true;
     askers_drop(&role->askers);
     DL_FOREACH_SAFE(role->waiting, j, next)
     job_free(j);
@@ -289,6 +291,9 @@ finish_role(struct pipe_role *role)
         j->timed_out = true;
         finish(j);
     }
+    // those whom one that was ended had started come to light behind it
+    for (unsigned i = 0; i < LAST_SWEEPS && children_sweep(is_job, role); i++)
+        (void)usleep(SWEEP_MS * 1000);
     timer_clear(&role->sweep);
     timer_clear(&role->queue);
     role_link_close(&role->link);
