@@ -225,7 +225,7 @@ take_ask(void *arg, uint64_t asker, struct span body, int fd)
     struct pipe_call call;
     if (fd < 0 || pipe_ask_get(body, &m) != R_OK || fstat(fd, &st) != 0 ||
         !S_ISREG(st.st_mode) || st.st_size < 0 || m.size != (uint64_t)st.st_size ||
-        pipe_call_get(m.about, &call) != R_OK || role->waiting_count >= LIMIT_pipe_queued)
+        pipe_call_get(m.about, &call) != R_OK)
         return R_FAIL;
     struct pipe_errand *j = calloc(1, sizeof *j);
     must(j != NULL);
@@ -237,6 +237,10 @@ take_ask(void *arg, uint64_t asker, struct span body, int fd)
     buf_init(&j->about, LIMIT_channel_message);
     buf_put(&j->about, m.about);
     must(pipe_call_get(buf_span(&j->about), &j->call) == R_OK);
+    if (role->waiting_count >= LIMIT_pipe_queued) {
+        give_up(j, PIPE_FAILED, "too many messages wait for programs");
+        return R_OK;
+    }
     DL_APPEND(role->waiting, j);
     role->waiting_count++;
     start_waiting(role);
