@@ -290,7 +290,7 @@ end(struct pam_role *role)
         finish(q);
     }
     timer_clear(&role->sweep);
-    (void)children_sweep(is_job, role);
+    children_end();
     role_server_close(&role->server);
 }
 

@@ -15,7 +15,7 @@
 
 // The role pipe: mail gives it messages, it starts a program of the administrator for each, and says how that ended.
 
-enum { SWEEP_MS = 20, LAST_SWEEPS = 50 };
+enum { SWEEP_MS = 20 };
 
 struct pipe_role;
 
@@ -295,9 +295,7 @@ finish_role(struct pipe_role *role)
         j->timed_out = true;
         finish(j);
     }
-    // those whom one that was ended had started come to light behind it
-    for (unsigned i = 0; i < LAST_SWEEPS && children_sweep(is_job, role); i++)
-        (void)usleep(SWEEP_MS * 1000);
+    children_end();
     timer_clear(&role->sweep);
     timer_clear(&role->queue);
     role_link_close(&role->link);

@@ -51,3 +51,19 @@ children_sweep(bool (*is_own)(pid_t pid, void *arg), void *arg)
     }
     return left;
 }
+
+static bool
+is_nobody(pid_t pid, void *arg)
+{
+    (void)pid, (void)arg;
+    return false;
+}
+
+// Those whom one that was ended had started come to light behind it.
+void
+children_end(void)
+{
+    enum { LOOKS = 50, PAUSE_US = 20000 };
+    for (unsigned i = 0; i < LOOKS && children_sweep(is_nobody, NULL); i++)
+        (void)usleep(PAUSE_US);
+}

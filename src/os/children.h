@@ -14,5 +14,7 @@
 enum result children_adopt(struct fault *f) MUST_CHECK;
 // Ends every child that is not one of the caller's. True: there was one, look again soon.
 bool children_sweep(bool (*is_own)(pid_t pid, void *arg), void *arg);
+// Ends every child, and whom they had started; at the process's end. Blocks, for a second at most.
+void children_end(void);
 
 #endif
