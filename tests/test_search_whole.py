@@ -63,6 +63,23 @@ def test_header_longer_than_what_is_kept_of_it(server):
     c.wire.close()
 
 
+@pytest.mark.parametrize("charset, texts", (("UTF-16BE", 2), ("SCSU", 3), ("UTF-8", 2)))
+def test_texts_that_grow_when_they_are_converted(server, charset, texts):
+    """U+FDFA is folded to 33 octets; two of UTF-16 are one, and one of SCSU. A search of more UTF-8 than a command has is refused."""
+    c = server.imap(server.fresh_user("grow"))
+    c.append("INBOX", b"Subject: short\r\n\r\nbody\r\n")
+    c.command("SELECT INBOX")
+    raw = {"UTF-16BE": "\ufdfa".encode("utf-16-be") * 250000, "SCSU": b"\x18\xa3" + b"\xfa" * 250000,
+           "UTF-8": "\ufdfa".encode() * 150000}[charset]
+    c.wire.send(f"s1 UID SEARCH CHARSET {charset}".encode() + (b" BODY {%d+}\r\n" % len(raw) + raw) * texts + b"\r\n")
+    lines = [c.wire.line()]
+    while not lines[-1].startswith(b"s1 "):
+        lines.append(c.wire.line())
+    assert lines[-1].startswith(b"s1 OK" if charset == "UTF-8" else b"s1 NO [LIMIT]"), lines
+    assert search(c, 'BODY "body"') == [1]
+    c.wire.close()
+
+
 def cpu(server):
     """Seconds of CPU of the mail role."""
     total = 0

@@ -105,6 +105,7 @@ struct imap_search {
         struct query_texts *texts;     // NULL: the prepared query asks for none
         bool prepared, uses_saved;     // "$" is among the keys
         bool fuzzy, scored;            // FUZZY is; its relevancy is asked for
+        size_t converted;              // octets of texts that came in the charset
         struct search_index *indexes;  // base/search_index.h
     } asked;
     struct arena *arena;  // of what is found; NULL: the command's

@@ -6,6 +6,7 @@
 
 // The search keys of RFC 9051 section 6.4.4 and RFC 3501 section 6.4.4, one row each.
 
+// Other charsets say the same in fewer octets: converted, the texts may be too much (mime/text.h).
 struct span
 imap_search_text(struct imap_search *s, struct parse *p)
 {
@@ -13,9 +14,12 @@ imap_search_text(struct imap_search *s, struct parse *p)
     struct buf b;
     if (p->bad || !s->charset.p)
         return raw;
-    buf_init(&b, LIMIT_command);
+    buf_init(&b, LIMIT_command - s->asked.converted);
     if (mime_charset_to_utf8(s->charset, raw, &b, &s->fault) != R_OK)
         s->failed = true;
+    else if (b.over)
+        s->failed = fault_set(&s->fault, FAULT_LIMIT, "texts of a search") == R_FAIL;
+    s->asked.converted += b.n;
     raw = arena_dup(s->c->arena, buf_span(&b));
     buf_done(&b);
     return raw;
