@@ -4,8 +4,12 @@
 
 #include <unicode/uchar.h>
 
+enum { BRANCHES = 256 };
+
+// Of what is long nothing is on the stack: groups lie within groups, and a task has 64 KiB.
 struct parser {
     struct sieve_regex *x;
+    struct arena *own;  // as long as it is parsed
     struct span rest;
     struct regex_step *block;  // what is being copied
     size_t depth;
@@ -251,7 +255,7 @@ emit_block(struct parser *p, size_t n, size_t from)
 static bool
 emit_optional(struct parser *p, size_t n, size_t from, uint32_t times)
 {
-    size_t splits[256], k = 0;
+    size_t *splits = arena_array(p->own, times, sizeof *splits), k = 0;
     for (; k < times; k++) {
         splits[k] = p->x->n;
         if (!emit(p, (struct regex_step){STEP_SPLIT, (uint32_t)p->x->n + 1, 0}) ||
@@ -316,7 +320,7 @@ parse_branch(struct parser *p)
 static bool
 parse_either(struct parser *p)
 {
-    size_t ends[256], n = 0;
+    size_t *ends = arena_array(p->own, BRANCHES, sizeof *ends), n = 0;
     for (;;) {
         size_t from = p->x->n;
         if (!parse_branch(p))
@@ -325,7 +329,7 @@ parse_either(struct parser *p)
             break;
         p->rest = span_skip(p->rest, 1);
         size_t length = take_block(p, from);
-        if (n == 256)
+        if (n == BRANCHES)
             return wrong(p, "it has too many branches");
         if (!emit(p, (struct regex_step){STEP_SPLIT, (uint32_t)from + 1, 0}) ||
             !emit_block(p, length, from))
@@ -364,7 +368,7 @@ sieve_regex_compile(struct arena *a, struct span text, bool any_case, const char
 {
     struct sieve_regex *x = ARENA_NEW(a, struct sieve_regex);
     struct arena *own = arena_new();
-    struct parser p = {.x = x, .rest = text};
+    struct parser p = {.x = x, .own = own, .rest = text};
     *x = (struct sieve_regex){.any_case = any_case, .groups = 1};
     x->steps = arena_array(own, LIMIT_sieve_regex, sizeof *x->steps);
     x->ranges = arena_array(own, LIMIT_sieve_regex, sizeof *x->ranges);

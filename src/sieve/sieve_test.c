@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
+#include <pthread.h>
 
 #include "base/limits.h"
 #include "sieve/glob.h"
@@ -425,6 +426,39 @@ regex_linear(void **state)
     buf_done(&text);
 }
 
+static void *
+compile_groups(void *text)
+{
+    struct arena *a = arena_new();
+    const char *why;
+    bool good = sieve_regex_compile(a, buf_span(text), true, &why) != NULL;
+    arena_free(&a);
+    return good ? text : NULL;
+}
+
+// On no more stack than a task has: the frames of the sanitizers are larger than the server's.
+static void
+regex_stack(void **state)
+{
+    struct buf b;
+    pthread_attr_t small;
+    pthread_t thread;
+    void *good;
+    (void)state;
+    buf_init(&b, 4096);
+    repeat(&b, "(", LIMIT_sieve_regex_depth);
+    buf_put_str(&b, "a|b");
+    repeat(&b, "){1,2}", 4);
+    repeat(&b, ")", LIMIT_sieve_regex_depth - 4);
+    assert_int_equal(pthread_attr_init(&small), 0);
+    assert_int_equal(pthread_attr_setstacksize(&small, LIMIT_task_stack), 0);
+    assert_int_equal(pthread_create(&thread, &small, compile_groups, &b), 0);
+    assert_int_equal(pthread_join(thread, &good), 0);
+    assert_ptr_equal(good, &b);
+    pthread_attr_destroy(&small);
+    buf_done(&b);
+}
+
 static const char two_parts[] =
     "From: a@example.org\r\nSubject: s\r\nContent-Type: multipart/mixed; boundary=b\r\n"
     "\r\n--b\r\n\r\none\r\n--b\r\nContent-Type: image/png\r\n\r\ntwo\r\n--b--\r\n";
@@ -539,23 +573,15 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(compile_limits),
-        cmocka_unit_test(compile_depth),
-        cmocka_unit_test(bomb_matches),
-        cmocka_unit_test(bomb_headers),
-        cmocka_unit_test(bomb_variables),
-        cmocka_unit_test(bomb_memory),
-        cmocka_unit_test(glob_model),
-        cmocka_unit_test(glob_captures),
-        cmocka_unit_test(regex_linear),
-        cmocka_unit_test(bomb_kept),
-        cmocka_unit_test(many_matches),
-        cmocka_unit_test(bomb_regexes),
-        cmocka_unit_test(many_texts),
-        cmocka_unit_test(bomb_keys),
-        cmocka_unit_test(bomb_words),
-        cmocka_unit_test(replaced_part),
-        cmocka_unit_test(enclosed_not_redirected),
+        cmocka_unit_test(compile_limits), cmocka_unit_test(compile_depth),
+        cmocka_unit_test(bomb_matches),   cmocka_unit_test(bomb_headers),
+        cmocka_unit_test(bomb_variables), cmocka_unit_test(bomb_memory),
+        cmocka_unit_test(glob_model),     cmocka_unit_test(glob_captures),
+        cmocka_unit_test(regex_linear),   cmocka_unit_test(regex_stack),
+        cmocka_unit_test(bomb_kept),      cmocka_unit_test(many_matches),
+        cmocka_unit_test(bomb_regexes),   cmocka_unit_test(many_texts),
+        cmocka_unit_test(bomb_keys),      cmocka_unit_test(bomb_words),
+        cmocka_unit_test(replaced_part),  cmocka_unit_test(enclosed_not_redirected),
         cmocka_unit_test(pipe_offered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
