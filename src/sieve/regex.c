@@ -25,11 +25,25 @@ wrong(struct parser *p, const char *why)
     return false;
 }
 
-uint32_t
-regex_fold(uint32_t point)
+// Does the collation know the character in another case?
+static bool
+has_case(enum collation collation, uint32_t point)
 {
-    return point < 0x80 ? (uint32_t)(unsigned char)ascii_lower((char)point)
-                        : (uint32_t)u_foldCase((UChar32)point, U_FOLD_CASE_DEFAULT);
+    return collation != COLLATION_OCTET && (point < 0x80 || collation != COLLATION_ASCII);
+}
+
+uint32_t
+regex_small(enum collation collation, uint32_t point)
+{
+    return has_case(collation, point)
+               ? (uint32_t)u_foldCase((UChar32)point, U_FOLD_CASE_DEFAULT)
+               : point;
+}
+
+uint32_t
+regex_capital(enum collation collation, uint32_t point)
+{
+    return has_case(collation, point) ? (uint32_t)u_toupper((UChar32)point) : point;
 }
 
 static bool
@@ -364,12 +378,13 @@ copy(struct arena *a, const void *from, size_t n, size_t size)
 
 // What is made on the way is in an arena of its own.
 struct sieve_regex *
-sieve_regex_compile(struct arena *a, struct span text, bool any_case, const char **why)
+sieve_regex_compile(struct arena *a, struct span text, enum collation collation,
+                    const char **why)
 {
     struct sieve_regex *x = ARENA_NEW(a, struct sieve_regex);
     struct arena *own = arena_new();
     struct parser p = {.x = x, .own = own, .rest = text};
-    *x = (struct sieve_regex){.any_case = any_case, .groups = 1};
+    *x = (struct sieve_regex){.collation = collation, .groups = 1};
     x->steps = arena_array(own, LIMIT_sieve_regex, sizeof *x->steps);
     x->ranges = arena_array(own, LIMIT_sieve_regex, sizeof *x->ranges);
     p.block = arena_array(own, LIMIT_sieve_regex, sizeof *p.block);

@@ -7,13 +7,14 @@
 // Trust: none; no recursion but for groups within groups (LIMIT_sieve_regex_depth). Owner: the arena.
 
 #include "base/arena.h"
+#include "mime/charset.h"
 #include "sieve/steps.h"
 
 struct sieve_regex;
 
-// NULL: it is none; *why says so.
-struct sieve_regex *sieve_regex_compile(struct arena *a, struct span text, bool any_case,
-                                        const char **why);
+// Which letters are the same is the collation's to say, one by one: of ASCII, all, or none. NULL: it is no expression; *why says so.
+struct sieve_regex *sieve_regex_compile(struct arena *a, struct span text,
+                                        enum collation collation, const char **why);
 size_t sieve_regex_groups(const struct sieve_regex *x);  // with the whole
 size_t sieve_regex_effort(const struct sieve_regex *x);  // of its compilation
 size_t sieve_regex_octets(const struct sieve_regex *x);  // that sieve_regex_find takes

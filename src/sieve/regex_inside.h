@@ -36,9 +36,11 @@ struct sieve_regex {
     size_t n_ranges;
     uint32_t groups;
     size_t effort;  // steps that were made, with those that were copied or thrown away
-    bool any_case;
+    enum collation collation;
 };
 
-uint32_t regex_fold(uint32_t point);
+// The small letter, or the capital, that the character is the same as; else itself.
+uint32_t regex_small(enum collation collation, uint32_t point);
+uint32_t regex_capital(enum collation collation, uint32_t point);
 
 #endif

@@ -108,11 +108,10 @@ is_in(const struct sieve_regex *x, const struct regex_step *s, uint32_t point)
 {
     if (in_ranges(x, s, point))
         return true;
-    if (!x->any_case)
-        return false;
-    uint32_t small = regex_fold(point);
-    uint32_t capital = small >= 'a' && small <= 'z' ? small - 32 : point;
-    return in_ranges(x, s, small) || in_ranges(x, s, capital);
+    uint32_t small = regex_small(x->collation, point);
+    uint32_t capital = regex_capital(x->collation, point);
+    return (small != point && in_ranges(x, s, small)) ||
+           (capital != point && in_ranges(x, s, capital));
 }
 
 static bool
@@ -120,7 +119,8 @@ reads(const struct sieve_regex *x, const struct regex_step *s, uint32_t point)
 {
     switch (s->op) {
     case STEP_POINT:
-        return s->a == point || (x->any_case && regex_fold(s->a) == regex_fold(point));
+        return s->a == point ||
+               regex_small(x->collation, s->a) == regex_small(x->collation, point);
     case STEP_ANY:
         return true;
     case STEP_IN:

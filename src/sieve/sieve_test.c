@@ -305,7 +305,7 @@ bomb_regexes(void **state)
     buf_init(&b, 1 << 20);
     buf_put_str(&b, "(a{255}){15}");
     repeat(&b, "{1}", 1000);
-    assert_null(sieve_regex_compile(a, buf_span(&b), true, &why));
+    assert_null(sieve_regex_compile(a, buf_span(&b), COLLATION_ASCII, &why));
     assert_string_equal(why, "it is too long");
     assert_true(arena_used(a) < 1000000);
     buf_reset(&b);
@@ -415,7 +415,8 @@ regex_linear(void **state)
         const char *why;
         struct span taken[32];
         struct sieve_steps steps = {text.n * 2000, count_rest, &rests};
-        struct sieve_regex *x = sieve_regex_compile(a, span_str(rows[i]), true, &why);
+        struct sieve_regex *x =
+            sieve_regex_compile(a, span_str(rows[i]), COLLATION_ASCII, &why);
         assert_non_null(x);
         assert_int_equal(sieve_regex_find(x, a, buf_span(&text), taken, &steps), R_NONE);
         steps.left = 1000;
@@ -431,7 +432,7 @@ compile_groups(void *text)
 {
     struct arena *a = arena_new();
     const char *why;
-    bool good = sieve_regex_compile(a, buf_span(text), true, &why) != NULL;
+    bool good = sieve_regex_compile(a, buf_span(text), COLLATION_ASCII, &why) != NULL;
     arena_free(&a);
     return good ? text : NULL;
 }

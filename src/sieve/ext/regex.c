@@ -3,12 +3,6 @@
 #include "sieve/compile.h"
 #include "sieve/regex.h"
 
-static bool
-any_case(const struct sieve_call *call)
-{
-    return call->comparator->collation != COLLATION_OCTET;
-}
-
 // Expressions that are constant are compiled once; NULL: put together when they are used.
 static enum result
 check(struct sieve_compiler *c, struct sieve_call *call)
@@ -20,7 +14,8 @@ check(struct sieve_compiler *c, struct sieve_call *call)
         const char *why = NULL;
         if (!sieve_is_constant(&v->strings[i]))
             continue;
-        call->regexes[i] = sieve_regex_compile(a, v->strings[i].text, any_case(call), &why);
+        call->regexes[i] =
+            sieve_regex_compile(a, v->strings[i].text, call->comparator->collation, &why);
         if (call->regexes[i] == NULL)
             return sieve_wrong(c, v->line, v->column,
                                "\"%.*s\" is no regular expression: %s",
@@ -43,8 +38,8 @@ regex_of(struct sieve_matching *m, size_t key, const struct sieve_regex **out)
     if (sieve_room(m->run, LIMIT_sieve_regex * 20) != R_OK ||
         sieve_work(m->run, LIMIT_sieve_regex * 4) != R_OK)
         return R_FAIL;
-    *out =
-        sieve_regex_compile(sieve_scratch(m->run), m->keys[key], any_case(m->call), &why);
+    *out = sieve_regex_compile(sieve_scratch(m->run), m->keys[key],
+                               m->call->comparator->collation, &why);
     if (*out)
         return R_OK;
     return sieve_fail(m->run, m->call, "\"%.*s\" is no regular expression: %s",
