@@ -89,6 +89,25 @@ def cpu(server):
     return total / 100
 
 
+def test_page_of_a_sort_is_saved_in_the_time_of_the_sort(server):
+    """Its UIDs are in no order: to put each into the set by itself took a minute of the thread for a million."""
+    c = server.imap(server.fresh_user("saved"))
+    c.append_all("INBOX", [b"Subject: s%d\r\n\r\nx\r\n" % (i * 37 % 64) for i in range(64)])
+    c.command("SELECT INBOX")
+    for _ in range(10):
+        c.command("COPY 1:* INBOX")
+    c.command("UID SORT RETURN (COUNT) (SUBJECT) UTF-8 ALL")
+    took = []
+    for options in ("PARTIAL 1:60000", "SAVE PARTIAL 1:60000"):
+        begin = cpu(server)
+        c.command(f"UID SORT RETURN ({options}) (SUBJECT) UTF-8 ALL")
+        took.append(cpu(server) - begin)
+    assert took[1] < 5 * took[0] + 0.5, took
+    lines, _ = c.command("UID SEARCH RETURN (COUNT) $")
+    assert b"COUNT 60000" in lines[0]
+    c.wire.close()
+
+
 LOGGED = re.compile(r"search: messages=(\d+), .*bodies=(\d+)")
 
 

@@ -237,11 +237,24 @@ put_esearch(struct imap_search *s)
 
 // ---- SAVE ----
 
+static int
+by_number(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+// In rising order, so that each is added at the end.
 static void
 keep_order(const struct imap_search *s, struct seqset *kept, struct slice part)
 {
+    size_t n = 0;
+    uint32_t *uids = arena_array(s->c->arena, part.last - part.first + 1, sizeof *uids);
     for (uint64_t i = part.first - 1; i < part.last; i++)
-        seqset_add(kept, s->order[i].uid);
+        uids[n++] = s->order[i].uid;
+    qsort(uids, n, sizeof *uids, by_number);
+    for (size_t i = 0; i < n; i++)
+        seqset_add(kept, uids[i]);
 }
 
 static void
@@ -254,28 +267,36 @@ keep_partial(const struct imap_search *s, struct seqset *kept)
         keep_order(s, kept, slice);
 }
 
+// MIN, MAX and PARTIAL of what is found, which is something.
+static void
+keep_some(const struct imap_search *s, struct seqset *kept)
+{
+    const struct seqset *all = &s->uids;
+    if (s->returns & RETURN_PARTIAL)
+        keep_partial(s, kept);
+    if (s->returns & RETURN_MIN)
+        seqset_add(kept, s->order ? s->order[0].uid : all->ranges[0].first);
+    if (s->returns & RETURN_MAX)
+        seqset_add(kept, s->order ? s->order[found_size(s) - 1].uid
+                                  : all->ranges[all->count - 1].last);
+}
+
 // RFC 5182 section 2.4, RFC 9394 section 3.2: with MIN, MAX or PARTIAL and nothing else, only those are saved.
 static enum result
-save(struct imap_search *s, struct fault *f)
+save(const struct imap_search *s, struct fault *f)
 {
-    struct seqset kept;
-    const struct seqset *all = &s->uids;
-    uint32_t some = s->returns & (RETURN_MIN | RETURN_MAX | RETURN_PARTIAL);
-    if (!some || (s->returns & (RETURN_ALL | RETURN_COUNT)) || all->count == 0) {
-        if (all->count > LIMIT_saved_ranges)  // RFC 9051 section 6.4.4.3
-            return fault_set(f, FAULT_NOTSAVED, "%u ranges found", all->count);
-        imap_saved_set(s->c->session, all);
-        return R_OK;
+    struct seqset some;
+    const struct seqset *kept = &s->uids;
+    bool all = (s->returns & (RETURN_ALL | RETURN_COUNT)) ||
+               !(s->returns & (RETURN_MIN | RETURN_MAX | RETURN_PARTIAL));
+    if (!all && kept->count > 0) {
+        seqset_init(&some, s->c->arena);
+        keep_some(s, &some);
+        kept = &some;
     }
-    seqset_init(&kept, s->c->arena);
-    if (some & RETURN_PARTIAL)
-        keep_partial(s, &kept);
-    if (some & RETURN_MIN)
-        seqset_add(&kept, s->order ? s->order[0].uid : all->ranges[0].first);
-    if (some & RETURN_MAX)
-        seqset_add(&kept, s->order ? s->order[found_size(s) - 1].uid
-                                   : all->ranges[all->count - 1].last);
-    imap_saved_set(s->c->session, &kept);
+    if (kept->count > LIMIT_saved_ranges)  // RFC 9051 section 6.4.4.3
+        return fault_set(f, FAULT_NOTSAVED, "%u ranges found", kept->count);
+    imap_saved_set(s->c->session, kept);
     return R_OK;
 }
 
