@@ -289,12 +289,14 @@ def test_settings_that_change_live(server):
     session = login(server)
     assert b"AUTH=PLAIN" in capabilities(server)
     server.settings.update(plaintext_auth=False, message_size_max="5K", log_level="debug", lmtp_networks=["10.0.0.0/8"],
-                           filters=["mine UNSEEN"])
+                           filters=["mine UNSEEN", 'work X-GM-RAW "from:me label:work has:nouserlabels"'])
     server.write_config()
+    assert b"no mistakes found" in run_verb("config", "check", "-c", server.config)
     said = reload(server)
     assert said.split("changed ")[1] == "lmtp_networks, plaintext_auth, filters, message_size_max, log_level\n"
     session.command("EXAMINE INBOX")
     session.command("SEARCH FILTER mine")
+    session.command("SEARCH FILTER work")
     assert b"LOGINDISABLED" in capabilities(server)
     with pytest.raises(Refused, match="TOOBIG|LIMIT"):
         session.append("INBOX", MAIL + b"x" * 6000)

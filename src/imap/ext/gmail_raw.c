@@ -41,6 +41,8 @@ real_name(struct raw *r, struct span written)
 {
     const struct imap_command *c = r->search->c;
     struct fault f;
+    if (r->search->filters.form_only)
+        return written;
     if (!r->names && tree_list(c->session->user, c->arena, &r->names, &r->n, &f) != R_OK)
         return written;
     for (size_t i = 0; i < r->n; i++)
@@ -155,10 +157,12 @@ static void
 parse_raw(struct imap_search *s, struct parse *p, struct query *q)
 {
     struct raw r = {s, NULL, 0};
+    bool form_only = s->filters.form_only;  // then there may be no user
     struct gmail_query g = {.arena = s->c->arena,
                             .now_s = clock_wall_s(),
                             .keys = s->keys,
-                            .me = mail_user_name(s->c->session->user),
+                            .me =
+                                form_only ? SPAN_NONE : mail_user_name(s->c->session->user),
                             .label = put_label,
                             .user_labels = put_user_labels,
                             .arg = &r};
