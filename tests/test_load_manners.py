@@ -1,4 +1,7 @@
 """How the server behaves under load, where no transcript can tell: settings, and what one user may take."""
+import threading
+import time
+
 import pytest
 
 from lib.client import Refused
@@ -83,3 +86,31 @@ def test_commands_per_user(make):
     assert b"* 1 EXPUNGE" in sessions[100].command("NOOP")[0]
     for session in [*sessions, other]:
         session.wire.close()
+
+
+# Each of a thousand labels is looked for among a thousand names of mailboxes; a session beside it is answered meanwhile.
+def test_many_labels(make):
+    server = make()
+    asks, other = server.imap(timeout=120), server.imap()
+    name = "n" * 890
+    for tag in [asks.send(f'CREATE "{name}{i}"') for i in range(1000, 1500)]:
+        asks.answer(tag)
+    asks.command("EXAMINE INBOX")
+    labels = " ".join(f"in:{name}z{i}" for i in range(100, 900)).encode()
+    waits, over = [0.0], threading.Event()
+
+    def ask_beside():
+        while not over.is_set():
+            begin = time.monotonic()
+            other.command("NOOP")
+            waits.append(time.monotonic() - begin)
+    beside = threading.Thread(target=ask_beside)
+    beside.start()
+    begin = time.monotonic()
+    asks.command("UID SEARCH X-GM-RAW", labels)
+    took = time.monotonic() - begin
+    over.set()
+    beside.join()
+    assert max(waits) < took / 2, (waits, took)
+    asks.close()
+    other.close()

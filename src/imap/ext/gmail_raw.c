@@ -6,6 +6,8 @@
 #include "base/clock.h"
 #include "io/task.h"
 
+enum { NAMES_AT_ONCE = 64 };
+
 static const struct {
     const char *name;
     enum special_use use;
@@ -36,6 +38,7 @@ struct raw {
     size_t n;
 };
 
+// Thousands of labels may be asked for where there are thousands of mailboxes: others run in between.
 static struct span
 real_name(struct raw *r, struct span written)
 {
@@ -45,9 +48,12 @@ real_name(struct raw *r, struct span written)
         return written;
     if (!r->names && tree_list(c->session->user, c->arena, &r->names, &r->n, &f) != R_OK)
         return written;
-    for (size_t i = 0; i < r->n; i++)
+    for (size_t i = 0; i < r->n; i++) {
         if (r->names[i].mailbox != 0 && same_label(written, r->names[i].name))
             return r->names[i].name;
+        if (i % NAMES_AT_ONCE == 0)
+            task_yield();
+    }
     return written;
 }
 
