@@ -84,6 +84,15 @@ count_slots(const struct query *q)
     return n;
 }
 
+size_t
+query_size(const struct query *q)
+{
+    size_t n = 1;
+    for (const struct query *k = q->first; k; k = k->next)
+        n += query_size(k);
+    return n;
+}
+
 static unsigned
 zones_of(enum query_op op)
 {

@@ -87,6 +87,8 @@ struct query_message {
 struct query *query_copy(const struct query *q, struct arena *a);
 // Folds texts for this comparator, numbers the slots. Once, after the tree is built.
 void query_prepare(struct query *q, enum collation collation, struct arena *a);
+// How many keys there are, those around others too.
+size_t query_size(const struct query *q);
 // Flags that every message has, and those that none has, which the query matches.
 void query_flags(const struct query *q, uint16_t *with_out, uint16_t *without_out);
 struct span query_field_name(enum query_op op);  // of SUBJECT, FROM, TO, CC, BCC

@@ -10,7 +10,8 @@
 // Finding: rows first, in batches; then cached summaries; headers and bodies only of the messages that are still open.
 
 // KEPT: octets of a message's cached structure that are kept until it is looked at in full.
-enum { BATCH = 256, KEPT = 4096 };
+// KEYS: that are asked of each message of a batch without a break; with more of them it is fewer messages.
+enum { BATCH = 256, KEPT = 4096, KEYS = 2 };
 // Of a message's cache the summary is in front, mostly so long; and what memory is fetched by.
 enum { SUMMARY = 512, LINE = 64 };
 
@@ -25,6 +26,7 @@ struct find {
     struct view *view;
     struct query_texts *texts;  // NULL: the query asks for no texts
     bool by_cache;              // the cache decides of some of its keys
+    size_t at_once;             // messages that are asked without a break
     struct arena *scratch;      // of one message
     struct buf room;            // the same
     struct arena *batch;
@@ -229,14 +231,13 @@ keep(struct find *d, const struct message_cache *cache)
 }
 
 // Answers by the summary as far as the cache has it, without suspending; the rest stays open, and what is wanted of its cache is
-// kept for the batch, one for each message.
-static struct kept *
-match_cached(struct find *d, const struct view_message *v, struct query_message *q,
-             enum query_answer *answers, size_t n)
+// kept for the batch.
+static void
+match_cached_some(struct find *d, const struct view_message *v, struct query_message *q,
+                  enum query_answer *answers, struct kept *kept, size_t n)
 {
     struct store_cache_reader *reader = store_cache_begin(mail_store(d->mail));
     struct span *packed = arena_array(d->batch, n, sizeof *packed);
-    struct kept *kept = arena_array(d->batch, n, sizeof *kept);
     for (size_t i = 0; i < n; i++) {
         if (answers[i] != QUERY_UNKNOWN ||
             store_cache_find(reader, v[i].row.blob, &packed[i]) != R_OK)
@@ -254,7 +255,27 @@ match_cached(struct find *d, const struct view_message *v, struct query_message 
             kept[i] = keep(d, &cache);
     }
     store_cache_end(&reader);
+}
+
+// What is kept, one for each message.
+static struct kept *
+match_cached(struct find *d, const struct view_message *v, struct query_message *q,
+             enum query_answer *answers, size_t n)
+{
+    struct kept *kept = arena_array(d->batch, n, sizeof *kept);
+    for (size_t i = 0; i < n; i += d->at_once) {
+        size_t some = n - i < d->at_once ? n - i : d->at_once;
+        match_cached_some(d, &v[i], &q[i], &answers[i], &kept[i], some);
+        task_yield();
+    }
     return kept;
+}
+
+static void
+yield_at(const struct find *d, size_t i)
+{
+    if (i % d->at_once == d->at_once - 1)
+        task_yield();
 }
 
 static size_t
@@ -278,6 +299,7 @@ match_indexed(struct find *d, struct query_message *q, enum query_answer *answer
         q[i].indexed = said;
         answers[i] = query_match(d->search->query, &q[i]);
         d->count.candidates += answers[i] == QUERY_YES;
+        yield_at(d, i);
     }
 }
 
@@ -303,6 +325,7 @@ match_batch(struct find *d, const struct view_message *v, size_t n, struct fault
                                       .has_keyword = has_keyword,
                                       .arg = d};
         answers[i] = query_match(d->search->query, &q[i]);
+        yield_at(d, i);
     }
     size_t open = count_open(answers, n);
     const struct search_seen seen = {n, open, goal_of(d)};
@@ -318,6 +341,7 @@ match_batch(struct find *d, const struct view_message *v, size_t n, struct fault
         if (kept && answers[i] == QUERY_UNKNOWN &&
             look_closer(d, &q[i], &kept[i], &answers[i], f) != R_OK)
             return R_FAIL;
+        yield_at(d, i);
         if (answers[i] == QUERY_YES && take_hit(d, &v[i], f) != R_OK)
             return R_FAIL;
     }
@@ -435,6 +459,13 @@ prepare(struct imap_search *s, struct view *v, struct fault *f)
     return R_OK;
 }
 
+static size_t
+at_once_of(const struct query *q)
+{
+    size_t n = (size_t)BATCH * KEYS / query_size(q);
+    return n < 1 ? 1 : n < BATCH ? n : BATCH;
+}
+
 enum result
 imap_search_find_in(struct imap_search *s, struct view *v, struct fault *f)
 {
@@ -443,6 +474,7 @@ imap_search_find_in(struct imap_search *s, struct view *v, struct fault *f)
         return R_FAIL;
     d.texts = s->asked.texts;
     d.by_cache = query_by_cache(s->query);
+    d.at_once = at_once_of(s->query);
     d.scratch = arena_new();
     d.batch = arena_new();
     d.names = arena_new();
