@@ -88,7 +88,7 @@ def test_commands_per_user(make):
         session.wire.close()
 
 
-def wait_beside(asks, other, keys, data=None):
+def wait_beside(asks, other, command, data=None):
     """The longest time that another session waited for an answer while this one searched, as a share of the time of the search."""
     waits, over = [0.0], threading.Event()
 
@@ -100,7 +100,7 @@ def wait_beside(asks, other, keys, data=None):
     beside = threading.Thread(target=ask_beside)
     beside.start()
     begin = time.monotonic()
-    asks.command(f"UID SEARCH {keys}", data)
+    asks.command(command, data)
     took = time.monotonic() - begin
     over.set()
     beside.join()
@@ -116,7 +116,7 @@ def test_many_labels(make):
         asks.answer(tag)
     asks.command("EXAMINE INBOX")
     labels = " ".join(f"in:{name}z{i}" for i in range(100, 900)).encode()
-    assert wait_beside(asks, other, "X-GM-RAW", labels) < 0.5
+    assert wait_beside(asks, other, "UID SEARCH X-GM-RAW", labels) < 0.5
     asks.close()
     other.close()
 
@@ -128,8 +128,19 @@ def test_many_keys(make):
     names = ", ".join(f"Jürgen Müllér{i} <u{i}@example.org>" for i in range(190))
     asks.append_all("INBOX", [f"Subject: s\r\nTo: {names}\r\n\r\nx\r\n".encode()] * 64)
     asks.command("SELECT INBOX")
-    assert wait_beside(asks, other, " ".join(f"NOT TO zq{i}" for i in range(200))) < 0.5
+    assert wait_beside(asks, other, "UID SEARCH " + " ".join(f"NOT TO zq{i}" for i in range(200))) < 0.5
     asks.command(f"STORE 1:64 +FLAGS.SILENT ({' '.join(f'k{i:04d}' for i in range(1000))})")
-    assert wait_beside(asks, other, " ".join(f"UNKEYWORD z{i:04d}" for i in range(500))) < 0.5
+    assert wait_beside(asks, other, "UID SEARCH " + " ".join(f"UNKEYWORD z{i:04d}" for i in range(500))) < 0.5
+    asks.close()
+    other.close()
+
+
+# A word is scored by where it stands, and may stand in thousands of places.
+def test_many_scores(make):
+    server = make()
+    asks, other = server.imap(timeout=120), server.imap()
+    asks.append_all("INBOX", [b"Subject: " + b"a" * 8000 + b"\r\n\r\nx\r\n"] * 60)
+    asks.command("SELECT INBOX")
+    assert wait_beside(asks, other, f"UID SORT (RELEVANCY) UTF-8{' FUZZY SUBJECT a' * 300}") < 0.5
     asks.close()
     other.close()

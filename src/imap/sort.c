@@ -182,12 +182,24 @@ stored_order(const struct sorting *d, struct sort **sort_out, const uint32_t **a
                                                      : R_FAIL;
 }
 
+// How many without a break: to score one takes as long as its query has keys.
+static size_t
+at_once_of(const struct sort_program *p)
+{
+    bool scored = false;
+    for (unsigned i = 0; i < p->n; i++)
+        scored = scored || p->list[i].key == SORT_RELEVANCY;
+    size_t n = scored ? BATCH / query_size(p->query) : BATCH;
+    return n > 0 ? n : 1;
+}
+
 static enum result
 read_summaries(struct sorting *d, const uint32_t *at, struct fault *f)
 {
     uint64_t before = view_exists(d->search->c->session->view);
-    for (size_t i = 0; i < d->n; i += BATCH) {
-        size_t n = d->n - i < BATCH ? d->n - i : BATCH;
+    size_t most = at_once_of(d->program);
+    for (size_t i = 0; i < d->n; i += most) {
+        size_t n = d->n - i < most ? d->n - i : most;
         if (read_batch(d, &at[i], n, f) != R_OK)
             return R_FAIL;
         imap_progress(d->search->c, before + i + n, before + d->n);

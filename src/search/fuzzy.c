@@ -112,20 +112,22 @@ grade_at(struct span text, size_t at, size_t n)
     return begins && ends ? WHOLE : begins ? BEGINS : INSIDE;
 }
 
-// 0: the word is not there.
+// Where a word is there at all, only the beginnings of words may be worth more. 0: it is not there.
 static unsigned
 worth(struct span text, struct span word, const uint8_t worths[GRADES])
 {
-    unsigned best = 0;
-    for (size_t from = 0; word.n > 0 && from < text.n;) {
-        size_t at = from + span_find(span_skip(text, from), word);
-        if (at >= text.n)
-            break;
-        unsigned one = worths[grade_at(text, at, word.n)];
+    unsigned best = INSIDE;
+    size_t at = span_find(text, word);
+    if (word.n == 0 || at >= text.n)
+        return 0;
+    for (; at + word.n <= text.n && best < WHOLE; at++) {
+        bool inside = at > 0 && in_word(text.p[at - 1]);
+        if (inside || memcmp(text.p + at, word.p, word.n) != 0)
+            continue;
+        unsigned one = grade_at(text, at, word.n);
         best = one > best ? one : best;
-        from = at + 1;
     }
-    return best;
+    return worths[best];
 }
 
 static unsigned
