@@ -121,7 +121,7 @@ def test_many_labels(make):
     other.close()
 
 
-# Hundreds of keys are asked of each message: of long fields beyond ASCII, of many keywords.
+# Hundreds of keys are asked of each message: of long fields beyond ASCII, of many fields of one name, of many keywords.
 def test_many_keys(make):
     server = make()
     asks, other = server.imap(timeout=120), server.imap()
@@ -129,6 +129,8 @@ def test_many_keys(make):
     asks.append_all("INBOX", [f"Subject: s\r\nTo: {names}\r\n\r\nx\r\n".encode()] * 64)
     asks.command("SELECT INBOX")
     assert wait_beside(asks, other, "UID SEARCH " + " ".join(f"NOT TO zq{i}" for i in range(200))) < 0.5
+    asks.append("INBOX", "X:ä\r\n".encode() * 9000 + b"Subject: s\r\n\r\nx\r\n")
+    assert wait_beside(asks, other, "UID SEARCH 65 " + " ".join(f"NOT HEADER X zq{i}" for i in range(200))) < 0.5
     asks.command(f"STORE 1:64 +FLAGS.SILENT ({' '.join(f'k{i:04d}' for i in range(1000))})")
     assert wait_beside(asks, other, "UID SEARCH " + " ".join(f"UNKEYWORD z{i:04d}" for i in range(500))) < 0.5
     asks.close()

@@ -114,7 +114,7 @@ void query_texts_keep(struct query_texts *t, bool keeps);
 void query_texts_begin(struct query_texts *t, const struct query_message *m);
 // does anything of the body matter, after the header?
 bool query_texts_want_body(const struct query_texts *t);
-// of the message itself (MIME_ZONE_HEADER), a part (MIME) or a nested message (NESTED)
+// Suspends. Of the message itself (MIME_ZONE_HEADER), a part (MIME) or a nested message (NESTED)
 void query_texts_header(struct query_texts *t, struct span block, enum mime_zone zone);
 void query_texts_part_begin(struct query_texts *t, const struct mime_index_part *part);
 void query_texts_part_feed(struct query_texts *t, struct span raw);

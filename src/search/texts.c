@@ -1,6 +1,7 @@
 #include "search/query.h"
 
 #include "base/limits.h"
+#include "io/task.h"
 #include "mime/header.h"
 
 // The needles of one kind (BODY, TEXT; fuzzy ones apart) are looked for together; a HEADER key has a search of its own.
@@ -241,21 +242,31 @@ field_found(struct field_key *k)
 }
 
 static void
-own_header(struct query_texts *t, struct span block)
+header_block(struct header_key *k, struct span block)
 {
     struct mime_header h;
-    for (size_t i = 0; i < t->header_count; i++) {
-        struct mime_header_iter it = mime_header_begin(block);
-        bool may = t->headers[i].any || mime_text_may_have(t->headers[i].search, block);
-        while (may && mime_header_next(&it, &h) == R_OK) {
-            if (!span_ieq(h.name, t->headers[i].name))
-                continue;
-            t->headers[i].present = true;
-            mime_text_value(t->headers[i].search, h.value);
-        }
+    struct mime_header_iter it = mime_header_begin(block);
+    bool may = k->any || mime_text_may_have(k->search, block);
+    while (may && mime_header_next(&it, &h) == R_OK) {
+        if (!span_ieq(h.name, k->name))
+            continue;
+        k->present = true;
+        mime_text_value(k->search, h.value);
     }
-    for (size_t i = 0; i < t->field_count; i++)
+}
+
+// There may be thousands of keys, and of fields for each: others run in between.
+static void
+own_header(struct query_texts *t, struct span block)
+{
+    for (size_t i = 0; i < t->header_count; i++) {
+        header_block(&t->headers[i], block);
+        task_yield();
+    }
+    for (size_t i = 0; i < t->field_count; i++) {
         field_block(&t->fields[i], block);
+        task_yield();
+    }
 }
 
 // RFC 9051 section 6.4.4: BODY matches no header fields of the message and its parts, TEXT all of them.
