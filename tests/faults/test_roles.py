@@ -42,6 +42,16 @@ def login(server, name, tls=False):
     return session
 
 
+def test_all_roles_together(tmp_path, make):
+    """What starts a role of its own is asked for at once."""
+    (tmp_path / "passwd").write_text("")
+    own = make({"user_databases": ["own", "passwd-file", "pam"], "userdb_passwd_file": tmp_path / "passwd", "http": [f"127.0.0.1:{free_ports(1)[0]}"],
+                "oauth_issuer": "https://id.example.org", "oauth_audience": ["posthorn"], "oauth_jwks_url": "https://id.example.org/keys",
+                "relay_host": "localhost:9", "relay_tls": "none", "rspamd_url": "http://127.0.0.1:9", "sieve_pipe_dir": tmp_path})
+    wait_for(lambda: set(own.roles()) == {"auth", "directory", "extract", "gate", "http", "mail", "oauth", "pam", "pipe", "relay", "scan"})
+    assert login(own, "alice").noop()[0] == "OK"
+
+
 def test_auth_dies_before_a_login(server):
     name = server.fresh_user("ann")
     waiting = imaplib.IMAP4("127.0.0.1", server.ports["imap"])
