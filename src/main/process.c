@@ -187,6 +187,8 @@ process_start(struct process *p)
                                .config = s->options.config,
                                .ids = s->ids,
                                .index = p->index,
+                               .gates = s->gates,
+                               .mail_threads = s->mail_threads,
                                .rebuild = p->rebuild};
     p->started_ms = clock_mono_ms();
     if (start_role(&start, s->shared, &p->child, &channel, &f) != R_OK) {

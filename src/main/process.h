@@ -83,6 +83,7 @@ struct supervisor {
     struct loop *loop;
     struct process *processes;
     size_t process_count;
+    unsigned gates, mail_threads;  // counted at the start: roles that come later must agree
     struct socket_table sockets;
     struct config *owned;  // options.config after a reload
     struct reload reload;

@@ -30,8 +30,9 @@ enum role_exit {
 struct role_start {
     const struct role *role;  // row of os/roles.def
     const struct config *config;
-    struct user_ids ids;  // the process is this user already
-    unsigned index;       // which of several processes (gate)
+    struct user_ids ids;           // the process is this user already
+    unsigned index;                // which of several processes (gate)
+    unsigned gates, mail_threads;  // how many there are
     int supervisor;  // descriptor of the channel to the supervisor; role_link_open takes it
     bool rebuild;    // mail: make the index anew before serving
     struct shared *shared;  // shared.h

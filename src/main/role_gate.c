@@ -1,6 +1,5 @@
 #include "main/role.h"
 #include "main/shared.h"
-#include "main/threads.h"
 #include "base/limits.h"
 #include "base/load.h"
 #include "base/log.h"
@@ -124,7 +123,7 @@ begin(void *arg)
     const struct config *c = r->start->config;
     struct gate_options o = {
         .settings = settings_of(c),
-        .mail_threads = threads_of(c->mail_threads),
+        .mail_threads = r->start->mail_threads,
         .preauth_max = preauth_max(),
         // without a new auth's channel the gate could only end, and its sessions with it
         .descriptors = role_descriptors_but(KEPT),
@@ -132,7 +131,7 @@ begin(void *arg)
             strcmp(c->tls_client_name, "cn") == 0 ? TLS_CLIENT_CN : TLS_CLIENT_EMAIL,
         .counts = &r->start->shared->crowd,
         .gate = r->start->index,
-        .gates = threads_of(c->gate_processes),
+        .gates = r->start->gates,
         .on_drained = stop,
         .arg = r,
     };

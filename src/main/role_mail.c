@@ -1,6 +1,5 @@
 #include "main/mail_role.h"
 #include "main/rawlog.h"
-#include "main/threads.h"
 #include "auth/name.h"
 #include "base/metrics.h"
 #include "base/budget.h"
@@ -388,7 +387,7 @@ run_home(void *arg)
 static void
 make_homes(struct mail_role *r)
 {
-    r->home_count = threads_of(r->start->config->mail_threads);
+    r->home_count = r->start->mail_threads;
     r->homes = calloc(r->home_count, sizeof *r->homes);
     must(r->homes != NULL);
     for (unsigned i = 0; i < r->home_count; i++)

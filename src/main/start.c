@@ -50,6 +50,8 @@ pack_start(const struct role_start *s, int *fd_out, struct fault *f)
     struct buf b;
     buf_init(&b, LIMIT_config_packed);
     pack_u32(&b, s->index);
+    pack_u32(&b, s->gates);
+    pack_u32(&b, s->mail_threads);
     pack_u8(&b, s->rebuild);
     pack_u32(&b, s->ids.uid);
     pack_u32(&b, s->ids.gid);
@@ -122,6 +124,8 @@ unpack_start(struct span packed, struct role_start *s, struct config **c_out)
 {
     struct unpack u = unpack_of(packed);
     s->index = unpack_u32(&u);
+    s->gates = unpack_u32(&u);
+    s->mail_threads = unpack_u32(&u);
     s->rebuild = unpack_u8(&u) != 0;
     s->ids.uid = unpack_u32(&u);
     s->ids.gid = unpack_u32(&u);

@@ -181,7 +181,7 @@ watch_signal(struct supervisor *s, int signal, event_callback_fn fn)
 static void
 add_process(struct supervisor *s, const char *role, unsigned index)
 {
-    must(s->process_count < threads_of(s->options.config->gate_processes) + OTHERS);
+    must(s->process_count < s->gates + OTHERS);
     struct process *p = &s->processes[s->process_count++];
     *p = (struct process){
         .supervisor = s, .role = role_find(span_str(role)), .index = index};
@@ -194,8 +194,9 @@ static void
 begin(void *arg)
 {
     struct supervisor *s = arg;
-    unsigned gates = threads_of(s->options.config->gate_processes);
-    s->processes = calloc(gates + OTHERS, sizeof *s->processes);
+    s->gates = threads_of(s->options.config->gate_processes);
+    s->mail_threads = threads_of(s->options.config->mail_threads);
+    s->processes = calloc(s->gates + OTHERS, sizeof *s->processes);
     must(s->processes != NULL);
     timer_init(&s->patience, kill_all, s);
     s->signals[0] = watch_signal(s, SIGTERM, on_signal);
@@ -221,7 +222,7 @@ begin(void *arg)
         add_process(s, "scan", 0);
     if (s->options.config->sieve_pipe_dir[0])
         add_process(s, "pipe", 0);
-    for (unsigned i = 0; i < gates; i++)
+    for (unsigned i = 0; i < s->gates; i++)
         add_process(s, "gate", i);
     for (size_t i = 0; i < s->process_count; i++)
         process_start(&s->processes[i]);

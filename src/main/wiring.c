@@ -1,6 +1,5 @@
 #include "main/process.h"
 #include "main/start.h"
-#include "main/threads.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -154,8 +153,7 @@ connect_by(const struct wire *w, struct process *p, struct process *q)
          backward = is(q, w->one) && is(p, w->other);
     if (!forward && !backward)
         return;
-    unsigned threads = threads_of(p->supervisor->options.config->mail_threads);
-    for (unsigned i = 0; w->per_mail_thread && i < threads; i++)
+    for (unsigned i = 0; w->per_mail_thread && i < p->supervisor->mail_threads; i++)
         connect_pair(p, q, (int)i);
     if (!w->per_mail_thread)
         connect_pair(p, q, -1);
@@ -179,10 +177,9 @@ void
 wiring_again(struct process *p, const struct peer *lost)
 {
     struct supervisor *s = p->supervisor;
-    unsigned threads = threads_of(s->options.config->mail_threads);
     for (size_t k = 0; k < sizeof wires / sizeof wires[0]; k++) {
         const struct wire *w = &wires[k];
-        if (!w->per_mail_thread || !is(p, w->other) || lost->index >= threads ||
+        if (!w->per_mail_thread || !is(p, w->other) || lost->index >= s->mail_threads ||
             !span_eq(lost->role, span_str(w->one)))
             continue;
         for (size_t i = 0; i < s->process_count; i++)

@@ -105,6 +105,20 @@ def test_gate_dies_before_unauthenticate(server):
         wire.line()
 
 
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+def test_cores_change(make):
+    """A gate that starts then finds as many threads of mail as there are."""
+    own = make({"mail_threads": 0, "gate_processes": 0})
+    wait_for(lambda: "is ready" in own.stderr())
+    for cores in (set(sorted(os.sched_getaffinity(0))[:1]), os.sched_getaffinity(0)):
+        os.sched_setaffinity(own.process.pid, cores)
+        before = own.pids("gate")
+        kill(own, "gate")
+        wait_for(lambda: len(own.pids("gate")) == len(before) and not set(own.pids("gate")) & set(before))
+        for name in posthorn.USERS:  # they have different homes
+            assert login(own, name).noop()[0] == "OK"
+
+
 def test_damaged_index_is_made_anew(server):
     name = server.fresh_user("ann")
     session = login(server, name)
