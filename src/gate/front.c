@@ -279,6 +279,7 @@ front_answer(void *arg, const struct auth_reply *r)
         snprintf(f->story.device, sizeof f->story.device, "%.*s", SPAN_ARG(r->device));
     }
     if (r->verdict == AUTH_OK) {
+        f->story.granted++;
         f->login.account = r->account;
         buf_put(&f->login.ticket, r->ticket);
         buf_put(&f->login.data, r->data);

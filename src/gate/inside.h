@@ -72,7 +72,7 @@ enum front_after { AFTER_NOTHING, AFTER_CLOSE, AFTER_TLS, AFTER_LOGIN };
 // What the log tells of a connection's login attempts.
 struct front_story {
     uint64_t start_ms;
-    unsigned attempts;
+    unsigned attempts, granted;
     const char *why;  // "Inactivity", ...; NULL
     char method[24];
     char master[LIMIT_user_name + 1];  // who acts for the user

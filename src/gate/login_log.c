@@ -75,13 +75,17 @@ login_log_ended(const struct front *f)
 {
     const struct front_story *s = &f->story;
     const struct login_log l = login_log_of(f);
-    bool tried = s->attempts > 0;
+    // whose login was right is nobody for a filter that bans
+    bool lost = s->granted > 0, failed = s->attempts > 0 && !lost;
     char part[32];
     part_of(&l, part);
     log_info(
         part, "Disconnected", field_if(s->why != NULL, field_str("reason", ": %", s->why)),
-        field_number("attempts", tried ? " (auth failed, % attempts" : "", s->attempts),
-        field_number("seconds", tried ? " in % secs)" : " (no auth attempts in % secs)",
+        field_number("attempts", failed ? " (auth failed, % attempts" : "", s->attempts),
+        field_if(lost, field_number("granted", " (internal failure, % successful auths",
+                                    s->granted)),
+        field_number("seconds",
+                     failed || lost ? " in % secs)" : " (no auth attempts in % secs)",
                      seconds_of(&l)),
         WHO(&l));
 }

@@ -3,6 +3,7 @@ import contextlib
 import imaplib
 import os
 import pathlib
+import re
 import signal
 import socket
 import ssl
@@ -258,6 +259,22 @@ def test_mail_is_away_for_long():
         assert wire.line().startswith(b"a NO [UNAVAILABLE]")
     finally:
         own.stop()
+
+
+def test_a_granted_login_is_no_failed_one(make):
+    """Mail does not come back in time: the log does not say what filters ban for."""
+    own = make({"test_preauth_time": "1s"})
+    wait_for(lambda: "is ready" in own.stderr())
+    supervisor = own.process.pid
+    os.kill(supervisor, signal.SIGSTOP)
+    try:
+        kill(own, "mail")
+        wire = stranger(own, "alice")
+        assert wire.line().startswith(b"* BYE")
+    finally:
+        os.kill(supervisor, signal.SIGCONT)
+    wait_for(lambda: re.search(r"Disconnected: Inactivity \(internal failure, 1 successful auths in \d+ secs\): user=<alice>", own.stderr()))
+    assert "auth failed" not in own.stderr()
 
 
 def logs_in(own, **how):
