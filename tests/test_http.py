@@ -19,6 +19,7 @@ from lib import server as posthorn
 from lib.client import Refused
 from lib.peers import free_ports
 from lib.smarthost import Smarthost
+from lib.waiting import wait_for
 from lib.wire import Wire
 
 CURL = shutil.which("curl")
@@ -397,6 +398,20 @@ def test_strangers(server):
     with pytest.raises(ssl.SSLError), ssl.create_default_context().wrap_socket(
             socket.create_connection(("127.0.0.1", server.http), timeout=60), server_hostname="localhost"):
         pass
+
+
+def test_https_keeps_its_certificate():
+    """It stays open until a restart, so a reload cannot take the certificate away."""
+    own = Web()
+    own.await_http()
+    own.config.write_text("\n".join(line for line in own.config.read_text().split("\n") if not line.startswith(("tls", "imaps", "https"))))
+    with pytest.raises(RuntimeError, match="https on 127.0.0.1:[0-9]+ needs tls"):
+        posthorn.run_verb("reload", "-c", own.config)
+    before = own.pids("http")
+    os.kill(before[0], signal.SIGKILL)
+    wait_for(lambda: own.pids("http") not in ([], before))
+    assert own.ask("/", tls=True)[0] == 404
+    own.stop()
 
 
 def test_settings():

@@ -162,6 +162,7 @@ keep_standing(const struct supervisor *s, struct socket_table *next)
     }
 }
 
+// What the service manager gave, or only a restart closes, the settings need not name any more.
 static enum result
 check_certificate(const struct config *c, const struct socket_table *t, struct fault *f)
 {
@@ -178,12 +179,14 @@ sockets_plan(const struct supervisor *s, const struct config *c, struct socket_t
 {
     table_init(next, c);
     keep_standing(s, next);
-    enum result r = check_certificate(c, next, f);
+    enum result r = R_OK;
     for (size_t i = 0; r == R_OK && i < SERVICES; i++)
         r = plan_service(s, c, next, &services[i], f);
-    if (r != R_OK)
+    if (r != R_OK || check_certificate(c, next, f) != R_OK) {
         sockets_discard(next);
-    return r;
+        return R_FAIL;
+    }
+    return R_OK;
 }
 
 static void
