@@ -178,6 +178,16 @@ watch_signal(struct supervisor *s, int signal, event_callback_fn fn)
     return e;
 }
 
+// Asked to reload before it can, the server does so afterwards, and does not end by the signal.
+static void
+hold_hangup(int how)
+{
+    sigset_t hangup;
+    sigemptyset(&hangup);
+    sigaddset(&hangup, SIGHUP);
+    must(sigprocmask(how, &hangup, NULL) == 0);
+}
+
 static void
 add_process(struct supervisor *s, const char *role, unsigned index)
 {
@@ -202,6 +212,7 @@ begin(void *arg)
     s->signals[0] = watch_signal(s, SIGTERM, on_signal);
     s->signals[1] = watch_signal(s, SIGINT, on_signal);
     s->signals[2] = watch_signal(s, SIGHUP, on_hangup);
+    hold_hangup(SIG_UNBLOCK);
     add_process(s, "auth", 0);
     add_process(s, "mail", 0);
     if (s->options.config->search_attachments)
@@ -276,6 +287,7 @@ supervisor_run(const struct supervisor_options *o)
     struct supervisor s = {.options = *o, .shared = -1};
     struct fault f;
     signal(SIGPIPE, SIG_IGN);
+    hold_hangup(SIG_BLOCK);
     raise_limits();
     watch_open(&s);
     if (prepare(&s, &f) != R_OK) {

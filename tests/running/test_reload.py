@@ -223,6 +223,26 @@ def test_signal(server):
     assert certificate(server) == (server.dir / "cert.pem").read_text()
 
 
+def test_signal_before_it_can_reload():
+    """It waits: the certificate is a pipe that nobody writes to yet, so the server is still reading what it needs to start."""
+    own = Managed(start=False)
+    path = own.dir / "cert.pem"
+    text = path.read_bytes()
+    path.unlink()
+    os.mkfifo(path)
+    own.launch("")
+    with open(path, "wb") as pipe:  # opens when it is read
+        own.process.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
+        assert own.process.poll() is None
+        path.unlink()
+        path.write_bytes(text)
+        pipe.write(text)
+    own.wait_log(": nothing that can change without a restart has changed")
+    login(own).close()
+    own.stop()
+
+
 def test_signal_to_all(server):
     """`systemctl kill -s HUP`, or the terminal that the server was started from is closed."""
     session = login(server)
