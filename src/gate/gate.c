@@ -147,7 +147,8 @@ void
 gate_peer(struct gate *g, struct span role, uint32_t index, int fd)
 {
     if (span_eq(role, SPAN("auth"))) {
-        channel_close(&g->auth);
+        if (g->auth != NULL)  // it died, and its channel has not told so yet
+            on_channel_end(g->auth, g);
         g->auth = channel_new(fd, on_auth_message, on_channel_end, g);
         exchange_auth_back(g);
     } else if (span_eq(role, SPAN("mail")) && index < g->options.mail_threads) {

@@ -331,6 +331,36 @@ test_cancelled_exchange_is_told_to_auth(void **state)
     scene_close(s);
 }
 
+// Both ends of its life are there at once when the gate comes to look.
+static void
+replace_auth(void *arg)
+{
+    struct world *w = arg;
+    channel_close(&w->auth);
+    w->auth = connect_role(w, "auth", on_auth);
+}
+
+// What the dead one had answered is not asked of its successor, who would find no question in it.
+static void
+test_next_auth_comes_before_the_last_is_missed(void **state)
+{
+    (void)state;
+    struct scene *s = scene_open(false, true);
+    struct client c = client_open(&s->world);
+    expect(&c, "* OK");
+    say(&c, "a AUTHENTICATE PLAIN\r\n");
+    expect(&c, "+");
+    loop_post(s->world.loop, replace_auth, &s->world);
+    say(&c, "eA==\r\n");
+    expect(&c, "a NO [UNAVAILABLE]");
+    say(&c, "b AUTHENTICATE PLAIN\r\n");
+    expect(&c, "+");
+    close(c.fd);
+    scene_stop(s);
+    assert_int_equal(s->world.asked, 2);
+    scene_free(s);
+}
+
 int
 main(void)
 {
@@ -341,6 +371,7 @@ main(void)
         cmocka_unit_test(test_connection_comes_back),
         cmocka_unit_test(test_oldest_goes_first),
         cmocka_unit_test(test_cancelled_exchange_is_told_to_auth),
+        cmocka_unit_test(test_next_auth_comes_before_the_last_is_missed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
