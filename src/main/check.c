@@ -156,7 +156,7 @@ check_smarthost(const struct config *c, struct fault *f)
     return r;
 }
 
-// To nobody's name the server gives no socket: it would stay its own, and the mail server could not come in.
+// With one who is not there the server would not start.
 static enum result
 check_owners(const struct config *c, struct fault *f)
 {

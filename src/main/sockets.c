@@ -76,16 +76,20 @@ unix_path(const char *address)
 }
 
 // Whose a service's unix sockets are: who is configured, or Postfix, or we.
-static struct user_ids
+static enum result
 owner_of(const struct supervisor *s, const struct config *c,
-         const struct service_row *service)
+         const struct service_row *service, struct user_ids *ids_out, struct fault *f)
 {
-    struct user_ids ids;
-    struct fault none;
+    struct fault why;
+    *ids_out = s->ids;
     if (service->owner == 0)
-        return s->ids;
+        return R_OK;
     const char *name = *(const char *const *)((const char *)c + service->owner);
-    return user_find(name[0] ? name : "postfix", &ids, &none) == R_OK ? ids : s->ids;
+    enum result r = user_find(name[0] ? name : "postfix", ids_out, &why);
+    return r == R_OK || !name[0]
+               ? R_OK
+               : fault_set(f, why.kind, "the owner of a socket of %s: %.100s",
+                           service->name, why.why);
 }
 
 static enum result
@@ -95,7 +99,9 @@ give_away(const struct supervisor *s, const struct config *c, const struct socke
     const char *path = unix_path(row->address);
     if (geteuid() != 0 || path == NULL)
         return R_OK;
-    struct user_ids ids = owner_of(s, c, row->service);
+    struct user_ids ids;
+    if (owner_of(s, c, row->service, &ids, f) != R_OK)
+        return R_FAIL;
     return lchown(path, ids.uid, ids.gid) == 0 ? R_OK
                                                : fault_errno(f, FAULT_UNAVAILABLE, path);
 }

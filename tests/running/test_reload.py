@@ -381,7 +381,7 @@ def test_unix_sockets_come_and_go(server):
 
 @pytest.mark.parametrize("setting", ("lmtp_user", "auth_service_user"))
 def test_owners_of_sockets(server, setting):
-    """One who is misspelt is told: their socket would stay the service user's."""
+    """`config check` tells of one who is misspelt."""
     server.settings[setting] = "nobody"
     server.write_config()
     run_verb("config", "check", "-c", server.config)
@@ -389,6 +389,25 @@ def test_owners_of_sockets(server, setting):
     server.write_config()
     with pytest.raises(RuntimeError, match=f"{setting}: there is no user 'postfx'"):
         run_verb("config", "check", "-c", server.config)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives sockets away")
+def test_owner_of_a_socket():
+    """A name that is wrong is told: the socket would be one that its user cannot open."""
+    for user, owners in (("daemon", {"daemon"}), ("nosuchuser", {}), ("", {"postfix", "nobody"})):
+        own = Managed({"lmtp_user": user}, start=False)
+        os.chmod(own.dir, 0o777)
+        own.settings["policy"] = [f"unix:{own.dir}/policy"]
+        own.write_config()
+        own.launch("")
+        if owners:
+            own.wait_log("is ready")
+            assert (own.dir / "policy").owner() in owners
+        else:
+            assert own.process.wait(60) == 1
+            own.process = None
+            assert "the owner of a socket of policy: no user nosuchuser on this machine" in own.stderr()
+        own.stop()
 
 
 def test_a_port_changes_its_service(server):
