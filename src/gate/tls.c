@@ -193,6 +193,17 @@ tls_set_ticket_seed(struct tls_set *t, struct span seed)
     t->ticket_keys = ticket_keys_new((const unsigned char *)seed.p);
 }
 
+// The end of the file is an error to PEM_read, too; any other is a certificate that is damaged.
+static bool
+was_last(void)
+{
+    unsigned long e = ERR_peek_last_error();
+    bool last = ERR_GET_LIB(e) == ERR_LIB_PEM && ERR_GET_REASON(e) == PEM_R_NO_START_LINE;
+    if (last)
+        ERR_clear_error();
+    return last;
+}
+
 static enum result
 use_chain(SSL_CTX *ctx, X509 *leaf, BIO *rest)
 {
@@ -202,8 +213,7 @@ use_chain(SSL_CTX *ctx, X509 *leaf, BIO *rest)
     while ((issuer = PEM_read_bio_X509(rest, NULL, NULL, NULL)) != NULL)
         if (SSL_CTX_add0_chain_cert(ctx, issuer) != 1)
             return R_FAIL;
-    ERR_clear_error();  // the end of the file is an error to PEM_read
-    return R_OK;
+    return was_last() ? R_OK : R_FAIL;
 }
 
 static bool
@@ -426,12 +436,14 @@ ask_for_client(SSL_CTX *ctx, struct span pem, struct fault *f)
         n += trust(ctx, store, ca) == R_OK;
         X509_free(ca);
     }
-    ERR_clear_error();  // the end of the file
+    bool whole = was_last();
     BIO_free(bio);
     SSL_CTX_set1_verify_cert_store(ctx, store);
     X509_STORE_free(store);
     // without one a client logs in as others do
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+    if (!whole)
+        return tls_fault(f, "certificate");
     return n > 0 ? R_OK : fault_set(f, FAULT_BAD, "no certificate in PEM form");
 }
 

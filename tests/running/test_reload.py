@@ -287,6 +287,23 @@ def test_wrong_certificate_changes_nothing(server):
     assert certificate(server) != before
 
 
+@pytest.mark.parametrize("setting", ["tls.certificate", "tls.client_ca"])
+def test_a_chain_that_is_cut(server, setting):
+    """What a full disk leaves of a file: the certificates in it that are whole are not all."""
+    path, before = server.dir / "cert.pem", certificate(server)
+    if setting == "tls.client_ca":
+        path = server.dir / "ca.pem"
+        shutil.copy(server.dir / "cert.pem", path)
+        server.config.write_text(server.config.read_text() + f'tls {{ client_ca = "{path}" }}\n')
+        reload(server)
+    text = path.read_text()
+    path.write_text(text + text[:len(text) // 2])
+    assert f"{path}: certificate: error:" in refused(server)
+    assert certificate(server) == before
+    path.write_text(text + text + "and some words\n")
+    reload(server)
+
+
 def test_key_with_a_passphrase():
     """Nobody is asked for it, at the terminal that the server was started from either."""
     own = Managed(start=False)
