@@ -395,6 +395,7 @@ def test_networks_and_listeners(server):
 
 def test_auth_goes_away(server, asker):
     """An exchange that auth had in hand is lost with it, for now; a new one waits until it is back."""
+    since = len(server.stderr())
     first, old = asker.auth("LOGIN"), Asker(server.path, greet=False)
     old.send("VERSION\t1\t0\nCPID\t1\n")  # Postfix, to which FAIL is a wrong password
     old.read_hello()
@@ -402,6 +403,7 @@ def test_auth_goes_away(server, asker):
     os.kill(server.pids("auth")[0], signal.SIGKILL)
     lost = asker.answer()
     assert lost.id == first.id and lost.is_temporary
+    logged(server, r"smtp-login\(gate\): Info: Aborted login \(temporary failure\): ", since)
     with pytest.raises(Closed):
         old.line()
     assert asker.login("alice", server.password).kind == "OK"

@@ -284,6 +284,7 @@ front_answer(void *arg, const struct auth_reply *r)
         buf_put(&f->login.ticket, r->ticket);
         buf_put(&f->login.data, r->data);
     } else if (r->verdict != AUTH_CONTINUE) {
+        f->story.unjudged += !login_log_judges((enum fault_kind)r->fault);
         metric_add(METRIC_logins_failed, 1);
     }
     refresh(f);

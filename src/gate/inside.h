@@ -72,7 +72,7 @@ enum front_after { AFTER_NOTHING, AFTER_CLOSE, AFTER_TLS, AFTER_LOGIN };
 // What the log tells of a connection's login attempts.
 struct front_story {
     uint64_t start_ms;
-    unsigned attempts, granted;
+    unsigned attempts, granted, unjudged;
     const char *why;  // "Inactivity", ...; NULL
     char method[24];
     char master[LIMIT_user_name + 1];  // who acts for the user
@@ -180,6 +180,7 @@ void login_log_done(const struct login_log *l);  // "Login: ..."
 // "Aborted login ...": of a client whose connection is not ours; `why` stands for the attempt where there was none
 void login_log_aborted(const struct login_log *l, const char *why);
 struct login_log login_log_of(const struct front *f);
-void login_log_ended(const struct front *f);  // "Disconnected ...": with f->story.why
+bool login_log_judges(enum fault_kind refusal);  // says something of who asked, not of us
+void login_log_ended(const struct front *f);     // "Disconnected ...": with f->story.why
 
 #endif

@@ -70,22 +70,36 @@ login_log_aborted(const struct login_log *l, const char *why)
         WHO(l));
 }
 
+bool
+login_log_judges(enum fault_kind refusal)
+{
+    static const enum fault_kind verdicts[] = {
+        FAULT_AUTHFAILED, FAULT_AUTHZFAILED, FAULT_EXPIRED, FAULT_NOPERM,
+        FAULT_PRIVACY,    FAULT_CANNOT,      FAULT_BAD};
+    for (size_t i = 0; i < sizeof verdicts / sizeof verdicts[0]; i++)
+        if (verdicts[i] == refusal)
+            return true;
+    return false;
+}
+
 void
 login_log_ended(const struct front *f)
 {
     const struct front_story *s = &f->story;
     const struct login_log l = login_log_of(f);
-    // whose login was right is nobody for a filter that bans
-    bool lost = s->granted > 0, failed = s->attempts > 0 && !lost;
+    // who was right, or whom nobody could judge, is none whom filters are to ban
+    unsigned failed = s->attempts - s->granted - s->unjudged;
     char part[32];
     part_of(&l, part);
-    log_info(
-        part, "Disconnected", field_if(s->why != NULL, field_str("reason", ": %", s->why)),
-        field_number("attempts", failed ? " (auth failed, % attempts" : "", s->attempts),
-        field_if(lost, field_number("granted", " (internal failure, % successful auths",
-                                    s->granted)),
-        field_number("seconds",
-                     failed || lost ? " in % secs)" : " (no auth attempts in % secs)",
-                     seconds_of(&l)),
-        WHO(&l));
+    log_info(part, "Disconnected",
+             field_if(s->why != NULL, field_str("reason", ": %", s->why)),
+             field_number("attempts", failed > 0 ? " (auth failed, % attempts" : "",
+                          failed > 0 ? failed : s->attempts),
+             field_if(s->attempts > 0 && failed == 0,
+                      field_number("granted", " (internal failure, % successful auths",
+                                   s->granted)),
+             field_number("seconds",
+                          s->attempts > 0 ? " in % secs)" : " (no auth attempts in % secs)",
+                          seconds_of(&l)),
+             WHO(&l));
 }

@@ -229,8 +229,9 @@ on_answer(void *arg, const struct auth_reply *reply)
         log_ok(r, reply);
         request_free(r);
     } else {
-        log_fail(r, reply->user, NULL);
-        fail(r, reply->user, (enum fault_kind)reply->fault);
+        enum fault_kind kind = (enum fault_kind)reply->fault;
+        log_fail(r, reply->user, login_log_judges(kind) ? NULL : "temporary failure");
+        fail(r, reply->user, kind);
     }
 }
 

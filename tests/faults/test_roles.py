@@ -277,6 +277,22 @@ def test_a_granted_login_is_no_failed_one(make):
     assert "auth failed" not in own.stderr()
 
 
+def test_a_login_that_nobody_judged_is_no_failed_one(server):
+    """Auth does not come back in time: the same."""
+    wait_for(lambda: "is ready" in server.stderr())
+    os.kill(server.process.pid, signal.SIGSTOP)
+    try:
+        kill(server, "auth")
+        wire = stranger(server, "alice")
+        assert wire.line().startswith(b"a NO [UNAVAILABLE]")
+        wire.close()
+    finally:
+        os.kill(server.process.pid, signal.SIGCONT)
+    wait_for(lambda: re.search(r"Disconnected \(internal failure, 0 successful auths in \d+ secs\): user=<alice>", server.stderr()))
+    assert "auth failed" not in server.stderr()
+    wait_for(lambda: server.pids("auth"))
+
+
 def logs_in(own, **how):
     with contextlib.suppress(Closed, OSError, imaplib.IMAP4.error):
         return login(own, "alice", **how).noop()[0] == "OK"
