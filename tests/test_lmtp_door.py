@@ -2,6 +2,7 @@
 import re
 import smtplib
 import socket
+import struct
 
 from lib import server as posthorn
 
@@ -14,6 +15,17 @@ def test_stranger_is_closed_before_a_byte():
         assert "not in lmtp_networks" in server.stderr()
     finally:
         server.stop()
+
+
+def test_a_check_that_resets_its_connection(server):
+    """As balancers look whether a port is open: it is one of ours all the same."""
+    for _ in range(10):
+        s = socket.create_connection(server.address("lmtp"), timeout=10)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        s.close()
+    with smtplib.LMTP(*server.address("lmtp"), timeout=60) as relay:
+        relay.sendmail("a@example.org", ["alice"], b"Subject: x\r\n\r\nhello\r\n")
+    assert "Refused" not in server.stderr()
 
 
 def test_unix_socket_is_trusted_by_its_mode(tmp_path):

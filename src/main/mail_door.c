@@ -98,13 +98,15 @@ await_header(struct door *d, int fd, const struct peer_ends *ends)
     in->proxied = proxied_new(fd, test_ms > 0 ? test_ms : LIMIT_proxy_ms, on_proxied, in);
 }
 
+// Of a peer that has reset its connection already only accept still knows the address.
 static void
-arrive(struct door *d, int fd)
+arrive(struct door *d, int fd, const struct sockaddr_storage *peer)
 {
     const struct config_list *l = &d->home->config->proxy_networks;
     struct network_list proxies = {l->items, l->n};
     struct peer_ends ends;
     peer_ends_get(fd, &ends);
+    ends.remote = *peer;
     if (d->proxy && network_list_has(&proxies, &ends.remote))
         await_header(d, fd, &ends);
     else
@@ -123,12 +125,15 @@ on_accept(evutil_socket_t fd, short what, void *arg)
     struct door *d = arg;
     (void)what;
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-        int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        struct sockaddr_storage peer = {0};
+        socklen_t n = sizeof peer;
+        int client =
+            accept4(fd, (struct sockaddr *)&peer, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (mail_is_kept(d->home->role, client)) {
             close(client);
             errno = EMFILE;
         } else if (client >= 0) {
-            arrive(d, client);
+            arrive(d, client, &peer);
             continue;
         }
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
