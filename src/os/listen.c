@@ -1,6 +1,7 @@
 #include "os/listen.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -55,7 +56,8 @@ listen_unix(int fd, const struct sockaddr_un *a, unsigned mode, struct fault *f)
     mode_t before = umask(0777 & ~mode);
     enum result r = bind_and_listen(fd, (const struct sockaddr *)a, sizeof *a, f);
     umask(before);
-    if (r == R_OK && chmod(a->sun_path, mode) != 0)
+    // whoever owns the folder may have put a link there meanwhile
+    if (r == R_OK && fchmodat(AT_FDCWD, a->sun_path, mode, AT_SYMLINK_NOFOLLOW) != 0)
         return fault_errno(f, FAULT_UNAVAILABLE, a->sun_path);
     return r;
 }

@@ -427,6 +427,32 @@ def test_owner_of_a_socket():
         own.stop()
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root could change what is behind the link")
+def test_a_link_in_the_place_of_a_socket():
+    """Whoever owns the folder puts it there between bind and chmod; what it leads to keeps its mode."""
+    own = Managed(start=False)
+    folder, victim = own.dir / "folder", own.dir / "victim"
+    folder.mkdir()
+    victim.write_text("")
+    victim.chmod(0o644)
+    own.settings["policy"] = [f"unix:{folder}/policy"]
+    own.write_config()
+    slow = ["strace", "-f", "-o", "/dev/null", "-e", "trace=chmod,fchmodat", "-e", "inject=chmod,fchmodat:delay_enter=1000000"]
+    with open(own.dir / "stderr", "wb") as log:
+        own.process = subprocess.Popen([*slow, *own.command()], stdout=log, stderr=log, env={**own.environment(), "ASAN_OPTIONS": "detect_leaks=0"},
+                                       start_new_session=True)
+    wait_for((folder / "policy").is_socket)
+    (folder / "policy").unlink()
+    (folder / "policy").symlink_to(victim)
+    wait_for(lambda: own.process.poll() is not None or "is ready" in own.stderr())
+    assert victim.stat().st_mode & 0o777 == 0o644
+    if own.process.poll() is None:
+        os.killpg(own.process.pid, signal.SIGKILL)
+        own.process.wait()
+    own.process = None
+    own.stop()
+
+
 def test_a_port_changes_its_service(server):
     server.ports["imap"], server.ports["imaps"] = server.ports["imaps"], server.ports["imap"]
     server.write_config()
