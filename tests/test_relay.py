@@ -9,6 +9,7 @@ import shutil
 import signal
 import ssl
 import subprocess
+import sys
 import time
 
 import pytest
@@ -865,3 +866,33 @@ def test_no_relay():
             posthorn.run_verb("queue", "add", "a@b.c", "d@e.f", "-", "--data", server.data, stdin=b"x\n")
     finally:
         server.stop()
+
+
+REPLACED = """
+import subprocess, sys
+sys.path.insert(0, sys.argv[1])
+import test_relay
+from lib import scratch
+etc = scratch.folder("etc")
+subprocess.run(["cp", "-a", "/etc/.", str(etc)], check=True)
+subprocess.run(["mount", "--bind", str(etc), "/etc"], check=True)
+host = test_relay.Smarthost()
+own = test_relay.Sender(host)
+own.add("one")
+own.wait_empty()
+(etc / "fresh").write_text((etc / "hosts").read_text())
+(etc / "fresh").chmod(0o644)
+(etc / "fresh").rename(etc / "hosts")
+host.drop()
+own.add("two")
+own.wait_empty()
+assert len(host.mails) == 2 and "a file was replaced: the role begins anew: name=relay, file=/etc/hosts" in own.stderr()
+own.stop()
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="an /etc of its own needs root")
+def test_name_service_is_replaced():
+    """As DHCP clients and editors do it: another file under the name. Landlock lets a role read the one of before only."""
+    done = subprocess.run(["unshare", "-m", sys.executable, "-c", REPLACED, str(pathlib.Path(__file__).parent)], capture_output=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -76,7 +76,8 @@ struct role_link_ops {
     void (*listen)(void *role, const struct listen_socket *s, int fd);        // owns fd
     // whole value, borrowed
     void (*secret)(void *role, struct span name, struct span value);
-    void (*drain)(void *role);  // also when the supervisor died
+    // also when the supervisor died, or a file of its row was replaced
+    void (*drain)(void *role);
     void (*unlisten)(void *role, const struct listen_socket *s);
     // The new configuration; it and all earlier ones live until role_link_close.
     void (*settings)(void *role, const struct config *c);

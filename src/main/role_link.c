@@ -1,6 +1,19 @@
 #include "main/role.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "io/loop.h"
+
+#include <sys/stat.h>
+
+enum { FILES_MAX = 8, LOOK_MS = 5000 };
+
+// A file of the role's row. Landlock lets the role read what was there when it began, and not what is put in its place:
+// another resolv.conf, another pdftotext.
+struct link_file {
+    const char *path;
+    dev_t device;
+    ino_t number;
+};
 
 // Configurations are kept: another thread's session may still read an old one. A reload without a change sends none.
 struct adopted {
@@ -15,6 +28,9 @@ struct role_link {
     const struct role_link_ops *ops;
     void *role;
     struct buf name, value;  // of a secret that comes in pieces
+    struct link_file files[FILES_MAX];
+    size_t file_count;
+    struct timer look;
     bool draining;
 };
 
@@ -24,8 +40,58 @@ drain(struct role_link *l)
     if (l->draining)
         return;
     l->draining = true;
+    timer_clear(&l->look);
     l->ops->drain(l->role);
 }
+
+// ---- files that are replaced ----
+
+static bool
+was_replaced(const struct link_file *f)
+{
+    struct stat s;
+    return stat(f->path, &s) == 0 && (s.st_dev != f->device || s.st_ino != f->number);
+}
+
+// The supervisor starts the role again, and then it may read the new one.
+static void
+on_look(void *arg)
+{
+    struct role_link *l = arg;
+    for (size_t i = 0; i < l->file_count; i++) {
+        if (!was_replaced(&l->files[i]))
+            continue;
+        log_info("main", "a file was replaced: the role begins anew",
+                 field_str("name", "name=%", l->role_name),
+                 field_str("file", "file=%", l->files[i].path));
+        drain(l);
+        return;
+    }
+    timer_set(&l->look, LOOK_MS);
+}
+
+static void
+watch_files(struct role_link *l, const struct role *r)
+{
+    const struct role_place *p;
+    struct stat s;
+    for (size_t at = 0; (p = role_place_next(r, &at)) != NULL;) {
+        if (p->kind != ROLE_FILE || p->path[0] != '/')
+            continue;
+        struct link_file f = {.path = p->path};
+        if (stat(p->path, &s) == 0) {
+            f.device = s.st_dev;
+            f.number = s.st_ino;
+        }
+        must(l->file_count < FILES_MAX);
+        l->files[l->file_count++] = f;
+    }
+    timer_init(&l->look, on_look, l);
+    if (l->file_count > 0)
+        timer_set(&l->look, LOOK_MS);
+}
+
+// ---- messages ----
 
 static void
 on_end(struct channel *c, void *arg)
@@ -205,6 +271,7 @@ role_link_open(const struct role_start *start, const struct role_link_ops *ops, 
     buf_init(&l->name, 64);
     buf_init(&l->value, LIMIT_config_packed);  // more than LIMIT_certificate
     l->channel = channel_new(start->supervisor, on_message, on_end, l);
+    watch_files(l, start->role);
     return l;
 }
 
@@ -260,6 +327,7 @@ role_link_close(struct role_link **lp)
     if (l == NULL)
         return;
     channel_close(&l->channel);
+    timer_clear(&l->look);
     for (struct adopted *a = l->adopted, *next; a != NULL; a = next) {
         next = a->next;
         config_free(&a->config);
