@@ -7,12 +7,13 @@
 
 // ---- namespaces ----
 
-static struct span *
-keep(struct session *s, const struct span *prefixes, size_t n)
+static struct words
+keep(struct session *s, const struct words *w)
 {
-    struct span *kept = arena_array(s->arena, n + 1, sizeof *kept);
-    for (size_t i = 0; i < n; i++)
-        kept[i] = arena_dup(s->arena, prefixes[i]);
+    struct words kept = {arena_array(s->arena, w->n + 1, sizeof *kept.items), w->n,
+                         w->n + 1};
+    for (size_t i = 0; i < w->n; i++)
+        kept.items[i] = arena_dup(s->arena, w->items[i]);
     return kept;
 }
 
@@ -24,13 +25,11 @@ on_namespace(struct session *s, void *arg, struct fault *f)
     (void)arg, (void)f;
     if (r->kind != RESPONSE_NAMESPACE)
         return R_OK;
-    s->own = keep(s, r->own, r->own_count);
-    s->own_count = r->own_count;
-    s->others = keep(s, r->others, r->other_count);
-    s->other_count = r->other_count;
-    s->prefix = s->own_count > 0 ? s->own[0] : SPAN("");
-    for (size_t i = 0; i < s->own_count; i++)
-        if (s->own[i].n == 0)
+    s->own = keep(s, &r->own);
+    s->others = keep(s, &r->others);
+    s->prefix = s->own.n > 0 ? s->own.items[0] : SPAN("");
+    for (size_t i = 0; i < s->own.n; i++)
+        if (s->own.items[i].n == 0)
             s->prefix = SPAN("");
     return R_OK;
 }
@@ -39,13 +38,13 @@ on_namespace(struct session *s, void *arg, struct fault *f)
 static bool
 is_own(const struct session *s, struct span raw)
 {
-    for (size_t i = 0; i < s->other_count; i++)
-        if (s->others[i].n > 0 && span_starts(raw, s->others[i]))
+    for (size_t i = 0; i < s->others.n; i++)
+        if (s->others.items[i].n > 0 && span_starts(raw, s->others.items[i]))
             return false;
-    for (size_t i = 0; i < s->own_count; i++)
-        if (span_starts(raw, s->own[i]))
+    for (size_t i = 0; i < s->own.n; i++)
+        if (span_starts(raw, s->own.items[i]))
             return true;
-    return s->own_count == 0 || span_ieq(raw, SPAN("INBOX"));
+    return s->own.n == 0 || span_ieq(raw, SPAN("INBOX"));
 }
 
 // ---- names ----

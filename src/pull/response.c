@@ -96,11 +96,6 @@ read_condition(struct parse *p, struct response *r)
 
 // ---- lists of words ----
 
-struct words {
-    struct span *items;
-    size_t n, room;
-};
-
 static void
 add_word(struct parse *p, struct words *w, struct span word)
 {
@@ -219,17 +214,12 @@ read_spaces(struct parse *p, struct words *prefixes)
 static void
 read_namespace(struct parse *p, struct response *r)
 {
-    struct words own = {0}, others = {0};
     parse_sp(p);
-    read_spaces(p, &own);
+    read_spaces(p, &r->own);
     parse_sp(p);
-    read_spaces(p, &others);
+    read_spaces(p, &r->others);
     parse_sp(p);
-    read_spaces(p, &others);
-    r->own = own.items;
-    r->own_count = own.n;
-    r->others = others.items;
-    r->other_count = others.n;
+    read_spaces(p, &r->others);
     r->kind = RESPONSE_NAMESPACE;
 }
 

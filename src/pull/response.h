@@ -40,6 +40,11 @@ enum response_code {
 };
 enum response_attribute { LIST_NOSELECT = 1, LIST_SUBSCRIBED = 2 };
 
+struct words {
+    struct span *items;
+    size_t n, room;
+};
+
 struct response {
     enum response_kind kind;
     struct span tag;
@@ -51,8 +56,7 @@ struct response {
     // LIST, LSUB, STATUS
     struct span name;  // as it came
     // NAMESPACE: prefixes of what is the user's own, and of what is not
-    struct span *own, *others;
-    size_t own_count, other_count;
+    struct words own, others;
     char delimiter;  // 0: NIL
     unsigned attributes;
     struct span use;  // "\\Sent"

@@ -64,10 +64,10 @@ mailboxes(void **unused)
     assert_int_equal(r.status.uidvalidity, 5);
     assert_int_equal(r.status.modseq, 99);
     r = read_one("* NAMESPACE ((\"INBOX.\" \".\" \"X\" (\"y\"))) ((\"~\" \"/\")) NIL\r\n");
-    assert_int_equal(r.own_count, 1);
-    assert_is(r.own[0], "INBOX.");
-    assert_int_equal(r.other_count, 1);
-    assert_is(r.others[0], "~");
+    assert_int_equal(r.own.n, 1);
+    assert_is(r.own.items[0], "INBOX.");
+    assert_int_equal(r.others.n, 1);
+    assert_is(r.others.items[0], "~");
 }
 
 static void

@@ -40,11 +40,8 @@ struct session {
     bool sets;      // the server puts the UID before the message
     bool falls;     // and answers a set in another order than that of UIDs
     uint64_t octets, since_ms;  // for the rate
-    struct {
-        struct span prefix;  // of the personal namespace, which names here are without
-        struct span *own, *others;  // prefixes of all personal namespaces, and of others
-        size_t own_count, other_count;
-    };
+    struct span prefix;         // of the personal namespace, which names here are without
+    struct words own, others;   // prefixes of all personal namespaces, and of others
     struct session_mailbox *mailboxes;
     size_t count, room;
     struct session_label
