@@ -1,7 +1,11 @@
 #include "ctl/owner.h"
 #include "os/user.h"
 #include <errno.h>
+#include <string.h>
 #include <sys/stat.h>
+
+// Octets of a path that an error has room for; half of one would be another's.
+enum { PATH_SHOWN = 100 };
 
 static enum result
 make_directory(const struct config *c, struct fault *f)
@@ -55,9 +59,10 @@ owner_check(const struct config *c, uid_t uid, struct fault *f)
         snprintf(path, sizeof path, "%s/%s", c->data, inside[i]);
         if (lstat(path, &st) == 0 && st.st_uid != uid)
             return fault_set(f, FAULT_NOPERM,
-                             "%.60s/%s belongs to uid %u, not to uid %u who runs the "
-                             "server; run: chown -R %u %.60s",
-                             c->data, inside[i], st.st_uid, uid, uid, c->data);
+                             "'%s' belongs to uid %u, not to uid %u who runs the server; "
+                             "run: chown -R %u %s",
+                             inside[i], st.st_uid, uid, uid,
+                             strlen(c->data) <= PATH_SHOWN ? c->data : "DATA_DIRECTORY");
     }
     return R_OK;
 }
