@@ -11,6 +11,7 @@ import pytest
 
 from lib import server as posthorn
 from lib.client import Imap
+from lib.terminal import heed
 
 NUMBERS = ("UIDVALIDITY", "UIDNEXT", "MESSAGES")
 SMALL = b"From: a@example.org\r\nSubject: Zebrafinch %d\r\nMessage-ID: <%d@x>\r\n\r\nUnmistakable pelican %d\r\n"
@@ -136,7 +137,7 @@ def test_backup_is_ended(make, tmp_path, number):
     c.close()
     path, ended = tmp_path / "all", 0
     for _ in range(5):  # one may be ready before the signal comes
-        command = subprocess.Popen([posthorn.binary(), "backup", path, "-c", server.config], env=posthorn.environment())
+        command = subprocess.Popen([posthorn.binary(), "backup", path, "-c", server.config], env=posthorn.environment(), preexec_fn=heed)
         while not path.exists() and command.poll() is None:
             time.sleep(0.001)
         command.send_signal(number)
