@@ -168,17 +168,31 @@ on_end_halfway(int number)
 
 // All mail and all password hashes may be in it: nobody else reads it. Never over an older one.
 static FILE *
+sink_create(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return NULL;
+    FILE *file = fdopen(fd, "w");
+    must(file != NULL);
+    half.path = path;
+    ends_take(on_end_halfway, half.before);
+    return file;
+}
+
+// None of the signals comes between the file and who removes it.
+static FILE *
 sink_begin(struct span name)
 {
+    sigset_t held, before;
     if (span_eq(name, SPAN("-")))
         return stdout;
-    int fd = open(name.p, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    FILE *file = fd >= 0 ? fdopen(fd, "w") : NULL;
-    if (fd >= 0) {
-        must(file != NULL);
-        half.path = name.p;
-        ends_take(on_end_halfway, half.before);
-    }
+    sigemptyset(&held);
+    for (int i = 0; i < ENDS; i++)
+        sigaddset(&held, ends[i]);
+    sigprocmask(SIG_BLOCK, &held, &before);
+    FILE *file = sink_create(name.p);
+    sigprocmask(SIG_SETMASK, &before, NULL);
     return file;
 }
 
