@@ -170,6 +170,7 @@ on_end_halfway(int number)
 static FILE *
 sink_create(const char *path)
 {
+    must(path != NULL);
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return NULL;

@@ -12,14 +12,14 @@
 
 enum { PATIENCE_MS = 7000 };
 
+// Of processes besides gates there are at most as many as rows.
 enum {
-    // of processes besides gates there are at most as many as rows
-    OTHERS = 0
-#define ROLE(name, user, connect, exec, calls, files, text) +1
+#define ROLE(name, user, connect, exec, calls, files, text) ROW_##name,
 #define PLACE(role, path, kind, writes)
 #include "os/roles.def"
 #undef ROLE
 #undef PLACE
+    OTHERS
 };
 
 static void
