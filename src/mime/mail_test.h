@@ -1,7 +1,7 @@
 #ifndef MIME_MAIL_TEST_H
 #define MIME_MAIL_TEST_H
 
-// What the tests of this folder share: scanning in cuts, and walking over tests/mail.
+// What the tests of this folder share: scanning in cuts, walking over tests/mail, and comparing texts.
 
 #include <dirent.h>
 #include <setjmp.h>
@@ -12,6 +12,15 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "mime/scan.h"
+
+#define ROWS(rows) (sizeof(rows) / sizeof((rows)[0]))
+
+static inline void
+check_span(struct span got, const char *want)
+{
+    if (!span_eq(got, span_str(want)))
+        fail_msg("got \"%.*s\", want \"%s\"", SPAN_ARG(got), want);
+}
 
 static inline const struct mime_part *
 scan_in_cuts(struct arena *a, struct span message, size_t cut)
