@@ -170,11 +170,11 @@ def test_ended_between_two_threads():
 
     try:
         for turn in range(3):
-            ends = []
+            ends, before = [], len(saved)
             clients = [threading.Thread(target=bring, args=(turn, number)) for number in range(8)]
             for client in clients:
                 client.start()
-            time.sleep(0.5)
+            wait_for(lambda: len({name.split(".")[1] for _, name in saved[before:]}) == len(clients))  # all are at it
             ended = ending(server)
             for client in clients:
                 client.join(30)
