@@ -17,6 +17,13 @@ address_domain(struct span address)
     return at > 0 ? span_skip(address, at) : SPAN_NONE;
 }
 
+static bool
+has_empty_domain(struct span address)
+{
+    struct span domain = address_domain(address);
+    return domain.p && domain.n == 0;
+}
+
 bool
 address_is_domain(struct span address)
 {
@@ -65,7 +72,8 @@ address_of(struct span s, struct name *out, struct fault *f)
     if (r == R_OK)
         r = name_of(buf_span(&whole), &name, &why);
     buf_done(&whole);
-    if (r != R_OK)
+    // a wide '@' (U+FF20) is one now
+    if (r != R_OK || has_empty_domain(name_span(&name)))
         return fault_set(f, FAULT_BAD, "'%.*s' is no address",
                          SPAN_ARG(span_slice(s, 0, 100)));
     *out = name;

@@ -294,6 +294,7 @@ test_refusals(void **state)
     refused("address add", "a@x.org", "ann send=perhaps", FAULT_BAD);
     refused("address add", "a b@x.org", "ann", FAULT_BAD);
     refused("address add", "a@", "ann", FAULT_BAD);
+    refused("address add", "a\xEF\xBC\xA0", "ann", FAULT_BAD);  // U+FF20, a wide @
     refused("address add", "\"a@x.org", "ann", FAULT_BAD);
     refused("address add", long_name, "ann", FAULT_BAD);
     // circles
