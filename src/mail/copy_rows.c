@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/order.h"
 #include "mail/acl_fold.h"
 #include "mail/label_index.h"
 #include "mail/select.h"
@@ -24,13 +25,6 @@ translate_number(struct account *a, struct copying *c, uint32_t number, uint32_t
     return R_OK;
 }
 
-static int
-number_order(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return x < y ? -1 : x > y;
-}
-
 // Keyword numbers of the source as numbers of the target mailbox, by name.
 static enum result
 translate(struct account *a, struct copying *c, struct row_flags *now, struct fault *f)
@@ -41,7 +35,7 @@ translate(struct account *a, struct copying *c, struct row_flags *now, struct fa
         if (translate_number(a, c, now->keywords[i], &numbers[i], f) != R_OK)
             return R_FAIL;
     if (n > 1)
-        qsort(numbers, n, sizeof *numbers, number_order);
+        qsort(numbers, n, sizeof *numbers, order_u32);
     now->keywords = numbers;
     return R_OK;
 }

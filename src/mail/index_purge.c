@@ -2,6 +2,7 @@
 
 #include "base/budget.h"
 #include "base/load.h"
+#include "base/order.h"
 #include "io/task.h"
 #include "mail/attachment.h"
 
@@ -43,17 +44,10 @@ ids_free(struct ids *s)
     free(s->p);
 }
 
-static int
-id_compare(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
 static bool
 ids_have(const struct ids *s, uint64_t id)
 {
-    return s->n > 0 && bsearch(&id, s->p, s->n, sizeof id, id_compare) != NULL;
+    return s->n > 0 && bsearch(&id, s->p, s->n, sizeof id, order_u64) != NULL;
 }
 
 static bool
@@ -124,7 +118,7 @@ alive_make(struct purge *p)
     if (each_mailbox(p, add_rows) != R_OK)
         return R_FAIL;
     if (p->alive.n > 0)
-        qsort(p->alive.p, p->alive.n, sizeof *p->alive.p, id_compare);
+        qsort(p->alive.p, p->alive.n, sizeof *p->alive.p, order_u64);
     return R_OK;
 }
 

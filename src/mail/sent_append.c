@@ -1,6 +1,7 @@
 // A client's own copy meets the server's.
 #include "mail/sent_inside.h"
 
+#include "base/order.h"
 #include "mail/intake_inside.h"
 #include "mail/rows.h"
 #include "mail/select.h"
@@ -133,13 +134,6 @@ sent_twin_merge(struct account *a, struct store_batch *b, struct mailbox *m,
     return sent_flags_add(a, b, m, &add, &changed, f);
 }
 
-static int
-by_number(const void *x, const void *y)
-{
-    uint32_t a = *(const uint32_t *)x, b = *(const uint32_t *)y;
-    return a < b ? -1 : a > b;
-}
-
 void
 sent_twins_put_away(struct account *a, struct store_batch *b, struct mailbox *m,
                     const struct sent_twins *t)
@@ -148,7 +142,7 @@ sent_twins_put_away(struct account *a, struct store_batch *b, struct mailbox *m,
     for (size_t i = 0; i < t->n; i++)
         rows[i] = rows_index(m, t->uids[i]);
     if (t->n > 1)
-        qsort(rows, t->n, sizeof *rows, by_number);
+        qsort(rows, t->n, sizeof *rows, order_u32);
     if (t->n > 0)
         rows_put_away(a, b, m, RECORD_EXPUNGED, rows, t->n);
     for (size_t i = 0; i < t->n; i++)

@@ -2,6 +2,7 @@
 
 #include "base/budget.h"
 #include "base/limits.h"
+#include "base/order.h"
 #include "mail/private.h"
 #include "mail/rows.h"
 
@@ -207,13 +208,6 @@ translate(struct bringing *b, struct mailbox *m, struct store_batch *batch, uint
     return b->map[number] == UINT32_MAX ? R_NONE : R_OK;
 }
 
-static int
-number_order(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return x < y ? -1 : x > y;
-}
-
 static struct row_flags
 flags_of(struct bringing *b, struct mailbox *m, struct store_batch *batch,
          const struct store_tombstone *t)
@@ -230,7 +224,7 @@ flags_of(struct bringing *b, struct mailbox *m, struct store_batch *batch,
         else if (now.keyword_count < LIMIT_keywords)
             numbers[now.keyword_count++] = number;
     if (now.keyword_count > 1)
-        qsort(numbers, now.keyword_count, sizeof *numbers, number_order);
+        qsort(numbers, now.keyword_count, sizeof *numbers, order_u32);
     return now;
 }
 

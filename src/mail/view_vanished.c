@@ -1,5 +1,7 @@
 #include "mail/home.h"
 
+#include "base/order.h"
+
 // RFC 7162 section 3.2.6: which UIDs were expunged since a modseq.
 
 struct vanished_call {
@@ -14,13 +16,6 @@ is_ghost(const struct view *v, uint32_t uid)
 {
     size_t at = view_ghosts_below(v, uid);
     return at < v->ghosts.count && v->ghosts.rows[at].uid == uid;
-}
-
-static int
-by_number(const void *a, const void *b)
-{
-    const uint32_t *x = a, *y = b;
-    return *x < *y ? -1 : *x > *y;
 }
 
 // UIDs of the tombstones that are asked for, as they were expunged.
@@ -86,7 +81,7 @@ static void
 add_tombstones(const struct view *v, const struct vanished_call *c, const struct uids *u)
 {
     if (u->n > 1)
-        qsort(u->p, u->n, sizeof *u->p, by_number);
+        qsort(u->p, u->n, sizeof *u->p, order_u32);
     for (size_t i = 0; i < u->n; i++) {
         bool twice = i > 0 && u->p[i] == u->p[i - 1];
         if (u->p[i] <= v->last_uid && !twice && !is_ghost(v, u->p[i]))

@@ -21,13 +21,6 @@ derived_entry_compare(const void *a, const void *b)
                     ((const struct derived_entry *)b)->name);
 }
 
-int
-derived_id_compare(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
 static void
 name_take(char out[DERIVED_NAME + 1], struct span name)
 {

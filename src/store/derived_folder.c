@@ -1,6 +1,7 @@
 #include "store/derived_files.h"
 
 #include "base/limits.h"
+#include "base/order.h"
 #include "io/task.h"
 #include "store/disk.h"
 
@@ -272,7 +273,7 @@ derived_files_accounts(struct store *s, uint64_t **ids_out, size_t *n_out, struc
         return r;
     }
     if (j.ids.n > 0)
-        qsort(j.ids.p, j.ids.n / sizeof(uint64_t), sizeof(uint64_t), derived_id_compare);
+        qsort(j.ids.p, j.ids.n / sizeof(uint64_t), sizeof(uint64_t), order_u64);
     *n_out = j.ids.n / sizeof(uint64_t);
     *ids_out = (uint64_t *)(void *)j.ids.p;
     return R_OK;

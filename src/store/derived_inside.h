@@ -61,7 +61,6 @@ struct derived_engine {
 };
 
 bool derived_name_good(const char *name);
-int derived_id_compare(const void *a, const void *b);  // uint64_t
 int derived_entry_compare(const void *a, const void *b);
 
 #endif

@@ -1,5 +1,7 @@
 #include "store/derived_inside.h"
 
+#include "base/order.h"
+
 #include <pthread.h>
 
 // Of the test engine: strings in memory, gone with the store.
@@ -189,7 +191,7 @@ mem_accounts(struct store *s, uint64_t **ids_out, size_t *n_out, struct fault *f
     for (const struct mem_string *t = all->first; t; t = t->next)
         ids[n++] = t->account;
     pthread_mutex_unlock(&all->mutex);
-    qsort(ids, n, sizeof *ids, derived_id_compare);
+    qsort(ids, n, sizeof *ids, order_u64);
     for (size_t i = 0; i < n; i++)
         if (to == 0 || ids[to - 1] != ids[i])
             ids[to++] = ids[i];

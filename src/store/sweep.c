@@ -1,17 +1,12 @@
 #include "store/journal_inside.h"
 
+#include "base/order.h"
+
 #include <dirent.h>
 #include <fcntl.h>
 #include <unistd.h>
 
 enum { SWEEP_IDS_MAX = 1 << 30 };  // octets: 128 million body files
-
-static int
-id_compare(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
 
 // The id of a body file's name: 16 hexadecimal digits.
 static bool
@@ -41,7 +36,7 @@ folder_sweep(int fd, const struct buf *ids)
     for (struct dirent *e = readdir(dir); e; e = readdir(dir)) {
         uint64_t id;
         if (id_of(e->d_name, &id) &&
-            (ids->n == 0 || !bsearch(&id, ids->p, ids->n / 8, 8, id_compare)))
+            (ids->n == 0 || !bsearch(&id, ids->p, ids->n / 8, 8, order_u64)))
             unlinkat(fd, e->d_name, 0);
     }
     closedir(dir);
@@ -57,7 +52,7 @@ ids_collect(struct journal *j, struct buf *ids, struct fault *f)
     if (ids->over)
         return fault_set(f, FAULT_LIMIT, "journal: too many body files");
     if (ids->n > 0)
-        qsort(ids->p, ids->n / 8, 8, id_compare);
+        qsort(ids->p, ids->n / 8, 8, order_u64);
     return R_OK;
 }
 

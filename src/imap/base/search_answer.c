@@ -1,6 +1,7 @@
 #include "imap/context.h"
 
 #include "base/limits.h"
+#include "base/order.h"
 #include "imap/language.h"
 #include "imap/response.h"
 #include "wire/quote.h"
@@ -237,13 +238,6 @@ put_esearch(struct imap_search *s)
 
 // ---- SAVE ----
 
-static int
-by_number(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return x < y ? -1 : x > y;
-}
-
 // In rising order, so that each is added at the end.
 static void
 keep_order(const struct imap_search *s, struct seqset *kept, struct slice part)
@@ -252,7 +246,7 @@ keep_order(const struct imap_search *s, struct seqset *kept, struct slice part)
     uint32_t *uids = arena_array(s->c->arena, part.last - part.first + 1, sizeof *uids);
     for (uint64_t i = part.first - 1; i < part.last; i++)
         uids[n++] = s->order[i].uid;
-    qsort(uids, n, sizeof *uids, by_number);
+    qsort(uids, n, sizeof *uids, order_u32);
     for (size_t i = 0; i < n; i++)
         seqset_add(kept, uids[i]);
 }
