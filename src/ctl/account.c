@@ -1,5 +1,6 @@
 #include "ctl/account.h"
 #include "base/limits.h"
+#include "mail/name.h"
 #include "mail/system.h"
 
 enum result
@@ -18,4 +19,15 @@ account_of(struct verb_call *c, struct span name, struct mail_user **u_out, stru
         r = mail_user_open(verb_host(c)->mail, account, buf_span(&canonical), u_out, f);
     buf_done(&canonical);
     return r;
+}
+
+enum result
+account_folder(struct arena *a, struct span written, struct span *name_out, struct fault *f)
+{
+    *name_out = SPAN_NONE;
+    if (written.n > 0 && mail_name_check(a, written, name_out, f) != R_OK)
+        return R_FAIL;
+    if (span_ieq(*name_out, SPAN("INBOX")))
+        *name_out = SPAN("INBOX");
+    return R_OK;
 }

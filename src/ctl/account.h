@@ -20,5 +20,8 @@ enum {
 // Suspends. "public", where no user has that name, is the tree of nobody. FAULT_NONEXISTENT: there is no such user. Close it with mail_user_close.
 enum result account_of(struct verb_call *c, struct span name, struct mail_user **u_out,
                        struct fault *f) MUST_CHECK;
+// A folder's name as clients may write it, INBOX in any case; none where it is empty.
+enum result account_folder(struct arena *a, struct span written, struct span *name_out,
+                           struct fault *f) MUST_CHECK;
 
 #endif

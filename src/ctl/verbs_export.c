@@ -3,7 +3,6 @@
 #include "ctl/shipment.h"
 #include "ctl/verbs.h"
 #include "base/limits.h"
-#include "mail/name.h"
 #include "mail/tree.h"
 
 struct export_run {
@@ -18,17 +17,6 @@ static bool
 wanted(const struct export_run *x, const struct tree_entry *e)
 {
     return x->folder.n == 0 || span_within(e->name, x->folder);
-}
-
-// As clients may write it: INBOX in any case.
-static enum result
-read_folder(struct export_run *x, struct span folder, struct fault *f)
-{
-    if (folder.n > 0 && mail_name_check(x->arena, folder, &x->folder, f) != R_OK)
-        return R_FAIL;
-    if (span_ieq(x->folder, SPAN("INBOX")))
-        x->folder = SPAN("INBOX");
-    return R_OK;
 }
 
 static enum result
@@ -104,7 +92,7 @@ verb_export(struct verb_call *c, struct fault *f)
     if (account_of(c, verb_arg(c, ARG_USER), &x.user, f) != R_OK)
         return R_FAIL;
     x.arena = arena_new();
-    enum result r = read_folder(&x, verb_arg(c, ARG_FOLDER), f);
+    enum result r = account_folder(x.arena, verb_arg(c, ARG_FOLDER), &x.folder, f);
     if (r == R_OK)
         r = put_all(&x, f);
     arena_free(&x.arena);

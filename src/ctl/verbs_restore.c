@@ -45,7 +45,6 @@ static enum result
 read_wish(struct verb_call *c, struct reading *r, struct fault *f)
 {
     struct span uid = verb_arg(c, RESTORE_UID), emailid = verb_arg(c, RESTORE_EMAILID);
-    struct span folder = verb_arg(c, RESTORE_FOLDER);
     r->message_id = bare(verb_arg(c, RESTORE_MESSAGE_ID));
     r->to = verb_arg(c, RESTORE_TO);
     r->emailid = mail_id_from('E', emailid);
@@ -56,11 +55,7 @@ read_wish(struct verb_call *c, struct reading *r, struct fault *f)
                          "--emailid takes an EMAILID as IMAP shows it: E and digits");
     if (verb_arg(c, RESTORE_MESSAGE_ID).n > 0 && r->message_id.n == 0)
         return fault_set(f, FAULT_BAD, "the Message-ID is empty");
-    if (folder.n > 0 && mail_name_check(r->arena, folder, &r->folder, f) != R_OK)
-        return R_FAIL;
-    if (span_ieq(r->folder, SPAN("INBOX")))
-        r->folder = SPAN("INBOX");
-    return R_OK;
+    return account_folder(r->arena, verb_arg(c, RESTORE_FOLDER), &r->folder, f);
 }
 
 static bool
