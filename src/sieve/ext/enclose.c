@@ -2,8 +2,8 @@
 
 #include "base/hash.h"
 #include "base/limits.h"
-#include "base/quoted.h"
 #include "base/utf8.h"
+#include "mime/address.h"
 #include "sieve/message.h"
 
 // From of the new message: the user whom the message was for.
@@ -24,10 +24,10 @@ static void
 put_from(struct buf *b, struct span user)
 {
     size_t at = span_behind_last(user, '@');
+    const struct mime_address a = {.mailbox = span_slice(user, 0, at > 0 ? at - 1 : user.n),
+                                   .host = at > 0 ? span_skip(user, at) : SPAN_NONE};
     buf_put_str(b, "From: <");
-    quoted_put_local(b, span_slice(user, 0, at > 0 ? at - 1 : user.n));
-    if (at > 0)
-        buf_printf(b, "@%.*s", SPAN_ARG(span_skip(user, at)));
+    mime_address_put(b, &a);
     buf_put_str(b, ">\r\n");
 }
 
