@@ -20,13 +20,6 @@ next_unit(struct span s)
     return (struct unit){point, s.n - rest.n, true};
 }
 
-static bool
-must_escape(uint32_t point)
-{
-    return point < 0x20 || (point >= 0x7f && point <= 0x9f) || point == 0x2028 ||
-           point == 0x2029;
-}
-
 // How one unit is written; at most UNIT_MAX - 1 octets.
 static size_t
 write_unit(char out[UNIT_MAX], const struct unit *u, const char *from)
@@ -35,7 +28,7 @@ write_unit(char out[UNIT_MAX], const struct unit *u, const char *from)
     for (size_t i = 0; i + 1 < sizeof named; i += 2)
         if (u->point == (unsigned char)named[i])
             return (size_t)snprintf(out, UNIT_MAX, "\\%c", named[i + 1]);
-    if (must_escape(u->point) || !u->valid)
+    if (utf8_is_control(u->point) || !u->valid)
         return (size_t)snprintf(out, UNIT_MAX, "\\u%04x", (unsigned)u->point);
     memcpy(out, from, u->n);
     return u->n;

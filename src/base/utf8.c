@@ -106,3 +106,13 @@ utf8_put_visible(struct buf *b, struct span s, const char *kept, size_t size_max
         s = span_skip(s, octets.n);
     }
 }
+
+bool
+utf8_is_line(struct span s)
+{
+    uint32_t point;
+    while (s.n > 0)
+        if (utf8_next(&s, &point) != R_OK || utf8_is_control(point))
+            return false;
+    return true;
+}

@@ -12,6 +12,15 @@ bool utf8_valid(struct span s);
 enum result utf8_next(struct span *s, uint32_t *point_out) MUST_CHECK;
 void utf8_put(struct buf *b, uint32_t point);
 bool ascii_only(struct span s);
+// A control, or a separator of lines or paragraphs.
+static inline bool
+utf8_is_control(uint32_t point)
+{
+    return point < 0x20 || (point >= 0x7f && point <= 0x9f) || point == 0x2028 ||
+           point == 0x2029;
+}
+// Valid, and without any of these.
+bool utf8_is_line(struct span s);
 // For terminals and lines of text: controls (also C1: U+009B is ESC [ to many) but those in `kept`, and octets that are no
 // UTF-8, become \xHH. *b has at most size_max octets then: whole characters.
 void utf8_put_visible(struct buf *b, struct span s, const char *kept, size_t size_max);

@@ -16,46 +16,11 @@ level_good(struct span level)
     return level.n > 0 && !span_eq(level, SPAN(".")) && !span_eq(level, SPAN(".."));
 }
 
-static bool
-octets_good(struct span name)
-{
-    for (size_t i = 0; i < name.n; i++)
-        if ((unsigned char)name.p[i] < 0x20 || name.p[i] == 0x7f)
-            return false;
-    return true;
-}
-
-static bool
-utf8_good(struct span s)
-{
-    UErrorCode e = U_ZERO_ERROR;
-    int32_t n;
-    u_strFromUTF8(NULL, 0, &n, s.p, (int32_t)s.n, &e);
-    return e == U_BUFFER_OVERFLOW_ERROR || U_SUCCESS(e);
-}
-
-// RFC 5198 section 2: no C1 controls, no line or paragraph separators, no byte order mark in front.
-static bool
-net_unicode(struct span s)
-{
-    if (span_starts(s, SPAN("\xef\xbb\xbf")))
-        return false;
-    for (size_t i = 0; i < s.n; i++) {
-        struct span rest = span_skip(s, i);
-        if (span_starts(rest, SPAN("\xe2\x80\xa8")) ||
-            span_starts(rest, SPAN("\xe2\x80\xa9")))
-            return false;
-        if (rest.n > 1 && span_starts(rest, SPAN("\xc2")) &&
-            (unsigned char)rest.p[1] < 0xa0)
-            return false;
-    }
-    return true;
-}
-
+// RFC 5198 section 2: no controls, no line or paragraph separators, no byte order mark in front.
 bool
 name_is_net_unicode(struct span name)
 {
-    return octets_good(name) && utf8_good(name) && net_unicode(name);
+    return utf8_is_line(name) && !span_starts(name, SPAN("\xef\xbb\xbf"));
 }
 
 enum result

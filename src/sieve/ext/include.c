@@ -12,18 +12,11 @@ struct included {
     struct included *next;
 };
 
-// RFC 5804 section 1.6: all but controls and separators. It is no path: scripts are asked for by their names.
+// RFC 5804 section 1.6. It is no path: scripts are asked for by their names.
 static bool
 is_name(struct span name)
 {
-    uint32_t point = ' ';
-    if (name.n == 0 || name.n > LIMIT_sieve_name)
-        return false;
-    while (name.n > 0)
-        if (utf8_next(&name, &point) != R_OK || point < ' ' ||
-            (point >= 0x7F && point <= 0x9F) || point == 0x2028 || point == 0x2029)
-            return false;
-    return true;
+    return name.n > 0 && name.n <= LIMIT_sieve_name && utf8_is_line(name);
 }
 
 static enum result
