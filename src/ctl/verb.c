@@ -6,21 +6,24 @@
 #include <stddef.h>
 
 #define LOCAL(words, usage, least, most, fn, help)                                         \
-    {words, usage, least, most, VERB_LOCAL, NULL, fn, NULL, NULL, help, 0},
+    {words, usage, least, most, VERB_LOCAL, NULL, fn, NULL, NULL, help, 0, false},
 #define OFFLINE(words, usage, least, most, fn, help)                                       \
-    {words, usage, least, most, VERB_OFFLINE, NULL, fn, NULL, NULL, help, 0},
+    {words, usage, least, most, VERB_OFFLINE, NULL, fn, NULL, NULL, help, 0, false},
 #define STORE(words, usage, least, most, run, feed, sink, help)                            \
-    {words, usage, least, most, VERB_STORE, run, NULL, feed, sink, help, 0},
+    {words, usage, least, most, VERB_STORE, run, NULL, feed, sink, help, 0, false},
+#define BEGIN(words, usage, least, most, run, feed, sink, help)                            \
+    {words, usage, least, most, VERB_STORE, run, NULL, feed, sink, help, 0, true},
 #define SERVER(words, usage, least, most, run, feed, sink, help)                           \
-    {words, usage, least, most, VERB_SERVER, run, NULL, feed, sink, help, 0},
+    {words, usage, least, most, VERB_SERVER, run, NULL, feed, sink, help, 0, false},
 #define BOTH(words, usage, least, most, fn, where, run, feed, sink, sent, help)            \
-    {words, usage, least, most, where, run, fn, feed, sink, help, sent},
+    {words, usage, least, most, where, run, fn, feed, sink, help, sent, false},
 const struct verb verbs[] = {
 #include "ctl/verbs.def"
 };
 #undef LOCAL
 #undef OFFLINE
 #undef STORE
+#undef BEGIN
 #undef SERVER
 #undef BOTH
 const size_t verbs_count = sizeof verbs / sizeof verbs[0];

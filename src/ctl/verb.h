@@ -135,6 +135,7 @@ struct verb {
     verb_sink_fn *sink;  // NULL: standard output
     const char *help;
     unsigned sent_max;  // how many arguments `local` gives to `run`
+    bool begins;        // makes the store where there is none
 };
 
 extern const struct verb verbs[];
