@@ -7,37 +7,49 @@ mail_pop3_close(struct home *h)
     lately_forget(&h->tickets.visits, UINT64_MAX);
 }
 
-// From its login on: one that has not begun counts.
+// Its maildrop is being opened: a login, though nothing has begun yet.
 static bool
-has_maildrop(const struct session *s)
+is_opening(const struct session *s)
 {
-    if (s->served.ops == NULL)
-        return strcmp(s->service, "pop3") == 0;
-    return s->served.ops == &pop3_served && s->served.of != NULL;
+    return s->served.ops == NULL && strcmp(s->service, "pop3") == 0;
 }
 
 static bool
-is_here(const struct home *h, uint64_t account)
+has_maildrop(const struct session *s)
+{
+    return is_opening(s) || (s->served.ops == &pop3_served && s->served.of != NULL);
+}
+
+static bool
+is_here(const struct home *h, uint64_t account, bool (*is)(const struct session *s))
 {
     unsigned left = session_count_of(h, account);
     for (const struct session *s = h->sessions; left > 0 && s != NULL; s = s->next) {
         if (s->account != account)
             continue;
-        if (has_maildrop(s))
+        if (is(s))
             return true;
         left--;
     }
     return false;
 }
 
-enum result
-mail_pop3_admit(struct home *h, const struct ticket *t, struct fault *f)
+// A visit counts from when its maildrop is open: one that could not be opened may be tried again at once.
+static bool
+is_too_soon(struct home *h, uint64_t account)
 {
     uint64_t delay_ms = h->config->pop3_login_delay * 1000, now = clock_mono_ms();
     lately_forget(&h->tickets.visits, now > delay_ms ? now - delay_ms : 0);
-    if (delay_ms > 0 && lately_has(h->tickets.visits, t->account))
+    return delay_ms > 0 &&
+           (lately_has(h->tickets.visits, account) || is_here(h, account, is_opening));
+}
+
+enum result
+mail_pop3_admit(struct home *h, const struct ticket *t, struct fault *f)
+{
+    if (is_too_soon(h, t->account))
         return fault_set(f, FAULT_TOOSOON, "the last login was within pop3_login_delay");
-    if (h->config->pop3_lock && is_here(h, t->account))
+    if (h->config->pop3_lock && is_here(h, t->account, has_maildrop))
         return fault_set(f, FAULT_INUSE, "another POP3 session has the mailbox");
     return R_OK;
 }
