@@ -27,6 +27,31 @@ struct fetch {
     char why[CURL_ERROR_SIZE];
 };
 
+// application/x-www-form-urlencoded
+static void
+put_encoded(struct buf *b, struct span value)
+{
+    for (size_t i = 0; i < value.n; i++) {
+        char c = value.p[i];
+        if (ascii_is_alpha(c) || ascii_is_digit(c) || c == '-' || c == '_' || c == '.')
+            buf_put_char(b, c);
+        else
+            buf_printf(b, "%%%02X", (unsigned)(unsigned char)c);
+    }
+}
+
+// RFC 6749 section 2.3.1: who we are, encoded, as the user and the password of Basic.
+static void
+set_client(CURL *c, CURLoption option, const char *value)
+{
+    struct buf b;
+    buf_init(&b, strlen(value) * 3 + 1);
+    put_encoded(&b, span_str(value));
+    buf_put_char(&b, '\0');
+    curl_easy_setopt(c, option, b.p);
+    buf_wipe(&b);
+}
+
 static void
 set_options(struct fetch *t, CURL *c, struct curl_slist *headers)
 {
@@ -41,8 +66,8 @@ set_options(struct fetch *t, CURL *c, struct curl_slist *headers)
     curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE, (long)t->form.n);
     curl_easy_setopt(c, CURLOPT_POSTFIELDS, t->form.p);
     if (config->oauth_client[0]) {
-        curl_easy_setopt(c, CURLOPT_USERNAME, config->oauth_client);
-        curl_easy_setopt(c, CURLOPT_PASSWORD, config->oauth_secret);
+        set_client(c, CURLOPT_USERNAME, config->oauth_client);
+        set_client(c, CURLOPT_PASSWORD, config->oauth_secret);
     }
 }
 
@@ -113,20 +138,6 @@ fetch_task(void *arg)
     fetch_free(t);
 }
 
-// application/x-www-form-urlencoded
-static void
-put_form(struct buf *b, struct span token)
-{
-    buf_put_str(b, "token_type_hint=access_token&token=");
-    for (size_t i = 0; i < token.n; i++) {
-        char c = token.p[i];
-        if (ascii_is_alpha(c) || ascii_is_digit(c) || c == '-' || c == '_' || c == '.')
-            buf_put_char(b, c);
-        else
-            buf_printf(b, "%%%02X", (unsigned)(unsigned char)c);
-    }
-}
-
 static enum result
 take_fetch(void *arg, struct span body)
 {
@@ -142,7 +153,8 @@ take_fetch(void *arg, struct span body)
                         .kind = m.kind};
     buf_init(&t->form, 4 * LIMIT_sasl_response);
     buf_init(&t->answer, LIMIT_oauth_answer);
-    put_form(&t->form, m.token);
+    buf_put_str(&t->form, "token_type_hint=access_token&token=");
+    put_encoded(&t->form, m.token);
     role->running++;
     if (role->running > LIMIT_oauth_waiting) {  // those of an auth that died are among them
         t->failed = true;

@@ -106,6 +106,42 @@ give_away(const struct supervisor *s, const struct config *c, const struct socke
                                                : fault_errno(f, FAULT_UNAVAILABLE, path);
 }
 
+static struct span
+port_of(struct span address)
+{
+    size_t at = address.n;
+    while (at > 0 && address.p[at - 1] != ':')
+        at--;
+    return span_skip(address, at);
+}
+
+// What is open and has the port of this address, which is why it cannot be opened beside. NULL: it is somebody else's.
+static const struct socket_row *
+own_port(const struct supervisor *s, struct span address)
+{
+    for (size_t i = 0; i < s->sockets.n; i++) {
+        const struct socket_row *row = &s->sockets.rows[i];
+        if (unix_path(row->address) == NULL &&
+            span_eq(port_of(span_str(row->address)), port_of(address)))
+            return row;
+    }
+    return NULL;
+}
+
+static enum result
+not_opened(const struct supervisor *s, const struct service_row *service,
+           struct span address, const struct fault *why, struct fault *f)
+{
+    const struct socket_row *own = why->kind == FAULT_INUSE ? own_port(s, address) : NULL;
+    if (own != NULL)
+        return fault_set(f, why->kind,
+                         "%s: %.*s: the port is open on %.100s; only a restart opens it on "
+                         "other addresses",
+                         service->name, SPAN_ARG(span_slice(address, 0, 80)), own->address);
+    return fault_set(f, why->kind, "%s: %.*s: %.90s", service->name,
+                     SPAN_ARG(span_slice(address, 0, 80)), why->why);
+}
+
 static enum result
 open_one(const struct supervisor *s, const struct config *c, struct socket_table *next,
          const struct service_row *service, struct listen_at at, struct fault *f)
@@ -114,8 +150,7 @@ open_one(const struct supervisor *s, const struct config *c, struct socket_table
     struct fault why;
     int fd;
     if (listen_open(at.address, own ? MODE_OWNER : MODE_GROUP, &fd, &why) != R_OK)
-        return fault_set(f, why.kind, "%s: %.*s: %.90s", service->name,
-                         SPAN_ARG(span_slice(at.address, 0, 80)), why.why);
+        return not_opened(s, service, at.address, &why, f);
     struct socket_row *row = add_row(next, service, at, fd);
     row->fresh = true;
     return give_away(s, c, row, f);

@@ -10,6 +10,8 @@ import urllib.parse
 from .wire import Wire
 
 ISSUER = "https://id.example"
+CLIENT, SECRET = "posthorn:mail", "s3cret of 100%+ü"
+BASIC = b"posthorn%3Amail:s3cret%20of%20100%25%2B%C3%BC"  # RFC 6749 section 2.3.1
 
 
 def b64u(data):
@@ -53,7 +55,7 @@ class Provider:
 
             def do_POST(self):
                 form = urllib.parse.parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
-                known = self.headers["Authorization"] == "Basic " + base64.b64encode(b"posthorn:s3cret").decode()
+                known = self.headers["Authorization"] == "Basic " + base64.b64encode(BASIC).decode()
                 found = provider.tokens.get(form["token"][0], {"active": False}) if known else {}
                 self.answer(json.dumps(found).encode())
 
@@ -67,7 +69,7 @@ class Provider:
     def settings(self):
         """What a server needs to ask it."""
         return {"oauth_issuer": ISSUER, "oauth_audience": ["posthorn", "other"], "oauth_jwks_url": f"{self.url}/keys",
-                "oauth_introspection_url": f"{self.url}/introspect", "oauth_client": "posthorn", "oauth_secret": "s3cret",
+                "oauth_introspection_url": f"{self.url}/introspect", "oauth_client": CLIENT, "oauth_secret": SECRET,
                 "oauth_scope": "openid email"}
 
     def token(self, user, key=None, head=None, **claims):

@@ -468,6 +468,13 @@ def test_a_port_in_use(server):
     login(server).close()
 
 
+def test_a_port_on_other_addresses(server):
+    own = f"127.0.0.1:{server.ports['imap']}"
+    server.config.write_text(server.config.read_text() + f'imap = {{ "0.0.0.0:{server.ports["imap"]}" }}\n')
+    assert f"the port is open on {own}; only a restart opens it" in refused(server)
+    login(server).close()
+
+
 def test_what_needs_a_restart_is_named(server):
     data = server.data
     server.data = server.dir / "elsewhere"
