@@ -156,16 +156,18 @@ judge_chunk(struct session *s, struct span rest)
         const char *end = memchr(rest.p, '\n', rest.n);
         size_t n = end != NULL ? (size_t)(end - rest.p) + 1 : rest.n;
         struct span line = span_of(rest.p, n);
-        if (end == NULL || s->head_n > 0)
+        if (end == NULL || s->head_n > 0) {
             keep_head(s, line);
+            line = span_of(s->head, s->head_n);
+        }
         if (end != NULL) {
-            enum progress p = judge(s, s->head_n > 0 ? span_of(s->head, s->head_n) : line);
+            enum progress p = judge(s, line);
             told = told == PROGRESS_MORE ? p : told;
-            if (p == PROGRESS_BROKEN)
-                keep_head(s, s->head_n > 0 ? SPAN_NONE : line);
-            else
-                s->head_n = 0;
             s->skip = s->await == AWAIT_TAG ? literal_after(line) : 0;
+            if (p != PROGRESS_BROKEN)
+                s->head_n = 0;
+            else if (s->head_n == 0)
+                keep_head(s, line);
         }
         rest = span_of(rest.p + n, rest.n - n);
     }
