@@ -47,11 +47,13 @@ class Web(posthorn.Server):
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
 
-    def ask(self, path, body=None, method=None, tls=False, source="127.0.0.1"):
+    def ask(self, path, body=None, method=None, tls=False, source="127.0.0.1", field=None):
         """Status, fields, body: by curl, as a client would."""
         command = [CURL, "-s", "-k", "-i", "--interface", source, "-m", "30", f"http{'s' if tls else ''}://127.0.0.1:{self.https if tls else self.http}{path}"]
         if body is not None:
             command += ["--data-binary", body, "-H", "Content-Type: text/xml"]
+        if field:
+            command += ["-H", field]
         if method == "HEAD":
             command += ["-I"]
         elif method:
@@ -151,6 +153,8 @@ def test_health_and_metrics_are_the_administrators(server):
     assert server.ask("/readyz")[::2] == (200, b"ready\n")
     for path in ("/healthz", "/readyz", "/metrics"):
         assert server.ask(path, source="127.0.0.2")[0] == 404
+        for field in ("Forwarded: for=192.0.2.1", "x-forwarded-for: 127.0.0.1", "X-Real-IP: 192.0.2.1", "Via: 1.1 proxy"):
+            assert server.ask(path, field=field)[0] == 404
     status, fields, text = server.ask("/metrics", method="HEAD")
     assert status == 200 and text == b"" and int(fields["content-length"]) > 1000
     assert server.ask("/healthz", method="PUT")[0] in (405, 501)

@@ -115,9 +115,23 @@ on_tls(struct event_base *base, void *arg)
     return with_deadline(s, bev);
 }
 
+// RFC 7239, RFC 9110 section 7.6.3: a proxy says that it asks for somebody else.
+static bool
+is_passed_on(struct evhttp_request *r)
+{
+    static const char *const names[] = {"Forwarded", "X-Forwarded-For", "X-Real-IP", "Via"};
+    const struct evkeyvalq *fields = evhttp_request_get_input_headers(r);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (evhttp_find_header(fields, names[i]) != NULL)
+            return true;
+    return false;
+}
+
 static bool
 is_admin(const struct http_server *s, struct evhttp_request *r)
 {
+    if (is_passed_on(r))
+        return false;
     struct evhttp_connection *c = evhttp_request_get_connection(r);
     const struct sockaddr *peer = c ? evhttp_connection_get_addr(c) : NULL;
     struct sockaddr_storage address = {.ss_family = AF_UNSPEC};  // it is nobody's
