@@ -109,10 +109,7 @@ give_away(const struct supervisor *s, const struct config *c, const struct socke
 static struct span
 port_of(struct span address)
 {
-    size_t at = address.n;
-    while (at > 0 && address.p[at - 1] != ':')
-        at--;
-    return span_skip(address, at);
+    return span_skip(address, span_behind_last(address, ':'));
 }
 
 // What is open and has the port of this address, which is why it cannot be opened beside. NULL: it is somebody else's.
