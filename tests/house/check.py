@@ -206,7 +206,7 @@ def part_threads(options):
 
 def part_fuzz(options):
     built = options.ahead["fuzz"].result()
-    time_for_each = ["--minutes", options.minutes] if options.minutes else ["--seconds", 120 if options.long else 2]
+    time_for_each = ["--minutes", options.minutes, *["--due"] * options.due] if options.minutes else ["--seconds", 120 if options.long else 2]
     code, text = run(PYTHON, "tests/house/fuzz.py", *time_for_each, *(w for t in options.target or () for w in ("--target", t)))
     good, bad = counts(text)
     good, bad = good + (1 if built else 0), max(bad, 1 if code else 0) + (0 if built else 1)
@@ -249,6 +249,7 @@ def main():
     parser = argparse.ArgumentParser(prog="./check", description=f"parts: {' '.join(PARTS)}")
     parser.add_argument("--long", action="store_true", help="longer fuzzing, more kill -9, everything under clang-tidy")
     parser.add_argument("--minutes", type=int, help="so long each fuzz target runs, and the ledger in docs/robustness.md has it")
+    parser.add_argument("--due", action="store_true", help="with --minutes: no target longer than the ledger says that it lacks")
     parser.add_argument("--target", action="append", help="of these only, by the names of tests/fuzz")
     parser.add_argument("parts", nargs="*", metavar="PART")
     options = parser.parse_args()
