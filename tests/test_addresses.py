@@ -23,7 +23,7 @@ MESSAGE = b"Subject: x\r\n\r\nhello\r\n"
 @pytest.fixture(scope="module", name="where")
 def make_where():
     maps, policy = free_ports(2)
-    server = posthorn.Server({"local_domains": ["a.test", "b.test"], "maps": [f"127.0.0.1:{maps}"], "policy": [f"127.0.0.1:{policy}"],
+    server = posthorn.Server({"local_domains": ["a.test", "b.test", "bücher.test"], "maps": [f"127.0.0.1:{maps}"], "policy": [f"127.0.0.1:{policy}"],
                               "policy_senders": "reject"})
     server.maps, server.policy = maps, policy
     try:
@@ -129,6 +129,17 @@ def test_lmtp(where):
     assert rcpt(relay, "off@b.test").startswith("550 5.1.1"), "a catch-all took a disabled user's mail"
     assert rcpt(relay, "mixed@a.test").startswith("451 4.3.5")
     assert "goes to <r@far.test>, which is elsewhere" in where.stderr()
+    relay.close()
+
+
+def test_a_domain_beyond_ascii(where):
+    """docs/mta.md: its other form (RFC 5891) is a domain alias."""
+    where.user_add("mia@bücher.test")
+    address(where, "add", "@xn--bcher-kva.test", "@bücher.test")
+    relay = lmtp(where)
+    for domain in ("bücher.test", "BÜCHER.test", "xn--bcher-kva.test", "XN--BCHER-kva.test"):
+        assert rcpt(relay, f"mia@{domain}", " SMTPUTF8").startswith("250"), domain
+        assert rcpt(relay, f"max@{domain}", " SMTPUTF8").startswith("550"), domain
     relay.close()
 
 
