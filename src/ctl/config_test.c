@@ -50,9 +50,9 @@ static const struct row rows[] = {
      NULL},
     {"hostname = \"mail example\"\n", "hostname: 'mail example' is no name of a machine"},
     {"hostname = \"my_mail-1.example.org\"\n", NULL},
-    {"announce_host = \"b\xfc"
-     "cher.example\"\n",
-     "announce_host: "},
+    {"announce_host = \"bücher.example\"\n", "announce_host: "},
+    {"oauth_scope = \"\xfc\"\n", ":1: 'oauth_scope' is not UTF-8"},
+    {"local_domains = { \"a.example\", \"\xfc\" }\n", "'local_domains' is not UTF-8"},
     {"oauth_jwks_url = \"http://id.example/keys\"\n", "https://"},
     {"oauth_jwks_url = \"https://id.example/keys\"\n", "go with"},
     {"oauth_issuer = \"x\"\n", "go with"},

@@ -1,6 +1,7 @@
 #include "ctl/setting.h"
 #include "ctl/nearest.h"
 #include "base/limits.h"
+#include "base/utf8.h"
 #include <stddef.h>
 
 enum { PATH_SHOWN = 90 };
@@ -192,6 +193,9 @@ enum result
 setting_read(const struct setting *s, struct config *c, const char **values, size_t n,
              struct fault *f)
 {
+    for (size_t i = 0; i < n; i++)
+        if (!utf8_valid(span_str(values[i])))
+            return fault_set(f, FAULT_BAD, "'%s' is not UTF-8", s->name);
     if (s->kind == SETTING_LIST)
         return read_list(c, values, n, member(s, c), f);
     if (n != 1)
