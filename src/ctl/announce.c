@@ -42,8 +42,8 @@ read_kind(struct span word, enum offer_kind *out)
     return R_FAIL;
 }
 
-bool
-announce_is_host(struct span s)
+static bool
+is_host(struct span s)
 {
     for (size_t i = 0; i < s.n; i++)
         if (!ascii_is_alpha(s.p[i]) && !ascii_is_digit(s.p[i]) &&
@@ -66,14 +66,13 @@ read_row(struct span s, struct row *out)
         return R_OK;
     size_t port = span_behind_last(where, ':');
     out->host = span_slice(where, 0, port ? port - 1 : 0);
-    return announce_is_host(out->host) ? read_port(span_skip(where, port), &out->port)
-                                       : R_FAIL;
+    return is_host(out->host) ? read_port(span_skip(where, port), &out->port) : R_FAIL;
 }
 
 static enum result
 check_host(const char *setting, const char *host, struct fault *f)
 {
-    return announce_is_host(span_str(host))
+    return is_host(span_str(host))
                ? R_OK
                : fault_set(f, FAULT_BAD,
                            "%s: '%.60s' is no name of a machine; write it like "

@@ -7,8 +7,6 @@
 #include "ctl/config.h"
 #include "http/offers.h"
 
-// Letters, digits, "-", "." and "_"; or nothing.
-bool announce_is_host(struct span s);
 // FAULT_BAD: `hostname`, `announce_host` or a row of `announce` is wrong.
 enum result announce_check(const struct config *c, struct fault *f) MUST_CHECK;
 // Of settings that were checked. Spans lead into the config and the arena.

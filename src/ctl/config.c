@@ -285,8 +285,7 @@ fill_in(struct config *c)
     char name[256] = "localhost";
     if (c->hostname[0] != '\0')
         return;
-    if (gethostname(name, sizeof name - 1) != 0 || name[0] == '\0' ||
-        !announce_is_host(span_str(name)))
+    if (gethostname(name, sizeof name - 1) != 0 || name[0] == '\0')
         snprintf(name, sizeof name, "localhost");
     c->hostname = arena_cstr(c->arena, span_str(name));
 }
