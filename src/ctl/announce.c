@@ -42,16 +42,6 @@ read_kind(struct span word, enum offer_kind *out)
     return R_FAIL;
 }
 
-static bool
-is_host(struct span s)
-{
-    for (size_t i = 0; i < s.n; i++)
-        if (!ascii_is_alpha(s.p[i]) && !ascii_is_digit(s.p[i]) &&
-            span_find_char(SPAN("-._"), s.p[i]) == 3)
-            return false;
-    return true;
-}
-
 // "imaps [HOST:]PORT" or "imaps none".
 static enum result
 read_row(struct span s, struct row *out)
@@ -66,27 +56,17 @@ read_row(struct span s, struct row *out)
         return R_OK;
     size_t port = span_behind_last(where, ':');
     out->host = span_slice(where, 0, port ? port - 1 : 0);
-    return is_host(out->host) ? read_port(span_skip(where, port), &out->port) : R_FAIL;
-}
-
-static enum result
-check_host(const char *setting, const char *host, struct fault *f)
-{
-    return is_host(span_str(host))
-               ? R_OK
-               : fault_set(f, FAULT_BAD,
-                           "%s: '%.60s' is no name of a machine; write it like "
-                           "mail.example.org (beyond ASCII: xn--...)",
-                           setting, host);
+    for (size_t i = 0; i < out->host.n; i++)
+        if (!ascii_is_alpha(out->host.p[i]) && !ascii_is_digit(out->host.p[i]) &&
+            out->host.p[i] != '-' && out->host.p[i] != '.')
+            return R_FAIL;
+    return read_port(span_skip(where, port), &out->port);
 }
 
 enum result
 announce_check(const struct config *c, struct fault *f)
 {
     struct row row;
-    if (check_host("hostname", c->hostname, f) != R_OK ||
-        check_host("announce_host", c->announce_host, f) != R_OK)
-        return R_FAIL;
     for (size_t i = 0; i < c->announce.n; i++)
         if (read_row(span_str(c->announce.items[i]), &row) != R_OK)
             return fault_set(f, FAULT_BAD,

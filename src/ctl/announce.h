@@ -7,7 +7,7 @@
 #include "ctl/config.h"
 #include "http/offers.h"
 
-// FAULT_BAD: `hostname`, `announce_host` or a row of `announce` is wrong.
+// FAULT_BAD: a row of `announce` is wrong.
 enum result announce_check(const struct config *c, struct fault *f) MUST_CHECK;
 // Of settings that were checked. Spans lead into the config and the arena.
 void announce_offers(const struct config *c, struct arena *a, struct offers *out);
