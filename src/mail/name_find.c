@@ -117,19 +117,6 @@ name_find_level(struct account *a, uint64_t parent, struct span level)
     return m;
 }
 
-struct mailbox_state *
-name_find(struct account *a, struct span name)
-{
-    struct mailbox_state *m = NULL;
-    struct span rest = name, level;
-    while (span_next_field(&rest, '/', &level) == R_OK) {
-        m = name_find_level(a, m ? m->id : 0, level);
-        if (!m)
-            return NULL;
-    }
-    return m;
-}
-
 // NFC, and then folded (Unicode's simple and full case folding). Empty: it is not UTF-8.
 static struct span
 fold(struct arena *arena, struct span level)
@@ -168,20 +155,39 @@ find_folded(struct account *a, uint64_t parent, struct span level)
     return found;
 }
 
-struct mailbox_state *
-name_find_any_case(struct account *a, struct span name)
+static struct mailbox_state *
+find_level_any_case(struct account *a, uint64_t parent, struct span level)
+{
+    struct mailbox_state *m = name_find_level(a, parent, level);
+    return m ? m : find_folded(a, parent, level);
+}
+
+typedef struct mailbox_state *find_level_fn(struct account *a, uint64_t parent,
+                                            struct span level);
+
+static struct mailbox_state *
+find(struct account *a, struct span name, find_level_fn *find_level)
 {
     struct mailbox_state *m = NULL;
     struct span rest = name, level;
     while (span_next_field(&rest, '/', &level) == R_OK) {
-        uint64_t parent = m ? m->id : 0;
-        m = name_find_level(a, parent, level);
-        if (!m)
-            m = find_folded(a, parent, level);
+        m = find_level(a, m ? m->id : 0, level);
         if (!m)
             return NULL;
     }
     return m;
+}
+
+struct mailbox_state *
+name_find(struct account *a, struct span name)
+{
+    return find(a, name, name_find_level);
+}
+
+struct mailbox_state *
+name_find_any_case(struct account *a, struct span name)
+{
+    return find(a, name, find_level_any_case);
 }
 
 struct span
