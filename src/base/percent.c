@@ -2,6 +2,18 @@
 #include "base/hex.h"
 #include "base/utf8.h"
 
+void
+percent_encode(struct buf *b, struct span s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (ascii_is_alpha(c) || ascii_is_digit(c) || (c != '\0' && strchr("-._~", c)))
+            buf_put_char(b, c);
+        else
+            buf_printf(b, "%%%02X", (unsigned char)c);
+    }
+}
+
 bool
 percent_decode(struct arena *a, struct span s, struct span *out)
 {

@@ -1,5 +1,7 @@
 #include "doctor/visit.h"
 
+#include "base/percent.h"
+
 #include <openssl/cms.h>
 #include <openssl/evp.h>
 
@@ -7,16 +9,6 @@
 enum { URL_MAX = 1200 };
 
 // A form of a URL: %D is the domain, %A the address, %H the host of an SRV record.
-static void
-put_percent(struct buf *b, struct span s)
-{
-    for (size_t i = 0; i < s.n; i++)
-        if (ascii_is_alpha(s.p[i]) || ascii_is_digit(s.p[i]) || strchr("-._~", s.p[i]))
-            buf_put_char(b, s.p[i]);
-        else
-            buf_printf(b, "%%%02X", (unsigned char)s.p[i]);
-}
-
 static void
 put_url(const struct visit *v, const char *form, struct buf *url)
 {
@@ -30,7 +22,7 @@ put_url(const struct visit *v, const char *form, struct buf *url)
             buf_put(url, v->domain);
             break;
         case 'A':
-            put_percent(url, v->address);
+            percent_encode(url, v->address);
             break;
         default:
             buf_put(url, v->autodiscover);

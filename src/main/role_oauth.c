@@ -1,5 +1,6 @@
 #include "main/role_server.h"
 #include "base/limits.h"
+#include "base/percent.h"
 #include "ctl/scanners.h"
 #include "base/log.h"
 #include "io/http_ask.h"
@@ -27,26 +28,13 @@ struct fetch {
     char why[CURL_ERROR_SIZE];
 };
 
-// application/x-www-form-urlencoded
-static void
-put_encoded(struct buf *b, struct span value)
-{
-    for (size_t i = 0; i < value.n; i++) {
-        char c = value.p[i];
-        if (ascii_is_alpha(c) || ascii_is_digit(c) || c == '-' || c == '_' || c == '.')
-            buf_put_char(b, c);
-        else
-            buf_printf(b, "%%%02X", (unsigned)(unsigned char)c);
-    }
-}
-
 // RFC 6749 section 2.3.1: who we are, encoded, as the user and the password of Basic.
 static void
 set_client(CURL *c, CURLoption option, const char *value)
 {
     struct buf b;
     buf_init(&b, strlen(value) * 3 + 1);
-    put_encoded(&b, span_str(value));
+    percent_encode(&b, span_str(value));
     buf_put_char(&b, '\0');
     curl_easy_setopt(c, option, b.p);
     buf_wipe(&b);
@@ -154,7 +142,7 @@ take_fetch(void *arg, struct span body)
     buf_init(&t->form, 4 * LIMIT_sasl_response);
     buf_init(&t->answer, LIMIT_oauth_answer);
     buf_put_str(&t->form, "token_type_hint=access_token&token=");
-    put_encoded(&t->form, m.token);
+    percent_encode(&t->form, m.token);
     role->running++;
     if (role->running > LIMIT_oauth_waiting) {  // those of an auth that died are among them
         t->failed = true;

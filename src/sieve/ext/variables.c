@@ -1,6 +1,7 @@
 // RFC 5229: set and string. How ${names} are put into strings is in string.c and run.c.
 
 #include "sieve/compile.h"
+#include "base/percent.h"
 #include "base/utf8.h"
 
 enum { PRECEDENCES = 5 };
@@ -44,19 +45,6 @@ put_escaped(struct buf *b, struct span s, const char *special)
     }
 }
 
-// RFC 5435 section 6.
-static void
-put_url(struct buf *b, struct span s)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        if (ascii_is_alpha(c) || ascii_is_digit(c) || (c != '\0' && strchr("-._~", c)))
-            buf_put_char(b, c);
-        else
-            buf_printf(b, "%%%02X", (unsigned char)c);
-    }
-}
-
 static void
 put_length(struct buf *b, struct span s)
 {
@@ -81,7 +69,7 @@ modify(struct buf *b, const char *name, struct span s)
     else if (span_eq(n, SPAN("quoteregex")))
         put_escaped(b, s, ".^$*+?()[]{}|\\");
     else if (span_eq(n, SPAN("encodeurl")))
-        put_url(b, s);
+        percent_encode(b, s);  // RFC 5435 section 6
     else if (span_eq(n, SPAN("length")))
         put_length(b, s);
     else
