@@ -27,7 +27,7 @@ account_folder(struct arena *a, struct span written, struct span *name_out, stru
     *name_out = SPAN_NONE;
     if (written.n > 0 && mail_name_check(a, written, name_out, f) != R_OK)
         return R_FAIL;
-    if (span_ieq(*name_out, SPAN("INBOX")))
+    if (name_is_inbox(*name_out))
         *name_out = SPAN("INBOX");
     return R_OK;
 }
