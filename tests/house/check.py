@@ -253,6 +253,8 @@ def main():
     parser.add_argument("--target", action="append", help="of these only, by the names of tests/fuzz")
     parser.add_argument("parts", nargs="*", metavar="PART")
     options = parser.parse_args()
+    if options.due and not options.minutes:
+        parser.error("--due goes with --minutes")
     unknown = [p for p in options.parts if p not in PARTS]
     if unknown:
         parser.error(f"no part named {' '.join(unknown)}; there are {' '.join(PARTS)}")
